@@ -1,0 +1,163 @@
+# GNU make 4, any POSIX sh, gcc or clang. `make help` lists the targets. Everything is built under build/.
+V ?= default
+CFLAGS ?= -O1 -g
+WARN := -Wall -Wextra -Wconversion -Wshadow -Wundef
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+FUZZ_TIME ?= 10
+PORT ?= 8080
+CLANG ?= clang
+
+SANITIZE_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+FLAGS_asan := $(SANITIZE_asan)
+FLAGS_tsan := -fsanitize=thread
+FLAGS_poll := -DVTHTTP_POLL=1
+FLAGS_ucontext := -DVTHTTP_UCONTEXT=1
+FLAGS_coverage := --coverage
+CC_clang := $(CLANG)
+CC_aarch64 := aarch64-linux-gnu-gcc
+CC_riscv64 := riscv64-linux-gnu-gcc
+CC_i386 := i686-linux-gnu-gcc
+RUN_aarch64 := qemu-aarch64 -L /usr/aarch64-linux-gnu
+RUN_riscv64 := qemu-riscv64 -L /usr/riscv64-linux-gnu
+RUN_i386 := qemu-i386 -L /usr/i686-linux-gnu
+RUN_valgrind := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
+# Slow variants get longer before a watchdog ends them: seconds for one test, seconds for one program.
+TIMES_asan := 180 900
+TIMES_tsan := 180 900
+TIMES_valgrind := 600 1800
+TIMES_aarch64 := 300 1200
+TIMES_riscv64 := 300 1200
+TIMES_i386 := 300 1200
+DIR_valgrind := build/default
+
+B := $(or $(DIR_$(V)),build/$(V))
+EX := $(if $(filter default valgrind,$(V)),build/examples,$(B)/examples)
+VCC := $(or $(CC_$(V)),$(CC))
+COMPILE := $(VCC) -std=gnu11 $(CFLAGS) $(WARN) $(FLAGS_$(V)) -pthread
+RUNNER := $(RUN_$(V))
+TIMES := $(or $(TIMES_$(V)),60 300)
+
+TEST_SRC := $(sort $(wildcard tests/test_*.c tests/e2e_*.c tests/sim_*.c tests/fault_*.c))
+SCRIPT_SRC := $(sort $(filter-out tests/run.sh,$(wildcard tests/*.sh tests/lint/test_*.sh)))
+FUZZ_SRC := $(sort $(wildcard fuzz/fuzz_*.c))
+EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
+BENCH_SRC := $(sort $(wildcard tests/bench/*.c))
+pick = $(if $(1),$(shell sh tests/run.sh select $(V) $(1)))
+TEST_PICK := $(call pick,$(TEST_SRC))
+SCRIPT_PICK := $(call pick,$(SCRIPT_SRC))
+FUZZ_PICK := $(call pick,$(FUZZ_SRC))
+EXAMPLE_PICK := $(if $(filter tsan valgrind,$(V)),,$(EXAMPLE_SRC))
+LEFT_OUT := $(filter-out $(TEST_PICK) $(FUZZ_PICK),$(TEST_SRC) $(FUZZ_SRC))
+
+TESTS := $(TEST_PICK:tests/%.c=$(B)/%)
+REPLAYS := $(FUZZ_PICK:fuzz/fuzz_%.c=$(B)/replay_%)
+EXAMPLES := $(EXAMPLE_PICK:examples/%.c=$(EX)/%)
+BENCHES := $(BENCH_SRC:tests/bench/%.c=build/bench/%)
+FUZZERS := $(FUZZ_SRC:fuzz/%.c=build/fuzz/%)
+only = $(if $(ONLY),$(foreach i,$(1),$(if $(findstring $(ONLY),$(i)),$(i))),$(1))
+SUB := $(MAKE) --no-print-directory
+
+.PHONY: help run test test-all build-tests examples bench fuzz lint lint-fast check-layers docs deps coverage clean FORCE
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
+	@echo "  Variables: V=variant CC= CFLAGS= ONLY=substring (of test programs) FUZZ_TIME=seconds PORT=8080"
+
+run: build/examples/hello ## build and serve examples/hello.c (PORT=8080)
+	./build/examples/hello -port=$(PORT)
+
+test: ## build and run every test (V=variant for one of those below)
+	@$(SUB) -k $(if $(filter --jobserver%,$(MAKEFLAGS)),,-j$(JOBS)) V=$(V) build-tests || true
+	@VT_VARIANT='$(V)' VT_BUILD='$(B)' VT_EXAMPLES='$(EX)' VT_CC='$(VCC)' VT_CFLAGS='$(CFLAGS) $(FLAGS_$(V)) -pthread' \
+	 VT_RUN='$(RUNNER)' VT_TEST_TIMEOUT=$${VT_TEST_TIMEOUT-$(word 1,$(TIMES))} \
+	 VT_BIN_TIMEOUT=$${VT_BIN_TIMEOUT-$(word 2,$(TIMES))} \
+	 VT_MUTATE=$(if $(filter valgrind aarch64 riscv64 i386,$(V)),2,20) \
+	 VT_NOTE='$(if $(LEFT_OUT),not in the $(V) set: $(LEFT_OUT))' \
+	 ASAN_OPTIONS=$${ASAN_OPTIONS-detect_leaks=1:abort_on_error=0} UBSAN_OPTIONS=print_stacktrace=1 \
+	 TSAN_OPTIONS=$${TSAN_OPTIONS-halt_on_error=0:exitcode=66:second_deadlock_stack=1} \
+	 sh tests/run.sh run $(call only,$(EXAMPLES:%=built:%) $(TESTS) $(REPLAYS:%=fuzz:%) $(SCRIPT_PICK))
+
+build-tests: $(call only,$(TESTS) $(REPLAYS) $(EXAMPLES))
+
+# Every program is one translation unit; -MMD notes which headers it read.
+PROGRAM = @mkdir -p $(@D) && rm -f $@ && echo "  CC $@" && $(1) -MMD -MP -MF $@.d -o $@
+$(B)/%: tests/%.c $(B)/.flags
+	$(call PROGRAM,$(COMPILE)) $< $(LDLIBS)
+$(B)/replay_%: fuzz/fuzz_%.c fuzz/replay.c $(B)/.flags
+	$(call PROGRAM,$(COMPILE)) $< fuzz/replay.c $(LDLIBS)
+$(EX)/%: examples/%.c $(B)/.flags
+	$(call PROGRAM,$(COMPILE) -O2) $< $(LDLIBS)
+build/bench/%: tests/bench/%.c
+	$(call PROGRAM,$(CC) -std=gnu11 -O2 -g $(WARN) -pthread) $< $(LDLIBS)
+build/fuzz/fuzz_%: fuzz/fuzz_%.c
+	$(call PROGRAM,$(CLANG) -std=gnu11 -O1 -g $(WARN) -fsanitize=fuzzer $(SANITIZE_asan) -pthread) $< $(LDLIBS)
+
+# Other flags than last time mean another build.
+$(B)/.flags: FORCE
+	@mkdir -p $(@D); echo '$(COMPILE) $(LDLIBS)' | cmp -s - $@ || echo '$(COMPILE) $(LDLIBS)' > $@
+FORCE:
+
+examples: $(EXAMPLES) ## build every example under build/examples
+
+bench: $(BENCHES) ## build and run the benchmarks (tests/bench)
+	@if [ -f tests/bench/run.sh ]; then sh tests/bench/run.sh build/bench; \
+	 else for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done; fi
+
+fuzz: ## libFuzzer over every target, FUZZ_TIME=10 seconds each (ONLY=name for one)
+	@command -v $(CLANG) > /dev/null || { echo "make fuzz needs $(CLANG): make deps"; exit 1; }
+	@$(SUB) -k $(if $(filter --jobserver%,$(MAKEFLAGS)),,-j$(JOBS)) $(call only,$(FUZZERS)) || true
+	@VT_BUILD=build/fuzz UBSAN_OPTIONS=print_stacktrace=1 sh tests/run.sh fuzz $(FUZZ_TIME) $(call only,$(FUZZERS))
+
+# A variant whose tools are missing is skipped, with the reason.
+variant = @for tool in $(2); do command -v $$tool > /dev/null || { \
+	echo "SKIP test-$(1): $$tool is missing (make deps)"; echo "0 passed, 0 failed, 1 skipped"; exit 0; }; done; \
+	$(SUB) V=$(1) test
+.PHONY: test-asan test-tsan test-poll test-ucontext test-clang test-valgrind test-aarch64 test-riscv64 test-i386
+test-asan: ## under AddressSanitizer and UBSan
+	$(call variant,asan,$(CC))
+test-tsan: ## what crosses workers, under ThreadSanitizer
+	$(call variant,tsan,$(CC))
+test-poll: ## on the poll back end
+	$(call variant,poll,$(CC))
+test-ucontext: ## on ucontext instead of assembly
+	$(call variant,ucontext,$(CC))
+test-clang: ## built by clang
+	$(call variant,clang,$(CLANG))
+test-valgrind: ## a subset under valgrind
+	$(call variant,valgrind,valgrind)
+test-aarch64: ## on aarch64 (cross gcc, qemu-user)
+	$(call variant,aarch64,$(CC_aarch64) qemu-aarch64)
+test-riscv64: ## on riscv64
+	$(call variant,riscv64,$(CC_riscv64) qemu-riscv64)
+test-i386: ## on 32-bit x86
+	$(call variant,i386,$(CC_i386) qemu-i386)
+
+coverage: ## line coverage of each section, by gcov
+	@rm -f build/coverage/*.gcda
+	@$(SUB) V=coverage test
+	@perl tests/lint/coverage.pl vthttp.h build/coverage/*.gcda
+
+lint: ## section rules, formatting, warnings of gcc and clang
+	@CLANG='$(CLANG)' WARN='$(WARN)' sh tests/lint/lint.sh
+lint-fast: ## what of it takes under 20 s
+	@CLANG='$(CLANG)' WARN='$(WARN)' sh tests/lint/lint.sh fast
+check-layers: ## the section rules alone
+	@perl tests/lint/check_layers.pl vthttp.h
+
+docs: ## the API reference, from the header's comments: build/docs/api.md
+	@mkdir -p build/docs
+	perl tests/lint/docs.pl vthttp.h > build/docs/api.md
+
+DEPS := clang clang-format libclang-rt-14-dev g++ valgrind gdb curl strace python3 perl qemu-user \
+	gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-riscv64-linux-gnu libc6-dev-riscv64-cross \
+	gcc-i686-linux-gnu libc6-dev-i386-cross
+deps: ## on Debian: install what skipped tests want (as root)
+	apt-get update -q
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(DEPS)
+
+clean: ## remove build/
+	rm -rf build
+
+-include $(wildcard $(B)/*.d $(EX)/*.d build/bench/*.d build/fuzz/*.d)

@@ -1,0 +1,169 @@
+#!/bin/sh
+# Runs test programs one after the other and sums their counts.
+#   tests/run.sh select VARIANT FILE...   prints those of the sources that run in a variant
+#   tests/run.sh run ITEM...              runs the items, lists what was skipped, ends with the sum
+#   tests/run.sh fuzz SECONDS TARGET...   runs libFuzzer programs, a fixed time each
+# An ITEM is a program, a script (*.sh), fuzz:PROGRAM (the replay of a corpus) or built:PROGRAM (exists or has failed).
+# Each program's and script's last line is "N passed, N failed, N skipped". Environment: VT_RUN (a program that runs the
+# programs), VT_BUILD (where logs go), VT_BIN_TIMEOUT (seconds for one item), VT_NOTE (a line shown before the sum).
+set -u
+mode=${1:-}
+[ $# -gt 0 ] && shift
+logs=${VT_BUILD:-build/default}/log
+limit=${VT_BIN_TIMEOUT:-300}
+passed=0 failed=0 skipped=0 skips= fails= nl='
+'
+
+# A source may name its variants: /* variants: default asan */ (a script: # variants: default); those that cross workers
+# say so by /* tsan */ and are, with what names tsan itself, the tsan set; /* valgrind */ likewise. Both tools cost too
+# much to run everything.
+select_sources() {
+    variant=$1
+    shift
+    for f; do
+        [ -f "$f" ] || continue
+        line=$(sed -n -E '1,40s,^(/\*|#) *variants: *([a-z0-9 ]*[a-z0-9]).*,\2,p' "$f" | head -n 1)
+        case " $line " in
+        *" $variant "*) echo "$f" && continue ;;
+        esac
+        case $variant in
+        tsan | valgrind) grep -q -E "^/\* $variant \*/" "$f" && echo "$f" ;;
+        *) [ -n "$line" ] || echo "$f" ;;
+        esac
+    done
+}
+
+add_fail() {
+    failed=$((failed + $1))
+    fails="${fails}FAIL $2${nl}"
+}
+
+# name seconds status log: adds what a finished item says about itself, or says in its place that it died.
+judge() {
+    sum=$(grep -E '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$4" | tail -n 1)
+    p=0 f=0 s=0 why=
+    if [ -n "$sum" ]; then
+        p=${sum%% *}
+        f=${sum#*passed, } f=${f%% *}
+        case $sum in *skipped) s=${sum#*failed, } s=${s%% *} ;; esac
+    fi
+    case $3 in
+    124 | 137) why="no end after $limit s" ;;
+    *)
+        if [ -z "$sum" ]; then
+            why="exit status $3 and no final line"
+        elif [ "$3" -ne 0 ] && [ "$f" -eq 0 ]; then
+            why="exit status $3 in spite of: $sum"
+        elif [ $((p + f + s)) -eq 0 ]; then
+            why="ran no test"
+        fi
+        ;;
+    esac
+    if [ -n "$why" ]; then
+        [ "$f" -gt 0 ] && failed=$((failed + f))
+        add_fail 1 "$1: $why"
+    elif [ "$f" -gt 0 ]; then
+        add_fail "$f" "$1: $sum"
+    fi
+    passed=$((passed + p)) skipped=$((skipped + s))
+    [ -n "$sum" ] && skips="$skips$(sed -n "s/^SKIP /SKIP $1./p" "$4")${nl}"
+    if [ -n "$why" ] || [ "$f" -gt 0 ]; then
+        echo "FAIL $1: ${why:-$sum} ($2 s); the end of $4:"
+        grep -a -E '^FAIL ' "$4" | head -n 30
+        tail -n 40 "$4" | sed 's/^/    /'
+    else
+        echo "ok   $1: $sum ($2 s)"
+    fi
+}
+
+run_item() {
+    case $1 in
+    built:*)
+        if [ -x "${1#built:}" ]; then
+            passed=$((passed + 1))
+        else
+            add_fail 1 "${1#built:} is not built"
+        fi
+        return
+        ;;
+    fuzz:*)
+        prog=${1#fuzz:} name=${1##*/}
+        target=${name#replay_}
+        set -- "-mutate=${VT_MUTATE:-20}" "-artifact=${prog%/*}/crash_$target"
+        for dir in "fuzz/corpus/$target" "fuzz/regress/$target"; do
+            [ -d "$dir" ] && set -- "$@" "$dir"
+        done
+        ;;
+    *)
+        prog=$1 name=${1##*/}
+        set --
+        ;;
+    esac
+    if [ ! -f "$prog" ]; then
+        add_fail 1 "$name is not built"
+        echo "FAIL $name: not built"
+        return
+    fi
+    log=$logs/${name%.sh}.log
+    start=$(date +%s)
+    case $prog in
+    *.sh) timeout -k 5 "$limit" sh "$prog" > "$log" 2>&1 < /dev/null ;;
+    *) timeout -k 5 "$limit" ${VT_RUN:-} "$prog" "$@" > "$log" 2>&1 < /dev/null ;;
+    esac
+    status=$?
+    judge "${name%.sh}" $(($(date +%s) - start)) "$status" "$log"
+}
+
+run_fuzz() {
+    name=${1##*/} dir=${1%/*}
+    x=${name#fuzz_}
+    mkdir -p "$dir/found_$x"
+    set -- "$1" "-max_total_time=$seconds" -timeout=20 -rss_limit_mb=4096 -max_len=16384 -print_final_stats=1 \
+        "-artifact_prefix=$dir/${x}_"
+    [ -f "fuzz/$x.dict" ] && set -- "$@" "-dict=fuzz/$x.dict"
+    set -- "$@" "$dir/found_$x"
+    for d in "fuzz/corpus/$x" "fuzz/regress/$x"; do
+        [ -d "$d" ] && set -- "$@" "$d"
+    done
+    if timeout -k 5 $((seconds + 120)) "$@" > "$logs/$name.log" 2>&1 < /dev/null; then
+        passed=$((passed + 1))
+        echo "ok   $name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$logs/$name.log") inputs in $seconds s"
+    else
+        add_fail 1 "$name: $(grep -a -m 1 -E 'ERROR|SUMMARY|runtime error' "$logs/$name.log")"
+        echo "FAIL $name; the end of $logs/$name.log:"
+        tail -n 60 "$logs/$name.log" | sed 's/^/    /'
+    fi
+}
+
+finish() {
+    [ -n "${VT_NOTE:-}" ] && echo "$VT_NOTE"
+    printf '%s' "$skips" | sed '/^$/d'
+    printf '%s' "$fails"
+    if [ "$skipped" -gt 0 ]; then
+        echo "$passed passed, $failed failed, $skipped skipped"
+    else
+        echo "$passed passed, $failed failed"
+    fi
+    [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+    exit
+}
+
+case $mode in
+select) select_sources "$@" ;;
+run)
+    mkdir -p "$logs"
+    for item; do run_item "$item"; done
+    finish
+    ;;
+fuzz)
+    seconds=$1
+    shift
+    mkdir -p "$logs"
+    for target; do run_fuzz "$target"; done
+    finish
+    ;;
+*)
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
+    exit 2
+    ;;
+esac
