@@ -69,7 +69,7 @@ run: build/examples/hello ## build and serve examples/hello.c (PORT=8080)
 	./build/examples/hello -port=$(PORT)
 
 test: ## build and run every test (V=variant for one of those below)
-	@$(SUB) -k $(if $(filter --jobserver%,$(MAKEFLAGS)),,-j$(JOBS)) V=$(V) build-tests || true
+	+@$(SUB) -k $(if $(filter --jobserver%,$(MAKEFLAGS)),,-j$(JOBS)) V=$(V) build-tests || true
 	@VT_VARIANT='$(V)' VT_BUILD='$(B)' VT_EXAMPLES='$(EX)' VT_CC='$(VCC)' VT_CFLAGS='$(CFLAGS) $(FLAGS_$(V)) -pthread' \
 	 VT_RUN='$(RUNNER)' VT_TEST_TIMEOUT=$${VT_TEST_TIMEOUT-$(word 1,$(TIMES))} \
 	 VT_BIN_TIMEOUT=$${VT_BIN_TIMEOUT-$(word 2,$(TIMES))} \
@@ -107,11 +107,11 @@ bench: $(BENCHES) ## build and run the benchmarks (tests/bench)
 
 fuzz: ## libFuzzer over every target, FUZZ_TIME=10 seconds each (ONLY=name for one)
 	@command -v $(CLANG) > /dev/null || { echo "make fuzz needs $(CLANG): make deps"; exit 1; }
-	@$(SUB) -k $(if $(filter --jobserver%,$(MAKEFLAGS)),,-j$(JOBS)) $(call only,$(FUZZERS)) || true
+	+@$(SUB) -k $(if $(filter --jobserver%,$(MAKEFLAGS)),,-j$(JOBS)) $(call only,$(FUZZERS)) || true
 	@VT_BUILD=build/fuzz UBSAN_OPTIONS=print_stacktrace=1 sh tests/run.sh fuzz $(FUZZ_TIME) $(call only,$(FUZZERS))
 
 # A variant whose tools are missing is skipped, with the reason.
-variant = @for tool in $(2); do command -v $$tool > /dev/null || { \
+variant = +@for tool in $(2); do command -v $$tool > /dev/null || { \
 	echo "SKIP test-$(1): $$tool is missing (make deps)"; echo "0 passed, 0 failed, 1 skipped"; exit 0; }; done; \
 	$(SUB) V=$(1) test
 .PHONY: test-asan test-tsan test-poll test-ucontext test-clang test-valgrind test-aarch64 test-riscv64 test-i386
@@ -136,7 +136,7 @@ test-i386: ## on 32-bit x86
 
 coverage: ## line coverage of each section, by gcov
 	@rm -f build/coverage/*.gcda
-	@$(SUB) V=coverage test
+	+@$(SUB) V=coverage test
 	@perl tests/lint/coverage.pl vthttp.h build/coverage/*.gcda
 
 lint: ## section rules, formatting, warnings of gcc and clang

@@ -148,14 +148,10 @@ int main(int argc, char **argv) {
     watch_deaths();
     run_one((const uint8_t *)"", 0);
     for (int i = 1; i < argc; i++) {
-        if (strncmp(argv[i], "-mutate=", 8) == 0)
-            mutations = (unsigned)strtoul(argv[i] + 8, NULL, 10);
-        else if (strncmp(argv[i], "-seed=", 6) == 0)
-            rng_seed = strtoull(argv[i] + 6, NULL, 0);
-        else if (strncmp(argv[i], "-artifact=", 10) == 0)
-            artifact = argv[i] + 10;
-        else
-            run_path(argv[i]);
+        if (strncmp(argv[i], "-mutate=", 8) == 0) mutations = (unsigned)strtoul(argv[i] + 8, NULL, 10);
+        else if (strncmp(argv[i], "-seed=", 6) == 0) rng_seed = strtoull(argv[i] + 6, NULL, 0);
+        else if (strncmp(argv[i], "-artifact=", 10) == 0) artifact = argv[i] + 10;
+        else run_path(argv[i]);
     }
     printf("%lu inputs: %lu files with %u mutations of each, and the empty one\n", inputs, files, mutations);
     printf("1 passed, 0 failed, 0 skipped\n");

@@ -26,9 +26,9 @@ static int test_failures, test_skips; /* of the running test; failures may come 
         *test_last = &tc, test_last = &tc.next;                                                              \
     }                                                                                                        \
     static void test_fn_##id(void)
-#define CHECK(cond)             ((cond) ? (void)0 : test_fail(__FILE__, __LINE__, #cond))
-#define CHECK_EQ(a, b)          test_eq((long long)(a), (long long)(b), __FILE__, __LINE__, #a " == " #b)
-#define CHECK_STR(a, b)         test_str((a), (b), __FILE__, __LINE__, #a " is " #b)
+#define CHECK(cond) ((cond) ? (void)0 : test_fail(__FILE__, __LINE__, #cond))
+#define CHECK_EQ(a, b) test_eq((long long)(a), (long long)(b), __FILE__, __LINE__, #a " == " #b)
+#define CHECK_STR(a, b) test_str((a), (b), __FILE__, __LINE__, #a " is " #b)
 #define CHECK_MEM(a, na, b, nb) CHECK((size_t)(na) == (size_t)(nb) && memcmp((a), (b), (size_t)(nb)) == 0)
 #define REQUIRE(cond)                                                                                        \
     do {                                                                                                     \
