@@ -4,7 +4,7 @@
 
 #include <sys/epoll.h>
 
-#define EVENTS       512
+#define EVENTS 512
 #define ACCEPT_BURST 64
 
 struct conn {
@@ -79,10 +79,8 @@ static void loop(int listener) {
         int n = epoll_wait(ep, got, EVENTS, -1);
         for (int i = 0; i < n; i++) {
             int fd = got[i].data.fd;
-            if (fd == listener)
-                accept_some(fd);
-            else if (conn_serve(fd, got[i].events) < 0)
-                conn_close(fd);
+            if (fd == listener) accept_some(fd);
+            else if (conn_serve(fd, got[i].events) < 0) conn_close(fd);
         }
     }
 }

@@ -8,8 +8,8 @@
 
 #include <sys/epoll.h>
 
-#define COPIES       1024 /* responses that one send can carry */
-#define EVENTS       512
+#define COPIES 1024 /* responses that one send can carry */
+#define EVENTS 512
 #define ACCEPT_BURST 64
 
 struct conn {
@@ -28,10 +28,8 @@ static uint32_t count_slow(struct conn *c, const char *p, size_t n) {
     uint32_t found = 0;
     unsigned m = c->matched;
     for (size_t i = 0; i < n; i++) {
-        if (p[i] == ((m & 1) ? '\n' : '\r'))
-            m++;
-        else
-            m = p[i] == '\r';
+        if (p[i] == ((m & 1) ? '\n' : '\r')) m++;
+        else m = p[i] == '\r';
         if (m == 4) {
             found++;
             m = 0;
@@ -52,8 +50,7 @@ static uint32_t count_heads(struct conn *c, const char *p, size_t n) {
             int hit = memcmp(p + i, "\r\n\r", 3) == 0;
             found += (uint32_t)hit;
             i += hit ? 4 : 2;
-        } else
-            i += last == '\r' ? 1 : 4;
+        } else i += last == '\r' ? 1 : 4;
     }
     count_slow(c, p + i, n - i);
     return found;
@@ -114,12 +111,9 @@ static void accept_some(int listener) {
     for (int i = 0; i < ACCEPT_BURST; i++) {
         int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) return;
-        if (fd >= conn_max)
-            close(fd);
-        else if (!keep && conn_once(fd))
-            conn_close(fd);
-        else
-            conn_watch(fd);
+        if (fd >= conn_max) close(fd);
+        else if (!keep && conn_once(fd)) conn_close(fd);
+        else conn_watch(fd);
     }
 }
 
@@ -158,10 +152,8 @@ static void loop(int listener) {
     while (!bench_stop) {
         int n = epoll_wait(ep, got, EVENTS, -1);
         for (int i = 0; i < n; i++) {
-            if (got[i].data.fd == listener)
-                accept_some(listener);
-            else
-                handle(got[i].data.fd, got[i].events);
+            if (got[i].data.fd == listener) accept_some(listener);
+            else handle(got[i].data.fd, got[i].events);
         }
     }
 }

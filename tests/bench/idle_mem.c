@@ -123,9 +123,7 @@ int main(int argc, char **argv) {
     double each = (double)(total[1] - total[0]) * 1024 / (double)(n - base);
     printf("%s: %lld to %lld connections: private dirty %lld to %lld KiB, page tables %lld to %lld KiB\n",
            name, base, n, dirty[0], dirty[1], tables[0], tables[1]);
-    if (goal > 0)
-        printf("= %s %.0f bytes <=%.0f %s\n", name, each, goal, each <= goal ? "ok" : "MISS");
-    else
-        printf("= %s %.0f bytes - -\n", name, each);
+    if (goal > 0) printf("= %s %.0f bytes <=%.0f %s\n", name, each, goal, each <= goal ? "ok" : "MISS");
+    else printf("= %s %.0f bytes - -\n", name, each);
     return 0;
 }

@@ -2,7 +2,7 @@
  * ends the run with exit status 1, so that a figure is never that of a server which drops or garbles.
  *
  *   load -port=N [-host=127.0.0.1] [-proto=http|echo] [-c=100] [-depth=1] [-close] [-path=/] [-browser] [-status=200]
- *        [-body=TEXT] [-size=16] [-n=100000 | -ms=2000] [-warm=1000] [-pid=SERVER] [-cpu=N] [-max_s=60] [-dump=FILE]
+ *        [-body=TEXT] [-size=16] [-n=100000 | -ms=2000] [-warm=1000] [-pid=SERVER] [-cpu=N] [-max_s=30] [-dump=FILE]
  *
  * -depth=k   k requests (or messages) in one write, the next k after the last answer
  * -close     a connection per request; the server has to close it after the response
@@ -19,9 +19,9 @@
 #include <sys/epoll.h>
 
 #define EVENTS 512
-#define INPUT  (1 << 20)
-#define CARRY  16384 /* the longest head that may be split over reads */
-#define PARTS  32    /* histogram: parts of a power of two */
+#define INPUT (1 << 20)
+#define CARRY 16384 /* the longest head that may be split over reads */
+#define PARTS 32    /* histogram: parts of a power of two */
 
 struct conn {
     int fd, index;
@@ -171,8 +171,7 @@ static int parse_head(const char *p, size_t n, long long *length) {
     while ((line = memchr(p, '\n', (size_t)(end - p))) != NULL) {
         p = line + 1;
         size_t left = (size_t)(end - p);
-        if (field_is(p, left, "content-length"))
-            *length = (long long)parse_length(p + 15, end);
+        if (field_is(p, left, "content-length")) *length = (long long)parse_length(p + 15, end);
         else if (field_is(p, left, "transfer-encoding"))
             wrong("a response with Transfer-Encoding: this generator wants Content-Length");
     }
@@ -305,6 +304,12 @@ static void run_part(long long n, long long ms) {
     }
 }
 
+/* A server that fell silent: says how far it came. */
+static void on_alarm(int sig) {
+    (void)sig;
+    wrong("out of time: %lld answers, %d connections under way", (long long)done_total, active);
+}
+
 /*------------------------------------------------------------------- start */
 
 static void build_batch(const char *path, const char *host, int port, int browser, size_t size) {
@@ -402,8 +407,8 @@ int main(int argc, char **argv) {
     bench_known(argc, argv, known);
     configure(argc, argv);
     bench_pin(0, (int)bench_num(argc, argv, "cpu", -1));
-    alarm((unsigned)bench_num(argc, argv, "max_s",
-                              60)); /* a server that falls silent ends the run by SIGALRM */
+    signal(SIGALRM, on_alarm);
+    alarm((unsigned)bench_num(argc, argv, "max_s", 30));
     const char *file = bench_opt(argc, argv, "dump", NULL);
     if (file) return dump(file);
     long long ms = bench_num(argc, argv, "ms", 0), n = bench_num(argc, argv, "n", ms ? 0 : 100000);

@@ -14,6 +14,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -49,7 +50,9 @@ static struct proc running[2];
 static void reap_all(void) {
     for (int i = 0; i < 2; i++) {
         if (running[i].server > 0) kill(running[i].server, SIGKILL);
-        if (running[i].pid > 0) kill(running[i].pid, SIGKILL);
+        if (running[i].pid <= 0) continue;
+        kill(running[i].pid, SIGKILL);
+        waitpid(running[i].pid, NULL, 0);
     }
     char path[96];
     const char *const files[] = {"response", "strace"};
@@ -60,10 +63,10 @@ static void reap_all(void) {
     if (cfg.tmp[0]) rmdir(cfg.tmp);
 }
 
-static void on_alarm(int sig) {
+/* SIGALRM, or whoever ends us. */
+static void on_end(int sig) {
     static const char text[] = "pair: out of time\n";
-    (void)sig;
-    if (write(2, text, sizeof(text) - 1) < 0) _exit(3);
+    if (sig == SIGALRM && write(2, text, sizeof(text) - 1) < 0) _exit(3);
     reap_all();
     _exit(3);
 }
@@ -75,6 +78,7 @@ static pid_t start(const char *command, int cpu, int *out) {
     pid_t pid = fork();
     if (pid < 0) bench_die("fork");
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         dup2(p[1], 1);
         bench_pin(0, cpu);
         execl("/bin/sh", "sh", "-c", command, (char *)NULL);
@@ -116,10 +120,8 @@ static pid_t child_of(pid_t pid) {
 
 static void server_start(struct proc *p, const char *command, int traced) {
     char line[4096], said[4096];
-    if (traced)
-        snprintf(line, sizeof(line), "exec strace -f -c -o %s/strace %s", cfg.tmp, command);
-    else
-        snprintf(line, sizeof(line), "exec %s", command);
+    if (traced) snprintf(line, sizeof(line), "exec strace -f -c -o %s/strace %s", cfg.tmp, command);
+    else snprintf(line, sizeof(line), "exec %s", command);
     p->pid = start(line, cfg.cpu_server, &p->out);
     int at = read_until(p->out, "port ", said, sizeof(said), 20000);
     errno = 0;
@@ -174,10 +176,8 @@ static double median(double *v, int n) {
 
 static void row(const char *suffix, double value, const char *unit, double goal) {
     printf("= %s%s %.3f %s ", cfg.name, suffix, value, unit);
-    if (goal > 0)
-        printf("<=%.2f %s\n", goal, value <= goal ? "ok" : "MISS");
-    else
-        printf("- -\n");
+    if (goal > 0) printf("<=%.2f %s\n", goal, value <= goal ? "ok" : "MISS");
+    else printf("- -\n");
 }
 
 static double slice(int i, double *rate) {
@@ -312,7 +312,9 @@ static void configure(int argc, char **argv) {
     snprintf(cfg.tmp, sizeof(cfg.tmp), "%s/bench.XXXXXX", base && strlen(base) < 32 ? base : "/tmp");
     if (!mkdtemp(cfg.tmp)) bench_die("mkdtemp");
     atexit(reap_all);
-    signal(SIGALRM, on_alarm);
+    signal(SIGALRM, on_end);
+    signal(SIGTERM, on_end);
+    signal(SIGINT, on_end);
     alarm((unsigned)cfg.max_s);
 }
 

@@ -1,0 +1,153 @@
+#!/bin/sh
+# Runs every benchmark and ends with one table: measure, value, unit, goal, verdict.
+#   tests/bench/bench.sh [BUILD_DIR]      (make bench; default build/bench)
+# BENCH_QUICK=1     fewer and shorter slices
+# BENCH_LIVE=N      virtual threads that live at once (default 1,000,000 where 8 GB are free, else 100,000)
+# BENCH_ONLY=WORD   of: runtime parser keep pipelined close echo idle size instructions
+# Servers run on CPU 0, the load on CPU 1. What lacks a tool says SKIP and why; exit status 1 when something failed (a
+# missed goal is no failure).
+cd "$(dirname "$0")/../.." || exit 1
+dir=${1:-build/bench}
+cc=${CC:-cc}
+log=$dir/bench.log
+failed=0
+mkdir -p "$dir" && : > "$log" || exit 1
+
+say() { printf '%s\n' "$*" | tee -a "$log"; }
+wanted() { [ -z "$BENCH_ONLY" ] || [ "$BENCH_ONLY" = "$1" ]; }
+
+# run SECONDS COMMAND...: bounded, kept in the log; a failure is counted and does not stop the rest
+run() {
+    limit=$1
+    shift
+    timeout "$limit" "$@" > "$dir/out" 2>&1
+    status=$?
+    tee -a "$log" < "$dir/out"
+    [ $status -eq 0 ] && return 0
+    say "FAILED ($status): $*"
+    failed=$((failed + 1))
+    return 1
+}
+
+build() {
+    for name in "$@"; do
+        src=tests/bench/$name.c
+        [ "$dir/$name" -nt "$src" ] && [ "$dir/$name" -nt vthttp.h ] && [ "$dir/$name" -nt tests/bench/bench.h ] && continue
+        $cc -std=gnu11 -O2 -pthread "$src" -o "$dir/$name" 2>> "$log" && continue
+        say "FAILED: $src does not compile"
+        failed=$((failed + 1))
+        return 1
+    done
+}
+
+# start COMMAND...: a server of ours on CPU 0; sets pid and port
+start() {
+    "$@" > "$dir/port" 2>> "$log" &
+    pid=$!
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        port=$(sed -n 's/^port //p' "$dir/port")
+        [ -n "$port" ] && return 0
+        sleep 0.2
+    done
+    say "FAILED: $1 does not say its port"
+    kill -9 $pid 2> /dev/null
+    return 1
+}
+
+pairs=7 count=100000
+[ -n "$BENCH_QUICK" ] && pairs=3 count=30000
+if [ -z "$BENCH_LIVE" ]; then
+    free=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+    BENCH_LIVE=100000
+    [ "${free:-0}" -gt 8000000 ] && [ -z "$BENCH_QUICK" ] && BENCH_LIVE=1000000
+fi
+# the hard limit of descriptors is raised where that is allowed: 11,000 connections on each side
+ulimit -n 32768 2> /dev/null || ulimit -n "$(ulimit -Hn)"
+
+say "# $(uname -sm), $(nproc) CPUs, $($cc --version | head -n 1)"
+
+if wanted runtime && build bench_rt; then
+    say "## runtime"
+    for m in $("$dir/bench_rt" -list); do
+        case $m in
+        live_each) run 240 "$dir/bench_rt" -only="$m" -n="$BENCH_LIVE" ;;
+        *) run 60 "$dir/bench_rt" -only="$m" ;;
+        esac
+    done
+fi
+
+if wanted parser && build bench_h1; then
+    say "## HTTP/1.1 codec"
+    run 60 "$dir/bench_h1"
+fi
+
+# both NAME GOAL SYS_GOAL LOW HIGH A B LOAD [same]: CPU in alternating slices, then system calls
+both() {
+    name=$1 goal=$2 sys=$3 low=$4 high=$5 a=$6 b=$7 load=$8 same=$9
+    say "## $name"
+    run 120 "$dir/pair" -name="$name" -A="$a" -B="$b" -load="$load" -pairs=$pairs -goal="$goal" $same
+    run 60 "$dir/pair" -name="$name" -A="$a" -B="$b" -load="$load" -syscalls -sys_goal="$sys" -bare_low="$low" \
+        -bare_high="$high" $same
+}
+
+if build pair load bare_http bare_echo; then
+    if build http_vt; then
+        wanted keep && both keep_alive 1.05 2.05 2.00 2.03 "$dir/http_vt" "$dir/bare_http" "-n=$count" -same_bytes
+        wanted pipelined && both pipelined_x16 1.15 0 0.12 0.14 "$dir/http_vt" "$dir/bare_http" \
+            "-depth=16 -n=$((count * 8))" -same_bytes
+        wanted close && both per_connection 1.00 0 4 6 "$dir/http_vt" "$dir/bare_http -mode=close" \
+            "-close -n=$((count / 4))" -same_bytes
+    fi
+    if build echo_vt; then
+        wanted echo && both tcp_echo 0 2.02 2.00 2.03 "$dir/echo_vt" "$dir/bare_echo" "-proto=echo -size=64 -n=$count"
+    fi
+fi
+
+if wanted idle && build http_vt echo_vt idle_mem; then
+    say "## idle keep-alive connections"
+    if start "$dir/http_vt"; then
+        run 120 "$dir/idle_mem" -port="$port" -pid=$pid
+        kill $pid
+        wait $pid 2> /dev/null
+    fi
+fi
+
+if wanted size; then
+    say "## the hello example, cc -O2, stripped"
+    from=$(date +%s%N)
+    if $cc -O2 -pthread examples/hello.c -o "$dir/hello" 2>> "$log"; then
+        ms=$((($(date +%s%N) - from) / 1000000))
+        strip "$dir/hello"
+        bytes=$(wc -c < "$dir/hello")
+        verdict() { if [ "$1" -le "$2" ]; then echo ok; else echo MISS; fi; }
+        say "= hello_size $bytes bytes <=102400 $(verdict "$bytes" 102400)"
+        say "= hello_compile $ms ms <=5000 $(verdict $ms 5000)"
+    else
+        say "FAILED: examples/hello.c does not compile"
+        failed=$((failed + 1))
+    fi
+fi
+
+# Instructions are the same on every run, whatever else the machine does: two lengths, and the difference.
+instructions() {
+    for n in $2 $3; do
+        timeout 120 valgrind --tool=callgrind --callgrind-out-file=/dev/null "$dir/bench_rt" -only="$1" -n="$n" -reps=1 \
+            2>&1 | sed -n 's/.*Collected : \([0-9]*\).*/\1/p'
+    done | { read -r x && read -r y && say "= instructions_$1 $(((y - x) / ($3 - $2))) instructions - -"; } ||
+        say "SKIP instructions_$1: callgrind gave no count"
+}
+
+if wanted instructions && build bench_rt; then
+    say "## instructions an operation (callgrind)"
+    if command -v valgrind > /dev/null; then
+        for m in $("$dir/bench_rt" -list | grep -v live); do instructions "$m" 20000 120000; done
+    else
+        say "SKIP instructions: valgrind is not installed"
+    fi
+fi
+
+say ""
+grep -h '^= ' "$log" | awk 'BEGIN { printf "%-28s %14s %-13s %10s  %s\n", "measure", "value", "unit", "goal", "" }
+    { printf "%-28s %14s %-13s %10s  %s\n", $2, $3, $4, $5, $6 == "-" ? "" : $6 }'
+grep -h '^SKIP' "$log"
+[ $failed -eq 0 ] || { echo "$failed benchmarks failed, see $log"; exit 1; }
