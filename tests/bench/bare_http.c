@@ -137,7 +137,7 @@ static void load_response(const char *path) {
         if (!f) bench_die("%s", path);
         reply_len = fread(file, 1, sizeof(file), f);
         fclose(f);
-        if (reply_len == 0) bench_die("%s is empty", path);
+        if (reply_len == 0 || reply_len == sizeof(file)) bench_die("%s is empty or over 64 KiB", path);
         bytes = file;
     }
     replies = malloc(reply_len * COPIES);

@@ -213,10 +213,6 @@ static double live(long long n) {
     return each;
 }
 
-/*------------------------------------------------------------------ switch */
-
-/*@WHITE@*/
-
 /*-------------------------------------------------------------------- main */
 
 static const struct measure measures[] = {
