@@ -13,6 +13,7 @@ FLAGS_tsan := -fsanitize=thread
 FLAGS_poll := -DVTHTTP_POLL=1
 FLAGS_ucontext := -DVTHTTP_UCONTEXT=1
 FLAGS_coverage := --coverage
+FLAGS_valgrind := -DVTHTTP_VALGRIND=1
 CC_clang := $(CLANG)
 CC_aarch64 := aarch64-linux-gnu-gcc
 CC_riscv64 := riscv64-linux-gnu-gcc
@@ -28,10 +29,9 @@ TIMES_valgrind := 600 1800
 TIMES_aarch64 := 300 1200
 TIMES_riscv64 := 300 1200
 TIMES_i386 := 300 1200
-DIR_valgrind := build/default
 
-B := $(or $(DIR_$(V)),build/$(V))
-EX := $(if $(filter default valgrind,$(V)),build/examples,$(B)/examples)
+B := build/$(V)
+EX := $(if $(filter default,$(V)),build/examples,$(B)/examples)
 VCC := $(or $(CC_$(V)),$(CC))
 COMPILE := $(VCC) -std=gnu11 $(CFLAGS) $(WARN) $(FLAGS_$(V)) -pthread
 RUNNER := $(RUN_$(V))

@@ -1,0 +1,83 @@
+#!/bin/sh
+# make lint, or with "fast" what of it takes under 20 s. Each check is one passed or failed; the last line sums them.
+set -u
+fast=${1:-}
+CLANG=${CLANG:-clang}
+WARN=${WARN:--Wall -Wextra -Wconversion -Wshadow -Wundef}
+passed=0 failed=0
+out=$(mktemp) || exit 1
+trap 'rm -f "$out" "$out.diff"' EXIT
+
+check() { # name, command...
+    name=$1
+    shift
+    if "$@" > "$out" 2>&1; then
+        passed=$((passed + 1))
+        echo "ok   $name$(sed -n 's/^[0-9]* lines, [0-9]* sections/: &/p' "$out")"
+    else
+        failed=$((failed + 1))
+        echo "FAIL $name"
+        head -n 80 "$out" | sed 's/^/    /'
+    fi
+}
+
+want() { # program, package: there, or a failed check
+    command -v "$1" > /dev/null && return 0
+    failed=$((failed + 1))
+    echo "FAIL $1 is missing: apt-get install $2 (make deps)"
+    return 1
+}
+
+format=
+for f in clang-format-14 clang-format; do
+    if [ -z "$format" ] && "$f" --version 2> /dev/null | grep -q 'version 14\.'; then format=$f; fi
+done
+formatted() { # file
+    if [ -z "$format" ]; then
+        echo "clang-format of version 14 is missing: apt-get install clang-format-14 (make deps)"
+        return 1
+    fi
+    "$format" "$1" | diff "$1" - > "$out.diff" && return
+    echo "$(grep -c '^[<>]' "$out.diff") lines differ ($format -i $1 repairs it); the first:"
+    head -n 24 "$out.diff"
+    return 1
+}
+
+# The header by way of a file that includes it: as users compile it. Warnings that need the optimizer's analysis come
+# only at -O2, so that is how the default build is checked.
+header() { # compiler, flags...
+    printf '#define VTHTTP_IMPLEMENTATION\n#include "vthttp.h"\nint vt_lint_not_empty;\n' |
+        "$@" $WARN -Werror -pthread -I. -x c -c -o /dev/null -
+}
+program() { # compiler, file
+    "$1" -std=gnu11 $WARN -Werror -pthread -fsyntax-only "$2"
+}
+
+for f in tests/*.sh tests/lint/*.sh tests/bench/*.sh; do
+    [ -f "$f" ] && { sh -n "$f" || failed=$((failed + 1)); }
+done
+[ ! -f .ci/run ] || bash -n .ci/run || failed=$((failed + 1))
+
+if want perl perl-base; then check 'section rules' perl tests/lint/check_layers.pl vthttp.h; fi
+if [ -n "$fast" ]; then
+    check 'gcc warnings' header gcc -std=gnu11 -fsyntax-only
+    check 'clang-format vthttp.h' formatted vthttp.h
+else
+    check 'tests of the section rules' sh tests/lint/test_check_layers.sh
+    for f in vthttp.h tests/*.[ch] tests/bench/*.[ch] examples/*.c fuzz/*.[ch]; do
+        [ -f "$f" ] && check "clang-format $f" formatted "$f"
+    done
+    for cc in gcc "$CLANG"; do
+        want "$cc" "$cc" || continue
+        check "$cc -O2 warnings" header "$cc" -std=gnu11 -O2
+        check "$cc warnings, c11" header "$cc" -std=c11 -fsyntax-only
+        for s in VTHTTP_POLL=1 VTHTTP_UCONTEXT=1 VTHTTP_HTTP=0 VTHTTP_SIM=1 NDEBUG; do
+            check "$cc warnings, $s" header "$cc" -std=gnu11 -fsyntax-only "-D$s"
+        done
+        for f in tests/*.c tests/bench/*.c examples/*.c fuzz/*.c; do
+            [ -f "$f" ] && check "$cc warnings, $f" program "$cc" "$f"
+        done
+    done
+fi
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
