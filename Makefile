@@ -41,7 +41,6 @@ TEST_SRC := $(sort $(wildcard tests/test_*.c tests/e2e_*.c tests/sim_*.c tests/f
 SCRIPT_SRC := $(sort $(filter-out tests/run.sh,$(wildcard tests/*.sh tests/lint/test_*.sh)))
 FUZZ_SRC := $(sort $(wildcard fuzz/fuzz_*.c))
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
-BENCH_SRC := $(sort $(wildcard tests/bench/*.c))
 pick = $(if $(1),$(shell sh tests/run.sh select $(V) $(1)))
 TEST_PICK := $(call pick,$(TEST_SRC))
 SCRIPT_PICK := $(call pick,$(SCRIPT_SRC))
@@ -52,7 +51,6 @@ LEFT_OUT := $(filter-out $(TEST_PICK) $(FUZZ_PICK),$(TEST_SRC) $(FUZZ_SRC))
 TESTS := $(TEST_PICK:tests/%.c=$(B)/%)
 REPLAYS := $(FUZZ_PICK:fuzz/fuzz_%.c=$(B)/replay_%)
 EXAMPLES := $(EXAMPLE_PICK:examples/%.c=$(EX)/%)
-BENCHES := $(BENCH_SRC:tests/bench/%.c=build/bench/%)
 FUZZERS := $(FUZZ_SRC:fuzz/%.c=build/fuzz/%)
 only = $(if $(ONLY),$(foreach i,$(1),$(if $(findstring $(ONLY),$(i)),$(i))),$(1))
 SUB := $(MAKE) --no-print-directory
@@ -89,8 +87,6 @@ $(B)/replay_%: fuzz/fuzz_%.c fuzz/replay.c $(B)/.flags
 	$(call PROGRAM,$(COMPILE)) $< fuzz/replay.c $(LDLIBS)
 $(EX)/%: examples/%.c $(B)/.flags
 	$(call PROGRAM,$(COMPILE) -O2) $< $(LDLIBS)
-build/bench/%: tests/bench/%.c
-	$(call PROGRAM,$(CC) -std=gnu11 -O2 -g $(WARN) -pthread) $< $(LDLIBS)
 build/fuzz/fuzz_%: fuzz/fuzz_%.c
 	$(call PROGRAM,$(CLANG) -std=gnu11 -O1 -g $(WARN) -fsanitize=fuzzer $(SANITIZE_asan) -pthread) $< $(LDLIBS)
 
@@ -101,9 +97,8 @@ FORCE:
 
 examples: $(EXAMPLES) ## build every example under build/examples
 
-bench: $(BENCHES) ## build and run the benchmarks (tests/bench)
-	@if [ -f tests/bench/run.sh ]; then sh tests/bench/run.sh build/bench; \
-	 else for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done; fi
+bench: ## build and run the benchmarks; BENCH_QUICK=1 and more: tests/bench/bench.sh
+	@CC='$(CC)' sh tests/bench/bench.sh build/bench
 
 fuzz: ## libFuzzer over every target, FUZZ_TIME=10 seconds each (ONLY=name for one)
 	@command -v $(CLANG) > /dev/null || { echo "make fuzz needs $(CLANG): make deps"; exit 1; }
@@ -160,4 +155,4 @@ deps: ## on Debian: install what skipped tests want (as root)
 clean: ## remove build/
 	rm -rf build
 
--include $(wildcard $(B)/*.d $(EX)/*.d build/bench/*.d build/fuzz/*.d)
+-include $(wildcard $(B)/*.d $(EX)/*.d build/fuzz/*.d)

@@ -152,7 +152,8 @@ if have nm; then
         pass
     fi
     gcc -std=gnu11 -O1 -I"$root" -c static1.c -o static1.o 2> /dev/null
-    if [ "$(nm -g --defined-only static1.o | awk '{ print $3 }')" = file1 ]; then
+    # The entry point of a context is assembly: a hidden weak symbol.
+    if [ "$(nm -g --defined-only static1.o | awk '$3 !~ /^vt__/ { print $3 }')" = file1 ]; then
         pass
     else
         fail "VTHTTP_STATIC exports: $(nm -g --defined-only static1.o | tr '\n' ' ')"
