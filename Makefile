@@ -42,7 +42,9 @@ SCRIPT_SRC := $(sort $(filter-out tests/run.sh,$(wildcard tests/*.sh tests/lint/
 FUZZ_SRC := $(sort $(wildcard fuzz/fuzz_*.c))
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
 pick = $(if $(1),$(shell sh tests/run.sh select $(V) $(1)))
-TEST_PICK := $(call pick,$(TEST_SRC))
+# What valgrind sees: these, and what says /* valgrind */.
+VALGRIND_SET := $(wildcard $(patsubst %,tests/test_%.c,base ctx stack timer poll sched sync io uri h1 http conf))
+TEST_PICK := $(sort $(call pick,$(TEST_SRC)) $(if $(filter valgrind,$(V)),$(VALGRIND_SET)))
 SCRIPT_PICK := $(call pick,$(SCRIPT_SRC))
 FUZZ_PICK := $(call pick,$(FUZZ_SRC))
 EXAMPLE_PICK := $(if $(filter tsan valgrind,$(V)),,$(EXAMPLE_SRC))
