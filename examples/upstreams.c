@@ -1,0 +1,69 @@
+/* One handler asks several upstreams at once and joins their answers: it takes as long as the slowest. The upstreams
+ * are routes of this server, so that the example runs alone. */
+#define VTHTTP_IMPLEMENTATION
+#include "../vthttp.h"
+
+static char self[32]; /* "127.0.0.1:8080" */
+
+struct ask {
+    const char *path;
+    char answer[256];
+};
+
+/* On a virtual thread of its own: dial, write and read park it and nobody else. */
+static int ask(void *arg) {
+    struct ask *a = arg;
+    char request[128], reply[1024];
+    vt_sock *sock;
+    int r = vt_dial(&sock, self, NULL);
+    if (r < 0) return r;
+    int n = snprintf(request, sizeof request, "GET %s HTTP/1.0\r\nHost: %s\r\n\r\n", a->path, self);
+    int64_t got = vt_write(sock, request, (size_t)n);
+    size_t len = 0;
+    while (got >= 0 && len < sizeof reply - 1) { /* HTTP/1.0: the end of the stream ends the reply */
+        got = vt_read(sock, reply + len, sizeof reply - 1 - len);
+        if (got <= 0) break;
+        len += (size_t)got;
+    }
+    vt_sock_close(sock);
+    if (got < 0) return (int)got;
+    reply[len] = 0;
+    const char *body = strstr(reply, "\r\n\r\n");
+    if (strncmp(reply, "HTTP/1.1 200 ", 13) != 0 || !body) return VT_EHTTP;
+    snprintf(a->answer, sizeof a->answer, "%s", body + 4);
+    return 0;
+}
+
+static int all(vt_req *req, vt_res *res) {
+    struct ask asks[3] = {{.path = "/part/stock"}, {.path = "/part/price"}, {.path = "/part/reviews"}};
+    vt_task *tasks[3];
+    int err = 0;
+    (void)req;
+    vt_deadline_set(vt_now() + 2 * VT_SEC); /* the children inherit it: an upstream that hangs gives 504 */
+    for (int i = 0; i < 3; i++) tasks[i] = vt_async(ask, &asks[i]);
+    vt_shield(true); /* they use this stack: join each of them, whatever happens */
+    for (int i = 0; i < 3; i++) {
+        int result, r = vt_await(tasks[i], &result);
+        if (r < 0 || result < 0) err = r < 0 ? r : result;
+    }
+    vt_shield(false);
+    if (err < 0) return err;
+    return vt_res_printf(res, 200, "%s%s%s", asks[0].answer, asks[1].answer, asks[2].answer);
+}
+
+static int part(vt_req *req, vt_res *res) {
+    int r = vt_sleep_ms(200); /* a slow upstream; all three together take 200 ms, not 600 */
+    return r < 0 ? r : vt_res_printf(res, 200, "%s: fine\n", vt_req_param(req, "name").ptr);
+}
+
+static void ready(vt_server *s, void *ctx) {
+    (void)ctx;
+    snprintf(self, sizeof self, "127.0.0.1:%d", vt_server_port(s, 0));
+}
+
+int main(int argc, char **argv) {
+    vt_server *s = vt_server_from_args_cfg(&argc, argv, &(vt_server_cfg){.on_ready = ready});
+    vt_server_get(s, "/", all);
+    vt_server_get(s, "/part/{name}", part);
+    return vt_server_run(s) < 0;
+}
