@@ -1,0 +1,181 @@
+#!/bin/sh
+# Runs every example on a free port and asks it what its first lines promise. It needs no curl: tests/tools/get.c is its
+# client. VT_EXAMPLES: where they are built (else they are built here), VT_RUN: a program that runs them.
+set -u
+cd "$(dirname "$0")/.." || exit 2
+tmp=$(mktemp -d) || exit 2
+passed=0 failed=0 pid=
+get=$tmp/get ex=${VT_EXAMPLES:-build/examples}
+trap '[ -n "$pid" ] && kill -9 "$pid" 2> /dev/null; rm -rf "$tmp"' EXIT
+trap 'exit 1' INT TERM HUP
+
+${CC:-cc} -O1 -o "$get" tests/tools/get.c || exit 2
+if [ -z "${VT_EXAMPLES:-}" ]; then
+    mkdir -p "$ex"
+    for source in examples/*.c; do
+        name=${source##*/}
+        ${CC:-cc} -std=gnu11 -O2 -pthread -o "$ex/${name%.c}" "$source" || exit 2
+    done
+fi
+
+ok() {
+    passed=$((passed + 1))
+}
+bad() {
+    failed=$((failed + 1))
+    echo "FAIL $name: $1"
+    [ -f "$tmp/log" ] && tail -n 20 "$tmp/log" | sed 's/^/    /'
+}
+# what, expected, actual
+same() {
+    if [ "$2" = "$3" ]; then
+        ok
+    else
+        bad "$1: want '$2', got '$(printf '%s' "$3" | head -c 300)'"
+    fi
+}
+nap() {
+    sleep 0.1 2> /dev/null || sleep 1
+}
+# name [argument...]: starts it on a free port and waits until it says which
+start() {
+    name=$1 port=
+    shift
+    ${VT_RUN:-} "$ex/$name" -port=0 "$@" > "$tmp/log" 2>&1 &
+    pid=$!
+    tries=0
+    while [ -z "$port" ] && [ $tries -lt 200 ] && kill -0 "$pid" 2> /dev/null; do
+        port=$(sed -n 's,.*listening on [a-z]*://.*:\([0-9][0-9]*\).*,\1,p' "$tmp/log" | head -n 1)
+        [ -n "$port" ] || nap
+        tries=$((tries + 1))
+    done
+    if [ -z "$port" ]; then
+        bad "it does not say where it listens"
+        port=1
+    fi
+}
+# Waits for its end, at most 20 s, and checks its exit status.
+ends_with() {
+    tries=0
+    while kill -0 "$pid" 2> /dev/null && [ $tries -lt 200 ]; do
+        nap
+        tries=$((tries + 1))
+    done
+    if kill -0 "$pid" 2> /dev/null; then
+        kill -9 "$pid"
+        wait "$pid" 2> /dev/null
+        bad "it does not end"
+    else
+        wait "$pid" 2> /dev/null
+        same "exit status" "$1" $?
+    fi
+    pid=
+}
+stop() {
+    kill -TERM "$pid" 2> /dev/null
+    ends_with 0
+}
+# what, expected "STATUS body", method, target, more of get's arguments
+ask() {
+    what=$1 want=$2
+    shift 2
+    got=$("$get" "$port" "$@" 2>&1) || got="(cut) $got"
+    same "$what" "$want" "$got"
+}
+
+start hello
+ask "the greeting" "200 Hello, World!" GET /
+ask "HEAD" "200 " HEAD /
+stop
+name=hello
+${VT_RUN:-} "$ex/hello" -port=0 -P:nosuch=1 > "$tmp/log" 2>&1 && bad "a bad key is not refused"
+grep -q "argument 2.*nosuch" "$tmp/log" && ok || bad "a bad key is not named"
+printf 'port = 0\n\nmaxBody = lots\n' > "$tmp/app.conf"
+${VT_RUN:-} "$ex/hello" -config="$tmp/app.conf" > "$tmp/log" 2>&1 && bad "a bad value is not refused"
+grep -q "app.conf:3: maxBody.*lots" "$tmp/log" && ok || bad "a bad value's line is not named"
+
+start conformance -workers=2 -host=127.0.0.1
+ask "GET /" "200 hello" GET /
+ask "HEAD /" "200 " HEAD /
+ask "echo" "200 some text" POST /echo -b "some text" "Content-Type: text/x"
+ask "chunks" "200 one
+two
+three" GET /chunked
+ask "204" "204 " GET /nocontent
+ask "bytes" "200 xxxxxxxxxx" GET "/bytes?n=10"
+ask "no bytes" "200 " GET "/bytes?n=0"
+ask "delay" "200 delayed" GET "/delay?ms=50"
+"$get" "$port" GET /headers "X-One: 1" | grep -q "^X-One: 1" && ok || bad "/headers without X-One"
+"$get" "$port" PUT / | grep -q "^405" && ok || bad "PUT / is not 405"
+"$get" "$port" GET /none | grep -q "^404" && ok || bad "/none is not 404"
+"$get" "$port" GET "/bytes?n=-1" | grep -q "^400" && ok || bad "a bad number is not 400"
+stop
+
+start routes
+ask "a parameter" "200 user 7" GET /users/7
+ask "a refused parameter" "404 <h1>Nothing here</h1>" GET /users/x
+ask "a tail" "200 the rest of the path: a/b c.txt" GET /files/a/b%20c.txt
+ask "middleware refuses" "403 no" GET /secret
+ask "middleware passes" "200 the name is Ali" GET /secret "X-Key: sesame"
+ask "the 404 page" "404 <h1>Nothing here</h1>" GET /nothing
+grep -q "GET /users/7: 200" "$tmp/log" && ok || bad "the timing middleware does not log"
+stop
+
+start json_post
+json="Content-Type: application/json"
+ask "JSON" '200 {"hello":"Ada"}' POST /greet -b '{"name":"Ada"}' "$json"
+ask "spaces, other keys" '200 {"hello":"Ada"}' POST /greet -b ' { "x" : "y" , "name" : "Ada" } ' "$json"
+ask "escapes" '200 {"hello":"a\"b\\c"}' POST /greet -b '{"name":"a\"b\\c"}' "$json"
+for body in '' '{' '{}' '{"name":1}' '{"name":"Ada"' '{"name":"Ada"}x' '{"name":"a\' '{"name":"\u0041"}' '["name"]' '{"x":"y"}'; do
+    "$get" "$port" POST /greet -b "$body" "$json" | grep -q "^400" && ok || bad "not refused: $body"
+done
+"$get" "$port" POST /greet -b '{"name":"Ada"}' | grep -q "^415" && ok || bad "no content type is not 415"
+"$get" "$port" GET /greet | grep -q "^405" && ok || bad "GET is not 405"
+stop
+
+start streaming
+ask "a growing response" "200 1
+2
+3" GET "/count?n=3"
+ask "an upload over the server's limit" "200 3000000 bytes" PUT /upload -n 3000000
+"$get" "$port" GET "/count?n=x1" | grep -q "^[24]00" && ok || bad "a bad count"
+stop
+
+start upstreams
+ask "three upstreams" "200 stock: fine
+price: fine
+reviews: fine" GET /
+stop
+
+start graceful
+"$get" "$port" GET /slow > "$tmp/slow" &
+asking=$!
+nap
+nap
+nap
+kill -TERM "$pid"
+wait $asking
+same "a request in flight at SIGTERM" "200 slow, but whole" "$(cat "$tmp/slow")"
+ends_with 0
+grep -q drained "$tmp/log" && ok || bad "on_stopped did not run"
+start graceful
+ask "stop by request" "200 stopping" GET /stop
+ends_with 0
+
+start echo_tcp
+ask "the echo" "there and back" RAW "there and back"
+ask "another connection" "again" RAW "again"
+kill -TERM "$pid"
+wait "$pid" 2> /dev/null
+pid=
+
+start hostloop
+"$get" "$port" GET / | grep -q "^200 ticks: [0-9]" && ok || bad "no ticks"
+nap
+nap
+nap
+"$get" "$port" GET / | grep -q "^200 ticks: [1-9]" && ok || bad "the program's own work stands still"
+stop
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
