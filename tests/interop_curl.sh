@@ -66,8 +66,8 @@ two
 three" "$url/chunked"
 answer "204" "204 " "$url/nocontent"
 answer "delay" "200 delayed" "$url/delay?ms=30"
-answer "404" "404" -o /dev/null "$url/none"
-answer "a bad number" "400" -o /dev/null "$url/bytes?n=x"
+same "404" "404" "$(req -w '%{http_code}' -o /dev/null "$url/none")"
+same "a bad number" "400" "$(req -w '%{http_code}' -o /dev/null "$url/bytes?n=x")"
 same "received fields" "1" "$(req -H 'X-One: first' -H 'X-Empty;' "$url/headers" | grep -c -i '^x-one: first$')"
 same "an empty field" "1" "$(req -H 'X-Empty;' "$url/headers" | grep -c -i '^x-empty: $')"
 
