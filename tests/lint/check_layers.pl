@@ -180,7 +180,7 @@ sub is_function {
 sub statement {    # one declaration at file scope, with its line
     my ($text, $line, $end) = @_;
     my $s = $section_of[$line] or return;
-    type($s, $1) while $text =~ /\b(?:struct|union|enum)\s+(\w+)\s*\{/g;
+    introduce($s, $1) while $text =~ /\b(?:struct|union|enum)\s+(\w+)\s*\{/g;
     while ($text =~ /\benum\b[^{;]*\{([^}]*)\}/g) {
         for my $c (split /,/, $1) { introduce($s, $1) if $c =~ /^\s*(\w+)/ }
     }
@@ -318,10 +318,13 @@ for my $f (@functions) {
 # --- references ---
 my (%used, %macro_refs);
 
-sub names_in {    # identifiers of ours that are no members
+sub names_in {    # [identifier of ours that is no member, is called, is a tag]
     my ($text) = @_;
     my @names;
-    while ($text =~ /(\.|->)?\s*\b([vV][tT](?:HTTP)?_\w+)\b(\s*\()?/g) { push @names, [ $2, $3 ? 1 : 0 ] unless $1 }
+    while ($text =~ /(\.|->|\b(?:struct|union|enum)\b)?\s*\b([vV][tT](?:HTTP)?_\w+)\b(\s*\()?/g) {
+        my ($before, $name, $call) = ($1 // '', $2, $3 ? 1 : 0);
+        push @names, [ $name, $call, $before =~ /\w/ ? 1 : 0 ] unless $before =~ /[.>]/;
+    }
     return @names;
 }
 
@@ -334,7 +337,7 @@ sub macro_refs {
     for my $d (@{ $macro{$name} }) {
         for my $n (names_in($d->{body})) {
             if ($macro{ $n->[0] }) { %refs = (%refs, %{ macro_refs($n->[0], { %$path, $name => 1 }) }) }
-            else                   { $refs{ $n->[0] } = 1 }
+            elsif (!$n->[2])       { $refs{ $n->[0] } = 1 }
         }
     }
     $macro_refs{$name} = \%refs unless %$path;
@@ -390,8 +393,9 @@ for my $i (0 .. $#code) {
     my $line = $i + 1;
     my $s = $section_of[$line] or next;
     for my $n (names_in($code[$i])) {
-        my ($name, $call) = @$n;
+        my ($name, $call, $is_tag) = @$n;
         mark_used($s, $name);
+        next if $is_tag;
         if ($macro{$name}) {
             for my $r (keys %{ macro_refs($name, {}) }) { mark_used($s, $r); reference($r, $line, 0, 0, $name) }
         }
@@ -402,7 +406,7 @@ for my $d (@define) {
     my $s = $d->{section} or next;
     for my $n (names_in($d->{body})) {
         mark_used($s, $n->[0]);
-        reference($n->[0], $d->{line}, 1, $n->[1]) unless $macro{ $n->[0] };
+        reference($n->[0], $d->{line}, 1, $n->[1]) unless $n->[2] || $macro{ $n->[0] };
     }
 }
 for my $c (@conditional) {

@@ -81,6 +81,12 @@ static struct {
     int n;
 } vt__low_g = {1};
 static int (*vt__low_hook)(int);
+struct vt__plat_read {
+    struct vt__low_g *name; /* a tag may have a function's or a variable's name */
+};
+struct vt__low_add {
+    int n;
+};
 static int vt__low_add(int a, int b) {
     if (vt__low_hook) return vt__low_hook(a);
     return a > 0 ? vt__low_add(a - 1, b + 1) : b + vt__low_g.n;
