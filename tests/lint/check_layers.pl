@@ -359,7 +359,7 @@ sub reference {
     if (!@defs) {
         my $g = $name =~ /^vt__/ && !$is_type{$name} ? generated($name) : undef;
         if ($g) { @defs = ({ line => $g->{line}, section => $g->{section}, end => $g->{line}, head => $g->{line} }) }
-        elsif ($name =~ /^vt__/ && $is_call && !$by_macro && !$via) {
+        elsif ($name =~ /^vt__/ && $is_call && !$is_type{$name} && !$by_macro && !$via) {
             finding($line, "$name is called and defined nowhere");
             return;
         }
@@ -427,12 +427,13 @@ my %allowed = map { $_ => 1 } qw(memcpy memcmp memchr memmove memset strlen if f
     va_start va_end va_arg va_copy INT64_C UINT64_C INT32_C UINT32_C void int char);
 sub check_pure {
     my ($text, $line, $context) = @_;
+    $text =~ s/(__attribute__\s*$balanced)/blank($1)/ge;
     while ($text =~ /(\.|->)?\s*\b([A-Za-z_]\w*)\s*\(/g) {
         my ($member, $name, $at) = ($1, $2, $-[2]);
         my $here = $line + (substr($text, 0, $at) =~ tr/\n//);
         if ($name =~ /^vt__plat_/) { finding($here, "pure \@$section_of[$here]{tag} calls $name"); next }
-        next if $member || $allowed{$name} || $macro{$name} || $name =~ /^(?:vt_|VT_|__builtin_|__atomic_|_mm\d*_|v[a-z0-9]+_[usfp]\d+$)/;
-        next if $context =~ /\(\s*\*\s*(?:const\s+)?$name\s*\)/ || $context =~ /\b\w+[\s*]+$name\s*[,)]/ || $def{$name};
+        next if $member || $allowed{$name} || $macro{$name} || $name =~ /^(?:vt_|VT_|__builtin_|__atomic_|_mm\d*_|v[a-z]\w*_[usfp]\d+$)/;
+        next if $context =~ /^\(.*\b$name\b.*\)$/ || $context =~ /\(\s*\*\s*(?:const\s+)?$name\s*\)/ || $context =~ /\b\w+[\s*]+$name\s*[,)]/ || $def{$name};
         finding($here, "pure \@$section_of[$here]{tag} calls $name");
     }
 }

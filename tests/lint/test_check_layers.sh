@@ -106,6 +106,9 @@ static int vt__plat_both(int n) {
  * uses:   @low
  * pure.   Bytes in, facts out.
  *============================================================================*/
+typedef int vt__mid_fn(int);
+#define VT__MID_EACH(X) X(1) X(2)
+__attribute__((target("sse2"))) static inline uint8x16_t vt__mid_simd(void) { return vdupq_n_u8(1); }
 struct vt__mid_state {
     int (*put)(int);
     int n;
@@ -175,7 +178,7 @@ try no_toc 'no table of contents' '/^ \*   @/d'
 try toc_lacks '@mid is not in the table of contents' '/^ \*   @mid/d'
 try toc_surplus 'names @gone, which is no section' 's/^ \*   @mid.*/&\n *   @gone      left/'
 try toc_order 'another order' '/^ \*   @low/d; s/^ \*   @mid.*/&\n *   @low       base/'
-try banner_open 'not a banner' 's/^ \* MARK: - @mid .*/ * MARK: - @mid/' 4
+try banner_open 'not a banner' 's/^ \* MARK: - @mid .*/ * MARK: - @mid/' 5
 try banner_end 'does not end with' '/@high    top/,/===\*\//s/^ \*==*\*\//*\//'
 try tag_twice '@low stands twice' 's/MARK: - @high /MARK: - @low /' 6
 try no_uses '@low has no uses: line' '/^ \* uses:$/d'
