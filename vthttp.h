@@ -1,0 +1,8053 @@
+/* vthttp.h - virtual threads for C, and an HTTP server on them, in one file.
+ *
+ * SPDX-License-Identifier: MIT     (the licence's text stands at the end of the file)
+ *
+ * Copy this file, include it where you need it, and define VTHTTP_IMPLEMENTATION before the include in exactly
+ * one C file:
+ *
+ *     #define VTHTTP_IMPLEMENTATION
+ *     #include "vthttp.h"
+ *
+ *     static int hello(vt_req *req, vt_res *res) {
+ *         (void)req;
+ *         vt_sleep_ms(100);                                // parks this virtual thread, not the OS thread
+ *         return vt_res_text(res, 200, "Hello, World!");
+ *     }
+ *
+ *     int main(int argc, char **argv) {
+ *         vt_server *s = vt_server_from_args(&argc, argv); // takes -port=8080 -config=app.conf ... out of argv
+ *         vt_server_get(s, "/", hello);
+ *         return vt_server_run(s) < 0;                     // until SIGINT or SIGTERM; drains; says what went wrong
+ *     }
+ *
+ *     cc -O2 app.c -o app
+ *
+ * Contents: PUBLIC, then IMPLEMENTATION. A section calls only itself and sections above it that its banner names,
+ * so read upward: start at @srv and go up when curious. Search for a tag to jump.
+ *
+ * PUBLIC
+ *   @api_opt    switches, version, linkage
+ *   @api_err    error codes
+ *   @api_base   strings, time, memory, log
+ *   @api_rt     virtual threads
+ *   @api_sync   locks
+ *   @api_io     sockets
+ *   @api_http   requests, responses, routes, servers
+ * IMPLEMENTATION
+ *   @plat       libc, attributes, the table of system calls
+ *   @mem        allocator, pools of blocks, arenas
+ *   @str        slices, numbers, dates, error names
+ *   @err        names and texts of error codes
+ *   @ds         intrusive lists
+ *   @log        messages
+ *   @uri        percent-encoding, path segments, queries, authority
+ *   @h1         HTTP/1.1 codec: request heads, field sections, chunked bodies, encoders
+ *   @ctx        context switch: assembly, ucontext, sanitizer hooks
+ *   @stack      guarded stacks, caches, trimming, overflow reports
+ *   @timer      hierarchical timing wheel
+ *   @poll       reactor domains: epoll or poll, readiness, messages
+ *   @sched      virtual threads, OS threads, domains
+ *   @sync       mutex, condition, semaphore, wait group, once
+ *   @block      a pool of OS threads for calls that block
+ *   @io         sockets: addresses, reading, writing, connecting, listening
+ *   @router     routes: patterns, the tree of segments, lookup
+ *   @req        request objects
+ *   @res        response objects
+ *   @http       routes and middleware of a server; one request from head to end
+ */
+#ifndef VTHTTP_H
+#define VTHTTP_H
+
+#if defined(VTHTTP_IMPLEMENTATION) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE 1 /* helps when this is the first header; not needed, see @plat */
+#endif
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*==============================================================================
+ * MARK: - @api_opt   switches, version, linkage
+ *============================================================================*/
+
+#define VTHTTP_VERSION "0.1.0"
+#define VTHTTP_VERSION_NUMBER 100 /* major * 10000 + minor * 100 + patch */
+
+/* Every switch is 0 or 1; set it on the compiler's command line, the same for every file of the program. */
+#ifndef VTHTTP_HTTP
+#define VTHTTP_HTTP 1 /* 0: virtual threads and sockets alone */
+#endif
+#ifndef VTHTTP_POLL
+#define VTHTTP_POLL 0 /* 1: poll(2) in place of epoll; the default off Linux */
+#endif
+#ifndef VTHTTP_UCONTEXT
+#define VTHTTP_UCONTEXT 0 /* 1: ucontext in place of the assembly context switch */
+#endif
+#ifndef VTHTTP_SIM
+#define VTHTTP_SIM 0 /* 1: system calls go through a table of pointers that tests replace */
+#endif
+#ifndef VTHTTP_VALGRIND
+#define VTHTTP_VALGRIND 0 /* 1: tell valgrind about stacks (needs valgrind/valgrind.h) */
+#endif
+#ifndef VTHTTP_FPU_CONTROL
+#define VTHTTP_FPU_CONTROL 0 /* 1: each virtual thread keeps floating-point control words of its own */
+#endif
+#ifndef VTHTTP_STATIC
+#define VTHTTP_STATIC 0 /* 1: everything static, implementation private to the including file */
+#endif
+
+#ifndef VT_API
+#if VTHTTP_STATIC
+#define VT_API static __attribute__((unused))
+#elif defined(__GNUC__) || defined(__clang__)
+#define VT_API extern
+#else
+#error "vthttp.h needs gcc or clang"
+#endif
+#endif
+
+#define VT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*==============================================================================
+ * MARK: - @api_err   error codes
+ *============================================================================*/
+
+/* Results are >= 0 (success, a count); errors are < 0: -errno for the system's (-ECANCELED, -ETIMEDOUT, -ENOMEM,
+ * ...), and the codes below. No function of this library sets or reads errno for its result. */
+#define VT_ERRORS(X)                                                                                         \
+    X(VT_ECLOSED, -10001, "closed by this program while in use")                                             \
+    X(VT_EEOF, -10002, "the peer ended the stream before the expected end")                                  \
+    X(VT_ESTOPPED, -10003, "the runtime or server is stopping")                                              \
+    X(VT_ELIMIT, -10004, "a configured limit is reached")                                                    \
+    X(VT_ENAME, -10005, "the host name does not resolve")                                                    \
+    X(VT_ENAMETRY, -10006, "the host name does not resolve at the moment")                                   \
+    X(VT_EADDR, -10007, "not a valid address (want host:port, :port, [v6]:port or unix:/path)")              \
+    X(VT_ESTATE, -10008, "the call does not fit the object's state")                                         \
+    X(VT_EHTTP, -10100, "malformed HTTP")                                                                    \
+    X(VT_ETOOLARGE, -10101, "the body is over its limit")                                                    \
+    X(VT_ETYPE, -10102, "the body has another content type")                                                 \
+    X(VT_EFIELD, -10103, "not a valid field name or value")                                                  \
+    X(VT_ESURPLUS, -10104, "more body than the declared length")                                             \
+    X(VT_ESHORT, -10105, "less body than the declared length")                                               \
+    X(VT_ENOTFOUND, -10106, "not found")                                                                     \
+    X(VT_EBADREQ, -10107, "bad request")                                                                     \
+    X(VT_EFORBIDDEN, -10108, "forbidden")                                                                    \
+    X(VT_EROUTE, -10109, "not a valid route pattern, or defined twice")                                      \
+    X(VT_ECONF, -10200, "bad configuration")
+
+enum vt_err {
+#define VT__ERR_ENUM(name, value, text) name = value,
+    VT_ERRORS(VT__ERR_ENUM)
+#undef VT__ERR_ENUM
+};
+
+/* A sentence for an error code (-errno or VT_E...). Never NULL; static storage or a per-thread buffer that the
+ * next call on the same OS thread reuses. */
+VT_API const char *vt_strerror(int err);
+/* The code's name, such as "VT_ECLOSED" or "ECANCELED"; "?" when unknown. Static storage. */
+VT_API const char *vt_err_name(int err);
+
+/*==============================================================================
+ * MARK: - @api_base   strings, time, memory, log
+ *============================================================================*/
+
+/* A slice of bytes. Slices handed to a handler are NUL-terminated as well; others need not be. A missing value
+ * has ptr NULL; an empty one has ptr non-NULL and len 0. */
+typedef struct vt_str {
+    const char *ptr;
+    size_t len;
+} vt_str;
+
+/* In configuration structs zero means "the default" and VT_NONE "none": no limit, no timeout. As a deadline
+ * VT_NONE means "never". */
+#define VT_NONE (-1)
+
+/* Time is monotonic, in nanoseconds, from an arbitrary start. Deadlines are absolute times of that clock. */
+#define VT_MS INT64_C(1000000)
+#define VT_SEC INT64_C(1000000000)
+
+/* The monotonic clock, now, in nanoseconds. Any thread. */
+VT_API int64_t vt_now(void);
+
+enum vt_log_level { VT_LOG_DEBUG = 1, VT_LOG_INFO, VT_LOG_WARN, VT_LOG_ERROR, VT_LOG_OFF };
+
+/* Where the library's messages go: standard error by default, from VT_LOG_INFO up. `fn` may be called on any OS
+ * thread, must not park, and gets one line without its end. Set before vt_run. */
+typedef void vt_log_fn(void *ctx, int level, const char *line);
+VT_API void vt_log_set(vt_log_fn *fn, void *ctx, int min_level);
+/* Writes one line to the log, printf-style. Any thread; lines over 1,000 bytes are cut. */
+VT_API void vt_log(int level, const char *fmt, ...) VT_PRINTF(2, 3);
+
+/* Memory comes from VTHTTP_REALLOC(ptr, size) and VTHTTP_FREE(ptr), realloc and free unless both are defined
+ * before the implementation. They must be callable from any OS thread. */
+
+/*==============================================================================
+ * MARK: - @api_rt   virtual threads
+ *============================================================================*/
+
+#define VT__STR2(x) #x
+#define VT__STR(x) VT__STR2(x)
+#define VT_HERE __FILE__ ":" VT__STR(__LINE__)
+
+/* The body of a virtual thread. Its result goes to vt_await; by convention >= 0 or a negative error. */
+typedef int vt_fn(void *arg);
+
+/* A joinable virtual thread, from vt_async. */
+typedef struct vt_task vt_task;
+
+typedef struct vt_cfg {
+    int workers; /* OS threads that run virtual threads; default: CPUs of the affinity mask; at most 256 */
+    size_t
+        stack_bytes; /* usable stack of a virtual thread; default 64 KiB (256 KiB at -O0, more with sanitizers) */
+    size_t guard_bytes;   /* inaccessible bytes below each stack; default 32 KiB */
+    int64_t max_vthreads; /* live virtual threads, spawn fails with VT_ELIMIT above; default 1,000,000 */
+    int max_blocking;     /* OS threads of the pool behind vt_blocking and name resolution; default 64 */
+    int no_segv_handler; /* 1: install no SIGSEGV handler (it reports stack overflows, then passes the signal on) */
+} vt_cfg;
+
+/* Fills in every default. Optional: a zeroed vt_cfg (or a NULL pointer) means the same. */
+VT_API void vt_cfg_defaults(vt_cfg *cfg);
+
+/* Runs `fn(arg)` on a virtual thread, with the calling OS thread as the first worker, and returns its result once
+ * it and every other virtual thread has ended (vt_stop cancels them). One runtime at a time.
+ * errors: -EBUSY a runtime is running; -EINVAL a bad field (logged with its name); -ENOMEM, -EAGAIN no threads. */
+VT_API int vt_run(const vt_cfg *cfg, vt_fn *fn, void *arg);
+
+/* Cancels every virtual thread, present and future, and lets vt_run return when they have ended. Any thread. */
+VT_API void vt_stop(void);
+
+/* Spawns a detached virtual thread on the caller's OS thread: plain data shared with it needs no lock between
+ * parks. It runs at the caller's next park at the earliest and inherits the caller's deadline.
+ * Off a virtual thread: on some worker. parks: never. errors: -ENOMEM, VT_ELIMIT, VT_ESTOPPED, -EPERM no runtime. */
+#define vt_go(fn, arg) vt_go_at((fn), (arg), VT_HERE)
+VT_API int vt_go_at(vt_fn *fn, void *arg, const char *site);
+/* As vt_go, and an idle worker may take it: it runs in parallel with its parent. */
+#define vt_go_any(fn, arg) vt_go_any_at((fn), (arg), VT_HERE)
+VT_API int vt_go_any_at(vt_fn *fn, void *arg, const char *site);
+
+/* Spawns a joinable virtual thread (on the caller's OS thread; vt_async_any: on any). Never NULL: on failure a
+ * static task whose vt_await returns the error. owns: the caller, until vt_await succeeds or vt_task_free. */
+#define vt_async(fn, arg) vt_async_at((fn), (arg), VT_HERE)
+VT_API vt_task *vt_async_at(vt_fn *fn, void *arg, const char *site);
+#define vt_async_any(fn, arg) vt_async_any_at((fn), (arg), VT_HERE)
+VT_API vt_task *vt_async_any_at(vt_fn *fn, void *arg, const char *site);
+
+/* Waits for the end of `t`, stores its function's result in *result (may be NULL), frees `t` and returns 0.
+ * parks. errors: those of the spawn (the task is gone, too); -ECANCELED, -ETIMEDOUT: the *wait* ended and `t`
+ * stays the caller's; -EPERM off a virtual thread; -EDEADLK awaiting oneself; -EBUSY somebody else waits. */
+VT_API int vt_await(vt_task *t, int *result);
+VT_API int vt_await_until(vt_task *t, int64_t until, int *result);
+/* 1 when `t` has ended, else 0. Any thread that owns `t`. */
+VT_API int vt_task_done(const vt_task *t);
+/* Gives the handle up; the virtual thread runs on, detached. */
+VT_API void vt_task_free(vt_task *t);
+/* Asks `t` to stop: from now on each call of its that parks returns -ECANCELED, the one it is in included.
+ * The owner of the handle, any thread. Sticky. */
+VT_API void vt_cancel(vt_task *t);
+/* Whether the calling virtual thread was asked to stop: 0 or -ECANCELED. */
+VT_API int vt_cancelled(void);
+/* While > 0 (calls nest, on: +1, off: -1) the calling virtual thread ignores its cancellation and inherited
+ * deadline, for clean-up that must run. */
+VT_API void vt_shield(bool on);
+
+/* Lets others run. parks. errors: -ECANCELED, -EPERM off a virtual thread. */
+VT_API int vt_yield(void);
+/* Sleeps. parks. Off a virtual thread the OS thread sleeps. errors: -ECANCELED, -ETIMEDOUT when the virtual
+ * thread's deadline comes first. A negative duration is none. */
+VT_API int vt_sleep(int64_t ns);
+VT_API int vt_sleep_ms(int64_t ms);
+VT_API int vt_sleep_until(int64_t until);
+
+/* The calling virtual thread's deadline, 0 when it has none: every call that parks ends with -ETIMEDOUT at it.
+ * Children inherit it. Setting returns the one before. Calls named _until take a deadline of their own beside it:
+ * 0 = none of its own, a time = whichever of both is earlier, VT_NONE = for this call the virtual thread's does
+ * not count either. */
+VT_API int64_t vt_deadline(void);
+VT_API int64_t vt_deadline_set(int64_t until);
+
+/* The calling virtual thread's name, "" when it has none, NULL off one. Names are copied, cut at 31 bytes, and
+ * stand in reports. */
+VT_API const char *vt_name(void);
+VT_API void vt_name_set(const char *name);
+/* 1 on a virtual thread, else 0. */
+VT_API int vt_on_vthread(void);
+/* Index of the worker under the caller, 0 .. workers-1, or -1 off a worker. */
+VT_API int vt_worker(void);
+
+enum vt_events { VT_READ = 1, VT_WRITE = 2 };
+/* Waits until `fd` (any pollable descriptor, not one owned by a vt_sock) is ready for one of `events`; returns the
+ * ready ones (both on error or hang-up: try). parks. errors: -ECANCELED, -ETIMEDOUT, -EBADF, -EPERM (a regular
+ * file, or off a virtual thread), -ENOMEM. */
+VT_API int vt_wait_fd(int fd, int events, int64_t until);
+
+/* Runs `fn(arg)` on a pool of OS threads and waits for its result, stored in *result (may be NULL).
+ * parks. A function that has begun is waited for, cancel and deadline notwithstanding; one that waits in the queue
+ * is withdrawn. errors: -ECANCELED, -ETIMEDOUT, VT_ELIMIT the queue is full, -EAGAIN no thread, -EPERM off a
+ * virtual thread. */
+VT_API int vt_blocking(vt_fn *fn, void *arg, int *result);
+
+/* Virtual-thread-local storage: at most VT_LOCAL_MAX keys a program. A key's destructor (may be NULL) gets each
+ * non-NULL value at its virtual thread's end. errors (create): VT_ELIMIT. */
+#define VT_LOCAL_MAX 16
+VT_API int vt_local_key(void (*destroy)(void *value));
+VT_API void *vt_local_get(int key);
+VT_API int vt_local_set(int key, void *value); /* errors: -EINVAL no such key, -EPERM off a virtual thread */
+
+/* For programs with a loop of their own. vt_open starts a runtime of one worker that never runs by itself;
+ * vt_run_once runs what is ready, waits for events until `until` at most (0: does not wait; VT_NONE: for ever) and
+ * returns the number of live virtual threads. Always on the OS thread that called vt_open (else -EPERM).
+ * vt_poll_fd becomes readable when there are events (epoll; -ENOTSUP with poll, see vt_poll_fill);
+ * vt_next_deadline is when vt_run_once wants to be called even without (0: at once, VT_NONE: never).
+ * vt_shutdown cancels what lives, runs it to its end and frees the runtime. */
+VT_API int vt_open(const vt_cfg *cfg);
+VT_API int vt_run_once(int64_t until);
+VT_API int vt_poll_fd(void);
+VT_API int64_t vt_next_deadline(void);
+typedef struct vt_pollfd {
+    int fd;
+    int events; /* VT_READ, VT_WRITE */
+} vt_pollfd;
+/* Fills in at most `cap` descriptors that the program's own poll must watch; returns how many there are. */
+VT_API int vt_poll_fill(vt_pollfd *fds, int cap);
+VT_API void vt_shutdown(void);
+
+/* Counters since the start, summed over the workers. Any thread; approximate while it runs. */
+typedef struct vt_stats {
+    int64_t spawned, ended, switches, polls, wakes,
+        steals; /* wakes: eventfd writes; steals: taken from another worker */
+    int64_t stacks, stacks_cached, timers_fired, timers_rearmed;
+    int guard_kind; /* 0 none (canary), 1 mprotect, 2 lightweight guard regions */
+} vt_stats;
+VT_API void vt_stats_get(vt_stats *out);
+
+/*==============================================================================
+ * MARK: - @api_sync   locks
+ *============================================================================*/
+
+/* All are valid when zeroed, embedded where they are used, usable from virtual threads of any worker, and first
+ * come first served. With VT_LOCAL in `flags` an object is for virtual threads of one OS thread and costs no
+ * atomics; debug builds (no NDEBUG) stop a program that breaks that. Off a virtual thread what would wait returns
+ * -EPERM. Freeing one while somebody waits on it is a bug of the program. */
+enum vt_sync_flags { VT_LOCAL = 1 };
+
+struct vt__waiter;
+typedef struct vt__waitq {
+    struct vt__waiter *head, *tail;
+} vt__waitq;
+
+typedef struct vt_mutex {
+    uint32_t flags, spin, held, pad;
+    vt__waitq q;
+    void *owner;
+} vt_mutex;
+typedef struct vt_cond {
+    uint32_t flags, spin;
+    vt__waitq q;
+} vt_cond;
+typedef struct vt_sem {
+    uint32_t flags, spin;
+    int64_t count; /* initial permits */
+    vt__waitq q;
+} vt_sem;
+typedef struct vt_wg {
+    uint32_t flags, spin;
+    int64_t count;
+    vt__waitq q;
+} vt_wg;
+typedef struct vt_once {
+    uint32_t flags, spin;
+    int32_t state, pad;
+    vt__waitq q;
+} vt_once;
+
+/* vt_mutex_lock always gets the lock (it is not cancellable and has no deadline): 0, or -EPERM off a virtual
+ * thread, -EDEADLK held by the caller. The _until form can end with -ECANCELED or -ETIMEDOUT; try with -EBUSY.
+ * Unlocking what the caller does not hold returns -EPERM. Hand-over is direct: no waiter starves. */
+VT_API int vt_mutex_lock(vt_mutex *m);
+VT_API int vt_mutex_lock_until(vt_mutex *m, int64_t until);
+VT_API int vt_mutex_trylock(vt_mutex *m);
+VT_API int vt_mutex_unlock(vt_mutex *m);
+
+/* Unlocks `m`, waits for a signal, locks `m` again, whatever the result. errors: -ECANCELED, -ETIMEDOUT. A signal
+ * that was received is never lost to a cancel. signal and broadcast: any thread. */
+VT_API int vt_cond_wait(vt_cond *c, vt_mutex *m);
+VT_API int vt_cond_wait_until(vt_cond *c, vt_mutex *m, int64_t until);
+VT_API void vt_cond_signal(vt_cond *c);
+VT_API void vt_cond_broadcast(vt_cond *c);
+
+/* Takes one permit. release: any thread. errors: -ECANCELED, -ETIMEDOUT; try: -EAGAIN. */
+VT_API int vt_sem_acquire(vt_sem *s);
+VT_API int vt_sem_acquire_until(vt_sem *s, int64_t until);
+VT_API int vt_sem_try(vt_sem *s);
+VT_API void vt_sem_release(vt_sem *s, int64_t permits);
+
+/* Wait group: wait returns 0 once the count is 0. add/done: any thread; a count below 0 stays 0, with -EINVAL. */
+VT_API int vt_wg_add(vt_wg *g, int64_t n);
+VT_API int vt_wg_done(vt_wg *g);
+VT_API int vt_wg_wait(vt_wg *g);
+VT_API int vt_wg_wait_until(vt_wg *g, int64_t until);
+
+/* Runs `fn(arg)` in the first call; others wait for its end. A call whose fn fails (< 0) passes the error on and the
+ * next call tries again. Returns 0 or the error. parks. */
+VT_API int vt_once_do(vt_once *o, vt_fn *fn, void *arg);
+
+/*==============================================================================
+ * MARK: - @api_io   sockets
+ *============================================================================*/
+
+/* A stream socket or listener. One virtual thread may read while another writes; two readers at once get -EBUSY.
+ * Addresses are strings: "example.org:80", "127.0.0.1:0", "[::1]:8080", ":8080" (every address, v6 and v4),
+ * "unix:/path" ("unix:@name" in Linux's abstract name space). Every call here parks unless it says otherwise and can
+ * end with -ECANCELED, -ETIMEDOUT, VT_ECLOSED (vt_sock_close by another virtual thread), -EPERM off a virtual
+ * thread. Descriptors are non-blocking and close-on-exec. */
+typedef struct vt_sock vt_sock;
+
+typedef struct vt_sock_cfg {
+    int backlog;   /* listeners; default 1024 */
+    int reuseport; /* listeners; 1: SO_REUSEPORT, for several processes on one port */
+    int v6only;    /* listeners; 1: an IPv6 address takes no IPv4 */
+    int delay;     /* 1: leave Nagle's algorithm on (default: TCP_NODELAY) */
+    int unix_mode; /* listeners on a path; its permissions; default 0666 less the umask */
+} vt_sock_cfg;
+
+/* Connects; tries each address of the name in turn. owns: the caller, *out. errors: VT_EADDR, VT_ENAME,
+ * VT_ENAMETRY, -ECONNREFUSED, ... of the last address tried. cfg may be NULL. */
+VT_API int vt_dial(vt_sock **out, const char *addr, const vt_sock_cfg *cfg);
+VT_API int vt_dial_until(vt_sock **out, const char *addr, const vt_sock_cfg *cfg, int64_t until);
+/* Binds and listens. A stale socket file is replaced, a live one is -EADDRINUSE. Resolving a name may park, a
+ * numeric address does not, and works off a virtual thread too. */
+VT_API int vt_listen(vt_sock **out, const char *addr, const vt_sock_cfg *cfg);
+/* Waits for the next connection. Survives what is temporary (ECONNABORTED, EMFILE with a pause). */
+VT_API int vt_accept(vt_sock *listener, vt_sock **out);
+VT_API int vt_accept_until(vt_sock *listener, vt_sock **out, int64_t until);
+/* Takes over a connected stream socket; makes it non-blocking. On error the descriptor stays the caller's. */
+VT_API int vt_sock_from_fd_take(vt_sock **out, int fd);
+
+/* Reads at most n bytes: > 0 what came, 0 at the end of the stream. */
+VT_API int64_t vt_read(vt_sock *s, void *buf, size_t n);
+VT_API int64_t vt_read_until(vt_sock *s, void *buf, size_t n, int64_t until);
+/* Reads exactly n bytes: n, or VT_EEOF when the stream ends within, 0 when it ends before the first. */
+VT_API int64_t vt_read_full(vt_sock *s, void *buf, size_t n);
+/* Writes all: n, or an error (part may have gone). Never raises SIGPIPE. */
+VT_API int64_t vt_write(vt_sock *s, const void *buf, size_t n);
+VT_API int64_t vt_write_until(vt_sock *s, const void *buf, size_t n, int64_t until);
+/* Writes all of the slices (at most 64), in order. */
+VT_API int64_t vt_writev(vt_sock *s, const vt_str *parts, int count);
+VT_API int64_t vt_writev_until(vt_sock *s, const vt_str *parts, int count, int64_t until);
+/* Ends the sending half. Does not park. */
+VT_API int vt_shutdown_write(vt_sock *s);
+/* Closes; whoever waits on it gets VT_ECLOSED. Frees `s` once they have left. Does not park. NULL is ignored. */
+VT_API void vt_sock_close(vt_sock *s);
+
+/* The descriptor (still owned by s), and the addresses as "127.0.0.1:80", "[::1]:80", "unix:/path"; the text is
+ * written to buf (VT_ADDR_MAX suffices), its length returned. Do not park; any thread that may use s. */
+#define VT_ADDR_MAX 128
+VT_API int vt_sock_fd(const vt_sock *s);
+VT_API int vt_sock_local(const vt_sock *s, char *buf, size_t cap);
+VT_API int vt_sock_peer(const vt_sock *s, char *buf, size_t cap);
+/* The local port, 0 for Unix sockets. */
+VT_API int vt_sock_port(const vt_sock *s);
+
+#if VTHTTP_HTTP
+/*==============================================================================
+ * MARK: - @api_http   requests, responses, routes, servers
+ *============================================================================*/
+
+/* A request and its response belong to the virtual thread that runs the handler. Strings and slices that come out
+ * of them are NUL-terminated and live until the handler returns. */
+typedef struct vt_req vt_req;
+typedef struct vt_res vt_res;
+typedef struct vt_server vt_server;
+typedef struct vt_route vt_route;
+typedef struct vt_next vt_next;
+typedef struct vt_stream vt_stream;
+
+/* A handler returns 0, or a negative error: before the first byte of the response that becomes a status (see
+ * vt_status_of), after it the client sees a truncated response. */
+typedef int vt_handler(vt_req *req, vt_res *res);
+/* Middleware: answers itself, or calls vt_next_run once and may act before and after it. */
+typedef int vt_middleware(vt_req *req, vt_res *res, vt_next *next);
+VT_API int vt_next_run(vt_next *next, vt_req *req, vt_res *res);
+VT_API void *vt_next_ctx(const vt_next *next); /* the ctx that was given to vt_server_use or vt_route_use */
+
+/* The status a handler's error turns into: 400 VT_EBADREQ VT_EHTTP VT_EEOF, 403 VT_EFORBIDDEN -EACCES, 404 VT_ENOTFOUND
+ * -ENOENT, 408 a body that stalled, 413 VT_ETOOLARGE, 415 VT_ETYPE, 503 VT_ELIMIT VT_ESTOPPED, 504 -ETIMEDOUT, else 500. */
+VT_API int vt_status_of(int err);
+/* The reason phrase of a status, "" when unknown (RFC 9110 15). */
+VT_API const char *vt_status_text(int status);
+
+/* --- request --- */
+VT_API vt_str vt_req_method(const vt_req *req);      /* as sent: "GET" */
+VT_API vt_str vt_req_target(const vt_req *req);      /* the request target as sent (RFC 9112 3.2) */
+VT_API vt_str vt_req_path(const vt_req *req);        /* percent-decoded; a plus stays a plus */
+VT_API vt_str vt_req_raw_path(const vt_req *req);    /* as sent */
+VT_API vt_str vt_req_raw_query(const vt_req *req);   /* as sent, without '?'; ptr NULL without a query */
+VT_API vt_str vt_req_segment(const vt_req *req);     /* last path segment, decoded */
+VT_API int vt_req_version(const vt_req *req);        /* 10, 11 */
+VT_API const char *vt_req_scheme(const vt_req *req); /* "http" */
+VT_API vt_str vt_req_host(const vt_req *req); /* host of the authority as sent, brackets kept, without port */
+VT_API int vt_req_port(const vt_req *req);    /* port of the authority, or the scheme's default */
+VT_API const char *vt_req_peer(
+    const vt_req *req); /* "192.0.2.7:40312", of the connection, never of a field */
+VT_API const char *vt_req_local(const vt_req *req);
+VT_API int vt_req_keep_alive(const vt_req *req);
+
+/* Query and form: the i-th value of a name, decoded, '+' as space; ptr NULL when there is none. vt_req_form
+ * reads the body when first called (application/x-www-form-urlencoded; errors: VT_ETYPE, VT_ETOOLARGE, VT_EBADREQ, those
+ * of the body) and gives 1 with *out set, or 0. */
+VT_API vt_str vt_req_query(const vt_req *req, const char *name);
+VT_API vt_str vt_req_query_at(const vt_req *req, const char *name, size_t i);
+VT_API int vt_req_form(vt_req *req, const char *name, vt_str *out);
+VT_API int vt_req_form_at(vt_req *req, const char *name, size_t i, vt_str *out);
+/* The value of a route's {name}, decoded; ptr NULL when the route has none such. */
+VT_API vt_str vt_req_param(const vt_req *req, const char *name);
+
+/* Fields, names compared without case. vt_req_field: the value; several fields of one name come joined with ", "
+ * (RFC 9110 5.3); ptr NULL without one. _at: the i-th. _nth: the n-th of all fields, in order; 1 or 0. */
+VT_API vt_str vt_req_field(const vt_req *req, const char *name);
+VT_API vt_str vt_req_field_at(const vt_req *req, const char *name, size_t i);
+VT_API int vt_req_field_nth(const vt_req *req, size_t n, vt_str *name, vt_str *value);
+/* For middleware: replaces all of a name (value NULL: removes them). Copied. errors: VT_EFIELD, -ENOMEM. */
+VT_API int vt_req_field_set(vt_req *req, const char *name, const char *value);
+/* The value of a cookie (RFC 6265 4.2), not decoded; ptr NULL without it. */
+VT_API vt_str vt_req_cookie(const vt_req *req, const char *name);
+
+/* The body. vt_req_body_length: what Content-Length declares, -1 for chunked, 0 without a body.
+ * vt_req_read: streams it: > 0 bytes, 0 at its end. vt_req_body: all of it, NUL-terminated, in the request's memory, again
+ * when called again. A first read answers Expect: 100-continue. What a handler leaves unread is drained.
+ * parks. errors: VT_ETOOLARGE over the limit (becomes 413), VT_EEOF the client left early, -ETIMEDOUT it stalled, VT_EHTTP bad
+ * chunks, -ECANCELED, VT_ESTATE whole after streaming began. */
+VT_API int64_t vt_req_body_length(const vt_req *req);
+VT_API int64_t vt_req_read(vt_req *req, void *buf, size_t n);
+VT_API int vt_req_body(vt_req *req, vt_str *out);
+/* For middleware: body reads go through `read` from now on; it gets the bytes below from vt_req_read_below. */
+typedef int64_t vt_body_read(vt_req *req, void *ctx, void *buf, size_t n);
+VT_API int vt_req_body_wrap(vt_req *req, vt_body_read *read, void *ctx);
+VT_API int64_t vt_req_read_below(vt_req *req, void *buf, size_t n);
+/* A trailer field of a chunked body, once it was read to its end. */
+VT_API vt_str vt_req_trailer(const vt_req *req, const char *name);
+
+/* Memory that lives as long as the request; NULL when out of memory. Aligned for any type, not zeroed. */
+VT_API void *vt_req_alloc(vt_req *req, size_t size);
+VT_API const char *vt_req_printf(vt_req *req, const char *fmt, ...) VT_PRINTF(2, 3);
+/* Contexts: of the server (vt_server_cfg.ctx), of the route, and values that middleware passes on, by key address. */
+VT_API void *vt_req_ctx(const vt_req *req);
+VT_API void *vt_req_route_ctx(const vt_req *req);
+VT_API void *vt_req_get(const vt_req *req, const void *key);
+VT_API int vt_req_set(vt_req *req, const void *key, void *value);
+
+/* --- response --- */
+/* Setters before the first byte return 0; afterwards VT_ESTATE. Bad names or values (CR, LF, NUL, controls): VT_EFIELD.
+ * Content-Length, Transfer-Encoding, Connection and Date are the server's; setting them through vt_res_field gives
+ * VT_EFIELD, but Connection: close, which is honoured, Date, which replaces the server's, and Content-Length, which acts as
+ * vt_res_length. */
+VT_API int vt_res_status(vt_res *res, int status);                         /* 200 .. 999; default 200 */
+VT_API int vt_res_field(vt_res *res, const char *name, const char *value); /* replaces; value NULL removes */
+VT_API int vt_res_field_add(vt_res *res, const char *name, const char *value); /* appends another */
+VT_API vt_str vt_res_field_get(const vt_res *res, const char *name, size_t i); /* the i-th, or ptr NULL */
+VT_API int vt_res_type(vt_res *res, const char *content_type);
+typedef struct vt_cookie {
+    const char *name, *value; /* a value with other bytes than RFC 6265's cookie-octets is percent-encoded */
+    const char *path, *domain;
+    int64_t max_age_s; /* 0: a session cookie; VT_NONE: expire it now */
+    int secure, http_only;
+    const char *same_site; /* "Lax", "Strict", "None" or NULL */
+} vt_cookie;
+VT_API int vt_res_cookie(vt_res *res, const vt_cookie *cookie);
+
+/* Whole responses: status, Content-Type, body, at once; bytes are copied. vt_res_text adds charset=utf-8.
+ * Return 0 or an error of the setters or of vt_res_write. */
+VT_API int vt_res_send(vt_res *res, int status, const char *content_type, const void *body, size_t n);
+VT_API int vt_res_text(vt_res *res, int status, const char *text);
+VT_API int vt_res_html(vt_res *res, int status, const char *text);
+VT_API int vt_res_json(vt_res *res, int status, const char *text);
+VT_API int vt_res_printf(vt_res *res, int status, const char *fmt, ...) VT_PRINTF(3, 4); /* text/plain */
+VT_API int vt_res_redirect(vt_res *res, int status, const char *location); /* 301 302 303 307 308 */
+VT_API int vt_res_no_content(vt_res *res);                                 /* 204 */
+
+/* Streamed responses: the first write sends the head. Without vt_res_length the body is chunked (to an HTTP/1.0
+ * client: ended by close). Writes are gathered in a buffer and park while the client is slower: back-pressure. For
+ * HEAD, 204 and 304 the bytes are counted and dropped. vt_res_write returns n. errors: VT_ESURPLUS over the declared
+ * length (the response stays intact), -EPIPE or -ECONNRESET the client is gone, -ETIMEDOUT it does not read, -ECANCELED. */
+VT_API int vt_res_length(vt_res *res, int64_t n);
+VT_API int64_t vt_res_write(vt_res *res, const void *p, size_t n);
+VT_API int vt_res_flush(vt_res *res); /* what is buffered goes out now, the head included */
+VT_API int vt_res_trailer(vt_res *res, const char *name, const char *value); /* chunked only; else dropped */
+VT_API int vt_res_end(vt_res *res); /* ends the body; done by itself after the handler */
+/* An interim response (103 and the like, RFC 9110 15.2) with the fields `lines` ("Name: value\r\n" ...), or NULL. */
+VT_API int vt_res_inform(vt_res *res, int status, const char *lines);
+VT_API int vt_res_sent(const vt_res *res); /* 1 once the head is fixed */
+VT_API int vt_res_status_get(const vt_res *res);
+VT_API int64_t vt_res_bytes(const vt_res *res); /* body bytes accepted so far */
+
+/* Answers 101 with Upgrade: `protocol` and turns the connection into a stream of bytes, the handler's until it
+ * returns. errors: VT_ESTATE not asked for, or HTTP/1.0. Reads and writes as vt_read, vt_write. */
+VT_API int vt_res_upgrade(vt_res *res, const char *protocol, vt_stream **out);
+VT_API int64_t vt_stream_read(vt_stream *st, void *buf, size_t n);
+VT_API int64_t vt_stream_write(vt_stream *st, const void *buf, size_t n);
+VT_API int vt_stream_shutdown(vt_stream *st); /* ends the sending half */
+
+/* --- server --- */
+/* Zero means the default; VT_NONE no limit or no timeout. Times in milliseconds. */
+typedef struct vt_server_cfg {
+    const char *host;           /* "-host=": address of the first listener; default every address */
+    int port;                   /* "-port=": default 8080; VT_NONE: any free one (the argument -port=0) */
+    const char *addr;           /* in place of both: "127.0.0.1:0", "unix:/path" */
+    int workers;                /* "-workers=": default CPUs of the affinity mask */
+    int64_t stack_bytes;        /* of each virtual thread; default as vt_cfg */
+    int64_t max_connections;    /* default 100,000; at it accepting stops */
+    int64_t max_vthreads;       /* default 1,000,000; over it requests get 503 with Retry-After */
+    int64_t max_header_bytes;   /* header section, each field name + value + 32; default 16 KiB; 431 */
+    int max_header_count;       /* fields; default 1,000; 431 */
+    int64_t max_request_line;   /* default 8 KiB; 414 */
+    int64_t max_body;           /* request body; default 1 MiB; per route vt_route_max_body; 413 */
+    int64_t max_chunk_line;     /* chunk size and extensions; default 256 */
+    int64_t max_trailer_bytes;  /* default 8 KiB */
+    int64_t max_drain;          /* unread body bytes read and dropped to keep a connection; default 1 MiB */
+    int64_t max_keep_alive;     /* requests on one connection; default none */
+    int64_t header_timeout_ms;  /* from the first byte (or accept) to the head's end; default 10,000; 408 */
+    int64_t body_timeout_ms;    /* a body read without a byte; default 20,000; 408 */
+    int64_t min_body_rate;      /* bytes/s of a body, averaged after the first 10 s; default 64; 408 */
+    int64_t write_timeout_ms;   /* a write without progress; default 20,000 */
+    int64_t idle_timeout_ms;    /* between requests; default 60,000 */
+    int64_t handler_timeout_ms; /* a handler's deadline; default none; 504 */
+    int64_t grace_ms;           /* drain on stop; default 10,000 */
+    int retry_after_s;          /* in 503; default 1 */
+    int backlog;                /* default 1024 */
+    int reuseport;              /* 1: SO_REUSEPORT */
+    int cancel_on;              /* enum vt_cancel_on: when a client is gone its handler is cancelled */
+    int no_signals;             /* 1: vt_server_run leaves SIGINT and SIGTERM alone */
+    int no_date;                /* 1: no Date field */
+    const char *server_name;    /* value of the Server field; default none */
+    void *ctx;                  /* vt_req_ctx */
+    int (*on_start)(vt_server *s, void *ctx);    /* before listening, once; < 0 fails the start */
+    void (*on_ready)(vt_server *s, void *ctx);   /* connections are accepted; vt_server_port says where */
+    void (*on_stopped)(vt_server *s, void *ctx); /* all is drained */
+    void (*on_response)(vt_req *req, vt_res *res, void *ctx,
+                        int err); /* once a request, when all is sent or given up */
+} vt_server_cfg;
+enum vt_cancel_on { VT_CANCEL_RESET = 0, VT_CANCEL_FIN = 1, VT_CANCEL_NEVER = 2 };
+
+VT_API void vt_server_cfg_defaults(vt_server_cfg *cfg);
+/* Never NULL; setters on a server that failed do nothing and return its first error, vt_server_run reports it.
+ * Strings of cfg are copied. */
+VT_API vt_server *vt_server_new(const vt_server_cfg *cfg);
+/* As vt_server_new, configured by environment and arguments over *cfg's values (vt_server_from_args: over none): low to
+ * high: -config=FILE (repeatable, later wins; lines "key = value"), VTHTTP_KEY in the environment, -P:key=value, -port= and
+ * the like. Known arguments are taken out of argv, others left ("--" ends ours). A bad or unknown key is an error
+ * that names it and where it stands. */
+VT_API vt_server *vt_server_from_args(int *argc, char **argv);
+VT_API vt_server *vt_server_from_args_cfg(int *argc, char **argv, const vt_server_cfg *cfg);
+VT_API void vt_server_free(vt_server *s);                    /* not while it runs */
+VT_API int vt_server_error(const vt_server *s);              /* the first error, or 0 */
+VT_API const char *vt_server_error_text(const vt_server *s); /* and what it says */
+
+/* Routes. Pattern: "/", "/users/{id}", "/files/{rest...}" (the tail, slashes included). Literal segments win over
+ * parameters, those over tails. GET serves HEAD too; OPTIONS answers by itself; another method on a known path gets 405 with
+ * Allow. Never NULL. Routes and middleware are fixed once the server runs. */
+VT_API vt_route *vt_server_handle(vt_server *s, const char *method, const char *pattern, vt_handler *h);
+VT_API vt_route *vt_server_get(vt_server *s, const char *pattern, vt_handler *h);
+VT_API vt_route *vt_server_post(vt_server *s, const char *pattern, vt_handler *h);
+VT_API vt_route *vt_server_put(vt_server *s, const char *pattern, vt_handler *h);
+VT_API vt_route *vt_server_delete(vt_server *s, const char *pattern, vt_handler *h);
+VT_API vt_route *vt_server_any(vt_server *s, const char *pattern, vt_handler *h); /* every method */
+VT_API int vt_route_ctx(vt_route *r, void *ctx);
+VT_API int vt_route_max_body(vt_route *r, int64_t bytes); /* VT_NONE: none */
+VT_API int vt_route_timeout_ms(vt_route *r, int64_t ms);  /* the handler's deadline */
+VT_API int vt_route_use(vt_route *r, vt_middleware *mw, void *ctx);
+VT_API int vt_server_use(vt_server *s, vt_middleware *mw,
+                         void *ctx); /* around every request, also unrouted ones */
+/* Makes the body of an error response that nobody wrote (status 0: any); the status is set and kept. */
+VT_API int vt_server_error_page(vt_server *s, int status, vt_handler *h);
+
+/* Adds a listener beside the configured one. errors: VT_EADDR when it starts. */
+VT_API int vt_server_listen(vt_server *s, const char *addr);
+/* Starts the runtime and serves until vt_server_stop, SIGINT or SIGTERM; then drains. 0, or the first error, reported in
+ * the log; -ETIMEDOUT when requests outlived grace_ms (they are named in the log). A second signal ends at once. */
+VT_API int vt_server_run(vt_server *s);
+/* The same inside a runtime of the program's: start returns when connections are accepted; wait returns when the server
+ * has drained after vt_server_stop. parks. */
+VT_API int vt_server_start(vt_server *s);
+VT_API int vt_server_wait(vt_server *s);
+/* Stops accepting, closes idle connections, lets requests finish. Returns at once. Any thread, signal handlers too. */
+VT_API void vt_server_stop(vt_server *s);
+/* The resolved port of the i-th listener (0 for a Unix socket), -1 when there is none or not yet. */
+VT_API int vt_server_port(const vt_server *s, int i);
+typedef struct vt_server_stats {
+    int64_t accepted, open, parked, requests, refused, bad_requests, timeouts;
+} vt_server_stats;
+VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out);
+#endif /* VTHTTP_HTTP */
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* VTHTTP_H */
+
+#if defined(VTHTTP_IMPLEMENTATION) && !defined(VTHTTP_IMPLEMENTED)
+#define VTHTTP_IMPLEMENTED 1
+
+/*==============================================================================
+ * MARK: - @plat    libc, attributes, the table of system calls
+ * uses:
+ * test:   tests/test_base.c
+ *
+ * Every call that can fail, block or tell the time goes through vt__plat_x and returns >= 0 or -errno. Release
+ * builds call libc directly; with VTHTTP_SIM=1 they go through a table of pointers, which tests replace by a scripted
+ * kernel. Declarations that libc hides under -std=c11 (when its headers were included before this file) are made here
+ * under names of our own, bound to libc's symbols: the implementation compiles after any headers.
+ *============================================================================*/
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+#if defined(__linux__)
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#else
+#undef VTHTTP_POLL
+#define VTHTTP_POLL 1
+#endif
+
+#define VT__LIKELY(x) __builtin_expect(!!(x), 1)
+#define VT__UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define VT__INLINE static inline __attribute__((always_inline, unused))
+#define VT__NOINLINE __attribute__((noinline))
+#define VT__COLD __attribute__((cold, noinline, unused))
+#define VT__UNUSED __attribute__((unused))
+#define VT__COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define VT__CONTAINER(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
+#define VT__MIN(a, b) ((a) < (b) ? (a) : (b))
+#define VT__MAX(a, b) ((a) > (b) ? (a) : (b))
+
+#if defined(__x86_64__) && !defined(__ILP32__)
+#define VT__X86_64 1
+#else
+#define VT__X86_64 0
+#endif
+#if defined(__aarch64__) && defined(__AARCH64EL__) && !defined(__ILP32__)
+#define VT__AARCH64 1
+#else
+#define VT__AARCH64 0
+#endif
+#if defined(__riscv) && __riscv_xlen == 64
+#define VT__RISCV64 1
+#else
+#define VT__RISCV64 0
+#endif
+#if defined(__i386__)
+#define VT__I386 1
+#else
+#define VT__I386 0
+#endif
+
+#if defined(__SANITIZE_ADDRESS__)
+#define VT__ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define VT__ASAN 1
+#endif
+#endif
+#ifndef VT__ASAN
+#define VT__ASAN 0
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define VT__TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define VT__TSAN 1
+#endif
+#endif
+#ifndef VT__TSAN
+#define VT__TSAN 0
+#endif
+#if defined(NDEBUG)
+#define VT__DEBUG 0
+#else
+#define VT__DEBUG 1
+#endif
+
+/* Linux constants that strict C hides or old headers lack. */
+#if defined(__linux__)
+#ifndef MAP_ANONYMOUS
+#define MAP_ANONYMOUS 0x20
+#endif
+#ifndef MAP_NORESERVE
+#define MAP_NORESERVE 0x4000
+#endif
+#ifndef MADV_DONTNEED
+#define MADV_DONTNEED 4
+#endif
+#ifndef MADV_NOHUGEPAGE
+#define MADV_NOHUGEPAGE 15
+#endif
+#ifndef CLOCK_MONOTONIC
+#define CLOCK_MONOTONIC 1
+#endif
+#ifndef CLOCK_REALTIME
+#define CLOCK_REALTIME 0
+#endif
+#ifndef EPOLLEXCLUSIVE
+#define EPOLLEXCLUSIVE (1u << 28)
+#endif
+#ifndef SYS_process_madvise
+#define SYS_process_madvise 440
+#endif
+#ifndef O_CLOEXEC
+#define O_CLOEXEC 02000000
+#endif
+#endif
+#ifndef POLLRDHUP
+#if defined(__linux__)
+#define POLLRDHUP 0x2000
+#else
+#define POLLRDHUP 0
+#endif
+#endif
+#define VT__MADV_GUARD_INSTALL 102
+#define VT__PIDFD_SELF (-10001) /* the thread group, Linux 6.14 */
+#define VT__SA_SIGINFO 4
+#define VT__SA_ONSTACK 0x08000000
+#define VT__SA_RESTART 0x10000000
+#define VT__SA_NODEFER 0x40000000
+
+/* The libc types below have this layout in glibc and musl on every Linux architecture that we build for. */
+struct vt__plat_sigset {
+    unsigned long bits[128 / sizeof(unsigned long)];
+};
+struct vt__plat_sa {
+    union {
+        void (*handler)(int);
+        void (*action)(int, void *info, void *context);
+    } fn;
+    struct vt__plat_sigset mask;
+    int flags;
+    void (*restorer)(void);
+};
+struct vt__plat_ss {
+    void *sp;
+    int flags;
+    size_t size;
+};
+struct vt__plat_ai {
+    int flags, family, socktype, protocol;
+    socklen_t addrlen;
+    struct sockaddr *addr;
+    char *canonname;
+    struct vt__plat_ai *next;
+};
+
+int vt__libc_clock_gettime(int id, struct timespec *ts) __asm__("clock_gettime");
+int vt__libc_nanosleep(const struct timespec *ts, struct timespec *left) __asm__("nanosleep");
+int vt__libc_sigaction(int sig, const struct vt__plat_sa *act, struct vt__plat_sa *old) __asm__("sigaction");
+int vt__libc_sigaltstack(const struct vt__plat_ss *ss, struct vt__plat_ss *old) __asm__("sigaltstack");
+int vt__libc_sigmask(int how, const struct vt__plat_sigset *set,
+                     struct vt__plat_sigset *old) __asm__("pthread_sigmask");
+int vt__libc_kill(int pid, int sig) __asm__("kill");
+long vt__libc_syscall(long number, ...) __asm__("syscall");
+int vt__libc_madvise(void *p, size_t n, int advice) __asm__("madvise");
+int vt__libc_affinity(int pid, size_t size, unsigned long *mask) __asm__("sched_getaffinity");
+int vt__libc_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags) __asm__("accept4");
+int vt__libc_getaddrinfo(const char *host, const char *port, const struct vt__plat_ai *hints,
+                         struct vt__plat_ai **out) __asm__("getaddrinfo");
+void vt__libc_freeaddrinfo(struct vt__plat_ai *ai) __asm__("freeaddrinfo");
+int vt__libc_condattr_setclock(pthread_condattr_t *attr, int id) __asm__("pthread_condattr_setclock");
+
+#if defined(VTHTTP_REALLOC) != defined(VTHTTP_FREE)
+#error "define both VTHTTP_REALLOC and VTHTTP_FREE, or none"
+#endif
+#ifndef VTHTTP_REALLOC
+#define VTHTTP_REALLOC(ptr, size) realloc(ptr, size)
+#define VTHTTP_FREE(ptr) free(ptr)
+#endif
+
+/* name, result type, parameters, arguments, libc expression (with -1/errno on failure) */
+#define VT__PLAT_CALLS(X)                                                                                    \
+    X(recv, ssize_t, (int fd, void *p, size_t n, int fl), (fd, p, n, fl), recv(fd, p, n, fl))                \
+    X(send, ssize_t, (int fd, const void *p, size_t n, int fl), (fd, p, n, fl), send(fd, p, n, fl))          \
+    X(sendmsg, ssize_t, (int fd, const struct msghdr *m, int fl), (fd, m, fl), sendmsg(fd, m, fl))           \
+    X(read, ssize_t, (int fd, void *p, size_t n), (fd, p, n), read(fd, p, n))                                \
+    X(write, ssize_t, (int fd, const void *p, size_t n), (fd, p, n), write(fd, p, n))                        \
+    X(open, int, (const char *path, int flags, int mode), (path, flags, mode), open(path, flags, mode))      \
+    X(close, int, (int fd), (fd), close(fd))                                                                 \
+    X(accept, int, (int fd, struct sockaddr *sa, socklen_t *len), (fd, sa, len),                             \
+      vt__libc_accept4(fd, sa, len, SOCK_NONBLOCK | SOCK_CLOEXEC))                                           \
+    X(socket, int, (int family, int type), (family, type),                                                   \
+      socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0))                                                \
+    X(bind, int, (int fd, const struct sockaddr *sa, socklen_t len), (fd, sa, len), bind(fd, sa, len))       \
+    X(listen, int, (int fd, int backlog), (fd, backlog), listen(fd, backlog))                                \
+    X(connect, int, (int fd, const struct sockaddr *sa, socklen_t len), (fd, sa, len), connect(fd, sa, len)) \
+    X(shutdown, int, (int fd, int how), (fd, how), shutdown(fd, how))                                        \
+    X(getsockname, int, (int fd, struct sockaddr *sa, socklen_t *len), (fd, sa, len),                        \
+      getsockname(fd, sa, len))                                                                              \
+    X(getpeername, int, (int fd, struct sockaddr *sa, socklen_t *len), (fd, sa, len),                        \
+      getpeername(fd, sa, len))                                                                              \
+    X(setsockopt, int, (int fd, int level, int opt, const void *p, socklen_t n), (fd, level, opt, p, n),     \
+      setsockopt(fd, level, opt, p, n))                                                                      \
+    X(getsockopt, int, (int fd, int level, int opt, void *p, socklen_t *n), (fd, level, opt, p, n),          \
+      getsockopt(fd, level, opt, p, n))                                                                      \
+    X(fcntl, int, (int fd, int cmd, int arg), (fd, cmd, arg), fcntl(fd, cmd, arg))                           \
+    X(unlink, int, (const char *path), (path), unlink(path))                                                 \
+    X(chmod, int, (const char *path, int mode), (path, mode), chmod(path, (mode_t)mode))                     \
+    X(poll, int, (struct pollfd * fds, unsigned n, int ms), (fds, n, ms), poll(fds, n, ms))                  \
+    X(pipe, int, (int fds[2]), (fds), pipe(fds))                                                             \
+    X(munmap, int, (void *p, size_t n), (p, n), munmap(p, n))                                                \
+    X(mprotect, int, (void *p, size_t n, int prot), (p, n, prot), mprotect(p, n, prot))                      \
+    X(madvise, int, (void *p, size_t n, int advice), (p, n, advice), vt__libc_madvise(p, n, advice))         \
+    X(sigaction, int, (int sig, const struct vt__plat_sa *act, struct vt__plat_sa *old), (sig, act, old),    \
+      vt__libc_sigaction(sig, act, old))                                                                     \
+    X(sigaltstack, int, (const struct vt__plat_ss *ss, struct vt__plat_ss *old), (ss, old),                  \
+      vt__libc_sigaltstack(ss, old))                                                                         \
+    X(affinity, int, (size_t size, unsigned long *mask), (size, mask), vt__libc_affinity(0, size, mask))     \
+    VT__PLAT_LINUX_CALLS(X)
+
+#if defined(__linux__)
+#define VT__PLAT_LINUX_CALLS(X)                                                                              \
+    X(epoll_create, int, (void), (), epoll_create1(EPOLL_CLOEXEC))                                           \
+    X(epoll_ctl, int, (int ep, int op, int fd, struct epoll_event *ev), (ep, op, fd, ev),                    \
+      epoll_ctl(ep, op, fd, ev))                                                                             \
+    X(epoll_wait, int, (int ep, struct epoll_event *ev, int n, int ms), (ep, ev, n, ms),                     \
+      epoll_wait(ep, ev, n, ms))                                                                             \
+    X(epoll_pwait2, int, (int ep, struct epoll_event *ev, int n, const int64_t ts[2]), (ep, ev, n, ts),      \
+      (int)vt__libc_syscall(441, ep, ev, n, ts, NULL, (size_t)8))                                            \
+    X(eventfd, int, (void), (), eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC))                                      \
+    X(process_madvise, ssize_t, (const struct iovec *v, size_t n, int advice), (v, n, advice),               \
+      (ssize_t)vt__libc_syscall(SYS_process_madvise, VT__PIDFD_SELF, v, n, advice, 0))                       \
+    X(getrandom, ssize_t, (void *p, size_t n), (p, n), (ssize_t)vt__libc_syscall(SYS_getrandom, p, n, 0))
+#else
+#define VT__PLAT_LINUX_CALLS(X)
+#endif
+
+#define VT__PLAT_SYS(name, ret, params, args, expr)                                                          \
+    static VT__UNUSED ret vt__plat_sys_##name params {                                                       \
+        ret r = (expr);                                                                                      \
+        return VT__UNLIKELY(r < 0) ? (ret)-errno : r;                                                        \
+    }
+VT__PLAT_CALLS(VT__PLAT_SYS)
+
+/* These do not fail by errno; they stand in the table all the same. */
+static VT__UNUSED void *vt__plat_sys_mmap(size_t n) {
+    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+static VT__UNUSED void *vt__plat_sys_realloc(void *p, size_t n) { return VTHTTP_REALLOC(p, n); }
+static VT__UNUSED void vt__plat_sys_free(void *p) { VTHTTP_FREE(p); }
+static VT__UNUSED int64_t vt__plat_sys_clock(int id) {
+    struct timespec ts;
+    vt__libc_clock_gettime(id, &ts);
+    return (int64_t)ts.tv_sec * VT_SEC + ts.tv_nsec;
+}
+static VT__UNUSED void vt__plat_sys_sleep(int64_t ns) {
+    struct timespec ts;
+    ts.tv_sec = (time_t)(ns / VT_SEC);
+    ts.tv_nsec = (long)(ns % VT_SEC);
+    while (vt__libc_nanosleep(&ts, &ts) < 0 && errno == EINTR) continue;
+}
+static VT__UNUSED int vt__plat_sys_thread(pthread_t *t, void *(*fn)(void *), void *arg) {
+    return -pthread_create(t, NULL, fn, arg);
+}
+static VT__UNUSED void vt__plat_sys_join(pthread_t t) { pthread_join(t, NULL); }
+static VT__UNUSED int vt__plat_sys_resolve(const char *host, const char *port,
+                                           const struct vt__plat_ai *hints, struct vt__plat_ai **out) {
+    return vt__libc_getaddrinfo(host, port, hints, out);
+}
+static VT__UNUSED void vt__plat_sys_resolve_free(struct vt__plat_ai *ai) { vt__libc_freeaddrinfo(ai); }
+
+#define VT__PLAT_OTHERS(X)                                                                                   \
+    X(mmap, void *, (size_t n), (n))                                                                         \
+    X(realloc, void *, (void *p, size_t n), (p, n))                                                          \
+    X(free, void, (void *p), (p))                                                                            \
+    X(clock, int64_t, (int id), (id))                                                                        \
+    X(sleep, void, (int64_t ns), (ns))                                                                       \
+    X(thread, int, (pthread_t * t, void *(*fn)(void *), void *arg), (t, fn, arg))                            \
+    X(join, void, (pthread_t t), (t))                                                                        \
+    X(resolve, int,                                                                                          \
+      (const char *host, const char *port, const struct vt__plat_ai *hints, struct vt__plat_ai **out),       \
+      (host, port, hints, out))                                                                              \
+    X(resolve_free, void, (struct vt__plat_ai * ai), (ai))
+
+#if VTHTTP_SIM
+#define VT__PLAT_FIELD(name, ret, params, args, expr) ret(*name) params;
+#define VT__PLAT_FIELD2(name, ret, params, args) ret(*name) params;
+#define VT__PLAT_INIT(name, ret, params, args, expr) vt__plat_sys_##name,
+#define VT__PLAT_INIT2(name, ret, params, args) vt__plat_sys_##name,
+struct vt__plat_table {
+    VT__PLAT_CALLS(VT__PLAT_FIELD)
+    VT__PLAT_OTHERS(VT__PLAT_FIELD2)
+};
+/* Tests copy it, replace entries, and put it back. */
+static struct vt__plat_table vt__plat = {VT__PLAT_CALLS(VT__PLAT_INIT) VT__PLAT_OTHERS(VT__PLAT_INIT2)};
+#define VT__PLAT_CALL(name, args) vt__plat.name args
+#else
+#define VT__PLAT_CALL(name, args) vt__plat_sys_##name args
+#endif
+#define VT__PLAT_WRAP(name, ret, params, args, expr)                                                         \
+    VT__INLINE ret vt__plat_##name params { return VT__PLAT_CALL(name, args); }
+#define VT__PLAT_WRAP2(name, ret, params, args)                                                              \
+    VT__INLINE ret vt__plat_##name params { return VT__PLAT_CALL(name, args); }
+VT__PLAT_CALLS(VT__PLAT_WRAP)
+VT__PLAT_OTHERS(VT__PLAT_WRAP2)
+
+VT__INLINE int64_t vt__plat_now(void) { return vt__plat_clock(CLOCK_MONOTONIC); }
+
+VT_API int64_t vt_now(void) { return vt__plat_now(); }
+
+/* Seeds and the like; falls back to the clocks and an address, so it always gives something. */
+static VT__UNUSED void vt__plat_random(void *p, size_t n) {
+#if defined(__linux__)
+    if (vt__plat_getrandom(p, n) == (ssize_t)n) return;
+#endif
+    uint64_t x = (uint64_t)vt__plat_now() ^ (uint64_t)vt__plat_clock(CLOCK_REALTIME) << 20 ^ (uintptr_t)&x;
+    for (size_t i = 0; i < n; i++) {
+        x = x * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        ((unsigned char *)p)[i] = (unsigned char)(x >> 56);
+    }
+}
+
+/* A lock for a few instructions, uncontended nearly always. */
+VT__INLINE void vt__plat_relax(void) {
+#if VT__X86_64 || VT__I386
+    __builtin_ia32_pause();
+#elif VT__AARCH64
+    __asm__ volatile("yield");
+#endif
+}
+VT__INLINE void vt__plat_spin_lock(uint32_t *lock) {
+    while (__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE) != 0) {
+        for (int i = 0; __atomic_load_n(lock, __ATOMIC_RELAXED) != 0; i++) {
+            vt__plat_relax();
+            if (i >= 200) { /* the holder was preempted */
+                struct timespec ts = {0, 50000};
+                vt__libc_nanosleep(&ts, NULL);
+            }
+        }
+    }
+}
+VT__INLINE void vt__plat_spin_unlock(uint32_t *lock) { __atomic_store_n(lock, 0, __ATOMIC_RELEASE); }
+
+/* Counters that one thread writes and any may read. */
+VT__INLINE void vt__plat_count(int64_t *counter, int64_t n) {
+    __atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
+
+/*==============================================================================
+ * MARK: - @mem     allocator, pools of blocks, arenas
+ * uses:   @plat
+ * test:   tests/test_base.c
+ *
+ * A pool caches blocks of one size for one OS thread; an arena hands out a request's memory and gives it back at
+ * once. Both are bounded by whoever owns them: a pool by `max`, an arena by `limit`.
+ *============================================================================*/
+VT__INLINE void *vt__mem_alloc(size_t n) { return vt__plat_realloc(NULL, n); }
+static VT__UNUSED void *vt__mem_zalloc(size_t n) {
+    void *p = vt__mem_alloc(n);
+    if (p) memset(p, 0, n);
+    return p;
+}
+VT__INLINE void *vt__mem_realloc(void *p, size_t n) { return vt__plat_realloc(p, n); }
+VT__INLINE void vt__mem_free(void *p) {
+    if (p) vt__plat_free(p);
+}
+static VT__UNUSED char *vt__mem_strdup(const char *s, size_t n) {
+    char *p = vt__mem_alloc(n + 1);
+    if (!p) return NULL;
+    if (n) memcpy(p, s, n);
+    p[n] = 0;
+    return p;
+}
+
+typedef struct vt__pool {
+    void *free; /* each free block's first word points to the next */
+    uint32_t size, count, max;
+} vt__pool;
+
+static VT__UNUSED void vt__mem_pool_init(vt__pool *p, size_t size, uint32_t max) {
+    p->free = NULL;
+    p->size = (uint32_t)size;
+    p->count = 0;
+    p->max = max;
+}
+VT__INLINE void *vt__mem_pool_get(vt__pool *p) {
+    void *b = p->free;
+    if (VT__UNLIKELY(!b)) return vt__mem_alloc(p->size);
+    p->free = *(void **)b;
+    p->count--;
+    return b;
+}
+VT__INLINE void vt__mem_pool_put(vt__pool *p, void *b) {
+    if (VT__UNLIKELY(p->count >= p->max)) {
+        vt__mem_free(b);
+        return;
+    }
+    *(void **)b = p->free;
+    p->free = b;
+    p->count++;
+}
+static VT__UNUSED void vt__mem_pool_drain(vt__pool *p) {
+    for (void *b; (b = p->free) != NULL; vt__mem_free(b)) p->free = *(void **)b;
+    p->count = 0;
+}
+
+/* Blocks come from `pool` where they fit, from the allocator above that size. */
+typedef struct vt__arena_block {
+    struct vt__arena_block *next;
+    size_t size;
+} vt__arena_block;
+typedef struct vt__arena {
+    vt__pool *pool;
+    vt__arena_block *blocks;
+    char *pos, *end;
+    size_t used, limit; /* bytes of blocks held; limit 0: none */
+} vt__arena;
+
+static VT__UNUSED void vt__mem_arena_init(vt__arena *a, vt__pool *pool, size_t limit) {
+    memset(a, 0, sizeof *a);
+    a->pool = pool;
+    a->limit = limit;
+}
+static VT__NOINLINE VT__UNUSED void *vt__mem_arena_more(vt__arena *a, size_t n) {
+    size_t need = n + sizeof(vt__arena_block);
+    bool big = need > a->pool->size / 2;
+    size_t size = big ? need : a->pool->size;
+    if (need < n || (a->limit && size > a->limit - a->used)) return NULL;
+    vt__arena_block *b = big ? vt__mem_alloc(size) : vt__mem_pool_get(a->pool);
+    if (!b) return NULL;
+    b->size = size;
+    a->used += size;
+    if (big && a->blocks) { /* keep filling the open block */
+        b->next = a->blocks->next;
+        a->blocks->next = b;
+        return b + 1;
+    }
+    b->next = a->blocks;
+    a->blocks = b;
+    a->pos = (char *)(b + 1) + n;
+    a->end = (char *)b + size;
+    return b + 1;
+}
+VT__INLINE void *vt__mem_arena_get(vt__arena *a, size_t n) {
+    if (VT__UNLIKELY(n > SIZE_MAX / 2)) return NULL;
+    n = (n + 15) & ~(size_t)15;
+    if (VT__UNLIKELY((size_t)(a->end - a->pos) < n || !a->pos)) return vt__mem_arena_more(a, n);
+    void *p = a->pos;
+    a->pos += n;
+    return p;
+}
+static VT__UNUSED void vt__mem_arena_reset(vt__arena *a) {
+    for (vt__arena_block *b = a->blocks, *next; b; b = next) {
+        next = b->next;
+        if (b->size == a->pool->size) vt__mem_pool_put(a->pool, b);
+        else vt__mem_free(b);
+    }
+    a->blocks = NULL;
+    a->pos = a->end = NULL;
+    a->used = 0;
+}
+static VT__UNUSED char *vt__mem_arena_str(vt__arena *a, const char *s, size_t n) {
+    char *p = vt__mem_arena_get(a, n + 1);
+    if (!p) return NULL;
+    if (n) memcpy(p, s, n);
+    p[n] = 0;
+    return p;
+}
+
+/*==============================================================================
+ * MARK: - @str     slices, numbers, dates, error names
+ * uses:   @plat
+ * pure.
+ * test:   tests/test_base.c
+ *============================================================================*/
+#define VT__STR_LIT(s) ((vt_str){(s), sizeof(s) - 1})
+
+VT__INLINE vt_str vt__str_of(const char *s) {
+    vt_str r = {s, s ? strlen(s) : 0};
+    return r;
+}
+VT__INLINE char vt__str_lower(char c) { return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c); }
+static VT__UNUSED bool vt__str_eq(vt_str a, vt_str b) {
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+static VT__UNUSED bool vt__str_eq_ci(vt_str a, vt_str b) {
+    if (a.len != b.len) return false;
+    for (size_t i = 0; i < a.len; i++)
+        if (vt__str_lower(a.ptr[i]) != vt__str_lower(b.ptr[i])) return false;
+    return true;
+}
+static VT__UNUSED vt_str vt__str_trim(vt_str s) {
+    while (s.len && (s.ptr[0] == ' ' || s.ptr[0] == '\t')) s.ptr++, s.len--;
+    while (s.len && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t')) s.len--;
+    return s;
+}
+/* 1*DIGIT up to max: the only decimal reader of the library. */
+static VT__UNUSED int vt__str_u63(vt_str s, int64_t max, int64_t *out) {
+    int64_t v = 0;
+    if (s.len == 0) return -EINVAL;
+    for (size_t i = 0; i < s.len; i++) {
+        int d = s.ptr[i] - '0';
+        if (d < 0 || d > 9) return -EINVAL;
+        if (v > (max - d) / 10) return -ERANGE;
+        v = v * 10 + d;
+    }
+    *out = v;
+    return 0;
+}
+/* Writes v in decimal; at most 20 bytes; returns their number. */
+static VT__UNUSED size_t vt__str_put_u64(char *p, uint64_t v) {
+    char tmp[20];
+    size_t n = 0;
+    do tmp[n++] = (char)('0' + v % 10);
+    while ((v /= 10) != 0);
+    for (size_t i = 0; i < n; i++) p[i] = tmp[n - 1 - i];
+    return n;
+}
+
+/* IMF-fixdate (RFC 9110 5.6.7), 29 bytes: "Sun, 06 Nov 1994 08:49:37 GMT". Proleptic Gregorian, from 1970 on. */
+static VT__UNUSED void vt__str_put_date(char *p, int64_t unix_s) {
+    static const char days[] = "ThuFriSatSunMonTueWed", months[] = "MarAprMayJunJulAugSepOctNovDecJanFeb";
+    int64_t day = unix_s / 86400, sec = unix_s % 86400;
+    /* Years that start in March put the leap day last: 146097 days are 400 of them. */
+    int64_t z = day + 719468, era = z / 146097, doe = z - era * 146097;
+    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
+    int64_t dom = doy - (153 * mp + 2) / 5 + 1, year = yoe + era * 400 + (mp >= 10);
+    int64_t nums[] = {dom, year / 100, year % 100, sec / 3600, sec / 60 % 60, sec % 60};
+    static const unsigned char at[] = {5, 12, 14, 17, 20, 23};
+    memcpy(p, "Thu, 01 Jan 1970 00:00:00 GMT", 29);
+    memcpy(p, days + 3 * (day % 7), 3);
+    memcpy(p + 8, months + 3 * mp, 3);
+    for (size_t i = 0; i < VT__COUNT(at); i++) {
+        p[at[i]] = (char)('0' + nums[i] / 10);
+        p[at[i] + 1] = (char)('0' + nums[i] % 10);
+    }
+}
+
+/* A keyed hash for tables that strangers fill; FNV-1a over lower-cased bytes, started from the seed. */
+static VT__UNUSED uint32_t vt__str_hash_ci(vt_str s, uint32_t seed) {
+    uint32_t h = seed ^ 2166136261u;
+    for (size_t i = 0; i < s.len; i++) h = (h ^ (unsigned char)vt__str_lower(s.ptr[i])) * 16777619u;
+    return h ^ h >> 15;
+}
+
+/*==============================================================================
+ * MARK: - @err     names and texts of error codes
+ * uses:   @plat @str
+ * test:   tests/test_base.c
+ *============================================================================*/
+struct vt__err_entry {
+    int code;
+    const char *name, *text;
+};
+#define VT__ERR_SYS(X)                                                                                       \
+    X(EPERM)                                                                                                 \
+    X(ENOENT)                                                                                                \
+    X(EINTR) X(EIO) X(EBADF) X(EAGAIN) X(ENOMEM) X(EACCES) X(EBUSY) X(EEXIST) X(EINVAL) X(ENFILE) X(EMFILE)  \
+        X(EFBIG) X(ENOSPC) X(EPIPE) X(ERANGE) X(EDEADLK) X(ENOTSUP) X(EADDRINUSE) X(EADDRNOTAVAIL)           \
+            X(ENETDOWN) X(ENETUNREACH) X(ECONNABORTED) X(ECONNRESET) X(ENOBUFS) X(EISCONN) X(ENOTCONN)       \
+                X(ETIMEDOUT) X(ECONNREFUSED) X(EHOSTUNREACH) X(EALREADY) X(EINPROGRESS) X(ECANCELED)         \
+                    X(ENOSYS) X(ENOTSOCK) X(EPROTO)
+
+static const struct vt__err_entry *vt__err_find(int err) {
+    static const struct vt__err_entry table[] = {
+#define VT__ERR_ENTRY(name, value, text) {value, #name, text},
+#define VT__ERR_ENTRY2(name) {-name, #name, NULL},
+        {0, "OK", "success"}, VT_ERRORS(VT__ERR_ENTRY) VT__ERR_SYS(VT__ERR_ENTRY2)};
+    for (size_t i = 0; i < VT__COUNT(table); i++)
+        if (table[i].code == err) return &table[i];
+    return NULL;
+}
+
+VT_API const char *vt_err_name(int err) {
+    const struct vt__err_entry *e = vt__err_find(err);
+    return e ? e->name : "?";
+}
+
+VT_API const char *vt_strerror(int err) {
+    static __thread char buf[32];
+    const struct vt__err_entry *e = vt__err_find(err);
+    if (e && e->text) return e->text;
+    if (err < 0 && err > -4096) return strerror(-err);
+    snprintf(buf, sizeof buf, "error %d", err);
+    return buf;
+}
+
+/*==============================================================================
+ * MARK: - @ds      intrusive lists
+ * uses:   @plat
+ * test:   tests/test_base.c
+ *============================================================================*/
+/* A circular list with a head of the same type; a node that is in no list points to itself. */
+typedef struct vt__list {
+    struct vt__list *next, *prev;
+} vt__list;
+
+VT__INLINE void vt__ds_list_init(vt__list *l) { l->next = l->prev = l; }
+VT__INLINE bool vt__ds_list_empty(const vt__list *l) { return l->next == l; }
+VT__INLINE void vt__ds_list_push(vt__list *head, vt__list *n) {
+    n->prev = head->prev;
+    n->next = head;
+    head->prev->next = n;
+    head->prev = n;
+}
+VT__INLINE void vt__ds_list_remove(vt__list *n) {
+    n->prev->next = n->next;
+    n->next->prev = n->prev;
+    n->next = n->prev = n;
+}
+VT__INLINE vt__list *vt__ds_list_pop(vt__list *head) {
+    vt__list *n = head->next;
+    if (n == head) return NULL;
+    vt__ds_list_remove(n);
+    return n;
+}
+
+/*==============================================================================
+ * MARK: - @log     messages
+ * uses:   @plat
+ * test:   tests/test_base.c
+ *============================================================================*/
+static void vt__log_stderr(void *ctx, int level, const char *line) {
+    static const char *const names[] = {"", "debug", "info", "warning", "error"};
+    char buf[1100];
+    (void)ctx;
+    int n = snprintf(buf, sizeof buf, "vthttp: %s: %s\n", names[level], line);
+    if (n > 0) (void)vt__plat_write(2, buf, VT__MIN((size_t)n, sizeof buf - 1));
+}
+static struct {
+    vt_log_fn *fn;
+    void *ctx;
+    int min;
+} vt__log_g = {vt__log_stderr, NULL, VT_LOG_INFO};
+
+VT_API void vt_log_set(vt_log_fn *fn, void *ctx, int min_level) {
+    vt__log_g.fn = fn ? fn : vt__log_stderr;
+    vt__log_g.ctx = ctx;
+    vt__log_g.min = min_level ? min_level : VT_LOG_INFO;
+}
+
+VT_API void vt_log(int level, const char *fmt, ...) {
+    char line[1001];
+    va_list ap;
+    if (level < vt__log_g.min || level < VT_LOG_DEBUG || level > VT_LOG_ERROR) return;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    vt__log_g.fn(vt__log_g.ctx, level, line);
+}
+
+#if VTHTTP_HTTP
+/*==============================================================================
+ * MARK: - @uri     percent-encoding, path segments, queries, authority
+ * uses:   @plat
+ * pure.   RFC 3986 2-3, RFC 9110 4; < 0 is a VT__URI_E code.
+ * test:   tests/test_uri.c   fuzz: fuzz/fuzz_uri.c
+ *
+ * Paths are split first and decoded after, segment by segment, so that %2F never makes a segment. '.' and '..', in any
+ * spelling, are refused instead of resolved: a client resolves them before it sends (RFC 3986 5.2), and a path that two
+ * programs in a row may resolve differently is how access rules are bypassed. '+' is a space in queries and forms only;
+ * %00 is data there and an error in a path. Nothing is decoded twice, and nothing in place.
+ *============================================================================*/
+#define VT__URI_ERRORS(X)                                                                                    \
+    X(ESCAPE, -11101, "'%' without two hex digits")                                                          \
+    X(NUL, -11102, "%00 where it is not data")                                                               \
+    X(DOTS, -11103, "dot segment in a path")                                                                 \
+    X(SLASH, -11104, "encoded slash in a file name")                                                         \
+    X(PATH, -11105, "path does not begin with '/'")                                                          \
+    X(AUTHORITY, -11106, "bad host or port")                                                                 \
+    X(SPACE, -11107, "output buffer too small")
+enum vt__uri_err {
+#define VT__URI_ERR_ENUM(name, code, text) VT__URI_E_##name = code,
+    VT__URI_ERRORS(VT__URI_ERR_ENUM)
+#undef VT__URI_ERR_ENUM
+};
+
+/* Flags of vt__uri_decode: a path has none, a query or an urlencoded form has VT__URI_FORM. */
+#define VT__URI_PLUS 1U     /* '+' is a space */
+#define VT__URI_NUL 2U      /* %00 is data */
+#define VT__URI_NO_SLASH 4U /* %2F is an error: the result names a file */
+#define VT__URI_FORM (VT__URI_PLUS | VT__URI_NUL)
+
+enum { VT__URI_NAME, VT__URI_IP4, VT__URI_IP6 };
+typedef struct vt__uri_auth {
+    vt_str host;  /* as sent; brackets included */
+    int32_t port; /* -1: none given */
+    uint8_t kind; /* VT__URI_NAME, _IP4, _IP6 */
+} vt__uri_auth;
+
+typedef struct vt__uri_pair {
+    vt_str name, value; /* raw; decode with VT__URI_FORM */
+    bool has_value;     /* there was a '=' */
+} vt__uri_pair;
+
+/* What vt__uri_encode leaves alone. */
+enum {
+    VT__URI_SET_SEGMENT,  /* unreserved bytes: for one segment, one name or value */
+    VT__URI_SET_PATH,     /* also '/', ':', '@' and sub-delims; '%' is encoded */
+    VT__URI_SET_LOCATION, /* a reference that is encoded already: only bytes that no URI holds are encoded */
+    VT__URI_SET_COOKIE,   /* cookie-octets (RFC 6265 4.1.1) but '%' */
+    VT__URI_SET_FORM      /* as SEGMENT; space becomes '+' */
+};
+
+/* One table for the grammars of this section and of @h1. */
+#define VT__URI_C_UNRES 1U   /* unreserved */
+#define VT__URI_C_SUB 2U     /* sub-delims */
+#define VT__URI_C_HEX 4U     /* HEXDIG */
+#define VT__URI_C_PATH 8U    /* ':' '@' '/' */
+#define VT__URI_C_ANY 16U    /* some URI may hold it, '%' included */
+#define VT__URI_C_COOKIE 32U /* cookie-octet but '%' */
+#define VT__URI_C_TOKEN 64U  /* tchar (RFC 9110 5.6.2) */
+#define VT__URI_W (VT__URI_C_UNRES | VT__URI_C_ANY | VT__URI_C_COOKIE | VT__URI_C_TOKEN)
+#define VT__URI_S (VT__URI_C_SUB | VT__URI_C_ANY)
+#define VT__URI_G (VT__URI_C_ANY | VT__URI_C_COOKIE)
+static const uint8_t vt__uri_class[256] = {
+    ['0' ... '9'] = VT__URI_W | VT__URI_C_HEX,
+    ['A' ... 'F'] = VT__URI_W | VT__URI_C_HEX,
+    ['G' ... 'Z'] = VT__URI_W,
+    ['a' ... 'f'] = VT__URI_W | VT__URI_C_HEX,
+    ['g' ... 'z'] = VT__URI_W,
+    ['-'] = VT__URI_W,
+    ['.'] = VT__URI_W,
+    ['_'] = VT__URI_W,
+    ['~'] = VT__URI_W,
+    ['!'] = VT__URI_S | VT__URI_C_COOKIE | VT__URI_C_TOKEN,
+    ['$'] = VT__URI_S | VT__URI_C_COOKIE | VT__URI_C_TOKEN,
+    ['&' ... '\''] = VT__URI_S | VT__URI_C_COOKIE | VT__URI_C_TOKEN,
+    ['(' ... ')'] = VT__URI_S | VT__URI_C_COOKIE,
+    ['*' ... '+'] = VT__URI_S | VT__URI_C_COOKIE | VT__URI_C_TOKEN,
+    [','] = VT__URI_S,
+    [';'] = VT__URI_S,
+    ['='] = VT__URI_S | VT__URI_C_COOKIE,
+    ['#'] = VT__URI_G | VT__URI_C_TOKEN,
+    ['%'] = VT__URI_C_ANY | VT__URI_C_TOKEN,
+    ['/'] = VT__URI_G | VT__URI_C_PATH,
+    [':'] = VT__URI_G | VT__URI_C_PATH,
+    ['@'] = VT__URI_G | VT__URI_C_PATH,
+    ['?'] = VT__URI_G,
+    ['['] = VT__URI_G,
+    [']'] = VT__URI_G,
+    ['<'] = VT__URI_C_COOKIE,
+    ['>'] = VT__URI_C_COOKIE,
+    ['{'] = VT__URI_C_COOKIE,
+    ['}'] = VT__URI_C_COOKIE,
+    ['^'] = VT__URI_C_COOKIE | VT__URI_C_TOKEN,
+    ['`'] = VT__URI_C_COOKIE | VT__URI_C_TOKEN,
+    ['|'] = VT__URI_C_COOKIE | VT__URI_C_TOKEN,
+};
+#undef VT__URI_W
+#undef VT__URI_S
+#undef VT__URI_G
+
+VT__INLINE bool vt__uri_is(char c, unsigned classes) { return (vt__uri_class[(uint8_t)c] & classes) != 0; }
+
+/* Value of a HEXDIG. */
+VT__INLINE unsigned vt__uri_hex(char c) { return ((uint8_t)c & 15U) + ((uint8_t)c >> 6) * 9U; }
+
+static VT__UNUSED const char *vt__uri_err_name(int err) {
+    switch (err) {
+#define VT__URI_ERR_CASE(name, code, text)                                                                   \
+    case code: return text;
+        VT__URI_ERRORS(VT__URI_ERR_CASE)
+#undef VT__URI_ERR_CASE
+    default: return "?";
+    }
+}
+
+static VT__UNUSED int vt__uri_err_status(int err) { return err == VT__URI_E_SPACE ? 500 : 400; }
+
+/* The byte at in.ptr[i], decoded; *used is 1 or 3. < 0: error. */
+VT__INLINE int vt__uri_byte(vt_str in, size_t i, unsigned flags, size_t *used) {
+    char c = in.ptr[i];
+    *used = 1;
+    if (c == '+' && (flags & VT__URI_PLUS)) return ' ';
+    if (VT__LIKELY(c != '%')) return (uint8_t)c;
+    if (in.len - i < 3 || !vt__uri_is(in.ptr[i + 1], VT__URI_C_HEX) ||
+        !vt__uri_is(in.ptr[i + 2], VT__URI_C_HEX))
+        return VT__URI_E_ESCAPE;
+    unsigned v = vt__uri_hex(in.ptr[i + 1]) << 4 | vt__uri_hex(in.ptr[i + 2]);
+    if (v == 0 && !(flags & VT__URI_NUL)) return VT__URI_E_NUL;
+    if (v == '/' && (flags & VT__URI_NO_SLASH)) return VT__URI_E_SLASH;
+    *used = 3;
+    return (int)v;
+}
+
+/* Decodes into out, without a terminator; the length is at most in.len. out NULL: only checks and counts. */
+static VT__UNUSED ptrdiff_t vt__uri_decode(char *out, size_t cap, vt_str in, unsigned flags) {
+    size_t n = 0, used;
+    for (size_t i = 0; i < in.len; i += used) {
+        int c = vt__uri_byte(in, i, flags, &used);
+        if (VT__UNLIKELY(c < 0)) return c;
+        if (out) {
+            if (VT__UNLIKELY(n == cap)) return VT__URI_E_SPACE;
+            out[n] = (char)c;
+        }
+        n++;
+    }
+    return (ptrdiff_t)n;
+}
+
+/* True if raw decodes to exactly `plain`; a bad escape equals nothing. */
+static VT__UNUSED bool vt__uri_decoded_eq(vt_str raw, vt_str plain, unsigned flags) {
+    size_t n = 0, used;
+    for (size_t i = 0; i < raw.len; i += used) {
+        int c = vt__uri_byte(raw, i, flags, &used);
+        if (c < 0 || n == plain.len || (uint8_t)plain.ptr[n] != c) return false;
+        n++;
+    }
+    return n == plain.len;
+}
+
+/* Raw segments between slashes, *pos from 0 on: 1, or 0 at the end. "/" has one empty segment, "/a/" has "a" and "". */
+static VT__UNUSED int vt__uri_segment_next(vt_str path, size_t *pos, vt_str *seg) {
+    size_t i = *pos;
+    if (i >= path.len) return 0;
+    if (path.ptr[i] == '/') i++;
+    const char *start = path.ptr + i, *slash = i < path.len ? memchr(start, '/', path.len - i) : NULL;
+    seg->ptr = start;
+    seg->len = slash ? (size_t)(slash - start) : path.len - i;
+    *pos = i + seg->len;
+    return 1;
+}
+
+static bool vt__uri_is_dots(vt_str seg) {
+    static const vt_str one = {".", 1}, two = {"..", 2};
+    if (seg.len == 0 || seg.len > 6 || (seg.ptr[0] != '.' && seg.ptr[0] != '%')) return false;
+    return vt__uri_decoded_eq(seg, one, 0) || vt__uri_decoded_eq(seg, two, 0);
+}
+
+/* Before routing: the number of segments, or why the path is refused. Decoding a segment of a path that passed can fail
+ * for want of space only (and by VT__URI_NO_SLASH). */
+static VT__UNUSED int vt__uri_path_check(vt_str path) {
+    size_t pos = 0;
+    int count = 0;
+    vt_str seg;
+    if (path.len == 0 || path.ptr[0] != '/') return VT__URI_E_PATH;
+    while (vt__uri_segment_next(path, &pos, &seg)) {
+        ptrdiff_t n = vt__uri_decode(NULL, 0, seg, 0);
+        if (n < 0) return (int)n;
+        if (vt__uri_is_dots(seg)) return VT__URI_E_DOTS;
+        count++;
+    }
+    return count;
+}
+
+/* Pairs between '&', empty ones skipped, *pos from 0 on: 1, or 0 at the end. */
+static VT__UNUSED int vt__uri_pair_next(vt_str query, size_t *pos, vt__uri_pair *pair) {
+    size_t i = *pos;
+    while (i < query.len && query.ptr[i] == '&') i++;
+    *pos = i;
+    if (i == query.len) return 0;
+    const char *start = query.ptr + i, *amp = memchr(start, '&', query.len - i);
+    size_t len = amp ? (size_t)(amp - start) : query.len - i;
+    const char *eq = memchr(start, '=', len);
+    size_t name = eq ? (size_t)(eq - start) : len;
+    pair->has_value = eq != NULL;
+    pair->name = (vt_str){start, name};
+    pair->value = eq ? (vt_str){eq + 1, len - name - 1} : (vt_str){start + len, 0};
+    *pos = i + len;
+    return 1;
+}
+
+/* The number of pairs, or < 0 when an escape is undecodable. */
+static VT__UNUSED int vt__uri_query_check(vt_str query) {
+    size_t pos = 0;
+    int count = 0;
+    vt__uri_pair pair;
+    ptrdiff_t n = vt__uri_decode(NULL, 0, query, VT__URI_FORM);
+    if (n < 0) return (int)n;
+    while (vt__uri_pair_next(query, &pos, &pair)) count++;
+    return count;
+}
+
+/* IPv4address: four dec-octets, no leading zeros. */
+static bool vt__uri_ip4(const char *p, size_t n) {
+    size_t i = 0;
+    for (int octet = 0; octet < 4; octet++) {
+        unsigned v = 0;
+        if (octet && (i == n || p[i++] != '.')) return false;
+        size_t start = i;
+        while (i < n && i - start < 3 && p[i] >= '0' && p[i] <= '9') v = v * 10 + (unsigned)(p[i++] - '0');
+        if (i == start || v > 255 || (p[start] == '0' && i - start > 1)) return false;
+    }
+    return i == n;
+}
+
+/* IPv6address without brackets; no zone. "::" stands for one group or more. */
+static bool vt__uri_ip6(const char *p, size_t n) {
+    size_t i = 0, groups = 0;
+    bool gap = n >= 2 && p[0] == ':' && p[1] == ':';
+    if (gap) i = 2;
+    while (i < n) {
+        size_t start = i;
+        while (i < n && i - start < 4 && vt__uri_is(p[i], VT__URI_C_HEX)) i++;
+        if (i < n && p[i] == '.')
+            return vt__uri_ip4(p + start, n - start) && (gap ? groups <= 5 : groups == 6);
+        if (i == start || ++groups > 8) return false;
+        if (i == n) break;
+        if (p[i++] != ':' || i == n) return false;
+        if (p[i] != ':') continue;
+        if (gap) return false;
+        gap = true;
+        i++;
+    }
+    return gap ? groups <= 7 : groups == 8;
+}
+
+/* Length of the reg-name (IPv4 included) at the start of s, up to ':' or the end; 0: bad or empty. */
+static size_t vt__uri_reg_name(vt_str s) {
+    size_t i = 0;
+    while (i < s.len) {
+        if (VT__LIKELY(vt__uri_is(s.ptr[i], VT__URI_C_UNRES | VT__URI_C_SUB))) i++;
+        else if (s.ptr[i] == ':') return i;
+        else if (s.ptr[i] == '%' && s.len - i >= 3 && vt__uri_is(s.ptr[i + 1], VT__URI_C_HEX) &&
+                 vt__uri_is(s.ptr[i + 2], VT__URI_C_HEX))
+            i += 3;
+        else return 0;
+    }
+    return i;
+}
+
+/* ":" 1*5DIGIT up to 65535, or nothing. -1: nothing; -2: bad. */
+static int32_t vt__uri_port(vt_str s) {
+    int32_t v = 0;
+    if (s.len == 0) return -1;
+    if (s.ptr[0] != ':' || s.len < 2 || s.len > 6) return -2;
+    for (size_t i = 1; i < s.len; i++) {
+        if (s.ptr[i] < '0' || s.ptr[i] > '9') return -2;
+        v = v * 10 + (s.ptr[i] - '0');
+    }
+    return v <= 65535 ? v : -2;
+}
+
+/* host[:port]; no userinfo, no empty host, no colon without a port, of IP-literals only IPv6. 0 or VT__URI_E_AUTHORITY. */
+static VT__UNUSED int vt__uri_authority(vt_str s, vt__uri_auth *out) {
+    size_t n;
+    out->kind = VT__URI_NAME;
+    if (s.len && s.ptr[0] == '[') {
+        const char *end = memchr(s.ptr, ']', s.len);
+        n = end ? (size_t)(end - s.ptr) + 1 : 0;
+        if (n < 4 || !vt__uri_ip6(s.ptr + 1, n - 2)) return VT__URI_E_AUTHORITY;
+        out->kind = VT__URI_IP6;
+    } else if ((n = vt__uri_reg_name(s)) == 0) {
+        return VT__URI_E_AUTHORITY;
+    } else if (s.ptr[0] <= '9' && vt__uri_ip4(s.ptr, n)) {
+        out->kind = VT__URI_IP4;
+    }
+    out->host = (vt_str){s.ptr, n};
+    out->port = vt__uri_port((vt_str){s.ptr + n, s.len - n});
+    return out->port == -2 ? VT__URI_E_AUTHORITY : 0;
+}
+
+/* The length (at most 3 * in.len), or VT__URI_E_SPACE. out NULL: only counts. */
+static VT__UNUSED ptrdiff_t vt__uri_encode(char *out, size_t cap, vt_str in, int set) {
+    static const uint8_t keep[] = {VT__URI_C_UNRES, VT__URI_C_UNRES | VT__URI_C_SUB | VT__URI_C_PATH,
+                                   VT__URI_C_ANY, VT__URI_C_COOKIE, VT__URI_C_UNRES};
+    static const char digits[] = "0123456789ABCDEF";
+    size_t n = 0;
+    for (size_t i = 0; i < in.len; i++) {
+        char c = in.ptr[i];
+        bool space = c == ' ' && set == VT__URI_SET_FORM, plain = space || vt__uri_is(c, keep[set]);
+        size_t need = plain ? 1 : 3;
+        if (out) {
+            if (need > cap - n) return VT__URI_E_SPACE;
+            out[n] = plain ? space ? '+' : c : '%';
+            if (!plain) out[n + 1] = digits[(uint8_t)c >> 4], out[n + 2] = digits[(uint8_t)c & 15];
+        }
+        n += need;
+    }
+    return (ptrdiff_t)n;
+}
+
+/*==============================================================================
+ * MARK: - @h1      HTTP/1.1 codec: request heads, field sections, chunked bodies, encoders
+ * uses:   @plat @uri
+ * pure.   RFC 9112 2-7, RFC 9110 5-7. A head: START -> METHOD -> TARGET -> VERSION -> FIELDS -> DONE.
+ * test:   tests/test_h1.c   fuzz: fuzz/fuzz_h1.c fuzz/fuzz_chunk.c
+ *
+ * Two passes. The first turns a window of bytes into bit sets: controls and bytes that are no tchar (in the request
+ * line: bytes that end a target, and '?'). The second goes from bit to bit: the first non-tchar of a line has to be its
+ * colon, the next control its CR. So validation costs nothing beside finding the ends. The first pass exists for
+ * AVX2, SSE2, NEON and plain words; all give the same control bits, and the two without a byte shuffle may mark
+ * some tchars too, which the second pass looks up.
+ *
+ * Strict, and the same for every split of the input: an error depends on the bytes alone, is reported at the byte that
+ * makes it certain, and limits clamp what is looked at instead of being compared afterwards. There is no lenient mode.
+ *============================================================================*/
+#define VT__H1_ERRORS(X)                                                                                     \
+    X(METHOD, -11201, 400, "bad method")                                                                     \
+    X(METHOD_LONG, -11202, 501, "method longer than any known")                                              \
+    X(TARGET, -11203, 400, "bad request target")                                                             \
+    X(TARGET_LONG, -11204, 414, "request line over its limit")                                               \
+    X(FORM, -11205, 400, "target form does not fit the method")                                              \
+    X(VERSION, -11206, 400, "bad protocol version")                                                          \
+    X(UNSUPPORTED, -11207, 505, "unsupported protocol version")                                              \
+    X(LF, -11208, 400, "LF without CR")                                                                      \
+    X(CR, -11209, 400, "CR without LF")                                                                      \
+    X(FOLD, -11210, 400, "line folding")                                                                     \
+    X(NAME, -11211, 400, "bad field name")                                                                   \
+    X(NAME_EMPTY, -11212, 400, "empty field name")                                                           \
+    X(NAME_SPACE, -11213, 400, "space in or after a field name")                                             \
+    X(COLON, -11214, 400, "field line without a colon")                                                      \
+    X(VALUE, -11215, 400, "control byte in a field value")                                                   \
+    X(SECTION, -11216, 431, "field section over its limit")                                                  \
+    X(FIELD, -11217, 431, "field over its limit")                                                            \
+    X(FIELDS, -11218, 431, "too many fields")                                                                \
+    X(HOST, -11219, 400, "bad Host")                                                                         \
+    X(HOST_MISSING, -11220, 400, "no Host")                                                                  \
+    X(HOST_TWICE, -11221, 400, "more than one Host")                                                         \
+    X(LENGTH, -11222, 400, "bad Content-Length")                                                             \
+    X(LENGTH_TWICE, -11223, 400, "more than one Content-Length")                                             \
+    X(CODING, -11224, 400, "bad Transfer-Encoding")                                                          \
+    X(CODING_UNKNOWN, -11225, 501, "unknown transfer coding")                                                \
+    X(CODING_LENGTH, -11226, 400, "Transfer-Encoding with Content-Length")                                   \
+    X(CODING_OLD, -11227, 400, "Transfer-Encoding in HTTP/1.0")                                              \
+    X(CHUNK_SIZE, -11228, 400, "bad chunk size")                                                             \
+    X(CHUNK_LARGE, -11229, 413, "chunk over its limit")                                                      \
+    X(CHUNK_LINE, -11230, 400, "chunk line over its limit")                                                  \
+    X(CHUNK_EXT, -11231, 400, "bad chunk extension")                                                         \
+    X(CHUNK_EXTS, -11232, 400, "chunk extensions over their limit")                                          \
+    X(CHUNK_END, -11233, 400, "chunk not followed by CRLF")                                                  \
+    X(TRAILER, -11234, 400, "field not allowed in trailers")                                                 \
+    X(STATUS, -11235, 500, "bad status code")                                                                \
+    X(SPACE, -11236, 500, "output buffer too small")
+enum vt__h1_err {
+#define VT__H1_ERR_ENUM(name, code, status, text) VT__H1_E_##name = code,
+    VT__H1_ERRORS(VT__H1_ERR_ENUM)
+#undef VT__H1_ERR_ENUM
+};
+
+static VT__UNUSED int vt__h1_err_status(int err) {
+    switch (err) {
+#define VT__H1_ERR_CASE(name, code, status, text)                                                            \
+    case code: return status;
+        VT__H1_ERRORS(VT__H1_ERR_CASE)
+#undef VT__H1_ERR_CASE
+    default: return 500;
+    }
+}
+
+static VT__UNUSED const char *vt__h1_err_name(int err) {
+    switch (err) {
+#define VT__H1_ERR_CASE(name, code, status, text)                                                            \
+    case code: return text;
+        VT__H1_ERRORS(VT__H1_ERR_CASE)
+#undef VT__H1_ERR_CASE
+    default: return "?";
+    }
+}
+
+#define VT__H1_METHODS(X)                                                                                    \
+    X(GET) X(HEAD) X(POST) X(PUT) X(DELETE) X(CONNECT) X(OPTIONS) X(TRACE) X(PATCH) X(QUERY)
+enum {
+    VT__H1_M_OTHER,
+#define VT__H1_METHOD_ENUM(name) VT__H1_M_##name,
+    VT__H1_METHODS(VT__H1_METHOD_ENUM)
+#undef VT__H1_METHOD_ENUM
+};
+
+/* Known fields: enum name, slot in the hash table (see vt__h1_slot), name. The first six decide on framing and the
+ * connection. A test recomputes the slots. */
+#define VT__H1_FIELDS(X)                                                                                                \
+    X(HOST, 222, "host")                                                                                                \
+    X(CONNECTION, 172, "connection")                                                                                    \
+    X(CONTENT_LENGTH, 244, "content-length") X(TRANSFER_ENCODING, 212, "transfer-encoding") X(                          \
+        EXPECT, 240, "expect") X(UPGRADE, 163, "upgrade") X(TE, 135, "te") X(TRAILER, 4, "trailer")                     \
+        X(KEEP_ALIVE, 15, "keep-alive") X(PROXY_CONNECTION, 66, "proxy-connection") X(                                  \
+            ACCEPT, 197, "accept") X(ACCEPT_CHARSET, 81, "accept-charset") X(ACCEPT_ENCODING, 77,                       \
+                                                                             "accept-encoding")                         \
+            X(ACCEPT_LANGUAGE, 112, "accept-language") X(ACCEPT_RANGES, 114, "accept-ranges") X(                        \
+                ACCESS_CONTROL_REQUEST_HEADERS, 23,                                                                     \
+                "access-control-request-headers") X(ACCESS_CONTROL_REQUEST_METHOD, 229,                                 \
+                                                    "access-control-request-method") X(AGE, 245, "age")                 \
+                X(ALLOW, 40, "allow") X(AUTHORIZATION, 69, "authorization") X(                                          \
+                    CACHE_CONTROL, 46, "cache-control") X(CONTENT_DISPOSITION, 1, "content-disposition")                \
+                    X(CONTENT_ENCODING, 144, "content-encoding") X(CONTENT_LANGUAGE, 180, "content-language") X(        \
+                        CONTENT_LOCATION,                                                                               \
+                        255, "content-location") X(CONTENT_RANGE, 57, "content-range")                                  \
+                        X(CONTENT_TYPE, 198, "content-type") X(COOKIE, 25, "cookie") X(DATE, 159, "date") X(            \
+                            DNT, 47, "dnt") X(ETAG, 192, "etag")                                                        \
+                            X(EXPIRES, 151, "expires") X(FORWARDED, 191, "forwarded") X(FROM, 75, "from") X(            \
+                                IF_MATCH,                                                                               \
+                                200, "if-match") X(IF_MODIFIED_SINCE, 89, "if-modified-since")                          \
+                                X(IF_NONE_MATCH, 181, "if-none-match") X(IF_RANGE, 141, "if-range") X(                  \
+                                    IF_UNMODIFIED_SINCE,                                                                \
+                                    224, "if-unmodified-since") X(LAST_EVENT_ID, 187, "last-event-id")                  \
+                                    X(LAST_MODIFIED, 231, "last-modified") X(LINK, 72, "link") X(                       \
+                                        LOCATION,                                                                       \
+                                        225, "location") X(MAX_FORWARDS, 36,                                            \
+                                                           "max-forwards") X(ORIGIN, 150, "origin")                     \
+                                        X(PRAGMA, 129, "pragma") X(PRIORITY, 73, "priority") X(                         \
+                                            PROXY_AUTHORIZATION, 219,                                                   \
+                                            "proxy-authorization") X(RANGE, 26,                                         \
+                                                                     "range") X(REFERER, 52, "referer")                 \
+                                            X(RETRY_AFTER, 86, "retry-after") X(SEC_CH_UA, 32, "sec-ch-ua") X(          \
+                                                SEC_CH_UA_MOBILE,                                                       \
+                                                210, "sec-ch-ua-mobile") X(SEC_CH_UA_PLATFORM, 55,                      \
+                                                                           "sec-ch-ua-platform")                        \
+                                                X(SEC_FETCH_DEST, 100, "sec-fetch-dest") X(                             \
+                                                    SEC_FETCH_MODE,                                                     \
+                                                    193, "sec-fetch-mode") X(SEC_FETCH_SITE, 38,                        \
+                                                                             "sec-fetch-site")                          \
+                                                    X(SEC_FETCH_USER, 203,                                              \
+                                                      "sec-fetch-user") X(SEC_GPC, 13, "sec-gpc")                       \
+                                                        X(SEC_WEBSOCKET_ACCEPT, 158, "sec-websocket-accept") X(         \
+                                                            SEC_WEBSOCKET_EXTENSIONS,                                   \
+                                                            83,                                                         \
+                                                            "sec-websocket-extensions") X(SEC_WEBSOCKET_KEY,            \
+                                                                                          207,                          \
+                                                                                          "sec-websocket-key")          \
+                                                            X(SEC_WEBSOCKET_PROTOCOL, 30, "sec-websocket-protocol") X(  \
+                                                                SEC_WEBSOCKET_VERSION, 92,                              \
+                                                                "sec-websocket-version") X(SERVER, 199, "server")       \
+                                                                X(SET_COOKIE, 254, "set-cookie") X(                     \
+                                                                    TRACEPARENT, 119,                                   \
+                                                                    "traceparent") X(TRACESTATE, 42,                    \
+                                                                                     "tracestate")                      \
+                                                                    X(UPGRADE_INSECURE_REQUESTS, 121,                   \
+                                                                      "upgrade-insecure-requests") X(USER_AGENT,        \
+                                                                                                     247, "user-agent") \
+                                                                        X(VARY, 103, "vary") X(                         \
+                                                                            VIA, 196,                                   \
+                                                                            "via") X(WWW_AUTHENTICATE, 50,              \
+                                                                                     "www-authenticate")                \
+                                                                            X(X_FORWARDED_FOR, 125,                     \
+                                                                              "x-forwarded-for")                        \
+                                                                                X(X_FORWARDED_HOST, 189,                \
+                                                                                  "x-forwarded-host")                   \
+                                                                                    X(X_FORWARDED_PROTO,                \
+                                                                                      123,                              \
+                                                                                      "x-forwarded-proto")              \
+                                                                                        X(X_REAL_IP, 8,                 \
+                                                                                          "x-real-ip")                  \
+                                                                                            X(X_REQUEST_ID,             \
+                                                                                              20,                       \
+                                                                                              "x-request-id")           \
+                                                                                                X(X_REQUESTED_WITH,     \
+                                                                                                  156,                  \
+                                                                                                  "x-requested-with")   \
+                                                                                                    X(HTTP2_SETTINGS,   \
+                                                                                                      110,              \
+                                                                                                      "http2-settings")
+enum {
+    VT__H1_F_OTHER,
+#define VT__H1_FIELD_ENUM(id, slot, text) VT__H1_F_##id,
+    VT__H1_FIELDS(VT__H1_FIELD_ENUM)
+#undef VT__H1_FIELD_ENUM
+        VT__H1_F_COUNT
+};
+
+enum { VT__H1_ORIGIN = 1, VT__H1_ABSOLUTE, VT__H1_AUTHORITY, VT__H1_ASTERISK };
+
+/* One field line; offsets from the buf of the call; the value has no SP or HTAB at its ends. */
+typedef struct vt__h1_field {
+    uint32_t name_off, value_off, value_len;
+    uint16_t name_len;
+    uint8_t id; /* VT__H1_F_x */
+    uint8_t rsvd;
+} vt__h1_field;
+
+/* Zero = default. The number of fields is limited by the capacity of their array. */
+typedef struct vt__h1_limits {
+    uint32_t line;       /* request line without CRLF; 8192; over: 414 */
+    uint32_t section;    /* name + value + 32 a field, also raw bytes; 16384; over: 431 */
+    uint32_t field;      /* name + value of one field; as section; over: 431 */
+    uint32_t chunk_line; /* a chunk-size line with its extensions; 1024; over: 400 */
+    uint32_t chunk_ext;  /* extensions of a whole body; 8192; over: 400 */
+    uint32_t trailer;    /* as section, for trailers; 4096; over: 431 */
+    uint64_t chunk;      /* one chunk; 2^63-1; over: 413 */
+} vt__h1_limits;
+
+/* Facts, settled when vt__h1_req_parse returns > 0. */
+enum {
+    VT__H1_KEEP_ALIVE = 1 << 0,   /* another request may follow on the connection */
+    VT__H1_CHUNKED = 1 << 1,      /* the body is chunked */
+    VT__H1_HAS_LENGTH = 1 << 2,   /* Content-Length was given */
+    VT__H1_EXPECT_100 = 1 << 3,   /* HTTP/1.1, a body follows, and 100 is wanted first */
+    VT__H1_EXPECT_OTHER = 1 << 4, /* HTTP/1.1 and another expectation: 417 */
+    VT__H1_UPGRADE = 1 << 5,      /* HTTP/1.1, Upgrade with a value, Connection: upgrade */
+    VT__H1_HAS_QUERY = 1 << 6,    /* the target holds a '?' */
+    VT__H1_HAS_HOST = 1 << 7,
+    VT__H1_CONN_CLOSE = 1 << 8,
+    VT__H1_CONN_KEEP = 1 << 9,
+    VT__H1_CONN_UPGRADE = 1 << 10
+};
+
+enum { VT__H1_S_START, VT__H1_S_METHOD, VT__H1_S_TARGET, VT__H1_S_VERSION, VT__H1_S_FIELDS };
+
+/* Where a field section stands. */
+typedef struct vt__h1_sect {
+    uint32_t start, line; /* of the section, of the current line */
+    uint32_t value;       /* after the colon of the current line; 0: not seen */
+    uint32_t scan;        /* bytes before it need no second look */
+    uint32_t size;        /* name + value + 32, summed */
+    uint32_t n;
+} vt__h1_sect;
+
+/* A request head. Zero it before each; offsets are from the buf of the call, whose bytes may move between calls. */
+typedef struct vt__h1_req {
+    uint32_t method_off, target_off, target_len;
+    uint32_t path_off, path_len;   /* len 0: absolute-form without a path, or CONNECT */
+    uint32_t query_off, query_len; /* after the '?'; see VT__H1_HAS_QUERY */
+    uint32_t auth_off, auth_len;   /* the target's authority, else Host */
+    uint32_t nfields;
+    int64_t content_length; /* 0 without VT__H1_HAS_LENGTH */
+    uint16_t method_len;
+    uint16_t flags;
+    uint8_t method, form, minor;
+    uint8_t state; /* private from here on */
+    uint8_t seen;
+    vt__h1_sect s;
+} vt__h1_req;
+enum { VT__H1_SEEN_CODING = 1, VT__H1_SEEN_CHUNKED = 2, VT__H1_SEEN_UNKNOWN = 4, VT__H1_SEEN_UPGRADE = 8 };
+
+/* ---- pass 1: bytes to bit sets ---- */
+
+enum { VT__H1_WINDOW = 512, VT__H1_WINDOW_FIRST = 128 };
+/* Bit i of word i / 64 is byte from + i. Fields: a = controls but HTAB, b = no tchar (exact or more). Request line: a =
+ * ends a target, b = '?'. Bits at and after `to` are zero. */
+typedef struct vt__h1_win {
+    uint32_t from, to;
+    uint64_t a[VT__H1_WINDOW / 64], b[VT__H1_WINDOW / 64];
+} vt__h1_win;
+
+/* Bits of one vector of bytes. */
+typedef void vt__h1_unit(const uint8_t *p, uint64_t *a, uint64_t *b);
+
+VT__INLINE uint64_t vt__h1_le64(const void *p) {
+    uint64_t v;
+    memcpy(&v, p, 8);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    v = __builtin_bswap64(v);
+#endif
+    return v;
+}
+
+/* The last n < width bytes of a window. A whole vector that ends where they end is read if the buffer reaches that far
+ * back, so nothing past the end is touched and nothing is copied but at the very start of a buffer. */
+VT__INLINE void vt__h1_tail(vt__h1_unit *unit, size_t width, const uint8_t *end, size_t n, size_t readable,
+                            uint64_t *a, uint64_t *b) {
+    if (VT__LIKELY(readable >= width)) {
+        unit(end - width, a, b);
+        *a >>= width - n;
+        *b >>= width - n;
+    } else {
+        uint8_t tmp[32] = {0};
+        for (size_t i = 0; i < n; i++) tmp[i] = end[i - n];
+        unit(tmp, a, b);
+        *a &= (UINT64_C(1) << n) - 1;
+        *b &= (UINT64_C(1) << n) - 1;
+    }
+}
+
+/* Fills w for buf[w->from, w->to). */
+VT__INLINE void vt__h1_scan(vt__h1_unit *unit, size_t width, const uint8_t *buf, vt__h1_win *w) {
+    const uint8_t *p = buf + w->from;
+    size_t n = w->to - w->from, k = 0;
+    for (; n >= 64; n -= 64, p += 64, k++) {
+        uint64_t a = 0, b = 0, x, y;
+        for (size_t i = 0; i < 64; i += width) unit(p + i, &x, &y), a |= x << i, b |= y << i;
+        w->a[k] = a, w->b[k] = b;
+    }
+    if (n) {
+        uint64_t a = 0, b = 0, x, y;
+        size_t i = 0;
+        for (; n - i >= width; i += width) unit(p + i, &x, &y), a |= x << i, b |= y << i;
+        if (i < n) {
+            vt__h1_tail(unit, width, p + n, n - i, (size_t)(p - buf) + n, &x, &y);
+            a |= x << i, b |= y << i;
+        }
+        w->a[k] = a, w->b[k] = b;
+    }
+}
+
+/* Eight bytes in a word, exact for each: no carry leaves its byte. Results have bit 7 of each byte. */
+#define VT__H1_ONES (~UINT64_C(0) / 255)
+VT__INLINE uint64_t vt__h1_word_ge(uint64_t x, uint8_t n) { /* 1 <= n <= 128 */
+    return (((x & VT__H1_ONES * 0x7f) + VT__H1_ONES * (0x80U - n)) | x) & VT__H1_ONES * 0x80;
+}
+VT__INLINE uint64_t vt__h1_word_eq(uint64_t x, uint8_t c) {
+    uint64_t z = x ^ VT__H1_ONES * c;
+    return ~(((z & VT__H1_ONES * 0x7f) + VT__H1_ONES * 0x7f) | z) & VT__H1_ONES * 0x80;
+}
+VT__INLINE uint64_t vt__h1_word_ctl(uint64_t x) {
+    uint64_t low = ~vt__h1_word_ge(x, 0x20) & VT__H1_ONES * 0x80;
+    return (low & ~vt__h1_word_eq(x, '\t')) | vt__h1_word_eq(x, 0x7f);
+}
+VT__INLINE uint64_t vt__h1_word_bits(uint64_t m) { return (m >> 7) * UINT64_C(0x0102040810204080) >> 56; }
+
+VT__INLINE void vt__h1_word_fields(const uint8_t *p, uint64_t *a, uint64_t *b) {
+    uint64_t x = vt__h1_le64(p), low = x | VT__H1_ONES * 0x20;
+    uint64_t alpha = vt__h1_word_ge(low, 'a') & ~vt__h1_word_ge(low, 'z' + 1);
+    uint64_t digit = vt__h1_word_ge(x, '0') & ~vt__h1_word_ge(x, '9' + 1);
+    *a = vt__h1_word_bits(vt__h1_word_ctl(x));
+    *b = vt__h1_word_bits(~(alpha | digit | vt__h1_word_eq(x, '-')) & VT__H1_ONES * 0x80);
+}
+VT__INLINE void vt__h1_word_line(const uint8_t *p, uint64_t *a, uint64_t *b) {
+    uint64_t x = vt__h1_le64(p), low = ~vt__h1_word_ge(x, 0x21);
+    *a = vt__h1_word_bits((low | vt__h1_word_ge(x, 0x7f) | vt__h1_word_eq(x, '#')) & VT__H1_ONES * 0x80);
+    *b = vt__h1_word_bits(vt__h1_word_eq(x, '?'));
+}
+static void vt__h1_fields_word(const uint8_t *buf, vt__h1_win *w) {
+    vt__h1_scan(vt__h1_word_fields, 8, buf, w);
+}
+static void vt__h1_line_word(const uint8_t *buf, vt__h1_win *w) { vt__h1_scan(vt__h1_word_line, 8, buf, w); }
+
+/* tchar by two look-ups: bit i of low[l] says that byte (i + 2) << 4 | l is one; high[h] has bit h - 2. */
+#define VT__H1_TCHAR_LOW                                                                                     \
+    0x3a, 0x3f, 0x3e, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3e, 0x3e, 0x3d, 0x15, 0x34, 0x15, 0x3d, 0x1c
+#define VT__H1_TCHAR_HIGH 0, 0, 1, 2, 4, 8, 16, 32, 0, 0, 0, 0, 0, 0, 0, 0
+
+#if VT__X86_64
+#include <immintrin.h>
+VT__INLINE void vt__h1_sse2_fields(const uint8_t *p, uint64_t *a, uint64_t *b) {
+    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(0x1f)), x);
+    __m128i ctl = _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('\t')), low),
+                               _mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f)));
+    __m128i letter = _mm_sub_epi8(_mm_or_si128(x, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
+    __m128i digit = _mm_sub_epi8(x, _mm_set1_epi8('0'));
+    __m128i good = _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(25)), letter),
+                                _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit));
+    good = _mm_or_si128(good, _mm_cmpeq_epi8(x, _mm_set1_epi8('-')));
+    *a = (uint32_t)_mm_movemask_epi8(ctl);
+    *b = (uint32_t)_mm_movemask_epi8(good) ^ 0xffffU;
+}
+VT__INLINE void vt__h1_sse2_line(const uint8_t *p, uint64_t *a, uint64_t *b) {
+    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i stop = _mm_or_si128(
+        _mm_cmplt_epi8(x, _mm_set1_epi8(0x21)),
+        _mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f)), _mm_cmpeq_epi8(x, _mm_set1_epi8('#'))));
+    *a = (uint32_t)_mm_movemask_epi8(stop);
+    *b = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(x, _mm_set1_epi8('?')));
+}
+static void vt__h1_fields_sse2(const uint8_t *buf, vt__h1_win *w) {
+    vt__h1_scan(vt__h1_sse2_fields, 16, buf, w);
+}
+static void vt__h1_line_sse2(const uint8_t *buf, vt__h1_win *w) { vt__h1_scan(vt__h1_sse2_line, 16, buf, w); }
+
+#define VT__H1_AVX2 __attribute__((target("avx2")))
+VT__H1_AVX2 static inline void vt__h1_avx2_fields(const uint8_t *p, uint64_t *a, uint64_t *b) {
+    const __m256i low = _mm256_broadcastsi128_si256(_mm_setr_epi8(VT__H1_TCHAR_LOW));
+    const __m256i high = _mm256_broadcastsi128_si256(_mm_setr_epi8(VT__H1_TCHAR_HIGH));
+    __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    __m256i h = _mm256_and_si256(_mm256_srli_epi16(x, 4), _mm256_set1_epi8(15));
+    __m256i tchar = _mm256_and_si256(_mm256_shuffle_epi8(low, _mm256_and_si256(x, _mm256_set1_epi8(15))),
+                                     _mm256_shuffle_epi8(high, h));
+    __m256i ctl = _mm256_cmpeq_epi8(_mm256_min_epu8(x, _mm256_set1_epi8(0x1f)), x);
+    ctl = _mm256_or_si256(_mm256_andnot_si256(_mm256_cmpeq_epi8(x, _mm256_set1_epi8('\t')), ctl),
+                          _mm256_cmpeq_epi8(x, _mm256_set1_epi8(0x7f)));
+    *a = (uint32_t)_mm256_movemask_epi8(ctl);
+    *b = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(tchar, _mm256_setzero_si256()));
+}
+VT__H1_AVX2 static inline void vt__h1_avx2_line(const uint8_t *p, uint64_t *a, uint64_t *b) {
+    __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    __m256i stop = _mm256_or_si256(_mm256_cmpgt_epi8(_mm256_set1_epi8(0x21), x),
+                                   _mm256_or_si256(_mm256_cmpeq_epi8(x, _mm256_set1_epi8(0x7f)),
+                                                   _mm256_cmpeq_epi8(x, _mm256_set1_epi8('#'))));
+    *a = (uint32_t)_mm256_movemask_epi8(stop);
+    *b = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(x, _mm256_set1_epi8('?')));
+}
+VT__H1_AVX2 static void vt__h1_fields_avx2(const uint8_t *buf, vt__h1_win *w) {
+    vt__h1_scan(vt__h1_avx2_fields, 32, buf, w);
+}
+VT__H1_AVX2 static void vt__h1_line_avx2(const uint8_t *buf, vt__h1_win *w) {
+    vt__h1_scan(vt__h1_avx2_line, 32, buf, w);
+}
+#endif
+
+#if VT__AARCH64
+#include <arm_neon.h>
+VT__INLINE uint64_t vt__h1_neon_bits(uint8x16_t m) {
+    static const uint8_t weight[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    uint8x16_t v = vandq_u8(m, vld1q_u8(weight));
+    v = vpaddq_u8(v, v), v = vpaddq_u8(v, v), v = vpaddq_u8(v, v);
+    return vgetq_lane_u16(vreinterpretq_u16_u8(v), 0);
+}
+VT__INLINE void vt__h1_neon_fields(const uint8_t *p, uint64_t *a, uint64_t *b) {
+    static const uint8_t low[16] = {VT__H1_TCHAR_LOW}, high[16] = {VT__H1_TCHAR_HIGH};
+    uint8x16_t x = vld1q_u8(p), l = vandq_u8(x, vdupq_n_u8(15)), h = vshrq_n_u8(x, 4);
+    uint8x16_t tchar = vtstq_u8(vqtbl1q_u8(vld1q_u8(low), l), vqtbl1q_u8(vld1q_u8(high), h));
+    uint8x16_t ctl = vbicq_u8(vcltq_u8(x, vdupq_n_u8(0x20)), vceqq_u8(x, vdupq_n_u8('\t')));
+    *a = vt__h1_neon_bits(vorrq_u8(ctl, vceqq_u8(x, vdupq_n_u8(0x7f))));
+    *b = vt__h1_neon_bits(vmvnq_u8(tchar));
+}
+VT__INLINE void vt__h1_neon_line(const uint8_t *p, uint64_t *a, uint64_t *b) {
+    uint8x16_t x = vld1q_u8(p), out = vorrq_u8(vcltq_u8(x, vdupq_n_u8(0x21)), vcgeq_u8(x, vdupq_n_u8(0x7f)));
+    *a = vt__h1_neon_bits(vorrq_u8(out, vceqq_u8(x, vdupq_n_u8('#'))));
+    *b = vt__h1_neon_bits(vceqq_u8(x, vdupq_n_u8('?')));
+}
+static void vt__h1_fields_neon(const uint8_t *buf, vt__h1_win *w) {
+    vt__h1_scan(vt__h1_neon_fields, 16, buf, w);
+}
+static void vt__h1_line_neon(const uint8_t *buf, vt__h1_win *w) { vt__h1_scan(vt__h1_neon_line, 16, buf, w); }
+#endif
+
+typedef struct vt__h1_isa {
+    const char *name;
+    void (*fields)(const uint8_t *buf, vt__h1_win *w);
+    void (*line)(const uint8_t *buf, vt__h1_win *w);
+} vt__h1_isa;
+static const vt__h1_isa vt__h1_isas[] = {
+    {"word", vt__h1_fields_word, vt__h1_line_word},
+#if VT__X86_64
+    {"sse2", vt__h1_fields_sse2, vt__h1_line_sse2},
+    {"avx2", vt__h1_fields_avx2, vt__h1_line_avx2},
+#endif
+#if VT__AARCH64
+    {"neon", vt__h1_fields_neon, vt__h1_line_neon},
+#endif
+};
+static const vt__h1_isa *vt__h1_chosen;
+
+/* The number of versions this CPU runs; they are the first ones of the table. */
+static size_t vt__h1_isa_count(void) {
+#if VT__X86_64
+    return __builtin_cpu_supports("avx2") ? 3 : 2;
+#else
+    return VT__COUNT(vt__h1_isas);
+#endif
+}
+
+/* Selects a version for all parsing (tests and benchmarks); the best one is selected at first use. */
+static VT__NOINLINE const vt__h1_isa *vt__h1_isa_select(size_t i) {
+    __atomic_store_n(&vt__h1_chosen, &vt__h1_isas[i], __ATOMIC_RELAXED);
+    return &vt__h1_isas[i];
+}
+VT__INLINE const vt__h1_isa *vt__h1_isa_get(void) {
+    const vt__h1_isa *isa = __atomic_load_n(&vt__h1_chosen, __ATOMIC_RELAXED);
+    return VT__LIKELY(isa != NULL) ? isa : vt__h1_isa_select(vt__h1_isa_count() - 1);
+}
+
+/* The first set bit at or after pos, as a position; w->to or more if there is none. */
+VT__INLINE uint32_t vt__h1_next(const vt__h1_win *w, const uint64_t *bits, uint32_t pos) {
+    if (pos >= w->to) return pos;
+    uint32_t rel = pos - w->from, i = rel / 64;
+    uint64_t word = bits[i] >> (rel % 64);
+    while (!word) {
+        pos = w->from + ++i * 64;
+        if (pos >= w->to) return w->to;
+        word = bits[i];
+    }
+    return pos + (uint32_t)__builtin_ctzll(word);
+}
+
+/* ---- names, lists, numbers ---- */
+
+VT__INLINE bool vt__h1_is_ws(char c) { return c == ' ' || c == '\t'; }
+
+static VT__UNUSED bool vt__h1_eq_ci(vt_str a, vt_str b) {
+    if (a.len != b.len) return false;
+    for (size_t i = 0; i < a.len; i++) {
+        unsigned x = (uint8_t)a.ptr[i], y = (uint8_t)b.ptr[i], low = x | 0x20;
+        if (x != y && ((x ^ y) != 0x20 || low < 'a' || low > 'z')) return false;
+    }
+    return true;
+}
+
+typedef struct vt__h1_known {
+    uint8_t len;
+    char pad[8]; /* zeros, so that the eight bytes that end a short name can be read */
+    char name[32];
+} vt__h1_known;
+static const vt__h1_known vt__h1_knowns[VT__H1_F_COUNT] = {
+#define VT__H1_FIELD_NAME(id, slot, text) [VT__H1_F_##id] = {sizeof(text) - 1, "", text},
+    VT__H1_FIELDS(VT__H1_FIELD_NAME)
+#undef VT__H1_FIELD_NAME
+};
+static const uint8_t vt__h1_slots[256] = {
+#define VT__H1_FIELD_SLOT(id, slot, text) [slot] = VT__H1_F_##id,
+    VT__H1_FIELDS(VT__H1_FIELD_SLOT)
+#undef VT__H1_FIELD_SLOT
+};
+
+/* Case folded; right for tchars, which do not hold '@' or controls. '^' and '_' fold to bytes no known name has. */
+VT__INLINE uint64_t vt__h1_fold(uint64_t x) { return x | VT__H1_ONES * 0x20; }
+
+/* A perfect hash of the known names: of their last eight bytes (first one lowest) and their length. */
+VT__INLINE uint32_t vt__h1_slot(uint64_t tail, size_t len) {
+    return (uint32_t)((tail + len) * UINT64_C(0x43b74b6e364b8e47) >> 56);
+}
+
+/* Eight bytes that end at p + len, without those before p; `before` bytes before p are readable. */
+VT__INLINE uint64_t vt__h1_name_tail(const char *p, size_t len, size_t before) {
+    if (VT__LIKELY(before + len >= 8))
+        return vt__h1_fold(vt__h1_le64(p + len - 8)) >> (len < 8 ? 64 - 8 * len : 0);
+    uint64_t v = 0;
+    for (size_t i = 0; i < len; i++) v |= (uint64_t)(uint8_t)(p[i] | 0x20) << 8 * i;
+    return v;
+}
+
+/* The id of a name of tchars, or 0. */
+VT__INLINE uint8_t vt__h1_name_id(const char *p, size_t len, size_t before) {
+    uint64_t tail = vt__h1_name_tail(p, len, before);
+    uint8_t id = vt__h1_slots[vt__h1_slot(tail, len)];
+    const vt__h1_known *k = &vt__h1_knowns[id];
+    if (k->len != len || tail != vt__h1_le64(k->pad + len) >> (len < 8 ? 64 - 8 * len : 0)) return 0;
+    for (size_t i = 0; i + 8 < len; i += 8)
+        if (vt__h1_fold(vt__h1_le64(p + i)) != vt__h1_le64(k->name + i)) return 0;
+    return id;
+}
+
+static bool vt__h1_is_token(vt_str s) {
+    for (size_t i = 0; i < s.len; i++)
+        if (!vt__uri_is(s.ptr[i], VT__URI_C_TOKEN)) return false;
+    return s.len > 0;
+}
+
+static VT__UNUSED int vt__h1_field_id(vt_str name) {
+    return vt__h1_is_token(name) && name.len <= 32 ? vt__h1_name_id(name.ptr, name.len, 0) : 0;
+}
+
+/* In lower case; empty for 0. */
+static VT__UNUSED vt_str vt__h1_field_name(int id) {
+    return (vt_str){vt__h1_knowns[id].name, vt__h1_knowns[id].len};
+}
+
+static const vt_str vt__h1_methods[] = {{"", 0},
+#define VT__H1_METHOD_NAME(name) {#name, sizeof(#name) - 1},
+                                        VT__H1_METHODS(VT__H1_METHOD_NAME)
+#undef VT__H1_METHOD_NAME
+};
+
+static VT__UNUSED vt_str vt__h1_method_name(int method) { return vt__h1_methods[method]; }
+
+/* Case-sensitive (RFC 9110 9.1). */
+static int vt__h1_method(vt_str name) {
+    for (int i = 1; i < (int)VT__COUNT(vt__h1_methods); i++)
+        if (name.len == vt__h1_methods[i].len && memcmp(name.ptr, vt__h1_methods[i].ptr, name.len) == 0)
+            return i;
+    return VT__H1_M_OTHER;
+}
+
+/* Elements between commas, trimmed, empty ones too, *pos from 0 on: 1, or 0 at the end. "" has one. */
+static int vt__h1_list_next(vt_str list, size_t *pos, vt_str *item) {
+    size_t i = *pos, end;
+    if (i > list.len) return 0;
+    for (end = i; end < list.len && list.ptr[end] != ','; end++) continue;
+    *pos = end + 1;
+    while (i < end && vt__h1_is_ws(list.ptr[i])) i++;
+    while (end > i && vt__h1_is_ws(list.ptr[end - 1])) end--;
+    *item = (vt_str){list.ptr + i, end - i};
+    return 1;
+}
+
+static VT__UNUSED bool vt__h1_list_has(vt_str value, vt_str token) {
+    size_t pos = 0;
+    vt_str item;
+    while (vt__h1_list_next(value, &pos, &item))
+        if (item.len && vt__h1_eq_ci(item, token)) return true;
+    return false;
+}
+
+/* Index of the first field with this id from index `from` on, or -1. */
+static VT__UNUSED int vt__h1_find(const vt__h1_field *fields, uint32_t n, int id, uint32_t from) {
+    for (uint32_t i = from; i < n; i++)
+        if (fields[i].id == id) return (int)i;
+    return -1;
+}
+static VT__UNUSED int vt__h1_find_name(const char *buf, const vt__h1_field *fields, uint32_t n, vt_str name,
+                                       uint32_t from) {
+    int id = vt__h1_field_id(name);
+    if (id) return vt__h1_find(fields, n, id, from);
+    for (uint32_t i = from; i < n; i++)
+        if (fields[i].id == 0 && vt__h1_eq_ci((vt_str){buf + fields[i].name_off, fields[i].name_len}, name))
+            return (int)i;
+    return -1;
+}
+
+/* 1*DIGIT up to 2^63-1, or -1. */
+static int64_t vt__h1_number(vt_str s) {
+    int64_t v = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        int d = s.ptr[i] - '0';
+        if (d < 0 || d > 9 || v > (INT64_MAX - d) / 10) return -1;
+        v = v * 10 + d;
+    }
+    return s.len ? v : -1;
+}
+
+/* ---- what single fields mean for the request ---- */
+
+static int vt__h1_on_host(vt__h1_req *r, vt_str value, uint32_t off) {
+    vt__uri_auth auth;
+    if (r->flags & VT__H1_HAS_HOST) return VT__H1_E_HOST_TWICE;
+    r->flags |= VT__H1_HAS_HOST;
+    if (value.len && vt__uri_authority(value, &auth) < 0) return VT__H1_E_HOST;
+    if (r->form == VT__H1_ABSOLUTE || r->form == VT__H1_AUTHORITY)
+        return 0; /* RFC 9112 3.2.2: the target wins */
+    r->auth_off = off, r->auth_len = (uint32_t)value.len;
+    return 0;
+}
+
+/* Unknown and malformed options are ignored: they ask for nothing that this end does. */
+static int vt__h1_on_connection(vt__h1_req *r, vt_str value) {
+    size_t pos = 0;
+    vt_str item;
+    while (vt__h1_list_next(value, &pos, &item)) {
+        if (item.len == 10 && vt__h1_eq_ci(item, (vt_str){"keep-alive", 10})) r->flags |= VT__H1_CONN_KEEP;
+        if (item.len == 5 && vt__h1_eq_ci(item, (vt_str){"close", 5})) r->flags |= VT__H1_CONN_CLOSE;
+        if (item.len == 7 && vt__h1_eq_ci(item, (vt_str){"upgrade", 7})) r->flags |= VT__H1_CONN_UPGRADE;
+    }
+    return 0;
+}
+
+static int vt__h1_on_length(vt__h1_req *r, vt_str value) {
+    if (r->flags & VT__H1_HAS_LENGTH) return VT__H1_E_LENGTH_TWICE;
+    r->flags |= VT__H1_HAS_LENGTH;
+    r->content_length = vt__h1_number(value);
+    return r->content_length < 0 ? VT__H1_E_LENGTH : 0;
+}
+
+/* Several lines are one list (RFC 9110 5.3). Nothing may follow chunked, and chunked has no parameters. */
+static int vt__h1_on_coding(vt__h1_req *r, vt_str value) {
+    size_t pos = 0;
+    vt_str item;
+    r->seen |= VT__H1_SEEN_CODING;
+    while (vt__h1_list_next(value, &pos, &item)) {
+        size_t n = 0;
+        while (n < item.len && item.ptr[n] != ';' && !vt__h1_is_ws(item.ptr[n])) n++;
+        vt_str coding = {item.ptr, n};
+        if (!vt__h1_is_token(coding) || (r->seen & VT__H1_SEEN_CHUNKED)) return VT__H1_E_CODING;
+        if (!vt__h1_eq_ci(coding, (vt_str){"chunked", 7})) r->seen |= VT__H1_SEEN_UNKNOWN;
+        else if (n < item.len) return VT__H1_E_CODING;
+        else r->seen |= VT__H1_SEEN_CHUNKED;
+    }
+    return 0;
+}
+
+static int vt__h1_on_expect(vt__h1_req *r, vt_str value) {
+    size_t pos = 0;
+    vt_str item;
+    while (vt__h1_list_next(value, &pos, &item)) {
+        if (item.len == 0) continue;
+        r->flags |= vt__h1_eq_ci(item, (vt_str){"100-continue", 12}) ? VT__H1_EXPECT_100
+                                                                     : VT__H1_EXPECT_OTHER;
+    }
+    return 0;
+}
+
+static VT__NOINLINE int vt__h1_on_field(vt__h1_req *r, const char *buf, const vt__h1_field *f) {
+    vt_str value = {buf + f->value_off, f->value_len};
+    switch (f->id) {
+    case VT__H1_F_HOST: return vt__h1_on_host(r, value, f->value_off);
+    case VT__H1_F_CONNECTION: return vt__h1_on_connection(r, value);
+    case VT__H1_F_CONTENT_LENGTH: return vt__h1_on_length(r, value);
+    case VT__H1_F_TRANSFER_ENCODING: return vt__h1_on_coding(r, value);
+    case VT__H1_F_EXPECT: return vt__h1_on_expect(r, value);
+    default: /* VT__H1_F_UPGRADE */
+        if (value.len) r->seen |= VT__H1_SEEN_UPGRADE;
+        return 0;
+    }
+}
+
+/* Fields for framing, routing, authentication, and the interpretation of the content have no place in trailers
+ * (RFC 9110 6.5.1). */
+static bool vt__h1_trailer_ok(int id) {
+    switch (id) {
+    case VT__H1_F_HOST:
+    case VT__H1_F_CONNECTION:
+    case VT__H1_F_CONTENT_LENGTH:
+    case VT__H1_F_TRANSFER_ENCODING:
+    case VT__H1_F_EXPECT:
+    case VT__H1_F_UPGRADE:
+    case VT__H1_F_TE:
+    case VT__H1_F_TRAILER:
+    case VT__H1_F_KEEP_ALIVE:
+    case VT__H1_F_PROXY_CONNECTION:
+    case VT__H1_F_CONTENT_ENCODING:
+    case VT__H1_F_CONTENT_TYPE:
+    case VT__H1_F_CONTENT_RANGE:
+    case VT__H1_F_MAX_FORWARDS:
+    case VT__H1_F_AUTHORIZATION:
+    case VT__H1_F_PROXY_AUTHORIZATION:
+    case VT__H1_F_COOKIE:
+    case VT__H1_F_SET_COOKIE:
+    case VT__H1_F_CACHE_CONTROL:
+    case VT__H1_F_RANGE: return false;
+    default: return true;
+    }
+}
+
+/* ---- pass 2: field sections ---- */
+
+/* What one call of vt__h1_section works on. */
+typedef struct vt__h1_job {
+    const char *buf;
+    vt__h1_field *fields;
+    vt__h1_req *req; /* NULL: trailers */
+    uint32_t cap, max_section, max_field;
+    uint32_t limit; /* bytes of buf to look at */
+} vt__h1_job;
+
+/* A line whose first non-tchar is not a colon after a name: the end of the section, or an error. */
+static VT__NOINLINE int vt__h1_no_name(vt__h1_sect *s, const char *buf, uint32_t pos, uint32_t limit) {
+    char c = buf[pos];
+    bool first = pos == s->line;
+    if (first && c == '\r') {
+        s->scan = pos;
+        if (pos + 1 == limit) return 0;
+        return buf[pos + 1] == '\n' ? (int)pos + 2 : VT__H1_E_CR;
+    }
+    if (c == '\n') return VT__H1_E_LF;
+    if (vt__h1_is_ws(c)) return first ? VT__H1_E_FOLD : VT__H1_E_NAME_SPACE;
+    if (c == ':') return VT__H1_E_NAME_EMPTY;
+    return c == '\r' ? VT__H1_E_COLON : VT__H1_E_NAME;
+}
+
+/* The line [s->line, end) with its colon before s->value. */
+VT__INLINE int vt__h1_take(vt__h1_sect *s, const vt__h1_job *j, uint32_t end) {
+    const char *buf = j->buf;
+    uint32_t v = s->value, name_len = v - 1 - s->line;
+    while (v < end && vt__h1_is_ws(buf[v])) v++;
+    while (end > v && vt__h1_is_ws(buf[end - 1])) end--;
+    uint32_t size = name_len + (end - v);
+    if (VT__UNLIKELY(size > j->max_field || name_len > UINT16_MAX)) return VT__H1_E_FIELD;
+    s->size += size + 32;
+    if (VT__UNLIKELY(s->size > j->max_section)) return VT__H1_E_SECTION;
+    if (VT__UNLIKELY(s->n == j->cap)) return VT__H1_E_FIELDS;
+    uint8_t id = vt__h1_name_id(buf + s->line, name_len, s->line);
+    vt__h1_field *f = &j->fields[s->n++];
+    *f = (vt__h1_field){s->line, v, end - v, (uint16_t)name_len, id, 0};
+    if (!j->req) return vt__h1_trailer_ok(id) ? 0 : VT__H1_E_TRAILER;
+    return id - 1U < VT__H1_F_UPGRADE ? vt__h1_on_field(j->req, buf, f) : 0;
+}
+
+/* Lines in one window: > 0 where the section ends, 0 at the window's end. */
+static int vt__h1_walk(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win *w) {
+    const char *buf = j->buf;
+    uint32_t pos = w->from;
+    for (;;) {
+        if (!s->value) {
+            pos = vt__h1_next(w, w->b, pos);
+            while (pos < w->to && buf[pos] != ':' && vt__uri_is(buf[pos], VT__URI_C_TOKEN))
+                pos = vt__h1_next(w, w->b, pos + 1);
+            if (pos >= w->to) break;
+            if (VT__UNLIKELY(buf[pos] != ':' || pos == s->line)) return vt__h1_no_name(s, buf, pos, j->limit);
+            s->value = ++pos;
+        }
+        pos = vt__h1_next(w, w->a, pos);
+        if (pos >= w->to) break;
+        if (VT__UNLIKELY(buf[pos] != '\r')) return buf[pos] == '\n' ? VT__H1_E_LF : VT__H1_E_VALUE;
+        if (VT__UNLIKELY(pos + 1 == j->limit)) break;
+        if (VT__UNLIKELY(buf[pos + 1] != '\n')) return VT__H1_E_CR;
+        int rc = vt__h1_take(s, j, pos);
+        if (VT__UNLIKELY(rc < 0)) return rc;
+        s->line = pos += 2;
+        s->value = 0;
+    }
+    s->scan = pos;
+    return 0;
+}
+
+/* Field lines from s->start to the empty line. > 0: the bytes of buf before what follows; 0: more; < 0: error. */
+static int vt__h1_section(vt__h1_sect *s, vt__h1_job *j, size_t len) {
+    const vt__h1_isa *isa = vt__h1_isa_get();
+    uint32_t most = s->start + j->max_section + 2, step = VT__H1_WINDOW_FIRST;
+    vt__h1_win w;
+    j->limit = len < most ? (uint32_t)len : most;
+    while (s->scan < j->limit) {
+        w.from = s->scan;
+        w.to = j->limit - w.from < step ? j->limit : w.from + step;
+        isa->fields((const uint8_t *)j->buf, &w);
+        int rc = vt__h1_walk(s, j, &w);
+        if (rc) return rc;
+        if (w.to == j->limit) break;
+        step = VT__H1_WINDOW;
+    }
+    return j->limit == most ? VT__H1_E_SECTION : 0;
+}
+
+VT__INLINE uint32_t vt__h1_limit(uint32_t given, uint32_t standard) {
+    return given ? VT__MIN(given, 1U << 28) : standard;
+}
+
+/* ---- request heads ---- */
+
+/* The token before the first SP. 1: complete. */
+static int vt__h1_parse_method(vt__h1_req *r, const char *buf, size_t len) {
+    enum { LONGEST = 64 };
+    uint32_t i = r->method_off;
+    if (VT__LIKELY(len - i >= 8 && (vt__h1_le64(buf + i) & 0xffffffffU) == 0x20544547U)) { /* "GET " */
+        r->method = VT__H1_M_GET;
+        i += 3;
+    } else {
+        while (i < len && i - r->method_off <= LONGEST && vt__uri_is(buf[i], VT__URI_C_TOKEN)) i++;
+        if (i - r->method_off > LONGEST) return VT__H1_E_METHOD_LONG;
+        if (i == len) return 0;
+        if (buf[i] != ' ' || i == r->method_off) return buf[i] == '\n' ? VT__H1_E_LF : VT__H1_E_METHOD;
+        r->method = (uint8_t)vt__h1_method((vt_str){buf + r->method_off, i - r->method_off});
+    }
+    r->method_len = (uint16_t)(i - r->method_off);
+    r->target_off = r->s.scan = i + 1;
+    r->state = VT__H1_S_TARGET;
+    return 1;
+}
+
+/* Up to the next SP; the version, of fixed length, is counted against the limit before it is read. 1: complete. */
+static int vt__h1_parse_target(vt__h1_req *r, const char *buf, size_t len, uint32_t max) {
+    uint32_t most = r->method_off + max, limit = len < most ? (uint32_t)len : most, step = 64;
+    vt__h1_win w;
+    for (; r->s.scan < limit; r->s.scan = w.to, step = VT__H1_WINDOW) {
+        w.from = r->s.scan;
+        w.to = limit - w.from < step ? limit : w.from + step;
+        vt__h1_isa_get()->line((const uint8_t *)buf, &w);
+        uint32_t stop = vt__h1_next(&w, w.a, w.from), mark = vt__h1_next(&w, w.b, w.from);
+        if (mark < stop && !(r->flags & VT__H1_HAS_QUERY))
+            r->query_off = mark + 1, r->flags |= VT__H1_HAS_QUERY;
+        if (stop == w.to) continue;
+        if (buf[stop] != ' ' || stop == r->target_off)
+            return buf[stop] == '\n' ? VT__H1_E_LF : VT__H1_E_TARGET;
+        if (most - stop < 9) return VT__H1_E_TARGET_LONG;
+        r->target_len = stop - r->target_off;
+        r->state = VT__H1_S_VERSION;
+        return 1;
+    }
+    return limit == most ? VT__H1_E_TARGET_LONG : 0;
+}
+
+/* "HTTP/" DIGIT "." DIGIT CRLF at p, n bytes of it are there. 1: complete. */
+static int vt__h1_parse_version(vt__h1_req *r, const char *p, size_t n) {
+    static const char pattern[] = "HTTP/0.0\r\n";
+    for (size_t i = 0; i < 10 && i < n; i++) {
+        bool digit = pattern[i] == '0' && p[i] >= '0' && p[i] <= '9';
+        if (p[i] == pattern[i] || digit) continue;
+        if (p[i] == '\n') return VT__H1_E_LF;
+        return i == 9 ? VT__H1_E_CR : VT__H1_E_VERSION;
+    }
+    if (n < 10) return 0;
+    if (p[5] != '1' || p[7] > '1') return VT__H1_E_UNSUPPORTED;
+    r->minor = (uint8_t)(p[7] - '0');
+    return 1;
+}
+
+static void vt__h1_split_path(vt__h1_req *r, uint32_t path, uint32_t end) {
+    r->path_off = path;
+    r->path_len = end - path;
+    if (!(r->flags & VT__H1_HAS_QUERY)) return;
+    r->path_len = r->query_off - 1 - path;
+    r->query_len = end - r->query_off;
+}
+
+/* "http://" or "https://", authority, and what follows it (RFC 9110 4.2). */
+static int vt__h1_absolute(vt__h1_req *r, const char *buf) {
+    uint32_t at = r->target_off, end = at + r->target_len;
+    vt_str target = {buf + at, r->target_len};
+    vt__uri_auth auth;
+    if (target.len >= 7 && vt__h1_eq_ci((vt_str){target.ptr, 7}, (vt_str){"http://", 7})) at += 7;
+    else if (target.len >= 8 && vt__h1_eq_ci((vt_str){target.ptr, 8}, (vt_str){"https://", 8})) at += 8;
+    else return VT__H1_E_FORM;
+    r->auth_off = at;
+    while (at < end && buf[at] != '/' && buf[at] != '?') at++;
+    r->auth_len = at - r->auth_off;
+    if (vt__uri_authority((vt_str){buf + r->auth_off, r->auth_len}, &auth) < 0) return VT__H1_E_TARGET;
+    r->form = VT__H1_ABSOLUTE;
+    vt__h1_split_path(r, at, end);
+    return 0;
+}
+
+/* Which of the four forms (RFC 9112 3.2), and does the method allow it. */
+static int vt__h1_classify(vt__h1_req *r, const char *buf) {
+    vt_str target = {buf + r->target_off, r->target_len};
+    vt__uri_auth auth;
+    if (r->method == VT__H1_M_CONNECT) {
+        if (target.ptr[0] == '/' || target.ptr[0] == '*') return VT__H1_E_FORM;
+        if (vt__uri_authority(target, &auth) < 0 || auth.port < 0) return VT__H1_E_TARGET;
+        r->form = VT__H1_AUTHORITY;
+        r->auth_off = r->target_off, r->auth_len = r->target_len;
+        return 0;
+    }
+    if (VT__LIKELY(target.ptr[0] == '/')) {
+        r->form = VT__H1_ORIGIN;
+        vt__h1_split_path(r, r->target_off, r->target_off + r->target_len);
+        return 0;
+    }
+    if (target.ptr[0] != '*' || target.len != 1) return vt__h1_absolute(r, buf);
+    if (r->method != VT__H1_M_OPTIONS) return VT__H1_E_FORM;
+    r->form = VT__H1_ASTERISK;
+    r->path_off = r->target_off, r->path_len = 1;
+    return 0;
+}
+
+/* One CRLF before the request line is let pass (RFC 9112 2.2). 1: something else has begun. */
+static int vt__h1_parse_start(vt__h1_req *r, const char *buf, size_t len) {
+    if (len == 0) return 0;
+    if (buf[0] == '\r') {
+        if (len > 1 && buf[1] != '\n') return VT__H1_E_CR;
+        if (len <= 2) return 0;
+        r->method_off = 2;
+    }
+    r->state = VT__H1_S_METHOD;
+    return 1;
+}
+
+/* The request line with its CRLF. 1: complete. */
+static int vt__h1_line(vt__h1_req *r, const char *buf, size_t len, uint32_t max) {
+    int rc;
+    if (r->state == VT__H1_S_START && (rc = vt__h1_parse_start(r, buf, len)) <= 0) return rc;
+    if (r->state == VT__H1_S_METHOD && (rc = vt__h1_parse_method(r, buf, len)) <= 0) return rc;
+    if (r->state == VT__H1_S_TARGET && (rc = vt__h1_parse_target(r, buf, len, max)) <= 0) return rc;
+    uint32_t at = r->target_off + r->target_len + 1;
+    if (VT__LIKELY(len - at >= 10 && vt__h1_le64(buf + at) == UINT64_C(0x312e312f50545448) && /* "HTTP/1.1" */
+                   buf[at + 8] == '\r' && buf[at + 9] == '\n'))
+        r->minor = 1;
+    else if ((rc = vt__h1_parse_version(r, buf + at, len - at)) <= 0) return rc;
+    r->s.start = r->s.line = r->s.scan = at + 10;
+    r->state = VT__H1_S_FIELDS;
+    return (rc = vt__h1_classify(r, buf)) < 0 ? rc : 1;
+}
+
+/* Facts that need all fields: framing (RFC 9112 6.3), persistence (9.3), expectations (RFC 9110 10.1.1). */
+static int vt__h1_settle(vt__h1_req *r) {
+    unsigned flags = r->flags;
+    r->nfields = r->s.n;
+    if (VT__UNLIKELY(r->seen & VT__H1_SEEN_CODING)) {
+        if (flags & VT__H1_HAS_LENGTH) return VT__H1_E_CODING_LENGTH;
+        if (r->minor == 0) return VT__H1_E_CODING_OLD;
+        if (r->seen & VT__H1_SEEN_UNKNOWN) return VT__H1_E_CODING_UNKNOWN;
+        flags |= VT__H1_CHUNKED;
+    }
+    if (r->minor == 1) {
+        if (!(flags & VT__H1_HAS_HOST)) return VT__H1_E_HOST_MISSING;
+        if (!(flags & VT__H1_CHUNKED) && r->content_length == 0) flags &= ~(unsigned)VT__H1_EXPECT_100;
+        if ((r->seen & VT__H1_SEEN_UPGRADE) && (flags & VT__H1_CONN_UPGRADE)) flags |= VT__H1_UPGRADE;
+        if (!(flags & VT__H1_CONN_CLOSE)) flags |= VT__H1_KEEP_ALIVE;
+    } else {
+        flags &= ~(unsigned)(VT__H1_EXPECT_100 | VT__H1_EXPECT_OTHER);
+        if ((flags & VT__H1_CONN_KEEP) && !(flags & VT__H1_CONN_CLOSE)) flags |= VT__H1_KEEP_ALIVE;
+    }
+    r->flags = (uint16_t)flags;
+    return 0;
+}
+
+/* > 0: bytes of the head; 0: call again with the same bytes and more; < 0: VT__H1_E code, final. fields[cap] receives
+ * the field lines. lim may be NULL. All calls for one head together are linear in its length. */
+static VT__UNUSED int vt__h1_req_parse(vt__h1_req *r, const char *buf, size_t len, vt__h1_field *fields,
+                                       uint32_t cap, const vt__h1_limits *lim) {
+    static const vt__h1_limits standard = {0};
+    if (!lim) lim = &standard;
+    int rc;
+    if (r->state != VT__H1_S_FIELDS && (rc = vt__h1_line(r, buf, len, vt__h1_limit(lim->line, 8192))) <= 0)
+        return rc;
+    vt__h1_job j = {.buf = buf, .fields = fields, .req = r, .cap = cap};
+    j.max_section = vt__h1_limit(lim->section, 16384);
+    j.max_field = vt__h1_limit(lim->field, j.max_section);
+    int used = vt__h1_section(&r->s, &j, len);
+    if (used <= 0) return used;
+    return (rc = vt__h1_settle(r)) < 0 ? rc : used;
+}
+
+/* False while nothing, or only the CRLF that is let pass, has come. */
+static VT__UNUSED bool vt__h1_req_begun(const vt__h1_req *r) { return r->state != VT__H1_S_START; }
+
+/* ---- chunked bodies (RFC 9112 7.1) ---- */
+
+enum {
+    VT__H1_C_SIZE_FIRST,
+    VT__H1_C_SIZE,
+    VT__H1_C_BWS, /* blanks, then ';' */
+    VT__H1_C_NAME_FIRST,
+    VT__H1_C_NAME,
+    VT__H1_C_NAME_BWS, /* blanks, then '=' or ';' */
+    VT__H1_C_VALUE_FIRST,
+    VT__H1_C_VALUE,
+    VT__H1_C_QUOTED,
+    VT__H1_C_QUOTED_PAIR,
+    VT__H1_C_QUOTED_END,
+    VT__H1_C_LF,
+    VT__H1_C_DATA,
+    VT__H1_C_DATA_CR,
+    VT__H1_C_DATA_LF,
+    VT__H1_C_TRAILERS,
+    VT__H1_C_DONE
+};
+
+/* A chunked body. Zero it before each. */
+typedef struct vt__h1_chunk {
+    uint64_t left;        /* of the current chunk */
+    uint64_t total;       /* announced by all chunks so far; at most 2^63-1 */
+    uint32_t trailer_off; /* with done: in that call's buf; offsets of trailers count from there */
+    uint32_t ntrailers;
+    bool done;
+    uint8_t state; /* private from here on */
+    uint32_t line, ext;
+    vt__h1_sect s;
+} vt__h1_chunk;
+
+static int vt__h1_chunk_digit(vt__h1_chunk *c, char b) {
+    if (!vt__uri_is(b, VT__URI_C_HEX)) return VT__H1_E_CHUNK_SIZE;
+    if (c->left >> 59) return VT__H1_E_CHUNK_SIZE;
+    c->left = c->left << 4 | vt__uri_hex(b);
+    return VT__H1_C_SIZE;
+}
+
+/* After a complete size, name, value or quoted string: what may come next. */
+static int vt__h1_chunk_after(int state, char b) {
+    if (b == ';') return VT__H1_C_NAME_FIRST;
+    if (b == '\r' && state != VT__H1_C_BWS && state != VT__H1_C_NAME_BWS) return VT__H1_C_LF;
+    if (state == VT__H1_C_NAME || state == VT__H1_C_NAME_BWS) {
+        if (b == '=') return VT__H1_C_VALUE_FIRST;
+        return vt__h1_is_ws(b) ? VT__H1_C_NAME_BWS : VT__H1_E_CHUNK_EXT;
+    }
+    if (vt__h1_is_ws(b)) return VT__H1_C_BWS;
+    return state == VT__H1_C_SIZE ? VT__H1_E_CHUNK_SIZE : VT__H1_E_CHUNK_EXT;
+}
+
+static int vt__h1_chunk_quoted(int state, char b) {
+    if (((uint8_t)b < 0x20 && b != '\t') || b == 0x7f) return VT__H1_E_CHUNK_EXT;
+    if (state == VT__H1_C_QUOTED_PAIR) return VT__H1_C_QUOTED;
+    return b == '"' ? VT__H1_C_QUOTED_END : b == '\\' ? VT__H1_C_QUOTED_PAIR : VT__H1_C_QUOTED;
+}
+
+/* One byte of a chunk-size line: the next state, or an error. */
+static int vt__h1_chunk_line(vt__h1_chunk *c, char b) {
+    int s = c->state;
+    bool token = vt__uri_is(b, VT__URI_C_TOKEN);
+    if (b == '\n')
+        return s == VT__H1_C_QUOTED || s == VT__H1_C_QUOTED_PAIR ? VT__H1_E_CHUNK_EXT : VT__H1_E_LF;
+    switch (s) {
+    case VT__H1_C_SIZE_FIRST: return vt__h1_chunk_digit(c, b);
+    case VT__H1_C_SIZE:
+        if (vt__uri_is(b, VT__URI_C_HEX)) return vt__h1_chunk_digit(c, b);
+        return vt__h1_chunk_after(s, b);
+    case VT__H1_C_NAME_FIRST:
+        if (vt__h1_is_ws(b)) return s;
+        return token ? VT__H1_C_NAME : VT__H1_E_CHUNK_EXT;
+    case VT__H1_C_VALUE_FIRST:
+        if (vt__h1_is_ws(b)) return s;
+        return token ? VT__H1_C_VALUE : b == '"' ? VT__H1_C_QUOTED : VT__H1_E_CHUNK_EXT;
+    case VT__H1_C_NAME:
+    case VT__H1_C_VALUE: return token ? s : vt__h1_chunk_after(s, b);
+    case VT__H1_C_QUOTED:
+    case VT__H1_C_QUOTED_PAIR: return vt__h1_chunk_quoted(s, b);
+    default: return vt__h1_chunk_after(s, b); /* BWS, NAME_BWS, QUOTED_END */
+    }
+}
+
+/* A byte that is neither data nor trailer. 0, or an error. */
+static int vt__h1_chunk_byte(vt__h1_chunk *c, char b, const vt__h1_limits *lim) {
+    int next;
+    switch (c->state) {
+    case VT__H1_C_LF:
+        if (b != '\n') return VT__H1_E_CR;
+        if ((lim->chunk && c->left > lim->chunk) || c->left > (uint64_t)INT64_MAX - c->total)
+            return VT__H1_E_CHUNK_LARGE;
+        c->total += c->left;
+        c->line = 0;
+        c->state = c->left ? VT__H1_C_DATA : VT__H1_C_TRAILERS;
+        return 0;
+    case VT__H1_C_DATA_CR:
+        if (b != '\r') return b == '\n' ? VT__H1_E_LF : VT__H1_E_CHUNK_END;
+        c->state = VT__H1_C_DATA_LF;
+        return 0;
+    case VT__H1_C_DATA_LF:
+        if (b != '\n') return VT__H1_E_CR;
+        c->state = VT__H1_C_SIZE_FIRST;
+        return 0;
+    default: break;
+    }
+    if ((next = vt__h1_chunk_line(c, b)) < 0) return next;
+    if (next != VT__H1_C_LF && ++c->line > vt__h1_limit(lim->chunk_line, 1024)) return VT__H1_E_CHUNK_LINE;
+    if (next != VT__H1_C_LF && next != VT__H1_C_SIZE && ++c->ext > vt__h1_limit(lim->chunk_ext, 8192))
+        return VT__H1_E_CHUNK_EXTS;
+    c->state = (uint8_t)next;
+    return 0;
+}
+
+static int vt__h1_chunk_trailers(vt__h1_chunk *c, const char *buf, size_t len, vt__h1_field *trailers,
+                                 uint32_t cap, const vt__h1_limits *lim) {
+    vt__h1_job j = {.buf = buf, .fields = trailers, .cap = cap};
+    j.max_section = j.max_field = vt__h1_limit(lim->trailer, 4096);
+    int used = vt__h1_section(&c->s, &j, len);
+    if (used <= 0) return used;
+    c->ntrailers = c->s.n;
+    c->done = true;
+    c->state = VT__H1_C_DONE;
+    return used;
+}
+
+/* > 0: bytes used up; *data, a slice of them, maybe empty, is body. 0: more input is needed, and buf has to be given again
+ * with it (only an unfinished trailer section is kept back: lim->trailer + 2 bytes are room enough). < 0: error, final. Over
+ * when c->done is set: the body ended with the bytes used. */
+static VT__UNUSED int64_t vt__h1_chunk_decode(vt__h1_chunk *c, const char *buf, size_t len, vt_str *data,
+                                              vt__h1_field *trailers, uint32_t cap,
+                                              const vt__h1_limits *lim) {
+    static const vt__h1_limits standard = {0};
+    size_t i = 0;
+    if (!lim) lim = &standard;
+    *data = (vt_str){buf, 0};
+    while (i < len && !c->done) {
+        int rc;
+        if (c->state == VT__H1_C_DATA) {
+            if (data->len) break;
+            size_t n = c->left < len - i ? (size_t)c->left : len - i;
+            *data = (vt_str){buf + i, n};
+            i += n;
+            c->left -= n;
+            if (c->left == 0) c->state = VT__H1_C_DATA_CR;
+        } else if (c->state == VT__H1_C_TRAILERS) {
+            if ((rc = vt__h1_chunk_trailers(c, buf + i, len - i, trailers, cap, lim)) < 0) return rc;
+            if (rc == 0) break;
+            c->trailer_off = (uint32_t)i;
+            i += (size_t)rc;
+        } else if ((rc = vt__h1_chunk_byte(c, buf[i++], lim)) < 0) {
+            return rc;
+        }
+    }
+    return (int64_t)i;
+}
+
+/* ---- encoders: bytes written, or < 0 ---- */
+
+#define VT__H1_CHUNK_SIZE_MAX 18 /* of vt__h1_put_chunk_size */
+
+/* Decimal; the number of digits. */
+static VT__UNUSED int vt__h1_put_dec(char out[20], uint64_t v) {
+    int n = 1;
+    for (uint64_t rest = v; rest >= 10; rest /= 10) n++;
+    for (int i = n - 1; i >= 0; i--, v /= 10) out[i] = (char)('0' + v % 10);
+    return n;
+}
+
+/* Hexadecimal, lower case; the number of digits. */
+static VT__UNUSED int vt__h1_put_hex(char out[16], uint64_t v) {
+    int n = (67 - __builtin_clzll(v | 1)) / 4;
+    for (int i = n - 1; i >= 0; i--, v >>= 4) out[i] = "0123456789abcdef"[v & 15];
+    return n;
+}
+
+#define VT__H1_STATUSES(X)                                                                                   \
+    X(100, "Continue")                                                                                       \
+    X(101, "Switching Protocols")                                                                            \
+    X(102, "Processing") X(103, "Early Hints") X(200, "OK") X(201, "Created") X(202, "Accepted") X(          \
+        203, "Non-Authoritative Information") X(204, "No Content") X(205, "Reset Content")                   \
+        X(206, "Partial Content") X(207, "Multi-Status") X(208, "Already Reported") X(226, "IM Used") X(     \
+            300, "Multiple Choices") X(301, "Moved Permanently") X(302, "Found") X(303, "See Other")         \
+            X(304, "Not Modified") X(305, "Use Proxy") X(307, "Temporary Redirect") X(                       \
+                308, "Permanent Redirect") X(400, "Bad Request") X(401, "Unauthorized")                      \
+                X(402, "Payment Required") X(403, "Forbidden") X(404, "Not Found") X(                        \
+                    405, "Method Not Allowed") X(406, "Not Acceptable")                                      \
+                    X(407, "Proxy Authentication Required") X(408, "Request Timeout") X(409, "Conflict") X(  \
+                        410, "Gone") X(411, "Length Required")                                               \
+                        X(412, "Precondition Failed") X(413, "Content Too Large") X(414, "URI Too Long") X(  \
+                            415, "Unsupported Media Type") X(416, "Range Not Satisfiable")                   \
+                            X(417, "Expectation Failed") X(421, "Misdirected Request") X(                    \
+                                422, "Unprocessable Content")                                                \
+                                X(423, "Locked") X(424, "Failed Dependency") X(425, "Too Early")             \
+                                    X(426, "Upgrade Required") X(428, "Precondition Required") X(            \
+                                        429, "Too Many Requests") X(431, "Request Header Fields Too Large")  \
+                                        X(451, "Unavailable For Legal Reasons")                              \
+                                            X(500, "Internal Server Error")                                  \
+                                                X(501, "Not Implemented") X(502, "Bad Gateway")              \
+                                                    X(503, "Service Unavailable") X(504, "Gateway Timeout")  \
+                                                        X(505, "HTTP Version Not Supported")                 \
+                                                            X(506, "Variant Also Negotiates")                \
+                                                                X(507, "Insufficient Storage")               \
+                                                                    X(508, "Loop Detected")                  \
+                                                                        X(511,                               \
+                                                                          "Network Authentication Required")
+
+/* The reason phrase; empty if none is known. */
+static VT__UNUSED vt_str vt__h1_reason(int status) {
+    switch (status) {
+#define VT__H1_STATUS_CASE(code, text)                                                                       \
+    case code: return (vt_str){text, sizeof(text) - 1};
+        VT__H1_STATUSES(VT__H1_STATUS_CASE)
+#undef VT__H1_STATUS_CASE
+    default: return (vt_str){"", 0};
+    }
+}
+
+/* "HTTP/1.1 200 OK" CRLF. */
+static VT__UNUSED int vt__h1_put_status(char *out, size_t cap, int status) {
+    if (status < 100 || status > 599) return VT__H1_E_STATUS;
+    vt_str reason = vt__h1_reason(status);
+    size_t n = 9 + 4 + reason.len + 2;
+    if (n > cap) return VT__H1_E_SPACE;
+    memcpy(out, "HTTP/1.1 ", 9);
+    out[9] = (char)('0' + status / 100), out[10] = (char)('0' + status / 10 % 10);
+    out[11] = (char)('0' + status % 10), out[12] = ' ';
+    memcpy(out + 13, reason.ptr, reason.len);
+    memcpy(out + n - 2, "\r\n", 2);
+    return (int)n;
+}
+
+static VT__UNUSED int vt__h1_check_name(vt_str name) {
+    return name.len <= UINT16_MAX && vt__h1_is_token(name) ? 0 : VT__H1_E_NAME;
+}
+
+static VT__UNUSED int vt__h1_check_value(vt_str value) {
+    size_t i = 0;
+    for (; value.len - i >= 8; i += 8)
+        if (vt__h1_word_ctl(vt__h1_le64(value.ptr + i))) return VT__H1_E_VALUE;
+    for (; i < value.len; i++) {
+        uint8_t c = (uint8_t)value.ptr[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f) return VT__H1_E_VALUE;
+    }
+    return 0;
+}
+
+/* "name: value" CRLF. */
+static VT__UNUSED int vt__h1_put_field(char *out, size_t cap, vt_str name, vt_str value) {
+    int rc;
+    if ((rc = vt__h1_check_name(name)) < 0 || (rc = vt__h1_check_value(value)) < 0) return rc;
+    size_t most = cap < INT_MAX ? cap : INT_MAX;
+    if (most < name.len + 4 || value.len > most - name.len - 4) return VT__H1_E_SPACE;
+    memcpy(out, name.ptr, name.len);
+    out += name.len;
+    memcpy(out, ": ", 2);
+    if (value.len) memcpy(out + 2, value.ptr, value.len);
+    memcpy(out + 2 + value.len, "\r\n", 2);
+    return (int)(name.len + value.len + 4);
+}
+static VT__UNUSED int vt__h1_put_field_u64(char *out, size_t cap, vt_str name, uint64_t value) {
+    char digits[20];
+    size_t n = (size_t)vt__h1_put_dec(digits, value);
+    return vt__h1_put_field(out, cap, name, (vt_str){digits, n});
+}
+
+/* "1f" CRLF; the data and its CRLF are the caller's. Size 0 would end the body: see vt__h1_put_last_chunk. */
+static VT__UNUSED int vt__h1_put_chunk_size(char *out, size_t cap, uint64_t size) {
+    char line[VT__H1_CHUNK_SIZE_MAX];
+    if (size == 0) return VT__H1_E_VALUE;
+    size_t n = (size_t)vt__h1_put_hex(line, size);
+    line[n] = '\r', line[n + 1] = '\n';
+    if (n + 2 > cap) return VT__H1_E_SPACE;
+    memcpy(out, line, n + 2);
+    return (int)n + 2;
+}
+
+/* "0" CRLF; trailer fields and a last CRLF follow. */
+static VT__UNUSED int vt__h1_put_last_chunk(char *out, size_t cap) {
+    if (cap < 3) return VT__H1_E_SPACE;
+    memcpy(out, "0\r\n", 3);
+    return 3;
+}
+#endif /* VTHTTP_HTTP */
+
+/*==============================================================================
+ * MARK: - @ctx     context switch: assembly, ucontext, sanitizer hooks
+ * uses:   @plat
+ * test:   tests/test_ctx.c
+ *
+ * A switch stores the stack pointer, the frame pointer and the resume address in a struct and declares every other
+ * register clobbered, so that the compiler saves what it needs (nothing, mostly: the switch stands in functions
+ * that are not inlined). The stack pointer never moves inside the assembly: no red-zone trouble, unwind tables stay
+ * valid, and a debugger unwinds a parked vthread from the three words. A new context starts at vt__ctx_entry with the
+ * function to run in the frame pointer's place; the bottom frame has frame pointer 0 and return address 0.
+ *============================================================================*/
+#if VTHTTP_UCONTEXT || !(VT__X86_64 || VT__AARCH64 || VT__RISCV64 || VT__I386)
+#define VT__CTX_ASM 0
+#include <ucontext.h>
+#else
+#define VT__CTX_ASM 1
+#endif
+#if VTHTTP_VALGRIND
+#include <valgrind/valgrind.h>
+#endif
+#if VT__ASAN
+void __sanitizer_start_switch_fiber(void **save, const void *bottom, size_t size);
+void __sanitizer_finish_switch_fiber(void *save, const void **bottom, size_t *size);
+void __asan_unpoison_memory_region(void const volatile *p, size_t n);
+#endif
+#if VT__TSAN
+void *__tsan_get_current_fiber(void);
+void *__tsan_create_fiber(unsigned flags);
+void __tsan_destroy_fiber(void *fiber);
+void __tsan_switch_to_fiber(void *fiber, unsigned flags);
+#endif
+
+typedef struct vt__ctx {
+#if VT__CTX_ASM
+    void *sp, *fp, *pc;
+#else
+    ucontext_t uc;
+#endif
+#if VTHTTP_FPU_CONTROL
+    uint32_t mxcsr, x87;
+#endif
+#if VT__ASAN
+    void *fake;
+    const void *bottom;
+    size_t size;
+#endif
+#if VT__TSAN
+    void *fiber;
+#endif
+} vt__ctx;
+
+#if VT__CTX_ASM && VT__X86_64
+#if defined(__CET__)
+#define VT__CTX_LAND "endbr64\n"
+#else
+#define VT__CTX_LAND ""
+#endif
+#if defined(__AVX512F__)
+#define VT__CTX_CLOBBER_512                                                                                  \
+    , "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26",     \
+        "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", "k1", "k2", "k3", "k4", "k5", "k6", "k7"
+#else
+#define VT__CTX_CLOBBER_512
+#endif
+VT__INLINE void vt__ctx_jump(vt__ctx *from, vt__ctx *to) {
+    __asm__ volatile("leaq 1f(%%rip), %%rax\n"
+                     "movq %%rsp, 0(%%rdi)\n"
+                     "movq %%rbp, 8(%%rdi)\n"
+                     "movq %%rax, 16(%%rdi)\n"
+                     "movq 0(%%rsi), %%rsp\n"
+                     "movq 8(%%rsi), %%rbp\n"
+                     "jmpq *16(%%rsi)\n"
+                     "1:\n" VT__CTX_LAND
+                     : "+D"(from), "+S"(to)
+                     :
+                     : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+                       "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
+                       "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "memory",
+                       "cc" VT__CTX_CLOBBER_512);
+}
+/* Arrives with &ctx in rsi and the function in rbp; calls it as if from address 0. */
+__asm__(".pushsection .text\n"
+        ".weak vt__ctx_entry\n"
+        ".hidden vt__ctx_entry\n"
+        ".type vt__ctx_entry, @function\n"
+        "vt__ctx_entry:\n"
+        ".cfi_startproc\n"
+        ".cfi_undefined rip\n" VT__CTX_LAND "movq %rsi, %rdi\n"
+        "movq %rbp, %rax\n"
+        "xorl %ebp, %ebp\n"
+        "pushq $0\n"
+        "jmpq *%rax\n"
+        ".cfi_endproc\n"
+        ".size vt__ctx_entry, .-vt__ctx_entry\n"
+        ".popsection\n");
+#elif VT__CTX_ASM && VT__AARCH64
+VT__INLINE void vt__ctx_jump(vt__ctx *from, vt__ctx *to) {
+    register vt__ctx *a __asm__("x0") = from;
+    register vt__ctx *b __asm__("x1") = to;
+    __asm__ volatile("adr x2, 1f\n"
+                     "mov x3, sp\n"
+                     "stp x3, x29, [x0]\n"
+                     "str x2, [x0, #16]\n"
+                     "ldp x3, x29, [x1]\n"
+                     "ldr x16, [x1, #16]\n"
+                     "mov sp, x3\n"
+                     "br x16\n"
+                     "1: hint #36\n" /* bti j */
+                     : "+r"(a), "+r"(b)
+                     :
+                     : "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14",
+                       "x15", "x16", "x17", "x18", "x19", "x20", "x21", "x22", "x23", "x24", "x25", "x26",
+                       "x27", "x28", "x30", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10",
+                       "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22",
+                       "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31", "memory", "cc");
+}
+__asm__(".pushsection .text\n"
+        ".weak vt__ctx_entry\n"
+        ".hidden vt__ctx_entry\n"
+        ".type vt__ctx_entry, %function\n"
+        "vt__ctx_entry:\n"
+        ".cfi_startproc\n"
+        ".cfi_undefined x30\n"
+        "hint #36\n"
+        "mov x0, x1\n"
+        "mov x16, x29\n"
+        "mov x29, xzr\n"
+        "mov x30, xzr\n"
+        "br x16\n"
+        ".cfi_endproc\n"
+        ".size vt__ctx_entry, .-vt__ctx_entry\n"
+        ".popsection\n");
+#elif VT__CTX_ASM && VT__RISCV64
+VT__INLINE void vt__ctx_jump(vt__ctx *from, vt__ctx *to) {
+    register vt__ctx *a __asm__("a0") = from;
+    register vt__ctx *b __asm__("a1") = to;
+    __asm__ volatile("lla t0, 1f\n"
+                     "sd sp, 0(a0)\n"
+                     "sd s0, 8(a0)\n"
+                     "sd t0, 16(a0)\n"
+                     "ld sp, 0(a1)\n"
+                     "ld s0, 8(a1)\n"
+                     "ld t0, 16(a1)\n"
+                     "jr t0\n"
+                     "1:\n"
+                     : "+r"(a), "+r"(b)
+                     :
+                     : "ra", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "a2", "a3", "a4", "a5", "a6", "a7",
+                       "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "ft0", "ft1",
+                       "ft2", "ft3", "ft4", "ft5", "ft6", "ft7", "ft8", "ft9", "ft10", "ft11", "fs0", "fs1",
+                       "fs2", "fs3", "fs4", "fs5", "fs6", "fs7", "fs8", "fs9", "fs10", "fs11", "fa0", "fa1",
+                       "fa2", "fa3", "fa4", "fa5", "fa6", "fa7", "memory");
+}
+__asm__(".pushsection .text\n"
+        ".weak vt__ctx_entry\n"
+        ".hidden vt__ctx_entry\n"
+        ".type vt__ctx_entry, @function\n"
+        "vt__ctx_entry:\n"
+        ".cfi_startproc\n"
+        ".cfi_undefined ra\n"
+        "mv a0, a1\n"
+        "mv t0, s0\n"
+        "li s0, 0\n"
+        "li ra, 0\n"
+        "jr t0\n"
+        ".cfi_endproc\n"
+        ".size vt__ctx_entry, .-vt__ctx_entry\n"
+        ".popsection\n");
+#elif VT__CTX_ASM && VT__I386
+VT__INLINE void vt__ctx_jump(vt__ctx *from, vt__ctx *to) {
+    __asm__ volatile("call 2f\n" /* i386 has no red zone and no other way to its own address */
+                     "2: popl %%ecx\n"
+                     "addl $(1f-2b), %%ecx\n"
+                     "movl %%esp, 0(%%eax)\n"
+                     "movl %%ebp, 4(%%eax)\n"
+                     "movl %%ecx, 8(%%eax)\n"
+                     "movl 0(%%edx), %%esp\n"
+                     "movl 4(%%edx), %%ebp\n"
+                     "jmpl *8(%%edx)\n"
+                     "1:\n"
+                     : "+a"(from), "+d"(to)
+                     :
+                     : "ebx", "ecx", "esi", "edi", "memory", "cc");
+}
+__asm__(".pushsection .text\n"
+        ".weak vt__ctx_entry\n"
+        ".hidden vt__ctx_entry\n"
+        ".type vt__ctx_entry, @function\n"
+        "vt__ctx_entry:\n"
+        ".cfi_startproc\n"
+        ".cfi_undefined eip\n"
+        "movl %ebp, %ecx\n"
+        "xorl %ebp, %ebp\n"
+        "subl $12, %esp\n"
+        "pushl %edx\n"
+        "pushl $0\n"
+        "jmpl *%ecx\n"
+        ".cfi_endproc\n"
+        ".size vt__ctx_entry, .-vt__ctx_entry\n"
+        ".popsection\n");
+#else
+VT__INLINE void vt__ctx_jump(vt__ctx *from, vt__ctx *to) { swapcontext(&from->uc, &to->uc); }
+#endif
+
+/* The context that was left last on this OS thread; ASan tells its bounds to whoever arrives. */
+#if VT__ASAN
+static __thread vt__ctx *vt__ctx_left;
+#endif
+#if VT__TSAN
+static __thread void *vt__ctx_dead_fiber;
+#endif
+
+/* Call first on arrival in a context; `me` has fake stack state to restore unless it is new. */
+VT__INLINE void vt__ctx_arrive(vt__ctx *me) {
+    (void)me;
+#if VT__ASAN
+    const void *bottom;
+    size_t size;
+    __sanitizer_finish_switch_fiber(me->fake, &bottom, &size);
+    if (vt__ctx_left) {
+        vt__ctx_left->bottom = bottom;
+        vt__ctx_left->size = size;
+    }
+#endif
+#if VT__TSAN
+    if (vt__ctx_dead_fiber) __tsan_destroy_fiber(vt__ctx_dead_fiber);
+    vt__ctx_dead_fiber = NULL;
+#endif
+}
+
+/* Switches. Stands only in functions that are not inlined: they hold no value across it but by the stack. */
+VT__INLINE void vt__ctx_switch(vt__ctx *from, vt__ctx *to) {
+#if VTHTTP_FPU_CONTROL && (VT__X86_64 || VT__I386)
+    __asm__ volatile("stmxcsr %0\n fnstcw %1" : "=m"(from->mxcsr), "=m"(from->x87));
+#endif
+#if VT__ASAN
+    vt__ctx_left = from;
+    __sanitizer_start_switch_fiber(&from->fake, to->bottom, to->size);
+#endif
+#if VT__TSAN
+    __tsan_switch_to_fiber(to->fiber, 0);
+#endif
+    vt__ctx_jump(from, to);
+    vt__ctx_arrive(from);
+#if VTHTTP_FPU_CONTROL && (VT__X86_64 || VT__I386)
+    __asm__ volatile("ldmxcsr %0\n fldcw %1" : : "m"(from->mxcsr), "m"(from->x87));
+#endif
+}
+
+/* Leaves a context for good. */
+__attribute__((noreturn)) VT__INLINE void vt__ctx_leave(vt__ctx *from, vt__ctx *to) {
+#if VT__ASAN
+    vt__ctx_left = NULL;
+    __sanitizer_start_switch_fiber(NULL, to->bottom, to->size);
+#endif
+#if VT__TSAN
+    vt__ctx_dead_fiber = from->fiber;
+    __tsan_switch_to_fiber(to->fiber, 0);
+#endif
+    vt__ctx_jump(from, to);
+    __builtin_unreachable();
+}
+
+/* For the context of an OS thread itself. */
+static void vt__ctx_init_thread(vt__ctx *c) {
+    memset(c, 0, sizeof *c);
+#if VT__TSAN
+    c->fiber = __tsan_get_current_fiber();
+#endif
+}
+
+#if VT__CTX_ASM
+extern void vt__ctx_entry(void) __asm__("vt__ctx_entry");
+#endif
+
+/* Makes `c` run fn(c) on the stack [bottom, top); fn must not return. With ucontext fn gets no argument. */
+static void vt__ctx_make(vt__ctx *c, char *bottom, char *top, void (*fn)(vt__ctx *c)) {
+#if VT__CTX_ASM
+    (void)bottom;
+    c->sp = (void *)((uintptr_t)top & ~(uintptr_t)15);
+    __builtin_memcpy(&c->fp, &(void (*)(vt__ctx *)){fn}, sizeof c->fp);
+    __builtin_memcpy(&c->pc, &(void (*)(void)){vt__ctx_entry}, sizeof c->pc);
+#else
+    void (*bare)(void);
+    memcpy(&bare, &fn, sizeof bare);
+    getcontext(&c->uc);
+    c->uc.uc_stack.ss_sp = bottom;
+    c->uc.uc_stack.ss_size = (size_t)(top - bottom);
+    c->uc.uc_link = NULL;
+    makecontext(&c->uc, bare, 0);
+#endif
+#if VTHTTP_FPU_CONTROL && (VT__X86_64 || VT__I386)
+    __asm__ volatile("stmxcsr %0\n fnstcw %1" : "=m"(c->mxcsr), "=m"(c->x87));
+#endif
+#if VT__ASAN
+    c->fake = NULL;
+    c->bottom = bottom;
+    c->size = (size_t)(top - bottom);
+#endif
+#if VT__TSAN
+    c->fiber = __tsan_create_fiber(0);
+#endif
+}
+
+/* 0, or -ENOTSUP where the hardware's shadow stack is on: returns would not match it after a switch. */
+static int vt__ctx_check(void) {
+#if VT__CTX_ASM && VT__X86_64 && defined(__CET__) && (__CET__ & 2)
+    uint64_t ssp = 0;
+    __asm__ volatile("rdsspq %0" : "+r"(ssp));
+    if (ssp) return -ENOTSUP;
+#endif
+    return 0;
+}
+
+/*==============================================================================
+ * MARK: - @stack   guarded stacks, caches, trimming, overflow reports
+ * uses:   @plat @mem
+ * test:   tests/test_stack.c
+ *
+ * Stacks of one stride (guard below, usable above) are carved from slabs that are never unmapped while the runtime
+ * lives. Each OS thread keeps a LIFO cache as an array of addresses, so that a free stack is not touched: the top is
+ * hot; what stayed unused for a while is given back to the kernel from the bottom, in batches. Guards: regions that
+ * cost no VMA (Linux 6.13), else mprotect up to a count that keeps clear of vm.max_map_count, else a canary word
+ * that is checked at the vthread's end.
+ *============================================================================*/
+enum { VT__STACK_BATCH = 64, VT__STACK_SLAB = 256, VT__STACK_MPROTECT_MAX = 25000 };
+enum { VT__GUARD_NONE = 0, VT__GUARD_MPROTECT = 1, VT__GUARD_LIGHT = 2 };
+#define VT__STACK_CANARY UINT64_C(0x5ac15ac15ac15ac1)
+
+typedef struct vt__stack_slab {
+    struct vt__stack_slab *next;
+    char *mem;
+    size_t bytes;
+} vt__stack_slab;
+
+static struct {
+    uint32_t spin;
+    int kind;      /* guard of stacks made from now on */
+    bool batch;    /* process_madvise works on ourselves */
+    bool dontneed; /* ... for MADV_DONTNEED, too */
+    size_t stride, guard, page;
+    vt__stack_slab *slabs;
+    char *fresh, *fresh_end; /* of the newest slab, not handed out yet */
+    char **spare;            /* given back by threads that ended */
+    size_t nspare, cap_spare, made;
+} vt__stack_g;
+
+/* A stack is its lowest address (the guard is there), plus 1 when it has a canary in place of a guard. */
+VT__INLINE char *vt__stack_base(char *s) { return s - ((uintptr_t)s & 1); }
+typedef struct vt__stack_cache {
+    char **v;
+    uint32_t n, cap, owned; /* cap >= owned, the stacks this thread has, so that giving back never fails */
+    uint32_t clean;         /* of v[0 .. clean) the pages are given back */
+    uint32_t low;           /* fewest free since the last trim */
+    int64_t next_trim;
+} vt__stack_cache;
+
+static void vt__stack_setup(size_t usable, size_t guard) {
+    size_t page = 4096;
+    long sys = sysconf(_SC_PAGESIZE);
+    if (sys > 0) page = (size_t)sys;
+    memset(&vt__stack_g, 0, sizeof vt__stack_g);
+    vt__stack_g.page = page;
+    vt__stack_g.guard = (guard + page - 1) & ~(page - 1);
+    vt__stack_g.stride = vt__stack_g.guard + ((usable + page - 1) & ~(page - 1));
+    vt__stack_g.kind = VT__GUARD_LIGHT;
+    vt__stack_g.batch = vt__stack_g.dontneed = true;
+}
+
+/* One advice for n stacks; false when it did not take for all of them. */
+static bool vt__stack_advise(char **v, size_t n, size_t off, size_t len, int advice, bool *batch) {
+    struct iovec io[VT__STACK_BATCH];
+    for (size_t i = 0; i < n; i++) io[i].iov_base = vt__stack_base(v[i]) + off, io[i].iov_len = len;
+#if defined(__linux__)
+    if (*batch && n > 1) {
+        if (vt__plat_process_madvise(io, n, advice) == (ssize_t)(n * len)) return true;
+        *batch = false;
+    }
+#endif
+    for (size_t i = 0; i < n; i++)
+        if (vt__plat_madvise(io[i].iov_base, len, advice) < 0) return false;
+    return true;
+}
+
+/* Guards v[0 .. n); falls back for this and all later batches. Under vt__stack_g.spin. */
+static void vt__stack_guard(char **v, size_t n) {
+    size_t g = vt__stack_g.guard;
+    if (!g) vt__stack_g.kind = VT__GUARD_NONE;
+    if (vt__stack_g.kind == VT__GUARD_LIGHT) {
+        if (vt__stack_advise(v, n, 0, g, VT__MADV_GUARD_INSTALL, &vt__stack_g.batch)) return;
+        vt__stack_g.kind = VT__GUARD_MPROTECT;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (vt__stack_g.kind == VT__GUARD_MPROTECT &&
+            (vt__stack_g.made + i >= VT__STACK_MPROTECT_MAX || vt__plat_mprotect(v[i], g, PROT_NONE) < 0))
+            vt__stack_g.kind = VT__GUARD_NONE;
+        if (vt__stack_g.kind == VT__GUARD_NONE) {
+            memcpy(v[i] + g, &(uint64_t){VT__STACK_CANARY}, 8);
+            v[i]++;
+        }
+    }
+}
+
+static bool vt__stack_slab_new(void) {
+    size_t bytes = vt__stack_g.stride * VT__STACK_SLAB;
+    vt__stack_slab *s = vt__mem_alloc(sizeof *s);
+    char *mem = s ? vt__plat_mmap(bytes) : NULL;
+    if (!mem) {
+        vt__mem_free(s);
+        return false;
+    }
+#if defined(__linux__)
+    (void)vt__plat_madvise(mem, bytes, MADV_NOHUGEPAGE); /* or one touched page makes 2 MiB resident */
+#endif
+    s->mem = mem;
+    s->bytes = bytes;
+    s->next = vt__stack_g.slabs;
+    vt__stack_g.slabs = s;
+    vt__stack_g.fresh = mem;
+    vt__stack_g.fresh_end = mem + bytes;
+    return true;
+}
+
+/* Up to n stacks into v: first those that ended threads left, then new ones. */
+static size_t vt__stack_take(char **v, size_t n) {
+    size_t got = 0;
+    vt__plat_spin_lock(&vt__stack_g.spin);
+    while (got < n && vt__stack_g.nspare) v[got++] = vt__stack_g.spare[--vt__stack_g.nspare];
+    if (got == 0 && (vt__stack_g.fresh != vt__stack_g.fresh_end || vt__stack_slab_new())) {
+        for (; got < n && vt__stack_g.fresh != vt__stack_g.fresh_end; got++) {
+            v[got] = vt__stack_g.fresh;
+            vt__stack_g.fresh += vt__stack_g.stride;
+        }
+        vt__stack_guard(v, got);
+#if VTHTTP_VALGRIND
+        for (size_t i = 0; i < got; i++)
+            VALGRIND_STACK_REGISTER(vt__stack_base(v[i]) + vt__stack_g.guard,
+                                    vt__stack_base(v[i]) + vt__stack_g.stride);
+#endif
+        vt__stack_g.made += got;
+    }
+    vt__plat_spin_unlock(&vt__stack_g.spin);
+    return got;
+}
+
+static VT__NOINLINE bool vt__stack_refill(vt__stack_cache *c) {
+    if (c->owned + VT__STACK_BATCH > c->cap) {
+        uint32_t cap = c->cap ? c->cap * 2 : 4 * VT__STACK_BATCH;
+        char **v = vt__mem_realloc(c->v, cap * sizeof *v);
+        if (!v) return false;
+        c->v = v;
+        c->cap = cap;
+    }
+    size_t got = vt__stack_take(c->v, c->owned ? VT__STACK_BATCH : 8);
+    c->n = c->clean = (uint32_t)got;
+    c->owned += (uint32_t)got;
+    return got > 0;
+}
+
+/* The hottest free stack, or NULL: no memory. */
+VT__INLINE char *vt__stack_get(vt__stack_cache *c) {
+    if (VT__UNLIKELY(c->n == 0) && !vt__stack_refill(c)) return NULL;
+    char *s = c->v[--c->n];
+    if (VT__UNLIKELY(c->n < c->clean)) c->clean = c->n;
+    if (c->n < c->low) c->low = c->n;
+#if VT__ASAN
+    __asan_unpoison_memory_region(vt__stack_base(s) + vt__stack_g.guard,
+                                  vt__stack_g.stride - vt__stack_g.guard);
+#endif
+    return s;
+}
+VT__INLINE void vt__stack_put(vt__stack_cache *c, char *s) { c->v[c->n++] = s; }
+VT__INLINE bool vt__stack_intact(const char *s) {
+    return VT__LIKELY(((uintptr_t)s & 1) == 0) ||
+           memcmp(s - 1 + vt__stack_g.guard, &(uint64_t){VT__STACK_CANARY}, 8) == 0;
+}
+
+/* Every second or so: what has not been needed since the last call goes back to the kernel, a few excepted. */
+static void vt__stack_trim(vt__stack_cache *c, int64_t now, uint32_t keep) {
+    if (now < c->next_trim) return;
+    uint32_t spare = VT__MIN(c->low, c->n), end = spare > keep ? spare - keep : 0;
+    c->next_trim = now + VT_SEC;
+    c->low = c->n;
+    size_t keep_bytes = vt__stack_g.kind == VT__GUARD_NONE ? vt__stack_g.page : 0; /* the canary stays */
+    while (c->clean < end) {
+        uint32_t n = VT__MIN(end - c->clean, (uint32_t)VT__STACK_BATCH);
+        size_t off = vt__stack_g.guard + keep_bytes;
+        (void)vt__stack_advise(c->v + c->clean, n, off, vt__stack_g.stride - off, MADV_DONTNEED,
+                               &vt__stack_g.dontneed);
+        c->clean += n;
+    }
+}
+
+/* At an OS thread's end. */
+static void vt__stack_cache_free(vt__stack_cache *c) {
+    vt__plat_spin_lock(&vt__stack_g.spin);
+    size_t need = vt__stack_g.nspare + c->n;
+    if (need > vt__stack_g.cap_spare) {
+        char **v = vt__mem_realloc(vt__stack_g.spare, need * sizeof *v);
+        if (v) vt__stack_g.spare = v, vt__stack_g.cap_spare = need;
+    }
+    /* Without memory for the list they wait for vt__stack_teardown. */
+    for (uint32_t i = 0; i < c->n && vt__stack_g.nspare < vt__stack_g.cap_spare; i++)
+        vt__stack_g.spare[vt__stack_g.nspare++] = c->v[i];
+    vt__plat_spin_unlock(&vt__stack_g.spin);
+    vt__mem_free(c->v);
+    memset(c, 0, sizeof *c);
+}
+static void vt__stack_teardown(void) {
+    for (vt__stack_slab *s = vt__stack_g.slabs, *next; s; s = next) {
+        next = s->next;
+        (void)vt__plat_munmap(s->mem, s->bytes);
+        vt__mem_free(s);
+    }
+    vt__mem_free(vt__stack_g.spare);
+    vt__stack_g.slabs = NULL;
+    vt__stack_g.spare = NULL;
+    vt__stack_g.fresh = vt__stack_g.fresh_end = NULL;
+    vt__stack_g.nspare = vt__stack_g.cap_spare = vt__stack_g.made = 0;
+}
+
+/* Neighbours would share cache sets with a stride of whole pages: start offsets differ by up to 15 x 128 bytes. */
+VT__INLINE char *vt__stack_top(char *s) {
+    size_t colour = (uint32_t)((uintptr_t)s >> 12) * 2654435769u >> 28;
+    return vt__stack_base(s) + vt__stack_g.stride - colour * 128;
+}
+
+/*==============================================================================
+ * MARK: - @timer   hierarchical timing wheel
+ * uses:   @plat @ds
+ * test:   tests/test_timer.c
+ *
+ * 6 levels of 64 slots over ticks of 2^16 ns (65.5 us; 52 days in all, later ones wait at the top and are sorted
+ * in again). An entry stands at the level of the highest bit in which its tick differs from the wheel's, so it moves
+ * down at most 5 times. Bitmaps of the slots in use make "what is next" a few instructions. Users are lazy: they leave
+ * an entry armed that is too early and let it fire, compare, and arm itself again.
+ * A wheel belongs to one OS thread at a time.
+ *============================================================================*/
+enum { VT__TIMER_SHIFT = 16, VT__TIMER_LEVELS = 6 };
+
+typedef struct vt__timer {
+    vt__list link;
+    int64_t due;
+    void (*fire)(struct vt__timer *t); /* scheduler context; the entry is off the wheel by then */
+} vt__timer;
+
+typedef struct vt__wheel {
+    int64_t tick; /* all entries up to it have fired */
+    uint64_t used[VT__TIMER_LEVELS];
+    vt__list slot[VT__TIMER_LEVELS][64];
+    int64_t fired, armed;
+} vt__wheel;
+
+static void vt__timer_wheel_init(vt__wheel *w, int64_t now) {
+    memset(w, 0, sizeof *w);
+    w->tick = now >> VT__TIMER_SHIFT;
+    for (int l = 0; l < VT__TIMER_LEVELS; l++)
+        for (int i = 0; i < 64; i++) vt__ds_list_init(&w->slot[l][i]);
+}
+VT__INLINE void vt__timer_init(vt__timer *t, void (*fire)(vt__timer *)) {
+    vt__ds_list_init(&t->link);
+    t->fire = fire;
+    t->due = 0;
+}
+VT__INLINE bool vt__timer_armed(const vt__timer *t) { return !vt__ds_list_empty(&t->link); }
+
+VT__INLINE void vt__timer_cancel(vt__wheel *w, vt__timer *t) {
+    vt__list *prev = t->link.prev;
+    if (prev == &t->link) return;
+    bool last = prev == t->link.next; /* then prev is the slot's head */
+    vt__ds_list_remove(&t->link);
+    if (last) {
+        size_t i = (size_t)(prev - &w->slot[0][0]);
+        w->used[i >> 6] &= ~(UINT64_C(1) << (i & 63));
+    }
+}
+
+/* Puts an entry of tick `tick` > w->tick where it belongs. */
+static void vt__timer_place(vt__wheel *w, vt__timer *t, int64_t tick) {
+    int level = (63 - __builtin_clzll((uint64_t)tick ^ (uint64_t)w->tick)) / 6;
+    if (VT__UNLIKELY(level >= VT__TIMER_LEVELS)) { /* beyond the wheel: waits one slot short of a full turn */
+        level = VT__TIMER_LEVELS - 1;
+        tick = w->tick + (INT64_C(63) << 6 * level);
+    }
+    unsigned i = (unsigned)(tick >> 6 * level) & 63;
+    w->used[level] |= UINT64_C(1) << i;
+    vt__ds_list_push(&w->slot[level][i], &t->link);
+}
+
+/* Rounds up: never early. What is due already fires with the next tick. */
+static void vt__timer_arm(vt__wheel *w, vt__timer *t, int64_t due) {
+    vt__timer_cancel(w, t);
+    t->due = due;
+    w->armed++;
+    vt__timer_place(w, t, VT__MAX((due >> VT__TIMER_SHIFT) + 1, w->tick + 1));
+}
+
+/* The next tick at which a slot is to be opened, and which; INT64_MAX when the wheel is empty. */
+static int64_t vt__timer_next_slot(const vt__wheel *w, int *level, unsigned *slot) {
+    int64_t best = INT64_MAX;
+    for (int l = 0; l < VT__TIMER_LEVELS; l++) {
+        uint64_t used = w->used[l];
+        if (!used) continue;
+        /* turned so that bit 0 is the slot after the current one */
+        int64_t at = w->tick >> 6 * l;
+        unsigned by = (unsigned)(at + 1) & 63;
+        uint64_t turned = by ? used >> by | used << (64 - by) : used;
+        int64_t tick = (at + 1 + __builtin_ctzll(turned)) << 6 * l;
+        if (tick >= best) continue;
+        best = tick;
+        *level = l;
+        *slot = (unsigned)(tick >> 6 * l) & 63;
+    }
+    return best;
+}
+
+/* When to call vt__timer_advance next; INT64_MAX: no need. */
+static int64_t vt__timer_next(const vt__wheel *w) {
+    int level = 0;
+    unsigned slot = 0;
+    int64_t tick = vt__timer_next_slot(w, &level, &slot);
+    return tick > INT64_MAX >> VT__TIMER_SHIFT ? INT64_MAX : tick << VT__TIMER_SHIFT;
+}
+
+/* Fires what is due by `now`, about `budget` entries at most; false when some are left. Opening a slot of a higher
+ * level moves its later entries down; none can land in the slot that is being emptied. */
+static bool vt__timer_advance(vt__wheel *w, int64_t now, int budget) {
+    int64_t target = now >> VT__TIMER_SHIFT, tick;
+    int level = 0;
+    unsigned slot = 0;
+    while ((tick = vt__timer_next_slot(w, &level, &slot)) <= target) {
+        vt__list *head = &w->slot[level][slot];
+        w->tick = tick;
+        while (!vt__ds_list_empty(head)) {
+            if (budget-- <= 0) {
+                w->tick = tick - 1; /* comes back to this slot */
+                return false;
+            }
+            vt__timer *t = VT__CONTAINER(head->next, vt__timer, link);
+            int64_t due = (t->due >> VT__TIMER_SHIFT) + 1;
+            vt__timer_cancel(w, t);
+            if (due > tick) {
+                vt__timer_place(w, t, due);
+                continue;
+            }
+            w->fired++;
+            t->fire(t);
+        }
+    }
+    if (w->tick < target) w->tick = target;
+    return true;
+}
+
+/*==============================================================================
+ * MARK: - @poll    reactor domains: epoll or poll, readiness, messages
+ * uses:   @plat @mem @timer
+ * raises: vt__poll_up.wake (a vthread's wait on a descriptor is over), vt__pd.sink (an armed descriptor has an event)
+ * test:   tests/test_poll.c
+ *
+ * A domain is what a worker's OS thread drives: the poll set, a timing wheel, messages from other threads, and the
+ * queue of work that has not started and that any worker may take.
+ *
+ * A descriptor's state is one word that changes by compare-and-swap: readiness bits, who waits, and a generation.
+ *
+ *                    event: sets readiness, clears what it satisfies
+ *     RWAIT, WWAIT   a vthread waits (rv, wv)      -> wakes it
+ *     ARMED          the owner is idle             -> sink, once: who clears ARMED owns the descriptor
+ *     WATCH          the owner runs, wants HUP     -> sink, once
+ *
+ * Whoever clears a bit owns the consequence, so an event, a time-out, a cancel and a close never both act. A readiness
+ * bit means "try": only EAGAIN or a short read clears it (vt__poll_clear), and a back end may invent one. The event
+ * carries the generation that the descriptor had when it was added; an event of an older one is dropped.
+ *============================================================================*/
+enum {
+    VT__PD_R = 1,
+    VT__PD_W = 2,
+    VT__PD_RDHUP = 4, /* the peer has ended its sending half */
+    VT__PD_HUP = 8,   /* error, or both halves ended */
+    VT__PD_RWAIT = 16,
+    VT__PD_WWAIT = 32,
+    VT__PD_ARMED = 64,
+    VT__PD_WATCH = 128,
+    VT__PD_CLOSED = 256,
+    VT__PD_ADDED = 512,
+    VT__PD_LISTEN = 1024,    /* stays armed */
+    VT__PD_WATCH_FIN = 2048, /* WATCH fires on RDHUP, too */
+    VT__PD_RWBOTH = 4096,    /* with RWAIT: room to write ends that wait as well */
+    VT__PD_READY = VT__PD_R | VT__PD_W | VT__PD_RDHUP | VT__PD_HUP
+};
+
+struct vt__vth;
+struct vt__thr;
+struct vt__dom;
+
+typedef struct vt__pd {
+    uint32_t word; /* generation << 16 | bits */
+    int fd;
+    struct vt__dom *dom; /* where it is, or was last, added */
+    struct vt__vth *rv, *wv;
+    void (*sink)(struct vt__dom *dom, struct vt__pd *pd, unsigned bits);
+} vt__pd;
+
+typedef struct vt__msg {
+    struct vt__msg *next;
+    void (*fn)(struct vt__dom *dom, struct vt__msg *m);
+} vt__msg;
+
+/* A wait on a descriptor that is not ours, armed one-shot; one entry a descriptor, shared by a reader and a writer. */
+typedef struct vt__poll_fdw {
+    struct vt__poll_fdw *next;
+    vt__pd pd;
+    int users;
+} vt__poll_fdw;
+
+typedef struct vt__dom {
+    int index;
+    struct vt__thr *owner;
+    vt__wheel wheel;
+    vt__msg *inbox;     /* a stack; its taker reverses it */
+    int wake_r, wake_w; /* one eventfd, or a pipe */
+    /* unstarted work that any worker may take */
+    uint32_t any_spin;
+    int32_t any_count;
+    vt_task *any_head, *any_tail;
+    vt__poll_fdw *fdw[64];
+    vt__pool fdw_pool;
+    int64_t polls, wakes;
+#if VTHTTP_POLL
+    struct pollfd *fds;
+    vt__pd **pds;
+    uint16_t *gens;
+    int n, cap;
+#else
+    int epfd;
+    bool no_pwait2;
+#endif
+} vt__dom;
+
+static struct { void (*wake)(struct vt__vth *v); } vt__poll_up;
+
+VT__INLINE unsigned vt__poll_bits(const vt__pd *pd) {
+    return __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE) & 0xffff;
+}
+VT__INLINE void vt__poll_clear(vt__pd *pd, unsigned bits) {
+    __atomic_fetch_and(&pd->word, ~(uint32_t)bits, __ATOMIC_ACQ_REL);
+}
+VT__INLINE void vt__poll_set(vt__pd *pd, unsigned bits) {
+    __atomic_fetch_or(&pd->word, (uint32_t)bits, __ATOMIC_ACQ_REL);
+}
+/* A new life of the descriptor struct: ready for a first try, not added anywhere. */
+static void vt__poll_pd_init(vt__pd *pd, int fd) {
+    uint32_t gen = (__atomic_load_n(&pd->word, __ATOMIC_RELAXED) >> 16) + 1;
+    pd->fd = fd;
+    pd->dom = NULL;
+    pd->rv = pd->wv = NULL;
+    pd->sink = NULL;
+    __atomic_store_n(&pd->word, gen << 16 | VT__PD_R | VT__PD_W, __ATOMIC_RELEASE);
+}
+
+/* Registers a wait (RWAIT, WWAIT, or RWAIT | RWBOTH) unless what it waits for is there: false, try again. */
+static bool vt__poll_wait_begin(vt__pd *pd, unsigned wait, struct vt__vth *v) {
+    unsigned ready = VT__PD_HUP | VT__PD_CLOSED;
+    if (wait & VT__PD_RWAIT) ready |= VT__PD_R | VT__PD_RDHUP;
+    if (wait & (VT__PD_WWAIT | VT__PD_RWBOTH)) ready |= VT__PD_W;
+    *(wait & VT__PD_RWAIT ? &pd->rv : &pd->wv) = v;
+    uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE);
+    do {
+        if (w & ready) return false;
+    } while (!__atomic_compare_exchange_n(&pd->word, &w, w | wait, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    return true;
+}
+/* Takes a wait back; false when somebody else ended it already and wakes the vthread. */
+static bool vt__poll_wait_abort(vt__pd *pd, unsigned bit) {
+    uint32_t clear = bit | (bit == VT__PD_RWAIT ? (uint32_t)VT__PD_RWBOTH : 0u);
+    return (__atomic_fetch_and(&pd->word, ~clear, __ATOMIC_ACQ_REL) & bit) != 0;
+}
+
+/* Gives an idle descriptor to the reactor; false when there is input (or its end) already: go on reading. After
+ * true the next input calls the sink, once, and until then nobody else may touch what it is part of. */
+static VT__UNUSED bool vt__poll_arm(vt__pd *pd) {
+    uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE);
+    do {
+        if (w & (VT__PD_R | VT__PD_RDHUP | VT__PD_HUP)) return false;
+    } while (!__atomic_compare_exchange_n(&pd->word, &w, w | VT__PD_ARMED, true, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_ACQUIRE));
+    return true;
+}
+/* Takes an idle descriptor back; false when its sink is being called or was. */
+static VT__UNUSED bool vt__poll_disarm(vt__pd *pd) {
+    return (__atomic_fetch_and(&pd->word, ~(uint32_t)VT__PD_ARMED, __ATOMIC_ACQ_REL) & VT__PD_ARMED) != 0;
+}
+/* While a vthread runs on it: the sink hears of a reset (with `fin` of an ended sending half as well). Returns
+ * false, and does not watch, when that has happened already. */
+static VT__UNUSED bool vt__poll_watch(vt__pd *pd, bool fin) {
+    unsigned gone = VT__PD_HUP | (fin ? VT__PD_RDHUP : 0), set = VT__PD_WATCH | (fin ? VT__PD_WATCH_FIN : 0);
+    uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE);
+    do {
+        if (w & gone) return false;
+    } while (!__atomic_compare_exchange_n(&pd->word, &w, w | set, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    return true;
+}
+
+/* What an event does; see the banner. */
+static void vt__poll_event(vt__dom *dom, vt__pd *pd, uint32_t gen, unsigned bits) {
+    uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE), clear;
+    do {
+        if (w >> 16 != gen) return;
+        clear = 0;
+        if (bits & (VT__PD_R | VT__PD_RDHUP | VT__PD_HUP)) clear |= VT__PD_RWAIT;
+        if (bits & (VT__PD_R | VT__PD_RDHUP | VT__PD_HUP) && !(w & VT__PD_LISTEN)) clear |= VT__PD_ARMED;
+        if (bits & (VT__PD_W | VT__PD_HUP)) clear |= VT__PD_WWAIT | (w & VT__PD_RWBOTH ? VT__PD_RWAIT : 0);
+        if (clear & VT__PD_RWAIT) clear |= VT__PD_RWBOTH;
+        if (bits & (VT__PD_HUP | (w & VT__PD_WATCH_FIN ? VT__PD_RDHUP : 0))) clear |= VT__PD_WATCH;
+    } while (!__atomic_compare_exchange_n(&pd->word, &w, (w | bits) & ~clear, true, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_ACQUIRE));
+    /* What was cleared is ours. Read all before waking: a woken owner may give the struct a new life. */
+    struct vt__vth *rv = w & clear & VT__PD_RWAIT ? pd->rv : NULL,
+                   *wv = w & clear & VT__PD_WWAIT ? pd->wv : NULL;
+    unsigned fired = w & (clear & (VT__PD_ARMED | VT__PD_WATCH));
+    if (w & VT__PD_LISTEN && w & VT__PD_ARMED && bits & VT__PD_READY) fired |= VT__PD_ARMED;
+    if (rv) vt__poll_up.wake(rv);
+    if (wv) vt__poll_up.wake(wv);
+    if (fired) pd->sink(dom, pd, ((w | bits) & VT__PD_READY) | fired);
+}
+
+#if VTHTTP_POLL
+/*--- poll(2): an array beside the descriptors; entries of dead generations are dropped when it is built ---*/
+static int vt__poll_set_open(vt__dom *dom) {
+    int fds[2], r = vt__plat_pipe(fds);
+    if (r < 0) return r;
+    for (int i = 0; i < 2; i++) {
+        (void)vt__plat_fcntl(fds[i], F_SETFL, O_NONBLOCK);
+        (void)vt__plat_fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+    }
+    dom->wake_r = fds[0];
+    dom->wake_w = fds[1];
+    return 0;
+}
+static void vt__poll_set_close(vt__dom *dom) {
+    if (dom->wake_r >= 0) (void)vt__plat_close(dom->wake_r);
+    if (dom->wake_w >= 0) (void)vt__plat_close(dom->wake_w);
+    vt__mem_free(dom->fds);
+    vt__mem_free(dom->pds);
+    vt__mem_free(dom->gens);
+}
+static int vt__poll_grow(vt__dom *dom) {
+    int cap = dom->cap ? dom->cap * 2 : 64;
+    struct pollfd *fds = vt__mem_realloc(dom->fds, (size_t)(cap + 1) * sizeof *fds);
+    if (fds) dom->fds = fds;
+    vt__pd **pds = vt__mem_realloc(dom->pds, (size_t)cap * sizeof *pds);
+    if (pds) dom->pds = pds;
+    uint16_t *gens = vt__mem_realloc(dom->gens, (size_t)cap * sizeof *gens);
+    if (gens) dom->gens = gens;
+    if (!fds || !pds || !gens) return -ENOMEM;
+    dom->cap = cap;
+    return 0;
+}
+static int vt__poll_ctl_add(vt__dom *dom, vt__pd *pd, uint32_t word) {
+    if (dom->n == dom->cap && vt__poll_grow(dom) < 0) return -ENOMEM;
+    dom->pds[dom->n] = pd;
+    dom->gens[dom->n++] = (uint16_t)(word >> 16);
+    return 0;
+}
+VT__INLINE void vt__poll_ctl_del(vt__dom *dom, vt__pd *pd) {
+    (void)dom, (void)pd; /* the generation has changed; vt__poll_build drops the entry */
+}
+/* What a descriptor wants now, -1: nothing. An error that is known already is not asked for again: it would spin. */
+static int vt__poll_interest(uint32_t w) {
+    int ev = 0;
+    if (w & (VT__PD_RWAIT | VT__PD_ARMED)) ev |= POLLIN | POLLRDHUP;
+    if (w & (VT__PD_WWAIT | VT__PD_RWBOTH)) ev |= POLLOUT;
+    if (w & VT__PD_WATCH && w & VT__PD_WATCH_FIN) ev |= POLLRDHUP;
+    if (!ev && (!(w & VT__PD_WATCH) || w & VT__PD_HUP)) return -1;
+    return ev;
+}
+static int vt__poll_build(vt__dom *dom) {
+    int n = 0;
+    if (!dom->cap && vt__poll_grow(dom) < 0) return -ENOMEM;
+    for (int i = 0; i < dom->n; i++) {
+        vt__pd *pd = dom->pds[i];
+        uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE);
+        if ((uint16_t)(w >> 16) != dom->gens[i] || w & VT__PD_CLOSED) continue;
+        dom->pds[n] = pd;
+        dom->gens[n] = dom->gens[i];
+        int ev = vt__poll_interest(w);
+        dom->fds[n].fd = ev < 0 ? -1 : pd->fd;
+        dom->fds[n].events = (short)(ev < 0 ? 0 : ev);
+        dom->fds[n++].revents = 0;
+    }
+    dom->n = n;
+    dom->fds[n].fd = dom->wake_r;
+    dom->fds[n].events = POLLIN;
+    dom->fds[n].revents = 0;
+    return n + 1;
+}
+static int vt__poll_wait(vt__dom *dom, int64_t ns) {
+    int n = vt__poll_build(dom);
+    if (n < 0) return n;
+    int ms = ns < 0 ? -1 : (int)VT__MIN((ns + VT_MS - 1) / VT_MS, INT64_C(3600000));
+    dom->polls++;
+    int r = vt__plat_poll(dom->fds, (unsigned)n, ms);
+    if (r <= 0) return r;
+    if (dom->fds[n - 1].revents) {
+        char sink[256];
+        while (vt__plat_read(dom->wake_r, sink, sizeof sink) == (ssize_t)sizeof sink) continue;
+    }
+    for (int i = 0, end = n - 1; i < end; i++) { /* events may add entries at the end, none here */
+        short re = dom->fds[i].revents;
+        if (!re) continue;
+        unsigned bits = (re & POLLIN ? VT__PD_R : 0u) | (re & POLLOUT ? VT__PD_W : 0u);
+        if (re & POLLRDHUP) bits |= VT__PD_R | VT__PD_RDHUP;
+        if (re & (POLLHUP | POLLERR | POLLNVAL)) bits |= VT__PD_HUP | VT__PD_R | VT__PD_W;
+        vt__poll_event(dom, dom->pds[i], dom->gens[i], bits);
+    }
+    return r;
+}
+static void vt__poll_kick(vt__dom *dom) { (void)vt__plat_write(dom->wake_w, "", 1); }
+#else
+/*--- epoll: registered once, edge-triggered; the event carries the address and 16 bits of generation ---*/
+static uint64_t vt__poll_pack(const vt__pd *pd, uint32_t word) {
+#if UINTPTR_MAX > 0xffffffff
+    return (uint64_t)(uintptr_t)pd | (uint64_t)(word >> 16) << 48;
+#else
+    return (uint64_t)(uintptr_t)pd | (uint64_t)(word >> 16) << 32;
+#endif
+}
+static int vt__poll_ctl(vt__dom *dom, int op, vt__pd *pd, uint32_t word, uint32_t events) {
+    struct epoll_event ev;
+    memset(&ev, 0, sizeof ev);
+    ev.events = events;
+    ev.data.u64 = vt__poll_pack(pd, word);
+    return vt__plat_epoll_ctl(dom->epfd, op, pd->fd, &ev);
+}
+static int vt__poll_set_open(vt__dom *dom) {
+    struct epoll_event ev;
+    dom->epfd = vt__plat_epoll_create();
+    if (dom->epfd < 0) return dom->epfd;
+    dom->wake_r = dom->wake_w = vt__plat_eventfd();
+    if (dom->wake_w < 0) return dom->wake_w;
+    memset(&ev, 0, sizeof ev);
+    ev.events = EPOLLIN | EPOLLET; /* an edge a write: no need ever to read it */
+    return vt__plat_epoll_ctl(dom->epfd, EPOLL_CTL_ADD, dom->wake_w, &ev);
+}
+static void vt__poll_set_close(vt__dom *dom) {
+    if (dom->wake_w >= 0) (void)vt__plat_close(dom->wake_w);
+    if (dom->epfd >= 0) (void)vt__plat_close(dom->epfd);
+}
+static int vt__poll_ctl_add(vt__dom *dom, vt__pd *pd, uint32_t word) {
+    uint32_t ev = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    if (word & VT__PD_LISTEN) ev = EPOLLIN | EPOLLEXCLUSIVE;
+    return vt__poll_ctl(dom, EPOLL_CTL_ADD, pd, word, ev);
+}
+VT__INLINE void vt__poll_ctl_del(vt__dom *dom, vt__pd *pd) {
+    (void)vt__plat_epoll_ctl(dom->epfd, EPOLL_CTL_DEL, pd->fd, NULL);
+}
+static void vt__poll_decode(vt__dom *dom, const struct epoll_event *e) {
+    uint64_t u = e->data.u64;
+    unsigned bits = 0;
+    if (u == 0) return; /* the wake-up descriptor */
+    if (e->events & EPOLLIN) bits |= VT__PD_R;
+    if (e->events & EPOLLOUT) bits |= VT__PD_W;
+    if (e->events & EPOLLRDHUP) bits |= VT__PD_R | VT__PD_RDHUP;
+    if (e->events & (EPOLLHUP | EPOLLERR)) bits |= VT__PD_HUP | VT__PD_R | VT__PD_W;
+#if UINTPTR_MAX > 0xffffffff
+    vt__poll_event(dom, (vt__pd *)(uintptr_t)(u & UINT64_C(0xffffffffffff)), (uint32_t)(u >> 48), bits);
+#else
+    vt__poll_event(dom, (vt__pd *)(uintptr_t)(uint32_t)u, (uint32_t)(u >> 32), bits);
+#endif
+}
+/* Waits at most ns (-1: for ever) and dispatches a batch; the number of events or -errno. */
+static int vt__poll_wait(vt__dom *dom, int64_t ns) {
+    struct epoll_event ev[256];
+    int n;
+    dom->polls++;
+    if (ns <= 0 || dom->no_pwait2) {
+        int ms = ns < 0 ? -1 : (int)VT__MIN((ns + VT_MS - 1) / VT_MS, INT64_C(3600000));
+        n = vt__plat_epoll_wait(dom->epfd, ev, (int)VT__COUNT(ev), ms);
+    } else {
+        int64_t ts[2] = {ns / VT_SEC, ns % VT_SEC};
+#if UINTPTR_MAX > 0xffffffff
+        n = vt__plat_epoll_pwait2(dom->epfd, ev, (int)VT__COUNT(ev), ts);
+#else
+        n = -ENOSYS, (void)ts; /* the kernel's timespec differs between 32-bit ABIs */
+#endif
+        if (n == -ENOSYS || n == -EPERM) {
+            dom->no_pwait2 = true;
+            return 0;
+        }
+    }
+    for (int i = 0; i < n; i++) vt__poll_decode(dom, &ev[i]);
+    return n;
+}
+static void vt__poll_kick(vt__dom *dom) {
+    uint64_t one = 1;
+    (void)vt__plat_write(dom->wake_w, &one, sizeof one);
+}
+#endif
+
+static int vt__poll_dom_init(vt__dom *dom, int index, int64_t now) {
+    memset(dom, 0, sizeof *dom);
+    dom->index = index;
+    dom->wake_r = dom->wake_w = -1;
+#if !VTHTTP_POLL
+    dom->epfd = -1;
+#endif
+    vt__timer_wheel_init(&dom->wheel, now);
+    vt__mem_pool_init(&dom->fdw_pool, sizeof(vt__poll_fdw), UINT32_MAX); /* type-stable: keeps all */
+    return vt__poll_set_open(dom);
+}
+static void vt__poll_dom_free(vt__dom *dom) {
+    vt__poll_set_close(dom);
+    vt__mem_pool_drain(&dom->fdw_pool);
+}
+
+/* Adds a descriptor to a domain's set unless it is in one already. By the domain's own thread. */
+static int vt__poll_add(vt__dom *dom, vt__pd *pd) {
+    uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE);
+    if (w & VT__PD_ADDED) return 0;
+    if (w & VT__PD_CLOSED) return VT_ECLOSED;
+    pd->dom = dom;
+    w = __atomic_fetch_or(&pd->word, VT__PD_ADDED, __ATOMIC_ACQ_REL);
+    int r = vt__poll_ctl_add(dom, pd, w);
+    if (r < 0) vt__poll_clear(pd, VT__PD_ADDED);
+    return r;
+}
+/* Out of its set, with a new generation: events on their way are void, readiness is to be tried again. By the
+ * descriptor's only user, from any thread. */
+static VT__UNUSED void vt__poll_remove(vt__pd *pd) {
+    uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE), n;
+    do {
+        if (!(w & VT__PD_ADDED)) return;
+        n = (w + 0x10000) & ~(uint32_t)(VT__PD_ADDED | VT__PD_ARMED | VT__PD_WATCH | VT__PD_WATCH_FIN);
+        n |= VT__PD_R | VT__PD_W;
+    } while (!__atomic_compare_exchange_n(&pd->word, &w, n, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    vt__poll_ctl_del(pd->dom, pd);
+}
+/* Marks it closed and wakes who waits; later waits fail. The descriptor itself is closed by vt__poll_close. */
+static void vt__poll_shut(vt__pd *pd) {
+    uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE), n;
+    do
+        n = (w | VT__PD_CLOSED) &
+            ~(uint32_t)(VT__PD_RWAIT | VT__PD_RWBOTH | VT__PD_WWAIT | VT__PD_ARMED | VT__PD_WATCH);
+    while (!__atomic_compare_exchange_n(&pd->word, &w, n, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    struct vt__vth *rv = w & VT__PD_RWAIT ? pd->rv : NULL, *wv = w & VT__PD_WWAIT ? pd->wv : NULL;
+    if (rv) vt__poll_up.wake(rv);
+    if (wv) vt__poll_up.wake(wv);
+}
+/* Ends the descriptor; nobody may be waiting on it any more (vt__poll_shut comes first where somebody may). */
+static int vt__poll_close(vt__pd *pd) {
+    int fd = pd->fd;
+    uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE), n;
+    do n = ((w + 0x10000) & 0xffff0000u) | VT__PD_CLOSED;
+    while (!__atomic_compare_exchange_n(&pd->word, &w, n, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    pd->fd = -1;
+    return fd < 0 ? 0 : vt__plat_close(fd); /* leaves every epoll set by itself */
+}
+
+/* Listening descriptors stand in the sets of several domains, one struct each, level-triggered, the sink called at
+ * every event. */
+static VT__UNUSED int vt__poll_listen_add(vt__dom *dom, vt__pd *pd) {
+    vt__poll_set(pd, VT__PD_LISTEN | VT__PD_ARMED);
+    vt__poll_clear(pd, VT__PD_READY);
+    return vt__poll_add(dom, pd);
+}
+static VT__UNUSED void vt__poll_listen_remove(vt__dom *dom, vt__pd *pd) {
+    (void)dom;
+    vt__poll_remove(pd);
+}
+
+/* Messages run in the domain's scheduler context, in the order in which they were posted by each thread. Any thread,
+ * signal handlers too. True: it was the first, the owner may sleep and want a kick. */
+static bool vt__poll_post(vt__dom *dom, vt__msg *m) {
+    vt__msg *head = __atomic_load_n(&dom->inbox, __ATOMIC_RELAXED);
+    do m->next = head;
+    while (!__atomic_compare_exchange_n(&dom->inbox, &head, m, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    return head == NULL;
+}
+static void vt__poll_messages(vt__dom *dom) {
+    vt__msg *m = __atomic_exchange_n(&dom->inbox, NULL, __ATOMIC_ACQ_REL), *rev = NULL, *next;
+    for (; m; m = next) next = m->next, m->next = rev, rev = m;
+    for (m = rev; m; m = next) {
+        next = m->next;
+        m->fn(dom, m);
+    }
+}
+
+/*--- one-shot waits on descriptors of others ---*/
+static int vt__poll_fdw_arm(vt__dom *dom, vt__poll_fdw *f, unsigned want) {
+#if VTHTTP_POLL
+    (void)want;
+    if (vt__poll_bits(&f->pd) & VT__PD_ADDED) return 0;
+    return vt__poll_add(dom, &f->pd);
+#else
+    uint32_t w = __atomic_load_n(&f->pd.word, __ATOMIC_ACQUIRE), ev = EPOLLONESHOT;
+    if (want & VT__PD_RWAIT) ev |= EPOLLIN | EPOLLRDHUP;
+    if (want & (VT__PD_WWAIT | VT__PD_RWBOTH)) ev |= EPOLLOUT;
+    int r = vt__poll_ctl(dom, w & VT__PD_ADDED ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, &f->pd, w, ev);
+    if (r == -ENOENT)
+        r = vt__poll_ctl(dom, EPOLL_CTL_ADD, &f->pd, w, ev); /* closed and opened again meanwhile */
+    f->pd.dom = dom;
+    if (r >= 0) vt__poll_set(&f->pd, VT__PD_ADDED);
+    return r;
+#endif
+}
+/* The entry for fd, with one more user; NULL: no memory. */
+static vt__poll_fdw *vt__poll_fdw_get(vt__dom *dom, int fd) {
+    vt__poll_fdw **at = &dom->fdw[(unsigned)fd % VT__COUNT(dom->fdw)], *f;
+    for (f = *at; f; f = f->next)
+        if (f->pd.fd == fd) {
+            f->users++;
+            return f;
+        }
+    bool fresh = dom->fdw_pool.free == NULL;
+    f = vt__mem_pool_get(&dom->fdw_pool);
+    if (!f) return NULL;
+    if (fresh) f->pd.word = 0;
+    vt__poll_pd_init(&f->pd, fd);
+    vt__poll_clear(&f->pd, VT__PD_READY);
+    f->users = 1;
+    f->next = *at;
+    *at = f;
+    return f;
+}
+static void vt__poll_fdw_put(vt__dom *dom, vt__poll_fdw *f) {
+    vt__poll_fdw **at = &dom->fdw[(unsigned)f->pd.fd % VT__COUNT(dom->fdw)];
+    if (--f->users) return;
+    vt__poll_remove(&f->pd);
+    while (*at != f) at = &(*at)->next;
+    *at = f->next;
+    vt__mem_pool_put(&dom->fdw_pool, f);
+}
+
+/*==============================================================================
+ * MARK: - @sched   virtual threads, OS threads, domains
+ * uses:   @api_base @plat @mem @str @ds @log @ctx @stack @timer @poll
+ * raises: vt__vth.on_park (before a vthread really parks), vt_task.fn
+ * test:   tests/test_sched.c
+ *
+ * An OS thread (vt__thr) runs the vthreads that have started on it, for life: compilers keep addresses of thread-local
+ * variables across calls. It drives a domain (vt__dom): its reactor, wheel and unstarted work; one each today, and
+ * nothing here but vt__thr.dom and vt__dom.owner ties the two, so that a domain can be handed to another thread.
+ * That is why a vthread's own deadlines are on its thread's wheel, not on the domain's.
+ *
+ * A vthread is pinned, so whoever ends its wait only puts it into its thread's queue: a wake-up cannot overtake the
+ * park. Each wait has one owner: what is waited for (see vt__poll_event, vt__waiter). Time-outs and cancels are carried
+ * out on the vthread's own thread, by the wait's `abort`, which asks that owner; if it is too late they lose.
+ *
+ *   vt_task:  queued -> started (vt__vth on a stack) -> done -> awaited or detached -> freed
+ *
+ * A parking vthread switches straight to the next one; the OS thread's own stack (scheduler context) is entered when
+ * none is ready, or the run budget is spent, for messages, timers and the reactor.
+ *============================================================================*/
+enum {
+    VT__TASK_CANCEL = 1,
+    VT__TASK_DONE = 2,
+    VT__TASK_WAITER = 4,      /* joiner is set */
+    VT__TASK_DETACHED = 8,    /* nobody will await it: freed at its end */
+    VT__TASK_EMBEDDED = 16,   /* part of a larger object: never freed here, not touched once fn was left */
+    VT__TASK_CANCEL_MSG = 32, /* a message about its cancel is on its way */
+    VT__TASK_STATIC = 64,     /* a failed spawn's sentinel */
+    VT__TASK_STARTED = 128,
+    VT__TASK_ANY = 256
+};
+enum { VT__SCHED_RUN = 256, VT__SCHED_FUEL = 64, VT__SCHED_TIMERS = 512, VT__SCHED_POLL_NS = 100000 };
+
+typedef struct vt__node {
+    struct vt__node *next;
+    struct vt__vth *v; /* NULL: the node is an unstarted vt_task's */
+} vt__node;
+
+struct vt_task {
+    vt__node node;
+    vt_fn *fn;
+    void *arg;
+    const char *site;
+    int64_t deadline;
+    uint32_t flags;
+    int32_t result;
+    struct vt__thr *thr; /* where it was started */
+    struct vt__vth *v;   /* while it lives; its thread's business */
+    struct vt__vth *joiner;
+    vt__msg msg;
+};
+
+/* In the top page of the vthread's stack. */
+typedef struct vt__vth {
+    vt__ctx ctx; /* first: a debugger script finds it here */
+    vt__node node;
+    struct vt__thr *thr;
+    vt_task *task; /* NULL: detached and freed */
+    char *stack;
+    vt_fn *fn;
+    void *arg;
+    const char *site;
+    int64_t deadline;
+    vt__timer timer;
+    int64_t wait_due; /* 0: the present wait has no deadline */
+    bool (*abort)(
+        struct vt__vth *v); /* takes the present wait back; NULL: not waiting, or not to be aborted */
+    void *wait_obj;
+    int wait_result;
+    int shield;
+    bool cancel, embedded, waiting;
+    uint8_t nlocals;
+    void (*on_park)(void *arg);
+    void *on_park_arg;
+    vt__list all;
+    char name[32];
+    void *locals[VT_LOCAL_MAX];
+} vt__vth;
+
+typedef struct vt__thr {
+    vt__vth *cur; /* NULL: scheduler context */
+    vt__node *run_head, *run_tail;
+    int run_left, fuel;
+    vt__ctx main;
+    vt__dom *dom;
+    int64_t now; /* the clock at the start of this pass */
+    int64_t last_poll;
+    vt__stack_cache stacks;
+    vt__pool task_pool, buf_pool, block_pool;
+    vt__wheel wheel;
+    vt__node *inbox; /* woken or spawned by other threads; a stack */
+    vt__msg *msgs;   /* a stack */
+    uint32_t sleeping;
+    uint32_t live_credit; /* of vt__sched_g.credit */
+    int64_t spawned, ended, switches, steals, rearmed;
+    int index;
+    uint32_t wake_skip, wake_back; /* back-off of fruitless wake-ups for stealing */
+    vt__list all;
+    pthread_t os;
+    void *sigstack;
+    bool cancel_all;
+} vt__thr;
+
+enum { VT__BUF_BYTES = 16384, VT__BLOCK_BYTES = 4096, VT__THREADS_MAX = 256 };
+
+static struct {
+    uint32_t state;     /* 0 none, 1 starting or running */
+    uint32_t stopping;  /* vt_stop */
+    uint32_t main_done; /* end when nothing is left */
+    uint32_t quit;      /* threads leave their loops */
+    int ndoms;
+    vt__dom **doms;
+    vt__thr **thrs;
+    uint64_t idle[VT__THREADS_MAX / 64]; /* threads that sleep or are about to */
+    int64_t credit;                      /* vthreads that may still be spawned, less what threads hold */
+    uint32_t credit_batch;
+    int64_t foreign; /* spawned off a worker */
+    uint32_t next_dom;
+    vt_cfg cfg;
+    bool host; /* vt_open */
+    int main_result;
+    void (*local_destroy[VT_LOCAL_MAX])(void *);
+    int nlocals;
+    struct vt__plat_sa old_segv;
+    bool segv;
+} vt__sched_g;
+
+static __thread vt__thr *vt__sched_tls;
+static vt_task vt__sched_failed[4] = {
+    /* what vt_async returns when it fails */
+    {.flags = VT__TASK_STATIC | VT__TASK_DONE, .result = -ENOMEM},
+    {.flags = VT__TASK_STATIC | VT__TASK_DONE, .result = VT_ELIMIT},
+    {.flags = VT__TASK_STATIC | VT__TASK_DONE, .result = -EPERM},
+    {.flags = VT__TASK_STATIC | VT__TASK_DONE, .result = VT_ESTOPPED},
+};
+
+VT__INLINE vt__thr *vt__sched_thr(void) { return vt__sched_tls; }
+VT__INLINE vt__vth *vt__sched_self(void) {
+    vt__thr *t = vt__sched_tls;
+    return t ? t->cur : NULL;
+}
+
+/*--- wake-ups ---*/
+/* Lets a sleeping thread look at its queues. What it shall see was published by a seq_cst operation before. */
+static void vt__sched_kick(vt__thr *t) {
+    if (__atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST) &&
+        __atomic_exchange_n(&t->sleeping, 0, __ATOMIC_SEQ_CST)) {
+        vt__plat_count(&t->dom->wakes, 1);
+        vt__poll_kick(t->dom);
+    }
+}
+VT__INLINE void vt__sched_run_push(vt__thr *t, vt__node *n) {
+    n->next = NULL;
+    if (t->run_head) t->run_tail->next = n;
+    else t->run_head = n;
+    t->run_tail = n;
+}
+static VT__NOINLINE void vt__sched_send(vt__thr *t, vt__node *n) {
+    vt__node *head = __atomic_load_n(&t->inbox, __ATOMIC_RELAXED);
+    do n->next = head;
+    while (!__atomic_compare_exchange_n(&t->inbox, &head, n, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    vt__sched_kick(t);
+}
+/* Makes a vthread whose wait is over run again. By the wait's owner, on any thread. */
+VT__INLINE void vt__sched_ready(vt__vth *v) {
+    if (VT__LIKELY(v->thr == vt__sched_tls)) vt__sched_run_push(v->thr, &v->node);
+    else vt__sched_send(v->thr, &v->node);
+}
+static void vt__sched_wake(struct vt__vth *v) { vt__sched_ready(v); }
+static void vt__sched_inbox(vt__thr *t) {
+    vt__node *n = __atomic_exchange_n(&t->inbox, NULL, __ATOMIC_ACQ_REL), *rev = NULL, *next;
+    for (; n; n = next) next = n->next, n->next = rev, rev = n;
+    for (n = rev; n; n = next) {
+        next = n->next;
+        vt__sched_run_push(t, n);
+    }
+}
+/* To a thread, about its vthreads. */
+static void vt__sched_tell(vt__thr *t, vt__msg *m) {
+    vt__msg *head = __atomic_load_n(&t->msgs, __ATOMIC_RELAXED);
+    do m->next = head;
+    while (!__atomic_compare_exchange_n(&t->msgs, &head, m, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    vt__sched_kick(t);
+}
+static void vt__sched_told(vt__thr *t) {
+    vt__msg *m = __atomic_exchange_n(&t->msgs, NULL, __ATOMIC_ACQ_REL), *next;
+    for (; m; m = next) {
+        next = m->next;
+        m->fn(t->dom, m);
+    }
+}
+/* To a domain; runs in its scheduler context. Any thread, signal handlers too; m must not be on its way already. */
+static VT__UNUSED void vt__sched_post(vt__dom *dom, vt__msg *m) {
+    (void)vt__poll_post(dom, m);
+    vt__sched_kick(dom->owner);
+}
+
+/*--- unstarted work ---*/
+static bool vt__sched_wake_idle(const vt__thr *but) {
+    for (size_t w = 0; w < VT__COUNT(vt__sched_g.idle); w++) {
+        uint64_t idle = __atomic_load_n(&vt__sched_g.idle[w], __ATOMIC_SEQ_CST);
+        if (but && but->index >> 6 == (int)w) idle &= ~(UINT64_C(1) << (but->index & 63));
+        if (!idle) continue;
+        vt__sched_kick(vt__sched_g.thrs[w * 64 + (size_t)__builtin_ctzll(idle)]);
+        return true;
+    }
+    return false;
+}
+static void vt__sched_any_push(vt__dom *dom, vt_task *first, vt_task *last, int32_t n) {
+    last->node.next = NULL;
+    vt__plat_spin_lock(&dom->any_spin);
+    if (dom->any_head) dom->any_tail->node.next = &first->node;
+    else dom->any_head = first;
+    dom->any_tail = last;
+    __atomic_fetch_add(&dom->any_count, n, __ATOMIC_SEQ_CST);
+    vt__plat_spin_unlock(&dom->any_spin);
+}
+/* The oldest `max` (half of what is there when `half`), as a chain; the caller owns them now. */
+static int32_t vt__sched_any_take(vt__dom *dom, int32_t max, bool half, vt_task **first, vt_task **last) {
+    int32_t n = 0;
+    if (__atomic_load_n(&dom->any_count, __ATOMIC_SEQ_CST) == 0) return 0;
+    vt__plat_spin_lock(&dom->any_spin);
+    int32_t have = dom->any_count, want = VT__MIN(max, half ? (have + 1) / 2 : have);
+    vt_task *t = dom->any_head;
+    *first = t;
+    for (; n < want; n++) {
+        *last = t;
+        t = (vt_task *)(void *)t->node.next; /* node is first */
+    }
+    dom->any_head = t;
+    if (n) (*last)->node.next = NULL;
+    __atomic_fetch_add(&dom->any_count, -n, __ATOMIC_SEQ_CST);
+    vt__plat_spin_unlock(&dom->any_spin);
+    return n;
+}
+
+/* Room for one more vthread under max_vthreads; threads hold a little of the count to stay off the shared word. */
+static VT__NOINLINE int vt__sched_credit_more(uint32_t *held) {
+    int64_t n = held ? (int64_t)vt__sched_g.credit_batch : 1;
+    int64_t left = __atomic_load_n(&vt__sched_g.credit, __ATOMIC_RELAXED);
+    do {
+        if (left <= 0) return VT_ELIMIT;
+        if (n > left) n = left;
+    } while (!__atomic_compare_exchange_n(&vt__sched_g.credit, &left, left - n, true, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_RELAXED));
+    if (held) *held += (uint32_t)n - 1;
+    return 0;
+}
+VT__INLINE int vt__sched_credit_take(vt__thr *t) {
+    if (VT__LIKELY(t && t->live_credit > 0)) {
+        t->live_credit--;
+        return 0;
+    }
+    return vt__sched_credit_more(t ? &t->live_credit : NULL);
+}
+VT__INLINE void vt__sched_credit_put(vt__thr *t) {
+    if (VT__UNLIKELY(++t->live_credit > 2 * vt__sched_g.credit_batch)) {
+        __atomic_fetch_add(&vt__sched_g.credit, (int64_t)vt__sched_g.credit_batch, __ATOMIC_ACQ_REL);
+        t->live_credit -= vt__sched_g.credit_batch;
+    }
+}
+
+/* An embedded task: a vthread's start that needs no memory. vt__sched_admit, then vt__sched_submit; again and again. */
+static VT__UNUSED void vt__sched_task_embed(vt_task *t, vt_fn *fn, void *arg, const char *site) {
+    memset(t, 0, sizeof *t);
+    t->fn = fn;
+    t->arg = arg;
+    t->site = site;
+    t->flags = VT__TASK_EMBEDDED | VT__TASK_DETACHED | VT__TASK_ANY;
+}
+static VT__UNUSED int vt__sched_admit(void) { return vt__sched_credit_take(vt__sched_tls); }
+/* Gives back what vt__sched_admit took when no vthread is started after all. */
+static VT__UNUSED void vt__sched_dismiss(void) { vt__sched_credit_put(vt__sched_tls); }
+/* Queues unstarted work in `dom`; an idle worker may take it. From then on the task belongs to whoever runs it. */
+static VT__UNUSED void vt__sched_submit(vt__dom *dom, vt_task *t) {
+    uint32_t keep = VT__TASK_EMBEDDED | VT__TASK_DETACHED | VT__TASK_ANY;
+    __atomic_fetch_and(&t->flags, keep, __ATOMIC_ACQ_REL);
+    t->node.v = NULL;
+    vt__plat_count(&vt__sched_tls->spawned, 1);
+    vt__sched_any_push(dom, t, t, 1);
+}
+
+/*--- cancel ---*/
+/* Whether the vthread was asked to stop, and is not shielded. */
+VT__INLINE bool vt__sched_cancelled(const vt__vth *v) {
+    if (VT__LIKELY(!v->cancel &&
+                   (!v->task || !(__atomic_load_n(&v->task->flags, __ATOMIC_RELAXED) & VT__TASK_CANCEL))))
+        return false;
+    return v->shield == 0;
+}
+/* On the vthread's own thread: ends its present wait, if that can still be done. */
+static void vt__sched_abort(vt__vth *v, int err) {
+    if (!v->waiting || !v->abort || !v->abort(v)) return;
+    v->abort = NULL;
+    v->wait_result = err;
+    vt__sched_run_push(v->thr, &v->node);
+}
+static void vt__sched_task_drop(vt_task *t) {
+    vt__thr *thr = vt__sched_tls;
+    if (thr) vt__mem_pool_put(&thr->task_pool, t);
+    else vt__mem_free(t);
+}
+static void vt__sched_cancel_here(struct vt__dom *dom, vt__msg *m) {
+    vt_task *t = VT__CONTAINER(m, vt_task, msg);
+    (void)dom;
+    uint32_t f = __atomic_load_n(&t->flags, __ATOMIC_ACQUIRE);
+    if (!(f & VT__TASK_DONE) && t->v && t->v->shield == 0) vt__sched_abort(t->v, -ECANCELED);
+    f = __atomic_fetch_and(&t->flags, ~(uint32_t)VT__TASK_CANCEL_MSG, __ATOMIC_ACQ_REL);
+    if ((f & (VT__TASK_DETACHED | VT__TASK_DONE | VT__TASK_EMBEDDED)) == (VT__TASK_DETACHED | VT__TASK_DONE))
+        vt__sched_task_drop(t);
+}
+/* Any thread, while the task cannot be freed. An unstarted task starts all the same, and finds itself cancelled. */
+static void vt__sched_cancel(vt_task *t) {
+    uint32_t f = __atomic_fetch_or(&t->flags, VT__TASK_CANCEL, __ATOMIC_ACQ_REL);
+    if (f & (VT__TASK_CANCEL | VT__TASK_DONE)) return;
+    if (!(f & VT__TASK_STARTED)) return; /* vt__sched_begin looks */
+    if (t->thr == vt__sched_tls) {
+        if (t->v && t->v->shield == 0) vt__sched_abort(t->v, -ECANCELED);
+        return;
+    }
+    __atomic_fetch_or(&t->flags, VT__TASK_CANCEL_MSG, __ATOMIC_ACQ_REL);
+    t->msg.fn = vt__sched_cancel_here;
+    vt__sched_tell(t->thr, &t->msg);
+}
+static void vt__sched_cancel_all(vt__thr *t) {
+    for (vt__list *n = t->all.next; n != &t->all; n = n->next) {
+        vt__vth *v = VT__CONTAINER(n, vt__vth, all);
+        v->cancel = true;
+        if (v->shield == 0) vt__sched_abort(v, -ECANCELED);
+    }
+    t->cancel_all = true;
+}
+
+/*--- parking ---*/
+static void vt__sched_timer_fired(vt__timer *t) {
+    vt__vth *v = VT__CONTAINER(t, vt__vth, timer);
+    if (!v->waiting || v->wait_due == 0) return;
+    if (v->wait_due > v->thr->now) {
+        vt__timer_arm(&v->thr->wheel, t, v->wait_due);
+        v->thr->rearmed++;
+    } else {
+        vt__sched_abort(v, -ETIMEDOUT);
+    }
+}
+
+/* The vthread that is to run next on this thread, taken out of its queue; NULL: none that has started. */
+VT__INLINE vt__vth *vt__sched_pop(vt__thr *t) {
+    vt__node *n = t->run_head;
+    if (!n || !n->v || --t->run_left <= 0) return NULL;
+    t->run_head = n->next;
+    t->fuel = VT__SCHED_FUEL;
+    return n->v;
+}
+
+static VT__COLD void vt__sched_overrun(const vt__vth *v) {
+    vt_log(VT_LOG_ERROR, "stack overflow in virtual thread '%s' spawned at %s (stack of %zu bytes)", v->name,
+           v->site ? v->site : "?", vt__stack_g.stride - vt__stack_g.guard);
+    abort();
+}
+
+static void vt__sched_locals_end(vt__vth *v) {
+    v->shield++;
+    for (int round = 0; round < 4; round++) { /* destructors may set values again */
+        bool any = false;
+        for (int i = 0; i < v->nlocals; i++) {
+            void *p = v->locals[i];
+            v->locals[i] = NULL;
+            if (p && vt__sched_g.local_destroy[i]) vt__sched_g.local_destroy[i](p), any = true;
+        }
+        if (!any) return;
+    }
+}
+
+static void vt__sched_task_end(vt_task *task, int result) {
+    task->result = result;
+    task->v = NULL;
+    uint32_t f = __atomic_fetch_or(&task->flags, VT__TASK_DONE, __ATOMIC_ACQ_REL);
+    if (f & VT__TASK_WAITER) vt__sched_ready(task->joiner);
+    else if ((f & (VT__TASK_DETACHED | VT__TASK_CANCEL_MSG)) == VT__TASK_DETACHED) vt__sched_task_drop(task);
+}
+
+/* The stack goes back to the cache while we still stand on it: nobody else can take it before we have left. */
+__attribute__((noreturn)) static VT__NOINLINE void vt__sched_exit(vt__vth *v, int result) {
+    vt__thr *t = v->thr;
+    if (v->nlocals) vt__sched_locals_end(v);
+    if (vt__timer_armed(&v->timer)) vt__timer_cancel(&t->wheel, &v->timer);
+    vt__ds_list_remove(&v->all);
+    if (v->task && !v->embedded) vt__sched_task_end(v->task, result);
+    if (VT__UNLIKELY(!vt__stack_intact(v->stack))) vt__sched_overrun(v);
+    vt__stack_put(&t->stacks, v->stack);
+    vt__plat_count(&t->ended, 1);
+    vt__sched_credit_put(t);
+    vt__vth *next = vt__sched_pop(t);
+    t->cur = next;
+    vt__ctx_leave(&v->ctx, next ? &next->ctx : &t->main);
+}
+
+static void vt__sched_entry(vt__ctx *c) {
+#if VT__CTX_ASM
+    vt__vth *v = (vt__vth *)(void *)c;
+#else
+    (void)c;
+    vt__vth *v = vt__sched_tls->cur;
+#endif
+    vt__ctx_arrive(&v->ctx);
+    vt__sched_exit(v, v->fn(v->arg));
+}
+
+/* Gives an unstarted task a stack; NULL: there is none to be had now. The task is the caller's to take off its queue. */
+static VT__NOINLINE vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
+    char *s = vt__stack_get(&t->stacks);
+    if (VT__UNLIKELY(!s)) return NULL;
+    vt__vth *v = (vt__vth *)(void *)((uintptr_t)(vt__stack_top(s) - sizeof(vt__vth)) & ~(uintptr_t)63);
+    v->node.v = v;
+    v->thr = t;
+    v->stack = s;
+    v->fn = task->fn;
+    v->arg = task->arg;
+    v->site = task->site;
+    v->deadline = task->deadline;
+    vt__timer_init(&v->timer, vt__sched_timer_fired);
+    v->abort = NULL;
+    v->shield = 0;
+    v->cancel = t->cancel_all;
+    v->waiting = false;
+    v->nlocals = 0;
+    v->on_park = NULL;
+    v->name[0] = 0;
+    vt__ds_list_push(&t->all, &v->all);
+    task->thr = t;
+    task->v = v;
+    uint32_t f = __atomic_fetch_or(&task->flags, VT__TASK_STARTED, __ATOMIC_ACQ_REL);
+    v->embedded = (f & VT__TASK_EMBEDDED) != 0;
+    v->task = task;
+    if ((f & (VT__TASK_DETACHED | VT__TASK_EMBEDDED | VT__TASK_CANCEL_MSG)) == VT__TASK_DETACHED) {
+        v->cancel |= (f & VT__TASK_CANCEL) != 0;
+        v->task = NULL;
+        vt__sched_task_drop(task);
+    }
+    char *bottom = vt__stack_base(s) + vt__stack_g.guard;
+    vt__ctx_make(&v->ctx, bottom, (char *)v, vt__sched_entry);
+    return v;
+}
+
+/* The context to run next: a vthread that is ready, one to be started, or the scheduler. */
+VT__INLINE vt__ctx *vt__sched_next(vt__thr *t) {
+    vt__vth *v = vt__sched_pop(t);
+    vt__node *n = t->run_head;
+    if (!v && n && !n->v && t->stacks.n && t->run_left > 0 && (t->run_head = n->next, true)) {
+        v = vt__sched_begin(t, (vt_task *)(void *)n); /* node is first; a cached stack cannot fail */
+        t->fuel = VT__SCHED_FUEL;
+    }
+    t->cur = v;
+    return v ? &v->ctx : &t->main;
+}
+
+/* Waits until somebody makes `v` ready; the wait is registered already. `abort` takes it back (own thread, scheduler
+ * context) and may say that it is too late; NULL: neither cancel nor deadline end this wait. 0, -ECANCELED,
+ * -ETIMEDOUT, or what abort's caller gave. */
+static VT__NOINLINE int vt__sched_park(vt__vth *v, bool (*abort)(vt__vth *), int64_t due) {
+    int saved = errno;
+    vt__thr *t = v->thr;
+    if (v->on_park) v->on_park(v->on_park_arg);
+    v->abort = abort;
+    v->wait_due = due;
+    v->wait_result = 0;
+    v->waiting = true;
+    if (due && (!vt__timer_armed(&v->timer) || v->timer.due > due)) vt__timer_arm(&t->wheel, &v->timer, due);
+    t->switches++;
+    vt__ctx *to = vt__sched_next(t);
+    if (to != &v->ctx) vt__ctx_switch(&v->ctx, to);
+    v->waiting = false;
+    errno = saved;
+    return v->wait_result;
+}
+
+/* What every parking call does first: 0 and the deadline that counts, or -ECANCELED. */
+VT__INLINE int vt__sched_enter(const vt__vth *v, int64_t until, int64_t *due) {
+    if (VT__UNLIKELY(vt__sched_cancelled(v))) return -ECANCELED;
+    int64_t own = v->shield ? 0 : v->deadline;
+    if (until == 0) *due = own;
+    else if (until < 0) *due = 0;
+    else *due = own && own < until ? own : until;
+    return 0;
+}
+
+static VT__NOINLINE void vt__sched_yield_now(vt__vth *v) {
+    int saved = errno;
+    vt__thr *t = v->thr;
+    t->switches++;
+    vt__sched_run_push(t, &v->node);
+    vt__ctx *to = vt__sched_next(t);
+    if (to != &v->ctx) vt__ctx_switch(&v->ctx, to);
+    errno = saved;
+}
+/* Every parking call that need not park counts; whoever never parks lets others run after a while. */
+VT__INLINE void vt__sched_fuel(vt__vth *v) {
+    if (VT__LIKELY(--v->thr->fuel > 0)) return;
+    v->thr->run_left = 0; /* through the scheduler, so that the reactor is looked at, too */
+    vt__sched_yield_now(v);
+}
+
+/*--- the loop of an OS thread ---*/
+static void vt__sched_switch_to(vt__thr *t, vt__vth *v) {
+    t->fuel = VT__SCHED_FUEL;
+    t->cur = v;
+    vt__ctx_switch(&t->main, &v->ctx);
+}
+/* Runs what is ready, then starts what has not begun; true when a task waits for a stack. */
+static bool vt__sched_run(vt__thr *t) {
+    t->run_left = VT__SCHED_RUN;
+    while (t->run_head && t->run_left > 0) {
+        vt__node *n = t->run_head, *next = n->next;
+        vt__vth *v = n->v;
+        if (!v && !(v = vt__sched_begin(t, (vt_task *)(void *)n)))
+            return true; /* a begun task may be freed: no n now */
+        t->run_head = next;
+        t->run_left--;
+        vt__sched_switch_to(t, v);
+    }
+    vt_task *task, *last;
+    for (int left = VT__SCHED_RUN; left > 0; left--) {
+        if (!t->stacks.n && __atomic_load_n(&t->dom->any_count, __ATOMIC_RELAXED) &&
+            !vt__stack_refill(&t->stacks))
+            return true;
+        if (!vt__sched_any_take(t->dom, 1, false, &task, &last)) break;
+        vt__sched_switch_to(t, vt__sched_begin(t, task));
+    }
+    return false;
+}
+
+static void vt__sched_idle_mark(const vt__thr *t, bool idle) {
+    uint64_t *word = &vt__sched_g.idle[t->index >> 6], bit = UINT64_C(1) << (t->index & 63);
+    if (idle) __atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
+    else __atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST);
+}
+/* Takes unstarted work from another domain, half of what it has. */
+static bool vt__sched_steal(vt__thr *t) {
+    vt_task *first, *last;
+    for (int i = 1; i < vt__sched_g.ndoms; i++) {
+        vt__dom *from = vt__sched_g.doms[(t->index + i) % vt__sched_g.ndoms];
+        int32_t n = vt__sched_any_take(from, 16, true, &first, &last);
+        if (!n) continue;
+        vt__sched_any_push(t->dom, first, last, n);
+        vt__plat_count(&t->steals, n);
+        return true;
+    }
+    return false;
+}
+/* After events: more than one start is due here, and somebody idles. A thief that comes too late costs both sides a
+ * system call, so fruitless calls are made ever more rarely. */
+static void vt__sched_share(vt__thr *t) {
+    if (vt__sched_g.ndoms == 1 || __atomic_load_n(&t->dom->any_count, __ATOMIC_RELAXED) < 2) return;
+    if (t->wake_skip) {
+        t->wake_skip--;
+        return;
+    }
+    if (vt__sched_wake_idle(t)) {
+        t->wake_back = t->wake_back ? VT__MIN(t->wake_back * 2, 16u) : 1;
+        t->wake_skip = t->wake_back;
+    }
+}
+
+/* All that was ever spawned has ended: first the ends are counted, then the spawns, and only grow. */
+static bool vt__sched_all_ended(void) {
+    int64_t ended = 0, spawned = 0;
+    for (int i = 0; i < vt__sched_g.ndoms; i++)
+        ended += __atomic_load_n(&vt__sched_g.thrs[i]->ended, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < vt__sched_g.ndoms; i++)
+        spawned += __atomic_load_n(&vt__sched_g.thrs[i]->spawned, __ATOMIC_SEQ_CST);
+    return ended == spawned + __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_SEQ_CST);
+}
+static void vt__sched_quit_if_done(void) {
+    if (vt__sched_g.host || !__atomic_load_n(&vt__sched_g.main_done, __ATOMIC_SEQ_CST) ||
+        !vt__sched_all_ended())
+        return;
+    __atomic_store_n(&vt__sched_g.quit, 1, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < vt__sched_g.ndoms; i++) vt__sched_kick(vt__sched_g.thrs[i]);
+}
+
+static bool vt__sched_has_mail(const vt__thr *t) {
+    return __atomic_load_n(&t->inbox, __ATOMIC_SEQ_CST) || __atomic_load_n(&t->msgs, __ATOMIC_SEQ_CST) ||
+           __atomic_load_n(&t->dom->inbox, __ATOMIC_SEQ_CST) ||
+           __atomic_load_n(&vt__sched_g.quit, __ATOMIC_SEQ_CST);
+}
+static void vt__sched_mail(vt__thr *t) {
+    if (__atomic_load_n(&t->inbox, __ATOMIC_RELAXED)) vt__sched_inbox(t);
+    if (__atomic_load_n(&t->msgs, __ATOMIC_RELAXED)) vt__sched_told(t);
+    if (__atomic_load_n(&t->dom->inbox, __ATOMIC_RELAXED)) vt__poll_messages(t->dom);
+}
+static bool vt__sched_has_work(const vt__thr *t) {
+    return t->run_head || __atomic_load_n(&t->dom->any_count, __ATOMIC_RELAXED) > 0;
+}
+
+/* How long the reactor may wait, in ns, -1 for ever; 0 when there is something to do. */
+static int64_t vt__sched_patience(const vt__thr *t, int64_t until, bool starved) {
+    int64_t due = VT__MIN(vt__timer_next(&t->wheel), vt__timer_next(&t->dom->wheel));
+    if (vt__sched_has_work(t)) {
+        if (!starved) return 0;
+        due = VT__MIN(due, t->now + 10 * VT_MS); /* a stack may be had by then */
+    }
+    if (until >= 0) due = VT__MIN(due, until);
+    if (due == INT64_MAX) return -1;
+    if (due <= t->now) return 0;
+    int64_t left = due - vt__plat_now(); /* what ran since t->now counts */
+    return VT__MAX(left, 0);
+}
+
+/* Announces the sleep, looks once more, waits. Everybody else publishes first and looks at `sleeping` and `idle`
+ * second, so one of both sides sees the other. */
+static void vt__sched_sleep(vt__thr *t, int64_t ns) {
+    bool share = vt__sched_g.ndoms > 1;
+    __atomic_store_n(&t->sleeping, 1, __ATOMIC_SEQ_CST);
+    if (share) vt__sched_idle_mark(t, true);
+    if (vt__sched_has_mail(t)) ns = 0;
+    else if (share && vt__sched_steal(t)) ns = 0;
+    if (ns) vt__sched_quit_if_done();
+    if (ns && __atomic_load_n(&vt__sched_g.quit, __ATOMIC_SEQ_CST)) ns = 0;
+    (void)vt__poll_wait(t->dom, ns);
+    if (share) vt__sched_idle_mark(t, false);
+    __atomic_store_n(&t->sleeping, 0, __ATOMIC_SEQ_CST);
+}
+
+/* One round: mail, timers, vthreads, reactor. Waits for events until `until` at most (0: not, -1: for ever). */
+static void vt__sched_pass(vt__thr *t, int64_t until) {
+    t->now = vt__plat_now();
+    vt__sched_mail(t);
+    (void)vt__timer_advance(&t->wheel, t->now, VT__SCHED_TIMERS);
+    (void)vt__timer_advance(&t->dom->wheel, t->now, VT__SCHED_TIMERS);
+    bool starved = vt__sched_run(t);
+    if (t->now >= t->stacks.next_trim) vt__stack_trim(&t->stacks, t->now, 16);
+    if (vt__sched_has_work(t) && !starved && t->now - t->last_poll < VT__SCHED_POLL_NS) return;
+    int64_t ns = vt__sched_has_mail(t) ? 0 : vt__sched_patience(t, until, starved);
+    if (ns == 0) (void)vt__poll_wait(t->dom, 0);
+    else vt__sched_sleep(t, ns);
+    t->last_poll = t->now;
+    vt__sched_share(t);
+}
+
+/*--- stack overflow reports ---*/
+static void vt__sched_put(const char *s) { (void)vt__plat_write(2, s, strlen(s)); }
+static void vt__sched_segv(int sig, void *info, void *context) {
+    size_t at = sizeof(void *) == 8 ? 16 : 12; /* siginfo's address of the fault */
+    char *addr;
+    memcpy(&addr, (char *)info + at, sizeof addr);
+    vt__vth *v = vt__sched_self();
+    char *base = v ? vt__stack_base(v->stack) : NULL, num[21];
+    (void)context;
+    if (v && addr >= base && addr < base + vt__stack_g.guard) {
+        num[vt__str_put_u64(num, vt__stack_g.stride - vt__stack_g.guard)] = 0;
+        vt__sched_put("vthttp: error: stack overflow in virtual thread '");
+        vt__sched_put(v->name);
+        vt__sched_put("' spawned at ");
+        vt__sched_put(v->site ? v->site : "?");
+        vt__sched_put(" (stack of ");
+        vt__sched_put(num);
+        vt__sched_put(" bytes; raise vt_cfg.stack_bytes)\n");
+    }
+    (void)vt__plat_sigaction(sig, &vt__sched_g.old_segv,
+                             NULL); /* the fault repeats, under who was here before */
+}
+static void vt__sched_segv_install(void) {
+    struct vt__plat_sa sa;
+    if (vt__sched_g.cfg.no_segv_handler || VT__ASAN || VT__TSAN) return;
+    memset(&sa, 0, sizeof sa);
+    sa.fn.action = vt__sched_segv;
+    sa.flags = VT__SA_SIGINFO | VT__SA_ONSTACK | VT__SA_NODEFER;
+    vt__sched_g.segv = vt__plat_sigaction(SIGSEGV, &sa, &vt__sched_g.old_segv) == 0;
+}
+static void vt__sched_sigstack(vt__thr *t, bool on) {
+    struct vt__plat_ss ss, old;
+    if (vt__sched_g.cfg.no_segv_handler || VT__ASAN || VT__TSAN) return;
+    memset(&ss, 0, sizeof ss);
+    if (on) {
+        if (vt__plat_sigaltstack(NULL, &old) < 0 || !(old.flags & 2 /* SS_DISABLE */))
+            return; /* it has one */
+        t->sigstack = vt__mem_alloc(32768);
+        ss.sp = t->sigstack;
+        ss.size = 32768;
+        if (t->sigstack) (void)vt__plat_sigaltstack(&ss, NULL);
+    } else if (t->sigstack) {
+        ss.flags = 2;
+        (void)vt__plat_sigaltstack(&ss, NULL);
+        vt__mem_free(t->sigstack);
+        t->sigstack = NULL;
+    }
+}
+
+/*--- start and end of the runtime ---*/
+VT_API void vt_cfg_defaults(vt_cfg *cfg) {
+    unsigned long mask[1024 / (8 * sizeof(unsigned long))];
+    memset(cfg, 0, sizeof *cfg);
+    memset(mask, 0, sizeof mask);
+    if (vt__plat_affinity(sizeof mask, mask) >= 0)
+        for (size_t i = 0; i < VT__COUNT(mask); i++) cfg->workers += __builtin_popcountl(mask[i]);
+    if (cfg->workers < 1) cfg->workers = 1;
+    if (cfg->workers > VT__THREADS_MAX) cfg->workers = VT__THREADS_MAX;
+#if VT__ASAN || VT__TSAN
+    cfg->stack_bytes = 512 * 1024;
+#elif defined(__OPTIMIZE__)
+    cfg->stack_bytes = 64 * 1024;
+#else
+    cfg->stack_bytes = 256 * 1024;
+#endif
+    cfg->guard_bytes = 32 * 1024;
+    cfg->max_vthreads = 1000000;
+    cfg->max_blocking = 64;
+}
+static int vt__sched_cfg_bad(const char *field) {
+    vt_log(VT_LOG_ERROR, "vt_cfg.%s is out of range", field);
+    return -EINVAL;
+}
+static int vt__sched_configure(const vt_cfg *in) {
+    vt_cfg *c = &vt__sched_g.cfg;
+    vt_cfg_defaults(c);
+    if (!in) return 0;
+    if (in->workers < 0 || in->workers > VT__THREADS_MAX) return vt__sched_cfg_bad("workers");
+    if (in->stack_bytes && (in->stack_bytes < 16384 || in->stack_bytes > (size_t)1 << 30))
+        return vt__sched_cfg_bad("stack_bytes");
+    if (in->guard_bytes > (size_t)1 << 30) return vt__sched_cfg_bad("guard_bytes");
+    if (in->max_vthreads < VT_NONE) return vt__sched_cfg_bad("max_vthreads");
+    if (in->max_blocking < 0 || in->max_blocking > 4096) return vt__sched_cfg_bad("max_blocking");
+    if (in->workers) c->workers = in->workers;
+    if (in->stack_bytes) c->stack_bytes = in->stack_bytes;
+    if (in->guard_bytes) c->guard_bytes = in->guard_bytes;
+    if (in->max_vthreads) c->max_vthreads = in->max_vthreads == VT_NONE ? INT64_MAX / 2 : in->max_vthreads;
+    if (in->max_blocking) c->max_blocking = in->max_blocking;
+    c->no_segv_handler = in->no_segv_handler;
+    return 0;
+}
+
+static vt__thr *vt__sched_thr_new(int index, int64_t now, int *err) {
+    vt__thr *t = vt__mem_zalloc(sizeof *t);
+    vt__dom *d = t ? vt__mem_zalloc(sizeof *d) : NULL;
+    if (!d) {
+        vt__mem_free(t);
+        *err = -ENOMEM;
+        return NULL;
+    }
+    *err = vt__poll_dom_init(d, index, now);
+    t->dom = d;
+    d->owner = t;
+    t->index = index;
+    t->now = now;
+    vt__timer_wheel_init(&t->wheel, now);
+    vt__ds_list_init(&t->all);
+    vt__mem_pool_init(&t->task_pool, sizeof(vt_task), 1024);
+    vt__mem_pool_init(&t->buf_pool, VT__BUF_BYTES, 256);
+    vt__mem_pool_init(&t->block_pool, VT__BLOCK_BYTES, 256);
+    return t;
+}
+static void vt__sched_thr_free(vt__thr *t) {
+    vt__stack_cache_free(&t->stacks);
+    vt__mem_pool_drain(&t->task_pool);
+    vt__mem_pool_drain(&t->buf_pool);
+    vt__mem_pool_drain(&t->block_pool);
+    vt__poll_dom_free(t->dom);
+    vt__mem_free(t->dom);
+    vt__mem_free(t);
+}
+
+static void vt__sched_enter_thread(vt__thr *t) {
+    vt__sched_tls = t;
+    vt__ctx_init_thread(&t->main);
+    vt__sched_sigstack(t, true);
+}
+static void vt__sched_leave_thread(vt__thr *t) {
+    vt__sched_sigstack(t, false);
+    vt__sched_tls = NULL;
+}
+static void *vt__sched_thread(void *arg) {
+    vt__thr *t = arg;
+    vt__sched_enter_thread(t);
+    while (!__atomic_load_n(&vt__sched_g.quit, __ATOMIC_ACQUIRE)) vt__sched_pass(t, -1);
+    vt__sched_leave_thread(t);
+    return NULL;
+}
+
+/* In a forked child nothing of the runtime runs: calls fail as they do without one. */
+static void vt__sched_forked(void) {
+    vt__sched_tls = NULL;
+    __atomic_store_n(&vt__sched_g.state, 2, __ATOMIC_SEQ_CST);
+}
+
+static void vt__sched_free(void) {
+    for (int i = 0; i < vt__sched_g.ndoms; i++)
+        if (vt__sched_g.thrs[i]) vt__sched_thr_free(vt__sched_g.thrs[i]);
+    vt__mem_free(vt__sched_g.thrs);
+    vt__mem_free(vt__sched_g.doms);
+    vt__stack_teardown();
+    if (vt__sched_g.segv) (void)vt__plat_sigaction(SIGSEGV, &vt__sched_g.old_segv, NULL);
+    vt__sched_g.thrs = NULL;
+    vt__sched_g.doms = NULL;
+    vt__sched_g.ndoms = 0;
+    vt__sched_g.segv = false;
+    __atomic_store_n(&vt__sched_g.state, 0, __ATOMIC_SEQ_CST);
+}
+
+static int vt__sched_make(const vt_cfg *cfg) {
+    static bool registered;
+    int r = vt__ctx_check();
+    if (r < 0) vt_log(VT_LOG_ERROR, "hardware shadow stacks are on; build without -fcf-protection=return");
+    if (r < 0 || (r = vt__sched_configure(cfg)) < 0) return r;
+    if (!registered) registered = pthread_atfork(NULL, NULL, vt__sched_forked) == 0;
+    int n = vt__sched_g.cfg.workers;
+    vt__sched_g.thrs = vt__mem_zalloc((size_t)n * sizeof *vt__sched_g.thrs);
+    vt__sched_g.doms = vt__mem_zalloc((size_t)n * sizeof *vt__sched_g.doms);
+    if (!vt__sched_g.thrs || !vt__sched_g.doms) return -ENOMEM;
+    vt__poll_up.wake = vt__sched_wake;
+    vt__stack_setup(vt__sched_g.cfg.stack_bytes, vt__sched_g.cfg.guard_bytes);
+    int64_t now = vt__plat_now(), per = vt__sched_g.cfg.max_vthreads / (64 * n);
+    vt__sched_g.credit = vt__sched_g.cfg.max_vthreads;
+    vt__sched_g.credit_batch = (uint32_t)VT__MIN(VT__MAX(per, 1), 64);
+    for (; vt__sched_g.ndoms < n; vt__sched_g.ndoms++) {
+        vt__thr *t = vt__sched_thr_new(vt__sched_g.ndoms, now, &r);
+        if (!t) return r;
+        vt__sched_g.thrs[vt__sched_g.ndoms] = t;
+        vt__sched_g.doms[vt__sched_g.ndoms] = t->dom;
+        if (r < 0) return vt__sched_g.ndoms++, r;
+    }
+    vt__sched_segv_install();
+    return 0;
+}
+static int vt__sched_open(const vt_cfg *cfg) {
+    uint32_t none = 0;
+    if (!__atomic_compare_exchange_n(&vt__sched_g.state, &none, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        return none == 2 ? -ENOTSUP : -EBUSY;
+    vt__sched_g.stopping = vt__sched_g.main_done = vt__sched_g.quit = 0;
+    vt__sched_g.foreign = 0;
+    vt__sched_g.host = false;
+    memset(vt__sched_g.idle, 0, sizeof vt__sched_g.idle);
+    int r = vt__sched_make(cfg);
+    if (r < 0) vt__sched_free();
+    return r;
+}
+
+/*--- spawning ---*/
+static vt_task *vt__sched_spawn(vt_fn *fn, void *arg, const char *site, uint32_t flags, int *err) {
+    vt__thr *t = vt__sched_tls;
+    if (__atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) != 1) return *err = -EPERM, NULL;
+    if (__atomic_load_n(&vt__sched_g.stopping, __ATOMIC_RELAXED)) return *err = VT_ESTOPPED, NULL;
+    if ((*err = vt__sched_credit_take(t)) < 0) return NULL;
+    vt_task *task = t ? vt__mem_pool_get(&t->task_pool) : vt__mem_alloc(sizeof *task);
+    if (!task) {
+        if (t) vt__sched_credit_put(t);
+        else __atomic_fetch_add(&vt__sched_g.credit, 1, __ATOMIC_ACQ_REL);
+        return *err = -ENOMEM, NULL;
+    }
+    task->node.v = NULL;
+    task->fn = fn;
+    task->arg = arg;
+    task->site = site;
+    task->deadline = t && t->cur ? t->cur->deadline : 0;
+    task->flags = t ? flags : flags | VT__TASK_ANY;
+    task->result = 0;
+    task->v = NULL;
+    task->joiner = NULL;
+    if (t) vt__plat_count(&t->spawned, 1);
+    else __atomic_fetch_add(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
+    return task;
+}
+static void vt__sched_launch(vt_task *task) {
+    vt__thr *t = vt__sched_tls;
+    if (VT__LIKELY(t && !(task->flags & VT__TASK_ANY))) {
+        vt__sched_run_push(t, &task->node);
+        return;
+    }
+    uint32_t i = t ? (uint32_t)t->index
+                   : __atomic_fetch_add(&vt__sched_g.next_dom, 1, __ATOMIC_RELAXED) %
+                         (uint32_t)vt__sched_g.ndoms;
+    vt__dom *dom = vt__sched_g.doms[i];
+    vt__sched_any_push(dom, task, task, 1);
+    if (!t) vt__sched_kick(dom->owner);
+    else if (vt__sched_g.ndoms > 1) (void)vt__sched_wake_idle(t);
+}
+static int vt__sched_go(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
+    int err;
+    vt_task *task = vt__sched_spawn(fn, arg, site, flags | VT__TASK_DETACHED, &err);
+    if (!task) return err;
+    vt__sched_launch(task);
+    return 0;
+}
+static vt_task *vt__sched_async(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
+    int err;
+    vt_task *task = vt__sched_spawn(fn, arg, site, flags, &err);
+    if (!task) return &vt__sched_failed[err == -ENOMEM ? 0 : err == VT_ELIMIT ? 1 : err == -EPERM ? 2 : 3];
+    vt__sched_launch(task);
+    return task;
+}
+VT_API int vt_go_at(vt_fn *fn, void *arg, const char *site) { return vt__sched_go(fn, arg, site, 0); }
+VT_API int vt_go_any_at(vt_fn *fn, void *arg, const char *site) {
+    return vt__sched_go(fn, arg, site, VT__TASK_ANY);
+}
+VT_API vt_task *vt_async_at(vt_fn *fn, void *arg, const char *site) {
+    return vt__sched_async(fn, arg, site, 0);
+}
+VT_API vt_task *vt_async_any_at(vt_fn *fn, void *arg, const char *site) {
+    return vt__sched_async(fn, arg, site, VT__TASK_ANY);
+}
+
+/*--- joining ---*/
+static bool vt__sched_await_abort(vt__vth *v) {
+    vt_task *t = v->wait_obj;
+    uint32_t f = __atomic_load_n(&t->flags, __ATOMIC_ACQUIRE);
+    do {
+        if (f & VT__TASK_DONE) return false; /* it has made us ready, or is about to */
+    } while (!__atomic_compare_exchange_n(&t->flags, &f, f & ~(uint32_t)VT__TASK_WAITER, true,
+                                          __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    return true;
+}
+static void vt__sched_release(vt_task *t) {
+    uint32_t f = __atomic_fetch_or(&t->flags, VT__TASK_DETACHED, __ATOMIC_ACQ_REL);
+    if ((f & VT__TASK_DONE) && !(f & VT__TASK_CANCEL_MSG)) vt__sched_task_drop(t);
+}
+VT_API int vt_await_until(vt_task *t, int64_t until, int *result) {
+    vt__vth *v = vt__sched_self();
+    int64_t due;
+    uint32_t f = __atomic_load_n(&t->flags, __ATOMIC_ACQUIRE);
+    if (f & VT__TASK_STATIC) return t->result;
+    if (!v) return -EPERM;
+    if (v->task == t) return -EDEADLK;
+    if (!(f & VT__TASK_DONE)) {
+        if (f & VT__TASK_WAITER) return -EBUSY;
+        int r = vt__sched_enter(v, until, &due);
+        if (r < 0) return r;
+        t->joiner = v;
+        v->wait_obj = t;
+        f = __atomic_fetch_or(&t->flags, VT__TASK_WAITER, __ATOMIC_ACQ_REL);
+        if (!(f & VT__TASK_DONE) && (r = vt__sched_park(v, vt__sched_await_abort, due)) < 0) return r;
+    } else {
+        vt__sched_fuel(v);
+    }
+    if (result) *result = t->result;
+    vt__sched_release(t);
+    return 0;
+}
+VT_API int vt_await(vt_task *t, int *result) { return vt_await_until(t, 0, result); }
+VT_API int vt_task_done(const vt_task *t) {
+    return (__atomic_load_n(&t->flags, __ATOMIC_ACQUIRE) & VT__TASK_DONE) != 0;
+}
+VT_API void vt_task_free(vt_task *t) {
+    if (t && !(t->flags & VT__TASK_STATIC)) vt__sched_release(t);
+}
+VT_API void vt_cancel(vt_task *t) {
+    if (t && !(t->flags & VT__TASK_STATIC)) vt__sched_cancel(t);
+}
+VT_API int vt_cancelled(void) {
+    const vt__vth *v = vt__sched_self();
+    return v && vt__sched_cancelled(v) ? -ECANCELED : 0;
+}
+VT_API void vt_shield(bool on) {
+    vt__vth *v = vt__sched_self();
+    if (v) v->shield += on ? 1 : -1;
+}
+
+/*--- running ---*/
+struct vt__sched_first {
+    vt_fn *fn;
+    void *arg;
+};
+static int vt__sched_main(void *arg) {
+    struct vt__sched_first *m = arg;
+    vt__sched_g.main_result = m->fn(m->arg);
+    __atomic_store_n(&vt__sched_g.main_done, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+VT_API int vt_run(const vt_cfg *cfg, vt_fn *fn, void *arg) {
+    struct vt__sched_first m = {fn, arg};
+    int r = vt__sched_open(cfg), started = 1;
+    if (r < 0) return r;
+    vt__thr *t = vt__sched_g.thrs[0];
+    vt__sched_enter_thread(t);
+    r = vt_go_at(vt__sched_main, &m, "vt_run");
+    for (; r >= 0 && started < vt__sched_g.ndoms; started++) {
+        vt__thr *other = vt__sched_g.thrs[started];
+        if ((r = vt__plat_thread(&other->os, vt__sched_thread, other)) < 0) break;
+    }
+    if (r < 0) __atomic_store_n(&vt__sched_g.quit, 1, __ATOMIC_SEQ_CST);
+    while (!__atomic_load_n(&vt__sched_g.quit, __ATOMIC_ACQUIRE)) vt__sched_pass(t, -1);
+    for (int i = 1; i < started; i++) {
+        vt__poll_kick(vt__sched_g.doms[i]);
+        vt__plat_join(vt__sched_g.thrs[i]->os);
+    }
+    vt__sched_leave_thread(t);
+    if (r >= 0) r = vt__sched_g.main_result;
+    else if (t->run_head) vt__sched_task_drop((vt_task *)(void *)t->run_head);
+    vt__sched_free();
+    return r;
+}
+
+static void vt__sched_stop_here(struct vt__dom *dom, vt__msg *m) {
+    (void)m;
+    vt__sched_cancel_all(dom->owner);
+}
+VT_API void vt_stop(void) {
+    static vt__msg msgs[VT__THREADS_MAX];
+    if (__atomic_load_n(&vt__sched_g.state, __ATOMIC_SEQ_CST) != 1) return;
+    if (__atomic_exchange_n(&vt__sched_g.stopping, 1, __ATOMIC_SEQ_CST)) return;
+    for (int i = 0; i < vt__sched_g.ndoms; i++) {
+        msgs[i].fn = vt__sched_stop_here;
+        vt__sched_tell(vt__sched_g.thrs[i], &msgs[i]);
+    }
+}
+
+VT_API int vt_open(const vt_cfg *cfg) {
+    vt_cfg one;
+    if (cfg) one = *cfg;
+    else memset(&one, 0, sizeof one);
+    if (one.workers > 1) return vt__sched_cfg_bad("workers (vt_open runs one)");
+    one.workers = 1;
+    int r = vt__sched_open(&one);
+    if (r < 0) return r;
+    vt__sched_g.host = true;
+    vt__sched_enter_thread(vt__sched_g.thrs[0]);
+    return 0;
+}
+VT_API int vt_run_once(int64_t until) {
+    vt__thr *t = vt__sched_tls;
+    if (!t || t->cur || !vt__sched_g.host) return -EPERM;
+    vt__sched_pass(t, until);
+    if (t->run_head || vt__sched_has_mail(t)) vt__sched_pass(t, 0); /* what the events made ready */
+    return (int)VT__MIN(t->spawned + __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_ACQUIRE) - t->ended,
+                        INT_MAX);
+}
+VT_API int vt_poll_fd(void) {
+#if VTHTTP_POLL
+    return -ENOTSUP;
+#else
+    vt__thr *t = vt__sched_tls;
+    return t && vt__sched_g.host ? t->dom->epfd : -EPERM;
+#endif
+}
+VT_API int64_t vt_next_deadline(void) {
+    vt__thr *t = vt__sched_tls;
+    if (!t || !vt__sched_g.host || vt__sched_has_work(t) || vt__sched_has_mail(t)) return 0;
+    __atomic_store_n(&t->sleeping, 1, __ATOMIC_SEQ_CST); /* from now on others write the wake-up descriptor */
+    if (vt__sched_has_mail(t)) return 0;
+    int64_t due = VT__MIN(vt__timer_next(&t->wheel), vt__timer_next(&t->dom->wheel));
+    return due == INT64_MAX ? VT_NONE : due;
+}
+VT_API int vt_poll_fill(vt_pollfd *fds, int cap) {
+    vt__thr *t = vt__sched_tls;
+    int n = 0;
+    if (!t || !vt__sched_g.host) return -EPERM;
+#if VTHTTP_POLL
+    int all = vt__poll_build(t->dom);
+    for (int i = 0; i < all; i++) {
+        if (t->dom->fds[i].fd < 0) continue;
+        int ev = (t->dom->fds[i].events & POLLIN ? VT_READ : 0) |
+                 (t->dom->fds[i].events & POLLOUT ? VT_WRITE : 0);
+        if (n < cap) fds[n].fd = t->dom->fds[i].fd, fds[n].events = ev;
+        n++;
+    }
+#else
+    if (cap > 0) fds[0].fd = t->dom->epfd, fds[0].events = VT_READ;
+    n = 1;
+#endif
+    return n;
+}
+VT_API void vt_shutdown(void) {
+    vt__thr *t = vt__sched_tls;
+    if (!t || t->cur || !vt__sched_g.host) return;
+    vt_stop();
+    while (!vt__sched_all_ended()) vt__sched_pass(t, -1);
+    vt__sched_leave_thread(t);
+    vt__sched_free();
+}
+
+/*--- what a vthread says of itself ---*/
+VT_API int vt_yield(void) {
+    vt__vth *v = vt__sched_self();
+    if (!v) return -EPERM;
+    if (VT__UNLIKELY(vt__sched_cancelled(v))) return -ECANCELED;
+    if (v->thr->run_head) vt__sched_yield_now(v);
+    else vt__sched_fuel(v);
+    return 0;
+}
+static bool vt__sched_sleep_abort(vt__vth *v) {
+    (void)v;
+    return true; /* nobody else ends a sleep */
+}
+VT_API int vt_sleep_until(int64_t until) {
+    vt__vth *v = vt__sched_self();
+    int64_t due, now = vt__plat_now();
+    if (!v) {
+        if (until > now) vt__plat_sleep(until - now);
+        return 0;
+    }
+    if (until <= now) until = now + 1; /* still lets others run */
+    int r = vt__sched_enter(v, until, &due);
+    if (r == 0) r = vt__sched_park(v, vt__sched_sleep_abort, due);
+    return r == -ETIMEDOUT && due == until ? 0 : r;
+}
+VT_API int vt_sleep(int64_t ns) {
+    int64_t now = vt__plat_now();
+    return vt_sleep_until(ns <= 0 ? now : ns > INT64_MAX - now ? INT64_MAX : now + ns);
+}
+VT_API int vt_sleep_ms(int64_t ms) { return vt_sleep(ms > INT64_MAX / VT_MS ? INT64_MAX : ms * VT_MS); }
+VT_API int64_t vt_deadline(void) {
+    const vt__vth *v = vt__sched_self();
+    return v ? v->deadline : 0;
+}
+VT_API int64_t vt_deadline_set(int64_t until) {
+    vt__vth *v = vt__sched_self();
+    if (!v) return 0;
+    int64_t old = v->deadline;
+    v->deadline = until < 0 ? 0 : until;
+    return old;
+}
+VT_API const char *vt_name(void) {
+    const vt__vth *v = vt__sched_self();
+    return v ? v->name : NULL;
+}
+VT_API void vt_name_set(const char *name) {
+    vt__vth *v = vt__sched_self();
+    if (!v) return;
+    size_t n = name ? strlen(name) : 0;
+    n = VT__MIN(n, sizeof v->name - 1);
+    if (n) memcpy(v->name, name, n);
+    v->name[n] = 0;
+}
+VT_API int vt_on_vthread(void) { return vt__sched_self() != NULL; }
+VT_API int vt_worker(void) {
+    const vt__thr *t = vt__sched_tls;
+    return t ? t->index : -1;
+}
+
+VT_API int vt_local_key(void (*destroy)(void *value)) {
+    int key = __atomic_fetch_add(&vt__sched_g.nlocals, 1, __ATOMIC_ACQ_REL);
+    if (key >= VT_LOCAL_MAX) {
+        __atomic_fetch_sub(&vt__sched_g.nlocals, 1, __ATOMIC_ACQ_REL);
+        return VT_ELIMIT;
+    }
+    vt__sched_g.local_destroy[key] = destroy;
+    return key;
+}
+VT_API void *vt_local_get(int key) {
+    const vt__vth *v = vt__sched_self();
+    return v && key >= 0 && key < v->nlocals ? v->locals[key] : NULL;
+}
+VT_API int vt_local_set(int key, void *value) {
+    vt__vth *v = vt__sched_self();
+    if (!v) return -EPERM;
+    if (key < 0 || key >= vt__sched_g.nlocals) return -EINVAL;
+    while (v->nlocals <= key) v->locals[v->nlocals++] = NULL;
+    v->locals[key] = value;
+    return 0;
+}
+
+VT_API void vt_stats_get(vt_stats *out) {
+    memset(out, 0, sizeof *out);
+    if (__atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) != 1) return;
+    for (int i = 0; i < vt__sched_g.ndoms; i++) {
+        const vt__thr *t = vt__sched_g.thrs[i];
+        out->spawned += __atomic_load_n(&t->spawned, __ATOMIC_RELAXED);
+        out->ended += __atomic_load_n(&t->ended, __ATOMIC_RELAXED);
+        out->switches += __atomic_load_n(&t->switches, __ATOMIC_RELAXED);
+        out->steals += __atomic_load_n(&t->steals, __ATOMIC_RELAXED);
+        out->timers_rearmed += __atomic_load_n(&t->rearmed, __ATOMIC_RELAXED);
+        out->timers_fired += __atomic_load_n(&t->wheel.fired, __ATOMIC_RELAXED);
+        out->polls += __atomic_load_n(&t->dom->polls, __ATOMIC_RELAXED);
+        out->wakes += __atomic_load_n(&t->dom->wakes, __ATOMIC_RELAXED);
+        out->stacks_cached += __atomic_load_n(&t->stacks.n, __ATOMIC_RELAXED);
+    }
+    out->spawned += __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_RELAXED);
+    out->stacks = (int64_t)__atomic_load_n(&vt__stack_g.made, __ATOMIC_RELAXED);
+    out->guard_kind = __atomic_load_n(&vt__stack_g.kind, __ATOMIC_RELAXED);
+}
+
+/*==============================================================================
+ * MARK: - @sync    mutex, condition, semaphore, wait group, once
+ * uses:   @api_base @api_sync @plat @log @sched
+ * test:   tests/test_sync.c
+ *
+ * A waiter is a node on its own stack, in the object's queue, under the object's spin lock. Whoever unlinks it owns
+ * its wake-up; an abort that finds it gone has lost. Since a vthread runs on its own thread only, the spin lock may be
+ * released before the park: the wake-up waits in the thread's queue. With VT_LOCAL the spin word holds the owner thread's
+ * number in debug builds and is no lock.
+ *============================================================================*/
+typedef struct vt__waiter {
+    struct vt__waiter *next, *prev;
+    vt__vth *v;
+    struct vt__waitq *q;
+    uint32_t *flags, *spin;
+    bool queued;
+} vt__waiter;
+
+VT__INLINE void vt__sync_lock(uint32_t *flags, uint32_t *spin) {
+    if (!(*flags & VT_LOCAL)) {
+        vt__plat_spin_lock(spin);
+        return;
+    }
+#if VT__DEBUG
+    uint32_t me = (uint32_t)vt_worker() + 2;
+    if (*spin == 0) *spin = me;
+    if (*spin != me) {
+        vt_log(VT_LOG_ERROR, "an object marked VT_LOCAL is used on two OS threads");
+        abort();
+    }
+#endif
+}
+VT__INLINE void vt__sync_unlock(const uint32_t *flags, uint32_t *spin) {
+    if (!(*flags & VT_LOCAL)) vt__plat_spin_unlock(spin);
+}
+VT__INLINE void vt__sync_push(vt__waitq *q, vt__waiter *w) {
+    w->next = NULL;
+    w->prev = q->tail;
+    if (q->tail) q->tail->next = w;
+    else q->head = w;
+    q->tail = w;
+    w->queued = true;
+}
+VT__INLINE void vt__sync_unlink(vt__waitq *q, vt__waiter *w) {
+    *(w->prev ? &w->prev->next : &q->head) = w->next;
+    *(w->next ? &w->next->prev : &q->tail) = w->prev;
+    w->queued = false;
+}
+static bool vt__sync_abort(vt__vth *v) {
+    vt__waiter *w = v->wait_obj;
+    vt__sync_lock(w->flags, w->spin);
+    bool mine = w->queued;
+    if (mine) vt__sync_unlink(w->q, w);
+    vt__sync_unlock(w->flags, w->spin);
+    return mine;
+}
+/* Queues the caller and unlocks the object; the wait is registered from here on. */
+VT__INLINE void vt__sync_enqueue(vt__waiter *w, vt__vth *v, vt__waitq *q, uint32_t *flags, uint32_t *spin) {
+    w->v = v;
+    w->q = q;
+    w->flags = flags;
+    w->spin = spin;
+    v->wait_obj = w;
+    vt__sync_push(q, w);
+    vt__sync_unlock(flags, spin);
+}
+/* Takes every waiter off, under the lock; wake them with vt__sync_wake_chain after it. */
+VT__INLINE vt__waiter *vt__sync_take_all(vt__waitq *q) {
+    vt__waiter *first = q->head;
+    for (vt__waiter *w = first; w; w = w->next) w->queued = false;
+    q->head = q->tail = NULL;
+    return first;
+}
+static void vt__sync_wake_chain(vt__waiter *w) {
+    for (vt__waiter *next; w; w = next) {
+        next = w->next; /* the node is gone once its vthread runs */
+        vt__sched_ready(w->v);
+    }
+}
+
+static int vt__sync_mutex_lock(vt_mutex *m, bool abortable, int64_t until) {
+    vt__vth *v = vt__sched_self();
+    vt__waiter w;
+    int64_t due = 0;
+    if (!v) return -EPERM;
+    if (abortable) {
+        int r = vt__sched_enter(v, until, &due);
+        if (r < 0) return r;
+    }
+    vt__sync_lock(&m->flags, &m->spin);
+    if (!m->held) {
+        m->held = 1;
+        m->owner = v;
+        vt__sync_unlock(&m->flags, &m->spin);
+        if (abortable) vt__sched_fuel(v);
+        return 0;
+    }
+    if (m->owner == v) {
+        vt__sync_unlock(&m->flags, &m->spin);
+        return -EDEADLK;
+    }
+    vt__sync_enqueue(&w, v, &m->q, &m->flags, &m->spin);
+    return vt__sched_park(v, abortable ? vt__sync_abort : NULL, due);
+}
+VT_API int vt_mutex_lock(vt_mutex *m) { return vt__sync_mutex_lock(m, false, 0); }
+VT_API int vt_mutex_lock_until(vt_mutex *m, int64_t until) { return vt__sync_mutex_lock(m, true, until); }
+VT_API int vt_mutex_trylock(vt_mutex *m) {
+    vt__vth *v = vt__sched_self();
+    int r = -EBUSY;
+    if (!v) return -EPERM;
+    vt__sync_lock(&m->flags, &m->spin);
+    if (!m->held) {
+        m->held = 1;
+        m->owner = v;
+        r = 0;
+    }
+    vt__sync_unlock(&m->flags, &m->spin);
+    return r;
+}
+VT_API int vt_mutex_unlock(vt_mutex *m) {
+    vt__vth *v = vt__sched_self();
+    vt__sync_lock(&m->flags, &m->spin);
+    if (!v || !m->held || m->owner != v) {
+        vt__sync_unlock(&m->flags, &m->spin);
+        return -EPERM;
+    }
+    vt__waiter *w = m->q.head;
+    if (w) vt__sync_unlink(&m->q, w);
+    else m->held = 0;
+    m->owner = w ? w->v : NULL; /* handed over: held stays */
+    vt__sync_unlock(&m->flags, &m->spin);
+    if (w) vt__sched_ready(w->v);
+    return 0;
+}
+
+VT_API int vt_cond_wait_until(vt_cond *c, vt_mutex *m, int64_t until) {
+    vt__vth *v = vt__sched_self();
+    vt__waiter w;
+    int64_t due;
+    if (!v || m->owner != v) return -EPERM;
+    int r = vt__sched_enter(v, until, &due);
+    if (r < 0) return r;
+    vt__sync_lock(&c->flags, &c->spin);
+    vt__sync_enqueue(&w, v, &c->q, &c->flags, &c->spin);
+    (void)vt_mutex_unlock(m);
+    v->wait_obj = &w;
+    r = vt__sched_park(v, vt__sync_abort, due);
+    (void)vt__sync_mutex_lock(m, false, 0);
+    return r;
+}
+VT_API int vt_cond_wait(vt_cond *c, vt_mutex *m) { return vt_cond_wait_until(c, m, 0); }
+VT_API void vt_cond_signal(vt_cond *c) {
+    vt__sync_lock(&c->flags, &c->spin);
+    vt__waiter *w = c->q.head;
+    if (w) vt__sync_unlink(&c->q, w);
+    vt__sync_unlock(&c->flags, &c->spin);
+    if (w) vt__sched_ready(w->v);
+}
+VT_API void vt_cond_broadcast(vt_cond *c) {
+    vt__sync_lock(&c->flags, &c->spin);
+    vt__waiter *w = vt__sync_take_all(&c->q);
+    vt__sync_unlock(&c->flags, &c->spin);
+    vt__sync_wake_chain(w);
+}
+
+VT_API int vt_sem_acquire_until(vt_sem *s, int64_t until) {
+    vt__vth *v = vt__sched_self();
+    vt__waiter w;
+    int64_t due;
+    if (!v) return -EPERM;
+    int r = vt__sched_enter(v, until, &due);
+    if (r < 0) return r;
+    vt__sync_lock(&s->flags, &s->spin);
+    if (s->count > 0 && !s->q.head) {
+        s->count--;
+        vt__sync_unlock(&s->flags, &s->spin);
+        vt__sched_fuel(v);
+        return 0;
+    }
+    vt__sync_enqueue(&w, v, &s->q, &s->flags, &s->spin);
+    return vt__sched_park(v, vt__sync_abort, due);
+}
+VT_API int vt_sem_acquire(vt_sem *s) { return vt_sem_acquire_until(s, 0); }
+VT_API int vt_sem_try(vt_sem *s) {
+    int r = -EAGAIN;
+    vt__sync_lock(&s->flags, &s->spin);
+    if (s->count > 0 && !s->q.head) {
+        s->count--;
+        r = 0;
+    }
+    vt__sync_unlock(&s->flags, &s->spin);
+    return r;
+}
+VT_API void vt_sem_release(vt_sem *s, int64_t permits) {
+    vt__waiter *chain = NULL, *w;
+    vt__sync_lock(&s->flags, &s->spin);
+    s->count += permits;
+    while (s->count > 0 && (w = s->q.head) != NULL) {
+        vt__sync_unlink(&s->q, w);
+        s->count--;
+        w->prev = chain; /* prev links the chain backwards; turned round below */
+        chain = w;
+    }
+    vt__sync_unlock(&s->flags, &s->spin);
+    vt__waiter *first = NULL;
+    for (w = chain; w; w = w->prev) w->next = first, first = w;
+    vt__sync_wake_chain(first);
+}
+
+VT_API int vt_wg_add(vt_wg *g, int64_t n) {
+    vt__waiter *w = NULL;
+    int r = 0;
+    vt__sync_lock(&g->flags, &g->spin);
+    if (g->count + n < 0) r = -EINVAL;
+    else g->count += n;
+    if (g->count == 0) w = vt__sync_take_all(&g->q);
+    vt__sync_unlock(&g->flags, &g->spin);
+    vt__sync_wake_chain(w);
+    return r;
+}
+VT_API int vt_wg_done(vt_wg *g) { return vt_wg_add(g, -1); }
+VT_API int vt_wg_wait_until(vt_wg *g, int64_t until) {
+    vt__vth *v = vt__sched_self();
+    vt__waiter w;
+    int64_t due;
+    if (!v) return -EPERM;
+    int r = vt__sched_enter(v, until, &due);
+    if (r < 0) return r;
+    vt__sync_lock(&g->flags, &g->spin);
+    if (g->count == 0) {
+        vt__sync_unlock(&g->flags, &g->spin);
+        vt__sched_fuel(v);
+        return 0;
+    }
+    vt__sync_enqueue(&w, v, &g->q, &g->flags, &g->spin);
+    return vt__sched_park(v, vt__sync_abort, due);
+}
+VT_API int vt_wg_wait(vt_wg *g) { return vt_wg_wait_until(g, 0); }
+
+/* state: 0 nobody yet, 1 running, 2 done. A failed run hands its turn to everybody who waits: they try again. */
+VT_API int vt_once_do(vt_once *o, vt_fn *fn, void *arg) {
+    vt__vth *v = vt__sched_self();
+    vt__waiter w;
+    int64_t due;
+    int r = 0;
+    if (__atomic_load_n(&o->state, __ATOMIC_ACQUIRE) == 2) return 0;
+    if (!v) return -EPERM;
+    for (;;) {
+        vt__sync_lock(&o->flags, &o->spin);
+        if (o->state != 1) break;
+        if ((r = vt__sched_enter(v, 0, &due)) < 0) break;
+        vt__sync_enqueue(&w, v, &o->q, &o->flags, &o->spin);
+        if ((r = vt__sched_park(v, vt__sync_abort, due)) < 0) return r;
+    }
+    bool mine = r == 0 && o->state == 0;
+    if (mine) __atomic_store_n(&o->state, 1, __ATOMIC_RELAXED);
+    vt__sync_unlock(&o->flags, &o->spin);
+    if (!mine) return r;
+    r = fn(arg);
+    vt__sync_lock(&o->flags, &o->spin);
+    __atomic_store_n(&o->state, r < 0 ? 0 : 2, __ATOMIC_RELEASE);
+    vt__waiter *all = vt__sync_take_all(&o->q);
+    vt__sync_unlock(&o->flags, &o->spin);
+    vt__sync_wake_chain(all);
+    return r < 0 ? r : 0;
+}
+
+/*==============================================================================
+ * MARK: - @block   a pool of OS threads for calls that block
+ * uses:   @plat @sched
+ * test:   tests/test_block.c
+ *
+ * Threads are made while jobs wait and none is idle, up to vt_cfg.max_blocking, and end after five idle seconds. A
+ * job is a struct on its vthread's stack: queued (can be withdrawn), begun (is waited for), done. In a simulated
+ * world (VTHTTP_SIM) jobs run inline, on the caller.
+ *============================================================================*/
+enum { VT__BLOCK_QUEUE_MAX = 65536, VT__BLOCK_IDLE_S = 5 };
+
+typedef struct vt__job {
+    struct vt__job *next, *prev;
+    vt_fn *fn;
+    void *arg;
+    int result;
+    bool queued;
+    vt__vth *v;
+} vt__job;
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t work, gone;
+    vt__job *head, *tail;
+    int queued, threads, idle;
+    bool ready; /* the conditions exist */
+} vt__block_g = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void vt__block_unlink(vt__job *j) {
+    *(j->prev ? &j->prev->next : &vt__block_g.head) = j->next;
+    *(j->next ? &j->next->prev : &vt__block_g.tail) = j->prev;
+    j->queued = false;
+    vt__block_g.queued--;
+}
+/* Under the lock: the next job, or NULL when this thread shall end. */
+static vt__job *vt__block_next(void) {
+    struct timespec ts;
+    while (!vt__block_g.head) {
+        int64_t end = vt__plat_now() + VT__BLOCK_IDLE_S * VT_SEC;
+        ts.tv_sec = (time_t)(end / VT_SEC);
+        ts.tv_nsec = (long)(end % VT_SEC);
+        vt__block_g.idle++;
+        int r = pthread_cond_timedwait(&vt__block_g.work, &vt__block_g.lock, &ts);
+        vt__block_g.idle--;
+        if (r == ETIMEDOUT && !vt__block_g.head) return NULL;
+    }
+    vt__job *j = vt__block_g.head;
+    vt__block_unlink(j);
+    return j;
+}
+static void *vt__block_thread(void *arg) {
+    vt__job *j;
+    (void)arg;
+    pthread_mutex_lock(&vt__block_g.lock);
+    while ((j = vt__block_next()) != NULL) {
+        pthread_mutex_unlock(&vt__block_g.lock);
+        j->result = j->fn(j->arg);
+        vt__sched_ready(j->v); /* the job is gone from here on */
+        pthread_mutex_lock(&vt__block_g.lock);
+    }
+    vt__block_g.threads--;
+    pthread_mutex_unlock(&vt__block_g.lock);
+    return NULL;
+}
+static void vt__block_prepare(void) {
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    (void)vt__libc_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&vt__block_g.work, &attr);
+    pthread_condattr_destroy(&attr);
+    vt__block_g.ready = true;
+}
+/* Under the lock: makes sure that somebody will take the job that was just queued. */
+static int vt__block_hands(void) {
+    pthread_t os;
+    if (vt__block_g.idle >= vt__block_g.queued || vt__block_g.threads >= vt__sched_g.cfg.max_blocking) {
+        pthread_cond_signal(&vt__block_g.work);
+        return 0;
+    }
+    int r = vt__plat_thread(&os, vt__block_thread, NULL);
+    if (r < 0) {
+        pthread_cond_signal(&vt__block_g.work);
+        return vt__block_g.threads ? 0 : r; /* those that exist will get to it */
+    }
+    pthread_detach(os);
+    vt__block_g.threads++;
+    return 0;
+}
+static int vt__block_submit(vt__job *j) {
+    int r = VT_ELIMIT;
+    pthread_mutex_lock(&vt__block_g.lock);
+    if (!vt__block_g.ready) vt__block_prepare();
+    if (vt__block_g.queued < VT__BLOCK_QUEUE_MAX) {
+        j->next = NULL;
+        j->prev = vt__block_g.tail;
+        *(vt__block_g.tail ? &vt__block_g.tail->next : &vt__block_g.head) = j;
+        vt__block_g.tail = j;
+        j->queued = true;
+        vt__block_g.queued++;
+        r = vt__block_hands();
+        if (r < 0) vt__block_unlink(j);
+    }
+    pthread_mutex_unlock(&vt__block_g.lock);
+    return r;
+}
+static bool vt__block_abort(vt__vth *v) {
+    vt__job *j = v->wait_obj;
+    pthread_mutex_lock(&vt__block_g.lock);
+    bool mine = j->queued;
+    if (mine) vt__block_unlink(j);
+    pthread_mutex_unlock(&vt__block_g.lock);
+    return mine;
+}
+
+VT_API int vt_blocking(vt_fn *fn, void *arg, int *result) {
+    vt__vth *v = vt__sched_self();
+    vt__job j = {NULL, NULL, fn, arg, 0, false, v};
+    int64_t due;
+    if (!v) return -EPERM;
+    int r = vt__sched_enter(v, 0, &due);
+    if (r < 0) return r;
+    if (VTHTTP_SIM) {
+        j.result = fn(arg);
+    } else {
+        v->wait_obj = &j;
+        if ((r = vt__block_submit(&j)) < 0) return r;
+        if ((r = vt__sched_park(v, vt__block_abort, due)) < 0) return r;
+    }
+    if (result) *result = j.result;
+    return 0;
+}
+
+/*==============================================================================
+ * MARK: - @io      sockets: addresses, reading, writing, connecting, listening
+ * uses:   @api_base @api_io @plat @mem @str @poll @sched @block
+ * test:   tests/test_io.c
+ *
+ * Reading tries first and parks on EAGAIN; a short read leaves the descriptor "not ready", so the next one parks
+ * without a system call; a descriptor enters the poll set at its first park and stays. Where another thread's
+ * reactor watches it, readiness is cleared before the try, not after, or its edge could be lost in between.
+ *============================================================================*/
+struct vt_sock {
+    vt__pd pd;      /* first: the struct is type-stable, pd.word outlives a life */
+    uint32_t users; /* calls in progress, +1 while open */
+    bool listener;
+    bool deaf; /* listener: pausing after EMFILE */
+    struct vt_sock *next;
+};
+typedef struct vt__addr {
+    socklen_t len;
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+        struct sockaddr_un un;
+    } u;
+} vt__addr;
+
+/*--- on a pollable descriptor; the caller keeps it alive ---*/
+static VT__NOINLINE int vt__io_wait_slow(vt__vth *v, vt__pd *pd, unsigned bit, bool (*abort)(vt__vth *),
+                                         int64_t due) {
+    v->wait_obj = pd;
+    int r = vt__poll_add(v->thr->dom, pd);
+    if (r < 0) return r;
+    if (!vt__poll_wait_begin(pd, bit, v)) return 0;
+    if (VTHTTP_POLL && pd->dom != v->thr->dom) vt__poll_kick(pd->dom); /* it must ask for more now */
+    r = vt__sched_park(v, abort, due);
+    return vt__poll_bits(pd) & VT__PD_CLOSED && r == 0 ? VT_ECLOSED : r;
+}
+static bool vt__io_abort_read(vt__vth *v) { return vt__poll_wait_abort(v->wait_obj, VT__PD_RWAIT); }
+static bool vt__io_abort_write(vt__vth *v) { return vt__poll_wait_abort(v->wait_obj, VT__PD_WWAIT); }
+/* Waits for `ready` (VT__PD_R or VT__PD_W); 0: try again. */
+static int vt__io_wait(vt__pd *pd, unsigned ready, int64_t due) {
+    vt__vth *v = vt__sched_self();
+    unsigned bit = ready == VT__PD_R ? VT__PD_RWAIT : VT__PD_WWAIT, b = vt__poll_bits(pd);
+    if (b & VT__PD_CLOSED) return VT_ECLOSED;
+    if (b & bit) return -EBUSY;
+    if (due && due <= v->thr->now) return -ETIMEDOUT;
+    return vt__io_wait_slow(v, pd, bit, ready == VT__PD_R ? vt__io_abort_read : vt__io_abort_write, due);
+}
+/* Whether another thread's reactor may set readiness bits at any moment. */
+VT__INLINE bool vt__io_remote(const vt__pd *pd) { return pd->dom && pd->dom != vt__sched_tls->dom; }
+/* Never parks: bytes, 0 at the end, -EAGAIN, other errors. */
+static int64_t vt__io_recv_try(vt__pd *pd, void *buf, size_t n) {
+    unsigned b = vt__poll_bits(pd);
+    ssize_t r;
+    if (VT__UNLIKELY(b & VT__PD_CLOSED)) return VT_ECLOSED;
+    if (!(b & (VT__PD_R | VT__PD_RDHUP | VT__PD_HUP))) return -EAGAIN;
+    bool remote = vt__io_remote(pd);
+    if (remote) vt__poll_clear(pd, VT__PD_R);
+    do r = vt__plat_recv(pd->fd, buf, n, 0);
+    while (VT__UNLIKELY(r == -EINTR));
+    bool more = r == (ssize_t)n || (r >= 0 && b & (VT__PD_RDHUP | VT__PD_HUP));
+    if (!more && !remote) vt__poll_clear(pd, VT__PD_R);
+    if (more && remote) vt__poll_set(pd, VT__PD_R);
+    if (VT__UNLIKELY(r == -EAGAIN && b & (VT__PD_RDHUP | VT__PD_HUP)))
+        vt__poll_clear(pd, VT__PD_R | VT__PD_RDHUP | VT__PD_HUP); /* an invented one */
+    return r;
+}
+static int64_t vt__io_recv(vt__pd *pd, void *buf, size_t n, int64_t until) {
+    vt__vth *v = vt__sched_self();
+    int64_t due, r;
+    if (VT__UNLIKELY(!v)) return -EPERM;
+    if ((r = vt__sched_enter(v, until, &due)) < 0) return r;
+    vt__sched_fuel(v);
+    for (;;) {
+        if ((r = vt__io_recv_try(pd, buf, n)) != -EAGAIN) return r;
+        if ((r = vt__io_wait(pd, VT__PD_R, due)) < 0) return r;
+    }
+}
+/* Never parks: bytes (may be short), -EAGAIN, other errors. */
+static int64_t vt__io_send_try(vt__pd *pd, struct iovec *v, int n) {
+    struct msghdr m;
+    unsigned b = vt__poll_bits(pd);
+    ssize_t r;
+    if (VT__UNLIKELY(b & VT__PD_CLOSED)) return VT_ECLOSED;
+    if (!(b & (VT__PD_W | VT__PD_HUP))) return -EAGAIN;
+    bool remote = vt__io_remote(pd);
+    if (remote) vt__poll_clear(pd, VT__PD_W);
+    if (n == 1) {
+        do r = vt__plat_send(pd->fd, v->iov_base, v->iov_len, MSG_NOSIGNAL);
+        while (VT__UNLIKELY(r == -EINTR));
+    } else {
+        memset(&m, 0, sizeof m);
+        m.msg_iov = v;
+        m.msg_iovlen = (size_t)n;
+        do r = vt__plat_sendmsg(pd->fd, &m, MSG_NOSIGNAL);
+        while (VT__UNLIKELY(r == -EINTR));
+    }
+    if (r == -EAGAIN && !remote) vt__poll_clear(pd, b & VT__PD_HUP ? VT__PD_W | VT__PD_HUP : VT__PD_W);
+    if (r >= 0 && remote) vt__poll_set(pd, VT__PD_W);
+    return r;
+}
+/* Takes n bytes off the front of v; returns what is left of it. */
+static int vt__io_advance(struct iovec **v, int count, size_t n) {
+    while (count && n >= (*v)->iov_len) {
+        n -= (*v)->iov_len;
+        (*v)++;
+        count--;
+    }
+    if (n) {
+        (*v)->iov_base = (char *)(*v)->iov_base + n;
+        (*v)->iov_len -= n;
+    }
+    return count;
+}
+/* Sends all of v (which it changes); 0 or an error. */
+static int vt__io_send_all(vt__pd *pd, struct iovec *v, int n, int64_t until) {
+    vt__vth *self = vt__sched_self();
+    int64_t due, r;
+    if (VT__UNLIKELY(!self)) return -EPERM;
+    if ((r = vt__sched_enter(self, until, &due)) < 0) return (int)r;
+    vt__sched_fuel(self);
+    n = vt__io_advance(&v, n, 0);
+    while (n) {
+        r = vt__io_send_try(pd, v, n);
+        if (r >= 0) n = vt__io_advance(&v, n, (size_t)r);
+        else if (r != -EAGAIN || (r = vt__io_wait(pd, VT__PD_W, due)) < 0) return (int)r;
+    }
+    return 0;
+}
+
+/*--- addresses ---*/
+static size_t vt__io_addr_format(const struct sockaddr *sa, socklen_t len, char *buf, size_t cap) {
+    static const char hex[] = "0123456789abcdef";
+    char t[VT_ADDR_MAX + 8], *p = t;
+    unsigned port = 0;
+    if (len >= sizeof(struct sockaddr_in) && sa->sa_family == AF_INET) {
+        const unsigned char *a = (const unsigned char *)&((const struct sockaddr_in *)(const void *)sa)
+                                     ->sin_addr;
+        for (int i = 0; i < 4; i++) p += vt__str_put_u64(p, a[i]), *p++ = '.';
+        p[-1] = ':';
+        port = ntohs(((const struct sockaddr_in *)(const void *)sa)->sin_port);
+    } else if (len >= sizeof(struct sockaddr_in6) && sa->sa_family == AF_INET6) {
+        /* RFC 5952: the longest run of two or more zero groups becomes "::" */
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)sa;
+        const unsigned char *a = in6->sin6_addr.s6_addr;
+        int best = 8, best_n = 1;
+        unsigned g[8];
+        for (int i = 0; i < 8; i++) g[i] = (unsigned)a[2 * i] << 8 | a[2 * i + 1];
+        for (int i = 0, n; i < 8; i += n + 1) {
+            for (n = 0; i + n < 8 && g[i + n] == 0; n++) continue;
+            if (n > best_n) best = i, best_n = n;
+        }
+        *p++ = '[';
+        for (int i = 0; i < 8; i++) {
+            if (i == best) {
+                *p++ = ':';
+                *p++ = ':';
+                i += best_n - 1;
+                continue;
+            }
+            if (p[-1] != '[' && p[-1] != ':') *p++ = ':';
+            for (int s = 12, on = 0; s >= 0; s -= 4) {
+                unsigned d = g[i] >> s & 15;
+                if (d || on || s == 0) *p++ = hex[d], on = 1;
+            }
+        }
+        *p++ = ']';
+        *p++ = ':';
+        port = ntohs(in6->sin6_port);
+    } else {
+        const char *path = ((const struct sockaddr_un *)(const void *)sa)->sun_path;
+        size_t off = offsetof(struct sockaddr_un, sun_path), n = len > off ? len - off : 0;
+        memcpy(p, "unix:", 5);
+        p += 5;
+        if (n && path[0] == 0) *p++ = '@', path++, n--;
+        else n = n ? strnlen(path, n) : 0;
+        memcpy(p, path, VT__MIN(n, sizeof t - 16));
+        p += VT__MIN(n, sizeof t - 16);
+    }
+    if (sa->sa_family != AF_UNIX) p += vt__str_put_u64(p, port);
+    size_t n = (size_t)(p - t), m = cap ? VT__MIN(n, cap - 1) : 0;
+    if (cap) memcpy(buf, t, m), buf[m] = 0;
+    return n;
+}
+
+/* "host:port" split; host empty for ":port", brackets taken off. */
+static int vt__io_addr_split(const char *text, vt_str *host, vt_str *port) {
+    const char *colon = strrchr(text, ':');
+    if (!colon) return VT_EADDR;
+    *host = (vt_str){text, (size_t)(colon - text)};
+    *port = vt__str_of(colon + 1);
+    int64_t num;
+    if (vt__str_u63(*port, 65535, &num) < 0) return VT_EADDR;
+    if (host->len && host->ptr[0] == '[') {
+        if (host->len < 4 || host->ptr[host->len - 1] != ']') return VT_EADDR;
+        *host = (vt_str){host->ptr + 1, host->len - 2};
+    } else if (memchr(host->ptr, ':', host->len)) {
+        return VT_EADDR; /* a bare IPv6 address: ambiguous */
+    }
+    return host->len < 256 ? 0 : VT_EADDR;
+}
+static int vt__io_addr_unix(const char *path, vt__addr *out) {
+    size_t n = strlen(path);
+    if (n == 0 || n >= sizeof out->u.un.sun_path) return VT_EADDR;
+    memset(&out->u.un, 0, sizeof out->u.un);
+    out->u.un.sun_family = AF_UNIX;
+    memcpy(out->u.un.sun_path, path, n);
+    out->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + 1);
+    if (path[0] == '@') {
+        out->u.un.sun_path[0] = 0;
+        out->len--;
+    }
+    return 0;
+}
+
+enum { VT__IO_ADDRS = 16, VT__IO_AI_PASSIVE = 1, VT__IO_AI_NUMERIC = 4 };
+struct vt__io_lookup {
+    char host[256], port[8];
+    int flags, count, err;
+    vt__addr list[VT__IO_ADDRS];
+};
+static int vt__io_lookup_run(void *arg) {
+    struct vt__io_lookup *l = arg;
+    struct vt__plat_ai hints, *ai = NULL;
+    memset(&hints, 0, sizeof hints);
+    hints.flags = l->flags;
+    hints.socktype = SOCK_STREAM;
+    int r = vt__plat_resolve(l->host[0] ? l->host : NULL, l->port, &hints, &ai);
+    if (r != 0) return r == -3 /* EAI_AGAIN */ ? VT_ENAMETRY : r == -10 /* EAI_MEMORY */ ? -ENOMEM : VT_ENAME;
+    for (const struct vt__plat_ai *a = ai; a && l->count < VT__IO_ADDRS; a = a->next) {
+        if (a->addrlen > sizeof l->list[0].u) continue;
+        memcpy(&l->list[l->count].u, a->addr, a->addrlen);
+        l->list[l->count++].len = a->addrlen;
+    }
+    vt__plat_resolve_free(ai);
+    return l->count ? 0 : VT_ENAME;
+}
+/* The addresses that `text` stands for. Numeric ones are had at once; names by the blocking pool (parks). */
+static int vt__io_resolve(const char *text, bool passive, struct vt__io_lookup *l) {
+    vt_str host, port;
+    int r, result;
+    memset(l, 0, offsetof(struct vt__io_lookup, list));
+    if (!text) return VT_EADDR;
+    if (strncmp(text, "unix:", 5) == 0) {
+        l->count = 1;
+        return vt__io_addr_unix(text + 5, &l->list[0]);
+    }
+    if ((r = vt__io_addr_split(text, &host, &port)) < 0) return r;
+    if (!host.len && !passive) host = VT__STR_LIT("localhost");
+    memcpy(l->host, host.ptr, host.len);
+    memcpy(l->port, port.ptr, VT__MIN(port.len, sizeof l->port - 1));
+    if (!host.len) { /* every address: IPv6 takes IPv4 as well, where there is IPv6 */
+        memset(l->list, 0, 2 * sizeof l->list[0]);
+        l->list[0].len = sizeof(struct sockaddr_in6);
+        l->list[0].u.in6.sin6_family = AF_INET6;
+        l->list[0].u.in6.sin6_port = htons((uint16_t)atoi(l->port));
+        l->list[1].len = sizeof(struct sockaddr_in);
+        l->list[1].u.in.sin_family = AF_INET;
+        l->list[1].u.in.sin_port = l->list[0].u.in6.sin6_port;
+        l->count = 2;
+        return 0;
+    }
+    l->flags = VT__IO_AI_NUMERIC | (passive ? VT__IO_AI_PASSIVE : 0);
+    if ((r = vt__io_lookup_run(l)) != VT_ENAME) return r;
+    l->flags &= ~VT__IO_AI_NUMERIC;
+    if (!vt__sched_self()) return vt__io_lookup_run(l);
+    r = vt_blocking(vt__io_lookup_run, l, &result);
+    return r < 0 ? r : result;
+}
+
+/*--- sockets ---*/
+static struct {
+    uint32_t spin;
+    vt_sock *free; /* type-stable: never given back, a late event may still look at pd.word */
+} vt__io_g;
+
+static int vt__io_sock_new(vt_sock **out, int fd, bool listener) {
+    vt__plat_spin_lock(&vt__io_g.spin);
+    vt_sock *s = vt__io_g.free;
+    if (s) vt__io_g.free = s->next;
+    vt__plat_spin_unlock(&vt__io_g.spin);
+    if (!s && !(s = vt__mem_zalloc(sizeof *s))) return -ENOMEM;
+    vt__poll_pd_init(&s->pd, fd);
+    s->listener = listener;
+    s->deaf = false;
+    __atomic_store_n(&s->users, 1, __ATOMIC_RELEASE);
+    *out = s;
+    return 0;
+}
+/* The last one out closes: nobody can be in a system call on the descriptor then. */
+static void vt__io_leave(vt_sock *s) {
+    if (__atomic_sub_fetch(&s->users, 1, __ATOMIC_ACQ_REL)) return;
+    (void)vt__poll_close(&s->pd);
+    vt__plat_spin_lock(&vt__io_g.spin);
+    s->next = vt__io_g.free;
+    vt__io_g.free = s;
+    vt__plat_spin_unlock(&vt__io_g.spin);
+}
+VT__INLINE void vt__io_use(vt_sock *s) { __atomic_fetch_add(&s->users, 1, __ATOMIC_ACQ_REL); }
+
+VT_API int64_t vt_read_until(vt_sock *s, void *buf, size_t n, int64_t until) {
+    vt__io_use(s);
+    int64_t r = vt__io_recv(&s->pd, buf, n, until);
+    vt__io_leave(s);
+    return r;
+}
+VT_API int64_t vt_read(vt_sock *s, void *buf, size_t n) { return vt_read_until(s, buf, n, 0); }
+VT_API int64_t vt_read_full(vt_sock *s, void *buf, size_t n) {
+    size_t got = 0;
+    while (got < n) {
+        int64_t r = vt_read(s, (char *)buf + got, n - got);
+        if (r < 0) return r;
+        if (r == 0) return got ? VT_EEOF : 0;
+        got += (size_t)r;
+    }
+    return (int64_t)n;
+}
+VT_API int64_t vt_writev_until(vt_sock *s, const vt_str *parts, int count, int64_t until) {
+    struct iovec v[64];
+    int64_t n = 0;
+    if (count < 0 || count > 64) return -EINVAL;
+    for (int i = 0; i < count; i++) {
+        memcpy(&v[i].iov_base, &parts[i].ptr, sizeof parts[i].ptr); /* iovec has no const */
+        v[i].iov_len = parts[i].len;
+        n += (int64_t)parts[i].len;
+    }
+    vt__io_use(s);
+    int r = vt__io_send_all(&s->pd, v, count, until);
+    vt__io_leave(s);
+    return r < 0 ? r : n;
+}
+VT_API int64_t vt_writev(vt_sock *s, const vt_str *parts, int count) {
+    return vt_writev_until(s, parts, count, 0);
+}
+VT_API int64_t vt_write_until(vt_sock *s, const void *buf, size_t n, int64_t until) {
+    vt_str one = {buf, n};
+    return vt_writev_until(s, &one, 1, until);
+}
+VT_API int64_t vt_write(vt_sock *s, const void *buf, size_t n) { return vt_write_until(s, buf, n, 0); }
+VT_API int vt_shutdown_write(vt_sock *s) { return vt__plat_shutdown(s->pd.fd, SHUT_WR); }
+VT_API void vt_sock_close(vt_sock *s) {
+    if (!s) return;
+    vt__poll_shut(&s->pd);
+    vt__io_leave(s);
+}
+VT_API int vt_sock_fd(const vt_sock *s) { return s->pd.fd; }
+
+static int vt__io_name(const vt_sock *s, bool peer, vt__addr *a) {
+    memset(a, 0, sizeof *a);
+    a->len = sizeof a->u;
+    return peer ? vt__plat_getpeername(s->pd.fd, &a->u.sa, &a->len)
+                : vt__plat_getsockname(s->pd.fd, &a->u.sa, &a->len);
+}
+VT_API int vt_sock_local(const vt_sock *s, char *buf, size_t cap) {
+    vt__addr a;
+    int r = vt__io_name(s, false, &a);
+    return r < 0 ? r : (int)vt__io_addr_format(&a.u.sa, a.len, buf, cap);
+}
+VT_API int vt_sock_peer(const vt_sock *s, char *buf, size_t cap) {
+    vt__addr a;
+    int r = vt__io_name(s, true, &a);
+    return r < 0 ? r : (int)vt__io_addr_format(&a.u.sa, a.len, buf, cap);
+}
+VT_API int vt_sock_port(const vt_sock *s) {
+    vt__addr a;
+    int r = vt__io_name(s, false, &a);
+    if (r < 0) return r;
+    return a.u.sa.sa_family == AF_INET    ? ntohs(a.u.in.sin_port)
+           : a.u.sa.sa_family == AF_INET6 ? ntohs(a.u.in6.sin6_port)
+                                          : 0;
+}
+VT_API int vt_sock_from_fd_take(vt_sock **out, int fd) {
+    int fl = vt__plat_fcntl(fd, F_GETFL, 0);
+    if (fl < 0) return fl;
+    int r = vt__plat_fcntl(fd, F_SETFL, fl | O_NONBLOCK);
+    return r < 0 ? r : vt__io_sock_new(out, fd, false);
+}
+
+/*--- connecting ---*/
+static void vt__io_nodelay(int fd, const vt__addr *a, const vt_sock_cfg *cfg) {
+    if (a->u.sa.sa_family != AF_UNIX && !(cfg && cfg->delay))
+        (void)vt__plat_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+}
+static int vt__io_connect(vt_sock **out, const vt__addr *a, const vt_sock_cfg *cfg, int64_t due) {
+    int fd = vt__plat_socket(a->u.sa.sa_family, SOCK_STREAM), err = 0;
+    if (fd < 0) return fd;
+    vt__io_nodelay(fd, a, cfg);
+    int r = vt__plat_connect(fd, &a->u.sa, a->len);
+    if (r == -EINPROGRESS || r == -EINTR) {
+        vt_sock *s;
+        socklen_t n = sizeof err;
+        if ((r = vt__io_sock_new(&s, fd, false)) < 0) goto fail;
+        vt__poll_clear(&s->pd, VT__PD_R | VT__PD_W);
+        r = vt__io_wait(&s->pd, VT__PD_W, due);
+        if (r >= 0 && (r = vt__plat_getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &n)) >= 0) r = -err;
+        if (r < 0) {
+            vt_sock_close(s);
+            return r;
+        }
+        vt__poll_set(&s->pd, VT__PD_R);
+        *out = s;
+        return 0;
+    }
+    if (r >= 0 && (r = vt__io_sock_new(out, fd, false)) >= 0) return 0;
+fail:
+    (void)vt__plat_close(fd);
+    return r;
+}
+VT_API int vt_dial_until(vt_sock **out, const char *addr, const vt_sock_cfg *cfg, int64_t until) {
+    vt__vth *v = vt__sched_self();
+    int64_t due;
+    if (!v) return -EPERM;
+    int r = vt__sched_enter(v, until, &due);
+    if (r < 0) return r;
+    struct vt__io_lookup *l = vt__mem_alloc(sizeof *l);
+    if (!l) return -ENOMEM;
+    r = vt__io_resolve(addr, false, l);
+    for (int i = 0; r >= 0 && i < l->count; i++) {
+        r = vt__io_connect(out, &l->list[i], cfg, due);
+        if (r >= 0 || r == -ECANCELED || r == -ETIMEDOUT) break;
+        if (i + 1 < l->count) r = 0;
+    }
+    vt__mem_free(l);
+    return r;
+}
+VT_API int vt_dial(vt_sock **out, const char *addr, const vt_sock_cfg *cfg) {
+    return vt_dial_until(out, addr, cfg, 0);
+}
+
+/*--- listening ---*/
+/* A socket file that nobody listens on is left over from a program that died. */
+static void vt__io_unix_stale(const vt__addr *a) {
+    if (!a->u.un.sun_path[0]) return;
+    int fd = vt__plat_socket(AF_UNIX, SOCK_STREAM);
+    if (fd < 0) return;
+    if (vt__plat_connect(fd, &a->u.sa, a->len) == -ECONNREFUSED) (void)vt__plat_unlink(a->u.un.sun_path);
+    (void)vt__plat_close(fd);
+}
+static int vt__io_bind(const vt__addr *a, const vt_sock_cfg *cfg) {
+    int fam = a->u.sa.sa_family, fd = vt__plat_socket(fam, SOCK_STREAM), one = 1, r;
+    int v6only = cfg && cfg->v6only, backlog = cfg && cfg->backlog ? cfg->backlog : 1024;
+    if (fd < 0) return fd;
+    if (fam != AF_UNIX) (void)vt__plat_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    else vt__io_unix_stale(a);
+    if (fam == AF_INET6) (void)vt__plat_setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof v6only);
+#if defined(SO_REUSEPORT)
+    if (cfg && cfg->reuseport) (void)vt__plat_setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+#endif
+    vt__io_nodelay(fd, a, cfg); /* accepted sockets inherit it */
+    r = vt__plat_bind(fd, &a->u.sa, a->len);
+    if (r >= 0 && fam == AF_UNIX && cfg && cfg->unix_mode && a->u.un.sun_path[0])
+        r = vt__plat_chmod(a->u.un.sun_path, cfg->unix_mode);
+    if (r >= 0) r = vt__plat_listen(fd, backlog);
+    if (r >= 0) return fd;
+    (void)vt__plat_close(fd);
+    return r;
+}
+/* A bound, listening descriptor, or an error. Parks only to resolve a name, on a vthread. */
+static int vt__io_listen_fd(const char *addr, const vt_sock_cfg *cfg) {
+    struct vt__io_lookup *l = vt__mem_alloc(sizeof *l);
+    if (!l) return -ENOMEM;
+    int r = vt__io_resolve(addr, true, l), fd = r;
+    for (int i = 0; r >= 0 && i < l->count; i++) {
+        fd = vt__io_bind(&l->list[i], cfg);
+        if (fd >= 0 || fd == -EADDRINUSE || fd == -EACCES) break;
+    }
+    vt__mem_free(l);
+    return fd;
+}
+VT_API int vt_listen(vt_sock **out, const char *addr, const vt_sock_cfg *cfg) {
+    int fd = vt__io_listen_fd(addr, cfg);
+    if (fd < 0) return fd;
+    int r = vt__io_sock_new(out, fd, true);
+    if (r < 0) (void)vt__plat_close(fd);
+    return r;
+}
+
+/* Errors of accept that say nothing about the listener (accept(2)). */
+static bool vt__io_accept_again(int r) {
+    return r == -EINTR || r == -ECONNABORTED || r == -EPROTO || r == -ENETDOWN || r == -EHOSTUNREACH ||
+           r == -ENETUNREACH;
+}
+static bool vt__io_accept_starved(int r) {
+    return r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOMEM;
+}
+static int vt__io_accept(vt_sock *s, vt_sock **out, int64_t until) {
+    vt__vth *v = vt__sched_self();
+    int64_t due;
+    if (!v) return -EPERM;
+    int r = vt__sched_enter(v, until, &due);
+    if (r < 0) return r;
+    vt__sched_fuel(v);
+    for (;;) {
+        if (vt__poll_bits(&s->pd) & VT__PD_CLOSED) return VT_ECLOSED;
+        bool remote = vt__io_remote(&s->pd);
+        if (remote) vt__poll_clear(&s->pd, VT__PD_R);
+        r = vt__plat_accept(s->pd.fd, NULL, NULL);
+        if (r >= 0) {
+            if (remote) vt__poll_set(&s->pd, VT__PD_R);
+            int fd = r;
+            if ((r = vt__io_sock_new(out, fd, false)) < 0) (void)vt__plat_close(fd);
+            return r;
+        }
+        if (vt__io_accept_again(r)) continue;
+        if (vt__io_accept_starved(r)) {
+            int64_t next = vt__plat_now() + 100 * VT_MS;
+            if (due && due < next) return -ETIMEDOUT;
+            if ((r = vt_sleep_until(next)) < 0) return r;
+            continue;
+        }
+        if (r != -EAGAIN) return r;
+        if (!remote) vt__poll_clear(&s->pd, VT__PD_R);
+        if ((r = vt__io_wait(&s->pd, VT__PD_R, due)) < 0) return r;
+    }
+}
+VT_API int vt_accept_until(vt_sock *s, vt_sock **out, int64_t until) {
+    vt__io_use(s);
+    int r = vt__io_accept(s, out, until);
+    vt__io_leave(s);
+    return r;
+}
+VT_API int vt_accept(vt_sock *s, vt_sock **out) { return vt_accept_until(s, out, 0); }
+
+/*--- descriptors of others ---*/
+/* The other user's wait shares the one-shot arming: whoever leaves arms it again for the other. */
+static void vt__io_fdw_rearm(vt__dom *dom, vt__poll_fdw *f) {
+    unsigned left = vt__poll_bits(&f->pd) & (VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH);
+    if (left) (void)vt__poll_fdw_arm(dom, f, left);
+}
+static int vt__io_fdw_wait(vt__vth *v, vt__poll_fdw *f, int events, int64_t due) {
+    unsigned slot = events & VT_READ ? VT__PD_RWAIT : VT__PD_WWAIT, b = vt__poll_bits(&f->pd);
+    unsigned want = events == (VT_READ | VT_WRITE) ? VT__PD_RWAIT | VT__PD_RWBOTH : slot;
+    if (b & slot) return -EBUSY;
+    vt__poll_clear(&f->pd, slot == VT__PD_RWAIT ? VT__PD_READY & ~(unsigned)VT__PD_W : VT__PD_W | VT__PD_HUP);
+    if (want & VT__PD_RWBOTH) vt__poll_clear(&f->pd, VT__PD_W);
+    (void)vt__poll_wait_begin(&f->pd, want, v);
+    int r = vt__poll_fdw_arm(v->thr->dom, f, want | (b & (VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH)));
+    if (r < 0) {
+        (void)vt__poll_wait_abort(&f->pd, slot);
+        return r;
+    }
+    v->wait_obj = &f->pd;
+    r = vt__sched_park(v, slot == VT__PD_RWAIT ? vt__io_abort_read : vt__io_abort_write, due);
+    vt__io_fdw_rearm(v->thr->dom, f);
+    if (r < 0) return r;
+    b = vt__poll_bits(&f->pd);
+    r = (b & (VT__PD_R | VT__PD_RDHUP) ? VT_READ : 0) | (b & VT__PD_W ? VT_WRITE : 0);
+    return b & VT__PD_HUP ? events : r & events;
+}
+VT_API int vt_wait_fd(int fd, int events, int64_t until) {
+    vt__vth *v = vt__sched_self();
+    int64_t due;
+    if (!v) return -EPERM;
+    if (fd < 0) return -EBADF;
+    events &= VT_READ | VT_WRITE;
+    if (!events) return -EINVAL;
+    int r = vt__sched_enter(v, until, &due);
+    if (r < 0) return r;
+    vt__dom *dom = v->thr->dom;
+    vt__poll_fdw *f = vt__poll_fdw_get(dom, fd);
+    if (!f) return -ENOMEM;
+    r = vt__io_fdw_wait(v, f, events, due);
+    vt__poll_fdw_put(dom, f);
+    return r;
+}
+
+#if VTHTTP_HTTP
+/*==============================================================================
+ * MARK: - @router  routes: patterns, the tree of segments, lookup
+ * uses:   @plat @mem @str @uri @h1
+ * test:   tests/test_http.c   fuzz: fuzz/fuzz_router.c
+ *
+ * A node stands for a prefix of segments; below it are its literal children (sorted, found by bisection), at most
+ * one parameter and at most one tail. A walk visits the nodes that match a path from the most to the least specific:
+ * literal, then parameter, then tail, deeper before shallower. The method takes part: a node that has no handler for
+ * it does not hide a less specific one that has; Allow is the union over all nodes that match. Every node is visited at
+ * most once in a walk and its stack is an array, so a request costs at most one pass over its path and one over the tree.
+ *
+ * Matching compares decoded segments, split before decoding: "%2F" never makes a segment.
+ *============================================================================*/
+#if VTHTTP_HTTP
+#define VT__ROUTER_DEPTH 32 /* segments of a pattern */
+
+typedef struct vt__router_mw {
+    struct vt__router_mw *next;
+    vt_middleware *fn;
+    void *ctx;
+} vt__router_mw;
+
+typedef struct vt__router_page {
+    struct vt__router_page *next;
+    int status;
+    vt_handler *handler;
+} vt__router_page;
+
+typedef struct vt__router_param {
+    vt_str name;      /* inside the route's pattern */
+    uint32_t segment; /* counted from 0 */
+} vt__router_param;
+
+/* A dead route has no handler: the setters on it return its server's error. */
+struct vt_route {
+    vt_server *server;
+    vt_route *next, *next_at_node;
+    vt_handler *handler;
+    void *ctx;
+    int64_t max_body, timeout_ms; /* 0: the server's */
+    vt__router_mw *mw;
+    vt_str pattern, method; /* method "": every one */
+    vt__router_param *params;
+    uint8_t method_id, nparams;
+    bool tail; /* the last parameter takes the rest */
+};
+
+typedef struct vt__router_node {
+    vt_str seg;
+    struct vt__router_node **lits, *param, *tail;
+    uint32_t nlits;
+    vt_route *routes;
+} vt__router_node;
+
+typedef struct vt__router {
+    vt__router_node *root;
+    vt_route *routes, dead;
+    vt__router_mw *mw;
+    vt__router_page *pages;
+} vt__router;
+
+/* @srv makes it and owns `run`; the constructor fills in every default of cfg. It stands here because routes and
+ * requests lead to it. */
+struct vt_server {
+    vt_server_cfg cfg;
+    vt__router router;
+    int error;
+    bool running; /* routes are fixed */
+    char error_text[704];
+    struct vt__srv *run;
+};
+
+/* --- patterns --- */
+enum vt__router_kind { VT__ROUTER_LITERAL, VT__ROUTER_PARAM, VT__ROUTER_TAIL };
+typedef struct vt__router_pattern {
+    struct {
+        vt_str text;
+        int kind;
+    } segs[VT__ROUTER_DEPTH];
+    uint32_t n, nparams;
+} vt__router_pattern;
+
+static bool vt__router_is_name(vt_str s) {
+    for (size_t i = 0; i < s.len; i++) {
+        char c = vt__str_lower(s.ptr[i]);
+        if (!(c == '_' || (c >= 'a' && c <= 'z') || (i && c >= '0' && c <= '9'))) return false;
+    }
+    return s.len > 0;
+}
+
+/* One segment; NULL or what is wrong with it. */
+static const char *vt__router_segment(vt__router_pattern *p, vt_str s, bool last) {
+    int kind = VT__ROUTER_LITERAL;
+    if (p->n == VT__ROUTER_DEPTH) return "too many segments";
+    if (s.len && s.ptr[0] == '{') {
+        if (s.len < 2 || s.ptr[s.len - 1] != '}')
+            return "a parameter is a whole segment, {name} or {name...}";
+        kind = VT__ROUTER_PARAM;
+        s.ptr++, s.len -= 2;
+        if (s.len > 3 && memcmp(s.ptr + s.len - 3, "...", 3) == 0) kind = VT__ROUTER_TAIL, s.len -= 3;
+        if (!vt__router_is_name(s)) return "a parameter's name is made of letters, digits and _";
+        if (kind == VT__ROUTER_TAIL && !last) return "a tail stands last";
+        for (uint32_t i = 0; i < p->n; i++)
+            if (p->segs[i].kind && vt__str_eq(p->segs[i].text, s)) return "a parameter's name stands twice";
+        p->nparams++;
+    } else if (!last && !s.len) {
+        return "an empty segment";
+    } else if (vt__str_eq(s, VT__STR_LIT(".")) || vt__str_eq(s, VT__STR_LIT(".."))) {
+        return "a dot segment never matches";
+    } else if (memchr(s.ptr, '{', s.len) || memchr(s.ptr, '}', s.len)) {
+        return "a parameter is a whole segment, {name} or {name...}";
+    }
+    p->segs[p->n].kind = kind;
+    p->segs[p->n++].text = s;
+    return NULL;
+}
+
+/* Splits a pattern; NULL or what is wrong with it. */
+static const char *vt__router_parse(vt__router_pattern *p, vt_str s) {
+    const char *why = NULL;
+    p->n = p->nparams = 0;
+    if (!s.len || s.ptr[0] != '/') return "a pattern begins with /";
+    for (size_t from = 1, i = 1; !why && i <= s.len; i++) {
+        vt_str seg = {s.ptr + from, i - from};
+        if (i < s.len && s.ptr[i] != '/') continue;
+        why = vt__router_segment(p, seg, i == s.len);
+        from = i + 1;
+    }
+    return why;
+}
+
+/* --- the tree --- */
+/* Orders by length first: most comparisons end there. */
+static uint32_t vt__router_bisect(const vt__router_node *n, vt_str seg, bool *found) {
+    uint32_t lo = 0, hi = n->nlits;
+    *found = false;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        vt_str s = n->lits[mid]->seg;
+        int c = s.len != seg.len ? (s.len < seg.len ? -1 : 1) : seg.len ? memcmp(s.ptr, seg.ptr, seg.len) : 0;
+        if (c == 0) {
+            *found = true;
+            return mid;
+        }
+        if (c < 0) lo = mid + 1;
+        else hi = mid;
+    }
+    return lo;
+}
+
+static vt__router_node *vt__router_literal(vt__router_node *n, vt_str seg) {
+    bool found;
+    uint32_t at = vt__router_bisect(n, seg, &found);
+    if (found) return n->lits[at];
+    vt__router_node **lits = vt__mem_realloc(n->lits, (n->nlits + 1) * sizeof *lits);
+    if (!lits) return NULL;
+    n->lits = lits;
+    vt__router_node *c = vt__mem_zalloc(sizeof *c);
+    if (!c) return NULL;
+    c->seg.ptr = vt__mem_strdup(seg.ptr, seg.len);
+    c->seg.len = seg.len;
+    if (!c->seg.ptr) {
+        vt__mem_free(c);
+        return NULL;
+    }
+    memmove(lits + at + 1, lits + at, (n->nlits++ - at) * sizeof *lits);
+    return lits[at] = c;
+}
+
+static vt__router_node *vt__router_child(vt__router_node *n, vt_str seg, int kind) {
+    if (kind == VT__ROUTER_LITERAL) return vt__router_literal(n, seg);
+    vt__router_node **slot = kind == VT__ROUTER_PARAM ? &n->param : &n->tail;
+    if (!*slot) *slot = vt__mem_zalloc(sizeof **slot);
+    return *slot;
+}
+
+static void vt__router_free_node(vt__router_node *n) { /* as deep as a pattern */
+    if (!n) return;
+    for (uint32_t i = 0; i < n->nlits; i++) vt__router_free_node(n->lits[i]);
+    vt__router_free_node(n->param);
+    vt__router_free_node(n->tail);
+    vt__mem_free(n->lits);
+    vt__mem_free((void *)(uintptr_t)n->seg.ptr);
+    vt__mem_free(n);
+}
+
+static void vt__router_free_mw(vt__router_mw *m) {
+    for (vt__router_mw *next; m; m = next) next = m->next, vt__mem_free(m);
+}
+
+static void vt__router_free_route(vt_route *r) {
+    vt__router_free_mw(r->mw);
+    vt__mem_free((void *)(uintptr_t)r->pattern.ptr);
+    vt__mem_free((void *)(uintptr_t)r->method.ptr);
+    vt__mem_free(r->params);
+    vt__mem_free(r);
+}
+
+static void vt__router_free(vt__router *r) {
+    for (vt_route *x = r->routes, *next; x; x = next) next = x->next, vt__router_free_route(x);
+    for (vt__router_page *x = r->pages, *next; x; x = next) next = x->next, vt__mem_free(x);
+    vt__router_free_mw(r->mw);
+    vt__router_free_node(r->root);
+    r->root = NULL, r->routes = NULL, r->pages = NULL, r->mw = NULL;
+}
+
+static vt_route *vt__router_new_route(vt_str method, vt_str pattern, vt__router_pattern *p) {
+    vt_route *r = vt__mem_zalloc(sizeof *r);
+    if (!r) return NULL;
+    r->method.ptr = vt__mem_strdup(method.ptr, r->method.len = method.len);
+    r->method_id = (uint8_t)vt__h1_method(method);
+    r->pattern.ptr = vt__mem_strdup(pattern.ptr, r->pattern.len = pattern.len);
+    r->params = p->nparams ? vt__mem_zalloc(p->nparams * sizeof *r->params) : NULL;
+    if (!r->method.ptr || !r->pattern.ptr || (p->nparams && !r->params)) {
+        vt__router_free_route(r);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < p->n; i++) {
+        if (p->segs[i].kind == VT__ROUTER_LITERAL) continue;
+        vt__router_param *q = &r->params[r->nparams++];
+        q->name.ptr = r->pattern.ptr + (p->segs[i].text.ptr - pattern.ptr);
+        q->name.len = p->segs[i].text.len;
+        q->segment = i;
+        r->tail = p->segs[i].kind == VT__ROUTER_TAIL;
+    }
+    return r;
+}
+
+/* Adds a route: 0, -ENOMEM, or VT_EROUTE with *why. */
+static int vt__router_add(vt__router *r, vt_str method, vt_str pattern, vt_route **out, const char **why) {
+    vt__router_pattern p;
+    if ((*why = vt__router_parse(&p, pattern)) != NULL) return VT_EROUTE;
+    if (!r->root && !(r->root = vt__mem_zalloc(sizeof *r->root))) return -ENOMEM;
+    vt__router_node *n = r->root;
+    for (uint32_t i = 0; n && i < p.n; i++) n = vt__router_child(n, p.segs[i].text, p.segs[i].kind);
+    if (!n) return -ENOMEM;
+    for (vt_route *x = n->routes; x; x = x->next_at_node) {
+        if (!vt__str_eq(x->method, method)) continue;
+        *why = "defined twice";
+        return VT_EROUTE;
+    }
+    vt_route *route = vt__router_new_route(method, pattern, &p);
+    if (!route) return -ENOMEM;
+    route->next = r->routes, r->routes = route;
+    route->next_at_node = n->routes, n->routes = route;
+    *out = route;
+    return 0;
+}
+
+/* --- lookup --- */
+typedef struct vt__router_path {
+    vt_str segs[VT__ROUTER_DEPTH]; /* decoded */
+    uint32_t total;                /* may be more */
+} vt__router_path;
+
+/* `path` was checked by vt__uri_path_check, which gave `total`. `room`: path.len bytes to decode to, NULL when the path
+ * has no escape. */
+static void vt__router_split(vt__router_path *p, vt_str path, uint32_t total, char *room) {
+    size_t pos = 0;
+    vt_str s;
+    p->total = total;
+    for (uint32_t i = 0; i < VT__ROUTER_DEPTH && vt__uri_segment_next(path, &pos, &s) > 0; i++) {
+        if (room) {
+            ptrdiff_t n = vt__uri_decode(room, s.len, s, 0);
+            s.ptr = room;
+            s.len = n > 0 ? (size_t)n : 0;
+            room += s.len;
+        }
+        p->segs[i] = s;
+    }
+}
+
+typedef struct vt__router_walk {
+    const vt__router_path *path;
+    int top; /* the node at it has matched so many segments */
+    struct {
+        const vt__router_node *node;
+        int stage;
+    } stack[VT__ROUTER_DEPTH + 1];
+} vt__router_walk;
+
+static void vt__router_begin(vt__router_walk *w, const vt__router *r, const vt__router_path *p) {
+    w->path = p;
+    w->top = r->root ? 0 : -1;
+    w->stack[0].node = r->root;
+    w->stack[0].stage = 0;
+}
+
+static void vt__router_push(vt__router_walk *w, const vt__router_node *n) {
+    if (!n) return;
+    w->top++;
+    w->stack[w->top].node = n;
+    w->stack[w->top].stage = 0;
+}
+
+/* The next matching node that has routes, the most specific one first; NULL at the end. */
+static const vt__router_node *vt__router_next(vt__router_walk *w) {
+    while (w->top >= 0) {
+        const vt__router_node *n = w->stack[w->top].node;
+        uint32_t i = (uint32_t)w->top;
+        bool found, more = i < w->path->total && i < VT__ROUTER_DEPTH;
+        switch (w->stack[w->top].stage++) {
+        case 0:
+            if (i == w->path->total) {
+                w->top--;
+                if (n->routes) return n;
+            } else if (more && n->nlits) {
+                uint32_t at = vt__router_bisect(n, w->path->segs[i], &found);
+                if (found) vt__router_push(w, n->lits[at]);
+            }
+            break;
+        case 1:
+            if (more && w->path->segs[i].len) vt__router_push(w, n->param);
+            break;
+        default:
+            w->top--;
+            if (n->tail && n->tail->routes) return n->tail;
+        }
+    }
+    return NULL;
+}
+
+/* The node's route for a method: its own, GET's for HEAD, the one for every method. */
+static const vt_route *vt__router_pick(const vt__router_node *n, int id, vt_str method) {
+    const vt_route *get = NULL, *any = NULL;
+    for (const vt_route *r = n->routes; r; r = r->next_at_node) {
+        if (!r->method.len) any = r;
+        else if (id ? r->method_id == id : !r->method_id && vt__str_eq(r->method, method)) return r;
+        else if (r->method_id == VT__H1_M_GET) get = r;
+    }
+    return get && id == VT__H1_M_HEAD ? get : any;
+}
+
+/* NULL: *known tells whether the path has routes for other methods. */
+static const vt_route *vt__router_lookup(const vt__router *r, const vt__router_path *p, int id, vt_str method,
+                                         bool *known) {
+    vt__router_walk w;
+    *known = false;
+    vt__router_begin(&w, r, p);
+    for (const vt__router_node *n; (n = vt__router_next(&w)) != NULL; *known = true) {
+        const vt_route *route = vt__router_pick(n, id, method);
+        if (route) return route;
+    }
+    return NULL;
+}
+
+/* --- Allow --- */
+typedef struct vt__router_allow {
+    uint32_t ids; /* methods of @h1, by bit */
+    char *out;    /* the others, as a list */
+    size_t len;
+} vt__router_allow;
+
+static bool vt__router_listed(const char *list, size_t len, vt_str m) {
+    for (size_t i = 0, end; i < len; i = end + 2) {
+        const char *comma = memchr(list + i, ',', len - i);
+        end = comma ? (size_t)(comma - list) : len;
+        if (end - i == m.len && memcmp(list + i, m.ptr, m.len) == 0) return true;
+    }
+    return false;
+}
+
+static void vt__router_list(vt__router_allow *a, vt_str m) {
+    if (vt__router_listed(a->out, a->len, m)) return;
+    if (a->len) memcpy(a->out + a->len, ", ", 2), a->len += 2;
+    memcpy(a->out + a->len, m.ptr, m.len);
+    a->len += m.len;
+}
+
+static void vt__router_collect(vt__router_allow *a, const vt_route *r) {
+    if (r->method_id) a->ids |= 1u << r->method_id;
+    else if (r->method.len) vt__router_list(a, r->method);
+}
+
+/* Room that vt__router_methods may need. */
+static size_t vt__router_methods_max(const vt__router *r) {
+    size_t n = 128;
+    for (const vt_route *x = r->routes; x; x = x->next) n += x->method_id ? 0 : x->method.len + 2;
+    return n;
+}
+
+/* The value of Allow for a path; for the whole server when `p` is NULL. */
+static size_t vt__router_methods(const vt__router *r, const vt__router_path *p, char *out) {
+    vt__router_allow others = {1u << VT__H1_M_OPTIONS, out, 0};
+    vt__router_walk w;
+    if (!p)
+        for (const vt_route *x = r->routes; x; x = x->next) vt__router_collect(&others, x);
+    if (p) {
+        vt__router_begin(&w, r, p);
+        for (const vt__router_node *n; (n = vt__router_next(&w)) != NULL;)
+            for (const vt_route *x = n->routes; x; x = x->next_at_node) vt__router_collect(&others, x);
+    }
+    if (others.ids & 1u << VT__H1_M_GET) others.ids |= 1u << VT__H1_M_HEAD;
+    for (int id = VT__H1_M_GET; id <= VT__H1_M_QUERY; id++)
+        if (others.ids & 1u << id) vt__router_list(&others, vt__h1_method_name(id));
+    return others.len;
+}
+#endif /* VTHTTP_HTTP */
+
+/*==============================================================================
+ * MARK: - @req     request objects
+ * uses:   @plat @mem @str @uri @h1 @router
+ * test:   tests/test_http.c
+ *
+ * A request is slices of the head buffer; a string gets its NUL, in place, when it is handed out: over the byte after a
+ * field's name (colon) and value (CR or blank), the method and the target, which nobody reads any more. What is
+ * decoded or joined is made at the first call, in the arena. Nothing is done for a request whose handler does not ask.
+ *
+ * Queries and forms are walked, not tabled: a form of a megabyte of "&" costs no memory. A cursor keeps a loop over
+ * the values of one name linear.
+ *
+ * Body: vt_req_read -> wrappers of middleware, the last one first -> vt__req_base, which holds the limit -> wire->read.
+ *============================================================================*/
+#if VTHTTP_HTTP
+enum vt__http_framing {
+    VT__HTTP_NONE,    /* no framing field: 1xx, 204, 304 */
+    VT__HTTP_LENGTH,  /* Content-Length: res->length */
+    VT__HTTP_CHUNKED, /* to HTTP/1.1; HTTP/2 and HTTP/3: the length is unknown */
+    VT__HTTP_CLOSE    /* to HTTP/1.0, the length is unknown */
+};
+
+/* What a protocol implements. Results < 0 are errors; each then is the last call on the response but abort. */
+typedef struct vt__http_wire {
+    /* Body bytes: 1..n; 0 at the end, with req->trailers filled in. Answers Expect: 100-continue when first called. Only
+     * called when there is a body; n > 0. */
+    int64_t (*read)(vt_req *req, void *buf, size_t n);
+    /* A 1xx but 101; `lines` is checked. Only for HTTP/1.1 on, before head. */
+    int (*inform)(vt_res *res, int status, vt_str lines);
+    /* Serialises status and fields, framing fields by res->framing; adds Date unless res->has_date, Server unless
+     * res->has_server, Connection. Once. end_now: no write follows, but end does. */
+    int (*head)(vt_res *res, bool end_now);
+    /* Takes all n > 0 bytes: n. Never when res->no_body, never more than res->length in all. */
+    int64_t (*write)(vt_res *res, const void *p, size_t n);
+    int (*flush)(vt_res *res);
+    /* Ends the body, with res->trailers when chunked and not res->no_body; after upgrade: ends the stream. */
+    int (*end)(vt_res *res);
+    void (*abort)(vt_res *res); /* what was sent is seen to be cut off */
+    /* Sends 101 and hands the bytes out. VT_ESTATE: nothing was sent. May be NULL. */
+    int (*upgrade)(vt_res *res, const char *protocol, vt_stream **out);
+    /* "192.0.2.7:40312"; returns the length. */
+    int (*address)(vt_req *req, bool local, char *buf, size_t cap);
+} vt__http_wire;
+
+typedef struct vt__req_extra { /* a field that middleware set */
+    vt_str name, value;
+} vt__req_extra;
+typedef struct vt__req_value {
+    struct vt__req_value *next;
+    const void *key;
+    void *value;
+} vt__req_value;
+typedef struct vt__req_wrap {
+    struct vt__req_wrap *below;
+    vt_body_read *read;
+    void *ctx;
+} vt__req_wrap;
+typedef struct vt__req_pairs { /* where the last look-up stood: pair number `i` of its name began at `at` */
+    size_t at, pos, i;
+} vt__req_pairs;
+enum vt__req_body_use { VT__REQ_BODY_NEW, VT__REQ_BODY_STREAMED, VT__REQ_BODY_WHOLE, VT__REQ_BODY_FORM };
+
+struct vt_req {
+    /* Given to vt__req_init. */
+    const vt__http_wire *wire;
+    void *conn; /* the protocol's */
+    vt_server *server;
+    vt_res *res;
+    vt__arena *arena;
+    /* Filled in by the protocol. head, method.ptr and target.ptr are writable and stay put until vt__http_serve returns. */
+    char *head; /* what fields' offsets count from */
+    vt__h1_field *fields;
+    uint32_t nfields;
+    uint8_t version, method_id, form;
+    bool keep_alive, upgrade;
+    vt_str method, target, path,
+        query;        /* raw; path and query inside target (or path is a "/" of static storage) */
+    vt_str authority; /* checked; len 0: none */
+    const char *scheme;
+    int64_t body_length; /* -1: unknown; 0: no body */
+    /* Zeroed by vt__req_init, from here on. Trailers: filled in by wire->read at the end. */
+    char *trailer_base;
+    vt__h1_field *trailers;
+    uint32_t ntrailers;
+    int body_err; /* the last error of a body read */
+    int64_t body_got, max_body;
+    bool body_ended;
+    /* Private. */
+    bool path_done, raw_path_done, removed, host_done, too_large, generated;
+    uint8_t body_use;
+    uint16_t refused; /* the status that routing found; 0: run route->handler */
+    uint32_t nextras, cap_extras;
+    int port;
+    const vt_route *route;
+    const char *allow, *peer, *local;
+    vt_str path_decoded, host, body, *params;
+    vt__req_extra *extras;
+    vt__req_value *values;
+    vt__req_wrap *wraps, *below;
+    vt__req_pairs query_at, form_at;
+};
+
+static void vt__req_init(vt_req *req, vt_res *res, vt_server *s, const vt__http_wire *wire, void *conn,
+                         vt__arena *arena) {
+    req->wire = wire;
+    req->conn = conn;
+    req->server = s;
+    req->res = res;
+    req->arena = arena;
+    memset(&req->trailer_base, 0, sizeof *req - offsetof(vt_req, trailer_base));
+}
+
+/* --- memory, contexts --- */
+VT_API void *vt_req_alloc(vt_req *req, size_t size) { return vt__mem_arena_get(req->arena, size); }
+
+/* NULL when out of memory. */
+static char *vt__req_vprintf(vt_req *req, const char *fmt, va_list ap, size_t *len) {
+    char buf[256];
+    va_list again;
+    va_copy(again, ap);
+    int n = vsnprintf(buf, sizeof buf, fmt, ap);
+    char *p = n < 0 ? NULL : vt__mem_arena_get(req->arena, (size_t)n + 1);
+    if (p && (size_t)n < sizeof buf) memcpy(p, buf, (size_t)n + 1);
+    else if (p) vsnprintf(p, (size_t)n + 1, fmt, again);
+    va_end(again);
+    *len = n < 0 ? 0 : (size_t)n;
+    return p;
+}
+
+VT_API const char *vt_req_printf(vt_req *req, const char *fmt, ...) {
+    va_list ap;
+    size_t len;
+    va_start(ap, fmt);
+    const char *p = vt__req_vprintf(req, fmt, ap, &len);
+    va_end(ap);
+    return p;
+}
+
+VT_API void *vt_req_ctx(const vt_req *req) { return req->server->cfg.ctx; }
+
+VT_API void *vt_req_route_ctx(const vt_req *req) { return req->route ? req->route->ctx : NULL; }
+
+VT_API void *vt_req_get(const vt_req *req, const void *key) {
+    for (const vt__req_value *v = req->values; v; v = v->next)
+        if (v->key == key) return v->value;
+    return NULL;
+}
+
+VT_API int vt_req_set(vt_req *req, const void *key, void *value) {
+    vt__req_value *v = req->values;
+    while (v && v->key != key) v = v->next;
+    if (!v) {
+        v = vt__mem_arena_get(req->arena, sizeof *v);
+        if (!v) return -ENOMEM;
+        v->key = key;
+        v->next = req->values, req->values = v;
+    }
+    v->value = value;
+    return 0;
+}
+
+/* --- the request line --- */
+/* Accessors take const requests and fill in what they find out. */
+static vt_req *vt__req_mut(const vt_req *req) { return (vt_req *)(uintptr_t)req; }
+
+/* Ends a slice of the head, whose next byte nobody needs any more. */
+static vt_str vt__req_cut(vt_str s) {
+    if (s.ptr) ((char *)(uintptr_t)s.ptr)[s.len] = 0;
+    return s;
+}
+
+static vt_str vt__req_copy(const vt_req *req, vt_str s) {
+    s.ptr = vt__mem_arena_str(req->arena, s.ptr, s.len);
+    if (!s.ptr) s.len = 0;
+    return s;
+}
+
+/* Decoded copy; ptr NULL when it does not decode or memory is out. */
+static vt_str vt__req_decode(const vt_req *req, vt_str raw, unsigned flags) {
+    vt_str s = {NULL, 0};
+    char *p = vt__mem_arena_get(req->arena, raw.len + 1);
+    ptrdiff_t n = p ? vt__uri_decode(p, raw.len, raw, flags) : -1;
+    if (n < 0) return s;
+    p[n] = 0;
+    s.ptr = p;
+    s.len = (size_t)n;
+    return s;
+}
+
+VT_API vt_str vt_req_method(const vt_req *req) { return vt__req_cut(req->method); }
+
+VT_API vt_str vt_req_target(const vt_req *req) { return vt__req_cut(req->target); }
+
+VT_API vt_str vt_req_raw_path(const vt_req *req) {
+    vt_req *r = vt__req_mut(req);
+    if (r->raw_path_done) return r->path;
+    r->raw_path_done = true;
+    if (r->path.len && r->path.ptr + r->path.len == r->target.ptr + r->target.len) vt__req_cut(r->path);
+    else r->path = vt__req_copy(r, r->path);
+    return r->path;
+}
+
+VT_API vt_str vt_req_path(const vt_req *req) {
+    vt_req *r = vt__req_mut(req);
+    if (r->path_done) return r->path_decoded;
+    r->path_done = true;
+    if (!r->path.len || !memchr(r->path.ptr, '%', r->path.len)) r->path_decoded = vt_req_raw_path(r);
+    else r->path_decoded = vt__req_decode(r, r->path, 0);
+    return r->path_decoded;
+}
+
+VT_API vt_str vt_req_raw_query(const vt_req *req) { return vt__req_cut(req->query); }
+
+VT_API vt_str vt_req_segment(const vt_req *req) {
+    vt_str s = {req->path.ptr + req->path.len, 0};
+    while (s.ptr > req->path.ptr && s.ptr[-1] != '/') s.ptr--, s.len++;
+    return vt__req_decode(req, s, 0);
+}
+
+VT_API int vt_req_version(const vt_req *req) { return req->version; }
+
+VT_API const char *vt_req_scheme(const vt_req *req) { return req->scheme; }
+
+static void vt__req_authority(vt_req *req) {
+    vt__uri_auth a;
+    if (req->host_done) return;
+    req->host_done = true;
+    req->port = strcmp(req->scheme, "https") == 0 ? 443 : 80;
+    if (!req->authority.len || vt__uri_authority(req->authority, &a) < 0) return;
+    if (a.port >= 0) req->port = a.port;
+    req->host = vt__req_copy(req, a.host);
+}
+
+VT_API vt_str vt_req_host(const vt_req *req) {
+    vt__req_authority(vt__req_mut(req));
+    return req->host;
+}
+
+VT_API int vt_req_port(const vt_req *req) {
+    vt__req_authority(vt__req_mut(req));
+    return req->port;
+}
+
+static const char *vt__req_address(vt_req *req, bool local) {
+    char buf[VT_ADDR_MAX];
+    int n = req->wire->address(req, local, buf, sizeof buf);
+    const char *p = n > 0 && (size_t)n < sizeof buf ? vt__mem_arena_str(req->arena, buf, (size_t)n) : NULL;
+    return p ? p : "";
+}
+
+VT_API const char *vt_req_peer(const vt_req *req) {
+    if (!req->peer) vt__req_mut(req)->peer = vt__req_address(vt__req_mut(req), false);
+    return req->peer;
+}
+
+VT_API const char *vt_req_local(const vt_req *req) {
+    if (!req->local) vt__req_mut(req)->local = vt__req_address(vt__req_mut(req), true);
+    return req->local;
+}
+
+VT_API int vt_req_keep_alive(const vt_req *req) { return req->keep_alive; }
+
+/* --- parameters --- */
+static vt_str vt__req_raw_param(const vt_req *req, uint32_t segment, bool tail) {
+    size_t pos = 0;
+    vt_str s = {NULL, 0};
+    for (uint32_t i = 0; i <= segment && vt__uri_segment_next(req->path, &pos, &s) > 0; i++) continue;
+    if (tail && s.ptr) s.len = (size_t)(req->path.ptr + req->path.len - s.ptr);
+    return s;
+}
+
+VT_API vt_str vt_req_param(const vt_req *req, const char *name) {
+    vt_req *r = vt__req_mut(req);
+    const vt_route *route = req->route;
+    vt_str key = vt__str_of(name), none = {NULL, 0};
+    uint32_t i = 0, n = route ? route->nparams : 0;
+    while (i < n && !vt__str_eq(route->params[i].name, key)) i++;
+    if (i == n) return none;
+    if (!r->params) {
+        r->params = vt__mem_arena_get(r->arena, n * sizeof *r->params);
+        if (!r->params) return none;
+        memset(r->params, 0, n * sizeof *r->params);
+    }
+    if (!r->params[i].ptr) {
+        bool tail = route->tail && i + 1 == n;
+        r->params[i] = vt__req_decode(r, vt__req_raw_param(r, route->params[i].segment, tail), 0);
+    }
+    return r->params[i];
+}
+
+/* --- query and form --- */
+/* The i-th value of a name, decoded; ptr NULL without it. */
+static vt_str vt__req_pair(const vt_req *req, vt_str text, vt__req_pairs *c, const char *name, size_t i) {
+    vt_str key = vt__str_of(name), none = {NULL, 0};
+    vt__uri_pair pair;
+    size_t pos = c->at, seen = 0;
+    /* The last answer is a place to go on from if it was an earlier value of this name. */
+    if (c->pos && c->i < i && vt__uri_pair_next(text, &pos, &pair) > 0 &&
+        vt__uri_decoded_eq(pair.name, key, VT__URI_FORM))
+        pos = c->pos, seen = c->i + 1;
+    else pos = 0;
+    for (size_t at = pos; vt__uri_pair_next(text, &pos, &pair) > 0; at = pos) {
+        if (!vt__uri_decoded_eq(pair.name, key, VT__URI_FORM) || seen++ < i) continue;
+        c->at = at, c->pos = pos, c->i = i;
+        return vt__req_decode(req, pair.value, VT__URI_FORM);
+    }
+    return none;
+}
+
+VT_API vt_str vt_req_query_at(const vt_req *req, const char *name, size_t i) {
+    return vt__req_pair(req, req->query, &vt__req_mut(req)->query_at, name, i);
+}
+
+VT_API vt_str vt_req_query(const vt_req *req, const char *name) { return vt_req_query_at(req, name, 0); }
+
+/* --- fields --- */
+/* Index over the head's fields, then those that were set. Removed ones have no name. */
+static bool vt__req_is(const vt_req *req, size_t i, int id, vt_str name) {
+    vt_str have;
+    if (i < req->nfields) {
+        const vt__h1_field *f = &req->fields[i];
+        if (id || f->id) return id && f->id == id;
+        have.ptr = req->head + f->name_off;
+        have.len = f->name_len;
+    } else {
+        have = req->extras[i - req->nfields].name;
+    }
+    return have.len && vt__str_eq_ci(have, name);
+}
+
+static size_t vt__req_count(const vt_req *req) { return (size_t)req->nfields + req->nextras; }
+
+static size_t vt__req_find(const vt_req *req, int id, vt_str name, size_t from) {
+    size_t n = vt__req_count(req);
+    while (from < n && !vt__req_is(req, from, id, name)) from++;
+    return from;
+}
+
+static vt_str vt__req_at(const vt_req *req, size_t i, vt_str *name) {
+    vt_str value;
+    if (i >= req->nfields) {
+        *name = req->extras[i - req->nfields].name;
+        return req->extras[i - req->nfields].value;
+    }
+    const vt__h1_field *f = &req->fields[i];
+    name->ptr = req->head + f->name_off;
+    name->len = f->name_len;
+    value.ptr = req->head + f->value_off;
+    value.len = f->value_len;
+    vt__req_cut(*name);
+    return vt__req_cut(value);
+}
+
+VT_API vt_str vt_req_field_at(const vt_req *req, const char *name, size_t i) {
+    vt_str key = vt__str_of(name), none = {NULL, 0};
+    int id = vt__h1_field_id(key);
+    size_t n = vt__req_count(req), at = vt__req_find(req, id, key, 0);
+    while (i-- && at < n) at = vt__req_find(req, id, key, at + 1);
+    return at < n ? vt__req_at(req, at, &key) : none;
+}
+
+/* Values of one name joined; Cookie by the separator of its own grammar (RFC 6265 4.2.1). */
+static vt_str vt__req_join(const vt_req *req, int id, vt_str key, size_t first) {
+    const char *sep = id == VT__H1_F_COOKIE ? "; " : ", ";
+    size_t n = vt__req_count(req), len = 0;
+    vt_str name, v, out = {NULL, 0};
+    for (size_t at = first; at < n; at = vt__req_find(req, id, key, at + 1))
+        len += vt__req_at(req, at, &name).len + 2;
+    char *p = vt__mem_arena_get(req->arena, len + 1);
+    if (!p) return out;
+    out.ptr = p;
+    for (size_t at = first; at < n; at = vt__req_find(req, id, key, at + 1)) {
+        v = vt__req_at(req, at, &name);
+        if (at != first) memcpy(p, sep, 2), p += 2;
+        if (v.len) memcpy(p, v.ptr, v.len), p += v.len;
+    }
+    *p = 0;
+    out.len = (size_t)(p - out.ptr);
+    return out;
+}
+
+VT_API vt_str vt_req_field(const vt_req *req, const char *name) {
+    vt_str key = vt__str_of(name), none = {NULL, 0};
+    int id = vt__h1_field_id(key);
+    size_t n = vt__req_count(req), at = vt__req_find(req, id, key, 0);
+    if (at == n) return none;
+    if (vt__req_find(req, id, key, at + 1) < n) return vt__req_join(req, id, key, at);
+    return vt__req_at(req, at, &key);
+}
+
+VT_API int vt_req_field_nth(const vt_req *req, size_t n, vt_str *name, vt_str *value) {
+    size_t total = vt__req_count(req), i = req->removed ? 0 : n;
+    for (; req->removed && i < total; i++) {
+        bool gone = i < req->nfields ? !req->fields[i].name_len : !req->extras[i - req->nfields].name.len;
+        if (!gone && n-- == 0) break;
+    }
+    if (i >= total) return 0;
+    *value = vt__req_at(req, i, name);
+    return 1;
+}
+
+static int vt__req_push(vt_req *req, vt_str name, vt_str value) {
+    if (req->nextras == req->cap_extras) {
+        uint32_t cap = req->cap_extras ? req->cap_extras * 2 : 8;
+        vt__req_extra *x = vt__mem_arena_get(req->arena, cap * sizeof *x);
+        if (!x) return -ENOMEM;
+        if (req->nextras) memcpy(x, req->extras, req->nextras * sizeof *x);
+        req->extras = x, req->cap_extras = cap;
+    }
+    vt__req_extra *x = &req->extras[req->nextras];
+    x->name = vt__req_copy(req, name);
+    x->value = vt__req_copy(req, value);
+    if (!x->name.ptr || !x->value.ptr) return -ENOMEM;
+    req->nextras++;
+    return 0;
+}
+
+VT_API int vt_req_field_set(vt_req *req, const char *name, const char *value) {
+    vt_str key = vt__str_of(name), v = vt__str_of(value);
+    int id = vt__h1_field_id(key);
+    if (vt__h1_check_name(key) < 0 || (value && vt__h1_check_value(v) < 0)) return VT_EFIELD;
+    size_t n = vt__req_count(req);
+    int err = value ? vt__req_push(req, key, v) : 0;
+    if (err < 0) return err;
+    for (size_t i = 0; (i = vt__req_find(req, id, key, i)) < n; i++) {
+        req->removed = true;
+        if (i < req->nfields) req->fields[i].name_len = 0, req->fields[i].id = 0;
+        else req->extras[i - req->nfields].name.len = 0;
+    }
+    return 0;
+}
+
+VT_API vt_str vt_req_cookie(const vt_req *req, const char *name) {
+    vt_str key = vt__str_of(name), none = {NULL, 0}, field = VT__STR_LIT("cookie");
+    size_t n = vt__req_count(req);
+    for (size_t i = 0; (i = vt__req_find(req, VT__H1_F_COOKIE, field, i)) < n; i++) {
+        vt_str all = vt__req_at(req, i, &field);
+        for (size_t at = 0; at < all.len;) {
+            const char *semi = memchr(all.ptr + at, ';', all.len - at);
+            size_t end = semi ? (size_t)(semi - all.ptr) : all.len;
+            vt_str one = vt__str_trim((vt_str){all.ptr + at, end - at});
+            at = end + 1;
+            if (one.len <= key.len || one.ptr[key.len] != '=' || memcmp(one.ptr, key.ptr, key.len) != 0)
+                continue;
+            return vt__req_copy(req, (vt_str){one.ptr + key.len + 1, one.len - key.len - 1});
+        }
+    }
+    return none;
+}
+
+/* --- body --- */
+VT_API int64_t vt_req_body_length(const vt_req *req) { return req->body_length; }
+
+/* Under the wrappers: the wire, held to the limit. One byte over it may be read, to tell a body of just that size. */
+static int64_t vt__req_base(vt_req *req, void *buf, size_t n) {
+    if (req->body_length == 0 || req->body_ended) return 0;
+    if (req->max_body >= 0 && req->body_length > req->max_body) req->too_large = true;
+    if (req->too_large) return VT_ETOOLARGE;
+    if (n == 0) return 0;
+    if (req->max_body >= 0 && (uint64_t)(req->max_body - req->body_got) < n)
+        n = (size_t)(req->max_body - req->body_got) + 1;
+    int64_t r = req->wire->read(req, buf, n);
+    if (r == 0) req->body_ended = true;
+    if (r > 0) req->body_got += r;
+    if (req->max_body < 0 || req->body_got <= req->max_body) return r;
+    req->too_large = true;
+    return VT_ETOOLARGE;
+}
+
+static int64_t vt__req_read_at(vt_req *req, vt__req_wrap *w, void *buf, size_t n) {
+    vt__req_wrap *saved = req->below;
+    int64_t r;
+    if (w) {
+        req->below = w->below;
+        r = w->read(req, w->ctx, buf, n);
+        req->below = saved;
+    } else {
+        r = vt__req_base(req, buf, n);
+    }
+    if (r < 0) req->body_err = (int)r;
+    return r;
+}
+
+VT_API int64_t vt_req_read(vt_req *req, void *buf, size_t n) {
+    if (req->body_use > VT__REQ_BODY_STREAMED) return VT_ESTATE;
+    req->body_use = VT__REQ_BODY_STREAMED;
+    return vt__req_read_at(req, req->wraps, buf, n);
+}
+
+VT_API int64_t vt_req_read_below(vt_req *req, void *buf, size_t n) {
+    return vt__req_read_at(req, req->below, buf, n);
+}
+
+VT_API int vt_req_body_wrap(vt_req *req, vt_body_read *read, void *ctx) {
+    if (req->body_use != VT__REQ_BODY_NEW) return VT_ESTATE;
+    vt__req_wrap *w = vt__mem_arena_get(req->arena, sizeof *w);
+    if (!w) return -ENOMEM;
+    w->read = read;
+    w->ctx = ctx;
+    w->below = req->wraps;
+    req->wraps = w;
+    return 0;
+}
+
+/* A declared length gets its room at once, others double theirs. */
+static int vt__req_whole(vt_req *req) {
+    bool exact = req->body_length > 0 && !req->wraps;
+    if (exact && req->max_body >= 0 && req->body_length > req->max_body) return VT_ETOOLARGE;
+    if (exact && (uint64_t)req->body_length >= SIZE_MAX / 4) return -ENOMEM;
+    size_t cap = exact ? (size_t)req->body_length : req->body_length || req->wraps ? 4000 : 0, len = 0;
+    char *p = vt__mem_arena_get(req->arena, cap + 1);
+    for (int64_t r; p; len += (size_t)r) {
+        char more;
+        r = vt__req_read_at(req, req->wraps, len < cap ? p + len : &more, len < cap ? cap - len : 1);
+        if (r < 0) return (int)r;
+        if (r == 0) break;
+        if (len < cap) continue;
+        char *q = cap < SIZE_MAX / 4 ? vt__mem_arena_get(req->arena, 2 * cap + 1) : NULL;
+        if (q) memcpy(q, p, len), q[len] = more;
+        p = q;
+        cap *= 2;
+    }
+    if (!p) return -ENOMEM;
+    p[len] = 0;
+    req->body.ptr = p;
+    req->body.len = len;
+    return 0;
+}
+
+VT_API int vt_req_body(vt_req *req, vt_str *out) {
+    out->ptr = NULL, out->len = 0;
+    if (req->body_use == VT__REQ_BODY_STREAMED) return VT_ESTATE;
+    if (req->body_use == VT__REQ_BODY_NEW) {
+        req->body_use = VT__REQ_BODY_WHOLE;
+        int err = vt__req_whole(req);
+        if (err < 0) return req->body_err = err;
+    }
+    if (!req->body.ptr) return req->body_err < 0 ? req->body_err : VT_ESTATE;
+    *out = req->body;
+    return 0;
+}
+
+/* Reads and checks the form, once. */
+static int vt__req_form(vt_req *req) {
+    vt_str type = vt_req_field_at(req, "content-type", 0), body;
+    if (req->body_use == VT__REQ_BODY_FORM) return 0;
+    if (!type.ptr && req->body_length == 0) return 0;
+    const char *semi = type.len ? memchr(type.ptr, ';', type.len) : NULL;
+    if (semi) type.len = (size_t)(semi - type.ptr);
+    if (!vt__str_eq_ci(vt__str_trim(type), VT__STR_LIT("application/x-www-form-urlencoded"))) return VT_ETYPE;
+    int err = vt_req_body(req, &body);
+    if (err < 0) return err;
+    if (vt__uri_query_check(body) < 0) return VT_EBADREQ;
+    req->body_use = VT__REQ_BODY_FORM;
+    return 0;
+}
+
+VT_API int vt_req_form_at(vt_req *req, const char *name, size_t i, vt_str *out) {
+    out->ptr = NULL, out->len = 0;
+    int err = vt__req_form(req);
+    if (err < 0) return err;
+    *out = vt__req_pair(req, req->body, &req->form_at, name, i);
+    return out->ptr != NULL;
+}
+
+VT_API int vt_req_form(vt_req *req, const char *name, vt_str *out) {
+    return vt_req_form_at(req, name, 0, out);
+}
+
+VT_API vt_str vt_req_trailer(const vt_req *req, const char *name) {
+    vt_str key = vt__str_of(name), v = {NULL, 0};
+    for (uint32_t i = 0; i < req->ntrailers; i++) {
+        const vt__h1_field *f = &req->trailers[i];
+        vt_str have = {req->trailer_base + f->name_off, f->name_len};
+        if (!vt__str_eq_ci(have, key)) continue;
+        v.ptr = req->trailer_base + f->value_off;
+        v.len = f->value_len;
+        return vt__req_cut(v);
+    }
+    return v;
+}
+#endif /* VTHTTP_HTTP */
+
+/*==============================================================================
+ * MARK: - @res     response objects
+ * uses:   @plat @mem @str @uri @h1 @router @req
+ * test:   tests/test_http.c
+ *
+ *     OPEN --first write, flush, end--> HEAD --end--> ENDED
+ *      |  \--upgrade--> UPGRADED         |
+ *      \---------- wire error -----------+--> FAILED
+ *
+ * Fields may change while OPEN. vt__res_begin fixes them and decides the framing, once, for every protocol; from then on
+ * @res counts bytes, so a wire never sees more than was declared, nor a byte for a response without content.
+ *============================================================================*/
+#if VTHTTP_HTTP
+enum vt__res_state { VT__RES_OPEN, VT__RES_HEAD, VT__RES_ENDED, VT__RES_UPGRADED, VT__RES_FAILED };
+
+typedef struct vt__res_field { /* stays put until the request ends; NUL-terminated */
+    const char *name, *value;
+    uint32_t name_len, value_len;
+    uint8_t id; /* VT__H1_F_... */
+} vt__res_field;
+
+#define VT__RES_INLINE 8
+struct vt_res {
+    vt_req *req;
+    uint16_t status; /* 0: not set yet */
+    uint8_t state, framing;
+    bool no_body; /* no content, whatever the handler writes: HEAD, 204, 205, 304 */
+    bool close;   /* Connection: close is wanted */
+    bool has_date, has_server, has_type, keep_status, touched;
+    int err; /* the first error of the wire */
+    int64_t length, bytes;
+    uint32_t nfields, cap_fields, ntrailers, cap_trailers;
+    vt__res_field *fields, *trailers;
+    vt__res_field inlined[VT__RES_INLINE]; /* not initialised */
+};
+
+static void vt__res_init(vt_res *res, vt_req *req) {
+    memset(res, 0, offsetof(vt_res, inlined));
+    res->req = req;
+    res->length = -1;
+    res->fields = res->inlined;
+    res->cap_fields = VT__RES_INLINE;
+}
+
+/* --- status --- */
+VT_API const char *vt_status_text(int status) {
+    vt_str s = vt__h1_reason(status);
+    return s.len ? s.ptr : "";
+}
+
+VT_API int vt_status_of(int err) {
+    if (err >= 0) return 200;
+    switch (err) {
+    case VT_EBADREQ:
+    case VT_EHTTP:
+    case VT_EEOF: return 400;
+    case VT_EFORBIDDEN:
+    case -EACCES: return 403;
+    case VT_ENOTFOUND:
+    case -ENOENT: return 404;
+    case VT_ETOOLARGE: return 413;
+    case VT_ETYPE: return 415;
+    case VT_ELIMIT:
+    case VT_ESTOPPED: return 503;
+    case -ETIMEDOUT: return 504;
+    default: return 500;
+    }
+}
+
+VT_API int vt_res_status(vt_res *res, int status) {
+    if (status < 200 || status > 599) return -EINVAL;
+    if (res->state != VT__RES_OPEN) return VT_ESTATE;
+    if (!res->keep_status) res->status = (uint16_t)status;
+    return 0;
+}
+
+VT_API int vt_res_status_get(const vt_res *res) { return res->status ? res->status : 200; }
+
+VT_API int vt_res_sent(const vt_res *res) { return res->state != VT__RES_OPEN; }
+
+VT_API int64_t vt_res_bytes(const vt_res *res) { return res->bytes; }
+
+/* --- fields --- */
+static vt__res_field *vt__res_slot(vt_req *req, vt__res_field **list, uint32_t *n, uint32_t *cap) {
+    if (*n == *cap) {
+        uint32_t more = *cap ? *cap * 2 : 4;
+        vt__res_field *f = vt__mem_arena_get(req->arena, more * sizeof *f);
+        if (!f) return NULL;
+        if (*n) memcpy(f, *list, *n * sizeof *f);
+        *list = f;
+        *cap = more;
+    }
+    return &(*list)[(*n)++];
+}
+
+static void vt__res_note(vt_res *res, int id, bool on) {
+    if (id == VT__H1_F_CONTENT_TYPE) res->has_type = on;
+    if (id == VT__H1_F_DATE) res->has_date = on;
+    if (id == VT__H1_F_SERVER) res->has_server = on;
+}
+
+/* Neither checked nor copied. */
+static int vt__res_push(vt_res *res, int id, vt_str name, vt_str value) {
+    vt__res_field *f = vt__res_slot(res->req, &res->fields, &res->nfields, &res->cap_fields);
+    if (!f) return -ENOMEM;
+    f->name = name.ptr;
+    f->name_len = (uint32_t)name.len;
+    f->value = value.ptr;
+    f->value_len = (uint32_t)value.len;
+    f->id = (uint8_t)id;
+    vt__res_note(res, id, true);
+    return 0;
+}
+
+static bool vt__res_is(const vt__res_field *f, int id, vt_str name) {
+    return f->id == id && (id || vt__str_eq_ci((vt_str){f->name, f->name_len}, name));
+}
+
+static void vt__res_remove(vt_res *res, int id, vt_str name) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < res->nfields; i++)
+        if (!vt__res_is(&res->fields[i], id, name)) res->fields[kept++] = res->fields[i];
+    if (kept != res->nfields) vt__res_note(res, id, false);
+    res->nfields = kept;
+}
+
+/* Fields that frame the message: 1 when done with, 0 for a field as any other, < 0. */
+static int vt__res_framing(vt_res *res, int id, vt_str value) {
+    int64_t n;
+    switch (id) {
+    case VT__H1_F_TRANSFER_ENCODING: return VT_EFIELD;
+    case VT__H1_F_CONTENT_LENGTH:
+        if (!value.ptr) res->length = -1;
+        else if (vt__str_u63(value, INT64_MAX, &n) < 0) return VT_EFIELD;
+        else res->length = n;
+        res->touched = true;
+        return 1;
+    case VT__H1_F_CONNECTION:
+        if (!vt__str_eq_ci(value, VT__STR_LIT("close"))) return VT_EFIELD;
+        res->close = true;
+        return 1;
+    default: return 0;
+    }
+}
+
+static int vt__res_set(vt_res *res, const char *name, const char *value, bool replace) {
+    vt_str key = vt__str_of(name), v = vt__str_of(value);
+    if (res->state != VT__RES_OPEN) return VT_ESTATE;
+    if (vt__h1_check_name(key) < 0 || (value && vt__h1_check_value(v) < 0) || v.len > UINT32_MAX)
+        return VT_EFIELD;
+    int id = vt__h1_field_id(key), r = vt__res_framing(res, id, v);
+    if (r != 0) return r < 0 ? r : 0;
+    vt_str copy = {NULL, 0};
+    if (value) {
+        v.ptr = vt__mem_arena_str(res->req->arena, v.ptr, v.len);
+        copy.ptr = vt__mem_arena_str(res->req->arena, key.ptr, copy.len = key.len);
+        if (!v.ptr || !copy.ptr) return -ENOMEM;
+    }
+    if (replace) vt__res_remove(res, id, key);
+    res->touched = true;
+    return value ? vt__res_push(res, id, copy, v) : 0;
+}
+
+VT_API int vt_res_field(vt_res *res, const char *name, const char *value) {
+    return vt__res_set(res, name, value, true);
+}
+
+VT_API int vt_res_field_add(vt_res *res, const char *name, const char *value) {
+    return value ? vt__res_set(res, name, value, false) : VT_EFIELD;
+}
+
+VT_API vt_str vt_res_field_get(const vt_res *res, const char *name, size_t i) {
+    vt_str key = vt__str_of(name), none = {NULL, 0};
+    int id = vt__h1_field_id(key);
+    for (uint32_t at = 0; at < res->nfields; at++) {
+        const vt__res_field *f = &res->fields[at];
+        if (vt__res_is(f, id, key) && i-- == 0) return (vt_str){f->value, f->value_len};
+    }
+    return none;
+}
+
+VT_API int vt_res_type(vt_res *res, const char *content_type) {
+    return vt__res_set(res, "Content-Type", content_type, true);
+}
+
+VT_API int vt_res_length(vt_res *res, int64_t n) {
+    if (n < 0) return -EINVAL;
+    if (res->state != VT__RES_OPEN) return VT_ESTATE;
+    res->length = n;
+    res->touched = true;
+    return 0;
+}
+
+/* What a recipient must have before the content, or what frames it, cannot come after it (RFC 9110 6.5.1). */
+static bool vt__res_no_trailer(vt_str name) {
+    static const vt_str refused[] = {{"transfer-encoding", 17},
+                                     {"content-length", 14},
+                                     {"content-type", 12},
+                                     {"content-encoding", 16},
+                                     {"content-range", 13},
+                                     {"connection", 10},
+                                     {"host", 4},
+                                     {"trailer", 7},
+                                     {"te", 2},
+                                     {"upgrade", 7},
+                                     {"set-cookie", 10},
+                                     {"cache-control", 13},
+                                     {"location", 8},
+                                     {"authorization", 13},
+                                     {"date", 4},
+                                     {"vary", 4}};
+    for (size_t i = 0; i < VT__COUNT(refused); i++)
+        if (vt__str_eq_ci(name, refused[i])) return true;
+    return false;
+}
+
+VT_API int vt_res_trailer(vt_res *res, const char *name, const char *value) {
+    vt_str key = vt__str_of(name), v = vt__str_of(value);
+    if (res->state > VT__RES_HEAD) return VT_ESTATE;
+    if (!value || vt__h1_check_name(key) < 0 || vt__h1_check_value(v) < 0 || v.len > UINT32_MAX)
+        return VT_EFIELD;
+    if (vt__res_no_trailer(key)) return VT_EFIELD;
+    const char *k = vt__mem_arena_str(res->req->arena, key.ptr, key.len);
+    v.ptr = vt__mem_arena_str(res->req->arena, v.ptr, v.len);
+    if (!k || !v.ptr) return -ENOMEM;
+    vt__res_field *f = vt__res_slot(res->req, &res->trailers, &res->ntrailers, &res->cap_trailers);
+    if (!f) return -ENOMEM;
+    *f = (vt__res_field){k, v.ptr, (uint32_t)key.len, (uint32_t)v.len, (uint8_t)vt__h1_field_id(key)};
+    return 0;
+}
+
+/* --- cookies --- */
+static bool vt__res_attr_ok(const char *s) {
+    return !s || (vt__h1_check_value(vt__str_of(s)) == 0 && !strchr(s, ';'));
+}
+
+static bool vt__res_same_site_ok(const char *s) {
+    vt_str v = vt__str_of(s);
+    return !s || vt__str_eq_ci(v, VT__STR_LIT("Lax")) || vt__str_eq_ci(v, VT__STR_LIT("Strict")) ||
+           vt__str_eq_ci(v, VT__STR_LIT("None"));
+}
+
+static const char *vt__res_cookie_text(vt_res *res, const vt_cookie *c, const char *value) {
+    char age[80] = "";
+    if (c->max_age_s > 0) snprintf(age, sizeof age, "; Max-Age=%lld", (long long)c->max_age_s);
+    if (c->max_age_s < 0) snprintf(age, sizeof age, "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT");
+    return vt_req_printf(res->req, "%s=%s%s%s%s%s%s%s%s%s%s", c->name, value, c->path ? "; Path=" : "",
+                         c->path ? c->path : "", c->domain ? "; Domain=" : "", c->domain ? c->domain : "",
+                         age, c->secure ? "; Secure" : "", c->http_only ? "; HttpOnly" : "",
+                         c->same_site ? "; SameSite=" : "", c->same_site ? c->same_site : "");
+}
+
+VT_API int vt_res_cookie(vt_res *res, const vt_cookie *cookie) {
+    vt_str raw = vt__str_of(cookie->value ? cookie->value : "");
+    if (res->state != VT__RES_OPEN) return VT_ESTATE;
+    if (vt__h1_check_name(vt__str_of(cookie->name)) < 0 || !vt__res_attr_ok(cookie->path) ||
+        !vt__res_attr_ok(cookie->domain) || !vt__res_same_site_ok(cookie->same_site))
+        return VT_EFIELD;
+    ptrdiff_t n = vt__uri_encode(NULL, 0, raw, VT__URI_SET_COOKIE);
+    char *value = n >= 0 ? vt__mem_arena_get(res->req->arena, (size_t)n + 1) : NULL;
+    if (!value) return -ENOMEM;
+    vt__uri_encode(value, (size_t)n, raw, VT__URI_SET_COOKIE);
+    value[n] = 0;
+    const char *text = vt__res_cookie_text(res, cookie, value);
+    if (!text) return -ENOMEM;
+    res->touched = true;
+    return vt__res_push(res, VT__H1_F_SET_COOKIE, VT__STR_LIT("Set-Cookie"), vt__str_of(text));
+}
+
+/* --- sending --- */
+static int vt__res_fail(vt_res *res, int err) {
+    res->state = VT__RES_FAILED;
+    if (!res->err) res->err = err;
+    return err;
+}
+
+/* Statuses whose responses have no content: the handler's bytes are not even held to a length. */
+static bool vt__res_is_bare(int status) {
+    return status < 200 || status == 204 || status == 205 || status == 304;
+}
+
+static int vt__res_frame(vt_res *res) {
+    if (res->status == 205) return res->length = 0, VT__HTTP_LENGTH; /* RFC 9110 15.3.6 */
+    if (vt__res_is_bare(res->status)) return res->length = -1, VT__HTTP_NONE;
+    if (res->length >= 0) return VT__HTTP_LENGTH;
+    if (res->req->version >= 11) return VT__HTTP_CHUNKED;
+    return res->no_body ? VT__HTTP_NONE : VT__HTTP_CLOSE;
+}
+
+static int vt__res_begin(vt_res *res, bool end_now) {
+    if (!res->status) res->status = 200;
+    bool bare = vt__res_is_bare(res->status);
+    res->no_body = bare || res->req->method_id == VT__H1_M_HEAD;
+    res->framing = (uint8_t)vt__res_frame(res);
+    if (res->framing == VT__HTTP_CLOSE) res->close = true;
+    if (!res->has_type && !bare && res->length != 0 &&
+        vt__res_push(res, VT__H1_F_CONTENT_TYPE, VT__STR_LIT("Content-Type"),
+                     VT__STR_LIT("application/octet-stream")) < 0)
+        return -ENOMEM;
+    res->state = VT__RES_HEAD;
+    int err = res->req->wire->head(res, end_now || res->no_body);
+    return err < 0 ? vt__res_fail(res, err) : 0;
+}
+
+/* In which the response cannot take bytes any more. */
+static int vt__res_closed(const vt_res *res) {
+    if (res->state == VT__RES_FAILED) return res->err;
+    if (res->state == VT__RES_ENDED && res->framing == VT__HTTP_LENGTH) return VT_ESURPLUS;
+    return VT_ESTATE;
+}
+
+VT_API int64_t vt_res_write(vt_res *res, const void *p, size_t n) {
+    int err = res->state == VT__RES_OPEN ? vt__res_begin(res, false) : 0;
+    if (err < 0) return err;
+    if (res->state != VT__RES_HEAD) return vt__res_closed(res);
+    size_t take = n;
+    if (res->framing == VT__HTTP_LENGTH && res->status != 205 && (uint64_t)(res->length - res->bytes) < n)
+        take = (size_t)(res->length - res->bytes);
+    if (take && !res->no_body) {
+        int64_t r = res->req->wire->write(res, p, take);
+        if (r < 0) return vt__res_fail(res, (int)r);
+    }
+    res->bytes += (int64_t)take;
+    return take == n ? (int64_t)n : VT_ESURPLUS;
+}
+
+VT_API int vt_res_flush(vt_res *res) {
+    int err = res->state == VT__RES_OPEN ? vt__res_begin(res, false) : 0;
+    if (err < 0) return err;
+    if (res->state == VT__RES_FAILED) return res->err;
+    if (res->state == VT__RES_UPGRADED) return VT_ESTATE;
+    err = res->req->wire->flush(res);
+    return err < 0 ? vt__res_fail(res, err) : 0;
+}
+
+/* Every declared byte was taken, or none is wanted. */
+static bool vt__res_is_whole(const vt_res *res) {
+    return res->no_body || (res->framing == VT__HTTP_LENGTH && res->bytes == res->length);
+}
+
+/* Bytes were promised that have to come; while OPEN. */
+static bool vt__res_is_short(const vt_res *res) {
+    return res->length > 0 && res->req->method_id != VT__H1_M_HEAD &&
+           !vt__res_is_bare(vt_res_status_get(res));
+}
+
+VT_API int vt_res_end(vt_res *res) {
+    if (res->state == VT__RES_OPEN) {
+        if (vt__res_is_short(res)) return VT_ESHORT; /* nothing is sent yet: this may become a 500 */
+        if (res->length < 0) res->length = 0;
+        int err = vt__res_begin(res, true);
+        if (err < 0) return err;
+    }
+    if (res->state == VT__RES_FAILED) return res->err;
+    if (res->state != VT__RES_HEAD) return res->state == VT__RES_ENDED ? 0 : VT_ESTATE;
+    if (res->framing == VT__HTTP_LENGTH && !vt__res_is_whole(res)) return VT_ESHORT;
+    if (res->framing != VT__HTTP_CHUNKED || res->no_body) res->ntrailers = 0;
+    res->state = VT__RES_ENDED;
+    int err = res->req->wire->end(res);
+    return err < 0 ? vt__res_fail(res, err) : 0;
+}
+
+/* --- whole responses --- */
+static int vt__res_whole(vt_res *res, const void *p, size_t n) {
+    res->length = (int64_t)n;
+    int err = vt__res_begin(res, n == 0);
+    if (err < 0) return err;
+    int64_t r = n ? vt_res_write(res, p, n) : 0;
+    return r < 0 ? (int)r : vt_res_end(res);
+}
+
+/* `type` is static storage and known to be good. */
+static int vt__res_send(vt_res *res, int status, vt_str type, const void *p, size_t n) {
+    int err = vt_res_status(res, status);
+    if (err < 0) return err;
+    if (res->has_type) vt__res_remove(res, VT__H1_F_CONTENT_TYPE, type);
+    err = vt__res_push(res, VT__H1_F_CONTENT_TYPE, VT__STR_LIT("Content-Type"), type);
+    return err < 0 ? err : vt__res_whole(res, p, n);
+}
+
+VT_API int vt_res_send(vt_res *res, int status, const char *content_type, const void *body, size_t n) {
+    int err = vt_res_status(res, status);
+    if (err < 0 || (content_type && (err = vt_res_type(res, content_type)) < 0)) return err;
+    return vt__res_whole(res, body, n);
+}
+
+VT_API int vt_res_text(vt_res *res, int status, const char *text) {
+    return text ? vt__res_send(res, status, VT__STR_LIT("text/plain; charset=utf-8"), text, strlen(text))
+                : -EINVAL;
+}
+
+VT_API int vt_res_html(vt_res *res, int status, const char *text) {
+    return text ? vt__res_send(res, status, VT__STR_LIT("text/html; charset=utf-8"), text, strlen(text))
+                : -EINVAL;
+}
+
+VT_API int vt_res_json(vt_res *res, int status, const char *text) {
+    return text ? vt__res_send(res, status, VT__STR_LIT("application/json"), text, strlen(text)) : -EINVAL;
+}
+
+VT_API int vt_res_printf(vt_res *res, int status, const char *fmt, ...) {
+    va_list ap;
+    size_t n;
+    va_start(ap, fmt);
+    const char *p = vt__req_vprintf(res->req, fmt, ap, &n);
+    va_end(ap);
+    if (!p) return -ENOMEM;
+    return vt__res_send(res, status, VT__STR_LIT("text/plain; charset=utf-8"), p, n);
+}
+
+VT_API int vt_res_redirect(vt_res *res, int status, const char *location) {
+    vt_str raw = vt__str_of(location);
+    if (status != 301 && status != 302 && status != 303 && status != 307 && status != 308) return -EINVAL;
+    if (vt__h1_check_value(raw) < 0 || !raw.len) return VT_EFIELD;
+    ptrdiff_t n = vt__uri_encode(NULL, 0, raw, VT__URI_SET_LOCATION);
+    char *p = n >= 0 ? vt__mem_arena_get(res->req->arena, (size_t)n + 1) : NULL;
+    if (!p) return -ENOMEM;
+    vt__uri_encode(p, (size_t)n, raw, VT__URI_SET_LOCATION);
+    p[n] = 0;
+    int err = vt_res_status(res, status);
+    if (err < 0 || (err = vt_res_field(res, "Location", p)) < 0) return err;
+    return vt__res_whole(res, NULL, 0);
+}
+
+VT_API int vt_res_no_content(vt_res *res) {
+    int err = vt_res_status(res, 204);
+    return err < 0 ? err : vt__res_whole(res, NULL, 0);
+}
+
+/* --- interim responses, upgrade --- */
+static bool vt__res_line_ok(vt_str line) {
+    const char *colon = line.len ? memchr(line.ptr, ':', line.len) : NULL;
+    if (!colon) return false;
+    vt_str name = {line.ptr, (size_t)(colon - line.ptr)}, value = {colon + 1, line.len - name.len - 1};
+    if (vt__h1_check_name(name) < 0 || vt__h1_check_value(value) < 0) return false;
+    int id = vt__h1_field_id(name);
+    return id != VT__H1_F_CONNECTION && id != VT__H1_F_CONTENT_LENGTH && id != VT__H1_F_TRANSFER_ENCODING;
+}
+
+static bool vt__res_lines_ok(vt_str lines) {
+    for (size_t at = 0, end; at < lines.len; at = end + 2) {
+        const char *cr = memchr(lines.ptr + at, '\r', lines.len - at);
+        end = cr ? (size_t)(cr - lines.ptr) : lines.len;
+        if (end + 1 >= lines.len || lines.ptr[end + 1] != '\n') return false;
+        if (!vt__res_line_ok((vt_str){lines.ptr + at, end - at})) return false;
+    }
+    return true;
+}
+
+VT_API int vt_res_inform(vt_res *res, int status, const char *lines) {
+    vt_str text = vt__str_of(lines ? lines : "");
+    if (status < 100 || status > 199 || status == 101) return -EINVAL;
+    if (res->state != VT__RES_OPEN) return VT_ESTATE;
+    if (!vt__res_lines_ok(text)) return VT_EFIELD;
+    if (res->req->version < 11) return 0; /* RFC 9110 15.2: not to an HTTP/1.0 client */
+    int err = res->req->wire->inform(res, status, text);
+    return err < 0 ? vt__res_fail(res, err) : 0;
+}
+
+VT_API int vt_res_upgrade(vt_res *res, const char *protocol, vt_stream **out) {
+    const vt_req *req = res->req;
+    uint16_t status = res->status;
+    *out = NULL;
+    if (res->state != VT__RES_OPEN || req->version < 11 || !req->upgrade || !req->wire->upgrade)
+        return VT_ESTATE;
+    if (!*protocol || vt__h1_check_value(vt__str_of(protocol)) < 0) return VT_EFIELD;
+    res->status = 101;
+    res->framing = VT__HTTP_NONE;
+    res->no_body = true;
+    int err = req->wire->upgrade(res, protocol, out);
+    if (err == VT_ESTATE) {
+        res->status = status;
+        res->no_body = false;
+        return err;
+    }
+    if (err < 0) return vt__res_fail(res, err);
+    res->state = VT__RES_UPGRADED;
+    return 0;
+}
+#endif /* VTHTTP_HTTP */
+
+/*==============================================================================
+ * MARK: - @http    routes and middleware of a server; one request from head to end
+ * uses:   @plat @mem @str @log @uri @h1 @router @req @res @sched
+ * test:   tests/test_http.c   fuzz: fuzz/fuzz_router.c
+ *
+ * vt__http_serve: route, then the onion (the server's middleware, the route's, the handler), then vt__http_finish, the one
+ * place where a response that nobody finished gets its end: an error page, a short text, an empty body, or the abort.
+ * The innermost layer only sets the status of what has no handler (404, 405, 400, 413, OPTIONS): middleware sees it, may
+ * add fields or answer itself. A handler's error travels out through the onion and becomes a status in finish.
+ *============================================================================*/
+#if VTHTTP_HTTP
+/* --- the server's routing part --- */
+/* Keeps the first error; returns it. */
+static VT_PRINTF(3, 4) int vt__http_fail(vt_server *s, int err, const char *fmt, ...) {
+    va_list ap;
+    if (s->error) return s->error;
+    s->error = err;
+    va_start(ap, fmt);
+    vsnprintf(s->error_text, sizeof s->error_text, fmt, ap);
+    va_end(ap);
+    return err;
+}
+
+static void vt__http_server_init(vt_server *s) { s->router.dead.server = s; }
+
+static void vt__http_server_drop(vt_server *s) { vt__router_free(&s->router); }
+
+VT_API int vt_server_error(const vt_server *s) { return s->error; }
+
+VT_API const char *vt_server_error_text(const vt_server *s) { return s->error_text; }
+
+/* 0 when the server's routes may change. */
+static int vt__http_open(const vt_server *s) {
+    if (s->error) return s->error;
+    return s->running ? VT_ESTATE : 0;
+}
+
+VT_API vt_route *vt_server_handle(vt_server *s, const char *method, const char *pattern, vt_handler *h) {
+    vt_str m = vt__str_of(method ? method : ""), p = vt__str_of(pattern ? pattern : "");
+    const char *why = NULL;
+    vt_route *r;
+    if (vt__http_open(s) < 0) return &s->router.dead;
+    if (m.len && vt__h1_check_name(m) < 0) why = "not a method";
+    else if (!h) why = "no handler";
+    int err = why ? VT_EROUTE : vt__router_add(&s->router, m, p, &r, &why);
+    if (err < 0) {
+        vt__http_fail(s, err, "route %s %s: %s", m.len ? m.ptr : "*", p.ptr, why ? why : vt_strerror(err));
+        return &s->router.dead;
+    }
+    r->server = s;
+    r->handler = h;
+    return r;
+}
+
+VT_API vt_route *vt_server_get(vt_server *s, const char *pattern, vt_handler *h) {
+    return vt_server_handle(s, "GET", pattern, h);
+}
+
+VT_API vt_route *vt_server_post(vt_server *s, const char *pattern, vt_handler *h) {
+    return vt_server_handle(s, "POST", pattern, h);
+}
+
+VT_API vt_route *vt_server_put(vt_server *s, const char *pattern, vt_handler *h) {
+    return vt_server_handle(s, "PUT", pattern, h);
+}
+
+VT_API vt_route *vt_server_delete(vt_server *s, const char *pattern, vt_handler *h) {
+    return vt_server_handle(s, "DELETE", pattern, h);
+}
+
+VT_API vt_route *vt_server_any(vt_server *s, const char *pattern, vt_handler *h) {
+    return vt_server_handle(s, NULL, pattern, h);
+}
+
+/* 0 when the route may be set up; a dead one tells why it is. */
+static int vt__http_route_open(const vt_route *r) {
+    int err = r->server ? vt__http_open(r->server) : -ENOMEM;
+    return err < 0 || r->handler ? err : VT_ESTATE;
+}
+
+VT_API int vt_route_ctx(vt_route *r, void *ctx) {
+    int err = vt__http_route_open(r);
+    if (err == 0) r->ctx = ctx;
+    return err;
+}
+
+VT_API int vt_route_max_body(vt_route *r, int64_t bytes) {
+    int err = vt__http_route_open(r);
+    if (err == 0) r->max_body = bytes;
+    return err;
+}
+
+VT_API int vt_route_timeout_ms(vt_route *r, int64_t ms) {
+    int err = vt__http_route_open(r);
+    if (err == 0) r->timeout_ms = ms;
+    return err;
+}
+
+/* Appends: the first given is the outermost. */
+static int vt__http_use(vt_server *s, vt__router_mw **list, vt_middleware *fn, void *ctx) {
+    if (!fn) return vt__http_fail(s, -EINVAL, "middleware is NULL");
+    vt__router_mw *m = vt__mem_zalloc(sizeof *m);
+    if (!m) return vt__http_fail(s, -ENOMEM, "out of memory");
+    m->fn = fn;
+    m->ctx = ctx;
+    while (*list) list = &(*list)->next;
+    *list = m;
+    return 0;
+}
+
+VT_API int vt_route_use(vt_route *r, vt_middleware *mw, void *ctx) {
+    int err = vt__http_route_open(r);
+    return err < 0 ? err : vt__http_use(r->server, &r->mw, mw, ctx);
+}
+
+VT_API int vt_server_use(vt_server *s, vt_middleware *mw, void *ctx) {
+    int err = vt__http_open(s);
+    return err < 0 ? err : vt__http_use(s, &s->router.mw, mw, ctx);
+}
+
+VT_API int vt_server_error_page(vt_server *s, int status, vt_handler *h) {
+    int err = vt__http_open(s);
+    if (err < 0) return err;
+    if (!h || (status && (status < 400 || status > 599)))
+        return vt__http_fail(s, -EINVAL, "error page %d: want a handler, and 0 or a status of 400 to 599",
+                             status);
+    vt__router_page *p = vt__mem_zalloc(sizeof *p);
+    if (!p) return vt__http_fail(s, -ENOMEM, "out of memory");
+    p->status = status;
+    p->handler = h;
+    p->next = s->router.pages, s->router.pages = p; /* the last one given wins */
+    return 0;
+}
+
+/* --- routing --- */
+static int vt__http_allow(vt_req *req, const vt__router_path *p, int status) {
+    const vt__router *r = &req->server->router;
+    char *out = vt__mem_arena_get(req->arena, vt__router_methods_max(r));
+    if (!out) return 500;
+    out[vt__router_methods(r, p, out)] = 0;
+    req->allow = out;
+    return status;
+}
+
+/* An encoded slash may hide a dot segment from vt__uri_path_check; it must not come out in vt_req_path or a tail. */
+static bool vt__http_has_dots(vt_str path) {
+    size_t pos = 0;
+    vt_str s;
+    while (vt__uri_segment_next(path, &pos, &s) > 0)
+        if (vt__str_eq(s, VT__STR_LIT(".")) || vt__str_eq(s, VT__STR_LIT(".."))) return true;
+    return false;
+}
+
+/* Finds the route: 0, or the status that takes its place. */
+static int vt__http_route(vt_req *req) {
+    vt__router_path p;
+    char *room = NULL;
+    bool known;
+    if (req->form == VT__H1_ASTERISK) return vt__http_allow(req, NULL, 204);
+    if (req->form == VT__H1_AUTHORITY || !req->path.len) return 501;
+    int total = vt__uri_path_check(req->path);
+    if (total < 0 || (req->query.len && vt__uri_query_check(req->query) < 0)) return 400;
+    if (memchr(req->path.ptr, '%', req->path.len)) {
+        if (!vt_req_path(req).ptr || !(room = vt__mem_arena_get(req->arena, req->path.len))) return 500;
+        if (vt__http_has_dots(req->path_decoded)) return 400;
+    }
+    vt__router_split(&p, req->path, (uint32_t)total, room);
+    req->route = vt__router_lookup(&req->server->router, &p, req->method_id, req->method, &known);
+    if (req->route) return 0;
+    if (!known) return 404;
+    return vt__http_allow(req, &p, req->method_id == VT__H1_M_OPTIONS ? 204 : 405);
+}
+
+/* --- the onion --- */
+struct vt_next {
+    const vt__router_mw *mw; /* the one that was called with this */
+    bool routed, used;       /* mw is the route's, not the server's */
+};
+
+static int vt__http_core(vt_req *req, vt_res *res) {
+    int status = req->refused;
+    if (!status && req->max_body >= 0 && req->body_length > req->max_body) status = 413;
+    if (!status) return req->route->handler(req, res);
+    if (status == 500) return -ENOMEM;
+    req->generated = status >= 400;
+    int err = vt_res_status(res, status);
+    if (err == 0 && req->allow) err = vt_res_field(res, "Allow", req->allow);
+    return err;
+}
+
+static int vt__http_step(const vt__router_mw *mw, bool routed, vt_req *req, vt_res *res) {
+    if (!mw && !routed) {
+        routed = true;
+        mw = req->route ? req->route->mw : NULL;
+    }
+    if (!mw) return vt__http_core(req, res);
+    vt_next next = {mw, routed, false};
+    return mw->fn(req, res, &next);
+}
+
+VT_API int vt_next_run(vt_next *next, vt_req *req, vt_res *res) {
+    if (next->used) return VT_ESTATE;
+    next->used = true;
+    return vt__http_step(next->mw->next, next->routed, req, res);
+}
+
+VT_API void *vt_next_ctx(const vt_next *next) { return next->mw->ctx; }
+
+/* --- the end of a request --- */
+/* Whose fault an error is decides at which level it is logged. */
+static bool vt__http_is_ours(const vt_req *req, const vt_res *res, int err, int status) {
+    if (res->err || err == -ECANCELED) return false; /* the client is gone */
+    if (err == req->body_err && (err == -ECONNRESET || err == -EPIPE)) return false;
+    return status >= 500;
+}
+
+/* Once a request that failed. */
+static void vt__http_log(const vt_req *req, const vt_res *res, int err, int status, bool cut) {
+    int level = vt__http_is_ours(req, res, err, status) ? VT_LOG_ERROR : VT_LOG_DEBUG;
+    if (level < vt__log_g.min) return;
+    vt_log(level, "%.*s %.*s: %s, %s; answered %d%s", (int)VT__MIN(req->method.len, 32), req->method.ptr,
+           (int)VT__MIN(req->target.len, 200), req->target.ptr, vt_err_name(err), vt_strerror(err),
+           res->status, cut ? ", cut off" : "");
+}
+
+static int vt__http_error_status(const vt_req *req, int err, bool late) {
+    if (err == -ETIMEDOUT && req->body_err == -ETIMEDOUT && !late) return 408;
+    return vt_status_of(err);
+}
+
+/* What was said about a body that does not come. */
+static void vt__http_forget(vt_res *res) {
+    static const uint8_t ids[] = {VT__H1_F_CONTENT_TYPE, VT__H1_F_CONTENT_ENCODING, VT__H1_F_CONTENT_RANGE,
+                                  VT__H1_F_ETAG,         VT__H1_F_LAST_MODIFIED,    VT__H1_F_CACHE_CONTROL,
+                                  VT__H1_F_EXPIRES,      VT__H1_F_LOCATION};
+    for (size_t i = 0; i < VT__COUNT(ids); i++) vt__res_remove(res, ids[i], VT__STR_LIT(""));
+    res->length = -1;
+    res->ntrailers = 0;
+}
+
+static void vt__http_retry_after(const vt_req *req, vt_res *res) {
+    char s[24];
+    int n = req->server->cfg.retry_after_s;
+    if (res->status != 503 || vt_res_field_get(res, "Retry-After", 0).ptr) return;
+    s[vt__str_put_u64(s, (uint64_t)(n > 0 ? n : 1))] = 0;
+    vt_res_field(res, "Retry-After", s);
+}
+
+static vt_handler *vt__http_page_of(const vt_server *s, int status) {
+    vt_handler *any = NULL;
+    for (const vt__router_page *p = s->router.pages; p; p = p->next) {
+        if (p->status == status) return p->handler;
+        if (!p->status && !any) any = p->handler;
+    }
+    return any;
+}
+
+/* The body of an error that nobody described: its page, else its reason phrase when the status is ours. */
+static int vt__http_page(vt_req *req, vt_res *res) {
+    vt_handler *page = vt__http_page_of(req->server, res->status);
+    int err = 0;
+    res->keep_status = true;
+    if (page) err = page(req, res);
+    if (res->state != VT__RES_OPEN) return err;
+    res->length = -1;
+    if ((page && err >= 0) || !req->generated) return err;
+    vt__http_forget(res);
+    vt_res_text(res, res->status, vt_req_printf(req, "%d %s\n", res->status, vt_status_text(res->status)));
+    return err;
+}
+
+/* Turns a handler's error, or its silence, into a status. */
+static void vt__http_settle(vt_req *req, vt_res *res, int err, int status) {
+    if (err < 0) {
+        vt__http_forget(res);
+        res->status = (uint16_t)status;
+        req->generated = true;
+        /* Where the next request begins is not known behind a body that failed. */
+        if (req->body_err < 0 && req->body_err != VT_ETOOLARGE) res->close = true;
+        vt__http_retry_after(req, res);
+    } else if (!res->status && !res->touched) {
+        res->status = 404;
+        req->generated = true;
+    }
+}
+
+/* Ends what is not ended: 0, or the reason for cutting it off. *err: the request's first error. */
+static int vt__http_end(vt_req *req, vt_res *res, int *err, int status) {
+    int page;
+    switch (res->state) {
+    case VT__RES_OPEN:
+        vt__http_settle(req, res, *err, status);
+        page = res->status >= 400 ? vt__http_page(req, res) : 0;
+        if (page < 0 && *err == 0) *err = page;
+        if (page < 0 && res->state == VT__RES_HEAD && !vt__res_is_whole(res)) return page;
+        return vt_res_end(res);
+    case VT__RES_HEAD: return *err < 0 && !vt__res_is_whole(res) ? *err : vt_res_end(res);
+    case VT__RES_UPGRADED: return req->wire->end(res);
+    default: return res->err;
+    }
+}
+
+static int vt__http_finish(vt_req *req, vt_res *res, int err, bool late) {
+    const vt_server_cfg *cfg = &req->server->cfg;
+    /* A length was promised and no byte came: that can still be told. */
+    if (err >= 0) err = res->state == VT__RES_OPEN && vt__res_is_short(res) ? VT_ESHORT : 0;
+    int status = vt__http_error_status(req, err, late);
+    int end = vt__http_end(req, res, &err, status);
+    if (end < 0) req->wire->abort(res);
+    if (end < 0 && err == 0) err = end;
+    if (err < 0) vt__http_log(req, res, err, vt__http_error_status(req, err, late), end < 0);
+    if (cfg->on_response) cfg->on_response(req, res, cfg->ctx, err);
+    return end < 0 ? end : 0;
+}
+
+/* --- entry points of the protocols --- */
+/* A handler's own deadline; 0 when it has none. */
+static int64_t vt__http_deadline(const vt_req *req) {
+    int64_t ms = req->route && req->route->timeout_ms ? req->route->timeout_ms
+                                                      : req->server->cfg.handler_timeout_ms;
+    if (ms <= 0) return 0;
+    int64_t now = vt_now();
+    return ms > (INT64_MAX - now) / VT_MS ? 0 : now + ms * VT_MS;
+}
+
+static int vt__http_serve(vt_req *req, vt_res *res) {
+    const vt_server *s = req->server;
+    vt__res_init(res, req);
+    req->refused = (uint16_t)vt__http_route(req);
+    req->max_body = req->route && req->route->max_body ? req->route->max_body : s->cfg.max_body;
+    if (req->max_body == 0) req->max_body = 1 << 20;
+    int64_t until = vt__http_deadline(req), before = 0;
+    if (until) {
+        before = vt_deadline_set(until);
+        if (before && before < until) vt_deadline_set(until = before);
+    }
+    int err = vt__http_step(s->router.mw, false, req, res);
+    bool late = until && vt_now() >= until;
+    if (until) vt_deadline_set(before);
+    return vt__http_finish(req, res, err, late);
+}
+
+/* Answers a request that is not to be handled (417, 503), with its page. */
+static VT__UNUSED int vt__http_refuse(vt_req *req, vt_res *res, int status) {
+    vt__res_init(res, req);
+    req->generated = true;
+    res->status = (uint16_t)status;
+    res->close = true;
+    vt__http_retry_after(req, res);
+    return vt__http_finish(req, res, 0, false);
+}
+#endif /* VTHTTP_HTTP */
+#endif /* VTHTTP_HTTP */
+
+#endif /* VTHTTP_IMPLEMENTATION */
+
+/*
+ * MIT License
+ *
+ * Copyright (c) the vthttp.h authors
+ *
+ * Permission is hereby granted, free of charge, to any person obtaining a copy
+ * of this software and associated documentation files (the "Software"), to deal
+ * in the Software without restriction, including without limitation the rights
+ * to use, copy, modify, merge, publish, distribute, sublicense, and/or sell
+ * copies of the Software, and to permit persons to whom the Software is
+ * furnished to do so, subject to the following conditions:
+ *
+ * The above copyright notice and this permission notice shall be included in all
+ * copies or substantial portions of the Software.
+ *
+ * THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+ * IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+ * FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+ * AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+ * LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+ * OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
+ * SOFTWARE.
+ */
