@@ -320,7 +320,7 @@ VT_API void vt_shutdown(void);
 typedef struct vt_stats {
     int64_t spawned, ended, switches, polls, wakes,
         steals; /* wakes: eventfd writes; steals: taken from another worker */
-    int64_t stacks, stacks_cached, timers_fired, timers_rearmed;
+    int64_t stacks, timers_fired, timers_rearmed;
     int guard_kind; /* 0 none (canary), 1 mprotect, 2 lightweight guard regions */
 } vt_stats;
 VT_API void vt_stats_get(vt_stats *out);
@@ -3492,7 +3492,7 @@ typedef struct vt__wheel {
     int64_t tick; /* all entries up to it have fired */
     uint64_t used[VT__TIMER_LEVELS];
     vt__list slot[VT__TIMER_LEVELS][64];
-    int64_t fired, armed;
+    int64_t fired;
 } vt__wheel;
 
 static void vt__timer_wheel_init(vt__wheel *w, int64_t now) {
@@ -3535,7 +3535,6 @@ static void vt__timer_place(vt__wheel *w, vt__timer *t, int64_t tick) {
 static void vt__timer_arm(vt__wheel *w, vt__timer *t, int64_t due) {
     vt__timer_cancel(w, t);
     t->due = due;
-    w->armed++;
     vt__timer_place(w, t, VT__MAX((due >> VT__TIMER_SHIFT) + 1, w->tick + 1));
 }
 
@@ -3587,7 +3586,7 @@ static bool vt__timer_advance(vt__wheel *w, int64_t now, int budget) {
                 vt__timer_place(w, t, due);
                 continue;
             }
-            w->fired++;
+            vt__plat_count(&w->fired, 1);
             t->fire(t);
         }
     }
@@ -3841,7 +3840,7 @@ static int vt__poll_wait(vt__dom *dom, int64_t ns) {
     int n = vt__poll_build(dom);
     if (n < 0) return n;
     int ms = ns < 0 ? -1 : (int)VT__MIN((ns + VT_MS - 1) / VT_MS, INT64_C(3600000));
-    dom->polls++;
+    vt__plat_count(&dom->polls, 1);
     int r = vt__plat_poll(dom->fds, (unsigned)n, ms);
     if (r <= 0) return r;
     if (dom->fds[n - 1].revents) {
@@ -3915,7 +3914,7 @@ static void vt__poll_decode(vt__dom *dom, const struct epoll_event *e) {
 static int vt__poll_wait(vt__dom *dom, int64_t ns) {
     struct epoll_event ev[256];
     int n;
-    dom->polls++;
+    vt__plat_count(&dom->polls, 1);
     if (ns <= 0 || dom->no_pwait2) {
         int ms = ns < 0 ? -1 : (int)VT__MIN((ns + VT_MS - 1) / VT_MS, INT64_C(3600000));
         n = vt__plat_epoll_wait(dom->epfd, ev, (int)VT__COUNT(ev), ms);
@@ -4180,7 +4179,8 @@ typedef struct vt__thr {
 enum { VT__BUF_BYTES = 16384, VT__BLOCK_BYTES = 4096, VT__THREADS_MAX = 256 };
 
 static struct {
-    uint32_t state;     /* 0 none, 1 starting or running */
+    uint32_t state;     /* 0 none, 1 running, 2 in a forked child, 3 ending */
+    uint32_t guests;    /* threads of others that are inside */
     uint32_t stopping;  /* vt_stop */
     uint32_t main_done; /* end when nothing is left */
     uint32_t quit;      /* threads leave their loops */
@@ -4202,18 +4202,32 @@ static struct {
 } vt__sched_g;
 
 static __thread vt__thr *vt__sched_tls;
-static vt_task vt__sched_failed[4] = {
+static vt_task vt__sched_failed[] = {
     /* what vt_async returns when it fails */
     {.flags = VT__TASK_STATIC | VT__TASK_DONE, .result = -ENOMEM},
     {.flags = VT__TASK_STATIC | VT__TASK_DONE, .result = VT_ELIMIT},
-    {.flags = VT__TASK_STATIC | VT__TASK_DONE, .result = -EPERM},
     {.flags = VT__TASK_STATIC | VT__TASK_DONE, .result = VT_ESTOPPED},
+    {.flags = VT__TASK_STATIC | VT__TASK_DONE, .result = -ENOTSUP},
+    {.flags = VT__TASK_STATIC | VT__TASK_DONE, .result = -EPERM},
 };
 
 VT__INLINE vt__thr *vt__sched_thr(void) { return vt__sched_tls; }
 VT__INLINE vt__vth *vt__sched_self(void) {
     vt__thr *t = vt__sched_tls;
     return t ? t->cur : NULL;
+}
+
+/* Threads that are no workers (the blocking pool, the program's own) touch the runtime only between these two: its
+ * end waits for them. False: there is no runtime. */
+static bool vt__sched_guest_in(void) {
+    if (VT__LIKELY(vt__sched_tls != NULL)) return true;
+    __atomic_fetch_add(&vt__sched_g.guests, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&vt__sched_g.state, __ATOMIC_SEQ_CST) == 1) return true;
+    __atomic_fetch_sub(&vt__sched_g.guests, 1, __ATOMIC_SEQ_CST);
+    return false;
+}
+static void vt__sched_guest_out(void) {
+    if (VT__UNLIKELY(!vt__sched_tls)) __atomic_fetch_sub(&vt__sched_g.guests, 1, __ATOMIC_SEQ_CST);
 }
 
 /*--- wake-ups ---*/
@@ -4232,10 +4246,12 @@ VT__INLINE void vt__sched_run_push(vt__thr *t, vt__node *n) {
     t->run_tail = n;
 }
 static VT__NOINLINE void vt__sched_send(vt__thr *t, vt__node *n) {
+    bool in = vt__sched_guest_in(); /* before the wake-up is seen: the runtime may end at once after it */
     vt__node *head = __atomic_load_n(&t->inbox, __ATOMIC_RELAXED);
     do n->next = head;
     while (!__atomic_compare_exchange_n(&t->inbox, &head, n, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
     vt__sched_kick(t);
+    if (in) vt__sched_guest_out();
 }
 /* Makes a vthread whose wait is over run again. By the wait's owner, on any thread. */
 VT__INLINE void vt__sched_ready(vt__vth *v) {
@@ -4267,8 +4283,10 @@ static void vt__sched_told(vt__thr *t) {
 }
 /* To a domain; runs in its scheduler context. Any thread, signal handlers too; m must not be on its way already. */
 static VT__UNUSED void vt__sched_post(vt__dom *dom, vt__msg *m) {
+    bool in = vt__sched_guest_in();
     (void)vt__poll_post(dom, m);
     vt__sched_kick(dom->owner);
+    if (in) vt__sched_guest_out();
 }
 
 /*--- unstarted work ---*/
@@ -4413,7 +4431,7 @@ static void vt__sched_timer_fired(vt__timer *t) {
     if (!v->waiting || v->wait_due == 0) return;
     if (v->wait_due > v->thr->now) {
         vt__timer_arm(&v->thr->wheel, t, v->wait_due);
-        v->thr->rearmed++;
+        vt__plat_count(&v->thr->rearmed, 1);
     } else {
         vt__sched_abort(v, -ETIMEDOUT);
     }
@@ -4542,7 +4560,7 @@ static VT__NOINLINE int vt__sched_park(vt__vth *v, bool (*abort)(vt__vth *), int
     v->wait_result = 0;
     v->waiting = true;
     if (due && (!vt__timer_armed(&v->timer) || v->timer.due > due)) vt__timer_arm(&t->wheel, &v->timer, due);
-    t->switches++;
+    vt__plat_count(&t->switches, 1);
     vt__ctx *to = vt__sched_next(t);
     if (to != &v->ctx) vt__ctx_switch(&v->ctx, to);
     v->waiting = false;
@@ -4563,7 +4581,7 @@ VT__INLINE int vt__sched_enter(const vt__vth *v, int64_t until, int64_t *due) {
 static VT__NOINLINE void vt__sched_yield_now(vt__vth *v) {
     int saved = errno;
     vt__thr *t = v->thr;
-    t->switches++;
+    vt__plat_count(&t->switches, 1);
     vt__sched_run_push(t, &v->node);
     vt__ctx *to = vt__sched_next(t);
     if (to != &v->ctx) vt__ctx_switch(&v->ctx, to);
@@ -4859,6 +4877,8 @@ static void vt__sched_forked(void) {
 }
 
 static void vt__sched_free(void) {
+    __atomic_store_n(&vt__sched_g.state, 3, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&vt__sched_g.guests, __ATOMIC_SEQ_CST)) vt__plat_sleep(10000);
     for (int i = 0; i < vt__sched_g.ndoms; i++)
         if (vt__sched_g.thrs[i]) vt__sched_thr_free(vt__sched_g.thrs[i]);
     vt__mem_free(vt__sched_g.thrs);
@@ -4913,7 +4933,6 @@ static int vt__sched_open(const vt_cfg *cfg) {
 /*--- spawning ---*/
 static vt_task *vt__sched_spawn(vt_fn *fn, void *arg, const char *site, uint32_t flags, int *err) {
     vt__thr *t = vt__sched_tls;
-    if (__atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) != 1) return *err = -EPERM, NULL;
     if (__atomic_load_n(&vt__sched_g.stopping, __ATOMIC_RELAXED)) return *err = VT_ESTOPPED, NULL;
     if ((*err = vt__sched_credit_take(t)) < 0) return NULL;
     vt_task *task = t ? vt__mem_pool_get(&t->task_pool) : vt__mem_alloc(sizeof *task);
@@ -4949,19 +4968,26 @@ static void vt__sched_launch(vt_task *task) {
     if (!t) vt__sched_kick(dom->owner);
     else if (vt__sched_g.ndoms > 1) (void)vt__sched_wake_idle(t);
 }
+/* The task, launched; NULL with *err. */
+static vt_task *vt__sched_new(vt_fn *fn, void *arg, const char *site, uint32_t flags, int *err) {
+    vt_task *task = NULL;
+    *err = __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 2 ? -ENOTSUP : -EPERM;
+    if (!vt__sched_guest_in()) return NULL;
+    task = vt__sched_spawn(fn, arg, site, flags, err);
+    if (task) vt__sched_launch(task);
+    vt__sched_guest_out();
+    return task;
+}
 static int vt__sched_go(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
     int err;
-    vt_task *task = vt__sched_spawn(fn, arg, site, flags | VT__TASK_DETACHED, &err);
-    if (!task) return err;
-    vt__sched_launch(task);
-    return 0;
+    return vt__sched_new(fn, arg, site, flags | VT__TASK_DETACHED, &err) ? 0 : err;
 }
 static vt_task *vt__sched_async(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
-    int err;
-    vt_task *task = vt__sched_spawn(fn, arg, site, flags, &err);
-    if (!task) return &vt__sched_failed[err == -ENOMEM ? 0 : err == VT_ELIMIT ? 1 : err == -EPERM ? 2 : 3];
-    vt__sched_launch(task);
-    return task;
+    int err, i = 0;
+    vt_task *task = vt__sched_new(fn, arg, site, flags, &err);
+    if (task) return task;
+    while (i < (int)VT__COUNT(vt__sched_failed) - 1 && vt__sched_failed[i].result != err) i++;
+    return &vt__sched_failed[i];
 }
 VT_API int vt_go_at(vt_fn *fn, void *arg, const char *site) { return vt__sched_go(fn, arg, site, 0); }
 VT_API int vt_go_any_at(vt_fn *fn, void *arg, const char *site) {
@@ -5070,12 +5096,13 @@ static void vt__sched_stop_here(struct vt__dom *dom, vt__msg *m) {
 }
 VT_API void vt_stop(void) {
     static vt__msg msgs[VT__THREADS_MAX];
-    if (__atomic_load_n(&vt__sched_g.state, __ATOMIC_SEQ_CST) != 1) return;
-    if (__atomic_exchange_n(&vt__sched_g.stopping, 1, __ATOMIC_SEQ_CST)) return;
-    for (int i = 0; i < vt__sched_g.ndoms; i++) {
+    if (!vt__sched_guest_in()) return;
+    bool first = !__atomic_exchange_n(&vt__sched_g.stopping, 1, __ATOMIC_SEQ_CST);
+    for (int i = 0; first && i < vt__sched_g.ndoms; i++) {
         msgs[i].fn = vt__sched_stop_here;
         vt__sched_tell(vt__sched_g.thrs[i], &msgs[i]);
     }
+    vt__sched_guest_out();
 }
 
 VT_API int vt_open(const vt_cfg *cfg) {
@@ -5236,11 +5263,12 @@ VT_API void vt_stats_get(vt_stats *out) {
         out->timers_fired += __atomic_load_n(&t->wheel.fired, __ATOMIC_RELAXED);
         out->polls += __atomic_load_n(&t->dom->polls, __ATOMIC_RELAXED);
         out->wakes += __atomic_load_n(&t->dom->wakes, __ATOMIC_RELAXED);
-        out->stacks_cached += __atomic_load_n(&t->stacks.n, __ATOMIC_RELAXED);
     }
     out->spawned += __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_RELAXED);
-    out->stacks = (int64_t)__atomic_load_n(&vt__stack_g.made, __ATOMIC_RELAXED);
-    out->guard_kind = __atomic_load_n(&vt__stack_g.kind, __ATOMIC_RELAXED);
+    vt__plat_spin_lock(&vt__stack_g.spin);
+    out->stacks = (int64_t)vt__stack_g.made;
+    out->guard_kind = vt__stack_g.kind;
+    vt__plat_spin_unlock(&vt__stack_g.spin);
 }
 
 /*==============================================================================
