@@ -54,6 +54,10 @@
  *   @req        request objects
  *   @res        response objects
  *   @http       routes and middleware of a server; one request from head to end
+ *   @conn       one transport under every protocol: a byte stream that parks, with buffers
+ *   @h1c        HTTP/1.1 connections
+ *   @srv        servers: configuration, listeners, limits, drain
+ *   @conf       configuration: arguments, environment, files
  */
 #ifndef VTHTTP_H
 #define VTHTTP_H
@@ -633,6 +637,7 @@ typedef struct vt_server_cfg {
 } vt_server_cfg;
 enum vt_cancel_on { VT_CANCEL_RESET = 0, VT_CANCEL_FIN = 1, VT_CANCEL_NEVER = 2 };
 
+/* Fills in every default (zero means the same). */
 VT_API void vt_server_cfg_defaults(vt_server_cfg *cfg);
 /* Never NULL; setters on a server that failed do nothing and return its first error, vt_server_run reports it.
  * Strings of cfg are copied. */
@@ -1250,7 +1255,7 @@ static VT__UNUSED uint32_t vt__str_hash_ci(vt_str s, uint32_t seed) {
 
 /*==============================================================================
  * MARK: - @err     names and texts of error codes
- * uses:   @plat @str
+ * uses:   @plat
  * test:   tests/test_base.c
  *============================================================================*/
 struct vt__err_entry {
@@ -1260,11 +1265,13 @@ struct vt__err_entry {
 #define VT__ERR_SYS(X)                                                                                       \
     X(EPERM)                                                                                                 \
     X(ENOENT)                                                                                                \
-    X(EINTR) X(EIO) X(EBADF) X(EAGAIN) X(ENOMEM) X(EACCES) X(EBUSY) X(EEXIST) X(EINVAL) X(ENFILE) X(EMFILE)  \
-        X(EFBIG) X(ENOSPC) X(EPIPE) X(ERANGE) X(EDEADLK) X(ENOTSUP) X(EADDRINUSE) X(EADDRNOTAVAIL)           \
-            X(ENETDOWN) X(ENETUNREACH) X(ECONNABORTED) X(ECONNRESET) X(ENOBUFS) X(EISCONN) X(ENOTCONN)       \
-                X(ETIMEDOUT) X(ECONNREFUSED) X(EHOSTUNREACH) X(EALREADY) X(EINPROGRESS) X(ECANCELED)         \
-                    X(ENOSYS) X(ENOTSOCK) X(EPROTO)
+    X(EINTR)                                                                                                 \
+    X(EIO)                                                                                                   \
+    X(EBADF) X(EAGAIN) X(ENOMEM) X(EACCES) X(EBUSY) X(EEXIST) X(EINVAL) X(ENFILE) X(EMFILE) X(EFBIG)         \
+        X(ENOSPC) X(EPIPE) X(ERANGE) X(EDEADLK) X(ENOTSUP) X(EADDRINUSE) X(EADDRNOTAVAIL) X(ENETDOWN)        \
+            X(ENETUNREACH) X(ECONNABORTED) X(ECONNRESET) X(ENOBUFS) X(EISCONN) X(ENOTCONN) X(ETIMEDOUT)      \
+                X(ECONNREFUSED) X(EHOSTUNREACH) X(EALREADY) X(EINPROGRESS) X(ECANCELED) X(ENOSYS)            \
+                    X(ENOTSOCK) X(EPROTO)
 
 static const struct vt__err_entry *vt__err_find(int err) {
     static const struct vt__err_entry table[] = {
@@ -1765,86 +1772,100 @@ enum {
 
 /* Known fields: enum name, slot in the hash table (see vt__h1_slot), name. The first six decide on framing and the
  * connection. A test recomputes the slots. */
-#define VT__H1_FIELDS(X)                                                                                                \
-    X(HOST, 222, "host")                                                                                                \
-    X(CONNECTION, 172, "connection")                                                                                    \
-    X(CONTENT_LENGTH, 244, "content-length") X(TRANSFER_ENCODING, 212, "transfer-encoding") X(                          \
-        EXPECT, 240, "expect") X(UPGRADE, 163, "upgrade") X(TE, 135, "te") X(TRAILER, 4, "trailer")                     \
-        X(KEEP_ALIVE, 15, "keep-alive") X(PROXY_CONNECTION, 66, "proxy-connection") X(                                  \
-            ACCEPT, 197, "accept") X(ACCEPT_CHARSET, 81, "accept-charset") X(ACCEPT_ENCODING, 77,                       \
-                                                                             "accept-encoding")                         \
-            X(ACCEPT_LANGUAGE, 112, "accept-language") X(ACCEPT_RANGES, 114, "accept-ranges") X(                        \
-                ACCESS_CONTROL_REQUEST_HEADERS, 23,                                                                     \
-                "access-control-request-headers") X(ACCESS_CONTROL_REQUEST_METHOD, 229,                                 \
-                                                    "access-control-request-method") X(AGE, 245, "age")                 \
-                X(ALLOW, 40, "allow") X(AUTHORIZATION, 69, "authorization") X(                                          \
-                    CACHE_CONTROL, 46, "cache-control") X(CONTENT_DISPOSITION, 1, "content-disposition")                \
-                    X(CONTENT_ENCODING, 144, "content-encoding") X(CONTENT_LANGUAGE, 180, "content-language") X(        \
-                        CONTENT_LOCATION,                                                                               \
-                        255, "content-location") X(CONTENT_RANGE, 57, "content-range")                                  \
-                        X(CONTENT_TYPE, 198, "content-type") X(COOKIE, 25, "cookie") X(DATE, 159, "date") X(            \
-                            DNT, 47, "dnt") X(ETAG, 192, "etag")                                                        \
-                            X(EXPIRES, 151, "expires") X(FORWARDED, 191, "forwarded") X(FROM, 75, "from") X(            \
-                                IF_MATCH,                                                                               \
-                                200, "if-match") X(IF_MODIFIED_SINCE, 89, "if-modified-since")                          \
-                                X(IF_NONE_MATCH, 181, "if-none-match") X(IF_RANGE, 141, "if-range") X(                  \
-                                    IF_UNMODIFIED_SINCE,                                                                \
-                                    224, "if-unmodified-since") X(LAST_EVENT_ID, 187, "last-event-id")                  \
-                                    X(LAST_MODIFIED, 231, "last-modified") X(LINK, 72, "link") X(                       \
-                                        LOCATION,                                                                       \
-                                        225, "location") X(MAX_FORWARDS, 36,                                            \
-                                                           "max-forwards") X(ORIGIN, 150, "origin")                     \
-                                        X(PRAGMA, 129, "pragma") X(PRIORITY, 73, "priority") X(                         \
-                                            PROXY_AUTHORIZATION, 219,                                                   \
-                                            "proxy-authorization") X(RANGE, 26,                                         \
-                                                                     "range") X(REFERER, 52, "referer")                 \
-                                            X(RETRY_AFTER, 86, "retry-after") X(SEC_CH_UA, 32, "sec-ch-ua") X(          \
-                                                SEC_CH_UA_MOBILE,                                                       \
-                                                210, "sec-ch-ua-mobile") X(SEC_CH_UA_PLATFORM, 55,                      \
-                                                                           "sec-ch-ua-platform")                        \
-                                                X(SEC_FETCH_DEST, 100, "sec-fetch-dest") X(                             \
-                                                    SEC_FETCH_MODE,                                                     \
-                                                    193, "sec-fetch-mode") X(SEC_FETCH_SITE, 38,                        \
-                                                                             "sec-fetch-site")                          \
-                                                    X(SEC_FETCH_USER, 203,                                              \
-                                                      "sec-fetch-user") X(SEC_GPC, 13, "sec-gpc")                       \
-                                                        X(SEC_WEBSOCKET_ACCEPT, 158, "sec-websocket-accept") X(         \
-                                                            SEC_WEBSOCKET_EXTENSIONS,                                   \
-                                                            83,                                                         \
-                                                            "sec-websocket-extensions") X(SEC_WEBSOCKET_KEY,            \
-                                                                                          207,                          \
-                                                                                          "sec-websocket-key")          \
-                                                            X(SEC_WEBSOCKET_PROTOCOL, 30, "sec-websocket-protocol") X(  \
-                                                                SEC_WEBSOCKET_VERSION, 92,                              \
-                                                                "sec-websocket-version") X(SERVER, 199, "server")       \
-                                                                X(SET_COOKIE, 254, "set-cookie") X(                     \
-                                                                    TRACEPARENT, 119,                                   \
-                                                                    "traceparent") X(TRACESTATE, 42,                    \
-                                                                                     "tracestate")                      \
-                                                                    X(UPGRADE_INSECURE_REQUESTS, 121,                   \
-                                                                      "upgrade-insecure-requests") X(USER_AGENT,        \
-                                                                                                     247, "user-agent") \
-                                                                        X(VARY, 103, "vary") X(                         \
-                                                                            VIA, 196,                                   \
-                                                                            "via") X(WWW_AUTHENTICATE, 50,              \
-                                                                                     "www-authenticate")                \
-                                                                            X(X_FORWARDED_FOR, 125,                     \
-                                                                              "x-forwarded-for")                        \
-                                                                                X(X_FORWARDED_HOST, 189,                \
-                                                                                  "x-forwarded-host")                   \
-                                                                                    X(X_FORWARDED_PROTO,                \
-                                                                                      123,                              \
-                                                                                      "x-forwarded-proto")              \
-                                                                                        X(X_REAL_IP, 8,                 \
-                                                                                          "x-real-ip")                  \
-                                                                                            X(X_REQUEST_ID,             \
-                                                                                              20,                       \
-                                                                                              "x-request-id")           \
-                                                                                                X(X_REQUESTED_WITH,     \
-                                                                                                  156,                  \
-                                                                                                  "x-requested-with")   \
-                                                                                                    X(HTTP2_SETTINGS,   \
-                                                                                                      110,              \
+#define VT__H1_FIELDS(X)                                                                                                  \
+    X(HOST, 138, "host")                                                                                                  \
+    X(CONNECTION, 160, "connection") X(CONTENT_LENGTH, 173, "content-length") X(                                          \
+        TRANSFER_ENCODING, 222,                                                                                           \
+        "transfer-encoding") X(EXPECT, 100, "expect") X(UPGRADE, 38,                                                      \
+                                                        "upgrade") X(TE, 68,                                              \
+                                                                     "te") X(TRAILER, 209,                                \
+                                                                             "trailer") X(KEEP_ALIVE, 55,                 \
+                                                                                          "keep-alive")                   \
+        X(PROXY_CONNECTION, 66, "proxy-connection") X(ACCEPT, 8, "accept") X(ACCEPT_CHARSET, 75, "accept-charset") X(     \
+            ACCEPT_ENCODING, 82,                                                                                          \
+            "accept-encoding") X(ACCEPT_LANGUAGE, 89,                                                                     \
+                                 "accept-language") X(ACCEPT_RANGES, 243, "accept-ranges")                                \
+            X(ACCESS_CONTROL_REQUEST_HEADERS, 10, "access-control-request-headers") X(                                    \
+                ACCESS_CONTROL_REQUEST_METHOD, 110,                                                                       \
+                "access-control-request-method") X(AGE, 7, "age")                                                         \
+                X(ALLOW, 194, "allow") X(AUTHORIZATION, 139, "authorization") X(CACHE_CONTROL, 155, "cache-control") X(   \
+                    CONTENT_DISPOSITION,                                                                                  \
+                    221,                                                                                                  \
+                    "content-disposition") X(CONTENT_ENCODING, 24,                                                        \
+                                             "content-encoding") X(CONTENT_LANGUAGE, 31,                                  \
+                                                                   "content-language") X(CONTENT_LOCATION,                \
+                                                                                         19,                              \
+                                                                                         "content-location")              \
+                    X(CONTENT_RANGE, 71, "content-range") X(CONTENT_TYPE, 250, "content-type") X(COOKIE, 14, "cookie") X( \
+                        DATE,                                                                                             \
+                        13,                                                                                               \
+                        "date") X(DNT, 18, "dnt") X(ETAG, 107, "etag")                                                    \
+                        X(EXPIRES, 247, "expires") X(FORWARDED, 158, "forwarded") X(FROM, 234, "from") X(                 \
+                            IF_MATCH,                                                                                     \
+                            93,                                                                                           \
+                            "if-match") X(IF_MODIFIED_SINCE, 176, "if-modified-since")                                    \
+                            X(IF_NONE_MATCH, 94, "if-none-match") X(IF_RANGE, 121, "if-range") X(                         \
+                                IF_UNMODIFIED_SINCE,                                                                      \
+                                60,                                                                                       \
+                                "if-unmodified-since") X(LAST_EVENT_ID, 219, "last-event-id")                             \
+                                X(LAST_MODIFIED, 113, "last-modified") X(LINK, 1, "link")                                 \
+                                    X(LOCATION, 229, "location") X(MAX_FORWARDS, 162, "max-forwards") X(                  \
+                                        ORIGIN,                                                                           \
+                                        114, "origin") X(PRAGMA, 43,                                                      \
+                                                         "pragma") X(PRIORITY, 33,                                        \
+                                                                     "priority") X(PROXY_AUTHORIZATION, 46,               \
+                                                                                   "proxy-authorization")                 \
+                                        X(RANGE, 6, "range") X(REFERER, 15, "referer") X(                                 \
+                                            RETRY_AFTER, 54,                                                              \
+                                            "retry-after") X(SEC_CH_UA, 190, "sec-ch-ua")                                 \
+                                            X(SEC_CH_UA_MOBILE, 156, "sec-ch-ua-mobile") X(                               \
+                                                SEC_CH_UA_PLATFORM,                                                       \
+                                                95,                                                                       \
+                                                "sec-ch-ua-platform") X(SEC_FETCH_DEST, 83, "sec-fetch-dest")             \
+                                                X(SEC_FETCH_MODE, 124, "sec-fetch-mode") X(                               \
+                                                    SEC_FETCH_SITE,                                                       \
+                                                    200,                                                                  \
+                                                    "sec-fetch-site") X(SEC_FETCH_USER, 205, "sec-fetch-user")            \
+                                                    X(SEC_GPC, 17, "sec-gpc") X(                                          \
+                                                        SEC_WEBSOCKET_ACCEPT,                                             \
+                                                        216, "sec-websocket-accept") X(SEC_WEBSOCKET_EXTENSIONS,          \
+                                                                                       16,                                \
+                                                                                       "sec-websocket-extensions")        \
+                                                        X(SEC_WEBSOCKET_KEY, 170, "sec-websocket-key") X(                 \
+                                                            SEC_WEBSOCKET_PROTOCOL,                                       \
+                                                            105, "sec-websocket-protocol")                                \
+                                                            X(SEC_WEBSOCKET_VERSION, 178, "sec-websocket-version") X(     \
+                                                                SERVER,                                                   \
+                                                                132,                                                      \
+                                                                "server") X(SET_COOKIE, 37, "set-cookie")                 \
+                                                                X(TRACEPARENT, 232,                                       \
+                                                                  "traceparent") X(TRACESTATE, 80,                        \
+                                                                                   "tracestate")                          \
+                                                                    X(UPGRADE_INSECURE_REQUESTS, 4,                       \
+                                                                      "upgrade-insecure-requests") X(USER_AGENT,          \
+                                                                                                     49,                  \
+                                                                                                     "user-agent")        \
+                                                                        X(VARY, 237, "vary") X(                           \
+                                                                            VIA, 131,                                     \
+                                                                            "via") X(WWW_AUTHENTICATE, 77,                \
+                                                                                     "www-authenticate")                  \
+                                                                            X(X_FORWARDED_FOR, 97,                        \
+                                                                              "x-forwarded-for")                          \
+                                                                                X(X_FORWARDED_HOST, 159,                  \
+                                                                                  "x-forwarded-host")                     \
+                                                                                    X(X_FORWARDED_PROTO,                  \
+                                                                                      185,                                \
+                                                                                      "x-forwarded-proto")                \
+                                                                                        X(X_REAL_IP, 253,                 \
+                                                                                          "x-real-ip")                    \
+                                                                                            X(X_REQUEST_ID,               \
+                                                                                              48,                         \
+                                                                                              "x-request-id")             \
+                                                                                                X(X_REQUESTED_WITH,       \
+                                                                                                  141,                    \
+                                                                                                  "x-requested-with")     \
+                                                                                                    X(HTTP2_SETTINGS,     \
+                                                                                                      208,                \
                                                                                                       "http2-settings")
 enum {
     VT__H1_F_OTHER,
@@ -1921,14 +1942,16 @@ enum { VT__H1_SEEN_CODING = 1, VT__H1_SEEN_CHUNKED = 2, VT__H1_SEEN_UNKNOWN = 4,
 /* ---- pass 1: bytes to bit sets ---- */
 
 enum { VT__H1_WINDOW = 512, VT__H1_WINDOW_FIRST = 128 };
-/* Bit i of word i / 64 is byte from + i. Fields: a = controls but HTAB, b = no tchar (exact or more). Request line: a =
- * ends a target, b = '?'. Bits at and after `to` are zero. */
+/* odd: bit i of word i / 64 says that byte from + i is no tchar (or may be none, see above); the bit of `to` is set, as a
+ * sentinel, and none beyond. ends: where a run of controls other than HTAB begins, counted from `from`. A list, so that
+ * the start of a line does not have to wait for the search in the line before it. */
 typedef struct vt__h1_win {
-    uint32_t from, to;
-    uint64_t a[VT__H1_WINDOW / 64], b[VT__H1_WINDOW / 64];
+    uint32_t from, to, nends;
+    uint16_t ends[VT__H1_WINDOW / 2];
+    uint64_t odd[VT__H1_WINDOW / 64 + 1];
 } vt__h1_win;
 
-/* Bits of one vector of bytes. */
+/* Two bit sets of one vector of bytes. */
 typedef void vt__h1_unit(const uint8_t *p, uint64_t *a, uint64_t *b);
 
 VT__INLINE uint64_t vt__h1_le64(const void *p) {
@@ -1940,42 +1963,87 @@ VT__INLINE uint64_t vt__h1_le64(const void *p) {
     return v;
 }
 
-/* The last n < width bytes of a window. A whole vector that ends where they end is read if the buffer reaches that far
- * back, so nothing past the end is touched and nothing is copied but at the very start of a buffer. */
+/* Written out, as compilers leave such loops alone at -O2. */
+VT__INLINE void vt__h1_block(vt__h1_unit *unit, size_t width, const uint8_t *p, uint64_t *a, uint64_t *b) {
+    uint64_t x, y;
+    unit(p, a, b);
+    unit(p + width, &x, &y), *a |= x << width, *b |= y << width;
+    if (width == 32) return;
+    unit(p + 2 * width, &x, &y), *a |= x << 2 * width, *b |= y << 2 * width;
+    unit(p + 3 * width, &x, &y), *a |= x << 3 * width, *b |= y << 3 * width;
+    if (width == 16) return;
+    unit(p + 32, &x, &y), *a |= x << 32, *b |= y << 32;
+    unit(p + 40, &x, &y), *a |= x << 40, *b |= y << 40;
+    unit(p + 48, &x, &y), *a |= x << 48, *b |= y << 48;
+    unit(p + 56, &x, &y), *a |= x << 56, *b |= y << 56;
+}
+
+/* The n < 64 bytes before `end`. Vectors that end there are read as far as the buffer reaches back, so that nothing past
+ * the end is touched, and nothing is copied but at the very start of a buffer. */
 VT__INLINE void vt__h1_tail(vt__h1_unit *unit, size_t width, const uint8_t *end, size_t n, size_t readable,
                             uint64_t *a, uint64_t *b) {
-    if (VT__LIKELY(readable >= width)) {
-        unit(end - width, a, b);
-        *a >>= width - n;
-        *b >>= width - n;
+    if (VT__LIKELY(readable >= 64)) {
+        vt__h1_block(unit, width, end - 64, a, b);
     } else {
-        uint8_t tmp[32] = {0};
-        for (size_t i = 0; i < n; i++) tmp[i] = end[i - n];
-        unit(tmp, a, b);
-        *a &= (UINT64_C(1) << n) - 1;
-        *b &= (UINT64_C(1) << n) - 1;
+        *a = *b = 0;
+        for (size_t got = 0; got < n; got += width) {
+            uint64_t x, y;
+            uint8_t tmp[32] = {0};
+            const uint8_t *p = tmp;
+            if (got + width <= readable) p = end - got - width;
+            else
+                for (size_t i = got; i < n; i++) tmp[width + got - 1 - i] = end[-1 - (ptrdiff_t)i];
+            unit(p, &x, &y);
+            *a |= x << (64 - width - got), *b |= y << (64 - width - got);
+        }
     }
+    *a >>= 64 - n;
+    *b >>= 64 - n;
+}
+
+/* Lists the first bits of the runs in ctl, the block at `base`; *carry is the bit before it. */
+VT__INLINE void vt__h1_runs(vt__h1_win *w, uint32_t base, uint64_t ctl, uint64_t *carry) {
+    uint64_t starts = ctl & ~(ctl << 1 | *carry);
+    uint32_t n = w->nends;
+    *carry = ctl >> 63;
+    for (; starts; starts &= starts - 1) w->ends[n++] = (uint16_t)(base + (uint32_t)__builtin_ctzll(starts));
+    w->nends = n;
 }
 
 /* Fills w for buf[w->from, w->to). */
 VT__INLINE void vt__h1_scan(vt__h1_unit *unit, size_t width, const uint8_t *buf, vt__h1_win *w) {
-    const uint8_t *p = buf + w->from;
-    size_t n = w->to - w->from, k = 0;
-    for (; n >= 64; n -= 64, p += 64, k++) {
-        uint64_t a = 0, b = 0, x, y;
-        for (size_t i = 0; i < 64; i += width) unit(p + i, &x, &y), a |= x << i, b |= y << i;
-        w->a[k] = a, w->b[k] = b;
+    const uint8_t *p = buf + w->from, *end = buf + w->to;
+    uint64_t ctl, odd, carry = 0, *out = w->odd;
+    uint32_t base = 0;
+    w->nends = 0;
+    for (; end - p >= 64; p += 64, base += 64) {
+        vt__h1_block(unit, width, p, &ctl, out++);
+        vt__h1_runs(w, base, ctl, &carry);
     }
+    size_t n = (size_t)(end - p);
+    odd = 0;
     if (n) {
-        uint64_t a = 0, b = 0, x, y;
-        size_t i = 0;
-        for (; n - i >= width; i += width) unit(p + i, &x, &y), a |= x << i, b |= y << i;
-        if (i < n) {
-            vt__h1_tail(unit, width, p + n, n - i, (size_t)(p - buf) + n, &x, &y);
-            a |= x << i, b |= y << i;
-        }
-        w->a[k] = a, w->b[k] = b;
+        vt__h1_tail(unit, width, end, n, (size_t)(end - buf), &ctl, &odd);
+        vt__h1_runs(w, base, ctl, &carry);
     }
+    *out = odd | UINT64_C(1) << n;
+}
+
+/* The first byte at or after `from` that ends a request target, or `to`; *mark, unless it is set already, becomes what
+ * follows the first '?' before it. */
+VT__INLINE uint32_t vt__h1_find_stop(vt__h1_unit *unit, uint32_t width, const uint8_t *buf, uint32_t from,
+                                     uint32_t to, uint32_t *mark) {
+    while (from < to) {
+        uint64_t a, b;
+        uint32_t n = to - from < width ? to - from : width;
+        if (VT__LIKELY(n == width)) unit(buf + from, &a, &b);
+        else vt__h1_tail(unit, width, buf + to, n, to, &a, &b);
+        b &= a ^ (a - 1); /* not behind the stop */
+        if (VT__UNLIKELY(b && !*mark)) *mark = from + (uint32_t)__builtin_ctzll(b) + 1;
+        if (a) return from + (uint32_t)__builtin_ctzll(a);
+        from += n;
+    }
+    return to;
 }
 
 /* Eight bytes in a word, exact for each: no carry leaves its byte. Results have bit 7 of each byte. */
@@ -1991,14 +2059,17 @@ VT__INLINE uint64_t vt__h1_word_ctl(uint64_t x) {
     uint64_t low = ~vt__h1_word_ge(x, 0x20) & VT__H1_ONES * 0x80;
     return (low & ~vt__h1_word_eq(x, '\t')) | vt__h1_word_eq(x, 0x7f);
 }
+VT__INLINE uint64_t vt__h1_word_alnum(uint64_t x) {
+    uint64_t low = x | VT__H1_ONES * 0x20;
+    return (vt__h1_word_ge(low, 'a') & ~vt__h1_word_ge(low, 'z' + 1)) |
+           (vt__h1_word_ge(x, '0') & ~vt__h1_word_ge(x, '9' + 1));
+}
 VT__INLINE uint64_t vt__h1_word_bits(uint64_t m) { return (m >> 7) * UINT64_C(0x0102040810204080) >> 56; }
 
 VT__INLINE void vt__h1_word_fields(const uint8_t *p, uint64_t *a, uint64_t *b) {
-    uint64_t x = vt__h1_le64(p), low = x | VT__H1_ONES * 0x20;
-    uint64_t alpha = vt__h1_word_ge(low, 'a') & ~vt__h1_word_ge(low, 'z' + 1);
-    uint64_t digit = vt__h1_word_ge(x, '0') & ~vt__h1_word_ge(x, '9' + 1);
+    uint64_t x = vt__h1_le64(p);
     *a = vt__h1_word_bits(vt__h1_word_ctl(x));
-    *b = vt__h1_word_bits(~(alpha | digit | vt__h1_word_eq(x, '-')) & VT__H1_ONES * 0x80);
+    *b = vt__h1_word_bits(~(vt__h1_word_alnum(x) | vt__h1_word_eq(x, '-')) & VT__H1_ONES * 0x80);
 }
 VT__INLINE void vt__h1_word_line(const uint8_t *p, uint64_t *a, uint64_t *b) {
     uint64_t x = vt__h1_le64(p), low = ~vt__h1_word_ge(x, 0x21);
@@ -2008,12 +2079,15 @@ VT__INLINE void vt__h1_word_line(const uint8_t *p, uint64_t *a, uint64_t *b) {
 static void vt__h1_fields_word(const uint8_t *buf, vt__h1_win *w) {
     vt__h1_scan(vt__h1_word_fields, 8, buf, w);
 }
-static void vt__h1_line_word(const uint8_t *buf, vt__h1_win *w) { vt__h1_scan(vt__h1_word_line, 8, buf, w); }
+static uint32_t vt__h1_stop_word(const uint8_t *buf, uint32_t from, uint32_t to, uint32_t *mark) {
+    return vt__h1_find_stop(vt__h1_word_line, 8, buf, from, to, mark);
+}
 
-/* tchar by two look-ups: bit i of low[l] says that byte (i + 2) << 4 | l is one; high[h] has bit h - 2. */
-#define VT__H1_TCHAR_LOW                                                                                     \
-    0x3a, 0x3f, 0x3e, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3e, 0x3e, 0x3d, 0x15, 0x34, 0x15, 0x3d, 0x1c
-#define VT__H1_TCHAR_HIGH 0, 0, 1, 2, 4, 8, 16, 32, 0, 0, 0, 0, 0, 0, 0, 0
+/* A byte's class by two look-ups: the and of low[its low half] and high[its high half] is 0x01..0x1f for a tchar, at least
+ * 0x20 for a control but HTAB, else 0. Rows 2 to 5 and 7 have bits 0 to 4; row 6 holds what rows 3 and 4 hold together. */
+#define VT__H1_CLASS_LOW                                                                                     \
+    0x7a, 0x7f, 0x7e, 0x7f, 0x7f, 0x7f, 0x7f, 0x7f, 0x7e, 0x3e, 0x7d, 0x65, 0x74, 0x65, 0x7d, 0x7c
+#define VT__H1_CLASS_HIGH 0x40, 0x20, 0x01, 0x02, 0x04, 0x08, 0x06, 0x10, 0, 0, 0, 0, 0, 0, 0, 0
 
 #if VT__X86_64
 #include <immintrin.h>
@@ -2041,35 +2115,25 @@ VT__INLINE void vt__h1_sse2_line(const uint8_t *p, uint64_t *a, uint64_t *b) {
 static void vt__h1_fields_sse2(const uint8_t *buf, vt__h1_win *w) {
     vt__h1_scan(vt__h1_sse2_fields, 16, buf, w);
 }
-static void vt__h1_line_sse2(const uint8_t *buf, vt__h1_win *w) { vt__h1_scan(vt__h1_sse2_line, 16, buf, w); }
+static uint32_t vt__h1_stop_sse2(const uint8_t *buf, uint32_t from, uint32_t to, uint32_t *mark) {
+    return vt__h1_find_stop(vt__h1_sse2_line, 16, buf, from, to, mark);
+}
 
 #define VT__H1_AVX2 __attribute__((target("avx2")))
 VT__H1_AVX2 static inline void vt__h1_avx2_fields(const uint8_t *p, uint64_t *a, uint64_t *b) {
-    const __m256i low = _mm256_broadcastsi128_si256(_mm_setr_epi8(VT__H1_TCHAR_LOW));
-    const __m256i high = _mm256_broadcastsi128_si256(_mm_setr_epi8(VT__H1_TCHAR_HIGH));
-    __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)p);
-    __m256i h = _mm256_and_si256(_mm256_srli_epi16(x, 4), _mm256_set1_epi8(15));
-    __m256i tchar = _mm256_and_si256(_mm256_shuffle_epi8(low, _mm256_and_si256(x, _mm256_set1_epi8(15))),
-                                     _mm256_shuffle_epi8(high, h));
-    __m256i ctl = _mm256_cmpeq_epi8(_mm256_min_epu8(x, _mm256_set1_epi8(0x1f)), x);
-    ctl = _mm256_or_si256(_mm256_andnot_si256(_mm256_cmpeq_epi8(x, _mm256_set1_epi8('\t')), ctl),
-                          _mm256_cmpeq_epi8(x, _mm256_set1_epi8(0x7f)));
-    *a = (uint32_t)_mm256_movemask_epi8(ctl);
-    *b = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(tchar, _mm256_setzero_si256()));
-}
-VT__H1_AVX2 static inline void vt__h1_avx2_line(const uint8_t *p, uint64_t *a, uint64_t *b) {
-    __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)p);
-    __m256i stop = _mm256_or_si256(_mm256_cmpgt_epi8(_mm256_set1_epi8(0x21), x),
-                                   _mm256_or_si256(_mm256_cmpeq_epi8(x, _mm256_set1_epi8(0x7f)),
-                                                   _mm256_cmpeq_epi8(x, _mm256_set1_epi8('#'))));
-    *a = (uint32_t)_mm256_movemask_epi8(stop);
-    *b = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(x, _mm256_set1_epi8('?')));
+    static const uint8_t table[32] = {VT__H1_CLASS_LOW, VT__H1_CLASS_HIGH};
+    const __m256i low = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)table));
+    const __m256i high = _mm256_broadcastsi128_si256(
+        _mm_loadu_si128((const __m128i *)(const void *)(table + 16)));
+    __m256i x = _mm256_loadu_si256((const __m256i *)(const void *)p), half = _mm256_set1_epi8(15);
+    __m256i class = _mm256_and_si256(
+        _mm256_shuffle_epi8(low, _mm256_and_si256(x, half)),
+        _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16(x, 4), half)));
+    *a = (uint32_t)_mm256_movemask_epi8(_mm256_adds_epu8(class, _mm256_set1_epi8(0x60)));
+    *b = *a | (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(class, _mm256_setzero_si256()));
 }
 VT__H1_AVX2 static void vt__h1_fields_avx2(const uint8_t *buf, vt__h1_win *w) {
     vt__h1_scan(vt__h1_avx2_fields, 32, buf, w);
-}
-VT__H1_AVX2 static void vt__h1_line_avx2(const uint8_t *buf, vt__h1_win *w) {
-    vt__h1_scan(vt__h1_avx2_line, 32, buf, w);
 }
 #endif
 
@@ -2082,12 +2146,11 @@ VT__INLINE uint64_t vt__h1_neon_bits(uint8x16_t m) {
     return vgetq_lane_u16(vreinterpretq_u16_u8(v), 0);
 }
 VT__INLINE void vt__h1_neon_fields(const uint8_t *p, uint64_t *a, uint64_t *b) {
-    static const uint8_t low[16] = {VT__H1_TCHAR_LOW}, high[16] = {VT__H1_TCHAR_HIGH};
+    static const uint8_t low[16] = {VT__H1_CLASS_LOW}, high[16] = {VT__H1_CLASS_HIGH};
     uint8x16_t x = vld1q_u8(p), l = vandq_u8(x, vdupq_n_u8(15)), h = vshrq_n_u8(x, 4);
-    uint8x16_t tchar = vtstq_u8(vqtbl1q_u8(vld1q_u8(low), l), vqtbl1q_u8(vld1q_u8(high), h));
-    uint8x16_t ctl = vbicq_u8(vcltq_u8(x, vdupq_n_u8(0x20)), vceqq_u8(x, vdupq_n_u8('\t')));
-    *a = vt__h1_neon_bits(vorrq_u8(ctl, vceqq_u8(x, vdupq_n_u8(0x7f))));
-    *b = vt__h1_neon_bits(vmvnq_u8(tchar));
+    uint8x16_t class = vandq_u8(vqtbl1q_u8(vld1q_u8(low), l), vqtbl1q_u8(vld1q_u8(high), h));
+    *a = vt__h1_neon_bits(vcgeq_u8(class, vdupq_n_u8(0x20)));
+    *b = vt__h1_neon_bits(vceqq_u8(class, vdupq_n_u8(0))) | *a;
 }
 VT__INLINE void vt__h1_neon_line(const uint8_t *p, uint64_t *a, uint64_t *b) {
     uint8x16_t x = vld1q_u8(p), out = vorrq_u8(vcltq_u8(x, vdupq_n_u8(0x21)), vcgeq_u8(x, vdupq_n_u8(0x7f)));
@@ -2097,22 +2160,24 @@ VT__INLINE void vt__h1_neon_line(const uint8_t *p, uint64_t *a, uint64_t *b) {
 static void vt__h1_fields_neon(const uint8_t *buf, vt__h1_win *w) {
     vt__h1_scan(vt__h1_neon_fields, 16, buf, w);
 }
-static void vt__h1_line_neon(const uint8_t *buf, vt__h1_win *w) { vt__h1_scan(vt__h1_neon_line, 16, buf, w); }
+static uint32_t vt__h1_stop_neon(const uint8_t *buf, uint32_t from, uint32_t to, uint32_t *mark) {
+    return vt__h1_find_stop(vt__h1_neon_line, 16, buf, from, to, mark);
+}
 #endif
 
 typedef struct vt__h1_isa {
     const char *name;
     void (*fields)(const uint8_t *buf, vt__h1_win *w);
-    void (*line)(const uint8_t *buf, vt__h1_win *w);
+    uint32_t (*stop)(const uint8_t *buf, uint32_t from, uint32_t to, uint32_t *mark);
 } vt__h1_isa;
 static const vt__h1_isa vt__h1_isas[] = {
-    {"word", vt__h1_fields_word, vt__h1_line_word},
+    {"word", vt__h1_fields_word, vt__h1_stop_word},
 #if VT__X86_64
-    {"sse2", vt__h1_fields_sse2, vt__h1_line_sse2},
-    {"avx2", vt__h1_fields_avx2, vt__h1_line_avx2},
+    {"sse2", vt__h1_fields_sse2, vt__h1_stop_sse2},
+    {"avx2", vt__h1_fields_avx2, vt__h1_stop_sse2}, /* targets are short */
 #endif
 #if VT__AARCH64
-    {"neon", vt__h1_fields_neon, vt__h1_line_neon},
+    {"neon", vt__h1_fields_neon, vt__h1_stop_neon},
 #endif
 };
 static const vt__h1_isa *vt__h1_chosen;
@@ -2136,15 +2201,13 @@ VT__INLINE const vt__h1_isa *vt__h1_isa_get(void) {
     return VT__LIKELY(isa != NULL) ? isa : vt__h1_isa_select(vt__h1_isa_count() - 1);
 }
 
-/* The first set bit at or after pos, as a position; w->to or more if there is none. */
-VT__INLINE uint32_t vt__h1_next(const vt__h1_win *w, const uint64_t *bits, uint32_t pos) {
-    if (pos >= w->to) return pos;
+/* The first odd byte at or after pos <= w->to; the sentinel is one. */
+VT__INLINE uint32_t vt__h1_next_odd(const vt__h1_win *w, uint32_t pos) {
     uint32_t rel = pos - w->from, i = rel / 64;
-    uint64_t word = bits[i] >> (rel % 64);
-    while (!word) {
+    uint64_t word = w->odd[i] >> (rel % 64);
+    while (VT__UNLIKELY(!word)) {
         pos = w->from + ++i * 64;
-        if (pos >= w->to) return w->to;
-        word = bits[i];
+        word = w->odd[i];
     }
     return pos + (uint32_t)__builtin_ctzll(word);
 }
@@ -2163,12 +2226,12 @@ static VT__UNUSED bool vt__h1_eq_ci(vt_str a, vt_str b) {
 }
 
 typedef struct vt__h1_known {
-    uint8_t len;
-    char pad[8]; /* zeros, so that the eight bytes that end a short name can be read */
+    char pad[8]; /* zeros: the eight bytes that end a short name can be read */
     char name[32];
+    uint64_t len;
 } vt__h1_known;
 static const vt__h1_known vt__h1_knowns[VT__H1_F_COUNT] = {
-#define VT__H1_FIELD_NAME(id, slot, text) [VT__H1_F_##id] = {sizeof(text) - 1, "", text},
+#define VT__H1_FIELD_NAME(id, slot, text) [VT__H1_F_##id] = {"", text, sizeof(text) - 1},
     VT__H1_FIELDS(VT__H1_FIELD_NAME)
 #undef VT__H1_FIELD_NAME
 };
@@ -2181,17 +2244,18 @@ static const uint8_t vt__h1_slots[256] = {
 /* Case folded; right for tchars, which do not hold '@' or controls. '^' and '_' fold to bytes no known name has. */
 VT__INLINE uint64_t vt__h1_fold(uint64_t x) { return x | VT__H1_ONES * 0x20; }
 
-/* A perfect hash of the known names: of their last eight bytes (first one lowest) and their length. */
+/* A perfect hash of the known names: of their last eight bytes, zeros before shorter ones, and their length. */
 VT__INLINE uint32_t vt__h1_slot(uint64_t tail, size_t len) {
-    return (uint32_t)((tail + len) * UINT64_C(0x43b74b6e364b8e47) >> 56);
+    return (uint32_t)((tail + len) * UINT64_C(0xc5b85e4fa6c0ee8d) >> 56);
 }
 
-/* Eight bytes that end at p + len, without those before p; `before` bytes before p are readable. */
+/* The eight bytes that end at p + len, folded, zeros instead of what is before p; `before` bytes there are readable. */
 VT__INLINE uint64_t vt__h1_name_tail(const char *p, size_t len, size_t before) {
-    if (VT__LIKELY(before + len >= 8))
-        return vt__h1_fold(vt__h1_le64(p + len - 8)) >> (len < 8 ? 64 - 8 * len : 0);
+    static const uint64_t mask[] = {0,           ~0ULL << 56, ~0ULL << 48, ~0ULL << 40, ~0ULL << 32,
+                                    ~0ULL << 24, ~0ULL << 16, ~0ULL << 8,  ~0ULL};
+    if (VT__LIKELY(before >= 8)) return vt__h1_fold(vt__h1_le64(p + len - 8)) & mask[len < 8 ? len : 8];
     uint64_t v = 0;
-    for (size_t i = 0; i < len; i++) v |= (uint64_t)(uint8_t)(p[i] | 0x20) << 8 * i;
+    for (size_t i = len < 8 ? 0 : len - 8; i < len; i++) v = v >> 8 | (uint64_t)(uint8_t)(p[i] | 0x20) << 56;
     return v;
 }
 
@@ -2200,8 +2264,10 @@ VT__INLINE uint8_t vt__h1_name_id(const char *p, size_t len, size_t before) {
     uint64_t tail = vt__h1_name_tail(p, len, before);
     uint8_t id = vt__h1_slots[vt__h1_slot(tail, len)];
     const vt__h1_known *k = &vt__h1_knowns[id];
-    if (k->len != len || tail != vt__h1_le64(k->pad + len) >> (len < 8 ? 64 - 8 * len : 0)) return 0;
-    for (size_t i = 0; i + 8 < len; i += 8)
+    if (k->len != len || tail != vt__h1_le64(k->pad + len)) return 0;
+    if (len <= 8) return id;
+    if (vt__h1_fold(vt__h1_le64(p)) != vt__h1_le64(k->name)) return 0;
+    for (size_t i = 8; i + 8 < len; i += 8)
         if (vt__h1_fold(vt__h1_le64(p + i)) != vt__h1_le64(k->name + i)) return 0;
     return id;
 }
@@ -2286,11 +2352,22 @@ static int64_t vt__h1_number(vt_str s) {
 
 /* ---- what single fields mean for the request ---- */
 
+/* Letters, digits, '.', '-' alone: nearly every host. At least eight bytes. */
+VT__INLINE bool vt__h1_plain_host(vt_str s) {
+    for (size_t i = 0; i < s.len; i += 8) {
+        uint64_t x = vt__h1_le64(s.ptr + (s.len - i < 8 ? s.len - 8 : i));
+        uint64_t good = vt__h1_word_alnum(x) | vt__h1_word_eq(x, '.') | vt__h1_word_eq(x, '-');
+        if (good != VT__H1_ONES * 0x80) return false;
+    }
+    return true;
+}
+
 static int vt__h1_on_host(vt__h1_req *r, vt_str value, uint32_t off) {
     vt__uri_auth auth;
     if (r->flags & VT__H1_HAS_HOST) return VT__H1_E_HOST_TWICE;
     r->flags |= VT__H1_HAS_HOST;
-    if (value.len && vt__uri_authority(value, &auth) < 0) return VT__H1_E_HOST;
+    bool plain = value.len >= 8 && vt__h1_plain_host(value);
+    if (!plain && value.len && vt__uri_authority(value, &auth) < 0) return VT__H1_E_HOST;
     if (r->form == VT__H1_ABSOLUTE || r->form == VT__H1_AUTHORITY)
         return 0; /* RFC 9112 3.2.2: the target wins */
     r->auth_off = off, r->auth_len = (uint32_t)value.len;
@@ -2299,10 +2376,15 @@ static int vt__h1_on_host(vt__h1_req *r, vt_str value, uint32_t off) {
 
 /* Unknown and malformed options are ignored: they ask for nothing that this end does. */
 static int vt__h1_on_connection(vt__h1_req *r, vt_str value) {
+    static const char usual[] = "keep-alive";
     size_t pos = 0;
     vt_str item;
+    if (value.len == 10 && memcmp(value.ptr, usual, 10) == 0) {
+        r->flags |= VT__H1_CONN_KEEP;
+        return 0;
+    }
     while (vt__h1_list_next(value, &pos, &item)) {
-        if (item.len == 10 && vt__h1_eq_ci(item, (vt_str){"keep-alive", 10})) r->flags |= VT__H1_CONN_KEEP;
+        if (item.len == 10 && vt__h1_eq_ci(item, (vt_str){usual, 10})) r->flags |= VT__H1_CONN_KEEP;
         if (item.len == 5 && vt__h1_eq_ci(item, (vt_str){"close", 5})) r->flags |= VT__H1_CONN_CLOSE;
         if (item.len == 7 && vt__h1_eq_ci(item, (vt_str){"upgrade", 7})) r->flags |= VT__H1_CONN_UPGRADE;
     }
@@ -2398,63 +2480,83 @@ typedef struct vt__h1_job {
 } vt__h1_job;
 
 /* A line whose first non-tchar is not a colon after a name: the end of the section, or an error. */
-static VT__NOINLINE int vt__h1_no_name(vt__h1_sect *s, const char *buf, uint32_t pos, uint32_t limit) {
+static VT__NOINLINE int vt__h1_no_name(const char *buf, uint32_t line, uint32_t pos, uint32_t limit) {
     char c = buf[pos];
-    bool first = pos == s->line;
-    if (first && c == '\r') {
-        s->scan = pos;
+    if (pos == line && c == '\r') {
         if (pos + 1 == limit) return 0;
         return buf[pos + 1] == '\n' ? (int)pos + 2 : VT__H1_E_CR;
     }
     if (c == '\n') return VT__H1_E_LF;
-    if (vt__h1_is_ws(c)) return first ? VT__H1_E_FOLD : VT__H1_E_NAME_SPACE;
+    if (vt__h1_is_ws(c)) return pos == line ? VT__H1_E_FOLD : VT__H1_E_NAME_SPACE;
     if (c == ':') return VT__H1_E_NAME_EMPTY;
     return c == '\r' ? VT__H1_E_COLON : VT__H1_E_NAME;
 }
 
-/* The line [s->line, end) with its colon before s->value. */
-VT__INLINE int vt__h1_take(vt__h1_sect *s, const vt__h1_job *j, uint32_t end) {
+/* A control that ends a value and does not begin a complete CRLF. */
+static VT__NOINLINE int vt__h1_no_end(const char *p, bool last) {
+    if (*p == '\r') return last ? 0 : VT__H1_E_CR;
+    return *p == '\n' ? VT__H1_E_LF : VT__H1_E_VALUE;
+}
+
+/* The line [line, end) with its colon before v; buf[end] is CR. */
+VT__INLINE int vt__h1_take(vt__h1_sect *s, const vt__h1_job *j, uint32_t line, uint32_t v, uint32_t end) {
     const char *buf = j->buf;
-    uint32_t v = s->value, name_len = v - 1 - s->line;
-    while (v < end && vt__h1_is_ws(buf[v])) v++;
-    while (end > v && vt__h1_is_ws(buf[end - 1])) end--;
-    uint32_t size = name_len + (end - v);
+    uint32_t name_len = v - 1 - line;
+    if (VT__LIKELY(buf[v] == ' ')) v++;
+    if (VT__UNLIKELY((uint8_t)buf[v] <= ' ' || (uint8_t)buf[end - 1] <= ' ')) {
+        while (v < end && vt__h1_is_ws(buf[v])) v++;
+        while (end > v && vt__h1_is_ws(buf[end - 1])) end--;
+    }
+    uint32_t size = name_len + (end - v), n = s->n;
     if (VT__UNLIKELY(size > j->max_field || name_len > UINT16_MAX)) return VT__H1_E_FIELD;
     s->size += size + 32;
     if (VT__UNLIKELY(s->size > j->max_section)) return VT__H1_E_SECTION;
-    if (VT__UNLIKELY(s->n == j->cap)) return VT__H1_E_FIELDS;
-    uint8_t id = vt__h1_name_id(buf + s->line, name_len, s->line);
-    vt__h1_field *f = &j->fields[s->n++];
-    *f = (vt__h1_field){s->line, v, end - v, (uint16_t)name_len, id, 0};
-    if (!j->req) return vt__h1_trailer_ok(id) ? 0 : VT__H1_E_TRAILER;
+    if (VT__UNLIKELY(n == j->cap)) return VT__H1_E_FIELDS;
+    s->n = n + 1;
+    uint8_t id = vt__h1_name_id(buf + line, name_len, line);
+    vt__h1_field *f = &j->fields[n];
+    f->name_off = line, f->value_off = v, f->value_len = end - v;
+    f->name_len = (uint16_t)name_len, f->id = id, f->rsvd = 0;
+    if (VT__UNLIKELY(!j->req)) return vt__h1_trailer_ok(id) ? 0 : VT__H1_E_TRAILER;
     return id - 1U < VT__H1_F_UPGRADE ? vt__h1_on_field(j->req, buf, f) : 0;
+}
+
+/* Sets *value to what follows the colon of a line, looked for from pos on. > 0: no line, the section ends there; 0: the
+ * colon was found, or *value is 0 and it is not in the window; < 0: error. */
+VT__INLINE int vt__h1_name(const vt__h1_job *j, const vt__h1_win *w, uint32_t line, uint32_t pos,
+                           uint32_t *value) {
+    const char *buf = j->buf;
+    for (;; pos++) {
+        pos = vt__h1_next_odd(w, pos);
+        if (VT__UNLIKELY(pos == w->to)) return 0;
+        if (VT__LIKELY(buf[pos] == ':' && pos != line)) break;
+        if (!vt__uri_is(buf[pos], VT__URI_C_TOKEN)) return vt__h1_no_name(buf, line, pos, j->limit);
+    }
+    *value = pos + 1;
+    return 0;
 }
 
 /* Lines in one window: > 0 where the section ends, 0 at the window's end. */
 static int vt__h1_walk(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win *w) {
     const char *buf = j->buf;
-    uint32_t pos = w->from;
-    for (;;) {
-        if (!s->value) {
-            pos = vt__h1_next(w, w->b, pos);
-            while (pos < w->to && buf[pos] != ':' && vt__uri_is(buf[pos], VT__URI_C_TOKEN))
-                pos = vt__h1_next(w, w->b, pos + 1);
-            if (pos >= w->to) break;
-            if (VT__UNLIKELY(buf[pos] != ':' || pos == s->line)) return vt__h1_no_name(s, buf, pos, j->limit);
-            s->value = ++pos;
+    const uint32_t limit = j->limit;
+    uint32_t line = s->line, value = s->value, pos = w->from;
+    int rc = 0;
+    for (uint32_t k = 0; k < w->nends; k++) {
+        uint32_t end = w->from + w->ends[k];
+        if (!value && ((rc = vt__h1_name(j, w, line, pos, &value)) != 0 || !value)) return rc;
+        if (VT__UNLIKELY(end + 1 == limit || memcmp(buf + end, "\r\n", 2) != 0)) {
+            s->scan = end, s->line = line, s->value = value;
+            return vt__h1_no_end(buf + end, end + 1 == limit);
         }
-        pos = vt__h1_next(w, w->a, pos);
-        if (pos >= w->to) break;
-        if (VT__UNLIKELY(buf[pos] != '\r')) return buf[pos] == '\n' ? VT__H1_E_LF : VT__H1_E_VALUE;
-        if (VT__UNLIKELY(pos + 1 == j->limit)) break;
-        if (VT__UNLIKELY(buf[pos + 1] != '\n')) return VT__H1_E_CR;
-        int rc = vt__h1_take(s, j, pos);
-        if (VT__UNLIKELY(rc < 0)) return rc;
-        s->line = pos += 2;
-        s->value = 0;
+        if (VT__UNLIKELY((rc = vt__h1_take(s, j, line, value, end)) < 0)) return rc;
+        line = pos = end + 2;
+        value = 0;
     }
-    s->scan = pos;
-    return 0;
+    if (!value && pos < w->to) rc = vt__h1_name(j, w, line, pos, &value);
+    s->scan = pos < w->to ? w->to : pos;
+    s->line = line, s->value = value;
+    return rc;
 }
 
 /* Field lines from s->start to the empty line. > 0: the bytes of buf before what follows; 0: more; < 0: error. */
@@ -2503,24 +2605,18 @@ static int vt__h1_parse_method(vt__h1_req *r, const char *buf, size_t len) {
 
 /* Up to the next SP; the version, of fixed length, is counted against the limit before it is read. 1: complete. */
 static int vt__h1_parse_target(vt__h1_req *r, const char *buf, size_t len, uint32_t max) {
-    uint32_t most = r->method_off + max, limit = len < most ? (uint32_t)len : most, step = 64;
-    vt__h1_win w;
-    for (; r->s.scan < limit; r->s.scan = w.to, step = VT__H1_WINDOW) {
-        w.from = r->s.scan;
-        w.to = limit - w.from < step ? limit : w.from + step;
-        vt__h1_isa_get()->line((const uint8_t *)buf, &w);
-        uint32_t stop = vt__h1_next(&w, w.a, w.from), mark = vt__h1_next(&w, w.b, w.from);
-        if (mark < stop && !(r->flags & VT__H1_HAS_QUERY))
-            r->query_off = mark + 1, r->flags |= VT__H1_HAS_QUERY;
-        if (stop == w.to) continue;
-        if (buf[stop] != ' ' || stop == r->target_off)
-            return buf[stop] == '\n' ? VT__H1_E_LF : VT__H1_E_TARGET;
-        if (most - stop < 9) return VT__H1_E_TARGET_LONG;
-        r->target_len = stop - r->target_off;
-        r->state = VT__H1_S_VERSION;
-        return 1;
+    uint32_t most = r->method_off + max, limit = len < most ? (uint32_t)len : most;
+    uint32_t stop = vt__h1_isa_get()->stop((const uint8_t *)buf, r->s.scan, limit, &r->query_off);
+    if (stop >= limit) {
+        r->s.scan = stop;
+        return limit == most ? VT__H1_E_TARGET_LONG : 0;
     }
-    return limit == most ? VT__H1_E_TARGET_LONG : 0;
+    if (buf[stop] != ' ' || stop == r->target_off) return buf[stop] == '\n' ? VT__H1_E_LF : VT__H1_E_TARGET;
+    if (most - stop < 9) return VT__H1_E_TARGET_LONG;
+    if (r->query_off) r->flags |= VT__H1_HAS_QUERY;
+    r->target_len = stop - r->target_off;
+    r->state = VT__H1_S_VERSION;
+    return 1;
 }
 
 /* "HTTP/" DIGIT "." DIGIT CRLF at p, n bytes of it are there. 1: complete. */
@@ -2835,32 +2931,32 @@ static VT__UNUSED int vt__h1_put_hex(char out[16], uint64_t v) {
 
 #define VT__H1_STATUSES(X)                                                                                   \
     X(100, "Continue")                                                                                       \
-    X(101, "Switching Protocols")                                                                            \
-    X(102, "Processing") X(103, "Early Hints") X(200, "OK") X(201, "Created") X(202, "Accepted") X(          \
-        203, "Non-Authoritative Information") X(204, "No Content") X(205, "Reset Content")                   \
-        X(206, "Partial Content") X(207, "Multi-Status") X(208, "Already Reported") X(226, "IM Used") X(     \
-            300, "Multiple Choices") X(301, "Moved Permanently") X(302, "Found") X(303, "See Other")         \
-            X(304, "Not Modified") X(305, "Use Proxy") X(307, "Temporary Redirect") X(                       \
-                308, "Permanent Redirect") X(400, "Bad Request") X(401, "Unauthorized")                      \
-                X(402, "Payment Required") X(403, "Forbidden") X(404, "Not Found") X(                        \
-                    405, "Method Not Allowed") X(406, "Not Acceptable")                                      \
-                    X(407, "Proxy Authentication Required") X(408, "Request Timeout") X(409, "Conflict") X(  \
-                        410, "Gone") X(411, "Length Required")                                               \
-                        X(412, "Precondition Failed") X(413, "Content Too Large") X(414, "URI Too Long") X(  \
-                            415, "Unsupported Media Type") X(416, "Range Not Satisfiable")                   \
-                            X(417, "Expectation Failed") X(421, "Misdirected Request") X(                    \
-                                422, "Unprocessable Content")                                                \
-                                X(423, "Locked") X(424, "Failed Dependency") X(425, "Too Early")             \
-                                    X(426, "Upgrade Required") X(428, "Precondition Required") X(            \
-                                        429, "Too Many Requests") X(431, "Request Header Fields Too Large")  \
-                                        X(451, "Unavailable For Legal Reasons")                              \
-                                            X(500, "Internal Server Error")                                  \
-                                                X(501, "Not Implemented") X(502, "Bad Gateway")              \
-                                                    X(503, "Service Unavailable") X(504, "Gateway Timeout")  \
-                                                        X(505, "HTTP Version Not Supported")                 \
-                                                            X(506, "Variant Also Negotiates")                \
-                                                                X(507, "Insufficient Storage")               \
-                                                                    X(508, "Loop Detected")                  \
+    X(101, "Switching Protocols") X(102, "Processing") X(103, "Early Hints") X(200, "OK") X(                 \
+        201, "Created") X(202, "Accepted") X(203, "Non-Authoritative Information") X(204, "No Content")      \
+        X(205, "Reset Content") X(206, "Partial Content") X(207, "Multi-Status") X(208, "Already Reported")  \
+            X(226, "IM Used") X(300, "Multiple Choices") X(301, "Moved Permanently") X(302, "Found") X(      \
+                303, "See Other") X(304, "Not Modified") X(305, "Use Proxy") X(307, "Temporary Redirect")    \
+                X(308, "Permanent Redirect") X(400, "Bad Request") X(401, "Unauthorized")                    \
+                    X(402, "Payment Required") X(403, "Forbidden") X(404, "Not Found") X(                    \
+                        405, "Method Not Allowed") X(406, "Not Acceptable")                                  \
+                        X(407, "Proxy Authentication Required") X(408, "Request Timeout") X(409, "Conflict") \
+                            X(410, "Gone") X(411, "Length Required") X(412, "Precondition Failed")           \
+                                X(413, "Content Too Large") X(414, "URI Too Long") X(                        \
+                                    415, "Unsupported Media Type") X(416, "Range Not Satisfiable")           \
+                                    X(417, "Expectation Failed") X(421, "Misdirected Request") X(            \
+                                        422, "Unprocessable Content")                                        \
+                                        X(423, "Locked") X(424, "Failed Dependency") X(425, "Too Early") X(  \
+                                            426, "Upgrade Required") X(428, "Precondition Required")         \
+                                            X(429,                                                           \
+                                              "Too Many Requests") X(431, "Request Header Fields Too Large") \
+                                                X(451, "Unavailable For Legal Reasons") X(                   \
+                                                    500, "Internal Server Error") X(501, "Not Implemented")  \
+                                                    X(502, "Bad Gateway") X(503, "Service Unavailable")      \
+                                                        X(504, "Gateway Timeout")                            \
+                                                            X(505, "HTTP Version Not Supported")             \
+                                                                X(506, "Variant Also Negotiates")            \
+                                                                    X(507, "Insufficient Storage") X(        \
+                                                                        508, "Loop Detected")                \
                                                                         X(511,                               \
                                                                           "Network Authentication Required")
 
@@ -4554,11 +4650,11 @@ VT__INLINE vt__ctx *vt__sched_next(vt__thr *t) {
 static VT__NOINLINE int vt__sched_park(vt__vth *v, bool (*abort)(vt__vth *), int64_t due) {
     int saved = errno;
     vt__thr *t = v->thr;
-    if (v->on_park) v->on_park(v->on_park_arg);
     v->abort = abort;
     v->wait_due = due;
     v->wait_result = 0;
     v->waiting = true;
+    if (v->on_park) v->on_park(v->on_park_arg); /* may find out that the wait is in vain, and cancel */
     if (due && (!vt__timer_armed(&v->timer) || v->timer.due > due)) vt__timer_arm(&t->wheel, &v->timer, due);
     vt__plat_count(&t->switches, 1);
     vt__ctx *to = vt__sched_next(t);
@@ -6239,7 +6335,7 @@ VT_API int vt_wait_fd(int fd, int events, int64_t until) {
 #if VTHTTP_HTTP
 /*==============================================================================
  * MARK: - @router  routes: patterns, the tree of segments, lookup
- * uses:   @plat @mem @str @uri @h1
+ * uses:   @mem @str @uri @h1
  * test:   tests/test_http.c   fuzz: fuzz/fuzz_router.c
  *
  * A node stands for a prefix of segments; below it are its literal children (sorted, found by bisection), at most
@@ -6638,7 +6734,7 @@ static size_t vt__router_methods(const vt__router *r, const vt__router_path *p, 
 
 /*==============================================================================
  * MARK: - @req     request objects
- * uses:   @plat @mem @str @uri @h1 @router
+ * uses:   @mem @str @uri @h1 @router
  * test:   tests/test_http.c
  *
  * A request is slices of the head buffer; a string gets its NUL, in place, when it is handed out: over the byte after a
@@ -7221,7 +7317,7 @@ VT_API vt_str vt_req_trailer(const vt_req *req, const char *name) {
 
 /*==============================================================================
  * MARK: - @res     response objects
- * uses:   @plat @mem @str @uri @h1 @router @req
+ * uses:   @plat @mem @str @uri @h1 @req
  * test:   tests/test_http.c
  *
  *     OPEN --first write, flush, end--> HEAD --end--> ENDED
@@ -7702,7 +7798,7 @@ VT_API int vt_res_upgrade(vt_res *res, const char *protocol, vt_stream **out) {
 
 /*==============================================================================
  * MARK: - @http    routes and middleware of a server; one request from head to end
- * uses:   @plat @mem @str @log @uri @h1 @router @req @res @sched
+ * uses:   @plat @mem @str @err @log @uri @h1 @router @req @res @sched
  * test:   tests/test_http.c   fuzz: fuzz/fuzz_router.c
  *
  * vt__http_serve: route, then the onion (the server's middleware, the route's, the handler), then vt__http_finish, the one
@@ -8050,6 +8146,2303 @@ static VT__UNUSED int vt__http_refuse(vt_req *req, vt_res *res, int status) {
     res->close = true;
     vt__http_retry_after(req, res);
     return vt__http_finish(req, res, 0, false);
+}
+#endif /* VTHTTP_HTTP */
+
+/*==============================================================================
+ * MARK: - @conn    one transport under every protocol: a byte stream that parks, with buffers
+ * uses:   @plat @mem @poll @sched @io
+ * raises: vt__conn_ops (a transport other than the plain socket)
+ * test:   tests/e2e_life.c
+ *
+ * vt__conn lives as long as the connection and holds no memory of its own. vt__conn_io stands on the stack of the
+ * vthread that works for it: an input and an output block of the thread's pool, held while a request is in progress.
+ * Output is gathered; who owns the protocol decides when it goes out: before waiting for input, when the block is full,
+ * when the vthread is about to park. What does not fit goes out beside the block in one call, without a copy.
+ * A failed write ends the output for good: what the peer has by then is unknown.
+ *============================================================================*/
+#if VTHTTP_HTTP
+typedef struct vt__conn {
+    vt__pd pd;
+    const struct vt__conn_ops *ops; /* NULL: the socket itself, inlined */
+} vt__conn;
+
+/* As the functions of @io that they stand for. */
+struct vt__conn_ops {
+    int64_t (*recv)(vt__conn *c, void *p, size_t n, int64_t until);
+    int64_t (*recv_try)(vt__conn *c, void *p, size_t n);
+    int64_t (*send_try)(vt__conn *c, struct iovec *v, int n);
+    int (*send_wait)(vt__conn *c, int64_t until);
+    int (*shutdown)(vt__conn *c); /* the sending half */
+    int (*close)(vt__conn *c);
+};
+
+/* Bytes [pos, len) of p are in use: received and not consumed, or to be sent. */
+typedef struct vt__conn_buf {
+    char *p;
+    size_t cap, pos, len;
+} vt__conn_buf;
+
+typedef struct vt__conn_io {
+    vt__conn *c;
+    vt__thr *thr;
+    vt__conn_buf in, out;
+    int64_t write_ns; /* a write without progress; 0: none */
+    int err;          /* the first failed write */
+    bool sending;     /* a write that parks is under way: the output block is not to be touched */
+} vt__conn_io;
+
+static void vt__conn_open(vt__conn *c, int fd) {
+    vt__poll_pd_init(&c->pd, fd);
+    c->ops = NULL;
+}
+VT__INLINE int64_t vt__conn_recv(vt__conn *c, void *p, size_t n, int64_t until) {
+    if (VT__UNLIKELY(c->ops != NULL)) return c->ops->recv(c, p, n, until);
+    return vt__io_recv(&c->pd, p, n, until);
+}
+VT__INLINE int64_t vt__conn_recv_try(vt__conn *c, void *p, size_t n) {
+    if (VT__UNLIKELY(c->ops != NULL)) return c->ops->recv_try(c, p, n);
+    return vt__io_recv_try(&c->pd, p, n);
+}
+VT__INLINE int64_t vt__conn_send_try(vt__conn *c, struct iovec *v, int n) {
+    if (VT__UNLIKELY(c->ops != NULL)) return c->ops->send_try(c, v, n);
+    return vt__io_send_try(&c->pd, v, n);
+}
+static int vt__conn_send_wait(vt__conn *c, int64_t until) {
+    int64_t due;
+    if (c->ops) return c->ops->send_wait(c, until);
+    int r = vt__sched_enter(vt__sched_self(), until, &due);
+    return r < 0 ? r : vt__io_wait(&c->pd, VT__PD_W, due);
+}
+static int vt__conn_shutdown(vt__conn *c) {
+    if (c->ops) return c->ops->shutdown(c);
+    return vt__plat_shutdown(c->pd.fd, SHUT_WR);
+}
+static int vt__conn_close(vt__conn *c) {
+    if (c->ops) return c->ops->close(c);
+    return vt__poll_close(&c->pd);
+}
+/* Whether a read may find something: false after a read that emptied the socket, until the next event. */
+VT__INLINE bool vt__conn_readable(const vt__conn *c) {
+    return (vt__poll_bits(&c->pd) & (VT__PD_R | VT__PD_RDHUP | VT__PD_HUP)) != 0;
+}
+
+/*--- buffers ---*/
+VT__INLINE bool vt__conn_buf_get(vt__thr *thr, vt__conn_buf *b) {
+    if (VT__LIKELY(b->p != NULL)) return true;
+    b->p = vt__mem_pool_get(&thr->buf_pool);
+    b->cap = b->p ? thr->buf_pool.size : 0;
+    b->pos = b->len = 0;
+    return b->p != NULL;
+}
+static void vt__conn_buf_put(vt__thr *thr, vt__conn_buf *b) {
+    if (!b->p) return;
+    if (b->cap == thr->buf_pool.size) vt__mem_pool_put(&thr->buf_pool, b->p);
+    else vt__mem_free(b->p);
+    b->p = NULL;
+    b->cap = b->pos = b->len = 0;
+}
+/* Room behind the bytes in use: moves them to the front when that is in the way, grows up to max. 0 or -ENOMEM, or
+ * VT_ELIMIT at max. */
+static int vt__conn_buf_room(vt__thr *thr, vt__conn_buf *b, size_t max) {
+    if (!vt__conn_buf_get(thr, b)) return -ENOMEM;
+    if (b->pos == b->len) b->pos = b->len = 0;
+    if (b->pos > 0 && (b->pos >= b->cap / 2 || b->cap - b->len < 1024)) {
+        b->len -= b->pos;
+        memmove(b->p, b->p + b->pos, b->len);
+        b->pos = 0;
+    }
+    if (b->len < b->cap) return 0;
+    if (b->cap >= max) return VT_ELIMIT;
+    vt__conn_buf big = {NULL, VT__MIN(b->cap * 2, max), 0, b->len};
+    if (big.cap == thr->buf_pool.size) big.cap++; /* the size says where a block came from */
+    big.p = vt__mem_alloc(big.cap);
+    if (!big.p) return -ENOMEM;
+    memcpy(big.p, b->p, b->len);
+    vt__conn_buf_put(thr, b);
+    *b = big;
+    return 0;
+}
+
+/*--- output ---*/
+VT__INLINE int64_t vt__conn_until(const vt__conn_io *io, int64_t ns) { return ns ? io->thr->now + ns : 0; }
+/* Sends all of the slices; waits while the peer takes none, write_ns at a time. 0 or an error, then and ever after. */
+static int vt__conn_send_all(vt__conn_io *io, struct iovec *v, int n) {
+    if (VT__UNLIKELY(io->err < 0)) return io->err;
+    int64_t r = 0;
+    io->sending = true;
+    while (n > 0 && r >= 0) {
+        r = vt__conn_send_try(io->c, v, n);
+        if (r >= 0) n = vt__io_advance(&v, n, (size_t)r);
+        else if (r == -EAGAIN) r = vt__conn_send_wait(io->c, vt__conn_until(io, io->write_ns));
+    }
+    io->sending = false;
+    if (VT__UNLIKELY(r < 0)) io->err = (int)r;
+    return io->err;
+}
+static int vt__conn_flush(vt__conn_io *io) {
+    vt__conn_buf *b = &io->out;
+    if (b->pos == b->len) return io->err;
+    struct iovec v = {b->p + b->pos, b->len - b->pos};
+    int r = vt__conn_send_all(io, &v, 1);
+    b->pos = b->len = 0;
+    return r;
+}
+/* As much as the socket takes; never parks. 0 when all is out, -EAGAIN, or an error. */
+static int vt__conn_flush_try(vt__conn_io *io) {
+    vt__conn_buf *b = &io->out;
+    while (b->pos < b->len && io->err == 0) {
+        struct iovec v = {b->p + b->pos, b->len - b->pos};
+        int64_t r = vt__conn_send_try(io->c, &v, 1);
+        if (r == -EAGAIN) return -EAGAIN;
+        if (r < 0) io->err = (int)r;
+        else b->pos += (size_t)r;
+    }
+    b->pos = b->len = 0;
+    return io->err;
+}
+/* n contiguous bytes at the end of the output, n at most half a block; NULL on an error. The caller adds to out.len what
+ * it wrote. */
+VT__INLINE char *vt__conn_room(vt__conn_io *io, size_t n) {
+    vt__conn_buf *b = &io->out;
+    if (VT__UNLIKELY(b->cap - b->len < n)) {
+        if (b->p && vt__conn_flush(io) < 0) return NULL;
+        if (!vt__conn_buf_get(io->thr, b)) io->err = -ENOMEM;
+    }
+    return VT__UNLIKELY(io->err < 0) ? NULL : b->p + b->len;
+}
+/* Appends bytes, however many. 0 or an error. */
+static int vt__conn_put(vt__conn_io *io, const char *p, size_t n) {
+    while (n > 0) {
+        char *to = vt__conn_room(io, 1);
+        if (!to) return io->err;
+        size_t k = VT__MIN(n, io->out.cap - io->out.len);
+        memcpy(to, p, k);
+        io->out.len += k;
+        p += k, n -= k;
+    }
+    return io->err;
+}
+/* What is gathered, then the slices in v[1..n): at once and without a copy. v[0] is for this function. */
+static int vt__conn_send_behind(vt__conn_io *io, struct iovec *v, int n) {
+    vt__conn_buf *b = &io->out;
+    v[0].iov_base = b->p + b->pos;
+    v[0].iov_len = b->len - b->pos;
+    int skip = v[0].iov_len == 0, r = vt__conn_send_all(io, v + skip, n - skip);
+    b->pos = b->len = 0;
+    return r;
+}
+#endif /* VTHTTP_HTTP */
+
+/*==============================================================================
+ * MARK: - @h1c     HTTP/1.1 connections
+ * uses:   @plat @mem @str @ds @log @h1 @timer @poll @sched @io @conn @router @req @res @http
+ * raises: vt__h1c_group.closed (a connection has ended and somebody waits for that)
+ * test:   tests/e2e_life.c tests/e2e_http.c
+ *
+ * A connection is in one of three places:
+ *
+ *     queued    its task waits for a worker: just accepted, or there is input, or its time is up
+ *     running   a vthread has it: reads, and answers requests in order until none is buffered
+ *     parked    in the reactor with a timer and nothing else: between requests, or lingering before its close
+ *
+ * Everything of a connection happens on one OS thread at a time: a task that was taken by another worker takes the
+ * descriptor along. The list and the timer are those of the domain in which it is parked or running.
+ *
+ * Closing while input is unread makes the kernel answer with RST, which can take the response away from a client that
+ * still sends. So after an error the sending half is shut, and what comes is read and dropped until the peer closes: with a
+ * bound in time and bytes, in the reactor, without a stack.
+ *============================================================================*/
+#if VTHTTP_HTTP
+enum {
+    VT__H1C_FIELDS = 64, /* on the stack; more take a block */
+    VT__H1C_LINGER_BYTES = 1 << 20,
+    VT__H1C_DIRECT = 4096,  /* body reads from this size on go past the input block */
+    VT__H1C_CHUNK_ROOM = 6, /* "3fff" CRLF: a chunk that is being gathered fits in a block */
+    VT__H1C_SLAB = 64
+};
+#define VT__H1C_LINGER_NS VT_SEC
+#define VT__H1C_RATE_NS (10 * VT_SEC) /* min_body_rate counts from here on */
+
+/* vt_server_cfg with defaults filled in, as plain numbers. Times: 0 is none; sizes: none is as large as the type takes. */
+typedef struct vt__h1c_conf {
+    vt__h1_limits limits;
+    uint32_t max_fields;
+    size_t max_head, max_trailer;
+    int64_t max_drain, max_requests, min_rate;
+    int64_t header_ns, body_ns, write_ns, idle_ns;
+    int cancel_on;
+    bool no_date;
+    size_t server_len, refusal_len;
+    char server[256];  /* the whole field line */
+    char refusal[160]; /* the whole 503 */
+} vt__h1c_conf;
+
+/* One server's connections, in all domains. */
+typedef struct vt__h1c_group {
+    vt_server *server;
+    vt__h1c_conf conf;
+    struct vt__h1c_host *hosts; /* by index of the domain */
+    int64_t open;
+    uint32_t stopping; /* requests in flight are the last */
+    uint32_t tell;     /* call `closed` */
+    void (*closed)(struct vt__h1c_group *g);
+} vt__h1c_group;
+
+/* One domain's share; touched on its thread alone, but for the counters. */
+typedef struct vt__h1c_host {
+    vt__h1c_group *group;
+    vt__dom *dom;
+    vt__list parked, running;
+    struct vt__h1c *free;
+    struct vt__h1c_slab *slabs;
+    int64_t accepted, nparked, requests, refused, bad, timeouts;
+} __attribute__((aligned(64))) vt__h1c_host;
+
+enum vt__h1c_why { VT__H1C_INPUT, VT__H1C_EXPIRED, VT__H1C_LINGER };
+
+typedef struct vt__h1c {
+    vt__conn conn;
+    vt_task task;
+    vt__timer timer;
+    vt__list link;
+    vt__h1c_host *host;
+    struct vt__h1c_run *run; /* while it runs; in the free list: the next */
+    int64_t since;           /* accepted, or the head's first byte came */
+    int64_t requests;
+    uint32_t lingered;
+    uint8_t why, peer_len;
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } peer;
+} vt__h1c;
+_Static_assert(sizeof(vt__h1c) <= 448, "an idle connection is to stay small");
+
+/* Type-stable: an event on its way may still look at a closed connection's descriptor word. */
+typedef struct vt__h1c_slab {
+    struct vt__h1c_slab *next;
+    vt__h1c conns[VT__H1C_SLAB];
+} vt__h1c_slab;
+
+enum vt__h1c_body { VT__H1C_BODY_END, VT__H1C_BODY_LENGTH, VT__H1C_BODY_CHUNKED, VT__H1C_BODY_BROKEN };
+
+struct vt_stream {
+    struct vt__h1c_run *run;
+    bool shut;
+};
+
+/* A connection with a vthread: on its stack. */
+typedef struct vt__h1c_run {
+    vt__conn_io io;
+    vt__h1c *c;
+    vt__h1c_host *host;
+    const vt__h1c_conf *conf;
+    vt__vth *v;
+    vt__h1_req head;
+    vt__h1_field *fields;
+    vt__conn_buf more; /* a block for more fields */
+    uint32_t fields_cap;
+    vt__conn_buf held; /* the head's block, when the body went on in another */
+    size_t base;       /* input up to here belongs to the head */
+    size_t chunk_at;   /* where the open chunk of the response begins; SIZE_MAX: none is open */
+    vt__h1_chunk chunk;
+    vt_str data;           /* body bytes in the input block, decoded and not handed out */
+    int64_t left;          /* of Content-Length, not received */
+    int64_t waited, until; /* for body bytes; a time for all that is left of them */
+    uint8_t body;
+    bool expect;             /* 100 (Continue) is owed */
+    bool handling;           /* from the head's end to the response's */
+    bool watched, gone;      /* the reactor tells of a reset; it did */
+    bool head_sent, closing; /* Connection: close was sent or is meant */
+    bool cut;                /* by close is how the peer sees that the response is short */
+    bool linger;
+    vt_stream stream;
+    vt__arena arena;
+    vt_req req;
+    vt_res res;
+    vt__h1_field few[VT__H1C_FIELDS];
+} vt__h1c_run;
+
+/*--- life: closing, lingering, parking; scheduler context or the vthread ---*/
+static void vt__h1c_close(vt__h1c *c) {
+    vt__h1c_host *h = c->host;
+    vt__h1c_group *g = h->group;
+    (void)vt__conn_close(&c->conn);
+    c->run = (vt__h1c_run *)(void *)h->free;
+    h->free = c;
+    __atomic_fetch_sub(&g->open, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&g->tell, __ATOMIC_SEQ_CST)) g->closed(g);
+}
+
+/* Gives the connection to the reactor until `due` (0: no end); false: there is input already. After true it is gone. */
+static bool vt__h1c_arm(vt__h1c *c, int64_t due) {
+    vt__h1c_host *h = c->host;
+    if (due) vt__timer_arm(&h->dom->wheel, &c->timer, due);
+    vt__ds_list_push(&h->parked, &c->link);
+    vt__plat_count(&h->nparked, 1);
+    if (vt__poll_arm(&c->conn.pd)) return true;
+    vt__timer_cancel(&h->dom->wheel, &c->timer);
+    vt__ds_list_remove(&c->link);
+    vt__plat_count(&h->nparked, -1);
+    return false;
+}
+static void vt__h1c_unpark(vt__h1c *c) {
+    vt__timer_cancel(&c->host->dom->wheel, &c->timer);
+    vt__ds_list_remove(&c->link);
+    vt__plat_count(&c->host->nparked, -1);
+}
+
+/* Reads and drops until the peer closes. */
+static void vt__h1c_linger_on(vt__h1c *c) {
+    char scratch[4096];
+    int64_t due = c->since;
+    for (;;) {
+        int64_t r = vt__conn_readable(&c->conn) ? vt__conn_recv_try(&c->conn, scratch, sizeof scratch)
+                                                : -EAGAIN;
+        if (r > 0) c->lingered += (uint32_t)r;
+        if (r == -EAGAIN && vt__h1c_arm(c, due)) return;
+        if ((r <= 0 && r != -EAGAIN) || c->lingered > VT__H1C_LINGER_BYTES) break;
+    }
+    vt__h1c_close(c);
+}
+/* The last of a connection whose answer is sent. */
+static void vt__h1c_linger(vt__h1c *c) {
+    vt__dom *dom = c->host->dom;
+    if (vt__conn_shutdown(&c->conn) < 0 || vt__poll_add(dom, &c->conn.pd) < 0) {
+        vt__h1c_close(c);
+        return;
+    }
+    c->why = VT__H1C_LINGER;
+    c->lingered = 0;
+    c->since = vt__plat_now() + VT__H1C_LINGER_NS; /* the cached clock is as old as the reactor's last wait */
+    vt__h1c_linger_on(c);
+}
+
+/* No vthread may be started for it: 503 from here, whatever it asks. Allocates nothing. */
+static void vt__h1c_refuse(vt__h1c *c) {
+    const vt__h1c_conf *conf = &c->host->group->conf;
+    char scratch[4096];
+    int64_t r = vt__conn_recv_try(&c->conn, scratch, sizeof scratch);
+    if (r == 0 || (r < 0 && r != -EAGAIN)) {
+        vt__h1c_close(c);
+        return;
+    }
+    char text[sizeof conf->refusal];
+    memcpy(text, conf->refusal, conf->refusal_len);
+    struct iovec v = {text, conf->refusal_len};
+    (void)vt__conn_send_try(&c->conn, &v, 1);
+    vt__plat_count(&c->host->refused, 1);
+    vt__h1c_linger(c);
+}
+static void vt__h1c_submit(vt__h1c *c, int why) {
+    c->why = (uint8_t)why;
+    if (VT__UNLIKELY(vt__sched_admit() < 0)) {
+        if (why == VT__H1C_EXPIRED) vt__h1c_close(c);
+        else vt__h1c_refuse(c);
+        return;
+    }
+    vt__sched_submit(c->host->dom, &c->task);
+}
+
+/* An event on a parked connection, or a reset under a running handler. */
+static void vt__h1c_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
+    vt__h1c *c = VT__CONTAINER(pd, vt__h1c, conn.pd);
+    (void)dom;
+    if (bits & VT__PD_WATCH) {
+        c->run->gone = true;
+        vt__sched_cancel(&c->task);
+    } else if (c->why == VT__H1C_LINGER) {
+        vt__h1c_unpark(c);
+        vt__h1c_linger_on(c);
+    } else {
+        vt__h1c_unpark(c);
+        vt__h1c_submit(c, VT__H1C_INPUT);
+    }
+}
+/* A parked connection's time is up. It is looked at once more: after a stall of ours the input may have come in time. */
+static void vt__h1c_expire(vt__timer *t) {
+    vt__h1c *c = VT__CONTAINER(t, vt__h1c, timer);
+    if (!vt__poll_disarm(&c->conn.pd)) return; /* its event is about to be handled */
+    vt__h1c_unpark(c);
+    if (c->why == VT__H1C_LINGER) {
+        vt__h1c_close(c);
+    } else {
+        vt__poll_set(&c->conn.pd, VT__PD_R);
+        vt__h1c_submit(c, VT__H1C_EXPIRED);
+    }
+}
+
+/*--- the output of one response ---*/
+/* Ends the chunk that is being gathered: its size goes into the room before it. */
+static void vt__h1c_seal(vt__h1c_run *run) {
+    vt__conn_buf *b = &run->io.out;
+    size_t at = run->chunk_at;
+    char hex[VT__H1_CHUNK_SIZE_MAX];
+    if (at == SIZE_MAX) return;
+    run->chunk_at = SIZE_MAX;
+    size_t size = b->len - at - VT__H1C_CHUNK_ROOM;
+    if (size == 0) {
+        b->len = at;
+        return;
+    }
+    size_t n = (size_t)vt__h1_put_chunk_size(hex, sizeof hex, size);
+    memmove(b->p + at + n, b->p + at + VT__H1C_CHUNK_ROOM, size);
+    memcpy(b->p + at, hex, n);
+    memcpy(b->p + at + n + size, "\r\n", 2); /* vt__h1c_chunk keeps room for it */
+    b->len = at + n + size + 2;
+}
+/* Gathers n bytes in the open chunk, or opens one; false: they do not fit. */
+static bool vt__h1c_chunk(vt__h1c_run *run, const char *p, size_t n) {
+    vt__conn_buf *b = &run->io.out;
+    if (run->chunk_at == SIZE_MAX) {
+        if (!b->p || b->cap - b->len < n + VT__H1C_CHUNK_ROOM + 2) return false;
+        run->chunk_at = b->len;
+        b->len += VT__H1C_CHUNK_ROOM;
+    } else if (b->cap - b->len < n + 2) {
+        return false;
+    }
+    memcpy(b->p + b->len, p, n);
+    b->len += n;
+    return true;
+}
+static int vt__h1c_flush(vt__h1c_run *run) {
+    vt__h1c_seal(run);
+    return vt__conn_flush(&run->io);
+}
+
+/* The Date field's line, made once a second; a step of the wall clock shows within one. */
+typedef struct vt__h1c_date {
+    int64_t until;
+    char line[37];
+} vt__h1c_date;
+static __thread vt__h1c_date vt__h1c_date_now;
+VT__INLINE const char *vt__h1c_date_line(int64_t now) {
+    vt__h1c_date *d = &vt__h1c_date_now;
+    if (VT__UNLIKELY(now >= d->until)) {
+        int64_t wall = vt__plat_clock(CLOCK_REALTIME);
+        memcpy(d->line, "Date: ", 6);
+        vt__str_put_date(d->line + 6, wall / VT_SEC);
+        memcpy(d->line + 35, "\r\n", 2);
+        d->until = now + VT_SEC - wall % VT_SEC;
+    }
+    return d->line;
+}
+
+/* Nothing before the reactor can know that the peer is gone: it is added, and watched, when a handler first waits. */
+static void vt__h1c_watch(vt__h1c_run *run) {
+    vt__pd *pd = &run->c->conn.pd;
+    int on = run->conf->cancel_on;
+    if (run->watched || on == VT_CANCEL_NEVER || !run->handling) return;
+    bool fin = on == VT_CANCEL_FIN && !run->stream.run;
+    if (run->io.err == 0 && vt__poll_add(run->io.thr->dom, pd) < 0) return;
+    run->watched = true;
+    if (run->io.err == 0 && vt__poll_watch(pd, fin)) return;
+    run->gone = true;
+    vt__sched_cancel(&run->c->task);
+}
+/* The vthread is about to park, wherever in the handler that is: the peer gets what there is. */
+static void vt__h1c_on_park(void *arg) {
+    vt__h1c_run *run = arg;
+    if (!run->io.sending && run->io.out.p) {
+        vt__h1c_seal(run);
+        if (vt__conn_flush_try(&run->io) == 0) vt__conn_buf_put(run->io.thr, &run->io.out);
+    }
+    vt__h1c_watch(run);
+}
+
+/*--- the request's body ---*/
+static int vt__h1c_body_room(vt__h1c_run *run) {
+    vt__conn_buf *b = &run->io.in;
+    if (b->pos == b->len) b->pos = b->len = run->base;
+    if (b->cap - b->len >= 2048) return 0;
+    if (run->held.p) return vt__conn_buf_room(run->io.thr, b, run->conf->max_trailer);
+    vt__conn_buf next = {NULL, 0, 0, 0};
+    if (!vt__conn_buf_get(run->io.thr, &next)) return -ENOMEM;
+    next.len = b->len - b->pos; /* less than a block: the head stands before it */
+    memcpy(next.p, b->p + b->pos, next.len);
+    run->held = *b;
+    *b = next;
+    run->base = 0;
+    return next.len < next.cap ? 0 : vt__conn_buf_room(run->io.thr, b, run->conf->max_trailer);
+}
+/* How long the next body bytes may take. */
+static int64_t vt__h1c_body_until(const vt__h1c_run *run) {
+    const vt__h1c_conf *conf = run->conf;
+    int64_t now = run->io.thr->now, until = vt__conn_until(&run->io, conf->body_ns);
+    if (conf->min_rate) {
+        int64_t s = VT__MIN(run->req.body_got / conf->min_rate, INT64_C(1) << 32);
+        int64_t rate = now + VT__MAX(s * VT_SEC, VT__H1C_RATE_NS) - run->waited;
+        if (!until || rate < until) until = rate;
+    }
+    if (run->until && (!until || run->until < until)) until = run->until;
+    return until;
+}
+static int64_t vt__h1c_body_recv(vt__h1c_run *run, char *p, size_t n) {
+    int64_t start = run->io.thr->now;
+    int64_t r = vt__conn_recv(&run->c->conn, p, n, vt__h1c_body_until(run));
+    run->waited += run->io.thr->now - start;
+    return r == 0 ? VT_EEOF : r;
+}
+static int vt__h1c_body_fill(vt__h1c_run *run) {
+    vt__conn_buf *b = &run->io.in;
+    int room = vt__h1c_body_room(run);
+    if (room < 0) return room == VT_ELIMIT ? VT_EHTTP : room;
+    int64_t r = vt__h1c_body_recv(run, b->p + b->len, b->cap - b->len);
+    if (r < 0) return (int)r;
+    b->len += (size_t)r;
+    return 0;
+}
+/* Decodes one slice into run->data: 1, 0 when input is missing, or < 0. */
+static int vt__h1c_chunk_next(vt__h1c_run *run) {
+    vt__conn_buf *b = &run->io.in;
+    vt_req *req = &run->req;
+    enum { CAP = 64 };
+    if (!req->trailers) req->trailers = vt__mem_arena_get(&run->arena, CAP * sizeof *req->trailers);
+    if (!req->trailers) return -ENOMEM;
+    if (b->pos == b->len) return 0;
+    char *from = b->p + b->pos;
+    int64_t n = vt__h1_chunk_decode(&run->chunk, from, b->len - b->pos, &run->data, req->trailers, CAP,
+                                    &run->conf->limits);
+    if (n < 0) return vt__h1_err_status((int)n) == 413 ? VT_ETOOLARGE : VT_EHTTP;
+    b->pos += (size_t)n;
+    if (run->chunk.done) {
+        req->trailer_base = from + run->chunk.trailer_off;
+        req->ntrailers = run->chunk.ntrailers;
+        run->body = VT__H1C_BODY_END;
+    }
+    return n > 0;
+}
+/* Makes run->data non-empty: 1, 0 at the body's end, or < 0, then and ever after. */
+static int vt__h1c_body_next(vt__h1c_run *run) {
+    vt__conn_buf *b = &run->io.in;
+    while (run->data.len == 0) {
+        int r = 0;
+        if (run->body == VT__H1C_BODY_END) return 0;
+        if (run->body == VT__H1C_BODY_BROKEN) return run->req.body_err ? run->req.body_err : VT_EEOF;
+        if (run->body == VT__H1C_BODY_CHUNKED) {
+            r = vt__h1c_chunk_next(run);
+        } else if (b->pos < b->len) {
+            run->data.ptr = b->p + b->pos;
+            run->data.len = (size_t)VT__MIN((int64_t)(b->len - b->pos), run->left);
+            b->pos += run->data.len;
+            run->left -= (int64_t)run->data.len;
+            if (run->left == 0) run->body = VT__H1C_BODY_END;
+            r = 1;
+        }
+        if (r == 0) r = vt__h1c_body_fill(run);
+        if (r < 0) {
+            if (r != -ECANCELED) run->body = VT__H1C_BODY_BROKEN, run->closing = true;
+            if (r == -ETIMEDOUT) vt__plat_count(&run->host->timeouts, 1);
+            return r;
+        }
+    }
+    return 1;
+}
+static int64_t vt__h1c_read(vt_req *req, void *buf, size_t n) {
+    vt__h1c_run *run = req->conn;
+    if (run->expect) {
+        run->expect = false;
+        if (!run->head_sent && run->io.in.pos == run->io.in.len)
+            (void)vt__conn_put(&run->io, "HTTP/1.1 100 Continue\r\n\r\n",
+                               25); /* goes out with the wait for input */
+    }
+    if (run->body == VT__H1C_BODY_LENGTH && run->data.len == 0 && run->io.in.pos == run->io.in.len &&
+        n >= VT__H1C_DIRECT && run->left >= VT__H1C_DIRECT) {
+        int64_t r = vt__h1c_body_recv(run, buf, (size_t)VT__MIN((int64_t)n, run->left));
+        if (r > 0) {
+            run->left -= r;
+            if (run->left == 0) run->body = VT__H1C_BODY_END;
+        } else if (r != -ECANCELED) {
+            run->body = VT__H1C_BODY_BROKEN, run->closing = true;
+            if (r == -ETIMEDOUT) vt__plat_count(&run->host->timeouts, 1);
+        }
+        return r;
+    }
+    int r = vt__h1c_body_next(run);
+    if (r <= 0) return r;
+    n = VT__MIN(n, run->data.len);
+    memcpy(buf, run->data.ptr, n);
+    run->data.ptr += n;
+    run->data.len -= n;
+    return (int64_t)n;
+}
+static bool vt__h1c_body_done(const vt__h1c_run *run) {
+    return run->body == VT__H1C_BODY_END && run->data.len == 0;
+}
+/* Whether what the handler left of the body can be dropped without a wait for more than that. */
+static bool vt__h1c_drainable(const vt__h1c_run *run) {
+    if (vt__h1c_body_done(run)) return true;
+    if (run->expect || run->body == VT__H1C_BODY_BROKEN) return false;
+    return run->body != VT__H1C_BODY_LENGTH || run->left <= run->conf->max_drain;
+}
+static bool vt__h1c_drain(vt__h1c_run *run) {
+    int64_t dropped = (int64_t)run->data.len;
+    if (!vt__h1c_drainable(run)) return false;
+    run->data.len = 0;
+    run->until = vt__conn_until(&run->io, run->conf->body_ns);
+    while (run->body != VT__H1C_BODY_END) {
+        if (dropped > run->conf->max_drain || vt__h1c_body_next(run) < 0) return false;
+        dropped += (int64_t)run->data.len;
+        run->data.len = 0;
+    }
+    return true;
+}
+
+/*--- the response: the wire of @http ---*/
+static int vt__h1c_inform(vt_res *res, int status, vt_str lines) {
+    vt__h1c_run *run = res->req->conn;
+    char *p = vt__conn_room(&run->io, 128);
+    if (!p) return run->io.err;
+    int n = vt__h1_put_status(p, 128, status);
+    if (n < 0) return VT_EFIELD;
+    run->io.out.len += (size_t)n;
+    if (status == 100) run->expect = false;
+    (void)vt__conn_put(&run->io, lines.ptr, lines.len);
+    (void)vt__conn_put(&run->io, "\r\n", 2);
+    return vt__conn_flush(&run->io);
+}
+static int vt__h1c_put_fields(vt__h1c_run *run, const vt__res_field *f, uint32_t count) {
+    vt__conn_io *io = &run->io;
+    for (; count > 0; f++, count--) {
+        size_t n = (size_t)f->name_len + f->value_len + 4;
+        char *p = n <= VT__BUF_BYTES / 2 ? vt__conn_room(io, n) : NULL;
+        if (VT__LIKELY(p != NULL)) {
+            memcpy(p, f->name, f->name_len);
+            p += f->name_len;
+            *p++ = ':', *p++ = ' ';
+            if (f->value_len) memcpy(p, f->value, f->value_len);
+            p += f->value_len;
+            *p++ = '\r', *p = '\n';
+            io->out.len += n;
+        } else if (vt__conn_put(io, f->name, f->name_len) < 0 || vt__conn_put(io, ": ", 2) < 0 ||
+                   vt__conn_put(io, f->value, f->value_len) < 0 || vt__conn_put(io, "\r\n", 2) < 0) {
+            return io->err;
+        }
+    }
+    return 0;
+}
+/* Whether this is the connection's last response. */
+static bool vt__h1c_last(vt__h1c_run *run, const vt_res *res, bool end_now) {
+    vt__h1c_group *g = run->host->group;
+    if (res->close || !run->req.keep_alive || run->closing || run->expect) return true;
+    if (run->c->requests >= run->conf->max_requests || __atomic_load_n(&g->stopping, __ATOMIC_RELAXED))
+        return true;
+    return (end_now || run->req.body_got == 0) && !vt__h1c_drainable(run);
+}
+#define VT__H1C_LIT(p, s) (memcpy(p, s, sizeof(s) - 1), (p) + (sizeof(s) - 1))
+/* Status line, Date, Server, and how the connection goes on. */
+static int vt__h1c_put_start(vt__h1c_run *run, int status, bool date, bool server) {
+    const vt__h1c_conf *conf = run->conf;
+    char *p = vt__conn_room(&run->io, 512), *start = p;
+    if (!p) return run->io.err;
+    if (VT__LIKELY(status == 200)) {
+        p = VT__H1C_LIT(p, "HTTP/1.1 200 OK\r\n");
+    } else {
+        int n = vt__h1_put_status(p, 128, status);
+        p = n > 0 ? p + n : VT__H1C_LIT(p, "HTTP/1.1 500 Internal Server Error\r\n");
+    }
+    if (date) {
+        memcpy(p, vt__h1c_date_line(run->io.thr->now), 37);
+        p += 37;
+    }
+    if (server && conf->server_len) {
+        memcpy(p, conf->server, conf->server_len);
+        p += conf->server_len;
+    }
+    run->io.out.len += (size_t)(p - start);
+    return 0;
+}
+static int vt__h1c_head(vt_res *res, bool end_now) {
+    vt__h1c_run *run = res->req->conn;
+    run->closing = vt__h1c_last(run, res, end_now);
+    run->head_sent = true;
+    if (run->closing) run->req.keep_alive = false;
+    if (vt__h1c_put_start(run, res->status, !res->has_date && !run->conf->no_date, !res->has_server) < 0)
+        return run->io.err;
+    if (vt__h1c_put_fields(run, res->fields, res->nfields) < 0) return run->io.err;
+    char *p = vt__conn_room(&run->io, 128), *start = p;
+    if (!p) return run->io.err;
+    if (res->framing == VT__HTTP_LENGTH) {
+        p = VT__H1C_LIT(p, "Content-Length: ");
+        p += vt__str_put_u64(p, (uint64_t)res->length);
+        p = VT__H1C_LIT(p, "\r\n");
+    } else if (res->framing == VT__HTTP_CHUNKED) {
+        p = VT__H1C_LIT(p, "Transfer-Encoding: chunked\r\n");
+    }
+    if (run->closing) p = VT__H1C_LIT(p, "Connection: close\r\n");
+    else if (run->req.version == 10) p = VT__H1C_LIT(p, "Connection: keep-alive\r\n");
+    p = VT__H1C_LIT(p, "\r\n");
+    run->io.out.len += (size_t)(p - start);
+    return 0;
+}
+static int64_t vt__h1c_write_chunk(vt__h1c_run *run, const char *p, size_t n) {
+    char size[VT__H1_CHUNK_SIZE_MAX];
+    if (!vt__conn_buf_get(run->io.thr, &run->io.out)) return -ENOMEM;
+    if (vt__h1c_chunk(run, p, n)) return (int64_t)n;
+    vt__h1c_seal(run);
+    struct iovec v[4] = {{NULL, 0}, {size, 0}, {(char *)(uintptr_t)p, n}, {(char *)(uintptr_t) "\r\n", 2}};
+    v[1].iov_len = (size_t)vt__h1_put_chunk_size(size, sizeof size, n);
+    int r = vt__conn_send_behind(&run->io, v, 4);
+    return r < 0 ? r : (int64_t)n;
+}
+static int64_t vt__h1c_write(vt_res *res, const void *p, size_t n) {
+    vt__h1c_run *run = res->req->conn;
+    vt__conn_buf *b = &run->io.out;
+    if (VT__UNLIKELY(run->io.err < 0)) return run->io.err;
+    if (res->framing == VT__HTTP_CHUNKED) return vt__h1c_write_chunk(run, p, n);
+    if (!vt__conn_buf_get(run->io.thr, b)) return -ENOMEM;
+    if (b->cap - b->len >= n) {
+        memcpy(b->p + b->len, p, n);
+        b->len += n;
+        return (int64_t)n;
+    }
+    struct iovec v[2] = {{NULL, 0}, {(char *)(uintptr_t)p, n}};
+    int r = vt__conn_send_behind(&run->io, v, 2);
+    vt__sched_fuel(run->v);
+    return r < 0 ? r : (int64_t)n;
+}
+static int vt__h1c_wire_flush(vt_res *res) { return vt__h1c_flush(res->req->conn); }
+static int vt__h1c_end(vt_res *res) {
+    vt__h1c_run *run = res->req->conn;
+    if (res->framing != VT__HTTP_CHUNKED || res->no_body || run->stream.run) return run->io.err;
+    vt__h1c_seal(run);
+    if (vt__conn_put(&run->io, "0\r\n", 3) < 0 || vt__h1c_put_fields(run, res->trailers, res->ntrailers) < 0)
+        return run->io.err;
+    return vt__conn_put(&run->io, "\r\n", 2);
+}
+static void vt__h1c_abort(vt_res *res) {
+    vt__h1c_run *run = res->req->conn;
+    run->closing = run->cut = true;
+}
+static int vt__h1c_upgrade(vt_res *res, const char *protocol, vt_stream **out) {
+    vt__h1c_run *run = res->req->conn;
+    vt__res_field f[2] = {{.name = "Connection", .name_len = 10, .value = "Upgrade", .value_len = 7},
+                          {.name = "Upgrade", .name_len = 7, .value = protocol}};
+    if (!vt__h1c_body_done(run)) return VT_ESTATE;
+    f[1].value_len = (uint32_t)strlen(protocol);
+    run->head_sent = run->closing = run->linger = true;
+    run->req.keep_alive = false;
+    if (vt__h1c_put_start(run, 101, !res->has_date && !run->conf->no_date, !res->has_server) < 0 ||
+        vt__h1c_put_fields(run, f, 2) < 0 || vt__h1c_put_fields(run, res->fields, res->nfields) < 0 ||
+        vt__conn_put(&run->io, "\r\n", 2) < 0 || vt__conn_flush(&run->io) < 0)
+        return run->io.err;
+    run->stream.run = run;
+    *out = &run->stream;
+    return 0;
+}
+static int vt__h1c_address(vt_req *req, bool local, char *buf, size_t cap) {
+    vt__h1c *c = ((vt__h1c_run *)req->conn)->c;
+    vt__addr a;
+    if (!local) return (int)vt__io_addr_format(&c->peer.sa, c->peer_len, buf, cap);
+    a.len = sizeof a.u;
+    int r = vt__plat_getsockname(c->conn.pd.fd, &a.u.sa, &a.len);
+    return r < 0 ? r : (int)vt__io_addr_format(&a.u.sa, a.len, buf, cap);
+}
+static const vt__http_wire vt__h1c_wire = {vt__h1c_read,  vt__h1c_inform,     vt__h1c_head,
+                                           vt__h1c_write, vt__h1c_wire_flush, vt__h1c_end,
+                                           vt__h1c_abort, vt__h1c_upgrade,    vt__h1c_address};
+
+/*--- upgraded connections: one vthread may read while another writes ---*/
+VT_API int64_t vt_stream_read(vt_stream *st, void *buf, size_t n) {
+    vt__conn_buf *b = &st->run->io.in;
+    if (n == 0) return 0;
+    if (b->pos == b->len) return vt__conn_recv(&st->run->c->conn, buf, n, 0);
+    n = VT__MIN(n, b->len - b->pos);
+    memcpy(buf, b->p + b->pos, n);
+    b->pos += n;
+    return (int64_t)n;
+}
+VT_API int64_t vt_stream_write(vt_stream *st, const void *buf, size_t n) {
+    struct iovec v = {(char *)(uintptr_t)buf, n};
+    vt__vth *self = vt__sched_self();
+    if (!self) return -EPERM;
+    if (st->shut) return -EPIPE;
+    if (n == 0) return 0;
+    vt__sched_fuel(self);
+    int r = vt__conn_send_all(&st->run->io, &v, 1);
+    return r < 0 ? r : (int64_t)n;
+}
+VT_API int vt_stream_shutdown(vt_stream *st) {
+    if (st->shut) return 0;
+    st->shut = true;
+    return vt__conn_shutdown(&st->run->c->conn);
+}
+
+/*--- conversation ---*/
+/* Answers what has no request to answer to, and means to close. */
+static void vt__h1c_bad(vt__h1c_run *run, int status, const char *why) {
+    char body[160], fields[160];
+    vt_str reason = vt__h1_reason(status);
+    int n = snprintf(body, sizeof body, "%.*s: %s\n", (int)reason.len, reason.ptr, why);
+    int m = snprintf(
+        fields, sizeof fields,
+        "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", n);
+    run->closing = run->linger = true;
+    vt__plat_count(status == 408 ? &run->host->timeouts : &run->host->bad, 1);
+    vt_log(VT_LOG_DEBUG, "a request was refused: %d %.*s: %s", status, (int)reason.len, reason.ptr, why);
+    if (vt__h1c_put_start(run, status, !run->conf->no_date, true) < 0) return;
+    (void)vt__conn_put(&run->io, fields, (size_t)m);
+    if (run->head.method != VT__H1_M_HEAD) (void)vt__conn_put(&run->io, body, (size_t)n);
+}
+
+/* More input for a head: 1; 0: none of it has come, and there is nothing to read; -1: close. */
+static int vt__h1c_more(vt__h1c_run *run) {
+    vt__h1c *c = run->c;
+    vt__conn_buf *b = &run->io.in;
+    bool begun = vt__h1_req_begun(&run->head);
+    int64_t r;
+    if (vt__conn_flush(&run->io) < 0) return -1;
+    if (!begun && !vt__conn_readable(&c->conn)) return 0;
+    if (VT__UNLIKELY((r = vt__conn_buf_room(run->io.thr, b, run->conf->max_head)) < 0)) {
+        if (r == VT_ELIMIT) vt__h1c_bad(run, 431, "head over its limit");
+        else vt__h1c_bad(run, 503, "out of memory");
+        return -1;
+    }
+    if (!begun) r = vt__conn_recv_try(&c->conn, b->p + b->len, b->cap - b->len);
+    else
+        r = vt__conn_recv(&c->conn, b->p + b->len, b->cap - b->len,
+                          run->conf->header_ns ? c->since + run->conf->header_ns : 0);
+    if (r == -EAGAIN) return 0;
+    if (r == -ETIMEDOUT) vt__h1c_bad(run, 408, "the head did not come in time");
+    if (r <= 0) return -1;
+    if (!begun && c->requests > 0) c->since = run->io.thr->now;
+    b->len += (size_t)r;
+    return 1;
+}
+/* The next head: 1 when it is complete; 0, -1 as above. */
+static int vt__h1c_next(vt__h1c_run *run) {
+    vt__conn_buf *b = &run->io.in;
+    const vt__h1c_conf *conf = run->conf;
+    memset(&run->head, 0, sizeof run->head);
+    if (b->pos < b->len) run->c->since = run->io.thr->now;
+    for (;;) {
+        int n = 0;
+        if (b->pos < b->len)
+            n = vt__h1_req_parse(&run->head, b->p + b->pos, b->len - b->pos, run->fields, run->fields_cap,
+                                 &conf->limits);
+        if (VT__LIKELY(n > 0)) {
+            run->base = b->pos + (size_t)n;
+            return 1;
+        }
+        if (n == VT__H1_E_FIELDS &&
+            run->fields_cap < conf->max_fields) { /* from the start, with room for all */
+            memset(&run->head, 0, sizeof run->head);
+            run->more.cap = conf->max_fields * sizeof *run->fields;
+            run->more.p = run->more.cap <= VT__BUF_BYTES ? NULL : vt__mem_alloc(run->more.cap);
+            if (!run->more.p && !vt__conn_buf_get(run->io.thr, &run->more)) {
+                vt__h1c_bad(run, 503, "out of memory");
+                return -1;
+            }
+            run->fields = (vt__h1_field *)(void *)run->more.p;
+            run->fields_cap = (uint32_t)VT__MIN(run->more.cap / sizeof *run->fields, conf->max_fields);
+            continue;
+        }
+        if (n < 0) {
+            vt__h1c_bad(run, vt__h1_err_status(n), vt__h1_err_name(n));
+            return -1;
+        }
+        if ((n = vt__h1c_more(run)) <= 0) return n;
+    }
+}
+
+/* What @http wants to know of the head. */
+static void vt__h1c_describe(vt__h1c_run *run) {
+    const vt__h1_req *h = &run->head;
+    vt_req *req = &run->req;
+    char *head = run->io.in.p + run->io.in.pos;
+    req->head = head;
+    req->fields = run->fields;
+    req->nfields = h->nfields;
+    req->method = (vt_str){head + h->method_off, h->method_len};
+    req->target = (vt_str){head + h->target_off, h->target_len};
+    req->path = (vt_str){head + h->path_off, h->path_len};
+    if (h->path_len == 0 && h->form == VT__H1_ABSOLUTE) req->path = (vt_str){"/", 1};
+    req->query = h->flags & VT__H1_HAS_QUERY ? (vt_str){head + h->query_off, h->query_len}
+                                             : (vt_str){NULL, 0};
+    req->authority = (vt_str){head + h->auth_off, h->auth_len};
+    req->scheme = "http";
+    req->body_length = h->flags & VT__H1_CHUNKED ? -1 : h->content_length;
+    req->version = (uint8_t)(10 + h->minor);
+    req->method_id = h->method;
+    req->form = h->form;
+    req->keep_alive = (h->flags & VT__H1_KEEP_ALIVE) != 0;
+    req->upgrade = (h->flags & VT__H1_UPGRADE) != 0;
+}
+static void vt__h1c_body_begin(vt__h1c_run *run) {
+    const vt__h1_req *h = &run->head;
+    run->io.in.pos = run->base;
+    run->data = (vt_str){NULL, 0};
+    run->left = h->content_length;
+    run->waited = run->until = 0;
+    run->body = run->left ? VT__H1C_BODY_LENGTH : VT__H1C_BODY_END;
+    if (h->flags & VT__H1_CHUNKED) {
+        run->body = VT__H1C_BODY_CHUNKED;
+        memset(&run->chunk, 0, sizeof run->chunk);
+    }
+    run->expect = (h->flags & VT__H1_EXPECT_100) != 0;
+}
+/* Gives back what only this request needed. */
+static void vt__h1c_release(vt__h1c_run *run) {
+    vt__mem_arena_reset(&run->arena);
+    if (VT__UNLIKELY(run->held.p != NULL)) vt__conn_buf_put(run->io.thr, &run->held);
+    if (VT__UNLIKELY(run->more.p != NULL)) {
+        vt__conn_buf_put(run->io.thr, &run->more);
+        run->fields = run->few;
+        run->fields_cap = VT__MIN(VT__H1C_FIELDS, run->conf->max_fields);
+    }
+    run->base = 0;
+}
+/* One request; true: another may follow. */
+static bool vt__h1c_request(vt__h1c_run *run) {
+    vt__h1c *c = run->c;
+    vt_req *req = &run->req;
+    c->requests++;
+    vt__plat_count(&run->host->requests, 1);
+    vt__req_init(req, &run->res, run->host->group->server, &vt__h1c_wire, run, &run->arena);
+    vt__h1c_describe(run);
+    vt__h1c_body_begin(run);
+    run->head_sent = false;
+    run->handling = true;
+    int r = run->head.flags & VT__H1_EXPECT_OTHER ? vt__http_refuse(req, &run->res, 417)
+                                                  : vt__http_serve(req, &run->res);
+    bool keep = r == 0 && !run->closing && req->keep_alive && run->io.err == 0 && !run->gone;
+    if (VT__UNLIKELY(r < 0)) run->cut = true;
+    if (keep && VT__UNLIKELY(!vt__h1c_body_done(run))) keep = vt__h1c_drain(run);
+    if (!keep && !vt__h1c_body_done(run)) run->linger = true;
+    run->handling = false;
+    if (run->watched) {
+        vt__poll_clear(&c->conn.pd, VT__PD_WATCH | VT__PD_WATCH_FIN);
+        run->watched = false;
+    }
+    vt__h1c_release(run);
+    return keep;
+}
+
+/*--- the vthread ---*/
+static void vt__h1c_begin(vt__h1c_run *run, vt__h1c *c) {
+    vt__thr *thr = vt__sched_thr();
+    vt__pd *pd = &c->conn.pd;
+    if (pd->dom != thr->dom && vt__poll_bits(pd) & VT__PD_ADDED)
+        vt__poll_remove(pd); /* another worker took the task */
+    memset(run, 0, offsetof(vt__h1c_run, req));
+    c->host = &c->host->group->hosts[thr->dom->index];
+    c->run = run;
+    if (c->since == 0) c->since = thr->now;
+    vt__ds_list_push(&c->host->running, &c->link);
+    run->io.c = &c->conn;
+    run->io.thr = thr;
+    run->c = c;
+    run->host = c->host;
+    run->conf = &c->host->group->conf;
+    run->io.write_ns = run->conf->write_ns;
+    run->fields = run->few;
+    run->fields_cap = VT__MIN(VT__H1C_FIELDS, run->conf->max_fields);
+    run->chunk_at = SIZE_MAX;
+    vt__mem_arena_init(&run->arena, &thr->block_pool, 0);
+    run->v = vt__sched_self();
+    run->v->task = &c->task;
+    run->v->on_park = vt__h1c_on_park;
+    run->v->on_park_arg = run;
+}
+static void vt__h1c_leave(vt__h1c_run *run) {
+    vt__conn_buf_put(run->io.thr, &run->io.in);
+    vt__conn_buf_put(run->io.thr, &run->io.out);
+    vt__h1c_release(run);
+    run->v->on_park = NULL;
+    run->v->task = NULL; /* what the vthread still does, it does without the connection */
+    run->c->run = NULL;
+    vt__ds_list_remove(&run->c->link);
+}
+/* Sends what is left and closes. A response that was to be ended by close, and is cut off, ends with RST. */
+static void vt__h1c_finish(vt__h1c_run *run) {
+    vt__h1c *c = run->c;
+    bool shown = run->cut && run->head_sent && run->res.framing == VT__HTTP_CLOSE;
+    vt_shield(true); /* a cancelled handler's answer is sent all the same */
+    if (!run->gone) (void)vt__h1c_flush(run);
+    vt_shield(false);
+    bool linger = run->linger || run->io.in.pos < run->io.in.len || vt__poll_bits(&c->conn.pd) & VT__PD_R;
+    if (run->io.err < 0 || run->gone || vt__poll_bits(&c->conn.pd) & (VT__PD_HUP | VT__PD_RDHUP))
+        linger = false;
+    vt__h1c_leave(run);
+    if (shown) {
+        struct linger now = {1, 0};
+        (void)vt__plat_setsockopt(c->conn.pd.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+        linger = false;
+    }
+    if (linger) vt__h1c_linger(c);
+    else vt__h1c_close(c);
+}
+/* Parks; false: there is input. After true the connection is no longer ours. */
+static bool vt__h1c_park(vt__h1c_run *run) {
+    vt__h1c *c = run->c;
+    const vt__h1c_conf *conf = run->conf;
+    int64_t due = c->requests       ? vt__conn_until(&run->io, conf->idle_ns)
+                  : conf->header_ns ? c->since + conf->header_ns
+                                    : 0;
+    if (vt__poll_add(c->host->dom, &c->conn.pd) < 0) {
+        vt__h1c_leave(run);
+        vt__h1c_close(c);
+        return true;
+    }
+    vt__h1c_leave(run);
+    c->why = VT__H1C_INPUT;
+    if (vt__h1c_arm(c, due)) return true;
+    vt__h1c_begin(run, c);
+    return false;
+}
+static int vt__h1c_main(void *arg) {
+    vt__h1c_run run;
+    vt__h1c *c = arg;
+    bool expired = c->why == VT__H1C_EXPIRED;
+    vt__h1c_begin(&run, c);
+    for (;;) {
+        int r = vt__h1c_next(&run);
+        if (VT__LIKELY(r > 0)) {
+            expired = false;
+            if (!vt__h1c_request(&run)) break;
+            vt__sched_fuel(run.v);
+            continue;
+        }
+        if (r == 0 && expired) vt__plat_count(&run.host->timeouts, 1);
+        if (r < 0 || expired || __atomic_load_n(&run.host->group->stopping, __ATOMIC_ACQUIRE)) break;
+        if (vt__h1c_park(&run)) return 0;
+    }
+    vt__h1c_finish(&run);
+    return 0;
+}
+
+/*--- for @srv ---*/
+static void vt__h1c_host_init(vt__h1c_host *h, vt__h1c_group *g, vt__dom *dom) {
+    memset(h, 0, sizeof *h);
+    h->group = g;
+    h->dom = dom;
+    vt__ds_list_init(&h->parked);
+    vt__ds_list_init(&h->running);
+}
+static void vt__h1c_host_drop(vt__h1c_host *h) {
+    for (vt__h1c_slab *s = h->slabs, *next; s; s = next) {
+        next = s->next;
+        vt__mem_free(s);
+    }
+    h->slabs = NULL;
+    h->free = NULL;
+}
+static vt__h1c *vt__h1c_new(vt__h1c_host *h) {
+    if (!h->free) {
+        vt__h1c_slab *s = vt__mem_zalloc(sizeof *s);
+        if (!s) return NULL;
+        s->next = h->slabs;
+        h->slabs = s;
+        for (size_t i = VT__H1C_SLAB; i-- > 0;) {
+            s->conns[i].run = (vt__h1c_run *)(void *)h->free;
+            h->free = &s->conns[i];
+        }
+    }
+    vt__h1c *c = h->free;
+    h->free = (vt__h1c *)(void *)c->run;
+    return c;
+}
+/* Takes an accepted descriptor, which `open` counts already. */
+static void vt__h1c_accept(vt__h1c_host *h, int fd, const vt__addr *peer) {
+    vt__h1c *c = vt__h1c_new(h);
+    if (!c) {
+        (void)vt__plat_close(fd);
+        __atomic_fetch_sub(&h->group->open, 1, __ATOMIC_SEQ_CST);
+        return;
+    }
+    vt__conn_open(&c->conn, fd);
+    c->conn.pd.sink = vt__h1c_sink;
+    vt__sched_task_embed(&c->task, vt__h1c_main, c, "connection");
+    vt__timer_init(&c->timer, vt__h1c_expire);
+    vt__ds_list_init(&c->link);
+    c->host = h;
+    c->run = NULL;
+    c->since = 0;
+    c->requests = 0;
+    c->peer_len = (uint8_t)VT__MIN((size_t)peer->len, sizeof c->peer);
+    memcpy(&c->peer, &peer->u, c->peer_len);
+    vt__plat_count(&h->accepted, 1);
+    vt__h1c_submit(c, VT__H1C_INPUT);
+}
+/* group->stopping is set: sends the idle connections to their end, which looks for input one last time. */
+static void vt__h1c_host_stop(vt__h1c_host *h) {
+    vt__list *n = h->parked.next;
+    while (n != &h->parked) {
+        vt__h1c *c = VT__CONTAINER(n, vt__h1c, link);
+        n = n->next;
+        if (c->why == VT__H1C_LINGER || !vt__poll_disarm(&c->conn.pd)) continue;
+        vt__h1c_unpark(c);
+        vt__poll_set(&c->conn.pd, VT__PD_R);
+        if (vt__sched_admit() < 0) {
+            vt__h1c_close(c);
+            continue;
+        }
+        c->why = VT__H1C_INPUT;
+        vt__sched_submit(h->dom, &c->task);
+    }
+}
+/* Cancels what still runs, and closes what lingers; names the requests in the log. */
+static void vt__h1c_host_kill(vt__h1c_host *h) {
+    for (vt__list *n = h->running.next; n != &h->running; n = n->next) {
+        vt__h1c *c = VT__CONTAINER(n, vt__h1c, link);
+        vt_str m = c->run->req.method, t = c->run->req.target;
+        if (c->run->handling)
+            vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
+                   (int)VT__MIN(t.len, (size_t)500), t.ptr);
+        vt__sched_cancel(&c->task);
+    }
+    for (vt__list *n = h->parked.next, *next; n != &h->parked; n = next) {
+        vt__h1c *c = VT__CONTAINER(n, vt__h1c, link);
+        next = n->next;
+        if (!vt__poll_disarm(&c->conn.pd)) continue;
+        vt__h1c_unpark(c);
+        vt__h1c_close(c);
+    }
+}
+#endif /* VTHTTP_HTTP */
+
+/*==============================================================================
+ * MARK: - @srv     servers: configuration, listeners, limits, drain
+ * uses:   @api_base @plat @mem @str @err @log @h1 @timer @poll @sched @sync @io @h1c @http
+ * test:   tests/e2e_life.c tests/test_srv.c
+ *
+ * Each listening socket stands in every domain's poll set (EPOLLEXCLUSIVE). A vthread of the server's own waits for the
+ * stop and then drains: every domain stops accepting and sends its idle connections to their end; what is in flight
+ * finishes; at the end of grace_ms what is left is cancelled and named.
+ *
+ *     IDLE -> STARTING -> RUNNING -> DRAINING -> IDLE
+ *
+ * Stopping from a signal handler is an atomic exchange and a message that exists beforehand.
+ *============================================================================*/
+#if VTHTTP_HTTP
+enum vt__srv_state { VT__SRV_IDLE, VT__SRV_STARTING, VT__SRV_RUNNING, VT__SRV_DRAINING };
+enum { VT__SRV_BURST = 64, VT__SRV_ADDR_MAX = 300 };
+#define VT__SRV_REST_NS (100 * VT_MS)
+#define VT__SRV_LAST_NS (2 * VT_SEC) /* what cancelled handlers are waited for */
+
+typedef struct vt__srv_listener {
+    char addr[VT__SRV_ADDR_MAX];
+    int fd, port; /* port -1: not open */
+} vt__srv_listener;
+
+/* A listener in one domain. */
+typedef struct vt__srv_door {
+    vt__pd pd;
+    struct vt__srv_dom *d;
+    int burst, streak; /* connections taken at an event; events in a row that took as many */
+} vt__srv_door;
+
+typedef struct vt__srv_dom {
+    struct vt__srv *srv;
+    vt__h1c_host *host;
+    vt__srv_door *doors;
+    vt__msg msg;      /* of rounds */
+    vt__msg wake;     /* a connection was closed */
+    uint32_t waking;  /* `wake` is on its way */
+    uint32_t resting; /* takes nothing until a close or the timer */
+    vt__timer timer;
+    bool open;
+} vt__srv_dom;
+
+typedef struct vt__srv {
+    vt_server *server;
+    vt__h1c_group group;
+    vt__srv_listener *listeners;
+    int nlisteners, ndoms;
+    vt__srv_dom *doms;
+    vt__srv_door *doors;
+    int64_t max_open;
+    uint32_t state, stop, posted;
+    vt__msg stop_msg;
+    vt_sem stopped; /* the stop has reached the server's vthread */
+    vt_sem empty;   /* the last connection was closed, while draining */
+    vt_wg round;
+    vt_wg ended; /* for vt_server_wait */
+    int round_err, result;
+    int reserve; /* a descriptor to give up when there is none */
+    uint32_t reserve_lock;
+    int64_t log_due;
+} vt__srv;
+
+static vt_server vt__srv_none = {.error = -ENOMEM, .error_text = "out of memory"};
+
+/*--- configuration ---*/
+/* field, default, smallest, whether VT_NONE is a value */
+#define VT__SRV_FIELDS(X)                                                                                    \
+    X(max_connections, 100000, 1, 1)                                                                         \
+    X(max_vthreads, 1000000, 1, 1)                                                                           \
+    X(max_header_bytes, 16384, 1, 1)                                                                         \
+    X(max_header_count, 1000, 1, 1)                                                                          \
+    X(max_request_line, 8192, 1, 1)                                                                          \
+    X(max_body, 1 << 20, 1, 1)                                                                               \
+    X(max_chunk_line, 256, 1, 1)                                                                             \
+    X(max_trailer_bytes, 8192, 1, 1)                                                                         \
+    X(max_drain, 1 << 20, 1, 1)                                                                              \
+    X(max_keep_alive, VT_NONE, 1, 1)                                                                         \
+    X(header_timeout_ms, 10000, 1, 1)                                                                        \
+    X(body_timeout_ms, 20000, 1, 1)                                                                          \
+    X(min_body_rate, 64, 1, 1)                                                                               \
+    X(write_timeout_ms, 20000, 1, 1)                                                                         \
+    X(idle_timeout_ms, 60000, 1, 1)                                                                          \
+    X(handler_timeout_ms, VT_NONE, 1, 1)                                                                     \
+    X(grace_ms, 10000, 1, 1)                                                                                 \
+    X(retry_after_s, 1, 1, 0)                                                                                \
+    X(backlog, 1024, 1, 0)                                                                                   \
+    X(port, 8080, 1, 1)                                                                                      \
+    X(workers, 0, 0, 0)                                                                                      \
+    X(stack_bytes, 0, 0, 0)                                                                                  \
+    X(cancel_on, 0, 0, 0)
+
+static void vt__srv_fill(vt_server_cfg *c) {
+#define VT__SRV_FILL(field, value, least, none)                                                              \
+    if (c->field == 0) c->field = (value);
+    VT__SRV_FIELDS(VT__SRV_FILL)
+#undef VT__SRV_FILL
+}
+VT_API void vt_server_cfg_defaults(vt_server_cfg *cfg) {
+    vt_cfg rt;
+    memset(cfg, 0, sizeof *cfg);
+    vt__srv_fill(cfg);
+    vt_cfg_defaults(&rt);
+    cfg->workers = rt.workers;
+    cfg->stack_bytes = (int64_t)rt.stack_bytes;
+}
+
+static int vt__srv_bad_field(vt_server *s, const char *field, int64_t value) {
+    return vt__http_fail(s, -EINVAL, "%s: %lld is out of range", field, (long long)value);
+}
+static int vt__srv_check(vt_server *s) {
+    const vt_server_cfg *c = &s->cfg;
+#define VT__SRV_CHECK(field, value, least, none)                                                             \
+    if (c->field < (least) && !((none) && c->field == VT_NONE)) return vt__srv_bad_field(s, #field, c->field);
+    VT__SRV_FIELDS(VT__SRV_CHECK)
+#undef VT__SRV_CHECK
+    if (c->port > 65535) return vt__srv_bad_field(s, "port", c->port);
+    if (c->cancel_on > VT_CANCEL_NEVER) return vt__srv_bad_field(s, "cancel_on", c->cancel_on);
+    if (c->workers > VT__THREADS_MAX) return vt__srv_bad_field(s, "workers", c->workers);
+    if (c->stack_bytes && (c->stack_bytes < 16384 || c->stack_bytes > INT64_C(1) << 30))
+        return vt__srv_bad_field(s, "stack_bytes", c->stack_bytes);
+    if (c->backlog > 65535) return vt__srv_bad_field(s, "backlog", c->backlog);
+    if (c->server_name &&
+        (vt__h1_check_value(vt__str_of(c->server_name)) < 0 || strlen(c->server_name) > 200))
+        return vt__http_fail(s, -EINVAL, "server_name: not a field value of 200 bytes at most");
+    return 0;
+}
+static uint32_t vt__srv_u32(int64_t n) {
+    return n < 0 || n > INT64_C(1) << 30 ? UINT32_C(1) << 30 : (uint32_t)n;
+}
+static int64_t vt__srv_ns(int64_t ms) { return ms < 0 || ms > INT64_MAX / 4 / VT_MS ? 0 : ms * VT_MS; }
+static int64_t vt__srv_max(int64_t n) { return n < 0 ? INT64_MAX : n; }
+/* What @h1c works by. */
+static void vt__srv_resolve(vt__h1c_conf *f, const vt_server_cfg *c) {
+    memset(f, 0, sizeof *f);
+    f->limits.line = vt__srv_u32(c->max_request_line);
+    f->limits.section = vt__srv_u32(c->max_header_bytes);
+    f->limits.chunk_line = vt__srv_u32(c->max_chunk_line);
+    f->limits.trailer = vt__srv_u32(c->max_trailer_bytes);
+    f->max_fields = VT__MIN(vt__srv_u32(c->max_header_count), UINT32_C(1) << 20);
+    f->max_head = (size_t)f->limits.line + f->limits.section + 64; /* the codec's limits are met before it */
+    f->max_trailer = (size_t)f->limits.trailer + f->limits.chunk_line + VT__BUF_BYTES;
+    f->max_drain = vt__srv_max(c->max_drain);
+    f->max_requests = vt__srv_max(c->max_keep_alive);
+    f->min_rate = c->min_body_rate < 0 ? 0 : c->min_body_rate;
+    f->header_ns = vt__srv_ns(c->header_timeout_ms);
+    f->body_ns = vt__srv_ns(c->body_timeout_ms);
+    f->write_ns = vt__srv_ns(c->write_timeout_ms);
+    f->idle_ns = vt__srv_ns(c->idle_timeout_ms);
+    f->cancel_on = c->cancel_on;
+    f->no_date = c->no_date != 0;
+    if (c->server_name)
+        f->server_len = (size_t)snprintf(f->server, sizeof f->server, "Server: %s\r\n", c->server_name);
+    f->refusal_len = (size_t)snprintf(
+        f->refusal, sizeof f->refusal,
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: %d\r\n"
+        "Connection: close\r\n\r\n",
+        c->retry_after_s);
+}
+
+/*--- making and freeing ---*/
+static int vt__srv_listen(vt_server *s, const char *addr) {
+    vt__srv *srv = s->run;
+    size_t n = strlen(addr);
+    if (n >= VT__SRV_ADDR_MAX) return vt__http_fail(s, VT_EADDR, "%.40s...: %s", addr, vt_strerror(VT_EADDR));
+    vt__srv_listener *l = vt__mem_realloc(srv->listeners, ((size_t)srv->nlisteners + 1) * sizeof *l);
+    if (!l) return vt__http_fail(s, -ENOMEM, "out of memory");
+    srv->listeners = l;
+    l += srv->nlisteners++;
+    memcpy(l->addr, addr, n + 1);
+    l->fd = l->port = -1;
+    return 0;
+}
+static int vt__srv_first(vt_server *s) {
+    const vt_server_cfg *c = &s->cfg;
+    char addr[VT__SRV_ADDR_MAX];
+    const char *host = c->host ? c->host : "";
+    bool v6 = strchr(host, ':') && host[0] != '[';
+    if (c->addr) return vt__srv_listen(s, c->addr);
+    snprintf(addr, sizeof addr, v6 ? "[%.250s]:%d" : "%.250s:%d", host, c->port == VT_NONE ? 0 : c->port);
+    return vt__srv_listen(s, addr);
+}
+static int vt__srv_copy(vt_server *s, const char **text) {
+    if (!*text) return 0;
+    *text = vt__mem_strdup(*text, strlen(*text));
+    return *text ? 0 : vt__http_fail(s, -ENOMEM, "out of memory");
+}
+VT_API vt_server *vt_server_new(const vt_server_cfg *cfg) {
+    vt_server *s = vt__mem_zalloc(sizeof *s);
+    vt__srv *srv = s ? vt__mem_zalloc(sizeof *srv) : NULL;
+    if (!srv) {
+        vt__mem_free(s);
+        return &vt__srv_none;
+    }
+    if (cfg) s->cfg = *cfg;
+    s->run = srv;
+    srv->server = s;
+    srv->reserve = -1;
+    vt__http_server_init(s);
+    const char **texts[] = {&s->cfg.host, &s->cfg.addr, &s->cfg.server_name};
+    for (size_t i = 0; i < VT__COUNT(texts); i++) /* all, so that freeing need not know */
+        if (vt__srv_copy(s, texts[i]) < 0) *texts[i] = NULL;
+    vt__srv_fill(&s->cfg);
+    if (s->error == 0 && vt__srv_check(s) == 0) (void)vt__srv_first(s);
+    return s;
+}
+/* The counters of the domains outlive a run, the connections do not. */
+static void vt__srv_drop_conns(vt__srv *srv) {
+    for (int i = 0; srv->group.hosts && i < srv->ndoms; i++) vt__h1c_host_drop(&srv->group.hosts[i]);
+}
+static void vt__srv_drop_doms(vt__srv *srv) {
+    vt__srv_drop_conns(srv);
+    vt__mem_free(srv->group.hosts);
+    vt__mem_free(srv->doms);
+    vt__mem_free(srv->doors);
+    srv->group.hosts = NULL;
+    srv->doms = NULL;
+    srv->doors = NULL;
+    srv->ndoms = 0;
+}
+VT_API void vt_server_free(vt_server *s) {
+    if (!s || s == &vt__srv_none) return;
+    vt__http_server_drop(s);
+    if (__atomic_load_n(&s->run->state, __ATOMIC_SEQ_CST) == VT__SRV_IDLE) vt__srv_drop_doms(s->run);
+    vt__mem_free(s->run->listeners);
+    vt__mem_free(s->run);
+    vt__mem_free((void *)(uintptr_t)s->cfg.host);
+    vt__mem_free((void *)(uintptr_t)s->cfg.addr);
+    vt__mem_free((void *)(uintptr_t)s->cfg.server_name);
+    vt__mem_free(s);
+}
+VT_API int vt_server_listen(vt_server *s, const char *addr) {
+    if (s->error) return s->error;
+    if (__atomic_load_n(&s->run->state, __ATOMIC_SEQ_CST) != VT__SRV_IDLE) return VT_ESTATE;
+    return vt__srv_listen(s, addr ? addr : "");
+}
+VT_API int vt_server_port(const vt_server *s, int i) {
+    const vt__srv *srv = s->run;
+    if (!srv || i < 0 || i >= srv->nlisteners) return -1;
+    return __atomic_load_n(&srv->listeners[i].port, __ATOMIC_ACQUIRE);
+}
+
+/*--- accepting; scheduler context of a domain ---*/
+/* At most one line a second, however bad it is. */
+static void vt__srv_complain(vt__srv *srv, int err) {
+    int64_t now = vt__plat_now(), due = __atomic_load_n(&srv->log_due, __ATOMIC_RELAXED);
+    if (now < due || !__atomic_compare_exchange_n(&srv->log_due, &due, now + VT_SEC, false, __ATOMIC_RELAXED,
+                                                  __ATOMIC_RELAXED))
+        return;
+    vt_log(VT_LOG_ERROR, "accept: %s (%s); %lld connections are open", vt_strerror(err), vt_err_name(err),
+           (long long)__atomic_load_n(&srv->group.open, __ATOMIC_RELAXED));
+}
+static void vt__srv_shut_doors(vt__srv_dom *d) {
+    for (int i = 0; d->open && i < d->srv->nlisteners; i++)
+        vt__poll_listen_remove(d->host->dom, &d->doors[i].pd);
+    d->open = false;
+}
+static int vt__srv_open_doors(vt__srv_dom *d) {
+    if (d->open) return 0;
+    d->open = true;
+    for (int i = 0; i < d->srv->nlisteners; i++) {
+        int r = vt__poll_listen_add(d->host->dom, &d->doors[i].pd);
+        if (r >= 0) continue;
+        vt__srv_shut_doors(d);
+        return r;
+    }
+    return 0;
+}
+/* Until a connection is closed, or a while has passed. */
+static void vt__srv_rest(vt__srv_dom *d) {
+    vt__srv_shut_doors(d);
+    __atomic_store_n(&d->resting, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&d->srv->group.tell, 1, __ATOMIC_SEQ_CST);
+    vt__timer_arm(&d->host->dom->wheel, &d->timer, vt__plat_now() + VT__SRV_REST_NS);
+}
+static void vt__srv_resume(vt__srv_dom *d) {
+    if (!__atomic_exchange_n(&d->resting, 0, __ATOMIC_SEQ_CST)) return;
+    vt__timer_cancel(&d->host->dom->wheel, &d->timer);
+    if (__atomic_load_n(&d->srv->group.stopping, __ATOMIC_SEQ_CST)) return;
+    if (vt__srv_open_doors(d) < 0) vt__srv_rest(d);
+}
+static void vt__srv_rested(vt__timer *t) { vt__srv_resume(VT__CONTAINER(t, vt__srv_dom, timer)); }
+static void vt__srv_woken(vt__dom *dom, vt__msg *m) {
+    vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, wake);
+    (void)dom;
+    __atomic_store_n(&d->waking, 0, __ATOMIC_SEQ_CST);
+    vt__srv_resume(d);
+}
+/* A connection was closed; any domain's thread. */
+static void vt__srv_closed(vt__h1c_group *g) {
+    vt__srv *srv = VT__CONTAINER(g, vt__srv, group);
+    if (__atomic_load_n(&g->stopping, __ATOMIC_SEQ_CST)) {
+        if (__atomic_load_n(&g->open, __ATOMIC_SEQ_CST) == 0) vt_sem_release(&srv->empty, 1);
+        return;
+    }
+    for (int i = 0; i < srv->ndoms; i++) {
+        vt__srv_dom *d = &srv->doms[i];
+        if (__atomic_load_n(&d->resting, __ATOMIC_SEQ_CST) &&
+            !__atomic_exchange_n(&d->waking, 1, __ATOMIC_SEQ_CST))
+            vt__sched_post(d->host->dom, &d->wake);
+    }
+}
+/* No descriptor is left: gives one up to tell a client so. */
+static void vt__srv_turn_away(vt__srv *srv, int lfd) {
+    const vt__h1c_conf *conf = &srv->group.conf;
+    if (__atomic_exchange_n(&srv->reserve_lock, 1, __ATOMIC_ACQUIRE)) return;
+    if (srv->reserve >= 0) {
+        (void)vt__plat_close(srv->reserve);
+        int fd = vt__plat_accept(lfd, NULL, NULL);
+        if (fd >= 0) {
+            (void)vt__plat_send(fd, conf->refusal, conf->refusal_len, MSG_NOSIGNAL);
+            (void)vt__plat_shutdown(fd, SHUT_WR);
+            (void)vt__plat_close(fd);
+        }
+    }
+    srv->reserve = vt__plat_open("/dev/null", O_RDONLY | O_CLOEXEC, 0);
+    __atomic_store_n(&srv->reserve_lock, 0, __ATOMIC_RELEASE);
+}
+/* Takes one connection: 1; 0: there is none; < 0: no more can be taken at present. */
+static int vt__srv_take(vt__srv_dom *d, int lfd) {
+    vt__srv *srv = d->srv;
+    vt__addr peer;
+    int64_t *open = &srv->group.open;
+    if (VT__UNLIKELY(__atomic_add_fetch(open, 1, __ATOMIC_SEQ_CST) > srv->max_open)) {
+        __atomic_fetch_sub(open, 1, __ATOMIC_SEQ_CST);
+        return VT_ELIMIT;
+    }
+    peer.len = sizeof peer.u;
+    int fd = vt__plat_accept(lfd, &peer.u.sa, &peer.len);
+    if (VT__LIKELY(fd >= 0)) {
+        vt__h1c_accept(d->host, fd, &peer);
+        return 1;
+    }
+    __atomic_fetch_sub(open, 1, __ATOMIC_SEQ_CST);
+    if (fd == -EAGAIN) return 0;
+    if (vt__io_accept_again(fd)) return 1;
+    vt__srv_complain(srv, fd);
+    if (vt__io_accept_starved(fd)) vt__srv_turn_away(srv, lfd);
+    return fd;
+}
+/* One connection at an event is one system call each; while the queue stays full, more. */
+static void vt__srv_accept(vt__dom *dom, vt__pd *pd, unsigned bits) {
+    vt__srv_door *door = VT__CONTAINER(pd, vt__srv_door, pd);
+    int r = 1, n = 0;
+    (void)dom, (void)bits;
+    while (n < door->burst && (r = vt__srv_take(door->d, pd->fd)) > 0) n++;
+    if (r < 0) {
+        vt__srv_rest(door->d);
+    } else if (r == 0) {
+        door->burst = VT__MAX(n, 1);
+        door->streak = 0;
+    } else if (++door->streak == 4) {
+        door->burst = VT__MIN(door->burst * 2, VT__SRV_BURST);
+        door->streak = 0;
+    }
+}
+
+/*--- rounds: a message to every domain ---*/
+static void vt__srv_round(vt__srv *srv, void (*fn)(vt__dom *dom, vt__msg *m)) {
+    vt_wg_add(&srv->round, srv->ndoms);
+    for (int i = 0; i < srv->ndoms; i++) {
+        srv->doms[i].msg.fn = fn;
+        vt__sched_post(srv->doms[i].host->dom, &srv->doms[i].msg);
+    }
+    (void)vt_wg_wait(&srv->round); /* under vt_shield */
+}
+static void vt__srv_on_open(vt__dom *dom, vt__msg *m) {
+    vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
+    (void)dom;
+    int r = vt__srv_open_doors(d);
+    if (r < 0) __atomic_store_n(&d->srv->round_err, r, __ATOMIC_RELAXED);
+    vt_wg_done(&d->srv->round);
+}
+static void vt__srv_on_stop(vt__dom *dom, vt__msg *m) {
+    vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
+    (void)dom;
+    vt__srv_shut_doors(d);
+    vt__timer_cancel(&d->host->dom->wheel, &d->timer);
+    vt__h1c_host_stop(d->host);
+    vt_wg_done(&d->srv->round);
+}
+static void vt__srv_on_kill(vt__dom *dom, vt__msg *m) {
+    vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
+    (void)dom;
+    vt__h1c_host_kill(d->host);
+    vt_wg_done(&d->srv->round);
+}
+/* Behind it no event of an older reactor pass is on its way. */
+static void vt__srv_on_nothing(vt__dom *dom, vt__msg *m) {
+    (void)dom;
+    vt_wg_done(&VT__CONTAINER(m, vt__srv_dom, msg)->srv->round);
+}
+
+/*--- starting ---*/
+static int vt__srv_port_of(int fd) {
+    vt__addr a;
+    a.len = sizeof a.u;
+    if (vt__plat_getsockname(fd, &a.u.sa, &a.len) < 0) return 0;
+    if (a.u.sa.sa_family == AF_INET) return ntohs(a.u.in.sin_port);
+    return a.u.sa.sa_family == AF_INET6 ? ntohs(a.u.in6.sin6_port) : 0;
+}
+static void vt__srv_close_listeners(vt__srv *srv) {
+    for (int i = 0; i < srv->nlisteners; i++) {
+        vt__srv_listener *l = &srv->listeners[i];
+        if (l->fd < 0) continue;
+        if (strncmp(l->addr, "unix:", 5) == 0 && l->addr[5] != '@') (void)vt__plat_unlink(l->addr + 5);
+        (void)vt__plat_close(l->fd);
+        l->fd = -1;
+        __atomic_store_n(&l->port, -1, __ATOMIC_RELEASE);
+    }
+    if (srv->reserve >= 0) (void)vt__plat_close(srv->reserve);
+    srv->reserve = -1;
+}
+/* An error of this start alone: the server may be started again. */
+static int vt__srv_fail(vt__srv *srv, int err, const char *what) {
+    vt_server *s = srv->server;
+    snprintf(s->error_text, sizeof s->error_text, "%s: %s (%s)", what, vt_strerror(err), vt_err_name(err));
+    vt_log(VT_LOG_ERROR, "%s", s->error_text);
+    return err;
+}
+static int vt__srv_open_listeners(vt__srv *srv) {
+    const vt_server_cfg *c = &srv->server->cfg;
+    vt_sock_cfg sc;
+    memset(&sc, 0, sizeof sc);
+    sc.backlog = c->backlog;
+    sc.reuseport = c->reuseport;
+    for (int i = 0; i < srv->nlisteners; i++) {
+        vt__srv_listener *l = &srv->listeners[i];
+        int fd = vt__io_listen_fd(l->addr, &sc);
+        if (fd < 0) return vt__srv_fail(srv, fd, l->addr);
+        l->fd = fd;
+        __atomic_store_n(&l->port, vt__srv_port_of(fd), __ATOMIC_RELEASE);
+    }
+    srv->reserve = vt__plat_open("/dev/null", O_RDONLY | O_CLOEXEC, 0);
+    return 0;
+}
+static int vt__srv_make_doms(vt__srv *srv) {
+    size_t n = (size_t)vt__sched_g.ndoms, k = (size_t)srv->nlisteners;
+    srv->group.hosts = vt__mem_zalloc(n * sizeof *srv->group.hosts);
+    srv->doms = vt__mem_zalloc(n * sizeof *srv->doms);
+    srv->doors = vt__mem_zalloc(n * k * sizeof *srv->doors);
+    if (!srv->group.hosts || !srv->doms || !srv->doors) return vt__srv_fail(srv, -ENOMEM, "start");
+    srv->ndoms = (int)n;
+    for (size_t i = 0; i < n; i++) {
+        vt__srv_dom *d = &srv->doms[i];
+        d->srv = srv;
+        d->host = &srv->group.hosts[i];
+        vt__h1c_host_init(d->host, &srv->group, vt__sched_g.doms[i]);
+        d->doors = srv->doors + i * k;
+        d->wake.fn = vt__srv_woken;
+        vt__timer_init(&d->timer, vt__srv_rested);
+        for (size_t j = 0; j < k; j++) {
+            vt__poll_pd_init(&d->doors[j].pd, srv->listeners[j].fd);
+            d->doors[j].pd.sink = vt__srv_accept;
+            d->doors[j].d = d;
+            d->doors[j].burst = 1;
+        }
+    }
+    return 0;
+}
+
+/*--- draining: the server's own vthread ---*/
+/* Connections that the kernel had accepted before the doors were shut are served. */
+static void vt__srv_last_guests(vt__srv *srv) {
+    vt__srv_dom *d = &srv->doms[vt__sched_thr()->dom->index];
+    for (int i = 0; i < srv->nlisteners; i++)
+        while (vt__srv_take(d, srv->listeners[i].fd) > 0) continue;
+}
+static bool vt__srv_wait_empty(vt__srv *srv, int64_t until) {
+    while (__atomic_load_n(&srv->group.open, __ATOMIC_SEQ_CST) > 0)
+        if (vt_sem_acquire_until(&srv->empty, until) < 0) break;
+    return __atomic_load_n(&srv->group.open, __ATOMIC_SEQ_CST) == 0;
+}
+static int vt__srv_drain(vt__srv *srv) {
+    int64_t grace = vt__srv_ns(srv->server->cfg.grace_ms);
+    int64_t until = grace ? vt__plat_now() + grace : VT_NONE;
+    __atomic_store_n(&srv->group.stopping, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&srv->group.tell, 1, __ATOMIC_SEQ_CST);
+    vt__srv_round(srv, vt__srv_on_stop);
+    vt__srv_last_guests(srv);
+    vt__srv_close_listeners(srv);
+    if (vt__srv_wait_empty(srv, until)) return 0;
+    vt__srv_round(srv, vt__srv_on_kill);
+    (void)vt__srv_wait_empty(srv, vt__plat_now() + VT__SRV_LAST_NS);
+    return -ETIMEDOUT;
+}
+/* All connections are gone, or belong to handlers that cannot be stopped: those keep what they use. */
+static void vt__srv_end(vt__srv *srv, int result) {
+    vt_server *s = srv->server;
+    bool left = __atomic_load_n(&srv->group.open, __ATOMIC_SEQ_CST) > 0;
+    if (!left) {
+        vt__srv_round(srv, vt__srv_on_nothing);
+        vt__srv_drop_conns(srv);
+    }
+    if (result < 0) (void)vt__srv_fail(srv, result, "requests outlived grace_ms");
+    if (s->cfg.on_stopped) s->cfg.on_stopped(s, s->cfg.ctx);
+    srv->result = result;
+    s->running = left; /* then it cannot be started again */
+    __atomic_store_n(&srv->stop, 0, __ATOMIC_SEQ_CST);
+    if (!left) __atomic_store_n(&srv->state, VT__SRV_IDLE, __ATOMIC_SEQ_CST);
+    vt_wg_done(&srv->ended);
+}
+static int vt__srv_main(void *arg) {
+    vt__srv *srv = arg;
+    bool told = vt_sem_acquire(&srv->stopped) == 0; /* else the runtime is stopped */
+    vt_shield(true);
+    __atomic_store_n(&srv->state, VT__SRV_DRAINING, __ATOMIC_SEQ_CST);
+    if (!told && __atomic_exchange_n(&srv->posted, 1, __ATOMIC_SEQ_CST)) (void)vt_sem_acquire(&srv->stopped);
+    vt__srv_end(srv, vt__srv_drain(srv));
+    return 0;
+}
+static void vt__srv_on_stop_msg(vt__dom *dom, vt__msg *m) {
+    (void)dom;
+    vt_sem_release(&VT__CONTAINER(m, vt__srv, stop_msg)->stopped, 1);
+}
+/* Whoever finds both a running server and a stop tells the server's vthread, once. */
+static void vt__srv_tell(vt__srv *srv) {
+    if (__atomic_load_n(&srv->state, __ATOMIC_SEQ_CST) != VT__SRV_RUNNING) return;
+    if (!__atomic_load_n(&srv->stop, __ATOMIC_SEQ_CST) ||
+        __atomic_exchange_n(&srv->posted, 1, __ATOMIC_SEQ_CST))
+        return;
+    vt__sched_post(srv->group.hosts[0].dom, &srv->stop_msg);
+}
+VT_API void vt_server_stop(vt_server *s) {
+    vt__srv *srv = s->run;
+    if (!srv) return;
+    uint32_t state = __atomic_load_n(&srv->state, __ATOMIC_SEQ_CST);
+    if (state != VT__SRV_STARTING && state != VT__SRV_RUNNING) return;
+    __atomic_store_n(&srv->stop, 1, __ATOMIC_SEQ_CST);
+    vt__srv_tell(srv);
+}
+
+static int vt__srv_start(vt__srv *srv) {
+    vt_server *s = srv->server;
+    vt__h1c_group *g = &srv->group;
+    int r = s->cfg.on_start ? s->cfg.on_start(s, s->cfg.ctx) : 0;
+    if (r < 0) return vt__srv_fail(srv, r, "on_start");
+    vt__srv_drop_doms(srv);
+    memset(g, 0, sizeof *g);
+    g->server = s;
+    g->closed = vt__srv_closed;
+    vt__srv_resolve(&g->conf, &s->cfg);
+    srv->max_open = vt__srv_max(s->cfg.max_connections);
+    srv->stopped = srv->empty = (vt_sem){0};
+    srv->round = srv->ended = (vt_wg){0};
+    srv->posted = 0;
+    srv->round_err = srv->result = 0;
+    srv->stop_msg.fn = vt__srv_on_stop_msg;
+    if ((r = vt__srv_open_listeners(srv)) < 0 || (r = vt__srv_make_doms(srv)) < 0) return r;
+    vt_wg_add(&srv->ended, 1);
+    vt_shield(true);
+    vt__srv_round(srv, vt__srv_on_open);
+    vt_shield(false);
+    if ((r = srv->round_err) == 0) r = vt_go(vt__srv_main, srv);
+    return r < 0 ? vt__srv_fail(srv, r, "start") : 0;
+}
+VT_API int vt_server_start(vt_server *s) {
+    vt__srv *srv = s->run;
+    uint32_t idle = VT__SRV_IDLE;
+    if (s->error) {
+        vt_log(VT_LOG_ERROR, "%s", s->error_text);
+        return s->error;
+    }
+    if (!vt_on_vthread()) return -EPERM;
+    if (!__atomic_compare_exchange_n(&srv->state, &idle, VT__SRV_STARTING, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_SEQ_CST))
+        return VT_ESTATE;
+    s->running = true;
+    s->error_text[0] = 0;
+    int r = vt__srv_start(srv);
+    if (r < 0) {
+        if (srv->doms) { /* some domains may have opened */
+            vt_shield(true);
+            __atomic_store_n(&srv->group.stopping, 1, __ATOMIC_SEQ_CST);
+            __atomic_store_n(&srv->group.tell, 1, __ATOMIC_SEQ_CST);
+            vt__srv_round(srv, vt__srv_on_stop);
+            (void)vt__srv_wait_empty(srv, VT_NONE);
+            vt__srv_round(srv, vt__srv_on_nothing);
+            vt_shield(false);
+        }
+        vt__srv_close_listeners(srv);
+        vt__srv_drop_doms(srv);
+        s->running = false;
+        __atomic_store_n(&srv->stop, 0, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&srv->state, VT__SRV_IDLE, __ATOMIC_SEQ_CST);
+        return r;
+    }
+    __atomic_store_n(&srv->state, VT__SRV_RUNNING, __ATOMIC_SEQ_CST);
+    if (s->cfg.on_ready) s->cfg.on_ready(s, s->cfg.ctx);
+    vt__srv_tell(srv); /* a stop that came while it started */
+    return 0;
+}
+VT_API int vt_server_wait(vt_server *s) {
+    vt__srv *srv = s->run;
+    if (!srv) return s->error;
+    int r = vt_wg_wait(&srv->ended);
+    return r < 0 ? r : srv->result;
+}
+VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out) {
+    const vt__srv *srv = s->run;
+    memset(out, 0, sizeof *out);
+    if (!srv || __atomic_load_n(&srv->state, __ATOMIC_SEQ_CST) == VT__SRV_STARTING) return;
+    out->open = __atomic_load_n(&srv->group.open, __ATOMIC_RELAXED);
+    for (int i = 0; i < srv->ndoms; i++) {
+        const vt__h1c_host *h = &srv->group.hosts[i];
+        out->accepted += __atomic_load_n(&h->accepted, __ATOMIC_RELAXED);
+        out->parked += __atomic_load_n(&h->nparked, __ATOMIC_RELAXED);
+        out->requests += __atomic_load_n(&h->requests, __ATOMIC_RELAXED);
+        out->refused += __atomic_load_n(&h->refused, __ATOMIC_RELAXED);
+        out->bad_requests += __atomic_load_n(&h->bad, __ATOMIC_RELAXED);
+        out->timeouts += __atomic_load_n(&h->timeouts, __ATOMIC_RELAXED);
+    }
+}
+
+/*--- a server as the whole program ---*/
+static struct {
+    vt_server *server;
+    uint32_t seen;
+    struct vt__plat_sa old[2];
+} vt__srv_signals;
+static const int vt__srv_signal_list[2] = {SIGINT, SIGTERM};
+
+static void vt__srv_on_signal(int sig, void *info, void *context) {
+    int saved = errno;
+    const struct vt__plat_sa *old = &vt__srv_signals.old[sig == SIGTERM];
+    if (__atomic_exchange_n(&vt__srv_signals.seen, 1,
+                            __ATOMIC_SEQ_CST)) { /* the second: as if we were not here */
+        struct vt__plat_sa dfl;
+        memset(&dfl, 0, sizeof dfl);
+        (void)vt__plat_sigaction(sig, &dfl, NULL);
+        (void)vt__libc_kill(getpid(), sig);
+    } else {
+        vt_server_stop(vt__srv_signals.server);
+        if (old->flags & VT__SA_SIGINFO) old->fn.action(sig, info, context);
+        else if (old->fn.handler != SIG_DFL && old->fn.handler != SIG_IGN) old->fn.handler(sig);
+    }
+    errno = saved;
+}
+static void vt__srv_signals_set(vt_server *s) {
+    struct vt__plat_sa sa;
+    memset(&sa, 0, sizeof sa);
+    sa.fn.action = vt__srv_on_signal;
+    sa.flags = VT__SA_SIGINFO | VT__SA_RESTART;
+    vt__srv_signals.server = s;
+    __atomic_store_n(&vt__srv_signals.seen, 0, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < 2; i++)
+        (void)vt__plat_sigaction(vt__srv_signal_list[i], &sa, &vt__srv_signals.old[i]);
+}
+static void vt__srv_signals_restore(void) {
+    for (int i = 0; i < 2; i++)
+        (void)vt__plat_sigaction(vt__srv_signal_list[i], &vt__srv_signals.old[i], NULL);
+}
+static int vt__srv_run_main(void *arg) {
+    vt_server *s = arg;
+    bool signals = !s->cfg.no_signals;
+    if (signals) vt__srv_signals_set(s);
+    int r = vt_server_start(s);
+    vt_shield(true); /* vt_stop ends the server's vthread, and that this wait */
+    if (r >= 0) r = vt_server_wait(s);
+    vt_shield(false);
+    if (signals) vt__srv_signals_restore();
+    return r;
+}
+VT_API int vt_server_run(vt_server *s) {
+    vt_cfg c;
+    if (s->error) {
+        vt_log(VT_LOG_ERROR, "%s", s->error_text);
+        return s->error;
+    }
+    memset(&c, 0, sizeof c);
+    c.workers = s->cfg.workers;
+    c.stack_bytes = (size_t)s->cfg.stack_bytes;
+    c.max_vthreads = s->cfg.max_vthreads;
+    int r = vt_run(&c, vt__srv_run_main, s);
+    if (r < 0 && !s->error_text[0]) vt_log(VT_LOG_ERROR, "%s (%s)", vt_strerror(r), vt_err_name(r));
+    return r;
+}
+#endif /* VTHTTP_HTTP */
+
+/*==============================================================================
+ * MARK: - @conf    configuration: arguments, environment, files
+ * uses:   @plat @mem @str @err @log @http @srv
+ * test:   tests/test_conf.c   fuzz: fuzz/fuzz_conf.c
+ *
+ * One row a field of vt_server_cfg says everything about it: key, argument, kind, range. Sources are applied from the
+ * weakest to the strongest onto one vt_server_cfg, so the last one wins and needs no rank: files in the order of
+ * -config=, environment, -P:, named arguments. The first bad value stops the reading; its text begins with the place
+ * where it stands. The reader of a file's text (vt__conf_text) touches nothing but memory.
+ *============================================================================*/
+#if VTHTTP_HTTP
+enum vt__conf_kind {
+    VT__CONF_COUNT,
+    VT__CONF_BYTES, /* k, m, g, KiB, MiB, GiB */
+    VT__CONF_MS,    /* ms, s, m, h */
+    VT__CONF_FLAG,
+    VT__CONF_CANCEL, /* enum vt_cancel_on, by name */
+    VT__CONF_STRING
+};
+enum vt__conf_flags {
+    VT__CONF_NONE = 1,      /* "none" is VT_NONE */
+    VT__CONF_ZERO_NONE = 2, /* 0 is VT_NONE: in the struct 0 would be the default */
+    VT__CONF_ARG = 4,       /* has an argument of its own, -key= */
+    VT__CONF_SECRET = 8     /* refused in arguments, which every user of the machine may read; never quoted */
+};
+#define VT__CONF_GIB (INT64_C(1) << 30)
+
+/* key, field, kind, flags, min, max */
+#define VT__CONF_FIELDS(X)                                                                                   \
+    X("host", host, STRING, VT__CONF_ARG, 0, 0)                                                              \
+    X("port", port, COUNT, VT__CONF_ARG | VT__CONF_ZERO_NONE, 0, 65535)                                      \
+    X("addr", addr, STRING, VT__CONF_ARG, 0, 0)                                                              \
+    X("workers", workers, COUNT, VT__CONF_ARG, 1, 256)                                                       \
+    X("stackBytes", stack_bytes, BYTES, 0, 16384, VT__CONF_GIB)                                              \
+    X("maxConnections", max_connections, COUNT, VT__CONF_NONE, 1, INT64_MAX)                                 \
+    X("maxVthreads", max_vthreads, COUNT, VT__CONF_NONE, 1, INT64_MAX)                                       \
+    X("maxHeaderBytes", max_header_bytes, BYTES, VT__CONF_NONE, 1, VT__CONF_GIB)                             \
+    X("maxHeaderCount", max_header_count, COUNT, VT__CONF_NONE, 1, 1000000)                                  \
+    X("maxRequestLine", max_request_line, BYTES, VT__CONF_NONE, 1, VT__CONF_GIB)                             \
+    X("maxBody", max_body, BYTES, VT__CONF_NONE, 1, INT64_MAX)                                               \
+    X("maxChunkLine", max_chunk_line, BYTES, VT__CONF_NONE, 1, VT__CONF_GIB)                                 \
+    X("maxTrailerBytes", max_trailer_bytes, BYTES, VT__CONF_NONE, 1, VT__CONF_GIB)                           \
+    X("maxDrain", max_drain, BYTES, VT__CONF_NONE, 1, INT64_MAX)                                             \
+    X("maxKeepAlive", max_keep_alive, COUNT, VT__CONF_NONE, 1, INT64_MAX)                                    \
+    X("headerTimeoutMs", header_timeout_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                           \
+    X("bodyTimeoutMs", body_timeout_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                               \
+    X("minBodyRate", min_body_rate, BYTES, VT__CONF_NONE, 1, INT64_MAX)                                      \
+    X("writeTimeoutMs", write_timeout_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                             \
+    X("idleTimeoutMs", idle_timeout_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                               \
+    X("handlerTimeoutMs", handler_timeout_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                         \
+    X("graceMs", grace_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                                            \
+    X("retryAfterS", retry_after_s, COUNT, 0, 1, 86400)                                                      \
+    X("backlog", backlog, COUNT, 0, 1, 65535)                                                                \
+    X("reuseport", reuseport, FLAG, 0, 0, 1)                                                                 \
+    X("cancelOn", cancel_on, CANCEL, 0, 0, 2)                                                                \
+    X("noSignals", no_signals, FLAG, 0, 0, 1)                                                                \
+    X("noDate", no_date, FLAG, 0, 0, 1)                                                                      \
+    X("serverName", server_name, STRING, 0, 0, 0)
+#define VT__CONF_MS_MAX (INT64_C(366) * 86400 * 1000) /* far from overflow in nanoseconds */
+
+typedef struct vt__conf_row {
+    const char *key;
+    uint16_t offset;
+    uint8_t size, kind, flags;
+    int64_t min, max;
+} vt__conf_row;
+
+#define VT__CONF_SIZE(field) sizeof(((vt_server_cfg *)0)->field)
+#define VT__CONF_ROW(key, field, kind, flags, min, max)                                                      \
+    {key, offsetof(vt_server_cfg, field), VT__CONF_SIZE(field), VT__CONF_##kind, flags, min, max},
+static const vt__conf_row vt__conf_rows[] = {VT__CONF_FIELDS(VT__CONF_ROW)};
+
+#define VT__CONF_ROWS_MAX 48
+#define VT__CONF_LINE_MAX 4096
+#define VT__CONF_FILE_MAX ((size_t)1 << 20)
+
+typedef struct vt__conf {
+    const vt__conf_row *rows;
+    size_t nrows;
+    vt_server_cfg cfg;
+    char *owned[VT__CONF_ROWS_MAX]; /* the strings of cfg that were read here, by row */
+    char place[300];                /* where the value that is being read stands */
+    char error[sizeof((vt_server *)0)->error_text];
+} vt__conf;
+
+extern char **vt__libc_environ __asm__("environ");
+
+static void vt__conf_begin(vt__conf *c, const vt_server_cfg *base) {
+    memset(c, 0, sizeof *c);
+    c->rows = vt__conf_rows;
+    c->nrows = VT__COUNT(vt__conf_rows);
+    if (base) c->cfg = *base;
+}
+
+static void vt__conf_end(vt__conf *c) {
+    for (size_t i = 0; i < c->nrows; i++) vt__mem_free(c->owned[i]);
+}
+
+static VT_PRINTF(2, 3) int vt__conf_fail(vt__conf *c, const char *fmt, ...) {
+    if (c->error[0]) return VT_ECONF;
+    int n = snprintf(c->error, sizeof c->error, "%s: ", c->place);
+    va_list ap;
+    va_start(ap, fmt);
+    if (n > 0) vsnprintf(c->error + n, sizeof c->error - (size_t)n, fmt, ap);
+    va_end(ap);
+    for (char *p = c->error; *p; p++) /* arguments may hold anything, the log is lines */
+        if ((unsigned char)*p < ' ' || *p == 0x7f) *p = '?';
+    return VT_ECONF;
+}
+
+/* Paths keep their end, which tells more. */
+static void vt__conf_place_line(vt__conf *c, const char *file, int line) {
+    size_t n = strlen(file), cut = n > 200 ? n - 200 : 0;
+    const char *dots = cut ? "..." : "";
+    if (line) snprintf(c->place, sizeof c->place, "%s%s:%d", dots, file + cut, line);
+    else snprintf(c->place, sizeof c->place, "%s%s", dots, file + cut);
+}
+
+static const vt__conf_row *vt__conf_find(const vt__conf *c, vt_str key) {
+    for (size_t i = 0; i < c->nrows; i++)
+        if (vt__str_eq(vt__str_of(c->rows[i].key), key)) return &c->rows[i];
+    return NULL;
+}
+
+/* "idleTimeoutMs" is VTHTTP_IDLE_TIMEOUT_MS. */
+static void vt__conf_env_name(const char *key, char out[64]) {
+    size_t n = 7;
+    memcpy(out, "VTHTTP_", 7);
+    for (; *key && n < 62; key++) {
+        bool upper = *key >= 'A' && *key <= 'Z';
+        if (upper) out[n++] = '_';
+        out[n++] = (char)(*key >= 'a' && *key <= 'z' ? *key - 32 : *key);
+    }
+    out[n] = 0;
+}
+
+static int vt__conf_number(const vt__conf_row *row, vt_str text, int64_t *out) {
+    static const struct {
+        char suffix[4];
+        uint8_t kind;
+        int64_t unit;
+    } units[] = {{"k", VT__CONF_BYTES, 1 << 10},
+                 {"kib", VT__CONF_BYTES, 1 << 10},
+                 {"m", VT__CONF_BYTES, 1 << 20},
+                 {"mib", VT__CONF_BYTES, 1 << 20},
+                 {"g", VT__CONF_BYTES, 1 << 30},
+                 {"gib", VT__CONF_BYTES, 1 << 30},
+                 {"ms", VT__CONF_MS, 1},
+                 {"s", VT__CONF_MS, 1000},
+                 {"m", VT__CONF_MS, INT64_C(60000)},
+                 {"h", VT__CONF_MS, INT64_C(3600000)}};
+    vt_str digits = {text.ptr, 0};
+    while (digits.len < text.len && text.ptr[digits.len] >= '0' && text.ptr[digits.len] <= '9') digits.len++;
+    vt_str suffix = {text.ptr + digits.len, text.len - digits.len};
+    int64_t unit = suffix.len ? 0 : 1, v = 0;
+    for (size_t i = 0; i < VT__COUNT(units); i++)
+        if (units[i].kind == row->kind && vt__str_eq_ci(vt__str_of(units[i].suffix), suffix))
+            unit = units[i].unit;
+    if (unit == 0) return -EINVAL;
+    int err = vt__str_u63(digits, INT64_MAX, &v);
+    if (err < 0) return err;
+    if (v > row->max / unit || v * unit < row->min) return -ERANGE;
+    *out = v * unit;
+    return 0;
+}
+
+/* Index of `word` in the blank-separated `list`, or -1. */
+static int64_t vt__conf_word(const char *list, vt_str word) {
+    for (int64_t i = 0; *list; i++) {
+        size_t n = strcspn(list, " ");
+        if (vt__str_eq_ci((vt_str){list, n}, word)) return i;
+        list += n + (list[n] == ' ');
+    }
+    return -1;
+}
+
+static int vt__conf_parse(const vt__conf_row *row, vt_str text, int64_t *out) {
+    if ((row->flags & VT__CONF_NONE) && vt__str_eq_ci(text, VT__STR_LIT("none"))) {
+        *out = VT_NONE;
+        return 0;
+    }
+    if (row->kind == VT__CONF_FLAG || row->kind == VT__CONF_CANCEL) {
+        bool flag = row->kind == VT__CONF_FLAG;
+        int64_t i = vt__conf_word(flag ? "0 1 no yes off on false true" : "reset fin never", text);
+        *out = flag ? i % 2 : i;
+        return i < 0 ? -EINVAL : 0;
+    }
+    int err = vt__conf_number(row, text, out);
+    if (err == 0 && *out == 0 && (row->flags & VT__CONF_ZERO_NONE)) *out = VT_NONE;
+    return err;
+}
+
+static int vt__conf_refuse(vt__conf *c, const vt__conf_row *row, vt_str v, int err) {
+    static const char *const wants[] = {"a number",
+                                        "a size such as 4096, 16k or 1MiB",
+                                        "a time such as 250, 250ms, 5s or 2m",
+                                        "yes or no",
+                                        "reset, fin or never",
+                                        "text without control characters"};
+    const char *none = row->flags & VT__CONF_NONE ? ", or none" : "";
+    int n = row->flags & VT__CONF_SECRET ? 0 : (int)VT__MIN(v.len, 80u);
+    if (err == -ERANGE && row->max == INT64_MAX)
+        return vt__conf_fail(c, "%s: '%.*s' is out of range (%lld and more%s)", row->key, n, v.ptr,
+                             (long long)row->min, none);
+    if (err == -ERANGE)
+        return vt__conf_fail(c, "%s: '%.*s' is out of range (%lld to %lld%s)", row->key, n, v.ptr,
+                             (long long)row->min, (long long)row->max, none);
+    return vt__conf_fail(c, "%s: '%.*s' is not %s%s", row->key, n, v.ptr, wants[row->kind], none);
+}
+
+static int vt__conf_put_string(vt__conf *c, const vt__conf_row *row, vt_str v) {
+    size_t i = (size_t)(row - c->rows);
+    for (size_t k = 0; k < v.len; k++)
+        if ((unsigned char)v.ptr[k] < ' ' || v.ptr[k] == 0x7f) return vt__conf_refuse(c, row, v, -EINVAL);
+    char *copy = vt__mem_strdup(v.ptr, v.len);
+    if (!copy) return vt__conf_fail(c, "%s: out of memory", row->key);
+    vt__mem_free(c->owned[i]);
+    c->owned[i] = copy;
+    *(const char **)(void *)((char *)&c->cfg + row->offset) = copy;
+    return 0;
+}
+
+static int vt__conf_put_number(vt__conf *c, const vt__conf_row *row, vt_str v) {
+    void *at = (char *)&c->cfg + row->offset;
+    int64_t n;
+    int err = vt__conf_parse(row, v, &n);
+    if (err < 0) return vt__conf_refuse(c, row, v, err);
+    if (row->size == sizeof(int)) *(int *)at = (int)n;
+    else *(int64_t *)at = n;
+    return 0;
+}
+
+/* addr stands in place of host and port; a stronger source that gives one of them means the other of addr to stay,
+ * lest -port= widens a loopback address to every address. */
+static int vt__conf_addr_split(vt__conf *c, const vt__conf_row *row) {
+    const char *addr = c->cfg.addr, *colon = addr ? strrchr(addr, ':') : NULL;
+    const vt__conf_row *host = vt__conf_find(c, VT__STR_LIT("host")),
+                       *port = vt__conf_find(c, VT__STR_LIT("port"));
+    if (!addr || (row != host && row != port)) return 0;
+    if (strncmp(addr, "unix:", 5) == 0 || !colon)
+        return vt__conf_fail(c, "%s: does not go with the address '%.80s'", row->key, addr);
+    c->cfg.addr = NULL;
+    c->cfg.host = NULL;
+    if (colon > addr && vt__conf_put_string(c, host, (vt_str){addr, (size_t)(colon - addr)}) < 0)
+        return VT_ECONF;
+    return vt__conf_put_number(c, port, vt__str_of(colon + 1));
+}
+
+static int vt__conf_set(vt__conf *c, vt_str key, vt_str value, bool argument) {
+    const vt__conf_row *row = vt__conf_find(c, key);
+    char env[64];
+    if (!row) return vt__conf_fail(c, "no such key '%.*s'", (int)VT__MIN(key.len, 80u), key.ptr);
+    if (argument && (row->flags & VT__CONF_SECRET)) {
+        vt__conf_env_name(row->key, env);
+        return vt__conf_fail(c, "%s is a secret: set it in a file (-config=FILE) or as %s", row->key, env);
+    }
+    if (value.len == 0) return vt__conf_fail(c, "%s: needs a value", row->key);
+    if (vt__conf_addr_split(c, row) < 0) return VT_ECONF;
+    return row->kind == VT__CONF_STRING ? vt__conf_put_string(c, row, value)
+                                        : vt__conf_put_number(c, row, value);
+}
+
+/* Well-formed UTF-8 (RFC 3629) without control characters but HTAB. */
+static bool vt__conf_is_text(vt_str s) {
+    const unsigned char *p = (const unsigned char *)s.ptr, *end = p + s.len;
+    while (p < end) {
+        unsigned b = *p++, low = 0x80, high = 0xbf;
+        int n = (b >= 0xc2) + (b >= 0xe0) + (b >= 0xf0);
+        if ((b < 0x20 && b != '\t') || b == 0x7f || (b >= 0x80 && b < 0xc2) || b > 0xf4) return false;
+        if (end - p < n) return false;
+        if (b == 0xe0) low = 0xa0; /* overlong forms, surrogates, beyond U+10FFFF */
+        if (b == 0xed) high = 0x9f;
+        if (b == 0xf0) low = 0x90;
+        if (b == 0xf4) high = 0x8f;
+        if (n > 0 && (*p < low || *p > high)) return false;
+        for (; n > 0; n--)
+            if ((*p++ & 0xc0) != 0x80) return false;
+    }
+    return true;
+}
+
+/* Takes quotes or a trailing comment off. A '#' is one at the start or after a blank. */
+static int vt__conf_unquote(vt__conf *c, vt_str *v) {
+    if (v->len > 0 && v->ptr[0] == '"') {
+        const char *close = memchr(v->ptr + 1, '"', v->len - 1);
+        if (!close) return vt__conf_fail(c, "the quote is not closed");
+        vt_str rest = vt__str_trim((vt_str){close + 1, (size_t)(v->ptr + v->len - close - 1)});
+        if (rest.len > 0 && rest.ptr[0] != '#') return vt__conf_fail(c, "text after the closing quote");
+        *v = (vt_str){v->ptr + 1, (size_t)(close - v->ptr - 1)};
+        return 0;
+    }
+    for (size_t i = 0; i < v->len; i++) {
+        if (v->ptr[i] != '#' || (i > 0 && v->ptr[i - 1] != ' ' && v->ptr[i - 1] != '\t')) continue;
+        v->len = i;
+        *v = vt__str_trim(*v);
+    }
+    return 0;
+}
+
+static int vt__conf_line(vt__conf *c, vt_str line) {
+    if (line.len > VT__CONF_LINE_MAX) return vt__conf_fail(c, "a line over %d bytes", VT__CONF_LINE_MAX);
+    if (!vt__conf_is_text(line)) return vt__conf_fail(c, "not UTF-8 text");
+    line = vt__str_trim(line);
+    if (line.len == 0 || line.ptr[0] == '#') return 0;
+    const char *eq = memchr(line.ptr, '=', line.len);
+    if (!eq || eq == line.ptr) return vt__conf_fail(c, "want key = value");
+    vt_str key = vt__str_trim((vt_str){line.ptr, (size_t)(eq - line.ptr)});
+    vt_str value = vt__str_trim((vt_str){eq + 1, (size_t)(line.ptr + line.len - eq - 1)});
+    if (vt__conf_unquote(c, &value) < 0) return VT_ECONF;
+    return vt__conf_set(c, key, value, false);
+}
+
+/* The text of a file; `name` is for messages. */
+static int vt__conf_text(vt__conf *c, const char *name, vt_str text) {
+    if (text.len >= 3 && memcmp(text.ptr, "\xef\xbb\xbf", 3) == 0) text.ptr += 3, text.len -= 3;
+    for (int number = 1; text.len > 0; number++) {
+        const char *end = memchr(text.ptr, '\n', text.len);
+        vt_str line = {text.ptr, end ? (size_t)(end - text.ptr) : text.len};
+        size_t used = line.len + (end != NULL);
+        text.ptr += used;
+        text.len -= used;
+        if (line.len > 0 && line.ptr[line.len - 1] == '\r') line.len--;
+        vt__conf_place_line(c, name, number);
+        if (vt__conf_line(c, line) < 0) return VT_ECONF;
+    }
+    return 0;
+}
+
+/* Bytes read, at most cap, or -errno. */
+static int64_t vt__conf_slurp(const char *path, char *buf, size_t cap) {
+    size_t n = 0;
+    ssize_t r = 1;
+    int fd;
+    do fd = vt__plat_open(path, O_RDONLY | O_CLOEXEC, 0);
+    while (fd == -EINTR);
+    if (fd < 0) return fd;
+    while (n < cap && r != 0) {
+        r = vt__plat_read(fd, buf + n, cap - n);
+        if (r < 0 && r != -EINTR) break;
+        if (r > 0) n += (size_t)r;
+    }
+    (void)vt__plat_close(fd);
+    return r < 0 && r != -EINTR ? r : (int64_t)n;
+}
+
+static int vt__conf_file(vt__conf *c, const char *path) {
+    size_t cap = VT__CONF_FILE_MAX + 1; /* one more shows that it is over */
+    char *buf = vt__mem_alloc(cap);
+    int64_t n = buf ? vt__conf_slurp(path, buf, cap) : -ENOMEM;
+    int err;
+    vt__conf_place_line(c, path, 0);
+    if (n < 0) err = vt__conf_fail(c, "cannot be read: %s", vt_strerror((int)n));
+    else if (n == (int64_t)cap) err = vt__conf_fail(c, "over %zu bytes", VT__CONF_FILE_MAX);
+    else err = vt__conf_text(c, path, (vt_str){buf, (size_t)n});
+    vt__mem_free(buf);
+    return err;
+}
+
+/* The value of "NAME=value" when `entry` is that variable. */
+static const char *vt__conf_env_value(const char *entry, const char *name) {
+    size_t n = strlen(name);
+    return strncmp(entry, name, n) == 0 && entry[n] == '=' ? entry + n + 1 : NULL;
+}
+
+/* An empty variable counts as none. In the rows' order, so that the environment's own order never decides. */
+static int vt__conf_env(vt__conf *c, char *const *env) {
+    char name[64];
+    for (size_t i = 0; i < c->nrows; i++) {
+        vt__conf_env_name(c->rows[i].key, name);
+        const char *value = NULL;
+        for (char *const *e = env; *e && !value; e++) value = vt__conf_env_value(*e, name);
+        snprintf(c->place, sizeof c->place, "environment variable %s", name);
+        if (value && *value && vt__conf_set(c, vt__str_of(c->rows[i].key), vt__str_of(value), false) < 0)
+            return VT_ECONF;
+    }
+    return 0;
+}
+
+/* The program may run under others' variables, so an unknown one is no error. */
+static void vt__conf_env_warn(const vt__conf *c, char *const *env) {
+    char name[64];
+    for (; *env; env++) {
+        bool known = strncmp(*env, "VTHTTP_", 7) != 0;
+        for (size_t i = 0; i < c->nrows && !known; i++) {
+            vt__conf_env_name(c->rows[i].key, name);
+            known = vt__conf_env_value(*env, name) != NULL;
+        }
+        if (!known)
+            vt_log(VT_LOG_WARN, "environment variable %.*s: no such key",
+                   (int)VT__MIN(strcspn(*env, "="), 80u), *env);
+    }
+}
+
+enum vt__conf_arg { VT__CONF_ARG_OTHER, VT__CONF_ARG_FILE, VT__CONF_ARG_P, VT__CONF_ARG_NAMED };
+
+/* What `arg` is; a value that is missing, '=' included, has ptr NULL. */
+static enum vt__conf_arg vt__conf_arg_split(const vt__conf *c, const char *arg, vt_str *key, vt_str *value) {
+    bool p = strncmp(arg, "-P:", 3) == 0;
+    if (arg[0] != '-') return VT__CONF_ARG_OTHER;
+    *key = (vt_str){arg + (p ? 3 : 1), 0};
+    key->len = strcspn(key->ptr, "=");
+    *value = key->ptr[key->len] ? vt__str_of(key->ptr + key->len + 1) : (vt_str){NULL, 0};
+    if (p) return VT__CONF_ARG_P;
+    if (vt__str_eq(*key, VT__STR_LIT("config"))) return VT__CONF_ARG_FILE;
+    const vt__conf_row *row = vt__conf_find(c, *key);
+    return row && (row->flags & VT__CONF_ARG) ? VT__CONF_ARG_NAMED : VT__CONF_ARG_OTHER;
+}
+
+/* Applies the arguments of one sort. */
+static int vt__conf_args(vt__conf *c, int argc, char *const *argv, enum vt__conf_arg sort) {
+    vt_str key, value;
+    int err = 0;
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0 && err == 0; i++) {
+        if (vt__conf_arg_split(c, argv[i], &key, &value) != sort) continue;
+        snprintf(c->place, sizeof c->place, "argument %d", i);
+        if (!value.ptr || (sort == VT__CONF_ARG_FILE && value.len == 0))
+            err = vt__conf_fail(c, "%.80s needs a value (%.80s=...)", argv[i], argv[i]);
+        else if (sort == VT__CONF_ARG_FILE) err = vt__conf_file(c, value.ptr);
+        else err = vt__conf_set(c, key, value, true);
+    }
+    return err;
+}
+
+/* Closes the ranks of the program's own arguments. */
+static void vt__conf_args_remove(const vt__conf *c, int *argc, char **argv) {
+    vt_str key, value;
+    int n = 1, i = 1;
+    for (; i < *argc && strcmp(argv[i], "--") != 0; i++)
+        if (vt__conf_arg_split(c, argv[i], &key, &value) == VT__CONF_ARG_OTHER) argv[n++] = argv[i];
+    if (n == i) return;
+    for (; i < *argc; i++) argv[n++] = argv[i];
+    argv[n] = NULL;
+    *argc = n;
+}
+
+static int vt__conf_read(vt__conf *c, int argc, char *const *argv, char *const *env) {
+    int err = vt__conf_args(c, argc, argv, VT__CONF_ARG_FILE);
+    if (err == 0) err = vt__conf_env(c, env);
+    if (err == 0) err = vt__conf_args(c, argc, argv, VT__CONF_ARG_P);
+    if (err == 0) err = vt__conf_args(c, argc, argv, VT__CONF_ARG_NAMED);
+    return err;
+}
+
+VT_API vt_server *vt_server_from_args_cfg(int *argc, char **argv, const vt_server_cfg *cfg) {
+    static char *const none[] = {NULL};
+    char *const *env = vt__libc_environ ? vt__libc_environ : none;
+    int no_args = 0;
+    vt__conf c;
+    if (!argc || !argv) argc = &no_args;
+    vt__conf_begin(&c, cfg);
+    int err = vt__conf_read(&c, *argc, argv, env);
+    vt__conf_env_warn(&c, env);
+    vt__conf_args_remove(&c, argc, argv);
+    vt_server *s = vt_server_new(&c.cfg);
+    if (err < 0) vt__http_fail(s, err, "%s", c.error);
+    vt__conf_end(&c);
+    return s;
+}
+
+VT_API vt_server *vt_server_from_args(int *argc, char **argv) {
+    return vt_server_from_args_cfg(argc, argv, NULL);
 }
 #endif /* VTHTTP_HTTP */
 #endif /* VTHTTP_HTTP */
