@@ -28,6 +28,15 @@ sub finding {
     push @findings, [$line, $text] unless $seen{"$line $text"}++;
 }
 
+sub report {
+    my @sorted = sort { $a->[0] <=> $b->[0] || $a->[1] cmp $b->[1] } @findings;
+    my $more = @sorted > 200 ? @sorted - 200 : 0;
+    print "$file:$_->[0]: $_->[1]\n" for $more ? @sorted[ 0 .. 199 ] : @sorted;
+    print "... and $more more\n" if $more;
+    print @findings ? scalar @findings . " findings\n" : "section rules kept\n";
+    exit(@findings ? 1 : 0);
+}
+
 # --- comments out, strings emptied; every character keeps its place ---
 sub blank { my ($s) = @_; $s =~ s/[^\n]/ /g; return $s }
 my $code = $raw;
@@ -36,7 +45,7 @@ $code =~ s{ (/\*.*?\*/ | //[^\n]*) | "((?:\\.|[^"\\\n])*)" | '((?:\\.|[^'\\\n]){
 my @code = split /\n/, $code, -1;
 
 # --- sections ---
-my (@sections, %section);
+my (@sections, %section, $twice);
 for (my $i = 0; $i < @raw; $i++) {
     next unless $raw[$i] =~ /\bMARK:/;
     my $line = $i + 1;
@@ -46,7 +55,7 @@ for (my $i = 0; $i < @raw; $i++) {
         next;
     }
     my %s = (tag => $tag, line => $line, uses => [], prefix => [$tag], public => $tag =~ /^api_/ ? 1 : 0);
-    finding($line, "section \@$s{tag} stands twice") if $section{ $s{tag} };
+    if ($section{ $s{tag} }) { $twice = 1; finding($line, "section \@$s{tag} stands twice") }
     my $list;
     my $j = $i + 1;
     for (; $j < @raw && $raw[$j] !~ m{\*/}; $j++) {
@@ -67,6 +76,7 @@ for (my $i = 0; $i < @raw; $i++) {
     $section{ $s{tag} } = \%s;
 }
 die "$file: no section\n" unless @sections;
+report() if $twice;    # nothing further would mean much
 for my $n (0 .. $#sections) {
     my $s = $sections[$n];
     $s->{end} = $n < $#sections ? $sections[ $n + 1 ]{line} - 2 : scalar @raw;
@@ -449,7 +459,6 @@ for my $d (@define) { check_pure($d->{body}, $d->{line}, $d->{args} // '') if $d
 for my $i (0 .. $#raw) { finding($i + 1, "forgotten note: $1") if $raw[$i] =~ /\b(TODO|FIXME|XXX)\b/ }
 
 # --- report ---
-print "$file:$_->[0]: $_->[1]\n" for sort { $a->[0] <=> $b->[0] || $a->[1] cmp $b->[1] } @findings;
 @lengths = sort { $a <=> $b } @lengths;
 my $n = @lengths;
 if ($n) {
@@ -457,5 +466,4 @@ if ($n) {
     printf "%d lines, %d sections, %d functions: median %d lines, 95th percentile %d, longest %d (%s)\n", scalar @raw,
         scalar @sections, $n, $lengths[ int($n / 2) ], $lengths[ int($n * 0.95) ], $longest->{lines}, $longest->{name};
 }
-print @findings ? scalar @findings . " findings\n" : "section rules kept\n";
-exit(@findings ? 1 : 0);
+report();

@@ -180,7 +180,7 @@ try toc_surplus 'names @gone, which is no section' 's/^ \*   @mid.*/&\n *   @gon
 try toc_order 'another order' '/^ \*   @low/d; s/^ \*   @mid.*/&\n *   @low       base/'
 try banner_open 'not a banner' 's/^ \* MARK: - @mid .*/ * MARK: - @mid/' 5
 try banner_end 'does not end with' '/@high    top/,/===\*\//s/^ \*==*\*\//*\//'
-try tag_twice '@low stands twice' 's/MARK: - @high /MARK: - @low /' 6
+try tag_twice '@low stands twice' 's/MARK: - @high /MARK: - @low /'
 try no_uses '@low has no uses: line' '/^ \* uses:$/d'
 try uses_unknown '@mid uses @gone, which is no section' 's/^ \* uses:   @low$/& @gone/' 2
 try uses_below '@mid uses @high, which does not stand above' '/@mid     codec/,/===/s/^ \* uses:   @low$/& @high/' 2
