@@ -1117,7 +1117,7 @@ static VT__UNUSED void vt__mem_pool_drain(vt__pool *p) {
 typedef struct vt__arena_block {
     struct vt__arena_block *next;
     size_t size;
-} vt__arena_block;
+} __attribute__((aligned(16))) vt__arena_block; /* what follows it is aligned for any type */
 typedef struct vt__arena {
     vt__pool *pool;
     vt__arena_block *blocks;

@@ -549,7 +549,7 @@ TEST(random_tables_match_a_plain_search) {
         vt_server *s = fresh();
         for (int tries = 0; tries < 24; tries++) {
             ref_route *r = &routes[n];
-            size_t len = 0, depth = test_rand(&rng) % 5;
+            size_t len = 0, depth = (size_t)(test_rand(&rng) % 5);
             for (size_t i = 0; i < depth; i++) { /* names differ by place, so none stands twice */
                 const char *seg = segs[test_rand(&rng) % 4];
                 int w = snprintf(r->pattern + len, 20, seg[0] == '{' ? "/{%c%zu}" : "/%c", seg[seg[0] == '{'],
@@ -566,7 +566,7 @@ TEST(random_tables_match_a_plain_search) {
         }
         for (int tries = 0; tries < 60; tries++) {
             char path[80] = "", want[200];
-            size_t len = 0, depth = test_rand(&rng) % 6;
+            size_t len = 0, depth = (size_t)(test_rand(&rng) % 6);
             bool known;
             for (size_t i = 0; i < depth; i++)
                 len += (size_t)snprintf(path + len, 20, "/%s",
@@ -699,7 +699,7 @@ TEST(query_cursor_agrees_with_a_plain_count) {
         char q[200], raw[300];
         size_t n = 0, count[3] = {0};
         for (int i = 0; i < 20; i++) {
-            size_t k = test_rand(&rng) % 4;
+            size_t k = (size_t)(test_rand(&rng) % 4);
             if (k == 3) n += (size_t)snprintf(q + n, 8, "&");
             else n += (size_t)snprintf(q + n, 8, "%s=%zu&", (const char *[]){"a", "%62", "c"}[k], count[k]++);
         }
@@ -707,7 +707,7 @@ TEST(query_cursor_agrees_with_a_plain_count) {
         snprintf(raw, sizeof raw, "GET /?%s HTTP/1.1\r\nHost: h\r\n\r\n", q);
         REQUIRE(load_text(raw));
         for (int i = 0; i < 60; i++) {
-            size_t k = test_rand(&rng) % 3, at = test_rand(&rng) % 22;
+            size_t k = (size_t)(test_rand(&rng) % 3), at = (size_t)(test_rand(&rng) % 22);
             char want[8];
             snprintf(want, sizeof want, "%zu", at);
             same(vt_req_query_at(&fx.req, (const char *[]){"a", "b", "c"}[k], at),
