@@ -550,7 +550,7 @@ VT_API int vt_req_set(vt_req *req, const void *key, void *value);
  * Content-Length, Transfer-Encoding, Connection and Date are the server's; setting them through vt_res_field gives
  * VT_EFIELD, but Connection: close, which is honoured, Date, which replaces the server's, and Content-Length, which acts as
  * vt_res_length. */
-VT_API int vt_res_status(vt_res *res, int status);                         /* 200 .. 999; default 200 */
+VT_API int vt_res_status(vt_res *res, int status);                         /* 200 .. 599; default 200 */
 VT_API int vt_res_field(vt_res *res, const char *name, const char *value); /* replaces; value NULL removes */
 VT_API int vt_res_field_add(vt_res *res, const char *name, const char *value); /* appends another */
 VT_API vt_str vt_res_field_get(const vt_res *res, const char *name, size_t i); /* the i-th, or ptr NULL */
@@ -4984,7 +4984,7 @@ static void *vt__sched_thread(void *arg) {
 /* In a forked child nothing of the runtime runs: calls fail as they do without one. */
 static void vt__sched_forked(void) {
     vt__sched_tls = NULL;
-    __atomic_store_n(&vt__sched_g.state, 2, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&vt__sched_g.state, __ATOMIC_SEQ_CST)) __atomic_store_n(&vt__sched_g.state, 2, __ATOMIC_SEQ_CST);
 }
 
 static void vt__sched_free(void) {
