@@ -1267,11 +1267,11 @@ struct vt__err_entry {
     X(ENOENT)                                                                                                \
     X(EINTR)                                                                                                 \
     X(EIO)                                                                                                   \
-    X(EBADF) X(EAGAIN) X(ENOMEM) X(EACCES) X(EBUSY) X(EEXIST) X(EINVAL) X(ENFILE) X(EMFILE) X(EFBIG)         \
-        X(ENOSPC) X(EPIPE) X(ERANGE) X(EDEADLK) X(ENOTSUP) X(EADDRINUSE) X(EADDRNOTAVAIL) X(ENETDOWN)        \
-            X(ENETUNREACH) X(ECONNABORTED) X(ECONNRESET) X(ENOBUFS) X(EISCONN) X(ENOTCONN) X(ETIMEDOUT)      \
-                X(ECONNREFUSED) X(EHOSTUNREACH) X(EALREADY) X(EINPROGRESS) X(ECANCELED) X(ENOSYS)            \
-                    X(ENOTSOCK) X(EPROTO)
+    X(EBADF)                                                                                                 \
+    X(EAGAIN) X(ENOMEM) X(EACCES) X(EBUSY) X(EEXIST) X(EINVAL) X(ENFILE) X(EMFILE) X(EFBIG) X(ENOSPC)        \
+        X(EPIPE) X(ERANGE) X(EDEADLK) X(ENOTSUP) X(EADDRINUSE) X(EADDRNOTAVAIL) X(ENETDOWN) X(ENETUNREACH)   \
+            X(ECONNABORTED) X(ECONNRESET) X(ENOBUFS) X(EISCONN) X(ENOTCONN) X(ETIMEDOUT) X(ECONNREFUSED)     \
+                X(EHOSTUNREACH) X(EALREADY) X(EINPROGRESS) X(ECANCELED) X(ENOSYS) X(ENOTSOCK) X(EPROTO)
 
 static const struct vt__err_entry *vt__err_find(int err) {
     static const struct vt__err_entry table[] = {
@@ -2202,14 +2202,14 @@ VT__INLINE const vt__h1_isa *vt__h1_isa_get(void) {
 }
 
 /* The first odd byte at or after pos <= w->to; the sentinel is one. */
-VT__INLINE uint32_t vt__h1_next_odd(const vt__h1_win *w, uint32_t pos) {
-    uint32_t rel = pos - w->from, i = rel / 64;
+VT__INLINE size_t vt__h1_next_odd(const vt__h1_win *w, size_t pos) {
+    size_t rel = pos - w->from, i = rel / 64;
     uint64_t word = w->odd[i] >> (rel % 64);
     while (VT__UNLIKELY(!word)) {
         pos = w->from + ++i * 64;
         word = w->odd[i];
     }
-    return pos + (uint32_t)__builtin_ctzll(word);
+    return pos + (size_t)__builtin_ctzll(word);
 }
 
 /* ---- names, lists, numbers ---- */
@@ -2225,20 +2225,16 @@ static VT__UNUSED bool vt__h1_eq_ci(vt_str a, vt_str b) {
     return true;
 }
 
+/* Known names by slot; other slots have length 0. */
 typedef struct vt__h1_known {
     char pad[8]; /* zeros: the eight bytes that end a short name can be read */
     char name[32];
-    uint64_t len;
+    uint32_t len, id;
 } vt__h1_known;
-static const vt__h1_known vt__h1_knowns[VT__H1_F_COUNT] = {
-#define VT__H1_FIELD_NAME(id, slot, text) [VT__H1_F_##id] = {"", text, sizeof(text) - 1},
+static const vt__h1_known vt__h1_knowns[256] = {
+#define VT__H1_FIELD_NAME(id, slot, text) [slot] = {"", text, sizeof(text) - 1, VT__H1_F_##id},
     VT__H1_FIELDS(VT__H1_FIELD_NAME)
 #undef VT__H1_FIELD_NAME
-};
-static const uint8_t vt__h1_slots[256] = {
-#define VT__H1_FIELD_SLOT(id, slot, text) [slot] = VT__H1_F_##id,
-    VT__H1_FIELDS(VT__H1_FIELD_SLOT)
-#undef VT__H1_FIELD_SLOT
 };
 
 /* Case folded; right for tchars, which do not hold '@' or controls. '^' and '_' fold to bytes no known name has. */
@@ -2262,14 +2258,11 @@ VT__INLINE uint64_t vt__h1_name_tail(const char *p, size_t len, size_t before) {
 /* The id of a name of tchars, or 0. */
 VT__INLINE uint8_t vt__h1_name_id(const char *p, size_t len, size_t before) {
     uint64_t tail = vt__h1_name_tail(p, len, before);
-    uint8_t id = vt__h1_slots[vt__h1_slot(tail, len)];
-    const vt__h1_known *k = &vt__h1_knowns[id];
+    const vt__h1_known *k = &vt__h1_knowns[vt__h1_slot(tail, len)];
     if (k->len != len || tail != vt__h1_le64(k->pad + len)) return 0;
-    if (len <= 8) return id;
-    if (vt__h1_fold(vt__h1_le64(p)) != vt__h1_le64(k->name)) return 0;
-    for (size_t i = 8; i + 8 < len; i += 8)
+    for (size_t i = 0; i + 8 < len; i += 8)
         if (vt__h1_fold(vt__h1_le64(p + i)) != vt__h1_le64(k->name + i)) return 0;
-    return id;
+    return (uint8_t)k->id;
 }
 
 static bool vt__h1_is_token(vt_str s) {
@@ -2284,7 +2277,12 @@ static VT__UNUSED int vt__h1_field_id(vt_str name) {
 
 /* In lower case; empty for 0. */
 static VT__UNUSED vt_str vt__h1_field_name(int id) {
-    return (vt_str){vt__h1_knowns[id].name, vt__h1_knowns[id].len};
+    static const vt_str names[VT__H1_F_COUNT] = {{"", 0},
+#define VT__H1_FIELD_STR(id, slot, text) {text, sizeof(text) - 1},
+                                                 VT__H1_FIELDS(VT__H1_FIELD_STR)
+#undef VT__H1_FIELD_STR
+    };
+    return names[id];
 }
 
 static const vt_str vt__h1_methods[] = {{"", 0},
@@ -2480,7 +2478,7 @@ typedef struct vt__h1_job {
 } vt__h1_job;
 
 /* A line whose first non-tchar is not a colon after a name: the end of the section, or an error. */
-static VT__NOINLINE int vt__h1_no_name(const char *buf, uint32_t line, uint32_t pos, uint32_t limit) {
+static VT__NOINLINE int vt__h1_no_name(const char *buf, size_t line, size_t pos, size_t limit) {
     char c = buf[pos];
     if (pos == line && c == '\r') {
         if (pos + 1 == limit) return 0;
@@ -2492,39 +2490,14 @@ static VT__NOINLINE int vt__h1_no_name(const char *buf, uint32_t line, uint32_t 
     return c == '\r' ? VT__H1_E_COLON : VT__H1_E_NAME;
 }
 
-/* A control that ends a value and does not begin a complete CRLF. */
-static VT__NOINLINE int vt__h1_no_end(const char *p, bool last) {
-    if (*p == '\r') return last ? 0 : VT__H1_E_CR;
-    return *p == '\n' ? VT__H1_E_LF : VT__H1_E_VALUE;
-}
-
-/* The line [line, end) with its colon before v; buf[end] is CR. */
-VT__INLINE int vt__h1_take(vt__h1_sect *s, const vt__h1_job *j, uint32_t line, uint32_t v, uint32_t end) {
-    const char *buf = j->buf;
-    uint32_t name_len = v - 1 - line;
-    if (VT__LIKELY(buf[v] == ' ')) v++;
-    if (VT__UNLIKELY((uint8_t)buf[v] <= ' ' || (uint8_t)buf[end - 1] <= ' ')) {
-        while (v < end && vt__h1_is_ws(buf[v])) v++;
-        while (end > v && vt__h1_is_ws(buf[end - 1])) end--;
-    }
-    uint32_t size = name_len + (end - v), n = s->n;
-    if (VT__UNLIKELY(size > j->max_field || name_len > UINT16_MAX)) return VT__H1_E_FIELD;
-    s->size += size + 32;
-    if (VT__UNLIKELY(s->size > j->max_section)) return VT__H1_E_SECTION;
-    if (VT__UNLIKELY(n == j->cap)) return VT__H1_E_FIELDS;
-    s->n = n + 1;
-    uint8_t id = vt__h1_name_id(buf + line, name_len, line);
-    vt__h1_field *f = &j->fields[n];
-    f->name_off = line, f->value_off = v, f->value_len = end - v;
-    f->name_len = (uint16_t)name_len, f->id = id, f->rsvd = 0;
-    if (VT__UNLIKELY(!j->req)) return vt__h1_trailer_ok(id) ? 0 : VT__H1_E_TRAILER;
-    return id - 1U < VT__H1_F_UPGRADE ? vt__h1_on_field(j->req, buf, f) : 0;
+/* A control in a value that does not begin CRLF. */
+static VT__NOINLINE int vt__h1_no_end(char c) {
+    return c == '\n' ? VT__H1_E_LF : c == '\r' ? VT__H1_E_CR : VT__H1_E_VALUE;
 }
 
 /* Sets *value to what follows the colon of a line, looked for from pos on. > 0: no line, the section ends there; 0: the
- * colon was found, or *value is 0 and it is not in the window; < 0: error. */
-VT__INLINE int vt__h1_name(const vt__h1_job *j, const vt__h1_win *w, uint32_t line, uint32_t pos,
-                           uint32_t *value) {
+ * colon was found, or *value stays 0 and it is not in the window; < 0: error. */
+VT__INLINE int vt__h1_name(const vt__h1_job *j, const vt__h1_win *w, size_t line, size_t pos, size_t *value) {
     const char *buf = j->buf;
     for (;; pos++) {
         pos = vt__h1_next_odd(w, pos);
@@ -2536,27 +2509,71 @@ VT__INLINE int vt__h1_name(const vt__h1_job *j, const vt__h1_win *w, uint32_t li
     return 0;
 }
 
-/* Lines in one window: > 0 where the section ends, 0 at the window's end. */
-static int vt__h1_walk(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win *w) {
+/* Over one of the limits? `both` = name and value, `sum` = the section. */
+static VT__NOINLINE int vt__h1_over(const vt__h1_job *j, size_t name, size_t both, size_t sum, bool full) {
+    if (both > j->max_field || name > UINT16_MAX) return VT__H1_E_FIELD;
+    if (sum > j->max_section) return VT__H1_E_SECTION;
+    return full ? VT__H1_E_FIELDS : 0;
+}
+
+/* Pass 2, lines of one window to fields without ids: > 0 where the section ends, 0 at the window's end. */
+static int vt__h1_lines(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win *w) {
     const char *buf = j->buf;
-    const uint32_t limit = j->limit;
-    uint32_t line = s->line, value = s->value, pos = w->from;
+    const size_t from = w->from, easy = VT__MIN(j->max_field, UINT16_MAX);
+    size_t line = s->line, value = s->value, pos = from, sum = s->size;
+    /* A CR that is the last byte there is ends nothing yet. */
+    const bool cut = w->nends && from + w->ends[w->nends - 1] + 1 == j->limit;
+    const uint16_t *e = w->ends, *const last = e + w->nends - cut;
+    vt__h1_field *f = j->fields + s->n, *const full = j->fields + j->cap;
     int rc = 0;
-    for (uint32_t k = 0; k < w->nends; k++) {
-        uint32_t end = w->from + w->ends[k];
-        if (!value && ((rc = vt__h1_name(j, w, line, pos, &value)) != 0 || !value)) return rc;
-        if (VT__UNLIKELY(end + 1 == limit || memcmp(buf + end, "\r\n", 2) != 0)) {
-            s->scan = end, s->line = line, s->value = value;
-            return vt__h1_no_end(buf + end, end + 1 == limit);
+    for (; e < last; e++) {
+        const size_t end = from + *e;
+        size_t z = end;
+        if (!value && VT__UNLIKELY((rc = vt__h1_name(j, w, line, pos, &value)) != 0)) break;
+        if (VT__UNLIKELY(memcmp(buf + end, "\r\n", 2) != 0)) {
+            rc = vt__h1_no_end(buf[end]);
+            break;
         }
-        if (VT__UNLIKELY((rc = vt__h1_take(s, j, line, value, end)) < 0)) return rc;
+        size_t v = value + (buf[value] == ' ');
+        if (VT__UNLIKELY((uint8_t)buf[v] <= ' ' || (uint8_t)buf[end - 1] <= ' ')) {
+            while (v < z && vt__h1_is_ws(buf[v])) v++;
+            while (z > v && vt__h1_is_ws(buf[z - 1])) z--;
+        }
+        size_t name = value - 1 - line, both = name + z - v;
+        sum += both + 32;
+        if (VT__UNLIKELY(both > easy || sum > j->max_section || f == full) &&
+            (rc = vt__h1_over(j, name, both, sum, f == full)) < 0)
+            break;
+        f->name_off = (uint32_t)line, f->value_off = (uint32_t)v;
+        f->value_len = (uint32_t)(z - v), f->name_len = (uint16_t)name, f->rsvd = 0;
+        f++;
         line = pos = end + 2;
         value = 0;
     }
+    s->n = (uint32_t)(f - j->fields), s->size = (uint32_t)sum;
+    if (rc) return rc;
     if (!value && pos < w->to) rc = vt__h1_name(j, w, line, pos, &value);
-    s->scan = pos < w->to ? w->to : pos;
-    s->line = line, s->value = value;
+    if (rc == 0 && cut && value) {
+        pos = from + *last;
+        if (buf[pos] != '\r') rc = vt__h1_no_end(buf[pos]);
+    } else if (pos < w->to) {
+        pos = cut ? from + *last : w->to;
+    }
+    s->line = (uint32_t)line, s->value = (uint32_t)value, s->scan = (uint32_t)pos;
     return rc;
+}
+
+/* Pass 3: ids of the fields from `at` on, and what the first six mean. */
+static int vt__h1_facts(const vt__h1_sect *s, const vt__h1_job *j, uint32_t at) {
+    for (; at < s->n; at++) {
+        vt__h1_field *f = &j->fields[at];
+        unsigned id = f->id = vt__h1_name_id(j->buf + f->name_off, f->name_len, f->name_off);
+        int rc = 0;
+        if (VT__UNLIKELY(!j->req)) rc = vt__h1_trailer_ok((int)id) ? 0 : VT__H1_E_TRAILER;
+        else if (id - 1 < VT__H1_F_UPGRADE) rc = vt__h1_on_field(j->req, j->buf, f);
+        if (VT__UNLIKELY(rc < 0)) return rc;
+    }
+    return 0;
 }
 
 /* Field lines from s->start to the empty line. > 0: the bytes of buf before what follows; 0: more; < 0: error. */
@@ -2569,8 +2586,9 @@ static int vt__h1_section(vt__h1_sect *s, vt__h1_job *j, size_t len) {
         w.from = s->scan;
         w.to = j->limit - w.from < step ? j->limit : w.from + step;
         isa->fields((const uint8_t *)j->buf, &w);
-        int rc = vt__h1_walk(s, j, &w);
-        if (rc) return rc;
+        uint32_t n = s->n;
+        int rc = vt__h1_lines(s, j, &w), bad = vt__h1_facts(s, j, n); /* what stands first decides */
+        if (bad < 0 || rc) return bad < 0 ? bad : rc;
         if (w.to == j->limit) break;
         step = VT__H1_WINDOW;
     }
@@ -4231,7 +4249,8 @@ typedef struct vt__vth {
     bool cancel; /* asked to stop; set on its own thread */
     bool waiting, embedded;
     uint8_t nlocals;
-    bool (*abort)(struct vt__vth *v); /* takes the present wait back; NULL: not waiting, or not to be aborted */
+    bool (*abort)(
+        struct vt__vth *v); /* takes the present wait back; NULL: not waiting, or not to be aborted */
     void *wait_obj;
     int64_t wait_due; /* 0: the present wait has no deadline */
     int wait_result;
@@ -4473,9 +4492,7 @@ static VT__UNUSED void vt__sched_submit(vt__dom *dom, vt_task *t) {
 
 /*--- cancel ---*/
 /* Whether the vthread was asked to stop, and is not shielded. */
-VT__INLINE bool vt__sched_cancelled(const vt__vth *v) {
-    return VT__UNLIKELY(v->cancel) && v->shield == 0;
-}
+VT__INLINE bool vt__sched_cancelled(const vt__vth *v) { return VT__UNLIKELY(v->cancel) && v->shield == 0; }
 /* On the vthread's own thread: ends its present wait, if that can still be done. */
 static void vt__sched_abort(vt__vth *v, int err) {
     if (!v->waiting || !v->abort || !v->abort(v)) return;
@@ -4984,7 +5001,8 @@ static void *vt__sched_thread(void *arg) {
 /* In a forked child nothing of the runtime runs: calls fail as they do without one. */
 static void vt__sched_forked(void) {
     vt__sched_tls = NULL;
-    if (__atomic_load_n(&vt__sched_g.state, __ATOMIC_SEQ_CST)) __atomic_store_n(&vt__sched_g.state, 2, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&vt__sched_g.state, __ATOMIC_SEQ_CST))
+        __atomic_store_n(&vt__sched_g.state, 2, __ATOMIC_SEQ_CST);
 }
 
 static void vt__sched_free(void) {
@@ -5161,7 +5179,8 @@ VT_API int vt_cancelled(void) {
     const vt__vth *v = vt__sched_self();
     if (!v || v->shield) return 0;
     /* the flag itself: a vthread that computes must hear of it before its thread gets to the message */
-    bool asked = v->cancel || (v->task && __atomic_load_n(&v->task->flags, __ATOMIC_RELAXED) & VT__TASK_CANCEL);
+    bool asked = v->cancel ||
+                 (v->task && __atomic_load_n(&v->task->flags, __ATOMIC_RELAXED) & VT__TASK_CANCEL);
     return asked ? -ECANCELED : 0;
 }
 VT_API void vt_shield(bool on) {
