@@ -2086,8 +2086,8 @@ static uint32_t vt__h1_stop_word(const uint8_t *buf, uint32_t from, uint32_t to,
 /* A byte's class by two look-ups: the and of low[its low half] and high[its high half] is 0x01..0x1f for a tchar, at least
  * 0x20 for a control but HTAB, else 0. Rows 2 to 5 and 7 have bits 0 to 4; row 6 holds what rows 3 and 4 hold together. */
 #define VT__H1_CLASS_LOW                                                                                     \
-    0x7a, 0x7f, 0x7e, 0x7f, 0x7f, 0x7f, 0x7f, 0x7f, 0x7e, 0x3e, 0x7d, 0x65, 0x74, 0x65, 0x7d, 0x7c
-#define VT__H1_CLASS_HIGH 0x40, 0x20, 0x01, 0x02, 0x04, 0x08, 0x06, 0x10, 0, 0, 0, 0, 0, 0, 0, 0
+    0x7a, 0x7f, 0x7e, 0x7f, 0x7f, 0x7f, 0x7f, 0x7f, 0x7e, 0x3e, 0x7d, 0x65, 0x74, 0x65, 0x7d, 0xec
+#define VT__H1_CLASS_HIGH 0x40, 0x20, 0x01, 0x02, 0x04, 0x08, 0x06, 0x90, 0, 0, 0, 0, 0, 0, 0, 0
 
 #if VT__X86_64
 #include <immintrin.h>
@@ -9896,6 +9896,18 @@ static int vt__srv_start(vt__srv *srv) {
     if ((r = srv->round_err) == 0) r = vt_go(vt__srv_main, srv);
     return r < 0 ? vt__srv_fail(srv, r, "start") : 0;
 }
+/* For whoever started the program by hand: what to open. */
+static void vt__srv_announce(const vt__srv *srv) {
+    for (int i = 0; i < srv->nlisteners; i++) {
+        const vt__srv_listener *l = &srv->listeners[i];
+        const char *colon = strrchr(l->addr, ':');
+        vt_str host = {l->addr, colon ? (size_t)(colon - l->addr) : 0};
+        if (!host.len || vt__str_eq(host, VT__STR_LIT("0.0.0.0")) || vt__str_eq(host, VT__STR_LIT("[::]")))
+            host = VT__STR_LIT("127.0.0.1");
+        if (l->port > 0) vt_log(VT_LOG_INFO, "listening on http://%.*s:%d/", (int)host.len, host.ptr, l->port);
+        else vt_log(VT_LOG_INFO, "listening on %s", l->addr);
+    }
+}
 VT_API int vt_server_start(vt_server *s) {
     vt__srv *srv = s->run;
     uint32_t idle = VT__SRV_IDLE;
@@ -9928,6 +9940,7 @@ VT_API int vt_server_start(vt_server *s) {
         return r;
     }
     __atomic_store_n(&srv->state, VT__SRV_RUNNING, __ATOMIC_SEQ_CST);
+    vt__srv_announce(srv);
     if (s->cfg.on_ready) s->cfg.on_ready(s, s->cfg.ctx);
     vt__srv_tell(srv); /* a stop that came while it started */
     return 0;
