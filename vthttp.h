@@ -9232,7 +9232,7 @@ static bool vt__h1c_park(vt__h1c_run *run) {
 static int vt__h1c_main(void *arg) {
     vt__h1c_run run;
     vt__h1c *c = arg;
-    bool expired = c->why == VT__H1C_EXPIRED;
+    bool expired = c->why == VT__H1C_EXPIRED, last = false;
     vt__h1c_begin(&run, c);
     for (;;) {
         int r = vt__h1c_next(&run);
@@ -9243,8 +9243,13 @@ static int vt__h1c_main(void *arg) {
             continue;
         }
         if (r == 0 && expired) vt__plat_count(&run.host->timeouts, 1);
-        if (r < 0 || expired || __atomic_load_n(&run.host->group->stopping, __ATOMIC_ACQUIRE)) break;
-        if (vt__h1c_park(&run)) return 0;
+        if (r < 0 || expired || last) break;
+        if (__atomic_load_n(&run.host->group->stopping, __ATOMIC_ACQUIRE)) {
+            last = true; /* the answer before was sent without Connection: close: there may be one more request */
+            vt__poll_set(&c->conn.pd, VT__PD_R);
+        } else if (vt__h1c_park(&run)) {
+            return 0;
+        }
     }
     vt__h1c_finish(&run);
     return 0;

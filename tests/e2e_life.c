@@ -1,0 +1,1248 @@
+/* The life of connections and servers: pipelining, time-outs, limits, clients that go away, start, drain, upgrades. */
+#define E2E_MS 10000
+#include "e2e.h"
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#define HOST "Host: a\r\n"
+#define GET(target) "GET " target " HTTP/1.1\r\n" HOST "\r\n"
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || VTHTTP_VALGRIND
+#define SLOW 1
+#else
+#define SLOW 0
+#endif
+
+/* What handlers say to the test. */
+static struct {
+    int started, ended;
+    int64_t result, aux;
+} seen;
+static void seen_reset(void) {
+    __atomic_store_n(&seen.started, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&seen.ended, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&seen.result, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&seen.aux, 0, __ATOMIC_SEQ_CST);
+}
+static void seen_start(void) { __atomic_add_fetch(&seen.started, 1, __ATOMIC_SEQ_CST); }
+static void seen_end(int64_t result) {
+    __atomic_store_n(&seen.result, result, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&seen.ended, 1, __ATOMIC_SEQ_CST);
+}
+static int started(void) { return __atomic_load_n(&seen.started, __ATOMIC_SEQ_CST); }
+static int ended(void) { return __atomic_load_n(&seen.ended, __ATOMIC_SEQ_CST); }
+static int64_t result(void) { return __atomic_load_n(&seen.result, __ATOMIC_SEQ_CST); }
+
+static vt_server_stats stats(void) {
+    vt_server_stats st;
+    vt_server_stats_get(e2e.s, &st);
+    return st;
+}
+static bool reaches(int (*value)(void), int want, int64_t ms) {
+    for (int64_t end = e2e_now_ms() + ms; value() != want; e2e_sleep_ms(1))
+        if (e2e_now_ms() > end) return false;
+    return true;
+}
+static int open_now(void) { return (int)stats().open; }
+static int parked_now(void) { return (int)stats().parked; }
+#define OPEN_REACHES(n) reaches(open_now, (n), 5000)
+
+static int64_t query_num(vt_req *req, const char *name, int64_t otherwise) {
+    vt_str v = vt_req_query(req, name);
+    return v.ptr ? strtoll(v.ptr, NULL, 10) : otherwise;
+}
+
+static int h_hello(vt_req *req, vt_res *res) {
+    (void)req;
+    return vt_res_text(res, 200, "hello");
+}
+static int h_delay(vt_req *req, vt_res *res) {
+    seen_start();
+    int64_t ms = query_num(req, "ms", 0);
+    int r = vt_sleep_ms(ms);
+    seen_end(r);
+    return r < 0 ? r : vt_res_printf(res, 200, "delay %lld", (long long)ms);
+}
+static int h_body(vt_req *req, vt_res *res) {
+    vt_str body;
+    seen_start();
+    int r = vt_req_body(req, &body);
+    seen_end(r);
+    return r < 0 ? r : vt_res_send(res, 200, "text/plain", body.ptr, body.len);
+}
+/* n bytes in pieces, until a write fails. */
+static int h_bytes(vt_req *req, vt_res *res) {
+    static const char piece[8192] = "0123456789abcdef";
+    int64_t n = query_num(req, "n", 0), r = 0;
+    seen_start();
+    vt_res_length(res, n);
+    for (; n > 0 && r >= 0; n -= r) r = vt_res_write(res, piece, (size_t)VT__MIN(n, (int64_t)sizeof piece));
+    seen_end(r);
+    return r < 0 ? (int)r : 0;
+}
+/* Streams for ever. */
+static int h_endless(vt_req *req, vt_res *res) {
+    static const char piece[4096] = "endless";
+    int64_t r = 0;
+    (void)req;
+    seen_start();
+    while (r >= 0 && (r = vt_res_write(res, piece, sizeof piece)) > 0) {
+        r = vt_res_flush(res);
+        vt_yield();
+    }
+    seen_end(r);
+    return r < 0 ? (int)r : -EIO;
+}
+static int h_echo_upgrade(vt_req *req, vt_res *res) {
+    char buf[256];
+    vt_stream *st;
+    int64_t n;
+    (void)req;
+    seen_start();
+    int r = vt_res_upgrade(res, "echo", &st);
+    if (r < 0) return r;
+    while ((n = vt_stream_read(st, buf, sizeof buf)) > 0)
+        if (vt_stream_write(st, buf, (size_t)n) != n) break;
+    if (n == 0) vt_stream_write(st, "bye", 3);
+    seen_end(n);
+    return 0;
+}
+static void routes(vt_server *s) {
+    vt_server_get(s, "/", h_hello);
+    vt_server_get(s, "/delay", h_delay);
+    vt_server_post(s, "/body", h_body);
+    vt_server_post(s, "/ignore", h_hello);
+    vt_server_get(s, "/bytes", h_bytes);
+    vt_server_get(s, "/endless", h_endless);
+    vt_server_get(s, "/echo", h_echo_upgrade);
+    seen_reset();
+}
+
+/*--- pipelining ---*/
+TEST(b084_sixteen_pipelined_gets) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    char all[4096];
+    size_t n = 0;
+    for (int i = 0; i < 16; i++)
+        n += (size_t)snprintf(all + n, sizeof all - n, "GET /delay?ms=0&i=%d HTTP/1.1\r\n" HOST "\r\n", i);
+    for (int turn = 0; turn < 2; turn++) {
+        CHECK(cl_send(&c, all, n));
+        for (int i = 0; i < 16; i++) {
+            CHECK_EQ(cl_response(&c), 200);
+            CHECK_STR(c.body, "delay 0");
+        }
+    }
+    CHECK(cl_silent(&c, 20));
+    CHECK_EQ(e2e_stop(), 0);
+}
+/* Requests that end at every place of the server's reads, also where a block of input is full. */
+TEST(b084_pipelined_in_pieces) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    char one[512];
+    enum { COUNT = 300 };
+    size_t len = (size_t)snprintf(one, sizeof one, "GET / HTTP/1.1\r\n" HOST "X: %0200d\r\n\r\n", 1);
+    char *all = malloc(len * COUNT);
+    REQUIRE(all != NULL);
+    for (size_t i = 0; i < COUNT; i++) memcpy(all + i * len, one, len);
+    uint64_t rng = test_seed();
+    for (size_t at = 0, n; at < len * COUNT; at += n) {
+        n = 1 + (size_t)(test_rand(&rng) % 3000);
+        if (n > len * COUNT - at) n = len * COUNT - at;
+        CHECK(cl_send(&c, all + at, n));
+        if (n % 7 == 0) e2e_sleep_ms(1);
+    }
+    int good = 0;
+    for (int i = 0; i < COUNT; i++) good += cl_response(&c) == 200 && strcmp(c.body, "hello") == 0;
+    CHECK_EQ(good, COUNT);
+    free(all);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b085_pipelined_posts_last_body_late) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    char all[8192];
+    size_t n = 0;
+    for (int i = 0; i < 16; i++)
+        n += (size_t)snprintf(all + n, sizeof all - n,
+                              "POST /body HTTP/1.1\r\n" HOST "Content-Length: 8\r\n\r\nbody %03d", i);
+    CHECK(cl_send(&c, all, n - 1));
+    for (int i = 0; i < 16; i++) {
+        char want[16];
+        snprintf(want, sizeof want, "body %03d", i);
+        if (i == 15) {
+            CHECK(cl_silent(&c, 20));
+            CHECK(cl_send(&c, all + n - 1, 1));
+        }
+        CHECK_EQ(cl_response(&c), 200);
+        CHECK_STR(c.body, want);
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b086_order_is_kept) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    int64_t from = e2e_now_ms();
+    cl_puts(&c, GET("/delay?ms=200") GET("/delay?ms=100"));
+    CHECK_EQ(cl_response(&c), 200);
+    CHECK_STR(c.body, "delay 200");
+    CHECK(e2e_now_ms() - from < 290); /* it did not wait for the second */
+    CHECK_EQ(cl_response(&c), 200);
+    CHECK_STR(c.body, "delay 100");
+    CHECK(e2e_now_ms() - from >= 300);
+    CHECK_EQ(e2e_stop(), 0);
+}
+
+static long resident_kib(void) {
+    long pages = 0, ignored = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f && fscanf(f, "%ld %ld", &ignored, &pages) != 2) pages = 0;
+    if (f) fclose(f);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+/* Sends until the kernels' buffers are full for 100 ms; bytes that went. */
+static size_t stuff(struct cl *c, const char *what, size_t limit) {
+    size_t len = strlen(what), at = 0, all = 0;
+    while (all < limit) {
+        ssize_t r = send(c->fd, what + at, len - at, MSG_NOSIGNAL);
+        if (r > 0) {
+            at = (at + (size_t)r) % len;
+            all += (size_t)r;
+            continue;
+        }
+        struct pollfd p = {.fd = c->fd, .events = POLLOUT};
+        if (r < 0 && errno != EAGAIN && errno != EINTR) break;
+        if (poll(&p, 1, 100) == 0) break;
+    }
+    return all;
+}
+TEST(b087_client_that_never_reads_costs_bounded_memory) {
+    enum { LIMIT = 64 << 20 };
+    vt_server_cfg cfg = {.write_timeout_ms = 5000};
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    CL(warm);
+    CHECK_EQ(cl_get(&warm, "/bytes?n=1000000"), 200);
+    long before = resident_kib();
+    CL(c);
+    REQUIRE(cl_open_to(&c, e2e.port, 4096));
+    size_t sent = stuff(&c, GET("/bytes?n=20000"), LIMIT);
+    CHECK(sent < LIMIT);
+    int64_t requests = stats().requests;
+    e2e_sleep_ms(50);
+    CHECK_EQ(stats().requests, requests); /* it stands still: back-pressure */
+    if (!SLOW) CHECK(resident_kib() - before < 4096);
+    CHECK_EQ(cl_get(&warm, "/"), 200);
+    cl_reset(&c);
+    CHECK(OPEN_REACHES(1));
+    CHECK_EQ(e2e_stop(), 0);
+}
+
+/*--- clients that go away ---*/
+TEST(b088_close_while_streaming) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    cl_puts(&c, GET("/endless"));
+    CHECK(cl_until(&c, "endless") > 0);
+    cl_close(&c);
+    CHECK(reaches(ended, 1, 5000));
+    CHECK(result() < 0);
+    CHECK(OPEN_REACHES(0));
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b089_reset_while_streaming) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    cl_puts(&c, GET("/endless"));
+    CHECK(cl_until(&c, "endless") > 0);
+    cl_reset(&c);
+    CHECK(reaches(ended, 1, 5000));
+    CHECK(result() < 0);
+    CHECK(OPEN_REACHES(0));
+    CHECK_EQ(e2e_stop(), 0);
+}
+/* The default: a reset cancels a handler that waits; a bare FIN does not. */
+TEST(b090_reset_cancels_a_waiting_handler) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    for (int i = 0; i < 20; i++) {
+        seen_reset();
+        CL(c);
+        REQUIRE(cl_open(&c));
+        if (i % 2) CHECK_EQ(cl_get(&c, "/"), 200);
+        cl_puts(&c, GET("/delay?ms=10000"));
+        REQUIRE(reaches(started, 1, 5000));
+        e2e_sleep_ms(2);
+        cl_reset(&c);
+        REQUIRE(reaches(ended, 1, 5000));
+        CHECK_EQ(result(), -ECANCELED);
+        CHECK(OPEN_REACHES(0));
+    }
+    seen_reset();
+    CL(c);
+    REQUIRE(cl_open(&c));
+    cl_puts(&c, GET("/delay?ms=50"));
+    shutdown(c.fd, SHUT_WR);
+    CHECK_EQ(cl_response(&c), 200);
+    CHECK_EQ(result(), 0);
+    CHECK(cl_closed(&c, 5000));
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b090_fin_cancels_where_so_configured) {
+    vt_server_cfg cfg = {.cancel_on = VT_CANCEL_FIN};
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    cl_puts(&c, GET("/delay?ms=10000"));
+    REQUIRE(reaches(started, 1, 5000));
+    cl_close(&c);
+    CHECK(reaches(ended, 1, 5000));
+    CHECK_EQ(result(), -ECANCELED);
+    seen_reset(); /* the FIN is there before the handler first waits */
+    REQUIRE(cl_open(&c));
+    cl_puts(&c, GET("/") GET("/delay?ms=10000"));
+    cl_close(&c);
+    CHECK(reaches(ended, 1, 5000));
+    CHECK_EQ(result(), -ECANCELED);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b090_never_where_so_configured) {
+    vt_server_cfg cfg = {.cancel_on = VT_CANCEL_NEVER};
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    cl_puts(&c, GET("/delay?ms=100"));
+    REQUIRE(reaches(started, 1, 5000));
+    cl_reset(&c);
+    CHECK(reaches(ended, 1, 5000));
+    CHECK_EQ(result(), 0);
+    CHECK(OPEN_REACHES(0));
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b091_pipelined_behind_a_cancelled_one_never_start) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    for (int i = 0; i < 10; i++) cl_puts(&c, GET("/delay?ms=10000"));
+    REQUIRE(reaches(started, 1, 5000));
+    e2e_sleep_ms(5);
+    cl_reset(&c);
+    CHECK(reaches(ended, 1, 5000));
+    CHECK_EQ(result(), -ECANCELED);
+    CHECK(OPEN_REACHES(0));
+    CHECK_EQ(started(), 1);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b092_close_with_a_late_body_is_no_disconnect) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    cl_puts(&c, "POST /body HTTP/1.1\r\n" HOST "Connection: close\r\nContent-Length: 10\r\n\r\n");
+    REQUIRE(reaches(started, 1, 5000));
+    e2e_sleep_ms(10);
+    cl_puts(&c, "01234");
+    e2e_sleep_ms(10);
+    cl_puts(&c, "56789");
+    CHECK_EQ(cl_response(&c), 200);
+    CHECK_STR(c.body, "0123456789");
+    CHECK_STR(cl_field(&c, "connection"), "close");
+    CHECK(cl_closed(&c, 5000));
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b093_reply_to_a_vanished_peer) {
+    vt_server_cfg cfg = {.cancel_on = VT_CANCEL_NEVER};
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    for (int i = 0; i < 20; i++) {
+        CL(c);
+        REQUIRE(cl_open(&c));
+        cl_puts(&c, i % 2 ? GET("/delay?ms=20") : GET("/bytes?n=3000000"));
+        REQUIRE(reaches(started, i + 1, 5000));
+        if (i % 4 < 2) cl_close(&c);
+        else cl_reset(&c);
+    }
+    CHECK(reaches(ended, 20, 5000));
+    CHECK(OPEN_REACHES(0));
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b094_half_closed_after_a_large_response) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    CL(c);
+    CHECK_EQ(cl_get(&c, "/bytes?n=2000000"), 200);
+    CHECK_EQ(c.body_len, 2000000);
+    CHECK_EQ(open_now(), 1);
+    shutdown(c.fd, SHUT_WR);
+    CHECK(cl_closed(&c, 5000));
+    CHECK(OPEN_REACHES(0));
+    /* the end of the input comes with the request */
+    REQUIRE(cl_open(&c));
+    cl_puts(&c, GET("/bytes?n=2000000"));
+    shutdown(c.fd, SHUT_WR);
+    CHECK_EQ(cl_response(&c), 200);
+    CHECK_EQ(c.body_len, 2000000);
+    CHECK(cl_closed(&c, 5000));
+    CHECK(OPEN_REACHES(0));
+    CHECK_EQ(e2e_stop(), 0);
+}
+
+/*--- time-outs ---*/
+TEST(b095_idle_timeout) {
+    vt_server_cfg cfg = {.idle_timeout_ms = 100, .header_timeout_ms = 150};
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    CL(c);
+    int64_t from = e2e_now_ms();
+    REQUIRE(cl_open(&c)); /* nothing at all: closed in silence */
+    CHECK(cl_closed(&c, 5000));
+    CHECK(!c.reset);
+    CHECK(e2e_now_ms() - from >= 149 && e2e_now_ms() - from < 1000);
+    cl_close(&c);
+    CHECK_EQ(cl_get(&c, "/delay?ms=250"), 200); /* a running request is not idle */
+    from = e2e_now_ms();
+    CHECK(cl_silent(&c, 50));
+    CHECK_EQ(cl_get(&c, "/"), 200); /* nor is a connection between requests, at once */
+    from = e2e_now_ms();
+    CHECK(cl_closed(&c, 5000));
+    CHECK(!c.reset);
+    CHECK(e2e_now_ms() - from >= 99 && e2e_now_ms() - from < 1000);
+    seen_reset();
+    cl_puts(&c, GET("/delay?ms=0"));
+    e2e_sleep_ms(20);
+    CHECK_EQ(started(), 0);
+    CHECK_EQ(open_now(), 0);
+    CHECK_EQ(stats().timeouts, 2);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b096_writer_timeout_releases_queued_replies) {
+    vt_server_cfg cfg = {.write_timeout_ms = 150};
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    CL(c);
+    REQUIRE(cl_open_to(&c, e2e.port, 4096));
+    for (int i = 0; i < 30; i++) cl_puts(&c, GET("/bytes?n=1000000"));
+    CHECK(reaches(ended, 1, 5000) || started() > 0);
+    CHECK(OPEN_REACHES(0));
+    CHECK(started() < 30); /* those behind the one that could not be sent never ran */
+    CHECK_EQ(result(), -ETIMEDOUT);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b097_head_that_never_completes) {
+    vt_server_cfg cfg = {.header_timeout_ms = 120};
+    static const char *const heads[] = {"G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: a\r\n",
+                                        "\r\nGET"};
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    for (int i = 0; i < 8; i++) {
+        CL(c);
+        if (i % 2) CHECK_EQ(cl_get(&c, "/"), 200);
+        else REQUIRE(cl_open(&c));
+        int64_t from = e2e_now_ms();
+        cl_puts(&c, heads[i / 2]);
+        CHECK_EQ(cl_response(&c), 408);
+        CHECK_STR(cl_field(&c, "connection"), "close");
+        CHECK(e2e_now_ms() - from >= 100 && e2e_now_ms() - from < 1000);
+        shutdown(c.fd, SHUT_WR);
+        CHECK(cl_closed(&c, 5000));
+    }
+    /* a byte now and then does not help */
+    CL(c);
+    REQUIRE(cl_open(&c));
+    int64_t from = e2e_now_ms();
+    while (e2e_now_ms() - from < 1000 && cl_puts(&c, "G") && cl_more(&c, 20) < 0) continue;
+    CHECK(e2e_now_ms() - from < 500);
+    CHECK_EQ(cl_response(&c), 408);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b097_body_that_stalls) {
+    vt_server_cfg cfg = {.body_timeout_ms = 120};
+    static const char *const bodies[] = {"Content-Length: 10\r\n\r\n01234",
+                                         "Transfer-Encoding: chunked\r\n\r\n5\r\n012",
+                                         "Content-Length: 100000\r\n\r\n"};
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    for (int i = 0; i < 3; i++) {
+        CL(c);
+        CHECK_EQ(cl_get(&c, "/"), 200);
+        cl_puts(&c, "POST /body HTTP/1.1\r\n" HOST);
+        cl_puts(&c, bodies[i]);
+        CHECK_EQ(cl_response(&c), 408);
+        CHECK_STR(cl_field(&c, "connection"), "close");
+        CHECK_EQ(result(), -ETIMEDOUT);
+        shutdown(c.fd, SHUT_WR);
+        CHECK(cl_closed(&c, 5000));
+    }
+    CHECK(OPEN_REACHES(0));
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b097_timeouts_are_on_by_default) {
+    vt_server_cfg cfg;
+    vt_server_cfg_defaults(&cfg);
+    CHECK(cfg.header_timeout_ms > 0 && cfg.body_timeout_ms > 0 && cfg.write_timeout_ms > 0 &&
+          cfg.idle_timeout_ms > 0);
+    CHECK(cfg.max_header_bytes > 0 && cfg.max_header_count > 0 && cfg.max_body > 0 &&
+          cfg.max_connections > 0);
+    CHECK(cfg.min_body_rate > 0 && cfg.workers > 0 && cfg.stack_bytes > 0 && cfg.port == 8080 &&
+          cfg.grace_ms == 10000);
+}
+/* A body a byte at a time comes to its end where the rate allows it. */
+TEST(b097_slow_but_steady_body) {
+    vt_server_cfg cfg = {.body_timeout_ms = 200};
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    cl_puts(&c, "POST /body HTTP/1.1\r\n" HOST "Content-Length: 20\r\n\r\n");
+    for (int i = 0; i < 20; i++) {
+        cl_puts(&c, "x");
+        e2e_sleep_ms(20);
+    }
+    CHECK_EQ(cl_response(&c), 200);
+    CHECK_EQ(c.body_len, 20);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b098_write_to_a_client_that_does_not_read) {
+    vt_server_cfg cfg = {.write_timeout_ms = 150};
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    CL(c);
+    REQUIRE(cl_open_to(&c, e2e.port, 4096));
+    cl_puts(&c, GET("/endless"));
+    CHECK(reaches(ended, 1, 5000));
+    CHECK_EQ(result(), -ETIMEDOUT);
+    CHECK(OPEN_REACHES(0));
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b098_handler_deadline) {
+    vt_server_cfg cfg = {.handler_timeout_ms = 80};
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    CL(c);
+    int64_t from = e2e_now_ms();
+    CHECK_EQ(cl_get(&c, "/delay?ms=5000"), 504);
+    CHECK(e2e_now_ms() - from >= 79 && e2e_now_ms() - from < 2000);
+    CHECK_EQ(result(), -ETIMEDOUT);
+    CHECK_EQ(cl_get(&c, "/delay?ms=1"), 200); /* the connection goes on, and each request has its own time */
+    e2e_sleep_ms(100);
+    CHECK_EQ(cl_get(&c, "/delay?ms=40"), 200);
+    CHECK_EQ(e2e_stop(), 0);
+}
+
+/*--- starting ---*/
+static void routes_two(vt_server *s) {
+    routes(s);
+    CHECK_EQ(vt_server_listen(s, "127.0.0.1:0"), 0);
+    CHECK_EQ(vt_server_listen(s, "unix:@vthttp-e2e-life"), 0);
+}
+TEST(b099_ports) {
+    REQUIRE(e2e_start(NULL, routes_two) == 0);
+    int a = vt_server_port(e2e.s, 0), b = vt_server_port(e2e.s, 1);
+    CHECK(a > 0 && b > 0 && a != b);
+    CHECK_EQ(vt_server_port(e2e.s, 2), 0);
+    CHECK_EQ(vt_server_port(e2e.s, 3), -1);
+    CHECK_EQ(vt_server_port(e2e.s, -1), -1);
+    int ports[] = {a, b};
+    for (int i = 0; i < 2; i++) {
+        CL(c);
+        REQUIRE(cl_open_to(&c, ports[i], 0));
+        CHECK_EQ(cl_get(&c, "/"), 200);
+    }
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    memcpy(un.sun_path + 1, "vthttp-e2e-life", 15);
+    CL(c);
+    REQUIRE(cl_fd_take(&c, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)));
+    CHECK_EQ(connect(c.fd, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 16)),
+             0);
+    CHECK_EQ(cl_get(&c, "/"), 200);
+    CHECK_EQ(vt_server_listen(e2e.s, "127.0.0.1:0"), VT_ESTATE);
+    vt_server *s = e2e.s;
+    vt_server_stop(s);
+    CHECK_EQ(e2e_join(), 0);
+}
+
+static int ready_connects, ready_port_before;
+static void ready_connect(vt_server *s, void *ctx) {
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)vt_server_port(s, 0))};
+    (void)ctx;
+    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    ready_connects += connect(fd, (struct sockaddr *)&sa, sizeof sa) == 0;
+    close(fd);
+}
+static int start_notes(vt_server *s, void *ctx) {
+    (void)ctx;
+    ready_port_before = vt_server_port(s, 0);
+    return 0;
+}
+static int stopped_calls;
+static void stopped_notes(vt_server *s, void *ctx) {
+    (void)s, (void)ctx;
+    stopped_calls++;
+}
+TEST(b100_ready_when_connections_are_accepted) {
+    vt_server_cfg cfg = {.on_ready = ready_connect, .on_start = start_notes, .on_stopped = stopped_notes};
+    ready_connects = stopped_calls = 0;
+    ready_port_before = 0;
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    CHECK_EQ(ready_connects, 1);
+    CHECK_EQ(ready_port_before, -1);
+    CHECK_EQ(e2e.ready_calls, 1);
+    CHECK_EQ(stopped_calls, 0);
+    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stopped_calls, 1);
+}
+
+static int count_dir(const char *path) {
+    int n = 0;
+    char cmd[128];
+    snprintf(cmd, sizeof cmd, "ls %s | wc -l", path);
+    FILE *f = popen(cmd, "r");
+    if (!f || fscanf(f, "%d", &n) != 1) n = -1;
+    if (f) pclose(f);
+    return n;
+}
+static char taken_addr[64];
+static void routes_second_taken(vt_server *s) {
+    routes(s);
+    vt_server_listen(s, taken_addr);
+}
+static int bound_port(int *fd) {
+    struct sockaddr_in sa = {.sin_family = AF_INET};
+    socklen_t n = sizeof sa;
+    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    *fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(*fd, (struct sockaddr *)&sa, sizeof sa) < 0 || listen(*fd, 1) < 0) return -1;
+    return getsockname(*fd, (struct sockaddr *)&sa, &n) < 0 ? -1 : ntohs(sa.sin_port);
+}
+TEST(b101_start_that_fails_leaves_nothing) {
+    char path[64];
+    int fd, port = bound_port(&fd);
+    REQUIRE(port > 0);
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)getpid());
+    REQUIRE(e2e_start(NULL, routes) == 0); /* what a process has after its first run */
+    CHECK_EQ(e2e_stop(), 0);
+    int fds = count_dir(path), threads = count_dir("/proc/self/task");
+    vt_server_cfg cfg = {.host = "127.0.0.1", .port = port};
+    CHECK_EQ(e2e_start(&cfg, routes), -EADDRINUSE);
+    CHECK(e2e_logged(VT_LOG_ERROR, "127.0.0.1:") == 1);
+    CHECK(e2e_logged(VT_LOG_ERROR, "EADDRINUSE") == 1);
+    snprintf(taken_addr, sizeof taken_addr, "127.0.0.1:%d", port);
+    CHECK_EQ(e2e_start(NULL, routes_second_taken), -EADDRINUSE);
+    CHECK(e2e_logged(VT_LOG_ERROR, taken_addr) == 1);
+    snprintf(taken_addr, sizeof taken_addr, "127.0.0.1:70000");
+    CHECK_EQ(e2e_start(NULL, routes_second_taken), VT_EADDR);
+    vt_server_cfg bad = {.port = 70000, .host = "127.0.0.1"};
+    CHECK_EQ(e2e_start(&bad, routes), -EINVAL);
+    CHECK(e2e_logged(VT_LOG_ERROR, "port") == 1);
+    CHECK_EQ(count_dir(path), fds);
+    CHECK_EQ(count_dir("/proc/self/task"), threads);
+    close(fd);
+}
+TEST(b101_bad_fields_are_named) {
+    static const struct {
+        vt_server_cfg cfg;
+        const char *name;
+    } bad[] = {{{.max_body = -5}, "max_body"},
+               {{.workers = -1}, "workers"},
+               {{.workers = 100000}, "workers"},
+               {{.idle_timeout_ms = -2}, "idle_timeout_ms"},
+               {{.cancel_on = 3}, "cancel_on"},
+               {{.backlog = -1}, "backlog"},
+               {{.stack_bytes = 100}, "stack_bytes"},
+               {{.retry_after_s = -1}, "retry_after_s"},
+               {{.port = -2}, "port"},
+               {{.server_name = "a\r\nb"}, "server_name"}};
+    for (size_t i = 0; i < VT__COUNT(bad); i++) {
+        vt_server *s = vt_server_new(&bad[i].cfg);
+        CHECK_EQ(vt_server_error(s), -EINVAL);
+        CHECK(strstr(vt_server_error_text(s), bad[i].name) == vt_server_error_text(s));
+        CHECK_EQ(vt_server_listen(s, ":1"), -EINVAL);
+        CHECK_EQ(vt_server_run(s), -EINVAL);
+        vt_server_free(s);
+    }
+}
+TEST(b102_create_without_start) {
+    vt_server_cfg cfg = {.host = "127.0.0.1", .server_name = "x"};
+    long before = 0;
+    int rounds = SLOW ? 2000 : 100000;
+    for (int i = 0; i < rounds; i++) {
+        vt_server *s = vt_server_new(&cfg);
+        vt_server_get(s, "/", h_hello);
+        vt_server_listen(s, "127.0.0.1:0");
+        if (i % 2) vt_server_stop(s);
+        vt_server_free(s);
+        if (i == rounds / 10) before = resident_kib();
+    }
+    if (!SLOW) CHECK(resident_kib() - before < 1024);
+}
+static int init_calls;
+static int init_fails(vt_server *s, void *ctx) {
+    (void)s, (void)ctx;
+    init_calls++;
+    return VT_ECONF;
+}
+TEST(b103_initialiser_that_fails) {
+    vt_server_cfg cfg = {.on_start = init_fails};
+    init_calls = 0;
+    CHECK_EQ(e2e_start(&cfg, routes), VT_ECONF);
+    CHECK_EQ(init_calls, 1);
+    vt_server *s = vt_server_new(NULL);
+    int64_t from = e2e_now_ms();
+    vt_server_stop(s);
+    CHECK(e2e_now_ms() - from < 100);
+    vt_server_free(s);
+    vt_server_stop(&vt__srv_none);
+}
+
+/*--- stopping ---*/
+TEST(b104_idle_server_stops_at_once) {
+    CL(a);
+    CL(b);
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    CHECK_EQ(cl_get(&a, "/"), 200);
+    REQUIRE(cl_open(&b));
+    CHECK(reaches(parked_now, 2, 5000));
+    int64_t from = e2e_now_ms();
+    CHECK_EQ(e2e_stop(), 0);
+    CHECK(e2e_now_ms() - from < 500);
+    CHECK(cl_closed(&a, 1000) && !a.reset);
+    CHECK(cl_closed(&b, 1000) && !b.reset);
+    CHECK(!cl_open(&a));
+}
+TEST(b105_request_in_flight_completes) {
+    enum { COUNT = 50 };
+    struct cl c[COUNT];
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    for (int i = 0; i < COUNT; i++) {
+        c[i] = (struct cl){.fd = -1};
+        CHECK(cl_open(&c[i]));
+        cl_puts(&c[i], GET("/delay?ms=150") GET("/"));
+    }
+    CHECK(reaches(started, COUNT, 5000));
+    vt_server_stop(e2e.s);
+    for (int i = 0; i < COUNT; i++) {
+        CHECK_EQ(cl_response(&c[i]), 200);
+        CHECK_STR(cl_field(&c[i], "connection"), "close");
+        CHECK_STR(c[i].body, "delay 150");
+        CHECK_EQ(cl_response(&c[i]), 0); /* nothing after Connection: close */
+        CHECK(!c[i].reset);
+        cl_close(&c[i]);
+    }
+    CHECK_EQ(e2e_join(), 0);
+    CHECK_EQ(ended(), COUNT);
+}
+/* What waits in the kernel's queue, or came with the stop, is served as well. */
+TEST(b105_no_request_is_lost) {
+    enum { COUNT = 40, ROUNDS = 5 };
+    for (int round = 0; round < ROUNDS; round++) {
+        struct cl c[COUNT];
+        REQUIRE(e2e_start(NULL, routes) == 0);
+        for (int i = 0; i < COUNT; i++) {
+            c[i] = (struct cl){.fd = -1};
+            CHECK(cl_open(&c[i]));
+            if (i % 2) CHECK_EQ(cl_get(&c[i], "/"), 200);
+        }
+        for (int i = 0; i < COUNT; i++) cl_puts(&c[i], GET("/"));
+        vt_server_stop(e2e.s);
+        int answered = 0;
+        for (int i = 0; i < COUNT; i++) {
+            answered += cl_response(&c[i]) == 200;
+            cl_close(&c[i]);
+        }
+        CHECK_EQ(answered, COUNT);
+        CHECK_EQ(e2e_join(), 0);
+    }
+}
+TEST(b105_grace_ends) {
+    vt_server_cfg cfg = {.grace_ms = 100};
+    CL(c);
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    REQUIRE(cl_open(&c));
+    cl_puts(&c, GET("/delay?ms=20000&name=slow"));
+    REQUIRE(reaches(started, 1, 5000));
+    int64_t from = e2e_now_ms();
+    CHECK_EQ(e2e_stop(), -ETIMEDOUT);
+    CHECK(e2e_now_ms() - from >= 99 && e2e_now_ms() - from < 2500);
+    CHECK_EQ(result(), -ECANCELED);
+    CHECK_EQ(e2e_logged(VT_LOG_WARN, "GET /delay?ms=20000&name=slow"), 1);
+    CHECK(cl_response(&c) >= 500); /* the client is told */
+}
+
+/* One runtime of the program's own: start, stop, wait, and all of it again. */
+static int again_main(void *arg) {
+    vt_server_cfg cfg = {.addr = "127.0.0.1:0"};
+    vt_server *s = vt_server_new(&cfg);
+    int *rounds = arg;
+    vt_server_get(s, "/", h_hello);
+    for (int i = 0; i < 3; i++) {
+        vt_sock *k;
+        char addr[64], buf[512];
+        int r = vt_server_start(s);
+        if (r < 0) return r;
+        CHECK_EQ(vt_server_start(s), VT_ESTATE);
+        snprintf(addr, sizeof addr, "127.0.0.1:%d", vt_server_port(s, 0));
+        CHECK_EQ(vt_dial(&k, addr, NULL), 0);
+        CHECK(vt_write(k, GET("/"), strlen(GET("/"))) > 0);
+        CHECK(vt_read(k, buf, sizeof buf) > 0 && memcmp(buf, "HTTP/1.1 200", 12) == 0);
+        vt_server_stop(s);
+        vt_server_stop(s);
+        CHECK_EQ(vt_server_wait(s), 0);
+        CHECK_EQ(vt_read(k, buf, sizeof buf), 0);
+        vt_sock_close(k);
+        CHECK(vt_dial(&k, addr, NULL) < 0);
+        vt_server_stats st;
+        vt_server_stats_get(s, &st);
+        CHECK_EQ(st.accepted, 1);
+        CHECK_EQ(st.requests, 1);
+        ++*rounds;
+    }
+    vt_server_free(s);
+    return 0;
+}
+TEST(b105_start_stop_start_again) {
+    int rounds = 0;
+    vt_cfg cfg = {.workers = 2};
+    CHECK_EQ(vt_run(&cfg, again_main, &rounds), 0);
+    CHECK_EQ(rounds, 3);
+}
+/* vt_stop in place of vt_server_stop: handlers are cancelled, and vt_server_run comes back. */
+TEST(b105_runtime_stops) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    cl_puts(&c, GET("/delay?ms=20000"));
+    REQUIRE(reaches(started, 1, 5000));
+    vt_stop();
+    CHECK_EQ(e2e_join(), 0);
+    CHECK_EQ(result(), -ECANCELED);
+}
+
+/* A server in a child process: signals, and limits of the process. */
+static int child_out = -1;
+static void child_ready(vt_server *s, void *ctx) {
+    int port = vt_server_port(s, 0);
+    (void)ctx;
+    if (write(child_out, &port, sizeof port) != sizeof port) _exit(9);
+}
+static volatile sig_atomic_t chained;
+static void chain_note(int sig) { chained = sig; }
+static pid_t child_start(vt_server_cfg cfg, int files, int *port) {
+    int p[2];
+    if (pipe(p) < 0) return -1;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid != 0) {
+        close(p[1]);
+        bool ok = pid > 0 && read(p[0], port, sizeof *port) == sizeof *port;
+        close(p[0]);
+        return ok ? pid : -1;
+    }
+    close(p[0]);
+    child_out = p[1];
+    cfg.addr = "127.0.0.1:0";
+    cfg.on_ready = child_ready;
+    if (!cfg.workers) cfg.workers = 2;
+    if (files) {
+        struct rlimit rl = {(rlim_t)files, (rlim_t)files};
+        setrlimit(RLIMIT_NOFILE, &rl);
+    }
+    signal(SIGTERM, chain_note);
+    vt_log_set(NULL, NULL, getenv("VT_E2E_LOG") ? VT_LOG_DEBUG : VT_LOG_OFF);
+    vt_server *s = vt_server_new(&cfg);
+    routes(s);
+    int r = vt_server_run(s);
+    struct sigaction now;
+    sigaction(SIGTERM, NULL, &now);
+    vt_server_free(s);
+    _exit(r < 0 ? 3 : now.sa_handler != chain_note ? 4 : chained == SIGTERM ? 0 : 5);
+}
+static int child_end(pid_t pid) {
+    int st = 0;
+    for (int64_t end = e2e_now_ms() + E2E_MS; e2e_now_ms() < end; e2e_sleep_ms(2))
+        if (waitpid(pid, &st, WNOHANG) == pid) return WIFSIGNALED(st) ? -WTERMSIG(st) : WEXITSTATUS(st);
+    kill(pid, SIGKILL);
+    waitpid(pid, &st, 0);
+    return -1000;
+}
+TEST(b105_sigterm_drains) {
+    int port = 0;
+    pid_t pid = child_start((vt_server_cfg){0}, 0, &port);
+    REQUIRE(pid > 0);
+    CL(c);
+    CL(idle);
+    REQUIRE(cl_open_to(&c, port, 0) && cl_open_to(&idle, port, 0));
+    CHECK_EQ(cl_get(&idle, "/"), 200);
+    cl_puts(&c, GET("/delay?ms=300"));
+    e2e_sleep_ms(100);
+    kill(pid, SIGTERM);
+    CHECK(cl_closed(&idle, 200));
+    CHECK_EQ(cl_response(&c), 200);
+    CHECK_STR(cl_field(&c, "connection"), "close");
+    cl_close(&c);
+    CHECK_EQ(child_end(pid), 0);
+}
+TEST(b105_second_signal_ends_at_once) {
+    int port = 0;
+    pid_t pid = child_start((vt_server_cfg){0}, 0, &port);
+    REQUIRE(pid > 0);
+    CL(c);
+    REQUIRE(cl_open_to(&c, port, 0));
+    cl_puts(&c, GET("/delay?ms=8000"));
+    e2e_sleep_ms(100);
+    int64_t from = e2e_now_ms();
+    kill(pid, SIGTERM);
+    e2e_sleep_ms(100);
+    kill(pid, SIGTERM);
+    CHECK_EQ(child_end(pid), -SIGTERM);
+    CHECK(e2e_now_ms() - from < 2000);
+}
+
+/*--- limits ---*/
+/* Out of descriptors: the server neither spins nor dies, serves whom it has, and takes new ones when some go. */
+TEST(b093_out_of_descriptors) {
+    enum { COUNT = 80 };
+    int port = 0;
+    pid_t pid = child_start((vt_server_cfg){.workers = 1}, 40, &port);
+    struct cl c[COUNT];
+    REQUIRE(pid > 0);
+    int served = 0, told = 0;
+    for (int i = 0; i < COUNT; i++) {
+        c[i] = (struct cl){.fd = -1};
+        CHECK(cl_open_to(&c[i], port, 0));
+        cl_puts(&c[i], GET("/"));
+    }
+    e2e_sleep_ms(300);
+    for (int i = 0; i < COUNT; i++) {
+        if (cl_more(&c[i], 0) <= 0) continue;
+        int status = cl_response(&c[i]);
+        served += status == 200, told += status == 503;
+    }
+    CHECK(served >= 20 && served < 40);
+    char path[64], line[512] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    long ticks[2] = {0, 0};
+    for (int i = 0; i < 2; i++) {
+        FILE *f = fopen(path, "r");
+        unsigned long u = 0, s = 0;
+        if (f && fgets(line, sizeof line, f))
+            sscanf(strrchr(line, ')') + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &u, &s);
+        if (f) fclose(f);
+        ticks[i] = (long)(u + s);
+        if (i == 0) e2e_sleep_ms(500);
+    }
+    CHECK(ticks[1] - ticks[0] <= (SLOW ? 25 : 5)); /* of 50: under 10 % of a core */
+    CL(kept);                                      /* one that was served is served on, whatever waits */
+    for (int i = 0; i < COUNT && kept.fd < 0; i++)
+        if (!c[i].eof && c[i].head && strncmp(c[i].head, "HTTP/1.1 200", 12) == 0)
+            kept = c[i], c[i] = (struct cl){.fd = -1};
+    CHECK_EQ(cl_get(&kept, "/"), 200);
+    for (int i = 0; i < COUNT; i++) cl_close(&c[i]);
+    CL(fresh);
+    int64_t from = e2e_now_ms();
+    REQUIRE(cl_open_to(&fresh, port, 0));
+    CHECK_EQ(cl_get(&fresh, "/"), 200);
+    CHECK(e2e_now_ms() - from < 1000);
+    cl_close(&kept);
+    cl_close(&fresh);
+    kill(pid, SIGTERM);
+    CHECK_EQ(child_end(pid), 0);
+}
+TEST(b087_max_connections) {
+    vt_server_cfg cfg = {.max_connections = 3};
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    struct cl c[5];
+    for (int i = 0; i < 5; i++) {
+        c[i] = (struct cl){.fd = -1};
+        CHECK(cl_open(&c[i]));
+        cl_puts(&c[i], GET("/"));
+    }
+    for (int i = 0; i < 3; i++) CHECK_EQ(cl_response(&c[i]), 200);
+    CHECK(cl_silent(&c[3], 150)); /* longer than the pause of a listener */
+    CHECK(cl_silent(&c[4], 0));
+    CHECK_EQ(stats().open, 3);
+    int64_t from = e2e_now_ms();
+    cl_close(&c[0]);
+    CHECK_EQ(cl_response(&c[3]), 200);
+    CHECK(e2e_now_ms() - from < 90); /* the close was noticed, not the pause over */
+    cl_close(&c[1]);
+    CHECK_EQ(cl_response(&c[4]), 200);
+    for (int i = 0; i < 5; i++) cl_close(&c[i]);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b087_at_the_cap_of_vthreads_503) {
+    vt_server_cfg cfg = {.max_vthreads = 6, .workers = 1, .retry_after_s = 7};
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    struct cl c[12];
+    int refused = 0, good = 0;
+    for (int i = 0; i < 12; i++) {
+        c[i] = (struct cl){.fd = -1};
+        CHECK(cl_open(&c[i]));
+        cl_puts(&c[i], GET("/delay?ms=300"));
+    }
+    for (int i = 0; i < 12; i++) {
+        int status = cl_response(&c[i]);
+        good += status == 200;
+        if (status == 503) {
+            refused++;
+            CHECK_STR(cl_field(&c[i], "retry-after"), "7");
+            CHECK_STR(cl_field(&c[i], "connection"), "close");
+            CHECK(!c[i].reset);
+        }
+    }
+    CHECK_EQ(good + refused, 12);
+    CHECK(good >= 2 && refused >= 2);
+    CHECK_EQ(stats().refused, refused);
+    for (int i = 0; i < 12; i++) cl_close(&c[i]);
+    CHECK(OPEN_REACHES(0));
+    CL(after);
+    CHECK_EQ(cl_get(&after, "/"), 200);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b087_requests_of_one_connection) {
+    vt_server_cfg cfg = {.max_keep_alive = 3};
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    CL(c);
+    CHECK_EQ(cl_get(&c, "/"), 200);
+    CHECK_EQ(cl_get(&c, "/"), 200);
+    CHECK(cl_field(&c, "connection") == NULL);
+    CHECK_EQ(cl_get(&c, "/"), 200);
+    CHECK_STR(cl_field(&c, "connection"), "close");
+    CHECK(cl_closed(&c, 5000));
+    CHECK_EQ(e2e_stop(), 0);
+}
+/* A parked connection holds nothing but its struct. */
+TEST(b087_parked_connections_are_small) {
+    enum { COUNT = 2000 };
+    struct rlimit rl;
+    if (SLOW) SKIP("memory figures mean nothing here");
+    if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur < 2 * COUNT + 100) SKIP("needs more descriptors");
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    static struct cl c[COUNT];
+    for (int i = 0; i < COUNT; i++) c[i] = (struct cl){.fd = -1};
+    long before = 0;
+    for (int i = 0; i < COUNT; i++) {
+        if (i == COUNT / 10) before = resident_kib();
+        if (!cl_open(&c[i]) || !cl_puts(&c[i], GET("/"))) break;
+        char buf[512];
+        struct pollfd p = {.fd = c[i].fd, .events = POLLIN};
+        CHECK(poll(&p, 1, E2E_MS) == 1 && recv(c[i].fd, buf, sizeof buf, 0) > 0);
+    }
+    CHECK(reaches(parked_now, COUNT, 5000));
+    long each = (resident_kib() - before) * 1024 / (COUNT - COUNT / 10);
+    CHECK(each <= 640);
+    for (int i = 0; i < COUNT; i++) cl_close(&c[i]);
+    CHECK(OPEN_REACHES(0));
+    CHECK_EQ(e2e_stop(), 0);
+}
+
+/*--- pressure ---*/
+struct pressure {
+    int conns, rounds, depth;
+    const char *request;
+    int status, bad;
+};
+static void *pressure_main(void *arg) {
+    struct pressure *p = arg;
+    struct cl *c = calloc((size_t)p->conns, sizeof *c);
+    for (int i = 0; i < p->conns; i++) c[i].fd = -1;
+    for (int round = 0; round < p->rounds; round++) {
+        for (int i = 0; i < p->conns; i++) {
+            if (c[i].fd < 0 && !cl_open(&c[i])) p->bad++;
+            for (int d = 0; d < p->depth; d++) cl_puts(&c[i], p->request);
+        }
+        for (int i = 0; i < p->conns; i++)
+            for (int d = 0; d < p->depth; d++) p->bad += cl_response(&c[i]) != p->status;
+    }
+    for (int i = 0; i < p->conns; i++) cl_close(&c[i]);
+    free(c);
+    return NULL;
+}
+static void pressure(int threads, struct pressure p) {
+    pthread_t t[8];
+    struct pressure each[8];
+    for (int i = 0; i < threads; i++) {
+        each[i] = p;
+        REQUIRE(pthread_create(&t[i], NULL, pressure_main, &each[i]) == 0);
+    }
+    for (int i = 0; i < threads; i++) {
+        pthread_join(t[i], NULL);
+        CHECK_EQ(each[i].bad, 0);
+    }
+}
+TEST(b109_high_pressure) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    int scale = SLOW ? 1 : 10;
+    pressure(1, (struct pressure){1, 20 * scale, 10, GET("/"), 200, 0});
+    pressure(1, (struct pressure){100, scale, 10, GET("/"), 200, 0});
+    pressure(8, (struct pressure){50, scale, 10, GET("/"), 200, 0});
+    pressure(4, (struct pressure){20, scale, 10, GET("/nothing/here"), 404, 0});
+    pressure(4, (struct pressure){10, scale, 10, GET("/delay?ms=1"), 200, 0});
+    pressure(2, (struct pressure){
+                    20, 1, 1, "GET /echo HTTP/1.1\r\n" HOST "Connection: Upgrade\r\nUpgrade: echo\r\n\r\n",
+                    101, 0});
+    CL(c);
+    CHECK_EQ(cl_get(&c, "/"), 200);
+    cl_close(&c);
+    CHECK(OPEN_REACHES(0));
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b110_slow_readers_all_complete) {
+    enum { COUNT = 100, SIZE = 200000 };
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    static struct cl c[COUNT];
+    static size_t got[COUNT];
+    static char buf[SIZE];
+    int left = COUNT;
+    for (int i = 0; i < COUNT; i++) {
+        c[i] = (struct cl){.fd = -1};
+        got[i] = 0;
+        CHECK(cl_open_to(&c[i], e2e.port, 8192));
+        cl_printf(&c[i], "GET /bytes?n=%d HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n", SIZE);
+    }
+    for (int64_t end = e2e_now_ms() + 3 * E2E_MS; left > 0 && e2e_now_ms() < end; e2e_sleep_ms(1))
+        for (int i = 0; i < COUNT; i++) {
+            ssize_t r = c[i].fd < 0 ? -1 : recv(c[i].fd, buf, 4096, 0);
+            if (r > 0) got[i] += (size_t)r;
+            if (r == 0) cl_close(&c[i]), left--;
+        }
+    CHECK_EQ(left, 0);
+    for (int i = 0; i < COUNT; i++) CHECK(got[i] > SIZE && got[i] < SIZE + 500);
+    CHECK_EQ(ended(), COUNT);
+    CHECK_EQ(e2e_stop(), 0);
+}
+
+/*--- what a handler finds again after a wait ---*/
+static __thread int my_thread_mark;
+static int h_same_thread(vt_req *req, vt_res *res) {
+    int *mark = &my_thread_mark, bad = 0;
+    int64_t n = query_num(req, "n", 0), due = vt_deadline();
+    pthread_t self = pthread_self();
+    volatile char local[64];
+    for (size_t i = 0; i < sizeof local; i++) local[i] = (char)(n + (int64_t)i);
+    for (int i = 0; i < 10; i++) {
+        errno = (int)(1000 + n);
+        vt_sleep_ms(1 + n % 3);
+        bad += errno != (int)(1000 + n);
+        bad += !pthread_equal(self, pthread_self()) || mark != &my_thread_mark;
+        bad += vt_deadline() != due || due == 0;
+        for (size_t k = 0; k < sizeof local; k++) bad += local[k] != (char)(n + (int64_t)k);
+    }
+    return vt_res_printf(res, 200, "%d", bad);
+}
+static void routes_same(vt_server *s) { vt_server_get(s, "/", h_same_thread); }
+TEST(b114_handler_resumes_as_it_was) {
+    vt_server_cfg cfg = {.handler_timeout_ms = 20000, .workers = 4};
+    enum { COUNT = 64 };
+    struct cl c[COUNT];
+    REQUIRE(e2e_start(&cfg, routes_same) == 0);
+    for (int i = 0; i < COUNT; i++) {
+        c[i] = (struct cl){.fd = -1};
+        CHECK(cl_open(&c[i]));
+        cl_printf(&c[i], "GET /?n=%d HTTP/1.1\r\n" HOST "\r\n", i);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        CHECK_EQ(cl_response(&c[i]), 200);
+        CHECK_STR(c[i].body, "0");
+        cl_close(&c[i]);
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
+
+/*--- upgrades ---*/
+#define UPGRADE "GET /echo HTTP/1.1\r\n" HOST "Connection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+TEST(b116_raw_upgrade) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    for (int early = 0; early < 2; early++) {
+        CL(c);
+        CHECK_EQ(cl_get(&c, "/"), 200);
+        seen_reset();
+        cl_puts(&c, early ? UPGRADE "early" : UPGRADE); /* bytes behind the head belong to the stream */
+        CHECK_EQ(cl_response(&c), 101);
+        CHECK_EQ(cl_fields(&c, "connection"), 1);
+        CHECK_STR(cl_field(&c, "connection"), "Upgrade");
+        CHECK_EQ(cl_fields(&c, "upgrade"), 1);
+        CHECK_STR(cl_field(&c, "upgrade"), "echo");
+        CHECK(!c.has_length && !c.chunked);
+        if (early) {
+            CHECK(cl_want(&c, 5));
+            CHECK_MEM(c.in, c.in_len, "early", 5);
+            cl_consume(&c, 5);
+        }
+        for (int i = 0; i < 3; i++) {
+            cl_puts(&c, "GET / HTTP/1.1\r\n\r\n"); /* bytes, not requests */
+            CHECK(cl_want(&c, 18));
+            CHECK_MEM(c.in, c.in_len, "GET / HTTP/1.1\r\n\r\n", 18);
+            cl_consume(&c, 18);
+            e2e_sleep_ms(3);
+        }
+        shutdown(c.fd, SHUT_WR);
+        CHECK(cl_want(&c, 3));
+        CHECK_MEM(c.in, c.in_len, "bye", 3);
+        cl_consume(&c, 3);
+        CHECK(cl_closed(&c, 5000));
+        CHECK(!c.reset);
+        CHECK(reaches(ended, 1, 5000));
+        CHECK_EQ(result(), 0);
+        CHECK(OPEN_REACHES(0));
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
+/* The handler returns while the client still sends: the last bytes arrive whole all the same. */
+static int h_upgrade_and_leave(vt_req *req, vt_res *res) {
+    vt_stream *st;
+    (void)req;
+    int r = vt_res_upgrade(res, "leave", &st);
+    if (r < 0) return r;
+    return vt_stream_write(st, "last words", 10) == 10 ? 0 : -EIO;
+}
+static void routes_leave(vt_server *s) { vt_server_get(s, "/", h_upgrade_and_leave); }
+TEST(b116_handler_leaves_first) {
+    REQUIRE(e2e_start(NULL, routes_leave) == 0);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    cl_puts(&c, "GET / HTTP/1.1\r\n" HOST "Connection: upgrade\r\nUpgrade: leave\r\n\r\n");
+    for (int i = 0; i < 20; i++) cl_puts(&c, "still sending, still sending");
+    CHECK_EQ(cl_response(&c), 101);
+    CHECK(cl_want(&c, 10));
+    CHECK_MEM(c.in, c.in_len, "last words", 10);
+    cl_consume(&c, 10);
+    CHECK(cl_closed(&c, 5000));
+    CHECK(!c.reset);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b116_not_asked_for) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    CL(c);
+    CHECK_EQ(cl_get(&c, "/echo"), 500); /* VT_ESTATE */
+    cl_puts(&c, "GET /echo HTTP/1.0\r\n" HOST "Connection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+    CHECK_EQ(cl_response(&c), 500);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b117_a_hundred_upgrades_again_and_again) {
+    enum { COUNT = 100, ROUNDS = SLOW ? 2 : 5 };
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    static struct cl c[COUNT];
+    for (int round = 0; round < ROUNDS; round++) {
+        int good = 0;
+        for (int i = 0; i < COUNT; i++) {
+            c[i] = (struct cl){.fd = -1};
+            CHECK(cl_open(&c[i]) && cl_puts(&c[i], UPGRADE "ping"));
+        }
+        for (int i = 0; i < COUNT; i++) {
+            good += cl_response(&c[i]) == 101 && cl_want(&c[i], 4) && memcmp(c[i].in, "ping", 4) == 0;
+            if (i % 2) cl_reset(&c[i]);
+            else cl_close(&c[i]);
+        }
+        CHECK_EQ(good, COUNT);
+        CHECK(OPEN_REACHES(0));
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b118_upgrade_not_taken) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    for (int i = 0; i < 3; i++) {
+        cl_puts(&c, "GET / HTTP/1.1\r\n" HOST "Connection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+        CHECK_EQ(cl_response(&c), 200);
+        CHECK_STR(c.body, "hello");
+        CHECK(cl_field(&c, "upgrade") == NULL);
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
