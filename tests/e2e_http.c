@@ -18,6 +18,11 @@ static void forget(void) {
     for (int i = 0; i < 8; i++) note(i, 0);
 }
 
+/* 0 or the write's error. */
+static int put(vt_res *res, const char *p, size_t n) {
+    int64_t w = vt_res_write(res, p, n);
+    return w < 0 ? (int)w : 0;
+}
 static int h_hello(vt_req *req, vt_res *res) {
     (void)req;
     count(0);
@@ -487,7 +492,7 @@ static int h_status_first(vt_req *req, vt_res *res) {
     (void)req;
     int r = vt_res_status(res, 201);
     vt_res_type(res, "text/x");
-    return r < 0 ? r : (int)VT__MIN(vt_res_write(res, "made", 4), 0);
+    return r < 0 ? r : put(res, "made", 4);
 }
 static int h_status_only(vt_req *req, vt_res *res) {
     (void)req;
@@ -1151,7 +1156,7 @@ static int h_types(vt_req *req, vt_res *res) {
     case 'p': return vt_res_printf(res, 200, "%d", 1);
     case 's': return vt_res_send(res, 200, NULL, "\0\1", 2);
     case 'o': return vt_res_type(res, "image/x"), vt_res_send(res, 200, NULL, "\0\1", 2);
-    default: return (int)VT__MIN(vt_res_write(res, "\0\1", 2), 0);
+    default: return put(res, "\0\1", 2);
     }
 }
 static void routes_types(vt_server *s) { vt_server_get(s, "/", h_types); }
@@ -1260,7 +1265,7 @@ TEST(b050_surplus_is_refused) {
 static int h_short(vt_req *req, vt_res *res) {
     (void)req;
     vt_res_length(res, 100);
-    return (int)VT__MIN(vt_res_write(res, "only this", 9), 0);
+    return put(res, "only this", 9);
 }
 static int h_short_none(vt_req *req, vt_res *res) {
     (void)req;
@@ -1415,7 +1420,7 @@ static int h_bare(vt_req *req, vt_res *res) {
     if (how.ptr[0] == 's') return vt_res_status(res, 204);
     if (how.ptr[0] == 'w' || how.ptr[0] == 'm') {
         vt_res_status(res, how.ptr[0] == 'w' ? 204 : 304);
-        return (int)VT__MIN(vt_res_write(res, "dropped", 7), 0);
+        return put(res, "dropped", 7);
     }
     if (how.ptr[0] == 't') return vt_res_text(res, 204, "dropped");
     return vt_res_text(res, 200, "final");
@@ -1451,7 +1456,7 @@ static int h_override(vt_req *req, vt_res *res) {
     CHECK_EQ(vt_res_field(res, "Transfer-Encoding", "chunked"), VT_EFIELD);
     CHECK_EQ(vt_res_field(res, "Connection", "keep-alive"), VT_EFIELD);
     CHECK_EQ(vt_res_field(res, "Content-Length", "x"), VT_EFIELD);
-    return (int)VT__MIN(vt_res_write(res, "body", 4), 0);
+    return put(res, "body", 4);
 }
 static int h_close(vt_req *req, vt_res *res) {
     (void)req;
@@ -1538,7 +1543,8 @@ static void *upload_main(void *arg) {
     uint64_t rng = test_seed();
     if (!u->chunked) return cl_send(u->c, u->data, ECHO_BYTES), NULL;
     for (size_t at = 0, n; at < ECHO_BYTES; at += n) {
-        n = VT__MIN((size_t)ECHO_BYTES - at, 1 + (size_t)(test_rand(&rng) % 9000));
+        n = 1 + (size_t)(test_rand(&rng) % 9000);
+        n = VT__MIN((size_t)ECHO_BYTES - at, n);
         cl_printf(u->c, "%zx\r\n", n);
         cl_send(u->c, u->data + at, n);
         cl_puts(u->c, "\r\n");
@@ -1572,7 +1578,7 @@ static int h_first_byte(vt_req *req, vt_res *res) {
     (void)req;
     if (vt_res_write(res, "a", 1) != 1 || vt_res_flush(res) < 0) return -EIO;
     for (int i = 0; i < E2E_MS && !noted(1); i++) vt_sleep_ms(1);
-    return (int)VT__MIN(vt_res_write(res, "b", 1), 0);
+    return put(res, "b", 1);
 }
 /* Never flushes: what does not fit the buffer must go out all the same. */
 static int h_flood(vt_req *req, vt_res *res) {
