@@ -1,0 +1,3 @@
+/* The same behaviours on one worker: whatever waits for another must not hold the only OS thread. */
+#define E2E_WORKERS 1
+#include "e2e_http.c"
