@@ -41,6 +41,7 @@ nap() {
 start() {
     name=$1 port=
     shift
+    : > "$tmp/log" # it is read before the shell in the background opens it
     ${VT_RUN:-} "$ex/$name" -port=0 "$@" > "$tmp/log" 2>&1 &
     pid=$!
     tries=0

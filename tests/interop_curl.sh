@@ -48,6 +48,7 @@ field() {
     sed -n "s/^$1: *\(.*\)\r$/\1/Ip" "$tmp/head"
 }
 
+: > "$tmp/log" # it is read before the shell in the background opens it
 ${VT_RUN:-} "$server" -port=0 -host=127.0.0.1 > "$tmp/log" 2>&1 &
 pid=$!
 tries=0
