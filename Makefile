@@ -20,7 +20,10 @@ CC_riscv64 := riscv64-linux-gnu-gcc
 CC_i386 := i686-linux-gnu-gcc
 RUN_aarch64 := qemu-aarch64 -L /usr/aarch64-linux-gnu
 RUN_riscv64 := qemu-riscv64 -L /usr/riscv64-linux-gnu
-RUN_i386 := qemu-i386 -L /usr/i686-linux-gnu
+# Most x86-64 kernels run 32-bit programs themselves; qemu-i386 (7.2) can hang in pthread_create.
+LD_i386 := /usr/i686-linux-gnu/lib/ld-linux.so.2
+RUN_i386 := $(if $(filter i386,$(V)),$(shell $(LD_i386) --version > /dev/null 2>&1 && \
+	echo $(LD_i386) --library-path $(dir $(LD_i386)) || echo qemu-i386 -L /usr/i686-linux-gnu))
 RUN_valgrind := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
 # Slow variants get longer before a watchdog ends them: seconds for one test, seconds for one program.
 TIMES_asan := 180 900
@@ -129,7 +132,7 @@ test-aarch64: ## on aarch64 (cross gcc, qemu-user)
 test-riscv64: ## on riscv64
 	$(call variant,riscv64,$(CC_riscv64) qemu-riscv64)
 test-i386: ## on 32-bit x86
-	$(call variant,i386,$(CC_i386) qemu-i386)
+	$(call variant,i386,$(CC_i386) $(shell $(LD_i386) --version > /dev/null 2>&1 || echo qemu-i386))
 
 coverage: ## line coverage of each section, by gcov
 	@rm -f build/coverage/*.gcda
