@@ -1268,8 +1268,9 @@ struct vt__err_entry {
     X(EINTR)                                                                                                 \
     X(EIO)                                                                                                   \
     X(EBADF)                                                                                                 \
-    X(EAGAIN) X(ENOMEM) X(EACCES) X(EBUSY) X(EEXIST) X(EINVAL) X(ENFILE) X(EMFILE) X(EFBIG) X(ENOSPC)        \
-        X(EPIPE) X(ERANGE) X(EDEADLK) X(ENOTSUP) X(EADDRINUSE) X(EADDRNOTAVAIL) X(ENETDOWN) X(ENETUNREACH)   \
+    X(EAGAIN)                                                                                                \
+    X(ENOMEM) X(EACCES) X(EBUSY) X(EEXIST) X(EINVAL) X(ENFILE) X(EMFILE) X(EFBIG) X(ENOSPC) X(EPIPE)         \
+        X(ERANGE) X(EDEADLK) X(ENOTSUP) X(EADDRINUSE) X(EADDRNOTAVAIL) X(ENETDOWN) X(ENETUNREACH)            \
             X(ECONNABORTED) X(ECONNRESET) X(ENOBUFS) X(EISCONN) X(ENOTCONN) X(ETIMEDOUT) X(ECONNREFUSED)     \
                 X(EHOSTUNREACH) X(EALREADY) X(EINPROGRESS) X(ECANCELED) X(ENOSYS) X(ENOTSOCK) X(EPROTO)
 
@@ -1774,20 +1775,16 @@ enum {
  * connection. A test recomputes the slots. */
 #define VT__H1_FIELDS(X)                                                                                                  \
     X(HOST, 138, "host")                                                                                                  \
-    X(CONNECTION, 160, "connection") X(CONTENT_LENGTH, 173, "content-length") X(                                          \
-        TRANSFER_ENCODING, 222,                                                                                           \
-        "transfer-encoding") X(EXPECT, 100, "expect") X(UPGRADE, 38,                                                      \
-                                                        "upgrade") X(TE, 68,                                              \
-                                                                     "te") X(TRAILER, 209,                                \
-                                                                             "trailer") X(KEEP_ALIVE, 55,                 \
-                                                                                          "keep-alive")                   \
-        X(PROXY_CONNECTION, 66, "proxy-connection") X(ACCEPT, 8, "accept") X(ACCEPT_CHARSET, 75, "accept-charset") X(     \
-            ACCEPT_ENCODING, 82,                                                                                          \
-            "accept-encoding") X(ACCEPT_LANGUAGE, 89,                                                                     \
-                                 "accept-language") X(ACCEPT_RANGES, 243, "accept-ranges")                                \
-            X(ACCESS_CONTROL_REQUEST_HEADERS, 10, "access-control-request-headers") X(                                    \
-                ACCESS_CONTROL_REQUEST_METHOD, 110,                                                                       \
-                "access-control-request-method") X(AGE, 7, "age")                                                         \
+    X(CONNECTION, 160, "connection")                                                                                      \
+    X(CONTENT_LENGTH, 173, "content-length") X(TRANSFER_ENCODING, 222, "transfer-encoding") X(                            \
+        EXPECT, 100, "expect") X(UPGRADE, 38, "upgrade") X(TE, 68, "te") X(TRAILER, 209, "trailer")                       \
+        X(KEEP_ALIVE, 55, "keep-alive") X(PROXY_CONNECTION, 66, "proxy-connection") X(                                    \
+            ACCEPT, 8, "accept") X(ACCEPT_CHARSET, 75, "accept-charset") X(ACCEPT_ENCODING, 82,                           \
+                                                                           "accept-encoding")                             \
+            X(ACCEPT_LANGUAGE, 89, "accept-language") X(ACCEPT_RANGES, 243, "accept-ranges") X(                           \
+                ACCESS_CONTROL_REQUEST_HEADERS, 10,                                                                       \
+                "access-control-request-headers") X(ACCESS_CONTROL_REQUEST_METHOD, 110,                                   \
+                                                    "access-control-request-method") X(AGE, 7, "age")                     \
                 X(ALLOW, 194, "allow") X(AUTHORIZATION, 139, "authorization") X(CACHE_CONTROL, 155, "cache-control") X(   \
                     CONTENT_DISPOSITION,                                                                                  \
                     221,                                                                                                  \
@@ -2949,32 +2946,32 @@ static VT__UNUSED int vt__h1_put_hex(char out[16], uint64_t v) {
 
 #define VT__H1_STATUSES(X)                                                                                   \
     X(100, "Continue")                                                                                       \
-    X(101, "Switching Protocols") X(102, "Processing") X(103, "Early Hints") X(200, "OK") X(                 \
-        201, "Created") X(202, "Accepted") X(203, "Non-Authoritative Information") X(204, "No Content")      \
-        X(205, "Reset Content") X(206, "Partial Content") X(207, "Multi-Status") X(208, "Already Reported")  \
-            X(226, "IM Used") X(300, "Multiple Choices") X(301, "Moved Permanently") X(302, "Found") X(      \
-                303, "See Other") X(304, "Not Modified") X(305, "Use Proxy") X(307, "Temporary Redirect")    \
-                X(308, "Permanent Redirect") X(400, "Bad Request") X(401, "Unauthorized")                    \
-                    X(402, "Payment Required") X(403, "Forbidden") X(404, "Not Found") X(                    \
-                        405, "Method Not Allowed") X(406, "Not Acceptable")                                  \
-                        X(407, "Proxy Authentication Required") X(408, "Request Timeout") X(409, "Conflict") \
-                            X(410, "Gone") X(411, "Length Required") X(412, "Precondition Failed")           \
-                                X(413, "Content Too Large") X(414, "URI Too Long") X(                        \
-                                    415, "Unsupported Media Type") X(416, "Range Not Satisfiable")           \
-                                    X(417, "Expectation Failed") X(421, "Misdirected Request") X(            \
-                                        422, "Unprocessable Content")                                        \
-                                        X(423, "Locked") X(424, "Failed Dependency") X(425, "Too Early") X(  \
-                                            426, "Upgrade Required") X(428, "Precondition Required")         \
-                                            X(429,                                                           \
-                                              "Too Many Requests") X(431, "Request Header Fields Too Large") \
-                                                X(451, "Unavailable For Legal Reasons") X(                   \
-                                                    500, "Internal Server Error") X(501, "Not Implemented")  \
-                                                    X(502, "Bad Gateway") X(503, "Service Unavailable")      \
-                                                        X(504, "Gateway Timeout")                            \
-                                                            X(505, "HTTP Version Not Supported")             \
-                                                                X(506, "Variant Also Negotiates")            \
-                                                                    X(507, "Insufficient Storage") X(        \
-                                                                        508, "Loop Detected")                \
+    X(101, "Switching Protocols")                                                                            \
+    X(102, "Processing") X(103, "Early Hints") X(200, "OK") X(201, "Created") X(202, "Accepted") X(          \
+        203, "Non-Authoritative Information") X(204, "No Content") X(205, "Reset Content")                   \
+        X(206, "Partial Content") X(207, "Multi-Status") X(208, "Already Reported") X(226, "IM Used") X(     \
+            300, "Multiple Choices") X(301, "Moved Permanently") X(302, "Found") X(303, "See Other")         \
+            X(304, "Not Modified") X(305, "Use Proxy") X(307, "Temporary Redirect") X(                       \
+                308, "Permanent Redirect") X(400, "Bad Request") X(401, "Unauthorized")                      \
+                X(402, "Payment Required") X(403, "Forbidden") X(404, "Not Found") X(                        \
+                    405, "Method Not Allowed") X(406, "Not Acceptable")                                      \
+                    X(407, "Proxy Authentication Required") X(408, "Request Timeout") X(409, "Conflict") X(  \
+                        410, "Gone") X(411, "Length Required")                                               \
+                        X(412, "Precondition Failed") X(413, "Content Too Large") X(414, "URI Too Long") X(  \
+                            415, "Unsupported Media Type") X(416, "Range Not Satisfiable")                   \
+                            X(417, "Expectation Failed") X(421, "Misdirected Request") X(                    \
+                                422, "Unprocessable Content")                                                \
+                                X(423, "Locked") X(424, "Failed Dependency") X(425, "Too Early")             \
+                                    X(426, "Upgrade Required") X(428, "Precondition Required") X(            \
+                                        429, "Too Many Requests") X(431, "Request Header Fields Too Large")  \
+                                        X(451, "Unavailable For Legal Reasons")                              \
+                                            X(500, "Internal Server Error")                                  \
+                                                X(501, "Not Implemented") X(502, "Bad Gateway")              \
+                                                    X(503, "Service Unavailable") X(504, "Gateway Timeout")  \
+                                                        X(505, "HTTP Version Not Supported")                 \
+                                                            X(506, "Variant Also Negotiates")                \
+                                                                X(507, "Insufficient Storage")               \
+                                                                    X(508, "Loop Detected")                  \
                                                                         X(511,                               \
                                                                           "Network Authentication Required")
 
@@ -3061,17 +3058,30 @@ static VT__UNUSED int vt__h1_put_last_chunk(char *out, size_t cap) {
  * uses:   @plat
  * test:   tests/test_ctx.c
  *
- * A switch stores the stack pointer, the frame pointer and the resume address in a struct and declares every other
- * register clobbered, so that the compiler saves what it needs (nothing, mostly: the switch stands in functions
- * that are not inlined). The stack pointer never moves inside the assembly: no red-zone trouble, unwind tables stay
- * valid, and a debugger unwinds a parked vthread from the three words. A new context starts at vt__ctx_entry with the
- * function to run in the frame pointer's place; the bottom frame has frame pointer 0 and return address 0.
+ * vt__ctx_swap stores where its caller goes on (stack pointer, frame pointer, return address) and the registers that
+ * a call preserves, loads another context's, and goes on there, with `value` as its result. Nothing is pushed: the
+ * three words are what a debugger needs to unwind a parked vthread from its caller on. It leaves by an indirect jump
+ * and not by a return, because the processor predicts a return from its own record of calls, which is another
+ * vthread's after a switch: each return that meets it costs as much as ten switches. So callers make it their last
+ * call, and it returns for them.
+ *
+ * A new context starts at vt__ctx_entry with the function to run in the frame pointer's place; the bottom frame has
+ * frame pointer 0 and return address 0.
  *============================================================================*/
 #if VTHTTP_UCONTEXT || !(VT__X86_64 || VT__AARCH64 || VT__RISCV64 || VT__I386)
 #define VT__CTX_ASM 0
 #include <ucontext.h>
 #else
 #define VT__CTX_ASM 1
+#endif
+#if VT__X86_64
+#define VT__CTX_SAVED 5 /* rbx r12 r13 r14 r15 */
+#elif VT__AARCH64
+#define VT__CTX_SAVED 18 /* x19 .. x28, d8 .. d15 */
+#elif VT__RISCV64
+#define VT__CTX_SAVED 23 /* s1 .. s11, fs0 .. fs11 */
+#else
+#define VT__CTX_SAVED 3 /* ebx esi edi */
 #endif
 #if VTHTTP_VALGRIND
 #include <valgrind/valgrind.h>
@@ -3090,9 +3100,10 @@ void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 
 typedef struct vt__ctx {
 #if VT__CTX_ASM
-    void *sp, *fp, *pc;
+    void *sp, *fp, *pc, *saved[VT__CTX_SAVED];
 #else
     ucontext_t uc;
+    int value;
 #endif
 #if VTHTTP_FPU_CONTROL
     uint32_t mxcsr, x87;
@@ -3107,157 +3118,144 @@ typedef struct vt__ctx {
 #endif
 } vt__ctx;
 
+#if VT__CTX_ASM
+/* Weak and hidden: every file that holds an implementation may bring its own copy. */
+#define VT__CTX_BEGIN(name, type)                                                                            \
+    ".pushsection .text\n.p2align 4\n.weak " name "\n.hidden " name "\n.type " name ", " type "\n" name      \
+    ":\n.cfi_startproc\n"
+#define VT__CTX_END(name) ".cfi_endproc\n.size " name ", .-" name "\n.popsection\n"
+extern int vt__ctx_swap(vt__ctx *from, vt__ctx *to, int value) __asm__("vt__ctx_swap");
+extern void vt__ctx_entry(void) __asm__("vt__ctx_entry");
+#endif
+
 #if VT__CTX_ASM && VT__X86_64
 #if defined(__CET__)
 #define VT__CTX_LAND "endbr64\n"
+#define VT__CTX_JMP "notrack jmpq" /* a return address has no landing mark */
 #else
 #define VT__CTX_LAND ""
+#define VT__CTX_JMP "jmpq"
 #endif
-#if defined(__AVX512F__)
-#define VT__CTX_CLOBBER_512                                                                                  \
-    , "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26",     \
-        "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", "k1", "k2", "k3", "k4", "k5", "k6", "k7"
-#else
-#define VT__CTX_CLOBBER_512
-#endif
-VT__INLINE void vt__ctx_jump(vt__ctx *from, vt__ctx *to) {
-    __asm__ volatile("leaq 1f(%%rip), %%rax\n"
-                     "movq %%rsp, 0(%%rdi)\n"
-                     "movq %%rbp, 8(%%rdi)\n"
-                     "movq %%rax, 16(%%rdi)\n"
-                     "movq 0(%%rsi), %%rsp\n"
-                     "movq 8(%%rsi), %%rbp\n"
-                     "jmpq *16(%%rsi)\n"
-                     "1:\n" VT__CTX_LAND
-                     : "+D"(from), "+S"(to)
-                     :
-                     : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
-                       "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
-                       "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "memory",
-                       "cc" VT__CTX_CLOBBER_512);
-}
-/* Arrives with &ctx in rsi and the function in rbp; calls it as if from address 0. */
-__asm__(".pushsection .text\n"
-        ".weak vt__ctx_entry\n"
-        ".hidden vt__ctx_entry\n"
-        ".type vt__ctx_entry, @function\n"
-        "vt__ctx_entry:\n"
-        ".cfi_startproc\n"
-        ".cfi_undefined rip\n" VT__CTX_LAND "movq %rsi, %rdi\n"
-        "movq %rbp, %rax\n"
-        "xorl %ebp, %ebp\n"
-        "pushq $0\n"
-        "jmpq *%rax\n"
-        ".cfi_endproc\n"
-        ".size vt__ctx_entry, .-vt__ctx_entry\n"
-        ".popsection\n");
+__asm__(VT__CTX_BEGIN("vt__ctx_swap", "@function") VT__CTX_LAND /* rdi from, rsi to, edx value */
+        "movq (%rsp), %rcx\n"
+        "leaq 8(%rsp), %r8\n"
+        "movl %edx, %eax\n"
+        "movq %r8, 0(%rdi)\n"
+        "movq %rbp, 8(%rdi)\n"
+        "movq %rcx, 16(%rdi)\n"
+        "movq %rbx, 24(%rdi)\n"
+        "movq %r12, 32(%rdi)\n"
+        "movq %r13, 40(%rdi)\n"
+        "movq %r14, 48(%rdi)\n"
+        "movq %r15, 56(%rdi)\n"
+        "movq 0(%rsi), %rsp\n"
+        "movq 8(%rsi), %rbp\n"
+        "movq 24(%rsi), %rbx\n"
+        "movq 32(%rsi), %r12\n"
+        "movq 40(%rsi), %r13\n"
+        "movq 48(%rsi), %r14\n"
+        "movq 56(%rsi), %r15\n" VT__CTX_JMP " *16(%rsi)\n" VT__CTX_END("vt__ctx_swap"));
+__asm__(VT__CTX_BEGIN("vt__ctx_entry", "@function") ".cfi_undefined rip\n" VT__CTX_LAND "movq %rsi, %rdi\n"
+                                                    "movq %rbp, %rax\n"
+                                                    "xorl %ebp, %ebp\n"
+                                                    "pushq $0\n"
+                                                    "jmpq *%rax\n" VT__CTX_END("vt__ctx_entry"));
 #elif VT__CTX_ASM && VT__AARCH64
-VT__INLINE void vt__ctx_jump(vt__ctx *from, vt__ctx *to) {
-    register vt__ctx *a __asm__("x0") = from;
-    register vt__ctx *b __asm__("x1") = to;
-    __asm__ volatile("adr x2, 1f\n"
-                     "mov x3, sp\n"
-                     "stp x3, x29, [x0]\n"
-                     "str x2, [x0, #16]\n"
-                     "ldp x3, x29, [x1]\n"
-                     "ldr x16, [x1, #16]\n"
-                     "mov sp, x3\n"
-                     "br x16\n"
-                     "1: hint #36\n" /* bti j */
-                     : "+r"(a), "+r"(b)
-                     :
-                     : "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14",
-                       "x15", "x16", "x17", "x18", "x19", "x20", "x21", "x22", "x23", "x24", "x25", "x26",
-                       "x27", "x28", "x30", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10",
-                       "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22",
-                       "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31", "memory", "cc");
-}
-__asm__(".pushsection .text\n"
-        ".weak vt__ctx_entry\n"
-        ".hidden vt__ctx_entry\n"
-        ".type vt__ctx_entry, %function\n"
-        "vt__ctx_entry:\n"
-        ".cfi_startproc\n"
-        ".cfi_undefined x30\n"
-        "hint #36\n"
-        "mov x0, x1\n"
-        "mov x16, x29\n"
-        "mov x29, xzr\n"
-        "mov x30, xzr\n"
-        "br x16\n"
-        ".cfi_endproc\n"
-        ".size vt__ctx_entry, .-vt__ctx_entry\n"
-        ".popsection\n");
-#elif VT__CTX_ASM && VT__RISCV64
-VT__INLINE void vt__ctx_jump(vt__ctx *from, vt__ctx *to) {
-    register vt__ctx *a __asm__("a0") = from;
-    register vt__ctx *b __asm__("a1") = to;
-    __asm__ volatile("lla t0, 1f\n"
-                     "sd sp, 0(a0)\n"
-                     "sd s0, 8(a0)\n"
-                     "sd t0, 16(a0)\n"
-                     "ld sp, 0(a1)\n"
-                     "ld s0, 8(a1)\n"
-                     "ld t0, 16(a1)\n"
-                     "jr t0\n"
-                     "1:\n"
-                     : "+r"(a), "+r"(b)
-                     :
-                     : "ra", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "a2", "a3", "a4", "a5", "a6", "a7",
-                       "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "ft0", "ft1",
-                       "ft2", "ft3", "ft4", "ft5", "ft6", "ft7", "ft8", "ft9", "ft10", "ft11", "fs0", "fs1",
-                       "fs2", "fs3", "fs4", "fs5", "fs6", "fs7", "fs8", "fs9", "fs10", "fs11", "fa0", "fa1",
-                       "fa2", "fa3", "fa4", "fa5", "fa6", "fa7", "memory");
-}
-__asm__(".pushsection .text\n"
-        ".weak vt__ctx_entry\n"
-        ".hidden vt__ctx_entry\n"
-        ".type vt__ctx_entry, @function\n"
-        "vt__ctx_entry:\n"
-        ".cfi_startproc\n"
-        ".cfi_undefined ra\n"
-        "mv a0, a1\n"
-        "mv t0, s0\n"
-        "li s0, 0\n"
-        "li ra, 0\n"
-        "jr t0\n"
-        ".cfi_endproc\n"
-        ".size vt__ctx_entry, .-vt__ctx_entry\n"
-        ".popsection\n");
-#elif VT__CTX_ASM && VT__I386
-VT__INLINE void vt__ctx_jump(vt__ctx *from, vt__ctx *to) {
-    __asm__ volatile("call 2f\n" /* i386 has no red zone and no other way to its own address */
-                     "2: popl %%ecx\n"
-                     "addl $(1f-2b), %%ecx\n"
-                     "movl %%esp, 0(%%eax)\n"
-                     "movl %%ebp, 4(%%eax)\n"
-                     "movl %%ecx, 8(%%eax)\n"
-                     "movl 0(%%edx), %%esp\n"
-                     "movl 4(%%edx), %%ebp\n"
-                     "jmpl *8(%%edx)\n"
-                     "1:\n"
-                     : "+a"(from), "+d"(to)
-                     :
-                     : "ebx", "ecx", "esi", "edi", "memory", "cc");
-}
-__asm__(".pushsection .text\n"
-        ".weak vt__ctx_entry\n"
-        ".hidden vt__ctx_entry\n"
-        ".type vt__ctx_entry, @function\n"
-        "vt__ctx_entry:\n"
-        ".cfi_startproc\n"
-        ".cfi_undefined eip\n"
-        "movl %ebp, %ecx\n"
-        "xorl %ebp, %ebp\n"
-        "subl $12, %esp\n"
-        "pushl %edx\n"
-        "pushl $0\n"
-        "jmpl *%ecx\n"
-        ".cfi_endproc\n"
-        ".size vt__ctx_entry, .-vt__ctx_entry\n"
-        ".popsection\n");
+#if defined(__ARM_FEATURE_BTI_DEFAULT)
+#define VT__CTX_JMP "ret" /* the one jump that needs no landing mark */
 #else
-VT__INLINE void vt__ctx_jump(vt__ctx *from, vt__ctx *to) { swapcontext(&from->uc, &to->uc); }
+#define VT__CTX_JMP "br"
+#endif
+__asm__(VT__CTX_BEGIN("vt__ctx_swap", "%function") /* x0 from, x1 to, w2 value */
+        "hint #34\n"
+        "mov x3, sp\n"
+        "stp x3, x29, [x0]\n"
+        "str x30, [x0, #16]\n"
+        "stp x19, x20, [x0, #24]\n"
+        "stp x21, x22, [x0, #40]\n"
+        "stp x23, x24, [x0, #56]\n"
+        "stp x25, x26, [x0, #72]\n"
+        "stp x27, x28, [x0, #88]\n"
+        "stp d8, d9, [x0, #104]\n"
+        "stp d10, d11, [x0, #120]\n"
+        "stp d12, d13, [x0, #136]\n"
+        "stp d14, d15, [x0, #152]\n"
+        "ldp x3, x29, [x1]\n"
+        "ldr x16, [x1, #16]\n"
+        "ldp x19, x20, [x1, #24]\n"
+        "ldp x21, x22, [x1, #40]\n"
+        "ldp x23, x24, [x1, #56]\n"
+        "ldp x25, x26, [x1, #72]\n"
+        "ldp x27, x28, [x1, #88]\n"
+        "ldp d8, d9, [x1, #104]\n"
+        "ldp d10, d11, [x1, #120]\n"
+        "ldp d12, d13, [x1, #136]\n"
+        "ldp d14, d15, [x1, #152]\n"
+        "mov sp, x3\n"
+        "mov w0, w2\n" VT__CTX_JMP " x16\n" VT__CTX_END("vt__ctx_swap"));
+__asm__(VT__CTX_BEGIN("vt__ctx_entry", "%function") ".cfi_undefined x30\n"
+                                                    "hint #36\n"
+                                                    "mov x0, x1\n"
+                                                    "mov x16, x29\n"
+                                                    "mov x29, xzr\n"
+                                                    "mov x30, xzr\n"
+                                                    "br x16\n" VT__CTX_END("vt__ctx_entry"));
+#elif VT__CTX_ASM && VT__RISCV64
+#define VT__CTX_RV(op, fop, base)                                                                            \
+    op " s1, 24(" base ")\n" op " s2, 32(" base ")\n" op " s3, 40(" base ")\n" op " s4, 48(" base ")\n" op   \
+       " s5, 56(" base ")\n" op " s6, 64(" base ")\n" op " s7, 72(" base ")\n" op " s8, 80(" base ")\n" op   \
+       " s9, 88(" base ")\n" op " s10, 96(" base ")\n" op " s11, 104(" base ")\n" fop " fs0, 112(" base      \
+       ")\n" fop " fs1, 120(" base ")\n" fop " fs2, 128(" base ")\n" fop " fs3, 136(" base ")\n" fop         \
+       " fs4, 144(" base ")\n" fop " fs5, 152(" base ")\n" fop " fs6, 160(" base ")\n" fop " fs7, 168(" base \
+       ")\n" fop " fs8, 176(" base ")\n" fop " fs9, 184(" base ")\n" fop " fs10, 192(" base ")\n" fop        \
+       " fs11, 200(" base ")\n"
+__asm__(VT__CTX_BEGIN("vt__ctx_swap", "@function") /* a0 from, a1 to, a2 value */
+        "sd sp, 0(a0)\n"
+        "sd s0, 8(a0)\n"
+        "sd ra, 16(a0)\n" VT__CTX_RV("sd", "fsd", "a0") "ld sp, 0(a1)\n"
+                                                        "ld s0, 8(a1)\n"
+                                                        "ld t0, 16(a1)\n" VT__CTX_RV(
+                                                            "ld", "fld",
+                                                            "a1") "mv a0, a2\n"
+                                                                  "jr t0\n" VT__CTX_END("vt__ctx_swap"));
+__asm__(VT__CTX_BEGIN("vt__ctx_entry", "@function") ".cfi_undefined ra\n"
+                                                    "mv a0, a1\n"
+                                                    "mv t0, s0\n"
+                                                    "li s0, 0\n"
+                                                    "li ra, 0\n"
+                                                    "jr t0\n" VT__CTX_END("vt__ctx_entry"));
+#elif VT__CTX_ASM && VT__I386
+__asm__(VT__CTX_BEGIN("vt__ctx_swap", "@function") /* on the stack: from, to, value */
+        "movl 4(%esp), %ecx\n"
+        "movl 8(%esp), %edx\n"
+        "movl %ebx, 12(%ecx)\n"
+        "movl %esi, 16(%ecx)\n"
+        "movl %edi, 20(%ecx)\n"
+        "movl (%esp), %ebx\n"
+        "leal 4(%esp), %esi\n"
+        "movl 12(%esp), %eax\n"
+        "movl %esi, 0(%ecx)\n"
+        "movl %ebp, 4(%ecx)\n"
+        "movl %ebx, 8(%ecx)\n"
+        "movl 0(%edx), %esp\n"
+        "movl 4(%edx), %ebp\n"
+        "movl 12(%edx), %ebx\n"
+        "movl 16(%edx), %esi\n"
+        "movl 20(%edx), %edi\n"
+        "jmpl *8(%edx)\n" VT__CTX_END("vt__ctx_swap"));
+__asm__(VT__CTX_BEGIN("vt__ctx_entry", "@function") ".cfi_undefined eip\n"
+                                                    "movl %ebp, %ecx\n"
+                                                    "xorl %ebp, %ebp\n"
+                                                    "subl $12, %esp\n"
+                                                    "pushl %edx\n"
+                                                    "pushl $0\n"
+                                                    "jmpl *%ecx\n" VT__CTX_END("vt__ctx_entry"));
+#else
+static int vt__ctx_swap(vt__ctx *from, vt__ctx *to, int value) {
+    to->value = value;
+    swapcontext(&from->uc, &to->uc);
+    return from->value;
+}
 #endif
 
 /* The context that was left last on this OS thread; ASan tells its bounds to whoever arrives. */
@@ -3286,11 +3284,8 @@ VT__INLINE void vt__ctx_arrive(vt__ctx *me) {
 #endif
 }
 
-/* Switches. Stands only in functions that are not inlined: they hold no value across it but by the stack. */
-VT__INLINE void vt__ctx_switch(vt__ctx *from, vt__ctx *to) {
-#if VTHTTP_FPU_CONTROL && (VT__X86_64 || VT__I386)
-    __asm__ volatile("stmxcsr %0\n fnstcw %1" : "=m"(from->mxcsr), "=m"(from->x87));
-#endif
+/* Goes on in `to`, where this call's counterpart returns `value`; returns what comes with the way back. */
+VT__INLINE int vt__ctx_switch(vt__ctx *from, vt__ctx *to, int value) {
 #if VT__ASAN
     vt__ctx_left = from;
     __sanitizer_start_switch_fiber(&from->fake, to->bottom, to->size);
@@ -3298,15 +3293,21 @@ VT__INLINE void vt__ctx_switch(vt__ctx *from, vt__ctx *to) {
 #if VT__TSAN
     __tsan_switch_to_fiber(to->fiber, 0);
 #endif
-    vt__ctx_jump(from, to);
-    vt__ctx_arrive(from);
 #if VTHTTP_FPU_CONTROL && (VT__X86_64 || VT__I386)
-    __asm__ volatile("ldmxcsr %0\n fldcw %1" : : "m"(from->mxcsr), "m"(from->x87));
+    __asm__ volatile("stmxcsr %0\n fnstcw %1" : "=m"(from->mxcsr), "=m"(from->x87));
+    __asm__ volatile("ldmxcsr %0\n fldcw %1" : : "m"(to->mxcsr), "m"(to->x87));
+#endif
+#if VT__ASAN || VT__TSAN
+    value = vt__ctx_swap(from, to, value);
+    vt__ctx_arrive(from);
+    return value;
+#else
+    return vt__ctx_swap(from, to, value);
 #endif
 }
 
 /* Leaves a context for good. */
-__attribute__((noreturn)) VT__INLINE void vt__ctx_leave(vt__ctx *from, vt__ctx *to) {
+__attribute__((noreturn)) VT__INLINE void vt__ctx_leave(vt__ctx *from, vt__ctx *to, int value) {
 #if VT__ASAN
     vt__ctx_left = NULL;
     __sanitizer_start_switch_fiber(NULL, to->bottom, to->size);
@@ -3315,7 +3316,10 @@ __attribute__((noreturn)) VT__INLINE void vt__ctx_leave(vt__ctx *from, vt__ctx *
     vt__ctx_dead_fiber = from->fiber;
     __tsan_switch_to_fiber(to->fiber, 0);
 #endif
-    vt__ctx_jump(from, to);
+#if VTHTTP_FPU_CONTROL && (VT__X86_64 || VT__I386)
+    __asm__ volatile("ldmxcsr %0\n fldcw %1" : : "m"(to->mxcsr), "m"(to->x87));
+#endif
+    (void)vt__ctx_swap(from, to, value);
     __builtin_unreachable();
 }
 
@@ -3326,10 +3330,6 @@ static void vt__ctx_init_thread(vt__ctx *c) {
     c->fiber = __tsan_get_current_fiber();
 #endif
 }
-
-#if VT__CTX_ASM
-extern void vt__ctx_entry(void) __asm__("vt__ctx_entry");
-#endif
 
 /* Makes `c` run fn(c) on the stack [bottom, top); fn must not return. With ucontext fn gets no argument. */
 static void vt__ctx_make(vt__ctx *c, char *bottom, char *top, void (*fn)(vt__ctx *c)) {
@@ -4239,21 +4239,22 @@ struct vt_task {
     vt__msg msg;
 };
 
-/* In the top page of the vthread's stack. What a switch touches stands in the first 64 bytes. */
+/* In the top page of the vthread's stack. What a switch touches stands in the first 128 bytes. */
 typedef struct vt__vth {
     vt__ctx ctx; /* first: a debugger script finds it here */
     vt__node node;
     struct vt__thr *thr;
     vt_task *task; /* NULL: detached and freed */
     int32_t shield;
+    int32_t err; /* its errno while another runs */
     bool cancel; /* asked to stop; set on its own thread */
     bool waiting, embedded;
     uint8_t nlocals;
+    int32_t wait_result;
     bool (*abort)(
         struct vt__vth *v); /* takes the present wait back; NULL: not waiting, or not to be aborted */
     void *wait_obj;
     int64_t wait_due; /* 0: the present wait has no deadline */
-    int wait_result;
     int64_t deadline;
     void (*on_park)(void *arg);
     void *on_park_arg;
@@ -4612,7 +4613,10 @@ __attribute__((noreturn)) static VT__NOINLINE void vt__sched_exit(vt__vth *v, in
     vt__sched_credit_put(t);
     vt__vth *next = vt__sched_pop(t);
     t->cur = next;
-    vt__ctx_leave(&v->ctx, next ? &next->ctx : &t->main);
+    if (!next) vt__ctx_leave(&v->ctx, &t->main, 0);
+    next->waiting = false;
+    *t->err = next->err;
+    vt__ctx_leave(&v->ctx, &next->ctx, next->wait_result);
 }
 
 static void vt__sched_entry(vt__ctx *c) {
@@ -4640,7 +4644,7 @@ static VT__NOINLINE vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     v->deadline = task->deadline;
     vt__timer_init(&v->timer, vt__sched_timer_fired);
     v->abort = NULL;
-    v->shield = 0;
+    v->shield = v->err = v->wait_result = 0;
     v->waiting = false;
     v->nlocals = 0;
     v->on_park = NULL;
@@ -4661,8 +4665,8 @@ static VT__NOINLINE vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     return v;
 }
 
-/* The context to run next: a vthread that is ready, one to be started, or the scheduler. */
-VT__INLINE vt__ctx *vt__sched_next(vt__thr *t) {
+/* The vthread to run next: one that is ready, or one to be started; NULL: the scheduler is. */
+VT__INLINE vt__vth *vt__sched_next(vt__thr *t) {
     vt__vth *v = vt__sched_pop(t);
     vt__node *n = t->run_head;
     if (!v && n && !n->v && t->stacks.n && t->run_left > 0 && (t->run_head = n->next, true)) {
@@ -4670,7 +4674,24 @@ VT__INLINE vt__ctx *vt__sched_next(vt__thr *t) {
         t->fuel = VT__SCHED_FUEL;
     }
     t->cur = v;
-    return v ? &v->ctx : &t->main;
+    return v;
+}
+/* The way into a vthread; the wait that it was in returns wait_result. */
+VT__INLINE int vt__sched_into(vt__thr *t, vt__ctx *from, vt__vth *v) {
+    v->waiting = false;
+    *t->err = v->err;
+    return vt__ctx_switch(from, &v->ctx, v->wait_result);
+}
+/* Leaves `v`, which is queued or waits; its wait's result once it runs again. The last call of every caller. */
+VT__INLINE int vt__sched_away(vt__thr *t, vt__vth *v) {
+    v->err = *t->err;
+    vt__plat_count(&t->switches, 1);
+    vt__vth *to = vt__sched_next(t);
+    if (VT__UNLIKELY(to == v)) {
+        v->waiting = false;
+        return v->wait_result;
+    }
+    return to ? vt__sched_into(t, &v->ctx, to) : vt__ctx_switch(&v->ctx, &t->main, 0);
 }
 
 /* Waits until somebody makes `v` ready; the wait is registered already. `abort` takes it back (own thread, scheduler
@@ -4678,19 +4699,13 @@ VT__INLINE vt__ctx *vt__sched_next(vt__thr *t) {
  * -ETIMEDOUT, or what abort's caller gave. */
 static VT__NOINLINE int vt__sched_park(vt__vth *v, bool (*abort)(vt__vth *), int64_t due) {
     vt__thr *t = v->thr;
-    int saved = *t->err;
+    if (v->on_park) v->on_park(v->on_park_arg);
     v->abort = abort;
     v->wait_due = due;
     v->wait_result = 0;
     v->waiting = true;
-    if (v->on_park) v->on_park(v->on_park_arg); /* may find out that the wait is in vain, and cancel */
     if (due && (!vt__timer_armed(&v->timer) || v->timer.due > due)) vt__timer_arm(&t->wheel, &v->timer, due);
-    vt__plat_count(&t->switches, 1);
-    vt__ctx *to = vt__sched_next(t);
-    if (to != &v->ctx) vt__ctx_switch(&v->ctx, to);
-    v->waiting = false;
-    *t->err = saved;
-    return v->wait_result;
+    return vt__sched_away(t, v);
 }
 
 /* What every parking call does first: 0 and the deadline that counts, or -ECANCELED. */
@@ -4703,29 +4718,23 @@ VT__INLINE int vt__sched_enter(const vt__vth *v, int64_t until, int64_t *due) {
     return 0;
 }
 
-/* Returns 0, so that its caller can return through it: a frame less is a mispredicted return less. */
-static VT__NOINLINE int vt__sched_yield_now(vt__vth *v) {
-    vt__thr *t = v->thr;
-    int saved = *t->err;
-    vt__plat_count(&t->switches, 1);
+static VT__NOINLINE int vt__sched_yield_now(vt__thr *t, vt__vth *v) {
+    v->wait_result = 0;
     vt__sched_run_push(t, &v->node);
-    vt__ctx *to = vt__sched_next(t);
-    if (to != &v->ctx) vt__ctx_switch(&v->ctx, to);
-    *t->err = saved;
-    return 0;
+    return vt__sched_away(t, v);
 }
 /* Every parking call that need not park counts; whoever never parks lets others run after a while. */
 VT__INLINE void vt__sched_fuel(vt__vth *v) {
     if (VT__LIKELY(--v->thr->fuel > 0)) return;
     v->thr->run_left = 0; /* through the scheduler, so that the reactor is looked at, too */
-    (void)vt__sched_yield_now(v);
+    (void)vt__sched_yield_now(v->thr, v);
 }
 
 /*--- the loop of an OS thread ---*/
 static void vt__sched_switch_to(vt__thr *t, vt__vth *v) {
     t->fuel = VT__SCHED_FUEL;
     t->cur = v;
-    vt__ctx_switch(&t->main, &v->ctx);
+    (void)vt__sched_into(t, &t->main, v);
 }
 /* Runs what is ready, then starts what has not begun; true when a task waits for a stack. */
 static bool vt__sched_run(vt__thr *t) {
@@ -5304,10 +5313,11 @@ VT_API void vt_shutdown(void) {
 
 /*--- what a vthread says of itself ---*/
 VT_API int vt_yield(void) {
-    vt__vth *v = vt__sched_self();
-    if (!v) return -EPERM;
-    if (VT__UNLIKELY(vt__sched_cancelled(v))) return -ECANCELED;
-    if (v->thr->run_head) return vt__sched_yield_now(v);
+    vt__thr *t = vt__sched_tls;
+    vt__vth *v = t ? t->cur : NULL;
+    if (VT__UNLIKELY(!v)) return -EPERM;
+    if (vt__sched_cancelled(v)) return -ECANCELED;
+    if (t->run_head) return vt__sched_yield_now(t, v);
     vt__sched_fuel(v);
     return 0;
 }
@@ -9245,7 +9255,8 @@ static int vt__h1c_main(void *arg) {
         if (r == 0 && expired) vt__plat_count(&run.host->timeouts, 1);
         if (r < 0 || expired || last) break;
         if (__atomic_load_n(&run.host->group->stopping, __ATOMIC_ACQUIRE)) {
-            last = true; /* the answer before was sent without Connection: close: there may be one more request */
+            last =
+                true; /* the answer before was sent without Connection: close: there may be one more request */
             vt__poll_set(&c->conn.pd, VT__PD_R);
         } else if (vt__h1c_park(&run)) {
             return 0;
@@ -9909,7 +9920,8 @@ static void vt__srv_announce(const vt__srv *srv) {
         vt_str host = {l->addr, colon ? (size_t)(colon - l->addr) : 0};
         if (!host.len || vt__str_eq(host, VT__STR_LIT("0.0.0.0")) || vt__str_eq(host, VT__STR_LIT("[::]")))
             host = VT__STR_LIT("127.0.0.1");
-        if (l->port > 0) vt_log(VT_LOG_INFO, "listening on http://%.*s:%d/", (int)host.len, host.ptr, l->port);
+        if (l->port > 0)
+            vt_log(VT_LOG_INFO, "listening on http://%.*s:%d/", (int)host.len, host.ptr, l->port);
         else vt_log(VT_LOG_INFO, "listening on %s", l->addr);
     }
 }
