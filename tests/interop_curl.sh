@@ -13,7 +13,7 @@ passed=0 failed=0 pid= port=
 server=${VT_EXAMPLES:-build/examples}/conformance
 trap '[ -n "$pid" ] && kill -9 "$pid" 2> /dev/null; rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM HUP
-if [ -z "${VT_EXAMPLES:-}" ]; then
+if [ ! -x "$server" ]; then
     server=$tmp/conformance
     ${CC:-cc} -std=gnu11 -O2 -pthread -o "$server" examples/conformance.c || exit 2
 fi
