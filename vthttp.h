@@ -1269,10 +1269,11 @@ struct vt__err_entry {
     X(EIO)                                                                                                   \
     X(EBADF)                                                                                                 \
     X(EAGAIN)                                                                                                \
-    X(ENOMEM) X(EACCES) X(EBUSY) X(EEXIST) X(EINVAL) X(ENFILE) X(EMFILE) X(EFBIG) X(ENOSPC) X(EPIPE)         \
-        X(ERANGE) X(EDEADLK) X(ENOTSUP) X(EADDRINUSE) X(EADDRNOTAVAIL) X(ENETDOWN) X(ENETUNREACH)            \
-            X(ECONNABORTED) X(ECONNRESET) X(ENOBUFS) X(EISCONN) X(ENOTCONN) X(ETIMEDOUT) X(ECONNREFUSED)     \
-                X(EHOSTUNREACH) X(EALREADY) X(EINPROGRESS) X(ECANCELED) X(ENOSYS) X(ENOTSOCK) X(EPROTO)
+    X(ENOMEM)                                                                                                \
+    X(EACCES) X(EBUSY) X(EEXIST) X(EINVAL) X(ENFILE) X(EMFILE) X(EFBIG) X(ENOSPC) X(EPIPE) X(ERANGE)         \
+        X(EDEADLK) X(ENOTSUP) X(EADDRINUSE) X(EADDRNOTAVAIL) X(ENETDOWN) X(ENETUNREACH) X(ECONNABORTED)      \
+            X(ECONNRESET) X(ENOBUFS) X(EISCONN) X(ENOTCONN) X(ETIMEDOUT) X(ECONNREFUSED) X(EHOSTUNREACH)     \
+                X(EALREADY) X(EINPROGRESS) X(ECANCELED) X(ENOSYS) X(ENOTSOCK) X(EPROTO)
 
 static const struct vt__err_entry *vt__err_find(int err) {
     static const struct vt__err_entry table[] = {
@@ -1776,16 +1777,21 @@ enum {
 #define VT__H1_FIELDS(X)                                                                                                  \
     X(HOST, 138, "host")                                                                                                  \
     X(CONNECTION, 160, "connection")                                                                                      \
-    X(CONTENT_LENGTH, 173, "content-length") X(TRANSFER_ENCODING, 222, "transfer-encoding") X(                            \
-        EXPECT, 100, "expect") X(UPGRADE, 38, "upgrade") X(TE, 68, "te") X(TRAILER, 209, "trailer")                       \
-        X(KEEP_ALIVE, 55, "keep-alive") X(PROXY_CONNECTION, 66, "proxy-connection") X(                                    \
-            ACCEPT, 8, "accept") X(ACCEPT_CHARSET, 75, "accept-charset") X(ACCEPT_ENCODING, 82,                           \
-                                                                           "accept-encoding")                             \
-            X(ACCEPT_LANGUAGE, 89, "accept-language") X(ACCEPT_RANGES, 243, "accept-ranges") X(                           \
-                ACCESS_CONTROL_REQUEST_HEADERS, 10,                                                                       \
-                "access-control-request-headers") X(ACCESS_CONTROL_REQUEST_METHOD, 110,                                   \
-                                                    "access-control-request-method") X(AGE, 7, "age")                     \
-                X(ALLOW, 194, "allow") X(AUTHORIZATION, 139, "authorization") X(CACHE_CONTROL, 155, "cache-control") X(   \
+    X(CONTENT_LENGTH, 173, "content-length")                                                                              \
+    X(TRANSFER_ENCODING, 222, "transfer-encoding") X(EXPECT, 100, "expect") X(UPGRADE, 38, "upgrade") X(                  \
+        TE, 68, "te") X(TRAILER, 209,                                                                                     \
+                        "trailer") X(KEEP_ALIVE, 55,                                                                      \
+                                     "keep-alive") X(PROXY_CONNECTION, 66,                                                \
+                                                     "proxy-connection") X(ACCEPT, 8,                                     \
+                                                                           "accept") X(ACCEPT_CHARSET, 75,                \
+                                                                                       "accept-charset")                  \
+        X(ACCEPT_ENCODING, 82, "accept-encoding") X(ACCEPT_LANGUAGE, 89, "accept-language") X(                            \
+            ACCEPT_RANGES, 243,                                                                                           \
+            "accept-ranges") X(ACCESS_CONTROL_REQUEST_HEADERS, 10, "access-control-request-headers")                      \
+            X(ACCESS_CONTROL_REQUEST_METHOD, 110, "access-control-request-method") X(AGE, 7, "age") X(                    \
+                ALLOW, 194,                                                                                               \
+                "allow") X(AUTHORIZATION, 139, "authorization")                                                           \
+                X(CACHE_CONTROL, 155, "cache-control") X(                                                                 \
                     CONTENT_DISPOSITION,                                                                                  \
                     221,                                                                                                  \
                     "content-disposition") X(CONTENT_ENCODING, 24,                                                        \
@@ -2947,7 +2953,8 @@ static VT__UNUSED int vt__h1_put_hex(char out[16], uint64_t v) {
 #define VT__H1_STATUSES(X)                                                                                   \
     X(100, "Continue")                                                                                       \
     X(101, "Switching Protocols")                                                                            \
-    X(102, "Processing") X(103, "Early Hints") X(200, "OK") X(201, "Created") X(202, "Accepted") X(          \
+    X(102, "Processing")                                                                                     \
+    X(103, "Early Hints") X(200, "OK") X(201, "Created") X(202, "Accepted") X(                               \
         203, "Non-Authoritative Information") X(204, "No Content") X(205, "Reset Content")                   \
         X(206, "Partial Content") X(207, "Multi-Status") X(208, "Already Reported") X(226, "IM Used") X(     \
             300, "Multiple Choices") X(301, "Moved Permanently") X(302, "Found") X(303, "See Other")         \
@@ -5988,7 +5995,10 @@ static size_t vt__io_addr_format(const struct sockaddr *sa, socklen_t len, char 
         memcpy(p, "unix:", 5);
         p += 5;
         if (n && path[0] == 0) *p++ = '@', path++, n--;
-        else n = n ? strnlen(path, n) : 0;
+        else {
+            const char *end = memchr(path, 0, n); /* NULL when n is 0 */
+            if (end) n = (size_t)(end - path);
+        }
         memcpy(p, path, VT__MIN(n, sizeof t - 16));
         p += VT__MIN(n, sizeof t - 16);
     }
@@ -9210,8 +9220,7 @@ static void vt__h1c_finish(vt__h1c_run *run) {
     if (!run->gone) (void)vt__h1c_flush(run);
     vt_shield(false);
     bool linger = run->linger || run->io.in.pos < run->io.in.len || vt__poll_bits(&c->conn.pd) & VT__PD_R;
-    if (run->io.err < 0 || run->gone || vt__poll_bits(&c->conn.pd) & (VT__PD_HUP | VT__PD_RDHUP))
-        linger = false;
+    if (run->io.err < 0 || run->gone || vt__poll_bits(&c->conn.pd) & VT__PD_HUP) linger = false;
     vt__h1c_leave(run);
     if (shown) {
         struct linger now = {1, 0};
