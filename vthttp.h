@@ -1262,18 +1262,16 @@ struct vt__err_entry {
     int code;
     const char *name, *text;
 };
-#define VT__ERR_SYS(X)                                                                                       \
-    X(EPERM)                                                                                                 \
-    X(ENOENT)                                                                                                \
-    X(EINTR)                                                                                                 \
-    X(EIO)                                                                                                   \
-    X(EBADF)                                                                                                 \
-    X(EAGAIN)                                                                                                \
-    X(ENOMEM)                                                                                                \
-    X(EACCES) X(EBUSY) X(EEXIST) X(EINVAL) X(ENFILE) X(EMFILE) X(EFBIG) X(ENOSPC) X(EPIPE) X(ERANGE)         \
-        X(EDEADLK) X(ENOTSUP) X(EADDRINUSE) X(EADDRNOTAVAIL) X(ENETDOWN) X(ENETUNREACH) X(ECONNABORTED)      \
-            X(ECONNRESET) X(ENOBUFS) X(EISCONN) X(ENOTCONN) X(ETIMEDOUT) X(ECONNREFUSED) X(EHOSTUNREACH)     \
-                X(EALREADY) X(EINPROGRESS) X(ECANCELED) X(ENOSYS) X(ENOTSOCK) X(EPROTO)
+/* clang-format off */
+#define VT__ERR_SYS(X) \
+    X(EPERM)         X(ENOENT)        X(EINTR)         X(EIO)           X(EBADF)         X(EAGAIN)       \
+    X(ENOMEM)        X(EACCES)        X(EBUSY)         X(EEXIST)        X(EINVAL)        X(ENFILE)       \
+    X(EMFILE)        X(EFBIG)         X(ENOSPC)        X(EPIPE)         X(ERANGE)        X(EDEADLK)      \
+    X(ENOTSUP)       X(EADDRINUSE)    X(EADDRNOTAVAIL) X(ENETDOWN)      X(ENETUNREACH)   X(ECONNABORTED) \
+    X(ECONNRESET)    X(ENOBUFS)       X(EISCONN)       X(ENOTCONN)      X(ETIMEDOUT)     X(ECONNREFUSED) \
+    X(EHOSTUNREACH)  X(EALREADY)      X(EINPROGRESS)   X(ECANCELED)     X(ENOSYS)        X(ENOTSOCK)     \
+    X(EPROTO)
+/* clang-format on */
 
 static const struct vt__err_entry *vt__err_find(int err) {
     static const struct vt__err_entry table[] = {
@@ -1763,8 +1761,11 @@ static VT__UNUSED const char *vt__h1_err_name(int err) {
     }
 }
 
-#define VT__H1_METHODS(X)                                                                                    \
-    X(GET) X(HEAD) X(POST) X(PUT) X(DELETE) X(CONNECT) X(OPTIONS) X(TRACE) X(PATCH) X(QUERY)
+/* clang-format off */
+#define VT__H1_METHODS(X) \
+    X(GET)     X(HEAD)    X(POST)    X(PUT)     X(DELETE)  X(CONNECT) X(OPTIONS) X(TRACE)   X(PATCH) \
+    X(QUERY)
+/* clang-format on */
 enum {
     VT__H1_M_OTHER,
 #define VT__H1_METHOD_ENUM(name) VT__H1_M_##name,
@@ -1774,102 +1775,95 @@ enum {
 
 /* Known fields: enum name, slot in the hash table (see vt__h1_slot), name. The first six decide on framing and the
  * connection. A test recomputes the slots. */
-#define VT__H1_FIELDS(X)                                                                                                  \
-    X(HOST, 138, "host")                                                                                                  \
-    X(CONNECTION, 160, "connection")                                                                                      \
-    X(CONTENT_LENGTH, 173, "content-length")                                                                              \
-    X(TRANSFER_ENCODING, 222, "transfer-encoding") X(EXPECT, 100, "expect") X(UPGRADE, 38, "upgrade") X(                  \
-        TE, 68, "te") X(TRAILER, 209,                                                                                     \
-                        "trailer") X(KEEP_ALIVE, 55,                                                                      \
-                                     "keep-alive") X(PROXY_CONNECTION, 66,                                                \
-                                                     "proxy-connection") X(ACCEPT, 8,                                     \
-                                                                           "accept") X(ACCEPT_CHARSET, 75,                \
-                                                                                       "accept-charset")                  \
-        X(ACCEPT_ENCODING, 82, "accept-encoding") X(ACCEPT_LANGUAGE, 89, "accept-language") X(                            \
-            ACCEPT_RANGES, 243,                                                                                           \
-            "accept-ranges") X(ACCESS_CONTROL_REQUEST_HEADERS, 10, "access-control-request-headers")                      \
-            X(ACCESS_CONTROL_REQUEST_METHOD, 110, "access-control-request-method") X(AGE, 7, "age") X(                    \
-                ALLOW, 194,                                                                                               \
-                "allow") X(AUTHORIZATION, 139, "authorization")                                                           \
-                X(CACHE_CONTROL, 155, "cache-control") X(                                                                 \
-                    CONTENT_DISPOSITION,                                                                                  \
-                    221,                                                                                                  \
-                    "content-disposition") X(CONTENT_ENCODING, 24,                                                        \
-                                             "content-encoding") X(CONTENT_LANGUAGE, 31,                                  \
-                                                                   "content-language") X(CONTENT_LOCATION,                \
-                                                                                         19,                              \
-                                                                                         "content-location")              \
-                    X(CONTENT_RANGE, 71, "content-range") X(CONTENT_TYPE, 250, "content-type") X(COOKIE, 14, "cookie") X( \
-                        DATE,                                                                                             \
-                        13,                                                                                               \
-                        "date") X(DNT, 18, "dnt") X(ETAG, 107, "etag")                                                    \
-                        X(EXPIRES, 247, "expires") X(FORWARDED, 158, "forwarded") X(FROM, 234, "from") X(                 \
-                            IF_MATCH,                                                                                     \
-                            93,                                                                                           \
-                            "if-match") X(IF_MODIFIED_SINCE, 176, "if-modified-since")                                    \
-                            X(IF_NONE_MATCH, 94, "if-none-match") X(IF_RANGE, 121, "if-range") X(                         \
-                                IF_UNMODIFIED_SINCE,                                                                      \
-                                60,                                                                                       \
-                                "if-unmodified-since") X(LAST_EVENT_ID, 219, "last-event-id")                             \
-                                X(LAST_MODIFIED, 113, "last-modified") X(LINK, 1, "link")                                 \
-                                    X(LOCATION, 229, "location") X(MAX_FORWARDS, 162, "max-forwards") X(                  \
-                                        ORIGIN,                                                                           \
-                                        114, "origin") X(PRAGMA, 43,                                                      \
-                                                         "pragma") X(PRIORITY, 33,                                        \
-                                                                     "priority") X(PROXY_AUTHORIZATION, 46,               \
-                                                                                   "proxy-authorization")                 \
-                                        X(RANGE, 6, "range") X(REFERER, 15, "referer") X(                                 \
-                                            RETRY_AFTER, 54,                                                              \
-                                            "retry-after") X(SEC_CH_UA, 190, "sec-ch-ua")                                 \
-                                            X(SEC_CH_UA_MOBILE, 156, "sec-ch-ua-mobile") X(                               \
-                                                SEC_CH_UA_PLATFORM,                                                       \
-                                                95,                                                                       \
-                                                "sec-ch-ua-platform") X(SEC_FETCH_DEST, 83, "sec-fetch-dest")             \
-                                                X(SEC_FETCH_MODE, 124, "sec-fetch-mode") X(                               \
-                                                    SEC_FETCH_SITE,                                                       \
-                                                    200,                                                                  \
-                                                    "sec-fetch-site") X(SEC_FETCH_USER, 205, "sec-fetch-user")            \
-                                                    X(SEC_GPC, 17, "sec-gpc") X(                                          \
-                                                        SEC_WEBSOCKET_ACCEPT,                                             \
-                                                        216, "sec-websocket-accept") X(SEC_WEBSOCKET_EXTENSIONS,          \
-                                                                                       16,                                \
-                                                                                       "sec-websocket-extensions")        \
-                                                        X(SEC_WEBSOCKET_KEY, 170, "sec-websocket-key") X(                 \
-                                                            SEC_WEBSOCKET_PROTOCOL,                                       \
-                                                            105, "sec-websocket-protocol")                                \
-                                                            X(SEC_WEBSOCKET_VERSION, 178, "sec-websocket-version") X(     \
-                                                                SERVER,                                                   \
-                                                                132,                                                      \
-                                                                "server") X(SET_COOKIE, 37, "set-cookie")                 \
-                                                                X(TRACEPARENT, 232,                                       \
-                                                                  "traceparent") X(TRACESTATE, 80,                        \
-                                                                                   "tracestate")                          \
-                                                                    X(UPGRADE_INSECURE_REQUESTS, 4,                       \
-                                                                      "upgrade-insecure-requests") X(USER_AGENT,          \
-                                                                                                     49,                  \
-                                                                                                     "user-agent")        \
-                                                                        X(VARY, 237, "vary") X(                           \
-                                                                            VIA, 131,                                     \
-                                                                            "via") X(WWW_AUTHENTICATE, 77,                \
-                                                                                     "www-authenticate")                  \
-                                                                            X(X_FORWARDED_FOR, 97,                        \
-                                                                              "x-forwarded-for")                          \
-                                                                                X(X_FORWARDED_HOST, 159,                  \
-                                                                                  "x-forwarded-host")                     \
-                                                                                    X(X_FORWARDED_PROTO,                  \
-                                                                                      185,                                \
-                                                                                      "x-forwarded-proto")                \
-                                                                                        X(X_REAL_IP, 253,                 \
-                                                                                          "x-real-ip")                    \
-                                                                                            X(X_REQUEST_ID,               \
-                                                                                              48,                         \
-                                                                                              "x-request-id")             \
-                                                                                                X(X_REQUESTED_WITH,       \
-                                                                                                  141,                    \
-                                                                                                  "x-requested-with")     \
-                                                                                                    X(HTTP2_SETTINGS,     \
-                                                                                                      208,                \
-                                                                                                      "http2-settings")
+#define VT__H1_FIELDS(X)                                                                                              \
+    X(HOST, 138, "host")                                                                                              \
+    X(CONNECTION, 160, "connection")                                                                                  \
+    X(CONTENT_LENGTH, 173, "content-length")                                                                          \
+    X(TRANSFER_ENCODING, 222, "transfer-encoding")                                                                    \
+    X(EXPECT, 100, "expect")                                                                                          \
+    X(UPGRADE, 38, "upgrade")                                                                                         \
+    X(TE, 68, "te") X(TRAILER, 209, "trailer") X(KEEP_ALIVE, 55, "keep-alive") X(                                     \
+        PROXY_CONNECTION, 66, "proxy-connection") X(ACCEPT, 8,                                                        \
+                                                    "accept") X(ACCEPT_CHARSET, 75,                                   \
+                                                                "accept-charset") X(ACCEPT_ENCODING, 82,              \
+                                                                                    "accept-encoding")                \
+        X(ACCEPT_LANGUAGE, 89, "accept-language") X(ACCEPT_RANGES, 243, "accept-ranges") X(                           \
+            ACCESS_CONTROL_REQUEST_HEADERS, 10,                                                                       \
+            "access-control-request-headers") X(ACCESS_CONTROL_REQUEST_METHOD, 110,                                   \
+                                                "access-control-request-method") X(AGE, 7, "age")                     \
+            X(ALLOW, 194, "allow") X(AUTHORIZATION, 139, "authorization") X(CACHE_CONTROL, 155, "cache-control") X(   \
+                CONTENT_DISPOSITION,                                                                                  \
+                221,                                                                                                  \
+                "content-disposition") X(CONTENT_ENCODING, 24,                                                        \
+                                         "content-encoding") X(CONTENT_LANGUAGE, 31,                                  \
+                                                               "content-language") X(CONTENT_LOCATION, 19,            \
+                                                                                     "content-location")              \
+                X(CONTENT_RANGE, 71, "content-range") X(CONTENT_TYPE, 250, "content-type") X(COOKIE, 14, "cookie") X( \
+                    DATE,                                                                                             \
+                    13,                                                                                               \
+                    "date") X(DNT, 18, "dnt") X(ETAG, 107, "etag")                                                    \
+                    X(EXPIRES, 247, "expires") X(FORWARDED, 158, "forwarded") X(FROM, 234, "from") X(                 \
+                        IF_MATCH,                                                                                     \
+                        93,                                                                                           \
+                        "if-match") X(IF_MODIFIED_SINCE, 176, "if-modified-since")                                    \
+                        X(IF_NONE_MATCH, 94, "if-none-match") X(IF_RANGE, 121, "if-range") X(                         \
+                            IF_UNMODIFIED_SINCE,                                                                      \
+                            60,                                                                                       \
+                            "if-unmodified-since") X(LAST_EVENT_ID, 219, "last-event-id")                             \
+                            X(LAST_MODIFIED, 113, "last-modified") X(LINK, 1, "link")                                 \
+                                X(LOCATION, 229, "location") X(MAX_FORWARDS, 162, "max-forwards") X(                  \
+                                    ORIGIN,                                                                           \
+                                    114, "origin") X(PRAGMA, 43,                                                      \
+                                                     "pragma") X(PRIORITY, 33,                                        \
+                                                                 "priority") X(PROXY_AUTHORIZATION, 46,               \
+                                                                               "proxy-authorization")                 \
+                                    X(RANGE, 6, "range") X(REFERER, 15, "referer") X(                                 \
+                                        RETRY_AFTER, 54,                                                              \
+                                        "retry-after") X(SEC_CH_UA, 190, "sec-ch-ua")                                 \
+                                        X(SEC_CH_UA_MOBILE, 156, "sec-ch-ua-mobile") X(                               \
+                                            SEC_CH_UA_PLATFORM,                                                       \
+                                            95,                                                                       \
+                                            "sec-ch-ua-platform") X(SEC_FETCH_DEST, 83, "sec-fetch-dest")             \
+                                            X(SEC_FETCH_MODE, 124, "sec-fetch-mode") X(                               \
+                                                SEC_FETCH_SITE,                                                       \
+                                                200,                                                                  \
+                                                "sec-fetch-site") X(SEC_FETCH_USER, 205, "sec-fetch-user")            \
+                                                X(SEC_GPC, 17, "sec-gpc") X(                                          \
+                                                    SEC_WEBSOCKET_ACCEPT,                                             \
+                                                    216, "sec-websocket-accept") X(SEC_WEBSOCKET_EXTENSIONS,          \
+                                                                                   16,                                \
+                                                                                   "sec-websocket-extensions")        \
+                                                    X(SEC_WEBSOCKET_KEY, 170, "sec-websocket-key") X(                 \
+                                                        SEC_WEBSOCKET_PROTOCOL,                                       \
+                                                        105, "sec-websocket-protocol")                                \
+                                                        X(SEC_WEBSOCKET_VERSION, 178, "sec-websocket-version") X(     \
+                                                            SERVER,                                                   \
+                                                            132, "server") X(SET_COOKIE, 37, "set-cookie")            \
+                                                            X(TRACEPARENT, 232,                                       \
+                                                              "traceparent") X(TRACESTATE, 80, "tracestate")          \
+                                                                X(UPGRADE_INSECURE_REQUESTS, 4,                       \
+                                                                  "upgrade-insecure-requests") X(USER_AGENT,          \
+                                                                                                 49,                  \
+                                                                                                 "user-agent")        \
+                                                                    X(VARY, 237, "vary") X(                           \
+                                                                        VIA, 131,                                     \
+                                                                        "via") X(WWW_AUTHENTICATE, 77,                \
+                                                                                 "www-authenticate")                  \
+                                                                        X(X_FORWARDED_FOR, 97, "x-forwarded-for") X(  \
+                                                                            X_FORWARDED_HOST,                         \
+                                                                            159, "x-forwarded-host")                  \
+                                                                            X(X_FORWARDED_PROTO, 185,                 \
+                                                                              "x-forwarded-proto")                    \
+                                                                                X(X_REAL_IP, 253,                     \
+                                                                                  "x-real-ip")                        \
+                                                                                    X(X_REQUEST_ID, 48,               \
+                                                                                      "x-request-id")                 \
+                                                                                        X(X_REQUESTED_WITH,           \
+                                                                                          141,                        \
+                                                                                          "x-requested-with")         \
+                                                                                            X(HTTP2_SETTINGS,         \
+                                                                                              208,                    \
+                                                                                              "http2-settings")
 enum {
     VT__H1_F_OTHER,
 #define VT__H1_FIELD_ENUM(id, slot, text) VT__H1_F_##id,
@@ -2560,7 +2554,9 @@ static int vt__h1_lines(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win *w
         pos = from + *last;
         if (buf[pos] != '\r') rc = vt__h1_no_end(buf[pos]);
     } else if (pos < w->to) {
-        pos = cut ? from + *last : w->to;
+        pos = cut                           ? from + *last
+              : !value && buf[line] == '\r' ? line
+                                            : w->to; /* half of the last CRLF is looked at again */
     }
     s->line = (uint32_t)line, s->value = (uint32_t)value, s->scan = (uint32_t)pos;
     return rc;
@@ -2950,37 +2946,39 @@ static VT__UNUSED int vt__h1_put_hex(char out[16], uint64_t v) {
     return n;
 }
 
-#define VT__H1_STATUSES(X)                                                                                   \
-    X(100, "Continue")                                                                                       \
-    X(101, "Switching Protocols")                                                                            \
-    X(102, "Processing")                                                                                     \
-    X(103, "Early Hints") X(200, "OK") X(201, "Created") X(202, "Accepted") X(                               \
-        203, "Non-Authoritative Information") X(204, "No Content") X(205, "Reset Content")                   \
-        X(206, "Partial Content") X(207, "Multi-Status") X(208, "Already Reported") X(226, "IM Used") X(     \
-            300, "Multiple Choices") X(301, "Moved Permanently") X(302, "Found") X(303, "See Other")         \
-            X(304, "Not Modified") X(305, "Use Proxy") X(307, "Temporary Redirect") X(                       \
-                308, "Permanent Redirect") X(400, "Bad Request") X(401, "Unauthorized")                      \
-                X(402, "Payment Required") X(403, "Forbidden") X(404, "Not Found") X(                        \
-                    405, "Method Not Allowed") X(406, "Not Acceptable")                                      \
-                    X(407, "Proxy Authentication Required") X(408, "Request Timeout") X(409, "Conflict") X(  \
-                        410, "Gone") X(411, "Length Required")                                               \
-                        X(412, "Precondition Failed") X(413, "Content Too Large") X(414, "URI Too Long") X(  \
-                            415, "Unsupported Media Type") X(416, "Range Not Satisfiable")                   \
-                            X(417, "Expectation Failed") X(421, "Misdirected Request") X(                    \
-                                422, "Unprocessable Content")                                                \
-                                X(423, "Locked") X(424, "Failed Dependency") X(425, "Too Early")             \
-                                    X(426, "Upgrade Required") X(428, "Precondition Required") X(            \
-                                        429, "Too Many Requests") X(431, "Request Header Fields Too Large")  \
-                                        X(451, "Unavailable For Legal Reasons")                              \
-                                            X(500, "Internal Server Error")                                  \
-                                                X(501, "Not Implemented") X(502, "Bad Gateway")              \
-                                                    X(503, "Service Unavailable") X(504, "Gateway Timeout")  \
-                                                        X(505, "HTTP Version Not Supported")                 \
-                                                            X(506, "Variant Also Negotiates")                \
-                                                                X(507, "Insufficient Storage")               \
-                                                                    X(508, "Loop Detected")                  \
-                                                                        X(511,                               \
-                                                                          "Network Authentication Required")
+/* clang-format off */
+#define VT__H1_STATUSES(X) \
+    X(100, "Continue")                        X(101, "Switching Protocols")             \
+    X(102, "Processing")                      X(103, "Early Hints")                     \
+    X(200, "OK")                              X(201, "Created")                         \
+    X(202, "Accepted")                        X(203, "Non-Authoritative Information")   \
+    X(204, "No Content")                      X(205, "Reset Content")                   \
+    X(206, "Partial Content")                 X(207, "Multi-Status")                    \
+    X(208, "Already Reported")                X(226, "IM Used")                         \
+    X(300, "Multiple Choices")                X(301, "Moved Permanently")               \
+    X(302, "Found")                           X(303, "See Other")                       \
+    X(304, "Not Modified")                    X(305, "Use Proxy")                       \
+    X(307, "Temporary Redirect")              X(308, "Permanent Redirect")              \
+    X(400, "Bad Request")                     X(401, "Unauthorized")                    \
+    X(402, "Payment Required")                X(403, "Forbidden")                       \
+    X(404, "Not Found")                       X(405, "Method Not Allowed")              \
+    X(406, "Not Acceptable")                  X(407, "Proxy Authentication Required")   \
+    X(408, "Request Timeout")                 X(409, "Conflict")                        \
+    X(410, "Gone")                            X(411, "Length Required")                 \
+    X(412, "Precondition Failed")             X(413, "Content Too Large")               \
+    X(414, "URI Too Long")                    X(415, "Unsupported Media Type")          \
+    X(416, "Range Not Satisfiable")           X(417, "Expectation Failed")              \
+    X(421, "Misdirected Request")             X(422, "Unprocessable Content")           \
+    X(423, "Locked")                          X(424, "Failed Dependency")               \
+    X(425, "Too Early")                       X(426, "Upgrade Required")                \
+    X(428, "Precondition Required")           X(429, "Too Many Requests")               \
+    X(431, "Request Header Fields Too Large") X(451, "Unavailable For Legal Reasons")   \
+    X(500, "Internal Server Error")           X(501, "Not Implemented")                 \
+    X(502, "Bad Gateway")                     X(503, "Service Unavailable")             \
+    X(504, "Gateway Timeout")                 X(505, "HTTP Version Not Supported")      \
+    X(506, "Variant Also Negotiates")         X(507, "Insufficient Storage")            \
+    X(508, "Loop Detected")                   X(511, "Network Authentication Required")
+/* clang-format on */
 
 /* The reason phrase; empty if none is known. */
 static VT__UNUSED vt_str vt__h1_reason(int status) {
@@ -9432,30 +9430,21 @@ static vt_server vt__srv_none = {.error = -ENOMEM, .error_text = "out of memory"
 
 /*--- configuration ---*/
 /* field, default, smallest, whether VT_NONE is a value */
-#define VT__SRV_FIELDS(X)                                                                                    \
-    X(max_connections, 100000, 1, 1)                                                                         \
-    X(max_vthreads, 1000000, 1, 1)                                                                           \
-    X(max_header_bytes, 16384, 1, 1)                                                                         \
-    X(max_header_count, 1000, 1, 1)                                                                          \
-    X(max_request_line, 8192, 1, 1)                                                                          \
-    X(max_body, 1 << 20, 1, 1)                                                                               \
-    X(max_chunk_line, 256, 1, 1)                                                                             \
-    X(max_trailer_bytes, 8192, 1, 1)                                                                         \
-    X(max_drain, 1 << 20, 1, 1)                                                                              \
-    X(max_keep_alive, VT_NONE, 1, 1)                                                                         \
-    X(header_timeout_ms, 10000, 1, 1)                                                                        \
-    X(body_timeout_ms, 20000, 1, 1)                                                                          \
-    X(min_body_rate, 64, 1, 1)                                                                               \
-    X(write_timeout_ms, 20000, 1, 1)                                                                         \
-    X(idle_timeout_ms, 60000, 1, 1)                                                                          \
-    X(handler_timeout_ms, VT_NONE, 1, 1)                                                                     \
-    X(grace_ms, 10000, 1, 1)                                                                                 \
-    X(retry_after_s, 1, 1, 0)                                                                                \
-    X(backlog, 1024, 1, 0)                                                                                   \
-    X(port, 8080, 1, 1)                                                                                      \
-    X(workers, 0, 0, 0)                                                                                      \
-    X(stack_bytes, 0, 0, 0)                                                                                  \
+/* clang-format off */
+#define VT__SRV_FIELDS(X) \
+    X(max_connections, 100000, 1, 1)     X(max_vthreads, 1000000, 1, 1)       \
+    X(max_header_bytes, 16384, 1, 1)     X(max_header_count, 1000, 1, 1)      \
+    X(max_request_line, 8192, 1, 1)      X(max_body, 1 << 20, 1, 1)           \
+    X(max_chunk_line, 256, 1, 1)         X(max_trailer_bytes, 8192, 1, 1)     \
+    X(max_drain, 1 << 20, 1, 1)          X(max_keep_alive, VT_NONE, 1, 1)     \
+    X(header_timeout_ms, 10000, 1, 1)    X(body_timeout_ms, 20000, 1, 1)      \
+    X(min_body_rate, 64, 1, 1)           X(write_timeout_ms, 20000, 1, 1)     \
+    X(idle_timeout_ms, 60000, 1, 1)      X(handler_timeout_ms, VT_NONE, 1, 1) \
+    X(grace_ms, 10000, 1, 1)             X(retry_after_s, 1, 1, 0)            \
+    X(backlog, 1024, 1, 0)               X(port, 8080, 1, 1)                  \
+    X(workers, 0, 0, 0)                  X(stack_bytes, 0, 0, 0)              \
     X(cancel_on, 0, 0, 0)
+/* clang-format on */
 
 static void vt__srv_fill(vt_server_cfg *c) {
 #define VT__SRV_FILL(field, value, least, none)                                                              \
