@@ -422,14 +422,13 @@ TEST(b096_writer_timeout_releases_queued_replies) {
     CL(c);
     REQUIRE(cl_open_to(&c, e2e.port, 4096));
     for (int i = 0; i < 30; i++) cl_puts(&c, GET("/bytes?n=1000000"));
-    CHECK(reaches(ended, 1, 5000) || started() > 0);
     CHECK(OPEN_REACHES(0));
     CHECK(started() < 30); /* those behind the one that could not be sent never ran */
     CHECK_EQ(result(), -ETIMEDOUT);
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b097_head_that_never_completes) {
-    vt_server_cfg cfg = {.header_timeout_ms = 120};
+    vt_server_cfg cfg = {.header_timeout_ms = 80};
     static const char *const heads[] = {"G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: a\r\n",
                                         "\r\nGET"};
     REQUIRE(e2e_start(&cfg, routes) == 0);
@@ -441,7 +440,7 @@ TEST(b097_head_that_never_completes) {
         cl_puts(&c, heads[i / 2]);
         CHECK_EQ(cl_response(&c), 408);
         CHECK_STR(cl_field(&c, "connection"), "close");
-        CHECK(e2e_now_ms() - from >= 100 && e2e_now_ms() - from < 1000);
+        CHECK(e2e_now_ms() - from >= 60 && e2e_now_ms() - from < 1000);
         shutdown(c.fd, SHUT_WR);
         CHECK(cl_closed(&c, 5000));
     }
@@ -1031,6 +1030,32 @@ TEST(b087_parked_connections_are_small) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
+/* The answer reaches a client that sends to its end before it reads, with and without a half-close. */
+TEST(b062_answer_to_a_refused_upload_arrives) {
+    enum { SIZE = 600000 };
+    static char body[SIZE];
+    vt_server_cfg cfg = {.max_body = 1000, .max_drain = 1000};
+    memset(body, 'x', SIZE);
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    for (int i = 0; i < 12; i++) {
+        CL(c);
+        REQUIRE(cl_open(&c));
+        if (i % 3 == 2)
+            cl_puts(&c, "POST /body HTTP/1.1\r\n" HOST "Bad Field: x\r\nContent-Length: 600000\r\n\r\n");
+        else
+            cl_printf(&c, "POST %s HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n",
+                      i % 3 ? "/ignore" : "/body", SIZE);
+        CHECK(cl_send(&c, body, SIZE));
+        if (i % 2) shutdown(c.fd, SHUT_WR);
+        e2e_sleep_ms(i / 4);
+        CHECK_EQ(cl_response(&c), i % 3 == 2 ? 400 : 413);
+        CHECK_STR(cl_field(&c, "connection"), "close");
+        CHECK(cl_closed(&c, 5000) && !c.reset);
+    }
+    CHECK(OPEN_REACHES(0));
+    CHECK_EQ(e2e_stop(), 0);
+}
+
 /*--- pressure ---*/
 struct pressure {
     int conns, rounds, depth;
@@ -1204,6 +1229,7 @@ TEST(b116_handler_leaves_first) {
     cl_consume(&c, 10);
     CHECK(cl_closed(&c, 5000));
     CHECK(!c.reset);
+    cl_close(&c);
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b116_not_asked_for) {
