@@ -270,6 +270,8 @@ TEST(conf_errors_name_the_key_and_the_line) {
     }
     CHECK_EQ(read_bytes("port = 8\0000", 10), VT_ECONF);
     CHECK_STR(conf.error, "app.conf:1: not UTF-8 text");
+    CHECK_EQ(vt__conf_text(&conf, "later.conf", VT__STR_LIT("nosuch = 1")), VT_ECONF);
+    CHECK_STR(conf.error, "app.conf:1: not UTF-8 text"); /* the first error stays */
 }
 
 TEST(conf_long_names_fit_the_error) {
@@ -404,6 +406,16 @@ static ssize_t read_slowly(int fd, void *p, size_t n) {
 static int open_interrupted(const char *path, int flags, int mode) {
     return sys_calls++ < 3 ? -EINTR : vt__plat_sys_open(path, flags, mode);
 }
+static int opened, closed;
+static int open_counted(const char *path, int flags, int mode) {
+    int fd = vt__plat_sys_open(path, flags, mode);
+    opened += fd >= 0;
+    return fd;
+}
+static int close_counted(int fd) {
+    closed++;
+    return vt__plat_sys_close(fd);
+}
 static ssize_t read_failing(int fd, void *p, size_t n) {
     return sys_calls++ ? -EIO : vt__plat_sys_read(fd, p, VT__MIN(n, 4u));
 }
@@ -422,9 +434,13 @@ TEST(conf_file_reads_are_short_and_interrupted) {
     CHECK_STR(conf.cfg.host, "h");
     vt__plat.read = read_failing;
     sys_calls = 0;
-    vt__plat.open = vt__plat_sys_open;
+    vt__plat.open = open_counted;
+    vt__plat.close = close_counted;
     CHECK_EQ(read_file(path), VT_ECONF);
     CHECK(strstr(conf.error, "a.conf: cannot be read: Input/output error") != NULL);
+    vt__plat.read = vt__plat_sys_read;
+    CHECK_EQ(read_file(path), 0);
+    CHECK(opened == 2 && closed == 2); /* after a failure too */
     vt__plat = saved;
     files_drop();
 }
@@ -578,6 +594,11 @@ TEST(conf_port_or_host_over_an_address) {
     CHECK_EQ(read_sources(&base, ARGS("-P:port=0"), NULL), 0);
     CHECK_STR(conf.cfg.host, "[::1]");
     CHECK_EQ(conf.cfg.port, VT_NONE);
+    base.addr = ":9000";
+    base.host = "192.0.2.1"; /* not in force: addr stands in its place */
+    CHECK_EQ(read_sources(&base, ARGS("-port=81"), NULL), 0);
+    CHECK(conf.cfg.host == NULL && conf.cfg.addr == NULL);
+    base.host = NULL;
     base.addr = "unix:/x";
     CHECK_EQ(read_sources(&base, ARGS("-port=1"), NULL), VT_ECONF);
     CHECK_STR(conf.error, "argument 1: port: does not go with the address 'unix:/x'");
