@@ -1264,13 +1264,14 @@ struct vt__err_entry {
 };
 /* clang-format off */
 #define VT__ERR_SYS(X) \
-    X(EPERM)         X(ENOENT)        X(EINTR)         X(EIO)           X(EBADF)         X(EAGAIN)       \
-    X(ENOMEM)        X(EACCES)        X(EBUSY)         X(EEXIST)        X(EINVAL)        X(ENFILE)       \
-    X(EMFILE)        X(EFBIG)         X(ENOSPC)        X(EPIPE)         X(ERANGE)        X(EDEADLK)      \
-    X(ENOTSUP)       X(EADDRINUSE)    X(EADDRNOTAVAIL) X(ENETDOWN)      X(ENETUNREACH)   X(ECONNABORTED) \
-    X(ECONNRESET)    X(ENOBUFS)       X(EISCONN)       X(ENOTCONN)      X(ETIMEDOUT)     X(ECONNREFUSED) \
-    X(EHOSTUNREACH)  X(EALREADY)      X(EINPROGRESS)   X(ECANCELED)     X(ENOSYS)        X(ENOTSOCK)     \
-    X(EPROTO)
+    X(EPERM)         X(ENOENT)        X(EINTR)         X(EIO)           X(EBADF)        \
+    X(EAGAIN)        X(ENOMEM)        X(EACCES)        X(EBUSY)         X(EEXIST)       \
+    X(EINVAL)        X(ENFILE)        X(EMFILE)        X(EFBIG)         X(ENOSPC)       \
+    X(EPIPE)         X(ERANGE)        X(EDEADLK)       X(ENOTSUP)       X(EADDRINUSE)   \
+    X(EADDRNOTAVAIL) X(ENETDOWN)      X(ENETUNREACH)   X(ECONNABORTED)  X(ECONNRESET)   \
+    X(ENOBUFS)       X(EISCONN)       X(ENOTCONN)      X(ETIMEDOUT)     X(ECONNREFUSED) \
+    X(EHOSTUNREACH)  X(EALREADY)      X(EINPROGRESS)   X(ECANCELED)     X(ENOSYS)       \
+    X(ENOTSOCK)      X(EPROTO)
 /* clang-format on */
 
 static const struct vt__err_entry *vt__err_find(int err) {
@@ -1698,43 +1699,45 @@ static VT__UNUSED ptrdiff_t vt__uri_encode(char *out, size_t cap, vt_str in, int
  * Strict, and the same for every split of the input: an error depends on the bytes alone, is reported at the byte that
  * makes it certain, and limits clamp what is looked at instead of being compared afterwards. There is no lenient mode.
  *============================================================================*/
-#define VT__H1_ERRORS(X)                                                                                     \
-    X(METHOD, -11201, 400, "bad method")                                                                     \
-    X(METHOD_LONG, -11202, 501, "method longer than any known")                                              \
-    X(TARGET, -11203, 400, "bad request target")                                                             \
-    X(TARGET_LONG, -11204, 414, "request line over its limit")                                               \
-    X(FORM, -11205, 400, "target form does not fit the method")                                              \
-    X(VERSION, -11206, 400, "bad protocol version")                                                          \
-    X(UNSUPPORTED, -11207, 505, "unsupported protocol version")                                              \
-    X(LF, -11208, 400, "LF without CR")                                                                      \
-    X(CR, -11209, 400, "CR without LF")                                                                      \
-    X(FOLD, -11210, 400, "line folding")                                                                     \
-    X(NAME, -11211, 400, "bad field name")                                                                   \
-    X(NAME_EMPTY, -11212, 400, "empty field name")                                                           \
-    X(NAME_SPACE, -11213, 400, "space in or after a field name")                                             \
-    X(COLON, -11214, 400, "field line without a colon")                                                      \
-    X(VALUE, -11215, 400, "control byte in a field value")                                                   \
-    X(SECTION, -11216, 431, "field section over its limit")                                                  \
-    X(FIELD, -11217, 431, "field over its limit")                                                            \
-    X(FIELDS, -11218, 431, "too many fields")                                                                \
-    X(HOST, -11219, 400, "bad Host")                                                                         \
-    X(HOST_MISSING, -11220, 400, "no Host")                                                                  \
-    X(HOST_TWICE, -11221, 400, "more than one Host")                                                         \
-    X(LENGTH, -11222, 400, "bad Content-Length")                                                             \
-    X(LENGTH_TWICE, -11223, 400, "more than one Content-Length")                                             \
-    X(CODING, -11224, 400, "bad Transfer-Encoding")                                                          \
-    X(CODING_UNKNOWN, -11225, 501, "unknown transfer coding")                                                \
-    X(CODING_LENGTH, -11226, 400, "Transfer-Encoding with Content-Length")                                   \
-    X(CODING_OLD, -11227, 400, "Transfer-Encoding in HTTP/1.0")                                              \
-    X(CHUNK_SIZE, -11228, 400, "bad chunk size")                                                             \
-    X(CHUNK_LARGE, -11229, 413, "chunk over its limit")                                                      \
-    X(CHUNK_LINE, -11230, 400, "chunk line over its limit")                                                  \
-    X(CHUNK_EXT, -11231, 400, "bad chunk extension")                                                         \
-    X(CHUNK_EXTS, -11232, 400, "chunk extensions over their limit")                                          \
-    X(CHUNK_END, -11233, 400, "chunk not followed by CRLF")                                                  \
-    X(TRAILER, -11234, 400, "field not allowed in trailers")                                                 \
-    X(STATUS, -11235, 500, "bad status code")                                                                \
+/* clang-format off */
+#define VT__H1_ERRORS(X) \
+    X(METHOD, -11201, 400, "bad method")                                   \
+    X(METHOD_LONG, -11202, 501, "method longer than any known")            \
+    X(TARGET, -11203, 400, "bad request target")                           \
+    X(TARGET_LONG, -11204, 414, "request line over its limit")             \
+    X(FORM, -11205, 400, "target form does not fit the method")            \
+    X(VERSION, -11206, 400, "bad protocol version")                        \
+    X(UNSUPPORTED, -11207, 505, "unsupported protocol version")            \
+    X(LF, -11208, 400, "LF without CR")                                    \
+    X(CR, -11209, 400, "CR without LF")                                    \
+    X(FOLD, -11210, 400, "line folding")                                   \
+    X(NAME, -11211, 400, "bad field name")                                 \
+    X(NAME_EMPTY, -11212, 400, "empty field name")                         \
+    X(NAME_SPACE, -11213, 400, "space in or after a field name")           \
+    X(COLON, -11214, 400, "field line without a colon")                    \
+    X(VALUE, -11215, 400, "control byte in a field value")                 \
+    X(SECTION, -11216, 431, "field section over its limit")                \
+    X(FIELD, -11217, 431, "field over its limit")                          \
+    X(FIELDS, -11218, 431, "too many fields")                              \
+    X(HOST, -11219, 400, "bad Host")                                       \
+    X(HOST_MISSING, -11220, 400, "no Host")                                \
+    X(HOST_TWICE, -11221, 400, "more than one Host")                       \
+    X(LENGTH, -11222, 400, "bad Content-Length")                           \
+    X(LENGTH_TWICE, -11223, 400, "more than one Content-Length")           \
+    X(CODING, -11224, 400, "bad Transfer-Encoding")                        \
+    X(CODING_UNKNOWN, -11225, 501, "unknown transfer coding")              \
+    X(CODING_LENGTH, -11226, 400, "Transfer-Encoding with Content-Length") \
+    X(CODING_OLD, -11227, 400, "Transfer-Encoding in HTTP/1.0")            \
+    X(CHUNK_SIZE, -11228, 400, "bad chunk size")                           \
+    X(CHUNK_LARGE, -11229, 413, "chunk over its limit")                    \
+    X(CHUNK_LINE, -11230, 400, "chunk line over its limit")                \
+    X(CHUNK_EXT, -11231, 400, "bad chunk extension")                       \
+    X(CHUNK_EXTS, -11232, 400, "chunk extensions over their limit")        \
+    X(CHUNK_END, -11233, 400, "chunk not followed by CRLF")                \
+    X(TRAILER, -11234, 400, "field not allowed in trailers")               \
+    X(STATUS, -11235, 500, "bad status code")                              \
     X(SPACE, -11236, 500, "output buffer too small")
+/* clang-format on */
 enum vt__h1_err {
 #define VT__H1_ERR_ENUM(name, code, status, text) VT__H1_E_##name = code,
     VT__H1_ERRORS(VT__H1_ERR_ENUM)
@@ -1775,95 +1778,89 @@ enum {
 
 /* Known fields: enum name, slot in the hash table (see vt__h1_slot), name. The first six decide on framing and the
  * connection. A test recomputes the slots. */
-#define VT__H1_FIELDS(X)                                                                                              \
-    X(HOST, 138, "host")                                                                                              \
-    X(CONNECTION, 160, "connection")                                                                                  \
-    X(CONTENT_LENGTH, 173, "content-length")                                                                          \
-    X(TRANSFER_ENCODING, 222, "transfer-encoding")                                                                    \
-    X(EXPECT, 100, "expect")                                                                                          \
-    X(UPGRADE, 38, "upgrade")                                                                                         \
-    X(TE, 68, "te") X(TRAILER, 209, "trailer") X(KEEP_ALIVE, 55, "keep-alive") X(                                     \
-        PROXY_CONNECTION, 66, "proxy-connection") X(ACCEPT, 8,                                                        \
-                                                    "accept") X(ACCEPT_CHARSET, 75,                                   \
-                                                                "accept-charset") X(ACCEPT_ENCODING, 82,              \
-                                                                                    "accept-encoding")                \
-        X(ACCEPT_LANGUAGE, 89, "accept-language") X(ACCEPT_RANGES, 243, "accept-ranges") X(                           \
-            ACCESS_CONTROL_REQUEST_HEADERS, 10,                                                                       \
-            "access-control-request-headers") X(ACCESS_CONTROL_REQUEST_METHOD, 110,                                   \
-                                                "access-control-request-method") X(AGE, 7, "age")                     \
-            X(ALLOW, 194, "allow") X(AUTHORIZATION, 139, "authorization") X(CACHE_CONTROL, 155, "cache-control") X(   \
-                CONTENT_DISPOSITION,                                                                                  \
-                221,                                                                                                  \
-                "content-disposition") X(CONTENT_ENCODING, 24,                                                        \
-                                         "content-encoding") X(CONTENT_LANGUAGE, 31,                                  \
-                                                               "content-language") X(CONTENT_LOCATION, 19,            \
-                                                                                     "content-location")              \
-                X(CONTENT_RANGE, 71, "content-range") X(CONTENT_TYPE, 250, "content-type") X(COOKIE, 14, "cookie") X( \
-                    DATE,                                                                                             \
-                    13,                                                                                               \
-                    "date") X(DNT, 18, "dnt") X(ETAG, 107, "etag")                                                    \
-                    X(EXPIRES, 247, "expires") X(FORWARDED, 158, "forwarded") X(FROM, 234, "from") X(                 \
-                        IF_MATCH,                                                                                     \
-                        93,                                                                                           \
-                        "if-match") X(IF_MODIFIED_SINCE, 176, "if-modified-since")                                    \
-                        X(IF_NONE_MATCH, 94, "if-none-match") X(IF_RANGE, 121, "if-range") X(                         \
-                            IF_UNMODIFIED_SINCE,                                                                      \
-                            60,                                                                                       \
-                            "if-unmodified-since") X(LAST_EVENT_ID, 219, "last-event-id")                             \
-                            X(LAST_MODIFIED, 113, "last-modified") X(LINK, 1, "link")                                 \
-                                X(LOCATION, 229, "location") X(MAX_FORWARDS, 162, "max-forwards") X(                  \
-                                    ORIGIN,                                                                           \
-                                    114, "origin") X(PRAGMA, 43,                                                      \
-                                                     "pragma") X(PRIORITY, 33,                                        \
-                                                                 "priority") X(PROXY_AUTHORIZATION, 46,               \
-                                                                               "proxy-authorization")                 \
-                                    X(RANGE, 6, "range") X(REFERER, 15, "referer") X(                                 \
-                                        RETRY_AFTER, 54,                                                              \
-                                        "retry-after") X(SEC_CH_UA, 190, "sec-ch-ua")                                 \
-                                        X(SEC_CH_UA_MOBILE, 156, "sec-ch-ua-mobile") X(                               \
-                                            SEC_CH_UA_PLATFORM,                                                       \
-                                            95,                                                                       \
-                                            "sec-ch-ua-platform") X(SEC_FETCH_DEST, 83, "sec-fetch-dest")             \
-                                            X(SEC_FETCH_MODE, 124, "sec-fetch-mode") X(                               \
-                                                SEC_FETCH_SITE,                                                       \
-                                                200,                                                                  \
-                                                "sec-fetch-site") X(SEC_FETCH_USER, 205, "sec-fetch-user")            \
-                                                X(SEC_GPC, 17, "sec-gpc") X(                                          \
-                                                    SEC_WEBSOCKET_ACCEPT,                                             \
-                                                    216, "sec-websocket-accept") X(SEC_WEBSOCKET_EXTENSIONS,          \
-                                                                                   16,                                \
-                                                                                   "sec-websocket-extensions")        \
-                                                    X(SEC_WEBSOCKET_KEY, 170, "sec-websocket-key") X(                 \
-                                                        SEC_WEBSOCKET_PROTOCOL,                                       \
-                                                        105, "sec-websocket-protocol")                                \
-                                                        X(SEC_WEBSOCKET_VERSION, 178, "sec-websocket-version") X(     \
-                                                            SERVER,                                                   \
-                                                            132, "server") X(SET_COOKIE, 37, "set-cookie")            \
-                                                            X(TRACEPARENT, 232,                                       \
-                                                              "traceparent") X(TRACESTATE, 80, "tracestate")          \
-                                                                X(UPGRADE_INSECURE_REQUESTS, 4,                       \
-                                                                  "upgrade-insecure-requests") X(USER_AGENT,          \
-                                                                                                 49,                  \
-                                                                                                 "user-agent")        \
-                                                                    X(VARY, 237, "vary") X(                           \
-                                                                        VIA, 131,                                     \
-                                                                        "via") X(WWW_AUTHENTICATE, 77,                \
-                                                                                 "www-authenticate")                  \
-                                                                        X(X_FORWARDED_FOR, 97, "x-forwarded-for") X(  \
-                                                                            X_FORWARDED_HOST,                         \
-                                                                            159, "x-forwarded-host")                  \
-                                                                            X(X_FORWARDED_PROTO, 185,                 \
-                                                                              "x-forwarded-proto")                    \
-                                                                                X(X_REAL_IP, 253,                     \
-                                                                                  "x-real-ip")                        \
-                                                                                    X(X_REQUEST_ID, 48,               \
-                                                                                      "x-request-id")                 \
-                                                                                        X(X_REQUESTED_WITH,           \
-                                                                                          141,                        \
-                                                                                          "x-requested-with")         \
-                                                                                            X(HTTP2_SETTINGS,         \
-                                                                                              208,                    \
-                                                                                              "http2-settings")
+/* clang-format off */
+#define VT__H1_FIELDS(X) \
+    X(HOST, 138, "host")                                                    \
+    X(CONNECTION, 160, "connection")                                        \
+    X(CONTENT_LENGTH, 173, "content-length")                                \
+    X(TRANSFER_ENCODING, 222, "transfer-encoding")                          \
+    X(EXPECT, 100, "expect")                                                \
+    X(UPGRADE, 38, "upgrade")                                               \
+    X(TE, 68, "te")                                                         \
+    X(TRAILER, 209, "trailer")                                              \
+    X(KEEP_ALIVE, 55, "keep-alive")                                         \
+    X(PROXY_CONNECTION, 66, "proxy-connection")                             \
+    X(ACCEPT, 8, "accept")                                                  \
+    X(ACCEPT_CHARSET, 75, "accept-charset")                                 \
+    X(ACCEPT_ENCODING, 82, "accept-encoding")                               \
+    X(ACCEPT_LANGUAGE, 89, "accept-language")                               \
+    X(ACCEPT_RANGES, 243, "accept-ranges")                                  \
+    X(ACCESS_CONTROL_REQUEST_HEADERS, 10, "access-control-request-headers") \
+    X(ACCESS_CONTROL_REQUEST_METHOD, 110, "access-control-request-method")  \
+    X(AGE, 7, "age")                                                        \
+    X(ALLOW, 194, "allow")                                                  \
+    X(AUTHORIZATION, 139, "authorization")                                  \
+    X(CACHE_CONTROL, 155, "cache-control")                                  \
+    X(CONTENT_DISPOSITION, 221, "content-disposition")                      \
+    X(CONTENT_ENCODING, 24, "content-encoding")                             \
+    X(CONTENT_LANGUAGE, 31, "content-language")                             \
+    X(CONTENT_LOCATION, 19, "content-location")                             \
+    X(CONTENT_RANGE, 71, "content-range")                                   \
+    X(CONTENT_TYPE, 250, "content-type")                                    \
+    X(COOKIE, 14, "cookie")                                                 \
+    X(DATE, 13, "date")                                                     \
+    X(DNT, 18, "dnt")                                                       \
+    X(ETAG, 107, "etag")                                                    \
+    X(EXPIRES, 247, "expires")                                              \
+    X(FORWARDED, 158, "forwarded")                                          \
+    X(FROM, 234, "from")                                                    \
+    X(IF_MATCH, 93, "if-match")                                             \
+    X(IF_MODIFIED_SINCE, 176, "if-modified-since")                          \
+    X(IF_NONE_MATCH, 94, "if-none-match")                                   \
+    X(IF_RANGE, 121, "if-range")                                            \
+    X(IF_UNMODIFIED_SINCE, 60, "if-unmodified-since")                       \
+    X(LAST_EVENT_ID, 219, "last-event-id")                                  \
+    X(LAST_MODIFIED, 113, "last-modified")                                  \
+    X(LINK, 1, "link")                                                      \
+    X(LOCATION, 229, "location")                                            \
+    X(MAX_FORWARDS, 162, "max-forwards")                                    \
+    X(ORIGIN, 114, "origin")                                                \
+    X(PRAGMA, 43, "pragma")                                                 \
+    X(PRIORITY, 33, "priority")                                             \
+    X(PROXY_AUTHORIZATION, 46, "proxy-authorization")                       \
+    X(RANGE, 6, "range")                                                    \
+    X(REFERER, 15, "referer")                                               \
+    X(RETRY_AFTER, 54, "retry-after")                                       \
+    X(SEC_CH_UA, 190, "sec-ch-ua")                                          \
+    X(SEC_CH_UA_MOBILE, 156, "sec-ch-ua-mobile")                            \
+    X(SEC_CH_UA_PLATFORM, 95, "sec-ch-ua-platform")                         \
+    X(SEC_FETCH_DEST, 83, "sec-fetch-dest")                                 \
+    X(SEC_FETCH_MODE, 124, "sec-fetch-mode")                                \
+    X(SEC_FETCH_SITE, 200, "sec-fetch-site")                                \
+    X(SEC_FETCH_USER, 205, "sec-fetch-user")                                \
+    X(SEC_GPC, 17, "sec-gpc")                                               \
+    X(SEC_WEBSOCKET_ACCEPT, 216, "sec-websocket-accept")                    \
+    X(SEC_WEBSOCKET_EXTENSIONS, 16, "sec-websocket-extensions")             \
+    X(SEC_WEBSOCKET_KEY, 170, "sec-websocket-key")                          \
+    X(SEC_WEBSOCKET_PROTOCOL, 105, "sec-websocket-protocol")                \
+    X(SEC_WEBSOCKET_VERSION, 178, "sec-websocket-version")                  \
+    X(SERVER, 132, "server")                                                \
+    X(SET_COOKIE, 37, "set-cookie")                                         \
+    X(TRACEPARENT, 232, "traceparent")                                      \
+    X(TRACESTATE, 80, "tracestate")                                         \
+    X(UPGRADE_INSECURE_REQUESTS, 4, "upgrade-insecure-requests")            \
+    X(USER_AGENT, 49, "user-agent")                                         \
+    X(VARY, 237, "vary")                                                    \
+    X(VIA, 131, "via")                                                      \
+    X(WWW_AUTHENTICATE, 77, "www-authenticate")                             \
+    X(X_FORWARDED_FOR, 97, "x-forwarded-for")                               \
+    X(X_FORWARDED_HOST, 159, "x-forwarded-host")                            \
+    X(X_FORWARDED_PROTO, 185, "x-forwarded-proto")                          \
+    X(X_REAL_IP, 253, "x-real-ip")                                          \
+    X(X_REQUEST_ID, 48, "x-request-id")                                     \
+    X(X_REQUESTED_WITH, 141, "x-requested-with")                            \
+    X(HTTP2_SETTINGS, 208, "http2-settings")
+/* clang-format on */
 enum {
     VT__H1_F_OTHER,
 #define VT__H1_FIELD_ENUM(id, slot, text) VT__H1_F_##id,
