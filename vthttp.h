@@ -1909,10 +1909,10 @@ enum { VT__H1_S_START, VT__H1_S_METHOD, VT__H1_S_TARGET, VT__H1_S_VERSION, VT__H
 
 /* Where a field section stands. */
 typedef struct vt__h1_sect {
-    uint32_t start, line; /* of the section, of the current line */
-    uint32_t value;       /* after the colon of the current line; 0: not seen */
-    uint32_t scan;        /* bytes before it need no second look */
-    uint32_t size;        /* name + value + 32, summed */
+    uint32_t line;  /* start of the current line */
+    uint32_t value; /* after its colon; 0: not seen */
+    uint32_t scan;  /* bytes before it need no second look */
+    uint32_t size;  /* name + value + 32, summed */
     uint32_t n;
 } vt__h1_sect;
 
@@ -2250,13 +2250,13 @@ VT__INLINE uint64_t vt__h1_name_tail(const char *p, size_t len, size_t before) {
 }
 
 /* The id of a name of tchars, or 0. */
-VT__INLINE uint8_t vt__h1_name_id(const char *p, size_t len, size_t before) {
+VT__INLINE unsigned vt__h1_name_id(const char *p, size_t len, size_t before) {
     uint64_t tail = vt__h1_name_tail(p, len, before);
     const vt__h1_known *k = &vt__h1_knowns[vt__h1_slot(tail, len)];
     if (k->len != len || tail != vt__h1_le64(k->pad + len)) return 0;
     for (size_t i = 0; i + 8 < len; i += 8)
         if (vt__h1_fold(vt__h1_le64(p + i)) != vt__h1_le64(k->name + i)) return 0;
-    return (uint8_t)k->id;
+    return k->id;
 }
 
 static bool vt__h1_is_token(vt_str s) {
@@ -2266,7 +2266,7 @@ static bool vt__h1_is_token(vt_str s) {
 }
 
 static VT__UNUSED int vt__h1_field_id(vt_str name) {
-    return vt__h1_is_token(name) && name.len <= 32 ? vt__h1_name_id(name.ptr, name.len, 0) : 0;
+    return vt__h1_is_token(name) && name.len <= 32 ? (int)vt__h1_name_id(name.ptr, name.len, 0) : 0;
 }
 
 /* In lower case; empty for 0. */
@@ -2346,15 +2346,20 @@ static int64_t vt__h1_number(vt_str s) {
 
 /* Letters, digits, '.', '-' alone: nearly every host. At least eight bytes. */
 VT__INLINE bool vt__h1_plain_host(vt_str s) {
+    uint64_t bad = 0;
     for (size_t i = 0; i < s.len; i += 8) {
-        uint64_t x = vt__h1_le64(s.ptr + (s.len - i < 8 ? s.len - 8 : i));
-        uint64_t good = vt__h1_word_alnum(x) | vt__h1_word_eq(x, '.') | vt__h1_word_eq(x, '-');
-        if (good != VT__H1_ONES * 0x80) return false;
+        uint64_t x = vt__h1_le64(s.ptr + (s.len - i < 8 ? s.len - 8 : i)), low = x | VT__H1_ONES * 0x20;
+        /* Without bytes over 0x7f an addition carries into bit 7 exactly from 0x80 on. '-' './' '0'..'9' are a range. */
+        uint64_t alpha = (low + VT__H1_ONES * (0x80 - 'a')) & ~(low + VT__H1_ONES * (0x7f - 'z'));
+        uint64_t rest = (x + VT__H1_ONES * (0x80 - '-')) & ~(x + VT__H1_ONES * (0x7f - '9'));
+        rest &= (x ^ VT__H1_ONES * '/') + VT__H1_ONES * 0x7f;
+        bad |= x | ~(alpha | rest);
     }
-    return true;
+    return (bad & VT__H1_ONES * 0x80) == 0;
 }
 
-static int vt__h1_on_host(vt__h1_req *r, vt_str value, uint32_t off) {
+VT__INLINE int vt__h1_on_host(vt__h1_req *r, const char *buf, const vt__h1_field *f) {
+    vt_str value = {buf + f->value_off, f->value_len};
     vt__uri_auth auth;
     if (r->flags & VT__H1_HAS_HOST) return VT__H1_E_HOST_TWICE;
     r->flags |= VT__H1_HAS_HOST;
@@ -2362,7 +2367,7 @@ static int vt__h1_on_host(vt__h1_req *r, vt_str value, uint32_t off) {
     if (!plain && value.len && vt__uri_authority(value, &auth) < 0) return VT__H1_E_HOST;
     if (r->form == VT__H1_ABSOLUTE || r->form == VT__H1_AUTHORITY)
         return 0; /* RFC 9112 3.2.2: the target wins */
-    r->auth_off = off, r->auth_len = (uint32_t)value.len;
+    r->auth_off = f->value_off, r->auth_len = f->value_len;
     return 0;
 }
 
@@ -2421,7 +2426,6 @@ static int vt__h1_on_expect(vt__h1_req *r, vt_str value) {
 static VT__NOINLINE int vt__h1_on_field(vt__h1_req *r, const char *buf, const vt__h1_field *f) {
     vt_str value = {buf + f->value_off, f->value_len};
     switch (f->id) {
-    case VT__H1_F_HOST: return vt__h1_on_host(r, value, f->value_off);
     case VT__H1_F_CONNECTION: return vt__h1_on_connection(r, value);
     case VT__H1_F_CONTENT_LENGTH: return vt__h1_on_length(r, value);
     case VT__H1_F_TRANSFER_ENCODING: return vt__h1_on_coding(r, value);
@@ -2493,9 +2497,10 @@ static VT__NOINLINE int vt__h1_no_end(char c) {
  * colon was found, or *value stays 0 and it is not in the window; < 0: error. */
 VT__INLINE int vt__h1_name(const vt__h1_job *j, const vt__h1_win *w, size_t line, size_t pos, size_t *value) {
     const char *buf = j->buf;
+    const size_t to = w->to;
     for (;; pos++) {
         pos = vt__h1_next_odd(w, pos);
-        if (VT__UNLIKELY(pos == w->to)) return 0;
+        if (VT__UNLIKELY(pos == to)) return 0;
         if (VT__LIKELY(buf[pos] == ':' && pos != line)) break;
         if (!vt__uri_is(buf[pos], VT__URI_C_TOKEN)) return vt__h1_no_name(buf, line, pos, j->limit);
     }
@@ -2503,17 +2508,39 @@ VT__INLINE int vt__h1_name(const vt__h1_job *j, const vt__h1_win *w, size_t line
     return 0;
 }
 
-/* Over one of the limits? `both` = name and value, `sum` = the section. */
-static VT__NOINLINE int vt__h1_over(const vt__h1_job *j, size_t name, size_t both, size_t sum, bool full) {
+/* Over which of the limits? `both` = name and value, `sum` = the section. */
+static VT__NOINLINE int vt__h1_over(const vt__h1_job *j, size_t name, size_t both, size_t sum,
+                                    const vt__h1_field *f) {
     if (both > j->max_field || name > UINT16_MAX) return VT__H1_E_FIELD;
     if (sum > j->max_section) return VT__H1_E_SECTION;
-    return full ? VT__H1_E_FIELDS : 0;
+    return f == j->fields + j->cap ? VT__H1_E_FIELDS : 0;
+}
+
+/* The line at the end of a window, of which `upto` is what was looked at: the section's end, an error, or 0. */
+VT__INLINE int vt__h1_rest(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win *w, size_t line,
+                           size_t value, size_t upto) {
+    const char *buf = j->buf;
+    size_t pos = line < w->from ? w->from : line;
+    s->line = (uint32_t)line;
+    if (pos >= w->to) {
+        s->value = (uint32_t)value, s->scan = (uint32_t)pos;
+        return 0;
+    }
+    if (!value) {
+        if (VT__LIKELY(pos == line && pos + 1 < j->limit && memcmp(buf + pos, "\r\n", 2) == 0))
+            return (int)pos + 2;
+        int rc = vt__h1_name(j, w, line, pos, &value);
+        if (rc) return rc;
+        if (!value && pos == line && buf[pos] == '\r') upto = pos; /* the section's last CR, and no LF yet */
+    }
+    s->value = (uint32_t)value, s->scan = (uint32_t)upto;
+    return value && upto < w->to && buf[upto] != '\r' ? vt__h1_no_end(buf[upto]) : 0;
 }
 
 /* Pass 2, lines of one window to fields without ids: > 0 where the section ends, 0 at the window's end. */
 static int vt__h1_lines(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win *w) {
     const char *buf = j->buf;
-    const size_t from = w->from, easy = VT__MIN(j->max_field, UINT16_MAX);
+    const size_t from = w->from, most = j->max_section, easy = VT__MIN(j->max_field, UINT16_MAX);
     size_t line = s->line, value = s->value, pos = from, sum = s->size;
     /* A CR that is the last byte there is ends nothing yet. */
     const bool cut = w->nends && from + w->ends[w->nends - 1] + 1 == j->limit;
@@ -2535,9 +2562,8 @@ static int vt__h1_lines(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win *w
         }
         size_t name = value - 1 - line, both = name + z - v;
         sum += both + 32;
-        if (VT__UNLIKELY(both > easy || sum > j->max_section || f == full) &&
-            (rc = vt__h1_over(j, name, both, sum, f == full)) < 0)
-            break;
+        if (VT__UNLIKELY(both > easy) || VT__UNLIKELY(sum > most) || VT__UNLIKELY(f == full))
+            if ((rc = vt__h1_over(j, name, both, sum, f)) < 0) break;
         f->name_off = (uint32_t)line, f->value_off = (uint32_t)v;
         f->value_len = (uint32_t)(z - v), f->name_len = (uint16_t)name, f->rsvd = 0;
         f++;
@@ -2546,36 +2572,30 @@ static int vt__h1_lines(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win *w
     }
     s->n = (uint32_t)(f - j->fields), s->size = (uint32_t)sum;
     if (rc) return rc;
-    if (!value && pos < w->to) rc = vt__h1_name(j, w, line, pos, &value);
-    if (rc == 0 && cut && value) {
-        pos = from + *last;
-        if (buf[pos] != '\r') rc = vt__h1_no_end(buf[pos]);
-    } else if (pos < w->to) {
-        pos = cut                           ? from + *last
-              : !value && buf[line] == '\r' ? line
-                                            : w->to; /* half of the last CRLF is looked at again */
-    }
-    s->line = (uint32_t)line, s->value = (uint32_t)value, s->scan = (uint32_t)pos;
-    return rc;
+    return vt__h1_rest(s, j, w, line, value, cut ? from + *last : w->to);
 }
 
-/* Pass 3: ids of the fields from `at` on, and what the first six mean. */
-static int vt__h1_facts(const vt__h1_sect *s, const vt__h1_job *j, uint32_t at) {
-    for (; at < s->n; at++) {
-        vt__h1_field *f = &j->fields[at];
-        unsigned id = f->id = vt__h1_name_id(j->buf + f->name_off, f->name_len, f->name_off);
+/* Pass 3: ids of the fields f[0..n), and what the first six mean. */
+static int vt__h1_facts(const vt__h1_job *j, vt__h1_field *f, size_t n) {
+    const char *buf = j->buf;
+    vt__h1_req *r = j->req;
+    for (const vt__h1_field *end = f + n; f < end; f++) {
+        unsigned id = vt__h1_name_id(buf + f->name_off, f->name_len, f->name_off);
         int rc = 0;
-        if (VT__UNLIKELY(!j->req)) rc = vt__h1_trailer_ok((int)id) ? 0 : VT__H1_E_TRAILER;
-        else if (id - 1 < VT__H1_F_UPGRADE) rc = vt__h1_on_field(j->req, j->buf, f);
+        f->id = (uint8_t)id;
+        if (VT__LIKELY(id - 1 >= VT__H1_F_UPGRADE && r)) continue;
+        if (!r) rc = vt__h1_trailer_ok((int)id) ? 0 : VT__H1_E_TRAILER;
+        else if (id == VT__H1_F_HOST) rc = vt__h1_on_host(r, buf, f);
+        else rc = vt__h1_on_field(r, buf, f);
         if (VT__UNLIKELY(rc < 0)) return rc;
     }
     return 0;
 }
 
-/* Field lines from s->start to the empty line. > 0: the bytes of buf before what follows; 0: more; < 0: error. */
-static int vt__h1_section(vt__h1_sect *s, vt__h1_job *j, size_t len) {
+/* Field lines from `start` to the empty line. > 0: the bytes of buf before what follows; 0: more; < 0: error. */
+static int vt__h1_section(vt__h1_sect *s, vt__h1_job *j, uint32_t start, size_t len) {
     const vt__h1_isa *isa = vt__h1_isa_get();
-    uint32_t most = s->start + j->max_section + 2, step = VT__H1_WINDOW_FIRST;
+    uint32_t most = start + j->max_section + 2, step = VT__H1_WINDOW_FIRST;
     vt__h1_win w;
     j->limit = len < most ? (uint32_t)len : most;
     while (s->scan < j->limit) {
@@ -2583,8 +2603,8 @@ static int vt__h1_section(vt__h1_sect *s, vt__h1_job *j, size_t len) {
         w.to = j->limit - w.from < step ? j->limit : w.from + step;
         isa->fields((const uint8_t *)j->buf, &w);
         uint32_t n = s->n;
-        int rc = vt__h1_lines(s, j, &w), bad = vt__h1_facts(s, j, n); /* what stands first decides */
-        if (bad < 0 || rc) return bad < 0 ? bad : rc;
+        int rc = vt__h1_lines(s, j, &w), bad = vt__h1_facts(j, j->fields + n, s->n - n);
+        if (bad < 0 || rc) return bad < 0 ? bad : rc; /* what stands first decides */
         if (w.to == j->limit) break;
         step = VT__H1_WINDOW;
     }
@@ -2719,7 +2739,7 @@ static int vt__h1_line(vt__h1_req *r, const char *buf, size_t len, uint32_t max)
                    buf[at + 8] == '\r' && buf[at + 9] == '\n'))
         r->minor = 1;
     else if ((rc = vt__h1_parse_version(r, buf + at, len - at)) <= 0) return rc;
-    r->s.start = r->s.line = r->s.scan = at + 10;
+    r->s.line = r->s.scan = at + 10;
     r->state = VT__H1_S_FIELDS;
     return (rc = vt__h1_classify(r, buf)) < 0 ? rc : 1;
 }
@@ -2759,7 +2779,7 @@ static VT__UNUSED int vt__h1_req_parse(vt__h1_req *r, const char *buf, size_t le
     vt__h1_job j = {.buf = buf, .fields = fields, .req = r, .cap = cap};
     j.max_section = vt__h1_limit(lim->section, 16384);
     j.max_field = vt__h1_limit(lim->field, j.max_section);
-    int used = vt__h1_section(&r->s, &j, len);
+    int used = vt__h1_section(&r->s, &j, r->target_off + r->target_len + 11, len);
     if (used <= 0) return used;
     return (rc = vt__h1_settle(r)) < 0 ? rc : used;
 }
@@ -2885,7 +2905,7 @@ static int vt__h1_chunk_trailers(vt__h1_chunk *c, const char *buf, size_t len, v
                                  uint32_t cap, const vt__h1_limits *lim) {
     vt__h1_job j = {.buf = buf, .fields = trailers, .cap = cap};
     j.max_section = j.max_field = vt__h1_limit(lim->trailer, 4096);
-    int used = vt__h1_section(&c->s, &j, len);
+    int used = vt__h1_section(&c->s, &j, 0, len);
     if (used <= 0) return used;
     c->ntrailers = c->s.n;
     c->done = true;
@@ -4228,17 +4248,25 @@ typedef struct vt__node {
 } vt__node;
 
 struct vt_task {
-    vt__node node;
-    vt_fn *fn;
-    void *arg;
+    union {
+        vt__node node; /* until it starts */
+        vt__msg msg;   /* from then on: the cancel that another thread asks for */
+    };
+    union {
+        struct {
+            vt_fn *fn;
+            void *arg;
+        }; /* until it starts */
+        struct {
+            struct vt__thr *thr; /* where it was started */
+            struct vt__vth *v;   /* NULL at its end; its thread's business */
+        };
+    };
     const char *site;
     int64_t deadline;
     uint32_t flags;
     int32_t result;
-    struct vt__thr *thr; /* where it was started */
-    struct vt__vth *v;   /* while it lives; its thread's business */
     struct vt__vth *joiner;
-    vt__msg msg;
 };
 
 /* In the top page of the vthread's stack. What a switch touches stands in the first 128 bytes. */
@@ -4473,11 +4501,10 @@ VT__INLINE void vt__sched_credit_put(vt__thr *t) {
     }
 }
 
-/* An embedded task: a vthread's start that needs no memory. vt__sched_admit, then vt__sched_submit; again and again. */
-static VT__UNUSED void vt__sched_task_embed(vt_task *t, vt_fn *fn, void *arg, const char *site) {
+/* An embedded task: a vthread's start that needs no memory. vt__sched_admit, then vt__sched_submit; again and again.
+ * Its cancel is asked for on its own thread only. */
+static VT__UNUSED void vt__sched_task_embed(vt_task *t, const char *site) {
     memset(t, 0, sizeof *t);
-    t->fn = fn;
-    t->arg = arg;
     t->site = site;
     t->flags = VT__TASK_EMBEDDED | VT__TASK_DETACHED | VT__TASK_ANY;
 }
@@ -4485,10 +4512,12 @@ static VT__UNUSED int vt__sched_admit(void) { return vt__sched_credit_take(vt__s
 /* Gives back what vt__sched_admit took when no vthread is started after all. */
 static VT__UNUSED void vt__sched_dismiss(void) { vt__sched_credit_put(vt__sched_tls); }
 /* Queues unstarted work in `dom`; an idle worker may take it. From then on the task belongs to whoever runs it. */
-static VT__UNUSED void vt__sched_submit(vt__dom *dom, vt_task *t) {
+static VT__UNUSED void vt__sched_submit(vt__dom *dom, vt_task *t, vt_fn *fn, void *arg) {
     uint32_t keep = VT__TASK_EMBEDDED | VT__TASK_DETACHED | VT__TASK_ANY;
     __atomic_fetch_and(&t->flags, keep, __ATOMIC_ACQ_REL);
     t->node.v = NULL;
+    t->fn = fn;
+    t->arg = arg;
     vt__plat_count(&vt__sched_tls->spawned, 1);
     vt__sched_any_push(dom, t, t, 1);
 }
@@ -5088,7 +5117,6 @@ static vt_task *vt__sched_spawn(vt_fn *fn, void *arg, const char *site, uint32_t
     task->deadline = t && t->cur ? t->cur->deadline : 0;
     task->flags = t ? flags : flags | VT__TASK_ANY;
     task->result = 0;
-    task->v = NULL;
     task->joiner = NULL;
     if (t) vt__plat_count(&t->spawned, 1);
     else __atomic_fetch_add(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
@@ -9311,7 +9339,7 @@ static void vt__h1c_accept(vt__h1c_host *h, int fd, const vt__addr *peer) {
     }
     vt__conn_open(&c->conn, fd);
     c->conn.pd.sink = vt__h1c_sink;
-    vt__sched_task_embed(&c->task, vt__h1c_main, c, "connection");
+    vt__sched_task_embed(&c->task, "connection");
     vt__timer_init(&c->timer, vt__h1c_expire);
     vt__ds_list_init(&c->link);
     c->host = h;
