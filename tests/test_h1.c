@@ -805,7 +805,8 @@ static void check_scan(const vt__h1_isa *isa, const uint8_t *buf, size_t from, s
     scan_slowly(buf + from, n, ctl, odd);
     for (size_t i = 0; i < n; i++) {
         bool bit = w.odd[i / 64] >> (i % 64) & 1;
-        if (odd[i] ? !bit : bit && !strchr("!#$%&'*+.^_`|~", buf[from + i])) CHECK(!"odd bit");
+        if (odd[i] ? !bit : bit && !strchr("!#$%&'*+.^_`|~", buf[from + i]))
+            test_fail(__FILE__, __LINE__, "odd bit");
         if (ctl[i] && (i == 0 || !ctl[i - 1])) CHECK(ends < w.nends && w.ends[ends++] == i);
     }
     CHECK_EQ(ends, w.nends);
