@@ -1081,6 +1081,13 @@ static VT__UNUSED char *vt__mem_strdup(const char *s, size_t n) {
     return p;
 }
 
+/* For some tens to hundreds of bytes, where a memset would become `rep stos`, which takes 12 ns to begin. */
+VT__INLINE void vt__mem_zero(void *p, size_t n) {
+    char *c = p;
+    for (; n >= 64; n -= 64, c += 64) memset(c, 0, 64);
+    if (n) memset(c, 0, n);
+}
+
 typedef struct vt__pool {
     void *free; /* each free block's first word points to the next */
     uint32_t size, count, max;
@@ -4501,25 +4508,34 @@ VT__INLINE void vt__sched_credit_put(vt__thr *t) {
     }
 }
 
-/* An embedded task: a vthread's start that needs no memory. vt__sched_admit, then vt__sched_submit; again and again.
- * Its cancel is asked for on its own thread only. */
-static VT__UNUSED void vt__sched_task_embed(vt_task *t, const char *site) {
-    memset(t, 0, sizeof *t);
-    t->site = site;
-    t->flags = VT__TASK_EMBEDDED | VT__TASK_DETACHED | VT__TASK_ANY;
+/* A vthread's start that needs no memory, embedded in what it is for: vt__sched_admit, then vt__sched_submit; again and
+ * again. Its cancel is asked for on its own thread only. */
+typedef struct vt__start {
+    vt_task task;
+    vt_fn *fn;
+    void *arg;
+} vt__start;
+static VT__UNUSED void vt__sched_start_init(vt__start *s, vt_fn *fn, void *arg, const char *site) {
+    memset(s, 0, sizeof *s);
+    s->fn = fn;
+    s->arg = arg;
+    s->task.site = site;
+    s->task.flags = VT__TASK_EMBEDDED | VT__TASK_DETACHED | VT__TASK_ANY;
 }
 static VT__UNUSED int vt__sched_admit(void) { return vt__sched_credit_take(vt__sched_tls); }
 /* Gives back what vt__sched_admit took when no vthread is started after all. */
 static VT__UNUSED void vt__sched_dismiss(void) { vt__sched_credit_put(vt__sched_tls); }
-/* Queues unstarted work in `dom`; an idle worker may take it. From then on the task belongs to whoever runs it. */
-static VT__UNUSED void vt__sched_submit(vt__dom *dom, vt_task *t, vt_fn *fn, void *arg) {
+/* Queues unstarted work in `dom`; an idle worker may take it. From then on it belongs to whoever runs it. */
+static VT__UNUSED void vt__sched_submit(vt__dom *dom, vt__start *s) {
     uint32_t keep = VT__TASK_EMBEDDED | VT__TASK_DETACHED | VT__TASK_ANY;
+    vt_task *t = &s->task;
     __atomic_fetch_and(&t->flags, keep, __ATOMIC_ACQ_REL);
     t->node.v = NULL;
-    t->fn = fn;
-    t->arg = arg;
+    t->fn = s->fn;
+    t->arg = s->arg;
     vt__plat_count(&vt__sched_tls->spawned, 1);
-    vt__sched_any_push(dom, t, t, 1);
+    if (vt__sched_g.ndoms == 1) vt__sched_run_push(vt__sched_tls, &t->node); /* nobody else could take it */
+    else vt__sched_any_push(dom, t, t, 1);
 }
 
 /*--- cancel ---*/
@@ -6921,7 +6937,7 @@ static void vt__req_init(vt_req *req, vt_res *res, vt_server *s, const vt__http_
     req->server = s;
     req->res = res;
     req->arena = arena;
-    memset(&req->trailer_base, 0, sizeof *req - offsetof(vt_req, trailer_base));
+    vt__mem_zero(&req->trailer_base, sizeof *req - offsetof(vt_req, trailer_base));
 }
 
 /* --- memory, contexts --- */
@@ -7432,7 +7448,7 @@ struct vt_res {
 };
 
 static void vt__res_init(vt_res *res, vt_req *req) {
-    memset(res, 0, offsetof(vt_res, inlined));
+    vt__mem_zero(res, offsetof(vt_res, inlined));
     res->req = req;
     res->length = -1;
     res->fields = res->inlined;
@@ -8473,25 +8489,27 @@ typedef struct vt__h1c_group {
 typedef struct vt__h1c_host {
     vt__h1c_group *group;
     vt__dom *dom;
-    vt__list parked, running;
+    vt__list parked[3], running;
+    vt__timer sweep; /* armed no later than the first deadline of a parked connection */
     struct vt__h1c *free;
     struct vt__h1c_slab *slabs;
     int64_t accepted, nparked, requests, refused, bad, timeouts;
 } __attribute__((aligned(64))) vt__h1c_host;
 
-enum vt__h1c_why { VT__H1C_INPUT, VT__H1C_EXPIRED, VT__H1C_LINGER };
+enum vt__h1c_why { VT__H1C_INPUT, VT__H1C_EXPIRED };
+enum vt__h1c_list { VT__H1C_FRESH, VT__H1C_IDLE, VT__H1C_LINGER }; /* of vt__h1c_host.parked */
 
 typedef struct vt__h1c {
     vt__conn conn;
-    vt_task task;
-    vt__timer timer;
+    vt__start start;
     vt__list link;
+    int64_t due; /* while parked */
     vt__h1c_host *host;
     struct vt__h1c_run *run; /* while it runs; in the free list: the next */
     int64_t since;           /* accepted, or the head's first byte came */
     int64_t requests;
     uint32_t lingered;
-    uint8_t why, peer_len;
+    uint8_t why, list, peer_len;
     union {
         struct sockaddr sa;
         struct sockaddr_in in;
@@ -8520,14 +8538,12 @@ typedef struct vt__h1c_run {
     vt__h1c_host *host;
     const vt__h1c_conf *conf;
     vt__vth *v;
-    vt__h1_req head;
     vt__h1_field *fields;
     vt__conn_buf more; /* a block for more fields */
     uint32_t fields_cap;
     vt__conn_buf held; /* the head's block, when the body went on in another */
     size_t base;       /* input up to here belongs to the head */
     size_t chunk_at;   /* where the open chunk of the response begins; SIZE_MAX: none is open */
-    vt__h1_chunk chunk;
     vt_str data;           /* body bytes in the input block, decoded and not handed out */
     int64_t left;          /* of Content-Length, not received */
     int64_t waited, until; /* for body bytes; a time for all that is left of them */
@@ -8539,6 +8555,8 @@ typedef struct vt__h1c_run {
     bool cut;                /* by close is how the peer sees that the response is short */
     bool linger;
     vt_stream stream;
+    vt__h1_req head; /* from here on each is prepared before its use */
+    vt__h1_chunk chunk;
     vt__arena arena;
     vt_req req;
     vt_res res;
@@ -8556,20 +8574,22 @@ static void vt__h1c_close(vt__h1c *c) {
     if (__atomic_load_n(&g->tell, __ATOMIC_SEQ_CST)) g->closed(g);
 }
 
-/* Gives the connection to the reactor until `due` (0: no end); false: there is input already. After true it is gone. */
-static bool vt__h1c_arm(vt__h1c *c, int64_t due) {
+/* Gives the connection to the reactor until `due`; false: there is input already. After true it is gone. The times
+ * of one list are all of one length, so that its first entry is the first to be due. */
+static bool vt__h1c_arm(vt__h1c *c, int list, int64_t due) {
     vt__h1c_host *h = c->host;
-    if (due) vt__timer_arm(&h->dom->wheel, &c->timer, due);
-    vt__ds_list_push(&h->parked, &c->link);
+    c->list = (uint8_t)list;
+    c->due = due;
+    vt__ds_list_push(&h->parked[list], &c->link);
     vt__plat_count(&h->nparked, 1);
+    if (VT__UNLIKELY(!vt__timer_armed(&h->sweep) || h->sweep.due > due) && due < INT64_MAX)
+        vt__timer_arm(&h->dom->wheel, &h->sweep, due);
     if (vt__poll_arm(&c->conn.pd)) return true;
-    vt__timer_cancel(&h->dom->wheel, &c->timer);
     vt__ds_list_remove(&c->link);
     vt__plat_count(&h->nparked, -1);
     return false;
 }
 static void vt__h1c_unpark(vt__h1c *c) {
-    vt__timer_cancel(&c->host->dom->wheel, &c->timer);
     vt__ds_list_remove(&c->link);
     vt__plat_count(&c->host->nparked, -1);
 }
@@ -8582,7 +8602,7 @@ static void vt__h1c_linger_on(vt__h1c *c) {
         int64_t r = vt__conn_readable(&c->conn) ? vt__conn_recv_try(&c->conn, scratch, sizeof scratch)
                                                 : -EAGAIN;
         if (r > 0) c->lingered += (uint32_t)r;
-        if (r == -EAGAIN && vt__h1c_arm(c, due)) return;
+        if (r == -EAGAIN && vt__h1c_arm(c, VT__H1C_LINGER, due)) return;
         if ((r <= 0 && r != -EAGAIN) || c->lingered > VT__H1C_LINGER_BYTES) break;
     }
     vt__h1c_close(c);
@@ -8594,7 +8614,6 @@ static void vt__h1c_linger(vt__h1c *c) {
         vt__h1c_close(c);
         return;
     }
-    c->why = VT__H1C_LINGER;
     c->lingered = 0;
     c->since = vt__plat_now() + VT__H1C_LINGER_NS; /* the cached clock is as old as the reactor's last wait */
     vt__h1c_linger_on(c);
@@ -8623,7 +8642,7 @@ static void vt__h1c_submit(vt__h1c *c, int why) {
         else vt__h1c_refuse(c);
         return;
     }
-    vt__sched_submit(c->host->dom, &c->task);
+    vt__sched_submit(c->host->dom, &c->start);
 }
 
 /* An event on a parked connection, or a reset under a running handler. */
@@ -8632,8 +8651,8 @@ static void vt__h1c_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
     (void)dom;
     if (bits & VT__PD_WATCH) {
         c->run->gone = true;
-        vt__sched_cancel(&c->task);
-    } else if (c->why == VT__H1C_LINGER) {
+        vt__sched_cancel(&c->start.task);
+    } else if (c->list == VT__H1C_LINGER) {
         vt__h1c_unpark(c);
         vt__h1c_linger_on(c);
     } else {
@@ -8642,16 +8661,30 @@ static void vt__h1c_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
     }
 }
 /* A parked connection's time is up. It is looked at once more: after a stall of ours the input may have come in time. */
-static void vt__h1c_expire(vt__timer *t) {
-    vt__h1c *c = VT__CONTAINER(t, vt__h1c, timer);
-    if (!vt__poll_disarm(&c->conn.pd)) return; /* its event is about to be handled */
+static void vt__h1c_expire(vt__h1c *c) {
+    if (!vt__poll_disarm(&c->conn.pd)) return;
     vt__h1c_unpark(c);
-    if (c->why == VT__H1C_LINGER) {
+    if (c->list == VT__H1C_LINGER) {
         vt__h1c_close(c);
     } else {
         vt__poll_set(&c->conn.pd, VT__PD_R);
         vt__h1c_submit(c, VT__H1C_EXPIRED);
     }
+}
+static void vt__h1c_sweep(vt__timer *t) {
+    vt__h1c_host *h = VT__CONTAINER(t, vt__h1c_host, sweep);
+    int64_t now = vt__plat_now(), next = INT64_MAX;
+    for (int i = 0; i < 3; i++) {
+        vt__list *n = h->parked[i].next;
+        for (int budget = 256; n != &h->parked[i] && budget > 0; budget--) {
+            vt__h1c *c = VT__CONTAINER(n, vt__h1c, link);
+            if (c->due > now) break;
+            n = n->next;
+            vt__h1c_expire(c);
+        }
+        if (n != &h->parked[i]) next = VT__MIN(next, VT__CONTAINER(n, vt__h1c, link)->due);
+    }
+    if (next < INT64_MAX) vt__timer_arm(&h->dom->wheel, &h->sweep, next);
 }
 
 /*--- the output of one response ---*/
@@ -8720,7 +8753,7 @@ static void vt__h1c_watch(vt__h1c_run *run) {
     run->watched = true;
     if (run->io.err == 0 && vt__poll_watch(pd, fin)) return;
     run->gone = true;
-    vt__sched_cancel(&run->c->task);
+    vt__sched_cancel(&run->c->start.task);
 }
 /* The vthread is about to park, wherever in the handler that is: the peer gets what there is. */
 static void vt__h1c_on_park(void *arg) {
@@ -9095,7 +9128,7 @@ static int vt__h1c_more(vt__h1c_run *run) {
 static int vt__h1c_next(vt__h1c_run *run) {
     vt__conn_buf *b = &run->io.in;
     const vt__h1c_conf *conf = run->conf;
-    memset(&run->head, 0, sizeof run->head);
+    vt__mem_zero(&run->head, sizeof run->head);
     if (b->pos < b->len) run->c->since = run->io.thr->now;
     for (;;) {
         int n = 0;
@@ -9206,7 +9239,7 @@ static void vt__h1c_begin(vt__h1c_run *run, vt__h1c *c) {
     vt__pd *pd = &c->conn.pd;
     if (pd->dom != thr->dom && vt__poll_bits(pd) & VT__PD_ADDED)
         vt__poll_remove(pd); /* another worker took the task */
-    memset(run, 0, offsetof(vt__h1c_run, req));
+    vt__mem_zero(run, offsetof(vt__h1c_run, head));
     c->host = &c->host->group->hosts[thr->dom->index];
     c->run = run;
     if (c->since == 0) c->since = thr->now;
@@ -9222,7 +9255,7 @@ static void vt__h1c_begin(vt__h1c_run *run, vt__h1c *c) {
     run->chunk_at = SIZE_MAX;
     vt__mem_arena_init(&run->arena, &thr->block_pool, 0);
     run->v = vt__sched_self();
-    run->v->task = &c->task;
+    run->v->task = &c->start.task;
     run->v->on_park = vt__h1c_on_park;
     run->v->on_park_arg = run;
 }
@@ -9257,9 +9290,9 @@ static void vt__h1c_finish(vt__h1c_run *run) {
 static bool vt__h1c_park(vt__h1c_run *run) {
     vt__h1c *c = run->c;
     const vt__h1c_conf *conf = run->conf;
-    int64_t due = c->requests       ? vt__conn_until(&run->io, conf->idle_ns)
-                  : conf->header_ns ? c->since + conf->header_ns
-                                    : 0;
+    int list = c->requests ? VT__H1C_IDLE : VT__H1C_FRESH;
+    int64_t time = c->requests ? conf->idle_ns : conf->header_ns;
+    int64_t due = time ? (c->requests ? run->io.thr->now : c->since) + time : INT64_MAX;
     if (vt__poll_add(c->host->dom, &c->conn.pd) < 0) {
         vt__h1c_leave(run);
         vt__h1c_close(c);
@@ -9267,7 +9300,7 @@ static bool vt__h1c_park(vt__h1c_run *run) {
     }
     vt__h1c_leave(run);
     c->why = VT__H1C_INPUT;
-    if (vt__h1c_arm(c, due)) return true;
+    if (vt__h1c_arm(c, list, due)) return true;
     vt__h1c_begin(run, c);
     return false;
 }
@@ -9284,9 +9317,10 @@ static int vt__h1c_main(void *arg) {
             vt__sched_fuel(run.v);
             continue;
         }
-        if (r == 0 && expired) vt__plat_count(&run.host->timeouts, 1);
+        bool stopping = __atomic_load_n(&run.host->group->stopping, __ATOMIC_ACQUIRE) != 0;
+        if (r == 0 && expired && !stopping) vt__plat_count(&run.host->timeouts, 1);
         if (r < 0 || expired || last) break;
-        if (__atomic_load_n(&run.host->group->stopping, __ATOMIC_ACQUIRE)) {
+        if (stopping) {
             last =
                 true; /* the answer before was sent without Connection: close: there may be one more request */
             vt__poll_set(&c->conn.pd, VT__PD_R);
@@ -9303,8 +9337,9 @@ static void vt__h1c_host_init(vt__h1c_host *h, vt__h1c_group *g, vt__dom *dom) {
     memset(h, 0, sizeof *h);
     h->group = g;
     h->dom = dom;
-    vt__ds_list_init(&h->parked);
+    for (int i = 0; i < 3; i++) vt__ds_list_init(&h->parked[i]);
     vt__ds_list_init(&h->running);
+    vt__timer_init(&h->sweep, vt__h1c_sweep);
 }
 static void vt__h1c_host_drop(vt__h1c_host *h) {
     for (vt__h1c_slab *s = h->slabs, *next; s; s = next) {
@@ -9339,8 +9374,7 @@ static void vt__h1c_accept(vt__h1c_host *h, int fd, const vt__addr *peer) {
     }
     vt__conn_open(&c->conn, fd);
     c->conn.pd.sink = vt__h1c_sink;
-    vt__sched_task_embed(&c->task, "connection");
-    vt__timer_init(&c->timer, vt__h1c_expire);
+    vt__sched_start_init(&c->start, vt__h1c_main, c, "connection");
     vt__ds_list_init(&c->link);
     c->host = h;
     c->run = NULL;
@@ -9353,20 +9387,11 @@ static void vt__h1c_accept(vt__h1c_host *h, int fd, const vt__addr *peer) {
 }
 /* group->stopping is set: sends the idle connections to their end, which looks for input one last time. */
 static void vt__h1c_host_stop(vt__h1c_host *h) {
-    vt__list *n = h->parked.next;
-    while (n != &h->parked) {
-        vt__h1c *c = VT__CONTAINER(n, vt__h1c, link);
-        n = n->next;
-        if (c->why == VT__H1C_LINGER || !vt__poll_disarm(&c->conn.pd)) continue;
-        vt__h1c_unpark(c);
-        vt__poll_set(&c->conn.pd, VT__PD_R);
-        if (vt__sched_admit() < 0) {
-            vt__h1c_close(c);
-            continue;
+    for (int i = VT__H1C_FRESH; i <= VT__H1C_IDLE; i++)
+        for (vt__list *n = h->parked[i].next, *next; n != &h->parked[i]; n = next) {
+            next = n->next;
+            vt__h1c_expire(VT__CONTAINER(n, vt__h1c, link));
         }
-        c->why = VT__H1C_INPUT;
-        vt__sched_submit(h->dom, &c->task);
-    }
 }
 /* Cancels what still runs, and closes what lingers; names the requests in the log. */
 static void vt__h1c_host_kill(vt__h1c_host *h) {
@@ -9376,16 +9401,16 @@ static void vt__h1c_host_kill(vt__h1c_host *h) {
         if (c->run->handling)
             vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
                    (int)VT__MIN(t.len, (size_t)500), t.ptr);
-        vt__sched_cancel(&c->task);
+        vt__sched_cancel(&c->start.task);
     }
-    for (vt__list *n = h->parked.next, *next; n != &h->parked; n = next) {
-        vt__h1c *c = VT__CONTAINER(n, vt__h1c, link);
+    vt__list *list = &h->parked[VT__H1C_LINGER];
+    for (vt__list *n = list->next, *next; n != list; n = next) {
         next = n->next;
-        if (!vt__poll_disarm(&c->conn.pd)) continue;
-        vt__h1c_unpark(c);
-        vt__h1c_close(c);
+        vt__h1c_expire(VT__CONTAINER(n, vt__h1c, link));
     }
 }
+/* No connection is left. */
+static void vt__h1c_host_quit(vt__h1c_host *h) { vt__timer_cancel(&h->dom->wheel, &h->sweep); }
 #endif /* VTHTTP_HTTP */
 
 /*==============================================================================
@@ -9767,9 +9792,11 @@ static void vt__srv_on_kill(vt__dom *dom, vt__msg *m) {
     vt_wg_done(&d->srv->round);
 }
 /* Behind it no event of an older reactor pass is on its way. */
-static void vt__srv_on_nothing(vt__dom *dom, vt__msg *m) {
+static void vt__srv_on_quit(vt__dom *dom, vt__msg *m) {
+    vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
     (void)dom;
-    vt_wg_done(&VT__CONTAINER(m, vt__srv_dom, msg)->srv->round);
+    vt__h1c_host_quit(d->host);
+    vt_wg_done(&d->srv->round);
 }
 
 /*--- starting ---*/
@@ -9870,7 +9897,7 @@ static void vt__srv_end(vt__srv *srv, int result) {
     vt_server *s = srv->server;
     bool left = __atomic_load_n(&srv->group.open, __ATOMIC_SEQ_CST) > 0;
     if (!left) {
-        vt__srv_round(srv, vt__srv_on_nothing);
+        vt__srv_round(srv, vt__srv_on_quit);
         vt__srv_drop_conns(srv);
     }
     if (result < 0) (void)vt__srv_fail(srv, result, "requests outlived grace_ms");
@@ -9969,7 +9996,7 @@ VT_API int vt_server_start(vt_server *s) {
             __atomic_store_n(&srv->group.tell, 1, __ATOMIC_SEQ_CST);
             vt__srv_round(srv, vt__srv_on_stop);
             (void)vt__srv_wait_empty(srv, VT_NONE);
-            vt__srv_round(srv, vt__srv_on_nothing);
+            vt__srv_round(srv, vt__srv_on_quit);
             vt_shield(false);
         }
         vt__srv_close_listeners(srv);

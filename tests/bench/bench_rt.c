@@ -182,6 +182,7 @@ static int live_main(void *arg) {
     for (long long i = 0; i < l->n && rc >= 0; i++) {
         vt_wg_add(&l->all, 1);
         rc = vt_go(live_member, l);
+        if (i % 256 == 255) vt_yield(); /* they start as they come, as connections do */
     }
     if (rc < 0) {
         vt_stop(); /* or those that wait at the gate would keep the runtime alive */
