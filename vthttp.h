@@ -5217,7 +5217,9 @@ VT_API int vt_await_until(vt_task *t, int64_t until, int *result) {
         vt__sched_fuel(v);
     }
     if (result) *result = t->result;
-    vt__sched_release(t);
+    if (VT__LIKELY(!(__atomic_load_n(&t->flags, __ATOMIC_ACQUIRE) & VT__TASK_CANCEL_MSG)))
+        vt__sched_task_drop(t);
+    else vt__sched_release(t); /* the message frees it */
     return 0;
 }
 VT_API int vt_await(vt_task *t, int *result) { return vt_await_until(t, 0, result); }
@@ -8541,9 +8543,9 @@ typedef struct vt__h1c_run {
     vt__h1_field *fields;
     vt__conn_buf more; /* a block for more fields */
     uint32_t fields_cap;
-    vt__conn_buf held; /* the head's block, when the body went on in another */
-    size_t base;       /* input up to here belongs to the head */
-    size_t chunk_at;   /* where the open chunk of the response begins; SIZE_MAX: none is open */
+    vt__conn_buf held;     /* the head's block, when the body went on in another */
+    size_t base;           /* input up to here belongs to the head */
+    size_t chunk_at;       /* where the open chunk of the response begins; SIZE_MAX: none is open */
     vt_str data;           /* body bytes in the input block, decoded and not handed out */
     int64_t left;          /* of Content-Length, not received */
     int64_t waited, until; /* for body bytes; a time for all that is left of them */

@@ -424,7 +424,6 @@ TEST(b096_writer_timeout_releases_queued_replies) {
     for (int i = 0; i < 30; i++) cl_puts(&c, GET("/bytes?n=1000000"));
     CHECK(OPEN_REACHES(0));
     CHECK(started() < 30); /* those behind the one that could not be sent never ran */
-    CHECK_EQ(result(), -ETIMEDOUT);
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b097_head_that_never_completes) {
