@@ -4783,27 +4783,29 @@ static void vt__sched_switch_to(vt__thr *t, vt__vth *v) {
     t->cur = v;
     (void)vt__sched_into(t, &t->main, v);
 }
-/* Runs what is ready, then starts what has not begun; true when a task waits for a stack. */
+/* Runs what is ready, then starts what has not begun; true when a task waits for a stack. Without one to be had the
+ * unstarted go to the queue's end: those behind them may finish and give theirs back. */
 static bool vt__sched_run(vt__thr *t) {
+    vt_task *task, *last;
+    bool starved = false;
     t->run_left = VT__SCHED_RUN;
     while (t->run_head && t->run_left > 0) {
-        vt__node *n = t->run_head, *next = n->next;
+        vt__node *n = t->run_head, *next = n->next; /* a begun task may be freed: no n after it */
         vt__vth *v = n->v;
-        if (!v && !(v = vt__sched_begin(t, (vt_task *)(void *)n)))
-            return true; /* a begun task may be freed: no n now */
+        if (!v && !starved) starved = (v = vt__sched_begin(t, (vt_task *)(void *)n)) == NULL;
         t->run_head = next;
         t->run_left--;
-        vt__sched_switch_to(t, v);
+        if (v) vt__sched_switch_to(t, v);
+        else vt__sched_run_push(t, n);
     }
-    vt_task *task, *last;
-    for (int left = VT__SCHED_RUN; left > 0; left--) {
+    for (int left = VT__SCHED_RUN; left > 0 && !starved; left--) {
         if (!t->stacks.n && __atomic_load_n(&t->dom->any_count, __ATOMIC_RELAXED) &&
             !vt__stack_refill(&t->stacks))
             return true;
         if (!vt__sched_any_take(t->dom, 1, false, &task, &last)) break;
         vt__sched_switch_to(t, vt__sched_begin(t, task));
     }
-    return false;
+    return starved;
 }
 
 static void vt__sched_idle_mark(const vt__thr *t, bool idle) {
