@@ -2228,12 +2228,11 @@ static VT__UNUSED bool vt__h1_eq_ci(vt_str a, vt_str b) {
 
 /* Known names by slot; other slots have length 0. */
 typedef struct vt__h1_known {
-    char pad[8]; /* zeros: the eight bytes that end a short name can be read */
-    char name[32];
+    char text[40]; /* eight zeros, so that the eight bytes that end a short name can be read, and the name */
     uint32_t len, id;
 } vt__h1_known;
 static const vt__h1_known vt__h1_knowns[256] = {
-#define VT__H1_FIELD_NAME(id, slot, text) [slot] = {"", text, sizeof(text) - 1, VT__H1_F_##id},
+#define VT__H1_FIELD_NAME(id, slot, text) [slot] = {"\0\0\0\0\0\0\0\0" text, sizeof(text) - 1, VT__H1_F_##id},
     VT__H1_FIELDS(VT__H1_FIELD_NAME)
 #undef VT__H1_FIELD_NAME
 };
@@ -2260,9 +2259,9 @@ VT__INLINE uint64_t vt__h1_name_tail(const char *p, size_t len, size_t before) {
 VT__INLINE unsigned vt__h1_name_id(const char *p, size_t len, size_t before) {
     uint64_t tail = vt__h1_name_tail(p, len, before);
     const vt__h1_known *k = &vt__h1_knowns[vt__h1_slot(tail, len)];
-    if (k->len != len || tail != vt__h1_le64(k->pad + len)) return 0;
+    if (k->len != len || tail != vt__h1_le64(k->text + len)) return 0;
     for (size_t i = 0; i + 8 < len; i += 8)
-        if (vt__h1_fold(vt__h1_le64(p + i)) != vt__h1_le64(k->name + i)) return 0;
+        if (vt__h1_fold(vt__h1_le64(p + i)) != vt__h1_le64(k->text + 8 + i)) return 0;
     return k->id;
 }
 
