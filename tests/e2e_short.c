@@ -43,7 +43,7 @@ TEST(short_calls_were_made) {
     CL(c);
     REQUIRE(start_plain());
     for (int i = 0; i < 100; i++) CHECK(cl_get(&c, "/nothing") == 404);
-    CHECK(short_calls > 300);
+    CHECK(short_calls > 200);
     CHECK_EQ(e2e_stop(), 0);
 }
 __attribute__((constructor)) static void short_begin(void) {
