@@ -3680,6 +3680,12 @@ static void vt__timer_arm(vt__wheel *w, vt__timer *t, int64_t due) {
     vt__timer_place(w, t, VT__MAX((due >> VT__TIMER_SHIFT) + 1, w->tick + 1));
 }
 
+/* Makes sure that the entry fires at `due` or before: one that is armed earlier stays, its user compares and arms it
+ * again. A deadline that moves back with every wait costs a comparison. */
+VT__INLINE void vt__timer_lazy(vt__wheel *w, vt__timer *t, int64_t due) {
+    if (!vt__timer_armed(t) || t->due > due) vt__timer_arm(w, t, due);
+}
+
 /* The next tick at which a slot is to be opened, and which; INT64_MAX when the wheel is empty. */
 static int64_t vt__timer_next_slot(const vt__wheel *w, int *level, unsigned *slot) {
     int64_t best = INT64_MAX;
@@ -4731,7 +4737,6 @@ VT__INLINE int vt__sched_into(vt__thr *t, vt__ctx *from, vt__vth *v) {
 /* Leaves `v`, which is queued or waits; its wait's result once it runs again. The last call of every caller. */
 VT__INLINE int vt__sched_away(vt__thr *t, vt__vth *v) {
     v->err = *t->err;
-    vt__plat_count(&t->switches, 1);
     vt__vth *to = vt__sched_next(t);
     if (VT__UNLIKELY(to == v)) {
         v->waiting = false;
@@ -4750,7 +4755,7 @@ static VT__NOINLINE int vt__sched_park(vt__vth *v, bool (*abort)(vt__vth *), int
     v->wait_due = due;
     v->wait_result = 0;
     v->waiting = true;
-    if (due && (!vt__timer_armed(&v->timer) || v->timer.due > due)) vt__timer_arm(&t->wheel, &v->timer, due);
+    if (due) vt__timer_lazy(&t->wheel, &v->timer, due);
     return vt__sched_away(t, v);
 }
 
@@ -4797,6 +4802,7 @@ static bool vt__sched_run(vt__thr *t) {
         if (v) vt__sched_switch_to(t, v);
         else vt__sched_run_push(t, n);
     }
+    vt__plat_count(&t->switches, VT__SCHED_RUN - t->run_left);
     for (int left = VT__SCHED_RUN; left > 0 && !starved; left--) {
         if (!t->stacks.n && __atomic_load_n(&t->dom->any_count, __ATOMIC_RELAXED) &&
             !vt__stack_refill(&t->stacks))

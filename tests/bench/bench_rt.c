@@ -35,6 +35,82 @@ static void on_runtime(vt_fn *fn, void *arg, int64_t max_vthreads) {
     if (rc < 0) bench_die("vt_run: %s", vt_strerror(rc));
 }
 
+/*------------------------------------------------------------------ switch */
+
+static vt__ctx outer, inner;
+
+static void come_back(vt__ctx *c) {
+    (void)c;
+    vt__ctx_arrive(&inner);
+    for (;;) (void)vt__ctx_switch(&inner, &outer, 0);
+}
+
+/* There and back again, nothing between. */
+static double raw_switch(long long n) {
+    static char stack[65536];
+    vt__ctx_init_thread(&outer);
+    vt__ctx_make(&inner, stack, stack + sizeof(stack), come_back);
+    int64_t from = bench_now();
+    for (long long i = 0; i < n; i++) (void)vt__ctx_switch(&outer, &inner, 0);
+    return (double)(bench_now() - from) / (double)n;
+}
+
+/*------------------------------------------------------------------ timers */
+
+enum { TIMERS = 10000 };
+static vt__wheel wheel;
+static vt__timer timers[TIMERS];
+static long long fired;
+
+static void on_fire(vt__timer *t) {
+    (void)t;
+    fired++;
+}
+
+static void timers_reset(void) {
+    vt__timer_wheel_init(&wheel, 0);
+    for (int i = 0; i < TIMERS; i++) vt__timer_init(&timers[i], on_fire);
+}
+
+/* A deadline moves back, as an idle time-out does with every wait: the entry that is armed stays. */
+static double timer_rearm(long long n) {
+    timers_reset();
+    for (int i = 0; i < TIMERS; i++) vt__timer_arm(&wheel, &timers[i], 30 * VT_SEC);
+    int64_t from = bench_now();
+    for (long long i = 0; i < n; i++)
+        vt__timer_lazy(&wheel, &timers[i & 63], 30 * VT_SEC + (i & 1023) * 1000);
+    return (double)(bench_now() - from) / (double)n;
+}
+
+static double timer_add(long long n) {
+    int64_t ns = 0;
+    long long done = 0;
+    timers_reset();
+    for (; done < n; done += 1024) {
+        int64_t from = bench_now();
+        for (int i = 0; i < 1024; i++) vt__timer_arm(&wheel, &timers[i], 30 * VT_SEC + i * VT_MS);
+        ns += bench_now() - from;
+        for (int i = 0; i < 1024; i++) vt__timer_cancel(&wheel, &timers[i]);
+    }
+    return (double)ns / (double)done;
+}
+
+/* Spread over a minute; armed, moved down the levels, fired. */
+static double timer_fire(long long n) {
+    int64_t ns = 0;
+    long long done = 0;
+    for (; done < n; done += TIMERS) {
+        timers_reset();
+        for (int i = 0; i < TIMERS; i++) vt__timer_arm(&wheel, &timers[i], (int64_t)i * 6 * VT_MS);
+        fired = 0;
+        int64_t from = bench_now();
+        for (int64_t now = 0; now < 61 * VT_SEC; now += 5 * VT_MS) (void)vt__timer_advance(&wheel, now, 1000);
+        ns += bench_now() - from;
+        if (fired != TIMERS) bench_die("%lld of %d timers fired", fired, TIMERS);
+    }
+    return (double)ns / (double)done;
+}
+
 /*------------------------------------------------------------------- yield */
 
 struct ring {
@@ -217,11 +293,15 @@ static double live(long long n) {
 /*-------------------------------------------------------------------- main */
 
 static const struct measure measures[] = {
+    {"raw_switch", "ns", 3, 20000000, raw_switch, 0},
     {"yield_pair", "ns", 8, 5000000, yield_pair, 0},
     {"yield_ring_10", "ns", 0, 5000000, yield_ring_10, 0},
     {"yield_ring_1000", "ns", 6, 5000000, yield_ring_1000, 0},
     {"spawn_join", "ns", 20, 2000000, spawn_join, 0},
     {"semaphore_pair", "ns", 0, 2000000, semaphore_pair, 0},
+    {"timer_rearm", "ns", 3, 20000000, timer_rearm, 0},
+    {"timer_add", "ns", 5, 20000000, timer_add, 0},
+    {"timer_fire", "ns", 100, 100000, timer_fire, 0},
     {"live_each", "KiB", 4.25, 100000, live, 1},
 };
 
