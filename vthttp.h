@@ -4606,22 +4606,17 @@ static void vt__sched_timer_fired(vt__timer *t) {
 }
 
 /* The vthread that is to run next on this thread, taken out of its queue; NULL: none that has started. With many of
- * them each switch meets a cold stack, so the next but one is fetched while the next one runs. */
+ * them each switch meets cold memory, so the one behind it is fetched meanwhile (its address alone: following it
+ * here would wait for what is to be hidden). */
 VT__INLINE vt__vth *vt__sched_pop(vt__thr *t) {
     vt__node *n = t->run_head;
     if (!n || !n->v || --t->run_left <= 0) return NULL;
     vt__node *next = n->next;
     t->run_head = next;
     t->fuel = VT__SCHED_FUEL;
-    if (next) {
-        __builtin_prefetch(next->next);
-#if VT__CTX_ASM
-        if (next->v) {
-            __builtin_prefetch(next->v->ctx.sp);
-            __builtin_prefetch((char *)next->v->ctx.sp + 64);
-        }
-#endif
-    }
+    __builtin_prefetch(next);
+    __builtin_prefetch((char *)next - sizeof(vt__ctx));      /* the context */
+    __builtin_prefetch((char *)next - sizeof(vt__ctx) - 64); /* the first frames */
     return n->v;
 }
 
