@@ -23,6 +23,9 @@ static bool isalnum_ascii(unsigned c) {
     return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
 }
 
+/* At random, below n. */
+static size_t pick(uint64_t *seed, size_t n) { return (size_t)(test_rand(seed) % n); }
+
 static vt_str str(const char *s) { return (vt_str){s, strlen(s)}; }
 
 struct outcome {
@@ -816,9 +819,9 @@ static void check_scan(const vt__h1_isa *isa, const uint8_t *buf, size_t from, s
 TEST(scanners_agree_with_a_byte_loop) {
     uint64_t seed = test_seed();
     for (int round = 0; round < 6000; round++) {
-        size_t len = round < 700 ? (size_t)round % 200 : test_rand(&seed) % 700;
+        size_t len = round < 700 ? (size_t)round % 200 : pick(&seed, 700);
         uint8_t *buf = (uint8_t *)guarded(len);
-        unsigned kind = (unsigned)(test_rand(&seed) % 4);
+        unsigned kind = (unsigned)pick(&seed, 4);
         for (size_t i = 0; i < len; i++) {
             uint64_t r = test_rand(&seed);
             buf[i] = kind == 0   ? (uint8_t)r
@@ -827,7 +830,7 @@ TEST(scanners_agree_with_a_byte_loop) {
                                  : 'a';
         }
         for (size_t i = 0; i < vt__h1_isa_count(); i++) {
-            size_t to = len, from = len ? test_rand(&seed) % len : 0;
+            size_t to = len, from = len ? pick(&seed, len) : 0;
             if (to - from > VT__H1_WINDOW) from = to - VT__H1_WINDOW;
             check_scan(&vt__h1_isas[i], buf, from, to);
             size_t stop = from;
@@ -857,9 +860,9 @@ TEST(damaged_heads_give_one_result) {
         char head[sizeof browser_head];
         size_t len = sizeof head - 1, cuts[3];
         memcpy(head, browser_head, sizeof head);
-        for (uint64_t n = test_rand(&seed) % 3; n > 0; n--)
-            head[test_rand(&seed) % len] = "\r\n: \t\0a%\x7f\x80?#,"[test_rand(&seed) % 13];
-        for (size_t i = 0; i < 3; i++) cuts[i] = test_rand(&seed) % len;
+        for (size_t n = pick(&seed, 3); n > 0; n--)
+            head[pick(&seed, len)] = "\r\n: \t\0a%\x7f\x80?#,"[pick(&seed, 13)];
+        for (size_t i = 0; i < 3; i++) cuts[i] = pick(&seed, len);
         for (size_t i = 0; i < 3; i++)
             for (size_t k = i + 1; k < 3; k++)
                 if (cuts[k] < cuts[i]) {
@@ -1163,7 +1166,7 @@ TEST(long_bodies) {
     uint64_t seed = test_seed();
     size_t n = 0, total = 0;
     while (total < 60000) {
-        size_t size = 1 + test_rand(&seed) % (test_rand(&seed) % 4 ? 40 : 9000);
+        size_t size = 1 + pick(&seed, pick(&seed, 4) ? 40 : 9000);
         int w = vt__h1_put_chunk_size(bytes + n, sizeof bytes - n, size);
         REQUIRE(w > 0);
         n += (size_t)w;
@@ -1176,7 +1179,7 @@ TEST(long_bodies) {
     memcpy(bytes + n + 3, "\r\n", 2), n += 5;
     for (int round = 0; round < 20; round++) {
         size_t cuts[50], at = 0;
-        for (size_t i = 0; i < 50; i++) cuts[i] = at = at + test_rand(&seed) % (n / 50);
+        for (size_t i = 0; i < 50; i++) cuts[i] = at = at + pick(&seed, n / 50);
         decode(&whole, bytes, n, cuts, round ? 50 : 0);
         CHECK_EQ(whole.rc, n);
         CHECK_MEM(whole.data, whole.len, want, total);
@@ -1241,7 +1244,7 @@ TEST(put_numbers) {
                                      100, 255, 256, UINT32_MAX, INT64_MAX, UINT64_MAX};
     uint64_t seed = test_seed();
     for (int i = 0; i < 20000; i++) {
-        uint64_t v = i < (int)VT__COUNT(edges) ? edges[i] : test_rand(&seed) >> (test_rand(&seed) % 64);
+        uint64_t v = i < (int)VT__COUNT(edges) ? edges[i] : test_rand(&seed) >> pick(&seed, 64);
         char out[20], want[32];
         int n = vt__h1_put_dec(out, v), len = snprintf(want, sizeof want, "%llu", (unsigned long long)v);
         CHECK_MEM(out, n, want, len);
@@ -1268,11 +1271,11 @@ TEST(encode_then_parse) {
         struct {
             char name[40], value[80];
         } f[10];
-        size_t n = (size_t)sprintf(head, "GET / HTTP/1.1\r\nHost: h\r\n"), nf = test_rand(&seed) % 10;
+        size_t n = (size_t)sprintf(head, "GET / HTTP/1.1\r\nHost: h\r\n"), nf = pick(&seed, 10);
         for (size_t i = 0; i < nf; i++) {
-            size_t nl = 1 + test_rand(&seed) % 38, vl = test_rand(&seed) % 78;
-            for (size_t k = 0; k < nl; k++) f[i].name[k] = "abcXYZ019-_!~"[test_rand(&seed) % 13];
-            for (size_t k = 0; k < vl; k++) f[i].value[k] = "abc 019\t:,;\"\xe9"[test_rand(&seed) % 12];
+            size_t nl = 1 + pick(&seed, 38), vl = pick(&seed, 78);
+            for (size_t k = 0; k < nl; k++) f[i].name[k] = "abcXYZ019-_!~"[pick(&seed, 13)];
+            for (size_t k = 0; k < vl; k++) f[i].value[k] = "abc 019\t:,;\"\xe9"[pick(&seed, 12)];
             while (vl && (f[i].value[0] == ' ' || f[i].value[0] == '\t')) f[i].value[0] = 'x';
             while (vl && (f[i].value[vl - 1] == ' ' || f[i].value[vl - 1] == '\t')) f[i].value[vl - 1] = 'x';
             f[i].name[nl] = f[i].value[vl] = 0;

@@ -292,7 +292,7 @@ TEST(encode_then_decode) {
     uint64_t seed = test_seed();
     for (int round = 0; round < 3000; round++) {
         char in[64], out[192], back[64];
-        size_t len = test_rand(&seed) % sizeof in;
+        size_t len = (size_t)(test_rand(&seed) % sizeof in);
         for (size_t i = 0; i < len; i++) in[i] = (char)test_rand(&seed);
         for (int set = VT__URI_SET_SEGMENT; set <= VT__URI_SET_FORM; set++) {
             ptrdiff_t n = vt__uri_encode(out, sizeof out, (vt_str){in, len}, set);
