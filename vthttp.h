@@ -4615,8 +4615,8 @@ VT__INLINE vt__vth *vt__sched_pop(vt__thr *t) {
     t->run_head = next;
     t->fuel = VT__SCHED_FUEL;
     __builtin_prefetch(next);
-    __builtin_prefetch((char *)next - sizeof(vt__ctx));      /* the context */
-    __builtin_prefetch((char *)next - sizeof(vt__ctx) - 64); /* the first frames */
+    __builtin_prefetch((void *)((uintptr_t)next - sizeof(vt__ctx)));      /* the context; next may be NULL */
+    __builtin_prefetch((void *)((uintptr_t)next - sizeof(vt__ctx) - 64)); /* the first frames */
     return n->v;
 }
 
@@ -9434,7 +9434,7 @@ static void vt__h1c_host_quit(vt__h1c_host *h) { vt__timer_cancel(&h->dom->wheel
 enum vt__srv_state { VT__SRV_IDLE, VT__SRV_STARTING, VT__SRV_RUNNING, VT__SRV_DRAINING };
 enum { VT__SRV_BURST = 64, VT__SRV_ADDR_MAX = 300 };
 #define VT__SRV_REST_NS (100 * VT_MS)
-#define VT__SRV_LAST_NS (2 * VT_SEC) /* what cancelled handlers are waited for */
+#define VT__SRV_LAST_NS VT_SEC /* what cancelled handlers are waited for */
 
 typedef struct vt__srv_listener {
     char addr[VT__SRV_ADDR_MAX];
@@ -9630,8 +9630,9 @@ static void vt__srv_drop_doms(vt__srv *srv) {
 }
 VT_API void vt_server_free(vt_server *s) {
     if (!s || s == &vt__srv_none) return;
+    if (__atomic_load_n(&s->run->state, __ATOMIC_SEQ_CST) != VT__SRV_IDLE) return; /* a handler that never ended has it */
     vt__http_server_drop(s);
-    if (__atomic_load_n(&s->run->state, __ATOMIC_SEQ_CST) == VT__SRV_IDLE) vt__srv_drop_doms(s->run);
+    vt__srv_drop_doms(s->run);
     vt__mem_free(s->run->listeners);
     vt__mem_free(s->run);
     vt__mem_free((void *)(uintptr_t)s->cfg.host);
@@ -10098,6 +10099,11 @@ VT_API int vt_server_run(vt_server *s) {
     c.stack_bytes = (size_t)s->cfg.stack_bytes;
     c.max_vthreads = s->cfg.max_vthreads;
     int r = vt_run(&c, vt__srv_run_main, s);
+    if (__atomic_load_n(&s->run->state, __ATOMIC_SEQ_CST) == VT__SRV_DRAINING) { /* late handlers have ended as well */
+        vt__srv_drop_conns(s->run);
+        s->running = false;
+        __atomic_store_n(&s->run->state, VT__SRV_IDLE, __ATOMIC_SEQ_CST);
+    }
     if (r < 0 && !s->error_text[0]) vt_log(VT_LOG_ERROR, "%s (%s)", vt_strerror(r), vt_err_name(r));
     return r;
 }

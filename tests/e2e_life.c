@@ -172,7 +172,7 @@ TEST(b085_pipelined_posts_last_body_late) {
                               "POST /body HTTP/1.1\r\n" HOST "Content-Length: 8\r\n\r\nbody %03d", i);
     CHECK(cl_send(&c, all, n - 1));
     for (int i = 0; i < 16; i++) {
-        char want[16];
+        char want[24];
         snprintf(want, sizeof want, "body %03d", i);
         if (i == 15) {
             CHECK(cl_silent(&c, 20));
@@ -760,6 +760,34 @@ TEST(b105_grace_ends) {
     CHECK_EQ(result(), -ECANCELED);
     CHECK_EQ(e2e_logged(VT_LOG_WARN, "GET /delay?ms=20000&name=slow"), 1);
     CHECK(cl_response(&c) >= 500); /* the client is told */
+}
+
+/* A handler that heeds no cancel is waited for, and named; the result is the same. */
+static int h_deaf(vt_req *req, vt_res *res) {
+    (void)req;
+    seen_start();
+    vt_shield(true);
+    vt_sleep_ms(1400);
+    vt_shield(false);
+    seen_end(vt_cancelled());
+    return vt_res_text(res, 200, "late");
+}
+static void routes_deaf(vt_server *s) {
+    vt_server_get(s, "/deaf", h_deaf);
+    seen_reset();
+}
+TEST(b105_handler_that_heeds_no_cancel) {
+    vt_server_cfg cfg = {.grace_ms = 50};
+    CL(c);
+    REQUIRE(e2e_start(&cfg, routes_deaf) == 0);
+    REQUIRE(cl_open(&c));
+    cl_puts(&c, GET("/deaf"));
+    REQUIRE(reaches(started, 1, 5000));
+    CHECK_EQ(e2e_stop(), -ETIMEDOUT);
+    CHECK_EQ(e2e_logged(VT_LOG_WARN, "GET /deaf"), 1);
+    CHECK_EQ(ended(), 1);
+    CHECK_EQ(result(), -ECANCELED);
+    CHECK_EQ(cl_response(&c), 200);
 }
 
 /* One runtime of the program's own: start, stop, wait, and all of it again. */
