@@ -10099,8 +10099,8 @@ VT_API int vt_server_run(vt_server *s) {
     c.stack_bytes = (size_t)s->cfg.stack_bytes;
     c.max_vthreads = s->cfg.max_vthreads;
     int r = vt_run(&c, vt__srv_run_main, s);
-    if (__atomic_load_n(&s->run->state, __ATOMIC_SEQ_CST) == VT__SRV_DRAINING) { /* late handlers have ended as well */
-        vt__srv_drop_conns(s->run);
+    if (__atomic_load_n(&s->run->state, __ATOMIC_SEQ_CST) == VT__SRV_DRAINING) {
+        vt__srv_drop_conns(s->run); /* by now late handlers have ended as well */
         s->running = false;
         __atomic_store_n(&s->run->state, VT__SRV_IDLE, __ATOMIC_SEQ_CST);
     }
