@@ -9630,7 +9630,8 @@ static void vt__srv_drop_doms(vt__srv *srv) {
 }
 VT_API void vt_server_free(vt_server *s) {
     if (!s || s == &vt__srv_none) return;
-    if (__atomic_load_n(&s->run->state, __ATOMIC_SEQ_CST) != VT__SRV_IDLE) return; /* a handler that never ended has it */
+    /* A handler that never ended has it for good. */
+    if (__atomic_load_n(&s->run->state, __ATOMIC_SEQ_CST) != VT__SRV_IDLE) return;
     vt__http_server_drop(s);
     vt__srv_drop_doms(s->run);
     vt__mem_free(s->run->listeners);
