@@ -2364,12 +2364,22 @@ VT__INLINE bool vt__h1_plain_host(vt_str s) {
     return (bad & VT__H1_ONES * 0x80) == 0;
 }
 
+/* The length of s without a port that is good by its digits alone: up to four, or five from 1 to 5. */
+VT__INLINE size_t vt__h1_without_port(vt_str s) {
+    size_t i = s.len, n;
+    while (i > 0 && s.ptr[i - 1] >= '0' && s.ptr[i - 1] <= '9') i--;
+    n = s.len - i;
+    bool good = n > 0 && (n < 5 || (n == 5 && s.ptr[i] >= '1' && s.ptr[i] <= '5'));
+    return good && i > 0 && s.ptr[i - 1] == ':' ? i - 1 : s.len;
+}
+
 VT__INLINE int vt__h1_on_host(vt__h1_req *r, const char *buf, const vt__h1_field *f) {
     vt_str value = {buf + f->value_off, f->value_len};
     vt__uri_auth auth;
     if (r->flags & VT__H1_HAS_HOST) return VT__H1_E_HOST_TWICE;
     r->flags |= VT__H1_HAS_HOST;
-    bool plain = value.len >= 8 && vt__h1_plain_host(value);
+    size_t host = vt__h1_without_port(value);
+    bool plain = host >= 8 && vt__h1_plain_host((vt_str){value.ptr, host});
     if (!plain && value.len && vt__uri_authority(value, &auth) < 0) return VT__H1_E_HOST;
     if (r->form == VT__H1_ABSOLUTE || r->form == VT__H1_AUTHORITY)
         return 0; /* RFC 9112 3.2.2: the target wins */

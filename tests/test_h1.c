@@ -1328,3 +1328,28 @@ TEST(slow_input_is_linear) {
     }
     CHECK_EQ(vt__h1_req_parse(&r, head, n, got.f, cap, &l), n);
 }
+
+/* The quick look at a Host never lets pass what the grammar refuses. */
+TEST(h1_plain_hosts_are_hosts) {
+    static const char odd[] = "0159azAZ.-:[]%/@_~!\x7f\x80 6";
+    uint64_t rng = test_seed();
+    int plain = 0, wrong = 0;
+    for (int i = 0; i < 200000; i++) {
+        char b[40];
+        size_t n = 8 + (size_t)(test_rand(&rng) % 12), digits = (size_t)(test_rand(&rng) % 8);
+        for (size_t k = 0; k < n; k++) {
+            uint64_t r = test_rand(&rng);
+            b[k] = r % 16 ? "abc19.-"[(r >> 8) % 7] : odd[(r >> 8) % (sizeof odd - 1)];
+        }
+        if (digits) b[n++] = ':';
+        for (size_t k = 1; k < digits; k++) b[n++] = (char)('0' + test_rand(&rng) % 10);
+        vt_str host = {b, n};
+        vt__uri_auth auth;
+        size_t name = vt__h1_without_port(host);
+        if (name < 8 || !vt__h1_plain_host((vt_str){b, name})) continue;
+        plain++;
+        wrong += vt__uri_authority(host, &auth) < 0;
+    }
+    CHECK(plain > 10000);
+    CHECK_EQ(wrong, 0);
+}
