@@ -1950,6 +1950,7 @@ typedef struct vt__h1_win {
     uint32_t from, to, nends;
     uint16_t ends[VT__H1_WINDOW / 2];
     uint64_t odd[VT__H1_WINDOW / 64 + 1];
+    uint8_t pad[32]; /* of vt__h1_tail */
 } vt__h1_win;
 
 /* Two bit sets of one vector of bytes. */
@@ -1979,22 +1980,25 @@ VT__INLINE void vt__h1_block(vt__h1_unit *unit, size_t width, const uint8_t *p, 
     unit(p + 56, &x, &y), *a |= x << 56, *b |= y << 56;
 }
 
+/* A vector of the n < width bytes before end, with zeros before them: the buffer does not reach farther back. */
+static VT__NOINLINE const uint8_t *vt__h1_pad(uint8_t pad[32], size_t width, const uint8_t *end, size_t n) {
+    memset(pad, 0, 32);
+    for (size_t i = 1; i <= n; i++) pad[width - i] = end[-(ptrdiff_t)i];
+    return pad;
+}
+
 /* The n < 64 bytes before `end`. Vectors that end there are read as far as the buffer reaches back, so that nothing past
  * the end is touched, and nothing is copied but at the very start of a buffer. */
 VT__INLINE void vt__h1_tail(vt__h1_unit *unit, size_t width, const uint8_t *end, size_t n, size_t readable,
-                            uint64_t *a, uint64_t *b) {
+                            uint8_t pad[32], uint64_t *a, uint64_t *b) {
     if (VT__LIKELY(readable >= 64)) {
         vt__h1_block(unit, width, end - 64, a, b);
     } else {
         *a = *b = 0;
         for (size_t got = 0; got < n; got += width) {
             uint64_t x, y;
-            uint8_t tmp[32] = {0};
-            const uint8_t *p = tmp;
-            if (got + width <= readable) p = end - got - width;
-            else
-                for (size_t i = got; i < n; i++) tmp[width + got - 1 - i] = end[-1 - (ptrdiff_t)i];
-            unit(p, &x, &y);
+            bool whole = got + width <= readable;
+            unit(VT__LIKELY(whole) ? end - got - width : vt__h1_pad(pad, width, end - got, n - got), &x, &y);
             *a |= x << (64 - width - got), *b |= y << (64 - width - got);
         }
     }
@@ -2024,7 +2028,7 @@ VT__INLINE void vt__h1_scan(vt__h1_unit *unit, size_t width, const uint8_t *buf,
     size_t n = (size_t)(end - p);
     odd = 0;
     if (n) {
-        vt__h1_tail(unit, width, end, n, (size_t)(end - buf), &ctl, &odd);
+        vt__h1_tail(unit, width, end, n, (size_t)(end - buf), w->pad, &ctl, &odd);
         vt__h1_runs(w, base, ctl, &carry);
     }
     *out = odd | UINT64_C(1) << n;
@@ -2034,15 +2038,16 @@ VT__INLINE void vt__h1_scan(vt__h1_unit *unit, size_t width, const uint8_t *buf,
  * follows the first '?' before it. */
 VT__INLINE uint32_t vt__h1_find_stop(vt__h1_unit *unit, uint32_t width, const uint8_t *buf, uint32_t from,
                                      uint32_t to, uint32_t *mark) {
-    while (from < to) {
+    for (; to - from >= width; from += width) {
         uint64_t a, b;
-        uint32_t n = to - from < width ? to - from : width;
-        if (VT__LIKELY(n == width)) unit(buf + from, &a, &b);
-        else vt__h1_tail(unit, width, buf + to, n, to, &a, &b);
+        unit(buf + from, &a, &b);
         b &= a ^ (a - 1); /* not behind the stop */
         if (VT__UNLIKELY(b && !*mark)) *mark = from + (uint32_t)__builtin_ctzll(b) + 1;
         if (a) return from + (uint32_t)__builtin_ctzll(a);
-        from += n;
+    }
+    for (; from < to; from++) {
+        if (buf[from] <= ' ' || buf[from] >= 0x7f || buf[from] == '#') return from;
+        if (buf[from] == '?' && !*mark) *mark = from + 1;
     }
     return to;
 }
@@ -2080,7 +2085,13 @@ VT__INLINE void vt__h1_word_line(const uint8_t *p, uint64_t *a, uint64_t *b) {
 static void vt__h1_fields_word(const uint8_t *buf, vt__h1_win *w) {
     vt__h1_scan(vt__h1_word_fields, 8, buf, w);
 }
-static uint32_t vt__h1_stop_word(const uint8_t *buf, uint32_t from, uint32_t to, uint32_t *mark) {
+/* Bytes that are no letter, digit, '.' or '-'. */
+VT__INLINE uint64_t vt__h1_word_host(const uint8_t *p) {
+    uint64_t x = vt__h1_le64(p);
+    uint64_t good = vt__h1_word_alnum(x) | vt__h1_word_eq(x, '.') | vt__h1_word_eq(x, '-');
+    return vt__h1_word_bits(~good & VT__H1_ONES * 0x80);
+}
+VT__INLINE uint32_t vt__h1_stop_word(const uint8_t *buf, uint32_t from, uint32_t to, uint32_t *mark) {
     return vt__h1_find_stop(vt__h1_word_line, 8, buf, from, to, mark);
 }
 
@@ -2116,7 +2127,16 @@ VT__INLINE void vt__h1_sse2_line(const uint8_t *p, uint64_t *a, uint64_t *b) {
 static void vt__h1_fields_sse2(const uint8_t *buf, vt__h1_win *w) {
     vt__h1_scan(vt__h1_sse2_fields, 16, buf, w);
 }
-static uint32_t vt__h1_stop_sse2(const uint8_t *buf, uint32_t from, uint32_t to, uint32_t *mark) {
+VT__INLINE uint64_t vt__h1_sse2_host(const uint8_t *p) {
+    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i letter = _mm_sub_epi8(_mm_or_si128(x, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
+    __m128i rest = _mm_sub_epi8(x, _mm_set1_epi8('-')); /* '-' './' '0'..'9' */
+    __m128i good = _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(25)), letter),
+                                _mm_cmpeq_epi8(_mm_min_epu8(rest, _mm_set1_epi8('9' - '-')), rest));
+    good = _mm_andnot_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('/')), good);
+    return (uint32_t)_mm_movemask_epi8(good) ^ 0xffffU;
+}
+VT__INLINE uint32_t vt__h1_stop_sse2(const uint8_t *buf, uint32_t from, uint32_t to, uint32_t *mark) {
     return vt__h1_find_stop(vt__h1_sse2_line, 16, buf, from, to, mark);
 }
 
@@ -2161,24 +2181,44 @@ VT__INLINE void vt__h1_neon_line(const uint8_t *p, uint64_t *a, uint64_t *b) {
 static void vt__h1_fields_neon(const uint8_t *buf, vt__h1_win *w) {
     vt__h1_scan(vt__h1_neon_fields, 16, buf, w);
 }
-static uint32_t vt__h1_stop_neon(const uint8_t *buf, uint32_t from, uint32_t to, uint32_t *mark) {
+VT__INLINE uint64_t vt__h1_neon_host(const uint8_t *p) {
+    uint8x16_t x = vld1q_u8(p), letter = vsubq_u8(vorrq_u8(x, vdupq_n_u8(0x20)), vdupq_n_u8('a'));
+    uint8x16_t rest = vsubq_u8(x, vdupq_n_u8('-'));
+    uint8x16_t good = vorrq_u8(vcltq_u8(letter, vdupq_n_u8(26)), vcltq_u8(rest, vdupq_n_u8('9' - '-' + 1)));
+    return vt__h1_neon_bits(vornq_u8(vceqq_u8(x, vdupq_n_u8('/')), good));
+}
+VT__INLINE uint32_t vt__h1_stop_neon(const uint8_t *buf, uint32_t from, uint32_t to, uint32_t *mark) {
     return vt__h1_find_stop(vt__h1_neon_line, 16, buf, from, to, mark);
 }
+#endif
+
+/* What every CPU of the architecture has, for short things that are not worth a call through a pointer. */
+#if VT__X86_64
+enum { VT__H1_HOST_WIDTH = 16 };
+#define vt__h1_host vt__h1_sse2_host
+#define vt__h1_stop vt__h1_stop_sse2
+#elif VT__AARCH64
+enum { VT__H1_HOST_WIDTH = 16 };
+#define vt__h1_host vt__h1_neon_host
+#define vt__h1_stop vt__h1_stop_neon
+#else
+enum { VT__H1_HOST_WIDTH = 8 };
+#define vt__h1_host vt__h1_word_host
+#define vt__h1_stop vt__h1_stop_word
 #endif
 
 typedef struct vt__h1_isa {
     const char *name;
     void (*fields)(const uint8_t *buf, vt__h1_win *w);
-    uint32_t (*stop)(const uint8_t *buf, uint32_t from, uint32_t to, uint32_t *mark);
 } vt__h1_isa;
 static const vt__h1_isa vt__h1_isas[] = {
-    {"word", vt__h1_fields_word, vt__h1_stop_word},
+    {"word", vt__h1_fields_word},
 #if VT__X86_64
-    {"sse2", vt__h1_fields_sse2, vt__h1_stop_sse2},
-    {"avx2", vt__h1_fields_avx2, vt__h1_stop_sse2}, /* targets are short */
+    {"sse2", vt__h1_fields_sse2},
+    {"avx2", vt__h1_fields_avx2},
 #endif
 #if VT__AARCH64
-    {"neon", vt__h1_fields_neon, vt__h1_stop_neon},
+    {"neon", vt__h1_fields_neon},
 #endif
 };
 static const vt__h1_isa *vt__h1_chosen;
@@ -2350,18 +2390,12 @@ static int64_t vt__h1_number(vt_str s) {
 
 /* ---- what single fields mean for the request ---- */
 
-/* Letters, digits, '.', '-' alone: nearly every host. At least eight bytes. */
+/* Letters, digits, '.', '-' alone: nearly every host. Before its end stands, with the request line, more than a vector. */
 VT__INLINE bool vt__h1_plain_host(vt_str s) {
-    uint64_t bad = 0;
-    for (size_t i = 0; i < s.len; i += 8) {
-        uint64_t x = vt__h1_le64(s.ptr + (s.len - i < 8 ? s.len - 8 : i)), low = x | VT__H1_ONES * 0x20;
-        /* Without bytes over 0x7f an addition carries into bit 7 exactly from 0x80 on. '-' './' '0'..'9' are a range. */
-        uint64_t alpha = (low + VT__H1_ONES * (0x80 - 'a')) & ~(low + VT__H1_ONES * (0x7f - 'z'));
-        uint64_t rest = (x + VT__H1_ONES * (0x80 - '-')) & ~(x + VT__H1_ONES * (0x7f - '9'));
-        rest &= (x ^ VT__H1_ONES * '/') + VT__H1_ONES * 0x7f;
-        bad |= x | ~(alpha | rest);
-    }
-    return (bad & VT__H1_ONES * 0x80) == 0;
+    const uint8_t *end = (const uint8_t *)s.ptr + s.len;
+    for (; s.len > VT__H1_HOST_WIDTH; s.len -= VT__H1_HOST_WIDTH, end -= VT__H1_HOST_WIDTH)
+        if (vt__h1_host(end - VT__H1_HOST_WIDTH)) return false;
+    return vt__h1_host(end - VT__H1_HOST_WIDTH) >> (VT__H1_HOST_WIDTH - s.len) == 0;
 }
 
 /* The length of s without a port that is good by its digits alone: up to four, or five from 1 to 5. */
@@ -2379,8 +2413,8 @@ VT__INLINE int vt__h1_on_host(vt__h1_req *r, const char *buf, const vt__h1_field
     if (r->flags & VT__H1_HAS_HOST) return VT__H1_E_HOST_TWICE;
     r->flags |= VT__H1_HAS_HOST;
     size_t host = vt__h1_without_port(value);
-    bool plain = host >= 8 && vt__h1_plain_host((vt_str){value.ptr, host});
-    if (!plain && value.len && vt__uri_authority(value, &auth) < 0) return VT__H1_E_HOST;
+    bool plain = value.len == 0 || (host > 0 && vt__h1_plain_host((vt_str){value.ptr, host}));
+    if (VT__UNLIKELY(!plain) && vt__uri_authority(value, &auth) < 0) return VT__H1_E_HOST;
     if (r->form == VT__H1_ABSOLUTE || r->form == VT__H1_AUTHORITY)
         return 0; /* RFC 9112 3.2.2: the target wins */
     r->auth_off = f->value_off, r->auth_len = f->value_len;
@@ -2488,6 +2522,7 @@ typedef struct vt__h1_job {
     vt__h1_field *fields;
     vt__h1_req *req; /* NULL: trailers */
     uint32_t cap, max_section, max_field;
+    uint32_t calm;  /* up to here neither a field nor the section can be over its limit */
     uint32_t limit; /* bytes of buf to look at */
 } vt__h1_job;
 
@@ -2556,12 +2591,13 @@ VT__INLINE int vt__h1_rest(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win
 /* Pass 2, lines of one window to fields without ids: > 0 where the section ends, 0 at the window's end. */
 static int vt__h1_lines(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win *w) {
     const char *buf = j->buf;
-    const size_t from = w->from, most = j->max_section, easy = VT__MIN(j->max_field, UINT16_MAX);
+    const size_t from = w->from;
     size_t line = s->line, value = s->value, pos = from, sum = s->size;
     /* A CR that is the last byte there is ends nothing yet. */
     const bool cut = w->nends && from + w->ends[w->nends - 1] + 1 == j->limit;
     const uint16_t *e = w->ends, *const last = e + w->nends - cut;
-    vt__h1_field *f = j->fields + s->n, *const full = j->fields + j->cap;
+    vt__h1_field *f = j->fields + s->n;
+    const bool near = w->to > j->calm || s->n + w->nends > j->cap;
     int rc = 0;
     for (; e < last; e++) {
         const size_t end = from + *e;
@@ -2578,8 +2614,7 @@ static int vt__h1_lines(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win *w
         }
         size_t name = value - 1 - line, both = name + z - v;
         sum += both + 32;
-        if (VT__UNLIKELY(both > easy) || VT__UNLIKELY(sum > most) || VT__UNLIKELY(f == full))
-            if ((rc = vt__h1_over(j, name, both, sum, f)) < 0) break;
+        if (VT__UNLIKELY(near) && (rc = vt__h1_over(j, name, both, sum, f)) < 0) break;
         f->name_off = (uint32_t)line, f->value_off = (uint32_t)v;
         f->value_len = (uint32_t)(z - v), f->name_len = (uint16_t)name, f->rsvd = 0;
         f++;
@@ -2613,6 +2648,9 @@ static int vt__h1_section(vt__h1_sect *s, vt__h1_job *j, uint32_t start, size_t 
     const vt__h1_isa *isa = vt__h1_isa_get();
     uint32_t most = start + j->max_section + 2, step = VT__H1_WINDOW_FIRST;
     vt__h1_win w;
+    /* A line has four bytes at least and counts 32 more than it has. */
+    uint32_t calm = VT__MIN(j->max_section / 16, j->max_field);
+    j->calm = start + VT__MIN(calm, UINT16_MAX);
     j->limit = len < most ? (uint32_t)len : most;
     while (s->scan < j->limit) {
         w.from = s->scan;
@@ -2656,7 +2694,7 @@ static int vt__h1_parse_method(vt__h1_req *r, const char *buf, size_t len) {
 /* Up to the next SP; the version, of fixed length, is counted against the limit before it is read. 1: complete. */
 static int vt__h1_parse_target(vt__h1_req *r, const char *buf, size_t len, uint32_t max) {
     uint32_t most = r->method_off + max, limit = len < most ? (uint32_t)len : most;
-    uint32_t stop = vt__h1_isa_get()->stop((const uint8_t *)buf, r->s.scan, limit, &r->query_off);
+    uint32_t stop = vt__h1_stop((const uint8_t *)buf, r->s.scan, limit, &r->query_off);
     if (stop >= limit) {
         r->s.scan = stop;
         return limit == most ? VT__H1_E_TARGET_LONG : 0;
@@ -2709,8 +2747,8 @@ static int vt__h1_absolute(vt__h1_req *r, const char *buf) {
     return 0;
 }
 
-/* Which of the four forms (RFC 9112 3.2), and does the method allow it. */
-static int vt__h1_classify(vt__h1_req *r, const char *buf) {
+/* The forms but the usual one (RFC 9112 3.2), and does the method allow it. */
+static VT__NOINLINE int vt__h1_other_form(vt__h1_req *r, const char *buf) {
     vt_str target = {buf + r->target_off, r->target_len};
     vt__uri_auth auth;
     if (r->method == VT__H1_M_CONNECT) {
@@ -2720,15 +2758,18 @@ static int vt__h1_classify(vt__h1_req *r, const char *buf) {
         r->auth_off = r->target_off, r->auth_len = r->target_len;
         return 0;
     }
-    if (VT__LIKELY(target.ptr[0] == '/')) {
-        r->form = VT__H1_ORIGIN;
-        vt__h1_split_path(r, r->target_off, r->target_off + r->target_len);
-        return 0;
-    }
     if (target.ptr[0] != '*' || target.len != 1) return vt__h1_absolute(r, buf);
     if (r->method != VT__H1_M_OPTIONS) return VT__H1_E_FORM;
     r->form = VT__H1_ASTERISK;
     r->path_off = r->target_off, r->path_len = 1;
+    return 0;
+}
+
+VT__INLINE int vt__h1_classify(vt__h1_req *r, const char *buf) {
+    if (VT__UNLIKELY(buf[r->target_off] != '/' || r->method == VT__H1_M_CONNECT))
+        return vt__h1_other_form(r, buf);
+    r->form = VT__H1_ORIGIN;
+    vt__h1_split_path(r, r->target_off, r->target_off + r->target_len);
     return 0;
 }
 
@@ -2751,8 +2792,8 @@ static int vt__h1_line(vt__h1_req *r, const char *buf, size_t len, uint32_t max)
     if (r->state == VT__H1_S_METHOD && (rc = vt__h1_parse_method(r, buf, len)) <= 0) return rc;
     if (r->state == VT__H1_S_TARGET && (rc = vt__h1_parse_target(r, buf, len, max)) <= 0) return rc;
     uint32_t at = r->target_off + r->target_len + 1;
-    if (VT__LIKELY(len - at >= 10 && vt__h1_le64(buf + at) == UINT64_C(0x312e312f50545448) && /* "HTTP/1.1" */
-                   buf[at + 8] == '\r' && buf[at + 9] == '\n'))
+    if (VT__LIKELY(len - at >= 10 && memcmp(buf + at, "HTTP/1.1", 8) == 0 &&
+                   memcmp(buf + at + 8, "\r\n", 2) == 0))
         r->minor = 1;
     else if ((rc = vt__h1_parse_version(r, buf + at, len - at)) <= 0) return rc;
     r->s.line = r->s.scan = at + 10;
@@ -2762,8 +2803,12 @@ static int vt__h1_line(vt__h1_req *r, const char *buf, size_t len, uint32_t max)
 
 /* Facts that need all fields: framing (RFC 9112 6.3), persistence (9.3), expectations (RFC 9110 10.1.1). */
 static int vt__h1_settle(vt__h1_req *r) {
-    unsigned flags = r->flags;
+    unsigned flags = r->flags, plain = flags & (VT__H1_HAS_HOST | VT__H1_CONN_CLOSE | VT__H1_EXPECT_100);
     r->nfields = r->s.n;
+    if (VT__LIKELY(r->minor == 1 && r->seen == 0 && plain == VT__H1_HAS_HOST)) {
+        r->flags = (uint16_t)(flags | VT__H1_KEEP_ALIVE);
+        return 0;
+    }
     if (VT__UNLIKELY(r->seen & VT__H1_SEEN_CODING)) {
         if (flags & VT__H1_HAS_LENGTH) return VT__H1_E_CODING_LENGTH;
         if (r->minor == 0) return VT__H1_E_CODING_OLD;
