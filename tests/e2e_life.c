@@ -1,4 +1,5 @@
 /* The life of connections and servers: pipelining, time-outs, limits, clients that go away, start, drain, upgrades. */
+/* tsan */
 #define E2E_MS 10000
 #include "e2e.h"
 
