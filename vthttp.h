@@ -2589,7 +2589,7 @@ VT__INLINE int vt__h1_rest(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win
 }
 
 /* Pass 2, lines of one window to fields without ids: > 0 where the section ends, 0 at the window's end. */
-static int vt__h1_lines(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win *w) {
+VT__INLINE int vt__h1_lines(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win *w) {
     const char *buf = j->buf;
     const size_t from = w->from;
     size_t line = s->line, value = s->value, pos = from, sum = s->size;
@@ -2627,7 +2627,7 @@ static int vt__h1_lines(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win *w
 }
 
 /* Pass 3: ids of the fields f[0..n), and what the first six mean. */
-static int vt__h1_facts(const vt__h1_job *j, vt__h1_field *f, size_t n) {
+VT__INLINE int vt__h1_facts(const vt__h1_job *j, vt__h1_field *f, size_t n) {
     const char *buf = j->buf;
     vt__h1_req *r = j->req;
     for (const vt__h1_field *end = f + n; f < end; f++) {
@@ -2644,7 +2644,7 @@ static int vt__h1_facts(const vt__h1_job *j, vt__h1_field *f, size_t n) {
 }
 
 /* Field lines from `start` to the empty line. > 0: the bytes of buf before what follows; 0: more; < 0: error. */
-static int vt__h1_section(vt__h1_sect *s, vt__h1_job *j, uint32_t start, size_t len) {
+VT__INLINE int vt__h1_section(vt__h1_sect *s, vt__h1_job *j, uint32_t start, size_t len) {
     const vt__h1_isa *isa = vt__h1_isa_get();
     uint32_t most = start + j->max_section + 2, step = VT__H1_WINDOW_FIRST;
     vt__h1_win w;
@@ -2672,7 +2672,7 @@ VT__INLINE uint32_t vt__h1_limit(uint32_t given, uint32_t standard) {
 /* ---- request heads ---- */
 
 /* The token before the first SP. 1: complete. */
-static int vt__h1_parse_method(vt__h1_req *r, const char *buf, size_t len) {
+VT__INLINE int vt__h1_parse_method(vt__h1_req *r, const char *buf, size_t len) {
     enum { LONGEST = 64 };
     uint32_t i = r->method_off;
     if (VT__LIKELY(len - i >= 8 && (vt__h1_le64(buf + i) & 0xffffffffU) == 0x20544547U)) { /* "GET " */
@@ -2692,7 +2692,7 @@ static int vt__h1_parse_method(vt__h1_req *r, const char *buf, size_t len) {
 }
 
 /* Up to the next SP; the version, of fixed length, is counted against the limit before it is read. 1: complete. */
-static int vt__h1_parse_target(vt__h1_req *r, const char *buf, size_t len, uint32_t max) {
+VT__INLINE int vt__h1_parse_target(vt__h1_req *r, const char *buf, size_t len, uint32_t max) {
     uint32_t most = r->method_off + max, limit = len < most ? (uint32_t)len : most;
     uint32_t stop = vt__h1_stop((const uint8_t *)buf, r->s.scan, limit, &r->query_off);
     if (stop >= limit) {
@@ -2774,7 +2774,7 @@ VT__INLINE int vt__h1_classify(vt__h1_req *r, const char *buf) {
 }
 
 /* One CRLF before the request line is let pass (RFC 9112 2.2). 1: something else has begun. */
-static int vt__h1_parse_start(vt__h1_req *r, const char *buf, size_t len) {
+VT__INLINE int vt__h1_parse_start(vt__h1_req *r, const char *buf, size_t len) {
     if (len == 0) return 0;
     if (buf[0] == '\r') {
         if (len > 1 && buf[1] != '\n') return VT__H1_E_CR;
@@ -2786,7 +2786,7 @@ static int vt__h1_parse_start(vt__h1_req *r, const char *buf, size_t len) {
 }
 
 /* The request line with its CRLF. 1: complete. */
-static int vt__h1_line(vt__h1_req *r, const char *buf, size_t len, uint32_t max) {
+VT__INLINE int vt__h1_line(vt__h1_req *r, const char *buf, size_t len, uint32_t max) {
     int rc;
     if (r->state == VT__H1_S_START && (rc = vt__h1_parse_start(r, buf, len)) <= 0) return rc;
     if (r->state == VT__H1_S_METHOD && (rc = vt__h1_parse_method(r, buf, len)) <= 0) return rc;
@@ -2802,7 +2802,7 @@ static int vt__h1_line(vt__h1_req *r, const char *buf, size_t len, uint32_t max)
 }
 
 /* Facts that need all fields: framing (RFC 9112 6.3), persistence (9.3), expectations (RFC 9110 10.1.1). */
-static int vt__h1_settle(vt__h1_req *r) {
+VT__INLINE int vt__h1_settle(vt__h1_req *r) {
     unsigned flags = r->flags, plain = flags & (VT__H1_HAS_HOST | VT__H1_CONN_CLOSE | VT__H1_EXPECT_100);
     r->nfields = r->s.n;
     if (VT__LIKELY(r->minor == 1 && r->seen == 0 && plain == VT__H1_HAS_HOST)) {
