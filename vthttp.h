@@ -1217,7 +1217,7 @@ static VT__UNUSED int vt__str_u63(vt_str s, int64_t max, int64_t *out) {
     for (size_t i = 0; i < s.len; i++) {
         int d = s.ptr[i] - '0';
         if (d < 0 || d > 9) return -EINVAL;
-        if (v > (max - d) / 10) return -ERANGE;
+        if (d > max || v > (max - d) / 10) return -ERANGE;
         v = v * 10 + d;
     }
     *out = v;
@@ -5284,10 +5284,10 @@ VT_API int vt_task_done(const vt_task *t) {
     return (__atomic_load_n(&t->flags, __ATOMIC_ACQUIRE) & VT__TASK_DONE) != 0;
 }
 VT_API void vt_task_free(vt_task *t) {
-    if (t && !(t->flags & VT__TASK_STATIC)) vt__sched_release(t);
+    if (t && !(__atomic_load_n(&t->flags, __ATOMIC_RELAXED) & VT__TASK_STATIC)) vt__sched_release(t);
 }
 VT_API void vt_cancel(vt_task *t) {
-    if (t && !(t->flags & VT__TASK_STATIC)) vt__sched_cancel(t);
+    if (t && !(__atomic_load_n(&t->flags, __ATOMIC_RELAXED) & VT__TASK_STATIC)) vt__sched_cancel(t);
 }
 VT_API int vt_cancelled(void) {
     const vt__vth *v = vt__sched_self();

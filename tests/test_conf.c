@@ -197,7 +197,7 @@ TEST(conf_ranges_are_exact_for_every_row) {
         CHECK_EQ(value_of(row->key, text), row->min ? row->min : zero);
         snprintf(text, sizeof text, "%lld", (long long)row->max);
         if (row->size == 8 || row->max <= INT_MAX) CHECK_EQ(value_of(row->key, text), row->max);
-        else CHECK(!"a row whose range is over its field");
+        else CHECK(false); /* a row whose range is over its field */
         if (row->min > 0) {
             snprintf(text, sizeof text, "%lld", (long long)row->min - 1);
             CHECK_EQ(value_of(row->key, text), VT_ECONF);

@@ -1,0 +1,453 @@
+/* tsan */
+/* Virtual threads: spawn, join, cancel, deadlines, locals, several workers, a host program's loop. */
+#define VTHTTP_IMPLEMENTATION
+#include "../vthttp.h"
+#include "test.h"
+
+#include <sys/wait.h>
+
+static int run_on(int workers, vt_fn *fn, void *arg) {
+    vt_cfg cfg = {.workers = workers};
+    return vt_run(&cfg, fn, arg);
+}
+
+static int give(void *arg) { return (int)(intptr_t)arg; }
+static int sleep_long(void *arg) {
+    (void)arg;
+    return vt_sleep_ms(20000);
+}
+
+TEST(without_a_runtime_calls_say_so) {
+    CHECK_EQ(vt_go(give, NULL), -EPERM);
+    CHECK_EQ(vt_await(vt_async(give, NULL), NULL), -EPERM);
+    CHECK_EQ(vt_yield(), -EPERM);
+    CHECK_EQ(vt_wait_fd(0, VT_READ, 0), -EPERM);
+    CHECK_EQ(vt_on_vthread(), 0);
+    CHECK_EQ(vt_worker(), -1);
+    CHECK(vt_name() == NULL);
+    int64_t from = vt_now();
+    CHECK_EQ(vt_sleep_ms(2), 0); /* the OS thread sleeps */
+    CHECK(vt_now() - from >= 2 * VT_MS);
+}
+
+static int nested(void *arg) {
+    (void)arg;
+    return vt_run(NULL, give, NULL);
+}
+TEST(run_gives_the_result_and_refuses_a_second_runtime) {
+    CHECK_EQ(run_on(1, give, (void *)7), 7);
+    CHECK_EQ(run_on(2, nested, NULL), -EBUSY);
+    CHECK_EQ(run_on(300, give, NULL), -EINVAL);
+    CHECK_EQ(vt_run(&(vt_cfg){.stack_bytes = 100}, give, NULL), -EINVAL);
+    CHECK_EQ(run_on(1, give, (void *)8), 8);
+}
+
+static int join_main(void *arg) {
+    int r = 0;
+    vt_task *before = vt_async(give, (void *)1), *after = vt_async(give, (void *)2);
+    (void)arg;
+    vt_yield();
+    CHECK_EQ(vt_task_done(before), 1);
+    CHECK_EQ(vt_await(before, &r), 0); /* after its end */
+    CHECK_EQ(r, 1);
+    CHECK_EQ(vt_await(after, &r), 0);
+    CHECK_EQ(r, 2);
+    vt_task *any = vt_async_any(give, (void *)3);
+    CHECK_EQ(vt_await(any, &r), 0);
+    CHECK_EQ(r, 3);
+    vt_task_free(vt_async(give, NULL));
+    return 0;
+}
+TEST(join_before_and_after_the_end) {
+    CHECK_EQ(run_on(1, join_main, NULL), 0);
+    CHECK_EQ(run_on(3, join_main, NULL), 0);
+}
+
+static int wait_for(void *arg) { return vt_await(arg, NULL); }
+static int await_main(void *arg) {
+    int r = 0;
+    (void)arg;
+    vt_task *t = vt_async(sleep_long, NULL);
+    CHECK_EQ(vt_await_until(t, vt_now() + 3 * VT_MS, &r), -ETIMEDOUT); /* t stays ours */
+    vt_task *other = vt_async(wait_for, t);
+    vt_yield();
+    CHECK_EQ(vt_await(t, &r), -EBUSY);
+    vt_cancel(other);
+    CHECK_EQ(vt_await(other, &r), 0);
+    CHECK_EQ(r, -ECANCELED);
+    vt_cancel(t);
+    CHECK_EQ(vt_await(t, &r), 0);
+    CHECK_EQ(r, -ECANCELED);
+    return 0;
+}
+TEST(a_wait_that_ends_leaves_the_task) { CHECK_EQ(run_on(1, await_main, NULL), 0); }
+
+/*--- cancel, in every kind of wait ---*/
+struct waits {
+    vt_mutex m;
+    vt_cond c;
+    vt_sem s;
+    vt_wg g;
+    int pipe[2];
+    vt_sock *listener;
+};
+static int in_lock(void *arg) { return vt_mutex_lock_until(&((struct waits *)arg)->m, 0); }
+static int in_sem(void *arg) { return vt_sem_acquire(&((struct waits *)arg)->s); }
+static int in_wg(void *arg) { return vt_wg_wait(&((struct waits *)arg)->g); }
+static int in_fd(void *arg) { return vt_wait_fd(((struct waits *)arg)->pipe[0], VT_READ, 0); }
+static int in_accept(void *arg) {
+    vt_sock *s;
+    return vt_accept(((struct waits *)arg)->listener, &s);
+}
+static int in_cond(void *arg) {
+    struct waits *w = arg;
+    vt_mutex m = {0};
+    vt_mutex_lock(&m);
+    int r = vt_cond_wait(&w->c, &m);
+    CHECK_EQ(vt_mutex_unlock(&m), 0); /* locked again, whatever the result */
+    return r;
+}
+static int cancel_main(void *arg) {
+    static vt_fn *const kinds[] = {sleep_long, in_lock, in_sem, in_wg, in_fd, in_accept, in_cond};
+    struct waits w = {.pipe = {-1, -1}};
+    (void)arg;
+    if (pipe(w.pipe) < 0 || vt_listen(&w.listener, "127.0.0.1:0", NULL) < 0) return -1;
+    vt_wg_add(&w.g, 1);
+    vt_mutex_lock(&w.m);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        for (int any = 0; any < 2; any++)
+            for (int late = 0; late < 2; late++) { /* cancelled before it starts, or in its wait */
+                int r = 0;
+                vt_task *t = any ? vt_async_any(kinds[i], &w) : vt_async(kinds[i], &w);
+                if (late) vt_sleep_ms(2);
+                vt_cancel(t);
+                CHECK_EQ(vt_await(t, &r), 0);
+                CHECK_EQ(r, -ECANCELED);
+            }
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) { /* and the inherited deadline */
+        int r = 0;
+        vt_deadline_set(vt_now() + 3 * VT_MS);
+        vt_task *t = vt_async(kinds[i], &w);
+        vt_deadline_set(0);
+        CHECK_EQ(vt_await(t, &r), 0);
+        CHECK_EQ(r, -ETIMEDOUT);
+    }
+    vt_mutex_unlock(&w.m);
+    vt_sock_close(w.listener);
+    close(w.pipe[0]);
+    close(w.pipe[1]);
+    return 0;
+}
+TEST(cancel_and_deadline_end_every_wait) {
+    CHECK_EQ(run_on(1, cancel_main, NULL), 0);
+    CHECK_EQ(run_on(3, cancel_main, NULL), 0);
+}
+
+static int sticky(void *arg) {
+    int *seen = arg;
+    CHECK_EQ(vt_sleep_ms(20000), -ECANCELED);
+    CHECK_EQ(vt_cancelled(), -ECANCELED);
+    CHECK_EQ(vt_yield(), -ECANCELED);
+    CHECK_EQ(vt_sleep_ms(1), -ECANCELED);
+    vt_shield(true);
+    CHECK_EQ(vt_cancelled(), 0);
+    CHECK_EQ(vt_sleep_ms(1), 0);
+    vt_shield(false);
+    CHECK_EQ(vt_sleep_ms(1), -ECANCELED);
+    *seen = 1;
+    return 5;
+}
+static int sticky_main(void *arg) {
+    int seen = 0, r = 0;
+    (void)arg;
+    vt_task *t = vt_async(sticky, &seen);
+    vt_yield();
+    vt_cancel(t);
+    CHECK_EQ(vt_await(t, &r), 0);
+    CHECK_EQ(r, 5);
+    CHECK_EQ(seen, 1);
+    int64_t from = vt_now();
+    vt_deadline_set(from + 5 * VT_MS);
+    CHECK_EQ(vt_sleep_ms(1000), -ETIMEDOUT);
+    CHECK_EQ(vt_sleep_ms(1000), -ETIMEDOUT);
+    vt_sem s = {0};
+    CHECK_EQ(vt_sem_acquire_until(&s, vt_now() + VT_MS), -ETIMEDOUT);
+    CHECK(vt_deadline() == from + 5 * VT_MS);
+    s.count = 1;
+    CHECK_EQ(vt_sem_acquire_until(&s, VT_NONE), 0); /* what need not wait does not time out */
+    CHECK(vt_now() - from < VT_SEC);
+    vt_deadline_set(0);
+    CHECK_EQ(vt_sleep_ms(-5), 0);
+    return 0;
+}
+TEST(cancel_sticks_and_the_shield_holds) { CHECK_EQ(run_on(1, sticky_main, NULL), 0); }
+
+/*--- several workers ---*/
+static __thread int mine;
+static int stays(void *arg) {
+    int *bad = arg, worker = vt_worker(), *addr = &mine;
+    for (int i = 0; i < 20; i++) {
+        errno = worker + 1;
+        vt_sleep(i * 10000);
+        if (vt_worker() != worker || addr != &mine || errno != worker + 1)
+            __atomic_fetch_add(bad, 1, __ATOMIC_RELAXED);
+    }
+    return 0;
+}
+static int stays_main(void *arg) {
+    vt_task *t[64];
+    int bad = 0;
+    (void)arg;
+    for (int i = 0; i < 64; i++) t[i] = vt_async_any(stays, &bad);
+    for (int i = 0; i < 64; i++) CHECK_EQ(vt_await(t[i], NULL), 0);
+    CHECK_EQ(bad, 0);
+    return 0;
+}
+TEST(a_started_vthread_stays_on_its_os_thread) { CHECK_EQ(run_on(4, stays_main, NULL), 0); }
+
+static int burn(void *arg) { /* blocks its OS thread until somebody else does, too */
+    int *in = arg;
+    __atomic_fetch_add(in, 1, __ATOMIC_SEQ_CST);
+    for (int64_t end = vt_now() + 5 * VT_SEC; vt_now() < end;)
+        if (__atomic_load_n(in, __ATOMIC_SEQ_CST) >= 2) return 0;
+    return -ETIMEDOUT;
+}
+static int parallel_main(void *arg) {
+    int in = 0, a = 1, b = 1;
+    (void)arg;
+    vt_task *t = vt_async_any(burn, &in), *u = vt_async_any(burn, &in);
+    CHECK_EQ(vt_await(t, &a), 0);
+    CHECK_EQ(vt_await(u, &b), 0);
+    CHECK_EQ(a, 0);
+    CHECK_EQ(b, 0);
+    return 0;
+}
+TEST(work_for_any_worker_runs_in_parallel) { CHECK_EQ(run_on(2, parallel_main, NULL), 0); }
+
+static int greedy(void *arg) {
+    vt_sem own = {.count = 1};
+    int *stop = arg;
+    while (!*stop) { /* never has to wait */
+        vt_sem_acquire(&own);
+        vt_sem_release(&own, 1);
+    }
+    return 0;
+}
+static int greedy_main(void *arg) {
+    int stop = 0;
+    (void)arg;
+    vt_task *t = vt_async(greedy, &stop);
+    int64_t from = vt_now();
+    CHECK_EQ(vt_sleep_ms(5), 0);
+    CHECK(vt_now() - from < VT_SEC);
+    stop = 1;
+    return vt_await(t, NULL);
+}
+TEST(who_never_parks_lets_others_run) { CHECK_EQ(run_on(1, greedy_main, NULL), 0); }
+
+static int limit_main(void *arg) {
+    vt_task *t[16];
+    int n = 0, r = 0;
+    (void)arg;
+    while (n < 16) {
+        t[n] = vt_async(sleep_long, NULL);
+        if (vt_task_done(t[n])) break; /* the sentinel of a failed spawn */
+        n++;
+    }
+    CHECK_EQ(n, 9); /* and this one makes ten */
+    CHECK_EQ(vt_await(t[n], &r), VT_ELIMIT);
+    CHECK_EQ(vt_go(give, NULL), VT_ELIMIT);
+    for (int i = 0; i < n; i++) vt_cancel(t[i]);
+    for (int i = 0; i < n; i++) CHECK_EQ(vt_await(t[i], &r), 0);
+    CHECK_EQ(vt_go(give, NULL), 0);
+    return 0;
+}
+TEST(max_vthreads_is_a_limit_and_recovers) {
+    vt_cfg cfg = {.workers = 1, .max_vthreads = 10};
+    CHECK_EQ(vt_run(&cfg, limit_main, NULL), 0);
+}
+
+static int destroyed;
+static void destroy(void *value) { destroyed += *(int *)value; }
+static int key;
+static int uses_local(void *arg) {
+    CHECK(vt_local_get(key) == NULL);
+    CHECK_EQ(vt_local_set(key, arg), 0);
+    vt_yield();
+    CHECK(vt_local_get(key) == arg);
+    CHECK_EQ(vt_local_set(99, arg), -EINVAL);
+    vt_name_set("0123456789012345678901234567890123456789");
+    CHECK_EQ(strlen(vt_name()), 31);
+    return 0;
+}
+static int local_main(void *arg) {
+    int one = 1, ten = 10;
+    (void)arg;
+    vt_task *a = vt_async(uses_local, &one), *b = vt_async(uses_local, &ten);
+    vt_await(a, NULL);
+    vt_await(b, NULL);
+    CHECK_EQ(destroyed, 11);
+    return 0;
+}
+TEST(locals_belong_to_their_vthread) {
+    key = vt_local_key(destroy);
+    REQUIRE(key >= 0);
+    CHECK_EQ(run_on(1, local_main, NULL), 0);
+}
+
+static int stop_main(void *arg) {
+    (void)arg;
+    for (int i = 0; i < 20; i++) vt_go_any(sleep_long, NULL);
+    vt_sleep_ms(2);
+    vt_stop();
+    CHECK_EQ(vt_sleep_ms(20000), -ECANCELED);
+    CHECK_EQ(vt_go(give, NULL), VT_ESTOPPED);
+    return 3;
+}
+TEST(stop_cancels_everything) {
+    CHECK_EQ(run_on(1, stop_main, NULL), 3);
+    CHECK_EQ(run_on(3, stop_main, NULL), 3);
+}
+
+/*--- threads that are no workers ---*/
+static int count_one(void *arg) {
+    __atomic_fetch_add((int *)arg, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+static void *foreign(void *arg) {
+    for (int i = 0; i < 200; i++)
+        if (vt_go(count_one, arg) < 0) return arg;
+    return NULL;
+}
+static int foreign_main(void *arg) {
+    pthread_t os[2];
+    int *n = arg;
+    for (int i = 0; i < 2; i++) CHECK_EQ(pthread_create(&os[i], NULL, foreign, n), 0);
+    for (int64_t end = vt_now() + 20 * VT_SEC; __atomic_load_n(n, __ATOMIC_SEQ_CST) < 400 && vt_now() < end;)
+        vt_sleep_ms(1);
+    for (int i = 0; i < 2; i++) {
+        void *failed = NULL;
+        pthread_join(os[i], &failed);
+        CHECK(failed == NULL);
+    }
+    CHECK_EQ(*n, 400);
+    return 0;
+}
+TEST(other_threads_may_spawn) {
+    int n = 0;
+    CHECK_EQ(run_on(2, foreign_main, &n), 0);
+}
+
+static int slow_job(void *arg) {
+    struct timespec ts = {0, 20000000};
+    nanosleep(&ts, NULL);
+    return (int)(intptr_t)arg;
+}
+static int offload(void *arg) {
+    int r = 0, e = vt_blocking(slow_job, arg, &r);
+    return e < 0 ? e : r;
+}
+static int block_main(void *arg) {
+    vt_task *t[16];
+    int r = 0;
+    (void)arg;
+    int64_t from = vt_now();
+    for (int i = 0; i < 16; i++) t[i] = vt_async(offload, (void *)(intptr_t)(i + 1));
+    for (int i = 0; i < 16; i++) {
+        CHECK_EQ(vt_await(t[i], &r), 0);
+        CHECK_EQ(r, i + 1);
+    }
+    CHECK(vt_now() - from < 10 * 20 * VT_MS); /* side by side */
+    vt_task *c = vt_async(offload, (void *)9);
+    vt_sleep_ms(2);
+    vt_cancel(c); /* it has begun: it is waited for */
+    CHECK_EQ(vt_await(c, &r), 0);
+    CHECK_EQ(r, 9);
+    return 0;
+}
+TEST(blocking_calls_run_beside) { CHECK_EQ(run_on(1, block_main, NULL), 0); }
+
+/*--- a host program's loop ---*/
+static int ticks;
+static int tick(void *arg) {
+    (void)arg;
+    for (int i = 0; i < 5; i++, ticks++) vt_sleep_ms(2);
+    return 0;
+}
+TEST(runs_inside_a_loop_of_the_programs) {
+    REQUIRE(vt_open(NULL) == 0);
+    ticks = 0;
+    CHECK_EQ(vt_go(tick, NULL), 0);
+    CHECK(vt_next_deadline() == 0); /* it wants to start */
+    int live = 1;
+    for (int64_t end = vt_now() + 20 * VT_SEC; live > 0 && vt_now() < end;) {
+        vt_pollfd want[8];
+        struct pollfd fds[8];
+        int64_t due = vt_next_deadline(), wait = due < 0 ? VT_SEC : due - vt_now();
+        int n = vt_poll_fill(want, 8);
+        for (int i = 0; i < n; i++)
+            fds[i] = (struct pollfd){want[i].fd, (short)(want[i].events & VT_READ ? POLLIN : POLLOUT), 0};
+        poll(fds, (nfds_t)n, wait <= 0 ? 0 : (int)(wait / VT_MS) + 1);
+        live = vt_run_once(0);
+    }
+    CHECK_EQ(live, 0);
+    CHECK_EQ(ticks, 5);
+    CHECK_EQ(vt_go(sleep_long, NULL), 0);
+    CHECK_EQ(vt_run_once(0), 1);
+    vt_shutdown(); /* cancels it */
+    CHECK_EQ(vt_run_once(0), -EPERM);
+}
+
+static int fork_main(void *arg) {
+    int status = -1;
+    (void)arg;
+    pid_t pid = fork();
+    if (pid == 0) _exit(vt_go(give, NULL) == -ENOTSUP && vt_yield() == -EPERM ? 0 : 1);
+    CHECK(pid > 0);
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK_EQ(status, 0);
+    return vt_await(vt_async(give, NULL), NULL); /* the parent goes on */
+}
+TEST(a_forked_child_has_no_runtime) { CHECK_EQ(run_on(1, fork_main, NULL), 0); }
+
+/*--- many, at random ---*/
+static int storm_leaf(void *arg) {
+    uint64_t x = (uint64_t)(uintptr_t)arg;
+    switch (x % 4) {
+    case 0: return vt_yield();
+    case 1: return vt_sleep((int64_t)(x % 1000) * 1000);
+    case 2: return vt_sleep_ms(20000); /* until it is cancelled */
+    default: return 0;
+    }
+}
+static int storm(void *arg) {
+    uint64_t x = *(uint64_t *)arg;
+    for (int i = 0; i < (VT__TSAN ? 100 : 2000); i++) {
+        x = x * UINT64_C(6364136223846793005) + 1442695040888963407;
+        void *a = (void *)(uintptr_t)(x >> 40);
+        vt_task *t = x >> 63 ? vt_async_any(storm_leaf, a) : vt_async(storm_leaf, a);
+        if (x >> 62 & 1) vt_yield();
+        if ((x >> 40) % 4 == 2 || x >> 61 & 1) vt_cancel(t);
+        int r = 1;
+        CHECK_EQ(vt_await(t, &r), 0);
+        CHECK(r == 0 || r == -ECANCELED);
+    }
+    return 0;
+}
+static int storm_main(void *arg) {
+    uint64_t seeds[8], seed = *(uint64_t *)arg;
+    vt_task *t[8];
+    for (int i = 0; i < 8; i++) {
+        seeds[i] = seed + (uint64_t)i;
+        t[i] = vt_async_any(storm, &seeds[i]);
+    }
+    for (int i = 0; i < 8; i++) CHECK_EQ(vt_await(t[i], NULL), 0);
+    vt_stats s;
+    vt_stats_get(&s);
+    CHECK(s.spawned > s.ended);
+    return 0;
+}
+TEST(spawn_cancel_join_at_random_across_workers) {
+    uint64_t seed = test_seed();
+    CHECK_EQ(run_on(3, storm_main, &seed), 0);
+}
