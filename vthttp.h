@@ -3719,9 +3719,11 @@ VT__INLINE void vt__timer_cancel(vt__wheel *w, vt__timer *t) {
 /* Puts an entry of tick `tick` > w->tick where it belongs. */
 static void vt__timer_place(vt__wheel *w, vt__timer *t, int64_t tick) {
     int level = (63 - __builtin_clzll((uint64_t)tick ^ (uint64_t)w->tick)) / 6;
-    if (VT__UNLIKELY(level >= VT__TIMER_LEVELS)) { /* beyond the wheel: waits one slot short of a full turn */
+    if (VT__UNLIKELY(level >= VT__TIMER_LEVELS)) {
+        /* over the wheel's end: its top level is a ring, 63 slots ahead */
         level = VT__TIMER_LEVELS - 1;
-        tick = w->tick + (INT64_C(63) << 6 * level);
+        int64_t most = ((w->tick >> 6 * level) + 63) << 6 * level;
+        if (tick > most) tick = most; /* still too early there: placed again when that slot is opened */
     }
     unsigned i = (unsigned)(tick >> 6 * level) & 63;
     w->used[level] |= UINT64_C(1) << i;
