@@ -1,0 +1,259 @@
+/* tsan */
+/* variants: default asan tsan poll ucontext clang */
+/* Sockets: addresses, transfers, closing under a waiter, descriptors used again; stacks that overflow. */
+#define VTHTTP_IMPLEMENTATION
+#include "../vthttp.h"
+#include "test.h"
+
+#include <arpa/inet.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+static int run_on(int workers, vt_fn *fn, void *arg) {
+    vt_cfg cfg = {.workers = workers};
+    return vt_run(&cfg, fn, arg);
+}
+
+TEST(addresses_that_are_none) {
+    static const char *const bad[] = {
+        "",      "host",    "host:", "host:65536", "host:-1",          "host:8x", "::1:80",
+        "[::1]", "[::1:80", "unix:", "[]:80",      "host:99999999999", "a:b:80",  "127.0.0.1: 80"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        vt_sock *s;
+        CHECK_EQ(vt_listen(&s, bad[i], NULL), VT_EADDR);
+    }
+    char path[300];
+    memset(path, 'p', sizeof path);
+    memcpy(path, "unix:/", 6);
+    path[sizeof path - 1] = 0;
+    vt_sock *s;
+    CHECK_EQ(vt_listen(&s, path, NULL), VT_EADDR);
+}
+
+TEST(ipv6_text_is_as_inet_ntop_writes_it) {
+    uint64_t x = test_seed();
+    for (int i = 0; i < 5000; i++) {
+        struct sockaddr_in6 sa;
+        char mine[VT_ADDR_MAX], text[64], want[80];
+        memset(&sa, 0, sizeof sa);
+        sa.sin6_family = AF_INET6;
+        sa.sin6_port = htons(80);
+        for (int k = 0; k < 16; k++) {
+            x = x * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            sa.sin6_addr.s6_addr[k] = (unsigned char)(x >> 63 ? 0 : x >> 40); /* many zeros */
+        }
+        sa.sin6_addr.s6_addr[0] |= 0x20; /* not ::a.b.c.d, which inet_ntop writes in its own way */
+        size_t n = vt__io_addr_format((struct sockaddr *)&sa, sizeof sa, mine, sizeof mine);
+        inet_ntop(AF_INET6, &sa.sin6_addr, text, sizeof text);
+        snprintf(want, sizeof want, "[%s]:80", text);
+        CHECK_STR(mine, want);
+        CHECK_EQ(n, strlen(want));
+    }
+}
+
+/*--- transfers ---*/
+struct pair {
+    vt_sock *listener, *a, *b;
+};
+static int accept_one(void *arg) {
+    struct pair *p = arg;
+    return vt_accept(p->listener, &p->b);
+}
+static int connect_pair(struct pair *p, const char *addr) {
+    char text[VT_ADDR_MAX];
+    int r = vt_listen(&p->listener, addr, NULL);
+    if (r < 0) return r;
+    vt_sock_local(p->listener, text, sizeof text);
+    vt_task *t = vt_async(accept_one, p);
+    r = vt_dial(&p->a, text, NULL);
+    int accepted = 0, e = vt_await(t, &accepted);
+    return r < 0 ? r : e < 0 ? e : accepted;
+}
+static void close_pair(struct pair *p) {
+    vt_sock_close(p->a);
+    vt_sock_close(p->b);
+    vt_sock_close(p->listener);
+}
+
+enum { BYTES = 1 << 20 };
+static int send_all(void *arg) {
+    struct pair *p = arg;
+    unsigned char block[7001];
+    for (size_t sent = 0; sent < BYTES;) {
+        size_t n = VT__MIN(sizeof block, BYTES - sent);
+        for (size_t i = 0; i < n; i++) block[i] = (unsigned char)((sent + i) * 31 >> 3);
+        vt_str parts[3] = {
+            {(char *)block, n / 3}, {(char *)block + n / 3, 0}, {(char *)block + n / 3, n - n / 3}};
+        if (vt_writev(p->a, parts, 3) != (int64_t)n) return -1;
+        sent += n;
+    }
+    return vt_shutdown_write(p->a);
+}
+static int transfer_main(void *arg) {
+    struct pair p;
+    unsigned char block[5003];
+    int small = 4096, r = connect_pair(&p, arg), bad = 0;
+    if (r < 0) return r;
+    setsockopt(vt_sock_fd(p.a), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    vt_task *t = vt_async_any(send_all, &p); /* perhaps on another worker than the reader */
+    size_t got = 0;
+    for (int64_t n; (n = vt_read(p.b, block, sizeof block)) > 0; got += (size_t)n)
+        for (int64_t i = 0; i < n; i++) bad += block[i] != (unsigned char)((got + (size_t)i) * 31 >> 3);
+    CHECK_EQ(got, BYTES);
+    CHECK_EQ(bad, 0);
+    CHECK_EQ(vt_await(t, &r), 0);
+    CHECK_EQ(r, 0);
+    CHECK_EQ(vt_write(p.b, "back", 4), 4); /* half closed: the other way still works */
+    CHECK_EQ(vt_read_full(p.a, block, 4), 4);
+    CHECK_EQ(vt_read_until(p.a, block, 1, vt_now() + 2 * VT_MS), -ETIMEDOUT);
+    vt_sock_close(p.b);
+    CHECK_EQ(vt_read(p.a, block, 1), 0);
+    p.b = NULL;
+    close_pair(&p);
+    return 0;
+}
+TEST(a_megabyte_through_a_small_buffer) {
+    CHECK_EQ(run_on(1, transfer_main, "127.0.0.1:0"), 0);
+    CHECK_EQ(run_on(3, transfer_main, "127.0.0.1:0"), 0);
+    CHECK_EQ(run_on(2, transfer_main, "unix:@vthttp-test-io"), 0);
+}
+TEST(ipv6) {
+    int r = run_on(1, transfer_main, "[::1]:0");
+    if (r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT) SKIP("no IPv6 here");
+    CHECK_EQ(r, 0);
+}
+
+static int read_b(void *arg) {
+    char c;
+    return (int)vt_read(((struct pair *)arg)->b, &c, 1);
+}
+static int accept_more(void *arg) {
+    vt_sock *s;
+    return vt_accept(((struct pair *)arg)->listener, &s);
+}
+static int closing_main(void *arg) {
+    struct pair p;
+    int r = connect_pair(&p, "127.0.0.1:0"), any = *(int *)arg;
+    if (r < 0) return r;
+    vt_task *t = any ? vt_async_any(read_b, &p) : vt_async(read_b, &p), *u = vt_async(accept_more, &p);
+    vt_sleep_ms(2);
+    char c;
+    CHECK_EQ(vt_read(p.b, &c, 1), -EBUSY); /* one reader at a time */
+    vt_sock_close(p.b);
+    vt_sock_close(p.listener);
+    CHECK_EQ(vt_await(t, &r), 0);
+    CHECK_EQ(r, VT_ECLOSED);
+    CHECK_EQ(vt_await(u, &r), 0);
+    CHECK_EQ(r, VT_ECLOSED);
+    vt_sock_close(p.a);
+    for (int i = 0; i < 50;
+         i++) { /* numbers and structs used again never see what was for their predecessors */
+        struct pair q;
+        CHECK_EQ(connect_pair(&q, "127.0.0.1:0"), 0);
+        CHECK_EQ(vt_write(q.a, "x", 1), 1);
+        CHECK_EQ(vt_read(q.b, &c, 1), 1);
+        CHECK_EQ(vt_read_until(q.b, &c, 1, vt_now() + VT_MS / 4), -ETIMEDOUT);
+        close_pair(&q);
+    }
+    return 0;
+}
+TEST(closing_wakes_whoever_waits) {
+    int any = 0;
+    CHECK_EQ(run_on(1, closing_main, &any), 0);
+    any = 1;
+    CHECK_EQ(run_on(2, closing_main, &any), 0);
+}
+
+static int fd_main(void *arg) {
+    int p[2], r;
+    (void)arg;
+    if (pipe(p) < 0) return -1;
+    CHECK_EQ(vt_wait_fd(p[1], VT_READ | VT_WRITE, 0), VT_WRITE);
+    CHECK_EQ(vt_wait_fd(p[0], VT_READ, vt_now() + VT_MS), -ETIMEDOUT);
+    CHECK(write(p[1], "x", 1) == 1);
+    CHECK_EQ(vt_wait_fd(p[0], VT_READ, 0), VT_READ);
+    CHECK_EQ(vt_wait_fd(-1, VT_READ, 0), -EBADF);
+    CHECK_EQ(vt_wait_fd(p[0], 0, 0), -EINVAL);
+    close(p[0]);
+    close(p[1]);
+    r = vt_wait_fd(p[0], VT_READ, vt_now() + 50 * VT_MS);
+    CHECK(r == -EBADF ||
+          VTHTTP_POLL); /* poll reports it as ready: the call that follows says what is wrong */
+    vt_sock *s;
+    CHECK_EQ(vt_dial(&s, "127.0.0.1:1", NULL), -ECONNREFUSED);
+    CHECK_EQ(vt_dial(&s, "no-such-host.invalid:80", NULL) < 0, 1);
+    return 0;
+}
+TEST(waits_on_descriptors_of_others) { CHECK_EQ(run_on(1, fd_main, NULL), 0); }
+
+TEST(a_stale_socket_file_is_replaced_a_live_one_is_not) {
+    char path[64], addr[80];
+    vt_sock *a, *b;
+    snprintf(path, sizeof path, "/tmp/vthttp-test-%d.sock", (int)getpid());
+    snprintf(addr, sizeof addr, "unix:%s", path);
+    REQUIRE(vt_listen(&a, addr, NULL) == 0);
+    CHECK_EQ(vt_listen(&b, addr, NULL), -EADDRINUSE);
+    vt_sock_close(a); /* leaves the file */
+    CHECK_EQ(access(path, F_OK), 0);
+    CHECK_EQ(vt_listen(&b, addr, NULL), 0);
+    vt_sock_close(b);
+    unlink(path);
+}
+
+/*--- stacks ---*/
+static int deep(int n) {
+    volatile char frame[3000];
+    frame[n % 3000] = (char)n;
+    return n <= 0 ? frame[0] : deep(n - 1) + frame[n % 3000];
+}
+static int overflow(void *arg) {
+    vt_name_set("digger");
+    return deep((int)(intptr_t)arg);
+}
+static int overflow_main(void *arg) { return vt_await(vt_async(overflow, arg), NULL); }
+TEST(an_overflow_names_the_vthread_and_its_spawn_site) {
+    if (VT__ASAN || VT__TSAN) SKIP("the sanitizer reports overflows itself");
+    char text[1000];
+    int p[2], status = 0;
+    REQUIRE(pipe(p) == 0);
+    pid_t pid = fork();
+    REQUIRE(pid >= 0);
+    if (pid == 0) {
+        struct rlimit none = {0, 0};
+        setrlimit(RLIMIT_CORE, &none);
+        dup2(p[1], 2);
+        _exit(run_on(1, overflow_main, (void *)1000000) == 0);
+    }
+    close(p[1]);
+    size_t len = 0;
+    for (ssize_t n; len < sizeof text - 1 && (n = read(p[0], text + len, sizeof text - 1 - len)) > 0;)
+        len += (size_t)n;
+    text[len] = 0;
+    close(p[0]);
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK(WIFSIGNALED(status));
+    CHECK(strstr(text, "stack overflow in virtual thread 'digger'") != NULL);
+    CHECK(strstr(text, "test_io.c:") != NULL);
+    CHECK_EQ(run_on(1, overflow_main, (void *)8), 0); /* 24 KB of frames are fine */
+}
+
+static int wait_group(void *arg) { return vt_wg_wait(arg); }
+static int many_main(void *arg) {
+    vt_stats s;
+    vt_wg g = {0};
+    (void)arg;
+    int n = VT__TSAN ? 50 : 3000;
+    vt_task **t = calloc((size_t)n, sizeof *t);
+    if (!t) return -ENOMEM;
+    vt_wg_add(&g, 1);
+    for (int i = 0; i < n; i++) t[i] = vt_async(wait_group, &g);
+    vt_yield();
+    vt_stats_get(&s);
+    CHECK(s.stacks >= n);
+    CHECK(s.guard_kind == VT__GUARD_LIGHT || s.guard_kind == VT__GUARD_MPROTECT);
+    vt_wg_done(&g);
+    for (int i = 0; i < n; i++) CHECK_EQ(vt_await(t[i], NULL), 0);
+    free(t);
+    return 0;
+}
+TEST(every_stack_has_its_guard) { CHECK_EQ(run_on(1, many_main, NULL), 0); }
