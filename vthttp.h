@@ -3337,6 +3337,10 @@ __asm__(VT__CTX_BEGIN("vt__ctx_entry", "@function") ".cfi_undefined eip\n"
 static int vt__ctx_swap(vt__ctx *from, vt__ctx *to, int value) {
     to->value = value;
     swapcontext(&from->uc, &to->uc);
+#if VTHTTP_FPU_CONTROL && (VT__X86_64 || VT__I386)
+    /* libc has saved the words that were loaded for `to` as ours */
+    __asm__ volatile("ldmxcsr %0\n fldcw %1" : : "m"(from->mxcsr), "m"(from->x87));
+#endif
     return from->value;
 }
 #endif
