@@ -3508,7 +3508,8 @@ static void vt__stack_setup(size_t usable, size_t guard) {
     vt__stack_g.page = page;
     vt__stack_g.guard = (guard + page - 1) & ~(page - 1);
     vt__stack_g.stride = vt__stack_g.guard + ((usable + page - 1) & ~(page - 1));
-    vt__stack_g.kind = VT__GUARD_LIGHT;
+    /* Emulators say yes to every advice, made-up ones too: guards must not rest on it. */
+    vt__stack_g.kind = vt__plat_madvise(NULL, 0, -1) < 0 ? VT__GUARD_LIGHT : VT__GUARD_MPROTECT;
     vt__stack_g.batch = vt__stack_g.dontneed = true;
 }
 
