@@ -6482,6 +6482,7 @@ VT_API int vt_wait_fd(int fd, int events, int64_t until) {
     int64_t due;
     if (!v) return -EPERM;
     if (fd < 0) return -EBADF;
+    if (VTHTTP_POLL && vt__plat_fcntl(fd, F_GETFD, 0) < 0) return -EBADF; /* poll calls it ready */
     events &= VT_READ | VT_WRITE;
     if (!events) return -EINVAL;
     int r = vt__sched_enter(v, until, &due);
