@@ -8577,6 +8577,7 @@ typedef struct vt__h1c {
     int64_t requests;
     uint32_t lingered;
     uint8_t why, list, peer_len;
+    bool blank; /* the empty line that may precede a request has come, and is dropped */
     union {
         struct sockaddr sa;
         struct sockaddr_in in;
@@ -8965,6 +8966,7 @@ static bool vt__h1c_drain(vt__h1c_run *run) {
     while (run->body != VT__H1C_BODY_END) {
         if (dropped > run->conf->max_drain || vt__h1c_body_next(run) < 0) return false;
         dropped += (int64_t)run->data.len;
+        run->req.body_got += (int64_t)run->data.len; /* it counts for min_body_rate */
         run->data.len = 0;
     }
     return true;
@@ -9171,7 +9173,7 @@ static void vt__h1c_bad(vt__h1c_run *run, int status, const char *why) {
 static int vt__h1c_more(vt__h1c_run *run) {
     vt__h1c *c = run->c;
     vt__conn_buf *b = &run->io.in;
-    bool begun = vt__h1_req_begun(&run->head);
+    bool begun = vt__h1_req_begun(&run->head) || b->len - b->pos == 1; /* a CR that is not to be lost */
     int64_t r;
     if (vt__conn_flush(&run->io) < 0) return -1;
     if (!begun && !vt__conn_readable(&c->conn)) return 0;
@@ -9199,7 +9201,9 @@ static int vt__h1c_next(vt__h1c_run *run) {
     if (b->pos < b->len) run->c->since = run->io.thr->now;
     for (;;) {
         int n = 0;
-        if (b->pos < b->len)
+        if (VT__UNLIKELY(run->c->blank) && b->pos < b->len && b->p[b->pos] == '\r')
+            n = VT__H1_E_METHOD;
+        else if (b->pos < b->len)
             n = vt__h1_req_parse(&run->head, b->p + b->pos, b->len - b->pos, run->fields, run->fields_cap,
                                  &conf->limits);
         if (VT__LIKELY(n > 0)) {
@@ -9278,7 +9282,9 @@ static void vt__h1c_release(vt__h1c_run *run) {
 static bool vt__h1c_request(vt__h1c_run *run) {
     vt__h1c *c = run->c;
     vt_req *req = &run->req;
+    bool client_stays = (run->head.flags & VT__H1_KEEP_ALIVE) != 0;
     c->requests++;
+    c->blank = false;
     vt__plat_count(&run->host->requests, 1);
     vt__req_init(req, &run->res, run->host->group->server, &vt__h1c_wire, run, &run->arena);
     vt__h1c_describe(run);
@@ -9290,7 +9296,7 @@ static bool vt__h1c_request(vt__h1c_run *run) {
     bool keep = r == 0 && !run->closing && req->keep_alive && run->io.err == 0 && !run->gone;
     if (VT__UNLIKELY(r < 0)) run->cut = true;
     if (keep && VT__UNLIKELY(!vt__h1c_body_done(run))) keep = vt__h1c_drain(run);
-    if (!keep && !vt__h1c_body_done(run)) run->linger = true;
+    if (!keep && (client_stays || !vt__h1c_body_done(run))) run->linger = true; /* it may be sending */
     run->handling = false;
     if (run->watched) {
         vt__poll_clear(&c->conn.pd, VT__PD_WATCH | VT__PD_WATCH_FIN);
@@ -9365,6 +9371,7 @@ static bool vt__h1c_park(vt__h1c_run *run) {
         vt__h1c_close(c);
         return true;
     }
+    c->blank = c->blank || run->io.in.pos < run->io.in.len;
     vt__h1c_leave(run);
     c->why = VT__H1C_INPUT;
     if (vt__h1c_arm(c, list, due)) return true;
@@ -9447,6 +9454,7 @@ static void vt__h1c_accept(vt__h1c_host *h, int fd, const vt__addr *peer) {
     c->run = NULL;
     c->since = 0;
     c->requests = 0;
+    c->blank = false;
     c->peer_len = (uint8_t)VT__MIN((size_t)peer->len, sizeof c->peer);
     memcpy(&c->peer, &peer->u, c->peer_len);
     vt__plat_count(&h->accepted, 1);
