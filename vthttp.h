@@ -5998,10 +5998,14 @@ static int64_t vt__io_recv(vt__pd *pd, void *buf, size_t n, int64_t until) {
     if (VT__UNLIKELY(!v)) return -EPERM;
     if ((r = vt__sched_enter(v, until, &due)) < 0) return r;
     vt__sched_fuel(v);
-    for (;;) {
+    do {
         if ((r = vt__io_recv_try(pd, buf, n)) != -EAGAIN) return r;
-        if ((r = vt__io_wait(pd, VT__PD_R, due)) < 0) return r;
-    }
+        r = vt__io_wait(pd, VT__PD_R, due);
+    } while (r >= 0);
+    if (r != -ETIMEDOUT) return r;
+    vt__poll_set(pd, VT__PD_R); /* after a stall of ours the timer comes before the event */
+    int64_t last = vt__io_recv_try(pd, buf, n);
+    return last == -EAGAIN ? r : last;
 }
 /* Never parks: bytes (may be short), -EAGAIN, other errors. */
 static int64_t vt__io_send_try(vt__pd *pd, struct iovec *v, int n) {
@@ -8429,15 +8433,26 @@ static int vt__conn_buf_room(vt__thr *thr, vt__conn_buf *b, size_t max) {
 
 /*--- output ---*/
 VT__INLINE int64_t vt__conn_until(const vt__conn_io *io, int64_t ns) { return ns ? io->thr->now + ns : 0; }
+/* After a stall of ours the timer comes before the event: what room there is was made in time. */
+static VT__NOINLINE int64_t vt__conn_send_late(vt__conn_io *io, struct iovec **v, int *n) {
+    vt__poll_set(&io->c->pd, VT__PD_W);
+    int64_t r = vt__conn_send_try(io->c, *v, *n);
+    if (r >= 0) *n = vt__io_advance(v, *n, (size_t)r);
+    return r == -EAGAIN ? -ETIMEDOUT : r;
+}
 /* Sends all of the slices; waits while the peer takes none, write_ns at a time. 0 or an error, then and ever after. */
 static int vt__conn_send_all(vt__conn_io *io, struct iovec *v, int n) {
     if (VT__UNLIKELY(io->err < 0)) return io->err;
-    int64_t r = 0;
+    int64_t r = 0, until = 0;
     io->sending = true;
     while (n > 0 && r >= 0) {
         r = vt__conn_send_try(io->c, v, n);
-        if (r >= 0) n = vt__io_advance(&v, n, (size_t)r);
-        else if (r == -EAGAIN) r = vt__conn_send_wait(io->c, vt__conn_until(io, io->write_ns));
+        if (r >= 0) n = vt__io_advance(&v, n, (size_t)r), until = 0;
+        if (r == -EAGAIN) {
+            if (!until) until = vt__conn_until(io, io->write_ns);
+            r = vt__conn_send_wait(io->c, until);
+        }
+        if (VT__UNLIKELY(r == -ETIMEDOUT)) r = vt__conn_send_late(io, &v, &n), until = 0;
     }
     io->sending = false;
     if (VT__UNLIKELY(r < 0)) io->err = (int)r;
@@ -9201,8 +9216,7 @@ static int vt__h1c_next(vt__h1c_run *run) {
     if (b->pos < b->len) run->c->since = run->io.thr->now;
     for (;;) {
         int n = 0;
-        if (VT__UNLIKELY(run->c->blank) && b->pos < b->len && b->p[b->pos] == '\r')
-            n = VT__H1_E_METHOD;
+        if (VT__UNLIKELY(run->c->blank) && b->pos < b->len && b->p[b->pos] == '\r') n = VT__H1_E_METHOD;
         else if (b->pos < b->len)
             n = vt__h1_req_parse(&run->head, b->p + b->pos, b->len - b->pos, run->fields, run->fields_cap,
                                  &conf->limits);
