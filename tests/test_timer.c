@@ -37,9 +37,9 @@ TEST(agrees_with_a_list_at_random) {
     const int64_t tick = INT64_C(1) << VT__TIMER_SHIFT;
     state = test_seed();
     for (int round = 0; round < 20; round++) {
-        reset((int64_t)(rnd() % UINT64_C(1) << 40) + (int64_t)(rnd() % 1000000000));
+        reset((int64_t)(rnd() & ((UINT64_C(1) << rnd() % 57) - 1)) + (int64_t)(rnd() % 1000000000));
         for (int step = 0; step < 3000; step++) {
-            size_t i = rnd() % N;
+            size_t i = (size_t)(rnd() % N);
             switch (rnd() % 4) {
             case 0:
             case 1: /* near, or as far as the levels go and beyond */
@@ -152,4 +152,119 @@ TEST(lazy_arming_keeps_the_earlier_entry) {
     CHECK_EQ(timers[0].due, 5 * VT_SEC);
     vt__timer_lazy(&wheel, &timers[0], 2 * VT_SEC);
     CHECK_EQ(timers[0].due, 2 * VT_SEC);
+}
+
+/*--- callbacks that do anything ---*/
+static int64_t armed_total, cancelled_total;
+static void on_fire_wild(vt__timer *t) {
+    on_fire(t);
+    for (int i = (int)(rnd() % 3); i > 0; i--) {
+        size_t k = (size_t)(rnd() % N);
+        if (rnd() % 3 == 0) {
+            cancelled_total += due[k] != 0;
+            due[k] = 0;
+            vt__timer_cancel(&wheel, &timers[k]);
+        } else if (armed_total < 200000) {
+            cancelled_total += due[k] != 0;
+            armed_total++;
+            arm(k,
+                now_ns + (int64_t)(rnd() & ((UINT64_C(1) << rnd() % 40) - 1)) - VT_MS); /* past ones, too */
+        }
+    }
+}
+TEST(callbacks_arm_and_cancel_others_at_random) {
+    state = test_seed();
+    reset((int64_t)(rnd() % 1000) * VT_SEC);
+    armed_total = cancelled_total = 0;
+    for (size_t i = 0; i < N; i++) {
+        timers[i].fire = on_fire_wild;
+        armed_total++;
+        arm(i, now_ns + (int64_t)(rnd() % (10 * (uint64_t)VT_SEC)));
+    }
+    for (int step = 0; step < 100000 && vt__timer_next(&wheel) != INT64_MAX; step++) {
+        int64_t next = vt__timer_next(&wheel);
+        now_ns = VT__MAX(now_ns, next) + (int64_t)(rnd() % (uint64_t)VT_MS);
+        (void)vt__timer_advance(&wheel, now_ns, 20 + (int)(rnd() % 100));
+        if (step < 40000 && step % 2) {
+            size_t k = (size_t)(rnd() % N);
+            cancelled_total += due[k] != 0;
+            armed_total++;
+            arm(k, now_ns + (int64_t)(rnd() % (uint64_t)VT_SEC));
+        }
+    }
+    CHECK_EQ(fired_early, 0);
+    CHECK(vt__timer_next(&wheel) == INT64_MAX);
+    CHECK(fired_total > 10000);
+    CHECK_EQ(fired_total + cancelled_total, armed_total); /* each arming ends in one way */
+}
+
+/*--- what servers do: a time-out that every request moves back ---*/
+enum { CONNS = 4000 };
+static struct conn {
+    vt__timer timer;
+    int64_t deadline, last, expired;
+    bool silent;
+} conns[CONNS];
+static int64_t rearmed;
+static void conn_fire(vt__timer *t) {
+    struct conn *c = VT__CONTAINER(t, struct conn, timer);
+    if (c->deadline > now_ns) {
+        rearmed++;
+        vt__timer_arm(&wheel, t, c->deadline);
+    } else {
+        c->expired = now_ns;
+    }
+}
+TEST(a_timeout_of_30_s_that_moves_back_is_rarely_armed_again) {
+    const int64_t timeout = 30 * VT_SEC, step = 5 * VT_MS;
+    int64_t moved = 0;
+    state = test_seed();
+    reset(1000 * VT_SEC);
+    rearmed = 0;
+    for (int i = 0; i < CONNS; i++) {
+        conns[i] = (struct conn){.last = now_ns, .deadline = now_ns + timeout};
+        vt__timer_init(&conns[i].timer, conn_fire);
+        vt__timer_lazy(&wheel, &conns[i].timer, conns[i].deadline);
+    }
+    for (int64_t end = now_ns + 100 * VT_SEC; now_ns < end;) {
+        now_ns += step;
+        for (int k = 0; k < 20; k++) { /* each connection is used once a second */
+            struct conn *c = &conns[rnd() % CONNS];
+            if (c->silent || c->expired) continue;
+            if (rnd() % 500 == 0) c->silent = true;
+            c->last = now_ns;
+            c->deadline = now_ns + timeout;
+            vt__timer_lazy(&wheel, &c->timer, c->deadline);
+            moved++;
+        }
+        while (!vt__timer_advance(&wheel, now_ns, 100)) continue;
+        if (now_ns < end) continue;
+        for (int i = 0; i < CONNS; i++) {
+            const struct conn *c = &conns[i];
+            int64_t latest = c->last + timeout + step + 2 * (INT64_C(1) << VT__TIMER_SHIFT);
+            CHECK(!c->expired || (c->expired >= c->last + timeout && c->expired <= latest));
+            CHECK(c->expired || latest >= now_ns);
+        }
+    }
+    CHECK(moved > 200000);
+    CHECK(rearmed * 100 <= moved * 5); /* three in a hundred, about */
+}
+
+TEST(what_a_wheel_says_of_the_next_deadline_is_never_late) {
+    const int64_t tick = INT64_C(1) << VT__TIMER_SHIFT;
+    state = test_seed();
+    for (int round = 0; round < 2000; round++) { /* one entry, woken when the wheel says, however far it is */
+        reset((int64_t)(rnd() >> rnd() % 40 >> 2));
+        int64_t at = now_ns + (int64_t)(rnd() >> rnd() % 46 >> 2);
+        arm(0, at);
+        for (int hops = 0; due[0]; hops++) {
+            int64_t next = vt__timer_next(&wheel);
+            REQUIRE(next < INT64_MAX && hops < 3000);
+            REQUIRE(next > now_ns || hops == 0);
+            now_ns = VT__MAX(next, now_ns);
+            CHECK(vt__timer_advance(&wheel, now_ns, 10));
+        }
+        CHECK_EQ(fired_early, 0);
+        CHECK(now_ns <= at + 2 * tick);
+    }
 }
