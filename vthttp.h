@@ -923,6 +923,7 @@ int vt__libc_condattr_setclock(pthread_condattr_t *attr, int id) __asm__("pthrea
       vt__libc_sigaction(sig, act, old))                                                                     \
     X(sigaltstack, int, (const struct vt__plat_ss *ss, struct vt__plat_ss *old), (ss, old),                  \
       vt__libc_sigaltstack(ss, old))                                                                         \
+    X(kill, int, (int sig), (sig), vt__libc_kill(getpid(), sig))                                             \
     X(affinity, int, (size_t size, unsigned long *mask), (size, mask), vt__libc_affinity(0, size, mask))     \
     VT__PLAT_LINUX_CALLS(X)
 
@@ -10141,7 +10142,7 @@ static void vt__srv_on_signal(int sig, void *info, void *context) {
         struct vt__plat_sa dfl;
         memset(&dfl, 0, sizeof dfl);
         (void)vt__plat_sigaction(sig, &dfl, NULL);
-        (void)vt__libc_kill(getpid(), sig);
+        (void)vt__plat_kill(sig);
     } else {
         vt_server_stop(vt__srv_signals.server);
         if (old->flags & VT__SA_SIGINFO) old->fn.action(sig, info, context);

@@ -461,3 +461,406 @@ static void worlds(int most, bool drain) {
 }
 TEST(sim_worlds) { worlds(300, false); }
 TEST(sim_worlds_stopped) { worlds(300, true); }
+
+/*--- one thing at a time, in several tame and wild worlds ---*/
+#define STEPS(...) ((struct sim_step[]){__VA_ARGS__})
+#define SENDS(text)                                                                                          \
+    { SIM_SEND, text, sizeof(text) - 1, 0, NULL }
+#define DRIPS(text, ns)                                                                                      \
+    { SIM_SEND_SLOW, text, sizeof(text) - 1, ns, NULL }
+#define WAITS(ns)                                                                                            \
+    { SIM_DELAY, NULL, 0, ns, NULL }
+#define DOES(op, arg)                                                                                        \
+    { op, NULL, 0, arg, NULL }
+#define CHAT(c, at, steps) chat(c, at, steps, (int)VT__COUNT(steps))
+
+static struct client *chat(struct client *c, int64_t at, const struct sim_step *steps, int n) {
+    struct sim_reader kept = c->reader;
+    char *text = c->text;
+    size_t cap = c->captext;
+    memset(c, 0, sizeof *c);
+    c->reader = kept, c->text = text, c->captext = cap;
+    sim_reader_reset(&c->reader);
+    memcpy(c->steps, steps, (size_t)n * sizeof *steps);
+    c->peer = sim_client(at, PORT, c->steps, n);
+    c->peer->ctx = c;
+    live_clients++;
+    return c;
+}
+static int64_t ended_ms(const struct client *c) { return (c->peer->t_end - SIM_START) / VT_MS; }
+static int64_t last_ms(const struct client *c) { return (c->peer->t_last - SIM_START) / VT_MS; }
+static bool near(int64_t ms, int64_t want) { return ms >= want - 1 && ms <= want + 60; }
+static int status_of(struct client *c, int i) {
+    int n = (int)count(c->peer);
+    if (c->reader.bad) test_fail(__FILE__, __LINE__, c->reader.bad);
+    return i < n ? c->reader.res[i].status : -1;
+}
+static bool field_is(const struct client *c, int i, const char *line) {
+    const struct sim_res *r = &c->reader.res[i];
+    return memmem(c->peer->got + r->head, r->nhead, line, strlen(line)) != NULL;
+}
+/* `fn` in n worlds; the first are tame. */
+static void in_worlds(int n, void (*fn)(void)) {
+    for (int i = 0; i < n; i++) {
+        int before = test_failures;
+        sim_begin((uint64_t)i + 1000);
+        live_clients = 0;
+        if (i >= 2) {
+            sim.k.storm = i * 10, sim.k.invent = i * 5, sim.k.eintr = i * 10, sim.k.lazy = i * 10;
+            sim.k.send_grain = (uint32_t)i % 5, sim.k.grain = (uint32_t)i % 3 * 8;
+        }
+        fn();
+        sim_settle();
+        sim_end();
+        if (test_failures > before) printf("in world %d\n", i);
+    }
+}
+
+static int last_err;
+static int64_t last_err_at;
+static void keep_err(vt_req *req, vt_res *res, void *ctx, int err) {
+    (void)req, (void)res, (void)ctx;
+    responses++;
+    last_err = err;
+    last_err_at = sim.now;
+}
+
+static void heads_late(void) {
+    static const struct sim_step mute[] = {DOES(SIM_AWAIT_END, 0)},
+                                 half[] = {SENDS("GET /none HT"), DOES(SIM_AWAIT_END, 0)},
+                                 drip[] = {DRIPS("GET /none HTTP/1.1\r\nHost: abcdefghijk\r\n", 500 * VT_MS),
+                                           DOES(SIM_AWAIT_END, 0)},
+                                 second[] = {SENDS("GET /none HTTP/1.1\r\n" HOST "\r\n"), WAITS(3 * VT_SEC),
+                                             SENDS("GET"), DOES(SIM_AWAIT_END, 0)},
+                                 slow[] = {SENDS("GET /none HTTP/1.1\r\n"), WAITS(9 * VT_SEC),
+                                           SENDS(HOST "\r\n"), DOES(SIM_AWAIT_N, 1), DOES(SIM_FIN, 0)};
+    vt_server_cfg cfg = base_cfg();
+    CHAT(&clients[0], 100 * VT_MS, mute);
+    CHAT(&clients[1], 100 * VT_MS, half);
+    CHAT(&clients[2], 100 * VT_MS, drip);
+    CHAT(&clients[3], 100 * VT_MS, second);
+    CHAT(&clients[4], 100 * VT_MS, slow);
+    serve(&cfg, 0);
+    CHECK(clients[0].peer->ngot == 0 && clients[0].peer->fin && near(ended_ms(&clients[0]), 10100));
+    for (int i = 1; i < 3; i++) {
+        CHECK_EQ(status_of(&clients[i], 0), 408);
+        CHECK(near(last_ms(&clients[i]), 10100));
+        CHECK(clients[i].peer->fin && clients[i].reader.res[0].close);
+    }
+    CHECK_EQ(status_of(&clients[3], 0), 204);
+    CHECK_EQ(status_of(&clients[3], 1), 408);
+    CHECK(near(last_ms(&clients[3]), 13100));
+    CHECK_EQ(status_of(&clients[4], 0), 204);
+}
+TEST(sim_heads_that_are_late) { in_worlds(20, heads_late); }
+
+static void bodies_late(void) {
+    static const struct sim_step stall[] = {SENDS("POST /echo HTTP/1.1\r\n" HOST
+                                                  "Content-Length: 10\r\n\r\nabc"),
+                                            DOES(SIM_AWAIT_END, 0)},
+                                 drip[] = {SENDS("POST /echo HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\n"),
+                                           DRIPS("0123456789", 15 * VT_SEC), DOES(SIM_AWAIT_N, 1),
+                                           DOES(SIM_FIN, 0)},
+                                 chunk[] = {SENDS("POST /pipe HTTP/1.1\r\n" HOST
+                                                  "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n5\r\nx"),
+                                            DOES(SIM_AWAIT_END, 0)},
+                                 unread[] = {
+                                     SENDS("POST /skip HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\nabc"),
+                                     DOES(SIM_AWAIT_END, 0)};
+    vt_server_cfg cfg = base_cfg();
+    cfg.min_body_rate = VT_NONE;
+    CHAT(&clients[0], 100 * VT_MS, stall);
+    CHAT(&clients[1], 100 * VT_MS, drip);
+    CHAT(&clients[2], 100 * VT_MS, chunk);
+    CHAT(&clients[3], 100 * VT_MS, unread);
+    serve(&cfg, 0);
+    CHECK_EQ(status_of(&clients[0], 0), 408);
+    CHECK(near(last_ms(&clients[0]), 20100) && clients[0].peer->fin);
+    CHECK_EQ(status_of(&clients[1], 0), 200); /* 20 s are between bytes */
+    CHECK_EQ(status_of(&clients[2], 0), -1);  /* half of it was sent: cut off where all can see it */
+    CHECK(clients[2].peer->ngot > 0 && near(ended_ms(&clients[2]), 20100));
+    CHECK_EQ(status_of(&clients[3], 0), 200);
+    CHECK(near(ended_ms(&clients[3]), 20100));
+}
+TEST(sim_bodies_that_are_late) { in_worlds(20, bodies_late); }
+
+static void bodies_slow(void) {
+    static const char head_text[] = "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 2000\r\n\r\n";
+    static char all[sizeof head_text + 2000];
+    const size_t head = sizeof head_text - 1;
+    memcpy(all, head_text, head);
+    memset(all + head, 'b', 2000);
+    struct sim_step slow[] = {{SIM_SEND, all, head, 0, NULL},
+                              {SIM_SEND_SLOW, all + head, 2000, 100 * VT_MS, NULL},
+                              DOES(SIM_AWAIT_END, 0)},
+                    brisk[] = {{SIM_SEND, all, head, 0, NULL},
+                               {SIM_SEND_SLOW, all + head, 2000, 10 * VT_MS, NULL},
+                               DOES(SIM_AWAIT_N, 1),
+                               DOES(SIM_FIN, 0)};
+    vt_server_cfg cfg = base_cfg();
+    CHAT(&clients[0], 100 * VT_MS, slow);
+    CHAT(&clients[1], 100 * VT_MS, brisk);
+    serve(&cfg, 0);
+    CHECK_EQ(status_of(&clients[0], 0), 408);
+    CHECK(last_ms(&clients[0]) >= 10000 && last_ms(&clients[0]) < 13000);
+    CHECK_EQ(status_of(&clients[1], 0), 200);
+}
+TEST(sim_bodies_below_the_least_rate) { in_worlds(12, bodies_slow); }
+
+static void readers_late(void) {
+    static const struct sim_step deaf[] = {SENDS("GET /stream/300000/0 HTTP/1.1\r\n" HOST "\r\n"),
+                                           DOES(SIM_READ, 0), WAITS(60 * VT_SEC), DOES(SIM_READ, 1),
+                                           DOES(SIM_AWAIT_END, 0)},
+                                 late[] = {SENDS("GET /stream/300000/0 HTTP/1.1\r\n" HOST "\r\n"),
+                                           DOES(SIM_READ, 0),
+                                           WAITS(19 * VT_SEC),
+                                           DOES(SIM_READ, 1),
+                                           DOES(SIM_AWAIT_N, 1),
+                                           DOES(SIM_FIN, 0)};
+    vt_server_cfg cfg = base_cfg();
+    cfg.on_response = keep_err;
+    bool is_deaf = sim_below(2);
+    if (is_deaf) CHAT(&clients[0], 100 * VT_MS, deaf);
+    else CHAT(&clients[0], 100 * VT_MS, late);
+    sim.k.send_grain *= 1000;
+    serve(&cfg, 0);
+    CHECK_EQ(responses, 1);
+    CHECK_EQ(last_err, is_deaf ? -ETIMEDOUT : 0);
+    CHECK_EQ(status_of(&clients[0], 0), is_deaf ? -1 : 200);
+    if (is_deaf)
+        CHECK((last_err_at - SIM_START) / VT_MS > 20000 && (last_err_at - SIM_START) / VT_MS < 21000);
+}
+TEST(sim_readers_that_are_late) { in_worlds(12, readers_late); }
+
+static void idle(void) {
+    static const struct sim_step rest[] = {SENDS("GET /none HTTP/1.1\r\n" HOST "\r\n"),
+                                           DOES(SIM_AWAIT_END, 0)},
+                                 again[] = {SENDS("GET /none HTTP/1.1\r\n" HOST "\r\n"), WAITS(59 * VT_SEC),
+                                            SENDS("GET /sleep/70000 HTTP/1.1\r\n" HOST "\r\n"),
+                                            DOES(SIM_AWAIT_END, 0)};
+    vt_server_cfg cfg = base_cfg();
+    sim.k.invent = 0; /* one starts the time again */
+    CHAT(&clients[0], 100 * VT_MS, rest);
+    CHAT(&clients[1], 100 * VT_MS, again);
+    serve(&cfg, 0);
+    CHECK_EQ(status_of(&clients[0], 0), 204);
+    CHECK(near(ended_ms(&clients[0]), 60100) && clients[0].peer->fin);
+    CHECK_EQ(status_of(&clients[1], 1), 200); /* the time of a request is not idle */
+    CHECK(near(ended_ms(&clients[1]), 59100 + 70000 + 60000) && clients[1].peer->fin);
+}
+TEST(sim_idle_connections) { in_worlds(12, idle); }
+
+static void deadline(void) {
+    static const struct sim_step steps[] = {SENDS("GET /sleep/5000 HTTP/1.1\r\n" HOST "\r\n"),
+                                            DOES(SIM_AWAIT_N, 1), DOES(SIM_FIN, 0)};
+    vt_server_cfg cfg = base_cfg();
+    cfg.handler_timeout_ms = 1000;
+    CHAT(&clients[0], 100 * VT_MS, steps);
+    serve(&cfg, 0);
+    CHECK_EQ(status_of(&clients[0], 0), 504);
+    CHECK(near(last_ms(&clients[0]), 1100));
+}
+TEST(sim_handler_deadline) { in_worlds(12, deadline); }
+
+/* Stopped at 1 s: what is idle is closed at once, what runs ends as it would have, who comes is refused. */
+static void drain_in_time(void) {
+    static const struct sim_step rest[] = {SENDS("GET /none HTTP/1.1\r\n" HOST "\r\n"),
+                                           DOES(SIM_AWAIT_END, 0)},
+                                 busy[] = {SENDS("GET /sleep/3000 HTTP/1.1\r\n" HOST "\r\n"),
+                                           DOES(SIM_AWAIT_END, 0)},
+                                 half[] = {WAITS(400 * VT_MS), SENDS("GET /none HTTP/1.1\r\n"),
+                                           WAITS(2 * VT_SEC), SENDS(HOST "\r\n"), DOES(SIM_AWAIT_END, 0)},
+                                 late[] = {DOES(SIM_AWAIT_END, 0)};
+    vt_server_cfg cfg = base_cfg();
+    CHAT(&clients[0], 100 * VT_MS, rest);
+    CHAT(&clients[1], 100 * VT_MS, busy);
+    CHAT(&clients[2], 100 * VT_MS, half);
+    CHAT(&clients[3], 1200 * VT_MS, late);
+    sim_at(VT_SEC, stop, NULL);
+    serve(&cfg, 0);
+    CHECK(near(ended_ms(&clients[0]), 1000) && clients[0].peer->fin);
+    CHECK_EQ(status_of(&clients[1], 0), 200);
+    CHECK(clients[1].reader.res[0].close && clients[1].peer->fin && near(last_ms(&clients[1]), 3100));
+    CHECK_EQ(status_of(&clients[2], 0), 204);
+    CHECK(clients[2].reader.res[0].close && clients[2].peer->fin);
+    CHECK(clients[3].peer->rst);
+    CHECK(near((sim.now - SIM_START) / VT_MS, 3100));
+}
+TEST(sim_drain) { in_worlds(20, drain_in_time); }
+static void drain_too_late(void) {
+    static const struct sim_step busy[] = {SENDS("GET /sleep/30000 HTTP/1.1\r\n" HOST "\r\n"),
+                                           DOES(SIM_AWAIT_END, 0)};
+    vt_server_cfg cfg = base_cfg();
+    cfg.grace_ms = 5000;
+    CHAT(&clients[0], 100 * VT_MS, busy);
+    sim_at(VT_SEC, stop, NULL);
+    serve(&cfg, -ETIMEDOUT);
+    CHECK_EQ(status_of(&clients[0], 0), 500); /* its sleep was cancelled */
+    CHECK(near(last_ms(&clients[0]), 6000));
+    CHECK((sim.now - SIM_START) / VT_MS < 7100);
+}
+TEST(sim_drain_past_the_grace) { in_worlds(12, drain_too_late); }
+
+/* The first signal drains, the second does what it would have done without us. */
+static void terminate(void *arg, uint32_t gen) {
+    (void)arg, (void)gen;
+    sim_signal(SIGTERM);
+    if (sim.killed == SIGTERM) vt_server_stop(srv);
+}
+static void second_signal(void) {
+    static const struct sim_step busy[] = {SENDS("GET /sleep/3000 HTTP/1.1\r\n" HOST "\r\n"),
+                                           DOES(SIM_AWAIT_END, 0)};
+    vt_server_cfg cfg = base_cfg();
+    CHAT(&clients[0], 100 * VT_MS, busy);
+    sim_at(VT_SEC, terminate, NULL);
+    bool again = sim_below(2);
+    if (again) sim_at(2 * VT_SEC, terminate, NULL);
+    serve(&cfg, 0);
+    CHECK_EQ(sim.killed, again ? SIGTERM : 0);
+    CHECK_EQ(status_of(&clients[0], 0), 200);
+    CHECK(sim.acts[SIGTERM].fn.handler == NULL && sim.acts[SIGINT].fn.handler == NULL); /* restored */
+}
+TEST(sim_second_signal) { in_worlds(8, second_signal); }
+
+/* Stopped before it is up. */
+static int stop_in_start(vt_server *s, void *ctx) {
+    (void)ctx;
+    vt_server_stop(s);
+    return 0;
+}
+static void stop_in_ready(vt_server *s, void *ctx) { (void)stop_in_start(s, ctx); }
+static void early_stop(void) {
+    vt_server_cfg cfg = base_cfg();
+    if (sim_below(2)) cfg.on_start = stop_in_start;
+    else cfg.on_ready = stop_in_ready;
+    serve(&cfg, 0);
+    CHECK(sim.now < SIM_START + VT_SEC);
+}
+TEST(sim_stopped_at_the_start) { in_worlds(8, early_stop); }
+
+/* The answer to a bad request is seen whole, however small the writes and however much the client still sends. */
+static void errors_flushed(void) {
+    static char junk[6000], line[10000] = "GET /", fields[20000] = "GET / HTTP/1.1\r\n" HOST "X: ";
+    static const struct {
+        int status;
+        const char *text;
+    } bad[] = {
+        {400, "GET /\r\n\r\n"},
+        {400, "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nq\r\n"},
+        {413, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 5000000\r\n\r\n"},
+        {417, "POST /echo HTTP/1.1\r\n" HOST "Expect: x\r\nContent-Length: 5000000\r\n\r\n"},
+        {501, "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\n"},
+        {505, "GET / HTTP/3.1\r\n\r\n"},
+        {414, line},
+        {431, fields},
+    };
+    memset(junk, 'j', sizeof junk);
+    memset(line + 5, 'l', sizeof line - 6);
+    memset(fields + 28, 'f', sizeof fields - 29);
+    vt_server_cfg cfg = base_cfg();
+    struct sim_step steps[VT__COUNT(bad)][3];
+    for (size_t i = 0; i < VT__COUNT(bad); i++) {
+        steps[i][0] = (struct sim_step){SIM_SEND, bad[i].text, strlen(bad[i].text), 0, NULL};
+        steps[i][1] = (struct sim_step){SIM_SEND, junk, sizeof junk, 0, NULL};
+        steps[i][2] = (struct sim_step)DOES(SIM_AWAIT_END, 0);
+        CHAT(&clients[i], VT_MS * (1 + (int64_t)i * (int64_t)sim_below(3)), steps[i]);
+    }
+    sim.k.send_grain = 1;
+    sim.k.send_buffer = (uint32_t)(1 + sim_below(3) * 50);
+    sim.k.grain = (uint32_t)sim_below(2) * 300;
+    sim.k.latency = 20 * SIM_US;
+    serve(&cfg, 0);
+    for (size_t i = 0; i < VT__COUNT(bad); i++) {
+        CHECK_EQ(status_of(&clients[i], 0), bad[i].status);
+        CHECK_EQ(clients[i].reader.pos, clients[i].peer->ngot);
+        CHECK(clients[i].peer->fin && !clients[i].peer->rst);
+    }
+}
+TEST(sim_errors_are_flushed_before_the_close) { in_worlds(40, errors_flushed); }
+
+/*--- clocks ---*/
+static void jump(void *arg, uint32_t gen) {
+    (void)arg, (void)gen;
+    sim.wall_step = -3 * 86400 * VT_SEC;
+}
+static void wall(void) {
+    static const struct sim_step steps[] = {SENDS("GET /none HTTP/1.1\r\n" HOST "\r\n"), WAITS(5 * VT_SEC),
+                                            SENDS("GET /none HTTP/1.1\r\n" HOST "\r\n"),
+                                            DOES(SIM_AWAIT_END, 0)};
+    vt_server_cfg cfg = base_cfg();
+    sim.k.invent = 0;
+    CHAT(&clients[0], 100 * VT_MS, steps);
+    sim_at(3 * VT_SEC, jump, NULL);
+    serve(&cfg, 0);
+    CHECK_EQ(status_of(&clients[0], 1), 204);
+    CHECK(field_is(&clients[0], 0, "Date: Fri, 15 Jan 2027 08:00:00 GMT\r\n"));
+    CHECK(field_is(&clients[0], 1, "Date: Tue, 12 Jan 2027 08:00:05 GMT\r\n"));
+    CHECK(near(ended_ms(&clients[0]), 65100)); /* time-outs have a clock of their own */
+}
+TEST(sim_wall_clock_jumps) { in_worlds(12, wall); }
+
+/* The process is stopped from 5 s to 17 s. What came meanwhile is read before anything is said to be late. */
+static void stall(void) {
+    static const struct sim_step head[] = {SENDS("GET /none HTTP/1.1\r\n"), WAITS(7 * VT_SEC),
+                                           SENDS(HOST "\r\n"), DOES(SIM_AWAIT_END, 0)},
+                                 fresh[] = {WAITS(7 * VT_SEC), SENDS("GET /none HTTP/1.1\r\n" HOST "\r\n"),
+                                            DOES(SIM_AWAIT_END, 0)},
+                                 body[] = {SENDS("POST /echo HTTP/1.1\r\n" HOST
+                                                 "Content-Length: 6\r\n\r\nabc"),
+                                           WAITS(7 * VT_SEC), SENDS("def"), DOES(SIM_AWAIT_END, 0)},
+                                 rest[] = {SENDS("GET /none HTTP/1.1\r\n" HOST "\r\n"), WAITS(7 * VT_SEC),
+                                           SENDS("GET /none HTTP/1.1\r\n" HOST "\r\n"),
+                                           DOES(SIM_AWAIT_END, 0)},
+                                 deaf[] = {SENDS("GET /stream/200000/0 HTTP/1.1\r\n" HOST "\r\n"),
+                                           DOES(SIM_READ, 0), WAITS(7 * VT_SEC), DOES(SIM_READ, 1),
+                                           DOES(SIM_AWAIT_END, 0)},
+                                 late[] = {SENDS("GET /none HTTP/1.1\r\n"), WAITS(17500 * VT_MS),
+                                           SENDS(HOST "\r\n"), DOES(SIM_AWAIT_END, 0)};
+    vt_server_cfg cfg = base_cfg();
+    cfg.idle_timeout_ms = 10000;
+    cfg.body_timeout_ms = 10000;
+    cfg.write_timeout_ms = 10000;
+    sim.k.send_grain *= 1000;
+    sim.k.storm = 0; /* what came in time shows in time */
+    CHAT(&clients[0], 100 * VT_MS, head);
+    CHAT(&clients[1], 100 * VT_MS, fresh);
+    CHAT(&clients[2], 100 * VT_MS, body);
+    CHAT(&clients[3], 100 * VT_MS, rest);
+    CHAT(&clients[4], 100 * VT_MS, deaf);
+    CHAT(&clients[5], 100 * VT_MS, late);
+    sim.stall_at = SIM_START + 5 * VT_SEC;
+    sim.stall_ns = 12 * VT_SEC;
+    serve(&cfg, 0);
+    CHECK_EQ(status_of(&clients[0], 0), 204);
+    CHECK_EQ(status_of(&clients[1], 0), 204);
+    CHECK_EQ(status_of(&clients[2], 0), 200);
+    CHECK_EQ(status_of(&clients[3], 1), 204);
+    CHECK_EQ(status_of(&clients[4], 0), 200);
+    CHECK_EQ(status_of(&clients[5], 0), 408);
+}
+TEST(sim_stall_of_the_process) { in_worlds(20, stall); }
+
+/*--- clients that leave ---*/
+static void leavers(void) {
+    static const struct sim_step reset[] = {SENDS("GET /sleep/50000 HTTP/1.1\r\n" HOST "\r\n"), WAITS(VT_SEC),
+                                            DOES(SIM_RST, 0)},
+                                 half[] = {SENDS("GET /sleep/3000 HTTP/1.1\r\n" HOST "\r\n"), WAITS(VT_SEC),
+                                           DOES(SIM_FIN, 0), DOES(SIM_AWAIT_END, 0)},
+                                 gone[] = {SENDS("GET /stream/400000/0 HTTP/1.1\r\n" HOST "\r\n"),
+                                           DOES(SIM_AWAIT, 70000), DOES(SIM_RST, 0)};
+    vt_server_cfg cfg = base_cfg();
+    int kind = (int)sim_below(4);
+    cfg.on_response = keep_err;
+    if (kind == 0) CHAT(&clients[0], 100 * VT_MS, reset);
+    else if (kind == 3) CHAT(&clients[0], 100 * VT_MS, gone);
+    else CHAT(&clients[0], 100 * VT_MS, half);
+    if (kind == 2) cfg.cancel_on = VT_CANCEL_FIN;
+    serve(&cfg, 0);
+    CHECK_EQ(responses, 1);
+    int64_t ms = (last_err_at - SIM_START) / VT_MS;
+    if (kind == 0) CHECK(last_err == -ECANCELED && near(ms, 1100));
+    if (kind == 1) CHECK(last_err == 0 && near(ms, 3100) && status_of(&clients[0], 0) == 200);
+    if (kind == 2) CHECK(last_err == -ECANCELED && near(ms, 1100));
+    if (kind == 3) CHECK((last_err == -ECONNRESET || last_err == -EPIPE) && ms < 5000);
+}
+TEST(sim_clients_that_leave) { in_worlds(40, leavers); }

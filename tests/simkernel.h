@@ -156,7 +156,7 @@ static struct sim_world {
     struct sim_service services[8];
     int nservices;
     struct vt__plat_sa acts[65];
-    int next_port, open_fds, depth, idle_calls;
+    int next_port, open_fds, depth, idle_calls, killed;
     int64_t stall_at, stall_ns;
     bool verbose, running;
     void (*on_idle)(void);                   /* nothing can happen any more */
@@ -244,6 +244,17 @@ static bool sim_pass(int64_t until) {
     return true;
 }
 
+/* The process does not run for a while; all else goes on. */
+static void sim_stall(void) {
+    int64_t end = sim.stall_at + sim.stall_ns;
+    sim.stall_ns = 0;
+    while (sim.nheap && sim.heap[0].at <= end && !sim.depth) {
+        sim.now = VT__MAX(sim.now, sim.heap[0].at);
+        sim_run_due();
+    }
+    sim.now = VT__MAX(sim.now, end);
+}
+
 /*--- every call begins here: 0, or the error that was planned for it ---*/
 static const int sim_errs_io[] = {ECONNRESET, ETIMEDOUT, EPIPE, 0};
 static const int sim_errs_accept[] = {EMFILE, ECONNABORTED, ENFILE, ENOBUFS, EPROTO, ENOMEM, EINTR, 0};
@@ -290,10 +301,7 @@ static bool sim_hit(int id) {
 static int sim_enter(int id) {
     if (++sim.all_calls > sim.max_calls) sim_stuck("calls without end");
     sim.now += 100 + (int64_t)sim_below(900);
-    if (sim.stall_ns && sim.now >= sim.stall_at) {
-        sim.now = sim.stall_at + sim.stall_ns;
-        sim.stall_ns = 0;
-    }
+    if (sim.stall_ns && sim.now >= sim.stall_at) sim_stall();
     sim_run_due();
     if (sim_hit(id)) {
         const int *errs = sim_errs(id);
@@ -1184,6 +1192,12 @@ static VT__UNUSED void sim_signal(int sig) {
     else if (sa->fn.handler) sa->fn.handler(sig);
     else SIM_FAIL("a signal that nobody handles");
 }
+/* To itself: what the default action would have ended. */
+static int sim_do_kill(int sig) {
+    SIM_DO(kill, sig);
+    sim.killed = sim.acts[sig].fn.handler ? 0 : sig;
+    SIM_RET(kill, sig, 0);
+}
 static int sim_do_sigaltstack(const struct vt__plat_ss *ss, struct vt__plat_ss *old) {
     (void)ss;
     SIM_DO(sigaltstack, -1);
@@ -1242,7 +1256,7 @@ static void sim_restart(uint64_t seed) {
 static void sim_begin(uint64_t seed) {
     sim_restart(seed);
     sim.now = SIM_START;
-    sim.wall_step = sim.stall_ns = 0;
+    sim.wall_step = sim.stall_ns = sim.killed = 0;
     sim.allocs = sim.maps = 0;
     sim.nheap = sim.nready = sim.nends = sim.nservices = sim.open_fds = sim.depth = 0;
     sim.on_idle = NULL;
