@@ -5164,6 +5164,8 @@ static int vt__sched_make(const vt_cfg *cfg) {
         vt__sched_g.doms[vt__sched_g.ndoms] = t->dom;
         if (r < 0) return vt__sched_g.ndoms++, r;
     }
+    /* Without a single stack nothing could ever start, and nobody would learn why. */
+    if (!vt__stack_refill(&vt__sched_g.thrs[0]->stacks)) return -ENOMEM;
     vt__sched_segv_install();
     return 0;
 }
@@ -6418,6 +6420,7 @@ static bool vt__io_accept_again(int r) {
 static bool vt__io_accept_starved(int r) {
     return r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOMEM;
 }
+enum { VT__IO_AGAIN_MAX = 64 }; /* such errors in a row; more are not about single connections */
 static int vt__io_accept(vt_sock *s, vt_sock **out, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t due;
@@ -6425,7 +6428,7 @@ static int vt__io_accept(vt_sock *s, vt_sock **out, int64_t until) {
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
     vt__sched_fuel(v);
-    for (;;) {
+    for (int again = 0;;) {
         if (vt__poll_bits(&s->pd) & VT__PD_CLOSED) return VT_ECLOSED;
         bool remote = vt__io_remote(&s->pd);
         if (remote) vt__poll_clear(&s->pd, VT__PD_R);
@@ -6436,8 +6439,9 @@ static int vt__io_accept(vt_sock *s, vt_sock **out, int64_t until) {
             if ((r = vt__io_sock_new(out, fd, false)) < 0) (void)vt__plat_close(fd);
             return r;
         }
-        if (vt__io_accept_again(r)) continue;
-        if (vt__io_accept_starved(r)) {
+        if (vt__io_accept_again(r) && ++again < VT__IO_AGAIN_MAX) continue;
+        if (again == VT__IO_AGAIN_MAX || vt__io_accept_starved(r)) {
+            again = 0;
             int64_t next = vt__plat_now() + 100 * VT_MS;
             if (due && due < next) return -ETIMEDOUT;
             if ((r = vt_sleep_until(next)) < 0) return r;
@@ -9542,6 +9546,7 @@ typedef struct vt__srv_dom {
     vt__msg wake;     /* a connection was closed */
     uint32_t waking;  /* `wake` is on its way */
     uint32_t resting; /* takes nothing until a close or the timer */
+    int again;        /* connections in a row that were gone before they were taken */
     vt__timer timer;
     bool open;
 } vt__srv_dom;
@@ -9826,12 +9831,14 @@ static int vt__srv_take(vt__srv_dom *d, int lfd) {
     peer.len = sizeof peer.u;
     int fd = vt__plat_accept(lfd, &peer.u.sa, &peer.len);
     if (VT__LIKELY(fd >= 0)) {
+        d->again = 0;
         vt__h1c_accept(d->host, fd, &peer);
         return 1;
     }
     __atomic_fetch_sub(open, 1, __ATOMIC_SEQ_CST);
     if (fd == -EAGAIN) return 0;
-    if (vt__io_accept_again(fd)) return 1;
+    if (vt__io_accept_again(fd) && ++d->again < VT__IO_AGAIN_MAX) return 1;
+    d->again = 0;
     vt__srv_complain(srv, fd);
     if (vt__io_accept_starved(fd)) vt__srv_turn_away(srv, lfd);
     return fd;
