@@ -889,6 +889,11 @@ static int sim_do_listen(int fd, int backlog) {
     f->backlog = backlog;
     SIM_RET(listen, fd, 0);
 }
+static void sim_calm_listener(void *arg, uint32_t gen) {
+    const struct sim_file *f = arg;
+    (void)gen;
+    if (f->kind == SIM_LISTENER && f->nqueue) sim_edge((int)(f - sim.files));
+}
 static int sim_do_accept(int fd, struct sockaddr *sa, socklen_t *len) {
     struct sim_file *f = sim_file(fd);
     int err = sim_enter(SIM_accept);
@@ -899,7 +904,11 @@ static int sim_do_accept(int fd, struct sockaddr *sa, socklen_t *len) {
     }
     if (err < 0) SIM_RET(accept, fd, err);
     if (!f || f->kind != SIM_LISTENER) SIM_RET(accept, fd, -EINVAL);
-    if (!f->nqueue || sim_chance(sim.k.storm / 4)) SIM_RET(accept, fd, -EAGAIN);
+    if (f->nqueue && sim_chance(sim.k.storm / 4)) { /* it comes a little later */
+        sim_post(sim_latency(), sim_calm_listener, f, 0);
+        SIM_RET(accept, fd, -EAGAIN);
+    }
+    if (!f->nqueue) SIM_RET(accept, fd, -EAGAIN);
     int i = (int)sim_below((uint64_t)f->nqueue);
     struct sim_end *e = f->queue[i];
     int r = sim_fd_of(e, SIM_CONN);
@@ -1006,7 +1015,8 @@ static int sim_do_poll(struct pollfd *fds, unsigned n, int ms) {
             fds[i].revents = 0;
             if (fds[i].fd < 0) continue;
             uint32_t m = sim_file(fds[i].fd) ? sim_mask(fds[i].fd) : POLLNVAL;
-            if (i == invented) m |= POLLIN | POLLOUT;
+            if (i == invented && !(sim.files[fds[i].fd].end && sim.files[fds[i].fd].end->connecting))
+                m |= POLLIN | POLLOUT;
             fds[i].revents = (short)(m & ((unsigned short)fds[i].events |
                                           (uint32_t)(POLLHUP | POLLERR | POLLNVAL)));
             got += fds[i].revents != 0;
@@ -1048,6 +1058,7 @@ static void sim_invent(int ep) {
     for (int n = 0, from = (int)sim_below(64); n < 64; n++) {
         struct sim_file *f = &sim.files[(from + n) % 64];
         if (f->kind == SIM_FREE || f->ep != ep || f->ready || f->off) continue;
+        if (f->end && f->end->connecting) continue; /* no kernel says so of one that is not connected */
         sim_edge((from + n) % 64);
         f->count |= f->kind == SIM_CONN || f->kind == SIM_LISTENER ? 1 : 0; /* reported whatever there is */
         return;
@@ -1136,8 +1147,8 @@ static void *sim_do_mmap(size_t n) {
     return vt__plat_sys_mmap(n);
 }
 static int sim_do_munmap(void *p, size_t n) {
+    sim.maps--; /* nobody can do anything about one that fails */
     SIM_DO(munmap, -1);
-    sim.maps--;
     for (size_t i = 0; i < VT__COUNT(sim.cached); i++)
         if (!sim.cached[i]) {
             sim.cached[i] = p, sim.cached_n[i] = n;
@@ -1213,7 +1224,7 @@ static int sim_do_resolve(const char *host, const char *port, const struct vt__p
     };
     static const int errors[] = {-3, -10, -11, -4};
     int quad[4], err = sim_enter(SIM_resolve), n = 0;
-    if (err < 0) return sim.f[SIM_resolve].err ? sim.f[SIM_resolve].err : errors[sim_below(4)];
+    if (err < 0) return sim.f[SIM_resolve].err ? -sim.f[SIM_resolve].err : errors[sim_below(4)];
     if (host && sscanf(host, "%d.%d.%d.%d", &quad[0], &quad[1], &quad[2], &quad[3]) == 4) n = 1;
     else if (hints->flags & VT__IO_AI_NUMERIC) return -2;
     else if (!host || !strcmp(host, "localhost") || !strcmp(host, "one.test")) n = 1;
