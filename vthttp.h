@@ -303,8 +303,8 @@ VT_API void *vt_local_get(int key);
 VT_API int vt_local_set(int key, void *value); /* errors: -EINVAL no such key, -EPERM off a virtual thread */
 
 /* For programs with a loop of their own. vt_open starts a runtime of one worker that never runs by itself;
- * vt_run_once runs what is ready, waits for events until `until` at most (0: does not wait; VT_NONE: for ever) and
- * returns the number of live virtual threads. Always on the OS thread that called vt_open (else -EPERM).
+ * vt_run_once runs what is ready, waits for events until `until` at most (0: does not wait; VT_NONE: for ever; not
+ * when the last virtual thread has just ended) and returns the number of live ones. Always on the OS thread that called vt_open (else -EPERM).
  * vt_poll_fd becomes readable when there are events (epoll; -ENOTSUP with poll, see vt_poll_fill);
  * vt_next_deadline is when vt_run_once wants to be called even without (0: at once, VT_NONE: never).
  * vt_shutdown cancels what lives, runs it to its end and frees the runtime. */
@@ -4401,7 +4401,7 @@ typedef struct vt__thr {
 enum { VT__BUF_BYTES = 16384, VT__BLOCK_BYTES = 4096, VT__THREADS_MAX = 256 };
 
 static struct {
-    uint32_t state;     /* 0 none, 1 running, 2 in a forked child, 3 ending */
+    uint32_t state;     /* 0 none, 1 running, 2 in a forked child, 3 ending, 4 being made */
     uint32_t guests;    /* threads of others that are inside */
     uint32_t stopping;  /* vt_stop */
     uint32_t main_done; /* end when nothing is left */
@@ -4969,7 +4969,9 @@ static void vt__sched_pass(vt__thr *t, int64_t until) {
     vt__sched_mail(t);
     (void)vt__timer_advance(&t->wheel, t->now, VT__SCHED_TIMERS);
     (void)vt__timer_advance(&t->dom->wheel, t->now, VT__SCHED_TIMERS);
+    int64_t ended = t->ended;
     bool starved = vt__sched_run(t);
+    if (vt__sched_g.host && t->ended != ended && vt__sched_all_ended()) until = 0; /* say so at once */
     if (t->now >= t->stacks.next_trim) vt__stack_trim(&t->stacks, t->now, 16);
     if (vt__sched_has_work(t) && !starved && t->now - t->last_poll < VT__SCHED_POLL_NS) return;
     int64_t ns = vt__sched_has_mail(t) ? 0 : vt__sched_patience(t, until, starved);
@@ -5171,7 +5173,7 @@ static int vt__sched_make(const vt_cfg *cfg) {
 }
 static int vt__sched_open(const vt_cfg *cfg) {
     uint32_t none = 0;
-    if (!__atomic_compare_exchange_n(&vt__sched_g.state, &none, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    if (!__atomic_compare_exchange_n(&vt__sched_g.state, &none, 4, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         return none == 2 ? -ENOTSUP : -EBUSY;
     vt__sched_g.stopping = vt__sched_g.main_done = vt__sched_g.quit = 0;
     vt__sched_g.foreign = 0;
@@ -5179,6 +5181,7 @@ static int vt__sched_open(const vt_cfg *cfg) {
     memset(vt__sched_g.idle, 0, sizeof vt__sched_g.idle);
     int r = vt__sched_make(cfg);
     if (r < 0) vt__sched_free();
+    else __atomic_store_n(&vt__sched_g.state, 1, __ATOMIC_SEQ_CST);
     return r;
 }
 
@@ -5502,7 +5505,8 @@ VT_API void *vt_local_get(int key) {
 VT_API int vt_local_set(int key, void *value) {
     vt__vth *v = vt__sched_self();
     if (!v) return -EPERM;
-    if (key < 0 || key >= vt__sched_g.nlocals) return -EINVAL;
+    if (key < 0 || key >= VT_LOCAL_MAX || key >= __atomic_load_n(&vt__sched_g.nlocals, __ATOMIC_ACQUIRE))
+        return -EINVAL;
     while (v->nlocals <= key) v->locals[v->nlocals++] = NULL;
     v->locals[key] = value;
     return 0;
@@ -5510,7 +5514,7 @@ VT_API int vt_local_set(int key, void *value) {
 
 VT_API void vt_stats_get(vt_stats *out) {
     memset(out, 0, sizeof *out);
-    if (__atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) != 1) return;
+    if (!vt__sched_guest_in()) return;
     for (int i = 0; i < vt__sched_g.ndoms; i++) {
         const vt__thr *t = vt__sched_g.thrs[i];
         out->spawned += __atomic_load_n(&t->spawned, __ATOMIC_RELAXED);
@@ -5527,6 +5531,7 @@ VT_API void vt_stats_get(vt_stats *out) {
     out->stacks = (int64_t)vt__stack_g.made;
     out->guard_kind = vt__stack_g.kind;
     vt__plat_spin_unlock(&vt__stack_g.spin);
+    vt__sched_guest_out();
 }
 
 /*==============================================================================
@@ -9806,11 +9811,13 @@ static void vt__srv_closed(vt__h1c_group *g) {
 /* No descriptor is left: gives one up to tell a client so. */
 static void vt__srv_turn_away(vt__srv *srv, int lfd) {
     const vt__h1c_conf *conf = &srv->group.conf;
+    char scratch[4096];
     if (__atomic_exchange_n(&srv->reserve_lock, 1, __ATOMIC_ACQUIRE)) return;
     if (srv->reserve >= 0) {
         (void)vt__plat_close(srv->reserve);
         int fd = vt__plat_accept(lfd, NULL, NULL);
         if (fd >= 0) {
+            (void)vt__plat_recv(fd, scratch, sizeof scratch, 0); /* unread, it would make the close a reset */
             (void)vt__plat_send(fd, conf->refusal, conf->refusal_len, MSG_NOSIGNAL);
             (void)vt__plat_shutdown(fd, SHUT_WR);
             (void)vt__plat_close(fd);

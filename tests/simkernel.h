@@ -20,13 +20,12 @@
 #endif
 
 enum {
-    SIM_FDS = 512,
-    SIM_ENDS = 1024,
-    SIM_PEERS = 256,
-    SIM_QUEUE = 128,
-    SIM_EVENTS = 8192,
-    SIM_TIE = 16,
-    SIM_FOREVER = 0
+    SIM_FDS = 1024,
+    SIM_ENDS = 2048,
+    SIM_PEERS = 512,
+    SIM_QUEUE = 512,
+    SIM_LISTENERS = 8,
+    SIM_EVENTS = 16384
 };
 #define SIM_US INT64_C(1000)
 #define SIM_EPOCH (INT64_C(1800000000) * VT_SEC) /* of the wall clock */
@@ -99,7 +98,7 @@ struct sim_file {
     char path[108];
     bool bound;
     struct sim_end *end;
-    struct sim_end *queue[SIM_QUEUE];
+    struct sim_end **queue; /* of sim.queues */
     int nqueue;
     uint64_t count;
     /* as a member of an epoll set */
@@ -149,6 +148,7 @@ static struct sim_world {
     struct sim_event heap[SIM_EVENTS];
     int nheap;
     struct sim_file files[SIM_FDS];
+    struct sim_end *queues[SIM_LISTENERS][SIM_QUEUE];
     int ready[SIM_FDS * 2], nready; /* members of epoll sets that may have events; a number may stand twice */
     struct sim_end ends[SIM_ENDS];
     struct sim_peer peers[SIM_PEERS];
@@ -885,6 +885,12 @@ static int sim_do_listen(int fd, int backlog) {
     struct sim_file *f = sim_file(fd);
     SIM_DO(listen, fd);
     if (!f || f->kind != SIM_SOCKET) SIM_RET(listen, fd, -EINVAL);
+    for (int i = 0; i < SIM_LISTENERS && !f->queue; i++) {
+        bool used = false;
+        for (int j = 0; j < SIM_FDS; j++) used = used || sim.files[j].queue == sim.queues[i];
+        if (!used) f->queue = sim.queues[i];
+    }
+    if (!f->queue) sim_stuck("too many listeners");
     f->kind = SIM_LISTENER;
     f->backlog = backlog;
     SIM_RET(listen, fd, 0);

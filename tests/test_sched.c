@@ -451,3 +451,447 @@ TEST(spawn_cancel_join_at_random_across_workers) {
     uint64_t seed = test_seed();
     CHECK_EQ(run_on(3, storm_main, &seed), 0);
 }
+
+/*--- more of joining and spawning ---*/
+static int result(vt_task *t) {
+    int r = -12345;
+    CHECK_EQ(vt_await(t, &r), 0);
+    return r;
+}
+static vt_task *myself;
+static int awaits_itself(void *arg) {
+    (void)arg;
+    return vt_await(myself, NULL);
+}
+static int edges_main(void *arg) {
+    (void)arg;
+    myself = vt_async(awaits_itself, NULL);
+    CHECK_EQ(result(myself), -EDEADLK);
+    vt_task *t = vt_async(sleep_long, NULL);
+    CHECK_EQ(vt_task_done(t), 0);
+    CHECK_EQ(vt_await_until(t, vt_now() - 1, NULL), -ETIMEDOUT); /* over before it began: t stays ours */
+    vt_cancel(t);
+    CHECK_EQ(result(t), -ECANCELED);
+    vt_task_free(NULL);
+    vt_cancel(NULL);
+    t = vt_async(give, NULL);
+    vt_yield();
+    vt_cancel(t); /* after its end */
+    vt_task_free(t);
+    t = vt_async(sleep_long, NULL);
+    vt_cancel(t);
+    vt_task_free(t); /* detached, and cancelled before it starts */
+    t = vt_async_any(sleep_long, NULL);
+    vt_sleep_ms(1);
+    vt_cancel(t); /* ... and in its sleep, on another worker perhaps: the message outlives the handle */
+    vt_task_free(t);
+    vt_stats s;
+    for (int64_t end = vt_now() + 20 * VT_SEC; vt_stats_get(&s), s.spawned - s.ended > 1 && vt_now() < end;)
+        vt_sleep_ms(1);
+    CHECK_EQ(s.spawned - s.ended, 1);
+    return 0;
+}
+TEST(handles_at_the_edges) {
+    CHECK_EQ(run_on(1, edges_main, NULL), 0);
+    CHECK_EQ(run_on(3, edges_main, NULL), 0);
+}
+
+static int orphan_ends;
+static int orphan(void *arg) {
+    (void)arg;
+    int r = vt_sleep_ms(5);
+    __atomic_fetch_add(&orphan_ends, 1, __ATOMIC_SEQ_CST);
+    return r;
+}
+static int leaves_orphans(void *arg) {
+    (void)arg;
+    for (int i = 0; i < 10; i++) CHECK_EQ(i % 2 ? vt_go(orphan, NULL) : vt_go_any(orphan, NULL), 0);
+    return 11;
+}
+TEST(run_returns_when_the_last_has_ended) {
+    for (int workers = 1; workers <= 3; workers += 2) {
+        orphan_ends = 0;
+        CHECK_EQ(run_on(workers, leaves_orphans, NULL), 11);
+        CHECK_EQ(orphan_ends, 10);
+    }
+}
+
+static int bad_lines;
+static char bad_field[64];
+static void keep_field(void *ctx, int level, const char *text) {
+    (void)ctx, (void)level;
+    bad_lines++;
+    snprintf(bad_field, sizeof bad_field, "%s", text);
+}
+TEST(a_bad_field_is_named) {
+    static const struct {
+        vt_cfg cfg;
+        const char *name;
+    } bad[] = {{{.workers = -1}, "vt_cfg.workers "},
+               {{.workers = 257}, "vt_cfg.workers "},
+               {{.stack_bytes = 1000}, "vt_cfg.stack_bytes "},
+               {{.stack_bytes = (size_t)2 << 30}, "vt_cfg.stack_bytes "},
+               {{.guard_bytes = (size_t)2 << 30}, "vt_cfg.guard_bytes "},
+               {{.max_vthreads = -2}, "vt_cfg.max_vthreads "},
+               {{.max_blocking = -1}, "vt_cfg.max_blocking "},
+               {{.max_blocking = 5000}, "vt_cfg.max_blocking "}};
+    vt_log_set(keep_field, NULL, 0);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        bad_lines = 0;
+        CHECK_EQ(vt_run(&bad[i].cfg, give, NULL), -EINVAL);
+        CHECK_EQ(bad_lines, 1);
+        CHECK(strstr(bad_field, bad[i].name) != NULL);
+    }
+    CHECK_EQ(vt_open(&(vt_cfg){.workers = 2}), -EINVAL);
+    vt_log_set(NULL, NULL, 0);
+    vt_cfg all;
+    vt_cfg_defaults(&all);
+    CHECK(all.workers >= 1 && all.stack_bytes >= 65536 && all.guard_bytes == 32768);
+    CHECK(all.max_vthreads == 1000000 && all.max_blocking == 64 && !all.no_segv_handler);
+    CHECK_EQ(vt_run(&all, give, (void *)9), 9);
+    CHECK_EQ(vt_run(&(vt_cfg){.workers = 1, .max_vthreads = VT_NONE}, give, (void *)9), 9);
+}
+
+/*--- deadlines ---*/
+static int64_t child_deadline;
+static int tells_deadline(void *arg) {
+    (void)arg;
+    child_deadline = vt_deadline();
+    return 0;
+}
+static int deadline_main(void *arg) {
+    vt_sem s = {0};
+    (void)arg;
+    int64_t from = vt_now(), soon = from + 5 * VT_MS, far = from + 3600 * VT_SEC;
+    CHECK_EQ(vt_deadline(), 0);
+    CHECK_EQ(vt_deadline_set(far), 0);
+    CHECK_EQ(result(vt_async(tells_deadline, NULL)), 0);
+    CHECK_EQ(child_deadline, far);
+    CHECK_EQ(result(vt_async_any(tells_deadline, NULL)), 0);
+    CHECK_EQ(child_deadline, far);
+    CHECK_EQ(vt_deadline_set(soon), far);
+    CHECK_EQ(vt_sem_acquire_until(&s, far), -ETIMEDOUT); /* the earlier one counts, which is the vthread's */
+    CHECK(vt_now() >= soon && vt_now() < from + VT_SEC);
+    CHECK_EQ(vt_sem_acquire(&s), -ETIMEDOUT); /* over: at once */
+    vt_task *t = vt_async(sleep_long, NULL);
+    int r = 0;
+    CHECK_EQ(vt_await_until(t, VT_NONE, &r), 0); /* ours does not count for this call */
+    CHECK_EQ(r, -ETIMEDOUT);                     /* inherited */
+    CHECK_EQ(vt_deadline_set(VT_NONE), soon);
+    CHECK_EQ(vt_deadline(), 0);
+    CHECK_EQ(vt_sem_acquire_until(&s, vt_now() + VT_MS), -ETIMEDOUT);
+    (void)vt_deadline_set(vt_now() - 1);
+    int64_t before = vt_now();
+    CHECK_EQ(vt_sem_acquire_until(&s, vt_now() + 2 * VT_MS), -ETIMEDOUT);
+    CHECK(vt_now() < before + VT_SEC);
+    vt_task *u = vt_async(give, (void *)3);
+    CHECK_EQ(vt_await_until(u, VT_NONE, &r), 0);
+    CHECK_EQ(r, 3);
+    vt_shield(true);
+    vt_shield(true);
+    vt_shield(false); /* nested: still on */
+    CHECK_EQ(vt_sleep_ms(2), 0);
+    vt_shield(false);
+    CHECK_EQ(vt_sleep_ms(2), -ETIMEDOUT);
+    CHECK_EQ(vt_yield(), 0); /* no wait */
+    (void)vt_deadline_set(0);
+    CHECK_EQ(vt_sleep_until(vt_now() - VT_SEC), 0);
+    before = vt_now();
+    CHECK_EQ(vt_sleep(3 * VT_MS), 0);
+    CHECK(vt_now() >= before + 3 * VT_MS); /* never early */
+    return 0;
+}
+TEST(deadlines_are_inherited_and_overridden) { CHECK_EQ(run_on(1, deadline_main, NULL), 0); }
+
+TEST(off_a_vthread) {
+    CHECK_EQ(vt_deadline(), 0);
+    CHECK_EQ(vt_deadline_set(5), 0);
+    CHECK_EQ(vt_cancelled(), 0);
+    vt_shield(true);
+    vt_shield(false);
+    vt_name_set("nobody");
+    CHECK(vt_local_get(0) == NULL);
+    CHECK_EQ(vt_local_set(0, &bad_lines), -EPERM);
+    vt_stats s;
+    vt_stats_get(&s);
+    CHECK(s.spawned == 0 && s.switches == 0);
+    vt_stop();
+    vt_shutdown();
+    CHECK_EQ(vt_run_once(0), -EPERM);
+    CHECK_EQ(vt_poll_fill(NULL, 0), -EPERM);
+    CHECK(vt_poll_fd() < 0);
+    CHECK_EQ(vt_sleep_until(0), 0);
+}
+
+/*--- turns ---*/
+static int turns[4], turn_log[400], turn_n;
+static int takes_turns(void *arg) {
+    int me = (int)(intptr_t)arg;
+    for (int i = 0; i < 100; i++) {
+        turn_log[turn_n++] = me;
+        vt_yield();
+    }
+    return ++turns[me];
+}
+static int turns_main(void *arg) {
+    vt_task *t[4];
+    (void)arg;
+    turn_n = 0;
+    for (int i = 0; i < 4; i++) t[i] = vt_async(takes_turns, (void *)(intptr_t)i);
+    for (int i = 0; i < 4; i++) (void)result(t[i]);
+    for (int i = 0; i < 400; i++) CHECK_EQ(turn_log[i], i % 4); /* round and round */
+    return 0;
+}
+TEST(a_yield_lets_each_other_one_run) { CHECK_EQ(run_on(1, turns_main, NULL), 0); }
+
+/* Whoever gets all it asks for at once is not alone in the world: sockets, timers and others have their turn. */
+static int pipe_fds[2], hogs_stop;
+static int hog_fd(void *arg) {
+    int n = 0;
+    (void)arg;
+    while (!hogs_stop) n += vt_wait_fd(pipe_fds[1], VT_WRITE, 0) == VT_WRITE; /* ready at all times */
+    return n > 0;
+}
+static int hog_await(void *arg) {
+    int n = 0;
+    (void)arg;
+    for (; !hogs_stop; n++) vt_task_free(vt_async(give, NULL)), vt_yield();
+    return n > 0;
+}
+static int hog_wg(void *arg) {
+    vt_wg g = {0};
+    (void)arg;
+    while (!hogs_stop) vt_wg_wait(&g);
+    return 1;
+}
+static int hog_mutex(void *arg) {
+    vt_mutex m = {0};
+    (void)arg;
+    while (!hogs_stop) vt_mutex_lock_until(&m, 0), vt_mutex_unlock(&m);
+    return 1;
+}
+static int waits_for_a_byte(void *arg) {
+    (void)arg;
+    return vt_wait_fd(pipe_fds[0], VT_READ, vt_now() + 10 * VT_SEC);
+}
+static void *writes_a_byte(void *arg) {
+    (void)arg;
+    vt__plat_sleep(3 * VT_MS);
+    return write(pipe_fds[1], "x", 1) == 1 ? NULL : &pipe_fds;
+}
+static int hogs_main(void *arg) {
+    vt_fn *hogs[] = {hog_fd, hog_await, hog_wg, hog_mutex, greedy};
+    vt_task *t[5], *byte;
+    pthread_t os;
+    (void)arg;
+    if (pipe(pipe_fds) < 0) return -1;
+    hogs_stop = 0;
+    for (int i = 0; i < 5; i++) t[i] = vt_async(hogs[i], &hogs_stop);
+    byte = vt_async(waits_for_a_byte, NULL);
+    if (pthread_create(&os, NULL, writes_a_byte, NULL) != 0) return -1;
+    CHECK_EQ(result(byte), VT_READ);
+    int64_t from = vt_now();
+    CHECK_EQ(vt_sleep_ms(2), 0);
+    CHECK(vt_now() - from < VT_SEC);
+    hogs_stop = 1;
+    for (int i = 0; i < 5; i++) CHECK_EQ(result(t[i]), i < 4);
+    pthread_join(os, NULL);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+    return 0;
+}
+TEST(events_and_timers_have_their_turn_beside_the_greedy) { CHECK_EQ(run_on(1, hogs_main, NULL), 0); }
+
+/*--- many ---*/
+enum { SLEEPERS = VT__TSAN || VTHTTP_VALGRIND ? 300 : VT__ASAN || sizeof(void *) < 8 ? 5000 : 100000 };
+static int sleeper(void *arg) {
+    int64_t until = *(int64_t *)arg;
+    int r = vt_sleep_until(until);
+    return r < 0 ? r : vt_now() >= until ? 0 : -1;
+}
+static int sleepers_main(void *arg) {
+    vt_task **t = malloc(SLEEPERS * sizeof *t);
+    int64_t until = vt_now() + 100 * VT_MS;
+    vt_stats s;
+    (void)arg;
+    if (!t) return -ENOMEM;
+    for (int i = 0; i < SLEEPERS; i++) t[i] = vt_async(sleeper, &until);
+    vt_yield();
+    vt_stats_get(&s);
+    CHECK_EQ(s.spawned - s.ended, SLEEPERS + 1);
+    for (int i = 0; i < SLEEPERS; i++)
+        if (i % 1000 == 7) vt_cancel(t[i]);
+    int bad = 0;
+    for (int i = 0; i < SLEEPERS; i++) {
+        int r = result(t[i]);
+        bad += r != 0 && !(r == -ECANCELED && i % 1000 == 7);
+    }
+    CHECK_EQ(bad, 0);
+    free(t);
+    return 0;
+}
+TEST(a_hundred_thousand_sleep) {
+    vt_cfg cfg = {.workers = 1, .stack_bytes = VT__ASAN || VT__TSAN ? 0 : 16384};
+    CHECK_EQ(vt_run(&cfg, sleepers_main, NULL), 0);
+}
+
+/*--- locals ---*/
+static int stubborn_key, stubborn_calls;
+static void stubborn(void *value) { /* sets itself again: at most a few rounds */
+    stubborn_calls++;
+    CHECK_EQ(vt_local_set(stubborn_key, value), 0);
+    CHECK_EQ(vt_sleep(1000), 0); /* it may park, even when cancelled */
+}
+static int sets_stubborn(void *arg) {
+    CHECK_EQ(vt_local_set(stubborn_key, arg), 0);
+    CHECK_EQ(vt_local_set(-1, arg), -EINVAL);
+    return vt_sleep_ms(20000);
+}
+static int stubborn_main(void *arg) {
+    vt_task *t = vt_async(sets_stubborn, &stubborn_calls);
+    (void)arg;
+    vt_yield();
+    vt_cancel(t);
+    CHECK_EQ(result(t), -ECANCELED);
+    CHECK_EQ(stubborn_calls, 4);
+    return 0;
+}
+TEST(destructors_of_locals_run_shielded_and_come_to_an_end) {
+    stubborn_key = vt_local_key(stubborn);
+    REQUIRE(stubborn_key >= 0);
+    CHECK_EQ(run_on(1, stubborn_main, NULL), 0);
+    int last = 0;
+    for (int i = 0; i < 2 * VT_LOCAL_MAX && last >= 0; i++) last = vt_local_key(NULL);
+    CHECK_EQ(last, VT_ELIMIT);
+    CHECK_EQ(vt_local_key(NULL), VT_ELIMIT);
+}
+
+/*--- the host's loop, closer ---*/
+static void *other_os_thread(void *arg) {
+    CHECK_EQ(vt_run_once(0), -EPERM);
+    CHECK_EQ(vt_go(count_one, arg), 0); /* may spawn: the loop is woken */
+    return NULL;
+}
+static int stops_after(void *arg) {
+    (void)arg;
+    CHECK_EQ(vt_run_once(0), -EPERM); /* not from inside */
+    vt_shutdown();                    /* nor this */
+    return vt_sleep_ms(3);
+}
+TEST(a_host_is_woken_by_other_threads) {
+    pthread_t os;
+    int n = 0;
+    REQUIRE(vt_open(NULL) == 0);
+    CHECK_EQ(vt_open(NULL), -EBUSY);
+    CHECK_EQ(run_on(1, give, NULL), -EBUSY);
+    CHECK_EQ(vt_worker(), 0);
+    CHECK_EQ(vt_on_vthread(), 0);
+    CHECK_EQ(vt_run_once(0), 0);
+    CHECK_EQ(vt_next_deadline(), VT_NONE); /* nothing to do, and nothing due */
+    vt_pollfd want[4] = {{0, 0}};
+    CHECK_EQ(vt_poll_fill(want, 4), 1);
+    CHECK_EQ(vt_poll_fill(NULL, 0), 1); /* how many there would be */
+    CHECK_EQ(want[0].events, VT_READ);
+    CHECK_EQ(vt_poll_fd(), VTHTTP_POLL ? -ENOTSUP : want[0].fd);
+    REQUIRE(pthread_create(&os, NULL, other_os_thread, &n) == 0);
+    struct pollfd p = {.fd = want[0].fd, .events = POLLIN};
+    CHECK_EQ(poll(&p, 1, 20000), 1);
+    for (int i = 0; i < 1000 && !__atomic_load_n(&n, __ATOMIC_SEQ_CST); i++)
+        (void)vt_run_once(vt_now() + VT_MS);
+    CHECK_EQ(n, 1);
+    pthread_join(os, NULL);
+    CHECK_EQ(vt_run_once(0), 0);
+    CHECK_EQ(vt_go(stops_after, NULL), 0);
+    int64_t from = vt_now();
+    CHECK_EQ(vt_next_deadline(), 0);
+    CHECK_EQ(vt_run_once(0), 1);
+    int64_t due = vt_next_deadline();
+    CHECK(due > from && due < from + VT_SEC);
+    while (vt_run_once(VT_NONE) > 0) CHECK(vt_now() < from + 20 * VT_SEC);
+    from = vt_now();
+    CHECK_EQ(vt_run_once(from + 2 * VT_MS), 0); /* waits as long as it is told */
+    CHECK(vt_now() >= from + 2 * VT_MS);
+    vt_shutdown();
+    CHECK_EQ(run_on(1, give, (void *)5), 5); /* another kind of runtime afterwards */
+}
+
+/*--- stop ---*/
+static void *stops_soon(void *arg) {
+    (void)arg;
+    vt__plat_sleep(3 * VT_MS);
+    vt_stop();
+    vt_stop();
+    return NULL;
+}
+static int ends_by_stop(void *arg) {
+    vt_sem never = {0};
+    (void)arg;
+    CHECK_EQ(vt_sem_acquire(&never), -ECANCELED);
+    CHECK_EQ(vt_cancelled(), -ECANCELED);
+    vt_task *t = vt_async(give, NULL);
+    CHECK_EQ(vt_task_done(t), 1);
+    CHECK_EQ(vt_await(t, NULL), VT_ESTOPPED);
+    vt_shield(true);
+    CHECK_EQ(vt_sleep_ms(1), 0); /* clean-up may wait */
+    vt_shield(false);
+    return 21;
+}
+/* Looks and spawns all the time, while runtimes begin and end: never into one that is half made or half gone. */
+static int pesters_end;
+static void *pesters(void *arg) {
+    vt_stats s;
+    while (!__atomic_load_n(&pesters_end, __ATOMIC_SEQ_CST)) {
+        vt_stats_get(&s);
+        CHECK(s.ended <= s.spawned + 64 && s.spawned >= 0);
+        int r = vt_go(count_one, arg);
+        CHECK(r == 0 || r == -EPERM || r == VT_ESTOPPED);
+    }
+    return NULL;
+}
+TEST(runtimes_come_and_go_while_others_look) {
+    pthread_t os;
+    int n = 0;
+    pesters_end = 0;
+    REQUIRE(pthread_create(&os, NULL, pesters, &n) == 0);
+    for (int i = 0; i < (VT__TSAN || VTHTTP_VALGRIND ? 20 : 200); i++)
+        CHECK_EQ(run_on(1 + i % 3, give, (void *)2), 2);
+    __atomic_store_n(&pesters_end, 1, __ATOMIC_SEQ_CST);
+    pthread_join(os, NULL);
+}
+
+TEST(another_thread_stops_the_runtime) {
+    for (int workers = 1; workers <= 3; workers += 2) {
+        pthread_t os;
+        REQUIRE(pthread_create(&os, NULL, stops_soon, NULL) == 0);
+        CHECK_EQ(run_on(workers, ends_by_stop, NULL), 21);
+        pthread_join(os, NULL);
+    }
+    CHECK_EQ(run_on(1, give, (void *)1), 1); /* the next one is not stopped */
+}
+
+/*--- fork, closer ---*/
+static int fork_deep_main(void *arg) {
+    (void)arg;
+    vt_task *t = vt_async(sleep_long, NULL);
+    vt_yield();
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool ok = vt_go(give, NULL) == -ENOTSUP && vt_await(vt_async(give, NULL), NULL) == -ENOTSUP &&
+                  vt_run(NULL, give, NULL) == -ENOTSUP && vt_open(NULL) == -ENOTSUP && !vt_on_vthread() &&
+                  vt_worker() == -1 && vt_sleep_ms(1) == 0 && vt_wait_fd(0, VT_READ, 0) == -EPERM &&
+                  vt_blocking(give, NULL, NULL) == -EPERM;
+        vt_stop();
+        _exit(ok ? 0 : 1);
+    }
+    int status = -1;
+    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+    CHECK_EQ(status, 0);
+    vt_cancel(t);
+    CHECK_EQ(result(t), -ECANCELED); /* the parent's are as they were */
+    return 0;
+}
+TEST(every_call_fails_in_a_forked_child) {
+    CHECK_EQ(run_on(1, fork_deep_main, NULL), 0);
+    CHECK_EQ(run_on(3, fork_deep_main, NULL), 0);
+}
