@@ -1254,13 +1254,6 @@ static VT__UNUSED void vt__str_put_date(char *p, int64_t unix_s) {
     }
 }
 
-/* A keyed hash for tables that strangers fill; FNV-1a over lower-cased bytes, started from the seed. */
-static VT__UNUSED uint32_t vt__str_hash_ci(vt_str s, uint32_t seed) {
-    uint32_t h = seed ^ 2166136261u;
-    for (size_t i = 0; i < s.len; i++) h = (h ^ (unsigned char)vt__str_lower(s.ptr[i])) * 16777619u;
-    return h ^ h >> 15;
-}
-
 /*==============================================================================
  * MARK: - @err     names and texts of error codes
  * uses:   @plat
@@ -4287,7 +4280,7 @@ static void vt__poll_fdw_put(vt__dom *dom, vt__poll_fdw *f) {
 /*==============================================================================
  * MARK: - @sched   virtual threads, OS threads, domains
  * uses:   @api_base @plat @mem @str @ds @log @ctx @stack @timer @poll
- * raises: vt__vth.on_park (before a vthread really parks), vt_task.fn
+ * raises: vt__vth.on_park (before a vthread really parks), vt__sched_up.ended (no vthread is left), vt_task.fn
  * test:   tests/test_sched.c
  *
  * An OS thread (vt__thr) runs the vthreads that have started on it, for life: compilers keep addresses of thread-local
@@ -4405,6 +4398,7 @@ static struct {
     uint32_t guests;    /* threads of others that are inside */
     uint32_t stopping;  /* vt_stop */
     uint32_t main_done; /* end when nothing is left */
+    uint32_t closed;    /* about to quit: other threads' spawns are refused */
     uint32_t quit;      /* threads leave their loops */
     int ndoms;
     vt__dom **doms;
@@ -4423,6 +4417,7 @@ static struct {
     bool segv;
 } vt__sched_g;
 
+static struct { void (*ended)(void); } vt__sched_up; /* NULL: nobody asked */
 static __thread vt__thr *vt__sched_tls;
 static vt_task vt__sched_failed[] = {
     /* what vt_async returns when it fails */
@@ -4912,10 +4907,17 @@ static bool vt__sched_all_ended(void) {
         spawned += __atomic_load_n(&vt__sched_g.thrs[i]->spawned, __ATOMIC_SEQ_CST);
     return ended == spawned + __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_SEQ_CST);
 }
+/* A spawn of another thread is counted before it looks whether the runtime is closed, and the count is taken again after
+ * closing: so it is either refused or waited for. */
 static void vt__sched_quit_if_done(void) {
     if (vt__sched_g.host || !__atomic_load_n(&vt__sched_g.main_done, __ATOMIC_SEQ_CST) ||
         !vt__sched_all_ended())
         return;
+    __atomic_fetch_add(&vt__sched_g.closed, 1, __ATOMIC_SEQ_CST);
+    if (!vt__sched_all_ended()) {
+        __atomic_fetch_sub(&vt__sched_g.closed, 1, __ATOMIC_SEQ_CST);
+        return;
+    }
     __atomic_store_n(&vt__sched_g.quit, 1, __ATOMIC_SEQ_CST);
     for (int i = 0; i < vt__sched_g.ndoms; i++) vt__sched_kick(vt__sched_g.thrs[i]);
 }
@@ -5130,6 +5132,7 @@ static void vt__sched_forked(void) {
 
 static void vt__sched_free(void) {
     __atomic_store_n(&vt__sched_g.state, 3, __ATOMIC_SEQ_CST);
+    if (vt__sched_up.ended) vt__sched_up.ended();
     while (__atomic_load_n(&vt__sched_g.guests, __ATOMIC_SEQ_CST)) vt__plat_sleep(10000);
     for (int i = 0; i < vt__sched_g.ndoms; i++)
         if (vt__sched_g.thrs[i]) vt__sched_thr_free(vt__sched_g.thrs[i]);
@@ -5175,7 +5178,7 @@ static int vt__sched_open(const vt_cfg *cfg) {
     uint32_t none = 0;
     if (!__atomic_compare_exchange_n(&vt__sched_g.state, &none, 4, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         return none == 2 ? -ENOTSUP : -EBUSY;
-    vt__sched_g.stopping = vt__sched_g.main_done = vt__sched_g.quit = 0;
+    vt__sched_g.stopping = vt__sched_g.main_done = vt__sched_g.closed = vt__sched_g.quit = 0;
     vt__sched_g.foreign = 0;
     vt__sched_g.host = false;
     memset(vt__sched_g.idle, 0, sizeof vt__sched_g.idle);
@@ -5204,9 +5207,16 @@ static vt_task *vt__sched_spawn(vt_fn *fn, void *arg, const char *site, uint32_t
     task->flags = t ? flags : flags | VT__TASK_ANY;
     task->result = 0;
     task->joiner = NULL;
-    if (t) vt__plat_count(&t->spawned, 1);
-    else __atomic_fetch_add(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
-    return task;
+    if (t) {
+        vt__plat_count(&t->spawned, 1);
+        return task;
+    }
+    __atomic_fetch_add(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&vt__sched_g.closed, __ATOMIC_SEQ_CST)) return task;
+    __atomic_fetch_sub(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&vt__sched_g.credit, 1, __ATOMIC_ACQ_REL);
+    vt__mem_free(task);
+    return *err = VT_ESTOPPED, NULL;
 }
 static void vt__sched_launch(vt_task *task) {
     vt__thr *t = vt__sched_tls;
@@ -5806,9 +5816,10 @@ VT_API int vt_once_do(vt_once *o, vt_fn *fn, void *arg) {
  * uses:   @plat @sched
  * test:   tests/test_block.c
  *
- * Threads are made while jobs wait and none is idle, up to vt_cfg.max_blocking, and end after five idle seconds. A
- * job is a struct on its vthread's stack: queued (can be withdrawn), begun (is waited for), done. In a simulated
- * world (VTHTTP_SIM) jobs run inline, on the caller.
+ * Threads are made while jobs wait and none is idle, up to vt_cfg.max_blocking, and end after five idle seconds or with
+ * the runtime; each that ends joins the one that ended before it, so that in the end one join is for all. A job is a
+ * struct on its vthread's stack: queued (can be withdrawn), begun (is waited for), done. In a simulated world
+ * (VTHTTP_SIM) jobs run inline, on the caller.
  *============================================================================*/
 enum { VT__BLOCK_QUEUE_MAX = 65536, VT__BLOCK_IDLE_S = 5 };
 
@@ -5827,6 +5838,9 @@ static struct {
     vt__job *head, *tail;
     int queued, threads, idle;
     bool ready; /* the conditions exist */
+    bool quit;  /* the runtime ends */
+    bool joinable;
+    pthread_t last; /* joinable: the thread that ended last */
 } vt__block_g = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void vt__block_unlink(vt__job *j) {
@@ -5839,6 +5853,7 @@ static void vt__block_unlink(vt__job *j) {
 static vt__job *vt__block_next(void) {
     struct timespec ts;
     while (!vt__block_g.head) {
+        if (vt__block_g.quit) return NULL;
         int64_t end = vt__plat_now() + VT__BLOCK_IDLE_S * VT_SEC;
         ts.tv_sec = (time_t)(end / VT_SEC);
         ts.tv_nsec = (long)(end % VT_SEC);
@@ -5861,9 +5876,26 @@ static void *vt__block_thread(void *arg) {
         vt__sched_ready(j->v); /* the job is gone from here on */
         pthread_mutex_lock(&vt__block_g.lock);
     }
-    vt__block_g.threads--;
+    pthread_t before = vt__block_g.last;
+    bool join = vt__block_g.joinable;
+    vt__block_g.last = pthread_self();
+    vt__block_g.joinable = true;
+    if (--vt__block_g.threads == 0) pthread_cond_signal(&vt__block_g.gone);
     pthread_mutex_unlock(&vt__block_g.lock);
+    if (join) vt__plat_join(before);
     return NULL;
+}
+/* At the runtime's end: no job is left, and then no thread. */
+static void vt__block_end(void) {
+    pthread_mutex_lock(&vt__block_g.lock);
+    vt__block_g.quit = true;
+    pthread_cond_broadcast(&vt__block_g.work);
+    while (vt__block_g.threads > 0) pthread_cond_wait(&vt__block_g.gone, &vt__block_g.lock);
+    vt__block_g.quit = false;
+    bool join = vt__block_g.joinable;
+    vt__block_g.joinable = false;
+    pthread_mutex_unlock(&vt__block_g.lock);
+    if (join) vt__plat_join(vt__block_g.last);
 }
 static void vt__block_prepare(void) {
     pthread_condattr_t attr;
@@ -5871,6 +5903,8 @@ static void vt__block_prepare(void) {
     (void)vt__libc_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&vt__block_g.work, &attr);
     pthread_condattr_destroy(&attr);
+    pthread_cond_init(&vt__block_g.gone, NULL);
+    vt__sched_up.ended = vt__block_end;
     vt__block_g.ready = true;
 }
 /* Under the lock: makes sure that somebody will take the job that was just queued. */
@@ -5885,7 +5919,6 @@ static int vt__block_hands(void) {
         pthread_cond_signal(&vt__block_g.work);
         return vt__block_g.threads ? 0 : r; /* those that exist will get to it */
     }
-    pthread_detach(os);
     vt__block_g.threads++;
     return 0;
 }
@@ -5945,8 +5978,6 @@ VT_API int vt_blocking(vt_fn *fn, void *arg, int *result) {
 struct vt_sock {
     vt__pd pd;      /* first: the struct is type-stable, pd.word outlives a life */
     uint32_t users; /* calls in progress, +1 while open */
-    bool listener;
-    bool deaf; /* listener: pausing after EMFILE */
     struct vt_sock *next;
 };
 typedef struct vt__addr {
@@ -6216,15 +6247,13 @@ static struct {
     vt_sock *free; /* type-stable: never given back, a late event may still look at pd.word */
 } vt__io_g;
 
-static int vt__io_sock_new(vt_sock **out, int fd, bool listener) {
+static int vt__io_sock_new(vt_sock **out, int fd) {
     vt__plat_spin_lock(&vt__io_g.spin);
     vt_sock *s = vt__io_g.free;
     if (s) vt__io_g.free = s->next;
     vt__plat_spin_unlock(&vt__io_g.spin);
     if (!s && !(s = vt__mem_zalloc(sizeof *s))) return -ENOMEM;
     vt__poll_pd_init(&s->pd, fd);
-    s->listener = listener;
-    s->deaf = false;
     __atomic_store_n(&s->users, 1, __ATOMIC_RELEASE);
     *out = s;
     return 0;
@@ -6315,7 +6344,7 @@ VT_API int vt_sock_from_fd_take(vt_sock **out, int fd) {
     int fl = vt__plat_fcntl(fd, F_GETFL, 0);
     if (fl < 0) return fl;
     int r = vt__plat_fcntl(fd, F_SETFL, fl | O_NONBLOCK);
-    return r < 0 ? r : vt__io_sock_new(out, fd, false);
+    return r < 0 ? r : vt__io_sock_new(out, fd);
 }
 
 /*--- connecting ---*/
@@ -6331,7 +6360,7 @@ static int vt__io_connect(vt_sock **out, const vt__addr *a, const vt_sock_cfg *c
     if (r == -EINPROGRESS || r == -EINTR) {
         vt_sock *s;
         socklen_t n = sizeof err;
-        if ((r = vt__io_sock_new(&s, fd, false)) < 0) goto fail;
+        if ((r = vt__io_sock_new(&s, fd)) < 0) goto fail;
         vt__poll_clear(&s->pd, VT__PD_R | VT__PD_W);
         r = vt__io_wait(&s->pd, VT__PD_W, due);
         if (r >= 0 && (r = vt__plat_getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &n)) >= 0) r = -err;
@@ -6343,7 +6372,7 @@ static int vt__io_connect(vt_sock **out, const vt__addr *a, const vt_sock_cfg *c
         *out = s;
         return 0;
     }
-    if (r >= 0 && (r = vt__io_sock_new(out, fd, false)) >= 0) return 0;
+    if (r >= 0 && (r = vt__io_sock_new(out, fd)) >= 0) return 0;
 fail:
     (void)vt__plat_close(fd);
     return r;
@@ -6412,7 +6441,7 @@ static int vt__io_listen_fd(const char *addr, const vt_sock_cfg *cfg) {
 VT_API int vt_listen(vt_sock **out, const char *addr, const vt_sock_cfg *cfg) {
     int fd = vt__io_listen_fd(addr, cfg);
     if (fd < 0) return fd;
-    int r = vt__io_sock_new(out, fd, true);
+    int r = vt__io_sock_new(out, fd);
     if (r < 0) (void)vt__plat_close(fd);
     return r;
 }
@@ -6441,7 +6470,7 @@ static int vt__io_accept(vt_sock *s, vt_sock **out, int64_t until) {
         if (r >= 0) {
             if (remote) vt__poll_set(&s->pd, VT__PD_R);
             int fd = r;
-            if ((r = vt__io_sock_new(out, fd, false)) < 0) (void)vt__plat_close(fd);
+            if ((r = vt__io_sock_new(out, fd)) < 0) (void)vt__plat_close(fd);
             return r;
         }
         if (vt__io_accept_again(r) && ++again < VT__IO_AGAIN_MAX) continue;

@@ -310,31 +310,6 @@ TEST(dates_are_those_of_gmtime) {
     date_check(end);
 }
 
-TEST(the_hash_ignores_case_and_depends_on_its_seed) {
-    uint64_t rng = test_seed();
-    uint32_t seed = (uint32_t)test_rand(&rng), fill[256] = {0}, most = 0;
-    CHECK_EQ(vt__str_hash_ci(VT__STR_LIT("Content-Length"), seed),
-             vt__str_hash_ci(VT__STR_LIT("cONTENT-lENGTH"), seed));
-    for (int i = 0; i < 2000; i++) {
-        char a[40], b[40];
-        size_t n = 1 + (size_t)(test_rand(&rng) % sizeof a);
-        for (size_t k = 0; k < n; k++) a[k] = (char)test_rand(&rng);
-        memcpy(b, a, n);
-        size_t at = (size_t)(test_rand(&rng) % n);
-        b[at] = (char)(b[at] ^ (1 << test_rand(&rng) % 8));
-        bool same = vt__str_eq_ci((vt_str){a, n}, (vt_str){b, n}); /* each step is one-to-one */
-        CHECK_EQ(vt__str_hash_ci((vt_str){a, n}, seed) == vt__str_hash_ci((vt_str){b, n}, seed), same);
-        CHECK(vt__str_hash_ci((vt_str){a, n}, seed) != vt__str_hash_ci((vt_str){a, n}, seed + 1));
-    }
-    for (int i = 0; i < 256 * 40; i++) {
-        char name[24];
-        int n = snprintf(name, sizeof name, "x-field-%d", i);
-        uint32_t *cell = &fill[vt__str_hash_ci((vt_str){name, (size_t)n}, seed) & 255];
-        most = VT__MAX(most, ++*cell);
-    }
-    CHECK(most < 120); /* 40 on average */
-}
-
 /*--- @err ---*/
 TEST(errors_have_names_and_texts) {
 #define ERR_CHECK(name, value, text)                                                                         \
