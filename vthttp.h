@@ -1200,10 +1200,13 @@ VT__INLINE char vt__str_lower(char c) { return (char)(c >= 'A' && c <= 'Z' ? c |
 static VT__UNUSED bool vt__str_eq(vt_str a, vt_str b) {
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
+/* Only letters fold. */
 static VT__UNUSED bool vt__str_eq_ci(vt_str a, vt_str b) {
     if (a.len != b.len) return false;
-    for (size_t i = 0; i < a.len; i++)
-        if (vt__str_lower(a.ptr[i]) != vt__str_lower(b.ptr[i])) return false;
+    for (size_t i = 0; i < a.len; i++) {
+        unsigned x = (uint8_t)a.ptr[i], y = (uint8_t)b.ptr[i], low = x | 0x20;
+        if (x != y && ((x ^ y) != 0x20 || low < 'a' || low > 'z')) return false;
+    }
     return true;
 }
 static VT__UNUSED vt_str vt__str_trim(vt_str s) {
@@ -1226,11 +1229,9 @@ static VT__UNUSED int vt__str_u63(vt_str s, int64_t max, int64_t *out) {
 }
 /* Writes v in decimal; at most 20 bytes; returns their number. */
 static VT__UNUSED size_t vt__str_put_u64(char *p, uint64_t v) {
-    char tmp[20];
-    size_t n = 0;
-    do tmp[n++] = (char)('0' + v % 10);
-    while ((v /= 10) != 0);
-    for (size_t i = 0; i < n; i++) p[i] = tmp[n - 1 - i];
+    size_t n = 1;
+    for (uint64_t rest = v; rest >= 10; rest /= 10) n++;
+    for (size_t i = n; i-- > 0; v /= 10) p[i] = (char)('0' + v % 10);
     return n;
 }
 
@@ -1687,7 +1688,7 @@ static VT__UNUSED ptrdiff_t vt__uri_encode(char *out, size_t cap, vt_str in, int
 
 /*==============================================================================
  * MARK: - @h1      HTTP/1.1 codec: request heads, field sections, chunked bodies, encoders
- * uses:   @plat @uri
+ * uses:   @plat @str @uri
  * pure.   RFC 9112 2-7, RFC 9110 5-7. A head: START -> METHOD -> TARGET -> VERSION -> FIELDS -> DONE.
  * test:   tests/test_h1.c   fuzz: fuzz/fuzz_h1.c fuzz/fuzz_chunk.c
  *
@@ -1876,7 +1877,7 @@ enum { VT__H1_ORIGIN = 1, VT__H1_ABSOLUTE, VT__H1_AUTHORITY, VT__H1_ASTERISK };
 typedef struct vt__h1_field {
     uint32_t name_off, value_off, value_len;
     uint16_t name_len;
-    uint8_t id; /* VT__H1_F_x */
+    uint8_t id; /* VT__H1_F_x of the first six; 0: found by name */
     uint8_t rsvd;
 } vt__h1_field;
 
@@ -1913,8 +1914,9 @@ typedef struct vt__h1_sect {
     uint32_t line;  /* start of the current line */
     uint32_t value; /* after its colon; 0: not seen */
     uint32_t scan;  /* bytes before it need no second look */
-    uint32_t size;  /* name + value + 32, summed */
     uint32_t n;
+    uint32_t size,
+        sized; /* name + value + 32, summed over the first `sized` fields: only near the limit is it counted */
 } vt__h1_sect;
 
 /* A request head. Zero it before each; offsets are from the buf of the call, whose bytes may move between calls. */
@@ -1936,7 +1938,7 @@ enum { VT__H1_SEEN_CODING = 1, VT__H1_SEEN_CHUNKED = 2, VT__H1_SEEN_UNKNOWN = 4,
 
 /* ---- pass 1: bytes to bit sets ---- */
 
-enum { VT__H1_WINDOW = 512, VT__H1_WINDOW_FIRST = 128 };
+enum { VT__H1_WINDOW = 768, VT__H1_WINDOW_FIRST = 64 }; /* the first is enough for a short head */
 /* odd: bit i of word i / 64 says that byte from + i is no tchar (or may be none, see above); the bit of `to` is set, as a
  * sentinel, and none beyond. ends: where a run of controls other than HTAB begins, counted from `from`. A list, so that
  * the start of a line does not have to wait for the search in the line before it. */
@@ -2000,13 +2002,12 @@ VT__INLINE void vt__h1_tail(vt__h1_unit *unit, size_t width, const uint8_t *end,
     *b >>= 64 - n;
 }
 
-/* Lists the first bits of the runs in ctl, the block at `base`; *carry is the bit before it. */
-VT__INLINE void vt__h1_runs(vt__h1_win *w, uint32_t base, uint64_t ctl, uint64_t *carry) {
+/* Lists the first bits of the runs in ctl, the block at `base`; *carry is the bit before it. The end of the list. */
+VT__INLINE uint16_t *vt__h1_runs(uint16_t *ends, uint32_t base, uint64_t ctl, uint64_t *carry) {
     uint64_t starts = ctl & ~(ctl << 1 | *carry);
-    uint32_t n = w->nends;
     *carry = ctl >> 63;
-    for (; starts; starts &= starts - 1) w->ends[n++] = (uint16_t)(base + (uint32_t)__builtin_ctzll(starts));
-    w->nends = n;
+    for (; starts; starts &= starts - 1) *ends++ = (uint16_t)(base + (uint32_t)__builtin_ctzll(starts));
+    return ends;
 }
 
 /* Fills w for buf[w->from, w->to). */
@@ -2014,17 +2015,18 @@ VT__INLINE void vt__h1_scan(vt__h1_unit *unit, size_t width, const uint8_t *buf,
     const uint8_t *p = buf + w->from, *end = buf + w->to;
     uint64_t ctl, odd, carry = 0, *out = w->odd;
     uint32_t base = 0;
-    w->nends = 0;
+    uint16_t *ends = w->ends;
     for (; end - p >= 64; p += 64, base += 64) {
         vt__h1_block(unit, width, p, &ctl, out++);
-        vt__h1_runs(w, base, ctl, &carry);
+        ends = vt__h1_runs(ends, base, ctl, &carry);
     }
     size_t n = (size_t)(end - p);
     odd = 0;
     if (n) {
         vt__h1_tail(unit, width, end, n, (size_t)(end - buf), w->pad, &ctl, &odd);
-        vt__h1_runs(w, base, ctl, &carry);
+        ends = vt__h1_runs(ends, base, ctl, &carry);
     }
+    w->nends = (uint32_t)(ends - w->ends);
     *out = odd | UINT64_C(1) << n;
 }
 
@@ -2134,7 +2136,7 @@ VT__INLINE uint32_t vt__h1_stop_sse2(const uint8_t *buf, uint32_t from, uint32_t
     return vt__h1_find_stop(vt__h1_sse2_line, 16, buf, from, to, mark);
 }
 
-#define VT__H1_AVX2 __attribute__((target("avx2")))
+#define VT__H1_AVX2 __attribute__((target("avx2,bmi")))
 VT__H1_AVX2 static inline void vt__h1_avx2_fields(const uint8_t *p, uint64_t *a, uint64_t *b) {
     static const uint8_t table[32] = {VT__H1_CLASS_LOW, VT__H1_CLASS_HIGH};
     const __m256i low = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)table));
@@ -2220,7 +2222,7 @@ static const vt__h1_isa *vt__h1_chosen;
 /* The number of versions this CPU runs; they are the first ones of the table. */
 static size_t vt__h1_isa_count(void) {
 #if VT__X86_64
-    return __builtin_cpu_supports("avx2") ? 3 : 2;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") ? 3 : 2;
 #else
     return VT__COUNT(vt__h1_isas);
 #endif
@@ -2250,15 +2252,6 @@ VT__INLINE size_t vt__h1_next_odd(const vt__h1_win *w, size_t pos) {
 /* ---- names, lists, numbers ---- */
 
 VT__INLINE bool vt__h1_is_ws(char c) { return c == ' ' || c == '\t'; }
-
-static VT__UNUSED bool vt__h1_eq_ci(vt_str a, vt_str b) {
-    if (a.len != b.len) return false;
-    for (size_t i = 0; i < a.len; i++) {
-        unsigned x = (uint8_t)a.ptr[i], y = (uint8_t)b.ptr[i], low = x | 0x20;
-        if (x != y && ((x ^ y) != 0x20 || low < 'a' || low > 'z')) return false;
-    }
-    return true;
-}
 
 /* Known names by slot; other slots have length 0. */
 typedef struct vt__h1_known {
@@ -2351,35 +2344,8 @@ static VT__UNUSED bool vt__h1_list_has(vt_str value, vt_str token) {
     size_t pos = 0;
     vt_str item;
     while (vt__h1_list_next(value, &pos, &item))
-        if (item.len && vt__h1_eq_ci(item, token)) return true;
+        if (item.len && vt__str_eq_ci(item, token)) return true;
     return false;
-}
-
-/* Index of the first field with this id from index `from` on, or -1. */
-static VT__UNUSED int vt__h1_find(const vt__h1_field *fields, uint32_t n, int id, uint32_t from) {
-    for (uint32_t i = from; i < n; i++)
-        if (fields[i].id == id) return (int)i;
-    return -1;
-}
-static VT__UNUSED int vt__h1_find_name(const char *buf, const vt__h1_field *fields, uint32_t n, vt_str name,
-                                       uint32_t from) {
-    int id = vt__h1_field_id(name);
-    if (id) return vt__h1_find(fields, n, id, from);
-    for (uint32_t i = from; i < n; i++)
-        if (fields[i].id == 0 && vt__h1_eq_ci((vt_str){buf + fields[i].name_off, fields[i].name_len}, name))
-            return (int)i;
-    return -1;
-}
-
-/* 1*DIGIT up to 2^63-1, or -1. */
-static int64_t vt__h1_number(vt_str s) {
-    int64_t v = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        int d = s.ptr[i] - '0';
-        if (d < 0 || d > 9 || v > (INT64_MAX - d) / 10) return -1;
-        v = v * 10 + d;
-    }
-    return s.len ? v : -1;
 }
 
 /* ---- what single fields mean for the request ---- */
@@ -2395,14 +2361,13 @@ VT__INLINE bool vt__h1_plain_host(vt_str s) {
 /* The length of s without a port that is good by its digits alone: up to four, or five from 1 to 5. */
 VT__INLINE size_t vt__h1_without_port(vt_str s) {
     size_t i = s.len, n;
-    while (i > 0 && s.ptr[i - 1] >= '0' && s.ptr[i - 1] <= '9') i--;
+    while (i > 0 && (uint8_t)(s.ptr[i - 1] - '0') < 10) i--;
     n = s.len - i;
     bool good = n > 0 && (n < 5 || (n == 5 && s.ptr[i] >= '1' && s.ptr[i] <= '5'));
     return good && i > 0 && s.ptr[i - 1] == ':' ? i - 1 : s.len;
 }
 
-VT__INLINE int vt__h1_on_host(vt__h1_req *r, const char *buf, const vt__h1_field *f) {
-    vt_str value = {buf + f->value_off, f->value_len};
+VT__INLINE int vt__h1_on_host(vt__h1_req *r, const char *buf, vt_str value) {
     vt__uri_auth auth;
     if (r->flags & VT__H1_HAS_HOST) return VT__H1_E_HOST_TWICE;
     r->flags |= VT__H1_HAS_HOST;
@@ -2411,7 +2376,7 @@ VT__INLINE int vt__h1_on_host(vt__h1_req *r, const char *buf, const vt__h1_field
     if (VT__UNLIKELY(!plain) && vt__uri_authority(value, &auth) < 0) return VT__H1_E_HOST;
     if (r->form == VT__H1_ABSOLUTE || r->form == VT__H1_AUTHORITY)
         return 0; /* RFC 9112 3.2.2: the target wins */
-    r->auth_off = f->value_off, r->auth_len = f->value_len;
+    r->auth_off = (uint32_t)(value.ptr - buf), r->auth_len = (uint32_t)value.len;
     return 0;
 }
 
@@ -2425,9 +2390,9 @@ static int vt__h1_on_connection(vt__h1_req *r, vt_str value) {
         return 0;
     }
     while (vt__h1_list_next(value, &pos, &item)) {
-        if (item.len == 10 && vt__h1_eq_ci(item, (vt_str){usual, 10})) r->flags |= VT__H1_CONN_KEEP;
-        if (item.len == 5 && vt__h1_eq_ci(item, (vt_str){"close", 5})) r->flags |= VT__H1_CONN_CLOSE;
-        if (item.len == 7 && vt__h1_eq_ci(item, (vt_str){"upgrade", 7})) r->flags |= VT__H1_CONN_UPGRADE;
+        if (item.len == 10 && vt__str_eq_ci(item, (vt_str){usual, 10})) r->flags |= VT__H1_CONN_KEEP;
+        if (item.len == 5 && vt__str_eq_ci(item, (vt_str){"close", 5})) r->flags |= VT__H1_CONN_CLOSE;
+        if (item.len == 7 && vt__str_eq_ci(item, (vt_str){"upgrade", 7})) r->flags |= VT__H1_CONN_UPGRADE;
     }
     return 0;
 }
@@ -2435,8 +2400,7 @@ static int vt__h1_on_connection(vt__h1_req *r, vt_str value) {
 static int vt__h1_on_length(vt__h1_req *r, vt_str value) {
     if (r->flags & VT__H1_HAS_LENGTH) return VT__H1_E_LENGTH_TWICE;
     r->flags |= VT__H1_HAS_LENGTH;
-    r->content_length = vt__h1_number(value);
-    return r->content_length < 0 ? VT__H1_E_LENGTH : 0;
+    return vt__str_u63(value, INT64_MAX, &r->content_length) < 0 ? VT__H1_E_LENGTH : 0;
 }
 
 /* Several lines are one list (RFC 9110 5.3). Nothing may follow chunked, and chunked has no parameters. */
@@ -2449,7 +2413,7 @@ static int vt__h1_on_coding(vt__h1_req *r, vt_str value) {
         while (n < item.len && item.ptr[n] != ';' && !vt__h1_is_ws(item.ptr[n])) n++;
         vt_str coding = {item.ptr, n};
         if (!vt__h1_is_token(coding) || (r->seen & VT__H1_SEEN_CHUNKED)) return VT__H1_E_CODING;
-        if (!vt__h1_eq_ci(coding, (vt_str){"chunked", 7})) r->seen |= VT__H1_SEEN_UNKNOWN;
+        if (!vt__str_eq_ci(coding, (vt_str){"chunked", 7})) r->seen |= VT__H1_SEEN_UNKNOWN;
         else if (n < item.len) return VT__H1_E_CODING;
         else r->seen |= VT__H1_SEEN_CHUNKED;
     }
@@ -2461,15 +2425,20 @@ static int vt__h1_on_expect(vt__h1_req *r, vt_str value) {
     vt_str item;
     while (vt__h1_list_next(value, &pos, &item)) {
         if (item.len == 0) continue;
-        r->flags |= vt__h1_eq_ci(item, (vt_str){"100-continue", 12}) ? VT__H1_EXPECT_100
-                                                                     : VT__H1_EXPECT_OTHER;
+        r->flags |= vt__str_eq_ci(item, (vt_str){"100-continue", 12}) ? VT__H1_EXPECT_100
+                                                                      : VT__H1_EXPECT_OTHER;
     }
     return 0;
 }
 
-static VT__NOINLINE int vt__h1_on_field(vt__h1_req *r, const char *buf, const vt__h1_field *f) {
-    vt_str value = {buf + f->value_off, f->value_len};
-    switch (f->id) {
+/* A field of a request whose name may be one of the first six: gives it its id, and takes note of what it means. The value
+ * comes beside f, which was stored just now: two words that are loaded as one would wait for the stores. */
+static VT__NOINLINE int vt__h1_on_field(vt__h1_req *r, const char *buf, vt__h1_field *f, vt_str value) {
+    unsigned id = vt__h1_name_id(buf + f->name_off, f->name_len, f->name_off);
+    if (id - 1 >= VT__H1_F_UPGRADE) return 0;
+    f->id = (uint8_t)id;
+    switch (id) {
+    case VT__H1_F_HOST: return vt__h1_on_host(r, buf, value);
     case VT__H1_F_CONNECTION: return vt__h1_on_connection(r, value);
     case VT__H1_F_CONTENT_LENGTH: return vt__h1_on_length(r, value);
     case VT__H1_F_TRANSFER_ENCODING: return vt__h1_on_coding(r, value);
@@ -2506,6 +2475,12 @@ static bool vt__h1_trailer_ok(int id) {
     case VT__H1_F_RANGE: return false;
     default: return true;
     }
+}
+static int vt__h1_on_trailers(const char *buf, const vt__h1_field *f, uint32_t n) {
+    for (const vt__h1_field *end = f + n; f < end; f++)
+        if (!vt__h1_trailer_ok((int)vt__h1_name_id(buf + f->name_off, f->name_len, f->name_off)))
+            return VT__H1_E_TRAILER;
+    return 0;
 }
 
 /* ---- pass 2: field sections ---- */
@@ -2553,11 +2528,15 @@ VT__INLINE int vt__h1_name(const vt__h1_job *j, const vt__h1_win *w, size_t line
     return 0;
 }
 
-/* Over which of the limits? `both` = name and value, `sum` = the section. */
-static VT__NOINLINE int vt__h1_over(const vt__h1_job *j, size_t name, size_t both, size_t sum,
-                                    const vt__h1_field *f) {
+/* A field that goes to `f` may be over a limit: of which? */
+static VT__NOINLINE int vt__h1_over(const vt__h1_job *j, vt__h1_sect *s, const vt__h1_field *f, size_t name,
+                                    size_t value) {
+    size_t both = name + value;
+    for (const vt__h1_field *g = j->fields + s->sized; g < f; g++) s->size += g->name_len + g->value_len + 32;
+    s->sized = (uint32_t)(f - j->fields) + 1;
     if (both > j->max_field || name > UINT16_MAX) return VT__H1_E_FIELD;
-    if (sum > j->max_section) return VT__H1_E_SECTION;
+    if (s->size + both + 32 > j->max_section) return VT__H1_E_SECTION;
+    s->size += (uint32_t)both + 32;
     return f == j->fields + j->cap ? VT__H1_E_FIELDS : 0;
 }
 
@@ -2582,11 +2561,13 @@ VT__INLINE int vt__h1_rest(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win
     return value && upto < w->to && buf[upto] != '\r' ? vt__h1_no_end(buf[upto]) : 0;
 }
 
-/* Pass 2, lines of one window to fields without ids: > 0 where the section ends, 0 at the window's end. */
+/* Pass 2, lines of one window to fields: > 0 where the section ends, 0 at the window's end. A name's first letter, by its
+ * length, tells nearly all fields from those that mean something to this section. */
 VT__INLINE int vt__h1_lines(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win *w) {
+    static const uint8_t initial[32] = {[4] = 'h', [6] = 'e', [7] = 'u', [10] = 'c', [14] = 'c', [17] = 't'};
     const char *buf = j->buf;
     const size_t from = w->from;
-    size_t line = s->line, value = s->value, pos = from, sum = s->size;
+    size_t line = s->line, value = s->value, pos = from;
     /* A CR that is the last byte there is ends nothing yet. */
     const bool cut = w->nends && from + w->ends[w->nends - 1] + 1 == j->limit;
     const uint16_t *e = w->ends, *const last = e + w->nends - cut;
@@ -2606,35 +2587,20 @@ VT__INLINE int vt__h1_lines(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_wi
             while (v < z && vt__h1_is_ws(buf[v])) v++;
             while (z > v && vt__h1_is_ws(buf[z - 1])) z--;
         }
-        size_t name = value - 1 - line, both = name + z - v;
-        sum += both + 32;
-        if (VT__UNLIKELY(near) && (rc = vt__h1_over(j, name, both, sum, f)) < 0) break;
+        size_t name = value - 1 - line;
+        if (VT__UNLIKELY(near) && (rc = vt__h1_over(j, s, f, name, z - v)) < 0) break;
         f->name_off = (uint32_t)line, f->value_off = (uint32_t)v;
-        f->value_len = (uint32_t)(z - v), f->name_len = (uint16_t)name, f->rsvd = 0;
+        f->value_len = (uint32_t)(z - v), f->name_len = (uint16_t)name, f->id = f->rsvd = 0;
+        if (VT__UNLIKELY(initial[name % 32] == ((uint8_t)buf[line] | 0x20)) && j->req &&
+            (rc = vt__h1_on_field(j->req, buf, f, (vt_str){buf + v, z - v})) < 0)
+            break;
         f++;
         line = pos = end + 2;
         value = 0;
     }
-    s->n = (uint32_t)(f - j->fields), s->size = (uint32_t)sum;
+    s->n = (uint32_t)(f - j->fields);
     if (rc) return rc;
     return vt__h1_rest(s, j, w, line, value, cut ? from + *last : w->to);
-}
-
-/* Pass 3: ids of the fields f[0..n), and what the first six mean. */
-VT__INLINE int vt__h1_facts(const vt__h1_job *j, vt__h1_field *f, size_t n) {
-    const char *buf = j->buf;
-    vt__h1_req *r = j->req;
-    for (const vt__h1_field *end = f + n; f < end; f++) {
-        unsigned id = vt__h1_name_id(buf + f->name_off, f->name_len, f->name_off);
-        int rc = 0;
-        f->id = (uint8_t)id;
-        if (VT__LIKELY(id - 1 >= VT__H1_F_UPGRADE && r)) continue;
-        if (!r) rc = vt__h1_trailer_ok((int)id) ? 0 : VT__H1_E_TRAILER;
-        else if (id == VT__H1_F_HOST) rc = vt__h1_on_host(r, buf, f);
-        else rc = vt__h1_on_field(r, buf, f);
-        if (VT__UNLIKELY(rc < 0)) return rc;
-    }
-    return 0;
 }
 
 /* Field lines from `start` to the empty line. > 0: the bytes of buf before what follows; 0: more; < 0: error. */
@@ -2651,7 +2617,8 @@ VT__INLINE int vt__h1_section(vt__h1_sect *s, vt__h1_job *j, uint32_t start, siz
         w.to = j->limit - w.from < step ? j->limit : w.from + step;
         isa->fields((const uint8_t *)j->buf, &w);
         uint32_t n = s->n;
-        int rc = vt__h1_lines(s, j, &w), bad = vt__h1_facts(j, j->fields + n, s->n - n);
+        int rc = vt__h1_lines(s, j, &w), bad = 0;
+        if (!j->req) bad = vt__h1_on_trailers(j->buf, j->fields + n, s->n - n);
         if (bad < 0 || rc) return bad < 0 ? bad : rc; /* what stands first decides */
         if (w.to == j->limit) break;
         step = VT__H1_WINDOW;
@@ -2729,8 +2696,8 @@ static int vt__h1_absolute(vt__h1_req *r, const char *buf) {
     uint32_t at = r->target_off, end = at + r->target_len;
     vt_str target = {buf + at, r->target_len};
     vt__uri_auth auth;
-    if (target.len >= 7 && vt__h1_eq_ci((vt_str){target.ptr, 7}, (vt_str){"http://", 7})) at += 7;
-    else if (target.len >= 8 && vt__h1_eq_ci((vt_str){target.ptr, 8}, (vt_str){"https://", 8})) at += 8;
+    if (target.len >= 7 && vt__str_eq_ci((vt_str){target.ptr, 7}, (vt_str){"http://", 7})) at += 7;
+    else if (target.len >= 8 && vt__str_eq_ci((vt_str){target.ptr, 8}, (vt_str){"https://", 8})) at += 8;
     else return VT__H1_E_FORM;
     r->auth_off = at;
     while (at < end && buf[at] != '/' && buf[at] != '?') at++;
@@ -3003,14 +2970,6 @@ static VT__UNUSED int64_t vt__h1_chunk_decode(vt__h1_chunk *c, const char *buf, 
 
 #define VT__H1_CHUNK_SIZE_MAX 18 /* of vt__h1_put_chunk_size */
 
-/* Decimal; the number of digits. */
-static VT__UNUSED int vt__h1_put_dec(char out[20], uint64_t v) {
-    int n = 1;
-    for (uint64_t rest = v; rest >= 10; rest /= 10) n++;
-    for (int i = n - 1; i >= 0; i--, v /= 10) out[i] = (char)('0' + v % 10);
-    return n;
-}
-
 /* Hexadecimal, lower case; the number of digits. */
 static VT__UNUSED int vt__h1_put_hex(char out[16], uint64_t v) {
     int n = (67 - __builtin_clzll(v | 1)) / 4;
@@ -3107,7 +3066,7 @@ static VT__UNUSED int vt__h1_put_field(char *out, size_t cap, vt_str name, vt_st
 }
 static VT__UNUSED int vt__h1_put_field_u64(char *out, size_t cap, vt_str name, uint64_t value) {
     char digits[20];
-    size_t n = (size_t)vt__h1_put_dec(digits, value);
+    size_t n = vt__str_put_u64(digits, value);
     return vt__h1_put_field(out, cap, name, (vt_str){digits, n});
 }
 
@@ -6593,8 +6552,16 @@ typedef struct vt__router_node {
     vt_route *routes;
 } vt__router_node;
 
+/* Nodes whose whole pattern is literal, by the bytes of that pattern: a path that is equal needs no walk. */
+typedef struct vt__router_exact {
+    vt_str path; /* of a route; ptr NULL: a free place */
+    const vt__router_node *node;
+} vt__router_exact;
+
 typedef struct vt__router {
     vt__router_node *root;
+    vt__router_exact *exact; /* open addressing; at most half full */
+    uint32_t nexact, exact_mask;
     vt_route *routes, dead;
     vt__router_mw *mw;
     vt__router_page *pages;
@@ -6742,6 +6709,8 @@ static void vt__router_free(vt__router *r) {
     for (vt__router_page *x = r->pages, *next; x; x = next) next = x->next, vt__mem_free(x);
     vt__router_free_mw(r->mw);
     vt__router_free_node(r->root);
+    vt__mem_free(r->exact);
+    r->exact = NULL, r->nexact = r->exact_mask = 0;
     r->root = NULL, r->routes = NULL, r->pages = NULL, r->mw = NULL;
 }
 
@@ -6767,6 +6736,49 @@ static vt_route *vt__router_new_route(vt_str method, vt_str pattern, vt__router_
     return r;
 }
 
+/* --- whole paths --- */
+static uint32_t vt__router_hash(vt_str s) {
+    uint64_t h = s.len, v;
+    size_t i = 0;
+    for (; s.len - i >= sizeof v; i += sizeof v) {
+        memcpy(&v, s.ptr + i, sizeof v);
+        h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
+        h ^= h >> 32;
+    }
+    for (; i < s.len; i++) h = (h ^ (uint8_t)s.ptr[i]) * UINT64_C(0x9e3779b97f4a7c15);
+    return (uint32_t)(h >> 32);
+}
+/* The place of `path`, or the free one where it would stand. */
+static vt__router_exact *vt__router_place(const vt__router *r, vt_str path) {
+    uint32_t i = vt__router_hash(path) & r->exact_mask;
+    while (r->exact[i].path.ptr && !vt__str_eq(r->exact[i].path, path)) i = (i + 1) & r->exact_mask;
+    return &r->exact[i];
+}
+static int vt__router_exact_room(vt__router *r) {
+    uint32_t cap = r->exact ? r->exact_mask + 1 : 0;
+    if (2 * (r->nexact + 1) <= cap) return 0;
+    vt__router bigger = {.exact_mask = cap ? 2 * cap - 1 : 15};
+    bigger.exact = vt__mem_zalloc(((size_t)bigger.exact_mask + 1) * sizeof *bigger.exact);
+    if (!bigger.exact) return -ENOMEM;
+    for (uint32_t i = 0; i < cap; i++)
+        if (r->exact[i].path.ptr) *vt__router_place(&bigger, r->exact[i].path) = r->exact[i];
+    vt__mem_free(r->exact);
+    r->exact = bigger.exact;
+    r->exact_mask = bigger.exact_mask;
+    return 0;
+}
+/* An escape in a pattern stands for itself, in a path it does not. */
+static bool vt__router_is_exact(const vt_route *route) {
+    return !route->nparams && !memchr(route->pattern.ptr, '%', route->pattern.len);
+}
+static void vt__router_exact_add(vt__router *r, const vt_route *route, const vt__router_node *n) {
+    vt__router_exact *e = vt__router_place(r, route->pattern);
+    if (e->path.ptr) return;
+    e->path = route->pattern;
+    e->node = n;
+    r->nexact++;
+}
+
 /* Adds a route: 0, -ENOMEM, or VT_EROUTE with *why. */
 static int vt__router_add(vt__router *r, vt_str method, vt_str pattern, vt_route **out, const char **why) {
     vt__router_pattern p;
@@ -6782,6 +6794,11 @@ static int vt__router_add(vt__router *r, vt_str method, vt_str pattern, vt_route
     }
     vt_route *route = vt__router_new_route(method, pattern, &p);
     if (!route) return -ENOMEM;
+    if (vt__router_exact_room(r) < 0) {
+        vt__router_free_route(route);
+        return -ENOMEM;
+    }
+    if (vt__router_is_exact(route)) vt__router_exact_add(r, route, n);
     route->next = r->routes, r->routes = route;
     route->next_at_node = n->routes, n->routes = route;
     *out = route;
@@ -6870,6 +6887,13 @@ static const vt_route *vt__router_pick(const vt__router_node *n, int id, vt_str 
         else if (r->method_id == VT__H1_M_GET) get = r;
     }
     return get && id == VT__H1_M_HEAD ? get : any;
+}
+
+/* The route of a path that is, byte for byte, a pattern without parameters, which a walk would find first; NULL: walk. Such
+ * a path has neither escapes nor dot segments. */
+static const vt_route *vt__router_lookup_exact(const vt__router *r, vt_str path, int id, vt_str method) {
+    const vt__router_node *n = r->exact && path.len ? vt__router_place(r, path)->node : NULL;
+    return n ? vt__router_pick(n, id, method) : NULL;
 }
 
 /* NULL: *known tells whether the path has routes for other methods. */
@@ -7255,24 +7279,18 @@ VT_API vt_str vt_req_query(const vt_req *req, const char *name) { return vt_req_
 
 /* --- fields --- */
 /* Index over the head's fields, then those that were set. Removed ones have no name. */
-static bool vt__req_is(const vt_req *req, size_t i, int id, vt_str name) {
-    vt_str have;
-    if (i < req->nfields) {
-        const vt__h1_field *f = &req->fields[i];
-        if (id || f->id) return id && f->id == id;
-        have.ptr = req->head + f->name_off;
-        have.len = f->name_len;
-    } else {
-        have = req->extras[i - req->nfields].name;
-    }
-    return have.len && vt__str_eq_ci(have, name);
+static bool vt__req_is(const vt_req *req, size_t i, vt_str name) {
+    if (i >= req->nfields) return name.len && vt__str_eq_ci(req->extras[i - req->nfields].name, name);
+    const vt__h1_field *f = &req->fields[i];
+    return f->name_len == name.len && name.len &&
+           vt__str_eq_ci((vt_str){req->head + f->name_off, name.len}, name);
 }
 
 static size_t vt__req_count(const vt_req *req) { return (size_t)req->nfields + req->nextras; }
 
-static size_t vt__req_find(const vt_req *req, int id, vt_str name, size_t from) {
+static size_t vt__req_find(const vt_req *req, vt_str name, size_t from) {
     size_t n = vt__req_count(req);
-    while (from < n && !vt__req_is(req, from, id, name)) from++;
+    while (from < n && !vt__req_is(req, from, name)) from++;
     return from;
 }
 
@@ -7293,23 +7311,22 @@ static vt_str vt__req_at(const vt_req *req, size_t i, vt_str *name) {
 
 VT_API vt_str vt_req_field_at(const vt_req *req, const char *name, size_t i) {
     vt_str key = vt__str_of(name), none = {NULL, 0};
-    int id = vt__h1_field_id(key);
-    size_t n = vt__req_count(req), at = vt__req_find(req, id, key, 0);
-    while (i-- && at < n) at = vt__req_find(req, id, key, at + 1);
+    size_t n = vt__req_count(req), at = vt__req_find(req, key, 0);
+    while (i-- && at < n) at = vt__req_find(req, key, at + 1);
     return at < n ? vt__req_at(req, at, &key) : none;
 }
 
 /* Values of one name joined; Cookie by the separator of its own grammar (RFC 6265 4.2.1). */
-static vt_str vt__req_join(const vt_req *req, int id, vt_str key, size_t first) {
-    const char *sep = id == VT__H1_F_COOKIE ? "; " : ", ";
+static vt_str vt__req_join(const vt_req *req, vt_str key, size_t first) {
+    const char *sep = vt__str_eq_ci(key, VT__STR_LIT("cookie")) ? "; " : ", ";
     size_t n = vt__req_count(req), len = 0;
     vt_str name, v, out = {NULL, 0};
-    for (size_t at = first; at < n; at = vt__req_find(req, id, key, at + 1))
+    for (size_t at = first; at < n; at = vt__req_find(req, key, at + 1))
         len += vt__req_at(req, at, &name).len + 2;
     char *p = vt__mem_arena_get(req->arena, len + 1);
     if (!p) return out;
     out.ptr = p;
-    for (size_t at = first; at < n; at = vt__req_find(req, id, key, at + 1)) {
+    for (size_t at = first; at < n; at = vt__req_find(req, key, at + 1)) {
         v = vt__req_at(req, at, &name);
         if (at != first) memcpy(p, sep, 2), p += 2;
         if (v.len) memcpy(p, v.ptr, v.len), p += v.len;
@@ -7321,10 +7338,9 @@ static vt_str vt__req_join(const vt_req *req, int id, vt_str key, size_t first) 
 
 VT_API vt_str vt_req_field(const vt_req *req, const char *name) {
     vt_str key = vt__str_of(name), none = {NULL, 0};
-    int id = vt__h1_field_id(key);
-    size_t n = vt__req_count(req), at = vt__req_find(req, id, key, 0);
+    size_t n = vt__req_count(req), at = vt__req_find(req, key, 0);
     if (at == n) return none;
-    if (vt__req_find(req, id, key, at + 1) < n) return vt__req_join(req, id, key, at);
+    if (vt__req_find(req, key, at + 1) < n) return vt__req_join(req, key, at);
     return vt__req_at(req, at, &key);
 }
 
@@ -7357,12 +7373,11 @@ static int vt__req_push(vt_req *req, vt_str name, vt_str value) {
 
 VT_API int vt_req_field_set(vt_req *req, const char *name, const char *value) {
     vt_str key = vt__str_of(name), v = vt__str_of(value);
-    int id = vt__h1_field_id(key);
     if (vt__h1_check_name(key) < 0 || (value && vt__h1_check_value(v) < 0)) return VT_EFIELD;
     size_t n = vt__req_count(req);
     int err = value ? vt__req_push(req, key, v) : 0;
     if (err < 0) return err;
-    for (size_t i = 0; (i = vt__req_find(req, id, key, i)) < n; i++) {
+    for (size_t i = 0; (i = vt__req_find(req, key, i)) < n; i++) {
         req->removed = true;
         if (i < req->nfields) req->fields[i].name_len = 0, req->fields[i].id = 0;
         else req->extras[i - req->nfields].name.len = 0;
@@ -7373,7 +7388,7 @@ VT_API int vt_req_field_set(vt_req *req, const char *name, const char *value) {
 VT_API vt_str vt_req_cookie(const vt_req *req, const char *name) {
     vt_str key = vt__str_of(name), none = {NULL, 0}, field = VT__STR_LIT("cookie");
     size_t n = vt__req_count(req);
-    for (size_t i = 0; (i = vt__req_find(req, VT__H1_F_COOKIE, field, i)) < n; i++) {
+    for (size_t i = 0; (i = vt__req_find(req, field, i)) < n; i++) {
         vt_str all = vt__req_at(req, i, &field);
         for (size_t at = 0; at < all.len;) {
             const char *semi = memchr(all.ptr + at, ';', all.len - at);
@@ -8162,8 +8177,11 @@ static int vt__http_route(vt_req *req) {
     bool known;
     if (req->form == VT__H1_ASTERISK) return vt__http_allow(req, NULL, 204);
     if (req->form == VT__H1_AUTHORITY || !req->path.len) return 501;
+    if (req->query.len && vt__uri_query_check(req->query) < 0) return 400;
+    req->route = vt__router_lookup_exact(&req->server->router, req->path, req->method_id, req->method);
+    if (req->route) return 0;
     int total = vt__uri_path_check(req->path);
-    if (total < 0 || (req->query.len && vt__uri_query_check(req->query) < 0)) return 400;
+    if (total < 0) return 400;
     if (memchr(req->path.ptr, '%', req->path.len)) {
         if (!vt_req_path(req).ptr || !(room = vt__mem_arena_get(req->arena, req->path.len))) return 500;
         if (vt__http_has_dots(req->path_decoded)) return 400;
