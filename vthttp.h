@@ -117,6 +117,16 @@
 extern "C" {
 #endif
 
+/* Every file refers to a symbol that only an implementation of the same version and the same switches has: objects that
+ * do not fit together do not link. Public structs are the same under every switch. */
+#define VT__ABI_PASTE(version, http) vt_version_##version##_http_##http
+#define VT__ABI_NAME(version, http) VT__ABI_PASTE(version, http)
+#define VT__ABI VT__ABI_NAME(VTHTTP_VERSION_NUMBER, VTHTTP_HTTP)
+#if !VTHTTP_STATIC
+VT_API const char VT__ABI;
+__attribute__((used)) static const char *const vt__abi = &VT__ABI;
+#endif
+
 /*==============================================================================
  * MARK: - @api_err   error codes
  *============================================================================*/
@@ -429,7 +439,7 @@ VT_API int vt_listen(vt_sock **out, const char *addr, const vt_sock_cfg *cfg);
 /* Waits for the next connection. Survives what is temporary (ECONNABORTED, EMFILE with a pause). */
 VT_API int vt_accept(vt_sock *listener, vt_sock **out);
 VT_API int vt_accept_until(vt_sock *listener, vt_sock **out, int64_t until);
-/* Takes over a connected stream socket; makes it non-blocking. On error the descriptor stays the caller's. */
+/* Takes over a connected stream socket; makes it non-blocking and close-on-exec. On error it stays the caller's. */
 VT_API int vt_sock_from_fd_take(vt_sock **out, int fd);
 
 /* Reads at most n bytes: > 0 what came, 0 at the end of the stream. */
@@ -1013,6 +1023,10 @@ static struct vt__plat_table vt__plat = {VT__PLAT_CALLS(VT__PLAT_INIT) VT__PLAT_
     VT__INLINE ret vt__plat_##name params { return VT__PLAT_CALL(name, args); }
 VT__PLAT_CALLS(VT__PLAT_WRAP)
 VT__PLAT_OTHERS(VT__PLAT_WRAP2)
+
+#if !VTHTTP_STATIC
+const char VT__ABI = 0;
+#endif
 
 VT__INLINE int64_t vt__plat_now(void) { return vt__plat_clock(CLOCK_MONOTONIC); }
 
@@ -6300,9 +6314,10 @@ VT_API int vt_sock_port(const vt_sock *s) {
                                           : 0;
 }
 VT_API int vt_sock_from_fd_take(vt_sock **out, int fd) {
-    int fl = vt__plat_fcntl(fd, F_GETFL, 0);
-    if (fl < 0) return fl;
-    int r = vt__plat_fcntl(fd, F_SETFL, fl | O_NONBLOCK);
+    int fl = vt__plat_fcntl(fd, F_GETFL, 0), fdfl = vt__plat_fcntl(fd, F_GETFD, 0);
+    if (fl < 0 || fdfl < 0) return fl < 0 ? fl : fdfl;
+    int r = vt__plat_fcntl(fd, F_SETFD, fdfl | FD_CLOEXEC);
+    if (r >= 0) r = vt__plat_fcntl(fd, F_SETFL, fl | O_NONBLOCK);
     return r < 0 ? r : vt__io_sock_new(out, fd);
 }
 
@@ -8770,8 +8785,8 @@ static void vt__h1c_refuse(vt__h1c *c) {
     }
     char text[sizeof conf->refusal];
     memcpy(text, conf->refusal, conf->refusal_len);
-    struct iovec v = {text, conf->refusal_len};
-    (void)vt__conn_send_try(&c->conn, &v, 1);
+    struct iovec one = {text, conf->refusal_len}, *v = &one;
+    for (int n = 1; n && (r = vt__conn_send_try(&c->conn, v, n)) >= 0;) n = vt__io_advance(&v, n, (size_t)r);
     vt__plat_count(&c->host->refused, 1);
     vt__h1c_linger(c);
 }
@@ -9855,20 +9870,26 @@ static void vt__srv_closed(vt__h1c_group *g) {
             vt__sched_post(d->host->dom, &d->wake);
     }
 }
+/* Tells a client that there is no room for it, as far as its socket takes the words at once. */
+static void vt__srv_say_no(const vt__h1c_conf *conf, int fd) {
+    char scratch[4096];
+    size_t at = 0;
+    (void)vt__plat_recv(fd, scratch, sizeof scratch, 0); /* unread, it would make the close a reset */
+    while (at < conf->refusal_len) {
+        ssize_t r = vt__plat_send(fd, conf->refusal + at, conf->refusal_len - at, MSG_NOSIGNAL);
+        if (r > 0) at += (size_t)r;
+        else if (r != -EINTR) break;
+    }
+    (void)vt__plat_shutdown(fd, SHUT_WR);
+    (void)vt__plat_close(fd);
+}
 /* No descriptor is left: gives one up to tell a client so. */
 static void vt__srv_turn_away(vt__srv *srv, int lfd) {
-    const vt__h1c_conf *conf = &srv->group.conf;
-    char scratch[4096];
     if (__atomic_exchange_n(&srv->reserve_lock, 1, __ATOMIC_ACQUIRE)) return;
     if (srv->reserve >= 0) {
         (void)vt__plat_close(srv->reserve);
         int fd = vt__plat_accept(lfd, NULL, NULL);
-        if (fd >= 0) {
-            (void)vt__plat_recv(fd, scratch, sizeof scratch, 0); /* unread, it would make the close a reset */
-            (void)vt__plat_send(fd, conf->refusal, conf->refusal_len, MSG_NOSIGNAL);
-            (void)vt__plat_shutdown(fd, SHUT_WR);
-            (void)vt__plat_close(fd);
-        }
+        if (fd >= 0) vt__srv_say_no(&srv->group.conf, fd);
     }
     srv->reserve = vt__plat_open("/dev/null", O_RDONLY | O_CLOEXEC, 0);
     __atomic_store_n(&srv->reserve_lock, 0, __ATOMIC_RELEASE);

@@ -135,6 +135,17 @@ ok 'the VTHTTP_HTTP=0 program runs' timeout 20 ./threads
 ok 'compiles: user.c, two.c' cc gcc -std=gnu11 -c user.c two.c
 ok 'two files and one implementation link' gcc -o two two.o user.o impl.o -pthread
 ok 'they run' ./two
+ok 'compiles: impl.c, VTHTTP_HTTP=0' cc gcc -std=gnu11 -DVTHTTP_HTTP=0 -c -o threads.o impl.c
+sed 's/^#define VTHTTP_VERSION_NUMBER.*/#define VTHTTP_VERSION_NUMBER 99/' "$root/vthttp.h" > old.h
+sed 's/vthttp.h/old.h/' user.c > old_user.c
+ok 'compiles: a file with an older header' cc gcc -std=gnu11 -I. -c old_user.c
+for other in 'user.o threads.o' 'old_user.o impl.o'; do
+    if gcc -o differ two.o $other -pthread > out 2>&1 || ! grep -q 'vt_version_' out; then
+        fail "objects of different switches or versions link: $other"
+    else
+        pass
+    fi
+done
 if have g++; then
     ok 'compiles: user.cpp' cc g++ -std=c++17 -c -o user_cpp.o user.cpp
     ok 'compiles: two.c for C++' cc gcc -std=gnu11 -DWITH_CPP -c -o two_cpp.o two.c

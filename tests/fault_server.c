@@ -254,9 +254,11 @@ static void few_fds(void *arg, uint32_t gen) {
     (void)arg, (void)gen;
     sim.k.fds = sim.open_fds + 8;
 }
+static const uint32_t grains[] = {0, 20, 1};
 TEST(fault_server_out_of_descriptors) {
     for (uint64_t seed = 0; seed < 20; seed++) {
         begin(seed);
+        sim.k.send_grain = grains[seed % 3]; /* a refusal goes out whole, however little a send takes */
         sim_at(VT_MS / 2, few_fds, NULL);
         for (int i = 0; i < 60; i++) chat(VT_MS * (1 + i), ASKS("GET /sleep/1000 HTTP/1.1\r\n" HOST "\r\n"));
         struct client *late = chat(40 * VT_SEC, ASKS("GET /sleep/1 HTTP/1.1\r\n" HOST "\r\n"));
@@ -319,8 +321,9 @@ TEST(fault_server_out_of_stacks) {
     sim_end();
 }
 /* More requests than vthreads: 503 with Retry-After, at once. */
-TEST(fault_server_out_of_vthreads) {
+static void out_of_vthreads(uint32_t grain) {
     begin(1);
+    sim.k.send_grain = grain;
     vt_server_cfg cfg = standard;
     cfg.max_vthreads = 20; /* some are the server's own */
     for (int i = 0; i < 60; i++) chat(VT_MS + i * SIM_US, ASKS("GET /sleep/1000 HTTP/1.1\r\n" HOST "\r\n"));
@@ -341,6 +344,9 @@ TEST(fault_server_out_of_vthreads) {
     CHECK(served >= 15 && served < 20);
     CHECK_EQ(status_of(late), 200);
     sim_end();
+}
+TEST(fault_server_out_of_vthreads) {
+    for (size_t i = 0; i < VT__COUNT(grains); i++) out_of_vthreads(grains[i]);
 }
 /* At max_connections those who come wait in the kernel's queue, and are taken as others leave. */
 TEST(fault_server_at_the_limit_of_connections) {
