@@ -1032,6 +1032,18 @@ VT__INLINE int64_t vt__plat_now(void) { return vt__plat_clock(CLOCK_MONOTONIC); 
 
 VT_API int64_t vt_now(void) { return vt__plat_now(); }
 
+#if VT__X86_64
+#include <cpuid.h>
+/* The compiler's own way to ask brings 5 KB along. The system must save the wide registers (XCR0), too. */
+static VT__UNUSED bool vt__plat_cpu_avx2(void) {
+    unsigned a, b, c, d, saved;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE)) return false;
+    __asm__ volatile("xgetbv" : "=a"(saved), "=d"(d) : "c"(0));
+    if ((saved & 6) != 6 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+    return (b & bit_AVX2) && (b & bit_BMI);
+}
+#endif
+
 /* Seeds and the like; falls back to the clocks and an address, so it always gives something. */
 static VT__UNUSED void vt__plat_random(void *p, size_t n) {
 #if defined(__linux__)
@@ -1952,6 +1964,9 @@ enum { VT__H1_SEEN_CODING = 1, VT__H1_SEEN_CHUNKED = 2, VT__H1_SEEN_UNKNOWN = 4,
 
 /* ---- pass 1: bytes to bit sets ---- */
 
+#ifndef VT__H1_EVERY
+#define VT__H1_EVERY 0 /* 1: also the version that this architecture does not need; for tests */
+#endif
 enum { VT__H1_WINDOW = 768, VT__H1_WINDOW_FIRST = 64 }; /* the first is enough for a short head */
 /* odd: bit i of word i / 64 says that byte from + i is no tchar (or may be none, see above); the bit of `to` is set, as a
  * sentinel, and none beyond. ends: where a run of controls other than HTAB begins, counted from `from`. A list, so that
@@ -2092,9 +2107,11 @@ VT__INLINE void vt__h1_word_line(const uint8_t *p, uint64_t *a, uint64_t *b) {
     *a = vt__h1_word_bits((low | vt__h1_word_ge(x, 0x7f) | vt__h1_word_eq(x, '#')) & VT__H1_ONES * 0x80);
     *b = vt__h1_word_bits(vt__h1_word_eq(x, '?'));
 }
+#if VT__H1_EVERY || !(VT__X86_64 || VT__AARCH64)
 static void vt__h1_fields_word(const uint8_t *buf, vt__h1_win *w) {
     vt__h1_scan(vt__h1_word_fields, 8, buf, w);
 }
+#endif
 /* Bytes that are no letter, digit, '.' or '-'. */
 VT__INLINE uint64_t vt__h1_word_host(const uint8_t *p) {
     uint64_t x = vt__h1_le64(p);
@@ -2222,7 +2239,9 @@ typedef struct vt__h1_isa {
     void (*fields)(const uint8_t *buf, vt__h1_win *w);
 } vt__h1_isa;
 static const vt__h1_isa vt__h1_isas[] = {
+#if VT__H1_EVERY || !(VT__X86_64 || VT__AARCH64)
     {"word", vt__h1_fields_word},
+#endif
 #if VT__X86_64
     {"sse2", vt__h1_fields_sse2},
     {"avx2", vt__h1_fields_avx2},
@@ -2236,10 +2255,9 @@ static const vt__h1_isa *vt__h1_chosen;
 /* The number of versions this CPU runs; they are the first ones of the table. */
 static size_t vt__h1_isa_count(void) {
 #if VT__X86_64
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") ? 3 : 2;
-#else
-    return VT__COUNT(vt__h1_isas);
+    if (!vt__plat_cpu_avx2()) return VT__COUNT(vt__h1_isas) - 1;
 #endif
+    return VT__COUNT(vt__h1_isas);
 }
 
 /* Selects a version for all parsing (tests and benchmarks); the best one is selected at first use. */
@@ -2267,14 +2285,19 @@ VT__INLINE size_t vt__h1_next_odd(const vt__h1_win *w, size_t pos) {
 
 VT__INLINE bool vt__h1_is_ws(char c) { return c == ' ' || c == '\t'; }
 
-/* Known names by slot; other slots have length 0. */
+/* Ids by slot, 0 for a free one; and the known names by id, none for 0. */
+static const uint8_t vt__h1_slots[256] = {
+#define VT__H1_FIELD_SLOT(id, slot, text) [slot] = VT__H1_F_##id,
+    VT__H1_FIELDS(VT__H1_FIELD_SLOT)
+#undef VT__H1_FIELD_SLOT
+};
 typedef struct vt__h1_known {
     char text[40]; /* eight zeros, so that the eight bytes that end a short name can be read, and the name */
-    uint32_t len, id;
+    uint8_t len;
 } vt__h1_known;
-static const vt__h1_known vt__h1_knowns[256] = {
-#define VT__H1_FIELD_NAME(id, slot, text) [slot] = {"\0\0\0\0\0\0\0\0" text, sizeof(text) - 1, VT__H1_F_##id},
-    VT__H1_FIELDS(VT__H1_FIELD_NAME)
+static const vt__h1_known vt__h1_knowns[VT__H1_F_COUNT] = {{"", 0},
+#define VT__H1_FIELD_NAME(id, slot, text) {"\0\0\0\0\0\0\0\0" text, sizeof(text) - 1},
+                                                           VT__H1_FIELDS(VT__H1_FIELD_NAME)
 #undef VT__H1_FIELD_NAME
 };
 
@@ -2299,11 +2322,12 @@ VT__INLINE uint64_t vt__h1_name_tail(const char *p, size_t len, size_t before) {
 /* The id of a name of tchars, or 0. */
 VT__INLINE unsigned vt__h1_name_id(const char *p, size_t len, size_t before) {
     uint64_t tail = vt__h1_name_tail(p, len, before);
-    const vt__h1_known *k = &vt__h1_knowns[vt__h1_slot(tail, len)];
+    unsigned id = vt__h1_slots[vt__h1_slot(tail, len)];
+    const vt__h1_known *k = &vt__h1_knowns[id];
     if (k->len != len || tail != vt__h1_le64(k->text + len)) return 0;
     for (size_t i = 0; i + 8 < len; i += 8)
         if (vt__h1_fold(vt__h1_le64(p + i)) != vt__h1_le64(k->text + 8 + i)) return 0;
-    return k->id;
+    return id;
 }
 
 static bool vt__h1_is_token(vt_str s) {
@@ -2318,12 +2342,7 @@ static VT__UNUSED int vt__h1_field_id(vt_str name) {
 
 /* In lower case; empty for 0. */
 static VT__UNUSED vt_str vt__h1_field_name(int id) {
-    static const vt_str names[VT__H1_F_COUNT] = {{"", 0},
-#define VT__H1_FIELD_STR(id, slot, text) {text, sizeof(text) - 1},
-                                                 VT__H1_FIELDS(VT__H1_FIELD_STR)
-#undef VT__H1_FIELD_STR
-    };
-    return names[id];
+    return (vt_str){vt__h1_knowns[id].text + 8, vt__h1_knowns[id].len};
 }
 
 static const vt_str vt__h1_methods[] = {{"", 0},

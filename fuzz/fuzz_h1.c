@@ -1,6 +1,7 @@
 /* A request head. The first byte chooses the splits, the rest is the input. The result must be the same for every version
  * of the scanner and every split; what is accepted must be what the grammar allows, and must come back when it is
  * written out and read again. */
+#define VT__H1_EVERY 1
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 

@@ -1,5 +1,6 @@
 /* The HTTP/1.1 codec: every input whole, at every split point and byte by byte, against an unmapped page, by every
  * version of the scanner. */
+#define VT__H1_EVERY 1
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"

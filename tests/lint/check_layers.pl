@@ -441,7 +441,7 @@ sub check_pure {
     while ($text =~ /(\.|->)?\s*\b([A-Za-z_]\w*)\s*\(/g) {
         my ($member, $name, $at) = ($1, $2, $-[2]);
         my $here = $line + (substr($text, 0, $at) =~ tr/\n//);
-        if ($name =~ /^vt__plat_/) { finding($here, "pure \@$section_of[$here]{tag} calls $name"); next }
+        if ($name =~ /^vt__plat_(?!cpu_)/) { finding($here, "pure \@$section_of[$here]{tag} calls $name"); next }
         next if $member || $allowed{$name} || $macro{$name} || $name =~ /^(?:vt_|VT_|__builtin_|__atomic_|_mm\d*_|v[a-z]\w*_[usfp]\d+$)/;
         next if $context =~ /^\(.*\b$name\b.*\)$/ || $context =~ /\(\s*\*\s*(?:const\s+)?$name\s*\)/ || $context =~ /\b\w+[\s*]+$name\s*[,)]/ || $def{$name};
         finding($here, "pure \@$section_of[$here]{tag} calls $name");
