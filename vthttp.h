@@ -490,7 +490,8 @@ VT_API int vt_next_run(vt_next *next, vt_req *req, vt_res *res);
 VT_API void *vt_next_ctx(const vt_next *next); /* the ctx that was given to vt_server_use or vt_route_use */
 
 /* The status a handler's error turns into: 400 VT_EBADREQ VT_EHTTP VT_EEOF, 403 VT_EFORBIDDEN -EACCES, 404 VT_ENOTFOUND
- * -ENOENT, 408 a body that stalled, 413 VT_ETOOLARGE, 415 VT_ETYPE, 503 VT_ELIMIT VT_ESTOPPED, 504 -ETIMEDOUT, else 500. */
+ * -ENOENT, 413 VT_ETOOLARGE, 415 VT_ETYPE, 503 VT_ELIMIT VT_ESTOPPED -ECANCELED, 504 -ETIMEDOUT (the server makes it 408
+ * when it was the body that stalled), else 500. */
 VT_API int vt_status_of(int err);
 /* The reason phrase of a status, "" when unknown (RFC 9110 15). */
 VT_API const char *vt_status_text(int status);
@@ -600,7 +601,8 @@ VT_API int vt_res_status_get(const vt_res *res);
 VT_API int64_t vt_res_bytes(const vt_res *res); /* body bytes accepted so far */
 
 /* Answers 101 with Upgrade: `protocol` and turns the connection into a stream of bytes, the handler's until it
- * returns. errors: VT_ESTATE not asked for, or HTTP/1.0. Reads and writes as vt_read, vt_write. */
+ * returns. errors: VT_ESTATE not asked for, or HTTP/1.0. Reads and writes as vt_read, vt_write; one virtual thread may read
+ * while another of the same OS thread (vt_go, vt_async) writes. */
 VT_API int vt_res_upgrade(vt_res *res, const char *protocol, vt_stream **out);
 VT_API int64_t vt_stream_read(vt_stream *st, void *buf, size_t n);
 VT_API int64_t vt_stream_write(vt_stream *st, const void *buf, size_t n);
@@ -658,7 +660,7 @@ VT_API vt_server *vt_server_new(const vt_server_cfg *cfg);
  * that names it and where it stands. */
 VT_API vt_server *vt_server_from_args(int *argc, char **argv);
 VT_API vt_server *vt_server_from_args_cfg(int *argc, char **argv, const vt_server_cfg *cfg);
-VT_API void vt_server_free(vt_server *s);                    /* not while it runs */
+VT_API void vt_server_free(vt_server *s); /* not while it runs: then it is left alone, and the log says so */
 VT_API int vt_server_error(const vt_server *s);              /* the first error, or 0 */
 VT_API const char *vt_server_error_text(const vt_server *s); /* and what it says */
 
@@ -683,10 +685,13 @@ VT_API int vt_server_error_page(vt_server *s, int status, vt_handler *h);
 /* Adds a listener beside the configured one. errors: VT_EADDR when it starts. */
 VT_API int vt_server_listen(vt_server *s, const char *addr);
 /* Starts the runtime and serves until vt_server_stop, SIGINT or SIGTERM; then drains. 0, or the first error, reported in
- * the log; -ETIMEDOUT when requests outlived grace_ms (they are named in the log). A second signal ends at once. */
+ * the log; -ETIMEDOUT when requests outlived grace_ms: they are named in the log and cancelled, and those that heed no
+ * cancel are waited for all the same, since they use the server. A second signal ends the program at once. */
 VT_API int vt_server_run(vt_server *s);
 /* The same inside a runtime of the program's: start returns when connections are accepted; wait returns when the server
- * has drained after vt_server_stop. parks. */
+ * has drained after vt_server_stop, with what vt_server_run would return. parks. errors: those of the start; -EPERM off a
+ * virtual thread; VT_ESTATE it runs already (start), was never started (wait); -ECANCELED, and -ETIMEDOUT at the caller's
+ * own deadline, end the wait alone. */
 VT_API int vt_server_start(vt_server *s);
 VT_API int vt_server_wait(vt_server *s);
 /* Stops accepting, closes idle connections, lets requests finish. Returns at once. Any thread, signal handlers too. */
@@ -923,6 +928,7 @@ int vt__libc_condattr_setclock(pthread_condattr_t *attr, int id) __asm__("pthrea
       getsockopt(fd, level, opt, p, n))                                                                      \
     X(fcntl, int, (int fd, int cmd, int arg), (fd, cmd, arg), fcntl(fd, cmd, arg))                           \
     X(unlink, int, (const char *path), (path), unlink(path))                                                 \
+    X(stat, int, (const char *path, struct stat *st), (path, st), stat(path, st))                            \
     X(chmod, int, (const char *path, int mode), (path, mode), chmod(path, (mode_t)mode))                     \
     X(poll, int, (struct pollfd * fds, unsigned n, int ms), (fds, n, ms), poll(fds, n, ms))                  \
     X(pipe, int, (int fds[2]), (fds), pipe(fds))                                                             \
@@ -3534,7 +3540,9 @@ static void vt__stack_guard(char **v, size_t n) {
 }
 
 static bool vt__stack_slab_new(void) {
-    size_t bytes = vt__stack_g.stride * VT__STACK_SLAB;
+    size_t n = VT__MIN((size_t)VT__STACK_SLAB,
+                       ((size_t)1 << 29) / vt__stack_g.stride); /* 32 bits have no room for more */
+    size_t bytes = vt__stack_g.stride * VT__MAX(n, 1u);
     vt__stack_slab *s = vt__mem_alloc(sizeof *s);
     char *mem = s ? vt__plat_mmap(bytes) : NULL;
     if (!mem) {
@@ -3805,6 +3813,7 @@ static bool vt__timer_advance(vt__wheel *w, int64_t now, int budget) {
  *     RWAIT, WWAIT   a vthread waits (rv, wv)      -> wakes it
  *     ARMED          the owner is idle             -> sink, once: who clears ARMED owns the descriptor
  *     WATCH          the owner runs, wants HUP     -> sink, once
+ *     FLUSH          the owner has output left     -> sink, once
  *
  * Whoever clears a bit owns the consequence, so an event, a time-out, a cancel and a close never both act. A readiness
  * bit means "try": only EAGAIN or a short read clears it (vt__poll_clear), and a back end may invent one. The event
@@ -3824,6 +3833,7 @@ enum {
     VT__PD_LISTEN = 1024,    /* stays armed */
     VT__PD_WATCH_FIN = 2048, /* WATCH fires on RDHUP, too */
     VT__PD_RWBOTH = 4096,    /* with RWAIT: room to write ends that wait as well */
+    VT__PD_FLUSH = 8192,     /* the owner has output left: room to write calls the sink, once */
     VT__PD_READY = VT__PD_R | VT__PD_W | VT__PD_RDHUP | VT__PD_HUP
 };
 
@@ -3924,9 +3934,10 @@ static VT__UNUSED bool vt__poll_arm(vt__pd *pd) {
                                           __ATOMIC_ACQUIRE));
     return true;
 }
-/* Takes an idle descriptor back; false when its sink is being called or was. */
+/* Takes an idle descriptor back, armed or watched; false when its sink is being called or was. */
 static VT__UNUSED bool vt__poll_disarm(vt__pd *pd) {
-    return (__atomic_fetch_and(&pd->word, ~(uint32_t)VT__PD_ARMED, __ATOMIC_ACQ_REL) & VT__PD_ARMED) != 0;
+    uint32_t idle = VT__PD_ARMED | VT__PD_WATCH;
+    return (__atomic_fetch_and(&pd->word, ~(idle | VT__PD_WATCH_FIN), __ATOMIC_ACQ_REL) & idle) != 0;
 }
 /* While a vthread runs on it: the sink hears of a reset (with `fin` of an ended sending half as well). Returns
  * false, and does not watch, when that has happened already. */
@@ -3939,6 +3950,16 @@ static VT__UNUSED bool vt__poll_watch(vt__pd *pd, bool fin) {
     return true;
 }
 
+/* While a vthread waits for something else: the sink hears of room to write. False: there is some now. */
+static VT__UNUSED bool vt__poll_want_room(vt__pd *pd) {
+    uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE);
+    do {
+        if (w & (VT__PD_W | VT__PD_HUP | VT__PD_CLOSED)) return false;
+    } while (!__atomic_compare_exchange_n(&pd->word, &w, w | VT__PD_FLUSH, true, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_ACQUIRE));
+    return true;
+}
+
 /* What an event does; see the banner. */
 static void vt__poll_event(vt__dom *dom, vt__pd *pd, uint32_t gen, unsigned bits) {
     uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE), clear;
@@ -3947,7 +3968,8 @@ static void vt__poll_event(vt__dom *dom, vt__pd *pd, uint32_t gen, unsigned bits
         clear = 0;
         if (bits & (VT__PD_R | VT__PD_RDHUP | VT__PD_HUP)) clear |= VT__PD_RWAIT;
         if (bits & (VT__PD_R | VT__PD_RDHUP | VT__PD_HUP) && !(w & VT__PD_LISTEN)) clear |= VT__PD_ARMED;
-        if (bits & (VT__PD_W | VT__PD_HUP)) clear |= VT__PD_WWAIT | (w & VT__PD_RWBOTH ? VT__PD_RWAIT : 0);
+        if (bits & (VT__PD_W | VT__PD_HUP))
+            clear |= VT__PD_FLUSH | VT__PD_WWAIT | (w & VT__PD_RWBOTH ? VT__PD_RWAIT : 0);
         if (clear & VT__PD_RWAIT) clear |= VT__PD_RWBOTH;
         if (bits & (VT__PD_HUP | (w & VT__PD_WATCH_FIN ? VT__PD_RDHUP : 0))) clear |= VT__PD_WATCH;
     } while (!__atomic_compare_exchange_n(&pd->word, &w, (w | bits) & ~clear, true, __ATOMIC_ACQ_REL,
@@ -3955,7 +3977,7 @@ static void vt__poll_event(vt__dom *dom, vt__pd *pd, uint32_t gen, unsigned bits
     /* What was cleared is ours. Read all before waking: a woken owner may give the struct a new life. */
     struct vt__vth *rv = w & clear & VT__PD_RWAIT ? pd->rv : NULL,
                    *wv = w & clear & VT__PD_WWAIT ? pd->wv : NULL;
-    unsigned fired = w & (clear & (VT__PD_ARMED | VT__PD_WATCH));
+    unsigned fired = w & (clear & (VT__PD_ARMED | VT__PD_WATCH | VT__PD_FLUSH));
     if (w & VT__PD_LISTEN && w & VT__PD_ARMED && bits & VT__PD_READY) fired |= VT__PD_ARMED;
     if (rv) vt__poll_up.wake(rv);
     if (wv) vt__poll_up.wake(wv);
@@ -4007,7 +4029,7 @@ VT__INLINE void vt__poll_ctl_del(vt__dom *dom, vt__pd *pd) {
 static int vt__poll_interest(uint32_t w) {
     int ev = 0;
     if (w & (VT__PD_RWAIT | VT__PD_ARMED)) ev |= POLLIN | POLLRDHUP;
-    if (w & (VT__PD_WWAIT | VT__PD_RWBOTH)) ev |= POLLOUT;
+    if (w & (VT__PD_WWAIT | VT__PD_RWBOTH | VT__PD_FLUSH)) ev |= POLLOUT;
     if (w & VT__PD_WATCH && w & VT__PD_WATCH_FIN) ev |= POLLRDHUP;
     if (!ev && (!(w & VT__PD_WATCH) || w & VT__PD_HUP)) return -1;
     return ev;
@@ -4168,7 +4190,8 @@ static VT__UNUSED void vt__poll_remove(vt__pd *pd) {
     uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE), n;
     do {
         if (!(w & VT__PD_ADDED)) return;
-        n = (w + 0x10000) & ~(uint32_t)(VT__PD_ADDED | VT__PD_ARMED | VT__PD_WATCH | VT__PD_WATCH_FIN);
+        n = (w + 0x10000) &
+            ~(uint32_t)(VT__PD_ADDED | VT__PD_ARMED | VT__PD_WATCH | VT__PD_WATCH_FIN | VT__PD_FLUSH);
         n |= VT__PD_R | VT__PD_W;
     } while (!__atomic_compare_exchange_n(&pd->word, &w, n, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
     vt__poll_ctl_del(pd->dom, pd);
@@ -4177,8 +4200,8 @@ static VT__UNUSED void vt__poll_remove(vt__pd *pd) {
 static void vt__poll_shut(vt__pd *pd) {
     uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE), n;
     do
-        n = (w | VT__PD_CLOSED) &
-            ~(uint32_t)(VT__PD_RWAIT | VT__PD_RWBOTH | VT__PD_WWAIT | VT__PD_ARMED | VT__PD_WATCH);
+        n = (w | VT__PD_CLOSED) & ~(uint32_t)(VT__PD_RWAIT | VT__PD_RWBOTH | VT__PD_WWAIT | VT__PD_ARMED |
+                                              VT__PD_WATCH | VT__PD_FLUSH);
     while (!__atomic_compare_exchange_n(&pd->word, &w, n, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
     struct vt__vth *rv = w & VT__PD_RWAIT ? pd->rv : NULL, *wv = w & VT__PD_WWAIT ? pd->wv : NULL;
     if (rv) vt__poll_up.wake(rv);
@@ -4221,6 +4244,15 @@ static void vt__poll_messages(vt__dom *dom) {
         next = m->next;
         m->fn(dom, m);
     }
+}
+
+/* Before memory that held closed descriptors is given back: nothing points to them any more. By the domain's own thread. */
+static VT__UNUSED void vt__poll_forget(vt__dom *dom) {
+#if VTHTTP_POLL
+    (void)vt__poll_build(dom);
+#else
+    (void)dom; /* the kernel has forgotten them, and no event is in hand outside vt__poll_wait */
+#endif
 }
 
 /*--- one-shot waits on descriptors of others ---*/
@@ -4687,6 +4719,15 @@ static void vt__sched_locals_end(vt__vth *v) {
         }
         if (!any) return;
     }
+}
+
+/* What its work set on a vthread that goes on to other work does not outlive it. */
+static VT__UNUSED void vt__sched_afresh(vt__vth *v) {
+    if (VT__UNLIKELY(v->nlocals)) vt__sched_locals_end(v);
+    v->nlocals = 0;
+    v->shield = 0;
+    v->deadline = 0;
+    v->name[0] = 0;
 }
 
 static void vt__sched_task_end(vt_task *task, int result) {
@@ -6091,16 +6132,28 @@ static int vt__io_send_all(vt__pd *pd, struct iovec *v, int n, int64_t until) {
 }
 
 /*--- addresses ---*/
+/* The four bytes of an IPv4 address, also of one that came to an IPv6 socket (RFC 4291 2.5.5.2); NULL when it is none. */
+static const unsigned char *vt__io_addr_v4(const struct sockaddr *sa, socklen_t len, unsigned *port) {
+    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+    const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)sa;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)sa;
+    if (len >= sizeof *in && sa->sa_family == AF_INET) {
+        *port = ntohs(in->sin_port);
+        return (const unsigned char *)&in->sin_addr;
+    }
+    if (len < sizeof *in6 || sa->sa_family != AF_INET6 || memcmp(in6->sin6_addr.s6_addr, mapped, 12) != 0)
+        return NULL;
+    *port = ntohs(in6->sin6_port);
+    return in6->sin6_addr.s6_addr + 12;
+}
 static size_t vt__io_addr_format(const struct sockaddr *sa, socklen_t len, char *buf, size_t cap) {
     static const char hex[] = "0123456789abcdef";
     char t[VT_ADDR_MAX + 8], *p = t;
     unsigned port = 0;
-    if (len >= sizeof(struct sockaddr_in) && sa->sa_family == AF_INET) {
-        const unsigned char *a = (const unsigned char *)&((const struct sockaddr_in *)(const void *)sa)
-                                     ->sin_addr;
-        for (int i = 0; i < 4; i++) p += vt__str_put_u64(p, a[i]), *p++ = '.';
+    const unsigned char *v4 = vt__io_addr_v4(sa, len, &port);
+    if (v4) {
+        for (int i = 0; i < 4; i++) p += vt__str_put_u64(p, v4[i]), *p++ = '.';
         p[-1] = ':';
-        port = ntohs(((const struct sockaddr_in *)(const void *)sa)->sin_port);
     } else if (len >= sizeof(struct sockaddr_in6) && sa->sa_family == AF_INET6) {
         /* RFC 5952: the longest run of two or more zero groups becomes "::" */
         const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)sa;
@@ -6182,8 +6235,19 @@ enum { VT__IO_ADDRS = 16, VT__IO_AI_PASSIVE = 1, VT__IO_AI_NUMERIC = 4 };
 struct vt__io_lookup {
     char host[256], port[8];
     int flags, count, err;
+    int refs; /* of virtual threads of one OS thread */
     vt__addr list[VT__IO_ADDRS];
 };
+static struct vt__io_lookup *vt__io_lookup_new(void) {
+    struct vt__io_lookup *l = vt__mem_alloc(sizeof *l);
+    if (!l) return NULL;
+    memset(l, 0, offsetof(struct vt__io_lookup, list));
+    l->refs = 1;
+    return l;
+}
+static void vt__io_lookup_drop(struct vt__io_lookup *l) {
+    if (--l->refs == 0) vt__mem_free(l);
+}
 static int vt__io_lookup_run(void *arg) {
     struct vt__io_lookup *l = arg;
     struct vt__plat_ai hints, *ai = NULL;
@@ -6200,11 +6264,28 @@ static int vt__io_lookup_run(void *arg) {
     vt__plat_resolve_free(ai);
     return l->count ? 0 : VT_ENAME;
 }
+static int vt__io_lookup_ask(void *arg) {
+    struct vt__io_lookup *l = arg;
+    vt_shield(true); /* the deadline is the asker's, who leaves without it */
+    int r = vt_blocking(vt__io_lookup_run, l, &l->err);
+    if (r < 0) l->err = r;
+    vt__io_lookup_drop(l);
+    return 0;
+}
+/* libc's resolver cannot be interrupted: a virtual thread of its own waits for it, and this one for that. */
+static int vt__io_lookup_wait(struct vt__io_lookup *l, int64_t until) {
+    l->refs++;
+    vt_task *t = vt_async(vt__io_lookup_ask, l);
+    int r = vt_await_until(t, until, NULL);
+    if (r == 0) return l->err;
+    if (r == -ECANCELED || r == -ETIMEDOUT) vt_task_free(t);
+    else l->refs--; /* it was not spawned */
+    return r;
+}
 /* The addresses that `text` stands for. Numeric ones are had at once; names by the blocking pool (parks). */
-static int vt__io_resolve(const char *text, bool passive, struct vt__io_lookup *l) {
+static int vt__io_resolve(const char *text, bool passive, struct vt__io_lookup *l, int64_t until) {
     vt_str host, port;
-    int r, result;
-    memset(l, 0, offsetof(struct vt__io_lookup, list));
+    int r;
     if (!text) return VT_EADDR;
     if (strncmp(text, "unix:", 5) == 0) {
         l->count = 1;
@@ -6228,9 +6309,7 @@ static int vt__io_resolve(const char *text, bool passive, struct vt__io_lookup *
     l->flags = VT__IO_AI_NUMERIC | (passive ? VT__IO_AI_PASSIVE : 0);
     if ((r = vt__io_lookup_run(l)) != VT_ENAME) return r;
     l->flags &= ~VT__IO_AI_NUMERIC;
-    if (!vt__sched_self()) return vt__io_lookup_run(l);
-    r = vt_blocking(vt__io_lookup_run, l, &result);
-    return r < 0 ? r : result;
+    return vt__sched_self() ? vt__io_lookup_wait(l, until) : vt__io_lookup_run(l);
 }
 
 /*--- sockets ---*/
@@ -6262,6 +6341,7 @@ static void vt__io_leave(vt_sock *s) {
 VT__INLINE void vt__io_use(vt_sock *s) { __atomic_fetch_add(&s->users, 1, __ATOMIC_ACQ_REL); }
 
 VT_API int64_t vt_read_until(vt_sock *s, void *buf, size_t n, int64_t until) {
+    if (n == 0) return 0;
     vt__io_use(s);
     int64_t r = vt__io_recv(&s->pd, buf, n, until);
     vt__io_leave(s);
@@ -6308,30 +6388,31 @@ VT_API void vt_sock_close(vt_sock *s) {
 }
 VT_API int vt_sock_fd(const vt_sock *s) { return s->pd.fd; }
 
-static int vt__io_name(const vt_sock *s, bool peer, vt__addr *a) {
+static int vt__io_name(int fd, bool peer, vt__addr *a) {
     memset(a, 0, sizeof *a);
     a->len = sizeof a->u;
-    return peer ? vt__plat_getpeername(s->pd.fd, &a->u.sa, &a->len)
-                : vt__plat_getsockname(s->pd.fd, &a->u.sa, &a->len);
+    return peer ? vt__plat_getpeername(fd, &a->u.sa, &a->len) : vt__plat_getsockname(fd, &a->u.sa, &a->len);
 }
-VT_API int vt_sock_local(const vt_sock *s, char *buf, size_t cap) {
+/* The local port, 0 of a Unix socket. */
+static int vt__io_port_of(int fd) {
     vt__addr a;
-    int r = vt__io_name(s, false, &a);
-    return r < 0 ? r : (int)vt__io_addr_format(&a.u.sa, a.len, buf, cap);
-}
-VT_API int vt_sock_peer(const vt_sock *s, char *buf, size_t cap) {
-    vt__addr a;
-    int r = vt__io_name(s, true, &a);
-    return r < 0 ? r : (int)vt__io_addr_format(&a.u.sa, a.len, buf, cap);
-}
-VT_API int vt_sock_port(const vt_sock *s) {
-    vt__addr a;
-    int r = vt__io_name(s, false, &a);
+    int r = vt__io_name(fd, false, &a);
     if (r < 0) return r;
     return a.u.sa.sa_family == AF_INET    ? ntohs(a.u.in.sin_port)
            : a.u.sa.sa_family == AF_INET6 ? ntohs(a.u.in6.sin6_port)
                                           : 0;
 }
+VT_API int vt_sock_local(const vt_sock *s, char *buf, size_t cap) {
+    vt__addr a;
+    int r = vt__io_name(s->pd.fd, false, &a);
+    return r < 0 ? r : (int)vt__io_addr_format(&a.u.sa, a.len, buf, cap);
+}
+VT_API int vt_sock_peer(const vt_sock *s, char *buf, size_t cap) {
+    vt__addr a;
+    int r = vt__io_name(s->pd.fd, true, &a);
+    return r < 0 ? r : (int)vt__io_addr_format(&a.u.sa, a.len, buf, cap);
+}
+VT_API int vt_sock_port(const vt_sock *s) { return vt__io_port_of(s->pd.fd); }
 VT_API int vt_sock_from_fd_take(vt_sock **out, int fd) {
     int fl = vt__plat_fcntl(fd, F_GETFL, 0), fdfl = vt__plat_fcntl(fd, F_GETFD, 0);
     if (fl < 0 || fdfl < 0) return fl < 0 ? fl : fdfl;
@@ -6345,11 +6426,21 @@ static void vt__io_nodelay(int fd, const vt__addr *a, const vt_sock_cfg *cfg) {
     if (a->u.sa.sa_family != AF_UNIX && !(cfg && cfg->delay))
         (void)vt__plat_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 }
+/* A Unix listener whose queue is full says so at once, and no event tells when it is not. */
+static int vt__io_connect_try(int fd, const vt__addr *a, int64_t due) {
+    for (;;) {
+        int r = vt__plat_connect(fd, &a->u.sa, a->len);
+        if (r != -EAGAIN || a->u.sa.sa_family != AF_UNIX) return r;
+        int64_t now = vt__plat_now(), next = now + 5 * VT_MS;
+        if (due && now >= due) return -ETIMEDOUT;
+        if ((r = vt_sleep_until(due && due < next ? due : next)) < 0) return r;
+    }
+}
 static int vt__io_connect(vt_sock **out, const vt__addr *a, const vt_sock_cfg *cfg, int64_t due) {
     int fd = vt__plat_socket(a->u.sa.sa_family, SOCK_STREAM), err = 0;
     if (fd < 0) return fd;
     vt__io_nodelay(fd, a, cfg);
-    int r = vt__plat_connect(fd, &a->u.sa, a->len);
+    int r = vt__io_connect_try(fd, a, due);
     if (r == -EINPROGRESS || r == -EINTR) {
         vt_sock *s;
         socklen_t n = sizeof err;
@@ -6376,15 +6467,17 @@ VT_API int vt_dial_until(vt_sock **out, const char *addr, const vt_sock_cfg *cfg
     if (!v) return -EPERM;
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
-    struct vt__io_lookup *l = vt__mem_alloc(sizeof *l);
+    struct vt__io_lookup *l = vt__io_lookup_new();
     if (!l) return -ENOMEM;
-    r = vt__io_resolve(addr, false, l);
+    r = vt__io_resolve(addr, false, l, due ? due : VT_NONE);
     for (int i = 0; r >= 0 && i < l->count; i++) {
         r = vt__io_connect(out, &l->list[i], cfg, due);
-        if (r >= 0 || r == -ECANCELED || r == -ETIMEDOUT) break;
+        bool late = r == -ETIMEDOUT && due &&
+                    vt__plat_now() >= due; /* else it is the kernel's, about this address */
+        if (r >= 0 || r == -ECANCELED || late) break;
         if (i + 1 < l->count) r = 0;
     }
-    vt__mem_free(l);
+    vt__io_lookup_drop(l);
     return r;
 }
 VT_API int vt_dial(vt_sock **out, const char *addr, const vt_sock_cfg *cfg) {
@@ -6392,9 +6485,11 @@ VT_API int vt_dial(vt_sock **out, const char *addr, const vt_sock_cfg *cfg) {
 }
 
 /*--- listening ---*/
-/* A socket file that nobody listens on is left over from a program that died. */
+/* A socket file that nobody listens on is left over from a program that died. Other files refuse connections, too. */
 static void vt__io_unix_stale(const vt__addr *a) {
-    if (!a->u.un.sun_path[0]) return;
+    struct stat st;
+    if (!a->u.un.sun_path[0] || vt__plat_stat(a->u.un.sun_path, &st) < 0) return;
+    if ((st.st_mode & 0170000) != 0140000 /* S_IFSOCK, which strict C hides */) return;
     int fd = vt__plat_socket(AF_UNIX, SOCK_STREAM);
     if (fd < 0) return;
     if (vt__plat_connect(fd, &a->u.sa, a->len) == -ECONNREFUSED) (void)vt__plat_unlink(a->u.un.sun_path);
@@ -6421,14 +6516,14 @@ static int vt__io_bind(const vt__addr *a, const vt_sock_cfg *cfg) {
 }
 /* A bound, listening descriptor, or an error. Parks only to resolve a name, on a vthread. */
 static int vt__io_listen_fd(const char *addr, const vt_sock_cfg *cfg) {
-    struct vt__io_lookup *l = vt__mem_alloc(sizeof *l);
+    struct vt__io_lookup *l = vt__io_lookup_new();
     if (!l) return -ENOMEM;
-    int r = vt__io_resolve(addr, true, l), fd = r;
+    int r = vt__io_resolve(addr, true, l, 0), fd = r;
     for (int i = 0; r >= 0 && i < l->count; i++) {
         fd = vt__io_bind(&l->list[i], cfg);
         if (fd >= 0 || fd == -EADDRINUSE || fd == -EACCES) break;
     }
-    vt__mem_free(l);
+    vt__io_lookup_drop(l);
     return fd;
 }
 VT_API int vt_listen(vt_sock **out, const char *addr, const vt_sock_cfg *cfg) {
@@ -6469,9 +6564,9 @@ static int vt__io_accept(vt_sock *s, vt_sock **out, int64_t until) {
         if (vt__io_accept_again(r) && ++again < VT__IO_AGAIN_MAX) continue;
         if (again == VT__IO_AGAIN_MAX || vt__io_accept_starved(r)) {
             again = 0;
-            int64_t next = vt__plat_now() + 100 * VT_MS;
-            if (due && due < next) return -ETIMEDOUT;
-            if ((r = vt_sleep_until(next)) < 0) return r;
+            int64_t now = vt__plat_now(), next = now + 100 * VT_MS;
+            if (due && due <= now) return -ETIMEDOUT;
+            if ((r = vt_sleep_until(due && due < next ? due : next)) < 0) return r;
             continue;
         }
         if (r != -EAGAIN) return r;
@@ -6545,7 +6640,6 @@ VT_API int vt_wait_fd(int fd, int events, int64_t until) {
  *
  * Matching compares decoded segments, split before decoding: "%2F" never makes a segment.
  *============================================================================*/
-#if VTHTTP_HTTP
 #define VT__ROUTER_DEPTH 32 /* segments of a pattern */
 
 typedef struct vt__router_mw {
@@ -6994,7 +7088,6 @@ static size_t vt__router_methods(const vt__router *r, const vt__router_path *p, 
         if (others.ids & 1u << id) vt__router_list(&others, vt__h1_method_name(id));
     return others.len;
 }
-#endif /* VTHTTP_HTTP */
 
 /*==============================================================================
  * MARK: - @req     request objects
@@ -7010,7 +7103,6 @@ static size_t vt__router_methods(const vt__router *r, const vt__router_path *p, 
  *
  * Body: vt_req_read -> wrappers of middleware, the last one first -> vt__req_base, which holds the limit -> wire->read.
  *============================================================================*/
-#if VTHTTP_HTTP
 enum vt__http_framing {
     VT__HTTP_NONE,    /* no framing field: 1xx, 204, 304 */
     VT__HTTP_LENGTH,  /* Content-Length: res->length */
@@ -7568,7 +7660,6 @@ VT_API vt_str vt_req_trailer(const vt_req *req, const char *name) {
     }
     return v;
 }
-#endif /* VTHTTP_HTTP */
 
 /*==============================================================================
  * MARK: - @res     response objects
@@ -7582,7 +7673,6 @@ VT_API vt_str vt_req_trailer(const vt_req *req, const char *name) {
  * Fields may change while OPEN. vt__res_begin fixes them and decides the framing, once, for every protocol; from then on
  * @res counts bytes, so a wire never sees more than was declared, nor a byte for a response without content.
  *============================================================================*/
-#if VTHTTP_HTTP
 enum vt__res_state { VT__RES_OPEN, VT__RES_HEAD, VT__RES_ENDED, VT__RES_UPGRADED, VT__RES_FAILED };
 
 typedef struct vt__res_field { /* stays put until the request ends; NUL-terminated */
@@ -7633,7 +7723,8 @@ VT_API int vt_status_of(int err) {
     case VT_ETOOLARGE: return 413;
     case VT_ETYPE: return 415;
     case VT_ELIMIT:
-    case VT_ESTOPPED: return 503;
+    case VT_ESTOPPED:
+    case -ECANCELED: return 503; /* the server stops, or nobody is there to see it */
     case -ETIMEDOUT: return 504;
     default: return 500;
     }
@@ -8049,7 +8140,6 @@ VT_API int vt_res_upgrade(vt_res *res, const char *protocol, vt_stream **out) {
     res->state = VT__RES_UPGRADED;
     return 0;
 }
-#endif /* VTHTTP_HTTP */
 
 /*==============================================================================
  * MARK: - @http    routes and middleware of a server; one request from head to end
@@ -8061,7 +8151,6 @@ VT_API int vt_res_upgrade(vt_res *res, const char *protocol, vt_stream **out) {
  * The innermost layer only sets the status of what has no handler (404, 405, 400, 413, OPTIONS): middleware sees it, may
  * add fields or answer itself. A handler's error travels out through the onion and becomes a status in finish.
  *============================================================================*/
-#if VTHTTP_HTTP
 /* --- the server's routing part --- */
 /* Keeps the first error; returns it. */
 static VT_PRINTF(3, 4) int vt__http_fail(vt_server *s, int err, const char *fmt, ...) {
@@ -8239,6 +8328,7 @@ static int vt__http_core(vt_req *req, vt_res *res) {
     if (!status) return req->route->handler(req, res);
     if (status == 500) return -ENOMEM;
     req->generated = status >= 400;
+    if (req->form == VT__H1_AUTHORITY) res->close = true; /* what follows may be meant for the tunnel */
     int err = vt_res_status(res, status);
     if (err == 0 && req->allow) err = vt_res_field(res, "Allow", req->allow);
     return err;
@@ -8405,7 +8495,6 @@ static VT__UNUSED int vt__http_refuse(vt_req *req, vt_res *res, int status) {
     vt__http_retry_after(req, res);
     return vt__http_finish(req, res, 0, false);
 }
-#endif /* VTHTTP_HTTP */
 
 /*==============================================================================
  * MARK: - @conn    one transport under every protocol: a byte stream that parks, with buffers
@@ -8419,7 +8508,6 @@ static VT__UNUSED int vt__http_refuse(vt_req *req, vt_res *res, int status) {
  * when the vthread is about to park. What does not fit goes out beside the block in one call, without a copy.
  * A failed write ends the output for good: what the peer has by then is unknown.
  *============================================================================*/
-#if VTHTTP_HTTP
 typedef struct vt__conn {
     vt__pd pd;
     const struct vt__conn_ops *ops; /* NULL: the socket itself, inlined */
@@ -8493,6 +8581,14 @@ VT__INLINE bool vt__conn_buf_get(vt__thr *thr, vt__conn_buf *b) {
     b->pos = b->len = 0;
     return b->p != NULL;
 }
+/* An empty buffer that holds n bytes at least. */
+static bool vt__conn_buf_get_for(vt__thr *thr, vt__conn_buf *b, size_t n) {
+    if (n <= thr->buf_pool.size) return vt__conn_buf_get(thr, b);
+    b->p = vt__mem_alloc(n);
+    b->cap = b->p ? n : 0;
+    b->pos = b->len = 0;
+    return b->p != NULL;
+}
 static void vt__conn_buf_put(vt__thr *thr, vt__conn_buf *b) {
     if (!b->p) return;
     if (b->cap == thr->buf_pool.size) vt__mem_pool_put(&thr->buf_pool, b->p);
@@ -8512,18 +8608,18 @@ static int vt__conn_buf_room(vt__thr *thr, vt__conn_buf *b, size_t max) {
     }
     if (b->len < b->cap) return 0;
     if (b->cap >= max) return VT_ELIMIT;
-    vt__conn_buf big = {NULL, VT__MIN(b->cap * 2, max), 0, b->len};
-    if (big.cap == thr->buf_pool.size) big.cap++; /* the size says where a block came from */
-    big.p = vt__mem_alloc(big.cap);
-    if (!big.p) return -ENOMEM;
+    vt__conn_buf big = {NULL, 0, 0, 0};
+    if (!vt__conn_buf_get_for(thr, &big, VT__MIN(b->cap * 2, max))) return -ENOMEM;
     memcpy(big.p, b->p, b->len);
+    big.len = b->len;
     vt__conn_buf_put(thr, b);
     *b = big;
     return 0;
 }
 
 /*--- output ---*/
-VT__INLINE int64_t vt__conn_until(const vt__conn_io *io, int64_t ns) { return ns ? io->thr->now + ns : 0; }
+/* The thread's own clock is as old as its last pass, and a handler may have computed since. */
+VT__INLINE int64_t vt__conn_until(int64_t ns) { return ns ? vt__plat_now() + ns : 0; }
 /* After a stall of ours the timer comes before the event: what room there is was made in time. */
 static VT__NOINLINE int64_t vt__conn_send_late(vt__conn_io *io, struct iovec **v, int *n) {
     vt__poll_set(&io->c->pd, VT__PD_W);
@@ -8536,11 +8632,12 @@ static int vt__conn_send_all(vt__conn_io *io, struct iovec *v, int n) {
     if (VT__UNLIKELY(io->err < 0)) return io->err;
     int64_t r = 0, until = 0;
     io->sending = true;
+    vt__sched_fuel(vt__sched_self());
     while (n > 0 && r >= 0) {
         r = vt__conn_send_try(io->c, v, n);
         if (r >= 0) n = vt__io_advance(&v, n, (size_t)r), until = 0;
         if (r == -EAGAIN) {
-            if (!until) until = vt__conn_until(io, io->write_ns);
+            if (!until) until = vt__conn_until(io->write_ns);
             r = vt__conn_send_wait(io->c, until);
         }
         if (VT__UNLIKELY(r == -ETIMEDOUT)) r = vt__conn_send_late(io, &v, &n), until = 0;
@@ -8601,7 +8698,6 @@ static int vt__conn_send_behind(vt__conn_io *io, struct iovec *v, int n) {
     b->pos = b->len = 0;
     return r;
 }
-#endif /* VTHTTP_HTTP */
 
 /*==============================================================================
  * MARK: - @h1c     HTTP/1.1 connections
@@ -8622,15 +8718,15 @@ static int vt__conn_send_behind(vt__conn_io *io, struct iovec *v, int n) {
  * still sends. So after an error the sending half is shut, and what comes is read and dropped until the peer closes: with a
  * bound in time and bytes, in the reactor, without a stack.
  *============================================================================*/
-#if VTHTTP_HTTP
 enum {
     VT__H1C_FIELDS = 64, /* on the stack; more take a block */
     VT__H1C_LINGER_BYTES = 1 << 20,
-    VT__H1C_DIRECT = 4096,  /* body reads from this size on go past the input block */
-    VT__H1C_CHUNK_ROOM = 6, /* "3fff" CRLF: a chunk that is being gathered fits in a block */
+    VT__H1C_LARGE = 1 << 16, /* a response of more bytes may fill the send queue */
+    VT__H1C_DIRECT = 4096,   /* body reads from this size on go past the input block */
+    VT__H1C_CHUNK_ROOM = 6,  /* "3fff" CRLF: a chunk that is being gathered fits in a block */
     VT__H1C_SLAB = 64
 };
-#define VT__H1C_LINGER_NS VT_SEC
+#define VT__H1C_LINGER_NS (2 * VT_SEC)
 #define VT__H1C_RATE_NS (10 * VT_SEC) /* min_body_rate counts from here on */
 
 /* vt_server_cfg with defaults filled in, as plain numbers. Times: 0 is none; sizes: none is as large as the type takes. */
@@ -8663,8 +8759,8 @@ typedef struct vt__h1c_host {
     vt__h1c_group *group;
     vt__dom *dom;
     vt__list parked[3], running;
-    vt__timer sweep; /* armed no later than the first deadline of a parked connection */
-    struct vt__h1c *free;
+    vt__timer sweep;                 /* armed no later than the first deadline of a parked connection */
+    struct vt__h1c *free, *returned; /* returned: by other domains; a stack that is taken whole */
     struct vt__h1c_slab *slabs;
     int64_t accepted, nparked, requests, refused, bad, timeouts;
 } __attribute__((aligned(64))) vt__h1c_host;
@@ -8676,10 +8772,10 @@ typedef struct vt__h1c {
     vt__conn conn;
     vt__start start;
     vt__list link;
-    int64_t due; /* while parked */
-    vt__h1c_host *host;
-    struct vt__h1c_run *run; /* while it runs; in the free list: the next */
-    int64_t since;           /* accepted, or the head's first byte came */
+    int64_t due;               /* while parked */
+    vt__h1c_host *host, *home; /* home: whose slab it is part of */
+    struct vt__h1c_run *run;   /* while it runs; in the free list: the next */
+    int64_t since;             /* accepted, or the rest of a head was first waited for; 0: not yet */
     int64_t requests;
     uint32_t lingered;
     uint8_t why, list, peer_len;
@@ -8725,6 +8821,7 @@ typedef struct vt__h1c_run {
     bool expect;             /* 100 (Continue) is owed */
     bool handling;           /* from the head's end to the response's */
     bool watched, gone;      /* the reactor tells of a reset; it did */
+    bool flushing;           /* ... or of room for the output that is left */
     bool head_sent, closing; /* Connection: close was sent or is meant */
     bool cut;                /* by close is how the peer sees that the response is short */
     bool linger;
@@ -8738,19 +8835,30 @@ typedef struct vt__h1c_run {
 } vt__h1c_run;
 
 /*--- life: closing, lingering, parking; scheduler context or the vthread ---*/
+/* A connection may end on another worker than the one that took it; its struct goes home all the same, or one worker would
+ * make new ones for ever. */
+static void vt__h1c_drop(vt__h1c *c) {
+    vt__h1c_host *home = c->home;
+    if (home == c->host) {
+        c->run = (vt__h1c_run *)(void *)home->free;
+        home->free = c;
+        return;
+    }
+    vt__h1c *head = __atomic_load_n(&home->returned, __ATOMIC_RELAXED);
+    do c->run = (vt__h1c_run *)(void *)head;
+    while (!__atomic_compare_exchange_n(&home->returned, &head, c, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+}
 static void vt__h1c_close(vt__h1c *c) {
-    vt__h1c_host *h = c->host;
-    vt__h1c_group *g = h->group;
+    vt__h1c_group *g = c->host->group;
     (void)vt__conn_close(&c->conn);
-    c->run = (vt__h1c_run *)(void *)h->free;
-    h->free = c;
+    vt__h1c_drop(c);
     __atomic_fetch_sub(&g->open, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&g->tell, __ATOMIC_SEQ_CST)) g->closed(g);
 }
 
-/* Gives the connection to the reactor until `due`; false: there is input already. After true it is gone. The times
- * of one list are all of one length, so that its first entry is the first to be due. */
-static bool vt__h1c_arm(vt__h1c *c, int list, int64_t due) {
+/* Lists a connection that is to wait in the reactor until `due`. The times of one list are all of one length, so that its
+ * first entry is the first to be due; one that parks again before its first request may be late by as much. */
+static void vt__h1c_list(vt__h1c *c, int list, int64_t due) {
     vt__h1c_host *h = c->host;
     c->list = (uint8_t)list;
     c->due = due;
@@ -8758,27 +8866,33 @@ static bool vt__h1c_arm(vt__h1c *c, int list, int64_t due) {
     vt__plat_count(&h->nparked, 1);
     if (VT__UNLIKELY(!vt__timer_armed(&h->sweep) || h->sweep.due > due) && due < INT64_MAX)
         vt__timer_arm(&h->dom->wheel, &h->sweep, due);
-    if (vt__poll_arm(&c->conn.pd)) return true;
-    vt__ds_list_remove(&c->link);
-    vt__plat_count(&h->nparked, -1);
-    return false;
 }
-static void vt__h1c_unpark(vt__h1c *c) {
+static void vt__h1c_unlist(vt__h1c *c) {
     vt__ds_list_remove(&c->link);
     vt__plat_count(&c->host->nparked, -1);
 }
+/* Gives the connection to the reactor until `due`; false: there is input already. After true it is gone. */
+static bool vt__h1c_arm(vt__h1c *c, int list, int64_t due) {
+    vt__h1c_list(c, list, due);
+    if (vt__poll_arm(&c->conn.pd)) return true;
+    vt__h1c_unlist(c);
+    return false;
+}
 
-/* Reads and drops until the peer closes. */
+/* Reads and drops until the peer closes. One that sends on and on is read no more: its window closes, it stalls, and gets
+ * to its answer. The connection stays where it is in its list. */
 static void vt__h1c_linger_on(vt__h1c *c) {
     char scratch[4096];
-    int64_t due = c->since;
-    for (;;) {
-        int64_t r = vt__conn_readable(&c->conn) ? vt__conn_recv_try(&c->conn, scratch, sizeof scratch)
-                                                : -EAGAIN;
+    for (int64_t r = 1; r > 0 || r == -EAGAIN;) {
+        if (c->lingered > VT__H1C_LINGER_BYTES) {
+            if (vt__poll_watch(&c->conn.pd, true)) return;
+            break;
+        }
+        r = vt__conn_readable(&c->conn) ? vt__conn_recv_try(&c->conn, scratch, sizeof scratch) : -EAGAIN;
         if (r > 0) c->lingered += (uint32_t)r;
-        if (r == -EAGAIN && vt__h1c_arm(c, VT__H1C_LINGER, due)) return;
-        if ((r <= 0 && r != -EAGAIN) || c->lingered > VT__H1C_LINGER_BYTES) break;
+        if (r == -EAGAIN && vt__poll_arm(&c->conn.pd)) return;
     }
+    vt__h1c_unlist(c);
     vt__h1c_close(c);
 }
 /* The last of a connection whose answer is sent. */
@@ -8789,7 +8903,8 @@ static void vt__h1c_linger(vt__h1c *c) {
         return;
     }
     c->lingered = 0;
-    c->since = vt__plat_now() + VT__H1C_LINGER_NS; /* the cached clock is as old as the reactor's last wait */
+    /* the cached clock is as old as the reactor's last wait */
+    vt__h1c_list(c, VT__H1C_LINGER, vt__plat_now() + VT__H1C_LINGER_NS);
     vt__h1c_linger_on(c);
 }
 
@@ -8819,25 +8934,10 @@ static void vt__h1c_submit(vt__h1c *c, int why) {
     vt__sched_submit(c->host->dom, &c->start);
 }
 
-/* An event on a parked connection, or a reset under a running handler. */
-static void vt__h1c_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
-    vt__h1c *c = VT__CONTAINER(pd, vt__h1c, conn.pd);
-    (void)dom;
-    if (bits & VT__PD_WATCH) {
-        c->run->gone = true;
-        vt__sched_cancel(&c->start.task);
-    } else if (c->list == VT__H1C_LINGER) {
-        vt__h1c_unpark(c);
-        vt__h1c_linger_on(c);
-    } else {
-        vt__h1c_unpark(c);
-        vt__h1c_submit(c, VT__H1C_INPUT);
-    }
-}
 /* A parked connection's time is up. It is looked at once more: after a stall of ours the input may have come in time. */
 static void vt__h1c_expire(vt__h1c *c) {
     if (!vt__poll_disarm(&c->conn.pd)) return;
-    vt__h1c_unpark(c);
+    vt__h1c_unlist(c);
     if (c->list == VT__H1C_LINGER) {
         vt__h1c_close(c);
     } else {
@@ -8929,12 +9029,44 @@ static void vt__h1c_watch(vt__h1c_run *run) {
     run->gone = true;
     vt__sched_cancel(&run->c->start.task);
 }
+/* What the socket takes at once goes out, and the rest as it takes more, while the vthread waits for something else. */
+static void vt__h1c_flush_parked(vt__h1c_run *run) {
+    vt__pd *pd = &run->c->conn.pd;
+    int r = vt__conn_flush_try(&run->io);
+    while (r == -EAGAIN) {
+        run->flushing = vt__poll_add(run->io.thr->dom, pd) == 0;
+        if (!run->flushing || vt__poll_want_room(pd))
+            return; /* else the next wait, or the end, tries again */
+        r = vt__conn_flush_try(&run->io);
+    }
+    vt__conn_buf_put(run->io.thr, &run->io.out);
+}
+/* An event on a parked connection, or a reset or room for output under a running handler. */
+static void vt__h1c_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
+    vt__h1c *c = VT__CONTAINER(pd, vt__h1c, conn.pd);
+    vt__h1c_run *run = c->run;
+    if (run) {
+        bool idle = !run->io.sending && run->chunk_at == SIZE_MAX && run->io.thr->dom == dom;
+        if (bits & VT__PD_FLUSH && run->io.out.p && idle) vt__h1c_flush_parked(run);
+        if (!(bits & VT__PD_WATCH)) return;
+        run->gone = true;
+        vt__sched_cancel(&c->start.task);
+    } else if (c->list != VT__H1C_LINGER) {
+        vt__h1c_unlist(c);
+        vt__h1c_submit(c, VT__H1C_INPUT);
+    } else if (bits & VT__PD_WATCH) {
+        vt__h1c_unlist(c);
+        vt__h1c_close(c);
+    } else {
+        vt__h1c_linger_on(c);
+    }
+}
 /* The vthread is about to park, wherever in the handler that is: the peer gets what there is. */
 static void vt__h1c_on_park(void *arg) {
     vt__h1c_run *run = arg;
     if (!run->io.sending && run->io.out.p) {
         vt__h1c_seal(run);
-        if (vt__conn_flush_try(&run->io) == 0) vt__conn_buf_put(run->io.thr, &run->io.out);
+        vt__h1c_flush_parked(run);
     }
     vt__h1c_watch(run);
 }
@@ -8946,18 +9078,20 @@ static int vt__h1c_body_room(vt__h1c_run *run) {
     if (b->cap - b->len >= 2048) return 0;
     if (run->held.p) return vt__conn_buf_room(run->io.thr, b, run->conf->max_trailer);
     vt__conn_buf next = {NULL, 0, 0, 0};
-    if (!vt__conn_buf_get(run->io.thr, &next)) return -ENOMEM;
-    next.len = b->len - b->pos; /* less than a block: the head stands before it */
-    memcpy(next.p, b->p + b->pos, next.len);
+    size_t rest = b->len - b->pos; /* trailers that are not complete may be long */
+    if (rest >= run->conf->max_trailer) return VT_ELIMIT;
+    if (!vt__conn_buf_get_for(run->io.thr, &next, rest + 2048)) return -ENOMEM;
+    memcpy(next.p, b->p + b->pos, rest);
+    next.len = rest;
     run->held = *b;
     *b = next;
     run->base = 0;
-    return next.len < next.cap ? 0 : vt__conn_buf_room(run->io.thr, b, run->conf->max_trailer);
+    return 0;
 }
 /* How long the next body bytes may take. */
-static int64_t vt__h1c_body_until(const vt__h1c_run *run) {
+static int64_t vt__h1c_body_until(const vt__h1c_run *run, int64_t now) {
     const vt__h1c_conf *conf = run->conf;
-    int64_t now = run->io.thr->now, until = vt__conn_until(&run->io, conf->body_ns);
+    int64_t until = conf->body_ns ? now + conf->body_ns : 0;
     if (conf->min_rate) {
         int64_t s = VT__MIN(run->req.body_got / conf->min_rate, INT64_C(1) << 32);
         int64_t rate = now + VT__MAX(s * VT_SEC, VT__H1C_RATE_NS) - run->waited;
@@ -8967,9 +9101,18 @@ static int64_t vt__h1c_body_until(const vt__h1c_run *run) {
     return until;
 }
 static int64_t vt__h1c_body_recv(vt__h1c_run *run, char *p, size_t n) {
-    int64_t start = run->io.thr->now;
-    int64_t r = vt__conn_recv(&run->c->conn, p, n, vt__h1c_body_until(run));
-    run->waited += run->io.thr->now - start;
+    vt__vth *v = vt__sched_self();
+    int64_t due, r;
+    if (!v) return -EPERM;
+    if ((r = vt__sched_enter(v, 0, &due)) < 0) return r;
+    r = vt__conn_recv_try(&run->c->conn, p, n);
+    if (r == -EAGAIN) {
+        int64_t start = vt__plat_now();
+        r = vt__conn_recv(&run->c->conn, p, n, vt__h1c_body_until(run, start));
+        run->waited += vt__plat_now() - start;
+    } else {
+        vt__sched_fuel(v);
+    }
     return r == 0 ? VT_EEOF : r;
 }
 static int vt__h1c_body_fill(vt__h1c_run *run) {
@@ -9068,7 +9211,7 @@ static bool vt__h1c_drain(vt__h1c_run *run) {
     int64_t dropped = (int64_t)run->data.len;
     if (!vt__h1c_drainable(run)) return false;
     run->data.len = 0;
-    run->until = vt__conn_until(&run->io, run->conf->body_ns);
+    run->until = vt__conn_until(run->conf->body_ns);
     while (run->body != VT__H1C_BODY_END) {
         if (dropped > run->conf->max_drain || vt__h1c_body_next(run) < 0) return false;
         dropped += (int64_t)run->data.len;
@@ -9188,7 +9331,6 @@ static int64_t vt__h1c_write(vt_res *res, const void *p, size_t n) {
     }
     struct iovec v[2] = {{NULL, 0}, {(char *)(uintptr_t)p, n}};
     int r = vt__conn_send_behind(&run->io, v, 2);
-    vt__sched_fuel(run->v);
     return r < 0 ? r : (int64_t)n;
 }
 static int vt__h1c_wire_flush(vt_res *res) { return vt__h1c_flush(res->req->conn); }
@@ -9248,7 +9390,6 @@ VT_API int64_t vt_stream_write(vt_stream *st, const void *buf, size_t n) {
     if (!self) return -EPERM;
     if (st->shut) return -EPIPE;
     if (n == 0) return 0;
-    vt__sched_fuel(self);
     int r = vt__conn_send_all(&st->run->io, &v, 1);
     return r < 0 ? r : (int64_t)n;
 }
@@ -9275,6 +9416,12 @@ static void vt__h1c_bad(vt__h1c_run *run, int status, const char *why) {
     if (run->head.method != VT__H1_M_HEAD) (void)vt__conn_put(&run->io, body, (size_t)n);
 }
 
+/* From when the rest of a head was first waited for (the first one of a connection: from its accept). */
+static int64_t vt__h1c_head_until(const vt__h1c_run *run) {
+    vt__h1c *c = run->c;
+    if (c->since == 0) c->since = vt__plat_now();
+    return run->conf->header_ns ? c->since + run->conf->header_ns : 0;
+}
 /* More input for a head: 1; 0: none of it has come, and there is nothing to read; -1: close. */
 static int vt__h1c_more(vt__h1c_run *run) {
     vt__h1c *c = run->c;
@@ -9289,13 +9436,10 @@ static int vt__h1c_more(vt__h1c_run *run) {
         return -1;
     }
     if (!begun) r = vt__conn_recv_try(&c->conn, b->p + b->len, b->cap - b->len);
-    else
-        r = vt__conn_recv(&c->conn, b->p + b->len, b->cap - b->len,
-                          run->conf->header_ns ? c->since + run->conf->header_ns : 0);
+    else r = vt__conn_recv(&c->conn, b->p + b->len, b->cap - b->len, vt__h1c_head_until(run));
     if (r == -EAGAIN) return 0;
     if (r == -ETIMEDOUT) vt__h1c_bad(run, 408, "the head did not come in time");
     if (r <= 0) return -1;
-    if (!begun && c->requests > 0) c->since = run->io.thr->now;
     b->len += (size_t)r;
     return 1;
 }
@@ -9304,7 +9448,7 @@ static int vt__h1c_next(vt__h1c_run *run) {
     vt__conn_buf *b = &run->io.in;
     const vt__h1c_conf *conf = run->conf;
     vt__mem_zero(&run->head, sizeof run->head);
-    if (b->pos < b->len) run->c->since = run->io.thr->now;
+    if (run->c->requests > 0) run->c->since = 0;
     for (;;) {
         int n = 0;
         if (VT__UNLIKELY(run->c->blank) && b->pos < b->len && b->p[b->pos] == '\r') n = VT__H1_E_METHOD;
@@ -9318,14 +9462,12 @@ static int vt__h1c_next(vt__h1c_run *run) {
         if (n == VT__H1_E_FIELDS &&
             run->fields_cap < conf->max_fields) { /* from the start, with room for all */
             memset(&run->head, 0, sizeof run->head);
-            run->more.cap = conf->max_fields * sizeof *run->fields;
-            run->more.p = run->more.cap <= VT__BUF_BYTES ? NULL : vt__mem_alloc(run->more.cap);
-            if (!run->more.p && !vt__conn_buf_get(run->io.thr, &run->more)) {
+            if (!vt__conn_buf_get_for(run->io.thr, &run->more, conf->max_fields * sizeof *run->fields)) {
                 vt__h1c_bad(run, 503, "out of memory");
                 return -1;
             }
             run->fields = (vt__h1_field *)(void *)run->more.p;
-            run->fields_cap = (uint32_t)VT__MIN(run->more.cap / sizeof *run->fields, conf->max_fields);
+            run->fields_cap = conf->max_fields;
             continue;
         }
         if (n < 0) {
@@ -9407,6 +9549,7 @@ static bool vt__h1c_request(vt__h1c_run *run) {
         vt__poll_clear(&c->conn.pd, VT__PD_WATCH | VT__PD_WATCH_FIN);
         run->watched = false;
     }
+    vt__sched_afresh(run->v);
     vt__h1c_release(run);
     return keep;
 }
@@ -9441,6 +9584,7 @@ static void vt__h1c_leave(vt__h1c_run *run) {
     vt__conn_buf_put(run->io.thr, &run->io.in);
     vt__conn_buf_put(run->io.thr, &run->io.out);
     vt__h1c_release(run);
+    if (VT__UNLIKELY(run->flushing)) vt__poll_clear(&run->c->conn.pd, VT__PD_FLUSH);
     run->v->on_park = NULL;
     run->v->task = NULL; /* what the vthread still does, it does without the connection */
     run->c->run = NULL;
@@ -9453,7 +9597,9 @@ static void vt__h1c_finish(vt__h1c_run *run) {
     vt_shield(true); /* a cancelled handler's answer is sent all the same */
     if (!run->gone) (void)vt__h1c_flush(run);
     vt_shield(false);
-    bool linger = run->linger || run->io.in.pos < run->io.in.len || vt__poll_bits(&c->conn.pd) & VT__PD_R;
+    /* input, or much output that is still on its way: what comes late must not take it away */
+    bool linger = run->linger || run->io.in.pos < run->io.in.len || vt__poll_bits(&c->conn.pd) & VT__PD_R ||
+                  (run->head_sent && run->res.bytes > VT__H1C_LARGE);
     if (run->io.err < 0 || run->gone || vt__poll_bits(&c->conn.pd) & VT__PD_HUP) linger = false;
     vt__h1c_leave(run);
     if (shown) {
@@ -9526,9 +9672,11 @@ static void vt__h1c_host_drop(vt__h1c_host *h) {
         vt__mem_free(s);
     }
     h->slabs = NULL;
-    h->free = NULL;
+    h->free = h->returned = NULL;
 }
 static vt__h1c *vt__h1c_new(vt__h1c_host *h) {
+    if (!h->free && __atomic_load_n(&h->returned, __ATOMIC_RELAXED))
+        h->free = __atomic_exchange_n(&h->returned, NULL, __ATOMIC_ACQUIRE);
     if (!h->free) {
         vt__h1c_slab *s = vt__mem_zalloc(sizeof *s);
         if (!s) return NULL;
@@ -9536,6 +9684,7 @@ static vt__h1c *vt__h1c_new(vt__h1c_host *h) {
         h->slabs = s;
         for (size_t i = VT__H1C_SLAB; i-- > 0;) {
             s->conns[i].run = (vt__h1c_run *)(void *)h->free;
+            s->conns[i].home = h;
             h->free = &s->conns[i];
         }
     }
@@ -9591,7 +9740,6 @@ static void vt__h1c_host_kill(vt__h1c_host *h) {
 }
 /* No connection is left. */
 static void vt__h1c_host_quit(vt__h1c_host *h) { vt__timer_cancel(&h->dom->wheel, &h->sweep); }
-#endif /* VTHTTP_HTTP */
 
 /*==============================================================================
  * MARK: - @srv     servers: configuration, listeners, limits, drain
@@ -9606,7 +9754,6 @@ static void vt__h1c_host_quit(vt__h1c_host *h) { vt__timer_cancel(&h->dom->wheel
  *
  * Stopping from a signal handler is an atomic exchange and a message that exists beforehand.
  *============================================================================*/
-#if VTHTTP_HTTP
 enum vt__srv_state { VT__SRV_IDLE, VT__SRV_STARTING, VT__SRV_RUNNING, VT__SRV_DRAINING };
 enum { VT__SRV_BURST = 64, VT__SRV_ADDR_MAX = 300 };
 #define VT__SRV_REST_NS (100 * VT_MS)
@@ -9783,6 +9930,7 @@ VT_API vt_server *vt_server_new(const vt_server_cfg *cfg) {
     s->run = srv;
     srv->server = s;
     srv->reserve = -1;
+    srv->result = VT_ESTATE; /* of a server that was never started */
     vt__http_server_init(s);
     const char **texts[] = {&s->cfg.host, &s->cfg.addr, &s->cfg.server_name};
     for (size_t i = 0; i < VT__COUNT(texts); i++) /* all, so that freeing need not know */
@@ -9808,7 +9956,10 @@ static void vt__srv_drop_doms(vt__srv *srv) {
 VT_API void vt_server_free(vt_server *s) {
     if (!s || s == &vt__srv_none) return;
     /* A handler that never ended has it for good. */
-    if (__atomic_load_n(&s->run->state, __ATOMIC_SEQ_CST) != VT__SRV_IDLE) return;
+    if (__atomic_load_n(&s->run->state, __ATOMIC_SEQ_CST) != VT__SRV_IDLE) {
+        vt_log(VT_LOG_ERROR, "vt_server_free: the server is in use");
+        return;
+    }
     vt__http_server_drop(s);
     vt__srv_drop_doms(s->run);
     vt__mem_free(s->run->listeners);
@@ -9862,8 +10013,15 @@ static void vt__srv_rest(vt__srv_dom *d) {
     __atomic_store_n(&d->srv->group.tell, 1, __ATOMIC_SEQ_CST);
     vt__timer_arm(&d->host->dom->wheel, &d->timer, vt__plat_now() + VT__SRV_REST_NS);
 }
+/* A descriptor to give up when there is none. It can get lost: another worker may take its number first. */
+static void vt__srv_reserve(vt__srv *srv) {
+    if (__atomic_exchange_n(&srv->reserve_lock, 1, __ATOMIC_ACQUIRE)) return;
+    if (srv->reserve < 0) srv->reserve = vt__plat_open("/dev/null", O_RDONLY | O_CLOEXEC, 0);
+    __atomic_store_n(&srv->reserve_lock, 0, __ATOMIC_RELEASE);
+}
 static void vt__srv_resume(vt__srv_dom *d) {
     if (!__atomic_exchange_n(&d->resting, 0, __ATOMIC_SEQ_CST)) return;
+    vt__srv_reserve(d->srv);
     vt__timer_cancel(&d->host->dom->wheel, &d->timer);
     if (__atomic_load_n(&d->srv->group.stopping, __ATOMIC_SEQ_CST)) return;
     if (vt__srv_open_doors(d) < 0) vt__srv_rest(d);
@@ -9907,11 +10065,12 @@ static void vt__srv_turn_away(vt__srv *srv, int lfd) {
     if (__atomic_exchange_n(&srv->reserve_lock, 1, __ATOMIC_ACQUIRE)) return;
     if (srv->reserve >= 0) {
         (void)vt__plat_close(srv->reserve);
+        srv->reserve = -1;
         int fd = vt__plat_accept(lfd, NULL, NULL);
         if (fd >= 0) vt__srv_say_no(&srv->group.conf, fd);
     }
-    srv->reserve = vt__plat_open("/dev/null", O_RDONLY | O_CLOEXEC, 0);
     __atomic_store_n(&srv->reserve_lock, 0, __ATOMIC_RELEASE);
+    vt__srv_reserve(srv);
 }
 /* Takes one connection: 1; 0: there is none; < 0: no more can be taken at present. */
 static int vt__srv_take(vt__srv_dom *d, int lfd) {
@@ -9989,17 +10148,11 @@ static void vt__srv_on_quit(vt__dom *dom, vt__msg *m) {
     vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
     (void)dom;
     vt__h1c_host_quit(d->host);
+    vt__poll_forget(d->host->dom);
     vt_wg_done(&d->srv->round);
 }
 
 /*--- starting ---*/
-static int vt__srv_port_of(int fd) {
-    vt__addr a;
-    a.len = sizeof a.u;
-    if (vt__plat_getsockname(fd, &a.u.sa, &a.len) < 0) return 0;
-    if (a.u.sa.sa_family == AF_INET) return ntohs(a.u.in.sin_port);
-    return a.u.sa.sa_family == AF_INET6 ? ntohs(a.u.in6.sin6_port) : 0;
-}
 static void vt__srv_close_listeners(vt__srv *srv) {
     for (int i = 0; i < srv->nlisteners; i++) {
         vt__srv_listener *l = &srv->listeners[i];
@@ -10030,9 +10183,10 @@ static int vt__srv_open_listeners(vt__srv *srv) {
         int fd = vt__io_listen_fd(l->addr, &sc);
         if (fd < 0) return vt__srv_fail(srv, fd, l->addr);
         l->fd = fd;
-        __atomic_store_n(&l->port, vt__srv_port_of(fd), __ATOMIC_RELEASE);
+        int port = vt__io_port_of(fd);
+        __atomic_store_n(&l->port, VT__MAX(port, 0), __ATOMIC_RELEASE);
     }
-    srv->reserve = vt__plat_open("/dev/null", O_RDONLY | O_CLOEXEC, 0);
+    vt__srv_reserve(srv);
     return 0;
 }
 static int vt__srv_make_doms(vt__srv *srv) {
@@ -10061,11 +10215,17 @@ static int vt__srv_make_doms(vt__srv *srv) {
 }
 
 /*--- draining: the server's own vthread ---*/
-/* Connections that the kernel had accepted before the doors were shut are served. */
-static void vt__srv_last_guests(vt__srv *srv) {
+/* Connections that the kernel had accepted before the doors were shut are served, at a limit as others close: as many as
+ * its queue holds, since more may come until it is closed. */
+static void vt__srv_last_guests(vt__srv *srv, int64_t until) {
     vt__srv_dom *d = &srv->doms[vt__sched_thr()->dom->index];
-    for (int i = 0; i < srv->nlisteners; i++)
-        while (vt__srv_take(d, srv->listeners[i].fd) > 0) continue;
+    for (int i = 0, r = 1; i < srv->nlisteners; i++)
+        for (int left = srv->server->cfg.backlog + 1;
+             left > 0 && (r = vt__srv_take(d, srv->listeners[i].fd)) != 0;) {
+            if (r > 0) left--;
+            else if (until >= 0 && vt__plat_now() >= until) return;
+            else (void)vt_sleep_ms(5);
+        }
 }
 static bool vt__srv_wait_empty(vt__srv *srv, int64_t until) {
     while (__atomic_load_n(&srv->group.open, __ATOMIC_SEQ_CST) > 0)
@@ -10078,7 +10238,7 @@ static int vt__srv_drain(vt__srv *srv) {
     __atomic_store_n(&srv->group.stopping, 1, __ATOMIC_SEQ_CST);
     __atomic_store_n(&srv->group.tell, 1, __ATOMIC_SEQ_CST);
     vt__srv_round(srv, vt__srv_on_stop);
-    vt__srv_last_guests(srv);
+    vt__srv_last_guests(srv, until);
     vt__srv_close_listeners(srv);
     if (vt__srv_wait_empty(srv, until)) return 0;
     vt__srv_round(srv, vt__srv_on_kill);
@@ -10103,6 +10263,7 @@ static void vt__srv_end(vt__srv *srv, int result) {
 }
 static int vt__srv_main(void *arg) {
     vt__srv *srv = arg;
+    (void)vt_deadline_set(0); /* that of whoever started the server is not the server's */
     bool told = vt_sem_acquire(&srv->stopped) == 0; /* else the runtime is stopped */
     vt_shield(true);
     __atomic_store_n(&srv->state, VT__SRV_DRAINING, __ATOMIC_SEQ_CST);
@@ -10148,12 +10309,14 @@ static int vt__srv_start(vt__srv *srv) {
     srv->round_err = srv->result = 0;
     srv->stop_msg.fn = vt__srv_on_stop_msg;
     if ((r = vt__srv_open_listeners(srv)) < 0 || (r = vt__srv_make_doms(srv)) < 0) return r;
-    vt_wg_add(&srv->ended, 1);
     vt_shield(true);
     vt__srv_round(srv, vt__srv_on_open);
     vt_shield(false);
-    if ((r = srv->round_err) == 0) r = vt_go(vt__srv_main, srv);
-    return r < 0 ? vt__srv_fail(srv, r, "start") : 0;
+    if (srv->round_err < 0) return vt__srv_fail(srv, srv->round_err, "start");
+    vt_wg_add(&srv->ended, 1);
+    if ((r = vt_go(vt__srv_main, srv)) == 0) return 0;
+    vt_wg_done(&srv->ended);
+    return vt__srv_fail(srv, r, "start");
 }
 /* For whoever started the program by hand: what to open. */
 static void vt__srv_announce(const vt__srv *srv) {
@@ -10195,6 +10358,7 @@ VT_API int vt_server_start(vt_server *s) {
         vt__srv_close_listeners(srv);
         vt__srv_drop_doms(srv);
         s->running = false;
+        srv->result = r;
         __atomic_store_n(&srv->stop, 0, __ATOMIC_SEQ_CST);
         __atomic_store_n(&srv->state, VT__SRV_IDLE, __ATOMIC_SEQ_CST);
         return r;
@@ -10295,7 +10459,6 @@ VT_API int vt_server_run(vt_server *s) {
     if (r < 0 && !s->error_text[0]) vt_log(VT_LOG_ERROR, "%s (%s)", vt_strerror(r), vt_err_name(r));
     return r;
 }
-#endif /* VTHTTP_HTTP */
 
 /*==============================================================================
  * MARK: - @conf    configuration: arguments, environment, files
@@ -10307,7 +10470,6 @@ VT_API int vt_server_run(vt_server *s) {
  * -config=, environment, -P:, named arguments. The first bad value stops the reading; its text begins with the place
  * where it stands. The reader of a file's text (vt__conf_text) touches nothing but memory.
  *============================================================================*/
-#if VTHTTP_HTTP
 enum vt__conf_kind {
     VT__CONF_COUNT,
     VT__CONF_BYTES, /* k, m, g, KiB, MiB, GiB */
@@ -10759,7 +10921,6 @@ VT_API vt_server *vt_server_from_args_cfg(int *argc, char **argv, const vt_serve
 VT_API vt_server *vt_server_from_args(int *argc, char **argv) {
     return vt_server_from_args_cfg(argc, argv, NULL);
 }
-#endif /* VTHTTP_HTTP */
 #endif /* VTHTTP_HTTP */
 
 #endif /* VTHTTP_IMPLEMENTATION */

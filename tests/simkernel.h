@@ -702,6 +702,14 @@ static int sim_do_unlink(const char *path) {
         }
     SIM_RET(unlink, -1, -ENOENT);
 }
+static int sim_do_stat(const char *path, struct stat *st) {
+    SIM_DO(stat, -1);
+    memset(st, 0, sizeof *st);
+    st->st_mode = S_IFSOCK | 0777;
+    for (int fd = 0; fd < SIM_FDS; fd++)
+        if (sim.files[fd].kind == SIM_LISTENER && strcmp(sim.files[fd].path, path) == 0) SIM_RET(stat, fd, 0);
+    SIM_RET(stat, -1, -ENOENT);
+}
 static int sim_do_chmod(const char *path, int mode) {
     (void)path, (void)mode;
     SIM_DO(chmod, -1);

@@ -489,7 +489,7 @@ TEST(methods) {
                                    "length 23\n\n405 Method Not Allowed\n|end");
     CHECK_STR(get("TRACE", "/a"), "405\nAllow: FROB, frob, GET, HEAD, OPTIONS, QUERY\n" TEXT
                                   "length 23\n\n405 Method Not Allowed\n|end");
-    CHECK_STR(get("CONNECT", "example.org:80"), "501\n" TEXT "length 20\n\n501 Not Implemented\n|end");
+    CHECK_STR(get("CONNECT", "example.org:80"), "501 close\n" TEXT "length 20\n\n501 Not Implemented\n|end");
     serve("GET http://example.org HTTP/1.1\r\nHost: example.org\r\n\r\n");
     CHECK_STR(body_of(fx.out), "404 Not Found\n|end");
 }
@@ -1397,7 +1397,7 @@ TEST(b070_errors_become_statuses_and_log_levels) {
                  {VT_ESTOPPED, 503, VT_LOG_ERROR}, {-ETIMEDOUT, 504, VT_LOG_ERROR},
                  {-EIO, 500, VT_LOG_ERROR},        {-ENOMEM, 500, VT_LOG_ERROR},
                  {-1, 500, VT_LOG_ERROR},          {-ECONNRESET, 500, VT_LOG_ERROR},
-                 {-ECANCELED, 500, VT_LOG_DEBUG},  {-123456, 500, VT_LOG_ERROR}};
+                 {-ECANCELED, 503, VT_LOG_DEBUG},  {-123456, 500, VT_LOG_ERROR}};
     for (size_t i = 0; i < VT__COUNT(cases); i++) {
         fresh_scripted();
         fail_with = cases[i].err;
