@@ -8857,7 +8857,8 @@ static void vt__h1c_close(vt__h1c *c) {
 }
 
 /* Lists a connection that is to wait in the reactor until `due`. The times of one list are all of one length, so that its
- * first entry is the first to be due; one that parks again before its first request may be late by as much. */
+ * first entry is the first to be due; one that parks again before its first request may be late by as much, one that lingers
+ * under a stop by less. */
 static void vt__h1c_list(vt__h1c *c, int list, int64_t due) {
     vt__h1c_host *h = c->host;
     c->list = (uint8_t)list;
@@ -8902,9 +8903,10 @@ static void vt__h1c_linger(vt__h1c *c) {
         vt__h1c_close(c);
         return;
     }
+    bool stopping = __atomic_load_n(&c->host->group->stopping, __ATOMIC_RELAXED) != 0;
     c->lingered = 0;
     /* the cached clock is as old as the reactor's last wait */
-    vt__h1c_list(c, VT__H1C_LINGER, vt__plat_now() + VT__H1C_LINGER_NS);
+    vt__h1c_list(c, VT__H1C_LINGER, vt__plat_now() + (stopping ? VT__H1C_LINGER_NS / 4 : VT__H1C_LINGER_NS));
     vt__h1c_linger_on(c);
 }
 
