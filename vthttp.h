@@ -3214,10 +3214,9 @@ extern void vt__ctx_entry(void) __asm__("vt__ctx_entry");
 #define VT__CTX_JMP "jmpq"
 #endif
 __asm__(VT__CTX_BEGIN("vt__ctx_swap", "@function") VT__CTX_LAND /* rdi from, rsi to, edx value */
-        "movq (%rsp), %rcx\n"
-        "leaq 8(%rsp), %r8\n"
+        "popq %rcx\n.cfi_adjust_cfa_offset -8\n.cfi_register rip, rcx\n"
         "movl %edx, %eax\n"
-        "movq %r8, 0(%rdi)\n"
+        "movq %rsp, 0(%rdi)\n"
         "movq %rbp, 8(%rdi)\n"
         "movq %rcx, 16(%rdi)\n"
         "movq %rbx, 24(%rdi)\n"
