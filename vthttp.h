@@ -4707,9 +4707,27 @@ static void vt__sched_locals_end(vt__vth *v) {
     }
 }
 
+/* Gives up what a task's owner has: whoever comes last frees it, this, its end, or the message of its cancel. */
+static VT__NOINLINE void vt__sched_release(vt_task *t, uint32_t also) {
+    uint32_t f = __atomic_fetch_or(&t->flags, VT__TASK_DETACHED | also, __ATOMIC_ACQ_REL) | also;
+    if ((f & VT__TASK_DONE) && !(f & VT__TASK_CANCEL_MSG)) vt__sched_task_drop(t);
+}
+/* It has ended, and its result is with who awaited it. */
+VT__INLINE void vt__sched_task_joined(vt_task *t) {
+    if (VT__LIKELY(!(__atomic_load_n(&t->flags, __ATOMIC_ACQUIRE) & VT__TASK_CANCEL_MSG)))
+        vt__sched_task_drop(t);
+    else vt__sched_release(t, VT__TASK_DONE);
+}
 static void vt__sched_task_end(vt_task *task, int result) {
     task->result = result;
     task->v = NULL;
+    if (task->here) { /* all that vt_await does behind its wait is done here */
+        vt__vth *v = task->here;
+        if (task->here_result) *task->here_result = result;
+        vt__sched_task_joined(task);
+        vt__sched_ready(v);
+        return;
+    }
     uint32_t f = __atomic_fetch_or(&task->flags, VT__TASK_DONE, __ATOMIC_ACQ_REL);
     if (f & VT__TASK_WAITER) vt__sched_ready(task->joiner);
     else if ((f & (VT__TASK_DETACHED | VT__TASK_CANCEL_MSG)) == VT__TASK_DETACHED) vt__sched_task_drop(task);
@@ -5319,6 +5337,15 @@ VT_API vt_task *vt_async_any_at(vt_fn *fn, void *arg, const char *site) {
 }
 
 /*--- joining ---*/
+/* A task is mostly awaited on the thread that runs it. Then its end and the wait cannot meet: who waits is in `here`,
+ * the thread's business, and the end serves it without an atomic operation; the task counts as done no more, it is gone.
+ * From another thread, or when the task may start on any, `flags` decides: whoever of WAITER and DONE is set second
+ * sees the first. In both cases a cancel's message that is on its way keeps the task alive. */
+static bool vt__sched_await_abort_here(vt__vth *v) {
+    vt_task *t = v->wait_obj; /* has not ended: that would have ended the wait */
+    __atomic_store_n(&t->here, NULL, __ATOMIC_RELAXED);
+    return true;
+}
 static bool vt__sched_await_abort(vt__vth *v) {
     vt_task *t = v->wait_obj;
     uint32_t f = __atomic_load_n(&t->flags, __ATOMIC_ACQUIRE);
@@ -5328,9 +5355,21 @@ static bool vt__sched_await_abort(vt__vth *v) {
                                           __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
     return true;
 }
-static void vt__sched_release(vt_task *t) {
-    uint32_t f = __atomic_fetch_or(&t->flags, VT__TASK_DETACHED, __ATOMIC_ACQ_REL);
-    if ((f & VT__TASK_DONE) && !(f & VT__TASK_CANCEL_MSG)) vt__sched_task_drop(t);
+static VT__NOINLINE int vt__sched_await_far(vt__vth *v, vt_task *t, int64_t due, int *result) {
+    t->joiner = v;
+    v->wait_obj = t;
+    uint32_t f = __atomic_fetch_or(&t->flags, VT__TASK_WAITER, __ATOMIC_ACQ_REL);
+    int r = f & VT__TASK_DONE ? 0 : vt__sched_park(v, vt__sched_await_abort, due);
+    if (r < 0) return r;
+    if (result) *result = t->result;
+    vt__sched_task_joined(t);
+    return 0;
+}
+static VT__NOINLINE int vt__sched_await_done(vt__vth *v, vt_task *t, int *result) {
+    vt__sched_fuel(v);
+    if (result) *result = t->result;
+    vt__sched_task_joined(t);
+    return 0;
 }
 VT_API int vt_await_until(vt_task *t, int64_t until, int *result) {
     vt__vth *v = vt__sched_self();
@@ -5339,29 +5378,22 @@ VT_API int vt_await_until(vt_task *t, int64_t until, int *result) {
     if (f & VT__TASK_STATIC) return t->result;
     if (!v) return -EPERM;
     if (v->task == t) return -EDEADLK;
-    if (!(f & VT__TASK_DONE)) {
-        if (f & VT__TASK_WAITER) return -EBUSY;
-        int r = vt__sched_enter(v, until, &due);
-        if (r < 0) return r;
-        t->joiner = v;
-        v->wait_obj = t;
-        f = __atomic_fetch_or(&t->flags, VT__TASK_WAITER, __ATOMIC_ACQ_REL);
-        if (!(f & VT__TASK_DONE) && (r = vt__sched_park(v, vt__sched_await_abort, due)) < 0) return r;
-    } else {
-        vt__sched_fuel(v);
-    }
-    if (result) *result = t->result;
-    if (VT__LIKELY(!(__atomic_load_n(&t->flags, __ATOMIC_ACQUIRE) & VT__TASK_CANCEL_MSG)))
-        vt__sched_task_drop(t);
-    else vt__sched_release(t); /* the message frees it */
-    return 0;
+    if (f & VT__TASK_DONE) return vt__sched_await_done(v, t, result);
+    if (f & VT__TASK_WAITER || __atomic_load_n(&t->here, __ATOMIC_RELAXED)) return -EBUSY;
+    int r = vt__sched_enter(v, until, &due);
+    if (r < 0) return r;
+    if (f & VT__TASK_ANY || t->thr != v->thr) return vt__sched_await_far(v, t, due, result);
+    __atomic_store_n(&t->here, v, __ATOMIC_RELAXED);
+    t->here_result = result;
+    v->wait_obj = t;
+    return vt__sched_park(v, vt__sched_await_abort_here, due);
 }
 VT_API int vt_await(vt_task *t, int *result) { return vt_await_until(t, 0, result); }
 VT_API int vt_task_done(const vt_task *t) {
     return (__atomic_load_n(&t->flags, __ATOMIC_ACQUIRE) & VT__TASK_DONE) != 0;
 }
 VT_API void vt_task_free(vt_task *t) {
-    if (t && !(__atomic_load_n(&t->flags, __ATOMIC_RELAXED) & VT__TASK_STATIC)) vt__sched_release(t);
+    if (t && !(__atomic_load_n(&t->flags, __ATOMIC_RELAXED) & VT__TASK_STATIC)) vt__sched_release(t, 0);
 }
 VT_API void vt_cancel(vt_task *t) {
     if (t && !(__atomic_load_n(&t->flags, __ATOMIC_RELAXED) & VT__TASK_STATIC)) vt__sched_cancel(t);
