@@ -1100,12 +1100,17 @@ static VT__UNUSED void vt__mem_pool_init(vt__pool *p, size_t size, uint32_t max)
     p->count = 0;
     p->max = max;
 }
-VT__INLINE void *vt__mem_pool_get(vt__pool *p) {
+/* A cached block, or NULL. */
+VT__INLINE void *vt__mem_pool_try(vt__pool *p) {
     void *b = p->free;
-    if (VT__UNLIKELY(!b)) return vt__mem_alloc(p->size);
+    if (VT__UNLIKELY(!b)) return NULL;
     p->free = *(void **)b;
     p->count--;
     return b;
+}
+VT__INLINE void *vt__mem_pool_get(vt__pool *p) {
+    void *b = vt__mem_pool_try(p);
+    return VT__LIKELY(b != NULL) ? b : vt__mem_alloc(p->size);
 }
 VT__INLINE void vt__mem_pool_put(vt__pool *p, void *b) {
     if (VT__UNLIKELY(p->count >= p->max)) {
@@ -4694,7 +4699,7 @@ static VT__COLD void vt__sched_overrun(const vt__vth *v) {
     abort();
 }
 
-static void vt__sched_locals_end(vt__vth *v) {
+static VT__NOINLINE void vt__sched_locals_end(vt__vth *v) {
     v->shield++;
     for (int round = 0; round < 4; round++) { /* destructors may set values again */
         bool any = false;
@@ -4718,19 +4723,23 @@ VT__INLINE void vt__sched_task_joined(vt_task *t) {
         vt__sched_task_drop(t);
     else vt__sched_release(t, VT__TASK_DONE);
 }
-static void vt__sched_task_end(vt_task *task, int result) {
-    task->result = result;
-    task->v = NULL;
-    if (task->here) { /* all that vt_await does behind its wait is done here */
-        vt__vth *v = task->here;
-        if (task->here_result) *task->here_result = result;
-        vt__sched_task_joined(task);
-        vt__sched_ready(v);
-        return;
-    }
+static VT__NOINLINE void vt__sched_task_done(vt_task *task) {
     uint32_t f = __atomic_fetch_or(&task->flags, VT__TASK_DONE, __ATOMIC_ACQ_REL);
     if (f & VT__TASK_WAITER) vt__sched_ready(task->joiner);
     else if ((f & (VT__TASK_DETACHED | VT__TASK_CANCEL_MSG)) == VT__TASK_DETACHED) vt__sched_task_drop(task);
+}
+VT__INLINE void vt__sched_task_end(vt__thr *t, vt_task *task, int result) {
+    vt__vth *v = task->here;
+    task->result = result;
+    task->v = NULL;
+    if (VT__UNLIKELY(!v)) {
+        vt__sched_task_done(task);
+        return;
+    }
+    /* all that vt_await has to do behind its wait is done here */
+    if (task->here_result) *task->here_result = result;
+    vt__sched_resume(t, v);
+    vt__sched_task_joined(task);
 }
 
 /* Whose turn it is; NULL: nobody's, or the scheduler's. */
@@ -4758,7 +4767,7 @@ __attribute__((noreturn)) static VT__NOINLINE void vt__sched_exit(vt__vth *v, in
     if (v->nlocals) vt__sched_locals_end(v);
     if (vt__timer_armed(&v->timer)) vt__timer_cancel(&t->wheel, &v->timer);
     vt__ds_list_remove(&v->all);
-    if (v->task && !v->embedded) vt__sched_task_end(v->task, result);
+    if (v->task && !v->embedded) vt__sched_task_end(t, v->task, result);
     if (VT__UNLIKELY(!vt__stack_intact(v->stack))) vt__sched_overrun(v);
     vt__stack_put(&t->stacks, v->stack);
     vt__plat_count(&t->ended, 1);
@@ -5261,75 +5270,95 @@ static int vt__sched_open(const vt_cfg *cfg) {
 }
 
 /*--- spawning ---*/
-static vt_task *vt__sched_spawn(vt_fn *fn, void *arg, const char *site, uint32_t flags, int *err) {
-    vt__thr *t = vt__sched_tls;
-    if (__atomic_load_n(&vt__sched_g.stopping, __ATOMIC_RELAXED)) return *err = VT_ESTOPPED, NULL;
-    if ((*err = vt__sched_credit_take(t)) < 0) return NULL;
-    vt_task *task = t ? vt__mem_pool_get(&t->task_pool) : vt__mem_alloc(sizeof *task);
-    if (!task) {
-        if (t) vt__sched_credit_put(t);
-        else __atomic_fetch_add(&vt__sched_g.credit, 1, __ATOMIC_ACQ_REL);
-        return *err = -ENOMEM, NULL;
-    }
+VT__INLINE void vt__sched_task_init(vt_task *task, vt__thr *t, vt_fn *fn, void *arg, const char *site,
+                                    uint32_t flags) {
     task->node.result = VT__SCHED_NEW;
     task->fn = fn;
     task->arg = arg;
     task->site = site;
     task->deadline = t && t->cur ? t->cur->deadline : 0;
-    task->flags = t ? flags : flags | VT__TASK_ANY;
+    task->flags = flags;
     task->thr = t;
     task->v = task->here = NULL;
-    if (t) {
-        vt__plat_count(&t->spawned, 1);
-        return task;
-    }
-    __atomic_fetch_add(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
-    if (!__atomic_load_n(&vt__sched_g.closed, __ATOMIC_SEQ_CST)) return task;
-    __atomic_fetch_sub(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
-    __atomic_fetch_add(&vt__sched_g.credit, 1, __ATOMIC_ACQ_REL);
-    vt__mem_free(task);
-    return *err = VT_ESTOPPED, NULL;
 }
-static void vt__sched_launch(vt_task *task) {
+/* The usual spawn: for this thread itself, with all that it takes at hand. NULL: vt__sched_spawn_slow is to do it. */
+VT__INLINE vt_task *vt__sched_spawn(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
     vt__thr *t = vt__sched_tls;
-    if (VT__LIKELY(t && !(task->flags & VT__TASK_ANY))) {
-        vt__sched_run_push(t, &task->node);
-        return;
-    }
-    uint32_t i = t ? (uint32_t)t->index
-                   : __atomic_fetch_add(&vt__sched_g.next_dom, 1, __ATOMIC_RELAXED) %
-                         (uint32_t)vt__sched_g.ndoms;
-    vt__dom *dom = vt__sched_g.doms[i];
-    vt__sched_any_push(dom, task, task, 1);
-    if (!t) vt__sched_kick(dom->owner);
-    else if (vt__sched_g.ndoms > 1) (void)vt__sched_wake_idle(t);
-}
-/* The task, launched; NULL with *err. */
-static vt_task *vt__sched_new(vt_fn *fn, void *arg, const char *site, uint32_t flags, int *err) {
-    vt_task *task = NULL;
-    *err = __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 2 ? -ENOTSUP : -EPERM;
-    if (!vt__sched_guest_in()) return NULL;
-    task = vt__sched_spawn(fn, arg, site, flags, err);
-    if (task) vt__sched_launch(task);
-    vt__sched_guest_out();
+    if (!t || !t->live_credit || __atomic_load_n(&vt__sched_g.stopping, __ATOMIC_RELAXED)) return NULL;
+    vt_task *task = vt__mem_pool_try(&t->task_pool);
+    if (!task) return NULL;
+    t->live_credit--;
+    vt__plat_count(&t->spawned, 1);
+    vt__sched_task_init(task, t, fn, arg, site, flags);
+    vt__sched_run_push(t, &task->node);
     return task;
 }
-static int vt__sched_go(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
-    int err;
-    return vt__sched_new(fn, arg, site, flags | VT__TASK_DETACHED, &err) ? 0 : err;
+static int vt__sched_spawn_worker(vt__thr *t, vt_fn *fn, void *arg, const char *site, uint32_t flags,
+                                  vt_task **out) {
+    int r = vt__sched_credit_take(t);
+    if (r < 0) return r;
+    vt_task *task = *out = vt__mem_pool_get(&t->task_pool);
+    if (!task) return vt__sched_credit_put(t), -ENOMEM;
+    vt__plat_count(&t->spawned, 1);
+    vt__sched_task_init(task, t, fn, arg, site, flags);
+    if (!(flags & VT__TASK_ANY)) return vt__sched_run_push(t, &task->node), 0;
+    vt__sched_any_push(t->dom, task, task, 1);
+    if (vt__sched_g.ndoms > 1) (void)vt__sched_wake_idle(t);
+    return 0;
 }
-static vt_task *vt__sched_async(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
-    int err, i = 0;
-    vt_task *task = vt__sched_new(fn, arg, site, flags, &err);
-    if (task) return task;
+/* On a thread that is no worker, between vt__sched_guest_in and out. */
+static int vt__sched_spawn_guest(vt_fn *fn, void *arg, const char *site, uint32_t flags, vt_task **out) {
+    int r = vt__sched_credit_take(NULL);
+    if (r < 0) return r;
+    vt_task *task = *out = vt__mem_alloc(sizeof *task);
+    __atomic_fetch_add(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
+    if (!task) r = -ENOMEM;
+    else if (__atomic_load_n(&vt__sched_g.closed, __ATOMIC_SEQ_CST)) r = VT_ESTOPPED;
+    if (r < 0) {
+        __atomic_fetch_sub(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
+        __atomic_fetch_add(&vt__sched_g.credit, 1, __ATOMIC_ACQ_REL);
+        vt__mem_free(task);
+        return r;
+    }
+    vt__sched_task_init(task, NULL, fn, arg, site, flags | VT__TASK_ANY);
+    uint32_t i = __atomic_fetch_add(&vt__sched_g.next_dom, 1, __ATOMIC_RELAXED);
+    vt__dom *dom = vt__sched_g.doms[i % (uint32_t)vt__sched_g.ndoms];
+    vt__sched_any_push(dom, task, task, 1);
+    vt__sched_kick(dom->owner);
+    return 0;
+}
+static VT__NOINLINE int vt__sched_spawn_slow(vt_fn *fn, void *arg, const char *site, uint32_t flags,
+                                             vt_task **out) {
+    vt__thr *t = vt__sched_tls;
+    int r = __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 2 ? -ENOTSUP : -EPERM;
+    if (!vt__sched_guest_in()) return r;
+    if (__atomic_load_n(&vt__sched_g.stopping, __ATOMIC_RELAXED)) r = VT_ESTOPPED;
+    else if (t) r = vt__sched_spawn_worker(t, fn, arg, site, flags, out);
+    else r = vt__sched_spawn_guest(fn, arg, site, flags, out);
+    vt__sched_guest_out();
+    return r;
+}
+static VT__NOINLINE int vt__sched_go(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
+    vt_task *task;
+    return vt__sched_spawn_slow(fn, arg, site, flags | VT__TASK_DETACHED, &task);
+}
+static VT__NOINLINE vt_task *vt__sched_async(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
+    vt_task *task;
+    int i = 0, err = vt__sched_spawn_slow(fn, arg, site, flags, &task);
+    if (err == 0) return task;
     while (i < (int)VT__COUNT(vt__sched_failed) - 1 && vt__sched_failed[i].result != err) i++;
     return &vt__sched_failed[i];
 }
-VT_API int vt_go_at(vt_fn *fn, void *arg, const char *site) { return vt__sched_go(fn, arg, site, 0); }
+VT_API int vt_go_at(vt_fn *fn, void *arg, const char *site) {
+    if (VT__LIKELY(vt__sched_spawn(fn, arg, site, VT__TASK_DETACHED) != NULL)) return 0;
+    return vt__sched_go(fn, arg, site, 0);
+}
 VT_API int vt_go_any_at(vt_fn *fn, void *arg, const char *site) {
     return vt__sched_go(fn, arg, site, VT__TASK_ANY);
 }
 VT_API vt_task *vt_async_at(vt_fn *fn, void *arg, const char *site) {
+    vt_task *task = vt__sched_spawn(fn, arg, site, 0);
+    if (VT__LIKELY(task != NULL)) return task;
     return vt__sched_async(fn, arg, site, 0);
 }
 VT_API vt_task *vt_async_any_at(vt_fn *fn, void *arg, const char *site) {
