@@ -1038,8 +1038,8 @@ VT__INLINE void vt__plat_relax(void) {
     __asm__ volatile("yield");
 #endif
 }
-VT__INLINE void vt__plat_spin_lock(uint32_t *lock) {
-    while (__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE) != 0) {
+static VT__NOINLINE void vt__plat_spin_wait(uint32_t *lock) {
+    do {
         for (int i = 0; __atomic_load_n(lock, __ATOMIC_RELAXED) != 0; i++) {
             vt__plat_relax();
             if (i >= 200) { /* the holder was preempted */
@@ -1047,7 +1047,10 @@ VT__INLINE void vt__plat_spin_lock(uint32_t *lock) {
                 vt__libc_nanosleep(&ts, NULL);
             }
         }
-    }
+    } while (__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE) != 0);
+}
+VT__INLINE void vt__plat_spin_lock(uint32_t *lock) {
+    if (VT__UNLIKELY(__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE) != 0)) vt__plat_spin_wait(lock);
 }
 VT__INLINE void vt__plat_spin_unlock(uint32_t *lock) { __atomic_store_n(lock, 0, __ATOMIC_RELEASE); }
 
@@ -4367,6 +4370,7 @@ typedef struct vt__vth {
     int64_t deadline;
     vt__timer timer;
     vt__list all;
+    void *room[7];        /* for a record of the present wait whose owner wants no frame for it */
     vt_task *task;        /* NULL: detached and freed */
     struct vt__vth *sent; /* the next in an inbox */
     char *stack;
@@ -5665,7 +5669,8 @@ VT_API void vt_stats_get(vt_stats *out) {
  * uses:   @api_base @api_sync @plat @log @sched
  * test:   tests/test_sync.c
  *
- * A waiter is a node on its own stack, in the object's queue, under the object's spin lock. Whoever unlinks it owns
+ * A waiter is a node on its own stack or, where nothing is left to do after the wait, in its vthread's room (the wait is
+ * a tail call then), in the object's queue, under the object's spin lock. Whoever unlinks it owns
  * its wake-up; an abort that finds it gone has lost. Since a vthread runs on its own thread only, the spin lock may be
  * released before the park: the wake-up waits in the thread's queue. With VT_LOCAL the spin word holds the owner thread's
  * number in debug builds and is no lock.
@@ -5678,19 +5683,20 @@ typedef struct vt__waiter {
     bool queued;
 } vt__waiter;
 
-VT__INLINE void vt__sync_lock(uint32_t *flags, uint32_t *spin) {
-    if (!(*flags & VT_LOCAL)) {
-        vt__plat_spin_lock(spin);
-        return;
-    }
-#if VT__DEBUG
+_Static_assert(sizeof(vt__waiter) <= sizeof(((vt__vth *)0)->room),
+               "a waiter does not fit into the room of a vthread");
+VT__INLINE vt__waiter *vt__sync_room(vt__vth *v) { return (vt__waiter *)(void *)v->room; }
+
+static VT__UNUSED void vt__sync_check_owner(uint32_t *spin) {
     uint32_t me = (uint32_t)vt_worker() + 2;
     if (*spin == 0) *spin = me;
-    if (*spin != me) {
-        vt_log(VT_LOG_ERROR, "an object marked VT_LOCAL is used on two OS threads");
-        abort();
-    }
-#endif
+    if (*spin == me) return;
+    vt_log(VT_LOG_ERROR, "an object marked VT_LOCAL is used on two OS threads");
+    abort();
+}
+VT__INLINE void vt__sync_lock(uint32_t *flags, uint32_t *spin) {
+    if (!(*flags & VT_LOCAL)) vt__plat_spin_lock(spin);
+    else if (VT__DEBUG) vt__sync_check_owner(spin);
 }
 VT__INLINE void vt__sync_unlock(const uint32_t *flags, uint32_t *spin) {
     if (!(*flags & VT_LOCAL)) vt__plat_spin_unlock(spin);
@@ -5726,6 +5732,18 @@ VT__INLINE void vt__sync_enqueue(vt__waiter *w, vt__vth *v, vt__waitq *q, uint32
     vt__sync_push(q, w);
     vt__sync_unlock(flags, spin);
 }
+/* Takes the oldest waiters off, `n` at most, under the lock; wake them with vt__sync_wake_chain after it. */
+VT__INLINE vt__waiter *vt__sync_take(vt__waitq *q, int64_t n, int64_t *taken) {
+    vt__waiter *first = q->head, *w = first, *last = NULL;
+    int64_t left = n;
+    for (; w && left > 0; w = w->next, left--) w->queued = false, last = w;
+    *taken = n - left;
+    if (!last) return NULL;
+    last->next = NULL;
+    q->head = w;
+    *(w ? &w->prev : &q->tail) = NULL;
+    return first;
+}
 /* Takes every waiter off, under the lock; wake them with vt__sync_wake_chain after it. */
 VT__INLINE vt__waiter *vt__sync_take_all(vt__waitq *q) {
     vt__waiter *first = q->head;
@@ -5733,7 +5751,7 @@ VT__INLINE vt__waiter *vt__sync_take_all(vt__waitq *q) {
     q->head = q->tail = NULL;
     return first;
 }
-static void vt__sync_wake_chain(vt__waiter *w) {
+VT__INLINE void vt__sync_wake_chain(vt__waiter *w) {
     for (vt__waiter *next; w; w = next) {
         next = w->next; /* the node is gone once its vthread runs */
         vt__sched_ready(w->v);
@@ -5742,7 +5760,6 @@ static void vt__sync_wake_chain(vt__waiter *w) {
 
 static int vt__sync_mutex_lock(vt_mutex *m, bool abortable, int64_t until) {
     vt__vth *v = vt__sched_self();
-    vt__waiter w;
     int64_t due = 0;
     if (!v) return -EPERM;
     if (abortable) {
@@ -5761,7 +5778,7 @@ static int vt__sync_mutex_lock(vt_mutex *m, bool abortable, int64_t until) {
         vt__sync_unlock(&m->flags, &m->spin);
         return -EDEADLK;
     }
-    vt__sync_enqueue(&w, v, &m->q, &m->flags, &m->spin);
+    vt__sync_enqueue(vt__sync_room(v), v, &m->q, &m->flags, &m->spin);
     return vt__sched_park(v, abortable ? vt__sync_abort : NULL, due);
 }
 VT_API int vt_mutex_lock(vt_mutex *m) { return vt__sync_mutex_lock(m, false, 0); }
@@ -5827,7 +5844,6 @@ VT_API void vt_cond_broadcast(vt_cond *c) {
 
 VT_API int vt_sem_acquire_until(vt_sem *s, int64_t until) {
     vt__vth *v = vt__sched_self();
-    vt__waiter w;
     int64_t due;
     if (!v) return -EPERM;
     int r = vt__sched_enter(v, until, &due);
@@ -5839,7 +5855,7 @@ VT_API int vt_sem_acquire_until(vt_sem *s, int64_t until) {
         vt__sched_fuel(v);
         return 0;
     }
-    vt__sync_enqueue(&w, v, &s->q, &s->flags, &s->spin);
+    vt__sync_enqueue(vt__sync_room(v), v, &s->q, &s->flags, &s->spin);
     return vt__sched_park(v, vt__sync_abort, due);
 }
 VT_API int vt_sem_acquire(vt_sem *s) { return vt_sem_acquire_until(s, 0); }
@@ -5854,19 +5870,13 @@ VT_API int vt_sem_try(vt_sem *s) {
     return r;
 }
 VT_API void vt_sem_release(vt_sem *s, int64_t permits) {
-    vt__waiter *chain = NULL, *w;
+    int64_t taken;
     vt__sync_lock(&s->flags, &s->spin);
     s->count += permits;
-    while (s->count > 0 && (w = s->q.head) != NULL) {
-        vt__sync_unlink(&s->q, w);
-        s->count--;
-        w->prev = chain; /* prev links the chain backwards; turned round below */
-        chain = w;
-    }
+    vt__waiter *w = vt__sync_take(&s->q, s->count, &taken);
+    s->count -= taken;
     vt__sync_unlock(&s->flags, &s->spin);
-    vt__waiter *first = NULL;
-    for (w = chain; w; w = w->prev) w->next = first, first = w;
-    vt__sync_wake_chain(first);
+    vt__sync_wake_chain(w);
 }
 
 VT_API int vt_wg_add(vt_wg *g, int64_t n) {
@@ -5883,7 +5893,6 @@ VT_API int vt_wg_add(vt_wg *g, int64_t n) {
 VT_API int vt_wg_done(vt_wg *g) { return vt_wg_add(g, -1); }
 VT_API int vt_wg_wait_until(vt_wg *g, int64_t until) {
     vt__vth *v = vt__sched_self();
-    vt__waiter w;
     int64_t due;
     if (!v) return -EPERM;
     int r = vt__sched_enter(v, until, &due);
@@ -5894,7 +5903,7 @@ VT_API int vt_wg_wait_until(vt_wg *g, int64_t until) {
         vt__sched_fuel(v);
         return 0;
     }
-    vt__sync_enqueue(&w, v, &g->q, &g->flags, &g->spin);
+    vt__sync_enqueue(vt__sync_room(v), v, &g->q, &g->flags, &g->spin);
     return vt__sched_park(v, vt__sync_abort, due);
 }
 VT_API int vt_wg_wait(vt_wg *g) { return vt_wg_wait_until(g, 0); }
