@@ -4320,7 +4320,7 @@ enum {
     VT__TASK_EMBEDDED = 16,   /* part of a larger object: never freed here, not touched once fn was left */
     VT__TASK_CANCEL_MSG = 32, /* a message about its cancel is on its way */
     VT__TASK_STATIC = 64,     /* a failed spawn's sentinel */
-    VT__TASK_STARTED = 128,
+    VT__TASK_STARTED = 128,   /* thr is known; set for VT__TASK_ANY only, the others' always is */
     VT__TASK_ANY = 256
 };
 enum { VT__SCHED_RUN = 256, VT__SCHED_FUEL = 64, VT__SCHED_TIMERS = 512, VT__SCHED_POLL_NS = 100000 };
@@ -5370,10 +5370,10 @@ VT_API vt_task *vt_async_any_at(vt_fn *fn, void *arg, const char *site) {
 }
 
 /*--- joining ---*/
-/* A task is mostly awaited on the thread that runs it. Then its end and the wait cannot meet: who waits is in `here`,
- * the thread's business, and the end serves it without an atomic operation; the task counts as done no more, it is gone.
- * From another thread, or when the task may start on any, `flags` decides: whoever of WAITER and DONE is set second
- * sees the first. In both cases a cancel's message that is on its way keeps the task alive. */
+/* A task is mostly awaited on the thread that runs it. Its end and the wait cannot meet there: who waits is in `here`,
+ * the thread's business, and the end gives it the result and frees the task, without an atomic operation. From another
+ * thread, or when the task may start on any, `flags` decides: whoever of WAITER and DONE is set second sees the first.
+ * Either way a cancel's message that is on its way keeps the task's memory until it has come. */
 static bool vt__sched_await_abort_here(vt__vth *v) {
     vt_task *t = v->wait_obj; /* has not ended: that would have ended the wait */
     __atomic_store_n(&t->here, NULL, __ATOMIC_RELAXED);
