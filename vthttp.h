@@ -4645,7 +4645,7 @@ static void vt__sched_abort(vt__vth *v, int err) {
     v->node.result = err;
     vt__sched_resume(v->thr, v);
 }
-static void vt__sched_task_drop(vt_task *t) {
+VT__INLINE void vt__sched_task_drop(vt_task *t) {
     vt__thr *thr = vt__sched_tls;
     if (thr) vt__mem_pool_put(&thr->task_pool, t);
     else vt__mem_free(t);
@@ -4800,7 +4800,7 @@ static void vt__sched_entry(vt__ctx *c) {
 }
 
 /* Gives an unstarted task a stack; NULL: there is none to be had now. The task is the caller's to take off its queue. */
-static VT__NOINLINE vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
+static vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     char *s = vt__stack_get(&t->stacks);
     if (VT__UNLIKELY(!s)) return NULL;
     vt__vth *v = (vt__vth *)(void *)((uintptr_t)(vt__stack_top(s) - sizeof(vt__vth)) & ~(uintptr_t)63);
@@ -4834,7 +4834,7 @@ static VT__NOINLINE vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
 }
 
 /* The same for the task that is first: its vthread takes its place in the ring. NULL: it stays. */
-static vt__node *vt__sched_begin_first(vt__thr *t) {
+static VT__NOINLINE vt__node *vt__sched_begin_first(vt__thr *t) {
     vt__node *n = t->last->next, *next = n->next;          /* a begun task may be freed: no n after it */
     vt__vth *v = vt__sched_begin(t, (vt_task *)(void *)n); /* node is first */
     if (VT__UNLIKELY(!v)) return NULL;
