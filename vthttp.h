@@ -1070,8 +1070,8 @@ VT__INLINE void vt__plat_relax(void) {
     __asm__ volatile("yield");
 #endif
 }
-VT__INLINE void vt__plat_spin_lock(uint32_t *lock) {
-    while (__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE) != 0) {
+static VT__NOINLINE void vt__plat_spin_wait(uint32_t *lock) {
+    do {
         for (int i = 0; __atomic_load_n(lock, __ATOMIC_RELAXED) != 0; i++) {
             vt__plat_relax();
             if (i >= 200) { /* the holder was preempted */
@@ -1079,7 +1079,10 @@ VT__INLINE void vt__plat_spin_lock(uint32_t *lock) {
                 vt__libc_nanosleep(&ts, NULL);
             }
         }
-    }
+    } while (__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE) != 0);
+}
+VT__INLINE void vt__plat_spin_lock(uint32_t *lock) {
+    if (VT__UNLIKELY(__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE) != 0)) vt__plat_spin_wait(lock);
 }
 VT__INLINE void vt__plat_spin_unlock(uint32_t *lock) { __atomic_store_n(lock, 0, __ATOMIC_RELEASE); }
 
@@ -1132,12 +1135,17 @@ static VT__UNUSED void vt__mem_pool_init(vt__pool *p, size_t size, uint32_t max)
     p->count = 0;
     p->max = max;
 }
-VT__INLINE void *vt__mem_pool_get(vt__pool *p) {
+/* A cached block, or NULL. */
+VT__INLINE void *vt__mem_pool_try(vt__pool *p) {
     void *b = p->free;
-    if (VT__UNLIKELY(!b)) return vt__mem_alloc(p->size);
+    if (VT__UNLIKELY(!b)) return NULL;
     p->free = *(void **)b;
     p->count--;
     return b;
+}
+VT__INLINE void *vt__mem_pool_get(vt__pool *p) {
+    void *b = vt__mem_pool_try(p);
+    return VT__LIKELY(b != NULL) ? b : vt__mem_alloc(p->size);
 }
 VT__INLINE void vt__mem_pool_put(vt__pool *p, void *b) {
     if (VT__UNLIKELY(p->count >= p->max)) {
@@ -3212,10 +3220,9 @@ extern void vt__ctx_entry(void) __asm__("vt__ctx_entry");
 #define VT__CTX_JMP "jmpq"
 #endif
 __asm__(VT__CTX_BEGIN("vt__ctx_swap", "@function") VT__CTX_LAND /* rdi from, rsi to, edx value */
-        "movq (%rsp), %rcx\n"
-        "leaq 8(%rsp), %r8\n"
+        "popq %rcx\n.cfi_adjust_cfa_offset -8\n.cfi_register rip, rcx\n"
         "movl %edx, %eax\n"
-        "movq %r8, 0(%rdi)\n"
+        "movq %rsp, 0(%rdi)\n"
         "movq %rbp, 8(%rdi)\n"
         "movq %rcx, 16(%rdi)\n"
         "movq %rbx, 24(%rdi)\n"
@@ -3738,8 +3745,11 @@ static void vt__timer_arm(vt__wheel *w, vt__timer *t, int64_t due) {
 
 /* Makes sure that the entry fires at `due` or before: one that is armed earlier stays, its user compares and arms it
  * again. A deadline that moves back with every wait costs a comparison. */
+VT__INLINE bool vt__timer_before(const vt__timer *t, int64_t due) {
+    return vt__timer_armed(t) && t->due <= due;
+}
 VT__INLINE void vt__timer_lazy(vt__wheel *w, vt__timer *t, int64_t due) {
-    if (!vt__timer_armed(t) || t->due > due) vt__timer_arm(w, t, due);
+    if (!vt__timer_before(t, due)) vt__timer_arm(w, t, due);
 }
 
 /* The next tick at which a slot is to be opened, and which; INT64_MAX when the wheel is empty. */
@@ -4320,6 +4330,11 @@ static void vt__poll_fdw_put(vt__dom *dom, vt__poll_fdw *f) {
  *
  * A parking vthread switches straight to the next one; the OS thread's own stack (scheduler context) is entered when
  * none is ready, or the run budget is spent, for messages, timers and the reactor.
+ *
+ * The ready ones of a thread are a ring in the order of their turns. thr.last is the one whose turn is last, so the
+ * one behind it is first, and that is the running vthread as long as one runs: it stays in the ring until it parks.
+ * Thus a yield moves `last` and writes no links. What can be woken before it has parked (by another thread, or by what
+ * runs between the wait's registration and the park) is still in the ring then, and gets the wake-up by the inbox.
  *============================================================================*/
 enum {
     VT__TASK_CANCEL = 1,
@@ -4329,71 +4344,71 @@ enum {
     VT__TASK_EMBEDDED = 16,   /* part of a larger object: never freed here, not touched once fn was left */
     VT__TASK_CANCEL_MSG = 32, /* a message about its cancel is on its way */
     VT__TASK_STATIC = 64,     /* a failed spawn's sentinel */
-    VT__TASK_STARTED = 128,
+    VT__TASK_STARTED = 128,   /* thr is known; set for VT__TASK_ANY only, the others' always is */
     VT__TASK_ANY = 256
 };
 enum { VT__SCHED_RUN = 256, VT__SCHED_FUEL = 64, VT__SCHED_TIMERS = 512, VT__SCHED_POLL_NS = 100000 };
 
+/* What stands in a ring. */
 typedef struct vt__node {
     struct vt__node *next;
-    struct vt__vth *v; /* NULL: the node is an unstarted vt_task's */
+    int32_t result; /* of a vthread's last wait; VT__SCHED_NEW: the node is an unstarted vt_task's */
 } vt__node;
+enum { VT__SCHED_NEW = INT32_MIN };
 
 struct vt_task {
-    union {
-        vt__node node; /* until it starts */
-        vt__msg msg;   /* from then on: the cancel that another thread asks for */
-    };
-    union {
-        struct {
-            vt_fn *fn;
-            void *arg;
-        }; /* until it starts */
-        struct {
-            struct vt__thr *thr; /* where it was started */
-            struct vt__vth *v;   /* NULL at its end; its thread's business */
-        };
-    };
+    vt__node node; /* until it starts */
+    vt_fn *fn;
+    void *arg;
     const char *site;
     int64_t deadline;
     uint32_t flags;
     int32_t result;
-    struct vt__vth *joiner;
+    struct vt__thr *thr;  /* where it is started; with VT__TASK_ANY known once it is */
+    struct vt__vth *v;    /* NULL before its start and at its end; its thread's business */
+    struct vt__vth *here; /* who awaits it on that thread, see vt_await_until */
+    int *here_result;
+    struct vt__vth *joiner; /* who awaits it on another */
+    vt__msg msg;            /* the cancel that another thread asks for */
 };
 
-/* In the top page of the vthread's stack. What a switch touches stands in the first 128 bytes. */
+/* In the top page of the vthread's stack. What a switch and most waits touch stands in the first 128 bytes. */
 typedef struct vt__vth {
     vt__ctx ctx; /* first: a debugger script finds it here */
     vt__node node;
     struct vt__thr *thr;
-    vt_task *task; /* NULL: detached and freed */
-    int32_t shield;
     int32_t err; /* its errno while another runs */
+    int32_t shield;
     bool cancel; /* asked to stop; set on its own thread */
-    bool waiting, embedded;
+    bool embedded;
     uint8_t nlocals;
-    int32_t wait_result;
     bool (*abort)(
         struct vt__vth *v); /* takes the present wait back; NULL: not waiting, or not to be aborted */
     void *wait_obj;
     int64_t wait_due; /* 0: the present wait has no deadline */
-    int64_t deadline;
     void (*on_park)(void *arg);
     void *on_park_arg;
-    vt__timer timer;
-    vt__list all;
-    char *stack;
     vt_fn *fn;
     void *arg;
     const char *site;
+    int64_t deadline;
+    vt__timer timer;
+    vt__list all;
+    void *room[7];        /* for a record of the present wait whose owner wants no frame for it */
+    vt_task *task;        /* NULL: detached and freed */
+    struct vt__vth *sent; /* the next in an inbox */
+    char *stack;
     char name[32];
     void *locals[VT_LOCAL_MAX];
 } vt__vth;
 
 typedef struct vt__thr {
-    vt__vth *cur; /* NULL: scheduler context */
-    vt__node *run_head, *run_tail;
-    int run_left, fuel;
+    vt__vth *cur;   /* NULL: scheduler context */
+    vt__node *last; /* of the ring; NULL: nobody is ready */
+    int *err;       /* errno of this thread, which its vthreads never leave */
+    /* VT__SCHED_FUEL for each turn that is left before the scheduler's: a call that need not park takes one, a switch
+     * what remains of the turn. */
+    int left;
     vt__ctx main;
     vt__dom *dom;
     int64_t now; /* the clock at the start of this pass */
@@ -4401,8 +4416,8 @@ typedef struct vt__thr {
     vt__stack_cache stacks;
     vt__pool task_pool, buf_pool, block_pool;
     vt__wheel wheel;
-    vt__node *inbox; /* woken or spawned by other threads; a stack */
-    vt__msg *msgs;   /* a stack */
+    vt__vth *inbox; /* woken by other threads; a stack */
+    vt__msg *msgs;  /* a stack */
     uint32_t sleeping;
     uint32_t live_credit; /* of vt__sched_g.credit */
     int64_t spawned, ended, switches, steals, rearmed;
@@ -4412,7 +4427,6 @@ typedef struct vt__thr {
     pthread_t os;
     void *sigstack;
     bool cancel_all;
-    int *err; /* errno of this thread, which its vthreads never leave */
 } vt__thr;
 
 enum { VT__BUF_BYTES = 16384, VT__BLOCK_BYTES = 4096, VT__THREADS_MAX = 256 };
@@ -4480,32 +4494,53 @@ static void vt__sched_kick(vt__thr *t) {
         vt__poll_kick(t->dom);
     }
 }
+/* Gives the last turn. */
 VT__INLINE void vt__sched_run_push(vt__thr *t, vt__node *n) {
-    n->next = NULL;
-    if (t->run_head) t->run_tail->next = n;
-    else t->run_head = n;
-    t->run_tail = n;
+    vt__node *last = t->last;
+    n->next = last ? last->next : n;
+    if (last) last->next = n;
+    t->last = n;
 }
-static VT__NOINLINE void vt__sched_send(vt__thr *t, vt__node *n) {
+/* Gives the first turn. */
+VT__INLINE void vt__sched_run_front(vt__thr *t, vt__node *n) {
+    vt__node *last = t->last;
+    vt__sched_run_push(t, n);
+    if (last) t->last = last;
+}
+/* Takes out the one whose turn it is, of a ring that is not empty. */
+VT__INLINE vt__node *vt__sched_run_pop(vt__thr *t) {
+    vt__node *n = t->last->next;
+    if (n == t->last) t->last = NULL;
+    else t->last->next = n->next;
+    return n;
+}
+static VT__NOINLINE void vt__sched_send(vt__vth *v) {
+    vt__thr *t = v->thr;
     bool in = vt__sched_guest_in(); /* before the wake-up is seen: the runtime may end at once after it */
-    vt__node *head = __atomic_load_n(&t->inbox, __ATOMIC_RELAXED);
-    do n->next = head;
-    while (!__atomic_compare_exchange_n(&t->inbox, &head, n, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    vt__vth *head = __atomic_load_n(&t->inbox, __ATOMIC_RELAXED);
+    do v->sent = head;
+    while (!__atomic_compare_exchange_n(&t->inbox, &head, v, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
     vt__sched_kick(t);
     if (in) vt__sched_guest_out();
 }
+/* Its wait is over, and its turn comes; on its own thread. */
+VT__INLINE void vt__sched_resume(vt__thr *t, vt__vth *v) {
+    v->abort = NULL;
+    vt__sched_run_push(t, &v->node);
+}
 /* Makes a vthread whose wait is over run again. By the wait's owner, on any thread. */
 VT__INLINE void vt__sched_ready(vt__vth *v) {
-    if (VT__LIKELY(v->thr == vt__sched_tls)) vt__sched_run_push(v->thr, &v->node);
-    else vt__sched_send(v->thr, &v->node);
+    vt__thr *t = v->thr;
+    if (VT__LIKELY(t == vt__sched_tls && v != t->cur)) vt__sched_resume(t, v);
+    else vt__sched_send(v);
 }
 static void vt__sched_wake(struct vt__vth *v) { vt__sched_ready(v); }
 static void vt__sched_inbox(vt__thr *t) {
-    vt__node *n = __atomic_exchange_n(&t->inbox, NULL, __ATOMIC_ACQ_REL), *rev = NULL, *next;
-    for (; n; n = next) next = n->next, n->next = rev, rev = n;
-    for (n = rev; n; n = next) {
-        next = n->next;
-        vt__sched_run_push(t, n);
+    vt__vth *v = __atomic_exchange_n(&t->inbox, NULL, __ATOMIC_ACQ_REL), *rev = NULL, *next;
+    for (; v; v = next) next = v->sent, v->sent = rev, rev = v;
+    for (v = rev; v; v = next) {
+        next = v->sent;
+        vt__sched_resume(t, v);
     }
 }
 /* To a thread, about its vthreads. */
@@ -4617,7 +4652,7 @@ static VT__UNUSED void vt__sched_submit(vt__dom *dom, vt__start *s) {
     uint32_t keep = VT__TASK_EMBEDDED | VT__TASK_DETACHED | VT__TASK_ANY;
     vt_task *t = &s->task;
     __atomic_fetch_and(&t->flags, keep, __ATOMIC_ACQ_REL);
-    t->node.v = NULL;
+    t->node.result = VT__SCHED_NEW;
     t->fn = s->fn;
     t->arg = s->arg;
     vt__plat_count(&vt__sched_tls->spawned, 1);
@@ -4630,12 +4665,11 @@ static VT__UNUSED void vt__sched_submit(vt__dom *dom, vt__start *s) {
 VT__INLINE bool vt__sched_cancelled(const vt__vth *v) { return VT__UNLIKELY(v->cancel) && v->shield == 0; }
 /* On the vthread's own thread: ends its present wait, if that can still be done. */
 static void vt__sched_abort(vt__vth *v, int err) {
-    if (!v->waiting || !v->abort || !v->abort(v)) return;
-    v->abort = NULL;
-    v->wait_result = err;
-    vt__sched_run_push(v->thr, &v->node);
+    if (!v->abort || !v->abort(v)) return;
+    v->node.result = err;
+    vt__sched_resume(v->thr, v);
 }
-static void vt__sched_task_drop(vt_task *t) {
+VT__INLINE void vt__sched_task_drop(vt_task *t) {
     vt__thr *thr = vt__sched_tls;
     if (thr) vt__mem_pool_put(&thr->task_pool, t);
     else vt__mem_free(t);
@@ -4658,7 +4692,7 @@ static void vt__sched_cancel_here(struct vt__dom *dom, vt__msg *m) {
 static void vt__sched_cancel(vt_task *t) {
     uint32_t f = __atomic_fetch_or(&t->flags, VT__TASK_CANCEL, __ATOMIC_ACQ_REL);
     if (f & (VT__TASK_CANCEL | VT__TASK_DONE)) return;
-    if (!(f & VT__TASK_STARTED)) return; /* vt__sched_begin looks */
+    if ((f & (VT__TASK_ANY | VT__TASK_STARTED)) == VT__TASK_ANY) return; /* vt__sched_begin looks */
     if (t->thr == vt__sched_tls) {
         if (t->v) vt__sched_cancel_vth(t->v);
         return;
@@ -4678,7 +4712,7 @@ static void vt__sched_cancel_all(vt__thr *t) {
 /*--- parking ---*/
 static void vt__sched_timer_fired(vt__timer *t) {
     vt__vth *v = VT__CONTAINER(t, vt__vth, timer);
-    if (!v->waiting || v->wait_due == 0) return;
+    if (!v->abort || v->wait_due == 0) return;
     if (v->wait_due > v->thr->now) {
         vt__timer_arm(&v->thr->wheel, t, v->wait_due);
         vt__plat_count(&v->thr->rearmed, 1);
@@ -4687,28 +4721,13 @@ static void vt__sched_timer_fired(vt__timer *t) {
     }
 }
 
-/* The vthread that is to run next on this thread, taken out of its queue; NULL: none that has started. With many of
- * them each switch meets cold memory, so the one behind it is fetched meanwhile (its address alone: following it
- * here would wait for what is to be hidden). */
-VT__INLINE vt__vth *vt__sched_pop(vt__thr *t) {
-    vt__node *n = t->run_head;
-    if (!n || !n->v || --t->run_left <= 0) return NULL;
-    vt__node *next = n->next;
-    t->run_head = next;
-    t->fuel = VT__SCHED_FUEL;
-    __builtin_prefetch(next);
-    __builtin_prefetch((void *)((uintptr_t)next - sizeof(vt__ctx)));      /* the context; next may be NULL */
-    __builtin_prefetch((void *)((uintptr_t)next - sizeof(vt__ctx) - 64)); /* the first frames */
-    return n->v;
-}
-
 static VT__COLD void vt__sched_overrun(const vt__vth *v) {
     vt_log(VT_LOG_ERROR, "stack overflow in virtual thread '%s' spawned at %s (stack of %zu bytes)", v->name,
            v->site ? v->site : "?", vt__stack_g.stride - vt__stack_g.guard);
     abort();
 }
 
-static void vt__sched_locals_end(vt__vth *v) {
+static VT__NOINLINE void vt__sched_locals_end(vt__vth *v) {
     v->shield++;
     for (int round = 0; round < 4; round++) { /* destructors may set values again */
         bool any = false;
@@ -4730,12 +4749,53 @@ static VT__UNUSED void vt__sched_afresh(vt__vth *v) {
     v->name[0] = 0;
 }
 
-static void vt__sched_task_end(vt_task *task, int result) {
-    task->result = result;
-    task->v = NULL;
+/* Gives up what a task's owner has: whoever comes last frees it, this, its end, or the message of its cancel. */
+static VT__NOINLINE void vt__sched_release(vt_task *t, uint32_t also) {
+    uint32_t f = __atomic_fetch_or(&t->flags, VT__TASK_DETACHED | also, __ATOMIC_ACQ_REL) | also;
+    if ((f & VT__TASK_DONE) && !(f & VT__TASK_CANCEL_MSG)) vt__sched_task_drop(t);
+}
+/* It has ended, and its result is with who awaited it. */
+VT__INLINE void vt__sched_task_joined(vt_task *t) {
+    if (VT__LIKELY(!(__atomic_load_n(&t->flags, __ATOMIC_ACQUIRE) & VT__TASK_CANCEL_MSG)))
+        vt__sched_task_drop(t);
+    else vt__sched_release(t, VT__TASK_DONE);
+}
+static VT__NOINLINE void vt__sched_task_done(vt_task *task) {
     uint32_t f = __atomic_fetch_or(&task->flags, VT__TASK_DONE, __ATOMIC_ACQ_REL);
     if (f & VT__TASK_WAITER) vt__sched_ready(task->joiner);
     else if ((f & (VT__TASK_DETACHED | VT__TASK_CANCEL_MSG)) == VT__TASK_DETACHED) vt__sched_task_drop(task);
+}
+VT__INLINE void vt__sched_task_end(vt__thr *t, vt_task *task, int result) {
+    vt__vth *v = task->here;
+    task->result = result;
+    task->v = NULL;
+    if (VT__UNLIKELY(!v)) {
+        vt__sched_task_done(task);
+        return;
+    }
+    /* all that vt_await has to do behind its wait is done here */
+    if (task->here_result) *task->here_result = result;
+    vt__sched_resume(t, v);
+    vt__sched_task_joined(task);
+}
+
+/* Whose turn it is; NULL: nobody's, or the scheduler's. */
+VT__INLINE vt__node *vt__sched_first(const vt__thr *t) {
+    return t->last && t->left > VT__SCHED_FUEL ? t->last->next : NULL;
+}
+/* What has to be done on the way into a vthread, `n` of the ring, besides the switch. With many of them each switch
+ * meets cold memory, so the one behind it is fetched meanwhile (its address alone: following it here would wait for
+ * what is to be hidden). */
+VT__INLINE vt__vth *vt__sched_turn(vt__thr *t, vt__node *n) {
+    vt__vth *v = VT__CONTAINER(n, vt__vth, node);
+    uintptr_t next = (uintptr_t)n->next;
+    __builtin_prefetch((void *)next);
+    __builtin_prefetch((void *)(next - sizeof(vt__ctx)));      /* the context */
+    __builtin_prefetch((void *)(next - sizeof(vt__ctx) - 64)); /* the first frames */
+    t->left = (t->left - 1) & ~(VT__SCHED_FUEL - 1);
+    t->cur = v;
+    *t->err = v->err;
+    return v;
 }
 
 /* The stack goes back to the cache while we still stand on it: nobody else can take it before we have left. */
@@ -4744,17 +4804,21 @@ __attribute__((noreturn)) static VT__NOINLINE void vt__sched_exit(vt__vth *v, in
     if (v->nlocals) vt__sched_locals_end(v);
     if (vt__timer_armed(&v->timer)) vt__timer_cancel(&t->wheel, &v->timer);
     vt__ds_list_remove(&v->all);
-    if (v->task && !v->embedded) vt__sched_task_end(v->task, result);
+    if (v->task && !v->embedded) vt__sched_task_end(t, v->task, result);
     if (VT__UNLIKELY(!vt__stack_intact(v->stack))) vt__sched_overrun(v);
     vt__stack_put(&t->stacks, v->stack);
     vt__plat_count(&t->ended, 1);
     vt__sched_credit_put(t);
-    vt__vth *next = vt__sched_pop(t);
-    t->cur = next;
-    if (!next) vt__ctx_leave(&v->ctx, &t->main, 0);
-    next->waiting = false;
-    *t->err = next->err;
-    vt__ctx_leave(&v->ctx, &next->ctx, next->wait_result);
+    (void)vt__sched_run_pop(t);
+    vt__node *n = vt__sched_first(t);
+    if (VT__UNLIKELY(!n || n->result == VT__SCHED_NEW)) { /* which needs a stack, maybe ours */
+        t->cur = NULL;
+        vt__ctx_leave(&v->ctx, &t->main, 0);
+    }
+    vt__vth *to = vt__sched_turn(t, n);
+    int r = to->node.result;
+    to->node.result = 0;
+    vt__ctx_leave(&v->ctx, &to->ctx, r);
 }
 
 static void vt__sched_entry(vt__ctx *c) {
@@ -4769,31 +4833,30 @@ static void vt__sched_entry(vt__ctx *c) {
 }
 
 /* Gives an unstarted task a stack; NULL: there is none to be had now. The task is the caller's to take off its queue. */
-static VT__NOINLINE vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
+static vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     char *s = vt__stack_get(&t->stacks);
     if (VT__UNLIKELY(!s)) return NULL;
     vt__vth *v = (vt__vth *)(void *)((uintptr_t)(vt__stack_top(s) - sizeof(vt__vth)) & ~(uintptr_t)63);
-    v->node.v = v;
+    uint32_t f = __atomic_load_n(&task->flags, __ATOMIC_ACQUIRE);
+    task->thr = t;
+    task->v = v;
+    if (f & VT__TASK_ANY) f = __atomic_fetch_or(&task->flags, VT__TASK_STARTED, __ATOMIC_ACQ_REL);
+    v->node.result = v->err = v->shield = 0;
     v->thr = t;
-    v->stack = s;
+    v->cancel = t->cancel_all || (f & VT__TASK_CANCEL) != 0;
+    v->embedded = (f & VT__TASK_EMBEDDED) != 0;
+    v->nlocals = 0;
+    v->abort = NULL;
+    v->on_park = NULL;
     v->fn = task->fn;
     v->arg = task->arg;
     v->site = task->site;
     v->deadline = task->deadline;
     vt__timer_init(&v->timer, vt__sched_timer_fired);
-    v->abort = NULL;
-    v->shield = v->err = v->wait_result = 0;
-    v->waiting = false;
-    v->nlocals = 0;
-    v->on_park = NULL;
-    v->name[0] = 0;
     vt__ds_list_push(&t->all, &v->all);
-    task->thr = t;
-    task->v = v;
-    uint32_t f = __atomic_fetch_or(&task->flags, VT__TASK_STARTED, __ATOMIC_ACQ_REL);
-    v->embedded = (f & VT__TASK_EMBEDDED) != 0;
-    v->cancel = t->cancel_all || (f & VT__TASK_CANCEL) != 0;
     v->task = task;
+    v->stack = s;
+    v->name[0] = 0;
     if ((f & (VT__TASK_DETACHED | VT__TASK_EMBEDDED | VT__TASK_CANCEL_MSG)) == VT__TASK_DETACHED) {
         v->task = NULL;
         vt__sched_task_drop(task);
@@ -4803,46 +4866,62 @@ static VT__NOINLINE vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     return v;
 }
 
-/* The vthread to run next: one that is ready, or one to be started; NULL: the scheduler is. */
-VT__INLINE vt__vth *vt__sched_next(vt__thr *t) {
-    vt__vth *v = vt__sched_pop(t);
-    vt__node *n = t->run_head;
-    if (!v && n && !n->v && t->stacks.n && t->run_left > 0 && (t->run_head = n->next, true)) {
-        v = vt__sched_begin(t, (vt_task *)(void *)n); /* node is first; a cached stack cannot fail */
-        t->fuel = VT__SCHED_FUEL;
-    }
-    t->cur = v;
-    return v;
+/* The same for the task that is first: its vthread takes its place in the ring. NULL: it stays. */
+static VT__NOINLINE vt__node *vt__sched_begin_first(vt__thr *t) {
+    vt__node *n = t->last->next, *next = n->next;          /* a begun task may be freed: no n after it */
+    vt__vth *v = vt__sched_begin(t, (vt_task *)(void *)n); /* node is first */
+    if (VT__UNLIKELY(!v)) return NULL;
+    if (n == t->last) t->last = next = &v->node;
+    else t->last->next = &v->node;
+    v->node.next = next;
+    return &v->node;
 }
-/* The way into a vthread; the wait that it was in returns wait_result. */
-VT__INLINE int vt__sched_into(vt__thr *t, vt__ctx *from, vt__vth *v) {
-    v->waiting = false;
-    *t->err = v->err;
-    return vt__ctx_switch(from, &v->ctx, v->wait_result);
-}
-/* Leaves `v`, which is queued or waits; its wait's result once it runs again. The last call of every caller. */
-VT__INLINE int vt__sched_away(vt__thr *t, vt__vth *v) {
+/* The rarer ways on from `v`, which is out of the ring or last in it: to a task that is to be started, to a wait that
+ * has failed, to the scheduler. */
+static VT__NOINLINE int vt__sched_detour(vt__thr *t, vt__vth *v) {
+    vt__node *n = vt__sched_first(t);
     v->err = *t->err;
-    vt__vth *to = vt__sched_next(t);
-    if (VT__UNLIKELY(to == v)) {
-        v->waiting = false;
-        return v->wait_result;
+    if (n && n->result == VT__SCHED_NEW) n = t->stacks.n ? vt__sched_begin_first(t) : NULL;
+    if (!n) {
+        t->cur = NULL;
+        return vt__ctx_switch(&v->ctx, &t->main, 0);
     }
-    return to ? vt__sched_into(t, &v->ctx, to) : vt__ctx_switch(&v->ctx, &t->main, 0);
+    vt__vth *to = vt__sched_turn(t, n);
+    int r = to->node.result;
+    to->node.result = 0;
+    return vt__ctx_switch(&v->ctx, &to->ctx, r);
+}
+/* Leaves `v`, which is out of the ring or last in it, for `n`, the first; its wait's result once it runs again. The
+ * last call of every caller: with no frame of its own nothing has to be returned through. */
+VT__INLINE int vt__sched_away(vt__thr *t, vt__vth *v, vt__node *n) {
+    if (VT__UNLIKELY(t->left <= VT__SCHED_FUEL || n->result)) return vt__sched_detour(t, v);
+    v->err = *t->err;
+    return vt__ctx_switch(&v->ctx, &vt__sched_turn(t, n)->ctx, 0);
 }
 
+/* Out of the ring, and away. */
+VT__INLINE int vt__sched_wait(vt__thr *t, vt__vth *v, bool (*abort)(vt__vth *), int64_t due) {
+    vt__node *last = t->last, *n = v->node.next;
+    v->abort = abort;
+    v->wait_due = due;
+    if (VT__UNLIKELY(n == &v->node)) {
+        t->last = NULL;
+        return vt__sched_detour(t, v);
+    }
+    last->next = n;
+    return vt__sched_away(t, v, n);
+}
+static VT__NOINLINE int vt__sched_park_slow(vt__vth *v, bool (*abort)(vt__vth *), int64_t due) {
+    if (v->on_park) v->on_park(v->on_park_arg);
+    if (due) vt__timer_lazy(&v->thr->wheel, &v->timer, due);
+    return vt__sched_wait(v->thr, v, abort, due);
+}
 /* Waits until somebody makes `v` ready; the wait is registered already. `abort` takes it back (own thread, scheduler
  * context) and may say that it is too late; NULL: neither cancel nor deadline end this wait. 0, -ECANCELED,
  * -ETIMEDOUT, or what abort's caller gave. */
 static VT__NOINLINE int vt__sched_park(vt__vth *v, bool (*abort)(vt__vth *), int64_t due) {
-    vt__thr *t = v->thr;
-    if (v->on_park) v->on_park(v->on_park_arg);
-    v->abort = abort;
-    v->wait_due = due;
-    v->wait_result = 0;
-    v->waiting = true;
-    if (due) vt__timer_lazy(&t->wheel, &v->timer, due);
-    return vt__sched_away(t, v);
+    if (v->on_park || (due && !vt__timer_before(&v->timer, due))) return vt__sched_park_slow(v, abort, due);
+    return vt__sched_wait(v->thr, v, abort, due);
 }
 
 /* What every parking call does first: 0 and the deadline that counts, or -ECANCELED. */
@@ -4855,46 +4934,52 @@ VT__INLINE int vt__sched_enter(const vt__vth *v, int64_t until, int64_t *due) {
     return 0;
 }
 
-static VT__NOINLINE int vt__sched_yield_now(vt__thr *t, vt__vth *v) {
-    v->wait_result = 0;
-    vt__sched_run_push(t, &v->node);
-    return vt__sched_away(t, v);
+/* Every parking call that need not park counts; whoever never parks lets others run after a while, through the
+ * scheduler, so that the reactor is looked at, too. */
+static VT__NOINLINE void vt__sched_fuel_out(vt__thr *t, vt__vth *v) {
+    vt__plat_count(&t->switches, -(t->left / VT__SCHED_FUEL)); /* turns that are not taken */
+    t->left = 1;
+    t->last = &v->node;
+    (void)vt__sched_detour(t, v);
 }
-/* Every parking call that need not park counts; whoever never parks lets others run after a while. */
 VT__INLINE void vt__sched_fuel(vt__vth *v) {
-    if (VT__LIKELY(--v->thr->fuel > 0)) return;
-    v->thr->run_left = 0; /* through the scheduler, so that the reactor is looked at, too */
-    (void)vt__sched_yield_now(v->thr, v);
+    vt__thr *t = v->thr;
+    if (VT__UNLIKELY((--t->left & (VT__SCHED_FUEL - 1)) == 0)) vt__sched_fuel_out(t, v);
 }
 
 /*--- the loop of an OS thread ---*/
-static void vt__sched_switch_to(vt__thr *t, vt__vth *v) {
-    t->fuel = VT__SCHED_FUEL;
-    t->cur = v;
-    (void)vt__sched_into(t, &t->main, v);
+/* From the scheduler to who is first. */
+static void vt__sched_switch_to(vt__thr *t, vt__node *n) {
+    vt__vth *v = vt__sched_turn(t, n);
+    int r = v->node.result;
+    v->node.result = 0;
+    (void)vt__ctx_switch(&t->main, &v->ctx, r);
 }
 /* Runs what is ready, then starts what has not begun; true when a task waits for a stack. Without one to be had the
  * unstarted go to the queue's end: those behind them may finish and give theirs back. */
 static bool vt__sched_run(vt__thr *t) {
     vt_task *task, *last;
+    vt__node *n;
     bool starved = false;
-    t->run_left = VT__SCHED_RUN;
-    while (t->run_head && t->run_left > 0) {
-        vt__node *n = t->run_head, *next = n->next; /* a begun task may be freed: no n after it */
-        vt__vth *v = n->v;
-        if (!v && !starved) starved = (v = vt__sched_begin(t, (vt_task *)(void *)n)) == NULL;
-        t->run_head = next;
-        t->run_left--;
-        if (v) vt__sched_switch_to(t, v);
-        else vt__sched_run_push(t, n);
+    t->left = (VT__SCHED_RUN + 1) * VT__SCHED_FUEL;
+    while ((n = vt__sched_first(t)) != NULL) {
+        if (n->result == VT__SCHED_NEW && (starved || (n = vt__sched_begin_first(t)) == NULL)) {
+            starved = true;
+            t->last = t->last->next;
+            t->left -= VT__SCHED_FUEL;
+            continue;
+        }
+        vt__sched_switch_to(t, n);
     }
-    vt__plat_count(&t->switches, VT__SCHED_RUN - t->run_left);
+    vt__plat_count(&t->switches, VT__SCHED_RUN + 1 - (t->left + VT__SCHED_FUEL - 1) / VT__SCHED_FUEL);
     for (int left = VT__SCHED_RUN; left > 0 && !starved; left--) {
         if (!t->stacks.n && __atomic_load_n(&t->dom->any_count, __ATOMIC_RELAXED) &&
             !vt__stack_refill(&t->stacks))
             return true;
         if (!vt__sched_any_take(t->dom, 1, false, &task, &last)) break;
-        vt__sched_switch_to(t, vt__sched_begin(t, task));
+        t->left = 2 * VT__SCHED_FUEL; /* a turn, and back */
+        vt__sched_run_front(t, &task->node);
+        vt__sched_switch_to(t, vt__sched_begin_first(t));
     }
     return starved;
 }
@@ -4966,7 +5051,7 @@ static void vt__sched_mail(vt__thr *t) {
     if (__atomic_load_n(&t->dom->inbox, __ATOMIC_RELAXED)) vt__poll_messages(t->dom);
 }
 static bool vt__sched_has_work(const vt__thr *t) {
-    return t->run_head || __atomic_load_n(&t->dom->any_count, __ATOMIC_RELAXED) > 0;
+    return t->last || __atomic_load_n(&t->dom->any_count, __ATOMIC_RELAXED) > 0;
 }
 
 /* How long the reactor may wait, in ns, -1 for ever; 0 when there is something to do. */
@@ -5222,75 +5307,95 @@ static int vt__sched_open(const vt_cfg *cfg) {
 }
 
 /*--- spawning ---*/
-static vt_task *vt__sched_spawn(vt_fn *fn, void *arg, const char *site, uint32_t flags, int *err) {
-    vt__thr *t = vt__sched_tls;
-    if (__atomic_load_n(&vt__sched_g.stopping, __ATOMIC_RELAXED)) return *err = VT_ESTOPPED, NULL;
-    if ((*err = vt__sched_credit_take(t)) < 0) return NULL;
-    vt_task *task = t ? vt__mem_pool_get(&t->task_pool) : vt__mem_alloc(sizeof *task);
-    if (!task) {
-        if (t) vt__sched_credit_put(t);
-        else __atomic_fetch_add(&vt__sched_g.credit, 1, __ATOMIC_ACQ_REL);
-        return *err = -ENOMEM, NULL;
-    }
-    task->node.v = NULL;
+VT__INLINE void vt__sched_task_init(vt_task *task, vt__thr *t, vt_fn *fn, void *arg, const char *site,
+                                    uint32_t flags) {
+    task->node.result = VT__SCHED_NEW;
     task->fn = fn;
     task->arg = arg;
     task->site = site;
     task->deadline = t && t->cur ? t->cur->deadline : 0;
-    task->flags = t ? flags : flags | VT__TASK_ANY;
-    task->result = 0;
-    task->joiner = NULL;
-    if (t) {
-        vt__plat_count(&t->spawned, 1);
-        return task;
-    }
-    __atomic_fetch_add(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
-    if (!__atomic_load_n(&vt__sched_g.closed, __ATOMIC_SEQ_CST)) return task;
-    __atomic_fetch_sub(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
-    __atomic_fetch_add(&vt__sched_g.credit, 1, __ATOMIC_ACQ_REL);
-    vt__mem_free(task);
-    return *err = VT_ESTOPPED, NULL;
+    task->flags = flags;
+    task->thr = t;
+    task->v = task->here = NULL;
 }
-static void vt__sched_launch(vt_task *task) {
+/* The usual spawn: for this thread itself, with all that it takes at hand. NULL: vt__sched_spawn_slow is to do it. */
+VT__INLINE vt_task *vt__sched_spawn(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
     vt__thr *t = vt__sched_tls;
-    if (VT__LIKELY(t && !(task->flags & VT__TASK_ANY))) {
-        vt__sched_run_push(t, &task->node);
-        return;
-    }
-    uint32_t i = t ? (uint32_t)t->index
-                   : __atomic_fetch_add(&vt__sched_g.next_dom, 1, __ATOMIC_RELAXED) %
-                         (uint32_t)vt__sched_g.ndoms;
-    vt__dom *dom = vt__sched_g.doms[i];
-    vt__sched_any_push(dom, task, task, 1);
-    if (!t) vt__sched_kick(dom->owner);
-    else if (vt__sched_g.ndoms > 1) (void)vt__sched_wake_idle(t);
-}
-/* The task, launched; NULL with *err. */
-static vt_task *vt__sched_new(vt_fn *fn, void *arg, const char *site, uint32_t flags, int *err) {
-    vt_task *task = NULL;
-    *err = __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 2 ? -ENOTSUP : -EPERM;
-    if (!vt__sched_guest_in()) return NULL;
-    task = vt__sched_spawn(fn, arg, site, flags, err);
-    if (task) vt__sched_launch(task);
-    vt__sched_guest_out();
+    if (!t || !t->live_credit || __atomic_load_n(&vt__sched_g.stopping, __ATOMIC_RELAXED)) return NULL;
+    vt_task *task = vt__mem_pool_try(&t->task_pool);
+    if (!task) return NULL;
+    t->live_credit--;
+    vt__plat_count(&t->spawned, 1);
+    vt__sched_task_init(task, t, fn, arg, site, flags);
+    vt__sched_run_push(t, &task->node);
     return task;
 }
-static int vt__sched_go(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
-    int err;
-    return vt__sched_new(fn, arg, site, flags | VT__TASK_DETACHED, &err) ? 0 : err;
+static int vt__sched_spawn_worker(vt__thr *t, vt_fn *fn, void *arg, const char *site, uint32_t flags,
+                                  vt_task **out) {
+    int r = vt__sched_credit_take(t);
+    if (r < 0) return r;
+    vt_task *task = *out = vt__mem_pool_get(&t->task_pool);
+    if (!task) return vt__sched_credit_put(t), -ENOMEM;
+    vt__plat_count(&t->spawned, 1);
+    vt__sched_task_init(task, t, fn, arg, site, flags);
+    if (!(flags & VT__TASK_ANY)) return vt__sched_run_push(t, &task->node), 0;
+    vt__sched_any_push(t->dom, task, task, 1);
+    if (vt__sched_g.ndoms > 1) (void)vt__sched_wake_idle(t);
+    return 0;
 }
-static vt_task *vt__sched_async(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
-    int err, i = 0;
-    vt_task *task = vt__sched_new(fn, arg, site, flags, &err);
-    if (task) return task;
+/* On a thread that is no worker, between vt__sched_guest_in and out. */
+static int vt__sched_spawn_guest(vt_fn *fn, void *arg, const char *site, uint32_t flags, vt_task **out) {
+    int r = vt__sched_credit_take(NULL);
+    if (r < 0) return r;
+    vt_task *task = *out = vt__mem_alloc(sizeof *task);
+    __atomic_fetch_add(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
+    if (!task) r = -ENOMEM;
+    else if (__atomic_load_n(&vt__sched_g.closed, __ATOMIC_SEQ_CST)) r = VT_ESTOPPED;
+    if (r < 0) {
+        __atomic_fetch_sub(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
+        __atomic_fetch_add(&vt__sched_g.credit, 1, __ATOMIC_ACQ_REL);
+        vt__mem_free(task);
+        return r;
+    }
+    vt__sched_task_init(task, NULL, fn, arg, site, flags | VT__TASK_ANY);
+    uint32_t i = __atomic_fetch_add(&vt__sched_g.next_dom, 1, __ATOMIC_RELAXED);
+    vt__dom *dom = vt__sched_g.doms[i % (uint32_t)vt__sched_g.ndoms];
+    vt__sched_any_push(dom, task, task, 1);
+    vt__sched_kick(dom->owner);
+    return 0;
+}
+static VT__NOINLINE int vt__sched_spawn_slow(vt_fn *fn, void *arg, const char *site, uint32_t flags,
+                                             vt_task **out) {
+    vt__thr *t = vt__sched_tls;
+    int r = __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 2 ? -ENOTSUP : -EPERM;
+    if (!vt__sched_guest_in()) return r;
+    if (__atomic_load_n(&vt__sched_g.stopping, __ATOMIC_RELAXED)) r = VT_ESTOPPED;
+    else if (t) r = vt__sched_spawn_worker(t, fn, arg, site, flags, out);
+    else r = vt__sched_spawn_guest(fn, arg, site, flags, out);
+    vt__sched_guest_out();
+    return r;
+}
+static VT__NOINLINE int vt__sched_go(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
+    vt_task *task;
+    return vt__sched_spawn_slow(fn, arg, site, flags | VT__TASK_DETACHED, &task);
+}
+static VT__NOINLINE vt_task *vt__sched_async(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
+    vt_task *task;
+    int i = 0, err = vt__sched_spawn_slow(fn, arg, site, flags, &task);
+    if (err == 0) return task;
     while (i < (int)VT__COUNT(vt__sched_failed) - 1 && vt__sched_failed[i].result != err) i++;
     return &vt__sched_failed[i];
 }
-VT_API int vt_go_at(vt_fn *fn, void *arg, const char *site) { return vt__sched_go(fn, arg, site, 0); }
+VT_API int vt_go_at(vt_fn *fn, void *arg, const char *site) {
+    if (VT__LIKELY(vt__sched_spawn(fn, arg, site, VT__TASK_DETACHED) != NULL)) return 0;
+    return vt__sched_go(fn, arg, site, 0);
+}
 VT_API int vt_go_any_at(vt_fn *fn, void *arg, const char *site) {
     return vt__sched_go(fn, arg, site, VT__TASK_ANY);
 }
 VT_API vt_task *vt_async_at(vt_fn *fn, void *arg, const char *site) {
+    vt_task *task = vt__sched_spawn(fn, arg, site, 0);
+    if (VT__LIKELY(task != NULL)) return task;
     return vt__sched_async(fn, arg, site, 0);
 }
 VT_API vt_task *vt_async_any_at(vt_fn *fn, void *arg, const char *site) {
@@ -5298,6 +5403,15 @@ VT_API vt_task *vt_async_any_at(vt_fn *fn, void *arg, const char *site) {
 }
 
 /*--- joining ---*/
+/* A task is mostly awaited on the thread that runs it. Its end and the wait cannot meet there: who waits is in `here`,
+ * the thread's business, and the end gives it the result and frees the task, without an atomic operation. From another
+ * thread, or when the task may start on any, `flags` decides: whoever of WAITER and DONE is set second sees the first.
+ * Either way a cancel's message that is on its way keeps the task's memory until it has come. */
+static bool vt__sched_await_abort_here(vt__vth *v) {
+    vt_task *t = v->wait_obj; /* has not ended: that would have ended the wait */
+    __atomic_store_n(&t->here, NULL, __ATOMIC_RELAXED);
+    return true;
+}
 static bool vt__sched_await_abort(vt__vth *v) {
     vt_task *t = v->wait_obj;
     uint32_t f = __atomic_load_n(&t->flags, __ATOMIC_ACQUIRE);
@@ -5307,9 +5421,21 @@ static bool vt__sched_await_abort(vt__vth *v) {
                                           __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
     return true;
 }
-static void vt__sched_release(vt_task *t) {
-    uint32_t f = __atomic_fetch_or(&t->flags, VT__TASK_DETACHED, __ATOMIC_ACQ_REL);
-    if ((f & VT__TASK_DONE) && !(f & VT__TASK_CANCEL_MSG)) vt__sched_task_drop(t);
+static VT__NOINLINE int vt__sched_await_far(vt__vth *v, vt_task *t, int64_t due, int *result) {
+    t->joiner = v;
+    v->wait_obj = t;
+    uint32_t f = __atomic_fetch_or(&t->flags, VT__TASK_WAITER, __ATOMIC_ACQ_REL);
+    int r = f & VT__TASK_DONE ? 0 : vt__sched_park(v, vt__sched_await_abort, due);
+    if (r < 0) return r;
+    if (result) *result = t->result;
+    vt__sched_task_joined(t);
+    return 0;
+}
+static VT__NOINLINE int vt__sched_await_done(vt__vth *v, vt_task *t, int *result) {
+    vt__sched_fuel(v);
+    if (result) *result = t->result;
+    vt__sched_task_joined(t);
+    return 0;
 }
 VT_API int vt_await_until(vt_task *t, int64_t until, int *result) {
     vt__vth *v = vt__sched_self();
@@ -5318,29 +5444,22 @@ VT_API int vt_await_until(vt_task *t, int64_t until, int *result) {
     if (f & VT__TASK_STATIC) return t->result;
     if (!v) return -EPERM;
     if (v->task == t) return -EDEADLK;
-    if (!(f & VT__TASK_DONE)) {
-        if (f & VT__TASK_WAITER) return -EBUSY;
-        int r = vt__sched_enter(v, until, &due);
-        if (r < 0) return r;
-        t->joiner = v;
-        v->wait_obj = t;
-        f = __atomic_fetch_or(&t->flags, VT__TASK_WAITER, __ATOMIC_ACQ_REL);
-        if (!(f & VT__TASK_DONE) && (r = vt__sched_park(v, vt__sched_await_abort, due)) < 0) return r;
-    } else {
-        vt__sched_fuel(v);
-    }
-    if (result) *result = t->result;
-    if (VT__LIKELY(!(__atomic_load_n(&t->flags, __ATOMIC_ACQUIRE) & VT__TASK_CANCEL_MSG)))
-        vt__sched_task_drop(t);
-    else vt__sched_release(t); /* the message frees it */
-    return 0;
+    if (f & VT__TASK_DONE) return vt__sched_await_done(v, t, result);
+    if (f & VT__TASK_WAITER || __atomic_load_n(&t->here, __ATOMIC_RELAXED)) return -EBUSY;
+    int r = vt__sched_enter(v, until, &due);
+    if (r < 0) return r;
+    if (f & VT__TASK_ANY || t->thr != v->thr) return vt__sched_await_far(v, t, due, result);
+    __atomic_store_n(&t->here, v, __ATOMIC_RELAXED);
+    t->here_result = result;
+    v->wait_obj = t;
+    return vt__sched_park(v, vt__sched_await_abort_here, due);
 }
 VT_API int vt_await(vt_task *t, int *result) { return vt_await_until(t, 0, result); }
 VT_API int vt_task_done(const vt_task *t) {
     return (__atomic_load_n(&t->flags, __ATOMIC_ACQUIRE) & VT__TASK_DONE) != 0;
 }
 VT_API void vt_task_free(vt_task *t) {
-    if (t && !(__atomic_load_n(&t->flags, __ATOMIC_RELAXED) & VT__TASK_STATIC)) vt__sched_release(t);
+    if (t && !(__atomic_load_n(&t->flags, __ATOMIC_RELAXED) & VT__TASK_STATIC)) vt__sched_release(t, 0);
 }
 VT_API void vt_cancel(vt_task *t) {
     if (t && !(__atomic_load_n(&t->flags, __ATOMIC_RELAXED) & VT__TASK_STATIC)) vt__sched_cancel(t);
@@ -5388,7 +5507,7 @@ VT_API int vt_run(const vt_cfg *cfg, vt_fn *fn, void *arg) {
     }
     vt__sched_leave_thread(t);
     if (r >= 0) r = vt__sched_g.main_result;
-    else if (t->run_head) vt__sched_task_drop((vt_task *)(void *)t->run_head);
+    else if (t->last) vt__sched_task_drop((vt_task *)(void *)t->last);
     vt__sched_free();
     return r;
 }
@@ -5424,7 +5543,7 @@ VT_API int vt_run_once(int64_t until) {
     vt__thr *t = vt__sched_tls;
     if (!t || t->cur || !vt__sched_g.host) return -EPERM;
     vt__sched_pass(t, until);
-    if (t->run_head || vt__sched_has_mail(t)) vt__sched_pass(t, 0); /* what the events made ready */
+    if (t->last || vt__sched_has_mail(t)) vt__sched_pass(t, 0); /* what the events made ready */
     return (int)VT__MIN(t->spawned + __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_ACQUIRE) - t->ended,
                         INT_MAX);
 }
@@ -5478,9 +5597,10 @@ VT_API int vt_yield(void) {
     vt__vth *v = t ? t->cur : NULL;
     if (VT__UNLIKELY(!v)) return -EPERM;
     if (vt__sched_cancelled(v)) return -ECANCELED;
-    if (t->run_head) return vt__sched_yield_now(t, v);
-    vt__sched_fuel(v);
-    return 0;
+    vt__node *n = v->node.next;
+    if (n == &v->node) return vt__sched_fuel(v), 0;
+    t->last = &v->node;
+    return vt__sched_away(t, v, n);
 }
 static bool vt__sched_sleep_abort(vt__vth *v) {
     (void)v;
@@ -5582,7 +5702,8 @@ VT_API void vt_stats_get(vt_stats *out) {
  * uses:   @api_base @api_sync @plat @log @sched
  * test:   tests/test_sync.c
  *
- * A waiter is a node on its own stack, in the object's queue, under the object's spin lock. Whoever unlinks it owns
+ * A waiter is a node on its own stack or, where nothing is left to do after the wait, in its vthread's room (the wait is
+ * a tail call then), in the object's queue, under the object's spin lock. Whoever unlinks it owns
  * its wake-up; an abort that finds it gone has lost. Since a vthread runs on its own thread only, the spin lock may be
  * released before the park: the wake-up waits in the thread's queue. With VT_LOCAL the spin word holds the owner thread's
  * number in debug builds and is no lock.
@@ -5595,19 +5716,20 @@ typedef struct vt__waiter {
     bool queued;
 } vt__waiter;
 
-VT__INLINE void vt__sync_lock(uint32_t *flags, uint32_t *spin) {
-    if (!(*flags & VT_LOCAL)) {
-        vt__plat_spin_lock(spin);
-        return;
-    }
-#if VT__DEBUG
+_Static_assert(sizeof(vt__waiter) <= sizeof(((vt__vth *)0)->room),
+               "a waiter does not fit into the room of a vthread");
+VT__INLINE vt__waiter *vt__sync_room(vt__vth *v) { return (vt__waiter *)(void *)v->room; }
+
+static VT__UNUSED void vt__sync_check_owner(uint32_t *spin) {
     uint32_t me = (uint32_t)vt_worker() + 2;
     if (*spin == 0) *spin = me;
-    if (*spin != me) {
-        vt_log(VT_LOG_ERROR, "an object marked VT_LOCAL is used on two OS threads");
-        abort();
-    }
-#endif
+    if (*spin == me) return;
+    vt_log(VT_LOG_ERROR, "an object marked VT_LOCAL is used on two OS threads");
+    abort();
+}
+VT__INLINE void vt__sync_lock(uint32_t *flags, uint32_t *spin) {
+    if (!(*flags & VT_LOCAL)) vt__plat_spin_lock(spin);
+    else if (VT__DEBUG) vt__sync_check_owner(spin);
 }
 VT__INLINE void vt__sync_unlock(const uint32_t *flags, uint32_t *spin) {
     if (!(*flags & VT_LOCAL)) vt__plat_spin_unlock(spin);
@@ -5643,6 +5765,18 @@ VT__INLINE void vt__sync_enqueue(vt__waiter *w, vt__vth *v, vt__waitq *q, uint32
     vt__sync_push(q, w);
     vt__sync_unlock(flags, spin);
 }
+/* Takes the oldest waiters off, `n` at most, under the lock; wake them with vt__sync_wake_chain after it. */
+VT__INLINE vt__waiter *vt__sync_take(vt__waitq *q, int64_t n, int64_t *taken) {
+    vt__waiter *first = q->head, *w = first, *last = NULL;
+    int64_t left = n;
+    for (; w && left > 0; w = w->next, left--) w->queued = false, last = w;
+    *taken = n - left;
+    if (!last) return NULL;
+    last->next = NULL;
+    q->head = w;
+    *(w ? &w->prev : &q->tail) = NULL;
+    return first;
+}
 /* Takes every waiter off, under the lock; wake them with vt__sync_wake_chain after it. */
 VT__INLINE vt__waiter *vt__sync_take_all(vt__waitq *q) {
     vt__waiter *first = q->head;
@@ -5650,7 +5784,7 @@ VT__INLINE vt__waiter *vt__sync_take_all(vt__waitq *q) {
     q->head = q->tail = NULL;
     return first;
 }
-static void vt__sync_wake_chain(vt__waiter *w) {
+VT__INLINE void vt__sync_wake_chain(vt__waiter *w) {
     for (vt__waiter *next; w; w = next) {
         next = w->next; /* the node is gone once its vthread runs */
         vt__sched_ready(w->v);
@@ -5659,7 +5793,6 @@ static void vt__sync_wake_chain(vt__waiter *w) {
 
 static int vt__sync_mutex_lock(vt_mutex *m, bool abortable, int64_t until) {
     vt__vth *v = vt__sched_self();
-    vt__waiter w;
     int64_t due = 0;
     if (!v) return -EPERM;
     if (abortable) {
@@ -5678,7 +5811,7 @@ static int vt__sync_mutex_lock(vt_mutex *m, bool abortable, int64_t until) {
         vt__sync_unlock(&m->flags, &m->spin);
         return -EDEADLK;
     }
-    vt__sync_enqueue(&w, v, &m->q, &m->flags, &m->spin);
+    vt__sync_enqueue(vt__sync_room(v), v, &m->q, &m->flags, &m->spin);
     return vt__sched_park(v, abortable ? vt__sync_abort : NULL, due);
 }
 VT_API int vt_mutex_lock(vt_mutex *m) { return vt__sync_mutex_lock(m, false, 0); }
@@ -5744,7 +5877,6 @@ VT_API void vt_cond_broadcast(vt_cond *c) {
 
 VT_API int vt_sem_acquire_until(vt_sem *s, int64_t until) {
     vt__vth *v = vt__sched_self();
-    vt__waiter w;
     int64_t due;
     if (!v) return -EPERM;
     int r = vt__sched_enter(v, until, &due);
@@ -5756,7 +5888,7 @@ VT_API int vt_sem_acquire_until(vt_sem *s, int64_t until) {
         vt__sched_fuel(v);
         return 0;
     }
-    vt__sync_enqueue(&w, v, &s->q, &s->flags, &s->spin);
+    vt__sync_enqueue(vt__sync_room(v), v, &s->q, &s->flags, &s->spin);
     return vt__sched_park(v, vt__sync_abort, due);
 }
 VT_API int vt_sem_acquire(vt_sem *s) { return vt_sem_acquire_until(s, 0); }
@@ -5771,19 +5903,13 @@ VT_API int vt_sem_try(vt_sem *s) {
     return r;
 }
 VT_API void vt_sem_release(vt_sem *s, int64_t permits) {
-    vt__waiter *chain = NULL, *w;
+    int64_t taken;
     vt__sync_lock(&s->flags, &s->spin);
     s->count += permits;
-    while (s->count > 0 && (w = s->q.head) != NULL) {
-        vt__sync_unlink(&s->q, w);
-        s->count--;
-        w->prev = chain; /* prev links the chain backwards; turned round below */
-        chain = w;
-    }
+    vt__waiter *w = vt__sync_take(&s->q, s->count, &taken);
+    s->count -= taken;
     vt__sync_unlock(&s->flags, &s->spin);
-    vt__waiter *first = NULL;
-    for (w = chain; w; w = w->prev) w->next = first, first = w;
-    vt__sync_wake_chain(first);
+    vt__sync_wake_chain(w);
 }
 
 VT_API int vt_wg_add(vt_wg *g, int64_t n) {
@@ -5800,7 +5926,6 @@ VT_API int vt_wg_add(vt_wg *g, int64_t n) {
 VT_API int vt_wg_done(vt_wg *g) { return vt_wg_add(g, -1); }
 VT_API int vt_wg_wait_until(vt_wg *g, int64_t until) {
     vt__vth *v = vt__sched_self();
-    vt__waiter w;
     int64_t due;
     if (!v) return -EPERM;
     int r = vt__sched_enter(v, until, &due);
@@ -5811,7 +5936,7 @@ VT_API int vt_wg_wait_until(vt_wg *g, int64_t until) {
         vt__sched_fuel(v);
         return 0;
     }
-    vt__sync_enqueue(&w, v, &g->q, &g->flags, &g->spin);
+    vt__sync_enqueue(vt__sync_room(v), v, &g->q, &g->flags, &g->spin);
     return vt__sched_park(v, vt__sync_abort, due);
 }
 VT_API int vt_wg_wait(vt_wg *g) { return vt_wg_wait_until(g, 0); }

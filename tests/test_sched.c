@@ -884,6 +884,64 @@ TEST(another_thread_stops_the_runtime) {
     CHECK_EQ(run_on(1, give, (void *)1), 1); /* the next one is not stopped */
 }
 
+/*--- wakes and ends that come early ---*/
+static int wakes_itself_main(void *arg) {
+    vt__vth *v = vt__sched_self();
+    int ran = 0;
+    (void)arg;
+    for (int i = 0; i < 3; i++) {
+        vt__sched_ready(v); /* as a wait does that is over before it is left */
+        CHECK_EQ(vt_go(count_one, &ran), 0);
+        CHECK_EQ(vt__sched_park(v, NULL, 0), 0);
+        CHECK_EQ(ran, i + 1);
+        CHECK_EQ(vt_yield(), 0);
+    }
+    return 0;
+}
+TEST(a_wake_up_may_come_before_the_park) { CHECK_EQ(run_on(1, wakes_itself_main, NULL), 0); }
+
+static void *cancels(void *arg) {
+    vt_cancel(arg);
+    return NULL;
+}
+/* Another thread asks; this one hears of it once it is in its scheduler again. */
+static void cancel_from_outside(vt_task *t) {
+    pthread_t os;
+    if (pthread_create(&os, NULL, cancels, t) == 0) pthread_join(os, NULL);
+}
+static int late_cancel_main(void *arg) {
+    (void)arg;
+    for (int i = 0; i < 4; i++) {
+        vt_task *t = vt_async(i & 1 ? sleep_long : give, (void *)7);
+        if (i & 2) CHECK_EQ(vt_yield(), 0); /* it has started, and given has ended */
+        cancel_from_outside(t);
+        CHECK_EQ(result(t), i & 1 ? -ECANCELED : 7); /* ended while the message is on its way */
+        t = vt_async(give, NULL);
+        cancel_from_outside(t);
+        vt_task_free(t);
+        CHECK_EQ(vt_sleep_ms(1), 0); /* the messages have come */
+        vt_task *a = vt_async(give, (void *)1), *b = vt_async(give, (void *)2),
+                *c = vt_async(give, (void *)3);
+        CHECK(a != b && b != c && a != c); /* no block was given back twice */
+        CHECK_EQ(result(a) + 10 * result(b) + 100 * result(c), 321);
+    }
+    return 0;
+}
+TEST(a_cancel_that_comes_after_the_end) { CHECK_EQ(run_on(1, late_cancel_main, NULL), 0); }
+
+static int turns_count_main(void *arg) {
+    vt_stats a, b;
+    (void)arg;
+    CHECK_EQ(vt_sleep_ms(1), 0); /* what was run so far is counted */
+    vt_stats_get(&a);
+    for (int i = 0; i < 10 * VT__SCHED_FUEL; i++)
+        CHECK_EQ(vt_yield(), 0); /* alone: ten times through the scheduler */
+    vt_stats_get(&b);
+    CHECK(b.switches - a.switches >= 9 && b.switches - a.switches <= 12);
+    return 0;
+}
+TEST(turns_cut_short_count_as_they_were) { CHECK_EQ(run_on(1, turns_count_main, NULL), 0); }
+
 /*--- fork, closer ---*/
 static int fork_deep_main(void *arg) {
     (void)arg;

@@ -37,7 +37,7 @@ static void on_runtime(vt_fn *fn, void *arg, int64_t max_vthreads) {
 
 /*------------------------------------------------------------------ switch */
 
-static vt__ctx outer, inner;
+static _Alignas(64) vt__ctx outer, inner; /* as a vthread has it, in a cache line of its own */
 
 static void come_back(vt__ctx *c) {
     (void)c;
