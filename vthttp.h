@@ -272,7 +272,8 @@ VT_API void vt_shield(bool on);
 /* Lets others run. parks. errors: -ECANCELED, -EPERM off a virtual thread. */
 VT_API int vt_yield(void);
 /* Sleeps. parks. Off a virtual thread the OS thread sleeps. errors: -ECANCELED, -ETIMEDOUT when the virtual
- * thread's deadline comes first. A negative duration is none. */
+ * thread's deadline comes first. A negative duration is none; vt_sleep_until(VT_NONE) on a virtual thread ends by cancel or
+ * deadline alone. */
 VT_API int vt_sleep(int64_t ns);
 VT_API int vt_sleep_ms(int64_t ms);
 VT_API int vt_sleep_until(int64_t until);
@@ -3916,22 +3917,39 @@ static void vt__poll_pd_init(vt__pd *pd, int fd) {
     __atomic_store_n(&pd->word, gen << 16 | VT__PD_R | VT__PD_W, __ATOMIC_RELEASE);
 }
 
-/* Registers a wait (RWAIT, WWAIT, or RWAIT | RWBOTH) unless what it waits for is there: false, try again. */
-static bool vt__poll_wait_begin(vt__pd *pd, unsigned wait, struct vt__vth *v) {
+/* Who waits: one reader and one writer at a time, whatever the program tries. */
+VT__INLINE struct vt__vth **vt__poll_slot(vt__pd *pd, unsigned wait) {
+    return wait & VT__PD_RWAIT ? &pd->rv : &pd->wv;
+}
+VT__INLINE struct vt__vth *vt__poll_slot_take(vt__pd *pd, unsigned wait) {
+    return __atomic_exchange_n(vt__poll_slot(pd, wait), NULL, __ATOMIC_ACQ_REL);
+}
+/* Registers a wait (RWAIT, WWAIT, or RWAIT | RWBOTH): 1; 0: what it waits for is there, try again; -EBUSY: somebody else
+ * waits. */
+static int vt__poll_wait_begin(vt__pd *pd, unsigned wait, struct vt__vth *v) {
+    struct vt__vth *nobody = NULL;
     unsigned ready = VT__PD_HUP | VT__PD_CLOSED;
     if (wait & VT__PD_RWAIT) ready |= VT__PD_R | VT__PD_RDHUP;
     if (wait & (VT__PD_WWAIT | VT__PD_RWBOTH)) ready |= VT__PD_W;
-    *(wait & VT__PD_RWAIT ? &pd->rv : &pd->wv) = v;
+    if (!__atomic_compare_exchange_n(vt__poll_slot(pd, wait), &nobody, v, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_ACQUIRE))
+        return -EBUSY;
     uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE);
     do {
-        if (w & ready) return false;
+        if (w & ready) {
+            (void)vt__poll_slot_take(pd, wait);
+            return 0;
+        }
     } while (!__atomic_compare_exchange_n(&pd->word, &w, w | wait, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
-    return true;
+    return 1;
 }
-/* Takes a wait back; false when somebody else ended it already and wakes the vthread. */
-static bool vt__poll_wait_abort(vt__pd *pd, unsigned bit) {
+/* Takes v's wait back; false when somebody else ended it already and wakes the vthread. */
+static bool vt__poll_wait_abort(vt__pd *pd, unsigned bit, const struct vt__vth *v) {
     uint32_t clear = bit | (bit == VT__PD_RWAIT ? (uint32_t)VT__PD_RWBOTH : 0u);
-    return (__atomic_fetch_and(&pd->word, ~clear, __ATOMIC_ACQ_REL) & bit) != 0;
+    if (__atomic_load_n(vt__poll_slot(pd, bit), __ATOMIC_ACQUIRE) != v) return false;
+    if (!(__atomic_fetch_and(&pd->word, ~clear, __ATOMIC_ACQ_REL) & bit)) return false;
+    (void)vt__poll_slot_take(pd, bit);
+    return true;
 }
 
 /* Gives an idle descriptor to the reactor; false when there is input (or its end) already: go on reading. After
@@ -3985,8 +4003,8 @@ static void vt__poll_event(vt__dom *dom, vt__pd *pd, uint32_t gen, unsigned bits
     } while (!__atomic_compare_exchange_n(&pd->word, &w, (w | bits) & ~clear, true, __ATOMIC_ACQ_REL,
                                           __ATOMIC_ACQUIRE));
     /* What was cleared is ours. Read all before waking: a woken owner may give the struct a new life. */
-    struct vt__vth *rv = w & clear & VT__PD_RWAIT ? pd->rv : NULL,
-                   *wv = w & clear & VT__PD_WWAIT ? pd->wv : NULL;
+    struct vt__vth *rv = w & clear & VT__PD_RWAIT ? vt__poll_slot_take(pd, VT__PD_RWAIT) : NULL,
+                   *wv = w & clear & VT__PD_WWAIT ? vt__poll_slot_take(pd, VT__PD_WWAIT) : NULL;
     unsigned fired = w & (clear & (VT__PD_ARMED | VT__PD_WATCH | VT__PD_FLUSH));
     if (w & VT__PD_LISTEN && w & VT__PD_ARMED && bits & VT__PD_READY) fired |= VT__PD_ARMED;
     if (rv) vt__poll_up.wake(rv);
@@ -4213,7 +4231,8 @@ static void vt__poll_shut(vt__pd *pd) {
         n = (w | VT__PD_CLOSED) & ~(uint32_t)(VT__PD_RWAIT | VT__PD_RWBOTH | VT__PD_WWAIT | VT__PD_ARMED |
                                               VT__PD_WATCH | VT__PD_FLUSH);
     while (!__atomic_compare_exchange_n(&pd->word, &w, n, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
-    struct vt__vth *rv = w & VT__PD_RWAIT ? pd->rv : NULL, *wv = w & VT__PD_WWAIT ? pd->wv : NULL;
+    struct vt__vth *rv = w & VT__PD_RWAIT ? vt__poll_slot_take(pd, VT__PD_RWAIT) : NULL,
+                   *wv = w & VT__PD_WWAIT ? vt__poll_slot_take(pd, VT__PD_WWAIT) : NULL;
     if (rv) vt__poll_up.wake(rv);
     if (wv) vt__poll_up.wake(wv);
 }
@@ -4486,13 +4505,15 @@ static void vt__sched_guest_out(void) {
 }
 
 /*--- wake-ups ---*/
-/* Lets a sleeping thread look at its queues. What it shall see was published by a seq_cst operation before. */
-static void vt__sched_kick(vt__thr *t) {
-    if (__atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST) &&
-        __atomic_exchange_n(&t->sleeping, 0, __ATOMIC_SEQ_CST)) {
-        vt__plat_count(&t->dom->wakes, 1);
-        vt__poll_kick(t->dom);
-    }
+/* Lets a sleeping thread look at its queues. What it shall see was published by a seq_cst operation before. True: it
+ * slept, and nobody else has woken it. */
+static bool vt__sched_kick(vt__thr *t) {
+    if (!__atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST) ||
+        !__atomic_exchange_n(&t->sleeping, 0, __ATOMIC_SEQ_CST))
+        return false;
+    vt__plat_count(&t->dom->wakes, 1);
+    vt__poll_kick(t->dom);
+    return true;
 }
 /* Gives the last turn. */
 VT__INLINE void vt__sched_run_push(vt__thr *t, vt__node *n) {
@@ -4570,9 +4591,8 @@ static bool vt__sched_wake_idle(const vt__thr *but) {
     for (size_t w = 0; w < VT__COUNT(vt__sched_g.idle); w++) {
         uint64_t idle = __atomic_load_n(&vt__sched_g.idle[w], __ATOMIC_SEQ_CST);
         if (but && but->index >> 6 == (int)w) idle &= ~(UINT64_C(1) << (but->index & 63));
-        if (!idle) continue;
-        vt__sched_kick(vt__sched_g.thrs[w * 64 + (size_t)__builtin_ctzll(idle)]);
-        return true;
+        for (; idle; idle &= idle - 1)
+            if (vt__sched_kick(vt__sched_g.thrs[w * 64 + (size_t)__builtin_ctzll(idle)])) return true;
     }
     return false;
 }
@@ -4606,7 +4626,7 @@ static int32_t vt__sched_any_take(vt__dom *dom, int32_t max, bool half, vt_task 
 
 /* Room for one more vthread under max_vthreads; threads hold a little of the count to stay off the shared word. */
 static VT__NOINLINE int vt__sched_credit_more(uint32_t *held) {
-    int64_t n = held ? (int64_t)vt__sched_g.credit_batch : 1;
+    int64_t n = held && vt__sched_g.credit_batch ? (int64_t)vt__sched_g.credit_batch : 1;
     int64_t left = __atomic_load_n(&vt__sched_g.credit, __ATOMIC_RELAXED);
     do {
         if (left <= 0) return VT_ELIMIT;
@@ -4624,9 +4644,10 @@ VT__INLINE int vt__sched_credit_take(vt__thr *t) {
     return vt__sched_credit_more(t ? &t->live_credit : NULL);
 }
 VT__INLINE void vt__sched_credit_put(vt__thr *t) {
-    if (VT__UNLIKELY(++t->live_credit > 2 * vt__sched_g.credit_batch)) {
-        __atomic_fetch_add(&vt__sched_g.credit, (int64_t)vt__sched_g.credit_batch, __ATOMIC_ACQ_REL);
-        t->live_credit -= vt__sched_g.credit_batch;
+    uint32_t batch = vt__sched_g.credit_batch;
+    if (VT__UNLIKELY(++t->live_credit > 2 * batch)) {
+        __atomic_fetch_add(&vt__sched_g.credit, (int64_t)VT__MAX(batch, 1u), __ATOMIC_ACQ_REL);
+        t->live_credit -= VT__MAX(batch, 1u);
     }
 }
 
@@ -4697,9 +4718,11 @@ static void vt__sched_cancel(vt_task *t) {
         if (t->v) vt__sched_cancel_vth(t->v);
         return;
     }
+    if (!vt__sched_guest_in()) return; /* no runtime: it has ended */
     __atomic_fetch_or(&t->flags, VT__TASK_CANCEL_MSG, __ATOMIC_ACQ_REL);
     t->msg.fn = vt__sched_cancel_here;
     vt__sched_tell(t->thr, &t->msg);
+    vt__sched_guest_out();
 }
 static void vt__sched_cancel_all(vt__thr *t) {
     for (vt__list *n = t->all.next; n != &t->all; n = n->next) {
@@ -4801,6 +4824,8 @@ VT__INLINE vt__vth *vt__sched_turn(vt__thr *t, vt__node *n) {
 /* The stack goes back to the cache while we still stand on it: nobody else can take it before we have left. */
 __attribute__((noreturn)) static VT__NOINLINE void vt__sched_exit(vt__vth *v, int result) {
     vt__thr *t = v->thr;
+    if (VT__UNLIKELY(!vt__sched_tls))
+        _exit(result & 0xff); /* a forked child: nothing of the runtime runs in it */
     if (v->nlocals) vt__sched_locals_end(v);
     if (vt__timer_armed(&v->timer)) vt__timer_cancel(&t->wheel, &v->timer);
     vt__ds_list_remove(&v->all);
@@ -4912,7 +4937,10 @@ VT__INLINE int vt__sched_wait(vt__thr *t, vt__vth *v, bool (*abort)(vt__vth *), 
     return vt__sched_away(t, v, n);
 }
 static VT__NOINLINE int vt__sched_park_slow(vt__vth *v, bool (*abort)(vt__vth *), int64_t due) {
-    if (v->on_park) v->on_park(v->on_park_arg);
+    if (v->on_park) {
+        v->on_park(v->on_park_arg); /* may find that the vthread is to be cancelled */
+        if (abort && vt__sched_cancelled(v) && abort(v)) return -ECANCELED;
+    }
     if (due) vt__timer_lazy(&v->thr->wheel, &v->timer, due);
     return vt__sched_wait(v->thr, v, abort, due);
 }
@@ -4973,9 +5001,8 @@ static bool vt__sched_run(vt__thr *t) {
     }
     vt__plat_count(&t->switches, VT__SCHED_RUN + 1 - (t->left + VT__SCHED_FUEL - 1) / VT__SCHED_FUEL);
     for (int left = VT__SCHED_RUN; left > 0 && !starved; left--) {
-        if (!t->stacks.n && __atomic_load_n(&t->dom->any_count, __ATOMIC_RELAXED) &&
-            !vt__stack_refill(&t->stacks))
-            return true;
+        if (!__atomic_load_n(&t->dom->any_count, __ATOMIC_RELAXED)) break;
+        if (!t->stacks.n && !vt__stack_refill(&t->stacks)) return true;
         if (!vt__sched_any_take(t->dom, 1, false, &task, &last)) break;
         t->left = 2 * VT__SCHED_FUEL; /* a turn, and back */
         vt__sched_run_front(t, &task->node);
@@ -4998,6 +5025,7 @@ static bool vt__sched_steal(vt__thr *t) {
         if (!n) continue;
         vt__sched_any_push(t->dom, first, last, n);
         vt__plat_count(&t->steals, n);
+        if (n > 1) (void)vt__sched_wake_idle(t);
         return true;
     }
     return false;
@@ -5016,7 +5044,8 @@ static void vt__sched_share(vt__thr *t) {
     }
 }
 
-/* All that was ever spawned has ended: first the ends are counted, then the spawns, and only grow. */
+/* All that was ever spawned has ended: first the ends are counted, then the spawns. Both grow, but for another thread's
+ * spawn that is refused, which kicks. */
 static bool vt__sched_all_ended(void) {
     int64_t ended = 0, spawned = 0;
     for (int i = 0; i < vt__sched_g.ndoms; i++)
@@ -5070,11 +5099,12 @@ static int64_t vt__sched_patience(const vt__thr *t, int64_t until, bool starved)
 
 /* Announces the sleep, looks once more, waits. Everybody else publishes first and looks at `sleeping` and `idle`
  * second, so one of both sides sees the other. */
-static void vt__sched_sleep(vt__thr *t, int64_t ns) {
+static void vt__sched_sleep(vt__thr *t, int64_t ns, bool starved) {
     bool share = vt__sched_g.ndoms > 1;
     __atomic_store_n(&t->sleeping, 1, __ATOMIC_SEQ_CST);
     if (share) vt__sched_idle_mark(t, true);
     if (vt__sched_has_mail(t)) ns = 0;
+    else if (!starved && __atomic_load_n(&t->dom->any_count, __ATOMIC_SEQ_CST)) ns = 0;
     else if (share && vt__sched_steal(t)) ns = 0;
     if (ns) vt__sched_quit_if_done();
     if (ns && __atomic_load_n(&vt__sched_g.quit, __ATOMIC_SEQ_CST)) ns = 0;
@@ -5096,7 +5126,7 @@ static void vt__sched_pass(vt__thr *t, int64_t until) {
     if (vt__sched_has_work(t) && !starved && t->now - t->last_poll < VT__SCHED_POLL_NS) return;
     int64_t ns = vt__sched_has_mail(t) ? 0 : vt__sched_patience(t, until, starved);
     if (ns == 0) (void)vt__poll_wait(t->dom, 0);
-    else vt__sched_sleep(t, ns);
+    else vt__sched_sleep(t, ns, starved);
     t->last_poll = t->now;
     vt__sched_share(t);
 }
@@ -5252,6 +5282,8 @@ static void vt__sched_free(void) {
     __atomic_store_n(&vt__sched_g.state, 3, __ATOMIC_SEQ_CST);
     if (vt__sched_up.ended) vt__sched_up.ended();
     while (__atomic_load_n(&vt__sched_g.guests, __ATOMIC_SEQ_CST)) vt__plat_sleep(10000);
+    for (int i = 0; i < vt__sched_g.ndoms; i++) /* cancels that came too late still hold their tasks */
+        if (vt__sched_g.thrs[i]) vt__sched_told(vt__sched_g.thrs[i]);
     for (int i = 0; i < vt__sched_g.ndoms; i++)
         if (vt__sched_g.thrs[i]) vt__sched_thr_free(vt__sched_g.thrs[i]);
     vt__mem_free(vt__sched_g.thrs);
@@ -5279,7 +5311,7 @@ static int vt__sched_make(const vt_cfg *cfg) {
     vt__stack_setup(vt__sched_g.cfg.stack_bytes, vt__sched_g.cfg.guard_bytes);
     int64_t now = vt__plat_now(), per = vt__sched_g.cfg.max_vthreads / (64 * n);
     vt__sched_g.credit = vt__sched_g.cfg.max_vthreads;
-    vt__sched_g.credit_batch = (uint32_t)VT__MIN(VT__MAX(per, 1), 64);
+    vt__sched_g.credit_batch = (uint32_t)VT__MIN(per, 64); /* 0: a small limit is held to exactly */
     for (; vt__sched_g.ndoms < n; vt__sched_g.ndoms++) {
         vt__thr *t = vt__sched_thr_new(vt__sched_g.ndoms, now, &r);
         if (!t) return r;
@@ -5355,6 +5387,8 @@ static int vt__sched_spawn_guest(vt_fn *fn, void *arg, const char *site, uint32_
         __atomic_fetch_sub(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
         __atomic_fetch_add(&vt__sched_g.credit, 1, __ATOMIC_ACQ_REL);
         vt__mem_free(task);
+        (void)vt__sched_kick(
+            vt__sched_g.thrs[0]); /* whoever closed may have counted it, and waits for its end */
         return r;
     }
     vt__sched_task_init(task, NULL, fn, arg, site, flags | VT__TASK_ANY);
@@ -5544,6 +5578,10 @@ VT_API int vt_run_once(int64_t until) {
     if (!t || t->cur || !vt__sched_g.host) return -EPERM;
     vt__sched_pass(t, until);
     if (t->last || vt__sched_has_mail(t)) vt__sched_pass(t, 0); /* what the events made ready */
+    /* From now on others write the wake-up descriptor; for what is there already it is done here. */
+    __atomic_store_n(&t->sleeping, 1, __ATOMIC_SEQ_CST);
+    bool more = vt__sched_has_mail(t) || t->last || __atomic_load_n(&t->dom->any_count, __ATOMIC_SEQ_CST);
+    if (more) (void)vt__sched_kick(t);
     return (int)VT__MIN(t->spawned + __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_ACQUIRE) - t->ended,
                         INT_MAX);
 }
@@ -5559,7 +5597,7 @@ VT_API int64_t vt_next_deadline(void) {
     vt__thr *t = vt__sched_tls;
     if (!t || !vt__sched_g.host || vt__sched_has_work(t) || vt__sched_has_mail(t)) return 0;
     __atomic_store_n(&t->sleeping, 1, __ATOMIC_SEQ_CST); /* from now on others write the wake-up descriptor */
-    if (vt__sched_has_mail(t)) return 0;
+    if (vt__sched_has_mail(t) || __atomic_load_n(&t->dom->any_count, __ATOMIC_SEQ_CST)) return 0;
     int64_t due = VT__MIN(vt__timer_next(&t->wheel), vt__timer_next(&t->dom->wheel));
     return due == INT64_MAX ? VT_NONE : due;
 }
@@ -5613,7 +5651,8 @@ VT_API int vt_sleep_until(int64_t until) {
         if (until > now) vt__plat_sleep(until - now);
         return 0;
     }
-    if (until <= now) until = now + 1; /* still lets others run */
+    if (until == VT_NONE) until = INT64_MAX;
+    else if (until <= now) until = now + 1; /* still lets others run */
     int r = vt__sched_enter(v, until, &due);
     if (r == 0) r = vt__sched_park(v, vt__sched_sleep_abort, due);
     return r == -ETIMEDOUT && due == until ? 0 : r;
@@ -5799,12 +5838,12 @@ static int vt__sync_mutex_lock(vt_mutex *m, bool abortable, int64_t until) {
         int r = vt__sched_enter(v, until, &due);
         if (r < 0) return r;
     }
+    vt__sched_fuel(v); /* before the lock: nobody is to wait for a holder that lets others run */
     vt__sync_lock(&m->flags, &m->spin);
     if (!m->held) {
         m->held = 1;
         m->owner = v;
         vt__sync_unlock(&m->flags, &m->spin);
-        if (abortable) vt__sched_fuel(v);
         return 0;
     }
     if (m->owner == v) {
@@ -6154,13 +6193,13 @@ static VT__NOINLINE int vt__io_wait_slow(vt__vth *v, vt__pd *pd, unsigned bit, b
     v->wait_obj = pd;
     int r = vt__poll_add(v->thr->dom, pd);
     if (r < 0) return r;
-    if (!vt__poll_wait_begin(pd, bit, v)) return 0;
+    if ((r = vt__poll_wait_begin(pd, bit, v)) <= 0) return r;
     if (VTHTTP_POLL && pd->dom != v->thr->dom) vt__poll_kick(pd->dom); /* it must ask for more now */
     r = vt__sched_park(v, abort, due);
     return vt__poll_bits(pd) & VT__PD_CLOSED && r == 0 ? VT_ECLOSED : r;
 }
-static bool vt__io_abort_read(vt__vth *v) { return vt__poll_wait_abort(v->wait_obj, VT__PD_RWAIT); }
-static bool vt__io_abort_write(vt__vth *v) { return vt__poll_wait_abort(v->wait_obj, VT__PD_WWAIT); }
+static bool vt__io_abort_read(vt__vth *v) { return vt__poll_wait_abort(v->wait_obj, VT__PD_RWAIT, v); }
+static bool vt__io_abort_write(vt__vth *v) { return vt__poll_wait_abort(v->wait_obj, VT__PD_WWAIT, v); }
 /* Waits for `ready` (VT__PD_R or VT__PD_W); 0: try again. */
 static int vt__io_wait(vt__pd *pd, unsigned ready, int64_t due) {
     vt__vth *v = vt__sched_self();
@@ -6719,10 +6758,11 @@ static int vt__io_fdw_wait(vt__vth *v, vt__poll_fdw *f, int events, int64_t due)
     if (b & slot) return -EBUSY;
     vt__poll_clear(&f->pd, slot == VT__PD_RWAIT ? VT__PD_READY & ~(unsigned)VT__PD_W : VT__PD_W | VT__PD_HUP);
     if (want & VT__PD_RWBOTH) vt__poll_clear(&f->pd, VT__PD_W);
-    (void)vt__poll_wait_begin(&f->pd, want, v);
-    int r = vt__poll_fdw_arm(v->thr->dom, f, want | (b & (VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH)));
+    int r = vt__poll_wait_begin(&f->pd, want, v);
+    if (r <= 0) return r < 0 ? r : events; /* which may be invented */
+    r = vt__poll_fdw_arm(v->thr->dom, f, want | (b & (VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH)));
     if (r < 0) {
-        (void)vt__poll_wait_abort(&f->pd, slot);
+        (void)vt__poll_wait_abort(&f->pd, slot, v);
         return r;
     }
     v->wait_obj = &f->pd;

@@ -76,8 +76,8 @@ TEST(a_new_descriptor_is_to_be_tried) {
     begin();
     REQUIRE(wire_open(&w));
     CHECK_EQ(vt__poll_bits(&w.pd), VT__PD_R | VT__PD_W);
-    CHECK(!vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader));
-    CHECK(!vt__poll_wait_begin(&w.pd, VT__PD_WWAIT, &writer));
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader), 0);
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_WWAIT, &writer), 0);
     CHECK(!vt__poll_arm(&w.pd));
     wire_close(&w);
     CHECK_EQ(w.pd.fd, -1);
@@ -89,7 +89,7 @@ TEST(an_event_wakes_who_waits_for_it_once) {
     begin();
     REQUIRE(wire_open(&w));
     quiet(&w, &dom);
-    CHECK(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader));
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader), 1);
     harvest(&dom);
     CHECK_EQ(woken_reader, 0);
     put_byte(w.peer);
@@ -99,12 +99,15 @@ TEST(an_event_wakes_who_waits_for_it_once) {
     put_byte(w.peer);
     harvest(&dom);
     CHECK_EQ(woken_reader, 1);
-    CHECK(!vt__poll_wait_abort(&w.pd, VT__PD_RWAIT)); /* too late */
+    CHECK(!vt__poll_wait_abort(&w.pd, VT__PD_RWAIT, &reader)); /* too late */
     drain(w.pd.fd);
     vt__poll_clear(&w.pd, VT__PD_READY);
-    CHECK(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader));
-    CHECK(vt__poll_wait_abort(&w.pd, VT__PD_RWAIT));
-    CHECK(!vt__poll_wait_abort(&w.pd, VT__PD_RWAIT));
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader), 1);
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &other),
+             -EBUSY);                                         /* a second reader is not let in ... */
+    CHECK(!vt__poll_wait_abort(&w.pd, VT__PD_RWAIT, &other)); /* ... and takes nothing of the first one's */
+    CHECK(vt__poll_wait_abort(&w.pd, VT__PD_RWAIT, &reader));
+    CHECK(!vt__poll_wait_abort(&w.pd, VT__PD_RWAIT, &reader));
     put_byte(w.peer);
     harvest(&dom);
     CHECK_EQ(woken_reader, 1);
@@ -118,8 +121,8 @@ TEST(reader_and_writer_wait_apart) {
     REQUIRE(wire_open(&w));
     fill(w.pd.fd);
     quiet(&w, &dom);
-    CHECK(vt__poll_wait_begin(&w.pd, VT__PD_WWAIT, &writer));
-    CHECK(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader));
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_WWAIT, &writer), 1);
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader), 1);
     harvest(&dom);
     CHECK_EQ(woken_reader + woken_writer, 0);
     drain(w.peer);
@@ -134,7 +137,7 @@ TEST(reader_and_writer_wait_apart) {
     fill(w.pd.fd);
     harvest(&dom);
     vt__poll_clear(&w.pd, VT__PD_READY);
-    CHECK(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT | VT__PD_RWBOTH, &other));
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT | VT__PD_RWBOTH, &other), 1);
     drain(w.peer);
     harvest(&dom);
     CHECK_EQ(woken_other, 1);
@@ -142,8 +145,8 @@ TEST(reader_and_writer_wait_apart) {
     fill(w.pd.fd);
     harvest(&dom);
     vt__poll_clear(&w.pd, VT__PD_READY);
-    CHECK(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT | VT__PD_RWBOTH, &other));
-    CHECK(vt__poll_wait_abort(&w.pd, VT__PD_RWAIT)); /* both bits go */
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT | VT__PD_RWBOTH, &other), 1);
+    CHECK(vt__poll_wait_abort(&w.pd, VT__PD_RWAIT, &other)); /* both bits go */
     CHECK(!(vt__poll_bits(&w.pd) & (VT__PD_RWAIT | VT__PD_RWBOTH)));
     wire_close(&w);
     end();
@@ -155,20 +158,20 @@ TEST(the_peers_end_is_input_a_reset_is_everything) {
     REQUIRE(wire_open(&w));
     fill(w.pd.fd);
     quiet(&w, &dom);
-    CHECK(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader));
-    CHECK(vt__poll_wait_begin(&w.pd, VT__PD_WWAIT, &writer));
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader), 1);
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_WWAIT, &writer), 1);
     shutdown(w.peer, SHUT_WR);
     harvest(&dom);
     CHECK_EQ(woken_reader, 1);
     CHECK_EQ(woken_writer, 0);
     CHECK(vt__poll_bits(&w.pd) & VT__PD_RDHUP);
-    CHECK(!vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader)); /* it stays so */
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader), 0); /* it stays so */
     close(w.peer);
     w.peer = -1;
     harvest(&dom);
     CHECK_EQ(woken_writer, 1);
     CHECK(vt__poll_bits(&w.pd) & VT__PD_HUP);
-    CHECK(!vt__poll_wait_begin(&w.pd, VT__PD_WWAIT, &writer));
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_WWAIT, &writer), 0);
     wire_close(&w);
     end();
 }
@@ -179,12 +182,12 @@ TEST(shutting_wakes_and_refuses) {
     REQUIRE(wire_open(&w));
     fill(w.pd.fd);
     quiet(&w, &dom);
-    CHECK(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader));
-    CHECK(vt__poll_wait_begin(&w.pd, VT__PD_WWAIT, &writer));
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader), 1);
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_WWAIT, &writer), 1);
     vt__poll_shut(&w.pd);
     CHECK_EQ(woken_reader, 1);
     CHECK_EQ(woken_writer, 1);
-    CHECK(!vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader));
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader), 0);
     vt__poll_shut(&w.pd);
     CHECK_EQ(woken_reader + woken_writer, 2);
     vt__poll_clear(&w.pd, VT__PD_ADDED);
@@ -201,7 +204,7 @@ TEST(an_event_of_an_older_life_is_dropped) {
     REQUIRE(wire_open(&w));
     quiet(&w, &dom);
     uint32_t gen = w.pd.word >> 16;
-    CHECK(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader));
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader), 1);
     uint32_t word = w.pd.word;
     vt__poll_event(&dom, &w.pd, gen - 1, VT__PD_READY);
     vt__poll_event(&dom, &w.pd, gen + 1, VT__PD_READY);
@@ -225,7 +228,7 @@ TEST(a_number_used_again_does_not_see_its_predecessors_events) {
         REQUIRE(wire_open(&w));
         quiet(&w, &dom);
         int old_fd = w.pd.fd, old_peer = w.peer, keep = dup(w.pd.fd);
-        CHECK(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader));
+        CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader), 1);
         if (round % 2) put_byte(old_peer); /* it waits in the kernel already */
         w.peer = -1;
         wire_close(&w);
@@ -233,7 +236,7 @@ TEST(a_number_used_again_does_not_see_its_predecessors_events) {
         REQUIRE(wire_open(&w));
         CHECK_EQ(w.pd.fd, old_fd);
         quiet(&w, &dom);
-        CHECK(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader));
+        CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader), 1);
         put_byte(old_peer);
         harvest(&dom);
         CHECK_EQ(woken_reader, 1);
@@ -255,7 +258,7 @@ TEST(generations_wrap) {
     int fd = w.pd.fd;
     for (int i = 0; i < 70000; i++) vt__poll_pd_init(&w.pd, fd);
     quiet(&w, &dom);
-    CHECK(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader));
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader), 1);
     put_byte(w.peer);
     harvest(&dom);
     CHECK_EQ(woken_reader, 1);
@@ -401,7 +404,7 @@ TEST(a_descriptor_moves_to_another_domain) {
     drain(w.pd.fd);
     quiet(&w, &dom2);
     CHECK(w.pd.dom == &dom2);
-    CHECK(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader));
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader), 1);
     put_byte(w.peer);
     harvest(&dom);
     CHECK_EQ(woken_reader, 0);
@@ -411,7 +414,7 @@ TEST(a_descriptor_moves_to_another_domain) {
     vt__poll_remove(&w.pd);
     CHECK_EQ(vt__poll_add(&dom, &w.pd), 0); /* and back */
     vt__poll_clear(&w.pd, VT__PD_READY);
-    CHECK(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader));
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader), 1);
     harvest(&dom); /* what is there already is an edge for a new registration */
     CHECK_EQ(woken_reader, 2);
     wire_close(&w);
@@ -445,7 +448,7 @@ TEST(many_come_and_go) {
             harvest(x->pd.dom);
             vt__poll_clear(&x->pd, VT__PD_READY);
             woken_reader = 0;
-            CHECK(vt__poll_wait_begin(&x->pd, VT__PD_RWAIT, &reader));
+            CHECK_EQ(vt__poll_wait_begin(&x->pd, VT__PD_RWAIT, &reader), 1);
             put_byte(x->peer);
             harvest(x->pd.dom == &dom ? &dom2 : &dom);
             CHECK_EQ(woken_reader, 0);
@@ -483,7 +486,7 @@ TEST(no_wake_up_is_lost_at_random) {
             }
             break;
         case 2:
-            if (waiting && test_rand(&rng) % 4 == 0 && vt__poll_wait_abort(&w.pd, VT__PD_RWAIT))
+            if (waiting && test_rand(&rng) % 4 == 0 && vt__poll_wait_abort(&w.pd, VT__PD_RWAIT, &reader))
                 waiting = false;
             break;
         default:
@@ -636,7 +639,7 @@ TEST(a_descriptor_that_cannot_be_added_is_not_in_the_set) {
 #endif
     CHECK(!(vt__poll_bits(&w.pd) & VT__PD_ADDED));
     quiet(&w, &dom); /* later it can */
-    CHECK(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader));
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader), 1);
     put_byte(w.peer);
     harvest(&dom);
     CHECK_EQ(woken_reader, 1);
