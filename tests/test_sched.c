@@ -854,7 +854,8 @@ static void *pesters(void *arg) {
     while (!__atomic_load_n(&pesters_end, __ATOMIC_SEQ_CST)) {
         vt_stats_get(&s);
         CHECK(s.ended <= s.spawned + 64 && s.spawned >= 0);
-        for (int i = 0, r = 0; i < 4 && r == 0; i++) {
+        bool all_ran = __atomic_load_n(&pester_ran, __ATOMIC_SEQ_CST) == pester_begun;
+        for (int i = 0, r = 0; all_ran && i < 4 && r == 0; i++) {
             r = vt_go(count_one, &pester_ran);
             CHECK(r == 0 || r == -EPERM || r == VT_ESTOPPED);
             pester_begun += r == 0;
