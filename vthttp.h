@@ -299,8 +299,19 @@ VT_API int vt_blocking(vt_fn *fn, void *arg, int *result);
  * non-NULL value at its virtual thread's end. errors (create): VT_ELIMIT. */
 #define VT_LOCAL_MAX 16
 VT_API int vt_local_key(void (*destroy)(void *value));
+/* A key whose value children get: those that vt_go, vt_async and scopes spawn hold the pointer that their parent held
+ * when it spawned them. The destructor runs for whoever set the value, not for those who inherited it: it must live as
+ * long as they may use it. A spawn that has values to hand on needs memory for them, else -ENOMEM. */
+VT_API int vt_local_key_inherit(void (*destroy)(void *value));
 VT_API void *vt_local_get(int key);
 VT_API int vt_local_set(int key, void *value); /* errors: -EINVAL no such key, -EPERM off a virtual thread */
+
+/* At the calling virtual thread's end (in a request handler: when it has returned) `fn(arg)` runs on it, before its
+ * locals' destructors and before anybody who waits for it goes on: the last one registered first, shielded (see
+ * vt_shield). At most VT_DEFER_MAX at a time. errors: -ENOMEM, VT_ELIMIT: nothing is registered, the clean-up is
+ * still the caller's; -EPERM off a virtual thread. */
+#define VT_DEFER_MAX 120
+VT_API int vt_defer(void (*fn)(void *arg), void *arg);
 
 /* For programs with a loop of their own. vt_open starts a runtime of one worker that never runs by itself;
  * vt_run_once runs what is ready, waits for events until `until` at most (0: does not wait; VT_NONE: for ever; not
@@ -4337,6 +4348,24 @@ struct vt_task {
     struct vt__vth *joiner;
 };
 
+/* A wait that several may end: whoever sets `by` first does. For a descriptor's event its address stands, with
+ * the lowest bit set, in a vthread's place (see vt__sched_wake). */
+typedef struct vt__claim {
+    uint32_t by; /* 0: nobody yet */
+    struct vt__vth *v;
+} vt__claim;
+enum { VT__CLAIM_FD = 0x10000, VT__CLAIM_ABORT };
+
+/* Clean-ups of a vthread, newest first; a block is one of the task pool. */
+enum { VT__DEFERS = 3 };
+typedef struct vt__defers {
+    struct vt__defers *below;
+    struct {
+        void (*fn)(void *arg);
+        void *arg;
+    } e[VT__DEFERS];
+} vt__defers;
+
 /* In the top page of the vthread's stack. What a switch touches stands in the first 128 bytes. */
 typedef struct vt__vth {
     vt__ctx ctx; /* first: a debugger script finds it here */
@@ -4347,7 +4376,6 @@ typedef struct vt__vth {
     int32_t err; /* its errno while another runs */
     bool cancel; /* asked to stop; set on its own thread */
     bool waiting, embedded;
-    uint8_t nlocals;
     int32_t wait_result;
     bool (*abort)(
         struct vt__vth *v); /* takes the present wait back; NULL: not waiting, or not to be aborted */
@@ -4362,8 +4390,16 @@ typedef struct vt__vth {
     vt_fn *fn;
     void *arg;
     const char *site;
+    union {
+        struct {
+            uint8_t nlocals, ndefers;
+            uint16_t heritage, borrowed; /* keys: whose values children get; whose values are the parent's */
+        };
+        uint64_t extras; /* 0: none of these */
+    };
     char name[32];
     void *locals[VT_LOCAL_MAX];
+    vt__defers *defers; /* with ndefers */
 } vt__vth;
 
 typedef struct vt__thr {
@@ -4381,6 +4417,7 @@ typedef struct vt__thr {
     vt__msg *msgs;   /* a stack */
     uint32_t sleeping;
     uint32_t live_credit; /* of vt__sched_g.credit */
+    uint32_t rng;         /* for fair choices; the same in every run */
     int64_t spawned, ended, switches, steals, rearmed;
     int index;
     uint32_t wake_skip, wake_back; /* back-off of fruitless wake-ups for stealing */
@@ -4413,12 +4450,14 @@ static struct {
     int main_result;
     void (*local_destroy[VT_LOCAL_MAX])(void *);
     int nlocals;
+    uint32_t local_inherit; /* keys */
     struct vt__plat_sa old_segv;
     bool segv;
 } vt__sched_g;
 
 static struct { void (*ended)(void); } vt__sched_up; /* NULL: nobody asked */
 static __thread vt__thr *vt__sched_tls;
+_Static_assert(sizeof(vt__defers) <= sizeof(vt_task), "blocks of one pool");
 static vt_task vt__sched_failed[] = {
     /* what vt_async returns when it fails */
     {.flags = VT__TASK_STATIC | VT__TASK_DONE, .result = -ENOMEM},
@@ -4475,7 +4514,21 @@ VT__INLINE void vt__sched_ready(vt__vth *v) {
     if (VT__LIKELY(v->thr == vt__sched_tls)) vt__sched_run_push(v->thr, &v->node);
     else vt__sched_send(v->thr, &v->node);
 }
-static void vt__sched_wake(struct vt__vth *v) { vt__sched_ready(v); }
+/* True for one caller: the wait is over, by it. */
+VT__INLINE bool vt__sched_claim(vt__claim *c, uint32_t by) {
+    uint32_t none = 0;
+    return __atomic_compare_exchange_n(&c->by, &none, by, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+/* What a descriptor's wait names in its vthread's place when others may end it, too. */
+VT__INLINE struct vt__vth *vt__sched_tag(vt__claim *c) { return (struct vt__vth *)(void *)((char *)c + 1); }
+static void vt__sched_wake(struct vt__vth *v) {
+    if (VT__UNLIKELY((uintptr_t)v & 1)) {
+        vt__claim *c = (vt__claim *)(void *)((char *)v - 1);
+        if (!vt__sched_claim(c, VT__CLAIM_FD)) return;
+        v = c->v;
+    }
+    vt__sched_ready(v);
+}
 static void vt__sched_inbox(vt__thr *t) {
     vt__node *n = __atomic_exchange_n(&t->inbox, NULL, __ATOMIC_ACQ_REL), *rev = NULL, *next;
     for (; n; n = next) next = n->next, n->next = rev, rev = n;
@@ -4685,16 +4738,43 @@ static VT__COLD void vt__sched_overrun(const vt__vth *v) {
 }
 
 static void vt__sched_locals_end(vt__vth *v) {
-    v->shield++;
     for (int round = 0; round < 4; round++) { /* destructors may set values again */
         bool any = false;
         for (int i = 0; i < v->nlocals; i++) {
             void *p = v->locals[i];
             v->locals[i] = NULL;
-            if (p && vt__sched_g.local_destroy[i]) vt__sched_g.local_destroy[i](p), any = true;
+            if (v->borrowed >> i & 1) v->borrowed ^= (uint16_t)(1u << i);
+            else if (p && vt__sched_g.local_destroy[i]) vt__sched_g.local_destroy[i](p), any = true;
         }
         if (!any) return;
     }
+}
+/* Runs clean-ups, the last one first, until `keep` are left. */
+static VT__NOINLINE void vt__sched_undefer(vt__vth *v, int keep) {
+    v->shield++;
+    while (v->ndefers > keep) {
+        vt__defers *d = v->defers;
+        int i = --v->ndefers % VT__DEFERS;
+        void (*fn)(void *) = d->e[i].fn;
+        void *arg = d->e[i].arg;
+        if (i == 0) {
+            v->defers = d->below;
+            vt__mem_pool_put(&v->thr->task_pool, d);
+        }
+        fn(arg);
+    }
+    v->shield--;
+}
+/* Clean-ups, then values, whose destructors may register more. Whoever tells others that the vthread is done
+ * runs them before. */
+static VT__NOINLINE void vt__sched_cleanup(vt__vth *v) {
+    v->shield++;
+    do {
+        vt__sched_undefer(v, 0);
+        vt__sched_locals_end(v);
+    } while (v->ndefers);
+    v->extras = 0;
+    v->shield--;
 }
 
 static void vt__sched_task_end(vt_task *task, int result) {
@@ -4708,7 +4788,7 @@ static void vt__sched_task_end(vt_task *task, int result) {
 /* The stack goes back to the cache while we still stand on it: nobody else can take it before we have left. */
 __attribute__((noreturn)) static VT__NOINLINE void vt__sched_exit(vt__vth *v, int result) {
     vt__thr *t = v->thr;
-    if (v->nlocals) vt__sched_locals_end(v);
+    if (VT__UNLIKELY(v->extras != 0)) vt__sched_cleanup(v);
     if (vt__timer_armed(&v->timer)) vt__timer_cancel(&t->wheel, &v->timer);
     vt__ds_list_remove(&v->all);
     if (v->task && !v->embedded) vt__sched_task_end(v->task, result);
@@ -4751,7 +4831,7 @@ static VT__NOINLINE vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     v->abort = NULL;
     v->shield = v->err = v->wait_result = 0;
     v->waiting = false;
-    v->nlocals = 0;
+    v->extras = 0;
     v->on_park = NULL;
     v->name[0] = 0;
     vt__ds_list_push(&t->all, &v->all);
@@ -5189,7 +5269,47 @@ static int vt__sched_open(const vt_cfg *cfg) {
 }
 
 /*--- spawning ---*/
-static vt_task *vt__sched_spawn(vt_fn *fn, void *arg, const char *site, uint32_t flags, int *err) {
+/* What a child inherits, until it starts. */
+typedef struct vt__heritage {
+    vt_fn *fn;
+    void *arg;
+    uint32_t keys;
+    void *values[];
+} vt__heritage;
+static int vt__sched_inherit_main(void *arg) {
+    vt__heritage *h = arg;
+    vt__vth *v = vt__sched_self();
+    v->fn = h->fn;
+    v->arg = h->arg;
+    v->nlocals = (uint8_t)(32 - __builtin_clz(h->keys));
+    v->heritage = v->borrowed = (uint16_t)h->keys;
+    for (int key = 0, i = 0; key < v->nlocals; key++)
+        v->locals[key] = h->keys >> key & 1 ? h->values[i++] : NULL;
+    vt__mem_free(h);
+    return v->fn(v->arg);
+}
+/* Lets the task begin with what its parent hands on; NULL: no memory, and it is gone. */
+static VT__NOINLINE vt_task *vt__sched_inherit(vt__thr *t, vt_task *task, int *err) {
+    const vt__vth *v = t->cur;
+    int n = __builtin_popcount(v->heritage), i = 0;
+    vt__heritage *h = vt__mem_alloc(sizeof *h + (size_t)n * sizeof *h->values);
+    if (!h) {
+        vt__sched_task_drop(task);
+        vt__sched_credit_put(t);
+        vt__plat_count(&t->spawned, -1);
+        *err = -ENOMEM;
+        return NULL;
+    }
+    h->fn = task->fn;
+    h->arg = task->arg;
+    h->keys = v->heritage;
+    for (int key = 0; key < v->nlocals; key++)
+        if (v->heritage >> key & 1) h->values[i++] = v->locals[key];
+    task->fn = vt__sched_inherit_main;
+    task->arg = h;
+    return task;
+}
+VT__INLINE vt_task *vt__sched_spawn(vt_fn *fn, void *arg, const char *site, uint32_t flags, int *err) {
     vt__thr *t = vt__sched_tls;
     if (__atomic_load_n(&vt__sched_g.stopping, __ATOMIC_RELAXED)) return *err = VT_ESTOPPED, NULL;
     if ((*err = vt__sched_credit_take(t)) < 0) return NULL;
@@ -5209,6 +5329,7 @@ static vt_task *vt__sched_spawn(vt_fn *fn, void *arg, const char *site, uint32_t
     task->joiner = NULL;
     if (t) {
         vt__plat_count(&t->spawned, 1);
+        if (t->cur && VT__UNLIKELY(t->cur->heritage)) return vt__sched_inherit(t, task, err);
         return task;
     }
     __atomic_fetch_add(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
@@ -5218,7 +5339,7 @@ static vt_task *vt__sched_spawn(vt_fn *fn, void *arg, const char *site, uint32_t
     vt__mem_free(task);
     return *err = VT_ESTOPPED, NULL;
 }
-static void vt__sched_launch(vt_task *task) {
+VT__INLINE void vt__sched_launch(vt_task *task) {
     vt__thr *t = vt__sched_tls;
     if (VT__LIKELY(t && !(task->flags & VT__TASK_ANY))) {
         vt__sched_run_push(t, &task->node);
@@ -5508,6 +5629,11 @@ VT_API int vt_local_key(void (*destroy)(void *value)) {
     vt__sched_g.local_destroy[key] = destroy;
     return key;
 }
+VT_API int vt_local_key_inherit(void (*destroy)(void *value)) {
+    int key = vt_local_key(destroy);
+    if (key >= 0) __atomic_fetch_or(&vt__sched_g.local_inherit, 1u << key, __ATOMIC_ACQ_REL);
+    return key;
+}
 VT_API void *vt_local_get(int key) {
     const vt__vth *v = vt__sched_self();
     return v && key >= 0 && key < v->nlocals ? v->locals[key] : NULL;
@@ -5519,6 +5645,25 @@ VT_API int vt_local_set(int key, void *value) {
         return -EINVAL;
     while (v->nlocals <= key) v->locals[v->nlocals++] = NULL;
     v->locals[key] = value;
+    uint32_t bit = 1u << key, pass = __atomic_load_n(&vt__sched_g.local_inherit, __ATOMIC_RELAXED) & bit;
+    v->borrowed &= (uint16_t)~bit;
+    v->heritage = (uint16_t)((v->heritage & ~bit) | (value ? pass : 0));
+    return 0;
+}
+VT_API int vt_defer(void (*fn)(void *arg), void *arg) {
+    vt__vth *v = vt__sched_self();
+    if (!v) return -EPERM;
+    if (v->ndefers == VT_DEFER_MAX) return VT_ELIMIT;
+    int i = v->ndefers % VT__DEFERS;
+    if (i == 0) {
+        vt__defers *d = vt__mem_pool_get(&v->thr->task_pool);
+        if (!d) return -ENOMEM;
+        d->below = v->ndefers ? v->defers : NULL;
+        v->defers = d;
+    }
+    v->defers->e[i].fn = fn;
+    v->defers->e[i].arg = arg;
+    v->ndefers++;
     return 0;
 }
 
@@ -8338,7 +8483,10 @@ static int vt__http_serve(vt_req *req, vt_res *res) {
         before = vt_deadline_set(until);
         if (before && before < until) vt_deadline_set(until = before);
     }
+    vt__vth *v = vt__sched_self();
+    int keep = v ? v->ndefers : 0;
     int err = vt__http_step(s->router.mw, false, req, res);
+    if (v && VT__UNLIKELY(v->ndefers > keep)) vt__sched_undefer(v, keep);
     bool late = until && vt_now() >= until;
     if (until) vt_deadline_set(before);
     return vt__http_finish(req, res, err, late);
