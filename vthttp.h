@@ -31,6 +31,7 @@
  *   @api_base   strings, time, memory, log
  *   @api_rt     virtual threads
  *   @api_sync   locks
+ *   @api_chan   channels, select
  *   @api_io     sockets
  *   @api_http   requests, responses, routes, servers
  * IMPLEMENTATION
@@ -48,6 +49,7 @@
  *   @poll       reactor domains: epoll or poll, readiness, messages
  *   @sched      virtual threads, OS threads, domains
  *   @sync       mutex, condition, semaphore, wait group, once
+ *   @chan       channels, select
  *   @block      a pool of OS threads for calls that block
  *   @io         sockets: addresses, reading, writing, connecting, listening
  *   @router     routes: patterns, the tree of segments, lookup
@@ -410,6 +412,59 @@ VT_API int vt_wg_wait_until(vt_wg *g, int64_t until);
 /* Runs `fn(arg)` in the first call; others wait for its end. A call whose fn fails (< 0) passes the error on and the
  * next call tries again. Returns 0 or the error. parks. */
 VT_API int vt_once_do(vt_once *o, vt_fn *fn, void *arg);
+
+/*==============================================================================
+ * MARK: - @api_chan   channels, select
+ *============================================================================*/
+
+/* A queue of values of one size, copied in and out, first come first served on both sides. Any number of virtual
+ * threads of any worker may send and receive; with VT_LOCAL in `flags` those of one OS thread, without atomics (see
+ * vt_sync_flags). cap 0: a value goes from hand to hand, a send waits for its receiver; cap n: n values wait in
+ * between; VT_NONE: as many as memory has room for, in blocks of about 2 KiB, so a send never waits. size 0: values
+ * carry nothing. At most VT_CHAN_SIZE_MAX bytes a value. Never NULL: on failure a static channel whose calls return
+ * the error (-ENOMEM, -EINVAL). owns: the caller, until vt_chan_free, when nobody uses it any more; NULL is ignored. */
+#define VT_CHAN_SIZE_MAX 65536
+typedef struct vt_chan vt_chan;
+VT_API vt_chan *vt_chan_new(size_t size, int64_t cap, uint32_t flags);
+VT_API void vt_chan_free(vt_chan *c);
+
+/* Sends a copy of *value. 0: a receiver or the buffer has it; on any error nobody has. A value that was taken counts as
+ * sent, cancel and deadline notwithstanding. parks (try: never; works off a virtual thread, too). errors: VT_ECLOSED, also
+ * for who waits while it is closed; -ENOMEM unbounded; -ECANCELED, -ETIMEDOUT, -EPERM off a virtual thread; try:
+ * -EAGAIN it would wait. */
+VT_API int vt_chan_send(vt_chan *c, const void *value);
+VT_API int vt_chan_send_until(vt_chan *c, const void *value, int64_t until);
+VT_API int vt_chan_send_try(vt_chan *c, const void *value);
+/* Receives into *value, which is written only with result 0. A closed channel gives what is buffered, then VT_ECLOSED;
+ * else as above. */
+VT_API int vt_chan_recv(vt_chan *c, void *value);
+VT_API int vt_chan_recv_until(vt_chan *c, void *value, int64_t until);
+VT_API int vt_chan_recv_try(vt_chan *c, void *value);
+/* No more sends. Wakes everybody who waits. Any thread. errors: VT_ECLOSED it is closed already. */
+VT_API int vt_chan_close(vt_chan *c);
+/* How many values are buffered at the moment. Any thread. */
+VT_API int64_t vt_chan_len(vt_chan *c);
+
+/* One thing that vt_select may do; exactly one of recv, send, events, at is set (none: the case takes no part). */
+typedef struct vt_case {
+    vt_chan *recv; /* receive into *value */
+    vt_chan *send; /* send *value */
+    void *value;
+    int fd,
+        events; /* VT_READ, VT_WRITE: the descriptor is ready (any that vt_wait_fd takes; a file always is) */
+    int64_t at; /* this time has come */
+    int result; /* of the case that happened: 0, VT_ECLOSED the channel is closed, or the ready events */
+} vt_case;
+#define VT_SELECT_MAX 64
+
+/* Waits until one of n <= VT_SELECT_MAX cases can happen, lets that one happen and no other, and returns its index.
+ * Of several that can, each has the same chance. The same channel or descriptor may stand in several cases.
+ * parks (try: never; works off a virtual thread, too). errors: -ECANCELED, -ETIMEDOUT (until, the virtual thread's
+ * deadline): nothing happened; -EINVAL; -ENOMEM; -EBADF; -EBUSY another virtual thread waits for the same events of a
+ * descriptor; -EPERM off a virtual thread; try: -EAGAIN. */
+VT_API int vt_select(vt_case *cases, int n);
+VT_API int vt_select_until(vt_case *cases, int n, int64_t until);
+VT_API int vt_select_try(vt_case *cases, int n);
 
 /*==============================================================================
  * MARK: - @api_io   sockets
@@ -5955,6 +6010,515 @@ VT_API int vt_once_do(vt_once *o, vt_fn *fn, void *arg) {
     vt__sync_wake_chain(all);
     return r < 0 ? r : 0;
 }
+
+/*==============================================================================
+ * MARK: - @chan    channels, select
+ * uses:   @api_base @api_rt @api_sync @api_chan @plat @mem @poll @sched @sync
+ * test:   tests/test_chan.c
+ *
+ * A waiter is a node on its own stack, in the queue of receivers or of senders, under the channel's lock; whoever comes
+ * for it copies the value straight from stack to stack and unlinks it. It owns the wake-up then, so a time-out or cancel
+ * that finds the node gone has lost, and a value that was taken or given is always reported (see @sync).
+ * Receivers wait only while nothing is buffered, senders only while there is no room.
+ *
+ * Buffered values stand in blocks, a ring being one block that follows itself; the unbounded channel's blocks are
+ * allocated and freed outside the lock, one is kept as a spare.
+ *
+ * A select has a node in a queue of each of its cases and one word, the claim, for all of them: who changes it from 0
+ * lets its case happen. Deadlock is excluded thus: a select locks its channels in the order of their addresses, each
+ * once; a plain call holds one lock; a claim is a single compare-and-swap that waits for nobody. A select looks for
+ * partners while none of its own nodes is queued, so it never meets itself and no claim is ever held while another
+ * is sought; where two meet, the one that came second finds the other's node, all in one hold of the locks.
+ * A node whose claim is taken may stay queued until its vthread runs; who finds it drops it. Descriptors: a wake-up by
+ * one means "look again" (poll says which are ready), nothing is consumed by it.
+ *============================================================================*/
+enum {
+    VT__CHAN_QUICK = 0x100 /* a flag */,
+    VT__CHAN_BLOCK = 2048,
+    VT__CHAN_MORE = -30001,
+    VT__CHAN_AGAIN = -30002
+};
+
+typedef struct vt__chan_block {
+    struct vt__chan_block *next;
+    char *end;
+    char data[] __attribute__((aligned(16)));
+} vt__chan_block;
+
+struct vt_chan {
+    uint32_t flags, spin;
+    uint32_t size;
+    int32_t err; /* what senders get, 0 while it is open */
+    int64_t count, cap;
+    vt__waitq recvq, sendq;
+    char *rd, *wr;                        /* the oldest value; where the next one goes */
+    vt__chan_block *first, *last, *spare; /* rd and wr are in the first and the last one, or at their ends */
+    vt__chan_block *own;                  /* in the channel's own memory: the ring; else without room */
+};
+static vt_chan vt__chan_failed[] = {{.err = -ENOMEM}, {.err = -EINVAL}};
+
+typedef struct vt__chan_wait {
+    vt__waiter w;
+    void *value;
+    vt__claim *claim; /* NULL: no select */
+    uint32_t by;      /* for the claim */
+    int32_t result;
+} vt__chan_wait;
+
+/* What is left to be done after the lock. */
+typedef struct vt__chan_rest {
+    vt__vth *wake;
+    vt__chan_block *drop;
+} vt__chan_rest;
+
+VT_API vt_chan *vt_chan_new(size_t size, int64_t cap, uint32_t flags) {
+    size_t room = cap > 0 ? size : 0;
+    if (size > VT_CHAN_SIZE_MAX || cap < VT_NONE || flags & ~(uint32_t)VT_LOCAL) return &vt__chan_failed[1];
+    if (room && (uint64_t)cap > (SIZE_MAX / 2) / room) return &vt__chan_failed[0];
+    room *= (size_t)VT__MAX(cap, 0);
+    size_t head = (sizeof(vt_chan) + 15) & ~(size_t)15;
+    vt_chan *c = vt__mem_alloc(head + sizeof(vt__chan_block) + room);
+    if (!c) return &vt__chan_failed[0];
+    memset(c, 0, sizeof *c);
+    c->flags = flags & VT_LOCAL && cap == 0 ? flags | VT__CHAN_QUICK : flags;
+    c->size = (uint32_t)size;
+    c->own = c->first = c->last = (vt__chan_block *)(void *)((char *)c + head);
+    c->rd = c->wr = c->own->data;
+    c->own->end = c->own->data + room;
+    c->own->next = cap == VT_NONE && size ? NULL : c->own; /* values of no bytes need no blocks */
+    c->cap = cap == VT_NONE ? INT64_MAX : cap;
+    return c;
+}
+VT_API void vt_chan_free(vt_chan *c) {
+    if (!c || (c->err && c->err != VT_ECLOSED)) return;
+    for (vt__chan_block *b = c->first, *next; b; b = next) {
+        next = b->next == b ? NULL : b->next;
+        if (b != c->own) vt__mem_free(b);
+    }
+    vt__mem_free(c->spare);
+    vt__mem_free(c);
+}
+
+VT__INLINE void vt__chan_copy(void *to, const void *from, size_t n) {
+    if (VT__LIKELY(n == 8)) memcpy(to, from, 8);
+    else if (n) memcpy(to, from, n);
+}
+/* The oldest waiter of a queue that is still to be had, off it; NULL: none. */
+VT__INLINE vt__chan_wait *vt__chan_take(vt__waitq *q) {
+    for (vt__waiter *w; (w = q->head) != NULL;) {
+        vt__chan_wait *cw = VT__CONTAINER(w, vt__chan_wait, w);
+        vt__sync_unlink(q, w);
+        if (VT__LIKELY(!cw->claim) || vt__sched_claim(cw->claim, cw->by)) return cw;
+    }
+    return NULL;
+}
+static VT__NOINLINE int vt__chan_push(vt_chan *c, const void *value) {
+    if (c->wr == c->last->end) {
+        vt__chan_block *b = c->last->next;
+        if (!b) {
+            if (!c->spare) return VT__CHAN_MORE;
+            b = c->spare;
+            c->spare = NULL;
+            c->last->next = b;
+        }
+        c->last = b;
+        c->wr = b->data;
+    }
+    vt__chan_copy(c->wr, value, c->size);
+    c->wr += c->size;
+    c->count++;
+    return 0;
+}
+static VT__NOINLINE void vt__chan_pop(vt_chan *c, void *value, vt__chan_rest *rest) {
+    if (c->rd == c->first->end) {
+        vt__chan_block *b = c->first;
+        c->first = b->next;
+        c->rd = c->first->data;
+        if (b != c->own) {
+            b->next = NULL;
+            if (c->spare) rest->drop = b;
+            else c->spare = b;
+        }
+    }
+    vt__chan_copy(value, c->rd, c->size);
+    c->rd += c->size;
+    c->count--;
+}
+/* Under the lock: 0, -EAGAIN it would wait, VT__CHAN_MORE (see vt__chan_more), or the channel's error. */
+VT__INLINE int vt__chan_put(vt_chan *c, const void *value, vt__chan_rest *rest) {
+    if (VT__UNLIKELY(c->err)) return c->err;
+    vt__chan_wait *w = vt__chan_take(&c->recvq);
+    if (w) {
+        vt__chan_copy(w->value, value, c->size);
+        rest->wake = w->w.v;
+        return 0;
+    }
+    return c->count < c->cap ? vt__chan_push(c, value) : -EAGAIN;
+}
+VT__INLINE int vt__chan_get(vt_chan *c, void *value, vt__chan_rest *rest) {
+    bool buffered = c->count > 0;
+    if (buffered) vt__chan_pop(c, value, rest);
+    vt__chan_wait *w = vt__chan_take(&c->sendq);
+    if (w) {
+        if (buffered) (void)vt__chan_push(c, w->value); /* into the room just made */
+        else vt__chan_copy(value, w->value, c->size);
+        rest->wake = w->w.v;
+    }
+    return buffered || w ? 0 : c->err ? c->err : -EAGAIN;
+}
+VT__INLINE void vt__chan_after(const vt__chan_rest *rest) {
+    if (rest->wake) vt__sched_ready(rest->wake);
+    if (VT__UNLIKELY(rest->drop != NULL)) vt__mem_free(rest->drop);
+}
+/* A spare block for an unbounded channel, if it has none. */
+static VT__NOINLINE int vt__chan_more(vt_chan *c) {
+    size_t room = VT__MAX(VT__CHAN_BLOCK / c->size, 1u) * (size_t)c->size;
+    vt__chan_block *b = vt__mem_alloc(sizeof *b + room), *old;
+    if (!b) return -ENOMEM;
+    b->next = NULL;
+    b->end = b->data + room;
+    vt__sync_lock(&c->flags, &c->spin);
+    old = c->spare;
+    c->spare = b;
+    vt__sync_unlock(&c->flags, &c->spin);
+    vt__mem_free(old);
+    return 0;
+}
+
+/* Queues the caller, unlocks, waits. */
+VT__INLINE int vt__chan_park(vt_chan *c, vt__waitq *q, void *value, vt__vth *v, int64_t due) {
+    vt__chan_wait w;
+    w.value = value;
+    w.claim = NULL;
+    w.result = 0;
+    vt__sync_enqueue(&w.w, v, q, &c->flags, &c->spin);
+    int r = vt__sched_park(v, vt__sync_abort, due);
+    return r < 0 ? r : w.result;
+}
+static VT__NOINLINE int vt__chan_do(vt_chan *c, void *value, bool send, int64_t until) {
+    vt__vth *v = vt__sched_self();
+    vt__chan_rest rest = {NULL, NULL};
+    int64_t due;
+    if (VT__UNLIKELY(!v)) return -EPERM;
+    int r = vt__sched_enter(v, until, &due);
+    if (r < 0) return r;
+    for (;;) {
+        vt__sync_lock(&c->flags, &c->spin);
+        r = send ? vt__chan_put(c, value, &rest) : vt__chan_get(c, value, &rest);
+        if (r == -EAGAIN) return vt__chan_park(c, send ? &c->sendq : &c->recvq, value, v, due);
+        vt__sync_unlock(&c->flags, &c->spin);
+        if (!send || VT__LIKELY(r != VT__CHAN_MORE)) break;
+        if ((r = vt__chan_more(c)) < 0) return r;
+    }
+    vt__chan_after(&rest);
+    vt__sched_fuel(v);
+    return r;
+}
+static int vt__chan_try(vt_chan *c, void *value, bool send) {
+    vt__chan_rest rest = {NULL, NULL};
+    int r;
+    do {
+        vt__sync_lock(&c->flags, &c->spin);
+        r = send ? vt__chan_put(c, value, &rest) : vt__chan_get(c, value, &rest);
+        vt__sync_unlock(&c->flags, &c->spin);
+        if (r == VT__CHAN_MORE) r = vt__chan_more(c) < 0 ? -ENOMEM : VT__CHAN_AGAIN;
+    } while (r == VT__CHAN_AGAIN);
+    vt__chan_after(&rest);
+    return r;
+}
+static VT__NOINLINE int vt__chan_quick_park(vt_chan *c, vt__waitq *q, void *value, int64_t until) {
+    vt__vth *v = vt__sched_self();
+    int64_t due;
+    int r = vt__sched_enter(v, until, &due);
+    return r < 0 ? r : vt__chan_park(c, q, value, v, due);
+}
+/* Unbuffered and of one OS thread: the other side waits already, or we do. All else vt__chan_do sorts out, the
+ * assertion of VT_LOCAL included. */
+VT__INLINE int vt__chan_quick(vt_chan *c, void *value, bool send, int64_t until) {
+    vt__thr *t = vt__sched_thr();
+    vt__vth *v = t ? t->cur : NULL;
+    if (v && c->flags & VT__CHAN_QUICK && (!VT__DEBUG || c->spin == (uint32_t)t->index + 2)) {
+        vt__waitq *q = send ? &c->recvq : &c->sendq;
+        vt__chan_wait *w = VT__CONTAINER(q->head, vt__chan_wait, w); /* the waiter is first in it */
+        if (!w && !c->err) return vt__chan_quick_park(c, send ? &c->sendq : &c->recvq, value, until);
+        if (w && !w->claim && !vt__sched_cancelled(v)) {
+            vt__sync_unlink(q, &w->w);
+            vt__chan_copy(send ? w->value : value, send ? value : w->value, c->size);
+            vt__sched_run_push(t, &w->w.v->node);
+            vt__sched_fuel(v);
+            return 0;
+        }
+    }
+    return vt__chan_do(c, value, send, until);
+}
+VT_API int vt_chan_send_until(vt_chan *c, const void *value, int64_t until) {
+    return vt__chan_quick(c, (void *)(uintptr_t)value, true, until); /* not written to */
+}
+VT_API int vt_chan_send(vt_chan *c, const void *value) { return vt_chan_send_until(c, value, 0); }
+VT_API int vt_chan_send_try(vt_chan *c, const void *value) {
+    return vt__chan_try(c, (void *)(uintptr_t)value, true);
+}
+VT_API int vt_chan_recv_until(vt_chan *c, void *value, int64_t until) {
+    return vt__chan_quick(c, value, false, until);
+}
+VT_API int vt_chan_recv(vt_chan *c, void *value) { return vt_chan_recv_until(c, value, 0); }
+VT_API int vt_chan_recv_try(vt_chan *c, void *value) { return vt__chan_try(c, value, false); }
+
+VT_API int vt_chan_close(vt_chan *c) {
+    vt__waiter *first = NULL, **at = &first;
+    vt__chan_wait *w;
+    vt__sync_lock(&c->flags, &c->spin);
+    int r = c->err;
+    if (!r) c->err = VT_ECLOSED;
+    while (!r && ((w = vt__chan_take(&c->recvq)) != NULL || (w = vt__chan_take(&c->sendq)) != NULL)) {
+        w->result = VT_ECLOSED;
+        *at = &w->w;
+        at = &w->w.next;
+    }
+    *at = NULL;
+    vt__sync_unlock(&c->flags, &c->spin);
+    vt__sync_wake_chain(first);
+    return r;
+}
+VT_API int64_t vt_chan_len(vt_chan *c) {
+    vt__sync_lock(&c->flags, &c->spin);
+    int64_t n = c->count;
+    vt__sync_unlock(&c->flags, &c->spin);
+    return n;
+}
+
+/*--- select ---*/
+typedef struct vt__sel {
+    vt__claim claim;
+    vt_case *cases;
+    int n, nchans;
+    uint64_t chans, fds, timers, ready; /* sets of cases; ready: of descriptors and timers */
+    int64_t at;                         /* the earliest timer, 0 none */
+    vt_chan *more;                      /* wants a block */
+    uint8_t order[VT_SELECT_MAX];       /* cases with channels, by the channels' addresses */
+} vt__sel;
+typedef union vt__sel_slot {
+    vt__chan_wait w;
+    struct {
+        vt__poll_fdw *f;
+        unsigned bit;
+    } fd;
+} vt__sel_slot;
+
+VT__INLINE uint64_t vt__chan_bit(int i) { return UINT64_C(1) << i; }
+VT__INLINE vt_chan *vt__chan_of(const vt_case *c) { return c->recv ? c->recv : c->send; }
+static int vt__chan_sel_init(vt__sel *s, vt_case *cases, int n) {
+    if (n < 0 || n > VT_SELECT_MAX) return -EINVAL;
+    s->cases = cases;
+    s->n = n;
+    s->nchans = 0;
+    s->chans = s->fds = s->timers = 0;
+    s->at = 0;
+    for (int i = 0; i < n; i++) {
+        const vt_case *c = &cases[i];
+        uint64_t bit = vt__chan_bit(i);
+        if ((c->recv != NULL) + (c->send != NULL) + (c->events != 0) + (c->at != 0) > 1) return -EINVAL;
+        if (c->events & ~(VT_READ | VT_WRITE)) return -EINVAL;
+        if (c->events && c->fd < 0) return -EBADF;
+        if (c->events) s->fds |= bit;
+        if (c->at > 0) s->timers |= bit, s->at = s->at && s->at < c->at ? s->at : c->at;
+        if (!vt__chan_of(c)) continue;
+        s->chans |= bit;
+        int at = s->nchans++;
+        for (; at > 0 && (uintptr_t)vt__chan_of(&cases[s->order[at - 1]]) > (uintptr_t)vt__chan_of(c); at--)
+            s->order[at] = s->order[at - 1];
+        s->order[at] = (uint8_t)i;
+    }
+    return 0;
+}
+static void vt__chan_sel_lock(vt__sel *s, bool on) {
+    vt_chan *before = NULL;
+    for (int i = 0; i < s->nchans; i++) {
+        vt_chan *c = vt__chan_of(&s->cases[s->order[i]]);
+        if (c == before) continue;
+        before = c;
+        if (on) vt__sync_lock(&c->flags, &c->spin);
+        else vt__sync_unlock(&c->flags, &c->spin);
+    }
+}
+/* Which descriptors are ready now; never waits. */
+static VT__NOINLINE int vt__chan_sel_poll(vt__sel *s) {
+    struct pollfd p[VT_SELECT_MAX];
+    unsigned n = 0;
+    int r = -EINTR;
+    for (uint64_t m = s->fds; m; m &= m - 1) {
+        int i = __builtin_ctzll(m);
+        int ev = s->cases[i].events;
+        p[n].fd = s->cases[i].fd;
+        p[n].events = (short)((ev & VT_READ ? POLLIN | POLLRDHUP : 0) | (ev & VT_WRITE ? POLLOUT : 0));
+        p[n++].revents = 0;
+    }
+    for (int tries = 0; r == -EINTR && tries < 16; tries++) r = vt__plat_poll(p, n, 0);
+    if (r <= 0) return r;
+    n = 0;
+    for (uint64_t m = s->fds; m; m &= m - 1) {
+        int i = __builtin_ctzll(m);
+        int re = p[n++].revents, ev = s->cases[i].events;
+        if (re & POLLNVAL) return -EBADF;
+        int got = (re & (POLLIN | POLLRDHUP) ? VT_READ : 0) | (re & POLLOUT ? VT_WRITE : 0);
+        s->cases[i].result = re & (POLLHUP | POLLERR) ? ev : got & ev;
+        if (s->cases[i].result) s->ready |= vt__chan_bit(i);
+    }
+    return 0;
+}
+static int vt__chan_sel_look(vt__sel *s) {
+    s->ready = 0;
+    if (s->timers) {
+        int64_t now = vt__plat_now();
+        for (uint64_t m = s->timers; m; m &= m - 1) {
+            int i = __builtin_ctzll(m);
+            s->cases[i].result = 0;
+            if (s->cases[i].at <= now) s->ready |= vt__chan_bit(i);
+        }
+    }
+    return s->fds ? vt__chan_sel_poll(s) : 0;
+}
+/* A member of a set that is not empty, each with the same chance. */
+static int vt__chan_sel_any(uint64_t set) {
+    static uint32_t foreign;
+    vt__thr *t = vt__sched_thr();
+    uint32_t x = t ? t->rng += 0x9e3779b9u : __atomic_add_fetch(&foreign, 0x9e3779b9u, __ATOMIC_RELAXED);
+    x = (x ^ x >> 16) * 0x85ebca6bu;
+    x = (x ^ x >> 13) * 0xc2b2ae35u;
+    x ^= x >> 16;
+    for (uint32_t skip = x % (uint32_t)__builtin_popcountll(set); skip; skip--) set &= set - 1;
+    return __builtin_ctzll(set);
+}
+/* Under the locks: lets one of the cases that can happen do so; its index, -EAGAIN none can, or an error. */
+static int vt__chan_sel_pick(vt__sel *s, vt__chan_rest *rest) {
+    for (uint64_t left = s->chans | s->ready; left;) {
+        int i = vt__chan_sel_any(left), r;
+        vt_case *c = &s->cases[i];
+        left &= ~vt__chan_bit(i);
+        if (s->ready >> i & 1) return i;
+        r = c->recv ? vt__chan_get(c->recv, c->value, rest) : vt__chan_put(c->send, c->value, rest);
+        if (r == -EAGAIN) continue;
+        if (r == VT__CHAN_MORE) s->more = c->send;
+        if (r < 0 && r != VT_ECLOSED) return r;
+        c->result = r;
+        return i;
+    }
+    return -EAGAIN;
+}
+static void vt__chan_sel_enqueue(vt__sel *s, vt__sel_slot *slots, vt__vth *v) {
+    for (uint64_t m = s->chans; m; m &= m - 1) {
+        int i = __builtin_ctzll(m);
+        vt__chan_wait *w = &slots[i].w;
+        w->w.v = v;
+        w->value = s->cases[i].value;
+        w->claim = &s->claim;
+        w->by = (uint32_t)i + 1;
+        w->result = 0;
+        vt__sync_push(s->cases[i].recv ? &s->cases[i].recv->recvq : &s->cases[i].send->sendq, &w->w);
+    }
+}
+/* Registers the waits on descriptors; what an error leaves registered vt__chan_sel_leave takes back. */
+static int vt__chan_sel_arm(vt__sel *s, vt__sel_slot *slots, vt__dom *dom) {
+    const unsigned waits = VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH;
+    struct vt__vth *me = vt__sched_tag(&s->claim);
+    int r = 0;
+    for (uint64_t m = s->fds; m; m &= m - 1) {
+        int i = __builtin_ctzll(m);
+        int ev = s->cases[i].events;
+        unsigned bit = ev & VT_READ ? VT__PD_RWAIT : VT__PD_WWAIT;
+        unsigned want = ev == (VT_READ | VT_WRITE) ? bit | VT__PD_RWBOTH : bit;
+        vt__poll_fdw *f = slots[i].fd.f = r < 0 ? NULL : vt__poll_fdw_get(dom, s->cases[i].fd);
+        slots[i].fd.bit = 0;
+        if (!f && r == 0) r = -ENOMEM;
+        if (r < 0) continue;
+        unsigned b = vt__poll_bits(&f->pd);
+        if (b & bit && (ev & VT_READ ? f->pd.rv : f->pd.wv) != me) { /* not a case of ours */
+            r = -EBUSY;
+            continue;
+        }
+        slots[i].fd.bit = bit;
+        *(ev & VT_READ ? &f->pd.rv : &f->pd.wv) = me;
+        vt__poll_set(&f->pd, want); /* old readiness stays: another vthread may not have read it yet */
+        r = vt__poll_fdw_arm(dom, f, want | (b & waits));
+    }
+    return r;
+}
+/* No node and no descriptor's wait is left behind. The other users of a one-shot descriptor get it armed again. */
+static void vt__chan_sel_leave(vt__sel *s, vt__sel_slot *slots, vt__dom *dom) {
+    vt__chan_sel_lock(s, true);
+    for (uint64_t m = s->chans; m; m &= m - 1) {
+        int i = __builtin_ctzll(m);
+        if (slots[i].w.w.queued)
+            vt__sync_unlink(s->cases[i].recv ? &s->cases[i].recv->recvq : &s->cases[i].send->sendq,
+                            &slots[i].w.w);
+    }
+    vt__chan_sel_lock(s, false);
+    for (uint64_t m = s->fds; m; m &= m - 1) {
+        int i = __builtin_ctzll(m);
+        if (slots[i].fd.f) (void)vt__poll_wait_abort(&slots[i].fd.f->pd, slots[i].fd.bit);
+    }
+    for (uint64_t m = s->fds; m; m &= m - 1) {
+        int i = __builtin_ctzll(m);
+        vt__poll_fdw *f = slots[i].fd.f;
+        unsigned others = f ? vt__poll_bits(&f->pd) & (VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH) : 0;
+        if (others) (void)vt__poll_fdw_arm(dom, f, others);
+        if (f) vt__poll_fdw_put(dom, f);
+    }
+}
+static bool vt__chan_sel_abort(vt__vth *v) {
+    return vt__sched_claim(&((vt__sel *)v->wait_obj)->claim, VT__CLAIM_ABORT);
+}
+/* One look, and one wait if `v` may: the index of what happened, VT__CHAN_AGAIN (look again), or an error. */
+static int vt__chan_sel_turn(vt__sel *s, vt__vth *v, int64_t due) {
+    vt__sel_slot slots[VT__MAX(s->n, 1)];
+    vt__chan_rest rest = {NULL, NULL};
+    int r = vt__chan_sel_look(s);
+    if (r < 0) return r;
+    s->claim.by = 0;
+    s->claim.v = v;
+    vt__chan_sel_lock(s, true);
+    r = vt__chan_sel_pick(s, &rest);
+    if (r == -EAGAIN && v) vt__chan_sel_enqueue(s, slots, v);
+    vt__chan_sel_lock(s, false);
+    vt__chan_after(&rest);
+    if (r == VT__CHAN_MORE) return (r = vt__chan_more(s->more)) < 0 ? r : VT__CHAN_AGAIN;
+    if (r != -EAGAIN || !v) return r;
+    r = s->fds ? vt__chan_sel_arm(s, slots, v->thr->dom) : 0;
+    if (r == 0 ||
+        !vt__sched_claim(&s->claim, VT__CLAIM_ABORT)) { /* claimed before the error: its wake-up comes */
+        bool ok = r == 0;
+        v->wait_obj = s;
+        r = vt__sched_park(v, ok ? vt__chan_sel_abort : NULL, ok ? due : 0);
+    }
+    vt__chan_sel_leave(s, slots, v->thr->dom);
+    uint32_t by = __atomic_load_n(&s->claim.by, __ATOMIC_ACQUIRE);
+    if (by == VT__CLAIM_FD) return VT__CHAN_AGAIN;
+    if (by == VT__CLAIM_ABORT) return r;
+    s->cases[by - 1].result = slots[by - 1].w.result;
+    return (int)by - 1;
+}
+static int vt__chan_select(vt_case *cases, int n, int64_t until, bool wait) {
+    vt__vth *v = wait ? vt__sched_self() : NULL;
+    int64_t due = 0;
+    vt__sel s;
+    if (wait && !v) return -EPERM;
+    int r = vt__chan_sel_init(&s, cases, n);
+    if (r == 0 && v) r = vt__sched_enter(v, until, &due);
+    if (r < 0) return r;
+    bool timer = s.at && (due == 0 || s.at <= due);
+    for (;;) {
+        r = vt__chan_sel_turn(&s, v, timer ? s.at : due);
+        if (r != VT__CHAN_AGAIN && !(r == -ETIMEDOUT && timer)) break;
+        if (v && vt__sched_cancelled(v)) return -ECANCELED; /* it may have come with the wake-up */
+    }
+    if (v) vt__sched_fuel(v);
+    return r;
+}
+VT_API int vt_select_until(vt_case *cases, int n, int64_t until) {
+    return vt__chan_select(cases, n, until, true);
+}
+VT_API int vt_select(vt_case *cases, int n) { return vt__chan_select(cases, n, 0, true); }
+VT_API int vt_select_try(vt_case *cases, int n) { return vt__chan_select(cases, n, 0, false); }
 
 /*==============================================================================
  * MARK: - @block   a pool of OS threads for calls that block
