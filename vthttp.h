@@ -32,6 +32,7 @@
  *   @api_rt     virtual threads
  *   @api_sync   locks
  *   @api_chan   channels, select
+ *   @api_scope  scopes: children that end before their parent goes on
  *   @api_io     sockets
  *   @api_http   requests, responses, routes, servers
  * IMPLEMENTATION
@@ -50,6 +51,7 @@
  *   @sched      virtual threads, OS threads, domains
  *   @sync       mutex, condition, semaphore, wait group, once
  *   @chan       channels, select
+ *   @scope      structured concurrency
  *   @block      a pool of OS threads for calls that block
  *   @io         sockets: addresses, reading, writing, connecting, listening
  *   @router     routes: patterns, the tree of segments, lookup
@@ -465,6 +467,54 @@ typedef struct vt_case {
 VT_API int vt_select(vt_case *cases, int n);
 VT_API int vt_select_until(vt_case *cases, int n, int64_t until);
 VT_API int vt_select_try(vt_case *cases, int n);
+
+/*==============================================================================
+ * MARK: - @api_scope   scopes: children that end before their parent goes on
+ *============================================================================*/
+
+/* A scope stands on its owner's stack. The virtual threads that are spawned into it have ended when vt_scope_wait or
+ * vt_scope_close has returned, whatever the result: call one of them on every path before *s, or what the children
+ * use, goes away. (A scope without a child needs neither.) */
+enum vt_scope_flags {
+    VT_SCOPE_KEEP =
+        1, /* a child that fails (result < 0) leaves its siblings alone; default: they are cancelled */
+    VT_SCOPE_FIRST =
+        2 /* the first child that succeeds decides and the others are cancelled; failures are kept */
+};
+struct vt__scope_child;
+typedef struct vt_scope {
+    uint32_t flags, spin;
+    int64_t live, until;
+    int32_t error, won; /* the first error, 0 none; the winner's result, -1 none */
+    uint32_t cancelled, pad;
+    void *owner, *waiter, *winner;
+    struct vt__scope_child *children;
+} vt_scope;
+
+/* Makes *s a scope of the calling virtual thread. until: a deadline that children inherit, beside that of the virtual
+ * thread which spawns them; 0 or VT_NONE: none. errors: -EPERM off a virtual thread; -EINVAL unknown flags. */
+VT_API int vt_scope_open(vt_scope *s, uint32_t flags, int64_t until);
+
+/* Spawns a child into the scope, on the caller's OS thread (_any: on any worker). The owner, its children, or any virtual
+ * thread that ends before the scope does. parks: never. errors: -ECANCELED the scope is cancelled or decided; -ENOMEM,
+ * VT_ELIMIT, VT_ESTOPPED: count as a child's failure, so they are the scope's result, too; -EPERM off a virtual thread. */
+#define vt_scope_go(s, fn, arg) vt_scope_go_at((s), (fn), (arg), VT_HERE)
+VT_API int vt_scope_go_at(vt_scope *s, vt_fn *fn, void *arg, const char *site);
+#define vt_scope_go_any(s, fn, arg) vt_scope_go_any_at((s), (fn), (arg), VT_HERE)
+VT_API int vt_scope_go_any_at(vt_scope *s, vt_fn *fn, void *arg, const char *site);
+
+/* Waits for all children. 0, or the first error of a child or spawn; with VT_SCOPE_FIRST the result of the first to
+ * succeed, else the first error, VT_ESTATE when there was no child. When the owner is cancelled meanwhile, or its deadline
+ * or the scope's passes, the children are cancelled, waited for nevertheless, and the result is -ECANCELED or
+ * -ETIMEDOUT (unless one had succeeded first). The scope may then be used further. Owner only (else -EPERM). parks. */
+VT_API int vt_scope_wait(vt_scope *s);
+/* Cancels all children that live, present and future; does not wait. Any thread. */
+VT_API void vt_scope_cancel(vt_scope *s);
+/* Cancels what lives and waits for it, whether or not the owner is cancelled itself: for the way out. Returns as
+ * vt_scope_wait, -ECANCELED when there was something to cancel and no error before. Owner only. parks. */
+VT_API int vt_scope_close(vt_scope *s);
+/* With VT_SCOPE_FIRST, after the wait: the `arg` of the first child to succeed, NULL when none did. */
+VT_API void *vt_scope_winner(const vt_scope *s);
 
 /*==============================================================================
  * MARK: - @api_io   sockets
@@ -6519,6 +6569,175 @@ VT_API int vt_select_until(vt_case *cases, int n, int64_t until) {
 }
 VT_API int vt_select(vt_case *cases, int n) { return vt__chan_select(cases, n, 0, true); }
 VT_API int vt_select_try(vt_case *cases, int n) { return vt__chan_select(cases, n, 0, false); }
+
+/*==============================================================================
+ * MARK: - @scope   structured concurrency
+ * uses:   @api_rt @api_scope @plat @mem @sched
+ * test:   tests/test_scope.c
+ *
+ * Children that live stand in a list under the scope's spin lock, and their tasks are not freed while they do: so any of
+ * them, or the owner, cancels the others by walking it. A child's last touch of the scope is the unlock after it has left
+ * the list, and its clean-ups have run by then; the owner learns of the last one under the same lock, so a scope and
+ * what else stands on its owner's stack can go right after the wait. Locks are taken from the outer scope to the inner
+ * one only (a cancel may end the wait of a child that owns a scope).
+ *============================================================================*/
+typedef struct vt__scope_child {
+    struct vt__scope_child *next, *prev;
+    vt_scope *scope;
+    vt_task *task;
+    vt_fn *fn;
+    void *arg;
+} vt__scope_child;
+_Static_assert(sizeof(vt__scope_child) <= sizeof(vt_task), "blocks of one pool");
+
+VT_API int vt_scope_open(vt_scope *s, uint32_t flags, int64_t until) {
+    memset(s, 0, sizeof *s);
+    s->won = -1;
+    s->until = until > 0 ? until : 0;
+    s->flags = flags;
+    s->owner = vt__sched_self();
+    if (!s->owner) return -EPERM;
+    return flags & ~(uint32_t)(VT_SCOPE_KEEP | VT_SCOPE_FIRST) ? -EINVAL : 0;
+}
+/* Under the lock. */
+static void vt__scope_stop(vt_scope *s) {
+    if (s->cancelled) return;
+    s->cancelled = 1;
+    for (vt__scope_child *k = s->children; k; k = k->next) vt__sched_cancel(k->task);
+}
+static void vt__scope_fail(vt_scope *s, int err, bool stop) {
+    if (!s->error) s->error = err;
+    if (stop) vt__scope_stop(s);
+}
+/* A child, or a spawn that was none, has come to `result`. */
+static void vt__scope_note(vt_scope *s, int result, void *arg) {
+    bool first = (s->flags & VT_SCOPE_FIRST) != 0;
+    if (result < 0) {
+        if (!s->cancelled) vt__scope_fail(s, result, !first && !(s->flags & VT_SCOPE_KEEP));
+    } else if (first && s->won < 0) {
+        s->won = result;
+        s->winner = arg;
+        vt__scope_stop(s);
+    }
+}
+static int vt__scope_main(void *arg) {
+    vt__scope_child *k = arg;
+    vt_scope *s = k->scope;
+    vt__vth *v = vt__sched_self(), *waiter = NULL;
+    v->fn = k->fn; /* what reports shall show */
+    v->arg = k->arg;
+    int r = k->fn(k->arg);
+    if (v->extras) vt__sched_cleanup(v);
+    vt__plat_spin_lock(&s->spin);
+    *(k->prev ? &k->prev->next : &s->children) = k->next;
+    if (k->next) k->next->prev = k->prev;
+    vt__scope_note(s, r, k->arg);
+    if (--s->live == 0) waiter = s->waiter, s->waiter = NULL;
+    vt__plat_spin_unlock(&s->spin); /* the scope may be gone */
+    vt__sched_release(k->task);
+    vt__mem_pool_put(&v->thr->task_pool, k);
+    if (waiter) vt__sched_ready(waiter);
+    return r;
+}
+/* Counts a failed spawn as a failed child. */
+static int vt__scope_refuse(vt_scope *s, vt__scope_child *k, int err) {
+    if (k) vt__mem_pool_put(&vt__sched_thr()->task_pool, k);
+    vt__plat_spin_lock(&s->spin);
+    vt__scope_note(s, err, NULL);
+    vt__plat_spin_unlock(&s->spin);
+    return err;
+}
+static int vt__scope_spawn(vt_scope *s, vt_fn *fn, void *arg, const char *site, uint32_t flags) {
+    vt__vth *v = vt__sched_self();
+    int err;
+    if (!v || !s->owner) return -EPERM;
+    vt__plat_spin_lock(&s->spin);
+    bool cancelled = s->cancelled != 0;
+    vt__plat_spin_unlock(&s->spin);
+    if (cancelled) return -ECANCELED;
+    vt__scope_child *k = vt__mem_pool_get(&v->thr->task_pool);
+    if (!k) return vt__scope_refuse(s, NULL, -ENOMEM);
+    vt_task *t = vt__sched_spawn(vt__scope_main, k, site, flags, &err);
+    if (!t) return vt__scope_refuse(s, k, err);
+    if (s->until && (!t->deadline || s->until < t->deadline)) t->deadline = s->until;
+    k->scope = s;
+    k->task = t;
+    k->fn = fn;
+    k->arg = arg;
+    k->prev = NULL;
+    vt__plat_spin_lock(&s->spin);
+    k->next = s->children;
+    if (k->next) k->next->prev = k;
+    s->children = k;
+    s->live++;
+    if (s->cancelled) vt__sched_cancel(t); /* meanwhile; it starts all the same */
+    vt__plat_spin_unlock(&s->spin);
+    vt__sched_launch(t);
+    return 0;
+}
+VT_API int vt_scope_go_at(vt_scope *s, vt_fn *fn, void *arg, const char *site) {
+    return vt__scope_spawn(s, fn, arg, site, 0);
+}
+VT_API int vt_scope_go_any_at(vt_scope *s, vt_fn *fn, void *arg, const char *site) {
+    return vt__scope_spawn(s, fn, arg, site, VT__TASK_ANY);
+}
+
+static bool vt__scope_abort(vt__vth *v) {
+    vt_scope *s = v->wait_obj;
+    vt__plat_spin_lock(&s->spin);
+    bool mine = s->waiter != NULL;
+    s->waiter = NULL;
+    vt__plat_spin_unlock(&s->spin);
+    return mine;
+}
+/* Waits for the last child; abort NULL: whatever happens. */
+static int vt__scope_join(vt_scope *s, vt__vth *v, bool (*abort)(vt__vth *), int64_t due) {
+    vt__plat_spin_lock(&s->spin);
+    bool wait = s->live > 0;
+    if (wait) s->waiter = v;
+    vt__plat_spin_unlock(&s->spin);
+    v->wait_obj = s;
+    return wait ? vt__sched_park(v, abort, due) : 0;
+}
+/* Cancels what lives, for the reason `err`. */
+static void vt__scope_end(vt_scope *s, int err) {
+    vt__plat_spin_lock(&s->spin);
+    if (s->live) vt__scope_fail(s, err, true);
+    vt__plat_spin_unlock(&s->spin);
+}
+/* All have ended: nobody else touches it. */
+static int vt__scope_result(vt_scope *s) {
+    if (!(s->flags & VT_SCOPE_FIRST)) return s->error;
+    return s->won >= 0 ? s->won : s->error ? s->error : VT_ESTATE;
+}
+VT_API int vt_scope_wait(vt_scope *s) {
+    vt__vth *v = vt__sched_self();
+    int64_t due;
+    if (!v || s->owner != v) return -EPERM;
+    vt__plat_spin_lock(&s->spin);
+    bool live = s->live > 0;
+    vt__plat_spin_unlock(&s->spin);
+    if (!live) vt__sched_fuel(v);
+    int r = live ? vt__sched_enter(v, s->until, &due) : 0;
+    if (live && r == 0) r = vt__scope_join(s, v, vt__scope_abort, due);
+    if (r == 0) return vt__scope_result(s);
+    vt__scope_end(s, r);
+    (void)vt__scope_join(s, v, NULL, 0);
+    return s->won >= 0 ? s->won : r;
+}
+VT_API void vt_scope_cancel(vt_scope *s) {
+    vt__plat_spin_lock(&s->spin);
+    vt__scope_fail(s, s->live ? -ECANCELED : 0, true);
+    vt__plat_spin_unlock(&s->spin);
+}
+VT_API int vt_scope_close(vt_scope *s) {
+    vt__vth *v = vt__sched_self();
+    if (!v || s->owner != v) return -EPERM;
+    vt__scope_end(s, -ECANCELED);
+    (void)vt__scope_join(s, v, NULL, 0);
+    return vt__scope_result(s);
+}
+VT_API void *vt_scope_winner(const vt_scope *s) { return s->winner; }
 
 /*==============================================================================
  * MARK: - @block   a pool of OS threads for calls that block
