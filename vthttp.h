@@ -5444,9 +5444,10 @@ VT__INLINE vt_task *vt__sched_spawn(vt_fn *fn, void *arg, const char *site, uint
     vt__mem_free(task);
     return *err = VT_ESTOPPED, NULL;
 }
-VT__INLINE void vt__sched_launch(vt_task *task) {
+/* `flags` are those of its spawn: the task's own others may be changing, if they know it already. */
+VT__INLINE void vt__sched_launch(vt_task *task, uint32_t flags) {
     vt__thr *t = vt__sched_tls;
-    if (VT__LIKELY(t && !(task->flags & VT__TASK_ANY))) {
+    if (VT__LIKELY(t && !(flags & VT__TASK_ANY))) {
         vt__sched_run_push(t, &task->node);
         return;
     }
@@ -5464,7 +5465,7 @@ static vt_task *vt__sched_new(vt_fn *fn, void *arg, const char *site, uint32_t f
     *err = __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 2 ? -ENOTSUP : -EPERM;
     if (!vt__sched_guest_in()) return NULL;
     task = vt__sched_spawn(fn, arg, site, flags, err);
-    if (task) vt__sched_launch(task);
+    if (task) vt__sched_launch(task, flags);
     vt__sched_guest_out();
     return task;
 }
@@ -6672,7 +6673,7 @@ static int vt__scope_spawn(vt_scope *s, vt_fn *fn, void *arg, const char *site, 
     s->live++;
     if (s->cancelled) vt__sched_cancel(t); /* meanwhile; it starts all the same */
     vt__plat_spin_unlock(&s->spin);
-    vt__sched_launch(t);
+    vt__sched_launch(t, flags);
     return 0;
 }
 VT_API int vt_scope_go_at(vt_scope *s, vt_fn *fn, void *arg, const char *site) {
