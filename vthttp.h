@@ -31,6 +31,8 @@
  *   @api_base   strings, time, memory, log
  *   @api_rt     virtual threads
  *   @api_sync   locks
+ *   @api_chan   channels, select
+ *   @api_scope  scopes: children that end before their parent goes on
  *   @api_io     sockets
  *   @api_http   requests, responses, routes, servers
  * IMPLEMENTATION
@@ -47,7 +49,10 @@
  *   @timer      hierarchical timing wheel
  *   @poll       reactor domains: epoll or poll, readiness, messages
  *   @sched      virtual threads, OS threads, domains
+ *   @self       what a virtual thread does to itself: yield, sleep, names, deadlines, local values, clean-ups
  *   @sync       mutex, condition, semaphore, wait group, once
+ *   @chan       channels, select
+ *   @scope      structured concurrency
  *   @block      a pool of OS threads for calls that block
  *   @io         sockets: addresses, reading, writing, connecting, listening
  *   @router     routes: patterns, the tree of segments, lookup
@@ -310,8 +315,19 @@ VT_API int vt_blocking(vt_fn *fn, void *arg, int *result);
  * non-NULL value at its virtual thread's end. errors (create): VT_ELIMIT. */
 #define VT_LOCAL_MAX 16
 VT_API int vt_local_key(void (*destroy)(void *value));
+/* A key whose value children get: those that vt_go, vt_async and scopes spawn hold the pointer that their parent held
+ * when it spawned them. The destructor runs for whoever set the value, not for those who inherited it: it must live as
+ * long as they may use it. A spawn that has values to hand on needs memory for them, else -ENOMEM. */
+VT_API int vt_local_key_inherit(void (*destroy)(void *value));
 VT_API void *vt_local_get(int key);
 VT_API int vt_local_set(int key, void *value); /* errors: -EINVAL no such key, -EPERM off a virtual thread */
+
+/* At the calling virtual thread's end (in a request handler: when it has returned) `fn(arg)` runs on it, before its
+ * locals' destructors and before anybody who waits for it goes on: the last one registered first, shielded (see
+ * vt_shield). At most VT_DEFER_MAX at a time. errors: -ENOMEM, VT_ELIMIT: nothing is registered, the clean-up is
+ * still the caller's; -EPERM off a virtual thread. */
+#define VT_DEFER_MAX 120
+VT_API int vt_defer(void (*fn)(void *arg), void *arg);
 
 /* For programs with a loop of their own. vt_open starts a runtime of one worker that never runs by itself;
  * vt_run_once runs what is ready, waits for events until `until` at most (0: does not wait; VT_NONE: for ever; not
@@ -410,6 +426,107 @@ VT_API int vt_wg_wait_until(vt_wg *g, int64_t until);
 /* Runs `fn(arg)` in the first call; others wait for its end. A call whose fn fails (< 0) passes the error on and the
  * next call tries again. Returns 0 or the error. parks. */
 VT_API int vt_once_do(vt_once *o, vt_fn *fn, void *arg);
+
+/*==============================================================================
+ * MARK: - @api_chan   channels, select
+ *============================================================================*/
+
+/* A queue of values of one size, copied in and out, first come first served on both sides. Any number of virtual
+ * threads of any worker may send and receive; with VT_LOCAL in `flags` those of one OS thread, without atomics (see
+ * vt_sync_flags). cap 0: a value goes from hand to hand, a send waits for its receiver; cap n: n values wait in
+ * between; VT_NONE: as many as memory has room for, in blocks of about 2 KiB, so a send never waits. size 0: values
+ * carry nothing. At most VT_CHAN_SIZE_MAX bytes a value. Never NULL: on failure a static channel whose calls return
+ * the error (-ENOMEM, -EINVAL). owns: the caller, until vt_chan_free, when nobody uses it any more; NULL is ignored. */
+#define VT_CHAN_SIZE_MAX 65536
+typedef struct vt_chan vt_chan;
+VT_API vt_chan *vt_chan_new(size_t size, int64_t cap, uint32_t flags);
+VT_API void vt_chan_free(vt_chan *c);
+
+/* Sends a copy of *value. 0: a receiver or the buffer has it; on any error nobody has. A value that was taken counts as
+ * sent, cancel and deadline notwithstanding. parks (try: never; works off a virtual thread, too). errors: VT_ECLOSED, also
+ * for who waits while it is closed; -ENOMEM unbounded; -ECANCELED, -ETIMEDOUT, -EPERM off a virtual thread; try:
+ * -EAGAIN it would wait. */
+VT_API int vt_chan_send(vt_chan *c, const void *value);
+VT_API int vt_chan_send_until(vt_chan *c, const void *value, int64_t until);
+VT_API int vt_chan_send_try(vt_chan *c, const void *value);
+/* Receives into *value, which is written only with result 0. A closed channel gives what is buffered, then VT_ECLOSED;
+ * else as above. */
+VT_API int vt_chan_recv(vt_chan *c, void *value);
+VT_API int vt_chan_recv_until(vt_chan *c, void *value, int64_t until);
+VT_API int vt_chan_recv_try(vt_chan *c, void *value);
+/* No more sends. Wakes everybody who waits. Any thread. errors: VT_ECLOSED it is closed already. */
+VT_API int vt_chan_close(vt_chan *c);
+/* How many values are buffered at the moment. Any thread. */
+VT_API int64_t vt_chan_len(vt_chan *c);
+
+/* One thing that vt_select may do; exactly one of recv, send, events, at is set (none: the case takes no part). */
+typedef struct vt_case {
+    vt_chan *recv; /* receive into *value */
+    vt_chan *send; /* send *value */
+    void *value;
+    int fd,
+        events; /* VT_READ, VT_WRITE: the descriptor is ready (any that vt_wait_fd takes; a file always is) */
+    int64_t at; /* this time has come */
+    int result; /* of the case that happened: 0, VT_ECLOSED the channel is closed, or the ready events */
+} vt_case;
+#define VT_SELECT_MAX 64
+
+/* Waits until one of n <= VT_SELECT_MAX cases can happen, lets that one happen and no other, and returns its index.
+ * Of several that can, each has the same chance. The same channel or descriptor may stand in several cases.
+ * parks (try: never; works off a virtual thread, too). errors: -ECANCELED, -ETIMEDOUT (until, the virtual thread's
+ * deadline): nothing happened; -EINVAL; -ENOMEM; -EBADF; -EBUSY another virtual thread waits for the same events of a
+ * descriptor; -EPERM off a virtual thread; try: -EAGAIN. */
+VT_API int vt_select(vt_case *cases, int n);
+VT_API int vt_select_until(vt_case *cases, int n, int64_t until);
+VT_API int vt_select_try(vt_case *cases, int n);
+
+/*==============================================================================
+ * MARK: - @api_scope   scopes: children that end before their parent goes on
+ *============================================================================*/
+
+/* A scope stands on its owner's stack. The virtual threads that are spawned into it have ended when vt_scope_wait or
+ * vt_scope_close has returned, whatever the result: call one of them on every path before *s, or what the children
+ * use, goes away. (A scope without a child needs neither.) */
+enum vt_scope_flags {
+    VT_SCOPE_KEEP =
+        1, /* a child that fails (result < 0) leaves its siblings alone; default: they are cancelled */
+    VT_SCOPE_FIRST =
+        2 /* the first child that succeeds decides and the others are cancelled; failures are kept */
+};
+struct vt__scope_child;
+typedef struct vt_scope {
+    uint32_t flags, spin;
+    int64_t live, until;
+    int32_t error, won; /* the first error, 0 none; the winner's result, -1 none */
+    uint32_t cancelled, pad;
+    void *owner, *waiter, *winner;
+    struct vt__scope_child *children;
+} vt_scope;
+
+/* Makes *s a scope of the calling virtual thread. until: a deadline that children inherit, beside that of the virtual
+ * thread which spawns them; 0 or VT_NONE: none. errors: -EPERM off a virtual thread; -EINVAL unknown flags. */
+VT_API int vt_scope_open(vt_scope *s, uint32_t flags, int64_t until);
+
+/* Spawns a child into the scope, on the caller's OS thread (_any: on any worker). The owner, its children, or any virtual
+ * thread that ends before the scope does. parks: never. errors: -ECANCELED the scope is cancelled or decided; -ENOMEM,
+ * VT_ELIMIT, VT_ESTOPPED: count as a child's failure, so they are the scope's result, too; -EPERM off a virtual thread. */
+#define vt_scope_go(s, fn, arg) vt_scope_go_at((s), (fn), (arg), VT_HERE)
+VT_API int vt_scope_go_at(vt_scope *s, vt_fn *fn, void *arg, const char *site);
+#define vt_scope_go_any(s, fn, arg) vt_scope_go_any_at((s), (fn), (arg), VT_HERE)
+VT_API int vt_scope_go_any_at(vt_scope *s, vt_fn *fn, void *arg, const char *site);
+
+/* Waits for all children. 0, or the first error of a child or spawn; with VT_SCOPE_FIRST the result of the first to
+ * succeed, else the first error, VT_ESTATE when there was no child. When the owner is cancelled meanwhile, or its deadline
+ * or the scope's passes, the children are cancelled, waited for nevertheless, and the result is -ECANCELED or
+ * -ETIMEDOUT (unless one had succeeded first). The scope may then be used further. Owner only (else -EPERM). parks. */
+VT_API int vt_scope_wait(vt_scope *s);
+/* Cancels all children that live, present and future; does not wait. Any thread. */
+VT_API void vt_scope_cancel(vt_scope *s);
+/* Cancels what lives and waits for it, whether or not the owner is cancelled itself: for the way out. Returns as
+ * vt_scope_wait, -ECANCELED when there was something to cancel and no error before. Owner only. parks. */
+VT_API int vt_scope_close(vt_scope *s);
+/* With VT_SCOPE_FIRST, after the wait: the `arg` of the first child to succeed, NULL when none did. */
+VT_API void *vt_scope_winner(const vt_scope *s);
 
 /*==============================================================================
  * MARK: - @api_io   sockets
@@ -3943,6 +4060,16 @@ static int vt__poll_wait_begin(vt__pd *pd, unsigned wait, struct vt__vth *v) {
     } while (!__atomic_compare_exchange_n(&pd->word, &w, w | wait, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
     return 1;
 }
+/* The same whatever is ready, and again by who waits already: 0 or -EBUSY. */
+static int vt__poll_wait_join(vt__pd *pd, unsigned wait, struct vt__vth *v) {
+    struct vt__vth *who = NULL;
+    if (!__atomic_compare_exchange_n(vt__poll_slot(pd, wait), &who, v, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_ACQUIRE) &&
+        who != v)
+        return -EBUSY;
+    vt__poll_set(pd, wait);
+    return 0;
+}
 /* Takes v's wait back; false when somebody else ended it already and wakes the vthread. */
 static bool vt__poll_wait_abort(vt__pd *pd, unsigned bit, const struct vt__vth *v) {
     uint32_t clear = bit | (bit == VT__PD_RWAIT ? (uint32_t)VT__PD_RWBOTH : 0u);
@@ -4391,6 +4518,24 @@ struct vt_task {
     vt__msg msg;            /* the cancel that another thread asks for */
 };
 
+/* A wait that several may end: whoever sets `by` first does. For a descriptor's event its address stands, with
+ * the lowest bit set, in a vthread's place (see vt__sched_wake). */
+typedef struct vt__claim {
+    uint32_t by; /* 0: nobody yet */
+    struct vt__vth *v;
+} vt__claim;
+enum { VT__CLAIM_FD = 0x10000, VT__CLAIM_ABORT };
+
+/* Clean-ups of a vthread, newest first; a block is one of the task pool. */
+enum { VT__DEFERS = 3 };
+typedef struct vt__defers {
+    struct vt__defers *below;
+    struct {
+        void (*fn)(void *arg);
+        void *arg;
+    } e[VT__DEFERS];
+} vt__defers;
+
 /* In the top page of the vthread's stack. What a switch and most waits touch stands in the first 128 bytes. */
 typedef struct vt__vth {
     vt__ctx ctx; /* first: a debugger script finds it here */
@@ -4400,7 +4545,6 @@ typedef struct vt__vth {
     int32_t shield;
     bool cancel; /* asked to stop; set on its own thread */
     bool embedded;
-    uint8_t nlocals;
     bool (*abort)(
         struct vt__vth *v); /* takes the present wait back; NULL: not waiting, or not to be aborted */
     void *wait_obj;
@@ -4417,8 +4561,16 @@ typedef struct vt__vth {
     vt_task *task;        /* NULL: detached and freed */
     struct vt__vth *sent; /* the next in an inbox */
     char *stack;
+    union {
+        struct {
+            uint8_t nlocals, ndefers;
+            uint16_t heritage, borrowed; /* keys: whose values children get; whose values are the parent's */
+        };
+        uint64_t extras; /* 0: none of these */
+    };
     char name[32];
     void *locals[VT_LOCAL_MAX];
+    vt__defers *defers; /* with ndefers */
 } vt__vth;
 
 typedef struct vt__thr {
@@ -4439,6 +4591,7 @@ typedef struct vt__thr {
     vt__msg *msgs;  /* a stack */
     uint32_t sleeping;
     uint32_t live_credit; /* of vt__sched_g.credit */
+    uint32_t rng;         /* for fair choices; the same in every run */
     int64_t spawned, ended, switches, steals, rearmed;
     int index;
     uint32_t wake_skip, wake_back; /* back-off of fruitless wake-ups for stealing */
@@ -4470,12 +4623,14 @@ static struct {
     int main_result;
     void (*local_destroy[VT_LOCAL_MAX])(void *);
     int nlocals;
+    uint32_t local_inherit; /* keys */
     struct vt__plat_sa old_segv;
     bool segv;
 } vt__sched_g;
 
 static struct { void (*ended)(void); } vt__sched_up; /* NULL: nobody asked */
 static __thread vt__thr *vt__sched_tls;
+_Static_assert(sizeof(vt__defers) <= sizeof(vt_task), "blocks of one pool");
 static vt_task vt__sched_failed[] = {
     /* what vt_async returns when it fails */
     {.flags = VT__TASK_STATIC | VT__TASK_DONE, .result = -ENOMEM},
@@ -4555,7 +4710,21 @@ VT__INLINE void vt__sched_ready(vt__vth *v) {
     if (VT__LIKELY(t == vt__sched_tls && v != t->cur)) vt__sched_resume(t, v);
     else vt__sched_send(v);
 }
-static void vt__sched_wake(struct vt__vth *v) { vt__sched_ready(v); }
+/* True for one caller: the wait is over, by it. */
+VT__INLINE bool vt__sched_claim(vt__claim *c, uint32_t by) {
+    uint32_t none = 0;
+    return __atomic_compare_exchange_n(&c->by, &none, by, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+/* What a descriptor's wait names in its vthread's place when others may end it, too. */
+VT__INLINE struct vt__vth *vt__sched_tag(vt__claim *c) { return (struct vt__vth *)(void *)((char *)c + 1); }
+static void vt__sched_wake(struct vt__vth *v) {
+    if (VT__UNLIKELY((uintptr_t)v & 1)) {
+        vt__claim *c = (vt__claim *)(void *)((char *)v - 1);
+        if (!vt__sched_claim(c, VT__CLAIM_FD)) return;
+        v = c->v;
+    }
+    vt__sched_ready(v);
+}
 static void vt__sched_inbox(vt__thr *t) {
     vt__vth *v = __atomic_exchange_n(&t->inbox, NULL, __ATOMIC_ACQ_REL), *rev = NULL, *next;
     for (; v; v = next) next = v->sent, v->sent = rev, rev = v;
@@ -4751,22 +4920,48 @@ static VT__COLD void vt__sched_overrun(const vt__vth *v) {
 }
 
 static VT__NOINLINE void vt__sched_locals_end(vt__vth *v) {
-    v->shield++;
     for (int round = 0; round < 4; round++) { /* destructors may set values again */
         bool any = false;
         for (int i = 0; i < v->nlocals; i++) {
             void *p = v->locals[i];
             v->locals[i] = NULL;
-            if (p && vt__sched_g.local_destroy[i]) vt__sched_g.local_destroy[i](p), any = true;
+            if (v->borrowed >> i & 1) v->borrowed ^= (uint16_t)(1u << i);
+            else if (p && vt__sched_g.local_destroy[i]) vt__sched_g.local_destroy[i](p), any = true;
         }
         if (!any) return;
     }
 }
+/* Runs clean-ups, the last one first, until `keep` are left. */
+static VT__NOINLINE void vt__sched_undefer(vt__vth *v, int keep) {
+    v->shield++;
+    while (v->ndefers > keep) {
+        vt__defers *d = v->defers;
+        int i = --v->ndefers % VT__DEFERS;
+        void (*fn)(void *) = d->e[i].fn;
+        void *arg = d->e[i].arg;
+        if (i == 0) {
+            v->defers = d->below;
+            vt__mem_pool_put(&v->thr->task_pool, d);
+        }
+        fn(arg);
+    }
+    v->shield--;
+}
+/* Clean-ups, then values, whose destructors may register more. Whoever tells others that the vthread is done
+ * runs them before. */
+static VT__NOINLINE void vt__sched_cleanup(vt__vth *v) {
+    v->shield++;
+    do {
+        vt__sched_undefer(v, 0);
+        vt__sched_locals_end(v);
+    } while (v->ndefers);
+    v->extras = 0;
+    v->shield--;
+}
 
 /* What its work set on a vthread that goes on to other work does not outlive it. */
 static VT__UNUSED void vt__sched_afresh(vt__vth *v) {
-    if (VT__UNLIKELY(v->nlocals)) vt__sched_locals_end(v);
-    v->nlocals = 0;
+    if (VT__UNLIKELY(v->extras != 0)) vt__sched_cleanup(v);
     v->shield = 0;
     v->deadline = 0;
     v->name[0] = 0;
@@ -4826,7 +5021,7 @@ __attribute__((noreturn)) static VT__NOINLINE void vt__sched_exit(vt__vth *v, in
     vt__thr *t = v->thr;
     if (VT__UNLIKELY(!vt__sched_tls))
         _exit(result & 0xff); /* a forked child: nothing of the runtime runs in it */
-    if (v->nlocals) vt__sched_locals_end(v);
+    if (VT__UNLIKELY(v->extras != 0)) vt__sched_cleanup(v);
     if (vt__timer_armed(&v->timer)) vt__timer_cancel(&t->wheel, &v->timer);
     vt__ds_list_remove(&v->all);
     if (v->task && !v->embedded) vt__sched_task_end(t, v->task, result);
@@ -4863,14 +5058,16 @@ static vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     if (VT__UNLIKELY(!s)) return NULL;
     vt__vth *v = (vt__vth *)(void *)((uintptr_t)(vt__stack_top(s) - sizeof(vt__vth)) & ~(uintptr_t)63);
     uint32_t f = __atomic_load_n(&task->flags, __ATOMIC_ACQUIRE);
-    task->thr = t;
     task->v = v;
-    if (f & VT__TASK_ANY) f = __atomic_fetch_or(&task->flags, VT__TASK_STARTED, __ATOMIC_ACQ_REL);
+    if (f & VT__TASK_ANY) {
+        task->thr = t;
+        f = __atomic_fetch_or(&task->flags, VT__TASK_STARTED, __ATOMIC_ACQ_REL);
+    }
     v->node.result = v->err = v->shield = 0;
     v->thr = t;
     v->cancel = t->cancel_all || (f & VT__TASK_CANCEL) != 0;
     v->embedded = (f & VT__TASK_EMBEDDED) != 0;
-    v->nlocals = 0;
+    v->extras = 0;
     v->abort = NULL;
     v->on_park = NULL;
     v->fn = task->fn;
@@ -4950,6 +5147,12 @@ static VT__NOINLINE int vt__sched_park_slow(vt__vth *v, bool (*abort)(vt__vth *)
 static VT__NOINLINE int vt__sched_park(vt__vth *v, bool (*abort)(vt__vth *), int64_t due) {
     if (v->on_park || (due && !vt__timer_before(&v->timer, due))) return vt__sched_park_slow(v, abort, due);
     return vt__sched_wait(v->thr, v, abort, due);
+}
+
+/* For waits that time, deadline or cancel alone end. */
+static VT__UNUSED bool vt__sched_sleep_abort(vt__vth *v) {
+    (void)v;
+    return true;
 }
 
 /* What every parking call does first: 0 and the deadline that counts, or -ECANCELED. */
@@ -5339,6 +5542,42 @@ static int vt__sched_open(const vt_cfg *cfg) {
 }
 
 /*--- spawning ---*/
+/* What a child inherits, until it starts. */
+typedef struct vt__heritage {
+    vt_fn *fn;
+    void *arg;
+    uint32_t keys;
+    void *values[];
+} vt__heritage;
+static int vt__sched_inherit_main(void *arg) {
+    vt__heritage *h = arg;
+    vt__vth *v = vt__sched_self();
+    v->fn = h->fn;
+    v->arg = h->arg;
+    v->nlocals = (uint8_t)(32 - __builtin_clz(h->keys));
+    v->heritage = v->borrowed = (uint16_t)h->keys;
+    for (int key = 0, i = 0; key < v->nlocals; key++)
+        v->locals[key] = h->keys >> key & 1 ? h->values[i++] : NULL;
+    vt__mem_free(h);
+    return v->fn(v->arg);
+}
+/* Whether the caller has values that its children get, too. */
+VT__INLINE bool vt__sched_bequeaths(const vt__thr *t) { return t->cur && VT__UNLIKELY(t->cur->heritage); }
+/* Lets the task begin with what its parent hands on. 0 or -ENOMEM. */
+static VT__NOINLINE int vt__sched_inherit(const vt__thr *t, vt_task *task) {
+    const vt__vth *v = t->cur;
+    int n = __builtin_popcount(v->heritage), i = 0;
+    vt__heritage *h = vt__mem_alloc(sizeof *h + (size_t)n * sizeof *h->values);
+    if (!h) return -ENOMEM;
+    h->fn = task->fn;
+    h->arg = task->arg;
+    h->keys = v->heritage;
+    for (int key = 0; key < v->nlocals; key++)
+        if (v->heritage >> key & 1) h->values[i++] = v->locals[key];
+    task->fn = vt__sched_inherit_main;
+    task->arg = h;
+    return 0;
+}
 VT__INLINE void vt__sched_task_init(vt_task *task, vt__thr *t, vt_fn *fn, void *arg, const char *site,
                                     uint32_t flags) {
     task->node.result = VT__SCHED_NEW;
@@ -5354,6 +5593,7 @@ VT__INLINE void vt__sched_task_init(vt_task *task, vt__thr *t, vt_fn *fn, void *
 VT__INLINE vt_task *vt__sched_spawn(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
     vt__thr *t = vt__sched_tls;
     if (!t || !t->live_credit || __atomic_load_n(&vt__sched_g.stopping, __ATOMIC_RELAXED)) return NULL;
+    if (vt__sched_bequeaths(t)) return NULL;
     vt_task *task = vt__mem_pool_try(&t->task_pool);
     if (!task) return NULL;
     t->live_credit--;
@@ -5362,22 +5602,36 @@ VT__INLINE vt_task *vt__sched_spawn(vt_fn *fn, void *arg, const char *site, uint
     vt__sched_run_push(t, &task->node);
     return task;
 }
-static int vt__sched_spawn_worker(vt__thr *t, vt_fn *fn, void *arg, const char *site, uint32_t flags,
-                                  vt_task **out) {
+/* A task that is counted and not launched yet, on a worker. */
+static int vt__sched_prepare(vt__thr *t, vt_fn *fn, void *arg, const char *site, uint32_t flags,
+                             vt_task **out) {
+    if (__atomic_load_n(&vt__sched_g.stopping, __ATOMIC_RELAXED)) return VT_ESTOPPED;
     int r = vt__sched_credit_take(t);
     if (r < 0) return r;
     vt_task *task = *out = vt__mem_pool_get(&t->task_pool);
-    if (!task) return vt__sched_credit_put(t), -ENOMEM;
-    vt__plat_count(&t->spawned, 1);
-    vt__sched_task_init(task, t, fn, arg, site, flags);
-    if (!(flags & VT__TASK_ANY)) return vt__sched_run_push(t, &task->node), 0;
+    if (task) vt__sched_task_init(task, t, fn, arg, site, flags);
+    r = !task ? -ENOMEM : vt__sched_bequeaths(t) ? vt__sched_inherit(t, task) : 0;
+    if (r == 0) {
+        vt__plat_count(&t->spawned, 1);
+        return 0;
+    }
+    if (task) vt__sched_task_drop(task);
+    vt__sched_credit_put(t);
+    return r;
+}
+/* `flags` are those of its spawn: the task's own others may be changing, if they know it already. */
+static void vt__sched_launch(vt__thr *t, vt_task *task, uint32_t flags) {
+    if (!(flags & VT__TASK_ANY)) {
+        vt__sched_run_push(t, &task->node);
+        return;
+    }
     vt__sched_any_push(t->dom, task, task, 1);
     if (vt__sched_g.ndoms > 1) (void)vt__sched_wake_idle(t);
-    return 0;
 }
 /* On a thread that is no worker, between vt__sched_guest_in and out. */
 static int vt__sched_spawn_guest(vt_fn *fn, void *arg, const char *site, uint32_t flags, vt_task **out) {
-    int r = vt__sched_credit_take(NULL);
+    int r = __atomic_load_n(&vt__sched_g.stopping, __ATOMIC_RELAXED) ? VT_ESTOPPED
+                                                                     : vt__sched_credit_take(NULL);
     if (r < 0) return r;
     vt_task *task = *out = vt__mem_alloc(sizeof *task);
     __atomic_fetch_add(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
@@ -5402,10 +5656,12 @@ static VT__NOINLINE int vt__sched_spawn_slow(vt_fn *fn, void *arg, const char *s
                                              vt_task **out) {
     vt__thr *t = vt__sched_tls;
     int r = __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 2 ? -ENOTSUP : -EPERM;
+    if (t) {
+        if ((r = vt__sched_prepare(t, fn, arg, site, flags, out)) == 0) vt__sched_launch(t, *out, flags);
+        return r;
+    }
     if (!vt__sched_guest_in()) return r;
-    if (__atomic_load_n(&vt__sched_g.stopping, __ATOMIC_RELAXED)) r = VT_ESTOPPED;
-    else if (t) r = vt__sched_spawn_worker(t, fn, arg, site, flags, out);
-    else r = vt__sched_spawn_guest(fn, arg, site, flags, out);
+    r = vt__sched_spawn_guest(fn, arg, site, flags, out);
     vt__sched_guest_out();
     return r;
 }
@@ -5629,7 +5885,11 @@ VT_API void vt_shutdown(void) {
     vt__sched_free();
 }
 
-/*--- what a vthread says of itself ---*/
+/*==============================================================================
+ * MARK: - @self    what a vthread does to itself: yield, sleep, names, deadlines, local values, clean-ups; counters
+ * uses:   @api_base @api_rt @plat @mem @stack @sched
+ * test:   tests/test_sched.c
+ *============================================================================*/
 VT_API int vt_yield(void) {
     vt__thr *t = vt__sched_tls;
     vt__vth *v = t ? t->cur : NULL;
@@ -5639,10 +5899,6 @@ VT_API int vt_yield(void) {
     if (n == &v->node) return vt__sched_fuel(v), 0;
     t->last = &v->node;
     return vt__sched_away(t, v, n);
-}
-static bool vt__sched_sleep_abort(vt__vth *v) {
-    (void)v;
-    return true; /* nobody else ends a sleep */
 }
 VT_API int vt_sleep_until(int64_t until) {
     vt__vth *v = vt__sched_self();
@@ -5700,6 +5956,11 @@ VT_API int vt_local_key(void (*destroy)(void *value)) {
     vt__sched_g.local_destroy[key] = destroy;
     return key;
 }
+VT_API int vt_local_key_inherit(void (*destroy)(void *value)) {
+    int key = vt_local_key(destroy);
+    if (key >= 0) __atomic_fetch_or(&vt__sched_g.local_inherit, 1u << key, __ATOMIC_ACQ_REL);
+    return key;
+}
 VT_API void *vt_local_get(int key) {
     const vt__vth *v = vt__sched_self();
     return v && key >= 0 && key < v->nlocals ? v->locals[key] : NULL;
@@ -5711,6 +5972,25 @@ VT_API int vt_local_set(int key, void *value) {
         return -EINVAL;
     while (v->nlocals <= key) v->locals[v->nlocals++] = NULL;
     v->locals[key] = value;
+    uint32_t bit = 1u << key, pass = __atomic_load_n(&vt__sched_g.local_inherit, __ATOMIC_RELAXED) & bit;
+    v->borrowed &= (uint16_t)~bit;
+    v->heritage = (uint16_t)((v->heritage & ~bit) | (value ? pass : 0));
+    return 0;
+}
+VT_API int vt_defer(void (*fn)(void *arg), void *arg) {
+    vt__vth *v = vt__sched_self();
+    if (!v) return -EPERM;
+    if (v->ndefers == VT_DEFER_MAX) return VT_ELIMIT;
+    int i = v->ndefers % VT__DEFERS;
+    if (i == 0) {
+        vt__defers *d = vt__mem_pool_get(&v->thr->task_pool);
+        if (!d) return -ENOMEM;
+        d->below = v->ndefers ? v->defers : NULL;
+        v->defers = d;
+    }
+    v->defers->e[i].fn = fn;
+    v->defers->e[i].arg = arg;
+    v->ndefers++;
     return 0;
 }
 
@@ -5738,7 +6018,7 @@ VT_API void vt_stats_get(vt_stats *out) {
 
 /*==============================================================================
  * MARK: - @sync    mutex, condition, semaphore, wait group, once
- * uses:   @api_base @api_sync @plat @log @sched
+ * uses:   @api_base @api_sync @plat @log @sched @self
  * test:   tests/test_sync.c
  *
  * A waiter is a node on its own stack or, where nothing is left to do after the wait, in its vthread's room (the wait is
@@ -6009,6 +6289,681 @@ VT_API int vt_once_do(vt_once *o, vt_fn *fn, void *arg) {
 }
 
 /*==============================================================================
+ * MARK: - @chan    channels, select
+ * uses:   @api_base @api_rt @api_sync @api_chan @plat @mem @poll @sched @sync
+ * test:   tests/test_chan.c
+ *
+ * A waiter is a node on its own stack, in the queue of receivers or of senders, under the channel's lock; whoever comes
+ * for it copies the value straight from stack to stack and unlinks it. It owns the wake-up then, so a time-out or cancel
+ * that finds the node gone has lost, and a value that was taken or given is always reported (see @sync).
+ * Receivers wait only while nothing is buffered, senders only while there is no room.
+ *
+ * Buffered values stand in blocks, a ring being one block that follows itself; the unbounded channel's blocks are
+ * allocated and freed outside the lock, one is kept as a spare.
+ *
+ * A select has a node in a queue of each of its cases and one word, the claim, for all of them: who changes it from 0
+ * lets its case happen. Deadlock is excluded thus: a select locks its channels in the order of their addresses, each
+ * once; a plain call holds one lock; a claim is a single compare-and-swap that waits for nobody. A select looks for
+ * partners while none of its own nodes is queued, so it never meets itself and no claim is ever held while another
+ * is sought; where two meet, the one that came second finds the other's node, all in one hold of the locks.
+ * A node whose claim is taken may stay queued until its vthread runs; who finds it drops it. Descriptors: a wake-up by
+ * one means "look again" (poll says which are ready), nothing is consumed by it.
+ *============================================================================*/
+enum {
+    VT__CHAN_QUICK = 0x100 /* a flag */,
+    VT__CHAN_BLOCK = 2048,
+    VT__CHAN_MORE = -30001,
+    VT__CHAN_AGAIN = -30002
+};
+
+typedef struct vt__chan_block {
+    struct vt__chan_block *next;
+    char *end;
+    char data[] __attribute__((aligned(16)));
+} vt__chan_block;
+
+struct vt_chan {
+    uint32_t flags, spin;
+    uint32_t size;
+    int32_t err; /* what senders get, 0 while it is open */
+    int64_t count, cap;
+    vt__waitq recvq, sendq;
+    char *rd, *wr;                        /* the oldest value; where the next one goes */
+    vt__chan_block *first, *last, *spare; /* rd and wr are in the first and the last one, or at their ends */
+    vt__chan_block *own;                  /* in the channel's own memory: the ring; else without room */
+};
+static vt_chan vt__chan_failed[] = {{.err = -ENOMEM}, {.err = -EINVAL}};
+
+typedef struct vt__chan_wait {
+    vt__waiter w;
+    void *value;
+    vt__claim *claim; /* NULL: no select */
+    uint32_t by;      /* for the claim */
+    int32_t result;
+} vt__chan_wait;
+
+/* What is left to be done after the lock. */
+typedef struct vt__chan_rest {
+    vt__vth *wake;
+    vt__chan_block *drop;
+} vt__chan_rest;
+
+VT_API vt_chan *vt_chan_new(size_t size, int64_t cap, uint32_t flags) {
+    size_t room = cap > 0 ? size : 0;
+    if (size > VT_CHAN_SIZE_MAX || cap < VT_NONE || flags & ~(uint32_t)VT_LOCAL) return &vt__chan_failed[1];
+    if (room && (uint64_t)cap > (SIZE_MAX / 2) / room) return &vt__chan_failed[0];
+    room *= (size_t)VT__MAX(cap, 0);
+    size_t head = (sizeof(vt_chan) + 15) & ~(size_t)15;
+    vt_chan *c = vt__mem_alloc(head + sizeof(vt__chan_block) + room);
+    if (!c) return &vt__chan_failed[0];
+    memset(c, 0, sizeof *c);
+    c->flags = flags & VT_LOCAL && cap == 0 ? flags | VT__CHAN_QUICK : flags;
+    c->size = (uint32_t)size;
+    c->own = c->first = c->last = (vt__chan_block *)(void *)((char *)c + head);
+    c->rd = c->wr = c->own->data;
+    c->own->end = c->own->data + room;
+    c->own->next = cap == VT_NONE && size ? NULL : c->own; /* values of no bytes need no blocks */
+    c->cap = cap == VT_NONE ? INT64_MAX : cap;
+    return c;
+}
+VT_API void vt_chan_free(vt_chan *c) {
+    if (!c || (c->err && c->err != VT_ECLOSED)) return;
+    for (vt__chan_block *b = c->first, *next; b; b = next) {
+        next = b->next == b ? NULL : b->next;
+        if (b != c->own) vt__mem_free(b);
+    }
+    vt__mem_free(c->spare);
+    vt__mem_free(c);
+}
+
+VT__INLINE void vt__chan_copy(void *to, const void *from, size_t n) {
+    if (VT__LIKELY(n == 8)) memcpy(to, from, 8);
+    else if (n) memcpy(to, from, n);
+}
+/* The oldest waiter of a queue that is still to be had, off it; NULL: none. */
+VT__INLINE vt__chan_wait *vt__chan_take(vt__waitq *q) {
+    for (vt__waiter *w; (w = q->head) != NULL;) {
+        vt__chan_wait *cw = VT__CONTAINER(w, vt__chan_wait, w);
+        vt__sync_unlink(q, w);
+        if (VT__LIKELY(!cw->claim) || vt__sched_claim(cw->claim, cw->by)) return cw;
+    }
+    return NULL;
+}
+static VT__NOINLINE int vt__chan_push(vt_chan *c, const void *value) {
+    if (c->wr == c->last->end) {
+        vt__chan_block *b = c->last->next;
+        if (!b) {
+            if (!c->spare) return VT__CHAN_MORE;
+            b = c->spare;
+            c->spare = NULL;
+            c->last->next = b;
+        }
+        c->last = b;
+        c->wr = b->data;
+    }
+    vt__chan_copy(c->wr, value, c->size);
+    c->wr += c->size;
+    c->count++;
+    return 0;
+}
+static VT__NOINLINE void vt__chan_pop(vt_chan *c, void *value, vt__chan_rest *rest) {
+    if (c->rd == c->first->end) {
+        vt__chan_block *b = c->first;
+        c->first = b->next;
+        c->rd = c->first->data;
+        if (b != c->own) {
+            b->next = NULL;
+            if (c->spare) rest->drop = b;
+            else c->spare = b;
+        }
+    }
+    vt__chan_copy(value, c->rd, c->size);
+    c->rd += c->size;
+    c->count--;
+}
+/* Under the lock: 0, -EAGAIN it would wait, VT__CHAN_MORE (see vt__chan_more), or the channel's error. */
+VT__INLINE int vt__chan_put(vt_chan *c, const void *value, vt__chan_rest *rest) {
+    if (VT__UNLIKELY(c->err)) return c->err;
+    vt__chan_wait *w = vt__chan_take(&c->recvq);
+    if (w) {
+        vt__chan_copy(w->value, value, c->size);
+        rest->wake = w->w.v;
+        return 0;
+    }
+    return c->count < c->cap ? vt__chan_push(c, value) : -EAGAIN;
+}
+VT__INLINE int vt__chan_get(vt_chan *c, void *value, vt__chan_rest *rest) {
+    bool buffered = c->count > 0;
+    if (buffered) vt__chan_pop(c, value, rest);
+    vt__chan_wait *w = vt__chan_take(&c->sendq);
+    if (w) {
+        if (buffered) (void)vt__chan_push(c, w->value); /* into the room just made */
+        else vt__chan_copy(value, w->value, c->size);
+        rest->wake = w->w.v;
+    }
+    return buffered || w ? 0 : c->err ? c->err : -EAGAIN;
+}
+VT__INLINE void vt__chan_after(const vt__chan_rest *rest) {
+    if (rest->wake) vt__sched_ready(rest->wake);
+    if (VT__UNLIKELY(rest->drop != NULL)) vt__mem_free(rest->drop);
+}
+/* A spare block for an unbounded channel, if it has none. */
+static VT__NOINLINE int vt__chan_more(vt_chan *c) {
+    size_t room = VT__MAX(VT__CHAN_BLOCK / c->size, 1u) * (size_t)c->size;
+    vt__chan_block *b = vt__mem_alloc(sizeof *b + room), *old;
+    if (!b) return -ENOMEM;
+    b->next = NULL;
+    b->end = b->data + room;
+    vt__sync_lock(&c->flags, &c->spin);
+    old = c->spare;
+    c->spare = b;
+    vt__sync_unlock(&c->flags, &c->spin);
+    vt__mem_free(old);
+    return 0;
+}
+
+/* Queues the caller, unlocks, waits. */
+VT__INLINE int vt__chan_park(vt_chan *c, vt__waitq *q, void *value, vt__vth *v, int64_t due) {
+    vt__chan_wait w;
+    w.value = value;
+    w.claim = NULL;
+    w.result = 0;
+    vt__sync_enqueue(&w.w, v, q, &c->flags, &c->spin);
+    int r = vt__sched_park(v, vt__sync_abort, due);
+    return r < 0 ? r : w.result;
+}
+static VT__NOINLINE int vt__chan_do(vt_chan *c, void *value, bool send, int64_t until) {
+    vt__vth *v = vt__sched_self();
+    vt__chan_rest rest = {NULL, NULL};
+    int64_t due;
+    if (VT__UNLIKELY(!v)) return -EPERM;
+    int r = vt__sched_enter(v, until, &due);
+    if (r < 0) return r;
+    for (;;) {
+        vt__sync_lock(&c->flags, &c->spin);
+        r = send ? vt__chan_put(c, value, &rest) : vt__chan_get(c, value, &rest);
+        if (r == -EAGAIN) return vt__chan_park(c, send ? &c->sendq : &c->recvq, value, v, due);
+        vt__sync_unlock(&c->flags, &c->spin);
+        if (!send || VT__LIKELY(r != VT__CHAN_MORE)) break;
+        if ((r = vt__chan_more(c)) < 0) return r;
+    }
+    vt__chan_after(&rest);
+    vt__sched_fuel(v);
+    return r;
+}
+static int vt__chan_try(vt_chan *c, void *value, bool send) {
+    vt__chan_rest rest = {NULL, NULL};
+    int r;
+    do {
+        vt__sync_lock(&c->flags, &c->spin);
+        r = send ? vt__chan_put(c, value, &rest) : vt__chan_get(c, value, &rest);
+        vt__sync_unlock(&c->flags, &c->spin);
+        if (r == VT__CHAN_MORE) r = vt__chan_more(c) < 0 ? -ENOMEM : VT__CHAN_AGAIN;
+    } while (r == VT__CHAN_AGAIN);
+    vt__chan_after(&rest);
+    return r;
+}
+static VT__NOINLINE int vt__chan_quick_park(vt_chan *c, vt__waitq *q, void *value, int64_t until) {
+    vt__vth *v = vt__sched_self();
+    int64_t due;
+    int r = vt__sched_enter(v, until, &due);
+    return r < 0 ? r : vt__chan_park(c, q, value, v, due);
+}
+/* Unbuffered and of one OS thread: the other side waits already, or we do. All else vt__chan_do sorts out, the
+ * assertion of VT_LOCAL included. */
+VT__INLINE int vt__chan_quick(vt_chan *c, void *value, bool send, int64_t until) {
+    vt__thr *t = vt__sched_thr();
+    vt__vth *v = t ? t->cur : NULL;
+    if (v && c->flags & VT__CHAN_QUICK && (!VT__DEBUG || c->spin == (uint32_t)t->index + 2)) {
+        vt__waitq *q = send ? &c->recvq : &c->sendq;
+        vt__chan_wait *w = VT__CONTAINER(q->head, vt__chan_wait, w); /* the waiter is first in it */
+        if (!w && !c->err) return vt__chan_quick_park(c, send ? &c->sendq : &c->recvq, value, until);
+        if (w && !w->claim && !vt__sched_cancelled(v)) {
+            vt__sync_unlink(q, &w->w);
+            vt__chan_copy(send ? w->value : value, send ? value : w->value, c->size);
+            vt__sched_resume(t, w->w.v);
+            vt__sched_fuel(v);
+            return 0;
+        }
+    }
+    return vt__chan_do(c, value, send, until);
+}
+VT_API int vt_chan_send_until(vt_chan *c, const void *value, int64_t until) {
+    return vt__chan_quick(c, (void *)(uintptr_t)value, true, until); /* not written to */
+}
+VT_API int vt_chan_send(vt_chan *c, const void *value) { return vt_chan_send_until(c, value, 0); }
+VT_API int vt_chan_send_try(vt_chan *c, const void *value) {
+    return vt__chan_try(c, (void *)(uintptr_t)value, true);
+}
+VT_API int vt_chan_recv_until(vt_chan *c, void *value, int64_t until) {
+    return vt__chan_quick(c, value, false, until);
+}
+VT_API int vt_chan_recv(vt_chan *c, void *value) { return vt_chan_recv_until(c, value, 0); }
+VT_API int vt_chan_recv_try(vt_chan *c, void *value) { return vt__chan_try(c, value, false); }
+
+VT_API int vt_chan_close(vt_chan *c) {
+    vt__waiter *first = NULL, **at = &first;
+    vt__chan_wait *w;
+    vt__sync_lock(&c->flags, &c->spin);
+    int r = c->err;
+    if (!r) c->err = VT_ECLOSED;
+    while (!r && ((w = vt__chan_take(&c->recvq)) != NULL || (w = vt__chan_take(&c->sendq)) != NULL)) {
+        w->result = VT_ECLOSED;
+        *at = &w->w;
+        at = &w->w.next;
+    }
+    *at = NULL;
+    vt__sync_unlock(&c->flags, &c->spin);
+    vt__sync_wake_chain(first);
+    return r;
+}
+VT_API int64_t vt_chan_len(vt_chan *c) {
+    vt__sync_lock(&c->flags, &c->spin);
+    int64_t n = c->count;
+    vt__sync_unlock(&c->flags, &c->spin);
+    return n;
+}
+
+/*--- select ---*/
+typedef struct vt__sel {
+    vt__claim claim;
+    vt_case *cases;
+    int n, nchans;
+    uint64_t chans, fds, timers, ready; /* sets of cases; ready: of descriptors and timers */
+    int64_t at;                         /* the earliest timer, 0 none */
+    vt_chan *more;                      /* wants a block */
+    uint8_t order[VT_SELECT_MAX];       /* cases with channels, by the channels' addresses */
+} vt__sel;
+typedef union vt__sel_slot {
+    vt__chan_wait w;
+    struct {
+        vt__poll_fdw *f;
+        unsigned bit;
+    } fd;
+} vt__sel_slot;
+
+VT__INLINE uint64_t vt__chan_bit(int i) { return UINT64_C(1) << i; }
+VT__INLINE vt_chan *vt__chan_of(const vt_case *c) { return c->recv ? c->recv : c->send; }
+static int vt__chan_sel_init(vt__sel *s, vt_case *cases, int n) {
+    if (n < 0 || n > VT_SELECT_MAX) return -EINVAL;
+    s->cases = cases;
+    s->n = n;
+    s->nchans = 0;
+    s->chans = s->fds = s->timers = 0;
+    s->at = 0;
+    for (int i = 0; i < n; i++) {
+        const vt_case *c = &cases[i];
+        uint64_t bit = vt__chan_bit(i);
+        if ((c->recv != NULL) + (c->send != NULL) + (c->events != 0) + (c->at != 0) > 1) return -EINVAL;
+        if (c->events & ~(VT_READ | VT_WRITE)) return -EINVAL;
+        if (c->events && c->fd < 0) return -EBADF;
+        if (c->events) s->fds |= bit;
+        if (c->at > 0) s->timers |= bit, s->at = s->at && s->at < c->at ? s->at : c->at;
+        if (!vt__chan_of(c)) continue;
+        s->chans |= bit;
+        int at = s->nchans++;
+        for (; at > 0 && (uintptr_t)vt__chan_of(&cases[s->order[at - 1]]) > (uintptr_t)vt__chan_of(c); at--)
+            s->order[at] = s->order[at - 1];
+        s->order[at] = (uint8_t)i;
+    }
+    return 0;
+}
+static void vt__chan_sel_lock(vt__sel *s, bool on) {
+    vt_chan *before = NULL;
+    for (int i = 0; i < s->nchans; i++) {
+        vt_chan *c = vt__chan_of(&s->cases[s->order[i]]);
+        if (c == before) continue;
+        before = c;
+        if (on) vt__sync_lock(&c->flags, &c->spin);
+        else vt__sync_unlock(&c->flags, &c->spin);
+    }
+}
+/* Which descriptors are ready now; never waits. */
+static VT__NOINLINE int vt__chan_sel_poll(vt__sel *s) {
+    struct pollfd p[VT_SELECT_MAX];
+    unsigned n = 0;
+    int r = -EINTR;
+    for (uint64_t m = s->fds; m; m &= m - 1) {
+        int i = __builtin_ctzll(m);
+        int ev = s->cases[i].events;
+        p[n].fd = s->cases[i].fd;
+        p[n].events = (short)((ev & VT_READ ? POLLIN | POLLRDHUP : 0) | (ev & VT_WRITE ? POLLOUT : 0));
+        p[n++].revents = 0;
+    }
+    for (int tries = 0; r == -EINTR && tries < 16; tries++) r = vt__plat_poll(p, n, 0);
+    if (r <= 0) return r;
+    n = 0;
+    for (uint64_t m = s->fds; m; m &= m - 1) {
+        int i = __builtin_ctzll(m);
+        int re = p[n++].revents, ev = s->cases[i].events;
+        if (re & POLLNVAL) return -EBADF;
+        int got = (re & (POLLIN | POLLRDHUP) ? VT_READ : 0) | (re & POLLOUT ? VT_WRITE : 0);
+        s->cases[i].result = re & (POLLHUP | POLLERR) ? ev : got & ev;
+        if (s->cases[i].result) s->ready |= vt__chan_bit(i);
+    }
+    return 0;
+}
+static int vt__chan_sel_look(vt__sel *s) {
+    s->ready = 0;
+    if (s->timers) {
+        int64_t now = vt__plat_now();
+        for (uint64_t m = s->timers; m; m &= m - 1) {
+            int i = __builtin_ctzll(m);
+            s->cases[i].result = 0;
+            if (s->cases[i].at <= now) s->ready |= vt__chan_bit(i);
+        }
+    }
+    return s->fds ? vt__chan_sel_poll(s) : 0;
+}
+/* A member of a set that is not empty, each with the same chance. */
+static int vt__chan_sel_any(uint64_t set) {
+    static uint32_t foreign;
+    vt__thr *t = vt__sched_thr();
+    uint32_t x = t ? t->rng += 0x9e3779b9u : __atomic_add_fetch(&foreign, 0x9e3779b9u, __ATOMIC_RELAXED);
+    x = (x ^ x >> 16) * 0x85ebca6bu;
+    x = (x ^ x >> 13) * 0xc2b2ae35u;
+    x ^= x >> 16;
+    for (uint32_t skip = x % (uint32_t)__builtin_popcountll(set); skip; skip--) set &= set - 1;
+    return __builtin_ctzll(set);
+}
+/* Under the locks: lets one of the cases that can happen do so; its index, -EAGAIN none can, or an error. */
+static int vt__chan_sel_pick(vt__sel *s, vt__chan_rest *rest) {
+    for (uint64_t left = s->chans | s->ready; left;) {
+        int i = vt__chan_sel_any(left), r;
+        vt_case *c = &s->cases[i];
+        left &= ~vt__chan_bit(i);
+        if (s->ready >> i & 1) return i;
+        r = c->recv ? vt__chan_get(c->recv, c->value, rest) : vt__chan_put(c->send, c->value, rest);
+        if (r == -EAGAIN) continue;
+        if (r == VT__CHAN_MORE) s->more = c->send;
+        if (r < 0 && r != VT_ECLOSED) return r;
+        c->result = r;
+        return i;
+    }
+    return -EAGAIN;
+}
+static void vt__chan_sel_enqueue(vt__sel *s, vt__sel_slot *slots, vt__vth *v) {
+    for (uint64_t m = s->chans; m; m &= m - 1) {
+        int i = __builtin_ctzll(m);
+        vt__chan_wait *w = &slots[i].w;
+        w->w.v = v;
+        w->value = s->cases[i].value;
+        w->claim = &s->claim;
+        w->by = (uint32_t)i + 1;
+        w->result = 0;
+        vt__sync_push(s->cases[i].recv ? &s->cases[i].recv->recvq : &s->cases[i].send->sendq, &w->w);
+    }
+}
+/* Registers the waits on descriptors; what an error leaves registered vt__chan_sel_leave takes back. */
+static int vt__chan_sel_arm(vt__sel *s, vt__sel_slot *slots, vt__dom *dom) {
+    const unsigned waits = VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH;
+    struct vt__vth *me = vt__sched_tag(&s->claim);
+    int r = 0;
+    for (uint64_t m = s->fds; m; m &= m - 1) {
+        int i = __builtin_ctzll(m);
+        int ev = s->cases[i].events;
+        unsigned bit = ev & VT_READ ? VT__PD_RWAIT : VT__PD_WWAIT;
+        unsigned want = ev == (VT_READ | VT_WRITE) ? bit | VT__PD_RWBOTH : bit;
+        vt__poll_fdw *f = slots[i].fd.f = r < 0 ? NULL : vt__poll_fdw_get(dom, s->cases[i].fd);
+        slots[i].fd.bit = 0;
+        if (!f && r == 0) r = -ENOMEM;
+        if (r < 0) continue;
+        unsigned b = vt__poll_bits(&f->pd);
+        /* old readiness stays: another vthread may not have read it yet */
+        if ((r = vt__poll_wait_join(&f->pd, want, me)) < 0) continue;
+        slots[i].fd.bit = bit;
+        r = vt__poll_fdw_arm(dom, f, want | (b & waits));
+    }
+    return r;
+}
+/* No node and no descriptor's wait is left behind. The other users of a one-shot descriptor get it armed again. */
+static void vt__chan_sel_leave(vt__sel *s, vt__sel_slot *slots, vt__dom *dom) {
+    vt__chan_sel_lock(s, true);
+    for (uint64_t m = s->chans; m; m &= m - 1) {
+        int i = __builtin_ctzll(m);
+        if (slots[i].w.w.queued)
+            vt__sync_unlink(s->cases[i].recv ? &s->cases[i].recv->recvq : &s->cases[i].send->sendq,
+                            &slots[i].w.w);
+    }
+    vt__chan_sel_lock(s, false);
+    for (uint64_t m = s->fds; m; m &= m - 1) {
+        int i = __builtin_ctzll(m);
+        vt__poll_fdw *f = slots[i].fd.f;
+        if (f) (void)vt__poll_wait_abort(&f->pd, slots[i].fd.bit, vt__sched_tag(&s->claim));
+    }
+    for (uint64_t m = s->fds; m; m &= m - 1) {
+        int i = __builtin_ctzll(m);
+        vt__poll_fdw *f = slots[i].fd.f;
+        unsigned others = f ? vt__poll_bits(&f->pd) & (VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH) : 0;
+        if (others) (void)vt__poll_fdw_arm(dom, f, others);
+        if (f) vt__poll_fdw_put(dom, f);
+    }
+}
+static bool vt__chan_sel_abort(vt__vth *v) {
+    return vt__sched_claim(&((vt__sel *)v->wait_obj)->claim, VT__CLAIM_ABORT);
+}
+/* One look, and one wait if `v` may: the index of what happened, VT__CHAN_AGAIN (look again), or an error. */
+static int vt__chan_sel_turn(vt__sel *s, vt__vth *v, int64_t due) {
+    vt__sel_slot slots[VT__MAX(s->n, 1)];
+    vt__chan_rest rest = {NULL, NULL};
+    int r = vt__chan_sel_look(s);
+    if (r < 0) return r;
+    s->claim.by = 0;
+    s->claim.v = v;
+    vt__chan_sel_lock(s, true);
+    r = vt__chan_sel_pick(s, &rest);
+    if (r == -EAGAIN && v) vt__chan_sel_enqueue(s, slots, v);
+    vt__chan_sel_lock(s, false);
+    vt__chan_after(&rest);
+    if (r == VT__CHAN_MORE) return (r = vt__chan_more(s->more)) < 0 ? r : VT__CHAN_AGAIN;
+    if (r != -EAGAIN || !v) return r;
+    r = s->fds ? vt__chan_sel_arm(s, slots, v->thr->dom) : 0;
+    if (r == 0 ||
+        !vt__sched_claim(&s->claim, VT__CLAIM_ABORT)) { /* claimed before the error: its wake-up comes */
+        bool ok = r == 0;
+        v->wait_obj = s;
+        r = vt__sched_park(v, ok ? vt__chan_sel_abort : NULL, ok ? due : 0);
+    }
+    vt__chan_sel_leave(s, slots, v->thr->dom);
+    uint32_t by = __atomic_load_n(&s->claim.by, __ATOMIC_ACQUIRE);
+    if (by == VT__CLAIM_FD) return VT__CHAN_AGAIN;
+    if (by == VT__CLAIM_ABORT) return r;
+    s->cases[by - 1].result = slots[by - 1].w.result;
+    return (int)by - 1;
+}
+static int vt__chan_select(vt_case *cases, int n, int64_t until, bool wait) {
+    vt__vth *v = wait ? vt__sched_self() : NULL;
+    int64_t due = 0;
+    vt__sel s;
+    if (wait && !v) return -EPERM;
+    int r = vt__chan_sel_init(&s, cases, n);
+    if (r == 0 && v) r = vt__sched_enter(v, until, &due);
+    if (r < 0) return r;
+    bool timer = s.at && (due == 0 || s.at <= due);
+    for (;;) {
+        r = vt__chan_sel_turn(&s, v, timer ? s.at : due);
+        if (r != VT__CHAN_AGAIN && !(r == -ETIMEDOUT && timer)) break;
+        if (v && vt__sched_cancelled(v)) return -ECANCELED; /* it may have come with the wake-up */
+    }
+    if (v) vt__sched_fuel(v);
+    return r;
+}
+VT_API int vt_select_until(vt_case *cases, int n, int64_t until) {
+    return vt__chan_select(cases, n, until, true);
+}
+VT_API int vt_select(vt_case *cases, int n) { return vt__chan_select(cases, n, 0, true); }
+VT_API int vt_select_try(vt_case *cases, int n) { return vt__chan_select(cases, n, 0, false); }
+
+/*==============================================================================
+ * MARK: - @scope   structured concurrency
+ * uses:   @api_rt @api_scope @plat @mem @sched
+ * test:   tests/test_scope.c
+ *
+ * Children that live stand in a list under the scope's spin lock, and their tasks are not freed while they do: so any of
+ * them, or the owner, cancels the others by walking it. A child's last touch of the scope is the unlock after it has left
+ * the list, and its clean-ups have run by then; the owner learns of the last one under the same lock, so a scope and
+ * what else stands on its owner's stack can go right after the wait. Locks are taken from the outer scope to the inner
+ * one only (a cancel may end the wait of a child that owns a scope).
+ *============================================================================*/
+typedef struct vt__scope_child {
+    struct vt__scope_child *next, *prev;
+    vt_scope *scope;
+    vt_task *task;
+    vt_fn *fn;
+    void *arg;
+} vt__scope_child;
+_Static_assert(sizeof(vt__scope_child) <= sizeof(vt_task), "blocks of one pool");
+
+VT_API int vt_scope_open(vt_scope *s, uint32_t flags, int64_t until) {
+    memset(s, 0, sizeof *s);
+    s->won = -1;
+    s->until = until > 0 ? until : 0;
+    s->flags = flags;
+    s->owner = vt__sched_self();
+    if (!s->owner) return -EPERM;
+    return flags & ~(uint32_t)(VT_SCOPE_KEEP | VT_SCOPE_FIRST) ? -EINVAL : 0;
+}
+/* Under the lock. */
+static void vt__scope_stop(vt_scope *s) {
+    if (s->cancelled) return;
+    s->cancelled = 1;
+    for (vt__scope_child *k = s->children; k; k = k->next) vt__sched_cancel(k->task);
+}
+static void vt__scope_fail(vt_scope *s, int err, bool stop) {
+    if (!s->error) s->error = err;
+    if (stop) vt__scope_stop(s);
+}
+/* A child, or a spawn that was none, has come to `result`. */
+static void vt__scope_note(vt_scope *s, int result, void *arg) {
+    bool first = (s->flags & VT_SCOPE_FIRST) != 0;
+    if (result < 0) {
+        if (!s->cancelled) vt__scope_fail(s, result, !first && !(s->flags & VT_SCOPE_KEEP));
+    } else if (first && s->won < 0) {
+        s->won = result;
+        s->winner = arg;
+        vt__scope_stop(s);
+    }
+}
+static int vt__scope_main(void *arg) {
+    vt__scope_child *k = arg;
+    vt_scope *s = k->scope;
+    vt__vth *v = vt__sched_self(), *waiter = NULL;
+    v->fn = k->fn; /* what reports shall show */
+    v->arg = k->arg;
+    int r = k->fn(k->arg);
+    if (v->extras) vt__sched_cleanup(v);
+    vt__plat_spin_lock(&s->spin);
+    *(k->prev ? &k->prev->next : &s->children) = k->next;
+    if (k->next) k->next->prev = k->prev;
+    vt__scope_note(s, r, k->arg);
+    if (--s->live == 0) waiter = s->waiter, s->waiter = NULL;
+    vt__plat_spin_unlock(&s->spin); /* the scope may be gone */
+    vt__sched_release(k->task, 0);
+    vt__mem_pool_put(&v->thr->task_pool, k);
+    if (waiter) vt__sched_ready(waiter);
+    return r;
+}
+/* Counts a failed spawn as a failed child. */
+static int vt__scope_refuse(vt_scope *s, vt__scope_child *k, int err) {
+    if (k) vt__mem_pool_put(&vt__sched_thr()->task_pool, k);
+    vt__plat_spin_lock(&s->spin);
+    vt__scope_note(s, err, NULL);
+    vt__plat_spin_unlock(&s->spin);
+    return err;
+}
+static int vt__scope_spawn(vt_scope *s, vt_fn *fn, void *arg, const char *site, uint32_t flags) {
+    vt__vth *v = vt__sched_self();
+    if (!v || !s->owner) return -EPERM;
+    vt__plat_spin_lock(&s->spin);
+    bool cancelled = s->cancelled != 0;
+    vt__plat_spin_unlock(&s->spin);
+    if (cancelled) return -ECANCELED;
+    vt__scope_child *k = vt__mem_pool_get(&v->thr->task_pool);
+    if (!k) return vt__scope_refuse(s, NULL, -ENOMEM);
+    vt_task *t;
+    int err = vt__sched_prepare(v->thr, vt__scope_main, k, site, flags, &t);
+    if (err < 0) return vt__scope_refuse(s, k, err);
+    if (s->until && (!t->deadline || s->until < t->deadline)) t->deadline = s->until;
+    k->scope = s;
+    k->task = t;
+    k->fn = fn;
+    k->arg = arg;
+    k->prev = NULL;
+    vt__plat_spin_lock(&s->spin);
+    k->next = s->children;
+    if (k->next) k->next->prev = k;
+    s->children = k;
+    s->live++;
+    if (s->cancelled) vt__sched_cancel(t); /* meanwhile; it starts all the same */
+    vt__plat_spin_unlock(&s->spin);
+    vt__sched_launch(v->thr, t, flags);
+    return 0;
+}
+VT_API int vt_scope_go_at(vt_scope *s, vt_fn *fn, void *arg, const char *site) {
+    return vt__scope_spawn(s, fn, arg, site, 0);
+}
+VT_API int vt_scope_go_any_at(vt_scope *s, vt_fn *fn, void *arg, const char *site) {
+    return vt__scope_spawn(s, fn, arg, site, VT__TASK_ANY);
+}
+
+static bool vt__scope_abort(vt__vth *v) {
+    vt_scope *s = v->wait_obj;
+    vt__plat_spin_lock(&s->spin);
+    bool mine = s->waiter != NULL;
+    s->waiter = NULL;
+    vt__plat_spin_unlock(&s->spin);
+    return mine;
+}
+/* Waits for the last child; abort NULL: whatever happens. */
+static int vt__scope_join(vt_scope *s, vt__vth *v, bool (*abort)(vt__vth *), int64_t due) {
+    vt__plat_spin_lock(&s->spin);
+    bool wait = s->live > 0;
+    if (wait) s->waiter = v;
+    vt__plat_spin_unlock(&s->spin);
+    v->wait_obj = s;
+    return wait ? vt__sched_park(v, abort, due) : 0;
+}
+/* Cancels what lives, for the reason `err`. */
+static void vt__scope_end(vt_scope *s, int err) {
+    vt__plat_spin_lock(&s->spin);
+    if (s->live) vt__scope_fail(s, err, true);
+    vt__plat_spin_unlock(&s->spin);
+}
+/* All have ended: nobody else touches it. */
+static int vt__scope_result(vt_scope *s) {
+    if (!(s->flags & VT_SCOPE_FIRST)) return s->error;
+    return s->won >= 0 ? s->won : s->error ? s->error : VT_ESTATE;
+}
+VT_API int vt_scope_wait(vt_scope *s) {
+    vt__vth *v = vt__sched_self();
+    int64_t due;
+    if (!v || s->owner != v) return -EPERM;
+    vt__plat_spin_lock(&s->spin);
+    bool live = s->live > 0;
+    vt__plat_spin_unlock(&s->spin);
+    if (!live) vt__sched_fuel(v);
+    int r = live ? vt__sched_enter(v, s->until, &due) : 0;
+    if (live && r == 0) r = vt__scope_join(s, v, vt__scope_abort, due);
+    if (r == 0) return vt__scope_result(s);
+    vt__scope_end(s, r);
+    (void)vt__scope_join(s, v, NULL, 0);
+    return s->won >= 0 ? s->won : r;
+}
+VT_API void vt_scope_cancel(vt_scope *s) {
+    vt__plat_spin_lock(&s->spin);
+    vt__scope_fail(s, s->live ? -ECANCELED : 0, true);
+    vt__plat_spin_unlock(&s->spin);
+}
+VT_API int vt_scope_close(vt_scope *s) {
+    vt__vth *v = vt__sched_self();
+    if (!v || s->owner != v) return -EPERM;
+    vt__scope_end(s, -ECANCELED);
+    (void)vt__scope_join(s, v, NULL, 0);
+    return vt__scope_result(s);
+}
+VT_API void *vt_scope_winner(const vt_scope *s) { return s->winner; }
+
+/*==============================================================================
  * MARK: - @block   a pool of OS threads for calls that block
  * uses:   @plat @sched
  * test:   tests/test_block.c
@@ -6165,7 +7120,7 @@ VT_API int vt_blocking(vt_fn *fn, void *arg, int *result) {
 
 /*==============================================================================
  * MARK: - @io      sockets: addresses, reading, writing, connecting, listening
- * uses:   @api_base @api_io @plat @mem @str @poll @sched @block
+ * uses:   @api_base @api_io @plat @mem @str @poll @sched @self @block
  * test:   tests/test_io.c
  *
  * Reading tries first and parks on EAGAIN; a short read leaves the descriptor "not ready", so the next one parks
@@ -8308,7 +9263,7 @@ VT_API int vt_res_upgrade(vt_res *res, const char *protocol, vt_stream **out) {
 
 /*==============================================================================
  * MARK: - @http    routes and middleware of a server; one request from head to end
- * uses:   @plat @mem @str @err @log @uri @h1 @router @req @res @sched
+ * uses:   @plat @mem @str @err @log @uri @h1 @router @req @res @sched @self
  * test:   tests/test_http.c   fuzz: fuzz/fuzz_router.c
  *
  * vt__http_serve: route, then the onion (the server's middleware, the route's, the handler), then vt__http_finish, the one
@@ -8645,7 +9600,10 @@ static int vt__http_serve(vt_req *req, vt_res *res) {
         before = vt_deadline_set(until);
         if (before && before < until) vt_deadline_set(until = before);
     }
+    vt__vth *v = vt__sched_self();
+    int keep = v ? v->ndefers : 0;
     int err = vt__http_step(s->router.mw, false, req, res);
+    if (v && VT__UNLIKELY(v->ndefers > keep)) vt__sched_undefer(v, keep);
     bool late = until && vt_now() >= until;
     if (until) vt_deadline_set(before);
     return vt__http_finish(req, res, err, late);
@@ -9910,7 +10868,7 @@ static void vt__h1c_host_quit(vt__h1c_host *h) { vt__timer_cancel(&h->dom->wheel
 
 /*==============================================================================
  * MARK: - @srv     servers: configuration, listeners, limits, drain
- * uses:   @api_base @plat @mem @str @err @log @h1 @timer @poll @sched @sync @io @h1c @http
+ * uses:   @api_base @plat @mem @str @err @log @h1 @timer @poll @sched @self @sync @io @h1c @http
  * test:   tests/e2e_life.c tests/test_srv.c
  *
  * Each listening socket stands in every domain's poll set (EPOLLEXCLUSIVE). A vthread of the server's own waits for the

@@ -108,8 +108,20 @@ static int h_echo_upgrade(vt_req *req, vt_res *res) {
     seen_end(n);
     return 0;
 }
+static void clean_up(void *arg) {
+    (void)arg;
+    __atomic_add_fetch(&seen.aux, 1, __ATOMIC_SEQ_CST);
+}
+static int h_defer(vt_req *req, vt_res *res) {
+    (void)req;
+    int64_t before = __atomic_load_n(&seen.aux, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < 50; i++)
+        if (vt_defer(clean_up, NULL) < 0) return -EIO;
+    return vt_res_printf(res, 200, "%lld", (long long)before);
+}
 static void routes(vt_server *s) {
     vt_server_get(s, "/", h_hello);
+    vt_server_get(s, "/defer", h_defer);
     vt_server_get(s, "/delay", h_delay);
     vt_server_post(s, "/body", h_body);
     vt_server_post(s, "/ignore", h_hello);
@@ -117,6 +129,23 @@ static void routes(vt_server *s) {
     vt_server_get(s, "/endless", h_endless);
     vt_server_get(s, "/echo", h_echo_upgrade);
     seen_reset();
+}
+
+/*--- clean-ups ---*/
+TEST(clean_ups_of_a_handler_run_when_it_has_returned) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    for (int i = 0; i < 5; i++) { /* the connection's virtual thread may well be the same for all */
+        char want[16];
+        snprintf(want, sizeof want, "%d", 50 * i);
+        cl_puts(&c, GET("/defer") "\r\n");
+        REQUIRE(cl_response(&c) == 200);
+        CHECK_STR(c.body, want);
+        CHECK_EQ(__atomic_load_n(&seen.aux, __ATOMIC_SEQ_CST), 50 * (i + 1));
+    }
+    cl_close(&c);
+    CHECK_EQ(e2e_stop(), 0);
 }
 
 /*--- pipelining ---*/

@@ -170,6 +170,10 @@ kill -TERM "$pid"
 wait "$pid" 2> /dev/null
 pid=
 
+name=pipeline
+same "the pipeline" "the sum of the first 100 squares is 338350" "$(${VT_RUN:-} "$ex/pipeline" 100 2>&1)"
+same "the pipeline, nothing to do" "the sum of the first 0 squares is 0" "$(${VT_RUN:-} "$ex/pipeline" 0 2>&1)"
+
 start hostloop
 "$get" "$port" GET / | grep -q "^200 ticks: [0-9]" && ok || bad "no ticks"
 nap

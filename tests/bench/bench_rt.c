@@ -210,6 +210,46 @@ static double semaphore_pair(long long n) {
     return p.ns_each;
 }
 
+/* A value goes over one unbuffered channel and comes back over another. */
+struct volley {
+    vt_chan *there, *back;
+    uint64_t n;
+    double ns_each;
+};
+
+static int volley_back(void *arg) {
+    struct volley *p = arg;
+    uint64_t x;
+    while (vt_chan_recv(p->there, &x) == 0) (void)vt_chan_send(p->back, &x);
+    return 0;
+}
+
+static int volley_main(void *arg) {
+    struct volley *p = arg;
+    vt_task *t = vt_async(volley_back, p);
+    uint64_t x = 0;
+    int64_t from = bench_now();
+    for (uint64_t i = 0; i < p->n; i++) {
+        (void)vt_chan_send(p->there, &i);
+        (void)vt_chan_recv(p->back, &x);
+    }
+    p->ns_each = (double)(bench_now() - from) / (double)p->n;
+    (void)vt_chan_close(p->there);
+    return x == p->n - 1 ? vt_await(t, NULL) : -EIO;
+}
+
+static double volley(long long n, uint32_t flags) {
+    struct volley p = {vt_chan_new(sizeof(uint64_t), 0, flags), vt_chan_new(sizeof(uint64_t), 0, flags),
+                       (uint64_t)n, 0};
+    on_runtime(volley_main, &p, 0);
+    vt_chan_free(p.there);
+    vt_chan_free(p.back);
+    return p.ns_each;
+}
+
+static double channel_pair(long long n) { return volley(n, VT_LOCAL); }
+static double channel_pair_shared(long long n) { return volley(n, 0); }
+
 /*-------------------------------------------------------------------- live */
 
 struct live {
@@ -299,6 +339,8 @@ static const struct measure measures[] = {
     {"yield_ring_1000", "ns", 6, 5000000, yield_ring_1000, 0},
     {"spawn_join", "ns", 20, 2000000, spawn_join, 0},
     {"semaphore_pair", "ns", 0, 2000000, semaphore_pair, 0},
+    {"channel_pair", "ns", 20, 2000000, channel_pair, 0},
+    {"channel_pair_shared", "ns", 0, 2000000, channel_pair_shared, 0},
     {"timer_rearm", "ns", 3, 20000000, timer_rearm, 0},
     {"timer_add", "ns", 5, 20000000, timer_add, 0},
     {"timer_fire", "ns", 100, 100000, timer_fire, 0},
