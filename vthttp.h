@@ -92,6 +92,10 @@
 #ifndef VTHTTP_HOOKS
 #define VTHTTP_HOOKS 0 /* 1: libc's blocking calls in this program park the virtual thread that makes them */
 #endif
+#ifndef VTHTTP_WRAP
+#define VTHTTP_WRAP                                                                                          \
+    0 /* 1: with VTHTTP_HOOKS, in programs linked with -Wl,--wrap=getaddrinfo (static ones; musl) */
+#endif
 #ifndef VTHTTP_SIM
 #define VTHTTP_SIM 0 /* 1: system calls go through a table of pointers that tests replace */
 #endif
@@ -6977,12 +6981,14 @@ static long vt__hooks_block(vt__hooks_op *op) {
     if (vt__hooks_may_wait(op)) return vt__hooks_again(op, &node, 1);
     return op->once == vt__hooks_once_polled ? vt__hooks_once(op) : r;
 }
-/* Whether a cancelled virtual thread's call fails; not one that would not have waited in any case. */
-static VT__COLD bool vt__hooks_refuses(int fd) {
+/* Whether a cancelled virtual thread's call fails at once. Not what would not have waited in any case: non-blocking
+ * descriptors, files. Nor what is written elsewhere than to sockets: a last message gets out, unless it must wait. */
+static VT__COLD bool vt__hooks_refuses(int fd, bool in) {
     struct stat st;
     int fl = vt__plat_fcntl(fd, F_GETFL, 0);
     if (fl < 0 || fl & O_NONBLOCK || vt__plat_fstat(fd, &st) < 0) return false;
-    return !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !S_ISBLK(st.st_mode);
+    if ((st.st_mode & 0170000) == 0140000) return true; /* a socket; S_ISSOCK is not in strict C */
+    return in && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !S_ISBLK(st.st_mode);
 }
 /* What every call on a descriptor does first. Those that write spend no fuel: signal handlers write, and must not yield. */
 VT__INLINE int vt__hooks_enter(vt__hooks_op *op, vt__vth *v, int fd, uint32_t events, int timeo, bool never) {
@@ -6995,7 +7001,8 @@ VT__INLINE int vt__hooks_enter(vt__hooks_op *op, vt__vth *v, int fd, uint32_t ev
     op->once = vt__hooks_once;
     op->a[0] = fd;
     if (events & EPOLLIN) vt__sched_fuel(v);
-    return vt__sched_cancelled(v) && !never && vt__hooks_refuses(fd) ? -ECANCELED : 0;
+    return vt__sched_cancelled(v) && !never && vt__hooks_refuses(fd, (events & EPOLLIN) != 0) ? -ECANCELED
+                                                                                              : 0;
 }
 
 /*--- reading and writing ---*/
@@ -7467,8 +7474,6 @@ enum {
     VT__HOOKS_EAI_SYSTEM = -11,
     VT__HOOKS_AI_NUMERIC = 4
 };
-int vt__hooks_real_gai(const char *host, const char *port, const struct vt__plat_ai *hints,
-                       struct vt__plat_ai **out) __asm__("__real_getaddrinfo") __attribute__((weak));
 struct vt__hooks_name {
     vt__hooks_gai *real;
     const char *host, *port;
@@ -7545,9 +7550,6 @@ VT__HOOKS_SYM(ssize_t, recvfrom_chk, __recvfrom_chk,
 VT__HOOKS_SYM(int, poll_chk, __poll_chk, (struct pollfd * fds, nfds_t n, int ms, size_t room));
 VT__HOOKS_SYM(int, ppoll_chk, __ppoll_chk,
               (struct pollfd * fds, nfds_t n, const struct timespec *limit, const void *mask, size_t room));
-VT__HOOKS_SYM(int, wrap_getaddrinfo, __wrap_getaddrinfo,
-              (const char *host, const char *port, const struct vt__plat_ai *hints,
-               struct vt__plat_ai **out));
 
 ssize_t vt__hooks_libc_recvfrom(int fd, void *p, size_t n, int flags, void *sa, socklen_t *len) {
     vt__vth *v = vt__hooks_self();
@@ -7758,19 +7760,26 @@ int vt__hooks_libc_ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec
     return vt__hooks_libc_ppoll(fds, n, limit, mask);
 }
 
-/* getaddrinfo goes to the blocking pool. With -Wl,--wrap=getaddrinfo always: __real_getaddrinfo is libc's. Without, in
- * dynamic programs with glibc 2.34 or later (dlsym is in libc): the definition is weak, for in a static program libc's
- * own comes in with freeaddrinfo and must win. Elsewhere getaddrinfo is libc's, and holds its OS thread; in a static
- * program of musl, whose resolver calls sendto and poll, it parks by itself. */
-int vt__hooks_libc_wrap_getaddrinfo(const char *host, const char *port, const struct vt__plat_ai *hints,
-                                    struct vt__plat_ai **out) {
-    return vt__hooks_name(vt__hooks_real_gai, host, port, hints, out);
-}
-#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 34)
-void *vt__hooks_libc_dlsym(void *handle, const char *name) __asm__("dlsym") __attribute__((weak));
+/* getaddrinfo goes to the blocking pool. With VTHTTP_WRAP the linker makes __wrap_getaddrinfo of the program's calls, and
+ * __real_getaddrinfo is libc's. Without, in dynamic programs with glibc 2.34 or later (dlsym is in libc), it is found
+ * behind ours, which is weak: in a static program libc's own comes in with freeaddrinfo and must win. Elsewhere
+ * getaddrinfo is libc's and holds its OS thread; in a static program of musl, whose resolver calls sendto and poll, it
+ * parks by itself. */
+#if VTHTTP_WRAP
+int vt__hooks_libc_real(const char *host, const char *port, const struct vt__plat_ai *hints,
+                        struct vt__plat_ai **out) __asm__("__real_getaddrinfo");
+VT__HOOKS_SYM(int, gai, __wrap_getaddrinfo,
+              (const char *host, const char *port, const struct vt__plat_ai *hints,
+               struct vt__plat_ai **out));
 int vt__hooks_libc_gai(const char *host, const char *port, const struct vt__plat_ai *hints,
-                       struct vt__plat_ai **out) __asm__("getaddrinfo")
-    __attribute__((weak, visibility("default"), used));
+                       struct vt__plat_ai **out) {
+    return vt__hooks_name(vt__hooks_libc_real, host, port, hints, out);
+}
+#elif defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 34)
+void *vt__hooks_libc_dlsym(void *handle, const char *name) __asm__("dlsym") __attribute__((weak));
+VT__HOOKS_SYM(int, gai, getaddrinfo,
+              (const char *host, const char *port, const struct vt__plat_ai *hints, struct vt__plat_ai **out))
+__attribute__((weak));
 int vt__hooks_libc_gai(const char *host, const char *port, const struct vt__plat_ai *hints,
                        struct vt__plat_ai **out) {
     static vt__hooks_gai *found;
