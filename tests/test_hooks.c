@@ -767,6 +767,52 @@ static int closed(void *arg) {
 }
 TEST(closed_under_a_waiter) { CHECK_EQ(run_on(1, closed, NULL), 0); }
 
+/* The domain may be driven by another OS thread; what it harvests comes back as a message. */
+static void *elsewhere(void *arg) {
+    vt__hooks_thr *h = arg;
+    vt__hooks_sink(h->thr->dom, &h->pd, VT__PD_R | VT__PD_ARMED);
+    return NULL;
+}
+static int handed(void *arg) {
+    int p[2];
+    pthread_t os;
+    (void)arg;
+    CHECK_EQ(pipe(p), 0);
+    vt_task *t = vt_async(one_byte, &p[0]);
+    vt_yield();
+    vt__hooks_thr *h = vt__sched_thr()->hooks;
+    CHECK(h != NULL);
+    if (!h) return 1;
+    vt__poll_clear(&h->pd, VT__PD_ARMED); /* from here on the event is the other's */
+    CHECK_EQ(write(p[1], "h", 1), 1);
+    vt_sleep_ms(2);
+    CHECK(!vt_task_done(t));
+    pthread_create(&os, NULL, elsewhere, h);
+    pthread_join(os, NULL);
+    CHECK_EQ(result(t), 'h');
+    close2(p);
+    return 0;
+}
+TEST(events_by_another_thread) { CHECK_EQ(run_on(1, handed, NULL), 0); }
+
+static int count_of(void *arg) {
+    uint64_t n = 0;
+    return read(*(int *)arg, &n, sizeof n) == (ssize_t)sizeof n ? (int)n : -errno;
+}
+static int eventfds(void *arg) {
+    int fd = eventfd(0, 0);
+    uint64_t n = 7;
+    (void)arg;
+    vt_task *t = vt_async(count_of, &fd);
+    vt_yield();
+    CHECK(!vt_task_done(t));
+    CHECK_EQ(write(fd, &n, sizeof n), sizeof n);
+    CHECK_EQ(result(t), 7);
+    close(fd);
+    return 0;
+}
+TEST(an_eventfd) { CHECK_EQ(run_on(1, eventfds, NULL), 0); }
+
 static int starved(void *arg) {
     struct rlimit old, low;
     int p[2];
