@@ -303,6 +303,15 @@ VT_API int vt_wait_fd(int fd, int events, int64_t until);
  * virtual thread. */
 VT_API int vt_blocking(vt_fn *fn, void *arg, int *result);
 
+/* With VTHTTP_HOOKS=1 the program's own read, readv, recv, recvfrom, recvmsg, write, writev, send, sendto, sendmsg, connect,
+ * accept, accept4, poll, ppoll, select, pselect, epoll_wait, epoll_pwait, sleep, usleep, nanosleep, clock_nanosleep and
+ * getaddrinfo park the virtual thread that makes them, in client libraries as well, and keep POSIX's contract: errno,
+ * O_NONBLOCK, MSG_*, SO_RCVTIMEO, SO_SNDTIMEO, SIGPIPE. Beyond it: ECANCELED for a cancelled virtual thread (which
+ * non-blocking calls and files do not see), ETIMEDOUT past its deadline, EINTR for a sleep that either ended; a signal
+ * ends a wait only where the call has a mask; EBADF, within 250 ms to 8 s, when the descriptor is closed meanwhile.
+ * Off a virtual thread, in a forked child and in handlers on an alternate stack they are plain calls, except that they
+ * are no cancellation points of pthread_cancel. */
+
 /* Virtual-thread-local storage: at most VT_LOCAL_MAX keys a program. A key's destructor (may be NULL) gets each
  * non-NULL value at its virtual thread's end. errors (create): VT_ELIMIT. */
 #define VT_LOCAL_MAX 16
