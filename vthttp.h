@@ -6981,6 +6981,7 @@ static long vt__hooks_again(vt__hooks_op *op, vt__hooks_node *nodes, size_t n) {
         r = op->once(op); /* after a stall of ours a time-out comes before the event */
         if (r == -EAGAIN && w < 0) return w;
     }
+    op->vain = 0; /* the next part's are counted anew */
     return r;
 }
 static long vt__hooks_block(vt__hooks_op *op) {
