@@ -55,6 +55,7 @@
  *   @scope      structured concurrency
  *   @block      a pool of OS threads for calls that block
  *   @io         sockets: addresses, reading, writing, connecting, listening
+ *   @hooks      libc's blocking calls, made to park (VTHTTP_HOOKS)
  *   @router     routes: patterns, the tree of segments, lookup
  *   @req        request objects
  *   @res        response objects
@@ -92,6 +93,13 @@
 #endif
 #ifndef VTHTTP_UCONTEXT
 #define VTHTTP_UCONTEXT 0 /* 1: ucontext in place of the assembly context switch */
+#endif
+#ifndef VTHTTP_HOOKS
+#define VTHTTP_HOOKS 0 /* 1: libc's blocking calls in this program park the virtual thread that makes them */
+#endif
+#ifndef VTHTTP_WRAP
+#define VTHTTP_WRAP                                                                                          \
+    0 /* 1: with VTHTTP_HOOKS, in programs linked with -Wl,--wrap=getaddrinfo (static ones; musl) */
 #endif
 #ifndef VTHTTP_SIM
 #define VTHTTP_SIM 0 /* 1: system calls go through a table of pointers that tests replace */
@@ -310,6 +318,15 @@ VT_API int vt_wait_fd(int fd, int events, int64_t until);
  * is withdrawn. errors: -ECANCELED, -ETIMEDOUT, VT_ELIMIT the queue is full, -EAGAIN no thread, -EPERM off a
  * virtual thread. */
 VT_API int vt_blocking(vt_fn *fn, void *arg, int *result);
+
+/* With VTHTTP_HOOKS=1 the program's own read, readv, recv, recvfrom, recvmsg, write, writev, send, sendto, sendmsg, connect,
+ * accept, accept4, poll, ppoll, select, pselect, epoll_wait, epoll_pwait, sleep, usleep, nanosleep, clock_nanosleep and
+ * getaddrinfo park the virtual thread that makes them, in client libraries as well, and keep POSIX's contract: errno,
+ * O_NONBLOCK, MSG_*, SO_RCVTIMEO, SO_SNDTIMEO, SIGPIPE. Beyond it: ECANCELED for a cancelled virtual thread (which
+ * non-blocking calls and files do not see), ETIMEDOUT past its deadline, EINTR for a sleep that either ended; a signal
+ * ends a wait only where the call has a mask; EBADF, within 250 ms to 8 s, when the descriptor is closed meanwhile.
+ * Off a virtual thread, in a forked child and in handlers on an alternate stack they are plain calls, except that they
+ * are no cancellation points of pthread_cancel. */
 
 /* Virtual-thread-local storage: at most VT_LOCAL_MAX keys a program. A key's destructor (may be NULL) gets each
  * non-NULL value at its virtual thread's end. errors (create): VT_ELIMIT. */
@@ -862,6 +879,7 @@ VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out);
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #else
 #undef VTHTTP_POLL
 #define VTHTTP_POLL 1
@@ -1011,6 +1029,69 @@ int vt__libc_getaddrinfo(const char *host, const char *port, const struct vt__pl
 void vt__libc_freeaddrinfo(struct vt__plat_ai *ai) __asm__("freeaddrinfo");
 int vt__libc_condattr_setclock(pthread_condattr_t *attr, int id) __asm__("pthread_condattr_setclock");
 
+#if VTHTTP_HOOKS
+#if !defined(__linux__)
+#error "VTHTTP_HOOKS is for Linux"
+#elif VTHTTP_STATIC
+#error "VTHTTP_HOOKS defines read, poll, ... for the whole program: not together with VTHTTP_STATIC"
+#endif
+/* The program's recv and the like are those of @hooks. The library's own calls go to the kernel, by these. On 32 bits
+ * they are those with 64-bit times: a timespec is two int64_t everywhere. */
+#if defined(SYS_ppoll_time64)
+#define VT__SYS_PPOLL SYS_ppoll_time64
+#define VT__SYS_PSELECT SYS_pselect6_time64
+#define VT__SYS_CLOCK_NANOSLEEP SYS_clock_nanosleep_time64
+#else
+#define VT__SYS_PPOLL SYS_ppoll
+#define VT__SYS_PSELECT SYS_pselect6
+#define VT__SYS_CLOCK_NANOSLEEP SYS_clock_nanosleep
+#endif
+VT__INLINE ssize_t vt__plat_raw_recv(int fd, void *p, size_t n, int fl) {
+    return (ssize_t)vt__libc_syscall(SYS_recvfrom, fd, p, n, fl, NULL, NULL);
+}
+VT__INLINE ssize_t vt__plat_raw_send(int fd, const void *p, size_t n, int fl) {
+    return (ssize_t)vt__libc_syscall(SYS_sendto, fd, p, n, fl, NULL, (size_t)0);
+}
+/* What libc pads its msghdr with must be zero. */
+VT__INLINE ssize_t vt__plat_raw_sendmsg(int fd, const struct msghdr *m, int fl) {
+    return (ssize_t)vt__libc_syscall(SYS_sendmsg, fd, m, fl);
+}
+VT__INLINE ssize_t vt__plat_raw_read(int fd, void *p, size_t n) {
+    return (ssize_t)vt__libc_syscall(SYS_read, fd, p, n);
+}
+VT__INLINE ssize_t vt__plat_raw_write(int fd, const void *p, size_t n) {
+    return (ssize_t)vt__libc_syscall(SYS_write, fd, p, n);
+}
+VT__INLINE int vt__plat_raw_accept4(int fd, struct sockaddr *sa, socklen_t *len, int fl) {
+    return (int)vt__libc_syscall(SYS_accept4, fd, sa, len, fl);
+}
+VT__INLINE int vt__plat_raw_connect(int fd, const struct sockaddr *sa, socklen_t len) {
+    return (int)vt__libc_syscall(SYS_connect, fd, sa, len);
+}
+VT__INLINE int vt__plat_raw_poll(struct pollfd *fds, unsigned n, int ms) {
+    int64_t ts[2] = {ms / 1000, ms % 1000 * VT_MS};
+    return (int)vt__libc_syscall(VT__SYS_PPOLL, fds, n, ms < 0 ? NULL : ts, NULL, (size_t)8);
+}
+VT__INLINE int vt__plat_raw_epoll_wait(int ep, struct epoll_event *ev, int n, int ms) {
+    return (int)vt__libc_syscall(SYS_epoll_pwait, ep, ev, n, ms, NULL, (size_t)8);
+}
+VT__INLINE int vt__plat_raw_nanosleep(const struct timespec *req, struct timespec *left) {
+    int64_t ts[2] = {req->tv_sec, req->tv_nsec};
+    int r = (int)vt__libc_syscall(VT__SYS_CLOCK_NANOSLEEP, CLOCK_MONOTONIC, 0, ts, ts);
+    if (left) left->tv_sec = (time_t)ts[0], left->tv_nsec = (long)ts[1];
+    return r;
+}
+#define VT__LIBC(name) vt__plat_raw_##name
+#else
+VT__INLINE int vt__plat_raw_accept4(int fd, struct sockaddr *sa, socklen_t *len, int fl) {
+    return vt__libc_accept4(fd, sa, len, fl);
+}
+VT__INLINE int vt__plat_raw_nanosleep(const struct timespec *req, struct timespec *left) {
+    return vt__libc_nanosleep(req, left);
+}
+#define VT__LIBC(name) name
+#endif
+
 #if defined(VTHTTP_REALLOC) != defined(VTHTTP_FREE)
 #error "define both VTHTTP_REALLOC and VTHTTP_FREE, or none"
 #endif
@@ -1021,20 +1102,22 @@ int vt__libc_condattr_setclock(pthread_condattr_t *attr, int id) __asm__("pthrea
 
 /* name, result type, parameters, arguments, libc expression (with -1/errno on failure) */
 #define VT__PLAT_CALLS(X)                                                                                    \
-    X(recv, ssize_t, (int fd, void *p, size_t n, int fl), (fd, p, n, fl), recv(fd, p, n, fl))                \
-    X(send, ssize_t, (int fd, const void *p, size_t n, int fl), (fd, p, n, fl), send(fd, p, n, fl))          \
-    X(sendmsg, ssize_t, (int fd, const struct msghdr *m, int fl), (fd, m, fl), sendmsg(fd, m, fl))           \
-    X(read, ssize_t, (int fd, void *p, size_t n), (fd, p, n), read(fd, p, n))                                \
-    X(write, ssize_t, (int fd, const void *p, size_t n), (fd, p, n), write(fd, p, n))                        \
+    X(recv, ssize_t, (int fd, void *p, size_t n, int fl), (fd, p, n, fl), VT__LIBC(recv)(fd, p, n, fl))      \
+    X(send, ssize_t, (int fd, const void *p, size_t n, int fl), (fd, p, n, fl),                              \
+      VT__LIBC(send)(fd, p, n, fl))                                                                          \
+    X(sendmsg, ssize_t, (int fd, const struct msghdr *m, int fl), (fd, m, fl), VT__LIBC(sendmsg)(fd, m, fl)) \
+    X(read, ssize_t, (int fd, void *p, size_t n), (fd, p, n), VT__LIBC(read)(fd, p, n))                      \
+    X(write, ssize_t, (int fd, const void *p, size_t n), (fd, p, n), VT__LIBC(write)(fd, p, n))              \
     X(open, int, (const char *path, int flags, int mode), (path, flags, mode), open(path, flags, mode))      \
     X(close, int, (int fd), (fd), close(fd))                                                                 \
     X(accept, int, (int fd, struct sockaddr *sa, socklen_t *len), (fd, sa, len),                             \
-      vt__libc_accept4(fd, sa, len, SOCK_NONBLOCK | SOCK_CLOEXEC))                                           \
+      vt__plat_raw_accept4(fd, sa, len, SOCK_NONBLOCK | SOCK_CLOEXEC))                                       \
     X(socket, int, (int family, int type), (family, type),                                                   \
       socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0))                                                \
     X(bind, int, (int fd, const struct sockaddr *sa, socklen_t len), (fd, sa, len), bind(fd, sa, len))       \
     X(listen, int, (int fd, int backlog), (fd, backlog), listen(fd, backlog))                                \
-    X(connect, int, (int fd, const struct sockaddr *sa, socklen_t len), (fd, sa, len), connect(fd, sa, len)) \
+    X(connect, int, (int fd, const struct sockaddr *sa, socklen_t len), (fd, sa, len),                       \
+      VT__LIBC(connect)(fd, sa, len))                                                                        \
     X(shutdown, int, (int fd, int how), (fd, how), shutdown(fd, how))                                        \
     X(getsockname, int, (int fd, struct sockaddr *sa, socklen_t *len), (fd, sa, len),                        \
       getsockname(fd, sa, len))                                                                              \
@@ -1048,7 +1131,7 @@ int vt__libc_condattr_setclock(pthread_condattr_t *attr, int id) __asm__("pthrea
     X(unlink, int, (const char *path), (path), unlink(path))                                                 \
     X(stat, int, (const char *path, struct stat *st), (path, st), stat(path, st))                            \
     X(chmod, int, (const char *path, int mode), (path, mode), chmod(path, (mode_t)mode))                     \
-    X(poll, int, (struct pollfd * fds, unsigned n, int ms), (fds, n, ms), poll(fds, n, ms))                  \
+    X(poll, int, (struct pollfd * fds, unsigned n, int ms), (fds, n, ms), VT__LIBC(poll)(fds, n, ms))        \
     X(pipe, int, (int fds[2]), (fds), pipe(fds))                                                             \
     X(munmap, int, (void *p, size_t n), (p, n), munmap(p, n))                                                \
     X(mprotect, int, (void *p, size_t n, int prot), (p, n, prot), mprotect(p, n, prot))                      \
@@ -1059,7 +1142,16 @@ int vt__libc_condattr_setclock(pthread_condattr_t *attr, int id) __asm__("pthrea
       vt__libc_sigaltstack(ss, old))                                                                         \
     X(kill, int, (int sig), (sig), vt__libc_kill(getpid(), sig))                                             \
     X(affinity, int, (size_t size, unsigned long *mask), (size, mask), vt__libc_affinity(0, size, mask))     \
+    VT__PLAT_HOOKS_CALLS(X)                                                                                  \
     VT__PLAT_LINUX_CALLS(X)
+
+#if VTHTTP_HOOKS
+#define VT__PLAT_HOOKS_CALLS(X)                                                                              \
+    X(fstat, int, (int fd, struct stat *st), (fd, st), fstat(fd, st))                                        \
+    X(raw, long, (long nr, const long *a), (nr, a), vt__libc_syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]))
+#else
+#define VT__PLAT_HOOKS_CALLS(X)
+#endif
 
 #if defined(__linux__)
 #define VT__PLAT_LINUX_CALLS(X)                                                                              \
@@ -1067,7 +1159,7 @@ int vt__libc_condattr_setclock(pthread_condattr_t *attr, int id) __asm__("pthrea
     X(epoll_ctl, int, (int ep, int op, int fd, struct epoll_event *ev), (ep, op, fd, ev),                    \
       epoll_ctl(ep, op, fd, ev))                                                                             \
     X(epoll_wait, int, (int ep, struct epoll_event *ev, int n, int ms), (ep, ev, n, ms),                     \
-      epoll_wait(ep, ev, n, ms))                                                                             \
+      VT__LIBC(epoll_wait)(ep, ev, n, ms))                                                                   \
     X(epoll_pwait2, int, (int ep, struct epoll_event *ev, int n, const int64_t ts[2]), (ep, ev, n, ts),      \
       (int)vt__libc_syscall(441, ep, ev, n, ts, NULL, (size_t)8))                                            \
     X(eventfd, int, (void), (), eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC))                                      \
@@ -1101,7 +1193,7 @@ static VT__UNUSED void vt__plat_sys_sleep(int64_t ns) {
     struct timespec ts;
     ts.tv_sec = (time_t)(ns / VT_SEC);
     ts.tv_nsec = (long)(ns % VT_SEC);
-    while (vt__libc_nanosleep(&ts, &ts) < 0 && errno == EINTR) continue;
+    while (vt__plat_raw_nanosleep(&ts, &ts) < 0 && errno == EINTR) continue;
 }
 static VT__UNUSED int vt__plat_sys_thread(pthread_t *t, void *(*fn)(void *), void *arg) {
     return -pthread_create(t, NULL, fn, arg);
@@ -1194,7 +1286,7 @@ static VT__NOINLINE void vt__plat_spin_wait(uint32_t *lock) {
             vt__plat_relax();
             if (i >= 200) { /* the holder was preempted */
                 struct timespec ts = {0, 50000};
-                vt__libc_nanosleep(&ts, NULL);
+                (void)vt__plat_raw_nanosleep(&ts, NULL);
             }
         }
     } while (__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE) != 0);
@@ -4460,7 +4552,8 @@ static void vt__poll_fdw_put(vt__dom *dom, vt__poll_fdw *f) {
 /*==============================================================================
  * MARK: - @sched   virtual threads, OS threads, domains
  * uses:   @api_base @plat @mem @str @ds @log @ctx @stack @timer @poll
- * raises: vt__vth.on_park (before a vthread really parks), vt__sched_up.ended (no vthread is left), vt_task.fn
+ * raises: vt__vth.on_park (before a vthread really parks), vt__sched_up.ended (no vthread is left),
+ *         vt__sched_up.gone (a thread's struct is freed, with VTHTTP_HOOKS), vt_task.fn
  * test:   tests/test_sched.c
  *
  * An OS thread (vt__thr) runs the vthreads that have started on it, for life: compilers keep addresses of thread-local
@@ -4599,6 +4692,7 @@ typedef struct vt__thr {
     pthread_t os;
     void *sigstack;
     bool cancel_all;
+    void *hooks; /* of @hooks */
 } vt__thr;
 
 enum { VT__BUF_BYTES = 16384, VT__BLOCK_BYTES = 4096, VT__THREADS_MAX = 256 };
@@ -4628,7 +4722,10 @@ static struct {
     bool segv;
 } vt__sched_g;
 
-static struct { void (*ended)(void); } vt__sched_up; /* NULL: nobody asked */
+static struct {
+    void (*ended)(void);
+    void (*gone)(vt__thr *t);
+} vt__sched_up; /* NULL: nobody asked */
 static __thread vt__thr *vt__sched_tls;
 _Static_assert(sizeof(vt__defers) <= sizeof(vt_task), "blocks of one pool");
 static vt_task vt__sched_failed[] = {
@@ -5447,6 +5544,7 @@ static vt__thr *vt__sched_thr_new(int index, int64_t now, int *err) {
     return t;
 }
 static void vt__sched_thr_free(vt__thr *t) {
+    if (VTHTTP_HOOKS && vt__sched_up.gone) vt__sched_up.gone(t);
     vt__stack_cache_free(&t->stacks);
     vt__mem_pool_drain(&t->task_pool);
     vt__mem_pool_drain(&t->buf_pool);
@@ -7745,6 +7843,1174 @@ VT_API int vt_wait_fd(int fd, int events, int64_t until) {
     vt__poll_fdw_put(dom, f);
     return r;
 }
+
+#if VTHTTP_HOOKS
+/*==============================================================================
+ * MARK: - @hooks   libc's blocking calls, made to park (VTHTTP_HOOKS)
+ * uses:   @plat @mem @stack @poll @sched @block
+ * test:   tests/test_hooks.c tests/hooks_real.sh
+ *
+ * Strong definitions of read, poll, sleep, ... in the program's own object: client libraries that block call these. Off a
+ * virtual thread (other threads, scheduler context, a forked child, a signal handler on an alternate stack) each makes
+ * its system call and nothing else; only a cancellation point of pthread_cancel it is no more. On a virtual thread:
+ *
+ *   try without waiting -> EAGAIN -> did the program ask for that (MSG_DONTWAIT, O_NONBLOCK)? -> park -> try again
+ *
+ * The try is MSG_DONTWAIT on sockets, poll before the call on pipes, terminals and the like; regular files are always
+ * ready. No descriptor is made non-blocking, with one exception: connect has no flag for it, so O_NONBLOCK is set and
+ * taken back around that one system call, on a socket that nobody can use yet. poll-then-call has a race: where other OS
+ * threads or processes read the same pipe, or accept from the same listener in another process, the loser waits in the
+ * kernel with its OS thread.
+ *
+ * A wait is a node on the caller's stack, in the list of its descriptor, in a second epoll set that belongs to the OS
+ * thread and stands in its domain's set. Any number of virtual threads may wait for one descriptor; descriptors of
+ * vt_sock live in another set and never meet these. All arming is one-shot, nothing is taken out: a closed descriptor
+ * leaves by itself, its number's next owner is armed anew. Who waits for a descriptor that was closed hears of it
+ * (EBADF) when the number is armed again, or when he looks, ever more rarely (250 ms to 8 s).
+ *
+ * Results: cancel is ECANCELED and the virtual thread's deadline ETIMEDOUT, when the call would wait or has begun to,
+ * with the part that was done before them. A cancelled virtual thread's blocking calls fail at once, ready or not; calls
+ * that would not wait anyway, and regular files, go on working. A sleep that they end is EINTR, with the time left; the
+ * next sleep naps and says ECANCELED or ETIMEDOUT (sleep: 0 left), so loops over EINTR end. A signal's handler runs, but
+ * ends no wait (as with SA_RESTART), except those of ppoll, pselect and epoll_pwait with a mask, which look every 10 ms.
+ *
+ * Not hooked: stdio's inside, sendfile, splice, sendmmsg, recvmmsg, preadv, waitpid, flock, semaphores, gethostbyname.
+ *============================================================================*/
+enum {
+    VT__HOOKS_OVER = 1, /* the call's own time is over */
+    VT__HOOKS_LOOK_MS = 250,
+    VT__HOOKS_LOOK_MAX_MS = 8000,
+    VT__HOOKS_SIGNAL_MS = 10,
+    VT__HOOKS_NAP_MAX_MS = 20,
+    VT__HOOKS_VAIN = 2,   /* so many wake-ups that bring nothing are chance */
+    VT__HOOKS_SIGSET = 8, /* the kernel's sigset */
+    VT__HOOKS_PIPE = 4096 /* what a pipe that polls writable takes without waiting */
+};
+
+struct vt__hooks_wait;
+typedef struct vt__hooks_node {
+    struct vt__hooks_node *next, **at; /* at: what points here; NULL: in no list */
+    struct vt__hooks_wait *wait;
+    int fd;
+    uint32_t events;
+} vt__hooks_node;
+/* A waiting call. `done`: it was made ready, or its abort was first. */
+struct vt__hooks_wait {
+    vt__vth *v;
+    vt__hooks_node *nodes;
+    size_t n;
+    bool done, closed;
+};
+typedef struct vt__hooks_fd {
+    vt__hooks_node *first;
+    bool known; /* it was added to the set, and closed since, perhaps */
+} vt__hooks_fd;
+enum { VT__HOOKS_PAGE = 64 };
+
+/* Of an OS thread, made at its first wait. */
+typedef struct vt__hooks_thr {
+    vt__pd pd; /* the second set, in the domain's */
+    vt__msg msg;
+    uint32_t told;
+    vt__thr *thr;
+    vt__hooks_fd **pages; /* by descriptor: who waits, nothing else is known of it */
+    size_t npages;
+} vt__hooks_thr;
+
+/* One hooked call on a virtual thread. */
+typedef struct vt__hooks_op {
+    vt__vth *v;
+    int fd;
+    int timeo;       /* the socket's option that limits the wait, 0: none */
+    uint32_t events; /* that end the wait */
+    bool asked;      /* `until` and `never` are known */
+    bool never;      /* the program wants no wait */
+    bool many;       /* a wait for several: once tells which of them is closed */
+    int vain;        /* wake-ups in a row that brought nothing */
+    int64_t until;   /* the call's own limit, 0: none */
+    int64_t step_ms; /* look again after that, 0: for closed descriptors only */
+    long nr, a[6];
+    long (*once)(struct vt__hooks_op *op); /* does not wait: -EAGAIN */
+} vt__hooks_op;
+
+#define VT__HOOKS_PTR(p) ((long)(intptr_t)(p))
+
+/* The virtual thread that calls; NULL: a plain call. A signal handler on a stack of its own is nobody's. */
+VT__INLINE vt__vth *vt__hooks_self(void) {
+    vt__vth *v = vt__sched_self();
+    if (!v) return NULL;
+    uintptr_t below = (uintptr_t)v - (uintptr_t)__builtin_frame_address(0);
+    return below < vt__stack_g.stride ? v : NULL;
+}
+/* The end of each hook: errno as libc sets it, untouched by a call that succeeds. */
+VT__INLINE long vt__hooks_end(long r, int err) {
+    errno = r < 0 ? (int)-r : err;
+    return r < 0 ? -1 : r;
+}
+VT__INLINE long vt__hooks_plain(long nr, long a, long b, long c, long d, long e, long f) {
+    int err = errno;
+    return vt__hooks_end(vt__plat_raw(nr, (const long[6]){a, b, c, d, e, f}), err);
+}
+VT__INLINE int64_t vt__hooks_after(int64_t ns) {
+    int64_t now = vt__plat_now();
+    return ns > INT64_MAX - now ? INT64_MAX : now + ns;
+}
+/* Nanoseconds, cut at INT64_MAX; below 0: not a valid time. */
+static int64_t vt__hooks_ns(int64_t s, int64_t ns) {
+    if (s < 0 || ns < 0 || ns >= VT_SEC) return -EINVAL;
+    return s >= INT64_MAX / VT_SEC ? INT64_MAX : s * VT_SEC + ns;
+}
+
+/*--- the second set ---*/
+static void vt__hooks_wake(struct vt__hooks_wait *w) {
+    if (w->done) return;
+    w->done = true;
+    vt__sched_ready(w->v);
+}
+static bool vt__hooks_abort(vt__vth *v) {
+    struct vt__hooks_wait *w = v->wait_obj;
+    if (w->done) return false;
+    return w->done = true;
+}
+static vt__hooks_fd *vt__hooks_at(vt__hooks_thr *h, int fd) {
+    size_t page = (unsigned)fd / VT__HOOKS_PAGE;
+    if (fd < 0) return NULL;
+    if (page >= h->npages) {
+        size_t n = VT__MAX(page + 1, h->npages * 2);
+        vt__hooks_fd **p = vt__mem_realloc(h->pages, n * sizeof *p);
+        if (!p) return NULL;
+        memset(p + h->npages, 0, (n - h->npages) * sizeof *p);
+        h->pages = p;
+        h->npages = n;
+    }
+    if (!h->pages[page]) h->pages[page] = vt__mem_zalloc(VT__HOOKS_PAGE * sizeof **h->pages);
+    return h->pages[page] ? &h->pages[page][(unsigned)fd % VT__HOOKS_PAGE] : NULL;
+}
+static int vt__hooks_ctl(vt__hooks_thr *h, int op, int fd, uint32_t events) {
+    struct epoll_event ev;
+    memset(&ev, 0, sizeof ev);
+    ev.events = events | EPOLLONESHOT;
+    ev.data.fd = fd;
+    return vt__plat_epoll_ctl(h->pd.fd, op, fd, &ev);
+}
+static uint32_t vt__hooks_wanted(const vt__hooks_fd *f) {
+    uint32_t events = 0;
+    for (const vt__hooks_node *n = f->first; n; n = n->next)
+        if (!n->wait->done) events |= n->events;
+    return events;
+}
+/* Arms the descriptor for all who wait. -EBADF: it is closed, which who waited before `self` learns as well. */
+static int vt__hooks_arm(vt__hooks_thr *h, vt__hooks_fd *f, int fd, const struct vt__hooks_wait *self) {
+    int r = f->known ? vt__hooks_ctl(h, EPOLL_CTL_MOD, fd, vt__hooks_wanted(f)) : -ENOENT;
+    if (r != -ENOENT && r != -EBADF) return r;
+    for (vt__hooks_node *n = f->first; n; n = n->next) {
+        if (!f->known || n->wait == self || n->wait->done) continue;
+        n->wait->closed = true;
+        vt__hooks_wake(n->wait);
+    }
+    if (r == -ENOENT) r = vt__hooks_ctl(h, EPOLL_CTL_ADD, fd, vt__hooks_wanted(f));
+    f->known = r >= 0;
+    return r;
+}
+static void vt__hooks_event(vt__hooks_thr *h, int fd, uint32_t events) {
+    vt__hooks_fd *f = vt__hooks_at(h, fd);
+    if (!f) return;
+    for (vt__hooks_node *n = f->first; n; n = n->next)
+        if (events & (n->events | EPOLLERR | EPOLLHUP)) vt__hooks_wake(n->wait);
+    uint32_t left = vt__hooks_wanted(f);
+    if (left) (void)vt__hooks_ctl(h, EPOLL_CTL_MOD, fd, left); /* else they learn it when they look */
+}
+/* Armed first, then emptied: an event of meanwhile calls again. */
+static void vt__hooks_harvest(vt__hooks_thr *h) {
+    struct epoll_event ev[64];
+    int n;
+    vt__poll_clear(&h->pd, VT__PD_READY);
+    vt__poll_set(&h->pd, VT__PD_ARMED);
+    do {
+        n = vt__plat_epoll_wait(h->pd.fd, ev, (int)VT__COUNT(ev), 0);
+        for (int i = 0; i < n; i++) vt__hooks_event(h, ev[i].data.fd, ev[i].events);
+    } while (n == (int)VT__COUNT(ev));
+}
+static void vt__hooks_told(struct vt__dom *dom, vt__msg *m) {
+    vt__hooks_thr *h = VT__CONTAINER(m, vt__hooks_thr, msg);
+    (void)dom;
+    __atomic_store_n(&h->told, 0, __ATOMIC_SEQ_CST);
+    vt__hooks_harvest(h);
+}
+/* The domain may be driven by another OS thread; who waits, and the set, are this one's. */
+static void vt__hooks_sink(struct vt__dom *dom, vt__pd *pd, unsigned bits) {
+    vt__hooks_thr *h = VT__CONTAINER(pd, vt__hooks_thr, pd);
+    vt__thr *t = h->thr;
+    (void)dom, (void)bits;
+    if (t == vt__sched_thr()) vt__hooks_harvest(h);
+    else if (!__atomic_exchange_n(&h->told, 1, __ATOMIC_SEQ_CST)) vt__sched_tell(t, &h->msg);
+}
+static void vt__hooks_gone(vt__thr *t) {
+    vt__hooks_thr *h = t->hooks;
+    if (!h) return;
+    (void)vt__poll_close(&h->pd);
+    for (size_t i = 0; i < h->npages; i++) vt__mem_free(h->pages[i]);
+    vt__mem_free(h->pages);
+    vt__mem_free(h);
+    t->hooks = NULL;
+}
+/* NULL: no descriptor or no memory; whoever waits naps instead. */
+static vt__hooks_thr *vt__hooks_thr_get(vt__thr *t) {
+    vt__hooks_thr *h = t->hooks;
+    if (VT__LIKELY(h != NULL)) return h;
+    h = vt__mem_zalloc(sizeof *h);
+    int fd = h ? vt__plat_epoll_create() : -ENOMEM;
+    if (fd < 0) {
+        vt__mem_free(h);
+        return NULL;
+    }
+    vt__poll_pd_init(&h->pd, fd);
+    vt__poll_clear(&h->pd, VT__PD_READY);
+    vt__poll_set(&h->pd, VT__PD_ARMED);
+    h->pd.sink = vt__hooks_sink;
+    h->msg.fn = vt__hooks_told;
+    h->thr = t;
+    if (vt__poll_add(t->dom, &h->pd) < 0) {
+        (void)vt__poll_close(&h->pd);
+        vt__mem_free(h);
+        return NULL;
+    }
+    __atomic_store_n(&vt__sched_up.gone, vt__hooks_gone, __ATOMIC_RELAXED);
+    t->hooks = h;
+    return h;
+}
+
+/*--- waiting ---*/
+static void vt__hooks_unlink(struct vt__hooks_wait *w) {
+    for (size_t i = 0; i < w->n; i++) {
+        vt__hooks_node *n = &w->nodes[i];
+        if (!n->at) continue;
+        if (n->next) n->next->at = n->at;
+        *n->at = n->next;
+        n->at = NULL;
+    }
+}
+static int vt__hooks_link(vt__hooks_thr *h, struct vt__hooks_wait *w) {
+    for (size_t i = 0; i < w->n; i++) {
+        vt__hooks_node *n = &w->nodes[i];
+        vt__hooks_fd *f = vt__hooks_at(h, n->fd);
+        if (!f) return -ENOMEM;
+        n->wait = w;
+        n->next = f->first;
+        if (n->next) n->next->at = &n->next;
+        n->at = &f->first;
+        f->first = n;
+        int r = vt__hooks_arm(h, f, n->fd, w);
+        if (r < 0 && r != -EPERM) return r; /* EPERM: a regular file, which has no such event */
+    }
+    return 0;
+}
+/* Whether all that is waited for is still what it was, armed anew. */
+static int vt__hooks_look(vt__hooks_thr *h, struct vt__hooks_wait *w) {
+    w->done = false;
+    for (size_t i = 0; i < w->n; i++) {
+        vt__hooks_fd *f = vt__hooks_at(h, w->nodes[i].fd);
+        if (!f || !f->known) continue;
+        int r = vt__hooks_ctl(h, EPOLL_CTL_MOD, w->nodes[i].fd, vt__hooks_wanted(f));
+        if (r == -ENOENT || r == -EBADF) return w->done = true, -EBADF;
+    }
+    return 0;
+}
+/* Parks until an event, `due`, or cancel, with looks in between. */
+static int vt__hooks_park(const vt__hooks_op *op, vt__hooks_thr *h, struct vt__hooks_wait *w, int64_t due) {
+    int64_t step = op->step_ms ? op->step_ms : VT__HOOKS_LOOK_MS;
+    for (;;) {
+        int64_t next = w->n || op->step_ms ? vt__hooks_after(step * VT_MS) : 0;
+        bool last = !next || (due && due <= next);
+        op->v->wait_obj = w;
+        int r = vt__sched_park(op->v, vt__hooks_abort, last ? due : next);
+        if (w->closed) return -EBADF;
+        if (r != -ETIMEDOUT || last) return r;
+        if (op->step_ms) return 0;
+        if ((r = vt__hooks_look(h, w)) < 0) return r;
+        step = VT__MIN(step * 2, VT__HOOKS_LOOK_MAX_MS);
+    }
+}
+/* Where events are not to be had, or lie. */
+static int vt__hooks_nap(vt__hooks_op *op, int64_t due) {
+    op->vain = VT__MIN(op->vain + 1, VT__HOOKS_NAP_MAX_MS);
+    int64_t next = vt__hooks_after(op->vain * VT_MS);
+    bool last = due && due <= next;
+    int r = vt__sched_park(op->v, vt__sched_sleep_abort, last ? due : next);
+    return r == -ETIMEDOUT && !last ? 0 : r;
+}
+static int vt__hooks_wait_due(vt__hooks_op *op, vt__hooks_node *nodes, size_t n, int64_t due) {
+    struct vt__hooks_wait w = {op->v, nodes, n, false, false};
+    int r = op->vain > VT__HOOKS_VAIN ? vt__hooks_nap(op, due) : 0;
+    if (r < 0) return r;
+    int64_t began = vt__plat_now();
+    if (due && due <= began) return -ETIMEDOUT;
+    vt__hooks_thr *h = vt__hooks_thr_get(op->v->thr);
+    r = h ? vt__hooks_link(h, &w) : -ENOMEM;
+    if (r >= 0) r = vt__hooks_park(op, h, &w, due);
+    else if (r != -EBADF) r = vt__hooks_nap(op, due);
+    w.done = true;
+    vt__hooks_unlink(&w);
+    if (h && r == 0) op->vain = vt__plat_now() - began < VT_MS ? op->vain + 1 : 0;
+    return r;
+}
+/* Waits for one of the nodes' events: 0 try again, VT__HOOKS_OVER, -ECANCELED, -ETIMEDOUT, -EBADF closed. */
+static int vt__hooks_wait(vt__hooks_op *op, vt__hooks_node *nodes, size_t n) {
+    int64_t due;
+    int r = vt__sched_enter(op->v, op->until, &due);
+    if (r == 0) r = vt__hooks_wait_due(op, nodes, n, due);
+    if (r == -EBADF && op->many) return op->vain++, 0;
+    return r == -ETIMEDOUT && op->until && due == op->until ? VT__HOOKS_OVER : r;
+}
+/* Asked at the first EAGAIN: how the program meant it. */
+static bool vt__hooks_may_wait(vt__hooks_op *op) {
+    struct timeval tv = {0, 0};
+    socklen_t len = sizeof tv;
+    if (op->asked) return !op->never;
+    op->asked = true;
+    int fl = vt__plat_fcntl(op->fd, F_GETFL, 0);
+    if (fl < 0 || fl & O_NONBLOCK) op->never = true;
+    else if (op->timeo && vt__plat_getsockopt(op->fd, SOL_SOCKET, op->timeo, &tv, &len) >= 0 &&
+             (tv.tv_sec || tv.tv_usec))
+        op->until = vt__hooks_after(vt__hooks_ns(tv.tv_sec, (int64_t)tv.tv_usec * 1000));
+    return !op->never;
+}
+static long vt__hooks_once(vt__hooks_op *op) { return vt__plat_raw(op->nr, op->a); }
+static long vt__hooks_once_polled(vt__hooks_op *op) {
+    struct pollfd p = {op->fd, (short)op->events, 0};
+    return vt__plat_poll(&p, 1, 0) == 0 ? -EAGAIN : vt__plat_raw(op->nr, op->a);
+}
+/* After a try that came too early. */
+static long vt__hooks_again(vt__hooks_op *op, vt__hooks_node *nodes, size_t n) {
+    long r = -EAGAIN;
+    for (int w = 0; r == -EAGAIN && w != VT__HOOKS_OVER;) {
+        w = vt__hooks_wait(op, nodes, n);
+        if (w < 0 && w != -ETIMEDOUT) return w;
+        r = op->once(op); /* after a stall of ours a time-out comes before the event */
+        if (r == -EAGAIN && w < 0) return w;
+    }
+    op->vain = 0; /* the next part's are counted anew */
+    return r;
+}
+static long vt__hooks_block(vt__hooks_op *op) {
+    vt__hooks_node node = {NULL, NULL, NULL, op->fd, op->events};
+    long r = op->once(op);
+    if (r != -EAGAIN) return r;
+    if (vt__hooks_may_wait(op)) return vt__hooks_again(op, &node, 1);
+    return op->once == vt__hooks_once_polled ? vt__hooks_once(op) : r;
+}
+/* Whether a cancelled virtual thread's call fails at once. Not what would not have waited in any case: non-blocking
+ * descriptors, files. Nor what is written elsewhere than to sockets: a last message gets out, unless it must wait. */
+static VT__COLD bool vt__hooks_refuses(int fd, bool in) {
+    struct stat st;
+    int fl = vt__plat_fcntl(fd, F_GETFL, 0);
+    if (fl < 0 || fl & O_NONBLOCK || vt__plat_fstat(fd, &st) < 0) return false;
+    if ((st.st_mode & 0170000) == 0140000) return true; /* a socket; S_ISSOCK is not in strict C */
+    return in && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !S_ISBLK(st.st_mode);
+}
+/* What every call on a descriptor does first. Those that write spend no fuel: signal handlers write, and must not yield. */
+VT__INLINE int vt__hooks_enter(vt__hooks_op *op, vt__vth *v, int fd, uint32_t events, int timeo, bool never) {
+    memset(op, 0, sizeof *op);
+    op->v = v;
+    op->fd = fd;
+    op->events = events;
+    op->timeo = timeo;
+    op->never = op->asked = never;
+    op->once = vt__hooks_once;
+    op->a[0] = fd;
+    if (events & EPOLLIN) vt__sched_fuel(v);
+    return vt__sched_cancelled(v) && !never && vt__hooks_refuses(fd, (events & EPOLLIN) != 0) ? -ECANCELED
+                                                                                              : 0;
+}
+
+/*--- reading and writing ---*/
+/* Goes on where a stream's first part ended: all of it, or an error after what counts already. */
+static long vt__hooks_rest(vt__hooks_op *op, long nr, const struct iovec *v, size_t count, size_t done,
+                           int flags) {
+    size_t skip = done;
+    op->nr = nr;
+    op->a[4] = op->a[5] = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t at = VT__MIN(skip, v[i].iov_len);
+        skip -= at;
+        while (at < v[i].iov_len) {
+            op->a[1] = VT__HOOKS_PTR((char *)v[i].iov_base + at);
+            op->a[2] = (long)(v[i].iov_len - at);
+            op->a[3] = flags | (nr == SYS_sendto && i + 1 < count ? MSG_MORE : 0);
+            long r = vt__hooks_block(op);
+            if (r <= 0) return (long)done;
+            at += (size_t)r;
+            done += (size_t)r;
+        }
+    }
+    return (long)done;
+}
+static size_t vt__hooks_total(const struct iovec *v, size_t count) {
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) n += v[i].iov_len;
+    return n;
+}
+static bool vt__hooks_stream(int fd) {
+    int type = 0;
+    socklen_t len = sizeof type;
+    return vt__plat_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) >= 0 && type == SOCK_STREAM;
+}
+/* MSG_PEEK | MSG_WAITALL: nothing tells when there is enough. */
+static long vt__hooks_peek(vt__hooks_op *op, size_t n, long r) {
+    struct pollfd p = {op->fd, POLLRDHUP, 0};
+    int64_t due;
+    for (int w = 0; r >= 0 && (size_t)r < n && w == 0;) {
+        if (vt__plat_poll(&p, 1, 0) != 0 || vt__sched_enter(op->v, op->until, &due) < 0) break;
+        w = vt__hooks_nap(op, due);
+        long more = vt__hooks_once(op);
+        if (more > 0) r = more;
+    }
+    return r;
+}
+/* After the first part of a receive. */
+static long vt__hooks_waitall(vt__hooks_op *op, const struct iovec *v, size_t count, long r, int flags) {
+    size_t n = vt__hooks_total(v, count);
+    if (r <= 0 || !(flags & MSG_WAITALL) || (size_t)r >= n || !vt__hooks_stream(op->fd)) return r;
+    if (!vt__hooks_may_wait(op)) return r;
+    if (flags & MSG_PEEK) return vt__hooks_peek(op, n, r);
+    return vt__hooks_rest(op, SYS_recvfrom, v, count, (size_t)r, flags | MSG_DONTWAIT);
+}
+static long vt__hooks_recv(vt__vth *v, int fd, void *p, size_t n, int flags, void *sa, void *len) {
+    const struct iovec one = {p, n};
+    vt__hooks_op op;
+    int r = vt__hooks_enter(&op, v, fd, EPOLLIN, SO_RCVTIMEO,
+                            (flags & (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)) != 0);
+    if (r < 0) return r;
+    op.nr = SYS_recvfrom;
+    op.a[1] = VT__HOOKS_PTR(p);
+    op.a[2] = (long)n;
+    op.a[3] = flags | MSG_DONTWAIT;
+    op.a[4] = VT__HOOKS_PTR(sa);
+    op.a[5] = VT__HOOKS_PTR(len);
+    return vt__hooks_waitall(&op, &one, 1, vt__hooks_block(&op), flags);
+}
+/* After the first part of a send; only streams have parts. An error is the next call's. */
+static long vt__hooks_sendall(vt__hooks_op *op, const struct iovec *v, size_t count, long r, int flags) {
+    if (r < 0 || (size_t)r >= vt__hooks_total(v, count) || !vt__hooks_may_wait(op)) return r;
+    return vt__hooks_rest(op, SYS_sendto, v, count, (size_t)r, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+static long vt__hooks_send(vt__vth *v, int fd, const void *p, size_t n, int flags, const void *sa,
+                           socklen_t len) {
+    vt__hooks_op op;
+    struct iovec one = {NULL, n};
+    int r = vt__hooks_enter(&op, v, fd, EPOLLOUT, SO_SNDTIMEO, (flags & MSG_DONTWAIT) != 0);
+    if (r < 0) return r;
+    memcpy(&one.iov_base, &p, sizeof p); /* iovec has no const */
+    op.nr = SYS_sendto;
+    op.a[1] = VT__HOOKS_PTR(p);
+    op.a[2] = (long)n;
+    op.a[3] = flags | MSG_DONTWAIT;
+    op.a[4] = VT__HOOKS_PTR(sa);
+    op.a[5] = (long)len;
+    return vt__hooks_sendall(&op, &one, 1, vt__hooks_block(&op), flags);
+}
+
+/* The kernel's msghdr: glibc's is the same; musl's has narrower lengths, and padding that may be anything. */
+struct vt__hooks_msg {
+    void *name;
+    int namelen;
+    struct iovec *iov;
+    size_t iovlen;
+    void *control;
+    size_t controllen;
+    unsigned flags;
+};
+enum { VT__HOOKS_CONTROL = 1024 };
+static void vt__hooks_msg_from(struct vt__hooks_msg *k, const struct msghdr *m) {
+    memset(k, 0, sizeof *k);
+    k->name = m->msg_name;
+    k->namelen = (int)m->msg_namelen;
+    k->iov = m->msg_iov;
+    k->iovlen = (size_t)m->msg_iovlen;
+    k->control = m->msg_control;
+    k->controllen = (size_t)m->msg_controllen;
+}
+/* Control messages to send, with the lengths that the kernel reads; false: more than musl's own sendmsg takes. */
+static bool vt__hooks_control(struct vt__hooks_msg *k, char *buf) {
+    struct cmsghdr c;
+    if (sizeof c.cmsg_len == sizeof(size_t) || !k->controllen) return true;
+    if (k->controllen > VT__HOOKS_CONTROL) return false;
+    memcpy(buf, k->control, k->controllen);
+    k->control = buf;
+    for (size_t at = 0; at + sizeof c <= k->controllen;) {
+        memcpy(&c, buf + at, sizeof c);
+        size_t len = c.cmsg_len, step = (len + sizeof(size_t) - 1) & ~(sizeof(size_t) - 1);
+        memcpy(buf + at, &len, sizeof len);
+        if (step < sizeof c || step > k->controllen - at) break;
+        at += step;
+    }
+    return true;
+}
+static long vt__hooks_sendmsg(vt__vth *v, int fd, struct vt__hooks_msg *k, int flags) {
+    vt__hooks_op op;
+    int r = vt__hooks_enter(&op, v, fd, EPOLLOUT, SO_SNDTIMEO, (flags & MSG_DONTWAIT) != 0);
+    if (r < 0) return r;
+    op.nr = SYS_sendmsg;
+    op.a[1] = VT__HOOKS_PTR(k);
+    op.a[2] = flags | MSG_DONTWAIT;
+    return vt__hooks_sendall(&op, k->iov, k->iovlen, vt__hooks_block(&op), flags);
+}
+static long vt__hooks_once_recvmsg(vt__hooks_op *op) {
+    struct vt__hooks_msg k = *(const struct vt__hooks_msg *)op->a[4];
+    op->a[1] = VT__HOOKS_PTR(&k);
+    long r = vt__plat_raw(SYS_recvmsg, op->a);
+    if (r >= 0) *(struct vt__hooks_msg *)op->a[4] = k;
+    return r;
+}
+static long vt__hooks_recvmsg(vt__vth *v, int fd, struct vt__hooks_msg *k, int flags) {
+    vt__hooks_op op;
+    struct iovec *iov = k->iov;
+    size_t count = k->iovlen;
+    int r = vt__hooks_enter(&op, v, fd, EPOLLIN, SO_RCVTIMEO,
+                            (flags & (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)) != 0);
+    if (r < 0) return r;
+    op.once = vt__hooks_once_recvmsg;
+    op.a[2] = flags | MSG_DONTWAIT;
+    op.a[4] = VT__HOOKS_PTR(k);
+    long got = vt__hooks_block(&op);
+    if (got <= 0 || !(flags & MSG_WAITALL)) return got;
+    op.once = vt__hooks_once;
+    if (flags & MSG_PEEK) return got; /* what there is: a peek into parts is not worth its code */
+    return vt__hooks_waitall(&op, iov, count, got, flags);
+}
+
+/* Not a socket: what polls ready does not wait, but for a pipe that shall take more than it has room for. */
+static bool vt__hooks_pipe(vt__hooks_op *op) {
+    struct stat st;
+    return vt__plat_fstat(op->fd, &st) >= 0 && S_ISFIFO(st.st_mode) && vt__hooks_may_wait(op);
+}
+static long vt__hooks_pipe_write(vt__hooks_op *op, const struct iovec *v, size_t count) {
+    size_t done = 0;
+    op->nr = SYS_write;
+    for (size_t i = 0; i < count; i++) {
+        for (size_t at = 0; at < v[i].iov_len;) {
+            op->a[1] = VT__HOOKS_PTR((char *)v[i].iov_base + at);
+            op->a[2] = (long)VT__MIN(v[i].iov_len - at, (size_t)VT__HOOKS_PIPE);
+            long r = vt__hooks_block(op);
+            if (r <= 0) return done ? (long)done : r;
+            at += (size_t)r;
+            done += (size_t)r;
+        }
+    }
+    return (long)done;
+}
+static long vt__hooks_file(vt__vth *v, long nr, int fd, long p, long n, const struct iovec *w, size_t count) {
+    bool out = nr == SYS_write || nr == SYS_writev;
+    vt__hooks_op op;
+    int r = vt__hooks_enter(&op, v, fd, out ? EPOLLOUT : EPOLLIN, 0, false);
+    if (r < 0) return r;
+    op.once = vt__hooks_once_polled;
+    op.nr = nr;
+    op.a[1] = p;
+    op.a[2] = n;
+    if (out && vt__hooks_total(w, count) > VT__HOOKS_PIPE && vt__hooks_pipe(&op))
+        return vt__hooks_pipe_write(&op, w, count);
+    return vt__hooks_block(&op);
+}
+static long vt__hooks_read(vt__vth *v, int fd, void *p, size_t n) {
+    if (n == 0) return vt__plat_read(fd, p, n); /* on a socket, too, it never waits */
+    long r = vt__hooks_recv(v, fd, p, n, 0, NULL, NULL);
+    return r == -ENOTSOCK ? vt__hooks_file(v, SYS_read, fd, VT__HOOKS_PTR(p), (long)n, NULL, 0) : r;
+}
+static long vt__hooks_write(vt__vth *v, int fd, const void *p, size_t n) {
+    struct iovec one = {NULL, n};
+    memcpy(&one.iov_base, &p, sizeof p);
+    long r = vt__hooks_send(v, fd, p, n, 0, NULL, 0);
+    return r == -ENOTSOCK ? vt__hooks_file(v, SYS_write, fd, VT__HOOKS_PTR(p), (long)n, &one, 1) : r;
+}
+static long vt__hooks_vec(vt__vth *v, bool out, int fd, const struct iovec *w, int count) {
+    const long nr = out ? SYS_writev : SYS_readv, a[6] = {fd, VT__HOOKS_PTR(w), count, 0, 0, 0};
+    struct vt__hooks_msg k;
+    if (count <= 0 || count > 1024 || (!out && vt__hooks_total(w, (size_t)count) == 0))
+        return vt__plat_raw(nr, a);
+    memset(&k, 0, sizeof k);
+    memcpy(&k.iov, &w, sizeof w);
+    k.iovlen = (size_t)count;
+    long r = out ? vt__hooks_sendmsg(v, fd, &k, 0) : vt__hooks_recvmsg(v, fd, &k, 0);
+    return r == -ENOTSOCK ? vt__hooks_file(v, nr, fd, a[1], a[2], w, (size_t)count) : r;
+}
+
+/*--- accepting and connecting ---*/
+static uint32_t vt__hooks_accept_spin;
+/* accept has no flag for it: poll, then the call, one OS thread at a time; who comes second tries again soon. */
+static long vt__hooks_once_accept(vt__hooks_op *op) {
+    for (int i = 0; __atomic_exchange_n(&vt__hooks_accept_spin, 1, __ATOMIC_ACQUIRE); i++) {
+        if (i == 1000) return -EAGAIN;
+        vt__plat_relax();
+    }
+    long r = vt__hooks_once_polled(op);
+    vt__plat_spin_unlock(&vt__hooks_accept_spin);
+    return r;
+}
+static long vt__hooks_accept(vt__vth *v, int fd, void *sa, void *len, int flags) {
+    vt__hooks_op op;
+    int r = vt__hooks_enter(&op, v, fd, EPOLLIN, SO_RCVTIMEO, false);
+    if (r < 0) return r;
+    op.nr = SYS_accept4;
+    op.a[1] = VT__HOOKS_PTR(sa);
+    op.a[2] = VT__HOOKS_PTR(len);
+    op.a[3] = flags;
+    op.once = vt__hooks_once_accept;
+    long got = vt__hooks_block(&op);
+    return got == -EAGAIN && op.never ? vt__hooks_once(&op) : got; /* or the lock was busy */
+}
+/* The one place where a descriptor is non-blocking for a moment. */
+static long vt__hooks_once_connect(vt__hooks_op *op) {
+    int fl = vt__plat_fcntl(op->fd, F_GETFL, 0);
+    if (fl < 0 || vt__plat_fcntl(op->fd, F_SETFL, fl | O_NONBLOCK) < 0) return vt__hooks_once(op);
+    long r = vt__hooks_once(op);
+    (void)vt__plat_fcntl(op->fd, F_SETFL, fl);
+    return r;
+}
+static long vt__hooks_connect(vt__vth *v, int fd, const void *sa, socklen_t len) {
+    vt__hooks_op op;
+    int64_t due;
+    int r = vt__hooks_enter(&op, v, fd, EPOLLOUT, SO_SNDTIMEO, false), w = 0;
+    if (r < 0) return r;
+    op.nr = SYS_connect;
+    op.a[1] = VT__HOOKS_PTR(sa);
+    op.a[2] = (long)len;
+    if (!vt__hooks_may_wait(&op)) return vt__hooks_once(&op);
+    long c = vt__hooks_once_connect(&op);
+    while (c == -EAGAIN && w == 0) { /* a Unix listener whose queue is full; nothing tells when it is not */
+        if ((w = vt__sched_enter(v, op.until, &due)) < 0) return w;
+        w = vt__hooks_nap(&op, due);
+        c = vt__hooks_once_connect(&op);
+    }
+    if (c == -EAGAIN && w < 0) return op.until && due == op.until ? c : w;
+    if (c != -EINPROGRESS && c != -EALREADY) return c;
+    op.once = vt__hooks_once_polled; /* the second call reports what became of the first */
+    c = vt__hooks_block(&op);
+    return c == -EAGAIN ? -EINPROGRESS : c;
+}
+
+/*--- several descriptors ---*/
+static long vt__hooks_once_poll(vt__hooks_op *op) {
+    int64_t zero[2] = {0, 0};
+    op->a[2] = VT__HOOKS_PTR(zero);
+    long r = vt__hooks_once(op);
+    return r ? r : -EAGAIN;
+}
+/* `ns` < 0: for ever, 0: not at all; `mask`: of signals, for the wait. */
+static int vt__hooks_many(vt__hooks_op *op, vt__vth *v, int64_t ns, const void *mask) {
+    memset(op, 0, sizeof *op);
+    op->v = v;
+    op->asked = op->many = true;
+    op->never = ns == 0;
+    op->until = ns > 0 ? vt__hooks_after(ns) : 0;
+    op->step_ms = mask ? VT__HOOKS_SIGNAL_MS : 0;
+    vt__sched_fuel(v);
+    return ns && vt__sched_cancelled(v) ? -ECANCELED : 0;
+}
+/* Room for n nodes: `few` (8) or memory, which the caller frees when it is not `few`. */
+static vt__hooks_node *vt__hooks_nodes(vt__hooks_node *few, size_t n) {
+    return n <= 8 ? few : vt__mem_alloc(n * sizeof *few);
+}
+static long vt__hooks_poll(vt__vth *v, struct pollfd *fds, size_t n, int64_t ns, const void *mask) {
+    vt__hooks_node few[8], *nodes;
+    vt__hooks_op op;
+    size_t count = 0;
+    long r = vt__hooks_many(&op, v, ns, mask);
+    if (r < 0) return r;
+    op.nr = VT__SYS_PPOLL;
+    op.once = vt__hooks_once_poll;
+    op.a[0] = VT__HOOKS_PTR(fds);
+    op.a[1] = (long)n;
+    op.a[3] = VT__HOOKS_PTR(mask);
+    op.a[4] = VT__HOOKS_SIGSET;
+    if ((r = vt__hooks_once_poll(&op)) != -EAGAIN) return r;
+    if (op.never) return 0;
+    if (!(nodes = vt__hooks_nodes(few, n))) return -ENOMEM;
+    for (size_t i = 0; i < n; i++)
+        if (fds[i].fd >= 0)
+            nodes[count++] = (vt__hooks_node){NULL, NULL, NULL, fds[i].fd, (unsigned short)fds[i].events};
+    r = vt__hooks_again(&op, nodes, count);
+    if (nodes != few) vt__mem_free(nodes);
+    return r == -EAGAIN ? 0 : r;
+}
+
+struct vt__hooks_select {
+    vt__hooks_op op; /* first */
+    unsigned long *sets[3], *saved;
+    size_t words;
+};
+static long vt__hooks_once_select(vt__hooks_op *op) {
+    struct vt__hooks_select *s = (struct vt__hooks_select *)(void *)op;
+    for (size_t i = 0; i < 3; i++)
+        if (s->sets[i]) memcpy(s->sets[i], s->saved + i * s->words, s->words * sizeof(long));
+    int64_t zero[2] = {0, 0};
+    op->a[4] = VT__HOOKS_PTR(zero);
+    long r = vt__hooks_once(op);
+    return r ? r : -EAGAIN;
+}
+/* The descriptors in the sets; with `nodes`, as nodes. */
+static size_t vt__hooks_select_nodes(const struct vt__hooks_select *s, vt__hooks_node *nodes) {
+    static const uint32_t events[3] = {EPOLLIN, EPOLLOUT, EPOLLPRI};
+    const size_t bits = 8 * sizeof(long);
+    size_t n = 0;
+    for (size_t w = 0; w < s->words; w++) {
+        unsigned long any = 0;
+        for (size_t i = 0; i < 3; i++)
+            if (s->sets[i]) any |= s->saved[i * s->words + w];
+        for (; any; any &= any - 1) {
+            size_t bit = (size_t)__builtin_ctzl(any);
+            uint32_t want = 0;
+            for (size_t i = 0; i < 3; i++)
+                if (s->sets[i] && s->saved[i * s->words + w] >> bit & 1) want |= events[i];
+            if (nodes) nodes[n] = (vt__hooks_node){NULL, NULL, NULL, (int)(w * bits + bit), want};
+            n++;
+        }
+    }
+    return n;
+}
+static long vt__hooks_select_on(struct vt__hooks_select *s) {
+    vt__hooks_node few[8], *nodes;
+    long r = vt__hooks_once_select(&s->op);
+    if (r != -EAGAIN) return r;
+    if (s->op.never) return 0;
+    size_t n = vt__hooks_select_nodes(s, NULL);
+    if (!(nodes = vt__hooks_nodes(few, n))) return -ENOMEM;
+    (void)vt__hooks_select_nodes(s, nodes);
+    r = vt__hooks_again(&s->op, nodes, n);
+    if (nodes != few) vt__mem_free(nodes);
+    return r == -EAGAIN ? 0 : r;
+}
+static long vt__hooks_select(vt__vth *v, int n, void *const sets[3], int64_t ns, const void *mask) {
+    struct vt__hooks_select s;
+    unsigned long few[3 * 1024 / (8 * sizeof(long))];
+    long sig[2] = {VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET};
+    long r = vt__hooks_many(&s.op, v, ns, mask);
+    if (r < 0) return r;
+    if (n < 0) return -EINVAL;
+    s.op.nr = VT__SYS_PSELECT;
+    s.op.once = vt__hooks_once_select;
+    s.op.a[0] = n;
+    s.op.a[5] = VT__HOOKS_PTR(sig);
+    s.words = ((size_t)n + 8 * sizeof(long) - 1) / (8 * sizeof(long));
+    s.saved = 3 * s.words <= VT__COUNT(few) ? few : vt__mem_alloc(3 * s.words * sizeof(long));
+    if (!s.saved) return -ENOMEM;
+    for (size_t i = 0; i < 3; i++) {
+        s.sets[i] = sets[i];
+        s.op.a[1 + i] = VT__HOOKS_PTR(sets[i]);
+        if (sets[i]) memcpy(s.saved + i * s.words, sets[i], s.words * sizeof(long));
+    }
+    r = vt__hooks_select_on(&s);
+    if (s.saved != few) vt__mem_free(s.saved);
+    return r;
+}
+
+static long vt__hooks_once_epoll(vt__hooks_op *op) {
+    struct pollfd p = {op->fd, POLLIN, 0};
+    int64_t zero[2] = {0, 0};
+    const long look[6] = {VT__HOOKS_PTR(&p), 1, VT__HOOKS_PTR(zero), op->a[4], VT__HOOKS_SIGSET, 0};
+    /* of signals let through for the wait ppoll tells, epoll_pwait without a wait does not */
+    long r = op->a[4] ? vt__plat_raw(VT__SYS_PPOLL, look) : 0;
+    if (r >= 0) r = vt__hooks_once(op);
+    return r ? r : -EAGAIN;
+}
+static long vt__hooks_epoll(vt__vth *v, int ep, void *ev, int n, int ms, const void *mask) {
+    vt__hooks_node node = {NULL, NULL, NULL, ep, EPOLLIN};
+    vt__hooks_op op;
+    long r = vt__hooks_many(&op, v, ms < 0 ? -1 : ms * VT_MS, mask);
+    if (r < 0) return r;
+    op.many = false;
+    op.fd = ep;
+    op.nr = SYS_epoll_pwait;
+    op.once = vt__hooks_once_epoll;
+    op.a[0] = ep;
+    op.a[1] = VT__HOOKS_PTR(ev);
+    op.a[2] = n;
+    op.a[4] = VT__HOOKS_PTR(mask);
+    op.a[5] = VT__HOOKS_SIGSET;
+    r = vt__hooks_once_epoll(&op);
+    if (r == -EAGAIN && !op.never) r = vt__hooks_again(&op, &node, 1);
+    return r == -EAGAIN ? 0 : r;
+}
+
+/*--- sleeping ---*/
+/* Until `until`; 0, or an error: -EINTR when the wait was ended, others when it could not begin. */
+static int vt__hooks_sleep(vt__vth *v, int64_t until) {
+    int64_t due, now = vt__plat_now();
+    if (until <= now) until = now + 1; /* still lets others run */
+    int r = vt__sched_enter(v, until, &due);
+    if (r == 0 && due != until && due <= now) r = -ETIMEDOUT;
+    if (r < 0) { /* not at once: who sleeps in a loop and never looks would burn the worker */
+        (void)vt__sched_park(v, vt__sched_sleep_abort, VT__MIN(until, now + 10 * VT_MS));
+        return r;
+    }
+    r = vt__sched_park(v, vt__sched_sleep_abort, due);
+    return r == 0 || (r == -ETIMEDOUT && due == until) ? 0 : -EINTR;
+}
+static void vt__hooks_left(int64_t until, struct timespec *left) {
+    int64_t ns = until - vt__plat_now();
+    if (ns < 0) ns = 0;
+    left->tv_sec = (time_t)(ns / VT_SEC);
+    left->tv_nsec = (long)(ns % VT_SEC);
+}
+static int vt__hooks_nanosleep(vt__vth *v, const struct timespec *req, struct timespec *left) {
+    int64_t ns = vt__hooks_ns(req->tv_sec, req->tv_nsec);
+    if (ns < 0) return -EINVAL;
+    int64_t until = vt__hooks_after(ns);
+    int r = vt__hooks_sleep(v, until);
+    if (r < 0 && left) vt__hooks_left(until, left);
+    return r;
+}
+/* Until a time of any clock; one that can be set is looked at every second. */
+static int vt__hooks_sleep_abs(vt__vth *v, int id, const struct timespec *at) {
+    int64_t end = vt__hooks_ns(at->tv_sec, at->tv_nsec);
+    if (at->tv_nsec < 0 || at->tv_nsec >= VT_SEC) return -EINVAL;
+    if (end < 0) return 0;
+    if (id == CLOCK_MONOTONIC) return vt__hooks_sleep(v, end);
+    for (;;) {
+        int64_t left = end - vt__plat_clock(id);
+        int r = vt__hooks_sleep(v, vt__hooks_after(VT__MIN(VT__MAX(left, 0), VT_SEC)));
+        if (r < 0 || left <= VT_SEC) return r;
+    }
+}
+static long vt__hooks_plain_sleep(int id, int flags, const struct timespec *req, struct timespec *left) {
+    int64_t ts[2] = {req->tv_sec, req->tv_nsec};
+    const long a[6] = {id, flags, VT__HOOKS_PTR(ts), VT__HOOKS_PTR(ts), 0, 0};
+    long r = vt__plat_raw(VT__SYS_CLOCK_NANOSLEEP, a);
+    if (r == -EINTR && left && !(flags & 1)) left->tv_sec = (time_t)ts[0], left->tv_nsec = (long)ts[1];
+    return r;
+}
+static bool vt__hooks_clock(int id) {
+    return id == CLOCK_MONOTONIC || id == CLOCK_REALTIME || id == 7 || id == 11;
+}
+
+/*--- names ---*/
+typedef int vt__hooks_gai(const char *host, const char *port, const struct vt__plat_ai *hints,
+                          struct vt__plat_ai **out);
+enum {
+    VT__HOOKS_EAI_NONAME = -2,
+    VT__HOOKS_EAI_AGAIN = -3,
+    VT__HOOKS_EAI_SYSTEM = -11,
+    VT__HOOKS_AI_NUMERIC = 4
+};
+struct vt__hooks_name {
+    vt__hooks_gai *real;
+    const char *host, *port;
+    const struct vt__plat_ai *hints;
+    struct vt__plat_ai **out;
+    int err;
+};
+static int vt__hooks_name_run(void *arg) {
+    struct vt__hooks_name *n = arg;
+    int r = n->real(n->host, n->port, n->hints, n->out);
+    n->err = errno;
+    return r;
+}
+/* A number needs no name server, and no thread. */
+static bool vt__hooks_numeric(const char *host, const char *port, const struct vt__plat_ai *hints) {
+    if (port)
+        for (const char *p = port; *p; p++)
+            if (*p < '0' || *p > '9') return false;
+    if (!host || (hints && hints->flags & VT__HOOKS_AI_NUMERIC) || strchr(host, ':')) return true;
+    for (const char *p = host; *p; p++)
+        if ((*p < '0' || *p > '9') && *p != '.') return false;
+    return true;
+}
+static int vt__hooks_name(vt__hooks_gai *real, const char *host, const char *port,
+                          const struct vt__plat_ai *hints, struct vt__plat_ai **out) {
+    struct vt__hooks_name n = {real, host, port, hints, out, errno};
+    int r, result;
+    if (!real) return errno = ENOSYS, VT__HOOKS_EAI_SYSTEM;
+    if (!vt__hooks_self() || vt__hooks_numeric(host, port, hints)) return real(host, port, hints, out);
+    r = vt_blocking(vt__hooks_name_run, &n, &result);
+    if (r == -ECANCELED || r == -ETIMEDOUT) return errno = -r, VT__HOOKS_EAI_SYSTEM;
+    errno = n.err;
+    return r < 0 ? VT__HOOKS_EAI_AGAIN : result;
+}
+
+/*--- what the program links with ---*/
+#define VT__HOOKS_SYM(ret, name, symbol, params)                                                             \
+    ret vt__hooks_libc_##name params __asm__(#symbol) __attribute__((visibility("default"), used))
+VT__HOOKS_SYM(ssize_t, recvfrom, recvfrom, (int fd, void *p, size_t n, int flags, void *sa, socklen_t *len));
+VT__HOOKS_SYM(ssize_t, recv, recv, (int fd, void *p, size_t n, int flags));
+VT__HOOKS_SYM(ssize_t, sendto, sendto,
+              (int fd, const void *p, size_t n, int flags, const void *sa, socklen_t len));
+VT__HOOKS_SYM(ssize_t, send, send, (int fd, const void *p, size_t n, int flags));
+VT__HOOKS_SYM(ssize_t, sendmsg, sendmsg, (int fd, const struct msghdr *m, int flags));
+VT__HOOKS_SYM(ssize_t, recvmsg, recvmsg, (int fd, struct msghdr *m, int flags));
+VT__HOOKS_SYM(ssize_t, read, read, (int fd, void *p, size_t n));
+VT__HOOKS_SYM(ssize_t, write, write, (int fd, const void *p, size_t n));
+VT__HOOKS_SYM(ssize_t, readv, readv, (int fd, const struct iovec *w, int count));
+VT__HOOKS_SYM(ssize_t, writev, writev, (int fd, const struct iovec *w, int count));
+VT__HOOKS_SYM(int, accept4, accept4, (int fd, void *sa, socklen_t *len, int flags));
+VT__HOOKS_SYM(int, accept, accept, (int fd, void *sa, socklen_t *len));
+VT__HOOKS_SYM(int, connect, connect, (int fd, const void *sa, socklen_t len));
+VT__HOOKS_SYM(int, poll, poll, (struct pollfd * fds, nfds_t n, int ms));
+VT__HOOKS_SYM(int, ppoll, ppoll,
+              (struct pollfd * fds, nfds_t n, const struct timespec *limit, const void *mask));
+VT__HOOKS_SYM(int, pselect, pselect,
+              (int n, void *r, void *w, void *e, const struct timespec *limit, const void *mask));
+VT__HOOKS_SYM(int, select, select, (int n, void *r, void *w, void *e, struct timeval *limit));
+VT__HOOKS_SYM(int, epoll_pwait, epoll_pwait,
+              (int ep, struct epoll_event *ev, int n, int ms, const void *mask));
+VT__HOOKS_SYM(int, epoll_wait, epoll_wait, (int ep, struct epoll_event *ev, int n, int ms));
+VT__HOOKS_SYM(int, clock_nanosleep, clock_nanosleep,
+              (int id, int flags, const struct timespec *req, struct timespec *left));
+VT__HOOKS_SYM(int, nanosleep, nanosleep, (const struct timespec *req, struct timespec *left));
+VT__HOOKS_SYM(int, usleep, usleep, (unsigned us));
+VT__HOOKS_SYM(unsigned, sleep, sleep, (unsigned s));
+VT__HOOKS_SYM(int, epoll_create1, epoll_create1, (int flags));
+VT__HOOKS_SYM(int, epoll_create, epoll_create, (int size));
+VT__HOOKS_SYM(int, epoll_ctl, epoll_ctl, (int ep, int op, int fd, struct epoll_event *ev));
+VT__HOOKS_SYM(ssize_t, read_chk, __read_chk, (int fd, void *p, size_t n, size_t room));
+VT__HOOKS_SYM(ssize_t, recv_chk, __recv_chk, (int fd, void *p, size_t n, size_t room, int flags));
+VT__HOOKS_SYM(ssize_t, recvfrom_chk, __recvfrom_chk,
+              (int fd, void *p, size_t n, size_t room, int flags, void *sa, socklen_t *len));
+VT__HOOKS_SYM(int, poll_chk, __poll_chk, (struct pollfd * fds, nfds_t n, int ms, size_t room));
+VT__HOOKS_SYM(int, ppoll_chk, __ppoll_chk,
+              (struct pollfd * fds, nfds_t n, const struct timespec *limit, const void *mask, size_t room));
+
+ssize_t vt__hooks_libc_recvfrom(int fd, void *p, size_t n, int flags, void *sa, socklen_t *len) {
+    vt__vth *v = vt__hooks_self();
+    int err = errno;
+    if (v) return (ssize_t)vt__hooks_end(vt__hooks_recv(v, fd, p, n, flags, sa, len), err);
+    return (ssize_t)vt__hooks_plain(SYS_recvfrom, fd, VT__HOOKS_PTR(p), (long)n, flags, VT__HOOKS_PTR(sa),
+                                    VT__HOOKS_PTR(len));
+}
+ssize_t vt__hooks_libc_recv(int fd, void *p, size_t n, int flags) {
+    return vt__hooks_libc_recvfrom(fd, p, n, flags, NULL, NULL);
+}
+ssize_t vt__hooks_libc_sendto(int fd, const void *p, size_t n, int flags, const void *sa, socklen_t len) {
+    vt__vth *v = vt__hooks_self();
+    int err = errno;
+    if (v) return (ssize_t)vt__hooks_end(vt__hooks_send(v, fd, p, n, flags, sa, len), err);
+    return (ssize_t)vt__hooks_plain(SYS_sendto, fd, VT__HOOKS_PTR(p), (long)n, flags, VT__HOOKS_PTR(sa),
+                                    (long)len);
+}
+ssize_t vt__hooks_libc_send(int fd, const void *p, size_t n, int flags) {
+    return vt__hooks_libc_sendto(fd, p, n, flags, NULL, 0);
+}
+ssize_t vt__hooks_libc_sendmsg(int fd, const struct msghdr *m, int flags) {
+    char control[sizeof(((struct cmsghdr *)0)->cmsg_len) < sizeof(size_t) ? VT__HOOKS_CONTROL : 1];
+    vt__vth *v = vt__hooks_self();
+    struct vt__hooks_msg k;
+    int err = errno;
+    vt__hooks_msg_from(&k, m);
+    if (!vt__hooks_control(&k, control)) return errno = ENOMEM, -1;
+    if (v) return (ssize_t)vt__hooks_end(vt__hooks_sendmsg(v, fd, &k, flags), err);
+    return (ssize_t)vt__hooks_plain(SYS_sendmsg, fd, VT__HOOKS_PTR(&k), flags, 0, 0, 0);
+}
+ssize_t vt__hooks_libc_recvmsg(int fd, struct msghdr *m, int flags) {
+    vt__vth *v = vt__hooks_self();
+    struct vt__hooks_msg k;
+    int err = errno;
+    vt__hooks_msg_from(&k, m);
+    const long a[6] = {fd, VT__HOOKS_PTR(&k), flags, 0, 0, 0};
+    long r = v ? vt__hooks_recvmsg(v, fd, &k, flags) : vt__plat_raw(SYS_recvmsg, a);
+    if (r >= 0) {
+        m->msg_namelen = (socklen_t)k.namelen;
+        m->msg_controllen = (__typeof__(m->msg_controllen))k.controllen;
+        m->msg_flags = (int)k.flags;
+    }
+    return (ssize_t)vt__hooks_end(r, err);
+}
+ssize_t vt__hooks_libc_read(int fd, void *p, size_t n) {
+    vt__vth *v = vt__hooks_self();
+    int err = errno;
+    return (ssize_t)vt__hooks_end(v ? vt__hooks_read(v, fd, p, n) : vt__plat_read(fd, p, n), err);
+}
+ssize_t vt__hooks_libc_write(int fd, const void *p, size_t n) {
+    vt__vth *v = vt__hooks_self();
+    int err = errno;
+    return (ssize_t)vt__hooks_end(v ? vt__hooks_write(v, fd, p, n) : vt__plat_write(fd, p, n), err);
+}
+ssize_t vt__hooks_libc_readv(int fd, const struct iovec *w, int count) {
+    vt__vth *v = vt__hooks_self();
+    int err = errno;
+    if (v) return (ssize_t)vt__hooks_end(vt__hooks_vec(v, false, fd, w, count), err);
+    return (ssize_t)vt__hooks_plain(SYS_readv, fd, VT__HOOKS_PTR(w), count, 0, 0, 0);
+}
+ssize_t vt__hooks_libc_writev(int fd, const struct iovec *w, int count) {
+    vt__vth *v = vt__hooks_self();
+    int err = errno;
+    if (v) return (ssize_t)vt__hooks_end(vt__hooks_vec(v, true, fd, w, count), err);
+    return (ssize_t)vt__hooks_plain(SYS_writev, fd, VT__HOOKS_PTR(w), count, 0, 0, 0);
+}
+int vt__hooks_libc_accept4(int fd, void *sa, socklen_t *len, int flags) {
+    vt__vth *v = vt__hooks_self();
+    int err = errno;
+    if (v) return (int)vt__hooks_end(vt__hooks_accept(v, fd, sa, len, flags), err);
+    return (int)vt__hooks_plain(SYS_accept4, fd, VT__HOOKS_PTR(sa), VT__HOOKS_PTR(len), flags, 0, 0);
+}
+int vt__hooks_libc_accept(int fd, void *sa, socklen_t *len) { return vt__hooks_libc_accept4(fd, sa, len, 0); }
+int vt__hooks_libc_connect(int fd, const void *sa, socklen_t len) {
+    vt__vth *v = vt__hooks_self();
+    int err = errno;
+    return (int)vt__hooks_end(v ? vt__hooks_connect(v, fd, sa, len) : vt__plat_connect(fd, sa, len), err);
+}
+int vt__hooks_libc_poll(struct pollfd *fds, nfds_t n, int ms) {
+    vt__vth *v = vt__hooks_self();
+    int err = errno;
+    int64_t ts[2] = {ms / 1000, ms % 1000 * VT_MS};
+    if (v) return (int)vt__hooks_end(vt__hooks_poll(v, fds, n, ms < 0 ? -1 : ms * VT_MS, NULL), err);
+    return (int)vt__hooks_plain(VT__SYS_PPOLL, VT__HOOKS_PTR(fds), (long)n, VT__HOOKS_PTR(ms < 0 ? NULL : ts),
+                                0, VT__HOOKS_SIGSET, 0);
+}
+int vt__hooks_libc_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *limit, const void *mask) {
+    vt__vth *v = vt__hooks_self();
+    int err = errno;
+    int64_t ts[2] = {limit ? limit->tv_sec : 0, limit ? limit->tv_nsec : 0};
+    int64_t ns = limit ? vt__hooks_ns(ts[0], ts[1]) : -1;
+    if (limit && ns < 0) return errno = EINVAL, -1;
+    if (v) return (int)vt__hooks_end(vt__hooks_poll(v, fds, n, ns, mask), err);
+    return (int)vt__hooks_plain(VT__SYS_PPOLL, VT__HOOKS_PTR(fds), (long)n, VT__HOOKS_PTR(limit ? ts : NULL),
+                                VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET, 0);
+}
+int vt__hooks_libc_pselect(int n, void *r, void *w, void *e, const struct timespec *limit, const void *mask) {
+    vt__vth *v = vt__hooks_self();
+    int err = errno;
+    int64_t ts[2] = {limit ? limit->tv_sec : 0, limit ? limit->tv_nsec : 0};
+    int64_t ns = limit ? vt__hooks_ns(ts[0], ts[1]) : -1;
+    long sig[2] = {VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET};
+    if (limit && ns < 0) return errno = EINVAL, -1;
+    if (v) return (int)vt__hooks_end(vt__hooks_select(v, n, (void *const[3]){r, w, e}, ns, mask), err);
+    return (int)vt__hooks_plain(VT__SYS_PSELECT, n, VT__HOOKS_PTR(r), VT__HOOKS_PTR(w), VT__HOOKS_PTR(e),
+                                VT__HOOKS_PTR(limit ? ts : NULL), VT__HOOKS_PTR(sig));
+}
+/* Linux's select leaves the time that is left in *limit. */
+int vt__hooks_libc_select(int n, void *r, void *w, void *e, struct timeval *limit) {
+    vt__vth *v = vt__hooks_self();
+    int64_t ts[2] = {0, 0}, ns = -1, until = 0;
+    int err = errno;
+    long got;
+    if (limit) {
+        if (limit->tv_sec < 0 || limit->tv_usec < 0) return errno = EINVAL, -1;
+        ts[0] = limit->tv_sec + limit->tv_usec / 1000000;
+        ts[1] = limit->tv_usec % 1000000 * 1000;
+        ns = vt__hooks_ns(ts[0], ts[1]);
+        if (v && ns > 0) until = vt__hooks_after(ns);
+    }
+    if (v) {
+        got = vt__hooks_select(v, n, (void *const[3]){r, w, e}, ns, NULL);
+        int64_t left = until ? VT__MAX(until - vt__plat_now(), 0) : 0;
+        ts[0] = left / VT_SEC;
+        ts[1] = left % VT_SEC;
+    } else {
+        const long a[6] = {
+            n, VT__HOOKS_PTR(r), VT__HOOKS_PTR(w), VT__HOOKS_PTR(e), VT__HOOKS_PTR(limit ? ts : NULL), 0};
+        got = vt__plat_raw(VT__SYS_PSELECT, a);
+    }
+    if (limit) limit->tv_sec = (time_t)ts[0], limit->tv_usec = (__typeof__(limit->tv_usec))(ts[1] / 1000);
+    return (int)vt__hooks_end(got, err);
+}
+int vt__hooks_libc_epoll_pwait(int ep, struct epoll_event *ev, int n, int ms, const void *mask) {
+    vt__vth *v = vt__hooks_self();
+    int err = errno;
+    if (v) return (int)vt__hooks_end(vt__hooks_epoll(v, ep, ev, n, ms, mask), err);
+    return (int)vt__hooks_plain(SYS_epoll_pwait, ep, VT__HOOKS_PTR(ev), n, ms, VT__HOOKS_PTR(mask),
+                                VT__HOOKS_SIGSET);
+}
+int vt__hooks_libc_epoll_wait(int ep, struct epoll_event *ev, int n, int ms) {
+    return vt__hooks_libc_epoll_pwait(ep, ev, n, ms, NULL);
+}
+int vt__hooks_libc_clock_nanosleep(int id, int flags, const struct timespec *req, struct timespec *left) {
+    vt__vth *v = vt__hooks_self();
+    int err = errno;
+    long r;
+    if (!v || !vt__hooks_clock(id)) r = vt__hooks_plain_sleep(id, flags, req, left);
+    else if (flags & 1 /* TIMER_ABSTIME */) r = vt__hooks_sleep_abs(v, id, req);
+    else r = vt__hooks_nanosleep(v, req, left);
+    errno = err;
+    return (int)-r;
+}
+int vt__hooks_libc_nanosleep(const struct timespec *req, struct timespec *left) {
+    int r = vt__hooks_libc_clock_nanosleep(CLOCK_MONOTONIC, 0, req, left);
+    if (r) errno = r;
+    return r ? -1 : 0;
+}
+int vt__hooks_libc_usleep(unsigned us) {
+    struct timespec ts = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
+    return vt__hooks_libc_nanosleep(&ts, NULL);
+}
+unsigned vt__hooks_libc_sleep(unsigned s) {
+    struct timespec ts = {(time_t)s, 0};
+    int r = vt__hooks_libc_clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, &ts);
+    return r == EINTR ? (unsigned)ts.tv_sec : 0;
+}
+/* musl has all of epoll in one object: whoever defines epoll_wait defines these. */
+int vt__hooks_libc_epoll_create1(int flags) {
+    return (int)vt__hooks_plain(SYS_epoll_create1, flags, 0, 0, 0, 0, 0);
+}
+int vt__hooks_libc_epoll_create(int size) {
+    if (size <= 0) return errno = EINVAL, -1;
+    return vt__hooks_libc_epoll_create1(0);
+}
+int vt__hooks_libc_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev) {
+    return (int)vt__hooks_plain(SYS_epoll_ctl, ep, op, fd, VT__HOOKS_PTR(ev), 0, 0);
+}
+
+/* The forms that _FORTIFY_SOURCE makes of these. */
+void vt__hooks_libc_fail(void) __asm__("__chk_fail") __attribute__((weak));
+static void vt__hooks_fits(size_t n, size_t room) {
+    if (n <= room) return;
+    if (vt__hooks_libc_fail) vt__hooks_libc_fail();
+    abort();
+}
+ssize_t vt__hooks_libc_read_chk(int fd, void *p, size_t n, size_t room) {
+    vt__hooks_fits(n, room);
+    return vt__hooks_libc_read(fd, p, n);
+}
+ssize_t vt__hooks_libc_recv_chk(int fd, void *p, size_t n, size_t room, int flags) {
+    vt__hooks_fits(n, room);
+    return vt__hooks_libc_recv(fd, p, n, flags);
+}
+ssize_t vt__hooks_libc_recvfrom_chk(int fd, void *p, size_t n, size_t room, int flags, void *sa,
+                                    socklen_t *len) {
+    vt__hooks_fits(n, room);
+    return vt__hooks_libc_recvfrom(fd, p, n, flags, sa, len);
+}
+int vt__hooks_libc_poll_chk(struct pollfd *fds, nfds_t n, int ms, size_t room) {
+    vt__hooks_fits(n, room / sizeof *fds);
+    return vt__hooks_libc_poll(fds, n, ms);
+}
+int vt__hooks_libc_ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *limit, const void *mask,
+                             size_t room) {
+    vt__hooks_fits(n, room / sizeof *fds);
+    return vt__hooks_libc_ppoll(fds, n, limit, mask);
+}
+
+/* getaddrinfo goes to the blocking pool. With VTHTTP_WRAP the linker makes __wrap_getaddrinfo of the program's calls, and
+ * __real_getaddrinfo is libc's. Without, in dynamic programs with glibc 2.34 or later (dlsym is in libc), it is found
+ * behind ours, which is weak: in a static program libc's own comes in with freeaddrinfo and must win. Elsewhere
+ * getaddrinfo is libc's and holds its OS thread; in a static program of musl, whose resolver calls sendto and poll, it
+ * parks by itself. */
+#if VTHTTP_WRAP
+int vt__hooks_libc_real(const char *host, const char *port, const struct vt__plat_ai *hints,
+                        struct vt__plat_ai **out) __asm__("__real_getaddrinfo");
+VT__HOOKS_SYM(int, gai, __wrap_getaddrinfo,
+              (const char *host, const char *port, const struct vt__plat_ai *hints,
+               struct vt__plat_ai **out));
+int vt__hooks_libc_gai(const char *host, const char *port, const struct vt__plat_ai *hints,
+                       struct vt__plat_ai **out) {
+    return vt__hooks_name(vt__hooks_libc_real, host, port, hints, out);
+}
+#elif defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 34)
+void *vt__hooks_libc_dlsym(void *handle, const char *name) __asm__("dlsym") __attribute__((weak));
+VT__HOOKS_SYM(int, gai, getaddrinfo,
+              (const char *host, const char *port, const struct vt__plat_ai *hints, struct vt__plat_ai **out))
+__attribute__((weak));
+int vt__hooks_libc_gai(const char *host, const char *port, const struct vt__plat_ai *hints,
+                       struct vt__plat_ai **out) {
+    static vt__hooks_gai *found;
+    vt__hooks_gai *real = __atomic_load_n(&found, __ATOMIC_RELAXED);
+    if (!real && vt__hooks_libc_dlsym) {
+        void *p = vt__hooks_libc_dlsym((void *)-1L /* RTLD_NEXT */, "getaddrinfo");
+        memcpy(&real, &p, sizeof real);
+        __atomic_store_n(&found, real, __ATOMIC_RELAXED);
+    }
+    return vt__hooks_name(real, host, port, hints, out);
+}
+#endif
+#endif /* VTHTTP_HOOKS */
 
 #if VTHTTP_HTTP
 /*==============================================================================

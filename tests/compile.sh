@@ -123,11 +123,15 @@ fi
 
 # --- switches ---
 for s in VTHTTP_HTTP=0 VTHTTP_POLL=1 VTHTTP_UCONTEXT=1 VTHTTP_SIM=1 VTHTTP_FPU_CONTROL=1 VTHTTP_STATIC=1 \
+    VTHTTP_HOOKS=1 'VTHTTP_HOOKS=1 -DVTHTTP_WRAP=1 -DVTHTTP_SIM=1' 'VTHTTP_HOOKS=1 -DVTHTTP_POLL=1 -DVTHTTP_HTTP=0' \
     'VTHTTP_HTTP=0 -DVTHTTP_POLL=1 -DVTHTTP_UCONTEXT=1'; do
     ok "gcc, $s" cc gcc -std=gnu11 -fsyntax-only -D$s main.c
     if have clang; then ok "clang, $s" cc clang -std=gnu11 -fsyntax-only -D$s main.c; fi
 done
 ok 'c11 after other headers, VTHTTP_POLL=1 VTHTTP_SIM=1' cc gcc -std=c11 -fsyntax-only -DVTHTTP_POLL=1 -DVTHTTP_SIM=1 after.c
+ok 'c11 after other headers, VTHTTP_HOOKS=1' cc gcc -std=c11 -fsyntax-only -DVTHTTP_HOOKS=1 after.c
+ok 'VTHTTP_HOOKS=1, -D_FORTIFY_SOURCE=2' cc gcc -std=gnu11 -O2 -D_FORTIFY_SOURCE=2 -DVTHTTP_HOOKS=1 -c -o fort.o main.c
+cc gcc -fsyntax-only -DVTHTTP_HOOKS=1 -DVTHTTP_STATIC=1 main.c > out 2>&1 && fail 'VTHTTP_HOOKS=1 with VTHTTP_STATIC=1 compiles'
 ok 'VTHTTP_HTTP=0, a program -O2' cc gcc -std=gnu11 -O2 -DVTHTTP_HTTP=0 -o threads main.c
 ok 'the VTHTTP_HTTP=0 program runs' timeout 20 ./threads
 

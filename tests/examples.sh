@@ -106,6 +106,10 @@ ask "204" "204 " GET /nocontent
 ask "bytes" "200 xxxxxxxxxx" GET "/bytes?n=10"
 ask "no bytes" "200 " GET "/bytes?n=0"
 ask "delay" "200 delayed" GET "/delay?ms=50"
+name=blocking_client
+say=$(${VT_RUN:-} timeout 60 "$ex/blocking_client" "-port=$port" "-target=/delay?ms=100" 2>&1)
+case $say in "100 of 100 answered, in "*) ok ;; *) bad "blocking calls: $say" ;; esac
+name=conformance
 "$get" "$port" GET /headers "X-One: 1" | grep -q "^X-One: 1" && ok || bad "/headers without X-One"
 "$get" "$port" PUT / | grep -q "^405" && ok || bad "PUT / is not 405"
 "$get" "$port" GET /none | grep -q "^404" && ok || bad "/none is not 404"

@@ -1,0 +1,77 @@
+/* Hooked calls while memory, descriptors and the second epoll set fail: every wait still ends, by naps, or says ENOMEM. */
+#define VTHTTP_HOOKS 1
+#define VTHTTP_HTTP 0
+#define VTHTTP_SIM 1
+#define VTHTTP_IMPLEMENTATION
+#include "../vthttp.h"
+#include "test.h"
+
+static int left; /* calls that succeed before all others fail; -1: none fails */
+static int fails(void) { return left < 0 ? 0 : left == 0 ? 1 : (left--, 0); }
+static int no_ctl(int ep, int op, int fd, struct epoll_event *ev) {
+    return fails() ? -ENOSPC : vt__plat_sys_epoll_ctl(ep, op, fd, ev);
+}
+static int no_create(void) { return fails() ? -EMFILE : vt__plat_sys_epoll_create(); }
+static void *no_realloc(void *p, size_t n) { return fails() ? NULL : vt__plat_sys_realloc(p, n); }
+static int no_fstat(int fd, struct stat *st) { return fails() ? -EIO : vt__plat_sys_fstat(fd, st); }
+static int no_sockopt(int fd, int level, int opt, void *p, socklen_t *n) {
+    return fails() ? -ENOBUFS : vt__plat_sys_getsockopt(fd, level, opt, p, n);
+}
+
+static int one_byte(void *arg) {
+    char b;
+    return read(*(int *)arg, &b, 1) == 1 ? b : -errno;
+}
+static int poll_ten(void *arg) {
+    struct pollfd p[10];
+    for (int i = 0; i < 10; i++) p[i] = (struct pollfd){*(int *)arg, POLLIN, 0};
+    int r = poll(p, 10, -1);
+    return r < 0 ? -errno : r;
+}
+static int select_it(void *arg) {
+    fd_set set;
+    FD_ZERO(&set);
+    FD_SET(*(int *)arg, &set);
+    int r = select(*(int *)arg + 1, &set, NULL, NULL, NULL);
+    return r < 0 ? -errno : r;
+}
+struct scene {
+    vt_fn *fn;
+    int fine, budget;
+};
+static int scene(void *arg) {
+    const struct scene *s = arg;
+    int fd[2], r;
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
+    vt_task *t = vt_async(s->fn, &fd[0]);
+    left = s->budget;
+    vt_sleep_ms(1);
+    if (!vt_task_done(t)) CHECK_EQ(write(fd[1], "B", 1), 1);
+    CHECK_EQ(vt_await(t, &r), 0);
+    left = -1;
+    CHECK(r == s->fine || r == -ENOMEM);
+    if (s->fn == one_byte) CHECK_EQ(r, 'B');
+    close(fd[0]), close(fd[1]);
+    return 0;
+}
+TEST(faults_of_each_kind) {
+    static const struct scene kinds[] = {{one_byte, 'B', 0}, {poll_ten, 10, 0}, {select_it, 1, 0}};
+    const vt_cfg cfg = {.workers = 1};
+    const struct vt__plat_table whole = vt__plat;
+    for (int what = 0; what < 5; what++) {
+        for (size_t k = 0; k < VT__COUNT(kinds); k++) {
+            for (int budget = 0; budget < 6; budget++) {
+                struct scene s = kinds[k];
+                s.budget = budget;
+                left = -1;
+                if (what == 0) vt__plat.epoll_ctl = no_ctl;
+                if (what == 1) vt__plat.epoll_create = no_create;
+                if (what == 2) vt__plat.realloc = no_realloc;
+                if (what == 3) vt__plat.fstat = no_fstat;
+                if (what == 4) vt__plat.getsockopt = no_sockopt;
+                CHECK_EQ(vt_run(&cfg, scene, &s), 0);
+                vt__plat = whole;
+            }
+        }
+    }
+}
