@@ -682,6 +682,10 @@ VT_API int64_t vt_req_read_below(vt_req *req, void *buf, size_t n);
 /* A trailer field of a chunked body, once it was read to its end. */
 VT_API vt_str vt_req_trailer(const vt_req *req, const char *name);
 
+/* The request's own scope (VT_SCOPE_KEEP): children that use the request's memory belong in it. Whatever of them still
+ * lives when the handler returns is cancelled and waited for, before the request's memory goes; who wants their results
+ * waits before (vt_scope_wait). Children of vt_go and vt_async are not the request's. NULL when out of memory. */
+VT_API vt_scope *vt_req_scope(vt_req *req);
 /* Memory that lives as long as the request; NULL when out of memory. Aligned for any type, not zeroed. */
 VT_API void *vt_req_alloc(vt_req *req, size_t size);
 VT_API const char *vt_req_printf(vt_req *req, const char *fmt, ...) VT_PRINTF(2, 3);
@@ -9568,6 +9572,7 @@ struct vt_req {
     uint32_t nextras, cap_extras;
     int port;
     const vt_route *route;
+    vt_scope *scope;
     const char *allow, *peer, *local;
     vt_str path_decoded, host, body, *params;
     vt__req_extra *extras;
@@ -10414,8 +10419,10 @@ static int vt__res_whole(vt_res *res, const void *p, size_t n) {
     res->length = (int64_t)n;
     int err = vt__res_begin(res, n == 0);
     if (err < 0) return err;
-    int64_t r = n ? vt_res_write(res, p, n) : 0;
-    return r < 0 ? (int)r : vt_res_end(res);
+    int64_t r = n && !res->no_body ? res->req->wire->write(res, p, n) : 0;
+    if (r < 0) return vt__res_fail(res, (int)r);
+    res->bytes = (int64_t)n;
+    return vt_res_end(res);
 }
 
 /* `type` is static storage and known to be good. */
@@ -10529,7 +10536,7 @@ VT_API int vt_res_upgrade(vt_res *res, const char *protocol, vt_stream **out) {
 
 /*==============================================================================
  * MARK: - @http    routes and middleware of a server; one request from head to end
- * uses:   @plat @mem @str @err @log @uri @h1 @router @req @res @sched @self
+ * uses:   @plat @mem @str @err @log @uri @h1 @router @req @res @sched @self @scope
  * test:   tests/test_http.c   fuzz: fuzz/fuzz_router.c
  *
  * vt__http_serve: route, then the onion (the server's middleware, the route's, the handler), then vt__http_finish, the one
@@ -10855,6 +10862,18 @@ static int64_t vt__http_deadline(const vt_req *req) {
     return ms > (INT64_MAX - now) / VT_MS ? 0 : now + ms * VT_MS;
 }
 
+VT_API vt_scope *vt_req_scope(vt_req *req) {
+    if (req->scope) return req->scope;
+    vt_scope *s = vt__mem_arena_get(req->arena, sizeof *s);
+    if (s) (void)vt_scope_open(s, VT_SCOPE_KEEP, 0);
+    return req->scope = s;
+}
+/* What a handler, or an error page, has left to run ends here: its children first, which may use what the clean-ups end. */
+static void vt__http_leave(vt_req *req, vt__vth *v, int keep) {
+    if (VT__UNLIKELY(req->scope != NULL)) (void)vt_scope_close(req->scope);
+    if (v && VT__UNLIKELY(v->ndefers > keep)) vt__sched_undefer(v, keep);
+}
+
 static int vt__http_serve(vt_req *req, vt_res *res) {
     const vt_server *s = req->server;
     vt__res_init(res, req);
@@ -10869,10 +10888,12 @@ static int vt__http_serve(vt_req *req, vt_res *res) {
     vt__vth *v = vt__sched_self();
     int keep = v ? v->ndefers : 0;
     int err = vt__http_step(s->router.mw, false, req, res);
-    if (v && VT__UNLIKELY(v->ndefers > keep)) vt__sched_undefer(v, keep);
+    vt__http_leave(req, v, keep);
     bool late = until && vt_now() >= until;
     if (until) vt_deadline_set(before);
-    return vt__http_finish(req, res, err, late);
+    err = vt__http_finish(req, res, err, late);
+    vt__http_leave(req, v, keep);
+    return err;
 }
 
 /* Answers a request that is not to be handled (417, 503), with its page. */

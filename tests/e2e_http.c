@@ -1869,3 +1869,43 @@ TEST(b070_errors_become_statuses) {
              400);
     CHECK_EQ(e2e_stop(), 0);
 }
+
+/* --- the request's scope --- */
+static int lives_long(void *arg) {
+    int r = vt_sleep_ms(60000);
+    vt_shield(true);
+    vt_sleep_ms(20); /* its clean-up is waited for, too */
+    note(0, *(volatile int *)arg == 42 ? r : 1);
+    vt_shield(false);
+    return 0;
+}
+static int adds(void *arg) { return ++*(int *)arg; }
+static int h_scoped(vt_req *req, vt_res *res) {
+    int *kept = vt_req_alloc(req, sizeof *kept), sum = 0;
+    if (!kept || !vt_req_scope(req)) return -ENOMEM;
+    *kept = 42;
+    CHECK(vt_req_scope(req) == vt_req_scope(req));
+    int r = vt_scope_go(vt_req_scope(req), adds, &sum);
+    if (r == 0) r = vt_scope_wait(vt_req_scope(req));
+    if (r == 0) r = vt_scope_go_any(vt_req_scope(req), lives_long, kept);
+    return r < 0 ? r : vt_res_printf(res, 200, "%d", sum);
+}
+static void routes_scoped(vt_server *s) { vt_server_get(s, "/", h_scoped); }
+static void children_ended(vt_req *req, vt_res *res, void *ctx, int err) {
+    (void)req, (void)res, (void)ctx, (void)err;
+    note(1, noted(0));
+}
+TEST(children_of_a_request_end_with_it) {
+    vt_server_cfg cfg = {.on_response = children_ended};
+    forget();
+    REQUIRE(e2e_start(&cfg, routes_scoped) == 0);
+    CL(c);
+    for (int i = 0; i < 3; i++) {
+        note(0, 0), note(1, 0);
+        CHECK_EQ(cl_get(&c, "/"), 200);
+        CHECK_STR(c.body, "1");
+        WAIT(noted(1));
+        CHECK_EQ(noted(1), -ECANCELED); /* before the request was over */
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
