@@ -429,7 +429,8 @@ VT_API int vt_listen(vt_sock **out, const char *addr, const vt_sock_cfg *cfg);
 /* Waits for the next connection. Survives what is temporary (ECONNABORTED, EMFILE with a pause). */
 VT_API int vt_accept(vt_sock *listener, vt_sock **out);
 VT_API int vt_accept_until(vt_sock *listener, vt_sock **out, int64_t until);
-/* Takes over a connected stream socket; makes it non-blocking. On error the descriptor stays the caller's. */
+/* Takes over a connected stream socket; makes it non-blocking and close-on-exec. On error the descriptor stays the
+ * caller's. */
 VT_API int vt_sock_from_fd_take(vt_sock **out, int fd);
 
 /* Reads at most n bytes: > 0 what came, 0 at the end of the stream. */
@@ -6303,6 +6304,7 @@ VT_API int vt_sock_from_fd_take(vt_sock **out, int fd) {
     int fl = vt__plat_fcntl(fd, F_GETFL, 0);
     if (fl < 0) return fl;
     int r = vt__plat_fcntl(fd, F_SETFL, fl | O_NONBLOCK);
+    if (r >= 0) r = vt__plat_fcntl(fd, F_SETFD, FD_CLOEXEC);
     return r < 0 ? r : vt__io_sock_new(out, fd);
 }
 
