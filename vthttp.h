@@ -701,7 +701,7 @@ VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out);
 /*==============================================================================
  * MARK: - @plat    libc, attributes, the table of system calls
  * uses:
- * test:   tests/test_base.c
+ * test:   tests/test_base.c tests/test_plat.c
  *
  * Every call that can fail, block or tell the time goes through vt__plat_x and returns >= 0 or -errno. Release
  * builds call libc directly; with VTHTTP_SIM=1 they go through a table of pointers, which tests replace by a scripted
