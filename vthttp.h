@@ -8889,7 +8889,7 @@ VT__INLINE const char *vt__h1c_date_line(int64_t now) {
 static void vt__h1c_watch(vt__h1c_run *run) {
     vt__pd *pd = &run->c->conn.pd;
     int on = run->conf->cancel_on;
-    if (run->watched || on == VT_CANCEL_NEVER || !run->handling) return;
+    if (run->watched || on == VT_CANCEL_NEVER || !run->handling || run->stream.shut) return;
     bool fin = on == VT_CANCEL_FIN && !run->stream.run;
     if (run->io.err == 0 && vt__poll_add(run->io.thr->dom, pd) < 0) return;
     run->watched = true;
@@ -9221,9 +9221,12 @@ VT_API int64_t vt_stream_write(vt_stream *st, const void *buf, size_t n) {
     return r < 0 ? r : (int64_t)n;
 }
 VT_API int vt_stream_shutdown(vt_stream *st) {
+    vt__conn *c = &st->run->c->conn;
     if (st->shut) return 0;
     st->shut = true;
-    return vt__conn_shutdown(&st->run->c->conn);
+    /* With both halves ended a descriptor hangs up: no longer the sign of a reset. */
+    vt__poll_clear(&c->pd, VT__PD_WATCH | VT__PD_WATCH_FIN);
+    return vt__conn_shutdown(c);
 }
 
 /*--- conversation ---*/
