@@ -309,18 +309,21 @@ static void routes_hold(vt_server *s) {
     vt_server_get(s, "/count", h_count);
     vt_server_get(s, "/counted", h_counted);
 }
-/* One worker: whoever has thousands of requests in its buffers is not alone in the world. */
+/* One worker: whoever has hundreds of requests in its buffers is not alone in the world. */
 TEST(b087_a_pipeliner_starves_nobody) {
-    enum { COUNT = 1000 };
+    enum { COUNT = 400 };
+    static char all[COUNT * 40];
+    size_t n = (size_t)snprintf(all, sizeof all, "%s", GET("/hold"));
+    for (int i = 0; i < COUNT; i++) n += (size_t)snprintf(all + n, sizeof all - n, "%s", GET("/count"));
+    CHECK(n < VT__BUF_BYTES); /* one read takes it */
     vt_server_cfg cfg = {.workers = 1};
     REQUIRE(e2e_start(&cfg, routes_hold) == 0);
     CL(a);
     CL(b);
     CHECK_EQ(cl_get(&b, "/"), 200);
     REQUIRE(cl_open(&a));
-    cl_puts(&a, GET("/hold"));
+    CHECK(cl_send(&a, all, n));
     REQUIRE(reaches(started, 1, E2E_MS));
-    for (int i = 0; i < COUNT; i++) cl_puts(&a, GET("/count"));
     cl_puts(&b, GET("/counted"));
     gate_open();
     CHECK_EQ(cl_response(&b), 200);
@@ -1474,7 +1477,7 @@ TEST(b110_slow_readers_all_complete) {
 /*--- what a handler finds again after a wait ---*/
 static __thread int my_thread_mark;
 static int other_thread(void *arg) {
-    errno = EDOM;
+    if (!VTHTTP_SIM) errno = EDOM;
     return !VTHTTP_SIM && pthread_equal(*(pthread_t *)arg, pthread_self()) ? -1 : 0; /* simulated: inline */
 }
 static int writes_soon(void *arg) {
