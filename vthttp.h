@@ -854,7 +854,7 @@ VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out);
 /*==============================================================================
  * MARK: - @plat    libc, attributes, the table of system calls
  * uses:
- * test:   tests/test_base.c
+ * test:   tests/test_base.c tests/test_plat.c
  *
  * Every call that can fail, block or tell the time goes through vt__plat_x and returns >= 0 or -errno. Release
  * builds call libc directly; with VTHTTP_SIM=1 they go through a table of pointers, which tests replace by a scripted
@@ -11433,7 +11433,7 @@ VT__INLINE const char *vt__h1c_date_line(int64_t now) {
 static void vt__h1c_watch(vt__h1c_run *run) {
     vt__pd *pd = &run->c->conn.pd;
     int on = run->conf->cancel_on;
-    if (run->watched || on == VT_CANCEL_NEVER || !run->handling) return;
+    if (run->watched || on == VT_CANCEL_NEVER || !run->handling || run->stream.shut) return;
     bool fin = on == VT_CANCEL_FIN && !run->stream.run;
     if (run->io.err == 0 && vt__poll_add(run->io.thr->dom, pd) < 0) return;
     run->watched = true;
@@ -11806,9 +11806,12 @@ VT_API int64_t vt_stream_write(vt_stream *st, const void *buf, size_t n) {
     return r < 0 ? r : (int64_t)n;
 }
 VT_API int vt_stream_shutdown(vt_stream *st) {
+    vt__conn *c = &st->run->c->conn;
     if (st->shut) return 0;
     st->shut = true;
-    return vt__conn_shutdown(&st->run->c->conn);
+    /* With both halves ended a descriptor hangs up: no longer the sign of a reset. */
+    vt__poll_clear(&c->pd, VT__PD_WATCH | VT__PD_WATCH_FIN);
+    return vt__conn_shutdown(c);
 }
 
 /*--- conversation ---*/
@@ -12156,7 +12159,7 @@ static void vt__h1c_host_quit(vt__h1c_host *h) { vt__timer_cancel(&h->dom->wheel
 /*==============================================================================
  * MARK: - @srv     servers: configuration, listeners, limits, drain
  * uses:   @api_base @plat @mem @str @err @log @h1 @timer @poll @sched @self @sync @io @h1c @http
- * test:   tests/e2e_life.c tests/test_srv.c
+ * test:   tests/e2e_life.c tests/fault_server.c tests/sim_server.c
  *
  * Each listening socket stands in every domain's poll set (EPOLLEXCLUSIVE). A vthread of the server's own waits for the
  * stop and then drains: every domain stops accepting and sends its idle connections to their end; what is in flight

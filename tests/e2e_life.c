@@ -1,6 +1,6 @@
 /* The life of connections and servers: pipelining, time-outs, limits, clients that go away, start, drain, upgrades. */
 /* tsan */
-#define E2E_MS 10000
+#define E2E_MS 20000
 #include "e2e.h"
 
 #include <sys/resource.h>
@@ -14,15 +14,23 @@
 #define SLOW 0
 #endif
 
-/* What handlers say to the test. */
-static struct {
-    int started, ended;
+/* What handlers say to the test, from a child process too. `gate`: what waits for it goes on. */
+static struct seen {
+    int started, ended, gate, met;
     int64_t result, aux;
-} seen;
+} * seen_shared;
+#define seen (*seen_shared)
+__attribute__((constructor)) static void seen_map(void) {
+    void *p = mmap(NULL, sizeof seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) abort();
+    seen_shared = p;
+}
 static void seen_reset(void) {
     __atomic_store_n(&seen.started, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&seen.ended, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&seen.result, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&seen.gate, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&seen.met, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&seen.aux, 0, __ATOMIC_SEQ_CST);
 }
 static void seen_start(void) { __atomic_add_fetch(&seen.started, 1, __ATOMIC_SEQ_CST); }
@@ -33,6 +41,9 @@ static void seen_end(int64_t result) {
 static int started(void) { return __atomic_load_n(&seen.started, __ATOMIC_SEQ_CST); }
 static int ended(void) { return __atomic_load_n(&seen.ended, __ATOMIC_SEQ_CST); }
 static int64_t result(void) { return __atomic_load_n(&seen.result, __ATOMIC_SEQ_CST); }
+static int64_t aux(void) { return __atomic_load_n(&seen.aux, __ATOMIC_SEQ_CST); }
+static bool gate_is_open(void) { return __atomic_load_n(&seen.gate, __ATOMIC_SEQ_CST) != 0; }
+static void gate_open(void) { __atomic_store_n(&seen.gate, 1, __ATOMIC_SEQ_CST); }
 
 static vt_server_stats stats(void) {
     vt_server_stats st;
@@ -46,7 +57,7 @@ static bool reaches(int (*value)(void), int want, int64_t ms) {
 }
 static int open_now(void) { return (int)stats().open; }
 static int parked_now(void) { return (int)stats().parked; }
-#define OPEN_REACHES(n) reaches(open_now, (n), 5000)
+#define OPEN_REACHES(n) reaches(open_now, (n), E2E_MS)
 
 static int64_t query_num(vt_req *req, const char *name, int64_t otherwise) {
     vt_str v = vt_req_query(req, name);
@@ -70,6 +81,16 @@ static int h_body(vt_req *req, vt_res *res) {
     int r = vt_req_body(req, &body);
     seen_end(r);
     return r < 0 ? r : vt_res_send(res, 200, "text/plain", body.ptr, body.len);
+}
+/* Parks until the gate opens. */
+static int h_gate(vt_req *req, vt_res *res) {
+    int r = 0;
+    (void)req;
+    seen_start();
+    for (int64_t end = vt_now() + 30 * VT_SEC; !gate_is_open() && vt_now() < end && r >= 0;)
+        r = vt_sleep_ms(1);
+    seen_end(r);
+    return r < 0 ? r : vt_res_text(res, 200, "gate");
 }
 /* n bytes in pieces, until a write fails. */
 static int h_bytes(vt_req *req, vt_res *res) {
@@ -123,6 +144,7 @@ static void routes(vt_server *s) {
     vt_server_get(s, "/", h_hello);
     vt_server_get(s, "/defer", h_defer);
     vt_server_get(s, "/delay", h_delay);
+    vt_server_get(s, "/gate", h_gate);
     vt_server_post(s, "/body", h_body);
     vt_server_post(s, "/ignore", h_hello);
     vt_server_get(s, "/bytes", h_bytes);
@@ -218,13 +240,18 @@ TEST(b086_order_is_kept) {
     CL(c);
     REQUIRE(cl_open(&c));
     int64_t from = e2e_now_ms();
-    cl_puts(&c, GET("/delay?ms=200") GET("/delay?ms=100"));
-    CHECK_EQ(cl_response(&c), 200);
-    CHECK_STR(c.body, "delay 200");
-    CHECK(e2e_now_ms() - from < 290); /* it did not wait for the second */
-    CHECK_EQ(cl_response(&c), 200);
+    cl_puts(&c, GET("/delay?ms=100") GET("/gate") GET("/delay?ms=0"));
+    CHECK_EQ(cl_response(&c), 200); /* it does not wait for the second */
     CHECK_STR(c.body, "delay 100");
-    CHECK(e2e_now_ms() - from >= 300);
+    CHECK(e2e_now_ms() - from >= 100);
+    CHECK(reaches(started, 2, E2E_MS));
+    CHECK(cl_silent(&c, 20));
+    CHECK_EQ(started(), 2); /* one at a time */
+    gate_open();
+    CHECK_EQ(cl_response(&c), 200);
+    CHECK_STR(c.body, "gate");
+    CHECK_EQ(cl_response(&c), 200);
+    CHECK_STR(c.body, "delay 0");
     CHECK_EQ(e2e_stop(), 0);
 }
 
@@ -269,6 +296,120 @@ TEST(b087_client_that_never_reads_costs_bounded_memory) {
     CHECK_EQ(cl_get(&warm, "/"), 200);
     cl_reset(&c);
     CHECK(OPEN_REACHES(1));
+    CHECK_EQ(e2e_stop(), 0);
+}
+
+/* Holds its OS thread, not only its vthread, until the gate opens. */
+static int h_hold(vt_req *req, vt_res *res) {
+    (void)req;
+    __atomic_store_n(&seen.aux, vt_worker(), __ATOMIC_SEQ_CST);
+    seen_start();
+    for (int64_t end = e2e_now_ms() + 20000; !gate_is_open() && e2e_now_ms() < end;) e2e_sleep_ms(1);
+    seen_end(0);
+    return vt_res_printf(res, 200, "%d", vt_worker());
+}
+/* Holds it until another one is in here as well. */
+static int h_meet(vt_req *req, vt_res *res) {
+    (void)req;
+    __atomic_fetch_add(&seen.met, 1, __ATOMIC_SEQ_CST);
+    for (int64_t end = e2e_now_ms() + 10000;
+         __atomic_load_n(&seen.met, __ATOMIC_SEQ_CST) < 2 && e2e_now_ms() < end;)
+        e2e_sleep_ms(1);
+    return vt_res_text(res, 200, __atomic_load_n(&seen.met, __ATOMIC_SEQ_CST) < 2 ? "alone" : "met");
+}
+static int h_where(vt_req *req, vt_res *res) {
+    (void)req;
+    return vt_res_printf(res, 200, "%d", vt_worker());
+}
+static int h_count(vt_req *req, vt_res *res) {
+    (void)req;
+    __atomic_fetch_add(&seen.met, 1, __ATOMIC_SEQ_CST);
+    return vt_res_no_content(res);
+}
+static int h_counted(vt_req *req, vt_res *res) {
+    (void)req;
+    return vt_res_printf(res, 200, "%d", __atomic_load_n(&seen.met, __ATOMIC_SEQ_CST));
+}
+static void routes_hold(vt_server *s) {
+    routes(s);
+    vt_server_get(s, "/hold", h_hold);
+    vt_server_get(s, "/meet", h_meet);
+    vt_server_get(s, "/where", h_where);
+    vt_server_get(s, "/count", h_count);
+    vt_server_get(s, "/counted", h_counted);
+}
+/* One worker: whoever has hundreds of requests in its buffers is not alone in the world. */
+TEST(b087_a_pipeliner_starves_nobody) {
+    enum { COUNT = 400 };
+    static char all[COUNT * 40];
+    size_t n = (size_t)snprintf(all, sizeof all, "%s", GET("/hold"));
+    for (int i = 0; i < COUNT; i++) n += (size_t)snprintf(all + n, sizeof all - n, "%s", GET("/count"));
+    CHECK(n < VT__BUF_BYTES); /* one read takes it */
+    vt_server_cfg cfg = {.workers = 1};
+    REQUIRE(e2e_start(&cfg, routes_hold) == 0);
+    CL(a);
+    CL(b);
+    CHECK_EQ(cl_get(&b, "/"), 200);
+    REQUIRE(cl_open(&a));
+    CHECK(cl_send(&a, all, n));
+    REQUIRE(reaches(started, 1, E2E_MS));
+    cl_puts(&b, GET("/counted"));
+    gate_open();
+    CHECK_EQ(cl_response(&b), 200);
+    CHECK(atoi(b.body) < COUNT / 2);
+    CHECK_EQ(cl_response(&a), 200);
+    int good = 0;
+    for (int i = 0; i < COUNT; i++) good += cl_response(&a) == 204;
+    CHECK_EQ(good, COUNT);
+    CHECK_EQ(e2e_stop(), 0);
+}
+/* One of two OS threads is really blocked: the other serves who comes, and takes what is due at the blocked one. */
+enum { HELD = 8 };
+static int met(void) { return __atomic_load_n(&seen.met, __ATOMIC_SEQ_CST); }
+/* Blocks the thread where most are parked, by one of them; how many others of those pick[] has, or fewer than two when
+ * another worker took it. */
+static int hold_most(struct cl *c, int *pick) {
+    int at[HELD], ones = 0, first = -1, n = 0;
+    seen_reset();
+    for (int i = 0; i < HELD; i++) {
+        CHECK_EQ(cl_get(&c[i], "/where"), 200);
+        ones += at[i] = atoi(c[i].body);
+    }
+    for (int i = 0; i < HELD && first < 0; i++)
+        if (at[i] == (ones * 2 > HELD)) first = i;
+    cl_puts(&c[first], GET("/hold"));
+    CHECK(reaches(started, 1, E2E_MS));
+    for (int i = 0; i < HELD && n < 2; i++)
+        if (i != first && at[i] == (int)aux()) pick[n++] = i;
+    if (n == 2) return first;
+    gate_open();
+    CHECK_EQ(cl_response(&c[first]), 200);
+    return -1;
+}
+TEST(idle_worker_takes_requests) {
+    struct cl c[HELD];
+    int pick[2], first = -1;
+    vt_server_cfg cfg = {.workers = 2};
+    REQUIRE(e2e_start(&cfg, routes_hold) == 0);
+    for (int i = 0; i < HELD; i++) c[i] = (struct cl){.fd = -1};
+    for (int i = 0; i < 50 && first < 0; i++) first = hold_most(c, pick);
+    REQUIRE(first >= 0);
+    CL(fresh);
+    CHECK_EQ(cl_get(&fresh, "/"), 200);
+    cl_puts(&fresh, GET("/") GET("/delay?ms=1") GET("/"));
+    for (int i = 0; i < 3; i++) CHECK_EQ(cl_response(&fresh), 200);
+    CHECK(!gate_is_open());
+    for (int i = 0; i < 2; i++) cl_puts(&c[pick[i]], GET("/meet"));
+    gate_open();
+    CHECK_EQ(cl_response(&c[first]), 200);
+    /* Both are due at one worker, whose thread the first of them blocks; requests keep the other one awake. */
+    for (int64_t end = e2e_now_ms() + 9000; met() < 2 && e2e_now_ms() < end; e2e_sleep_ms(1))
+        CHECK_EQ(cl_get(&fresh, "/"), 200);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(cl_response(&c[pick[i]]), 200);
+        CHECK_STR(c[pick[i]].body, "met");
+    }
+    for (int i = 0; i < HELD; i++) cl_close(&c[i]);
     CHECK_EQ(e2e_stop(), 0);
 }
 
@@ -336,8 +477,8 @@ TEST(b090_fin_cancels_where_so_configured) {
     seen_reset(); /* the FIN is there before the handler first waits */
     REQUIRE(cl_open(&c));
     cl_puts(&c, GET("/") GET("/delay?ms=10000"));
-    cl_close(&c);
-    CHECK(reaches(ended, 1, 5000));
+    shutdown(c.fd, SHUT_WR); /* no close: that would answer the first response by RST */
+    CHECK(reaches(ended, 1, E2E_MS));
     CHECK_EQ(result(), -ECANCELED);
     CHECK_EQ(e2e_stop(), 0);
 }
@@ -551,6 +692,121 @@ TEST(b098_handler_deadline) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
+/*--- what a handler waits for, and what ends the wait ---*/
+static int bound_port(int *fd) {
+    struct sockaddr_in sa = {.sin_family = AF_INET};
+    socklen_t n = sizeof sa;
+    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    *fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(*fd, (struct sockaddr *)&sa, sizeof sa) < 0 || listen(*fd, 1) < 0) return -1;
+    return getsockname(*fd, (struct sockaddr *)&sa, &n) < 0 ? -1 : ntohs(sa.sin_port);
+}
+static int deaf_fds[9], deaf_port; /* a listener that answers no SYN */
+static void deaf_open(void) {
+    deaf_port = bound_port(&deaf_fds[0]);
+    listen(deaf_fds[0], 0);
+    for (int i = 1; i < 9; i++) {
+        struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)deaf_port)};
+        sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        deaf_fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)!connect(deaf_fds[i], (struct sockaddr *)&sa, sizeof sa);
+    }
+}
+static void deaf_close(void) {
+    for (int i = 0; i < 9; i++) close(deaf_fds[i]);
+}
+static int64_t wait_read(vt_req *req, vt_res *res) {
+    char buf[10];
+    (void)res;
+    return vt_req_read(req, buf, sizeof buf);
+}
+static int64_t wait_write(vt_req *req, vt_res *res) {
+    static const char piece[65536] = "w";
+    int64_t r = 0;
+    (void)req;
+    while (r >= 0) r = vt_res_write(res, piece, sizeof piece);
+    return r;
+}
+static int64_t wait_stream(vt_req *req, vt_res *res) {
+    vt_stream *st;
+    char buf[10];
+    (void)req;
+    int r = vt_res_upgrade(res, "x", &st);
+    return r < 0 ? r : vt_stream_read(st, buf, sizeof buf);
+}
+static int64_t wait_sem(vt_req *req, vt_res *res) {
+    vt_sem s = {0};
+    (void)req, (void)res;
+    return vt_sem_acquire(&s);
+}
+static int sleeps_long(void *arg) {
+    (void)arg;
+    vt_deadline_set(0);
+    return vt_sleep_ms(30000);
+}
+static int64_t wait_await(vt_req *req, vt_res *res) {
+    vt_task *t = vt_async(sleeps_long, NULL);
+    (void)req, (void)res;
+    int r = vt_await(t, NULL);
+    vt_cancel(t);
+    vt_task_free(t);
+    return r;
+}
+static int64_t wait_dial(vt_req *req, vt_res *res) {
+    vt_sock *s;
+    char addr[32];
+    (void)req, (void)res;
+    snprintf(addr, sizeof addr, "127.0.0.1:%d", deaf_port);
+    return vt_dial(&s, addr, NULL);
+}
+static const struct {
+    const char *name;
+    int64_t (*fn)(vt_req *, vt_res *);
+    const char *request;
+} waits[] = {{"read", wait_read, "POST /?0 HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\n"},
+             {"write", wait_write, GET("/?1")},
+             {"stream", wait_stream, "GET /?2 HTTP/1.1\r\n" HOST "Connection: upgrade\r\nUpgrade: x\r\n\r\n"},
+             {"sem", wait_sem, GET("/?3")},
+             {"await", wait_await, GET("/?4")},
+             {"dial", wait_dial, GET("/?5")}};
+static int h_waits(vt_req *req, vt_res *res) {
+    seen_start();
+    int64_t r = waits[atoi(vt_req_raw_query(req).ptr)].fn(req, res);
+    seen_end(r);
+    return r < 0 ? (int)r : -EIO;
+}
+static void routes_waits(vt_server *s) {
+    vt_server_any(s, "/", h_waits);
+    seen_reset();
+}
+TEST(every_wait_of_a_handler_ends) {
+    enum { RESET, DEADLINE, STOP };
+    deaf_open();
+    for (int how = RESET; how <= STOP; how++)
+        for (size_t i = 0; i < VT__COUNT(waits); i++) {
+            int before = test_failures;
+            vt_server_cfg cfg = {.handler_timeout_ms = how == DEADLINE ? 40 : VT_NONE, .grace_ms = 40};
+            REQUIRE(e2e_start(&cfg, routes_waits) == 0);
+            CL(c);
+            REQUIRE(cl_open_to(&c, e2e.port, 4096));
+            cl_puts(&c, waits[i].request);
+            CHECK(reaches(started, 1, E2E_MS));
+            if (how != DEADLINE) e2e_sleep_ms(5); /* it waits by now, as a rule */
+            if (how == RESET) cl_reset(&c);
+            if (how == STOP) vt_server_stop(e2e.s);
+            CHECK(reaches(ended, 1, E2E_MS));
+            int64_t r = result();
+            if (how == RESET) CHECK(r == -ECANCELED || r == -ECONNRESET || r == -EPIPE);
+            else CHECK_EQ(r, how == DEADLINE ? -ETIMEDOUT : -ECANCELED);
+            cl_close(&c);
+            if (how != STOP) CHECK(OPEN_REACHES(0));
+            CHECK_EQ(how == STOP ? e2e_join() : e2e_stop(), how == STOP ? -ETIMEDOUT : 0);
+            if (test_failures > before)
+                printf("in %s, ended by %d: %lld\n", waits[i].name, how, (long long)r);
+        }
+    deaf_close();
+}
+
 /*--- starting ---*/
 static void routes_two(vt_server *s) {
     routes(s);
@@ -583,14 +839,19 @@ TEST(b099_ports) {
     CHECK_EQ(e2e_join(), 0);
 }
 
-static int ready_connects, ready_port_before;
-static void ready_connect(vt_server *s, void *ctx) {
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)vt_server_port(s, 0))};
+static int ready_requests, ready_port_before;
+static void *ready_ask(void *arg) {
+    CL(c);
+    if (cl_open_to(&c, *(int *)arg, 0))
+        ready_requests += cl_get(&c, "/") == 200 && strcmp(c.body, "hello") == 0;
+    return NULL;
+}
+/* A whole request from another OS thread, while this call holds its worker. */
+static void ready_request(vt_server *s, void *ctx) {
+    pthread_t t;
+    int port = vt_server_port(s, 0);
     (void)ctx;
-    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    ready_connects += connect(fd, (struct sockaddr *)&sa, sizeof sa) == 0;
-    close(fd);
+    if (pthread_create(&t, NULL, ready_ask, &port) == 0) pthread_join(t, NULL);
 }
 static int start_notes(vt_server *s, void *ctx) {
     (void)ctx;
@@ -603,11 +864,12 @@ static void stopped_notes(vt_server *s, void *ctx) {
     stopped_calls++;
 }
 TEST(b100_ready_when_connections_are_accepted) {
-    vt_server_cfg cfg = {.on_ready = ready_connect, .on_start = start_notes, .on_stopped = stopped_notes};
-    ready_connects = stopped_calls = 0;
+    vt_server_cfg cfg = {
+        .on_ready = ready_request, .on_start = start_notes, .on_stopped = stopped_notes, .workers = 2};
+    ready_requests = stopped_calls = 0;
     ready_port_before = 0;
     REQUIRE(e2e_start(&cfg, routes) == 0);
-    CHECK_EQ(ready_connects, 1);
+    CHECK_EQ(ready_requests, 1);
     CHECK_EQ(ready_port_before, -1);
     CHECK_EQ(e2e.ready_calls, 1);
     CHECK_EQ(stopped_calls, 0);
@@ -628,14 +890,6 @@ static char taken_addr[64];
 static void routes_second_taken(vt_server *s) {
     routes(s);
     vt_server_listen(s, taken_addr);
-}
-static int bound_port(int *fd) {
-    struct sockaddr_in sa = {.sin_family = AF_INET};
-    socklen_t n = sizeof sa;
-    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    *fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (bind(*fd, (struct sockaddr *)&sa, sizeof sa) < 0 || listen(*fd, 1) < 0) return -1;
-    return getsockname(*fd, (struct sockaddr *)&sa, &n) < 0 ? -1 : ntohs(sa.sin_port);
 }
 TEST(b101_start_that_fails_leaves_nothing) {
     char path[64];
@@ -875,11 +1129,26 @@ static void child_ready(vt_server *s, void *ctx) {
     (void)ctx;
     if (write(child_out, &port, sizeof port) != sizeof port) _exit(9);
 }
-static volatile sig_atomic_t chained;
-static void chain_note(int sig) { chained = sig; }
+static void chain_note(int sig) { __atomic_store_n(&seen.aux, sig, __ATOMIC_SEQ_CST); }
+static bool is_chained(int sig) {
+    struct sigaction now;
+    return sigaction(sig, NULL, &now) == 0 && now.sa_handler == chain_note;
+}
+static int h_handlers(vt_req *req, vt_res *res) {
+    (void)req;
+    return vt_res_printf(res, 200, "%d %d", is_chained(SIGINT), is_chained(SIGTERM));
+}
+static vt_server *child_server;
+static int h_stop(vt_req *req, vt_res *res) {
+    (void)req;
+    vt_server_stop(child_server);
+    return vt_res_text(res, 200, "stopping");
+}
+/* It ends with 0 when all is as it was; seen.aux is the signal that came to the program's own handler. */
 static pid_t child_start(vt_server_cfg cfg, int files, int *port) {
     int p[2];
     if (pipe(p) < 0) return -1;
+    seen_reset();
     fflush(stdout);
     pid_t pid = fork();
     if (pid != 0) {
@@ -892,20 +1161,21 @@ static pid_t child_start(vt_server_cfg cfg, int files, int *port) {
     child_out = p[1];
     cfg.addr = "127.0.0.1:0";
     cfg.on_ready = child_ready;
-    if (!cfg.workers) cfg.workers = 2;
+    if (!cfg.workers) cfg.workers = E2E_WORKERS;
     if (files) {
         struct rlimit rl = {(rlim_t)files, (rlim_t)files};
         setrlimit(RLIMIT_NOFILE, &rl);
     }
     signal(SIGTERM, chain_note);
+    signal(SIGINT, chain_note);
     vt_log_set(NULL, NULL, getenv("VT_E2E_LOG") ? VT_LOG_DEBUG : VT_LOG_OFF);
-    vt_server *s = vt_server_new(&cfg);
+    vt_server *s = child_server = vt_server_new(&cfg);
     routes(s);
+    vt_server_get(s, "/handlers", h_handlers);
+    vt_server_get(s, "/stop", h_stop);
     int r = vt_server_run(s);
-    struct sigaction now;
-    sigaction(SIGTERM, NULL, &now);
     vt_server_free(s);
-    _exit(r < 0 ? 3 : now.sa_handler != chain_note ? 4 : chained == SIGTERM ? 0 : 5);
+    _exit(r < 0 ? 3 : is_chained(SIGINT) && is_chained(SIGTERM) ? 0 : 4);
 }
 static int child_end(pid_t pid) {
     int st = 0;
@@ -915,20 +1185,64 @@ static int child_end(pid_t pid) {
     waitpid(pid, &st, 0);
     return -1000;
 }
-TEST(b105_sigterm_drains) {
-    int port = 0;
+/* Hundreds in flight, hundreds idle: nobody's answer is lost, the idle are closed, who comes is refused. */
+static void signal_drains(int sig, int count) {
+    int port = 0, lost = 0, open = 0;
+    struct cl *busy = calloc(2 * (size_t)count, sizeof *busy), *idle = busy + count;
+    REQUIRE(busy != NULL);
     pid_t pid = child_start((vt_server_cfg){0}, 0, &port);
     REQUIRE(pid > 0);
+    for (int i = 0; i < count; i++) {
+        busy[i].fd = idle[i].fd = -1;
+        CHECK(cl_open_to(&busy[i], port, 0) && cl_open_to(&idle[i], port, 0));
+        CHECK_EQ(cl_get(&idle[i], "/"), 200);
+        cl_puts(&busy[i], GET("/gate"));
+    }
+    CHECK(reaches(started, count, E2E_MS));
+    CHECK_EQ(cl_get(&idle[0], "/handlers"), 200);
+    CHECK_STR(idle[0].body, "0 0"); /* the server's are in their place */
+    kill(pid, sig);
+    for (int i = 0; i < count; i++) open += !cl_closed(&idle[i], E2E_MS) || idle[i].reset;
+    CHECK_EQ(open, 0);
+    bool refused = false;
+    for (int64_t end = e2e_now_ms() + E2E_MS; !refused && e2e_now_ms() < end; e2e_sleep_ms(1)) {
+        CL(late);
+        refused = !cl_open_to(&late, port, 0);
+    }
+    CHECK(refused);
+    CHECK_EQ(ended(), 0);
+    gate_open();
+    for (int i = 0; i < count; i++) {
+        const char *conn = cl_response(&busy[i]) == 200 ? cl_field(&busy[i], "connection") : NULL;
+        lost += !conn || strcmp(conn, "close") != 0 || strcmp(busy[i].body, "gate") != 0;
+        lost += !cl_closed(&busy[i], E2E_MS);
+        cl_close(&busy[i]);
+        cl_close(&idle[i]);
+    }
+    CHECK_EQ(lost, 0);
+    CHECK_EQ(child_end(pid), 0);
+    CHECK_EQ(aux(), sig); /* the program's own handler had it, too */
+    free(busy);
+}
+TEST(b105_sigterm_drains) { signal_drains(SIGTERM, SLOW ? 40 : 200); }
+TEST(b105_sigint_drains) { signal_drains(SIGINT, 3); }
+TEST(no_signals_leaves_handlers_alone) {
+    int port = 0;
+    static const int sigs[] = {SIGINT, SIGTERM};
+    pid_t pid = child_start((vt_server_cfg){.no_signals = 1}, 0, &port);
+    REQUIRE(pid > 0);
     CL(c);
-    CL(idle);
-    REQUIRE(cl_open_to(&c, port, 0) && cl_open_to(&idle, port, 0));
-    CHECK_EQ(cl_get(&idle, "/"), 200);
-    cl_puts(&c, GET("/delay?ms=300"));
-    e2e_sleep_ms(100);
-    kill(pid, SIGTERM);
-    CHECK(cl_closed(&idle, 200));
-    CHECK_EQ(cl_response(&c), 200);
-    CHECK_STR(cl_field(&c, "connection"), "close");
+    REQUIRE(cl_open_to(&c, port, 0));
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(cl_get(&c, "/handlers"), 200);
+        CHECK_STR(c.body, "1 1");
+        kill(pid, sigs[i]);
+        for (int64_t end = e2e_now_ms() + E2E_MS; aux() != sigs[i] && e2e_now_ms() < end;) e2e_sleep_ms(1);
+        CHECK_EQ(aux(), sigs[i]);
+        CHECK_EQ(cl_get(&c, "/"), 200); /* and serves on */
+        CHECK(cl_silent(&c, 20));
+    }
+    CHECK_EQ(cl_get(&c, "/stop"), 200);
     cl_close(&c);
     CHECK_EQ(child_end(pid), 0);
 }
@@ -938,14 +1252,15 @@ TEST(b105_second_signal_ends_at_once) {
     REQUIRE(pid > 0);
     CL(c);
     REQUIRE(cl_open_to(&c, port, 0));
-    cl_puts(&c, GET("/delay?ms=8000"));
-    e2e_sleep_ms(100);
-    int64_t from = e2e_now_ms();
+    CL(idle);
+    REQUIRE(cl_open_to(&idle, port, 0));
+    CHECK_EQ(cl_get(&idle, "/"), 200);
+    cl_puts(&c, GET("/gate"));
+    CHECK(reaches(started, 1, E2E_MS));
     kill(pid, SIGTERM);
-    e2e_sleep_ms(100);
+    CHECK(cl_closed(&idle, E2E_MS)); /* it drains */
     kill(pid, SIGTERM);
     CHECK_EQ(child_end(pid), -SIGTERM);
-    CHECK(e2e_now_ms() - from < 2000);
 }
 
 /*--- limits ---*/
@@ -1011,16 +1326,15 @@ TEST(b087_max_connections) {
     CHECK(cl_silent(&c[3], 150)); /* longer than the pause of a listener */
     CHECK(cl_silent(&c[4], 0));
     CHECK_EQ(stats().open, 3);
-    int64_t from = e2e_now_ms();
     cl_close(&c[0]);
     CHECK_EQ(cl_response(&c[3]), 200);
-    CHECK(e2e_now_ms() - from < 90); /* the close was noticed, not the pause over */
     cl_close(&c[1]);
     CHECK_EQ(cl_response(&c[4]), 200);
     for (int i = 0; i < 5; i++) cl_close(&c[i]);
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b087_at_the_cap_of_vthreads_503) {
+    if (VTHTTP_SIM) SKIP("the refusal is one send, which a fresh socket takes whole");
     vt_server_cfg cfg = {.max_vthreads = 6, .workers = 1, .retry_after_s = 7};
     REQUIRE(e2e_start(&cfg, routes) == 0);
     struct cl c[12];
@@ -1080,7 +1394,7 @@ TEST(b087_parked_connections_are_small) {
     }
     CHECK(reaches(parked_now, COUNT, 5000));
     long each = (resident_kib() - before) * 1024 / (COUNT - COUNT / 10);
-    CHECK(each <= 640);
+    CHECK(each <= 512);
     for (int i = 0; i < COUNT; i++) cl_close(&c[i]);
     CHECK(OPEN_REACHES(0));
     CHECK_EQ(e2e_stop(), 0);
@@ -1146,9 +1460,10 @@ static void pressure(int threads, struct pressure p) {
         CHECK_EQ(each[i].bad, 0);
     }
 }
+/* VT_LONG=1 in the environment: minutes of it. */
 TEST(b109_high_pressure) {
     REQUIRE(e2e_start(NULL, routes) == 0);
-    int scale = SLOW ? 1 : 10;
+    int scale = (SLOW ? 1 : 10) * (getenv("VT_LONG") ? 50 : 1);
     pressure(1, (struct pressure){1, 20 * scale, 10, GET("/"), 200, 0});
     pressure(1, (struct pressure){100, scale, 10, GET("/"), 200, 0});
     pressure(8, (struct pressure){50, scale, 10, GET("/"), 200, 0});
@@ -1190,19 +1505,35 @@ TEST(b110_slow_readers_all_complete) {
 
 /*--- what a handler finds again after a wait ---*/
 static __thread int my_thread_mark;
+static int other_thread(void *arg) {
+    if (!VTHTTP_SIM) errno = EDOM;
+    return !VTHTTP_SIM && pthread_equal(*(pthread_t *)arg, pthread_self()) ? -1 : 0; /* simulated: inline */
+}
+static int writes_soon(void *arg) {
+    int fd = *(int *)arg;
+    vt_sleep(VT_MS / 2);
+    return write(fd, "x", 1) == 1 ? 0 : -1;
+}
 static int h_same_thread(vt_req *req, vt_res *res) {
     int *mark = &my_thread_mark, bad = 0;
     int64_t n = query_num(req, "n", 0), due = vt_deadline();
     pthread_t self = pthread_self();
     volatile char local[64];
     for (size_t i = 0; i < sizeof local; i++) local[i] = (char)(n + (int64_t)i);
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 12; i++) {
+        int p[2], r = 0;
+        bad += pipe(p) < 0;
         errno = (int)(1000 + n);
-        vt_sleep_ms(1 + n % 3);
+        if (i % 3 == 0) r = vt_sleep_ms(1 + n % 3);
+        else if (i % 3 == 1) r = vt_blocking(other_thread, &self, NULL);
+        else r = vt_go(writes_soon, &p[1]) < 0 ? -1 : vt_wait_fd(p[0], VT_READ, 0) - VT_READ;
+        bad += r != 0;
         bad += errno != (int)(1000 + n);
         bad += !pthread_equal(self, pthread_self()) || mark != &my_thread_mark;
         bad += vt_deadline() != due || due == 0;
         for (size_t k = 0; k < sizeof local; k++) bad += local[k] != (char)(n + (int64_t)k);
+        close(p[0]);
+        close(p[1]);
     }
     return vt_res_printf(res, 200, "%d", bad);
 }
@@ -1286,6 +1617,45 @@ TEST(b116_handler_leaves_first) {
     CHECK(cl_closed(&c, 5000));
     CHECK(!c.reset);
     cl_close(&c);
+    CHECK_EQ(e2e_stop(), 0);
+}
+/* The server's half ends first; the client's still comes. */
+static int h_half_close(vt_req *req, vt_res *res) {
+    vt_stream *st;
+    char buf[64];
+    int64_t n, all = 0;
+    (void)req;
+    seen_start();
+    int r = vt_res_upgrade(res, "half", &st);
+    if (r < 0) return r;
+    CHECK_EQ(vt_stream_write(st, "last words", 10), 10);
+    CHECK_EQ(vt_stream_shutdown(st), 0);
+    CHECK_EQ(vt_stream_write(st, "x", 1), -EPIPE);
+    CHECK_EQ(vt_stream_shutdown(st), 0);
+    while ((n = vt_stream_read(st, buf, sizeof buf)) > 0) all += n;
+    seen_end(n < 0 ? n : all);
+    return 0;
+}
+static void routes_half(vt_server *s) {
+    vt_server_get(s, "/", h_half_close);
+    seen_reset();
+}
+TEST(b116_server_half_closes) {
+    REQUIRE(e2e_start(NULL, routes_half) == 0);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    cl_puts(&c, "GET / HTTP/1.1\r\n" HOST "Connection: upgrade\r\nUpgrade: half\r\n\r\n");
+    CHECK_EQ(cl_response(&c), 101);
+    CHECK(cl_want(&c, 10));
+    CHECK_MEM(c.in, c.in_len, "last words", 10);
+    cl_consume(&c, 10);
+    CHECK(cl_closed(&c, E2E_MS) && !c.reset);
+    CHECK_EQ(ended(), 0);
+    cl_puts(&c, "and mine");
+    shutdown(c.fd, SHUT_WR);
+    CHECK(reaches(ended, 1, E2E_MS));
+    CHECK_EQ(result(), 8);
+    CHECK(OPEN_REACHES(0));
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b116_not_asked_for) {

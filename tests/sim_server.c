@@ -499,14 +499,14 @@ static bool field_is(const struct client *c, int i, const char *line) {
     const struct sim_res *r = &c->reader.res[i];
     return memmem(c->peer->got + r->head, r->nhead, line, strlen(line)) != NULL;
 }
-/* `fn` in n worlds; the first are tame. */
+/* `fn` in n worlds; of each forty the first are tame, the last wild. */
 static void in_worlds(int n, void (*fn)(void)) {
     for (int i = 0; i < n; i++) {
-        int before = test_failures;
+        int before = test_failures, wild = i % 40;
         sim_begin((uint64_t)i + 1000);
         live_clients = 0;
-        if (i >= 2) {
-            sim.k.storm = i * 10, sim.k.invent = i * 5, sim.k.eintr = i * 10, sim.k.lazy = i * 10;
+        if (wild >= 2) {
+            sim.k.storm = wild * 10, sim.k.invent = wild * 5, sim.k.eintr = wild * 10, sim.k.lazy = wild * 10;
             sim.k.send_grain = (uint32_t)i % 5, sim.k.grain = (uint32_t)i % 3 * 8;
         }
         fn();
@@ -705,6 +705,7 @@ TEST(sim_drain_past_the_grace) { in_worlds(12, drain_too_late); }
 /* The first signal drains, the second does what it would have done without us. */
 static void terminate(void *arg, uint32_t gen) {
     (void)arg, (void)gen;
+    stopped_at = sim.now; /* the end of the last client is not to send another */
     sim_signal(SIGTERM);
     if (sim.killed == SIGTERM) vt_server_stop(srv);
 }
@@ -721,7 +722,7 @@ static void second_signal(void) {
     CHECK_EQ(status_of(&clients[0], 0), 200);
     CHECK(sim.acts[SIGTERM].fn.handler == NULL && sim.acts[SIGINT].fn.handler == NULL); /* restored */
 }
-TEST(sim_second_signal) { in_worlds(8, second_signal); }
+TEST(sim_second_signal) { in_worlds(400, second_signal); }
 
 /* Stopped before it is up. */
 static int stop_in_start(vt_server *s, void *ctx) {
@@ -865,3 +866,65 @@ static void leavers(void) {
     if (kind == 3) CHECK((last_err == -ECONNRESET || last_err == -EPIPE) && ms < 5000);
 }
 TEST(sim_clients_that_leave) { in_worlds(40, leavers); }
+
+/*--- what a response costs, in system calls ---*/
+static int64_t calls_then[2][SIM_IDS];
+static void count_calls(void *arg, uint32_t gen) {
+    (void)gen;
+    memcpy(calls_then[arg != NULL], sim.calls, sizeof sim.calls);
+}
+static int64_t called(int id) { return calls_then[1][id] - calls_then[0][id]; }
+static int64_t sends(void) { return called(SIM_send) + called(SIM_sendmsg); }
+/* Keep-alive: ten requests, one after the other, are ten reads and ten writes. The first is before the counting: it adds
+ * the descriptor to the reactor's set. */
+TEST(sim_system_calls_of_keep_alive) {
+    static struct sim_step steps[23];
+    for (int i = 0; i < 11; i++) {
+        steps[2 * i] = (struct sim_step)SENDS("GET /len/10 HTTP/1.1\r\n" HOST "\r\n");
+        steps[2 * i + 1] = (struct sim_step)WAITS(100 * VT_MS);
+    }
+    steps[22] = (struct sim_step)DOES(SIM_FIN, 0);
+    sim_begin(1);
+    live_clients = 0;
+    vt_server_cfg cfg = base_cfg();
+    CHAT(&clients[0], 10 * VT_MS, steps);
+    sim_at(60 * VT_MS, count_calls, NULL);
+    sim_at(1060 * VT_MS, count_calls, &calls_then);
+    serve(&cfg, 0);
+    sim_settle();
+    CHECK_EQ(status_of(&clients[0], 10), 200);
+    CHECK_EQ(called(SIM_recv), 10);
+    CHECK_EQ(sends(), 10);
+    CHECK_EQ(called(SIM_setsockopt) + called(SIM_getsockopt) + called(SIM_fcntl), 0);
+    CHECK_EQ(called(SIM_realloc) + called(SIM_mmap), 0);
+#if defined(__linux__) && !VTHTTP_POLL
+    CHECK_EQ(called(SIM_epoll_ctl), 0);
+    CHECK(called(SIM_epoll_wait) + called(SIM_epoll_pwait2) <= 21);
+#endif
+    sim_end();
+}
+/* Sixteen that come in one piece: their answers leave in one. */
+TEST(sim_system_calls_of_pipelined_requests) {
+    static char all[16 * 64];
+    size_t n = 0;
+    for (int i = 0; i < 16; i++)
+        n += (size_t)snprintf(all + n, sizeof all - n, "GET /len/10 HTTP/1.1\r\n" HOST "\r\n");
+    struct sim_step steps[] = {SENDS("GET /len/10 HTTP/1.1\r\n" HOST "\r\n"),
+                               WAITS(100 * VT_MS),
+                               {SIM_SEND, all, n, 0, NULL},
+                               DOES(SIM_AWAIT_N, 17),
+                               WAITS(100 * VT_MS),
+                               DOES(SIM_FIN, 0)};
+    sim_begin(1);
+    live_clients = 0;
+    vt_server_cfg cfg = base_cfg();
+    CHAT(&clients[0], 10 * VT_MS, steps);
+    sim_at(60 * VT_MS, count_calls, NULL);
+    sim_at(160 * VT_MS, count_calls, &calls_then);
+    serve(&cfg, 0);
+    sim_settle();
+    CHECK_EQ(status_of(&clients[0], 16), 200);
+    CHECK_EQ(called(SIM_recv), 1);
+    CHECK_EQ(sends(), 1);
+    sim_end();
+}

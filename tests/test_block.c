@@ -302,3 +302,51 @@ TEST(at_random_from_several_workers) {
         CHECK_EQ(run_with(2, 2, facts_main, NULL), 0); /* runtimes come and go over it */
     retire();
 }
+
+/*--- names ---*/
+/* In place of libc's: a name whose address comes when another vthread has made some progress, or after 5 s. */
+static int ticks, ticks_then, resolving;
+int vt__libc_getaddrinfo(const char *host, const char *port, const struct vt__plat_ai *hints,
+                         struct vt__plat_ai **out) {
+    struct vt__plat_ai *ai = calloc(1, sizeof *ai + sizeof(struct sockaddr_in));
+    if (!ai || strcmp(host, "slow.test") != 0 || hints->flags & VT__IO_AI_NUMERIC) {
+        free(ai);
+        return ai ? -2 : -10;
+    }
+    __atomic_store_n(&resolving, 1, __ATOMIC_SEQ_CST);
+    for (int64_t end = vt_now() + 5 * VT_SEC;
+         __atomic_load_n(&ticks, __ATOMIC_SEQ_CST) < 10 && vt_now() < end;)
+        vt__plat_sleep(VT_MS);
+    __atomic_store_n(&ticks_then, __atomic_load_n(&ticks, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
+    struct sockaddr_in *in = (struct sockaddr_in *)(void *)(ai + 1);
+    in->sin_family = AF_INET;
+    in->sin_port = htons((uint16_t)atoi(port));
+    in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ai->addr = (struct sockaddr *)(void *)in;
+    ai->addrlen = sizeof *in;
+    *out = ai;
+    return 0;
+}
+void vt__libc_freeaddrinfo(struct vt__plat_ai *ai) { free(ai); }
+static int tick(void *arg) {
+    (void)arg;
+    settle(&resolving, 1);
+    for (int i = 0; i < 10; i++) {
+        CHECK_EQ(vt_yield(), 0);
+        __atomic_fetch_add(&ticks, 1, __ATOMIC_SEQ_CST);
+    }
+    return 0;
+}
+static int resolve_main(void *arg) {
+    vt_sock *a;
+    (void)arg;
+    ticks = ticks_then = resolving = 0;
+    vt_task *t = vt_async(tick, NULL);
+    CHECK_EQ(vt_dial(&a, "slow.test:1", NULL), -ECONNREFUSED);
+    CHECK_EQ(ticks_then, 10); /* others ran meanwhile */
+    return result(t);
+}
+TEST(names_are_resolved_beside) {
+    CHECK_EQ(run_with(1, 0, resolve_main, NULL), 0);
+    retire();
+}

@@ -6,7 +6,9 @@
 #include "test.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 static int run_on(int workers, vt_fn *fn, void *arg) {
@@ -199,6 +201,85 @@ TEST(a_stale_socket_file_is_replaced_a_live_one_is_not) {
     vt_sock_close(b);
     unlink(path);
 }
+
+/*--- options ---*/
+static int option(const vt_sock *s, int level, int name) {
+    int v = -1;
+    socklen_t n = sizeof v;
+    return getsockopt(vt_sock_fd(s), level, name, &v, &n) < 0 ? -1 : v;
+}
+static int options_main(void *arg) {
+    (void)arg;
+    for (int on = 0; on < 2; on++) {
+        vt_sock_cfg cfg = {.reuseport = on, .delay = on, .v6only = on, .unix_mode = on ? 0600 : 0};
+        vt_sock *l, *again, *a, *b;
+        char addr[VT_ADDR_MAX], path[64];
+        struct stat st;
+        CHECK_EQ(vt_listen(&l, "127.0.0.1:0", &cfg), 0);
+        vt_sock_local(l, addr, sizeof addr);
+        CHECK_EQ(option(l, SOL_SOCKET, SO_REUSEPORT) != 0, on);
+        CHECK_EQ(option(l, IPPROTO_TCP, TCP_NODELAY) != 0, !on);
+        int r = vt_listen(&again, addr, &cfg); /* two on one port, or not */
+        CHECK_EQ(r, on ? 0 : -EADDRINUSE);
+        if (r == 0) vt_sock_close(again);
+        CHECK_EQ(vt_dial(&a, addr, &cfg), 0);
+        CHECK_EQ(vt_accept(l, &b), 0);
+        CHECK_EQ(option(a, IPPROTO_TCP, TCP_NODELAY) != 0, !on);
+        CHECK_EQ(option(b, IPPROTO_TCP, TCP_NODELAY) != 0, !on);
+        vt_sock_close(a);
+        vt_sock_close(b);
+        vt_sock_close(l);
+        if ((r = vt_listen(&l, "[::]:0", &cfg)) == 0) {
+            CHECK_EQ(option(l, IPPROTO_IPV6, IPV6_V6ONLY), on);
+            vt_sock_close(l);
+        }
+        snprintf(path, sizeof path, "unix:/tmp/vthttp-test-mode-%d.sock", (int)getpid());
+        mode_t mask = umask(022);
+        CHECK_EQ(vt_listen(&l, path, &cfg), 0);
+        umask(mask);
+        CHECK_EQ(stat(path + 5, &st), 0);
+        CHECK_EQ(st.st_mode & 0666, on ? 0600 : 0644);
+        vt_sock_close(l);
+        unlink(path + 5);
+    }
+    return 0;
+}
+TEST(socket_options) { CHECK_EQ(run_on(1, options_main, NULL), 0); }
+
+/* Reads it all once the writer has given up, or would never do so. */
+static int late_done;
+static int reads_late(void *arg) {
+    struct pair *p = arg;
+    static char block[65536];
+    for (int64_t end = vt_now() + 10 * VT_SEC; !late_done && vt_now() < end;) vt_sleep_ms(1);
+    while (vt_read(p->b, block, sizeof block) > 0) continue;
+    return 0;
+}
+static int writes_until_main(void *arg) {
+    static char much[8 << 20]; /* more than the kernel's buffers take */
+    struct pair p;
+    vt_str parts[2] = {{much, sizeof much}, {much, sizeof much}};
+    (void)arg;
+    for (int vector = 0; vector < 2; vector++) {
+        int r = connect_pair(&p, "127.0.0.1:0");
+        if (r < 0) return r;
+        late_done = 0;
+        vt_task *t = vt_async(reads_late, &p);
+        int64_t until = vt_now() + 20 * VT_MS;
+        CHECK_EQ(vector ? vt_writev_until(p.a, parts, 2, until)
+                        : vt_write_until(p.a, much, sizeof much, until),
+                 -ETIMEDOUT);
+        CHECK(vt_now() >= until);
+        CHECK_EQ(vt_write_until(p.a, much, 1, vt_now() - 1), -ETIMEDOUT);
+        late_done = 1;
+        vt_sock_close(p.a);
+        p.a = NULL;
+        CHECK_EQ(vt_await(t, NULL), 0);
+        close_pair(&p);
+    }
+    return 0;
+}
+TEST(writes_end_at_their_time) { CHECK_EQ(run_on(1, writes_until_main, NULL), 0); }
 
 /*--- stacks ---*/
 static int deep(int n) {

@@ -88,8 +88,9 @@ struct waits {
     vt_cond c;
     vt_sem s;
     vt_wg g;
+    vt_once o;
     int pipe[2];
-    vt_sock *listener;
+    vt_sock *listener, *mute, *full; /* nothing comes; nothing goes */
 };
 static int in_lock(void *arg) { return vt_mutex_lock_until(&((struct waits *)arg)->m, 0); }
 static int in_sem(void *arg) { return vt_sem_acquire(&((struct waits *)arg)->s); }
@@ -107,11 +108,39 @@ static int in_cond(void *arg) {
     CHECK_EQ(vt_mutex_unlock(&m), 0); /* locked again, whatever the result */
     return r;
 }
+static int in_read(void *arg) {
+    char c;
+    return (int)vt_read(((struct waits *)arg)->mute, &c, 1);
+}
+static int in_write(void *arg) {
+    static const char block[65536];
+    int64_t r = 0;
+    while (r >= 0) r = vt_write(((struct waits *)arg)->full, block, sizeof block);
+    return (int)r;
+}
+static int in_await(void *arg) {
+    int64_t due = vt_deadline_set(0);
+    vt_task *t = vt_async(sleep_long, NULL); /* without the deadline, which is for the wait */
+    vt_deadline_set(due);
+    (void)arg;
+    int r = vt_await(t, NULL);
+    vt_cancel(t);
+    vt_task_free(t);
+    return r;
+}
+static int in_once(void *arg) { return vt_once_do(&((struct waits *)arg)->o, give, NULL); }
+static int holds_once(void *arg) { return vt_once_do(&((struct waits *)arg)->o, sleep_long, NULL); }
 static int cancel_main(void *arg) {
-    static vt_fn *const kinds[] = {sleep_long, in_lock, in_sem, in_wg, in_fd, in_accept, in_cond};
+    static vt_fn *const kinds[] = {sleep_long, in_lock, in_sem,   in_wg,   in_fd,   in_accept,
+                                   in_cond,    in_read, in_await, in_once, in_write};
     struct waits w = {.pipe = {-1, -1}};
     (void)arg;
+    int a[2], b[2];
     if (pipe(w.pipe) < 0 || vt_listen(&w.listener, "127.0.0.1:0", NULL) < 0) return -1;
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, a) < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, b) < 0) return -1;
+    if (vt_sock_from_fd_take(&w.mute, a[0]) < 0 || vt_sock_from_fd_take(&w.full, b[0]) < 0) return -1;
+    vt_task *holder = vt_async(holds_once, &w);
+    vt_yield();
     vt_wg_add(&w.g, 1);
     vt_mutex_lock(&w.m);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
@@ -133,6 +162,12 @@ static int cancel_main(void *arg) {
         CHECK_EQ(r, -ETIMEDOUT);
     }
     vt_mutex_unlock(&w.m);
+    vt_cancel(holder);
+    CHECK_EQ(vt_await(holder, NULL), 0);
+    vt_sock_close(w.mute);
+    vt_sock_close(w.full);
+    close(a[1]);
+    close(b[1]);
     vt_sock_close(w.listener);
     close(w.pipe[0]);
     close(w.pipe[1]);

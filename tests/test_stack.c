@@ -10,6 +10,7 @@
 enum { USABLE = 16384, GUARD = 32768 };
 
 /*--- a kernel that refuses, and counts ---*/
+static int64_t given_back; /* stacks */
 static struct {
     int process_madvise, madvise_guard, mprotect; /* calls that still work; -1: all */
     ssize_t batch_short;                          /* bytes that process_madvise leaves out */
@@ -28,12 +29,13 @@ static ssize_t k_process_madvise(const struct iovec *v, size_t n, int advice) {
     if (spend(&k.process_madvise, -ENOSYS) < 0) return -ENOSYS;
     if (advice == MADV_DONTNEED) k.dontneed++;
     ssize_t r = vt__plat_sys_process_madvise(v, n, advice);
+    if (advice == MADV_DONTNEED && r > 0) given_back += (int64_t)n;
     return r > 0 ? r - k.batch_short : r;
 }
 #endif
 static int k_madvise(void *p, size_t n, int advice) {
     if (advice == VT__MADV_GUARD_INSTALL && spend(&k.madvise_guard, -EINVAL) < 0) return -EINVAL;
-    if (advice == MADV_DONTNEED) k.dontneed++;
+    if (advice == MADV_DONTNEED) k.dontneed++, given_back++;
     return vt__plat_sys_madvise(p, n, advice);
 }
 static int k_mprotect(void *p, size_t n, int prot) {
@@ -595,5 +597,29 @@ TEST(a_broken_canary_stops_the_program) {
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
     CHECK(strstr(text, "stack overflow in virtual thread 'scratcher'") != NULL);
     CHECK(names_site(text));
+    k_end();
+}
+
+/* A second after a thousand vthreads have ended, the pages of nearly all their stacks are the kernel's. */
+static int parks(void *arg) { return vt_sem_acquire(arg); }
+static int trims_main(void *arg) {
+    enum { MANY = 1000 };
+    vt_task *t[MANY];
+    vt_sem s = {0};
+    (void)arg;
+    for (int i = 0; i < MANY; i++) t[i] = vt_async(parks, &s);
+    vt_yield();
+    vt_sem_release(&s, MANY);
+    for (int i = 0; i < MANY; i++) CHECK_EQ(vt_await(t[i], NULL), 0);
+    given_back = 0;
+    for (int64_t end = vt_now() + 20 * VT_SEC; given_back < MANY - 64 && vt_now() < end;) vt_sleep_ms(20);
+    CHECK(given_back >= MANY - 64);
+    CHECK_EQ(vt_await(vt_async(parks, &(vt_sem){.count = 1}), NULL), 0); /* and they can be had again */
+    return 0;
+}
+TEST(a_runtime_trims) {
+    vt_cfg cfg = {.workers = 1};
+    k_begin();
+    CHECK_EQ(vt_run(&cfg, trims_main, NULL), 0);
     k_end();
 }

@@ -4,7 +4,8 @@
 # A section opens with a banner "MARK: - @tag title"; those of the public part have tags that begin with api_. Checked are:
 # the table of contents, banners, uses: lines, prefixes of private functions (the tag, or the names of a prefix: line), that
 # every reference to a function or variable goes to a definition above in a section that uses: names, no prototypes of
-# static functions, lengths, public functions (defined, commented), pure sections, switches, forgotten notes.
+# static functions, lengths, public functions (defined, commented), pure sections, switches, forgotten notes, and that the
+# files of test: and fuzz: exist.
 # A macro's references count where it is defined and where it is used. Public inline functions, types and macros need no
 # uses:, but a name in uses: must be used, if only for a type or a macro.
 use strict;
@@ -20,6 +21,8 @@ my $raw = do { local $/; <$in> };
 close $in;
 my @raw = split /\n/, $raw, -1;
 pop @raw if @raw && $raw[-1] eq '';
+
+my $root = $file =~ m{^(.*)/} ? $1 : '.';    # test: and fuzz: name files from where the header is
 
 my %seen;
 my @findings;
@@ -66,6 +69,11 @@ for (my $i = 0; $i < @raw; $i++) {
         push @{ $s{uses} }, $list =~ /\@(\w+)/g if defined $list;
         push @{ $s{prefix} }, $1 =~ /(\w+)/g if $l =~ /^ \* prefix:(.*)/;
         $s{pure} = 1 if $l =~ /^ \* pure\./;
+        if ($l =~ /^ \* (?:test|fuzz):/) {
+            for my $f ($l =~ m{\b((?:tests|fuzz)/[\w./-]+)}g) {
+                finding($j + 1, "\@$s{tag} names $f, which does not exist") unless -f "$root/$f";
+            }
+        }
     }
     finding($line, "the banner of \@$s{tag} does not end with \"====*/\"") if $j >= @raw || $raw[$j] !~ /^ \*={20,}\*\/$/;
     finding($line, "\@$s{tag} has no uses: line") unless $s{has_uses} || $s{public};

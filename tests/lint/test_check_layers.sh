@@ -10,6 +10,9 @@ fi
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 passed=0 failed=0
+mkdir "$dir/tests" "$dir/fuzz"
+: > "$dir/tests/test_high.c"
+: > "$dir/fuzz/fuzz_high.c"
 
 cat > "$dir/base.h" << 'END'
 /* A small header.
@@ -129,6 +132,7 @@ VT_API int vt_twice(int a) {
  * uses:   @low
  *         @mid
  * raises: nothing
+ * test:   tests/test_high.c   fuzz: fuzz/fuzz_high.c
  *============================================================================*/
 static int vt__high_run(int a) {
 #if VTHTTP_POLL
@@ -213,6 +217,8 @@ try public_below 'the public part refers to vt__low_add' 's/{ return vt_twice(a)
 try pure_plat 'pure @mid calls vt__plat_read' 's/return put(st/return vt__plat_read(1) + put(st/'
 try pure_libc 'pure @mid calls malloc' 's/return put(st/return (int)(size_t)malloc(1) + put(st/'
 try pure_macro 'pure @mid calls printf' 's/^struct vt__mid_state {/#define VT__SAY(x) printf(x)\n&/'
+try test_file '@high names tests/test_gone.c, which does not exist' 's,tests/test_high.c,& tests/test_gone.c,'
+try fuzz_file '@high names fuzz/fuzz_gone.c, which does not exist' 's,fuzz/fuzz_high.c,fuzz/fuzz_gone.c,'
 try note 'forgotten note' 's/^ \* raises: nothing/ * raises: nothing, FIX''ME/'
 try switch_ifdef 'switch VTHTTP_POLL is tested' '/^static int vt__high_run/,/^}/s/#if VTHTTP_POLL/#ifdef VTHTTP_POLL/'
 try switch_defined 'switch VTHTTP_POLL is tested' '/^static int vt__high_run/,/^}/s/#if VTHTTP_POLL/#if defined(VTHTTP_POLL)/'

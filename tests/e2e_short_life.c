@@ -1,0 +1,14 @@
+/* variants: default asan */
+/* The lives of tests/e2e_life.c when the kernel takes little at a time and interrupts every few calls. */
+#define VTHTTP_SIM 1
+#include "e2e_life.c"
+#include "shortio.h"
+
+/* It was not the kernel itself that the others saw. */
+TEST(short_calls_were_made) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    CL(c);
+    for (int i = 0; i < 100; i++) CHECK(cl_get(&c, "/") == 200);
+    CHECK(short_calls > 200);
+    CHECK_EQ(e2e_stop(), 0);
+}
