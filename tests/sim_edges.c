@@ -507,3 +507,203 @@ TEST(accepting_without_descriptors_waits_for_its_deadline) {
         end();
     }
 }
+
+/*--- trailers ---*/
+static int h_trailer(vt_req *req, vt_res *res) {
+    vt_str body;
+    int r = vt_req_body(req, &body);
+    return r < 0 ? r : vt_res_printf(res, 200, "%zu", vt_req_trailer(req, "T").len);
+}
+static void trailer_routes(vt_server *s) { vt_server_post(s, "/", h_trailer); }
+/* A head that grew the input block, and behind it a trailer longer than a block, which is not whole at first. */
+TEST(a_long_trailer_behind_a_long_head) {
+    enum { HEAD = 45000, TRAILER = 19500 };
+    static char text[HEAD + TRAILER + 100];
+    size_t n = (size_t)snprintf(text, sizeof text,
+                                "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nX: ");
+    memset(text + n, 'y', HEAD - n);
+    n = HEAD + (size_t)snprintf(text + HEAD, 100, "\r\n\r\n0\r\nT: ");
+    memset(text + n, 'v', TRAILER);
+    n += TRAILER;
+    const struct sim_step cut[] = {{SIM_SEND, text, n, 0, NULL},
+                                   WAITS(VT_SEC),
+                                   DOES(SIM_FIN, 0),
+                                   DOES(SIM_AWAIT_END, 0)},
+                          stalls[] = {{SIM_SEND, text, n, 0, NULL}, DOES(SIM_AWAIT_END, 0)},
+                          whole[] = {{SIM_SEND, text, n, 0, NULL},
+                                     WAITS(VT_SEC),
+                                     SENDS("\r\n\r\n"),
+                                     DOES(SIM_AWAIT_N, 1),
+                                     DOES(SIM_FIN, 0)},
+                          over[] = {{SIM_SEND, text, n, 0, NULL},
+                                    WAITS(VT_SEC),
+                                    {SIM_SEND, text + n - 1000, 1000, 0, NULL},
+                                    DOES(SIM_AWAIT_END, 0)};
+    for (uint64_t i = 0; i < 8; i++) {
+        begin(i);
+        sim.k.recv_buffer = 200000;
+        sim.k.grain = i < 4 ? 0 : 9000;
+        struct client *c[4] = {chat(VT_SEC, STEPS(cut)), chat(2 * VT_SEC, STEPS(stalls)),
+                               chat(3 * VT_SEC, STEPS(whole)), chat(30 * VT_SEC, STEPS(over))};
+        vt_server_cfg cfg = {.max_header_bytes = 65536, .max_trailer_bytes = 20000};
+        serve(&cfg, trailer_routes, 0);
+        CHECK(status_of(c[0], 0) == 400 || status_of(c[0], 0) == -1);
+        CHECK_EQ(status_of(c[1], 0), 408);
+        CHECK_EQ(status_of(c[2], 0), 200);
+        CHECK_STR(c[2]->reader.bodies, "19500");
+        CHECK(status_of(c[3], 0) >= 400 && status_of(c[3], 0) < 500);
+        end();
+    }
+}
+
+/*--- CONNECT ---*/
+TEST(connect_is_refused_and_the_connection_closed) {
+    static const struct sim_step steps[] = {SENDS("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n"
+                                                  "GET /len/3 HTTP/1.1\r\n" HOST "\r\n"),
+                                            DOES(SIM_AWAIT_END, 0)};
+    for (uint64_t i = 0; i < 4; i++) {
+        begin(i);
+        struct client *c = chat(100 * VT_MS, STEPS(steps));
+        vt_server_cfg cfg = {0};
+        serve(&cfg, waiting_routes, 0);
+        CHECK_EQ(status_of(c, 0), 501);
+        CHECK(c->reader.res[0].close && c->reader.pos == c->peer->ngot);
+        CHECK_EQ(status_of(c, 1), -1); /* what follows may be meant for the tunnel */
+        CHECK(c->peer->fin && !c->peer->rst);
+        end();
+    }
+}
+
+/*--- servers inside a runtime of the program's ---*/
+static const vt_server_cfg inner = {.addr = "127.0.0.1:8080", .workers = 1};
+static const struct sim_step one_request[] = {SENDS("GET /len/3 HTTP/1.1\r\n" HOST "\r\n"),
+                                              DOES(SIM_AWAIT_N, 1), DOES(SIM_AWAIT_END, 0)};
+static int inside(vt_fn *fn, int64_t max_vthreads) {
+    vt_cfg cfg = {.workers = 1, .max_vthreads = max_vthreads};
+    int r = vt_run(&cfg, fn, NULL);
+    sim_settle();
+    return r;
+}
+static bool over, fast;
+static int spin(
+    void *arg) { /* with it the reactor is looked at now and then alone: no time passes in between */
+    (void)arg;
+    while (!over) compute(fast ? 0 : 20 * SIM_US), vt_yield();
+    return 0;
+}
+/* Whether the poll set of this worker points into [p, p + n). */
+static bool poll_set_has(const void *p, size_t n) {
+#if VTHTTP_POLL
+    const vt__dom *dom = vt__sched_thr()->dom;
+    for (int i = 0; i < dom->n; i++)
+        if ((uintptr_t)dom->pds[i] - (uintptr_t)p < n) return true;
+#else
+    (void)p, (void)n;
+#endif
+    return false;
+}
+static int forget_main(void *arg) {
+    (void)arg;
+    over = fast = false;
+    int r = vt_go(spin, NULL);
+    vt_server *s = vt_server_new(&inner);
+    waiting_routes(s);
+    if (r == 0) r = vt_server_start(s);
+    while (r == 0 && s->run->group.hosts[0].requests == 0) r = vt_sleep_ms(1);
+    const void *slab = s->run->group.hosts[0].slabs, *doors = s->run->doors;
+    fast = true;
+    vt_server_stop(s);
+    if (r == 0) r = vt_server_wait(s);
+    fast = false;
+    CHECK(slab && !poll_set_has(slab, sizeof(vt__h1c_slab)));
+    CHECK(doors && !poll_set_has(doors, sizeof(vt__srv_door)));
+    vt_server_free(s);
+    if (r == 0) r = vt_sleep_ms(50);
+    over = true;
+    return r;
+}
+TEST(nothing_of_a_stopped_server_stays_in_the_poll_set) {
+    for (uint64_t i = 0; i < 8; i++) {
+        begin(i);
+        struct client *c = chat(100 * VT_MS, STEPS(one_request));
+        CHECK_EQ(inside(forget_main, 0), 0);
+        CHECK_EQ(status_of(c, 0), 200);
+        end();
+    }
+}
+
+/* Whoever starts a server with a deadline does not end it by that. */
+static int short_deadline_main(void *arg) {
+    (void)arg;
+    vt_server *s = srv = vt_server_new(&inner);
+    waiting_routes(s);
+    vt_deadline_set(vt_now() + 50 * VT_MS);
+    int r = vt_server_start(s);
+    vt_deadline_set(0);
+    if (r == 0) r = vt_server_wait(s);
+    srv = NULL;
+    vt_server_free(s);
+    return r;
+}
+TEST(a_server_outlives_the_deadline_of_its_start) {
+    begin(1);
+    struct client *c = chat(2 * VT_SEC, STEPS(one_request));
+    sim_at(3 * VT_SEC, stop, NULL);
+    CHECK_EQ(inside(short_deadline_main, 0), 0);
+    CHECK_EQ(status_of(c, 0), 200);
+    CHECK(since_start_ms(sim.now) >= 3000);
+    end();
+}
+
+/* Waiting says how a server ended, or that it never began. */
+static int wait_main(void *arg) {
+    (void)arg;
+    vt_server *s = vt_server_new(&inner);
+    CHECK_EQ(vt_server_wait(s), VT_ESTATE);
+    vt_server_listen(s, inner.addr); /* twice the same */
+    CHECK_EQ(vt_server_start(s), -EADDRINUSE);
+    CHECK_EQ(vt_server_wait(s), -EADDRINUSE);
+    vt_server_free(s);
+    return 0;
+}
+static int wait_full_main(void *arg) { /* there may be no virtual thread for the server */
+    (void)arg;
+    vt_server *s = vt_server_new(&inner);
+    CHECK_EQ(vt_server_start(s), VT_ELIMIT);
+    vt_deadline_set(vt_now() + 2 * VT_SEC);
+    CHECK_EQ(vt_server_wait(s), VT_ELIMIT);
+    vt_server_free(s);
+    return 0;
+}
+TEST(waiting_for_a_server_that_does_not_run) {
+    begin(1);
+    CHECK_EQ(inside(wait_main, 0), 0);
+    CHECK_EQ(inside(wait_full_main, 1), 0);
+    end();
+}
+
+/* A start that is refused by the program itself, in another runtime than the one before. */
+static vt_server *again;
+static int refuse;
+static int refuse_start(vt_server *s, void *ctx) {
+    (void)s, (void)ctx;
+    return refuse;
+}
+static int again_main(void *arg) {
+    (void)arg;
+    int r = vt_server_start(again);
+    if (r == 0) vt_server_stop(again), r = vt_server_wait(again);
+    return r;
+}
+TEST(a_start_that_on_start_refuses_in_another_runtime) {
+    vt_server_cfg cfg = inner;
+    begin(1);
+    cfg.on_start = refuse_start;
+    again = vt_server_new(&cfg);
+    for (int i = 0; i < 4; i++) {
+        refuse = i % 2 ? -EIO : 0;
+        CHECK_EQ(inside(again_main, 0), refuse);
+    }
+    vt_server_free(again);
+    end();
+}
