@@ -27,6 +27,7 @@ static struct client {
 } clients[CLIENTS];
 static int nclients, live;
 static vt_server *srv;
+static int64_t returned_at; /* vt_server_run */
 
 static void stop(void *arg, uint32_t gen) {
     (void)arg, (void)gen;
@@ -76,6 +77,7 @@ static void serve(const vt_server_cfg *cfg, void (*routes)(vt_server *s), int wa
     srv = vt_server_new(&c);
     routes(srv);
     CHECK_EQ(vt_server_run(srv), want);
+    returned_at = sim.now;
     vt_server_free(srv);
     srv = NULL;
     sim_settle();
@@ -210,6 +212,50 @@ TEST(a_client_that_sends_too_much_reads_its_answer) {
         sim.k.lazy = i % 4 == 3 ? 200 : 0;
         if (i & 1) lingers("POST / HTTP/1.1\r\n" HOST "Content-Length: 8388608\r\n\r\n", 405, i & 2);
         else lingers("GET / HTTP/1.1\r\n" HOST "Content-Length: 8388608\r\n\r\n", 413, i & 2);
+        end();
+    }
+}
+
+/* All of a long answer is in the kernel's queue, and the client still sends. */
+TEST(late_bytes_do_not_take_a_long_answer_away) {
+    static const struct sim_step steps[] = {
+        DOES(SIM_READ, 0),    SENDS("GET /len/300000 HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n"),
+        WAITS(500 * VT_MS),   SENDS("\r\n"),
+        WAITS(500 * VT_MS),   DOES(SIM_READ, 1),
+        DOES(SIM_AWAIT_N, 1), DOES(SIM_FIN, 0)};
+    for (uint64_t i = 0; i < 4; i++) {
+        begin(i);
+        sim.k.send_buffer = 400000;
+        struct client *c = chat(100 * VT_MS, STEPS(steps));
+        vt_server_cfg cfg = {0};
+        serve(&cfg, waiting_routes, 0);
+        CHECK_EQ(status_of(c, 0), 200);
+        CHECK(c->reader.res[0].nbody == 300000 && !c->peer->rst);
+        end();
+    }
+}
+
+/* Whoever lingers does not hold a stop up for as long as another. */
+static int h_late(vt_req *req, vt_res *res) {
+    int r = vt_sleep_ms(1000);
+    return r < 0 ? r : h_skip(req, res);
+}
+static void late_routes(vt_server *s) { vt_server_post(s, "/", h_late); }
+TEST(a_stop_lingers_for_less) {
+    static const struct sim_step steps[] = {SENDS("POST / HTTP/1.1\r\n" HOST "Content-Length: 900000\r\n"
+                                                  "Connection: close\r\n\r\n"),
+                                            DOES(SIM_AWAIT_N, 1), WAITS(30 * VT_SEC), DOES(SIM_FIN, 0)};
+    for (int stopped = 0; stopped < 2; stopped++) {
+        begin(1);
+        struct client *c = chat(100 * VT_MS, STEPS(steps));
+        if (stopped) sim_at(500 * VT_MS, stop, NULL);
+        open_at[0] = -2;
+        sim_at(2900 * VT_MS, probe, NULL);
+        vt_server_cfg cfg = {0};
+        serve(&cfg, late_routes, 0);
+        CHECK_EQ(status_of(c, 0), 200);
+        if (stopped) CHECK(since_start_ms(returned_at) >= 1100 && since_start_ms(returned_at) < 2000);
+        else CHECK_EQ(open_at[0], 1);
         end();
     }
 }
