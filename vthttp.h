@@ -12710,9 +12710,9 @@ VT_API void vt_server_stop(vt_server *s) {
 static int vt__srv_start(vt__srv *srv) {
     vt_server *s = srv->server;
     vt__h1c_group *g = &srv->group;
+    vt__srv_drop_doms(srv); /* of the run before, maybe in a runtime that is gone */
     int r = s->cfg.on_start ? s->cfg.on_start(s, s->cfg.ctx) : 0;
     if (r < 0) return vt__srv_fail(srv, r, "on_start");
-    vt__srv_drop_doms(srv);
     memset(g, 0, sizeof *g);
     g->server = s;
     g->closed = vt__srv_closed;
