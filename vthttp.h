@@ -7223,7 +7223,7 @@ VT_API int vt_blocking(vt_fn *fn, void *arg, int *result) {
 /*==============================================================================
  * MARK: - @io      sockets: addresses, reading, writing, connecting, listening
  * uses:   @api_base @api_io @plat @mem @str @poll @sched @self @block
- * test:   tests/test_io.c
+ * test:   tests/test_io.c tests/test_dial.c
  *
  * Reading tries first and parks on EAGAIN; a short read leaves the descriptor "not ready", so the next one parks
  * without a system call; a descriptor enters the poll set at its first park and stays. Where another thread's
@@ -11113,7 +11113,7 @@ static int vt__conn_send_behind(vt__conn_io *io, struct iovec *v, int n) {
  * MARK: - @h1c     HTTP/1.1 connections
  * uses:   @plat @mem @str @ds @log @h1 @timer @poll @sched @io @conn @router @req @res @http
  * raises: vt__h1c_group.closed (a connection has ended and somebody waits for that)
- * test:   tests/e2e_life.c tests/e2e_http.c
+ * test:   tests/e2e_life.c tests/e2e_http.c tests/sim_edges.c tests/e2e_edges.c
  *
  * A connection is in one of three places:
  *
@@ -12159,7 +12159,7 @@ static void vt__h1c_host_quit(vt__h1c_host *h) { vt__timer_cancel(&h->dom->wheel
 /*==============================================================================
  * MARK: - @srv     servers: configuration, listeners, limits, drain
  * uses:   @api_base @plat @mem @str @err @log @h1 @timer @poll @sched @self @sync @io @h1c @http
- * test:   tests/e2e_life.c tests/fault_server.c tests/sim_server.c
+ * test:   tests/e2e_life.c tests/fault_server.c tests/sim_server.c tests/sim_edges.c
  *
  * Each listening socket stands in every domain's poll set (EPOLLEXCLUSIVE). A vthread of the server's own waits for the
  * stop and then drains: every domain stops accepting and sends its idle connections to their end; what is in flight
