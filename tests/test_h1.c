@@ -1256,7 +1256,8 @@ TEST(put_numbers) {
     for (int i = 0; i < 20000; i++) {
         uint64_t v = i < (int)VT__COUNT(edges) ? edges[i] : test_rand(&seed) >> pick(&seed, 64);
         char out[20], want[32];
-        int n = (int)vt__str_put_u64(out, v), len = snprintf(want, sizeof want, "%llu", (unsigned long long)v);
+        int n = (int)vt__str_put_u64(out, v),
+            len = snprintf(want, sizeof want, "%llu", (unsigned long long)v);
         CHECK_MEM(out, n, want, len);
         n = vt__h1_put_hex(out, v), len = snprintf(want, sizeof want, "%llx", (unsigned long long)v);
         CHECK_MEM(out, n, want, len);
