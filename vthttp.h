@@ -278,7 +278,7 @@ VT_API void vt_task_free(vt_task *t);
 VT_API void vt_cancel(vt_task *t);
 /* Whether the calling virtual thread was asked to stop: 0 or -ECANCELED. */
 VT_API int vt_cancelled(void);
-/* While > 0 (calls nest, on: +1, off: -1) the calling virtual thread ignores its cancellation and inherited
+/* While > 0 (calls nest, on: +1, off: -1, never below 0) the calling virtual thread ignores its cancellation and inherited
  * deadline, for clean-up that must run. */
 VT_API void vt_shield(bool on);
 
@@ -309,8 +309,9 @@ VT_API int vt_worker(void);
 
 enum vt_events { VT_READ = 1, VT_WRITE = 2 };
 /* Waits until `fd` (any pollable descriptor, not one owned by a vt_sock) is ready for one of `events`; returns the
- * ready ones (both on error or hang-up: try). parks. errors: -ECANCELED, -ETIMEDOUT, -EBADF, -EPERM (a regular
- * file, or off a virtual thread), -ENOMEM. */
+ * ready ones (both on error or hang-up: try). parks. A descriptor that is closed meanwhile wakes nobody. errors: -ECANCELED,
+ * -ETIMEDOUT, -EINVAL no events, -EBADF, -EBUSY another virtual thread of this OS thread waits for the same, -EPERM (a regular
+ * file, or off a virtual thread), -ENOMEM, -ENOSPC (epoll_ctl(2)). */
 VT_API int vt_wait_fd(int fd, int events, int64_t until);
 
 /* Runs `fn(arg)` on a pool of OS threads and waits for its result, stored in *result (may be NULL).
@@ -421,7 +422,8 @@ VT_API int vt_mutex_lock_until(vt_mutex *m, int64_t until);
 VT_API int vt_mutex_trylock(vt_mutex *m);
 VT_API int vt_mutex_unlock(vt_mutex *m);
 
-/* Unlocks `m`, waits for a signal, locks `m` again, whatever the result. errors: -ECANCELED, -ETIMEDOUT. A signal
+/* Unlocks `m`, waits for a signal, locks `m` again, whatever the result. errors: -ECANCELED, -ETIMEDOUT; -EPERM, at once,
+ * when the caller does not hold `m`. A signal
  * that was received is never lost to a cancel. signal and broadcast: any thread. */
 VT_API int vt_cond_wait(vt_cond *c, vt_mutex *m);
 VT_API int vt_cond_wait_until(vt_cond *c, vt_mutex *m, int64_t until);
@@ -434,14 +436,16 @@ VT_API int vt_sem_acquire_until(vt_sem *s, int64_t until);
 VT_API int vt_sem_try(vt_sem *s);
 VT_API void vt_sem_release(vt_sem *s, int64_t permits);
 
-/* Wait group: wait returns 0 once the count is 0. add/done: any thread; a count below 0 stays 0, with -EINVAL. */
+/* Wait group: wait returns 0 once the count is 0. add/done: any thread; what would bring the count below 0 changes nothing and
+ * returns -EINVAL. wait errors: -ECANCELED, -ETIMEDOUT, -EPERM. */
 VT_API int vt_wg_add(vt_wg *g, int64_t n);
 VT_API int vt_wg_done(vt_wg *g);
 VT_API int vt_wg_wait(vt_wg *g);
 VT_API int vt_wg_wait_until(vt_wg *g, int64_t until);
 
 /* Runs `fn(arg)` in the first call; others wait for its end. A call whose fn fails (< 0) passes the error on and the
- * next call tries again. Returns 0 or the error. parks. */
+ * next call tries again. Returns 0 or the error. parks. errors of the wait: -ECANCELED, -ETIMEDOUT, -EPERM off a virtual
+ * thread (once fn has run: 0). A call from within its own fn waits until cancel or deadline. */
 VT_API int vt_once_do(vt_once *o, vt_fn *fn, void *arg);
 
 /*==============================================================================
@@ -535,7 +539,8 @@ VT_API int vt_scope_go_any_at(vt_scope *s, vt_fn *fn, void *arg, const char *sit
 /* Waits for all children. 0, or the first error of a child or spawn; with VT_SCOPE_FIRST the result of the first to
  * succeed, else the first error, VT_ESTATE when there was no child. When the owner is cancelled meanwhile, or its deadline
  * or the scope's passes, the children are cancelled, waited for nevertheless, and the result is -ECANCELED or
- * -ETIMEDOUT (unless one had succeeded first). The scope may then be used further. Owner only (else -EPERM). parks. */
+ * -ETIMEDOUT (unless one had succeeded first). After success the scope may be used further; once it has failed, was cancelled
+ * or is decided, spawns into it return -ECANCELED. Owner only (else -EPERM). parks. */
 VT_API int vt_scope_wait(vt_scope *s);
 /* Cancels all children that live, present and future; does not wait. Any thread. */
 VT_API void vt_scope_cancel(vt_scope *s);
@@ -4134,8 +4139,14 @@ static void vt__poll_pd_init(vt__pd *pd, int fd) {
 VT__INLINE struct vt__vth **vt__poll_slot(vt__pd *pd, unsigned wait) {
     return wait & VT__PD_RWAIT ? &pd->rv : &pd->wv;
 }
+/* For one caller: who waits, and is to be woken; NULL: nobody, or his wait is being taken back. */
+#define VT__POLL_LEAVING ((struct vt__vth *)(uintptr_t)2)
 VT__INLINE struct vt__vth *vt__poll_slot_take(vt__pd *pd, unsigned wait) {
-    return __atomic_exchange_n(vt__poll_slot(pd, wait), NULL, __ATOMIC_ACQ_REL);
+    struct vt__vth **slot = vt__poll_slot(pd, wait), *v = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
+    do {
+        if (!v || v == VT__POLL_LEAVING) return NULL;
+    } while (!__atomic_compare_exchange_n(slot, &v, NULL, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    return v;
 }
 /* Registers a wait (RWAIT, WWAIT, or RWAIT | RWBOTH): 1; 0: what it waits for is there, try again; -EBUSY: somebody else
  * waits. */
@@ -4149,10 +4160,7 @@ static int vt__poll_wait_begin(vt__pd *pd, unsigned wait, struct vt__vth *v) {
         return -EBUSY;
     uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE);
     do {
-        if (w & ready) {
-            (void)vt__poll_slot_take(pd, wait);
-            return 0;
-        }
+        if (w & ready) return vt__poll_slot_take(pd, wait) ? 0 : 1; /* 1: a wake-up is on its way already */
     } while (!__atomic_compare_exchange_n(&pd->word, &w, w | wait, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
     return 1;
 }
@@ -4166,12 +4174,16 @@ static int vt__poll_wait_join(vt__pd *pd, unsigned wait, struct vt__vth *v) {
     vt__poll_set(pd, wait);
     return 0;
 }
-/* Takes v's wait back; false when somebody else ended it already and wakes the vthread. */
-static bool vt__poll_wait_abort(vt__pd *pd, unsigned bit, const struct vt__vth *v) {
+/* Takes v's wait back; false when somebody else ended it already and wakes the vthread. The slot decides, and is nobody
+ * else's until the bits are gone. */
+static bool vt__poll_wait_abort(vt__pd *pd, unsigned bit, struct vt__vth *v) {
     uint32_t clear = bit | (bit == VT__PD_RWAIT ? (uint32_t)VT__PD_RWBOTH : 0u);
-    if (__atomic_load_n(vt__poll_slot(pd, bit), __ATOMIC_ACQUIRE) != v) return false;
-    if (!(__atomic_fetch_and(&pd->word, ~clear, __ATOMIC_ACQ_REL) & bit)) return false;
-    (void)vt__poll_slot_take(pd, bit);
+    struct vt__vth **slot = vt__poll_slot(pd, bit);
+    if (!bit ||
+        !__atomic_compare_exchange_n(slot, &v, VT__POLL_LEAVING, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return false;
+    __atomic_fetch_and(&pd->word, ~clear, __ATOMIC_ACQ_REL);
+    __atomic_store_n(slot, NULL, __ATOMIC_RELEASE);
     return true;
 }
 
@@ -4228,11 +4240,12 @@ static void vt__poll_event(vt__dom *dom, vt__pd *pd, uint32_t gen, unsigned bits
     /* What was cleared is ours. Read all before waking: a woken owner may give the struct a new life. */
     struct vt__vth *rv = w & clear & VT__PD_RWAIT ? vt__poll_slot_take(pd, VT__PD_RWAIT) : NULL,
                    *wv = w & clear & VT__PD_WWAIT ? vt__poll_slot_take(pd, VT__PD_WWAIT) : NULL;
+    void (*sink)(vt__dom *, vt__pd *, unsigned) = pd->sink;
     unsigned fired = w & (clear & (VT__PD_ARMED | VT__PD_WATCH | VT__PD_FLUSH));
     if (w & VT__PD_LISTEN && w & VT__PD_ARMED && bits & VT__PD_READY) fired |= VT__PD_ARMED;
     if (rv) vt__poll_up.wake(rv);
     if (wv) vt__poll_up.wake(wv);
-    if (fired) pd->sink(dom, pd, ((w | bits) & VT__PD_READY) | fired);
+    if (fired) sink(dom, pd, ((w | bits) & VT__PD_READY) | fired);
 }
 
 #if VTHTTP_POLL
@@ -4429,10 +4442,18 @@ static int vt__poll_add(vt__dom *dom, vt__pd *pd) {
     uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE);
     if (w & VT__PD_ADDED) return 0;
     if (w & VT__PD_CLOSED) return VT_ECLOSED;
-    pd->dom = dom;
     w = __atomic_fetch_or(&pd->word, VT__PD_ADDED, __ATOMIC_ACQ_REL);
+    if (w & VT__PD_ADDED) return 0;
+    __atomic_store_n(&pd->dom, dom, __ATOMIC_RELAXED);
     int r = vt__poll_ctl_add(dom, pd, w);
-    if (r < 0) vt__poll_clear(pd, VT__PD_ADDED);
+    if (r >= 0) return r;
+    /* Whoever relied on it meanwhile tries for himself. */
+    w = __atomic_fetch_and(&pd->word, ~(uint32_t)(VT__PD_ADDED | VT__PD_RWAIT | VT__PD_RWBOTH | VT__PD_WWAIT),
+                           __ATOMIC_ACQ_REL);
+    struct vt__vth *rv = w & VT__PD_RWAIT ? vt__poll_slot_take(pd, VT__PD_RWAIT) : NULL,
+                   *wv = w & VT__PD_WWAIT ? vt__poll_slot_take(pd, VT__PD_WWAIT) : NULL;
+    if (rv) vt__poll_up.wake(rv);
+    if (wv) vt__poll_up.wake(wv);
     return r;
 }
 /* Out of its set, with a new generation: events on their way are void, readiness is to be tried again. By the
@@ -4459,9 +4480,13 @@ static void vt__poll_shut(vt__pd *pd) {
     if (rv) vt__poll_up.wake(rv);
     if (wv) vt__poll_up.wake(wv);
 }
+/* A child that was forked holds copies of descriptors, and those keep them in the epoll sets. */
+static bool vt__poll_forked;
 /* Ends the descriptor; nobody may be waiting on it any more (vt__poll_shut comes first where somebody may). */
 static int vt__poll_close(vt__pd *pd) {
     int fd = pd->fd;
+    if (VT__UNLIKELY(__atomic_load_n(&vt__poll_forked, __ATOMIC_RELAXED)) && vt__poll_bits(pd) & VT__PD_ADDED)
+        vt__poll_ctl_del(pd->dom, pd);
     uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE), n;
     do n = ((w + 0x10000) & 0xffff0000u) | VT__PD_CLOSED;
     while (!__atomic_compare_exchange_n(&pd->word, &w, n, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
@@ -4475,10 +4500,6 @@ static VT__UNUSED int vt__poll_listen_add(vt__dom *dom, vt__pd *pd) {
     vt__poll_set(pd, VT__PD_LISTEN | VT__PD_ARMED);
     vt__poll_clear(pd, VT__PD_READY);
     return vt__poll_add(dom, pd);
-}
-static VT__UNUSED void vt__poll_listen_remove(vt__dom *dom, vt__pd *pd) {
-    (void)dom;
-    vt__poll_remove(pd);
 }
 
 /* Messages run in the domain's scheduler context, in the order in which they were posted by each thread. Any thread,
@@ -4936,8 +4957,6 @@ static VT__UNUSED void vt__sched_start_init(vt__start *s, vt_fn *fn, void *arg, 
     s->task.flags = VT__TASK_EMBEDDED | VT__TASK_DETACHED | VT__TASK_ANY;
 }
 static VT__UNUSED int vt__sched_admit(void) { return vt__sched_credit_take(vt__sched_tls); }
-/* Gives back what vt__sched_admit took when no vthread is started after all. */
-static VT__UNUSED void vt__sched_dismiss(void) { vt__sched_credit_put(vt__sched_tls); }
 /* Queues unstarted work in `dom`; an idle worker may take it. From then on it belongs to whoever runs it. */
 static VT__UNUSED void vt__sched_submit(vt__dom *dom, vt__start *s) {
     uint32_t keep = VT__TASK_EMBEDDED | VT__TASK_DETACHED | VT__TASK_ANY;
@@ -5128,7 +5147,7 @@ __attribute__((noreturn)) static VT__NOINLINE void vt__sched_exit(vt__vth *v, in
     if (v->task && !v->embedded) vt__sched_task_end(t, v->task, result);
     if (VT__UNLIKELY(!vt__stack_intact(v->stack))) vt__sched_overrun(v);
     vt__stack_put(&t->stacks, v->stack);
-    vt__plat_count(&t->ended, 1);
+    __atomic_store_n(&t->ended, t->ended + 1, __ATOMIC_RELEASE); /* behind the spawns of this vthread */
     vt__sched_credit_put(t);
     (void)vt__sched_run_pop(t);
     vt__node *n = vt__sched_first(t);
@@ -5360,15 +5379,16 @@ static bool vt__sched_all_ended(void) {
 }
 /* A spawn of another thread is counted before it looks whether the runtime is closed, and the count is taken again after
  * closing: so it is either refused or waited for. */
-static void vt__sched_quit_if_done(void) {
-    if (vt__sched_g.host || !__atomic_load_n(&vt__sched_g.main_done, __ATOMIC_SEQ_CST) ||
-        !vt__sched_all_ended())
-        return;
+static bool vt__sched_close(void) {
+    if (!vt__sched_all_ended()) return false;
     __atomic_fetch_add(&vt__sched_g.closed, 1, __ATOMIC_SEQ_CST);
-    if (!vt__sched_all_ended()) {
-        __atomic_fetch_sub(&vt__sched_g.closed, 1, __ATOMIC_SEQ_CST);
+    if (vt__sched_all_ended()) return true;
+    __atomic_fetch_sub(&vt__sched_g.closed, 1, __ATOMIC_SEQ_CST);
+    return false;
+}
+static void vt__sched_quit_if_done(void) {
+    if (vt__sched_g.host || !__atomic_load_n(&vt__sched_g.main_done, __ATOMIC_SEQ_CST) || !vt__sched_close())
         return;
-    }
     __atomic_store_n(&vt__sched_g.quit, 1, __ATOMIC_SEQ_CST);
     for (int i = 0; i < vt__sched_g.ndoms; i++) vt__sched_kick(vt__sched_g.thrs[i]);
 }
@@ -5576,6 +5596,7 @@ static void *vt__sched_thread(void *arg) {
     return NULL;
 }
 
+static void vt__sched_forking(void) { __atomic_store_n(&vt__poll_forked, true, __ATOMIC_SEQ_CST); }
 /* In a forked child nothing of the runtime runs: calls fail as they do without one. */
 static void vt__sched_forked(void) {
     vt__sched_tls = NULL;
@@ -5607,7 +5628,7 @@ static int vt__sched_make(const vt_cfg *cfg) {
     int r = vt__ctx_check();
     if (r < 0) vt_log(VT_LOG_ERROR, "hardware shadow stacks are on; build without -fcf-protection=return");
     if (r < 0 || (r = vt__sched_configure(cfg)) < 0) return r;
-    if (!registered) registered = pthread_atfork(NULL, NULL, vt__sched_forked) == 0;
+    if (!registered) registered = pthread_atfork(vt__sched_forking, NULL, vt__sched_forked) == 0;
     int n = vt__sched_g.cfg.workers;
     vt__sched_g.thrs = vt__mem_zalloc((size_t)n * sizeof *vt__sched_g.thrs);
     vt__sched_g.doms = vt__mem_zalloc((size_t)n * sizeof *vt__sched_g.doms);
@@ -5866,7 +5887,7 @@ VT_API int vt_cancelled(void) {
 }
 VT_API void vt_shield(bool on) {
     vt__vth *v = vt__sched_self();
-    if (v) v->shield += on ? 1 : -1;
+    if (v && (on || v->shield > 0)) v->shield += on ? 1 : -1;
 }
 
 /*--- running ---*/
@@ -5982,7 +6003,7 @@ VT_API void vt_shutdown(void) {
     vt__thr *t = vt__sched_tls;
     if (!t || t->cur || !vt__sched_g.host) return;
     vt_stop();
-    while (!vt__sched_all_ended()) vt__sched_pass(t, -1);
+    while (!vt__sched_close()) vt__sched_pass(t, -1);
     vt__sched_leave_thread(t);
     vt__sched_free();
 }
@@ -7251,7 +7272,8 @@ static VT__NOINLINE int vt__io_wait_slow(vt__vth *v, vt__pd *pd, unsigned bit, b
     int r = vt__poll_add(v->thr->dom, pd);
     if (r < 0) return r;
     if ((r = vt__poll_wait_begin(pd, bit, v)) <= 0) return r;
-    if (VTHTTP_POLL && pd->dom != v->thr->dom) vt__poll_kick(pd->dom); /* it must ask for more now */
+    vt__dom *dom = VTHTTP_POLL ? __atomic_load_n(&pd->dom, __ATOMIC_ACQUIRE) : NULL;
+    if (dom && dom != v->thr->dom) vt__poll_kick(dom); /* it must ask for more now */
     r = vt__sched_park(v, abort, due);
     return vt__poll_bits(pd) & VT__PD_CLOSED && r == 0 ? VT_ECLOSED : r;
 }
@@ -7266,8 +7288,10 @@ static int vt__io_wait(vt__pd *pd, unsigned ready, int64_t due) {
     if (due && due <= v->thr->now) return -ETIMEDOUT;
     return vt__io_wait_slow(v, pd, bit, ready == VT__PD_R ? vt__io_abort_read : vt__io_abort_write, due);
 }
-/* Whether another thread's reactor may set readiness bits at any moment. */
-VT__INLINE bool vt__io_remote(const vt__pd *pd) { return pd->dom && pd->dom != vt__sched_tls->dom; }
+/* Whether another thread's reactor may set readiness bits at any moment, or has begun to meanwhile. */
+VT__INLINE bool vt__io_remote(const vt__pd *pd) {
+    return __atomic_load_n(&pd->dom, __ATOMIC_RELAXED) != vt__sched_tls->dom;
+}
 /* Never parks: bytes, 0 at the end, -EAGAIN, other errors. */
 static int64_t vt__io_recv_try(vt__pd *pd, void *buf, size_t n) {
     unsigned b = vt__poll_bits(pd);
@@ -7827,8 +7851,8 @@ static int vt__io_fdw_wait(vt__vth *v, vt__poll_fdw *f, int events, int64_t due)
     vt__io_fdw_rearm(v->thr->dom, f);
     if (r < 0) return r;
     b = vt__poll_bits(&f->pd);
-    r = (b & (VT__PD_R | VT__PD_RDHUP) ? VT_READ : 0) | (b & VT__PD_W ? VT_WRITE : 0);
-    return b & VT__PD_HUP ? events : r & events;
+    r = ((b & (VT__PD_R | VT__PD_RDHUP) ? VT_READ : 0) | (b & VT__PD_W ? VT_WRITE : 0)) & events;
+    return b & VT__PD_HUP || !r ? events : r; /* another wait may have cleared the bits: try */
 }
 VT_API int vt_wait_fd(int fd, int events, int64_t until) {
     vt__vth *v = vt__sched_self();
@@ -8152,7 +8176,10 @@ static int vt__hooks_wait_due(vt__hooks_op *op, vt__hooks_node *nodes, size_t n,
     vt__hooks_thr *h = vt__hooks_thr_get(op->v->thr);
     r = h ? vt__hooks_link(h, &w) : -ENOMEM;
     if (r >= 0) r = vt__hooks_park(op, h, &w, due);
-    else if (r != -EBADF) r = vt__hooks_nap(op, due);
+    else if (r != -EBADF) {
+        w.done = true; /* those that are linked already must not end the nap */
+        r = vt__hooks_nap(op, due);
+    }
     w.done = true;
     vt__hooks_unlink(&w);
     if (h && r == 0) op->vain = vt__plat_now() - began < VT_MS ? op->vain + 1 : 0;
@@ -8703,14 +8730,15 @@ struct vt__hooks_name {
     struct vt__plat_ai **out;
     int err;
 };
-static int vt__hooks_name_run(void *arg) {
+static VT__UNUSED int vt__hooks_name_run(void *arg) {
     struct vt__hooks_name *n = arg;
     int r = n->real(n->host, n->port, n->hints, n->out);
     n->err = errno;
     return r;
 }
 /* A number needs no name server, and no thread. */
-static bool vt__hooks_numeric(const char *host, const char *port, const struct vt__plat_ai *hints) {
+static VT__UNUSED bool vt__hooks_numeric(const char *host, const char *port,
+                                         const struct vt__plat_ai *hints) {
     if (port)
         for (const char *p = port; *p; p++)
             if (*p < '0' || *p > '9') return false;
@@ -8719,8 +8747,8 @@ static bool vt__hooks_numeric(const char *host, const char *port, const struct v
         if ((*p < '0' || *p > '9') && *p != '.') return false;
     return true;
 }
-static int vt__hooks_name(vt__hooks_gai *real, const char *host, const char *port,
-                          const struct vt__plat_ai *hints, struct vt__plat_ai **out) {
+static VT__UNUSED int vt__hooks_name(vt__hooks_gai *real, const char *host, const char *port,
+                                     const struct vt__plat_ai *hints, struct vt__plat_ai **out) {
     struct vt__hooks_name n = {real, host, port, hints, out, errno};
     int r, result;
     if (!real) return errno = ENOSYS, VT__HOOKS_EAI_SYSTEM;
@@ -12214,7 +12242,8 @@ typedef struct vt__srv {
     vt_wg round;
     vt_wg ended; /* for vt_server_wait */
     int round_err, result;
-    int reserve; /* a descriptor to give up when there is none */
+    uint32_t left; /* handlers that could not be stopped have it for good */
+    int reserve;   /* a descriptor to give up when there is none */
     uint32_t reserve_lock;
     int64_t log_due;
 } vt__srv;
@@ -12406,8 +12435,7 @@ static void vt__srv_complain(vt__srv *srv, int err) {
            (long long)__atomic_load_n(&srv->group.open, __ATOMIC_RELAXED));
 }
 static void vt__srv_shut_doors(vt__srv_dom *d) {
-    for (int i = 0; d->open && i < d->srv->nlisteners; i++)
-        vt__poll_listen_remove(d->host->dom, &d->doors[i].pd);
+    for (int i = 0; d->open && i < d->srv->nlisteners; i++) vt__poll_remove(&d->doors[i].pd);
     d->open = false;
 }
 static int vt__srv_open_doors(vt__srv_dom *d) {
@@ -12647,25 +12675,31 @@ static bool vt__srv_wait_empty(vt__srv *srv, int64_t until) {
         if (vt_sem_acquire_until(&srv->empty, until) < 0) break;
     return __atomic_load_n(&srv->group.open, __ATOMIC_SEQ_CST) == 0;
 }
-static int vt__srv_drain(vt__srv *srv) {
+/* False: requests outlived the grace period. */
+static bool vt__srv_drain(vt__srv *srv, bool guests) {
     int64_t grace = vt__srv_ns(srv->server->cfg.grace_ms);
     int64_t until = grace ? vt__plat_now() + grace : VT_NONE;
     __atomic_store_n(&srv->group.stopping, 1, __ATOMIC_SEQ_CST);
     __atomic_store_n(&srv->group.tell, 1, __ATOMIC_SEQ_CST);
     vt__srv_round(srv, vt__srv_on_stop);
-    vt__srv_last_guests(srv, until);
+    if (guests) vt__srv_last_guests(srv, until);
     vt__srv_close_listeners(srv);
-    if (vt__srv_wait_empty(srv, until)) return 0;
+    if (vt__srv_wait_empty(srv, until)) return true;
     vt__srv_round(srv, vt__srv_on_kill);
     (void)vt__srv_wait_empty(srv, vt__plat_now() + VT__SRV_LAST_NS);
-    return -ETIMEDOUT;
+    return false;
 }
 /* All connections are gone, or belong to handlers that cannot be stopped: those keep what they use. */
+/* Twice: a close that saw no stop yet may have posted its message behind the first round. */
+static void vt__srv_quit_doms(vt__srv *srv) {
+    vt__srv_round(srv, vt__srv_on_quit);
+    vt__srv_round(srv, vt__srv_on_quit);
+}
 static void vt__srv_end(vt__srv *srv, int result) {
     vt_server *s = srv->server;
     bool left = __atomic_load_n(&srv->group.open, __ATOMIC_SEQ_CST) > 0;
     if (!left) {
-        vt__srv_round(srv, vt__srv_on_quit);
+        vt__srv_quit_doms(srv);
         vt__srv_drop_conns(srv);
     }
     if (result < 0) (void)vt__srv_fail(srv, result, "requests outlived grace_ms");
@@ -12673,8 +12707,10 @@ static void vt__srv_end(vt__srv *srv, int result) {
     srv->result = result;
     s->running = left; /* then it cannot be started again */
     __atomic_store_n(&srv->stop, 0, __ATOMIC_SEQ_CST);
-    if (!left) __atomic_store_n(&srv->state, VT__SRV_IDLE, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&srv->left, left, __ATOMIC_SEQ_CST);
     vt_wg_done(&srv->ended);
+    if (!left)
+        __atomic_store_n(&srv->state, VT__SRV_IDLE, __ATOMIC_SEQ_CST); /* the last touch: it may be freed */
 }
 static int vt__srv_main(void *arg) {
     vt__srv *srv = arg;
@@ -12683,7 +12719,7 @@ static int vt__srv_main(void *arg) {
     vt_shield(true);
     __atomic_store_n(&srv->state, VT__SRV_DRAINING, __ATOMIC_SEQ_CST);
     if (!told && __atomic_exchange_n(&srv->posted, 1, __ATOMIC_SEQ_CST)) (void)vt_sem_acquire(&srv->stopped);
-    vt__srv_end(srv, vt__srv_drain(srv));
+    vt__srv_end(srv, vt__srv_drain(srv, true) ? 0 : -ETIMEDOUT);
     return 0;
 }
 static void vt__srv_on_stop_msg(vt__dom *dom, vt__msg *m) {
@@ -12719,8 +12755,7 @@ static int vt__srv_start(vt__srv *srv) {
     vt__srv_resolve(&g->conf, &s->cfg);
     srv->max_open = vt__srv_max(s->cfg.max_connections);
     srv->stopped = srv->empty = (vt_sem){0};
-    srv->round = srv->ended = (vt_wg){0};
-    srv->posted = 0;
+    srv->posted = srv->left = 0;
     srv->round_err = srv->result = 0;
     srv->stop_msg.fn = vt__srv_on_stop_msg;
     if ((r = vt__srv_open_listeners(srv)) < 0 || (r = vt__srv_make_doms(srv)) < 0) return r;
@@ -12746,6 +12781,15 @@ static void vt__srv_announce(const vt__srv *srv) {
         else vt_log(VT_LOG_INFO, "listening on %s", l->addr);
     }
 }
+/* A start that failed late: what was let in meanwhile gets its time, as in a drain. True: nothing is left. */
+static bool vt__srv_undo(vt__srv *srv) {
+    vt_shield(true);
+    (void)vt__srv_drain(srv, false);
+    bool empty = __atomic_load_n(&srv->group.open, __ATOMIC_SEQ_CST) == 0;
+    if (empty) vt__srv_quit_doms(srv);
+    vt_shield(false);
+    return empty;
+}
 VT_API int vt_server_start(vt_server *s) {
     vt__srv *srv = s->run;
     uint32_t idle = VT__SRV_IDLE;
@@ -12761,21 +12805,13 @@ VT_API int vt_server_start(vt_server *s) {
     s->error_text[0] = 0;
     int r = vt__srv_start(srv);
     if (r < 0) {
-        if (srv->doms) { /* some domains may have opened */
-            vt_shield(true);
-            __atomic_store_n(&srv->group.stopping, 1, __ATOMIC_SEQ_CST);
-            __atomic_store_n(&srv->group.tell, 1, __ATOMIC_SEQ_CST);
-            vt__srv_round(srv, vt__srv_on_stop);
-            (void)vt__srv_wait_empty(srv, VT_NONE);
-            vt__srv_round(srv, vt__srv_on_quit);
-            vt_shield(false);
-        }
+        bool left = srv->doms && !vt__srv_undo(srv); /* some domains may have opened */
         vt__srv_close_listeners(srv);
-        vt__srv_drop_doms(srv);
-        s->running = false;
+        if (!left) vt__srv_drop_doms(srv);
+        s->running = left;
         srv->result = r;
         __atomic_store_n(&srv->stop, 0, __ATOMIC_SEQ_CST);
-        __atomic_store_n(&srv->state, VT__SRV_IDLE, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&srv->state, left ? VT__SRV_DRAINING : VT__SRV_IDLE, __ATOMIC_SEQ_CST);
         return r;
     }
     __atomic_store_n(&srv->state, VT__SRV_RUNNING, __ATOMIC_SEQ_CST);
@@ -12788,7 +12824,12 @@ VT_API int vt_server_wait(vt_server *s) {
     vt__srv *srv = s->run;
     if (!srv) return s->error;
     int r = vt_wg_wait(&srv->ended);
-    return r < 0 ? r : srv->result;
+    if (r < 0) return r;
+    r = srv->result;
+    while (__atomic_load_n(&srv->state, __ATOMIC_SEQ_CST) == VT__SRV_DRAINING &&
+           !__atomic_load_n(&srv->left, __ATOMIC_SEQ_CST))
+        vt__plat_relax(); /* a few instructions of another worker's */
+    return r;
 }
 VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out) {
     const vt__srv *srv = s->run;

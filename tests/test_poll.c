@@ -372,7 +372,7 @@ TEST(a_listener_stands_in_two_sets_and_stays_armed) {
     harvest(&dom); /* level-triggered: at every look */
     CHECK_EQ(sunk, 3);
     CHECK(sunk_bits & VT__PD_ARMED && sunk_dom == &dom);
-    vt__poll_listen_remove(&dom, &a);
+    vt__poll_remove(&a);
     harvest(&dom);
     CHECK_EQ(sunk, 3);
     harvest(&dom2);
@@ -385,7 +385,7 @@ TEST(a_listener_stands_in_two_sets_and_stays_armed) {
     }
     harvest(&dom2);
     CHECK_EQ(sunk, 6);
-    vt__poll_listen_remove(&dom2, &b);
+    vt__poll_remove(&b);
     CHECK_EQ(vt__poll_close(&b), 0);
     end();
 }
