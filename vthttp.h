@@ -237,7 +237,7 @@ typedef struct vt_cfg {
     int64_t max_vthreads; /* live virtual threads, spawn fails with VT_ELIMIT above; default 1,000,000 */
     int max_blocking;     /* OS threads of the pool behind vt_blocking and name resolution; default 64 */
     int no_segv_handler; /* 1: install no SIGSEGV handler (it reports stack overflows, then passes the signal on) */
-    int stall_ms; /* a worker that has not switched for so long is logged; default 20 (1,000 with sanitizers) */
+    int stall_ms; /* a worker that has not switched for so long is logged; default 20 (1,000 with sanitizers, valgrind); VT_NONE: none */
     int deadlock; /* default: virtual threads that nothing can wake are logged, once, unless the program has OS threads
                      of its own, which may be about to; 1: also then; VT_NONE: never. Not with vt_open */
 } vt_cfg;
