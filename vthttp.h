@@ -55,6 +55,8 @@
  *   @scope      structured concurrency
  *   @block      a pool of OS threads for calls that block
  *   @io         sockets: addresses, reading, writing, connecting, listening
+ *   @dump       what every virtual thread is doing, written down
+ *   @watch      the monitor: workers that stall, deadlocks, dumps on a signal
  *   @hooks      libc's blocking calls, made to park (VTHTTP_HOOKS)
  *   @router     routes: patterns, the tree of segments, lookup
  *   @req        request objects
@@ -235,6 +237,9 @@ typedef struct vt_cfg {
     int64_t max_vthreads; /* live virtual threads, spawn fails with VT_ELIMIT above; default 1,000,000 */
     int max_blocking;     /* OS threads of the pool behind vt_blocking and name resolution; default 64 */
     int no_segv_handler; /* 1: install no SIGSEGV handler (it reports stack overflows, then passes the signal on) */
+    int stall_ms; /* a worker that has not switched for so long is logged; default 20 (1,000 with sanitizers, valgrind); VT_NONE: none */
+    int deadlock; /* default: virtual threads that nothing can wake are logged, once, unless the program has OS threads
+                     of its own, which may be about to; 1: also then; VT_NONE: never. Not with vt_open */
 } vt_cfg;
 
 /* Fills in every default. Optional: a zeroed vt_cfg (or a NULL pointer) means the same. */
@@ -371,8 +376,28 @@ typedef struct vt_stats {
         steals; /* wakes: eventfd writes; steals: taken from another worker */
     int64_t stacks, timers_fired, timers_rearmed;
     int guard_kind; /* 0 none (canary), 1 mprotect, 2 lightweight guard regions */
+    int64_t stalls,
+        stalled_ns; /* workers that did not switch for vt_cfg.stall_ms, and how long those lasted */
 } vt_stats;
 VT_API void vt_stats_get(vt_stats *out);
+
+/* Writes down every live virtual thread, one line each: id (of those that live), name, state (running, ready, waiting,
+ * starting: not begun), what it waits for, age since it began, deadline, spawn site, bytes of stack (size, in use, the most that
+ * was touched since its memory was new), return addresses where they can be had: as key=value, or with VT_DUMP_JSON as
+ * one JSON document, in lines. `fn` gets each line without its end, on the calling OS thread. Any thread, virtual or not.
+ * Each worker describes its own virtual threads, some hundred at a time, and runs on in between: not a snapshot.
+ * One that does not answer within 250 ms is written down as such, with what it runs. Of those that have not begun 64
+ * a worker are listed. Returns how many lines about virtual threads there were. parks (cancel and deadline do not
+ * end it). errors: -EPERM no runtime; -ENOTSUP in a forked child; -EBUSY another dump is being written; -ENOMEM;
+ * vt_dump: those of write (SIGPIPE, too); -EAGAIN a non-blocking descriptor took nothing for 5 s. */
+enum vt_dump_flags { VT_DUMP_JSON = 1, VT_DUMP_NO_TRACE = 2 /* without return addresses */ };
+typedef void vt_dump_fn(void *ctx, const char *line);
+VT_API int vt_dump(int fd, uint32_t flags);
+VT_API int vt_dump_to(vt_dump_fn *fn, void *ctx, uint32_t flags);
+/* From now until the runtime's end `sig` (SIGQUIT, say) writes a dump to standard error; what handled it before is called,
+ * too, and comes back in the end, or by 0 in place of a signal. The handler only wakes an OS thread. Any thread.
+ * errors: -EPERM no runtime; -EINVAL no such signal; -EBUSY another signal is set; -EAGAIN no thread. */
+VT_API int vt_dump_on_signal(int sig);
 
 /*==============================================================================
  * MARK: - @api_sync   locks
@@ -1037,6 +1062,14 @@ int vt__libc_getaddrinfo(const char *host, const char *port, const struct vt__pl
                          struct vt__plat_ai **out) __asm__("getaddrinfo");
 void vt__libc_freeaddrinfo(struct vt__plat_ai *ai) __asm__("freeaddrinfo");
 int vt__libc_condattr_setclock(pthread_condattr_t *attr, int id) __asm__("pthread_condattr_setclock");
+#if defined(__linux__)
+/* What a thread of this process has had of a CPU, in ns. */
+static VT__UNUSED int64_t vt__plat_cputime_of(int tid) {
+    struct timespec ts;
+    int r = vt__libc_clock_gettime((int)(~(unsigned)tid << 3 | 6), &ts);
+    return r < 0 ? r : (int64_t)ts.tv_sec * VT_SEC + ts.tv_nsec;
+}
+#endif
 
 #if VTHTTP_HOOKS
 #if !defined(__linux__)
@@ -1174,7 +1207,13 @@ VT__INLINE int vt__plat_raw_nanosleep(const struct timespec *req, struct timespe
     X(eventfd, int, (void), (), eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC))                                      \
     X(process_madvise, ssize_t, (const struct iovec *v, size_t n, int advice), (v, n, advice),               \
       (ssize_t)vt__libc_syscall(SYS_process_madvise, VT__PIDFD_SELF, v, n, advice, 0))                       \
-    X(getrandom, ssize_t, (void *p, size_t n), (p, n), (ssize_t)vt__libc_syscall(SYS_getrandom, p, n, 0))
+    X(getrandom, ssize_t, (void *p, size_t n), (p, n), (ssize_t)vt__libc_syscall(SYS_getrandom, p, n, 0))    \
+    X(mincore, int, (void *p, size_t n, unsigned char *vec), (p, n, vec),                                    \
+      (int)vt__libc_syscall(SYS_mincore, p, n, vec))                                                         \
+    X(gettid, int, (void), (), (int)vt__libc_syscall(SYS_gettid))                                            \
+    X(futex, int, (uint32_t * word, int op, uint32_t value, const long ts[2]), (word, op, value, ts),        \
+      (int)vt__libc_syscall(SYS_futex, word, op, value, ts, NULL, 0))                                        \
+    X(cputime, int64_t, (int tid), (tid), vt__plat_cputime_of(tid))
 #else
 #define VT__PLAT_LINUX_CALLS(X)
 #endif
@@ -4578,7 +4617,8 @@ static void vt__poll_fdw_put(vt__dom *dom, vt__poll_fdw *f) {
  * MARK: - @sched   virtual threads, OS threads, domains
  * uses:   @api_base @plat @mem @str @ds @log @ctx @stack @timer @poll
  * raises: vt__vth.on_park (before a vthread really parks), vt__sched_up.ended (no vthread is left),
- *         vt__sched_up.gone (a thread's struct is freed, with VTHTTP_HOOKS), vt_task.fn
+ *         vt__sched_up.gone (a thread's struct is freed, with VTHTTP_HOOKS), vt_task.fn,
+ *         vt__sched_up.start, stop, awake (of @watch: the runtime begins, ends, a thread runs again)
  * test:   tests/test_sched.c
  *
  * An OS thread (vt__thr) runs the vthreads that have started on it, for life: compilers keep addresses of thread-local
@@ -4673,6 +4713,7 @@ typedef struct vt__vth {
     void *arg;
     const char *site;
     int64_t deadline;
+    int64_t born; /* its thread's clock when it began */
     vt__timer timer;
     vt__list all;
     void *room[7];        /* for a record of the present wait whose owner wants no frame for it */
@@ -4705,9 +4746,9 @@ typedef struct vt__thr {
     vt__stack_cache stacks;
     vt__pool task_pool, buf_pool, block_pool;
     vt__wheel wheel;
-    vt__vth *inbox; /* woken by other threads; a stack */
-    vt__msg *msgs;  /* a stack */
-    uint32_t sleeping;
+    vt__vth *inbox;       /* woken by other threads; a stack */
+    vt__msg *msgs;        /* a stack */
+    uint32_t sleeping;    /* 2: until somebody or a descriptor wakes it */
     uint32_t live_credit; /* of vt__sched_g.credit */
     uint32_t rng;         /* for fair choices; the same in every run */
     int64_t spawned, ended, switches, steals, rearmed;
@@ -4717,7 +4758,9 @@ typedef struct vt__thr {
     pthread_t os;
     void *sigstack;
     bool cancel_all;
-    void *hooks; /* of @hooks */
+    int tid;
+    void *hooks;   /* of @hooks */
+    vt__list mark; /* of @dump: where it is, in `all` */
 } vt__thr;
 
 enum { VT__BUF_BYTES = 16384, VT__BLOCK_BYTES = 4096, VT__THREADS_MAX = 256 };
@@ -4745,11 +4788,15 @@ static struct {
     uint32_t local_inherit; /* keys */
     struct vt__plat_sa old_segv;
     bool segv;
+    uint32_t watch_parked; /* whoever runs again says so by vt__sched_up.awake */
+    uint32_t sources;      /* of work that no vthread waits for: running servers */
+    int64_t stalls, stalled_ns;
 } vt__sched_g;
 
 static struct {
     void (*ended)(void);
     void (*gone)(vt__thr *t);
+    void (*start)(void), (*stop)(void), (*awake)(void);
 } vt__sched_up; /* NULL: nobody asked */
 static __thread vt__thr *vt__sched_tls;
 _Static_assert(sizeof(vt__defers) <= sizeof(vt_task), "blocks of one pool");
@@ -5014,10 +5061,8 @@ static void vt__sched_cancel(vt_task *t) {
     vt__sched_guest_out();
 }
 static void vt__sched_cancel_all(vt__thr *t) {
-    for (vt__list *n = t->all.next; n != &t->all; n = n->next) {
-        vt__vth *v = VT__CONTAINER(n, vt__vth, all);
-        vt__sched_cancel_vth(v);
-    }
+    for (vt__list *n = t->all.next; n != &t->all; n = n->next)
+        if (n != &t->mark) vt__sched_cancel_vth(VT__CONTAINER(n, vt__vth, all));
     t->cancel_all = true;
 }
 
@@ -5084,6 +5129,7 @@ static VT__UNUSED void vt__sched_afresh(vt__vth *v) {
     if (VT__UNLIKELY(v->extras != 0)) vt__sched_cleanup(v);
     v->shield = 0;
     v->deadline = 0;
+    v->born = v->thr->now;
     v->name[0] = 0;
 }
 
@@ -5117,6 +5163,12 @@ VT__INLINE void vt__sched_task_end(vt__thr *t, vt_task *task, int result) {
     vt__sched_task_joined(task);
 }
 
+/* What tells that a thread switches is read by others (see @watch). */
+VT__INLINE void vt__sched_set_cur(vt__thr *t, vt__vth *v) { __atomic_store_n(&t->cur, v, __ATOMIC_RELAXED); }
+VT__INLINE int vt__sched_set_left(vt__thr *t, int left) {
+    __atomic_store_n(&t->left, left, __ATOMIC_RELAXED);
+    return left;
+}
 /* Whose turn it is; NULL: nobody's, or the scheduler's. */
 VT__INLINE vt__node *vt__sched_first(const vt__thr *t) {
     return t->last && t->left > VT__SCHED_FUEL ? t->last->next : NULL;
@@ -5130,9 +5182,9 @@ VT__INLINE vt__vth *vt__sched_turn(vt__thr *t, vt__node *n) {
     __builtin_prefetch((void *)next);
     __builtin_prefetch((void *)(next - sizeof(vt__ctx)));      /* the context */
     __builtin_prefetch((void *)(next - sizeof(vt__ctx) - 64)); /* the first frames */
-    t->left = (t->left - 1) & ~(VT__SCHED_FUEL - 1);
-    t->cur = v;
-    *t->err = v->err;
+    *t->err = v->err; /* first: what is atomic keeps the compiler from what it knew */
+    vt__sched_set_left(t, (t->left - 1) & ~(VT__SCHED_FUEL - 1));
+    vt__sched_set_cur(t, v);
     return v;
 }
 
@@ -5152,7 +5204,7 @@ __attribute__((noreturn)) static VT__NOINLINE void vt__sched_exit(vt__vth *v, in
     (void)vt__sched_run_pop(t);
     vt__node *n = vt__sched_first(t);
     if (VT__UNLIKELY(!n || n->result == VT__SCHED_NEW)) { /* which needs a stack, maybe ours */
-        t->cur = NULL;
+        vt__sched_set_cur(t, NULL);
         vt__ctx_leave(&v->ctx, &t->main, 0);
     }
     vt__vth *to = vt__sched_turn(t, n);
@@ -5194,6 +5246,7 @@ static vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     v->arg = task->arg;
     v->site = task->site;
     v->deadline = task->deadline;
+    v->born = t->now;
     vt__timer_init(&v->timer, vt__sched_timer_fired);
     vt__ds_list_push(&t->all, &v->all);
     v->task = task;
@@ -5225,7 +5278,7 @@ static VT__NOINLINE int vt__sched_detour(vt__thr *t, vt__vth *v) {
     v->err = *t->err;
     if (n && n->result == VT__SCHED_NEW) n = t->stacks.n ? vt__sched_begin_first(t) : NULL;
     if (!n) {
-        t->cur = NULL;
+        vt__sched_set_cur(t, NULL);
         return vt__ctx_switch(&v->ctx, &t->main, 0);
     }
     vt__vth *to = vt__sched_turn(t, n);
@@ -5262,13 +5315,19 @@ static VT__NOINLINE int vt__sched_park_slow(vt__vth *v, bool (*abort)(vt__vth *)
     return vt__sched_wait(v->thr, v, abort, due);
 }
 /* Waits until somebody makes `v` ready; the wait is registered already. `abort` takes it back (own thread, scheduler
- * context) and may say that it is too late; NULL: neither cancel nor deadline end this wait. 0, -ECANCELED,
+ * context) and may say that it is too late; NULL (or vt__sched_never_abort): neither cancel nor deadline end this wait. 0, -ECANCELED,
  * -ETIMEDOUT, or what abort's caller gave. */
 static VT__NOINLINE int vt__sched_park(vt__vth *v, bool (*abort)(vt__vth *), int64_t due) {
     if (v->on_park || (due && !vt__timer_before(&v->timer, due))) return vt__sched_park_slow(v, abort, due);
     return vt__sched_wait(v->thr, v, abort, due);
 }
 
+/* For waits that neither deadline nor cancel ends. Each kind of wait has an abort of its own, even where they would
+ * do the same: a dump knows by it what a vthread waits for, at no cost to the wait. */
+static VT__UNUSED bool vt__sched_never_abort(vt__vth *v) {
+    (void)v;
+    return false;
+}
 /* For waits that time, deadline or cancel alone end. */
 static VT__UNUSED bool vt__sched_sleep_abort(vt__vth *v) {
     (void)v;
@@ -5289,13 +5348,14 @@ VT__INLINE int vt__sched_enter(const vt__vth *v, int64_t until, int64_t *due) {
  * scheduler, so that the reactor is looked at, too. */
 static VT__NOINLINE void vt__sched_fuel_out(vt__thr *t, vt__vth *v) {
     vt__plat_count(&t->switches, -(t->left / VT__SCHED_FUEL)); /* turns that are not taken */
-    t->left = 1;
+    vt__sched_set_left(t, 1);
     t->last = &v->node;
     (void)vt__sched_detour(t, v);
 }
 VT__INLINE void vt__sched_fuel(vt__vth *v) {
     vt__thr *t = v->thr;
-    if (VT__UNLIKELY((--t->left & (VT__SCHED_FUEL - 1)) == 0)) vt__sched_fuel_out(t, v);
+    if (VT__UNLIKELY((vt__sched_set_left(t, t->left - 1) & (VT__SCHED_FUEL - 1)) == 0))
+        vt__sched_fuel_out(t, v);
 }
 
 /*--- the loop of an OS thread ---*/
@@ -5312,12 +5372,12 @@ static bool vt__sched_run(vt__thr *t) {
     vt_task *task, *last;
     vt__node *n;
     bool starved = false;
-    t->left = (VT__SCHED_RUN + 1) * VT__SCHED_FUEL;
+    vt__sched_set_left(t, (VT__SCHED_RUN + 1) * VT__SCHED_FUEL);
     while ((n = vt__sched_first(t)) != NULL) {
         if (n->result == VT__SCHED_NEW && (starved || (n = vt__sched_begin_first(t)) == NULL)) {
             starved = true;
             t->last = t->last->next;
-            t->left -= VT__SCHED_FUEL;
+            vt__sched_set_left(t, t->left - VT__SCHED_FUEL);
             continue;
         }
         vt__sched_switch_to(t, n);
@@ -5327,7 +5387,7 @@ static bool vt__sched_run(vt__thr *t) {
         if (!__atomic_load_n(&t->dom->any_count, __ATOMIC_RELAXED)) break;
         if (!t->stacks.n && !vt__stack_refill(&t->stacks)) return true;
         if (!vt__sched_any_take(t->dom, 1, false, &task, &last)) break;
-        t->left = 2 * VT__SCHED_FUEL; /* a turn, and back */
+        vt__sched_set_left(t, 2 * VT__SCHED_FUEL); /* a turn, and back */
         vt__sched_run_front(t, &task->node);
         vt__sched_switch_to(t, vt__sched_begin_first(t));
     }
@@ -5425,7 +5485,7 @@ static int64_t vt__sched_patience(const vt__thr *t, int64_t until, bool starved)
  * second, so one of both sides sees the other. */
 static void vt__sched_sleep(vt__thr *t, int64_t ns, bool starved) {
     bool share = vt__sched_g.ndoms > 1;
-    __atomic_store_n(&t->sleeping, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&t->sleeping, ns < 0 ? 2u : 1u, __ATOMIC_SEQ_CST);
     if (share) vt__sched_idle_mark(t, true);
     if (vt__sched_has_mail(t)) ns = 0;
     else if (!starved && __atomic_load_n(&t->dom->any_count, __ATOMIC_SEQ_CST)) ns = 0;
@@ -5435,6 +5495,7 @@ static void vt__sched_sleep(vt__thr *t, int64_t ns, bool starved) {
     (void)vt__poll_wait(t->dom, ns);
     if (share) vt__sched_idle_mark(t, false);
     __atomic_store_n(&t->sleeping, 0, __ATOMIC_SEQ_CST);
+    if (VT__UNLIKELY(__atomic_load_n(&vt__sched_g.watch_parked, __ATOMIC_SEQ_CST))) vt__sched_up.awake();
 }
 
 /* One round: mail, timers, vthreads, reactor. Waits for events until `until` at most (0: not, -1: for ever). */
@@ -5523,6 +5584,7 @@ VT_API void vt_cfg_defaults(vt_cfg *cfg) {
     cfg->guard_bytes = 32 * 1024;
     cfg->max_vthreads = 1000000;
     cfg->max_blocking = 64;
+    cfg->stall_ms = VT__ASAN || VT__TSAN || VTHTTP_VALGRIND ? 1000 : 20;
 }
 static int vt__sched_cfg_bad(const char *field) {
     vt_log(VT_LOG_ERROR, "vt_cfg.%s is out of range", field);
@@ -5538,11 +5600,15 @@ static int vt__sched_configure(const vt_cfg *in) {
     if (in->guard_bytes > (size_t)1 << 30) return vt__sched_cfg_bad("guard_bytes");
     if (in->max_vthreads < VT_NONE) return vt__sched_cfg_bad("max_vthreads");
     if (in->max_blocking < 0 || in->max_blocking > 4096) return vt__sched_cfg_bad("max_blocking");
+    if (in->stall_ms < VT_NONE || in->stall_ms > 3600000) return vt__sched_cfg_bad("stall_ms");
+    if (in->deadlock < VT_NONE || in->deadlock > 1) return vt__sched_cfg_bad("deadlock");
     if (in->workers) c->workers = in->workers;
     if (in->stack_bytes) c->stack_bytes = in->stack_bytes;
     if (in->guard_bytes) c->guard_bytes = in->guard_bytes;
     if (in->max_vthreads) c->max_vthreads = in->max_vthreads == VT_NONE ? INT64_MAX / 2 : in->max_vthreads;
     if (in->max_blocking) c->max_blocking = in->max_blocking;
+    if (in->stall_ms) c->stall_ms = in->stall_ms;
+    c->deadlock = in->deadlock;
     c->no_segv_handler = in->no_segv_handler;
     return 0;
 }
@@ -5562,6 +5628,7 @@ static vt__thr *vt__sched_thr_new(int index, int64_t now, int *err) {
     t->now = now;
     vt__timer_wheel_init(&t->wheel, now);
     vt__ds_list_init(&t->all);
+    vt__ds_list_init(&t->mark);
     vt__mem_pool_init(&t->task_pool, sizeof(vt_task), 1024);
     vt__mem_pool_init(&t->buf_pool, VT__BUF_BYTES, 256);
     vt__mem_pool_init(&t->block_pool, VT__BLOCK_BYTES, 256);
@@ -5581,6 +5648,9 @@ static void vt__sched_thr_free(vt__thr *t) {
 static void vt__sched_enter_thread(vt__thr *t) {
     vt__sched_tls = t;
     t->err = &errno;
+#if defined(__linux__)
+    __atomic_store_n(&t->tid, vt__plat_gettid(), __ATOMIC_RELAXED);
+#endif
     vt__ctx_init_thread(&t->main);
     vt__sched_sigstack(t, true);
 }
@@ -5606,6 +5676,7 @@ static void vt__sched_forked(void) {
 
 static void vt__sched_free(void) {
     __atomic_store_n(&vt__sched_g.state, 3, __ATOMIC_SEQ_CST);
+    if (vt__sched_up.stop) vt__sched_up.stop();
     if (vt__sched_up.ended) vt__sched_up.ended();
     while (__atomic_load_n(&vt__sched_g.guests, __ATOMIC_SEQ_CST)) vt__plat_sleep(10000);
     for (int i = 0; i < vt__sched_g.ndoms; i++) /* cancels that came too late still hold their tasks */
@@ -5655,7 +5726,7 @@ static int vt__sched_open(const vt_cfg *cfg) {
     if (!__atomic_compare_exchange_n(&vt__sched_g.state, &none, 4, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         return none == 2 ? -ENOTSUP : -EBUSY;
     vt__sched_g.stopping = vt__sched_g.main_done = vt__sched_g.closed = vt__sched_g.quit = 0;
-    vt__sched_g.foreign = 0;
+    vt__sched_g.foreign = vt__sched_g.stalls = vt__sched_g.stalled_ns = 0;
     vt__sched_g.host = false;
     memset(vt__sched_g.idle, 0, sizeof vt__sched_g.idle);
     int r = vt__sched_make(cfg);
@@ -5913,6 +5984,7 @@ VT_API int vt_run(const vt_cfg *cfg, vt_fn *fn, void *arg) {
         if ((r = vt__plat_thread(&other->os, vt__sched_thread, other)) < 0) break;
     }
     if (r < 0) __atomic_store_n(&vt__sched_g.quit, 1, __ATOMIC_SEQ_CST);
+    else if (vt__sched_up.start) vt__sched_up.start();
     while (!__atomic_load_n(&vt__sched_g.quit, __ATOMIC_ACQUIRE)) vt__sched_pass(t, -1);
     for (int i = 1; i < started; i++) {
         vt__poll_kick(vt__sched_g.doms[i]);
@@ -5950,11 +6022,13 @@ VT_API int vt_open(const vt_cfg *cfg) {
     if (r < 0) return r;
     vt__sched_g.host = true;
     vt__sched_enter_thread(vt__sched_g.thrs[0]);
+    if (vt__sched_up.start) vt__sched_up.start();
     return 0;
 }
 VT_API int vt_run_once(int64_t until) {
     vt__thr *t = vt__sched_tls;
     if (!t || t->cur || !vt__sched_g.host) return -EPERM;
+    if (VT__UNLIKELY(__atomic_load_n(&vt__sched_g.watch_parked, __ATOMIC_SEQ_CST))) vt__sched_up.awake();
     vt__sched_pass(t, until);
     if (t->last || vt__sched_has_mail(t)) vt__sched_pass(t, 0); /* what the events made ready */
     /* From now on others write the wake-up descriptor; for what is there already it is done here. */
@@ -6135,6 +6209,8 @@ VT_API void vt_stats_get(vt_stats *out) {
     vt__plat_spin_lock(&vt__stack_g.spin);
     out->stacks = (int64_t)vt__stack_g.made;
     out->guard_kind = vt__stack_g.kind;
+    out->stalls = __atomic_load_n(&vt__sched_g.stalls, __ATOMIC_RELAXED);
+    out->stalled_ns = __atomic_load_n(&vt__sched_g.stalled_ns, __ATOMIC_RELAXED);
     vt__plat_spin_unlock(&vt__stack_g.spin);
     vt__sched_guest_out();
 }
@@ -6197,6 +6273,12 @@ static bool vt__sync_abort(vt__vth *v) {
     vt__sync_unlock(w->flags, w->spin);
     return mine;
 }
+static bool vt__sync_abort_mutex(vt__vth *v) { return vt__sync_abort(v); }
+static bool vt__sync_abort_lock(vt__vth *v) { return vt__sched_never_abort(v); }
+static bool vt__sync_abort_cond(vt__vth *v) { return vt__sync_abort(v); }
+static bool vt__sync_abort_sem(vt__vth *v) { return vt__sync_abort(v); }
+static bool vt__sync_abort_wg(vt__vth *v) { return vt__sync_abort(v); }
+static bool vt__sync_abort_once(vt__vth *v) { return vt__sync_abort(v); }
 /* Queues the caller and unlocks the object; the wait is registered from here on. */
 VT__INLINE void vt__sync_enqueue(vt__waiter *w, vt__vth *v, vt__waitq *q, uint32_t *flags, uint32_t *spin) {
     w->v = v;
@@ -6254,7 +6336,7 @@ static int vt__sync_mutex_lock(vt_mutex *m, bool abortable, int64_t until) {
         return -EDEADLK;
     }
     vt__sync_enqueue(vt__sync_room(v), v, &m->q, &m->flags, &m->spin);
-    return vt__sched_park(v, abortable ? vt__sync_abort : NULL, due);
+    return vt__sched_park(v, abortable ? vt__sync_abort_mutex : vt__sync_abort_lock, due);
 }
 VT_API int vt_mutex_lock(vt_mutex *m) { return vt__sync_mutex_lock(m, false, 0); }
 VT_API int vt_mutex_lock_until(vt_mutex *m, int64_t until) { return vt__sync_mutex_lock(m, true, until); }
@@ -6298,7 +6380,7 @@ VT_API int vt_cond_wait_until(vt_cond *c, vt_mutex *m, int64_t until) {
     vt__sync_enqueue(&w, v, &c->q, &c->flags, &c->spin);
     (void)vt_mutex_unlock(m);
     v->wait_obj = &w;
-    r = vt__sched_park(v, vt__sync_abort, due);
+    r = vt__sched_park(v, vt__sync_abort_cond, due);
     (void)vt__sync_mutex_lock(m, false, 0);
     return r;
 }
@@ -6331,7 +6413,7 @@ VT_API int vt_sem_acquire_until(vt_sem *s, int64_t until) {
         return 0;
     }
     vt__sync_enqueue(vt__sync_room(v), v, &s->q, &s->flags, &s->spin);
-    return vt__sched_park(v, vt__sync_abort, due);
+    return vt__sched_park(v, vt__sync_abort_sem, due);
 }
 VT_API int vt_sem_acquire(vt_sem *s) { return vt_sem_acquire_until(s, 0); }
 VT_API int vt_sem_try(vt_sem *s) {
@@ -6379,7 +6461,7 @@ VT_API int vt_wg_wait_until(vt_wg *g, int64_t until) {
         return 0;
     }
     vt__sync_enqueue(vt__sync_room(v), v, &g->q, &g->flags, &g->spin);
-    return vt__sched_park(v, vt__sync_abort, due);
+    return vt__sched_park(v, vt__sync_abort_wg, due);
 }
 VT_API int vt_wg_wait(vt_wg *g) { return vt_wg_wait_until(g, 0); }
 
@@ -6396,7 +6478,7 @@ VT_API int vt_once_do(vt_once *o, vt_fn *fn, void *arg) {
         if (o->state != 1) break;
         if ((r = vt__sched_enter(v, 0, &due)) < 0) break;
         vt__sync_enqueue(&w, v, &o->q, &o->flags, &o->spin);
-        if ((r = vt__sched_park(v, vt__sync_abort, due)) < 0) return r;
+        if ((r = vt__sched_park(v, vt__sync_abort_once, due)) < 0) return r;
     }
     bool mine = r == 0 && o->state == 0;
     if (mine) __atomic_store_n(&o->state, 1, __ATOMIC_RELAXED);
@@ -6585,6 +6667,7 @@ static VT__NOINLINE int vt__chan_more(vt_chan *c) {
     return 0;
 }
 
+static bool vt__chan_abort(vt__vth *v) { return vt__sync_abort(v); }
 /* Queues the caller, unlocks, waits. */
 VT__INLINE int vt__chan_park(vt_chan *c, vt__waitq *q, void *value, vt__vth *v, int64_t due) {
     vt__chan_wait w;
@@ -6592,7 +6675,7 @@ VT__INLINE int vt__chan_park(vt_chan *c, vt__waitq *q, void *value, vt__vth *v, 
     w.claim = NULL;
     w.result = 0;
     vt__sync_enqueue(&w.w, v, q, &c->flags, &c->spin);
-    int r = vt__sched_park(v, vt__sync_abort, due);
+    int r = vt__sched_park(v, vt__chan_abort, due);
     return r < 0 ? r : w.result;
 }
 static VT__NOINLINE int vt__chan_do(vt_chan *c, void *value, bool send, int64_t until) {
@@ -7037,7 +7120,8 @@ static bool vt__scope_abort(vt__vth *v) {
     vt__plat_spin_unlock(&s->spin);
     return mine;
 }
-/* Waits for the last child; abort NULL: whatever happens. */
+static bool vt__scope_abort_close(vt__vth *v) { return vt__sched_never_abort(v); }
+/* Waits for the last child. */
 static int vt__scope_join(vt_scope *s, vt__vth *v, bool (*abort)(vt__vth *), int64_t due) {
     vt__plat_spin_lock(&s->spin);
     bool wait = s->live > 0;
@@ -7069,7 +7153,7 @@ VT_API int vt_scope_wait(vt_scope *s) {
     if (live && r == 0) r = vt__scope_join(s, v, vt__scope_abort, due);
     if (r == 0) return vt__scope_result(s);
     vt__scope_end(s, r);
-    (void)vt__scope_join(s, v, NULL, 0);
+    (void)vt__scope_join(s, v, vt__scope_abort_close, 0);
     return s->won >= 0 ? s->won : r;
 }
 VT_API void vt_scope_cancel(vt_scope *s) {
@@ -7081,7 +7165,7 @@ VT_API int vt_scope_close(vt_scope *s) {
     vt__vth *v = vt__sched_self();
     if (!v || s->owner != v) return -EPERM;
     vt__scope_end(s, -ECANCELED);
-    (void)vt__scope_join(s, v, NULL, 0);
+    (void)vt__scope_join(s, v, vt__scope_abort_close, 0);
     return vt__scope_result(s);
 }
 VT_API void *vt_scope_winner(const vt_scope *s) { return s->winner; }
@@ -7872,10 +7956,963 @@ VT_API int vt_wait_fd(int fd, int events, int64_t until) {
     return r;
 }
 
+/*==============================================================================
+ * MARK: - @dump    what every virtual thread is doing, written down
+ * uses:   @api_base @api_rt @api_sync @api_scope @plat @mem @ds @ctx @stack @poll @sched @self @sync @chan @scope @block @io
+ * raises: vt__dump_up.wait (what a wait of @hooks is for)
+ * test:   tests/test_dump.c
+ *
+ * A vthread is described by its own OS thread, in scheduler context, where nothing of it can change: the dumper sends a
+ * message to one thread after the other and writes what comes back. A step fills a buffer, or looks at so many vthreads,
+ * leaves a mark in the thread's list and lets the thread run on; so memory is bounded and no worker is held up for long.
+ * A message that is not answered in time stays in the thread's queue (LEFT) and is taken up again by the next dump:
+ *
+ *   FREE -> ASKED -> TAKEN -> FREE        the thread answers
+ *           ASKED -> LEFT  -> FREE        it is late; or LEFT -> ASKED, by another dump
+ *
+ * What a vthread waits for is told by its `abort` and its wait_obj. Only what must live while it waits is looked into:
+ * the wait's own record, the mutex (whose next owner it is), a task, the scope on its stack; of the rest the address is
+ * enough. How long a wait has lasted is not known: a time in every park would cost more than the park.
+ *============================================================================*/
+enum {
+    VT__DUMP_FREE,
+    VT__DUMP_ASKED,
+    VT__DUMP_TAKEN,
+    VT__DUMP_LEFT,
+    VT__DUMP_CHUNK = 32768,
+    VT__DUMP_RECORD = 4096, /* at most, of one vthread */
+    VT__DUMP_STEP = 256,    /* vthreads */
+    VT__DUMP_UNBEGUN = 64,
+    VT__DUMP_FRAMES = 32,
+    VT__DUMP_CASES = 8
+};
+#define VT__DUMP_PATIENCE (250 * VT_MS)
+#define VT__DUMP_RAW __attribute__((noinline, no_sanitize_address, no_sanitize_thread))
+
+typedef struct vt__dump_out {
+    char *p;
+    size_t n, cap;
+    bool json, first; /* first: of a record's fields */
+} vt__dump_out;
+
+/* Asked of a thread: each of its vthreads, in the order in which they began. */
+typedef struct vt__dump_walk {
+    bool (*visit)(struct vt__dump_walk *w, vt__thr *t, const vt__vth *v); /* false: in the next step */
+    void (*last)(struct vt__dump_walk *w, vt__thr *t); /* with all of them done; may be NULL */
+    bool first, done;                                  /* of the thread at hand */
+    bool hope;
+    uint32_t flags;
+    vt__vth *self; /* who asks */
+    int64_t now;
+    vt__dump_out out;
+} vt__dump_walk;
+
+static struct {
+    uint32_t busy;
+    vt__dump_walk *walk;
+    struct vt__dump_slot {
+        vt__msg msg;
+        uint32_t state;
+    } slots[VT__THREADS_MAX];
+} vt__dump_g;
+static struct {
+    /* The descriptor and events of the i-th thing that v waits for; how many there are, 0: no wait of that section. */
+    int (*wait)(const vt__vth *v, int i, int *fd, int *events);
+} vt__dump_up;
+
+/*--- fields of a record ---*/
+static VT_PRINTF(2, 3) void vt__dump_put(vt__dump_out *o, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(o->p + o->n, o->cap - o->n, fmt, ap);
+    va_end(ap);
+    if (n > 0) o->n = VT__MIN(o->n + (size_t)n, o->cap - 1);
+}
+static void vt__dump_key(vt__dump_out *o, const char *key) {
+    vt__dump_put(o, o->json ? "%s\"%s\":" : "%s%s=", o->first ? "" : o->json ? "," : " ", key);
+    o->first = false;
+}
+static void vt__dump_num(vt__dump_out *o, const char *key, int64_t n) {
+    vt__dump_key(o, key);
+    vt__dump_put(o, "%lld", (long long)n);
+}
+static void vt__dump_addr(vt__dump_out *o, const char *key, uintptr_t p) {
+    vt__dump_key(o, key);
+    vt__dump_put(o, o->json ? "\"0x%llx\"" : "0x%llx", (unsigned long long)p);
+}
+static void vt__dump_ptr(vt__dump_out *o, const char *key, const void *p) {
+    vt__dump_addr(o, key, (uintptr_t)p);
+}
+static void vt__dump_word(vt__dump_out *o, const char *key, const char *word) {
+    vt__dump_key(o, key);
+    vt__dump_put(o, o->json ? "\"%s\"" : "%s", word);
+}
+/* The bytes of the UTF-8 character at s, 0: none. Too long forms and surrogates are none. */
+static int vt__dump_utf8(const unsigned char *s) {
+    int n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+    for (int i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80) return 0;
+    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f)) return 0;
+    if ((s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f)) return 0;
+    return n;
+}
+/* Text of others, quoted, 200 bytes at most. What would break the line or the string is replaced. */
+static void vt__dump_text(vt__dump_out *o, const char *key, const char *text) {
+    const unsigned char *s = (const unsigned char *)text;
+    vt__dump_key(o, key);
+    vt__dump_put(o, "\"");
+    for (int n, all = 0; *s && all < 200; all += n, s += n) {
+        n = vt__dump_utf8(s);
+        if (n == 0 || *s < 0x20 || *s == 0x7f) n = 1, vt__dump_put(o, "?");
+        else if (*s == '"' || *s == '\\') vt__dump_put(o, "\\%c", *s);
+        else vt__dump_put(o, "%.*s", n, (const char *)s);
+    }
+    vt__dump_put(o, "\"");
+}
+static void vt__dump_begin(vt__dump_out *o) {
+    vt__dump_put(o, o->json ? ",{" : "  ");
+    o->first = true;
+}
+static void vt__dump_end(vt__dump_out *o) { vt__dump_put(o, o->json ? "}\n" : "\n"); }
+
+/*--- what a vthread waits for ---*/
+static const char *vt__dump_events(int events) {
+    return events == (VT_READ | VT_WRITE) ? "read or write" : events == VT_WRITE ? "write" : "read";
+}
+static void vt__dump_fd(vt__dump_out *o, int fd, const char *events) {
+    char text[VT_ADDR_MAX];
+    vt__addr a;
+    vt__dump_num(o, "fd", fd);
+    vt__dump_word(o, o->json ? "events" : "for", events);
+    bool peer = vt__io_name(fd, true, &a) >= 0;
+    if (!peer && vt__io_name(fd, false, &a) < 0) return;
+    if (vt__io_addr_format(&a.u.sa, a.len, text, sizeof text))
+        vt__dump_text(o, peer ? "peer" : "local", text);
+}
+static void vt__dump_pd(vt__dump_out *o, const vt__vth *v, int events) {
+    const vt__pd *pd = v->wait_obj;
+    if (vt__poll_bits(pd) & VT__PD_RWBOTH && events == VT_READ) events |= VT_WRITE;
+    vt__dump_word(o, "wait", "descriptor");
+    vt__dump_fd(o, pd->fd, vt__dump_events(events));
+}
+static void vt__dump_object(vt__dump_out *o, const char *kind, const void *object) {
+    vt__dump_word(o, "wait", kind);
+    vt__dump_ptr(o, "object", object);
+}
+/* Whoever waits for a mutex owns it next, so it is there. */
+static void vt__dump_mutex(vt__dump_out *o, const vt__vth *v) {
+    vt__waiter *w = v->wait_obj;
+    const vt_mutex *m = VT__CONTAINER(w->q, vt_mutex, q);
+    vt__sync_lock(w->flags, w->spin);
+    const void *owner = m->owner;
+    vt__sync_unlock(w->flags, w->spin);
+    vt__dump_object(o, "mutex", m);
+    if (owner != v) vt__dump_ptr(o, "owner", owner);
+}
+/* The queue's address tells the object and the side; neither is looked into. */
+static void vt__dump_queue(vt__dump_out *o, const vt__vth *v, const char *kind) {
+    const vt__waiter *w = v->wait_obj;
+    vt__dump_object(o, kind, w->flags); /* the first field of all of them */
+}
+static void vt__dump_chan(vt__dump_out *o, const vt__vth *v) {
+    const vt__waiter *w = v->wait_obj;
+    const vt_chan *c = VT__CONTAINER(w->flags, vt_chan, flags);
+    vt__dump_object(o, "channel", c);
+    vt__dump_word(o, "for", w->q == &c->recvq ? "receive" : "send");
+}
+static void vt__dump_select(vt__dump_out *o, const vt__vth *v) {
+    const vt__sel *s = v->wait_obj;
+    vt__dump_word(o, "wait", "select");
+    vt__dump_num(o, "of", s->n);
+    vt__dump_key(o, "cases");
+    vt__dump_put(o, "\"");
+    for (int i = 0; i < s->n && i < VT__DUMP_CASES; i++) {
+        const vt_case *c = &s->cases[i];
+        if (i) vt__dump_put(o, ", ");
+        if (c->recv || c->send) vt__dump_put(o, "%s ", c->recv ? "receive" : "send");
+        if (c->recv || c->send) vt__dump_put(o, "0x%llx", (unsigned long long)(uintptr_t)vt__chan_of(c));
+        else if (c->events) vt__dump_put(o, "fd %d %s", c->fd, vt__dump_events(c->events));
+        else vt__dump_put(o, c->at > 0 ? "time" : "nothing");
+    }
+    vt__dump_put(o, s->n > VT__DUMP_CASES ? ", ...\"" : "\"");
+}
+/* A task lives while it is awaited; of one that another thread runs nothing that changes is read. */
+static void vt__dump_task(vt__dump_out *o, const vt__vth *v, bool here) {
+    const vt_task *t = v->wait_obj;
+    vt__dump_object(o, "task", t);
+    if (here && t->v) vt__dump_ptr(o, "awaited", t->v);
+    vt__dump_text(o, "awaited_site", t->site ? t->site : "?");
+}
+static void vt__dump_job(vt__dump_out *o, const vt__vth *v) {
+    const vt__job *j = v->wait_obj;
+    pthread_mutex_lock(&vt__block_g.lock);
+    bool queued = j->queued;
+    pthread_mutex_unlock(&vt__block_g.lock);
+    vt__dump_word(o, "wait", "blocking");
+    vt__dump_word(o, "stage", queued ? "queued" : "begun");
+}
+static void vt__dump_scope(vt__dump_out *o, const vt__vth *v) {
+    vt_scope *s = v->wait_obj;
+    vt__plat_spin_lock(&s->spin);
+    int64_t live = s->live;
+    vt__plat_spin_unlock(&s->spin);
+    vt__dump_object(o, "scope", s);
+    vt__dump_num(o, "children", live);
+}
+static void vt__dump_above(vt__dump_out *o, const vt__vth *v) {
+    int (*ask)(const vt__vth *, int, int *, int *) = __atomic_load_n(&vt__dump_up.wait, __ATOMIC_RELAXED);
+    int fd, events, n = ask ? ask(v, 0, &fd, &events) : 0;
+    vt__dump_word(o, "wait", n ? "descriptor" : "other");
+    for (int i = 0; i < n && i < VT__DUMP_CASES; i++) {
+        (void)ask(v, i, &fd, &events);
+        if (n == 1) {
+            vt__dump_fd(o, fd, vt__dump_events(events));
+            return;
+        }
+        if (i == 0) vt__dump_key(o, "fds");
+        vt__dump_put(o, "%s%d %s", i ? ", " : "\"", fd, vt__dump_events(events));
+    }
+    if (n) vt__dump_put(o, n > VT__DUMP_CASES ? ", ...\"" : "\"");
+}
+static void vt__dump_wait(vt__dump_out *o, const vt__vth *v) {
+    bool (*a)(vt__vth *) = v->abort;
+    if (a == vt__sched_sleep_abort) vt__dump_word(o, "wait", "sleep");
+    else if (a == vt__io_abort_read) vt__dump_pd(o, v, VT_READ);
+    else if (a == vt__io_abort_write) vt__dump_pd(o, v, VT_WRITE);
+    else if (a == vt__sync_abort_mutex || a == vt__sync_abort_lock) vt__dump_mutex(o, v);
+    else if (a == vt__sync_abort_cond) vt__dump_queue(o, v, "condition");
+    else if (a == vt__sync_abort_sem) vt__dump_queue(o, v, "semaphore");
+    else if (a == vt__sync_abort_wg) vt__dump_queue(o, v, "wait group");
+    else if (a == vt__sync_abort_once) vt__dump_queue(o, v, "once");
+    else if (a == vt__chan_abort) vt__dump_chan(o, v);
+    else if (a == vt__chan_sel_abort) vt__dump_select(o, v);
+    else if (a == vt__sched_await_abort_here) vt__dump_task(o, v, true);
+    else if (a == vt__sched_await_abort) vt__dump_task(o, v, false);
+    else if (a == vt__block_abort) vt__dump_job(o, v);
+    else if (a == vt__scope_abort || a == vt__scope_abort_close) vt__dump_scope(o, v);
+    else vt__dump_above(o, v);
+}
+/* Whether only other vthreads (or OS threads of the program) can end its wait. */
+static bool vt__dump_hopeless(const vt__vth *v) {
+    bool (*a)(vt__vth *) = v->abort;
+    if (!a || v->wait_due) return false;
+    if (a == vt__chan_sel_abort) {
+        const vt__sel *s = v->wait_obj;
+        return !s->fds && !s->timers;
+    }
+    return a == vt__sync_abort_mutex || a == vt__sync_abort_lock || a == vt__sync_abort_cond ||
+           a == vt__sync_abort_sem || a == vt__sync_abort_wg || a == vt__sync_abort_once ||
+           a == vt__chan_abort || a == vt__sched_await_abort_here || a == vt__sched_await_abort ||
+           a == vt__scope_abort || a == vt__scope_abort_close;
+}
+
+/*--- its stack ---*/
+/* The bytes between the lowest page that has memory and the top. */
+static size_t vt__dump_peak(const vt__vth *v) {
+#if defined(__linux__)
+    size_t page = vt__stack_g.page, guard = vt__stack_g.guard, n = (vt__stack_g.stride - guard) / page;
+    char *bottom = vt__stack_base(v->stack) + guard;
+    unsigned char there[256];
+    for (size_t i = (uintptr_t)v->stack & 1; i < n; i += sizeof there) { /* a canary's page always is */
+        size_t part = VT__MIN(n - i, sizeof there);
+        memset(there, 0, part);
+        if (vt__plat_mincore(bottom + i * page, part * page, there) < 0) return 0;
+        const unsigned char *hit = memchr(there, 1, part);
+        if (hit) return (n - i - (size_t)(hit - there)) * page;
+    }
+#else
+    (void)v;
+#endif
+    return 0;
+}
+static VT__UNUSED VT__DUMP_RAW uintptr_t vt__dump_load(uintptr_t at) {
+    return *(volatile uintptr_t *)at; /* of a frame: whatever it belongs to */
+}
+/* Return addresses, the innermost first. The chain of frame pointers counts if it ends where the first frame of a
+ * vthread has its zero: in code without frame pointers it does not, and the first address is all. */
+static int vt__dump_trace(const vt__vth *v, uintptr_t out[VT__DUMP_FRAMES]) {
+#if VT__CTX_ASM
+    const uintptr_t word = sizeof(uintptr_t), back = VT__RISCV64 ? 2 * word : 0;
+    uintptr_t low = (uintptr_t)v->ctx.sp, high = (uintptr_t)v, fp = (uintptr_t)v->ctx.fp;
+    int n = 0;
+    out[n++] = (uintptr_t)v->ctx.pc;
+    while (fp) {
+        if (fp % word || fp < low + back || fp - back > high - 2 * word) return 1;
+        uintptr_t next = vt__dump_load(fp - back), ret = vt__dump_load(fp - back + word);
+        if (next && next <= fp) return 1;
+        if (ret && n < VT__DUMP_FRAMES) out[n++] = ret;
+        fp = next;
+    }
+    return n;
+#else
+    (void)v, (void)out;
+    return 0;
+#endif
+}
+static void vt__dump_stack(vt__dump_out *o, const vt__vth *v, bool trace) {
+    uintptr_t at[VT__DUMP_FRAMES];
+    vt__dump_num(o, "stack", (int64_t)(vt__stack_g.stride - vt__stack_g.guard));
+#if VT__CTX_ASM
+    vt__dump_num(o, "used", vt__stack_base(v->stack) + vt__stack_g.stride - (char *)v->ctx.sp);
+#endif
+    vt__dump_num(o, "peak", (int64_t)vt__dump_peak(v));
+    int n = trace ? vt__dump_trace(v, at) : 0;
+    if (!n) return;
+    vt__dump_key(o, "trace");
+    for (int i = 0; i < n; i++)
+        vt__dump_put(o, o->json ? "%s\"0x%llx\"" : "%s0x%llx",
+                     i         ? ","
+                     : o->json ? "["
+                               : "",
+                     (unsigned long long)at[i]);
+    if (o->json) vt__dump_put(o, "]");
+}
+
+/*--- on the OS thread of the vthreads ---*/
+static int64_t vt__dump_ms(int64_t until, int64_t now) { return VT__MAX(until - now, 0) / VT_MS; }
+static bool vt__dump_vth(vt__dump_walk *w, vt__thr *t, const vt__vth *v) {
+    vt__dump_out *o = &w->out;
+    bool self = v == w->self;
+    (void)t;
+    if (o->cap - o->n < VT__DUMP_RECORD) return false;
+    vt__dump_begin(o);
+    vt__dump_ptr(o, "id", v);
+    vt__dump_text(o, "name", v->name);
+    vt__dump_word(o, "state", self ? "running" : v->abort ? "waiting" : "ready");
+    if (!self && v->abort) {
+        vt__dump_wait(o, v);
+        if (v->wait_due) vt__dump_num(o, "wait_ms", vt__dump_ms(v->wait_due, w->now));
+    }
+    vt__dump_num(o, "age_ms", vt__dump_ms(w->now, v->born));
+    if (v->deadline) vt__dump_num(o, "deadline_ms", vt__dump_ms(v->deadline, w->now));
+    if (v->cancel) vt__dump_word(o, "cancelled", v->shield ? "shielded" : "yes");
+    vt__dump_text(o, "site", v->site ? v->site : "?");
+    vt__dump_stack(o, v, !(w->flags & VT_DUMP_NO_TRACE));
+    vt__dump_end(o);
+    return true;
+}
+/* Those that have not begun: the first of the ring and of the domain's queue. */
+static void vt__dump_unbegun(vt__dump_walk *w, vt__thr *t) {
+    struct {
+        const void *id;
+        const char *site;
+    } found[VT__DUMP_UNBEGUN];
+    int n = 0, looked = 0;
+    const vt__node *first = t->last ? t->last->next : NULL, *at = first;
+    for (; at && n < VT__DUMP_UNBEGUN && looked < 4096; looked++) {
+        const vt_task *task = (const vt_task *)(const void *)at; /* node is first */
+        if (at->result == VT__SCHED_NEW) found[n].id = task, found[n++].site = task->site;
+        at = at->next == first ? NULL : at->next;
+    }
+    vt__plat_spin_lock(&t->dom->any_spin);
+    const vt_task *task = t->dom->any_head;
+    for (; task && n < VT__DUMP_UNBEGUN; task = (const vt_task *)(const void *)task->node.next)
+        found[n].id = task, found[n++].site = task->site;
+    vt__plat_spin_unlock(&t->dom->any_spin);
+    for (int i = 0; i < n; i++) {
+        if (w->out.cap - w->out.n < 512) break;
+        vt__dump_begin(&w->out);
+        vt__dump_ptr(&w->out, "id", found[i].id);
+        vt__dump_word(&w->out, "state", "starting");
+        vt__dump_text(&w->out, "site", found[i].site ? found[i].site : "?");
+        vt__dump_end(&w->out);
+    }
+}
+static void vt__dump_step(vt__dump_walk *w, vt__thr *t) {
+    bool marked = !vt__ds_list_empty(&t->mark);
+    vt__list *n = marked && !w->first ? t->mark.next : NULL;
+    if (marked) vt__ds_list_remove(&t->mark); /* maybe of a dump that was given up */
+    if (!n) n = t->all.next;
+    w->first = false;
+    w->now = vt__plat_now();
+    for (int left = VT__DUMP_STEP; n != &t->all; n = n->next) {
+        if (left-- > 0 && w->visit(w, t, VT__CONTAINER(n, vt__vth, all))) continue;
+        vt__ds_list_push(n, &t->mark); /* before it */
+        return;
+    }
+    w->done = true;
+    if (w->last) w->last(w, t);
+}
+static void vt__dump_asked(struct vt__dom *dom, vt__msg *m) {
+    struct vt__dump_slot *s = VT__CONTAINER(m, struct vt__dump_slot, msg);
+    uint32_t asked = VT__DUMP_ASKED;
+    (void)dom;
+    if (__atomic_compare_exchange_n(&s->state, &asked, VT__DUMP_TAKEN, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_ACQUIRE))
+        vt__dump_step(vt__dump_g.walk, vt__sched_g.thrs[s - vt__dump_g.slots]);
+    __atomic_store_n(&s->state, VT__DUMP_FREE, __ATOMIC_RELEASE);
+}
+
+/*--- on the thread of who wants to know ---*/
+static void vt__dump_nap(int64_t ns) {
+    if (vt__sched_self()) (void)vt_sleep(ns);
+    else vt__plat_sleep(ns);
+}
+/* Waits for the answer; false: it is given up. */
+static bool vt__dump_await(struct vt__dump_slot *s, int64_t until) {
+    for (int64_t nap = 20000; __atomic_load_n(&s->state, __ATOMIC_ACQUIRE) != VT__DUMP_FREE;
+         nap = VT__MIN(nap * 2, VT_MS)) {
+        uint32_t asked = VT__DUMP_ASKED;
+        bool over = vt__plat_now() >= until || __atomic_load_n(&vt__sched_g.state, __ATOMIC_SEQ_CST) != 1;
+        if (over && __atomic_compare_exchange_n(&s->state, &asked, VT__DUMP_LEFT, false, __ATOMIC_ACQ_REL,
+                                                __ATOMIC_ACQUIRE))
+            return false;
+        vt__dump_nap(nap);
+    }
+    return true;
+}
+/* Lets a thread take one step of the walk; false: no answer in time. */
+static bool vt__dump_ask(vt__dump_walk *w, vt__thr *t, int64_t patience) {
+    struct vt__dump_slot *s = &vt__dump_g.slots[t->index];
+    uint32_t left = VT__DUMP_LEFT;
+    vt__thr *me = vt__sched_thr();
+    if (me == t && !me->cur) {
+        vt__dump_step(w, t);
+        return true;
+    }
+    vt__dump_g.walk = w;
+    if (!__atomic_compare_exchange_n(&s->state, &left, VT__DUMP_ASKED, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_ACQUIRE)) {
+        __atomic_store_n(&s->state, VT__DUMP_ASKED, __ATOMIC_RELEASE);
+        s->msg.fn = vt__dump_asked;
+        vt__sched_tell(t, &s->msg);
+    }
+    return vt__dump_await(s, vt__plat_now() + patience);
+}
+/* One at a time; the runtime stays while it lasts. */
+static int vt__dump_enter(void) {
+    if (!vt__sched_guest_in())
+        return __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 2 ? -ENOTSUP : -EPERM;
+    if (!__atomic_exchange_n(&vt__dump_g.busy, 1, __ATOMIC_ACQUIRE)) return 0;
+    vt__sched_guest_out();
+    return -EBUSY;
+}
+static void vt__dump_leave(void) {
+    __atomic_store_n(&vt__dump_g.busy, 0, __ATOMIC_RELEASE);
+    vt__sched_guest_out();
+}
+
+/* Of a vthread that runs, by another thread: copied word by word while its owner may write, and good only if the
+ * thread has not switched meanwhile. A stack's memory stays as long as the runtime. */
+typedef struct vt__dump_run {
+    vt__vth *v; /* NULL: no vthread runs */
+    int left;
+    int64_t switches, ended, polls;
+    const char *site;
+    char name[sizeof(((vt__vth *)0)->name)];
+} vt__dump_run;
+static void vt__dump_sample(const vt__thr *t, vt__dump_run *r) {
+    r->v = __atomic_load_n(&t->cur, __ATOMIC_ACQUIRE);
+    r->left = __atomic_load_n(&t->left, __ATOMIC_RELAXED);
+    r->switches = __atomic_load_n(&t->switches, __ATOMIC_RELAXED);
+    r->ended = __atomic_load_n(&t->ended, __ATOMIC_RELAXED);
+    r->polls = __atomic_load_n(&t->dom->polls, __ATOMIC_RELAXED);
+}
+static bool vt__dump_same(const vt__dump_run *a, const vt__dump_run *b) {
+    return a->v == b->v && a->left == b->left && a->switches == b->switches && a->ended == b->ended &&
+           a->polls == b->polls;
+}
+static VT__DUMP_RAW void vt__dump_copy(vt__dump_run *r) {
+    const volatile char *name = r->v->name;
+    for (size_t i = 0; i < sizeof r->name; i++) r->name[i] = name[i];
+    r->name[sizeof r->name - 1] = 0;
+    r->site = *(const char *const volatile *)&r->v->site;
+}
+/* What runs on t; false: it changed meanwhile. */
+static VT__UNUSED bool vt__dump_peek(const vt__thr *t, vt__dump_run *r) {
+    vt__dump_run again;
+    vt__dump_sample(t, r);
+    r->name[0] = 0;
+    r->site = NULL;
+    if (r->v) vt__dump_copy(r);
+    vt__dump_sample(t, &again);
+    return vt__dump_same(r, &again);
+}
+
+/* Where the lines go. */
+typedef struct vt__dump_sink {
+    vt_dump_fn *fn;
+    void *ctx;
+    int fd, err;
+    int64_t lines;
+} vt__dump_sink;
+static int vt__dump_write(int fd, const char *p, size_t n) {
+    int64_t until = vt__plat_now() + 5 * VT_SEC;
+    while (n) {
+        ssize_t r = vt__plat_write(fd, p, n);
+        if (r == -EINTR) continue;
+        if (r == -EAGAIN && vt__plat_now() < until) {
+            vt__dump_nap(VT_MS);
+            continue;
+        }
+        if (r < 0) return (int)r;
+        p += r;
+        n -= (size_t)r;
+    }
+    return 0;
+}
+/* A line that ends in a newline, which may be overwritten. */
+static void vt__dump_line(vt__dump_sink *s, char *line, size_t n) {
+    if (s->err) return;
+    if (!s->fn) {
+        s->err = vt__dump_write(s->fd, line, n);
+        return;
+    }
+    line[n - 1] = 0;
+    s->fn(s->ctx, line);
+}
+static VT_PRINTF(2, 3) void vt__dump_say(vt__dump_sink *s, const char *fmt, ...) {
+    char line[256];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(line, sizeof line - 1, fmt, ap);
+    va_end(ap);
+    n = VT__MIN(n, (int)sizeof line - 2);
+    line[n++] = '\n';
+    vt__dump_line(s, line, (size_t)n);
+}
+/* Gives away what the buffer holds. `first`: no record of this worker came before, so no comma does. */
+static void vt__dump_flush(vt__dump_sink *s, vt__dump_out *o, bool *first) {
+    for (char *p = o->p, *end; (end = memchr(p, '\n', (size_t)(o->p + o->n - p))) != NULL; p = end + 1) {
+        char *from = p + (o->json && *first);
+        *first = false;
+        s->lines++;
+        vt__dump_line(s, from, (size_t)(end + 1 - from));
+    }
+    o->n = 0;
+}
+static void vt__dump_silent(vt__dump_walk *w, vt__thr *t) {
+    vt__dump_out *o = &w->out;
+    vt__dump_run r;
+    if (!vt__dump_peek(t, &r) || !r.v) return;
+    vt__dump_begin(o);
+    vt__dump_ptr(o, "id", r.v);
+    vt__dump_text(o, "name", r.name);
+    vt__dump_word(o, "state", "running");
+    vt__dump_text(o, "site", r.site ? r.site : "?");
+    vt__dump_end(o);
+}
+static void vt__dump_worker(vt__dump_walk *w, vt__thr *t, vt__dump_sink *s, int64_t *patience) {
+    bool first = true, told = false;
+    w->first = true;
+    w->done = false;
+    while (!w->done && !s->err) {
+        int64_t wait = VT__MAX(VT__MIN(*patience, VT__DUMP_PATIENCE), 20 * VT_MS);
+        bool answers = vt__dump_ask(w, t, wait);
+        if (!answers) {
+            *patience -= wait;
+            vt__dump_silent(w, t);
+        }
+        if (w->out.json && !told)
+            vt__dump_say(s, "%s{\"worker\":%d,\"answers\":%s,\"vthreads\":[", t->index ? "," : "", t->index,
+                         answers ? "true" : "false");
+        else if (!answers || !told)
+            vt__dump_say(s, "worker %d%s", t->index, answers ? "" : " does not answer");
+        told = true;
+        vt__dump_flush(s, &w->out, &first);
+        if (!answers) break;
+    }
+    if (w->out.json) vt__dump_say(s, "]}");
+}
+/* Of all threads: about a second of waiting for the silent ones, and 20 ms for each. */
+static void vt__dump_all(vt__dump_walk *w, vt__dump_sink *s) {
+    int64_t patience = VT_SEC;
+    int n = vt__sched_g.ndoms;
+    unsigned long long at = 0;
+    memcpy(&at, &(int (*)(const vt_cfg *, vt_fn *, void *)){vt_run}, sizeof(void *));
+    if (w->out.json)
+        vt__dump_say(s, "{\"vthttp\":\"" VTHTTP_VERSION "\",\"vt_run\":\"0x%llx\",\"workers\":[", at);
+    else vt__dump_say(s, "vthttp " VTHTTP_VERSION ", %d workers, vt_run at 0x%llx", n, at);
+    for (int i = 0; i < n && !s->err; i++) vt__dump_worker(w, vt__sched_g.thrs[i], s, &patience);
+    if (w->out.json) vt__dump_say(s, "],\"listed\":%lld}", (long long)s->lines);
+    else vt__dump_say(s, "%lld listed", (long long)s->lines);
+}
+static int vt__dump_run_to(vt__dump_sink *s, uint32_t flags) {
+    vt__dump_walk w = {.visit = vt__dump_vth, .last = vt__dump_unbegun, .flags = flags};
+    int r = flags & ~(uint32_t)(VT_DUMP_JSON | VT_DUMP_NO_TRACE) ? -EINVAL : vt__dump_enter();
+    if (r < 0) return r;
+    w.out.p = vt__mem_alloc(VT__DUMP_CHUNK);
+    w.out.cap = VT__DUMP_CHUNK;
+    w.out.json = (flags & VT_DUMP_JSON) != 0;
+    w.self = vt__sched_self();
+    vt_shield(true);
+    if (w.out.p) vt__dump_all(&w, s);
+    else s->err = -ENOMEM;
+    vt_shield(false);
+    vt__mem_free(w.out.p);
+    vt__dump_leave();
+    return s->err ? s->err : (int)VT__MIN(s->lines, INT_MAX);
+}
+VT_API int vt_dump_to(vt_dump_fn *fn, void *ctx, uint32_t flags) {
+    vt__dump_sink s = {.fn = fn, .ctx = ctx, .fd = -1};
+    return fn ? vt__dump_run_to(&s, flags) : -EINVAL;
+}
+VT_API int vt_dump(int fd, uint32_t flags) {
+    vt__dump_sink s = {.fd = fd};
+    return fd < 0 ? -EBADF : vt__dump_run_to(&s, flags);
+}
+/* Stands for a dump: whether there is a vthread that more than other vthreads can wake. */
+static bool vt__dump_look(vt__dump_walk *w, vt__thr *t, const vt__vth *v) {
+    (void)t;
+    if (!vt__dump_hopeless(v)) w->hope = true;
+    return true;
+}
+static VT__UNUSED bool vt__dump_deadlocked(void) {
+    vt__dump_walk w = {.visit = vt__dump_look};
+    if (vt__dump_enter() < 0) return false;
+    for (int i = 0; i < vt__sched_g.ndoms && !w.hope; i++) {
+        w.first = true;
+        w.done = false;
+        while (!w.done && !w.hope)
+            if (!vt__dump_ask(&w, vt__sched_g.thrs[i], VT__DUMP_PATIENCE)) w.hope = true;
+    }
+    vt__dump_leave();
+    return !w.hope;
+}
+
+/*==============================================================================
+ * MARK: - @watch   the monitor: workers that stall, deadlocks, dumps on a signal
+ * uses:   @api_base @api_rt @plat @mem @err @log @sched @block @dump
+ * test:   tests/test_dump.c
+ *
+ * One OS thread of the runtime that looks at the workers twice within the time that counts as a stall, from outside: it
+ * signals and interrupts nobody. When all have slept for a while it parks as well, and the first that runs again wakes
+ * it: an idle program stays idle. A worker that waits for a CPU, because others want it, is not stalled.
+ *
+ * Deadlock: every worker sleeps without a timer, no server runs, no other thread is inside, and each vthread waits for
+ * something that other vthreads do. Asked once after each burst of work, at its end. The program's own OS threads
+ * could still wake them; where there are any (the process has more threads than we made) nothing is said by default,
+ * since a program that is driven by its own threads looks just so.
+ *
+ * In a simulated world (VTHTTP_SIM) there is no such thread.
+ *============================================================================*/
+enum { VT__WATCH_QUIET_MS = 200, VT__WATCH_LINES_MAX = 200, VT__WATCH_LOGS_MAX = 10 };
+
+typedef struct vt__watched {
+    vt__dump_run run;
+    bool busy, told, logged;
+    int64_t since; /* run and busy were seen first */
+    int64_t cpu;   /* what the thread had had of a CPU when they were seen again, -1: not looked at */
+} vt__watched;
+
+static struct {
+    pthread_mutex_t lock; /* of on, sig */
+    bool on;
+    pthread_t os;
+    uint32_t word; /* counts wake-ups */
+    uint32_t quit;
+    uint32_t asked; /* by a signal */
+    int sig;        /* 0: none */
+    struct vt__plat_sa old;
+    vt__watched *of; /* workers; NULL: stalls are not looked for */
+    int64_t quiet;   /* since when all sleep; 0: they do not */
+    int64_t checked; /* switches by the last look for a deadlock, -1: none */
+    bool reported;
+    int64_t log_second;
+    int logs; /* in it */
+} vt__watch_g = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* By anybody, a signal handler included. */
+static void vt__watch_wake(void) {
+    __atomic_fetch_add(&vt__watch_g.word, 1, __ATOMIC_SEQ_CST);
+#if defined(__linux__)
+    (void)vt__plat_futex(&vt__watch_g.word, 129 /* FUTEX_WAKE, private */, 1, NULL);
+#endif
+}
+static void vt__watch_awake(void) {
+    if (__atomic_exchange_n(&vt__sched_g.watch_parked, 0, __ATOMIC_SEQ_CST)) vt__watch_wake();
+}
+static void vt__watch_wait(uint32_t seen, int64_t ns) {
+#if defined(__linux__)
+    long ts[2] = {(long)(ns / VT_SEC), (long)(ns % VT_SEC)};
+    (void)vt__plat_futex(&vt__watch_g.word, 128 /* FUTEX_WAIT, private */, seen, ns < 0 ? NULL : ts);
+#else
+    if (__atomic_load_n(&vt__watch_g.word, __ATOMIC_SEQ_CST) == seen)
+        vt__plat_sleep(ns < 0 ? 100 * VT_MS : ns);
+#endif
+}
+
+/*--- stalls ---*/
+/* Text from /proc, of the process (tid 0) or a thread; "" when there is none. */
+static void vt__watch_proc(int tid, const char *name, char *buf, size_t cap) {
+    char path[64];
+    if (tid) snprintf(path, sizeof path, "/proc/self/task/%d/%s", tid, name);
+    else snprintf(path, sizeof path, "/proc/self/%s", name);
+    int fd = vt__plat_open(path, O_RDONLY | O_CLOEXEC, 0);
+    ssize_t n = fd < 0 ? -1 : vt__plat_read(fd, buf, cap - 1);
+    if (fd >= 0) (void)vt__plat_close(fd);
+    buf[n > 0 ? n : 0] = 0;
+}
+/* The k-th field of a line of stat, counted from the state, which is number 0: what is before may hold anything. */
+static const char *vt__watch_stat(const char *line, int k) {
+    const char *p = strrchr(line, ')');
+    for (p = p && p[1] ? p + 2 : ""; k > 0 && *p; p++) k -= *p == ' ';
+    return p;
+}
+static int64_t vt__watch_cpu(const vt__thr *t) {
+#if defined(__linux__)
+    return VT__MAX(vt__plat_cputime(__atomic_load_n(&t->tid, __ATOMIC_RELAXED)), 0);
+#else
+    (void)t;
+    return 0;
+#endif
+}
+/* What a thread that does not switch does; false: it would, if it got a CPU. */
+static bool vt__watch_doing(const vt__thr *t, const vt__watched *w, char *out, size_t cap) {
+    char line[512];
+    int64_t cpu = vt__watch_cpu(t);
+    int tid = __atomic_load_n(&t->tid, __ATOMIC_RELAXED);
+    if (w->cpu >= 0 && cpu - w->cpu >= vt__sched_g.cfg.stall_ms * VT_MS / 4) {
+        snprintf(out, cap, "burns CPU");
+        return true;
+    }
+    vt__watch_proc(tid, "stat", line, sizeof line);
+    char state = *vt__watch_stat(line, 0);
+    if (state == 'R') return false;
+    vt__watch_proc(tid, "syscall", line, sizeof line);
+    if (line[0] >= '0' && line[0] <= '9') snprintf(out, cap, "sleeps in system call %d", atoi(line));
+    else snprintf(out, cap, "sleeps");
+    return true;
+}
+/* A program that stalls all the time shall not fill its log. */
+static bool vt__watch_may_log(int64_t now) {
+    if (now / VT_SEC != vt__watch_g.log_second) vt__watch_g.log_second = now / VT_SEC, vt__watch_g.logs = 0;
+    return vt__watch_g.logs++ < VT__WATCH_LOGS_MAX;
+}
+static void vt__watch_name(const vt__dump_run *r, char *out, size_t cap) {
+    if (r->v) snprintf(out, cap, "virtual thread '%s' spawned at %s", r->name, r->site ? r->site : "?");
+    else snprintf(out, cap, "the scheduler");
+}
+static void vt__watch_stalled(const vt__thr *t, vt__watched *w, int64_t now) {
+    char doing[64], who[400];
+    vt__dump_run run;
+    if (!vt__watch_doing(t, w, doing, sizeof doing)) return;
+    if (!vt__dump_peek(t, &run) || !vt__dump_same(&run, &w->run)) return;
+    w->run = run;
+    w->told = true;
+    __atomic_fetch_add(&vt__sched_g.stalls, 1, __ATOMIC_RELAXED);
+    if (!(w->logged = vt__watch_may_log(now))) return;
+    vt__watch_name(&run, who, sizeof who);
+    vt_log(VT_LOG_WARN, "worker %d has not switched for %lld ms: %s %s", t->index,
+           (long long)((now - w->since) / VT_MS), who, doing);
+}
+static void vt__watch_over(const vt__thr *t, vt__watched *w, int64_t now) {
+    char who[400];
+    __atomic_fetch_add(&vt__sched_g.stalled_ns, now - w->since, __ATOMIC_RELAXED);
+    vt__watch_name(&w->run, who, sizeof who);
+    if (w->logged)
+        vt_log(VT_LOG_WARN, "worker %d goes on after %lld ms: %s", t->index,
+               (long long)((now - w->since) / VT_MS), who);
+    w->told = w->logged = false;
+}
+/* A thread of a host program is busy only while a vthread runs on it. */
+static bool vt__watch_busy(const vt__thr *t) {
+    if (vt__sched_g.host) return __atomic_load_n(&t->cur, __ATOMIC_RELAXED) != NULL;
+    if (__atomic_load_n(&vt__sched_g.quit, __ATOMIC_RELAXED)) return false;
+    return !__atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST);
+}
+static void vt__watch_worker(const vt__thr *t, vt__watched *w, int64_t now, int64_t stall) {
+    vt__dump_run run;
+    bool busy = vt__watch_busy(t);
+    vt__dump_sample(t, &run);
+    if (busy != w->busy || !vt__dump_same(&run, &w->run)) {
+        if (w->told) vt__watch_over(t, w, now);
+        w->run = run;
+        w->busy = busy;
+        w->since = now;
+        w->cpu = -1;
+    } else if (busy && !w->told) {
+        if (w->cpu < 0) w->cpu = vt__watch_cpu(t);
+        else if (now - w->since >= stall) vt__watch_stalled(t, w, now);
+    }
+}
+
+/*--- deadlocks ---*/
+static int64_t vt__watch_switches(void) {
+    int64_t n = __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < vt__sched_g.ndoms; i++) {
+        const vt__thr *t = vt__sched_g.thrs[i];
+        n += __atomic_load_n(&t->switches, __ATOMIC_RELAXED) + __atomic_load_n(&t->spawned, __ATOMIC_RELAXED);
+    }
+    return n;
+}
+/* Every worker sleeps; without end: no timer is armed either. */
+static bool vt__watch_all_sleep(bool without_end) {
+    for (int i = 0; i < vt__sched_g.ndoms; i++) {
+        uint32_t s = __atomic_load_n(&vt__sched_g.thrs[i]->sleeping, __ATOMIC_SEQ_CST);
+        if (!s || (without_end && s != 2)) return false;
+    }
+    return true;
+}
+/* How many threads of the process we did not make. */
+static int vt__watch_strangers(void) {
+    char line[512];
+    vt__watch_proc(0, "stat", line, sizeof line);
+    if (!line[0]) return 1; /* who knows */
+    int n = atoi(vt__watch_stat(line, 17)) - vt__sched_g.ndoms - 1;
+    pthread_mutex_lock(&vt__block_g.lock);
+    n -= vt__block_g.threads;
+    pthread_mutex_unlock(&vt__block_g.lock);
+    return n;
+}
+static void vt__watch_log_line(void *ctx, const char *line) {
+    int *n = ctx;
+    if (++*n == VT__WATCH_LINES_MAX) line = "... (vt_dump has more)";
+    if (*n <= VT__WATCH_LINES_MAX) vt_log(VT_LOG_ERROR, "%s", line);
+}
+static void vt__watch_deadlock(void) {
+    int64_t switches = vt__watch_switches(), live = __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_SEQ_CST);
+    int lines = 0, strangers;
+    if (switches == vt__watch_g.checked || !vt__watch_all_sleep(true)) return;
+    vt__watch_g.checked = switches;
+    if (vt__sched_g.cfg.deadlock == VT_NONE || vt__watch_g.reported || vt__sched_g.host) return;
+    if (__atomic_load_n(&vt__sched_g.sources, __ATOMIC_SEQ_CST)) return;
+    if (__atomic_load_n(&vt__sched_g.guests, __ATOMIC_SEQ_CST)) return;
+    strangers = vt__watch_strangers();
+    if (strangers > 0 && vt__sched_g.cfg.deadlock != 1) return;
+    for (int i = 0; i < vt__sched_g.ndoms; i++)
+        live += __atomic_load_n(&vt__sched_g.thrs[i]->spawned, __ATOMIC_SEQ_CST) -
+                __atomic_load_n(&vt__sched_g.thrs[i]->ended, __ATOMIC_SEQ_CST);
+    if (live <= 0 || !vt__dump_deadlocked()) return;
+    for (int i = 0; i < 100 && !vt__watch_all_sleep(true); i++)
+        vt__plat_sleep(VT_MS); /* again, after the question */
+    if (!vt__watch_all_sleep(true) || vt__watch_switches() != switches) return;
+    vt__watch_g.reported = true;
+    vt_log(VT_LOG_ERROR, "deadlock: all %lld virtual threads wait for each other%s", (long long)live,
+           strangers > 0 ? ", unless another OS thread of the program wakes one" : "");
+    (void)vt_dump_to(vt__watch_log_line, &lines, 0);
+}
+
+/*--- the thread ---*/
+/* One look at everything; how long until the next, in ns, -1: until somebody wakes us. */
+static int64_t vt__watch_look(void) {
+    int64_t now = vt__plat_now(), stall = vt__sched_g.cfg.stall_ms * VT_MS, next = 100 * VT_MS;
+    __atomic_store_n(&vt__sched_g.watch_parked, 0, __ATOMIC_SEQ_CST);
+    if (vt__watch_g.of) {
+        next = VT__MIN(stall / 2, next);
+        for (int i = 0; i < vt__sched_g.ndoms; i++)
+            vt__watch_worker(vt__sched_g.thrs[i], &vt__watch_g.of[i], now, stall);
+    } else if (vt__sched_g.cfg.deadlock == VT_NONE || vt__watch_g.reported) {
+        return -1;
+    }
+    if (!vt__watch_all_sleep(false)) return vt__watch_g.quiet = 0, next;
+    if (!vt__watch_g.quiet) vt__watch_g.quiet = now;
+    if (now - vt__watch_g.quiet < VT__WATCH_QUIET_MS * VT_MS) return next;
+    vt__watch_deadlock();
+    vt__watch_g.quiet = 0; /* the next burst is looked at for as long, or each would wake us */
+    __atomic_store_n(&vt__sched_g.watch_parked, 1, __ATOMIC_SEQ_CST);
+    if (vt__watch_all_sleep(false)) return -1;
+    __atomic_store_n(&vt__sched_g.watch_parked, 0, __ATOMIC_SEQ_CST);
+    return next;
+}
+static void *vt__watch_thread(void *arg) {
+    struct vt__plat_sigset all;
+    (void)arg;
+    memset(&all, 0xff, sizeof all);
+    (void)vt__libc_sigmask(SIG_BLOCK, &all, NULL); /* the program's signals are for its own threads */
+    for (;;) {
+        uint32_t seen = __atomic_load_n(&vt__watch_g.word, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&vt__watch_g.quit, __ATOMIC_SEQ_CST)) return NULL;
+        if (__atomic_exchange_n(&vt__watch_g.asked, 0, __ATOMIC_SEQ_CST) && vt_dump(2, 0) == -EBUSY)
+            __atomic_store_n(&vt__watch_g.asked, 1, __ATOMIC_SEQ_CST); /* with the next look */
+        int64_t ns = vt__watch_look();
+        if (__atomic_load_n(&vt__watch_g.asked, __ATOMIC_SEQ_CST)) ns = 10 * VT_MS;
+        vt__watch_wait(seen, ns);
+    }
+}
+/* Under the lock. */
+static int vt__watch_launch(void) {
+    if (vt__watch_g.on) return 0;
+    if (VTHTTP_SIM) return -ENOTSUP;
+    int r = vt__plat_thread(&vt__watch_g.os, vt__watch_thread, NULL);
+    vt__watch_g.on = r >= 0;
+    return r;
+}
+static void vt__watch_start(void) {
+    const vt_cfg *c = &vt__sched_g.cfg;
+    bool stalls = c->stall_ms != VT_NONE, deadlocks = c->deadlock != VT_NONE && !vt__sched_g.host;
+    if (VTHTTP_SIM) return;
+    vt__watch_g.checked = -1;
+    vt__watch_g.reported = false;
+    vt__watch_g.quiet = 0;
+    pthread_mutex_lock(&vt__watch_g.lock);
+    if (stalls) vt__watch_g.of = vt__mem_zalloc((size_t)vt__sched_g.ndoms * sizeof *vt__watch_g.of);
+    int r = stalls || deadlocks ? vt__watch_launch() : 0;
+    pthread_mutex_unlock(&vt__watch_g.lock);
+    if (r < 0 || (stalls && !vt__watch_g.of))
+        vt_log(VT_LOG_WARN, "no monitor: %s", vt_strerror(r < 0 ? r : -ENOMEM));
+}
+static void vt__watch_signal_off(void) {
+    if (vt__watch_g.sig) (void)vt__plat_sigaction(vt__watch_g.sig, &vt__watch_g.old, NULL);
+    vt__watch_g.sig = 0;
+}
+static void vt__watch_stop(void) {
+    pthread_mutex_lock(&vt__watch_g.lock);
+    vt__watch_signal_off();
+    bool on = vt__watch_g.on;
+    vt__watch_g.on = false;
+    pthread_mutex_unlock(&vt__watch_g.lock);
+    if (on) {
+        __atomic_store_n(&vt__watch_g.quit, 1, __ATOMIC_SEQ_CST);
+        vt__watch_wake();
+        vt__plat_join(vt__watch_g.os);
+        __atomic_store_n(&vt__watch_g.quit, 0, __ATOMIC_SEQ_CST);
+    }
+    for (int i = 0; vt__watch_g.of && i < vt__sched_g.ndoms; i++)
+        if (vt__watch_g.of[i].told) vt__watch_over(vt__sched_g.thrs[i], &vt__watch_g.of[i], vt__plat_now());
+    vt__mem_free(vt__watch_g.of);
+    vt__watch_g.of = NULL;
+    __atomic_store_n(&vt__watch_g.asked, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&vt__sched_g.watch_parked, 0, __ATOMIC_SEQ_CST);
+}
+/* Before any constructor of the program that might start a runtime. */
+__attribute__((constructor(101))) static void vt__watch_register(void) {
+    vt__sched_up.start = vt__watch_start;
+    vt__sched_up.stop = vt__watch_stop;
+    vt__sched_up.awake = vt__watch_awake;
+}
+
+static void vt__watch_on_signal(int sig, void *info, void *context) {
+    int saved = errno;
+    const struct vt__plat_sa *old = &vt__watch_g.old;
+    __atomic_store_n(&vt__watch_g.asked, 1, __ATOMIC_SEQ_CST);
+    vt__watch_wake();
+    if (old->flags & VT__SA_SIGINFO) old->fn.action(sig, info, context);
+    else if (old->fn.handler != SIG_DFL && old->fn.handler != SIG_IGN) old->fn.handler(sig);
+    errno = saved;
+}
+/* Under the lock. */
+static int vt__watch_signal_on(int sig) {
+    struct vt__plat_sa sa;
+    int r = vt__watch_launch();
+    if (r < 0) return r;
+    memset(&sa, 0, sizeof sa);
+    sa.fn.action = vt__watch_on_signal;
+    sa.flags = VT__SA_SIGINFO | VT__SA_RESTART | VT__SA_ONSTACK;
+    /* the old one first: the new one may be called at once */
+    if ((r = vt__plat_sigaction(sig, NULL, &vt__watch_g.old)) < 0) return r;
+    if ((r = vt__plat_sigaction(sig, &sa, NULL)) < 0) return r;
+    vt__watch_g.sig = sig;
+    return 0;
+}
+VT_API int vt_dump_on_signal(int sig) {
+    int r = 0;
+    if (sig < 0) return -EINVAL;
+    if (!vt__sched_guest_in())
+        return __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 2 ? -ENOTSUP : -EPERM;
+    pthread_mutex_lock(&vt__watch_g.lock);
+    if (!sig) vt__watch_signal_off();
+    else if (vt__watch_g.sig && vt__watch_g.sig != sig) r = -EBUSY;
+    else if (!vt__watch_g.sig) r = vt__watch_signal_on(sig);
+    pthread_mutex_unlock(&vt__watch_g.lock);
+    vt__sched_guest_out();
+    return r;
+}
+
 #if VTHTTP_HOOKS
 /*==============================================================================
  * MARK: - @hooks   libc's blocking calls, made to park (VTHTTP_HOOKS)
- * uses:   @plat @mem @stack @poll @sched @block
+ * uses:   @plat @mem @stack @poll @sched @block @dump
  * test:   tests/test_hooks.c tests/hooks_real.sh
  *
  * Strong definitions of read, poll, sleep, ... in the program's own object: client libraries that block call these. Off a
@@ -8000,6 +9037,17 @@ static bool vt__hooks_abort(vt__vth *v) {
     if (w->done) return false;
     return w->done = true;
 }
+/* For dumps, see @dump. */
+static int vt__hooks_describe(const vt__vth *v, int i, int *fd, int *events) {
+    const struct vt__hooks_wait *w = v->wait_obj;
+    if (v->abort != vt__hooks_abort) return 0;
+    if ((size_t)i < w->n) {
+        *fd = w->nodes[i].fd;
+        *events = (w->nodes[i].events & EPOLLIN ? VT_READ : 0) |
+                  (w->nodes[i].events & EPOLLOUT ? VT_WRITE : 0);
+    }
+    return (int)w->n;
+}
 static vt__hooks_fd *vt__hooks_at(vt__hooks_thr *h, int fd) {
     size_t page = (unsigned)fd / VT__HOOKS_PAGE;
     if (fd < 0) return NULL;
@@ -8104,6 +9152,7 @@ static vt__hooks_thr *vt__hooks_thr_get(vt__thr *t) {
         return NULL;
     }
     __atomic_store_n(&vt__sched_up.gone, vt__hooks_gone, __ATOMIC_RELAXED);
+    __atomic_store_n(&vt__dump_up.wait, vt__hooks_describe, __ATOMIC_RELAXED);
     t->hooks = h;
     return h;
 }
@@ -12715,11 +13764,14 @@ static void vt__srv_end(vt__srv *srv, int result) {
 static int vt__srv_main(void *arg) {
     vt__srv *srv = arg;
     (void)vt_deadline_set(0); /* that of whoever started the server is not the server's */
+    __atomic_fetch_add(&vt__sched_g.sources, 1, __ATOMIC_SEQ_CST);
     bool told = vt_sem_acquire(&srv->stopped) == 0; /* else the runtime is stopped */
     vt_shield(true);
     __atomic_store_n(&srv->state, VT__SRV_DRAINING, __ATOMIC_SEQ_CST);
     if (!told && __atomic_exchange_n(&srv->posted, 1, __ATOMIC_SEQ_CST)) (void)vt_sem_acquire(&srv->stopped);
-    vt__srv_end(srv, vt__srv_drain(srv, true) ? 0 : -ETIMEDOUT);
+    int r = vt__srv_drain(srv, true) ? 0 : -ETIMEDOUT;
+    __atomic_fetch_sub(&vt__sched_g.sources, 1, __ATOMIC_SEQ_CST);
+    vt__srv_end(srv, r);
     return 0;
 }
 static void vt__srv_on_stop_msg(vt__dom *dom, vt__msg *m) {

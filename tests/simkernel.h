@@ -1207,6 +1207,25 @@ static int sim_do_affinity(size_t size, unsigned long *mask) {
     mask[0] = 1;
     SIM_RET(affinity, -1, 8);
 }
+static int sim_do_mincore(void *p, size_t n, unsigned char *vec) {
+    (void)p;
+    SIM_DO(mincore, -1);
+    memset(vec, 1, n / 4096);
+    SIM_RET(mincore, -1, 0);
+}
+static int sim_do_gettid(void) {
+    SIM_DO(gettid, -1);
+    SIM_RET(gettid, -1, 1);
+}
+static int sim_do_futex(uint32_t *word, int op, uint32_t value, const long ts[2]) {
+    (void)word, (void)op, (void)value, (void)ts;
+    SIM_DO(futex, -1);
+    SIM_RET(futex, -1, -ENOSYS);
+}
+static int64_t sim_do_cputime(int tid) {
+    (void)tid;
+    return sim.now;
+}
 static int sim_do_sigaction(int sig, const struct vt__plat_sa *act, struct vt__plat_sa *old) {
     SIM_DO(sigaction, sig);
     if (old) *old = sim.acts[sig];

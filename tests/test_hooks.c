@@ -1156,3 +1156,39 @@ static int fair(void *arg) {
     return 0;
 }
 TEST(fairness) { CHECK_EQ(run_on(1, fair, NULL), 0); }
+
+/*--- in a dump ---*/
+static char dumped[16384];
+static void dump_line(void *ctx, const char *line) {
+    (void)ctx;
+    strncat(dumped, line, sizeof dumped - strlen(dumped) - 1);
+}
+static int dump_read(void *arg) {
+    char c;
+    return (int)read(*(int *)arg, &c, 1);
+}
+static int dump_poll(void *arg) {
+    const int *fd = arg;
+    struct pollfd p[2] = {{.fd = fd[0], .events = POLLIN}, {.fd = fd[1], .events = POLLIN}};
+    return poll(p, 2, -1);
+}
+static int dump_main(void *arg) {
+    int fd[2];
+    char want[64];
+    (void)arg;
+    pair(SOCK_STREAM, fd);
+    vt_task *a = vt_async(dump_read, fd), *b = vt_async(dump_poll, fd);
+    vt_sleep_ms(1); /* they run first */
+    dumped[0] = 0;
+    CHECK_EQ(vt_dump_to(dump_line, NULL, 0), 3);
+    snprintf(want, sizeof want, "wait=descriptor fd=%d for=read ", fd[0]);
+    CHECK(strstr(dumped, want) != NULL);
+    snprintf(want, sizeof want, "wait=descriptor fds=\"%d read, %d read\" ", fd[0], fd[1]);
+    CHECK(strstr(dumped, want) != NULL);
+    CHECK_EQ(write(fd[0], "x", 1), 1);
+    CHECK_EQ(write(fd[1], "x", 1), 1);
+    (void)result(a), (void)result(b);
+    close2(fd);
+    return 0;
+}
+TEST(a_dump_shows_what_is_waited_for) { CHECK_EQ(run_on(1, dump_main, NULL), 0); }

@@ -1,0 +1,898 @@
+/* tsan */
+/* What virtual threads do, written down; the monitor: stalls, deadlocks, dumps on a signal. */
+#define VTHTTP_IMPLEMENTATION
+#include "../vthttp.h"
+#include "test.h"
+
+/*--- what came, line by line ---*/
+static struct {
+    char text[1 << 20];
+    size_t n;
+    pthread_mutex_t lock;
+} got = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static void got_clear(void) {
+    pthread_mutex_lock(&got.lock);
+    got.n = 0;
+    got.text[0] = 0;
+    pthread_mutex_unlock(&got.lock);
+}
+static void got_line(void *ctx, const char *line) {
+    size_t n = strlen(line);
+    (void)ctx;
+    pthread_mutex_lock(&got.lock);
+    if (got.n + n + 2 < sizeof got.text) {
+        memcpy(got.text + got.n, line, n);
+        got.text[got.n + n] = '\n';
+        got.n += n + 1;
+        got.text[got.n] = 0;
+    }
+    pthread_mutex_unlock(&got.lock);
+}
+static void got_log(void *ctx, int level, const char *line) {
+    (void)level;
+    got_line(ctx, line);
+}
+/* How many lines hold both texts (b may be NULL). */
+static int lines_with(const char *a, const char *b) {
+    int n = 0;
+    char line[8192];
+    pthread_mutex_lock(&got.lock);
+    for (const char *p = got.text, *end; (end = strchr(p, '\n')) != NULL; p = end + 1) {
+        snprintf(line, sizeof line, "%.*s", (int)(end - p), p);
+        n += strstr(line, a) && (!b || strstr(line, b));
+    }
+    pthread_mutex_unlock(&got.lock);
+    return n;
+}
+/* In a dump that is taken again until it is so, or 10 s have passed. */
+static bool dump_has(const char *a, const char *b) {
+    int64_t end = vt_now() + 10 * VT_SEC;
+    do {
+        got_clear();
+        int r = vt_dump_to(got_line, NULL, 0);
+        if (r < 0 && r != -EBUSY) return false;
+        if (lines_with(a, b)) return true;
+        vt_sleep_ms(1);
+    } while (vt_now() < end);
+    printf("no \"%s\" with \"%s\" in:\n%s", a, b ? b : "", got.text);
+    return false;
+}
+static bool log_has(const char *a, const char *b) {
+    int64_t end = vt_now() + 10 * VT_SEC;
+    while (!lines_with(a, b) && vt_now() < end) vt_sleep_ms(1);
+    return lines_with(a, b) > 0;
+}
+
+/*--- a strict reader of JSON (RFC 8259): where the value at p ends, NULL: it is none ---*/
+static const char *json_value(const char *p, int depth);
+static const char *json_space(const char *p) {
+    while (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r') p++;
+    return p;
+}
+static const char *json_string(const char *p) {
+    if (*p++ != '"') return NULL;
+    for (; *p != '"'; p++) {
+        if ((unsigned char)*p < 0x20) return NULL;
+        if (*p == '\\' && !strchr("\"\\/bfnrt", *++p)) return NULL;
+    }
+    return p + 1;
+}
+static const char *json_list(const char *p, char end, int depth) {
+    p = json_space(p + 1);
+    if (*p == end) return p + 1;
+    for (;; p = json_space(p + 1)) {
+        if (end == '}') {
+            if ((p = json_string(p)) == NULL || *(p = json_space(p)) != ':') return NULL;
+            p = json_space(p + 1);
+        }
+        if ((p = json_value(p, depth + 1)) == NULL) return NULL;
+        p = json_space(p);
+        if (*p == end) return p + 1;
+        if (*p != ',') return NULL;
+    }
+}
+static const char *json_value(const char *p, int depth) {
+    if (depth > 20) return NULL;
+    if (*p == '{') return json_list(p, '}', depth);
+    if (*p == '[') return json_list(p, ']', depth);
+    if (*p == '"') return json_string(p);
+    if (!strncmp(p, "true", 4)) return p + 4;
+    if (!strncmp(p, "false", 5)) return p + 5;
+    if (*p == '-') p++;
+    if (*p < '0' || *p > '9' || (*p == '0' && p[1] >= '0' && p[1] <= '9')) return NULL;
+    while (*p >= '0' && *p <= '9') p++;
+    return p;
+}
+static bool json_good(const char *text) {
+    const char *p = json_value(json_space(text), 0);
+    return p && !*json_space(p);
+}
+TEST(the_reader_of_json_is_strict) {
+    CHECK(json_good("{\"a\":[1,-2,\"x\\\"y\"],\"b\":{},\"c\":true}\n"));
+    CHECK(!json_good("{\"a\":[1,]}"));
+    CHECK(!json_good("{\"a\":1,}"));
+    CHECK(!json_good("{\"a\" 1}"));
+    CHECK(!json_good("[,1]"));
+    CHECK(!json_good("[1] 2"));
+    CHECK(!json_good("[\"a\nb\"]"));
+    CHECK(!json_good("[01]"));
+    CHECK(!json_good("[1"));
+}
+
+static const vt_cfg *cfg_of(int workers) {
+    static vt_cfg cfg;
+    cfg = (vt_cfg){.workers = workers, .stall_ms = VT_NONE, .deadlock = VT_NONE};
+    return &cfg;
+}
+
+/*--- every kind of wait ---*/
+static struct {
+    vt_mutex m;
+    vt_cond c;
+    vt_sem s;
+    vt_wg g;
+    vt_once o;
+    vt_chan *in, *out;
+    vt_task *sleeper;
+    int pipe[2], idle, quit;
+    uint32_t jobs;
+} w;
+static int w_sleep(void *arg) {
+    (void)arg;
+    vt_name_set("sleeper");
+    return vt_sleep_ms(1000000);
+}
+static int w_mutex(void *arg) {
+    vt_name_set(arg ? "wants-until" : "wants-lock");
+    int r = arg ? vt_mutex_lock_until(&w.m, vt_now() + 1000 * VT_SEC) : vt_mutex_lock(&w.m);
+    if (r == 0) vt_mutex_unlock(&w.m);
+    return r;
+}
+static int w_cond(void *arg) {
+    vt_mutex m = {0};
+    (void)arg;
+    vt_name_set("cond");
+    vt_mutex_lock(&m);
+    int r = vt_cond_wait(&w.c, &m);
+    vt_mutex_unlock(&m);
+    return r;
+}
+static int w_sem(void *arg) {
+    (void)arg;
+    vt_name_set("sem");
+    return vt_sem_acquire(&w.s);
+}
+static int w_wg(void *arg) {
+    (void)arg;
+    vt_name_set("wg");
+    return vt_wg_wait(&w.g);
+}
+static int w_once_run(void *arg) {
+    (void)arg;
+    return vt_sem_acquire(&w.s);
+}
+static int w_once(void *arg) {
+    (void)arg;
+    vt_name_set("once");
+    return vt_once_do(&w.o, w_once_run, NULL);
+}
+static int w_recv(void *arg) {
+    int x;
+    (void)arg;
+    vt_name_set("recv");
+    return vt_chan_recv(w.in, &x);
+}
+static int w_send(void *arg) {
+    int x = 1;
+    (void)arg;
+    vt_name_set("send");
+    return vt_chan_send(w.out, &x);
+}
+static int w_select(void *arg) {
+    int x = 1;
+    vt_case cases[4] = {{.recv = w.in, .value = &x},
+                        {.send = w.out, .value = &x},
+                        {.fd = w.idle, .events = VT_READ},
+                        {.at = vt_now() + 1000 * VT_SEC}};
+    (void)arg;
+    vt_name_set("select");
+    return vt_select(cases, 4);
+}
+static int w_await(void *arg) {
+    (void)arg;
+    vt_name_set("await");
+    return vt_await(w.sleeper, NULL);
+}
+static int w_fd(void *arg) {
+    int events = (int)(intptr_t)arg;
+    vt_name_set(events == VT_READ ? "fd-read" : "fd-both");
+    return vt_wait_fd(w.pipe[events == VT_READ ? 0 : 1], events, 0);
+}
+static int w_scope_child(void *arg) {
+    (void)arg;
+    return vt_sleep_ms(1000000);
+}
+static int w_scope(void *arg) {
+    vt_scope s;
+    (void)arg;
+    vt_name_set("scope");
+    vt_scope_open(&s, 0, 0);
+    vt_scope_go(&s, w_scope_child, NULL);
+    vt_scope_go(&s, w_scope_child, NULL);
+    return vt_scope_wait(&s);
+}
+static int w_job(void *arg) {
+    (void)arg;
+    __atomic_fetch_add(&w.jobs, 1, __ATOMIC_SEQ_CST);
+    while (!__atomic_load_n(&w.quit, __ATOMIC_ACQUIRE)) {
+        struct timespec ts = {0, 1000000};
+        nanosleep(&ts, NULL);
+    }
+    return 0;
+}
+static int w_block(void *arg) {
+    vt_name_set(arg ? "block-2" : "block-1");
+    return vt_blocking(w_job, NULL, NULL);
+}
+static int waits_main(void *arg) {
+    vt_task *t[20];
+    int n = 0;
+    bool any = arg != NULL;
+    char text[64];
+    memset(&w, 0, sizeof w);
+    CHECK_EQ(pipe(w.pipe), 0);
+    while (fcntl(w.pipe[1], F_SETFL, O_NONBLOCK) == 0 && write(w.pipe[1], text, sizeof text) > 0) continue;
+    int idle[2], idle2[2], full = w.pipe[0];
+    CHECK_EQ(pipe(idle), 0);
+    CHECK_EQ(pipe(idle2), 0);
+    w.pipe[0] = idle[0]; /* nothing to read there, no room here */
+    w.idle = idle2[0];
+    w.in = vt_chan_new(sizeof(int), 0, 0);
+    w.out = vt_chan_new(sizeof(int), 0, 0);
+    vt_wg_add(&w.g, 1);
+    vt_mutex_lock(&w.m);
+    vt_deadline_set(vt_now() + 500 * VT_SEC);
+    t[n++] = w.sleeper = any ? vt_async_any(w_sleep, NULL) : vt_async(w_sleep, NULL);
+#define GO(fn, arg) (t[n++] = any ? vt_async_any(fn, arg) : vt_async(fn, arg))
+    GO(w_mutex, NULL);
+    GO(w_mutex, &w);
+    vt_deadline_set(0);
+    GO(w_cond, NULL);
+    GO(w_sem, NULL);
+    GO(w_wg, NULL);
+    GO(w_once, NULL);
+    CHECK(dump_has("\"once\"", "wait=semaphore"));
+    GO(w_once, NULL);
+    GO(w_recv, NULL);
+    GO(w_send, NULL);
+    GO(w_await, NULL);
+    GO(w_fd, (void *)(intptr_t)VT_READ);
+    GO(w_fd, (void *)(intptr_t)(VT_READ | VT_WRITE));
+    GO(w_scope, NULL);
+    GO(w_block, NULL);
+    CHECK(dump_has("\"block-1\"", "wait=blocking stage=begun"));
+    GO(w_block, &w);
+    CHECK(dump_has("\"sleeper\"", "wait=sleep wait_ms="));
+    CHECK(dump_has("\"sleeper\"", " deadline_ms="));
+    snprintf(text, sizeof text, "object=0x%llx owner=0x%llx", (unsigned long long)(uintptr_t)&w.m,
+             (unsigned long long)(uintptr_t)vt__sched_self());
+    CHECK(dump_has("\"wants-lock\" state=waiting wait=mutex", text));
+    CHECK(dump_has("\"wants-until\" state=waiting wait=mutex", text));
+    CHECK(dump_has("\"cond\" state=waiting", "wait=condition object=0x"));
+    CHECK(dump_has("\"sem\" state=waiting", "wait=semaphore object=0x"));
+    CHECK(dump_has("\"wg\" state=waiting", "wait=wait group object=0x"));
+    CHECK(dump_has("\"once\" state=waiting", "wait=once object=0x"));
+    CHECK(dump_has("\"recv\" state=waiting", "wait=channel object=0x"));
+    CHECK(dump_has("\"recv\"", " for=receive"));
+    CHECK(dump_has("\"send\" state=waiting wait=channel", " for=send"));
+    CHECK(dump_has("\"await\" state=waiting wait=task object=0x", "awaited_site=\"tests/test_dump.c:"));
+    CHECK(dump_has("\"fd-read\" state=waiting", "wait=descriptor fd="));
+    CHECK(dump_has("\"fd-read\"", " for=read age_ms="));
+    CHECK(dump_has("\"fd-both\"", " for=read or write age_ms="));
+    CHECK(dump_has("\"scope\" state=waiting wait=scope", "children=2"));
+    CHECK(dump_has("\"block-2\" state=waiting", "wait=blocking stage=queued"));
+    /* a select leaves the channel to those who were first */
+    GO(w_select, NULL);
+    CHECK(dump_has("\"select\" state=waiting wait=select of=4 cases=\"receive 0x", ", fd "));
+    CHECK(dump_has("\"select\"", " read, time\" wait_ms="));
+    /* the running one, its stack, and a cancelled one that does not care */
+    vt_name_set("a \"main\" \\ \xc3\xa4 \x01\xff");
+    CHECK(dump_has("name=\"a \\\"main\\\" \\\\ \xc3\xa4 ??\" state=running", " stack="));
+    CHECK_EQ(lines_with("id=", " peak=0 "), 0);
+    CHECK_EQ(lines_with("id=", NULL), lines_with("site=", NULL));
+    got_clear();
+    int listed = vt_dump_to(got_line, NULL, VT_DUMP_JSON);
+    CHECK_EQ(lines_with("{\"id\":", NULL), listed);
+    CHECK(listed >= n + 3);
+    CHECK(json_good(got.text));
+    CHECK(lines_with("\"wait\":\"select\",\"of\":4", NULL) == 1);
+    CHECK(lines_with("\"wait\":\"mutex\"", "\"owner\":\"0x") == 2);
+    got_clear();
+    CHECK_EQ(vt_dump_to(got_line, NULL, VT_DUMP_NO_TRACE), listed);
+    CHECK_EQ(lines_with("trace=", NULL), 0);
+    vt_cancel(t[1]);
+    CHECK(dump_has("\"wants-lock\"", " cancelled=yes"));
+
+    for (int i = 1; i < n; i++) vt_cancel(t[i]);
+    __atomic_store_n(&w.quit, 1, __ATOMIC_RELEASE);
+    vt_mutex_unlock(&w.m);
+    for (int i = 1; i < n; i++) vt_await(t[i], NULL);
+    vt_cancel(t[0]);
+    vt_await(t[0], NULL);
+    vt_chan_free(w.in);
+    vt_chan_free(w.out);
+    close(idle[0]), close(idle[1]), close(idle2[0]), close(idle2[1]), close(w.pipe[1]), close(full);
+    return 0;
+}
+TEST(each_kind_of_wait_is_named) {
+    vt_cfg cfg = *cfg_of(1);
+    cfg.max_blocking = 1;
+    CHECK_EQ(vt_run(&cfg, waits_main, NULL), 0);
+}
+TEST(each_kind_of_wait_is_named_on_three_workers) {
+    vt_cfg cfg = *cfg_of(3);
+    cfg.max_blocking = 1;
+    CHECK_EQ(vt_run(&cfg, waits_main, &w), 0);
+}
+
+/*--- sockets: who is on the other side ---*/
+static int sock_accept(void *arg) {
+    vt_sock *s;
+    vt_name_set("acceptor");
+    int r = vt_accept(arg, &s);
+    return r;
+}
+static int sock_read(void *arg) {
+    char c;
+    vt_name_set("reader");
+    return (int)vt_read(arg, &c, 1);
+}
+static int sockets_main(void *arg) {
+    vt_sock *l, *c, *s;
+    char addr[VT_ADDR_MAX], want[VT_ADDR_MAX + 32];
+    (void)arg;
+    CHECK_EQ(vt_listen(&l, "127.0.0.1:0", NULL), 0);
+    vt_sock_local(l, addr, sizeof addr);
+    CHECK_EQ(vt_dial(&c, addr, NULL), 0);
+    CHECK_EQ(vt_accept(l, &s), 0);
+    vt_task *a = vt_async(sock_accept, l), *r = vt_async(sock_read, c);
+    snprintf(want, sizeof want, " for=read local=\"%s\"", addr);
+    CHECK(dump_has("\"acceptor\" state=waiting wait=descriptor fd=", want));
+    snprintf(want, sizeof want, " for=read peer=\"%s\"", addr);
+    CHECK(dump_has("\"reader\" state=waiting wait=descriptor fd=", want));
+    vt_cancel(a), vt_cancel(r);
+    vt_await(a, NULL), vt_await(r, NULL);
+    vt_sock_close(l), vt_sock_close(c), vt_sock_close(s);
+    return 0;
+}
+TEST(a_socket_shows_its_peer) { CHECK_EQ(vt_run(cfg_of(1), sockets_main, NULL), 0); }
+
+/*--- all are listed, once ---*/
+enum { MANY = 1000 };
+static int many_sleep(void *arg) {
+    (void)arg;
+    return vt_sleep_ms(1000000);
+}
+static int many_unbegun(void *arg) {
+    (void)arg;
+    return 0;
+}
+static int many_main(void *arg) {
+    int64_t end = vt_now() + 20 * VT_SEC;
+    for (int i = 0; i < MANY; i++) CHECK_EQ(arg ? vt_go_any(many_sleep, NULL) : vt_go(many_sleep, NULL), 0);
+    do {
+        vt_sleep_ms(1);
+        got_clear();
+        CHECK_EQ(vt_dump_to(got_line, NULL, 0) < 0, 0);
+    } while (lines_with("wait=sleep", NULL) < MANY && vt_now() < end);
+    CHECK_EQ(lines_with("wait=sleep", NULL), MANY);
+    CHECK_EQ(lines_with("state=running", NULL), 1);
+    CHECK_EQ(lines_with("1001 listed", NULL), 1);
+    const char **ids = calloc(MANY + 1, sizeof *ids), *p = got.text;
+    int n = 0, twice = 0;
+    while (n < MANY + 1 && (p = strstr(p, "id=0x")) != NULL) ids[n++] = p, p += 5;
+    CHECK_EQ(n, MANY + 1);
+    for (int i = 0; i < n; i++)
+        for (int j = i + 1; j < n; j++) twice += !memcmp(ids[i], ids[j], strcspn(ids[i], " ") + 1);
+    CHECK_EQ(twice, 0);
+    free(ids);
+    /* those that have not begun: more than are listed, and behind the marks of a dump that stopped early */
+    if (!arg) {
+        for (int i = 0; i < 100; i++) vt_go(many_unbegun, NULL);
+        vt__dump_walk walk = {
+            .visit = vt__dump_vth, .last = vt__dump_unbegun, .first = true, .self = vt__sched_self()};
+        char *buf = malloc(VT__DUMP_CHUNK);
+        walk.out = (vt__dump_out){.p = buf, .cap = VT__DUMP_CHUNK};
+        vt__dump_step(&walk, vt__sched_thr());
+        CHECK(!walk.done && !vt__ds_list_empty(&vt__sched_thr()->mark));
+        walk.out.n = 0;
+        vt__dump_unbegun(&walk, vt__sched_thr());
+        got_clear();
+        got_line(NULL, buf);
+        CHECK_EQ(lines_with("state=starting", "tests/test_dump.c"), VT__DUMP_UNBEGUN);
+        free(buf);
+        /* whoever walks the list otherwise steps over the mark */
+        vt__thr *t = vt__sched_thr();
+        char *byte = (char *)&t->mark - offsetof(vt__vth, all) + offsetof(vt__vth, cancel), was = *byte;
+        *byte = 0;
+        vt__sched_cancel_all(t);
+        CHECK_EQ(*byte, 0);
+        *byte = was;
+        t->cancel_all = false;
+        CHECK(vt_dump_to(got_line, NULL, 0) >= 1);
+        CHECK(vt__ds_list_empty(&t->mark));
+    }
+    vt_stop(); /* with a mark in the list or without */
+    return 0;
+}
+TEST(each_is_listed_once) { CHECK_EQ(vt_run(cfg_of(1), many_main, NULL), 0); }
+TEST(each_is_listed_once_on_three_workers) { CHECK_EQ(vt_run(cfg_of(3), many_main, &w), 0); }
+
+/*--- while vthreads come and go ---*/
+static uint32_t churn_quit, churn_dumps;
+static int churn_child(void *arg) {
+    vt_name_set("child");
+    return (uintptr_t)arg % 3 ? vt_sleep(100000) : vt_yield();
+}
+static int churn(void *arg) {
+    for (uintptr_t i = 0; !__atomic_load_n(&churn_quit, __ATOMIC_RELAXED); i++) {
+        vt_scope s;
+        vt_scope_open(&s, 0, 0);
+        for (int k = 0; k < 8; k++)
+            (void)(k % 2 ? vt_scope_go_any(&s, churn_child, (void *)i)
+                         : vt_scope_go(&s, churn_child, (void *)i));
+        if (i % 2) vt_scope_cancel(&s);
+        vt_scope_wait(&s);
+        vt_name_set(i % 5 ? "one" : "another");
+    }
+    (void)arg;
+    return 0;
+}
+static void churn_line(void *ctx, const char *line) { *(size_t *)ctx += strlen(line); }
+static void *churn_foreign(void *arg) {
+    size_t n = 0;
+    (void)arg;
+    while (!__atomic_load_n(&churn_quit, __ATOMIC_RELAXED)) {
+        int r = vt_dump_to(churn_line, &n, VT_DUMP_JSON);
+        CHECK(r > 0 || r == -EBUSY);
+        if (r > 0) __atomic_fetch_add(&churn_dumps, 1, __ATOMIC_RELAXED);
+        usleep(200);
+    }
+    return NULL;
+}
+static int churn_main(void *arg) {
+    pthread_t os;
+    vt_task *t[4];
+    int good = 0;
+    int64_t end = vt_now() + 20 * VT_SEC;
+    (void)arg;
+    churn_quit = churn_dumps = 0;
+    for (int i = 0; i < 4; i++) t[i] = vt_async_any(churn, NULL);
+    CHECK_EQ(pthread_create(&os, NULL, churn_foreign, NULL), 0);
+    while ((good < 30 || __atomic_load_n(&churn_dumps, __ATOMIC_RELAXED) < 30) && vt_now() < end) {
+        got_clear();
+        int r = vt_dump_to(got_line, NULL, VT_DUMP_JSON);
+        CHECK(r > 0 || r == -EBUSY);
+        if (r > 0) good++, CHECK(json_good(got.text));
+        vt_sleep_ms(1);
+    }
+    CHECK(good >= 30 && churn_dumps >= 30);
+    __atomic_store_n(&churn_quit, 1, __ATOMIC_RELAXED);
+    for (int i = 0; i < 4; i++) vt_await(t[i], NULL);
+    pthread_join(os, NULL);
+    return 0;
+}
+TEST(dumps_while_virtual_threads_come_and_go) {
+    vt_cfg cfg = *cfg_of(3);
+    cfg.stall_ms = 1; /* looks all the time */
+    vt_log_set(got_log, NULL, VT_LOG_OFF);
+    CHECK_EQ(vt_run(&cfg, churn_main, NULL), 0);
+    vt_log_set(NULL, NULL, 0);
+}
+
+/*--- a worker that does not answer ---*/
+static struct {
+    uint32_t begun, quit;
+    int not_on;
+} spin;
+static int spin_fn(void *arg) {
+    (void)arg;
+    if (vt_worker() == spin.not_on) return 0;
+    vt_name_set("spinner");
+    __atomic_store_n(&spin.begun, 1, __ATOMIC_SEQ_CST);
+    while (!__atomic_load_n(&spin.quit, __ATOMIC_ACQUIRE)) usleep(1000);
+    return 0;
+}
+static int silent_main(void *arg) {
+    (void)arg;
+    memset(&spin, 0, sizeof spin);
+    spin.not_on = vt_worker();
+    while (!__atomic_load_n(&spin.begun, __ATOMIC_SEQ_CST)) {
+        vt_go_any(spin_fn, NULL);
+        vt_sleep_ms(1);
+    }
+    for (int i = 0; i < 2; i++) { /* the second finds the first one's message still there */
+        got_clear();
+        CHECK(vt_dump_to(got_line, NULL, 0) >= 2);
+        CHECK_EQ(lines_with("does not answer", NULL), 1);
+        CHECK_EQ(lines_with("\"spinner\" state=running", "tests/test_dump.c"), 1);
+    }
+    got_clear();
+    CHECK(vt_dump_to(got_line, NULL, VT_DUMP_JSON) >= 2);
+    CHECK(json_good(got.text));
+    CHECK_EQ(lines_with("\"answers\":false", NULL), 1);
+    __atomic_store_n(&spin.quit, 1, __ATOMIC_RELEASE);
+    CHECK(dump_has("2 workers", NULL));
+    int64_t end = vt_now() + 10 * VT_SEC;
+    do {
+        got_clear();
+        vt_dump_to(got_line, NULL, 0);
+    } while (lines_with("does not answer", NULL) && vt_now() < end);
+    CHECK_EQ(lines_with("does not answer", NULL), 0);
+    return 0;
+}
+TEST(a_worker_that_does_not_answer) { CHECK_EQ(vt_run(cfg_of(2), silent_main, NULL), 0); }
+
+/*--- where one may call it ---*/
+static int busy_dump(void *arg) { return vt_dump_to(got_line, arg, 0); }
+static void busy_line(void *ctx, const char *line) {
+    (void)line;
+    *(int *)ctx = busy_dump(NULL);
+}
+static int misuse_main(void *arg) {
+    int r = 0, fds[2];
+    char buf[4096];
+    (void)arg;
+    CHECK(vt_dump_to(busy_line, &r, 0) > 0);
+    CHECK_EQ(r, -EBUSY);
+    CHECK_EQ(vt_dump_to(got_line, NULL, 4), -EINVAL);
+    CHECK_EQ(vt_dump_to(NULL, NULL, 0), -EINVAL);
+    CHECK_EQ(vt_dump(-1, 0), -EBADF);
+    CHECK_EQ(vt_dump(1000000, 0), -EBADF);
+    CHECK_EQ(pipe(fds), 0);
+    CHECK_EQ(vt_dump(fds[1], VT_DUMP_JSON), 1);
+    ssize_t n = read(fds[0], buf, sizeof buf - 1);
+    buf[n > 0 ? n : 0] = 0;
+    CHECK(json_good(buf) && strstr(buf, "\"listed\":1}\n"));
+    close(fds[0]), close(fds[1]);
+    CHECK_EQ(vt_dump_on_signal(-1), -EINVAL);
+    CHECK_EQ(vt_dump_on_signal(100000), -EINVAL);
+    return 0;
+}
+TEST(misuse_is_an_error) {
+    CHECK_EQ(vt_dump_to(got_line, NULL, 0), -EPERM);
+    CHECK_EQ(vt_dump(1, 0), -EPERM);
+    CHECK_EQ(vt_dump_on_signal(SIGUSR1), -EPERM);
+    CHECK_EQ(vt_run(cfg_of(1), misuse_main, NULL), 0);
+    vt_log_set(got_log, NULL, VT_LOG_OFF);
+    CHECK_EQ(vt_run(&(vt_cfg){.stall_ms = -2}, misuse_main, NULL), -EINVAL);
+    CHECK_EQ(vt_run(&(vt_cfg){.deadlock = 2}, misuse_main, NULL), -EINVAL);
+    vt_log_set(NULL, NULL, 0);
+}
+TEST(a_host_program_dumps_from_its_loop) {
+    CHECK_EQ(vt_open(cfg_of(1)), 0);
+    CHECK_EQ(vt_go(many_sleep, NULL), 0);
+    got_clear();
+    CHECK_EQ(vt_dump_to(got_line, NULL, 0), 1);
+    CHECK_EQ(lines_with("state=starting", NULL), 1);
+    CHECK_EQ(vt_run_once(0), 1);
+    got_clear();
+    CHECK_EQ(vt_dump_to(got_line, NULL, 0), 1);
+    CHECK_EQ(lines_with("wait=sleep", NULL), 1);
+    vt_shutdown();
+}
+
+/*--- return addresses ---*/
+#if VT__CTX_ASM && !VT__RISCV64
+TEST(frames_count_only_where_their_chain_ends_well) {
+    uintptr_t *m = calloc(1, 4096), out[VT__DUMP_FRAMES];
+    vt__vth *v = (vt__vth *)(void *)(m + 256);
+    REQUIRE(sizeof *v <= 2048);
+    v->ctx.pc = (void *)(uintptr_t)0x1111;
+    v->ctx.sp = m + 8;
+    v->ctx.fp = NULL;
+    CHECK_EQ(vt__dump_trace(v, out), 1);
+    CHECK_EQ(out[0], 0x1111);
+    v->ctx.fp = m + 16;
+    m[16] = (uintptr_t)(m + 100), m[17] = 0x2222;
+    m[100] = 0, m[101] = 0x3333;
+    CHECK_EQ(vt__dump_trace(v, out), 3);
+    CHECK(out[1] == 0x2222 && out[2] == 0x3333);
+    m[100] = (uintptr_t)(m + 16); /* a ring */
+    CHECK_EQ(vt__dump_trace(v, out), 1);
+    m[100] = (uintptr_t)(m + 255); /* over the end */
+    CHECK_EQ(vt__dump_trace(v, out), 1);
+    m[100] = (uintptr_t)(m + 200) + 1;
+    CHECK_EQ(vt__dump_trace(v, out), 1);
+    v->ctx.fp = m + 4; /* below the stack pointer */
+    CHECK_EQ(vt__dump_trace(v, out), 1);
+    v->ctx.fp = (void *)1;
+    CHECK_EQ(vt__dump_trace(v, out), 1);
+    for (int i = 20; i < 240; i += 2) m[i] = (uintptr_t)(m + i + 2), m[i + 1] = 7; /* deep */
+    m[240] = 0;
+    v->ctx.fp = m + 20;
+    CHECK_EQ(vt__dump_trace(v, out), VT__DUMP_FRAMES);
+    free(m);
+}
+#endif
+
+/*--- the monitor ---*/
+static int block_raw(void *arg) {
+    vt_name_set("rude");
+    struct timespec ts = {0, 200000000};
+    if (arg) vt_sleep_ms(1);
+    nanosleep(&ts, NULL);
+    return 0;
+}
+static int burn(void *arg) {
+    int64_t end = vt_now() + 10 * VT_SEC;
+    vt_name_set("burner");
+    while (!lines_with("'burner'", (const char *)arg) && vt_now() < end) continue;
+    return 0;
+}
+static int stall_main(void *arg) {
+    vt_stats st;
+    (void)arg;
+    vt_sleep_ms(100); /* nothing to report */
+    vt_stats_get(&st);
+    CHECK_EQ(st.stalls, 0);
+    int64_t before = vt_now();
+    for (int i = 0; i < 2; i++) {
+        got_clear();
+        vt_await(vt_async(block_raw, NULL), NULL);
+        CHECK(log_has("goes on after", "'rude' spawned at tests/test_dump.c"));
+        CHECK_EQ(lines_with("has not switched for", "'rude' spawned at tests/test_dump.c"), 1);
+        CHECK_EQ(lines_with("'rude'", "sleeps in system call"), 1);
+        CHECK_EQ(lines_with("'rude'", NULL), 2);
+    }
+    vt_await(vt_async(burn, "burns CPU"), NULL);
+    CHECK_EQ(lines_with("'burner'", "burns CPU"), 1);
+    CHECK(log_has("goes on after", "'burner'"));
+    vt_stats_get(&st);
+    CHECK(st.stalls >= 3);
+    CHECK(st.stalled_ns >= 300 * VT_MS && st.stalled_ns <= vt_now() - before);
+    return 0;
+}
+TEST(a_worker_that_stalls_is_reported_once) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 20};
+    got_clear();
+    vt_log_set(got_log, NULL, 0);
+    CHECK_EQ(vt_run(&cfg, stall_main, NULL), 0);
+    /* one that lasts until the runtime's end */
+    got_clear();
+    CHECK_EQ(vt_run(&cfg, block_raw, NULL), 0);
+    CHECK_EQ(lines_with("has not switched for", NULL), 1);
+    CHECK_EQ(lines_with("goes on after", NULL), 1);
+    /* off */
+    got_clear();
+    CHECK_EQ(vt_run(cfg_of(1), block_raw, NULL), 0);
+    CHECK_EQ(lines_with("", NULL), 0);
+    vt_log_set(NULL, NULL, 0);
+}
+TEST(a_host_program_that_is_elsewhere_is_no_stall) {
+    vt_cfg cfg = {.stall_ms = 20};
+    got_clear();
+    vt_log_set(got_log, NULL, 0);
+    CHECK_EQ(vt_open(&cfg), 0);
+    CHECK_EQ(vt_go(block_raw, &w), 0);
+    CHECK_EQ(vt_run_once(0), 1);
+    usleep(100000);
+    CHECK_EQ(lines_with("", NULL), 0);
+    while (vt_run_once(VT_NONE) > 0) continue;
+    vt_shutdown();
+    CHECK_EQ(lines_with("has not switched for", "'rude'"), 1);
+    vt_log_set(NULL, NULL, 0);
+}
+
+/* Watches an idle runtime from outside: nobody wakes, then somebody does. */
+static vt_sem quiet_sem;
+static void *quiet_watch(void *arg) {
+    int64_t end = vt_now() + 20 * VT_SEC;
+    vt_stats a, b;
+    (void)arg;
+    while (!__atomic_load_n(&vt__sched_g.watch_parked, __ATOMIC_SEQ_CST) && vt_now() < end) usleep(1000);
+    CHECK(__atomic_load_n(&vt__sched_g.watch_parked, __ATOMIC_SEQ_CST));
+    vt_stats_get(&a);
+    usleep(300000);
+    vt_stats_get(&b);
+    CHECK(a.polls == b.polls && a.switches == b.switches);
+    CHECK_EQ(lines_with("", NULL), 0); /* by default: a thread of ours may end the wait */
+    vt_sem_release(&quiet_sem, 1);
+    return NULL;
+}
+static int quiet_main(void *arg) {
+    pthread_t os;
+    CHECK_EQ(pthread_create(&os, NULL, quiet_watch, NULL), 0);
+    CHECK_EQ(vt_sem_acquire(&quiet_sem), 0);
+    CHECK_EQ(pthread_join(os, NULL), 0);
+    if (arg) block_raw(NULL); /* the monitor is awake again */
+    return 0;
+}
+TEST(an_idle_program_stays_idle) {
+    vt_cfg cfg = {.workers = 2, .stall_ms = 20};
+    got_clear();
+    quiet_sem = (vt_sem){0};
+    vt_log_set(got_log, NULL, 0);
+    CHECK_EQ(vt_run(&cfg, quiet_main, &w), 0);
+    CHECK_EQ(lines_with("has not switched for", "'rude'"), 1);
+    vt_log_set(NULL, NULL, 0);
+}
+
+/*--- deadlocks ---*/
+static vt_mutex dead[2];
+static int dead_fn(void *arg) {
+    int i = (int)(intptr_t)arg;
+    vt_name_set(i ? "second" : "first");
+    CHECK_EQ(vt_mutex_lock(&dead[i]), 0);
+    vt_sleep_ms(20);
+    int r = vt_mutex_lock_until(&dead[!i], VT_NONE);
+    CHECK(r == -ECANCELED || r == 0); /* the other's, who was cancelled first */
+    if (r == 0) vt_mutex_unlock(&dead[!i]);
+    vt_mutex_unlock(&dead[i]);
+    return 0;
+}
+static int dead_main(void *arg) {
+    vt_task *a = vt_async_any(dead_fn, (void *)0), *b = vt_async_any(dead_fn, (void *)1);
+    (void)arg;
+    vt_shield(true);
+    vt_await(a, NULL), vt_await(b, NULL);
+    return 0;
+}
+static void dead_log(void *ctx, int level, const char *line) {
+    got_log(ctx, level, line);
+    if (strstr(line, " listed")) vt_stop(); /* the end of the dump */
+}
+/* When the monitor has come to a conclusion (it parks), has dumped, or after a while. */
+enum { CONCLUDED, DUMPED, WHILE };
+static void *stop_later(void *arg) {
+    int64_t end = vt_now() + 10 * VT_SEC;
+    int what = *(int *)arg;
+    while (what == DUMPED && !lines_with(" listed", NULL) && vt_now() < end) usleep(1000);
+    while (what == CONCLUDED && !__atomic_load_n(&vt__sched_g.watch_parked, __ATOMIC_SEQ_CST) &&
+           vt_now() < end)
+        usleep(1000);
+    if (what == DUMPED) { /* more work, and the same again: nothing to say */
+        while (!__atomic_load_n(&vt__sched_g.watch_parked, __ATOMIC_SEQ_CST) && vt_now() < end) usleep(1000);
+        CHECK_EQ(vt_go(many_unbegun, NULL), 0);
+        while (__atomic_load_n(&vt__sched_g.watch_parked, __ATOMIC_SEQ_CST) && vt_now() < end) usleep(1000);
+        while (!__atomic_load_n(&vt__sched_g.watch_parked, __ATOMIC_SEQ_CST) && vt_now() < end) usleep(1000);
+    }
+    usleep(50000);
+    vt_stop();
+    return NULL;
+}
+static int dead_watched(void *arg) {
+    pthread_t os;
+    CHECK_EQ(pthread_create(&os, NULL, stop_later, arg), 0);
+    dead_main(NULL);
+    pthread_join(os, NULL);
+    return 0;
+}
+TEST(a_deadlock_is_reported_once) {
+    vt_cfg cfg = {.workers = 3, .stall_ms = VT_NONE};
+    memset(dead, 0, sizeof dead);
+    vt_log_set(got_log, NULL, 0);
+    got_clear();
+    cfg.deadlock = 1;
+    cfg.stall_ms = 1000; /* else the monitor has nothing to do after its report */
+    CHECK_EQ(vt_run(&cfg, dead_watched, &(int){DUMPED}), 0);
+    CHECK_EQ(lines_with("deadlock: all 3 virtual threads wait for each other", ", unless"), 1);
+    CHECK_EQ(lines_with("deadlock:", NULL), 1);
+    CHECK_EQ(lines_with("\"first\" state=waiting wait=mutex", " owner=0x"), 1);
+    CHECK_EQ(lines_with("\"second\" state=waiting wait=mutex", " owner=0x"), 1);
+    CHECK_EQ(lines_with("wait=task", NULL), 1);
+    got_clear();
+    cfg.deadlock = 0; /* the other thread might end it */
+    CHECK_EQ(vt_run(&cfg, dead_watched, &(int){CONCLUDED}), 0);
+    cfg.deadlock = VT_NONE;
+    CHECK_EQ(vt_run(&cfg, dead_watched, &(int){WHILE}), 0);
+    CHECK_EQ(lines_with("", NULL), 0);
+    vt_log_set(NULL, NULL, 0);
+}
+TEST(without_other_threads_a_deadlock_is_certain) {
+    vt_cfg cfg = {.workers = 2};
+    char line[512];
+    memset(dead, 0, sizeof dead);
+    vt__watch_proc(0, "stat", line, sizeof line);
+    if (VT__TSAN || atoi(vt__watch_stat(line, 17)) != 1) SKIP("the process has other threads");
+    got_clear();
+    vt_log_set(dead_log, NULL, 0);
+    CHECK_EQ(vt_run(&cfg, dead_main, NULL), 0);
+    CHECK_EQ(lines_with("deadlock: all 3 virtual threads wait for each other", NULL), 1);
+    CHECK_EQ(lines_with("deadlock:", ", unless"), 0);
+    vt_log_set(NULL, NULL, 0);
+}
+/* Somebody waits for what comes from outside: each is enough. */
+static int hope_fd(void *arg) {
+    int fds[2];
+    (void)arg;
+    CHECK_EQ(pipe(fds), 0);
+    CHECK_EQ(vt_wait_fd(fds[0], VT_READ, 0), -ECANCELED);
+    return close(fds[0]) + close(fds[1]);
+}
+static int hope_select(void *arg) {
+    int fds[2];
+    (void)arg;
+    CHECK_EQ(pipe(fds), 0);
+    vt_case c = {.fd = fds[0], .events = VT_READ};
+    CHECK_EQ(vt_select(&c, 1), -ECANCELED);
+    return close(fds[0]) + close(fds[1]);
+}
+static int hope_job(void *arg) {
+    (void)arg;
+    while (!__atomic_load_n(&vt__sched_g.stopping, __ATOMIC_SEQ_CST)) usleep(1000);
+    return 0;
+}
+static int hope_block(void *arg) { return vt_blocking(hope_job, arg, NULL); }
+static int hope_server(void *arg) {
+    (void)arg;
+    __atomic_fetch_add(&vt__sched_g.sources, 1, __ATOMIC_SEQ_CST);
+    int r = vt_sem_acquire(&quiet_sem);
+    __atomic_fetch_sub(&vt__sched_g.sources, 1, __ATOMIC_SEQ_CST);
+    return r == -ECANCELED ? 0 : r;
+}
+static int hope_main(void *arg) {
+    vt_fn *fn;
+    memcpy(&fn, arg, sizeof fn);
+    vt_go_any(fn, NULL);
+    return dead_watched(&(int){CONCLUDED});
+}
+TEST(what_comes_from_outside_is_no_deadlock) {
+    static vt_fn *const fns[] = {hope_fd, hope_select, hope_block, hope_server};
+    vt_cfg cfg = {.workers = 2, .stall_ms = VT_NONE, .deadlock = 1};
+    memset(dead, 0, sizeof dead);
+    quiet_sem = (vt_sem){0};
+    got_clear();
+    vt_log_set(got_log, NULL, 0);
+    for (size_t i = 0; i < VT__COUNT(fns); i++) {
+        CHECK_EQ(vt_run(&cfg, hope_main, (void *)(uintptr_t)&fns[i]), 0);
+        CHECK_EQ(lines_with("", NULL), 0);
+    }
+    vt_log_set(NULL, NULL, 0);
+}
+
+/*--- on a signal ---*/
+static volatile sig_atomic_t signals;
+static void count_signal(int sig) { signals += sig == SIGUSR1; }
+static int signal_main(void *arg) {
+    int fd = *(int *)arg, before;
+    char buf[8192] = "";
+    int64_t end = vt_now() + 10 * VT_SEC;
+    CHECK_EQ(vt_dump_on_signal(SIGUSR1), 0);
+    CHECK_EQ(vt_dump_on_signal(SIGUSR1), 0);
+    CHECK_EQ(vt_dump_on_signal(SIGUSR2), -EBUSY);
+    vt_name_set("signalled");
+    before = signals;
+    fflush(stderr);
+    kill(getpid(), SIGUSR1);
+    while (!strstr(buf, " listed") && vt_now() < end) {
+        vt_sleep_ms(1);
+        ssize_t n = pread(fd, buf, sizeof buf - 1, 0);
+        buf[n > 0 ? n : 0] = 0;
+    }
+    CHECK(strstr(buf, "\"signalled\" state=waiting wait=sleep") != NULL);
+    CHECK_EQ(signals, before + 1);
+    CHECK_EQ(vt_dump_on_signal(0), 0);
+    kill(getpid(), SIGUSR1);
+    CHECK_EQ(vt_dump_on_signal(SIGUSR1), 0); /* again; its end takes it back */
+    return 0;
+}
+TEST(a_signal_dumps_to_standard_error) {
+    char path[] = "/tmp/vt_dump_XXXXXX";
+    int fd = mkstemp(path), old = dup(2);
+    struct sigaction sa;
+    REQUIRE(fd >= 0 && old >= 0);
+    unlink(path);
+    signal(SIGUSR1, count_signal);
+    fflush(stderr);
+    dup2(fd, 2);
+    CHECK_EQ(vt_run(cfg_of(1), signal_main, &fd), 0);
+    dup2(old, 2);
+    close(fd), close(old);
+    CHECK_EQ(sigaction(SIGUSR1, NULL, &sa), 0);
+    CHECK(sa.sa_handler == count_signal);
+    signals = 0;
+    kill(getpid(), SIGUSR1);
+    CHECK_EQ(signals, 1);
+    signal(SIGUSR1, SIG_DFL);
+}
