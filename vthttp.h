@@ -561,7 +561,7 @@ typedef struct vt_sock_cfg {
     int reuseport; /* listeners; 1: SO_REUSEPORT, for several processes on one port */
     int v6only;    /* listeners; 1: an IPv6 address takes no IPv4 */
     int delay;     /* 1: leave Nagle's algorithm on (default: TCP_NODELAY) */
-    int unix_mode; /* listeners on a path; its permissions; default 0666 less the umask */
+    int unix_mode; /* listeners on a path; its permissions; default 0777 less the umask */
 } vt_sock_cfg;
 
 /* Connects; tries each address of the name in turn. owns: the caller, *out. errors: VT_EADDR, VT_ENAME,
