@@ -10910,7 +10910,7 @@ static VT__UNUSED int vt__http_refuse(vt_req *req, vt_res *res, int status) {
  * MARK: - @conn    one transport under every protocol: a byte stream that parks, with buffers
  * uses:   @plat @mem @poll @sched @io
  * raises: vt__conn_ops (a transport other than the plain socket)
- * test:   tests/e2e_life.c
+ * test:   tests/test_conn.c tests/e2e_life.c
  *
  * vt__conn lives as long as the connection and holds no memory of its own. vt__conn_io stands on the stack of the
  * vthread that works for it: an input and an output block of the thread's pool, held while a request is in progress.
