@@ -8719,8 +8719,8 @@ static bool vt__hooks_numeric(const char *host, const char *port, const struct v
         if ((*p < '0' || *p > '9') && *p != '.') return false;
     return true;
 }
-static int vt__hooks_name(vt__hooks_gai *real, const char *host, const char *port,
-                          const struct vt__plat_ai *hints, struct vt__plat_ai **out) {
+static VT__UNUSED int vt__hooks_name(vt__hooks_gai *real, const char *host, const char *port,
+                                     const struct vt__plat_ai *hints, struct vt__plat_ai **out) {
     struct vt__hooks_name n = {real, host, port, hints, out, errno};
     int r, result;
     if (!real) return errno = ENOSYS, VT__HOOKS_EAI_SYSTEM;
