@@ -12159,7 +12159,7 @@ static void vt__h1c_host_quit(vt__h1c_host *h) { vt__timer_cancel(&h->dom->wheel
 /*==============================================================================
  * MARK: - @srv     servers: configuration, listeners, limits, drain
  * uses:   @api_base @plat @mem @str @err @log @h1 @timer @poll @sched @self @sync @io @h1c @http
- * test:   tests/e2e_life.c tests/fault_server.c tests/sim_server.c   fuzz: fuzz/fuzz_server.c
+ * test:   tests/test_srv.c tests/e2e_life.c tests/fault_server.c tests/sim_server.c   fuzz: fuzz/fuzz_server.c
  *
  * Each listening socket stands in every domain's poll set (EPOLLEXCLUSIVE). A vthread of the server's own waits for the
  * stop and then drains: every domain stops accepting and sends its idle connections to their end; what is in flight
