@@ -1051,7 +1051,8 @@ static int sim_do_eventfd(void) {
 }
 static int sim_do_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev) {
     struct sim_file *f = sim_file(fd);
-    SIM_DO(epoll_ctl, fd);
+    int err = sim_enter(SIM_epoll_ctl);
+    if (err < 0 && op != EPOLL_CTL_DEL) SIM_RET(epoll_ctl, fd, err); /* leaving takes no memory */
     if (!sim_file(ep) || sim_file(ep)->kind != SIM_EPOLL || !f) SIM_RET(epoll_ctl, fd, -EBADF);
     if (f->kind == SIM_NULL) SIM_RET(epoll_ctl, fd, -EPERM);
     if (op == EPOLL_CTL_ADD && f->ep >= 0) SIM_RET(epoll_ctl, fd, -EEXIST);
