@@ -591,7 +591,7 @@ typedef struct vt_sock_cfg {
     int reuseport; /* listeners; 1: SO_REUSEPORT, for several processes on one port */
     int v6only;    /* listeners; 1: an IPv6 address takes no IPv4 */
     int delay;     /* 1: leave Nagle's algorithm on (default: TCP_NODELAY) */
-    int unix_mode; /* listeners on a path; its permissions; default 0666 less the umask */
+    int unix_mode; /* listeners on a path; its permissions; default 0777 less the umask */
 } vt_sock_cfg;
 
 /* Connects; tries each address of the name in turn. owns: the caller, *out. errors: VT_EADDR, VT_ENAME,
@@ -11987,7 +11987,7 @@ static VT__UNUSED int vt__http_refuse(vt_req *req, vt_res *res, int status) {
  * MARK: - @conn    one transport under every protocol: a byte stream that parks, with buffers
  * uses:   @plat @mem @poll @sched @io
  * raises: vt__conn_ops (a transport other than the plain socket)
- * test:   tests/e2e_life.c
+ * test:   tests/test_conn.c tests/e2e_life.c
  *
  * vt__conn lives as long as the connection and holds no memory of its own. vt__conn_io stands on the stack of the
  * vthread that works for it: an input and an output block of the thread's pool, held while a request is in progress.
@@ -13236,7 +13236,7 @@ static void vt__h1c_host_quit(vt__h1c_host *h) { vt__timer_cancel(&h->dom->wheel
 /*==============================================================================
  * MARK: - @srv     servers: configuration, listeners, limits, drain
  * uses:   @api_base @plat @mem @str @err @log @h1 @timer @poll @sched @self @sync @io @h1c @http
- * test:   tests/e2e_life.c tests/fault_server.c tests/sim_server.c tests/sim_edges.c
+ * test:   tests/test_srv.c tests/e2e_life.c tests/fault_server.c tests/sim_server.c tests/sim_edges.c   fuzz: fuzz/fuzz_server.c
  *
  * Each listening socket stands in every domain's poll set (EPOLLEXCLUSIVE). A vthread of the server's own waits for the
  * stop and then drains: every domain stops accepting and sends its idle connections to their end; what is in flight

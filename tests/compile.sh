@@ -73,6 +73,22 @@ for n in 1 2; do
 int file$n(void);
 int file$n(void) { return vt_now() > 0 && vt_err_name(VT_EEOF)[0] == 'V'; }" > "static$n.c"
 done
+# On one worker: a read of the parent's that did not park would keep the child from writing.
+echo '#define VTHTTP_IMPLEMENTATION
+#include "vthttp.h"
+#include <unistd.h>
+static int fds[2];
+static int writes(void *arg) { return usleep(1000) < 0 || write(fds[1], arg, 1) != 1; }
+static int reads(void *arg) {
+    char c = 0;
+    if (pipe(fds) < 0 || vt_go(writes, arg) < 0) return 1;
+    return read(fds[0], &c, 1) == 1 ? c : 2;
+}
+int main(void) {
+    vt_cfg one = {.workers = 1};
+    char seven = 7;
+    return vt_run(&one, reads, &seven) != 7;
+}' > hooked.c
 echo 'int file1(void);
 int file2(void);
 int main(void) { return !(file1() && file2()); }' > static_main.c
@@ -134,6 +150,22 @@ ok 'VTHTTP_HOOKS=1, -D_FORTIFY_SOURCE=2' cc gcc -std=gnu11 -O2 -D_FORTIFY_SOURCE
 cc gcc -fsyntax-only -DVTHTTP_HOOKS=1 -DVTHTTP_STATIC=1 main.c > out 2>&1 && fail 'VTHTTP_HOOKS=1 with VTHTTP_STATIC=1 compiles'
 ok 'VTHTTP_HTTP=0, a program -O2' cc gcc -std=gnu11 -O2 -DVTHTTP_HTTP=0 -o threads main.c
 ok 'the VTHTTP_HTTP=0 program runs' timeout 20 ./threads
+
+# --- musl ---
+if have musl-gcc; then
+    for std in c11 gnu11; do
+        ok "musl-gcc, $std" cc musl-gcc -std=$std -O1 -c -o musl.o impl.c
+        ok "musl-gcc, $std, after other headers" cc musl-gcc -std=$std -fsyntax-only after.c
+        ok "musl-gcc, $std, VTHTTP_HOOKS=1" cc musl-gcc -std=$std -O1 -DVTHTTP_HOOKS=1 -c -o musl.o impl.c
+    done
+    for link in '-static' '-static -DVTHTTP_HOOKS=1' '' '-DVTHTTP_HOOKS=1'; do
+        case $link in *HOOKS*) src=hooked.c ;; *) src=main.c ;; esac
+        ok "a program, musl-gcc $link" cc musl-gcc -std=gnu11 -O1 $link -o musl $src
+        ok "the program of musl-gcc $link runs" timeout 20 ./musl
+    done
+else
+    skip 'musl-gcc: not installed (package musl-tools)'
+fi
 
 # --- several files, one program ---
 ok 'compiles: user.c, two.c' cc gcc -std=gnu11 -c user.c two.c
