@@ -997,6 +997,11 @@ VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out);
 #ifndef CLOCK_REALTIME
 #define CLOCK_REALTIME 0
 #endif
+#if !defined(SIG_BLOCK) && defined(__mips__)
+#define SIG_BLOCK 1
+#elif !defined(SIG_BLOCK)
+#define SIG_BLOCK 0
+#endif
 #ifndef EPOLLEXCLUSIVE
 #define EPOLLEXCLUSIVE (1u << 28)
 #endif
