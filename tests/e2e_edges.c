@@ -1,6 +1,7 @@
 /* Edges over real sockets and several workers: what is left to send while a handler waits, early answers to large uploads, a
  * stop at a limit, connections that come and go, servers that come and go inside a runtime, addresses. Those that want a
  * clock that obeys are in sim_edges.c. */
+/* variants: default asan tsan poll */
 /* tsan */
 #include "e2e.h"
 

@@ -1,4 +1,4 @@
-/* variants: default asan poll clang */
 /* The same lives on one worker: whatever waits for another must not hold the only OS thread. */
+/* variants: default asan poll */
 #define E2E_WORKERS 1
 #include "e2e_life.c"

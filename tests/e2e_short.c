@@ -1,4 +1,5 @@
 /* The behaviours of tests/e2e_http.c when the kernel takes little at a time and interrupts every few calls. */
+/* variants: default asan poll */
 #define VTHTTP_SIM 1
 #include "e2e_http.c"
 

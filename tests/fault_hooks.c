@@ -1,4 +1,5 @@
 /* Hooked calls while memory, descriptors and the second epoll set fail: every wait still ends, by naps, or says ENOMEM. */
+/* variants: default asan poll ucontext clang i386 */
 #define VTHTTP_HOOKS 1
 #define VTHTTP_HTTP 0
 #define VTHTTP_SIM 1

@@ -1,4 +1,5 @@
 /* @conn: input and output blocks, gathered writes, what a failed write leaves, and a transport of one's own. */
+/* variants: default asan poll ucontext clang i386 */
 #define VTHTTP_SIM 1
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"

@@ -1,4 +1,5 @@
 /* tsan */
+/* variants: default asan tsan poll ucontext clang */
 /* What virtual threads do, written down; the monitor: stalls, deadlocks, dumps on a signal. */
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"

@@ -1,4 +1,5 @@
 /* tsan */
+/* variants: default asan tsan poll ucontext clang i386 */
 /* libc's blocking calls under VTHTTP_HOOKS: each on a virtual thread, where it parks, and off one, where it is libc's.
  * What parks is shown by having a single worker: the other end of each call is a virtual thread beside it. */
 #define VTHTTP_HOOKS 1

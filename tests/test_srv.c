@@ -1,5 +1,6 @@
 /* @srv: every field's default and bounds, what @h1c is told, addresses, starts that fail, doors that rest, the descriptor
  * in reserve, the last guests. What is about time or the kernel is played on the scripted one. */
+/* variants: default asan poll ucontext clang */
 #define VTHTTP_SIM 1
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
