@@ -107,7 +107,7 @@ ask "bytes" "200 xxxxxxxxxx" GET "/bytes?n=10"
 ask "no bytes" "200 " GET "/bytes?n=0"
 ask "delay" "200 delayed" GET "/delay?ms=50"
 name=blocking_client
-say=$(${VT_RUN:-} timeout 60 "$ex/blocking_client" "-port=$port" "-target=/delay?ms=100" 2>&1)
+say=$(timeout 60 ${VT_RUN:-} "$ex/blocking_client" "-port=$port" "-target=/delay?ms=100" 2>&1)
 case $say in "100 of 100 answered, in "*) ok ;; *) bad "blocking calls: $say" ;; esac
 name=conformance
 "$get" "$port" GET /headers "X-One: 1" | grep -q "^X-One: 1" && ok || bad "/headers without X-One"
