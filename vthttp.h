@@ -14389,7 +14389,8 @@ static int vt__conf_args(vt__conf *c, int argc, char *const *argv, enum vt__conf
         if (vt__conf_arg_split(c, argv[i], &key, &value) != sort) continue;
         snprintf(c->place, sizeof c->place, "argument %d", i);
         if (!value.ptr || (sort == VT__CONF_ARG_FILE && value.len == 0))
-            err = vt__conf_fail(c, "%.80s needs a value (%.80s=...)", argv[i], argv[i]);
+            err = vt__conf_fail(c, "%.80s needs a value (%.*s=...)", argv[i],
+                                (int)VT__MIN(strcspn(argv[i], "="), (size_t)80), argv[i]);
         else if (sort == VT__CONF_ARG_FILE) err = vt__conf_file(c, value.ptr);
         else err = vt__conf_set(c, key, value, true);
     }

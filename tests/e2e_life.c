@@ -74,7 +74,9 @@ static int h_delay(vt_req *req, vt_res *res) {
     int64_t ms = query_num(req, "ms", 0);
     int r = vt_sleep_ms(ms);
     seen_end(r);
-    return r < 0 ? r : vt_res_printf(res, 200, "delay %lld", (long long)ms);
+    return r < 0 ? r
+                 : vt_res_printf(res, 200, "delay %lld, %lld", (long long)ms,
+                                 (long long)query_num(req, "i", -1));
 }
 static int h_body(vt_req *req, vt_res *res) {
     vt_str body;
@@ -183,8 +185,10 @@ TEST(b084_sixteen_pipelined_gets) {
     for (int turn = 0; turn < 2; turn++) {
         CHECK(cl_send(&c, all, n));
         for (int i = 0; i < 16; i++) {
+            char want[24];
+            snprintf(want, sizeof want, "delay 0, %d", i);
             CHECK_EQ(cl_response(&c), 200);
-            CHECK_STR(c.body, "delay 0");
+            CHECK_STR(c.body, want);
         }
     }
     CHECK(cl_silent(&c, 20));
@@ -243,7 +247,7 @@ TEST(b086_order_is_kept) {
     int64_t from = e2e_now_ms();
     cl_puts(&c, GET("/delay?ms=100") GET("/gate") GET("/delay?ms=0"));
     CHECK_EQ(cl_response(&c), 200); /* it does not wait for the second */
-    CHECK_STR(c.body, "delay 100");
+    CHECK_STR(c.body, "delay 100, -1");
     CHECK(e2e_now_ms() - from >= 100);
     CHECK(reaches(started, 2, E2E_MS));
     CHECK(cl_silent(&c, 20));
@@ -252,7 +256,7 @@ TEST(b086_order_is_kept) {
     CHECK_EQ(cl_response(&c), 200);
     CHECK_STR(c.body, "gate");
     CHECK_EQ(cl_response(&c), 200);
-    CHECK_STR(c.body, "delay 0");
+    CHECK_STR(c.body, "delay 0, -1");
     CHECK_EQ(e2e_stop(), 0);
 }
 
@@ -1006,7 +1010,7 @@ TEST(b105_request_in_flight_completes) {
     for (int i = 0; i < COUNT; i++) {
         CHECK_EQ(cl_response(&c[i]), 200);
         CHECK_STR(cl_field(&c[i], "connection"), "close");
-        CHECK_STR(c[i].body, "delay 150");
+        CHECK_STR(c[i].body, "delay 150, -1");
         CHECK_EQ(cl_response(&c[i]), 0); /* nothing after Connection: close */
         CHECK(!c[i].reset);
         cl_close(&c[i]);

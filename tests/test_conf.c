@@ -554,7 +554,7 @@ TEST(conf_argument_errors_name_the_place) {
                  {{"-port="}, "argument 1: port: needs a value"},
                  {{"a", "b", "-port"}, "argument 3: -port needs a value (-port=...)"},
                  {{"-config"}, "argument 1: -config needs a value (-config=...)"},
-                 {{"-config="}, "argument 1: -config= needs a value (-config==...)"},
+                 {{"-config="}, "argument 1: -config= needs a value (-config=...)"},
                  {{"-port=x"}, "argument 1: port: 'x' is not a number"},
                  {{"-port=70000"}, "argument 1: port: '70000' is out of range (0 to 65535)"},
                  {{"-port=-1"}, "argument 1: port: '-1' is not a number"},
