@@ -11961,6 +11961,7 @@ static int vt__http_serve(vt_req *req, vt_res *res) {
     const vt_server *s = req->server;
     vt__res_init(res, req);
     req->refused = (uint16_t)vt__http_route(req);
+    if (req->refused == 400) res->close = true; /* a target that nobody sends in earnest */
     req->max_body = req->route && req->route->max_body ? req->route->max_body : s->cfg.max_body;
     if (req->max_body == 0) req->max_body = 1 << 20;
     int64_t until = vt__http_deadline(req), before = 0;

@@ -283,6 +283,10 @@ TEST(b006_path_segments_are_decoded_for_matching) {
         if (status != cases[i].status) printf("%s: %d\n", cases[i].target, status);
         CHECK_EQ(status, cases[i].status);
         if (cases[i].body) CHECK_STR(c.body, cases[i].body);
+        bool close = cl_field(&c, "connection") && strcmp(cl_field(&c, "connection"), "close") == 0;
+        CHECK_EQ(close, cases[i].status == 400);
+        if (close) CHECK(cl_closed(&c, E2E_MS));
+        else CHECK_EQ(cl_get(&c, "/lit"), 200);
     }
     CHECK_EQ(e2e_stop(), 0);
 }

@@ -217,6 +217,7 @@ static int options_main(void *arg) {
         struct stat st;
         CHECK_EQ(vt_listen(&l, "127.0.0.1:0", &cfg), 0);
         vt_sock_local(l, addr, sizeof addr);
+        CHECK(vt_sock_port(l) > 0 && vt_sock_port(l) == atoi(strrchr(addr, ':') + 1));
         CHECK_EQ(option(l, SOL_SOCKET, SO_REUSEPORT) != 0, on);
         CHECK_EQ(option(l, IPPROTO_TCP, TCP_NODELAY) != 0, !on);
         int r = vt_listen(&again, addr, &cfg); /* two on one port, or not */
@@ -237,6 +238,7 @@ static int options_main(void *arg) {
         mode_t mask = umask(022);
         CHECK_EQ(vt_listen(&l, path, &cfg), 0);
         umask(mask);
+        CHECK_EQ(vt_sock_port(l), 0);
         CHECK_EQ(stat(path + 5, &st), 0);
         CHECK_EQ(st.st_mode & 0666, on ? 0600 : 0644);
         vt_sock_close(l);
