@@ -107,9 +107,9 @@ static int nap_main(void *arg) {
     vt_task *t = vt_async(poll_two, NULL);
     vt_yield(); /* it naps */
     CHECK(!vt_task_done(t));
-    CHECK_EQ(write(two[0][1], "B", 1), 1);
     for (int64_t end = vt_now() + 20 * VT_SEC; me->node.next == &me->node && vt_now() < end;) vt_yield();
     CHECK_EQ(turns_due(me->thr), 2); /* its nap is over, and it comes behind us */
+    CHECK_EQ(write(two[0][1], "B", 1), 1);
     (void)vt__poll_wait(me->thr->dom, 0);
     CHECK_EQ(turns_due(me->thr), 2);
     CHECK_EQ(vt_await(t, &r), 0);
