@@ -285,6 +285,28 @@ TEST(a_number_used_again_does_not_see_its_predecessors_events) {
     }
 }
 
+/* Whoever is woken first may give the struct a new life before the sink is called. */
+static struct wire reborn;
+static void wake_and_use_again(struct vt__vth *v) {
+    on_wake(v);
+    vt__poll_pd_init(&reborn.pd, reborn.pd.fd);
+}
+TEST(a_sink_is_called_though_the_struct_is_used_again) {
+    reborn = (struct wire){.peer = -1};
+    begin();
+    vt__poll_up.wake = wake_and_use_again;
+    REQUIRE(wire_open(&reborn));
+    quiet(&reborn, &dom);
+    CHECK(vt__poll_watch(&reborn.pd, true));
+    CHECK_EQ(vt__poll_wait_begin(&reborn.pd, VT__PD_RWAIT, &reader), 1);
+    vt__poll_event(&dom, &reborn.pd, reborn.pd.word >> 16, VT__PD_R | VT__PD_RDHUP);
+    CHECK_EQ(woken_reader, 1);
+    CHECK_EQ(sunk, 1);
+    CHECK(sunk_bits & VT__PD_WATCH && sunk_bits & VT__PD_RDHUP);
+    wire_close(&reborn);
+    end();
+}
+
 TEST(generations_wrap) {
     struct wire w = {.peer = -1};
     begin();

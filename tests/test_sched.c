@@ -1041,6 +1041,25 @@ static int parking_main(void *arg) {
 }
 TEST(a_cancel_found_while_parking_ends_the_wait) { CHECK_EQ(run_on(1, parking_main, NULL), 0); }
 
+static int unshields_too_often(void *arg) {
+    (void)arg;
+    vt_shield(false); /* there was none */
+    CHECK_EQ(vt_yield(), -ECANCELED);
+    CHECK_EQ(vt_cancelled(), -ECANCELED);
+    vt_shield(true);
+    CHECK_EQ(vt_cancelled(), 0);
+    CHECK_EQ(vt_sleep_ms(1), 0);
+    vt_shield(false);
+    return vt_cancelled();
+}
+static int unshield_main(void *arg) {
+    (void)arg;
+    vt_task *t = vt_async(unshields_too_often, NULL);
+    vt_cancel(t);
+    return result(t);
+}
+TEST(a_shield_that_was_not_on_is_not_taken_off) { CHECK_EQ(run_on(1, unshield_main, NULL), -ECANCELED); }
+
 /* Between a worker's last look at its queue and the mark that it sleeps: who spawns then wakes nobody. */
 TEST(a_worker_does_not_sleep_over_another_threads_spawn) {
     int n = 0;

@@ -495,6 +495,55 @@ TEST(srv_is_not_idle_before_its_last_touch) {
     sim_end();
 }
 
+/* On the real kernel: one worker ends the server, slowly; the other is told, and sees it ended when its wait returns. */
+static int waiter_on, seen_after; /* the waiter's worker, from 1; the state that it saw */
+static const vt__thr *waiter_thr(void) { return vt__sched_g.thrs[waiter_on - 1]; }
+static ssize_t tells_and_dawdles(int fd, const void *p, size_t n) {
+    ssize_t r = vt__plat_sys_write(fd, p, n);
+    if (fd == waiter_thr()->dom->wake_w && srv->run->ended.count == 0) vt__plat_sleep(50 * VT_MS);
+    return r;
+}
+static void when_the_waiter_sleeps(vt_server *s, void *ctx) {
+    (void)s, (void)ctx;
+    for (int64_t end = vt_now() + 20 * VT_SEC;
+         !__atomic_load_n(&waiter_thr()->sleeping, __ATOMIC_SEQ_CST) && vt_now() < end;)
+        CHECK_EQ(vt_sleep_ms(1), 0);
+    vt__plat.write = tells_and_dawdles;
+}
+static int waits_for_end(void *arg) {
+    (void)arg;
+    __atomic_store_n(&waiter_on, vt_worker() + 1, __ATOMIC_SEQ_CST);
+    int r = vt_server_wait(srv);
+    seen_after = (int)__atomic_load_n(&srv->run->state, __ATOMIC_SEQ_CST);
+    return r;
+}
+static int end_elsewhere_main(void *arg) {
+    int r = -1;
+    (void)arg;
+    CHECK_EQ(vt_server_start(srv), 0);
+    vt_task *t = vt_async_any(waits_for_end, NULL);
+    for (int64_t end = vt_now() + 20 * VT_SEC; /* this worker is busy: the other one takes it */
+         !__atomic_load_n(&waiter_on, __ATOMIC_SEQ_CST) && vt_now() < end;)
+        vt__plat_sleep(100000);
+    CHECK(waiter_on && waiter_on != vt_worker() + 1);
+    vt_server_stop(srv);
+    CHECK_EQ(vt_await(t, &r), 0);
+    CHECK_EQ(r, 0);
+    return 0;
+}
+TEST(srv_whoever_waited_sees_it_ended) {
+    vt_server_cfg cfg = {.addr = "127.0.0.1:0", .on_stopped = when_the_waiter_sleeps};
+    vt_cfg two = {.workers = 2};
+    vt_log_set(on_log, NULL, VT_LOG_INFO);
+    waiter_on = 0;
+    seen_after = -1;
+    srv = vt_server_new(&cfg);
+    CHECK_EQ(vt_run(&two, end_elsewhere_main, NULL), 0);
+    vt__plat.write = vt__plat_sys_write;
+    CHECK_EQ(seen_after, VT__SRV_IDLE);
+    vt_server_free(srv);
+}
+
 /* Between the doors' opening and the turn of who starts the server a client comes, and has the last vthread. */
 static int guest_comes_first(void *arg) {
     const vt__srv *run = srv->run;
