@@ -860,8 +860,10 @@ TEST(a_host_is_woken_by_other_threads) {
 }
 
 /*--- stop ---*/
+static int to_be_stopped;
 static void *stops_soon(void *arg) {
     (void)arg;
+    await_count(&to_be_stopped, 1); /* a stop without a runtime is none */
     vt__plat_sleep(3 * VT_MS);
     vt_stop();
     vt_stop();
@@ -870,6 +872,7 @@ static void *stops_soon(void *arg) {
 static int ends_by_stop(void *arg) {
     vt_sem never = {0};
     (void)arg;
+    __atomic_store_n(&to_be_stopped, 1, __ATOMIC_SEQ_CST);
     CHECK_EQ(vt_sem_acquire(&never), -ECANCELED);
     CHECK_EQ(vt_cancelled(), -ECANCELED);
     vt_task *t = vt_async(give, NULL);
@@ -913,6 +916,7 @@ TEST(runtimes_come_and_go_while_others_look) {
 TEST(another_thread_stops_the_runtime) {
     for (int workers = 1; workers <= 3; workers += 2) {
         pthread_t os;
+        to_be_stopped = 0;
         REQUIRE(pthread_create(&os, NULL, stops_soon, NULL) == 0);
         CHECK_EQ(run_on(workers, ends_by_stop, NULL), 21);
         pthread_join(os, NULL);
