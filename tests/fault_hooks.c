@@ -76,3 +76,51 @@ TEST(faults_of_each_kind) {
         }
     }
 }
+
+/* Of two descriptors one is waited for already when the other cannot be: a nap follows, which the first one's event must
+ * not end a second time. */
+static int two[2][2];
+static int not_the_second(int ep, int op, int fd, struct epoll_event *ev) {
+    return fd == two[1][0] ? -ENOSPC : vt__plat_sys_epoll_ctl(ep, op, fd, ev);
+}
+static int poll_two(void *arg) {
+    struct pollfd p[2] = {{two[0][0], POLLIN, 0}, {two[1][0], POLLIN, 0}};
+    (void)arg;
+    int r = poll(p, 2, -1);
+    return r < 0 ? -errno : r;
+}
+static int turns_due(const vt__thr *t) { /* a ring that is broken may have no end */
+    const vt__node *n = t->last;
+    int turns = 0;
+    while (n && turns < 10) {
+        n = n->next, turns++;
+        if (n == t->last) break;
+    }
+    return turns;
+}
+static int nap_main(void *arg) {
+    vt__vth *me = vt__sched_self();
+    int r = -1;
+    (void)arg;
+    for (int i = 0; i < 2; i++) CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, two[i]), 0);
+    vt__plat.epoll_ctl = not_the_second;
+    vt_task *t = vt_async(poll_two, NULL);
+    vt_yield(); /* it naps */
+    CHECK(!vt_task_done(t));
+    for (int64_t end = vt_now() + 20 * VT_SEC; me->node.next == &me->node && vt_now() < end;) vt_yield();
+    CHECK_EQ(turns_due(me->thr), 2); /* its nap is over, and it comes behind us */
+    CHECK_EQ(write(two[0][1], "B", 1), 1);
+    (void)vt__poll_wait(me->thr->dom, 0);
+    CHECK_EQ(turns_due(me->thr), 2);
+    CHECK_EQ(vt_await(t, &r), 0);
+    CHECK_EQ(r, 1);
+    for (int i = 0; i < 2; i++) close(two[i][0]), close(two[i][1]);
+    return 0;
+}
+TEST(an_event_does_not_end_a_nap_again) {
+    const vt_cfg cfg = {.workers = 1};
+    const struct vt__plat_table whole = vt__plat;
+    left = -1;
+    CHECK_EQ(vt_run(&cfg, nap_main, NULL), 0);
+    vt__plat = whole;
+}

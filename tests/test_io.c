@@ -53,6 +53,29 @@ TEST(ipv6_text_is_as_inet_ntop_writes_it) {
     }
 }
 
+/* As a dual-stack listener sees clients of the old kind. */
+TEST(an_ipv4_address_in_an_ipv6_one_is_written_as_ipv4) {
+    static const struct {
+        const char *addr, *want;
+    } rows[] = {{"::ffff:1.2.3.4", "1.2.3.4:80"},
+                {"::ffff:0.0.0.0", "0.0.0.0:80"},
+                {"::ffff:255.255.255.255", "255.255.255.255:80"},
+                {"::fffe:102:304", "[::fffe:102:304]:80"},
+                {"1::ffff:102:304", "[1::ffff:102:304]:80"},
+                {"::1:ffff:102:304", "[::1:ffff:102:304]:80"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sockaddr_in6 sa;
+        char text[VT_ADDR_MAX];
+        memset(&sa, 0, sizeof sa);
+        sa.sin6_family = AF_INET6;
+        sa.sin6_port = htons(80);
+        CHECK_EQ(inet_pton(AF_INET6, rows[i].addr, &sa.sin6_addr), 1);
+        CHECK_EQ(vt__io_addr_format((struct sockaddr *)&sa, sizeof sa, text, sizeof text),
+                 strlen(rows[i].want));
+        CHECK_STR(text, rows[i].want);
+    }
+}
+
 /*--- transfers ---*/
 struct pair {
     vt_sock *listener, *a, *b;

@@ -115,6 +115,40 @@ TEST(an_event_wakes_who_waits_for_it_once) {
     end();
 }
 
+/* An event clears the bit first and takes the slot second; a time-out or a cancel may come in between, and another
+ * reader behind it. The slot decides. */
+TEST(a_wait_is_ended_by_one_alone) {
+    struct wire w = {.peer = -1};
+    begin();
+    REQUIRE(wire_open(&w));
+    quiet(&w, &dom);
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader), 1);
+    vt__poll_clear(&w.pd, VT__PD_RWAIT); /* the event has the bit */
+    CHECK(vt__poll_wait_abort(&w.pd, VT__PD_RWAIT, &reader));
+    CHECK(vt__poll_slot_take(&w.pd, VT__PD_RWAIT) == NULL); /* ... and comes too late */
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &reader), 1);
+    vt__poll_clear(&w.pd, VT__PD_RWAIT);
+    CHECK(vt__poll_slot_take(&w.pd, VT__PD_RWAIT) == &reader); /* the event has both */
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &other), 1);
+    CHECK(!vt__poll_wait_abort(&w.pd, VT__PD_RWAIT, &reader));
+    CHECK(w.pd.rv == &other && vt__poll_bits(&w.pd) & VT__PD_RWAIT); /* the next one's wait is as it was */
+    put_byte(w.peer);
+    harvest(&dom);
+    CHECK_EQ(woken_other, 1);
+    vt__poll_clear(&w.pd, VT__PD_READY);
+    w.pd.rv = w.pd.wv = VT__POLL_LEAVING; /* both are taking theirs back */
+    vt__poll_set(&w.pd, VT__PD_RWAIT | VT__PD_WWAIT);
+    CHECK_EQ(vt__poll_wait_begin(&w.pd, VT__PD_RWAIT, &other), -EBUSY);
+    CHECK(!vt__poll_wait_abort(&w.pd, VT__PD_RWAIT, &other));
+    vt__poll_event(&dom, &w.pd, w.pd.word >> 16, VT__PD_R | VT__PD_W);
+    vt__poll_shut(&w.pd);
+    CHECK(w.pd.rv == VT__POLL_LEAVING && w.pd.wv == VT__POLL_LEAVING); /* theirs to end */
+    CHECK_EQ(woken_reader + woken_writer + woken_other, 1);
+    w.pd.rv = w.pd.wv = NULL;
+    wire_close(&w);
+    end();
+}
+
 TEST(reader_and_writer_wait_apart) {
     struct wire w = {.peer = -1};
     begin();
@@ -249,6 +283,28 @@ TEST(a_number_used_again_does_not_see_its_predecessors_events) {
         close(old_peer);
         end();
     }
+}
+
+/* Whoever is woken first may give the struct a new life before the sink is called. */
+static struct wire reborn;
+static void wake_and_use_again(struct vt__vth *v) {
+    on_wake(v);
+    vt__poll_pd_init(&reborn.pd, reborn.pd.fd);
+}
+TEST(a_sink_is_called_though_the_struct_is_used_again) {
+    reborn = (struct wire){.peer = -1};
+    begin();
+    vt__poll_up.wake = wake_and_use_again;
+    REQUIRE(wire_open(&reborn));
+    quiet(&reborn, &dom);
+    CHECK(vt__poll_watch(&reborn.pd, true));
+    CHECK_EQ(vt__poll_wait_begin(&reborn.pd, VT__PD_RWAIT, &reader), 1);
+    vt__poll_event(&dom, &reborn.pd, reborn.pd.word >> 16, VT__PD_R | VT__PD_RDHUP);
+    CHECK_EQ(woken_reader, 1);
+    CHECK_EQ(sunk, 1);
+    CHECK(sunk_bits & VT__PD_WATCH && sunk_bits & VT__PD_RDHUP);
+    wire_close(&reborn);
+    end();
 }
 
 TEST(generations_wrap) {
@@ -647,6 +703,46 @@ TEST(a_descriptor_that_cannot_be_added_is_not_in_the_set) {
     end();
 }
 
+/* Another worker's vthread finds it in the set, and begins to wait, while the kernel has not said yet that it cannot be. */
+static struct wire refused;
+static void others_rely_on_it(void) {
+    CHECK_EQ(vt__poll_add(&dom2, &refused.pd), 0);
+    CHECK_EQ(vt__poll_wait_begin(&refused.pd, VT__PD_RWAIT, &reader), 1);
+    CHECK_EQ(vt__poll_wait_begin(&refused.pd, VT__PD_WWAIT, &writer), 1);
+}
+#if VTHTTP_POLL
+static void *late_no_realloc(void *p, size_t n) {
+    if (!refused.pd.rv) others_rely_on_it();
+    return no_realloc(p, n);
+}
+#else
+static int late_no_ctl(int ep, int op, int fd, struct epoll_event *ev) {
+    others_rely_on_it();
+    return no_ctl(ep, op, fd, ev);
+}
+#endif
+TEST(who_relied_on_an_add_that_fails_is_woken) {
+    refused = (struct wire){.peer = -1};
+    begin();
+    REQUIRE(wire_open(&refused));
+    vt__poll_clear(&refused.pd, VT__PD_READY);
+#if VTHTTP_POLL
+    vt__plat.realloc = late_no_realloc;
+    CHECK_EQ(vt__poll_add(&dom, &refused.pd), -ENOMEM);
+    vt__plat.realloc = vt__plat_sys_realloc;
+#else
+    vt__plat.epoll_ctl = late_no_ctl;
+    CHECK_EQ(vt__poll_add(&dom, &refused.pd), -ENOSPC);
+    vt__plat.epoll_ctl = vt__plat_sys_epoll_ctl;
+#endif
+    CHECK_EQ(woken_reader, 1);
+    CHECK_EQ(woken_writer, 1);
+    CHECK(!(vt__poll_bits(&refused.pd) & (VT__PD_ADDED | VT__PD_RWAIT | VT__PD_WWAIT)));
+    CHECK(!refused.pd.rv && !refused.pd.wv);
+    wire_close(&refused);
+    end();
+}
+
 /*--- descriptors of others, on vthreads ---*/
 static int run_on(int workers, vt_fn *fn, void *arg) {
     vt_cfg cfg = {.workers = workers};
@@ -717,6 +813,144 @@ static int foreign_main(void *arg) {
     return 0;
 }
 TEST(reader_and_writer_share_a_descriptor_of_the_programs) { CHECK_EQ(run_on(1, foreign_main, NULL), 0); }
+
+/* Between the event and the turn of who waited, another one takes the byte and waits, too: readiness is to be seen anew. */
+static int overtaken_main(void *arg) {
+    struct wait a;
+    int s[2];
+    (void)arg;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, s) < 0) return -1;
+    fill(s[0]);
+    for (int i = 0; i < 2; i++) {
+        int events = i ? VT_WRITE : VT_READ;
+        vt_task *t = start(&a, s[0], events, 0);
+        if (i) drain(s[1]);
+        else put_byte(s[1]);
+        (void)vt__poll_wait(vt__sched_tls->dom, 0);
+        if (i) fill(s[0]);
+        else drain(s[0]);
+        CHECK(!vt_task_done(t)); /* it is woken, and has not run */
+        CHECK_EQ(vt_wait_fd(s[0], events, vt_now() + VT_MS), -ETIMEDOUT);
+        CHECK_EQ(result(t), events); /* try: never 0, which is no answer */
+    }
+    close(s[0]), close(s[1]);
+    return 0;
+}
+TEST(who_is_overtaken_is_told_to_try) { CHECK_EQ(run_on(1, overtaken_main, NULL), 0); }
+
+/*--- what happens in the middle of a call ---*/
+/* A socket in no set yet: another worker adds it, and its input comes, when a read has just found none. */
+static struct wire early;
+static bool early_came;
+static ssize_t recv_then_input(int fd, void *p, size_t n, int flags) {
+    ssize_t r = vt__plat_sys_recv(fd, p, n, flags);
+    if (early_came) return r;
+    early_came = true;
+    put_byte(early.peer);
+    CHECK_EQ(vt__poll_add(&dom2, &early.pd), 0);
+    vt__poll_event(&dom2, &early.pd, early.pd.word >> 16, VT__PD_R);
+    return r;
+}
+static int early_main(void *arg) {
+    char buf[8];
+    (void)arg;
+    for (int some = 0; some < 2; some++) {
+        early = (struct wire){.peer = -1};
+        early_came = false;
+        if (!wire_open(&early)) return -1;
+        CHECK_EQ(vt__poll_dom_init(&dom2, 1, vt_now()), 0);
+        if (some) put_byte(early.peer);
+        vt__plat.recv = recv_then_input;
+        CHECK_EQ(vt__io_recv_try(&early.pd, buf, sizeof buf), some ? 1 : -EAGAIN);
+        CHECK(vt__poll_bits(&early.pd) & VT__PD_R); /* the edge came once */
+        CHECK_EQ(vt__io_recv_try(&early.pd, buf, sizeof buf), 1);
+        vt__plat.recv = vt__plat_sys_recv;
+        wire_close(&early);
+        vt__poll_dom_free(&dom2);
+    }
+    return 0;
+}
+TEST(input_that_comes_with_the_first_add_is_not_lost) { CHECK_EQ(run_on(1, early_main, NULL), 0); }
+
+static int nothing(void *arg) {
+    (void)arg;
+    return 0;
+}
+/* A child holds copies: closing here does not take the descriptor out of an epoll set. */
+TEST(what_a_forked_child_holds_leaves_no_entry) {
+    struct wire w = {.peer = -1};
+    int tie[2], status = -1;
+    CHECK_EQ(run_on(1, nothing, NULL), 0); /* a runtime was there: forks are noticed */
+    begin();
+    REQUIRE(wire_open(&w) && pipe(tie) == 0);
+    quiet(&w, &dom);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        char c;
+        close(tie[1]);
+        ssize_t r = read(tie[0], &c, 1); /* until the parent has seen */
+        _exit(r != 0);
+    }
+    CHECK(pid > 0);
+    vt__poll_shut(&w.pd);
+    CHECK_EQ(vt__poll_close(&w.pd), 0);
+    put_byte(w.peer);
+    CHECK_EQ(vt__poll_wait(&dom, 0), 0); /* an event would name what may be freed by now */
+    close(tie[1]);
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    close(tie[0]);
+    close(w.peer);
+    end();
+}
+
+/* A spawn was let in, and stands before its count when the host's runtime ends. */
+static uint32_t spawn_is_in, spawn_may_go;
+static __thread bool stands;
+static void (*real_ended)(void);
+static void let_it_go(void) {
+    if (real_ended) real_ended();
+    __atomic_store_n(&spawn_may_go, 1, __ATOMIC_SEQ_CST);
+}
+static void await(const uint32_t *flag) {
+    for (int64_t end = vt_now() + 20 * VT_SEC; !__atomic_load_n(flag, __ATOMIC_SEQ_CST) && vt_now() < end;)
+        vt__plat_sleep(100000);
+}
+static void *stand_in_realloc(void *p, size_t n) {
+    if (stands) {
+        stands = false;
+        __atomic_store_n(&spawn_is_in, 1, __ATOMIC_SEQ_CST);
+        await(&spawn_may_go);
+    }
+    return vt__plat_sys_realloc(p, n);
+}
+static int ran;
+static int runs(void *arg) {
+    (void)arg;
+    return ran++;
+}
+static void *spawns(void *arg) {
+    stands = true;
+    *(int *)arg = vt_go(runs, NULL);
+    return NULL;
+}
+TEST(a_spawn_that_meets_the_shutdown_is_refused_or_run) {
+    pthread_t os;
+    int r = 1;
+    spawn_is_in = spawn_may_go = 0;
+    ran = 0;
+    REQUIRE(vt_open(NULL) == 0);
+    vt__plat.realloc = stand_in_realloc;
+    REQUIRE(pthread_create(&os, NULL, spawns, &r) == 0);
+    await(&spawn_is_in);
+    real_ended = vt__sched_up.ended;
+    vt__sched_up.ended = let_it_go;
+    vt_shutdown();
+    vt__sched_up.ended = real_ended;
+    pthread_join(os, NULL);
+    vt__plat.realloc = vt__plat_sys_realloc;
+    CHECK(r == 0 ? ran == 1 : r == VT_ESTOPPED && ran == 0);
+}
 
 static int odd_main(void *arg) {
     char name[] = "/tmp/vthttp-test-XXXXXX";

@@ -860,8 +860,10 @@ TEST(a_host_is_woken_by_other_threads) {
 }
 
 /*--- stop ---*/
+static int to_be_stopped;
 static void *stops_soon(void *arg) {
     (void)arg;
+    await_count(&to_be_stopped, 1); /* a stop without a runtime is none */
     vt__plat_sleep(3 * VT_MS);
     vt_stop();
     vt_stop();
@@ -870,6 +872,7 @@ static void *stops_soon(void *arg) {
 static int ends_by_stop(void *arg) {
     vt_sem never = {0};
     (void)arg;
+    __atomic_store_n(&to_be_stopped, 1, __ATOMIC_SEQ_CST);
     CHECK_EQ(vt_sem_acquire(&never), -ECANCELED);
     CHECK_EQ(vt_cancelled(), -ECANCELED);
     vt_task *t = vt_async(give, NULL);
@@ -913,6 +916,7 @@ TEST(runtimes_come_and_go_while_others_look) {
 TEST(another_thread_stops_the_runtime) {
     for (int workers = 1; workers <= 3; workers += 2) {
         pthread_t os;
+        to_be_stopped = 0;
         REQUIRE(pthread_create(&os, NULL, stops_soon, NULL) == 0);
         CHECK_EQ(run_on(workers, ends_by_stop, NULL), 21);
         pthread_join(os, NULL);
@@ -1009,4 +1013,272 @@ static int fork_deep_main(void *arg) {
 TEST(every_call_fails_in_a_forked_child) {
     CHECK_EQ(run_on(1, fork_deep_main, NULL), 0);
     CHECK_EQ(run_on(3, fork_deep_main, NULL), 0);
+}
+
+/*--- races, arranged ---*/
+static void *spawns_one(void *arg) {
+    CHECK_EQ(vt_go(count_one, arg), 0);
+    return NULL;
+}
+static void on_another_thread(void *(*fn)(void *), void *arg) {
+    pthread_t os;
+    if (pthread_create(&os, NULL, fn, arg) != 0) CHECK(!"a thread");
+    else pthread_join(os, NULL);
+}
+
+static void asks_to_stop(void *arg) { vt__sched_cancel_vth(arg); }
+static int cancelled_while_parking(void *arg) {
+    vt__vth *v = vt__sched_self();
+    vt_sem never = {0};
+    (void)arg;
+    v->on_park_arg = v;
+    v->on_park = asks_to_stop;
+    CHECK_EQ(vt_sem_acquire_until(&never, vt_now() + 5 * VT_SEC), -ECANCELED);
+    v->on_park = NULL;
+    vt_sem_release(&never, 1);
+    CHECK_EQ(vt_sem_try(&never), 0); /* nobody waits any more */
+    return 0;
+}
+static int parking_main(void *arg) {
+    (void)arg;
+    return result(vt_async(cancelled_while_parking, NULL));
+}
+TEST(a_cancel_found_while_parking_ends_the_wait) { CHECK_EQ(run_on(1, parking_main, NULL), 0); }
+
+static int unshields_too_often(void *arg) {
+    (void)arg;
+    vt_shield(false); /* there was none */
+    CHECK_EQ(vt_yield(), -ECANCELED);
+    CHECK_EQ(vt_cancelled(), -ECANCELED);
+    vt_shield(true);
+    CHECK_EQ(vt_cancelled(), 0);
+    CHECK_EQ(vt_sleep_ms(1), 0);
+    vt_shield(false);
+    return vt_cancelled();
+}
+static int unshield_main(void *arg) {
+    (void)arg;
+    vt_task *t = vt_async(unshields_too_often, NULL);
+    vt_cancel(t);
+    return result(t);
+}
+TEST(a_shield_that_was_not_on_is_not_taken_off) { CHECK_EQ(run_on(1, unshield_main, NULL), -ECANCELED); }
+
+/* Between a worker's last look at its queue and the mark that it sleeps: who spawns then wakes nobody. */
+TEST(a_worker_does_not_sleep_over_another_threads_spawn) {
+    int n = 0;
+    REQUIRE(vt_open(NULL) == 0);
+    vt__thr *t = vt__sched_tls;
+    t->now = vt__plat_now();
+    on_another_thread(spawns_one, &n);
+    CHECK_EQ(t->sleeping, 0);
+    int64_t from = vt_now();
+    vt__sched_sleep(t, 10 * VT_SEC, false);
+    CHECK(vt_now() - from < 10 * VT_SEC);
+    CHECK_EQ(vt_run_once(0), 0);
+    CHECK_EQ(n, 1);
+    vt_shutdown();
+}
+
+/* Three workers of which none runs: only their marks count here. */
+static vt__thr idlers[3];
+static vt__dom idle_doms[3];
+static vt__thr *idle_thrs[3];
+static vt__dom *idle_dom_list[3];
+static void idlers_begin(void) {
+    vt__sched_g.thrs = idle_thrs;
+    vt__sched_g.doms = idle_dom_list;
+    vt__sched_g.ndoms = 3;
+    for (int i = 0; i < 3; i++) {
+        memset(&idlers[i], 0, sizeof idlers[i]);
+        CHECK_EQ(vt__poll_dom_init(&idle_doms[i], i, vt_now()), 0);
+        idle_thrs[i] = idle_doms[i].owner = &idlers[i];
+        idle_dom_list[i] = idlers[i].dom = &idle_doms[i];
+        idlers[i].index = i;
+    }
+}
+static void idlers_end(void) {
+    for (int i = 0; i < 3; i++) vt__poll_dom_free(&idle_doms[i]);
+    memset(vt__sched_g.idle, 0, sizeof vt__sched_g.idle);
+    vt__sched_g.thrs = NULL;
+    vt__sched_g.doms = NULL;
+    vt__sched_g.ndoms = 0;
+}
+TEST(another_idle_worker_is_woken_when_the_first_is_awake_already) {
+    idlers_begin();
+    vt__sched_idle_mark(&idlers[0], true); /* was kicked, and has not come to take its mark away */
+    vt__sched_idle_mark(&idlers[1], true);
+    idlers[1].sleeping = 1;
+    CHECK(vt__sched_wake_idle(&idlers[2]));
+    CHECK_EQ(idlers[1].sleeping, 0);
+    CHECK_EQ(idle_doms[1].wakes, 1);
+    CHECK(!vt__sched_wake_idle(&idlers[2])); /* and nobody was: no wake-up, no back-off of the next */
+    idlers[1].sleeping = 1;
+    CHECK(!vt__sched_wake_idle(&idlers[1])); /* not itself */
+    idlers_end();
+}
+TEST(a_thief_wakes_the_next_for_what_it_leaves) {
+    vt_task work[5];
+    memset(work, 0, sizeof work);
+    idlers_begin();
+    for (int i = 0; i < 5; i++) vt__sched_any_push(&idle_doms[0], &work[i], &work[i], 1);
+    vt__sched_idle_mark(&idlers[1], true);
+    vt__sched_idle_mark(&idlers[2], true);
+    idlers[1].sleeping = idlers[2].sleeping = 1;
+    CHECK(vt__sched_steal(&idlers[1]));
+    CHECK_EQ(idle_doms[1].any_count, 3);
+    CHECK_EQ(idlers[1].sleeping, 1);
+    CHECK_EQ(idlers[2].sleeping, 0);
+    idlers[2].sleeping = 1;
+    idle_doms[1].any_count = 0;
+    idle_doms[1].any_head = NULL;
+    CHECK(vt__sched_steal(&idlers[1])); /* one of the two that are left: nothing for others in it */
+    CHECK_EQ(idle_doms[1].any_count, 1);
+    CHECK_EQ(idlers[2].sleeping, 1);
+    idlers_end();
+}
+
+static void *spawn_is_refused(void *arg) {
+    CHECK_EQ(vt_go(count_one, arg), VT_ESTOPPED);
+    return NULL;
+}
+/* The one that closes counts a spawn that is then refused, and sleeps until it ends. */
+TEST(a_spawn_that_is_refused_wakes_who_counted_it) {
+    int n = 0;
+    REQUIRE(vt_open(NULL) == 0);
+    vt__thr *t = vt__sched_tls;
+    int64_t credit = vt__sched_g.credit;
+    vt__sched_g.closed = 1;
+    __atomic_store_n(&t->sleeping, 1, __ATOMIC_SEQ_CST); /* the monitor looks, too */
+    on_another_thread(spawn_is_refused, &n);
+    CHECK_EQ(t->sleeping, 0);
+    CHECK_EQ(t->dom->wakes, 1);
+    CHECK_EQ(vt__sched_g.foreign, 0);
+    CHECK_EQ(vt__sched_g.credit, credit);
+    vt__sched_g.closed = 0;
+    vt_shutdown();
+    CHECK_EQ(n, 0);
+}
+
+/* It was looked at while it lived; now its worker is no more. */
+TEST(a_cancel_that_meets_the_end_of_the_runtime_touches_no_worker) {
+    vt_task task;
+    memset(&task, 0, sizeof task);
+    task.flags = VT__TASK_ANY | VT__TASK_STARTED;
+    task.thr = (vt__thr *)(uintptr_t)64;
+    vt_cancel(&task);
+    CHECK(!(task.flags & VT__TASK_CANCEL_MSG));
+}
+static int late_msgs;
+static vt__msg late_msg;
+static void (*real_ended)(void);
+static void late_msg_run(struct vt__dom *dom, vt__msg *m) {
+    (void)dom, (void)m;
+    late_msgs++;
+}
+static void ended_and_a_message_came(void) {
+    if (real_ended) real_ended();
+    late_msg.fn = late_msg_run;
+    vt__sched_tell(vt__sched_g.thrs[0], &late_msg); /* as a cancel by one who was let in before */
+}
+TEST(a_cancel_that_comes_with_the_end_is_still_heard) {
+    late_msgs = 0;
+    real_ended = vt__sched_up.ended;
+    vt__sched_up.ended = ended_and_a_message_came;
+    CHECK_EQ(run_on(1, give, (void *)1), 1);
+    vt__sched_up.ended = real_ended;
+    CHECK_EQ(late_msgs, 1);
+}
+
+/* Vthreads that end on another worker leave their room under the limit there. */
+static int meets(void *arg) {
+    int *in = arg;
+    __atomic_fetch_add(in, 1, __ATOMIC_SEQ_CST);
+    for (int64_t end = vt_now() + 20 * VT_SEC; vt_now() < end;)
+        if (__atomic_load_n(in, __ATOMIC_SEQ_CST) >= 2) return 0;
+    return -ETIMEDOUT;
+}
+static int small_limit_main(void *arg) {
+    vt_task *t[9];
+    int n = 0;
+    (void)arg;
+    for (int round = 0; round < 4; round++) {
+        int in = 0;
+        vt_task *a = vt_async_any(meets, &in), *b = vt_async_any(meets, &in); /* one on each */
+        CHECK_EQ(result(a), 0);
+        CHECK_EQ(result(b), 0);
+    }
+    /* its room is given back just behind a task's end */
+    for (int64_t end = vt_now() + 3 * VT_SEC; n < 9 && vt_now() < end;) {
+        t[n] = vt_async(sleep_long, NULL);
+        if (vt_task_done(t[n])) vt_sleep_ms(1);
+        else n++;
+    }
+    CHECK_EQ(n, 9);
+    for (int i = 0; i < n; i++) vt_cancel(t[i]);
+    for (int i = 0; i < n; i++) CHECK_EQ(result(t[i]), -ECANCELED);
+    return 0;
+}
+TEST(a_small_limit_is_had_in_full_on_several_workers) {
+    vt_cfg cfg = {.workers = 2, .max_vthreads = 10};
+    CHECK_EQ(vt_run(&cfg, small_limit_main, NULL), 0);
+}
+
+/*--- fork: the child leaves its vthread ---*/
+static int tells_who(void *arg) {
+    pid_t me = getpid();
+    return write(*(int *)arg, &me, sizeof me) == (ssize_t)sizeof me ? 0 : -1;
+}
+static pid_t forked;
+static int forks_and_returns(void *arg) {
+    (void)arg;
+    fflush(stdout);
+    return (forked = fork()) == 0 ? 42 : 7;
+}
+static int fork_return_main(void *arg) {
+    int told[2], status = -1;
+    pid_t who;
+    (void)arg;
+    if (pipe(told) < 0) return -1;
+    vt_task *t = vt_async(forks_and_returns, NULL), *next = vt_async(tells_who, &told[1]);
+    CHECK_EQ(result(t), 7);
+    CHECK_EQ(result(next), 0);
+    CHECK(forked > 0 && waitpid(forked, &status, 0) == forked);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 42);
+    close(told[1]);
+    CHECK(read(told[0], &who, sizeof who) == (ssize_t)sizeof who && who == getpid());
+    CHECK_EQ(read(told[0], &who, sizeof who), 0); /* once: not in the child */
+    close(told[0]);
+    return 0;
+}
+TEST(a_forked_child_that_returns_runs_none_of_the_parents) { CHECK_EQ(run_on(1, fork_return_main, NULL), 0); }
+
+/*--- the host's descriptor ---*/
+static bool host_is_told(void) {
+    vt_pollfd want[4] = {{0, 0}};
+    CHECK_EQ(vt_poll_fill(want, 4), 1);
+    struct pollfd p = {.fd = want[0].fd, .events = POLLIN};
+    return poll(&p, 1, 0) == 1;
+}
+static int yields_on(void *arg) {
+    while (!*(int *)arg) vt_yield();
+    return 0;
+}
+TEST(a_host_that_looks_at_the_descriptor_alone_misses_nothing) {
+    int n = 0, stop = 0;
+    REQUIRE(vt_open(NULL) == 0);
+    CHECK_EQ(vt_run_once(0), 0);
+    CHECK(!host_is_told());
+    on_another_thread(spawns_one, &n);
+    CHECK(host_is_told());
+    CHECK_EQ(vt_run_once(0), 0);
+    CHECK_EQ(n, 1);
+    CHECK_EQ(vt_go(yields_on, &stop), 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(vt_run_once(0), 1);
+        CHECK(host_is_told()); /* it has not done */
+    }
+    stop = 1;
+    CHECK_EQ(vt_run_once(0), 0);
+    vt_shutdown();
 }

@@ -455,3 +455,130 @@ TEST(srv_without_memory_there_is_a_server_that_says_so) {
     CHECK_EQ(st.open, 0);
     vt_server_free(s);
 }
+
+/*--- ends, and starts that fail late ---*/
+/* Somebody on another worker waits for the end: what is said when he is woken. */
+static vt__thr far_thr;
+static vt__dom far_dom;
+static vt__vth far_vth;
+static vt__waiter far_waiter;
+static int far_state;
+static ssize_t woken_far(int fd, const void *p, size_t n) {
+    if (fd != far_dom.wake_w) return sim_do_write(fd, p, n);
+    far_state = (int)__atomic_load_n(&srv->run->state, __ATOMIC_SEQ_CST);
+    return (ssize_t)n;
+}
+static int last_touch_main(void *arg) {
+    (void)arg;
+    CHECK_EQ(vt_server_start(srv), 0);
+    vt_wg *g = &srv->run->ended;
+    vt__sync_lock(&g->flags, &g->spin);
+    vt__sync_enqueue(&far_waiter, &far_vth, &g->q, &g->flags, &g->spin);
+    vt_server_stop(srv);
+    CHECK_EQ(vt_server_wait(srv), 0);
+    CHECK_EQ(srv->run->state, VT__SRV_IDLE);
+    vt_server_free(srv); /* at once */
+    return 0;
+}
+TEST(srv_is_not_idle_before_its_last_touch) {
+    vt_cfg one = {.workers = 1};
+    begin(10);
+    srv = vt_server_new(&plain);
+    far_state = -1;
+    far_thr = (vt__thr){.dom = &far_dom, .sleeping = 1};
+    far_dom.wake_w = -77;
+    far_vth.thr = &far_thr;
+    vt__plat.write = woken_far;
+    CHECK_EQ(vt_run(&one, last_touch_main, NULL), 0);
+    CHECK(far_thr.inbox == &far_vth);
+    CHECK_EQ(far_state, VT__SRV_DRAINING);
+    sim_end();
+}
+
+/* On the real kernel: one worker ends the server, slowly; the other is told, and sees it ended when its wait returns. */
+static int waiter_on, seen_after; /* the waiter's worker, from 1; the state that it saw */
+static const vt__thr *waiter_thr(void) { return vt__sched_g.thrs[waiter_on - 1]; }
+static ssize_t tells_and_dawdles(int fd, const void *p, size_t n) {
+    ssize_t r = vt__plat_sys_write(fd, p, n);
+    if (fd == waiter_thr()->dom->wake_w && srv->run->ended.count == 0) vt__plat_sleep(50 * VT_MS);
+    return r;
+}
+static void when_the_waiter_sleeps(vt_server *s, void *ctx) {
+    (void)s, (void)ctx;
+    for (int64_t end = vt_now() + 20 * VT_SEC;
+         !__atomic_load_n(&waiter_thr()->sleeping, __ATOMIC_SEQ_CST) && vt_now() < end;)
+        CHECK_EQ(vt_sleep_ms(1), 0);
+    vt__plat.write = tells_and_dawdles;
+}
+static int waits_for_end(void *arg) {
+    (void)arg;
+    __atomic_store_n(&waiter_on, vt_worker() + 1, __ATOMIC_SEQ_CST);
+    int r = vt_server_wait(srv);
+    seen_after = (int)__atomic_load_n(&srv->run->state, __ATOMIC_SEQ_CST);
+    return r;
+}
+static int end_elsewhere_main(void *arg) {
+    int r = -1;
+    (void)arg;
+    CHECK_EQ(vt_server_start(srv), 0);
+    vt_task *t = vt_async_any(waits_for_end, NULL);
+    for (int64_t end = vt_now() + 20 * VT_SEC; /* this worker is busy: the other one takes it */
+         !__atomic_load_n(&waiter_on, __ATOMIC_SEQ_CST) && vt_now() < end;)
+        vt__plat_sleep(100000);
+    CHECK(waiter_on && waiter_on != vt_worker() + 1);
+    vt_server_stop(srv);
+    CHECK_EQ(vt_await(t, &r), 0);
+    CHECK_EQ(r, 0);
+    return 0;
+}
+TEST(srv_whoever_waited_sees_it_ended) {
+    vt_server_cfg cfg = {.addr = "127.0.0.1:0", .on_stopped = when_the_waiter_sleeps};
+    vt_cfg two = {.workers = 2};
+    vt_log_set(on_log, NULL, VT_LOG_INFO);
+    waiter_on = 0;
+    seen_after = -1;
+    srv = vt_server_new(&cfg);
+    CHECK_EQ(vt_run(&two, end_elsewhere_main, NULL), 0);
+    vt__plat.write = vt__plat_sys_write;
+    CHECK_EQ(seen_after, VT__SRV_IDLE);
+    vt_server_free(srv);
+}
+
+/* Between the doors' opening and the turn of who starts the server a client comes, and has the last vthread. */
+static int guest_comes_first(void *arg) {
+    const vt__srv *run = srv->run;
+    while (!run->doms || !run->doms[0].open) CHECK_EQ(vt_yield(), 0);
+    for (int i = 0; i < 5; i++) {
+        vt__plat_sleep(20 * VT_MS);
+        (void)vt__poll_wait(vt__sched_tls->dom, 0);
+    }
+    return vt_sem_acquire(arg); /* it keeps its own */
+}
+static int late_failure_main(void *arg) {
+    vt_sem started = {0};
+    vt_task *t = vt_async(guest_comes_first, &started);
+    (void)arg;
+    int64_t from = vt_now();
+    CHECK_EQ(vt_server_start(srv), VT_ELIMIT);
+    CHECK(vt_now() - from < 2 * VT_SEC);
+    as_before_a_start(VT_ELIMIT, "start: ");
+    vt_sem_release(&started, 1);
+    return vt_await(t, NULL);
+}
+TEST(srv_a_start_that_fails_late_gives_its_guests_their_time) {
+    vt_server_cfg cfg = plain;
+    vt_cfg three = {.workers = 1, .max_vthreads = 3};
+    cfg.grace_ms = 500;
+    for (int ms = 100; ms <= 60000; ms *= 600) {
+        begin(11);
+        if (ms == 100) CLIENT(1, "GET /sleep/100 HTTP/1.1\r\n" HOST "\r\n");
+        else CLIENT(1, "GET /sleep/60000 HTTP/1.1\r\n" HOST "\r\n");
+        srv = vt_server_new(&cfg);
+        vt_server_get(srv, "/sleep/{ms}", h_sleep);
+        CHECK_EQ(vt_run(&three, late_failure_main, NULL), 0);
+        vt_server_free(srv);
+        sim_settle();
+        CHECK_EQ(status_of(0), ms == 100 ? 200 : 503);
+        sim_end();
+    }
+}

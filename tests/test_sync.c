@@ -181,6 +181,44 @@ TEST(a_plain_lock_is_not_cancelled) {
     CHECK_EQ(run_on(1, uncancellable_main, NULL), 0);
 }
 
+/* Who locks and unlocks without end never has to wait: others have their turn all the same, and not while it holds the
+ * lock, or they would wait for it time and again. */
+static struct {
+    vt_mutex m;
+    bool plain, stop;
+} hogged;
+static int hog_lock(void *arg) {
+    (void)arg;
+    for (int64_t end = vt_now() + 10 * VT_SEC; !hogged.stop && vt_now() < end;) {
+        CHECK_EQ(hogged.plain ? vt_mutex_lock(&hogged.m) : vt_mutex_lock_until(&hogged.m, 0), 0);
+        CHECK_EQ(vt_mutex_unlock(&hogged.m), 0);
+    }
+    return hogged.stop ? 0 : -ETIMEDOUT;
+}
+static int hog_main(void *arg) {
+    int busy = 0;
+    (void)arg;
+    hogged.stop = false;
+    vt_task *t = vt_async(hog_lock, NULL);
+    for (int i = 0; i < 20; i++) {
+        CHECK_EQ(vt_yield(), 0);
+        int r = vt_mutex_trylock(&hogged.m);
+        if (r == 0) vt_mutex_unlock(&hogged.m);
+        busy += r != 0;
+    }
+    CHECK_EQ(busy, 0);
+    hogged.stop = true;
+    return result(t);
+}
+TEST(who_locks_without_end_starves_nobody) {
+    for (int i = 0; i < 4; i++) {
+        memset(&hogged, 0, sizeof hogged);
+        hogged.plain = i & 1;
+        hogged.m.flags = i & 2 ? VT_LOCAL : 0;
+        CHECK_EQ(run_on(1, hog_main, NULL), 0);
+    }
+}
+
 /* Counters that only the lock protects. */
 static struct {
     vt_mutex m;
