@@ -1634,6 +1634,200 @@ TEST(b062_body_limit) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
+/* ---- chunk sizes ---- */
+#define CHUNKED(path) "POST " path " HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
+
+TEST(b043_chunk_size_spellings) {
+    static const char *const sizes[] = {"1a", "1A", "001a", "01A",
+                                        "0000000000000000000000000000000000000001a"};
+    static const char data[] = "abcdefghijklmnopqrstuvwxyz";
+    REQUIRE(start_plain());
+    CL(c);
+    REQUIRE(cl_open(&c));
+    for (size_t i = 0; i < VT__COUNT(sizes); i++) {
+        cl_printf(&c, CHUNKED("/") "%s\r\n%s\r\n0\r\n\r\n", sizes[i], data);
+        CHECK_EQ(cl_response(&c), 200);
+        CHECK_STR(c.body, data);
+    }
+    for (unsigned size = 1; size < 256; size++) { /* every digit, in both cases, in both places */
+        char bytes[256];
+        memset(bytes, 'd', sizeof bytes);
+        cl_printf(&c, size % 2 ? CHUNKED("/") "%02x\r\n%.*s\r\n" : CHUNKED("/") "%X\r\n%.*s\r\n", size,
+                  (int)size, bytes);
+        cl_printf(&c, size / 2 % 2 ? "%02X\r\n%.*s\r\n0\r\n\r\n" : "%x\r\n%.*s\r\n00\r\n\r\n", size,
+                  (int)size, bytes);
+        CHECK_EQ(cl_response(&c), 200);
+        CHECK_EQ(c.body_len, 2 * size);
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
+
+/* What a size must never be cut to: 3 bytes and the last chunk follow it. */
+#define AS_IF_3 "\r\nabc\r\n0\r\n\r\n"
+/* The handler's read gives `err`; the answer is `status`, or one that is visibly cut where its head was out, or none. */
+static void odd_size(const char *path, const char *size, int err, int status) {
+    CL(c);
+    note(1, 1);
+    REQUIRE(cl_open(&c));
+    cl_printf(&c, "POST %s HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n%s" AS_IF_3, path, size);
+    shutdown(c.fd, SHUT_WR);
+    int got = cl_response(&c);
+    WAIT(noted(1) != 1);
+    bool cut = err == VT_EEOF && (got == 0 || (got == 200 && c.truncated));
+    if (noted(1) != err || (got != status && !cut))
+        printf("%d, read %lld, for %s at %s\n", got, (long long)noted(1), size, path);
+    CHECK_EQ(noted(1), err);
+    CHECK(got == status || cut);
+}
+/* 2^bit + 3 in hexadecimal digits, bit >= 4 */
+static const char *power_and_3(unsigned bit) {
+    static char text[64];
+    size_t zeros = bit / 4;
+    text[0] = "1248"[bit % 4];
+    memset(text + 1, '0', zeros);
+    text[zeros] = '3';
+    text[zeros + 1] = 0;
+    return text;
+}
+static void routes_sizes(vt_server *s) {
+    routes_plain(s);
+    vt_route_max_body(vt_server_post(s, "/any", h_body), VT_NONE);
+}
+TEST(b043_chunk_sizes_at_every_width) {
+    char digits[40];
+    forget();
+    REQUIRE(e2e_start(NULL, routes_sizes) == 0);
+    for (unsigned bit = 8; bit <= 136; bit++) { /* up to 2^62 more than came, from 2^63 on no size at all */
+        int err = bit < 63 ? VT_EEOF : VT_EHTTP;
+        odd_size("/body", power_and_3(bit), err, 400);
+        odd_size("/any", power_and_3(bit), err, 400);
+        odd_size("/stream", power_and_3(bit), err, 400);
+    }
+    for (int n = 2; n < 40; n++) { /* all ones */
+        memset(digits, n % 2 ? 'f' : 'F', (size_t)n);
+        digits[n] = 0;
+        odd_size("/any", digits, n < 16 ? VT_EEOF : VT_EHTTP, 400);
+    }
+    odd_size("/any", "7fffffffffffffff", VT_EEOF, 400);
+    odd_size("/any", "007FFFFFFFFFFFFFFF", VT_EEOF, 400);
+    odd_size("/any", "8000000000000000", VT_EHTTP, 400);
+    odd_size("/any", "1\r\nx\r\n7fffffffffffffff", VT_ETOOLARGE, 413); /* the sum is over */
+    CL(next);
+    CHECK_EQ(cl_get(&next, "/"), 200);
+    CHECK_EQ(e2e_stop(), 0);
+}
+
+/* Whatever the size says, the limit holds for what comes: not a byte is kept over it. */
+TEST(b043_huge_chunks_against_the_body_limit) {
+    static const char *const sizes[] = {"65", "3e8", "80000003", "100000003", "7ffffffffffffffe"};
+    vt_server_cfg cfg = {.max_body = 100};
+    static char data[1000];
+    memset(data, 'd', sizeof data);
+    REQUIRE(e2e_start(&cfg, routes_max_body) == 0);
+    for (size_t i = 0; i < VT__COUNT(sizes); i++) {
+        CL(c);
+        REQUIRE(cl_open(&c));
+        cl_printf(&c, CHUNKED("/") "%s\r\n%.100s", sizes[i], data);
+        CHECK(cl_silent(&c, 20)); /* as much as it may have */
+        cl_puts(&c, "d");
+        CHECK_EQ(cl_response(&c), 413);
+        CL(d); /* in small chunks before it */
+        REQUIRE(cl_open(&d));
+        cl_printf(&d, CHUNKED("/") "32\r\n%.50s\r\n1\r\nd\r\n%s\r\n%.50s", data, sizes[i], data);
+        CHECK_EQ(cl_response(&d), 413);
+    }
+    CL(c); /* just at the limit, in two */
+    REQUIRE(cl_open(&c));
+    cl_printf(&c, CHUNKED("/") "32\r\n%.50s\r\n32\r\n%.50s\r\n0\r\n\r\n", data, data);
+    CHECK_EQ(cl_response(&c), 200);
+    CHECK_EQ(c.body_len, 100);
+    CHECK_EQ(e2e_stop(), 0);
+}
+
+TEST(b043_chunk_line_limit_to_the_byte) {
+    REQUIRE(start_plain());
+    CHECK_EQ(ask_chunk_line(256), 200); /* the default */
+    CHECK_EQ(ask_chunk_line(257), 400);
+    CHECK_EQ(e2e_stop(), 0);
+    vt_server_cfg cfg = {.max_chunk_line = 100};
+    REQUIRE(e2e_start(&cfg, routes_plain) == 0);
+    CHECK_EQ(ask_chunk_line(100), 200);
+    CHECK_EQ(ask_chunk_line(101), 400);
+    static char zeros[102]; /* leading zeros count */
+    memset(zeros, '0', 101);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    cl_printf(&c, CHUNKED("/") "%.99s3" AS_IF_3, zeros);
+    CHECK_EQ(cl_response(&c), 200);
+    CHECK_STR(c.body, "abc");
+    cl_printf(&c, CHUNKED("/") "%.100s3" AS_IF_3, zeros);
+    CHECK_EQ(cl_response(&c), 400);
+    CHECK_EQ(e2e_stop(), 0);
+}
+
+/* `data` in chunks of `size`, the first few with an extension. The wire's length. */
+static size_t in_chunks(char *wire, size_t cap, const char *data, size_t n, size_t size) {
+    size_t used = 0;
+    for (size_t at = 0, i = 0; at < n; at += size, i++) {
+        size_t k = VT__MIN(size, n - at);
+        used += (size_t)snprintf(wire + used, cap - used, i > 4 ? "%zx\r\n" : "%zX;n=\"a;b\"\r\n", k);
+        memcpy(wire + used, data + at, k);
+        memcpy(wire + used + k, "\r\n", 2);
+        used += k + 2;
+    }
+    memcpy(wire + used, "0\r\n\r\n", 5);
+    return used + 5;
+}
+static char chunk_data[200000], chunk_wire[3000000];
+static void fill_chunk_data(void) { /* CR, LF and digits among it */
+    uint64_t rng = test_seed();
+    for (size_t i = 0; i < sizeof chunk_data; i++) chunk_data[i] = "\r\n0a;\0Z9"[test_rand(&rng) % 8];
+}
+TEST(b043_client_chunks_of_every_size) {
+    static const size_t sizes[] = {1,     2,     3,     7,     15,    16,     17,    255,  256,
+                                   1023,  1024,  4094,  4095,  4096,  4097,   8191,  8192, 16383,
+                                   16384, 16385, 65535, 65536, 65537, 199999, 200000};
+    fill_chunk_data();
+    REQUIRE(start_plain());
+    CL(c);
+    REQUIRE(cl_open(&c));
+    for (size_t i = 0; i < VT__COUNT(sizes); i++) {
+        size_t n = sizes[i] < 16 ? 20000 : sizeof chunk_data;
+        size_t used = in_chunks(chunk_wire, sizeof chunk_wire, chunk_data, n, sizes[i]);
+        cl_puts(&c, CHUNKED("/"));
+        CHECK(cl_send(&c, chunk_wire, used));
+        CHECK_EQ(cl_response(&c), 200);
+        CHECK_MEM(c.body, c.body_len, chunk_data, n);
+    }
+    CHECK_EQ(noted(0), VT__COUNT(sizes)); /* nothing of the data was taken for a request */
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b043_client_chunks_cut_anywhere) {
+    fill_chunk_data();
+    REQUIRE(start_plain());
+    CL(c);
+    REQUIRE(cl_open(&c));
+    size_t used = in_chunks(chunk_wire, sizeof chunk_wire, chunk_data, 40, 17);
+    for (size_t step = 1; step < 4; step += 2) { /* byte by byte, and by three */
+        cl_puts(&c, CHUNKED("/"));
+        for (size_t at = 0; at < used; at += step) {
+            CHECK(cl_send(&c, chunk_wire + at, VT__MIN(step, used - at)));
+            e2e_sleep_ms(1);
+        }
+        CHECK_EQ(cl_response(&c), 200);
+        CHECK_MEM(c.body, c.body_len, chunk_data, 40);
+    }
+    for (size_t cut = 0; cut <= used; cut++) { /* in two */
+        cl_puts(&c, CHUNKED("/"));
+        CHECK(cl_send(&c, chunk_wire, cut));
+        e2e_sleep_ms(1);
+        CHECK(cl_send(&c, chunk_wire + cut, used - cut));
+        CHECK_EQ(cl_response(&c), 200);
+        CHECK_MEM(c.body, c.body_len, chunk_data, 40);
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
+
 enum { ECHO_BYTES = 1000000 };
 struct upload {
     struct cl *c;

@@ -812,6 +812,67 @@ TEST(every_wait_of_a_handler_ends) {
     deaf_close();
 }
 
+/* The pool has one OS thread, which the first request's call holds until the gate opens. */
+static int gated_job(void *arg) {
+    (void)arg;
+    __atomic_store_n(&seen.met, 1, __ATOMIC_SEQ_CST);
+    while (!gate_is_open()) e2e_sleep_ms(1);
+    return 7;
+}
+static int h_gated(vt_req *req, vt_res *res) {
+    int got = 0;
+    (void)req, (void)res;
+    seen_start();
+    int r = vt_blocking(gated_job, NULL, &got);
+    seen_end(r < 0 ? r : got);
+    return -EIO;
+}
+static void routes_gated(vt_server *s) {
+    vt_server_get(s, "/", h_gated);
+    seen_reset();
+}
+static void pool_of_one(void) {
+    pthread_mutex_lock(&vt__block_g.lock);
+    vt__sched_g.cfg.max_blocking = 1;
+    pthread_mutex_unlock(&vt__block_g.lock);
+}
+static int jobs_queued(void) {
+    pthread_mutex_lock(&vt__block_g.lock);
+    int n = vt__block_g.queued;
+    pthread_mutex_unlock(&vt__block_g.lock);
+    return n;
+}
+TEST(every_wait_queued_blocking_call_ends_and_one_that_began_does_not) {
+    enum { RESET, DEADLINE, STOP };
+    if (VTHTTP_SIM) SKIP("calls are made inline");
+    for (int how = RESET; how <= STOP; how++) {
+        vt_server_cfg cfg = {.handler_timeout_ms = how == DEADLINE ? 200 : VT_NONE, .grace_ms = 40};
+        REQUIRE(e2e_start(&cfg, routes_gated) == 0);
+        pool_of_one();
+        CL(c);
+        CL(d);
+        REQUIRE(cl_open(&c) && cl_open(&d));
+        cl_puts(&c, GET("/"));
+        CHECK(reaches(met, 1, E2E_MS));
+        cl_puts(&d, GET("/"));
+        CHECK(reaches(started, 2, E2E_MS));
+        if (how != DEADLINE) CHECK(reaches(jobs_queued, 1, E2E_MS));
+        if (how == RESET) cl_reset(&c), cl_reset(&d);
+        if (how == STOP) vt_server_stop(e2e.s);
+        CHECK(reaches(ended, 1, E2E_MS)); /* the one that waited */
+        CHECK_EQ(result(), how == DEADLINE ? -ETIMEDOUT : -ECANCELED);
+        CHECK_EQ(jobs_queued(), 0);
+        e2e_sleep_ms(20);
+        CHECK_EQ(ended(), 1);
+        gate_open();
+        CHECK(reaches(ended, 2, E2E_MS)); /* the one that ran has its result */
+        CHECK_EQ(result(), 7);
+        cl_close(&c);
+        cl_close(&d);
+        CHECK_EQ(how == STOP ? e2e_join() : e2e_stop(), how == STOP ? -ETIMEDOUT : 0);
+    }
+}
+
 /*--- starting ---*/
 static void routes_two(vt_server *s) {
     routes(s);
