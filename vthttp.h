@@ -5616,6 +5616,13 @@ static void vt__sched_sleep(vt__thr *t, int64_t ns, bool starved) {
     if (VT__UNLIKELY(__atomic_load_n(&vt__sched_g.watch_parked, __ATOMIC_SEQ_CST))) vt__sched_up.awake();
 }
 
+/* Of a spare: it has no domain, and all that has started on it has ended. */
+static bool vt__sched_deserted(const vt__thr *t) {
+    const vt__list *first = t->all.next == &t->mark ? t->mark.next
+                                                    : t->all.next; /* a dump's mark is no vthread */
+    return !t->drives && !t->last && first == &t->all;
+}
+
 /* One round: mail, timers, vthreads, reactor. Waits for events until `until` at most (0: not, -1: for ever). Begins and
  * ends with the domain's lock held, where the domain is this thread's. */
 static void vt__sched_pass(vt__thr *t, int64_t until) {
@@ -5630,6 +5637,7 @@ static void vt__sched_pass(vt__thr *t, int64_t until) {
     if (vt__sched_g.host && t->ended != ended && vt__sched_all_ended()) until = 0; /* say so at once */
     if (t->now >= t->stacks.next_trim) vt__stack_trim(&t->stacks, t->now, 16);
     vt__sched_drive(t);
+    if (vt__sched_deserted(t)) return;
     if (VTHTTP_POLL && !t->drives)
         vt__poll_kick(t->dom); /* its driver shall ask for what is waited for here as well */
     if (vt__sched_has_work(t) && !starved && t->now - t->last_poll < VT__SCHED_POLL_NS) return;
@@ -6089,19 +6097,6 @@ VT_API void vt_task_free(vt_task *t) {
 VT_API void vt_cancel(vt_task *t) {
     if (t && !(__atomic_load_n(&t->flags, __ATOMIC_RELAXED) & VT__TASK_STATIC)) vt__sched_cancel(t);
 }
-VT_API int vt_cancelled(void) {
-    const vt__vth *v = vt__sched_self();
-    if (!v || v->shield) return 0;
-    /* the flag itself: a vthread that computes must hear of it before its thread gets to the message */
-    bool asked = v->cancel ||
-                 (v->task && __atomic_load_n(&v->task->flags, __ATOMIC_RELAXED) & VT__TASK_CANCEL);
-    return asked ? -ECANCELED : 0;
-}
-VT_API void vt_shield(bool on) {
-    vt__vth *v = vt__sched_self();
-    if (v && (on || v->shield > 0)) v->shield += on ? 1 : -1;
-}
-
 /*--- running ---*/
 struct vt__sched_first {
     vt_fn *fn;
@@ -6236,6 +6231,18 @@ VT_API void vt_shutdown(void) {
  * uses:   @api_base @api_rt @plat @mem @stack @sched
  * test:   tests/test_sched.c
  *============================================================================*/
+VT_API int vt_cancelled(void) {
+    const vt__vth *v = vt__sched_self();
+    if (!v || v->shield) return 0;
+    /* the flag itself: a vthread that computes must hear of it before its thread gets to the message */
+    bool asked = v->cancel ||
+                 (v->task && __atomic_load_n(&v->task->flags, __ATOMIC_RELAXED) & VT__TASK_CANCEL);
+    return asked ? -ECANCELED : 0;
+}
+VT_API void vt_shield(bool on) {
+    vt__vth *v = vt__sched_self();
+    if (v && (on || v->shield > 0)) v->shield += on ? 1 : -1;
+}
 VT_API int vt_yield(void) {
     vt__thr *t = vt__sched_tls;
     vt__vth *v = t ? t->cur : NULL;
@@ -8727,7 +8734,7 @@ static VT__UNUSED bool vt__dump_deadlocked(void) {
 
 /*==============================================================================
  * MARK: - @spare   OS threads that stand in for workers which stall
- * uses:   @plat @ds @sched
+ * uses:   @plat @sched
  * test:   tests/test_spare.c
  *
  * The monitor (@watch) gives the domain of a thread that does not come back from a vthread to a spare one, which then
@@ -8745,12 +8752,6 @@ static struct {
     int64_t idle_ns;             /* how long one idles before it goes */
 } vt__spare_g = {.idle_ns = 2 * VT_SEC};
 
-/* All that has started on it has ended. */
-static bool vt__spare_done(const vt__thr *t) {
-    const vt__list *first = t->all.next == &t->mark ? t->mark.next
-                                                    : t->all.next; /* a dump's mark is no vthread */
-    return !t->drives && !t->last && first == &t->all && !__atomic_load_n(&t->inbox, __ATOMIC_SEQ_CST);
-}
 /* Until it is called: true; false: nobody does for a while, or the runtime ends. */
 static bool vt__spare_idle(vt__thr *t) {
     const uint32_t how = VT__SCHED_BOARDS | VT__SCHED_ENDLESS;
@@ -8779,11 +8780,12 @@ static bool vt__spare_idle(vt__thr *t) {
 static void *vt__spare_main(void *arg) {
     vt__thr *t = arg;
     (void)vt__libc_sigmask(SIG_SETMASK, &vt__spare_g.mask, NULL); /* the monitor's blocks all */
+    __atomic_store_n(&t->sleeping, 0, __ATOMIC_SEQ_CST);          /* as the thread before has left it */
     vt__sched_enter_thread(t);
     do {
         __atomic_store_n(&t->spare, VT__SPARE_BUSY, __ATOMIC_SEQ_CST);
         if (!t->drives) vt__sched_drive(t);
-        while (!__atomic_load_n(&vt__sched_g.quit, __ATOMIC_SEQ_CST) && !vt__spare_done(t))
+        while (!__atomic_load_n(&vt__sched_g.quit, __ATOMIC_SEQ_CST) && !vt__sched_deserted(t))
             vt__sched_pass(t, -1);
         vt__sched_undrive(t);
     } while (vt__spare_idle(t));
@@ -8877,6 +8879,10 @@ static int vt__spare_count(void) {
  * signals and interrupts nobody. When all have slept for a while it parks as well, and the first that runs again wakes
  * it: an idle program stays idle. A worker that waits for a CPU, because others want it, is not stalled.
  *
+ * A stalled worker's domain goes to a spare thread (@spare). Where one virtual thread blocks its OS thread, the next often
+ * does as well, and what waits behind a row of them waits for each to be noticed: for a while after a hand-off a worker
+ * that sleeps in the kernel loses its domain after a quarter of the time.
+ *
  * Deadlock: every worker sleeps without a timer, no server runs, no other thread is inside, and each vthread waits for
  * something that other vthreads do. Asked once after each burst of work, at its end. The program's own OS threads
  * could still wake them; where there are any (the process has more threads than we made) nothing is said by default,
@@ -8904,6 +8910,7 @@ static struct {
     int sig;        /* 0: none */
     struct vt__plat_sa old;
     vt__watched *of; /* workers; NULL: stalls are not looked for */
+    int64_t handed;  /* when a domain was handed over last */
     int64_t quiet;   /* since when all sleep; 0: they do not */
     int64_t checked; /* switches by the last look for a deadlock, -1: none */
     bool reported;
@@ -8972,8 +8979,9 @@ static void vt__watch_name(const vt__dump_run *r, char *out, size_t cap) {
     else snprintf(out, cap, "the scheduler");
 }
 /* What becomes of its domain. */
-static const char *vt__watch_replace(vt__thr *t, vt__watched *w) {
+static const char *vt__watch_replace(vt__thr *t, vt__watched *w, int64_t now) {
     int r = vt__sched_g.cfg.max_spares ? vt__spare_handoff(t) : -EAGAIN;
+    if (r >= 0) vt__watch_g.handed = now;
     w->replaced = r >= 0 || vt__sched_driver(t->dom) != t;
     return r >= 0 ? "; another thread takes its place" : r == VT_ELIMIT ? "; no spare thread is left" : "";
 }
@@ -8982,8 +8990,8 @@ static void vt__watch_stalled(vt__thr *t, vt__watched *w, int64_t now) {
     vt__dump_run run;
     if (!vt__watch_doing(t, w, doing, sizeof doing)) return;
     if (!vt__dump_peek(t, &run) || !vt__dump_same(&run, &w->run)) return;
-    const char *then = w->replaced ? "" : vt__watch_replace(t, w);
-    if (w->told) return;
+    const char *then = w->replaced ? "" : vt__watch_replace(t, w, now);
+    if (w->told || now - w->since < vt__sched_g.cfg.stall_ms * VT_MS) return;
     w->run = run;
     w->told = true;
     __atomic_fetch_add(&vt__sched_g.stalls, 1, __ATOMIC_RELAXED);
@@ -9007,7 +9015,7 @@ static bool vt__watch_busy(const vt__thr *t) {
     if (__atomic_load_n(&vt__sched_g.quit, __ATOMIC_RELAXED)) return false;
     return !__atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST);
 }
-static void vt__watch_worker(vt__thr *t, vt__watched *w, int64_t now, int64_t stall) {
+static void vt__watch_worker(vt__thr *t, vt__watched *w, int64_t now, int64_t patience) {
     vt__dump_run run;
     bool busy = vt__watch_busy(t);
     vt__dump_sample(t, &run);
@@ -9020,7 +9028,7 @@ static void vt__watch_worker(vt__thr *t, vt__watched *w, int64_t now, int64_t st
         w->cpu = -1;
     } else if (busy && !(w->told && w->replaced)) {
         if (w->cpu < 0) w->cpu = vt__watch_cpu(t);
-        else if (now - w->since >= stall) vt__watch_stalled(t, w, now);
+        else if (now - w->since >= patience) vt__watch_stalled(t, w, now);
     }
 }
 
@@ -9086,10 +9094,11 @@ static int64_t vt__watch_look(void) {
     int64_t now = vt__plat_now(), stall = vt__sched_g.cfg.stall_ms * VT_MS, next = 100 * VT_MS;
     __atomic_store_n(&vt__sched_g.watch_parked, 0, __ATOMIC_SEQ_CST);
     if (vt__watch_g.of) {
-        next = VT__MIN(stall / 2, next);
+        int64_t patience = now - vt__watch_g.handed < 10 * stall ? stall / 4 : stall;
+        next = VT__MIN(patience / 2, next);
         for (int i = 0; i < vt__sched_g.nthrs; i++) {
-            vt__watch_worker(vt__sched_g.thrs[i], &vt__watch_g.of[i], now, stall);
-            if (vt__watch_g.of[i].cpu >= 0) next = VT__MIN(next, stall / 4); /* under suspicion */
+            vt__watch_worker(vt__sched_g.thrs[i], &vt__watch_g.of[i], now, patience);
+            if (vt__watch_g.of[i].cpu >= 0) next = VT__MIN(next, patience / 4); /* under suspicion */
         }
     } else if (vt__sched_g.cfg.deadlock == VT_NONE || vt__watch_g.reported) {
         return -1;
@@ -9134,7 +9143,7 @@ static void vt__watch_start(void) {
     vt__spare_start();
     vt__watch_g.checked = -1;
     vt__watch_g.reported = false;
-    vt__watch_g.quiet = 0;
+    vt__watch_g.quiet = vt__watch_g.handed = 0;
     pthread_mutex_lock(&vt__watch_g.lock);
     size_t n = (size_t)(vt__sched_g.ndoms + vt__sched_g.cfg.max_spares);
     if (stalls) vt__watch_g.of = vt__mem_zalloc(n * sizeof *vt__watch_g.of);
@@ -12491,7 +12500,7 @@ static int vt__conn_send_behind(vt__conn_io *io, struct iovec *v, int n) {
 
 /*==============================================================================
  * MARK: - @h1c     HTTP/1.1 connections
- * uses:   @plat @mem @str @ds @log @h1 @timer @poll @sched @io @conn @router @req @res @http
+ * uses:   @plat @mem @str @ds @log @h1 @timer @poll @sched @self @io @conn @router @req @res @http
  * raises: vt__h1c_group.closed (a connection has ended and somebody waits for that)
  * test:   tests/e2e_life.c tests/e2e_http.c tests/sim_edges.c tests/e2e_edges.c
  *
