@@ -786,11 +786,14 @@ VT_API int vt_stream_shutdown(vt_stream *st); /* ends the sending half */
 /* --- server --- */
 /* Zero means the default; VT_NONE no limit or no timeout. Times in milliseconds. */
 typedef struct vt_server_cfg {
-    const char *host;           /* "-host=": address of the first listener; default every address */
-    int port;                   /* "-port=": default 8080; VT_NONE: any free one (the argument -port=0) */
-    const char *addr;           /* in place of both: "127.0.0.1:0", "unix:/path" */
-    int workers;                /* "-workers=": default CPUs of the affinity mask */
-    int64_t stack_bytes;        /* of each virtual thread; default as vt_cfg */
+    const char *host;    /* "-host=": address of the first listener; default every address */
+    int port;            /* "-port=": default 8080; VT_NONE: any free one (the argument -port=0) */
+    const char *addr;    /* in place of both: "127.0.0.1:0", "unix:/path" */
+    int workers;         /* "-workers=": default CPUs of the affinity mask */
+    int64_t stack_bytes; /* of each virtual thread; default as vt_cfg */
+    int stall_ms;        /* as in vt_cfg, like the next two; for vt_server_run */
+    int max_spares;      /* OS threads that stand in for workers whose handlers block them */
+    int deadlock;
     int64_t max_connections;    /* default 100,000; at it accepting stops */
     int64_t max_vthreads;       /* default 1,000,000; over it requests get 503 with Retry-After */
     int64_t max_header_bytes;   /* header section, each field name + value + 32; default 16 KiB; 431 */
@@ -13674,7 +13677,8 @@ static vt_server vt__srv_none = {.error = -ENOMEM, .error_text = "out of memory"
     X(grace_ms, 10000, 1, 1)             X(retry_after_s, 1, 1, 0)            \
     X(backlog, 1024, 1, 0)               X(port, 8080, 1, 1)                  \
     X(workers, 0, 0, 0)                  X(stack_bytes, 0, 0, 0)              \
-    X(cancel_on, 0, 0, 0)
+    X(stall_ms, 0, 0, 1)                 X(max_spares, 0, 0, 1)               \
+    X(deadlock, 0, 0, 1)                 X(cancel_on, 0, 0, 0)
 /* clang-format on */
 
 static void vt__srv_fill(vt_server_cfg *c) {
@@ -13690,6 +13694,8 @@ VT_API void vt_server_cfg_defaults(vt_server_cfg *cfg) {
     vt_cfg_defaults(&rt);
     cfg->workers = rt.workers;
     cfg->stack_bytes = (int64_t)rt.stack_bytes;
+    cfg->stall_ms = rt.stall_ms;
+    cfg->max_spares = rt.max_spares;
 }
 
 static int vt__srv_bad_field(vt_server *s, const char *field, int64_t value) {
@@ -13707,6 +13713,9 @@ static int vt__srv_check(vt_server *s) {
     if (c->stack_bytes && (c->stack_bytes < 16384 || c->stack_bytes > INT64_C(1) << 30))
         return vt__srv_bad_field(s, "stack_bytes", c->stack_bytes);
     if (c->backlog > 65535) return vt__srv_bad_field(s, "backlog", c->backlog);
+    if (c->stall_ms > 3600000) return vt__srv_bad_field(s, "stall_ms", c->stall_ms);
+    if (c->max_spares > VT__SPARES_MAX) return vt__srv_bad_field(s, "max_spares", c->max_spares);
+    if (c->deadlock > 1) return vt__srv_bad_field(s, "deadlock", c->deadlock);
     if (c->server_name &&
         (vt__h1_check_value(vt__str_of(c->server_name)) < 0 || strlen(c->server_name) > 200))
         return vt__http_fail(s, -EINVAL, "server_name: not a field value of 200 bytes at most");
@@ -14324,6 +14333,9 @@ VT_API int vt_server_run(vt_server *s) {
     c.workers = s->cfg.workers;
     c.stack_bytes = (size_t)s->cfg.stack_bytes;
     c.max_vthreads = s->cfg.max_vthreads;
+    c.stall_ms = s->cfg.stall_ms;
+    c.max_spares = s->cfg.max_spares;
+    c.deadlock = s->cfg.deadlock;
     int r = vt_run(&c, vt__srv_run_main, s);
     if (__atomic_load_n(&s->run->state, __ATOMIC_SEQ_CST) == VT__SRV_DRAINING) {
         vt__srv_drop_conns(s->run); /* by now late handlers have ended as well */
@@ -14367,6 +14379,9 @@ enum vt__conf_flags {
     X("addr", addr, STRING, VT__CONF_ARG, 0, 0)                                                              \
     X("workers", workers, COUNT, VT__CONF_ARG, 1, 256)                                                       \
     X("stackBytes", stack_bytes, BYTES, 0, 16384, VT__CONF_GIB)                                              \
+    X("stallMs", stall_ms, MS, VT__CONF_NONE, 1, 3600000)                                                    \
+    X("maxSpares", max_spares, COUNT, VT__CONF_NONE, 1, 256)                                                 \
+    X("deadlock", deadlock, COUNT, VT__CONF_NONE, 0, 1)                                                      \
     X("maxConnections", max_connections, COUNT, VT__CONF_NONE, 1, INT64_MAX)                                 \
     X("maxVthreads", max_vthreads, COUNT, VT__CONF_NONE, 1, INT64_MAX)                                       \
     X("maxHeaderBytes", max_header_bytes, BYTES, VT__CONF_NONE, 1, VT__CONF_GIB)                             \

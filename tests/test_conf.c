@@ -56,7 +56,8 @@ TEST(conf_every_key_reaches_its_field) {
                  "maxChunkLine = 11\nmaxTrailerBytes = 12\nmaxDrain = 13\nmaxKeepAlive = 14\n"
                  "headerTimeoutMs = 15\nbodyTimeoutMs = 16\nminBodyRate = 17\nwriteTimeoutMs = 18\n"
                  "idleTimeoutMs = 19\nhandlerTimeoutMs = 20\ngraceMs = 21\nretryAfterS = 22\nbacklog = 23\n"
-                 "reuseport = yes\ncancelOn = never\nnoSignals = 1\nnoDate = true\nserverName = x/1\n"),
+                 "reuseport = yes\ncancelOn = never\nnoSignals = 1\nnoDate = true\nserverName = x/1\n"
+                 "stallMs = 24\nmaxSpares = 25\ndeadlock = 1\n"),
              0);
     CHECK_STR(conf.error, "");
     CHECK_STR(conf.cfg.host, "localhost");
@@ -87,10 +88,13 @@ TEST(conf_every_key_reaches_its_field) {
     CHECK_EQ(conf.cfg.no_signals, 1);
     CHECK_EQ(conf.cfg.no_date, 1);
     CHECK_STR(conf.cfg.server_name, "x/1");
+    CHECK_EQ(conf.cfg.stall_ms, 24);
+    CHECK_EQ(conf.cfg.max_spares, 25);
+    CHECK_EQ(conf.cfg.deadlock, 1);
     CHECK_EQ(read_text("addr = 127.0.0.1:0\n"), 0);
     CHECK_STR(conf.cfg.addr, "127.0.0.1:0");
     CHECK(VT__COUNT(vt__conf_rows) <= VT__CONF_ROWS_MAX);
-    CHECK_EQ(VT__COUNT(vt__conf_rows), 29); /* a new key belongs into this test */
+    CHECK_EQ(VT__COUNT(vt__conf_rows), 32); /* a new key belongs into this test */
 }
 
 /* The value that `text` gives a row, or its error. */
