@@ -4709,6 +4709,7 @@ enum { VT__SCHED_RUN = 256, VT__SCHED_FUEL = 64, VT__SCHED_TIMERS = 512, VT__SCH
 enum {
     VT__SPARE_NONE,
     VT__SPARE_GONE,
+    VT__SPARE_CHOSEN,
     VT__SPARE_CALLED,
     VT__SPARE_BUSY,
     VT__SPARE_IDLE
@@ -4912,8 +4913,10 @@ static bool vt__sched_kick(vt__thr *t) {
     if (how & VT__SCHED_BOARDS) {
         vt__plat_unpark(&t->sleeping);
     } else {
-        vt__plat_count(&t->dom->wakes, 1);
-        vt__poll_kick(t->dom);
+        vt__dom *d = __atomic_load_n(&t->dom,
+                                     __ATOMIC_RELAXED); /* a spare that has gone on to another was awake */
+        vt__plat_count(&d->wakes, 1);
+        vt__poll_kick(d);
     }
     return true;
 }
@@ -8744,11 +8747,11 @@ static VT__UNUSED bool vt__dump_deadlocked(void) {
  * drives it: accepts, parked connections, timers, what has not started. The worker takes it back when it does come back
  * (vt__sched_drive). The spare keeps the vthreads that started on it, boards with them until the last has ended, and idles.
  *
- *     NONE ----> CALLED ----> BUSY ----> IDLE ----> CALLED ...
- *                                         |
- *     GONE <------------------------------'  after a while; its OS thread ends. GONE ----> CALLED with a new one.
+ *     NONE ---> CHOSEN ---> CALLED ---> BUSY ---> IDLE ---> CHOSEN ...
+ *                                                  |
+ *     GONE <---------------------------------------'  after a while; its OS thread ends. GONE ---> CHOSEN with a new one.
  *
- * Only the monitor calls, so there is one caller. A spare may stall as well: it then loses the domain to the next.
+ * Only the monitor chooses, so there is one who does; CALLED says that the domain is there as well. A spare may stall as well: it then loses the domain to the next.
  *============================================================================*/
 static struct {
     struct vt__plat_sigset mask; /* of the program's own threads */
@@ -8768,13 +8771,12 @@ static bool vt__spare_idle(vt__thr *t) {
                          __ATOMIC_SEQ_CST); /* stays so when it goes: nobody is to wait for it */
         if (__atomic_load_n(&t->spare, __ATOMIC_SEQ_CST) == VT__SPARE_CALLED) break;
         int64_t left = end - vt__plat_now();
-        if (left <= 0 || __atomic_load_n(&vt__sched_g.quit, __ATOMIC_SEQ_CST)) {
-            if (__atomic_compare_exchange_n(&t->spare, &idle, VT__SPARE_GONE, false, __ATOMIC_SEQ_CST,
-                                            __ATOMIC_SEQ_CST))
-                return false;
-            break;
-        }
-        if (!vt__sched_has_mail(t)) vt__plat_park(&t->sleeping, how, left);
+        bool over = left <= 0 || __atomic_load_n(&vt__sched_g.quit, __ATOMIC_SEQ_CST);
+        if (over && __atomic_compare_exchange_n(&t->spare, &idle, VT__SPARE_GONE, false, __ATOMIC_SEQ_CST,
+                                                __ATOMIC_SEQ_CST))
+            return false;
+        if (over) left = VT_MS; /* it is chosen: the call comes */
+        if (over || !vt__sched_has_mail(t)) vt__plat_park(&t->sleeping, how, left);
         vt__sched_mail(t); /* a dump, a cancel that came too late */
     }
     __atomic_store_n(&t->sleeping, 0, __ATOMIC_SEQ_CST);
@@ -8798,13 +8800,13 @@ static void *vt__spare_main(void *arg) {
 }
 
 /*--- the monitor's side ---*/
-/* One that is CALLED; `fresh`: it has no OS thread. NULL: there is none to be had. */
+/* One that is CHOSEN; `fresh`: it has no OS thread. NULL: there is none to be had. */
 static vt__thr *vt__spare_get(bool *fresh) {
     int n = vt__sched_g.nthrs, first = vt__sched_g.ndoms;
     for (int i = first; i < n; i++) {
         uint32_t idle = VT__SPARE_IDLE;
         *fresh = false;
-        if (__atomic_compare_exchange_n(&vt__sched_g.thrs[i]->spare, &idle, VT__SPARE_CALLED, false,
+        if (__atomic_compare_exchange_n(&vt__sched_g.thrs[i]->spare, &idle, VT__SPARE_CHOSEN, false,
                                         __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
             return vt__sched_g.thrs[i];
     }
@@ -8814,12 +8816,12 @@ static vt__thr *vt__spare_get(bool *fresh) {
         uint32_t is = __atomic_load_n(&t->spare, __ATOMIC_SEQ_CST);
         if (is > VT__SPARE_GONE) continue;
         if (is == VT__SPARE_GONE) vt__plat_join(t->os);
-        __atomic_store_n(&t->spare, VT__SPARE_CALLED, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&t->spare, VT__SPARE_CHOSEN, __ATOMIC_SEQ_CST);
         return t;
     }
     vt__thr *t = n < first + vt__sched_g.cfg.max_spares ? vt__sched_thr_new(n, vt__plat_now()) : NULL;
     if (!t) return NULL;
-    t->spare = VT__SPARE_CALLED;
+    t->spare = VT__SPARE_CHOSEN;
     vt__sched_g.thrs[n] = t;
     __atomic_store_n(&vt__sched_g.nthrs, n + 1, __ATOMIC_SEQ_CST);
     /* vt_stop sets `stopping` and then tells all threads that there are */
@@ -8845,8 +8847,10 @@ static VT__UNUSED int vt__spare_handoff(vt__thr *from) {
     bool its = vt__sched_driver(d) == from;
     vt__thr *t = its ? vt__spare_get(&fresh) : NULL;
     if (t) {
-        t->dom = t->fdws.dom = d;
+        __atomic_store_n(&t->dom, d, __ATOMIC_RELAXED);
+        t->fdws.dom = d;
         __atomic_store_n(&d->owner, t, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&t->spare, VT__SPARE_CALLED, __ATOMIC_SEQ_CST);
     }
     vt__sched_dom_unlock(d);
     if (!t) return its ? VT_ELIMIT : -EAGAIN;
