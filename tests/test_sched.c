@@ -1088,7 +1088,7 @@ static vt__dom *idle_dom_list[3];
 static void idlers_begin(void) {
     vt__sched_g.thrs = idle_thrs;
     vt__sched_g.doms = idle_dom_list;
-    vt__sched_g.ndoms = 3;
+    vt__sched_g.ndoms = vt__sched_g.nthrs = 3;
     for (int i = 0; i < 3; i++) {
         memset(&idlers[i], 0, sizeof idlers[i]);
         CHECK_EQ(vt__poll_dom_init(&idle_doms[i], i, vt_now()), 0);
@@ -1102,18 +1102,18 @@ static void idlers_end(void) {
     memset(vt__sched_g.idle, 0, sizeof vt__sched_g.idle);
     vt__sched_g.thrs = NULL;
     vt__sched_g.doms = NULL;
-    vt__sched_g.ndoms = 0;
+    vt__sched_g.ndoms = vt__sched_g.nthrs = 0;
 }
 TEST(another_idle_worker_is_woken_when_the_first_is_awake_already) {
     idlers_begin();
     vt__sched_idle_mark(&idlers[0], true); /* was kicked, and has not come to take its mark away */
     vt__sched_idle_mark(&idlers[1], true);
-    idlers[1].sleeping = 1;
+    idlers[1].sleeping = VT__SCHED_POLLS;
     CHECK(vt__sched_wake_idle(&idlers[2]));
     CHECK_EQ(idlers[1].sleeping, 0);
     CHECK_EQ(idle_doms[1].wakes, 1);
     CHECK(!vt__sched_wake_idle(&idlers[2])); /* and nobody was: no wake-up, no back-off of the next */
-    idlers[1].sleeping = 1;
+    idlers[1].sleeping = VT__SCHED_POLLS;
     CHECK(!vt__sched_wake_idle(&idlers[1])); /* not itself */
     idlers_end();
 }
@@ -1124,17 +1124,17 @@ TEST(a_thief_wakes_the_next_for_what_it_leaves) {
     for (int i = 0; i < 5; i++) vt__sched_any_push(&idle_doms[0], &work[i], &work[i], 1);
     vt__sched_idle_mark(&idlers[1], true);
     vt__sched_idle_mark(&idlers[2], true);
-    idlers[1].sleeping = idlers[2].sleeping = 1;
+    idlers[1].sleeping = idlers[2].sleeping = VT__SCHED_POLLS;
     CHECK(vt__sched_steal(&idlers[1]));
     CHECK_EQ(idle_doms[1].any_count, 3);
-    CHECK_EQ(idlers[1].sleeping, 1);
+    CHECK_EQ(idlers[1].sleeping, VT__SCHED_POLLS);
     CHECK_EQ(idlers[2].sleeping, 0);
-    idlers[2].sleeping = 1;
+    idlers[2].sleeping = VT__SCHED_POLLS;
     idle_doms[1].any_count = 0;
     idle_doms[1].any_head = NULL;
     CHECK(vt__sched_steal(&idlers[1])); /* one of the two that are left: nothing for others in it */
     CHECK_EQ(idle_doms[1].any_count, 1);
-    CHECK_EQ(idlers[2].sleeping, 1);
+    CHECK_EQ(idlers[2].sleeping, VT__SCHED_POLLS);
     idlers_end();
 }
 

@@ -36,6 +36,9 @@ enum { PORT = 8080, CLIENTS = 120 };
     X(port, 8080, 1, 1, 65535)                                                                               \
     X(workers, 0, 1, 0, 256)                                                                                 \
     X(stack_bytes, 0, 16384, 0, 1073741824)                                                                  \
+    X(stall_ms, 0, 1, 1, 3600000)                                                                            \
+    X(max_spares, 0, 1, 1, 256)                                                                              \
+    X(deadlock, 0, 0, 1, 1)                                                                                  \
     X(cancel_on, 0, 0, 0, 2)
 
 static void field_is(const vt_server_cfg *cfg, const char *field, int64_t value, bool good) {
