@@ -49,6 +49,7 @@
  *   @timer      hierarchical timing wheel
  *   @poll       reactor domains: epoll or poll, readiness, messages
  *   @sched      virtual threads, OS threads, domains
+ *   @host       the runtime inside a program's own loop
  *   @self       what a virtual thread does to itself: yield, sleep, names, deadlines, local values, clean-ups
  *   @sync       mutex, condition, semaphore, wait group, once
  *   @chan       channels, select
@@ -56,6 +57,7 @@
  *   @block      a pool of OS threads for calls that block
  *   @io         sockets: addresses, reading, writing, connecting, listening
  *   @dump       what every virtual thread is doing, written down
+ *   @spare      OS threads that stand in for workers which stall
  *   @watch      the monitor: workers that stall, deadlocks, dumps on a signal
  *   @hooks      libc's blocking calls, made to park (VTHTTP_HOOKS)
  *   @router     routes: patterns, the tree of segments, lookup
@@ -240,6 +242,9 @@ typedef struct vt_cfg {
     int stall_ms; /* a worker that has not switched for so long is logged; default 20 (1,000 with sanitizers, valgrind); VT_NONE: none */
     int deadlock; /* default: virtual threads that nothing can wake are logged, once, unless the program has OS threads
                      of its own, which may be about to; 1: also then; VT_NONE: never. Not with vt_open */
+    int max_spares; /* OS threads that stand in for workers that stall (see stall_ms): they go on with all that has not
+                       begun on the stalled one. Made when needed; default 64, at most 256; VT_NONE: none. Linux; not
+                       with vt_open */
 } vt_cfg;
 
 /* Fills in every default. Optional: a zeroed vt_cfg (or a NULL pointer) means the same. */
@@ -377,7 +382,8 @@ typedef struct vt_stats {
     int64_t stacks, timers_fired, timers_rearmed;
     int guard_kind; /* 0 none (canary), 1 mprotect, 2 lightweight guard regions */
     int64_t stalls,
-        stalled_ns; /* workers that did not switch for vt_cfg.stall_ms, and how long those lasted */
+        stalled_ns;   /* workers that did not switch for vt_cfg.stall_ms, and how long those lasted */
+    int64_t handoffs; /* how often another OS thread took over for one (vt_cfg.max_spares) */
 } vt_stats;
 VT_API void vt_stats_get(vt_stats *out);
 
@@ -1323,6 +1329,23 @@ static VT__UNUSED void vt__plat_random(void *p, size_t n) {
         x = x * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
         ((unsigned char *)p)[i] = (unsigned char)(x >> 56);
     }
+}
+
+/* Sleeps while *word is `value`, ns at most (-1: for ever); it may end by itself. Whoever changes the word wakes. */
+static VT__UNUSED void vt__plat_park(uint32_t *word, uint32_t value, int64_t ns) {
+#if defined(__linux__)
+    long ts[2] = {(long)(ns / VT_SEC), (long)(ns % VT_SEC)};
+    (void)vt__plat_futex(word, 128 /* FUTEX_WAIT, private */, value, ns < 0 ? NULL : ts);
+#else
+    if (__atomic_load_n(word, __ATOMIC_SEQ_CST) == value) vt__plat_sleep(ns < 0 ? VT_MS : VT__MIN(ns, VT_MS));
+#endif
+}
+static VT__UNUSED void vt__plat_unpark(uint32_t *word) {
+#if defined(__linux__)
+    (void)vt__plat_futex(word, 129 /* FUTEX_WAKE, private */, 1, NULL);
+#else
+    (void)word;
+#endif
 }
 
 /* A lock for a few instructions, uncontended nearly always. */
@@ -4078,7 +4101,8 @@ static bool vt__timer_advance(vt__wheel *w, int64_t now, int budget) {
  * test:   tests/test_poll.c
  *
  * A domain is what a worker's OS thread drives: the poll set, a timing wheel, messages from other threads, and the
- * queue of work that has not started and that any worker may take.
+ * queue of work that has not started and that any worker may take. Its driver may change at any moment in which
+ * vthreads run (see @sched), so what a vthread does here holds whoever harvests the events.
  *
  * A descriptor's state is one word that changes by compare-and-swap: readiness bits, who waits, and a generation.
  *
@@ -4127,16 +4151,10 @@ typedef struct vt__msg {
     void (*fn)(struct vt__dom *dom, struct vt__msg *m);
 } vt__msg;
 
-/* A wait on a descriptor that is not ours, armed one-shot; one entry a descriptor, shared by a reader and a writer. */
-typedef struct vt__poll_fdw {
-    struct vt__poll_fdw *next;
-    vt__pd pd;
-    int users;
-} vt__poll_fdw;
-
 typedef struct vt__dom {
     int index;
-    struct vt__thr *owner;
+    uint32_t lock, waiters; /* see vt__sched_dom_lock */
+    struct vt__thr *owner;  /* who drives it; changes under the lock */
     vt__wheel wheel;
     vt__msg *inbox;     /* a stack; its taker reverses it */
     int wake_r, wake_w; /* one eventfd, or a pipe */
@@ -4144,19 +4162,34 @@ typedef struct vt__dom {
     uint32_t any_spin;
     int32_t any_count;
     vt_task *any_head, *any_tail;
-    vt__poll_fdw *fdw[64];
-    vt__pool fdw_pool;
     int64_t polls, wakes;
 #if VTHTTP_POLL
+    uint32_t set_spin; /* of ents, n, cap */
+    struct vt__poll_ent {
+        vt__pd *pd;
+        uint16_t gen;
+    } * ents, *asked; /* asked: what fds says, for the driver alone */
     struct pollfd *fds;
-    vt__pd **pds;
-    uint16_t *gens;
-    int n, cap;
+    int n, cap, fds_cap;
 #else
     int epfd;
     bool no_pwait2;
 #endif
 } vt__dom;
+
+/* A wait on a descriptor that is not ours, armed one-shot; one entry a descriptor, shared by a reader and a writer. */
+typedef struct vt__poll_fdw {
+    struct vt__poll_fdw *next;
+    vt__pd pd;
+    int users;
+} vt__poll_fdw;
+
+/* Those of one OS thread, which alone touches them; events come from the domain in which they are armed. */
+typedef struct vt__poll_fdws {
+    vt__dom *dom;
+    vt__poll_fdw *at[64];
+    vt__pool pool;
+} vt__poll_fdws;
 
 static struct { void (*wake)(struct vt__vth *v); } vt__poll_up;
 
@@ -4284,9 +4317,9 @@ static void vt__poll_event(vt__dom *dom, vt__pd *pd, uint32_t gen, unsigned bits
     /* What was cleared is ours. Read all before waking: a woken owner may give the struct a new life. */
     struct vt__vth *rv = w & clear & VT__PD_RWAIT ? vt__poll_slot_take(pd, VT__PD_RWAIT) : NULL,
                    *wv = w & clear & VT__PD_WWAIT ? vt__poll_slot_take(pd, VT__PD_WWAIT) : NULL;
-    void (*sink)(vt__dom *, vt__pd *, unsigned) = pd->sink;
     unsigned fired = w & (clear & (VT__PD_ARMED | VT__PD_WATCH | VT__PD_FLUSH));
     if (w & VT__PD_LISTEN && w & VT__PD_ARMED && bits & VT__PD_READY) fired |= VT__PD_ARMED;
+    void (*sink)(vt__dom *, vt__pd *, unsigned) = fired ? pd->sink : NULL;
     if (rv) vt__poll_up.wake(rv);
     if (wv) vt__poll_up.wake(wv);
     if (fired) sink(dom, pd, ((w | bits) & VT__PD_READY) | fired);
@@ -4309,26 +4342,20 @@ static void vt__poll_set_close(vt__dom *dom) {
     if (dom->wake_r >= 0) (void)vt__plat_close(dom->wake_r);
     if (dom->wake_w >= 0) (void)vt__plat_close(dom->wake_w);
     vt__mem_free(dom->fds);
-    vt__mem_free(dom->pds);
-    vt__mem_free(dom->gens);
-}
-static int vt__poll_grow(vt__dom *dom) {
-    int cap = dom->cap ? dom->cap * 2 : 64;
-    struct pollfd *fds = vt__mem_realloc(dom->fds, (size_t)(cap + 1) * sizeof *fds);
-    if (fds) dom->fds = fds;
-    vt__pd **pds = vt__mem_realloc(dom->pds, (size_t)cap * sizeof *pds);
-    if (pds) dom->pds = pds;
-    uint16_t *gens = vt__mem_realloc(dom->gens, (size_t)cap * sizeof *gens);
-    if (gens) dom->gens = gens;
-    if (!fds || !pds || !gens) return -ENOMEM;
-    dom->cap = cap;
-    return 0;
+    vt__mem_free(dom->ents);
+    vt__mem_free(dom->asked);
 }
 static int vt__poll_ctl_add(vt__dom *dom, vt__pd *pd, uint32_t word) {
-    if (dom->n == dom->cap && vt__poll_grow(dom) < 0) return -ENOMEM;
-    dom->pds[dom->n] = pd;
-    dom->gens[dom->n++] = (uint16_t)(word >> 16);
-    return 0;
+    vt__plat_spin_lock(&dom->set_spin);
+    if (dom->n == dom->cap) {
+        int cap = dom->cap ? dom->cap * 2 : 64;
+        struct vt__poll_ent *ents = vt__mem_realloc(dom->ents, (size_t)cap * sizeof *ents);
+        if (ents) dom->ents = ents, dom->cap = cap;
+    }
+    bool room = dom->n < dom->cap;
+    if (room) dom->ents[dom->n++] = (struct vt__poll_ent){pd, (uint16_t)(word >> 16)};
+    vt__plat_spin_unlock(&dom->set_spin);
+    return room ? 0 : -ENOMEM;
 }
 VT__INLINE void vt__poll_ctl_del(vt__dom *dom, vt__pd *pd) {
     (void)dom, (void)pd; /* the generation has changed; vt__poll_build drops the entry */
@@ -4342,21 +4369,37 @@ static int vt__poll_interest(uint32_t w) {
     if (!ev && (!(w & VT__PD_WATCH) || w & VT__PD_HUP)) return -1;
     return ev;
 }
+static bool vt__poll_build_room(vt__dom *dom) {
+    int cap = dom->n + 1;
+    if (cap <= dom->fds_cap) return true;
+    cap = VT__MAX(cap, 2 * dom->fds_cap);
+    struct pollfd *fds = vt__mem_realloc(dom->fds, (size_t)cap * sizeof *fds);
+    if (fds) dom->fds = fds;
+    struct vt__poll_ent *asked = vt__mem_realloc(dom->asked, (size_t)cap * sizeof *asked);
+    if (asked) dom->asked = asked;
+    if (fds && asked) dom->fds_cap = cap;
+    return fds && asked;
+}
+/* What to ask the kernel for, the wake-up descriptor last; how many, or -ENOMEM. */
 static int vt__poll_build(vt__dom *dom) {
     int n = 0;
-    if (!dom->cap && vt__poll_grow(dom) < 0) return -ENOMEM;
+    vt__plat_spin_lock(&dom->set_spin);
+    if (!vt__poll_build_room(dom)) {
+        vt__plat_spin_unlock(&dom->set_spin);
+        return -ENOMEM;
+    }
     for (int i = 0; i < dom->n; i++) {
-        vt__pd *pd = dom->pds[i];
+        vt__pd *pd = dom->ents[i].pd;
         uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE);
-        if ((uint16_t)(w >> 16) != dom->gens[i] || w & VT__PD_CLOSED) continue;
-        dom->pds[n] = pd;
-        dom->gens[n] = dom->gens[i];
+        if ((uint16_t)(w >> 16) != dom->ents[i].gen || w & VT__PD_CLOSED) continue;
+        dom->ents[n] = dom->asked[n] = dom->ents[i];
         int ev = vt__poll_interest(w);
         dom->fds[n].fd = ev < 0 ? -1 : pd->fd;
         dom->fds[n].events = (short)(ev < 0 ? 0 : ev);
         dom->fds[n++].revents = 0;
     }
     dom->n = n;
+    vt__plat_spin_unlock(&dom->set_spin);
     dom->fds[n].fd = dom->wake_r;
     dom->fds[n].events = POLLIN;
     dom->fds[n].revents = 0;
@@ -4373,13 +4416,13 @@ static int vt__poll_wait(vt__dom *dom, int64_t ns) {
         char sink[256];
         while (vt__plat_read(dom->wake_r, sink, sizeof sink) == (ssize_t)sizeof sink) continue;
     }
-    for (int i = 0, end = n - 1; i < end; i++) { /* events may add entries at the end, none here */
+    for (int i = 0; i < n - 1; i++) {
         short re = dom->fds[i].revents;
         if (!re) continue;
         unsigned bits = (re & POLLIN ? VT__PD_R : 0u) | (re & POLLOUT ? VT__PD_W : 0u);
         if (re & POLLRDHUP) bits |= VT__PD_R | VT__PD_RDHUP;
         if (re & (POLLHUP | POLLERR | POLLNVAL)) bits |= VT__PD_HUP | VT__PD_R | VT__PD_W;
-        vt__poll_event(dom, dom->pds[i], dom->gens[i], bits);
+        vt__poll_event(dom, dom->asked[i].pd, dom->asked[i].gen, bits);
     }
     return r;
 }
@@ -4474,15 +4517,12 @@ static int vt__poll_dom_init(vt__dom *dom, int index, int64_t now) {
     dom->epfd = -1;
 #endif
     vt__timer_wheel_init(&dom->wheel, now);
-    vt__mem_pool_init(&dom->fdw_pool, sizeof(vt__poll_fdw), UINT32_MAX); /* type-stable: keeps all */
     return vt__poll_set_open(dom);
 }
-static void vt__poll_dom_free(vt__dom *dom) {
-    vt__poll_set_close(dom);
-    vt__mem_pool_drain(&dom->fdw_pool);
-}
+static void vt__poll_dom_free(vt__dom *dom) { vt__poll_set_close(dom); }
 
-/* Adds a descriptor to a domain's set unless it is in one already. By the domain's own thread. */
+/* Adds a descriptor to a domain's set unless it is in one already. Any thread; with poll(2) the driver, when it is another,
+ * learns of it with the next wake-up. */
 static int vt__poll_add(vt__dom *dom, vt__pd *pd) {
     uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE);
     if (w & VT__PD_ADDED) return 0;
@@ -4564,7 +4604,7 @@ static void vt__poll_messages(vt__dom *dom) {
     }
 }
 
-/* Before memory that held closed descriptors is given back: nothing points to them any more. By the domain's own thread. */
+/* Before memory that held closed descriptors is given back: nothing points to them any more. By the domain's driver. */
 static VT__UNUSED void vt__poll_forget(vt__dom *dom) {
 #if VTHTTP_POLL
     (void)vt__poll_build(dom);
@@ -4574,33 +4614,33 @@ static VT__UNUSED void vt__poll_forget(vt__dom *dom) {
 }
 
 /*--- one-shot waits on descriptors of others ---*/
-static int vt__poll_fdw_arm(vt__dom *dom, vt__poll_fdw *f, unsigned want) {
+static int vt__poll_fdw_arm(vt__poll_fdws *of, vt__poll_fdw *f, unsigned want) {
 #if VTHTTP_POLL
     (void)want;
     if (vt__poll_bits(&f->pd) & VT__PD_ADDED) return 0;
-    return vt__poll_add(dom, &f->pd);
+    return vt__poll_add(of->dom, &f->pd);
 #else
     uint32_t w = __atomic_load_n(&f->pd.word, __ATOMIC_ACQUIRE), ev = EPOLLONESHOT;
     if (want & VT__PD_RWAIT) ev |= EPOLLIN | EPOLLRDHUP;
     if (want & (VT__PD_WWAIT | VT__PD_RWBOTH)) ev |= EPOLLOUT;
-    int r = vt__poll_ctl(dom, w & VT__PD_ADDED ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, &f->pd, w, ev);
+    f->pd.dom = of->dom;
+    int r = vt__poll_ctl(of->dom, w & VT__PD_ADDED ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, &f->pd, w, ev);
     if (r == -ENOENT)
-        r = vt__poll_ctl(dom, EPOLL_CTL_ADD, &f->pd, w, ev); /* closed and opened again meanwhile */
-    f->pd.dom = dom;
+        r = vt__poll_ctl(of->dom, EPOLL_CTL_ADD, &f->pd, w, ev); /* closed and opened again meanwhile */
     if (r >= 0) vt__poll_set(&f->pd, VT__PD_ADDED);
     return r;
 #endif
 }
 /* The entry for fd, with one more user; NULL: no memory. */
-static vt__poll_fdw *vt__poll_fdw_get(vt__dom *dom, int fd) {
-    vt__poll_fdw **at = &dom->fdw[(unsigned)fd % VT__COUNT(dom->fdw)], *f;
+static vt__poll_fdw *vt__poll_fdw_get(vt__poll_fdws *of, int fd) {
+    vt__poll_fdw **at = &of->at[(unsigned)fd % VT__COUNT(of->at)], *f;
     for (f = *at; f; f = f->next)
         if (f->pd.fd == fd) {
             f->users++;
             return f;
         }
-    bool fresh = dom->fdw_pool.free == NULL;
-    f = vt__mem_pool_get(&dom->fdw_pool);
+    bool fresh = of->pool.free == NULL;
+    f = vt__mem_pool_get(&of->pool);
     if (!f) return NULL;
     if (fresh) f->pd.word = 0;
     vt__poll_pd_init(&f->pd, fd);
@@ -4610,13 +4650,13 @@ static vt__poll_fdw *vt__poll_fdw_get(vt__dom *dom, int fd) {
     *at = f;
     return f;
 }
-static void vt__poll_fdw_put(vt__dom *dom, vt__poll_fdw *f) {
-    vt__poll_fdw **at = &dom->fdw[(unsigned)f->pd.fd % VT__COUNT(dom->fdw)];
+static void vt__poll_fdw_put(vt__poll_fdws *of, vt__poll_fdw *f) {
+    vt__poll_fdw **at = &of->at[(unsigned)f->pd.fd % VT__COUNT(of->at)];
     if (--f->users) return;
     vt__poll_remove(&f->pd);
     while (*at != f) at = &(*at)->next;
     *at = f->next;
-    vt__mem_pool_put(&dom->fdw_pool, f);
+    vt__mem_pool_put(&of->pool, f);
 }
 
 /*==============================================================================
@@ -4628,9 +4668,14 @@ static void vt__poll_fdw_put(vt__dom *dom, vt__poll_fdw *f) {
  * test:   tests/test_sched.c
  *
  * An OS thread (vt__thr) runs the vthreads that have started on it, for life: compilers keep addresses of thread-local
- * variables across calls. It drives a domain (vt__dom): its reactor, wheel and unstarted work; one each today, and
- * nothing here but vt__thr.dom and vt__dom.owner ties the two, so that a domain can be handed to another thread.
- * That is why a vthread's own deadlines are on its thread's wheel, not on the domain's.
+ * variables across calls. It drives a domain (vt__dom): its reactor, wheel and unstarted work. A worker whose vthread
+ * does not come back loses its domain to a spare thread (@spare) and takes it back once it does; whoever has started
+ * on either stays there. So what is a vthread's own is its thread's (stack, deadline, waits on descriptors of others),
+ * and what is left is the domain's.
+ *
+ * A domain has a lock, and its driver holds it except while vthreads run. Thus there are two moments: with the lock free
+ * anybody may take the domain over, since its driver is out among the vthreads; and with it taken nobody may. What
+ * vthreads do to something of the domain they do under the lock as well.
  *
  * A vthread is pinned, so whoever ends its wait only puts it into its thread's queue: a wake-up cannot overtake the
  * park. Each wait has one owner: what is waited for (see vt__poll_event, vt__waiter). Time-outs and cancels are carried
@@ -4658,6 +4703,14 @@ enum {
     VT__TASK_ANY = 256
 };
 enum { VT__SCHED_RUN = 256, VT__SCHED_FUEL = 64, VT__SCHED_TIMERS = 512, VT__SCHED_POLL_NS = 100000 };
+enum {
+    VT__SPARE_NONE,
+    VT__SPARE_GONE,
+    VT__SPARE_CALLED,
+    VT__SPARE_BUSY,
+    VT__SPARE_IDLE
+};                                                                         /* of vt__thr.spare */
+enum { VT__SCHED_POLLS = 1, VT__SCHED_BOARDS = 2, VT__SCHED_ENDLESS = 4 }; /* of vt__thr.sleeping */
 
 /* What stands in a ring. */
 typedef struct vt__node {
@@ -4746,18 +4799,19 @@ typedef struct vt__thr {
      * what remains of the turn. */
     int left;
     vt__ctx main;
-    vt__dom *dom;
-    int64_t now; /* the clock at the start of this pass */
+    vt__dom *dom; /* a worker's own, for good; a spare's until it is idle: where its descriptors are */
+    bool drives;  /* has the lock of its domain */
+    int64_t now;  /* the clock at the start of this pass */
     int64_t last_poll;
     vt__stack_cache stacks;
     vt__pool task_pool, buf_pool, block_pool;
     vt__wheel wheel;
-    vt__vth *inbox;       /* woken by other threads; a stack */
-    vt__msg *msgs;        /* a stack */
-    uint32_t sleeping;    /* 2: until somebody or a descriptor wakes it */
+    vt__vth *inbox;    /* woken by other threads; a stack */
+    vt__msg *msgs;     /* a stack */
+    uint32_t sleeping; /* VT__SCHED_POLLS in the reactor, or _BOARDS elsewhere; _ENDLESS: no time ends it */
     uint32_t live_credit; /* of vt__sched_g.credit */
     uint32_t rng;         /* for fair choices; the same in every run */
-    int64_t spawned, ended, switches, steals, rearmed;
+    int64_t spawned, ended, switches, steals, rearmed, passes;
     int index;
     uint32_t wake_skip, wake_back; /* back-off of fruitless wake-ups for stealing */
     vt__list all;
@@ -4765,11 +4819,14 @@ typedef struct vt__thr {
     void *sigstack;
     bool cancel_all;
     int tid;
-    void *hooks;   /* of @hooks */
-    vt__list mark; /* of @dump: where it is, in `all` */
+    vt__poll_fdws fdws;
+    void *hooks;    /* of @hooks */
+    vt__list mark;  /* of @dump: where it is, in `all` */
+    uint32_t spare; /* of @spare: what it is about */
 } vt__thr;
 
-enum { VT__BUF_BYTES = 16384, VT__BLOCK_BYTES = 4096, VT__THREADS_MAX = 256 };
+enum { VT__BUF_BYTES = 16384, VT__BLOCK_BYTES = 4096, VT__WORKERS_MAX = 256, VT__SPARES_MAX = 256 };
+enum { VT__THREADS_MAX = VT__WORKERS_MAX + VT__SPARES_MAX };
 
 static struct {
     uint32_t state;     /* 0 none, 1 running, 2 in a forked child, 3 ending, 4 being made */
@@ -4778,7 +4835,8 @@ static struct {
     uint32_t main_done; /* end when nothing is left */
     uint32_t closed;    /* about to quit: other threads' spawns are refused */
     uint32_t quit;      /* threads leave their loops */
-    int ndoms;
+    int ndoms, nthrs;   /* spares stand behind the workers; nthrs grows */
+    bool fixed;         /* no domain is ever handed over */
     vt__dom **doms;
     vt__thr **thrs;
     uint64_t idle[VT__THREADS_MAX / 64]; /* threads that sleep or are about to */
@@ -4796,7 +4854,7 @@ static struct {
     bool segv;
     uint32_t watch_parked; /* whoever runs again says so by vt__sched_up.awake */
     uint32_t sources;      /* of work that no vthread waits for: running servers */
-    int64_t stalls, stalled_ns;
+    int64_t stalls, stalled_ns, handoffs;
 } vt__sched_g;
 
 static struct {
@@ -4835,14 +4893,25 @@ static void vt__sched_guest_out(void) {
 }
 
 /*--- wake-ups ---*/
+VT__INLINE vt__thr *vt__sched_driver(const vt__dom *d) {
+    return __atomic_load_n(&d->owner, __ATOMIC_SEQ_CST);
+}
+/* Whether it has an OS thread: a spare's may have ended. */
+static VT__UNUSED bool vt__sched_lives(const vt__thr *t) {
+    return t->index < vt__sched_g.ndoms || __atomic_load_n(&t->spare, __ATOMIC_SEQ_CST) > VT__SPARE_GONE;
+}
+VT__INLINE int vt__sched_nthrs(void) { return __atomic_load_n(&vt__sched_g.nthrs, __ATOMIC_SEQ_CST); }
 /* Lets a sleeping thread look at its queues. What it shall see was published by a seq_cst operation before. True: it
  * slept, and nobody else has woken it. */
 static bool vt__sched_kick(vt__thr *t) {
-    if (!__atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST) ||
-        !__atomic_exchange_n(&t->sleeping, 0, __ATOMIC_SEQ_CST))
-        return false;
-    vt__plat_count(&t->dom->wakes, 1);
-    vt__poll_kick(t->dom);
+    uint32_t how = __atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST);
+    if (!how || !(how = __atomic_exchange_n(&t->sleeping, 0, __ATOMIC_SEQ_CST))) return false;
+    if (how & VT__SCHED_BOARDS) {
+        vt__plat_unpark(&t->sleeping);
+    } else {
+        vt__plat_count(&t->dom->wakes, 1);
+        vt__poll_kick(t->dom);
+    }
     return true;
 }
 /* Gives the last turn. */
@@ -4919,24 +4988,63 @@ static void vt__sched_told(vt__thr *t) {
     vt__msg *m = __atomic_exchange_n(&t->msgs, NULL, __ATOMIC_ACQ_REL), *next;
     for (; m; m = next) {
         next = m->next;
-        m->fn(t->dom, m);
+        m->fn(NULL, m);
     }
 }
 /* To a domain; runs in its scheduler context. Any thread, signal handlers too; m must not be on its way already. */
 static VT__UNUSED void vt__sched_post(vt__dom *dom, vt__msg *m) {
     bool in = vt__sched_guest_in();
     (void)vt__poll_post(dom, m);
-    vt__sched_kick(dom->owner);
+    vt__sched_kick(vt__sched_driver(dom));
     if (in) vt__sched_guest_out();
+}
+
+/*--- whose a domain is ---*/
+static VT__NOINLINE void vt__sched_dom_wait(vt__dom *d) {
+    __atomic_fetch_add(&d->waiters, 1, __ATOMIC_SEQ_CST);
+    for (int i = 0; __atomic_exchange_n(&d->lock, 1, __ATOMIC_ACQUIRE) != 0; i++) {
+        (void)vt__sched_kick(vt__sched_driver(d)); /* out of the reactor */
+        if (i < 100) vt__plat_relax();
+        else vt__plat_sleep(20000);
+    }
+    __atomic_fetch_sub(&d->waiters, 1, __ATOMIC_SEQ_CST);
+}
+/* For a few instructions and system calls that do not wait; never twice. A vthread's thread nearly always drives the domain
+ * itself, and then the lock is free. */
+VT__INLINE void vt__sched_dom_lock(vt__dom *d) {
+    if (VT__UNLIKELY(__atomic_exchange_n(&d->lock, 1, __ATOMIC_ACQUIRE) != 0)) vt__sched_dom_wait(d);
+}
+VT__INLINE void vt__sched_dom_unlock(vt__dom *d) { __atomic_store_n(&d->lock, 0, __ATOMIC_RELEASE); }
+/* The monitor does not wait: who has the lock is not lost among its vthreads. */
+static VT__UNUSED bool vt__sched_dom_try(vt__dom *d) {
+    return !__atomic_exchange_n(&d->lock, 1, __ATOMIC_ACQUIRE);
+}
+/* Behind the vthreads, before the reactor: takes the domain's lock, unless the domain is another thread's. A worker takes
+ * its own back: the lock says that the spare is out among its vthreads, and it sees its loss when it returns. */
+static void vt__sched_drive(vt__thr *t) {
+    vt__dom *d = t->dom;
+    bool own = d->index == t->index;
+    if (!own && vt__sched_driver(d) != t) return;
+    for (int i = 0; i < 50 && VT__UNLIKELY(__atomic_load_n(&d->waiters, __ATOMIC_SEQ_CST) != 0); i++)
+        vt__plat_sleep(20000); /* whoever waits would get it from nobody else */
+    vt__sched_dom_lock(d);
+    t->drives = own || vt__sched_driver(d) == t;
+    if (!t->drives) vt__sched_dom_unlock(d);
+    else if (VT__UNLIKELY(vt__sched_driver(d) != t)) __atomic_store_n(&d->owner, t, __ATOMIC_SEQ_CST);
+}
+static void vt__sched_undrive(vt__thr *t) {
+    if (!t->drives) return;
+    t->drives = false;
+    vt__sched_dom_unlock(t->dom);
 }
 
 /*--- unstarted work ---*/
 static bool vt__sched_wake_idle(const vt__thr *but) {
-    for (size_t w = 0; w < VT__COUNT(vt__sched_g.idle); w++) {
+    for (int w = 0, n = vt__sched_nthrs(); w * 64 < n; w++) {
         uint64_t idle = __atomic_load_n(&vt__sched_g.idle[w], __ATOMIC_SEQ_CST);
-        if (but && but->index >> 6 == (int)w) idle &= ~(UINT64_C(1) << (but->index & 63));
+        if (but && but->index >> 6 == w) idle &= ~(UINT64_C(1) << (but->index & 63));
         for (; idle; idle &= idle - 1)
-            if (vt__sched_kick(vt__sched_g.thrs[w * 64 + (size_t)__builtin_ctzll(idle)])) return true;
+            if (vt__sched_kick(vt__sched_g.thrs[w * 64 + __builtin_ctzll(idle)])) return true;
     }
     return false;
 }
@@ -5019,7 +5127,7 @@ static VT__UNUSED void vt__sched_submit(vt__dom *dom, vt__start *s) {
     t->fn = s->fn;
     t->arg = s->arg;
     vt__plat_count(&vt__sched_tls->spawned, 1);
-    if (vt__sched_g.ndoms == 1) vt__sched_run_push(vt__sched_tls, &t->node); /* nobody else could take it */
+    if (vt__sched_g.fixed) vt__sched_run_push(vt__sched_tls, &t->node); /* nobody else could take it */
     else vt__sched_any_push(dom, t, t, 1);
 }
 
@@ -5390,7 +5498,7 @@ static bool vt__sched_run(vt__thr *t) {
     }
     vt__plat_count(&t->switches, VT__SCHED_RUN + 1 - (t->left + VT__SCHED_FUEL - 1) / VT__SCHED_FUEL);
     for (int left = VT__SCHED_RUN; left > 0 && !starved; left--) {
-        if (!__atomic_load_n(&t->dom->any_count, __ATOMIC_RELAXED)) break;
+        if (!__atomic_load_n(&t->dom->any_count, __ATOMIC_RELAXED) || vt__sched_driver(t->dom) != t) break;
         if (!t->stacks.n && !vt__stack_refill(&t->stacks)) return true;
         if (!vt__sched_any_take(t->dom, 1, false, &task, &last)) break;
         vt__sched_set_left(t, 2 * VT__SCHED_FUEL); /* a turn, and back */
@@ -5409,7 +5517,7 @@ static void vt__sched_idle_mark(const vt__thr *t, bool idle) {
 static bool vt__sched_steal(vt__thr *t) {
     vt_task *first, *last;
     for (int i = 1; i < vt__sched_g.ndoms; i++) {
-        vt__dom *from = vt__sched_g.doms[(t->index + i) % vt__sched_g.ndoms];
+        vt__dom *from = vt__sched_g.doms[(t->dom->index + i) % vt__sched_g.ndoms];
         int32_t n = vt__sched_any_take(from, 16, true, &first, &last);
         if (!n) continue;
         vt__sched_any_push(t->dom, first, last, n);
@@ -5437,9 +5545,9 @@ static void vt__sched_share(vt__thr *t) {
  * spawn that is refused, which kicks. */
 static bool vt__sched_all_ended(void) {
     int64_t ended = 0, spawned = 0;
-    for (int i = 0; i < vt__sched_g.ndoms; i++)
+    for (int i = 0, n = vt__sched_nthrs(); i < n; i++)
         ended += __atomic_load_n(&vt__sched_g.thrs[i]->ended, __ATOMIC_SEQ_CST);
-    for (int i = 0; i < vt__sched_g.ndoms; i++)
+    for (int i = 0, n = vt__sched_nthrs(); i < n; i++)
         spawned += __atomic_load_n(&vt__sched_g.thrs[i]->spawned, __ATOMIC_SEQ_CST);
     return ended == spawned + __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_SEQ_CST);
 }
@@ -5456,26 +5564,28 @@ static void vt__sched_quit_if_done(void) {
     if (vt__sched_g.host || !__atomic_load_n(&vt__sched_g.main_done, __ATOMIC_SEQ_CST) || !vt__sched_close())
         return;
     __atomic_store_n(&vt__sched_g.quit, 1, __ATOMIC_SEQ_CST);
-    for (int i = 0; i < vt__sched_g.ndoms; i++) vt__sched_kick(vt__sched_g.thrs[i]);
+    for (int i = 0, n = vt__sched_nthrs(); i < n; i++) vt__sched_kick(vt__sched_g.thrs[i]);
 }
 
 static bool vt__sched_has_mail(const vt__thr *t) {
     return __atomic_load_n(&t->inbox, __ATOMIC_SEQ_CST) || __atomic_load_n(&t->msgs, __ATOMIC_SEQ_CST) ||
-           __atomic_load_n(&t->dom->inbox, __ATOMIC_SEQ_CST) ||
+           (t->drives && (__atomic_load_n(&t->dom->inbox, __ATOMIC_SEQ_CST) ||
+                          __atomic_load_n(&t->dom->waiters, __ATOMIC_SEQ_CST))) ||
            __atomic_load_n(&vt__sched_g.quit, __ATOMIC_SEQ_CST);
 }
 static void vt__sched_mail(vt__thr *t) {
     if (__atomic_load_n(&t->inbox, __ATOMIC_RELAXED)) vt__sched_inbox(t);
     if (__atomic_load_n(&t->msgs, __ATOMIC_RELAXED)) vt__sched_told(t);
-    if (__atomic_load_n(&t->dom->inbox, __ATOMIC_RELAXED)) vt__poll_messages(t->dom);
+    if (t->drives && __atomic_load_n(&t->dom->inbox, __ATOMIC_RELAXED)) vt__poll_messages(t->dom);
 }
 static bool vt__sched_has_work(const vt__thr *t) {
-    return t->last || __atomic_load_n(&t->dom->any_count, __ATOMIC_RELAXED) > 0;
+    return t->last || (t->drives && __atomic_load_n(&t->dom->any_count, __ATOMIC_RELAXED) > 0);
 }
 
-/* How long the reactor may wait, in ns, -1 for ever; 0 when there is something to do. */
+/* How long it may sleep, in ns, -1 for ever; 0 when there is something to do. */
 static int64_t vt__sched_patience(const vt__thr *t, int64_t until, bool starved) {
-    int64_t due = VT__MIN(vt__timer_next(&t->wheel), vt__timer_next(&t->dom->wheel));
+    int64_t due = vt__timer_next(&t->wheel);
+    if (t->drives) due = VT__MIN(due, vt__timer_next(&t->dom->wheel));
     if (vt__sched_has_work(t)) {
         if (!starved) return 0;
         due = VT__MIN(due, t->now + 10 * VT_MS); /* a stack may be had by then */
@@ -5487,39 +5597,47 @@ static int64_t vt__sched_patience(const vt__thr *t, int64_t until, bool starved)
     return VT__MAX(left, 0);
 }
 
-/* Announces the sleep, looks once more, waits. Everybody else publishes first and looks at `sleeping` and `idle`
- * second, so one of both sides sees the other. */
+/* Announces the sleep, looks once more, waits: in the reactor, or, without a domain, for mail alone. Everybody else
+ * publishes first and looks at `sleeping` and `idle` second, so one of both sides sees the other. */
 static void vt__sched_sleep(vt__thr *t, int64_t ns, bool starved) {
-    bool share = vt__sched_g.ndoms > 1;
-    __atomic_store_n(&t->sleeping, ns < 0 ? 2u : 1u, __ATOMIC_SEQ_CST);
+    bool share = vt__sched_g.ndoms > 1 && t->drives;
+    uint32_t how = (t->drives ? VT__SCHED_POLLS : VT__SCHED_BOARDS) | (ns < 0 ? VT__SCHED_ENDLESS : 0u);
+    __atomic_store_n(&t->sleeping, how, __ATOMIC_SEQ_CST);
     if (share) vt__sched_idle_mark(t, true);
     if (vt__sched_has_mail(t)) ns = 0;
-    else if (!starved && __atomic_load_n(&t->dom->any_count, __ATOMIC_SEQ_CST)) ns = 0;
+    else if (t->drives && !starved && __atomic_load_n(&t->dom->any_count, __ATOMIC_SEQ_CST)) ns = 0;
     else if (share && vt__sched_steal(t)) ns = 0;
     if (ns) vt__sched_quit_if_done();
     if (ns && __atomic_load_n(&vt__sched_g.quit, __ATOMIC_SEQ_CST)) ns = 0;
-    (void)vt__poll_wait(t->dom, ns);
+    if (t->drives) (void)vt__poll_wait(t->dom, ns);
+    else if (ns) vt__plat_park(&t->sleeping, how, ns);
     if (share) vt__sched_idle_mark(t, false);
     __atomic_store_n(&t->sleeping, 0, __ATOMIC_SEQ_CST);
     if (VT__UNLIKELY(__atomic_load_n(&vt__sched_g.watch_parked, __ATOMIC_SEQ_CST))) vt__sched_up.awake();
 }
 
-/* One round: mail, timers, vthreads, reactor. Waits for events until `until` at most (0: not, -1: for ever). */
+/* One round: mail, timers, vthreads, reactor. Waits for events until `until` at most (0: not, -1: for ever). Begins and
+ * ends with the domain's lock held, where the domain is this thread's. */
 static void vt__sched_pass(vt__thr *t, int64_t until) {
     t->now = vt__plat_now();
+    vt__plat_count(&t->passes, 1);
     vt__sched_mail(t);
     (void)vt__timer_advance(&t->wheel, t->now, VT__SCHED_TIMERS);
-    (void)vt__timer_advance(&t->dom->wheel, t->now, VT__SCHED_TIMERS);
+    if (t->drives) (void)vt__timer_advance(&t->dom->wheel, t->now, VT__SCHED_TIMERS);
+    vt__sched_undrive(t);
     int64_t ended = t->ended;
     bool starved = vt__sched_run(t);
     if (vt__sched_g.host && t->ended != ended && vt__sched_all_ended()) until = 0; /* say so at once */
     if (t->now >= t->stacks.next_trim) vt__stack_trim(&t->stacks, t->now, 16);
+    vt__sched_drive(t);
+    if (VTHTTP_POLL && !t->drives)
+        vt__poll_kick(t->dom); /* its driver shall ask for what is waited for here as well */
     if (vt__sched_has_work(t) && !starved && t->now - t->last_poll < VT__SCHED_POLL_NS) return;
     int64_t ns = vt__sched_has_mail(t) ? 0 : vt__sched_patience(t, until, starved);
-    if (ns == 0) (void)vt__poll_wait(t->dom, 0);
-    else vt__sched_sleep(t, ns, starved);
+    if (ns) vt__sched_sleep(t, ns, starved);
+    else if (t->drives) (void)vt__poll_wait(t->dom, 0);
     t->last_poll = t->now;
-    vt__sched_share(t);
+    if (t->drives) vt__sched_share(t);
 }
 
 /*--- stack overflow reports ---*/
@@ -5579,7 +5697,7 @@ VT_API void vt_cfg_defaults(vt_cfg *cfg) {
     if (vt__plat_affinity(sizeof mask, mask) >= 0)
         for (size_t i = 0; i < VT__COUNT(mask); i++) cfg->workers += __builtin_popcountl(mask[i]);
     if (cfg->workers < 1) cfg->workers = 1;
-    if (cfg->workers > VT__THREADS_MAX) cfg->workers = VT__THREADS_MAX;
+    if (cfg->workers > VT__WORKERS_MAX) cfg->workers = VT__WORKERS_MAX;
 #if VT__ASAN || VT__TSAN
     cfg->stack_bytes = 512 * 1024;
 #elif defined(__OPTIMIZE__)
@@ -5591,6 +5709,7 @@ VT_API void vt_cfg_defaults(vt_cfg *cfg) {
     cfg->max_vthreads = 1000000;
     cfg->max_blocking = 64;
     cfg->stall_ms = VT__ASAN || VT__TSAN || VTHTTP_VALGRIND ? 1000 : 20;
+    cfg->max_spares = 64;
 }
 static int vt__sched_cfg_bad(const char *field) {
     vt_log(VT_LOG_ERROR, "vt_cfg.%s is out of range", field);
@@ -5600,7 +5719,7 @@ static int vt__sched_configure(const vt_cfg *in) {
     vt_cfg *c = &vt__sched_g.cfg;
     vt_cfg_defaults(c);
     if (!in) return 0;
-    if (in->workers < 0 || in->workers > VT__THREADS_MAX) return vt__sched_cfg_bad("workers");
+    if (in->workers < 0 || in->workers > VT__WORKERS_MAX) return vt__sched_cfg_bad("workers");
     if (in->stack_bytes && (in->stack_bytes < 16384 || in->stack_bytes > (size_t)1 << 30))
         return vt__sched_cfg_bad("stack_bytes");
     if (in->guard_bytes > (size_t)1 << 30) return vt__sched_cfg_bad("guard_bytes");
@@ -5608,28 +5727,23 @@ static int vt__sched_configure(const vt_cfg *in) {
     if (in->max_blocking < 0 || in->max_blocking > 4096) return vt__sched_cfg_bad("max_blocking");
     if (in->stall_ms < VT_NONE || in->stall_ms > 3600000) return vt__sched_cfg_bad("stall_ms");
     if (in->deadlock < VT_NONE || in->deadlock > 1) return vt__sched_cfg_bad("deadlock");
+    if (in->max_spares < VT_NONE || in->max_spares > VT__SPARES_MAX) return vt__sched_cfg_bad("max_spares");
     if (in->workers) c->workers = in->workers;
     if (in->stack_bytes) c->stack_bytes = in->stack_bytes;
     if (in->guard_bytes) c->guard_bytes = in->guard_bytes;
     if (in->max_vthreads) c->max_vthreads = in->max_vthreads == VT_NONE ? INT64_MAX / 2 : in->max_vthreads;
     if (in->max_blocking) c->max_blocking = in->max_blocking;
     if (in->stall_ms) c->stall_ms = in->stall_ms;
+    if (in->max_spares) c->max_spares = in->max_spares == VT_NONE ? 0 : in->max_spares;
     c->deadlock = in->deadlock;
     c->no_segv_handler = in->no_segv_handler;
     return 0;
 }
 
-static vt__thr *vt__sched_thr_new(int index, int64_t now, int *err) {
+/* NULL: no memory. A worker's domain comes with it (vt__sched_worker_new), a spare's is another's. */
+static vt__thr *vt__sched_thr_new(int index, int64_t now) {
     vt__thr *t = vt__mem_zalloc(sizeof *t);
-    vt__dom *d = t ? vt__mem_zalloc(sizeof *d) : NULL;
-    if (!d) {
-        vt__mem_free(t);
-        *err = -ENOMEM;
-        return NULL;
-    }
-    *err = vt__poll_dom_init(d, index, now);
-    t->dom = d;
-    d->owner = t;
+    if (!t) return NULL;
     t->index = index;
     t->now = now;
     vt__timer_wheel_init(&t->wheel, now);
@@ -5638,17 +5752,31 @@ static vt__thr *vt__sched_thr_new(int index, int64_t now, int *err) {
     vt__mem_pool_init(&t->task_pool, sizeof(vt_task), 1024);
     vt__mem_pool_init(&t->buf_pool, VT__BUF_BYTES, 256);
     vt__mem_pool_init(&t->block_pool, VT__BLOCK_BYTES, 256);
+    vt__mem_pool_init(&t->fdws.pool, sizeof(vt__poll_fdw), UINT32_MAX); /* type-stable: keeps all */
     return t;
 }
-static void vt__sched_thr_free(vt__thr *t) {
-    if (VTHTTP_HOOKS && vt__sched_up.gone) vt__sched_up.gone(t);
+/* What it keeps for the next vthreads. */
+static void vt__sched_thr_slim(vt__thr *t) {
     vt__stack_cache_free(&t->stacks);
     vt__mem_pool_drain(&t->task_pool);
     vt__mem_pool_drain(&t->buf_pool);
     vt__mem_pool_drain(&t->block_pool);
-    vt__poll_dom_free(t->dom);
-    vt__mem_free(t->dom);
+}
+static void vt__sched_thr_free(vt__thr *t) {
+    if (VTHTTP_HOOKS && vt__sched_up.gone) vt__sched_up.gone(t);
+    vt__sched_thr_slim(t);
+    vt__mem_pool_drain(&t->fdws.pool);
     vt__mem_free(t);
+}
+/* What there is of it after an error is in the tables all the same. */
+static int vt__sched_worker_new(int index, int64_t now) {
+    vt__dom *d = vt__sched_g.doms[index] = vt__mem_zalloc(sizeof *d);
+    vt__thr *t = vt__sched_g.thrs[index] = d ? vt__sched_thr_new(index, now) : NULL;
+    int r = d ? vt__poll_dom_init(d, index, now) : -ENOMEM;
+    if (!t) return -ENOMEM;
+    t->dom = t->fdws.dom = d;
+    d->owner = t;
+    return r;
 }
 
 static void vt__sched_enter_thread(vt__thr *t) {
@@ -5659,8 +5787,10 @@ static void vt__sched_enter_thread(vt__thr *t) {
 #endif
     vt__ctx_init_thread(&t->main);
     vt__sched_sigstack(t, true);
+    vt__sched_drive(t);
 }
 static void vt__sched_leave_thread(vt__thr *t) {
+    vt__sched_undrive(t);
     vt__sched_sigstack(t, false);
     vt__sched_tls = NULL;
 }
@@ -5685,17 +5815,21 @@ static void vt__sched_free(void) {
     if (vt__sched_up.stop) vt__sched_up.stop();
     if (vt__sched_up.ended) vt__sched_up.ended();
     while (__atomic_load_n(&vt__sched_g.guests, __ATOMIC_SEQ_CST)) vt__plat_sleep(10000);
-    for (int i = 0; i < vt__sched_g.ndoms; i++) /* cancels that came too late still hold their tasks */
+    for (int i = 0; i < vt__sched_g.nthrs; i++) /* cancels that came too late still hold their tasks */
         if (vt__sched_g.thrs[i]) vt__sched_told(vt__sched_g.thrs[i]);
-    for (int i = 0; i < vt__sched_g.ndoms; i++)
+    for (int i = 0; i < vt__sched_g.nthrs; i++)
         if (vt__sched_g.thrs[i]) vt__sched_thr_free(vt__sched_g.thrs[i]);
+    for (int i = 0; i < vt__sched_g.ndoms; i++) {
+        if (vt__sched_g.doms[i]) vt__poll_dom_free(vt__sched_g.doms[i]);
+        vt__mem_free(vt__sched_g.doms[i]);
+    }
     vt__mem_free(vt__sched_g.thrs);
     vt__mem_free(vt__sched_g.doms);
     vt__stack_teardown();
     if (vt__sched_g.segv) (void)vt__plat_sigaction(SIGSEGV, &vt__sched_g.old_segv, NULL);
     vt__sched_g.thrs = NULL;
     vt__sched_g.doms = NULL;
-    vt__sched_g.ndoms = 0;
+    vt__sched_g.ndoms = vt__sched_g.nthrs = 0;
     vt__sched_g.segv = false;
     __atomic_store_n(&vt__sched_g.state, 0, __ATOMIC_SEQ_CST);
 }
@@ -5706,34 +5840,33 @@ static int vt__sched_make(const vt_cfg *cfg) {
     if (r < 0) vt_log(VT_LOG_ERROR, "hardware shadow stacks are on; build without -fcf-protection=return");
     if (r < 0 || (r = vt__sched_configure(cfg)) < 0) return r;
     if (!registered) registered = pthread_atfork(vt__sched_forking, NULL, vt__sched_forked) == 0;
-    int n = vt__sched_g.cfg.workers;
-    vt__sched_g.thrs = vt__mem_zalloc((size_t)n * sizeof *vt__sched_g.thrs);
+    const vt_cfg *c = &vt__sched_g.cfg;
+    int n = c->workers;
+    vt__sched_g.fixed = n == 1 &&
+                        (vt__sched_g.host || VTHTTP_SIM || c->stall_ms == VT_NONE || !c->max_spares);
+    vt__sched_g.thrs = vt__mem_zalloc((size_t)(n + c->max_spares) * sizeof *vt__sched_g.thrs);
     vt__sched_g.doms = vt__mem_zalloc((size_t)n * sizeof *vt__sched_g.doms);
     if (!vt__sched_g.thrs || !vt__sched_g.doms) return -ENOMEM;
     vt__poll_up.wake = vt__sched_wake;
-    vt__stack_setup(vt__sched_g.cfg.stack_bytes, vt__sched_g.cfg.guard_bytes);
-    int64_t now = vt__plat_now(), per = vt__sched_g.cfg.max_vthreads / (64 * n);
-    vt__sched_g.credit = vt__sched_g.cfg.max_vthreads;
+    vt__stack_setup(c->stack_bytes, c->guard_bytes);
+    int64_t now = vt__plat_now(), per = c->max_vthreads / (64 * n);
+    vt__sched_g.credit = c->max_vthreads;
     vt__sched_g.credit_batch = (uint32_t)VT__MIN(per, 64); /* 0: a small limit is held to exactly */
-    for (; vt__sched_g.ndoms < n; vt__sched_g.ndoms++) {
-        vt__thr *t = vt__sched_thr_new(vt__sched_g.ndoms, now, &r);
-        if (!t) return r;
-        vt__sched_g.thrs[vt__sched_g.ndoms] = t;
-        vt__sched_g.doms[vt__sched_g.ndoms] = t->dom;
-        if (r < 0) return vt__sched_g.ndoms++, r;
-    }
+    for (r = 0; r >= 0 && vt__sched_g.ndoms < n; vt__sched_g.nthrs = ++vt__sched_g.ndoms)
+        r = vt__sched_worker_new(vt__sched_g.ndoms, now);
+    if (r < 0) return r;
     /* Without a single stack nothing could ever start, and nobody would learn why. */
     if (!vt__stack_refill(&vt__sched_g.thrs[0]->stacks)) return -ENOMEM;
     vt__sched_segv_install();
     return 0;
 }
-static int vt__sched_open(const vt_cfg *cfg) {
+static int vt__sched_open(const vt_cfg *cfg, bool host) {
     uint32_t none = 0;
     if (!__atomic_compare_exchange_n(&vt__sched_g.state, &none, 4, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         return none == 2 ? -ENOTSUP : -EBUSY;
     vt__sched_g.stopping = vt__sched_g.main_done = vt__sched_g.closed = vt__sched_g.quit = 0;
-    vt__sched_g.foreign = vt__sched_g.stalls = vt__sched_g.stalled_ns = 0;
-    vt__sched_g.host = false;
+    vt__sched_g.foreign = vt__sched_g.stalls = vt__sched_g.stalled_ns = vt__sched_g.handoffs = 0;
+    vt__sched_g.host = host;
     memset(vt__sched_g.idle, 0, sizeof vt__sched_g.idle);
     int r = vt__sched_make(cfg);
     if (r < 0) vt__sched_free();
@@ -5827,6 +5960,8 @@ static void vt__sched_launch(vt__thr *t, vt_task *task, uint32_t flags) {
     }
     vt__sched_any_push(t->dom, task, task, 1);
     if (vt__sched_g.ndoms > 1) (void)vt__sched_wake_idle(t);
+    vt__thr *driver = vt__sched_driver(t->dom);
+    if (VT__UNLIKELY(driver != t)) (void)vt__sched_kick(driver);
 }
 /* On a thread that is no worker, between vt__sched_guest_in and out. */
 static int vt__sched_spawn_guest(vt_fn *fn, void *arg, const char *site, uint32_t flags, vt_task **out) {
@@ -5849,7 +5984,7 @@ static int vt__sched_spawn_guest(vt_fn *fn, void *arg, const char *site, uint32_
     uint32_t i = __atomic_fetch_add(&vt__sched_g.next_dom, 1, __ATOMIC_RELAXED);
     vt__dom *dom = vt__sched_g.doms[i % (uint32_t)vt__sched_g.ndoms];
     vt__sched_any_push(dom, task, task, 1);
-    vt__sched_kick(dom->owner);
+    vt__sched_kick(vt__sched_driver(dom));
     return 0;
 }
 static VT__NOINLINE int vt__sched_spawn_slow(vt_fn *fn, void *arg, const char *site, uint32_t flags,
@@ -5980,7 +6115,7 @@ static int vt__sched_main(void *arg) {
 }
 VT_API int vt_run(const vt_cfg *cfg, vt_fn *fn, void *arg) {
     struct vt__sched_first m = {fn, arg};
-    int r = vt__sched_open(cfg), started = 1;
+    int r = vt__sched_open(cfg, false), started = 1;
     if (r < 0) return r;
     vt__thr *t = vt__sched_g.thrs[0];
     vt__sched_enter_thread(t);
@@ -5992,11 +6127,11 @@ VT_API int vt_run(const vt_cfg *cfg, vt_fn *fn, void *arg) {
     if (r < 0) __atomic_store_n(&vt__sched_g.quit, 1, __ATOMIC_SEQ_CST);
     else if (vt__sched_up.start) vt__sched_up.start();
     while (!__atomic_load_n(&vt__sched_g.quit, __ATOMIC_ACQUIRE)) vt__sched_pass(t, -1);
+    vt__sched_leave_thread(t);
     for (int i = 1; i < started; i++) {
-        vt__poll_kick(vt__sched_g.doms[i]);
+        (void)vt__sched_kick(vt__sched_g.thrs[i]);
         vt__plat_join(vt__sched_g.thrs[i]->os);
     }
-    vt__sched_leave_thread(t);
     if (r >= 0) r = vt__sched_g.main_result;
     else if (t->last) vt__sched_task_drop((vt_task *)(void *)t->last);
     vt__sched_free();
@@ -6004,29 +6139,36 @@ VT_API int vt_run(const vt_cfg *cfg, vt_fn *fn, void *arg) {
 }
 
 static void vt__sched_stop_here(struct vt__dom *dom, vt__msg *m) {
-    (void)m;
-    vt__sched_cancel_all(dom->owner);
+    (void)dom, (void)m;
+    if (vt__sched_tls) vt__sched_cancel_all(vt__sched_tls); /* else all has ended before it came */
 }
 VT_API void vt_stop(void) {
     static vt__msg msgs[VT__THREADS_MAX];
     if (!vt__sched_guest_in()) return;
     bool first = !__atomic_exchange_n(&vt__sched_g.stopping, 1, __ATOMIC_SEQ_CST);
-    for (int i = 0; first && i < vt__sched_g.ndoms; i++) {
+    for (int i = 0, n = vt__sched_nthrs(); first && i < n; i++) {
         msgs[i].fn = vt__sched_stop_here;
         vt__sched_tell(vt__sched_g.thrs[i], &msgs[i]);
     }
     vt__sched_guest_out();
 }
 
+/*==============================================================================
+ * MARK: - @host    the runtime inside a program's own loop
+ * uses:   @api_rt @plat @timer @poll @sched
+ * test:   tests/test_sched.c
+ *
+ * vt_open makes the calling thread the one worker; it runs when vt_run_once is called and is the program's otherwise,
+ * so nobody takes its domain over, and its lock is kept between the calls.
+ *============================================================================*/
 VT_API int vt_open(const vt_cfg *cfg) {
     vt_cfg one;
     if (cfg) one = *cfg;
     else memset(&one, 0, sizeof one);
     if (one.workers > 1) return vt__sched_cfg_bad("workers (vt_open runs one)");
     one.workers = 1;
-    int r = vt__sched_open(&one);
+    int r = vt__sched_open(&one, true);
     if (r < 0) return r;
-    vt__sched_g.host = true;
     vt__sched_enter_thread(vt__sched_g.thrs[0]);
     if (vt__sched_up.start) vt__sched_up.start();
     return 0;
@@ -6038,7 +6180,7 @@ VT_API int vt_run_once(int64_t until) {
     vt__sched_pass(t, until);
     if (t->last || vt__sched_has_mail(t)) vt__sched_pass(t, 0); /* what the events made ready */
     /* From now on others write the wake-up descriptor; for what is there already it is done here. */
-    __atomic_store_n(&t->sleeping, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&t->sleeping, VT__SCHED_POLLS, __ATOMIC_SEQ_CST);
     bool more = vt__sched_has_mail(t) || t->last || __atomic_load_n(&t->dom->any_count, __ATOMIC_SEQ_CST);
     if (more) (void)vt__sched_kick(t);
     return (int)VT__MIN(t->spawned + __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_ACQUIRE) - t->ended,
@@ -6055,7 +6197,8 @@ VT_API int vt_poll_fd(void) {
 VT_API int64_t vt_next_deadline(void) {
     vt__thr *t = vt__sched_tls;
     if (!t || !vt__sched_g.host || vt__sched_has_work(t) || vt__sched_has_mail(t)) return 0;
-    __atomic_store_n(&t->sleeping, 1, __ATOMIC_SEQ_CST); /* from now on others write the wake-up descriptor */
+    __atomic_store_n(&t->sleeping, VT__SCHED_POLLS,
+                     __ATOMIC_SEQ_CST); /* others write the wake-up descriptor now */
     if (vt__sched_has_mail(t) || __atomic_load_n(&t->dom->any_count, __ATOMIC_SEQ_CST)) return 0;
     int64_t due = VT__MIN(vt__timer_next(&t->wheel), vt__timer_next(&t->dom->wheel));
     return due == INT64_MAX ? VT_NONE : due;
@@ -6200,7 +6343,7 @@ VT_API int vt_defer(void (*fn)(void *arg), void *arg) {
 VT_API void vt_stats_get(vt_stats *out) {
     memset(out, 0, sizeof *out);
     if (!vt__sched_guest_in()) return;
-    for (int i = 0; i < vt__sched_g.ndoms; i++) {
+    for (int i = 0, n = vt__sched_nthrs(); i < n; i++) {
         const vt__thr *t = vt__sched_g.thrs[i];
         out->spawned += __atomic_load_n(&t->spawned, __ATOMIC_RELAXED);
         out->ended += __atomic_load_n(&t->ended, __ATOMIC_RELAXED);
@@ -6208,9 +6351,12 @@ VT_API void vt_stats_get(vt_stats *out) {
         out->steals += __atomic_load_n(&t->steals, __ATOMIC_RELAXED);
         out->timers_rearmed += __atomic_load_n(&t->rearmed, __ATOMIC_RELAXED);
         out->timers_fired += __atomic_load_n(&t->wheel.fired, __ATOMIC_RELAXED);
-        out->polls += __atomic_load_n(&t->dom->polls, __ATOMIC_RELAXED);
-        out->wakes += __atomic_load_n(&t->dom->wakes, __ATOMIC_RELAXED);
     }
+    for (int i = 0; i < vt__sched_g.ndoms; i++) {
+        out->polls += __atomic_load_n(&vt__sched_g.doms[i]->polls, __ATOMIC_RELAXED);
+        out->wakes += __atomic_load_n(&vt__sched_g.doms[i]->wakes, __ATOMIC_RELAXED);
+    }
+    out->handoffs = __atomic_load_n(&vt__sched_g.handoffs, __ATOMIC_RELAXED);
     out->spawned += __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_RELAXED);
     vt__plat_spin_lock(&vt__stack_g.spin);
     out->stacks = (int64_t)vt__stack_g.made;
@@ -6907,7 +7053,7 @@ static void vt__chan_sel_enqueue(vt__sel *s, vt__sel_slot *slots, vt__vth *v) {
     }
 }
 /* Registers the waits on descriptors; what an error leaves registered vt__chan_sel_leave takes back. */
-static int vt__chan_sel_arm(vt__sel *s, vt__sel_slot *slots, vt__dom *dom) {
+static int vt__chan_sel_arm(vt__sel *s, vt__sel_slot *slots, vt__poll_fdws *of) {
     const unsigned waits = VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH;
     struct vt__vth *me = vt__sched_tag(&s->claim);
     int r = 0;
@@ -6916,7 +7062,7 @@ static int vt__chan_sel_arm(vt__sel *s, vt__sel_slot *slots, vt__dom *dom) {
         int ev = s->cases[i].events;
         unsigned bit = ev & VT_READ ? VT__PD_RWAIT : VT__PD_WWAIT;
         unsigned want = ev == (VT_READ | VT_WRITE) ? bit | VT__PD_RWBOTH : bit;
-        vt__poll_fdw *f = slots[i].fd.f = r < 0 ? NULL : vt__poll_fdw_get(dom, s->cases[i].fd);
+        vt__poll_fdw *f = slots[i].fd.f = r < 0 ? NULL : vt__poll_fdw_get(of, s->cases[i].fd);
         slots[i].fd.bit = 0;
         if (!f && r == 0) r = -ENOMEM;
         if (r < 0) continue;
@@ -6924,12 +7070,12 @@ static int vt__chan_sel_arm(vt__sel *s, vt__sel_slot *slots, vt__dom *dom) {
         /* old readiness stays: another vthread may not have read it yet */
         if ((r = vt__poll_wait_join(&f->pd, want, me)) < 0) continue;
         slots[i].fd.bit = bit;
-        r = vt__poll_fdw_arm(dom, f, want | (b & waits));
+        r = vt__poll_fdw_arm(of, f, want | (b & waits));
     }
     return r;
 }
 /* No node and no descriptor's wait is left behind. The other users of a one-shot descriptor get it armed again. */
-static void vt__chan_sel_leave(vt__sel *s, vt__sel_slot *slots, vt__dom *dom) {
+static void vt__chan_sel_leave(vt__sel *s, vt__sel_slot *slots, vt__poll_fdws *of) {
     vt__chan_sel_lock(s, true);
     for (uint64_t m = s->chans; m; m &= m - 1) {
         int i = __builtin_ctzll(m);
@@ -6947,8 +7093,8 @@ static void vt__chan_sel_leave(vt__sel *s, vt__sel_slot *slots, vt__dom *dom) {
         int i = __builtin_ctzll(m);
         vt__poll_fdw *f = slots[i].fd.f;
         unsigned others = f ? vt__poll_bits(&f->pd) & (VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH) : 0;
-        if (others) (void)vt__poll_fdw_arm(dom, f, others);
-        if (f) vt__poll_fdw_put(dom, f);
+        if (others) (void)vt__poll_fdw_arm(of, f, others);
+        if (f) vt__poll_fdw_put(of, f);
     }
 }
 static bool vt__chan_sel_abort(vt__vth *v) {
@@ -6969,14 +7115,14 @@ static int vt__chan_sel_turn(vt__sel *s, vt__vth *v, int64_t due) {
     vt__chan_after(&rest);
     if (r == VT__CHAN_MORE) return (r = vt__chan_more(s->more)) < 0 ? r : VT__CHAN_AGAIN;
     if (r != -EAGAIN || !v) return r;
-    r = s->fds ? vt__chan_sel_arm(s, slots, v->thr->dom) : 0;
+    r = s->fds ? vt__chan_sel_arm(s, slots, &v->thr->fdws) : 0;
     if (r == 0 ||
         !vt__sched_claim(&s->claim, VT__CLAIM_ABORT)) { /* claimed before the error: its wake-up comes */
         bool ok = r == 0;
         v->wait_obj = s;
         r = vt__sched_park(v, ok ? vt__chan_sel_abort : NULL, ok ? due : 0);
     }
-    vt__chan_sel_leave(s, slots, v->thr->dom);
+    vt__chan_sel_leave(s, slots, &v->thr->fdws);
     uint32_t by = __atomic_load_n(&s->claim.by, __ATOMIC_ACQUIRE);
     if (by == VT__CLAIM_FD) return VT__CHAN_AGAIN;
     if (by == VT__CLAIM_ABORT) return r;
@@ -7337,8 +7483,8 @@ VT_API int vt_blocking(vt_fn *fn, void *arg, int *result) {
  * test:   tests/test_io.c tests/test_dial.c
  *
  * Reading tries first and parks on EAGAIN; a short read leaves the descriptor "not ready", so the next one parks
- * without a system call; a descriptor enters the poll set at its first park and stays. Where another thread's
- * reactor watches it, readiness is cleared before the try, not after, or its edge could be lost in between.
+ * without a system call; a descriptor enters the poll set at its first park and stays. Any thread may harvest its events
+ * meanwhile, so readiness is cleared before a try, not after one, or an edge could be lost in between.
  *============================================================================*/
 struct vt_sock {
     vt__pd pd;      /* first: the struct is type-stable, pd.word outlives a life */
@@ -7363,7 +7509,7 @@ static VT__NOINLINE int vt__io_wait_slow(vt__vth *v, vt__pd *pd, unsigned bit, b
     if (r < 0) return r;
     if ((r = vt__poll_wait_begin(pd, bit, v)) <= 0) return r;
     vt__dom *dom = VTHTTP_POLL ? __atomic_load_n(&pd->dom, __ATOMIC_ACQUIRE) : NULL;
-    if (dom && dom != v->thr->dom) vt__poll_kick(dom); /* it must ask for more now */
+    if (dom && vt__sched_driver(dom) != v->thr) vt__poll_kick(dom); /* it must ask for more now */
     r = vt__sched_park(v, abort, due);
     return vt__poll_bits(pd) & VT__PD_CLOSED && r == 0 ? VT_ECLOSED : r;
 }
@@ -7378,25 +7524,21 @@ static int vt__io_wait(vt__pd *pd, unsigned ready, int64_t due) {
     if (due && due <= v->thr->now) return -ETIMEDOUT;
     return vt__io_wait_slow(v, pd, bit, ready == VT__PD_R ? vt__io_abort_read : vt__io_abort_write, due);
 }
-/* Whether another thread's reactor may set readiness bits at any moment, or has begun to meanwhile. */
-VT__INLINE bool vt__io_remote(const vt__pd *pd) {
-    return __atomic_load_n(&pd->dom, __ATOMIC_RELAXED) != vt__sched_tls->dom;
-}
 /* Never parks: bytes, 0 at the end, -EAGAIN, other errors. */
 static int64_t vt__io_recv_try(vt__pd *pd, void *buf, size_t n) {
     unsigned b = vt__poll_bits(pd);
     ssize_t r;
     if (VT__UNLIKELY(b & VT__PD_CLOSED)) return VT_ECLOSED;
     if (!(b & (VT__PD_R | VT__PD_RDHUP | VT__PD_HUP))) return -EAGAIN;
-    bool remote = vt__io_remote(pd);
-    if (remote) vt__poll_clear(pd, VT__PD_R);
+    vt__poll_clear(pd, VT__PD_R);
     do r = vt__plat_recv(pd->fd, buf, n, 0);
     while (VT__UNLIKELY(r == -EINTR));
-    bool more = r == (ssize_t)n || (r >= 0 && b & (VT__PD_RDHUP | VT__PD_HUP));
-    if (!more && !remote) vt__poll_clear(pd, VT__PD_R);
-    if (more && remote) vt__poll_set(pd, VT__PD_R);
-    if (VT__UNLIKELY(r == -EAGAIN && b & (VT__PD_RDHUP | VT__PD_HUP)))
-        vt__poll_clear(pd, VT__PD_R | VT__PD_RDHUP | VT__PD_HUP); /* an invented one */
+    if (VT__UNLIKELY(r == -EAGAIN && b & (VT__PD_RDHUP | VT__PD_HUP))) { /* an invented one */
+        vt__poll_clear(pd, VT__PD_R | VT__PD_RDHUP | VT__PD_HUP);
+        do r = vt__plat_recv(pd->fd, buf, n, 0);
+        while (r == -EINTR);
+    }
+    if (r == (ssize_t)n || (r >= 0 && b & (VT__PD_RDHUP | VT__PD_HUP))) vt__poll_set(pd, VT__PD_R);
     return r;
 }
 static int64_t vt__io_recv(vt__pd *pd, void *buf, size_t n, int64_t until) {
@@ -7414,27 +7556,32 @@ static int64_t vt__io_recv(vt__pd *pd, void *buf, size_t n, int64_t until) {
     int64_t last = vt__io_recv_try(pd, buf, n);
     return last == -EAGAIN ? r : last;
 }
-/* Never parks: bytes (may be short), -EAGAIN, other errors. */
-static int64_t vt__io_send_try(vt__pd *pd, struct iovec *v, int n) {
+static ssize_t vt__io_send_once(const vt__pd *pd, struct iovec *v, int n) {
     struct msghdr m;
-    unsigned b = vt__poll_bits(pd);
     ssize_t r;
-    if (VT__UNLIKELY(b & VT__PD_CLOSED)) return VT_ECLOSED;
-    if (!(b & (VT__PD_W | VT__PD_HUP))) return -EAGAIN;
-    bool remote = vt__io_remote(pd);
-    if (remote) vt__poll_clear(pd, VT__PD_W);
     if (n == 1) {
         do r = vt__plat_send(pd->fd, v->iov_base, v->iov_len, MSG_NOSIGNAL);
         while (VT__UNLIKELY(r == -EINTR));
-    } else {
-        memset(&m, 0, sizeof m);
-        m.msg_iov = v;
-        m.msg_iovlen = (size_t)n;
-        do r = vt__plat_sendmsg(pd->fd, &m, MSG_NOSIGNAL);
-        while (VT__UNLIKELY(r == -EINTR));
+        return r;
     }
-    if (r == -EAGAIN && !remote) vt__poll_clear(pd, b & VT__PD_HUP ? VT__PD_W | VT__PD_HUP : VT__PD_W);
-    if (r >= 0 && remote) vt__poll_set(pd, VT__PD_W);
+    memset(&m, 0, sizeof m);
+    m.msg_iov = v;
+    m.msg_iovlen = (size_t)n;
+    do r = vt__plat_sendmsg(pd->fd, &m, MSG_NOSIGNAL);
+    while (VT__UNLIKELY(r == -EINTR));
+    return r;
+}
+/* Never parks: bytes (may be short), -EAGAIN, other errors. There is room nearly always, so the bit is cleared only when
+ * there was none, and before another try. */
+static int64_t vt__io_send_try(vt__pd *pd, struct iovec *v, int n) {
+    unsigned b = vt__poll_bits(pd);
+    if (VT__UNLIKELY(b & VT__PD_CLOSED)) return VT_ECLOSED;
+    if (!(b & (VT__PD_W | VT__PD_HUP))) return -EAGAIN;
+    ssize_t r = vt__io_send_once(pd, v, n);
+    if (VT__LIKELY(r != -EAGAIN)) return r;
+    vt__poll_clear(pd, b & VT__PD_HUP ? VT__PD_W | VT__PD_HUP : VT__PD_W);
+    r = vt__io_send_once(pd, v, n);
+    if (r >= 0) vt__poll_set(pd, VT__PD_W);
     return r;
 }
 /* Takes n bytes off the front of v; returns what is left of it. */
@@ -7887,11 +8034,10 @@ static int vt__io_accept(vt_sock *s, vt_sock **out, int64_t until) {
     vt__sched_fuel(v);
     for (int again = 0;;) {
         if (vt__poll_bits(&s->pd) & VT__PD_CLOSED) return VT_ECLOSED;
-        bool remote = vt__io_remote(&s->pd);
-        if (remote) vt__poll_clear(&s->pd, VT__PD_R);
+        vt__poll_clear(&s->pd, VT__PD_R);
         r = vt__plat_accept(s->pd.fd, NULL, NULL);
         if (r >= 0) {
-            if (remote) vt__poll_set(&s->pd, VT__PD_R);
+            vt__poll_set(&s->pd, VT__PD_R);
             int fd = r;
             if ((r = vt__io_sock_new(out, fd)) < 0) (void)vt__plat_close(fd);
             return r;
@@ -7905,7 +8051,6 @@ static int vt__io_accept(vt_sock *s, vt_sock **out, int64_t until) {
             continue;
         }
         if (r != -EAGAIN) return r;
-        if (!remote) vt__poll_clear(&s->pd, VT__PD_R);
         if ((r = vt__io_wait(&s->pd, VT__PD_R, due)) < 0) return r;
     }
 }
@@ -7919,9 +8064,9 @@ VT_API int vt_accept(vt_sock *s, vt_sock **out) { return vt_accept_until(s, out,
 
 /*--- descriptors of others ---*/
 /* The other user's wait shares the one-shot arming: whoever leaves arms it again for the other. */
-static void vt__io_fdw_rearm(vt__dom *dom, vt__poll_fdw *f) {
+static void vt__io_fdw_rearm(vt__poll_fdws *of, vt__poll_fdw *f) {
     unsigned left = vt__poll_bits(&f->pd) & (VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH);
-    if (left) (void)vt__poll_fdw_arm(dom, f, left);
+    if (left) (void)vt__poll_fdw_arm(of, f, left);
 }
 static int vt__io_fdw_wait(vt__vth *v, vt__poll_fdw *f, int events, int64_t due) {
     unsigned slot = events & VT_READ ? VT__PD_RWAIT : VT__PD_WWAIT, b = vt__poll_bits(&f->pd);
@@ -7931,14 +8076,14 @@ static int vt__io_fdw_wait(vt__vth *v, vt__poll_fdw *f, int events, int64_t due)
     if (want & VT__PD_RWBOTH) vt__poll_clear(&f->pd, VT__PD_W);
     int r = vt__poll_wait_begin(&f->pd, want, v);
     if (r <= 0) return r < 0 ? r : events; /* which may be invented */
-    r = vt__poll_fdw_arm(v->thr->dom, f, want | (b & (VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH)));
+    r = vt__poll_fdw_arm(&v->thr->fdws, f, want | (b & (VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH)));
     if (r < 0) {
         (void)vt__poll_wait_abort(&f->pd, slot, v);
         return r;
     }
     v->wait_obj = &f->pd;
     r = vt__sched_park(v, slot == VT__PD_RWAIT ? vt__io_abort_read : vt__io_abort_write, due);
-    vt__io_fdw_rearm(v->thr->dom, f);
+    vt__io_fdw_rearm(&v->thr->fdws, f);
     if (r < 0) return r;
     b = vt__poll_bits(&f->pd);
     r = ((b & (VT__PD_R | VT__PD_RDHUP) ? VT_READ : 0) | (b & VT__PD_W ? VT_WRITE : 0)) & events;
@@ -7954,11 +8099,11 @@ VT_API int vt_wait_fd(int fd, int events, int64_t until) {
     if (!events) return -EINVAL;
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
-    vt__dom *dom = v->thr->dom;
-    vt__poll_fdw *f = vt__poll_fdw_get(dom, fd);
+    vt__poll_fdws *of = &v->thr->fdws;
+    vt__poll_fdw *f = vt__poll_fdw_get(of, fd);
     if (!f) return -ENOMEM;
     r = vt__io_fdw_wait(v, f, events, due);
-    vt__poll_fdw_put(dom, f);
+    vt__poll_fdw_put(of, f);
     return r;
 }
 
@@ -8310,11 +8455,13 @@ static void vt__dump_unbegun(vt__dump_walk *w, vt__thr *t) {
         if (at->result == VT__SCHED_NEW) found[n].id = task, found[n++].site = task->site;
         at = at->next == first ? NULL : at->next;
     }
-    vt__plat_spin_lock(&t->dom->any_spin);
-    const vt_task *task = t->dom->any_head;
-    for (; task && n < VT__DUMP_UNBEGUN; task = (const vt_task *)(const void *)task->node.next)
-        found[n].id = task, found[n++].site = task->site;
-    vt__plat_spin_unlock(&t->dom->any_spin);
+    if (t->drives) { /* else who does lists them */
+        vt__plat_spin_lock(&t->dom->any_spin);
+        const vt_task *task = t->dom->any_head;
+        for (; task && n < VT__DUMP_UNBEGUN; task = (const vt_task *)(const void *)task->node.next)
+            found[n].id = task, found[n++].site = task->site;
+        vt__plat_spin_unlock(&t->dom->any_spin);
+    }
     for (int i = 0; i < n; i++) {
         if (w->out.cap - w->out.n < 512) break;
         vt__dump_begin(&w->out);
@@ -8403,7 +8550,7 @@ static void vt__dump_leave(void) {
 typedef struct vt__dump_run {
     vt__vth *v; /* NULL: no vthread runs */
     int left;
-    int64_t switches, ended, polls;
+    int64_t switches, ended, passes;
     const char *site;
     char name[sizeof(((vt__vth *)0)->name)];
 } vt__dump_run;
@@ -8412,11 +8559,11 @@ static void vt__dump_sample(const vt__thr *t, vt__dump_run *r) {
     r->left = __atomic_load_n(&t->left, __ATOMIC_RELAXED);
     r->switches = __atomic_load_n(&t->switches, __ATOMIC_RELAXED);
     r->ended = __atomic_load_n(&t->ended, __ATOMIC_RELAXED);
-    r->polls = __atomic_load_n(&t->dom->polls, __ATOMIC_RELAXED);
+    r->passes = __atomic_load_n(&t->passes, __ATOMIC_RELAXED);
 }
 static bool vt__dump_same(const vt__dump_run *a, const vt__dump_run *b) {
     return a->v == b->v && a->left == b->left && a->switches == b->switches && a->ended == b->ended &&
-           a->polls == b->polls;
+           a->passes == b->passes;
 }
 static VT__DUMP_RAW void vt__dump_copy(vt__dump_run *r) {
     const volatile char *name = r->v->name;
@@ -8523,13 +8670,14 @@ static void vt__dump_worker(vt__dump_walk *w, vt__thr *t, vt__dump_sink *s, int6
 /* Of all threads: about a second of waiting for the silent ones, and 20 ms for each. */
 static void vt__dump_all(vt__dump_walk *w, vt__dump_sink *s) {
     int64_t patience = VT_SEC;
-    int n = vt__sched_g.ndoms;
+    int n = vt__sched_nthrs();
     unsigned long long at = 0;
     memcpy(&at, &(int (*)(const vt_cfg *, vt_fn *, void *)){vt_run}, sizeof(void *));
     if (w->out.json)
         vt__dump_say(s, "{\"vthttp\":\"" VTHTTP_VERSION "\",\"vt_run\":\"0x%llx\",\"workers\":[", at);
-    else vt__dump_say(s, "vthttp " VTHTTP_VERSION ", %d workers, vt_run at 0x%llx", n, at);
-    for (int i = 0; i < n && !s->err; i++) vt__dump_worker(w, vt__sched_g.thrs[i], s, &patience);
+    else vt__dump_say(s, "vthttp " VTHTTP_VERSION ", %d workers, vt_run at 0x%llx", vt__sched_g.ndoms, at);
+    for (int i = 0; i < n && !s->err; i++)
+        if (vt__sched_lives(vt__sched_g.thrs[i])) vt__dump_worker(w, vt__sched_g.thrs[i], s, &patience);
     if (w->out.json) vt__dump_say(s, "],\"listed\":%lld}", (long long)s->lines);
     else vt__dump_say(s, "%lld listed", (long long)s->lines);
 }
@@ -8566,7 +8714,8 @@ static bool vt__dump_look(vt__dump_walk *w, vt__thr *t, const vt__vth *v) {
 static VT__UNUSED bool vt__dump_deadlocked(void) {
     vt__dump_walk w = {.visit = vt__dump_look};
     if (vt__dump_enter() < 0) return false;
-    for (int i = 0; i < vt__sched_g.ndoms && !w.hope; i++) {
+    for (int i = 0, n = vt__sched_nthrs(); i < n && !w.hope; i++) {
+        if (!vt__sched_lives(vt__sched_g.thrs[i])) continue;
         w.first = true;
         w.done = false;
         while (!w.done && !w.hope)
@@ -8577,9 +8726,152 @@ static VT__UNUSED bool vt__dump_deadlocked(void) {
 }
 
 /*==============================================================================
+ * MARK: - @spare   OS threads that stand in for workers which stall
+ * uses:   @plat @ds @sched
+ * test:   tests/test_spare.c
+ *
+ * The monitor (@watch) gives the domain of a thread that does not come back from a vthread to a spare one, which then
+ * drives it: accepts, parked connections, timers, what has not started. The worker takes it back when it does come back
+ * (vt__sched_drive). The spare keeps the vthreads that started on it, boards with them until the last has ended, and idles.
+ *
+ *     NONE ----> CALLED ----> BUSY ----> IDLE ----> CALLED ...
+ *                                         |
+ *     GONE <------------------------------'  after a while; its OS thread ends. GONE ----> CALLED with a new one.
+ *
+ * Only the monitor calls, so there is one caller. A spare may stall as well: it then loses the domain to the next.
+ *============================================================================*/
+static struct {
+    struct vt__plat_sigset mask; /* of the program's own threads */
+    int64_t idle_ns;             /* how long one idles before it goes */
+} vt__spare_g = {.idle_ns = 2 * VT_SEC};
+
+/* All that has started on it has ended. */
+static bool vt__spare_done(const vt__thr *t) {
+    const vt__list *first = t->all.next == &t->mark ? t->mark.next
+                                                    : t->all.next; /* a dump's mark is no vthread */
+    return !t->drives && !t->last && first == &t->all && !__atomic_load_n(&t->inbox, __ATOMIC_SEQ_CST);
+}
+/* Until it is called: true; false: nobody does for a while, or the runtime ends. */
+static bool vt__spare_idle(vt__thr *t) {
+    const uint32_t how = VT__SCHED_BOARDS | VT__SCHED_ENDLESS;
+    int64_t end = vt__plat_now() + vt__spare_g.idle_ns;
+    __atomic_fetch_add(&vt__sched_g.credit, (int64_t)t->live_credit, __ATOMIC_ACQ_REL);
+    t->live_credit = 0;
+    __atomic_store_n(&t->spare, VT__SPARE_IDLE, __ATOMIC_SEQ_CST);
+    for (;;) {
+        uint32_t idle = VT__SPARE_IDLE;
+        __atomic_store_n(&t->sleeping, how,
+                         __ATOMIC_SEQ_CST); /* stays so when it goes: nobody is to wait for it */
+        if (__atomic_load_n(&t->spare, __ATOMIC_SEQ_CST) == VT__SPARE_CALLED) break;
+        int64_t left = end - vt__plat_now();
+        if (left <= 0 || __atomic_load_n(&vt__sched_g.quit, __ATOMIC_SEQ_CST)) {
+            if (__atomic_compare_exchange_n(&t->spare, &idle, VT__SPARE_GONE, false, __ATOMIC_SEQ_CST,
+                                            __ATOMIC_SEQ_CST))
+                return false;
+            break;
+        }
+        if (!vt__sched_has_mail(t)) vt__plat_park(&t->sleeping, how, left);
+        vt__sched_mail(t); /* a dump, a cancel that came too late */
+    }
+    __atomic_store_n(&t->sleeping, 0, __ATOMIC_SEQ_CST);
+    return true;
+}
+static void *vt__spare_main(void *arg) {
+    vt__thr *t = arg;
+    (void)vt__libc_sigmask(SIG_SETMASK, &vt__spare_g.mask, NULL); /* the monitor's blocks all */
+    vt__sched_enter_thread(t);
+    do {
+        __atomic_store_n(&t->spare, VT__SPARE_BUSY, __ATOMIC_SEQ_CST);
+        if (!t->drives) vt__sched_drive(t);
+        while (!__atomic_load_n(&vt__sched_g.quit, __ATOMIC_SEQ_CST) && !vt__spare_done(t))
+            vt__sched_pass(t, -1);
+        vt__sched_undrive(t);
+    } while (vt__spare_idle(t));
+    vt__sched_leave_thread(t);
+    vt__sched_thr_slim(t);
+    return NULL;
+}
+
+/*--- the monitor's side ---*/
+/* One that is CALLED; `fresh`: it has no OS thread. NULL: there is none to be had. */
+static vt__thr *vt__spare_get(bool *fresh) {
+    int n = vt__sched_g.nthrs, first = vt__sched_g.ndoms;
+    for (int i = first; i < n; i++) {
+        uint32_t idle = VT__SPARE_IDLE;
+        *fresh = false;
+        if (__atomic_compare_exchange_n(&vt__sched_g.thrs[i]->spare, &idle, VT__SPARE_CALLED, false,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+            return vt__sched_g.thrs[i];
+    }
+    *fresh = true;
+    for (int i = first; i < n; i++) {
+        vt__thr *t = vt__sched_g.thrs[i];
+        uint32_t is = __atomic_load_n(&t->spare, __ATOMIC_SEQ_CST);
+        if (is > VT__SPARE_GONE) continue;
+        if (is == VT__SPARE_GONE) vt__plat_join(t->os);
+        __atomic_store_n(&t->spare, VT__SPARE_CALLED, __ATOMIC_SEQ_CST);
+        return t;
+    }
+    vt__thr *t = n < first + vt__sched_g.cfg.max_spares ? vt__sched_thr_new(n, vt__plat_now()) : NULL;
+    if (!t) return NULL;
+    t->spare = VT__SPARE_CALLED;
+    vt__sched_g.thrs[n] = t;
+    __atomic_store_n(&vt__sched_g.nthrs, n + 1, __ATOMIC_SEQ_CST);
+    /* vt_stop sets `stopping` and then tells all threads that there are */
+    if (__atomic_load_n(&vt__sched_g.stopping, __ATOMIC_SEQ_CST)) t->cancel_all = true;
+    return t;
+}
+static int vt__spare_launch(vt__thr *t, vt__thr *from) {
+    int r = vt__plat_thread(&t->os, vt__spare_main, t);
+    if (r >= 0) return 0;
+    vt__dom *d = t->dom;
+    vt__sched_dom_lock(d);
+    if (vt__sched_driver(d) == t) __atomic_store_n(&d->owner, from, __ATOMIC_SEQ_CST);
+    vt__sched_dom_unlock(d);
+    (void)vt__sched_kick(from); /* it may have boarded meanwhile */
+    __atomic_store_n(&t->spare, VT__SPARE_NONE, __ATOMIC_SEQ_CST);
+    return r;
+}
+/* Gives the domain of `from` to a spare: 0; -EAGAIN: it is not its driver, or is not lost among its vthreads. */
+static VT__UNUSED int vt__spare_handoff(vt__thr *from) {
+    vt__dom *d = from->dom;
+    bool fresh = false;
+    if (vt__sched_g.host || vt__sched_driver(d) != from || !vt__sched_dom_try(d)) return -EAGAIN;
+    bool its = vt__sched_driver(d) == from;
+    vt__thr *t = its ? vt__spare_get(&fresh) : NULL;
+    if (t) {
+        t->dom = t->fdws.dom = d;
+        __atomic_store_n(&d->owner, t, __ATOMIC_SEQ_CST);
+    }
+    vt__sched_dom_unlock(d);
+    if (!t) return its ? VT_ELIMIT : -EAGAIN;
+    if (!fresh) (void)vt__sched_kick(t);
+    else if (vt__spare_launch(t, from) < 0) return VT_ELIMIT;
+    __atomic_fetch_add(&vt__sched_g.handoffs, 1, __ATOMIC_RELAXED);
+    return 0;
+}
+/* By one of the program's threads, before the monitor begins. */
+static void vt__spare_start(void) { (void)vt__libc_sigmask(SIG_BLOCK, NULL, &vt__spare_g.mask); }
+/* The runtime has ended, and the monitor. */
+static void vt__spare_stop(void) {
+    for (int i = vt__sched_g.ndoms; i < vt__sched_g.nthrs; i++) {
+        vt__thr *t = vt__sched_g.thrs[i];
+        if (__atomic_load_n(&t->spare, __ATOMIC_SEQ_CST) == VT__SPARE_NONE) continue;
+        (void)vt__sched_kick(t);
+        vt__plat_join(t->os);
+    }
+}
+/* OS threads that are spares now. */
+static int vt__spare_count(void) {
+    int n = 0;
+    for (int i = vt__sched_g.ndoms; i < vt__sched_nthrs(); i++) n += vt__sched_lives(vt__sched_g.thrs[i]);
+    return n;
+}
+
+/*==============================================================================
  * MARK: - @watch   the monitor: workers that stall, deadlocks, dumps on a signal
- * uses:   @api_base @api_rt @plat @mem @err @log @sched @block @dump
- * test:   tests/test_dump.c
+ * uses:   @api_base @api_rt @plat @mem @err @log @sched @block @dump @spare
+ * test:   tests/test_dump.c tests/test_spare.c
  *
  * One OS thread of the runtime that looks at the workers twice within the time that counts as a stall, from outside: it
  * signals and interrupts nobody. When all have slept for a while it parks as well, and the first that runs again wakes
@@ -8597,6 +8889,7 @@ enum { VT__WATCH_QUIET_MS = 200, VT__WATCH_LINES_MAX = 200, VT__WATCH_LOGS_MAX =
 typedef struct vt__watched {
     vt__dump_run run;
     bool busy, told, logged;
+    bool replaced; /* a spare has its domain, or it had none */
     int64_t since; /* run and busy were seen first */
     int64_t cpu;   /* what the thread had had of a CPU when they were seen again, -1: not looked at */
 } vt__watched;
@@ -8621,21 +8914,10 @@ static struct {
 /* By anybody, a signal handler included. */
 static void vt__watch_wake(void) {
     __atomic_fetch_add(&vt__watch_g.word, 1, __ATOMIC_SEQ_CST);
-#if defined(__linux__)
-    (void)vt__plat_futex(&vt__watch_g.word, 129 /* FUTEX_WAKE, private */, 1, NULL);
-#endif
+    vt__plat_unpark(&vt__watch_g.word);
 }
 static void vt__watch_awake(void) {
     if (__atomic_exchange_n(&vt__sched_g.watch_parked, 0, __ATOMIC_SEQ_CST)) vt__watch_wake();
-}
-static void vt__watch_wait(uint32_t seen, int64_t ns) {
-#if defined(__linux__)
-    long ts[2] = {(long)(ns / VT_SEC), (long)(ns % VT_SEC)};
-    (void)vt__plat_futex(&vt__watch_g.word, 128 /* FUTEX_WAIT, private */, seen, ns < 0 ? NULL : ts);
-#else
-    if (__atomic_load_n(&vt__watch_g.word, __ATOMIC_SEQ_CST) == seen)
-        vt__plat_sleep(ns < 0 ? 100 * VT_MS : ns);
-#endif
 }
 
 /*--- stalls ---*/
@@ -8689,18 +8971,26 @@ static void vt__watch_name(const vt__dump_run *r, char *out, size_t cap) {
     if (r->v) snprintf(out, cap, "virtual thread '%s' spawned at %s", r->name, r->site ? r->site : "?");
     else snprintf(out, cap, "the scheduler");
 }
-static void vt__watch_stalled(const vt__thr *t, vt__watched *w, int64_t now) {
+/* What becomes of its domain. */
+static const char *vt__watch_replace(vt__thr *t, vt__watched *w) {
+    int r = vt__sched_g.cfg.max_spares ? vt__spare_handoff(t) : -EAGAIN;
+    w->replaced = r >= 0 || vt__sched_driver(t->dom) != t;
+    return r >= 0 ? "; another thread takes its place" : r == VT_ELIMIT ? "; no spare thread is left" : "";
+}
+static void vt__watch_stalled(vt__thr *t, vt__watched *w, int64_t now) {
     char doing[64], who[400];
     vt__dump_run run;
     if (!vt__watch_doing(t, w, doing, sizeof doing)) return;
     if (!vt__dump_peek(t, &run) || !vt__dump_same(&run, &w->run)) return;
+    const char *then = w->replaced ? "" : vt__watch_replace(t, w);
+    if (w->told) return;
     w->run = run;
     w->told = true;
     __atomic_fetch_add(&vt__sched_g.stalls, 1, __ATOMIC_RELAXED);
     if (!(w->logged = vt__watch_may_log(now))) return;
     vt__watch_name(&run, who, sizeof who);
-    vt_log(VT_LOG_WARN, "worker %d has not switched for %lld ms: %s %s", t->index,
-           (long long)((now - w->since) / VT_MS), who, doing);
+    vt_log(VT_LOG_WARN, "worker %d has not switched for %lld ms: %s %s%s", t->index,
+           (long long)((now - w->since) / VT_MS), who, doing, then);
 }
 static void vt__watch_over(const vt__thr *t, vt__watched *w, int64_t now) {
     char who[400];
@@ -8717,7 +9007,7 @@ static bool vt__watch_busy(const vt__thr *t) {
     if (__atomic_load_n(&vt__sched_g.quit, __ATOMIC_RELAXED)) return false;
     return !__atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST);
 }
-static void vt__watch_worker(const vt__thr *t, vt__watched *w, int64_t now, int64_t stall) {
+static void vt__watch_worker(vt__thr *t, vt__watched *w, int64_t now, int64_t stall) {
     vt__dump_run run;
     bool busy = vt__watch_busy(t);
     vt__dump_sample(t, &run);
@@ -8725,9 +9015,10 @@ static void vt__watch_worker(const vt__thr *t, vt__watched *w, int64_t now, int6
         if (w->told) vt__watch_over(t, w, now);
         w->run = run;
         w->busy = busy;
+        w->replaced = false;
         w->since = now;
         w->cpu = -1;
-    } else if (busy && !w->told) {
+    } else if (busy && !(w->told && w->replaced)) {
         if (w->cpu < 0) w->cpu = vt__watch_cpu(t);
         else if (now - w->since >= stall) vt__watch_stalled(t, w, now);
     }
@@ -8736,7 +9027,7 @@ static void vt__watch_worker(const vt__thr *t, vt__watched *w, int64_t now, int6
 /*--- deadlocks ---*/
 static int64_t vt__watch_switches(void) {
     int64_t n = __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_SEQ_CST);
-    for (int i = 0; i < vt__sched_g.ndoms; i++) {
+    for (int i = 0; i < vt__sched_nthrs(); i++) {
         const vt__thr *t = vt__sched_g.thrs[i];
         n += __atomic_load_n(&t->switches, __ATOMIC_RELAXED) + __atomic_load_n(&t->spawned, __ATOMIC_RELAXED);
     }
@@ -8744,9 +9035,9 @@ static int64_t vt__watch_switches(void) {
 }
 /* Every worker sleeps; without end: no timer is armed either. */
 static bool vt__watch_all_sleep(bool without_end) {
-    for (int i = 0; i < vt__sched_g.ndoms; i++) {
+    for (int i = 0; i < vt__sched_nthrs(); i++) {
         uint32_t s = __atomic_load_n(&vt__sched_g.thrs[i]->sleeping, __ATOMIC_SEQ_CST);
-        if (!s || (without_end && s != 2)) return false;
+        if (!s || (without_end && !(s & VT__SCHED_ENDLESS))) return false;
     }
     return true;
 }
@@ -8755,7 +9046,7 @@ static int vt__watch_strangers(void) {
     char line[512];
     vt__watch_proc(0, "stat", line, sizeof line);
     if (!line[0]) return 1; /* who knows */
-    int n = atoi(vt__watch_stat(line, 17)) - vt__sched_g.ndoms - 1;
+    int n = atoi(vt__watch_stat(line, 17)) - vt__sched_g.ndoms - vt__spare_count() - 1;
     pthread_mutex_lock(&vt__block_g.lock);
     n -= vt__block_g.threads;
     pthread_mutex_unlock(&vt__block_g.lock);
@@ -8776,7 +9067,7 @@ static void vt__watch_deadlock(void) {
     if (__atomic_load_n(&vt__sched_g.guests, __ATOMIC_SEQ_CST)) return;
     strangers = vt__watch_strangers();
     if (strangers > 0 && vt__sched_g.cfg.deadlock != 1) return;
-    for (int i = 0; i < vt__sched_g.ndoms; i++)
+    for (int i = 0; i < vt__sched_nthrs(); i++)
         live += __atomic_load_n(&vt__sched_g.thrs[i]->spawned, __ATOMIC_SEQ_CST) -
                 __atomic_load_n(&vt__sched_g.thrs[i]->ended, __ATOMIC_SEQ_CST);
     if (live <= 0 || !vt__dump_deadlocked()) return;
@@ -8796,8 +9087,10 @@ static int64_t vt__watch_look(void) {
     __atomic_store_n(&vt__sched_g.watch_parked, 0, __ATOMIC_SEQ_CST);
     if (vt__watch_g.of) {
         next = VT__MIN(stall / 2, next);
-        for (int i = 0; i < vt__sched_g.ndoms; i++)
+        for (int i = 0; i < vt__sched_g.nthrs; i++) {
             vt__watch_worker(vt__sched_g.thrs[i], &vt__watch_g.of[i], now, stall);
+            if (vt__watch_g.of[i].cpu >= 0) next = VT__MIN(next, stall / 4); /* under suspicion */
+        }
     } else if (vt__sched_g.cfg.deadlock == VT_NONE || vt__watch_g.reported) {
         return -1;
     }
@@ -8823,7 +9116,7 @@ static void *vt__watch_thread(void *arg) {
             __atomic_store_n(&vt__watch_g.asked, 1, __ATOMIC_SEQ_CST); /* with the next look */
         int64_t ns = vt__watch_look();
         if (__atomic_load_n(&vt__watch_g.asked, __ATOMIC_SEQ_CST)) ns = 10 * VT_MS;
-        vt__watch_wait(seen, ns);
+        vt__plat_park(&vt__watch_g.word, seen, ns);
     }
 }
 /* Under the lock. */
@@ -8838,11 +9131,13 @@ static void vt__watch_start(void) {
     const vt_cfg *c = &vt__sched_g.cfg;
     bool stalls = c->stall_ms != VT_NONE, deadlocks = c->deadlock != VT_NONE && !vt__sched_g.host;
     if (VTHTTP_SIM) return;
+    vt__spare_start();
     vt__watch_g.checked = -1;
     vt__watch_g.reported = false;
     vt__watch_g.quiet = 0;
     pthread_mutex_lock(&vt__watch_g.lock);
-    if (stalls) vt__watch_g.of = vt__mem_zalloc((size_t)vt__sched_g.ndoms * sizeof *vt__watch_g.of);
+    size_t n = (size_t)(vt__sched_g.ndoms + vt__sched_g.cfg.max_spares);
+    if (stalls) vt__watch_g.of = vt__mem_zalloc(n * sizeof *vt__watch_g.of);
     int r = stalls || deadlocks ? vt__watch_launch() : 0;
     pthread_mutex_unlock(&vt__watch_g.lock);
     if (r < 0 || (stalls && !vt__watch_g.of))
@@ -8864,7 +9159,8 @@ static void vt__watch_stop(void) {
         vt__plat_join(vt__watch_g.os);
         __atomic_store_n(&vt__watch_g.quit, 0, __ATOMIC_SEQ_CST);
     }
-    for (int i = 0; vt__watch_g.of && i < vt__sched_g.ndoms; i++)
+    vt__spare_stop();
+    for (int i = 0; vt__watch_g.of && i < vt__sched_g.nthrs; i++)
         if (vt__watch_g.of[i].told) vt__watch_over(vt__sched_g.thrs[i], &vt__watch_g.of[i], vt__plat_now());
     vt__mem_free(vt__watch_g.of);
     vt__watch_g.of = NULL;
@@ -12205,7 +12501,9 @@ static int vt__conn_send_behind(vt__conn_io *io, struct iovec *v, int n) {
  *     parked    in the reactor with a timer and nothing else: between requests, or lingering before its close
  *
  * Everything of a connection happens on one OS thread at a time: a task that was taken by another worker takes the
- * descriptor along. The list and the timer are those of the domain in which it is parked or running.
+ * descriptor along. The list and the timer are those of the domain in which it is parked or running, and are touched
+ * under that domain's lock, which the reactor has and a vthread takes. What the reactor has to say to a running
+ * connection is said on that one's thread (vt__h1c_heed), which need not be the one that harvests the events.
  *
  * Closing while input is unread makes the kernel answer with RST, which can take the response away from a client that
  * still sends. So after an error the sending half is shut, and what comes is read and dropped until the peer closes: with a
@@ -12247,7 +12545,7 @@ typedef struct vt__h1c_group {
     void (*closed)(struct vt__h1c_group *g);
 } vt__h1c_group;
 
-/* One domain's share; touched on its thread alone, but for the counters. */
+/* One domain's share; touched under its lock alone, but for `returned` and the counters of what vthreads do. */
 typedef struct vt__h1c_host {
     vt__h1c_group *group;
     vt__dom *dom;
@@ -12258,6 +12556,7 @@ typedef struct vt__h1c_host {
     int64_t accepted, nparked, requests, refused, bad, timeouts;
 } __attribute__((aligned(64))) vt__h1c_host;
 
+enum { VT__H1C_KILL = 0x8000 }; /* beside the bits of an event: the server's grace period is over */
 enum vt__h1c_why { VT__H1C_INPUT, VT__H1C_EXPIRED };
 enum vt__h1c_list { VT__H1C_FRESH, VT__H1C_IDLE, VT__H1C_LINGER }; /* of vt__h1c_host.parked */
 
@@ -12268,6 +12567,9 @@ typedef struct vt__h1c {
     int64_t due;               /* while parked */
     vt__h1c_host *host, *home; /* home: whose slab it is part of */
     struct vt__h1c_run *run;   /* while it runs; in the free list: the next */
+    vt__thr *thr;              /* ... and on which thread */
+    vt__msg note;              /* to that thread, while noted is not 0 */
+    uint32_t noted;            /* generation of the descriptor << 16 | bits */
     int64_t since;             /* accepted, or the rest of a head was first waited for; 0: not yet */
     int64_t requests;
     uint32_t lingered;
@@ -12327,7 +12629,7 @@ typedef struct vt__h1c_run {
     vt__h1_field few[VT__H1C_FIELDS];
 } vt__h1c_run;
 
-/*--- life: closing, lingering, parking; scheduler context or the vthread ---*/
+/*--- life: closing, lingering, parking; under the lock of the connection's domain ---*/
 /* A connection may end on another worker than the one that took it; its struct goes home all the same, or one worker would
  * make new ones for ever. */
 static void vt__h1c_drop(vt__h1c *c) {
@@ -12341,12 +12643,16 @@ static void vt__h1c_drop(vt__h1c *c) {
     do c->run = (vt__h1c_run *)(void *)head;
     while (!__atomic_compare_exchange_n(&home->returned, &head, c, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
+/* One less; whoever waits for that learns it. */
+static void vt__h1c_count_out(vt__h1c_group *g) {
+    __atomic_fetch_sub(&g->open, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&g->tell, __ATOMIC_SEQ_CST)) g->closed(g);
+}
 static void vt__h1c_close(vt__h1c *c) {
     vt__h1c_group *g = c->host->group;
     (void)vt__conn_close(&c->conn);
     vt__h1c_drop(c);
-    __atomic_fetch_sub(&g->open, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&g->tell, __ATOMIC_SEQ_CST)) g->closed(g);
+    vt__h1c_count_out(g);
 }
 
 /* Lists a connection that is to wait in the reactor until `due`. The times of one list are all of one length, so that its
@@ -12536,16 +12842,52 @@ static void vt__h1c_flush_parked(vt__h1c_run *run) {
     }
     vt__conn_buf_put(run->io.thr, &run->io.out);
 }
+/* What there is to say to a running connection; its thread, scheduler context. */
+static void vt__h1c_heed(vt__h1c *c, unsigned bits) {
+    vt__h1c_run *run = c->run;
+    bool idle = !run->io.sending && run->chunk_at == SIZE_MAX;
+    if (bits & VT__PD_FLUSH && run->io.out.p && idle) vt__h1c_flush_parked(run);
+    if (bits & VT__H1C_KILL && run->handling) {
+        vt_str m = run->req.method, t = run->req.target;
+        vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
+               (int)VT__MIN(t.len, (size_t)500), t.ptr);
+    }
+    if (bits & VT__PD_WATCH) run->gone = true;
+    if (bits & (VT__PD_WATCH | VT__H1C_KILL)) vt__sched_cancel(&c->start.task);
+}
+static void vt__h1c_noted(vt__dom *dom, vt__msg *m) {
+    vt__h1c *c = VT__CONTAINER(m, vt__h1c, note);
+    vt__h1c_group *g = c->home->group;
+    uint32_t note = __atomic_exchange_n(&c->noted, 0, __ATOMIC_ACQ_REL);
+    bool here = __atomic_load_n(&c->thr, __ATOMIC_RELAXED) ==
+                vt__sched_thr(); /* then it cannot leave meanwhile */
+    (void)dom;
+    if (here && note >> 16 == __atomic_load_n(&c->conn.pd.word, __ATOMIC_RELAXED) >> 16)
+        vt__h1c_heed(c, note & 0xffff);
+    vt__h1c_count_out(g);
+}
+/* Says it at once, or sends a note, which counts as an open connection: the server waits for it. */
+static void vt__h1c_tell(vt__h1c *c, unsigned bits) {
+    vt__thr *thr = __atomic_load_n(&c->thr, __ATOMIC_RELAXED);
+    if (VT__LIKELY(thr == vt__sched_thr())) {
+        vt__h1c_heed(c, bits);
+        return;
+    }
+    uint32_t gen = __atomic_load_n(&c->conn.pd.word, __ATOMIC_RELAXED) & 0xffff0000u;
+    uint32_t old = __atomic_load_n(&c->noted, __ATOMIC_RELAXED), note;
+    do note = gen | bits | ((old & 0xffff0000u) == gen ? old & 0xffff : 0); /* an older life's is void */
+    while (!__atomic_compare_exchange_n(&c->noted, &old, note, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    if (old) return; /* it is on its way */
+    __atomic_fetch_add(&c->host->group->open, 1, __ATOMIC_SEQ_CST);
+    c->note.fn = vt__h1c_noted;
+    vt__sched_tell(thr, &c->note);
+}
 /* An event on a parked connection, or a reset or room for output under a running handler. */
 static void vt__h1c_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
     vt__h1c *c = VT__CONTAINER(pd, vt__h1c, conn.pd);
-    vt__h1c_run *run = c->run;
-    if (run) {
-        bool idle = !run->io.sending && run->chunk_at == SIZE_MAX && run->io.thr->dom == dom;
-        if (bits & VT__PD_FLUSH && run->io.out.p && idle) vt__h1c_flush_parked(run);
-        if (!(bits & VT__PD_WATCH)) return;
-        run->gone = true;
-        vt__sched_cancel(&c->start.task);
+    (void)dom;
+    if (c->run) {
+        if (bits & (VT__PD_FLUSH | VT__PD_WATCH)) vt__h1c_tell(c, bits & (VT__PD_FLUSH | VT__PD_WATCH));
     } else if (c->list != VT__H1C_LINGER) {
         vt__h1c_unlist(c);
         vt__h1c_submit(c, VT__H1C_INPUT);
@@ -12907,7 +13249,7 @@ static void vt__h1c_bad(vt__h1c_run *run, int status, const char *why) {
         fields, sizeof fields,
         "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", n);
     run->closing = run->linger = true;
-    vt__plat_count(status == 408 ? &run->host->timeouts : &run->host->bad, 1);
+    __atomic_fetch_add(status == 408 ? &run->host->timeouts : &run->host->bad, 1, __ATOMIC_RELAXED);
     vt_log(VT_LOG_DEBUG, "a request was refused: %d %.*s: %s", status, (int)reason.len, reason.ptr, why);
     if (vt__h1c_put_start(run, status, !run->conf->no_date, true) < 0) return;
     (void)vt__conn_put(&run->io, fields, (size_t)m);
@@ -13030,7 +13372,7 @@ static bool vt__h1c_request(vt__h1c_run *run) {
     bool client_stays = (run->head.flags & VT__H1_KEEP_ALIVE) != 0;
     c->requests++;
     c->blank = false;
-    vt__plat_count(&run->host->requests, 1);
+    __atomic_fetch_add(&run->host->requests, 1, __ATOMIC_RELAXED);
     vt__req_init(req, &run->res, run->host->group->server, &vt__h1c_wire, run, &run->arena);
     vt__h1c_describe(run);
     vt__h1c_body_begin(run);
@@ -13059,10 +13401,13 @@ static void vt__h1c_begin(vt__h1c_run *run, vt__h1c *c) {
     if (pd->dom != thr->dom && vt__poll_bits(pd) & VT__PD_ADDED)
         vt__poll_remove(pd); /* another worker took the task */
     vt__mem_zero(run, offsetof(vt__h1c_run, head));
+    if (c->since == 0) c->since = thr->now;
+    vt__sched_dom_lock(thr->dom);
     c->host = &c->host->group->hosts[thr->dom->index];
     c->run = run;
-    if (c->since == 0) c->since = thr->now;
+    __atomic_store_n(&c->thr, thr, __ATOMIC_RELAXED);
     vt__ds_list_push(&c->host->running, &c->link);
+    vt__sched_dom_unlock(thr->dom);
     run->io.c = &c->conn;
     run->io.thr = thr;
     run->c = c;
@@ -13078,15 +13423,20 @@ static void vt__h1c_begin(vt__h1c_run *run, vt__h1c *c) {
     run->v->on_park = vt__h1c_on_park;
     run->v->on_park_arg = run;
 }
-static void vt__h1c_leave(vt__h1c_run *run) {
+/* What a run has is given back, and the lock of its domain taken: its connection is to go on from there. */
+static vt__dom *vt__h1c_leave(vt__h1c_run *run) {
+    vt__dom *dom = run->host->dom;
     vt__conn_buf_put(run->io.thr, &run->io.in);
     vt__conn_buf_put(run->io.thr, &run->io.out);
     vt__h1c_release(run);
     if (VT__UNLIKELY(run->flushing)) vt__poll_clear(&run->c->conn.pd, VT__PD_FLUSH);
     run->v->on_park = NULL;
     run->v->task = NULL; /* what the vthread still does, it does without the connection */
+    vt__sched_dom_lock(dom);
     run->c->run = NULL;
+    __atomic_store_n(&run->c->thr, NULL, __ATOMIC_RELAXED);
     vt__ds_list_remove(&run->c->link);
+    return dom;
 }
 /* Sends what is left and closes. A response that was to be ended by close, and is cut off, ends with RST. */
 static void vt__h1c_finish(vt__h1c_run *run) {
@@ -13099,14 +13449,15 @@ static void vt__h1c_finish(vt__h1c_run *run) {
     bool linger = run->linger || run->io.in.pos < run->io.in.len || vt__poll_bits(&c->conn.pd) & VT__PD_R ||
                   (run->head_sent && run->res.bytes > VT__H1C_LARGE);
     if (run->io.err < 0 || run->gone || vt__poll_bits(&c->conn.pd) & VT__PD_HUP) linger = false;
-    vt__h1c_leave(run);
     if (shown) {
         struct linger now = {1, 0};
         (void)vt__plat_setsockopt(c->conn.pd.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
         linger = false;
     }
+    vt__dom *dom = vt__h1c_leave(run);
     if (linger) vt__h1c_linger(c);
     else vt__h1c_close(c);
+    vt__sched_dom_unlock(dom);
 }
 /* Parks; false: there is input. After true the connection is no longer ours. */
 static bool vt__h1c_park(vt__h1c_run *run) {
@@ -13115,17 +13466,15 @@ static bool vt__h1c_park(vt__h1c_run *run) {
     int list = c->requests ? VT__H1C_IDLE : VT__H1C_FRESH;
     int64_t time = c->requests ? conf->idle_ns : conf->header_ns;
     int64_t due = time ? (c->requests ? run->io.thr->now : c->since) + time : INT64_MAX;
-    if (vt__poll_add(c->host->dom, &c->conn.pd) < 0) {
-        vt__h1c_leave(run);
-        vt__h1c_close(c);
-        return true;
-    }
+    bool added = vt__poll_add(c->host->dom, &c->conn.pd) >= 0;
     c->blank = c->blank || run->io.in.pos < run->io.in.len;
-    vt__h1c_leave(run);
     c->why = VT__H1C_INPUT;
-    if (vt__h1c_arm(c, list, due)) return true;
-    vt__h1c_begin(run, c);
-    return false;
+    vt__dom *dom = vt__h1c_leave(run);
+    bool gone = !added || vt__h1c_arm(c, list, due);
+    if (!added) vt__h1c_close(c);
+    vt__sched_dom_unlock(dom);
+    if (!gone) vt__h1c_begin(run, c);
+    return gone;
 }
 static int vt__h1c_main(void *arg) {
     vt__h1c_run run;
@@ -13141,7 +13490,7 @@ static int vt__h1c_main(void *arg) {
             continue;
         }
         bool stopping = __atomic_load_n(&run.host->group->stopping, __ATOMIC_ACQUIRE) != 0;
-        if (r == 0 && expired && !stopping) vt__plat_count(&run.host->timeouts, 1);
+        if (r == 0 && expired && !stopping) __atomic_fetch_add(&run.host->timeouts, 1, __ATOMIC_RELAXED);
         if (r < 0 || expired || last) break;
         if (stopping) {
             last =
@@ -13190,7 +13539,7 @@ static vt__h1c *vt__h1c_new(vt__h1c_host *h) {
     h->free = (vt__h1c *)(void *)c->run;
     return c;
 }
-/* Takes an accepted descriptor, which `open` counts already. */
+/* Takes an accepted descriptor, which `open` counts already. Under the lock. */
 static void vt__h1c_accept(vt__h1c_host *h, int fd, const vt__addr *peer) {
     vt__h1c *c = vt__h1c_new(h);
     if (!c) {
@@ -13204,6 +13553,7 @@ static void vt__h1c_accept(vt__h1c_host *h, int fd, const vt__addr *peer) {
     vt__ds_list_init(&c->link);
     c->host = h;
     c->run = NULL;
+    __atomic_store_n(&c->thr, NULL, __ATOMIC_RELAXED);
     c->since = 0;
     c->requests = 0;
     c->blank = false;
@@ -13222,14 +13572,8 @@ static void vt__h1c_host_stop(vt__h1c_host *h) {
 }
 /* Cancels what still runs, and closes what lingers; names the requests in the log. */
 static void vt__h1c_host_kill(vt__h1c_host *h) {
-    for (vt__list *n = h->running.next; n != &h->running; n = n->next) {
-        vt__h1c *c = VT__CONTAINER(n, vt__h1c, link);
-        vt_str m = c->run->req.method, t = c->run->req.target;
-        if (c->run->handling)
-            vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
-                   (int)VT__MIN(t.len, (size_t)500), t.ptr);
-        vt__sched_cancel(&c->start.task);
-    }
+    for (vt__list *n = h->running.next; n != &h->running; n = n->next)
+        vt__h1c_tell(VT__CONTAINER(n, vt__h1c, link), VT__H1C_KILL);
     vt__list *list = &h->parked[VT__H1C_LINGER];
     for (vt__list *n = list->next, *next; n != list; n = next) {
         next = n->next;
@@ -13349,7 +13693,7 @@ static int vt__srv_check(vt_server *s) {
 #undef VT__SRV_CHECK
     if (c->port > 65535) return vt__srv_bad_field(s, "port", c->port);
     if (c->cancel_on > VT_CANCEL_NEVER) return vt__srv_bad_field(s, "cancel_on", c->cancel_on);
-    if (c->workers > VT__THREADS_MAX) return vt__srv_bad_field(s, "workers", c->workers);
+    if (c->workers > VT__WORKERS_MAX) return vt__srv_bad_field(s, "workers", c->workers);
     if (c->stack_bytes && (c->stack_bytes < 16384 || c->stack_bytes > INT64_C(1) << 30))
         return vt__srv_bad_field(s, "stack_bytes", c->stack_bytes);
     if (c->backlog > 65535) return vt__srv_bad_field(s, "backlog", c->backlog);
@@ -13570,7 +13914,7 @@ static void vt__srv_turn_away(vt__srv *srv, int lfd) {
     __atomic_store_n(&srv->reserve_lock, 0, __ATOMIC_RELEASE);
     vt__srv_reserve(srv);
 }
-/* Takes one connection: 1; 0: there is none; < 0: no more can be taken at present. */
+/* Takes one connection: 1; 0: there is none; < 0: no more can be taken at present. Under the lock. */
 static int vt__srv_take(vt__srv_dom *d, int lfd) {
     vt__srv *srv = d->srv;
     vt__addr peer;
@@ -13713,13 +14057,19 @@ static int vt__srv_make_doms(vt__srv *srv) {
 }
 
 /*--- draining: the server's own vthread ---*/
+static int vt__srv_last_guest(vt__srv_dom *d, int lfd) {
+    vt__sched_dom_lock(d->host->dom);
+    int r = vt__srv_take(d, lfd);
+    vt__sched_dom_unlock(d->host->dom);
+    return r;
+}
 /* Connections that the kernel had accepted before the doors were shut are served, at a limit as others close: as many as
  * its queue holds, since more may come until it is closed. */
 static void vt__srv_last_guests(vt__srv *srv, int64_t until) {
     vt__srv_dom *d = &srv->doms[vt__sched_thr()->dom->index];
     for (int i = 0, r = 1; i < srv->nlisteners; i++)
         for (int left = srv->server->cfg.backlog + 1;
-             left > 0 && (r = vt__srv_take(d, srv->listeners[i].fd)) != 0;) {
+             left > 0 && (r = vt__srv_last_guest(d, srv->listeners[i].fd)) != 0;) {
             if (r > 0) left--;
             else if (until >= 0 && vt__plat_now() >= until) return;
             else (void)vt_sleep_ms(5);

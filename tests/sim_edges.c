@@ -642,7 +642,7 @@ static bool poll_set_has(const void *p, size_t n) {
 #if VTHTTP_POLL
     const vt__dom *dom = vt__sched_thr()->dom;
     for (int i = 0; i < dom->n; i++)
-        if ((uintptr_t)dom->pds[i] - (uintptr_t)p < n) return true;
+        if ((uintptr_t)dom->ents[i].pd - (uintptr_t)p < n) return true;
 #else
     (void)p, (void)n;
 #endif
