@@ -4906,12 +4906,10 @@ VT__INLINE int vt__sched_nthrs(void) { return __atomic_load_n(&vt__sched_g.nthrs
 static bool vt__sched_kick(vt__thr *t) {
     uint32_t how = __atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST);
     if (!how || !(how = __atomic_exchange_n(&t->sleeping, 0, __ATOMIC_SEQ_CST))) return false;
-    if (how & VT__SCHED_BOARDS) {
-        vt__plat_unpark(&t->sleeping);
-    } else {
-        vt__plat_count(&t->dom->wakes, 1);
-        vt__poll_kick(t->dom);
-    }
+    if (how & VT__SCHED_BOARDS) return vt__plat_unpark(&t->sleeping), true;
+    vt__dom *d = __atomic_load_n(&t->dom, __ATOMIC_RELAXED); /* if a spare has another now, it is awake */
+    vt__plat_count(&d->wakes, 1);
+    vt__poll_kick(d);
     return true;
 }
 /* Gives the last turn. */
@@ -8798,11 +8796,16 @@ static void *vt__spare_main(void *arg) {
 /*--- the monitor's side ---*/
 /* The monitor does not wait: who has the lock is not lost among its vthreads. */
 static bool vt__spare_try(vt__dom *d) { return !__atomic_exchange_n(&d->lock, 1, __ATOMIC_ACQUIRE); }
+/* Where its next vthreads will be; its own thread does not look, but who kicked it just now might. */
+static void vt__spare_place(vt__thr *t, vt__dom *d) {
+    __atomic_store_n(&t->dom, d, __ATOMIC_RELAXED);
+    t->fdws.dom = d;
+}
 /* Calls one that idles, for d. */
 static bool vt__spare_call(vt__thr *t, vt__dom *d) {
     uint32_t idle = VT__SPARE_IDLE;
     if (__atomic_load_n(&t->spare, __ATOMIC_SEQ_CST) != VT__SPARE_IDLE) return false;
-    t->dom = t->fdws.dom = d; /* it looks at them once it is called */
+    vt__spare_place(t, d); /* it looks there once it is called */
     return __atomic_compare_exchange_n(&t->spare, &idle, VT__SPARE_CALLED, false, __ATOMIC_SEQ_CST,
                                        __ATOMIC_SEQ_CST);
 }
@@ -8825,7 +8828,7 @@ static vt__thr *vt__spare_find_free(void) {
     return t;
 }
 static bool vt__spare_launch(vt__thr *t, vt__dom *d) {
-    t->dom = t->fdws.dom = d;
+    vt__spare_place(t, d);
     __atomic_store_n(&t->spare, VT__SPARE_CALLED, __ATOMIC_SEQ_CST);
     if (vt__plat_thread(&t->os, vt__spare_main, t) >= 0) return true;
     __atomic_store_n(&t->spare, VT__SPARE_NONE, __ATOMIC_SEQ_CST);
