@@ -4709,7 +4709,6 @@ enum { VT__SCHED_RUN = 256, VT__SCHED_FUEL = 64, VT__SCHED_TIMERS = 512, VT__SCH
 enum {
     VT__SPARE_NONE,
     VT__SPARE_GONE,
-    VT__SPARE_CHOSEN,
     VT__SPARE_CALLED,
     VT__SPARE_BUSY,
     VT__SPARE_IDLE
@@ -4910,14 +4909,10 @@ VT__INLINE int vt__sched_nthrs(void) { return __atomic_load_n(&vt__sched_g.nthrs
 static bool vt__sched_kick(vt__thr *t) {
     uint32_t how = __atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST);
     if (!how || !(how = __atomic_exchange_n(&t->sleeping, 0, __ATOMIC_SEQ_CST))) return false;
-    if (how & VT__SCHED_BOARDS) {
-        vt__plat_unpark(&t->sleeping);
-    } else {
-        vt__dom *d = __atomic_load_n(&t->dom,
-                                     __ATOMIC_RELAXED); /* a spare that has gone on to another was awake */
-        vt__plat_count(&d->wakes, 1);
-        vt__poll_kick(d);
-    }
+    if (how & VT__SCHED_BOARDS) return vt__plat_unpark(&t->sleeping), true;
+    vt__dom *d = __atomic_load_n(&t->dom, __ATOMIC_RELAXED); /* if a spare has another now, it is awake */
+    vt__plat_count(&d->wakes, 1);
+    vt__poll_kick(d);
     return true;
 }
 /* Gives the last turn. */
@@ -5021,22 +5016,23 @@ VT__INLINE void vt__sched_dom_lock(vt__dom *d) {
     if (VT__UNLIKELY(__atomic_exchange_n(&d->lock, 1, __ATOMIC_ACQUIRE) != 0)) vt__sched_dom_wait(d);
 }
 VT__INLINE void vt__sched_dom_unlock(vt__dom *d) { __atomic_store_n(&d->lock, 0, __ATOMIC_RELEASE); }
-/* The monitor does not wait: who has the lock is not lost among its vthreads. */
-static VT__UNUSED bool vt__sched_dom_try(vt__dom *d) {
-    return !__atomic_exchange_n(&d->lock, 1, __ATOMIC_ACQUIRE);
-}
-/* Behind the vthreads, before the reactor: takes the domain's lock, unless the domain is another thread's. A worker takes
- * its own back: the lock says that the spare is out among its vthreads, and it sees its loss when it returns. */
-static void vt__sched_drive(vt__thr *t) {
+/* Takes the domain's lock, unless the domain turns out to be another thread's. A worker takes its own back: the lock says
+ * that the spare is out among its vthreads, and it sees its loss when it returns. */
+static void vt__sched_take(vt__thr *t) {
     vt__dom *d = t->dom;
     bool own = d->index == t->index;
-    if (!own && vt__sched_driver(d) != t) return;
-    for (int i = 0; i < 50 && VT__UNLIKELY(__atomic_load_n(&d->waiters, __ATOMIC_SEQ_CST) != 0); i++)
-        vt__plat_sleep(20000); /* whoever waits would get it from nobody else */
     vt__sched_dom_lock(d);
     t->drives = own || vt__sched_driver(d) == t;
     if (!t->drives) vt__sched_dom_unlock(d);
     else if (VT__UNLIKELY(vt__sched_driver(d) != t)) __atomic_store_n(&d->owner, t, __ATOMIC_SEQ_CST);
+}
+/* Behind the vthreads, before the reactor. */
+static void vt__sched_drive(vt__thr *t) {
+    vt__dom *d = t->dom;
+    if (d->index != t->index && vt__sched_driver(d) != t) return;
+    for (int i = 0; i < 50 && VT__UNLIKELY(__atomic_load_n(&d->waiters, __ATOMIC_SEQ_CST) != 0); i++)
+        vt__plat_sleep(20000); /* whoever waits would get it from nobody else */
+    vt__sched_take(t);
 }
 static void vt__sched_undrive(vt__thr *t) {
     if (!t->drives) return;
@@ -5622,13 +5618,11 @@ static void vt__sched_sleep(vt__thr *t, int64_t ns, bool starved) {
     if (VT__UNLIKELY(__atomic_load_n(&vt__sched_g.watch_parked, __ATOMIC_SEQ_CST))) vt__sched_up.awake();
 }
 
-/* Of a spare: it has no domain, and all that has started on it has ended. */
-static bool vt__sched_deserted(const vt__thr *t) {
-    const vt__list *first = t->all.next == &t->mark ? t->mark.next
-                                                    : t->all.next; /* a dump's mark is no vthread */
-    return !t->drives && !t->last && first == &t->all;
+/* A spare whose domain is another's again, and all that started on it has ended. */
+static bool vt__sched_alone(const vt__thr *t) {
+    const vt__list *n = t->all.next == &t->mark ? t->mark.next : t->all.next; /* a dump's mark is none */
+    return !t->drives && !t->last && n == &t->all;
 }
-
 /* One round: mail, timers, vthreads, reactor. Waits for events until `until` at most (0: not, -1: for ever). Begins and
  * ends with the domain's lock held, where the domain is this thread's. */
 static void vt__sched_pass(vt__thr *t, int64_t until) {
@@ -5643,7 +5637,7 @@ static void vt__sched_pass(vt__thr *t, int64_t until) {
     if (vt__sched_g.host && t->ended != ended && vt__sched_all_ended()) until = 0; /* say so at once */
     if (t->now >= t->stacks.next_trim) vt__stack_trim(&t->stacks, t->now, 16);
     vt__sched_drive(t);
-    if (vt__sched_deserted(t)) return;
+    if (VT__UNLIKELY(vt__sched_alone(t))) return; /* not to sleep here, but to idle */
     if (VTHTTP_POLL && !t->drives)
         vt__poll_kick(t->dom); /* its driver shall ask for what is waited for here as well */
     if (vt__sched_has_work(t) && !starved && t->now - t->last_poll < VT__SCHED_POLL_NS) return;
@@ -8741,17 +8735,17 @@ static VT__UNUSED bool vt__dump_deadlocked(void) {
 /*==============================================================================
  * MARK: - @spare   OS threads that stand in for workers which stall
  * uses:   @plat @sched
- * test:   tests/test_spare.c
+ * test:   tests/test_spare.c tests/test_handoff.c
  *
  * The monitor (@watch) gives the domain of a thread that does not come back from a vthread to a spare one, which then
  * drives it: accepts, parked connections, timers, what has not started. The worker takes it back when it does come back
  * (vt__sched_drive). The spare keeps the vthreads that started on it, boards with them until the last has ended, and idles.
  *
- *     NONE ---> CHOSEN ---> CALLED ---> BUSY ---> IDLE ---> CHOSEN ...
- *                                                  |
- *     GONE <---------------------------------------'  after a while; its OS thread ends. GONE ---> CHOSEN with a new one.
+ *     NONE ----> CALLED ----> BUSY ----> IDLE ----> CALLED ...
+ *                                         |
+ *     GONE <------------------------------'  after a while; its OS thread ends. GONE ----> CALLED with a new one.
  *
- * Only the monitor chooses, so there is one who does; CALLED says that the domain is there as well. A spare may stall as well: it then loses the domain to the next.
+ * Only the monitor calls, so there is one caller. A spare may stall as well: it then loses the domain to the next.
  *============================================================================*/
 static struct {
     struct vt__plat_sigset mask; /* of the program's own threads */
@@ -8771,12 +8765,13 @@ static bool vt__spare_idle(vt__thr *t) {
                          __ATOMIC_SEQ_CST); /* stays so when it goes: nobody is to wait for it */
         if (__atomic_load_n(&t->spare, __ATOMIC_SEQ_CST) == VT__SPARE_CALLED) break;
         int64_t left = end - vt__plat_now();
-        bool over = left <= 0 || __atomic_load_n(&vt__sched_g.quit, __ATOMIC_SEQ_CST);
-        if (over && __atomic_compare_exchange_n(&t->spare, &idle, VT__SPARE_GONE, false, __ATOMIC_SEQ_CST,
-                                                __ATOMIC_SEQ_CST))
-            return false;
-        if (over) left = VT_MS; /* it is chosen: the call comes */
-        if (over || !vt__sched_has_mail(t)) vt__plat_park(&t->sleeping, how, left);
+        if (left <= 0 || __atomic_load_n(&vt__sched_g.quit, __ATOMIC_SEQ_CST)) {
+            if (__atomic_compare_exchange_n(&t->spare, &idle, VT__SPARE_GONE, false, __ATOMIC_SEQ_CST,
+                                            __ATOMIC_SEQ_CST))
+                return false;
+            break;
+        }
+        if (!vt__sched_has_mail(t)) vt__plat_park(&t->sleeping, how, left);
         vt__sched_mail(t); /* a dump, a cancel that came too late */
     }
     __atomic_store_n(&t->sleeping, 0, __ATOMIC_SEQ_CST);
@@ -8785,14 +8780,15 @@ static bool vt__spare_idle(vt__thr *t) {
 static void *vt__spare_main(void *arg) {
     vt__thr *t = arg;
     (void)vt__libc_sigmask(SIG_SETMASK, &vt__spare_g.mask, NULL); /* the monitor's blocks all */
-    __atomic_store_n(&t->sleeping, 0, __ATOMIC_SEQ_CST);          /* as the thread before has left it */
+    __atomic_store_n(&t->sleeping, 0, __ATOMIC_SEQ_CST);          /* the last thread's stayed */
     vt__sched_enter_thread(t);
     do {
         __atomic_store_n(&t->spare, VT__SPARE_BUSY, __ATOMIC_SEQ_CST);
-        if (!t->drives) vt__sched_drive(t);
-        while (!__atomic_load_n(&vt__sched_g.quit, __ATOMIC_SEQ_CST) && !vt__sched_deserted(t))
+        if (!t->drives) vt__sched_take(t); /* whoever calls has the lock until the domain is ours */
+        while (!__atomic_load_n(&vt__sched_g.quit, __ATOMIC_SEQ_CST) && !vt__sched_alone(t))
             vt__sched_pass(t, -1);
         vt__sched_undrive(t);
+        vt__sched_quit_if_done(); /* here the last of all may have ended */
     } while (vt__spare_idle(t));
     vt__sched_leave_thread(t);
     vt__sched_thr_slim(t);
@@ -8800,62 +8796,64 @@ static void *vt__spare_main(void *arg) {
 }
 
 /*--- the monitor's side ---*/
-/* One that is CHOSEN; `fresh`: it has no OS thread. NULL: there is none to be had. */
-static vt__thr *vt__spare_get(bool *fresh) {
+/* The monitor does not wait: who has the lock is not lost among its vthreads. */
+static bool vt__spare_try(vt__dom *d) { return !__atomic_exchange_n(&d->lock, 1, __ATOMIC_ACQUIRE); }
+/* Where its next vthreads will be; its own thread does not look, but who kicked it just now might. */
+static void vt__spare_place(vt__thr *t, vt__dom *d) {
+    __atomic_store_n(&t->dom, d, __ATOMIC_RELAXED);
+    t->fdws.dom = d;
+}
+/* Calls one that idles, for d. */
+static bool vt__spare_call(vt__thr *t, vt__dom *d) {
+    uint32_t idle = VT__SPARE_IDLE;
+    if (__atomic_load_n(&t->spare, __ATOMIC_SEQ_CST) != VT__SPARE_IDLE) return false;
+    vt__spare_place(t, d); /* it looks there once it is called */
+    return __atomic_compare_exchange_n(&t->spare, &idle, VT__SPARE_CALLED, false, __ATOMIC_SEQ_CST,
+                                       __ATOMIC_SEQ_CST);
+}
+/* One without an OS thread; NULL: there is none to be had. */
+static vt__thr *vt__spare_find_free(void) {
     int n = vt__sched_g.nthrs, first = vt__sched_g.ndoms;
-    for (int i = first; i < n; i++) {
-        uint32_t idle = VT__SPARE_IDLE;
-        *fresh = false;
-        if (__atomic_compare_exchange_n(&vt__sched_g.thrs[i]->spare, &idle, VT__SPARE_CHOSEN, false,
-                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-            return vt__sched_g.thrs[i];
-    }
-    *fresh = true;
     for (int i = first; i < n; i++) {
         vt__thr *t = vt__sched_g.thrs[i];
         uint32_t is = __atomic_load_n(&t->spare, __ATOMIC_SEQ_CST);
         if (is > VT__SPARE_GONE) continue;
         if (is == VT__SPARE_GONE) vt__plat_join(t->os);
-        __atomic_store_n(&t->spare, VT__SPARE_CHOSEN, __ATOMIC_SEQ_CST);
         return t;
     }
     vt__thr *t = n < first + vt__sched_g.cfg.max_spares ? vt__sched_thr_new(n, vt__plat_now()) : NULL;
     if (!t) return NULL;
-    t->spare = VT__SPARE_CHOSEN;
     vt__sched_g.thrs[n] = t;
     __atomic_store_n(&vt__sched_g.nthrs, n + 1, __ATOMIC_SEQ_CST);
     /* vt_stop sets `stopping` and then tells all threads that there are */
     if (__atomic_load_n(&vt__sched_g.stopping, __ATOMIC_SEQ_CST)) t->cancel_all = true;
     return t;
 }
-static int vt__spare_launch(vt__thr *t, vt__thr *from) {
-    int r = vt__plat_thread(&t->os, vt__spare_main, t);
-    if (r >= 0) return 0;
-    vt__dom *d = t->dom;
-    vt__sched_dom_lock(d);
-    if (vt__sched_driver(d) == t) __atomic_store_n(&d->owner, from, __ATOMIC_SEQ_CST);
-    vt__sched_dom_unlock(d);
-    (void)vt__sched_kick(from); /* it may have boarded meanwhile */
+static bool vt__spare_launch(vt__thr *t, vt__dom *d) {
+    vt__spare_place(t, d);
+    __atomic_store_n(&t->spare, VT__SPARE_CALLED, __ATOMIC_SEQ_CST);
+    if (vt__plat_thread(&t->os, vt__spare_main, t) >= 0) return true;
     __atomic_store_n(&t->spare, VT__SPARE_NONE, __ATOMIC_SEQ_CST);
-    return r;
+    return false;
 }
-/* Gives the domain of `from` to a spare: 0; -EAGAIN: it is not its driver, or is not lost among its vthreads. */
+/* One that is CALLED, for d, and has an OS thread. */
+static vt__thr *vt__spare_get(vt__dom *d) {
+    for (int i = vt__sched_g.ndoms; i < vt__sched_g.nthrs; i++)
+        if (vt__spare_call(vt__sched_g.thrs[i], d)) return vt__sched_g.thrs[i];
+    vt__thr *t = vt__spare_find_free();
+    return t && vt__spare_launch(t, d) ? t : NULL;
+}
+/* Gives the domain of `from` to a spare: 0; -EAGAIN: it is not its driver, or is not lost among its vthreads. The spare
+ * waits for the lock, and nobody sees an owner without a thread. */
 static VT__UNUSED int vt__spare_handoff(vt__thr *from) {
     vt__dom *d = from->dom;
-    bool fresh = false;
-    if (vt__sched_g.host || vt__sched_driver(d) != from || !vt__sched_dom_try(d)) return -EAGAIN;
+    if (vt__sched_g.host || vt__sched_driver(d) != from || !vt__spare_try(d)) return -EAGAIN;
     bool its = vt__sched_driver(d) == from;
-    vt__thr *t = its ? vt__spare_get(&fresh) : NULL;
-    if (t) {
-        __atomic_store_n(&t->dom, d, __ATOMIC_RELAXED);
-        t->fdws.dom = d;
-        __atomic_store_n(&d->owner, t, __ATOMIC_SEQ_CST);
-        __atomic_store_n(&t->spare, VT__SPARE_CALLED, __ATOMIC_SEQ_CST);
-    }
+    vt__thr *t = its ? vt__spare_get(d) : NULL;
+    if (t) __atomic_store_n(&d->owner, t, __ATOMIC_SEQ_CST);
     vt__sched_dom_unlock(d);
     if (!t) return its ? VT_ELIMIT : -EAGAIN;
-    if (!fresh) (void)vt__sched_kick(t);
-    else if (vt__spare_launch(t, from) < 0) return VT_ELIMIT;
+    (void)vt__sched_kick(t);
     __atomic_fetch_add(&vt__sched_g.handoffs, 1, __ATOMIC_RELAXED);
     return 0;
 }

@@ -47,3 +47,41 @@ TEST(b111_raw_blocking_on_one_worker) {
     vt_cfg cfg = {.workers = 1, .stall_ms = 2};
     CHECK_EQ(vt_run(&cfg, many_main, NULL), 0);
 }
+
+/* Spares that have gone are made again, and what they block on at once is seen like any other stall. */
+static int again_main(void *arg) {
+    (void)many_main(arg);
+    for (int i = 0; vt__spare_count() > 0 && i < 50000; i++) (void)vt_sleep_ms(1);
+    CHECK_EQ(vt__spare_count(), 0);
+    CHECK(vt__sched_nthrs() > 2);
+    return many_main(arg);
+}
+TEST(b111_spares_that_have_gone_come_again) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 2};
+    int64_t idle_ns = vt__spare_g.idle_ns;
+    vt__spare_g.idle_ns = VT_MS;
+    CHECK_EQ(vt_run(&cfg, again_main, NULL), 0);
+    vt__spare_g.idle_ns = idle_ns;
+}
+
+/* The last virtual thread of all ends on a spare, when the worker has its domain back and sleeps. */
+static void *one_by_one(void *arg) {
+    (void)arg;
+    while (__atomic_load_n(&entered, __ATOMIC_SEQ_CST) < 2) usleep(1000);
+    gate_open(1); /* for who came first: the worker */
+    usleep(50000);
+    gate_open(1);
+    return NULL;
+}
+static int leaves_main(void *os) {
+    gate_make();
+    pthread_create((pthread_t *)os, NULL, one_by_one, NULL);
+    for (int i = 0; i < 2; i++) CHECK_EQ(vt_go_any(blocks, NULL), 0);
+    return 0;
+}
+TEST(b111_the_last_ends_on_a_spare) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 2};
+    pthread_t os;
+    CHECK_EQ(vt_run(&cfg, leaves_main, &os), 0);
+    pthread_join(os, NULL);
+}
