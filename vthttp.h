@@ -4167,13 +4167,17 @@ typedef struct vt__dom {
     vt_task *any_head, *any_tail;
     int64_t polls, wakes;
 #if VTHTTP_POLL
-    uint32_t set_spin; /* of ents, n, cap */
+    uint32_t set_spin; /* of ents, n, cap, next */
     struct vt__poll_ent {
         vt__pd *pd;
         uint16_t gen;
-    } * ents, *asked; /* asked: what fds says, for the driver alone */
-    struct pollfd *fds;
-    int n, cap, fds_cap;
+    } * ents;
+    int n, cap;
+    struct vt__poll_room { /* what the driver asks the kernel for; next: larger, for its next turn */
+        struct vt__poll_ent *asked;
+        struct pollfd *fds;
+        int cap;
+    } now, next;
 #else
     int epfd;
     bool no_pwait2;
@@ -4341,21 +4345,38 @@ static int vt__poll_set_open(vt__dom *dom) {
     dom->wake_w = fds[1];
     return 0;
 }
+static void vt__poll_room_free(struct vt__poll_room *r) {
+    vt__mem_free(r->asked);
+    vt__mem_free(r->fds);
+    memset(r, 0, sizeof *r);
+}
 static void vt__poll_set_close(vt__dom *dom) {
     if (dom->wake_r >= 0) (void)vt__plat_close(dom->wake_r);
     if (dom->wake_w >= 0) (void)vt__plat_close(dom->wake_w);
-    vt__mem_free(dom->fds);
     vt__mem_free(dom->ents);
-    vt__mem_free(dom->asked);
+    vt__poll_room_free(&dom->now);
+    vt__poll_room_free(&dom->next);
+}
+/* All that more descriptors will need, or nothing: whoever adds one learns that memory is out, not the reactor. */
+static bool vt__poll_grow(vt__dom *dom) {
+    int cap = dom->cap ? dom->cap * 2 : 64;
+    struct vt__poll_room r = {vt__mem_alloc((size_t)cap * sizeof *r.asked),
+                              vt__mem_alloc((size_t)(cap + 1) * sizeof *r.fds), cap};
+    struct vt__poll_ent *ents = r.asked && r.fds ? vt__mem_realloc(dom->ents, (size_t)cap * sizeof *ents)
+                                                 : NULL;
+    if (!ents) {
+        vt__poll_room_free(&r);
+        return false;
+    }
+    vt__poll_room_free(&dom->next);
+    dom->next = r;
+    dom->ents = ents;
+    dom->cap = cap;
+    return true;
 }
 static int vt__poll_ctl_add(vt__dom *dom, vt__pd *pd, uint32_t word) {
     vt__plat_spin_lock(&dom->set_spin);
-    if (dom->n == dom->cap) {
-        int cap = dom->cap ? dom->cap * 2 : 64;
-        struct vt__poll_ent *ents = vt__mem_realloc(dom->ents, (size_t)cap * sizeof *ents);
-        if (ents) dom->ents = ents, dom->cap = cap;
-    }
-    bool room = dom->n < dom->cap;
+    bool room = dom->n < dom->cap || vt__poll_grow(dom);
     if (room) dom->ents[dom->n++] = (struct vt__poll_ent){pd, (uint16_t)(word >> 16)};
     vt__plat_spin_unlock(&dom->set_spin);
     return room ? 0 : -ENOMEM;
@@ -4372,40 +4393,29 @@ static int vt__poll_interest(uint32_t w) {
     if (!ev && (!(w & VT__PD_WATCH) || w & VT__PD_HUP)) return -1;
     return ev;
 }
-static bool vt__poll_build_room(vt__dom *dom) {
-    int cap = dom->n + 1;
-    if (cap <= dom->fds_cap) return true;
-    cap = VT__MAX(cap, 2 * dom->fds_cap);
-    struct pollfd *fds = vt__mem_realloc(dom->fds, (size_t)cap * sizeof *fds);
-    if (fds) dom->fds = fds;
-    struct vt__poll_ent *asked = vt__mem_realloc(dom->asked, (size_t)cap * sizeof *asked);
-    if (asked) dom->asked = asked;
-    if (fds && asked) dom->fds_cap = cap;
-    return fds && asked;
-}
 /* What to ask the kernel for, the wake-up descriptor last; how many, or -ENOMEM. */
 static int vt__poll_build(vt__dom *dom) {
     int n = 0;
     vt__plat_spin_lock(&dom->set_spin);
-    if (!vt__poll_build_room(dom)) {
-        vt__plat_spin_unlock(&dom->set_spin);
-        return -ENOMEM;
+    if (!dom->cap && !vt__poll_grow(dom)) n = -ENOMEM;
+    if (dom->next.cap) {
+        vt__poll_room_free(&dom->now);
+        dom->now = dom->next;
+        memset(&dom->next, 0, sizeof dom->next);
     }
     for (int i = 0; i < dom->n; i++) {
         vt__pd *pd = dom->ents[i].pd;
         uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE);
         if ((uint16_t)(w >> 16) != dom->ents[i].gen || w & VT__PD_CLOSED) continue;
-        dom->ents[n] = dom->asked[n] = dom->ents[i];
+        dom->ents[n] = dom->now.asked[n] = dom->ents[i];
         int ev = vt__poll_interest(w);
-        dom->fds[n].fd = ev < 0 ? -1 : pd->fd;
-        dom->fds[n].events = (short)(ev < 0 ? 0 : ev);
-        dom->fds[n++].revents = 0;
+        dom->now.fds[n] = (struct pollfd){ev < 0 ? -1 : pd->fd, (short)(ev < 0 ? 0 : ev), 0};
+        n++;
     }
-    dom->n = n;
+    if (n >= 0) dom->n = n;
     vt__plat_spin_unlock(&dom->set_spin);
-    dom->fds[n].fd = dom->wake_r;
-    dom->fds[n].events = POLLIN;
-    dom->fds[n].revents = 0;
+    if (n < 0) return n;
+    dom->now.fds[n] = (struct pollfd){dom->wake_r, POLLIN, 0};
     return n + 1;
 }
 static int vt__poll_wait(vt__dom *dom, int64_t ns) {
@@ -4413,19 +4423,19 @@ static int vt__poll_wait(vt__dom *dom, int64_t ns) {
     if (n < 0) return n;
     int ms = ns < 0 ? -1 : (int)VT__MIN((ns + VT_MS - 1) / VT_MS, INT64_C(3600000));
     vt__plat_count(&dom->polls, 1);
-    int r = vt__plat_poll(dom->fds, (unsigned)n, ms);
+    int r = vt__plat_poll(dom->now.fds, (unsigned)n, ms);
     if (r <= 0) return r;
-    if (dom->fds[n - 1].revents) {
+    if (dom->now.fds[n - 1].revents) {
         char sink[256];
         while (vt__plat_read(dom->wake_r, sink, sizeof sink) == (ssize_t)sizeof sink) continue;
     }
     for (int i = 0; i < n - 1; i++) {
-        short re = dom->fds[i].revents;
+        short re = dom->now.fds[i].revents;
         if (!re) continue;
         unsigned bits = (re & POLLIN ? VT__PD_R : 0u) | (re & POLLOUT ? VT__PD_W : 0u);
         if (re & POLLRDHUP) bits |= VT__PD_R | VT__PD_RDHUP;
         if (re & (POLLHUP | POLLERR | POLLNVAL)) bits |= VT__PD_HUP | VT__PD_R | VT__PD_W;
-        vt__poll_event(dom, dom->asked[i].pd, dom->asked[i].gen, bits);
+        vt__poll_event(dom, dom->now.asked[i].pd, dom->now.asked[i].gen, bits);
     }
     return r;
 }
@@ -6205,10 +6215,10 @@ VT_API int vt_poll_fill(vt_pollfd *fds, int cap) {
 #if VTHTTP_POLL
     int all = vt__poll_build(t->dom);
     for (int i = 0; i < all; i++) {
-        if (t->dom->fds[i].fd < 0) continue;
-        int ev = (t->dom->fds[i].events & POLLIN ? VT_READ : 0) |
-                 (t->dom->fds[i].events & POLLOUT ? VT_WRITE : 0);
-        if (n < cap) fds[n].fd = t->dom->fds[i].fd, fds[n].events = ev;
+        if (t->dom->now.fds[i].fd < 0) continue;
+        int ev = (t->dom->now.fds[i].events & POLLIN ? VT_READ : 0) |
+                 (t->dom->now.fds[i].events & POLLOUT ? VT_WRITE : 0);
+        if (n < cap) fds[n].fd = t->dom->now.fds[i].fd, fds[n].events = ev;
         n++;
     }
 #else
