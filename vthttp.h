@@ -999,8 +999,10 @@ VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out);
 #endif
 #if !defined(SIG_BLOCK) && defined(__mips__)
 #define SIG_BLOCK 1
+#define SIG_SETMASK 3
 #elif !defined(SIG_BLOCK)
 #define SIG_BLOCK 0
+#define SIG_SETMASK 2
 #endif
 #ifndef EPOLLEXCLUSIVE
 #define EPOLLEXCLUSIVE (1u << 28)
@@ -3442,6 +3444,9 @@ void *__tsan_get_current_fiber(void);
 void *__tsan_create_fiber(unsigned flags);
 void __tsan_destroy_fiber(void *fiber);
 void __tsan_switch_to_fiber(void *fiber, unsigned flags);
+/* TSan keeps a signal with the fiber that it met until that one makes a call which TSan knows, and it may never run again. */
+size_t vt__libc_strlen(const char *s) __asm__("strlen");
+#define VT__CTX_SIGNALS() ((void)vt__libc_strlen(""))
 #endif
 
 typedef struct vt__ctx {
@@ -3615,6 +3620,17 @@ static __thread vt__ctx *vt__ctx_left;
 static __thread void *vt__ctx_dead_fiber;
 #endif
 
+#if VT__TSAN
+/* TSan drops a signal that comes while it takes a fiber apart. */
+static VT__NOINLINE void vt__ctx_bury(void) {
+    struct vt__plat_sigset all, old;
+    memset(&all, 0xff, sizeof all);
+    (void)vt__libc_sigmask(SIG_BLOCK, &all, &old);
+    __tsan_destroy_fiber(vt__ctx_dead_fiber);
+    vt__ctx_dead_fiber = NULL;
+    (void)vt__libc_sigmask(SIG_SETMASK, &old, NULL);
+}
+#endif
 /* Call first on arrival in a context; `me` has fake stack state to restore unless it is new. */
 VT__INLINE void vt__ctx_arrive(vt__ctx *me) {
     (void)me;
@@ -3628,8 +3644,7 @@ VT__INLINE void vt__ctx_arrive(vt__ctx *me) {
     }
 #endif
 #if VT__TSAN
-    if (vt__ctx_dead_fiber) __tsan_destroy_fiber(vt__ctx_dead_fiber);
-    vt__ctx_dead_fiber = NULL;
+    if (vt__ctx_dead_fiber) vt__ctx_bury();
 #endif
 }
 
@@ -3640,6 +3655,7 @@ VT__INLINE int vt__ctx_switch(vt__ctx *from, vt__ctx *to, int value) {
     __sanitizer_start_switch_fiber(&from->fake, to->bottom, to->size);
 #endif
 #if VT__TSAN
+    VT__CTX_SIGNALS();
     __tsan_switch_to_fiber(to->fiber, 0);
 #endif
 #if VTHTTP_FPU_CONTROL && (VT__X86_64 || VT__I386)
@@ -3662,6 +3678,7 @@ __attribute__((noreturn)) VT__INLINE void vt__ctx_leave(vt__ctx *from, vt__ctx *
     __sanitizer_start_switch_fiber(NULL, to->bottom, to->size);
 #endif
 #if VT__TSAN
+    VT__CTX_SIGNALS();
     vt__ctx_dead_fiber = from->fiber;
     __tsan_switch_to_fiber(to->fiber, 0);
 #endif
