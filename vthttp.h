@@ -848,7 +848,8 @@ VT_API int vt_route_timeout_ms(vt_route *r, int64_t ms);  /* the handler's deadl
 VT_API int vt_route_use(vt_route *r, vt_middleware *mw, void *ctx);
 VT_API int vt_server_use(vt_server *s, vt_middleware *mw,
                          void *ctx); /* around every request, also unrouted ones */
-/* Makes the body of an error response that nobody wrote (status 0: any); the status is set and kept. */
+/* Makes the body of an error response that nobody wrote (status 0: any); the status is set and kept. Not for a head that
+ * does not parse (400, 431, 505 and the like): there is no request to hand to it. */
 VT_API int vt_server_error_page(vt_server *s, int status, vt_handler *h);
 
 /* Adds a listener beside the configured one. errors: VT_EADDR when it starts. */

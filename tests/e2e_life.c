@@ -418,31 +418,61 @@ TEST(idle_worker_takes_requests) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
+/* Nothing behind the running request is looked at before its turn: not even a malformed one. */
+TEST(b087_a_malformed_request_waits_its_turn) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    cl_puts(&c, GET("/gate") "GET / HTTP/1.1\r\n" HOST "Bad Field: x\r\n\r\n" GET("/delay"));
+    CHECK(reaches(started, 1, E2E_MS));
+    CHECK(cl_silent(&c, 50));
+    CHECK_EQ(ended(), 0);
+    gate_open();
+    CHECK_EQ(cl_response(&c), 200);
+    CHECK_STR(c.body, "gate");
+    CHECK_EQ(cl_response(&c), 400);
+    CHECK_STR(cl_field(&c, "connection"), "close");
+    CHECK(cl_closed(&c, E2E_MS));
+    CHECK_EQ(started(), 1);
+    CHECK_EQ(e2e_stop(), 0);
+}
+
 /*--- clients that go away ---*/
-TEST(b088_close_while_streaming) {
-    REQUIRE(e2e_start(NULL, routes) == 0);
+static int child_ends(void *arg) {
+    (void)arg;
+    int r = vt_sleep_ms(60000);
+    if (r == -ECANCELED) __atomic_add_fetch(&seen.met, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+/* Streams for ever, with what must be cleaned up: a deferred call and a child of the request's scope. */
+static int h_endless_owner(vt_req *req, vt_res *res) {
+    vt_scope *scope = vt_req_scope(req);
+    if (!scope || vt_defer(clean_up, NULL) < 0 || vt_scope_go(scope, child_ends, NULL) < 0) return -EIO;
+    return h_endless(req, res);
+}
+static void routes_owner(vt_server *s) {
+    routes(s);
+    vt_server_get(s, "/owner", h_endless_owner);
+}
+static int deferred(void) { return (int)aux(); }
+static int children(void) { return __atomic_load_n(&seen.met, __ATOMIC_SEQ_CST); }
+static void goes_while_streaming(void (*go)(struct cl *c)) {
+    REQUIRE(e2e_start(NULL, routes_owner) == 0);
     CL(c);
     REQUIRE(cl_open(&c));
-    cl_puts(&c, GET("/endless"));
+    cl_puts(&c, GET("/owner"));
     CHECK(cl_until(&c, "endless") > 0);
-    cl_close(&c);
+    CHECK_EQ(deferred() + children(), 0);
+    go(&c);
     CHECK(reaches(ended, 1, 5000));
     CHECK(result() < 0);
+    CHECK(reaches(deferred, 1, 5000));
+    CHECK(reaches(children, 1, 5000));
     CHECK(OPEN_REACHES(0));
     CHECK_EQ(e2e_stop(), 0);
 }
-TEST(b089_reset_while_streaming) {
-    REQUIRE(e2e_start(NULL, routes) == 0);
-    CL(c);
-    REQUIRE(cl_open(&c));
-    cl_puts(&c, GET("/endless"));
-    CHECK(cl_until(&c, "endless") > 0);
-    cl_reset(&c);
-    CHECK(reaches(ended, 1, 5000));
-    CHECK(result() < 0);
-    CHECK(OPEN_REACHES(0));
-    CHECK_EQ(e2e_stop(), 0);
-}
+TEST(b088_close_while_streaming) { goes_while_streaming(cl_close); }
+TEST(b089_reset_while_streaming) { goes_while_streaming(cl_reset); }
 /* The default: a reset cancels a handler that waits; a bare FIN does not. */
 TEST(b090_reset_cancels_a_waiting_handler) {
     REQUIRE(e2e_start(NULL, routes) == 0);
