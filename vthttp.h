@@ -4231,15 +4231,18 @@ static bool vt__poll_wait_abort(vt__pd *pd, unsigned bit, struct vt__vth *v) {
     return true;
 }
 
+/* Sets bits as long as none of `unless` is there; false, and nothing changed, when one is. */
+static VT__UNUSED bool vt__poll_set_unless(vt__pd *pd, uint32_t bits, uint32_t unless) {
+    uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE);
+    do {
+        if (w & unless) return false;
+    } while (!__atomic_compare_exchange_n(&pd->word, &w, w | bits, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    return true;
+}
 /* Gives an idle descriptor to the reactor; false when there is input (or its end) already: go on reading. After
  * true the next input calls the sink, once, and until then nobody else may touch what it is part of. */
 static VT__UNUSED bool vt__poll_arm(vt__pd *pd) {
-    uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE);
-    do {
-        if (w & (VT__PD_R | VT__PD_RDHUP | VT__PD_HUP)) return false;
-    } while (!__atomic_compare_exchange_n(&pd->word, &w, w | VT__PD_ARMED, true, __ATOMIC_ACQ_REL,
-                                          __ATOMIC_ACQUIRE));
-    return true;
+    return vt__poll_set_unless(pd, VT__PD_ARMED, VT__PD_R | VT__PD_RDHUP | VT__PD_HUP);
 }
 /* Takes an idle descriptor back, armed or watched; false when its sink is being called or was. */
 static VT__UNUSED bool vt__poll_disarm(vt__pd *pd) {
@@ -4250,21 +4253,12 @@ static VT__UNUSED bool vt__poll_disarm(vt__pd *pd) {
  * false, and does not watch, when that has happened already. */
 static VT__UNUSED bool vt__poll_watch(vt__pd *pd, bool fin) {
     unsigned gone = VT__PD_HUP | (fin ? VT__PD_RDHUP : 0), set = VT__PD_WATCH | (fin ? VT__PD_WATCH_FIN : 0);
-    uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE);
-    do {
-        if (w & gone) return false;
-    } while (!__atomic_compare_exchange_n(&pd->word, &w, w | set, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
-    return true;
+    return vt__poll_set_unless(pd, set, gone);
 }
 
 /* While a vthread waits for something else: the sink hears of room to write. False: there is some now. */
 static VT__UNUSED bool vt__poll_want_room(vt__pd *pd) {
-    uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE);
-    do {
-        if (w & (VT__PD_W | VT__PD_HUP | VT__PD_CLOSED)) return false;
-    } while (!__atomic_compare_exchange_n(&pd->word, &w, w | VT__PD_FLUSH, true, __ATOMIC_ACQ_REL,
-                                          __ATOMIC_ACQUIRE));
-    return true;
+    return vt__poll_set_unless(pd, VT__PD_FLUSH, VT__PD_W | VT__PD_HUP | VT__PD_CLOSED);
 }
 
 /* What an event does; see the banner. */
