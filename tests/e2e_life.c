@@ -414,30 +414,20 @@ TEST(idle_worker_takes_requests) {
 }
 
 /*--- clients that go away ---*/
-TEST(b088_close_while_streaming) {
+static void leaves_while_streaming(void (*leave)(struct cl *c)) {
     REQUIRE(e2e_start(NULL, routes) == 0);
     CL(c);
     REQUIRE(cl_open(&c));
     cl_puts(&c, GET("/endless"));
     CHECK(cl_until(&c, "endless") > 0);
-    cl_close(&c);
+    leave(&c);
     CHECK(reaches(ended, 1, 5000));
     CHECK(result() < 0);
     CHECK(OPEN_REACHES(0));
     CHECK_EQ(e2e_stop(), 0);
 }
-TEST(b089_reset_while_streaming) {
-    REQUIRE(e2e_start(NULL, routes) == 0);
-    CL(c);
-    REQUIRE(cl_open(&c));
-    cl_puts(&c, GET("/endless"));
-    CHECK(cl_until(&c, "endless") > 0);
-    cl_reset(&c);
-    CHECK(reaches(ended, 1, 5000));
-    CHECK(result() < 0);
-    CHECK(OPEN_REACHES(0));
-    CHECK_EQ(e2e_stop(), 0);
-}
+TEST(b088_close_while_streaming) { leaves_while_streaming(cl_close); }
+TEST(b089_reset_while_streaming) { leaves_while_streaming(cl_reset); }
 /* The default: a reset cancels a handler that waits; a bare FIN does not. */
 TEST(b090_reset_cancels_a_waiting_handler) {
     REQUIRE(e2e_start(NULL, routes) == 0);

@@ -235,6 +235,21 @@ static int w_block(void *arg) {
     vt_name_set(arg ? "block-2" : "block-1");
     return vt_blocking(w_job, NULL, NULL);
 }
+/* What lines say of those who wait. */
+static const char *const waits[][2] = {
+    {"\"cond\" state=waiting", "wait=condition object=0x"},
+    {"\"sem\" state=waiting", "wait=semaphore object=0x"},
+    {"\"wg\" state=waiting", "wait=wait group object=0x"},
+    {"\"once\" state=waiting", "wait=once object=0x"},
+    {"\"recv\" state=waiting", "wait=channel object=0x"},
+    {"\"recv\"", " for=receive"},
+    {"\"send\" state=waiting wait=channel", " for=send"},
+    {"\"await\" state=waiting wait=task object=0x", "awaited_site=\"tests/test_dump.c:"},
+    {"\"fd-read\" state=waiting", "wait=descriptor fd="},
+    {"\"fd-read\"", " for=read age_ms="},
+    {"\"fd-both\"", " for=read or write age_ms="},
+    {"\"scope\" state=waiting wait=scope", "children=2"},
+    {"\"block-2\" state=waiting", "wait=blocking stage=queued"}};
 static int waits_main(void *arg) {
     vt_task *t[20];
     int n = 0;
@@ -279,19 +294,8 @@ static int waits_main(void *arg) {
              (unsigned long long)(uintptr_t)vt__sched_self());
     CHECK(dump_has("\"wants-lock\" state=waiting wait=mutex", text));
     CHECK(dump_has("\"wants-until\" state=waiting wait=mutex", text));
-    CHECK(dump_has("\"cond\" state=waiting", "wait=condition object=0x"));
-    CHECK(dump_has("\"sem\" state=waiting", "wait=semaphore object=0x"));
-    CHECK(dump_has("\"wg\" state=waiting", "wait=wait group object=0x"));
-    CHECK(dump_has("\"once\" state=waiting", "wait=once object=0x"));
-    CHECK(dump_has("\"recv\" state=waiting", "wait=channel object=0x"));
-    CHECK(dump_has("\"recv\"", " for=receive"));
-    CHECK(dump_has("\"send\" state=waiting wait=channel", " for=send"));
-    CHECK(dump_has("\"await\" state=waiting wait=task object=0x", "awaited_site=\"tests/test_dump.c:"));
-    CHECK(dump_has("\"fd-read\" state=waiting", "wait=descriptor fd="));
-    CHECK(dump_has("\"fd-read\"", " for=read age_ms="));
-    CHECK(dump_has("\"fd-both\"", " for=read or write age_ms="));
-    CHECK(dump_has("\"scope\" state=waiting wait=scope", "children=2"));
-    CHECK(dump_has("\"block-2\" state=waiting", "wait=blocking stage=queued"));
+    for (size_t i = 0; i < VT__COUNT(waits); i++)
+        if (!dump_has(waits[i][0], waits[i][1])) test_fail(__FILE__, __LINE__, waits[i][0]);
     /* a select leaves the channel to those who were first */
     GO(w_select, NULL);
     CHECK(dump_has("\"select\" state=waiting wait=select of=4 cases=\"receive 0x", ", fd "));
