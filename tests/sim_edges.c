@@ -277,6 +277,45 @@ TEST(a_stop_at_a_limit_serves_who_was_accepted) {
     }
 }
 
+/* At the cap of virtual threads: the 503 to a client whose socket takes a part of it at first is whole when there is room
+ * again, also for one that has ended its sending half; one that never reads is let go. `then`: what it does at last. */
+enum { ANSWER = 1104 };
+static struct client *refused_in_parts(int room, struct sim_step then) {
+    static const struct sim_step busy[] = {SENDS("GET /sleep/1500 HTTP/1.1\r\n" HOST "\r\n"),
+                                           DOES(SIM_AWAIT_END, 0)};
+    struct sim_step full[] = {SENDS("GET /len/1000 HTTP/1.1\r\n" HOST "\r\n"),
+                              DOES(SIM_AWAIT_N, 1),
+                              DOES(SIM_READ, 0),
+                              SENDS("GET /len/1000 HTTP/1.1\r\n" HOST "\r\n"),
+                              WAITS(VT_SEC),
+                              SENDS("GET /len/1000 HTTP/1.1\r\n" HOST "\r\n"),
+                              WAITS(VT_SEC / 2),
+                              then,
+                              WAITS(VT_SEC / 4),
+                              DOES(SIM_READ, 1),
+                              DOES(SIM_AWAIT_END, 0)};
+    vt_server_cfg cfg = {.max_vthreads = 6};
+    sim.k.send_grain = 0;
+    sim.k.storm = 0;
+    sim.k.send_buffer = ANSWER + (uint32_t)room; /* the second one and a part of what follows */
+    struct client *c = chat(10 * VT_MS, STEPS(full));
+    for (int i = 0; i < 12; i++) chat(600 * VT_MS, STEPS(busy));
+    serve(&cfg, waiting_routes, 0);
+    return c;
+}
+TEST(a_refusal_that_the_socket_takes_in_parts_is_whole) {
+    static const struct sim_step last[] = {WAITS(1), DOES(SIM_FIN, 0), WAITS(8 * VT_SEC)};
+    for (int i = 0; i < 36; i++) {
+        begin((uint64_t)i);
+        struct client *c = refused_in_parts(i * 2, last[i % 3]);
+        for (int k = 0; k < 2; k++) CHECK_EQ(status_of(c, k), 200);
+        CHECK_EQ(c->reader.res[1].head + c->reader.res[1].nhead + c->reader.res[1].nbody, 2 * ANSWER);
+        CHECK_EQ(status_of(c, 2), i % 3 == 2 ? -1 : 503);
+        CHECK(c->peer->fin && !c->peer->rst);
+        end();
+    }
+}
+
 /* The descriptor that is given up when there is none gets lost; it is had again when there are some. */
 static int reserve_at[2];
 static void lose(void *arg, uint32_t i) {

@@ -186,6 +186,12 @@ static int h_ok(vt_req *req, vt_res *res) {
     most_burst = VT__MAX(most_burst, srv->run->doors[0].burst);
     return vt_res_text(res, 200, "ok");
 }
+/* Meanwhile nobody is accepted. */
+static int h_compute(vt_req *req, vt_res *res) {
+    int r = vt_sleep_ms(4);
+    for (int64_t end = sim.now + 20 * VT_MS; sim.now < end;) sim.now += SIM_US, sim_run_due();
+    return r < 0 ? r : h_ok(req, res);
+}
 static void on_log(void *ctx, int level, const char *line) {
     size_t n = strlen(log_text);
     (void)ctx;
@@ -217,6 +223,7 @@ static const vt_server_cfg plain = {.addr = "127.0.0.1:8080", .workers = 1};
 static int serve(const vt_server_cfg *cfg) {
     srv = vt_server_new(cfg);
     vt_server_get(srv, "/", h_ok);
+    vt_server_get(srv, "/compute", h_compute);
     vt_server_get(srv, "/sleep/{ms}", h_slept);
     int r = vt_server_run(srv);
     CHECK_EQ(srv->run->state, VT__SRV_IDLE);
@@ -291,6 +298,19 @@ TEST(srv_reserve_tells_a_client_that_there_is_none) {
     CHECK(reserves[0] >= 0); /* had again */
     CHECK_EQ(status_of(1), 200);
     CHECK(strstr(log_text, "accept: ") && strstr(log_text, "EMFILE"));
+}
+/* Its request has come by the time it is turned away: unread, that would make the close a reset, which takes the 503
+ * away from a client that has not read it yet. */
+TEST(srv_reserve_reads_before_it_closes) {
+    begin(8);
+    CLIENT(2, "GET /compute HTTP/1.1\r\n" HOST "\r\n");
+    sim_at(5 * VT_MS, full, &srv);
+    CLIENT(10, GET_OK);
+    sim_at(500 * VT_MS, full, NULL);
+    sim_at(2 * VT_SEC, srv_stop, NULL);
+    CHECK_EQ(serve(&plain), 0);
+    CHECK(status_of(0) == 200 && status_of(1) == 503);
+    CHECK(peers[1]->fin && !peers[1]->rst);
 }
 TEST(srv_reserve_lost_is_had_again) {
     begin(4);
