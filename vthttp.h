@@ -857,7 +857,8 @@ VT_API int vt_route_timeout_ms(vt_route *r, int64_t ms);  /* the handler's deadl
 VT_API int vt_route_use(vt_route *r, vt_middleware *mw, void *ctx);
 VT_API int vt_server_use(vt_server *s, vt_middleware *mw,
                          void *ctx); /* around every request, also unrouted ones */
-/* Makes the body of an error response that nobody wrote (status 0: any); the status is set and kept. */
+/* Makes the body of an error response that nobody wrote (status 0: any); the status is set and kept. Not for a head that
+ * does not parse (400, 431, 505 and the like): there is no request to hand to it. */
 VT_API int vt_server_error_page(vt_server *s, int status, vt_handler *h);
 
 /* Adds a listener beside the configured one. errors: VT_EADDR when it starts. */
@@ -1008,8 +1009,10 @@ VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out);
 #endif
 #if !defined(SIG_BLOCK) && defined(__mips__)
 #define SIG_BLOCK 1
+#define SIG_SETMASK 3
 #elif !defined(SIG_BLOCK)
 #define SIG_BLOCK 0
+#define SIG_SETMASK 2
 #endif
 #ifndef EPOLLEXCLUSIVE
 #define EPOLLEXCLUSIVE (1u << 28)
@@ -3468,6 +3471,9 @@ void *__tsan_get_current_fiber(void);
 void *__tsan_create_fiber(unsigned flags);
 void __tsan_destroy_fiber(void *fiber);
 void __tsan_switch_to_fiber(void *fiber, unsigned flags);
+/* TSan keeps a signal with the fiber that it met until that one makes a call which TSan knows, and it may never run again. */
+size_t vt__libc_strlen(const char *s) __asm__("strlen");
+#define VT__CTX_SIGNALS() ((void)vt__libc_strlen(""))
 #endif
 
 typedef struct vt__ctx {
@@ -3641,6 +3647,17 @@ static __thread vt__ctx *vt__ctx_left;
 static __thread void *vt__ctx_dead_fiber;
 #endif
 
+#if VT__TSAN
+/* TSan drops a signal that comes while it takes a fiber apart. */
+static VT__NOINLINE void vt__ctx_bury(void) {
+    struct vt__plat_sigset all, old;
+    memset(&all, 0xff, sizeof all);
+    (void)vt__libc_sigmask(SIG_BLOCK, &all, &old);
+    __tsan_destroy_fiber(vt__ctx_dead_fiber);
+    vt__ctx_dead_fiber = NULL;
+    (void)vt__libc_sigmask(SIG_SETMASK, &old, NULL);
+}
+#endif
 /* Call first on arrival in a context; `me` has fake stack state to restore unless it is new. */
 VT__INLINE void vt__ctx_arrive(vt__ctx *me) {
     (void)me;
@@ -3654,8 +3671,7 @@ VT__INLINE void vt__ctx_arrive(vt__ctx *me) {
     }
 #endif
 #if VT__TSAN
-    if (vt__ctx_dead_fiber) __tsan_destroy_fiber(vt__ctx_dead_fiber);
-    vt__ctx_dead_fiber = NULL;
+    if (vt__ctx_dead_fiber) vt__ctx_bury();
 #endif
 }
 
@@ -3666,6 +3682,7 @@ VT__INLINE int vt__ctx_switch(vt__ctx *from, vt__ctx *to, int value) {
     __sanitizer_start_switch_fiber(&from->fake, to->bottom, to->size);
 #endif
 #if VT__TSAN
+    VT__CTX_SIGNALS();
     __tsan_switch_to_fiber(to->fiber, 0);
 #endif
 #if VTHTTP_FPU_CONTROL && (VT__X86_64 || VT__I386)
@@ -3688,6 +3705,7 @@ __attribute__((noreturn)) VT__INLINE void vt__ctx_leave(vt__ctx *from, vt__ctx *
     __sanitizer_start_switch_fiber(NULL, to->bottom, to->size);
 #endif
 #if VT__TSAN
+    VT__CTX_SIGNALS();
     vt__ctx_dead_fiber = from->fiber;
     __tsan_switch_to_fiber(to->fiber, 0);
 #endif
@@ -4271,15 +4289,18 @@ static bool vt__poll_wait_abort(vt__pd *pd, unsigned bit, struct vt__vth *v) {
     return true;
 }
 
+/* Sets bits as long as none of `unless` is there; false, and nothing changed, when one is. */
+static VT__UNUSED bool vt__poll_set_unless(vt__pd *pd, uint32_t bits, uint32_t unless) {
+    uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE);
+    do {
+        if (w & unless) return false;
+    } while (!__atomic_compare_exchange_n(&pd->word, &w, w | bits, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    return true;
+}
 /* Gives an idle descriptor to the reactor; false when there is input (or its end) already: go on reading. After
  * true the next input calls the sink, once, and until then nobody else may touch what it is part of. */
 static VT__UNUSED bool vt__poll_arm(vt__pd *pd) {
-    uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE);
-    do {
-        if (w & (VT__PD_R | VT__PD_RDHUP | VT__PD_HUP)) return false;
-    } while (!__atomic_compare_exchange_n(&pd->word, &w, w | VT__PD_ARMED, true, __ATOMIC_ACQ_REL,
-                                          __ATOMIC_ACQUIRE));
-    return true;
+    return vt__poll_set_unless(pd, VT__PD_ARMED, VT__PD_R | VT__PD_RDHUP | VT__PD_HUP);
 }
 /* Takes an idle descriptor back, armed or watched; false when its sink is being called or was. */
 static VT__UNUSED bool vt__poll_disarm(vt__pd *pd) {
@@ -4290,21 +4311,12 @@ static VT__UNUSED bool vt__poll_disarm(vt__pd *pd) {
  * false, and does not watch, when that has happened already. */
 static VT__UNUSED bool vt__poll_watch(vt__pd *pd, bool fin) {
     unsigned gone = VT__PD_HUP | (fin ? VT__PD_RDHUP : 0), set = VT__PD_WATCH | (fin ? VT__PD_WATCH_FIN : 0);
-    uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE);
-    do {
-        if (w & gone) return false;
-    } while (!__atomic_compare_exchange_n(&pd->word, &w, w | set, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
-    return true;
+    return vt__poll_set_unless(pd, set, gone);
 }
 
 /* While a vthread waits for something else: the sink hears of room to write. False: there is some now. */
 static VT__UNUSED bool vt__poll_want_room(vt__pd *pd) {
-    uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE);
-    do {
-        if (w & (VT__PD_W | VT__PD_HUP | VT__PD_CLOSED)) return false;
-    } while (!__atomic_compare_exchange_n(&pd->word, &w, w | VT__PD_FLUSH, true, __ATOMIC_ACQ_REL,
-                                          __ATOMIC_ACQUIRE));
-    return true;
+    return vt__poll_set_unless(pd, VT__PD_FLUSH, VT__PD_W | VT__PD_HUP | VT__PD_CLOSED);
 }
 
 /* What an event does; see the banner. */
@@ -12556,7 +12568,7 @@ typedef struct vt__h1c_conf {
     bool no_date;
     size_t server_len, refusal_len;
     char server[256];  /* the whole field line */
-    char refusal[160]; /* the whole 503 */
+    char refusal[160]; /* the whole 503; see vt__h1c.unsaid */
 } vt__h1c_conf;
 
 /* One server's connections, in all domains. */
@@ -12599,7 +12611,8 @@ typedef struct vt__h1c {
     int64_t requests;
     uint32_t lingered;
     uint8_t why, list, peer_len;
-    bool blank; /* the empty line that may precede a request has come, and is dropped */
+    uint8_t unsaid; /* of a refusal: the bytes that are not sent yet, while it lingers */
+    bool blank;     /* the empty line that may precede a request has come, and is dropped */
     union {
         struct sockaddr sa;
         struct sockaddr_in in;
@@ -12607,6 +12620,7 @@ typedef struct vt__h1c {
     } peer;
 } vt__h1c;
 _Static_assert(sizeof(vt__h1c) <= 448, "an idle connection is to stay small");
+_Static_assert(sizeof(((vt__h1c_conf *)0)->refusal) <= UINT8_MAX, "vt__h1c.unsaid counts its bytes");
 
 /* Type-stable: an event on its way may still look at a closed connection's descriptor word. */
 typedef struct vt__h1c_slab {
@@ -12704,26 +12718,44 @@ static bool vt__h1c_arm(vt__h1c *c, int list, int64_t due) {
     return false;
 }
 
+/* Sends the last `left` bytes of the 503 for whom there is no room. Allocates nothing. Returns how many the socket does not
+ * take now; 0 also when it will take no more. */
+static size_t vt__h1c_say_no(const vt__h1c_conf *conf, vt__conn *conn, size_t left) {
+    char text[sizeof conf->refusal];
+    struct iovec one = {text, left}, *v = &one;
+    int64_t r = 0;
+    memcpy(text, conf->refusal + conf->refusal_len - left, left);
+    for (int n = 1; n && (r = vt__conn_send_try(conn, v, n)) >= 0;) n = vt__io_advance(&v, n, (size_t)r);
+    return r == -EAGAIN ? one.iov_len : 0;
+}
+/* Goes on with it while there is room, or waits for that; then ends the sending half. < 0: the peer is gone. */
+static int vt__h1c_say_on(vt__h1c *c) {
+    while (c->unsaid) {
+        c->unsaid = (uint8_t)vt__h1c_say_no(&c->host->group->conf, &c->conn, c->unsaid);
+        if (c->unsaid && vt__poll_want_room(&c->conn.pd)) return 0;
+        if (!c->unsaid) return vt__conn_shutdown(&c->conn);
+    }
+    return 0;
+}
 /* Reads and drops until the peer closes. One that sends on and on is read no more: its window closes, it stalls, and gets
- * to its answer. The connection stays where it is in its list. */
+ * to its answer. One that has ended its sending half may still wait for a refusal's end. The connection stays where it
+ * is in its list. */
 static void vt__h1c_linger_on(vt__h1c *c) {
     char scratch[4096];
-    for (int64_t r = 1; r > 0 || r == -EAGAIN;) {
-        if (c->lingered > VT__H1C_LINGER_BYTES) {
-            if (vt__poll_watch(&c->conn.pd, true)) return;
-            break;
-        }
+    int64_t r = vt__h1c_say_on(c) < 0 ? -EPIPE : 1;
+    while ((r > 0 && c->lingered <= VT__H1C_LINGER_BYTES) || r == -EAGAIN) {
         r = vt__conn_readable(&c->conn) ? vt__conn_recv_try(&c->conn, scratch, sizeof scratch) : -EAGAIN;
         if (r > 0) c->lingered += (uint32_t)r;
         if (r == -EAGAIN && vt__poll_arm(&c->conn.pd)) return;
     }
+    if ((r > 0 || (r == 0 && c->unsaid)) && vt__poll_watch(&c->conn.pd, !c->unsaid)) return;
     vt__h1c_unlist(c);
     vt__h1c_close(c);
 }
 /* The last of a connection whose answer is sent. */
 static void vt__h1c_linger(vt__h1c *c) {
     vt__dom *dom = c->host->dom;
-    if (vt__conn_shutdown(&c->conn) < 0 || vt__poll_add(dom, &c->conn.pd) < 0) {
+    if ((!c->unsaid && vt__conn_shutdown(&c->conn) < 0) || vt__poll_add(dom, &c->conn.pd) < 0) {
         vt__h1c_close(c);
         return;
     }
@@ -12734,7 +12766,7 @@ static void vt__h1c_linger(vt__h1c *c) {
     vt__h1c_linger_on(c);
 }
 
-/* No vthread may be started for it: 503 from here, whatever it asks. Allocates nothing. */
+/* No vthread may be started for it: 503 from here, whatever it asks. */
 static void vt__h1c_refuse(vt__h1c *c) {
     const vt__h1c_conf *conf = &c->host->group->conf;
     char scratch[4096];
@@ -12743,10 +12775,7 @@ static void vt__h1c_refuse(vt__h1c *c) {
         vt__h1c_close(c);
         return;
     }
-    char text[sizeof conf->refusal];
-    memcpy(text, conf->refusal, conf->refusal_len);
-    struct iovec one = {text, conf->refusal_len}, *v = &one;
-    for (int n = 1; n && (r = vt__conn_send_try(&c->conn, v, n)) >= 0;) n = vt__io_advance(&v, n, (size_t)r);
+    c->unsaid = (uint8_t)vt__h1c_say_no(conf, &c->conn, conf->refusal_len);
     vt__plat_count(&c->host->refused, 1);
     vt__h1c_linger(c);
 }
@@ -13581,11 +13610,23 @@ static void vt__h1c_accept(vt__h1c_host *h, int fd, const vt__addr *peer) {
     __atomic_store_n(&c->thr, NULL, __ATOMIC_RELAXED);
     c->since = 0;
     c->requests = 0;
+    c->unsaid = 0;
     c->blank = false;
     c->peer_len = (uint8_t)VT__MIN((size_t)peer->len, sizeof c->peer);
     memcpy(&c->peer, &peer->u, c->peer_len);
     vt__plat_count(&h->accepted, 1);
     vt__h1c_submit(c, VT__H1C_INPUT);
+}
+/* Nothing is left to keep a connection with: it is told so, as far as its socket takes the words at once. */
+static void vt__h1c_turn_away(const vt__h1c_conf *conf, int fd) {
+    vt__conn conn;
+    char scratch[4096];
+    memset(&conn, 0, sizeof conn);
+    vt__conn_open(&conn, fd);
+    (void)vt__conn_recv_try(&conn, scratch, sizeof scratch); /* unread, it would make the close a reset */
+    (void)vt__h1c_say_no(conf, &conn, conf->refusal_len);
+    (void)vt__conn_shutdown(&conn);
+    (void)vt__conn_close(&conn);
 }
 /* group->stopping is set: sends the idle connections to their end, which looks for input one last time. */
 static void vt__h1c_host_stop(vt__h1c_host *h) {
@@ -13920,19 +13961,6 @@ static void vt__srv_closed(vt__h1c_group *g) {
             vt__sched_post(d->host->dom, &d->wake);
     }
 }
-/* Tells a client that there is no room for it, as far as its socket takes the words at once. */
-static void vt__srv_say_no(const vt__h1c_conf *conf, int fd) {
-    char scratch[4096];
-    size_t at = 0;
-    (void)vt__plat_recv(fd, scratch, sizeof scratch, 0); /* unread, it would make the close a reset */
-    while (at < conf->refusal_len) {
-        ssize_t r = vt__plat_send(fd, conf->refusal + at, conf->refusal_len - at, MSG_NOSIGNAL);
-        if (r > 0) at += (size_t)r;
-        else if (r != -EINTR) break;
-    }
-    (void)vt__plat_shutdown(fd, SHUT_WR);
-    (void)vt__plat_close(fd);
-}
 /* No descriptor is left: gives one up to tell a client so. */
 static void vt__srv_turn_away(vt__srv *srv, int lfd) {
     if (__atomic_exchange_n(&srv->reserve_lock, 1, __ATOMIC_ACQUIRE)) return;
@@ -13940,7 +13968,7 @@ static void vt__srv_turn_away(vt__srv *srv, int lfd) {
         (void)vt__plat_close(srv->reserve);
         srv->reserve = -1;
         int fd = vt__plat_accept(lfd, NULL, NULL);
-        if (fd >= 0) vt__srv_say_no(&srv->group.conf, fd);
+        if (fd >= 0) vt__h1c_turn_away(&srv->group.conf, fd);
     }
     __atomic_store_n(&srv->reserve_lock, 0, __ATOMIC_RELEASE);
     vt__srv_reserve(srv);

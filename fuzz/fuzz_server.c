@@ -16,6 +16,8 @@ static void die(int line, const char *what) {
 #define SIM_FAIL(what) die(__LINE__, what)
 #include "../tests/simkernel.h"
 #include "../tests/simhttp.h"
+#include "../tests/simsrv.h"
+#include "../tests/handlers.h"
 
 #define HOST "Host: a\r\n"
 enum { PORT = 8080, CLIENTS = 2, MAX_STEPS = 200, MAX_BYTES = 16384, BYTES = 3000, HEADER = 8 };
@@ -50,19 +52,11 @@ static int h_stream(vt_req *req, vt_res *res) {
     }
     return vt_res_trailer(res, "X-End", "here");
 }
-static int h_echo(vt_req *req, vt_res *res) {
+static int h_copy(vt_req *req, vt_res *res) {
     vt_str body, type = vt_req_field(req, "x-echo");
     int r = vt_req_body(req, &body);
     if (r >= 0 && type.ptr) r = vt_res_field(res, "X-Echo", type.ptr);
     return r < 0 ? r : vt_res_send(res, 200, "text/plain", body.ptr, body.len);
-}
-/* Writes while it reads: a body that turns out to be bad cuts the answer off. */
-static int h_pipe(vt_req *req, vt_res *res) {
-    char buf[100];
-    int64_t n = vt_res_status(res, 200);
-    while ((n = vt_req_read(req, buf, sizeof buf)) > 0)
-        if ((n = vt_res_write(res, buf, (size_t)n)) < 0) break;
-    return (int)n;
 }
 static int h_sleep(vt_req *req, vt_res *res) {
     int ms = number(req, 5000), r = vt_sleep_ms(ms);
@@ -99,23 +93,10 @@ static int h_upgrade(vt_req *req, vt_res *res) {
         if ((n = vt_stream_write(st, buf, (size_t)n)) < 0) return (int)n;
     return vt_stream_shutdown(st);
 }
-static int h_close(vt_req *req, vt_res *res) {
-    (void)req;
-    vt_res_field(res, "Connection", "close");
-    return vt_res_text(res, 200, "bye");
-}
-static int h_none(vt_req *req, vt_res *res) {
-    (void)req;
-    return vt_res_no_content(res);
-}
-static int h_fail(vt_req *req, vt_res *res) {
-    (void)req, (void)res;
-    return -EIO;
-}
 static void routes(vt_server *s) {
     vt_server_get(s, "/len/{n}", h_len);
     vt_server_get(s, "/stream/{n}", h_stream);
-    vt_server_any(s, "/echo", h_echo);
+    vt_server_any(s, "/echo", h_copy);
     vt_server_post(s, "/pipe", h_pipe);
     vt_server_any(s, "/sleep/{n}", h_sleep);
     vt_server_post(s, "/part", h_part);
@@ -196,21 +177,12 @@ static bool script_of(const uint8_t *data, size_t size) {
 }
 
 /*--- the world ---*/
-static vt_server *srv;
 static int live;
 static bool early;    /* the server is stopped while the clients are at work */
 static bool fin_ends; /* a FIN is taken for the client's end: what it has by then is all */
 static struct sim_faults fault;
 static int fault_id;
 
-static void stop(void *arg, uint32_t gen) {
-    (void)arg, (void)gen;
-    if (srv) vt_server_stop(srv);
-}
-static void calm(void *arg, uint32_t gen) {
-    (void)arg, (void)gen;
-    memset(sim.f, 0, sizeof sim.f);
-}
 static void meet_good(void *arg, uint32_t gen) {
     static const char ask[] = "GET /len/5 HTTP/1.1\r\n" HOST "\r\n";
     static const struct sim_step steps[] = {{SIM_SEND, ask, sizeof ask - 1, 0, NULL},
@@ -221,7 +193,7 @@ static void meet_good(void *arg, uint32_t gen) {
     good->peer = sim_client(sim.now - SIM_START + VT_MS, PORT, steps, (int)VT__COUNT(steps));
 }
 static void on_peer_done(struct sim_peer *p) {
-    if (good->peer == p) sim_post(VT_MS, stop, NULL, 0);
+    if (good->peer == p) sim_post(VT_MS, srv_stop, NULL, 0);
     else if (--live == 0 && !early) calm(NULL, 0), sim_post(60 * VT_SEC, meet_good, NULL, 0);
 }
 static size_t count(struct sim_peer *p) { return (size_t)clients[p - sim.peers].answered; }
@@ -290,7 +262,7 @@ static vt_server_cfg world_of(const uint8_t *w) {
     k->lazy = rates[w[4] >> 6];
     fault_id = ids[(w[5] & 15) % VT__COUNT(ids)];
     fault = (struct sim_faults){w[6], (w[5] & 16) != 0, w[5] & 32 ? 200 : 0, 0};
-    if (early) sim_at((1 + w[7]) * VT_MS, stop, NULL);
+    if (early) sim_at((1 + w[7]) * VT_MS, srv_stop, NULL);
     return cfg;
 }
 

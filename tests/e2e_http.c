@@ -502,7 +502,15 @@ static int h_status_only(vt_req *req, vt_res *res) {
     (void)req;
     return vt_res_status(res, 202);
 }
+/* Parks between the status and the body. */
+static int h_status_later(vt_req *req, vt_res *res) {
+    (void)req;
+    int r = vt_res_status(res, 203);
+    if (r == 0) r = vt_sleep_ms(30);
+    return r < 0 ? r : put(res, "later", 5);
+}
 static void routes_status(vt_server *s) {
+    vt_server_get(s, "/later", h_status_later);
     vt_server_get(s, "/first", h_status_first);
     vt_server_get(s, "/only", h_status_only);
 }
@@ -512,6 +520,8 @@ TEST(b014_status_first_or_only) {
     CHECK_EQ(cl_get(&c, "/first"), 201);
     CHECK_STR(c.body, "made");
     CHECK_STR(cl_field(&c, "content-type"), "text/x");
+    CHECK_EQ(cl_get(&c, "/later"), 203);
+    CHECK_STR(c.body, "later");
     CHECK_EQ(cl_get(&c, "/only"), 202);
     CHECK_EQ(c.body_len, 0);
     CHECK(c.has_length && c.length == 0);
@@ -994,6 +1004,10 @@ TEST(b041_many_and_large_fields) {
     n = snprintf(text, sizeof text, "GET / HTTP/1.1\r\n" HOST "X"); /* a name over, never ended */
     memset(text + n, 'x', 70000);
     CHECK(refused(text, (size_t)n + 70000, 431, 431));
+    n = snprintf(text, sizeof text, "GET / HTTP/1.1\r\n" HOST); /* the section over, by 900 small ones */
+    for (int i = 0; i < 900; i++) n += snprintf(text + n, sizeof text - (size_t)n, "X-%03d: %060d\r\n", i, i);
+    snprintf(text + n, sizeof text - (size_t)n, "\r\n");
+    CHECK(refused(text, strlen(text), 431, 431));
     n = snprintf(text, sizeof text, "GET / HTTP/1.1\r\n" HOST); /* a count over */
     for (int i = 0; i < 1001; i++) n += snprintf(text + n, sizeof text - (size_t)n, "X:\r\n");
     snprintf(text + n, sizeof text - (size_t)n, "\r\n");

@@ -7,59 +7,14 @@
 #include "test.h"
 #include "simkernel.h"
 #include "simhttp.h"
+#include "simsrv.h"
+#include "faulthttp.h"
 
-#define HOST "Host: a\r\n"
 #define STEPS(list) (list), (int)VT__COUNT(list)
 enum { PORT = 8080, KINDS = 7, CLIENTS = 512 };
 
-static vt_server *srv;
 static int accept_lines, log_lines;
 
-static int h_fields(vt_req *req, vt_res *res) {
-    vt_str v = vt_req_field(req, "x-99"), q = vt_req_query(req, "q");
-    if (!v.ptr || !q.ptr || !vt_req_alloc(req, 100000)) return -ENOMEM;
-    int r = vt_res_field(res, "X-Copy", v.ptr);
-    return r < 0 ? r : vt_res_printf(res, 200, "%s %s", v.ptr, q.ptr);
-}
-static int h_body(vt_req *req, vt_res *res) {
-    vt_str body;
-    int r = vt_req_body(req, &body);
-    return r < 0 ? r : vt_res_send(res, 200, "text/plain", body.ptr, body.len);
-}
-static int h_stream(vt_req *req, vt_res *res) {
-    static const char piece[3000] = "piece";
-    (void)req;
-    for (int i = 0; i < 20; i++) {
-        int64_t n = vt_res_write(res, piece, sizeof piece);
-        if (n < 0) return (int)n;
-        if (i % 7 == 0) vt_sleep_ms(1);
-    }
-    return vt_res_trailer(res, "X-End", "1");
-}
-static int child(void *arg) {
-    (void)arg;
-    vt_yield();
-    return 7;
-}
-static int h_spawn(vt_req *req, vt_res *res) {
-    int result = 0;
-    (void)req;
-    int r = vt_await(vt_async(child, NULL), &result);
-    return r < 0 ? r : vt_res_printf(res, 200, "%d", result);
-}
-static int h_upgrade(vt_req *req, vt_res *res) {
-    vt_stream *st;
-    char buf[100];
-    (void)req;
-    int r = vt_res_upgrade(res, "echo", &st);
-    if (r < 0) return r;
-    int64_t n = vt_stream_read(st, buf, sizeof buf);
-    return n > 0 && vt_stream_write(st, buf, (size_t)n) == n ? 0 : -EIO;
-}
-static int h_sleep(vt_req *req, vt_res *res) {
-    int r = vt_sleep_ms(atoi(vt_req_param(req, "ms").ptr));
-    return r < 0 ? r : vt_res_text(res, 200, "slept");
-}
 static void on_log(void *ctx, int level, const char *line) {
     (void)ctx, (void)level;
     log_lines++;
@@ -78,15 +33,11 @@ static char text[KINDS][48000];
 static struct sim_step script[KINDS][3];
 
 static void make_scripts(void) {
-    size_t n = (size_t)snprintf(text[0], sizeof text[0], "GET /fields?q=%%41 HTTP/1.1\r\n" HOST);
-    for (int i = 0; i < 100; i++)
-        n += (size_t)snprintf(text[0] + n, sizeof text[0] - n, "x-%d: %d\r\n", i, i);
-    snprintf(text[0] + n, sizeof text[0] - n, "\r\n");
-    n = (size_t)snprintf(text[1], sizeof text[1],
-                         "POST /body HTTP/1.1\r\n" HOST "Content-Length: 40000\r\n\r\n");
+    fields_head(text[0], sizeof text[0]);
+    size_t n = (size_t)snprintf(text[1], sizeof text[1],
+                                "POST /body HTTP/1.1\r\n" HOST "Content-Length: 40000\r\n\r\n");
     memset(text[1] + n, 'b', 40000);
-    strcpy(text[2],
-           "POST /body HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx: y\r\n\r\n");
+    strcpy(text[2], ASK_CHUNKED);
     strcpy(text[3], "GET /stream HTTP/1.1\r\n" HOST "\r\n");
     strcpy(text[4], "GET /spawn HTTP/1.1\r\n" HOST "\r\n");
     strcpy(text[5], "GET /upgrade HTTP/1.1\r\n" HOST "Connection: upgrade\r\nUpgrade: echo\r\n\r\nhi");
@@ -116,14 +67,6 @@ static int status_of(struct client *c) {
     if (c->reader.bad) test_fail(__FILE__, __LINE__, c->reader.bad);
     return n ? c->reader.res[0].status : 0;
 }
-static void stop(void *arg, uint32_t gen) {
-    (void)arg, (void)gen;
-    if (srv) vt_server_stop(srv);
-}
-static void calm(void *arg, uint32_t gen) {
-    (void)arg, (void)gen;
-    memset(sim.f, 0, sizeof sim.f);
-}
 static void begin(uint64_t seed) {
     if (!text[0][0]) make_scripts();
     sim_begin(seed);
@@ -134,12 +77,8 @@ static void begin(uint64_t seed) {
 /* The whole life of a server: the result of its run, or the error that kept it from one. */
 static int serve(const vt_server_cfg *cfg) {
     srv = vt_server_new(cfg);
-    vt_server_get(srv, "/fields", h_fields);
-    vt_server_post(srv, "/body", h_body);
-    vt_server_get(srv, "/stream", h_stream);
-    vt_server_get(srv, "/spawn", h_spawn);
-    vt_server_get(srv, "/upgrade", h_upgrade);
-    vt_server_get(srv, "/sleep/{ms}", h_sleep);
+    routes(srv);
+    vt_server_get(srv, "/sleep/{ms}", h_slept);
     int r = vt_server_run(srv);
     CHECK(r == vt_server_error(srv) || vt_server_error(srv) == 0);
     if (r < 0) CHECK(strcmp(vt_err_name(r), "?") != 0 && log_lines > 0);
@@ -158,7 +97,7 @@ static bool run_once(void) {
     wave(VT_MS, VT_MS);
     sim_at(40 * VT_SEC, calm, NULL);
     wave(50 * VT_SEC, VT_MS);
-    sim_at(60 * VT_SEC, stop, NULL);
+    sim_at(60 * VT_SEC, srv_stop, NULL);
     int r = serve(&standard);
     bool hit = sim.faults > 0;
     sim_settle();
@@ -262,7 +201,7 @@ TEST(fault_server_out_of_descriptors) {
         sim_at(VT_MS / 2, few_fds, NULL);
         for (int i = 0; i < 60; i++) chat(VT_MS * (1 + i), ASKS("GET /sleep/1000 HTTP/1.1\r\n" HOST "\r\n"));
         struct client *late = chat(40 * VT_SEC, ASKS("GET /sleep/1 HTTP/1.1\r\n" HOST "\r\n"));
-        sim_at(50 * VT_SEC, stop, NULL);
+        sim_at(50 * VT_SEC, srv_stop, NULL);
         CHECK_EQ(serve(&standard), 0);
         sim_settle();
         int served = 0, refused = 0, reset = 0;
@@ -293,7 +232,7 @@ TEST(fault_server_out_of_memory_for_a_while) {
         wave(VT_MS, VT_MS);
         for (int i = 0; i < 100; i++) wave(VT_SEC + i * 50 * VT_MS, VT_MS), i++;
         nclients = VT__MIN(nclients, CLIENTS);
-        sim_at(50 * VT_SEC, stop, NULL);
+        sim_at(50 * VT_SEC, srv_stop, NULL);
         sim_at(VT_MS / 2, little_memory, NULL);
         sim_at(4 * VT_SEC, calm, NULL);
         CHECK_EQ(serve(&standard), 0);
@@ -314,7 +253,7 @@ TEST(fault_server_out_of_stacks) {
     begin(1);
     sim_fault(SIM_mmap, 2, true, 0);
     for (int i = 0; i < 400; i++) chat(VT_MS + i * SIM_US, ASKS("GET /sleep/1000 HTTP/1.1\r\n" HOST "\r\n"));
-    sim_at(20 * VT_SEC, stop, NULL);
+    sim_at(20 * VT_SEC, srv_stop, NULL);
     CHECK_EQ(serve(&standard), 0);
     CHECK(sim.faults > 0);
     sim_settle();
@@ -336,7 +275,7 @@ static void out_of_vthreads(uint32_t grain) {
     cfg.max_vthreads = 20; /* some are the server's own */
     for (int i = 0; i < 60; i++) chat(VT_MS + i * SIM_US, ASKS("GET /sleep/1000 HTTP/1.1\r\n" HOST "\r\n"));
     struct client *late = chat(5 * VT_SEC, ASKS("GET /sleep/1 HTTP/1.1\r\n" HOST "\r\n"));
-    sim_at(20 * VT_SEC, stop, NULL);
+    sim_at(20 * VT_SEC, srv_stop, NULL);
     CHECK_EQ(serve(&cfg), 0);
     sim_settle();
     int served = 0, refused = 0;
@@ -362,7 +301,7 @@ TEST(fault_server_at_the_limit_of_connections) {
     vt_server_cfg cfg = standard;
     cfg.max_connections = 10;
     for (int i = 0; i < 40; i++) chat(VT_MS + i * SIM_US, ASKS("GET /sleep/1000 HTTP/1.1\r\n" HOST "\r\n"));
-    sim_at(20 * VT_SEC, stop, NULL);
+    sim_at(20 * VT_SEC, srv_stop, NULL);
     CHECK_EQ(serve(&cfg), 0);
     sim_settle();
     int64_t last = 0;
@@ -381,7 +320,7 @@ TEST(fault_server_half_a_start) {
     static const int want[] = {-EADDRINUSE, 0, VT_ENAME, VT_EADDR, VT_EADDR};
     for (size_t i = 0; i < VT__COUNT(addrs); i++) {
         begin(i);
-        sim_at(VT_SEC, stop, NULL);
+        sim_at(VT_SEC, srv_stop, NULL);
         srv = vt_server_new(&standard);
         CHECK_EQ(vt_server_listen(srv, addrs[i]), 0);
         CHECK_EQ(vt_server_run(srv), want[i]);

@@ -4,8 +4,7 @@
 #define E2E_WORKERS 1
 #define E2E_MS 5000
 #include "e2e.h"
-
-#define HOST "Host: a\r\n"
+#include "faulthttp.h"
 
 static struct {
     int64_t count, fail_at; /* 0: none */
@@ -47,54 +46,6 @@ static void fault_set(int64_t at, bool onward) {
     __atomic_store_n(&fault.fail_at, at, __ATOMIC_SEQ_CST);
 }
 
-static int h_fields(vt_req *req, vt_res *res) {
-    vt_str v = vt_req_field(req, "x-99"), q = vt_req_query(req, "q");
-    if (!v.ptr || !q.ptr || !vt_req_alloc(req, 100000)) return -ENOMEM;
-    int r = vt_res_field(res, "X-Copy", v.ptr);
-    return r < 0 ? r : vt_res_printf(res, 200, "%s %s", v.ptr, q.ptr);
-}
-static int h_body(vt_req *req, vt_res *res) {
-    vt_str body;
-    int r = vt_req_body(req, &body);
-    return r < 0 ? r : vt_res_send(res, 200, "text/plain", body.ptr, body.len);
-}
-static int h_stream(vt_req *req, vt_res *res) {
-    static const char piece[3000] = "piece";
-    (void)req;
-    for (int i = 0; i < 20; i++) {
-        int64_t n = vt_res_write(res, piece, sizeof piece);
-        if (n < 0) return (int)n;
-        if (i % 7 == 0) vt_sleep_ms(1);
-    }
-    return vt_res_trailer(res, "X-End", "1");
-}
-static int h_child(void *arg) {
-    (void)arg;
-    vt_yield();
-    return 7;
-}
-static int h_spawn(vt_req *req, vt_res *res) {
-    int result = 0;
-    (void)req;
-    int r = vt_await(vt_async(h_child, NULL), &result);
-    return r < 0 ? r : vt_res_printf(res, 200, "%d", result);
-}
-static int h_upgrade(vt_req *req, vt_res *res) {
-    vt_stream *st;
-    char buf[100];
-    (void)req;
-    int r = vt_res_upgrade(res, "echo", &st);
-    if (r < 0) return r;
-    int64_t n = vt_stream_read(st, buf, sizeof buf);
-    return n > 0 && vt_stream_write(st, buf, (size_t)n) == n ? 0 : -EIO;
-}
-static void routes(vt_server *s) {
-    vt_server_get(s, "/fields", h_fields);
-    vt_server_post(s, "/body", h_body);
-    vt_server_get(s, "/stream", h_stream);
-    vt_server_get(s, "/spawn", h_spawn);
-    vt_server_get(s, "/upgrade", h_upgrade);
-}
 static void on_memory(void) {
     vt__plat.realloc = fault_realloc;
     vt__plat.mmap = fault_mmap;
@@ -124,17 +75,12 @@ static bool work(void) {
     static char fields[8192], body[40000];
     bool good = true;
     if (!fields[0]) {
-        size_t n = (size_t)snprintf(fields, sizeof fields, "GET /fields?q=%%41 HTTP/1.1\r\n" HOST);
-        for (int i = 0; i < 100; i++)
-            n += (size_t)snprintf(fields + n, sizeof fields - n, "x-%d: %d\r\n", i, i);
-        snprintf(fields + n, sizeof fields - n, "\r\n");
+        fields_head(fields, sizeof fields);
         memset(body, 'b', sizeof body);
     }
     good &= one(fields, NULL, 0, 200);
     good &= one("POST /body HTTP/1.1\r\n" HOST "Content-Length: 40000\r\n\r\n", body, sizeof body, 200);
-    good &= one("POST /body HTTP/1.1\r\n" HOST
-                "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx: y\r\n\r\n",
-                NULL, 0, 200);
+    good &= one(ASK_CHUNKED, NULL, 0, 200);
     good &= one("GET /stream HTTP/1.1\r\n" HOST "\r\n", NULL, 0, 200);
     good &= one("GET /spawn HTTP/1.1\r\n" HOST "\r\n", NULL, 0, 200);
     good &= one("GET /upgrade HTTP/1.1\r\n" HOST "Connection: upgrade\r\nUpgrade: echo\r\n\r\n", "hi", 2,

@@ -6,6 +6,8 @@
 #include "test.h"
 #include "simkernel.h"
 #include "simhttp.h"
+#include "simsrv.h"
+#include "handlers.h"
 
 #define HOST "Host: a\r\n"
 #define STEPS(list) (list), (int)VT__COUNT(list)
@@ -26,17 +28,12 @@ static struct client {
     int64_t marked; /* when its script came to CALLS(mark) */
 } clients[CLIENTS];
 static int nclients, live;
-static vt_server *srv;
 static int64_t returned_at; /* vt_server_run */
 
-static void stop(void *arg, uint32_t gen) {
-    (void)arg, (void)gen;
-    if (srv) vt_server_stop(srv);
-}
-static void on_idle(void) { stop(NULL, 0); }
+static void on_idle(void) { srv_stop(NULL, 0); }
 static void on_peer_done(struct sim_peer *p) {
     (void)p;
-    if (--live == 0) sim_post(0, stop, NULL, 0);
+    if (--live == 0) sim_post(0, srv_stop, NULL, 0);
 }
 static size_t count(struct sim_peer *p) {
     struct client *c = p->ctx;
@@ -95,15 +92,6 @@ static int h_len(vt_req *req, vt_res *res) {
     memset(p, 'l', (size_t)n);
     return vt_res_send(res, 200, "text/plain", p, (size_t)n);
 }
-static int h_sleep(vt_req *req, vt_res *res) {
-    int r = vt_sleep_ms(atoi(vt_req_param(req, "ms").ptr));
-    return r < 0 ? r : vt_res_text(res, 200, "slept");
-}
-static int h_echo(vt_req *req, vt_res *res) {
-    vt_str body;
-    int r = vt_req_body(req, &body);
-    return r < 0 ? r : vt_res_send(res, 200, "text/plain", body.ptr, body.len);
-}
 static int h_skip(vt_req *req, vt_res *res) {
     (void)req;
     return vt_res_text(res, 200, "skipped");
@@ -112,7 +100,7 @@ static int h_skip(vt_req *req, vt_res *res) {
 /*--- what is left to send while a handler waits ---*/
 static void waiting_routes(vt_server *s) {
     vt_server_get(s, "/len/{n}", h_len);
-    vt_server_get(s, "/sleep/{ms}", h_sleep);
+    vt_server_get(s, "/sleep/{ms}", h_slept);
     vt_server_post(s, "/echo", h_echo);
     vt_server_post(s, "/skip", h_skip);
 }
@@ -248,7 +236,7 @@ TEST(a_stop_lingers_for_less) {
     for (int stopped = 0; stopped < 2; stopped++) {
         begin(1);
         struct client *c = chat(100 * VT_MS, STEPS(steps));
-        if (stopped) sim_at(500 * VT_MS, stop, NULL);
+        if (stopped) sim_at(500 * VT_MS, srv_stop, NULL);
         open_at[0] = -2;
         sim_at(2900 * VT_MS, probe, NULL);
         vt_server_cfg cfg = {0};
@@ -270,7 +258,7 @@ static void stop_at_limit(int fds) {
     vt_server_cfg cfg = {0};
     sim.k.fds = fds;
     if (!fds) cfg.max_connections = 5;
-    sim_at(150 * VT_MS, stop, NULL);
+    sim_at(150 * VT_MS, srv_stop, NULL);
     serve(&cfg, waiting_routes, 0);
     int answered = 0;
     for (int i = 0; i < 40; i++) {
@@ -285,6 +273,45 @@ TEST(a_stop_at_a_limit_serves_who_was_accepted) {
     for (uint64_t i = 0; i < 8; i++) {
         begin(i);
         stop_at_limit(i % 2 ? 12 : 0);
+        end();
+    }
+}
+
+/* At the cap of virtual threads: the 503 to a client whose socket takes a part of it at first is whole when there is room
+ * again, also for one that has ended its sending half; one that never reads is let go. `then`: what it does at last. */
+enum { ANSWER = 1104 };
+static struct client *refused_in_parts(int room, struct sim_step then) {
+    static const struct sim_step busy[] = {SENDS("GET /sleep/1500 HTTP/1.1\r\n" HOST "\r\n"),
+                                           DOES(SIM_AWAIT_END, 0)};
+    struct sim_step full[] = {SENDS("GET /len/1000 HTTP/1.1\r\n" HOST "\r\n"),
+                              DOES(SIM_AWAIT_N, 1),
+                              DOES(SIM_READ, 0),
+                              SENDS("GET /len/1000 HTTP/1.1\r\n" HOST "\r\n"),
+                              WAITS(VT_SEC),
+                              SENDS("GET /len/1000 HTTP/1.1\r\n" HOST "\r\n"),
+                              WAITS(VT_SEC / 2),
+                              then,
+                              WAITS(VT_SEC / 4),
+                              DOES(SIM_READ, 1),
+                              DOES(SIM_AWAIT_END, 0)};
+    vt_server_cfg cfg = {.max_vthreads = 6};
+    sim.k.send_grain = 0;
+    sim.k.storm = 0;
+    sim.k.send_buffer = ANSWER + (uint32_t)room; /* the second one and a part of what follows */
+    struct client *c = chat(10 * VT_MS, STEPS(full));
+    for (int i = 0; i < 12; i++) chat(600 * VT_MS, STEPS(busy));
+    serve(&cfg, waiting_routes, 0);
+    return c;
+}
+TEST(a_refusal_that_the_socket_takes_in_parts_is_whole) {
+    static const struct sim_step last[] = {WAITS(1), DOES(SIM_FIN, 0), WAITS(8 * VT_SEC)};
+    for (int i = 0; i < 36; i++) {
+        begin((uint64_t)i);
+        struct client *c = refused_in_parts(i * 2, last[i % 3]);
+        for (int k = 0; k < 2; k++) CHECK_EQ(status_of(c, k), 200);
+        CHECK_EQ(c->reader.res[1].head + c->reader.res[1].nhead + c->reader.res[1].nbody, 2 * ANSWER);
+        CHECK_EQ(status_of(c, 2), i % 3 == 2 ? -1 : 503);
+        CHECK(c->peer->fin && !c->peer->rst);
         end();
     }
 }
@@ -694,7 +721,7 @@ static int short_deadline_main(void *arg) {
 TEST(a_server_outlives_the_deadline_of_its_start) {
     begin(1);
     struct client *c = chat(2 * VT_SEC, STEPS(one_request));
-    sim_at(3 * VT_SEC, stop, NULL);
+    sim_at(3 * VT_SEC, srv_stop, NULL);
     CHECK_EQ(inside(short_deadline_main, 0), 0);
     CHECK_EQ(status_of(c, 0), 200);
     CHECK(since_start_ms(sim.now) >= 3000);

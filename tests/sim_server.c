@@ -8,12 +8,13 @@
 #include "test.h"
 #include "simkernel.h"
 #include "simhttp.h"
+#include "simsrv.h"
+#include "handlers.h"
 
 #define HOST "Host: a\r\n"
 enum { PORT = 8080, MAX_STEPS = 80, MAX_REQS = 12, CLIENTS = 24 };
 
 /*--- the server ---*/
-static vt_server *srv;
 static int log_errors, responses;
 static int64_t stopped_at;
 
@@ -45,19 +46,6 @@ static int h_stream(vt_req *req, vt_res *res) {
     if (style & 32) vt_res_trailer(res, "X-End", "here");
     return 0;
 }
-static int h_echo(vt_req *req, vt_res *res) {
-    vt_str body;
-    int r = vt_req_body(req, &body);
-    return r < 0 ? r : vt_res_send(res, 200, "text/plain", body.ptr, body.len);
-}
-/* Writes while it reads. */
-static int h_pipe(vt_req *req, vt_res *res) {
-    char buf[700];
-    int64_t n = vt_res_status(res, 200);
-    while ((n = vt_req_read(req, buf, sizeof buf)) > 0)
-        if ((n = vt_res_write(res, buf, (size_t)n)) < 0) break;
-    return (int)n;
-}
 static int h_sleep(vt_req *req, vt_res *res) {
     int ms = atoi(vt_req_param(req, "ms").ptr), r = vt_sleep_ms(ms);
     return r < 0 ? r : vt_res_printf(res, 200, "%d", ms);
@@ -85,19 +73,6 @@ static int h_spawn(vt_req *req, vt_res *res) {
     int ea = vt_await(ta, &ra), eb = vt_await(tb, &rb);
     vt_shield(false);
     return ea < 0 ? ea : eb < 0 ? eb : vt_res_printf(res, 200, "%d", ra + rb);
-}
-static int h_fail(vt_req *req, vt_res *res) {
-    (void)req, (void)res;
-    return -EIO;
-}
-static int h_close(vt_req *req, vt_res *res) {
-    (void)req;
-    vt_res_field(res, "Connection", "close");
-    return vt_res_text(res, 200, "bye");
-}
-static int h_none(vt_req *req, vt_res *res) {
-    (void)req;
-    return vt_res_no_content(res);
 }
 static void routes(vt_server *s) {
     vt_server_get(s, "/len/{n}", h_len);
@@ -875,6 +850,18 @@ static void count_calls(void *arg, uint32_t gen) {
 }
 static int64_t called(int id) { return calls_then[1][id] - calls_then[0][id]; }
 static int64_t sends(void) { return called(SIM_send) + called(SIM_sendmsg); }
+/* Counts from the 60th millisecond to the `until`-th; the response number `last` is good. */
+static void calls_of(const struct sim_step *steps, int n, int64_t until, int last) {
+    sim_begin(1);
+    live_clients = 0;
+    vt_server_cfg cfg = base_cfg();
+    chat(&clients[0], 10 * VT_MS, steps, n);
+    sim_at(60 * VT_MS, count_calls, NULL);
+    sim_at(until * VT_MS, count_calls, &calls_then);
+    serve(&cfg, 0);
+    sim_settle();
+    CHECK_EQ(status_of(&clients[0], last), 200);
+}
 /* Keep-alive: ten requests, one after the other, are ten reads and ten writes. The first is before the counting: it adds
  * the descriptor to the reactor's set. */
 TEST(sim_system_calls_of_keep_alive) {
@@ -884,15 +871,7 @@ TEST(sim_system_calls_of_keep_alive) {
         steps[2 * i + 1] = (struct sim_step)WAITS(100 * VT_MS);
     }
     steps[22] = (struct sim_step)DOES(SIM_FIN, 0);
-    sim_begin(1);
-    live_clients = 0;
-    vt_server_cfg cfg = base_cfg();
-    CHAT(&clients[0], 10 * VT_MS, steps);
-    sim_at(60 * VT_MS, count_calls, NULL);
-    sim_at(1060 * VT_MS, count_calls, &calls_then);
-    serve(&cfg, 0);
-    sim_settle();
-    CHECK_EQ(status_of(&clients[0], 10), 200);
+    calls_of(steps, (int)VT__COUNT(steps), 1060, 10);
     CHECK_EQ(called(SIM_recv), 10);
     CHECK_EQ(sends(), 10);
     CHECK_EQ(called(SIM_setsockopt) + called(SIM_getsockopt) + called(SIM_fcntl), 0);
@@ -915,15 +894,7 @@ TEST(sim_system_calls_of_pipelined_requests) {
                                DOES(SIM_AWAIT_N, 17),
                                WAITS(100 * VT_MS),
                                DOES(SIM_FIN, 0)};
-    sim_begin(1);
-    live_clients = 0;
-    vt_server_cfg cfg = base_cfg();
-    CHAT(&clients[0], 10 * VT_MS, steps);
-    sim_at(60 * VT_MS, count_calls, NULL);
-    sim_at(160 * VT_MS, count_calls, &calls_then);
-    serve(&cfg, 0);
-    sim_settle();
-    CHECK_EQ(status_of(&clients[0], 16), 200);
+    calls_of(steps, (int)VT__COUNT(steps), 160, 16);
     CHECK_EQ(called(SIM_recv), 1);
     CHECK_EQ(sends(), 1);
     sim_end();

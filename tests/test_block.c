@@ -13,6 +13,7 @@ static int test_timedwait(pthread_cond_t *c, pthread_mutex_t *m, const struct ti
 #undef pthread_create
 #undef pthread_cond_timedwait
 #include "test.h"
+#include "rt.h"
 
 static int test_create(pthread_t *t, const pthread_attr_t *attr, void *(*fn)(void *), void *arg) {
     return __atomic_load_n(&refuse_threads, __ATOMIC_RELAXED) ? EAGAIN : pthread_create(t, attr, fn, arg);
@@ -79,11 +80,6 @@ static void open_gate(void) { __atomic_store_n(&jobs.open, 1, __ATOMIC_SEQ_CST);
 static int offload(void *arg) { /* the job's result, or the error of the call */
     int r = -1, e = vt_blocking(gated, arg, &r);
     return e < 0 ? e : r;
-}
-static int result(vt_task *t) {
-    int r = -12345;
-    CHECK_EQ(vt_await(t, &r), 0);
-    return r;
 }
 
 enum { CROWD = 40 };

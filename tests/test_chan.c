@@ -5,22 +5,9 @@
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
+#include "rt.h"
+#include "blocks.h"
 
-#define SLOW (VT__TSAN || VT__ASAN || VTHTTP_VALGRIND)
-
-static int run_on(int workers, vt_fn *fn, void *arg) {
-    vt_cfg cfg = {.workers = workers};
-    return vt_run(&cfg, fn, arg);
-}
-static int result(vt_task *t) {
-    int r = -12345;
-    CHECK_EQ(vt_await(t, &r), 0);
-    return r;
-}
-static vt_task *spawn(vt_fn *fn, int i, bool any) {
-    void *arg = (void *)(intptr_t)i;
-    return any ? vt_async_any(fn, arg) : vt_async(fn, arg);
-}
 static int queued(vt_chan *c, vt__waitq *q) {
     int n = 0;
     vt__sync_lock(&c->flags, &c->spin);
@@ -33,34 +20,6 @@ static int queued(vt_chan *c, vt__waitq *q) {
         for (int64_t end_ = vt_now() + 20 * VT_SEC; !(cond) && vt_now() < end_;) vt_sleep(50000);            \
         CHECK(cond);                                                                                         \
     } while (0)
-
-/* The allocator: fails from the n-th call on, and counts what lives. */
-static int64_t blocks, fail_after = -1;
-static void *test_realloc(void *p, size_t n) {
-    if (__atomic_load_n(&fail_after, __ATOMIC_RELAXED) >= 0 &&
-        __atomic_fetch_sub(&fail_after, 1, __ATOMIC_RELAXED) <= 0) {
-        __atomic_store_n(&fail_after, 0, __ATOMIC_RELAXED);
-        return NULL;
-    }
-    void *q = realloc(p, n);
-    if (!p && q) __atomic_fetch_add(&blocks, 1, __ATOMIC_RELAXED);
-    return q;
-}
-static void test_free(void *p) {
-    if (p) __atomic_fetch_sub(&blocks, 1, __ATOMIC_RELAXED);
-    free(p);
-}
-static void memory_begin(void) {
-    vt__plat.realloc = test_realloc;
-    vt__plat.free = test_free;
-    blocks = 0;
-    fail_after = -1;
-}
-static void memory_end(void) {
-    CHECK_EQ(blocks, 0);
-    vt__plat.realloc = vt__plat_sys_realloc;
-    vt__plat.free = vt__plat_sys_free;
-}
 
 /*--- without a vthread ---*/
 TEST(waiting_forms_need_a_vthread_and_try_forms_do_not) {
@@ -257,15 +216,17 @@ static int turns_main(void *arg) {
         if (i != 5) CHECK_EQ(result(t[i]), 0);
     return 0;
 }
-TEST(waiters_are_served_in_order) {
+/* On one worker, without atomics, on several; unbuffered and with room for three. */
+static void everywhere(vt_fn *main_fn) {
     for (int how = 0; how < 3; how++)
         for (int64_t cap = 0; cap < 4; cap += 3) {
             bool any = how == 2;
             line.c = vt_chan_new(sizeof(int), cap, how == 1 ? VT_LOCAL : 0);
-            CHECK_EQ(run_on(any ? 3 : 1, turns_main, &any), 0);
+            CHECK_EQ(run_on(any ? 3 : 1, main_fn, &any), 0);
             vt_chan_free(line.c);
         }
 }
+TEST(waiters_are_served_in_order) { everywhere(turns_main); }
 
 /*--- close ---*/
 static int close_main(void *arg) {
@@ -305,15 +266,7 @@ static int close_main(void *arg) {
     CHECK_EQ(c.result, VT_ECLOSED);
     return 0;
 }
-TEST(close_wakes_everybody_and_lets_receivers_drain) {
-    for (int how = 0; how < 3; how++)
-        for (int64_t cap = 0; cap < 4; cap += 3) {
-            bool any = how == 2;
-            line.c = vt_chan_new(sizeof(int), cap, how == 1 ? VT_LOCAL : 0);
-            CHECK_EQ(run_on(any ? 3 : 1, close_main, &any), 0);
-            vt_chan_free(line.c);
-        }
-}
+TEST(close_wakes_everybody_and_lets_receivers_drain) { everywhere(close_main); }
 
 /*--- result before cancel before time-out ---*/
 static int recv_then_hear(void *arg) {

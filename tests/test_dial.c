@@ -63,12 +63,13 @@ static int deadline_main(void *host) {
     set(&gate, 1);
     return 0;
 }
-TEST(a_dial_ends_at_its_deadline_while_it_resolves) {
+static void wherever(vt_fn *main_fn) {
     for (int workers = 1; workers <= 2; workers++) {
-        CHECK_EQ(run_on(workers, deadline_main, "some.test:80"), 0);
-        CHECK_EQ(run_on(workers, deadline_main, "none.test:80"), 0);
+        CHECK_EQ(run_on(workers, main_fn, "some.test:80"), 0);
+        CHECK_EQ(run_on(workers, main_fn, "none.test:80"), 0);
     }
 }
+TEST(a_dial_ends_at_its_deadline_while_it_resolves) { wherever(deadline_main); }
 static int cancel_main(void *host) {
     vt_task *t = vt_async(dial, host);
     int r = 0;
@@ -80,12 +81,7 @@ static int cancel_main(void *host) {
     set(&gate, 1);
     return 0;
 }
-TEST(a_dial_is_cancelled_while_it_resolves) {
-    for (int workers = 1; workers <= 2; workers++) {
-        CHECK_EQ(run_on(workers, cancel_main, "some.test:80"), 0);
-        CHECK_EQ(run_on(workers, cancel_main, "none.test:80"), 0);
-    }
-}
+TEST(a_dial_is_cancelled_while_it_resolves) { wherever(cancel_main); }
 static int answer_main(void *arg) {
     (void)arg;
     vt_task *t = vt_async(dial, "some.test:80"), *u = vt_async(dial, "none.test:80");

@@ -6,6 +6,7 @@
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
+#include "rt.h"
 
 #include <netdb.h>
 #include <sys/resource.h>
@@ -14,15 +15,6 @@
 
 #define LONG (20 * VT_SEC)
 
-static int run_on(int workers, vt_fn *fn, void *arg) {
-    vt_cfg cfg = {.workers = workers};
-    return vt_run(&cfg, fn, arg);
-}
-static int result(vt_task *t) {
-    int r = -12345;
-    CHECK_EQ(vt_await(t, &r), 0);
-    return r;
-}
 static void pair(int type, int fd[2]) { CHECK_EQ(socketpair(AF_UNIX, type, 0, fd), 0); }
 static void close2(const int fd[2]) { close(fd[0]), close(fd[1]); }
 static void timeo(int fd, int opt, int ms) {

@@ -4,17 +4,13 @@
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
+#include "rt.h"
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-
-static int run_on(int workers, vt_fn *fn, void *arg) {
-    vt_cfg cfg = {.workers = workers};
-    return vt_run(&cfg, fn, arg);
-}
 
 TEST(addresses_that_are_none) {
     static const char *const bad[] = {

@@ -4,6 +4,7 @@
 #define VTHTTP_SIM 1
 #include "../vthttp.h"
 #include "test.h"
+#include "rt.h"
 
 #include <sys/wait.h>
 
@@ -744,10 +745,6 @@ TEST(who_relied_on_an_add_that_fails_is_woken) {
 }
 
 /*--- descriptors of others, on vthreads ---*/
-static int run_on(int workers, vt_fn *fn, void *arg) {
-    vt_cfg cfg = {.workers = workers};
-    return vt_run(&cfg, fn, arg);
-}
 struct wait {
     int fd, events;
     int64_t for_ns;
@@ -761,11 +758,6 @@ static vt_task *start(struct wait *w, int fd, int events, int64_t for_ns) {
     vt_task *t = vt_async(waits, w);
     vt_yield();
     return t;
-}
-static int result(vt_task *t) {
-    int r = -1;
-    CHECK_EQ(vt_await(t, &r), 0);
-    return r;
 }
 static int foreign_main(void *arg) {
     struct wait a, b, c;

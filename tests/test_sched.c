@@ -3,13 +3,9 @@
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
+#include "rt.h"
 
 #include <sys/wait.h>
-
-static int run_on(int workers, vt_fn *fn, void *arg) {
-    vt_cfg cfg = {.workers = workers};
-    return vt_run(&cfg, fn, arg);
-}
 
 static int give(void *arg) { return (int)(intptr_t)arg; }
 static int sleep_long(void *arg) {
@@ -497,11 +493,6 @@ TEST(spawn_cancel_join_at_random_across_workers) {
 }
 
 /*--- more of joining and spawning ---*/
-static int result(vt_task *t) {
-    int r = -12345;
-    CHECK_EQ(vt_await(t, &r), 0);
-    return r;
-}
 static vt_task *myself;
 static int awaits_itself(void *arg) {
     (void)arg;

@@ -4,21 +4,11 @@
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
+#include "rt.h"
 
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#define SLOW (VT__TSAN || VT__ASAN || VTHTTP_VALGRIND)
-
-static int run_on(int workers, vt_fn *fn, void *arg) {
-    vt_cfg cfg = {.workers = workers};
-    return vt_run(&cfg, fn, arg);
-}
-static int result(vt_task *t) {
-    int r = -12345;
-    CHECK_EQ(vt_await(t, &r), 0);
-    return r;
-}
 /* How many wait in a queue. */
 static int queued(uint32_t *flags, uint32_t *spin, vt__waitq *q) {
     int n = 0;
@@ -54,9 +44,16 @@ static void line_check(int n) {
     CHECK_EQ(line.n, n);
     for (int i = 0; i < n; i++) CHECK_EQ(line.order[i], i);
 }
-static vt_task *spawn(vt_fn *fn, int i, bool any) {
-    void *arg = (void *)(intptr_t)i;
-    return any ? vt_async_any(fn, arg) : vt_async(fn, arg);
+/* On one worker, without atomics, on several. */
+static void everywhere(vt_fn *main_fn) {
+    bool any = false;
+    line_begin(0);
+    CHECK_EQ(run_on(1, main_fn, &any), 0);
+    line_begin(VT_LOCAL);
+    CHECK_EQ(run_on(1, main_fn, &any), 0);
+    any = true;
+    line_begin(0);
+    CHECK_EQ(run_on(3, main_fn, &any), 0);
 }
 
 /*--- without a vthread ---*/
@@ -140,16 +137,7 @@ static int mutex_main(void *arg) {
     CHECK(!line.m.held && !line.m.owner && !line.m.q.head && !line.m.q.tail);
     return 0;
 }
-TEST(a_mutex_is_handed_over_in_order) {
-    bool any = false;
-    line_begin(0);
-    CHECK_EQ(run_on(1, mutex_main, &any), 0);
-    line_begin(VT_LOCAL);
-    CHECK_EQ(run_on(1, mutex_main, &any), 0);
-    any = true;
-    line_begin(0);
-    CHECK_EQ(run_on(3, mutex_main, &any), 0);
-}
+TEST(a_mutex_is_handed_over_in_order) { everywhere(mutex_main); }
 
 static int lock_cancelled(void *arg) {
     (void)arg;
@@ -308,16 +296,7 @@ static int cond_main(void *arg) {
     CHECK_EQ(QUEUED(&line.c), 0);
     return 0;
 }
-TEST(a_condition_wakes_the_oldest_or_all) {
-    bool any = false;
-    line_begin(0);
-    CHECK_EQ(run_on(1, cond_main, &any), 0);
-    line_begin(VT_LOCAL);
-    CHECK_EQ(run_on(1, cond_main, &any), 0);
-    any = true;
-    line_begin(0);
-    CHECK_EQ(run_on(3, cond_main, &any), 0);
-}
+TEST(a_condition_wakes_the_oldest_or_all) { everywhere(cond_main); }
 
 static int late_cancel_main(void *arg) {
     (void)arg;
@@ -423,16 +402,7 @@ static int sem_main(void *arg) {
     CHECK_EQ(line.s.count, 0);
     return 0;
 }
-TEST(a_semaphore_serves_in_order) {
-    bool any = false;
-    line_begin(0);
-    CHECK_EQ(run_on(1, sem_main, &any), 0);
-    line_begin(VT_LOCAL);
-    CHECK_EQ(run_on(1, sem_main, &any), 0);
-    any = true;
-    line_begin(0);
-    CHECK_EQ(run_on(3, sem_main, &any), 0);
-}
+TEST(a_semaphore_serves_in_order) { everywhere(sem_main); }
 
 static struct {
     vt_sem s;
@@ -514,16 +484,7 @@ static int wg_main(void *arg) {
     CHECK_EQ(vt_wg_wait(&line.g), 0);
     return 0;
 }
-TEST(a_wait_group_waits_for_zero) {
-    bool any = false;
-    line_begin(0);
-    CHECK_EQ(run_on(1, wg_main, &any), 0);
-    line_begin(VT_LOCAL);
-    CHECK_EQ(run_on(1, wg_main, &any), 0);
-    any = true;
-    line_begin(0);
-    CHECK_EQ(run_on(3, wg_main, &any), 0);
-}
+TEST(a_wait_group_waits_for_zero) { everywhere(wg_main); }
 
 enum { CROWD = VT__TSAN || VTHTTP_VALGRIND ? 100 : 5000 };
 static vt_wg crowd_start, crowd_end;

@@ -1,8 +1,6 @@
 /* The reference echo server: epoll, registered once edge-triggered, recv and send: 2 system calls a message.
  * -port=N (0: any free one), -buffer=BYTES */
-#include "bench.h"
-
-#include <sys/epoll.h>
+#include "bare.h"
 
 #define EVENTS 512
 #define ACCEPT_BURST 64
@@ -13,9 +11,6 @@ struct conn {
 };
 
 static struct conn *conns;
-static int conn_max, ep;
-static char *buffer;
-static size_t buffer_len;
 
 static void conn_close(int fd) {
     close(fd);
@@ -88,13 +83,7 @@ static void loop(int listener) {
 int main(int argc, char **argv) {
     static const char *const known[] = {"port", "buffer", NULL};
     bench_known(argc, argv, known);
-    buffer_len = (size_t)bench_num(argc, argv, "buffer", 16384);
-    conn_max = (int)bench_nofile(65536);
-    conns = calloc((size_t)conn_max, sizeof(*conns));
-    buffer = malloc(buffer_len);
-    ep = epoll_create1(EPOLL_CLOEXEC);
-    if (!conns || !buffer || ep < 0) bench_die("start");
-    bench_catch_term();
+    conns = bare_begin(argc, argv, sizeof(*conns));
     loop(bench_listen((int)bench_num(argc, argv, "port", 0)));
     return 0;
 }

@@ -4,9 +4,7 @@
  * -response=FILE the exact bytes to answer with (`load -dump` fetches those of another server), so that both sides of
  *                a comparison move the same bytes; else a hello with a Date of the usual length
  * -port=N (0: any free one), -buffer=BYTES of the read buffer */
-#include "bench.h"
-
-#include <sys/epoll.h>
+#include "bare.h"
 
 #define COPIES 1024 /* responses that one send can carry */
 #define EVENTS 512
@@ -19,9 +17,9 @@ struct conn {
 };
 
 static struct conn *conns;
-static int conn_max, ep, keep;
-static char *replies, *buffer;
-static size_t reply_len, buffer_len;
+static int keep;
+static char *replies;
+static size_t reply_len;
 
 /* Continues a match over a read's edge, a byte at a time. */
 static uint32_t count_slow(struct conn *c, const char *p, size_t n) {
@@ -165,14 +163,8 @@ int main(int argc, char **argv) {
     keep = strcmp(mode, "keep") == 0;
     errno = 0;
     if (!keep && strcmp(mode, "close") != 0) bench_die("-mode=%s: keep or close", mode);
-    buffer_len = (size_t)bench_num(argc, argv, "buffer", 16384);
     load_response(bench_opt(argc, argv, "response", NULL));
-    conn_max = (int)bench_nofile(65536);
-    conns = calloc((size_t)conn_max, sizeof(*conns));
-    buffer = malloc(buffer_len);
-    ep = epoll_create1(EPOLL_CLOEXEC);
-    if (!conns || !buffer || ep < 0) bench_die("start");
-    bench_catch_term();
+    conns = bare_begin(argc, argv, sizeof(*conns));
     loop(bench_listen((int)bench_num(argc, argv, "port", 0)));
     return 0;
 }

@@ -4,20 +4,11 @@
 #include "../../vthttp.h"
 
 #include "bench.h"
+#include "../heads.h"
 
 #define FIELDS 64
 
-static const char short_head[] = "GET / HTTP/1.1\r\nHost: www.example.com\r\n\r\n";
-
-static const char browser_head[] =
-    "GET /archive/2026/11/photographs/harbour.jpg?size=large&from=gallery HTTP/1.1\r\n"
-    "Host: www.example.com\r\n"
-    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n"
-    "Accept: image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5\r\n"
-    "Accept-Language: en-GB,en;q=0.7,de;q=0.3\r\n"
-    "Accept-Encoding: gzip, deflate, br, zstd\r\n"
-    "Connection: keep-alive\r\n"
-    "Referer: http://www.example.com/archive/2026/11/photographs/\r\n"
+static const char browser_head[] = BROWSER_HEAD
     "Cookie: session=0123456789abcdef0123456789abcdef; theme=dark; consent=yes; seen=1699999999; lang=en; size=xl\r\n"
     "Sec-Fetch-Dest: image\r\n"
     "Sec-Fetch-Mode: no-cors\r\n"
