@@ -4706,6 +4706,7 @@ enum { VT__SCHED_RUN = 256, VT__SCHED_FUEL = 64, VT__SCHED_TIMERS = 512, VT__SCH
 enum {
     VT__SPARE_NONE,
     VT__SPARE_GONE,
+    VT__SPARE_TAKEN,
     VT__SPARE_CALLED,
     VT__SPARE_BUSY,
     VT__SPARE_IDLE
@@ -8734,10 +8735,11 @@ static VT__UNUSED bool vt__dump_deadlocked(void) {
  * drives it: accepts, parked connections, timers, what has not started. The worker takes it back when it does come back
  * (vt__sched_drive). The spare keeps the vthreads that started on it, boards with them until the last has ended, and idles.
  *
- *     NONE ----> CALLED ----> BUSY ----> IDLE ----> CALLED ...
- *                                         |
- *     GONE <------------------------------'  after a while; its OS thread ends. GONE ----> CALLED with a new one.
+ *     NONE ----> TAKEN ----> CALLED ----> BUSY ----> IDLE ----> TAKEN ...
+ *                                                     |
+ *     GONE <------------------------------------------'  after a while; its OS thread ends. GONE ----> TAKEN with a new one.
  *
+ * TAKEN is nobody else's and has no domain yet: one that woke meanwhile would not find it and idle on, with a domain.
  * Only the monitor calls, so there is one caller. A spare may stall as well: it then loses the domain to the next.
  *============================================================================*/
 static struct {
@@ -8768,7 +8770,7 @@ static bool vt__spare_idle(vt__thr *t) {
             if (__atomic_compare_exchange_n(&t->spare, &idle, VT__SPARE_GONE, false, __ATOMIC_SEQ_CST,
                                             __ATOMIC_SEQ_CST))
                 return false;
-            break;
+            left = VT_MS; /* it is being called */
         }
         if (!vt__sched_has_mail(t)) vt__plat_park(&t->sleeping, how, left);
         vt__sched_mail(t); /* a dump, a cancel that came too late */
@@ -8793,13 +8795,13 @@ static void *vt__spare_main(void *arg) {
 }
 
 /*--- the monitor's side ---*/
-/* One that is CALLED; `fresh`: it has no OS thread. NULL: there is none to be had. */
+/* One that is TAKEN; `fresh`: it has no OS thread. NULL: there is none to be had. */
 static vt__thr *vt__spare_get(bool *fresh) {
     int n = vt__sched_g.nthrs, first = vt__sched_g.ndoms;
     for (int i = first; i < n; i++) {
         uint32_t idle = VT__SPARE_IDLE;
         *fresh = false;
-        if (__atomic_compare_exchange_n(&vt__sched_g.thrs[i]->spare, &idle, VT__SPARE_CALLED, false,
+        if (__atomic_compare_exchange_n(&vt__sched_g.thrs[i]->spare, &idle, VT__SPARE_TAKEN, false,
                                         __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
             return vt__sched_g.thrs[i];
     }
@@ -8809,12 +8811,12 @@ static vt__thr *vt__spare_get(bool *fresh) {
         uint32_t is = __atomic_load_n(&t->spare, __ATOMIC_SEQ_CST);
         if (is > VT__SPARE_GONE) continue;
         if (is == VT__SPARE_GONE) vt__plat_join(t->os);
-        __atomic_store_n(&t->spare, VT__SPARE_CALLED, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&t->spare, VT__SPARE_TAKEN, __ATOMIC_SEQ_CST);
         return t;
     }
     vt__thr *t = n < first + vt__sched_g.cfg.max_spares ? vt__sched_thr_new(n, vt__plat_now()) : NULL;
     if (!t) return NULL;
-    t->spare = VT__SPARE_CALLED;
+    t->spare = VT__SPARE_TAKEN;
     vt__sched_g.thrs[n] = t;
     __atomic_store_n(&vt__sched_g.nthrs, n + 1, __ATOMIC_SEQ_CST);
     /* vt_stop sets `stopping` and then tells all threads that there are */
@@ -8842,6 +8844,7 @@ static VT__UNUSED int vt__spare_handoff(vt__thr *from) {
     if (t) {
         t->dom = t->fdws.dom = d;
         __atomic_store_n(&d->owner, t, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&t->spare, VT__SPARE_CALLED, __ATOMIC_SEQ_CST);
     }
     vt__sched_dom_unlock(d);
     if (!t) return its ? VT_ELIMIT : -EAGAIN;
