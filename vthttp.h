@@ -8759,6 +8759,7 @@ static bool vt__spare_idle(vt__thr *t) {
     int64_t end = vt__plat_now() + vt__spare_g.idle_ns;
     __atomic_fetch_add(&vt__sched_g.credit, (int64_t)t->live_credit, __ATOMIC_ACQ_REL);
     t->live_credit = 0;
+    vt__sched_quit_if_done(); /* its last pass may have been for mail, and others sleep */
     __atomic_store_n(&t->spare, VT__SPARE_IDLE, __ATOMIC_SEQ_CST);
     for (;;) {
         uint32_t idle = VT__SPARE_IDLE;
