@@ -9008,7 +9008,7 @@ static void vt__watch_over(const vt__thr *t, vt__watched *w, int64_t now) {
 /* A thread of a host program is busy only while a vthread runs on it. */
 static bool vt__watch_busy(const vt__thr *t) {
     if (vt__sched_g.host) return __atomic_load_n(&t->cur, __ATOMIC_RELAXED) != NULL;
-    if (__atomic_load_n(&vt__sched_g.quit, __ATOMIC_RELAXED)) return false;
+    if (__atomic_load_n(&vt__sched_g.quit, __ATOMIC_RELAXED) || !vt__sched_lives(t)) return false;
     return !__atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST);
 }
 static void vt__watch_worker(vt__thr *t, vt__watched *w, int64_t now, int64_t stall) {
@@ -9041,6 +9041,7 @@ static int64_t vt__watch_switches(void) {
 static bool vt__watch_all_sleep(bool without_end) {
     for (int i = 0; i < vt__sched_nthrs(); i++) {
         uint32_t s = __atomic_load_n(&vt__sched_g.thrs[i]->sleeping, __ATOMIC_SEQ_CST);
+        if (!vt__sched_lives(vt__sched_g.thrs[i])) continue;
         if (!s || (without_end && !(s & VT__SCHED_ENDLESS))) return false;
     }
     return true;
