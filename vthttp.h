@@ -7085,10 +7085,15 @@ static void vt__chan_sel_leave(vt__sel *s, vt__sel_slot *slots, vt__poll_fdws *o
                             &slots[i].w.w);
     }
     vt__chan_sel_lock(s, false);
+    bool ended = false;
     for (uint64_t m = s->fds; m; m &= m - 1) {
         int i = __builtin_ctzll(m);
         vt__poll_fdw *f = slots[i].fd.f;
-        if (f) (void)vt__poll_wait_abort(&f->pd, slots[i].fd.bit, vt__sched_tag(&s->claim));
+        if (f && !vt__poll_wait_abort(&f->pd, slots[i].fd.bit, vt__sched_tag(&s->claim))) ended = true;
+    }
+    if (ended && VT__UNLIKELY(vt__sched_driver(of->dom) != vt__sched_tls)) {
+        vt__sched_dom_lock(of->dom); /* another thread's reactor ended that wait, and may be about to look at s */
+        vt__sched_dom_unlock(of->dom);
     }
     for (uint64_t m = s->fds; m; m &= m - 1) {
         int i = __builtin_ctzll(m);
