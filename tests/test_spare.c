@@ -1,5 +1,16 @@
 /* Domains that change hands: workers that stall, and the threads that stand in for them. */
 /* tsan */
+#include <pthread.h>
+static int no_threads; /* so many calls fail */
+static int refused_threads;
+static int test_create(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg) {
+    if (__atomic_load_n(&no_threads, __ATOMIC_SEQ_CST)) {
+        __atomic_add_fetch(&refused_threads, 1, __ATOMIC_SEQ_CST);
+        return 11; /* EAGAIN */
+    }
+    return pthread_create(t, a, fn, arg);
+}
+#define pthread_create test_create
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
@@ -46,4 +57,200 @@ static int many_main(void *arg) {
 TEST(b111_raw_blocking_on_one_worker) {
     vt_cfg cfg = {.workers = 1, .stall_ms = 2};
     CHECK_EQ(vt_run(&cfg, many_main, NULL), 0);
+}
+
+/*--- where the others are ---*/
+#define SEEN(x) __atomic_load_n(&(x), __ATOMIC_SEQ_CST)
+#define SAY(x, v) __atomic_store_n(&(x), (v), __ATOMIC_SEQ_CST)
+static int64_t handoffs(void) {
+    vt_stats st;
+    vt_stats_get(&st);
+    return st.handoffs;
+}
+static bool driven_by_spare(void) { return vt__sched_driver(vt__sched_g.doms[0])->index >= vt__sched_g.ndoms; }
+
+/* The last vthread ends on a spare with mail in its box, while the worker sleeps: the runtime ends all the same. */
+static void no_news(vt__dom *dom, vt__msg *m) { (void)dom, (void)m; }
+static vt__msg news = {.fn = no_news};
+static int ends_with_mail(void *arg) {
+    (void)arg;
+    CHECK(vt__sched_thr()->index >= vt__sched_g.ndoms);
+    gate_open(1);
+    while (driven_by_spare() || !(SEEN(vt__sched_g.thrs[0]->sleeping) & VT__SCHED_ENDLESS)) (void)vt_sleep_ms(1);
+    vt__sched_tell(vt__sched_thr(), &news);
+    return 0;
+}
+static int last_main(void *arg) {
+    (void)arg;
+    gate_make();
+    (void)vt_go_any(blocks, NULL);
+    (void)vt_go_any(ends_with_mail, NULL);
+    return 0;
+}
+TEST(b111_the_last_ends_on_a_spare_that_has_mail) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 2};
+    CHECK_EQ(vt_run(&cfg, last_main, NULL), 0);
+}
+
+/* A spare's OS thread cannot be made: said once, no spare is reported as stalled, and tried again. */
+static int logged_stalls, logged_none, logged_deadlocks;
+static void count_log(void *ctx, int level, const char *line) {
+    (void)ctx, (void)level;
+    if (strstr(line, "has not switched")) __atomic_add_fetch(&logged_stalls, 1, __ATOMIC_SEQ_CST);
+    if (strstr(line, "no spare thread is left")) __atomic_add_fetch(&logged_none, 1, __ATOMIC_SEQ_CST);
+    if (strstr(line, "deadlock")) __atomic_add_fetch(&logged_deadlocks, 1, __ATOMIC_SEQ_CST);
+}
+static void log_begin(void) {
+    logged_stalls = logged_none = logged_deadlocks = 0;
+    vt__watch_g.logs = 0; /* those of tests before */
+    vt_log_set(count_log, NULL, VT_LOG_WARN);
+}
+static int lets_go(void *arg) {
+    (void)arg;
+    gate_open(1);
+    return 0;
+}
+static void *threads_return(void *arg) {
+    (void)arg;
+    while (SEEN(refused_threads) < 5 || !SEEN(logged_none)) usleep(1000);
+    SAY(no_threads, 0);
+    return NULL;
+}
+static int no_thread_main(void *arg) {
+    pthread_t os;
+    (void)arg;
+    gate_make();
+    if (pthread_create(&os, NULL, threads_return, NULL)) abort();
+    SAY(refused_threads, 0);
+    SAY(no_threads, 1);
+    vt_task *a = vt_async_any(blocks, NULL), *b = vt_async_any(lets_go, NULL);
+    CHECK_EQ(vt_await(a, NULL), 0);
+    CHECK_EQ(vt_await(b, NULL), 0);
+    pthread_join(os, NULL);
+    return (int)handoffs();
+}
+TEST(b111_no_os_thread_for_a_spare) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 2};
+    log_begin();
+    CHECK_EQ(vt_run(&cfg, no_thread_main, NULL), 1);
+    CHECK_EQ(logged_none, 1);
+    CHECK_EQ(logged_stalls, 1);
+    vt_log_set(NULL, NULL, 0);
+}
+/* ... and one that never was is not waited for before a deadlock is looked for. */
+static void *threads_stay_away(void *arg) {
+    (void)arg;
+    while (!SEEN(logged_none)) usleep(1000);
+    gate_open(1);
+    while (!SEEN(logged_deadlocks)) usleep(1000);
+    SAY(no_threads, 0);
+    vt_stop();
+    return NULL;
+}
+static int wait_for_ever(void *arg) {
+    vt_chan *c = vt_chan_new(1, 0, 0);
+    (void)arg;
+    CHECK_EQ(vt_chan_recv(c, NULL), -ECANCELED);
+    vt_chan_free(c);
+    return 0;
+}
+static int never_was_main(void *arg) {
+    pthread_t os;
+    (void)arg;
+    gate_make();
+    if (pthread_create(&os, NULL, threads_stay_away, NULL)) abort();
+    SAY(no_threads, 1);
+    (void)vt_await(vt_async_any(blocks, NULL), NULL);
+    (void)wait_for_ever(NULL);
+    pthread_join(os, NULL);
+    return 0;
+}
+TEST(b111_deadlock_beside_a_spare_that_never_was) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 2, .deadlock = 1};
+    log_begin();
+    CHECK_EQ(vt_run(&cfg, never_was_main, NULL), 0);
+    CHECK_EQ(logged_deadlocks, 1);
+    vt_log_set(NULL, NULL, 0);
+}
+
+/* With none, nothing else runs until the gate opens. */
+static int none_order;
+static void *opens_later(void *arg) {
+    (void)arg;
+    while (!SEEN(logged_stalls)) usleep(1000);
+    CHECK_EQ(SEEN(none_order), 0);
+    gate_open(1);
+    return NULL;
+}
+static int notes_order(void *arg) {
+    (void)arg;
+    SAY(none_order, 1);
+    return 0;
+}
+static int none_main(void *arg) {
+    pthread_t os;
+    (void)arg;
+    gate_make();
+    if (pthread_create(&os, NULL, opens_later, NULL)) abort();
+    vt_task *a = vt_async_any(blocks, NULL), *b = vt_async_any(notes_order, NULL);
+    CHECK_EQ(vt_await(a, NULL), 0);
+    CHECK_EQ(vt_await(b, NULL), 0);
+    pthread_join(os, NULL);
+    return (int)handoffs();
+}
+TEST(b111_no_spares_by_configuration) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 2, .max_spares = VT_NONE};
+    log_begin();
+    CHECK_EQ(vt_run(&cfg, none_main, NULL), 0);
+    CHECK_EQ(logged_none, 0);
+    vt_log_set(NULL, NULL, 0);
+}
+
+/* A spare ends a select's wait on a descriptor while a channel has ended the select: the select waits for it. */
+static int in_wake, select_left;
+static void slow_wake(struct vt__vth *v) {
+    if ((uintptr_t)v & 1) {
+        SAY(in_wake, 1);
+        gate_open(1);
+        for (int i = 0; i < 10000 && !SEEN(select_left) && !SEEN(vt__sched_g.doms[0]->waiters); i++) usleep(1000);
+        CHECK(!SEEN(select_left)); /* what v tells of is gone */
+    }
+    vt__sched_wake(v);
+}
+static vt_chan *sel_chan;
+static int sel_pipe[2];
+static int sel_sender(void *arg) {
+    char c = 7;
+    (void)blocks(arg);
+    CHECK_EQ(vt_chan_send(sel_chan, &c), 0);
+    return 0;
+}
+static int sel_spare(void *arg) {
+    (void)arg;
+    CHECK_EQ(write(sel_pipe[1], "", 1), 1);
+    return 0;
+}
+static int sel_main(void *arg) {
+    char got = 0;
+    (void)arg;
+    gate_make();
+    if (pipe(sel_pipe) < 0) abort();
+    sel_chan = vt_chan_new(1, 1, 0);
+    vt__poll_up.wake = slow_wake;
+    vt_task *b = vt_async(sel_sender, NULL), *w = vt_async_any(sel_spare, NULL);
+    vt_case c[2] = {{.fd = sel_pipe[0], .events = VT_READ}, {.recv = sel_chan, .value = &got}};
+    CHECK_EQ(vt_select(c, 2), 1);
+    SAY(select_left, 1);
+    CHECK_EQ(got, 7);
+    CHECK_EQ(SEEN(in_wake), 1);
+    CHECK_EQ(vt_await(b, NULL), 0);
+    CHECK_EQ(vt_await(w, NULL), 0);
+    vt_chan_free(sel_chan);
+    close(sel_pipe[0]), close(sel_pipe[1]);
+    return 0;
+}
+TEST(b111_a_spare_ends_a_wait_of_a_select_that_is_over) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 2};
+    in_wake = select_left = 0;
+    CHECK_EQ(vt_run(&cfg, sel_main, NULL), 0);
 }
