@@ -1,5 +1,6 @@
 /* Domains that change hands: workers that stall, and the threads that stand in for them. */
 /* tsan */
+#define _GNU_SOURCE
 #include <pthread.h>
 static int no_threads; /* so many calls fail */
 static int refused_threads;
@@ -15,6 +16,7 @@ static int test_create(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *
 #include "../vthttp.h"
 #include "test.h"
 
+#include <errno.h>
 #include <sys/syscall.h>
 
 /* Blocks the OS thread for real, until the test lets it go. */
@@ -67,7 +69,9 @@ static int64_t handoffs(void) {
     vt_stats_get(&st);
     return st.handoffs;
 }
-static bool driven_by_spare(void) { return vt__sched_driver(vt__sched_g.doms[0])->index >= vt__sched_g.ndoms; }
+static bool driven_by_spare(void) {
+    return vt__sched_driver(vt__sched_g.doms[0])->index >= vt__sched_g.ndoms;
+}
 
 /* The last vthread ends on a spare with mail in its box, while the worker sleeps: the runtime ends all the same. */
 static void no_news(vt__dom *dom, vt__msg *m) { (void)dom, (void)m; }
@@ -76,7 +80,8 @@ static int ends_with_mail(void *arg) {
     (void)arg;
     CHECK(vt__sched_thr()->index >= vt__sched_g.ndoms);
     gate_open(1);
-    while (driven_by_spare() || !(SEEN(vt__sched_g.thrs[0]->sleeping) & VT__SCHED_ENDLESS)) (void)vt_sleep_ms(1);
+    while (driven_by_spare() || !(SEEN(vt__sched_g.thrs[0]->sleeping) & VT__SCHED_ENDLESS))
+        (void)vt_sleep_ms(1);
     vt__sched_tell(vt__sched_thr(), &news);
     return 0;
 }
@@ -212,7 +217,8 @@ static void slow_wake(struct vt__vth *v) {
     if ((uintptr_t)v & 1) {
         SAY(in_wake, 1);
         gate_open(1);
-        for (int i = 0; i < 10000 && !SEEN(select_left) && !SEEN(vt__sched_g.doms[0]->waiters); i++) usleep(1000);
+        for (int i = 0; i < 10000 && !SEEN(select_left) && !SEEN(vt__sched_g.doms[0]->waiters); i++)
+            usleep(1000);
         CHECK(!SEEN(select_left)); /* what v tells of is gone */
     }
     vt__sched_wake(v);
@@ -253,4 +259,179 @@ TEST(b111_a_spare_ends_a_wait_of_a_select_that_is_over) {
     vt_cfg cfg = {.workers = 1, .stall_ms = 2};
     in_wake = select_left = 0;
     CHECK_EQ(vt_run(&cfg, sel_main, NULL), 0);
+}
+
+/*--- everything at once, from a seed ---*/
+enum { STRESS_BORN_MAX = 300 };
+static struct {
+    int64_t end;
+    uint64_t seed;
+    int alive, port, http_port;
+    vt_server *server;
+    vt_chan *chan;
+    vt_sock *listener;
+} stress;
+static bool stress_over(void) { return vt_now() >= stress.end; }
+static int stress_echo(void *arg) {
+    vt_sock *s = arg;
+    char buf[64];
+    int64_t n;
+    while ((n = vt_read(s, buf, sizeof buf)) > 0)
+        if (vt_write(s, buf, (size_t)n) < 0) break;
+    vt_sock_close(s);
+    return 0;
+}
+static int stress_accept(void *arg) {
+    vt_sock *s;
+    (void)arg;
+    while (vt_accept(stress.listener, &s) >= 0)
+        if (vt_go_any(stress_echo, s) < 0) vt_sock_close(s);
+    vt_sock_close(stress.listener);
+    return 0;
+}
+static void stress_socket(uint64_t *r) {
+    char addr[32], out[48], in[48];
+    vt_sock *s;
+    snprintf(addr, sizeof addr, "127.0.0.1:%d", stress.port);
+    if (vt_dial(&s, addr, NULL) < 0) return;
+    for (int i = (int)(test_rand(r) % 4); i >= 0; i--) {
+        memset(out, (int)(test_rand(r) & 127), sizeof out);
+        if (vt_write(s, out, sizeof out) < 0) break;
+        if (test_rand(r) % 8 == 0) usleep(1500);
+        int64_t n = vt_read_full(s, in, sizeof in);
+        if (n < (int64_t)sizeof in) break; /* cancelled */
+        CHECK_MEM(in, sizeof in, out, sizeof out);
+    }
+    vt_sock_close(s);
+}
+static int stress_handler(vt_req *req, vt_res *res) {
+    int64_t us = strtoll(vt_req_segment(req).ptr, NULL, 10);
+    if (us % 2) (void)vt_sleep(us * 1000);
+    else usleep((unsigned)us);
+    return vt_res_text(res, 200, "done");
+}
+static void stress_request(uint64_t *r) {
+    char text[128];
+    vt_sock *s;
+    snprintf(text, sizeof text, "127.0.0.1:%d", stress.http_port);
+    if (vt_dial(&s, text, NULL) < 0) return;
+    for (int i = (int)(test_rand(r) % 4); i >= 0; i--) {
+        int n = snprintf(text, sizeof text, "GET /%d HTTP/1.1\r\nHost: a\r\n\r\n",
+                         (int)(test_rand(r) % 3000));
+        if (vt_write(s, text, (size_t)n) < 0 || test_rand(r) % 8 == 0) break; /* gone before the answer */
+        size_t have = 0;
+        for (int64_t got = 1; got > 0 && !memmem(text, have, "done", 4); have += (size_t)VT__MAX(got, 0)) {
+            if (have > 64) memmove(text, text + have - 8, 8), have = 8;
+            got = vt_read(s, text + have, 32);
+            if (got == 0) CHECK(!"an answer"); /* the server outlives its clients */
+        }
+        if (vt_cancelled() < 0) break;
+        if (test_rand(r) % 2) (void)vt_sleep((int64_t)(test_rand(r) % 2000000)); /* parked there meanwhile */
+    }
+    vt_sock_close(s);
+}
+/* A pipe and a channel; who comes first is anybody's guess. */
+static int stress_feeds(void *fd) {
+    if (vt_sleep((int64_t)(intptr_t)fd % 7 * 100000) == 0)
+        CHECK(write((int)(intptr_t)fd, "x", 1) == 1 || errno == EPIPE);
+    close((int)(intptr_t)fd);
+    return 0;
+}
+static void stress_select(uint64_t *r) {
+    int p[2], value = 0;
+    if (pipe(p) < 0) return;
+    if (vt_go_any(stress_feeds, (void *)(intptr_t)p[1]) < 0) close(p[1]);
+    vt_case c[3] = {{.fd = p[0], .events = VT_READ}, {.recv = stress.chan, .value = &value}};
+    c[2].at = vt_now() + (int64_t)(test_rand(r) % 2000000);
+    (void)vt_select(c, 3);
+    if (test_rand(r) % 2) (void)vt_wait_fd(p[0], VT_READ, vt_now() + 5 * VT_MS);
+    close(p[0]);
+}
+static int stress_child(void *arg);
+static void stress_step(uint64_t *r) {
+    int value = (int)test_rand(r);
+    void *child = (void *)(uintptr_t)test_rand(r);
+    bool room = __atomic_load_n(&stress.alive, __ATOMIC_SEQ_CST) < STRESS_BORN_MAX;
+    switch (test_rand(r) % 14) {
+    case 0: (void)vt_sleep((int64_t)(test_rand(r) % 3000000)); break;
+    case 1: (void)vt_chan_send_until(stress.chan, &value, vt_now() + VT_MS); break;
+    case 2: (void)vt_chan_recv_until(stress.chan, &value, vt_now() + VT_MS); break;
+    case 3: stress_socket(r); break;
+    case 10:
+    case 11: stress_request(r); break;
+    case 4: stress_select(r); break;
+    case 5: usleep((unsigned)(test_rand(r) % 4000)); break; /* raw */
+    case 6:
+        if (room) (void)vt_go(stress_child, child);
+        break;
+    case 7:
+        if (room) (void)vt_go_any(stress_child, child);
+        break;
+    case 8:
+    case 9: {
+        if (!room) break;
+        vt_task *t = test_rand(r) % 2 ? vt_async_any(stress_child, child) : vt_async(stress_child, child);
+        if (test_rand(r) % 2) (void)vt_sleep((int64_t)(test_rand(r) % 1000000));
+        if (test_rand(r) % 2) vt_cancel(t);
+        if (test_rand(r) % 2 || vt_await(t, NULL) < 0) vt_task_free(t);
+        break;
+    }
+    default: (void)vt_yield();
+    }
+}
+static int stress_child(void *arg) {
+    uint64_t r = stress.seed ^ (uint64_t)(uintptr_t)arg;
+    long tid = syscall(SYS_gettid);
+    __atomic_add_fetch(&stress.alive, 1, __ATOMIC_SEQ_CST);
+    for (int n = 3 + (int)(test_rand(&r) % 20); n > 0 && !stress_over() && vt_cancelled() == 0; n--) {
+        errno = n;
+        stress_step(&r);
+        CHECK_EQ(syscall(SYS_gettid), tid);
+    }
+    __atomic_sub_fetch(&stress.alive, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+static void stress_line(void *ctx, const char *line) { (void)ctx, (void)line; }
+static int stress_main(void *arg) {
+    uint64_t r = stress.seed;
+    (void)arg;
+    stress.chan = vt_chan_new(sizeof(int), 4, 0);
+    CHECK_EQ(vt_listen(&stress.listener, "127.0.0.1:0", NULL), 0);
+    stress.port = vt_sock_port(stress.listener);
+    vt_task *door = vt_async(stress_accept, NULL);
+    vt_server_cfg cfg = {.addr = "127.0.0.1:0", .no_signals = 1};
+    stress.server = vt_server_new(&cfg);
+    vt_server_get(stress.server, "/{us}", stress_handler);
+    CHECK_EQ(vt_server_start(stress.server), 0);
+    stress.http_port = vt_server_port(stress.server, 0);
+    while (!stress_over()) {
+        if (__atomic_load_n(&stress.alive, __ATOMIC_SEQ_CST) < STRESS_BORN_MAX / 2)
+            (void)vt_go_any(stress_child, (void *)(uintptr_t)test_rand(&r));
+        if (test_rand(&r) % 64 == 0) (void)vt_dump_to(stress_line, NULL, VT_DUMP_NO_TRACE);
+        (void)vt_sleep((int64_t)(test_rand(&r) % 1000000));
+    }
+    while (__atomic_load_n(&stress.alive, __ATOMIC_SEQ_CST)) (void)vt_sleep_ms(1);
+    vt_server_stop(stress.server);
+    CHECK_EQ(vt_server_wait(stress.server), 0);
+    vt_server_free(stress.server);
+    vt_cancel(door);
+    CHECK_EQ(vt_await(door, NULL), 0);
+    CHECK(handoffs() > 0);
+    return 0;
+}
+static void stress_ignore(void *ctx, int level, const char *line) { (void)ctx, (void)level, (void)line; }
+TEST(b111_stress) {
+    const char *s = getenv("VT_STRESS_S");
+    vt_cfg cfg = {.workers = 3, .stall_ms = 1};
+    int64_t idle = vt__spare_g.idle_ns;
+    memset(&stress, 0, sizeof stress);
+    signal(SIGPIPE, SIG_IGN);
+    stress.seed = test_seed();
+    stress.end = vt_now() + (s ? atoi(s) : 2) * VT_SEC;
+    vt__spare_g.idle_ns = 3 * VT_MS; /* OS threads come and go */
+    vt_log_set(stress_ignore, NULL, VT_LOG_ERROR);
+    CHECK_EQ(vt_run(&cfg, stress_main, NULL), 0);
+    vt_chan_free(stress.chan);
+    vt_log_set(NULL, NULL, 0);
+    vt__spare_g.idle_ns = idle;
 }
