@@ -7092,7 +7092,8 @@ static void vt__chan_sel_leave(vt__sel *s, vt__sel_slot *slots, vt__poll_fdws *o
         if (f && !vt__poll_wait_abort(&f->pd, slots[i].fd.bit, vt__sched_tag(&s->claim))) ended = true;
     }
     if (ended && VT__UNLIKELY(vt__sched_driver(of->dom) != vt__sched_tls)) {
-        vt__sched_dom_lock(of->dom); /* another thread's reactor ended that wait, and may be about to look at s */
+        vt__sched_dom_lock(
+            of->dom); /* another thread's reactor ended that wait, and may be about to look at s */
         vt__sched_dom_unlock(of->dom);
     }
     for (uint64_t m = s->fds; m; m &= m - 1) {
