@@ -97,6 +97,46 @@ TEST(b111_the_last_ends_on_a_spare_that_has_mail) {
     CHECK_EQ(vt_run(&cfg, last_main, NULL), 0);
 }
 
+/* A spare that wakes while it is being called, before it has its domain, waits for that. The vthread is the monitor here, which
+ * looks once an hour. */
+static int woken, ran_on;
+static void wakes_early(vt__dom *dom, vt__msg *m) {
+    (void)dom, (void)m;
+    SAY(woken, 1);
+}
+static vt__msg early = {.fn = wakes_early};
+static int says_where(void *arg) {
+    (void)arg;
+    SAY(ran_on, vt__sched_thr()->index);
+    return 0;
+}
+static int call_main(void *arg) {
+    vt__thr *me = vt__sched_thr();
+    bool fresh = true;
+    (void)arg;
+    CHECK_EQ(vt__spare_handoff(me), 0);
+    while (SEEN(vt__sched_g.nthrs) < 2 || SEEN(vt__sched_g.thrs[1]->spare) != VT__SPARE_IDLE)
+        (void)vt_sleep_ms(1);
+    vt__thr *t = vt__spare_get(&fresh);
+    CHECK(t == vt__sched_g.thrs[1] && !fresh);
+    vt__sched_tell(t, &early);
+    while (!SEEN(woken)) usleep(1000);
+    usleep(5000); /* it must not do anything now, so there is nothing to wait for */
+    CHECK_EQ(SEEN(t->spare), VT__SPARE_TAKEN);
+    SAY(me->dom->owner, t);
+    SAY(t->spare, VT__SPARE_CALLED);
+    (void)vt__sched_kick(t);
+    (void)vt_go_any(says_where, NULL);
+    for (int i = 0; i < 10000 && SEEN(ran_on) < 0; i++) usleep(1000);
+    return SEEN(ran_on);
+}
+TEST(b111_a_spare_that_wakes_before_it_has_its_domain) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 3600000};
+    woken = 0;
+    ran_on = -1;
+    CHECK_EQ(vt_run(&cfg, call_main, NULL), 1);
+}
+
 /* A spare's OS thread cannot be made: said once, no spare is reported as stalled, and tried again. */
 static int logged_stalls, logged_none, logged_deadlocks;
 static void count_log(void *ctx, int level, const char *line) {
