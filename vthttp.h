@@ -5633,6 +5633,7 @@ static void vt__sched_pass(vt__thr *t, int64_t until) {
     vt__sched_drive(t);
     if (VTHTTP_POLL && !t->drives)
         vt__poll_kick(t->dom); /* its driver shall ask for what is waited for here as well */
+    if (!t->drives && t->all.next == &t->all) return; /* a spare with nothing left, which is to idle */
     if (vt__sched_has_work(t) && !starved && t->now - t->last_poll < VT__SCHED_POLL_NS) return;
     int64_t ns = vt__sched_has_mail(t) ? 0 : vt__sched_patience(t, until, starved);
     if (ns) vt__sched_sleep(t, ns, starved);
@@ -9098,7 +9099,7 @@ static int64_t vt__watch_look(void) {
     __atomic_store_n(&vt__sched_g.watch_parked, 0, __ATOMIC_SEQ_CST);
     if (vt__watch_g.of) {
         next = VT__MIN(stall / 2, next);
-        for (int i = 0; i < vt__sched_g.nthrs; i++) {
+        for (int i = 0; i < vt__sched_nthrs(); i++) {
             vt__watch_worker(vt__sched_g.thrs[i], &vt__watch_g.of[i], now, stall);
             if (vt__watch_g.of[i].cpu >= 0) next = VT__MIN(next, stall / 4); /* under suspicion */
         }
