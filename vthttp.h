@@ -7113,10 +7113,16 @@ static void vt__chan_sel_leave(vt__sel *s, vt__sel_slot *slots, vt__poll_fdws *o
                             &slots[i].w.w);
     }
     vt__chan_sel_lock(s, false);
+    bool ended = false;
     for (uint64_t m = s->fds; m; m &= m - 1) {
         int i = __builtin_ctzll(m);
         vt__poll_fdw *f = slots[i].fd.f;
-        if (f) (void)vt__poll_wait_abort(&f->pd, slots[i].fd.bit, vt__sched_tag(&s->claim));
+        if (f && !vt__poll_wait_abort(&f->pd, slots[i].fd.bit, vt__sched_tag(&s->claim))) ended = true;
+    }
+    if (ended && VT__UNLIKELY(vt__sched_driver(of->dom) != vt__sched_tls)) {
+        vt__sched_dom_lock(
+            of->dom); /* another thread's reactor ended that wait, and may be about to look at s */
+        vt__sched_dom_unlock(of->dom);
     }
     for (uint64_t m = s->fds; m; m &= m - 1) {
         int i = __builtin_ctzll(m);
@@ -8767,6 +8773,7 @@ static VT__UNUSED bool vt__dump_deadlocked(void) {
  *                                         |
  *     GONE <------------------------------'  after a while; its OS thread ends. GONE ----> CALLED with a new one.
  *
+ * Who calls has the domain's lock until the domain is there, and who is called takes that lock first.
  * Only the monitor calls, so there is one caller. A spare may stall as well: it then loses the domain to the next.
  *============================================================================*/
 static struct {
@@ -9039,7 +9046,7 @@ static void vt__watch_over(const vt__thr *t, vt__watched *w, int64_t now) {
 /* A thread of a host program is busy only while a vthread runs on it. */
 static bool vt__watch_busy(const vt__thr *t) {
     if (vt__sched_g.host) return __atomic_load_n(&t->cur, __ATOMIC_RELAXED) != NULL;
-    if (__atomic_load_n(&vt__sched_g.quit, __ATOMIC_RELAXED)) return false;
+    if (__atomic_load_n(&vt__sched_g.quit, __ATOMIC_RELAXED) || !vt__sched_lives(t)) return false;
     return !__atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST);
 }
 static void vt__watch_worker(vt__thr *t, vt__watched *w, int64_t now, int64_t patience) {
@@ -9072,6 +9079,7 @@ static int64_t vt__watch_switches(void) {
 static bool vt__watch_all_sleep(bool without_end) {
     for (int i = 0; i < vt__sched_nthrs(); i++) {
         uint32_t s = __atomic_load_n(&vt__sched_g.thrs[i]->sleeping, __ATOMIC_SEQ_CST);
+        if (!vt__sched_lives(vt__sched_g.thrs[i])) continue;
         if (!s || (without_end && !(s & VT__SCHED_ENDLESS))) return false;
     }
     return true;
@@ -9123,7 +9131,7 @@ static int64_t vt__watch_look(void) {
     if (vt__watch_g.of) {
         int64_t patience = now - vt__watch_g.handed < 10 * stall ? stall / 4 : stall;
         next = VT__MIN(patience / 2, next);
-        for (int i = 0; i < vt__sched_g.nthrs; i++) {
+        for (int i = 0; i < vt__sched_nthrs(); i++) {
             vt__watch_worker(vt__sched_g.thrs[i], &vt__watch_g.of[i], now, patience);
             if (vt__watch_g.of[i].cpu >= 0) next = VT__MIN(next, patience / 4); /* under suspicion */
         }
@@ -12606,7 +12614,7 @@ typedef struct vt__h1c {
     struct vt__h1c_run *run;   /* while it runs; in the free list: the next */
     vt__thr *thr;              /* ... and on which thread */
     vt__msg note;              /* to that thread, while noted is not 0 */
-    uint32_t noted;            /* generation of the descriptor << 16 | bits */
+    uint32_t noted;            /* what it says */
     int64_t since;             /* accepted, or the rest of a head was first waited for; 0: not yet */
     int64_t requests;
     uint32_t lingered;
@@ -12682,16 +12690,12 @@ static void vt__h1c_drop(vt__h1c *c) {
     do c->run = (vt__h1c_run *)(void *)head;
     while (!__atomic_compare_exchange_n(&home->returned, &head, c, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
-/* One less; whoever waits for that learns it. */
-static void vt__h1c_count_out(vt__h1c_group *g) {
-    __atomic_fetch_sub(&g->open, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&g->tell, __ATOMIC_SEQ_CST)) g->closed(g);
-}
 static void vt__h1c_close(vt__h1c *c) {
     vt__h1c_group *g = c->host->group;
     (void)vt__conn_close(&c->conn);
     vt__h1c_drop(c);
-    vt__h1c_count_out(g);
+    __atomic_fetch_sub(&g->open, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&g->tell, __ATOMIC_SEQ_CST)) g->closed(g);
 }
 
 /* Lists a connection that is to wait in the reactor until `due`. The times of one list are all of one length, so that its
@@ -12909,30 +12913,20 @@ static void vt__h1c_heed(vt__h1c *c, unsigned bits) {
     if (bits & VT__PD_WATCH) run->gone = true;
     if (bits & (VT__PD_WATCH | VT__H1C_KILL)) vt__sched_cancel(&c->start.task);
 }
+/* The run has not ended: it waits for its notes (vt__h1c_leave). */
 static void vt__h1c_noted(vt__dom *dom, vt__msg *m) {
     vt__h1c *c = VT__CONTAINER(m, vt__h1c, note);
-    vt__h1c_group *g = c->home->group;
-    uint32_t note = __atomic_exchange_n(&c->noted, 0, __ATOMIC_ACQ_REL);
-    bool here = __atomic_load_n(&c->thr, __ATOMIC_RELAXED) ==
-                vt__sched_thr(); /* then it cannot leave meanwhile */
     (void)dom;
-    if (here && note >> 16 == __atomic_load_n(&c->conn.pd.word, __ATOMIC_RELAXED) >> 16)
-        vt__h1c_heed(c, note & 0xffff);
-    vt__h1c_count_out(g);
+    vt__h1c_heed(c, __atomic_exchange_n(&c->noted, 0, __ATOMIC_ACQ_REL));
 }
-/* Says it at once, or sends a note, which counts as an open connection: the server waits for it. */
+/* Says it at once, or sends a note. */
 static void vt__h1c_tell(vt__h1c *c, unsigned bits) {
-    vt__thr *thr = __atomic_load_n(&c->thr, __ATOMIC_RELAXED);
+    vt__thr *thr = c->thr;
     if (VT__LIKELY(thr == vt__sched_thr())) {
         vt__h1c_heed(c, bits);
         return;
     }
-    uint32_t gen = __atomic_load_n(&c->conn.pd.word, __ATOMIC_RELAXED) & 0xffff0000u;
-    uint32_t old = __atomic_load_n(&c->noted, __ATOMIC_RELAXED), note;
-    do note = gen | bits | ((old & 0xffff0000u) == gen ? old & 0xffff : 0); /* an older life's is void */
-    while (!__atomic_compare_exchange_n(&c->noted, &old, note, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
-    if (old) return; /* it is on its way */
-    __atomic_fetch_add(&c->host->group->open, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_fetch_or(&c->noted, bits, __ATOMIC_ACQ_REL)) return; /* it is on its way */
     c->note.fn = vt__h1c_noted;
     vt__sched_tell(thr, &c->note);
 }
@@ -13459,7 +13453,7 @@ static void vt__h1c_begin(vt__h1c_run *run, vt__h1c *c) {
     vt__sched_dom_lock(thr->dom);
     c->host = &c->host->group->hosts[thr->dom->index];
     c->run = run;
-    __atomic_store_n(&c->thr, thr, __ATOMIC_RELAXED);
+    c->thr = thr;
     vt__ds_list_push(&c->host->running, &c->link);
     vt__sched_dom_unlock(thr->dom);
     run->io.c = &c->conn;
@@ -13477,18 +13471,31 @@ static void vt__h1c_begin(vt__h1c_run *run, vt__h1c *c) {
     run->v->on_park = vt__h1c_on_park;
     run->v->on_park_arg = run;
 }
+/* Takes the lock of a run's domain when no note to it is on its way: one that came later would find another run, perhaps of
+ * another connection and on another thread. */
+static vt__dom *vt__h1c_last_word(vt__h1c_run *run) {
+    vt__dom *dom = run->host->dom;
+    vt__sched_dom_lock(dom);
+    if (VT__LIKELY(!__atomic_load_n(&run->c->noted, __ATOMIC_ACQUIRE))) return dom;
+    vt_shield(true);
+    do {
+        vt__sched_dom_unlock(dom);
+        (void)vt_yield(); /* to the mail */
+        vt__sched_dom_lock(dom);
+    } while (__atomic_load_n(&run->c->noted, __ATOMIC_ACQUIRE));
+    vt_shield(false);
+    return dom;
+}
 /* What a run has is given back, and the lock of its domain taken: its connection is to go on from there. */
 static vt__dom *vt__h1c_leave(vt__h1c_run *run) {
-    vt__dom *dom = run->host->dom;
+    vt__dom *dom = vt__h1c_last_word(run);
     vt__conn_buf_put(run->io.thr, &run->io.in);
     vt__conn_buf_put(run->io.thr, &run->io.out);
     vt__h1c_release(run);
     if (VT__UNLIKELY(run->flushing)) vt__poll_clear(&run->c->conn.pd, VT__PD_FLUSH);
     run->v->on_park = NULL;
     run->v->task = NULL; /* what the vthread still does, it does without the connection */
-    vt__sched_dom_lock(dom);
     run->c->run = NULL;
-    __atomic_store_n(&run->c->thr, NULL, __ATOMIC_RELAXED);
     vt__ds_list_remove(&run->c->link);
     return dom;
 }
@@ -13607,7 +13614,6 @@ static void vt__h1c_accept(vt__h1c_host *h, int fd, const vt__addr *peer) {
     vt__ds_list_init(&c->link);
     c->host = h;
     c->run = NULL;
-    __atomic_store_n(&c->thr, NULL, __ATOMIC_RELAXED);
     c->since = 0;
     c->requests = 0;
     c->unsaid = 0;

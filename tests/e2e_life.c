@@ -1827,3 +1827,114 @@ TEST(b118_upgrade_not_taken) {
     }
     CHECK_EQ(e2e_stop(), 0);
 }
+
+/*--- handlers that block their OS thread ---*/
+static int raw_pipe[2], raw_second[2]; /* the second: of ?second=1 */
+static int raw_inside;
+static int raw_now(void) { return __atomic_load_n(&raw_inside, __ATOMIC_SEQ_CST); }
+static void raw_make(void) {
+    if (pipe(raw_pipe) < 0 || pipe(raw_second) < 0) abort();
+    __atomic_store_n(&raw_inside, 0, __ATOMIC_SEQ_CST);
+    seen_reset();
+}
+static void raw_open(int n) {
+    for (int i = 0; i < n; i++)
+        if (write(raw_pipe[1], "", 1) != 1) abort();
+}
+static void raw_drop(void) {
+    for (int i = 0; i < 2; i++) close(raw_pipe[i]), close(raw_second[i]);
+}
+/* park: waits first, so that the client is watched; until: goes on until it is cancelled. */
+static int h_raw(vt_req *req, vt_res *res) {
+    char c;
+    seen_start();
+    if (query_num(req, "park", 0)) (void)vt_sleep_ms(1);
+    __atomic_add_fetch(&raw_inside, 1, __ATOMIC_SEQ_CST);
+    while (read(query_num(req, "second", 0) ? raw_second[0] : raw_pipe[0], &c, 1) < 0) continue;
+    int r = query_num(req, "until", 0) ? vt_sleep_until(VT_NONE) : vt_sleep_ms(1);
+    seen_end(r);
+    return r < 0 ? r : vt_res_text(res, 200, "raw");
+}
+static void routes_raw(vt_server *s) {
+    vt_server_get(s, "/", h_hello);
+    vt_server_get(s, "/raw", h_raw);
+}
+/* Many more than there are workers block raw; others are answered meanwhile, parked before or new. */
+static void raw_many(int workers, int n) {
+    vt_server_cfg cfg = {.workers = workers};
+    struct cl c[40];
+    REQUIRE(e2e_start(&cfg, routes_raw) == 0);
+    CL(before);
+    CL(after);
+    REQUIRE(cl_open(&before));
+    CHECK_EQ(cl_get(&before, "/"), 200);
+    for (int i = 0; i < n; i++) {
+        c[i] = (struct cl){.fd = -1};
+        REQUIRE(cl_open(&c[i]) && cl_puts(&c[i], GET("/raw")));
+    }
+    CHECK(reaches(raw_now, n, 3 * E2E_MS));
+    CHECK_EQ(cl_get(&before, "/"), 200);
+    REQUIRE(cl_open(&after));
+    CHECK_EQ(cl_get(&after, "/"), 200);
+    CHECK_EQ(ended(), 0);
+    raw_open(n);
+    for (int i = 0; i < n; i++) {
+        CHECK_EQ(cl_response(&c[i]), 200);
+        cl_close(&c[i]);
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b111_handlers_block_all_workers) {
+    raw_make();
+    raw_many(1, SLOW ? 4 : 10);
+    raw_drop();
+    raw_make();
+    raw_many(3, SLOW ? 5 : 30);
+    raw_drop();
+}
+/* The reset is seen by the thread that stands in; the handler learns it once it is back. */
+TEST(b115_reset_while_the_handler_blocks_its_thread) {
+    vt_server_cfg cfg = {.workers = 1};
+    raw_make();
+    REQUIRE(e2e_start(&cfg, routes_raw) == 0);
+    CL(c);
+    CL(other);
+    REQUIRE(cl_open(&c) && cl_puts(&c, GET("/raw?park=1")));
+    CHECK(reaches(raw_now, 1, E2E_MS));
+    REQUIRE(cl_open(&other));
+    CHECK_EQ(cl_get(&other, "/"), 200); /* it stands in */
+    cl_reset(&c);
+    CHECK_EQ(cl_get(&other, "/"), 200);
+    CHECK_EQ(cl_get(&other, "/"), 200);
+    raw_open(1);
+    CHECK(reaches(ended, 1, E2E_MS));
+    CHECK_EQ(result(), -ECANCELED);
+    CHECK_EQ(e2e_stop(), 0);
+    raw_drop();
+}
+/* The grace period is over while it blocks a spare: it is cancelled, and named, when it is back. Not on the worker, where the
+ * server's own vthread is, which shuts the doors. */
+TEST(b111_grace_is_over_while_the_handler_blocks_its_thread) {
+    vt_server_cfg cfg = {.workers = 1, .grace_ms = 50};
+    raw_make();
+    REQUIRE(e2e_start(&cfg, routes_raw) == 0);
+    CL(first);
+    CL(second);
+    CL(other);
+    REQUIRE(cl_open(&first) && cl_puts(&first, GET("/raw")));
+    CHECK(reaches(raw_now, 1, E2E_MS));
+    REQUIRE(cl_open(&second) && cl_puts(&second, GET("/raw?second=1&until=1")));
+    CHECK(reaches(raw_now, 2, E2E_MS));
+    raw_open(1);
+    CHECK_EQ(cl_response(&first), 200);
+    REQUIRE(cl_open(&other));
+    CHECK_EQ(cl_get(&other, "/"), 200);
+    vt_server_stop(e2e.s);
+    CHECK(cl_closed(&other, E2E_MS));
+    CHECK_EQ(write(raw_second[1], "", 1), 1);
+    CHECK(reaches(ended, 2, E2E_MS));
+    CHECK_EQ(result(), -ECANCELED);
+    CHECK_EQ(e2e_join(), -ETIMEDOUT);
+    CHECK_EQ(e2e_logged(VT_LOG_WARN, "still running after the grace period: GET /raw?second=1&until=1"), 1);
+    raw_drop();
+}

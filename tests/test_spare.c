@@ -1,9 +1,22 @@
 /* Domains that change hands: workers that stall, and the threads that stand in for them. */
 /* tsan */
+#define _GNU_SOURCE
+#include <pthread.h>
+static int no_threads; /* so many calls fail */
+static int refused_threads;
+static int test_create(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg) {
+    if (__atomic_load_n(&no_threads, __ATOMIC_SEQ_CST)) {
+        __atomic_add_fetch(&refused_threads, 1, __ATOMIC_SEQ_CST);
+        return 11; /* EAGAIN */
+    }
+    return pthread_create(t, a, fn, arg);
+}
+#define pthread_create test_create
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
 
+#include <errno.h>
 #include <sys/syscall.h>
 
 /* Blocks the OS thread for real, until the test lets it go. */
@@ -84,4 +97,413 @@ TEST(b111_the_last_ends_on_a_spare) {
     pthread_t os;
     CHECK_EQ(vt_run(&cfg, leaves_main, &os), 0);
     pthread_join(os, NULL);
+}
+
+/*--- where the others are ---*/
+#define SEEN(x) __atomic_load_n(&(x), __ATOMIC_SEQ_CST)
+#define SAY(x, v) __atomic_store_n(&(x), (v), __ATOMIC_SEQ_CST)
+static int64_t handoffs(void) {
+    vt_stats st;
+    vt_stats_get(&st);
+    return st.handoffs;
+}
+static bool driven_by_spare(void) {
+    return vt__sched_driver(vt__sched_g.doms[0])->index >= vt__sched_g.ndoms;
+}
+
+/* The last vthread ends on a spare with mail in its box, while the worker sleeps: the runtime ends all the same. */
+static void no_news(vt__dom *dom, vt__msg *m) { (void)dom, (void)m; }
+static vt__msg news = {.fn = no_news};
+static int ends_with_mail(void *arg) {
+    (void)arg;
+    CHECK(vt__sched_thr()->index >= vt__sched_g.ndoms);
+    gate_open(1);
+    while (driven_by_spare() || !(SEEN(vt__sched_g.thrs[0]->sleeping) & VT__SCHED_ENDLESS))
+        (void)vt_sleep_ms(1);
+    vt__sched_tell(vt__sched_thr(), &news);
+    return 0;
+}
+static int last_main(void *arg) {
+    (void)arg;
+    gate_make();
+    (void)vt_go_any(blocks, NULL);
+    (void)vt_go_any(ends_with_mail, NULL);
+    return 0;
+}
+TEST(b111_the_last_ends_on_a_spare_that_has_mail) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 2};
+    CHECK_EQ(vt_run(&cfg, last_main, NULL), 0);
+}
+
+/* A spare that wakes while it is being called, before it has its domain, waits for that. The vthread is the monitor here, which
+ * looks once an hour. */
+static int ran_on;
+static vt__msg early = {.fn = no_news};
+static int says_where(void *arg) {
+    (void)arg;
+    SAY(ran_on, vt__sched_thr()->index);
+    return 0;
+}
+static int call_main(void *arg) {
+    vt__thr *me = vt__sched_thr();
+    (void)arg;
+    CHECK_EQ(vt__spare_handoff(me), 0);
+    while (SEEN(vt__sched_g.nthrs) < 2 || SEEN(vt__sched_g.thrs[1]->spare) != VT__SPARE_IDLE)
+        (void)vt_sleep_ms(1);
+    vt__sched_dom_lock(me->dom);
+    vt__thr *t = vt__spare_get(me->dom);
+    CHECK(t == vt__sched_g.thrs[1]);
+    vt__sched_tell(t, &early); /* wakes it */
+    while (SEEN(t->spare) == VT__SPARE_CALLED) usleep(1000);
+    usleep(5000); /* it must not do anything now, so there is nothing to wait for */
+    CHECK_EQ(SEEN(t->spare), VT__SPARE_BUSY);
+    SAY(me->dom->owner, t);
+    vt__sched_dom_unlock(me->dom);
+    (void)vt_go_any(says_where, NULL);
+    for (int i = 0; i < 10000 && SEEN(ran_on) < 0; i++) usleep(1000);
+    return SEEN(ran_on);
+}
+TEST(b111_a_spare_that_wakes_before_it_has_its_domain) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 3600000};
+    ran_on = -1;
+    CHECK_EQ(vt_run(&cfg, call_main, NULL), 1);
+}
+
+/* A spare's OS thread cannot be made: said once, no spare is reported as stalled, and tried again. */
+static int logged_stalls, logged_none, logged_deadlocks;
+static void count_log(void *ctx, int level, const char *line) {
+    (void)ctx, (void)level;
+    if (strstr(line, "has not switched")) __atomic_add_fetch(&logged_stalls, 1, __ATOMIC_SEQ_CST);
+    if (strstr(line, "no spare thread is left")) __atomic_add_fetch(&logged_none, 1, __ATOMIC_SEQ_CST);
+    if (strstr(line, "deadlock")) __atomic_add_fetch(&logged_deadlocks, 1, __ATOMIC_SEQ_CST);
+}
+static void log_begin(void) {
+    logged_stalls = logged_none = logged_deadlocks = 0;
+    vt__watch_g.logs = 0; /* those of tests before */
+    vt_log_set(count_log, NULL, VT_LOG_WARN);
+}
+static int lets_go(void *arg) {
+    (void)arg;
+    gate_open(1);
+    return 0;
+}
+static void *threads_return(void *arg) {
+    (void)arg;
+    while (SEEN(refused_threads) < 5 || !SEEN(logged_none)) usleep(1000);
+    SAY(no_threads, 0);
+    return NULL;
+}
+static int no_thread_main(void *arg) {
+    pthread_t os;
+    (void)arg;
+    gate_make();
+    if (pthread_create(&os, NULL, threads_return, NULL)) abort();
+    SAY(refused_threads, 0);
+    SAY(no_threads, 1);
+    vt_task *a = vt_async_any(blocks, NULL), *b = vt_async_any(lets_go, NULL);
+    CHECK_EQ(vt_await(a, NULL), 0);
+    CHECK_EQ(vt_await(b, NULL), 0);
+    pthread_join(os, NULL);
+    return (int)handoffs();
+}
+TEST(b111_no_os_thread_for_a_spare) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 2};
+    log_begin();
+    CHECK_EQ(vt_run(&cfg, no_thread_main, NULL), 1);
+    CHECK_EQ(logged_none, 1);
+    CHECK_EQ(logged_stalls, 1);
+    vt_log_set(NULL, NULL, 0);
+}
+/* ... and one that never was is not waited for before a deadlock is looked for. */
+static void *threads_stay_away(void *arg) {
+    (void)arg;
+    while (!SEEN(logged_none)) usleep(1000);
+    gate_open(1);
+    while (!SEEN(logged_deadlocks)) usleep(1000);
+    SAY(no_threads, 0);
+    vt_stop();
+    return NULL;
+}
+static int wait_for_ever(void *arg) {
+    vt_chan *c = vt_chan_new(1, 0, 0);
+    (void)arg;
+    CHECK_EQ(vt_chan_recv(c, NULL), -ECANCELED);
+    vt_chan_free(c);
+    return 0;
+}
+static int never_was_main(void *arg) {
+    pthread_t os;
+    (void)arg;
+    gate_make();
+    if (pthread_create(&os, NULL, threads_stay_away, NULL)) abort();
+    SAY(no_threads, 1);
+    (void)vt_await(vt_async_any(blocks, NULL), NULL);
+    (void)wait_for_ever(NULL);
+    pthread_join(os, NULL);
+    return 0;
+}
+TEST(b111_deadlock_beside_a_spare_that_never_was) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 2, .deadlock = 1};
+    log_begin();
+    CHECK_EQ(vt_run(&cfg, never_was_main, NULL), 0);
+    CHECK_EQ(logged_deadlocks, 1);
+    vt_log_set(NULL, NULL, 0);
+}
+
+/* With none, nothing else runs until the gate opens. */
+static int none_order;
+static void *opens_later(void *arg) {
+    (void)arg;
+    while (!SEEN(logged_stalls)) usleep(1000);
+    CHECK_EQ(SEEN(none_order), 0);
+    gate_open(1);
+    return NULL;
+}
+static int notes_order(void *arg) {
+    (void)arg;
+    SAY(none_order, 1);
+    return 0;
+}
+static int none_main(void *arg) {
+    pthread_t os;
+    (void)arg;
+    gate_make();
+    if (pthread_create(&os, NULL, opens_later, NULL)) abort();
+    vt_task *a = vt_async_any(blocks, NULL), *b = vt_async_any(notes_order, NULL);
+    CHECK_EQ(vt_await(a, NULL), 0);
+    CHECK_EQ(vt_await(b, NULL), 0);
+    pthread_join(os, NULL);
+    return (int)handoffs();
+}
+TEST(b111_no_spares_by_configuration) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 2, .max_spares = VT_NONE};
+    log_begin();
+    CHECK_EQ(vt_run(&cfg, none_main, NULL), 0);
+    CHECK_EQ(logged_none, 0);
+    vt_log_set(NULL, NULL, 0);
+}
+
+/* A spare ends a select's wait on a descriptor while a channel has ended the select: the select waits for it. */
+static int in_wake, select_left;
+static void slow_wake(struct vt__vth *v) {
+    if ((uintptr_t)v & 1) {
+        SAY(in_wake, 1);
+        gate_open(1);
+        for (int i = 0; i < 10000 && !SEEN(select_left) && !SEEN(vt__sched_g.doms[0]->waiters); i++)
+            usleep(1000);
+        CHECK(!SEEN(select_left)); /* what v tells of is gone */
+    }
+    vt__sched_wake(v);
+}
+static vt_chan *sel_chan;
+static int sel_pipe[2];
+static int sel_sender(void *arg) {
+    char c = 7;
+    (void)blocks(arg);
+    CHECK_EQ(vt_chan_send(sel_chan, &c), 0);
+    return 0;
+}
+static int sel_spare(void *arg) {
+    (void)arg;
+    CHECK_EQ(write(sel_pipe[1], "", 1), 1);
+    return 0;
+}
+static int sel_main(void *arg) {
+    char got = 0;
+    (void)arg;
+    gate_make();
+    if (pipe(sel_pipe) < 0) abort();
+    sel_chan = vt_chan_new(1, 1, 0);
+    vt__poll_up.wake = slow_wake;
+    vt_task *b = vt_async(sel_sender, NULL), *w = vt_async_any(sel_spare, NULL);
+    vt_case c[2] = {{.fd = sel_pipe[0], .events = VT_READ}, {.recv = sel_chan, .value = &got}};
+    CHECK_EQ(vt_select(c, 2), 1);
+    SAY(select_left, 1);
+    CHECK_EQ(got, 7);
+    CHECK_EQ(SEEN(in_wake), 1);
+    CHECK_EQ(vt_await(b, NULL), 0);
+    CHECK_EQ(vt_await(w, NULL), 0);
+    vt_chan_free(sel_chan);
+    close(sel_pipe[0]), close(sel_pipe[1]);
+    return 0;
+}
+TEST(b111_a_spare_ends_a_wait_of_a_select_that_is_over) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 2};
+    in_wake = select_left = 0;
+    CHECK_EQ(vt_run(&cfg, sel_main, NULL), 0);
+}
+
+/*--- everything at once, from a seed ---*/
+enum { STRESS_BORN_MAX = 300 };
+static struct {
+    int64_t end;
+    uint64_t seed;
+    int alive, port, http_port;
+    vt_server *server;
+    vt_chan *chan;
+    vt_sock *listener;
+} stress;
+static bool stress_over(void) { return vt_now() >= stress.end; }
+static int stress_echo(void *arg) {
+    vt_sock *s = arg;
+    char buf[64];
+    int64_t n;
+    while ((n = vt_read(s, buf, sizeof buf)) > 0)
+        if (vt_write(s, buf, (size_t)n) < 0) break;
+    vt_sock_close(s);
+    return 0;
+}
+static int stress_accept(void *arg) {
+    vt_sock *s;
+    (void)arg;
+    while (vt_accept(stress.listener, &s) >= 0)
+        if (vt_go_any(stress_echo, s) < 0) vt_sock_close(s);
+    vt_sock_close(stress.listener);
+    return 0;
+}
+static void stress_socket(uint64_t *r) {
+    char addr[32], out[48], in[48];
+    vt_sock *s;
+    snprintf(addr, sizeof addr, "127.0.0.1:%d", stress.port);
+    if (vt_dial(&s, addr, NULL) < 0) return;
+    for (int i = (int)(test_rand(r) % 4); i >= 0; i--) {
+        memset(out, (int)(test_rand(r) & 127), sizeof out);
+        if (vt_write(s, out, sizeof out) < 0) break;
+        if (test_rand(r) % 8 == 0) usleep(1500);
+        int64_t n = vt_read_full(s, in, sizeof in);
+        if (n < (int64_t)sizeof in) break; /* cancelled */
+        CHECK_MEM(in, sizeof in, out, sizeof out);
+    }
+    vt_sock_close(s);
+}
+static int stress_handler(vt_req *req, vt_res *res) {
+    int64_t us = strtoll(vt_req_segment(req).ptr, NULL, 10);
+    if (us % 2) (void)vt_sleep(us * 1000);
+    else usleep((unsigned)us);
+    return vt_res_text(res, 200, "done");
+}
+static void stress_request(uint64_t *r) {
+    char text[128];
+    vt_sock *s;
+    snprintf(text, sizeof text, "127.0.0.1:%d", stress.http_port);
+    if (vt_dial(&s, text, NULL) < 0) return;
+    for (int i = (int)(test_rand(r) % 4); i >= 0; i--) {
+        int n = snprintf(text, sizeof text, "GET /%d HTTP/1.1\r\nHost: a\r\n\r\n",
+                         (int)(test_rand(r) % 3000));
+        if (vt_write(s, text, (size_t)n) < 0 || test_rand(r) % 8 == 0) break; /* gone before the answer */
+        size_t have = 0;
+        for (int64_t got = 1; got > 0 && !memmem(text, have, "done", 4); have += (size_t)VT__MAX(got, 0)) {
+            if (have > 64) memmove(text, text + have - 8, 8), have = 8;
+            got = vt_read(s, text + have, 32);
+            if (got == 0) CHECK(!"an answer"); /* the server outlives its clients */
+        }
+        if (vt_cancelled() < 0) break;
+        if (test_rand(r) % 2) (void)vt_sleep((int64_t)(test_rand(r) % 2000000)); /* parked there meanwhile */
+    }
+    vt_sock_close(s);
+}
+/* A pipe and a channel; who comes first is anybody's guess. */
+static int stress_feeds(void *fd) {
+    if (vt_sleep((int64_t)(intptr_t)fd % 7 * 100000) == 0)
+        CHECK(write((int)(intptr_t)fd, "x", 1) == 1 || errno == EPIPE);
+    close((int)(intptr_t)fd);
+    return 0;
+}
+static void stress_select(uint64_t *r) {
+    int p[2], value = 0;
+    if (pipe(p) < 0) return;
+    if (vt_go_any(stress_feeds, (void *)(intptr_t)p[1]) < 0) close(p[1]);
+    vt_case c[3] = {{.fd = p[0], .events = VT_READ}, {.recv = stress.chan, .value = &value}};
+    c[2].at = vt_now() + (int64_t)(test_rand(r) % 2000000);
+    (void)vt_select(c, 3);
+    if (test_rand(r) % 2) (void)vt_wait_fd(p[0], VT_READ, vt_now() + 5 * VT_MS);
+    close(p[0]);
+}
+static int stress_child(void *arg);
+static void stress_step(uint64_t *r) {
+    int value = (int)test_rand(r);
+    void *child = (void *)(uintptr_t)test_rand(r);
+    bool room = __atomic_load_n(&stress.alive, __ATOMIC_SEQ_CST) < STRESS_BORN_MAX;
+    switch (test_rand(r) % 14) {
+    case 0: (void)vt_sleep((int64_t)(test_rand(r) % 3000000)); break;
+    case 1: (void)vt_chan_send_until(stress.chan, &value, vt_now() + VT_MS); break;
+    case 2: (void)vt_chan_recv_until(stress.chan, &value, vt_now() + VT_MS); break;
+    case 3: stress_socket(r); break;
+    case 10:
+    case 11: stress_request(r); break;
+    case 4: stress_select(r); break;
+    case 5: usleep((unsigned)(test_rand(r) % 4000)); break; /* raw */
+    case 6:
+        if (room) (void)vt_go(stress_child, child);
+        break;
+    case 7:
+        if (room) (void)vt_go_any(stress_child, child);
+        break;
+    case 8:
+    case 9: {
+        if (!room) break;
+        vt_task *t = test_rand(r) % 2 ? vt_async_any(stress_child, child) : vt_async(stress_child, child);
+        if (test_rand(r) % 2) (void)vt_sleep((int64_t)(test_rand(r) % 1000000));
+        if (test_rand(r) % 2) vt_cancel(t);
+        if (test_rand(r) % 2 || vt_await(t, NULL) < 0) vt_task_free(t);
+        break;
+    }
+    default: (void)vt_yield();
+    }
+}
+static int stress_child(void *arg) {
+    uint64_t r = stress.seed ^ (uint64_t)(uintptr_t)arg;
+    long tid = syscall(SYS_gettid);
+    __atomic_add_fetch(&stress.alive, 1, __ATOMIC_SEQ_CST);
+    for (int n = 3 + (int)(test_rand(&r) % 20); n > 0 && !stress_over() && vt_cancelled() == 0; n--) {
+        errno = n;
+        stress_step(&r);
+        CHECK_EQ(syscall(SYS_gettid), tid);
+    }
+    __atomic_sub_fetch(&stress.alive, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+static void stress_line(void *ctx, const char *line) { (void)ctx, (void)line; }
+static int stress_main(void *arg) {
+    uint64_t r = stress.seed;
+    (void)arg;
+    stress.chan = vt_chan_new(sizeof(int), 4, 0);
+    CHECK_EQ(vt_listen(&stress.listener, "127.0.0.1:0", NULL), 0);
+    stress.port = vt_sock_port(stress.listener);
+    vt_task *door = vt_async(stress_accept, NULL);
+    vt_server_cfg cfg = {.addr = "127.0.0.1:0", .no_signals = 1};
+    stress.server = vt_server_new(&cfg);
+    vt_server_get(stress.server, "/{us}", stress_handler);
+    CHECK_EQ(vt_server_start(stress.server), 0);
+    stress.http_port = vt_server_port(stress.server, 0);
+    while (!stress_over()) {
+        if (__atomic_load_n(&stress.alive, __ATOMIC_SEQ_CST) < STRESS_BORN_MAX / 2)
+            (void)vt_go_any(stress_child, (void *)(uintptr_t)test_rand(&r));
+        if (test_rand(&r) % 64 == 0) (void)vt_dump_to(stress_line, NULL, VT_DUMP_NO_TRACE);
+        (void)vt_sleep((int64_t)(test_rand(&r) % 1000000));
+    }
+    while (__atomic_load_n(&stress.alive, __ATOMIC_SEQ_CST)) (void)vt_sleep_ms(1);
+    vt_server_stop(stress.server);
+    CHECK_EQ(vt_server_wait(stress.server), 0);
+    vt_server_free(stress.server);
+    vt_cancel(door);
+    CHECK_EQ(vt_await(door, NULL), 0);
+    CHECK(handoffs() > 0);
+    return 0;
+}
+static void stress_ignore(void *ctx, int level, const char *line) { (void)ctx, (void)level, (void)line; }
+TEST(b111_stress) {
+    const char *s = getenv("VT_STRESS_S");
+    vt_cfg cfg = {.workers = 3, .stall_ms = 1};
+    int64_t idle = vt__spare_g.idle_ns;
+    memset(&stress, 0, sizeof stress);
+    signal(SIGPIPE, SIG_IGN);
+    stress.seed = test_seed();
+    stress.end = vt_now() + (s ? atoi(s) : 2) * VT_SEC;
+    vt__spare_g.idle_ns = 3 * VT_MS; /* OS threads come and go */
+    vt_log_set(stress_ignore, NULL, VT_LOG_ERROR);
+    CHECK_EQ(vt_run(&cfg, stress_main, NULL), 0);
+    vt_chan_free(stress.chan);
+    vt_log_set(NULL, NULL, 0);
+    vt__spare_g.idle_ns = idle;
 }
