@@ -60,7 +60,7 @@ FUZZERS := $(FUZZ_SRC:fuzz/%.c=build/fuzz/%)
 only = $(if $(ONLY),$(foreach i,$(1),$(if $(findstring $(ONLY),$(i)),$(i))),$(1))
 SUB := $(MAKE) --no-print-directory
 
-.PHONY: help run test test-all build-tests examples bench fuzz lint lint-fast check-layers docs deps coverage clean FORCE
+.PHONY: help run test test-all build-tests examples bench bench-seed fuzz lint lint-fast check-layers docs deps coverage clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -104,6 +104,8 @@ examples: $(EXAMPLES) ## build every example under build/examples
 
 bench: ## build and run the benchmarks; BENCH_QUICK=1 and more: tests/bench/bench.sh
 	@CC='$(CC)' sh tests/bench/bench.sh build/bench
+bench-seed: ## requests that sleep, block and compute, with a chart; BENCH_QUICK=1 in seconds
+	@CC='$(CC)' sh tests/bench/seed/seed.sh build/bench
 
 fuzz: ## libFuzzer over every target, FUZZ_TIME=10 seconds each (ONLY=name for one)
 	@command -v $(CLANG) > /dev/null || { echo "make fuzz needs $(CLANG): make deps"; exit 1; }

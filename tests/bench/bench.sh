@@ -8,51 +8,10 @@
 # missed goal is no failure).
 cd "$(dirname "$0")/../.." || exit 1
 dir=${1:-build/bench}
-cc=${CC:-cc}
 log=$dir/bench.log
-failed=0
-mkdir -p "$dir" && : > "$log" || exit 1
+. tests/bench/lib.sh
 
-say() { printf '%s\n' "$*" | tee -a "$log"; }
 wanted() { [ -z "$BENCH_ONLY" ] || [ "$BENCH_ONLY" = "$1" ]; }
-
-# run SECONDS COMMAND...: bounded, kept in the log; a failure is counted and does not stop the rest
-run() {
-    limit=$1
-    shift
-    timeout "$limit" "$@" > "$dir/out" 2>&1
-    status=$?
-    tee -a "$log" < "$dir/out"
-    [ $status -eq 0 ] && return 0
-    say "FAILED ($status): $*"
-    failed=$((failed + 1))
-    return 1
-}
-
-build() {
-    for name in "$@"; do
-        src=tests/bench/$name.c
-        [ "$dir/$name" -nt "$src" ] && [ "$dir/$name" -nt vthttp.h ] && [ "$dir/$name" -nt tests/bench/bench.h ] && continue
-        $cc -std=gnu11 -O2 -pthread "$src" -o "$dir/$name" 2>> "$log" && continue
-        say "FAILED: $src does not compile"
-        failed=$((failed + 1))
-        return 1
-    done
-}
-
-# start COMMAND...: a server of ours on CPU 0; sets pid and port
-start() {
-    "$@" > "$dir/port" 2>> "$log" &
-    pid=$!
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
-        port=$(sed -n 's/^port //p' "$dir/port")
-        [ -n "$port" ] && return 0
-        sleep 0.2
-    done
-    say "FAILED: $1 does not say its port"
-    kill -9 $pid 2> /dev/null
-    return 1
-}
 
 pairs=7 count=100000
 [ -n "$BENCH_QUICK" ] && pairs=3 count=30000
@@ -61,10 +20,7 @@ if [ -z "$BENCH_LIVE" ]; then
     BENCH_LIVE=100000
     [ "${free:-0}" -gt 8000000 ] && [ -z "$BENCH_QUICK" ] && BENCH_LIVE=1000000
 fi
-# the hard limit of descriptors is raised where that is allowed: 11,000 connections on each side
-ulimit -n 32768 2> /dev/null || ulimit -n "$(ulimit -Hn)"
-
-say "# $(uname -sm), $(nproc) CPUs, $($cc --version | head -n 1)"
+machine
 
 if wanted runtime && build bench_rt; then
     say "## runtime"
@@ -146,8 +102,4 @@ if wanted instructions && build bench_rt; then
     fi
 fi
 
-say ""
-grep -h '^= ' "$log" | awk 'BEGIN { printf "%-28s %14s %-13s %10s  %s\n", "measure", "value", "unit", "goal", "" }
-    { printf "%-28s %14s %-13s %10s  %s\n", $2, $3, $4, $5, $6 == "-" ? "" : $6 }'
-grep -h '^SKIP' "$log"
-[ $failed -eq 0 ] || { echo "$failed benchmarks failed, see $log"; exit 1; }
+verdicts

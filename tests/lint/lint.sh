@@ -53,7 +53,7 @@ program() { # compiler, file
     "$1" -std=gnu11 $WARN -Werror -pthread -fsyntax-only "$2"
 }
 
-for f in tests/*.sh tests/lint/*.sh tests/bench/*.sh; do
+for f in tests/*.sh tests/lint/*.sh tests/bench/*.sh tests/bench/*/*.sh; do
     [ -f "$f" ] && { sh -n "$f" || failed=$((failed + 1)); }
 done
 [ ! -f .ci/run ] || bash -n .ci/run || failed=$((failed + 1))
@@ -64,7 +64,7 @@ if [ -n "$fast" ]; then
     check 'clang-format vthttp.h' formatted vthttp.h
 else
     check 'tests of the section rules' sh tests/lint/test_check_layers.sh
-    for f in vthttp.h tests/*.[ch] tests/bench/*.[ch] examples/*.c fuzz/*.[ch]; do
+    for f in vthttp.h tests/*.[ch] tests/bench/*.[ch] tests/bench/*/*.[ch] examples/*.c fuzz/*.[ch]; do
         [ -f "$f" ] && check "clang-format $f" formatted "$f"
     done
     for cc in gcc "$CLANG"; do
@@ -74,7 +74,7 @@ else
         for s in VTHTTP_POLL=1 VTHTTP_UCONTEXT=1 VTHTTP_HTTP=0 VTHTTP_SIM=1 VTHTTP_HOOKS=1 NDEBUG; do
             check "$cc warnings, $s" header "$cc" -std=gnu11 -fsyntax-only "-D$s"
         done
-        for f in tests/*.c tests/bench/*.c examples/*.c fuzz/*.c; do
+        for f in tests/*.c tests/bench/*.c tests/bench/*/*.c examples/*.c fuzz/*.c; do
             [ -f "$f" ] && check "$cc warnings, $f" program "$cc" "$f"
         done
     done
