@@ -50,7 +50,15 @@ VALGRIND_SET := $(wildcard $(patsubst %,tests/test_%.c,base ctx stack timer poll
 TEST_PICK := $(sort $(call pick,$(TEST_SRC)) $(if $(filter valgrind,$(V)),$(VALGRIND_SET)))
 SCRIPT_PICK := $(call pick,$(SCRIPT_SRC))
 FUZZ_PICK := $(call pick,$(FUZZ_SRC))
-EXAMPLE_PICK := $(if $(filter tsan valgrind,$(V)),,$(EXAMPLE_SRC))
+# Examples that need a library are left out where this compiler has not got it: its header, and what it takes to link.
+LIB_postgres = -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql) -lpq
+LIB_redis := -lhiredis
+lacks = $(shell printf '\043include <%s>\nint main(void) { return 0; }\n' $(2) | \
+	$(VCC) -x c - -o /dev/null $(LIB_$(1)) 2>/dev/null || echo examples/$(1).c)
+ifneq ($(filter test build-tests examples,$(MAKECMDGOALS)),)
+NO_LIB := $(call lacks,postgres,libpq-fe.h) $(call lacks,redis,hiredis/hiredis.h)
+endif
+EXAMPLE_PICK := $(if $(filter tsan valgrind,$(V)),,$(filter-out $(NO_LIB),$(EXAMPLE_SRC)))
 LEFT_OUT := $(filter-out $(TEST_PICK) $(FUZZ_PICK),$(TEST_SRC) $(FUZZ_SRC))
 
 TESTS := $(TEST_PICK:tests/%.c=$(B)/%)
@@ -91,7 +99,7 @@ $(B)/%: tests/%.c $(B)/.flags
 $(B)/replay_%: fuzz/fuzz_%.c fuzz/replay.c $(B)/.flags
 	$(call PROGRAM,$(COMPILE)) $< fuzz/replay.c $(LDLIBS)
 $(EX)/%: examples/%.c $(B)/.flags
-	$(call PROGRAM,$(COMPILE) -O2) $< $(LDLIBS)
+	$(call PROGRAM,$(COMPILE) -O2) $< $(LIB_$*) $(LDLIBS)
 build/fuzz/fuzz_%: fuzz/fuzz_%.c
 	$(call PROGRAM,$(CLANG) -std=gnu11 -O1 -g $(WARN) -fsanitize=fuzzer $(SANITIZE_asan) -pthread) $< $(LDLIBS)
 
@@ -101,6 +109,7 @@ $(B)/.flags: FORCE
 FORCE:
 
 examples: $(EXAMPLES) ## build every example under build/examples
+	@$(if $(strip $(NO_LIB)),echo "left out for want of their library (make deps): $(NO_LIB)")
 
 bench: ## build and run the benchmarks; BENCH_QUICK=1 and more: tests/bench/bench.sh
 	@CC='$(CC)' sh tests/bench/bench.sh build/bench

@@ -4,9 +4,10 @@
 set -u
 cd "$(dirname "$0")/.." || exit 2
 tmp=$(mktemp -d) || exit 2
-passed=0 failed=0 pid=
+passed=0 failed=0 skipped=0 pid=
 get=$tmp/get ex=${VT_EXAMPLES:-build/examples}
-trap '[ -n "$pid" ] && kill -9 "$pid" 2> /dev/null; rm -rf "$tmp"' EXIT
+. tests/tools/servers.sh
+trap '[ -n "$pid" ] && kill -9 "$pid" 2> /dev/null; servers_stop; rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM HUP
 
 ${CC:-cc} -O1 -o "$get" tests/tools/get.c || exit 2
@@ -14,7 +15,12 @@ if [ -z "${VT_EXAMPLES:-}" ]; then
     mkdir -p "$ex"
     for source in examples/*.c; do
         name=${source##*/}
-        ${CC:-cc} -std=gnu11 -O2 -pthread -o "$ex/${name%.c}" "$source" || exit 2
+        case $name in
+        postgres.c) libs="$pg_inc -lpq" && header libpq-fe.h "$pg_inc" || continue ;;
+        redis.c) libs=-lhiredis && header hiredis/hiredis.h || continue ;;
+        *) libs= ;;
+        esac
+        ${CC:-cc} -std=gnu11 -O2 -pthread -o "$ex/${name%.c}" "$source" $libs || exit 2
     done
 fi
 
@@ -25,6 +31,10 @@ bad() {
     failed=$((failed + 1))
     echo "FAIL $name: $1"
     [ -f "$tmp/log" ] && tail -n 20 "$tmp/log" | sed 's/^/    /'
+}
+skip() {
+    echo "SKIP $1: $2"
+    skipped=$((skipped + 1))
 }
 # what, expected, actual
 same() {
@@ -178,6 +188,83 @@ name=pipeline
 same "the pipeline" "the sum of the first 100 squares is 338350" "$(${VT_RUN:-} "$ex/pipeline" 100 2>&1)"
 same "the pipeline, nothing to do" "the sum of the first 0 squares is 0" "$(${VT_RUN:-} "$ex/pipeline" 0 2>&1)"
 
+start fastest
+ask "the first of three" "200 from the quick mirror" GET /
+stop
+
+start workers
+ask "a job" "200 49" GET /square/7
+for i in 1 2 3 4 5 6 7 8 9 10 11 12; do "$get" "$port" GET /square/$i > "$tmp/job$i" & done
+wait_jobs=$((1 + 4 + 9 + 16 + 25 + 36 + 49 + 64 + 81 + 100 + 121 + 144))
+sum=0
+for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+    tries=0
+    while [ ! -s "$tmp/job$i" ] && [ $tries -lt 200 ]; do nap && tries=$((tries + 1)); done
+    sum=$((sum + $(sed 's/^200 //' "$tmp/job$i")))
+done
+same "twelve jobs at once" $wait_jobs $sum
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32; do
+    "$get" "$port" GET /square/1 > "$tmp/many$i" &
+done
+tries=0
+while [ "$(cat "$tmp"/many* | grep -c '^[1-9]')" -lt 32 ] && [ $tries -lt 200 ]; do nap && tries=$((tries + 1)); done
+cat "$tmp"/many* | grep -q '^503 everybody is busy' && ok || bad "32 jobs at once and nobody is refused"
+stop
+
+name=timeouts
+same "time-outs" "one call: ETIMEDOUT
+a call under a deadline: ETIMEDOUT
+the child that inherited it: ETIMEDOUT
+three in a scope: ETIMEDOUT
+somebody who waits a while: ETIMEDOUT
+clean-up that waits: done
+left: the desk
+left: the office
+the task that was cancelled: ECANCELED" "$(${VT_RUN:-} "$ex/timeouts" 2>&1)"
+
+name=redis
+if [ ! -x "$ex/redis" ]; then
+    skip redis "not built: no hiredis (make deps)"
+elif ! redis_start; then
+    skip redis "$why"
+else
+    start redis "-redis=$tmp/redis"
+    ask "a counter" "200 1" GET /hits/a%20page
+    ask "it counts" "200 2" GET /hits/a%20page
+    "$get" "$port" GET /next > "$tmp/next" & # waits until somebody posts
+    asking=$!
+    nap
+    ask "somebody posts" "204 " POST /news -b "the news"
+    wait $asking
+    same "the one who waited" "200 the news" "$(cat "$tmp/next")"
+    stop
+fi
+
+name=postgres
+if [ ! -x "$ex/postgres" ]; then
+    skip postgres "not built: no libpq (make deps)"
+elif ! command -v psql > /dev/null; then
+    skip postgres "no psql (make deps)"
+else
+    postgres_start > "$tmp/pg.log" 2>&1
+    case $? in
+    0)
+        psql -q -h "$tmp/pg" -U vt -d postgres -c "CREATE TABLE notes(id serial PRIMARY KEY, note text NOT NULL)"
+        start postgres "-db=host=$tmp/pg user=vt dbname=postgres"
+        ask "a row" "201 1" POST /notes -b "it's; one"
+        ask "another" "201 2" POST /notes -b "two"
+        ask "all rows" "200 1: it's; one
+2: two" GET /notes
+        stop
+        ;;
+    77) skip postgres "$why" ;;
+    *)
+        cp "$tmp/pg.log" "$tmp/log"
+        bad "PostgreSQL does not start"
+        ;;
+    esac
+fi
+
 start hostloop
 "$get" "$port" GET / | grep -q "^200 ticks: [0-9]" && ok || bad "no ticks"
 nap
@@ -186,5 +273,5 @@ nap
 "$get" "$port" GET / | grep -q "^200 ticks: [1-9]" && ok || bad "the program's own work stands still"
 stop
 
-echo "$passed passed, $failed failed"
+echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

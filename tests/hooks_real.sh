@@ -5,15 +5,13 @@
 set -u
 cd "$(dirname "$0")/.." || exit 2
 tmp=$(mktemp -d) || exit 2
-passed=0 failed=0 skipped=0 redis= pgdata= as=
+passed=0 failed=0 skipped=0
 flags="-std=gnu11 -O1 -Wall -Wextra -pthread"
 
-as_user() { # runs a command as somebody who is not root
-    if [ -n "$as" ]; then runuser -u "$as" -- "$@"; else "$@"; fi
-}
+. tests/tools/servers.sh
+
 clean() {
-    [ -n "$redis" ] && kill "$redis" 2> /dev/null
-    [ -n "$pgdata" ] && as_user "$pg/pg_ctl" -D "$pgdata" -m immediate stop > /dev/null 2>&1
+    servers_stop
     rm -rf "$tmp"
 }
 trap clean EXIT
@@ -48,10 +46,6 @@ runs() {
     if [ "$ms" -lt "$most" ]; then passed=$((passed + 1)); else bad "$what: $ms ms"; fi
 }
 have() { command -v "$1" > /dev/null; }
-header() { # whether the compiler finds it
-    printf '#include <%s>\n' "$1" | ${CC:-cc} ${2:-} -E -x c - > /dev/null 2>&1
-}
-
 # Every libc and way to link. A name goes to the pool in dynamic programs of glibc, and wherever it is wrapped.
 small() { # name, whose the name lookup is ("": either's), compiler, flags...
     name=$1 by=$2
@@ -85,45 +79,24 @@ else
     skip libcurl "no curl/curl.h (make deps)"
 fi
 
-# Redis
-if ! have redis-server; then
-    skip hiredis "no redis-server (make deps)"
-elif ! header hiredis/hiredis.h; then
+# Redis and PostgreSQL
+if ! header hiredis/hiredis.h; then
     skip hiredis "no hiredis/hiredis.h (make deps)"
+elif ! redis_start; then
+    skip hiredis "$why"
 else
-    redis-server --port 0 --unixsocket "$tmp/redis" --save '' --dir "$tmp" > "$tmp/redis.log" 2>&1 &
-    redis=$!
-    tries=0
-    while [ ! -S "$tmp/redis" ] && [ $tries -lt 100 ]; do sleep 0.1 && tries=$((tries + 1)); done
     build hiredis hooks_redis ${CC:-cc} $flags -o "$tmp/hiredis" tests/tools/hooks_redis.c -lhiredis &&
         runs "100 x 3 BLPOP of 0.1 s by hiredis" 10000 "$tmp/hiredis" "$tmp/redis" 100
 fi
-
-# PostgreSQL, which does not run as root
-pg=$(ls -d /usr/lib/postgresql/*/bin 2> /dev/null | tail -n 1)
-have initdb && pg=$(dirname "$(command -v initdb)")
-inc=-I$(pg_config --includedir 2> /dev/null || echo /usr/include/postgresql)
-if [ "$(id -u)" = 0 ]; then
-    for as in postgres nobody; do id "$as" > /dev/null 2>&1 && break; done
-fi
-if [ -z "$pg" ] || [ ! -x "$pg/initdb" ]; then
-    skip libpq "no initdb (make deps)"
-elif ! header libpq-fe.h "$inc"; then
+if ! header libpq-fe.h "$pg_inc"; then
     skip libpq "no libpq-fe.h (make deps)"
-elif [ -n "$as" ] && ! have runuser; then
-    skip libpq "root, and no runuser"
-elif build libpq hooks_libpq ${CC:-cc} $flags "$inc" -o "$tmp/libpq" tests/tools/hooks_libpq.c -lpq; then
-    chmod 755 "$tmp" && mkdir "$tmp/pg"
-    [ -z "$as" ] || chown "$as" "$tmp/pg"
-    pgdata=$tmp/pg/data
-    if as_user "$pg/initdb" -D "$pgdata" -A trust -U vt --no-sync > "$tmp/out" 2>&1 &&
-        as_user "$pg/pg_ctl" -D "$pgdata" -w -t 60 -l "$tmp/pg/log" \
-            -o "-c listen_addresses='' -c unix_socket_directories='$tmp/pg' -c max_connections=120 -c fsync=off" \
-            start > "$tmp/out" 2>&1; then
-        runs "100 x SELECT pg_sleep(0.1) by libpq" 5000 "$tmp/libpq" "host=$tmp/pg user=vt dbname=postgres" 100
-    else
-        bad "PostgreSQL does not start"
-    fi
+elif build libpq hooks_libpq ${CC:-cc} $flags "$pg_inc" -o "$tmp/libpq" tests/tools/hooks_libpq.c -lpq; then
+    postgres_start > "$tmp/out" 2>&1
+    case $? in
+    0) runs "100 x SELECT pg_sleep(0.1) by libpq" 5000 "$tmp/libpq" "host=$tmp/pg user=vt dbname=postgres" 100 ;;
+    77) skip libpq "$why" ;;
+    *) bad "PostgreSQL does not start" ;;
+    esac
 fi
 
 echo "$passed passed, $failed failed, $skipped skipped"

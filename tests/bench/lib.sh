@@ -34,6 +34,7 @@ build() {
 
 # start COMMAND...: a server of ours; sets pid and port
 start() {
+    : > "$dir/port" # it is read before the shell in the background opens it
     "$@" > "$dir/port" 2>> "$log" &
     pid=$!
     for _ in 1 2 3 4 5 6 7 8 9 10; do
