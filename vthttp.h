@@ -9088,8 +9088,9 @@ static bool vt__watch_all_sleep(bool without_end) {
 static int vt__watch_strangers(void) {
     char line[512];
     vt__watch_proc(0, "stat", line, sizeof line);
-    if (!line[0]) return 1; /* who knows */
-    int n = atoi(vt__watch_stat(line, 17)) - vt__sched_g.ndoms - vt__spare_count() - 1;
+    int n = line[0] ? atoi(vt__watch_stat(line, 17)) : 0;
+    if (n <= 0) return 1; /* who knows: emulators make a stat up that says 0 */
+    n -= vt__sched_g.ndoms + vt__spare_count() + 1;
     pthread_mutex_lock(&vt__block_g.lock);
     n -= vt__block_g.threads;
     pthread_mutex_unlock(&vt__block_g.lock);
