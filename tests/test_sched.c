@@ -1013,7 +1013,7 @@ static void *spawns_one(void *arg) {
 }
 static void on_another_thread(void *(*fn)(void *), void *arg) {
     pthread_t os;
-    if (pthread_create(&os, NULL, fn, arg) != 0) CHECK(!"a thread");
+    CHECK_EQ(pthread_create(&os, NULL, fn, arg), 0);
     else pthread_join(os, NULL);
 }
 

@@ -395,7 +395,7 @@ static void stress_request(uint64_t *r) {
         for (int64_t got = 1; got > 0 && !memmem(text, have, "done", 4); have += (size_t)VT__MAX(got, 0)) {
             if (have > 64) memmove(text, text + have - 8, 8), have = 8;
             got = vt_read(s, text + have, 32);
-            if (got == 0) CHECK(!"an answer"); /* the server outlives its clients */
+            CHECK(got != 0); /* the server outlives its clients */
         }
         if (vt_cancelled() < 0) break;
         if (test_rand(r) % 2) (void)vt_sleep((int64_t)(test_rand(r) % 2000000)); /* parked there meanwhile */

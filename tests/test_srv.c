@@ -591,7 +591,7 @@ TEST(srv_a_start_that_fails_late_gives_its_guests_their_time) {
         if (ms == 100) CLIENT(1, "GET /sleep/100 HTTP/1.1\r\n" HOST "\r\n");
         else CLIENT(1, "GET /sleep/60000 HTTP/1.1\r\n" HOST "\r\n");
         srv = vt_server_new(&cfg);
-        vt_server_get(srv, "/sleep/{ms}", h_sleep);
+        vt_server_get(srv, "/sleep/{ms}", h_slept);
         CHECK_EQ(vt_run(&three, late_failure_main, NULL), 0);
         vt_server_free(srv);
         sim_settle();
