@@ -1013,8 +1013,8 @@ static void *spawns_one(void *arg) {
 }
 static void on_another_thread(void *(*fn)(void *), void *arg) {
     pthread_t os;
-    CHECK_EQ(pthread_create(&os, NULL, fn, arg), 0);
-    else pthread_join(os, NULL);
+    REQUIRE(pthread_create(&os, NULL, fn, arg) == 0);
+    pthread_join(os, NULL);
 }
 
 static void asks_to_stop(void *arg) { vt__sched_cancel_vth(arg); }
