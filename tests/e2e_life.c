@@ -1885,6 +1885,7 @@ static void raw_many(int workers, int n) {
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b111_handlers_block_all_workers) {
+    if (VTHTTP_SIM) SKIP("there is no monitor");
     raw_make();
     raw_many(1, SLOW ? 4 : 10);
     raw_drop();
@@ -1894,6 +1895,7 @@ TEST(b111_handlers_block_all_workers) {
 }
 /* The reset is seen by the thread that stands in; the handler learns it once it is back. */
 TEST(b115_reset_while_the_handler_blocks_its_thread) {
+    if (VTHTTP_SIM) SKIP("there is no monitor");
     vt_server_cfg cfg = {.workers = 1};
     raw_make();
     REQUIRE(e2e_start(&cfg, routes_raw) == 0);
@@ -1915,6 +1917,7 @@ TEST(b115_reset_while_the_handler_blocks_its_thread) {
 /* The grace period is over while it blocks a spare: it is cancelled, and named, when it is back. Not on the worker, where the
  * server's own vthread is, which shuts the doors. */
 TEST(b111_grace_is_over_while_the_handler_blocks_its_thread) {
+    if (VTHTTP_SIM) SKIP("there is no monitor");
     vt_server_cfg cfg = {.workers = 1, .grace_ms = 50};
     raw_make();
     REQUIRE(e2e_start(&cfg, routes_raw) == 0);

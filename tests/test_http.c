@@ -329,7 +329,7 @@ TEST(hostile_paths_are_refused) {
     vt_server_get(s, "/{all...}", say_pattern);
     for (size_t i = 0; i < VT__COUNT(bad); i++) {
         get("GET", bad[i]);
-        CHECK_STR(fx.out, "400\n" TEXT "length 16\n\n400 Bad Request\n|end");
+        CHECK_STR(fx.out, "400 close\n" TEXT "length 16\n\n400 Bad Request\n|end");
     }
     CHECK_STR(body_of(get("GET", "/a%2Fb/...")), "/{all...} all=a/b/...|end");
     CHECK_STR(body_of(get("GET", "/..a/b..")), "/{all...} all=..a/b..|end");
