@@ -24,7 +24,7 @@ RUN_riscv64 := qemu-riscv64 -L /usr/riscv64-linux-gnu
 LD_i386 := /usr/i686-linux-gnu/lib/ld-linux.so.2
 RUN_i386 := $(if $(filter i386,$(V)),$(shell $(LD_i386) --version > /dev/null 2>&1 && \
 	echo $(LD_i386) --library-path $(dir $(LD_i386)) || echo qemu-i386 -L /usr/i686-linux-gnu))
-RUN_valgrind := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
+RUN_valgrind := valgrind -q --fair-sched=try --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
 # Slow variants get longer before a watchdog ends them: seconds for one test, seconds for one program.
 TIMES_asan := 180 900
 TIMES_tsan := 180 900
