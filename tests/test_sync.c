@@ -126,9 +126,9 @@ static int mutex_main(void *arg) {
     SETTLE(&line.m, 10);
     vt_cancel(t[8]);
     CHECK_EQ(result(t[8]), -ECANCELED);
-    CHECK_EQ(vt_mutex_unlock(&line.m), 0); /* handed over: */
-    CHECK_EQ(vt_mutex_trylock(&line.m), -EBUSY);
-    CHECK_EQ(vt_mutex_lock(&line.m), 0); /* ... so we come last */
+    CHECK_EQ(vt_mutex_unlock(&line.m), 0);                 /* handed over: */
+    if (!any) CHECK_EQ(vt_mutex_trylock(&line.m), -EBUSY); /* on other workers they may all be done */
+    CHECK_EQ(vt_mutex_lock(&line.m), 0);                   /* ... so we come last */
     line_check(8);
     CHECK(vt_task_done(t[9]) || any);
     CHECK_EQ(vt_mutex_unlock(&line.m), 0);
