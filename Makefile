@@ -92,16 +92,19 @@ test: ## build and run every test (V=variant for one of those below)
 
 build-tests: $(call only,$(TESTS) $(REPLAYS) $(EXAMPLES))
 
-# Every program is one translation unit; -MMD notes which headers it read.
+# Every program is one translation unit; -MMD notes which headers it read. What it does not use need not be compiled, as it
+# exports nothing; but hooks are for a whole program, and the examples are built as their readers build them once.
+LEAN = $(if $(shell grep -l 'define VTHTTP_HOOKS 1' $<),,-DVTHTTP_STATIC=1)
+EXAMPLE_FLAGS = $(if $(filter default,$(V)),-O2,$(LEAN))
 PROGRAM = @mkdir -p $(@D) && rm -f $@ && echo "  CC $@" && $(1) -MMD -MP -MF $@.d -o $@
 $(B)/%: tests/%.c $(B)/.flags
-	$(call PROGRAM,$(COMPILE)) $< $(LDLIBS)
+	$(call PROGRAM,$(COMPILE) $(LEAN)) $< $(LDLIBS)
 $(B)/replay_%: fuzz/fuzz_%.c fuzz/replay.c $(B)/.flags
-	$(call PROGRAM,$(COMPILE)) $< fuzz/replay.c $(LDLIBS)
+	$(call PROGRAM,$(COMPILE) $(LEAN)) $< fuzz/replay.c $(LDLIBS)
 $(EX)/%: examples/%.c $(B)/.flags
-	$(call PROGRAM,$(COMPILE) -O2) $< $(LIB_$*) $(LDLIBS)
+	$(call PROGRAM,$(COMPILE) $(EXAMPLE_FLAGS)) $< $(LIB_$*) $(LDLIBS)
 build/fuzz/fuzz_%: fuzz/fuzz_%.c
-	$(call PROGRAM,$(CLANG) -std=gnu11 -O1 -g $(WARN) -fsanitize=fuzzer $(SANITIZE_asan) -pthread) $< $(LDLIBS)
+	$(call PROGRAM,$(CLANG) -std=gnu11 -O1 -g $(WARN) -fsanitize=fuzzer $(SANITIZE_asan) -pthread $(LEAN)) $< $(LDLIBS)
 
 # Other flags than last time mean another build.
 $(B)/.flags: FORCE

@@ -252,7 +252,7 @@ TEST(b025_authority) {
              {"[::1.2.3.4:5]", NULL, 0, 0},
              {"[::%31]", NULL, 0, 0}};
     for (size_t i = 0; i < VT__COUNT(t); i++) {
-        vt__uri_auth a;
+        vt__uri_auth a = {0};
         int rc = vt__uri_authority(edge(str(t[i].text)), &a);
         if (rc != (t[i].host ? 0 : VT__URI_E_AUTHORITY)) printf("authority: %s\n", t[i].text);
         CHECK_EQ(rc, t[i].host ? 0 : VT__URI_E_AUTHORITY);
