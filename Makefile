@@ -88,7 +88,7 @@ test: ## build and run every test (V=variant for one of those below)
 	 VT_NOTE='$(if $(LEFT_OUT),not in the $(V) set: $(LEFT_OUT))' \
 	 ASAN_OPTIONS=$${ASAN_OPTIONS-detect_leaks=1:abort_on_error=0} UBSAN_OPTIONS=print_stacktrace=1 \
 	 TSAN_OPTIONS=$${TSAN_OPTIONS-halt_on_error=0:exitcode=66:second_deadlock_stack=1} \
-	 sh tests/run.sh run $(call only,$(EXAMPLES:%=built:%) $(TESTS) $(REPLAYS:%=fuzz:%) $(SCRIPT_PICK))
+	 sh tests/run.sh run $(call only,$(EXAMPLES:%=built:%) $(SCRIPT_PICK) $(TESTS) $(REPLAYS:%=fuzz:%))
 
 build-tests: $(call only,$(TESTS) $(REPLAYS) $(EXAMPLES))
 

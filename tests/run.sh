@@ -1,11 +1,12 @@
 #!/bin/sh
-# Runs test programs one after the other and sums their counts.
+# Runs test programs, VT_JOBS at a time, and sums their counts.
 #   tests/run.sh select VARIANT FILE...   prints those of the sources that run in a variant
 #   tests/run.sh run ITEM...              runs the items, lists what was skipped, ends with the sum
 #   tests/run.sh fuzz SECONDS TARGET...   runs libFuzzer programs, a fixed time each
 # An ITEM is a program, a script (*.sh), fuzz:PROGRAM (the replay of a corpus) or built:PROGRAM (exists or has failed).
 # Each program's and script's last line is "N passed, N failed, N skipped". Environment: VT_RUN (a program that runs the
-# programs), VT_BUILD (where logs go), VT_BIN_TIMEOUT (seconds for one item), VT_NOTE (a line shown before the sum).
+# programs), VT_BUILD (where logs go), VT_BIN_TIMEOUT (seconds for one item), VT_JOBS (items at a time, else as many as
+# CPUs), VT_NOTE (a line shown before the sum).
 set -u
 mode=${1:-}
 [ $# -gt 0 ] && shift
@@ -76,42 +77,70 @@ judge() {
     fi
 }
 
-run_item() {
-    case $1 in
-    built:*)
-        if [ -x "${1#built:}" ]; then
-            passed=$((passed + 1))
-        else
-            add_fail 1 "${1#built:} is not built"
-        fi
-        return
-        ;;
+# The program of an item, and under which name its log is found.
+name_item() {
+    prog=${1#*:} name=${prog##*/}
+    name=${name%.sh} log=$logs/${name%.sh}.log
+}
+
+# Runs one item that is a program, then says so; its status and its seconds go beside its log.
+start_item() {
+    item=$1
+    name_item "$item"
+    case $item in
     fuzz:*)
-        prog=${1#fuzz:} name=${1##*/}
-        target=${name#replay_}
-        set -- "-mutate=${VT_MUTATE:-20}" "-artifact=${prog%/*}/crash_$target"
-        for dir in "fuzz/corpus/$target" "fuzz/regress/$target"; do
+        set -- "-mutate=${VT_MUTATE:-20}" "-artifact=${prog%/*}/crash_${name#replay_}"
+        for dir in "fuzz/corpus/${name#replay_}" "fuzz/regress/${name#replay_}"; do
             [ -d "$dir" ] && set -- "$@" "$dir"
         done
         ;;
-    *)
-        prog=$1 name=${1##*/}
-        set --
+    *) set -- ;;
+    esac
+    start=$(date +%s) run=${VT_RUN:-}
+    case $prog in *.sh) run=sh ;; esac
+    timeout -k 5 "$limit" $run "$prog" "$@" > "$log" 2>&1 < /dev/null
+    echo "$? $(($(date +%s) - start))" > "$log.end"
+    echo "$item"
+}
+
+# Judges an item that has ended, or will never.
+end_item() {
+    name_item "$1"
+    status=137 seconds=0
+    [ -s "$log.end" ] && read -r status seconds < "$log.end"
+    judge "$name" "$seconds" "$status" "$log"
+}
+
+# Says whether there is an item's program; a built: item is done with that.
+is_there() {
+    name_item "$1"
+    rm -f "$log" "$log.end"
+    case $1 in
+    built:*)
+        if [ -x "$prog" ]; then passed=$((passed + 1)); else add_fail 1 "$prog is not built"; fi
+        return 1
         ;;
     esac
-    if [ ! -f "$prog" ]; then
-        add_fail 1 "$name is not built"
-        echo "FAIL $name: not built"
-        return
-    fi
-    log=$logs/${name%.sh}.log
-    start=$(date +%s)
-    case $prog in
-    *.sh) timeout -k 5 "$limit" sh "$prog" > "$log" 2>&1 < /dev/null ;;
-    *) timeout -k 5 "$limit" ${VT_RUN:-} "$prog" "$@" > "$log" 2>&1 < /dev/null ;;
-    esac
-    status=$?
-    judge "${name%.sh}" $(($(date +%s) - start)) "$status" "$log"
+    [ -f "$prog" ] && return
+    add_fail 1 "$name is not built"
+    echo "FAIL $name: not built"
+    return 1
+}
+
+run_items() {
+    : > "$logs/items"
+    for item; do
+        if is_there "$item"; then echo "$item" >> "$logs/items"; fi
+    done
+    # Not in the background: that would have them ignore SIGINT.
+    xargs -P "${VT_JOBS:-$(nproc 2> /dev/null || echo 2)}" -n 1 sh "$0" start < "$logs/items" | {
+        while read -r item; do end_item "$item"; done
+        while read -r item; do
+            name_item "$item"
+            [ -s "$log.end" ] || end_item "$item"
+        done < "$logs/items"
+        finish
+    }
 }
 
 run_fuzz() {
@@ -152,9 +181,9 @@ case $mode in
 select) select_sources "$@" ;;
 run)
     mkdir -p "$logs"
-    for item; do run_item "$item"; done
-    finish
+    run_items "$@"
     ;;
+start) [ $# -eq 0 ] || start_item "$1" ;; # xargs calls once for no item
 fuzz)
     seconds=$1
     shift
