@@ -4689,7 +4689,8 @@ static void vt__poll_fdw_put(vt__poll_fdws *of, vt__poll_fdw *f) {
  * uses:   @api_base @plat @mem @str @ds @log @ctx @stack @timer @poll
  * raises: vt__vth.on_park (before a vthread really parks), vt__sched_up.ended (no vthread is left),
  *         vt__sched_up.gone (a thread's struct is freed, with VTHTTP_HOOKS), vt_task.fn,
- *         vt__sched_up.start, stop, awake (of @watch: the runtime begins, ends, a thread runs again)
+ *         vt__sched_up.start, stop, awake (of @watch: the runtime begins, ends, a thread runs again),
+ *         vt__sched_up.stopping (of @srv: vt_stop was called; in the first domain, under its lock)
  * test:   tests/test_sched.c
  *
  * An OS thread (vt__thr) runs the vthreads that have started on it, for life: compilers keep addresses of thread-local
@@ -4885,7 +4886,7 @@ static struct {
 static struct {
     void (*ended)(void);
     void (*gone)(vt__thr *t);
-    void (*start)(void), (*stop)(void), (*awake)(void);
+    void (*start)(void), (*stop)(void), (*awake)(void), (*stopping)(void);
 } vt__sched_up; /* NULL: nobody asked */
 static __thread vt__thr *vt__sched_tls;
 _Static_assert(sizeof(vt__defers) <= sizeof(vt_task), "blocks of one pool");
@@ -6159,14 +6160,20 @@ static void vt__sched_stop_here(struct vt__dom *dom, vt__msg *m) {
     (void)dom, (void)m;
     if (vt__sched_tls) vt__sched_cancel_all(vt__sched_tls); /* else all has ended before it came */
 }
+/* What waits for the stop without a vthread learns it from whoever drives the domain: a thread may have stalled. */
+static void vt__sched_stop_work(struct vt__dom *dom, vt__msg *m) {
+    (void)dom, (void)m;
+    vt__sched_up.stopping();
+}
 VT_API void vt_stop(void) {
-    static vt__msg msgs[VT__THREADS_MAX];
+    static vt__msg msgs[VT__THREADS_MAX], work = {.fn = vt__sched_stop_work};
     if (!vt__sched_guest_in()) return;
     bool first = !__atomic_exchange_n(&vt__sched_g.stopping, 1, __ATOMIC_SEQ_CST);
     for (int i = 0, n = vt__sched_nthrs(); first && i < n; i++) {
         msgs[i].fn = vt__sched_stop_here;
         vt__sched_tell(vt__sched_g.thrs[i], &msgs[i]);
     }
+    if (first && vt__sched_up.stopping) vt__sched_post(vt__sched_g.doms[0], &work);
     vt__sched_guest_out();
 }
 
@@ -13658,18 +13665,28 @@ static void vt__h1c_host_quit(vt__h1c_host *h) { vt__timer_cancel(&h->dom->wheel
 
 /*==============================================================================
  * MARK: - @srv     servers: configuration, listeners, limits, drain
- * uses:   @api_base @plat @mem @str @err @log @h1 @timer @poll @sched @self @sync @io @h1c @http
+ * uses:   @api_base @plat @mem @str @err @ds @log @h1 @timer @poll @sched @self @sync @io @h1c @http
  * test:   tests/test_srv.c tests/e2e_life.c tests/fault_server.c tests/sim_server.c tests/sim_edges.c   fuzz: fuzz/fuzz_server.c
  *
- * Each listening socket stands in every domain's poll set (EPOLLEXCLUSIVE). A vthread of the server's own waits for the
- * stop and then drains: every domain stops accepting and sends its idle connections to their end; what is in flight
- * finishes; at the end of grace_ms what is left is cancelled and named.
+ * Each listening socket stands in every domain's poll set (EPOLLEXCLUSIVE). A vthread of the server's own drains it:
+ * every domain stops accepting and sends its idle connections to their end; what is in flight finishes; at the end of
+ * grace_ms what is left is cancelled and named. That vthread is spawned with the server and begins with the stop, on
+ * whoever drives the first domain then: one that waited for the stop would be pinned to a thread that may have stalled.
  *
- *     IDLE -> STARTING -> RUNNING -> DRAINING -> IDLE
+ *     IDLE -> STARTING -> RUNNING -> STOPPING -> DRAINING -> IDLE
+ *                 '-----> HALTED -------^         a stop came while it started
  *
- * Stopping from a signal handler is an atomic exchange and a message that exists beforehand.
+ * Stopping from a signal handler is an atomic exchange and a message that exists beforehand. vt_stop stops every server
+ * that has started.
  *============================================================================*/
-enum vt__srv_state { VT__SRV_IDLE, VT__SRV_STARTING, VT__SRV_RUNNING, VT__SRV_DRAINING };
+enum vt__srv_state {
+    VT__SRV_IDLE,
+    VT__SRV_STARTING,
+    VT__SRV_HALTED,
+    VT__SRV_RUNNING,
+    VT__SRV_STOPPING,
+    VT__SRV_DRAINING
+};
 enum { VT__SRV_BURST = 64, VT__SRV_ADDR_MAX = 300 };
 #define VT__SRV_REST_NS (100 * VT_MS)
 #define VT__SRV_LAST_NS VT_SEC /* what cancelled handlers are waited for */
@@ -13707,9 +13724,10 @@ typedef struct vt__srv {
     vt__srv_dom *doms;
     vt__srv_door *doors;
     int64_t max_open;
-    uint32_t state, stop, posted;
+    uint32_t state;
     vt__msg stop_msg;
-    vt_sem stopped; /* the stop has reached the server's vthread */
+    vt_task *drain; /* begins with the stop */
+    vt__list link;  /* of vt__srv_started, from its start until it drains */
     vt_sem empty;   /* the last connection was closed, while draining */
     vt_wg round;
     vt_wg ended; /* for vt_server_wait */
@@ -14166,6 +14184,14 @@ static void vt__srv_quit_doms(vt__srv *srv) {
     vt__srv_round(srv, vt__srv_on_quit);
     vt__srv_round(srv, vt__srv_on_quit);
 }
+/* Servers that a stop of the runtime stops; under the lock of the first domain. */
+static vt__list vt__srv_started = {&vt__srv_started, &vt__srv_started};
+static void vt__srv_unlist(vt__srv *srv) {
+    vt__dom *first = vt__sched_g.doms[0];
+    vt__sched_dom_lock(first);
+    vt__ds_list_remove(&srv->link);
+    vt__sched_dom_unlock(first);
+}
 static void vt__srv_end(vt__srv *srv, int result) {
     vt_server *s = srv->server;
     bool left = __atomic_load_n(&srv->group.open, __ATOMIC_SEQ_CST) > 0;
@@ -14177,7 +14203,6 @@ static void vt__srv_end(vt__srv *srv, int result) {
     if (s->cfg.on_stopped) s->cfg.on_stopped(s, s->cfg.ctx);
     srv->result = result;
     s->running = left; /* then it cannot be started again */
-    __atomic_store_n(&srv->stop, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&srv->left, left, __ATOMIC_SEQ_CST);
     vt_wg_done(&srv->ended);
     if (!left)
@@ -14185,12 +14210,10 @@ static void vt__srv_end(vt__srv *srv, int result) {
 }
 static int vt__srv_main(void *arg) {
     vt__srv *srv = arg;
-    (void)vt_deadline_set(0); /* that of whoever started the server is not the server's */
-    __atomic_fetch_add(&vt__sched_g.sources, 1, __ATOMIC_SEQ_CST);
-    bool told = vt_sem_acquire(&srv->stopped) == 0; /* else the runtime is stopped */
     vt_shield(true);
+    (void)vt_deadline_set(0); /* that of whoever started the server is not the server's */
     __atomic_store_n(&srv->state, VT__SRV_DRAINING, __ATOMIC_SEQ_CST);
-    if (!told && __atomic_exchange_n(&srv->posted, 1, __ATOMIC_SEQ_CST)) (void)vt_sem_acquire(&srv->stopped);
+    vt__srv_unlist(srv);
     int r = vt__srv_drain(srv, true) ? 0 : -ETIMEDOUT;
     __atomic_fetch_sub(&vt__sched_g.sources, 1, __ATOMIC_SEQ_CST);
     vt__srv_end(srv, r);
@@ -14198,25 +14221,41 @@ static int vt__srv_main(void *arg) {
 }
 static void vt__srv_on_stop_msg(vt__dom *dom, vt__msg *m) {
     (void)dom;
-    vt_sem_release(&VT__CONTAINER(m, vt__srv, stop_msg)->stopped, 1);
+    vt__sched_launch(vt__sched_thr(), VT__CONTAINER(m, vt__srv, stop_msg)->drain, VT__TASK_ANY);
 }
-/* Whoever finds both a running server and a stop tells the server's vthread, once. */
-static void vt__srv_tell(vt__srv *srv) {
-    if (__atomic_load_n(&srv->state, __ATOMIC_SEQ_CST) != VT__SRV_RUNNING) return;
-    if (!__atomic_load_n(&srv->stop, __ATOMIC_SEQ_CST) ||
-        __atomic_exchange_n(&srv->posted, 1, __ATOMIC_SEQ_CST))
-        return;
-    vt__sched_post(srv->group.hosts[0].dom, &srv->stop_msg);
+static bool vt__srv_moves(vt__srv *srv, uint32_t from, uint32_t to) {
+    return __atomic_compare_exchange_n(&srv->state, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+/* Begins the drain, once: from a state that only a server that runs has. */
+static void vt__srv_halt(vt__srv *srv, uint32_t from) {
+    if (!vt__srv_moves(srv, from, VT__SRV_STOPPING)) return;
+    vt__sched_post(srv->group.hosts[0].dom, &srv->stop_msg); /* the last touch, as far as we know */
 }
 VT_API void vt_server_stop(vt_server *s) {
     vt__srv *srv = s->run;
-    if (!srv) return;
-    uint32_t state = __atomic_load_n(&srv->state, __ATOMIC_SEQ_CST);
-    if (state != VT__SRV_STARTING && state != VT__SRV_RUNNING) return;
-    __atomic_store_n(&srv->stop, 1, __ATOMIC_SEQ_CST);
-    vt__srv_tell(srv);
+    if (!srv || vt__srv_moves(srv, VT__SRV_STARTING, VT__SRV_HALTED)) return;
+    vt__srv_halt(srv, VT__SRV_RUNNING);
 }
 
+/* In the first domain, under its lock: the runtime is stopped. */
+static void vt__srv_stopping(void) {
+    for (vt__list *n = vt__srv_started.next; n != &vt__srv_started; n = n->next)
+        vt_server_stop(VT__CONTAINER(n, vt__srv, link)->server);
+}
+__attribute__((constructor(101))) static void vt__srv_register(void) {
+    vt__sched_up.stopping = vt__srv_stopping;
+}
+/* Whoever stops the runtime finds the server in the list, or is found to have done so by the spawn. */
+static int vt__srv_stand_by(vt__srv *srv) {
+    vt__dom *first = vt__sched_g.doms[0];
+    vt__sched_dom_lock(first);
+    vt__ds_list_push(&vt__srv_started, &srv->link);
+    vt__sched_dom_unlock(first);
+    int r = vt__sched_prepare(vt__sched_thr(), vt__srv_main, srv, "vt_server_start",
+                              VT__TASK_DETACHED | VT__TASK_ANY, &srv->drain);
+    if (r < 0) vt__srv_unlist(srv);
+    return r;
+}
 static int vt__srv_start(vt__srv *srv) {
     vt_server *s = srv->server;
     vt__h1c_group *g = &srv->group;
@@ -14228,8 +14267,8 @@ static int vt__srv_start(vt__srv *srv) {
     g->closed = vt__srv_closed;
     vt__srv_resolve(&g->conf, &s->cfg);
     srv->max_open = vt__srv_max(s->cfg.max_connections);
-    srv->stopped = srv->empty = (vt_sem){0};
-    srv->posted = srv->left = 0;
+    srv->empty = (vt_sem){0};
+    srv->left = 0;
     srv->round_err = srv->result = 0;
     srv->stop_msg.fn = vt__srv_on_stop_msg;
     if ((r = vt__srv_open_listeners(srv)) < 0 || (r = vt__srv_make_doms(srv)) < 0) return r;
@@ -14237,10 +14276,10 @@ static int vt__srv_start(vt__srv *srv) {
     vt__srv_round(srv, vt__srv_on_open);
     vt_shield(false);
     if (srv->round_err < 0) return vt__srv_fail(srv, srv->round_err, "start");
+    if ((r = vt__srv_stand_by(srv)) < 0) return vt__srv_fail(srv, r, "start");
     vt_wg_add(&srv->ended, 1);
-    if ((r = vt_go(vt__srv_main, srv)) == 0) return 0;
-    vt_wg_done(&srv->ended);
-    return vt__srv_fail(srv, r, "start");
+    __atomic_fetch_add(&vt__sched_g.sources, 1, __ATOMIC_SEQ_CST);
+    return 0;
 }
 /* For whoever started the program by hand: what to open. */
 static void vt__srv_announce(const vt__srv *srv) {
@@ -14266,15 +14305,12 @@ static bool vt__srv_undo(vt__srv *srv) {
 }
 VT_API int vt_server_start(vt_server *s) {
     vt__srv *srv = s->run;
-    uint32_t idle = VT__SRV_IDLE;
     if (s->error) {
         vt_log(VT_LOG_ERROR, "%s", s->error_text);
         return s->error;
     }
     if (!vt_on_vthread()) return -EPERM;
-    if (!__atomic_compare_exchange_n(&srv->state, &idle, VT__SRV_STARTING, false, __ATOMIC_SEQ_CST,
-                                     __ATOMIC_SEQ_CST))
-        return VT_ESTATE;
+    if (!vt__srv_moves(srv, VT__SRV_IDLE, VT__SRV_STARTING)) return VT_ESTATE;
     s->running = true;
     s->error_text[0] = 0;
     int r = vt__srv_start(srv);
@@ -14284,14 +14320,15 @@ VT_API int vt_server_start(vt_server *s) {
         if (!left) vt__srv_drop_doms(srv);
         s->running = left;
         srv->result = r;
-        __atomic_store_n(&srv->stop, 0, __ATOMIC_SEQ_CST);
         __atomic_store_n(&srv->state, left ? VT__SRV_DRAINING : VT__SRV_IDLE, __ATOMIC_SEQ_CST);
         return r;
     }
-    __atomic_store_n(&srv->state, VT__SRV_RUNNING, __ATOMIC_SEQ_CST);
     vt__srv_announce(srv);
-    if (s->cfg.on_ready) s->cfg.on_ready(s, s->cfg.ctx);
-    vt__srv_tell(srv); /* a stop that came while it started */
+    void (*ready)(vt_server *, void *) = s->cfg.on_ready;
+    void *ctx = s->cfg.ctx;
+    bool runs = vt__srv_moves(srv, VT__SRV_STARTING, VT__SRV_RUNNING); /* then it may end on another thread */
+    if (ready) ready(s, ctx);
+    if (!runs) vt__srv_halt(srv, VT__SRV_HALTED); /* a stop came while it started */
     return 0;
 }
 VT_API int vt_server_wait(vt_server *s) {
@@ -14308,7 +14345,9 @@ VT_API int vt_server_wait(vt_server *s) {
 VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out) {
     const vt__srv *srv = s->run;
     memset(out, 0, sizeof *out);
-    if (!srv || __atomic_load_n(&srv->state, __ATOMIC_SEQ_CST) == VT__SRV_STARTING) return;
+    if (!srv) return;
+    uint32_t state = __atomic_load_n(&srv->state, __ATOMIC_SEQ_CST);
+    if (state == VT__SRV_STARTING || state == VT__SRV_HALTED) return;
     out->open = __atomic_load_n(&srv->group.open, __ATOMIC_RELAXED);
     for (int i = 0; i < srv->ndoms; i++) {
         const vt__h1c_host *h = &srv->group.hosts[i];
@@ -14364,7 +14403,7 @@ static int vt__srv_run_main(void *arg) {
     bool signals = !s->cfg.no_signals;
     if (signals) vt__srv_signals_set(s);
     int r = vt_server_start(s);
-    vt_shield(true); /* vt_stop ends the server's vthread, and that this wait */
+    vt_shield(true); /* vt_stop stops the server, and its end ends this wait */
     if (r >= 0) r = vt_server_wait(s);
     vt_shield(false);
     if (signals) vt__srv_signals_restore();

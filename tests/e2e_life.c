@@ -1914,8 +1914,36 @@ TEST(b115_reset_while_the_handler_blocks_its_thread) {
     CHECK_EQ(e2e_stop(), 0);
     raw_drop();
 }
-/* The grace period is over while it blocks a spare: it is cancelled, and named, when it is back. Not on the worker, where the
- * server's own vthread is, which shuts the doors. */
+/* The only worker is blocked when the stop comes: doors are shut and idle connections closed before it is back. */
+static void raw_stop(void (*stop)(void), int status) {
+    vt_server_cfg cfg = {.workers = 1};
+    raw_make();
+    REQUIRE(e2e_start(&cfg, routes_raw) == 0);
+    CL(c);
+    CL(idle);
+    CL(late);
+    REQUIRE(cl_open(&c) && cl_puts(&c, GET("/raw")));
+    CHECK(reaches(raw_now, 1, E2E_MS));
+    REQUIRE(cl_open(&idle));
+    CHECK_EQ(cl_get(&idle, "/"), 200);
+    stop();
+    CHECK(cl_closed(&idle, E2E_MS));
+    for (int i = 0; cl_open(&late) && i < E2E_MS; i++) e2e_sleep_ms(1);
+    CHECK_EQ(late.fd, -1);
+    CHECK_EQ(ended(), 0);
+    raw_open(1);
+    CHECK_EQ(cl_response(&c), status);
+    CHECK_EQ(e2e_join(), 0);
+    CHECK_EQ(ended(), 1);
+    raw_drop();
+}
+static void raw_stop_server(void) { vt_server_stop(e2e.s); }
+TEST(b111_stop_while_a_handler_blocks_the_worker) {
+    if (VTHTTP_SIM) SKIP("there is no monitor");
+    raw_stop(raw_stop_server, 200);
+    raw_stop(vt_stop, 503);
+}
+/* The grace period is over while it blocks a spare: it is cancelled, and named, when it is back. */
 TEST(b111_grace_is_over_while_the_handler_blocks_its_thread) {
     if (VTHTTP_SIM) SKIP("there is no monitor");
     vt_server_cfg cfg = {.workers = 1, .grace_ms = 50};

@@ -527,8 +527,15 @@ static void when_the_waiter_sleeps(vt_server *s, void *ctx) {
         CHECK_EQ(vt_sleep_ms(1), 0);
     vt__plat.write = tells_and_dawdles;
 }
+/* Or that worker might take the drain. */
+static int until_it_drains(void *arg) {
+    (void)arg;
+    while (__atomic_load_n(&srv->run->state, __ATOMIC_SEQ_CST) != VT__SRV_DRAINING) vt__plat_sleep(100000);
+    return 0;
+}
 static int waits_for_end(void *arg) {
     (void)arg;
+    CHECK_EQ(vt_go(until_it_drains, NULL), 0);
     __atomic_store_n(&waiter_on, vt_worker() + 1, __ATOMIC_SEQ_CST);
     int r = vt_server_wait(srv);
     seen_after = (int)__atomic_load_n(&srv->run->state, __ATOMIC_SEQ_CST);
@@ -550,7 +557,7 @@ static int end_elsewhere_main(void *arg) {
 }
 TEST(srv_whoever_waited_sees_it_ended) {
     vt_server_cfg cfg = {.addr = "127.0.0.1:0", .on_stopped = when_the_waiter_sleeps};
-    vt_cfg two = {.workers = 2};
+    vt_cfg two = {.workers = 2, .stall_ms = VT_NONE};
     vt_log_set(on_log, NULL, VT_LOG_INFO);
     waiter_on = 0;
     seen_after = -1;
