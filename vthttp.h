@@ -1086,6 +1086,26 @@ static VT__UNUSED int64_t vt__plat_cputime_of(int tid) {
     int r = vt__libc_clock_gettime((int)(~(unsigned)tid << 3 | 6), &ts);
     return r < 0 ? r : (int64_t)ts.tv_sec * VT_SEC + ts.tv_nsec;
 }
+/* How long a thread of this process (0: the caller) runs at a time while others want its CPU; ns 0: the system's choice. Less
+ * means sooner, not more, and needs no privilege. Threads and processes that it makes get the system's choice. From Linux
+ * 6.12 on: those before leave `runtime` 0, and then nothing else of it is touched either. */
+static VT__UNUSED int vt__plat_slice_of(int tid, int64_t ns) {
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } a;
+    memset(&a, 0, sizeof a);
+    if (vt__libc_syscall(SYS_sched_getattr, tid, &a, sizeof a, 0) < 0) return -1;
+    if (a.runtime == 0 || (a.policy != 0 && a.policy != 3))
+        return 0; /* neither SCHED_OTHER nor SCHED_BATCH */
+    a.size = sizeof a;
+    a.flags |= 1; /* SCHED_FLAG_RESET_ON_FORK */
+    a.runtime = (uint64_t)ns;
+    return (int)vt__libc_syscall(SYS_sched_setattr, tid, &a, 0);
+}
 #endif
 
 #if VTHTTP_HOOKS
@@ -1230,7 +1250,8 @@ VT__INLINE int vt__plat_raw_nanosleep(const struct timespec *req, struct timespe
     X(gettid, int, (void), (), (int)vt__libc_syscall(SYS_gettid))                                            \
     X(futex, int, (uint32_t * word, int op, uint32_t value, const long ts[2]), (word, op, value, ts),        \
       (int)vt__libc_syscall(SYS_futex, word, op, value, ts, NULL, 0))                                        \
-    X(cputime, int64_t, (int tid), (tid), vt__plat_cputime_of(tid))
+    X(cputime, int64_t, (int tid), (tid), vt__plat_cputime_of(tid))                                          \
+    X(slice, int, (int tid, int64_t ns), (tid, ns), vt__plat_slice_of(tid, ns))
 #else
 #define VT__PLAT_LINUX_CALLS(X)
 #endif
@@ -8782,12 +8803,27 @@ static VT__UNUSED bool vt__dump_deadlocked(void) {
  *
  * Who calls has the domain's lock until the domain is there, and who is called takes that lock first.
  * Only the monitor calls, so there is one caller. A spare may stall as well: it then loses the domain to the next.
+ *
+ * Threads whose vthreads burn CPU share the CPUs with whoever drives the domains. With the system's slices (1.4 to 3 ms) the
+ * driver would get its turn behind half of them, so spares that drive, and the monitor, ask for short ones: they are no
+ * larger part of the CPU, but they come at once. Who loses the domain to another spare has the system's again.
  *============================================================================*/
+enum { VT__SPARE_SLICE_NS = 100000 };
+
 static struct {
     struct vt__plat_sigset mask; /* of the program's own threads */
     int64_t idle_ns;             /* how long one idles before it goes */
 } vt__spare_g = {.idle_ns = 2 * VT_SEC};
 
+/* Of the caller (t NULL) or a spare. That it fails changes latencies alone. */
+static VT__UNUSED void vt__spare_slice(const vt__thr *t, int64_t ns) {
+#if defined(__linux__)
+    (void)vt__plat_slice(t ? __atomic_load_n(&t->tid, __ATOMIC_RELAXED) : 0, ns);
+#else
+    (void)t;
+    (void)ns;
+#endif
+}
 /* Until it is called: true; false: nobody does for a while, or the runtime ends. */
 static bool vt__spare_idle(vt__thr *t) {
     const uint32_t how = VT__SCHED_BOARDS | VT__SCHED_ENDLESS;
@@ -8820,6 +8856,7 @@ static void *vt__spare_main(void *arg) {
     vt__sched_enter_thread(t);
     do {
         __atomic_store_n(&t->spare, VT__SPARE_BUSY, __ATOMIC_SEQ_CST);
+        vt__spare_slice(NULL, VT__SPARE_SLICE_NS);
         if (!t->drives) vt__sched_take(t); /* whoever calls has the lock until the domain is ours */
         while (!__atomic_load_n(&vt__sched_g.quit, __ATOMIC_SEQ_CST) && !vt__sched_alone(t))
             vt__sched_pass(t, -1);
@@ -8886,6 +8923,7 @@ static VT__UNUSED int vt__spare_handoff(vt__thr *from) {
     if (vt__sched_g.host || vt__sched_driver(d) != from || !vt__spare_try(d)) return -EAGAIN;
     bool its = vt__sched_driver(d) == from;
     vt__thr *t = its ? vt__spare_get(d) : NULL;
+    if (t && from->index >= vt__sched_g.ndoms) vt__spare_slice(from, 0);
     if (t) __atomic_store_n(&d->owner, t, __ATOMIC_SEQ_CST);
     vt__sched_dom_unlock(d);
     if (!t) return its ? VT_ELIMIT : -EAGAIN;
@@ -8918,7 +8956,9 @@ static int vt__spare_count(void) {
  *
  * One OS thread of the runtime that looks at the workers twice within the time that counts as a stall, from outside: it
  * signals and interrupts nobody. When all have slept for a while it parks as well, and the first that runs again wakes
- * it: an idle program stays idle. A worker that waits for a CPU, because others want it, is not stalled.
+ * it: an idle program stays idle. A worker that waits for a CPU, because others want it, is not stalled, unless they are
+ * vthreads that burn it after their own domains have been taken: it is one of them, most likely, and with n of them it would
+ * take n times as long to show.
  *
  * A stalled worker's domain goes to a spare thread (@spare). Where one virtual thread blocks its OS thread, the next often
  * does as well, and what waits behind a row of them waits for each to be noticed: for a while after a hand-off a worker
@@ -8937,6 +8977,7 @@ typedef struct vt__watched {
     vt__dump_run run;
     bool busy, told, logged;
     bool replaced; /* a spare has its domain, or it had none */
+    bool burns;    /* CPU */
     int64_t since; /* run and busy were seen first */
     int64_t cpu;   /* what the thread had had of a CPU when they were seen again, -1: not looked at */
 } vt__watched;
@@ -8993,18 +9034,28 @@ static int64_t vt__watch_cpu(const vt__thr *t) {
     return 0;
 #endif
 }
+/* Vthreads that have lost their domain burn CPU. */
+static bool vt__watch_crowded(void) {
+    for (int i = 0; i < vt__sched_g.nthrs; i++)
+        if (vt__watch_g.of[i].burns && vt__watch_g.of[i].replaced) return true;
+    return false;
+}
 /* What a thread that does not switch does; false: it would, if it got a CPU. */
-static bool vt__watch_doing(const vt__thr *t, const vt__watched *w, char *out, size_t cap) {
+static bool vt__watch_doing(const vt__thr *t, vt__watched *w, char *out, size_t cap) {
     char line[512];
     int64_t cpu = vt__watch_cpu(t);
     int tid = __atomic_load_n(&t->tid, __ATOMIC_RELAXED);
     if (w->cpu >= 0 && cpu - w->cpu >= vt__sched_g.cfg.stall_ms * VT_MS / 4) {
         snprintf(out, cap, "burns CPU");
-        return true;
+        return w->burns = true;
     }
     vt__watch_proc(tid, "stat", line, sizeof line);
     char state = *vt__watch_stat(line, 0);
-    if (state == 'R') return false;
+    if (state == 'R') {
+        if (!w->run.v) return false;
+        snprintf(out, cap, "wants a CPU, as others do");
+        return w->burns = vt__watch_crowded();
+    }
     vt__watch_proc(tid, "syscall", line, sizeof line);
     if (line[0] >= '0' && line[0] <= '9') snprintf(out, cap, "sleeps in system call %d", atoi(line));
     else snprintf(out, cap, "sleeps");
@@ -9064,7 +9115,7 @@ static void vt__watch_worker(vt__thr *t, vt__watched *w, int64_t now, int64_t pa
         if (w->told) vt__watch_over(t, w, now);
         w->run = run;
         w->busy = busy;
-        w->replaced = false;
+        w->replaced = w->burns = false;
         w->since = now;
         w->cpu = -1;
     } else if (busy && !(w->told && w->replaced)) {
@@ -9161,6 +9212,7 @@ static void *vt__watch_thread(void *arg) {
     (void)arg;
     memset(&all, 0xff, sizeof all);
     (void)vt__libc_sigmask(SIG_BLOCK, &all, NULL); /* the program's signals are for its own threads */
+    vt__spare_slice(NULL, VT__SPARE_SLICE_NS);
     for (;;) {
         uint32_t seen = __atomic_load_n(&vt__watch_g.word, __ATOMIC_SEQ_CST);
         if (__atomic_load_n(&vt__watch_g.quit, __ATOMIC_SEQ_CST)) return NULL;

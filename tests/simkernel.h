@@ -1226,6 +1226,11 @@ static int64_t sim_do_cputime(int tid) {
     (void)tid;
     return sim.now;
 }
+static int sim_do_slice(int tid, int64_t ns) {
+    (void)tid;
+    (void)ns;
+    return 0;
+}
 static int sim_do_sigaction(int sig, const struct vt__plat_sa *act, struct vt__plat_sa *old) {
     SIM_DO(sigaction, sig);
     if (old) *old = sim.acts[sig];

@@ -507,3 +507,81 @@ TEST(b111_stress) {
     vt_log_set(NULL, NULL, 0);
     vt__spare_g.idle_ns = idle;
 }
+
+/* Burns CPU until all of its kind do, or the test's patience ends. */
+enum { CROWD = 80 };
+static int burning;
+static int burns(void *arg) {
+    (void)arg;
+    __atomic_add_fetch(&burning, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&burning, __ATOMIC_SEQ_CST) < CROWD)
+        for (volatile int i = 0; i < 10000; i++) continue; /* TSan's atomics have locks */
+    return 0;
+}
+static int64_t cpu_used(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    return (int64_t)ts.tv_sec * VT_SEC + ts.tv_nsec;
+}
+static int crowd_main(void *arg) {
+    vt_task *t[CROWD];
+    (void)arg;
+    burning = 0;
+    for (int i = 0; i < CROWD; i++) t[i] = vt_async_any(burns, NULL);
+    for (int i = 0; i < CROWD; i++) CHECK_EQ(vt_await(t[i], NULL), 0);
+    return 0;
+}
+/* On one CPU the n-th of them gets an n-th of it: to see each use 5 ms before the next may begin would cost 16 s of CPU. */
+TEST(the_last_of_many_that_burn_cpu_begins_soon) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 20, .max_spares = CROWD};
+    cpu_set_t before, one;
+    CHECK_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+    CPU_ZERO(&one);
+    for (size_t i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++)
+        if (CPU_ISSET(i, &before)) CPU_SET(i, &one);
+    CHECK_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+    int64_t cpu = cpu_used();
+    CHECK_EQ(vt_run(&cfg, crowd_main, NULL), 0);
+    CHECK(cpu_used() - cpu < 10 * VT_SEC);
+    CHECK_EQ(sched_setaffinity(0, sizeof before, &before), 0);
+}
+
+/* The system's slice of the calling thread, 0 when the kernel does not tell (before 6.12). */
+static uint64_t slice(void) {
+    uint64_t a[6] = {0};
+    return syscall(SYS_sched_getattr, 0, a, sizeof a, 0) < 0 ? 0 : a[3];
+}
+static void *slice_of_child(void *out) {
+    *(uint64_t *)out = slice();
+    return NULL;
+}
+static uint64_t usual_slice;
+static int driver_slice(void *arg) {
+    uint64_t child = 0;
+    pthread_t os;
+    vt__thr *t = vt__sched_self()->thr;
+    (void)arg;
+    CHECK(t->index >= vt__sched_g.ndoms);
+    if (usual_slice) CHECK_EQ(slice(), VT__SPARE_SLICE_NS);
+    pthread_create(&os, NULL, slice_of_child, &child);
+    pthread_join(os, NULL);
+    CHECK_EQ(child, usual_slice);
+    while (vt__sched_driver(t->dom) == t) continue;
+    CHECK_EQ(slice(), usual_slice);
+    gate_open(1);
+    return 0;
+}
+static int slice_main(void *arg) {
+    (void)arg;
+    gate_make();
+    usual_slice = slice();
+    vt_task *a = vt_async_any(blocks, NULL), *b = vt_async_any(driver_slice, NULL);
+    CHECK_EQ(vt_await(a, NULL), 0);
+    CHECK_EQ(vt_await(b, NULL), 0);
+    return 0;
+}
+/* While it drives; not what it makes, nor itself when it has lost the domain. */
+TEST(a_spare_that_drives_has_a_short_slice) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 5};
+    CHECK_EQ(vt_run(&cfg, slice_main, NULL), 0);
+}
