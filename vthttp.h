@@ -388,8 +388,9 @@ typedef struct vt_stats {
 VT_API void vt_stats_get(vt_stats *out);
 
 /* Writes down every live virtual thread, one line each: id (of those that live), name, state (running, ready, waiting,
- * starting: not begun), what it waits for, age since it began, deadline, spawn site, bytes of stack (size, in use, the most that
- * was touched since its memory was new), return addresses where they can be had: as key=value, or with VT_DUMP_JSON as
+ * starting: not begun), what it waits for, age since it began, deadline, spawn site, the scope it was spawned into and the id of
+ * that scope's owner, bytes of stack (size, in use, the most that was touched since its memory was new), return addresses
+ * where they can be had: as key=value, or with VT_DUMP_JSON as
  * one JSON document, in lines. `fn` gets each line without its end, on the calling OS thread. Any thread, virtual or not.
  * Each worker describes its own virtual threads, some hundred at a time, and runs on in between: not a snapshot.
  * One that does not answer within 250 ms is written down as such, with what it runs. Of those that have not begun 64
@@ -8454,6 +8455,18 @@ static void vt__dump_stack(vt__dump_out *o, const vt__vth *v, bool trace) {
     if (o->json) vt__dump_put(o, "]");
 }
 
+/*--- the scope that waits for its end ---*/
+/* While a child lives, so do its task, its record and the scope. NULL: it is in none. Nothing that changes is read. */
+static const vt_scope *vt__dump_scope_of(const vt_task *t) {
+    if (!t || t->fn != vt__scope_main) return NULL;
+    return ((const vt__scope_child *)t->arg)->scope;
+}
+static void vt__dump_parent(vt__dump_out *o, const vt_scope *s) {
+    if (!s) return;
+    vt__dump_ptr(o, "scope", s);
+    vt__dump_ptr(o, "parent", s->owner);
+}
+
 /*--- on the OS thread of the vthreads ---*/
 static int64_t vt__dump_ms(int64_t until, int64_t now) { return VT__MAX(until - now, 0) / VT_MS; }
 static bool vt__dump_vth(vt__dump_walk *w, vt__thr *t, const vt__vth *v) {
@@ -8473,6 +8486,7 @@ static bool vt__dump_vth(vt__dump_walk *w, vt__thr *t, const vt__vth *v) {
     if (v->deadline) vt__dump_num(o, "deadline_ms", vt__dump_ms(v->deadline, w->now));
     if (v->cancel) vt__dump_word(o, "cancelled", v->shield ? "shielded" : "yes");
     vt__dump_text(o, "site", v->site ? v->site : "?");
+    if (!v->embedded) vt__dump_parent(o, vt__dump_scope_of(v->task)); /* else the task may be gone */
     vt__dump_stack(o, v, !(w->flags & VT_DUMP_NO_TRACE));
     vt__dump_end(o);
     return true;
@@ -8482,19 +8496,21 @@ static void vt__dump_unbegun(vt__dump_walk *w, vt__thr *t) {
     struct {
         const void *id;
         const char *site;
+        const vt_scope *scope;
     } found[VT__DUMP_UNBEGUN];
     int n = 0, looked = 0;
     const vt__node *first = t->last ? t->last->next : NULL, *at = first;
     for (; at && n < VT__DUMP_UNBEGUN && looked < 4096; looked++) {
         const vt_task *task = (const vt_task *)(const void *)at; /* node is first */
-        if (at->result == VT__SCHED_NEW) found[n].id = task, found[n++].site = task->site;
+        if (at->result == VT__SCHED_NEW)
+            found[n].id = task, found[n].scope = vt__dump_scope_of(task), found[n++].site = task->site;
         at = at->next == first ? NULL : at->next;
     }
     if (t->drives) { /* else who does lists them */
         vt__plat_spin_lock(&t->dom->any_spin);
         const vt_task *task = t->dom->any_head;
         for (; task && n < VT__DUMP_UNBEGUN; task = (const vt_task *)(const void *)task->node.next)
-            found[n].id = task, found[n++].site = task->site;
+            found[n].id = task, found[n].scope = vt__dump_scope_of(task), found[n++].site = task->site;
         vt__plat_spin_unlock(&t->dom->any_spin);
     }
     for (int i = 0; i < n; i++) {
@@ -8503,6 +8519,7 @@ static void vt__dump_unbegun(vt__dump_walk *w, vt__thr *t) {
         vt__dump_ptr(&w->out, "id", found[i].id);
         vt__dump_word(&w->out, "state", "starting");
         vt__dump_text(&w->out, "site", found[i].site ? found[i].site : "?");
+        vt__dump_parent(&w->out, found[i].scope);
         vt__dump_end(&w->out);
     }
 }
