@@ -388,8 +388,9 @@ typedef struct vt_stats {
 VT_API void vt_stats_get(vt_stats *out);
 
 /* Writes down every live virtual thread, one line each: id (of those that live), name, state (running, ready, waiting,
- * starting: not begun), what it waits for, age since it began, deadline, spawn site, bytes of stack (size, in use, the most that
- * was touched since its memory was new), return addresses where they can be had: as key=value, or with VT_DUMP_JSON as
+ * starting: not begun), what it waits for, age since it began, deadline, spawn site, the scope it was spawned into and the id of
+ * that scope's owner, bytes of stack (size, in use, the most that was touched since its memory was new), return addresses
+ * where they can be had: as key=value, or with VT_DUMP_JSON as
  * one JSON document, in lines. `fn` gets each line without its end, on the calling OS thread. Any thread, virtual or not.
  * Each worker describes its own virtual threads, some hundred at a time, and runs on in between: not a snapshot.
  * One that does not answer within 250 ms is written down as such, with what it runs. Of those that have not begun 64
@@ -795,7 +796,9 @@ typedef struct vt_server_cfg {
     int max_spares;      /* OS threads that stand in for workers whose handlers block them */
     int deadlock;
     int64_t max_connections;    /* default 100,000; at it accepting stops */
-    int64_t max_vthreads;       /* default 1,000,000; over it requests get 503 with Retry-After */
+    int64_t max_vthreads;       /* default 1,000,000; at it connections with input wait in a queue: */
+    int64_t max_queued;         /* at most so many, else 503 with Retry-After; default 1,024; VT_NONE: none */
+    int64_t queue_timeout_ms;   /* so long, then 503; default 1,000 */
     int64_t max_header_bytes;   /* header section, each field name + value + 32; default 16 KiB; 431 */
     int max_header_count;       /* fields; default 1,000; 431 */
     int64_t max_request_line;   /* default 8 KiB; 414 */
@@ -879,6 +882,7 @@ VT_API void vt_server_stop(vt_server *s);
 VT_API int vt_server_port(const vt_server *s, int i);
 typedef struct vt_server_stats {
     int64_t accepted, open, parked, requests, refused, bad_requests, timeouts;
+    int64_t queued, waiting; /* how often a connection waited for a virtual thread; how many do now */
 } vt_server_stats;
 VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out);
 #endif /* VTHTTP_HTTP */
@@ -4711,7 +4715,8 @@ static void vt__poll_fdw_put(vt__poll_fdws *of, vt__poll_fdw *f) {
  * raises: vt__vth.on_park (before a vthread really parks), vt__sched_up.ended (no vthread is left),
  *         vt__sched_up.gone (a thread's struct is freed, with VTHTTP_HOOKS), vt_task.fn,
  *         vt__sched_up.start, stop, awake (of @watch: the runtime begins, ends, a thread runs again),
- *         vt__sched_up.stopping (of @srv: vt_stop was called; in the first domain, under its lock)
+ *         vt__sched_up.stopping (of @srv: vt_stop was called; in the first domain, under its lock),
+ *         vt__sched_up.room (a vthread has ended while somebody waits for room under max_vthreads)
  * test:   tests/test_sched.c
  *
  * An OS thread (vt__thr) runs the vthreads that have started on it, for life: compilers keep addresses of thread-local
@@ -4888,8 +4893,9 @@ static struct {
     vt__thr **thrs;
     uint64_t idle[VT__THREADS_MAX / 64]; /* threads that sleep or are about to */
     int64_t credit;                      /* vthreads that may still be spawned, less what threads hold */
-    uint32_t credit_batch;
-    int64_t foreign; /* spawned off a worker */
+    uint32_t credit_full;                /* how much of it a thread takes at a time ... */
+    uint32_t credit_batch;               /* ... and 0 while somebody waits for it */
+    int64_t foreign;                     /* spawned off a worker */
     uint32_t next_dom;
     vt_cfg cfg;
     bool host; /* vt_open */
@@ -4908,6 +4914,7 @@ static struct {
     void (*ended)(void);
     void (*gone)(vt__thr *t);
     void (*start)(void), (*stop)(void), (*awake)(void), (*stopping)(void);
+    void (*room)(void);
 } vt__sched_up; /* NULL: nobody asked */
 static __thread vt__thr *vt__sched_tls;
 _Static_assert(sizeof(vt__defers) <= sizeof(vt_task), "blocks of one pool");
@@ -5124,8 +5131,9 @@ static int32_t vt__sched_any_take(vt__dom *dom, int32_t max, bool half, vt_task 
 
 /* Room for one more vthread under max_vthreads; threads hold a little of the count to stay off the shared word. */
 static VT__NOINLINE int vt__sched_credit_more(uint32_t *held) {
-    int64_t n = held && vt__sched_g.credit_batch ? (int64_t)vt__sched_g.credit_batch : 1;
-    int64_t left = __atomic_load_n(&vt__sched_g.credit, __ATOMIC_RELAXED);
+    uint32_t batch = __atomic_load_n(&vt__sched_g.credit_batch, __ATOMIC_RELAXED);
+    int64_t n = held && batch ? (int64_t)batch : 1;
+    int64_t left = __atomic_load_n(&vt__sched_g.credit, __ATOMIC_SEQ_CST); /* behind vt__sched_want_room */
     do {
         if (left <= 0) return VT_ELIMIT;
         if (n > left) n = left;
@@ -5141,12 +5149,22 @@ VT__INLINE int vt__sched_credit_take(vt__thr *t) {
     }
     return vt__sched_credit_more(t ? &t->live_credit : NULL);
 }
+static VT__NOINLINE void vt__sched_credit_back(vt__thr *t, uint32_t batch) {
+    uint32_t n = batch ? batch : t->live_credit;
+    t->live_credit -= n;
+    __atomic_fetch_add(&vt__sched_g.credit, (int64_t)n, __ATOMIC_SEQ_CST);
+    void (*room)(void) = __atomic_load_n(&vt__sched_up.room, __ATOMIC_SEQ_CST);
+    if (VT__UNLIKELY(room != NULL)) room();
+}
 VT__INLINE void vt__sched_credit_put(vt__thr *t) {
-    uint32_t batch = vt__sched_g.credit_batch;
-    if (VT__UNLIKELY(++t->live_credit > 2 * batch)) {
-        __atomic_fetch_add(&vt__sched_g.credit, (int64_t)VT__MAX(batch, 1u), __ATOMIC_ACQ_REL);
-        t->live_credit -= VT__MAX(batch, 1u);
-    }
+    uint32_t batch = __atomic_load_n(&vt__sched_g.credit_batch, __ATOMIC_RELAXED);
+    if (VT__UNLIKELY(++t->live_credit > 2 * batch)) vt__sched_credit_back(t, batch);
+}
+/* While vt__sched_admit says no: `room` is called, on a worker, whenever a vthread has ended; NULL: no more. It tries again
+ * right behind this call, and now and then: threads that hold credit, or are about to, do not hear of it. One at a time. */
+static VT__UNUSED void vt__sched_want_room(void (*room)(void)) {
+    __atomic_store_n(&vt__sched_up.room, room, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&vt__sched_g.credit_batch, room ? 0 : vt__sched_g.credit_full, __ATOMIC_SEQ_CST);
 }
 
 /* A vthread's start that needs no memory, embedded in what it is for: vt__sched_admit, then vt__sched_submit; again and
@@ -5903,7 +5921,8 @@ static int vt__sched_make(const vt_cfg *cfg) {
     vt__stack_setup(c->stack_bytes, c->guard_bytes);
     int64_t now = vt__plat_now(), per = c->max_vthreads / (64 * n);
     vt__sched_g.credit = c->max_vthreads;
-    vt__sched_g.credit_batch = (uint32_t)VT__MIN(per, 64); /* 0: a small limit is held to exactly */
+    vt__sched_g.credit_full = (uint32_t)VT__MIN(per, 64); /* 0: a small limit is held to exactly */
+    vt__sched_g.credit_batch = vt__sched_g.credit_full;
     for (r = 0; r >= 0 && vt__sched_g.ndoms < n; vt__sched_g.nthrs = ++vt__sched_g.ndoms)
         r = vt__sched_worker_new(vt__sched_g.ndoms, now);
     if (r < 0) return r;
@@ -8482,6 +8501,18 @@ static void vt__dump_stack(vt__dump_out *o, const vt__vth *v, bool trace) {
     if (o->json) vt__dump_put(o, "]");
 }
 
+/*--- the scope that waits for its end ---*/
+/* While a child lives, so do its task, its record and the scope. NULL: it is in none. Nothing that changes is read. */
+static const vt_scope *vt__dump_scope_of(const vt_task *t) {
+    if (!t || t->fn != vt__scope_main) return NULL;
+    return ((const vt__scope_child *)t->arg)->scope;
+}
+static void vt__dump_parent(vt__dump_out *o, const vt_scope *s) {
+    if (!s) return;
+    vt__dump_ptr(o, "scope", s);
+    vt__dump_ptr(o, "parent", s->owner);
+}
+
 /*--- on the OS thread of the vthreads ---*/
 static int64_t vt__dump_ms(int64_t until, int64_t now) { return VT__MAX(until - now, 0) / VT_MS; }
 static bool vt__dump_vth(vt__dump_walk *w, vt__thr *t, const vt__vth *v) {
@@ -8501,6 +8532,7 @@ static bool vt__dump_vth(vt__dump_walk *w, vt__thr *t, const vt__vth *v) {
     if (v->deadline) vt__dump_num(o, "deadline_ms", vt__dump_ms(v->deadline, w->now));
     if (v->cancel) vt__dump_word(o, "cancelled", v->shield ? "shielded" : "yes");
     vt__dump_text(o, "site", v->site ? v->site : "?");
+    if (!v->embedded) vt__dump_parent(o, vt__dump_scope_of(v->task)); /* else the task may be gone */
     vt__dump_stack(o, v, !(w->flags & VT_DUMP_NO_TRACE));
     vt__dump_end(o);
     return true;
@@ -8510,19 +8542,21 @@ static void vt__dump_unbegun(vt__dump_walk *w, vt__thr *t) {
     struct {
         const void *id;
         const char *site;
+        const vt_scope *scope;
     } found[VT__DUMP_UNBEGUN];
     int n = 0, looked = 0;
     const vt__node *first = t->last ? t->last->next : NULL, *at = first;
     for (; at && n < VT__DUMP_UNBEGUN && looked < 4096; looked++) {
         const vt_task *task = (const vt_task *)(const void *)at; /* node is first */
-        if (at->result == VT__SCHED_NEW) found[n].id = task, found[n++].site = task->site;
+        if (at->result == VT__SCHED_NEW)
+            found[n].id = task, found[n].scope = vt__dump_scope_of(task), found[n++].site = task->site;
         at = at->next == first ? NULL : at->next;
     }
     if (t->drives) { /* else who does lists them */
         vt__plat_spin_lock(&t->dom->any_spin);
         const vt_task *task = t->dom->any_head;
         for (; task && n < VT__DUMP_UNBEGUN; task = (const vt_task *)(const void *)task->node.next)
-            found[n].id = task, found[n++].site = task->site;
+            found[n].id = task, found[n].scope = vt__dump_scope_of(task), found[n++].site = task->site;
         vt__plat_spin_unlock(&t->dom->any_spin);
     }
     for (int i = 0; i < n; i++) {
@@ -8531,6 +8565,7 @@ static void vt__dump_unbegun(vt__dump_walk *w, vt__thr *t) {
         vt__dump_ptr(&w->out, "id", found[i].id);
         vt__dump_word(&w->out, "state", "starting");
         vt__dump_text(&w->out, "site", found[i].site ? found[i].site : "?");
+        vt__dump_parent(&w->out, found[i].scope);
         vt__dump_end(&w->out);
     }
 }
@@ -12599,9 +12634,10 @@ static int vt__conn_send_behind(vt__conn_io *io, struct iovec *v, int n) {
  * raises: vt__h1c_group.closed (a connection has ended and somebody waits for that)
  * test:   tests/e2e_life.c tests/e2e_http.c tests/sim_edges.c tests/e2e_edges.c
  *
- * A connection is in one of three places:
+ * A connection is in one of four places:
  *
  *     queued    its task waits for a worker: just accepted, or there is input, or its time is up
+ *     waiting   would be queued, but there are max_vthreads: in vt__h1c_queue, until one of them ends
  *     running   a vthread has it: reads, and answers requests in order until none is buffered
  *     parked    in the reactor with a timer and nothing else: between requests, or lingering before its close
  *
@@ -12623,6 +12659,7 @@ enum {
     VT__H1C_SLAB = 64
 };
 #define VT__H1C_LINGER_NS (2 * VT_SEC)
+#define VT__H1C_RETRY_NS (10 * VT_MS) /* how often who waits looks for room that nobody told of */
 #define VT__H1C_RATE_NS (10 * VT_SEC) /* min_body_rate counts from here on */
 
 /* vt_server_cfg with defaults filled in, as plain numbers. Times: 0 is none; sizes: none is as large as the type takes. */
@@ -12632,6 +12669,7 @@ typedef struct vt__h1c_conf {
     size_t max_head, max_trailer;
     int64_t max_drain, max_requests, min_rate;
     int64_t header_ns, body_ns, write_ns, idle_ns;
+    int64_t max_queued, queue_ns;
     int cancel_on;
     bool no_date;
     size_t server_len, refusal_len;
@@ -12645,6 +12683,7 @@ typedef struct vt__h1c_group {
     vt__h1c_conf conf;
     struct vt__h1c_host *hosts; /* by index of the domain */
     int64_t open;
+    int64_t waiting;   /* in vt__h1c_queue, and under its lock */
     uint32_t stopping; /* requests in flight are the last */
     uint32_t tell;     /* call `closed` */
     void (*closed)(struct vt__h1c_group *g);
@@ -12656,9 +12695,10 @@ typedef struct vt__h1c_host {
     vt__dom *dom;
     vt__list parked[3], running;
     vt__timer sweep;                 /* armed no later than the first deadline of a parked connection */
+    int64_t waiting;                 /* in vt__h1c_queue, and under its lock */
     struct vt__h1c *free, *returned; /* returned: by other domains; a stack that is taken whole */
     struct vt__h1c_slab *slabs;
-    int64_t accepted, nparked, requests, refused, bad, timeouts;
+    int64_t accepted, nparked, requests, refused, bad, timeouts, queued;
 } __attribute__((aligned(64))) vt__h1c_host;
 
 enum { VT__H1C_KILL = 0x8000 }; /* beside the bits of an event: the server's grace period is over */
@@ -12669,7 +12709,7 @@ typedef struct vt__h1c {
     vt__conn conn;
     vt__start start;
     vt__list link;
-    int64_t due;               /* while parked */
+    int64_t due;               /* while parked or waiting */
     vt__h1c_host *host, *home; /* home: whose slab it is part of */
     struct vt__h1c_run *run;   /* while it runs; in the free list: the next */
     vt__thr *thr;              /* ... and on which thread */
@@ -12758,6 +12798,10 @@ static void vt__h1c_close(vt__h1c *c) {
     if (__atomic_load_n(&g->tell, __ATOMIC_SEQ_CST)) g->closed(g);
 }
 
+static void vt__h1c_sweep_at(vt__h1c_host *h, int64_t due) {
+    if (VT__UNLIKELY(!vt__timer_armed(&h->sweep) || h->sweep.due > due) && due < INT64_MAX)
+        vt__timer_arm(&h->dom->wheel, &h->sweep, due);
+}
 /* Lists a connection that is to wait in the reactor until `due`. The times of one list are all of one length, so that its
  * first entry is the first to be due; one that parks again before its first request may be late by as much, one that lingers
  * under a stop by less. */
@@ -12767,8 +12811,7 @@ static void vt__h1c_list(vt__h1c *c, int list, int64_t due) {
     c->due = due;
     vt__ds_list_push(&h->parked[list], &c->link);
     vt__plat_count(&h->nparked, 1);
-    if (VT__UNLIKELY(!vt__timer_armed(&h->sweep) || h->sweep.due > due) && due < INT64_MAX)
-        vt__timer_arm(&h->dom->wheel, &h->sweep, due);
+    vt__h1c_sweep_at(h, due);
 }
 static void vt__h1c_unlist(vt__h1c *c) {
     vt__ds_list_remove(&c->link);
@@ -12843,11 +12886,92 @@ static void vt__h1c_refuse(vt__h1c *c) {
     vt__plat_count(&c->host->refused, 1);
     vt__h1c_linger(c);
 }
+
+/*--- at max_vthreads ---*/
+/* The connections of all servers and domains that wait for a vthread, in the order in which they came. One that is in it
+ * belongs to the queue: it is in no reactor, and whoever takes it out under the spin lock has it. That is whose vthread
+ * ends, on any thread, or its own domain when its time is over. */
+static struct {
+    uint32_t spin;
+    int64_t n;
+    vt__list list;
+} vt__h1c_queue = {.list = {&vt__h1c_queue.list, &vt__h1c_queue.list}};
+
+/* Under the spin lock. */
+static void vt__h1c_unqueue(vt__h1c *c) {
+    vt__ds_list_remove(&c->link);
+    c->host->group->waiting--;
+    vt__plat_count(&c->host->waiting, -1);
+    if (__atomic_sub_fetch(&vt__h1c_queue.n, 1, __ATOMIC_RELAXED) == 0) vt__sched_want_room(NULL);
+}
+/* The first, with room for its vthread; NULL: there is no room, or nobody. */
+static vt__h1c *vt__h1c_dequeue(void) {
+    vt__h1c *c = NULL;
+    if (!__atomic_load_n(&vt__h1c_queue.n, __ATOMIC_RELAXED)) return NULL;
+    vt__plat_spin_lock(&vt__h1c_queue.spin);
+    if (vt__h1c_queue.n && vt__sched_admit() >= 0) {
+        c = VT__CONTAINER(vt__h1c_queue.list.next, vt__h1c, link);
+        vt__h1c_unqueue(c);
+    }
+    vt__plat_spin_unlock(&vt__h1c_queue.spin);
+    return c;
+}
+/* Any worker, with or without its domain's lock. */
+static void vt__h1c_room(void) {
+    for (vt__h1c *c; (c = vt__h1c_dequeue()) != NULL;) {
+        vt__dom *dom = c->host->dom;
+        vt__ds_list_init(&c->link);
+        vt__sched_submit(dom, &c->start);
+        vt__thr *driver = vt__sched_driver(dom);
+        if (driver != vt__sched_thr()) (void)vt__sched_kick(driver);
+    }
+}
+/* False: as many wait as may. Allocates nothing. */
+static bool vt__h1c_enqueue(vt__h1c *c) {
+    vt__h1c_host *h = c->host;
+    vt__h1c_group *g = h->group;
+    int64_t now = vt__plat_now();
+    vt__plat_spin_lock(&vt__h1c_queue.spin);
+    bool fits = g->waiting < g->conf.max_queued;
+    if (fits) {
+        c->due = g->conf.queue_ns ? now + g->conf.queue_ns : INT64_MAX;
+        vt__ds_list_push(&vt__h1c_queue.list, &c->link);
+        g->waiting++;
+        vt__plat_count(&h->waiting, 1);
+        if (__atomic_add_fetch(&vt__h1c_queue.n, 1, __ATOMIC_RELAXED) == 1) vt__sched_want_room(vt__h1c_room);
+    }
+    vt__plat_spin_unlock(&vt__h1c_queue.spin);
+    if (!fits) return false;
+    vt__plat_count(&h->queued, 1);
+    vt__h1c_sweep_at(h, now + VT__H1C_RETRY_NS);
+    vt__h1c_room(); /* what became free meanwhile */
+    return true;
+}
+/* Refuses those of `h` whose time was over at `now`. A server's own come in the order of their ends. */
+static void vt__h1c_queue_expire(vt__h1c_host *h, int64_t now) {
+    vt__list late;
+    vt__ds_list_init(&late);
+    vt__plat_spin_lock(&vt__h1c_queue.spin);
+    for (vt__list *n = vt__h1c_queue.list.next, *next; n != &vt__h1c_queue.list; n = next) {
+        vt__h1c *c = VT__CONTAINER(n, vt__h1c, link);
+        next = n->next;
+        if (c->host->group == h->group && c->due > now) break;
+        if (c->host != h) continue;
+        vt__h1c_unqueue(c);
+        vt__ds_list_push(&late, n);
+    }
+    vt__plat_spin_unlock(&vt__h1c_queue.spin);
+    while (!vt__ds_list_empty(&late)) {
+        vt__list *n = vt__ds_list_pop(&late);
+        vt__ds_list_init(n);
+        vt__h1c_refuse(VT__CONTAINER(n, vt__h1c, link));
+    }
+}
 static void vt__h1c_submit(vt__h1c *c, int why) {
     c->why = (uint8_t)why;
     if (VT__UNLIKELY(vt__sched_admit() < 0)) {
         if (why == VT__H1C_EXPIRED) vt__h1c_close(c);
-        else vt__h1c_refuse(c);
+        else if (!vt__h1c_enqueue(c)) vt__h1c_refuse(c);
         return;
     }
     vt__sched_submit(c->host->dom, &c->start);
@@ -12877,7 +13001,12 @@ static void vt__h1c_sweep(vt__timer *t) {
         }
         if (n != &h->parked[i]) next = VT__MIN(next, VT__CONTAINER(n, vt__h1c, link)->due);
     }
-    if (next < INT64_MAX) vt__timer_arm(&h->dom->wheel, &h->sweep, next);
+    if (__atomic_load_n(&h->waiting, __ATOMIC_RELAXED)) {
+        vt__h1c_queue_expire(h, now);
+        vt__h1c_room();
+        if (__atomic_load_n(&h->waiting, __ATOMIC_RELAXED)) next = VT__MIN(next, now + VT__H1C_RETRY_NS);
+    }
+    vt__h1c_sweep_at(h, next); /* a refusal may have armed it */
 }
 
 /*--- the output of one response ---*/
@@ -13702,8 +13831,9 @@ static void vt__h1c_host_stop(vt__h1c_host *h) {
             vt__h1c_expire(VT__CONTAINER(n, vt__h1c, link));
         }
 }
-/* Cancels what still runs, and closes what lingers; names the requests in the log. */
+/* Cancels what still runs, refuses what waits, closes what lingers; names the requests in the log. */
 static void vt__h1c_host_kill(vt__h1c_host *h) {
+    vt__h1c_queue_expire(h, INT64_MAX);
     for (vt__list *n = h->running.next; n != &h->running; n = n->next)
         vt__h1c_tell(VT__CONTAINER(n, vt__h1c, link), VT__H1C_KILL);
     vt__list *list = &h->parked[VT__H1C_LINGER];
@@ -13797,6 +13927,7 @@ static vt_server vt__srv_none = {.error = -ENOMEM, .error_text = "out of memory"
 /* clang-format off */
 #define VT__SRV_FIELDS(X) \
     X(max_connections, 100000, 1, 1)     X(max_vthreads, 1000000, 1, 1)       \
+    X(max_queued, 1024, 1, 1)            X(queue_timeout_ms, 1000, 1, 1)      \
     X(max_header_bytes, 16384, 1, 1)     X(max_header_count, 1000, 1, 1)      \
     X(max_request_line, 8192, 1, 1)      X(max_body, 1 << 20, 1, 1)           \
     X(max_chunk_line, 256, 1, 1)         X(max_trailer_bytes, 8192, 1, 1)     \
@@ -13873,6 +14004,8 @@ static void vt__srv_resolve(vt__h1c_conf *f, const vt_server_cfg *c) {
     f->body_ns = vt__srv_ns(c->body_timeout_ms);
     f->write_ns = vt__srv_ns(c->write_timeout_ms);
     f->idle_ns = vt__srv_ns(c->idle_timeout_ms);
+    f->max_queued = VT__MAX(c->max_queued, 0);
+    f->queue_ns = vt__srv_ns(c->queue_timeout_ms);
     f->cancel_on = c->cancel_on;
     f->no_date = c->no_date != 0;
     if (c->server_name)
@@ -14409,6 +14542,8 @@ VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out) {
         out->refused += __atomic_load_n(&h->refused, __ATOMIC_RELAXED);
         out->bad_requests += __atomic_load_n(&h->bad, __ATOMIC_RELAXED);
         out->timeouts += __atomic_load_n(&h->timeouts, __ATOMIC_RELAXED);
+        out->queued += __atomic_load_n(&h->queued, __ATOMIC_RELAXED);
+        out->waiting += __atomic_load_n(&h->waiting, __ATOMIC_RELAXED);
     }
 }
 
@@ -14522,6 +14657,8 @@ enum vt__conf_flags {
     X("deadlock", deadlock, COUNT, VT__CONF_NONE, 0, 1)                                                      \
     X("maxConnections", max_connections, COUNT, VT__CONF_NONE, 1, INT64_MAX)                                 \
     X("maxVthreads", max_vthreads, COUNT, VT__CONF_NONE, 1, INT64_MAX)                                       \
+    X("maxQueued", max_queued, COUNT, VT__CONF_NONE, 1, INT64_MAX)                                           \
+    X("queueTimeoutMs", queue_timeout_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                             \
     X("maxHeaderBytes", max_header_bytes, BYTES, VT__CONF_NONE, 1, VT__CONF_GIB)                             \
     X("maxHeaderCount", max_header_count, COUNT, VT__CONF_NONE, 1, 1000000)                                  \
     X("maxRequestLine", max_request_line, BYTES, VT__CONF_NONE, 1, VT__CONF_GIB)                             \

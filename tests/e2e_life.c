@@ -78,6 +78,11 @@ static int h_delay(vt_req *req, vt_res *res) {
                  : vt_res_printf(res, 200, "delay %lld, %lld", (long long)ms,
                                  (long long)query_num(req, "i", -1));
 }
+static int h_stall(vt_req *req, vt_res *res) { /* keeps its OS thread */
+    struct timespec ts = {0, (long)query_num(req, "ms", 0) * 1000000};
+    nanosleep(&ts, NULL);
+    return vt_res_text(res, 200, "stalled");
+}
 static int h_body(vt_req *req, vt_res *res) {
     vt_str body;
     seen_start();
@@ -147,6 +152,7 @@ static void routes(vt_server *s) {
     vt_server_get(s, "/", h_hello);
     vt_server_get(s, "/defer", h_defer);
     vt_server_get(s, "/delay", h_delay);
+    vt_server_get(s, "/stall", h_stall);
     vt_server_get(s, "/gate", h_gate);
     vt_server_post(s, "/body", h_body);
     vt_server_post(s, "/ignore", h_hello);
@@ -1464,7 +1470,7 @@ TEST(b087_a_close_lets_the_next_in_at_once) {
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b087_at_the_cap_of_vthreads_503) {
-    vt_server_cfg cfg = {.max_vthreads = 6, .workers = 1, .retry_after_s = 7};
+    vt_server_cfg cfg = {.max_vthreads = 6, .max_queued = VT_NONE, .workers = 1, .retry_after_s = 7};
     REQUIRE(e2e_start(&cfg, routes) == 0);
     struct cl c[12];
     int refused = 0, good = 0;
@@ -1491,6 +1497,31 @@ TEST(b087_at_the_cap_of_vthreads_503) {
     CL(after);
     CHECK_EQ(cl_get(&after, "/"), 200);
     CHECK_EQ(e2e_stop(), 0);
+}
+/* At the cap of all workers together; handlers that block let domains change hands meanwhile. */
+static void wait_for_a_vthread(int clients, const char *request) {
+    struct cl *c = calloc((size_t)clients, sizeof *c);
+    for (int i = 0; i < clients; i++) {
+        c[i].fd = -1;
+        CHECK(cl_open(&c[i]));
+        cl_puts(&c[i], request);
+    }
+    for (int i = 0; i < clients; i++) {
+        CHECK_EQ(cl_response(&c[i]), 200);
+        cl_close(&c[i]);
+    }
+    free(c);
+}
+TEST(b087_at_the_cap_of_vthreads_who_asks_waits) {
+    vt_server_cfg cfg = {.max_vthreads = 12, .workers = 3, .queue_timeout_ms = VT_NONE, .stall_ms = 5};
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    wait_for_a_vthread(60, GET("/delay?ms=20"));
+    wait_for_a_vthread(40, GET("/stall?ms=10"));
+    vt_server_stats s = stats();
+    CHECK(s.queued >= 20 && s.waiting == 0 && s.refused == 0);
+    CHECK(OPEN_REACHES(0));
+    CHECK_EQ(e2e_stop(), 0);
+    CHECK(vt__sched_up.room == NULL && vt__h1c_queue.n == 0); /* nobody asks for room any more */
 }
 TEST(b087_requests_of_one_connection) {
     vt_server_cfg cfg = {.max_keep_alive = 3};

@@ -273,6 +273,7 @@ static void out_of_vthreads(uint32_t grain) {
     sim.k.send_grain = grain;
     vt_server_cfg cfg = standard;
     cfg.max_vthreads = 20; /* some are the server's own */
+    cfg.max_queued = VT_NONE;
     for (int i = 0; i < 60; i++) chat(VT_MS + i * SIM_US, ASKS("GET /sleep/1000 HTTP/1.1\r\n" HOST "\r\n"));
     struct client *late = chat(5 * VT_SEC, ASKS("GET /sleep/1 HTTP/1.1\r\n" HOST "\r\n"));
     sim_at(20 * VT_SEC, srv_stop, NULL);
@@ -294,6 +295,91 @@ static void out_of_vthreads(uint32_t grain) {
 }
 TEST(fault_server_out_of_vthreads) {
     for (size_t i = 0; i < VT__COUNT(grains); i++) out_of_vthreads(grains[i]);
+}
+/* More requests than vthreads, of handlers that take `ms`: who waits is served, in turn, unless too many wait, or too long. */
+enum { CROWD = 60 };
+static struct {
+    int served, refused, waiting;
+    vt_server_stats stats;
+} crowd;
+static void note_crowd(void *arg, uint32_t gen) {
+    vt_server_stats st;
+    (void)arg, (void)gen;
+    vt_server_stats_get(srv, &st);
+    crowd.waiting = (int)st.waiting;
+}
+static void note_crowd_end(vt_server *s, void *ctx) {
+    (void)ctx;
+    vt_server_stats_get(s, &crowd.stats);
+}
+static void crowded(vt_server_cfg *cfg, int ms, int64_t stop) {
+    char request[80];
+    snprintf(request, sizeof request, "GET /sleep/%d HTTP/1.1\r\n" HOST "\r\n", ms);
+    begin(1);
+    memset(&crowd, 0, sizeof crowd);
+    cfg->addr = standard.addr;
+    cfg->workers = 1;
+    cfg->max_vthreads = 20;
+    cfg->on_stopped = note_crowd_end;
+    for (int i = 0; i < CROWD; i++) chat(VT_MS + i * VT_MS, ASKS(request));
+    sim_at(100 * VT_MS, note_crowd, NULL);
+    sim_at(stop, srv_stop, NULL);
+    CHECK_EQ(serve(cfg), stop < VT_SEC && cfg->grace_ms && cfg->grace_ms < ms ? -ETIMEDOUT : 0);
+    sim_settle();
+    for (int i = 0; i < CROWD; i++) {
+        int s = status_of(&clients[i]);
+        crowd.served += s == 200, crowd.refused += s == 503;
+        CHECK(clients[i].peer->done && !clients[i].peer->rst);
+        if (s == 503) CHECK(strstr(clients[i].peer->got, "\r\nRetry-After: 1\r\n") != NULL);
+    }
+    CHECK_EQ(crowd.served + crowd.refused, CROWD);
+    CHECK_EQ(crowd.stats.waiting, 0);
+    CHECK(vt__sched_up.room == NULL && vt__h1c_queue.n == 0);
+}
+TEST(fault_server_who_waits_for_a_vthread_is_served_in_turn) {
+    vt_server_cfg cfg = {.queue_timeout_ms = 10000};
+    crowded(&cfg, 1000, 20 * VT_SEC);
+    CHECK_EQ(crowd.served, CROWD);
+    CHECK(crowd.waiting >= CROWD - 20 && crowd.stats.queued >= crowd.waiting && crowd.stats.refused == 0);
+    for (int i = 0; i < CROWD; i++) {
+        int at_once = CROWD - crowd.waiting;
+        int64_t from = i < at_once ? i : answered_ms(&clients[i - at_once]); /* that one's end is its begin */
+        CHECK(answered_ms(&clients[i]) >= from + 1000 && answered_ms(&clients[i]) < from + 1004);
+    }
+    sim_end();
+}
+TEST(fault_server_no_more_than_max_queued_wait) {
+    vt_server_cfg cfg = {.max_queued = 10, .queue_timeout_ms = VT_NONE};
+    crowded(&cfg, 1000, 20 * VT_SEC);
+    CHECK(crowd.waiting == 10 && crowd.stats.queued >= 10);
+    CHECK(crowd.served >= 25 && crowd.served < 30 && crowd.stats.refused == crowd.refused);
+    for (int i = 0; i < CROWD; i++)
+        CHECK(i < crowd.served ? status_of(&clients[i]) == 200
+                               : status_of(&clients[i]) == 503 && answered_ms(&clients[i]) < 200);
+    sim_end();
+}
+TEST(fault_server_who_waits_too_long_is_refused) {
+    vt_server_cfg cfg = {0};
+    crowded(&cfg, 2000, 20 * VT_SEC);
+    CHECK(crowd.served >= 15 && crowd.served < 20 && crowd.stats.queued >= crowd.refused);
+    for (int i = crowd.served; i < CROWD; i++)
+        CHECK(status_of(&clients[i]) == 503 && answered_ms(&clients[i]) >= 1000 &&
+              answered_ms(&clients[i]) < 1200);
+    sim_end();
+}
+TEST(fault_server_a_stop_serves_who_waits) {
+    vt_server_cfg cfg = {.queue_timeout_ms = VT_NONE};
+    crowded(&cfg, 1000, 200 * VT_MS);
+    CHECK_EQ(crowd.served, CROWD);
+    sim_end();
+}
+TEST(fault_server_the_end_of_a_stop_refuses_who_waits) {
+    vt_server_cfg cfg = {.queue_timeout_ms = VT_NONE, .grace_ms = 1500};
+    crowded(&cfg, 100000, 200 * VT_MS);
+    CHECK_EQ(crowd.served, 0);
+    CHECK(crowd.waiting >= CROWD - 20 && crowd.stats.refused == crowd.waiting);
+    for (int i = 0; i < CROWD; i++) CHECK(answered_ms(&clients[i]) >= 1700);
+    sim_end();
 }
 /* At max_connections those who come wait in the kernel's queue, and are taken as others leave. */
 TEST(fault_server_at_the_limit_of_connections) {

@@ -294,7 +294,7 @@ static struct client *refused_in_parts(int room, struct sim_step then) {
                               WAITS(VT_SEC / 4),
                               DOES(SIM_READ, 1),
                               DOES(SIM_AWAIT_END, 0)};
-    vt_server_cfg cfg = {.max_vthreads = 6};
+    vt_server_cfg cfg = {.max_vthreads = 6, .max_queued = VT_NONE};
     sim.k.send_grain = 0;
     sim.k.storm = 0;
     sim.k.send_buffer = ANSWER + (uint32_t)room; /* the second one and a part of what follows */

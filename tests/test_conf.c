@@ -57,7 +57,7 @@ TEST(conf_every_key_reaches_its_field) {
                  "headerTimeoutMs = 15\nbodyTimeoutMs = 16\nminBodyRate = 17\nwriteTimeoutMs = 18\n"
                  "idleTimeoutMs = 19\nhandlerTimeoutMs = 20\ngraceMs = 21\nretryAfterS = 22\nbacklog = 23\n"
                  "reuseport = yes\ncancelOn = never\nnoSignals = 1\nnoDate = true\nserverName = x/1\n"
-                 "stallMs = 24\nmaxSpares = 25\ndeadlock = 1\n"),
+                 "stallMs = 24\nmaxSpares = 25\ndeadlock = 1\nmaxQueued = 26\nqueueTimeoutMs = 27\n"),
              0);
     CHECK_STR(conf.error, "");
     CHECK_STR(conf.cfg.host, "localhost");
@@ -91,10 +91,12 @@ TEST(conf_every_key_reaches_its_field) {
     CHECK_EQ(conf.cfg.stall_ms, 24);
     CHECK_EQ(conf.cfg.max_spares, 25);
     CHECK_EQ(conf.cfg.deadlock, 1);
+    CHECK_EQ(conf.cfg.max_queued, 26);
+    CHECK_EQ(conf.cfg.queue_timeout_ms, 27);
     CHECK_EQ(read_text("addr = 127.0.0.1:0\n"), 0);
     CHECK_STR(conf.cfg.addr, "127.0.0.1:0");
     CHECK(VT__COUNT(vt__conf_rows) <= VT__CONF_ROWS_MAX);
-    CHECK_EQ(VT__COUNT(vt__conf_rows), 32); /* a new key belongs into this test */
+    CHECK_EQ(VT__COUNT(vt__conf_rows), 34); /* a new key belongs into this test */
 }
 
 /* The value that `text` gives a row, or its error. */

@@ -210,7 +210,7 @@ static int w_fd(void *arg) {
     return vt_wait_fd(w.pipe[events == VT_READ ? 0 : 1], events, 0);
 }
 static int w_scope_child(void *arg) {
-    (void)arg;
+    vt_name_set(arg ? "in-scope" : "nameless");
     return vt_sleep_ms(1000000);
 }
 static int w_scope(void *arg) {
@@ -219,7 +219,7 @@ static int w_scope(void *arg) {
     vt_name_set("scope");
     vt_scope_open(&s, 0, 0);
     vt_scope_go(&s, w_scope_child, NULL);
-    vt_scope_go(&s, w_scope_child, NULL);
+    vt_scope_go(&s, w_scope_child, &s);
     return vt_scope_wait(&s);
 }
 static int w_job(void *arg) {
@@ -249,6 +249,7 @@ static const char *const waits[][2] = {
     {"\"fd-read\"", " for=read age_ms="},
     {"\"fd-both\"", " for=read or write age_ms="},
     {"\"scope\" state=waiting wait=scope", "children=2"},
+    {"\"in-scope\" state=waiting wait=sleep", " scope=0x"},
     {"\"block-2\" state=waiting", "wait=blocking stage=queued"}};
 static int waits_main(void *arg) {
     vt_task *t[20];
@@ -338,6 +339,39 @@ TEST(each_kind_of_wait_is_named_on_three_workers) {
     vt_cfg cfg = *cfg_of(3);
     cfg.max_blocking = 1;
     CHECK_EQ(vt_run(&cfg, waits_main, &w), 0);
+}
+
+/*--- whose child it is ---*/
+static int many_sleep(void *arg);
+static int parent_main(void *arg) {
+    char text[96];
+    vt_scope s;
+    vt_scope_open(&s, 0, 0);
+    vt_scope_go(&s, w_scope_child, &s);
+    vt_scope_go_any(&s, w_scope_child, &s);
+    vt_go(many_sleep, NULL);
+    snprintf(text, sizeof text, " scope=0x%llx parent=0x%llx", (unsigned long long)(uintptr_t)&s,
+             (unsigned long long)(uintptr_t)vt__sched_self());
+    char buf[VT__DUMP_RECORD];
+    vt__dump_walk walk = {.out = {.p = buf, .cap = sizeof buf}};
+    vt__sched_thr()->drives = true; /* who asks has the lock, then; here the queue's own will do */
+    vt__dump_unbegun(&walk, vt__sched_thr());
+    vt__sched_thr()->drives = false;
+    got_clear();
+    got_line(NULL, buf);
+    CHECK(lines_with("state=starting", text) >= (arg ? 1 : 2)); /* another worker may have taken one */
+    CHECK(lines_with("state=starting", NULL) > lines_with("state=starting", text));
+    CHECK(dump_has("\"in-scope\" state=waiting wait=sleep", text));
+    while (lines_with("\"in-scope\"", text) < 2) CHECK(dump_has("\"in-scope\"", text));
+    CHECK_EQ(lines_with(" parent=", NULL), 2);
+    vt_scope_cancel(&s);
+    (void)vt_scope_close(&s);
+    vt_stop();
+    return 0;
+}
+TEST(a_child_shows_its_scope) {
+    CHECK_EQ(vt_run(cfg_of(1), parent_main, NULL), 0);
+    CHECK_EQ(vt_run(cfg_of(2), parent_main, &w), 0);
 }
 
 /*--- sockets: who is on the other side ---*/

@@ -18,6 +18,8 @@ enum { PORT = 8080, CLIENTS = 120 };
 #define ROWS(X)                                                                                              \
     X(max_connections, 100000, 1, 1, 0)                                                                      \
     X(max_vthreads, 1000000, 1, 1, 0)                                                                        \
+    X(max_queued, 1024, 1, 1, 0)                                                                             \
+    X(queue_timeout_ms, 1000, 1, 1, 0)                                                                       \
     X(max_header_bytes, 16384, 1, 1, 0)                                                                      \
     X(max_header_count, 1000, 1, 1, 0)                                                                       \
     X(max_request_line, 8192, 1, 1, 0)                                                                       \
