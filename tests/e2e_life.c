@@ -1974,6 +1974,176 @@ TEST(b111_stop_while_a_handler_blocks_the_worker) {
     raw_stop(raw_stop_server, 200);
     raw_stop(vt_stop, 503);
 }
+/*--- output that is left over while the thread is blocked ---*/
+static const vt__h1c *left_conn; /* of h_left; all of its output is there, and not all of it was taken */
+static int left_ready(void) { return __atomic_load_n(&left_conn, __ATOMIC_ACQUIRE) != NULL; }
+static void left_fill(char *p, int64_t at, size_t n) {
+    for (size_t i = 0; i < n; i++) p[i] = (char)('!' + (at + (int64_t)i) % 89);
+}
+static int left_put(vt_res *res, int64_t *at) {
+    char piece[8000];
+    left_fill(piece, *at, sizeof piece);
+    int64_t n = vt_res_write(res, piece, sizeof piece);
+    if (n > 0) *at += n;
+    return n < 0 ? (int)n : 0;
+}
+/* Fills the socket until output is left. block: blocks its OS thread; else it parks, until the test says so. After that
+ * more pieces, and whether it was cancelled. */
+static int h_left(vt_req *req, vt_res *res) {
+    const vt__h1c_run *run = req->conn;
+    int64_t at = 0;
+    int r = 0;
+    char c;
+    seen_start();
+    while (r >= 0 && !run->flushing)
+        if ((r = left_put(res, &at)) >= 0) (void)vt_sleep(1);
+    __atomic_store_n(&seen.aux, at, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&left_conn, run->c, __ATOMIC_RELEASE);
+    if (!query_num(req, "block", 0)) (void)vt_wait_fd(raw_second[0], VT_READ, VT_NONE);
+    else
+        while (read(raw_second[0], &c, 1) < 0) continue;
+    for (int64_t n = query_num(req, "more", 0); n > 0 && r >= 0; n--) r = left_put(res, &at);
+    __atomic_store_n(&seen.aux, at, __ATOMIC_SEQ_CST);
+    seen_end(query_num(req, "sleep", 0) ? vt_sleep_until(VT_NONE) : r);
+    return r;
+}
+static void routes_left(vt_server *s) {
+    routes_raw(s);
+    vt_server_get(s, "/left", h_left);
+    vt_server_get(s, "/gate", h_gate);
+}
+/* Another's handler blocks the OS thread of h_left, or h_left itself does; a spare has the domain. */
+static void left_begin(struct cl *c, struct cl *blocker, const char *target) {
+    vt_server_cfg cfg = {.workers = 1};
+    CL(other);
+    raw_make();
+    left_conn = NULL;
+    REQUIRE(e2e_start(&cfg, routes_left) == 0);
+    REQUIRE(cl_open_to(c, e2e.port, 4096) && cl_puts(c, target));
+    REQUIRE(reaches(left_ready, 1, E2E_MS));
+    if (blocker) {
+        REQUIRE(cl_open(blocker) && cl_puts(blocker, GET("/raw")));
+        REQUIRE(reaches(raw_now, 1, E2E_MS));
+    }
+    CHECK_EQ(cl_get(&other, "/"), 200); /* it stands in */
+}
+/* Reads all that the kernel has, until the spare has left its note that there is room; how much of the body that was. */
+static int64_t left_drain(struct cl *c) {
+    for (int64_t end = e2e_now_ms() + E2E_MS; e2e_now_ms() < end;)
+        if (cl_more(c, 10) <= 0 && __atomic_load_n(&left_conn->noted, __ATOMIC_ACQUIRE)) break;
+    CHECK(__atomic_load_n(&left_conn->noted, __ATOMIC_ACQUIRE) & VT__PD_FLUSH);
+    cl_consume(c, cl_until(c, "\r\n\r\n"));
+    return (int64_t)c->in_len;
+}
+static void left_check(const char *got, size_t n, int64_t want) {
+    char *all = malloc((size_t)want + 1);
+    REQUIRE(all);
+    left_fill(all, 0, (size_t)want);
+    CHECK_MEM(got, n, all, want);
+    free(all);
+}
+static void left_release(void) { CHECK_EQ(write(raw_second[1], "", 1), 1); }
+/* The handler sleeps and its thread is blocked by another's. Once that is back the rest goes out, though nobody writes. */
+TEST(b111_left_output_goes_out_after_the_stall) {
+    if (VTHTTP_SIM) SKIP("there is no monitor");
+    CL(c);
+    CL(blocker);
+    left_begin(&c, &blocker, "GET /left HTTP/1.0\r\n" HOST "\r\n");
+    int64_t all = aux(), before = left_drain(&c);
+    CHECK(before < all);
+    raw_open(1);
+    CHECK_EQ(cl_response(&blocker), 200);
+    CHECK(cl_want(&c, (size_t)all));
+    CHECK_EQ(ended(), 1); /* the blocker */
+    left_release();
+    while (cl_more(&c, E2E_MS) > 0) continue;
+    CHECK(c.eof && !c.reset);
+    left_check(c.in, c.in_len, all);
+    CHECK_EQ(e2e_stop(), 0);
+    raw_drop();
+}
+/* The handler blocks its own thread, and then writes on or ends at once, with the note still on its way. */
+static void left_by_itself(const char *target, bool reads_first) {
+    CL(c);
+    left_begin(&c, NULL, target);
+    int64_t before = aux();
+    if (reads_first) CHECK(left_drain(&c) < before);
+    else CHECK(cl_until(&c, "\r\n\r\n") > 0);
+    left_release();
+    while (cl_more(&c, E2E_MS) > 0) continue;
+    CHECK(c.eof && !c.reset);
+    if (!reads_first) cl_consume(&c, cl_until(&c, "\r\n\r\n"));
+    left_check(c.in, c.in_len, aux());
+    CHECK(aux() >= before);
+    CHECK(OPEN_REACHES(0));
+    CHECK_EQ(e2e_stop(), 0);
+    raw_drop();
+}
+TEST(b111_left_output_of_who_blocks) {
+    if (VTHTTP_SIM) SKIP("there is no monitor");
+    left_by_itself("GET /left?block=1 HTTP/1.0\r\n" HOST "\r\n", true);
+    left_by_itself("GET /left?block=1&more=5 HTTP/1.0\r\n" HOST "\r\n", true);
+    left_by_itself("GET /left?block=1&more=5 HTTP/1.0\r\n" HOST "\r\n", false);
+}
+/* ... as chunks on a connection that stays; what comes next is answered after it. */
+TEST(b111_left_chunks_of_who_blocks) {
+    if (VTHTTP_SIM) SKIP("there is no monitor");
+    CL(c);
+    left_begin(&c, NULL, GET("/left?block=1&more=3") GET("/"));
+    while (cl_more(&c, 50) > 0) continue;
+    left_release();
+    CHECK_EQ(cl_response(&c), 200);
+    CHECK(c.chunked && !c.truncated);
+    left_check(c.body, c.body_len, aux());
+    CHECK_EQ(cl_response(&c), 200);
+    CHECK_STR(c.body, "hello");
+    CHECK_EQ(e2e_stop(), 0);
+    raw_drop();
+}
+/* The peer is gone while there is output left and the thread blocked: no byte of it is waited for. */
+TEST(b115_reset_with_output_left_while_the_thread_is_blocked) {
+    if (VTHTTP_SIM) SKIP("there is no monitor");
+    for (int drains = 0; drains < 2; drains++) {
+        CL(c);
+        CL(other);
+        left_begin(&c, NULL, "GET /left?block=1&sleep=1 HTTP/1.0\r\n" HOST "\r\n");
+        if (drains) CHECK(left_drain(&c) < aux());
+        cl_reset(&c);
+        CHECK_EQ(cl_get(&other, "/"), 200);
+        left_release();
+        CHECK(reaches(ended, 1, E2E_MS));
+        CHECK_EQ(result(), -ECANCELED);
+        cl_close(&other);
+        CHECK(OPEN_REACHES(0));
+        CHECK_EQ(e2e_stop(), 0);
+        raw_drop();
+    }
+}
+/* A server that is stopped while a spare drives: what is under way is answered in full, by both threads. */
+TEST(b111_stop_while_a_spare_drives) {
+    if (VTHTTP_SIM) SKIP("there is no monitor");
+    CL(c);
+    CL(blocker);
+    CL(gated);
+    CL(late);
+    left_begin(&c, &blocker, GET("/left?more=2"));
+    REQUIRE(cl_open(&gated) && cl_puts(&gated, GET("/gate")));
+    CHECK(reaches(started, 3, E2E_MS));
+    REQUIRE(cl_open(&late));
+    CHECK_EQ(cl_get(&late, "/"), 200); /* and idle from here on */
+    vt_server_stop(e2e.s);
+    gate_open();
+    CHECK_EQ(cl_response(&gated), 200);
+    left_release();
+    raw_open(1);
+    CHECK_EQ(cl_response(&blocker), 200);
+    CHECK_EQ(cl_response(&c), 200);
+    CHECK(c.chunked && !c.truncated);
+    left_check(c.body, c.body_len, aux());
+    CHECK(cl_closed(&late, E2E_MS) && !late.reset);
+    CHECK_EQ(e2e_join(), 0);
+    raw_drop();
+}
 /* The grace period is over while it blocks a spare: it is cancelled, and named, when it is back. */
 TEST(b111_grace_is_over_while_the_handler_blocks_its_thread) {
     if (VTHTTP_SIM) SKIP("there is no monitor");

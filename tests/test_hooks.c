@@ -11,6 +11,7 @@
 #include <netdb.h>
 #include <sys/resource.h>
 #include <sys/select.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define LONG (20 * VT_SEC)
@@ -1185,3 +1186,135 @@ static int dump_main(void *arg) {
     return 0;
 }
 TEST(a_dump_shows_what_is_waited_for) { CHECK_EQ(run_on(1, dump_main, NULL), 0); }
+
+/*--- calls that wait while another blocks their OS thread, and a spare has the domain ---*/
+enum { OVER = 9, OVER_MS = 500 };
+static struct over {
+    int fd[2]; /* the call's end, the other */
+    int how, err, n;
+    int64_t ended;
+} over[OVER];
+static int over_gate[2], over_in;
+static struct sockaddr_in over_addr;
+static bool over_fed, over_late; /* what they wait for comes; it came when their time was up, or nearly */
+static bool over_used(int i) { return over_fed || (i != 0 && i != 5); }
+static int over_blocks(void *arg) {
+    char c;
+    (void)arg;
+    __atomic_store_n(&over_in, 1, __ATOMIC_SEQ_CST);
+    while (syscall(SYS_read, over_gate[0], &c, 1) < 0) continue; /* for real */
+    return 0;
+}
+static int over_epoll(int fd) {
+    struct epoll_event ev = {.events = EPOLLIN};
+    int x = epoll_create1(EPOLL_CLOEXEC);
+    CHECK_EQ(epoll_ctl(x, EPOLL_CTL_ADD, fd, &ev), 0);
+    int n = epoll_wait(x, &ev, 1, OVER_MS);
+    close(x);
+    return n;
+}
+static int over_select(int fd) {
+    struct timeval tv = {0, OVER_MS * 1000};
+    fd_set r;
+    FD_ZERO(&r);
+    FD_SET(fd, &r);
+    return select(fd + 1, &r, NULL, NULL, &tv);
+}
+static int over_accept(int fd) {
+    int c = accept(fd, NULL, NULL);
+    if (c >= 0) close(c);
+    return c >= 0;
+}
+static int over_call(int how, int fd) {
+    struct timespec ts = {0, OVER_MS * 1000000};
+    struct pollfd p = {fd, POLLIN, 0};
+    char b[16];
+    switch (how) {
+    case 0: return (int)read(fd, b, sizeof b);
+    case 1: return (int)recv(fd, b, sizeof b, 0); /* SO_RCVTIMEO */
+    case 2: return poll(&p, 1, OVER_MS);
+    case 3: return over_select(fd);
+    case 4: return over_epoll(fd);
+    case 5: return over_accept(fd);
+    case 6: return nanosleep(&ts, NULL);
+    case 7: vt_deadline_set(vt_now() + OVER_MS * VT_MS); return (int)read(fd, b, sizeof b);
+    default: return (int)send(fd, big, 1000, 0); /* SO_SNDTIMEO */
+    }
+}
+static int over_waits(void *arg) {
+    struct over *o = arg;
+    long tid = syscall(SYS_gettid);
+    errno = 1000 + o->how;
+    o->n = over_call(o->how, o->fd[0]);
+    o->err = errno;
+    CHECK_EQ(syscall(SYS_gettid), tid);
+    __atomic_store_n(&o->ended, vt_now(), __ATOMIC_SEQ_CST);
+    return 0;
+}
+static void over_feed(void) {
+    int c = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK_EQ(connect(c, (struct sockaddr *)&over_addr, sizeof over_addr), 0);
+    for (int i = 0; i < OVER; i++)
+        if (i != 5 && i != 6 && i != 8) CHECK_EQ(write(over[i].fd[1], "over", 4), 4);
+    while (recv(over[8].fd[1], back, sizeof back, MSG_DONTWAIT) > 0) continue;
+    close(c);
+}
+static void *over_outside(void *arg) {
+    int64_t due = *(int64_t *)arg + OVER_MS * VT_MS;
+    vt__dom *d = vt__sched_g.doms[0];
+    while (!__atomic_load_n(&over_in, __ATOMIC_SEQ_CST) || vt__sched_driver(d) == vt__sched_g.thrs[0])
+        usleep(1000);
+    if (over_fed) over_feed();
+    over_late = vt_now() > due - 100 * VT_MS; /* the spare gets time to see it */
+    while (vt_now() < due + 100 * VT_MS) usleep(1000);
+    for (int i = 0; i < OVER; i++) CHECK_EQ(__atomic_load_n(&over[i].ended, __ATOMIC_SEQ_CST), 0);
+    CHECK_EQ(write(over_gate[1], "", 1), 1);
+    return NULL;
+}
+static void over_open(void) {
+    CHECK_EQ(pipe(over_gate), 0);
+    over_in = 0;
+    for (int i = 0; i < OVER; i++) {
+        over[i] = (struct over){.how = i};
+        if (i == 0) CHECK_EQ(pipe(over[i].fd), 0);
+        else if (i == 5) over[i].fd[0] = listener(&over_addr, 4), over[i].fd[1] = dup(over[i].fd[0]);
+        else pair(SOCK_STREAM, over[i].fd);
+    }
+    timeo(over[1].fd[0], SO_RCVTIMEO, OVER_MS);
+    while (send(over[8].fd[0], big, 100000, MSG_DONTWAIT) > 0) continue;
+    timeo(over[8].fd[0], SO_SNDTIMEO, OVER_MS);
+}
+/* What came in time is the result, though the time is over as well when the thread is back. */
+static void over_check(const struct over *o) {
+    static const int fed[OVER] = {4, 4, 1, 1, 1, 1, 0, 4, 1000};
+    static const int late[OVER] = {0, -1, 0, 0, 0, 0, 0, -1, -1};
+    int i = o->how, want = over_fed ? fed[i] : late[i];
+    CHECK_EQ(o->n, want);
+    CHECK_EQ(o->err, want >= 0 ? 1000 + i : i == 7 ? ETIMEDOUT : EAGAIN);
+}
+static int over_main(void *arg) {
+    int64_t begun = vt_now();
+    vt_task *t[OVER];
+    pthread_t os;
+    (void)arg;
+    over_open();
+    CHECK_EQ(pthread_create(&os, NULL, over_outside, &begun), 0);
+    for (int i = 0; i < OVER; i++)
+        if (over_used(i)) t[i] = vt_async(over_waits, &over[i]);
+    CHECK_EQ(result(vt_async(over_blocks, NULL)), 0);
+    pthread_join(os, NULL);
+    for (int i = 0; i < OVER; i++) {
+        if (over_used(i)) CHECK_EQ(result(t[i]), 0);
+        if (over_used(i) && !(over_late && over_fed)) over_check(&over[i]);
+        close2(over[i].fd);
+    }
+    close2(over_gate);
+    return 0;
+}
+TEST(b111_calls_that_wait_on_a_thread_that_is_blocked) {
+    const vt_cfg cfg = {.workers = 1, .stall_ms = 2};
+    for (int i = 0; i < 2; i++) {
+        over_fed = i == 0;
+        CHECK_EQ(vt_run(&cfg, over_main, NULL), 0);
+    }
+}

@@ -2,6 +2,7 @@
 /* tsan */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <stdlib.h>
 static int no_threads; /* so many calls fail */
 static int refused_threads;
 static int test_create(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg) {
@@ -12,6 +13,15 @@ static int test_create(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *
     return pthread_create(t, a, fn, arg);
 }
 #define pthread_create test_create
+static int no_memory; /* so do these */
+static int refused_memory;
+static void *test_realloc(void *p, size_t n) {
+    if (!__atomic_load_n(&no_memory, __ATOMIC_SEQ_CST)) return realloc(p, n);
+    __atomic_add_fetch(&refused_memory, 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+#define VTHTTP_REALLOC(p, n) test_realloc(p, n)
+#define VTHTTP_FREE(p) free(p)
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
@@ -248,6 +258,145 @@ TEST(b111_deadlock_beside_a_spare_that_never_was) {
     CHECK_EQ(vt_run(&cfg, never_was_main, NULL), 0);
     CHECK_EQ(logged_deadlocks, 1);
     vt_log_set(NULL, NULL, 0);
+}
+
+/* Nor is there memory for one: as above. */
+static void *memory_returns(void *arg) {
+    (void)arg;
+    while (SEEN(refused_memory) < 5 || !SEEN(logged_none)) usleep(1000);
+    SAY(no_memory, 0);
+    return NULL;
+}
+static int blocks_poor(void *arg) {
+    SAY(no_memory, 1); /* nobody else is awake to ask for any */
+    return blocks(arg);
+}
+static int no_memory_main(void *arg) {
+    pthread_t os;
+    (void)arg;
+    gate_make();
+    SAY(refused_memory, 0);
+    if (pthread_create(&os, NULL, memory_returns, NULL)) abort();
+    vt_task *a = vt_async_any(blocks_poor, NULL), *b = vt_async_any(lets_go, NULL);
+    CHECK_EQ(vt_await(a, NULL), 0);
+    CHECK_EQ(vt_await(b, NULL), 0);
+    pthread_join(os, NULL);
+    return (int)handoffs();
+}
+TEST(b111_no_memory_for_a_spare) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 2};
+    log_begin();
+    CHECK_EQ(vt_run(&cfg, no_memory_main, NULL), 1);
+    CHECK_EQ(logged_none, 1);
+    vt_log_set(NULL, NULL, 0);
+}
+
+/* As many block as there may be threads; the next ones begin as those come back, and all are served. */
+enum { CAP_SPARES = 3, CAP_JOBS = 12 };
+static void *cap_opener(void *arg) {
+    (void)arg;
+    for (int n = 1 + CAP_SPARES; n <= CAP_JOBS; n++) {
+        while (SEEN(entered) < n || (n == 1 + CAP_SPARES && !SEEN(logged_none))) usleep(1000);
+        usleep(20000); /* what must not be has no event to wait for */
+        CHECK_EQ(SEEN(entered), n);
+        gate_open(1);
+    }
+    gate_open(CAP_SPARES);
+    return NULL;
+}
+static int cap_main(void *arg) {
+    vt_task *t[CAP_JOBS];
+    pthread_t os;
+    (void)arg;
+    gate_make();
+    if (pthread_create(&os, NULL, cap_opener, NULL)) abort();
+    for (int i = 0; i < CAP_JOBS; i++) t[i] = vt_async_any(blocks, NULL);
+    for (int i = 0; i < CAP_JOBS; i++) CHECK_EQ(vt_await(t[i], NULL), 0);
+    pthread_join(os, NULL);
+    CHECK_EQ(SEEN(entered), CAP_JOBS);
+    CHECK_EQ(vt__sched_nthrs(), 1 + CAP_SPARES);
+    return 0;
+}
+TEST(b111_as_many_spares_as_may_be) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 2, .max_spares = CAP_SPARES};
+    log_begin();
+    CHECK_EQ(vt_run(&cfg, cap_main, NULL), 0);
+    CHECK(logged_none >= 1);
+    vt_log_set(NULL, NULL, 0);
+}
+
+/* The runtime is stopped while a spare drives: what is on the spare ends at once, what is on the worker when that is back. */
+static int stopped_here, stopped_there, stop_began;
+static int waits_there(void *arg) {
+    (void)arg;
+    CHECK(vt__sched_thr()->index >= vt__sched_g.ndoms);
+    __atomic_add_fetch(&stop_began, 1, __ATOMIC_SEQ_CST);
+    CHECK_EQ(vt_sleep_until(VT_NONE), -ECANCELED);
+    __atomic_add_fetch(&stopped_there, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+static int waits_here(void *arg) {
+    (void)arg;
+    CHECK_EQ(vt_sleep_until(VT_NONE), -ECANCELED);
+    SAY(stopped_here, 1);
+    return 0;
+}
+static void *stopper(void *arg) {
+    (void)arg;
+    while (SEEN(stop_began) < 2) usleep(1000);
+    vt_stop();
+    while (SEEN(stopped_there) < 2) usleep(1000);
+    CHECK_EQ(SEEN(stopped_here), 0);
+    gate_open(1);
+    return NULL;
+}
+static int stop_main(void *os) {
+    gate_make();
+    if (pthread_create((pthread_t *)os, NULL, stopper, NULL)) abort();
+    CHECK_EQ(vt_go(waits_here, NULL), 0);
+    CHECK_EQ(vt_yield(), 0);
+    CHECK_EQ(vt_go(blocks, NULL), 0);
+    for (int i = 0; i < 2; i++) CHECK_EQ(vt_go_any(waits_there, NULL), 0);
+    CHECK_EQ(vt_sleep_until(VT_NONE), -ECANCELED);
+    return 7;
+}
+TEST(b111_stop_while_a_spare_drives) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 2};
+    pthread_t os;
+    stopped_here = stopped_there = stop_began = 0;
+    CHECK_EQ(vt_run(&cfg, stop_main, &os), 7);
+    pthread_join(os, NULL);
+}
+/* ... or before there is a spare: what begins on it is cancelled as well. */
+static int stopped_early(void *arg) {
+    (void)arg;
+    CHECK(vt__sched_thr()->index >= vt__sched_g.ndoms);
+    CHECK_EQ(vt_cancelled(), -ECANCELED);
+    CHECK_EQ(vt_sleep_until(VT_NONE), -ECANCELED);
+    gate_open(1);
+    return 0;
+}
+static void *early_stopper(void *arg) {
+    vt__thr *worker = vt__sched_g.thrs[0];
+    (void)arg;
+    while (SEEN(entered) < 1) usleep(1000);
+    vt_stop();
+    while (vt__spare_handoff(worker) < 0) usleep(1000); /* in the monitor's place, which looks once an hour */
+    return NULL;
+}
+static int early_main(void *os) {
+    gate_make();
+    if (pthread_create((pthread_t *)os, NULL, early_stopper, NULL)) abort();
+    CHECK_EQ(vt_go(blocks, NULL), 0);
+    CHECK_EQ(vt_go_any(stopped_early, NULL), 0);
+    CHECK_EQ(vt_sleep_until(VT_NONE), -ECANCELED);
+    return 7;
+}
+TEST(b111_stop_before_there_is_a_spare) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 3600000};
+    pthread_t os;
+    CHECK_EQ(vt_run(&cfg, early_main, &os), 7);
+    pthread_join(os, NULL);
 }
 
 /* With none, nothing else runs until the gate opens. */
