@@ -33,7 +33,7 @@
  *   @api_sync   locks
  *   @api_chan   channels, select
  *   @api_scope  scopes: children that end before their parent goes on
- *   @api_io     sockets
+ *   @api_io     sockets, files
  *   @api_http   requests, responses, routes, servers
  * IMPLEMENTATION
  *   @plat       libc, attributes, the table of system calls
@@ -55,6 +55,7 @@
  *   @chan       channels, select
  *   @scope      structured concurrency
  *   @block      a pool of OS threads for calls that block
+ *   @file       files, by that pool
  *   @io         sockets: addresses, reading, writing, connecting, listening
  *   @dump       what every virtual thread is doing, written down
  *   @spare      OS threads that stand in for workers which stall
@@ -582,7 +583,7 @@ VT_API int vt_scope_close(vt_scope *s);
 VT_API void *vt_scope_winner(const vt_scope *s);
 
 /*==============================================================================
- * MARK: - @api_io   sockets
+ * MARK: - @api_io   sockets, files
  *============================================================================*/
 
 /* A stream socket or listener. One virtual thread may read while another writes; two readers at once get -EBUSY.
@@ -637,6 +638,21 @@ VT_API int vt_sock_local(const vt_sock *s, char *buf, size_t cap);
 VT_API int vt_sock_peer(const vt_sock *s, char *buf, size_t cap);
 /* The local port, 0 for Unix sockets. */
 VT_API int vt_sock_port(const vt_sock *s);
+
+/* Files: a disk makes an OS thread wait, so these go through the pool of vt_blocking; off a virtual thread they are made
+ * right there. parks. errors: those of the system call; -EINVAL a negative offset, more bytes than a count can tell,
+ * no string; those of vt_blocking: then nothing was done. One that has begun is waited for, cancel and deadline notwithstanding.
+ * vt_file_open takes the flags and the mode of open(2), adds O_CLOEXEC, and returns a descriptor. owns: the caller. */
+VT_API int vt_file_open(const char *path, int flags, int mode);
+/* Reads n bytes from `off` on, fewer only where the file ends (or fails: the next call says how); 0 at its end. The
+ * descriptor's own position does not count and does not move. */
+VT_API int64_t vt_file_read(int fd, void *buf, size_t n, int64_t off);
+/* Writes n bytes at `off`: n, or an error (part may have gone). */
+VT_API int64_t vt_file_write(int fd, const void *buf, size_t n, int64_t off);
+/* The data are on the disk when it has returned 0: fsync(2). */
+VT_API int vt_file_sync(int fd);
+/* Closes, in any case: a cancelled virtual thread's files, too, and without the pool where that is full. */
+VT_API int vt_file_close(int fd);
 
 #if VTHTTP_HTTP
 /*==============================================================================
@@ -1074,6 +1090,15 @@ int vt__libc_kill(int pid, int sig) __asm__("kill");
 long vt__libc_syscall(long number, ...) __asm__("syscall");
 int vt__libc_madvise(void *p, size_t n, int advice) __asm__("madvise");
 int vt__libc_affinity(int pid, size_t size, unsigned long *mask) __asm__("sched_getaffinity");
+#if defined(__GLIBC__) && UINTPTR_MAX == 0xffffffffu
+ssize_t vt__libc_pread(int fd, void *p, size_t n,
+                       int64_t off) __asm__("pread64"); /* pread has a short offset there */
+ssize_t vt__libc_pwrite(int fd, const void *p, size_t n, int64_t off) __asm__("pwrite64");
+#else
+ssize_t vt__libc_pread(int fd, void *p, size_t n, int64_t off) __asm__("pread");
+ssize_t vt__libc_pwrite(int fd, const void *p, size_t n, int64_t off) __asm__("pwrite");
+#endif
+int vt__libc_fsync(int fd) __asm__("fsync");
 int vt__libc_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags) __asm__("accept4");
 int vt__libc_getaddrinfo(const char *host, const char *port, const struct vt__plat_ai *hints,
                          struct vt__plat_ai **out) __asm__("getaddrinfo");
@@ -1169,6 +1194,11 @@ VT__INLINE int vt__plat_raw_nanosleep(const struct timespec *req, struct timespe
     X(write, ssize_t, (int fd, const void *p, size_t n), (fd, p, n), VT__LIBC(write)(fd, p, n))              \
     X(open, int, (const char *path, int flags, int mode), (path, flags, mode), open(path, flags, mode))      \
     X(close, int, (int fd), (fd), close(fd))                                                                 \
+    X(pread, ssize_t, (int fd, void *p, size_t n, int64_t off), (fd, p, n, off),                             \
+      vt__libc_pread(fd, p, n, off))                                                                         \
+    X(pwrite, ssize_t, (int fd, const void *p, size_t n, int64_t off), (fd, p, n, off),                      \
+      vt__libc_pwrite(fd, p, n, off))                                                                        \
+    X(fsync, int, (int fd), (fd), vt__libc_fsync(fd))                                                        \
     X(accept, int, (int fd, struct sockaddr *sa, socklen_t *len), (fd, sa, len),                             \
       vt__plat_raw_accept4(fd, sa, len, SOCK_NONBLOCK | SOCK_CLOEXEC))                                       \
     X(socket, int, (int family, int type), (family, type),                                                   \
@@ -7510,6 +7540,95 @@ VT_API int vt_blocking(vt_fn *fn, void *arg, int *result) {
     }
     if (result) *result = j.result;
     return 0;
+}
+
+/*==============================================================================
+ * MARK: - @file    files, by that pool
+ * uses:   @plat @sched @self @block
+ * test:   tests/test_file.c tests/fault_rt.c
+ *
+ * A call is one job, however many system calls it takes: the way to the pool and back costs more than a read from the
+ * page cache, and whether a read will find its bytes there is not known before.
+ *============================================================================*/
+/* Where off_t is short open(2) alone refuses long files. */
+#if defined(__O_LARGEFILE)
+#define VT__FILE_LONG __O_LARGEFILE
+#else
+#define VT__FILE_LONG 0
+#endif
+enum vt__file_what { VT__FILE_OPEN, VT__FILE_READ, VT__FILE_WRITE, VT__FILE_SYNC, VT__FILE_CLOSE };
+/* On the caller's stack. */
+typedef struct vt__file_op {
+    enum vt__file_what what;
+    int fd, flags, mode;
+    const char *path;
+    char *to;
+    const char *from;
+    size_t n;
+    int64_t off, result;
+} vt__file_op;
+
+static int64_t vt__file_transfer(const vt__file_op *op) {
+    size_t all = 0;
+    int64_t r = 1;
+    while (all < op->n && (r > 0 || r == -EINTR)) {
+        int64_t at = op->off + (int64_t)all;
+        r = op->what == VT__FILE_READ ? vt__plat_pread(op->fd, op->to + all, op->n - all, at)
+                                      : vt__plat_pwrite(op->fd, op->from + all, op->n - all, at);
+        if (r > 0) all += (size_t)r;
+    }
+    return r < 0 && (op->what == VT__FILE_WRITE || all == 0) ? r : (int64_t)all;
+}
+static int64_t vt__file_open(const vt__file_op *op) {
+    int r;
+    do r = vt__plat_open(op->path, op->flags | O_CLOEXEC | VT__FILE_LONG, op->mode);
+    while (r == -EINTR);
+    return r;
+}
+static int64_t vt__file_do(const vt__file_op *op) {
+    switch (op->what) {
+    case VT__FILE_OPEN: return vt__file_open(op);
+    case VT__FILE_READ:
+    case VT__FILE_WRITE: return vt__file_transfer(op);
+    case VT__FILE_SYNC: return vt__plat_fsync(op->fd);
+    default: return vt__plat_close(op->fd);
+    }
+}
+static int vt__file_job(void *arg) {
+    vt__file_op *op = arg;
+    op->result = vt__file_do(op);
+    return 0;
+}
+static int64_t vt__file_run(vt__file_op *op) {
+    if (!vt__sched_self()) return vt__file_do(op);
+    int r = vt_blocking(vt__file_job, op, NULL);
+    return r < 0 ? r : op->result;
+}
+static bool vt__file_bad(size_t n, int64_t off) {
+    return off < 0 || n > (size_t)PTRDIFF_MAX || (int64_t)n > INT64_MAX - off;
+}
+VT_API int vt_file_open(const char *path, int flags, int mode) {
+    vt__file_op op = {.what = VT__FILE_OPEN, .path = path, .flags = flags, .mode = mode};
+    return path ? (int)vt__file_run(&op) : -EINVAL;
+}
+VT_API int64_t vt_file_read(int fd, void *buf, size_t n, int64_t off) {
+    vt__file_op op = {.what = VT__FILE_READ, .fd = fd, .to = buf, .n = n, .off = off};
+    return vt__file_bad(n, off) ? -EINVAL : vt__file_run(&op);
+}
+VT_API int64_t vt_file_write(int fd, const void *buf, size_t n, int64_t off) {
+    vt__file_op op = {.what = VT__FILE_WRITE, .fd = fd, .from = buf, .n = n, .off = off};
+    return vt__file_bad(n, off) ? -EINVAL : vt__file_run(&op);
+}
+VT_API int vt_file_sync(int fd) {
+    vt__file_op op = {.what = VT__FILE_SYNC, .fd = fd};
+    return (int)vt__file_run(&op);
+}
+VT_API int vt_file_close(int fd) {
+    vt__file_op op = {.what = VT__FILE_CLOSE, .fd = fd};
+    vt_shield(true);
+    if (!vt__sched_self() || vt_blocking(vt__file_job, &op, NULL) < 0) (void)vt__file_job(&op);
+    vt_shield(false);
+    return op.result == -EINTR ? 0 : (int)op.result; /* it is closed */
 }
 
 /*==============================================================================
