@@ -9034,7 +9034,8 @@ static int vt__spare_count(void) {
  *
  * A stalled worker's domain goes to a spare thread (@spare). Where one virtual thread blocks its OS thread, the next often
  * does as well, and what waits behind a row of them waits for each to be noticed: for a while after a hand-off a worker
- * that sleeps in the kernel loses its domain after a quarter of the time.
+ * loses its domain after a quarter of the time, and one that sleeps in the kernel after a sixteenth, a millisecond at
+ * least, so that who waits behind twenty of those waits for little more than two such times.
  *
  * Deadlock: every worker sleeps without a timer, no server runs, no other thread is inside, and each vthread waits for
  * something that other vthreads do. Asked once after each burst of work, at its end. The program's own OS threads
@@ -9168,6 +9169,21 @@ static bool vt__watch_busy(const vt__thr *t) {
     if (__atomic_load_n(&vt__sched_g.quit, __ATOMIC_RELAXED) || !vt__sched_lives(t)) return false;
     return !__atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST);
 }
+/* How long one may sleep in the kernel, in a row of those that do. */
+static int64_t vt__watch_hurry(void) {
+    int64_t stall = vt__sched_g.cfg.stall_ms * VT_MS;
+    return VT__MAX(stall / 16, VT__MIN(stall / 4, VT_MS));
+}
+/* Whether it is time to look what it does. One that is replaced is only to be told of. */
+static bool vt__watch_due(const vt__thr *t, const vt__watched *w, int64_t now, int64_t patience) {
+    int64_t lasts = now - w->since, stall = vt__sched_g.cfg.stall_ms * VT_MS;
+    char line[512];
+    if (w->replaced) return lasts >= stall;
+    if (lasts >= patience || patience == stall || lasts < vt__watch_hurry()) return lasts >= patience;
+    vt__watch_proc(__atomic_load_n(&t->tid, __ATOMIC_RELAXED), "stat", line, sizeof line);
+    char state = *vt__watch_stat(line, 0);
+    return state == 'S' || state == 'D';
+}
 static void vt__watch_worker(vt__thr *t, vt__watched *w, int64_t now, int64_t patience) {
     vt__dump_run run;
     bool busy = vt__watch_busy(t);
@@ -9181,7 +9197,7 @@ static void vt__watch_worker(vt__thr *t, vt__watched *w, int64_t now, int64_t pa
         w->cpu = -1;
     } else if (busy && !(w->told && w->replaced)) {
         if (w->cpu < 0) w->cpu = vt__watch_cpu(t);
-        else if (now - w->since >= patience) vt__watch_stalled(t, w, now);
+        else if (vt__watch_due(t, w, now, patience)) vt__watch_stalled(t, w, now);
     }
 }
 
@@ -9249,8 +9265,9 @@ static int64_t vt__watch_look(void) {
     int64_t now = vt__plat_now(), stall = vt__sched_g.cfg.stall_ms * VT_MS, next = 100 * VT_MS;
     __atomic_store_n(&vt__sched_g.watch_parked, 0, __ATOMIC_SEQ_CST);
     if (vt__watch_g.of) {
-        int64_t patience = now - vt__watch_g.handed < 10 * stall ? stall / 4 : stall;
-        next = VT__MIN(patience / 2, next);
+        bool row = now - vt__watch_g.handed < 10 * stall;
+        int64_t patience = row ? stall / 4 : stall;
+        next = VT__MIN((row ? vt__watch_hurry() : patience) / 2, next);
         for (int i = 0; i < vt__sched_nthrs(); i++) {
             vt__watch_worker(vt__sched_g.thrs[i], &vt__watch_g.of[i], now, patience);
             if (vt__watch_g.of[i].cpu >= 0) next = VT__MIN(next, patience / 4); /* under suspicion */
