@@ -33,7 +33,7 @@
  *   @api_sync   locks
  *   @api_chan   channels, select
  *   @api_scope  scopes: children that end before their parent goes on
- *   @api_io     sockets
+ *   @api_io     sockets, files
  *   @api_http   requests, responses, routes, servers
  * IMPLEMENTATION
  *   @plat       libc, attributes, the table of system calls
@@ -55,6 +55,7 @@
  *   @chan       channels, select
  *   @scope      structured concurrency
  *   @block      a pool of OS threads for calls that block
+ *   @file       files, by that pool
  *   @io         sockets: addresses, reading, writing, connecting, listening
  *   @dump       what every virtual thread is doing, written down
  *   @spare      OS threads that stand in for workers which stall
@@ -583,7 +584,7 @@ VT_API int vt_scope_close(vt_scope *s);
 VT_API void *vt_scope_winner(const vt_scope *s);
 
 /*==============================================================================
- * MARK: - @api_io   sockets
+ * MARK: - @api_io   sockets, files
  *============================================================================*/
 
 /* A stream socket or listener. One virtual thread may read while another writes; two readers at once get -EBUSY.
@@ -638,6 +639,21 @@ VT_API int vt_sock_local(const vt_sock *s, char *buf, size_t cap);
 VT_API int vt_sock_peer(const vt_sock *s, char *buf, size_t cap);
 /* The local port, 0 for Unix sockets. */
 VT_API int vt_sock_port(const vt_sock *s);
+
+/* Files: a disk makes an OS thread wait, so these go through the pool of vt_blocking; off a virtual thread they are made
+ * right there. parks. errors: those of the system call; -EINVAL a negative offset, more bytes than a count can tell,
+ * no string; those of vt_blocking: then nothing was done. One that has begun is waited for, cancel and deadline notwithstanding.
+ * vt_file_open takes the flags and the mode of open(2), adds O_CLOEXEC, and returns a descriptor. owns: the caller. */
+VT_API int vt_file_open(const char *path, int flags, int mode);
+/* Reads n bytes from `off` on, fewer only where the file ends (or fails: the next call says how); 0 at its end. The
+ * descriptor's own position does not count and does not move. */
+VT_API int64_t vt_file_read(int fd, void *buf, size_t n, int64_t off);
+/* Writes n bytes at `off`: n, or an error (part may have gone). */
+VT_API int64_t vt_file_write(int fd, const void *buf, size_t n, int64_t off);
+/* The data are on the disk when it has returned 0: fsync(2). */
+VT_API int vt_file_sync(int fd);
+/* Closes, in any case: a cancelled virtual thread's files, too, and without the pool where that is full. */
+VT_API int vt_file_close(int fd);
 
 #if VTHTTP_HTTP
 /*==============================================================================
@@ -1078,6 +1094,15 @@ int vt__libc_kill(int pid, int sig) __asm__("kill");
 long vt__libc_syscall(long number, ...) __asm__("syscall");
 int vt__libc_madvise(void *p, size_t n, int advice) __asm__("madvise");
 int vt__libc_affinity(int pid, size_t size, unsigned long *mask) __asm__("sched_getaffinity");
+#if defined(__GLIBC__) && UINTPTR_MAX == 0xffffffffu
+ssize_t vt__libc_pread(int fd, void *p, size_t n,
+                       int64_t off) __asm__("pread64"); /* pread has a short offset there */
+ssize_t vt__libc_pwrite(int fd, const void *p, size_t n, int64_t off) __asm__("pwrite64");
+#else
+ssize_t vt__libc_pread(int fd, void *p, size_t n, int64_t off) __asm__("pread");
+ssize_t vt__libc_pwrite(int fd, const void *p, size_t n, int64_t off) __asm__("pwrite");
+#endif
+int vt__libc_fsync(int fd) __asm__("fsync");
 int vt__libc_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags) __asm__("accept4");
 int vt__libc_getaddrinfo(const char *host, const char *port, const struct vt__plat_ai *hints,
                          struct vt__plat_ai **out) __asm__("getaddrinfo");
@@ -1193,6 +1218,11 @@ VT__INLINE int vt__plat_raw_nanosleep(const struct timespec *req, struct timespe
     X(write, ssize_t, (int fd, const void *p, size_t n), (fd, p, n), VT__LIBC(write)(fd, p, n))              \
     X(open, int, (const char *path, int flags, int mode), (path, flags, mode), open(path, flags, mode))      \
     X(close, int, (int fd), (fd), close(fd))                                                                 \
+    X(pread, ssize_t, (int fd, void *p, size_t n, int64_t off), (fd, p, n, off),                             \
+      vt__libc_pread(fd, p, n, off))                                                                         \
+    X(pwrite, ssize_t, (int fd, const void *p, size_t n, int64_t off), (fd, p, n, off),                      \
+      vt__libc_pwrite(fd, p, n, off))                                                                        \
+    X(fsync, int, (int fd), (fd), vt__libc_fsync(fd))                                                        \
     X(accept, int, (int fd, struct sockaddr *sa, socklen_t *len), (fd, sa, len),                             \
       vt__plat_raw_accept4(fd, sa, len, SOCK_NONBLOCK | SOCK_CLOEXEC))                                       \
     X(socket, int, (int family, int type), (family, type),                                                   \
@@ -7560,6 +7590,95 @@ VT_API int vt_blocking(vt_fn *fn, void *arg, int *result) {
 }
 
 /*==============================================================================
+ * MARK: - @file    files, by that pool
+ * uses:   @plat @sched @self @block
+ * test:   tests/test_file.c tests/fault_rt.c
+ *
+ * A call is one job, however many system calls it takes: the way to the pool and back costs more than a read from the
+ * page cache, and whether a read will find its bytes there is not known before.
+ *============================================================================*/
+/* Where off_t is short open(2) alone refuses long files. */
+#if defined(__O_LARGEFILE)
+#define VT__FILE_LONG __O_LARGEFILE
+#else
+#define VT__FILE_LONG 0
+#endif
+enum vt__file_what { VT__FILE_OPEN, VT__FILE_READ, VT__FILE_WRITE, VT__FILE_SYNC, VT__FILE_CLOSE };
+/* On the caller's stack. */
+typedef struct vt__file_op {
+    enum vt__file_what what;
+    int fd, flags, mode;
+    const char *path;
+    char *to;
+    const char *from;
+    size_t n;
+    int64_t off, result;
+} vt__file_op;
+
+static int64_t vt__file_transfer(const vt__file_op *op) {
+    size_t all = 0;
+    int64_t r = 1;
+    while (all < op->n && (r > 0 || r == -EINTR)) {
+        int64_t at = op->off + (int64_t)all;
+        r = op->what == VT__FILE_READ ? vt__plat_pread(op->fd, op->to + all, op->n - all, at)
+                                      : vt__plat_pwrite(op->fd, op->from + all, op->n - all, at);
+        if (r > 0) all += (size_t)r;
+    }
+    return r < 0 && (op->what == VT__FILE_WRITE || all == 0) ? r : (int64_t)all;
+}
+static int64_t vt__file_open(const vt__file_op *op) {
+    int r;
+    do r = vt__plat_open(op->path, op->flags | O_CLOEXEC | VT__FILE_LONG, op->mode);
+    while (r == -EINTR);
+    return r;
+}
+static int64_t vt__file_do(const vt__file_op *op) {
+    switch (op->what) {
+    case VT__FILE_OPEN: return vt__file_open(op);
+    case VT__FILE_READ:
+    case VT__FILE_WRITE: return vt__file_transfer(op);
+    case VT__FILE_SYNC: return vt__plat_fsync(op->fd);
+    default: return vt__plat_close(op->fd);
+    }
+}
+static int vt__file_job(void *arg) {
+    vt__file_op *op = arg;
+    op->result = vt__file_do(op);
+    return 0;
+}
+static int64_t vt__file_run(vt__file_op *op) {
+    if (!vt__sched_self()) return vt__file_do(op);
+    int r = vt_blocking(vt__file_job, op, NULL);
+    return r < 0 ? r : op->result;
+}
+static bool vt__file_bad(size_t n, int64_t off) {
+    return off < 0 || n > (size_t)PTRDIFF_MAX || (int64_t)n > INT64_MAX - off;
+}
+VT_API int vt_file_open(const char *path, int flags, int mode) {
+    vt__file_op op = {.what = VT__FILE_OPEN, .path = path, .flags = flags, .mode = mode};
+    return path ? (int)vt__file_run(&op) : -EINVAL;
+}
+VT_API int64_t vt_file_read(int fd, void *buf, size_t n, int64_t off) {
+    vt__file_op op = {.what = VT__FILE_READ, .fd = fd, .to = buf, .n = n, .off = off};
+    return vt__file_bad(n, off) ? -EINVAL : vt__file_run(&op);
+}
+VT_API int64_t vt_file_write(int fd, const void *buf, size_t n, int64_t off) {
+    vt__file_op op = {.what = VT__FILE_WRITE, .fd = fd, .from = buf, .n = n, .off = off};
+    return vt__file_bad(n, off) ? -EINVAL : vt__file_run(&op);
+}
+VT_API int vt_file_sync(int fd) {
+    vt__file_op op = {.what = VT__FILE_SYNC, .fd = fd};
+    return (int)vt__file_run(&op);
+}
+VT_API int vt_file_close(int fd) {
+    vt__file_op op = {.what = VT__FILE_CLOSE, .fd = fd};
+    vt_shield(true);
+    if (!vt__sched_self() || vt_blocking(vt__file_job, &op, NULL) < 0) (void)vt__file_job(&op);
+    vt_shield(false);
+    return op.result == -EINTR ? 0 : (int)op.result; /* it is closed */
+}
+
+/*==============================================================================
  * MARK: - @io      sockets: addresses, reading, writing, connecting, listening
  * uses:   @api_base @api_io @plat @mem @str @poll @sched @self @block
  * test:   tests/test_io.c tests/test_dial.c
@@ -8997,7 +9116,8 @@ static int vt__spare_count(void) {
  *
  * A stalled worker's domain goes to a spare thread (@spare). Where one virtual thread blocks its OS thread, the next often
  * does as well, and what waits behind a row of them waits for each to be noticed: for a while after a hand-off a worker
- * that sleeps in the kernel loses its domain after a quarter of the time.
+ * loses its domain after a quarter of the time, and one that sleeps in the kernel after a sixteenth, a millisecond at
+ * least, so that who waits behind twenty of those waits for little more than two such times.
  *
  * Deadlock: every worker sleeps without a timer, no server runs, no other thread is inside, and each vthread waits for
  * something that other vthreads do. Asked once after each burst of work, at its end. The program's own OS threads
@@ -9142,6 +9262,21 @@ static bool vt__watch_busy(const vt__thr *t) {
     if (__atomic_load_n(&vt__sched_g.quit, __ATOMIC_RELAXED) || !vt__sched_lives(t)) return false;
     return !__atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST);
 }
+/* How long one may sleep in the kernel, in a row of those that do. */
+static int64_t vt__watch_hurry(void) {
+    int64_t stall = vt__sched_g.cfg.stall_ms * VT_MS;
+    return VT__MAX(stall / 16, VT__MIN(stall / 4, VT_MS));
+}
+/* Whether it is time to look what it does. One that is replaced is only to be told of. */
+static bool vt__watch_due(const vt__thr *t, const vt__watched *w, int64_t now, int64_t patience) {
+    int64_t lasts = now - w->since, stall = vt__sched_g.cfg.stall_ms * VT_MS;
+    char line[512];
+    if (w->replaced) return lasts >= stall;
+    if (lasts >= patience || patience == stall || lasts < vt__watch_hurry()) return lasts >= patience;
+    vt__watch_proc(__atomic_load_n(&t->tid, __ATOMIC_RELAXED), "stat", line, sizeof line);
+    char state = *vt__watch_stat(line, 0);
+    return state == 'S' || state == 'D';
+}
 static void vt__watch_worker(vt__thr *t, vt__watched *w, int64_t now, int64_t patience) {
     vt__dump_run run;
     bool busy = vt__watch_busy(t);
@@ -9155,7 +9290,7 @@ static void vt__watch_worker(vt__thr *t, vt__watched *w, int64_t now, int64_t pa
         w->cpu = -1;
     } else if (busy && !(w->told && w->replaced)) {
         if (w->cpu < 0) w->cpu = vt__watch_cpu(t);
-        else if (now - w->since >= patience) vt__watch_stalled(t, w, now);
+        else if (vt__watch_due(t, w, now, patience)) vt__watch_stalled(t, w, now);
     }
 }
 
@@ -9223,8 +9358,9 @@ static int64_t vt__watch_look(void) {
     int64_t now = vt__plat_now(), stall = vt__sched_g.cfg.stall_ms * VT_MS, next = 100 * VT_MS;
     __atomic_store_n(&vt__sched_g.watch_parked, 0, __ATOMIC_SEQ_CST);
     if (vt__watch_g.of) {
-        int64_t patience = now - vt__watch_g.handed < 10 * stall ? stall / 4 : stall;
-        next = VT__MIN(patience / 2, next);
+        bool row = now - vt__watch_g.handed < 10 * stall;
+        int64_t patience = row ? stall / 4 : stall;
+        next = VT__MIN((row ? vt__watch_hurry() : patience) / 2, next);
         for (int i = 0; i < vt__sched_nthrs(); i++) {
             vt__watch_worker(vt__sched_g.thrs[i], &vt__watch_g.of[i], now, patience);
             if (vt__watch_g.of[i].cpu >= 0) next = VT__MIN(next, patience / 4); /* under suspicion */

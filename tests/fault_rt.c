@@ -13,7 +13,7 @@ static void quiet(void *ctx, int level, const char *line) {
 }
 
 /*--- the work: each part counts as done only when its result is right; an error must be a known one ---*/
-enum { PARTS = 12 };
+enum { PARTS = 16 };
 static int done[PARTS], errors[PARTS];
 static void part(int i, int r, bool right) {
     if (r < 0) errors[i]++;
@@ -142,8 +142,28 @@ static void work_rest(void) {
     r = vt_yield();
     part(10, r, true);
 }
+static void work_files(void) {
+    char out[3000], in[3001];
+    for (size_t i = 0; i < sizeof out; i++) out[i] = (char)(i * 7);
+    int fd = vt_file_open("/disk", O_RDWR, 0);
+    part(11, fd, true);
+    if (fd < 0) return;
+    int64_t n = vt_file_write(fd, out, sizeof out, 100);
+    part(12, (int)VT__MIN(n, 0), n == (int64_t)sizeof out); /* all, or an error */
+    if (n > 0) {
+        n = vt_file_read(fd, in, sizeof in, 100);
+        if (n >= 0 && n < (int64_t)sizeof out) { /* it failed on its way, which the next call tells */
+            CHECK(memcmp(in, out, (size_t)n) == 0);
+            n = vt_file_read(fd, in, sizeof in, 100);
+        }
+        part(13, (int)VT__MIN(n, 0), n == (int64_t)sizeof out && memcmp(in, out, sizeof out) == 0);
+    }
+    part(14, vt_file_sync(fd), true);
+    part(15, vt_file_close(fd), true);
+}
 static int work(void *arg) {
     (void)arg;
+    work_files();
     work_spawn();
     work_sockets();
     work_fds();
@@ -162,7 +182,7 @@ static bool clean_run(void) {
     bool ok = run_all() == 42;
     for (int i = 0; i < PARTS; i++) ok = ok && errors[i] == 0;
     return ok && done[0] == 40 && done[1] == 10 && done[4] == 2 && done[6] == 2 && done[8] <= 1 &&
-           done[9] == 1;
+           done[9] == 1 && done[11] == 1 && done[12] == 1 && done[13] == 1 && done[14] == 1 && done[15] == 1;
 }
 /* Runs with the fault, and one without. */
 static bool faulty(int id, int64_t nth, bool onward, int err) {
@@ -229,7 +249,8 @@ static const struct {
     {SIM_recv, 10},    {SIM_send, 4},        {SIM_close, 5},   {SIM_accept, 4},     {SIM_socket, 3},
     {SIM_bind, 1},     {SIM_listen, 1},      {SIM_connect, 2}, {SIM_setsockopt, 3}, {SIM_getpeername, 2},
     {SIM_mprotect, 0}, {SIM_madvise, 1},     {SIM_munmap, 1},  {SIM_resolve, 2},    {SIM_sigaction, 0},
-    {SIM_affinity, 0}, {SIM_sigaltstack, 0}, {POLLS, 1},
+    {SIM_affinity, 0}, {SIM_sigaltstack, 0}, {POLLS, 1},       {SIM_open, 1},       {SIM_pread, 1},
+    {SIM_pwrite, 1},   {SIM_fsync, 1},
 #if VTHTTP_POLL
     {SIM_pipe, 1},     {SIM_fcntl, 4},
 #else
@@ -456,3 +477,24 @@ TEST(fault_rt_guards) {
         sim_end();
     }
 }
+
+/* A disk that takes and gives seven bytes at a time, and fails after some. */
+static int disk_bits(void *arg) {
+    char out[50], in[50];
+    (void)arg;
+    for (int i = 0; i < 50; i++) out[i] = (char)i;
+    sim.k.grain = sim.k.send_grain = 7;
+    int fd = vt_file_open("/disk", O_RDWR, 0);
+    CHECK_EQ(vt_file_write(fd, out, 50, 0), 50);
+    CHECK_EQ(vt_file_read(fd, in, 50, 0), 50);
+    CHECK_MEM(in, 50, out, 50);
+    sim_fault(SIM_pread, sim.calls[SIM_pread] + 3, false, EIO);
+    CHECK_EQ(vt_file_read(fd, in, 50, 0), 14); /* what there was */
+    sim_fault(SIM_pread, sim.calls[SIM_pread] + 1, false, EIO);
+    CHECK_EQ(vt_file_read(fd, in, 36, 14), -EIO);
+    sim_fault(SIM_pwrite, sim.calls[SIM_pwrite] + 3, false, EIO);
+    CHECK_EQ(vt_file_write(fd, out, 50, 0), -EIO); /* all, or an error */
+    CHECK_EQ(vt_file_write(fd, out, 50, sizeof sim.disk - 20), -ENOSPC);
+    return vt_file_close(fd);
+}
+TEST(fault_rt_a_disk_in_bits) { CHECK_EQ(in_sim(1, disk_bits, &one_worker), 0); }

@@ -157,6 +157,8 @@ static struct sim_world {
     int nservices;
     struct vt__plat_sa acts[65];
     int next_port, open_fds, depth, idle_calls, killed;
+    char disk[16384]; /* what "/disk" holds, to disk_len */
+    size_t disk_len;
     int64_t stall_at, stall_ns;
     bool verbose, running;
     void (*on_idle)(void);                   /* nothing can happen any more */
@@ -264,6 +266,7 @@ static const int sim_errs_addr[] = {EADDRINUSE, EACCES, EADDRNOTAVAIL, 0};
 static const int sim_errs_connect[] = {ECONNREFUSED, ENETUNREACH, ETIMEDOUT, EADDRNOTAVAIL, 0};
 static const int sim_errs_intr[] = {EINTR, 0};
 static const int sim_errs_wait2[] = {ENOSYS, EPERM, EINTR, 0};
+static const int sim_errs_disk[] = {EIO, EINTR, 0};
 static const int sim_errs_other[] = {EINVAL, EPERM, ENOSYS, 0};
 static const int *sim_errs(int id) {
     switch (id) {
@@ -286,6 +289,9 @@ static const int *sim_errs(int id) {
     case SIM_epoll_wait: return sim_errs_intr;
     case SIM_epoll_pwait2: return sim_errs_wait2;
 #endif
+    case SIM_pread:
+    case SIM_pwrite:
+    case SIM_fsync: return sim_errs_disk;
     case SIM_thread:
     case SIM_munmap: return sim_errs_mem;
     default: return sim_errs_other;
@@ -310,7 +316,8 @@ static int sim_enter(int id) {
         while (errs[n]) n++;
         return -errs[sim_below((uint64_t)n)];
     }
-    bool slow = id == SIM_recv || id == SIM_send || id == SIM_sendmsg || id == SIM_accept || id == SIM_poll;
+    bool slow = id == SIM_recv || id == SIM_send || id == SIM_sendmsg || id == SIM_accept || id == SIM_poll ||
+                id == SIM_pread || id == SIM_pwrite;
 #if defined(__linux__)
     slow = slow || id == SIM_epoll_wait || id == SIM_epoll_pwait2;
 #endif
@@ -685,8 +692,29 @@ static int sim_do_close(int fd) {
 static int sim_do_open(const char *path, int flags, int mode) {
     (void)flags, (void)mode;
     SIM_DO(open, -1);
-    if (strcmp(path, "/dev/null") != 0) SIM_RET(open, -1, -ENOENT);
+    if (strcmp(path, "/dev/null") != 0 && strcmp(path, "/disk") != 0) SIM_RET(open, -1, -ENOENT);
     SIM_RET(open, -1, sim_fd_new(SIM_NULL));
+}
+/* The one file there is, whatever descriptor it is. */
+static ssize_t sim_do_pread(int fd, void *p, size_t n, int64_t off) {
+    SIM_DO(pread, fd);
+    size_t at = VT__MIN((size_t)off, sim.disk_len), k = VT__MIN(n, sim.disk_len - at);
+    if (sim.k.grain) k = VT__MIN(k, sim.k.grain);
+    memcpy(p, sim.disk + at, k);
+    SIM_RET(pread, fd, (int)k);
+}
+static ssize_t sim_do_pwrite(int fd, const void *p, size_t n, int64_t off) {
+    SIM_DO(pwrite, fd);
+    size_t at = (size_t)off, k = at < sizeof sim.disk ? VT__MIN(n, sizeof sim.disk - at) : 0;
+    if (k == 0) SIM_RET(pwrite, fd, -ENOSPC);
+    if (sim.k.send_grain) k = VT__MIN(k, sim.k.send_grain);
+    memcpy(sim.disk + at, p, k);
+    sim.disk_len = VT__MAX(sim.disk_len, at + k);
+    SIM_RET(pwrite, fd, (int)k);
+}
+static int sim_do_fsync(int fd) {
+    SIM_DO(fsync, fd);
+    SIM_RET(fsync, fd, 0);
 }
 static int sim_do_fcntl(int fd, int cmd, int arg) {
     (void)cmd, (void)arg;
@@ -1314,6 +1342,7 @@ static void sim_begin(uint64_t seed) {
     sim.on_idle = NULL;
     sim.on_peer_done = NULL;
     sim.next_port = 40000;
+    sim.disk_len = 0;
     memset(sim.files, 0, sizeof sim.files);
     for (int i = 0; i < SIM_FDS; i++) sim.files[i].ep = -1;
     for (int i = 0; i < SIM_ENDS; i++) sim.ends[i].used = false, sim.ends[i].gen++;

@@ -71,6 +71,15 @@ TEST(b111_raw_blocking_on_one_worker) {
     CHECK_EQ(vt_run(&cfg, many_main, NULL), 0);
 }
 
+/* What waits behind a row of them waits for the first to be noticed, and little longer for each of the others. */
+TEST(b111_a_row_of_blocking_calls_is_noticed_soon) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 800};
+    int64_t begun = vt_now();
+    CHECK_EQ(vt_run(&cfg, many_main, NULL), 0);
+    CHECK(vt_now() - begun > 800 * VT_MS);
+    CHECK(vt_now() - begun < 4 * VT_SEC); /* a quarter of the time for each: 4.6 s at least */
+}
+
 /* Spares that have gone are made again, and what they block on at once is seen like any other stall. */
 static int again_main(void *arg) {
     (void)many_main(arg);

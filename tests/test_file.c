@@ -1,0 +1,156 @@
+/* Files by the pool: others run meanwhile, bytes come back whole, what was withdrawn did nothing, errors are those of the
+ * system. */
+/* tsan */
+#define VTHTTP_IMPLEMENTATION
+#include "../vthttp.h"
+#include "test.h"
+#include "rt.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+static char dir[64], path[100], fifo[100];
+static void dir_make(void) {
+    strcpy(dir, "/tmp/vtfileXXXXXX");
+    if (!mkdtemp(dir)) abort();
+    snprintf(path, sizeof path, "%s/data", dir);
+    snprintf(fifo, sizeof fifo, "%s/fifo", dir);
+    if (mkfifo(fifo, 0600) < 0) abort();
+}
+static void dir_drop(void) {
+    unlink(path), unlink(fifo);
+    CHECK_EQ(rmdir(dir), 0);
+}
+
+/*--- the same on a virtual thread and off one ---*/
+enum { BIG = 3 << 20 };
+static char out[BIG], in[BIG + 10];
+#define FAR (INT64_C(5) << 30) /* a hole before it */
+static int round_trip(void *arg) {
+    uint64_t r = test_seed();
+    (void)arg;
+    for (size_t i = 0; i < BIG; i++) out[i] = (char)test_rand(&r);
+    int fd = vt_file_open(path, O_RDWR | O_CREAT | O_TRUNC, 0640);
+    CHECK(fd >= 0);
+    CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    CHECK_EQ(vt_file_read(fd, in, 10, 0), 0);
+    CHECK_EQ(vt_file_write(fd, out, BIG, 7), BIG);
+    CHECK_EQ(vt_file_sync(fd), 0);
+    CHECK_EQ(vt_file_read(fd, in, BIG + 10, 7), BIG); /* the file ends */
+    CHECK_MEM(in, BIG, out, BIG);
+    CHECK_EQ(vt_file_read(fd, in, 7, 0), 7);
+    CHECK_MEM(in, 7, "\0\0\0\0\0\0\0", 7);
+    CHECK_EQ(vt_file_read(fd, in, 0, 0), 0);
+    CHECK_EQ(vt_file_write(fd, NULL, 0, 0), 0);
+    CHECK_EQ(lseek(fd, 0, SEEK_CUR), 0);
+    CHECK_EQ(vt_file_close(fd), 0);
+    CHECK_EQ(fcntl(fd, F_GETFD), -1);
+    return 0;
+}
+TEST(what_is_written_is_read) {
+    dir_make();
+    CHECK_EQ(round_trip(NULL), 0);
+    CHECK_EQ(run_on(2, round_trip, NULL), 0);
+    dir_drop();
+}
+static int far_away(void *arg) {
+    char b[4] = "";
+    (void)arg;
+    int fd = vt_file_open(path, O_RDWR | O_CREAT, 0600);
+    if (vt_file_write(fd, "far", 3, FAR) == -EFBIG)
+        return vt_file_close(fd); /* where files may not be so long */
+    CHECK_EQ(vt_file_read(fd, b, 4, FAR), 3);
+    CHECK_STR(b, "far");
+    CHECK_EQ(vt_file_read(fd, b, 3, FAR - (INT64_C(1) << 32)), 3); /* not cut to 32 bits */
+    CHECK_MEM(b, 3, "\0\0\0", 3);
+    CHECK_EQ(lseek(fd, 0, SEEK_CUR), 0);
+    return vt_file_close(fd);
+}
+TEST(offsets_have_64_bits) {
+    dir_make();
+    CHECK_EQ(run_on(1, far_away, NULL), 0);
+    dir_drop();
+}
+static int errors(void *arg) {
+    char b[4];
+    int p[2];
+    (void)arg;
+    CHECK_EQ(vt_file_open("/nowhere/at/all", O_RDONLY, 0), -ENOENT);
+    CHECK_EQ(vt_file_open(NULL, O_RDONLY, 0), -EINVAL);
+    CHECK_EQ(vt_file_read(-1, b, 4, 0), -EBADF);
+    CHECK_EQ(vt_file_write(-1, b, 4, 0), -EBADF);
+    CHECK_EQ(vt_file_sync(-1), -EBADF);
+    CHECK_EQ(vt_file_close(-1), -EBADF);
+    CHECK_EQ(vt_file_read(0, b, 4, -1), -EINVAL);
+    CHECK_EQ(vt_file_write(0, b, 4, INT64_MAX - 3), -EINVAL);
+    CHECK_EQ(vt_file_read(0, b, SIZE_MAX, 0), -EINVAL);
+    int fd = vt_file_open(path, O_RDONLY | O_CREAT, 0600);
+    CHECK_EQ(vt_file_write(fd, b, 4, 0), -EBADF);
+    CHECK_EQ(vt_file_close(fd), 0);
+    CHECK_EQ(pipe(p), 0);
+    CHECK_EQ(vt_file_read(p[0], b, 4, 0), -ESPIPE);
+    close(p[0]), close(p[1]);
+    return 0;
+}
+TEST(errors_are_the_systems) {
+    dir_make();
+    CHECK_EQ(errors(NULL), 0);
+    CHECK_EQ(run_on(1, errors, NULL), 0);
+    dir_drop();
+}
+
+/*--- others run meanwhile ---*/
+static int opens(void *flags) { return vt_file_open(fifo, (int)(intptr_t)flags, 0); }
+/* Each end of a FIFO opens when the other does: on one OS thread both would wait for ever. */
+static int beside_main(void *arg) {
+    (void)arg;
+    vt_task *r = vt_async(opens, (void *)(intptr_t)O_RDONLY);
+    vt_task *w = vt_async(opens, (void *)(intptr_t)O_WRONLY);
+    int a = result(r), b = result(w);
+    CHECK(a >= 0 && b >= 0);
+    CHECK_EQ(vt_file_close(a), 0);
+    return vt_file_close(b);
+}
+TEST(others_run_meanwhile) {
+    dir_make();
+    CHECK_EQ(run_on(1, beside_main, NULL), 0);
+    dir_drop();
+}
+
+/*--- cancelled: what has not begun never does, and what is open is closed all the same ---*/
+static int late_fd;
+static int late(void *arg) {
+    (void)arg;
+    CHECK_EQ(vt_file_write(late_fd, "no", 2, 0), -ECANCELED); /* withdrawn from the queue */
+    CHECK_EQ(vt_file_write(late_fd, "no", 2, 0), -ECANCELED); /* not even queued */
+    CHECK_EQ(vt_file_open(path, O_RDONLY, 0), -ECANCELED);
+    CHECK_EQ(vt_file_close(late_fd), 0);
+    return 5;
+}
+static int cancel_main(void *arg) {
+    char b[4];
+    (void)arg;
+    late_fd = vt_file_open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    vt_task *r = vt_async(opens, (void *)(intptr_t)O_RDONLY); /* has the one thread of the pool */
+    vt_yield();
+    vt_task *t = vt_async(late, NULL);
+    vt_yield();
+    vt_cancel(t);
+    vt_yield();
+    int w = open(fifo, O_WRONLY); /* waits for the reader, who has begun or will at once */
+    vt_cancel(r);
+    int a = result(r);
+    CHECK(a >= 0); /* it had begun: a descriptor is not lost */
+    CHECK_EQ(result(t), 5);
+    CHECK_EQ(fcntl(late_fd, F_GETFD), -1);
+    close(w), close(a);
+    late_fd = vt_file_open(path, O_RDONLY, 0);
+    CHECK_EQ(vt_file_read(late_fd, b, 4, 0), 0);
+    return vt_file_close(late_fd);
+}
+TEST(a_cancelled_call_did_nothing) {
+    vt_cfg cfg = {.workers = 1, .max_blocking = 1};
+    dir_make();
+    CHECK_EQ(vt_run(&cfg, cancel_main, NULL), 0);
+    dir_drop();
+}
