@@ -38,12 +38,13 @@
  * IMPLEMENTATION
  *   @plat       libc, attributes, the table of system calls
  *   @mem        allocator, pools of blocks, arenas
- *   @str        slices, numbers, dates, error names
+ *   @str        slices, numbers, dates, base64, SHA-1
  *   @err        names and texts of error codes
  *   @ds         intrusive lists
  *   @log        messages
  *   @uri        percent-encoding, path segments, queries, authority
  *   @h1         HTTP/1.1 codec: request heads, field sections, chunked bodies, encoders
+ *   @ws         WebSocket codec: frames, masks, UTF-8, close codes, handshake
  *   @ctx        context switch: assembly, ucontext, sanitizer hooks
  *   @stack      guarded stacks, caches, trimming, overflow reports
  *   @timer      hierarchical timing wheel
@@ -1517,7 +1518,7 @@ static VT__UNUSED char *vt__mem_arena_str(vt__arena *a, const char *s, size_t n)
 }
 
 /*==============================================================================
- * MARK: - @str     slices, numbers, dates, error names
+ * MARK: - @str     slices, numbers, dates, base64, SHA-1
  * uses:   @plat
  * pure.
  * test:   tests/test_base.c
@@ -1585,6 +1586,57 @@ static VT__UNUSED void vt__str_put_date(char *p, int64_t unix_s) {
         p[at[i]] = (char)('0' + nums[i] / 10);
         p[at[i] + 1] = (char)('0' + nums[i] % 10);
     }
+}
+
+/* SHA-1 (RFC 3174): what the WebSocket handshake wants, and nothing else is to rely on. Of messages below 64 KiB. */
+static void vt__str_sha1_block(uint32_t h[5], const uint8_t *p) {
+    uint32_t w[80], v[5];
+    for (int i = 0; i < 16; i++)
+        w[i] = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 | (uint32_t)p[4 * i + 2] << 8 |
+               p[4 * i + 3];
+    for (int i = 16; i < 80; i++) {
+        uint32_t x = w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16];
+        w[i] = x << 1 | x >> 31;
+    }
+    memcpy(v, h, sizeof v);
+    for (int i = 0; i < 80; i++) {
+        uint32_t f, k;
+        if (i < 20) f = (v[1] & v[2]) | (~v[1] & v[3]), k = 0x5a827999;
+        else if (i < 40) f = v[1] ^ v[2] ^ v[3], k = 0x6ed9eba1;
+        else if (i < 60) f = (v[1] & v[2]) | (v[1] & v[3]) | (v[2] & v[3]), k = 0x8f1bbcdc;
+        else f = v[1] ^ v[2] ^ v[3], k = 0xca62c1d6;
+        uint32_t t = (v[0] << 5 | v[0] >> 27) + f + v[4] + k + w[i];
+        v[4] = v[3], v[3] = v[2], v[2] = v[1] << 30 | v[1] >> 2, v[1] = v[0], v[0] = t;
+    }
+    for (int i = 0; i < 5; i++) h[i] += v[i];
+}
+static VT__UNUSED void vt__str_sha1(uint8_t out[20], const void *data, size_t n) {
+    uint32_t h[5] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
+    const uint8_t *p = data;
+    uint8_t last[128] = {0};
+    size_t left = n;
+    for (; left >= 64; left -= 64, p += 64) vt__str_sha1_block(h, p);
+    if (left) memcpy(last, p, left);
+    last[left] = 0x80;
+    size_t end = left < 56 ? 64 : 128;
+    for (size_t i = 0; i < 3; i++) last[end - 1 - i] = (uint8_t)(n * 8 >> 8 * i);
+    vt__str_sha1_block(h, last);
+    if (end == 128) vt__str_sha1_block(h, last + 64);
+    for (int i = 0; i < 20; i++) out[i] = (uint8_t)(h[i / 4] >> (24 - i % 4 * 8));
+}
+/* RFC 4648 4, padded: (n + 2) / 3 * 4 characters, whose number is returned. */
+static VT__UNUSED size_t vt__str_base64(char *out, const uint8_t *p, size_t n) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *o = out;
+    for (size_t i = 0; i < n; i += 3, o += 4) {
+        uint32_t v = (uint32_t)p[i] << 16;
+        if (i + 1 < n) v |= (uint32_t)p[i + 1] << 8;
+        if (i + 2 < n) v |= p[i + 2];
+        o[0] = digits[v >> 18], o[1] = digits[v >> 12 & 63];
+        o[2] = i + 1 < n ? digits[v >> 6 & 63] : '=';
+        o[3] = i + 2 < n ? digits[v & 63] : '=';
+    }
+    return (size_t)(o - out);
 }
 
 /*==============================================================================
@@ -3425,6 +3477,526 @@ static VT__UNUSED int vt__h1_put_last_chunk(char *out, size_t cap) {
     if (cap < 3) return VT__H1_E_SPACE;
     memcpy(out, "0\r\n", 3);
     return 3;
+}
+
+/*==============================================================================
+ * MARK: - @ws      WebSocket codec: frames, masks, UTF-8, close codes, handshake
+ * uses:   @plat @str @h1
+ * pure.   RFC 6455 4-8, RFC 3629. A message: NONE -> first frame -> continuations -> NONE, control frames anywhere.
+ * test:   tests/test_ws.c   fuzz: fuzz/fuzz_ws.c
+ *
+ * vt__ws_head takes a frame's head; then vt__ws_take gets its payload, in pieces of any size and at least once: it takes
+ * the mask off in place (the only function here that writes to what it is given) and checks text as it comes, so that
+ * what is wrong is known at the first byte that makes it so, wherever the pieces are cut. Limits are compared when a
+ * frame announces its length, before a byte of it is stored.
+ *
+ * Reserved bits belong to extensions: `rsv` says which ones a message's first frame may carry, and with one of them set its
+ * payload is not text yet and is not checked.
+ *
+ * Text is checked by the vector as long as it is good; from where it is not, or a piece ends, bytes decide. With AVX2 and
+ * NEON that holds for all of UTF-8, with SSE2 and words for ASCII.
+ *============================================================================*/
+/* clang-format off */
+#define VT__WS_ERRORS(X) \
+    X(RSV, -11301, 1002, "reserved bit set")                               \
+    X(OPCODE, -11302, 1002, "unknown opcode")                              \
+    X(MASK, -11303, 1002, "client frame without mask, or server frame with one") \
+    X(LENGTH, -11304, 1002, "length over 63 bits, or not in its shortest form") \
+    X(CONTROL_SPLIT, -11305, 1002, "fragmented control frame")             \
+    X(CONTROL_LONG, -11306, 1002, "control frame over 125 bytes")          \
+    X(CONTINUES, -11307, 1002, "continuation of no message")               \
+    X(WITHIN, -11308, 1002, "new message within another")                  \
+    X(CLOSE, -11309, 1002, "close frame of one byte")                      \
+    X(CODE, -11310, 1002, "close code that nobody may send")               \
+    X(UTF8, -11311, 1007, "text that is not UTF-8")                        \
+    X(FRAME_LARGE, -11312, 1009, "frame over its limit")                   \
+    X(LARGE, -11313, 1009, "message over its limit")                       \
+    X(SHAKE, -11314, 1006, "not the answer to a WebSocket handshake")
+/* clang-format on */
+enum vt__ws_err {
+#define VT__WS_ERR_ENUM(name, value, close, text) VT__WS_E_##name = value,
+    VT__WS_ERRORS(VT__WS_ERR_ENUM)
+#undef VT__WS_ERR_ENUM
+};
+/* The code that the connection is closed with. */
+static VT__UNUSED int vt__ws_err_code(int err) {
+    switch (err) {
+#define VT__WS_ERR_CASE(name, value, close, text)                                                            \
+    case value: return close;
+        VT__WS_ERRORS(VT__WS_ERR_CASE)
+#undef VT__WS_ERR_CASE
+    default: return 1011;
+    }
+}
+static VT__UNUSED const char *vt__ws_err_name(int err) {
+    switch (err) {
+#define VT__WS_ERR_CASE(name, value, close, text)                                                            \
+    case value: return text;
+        VT__WS_ERRORS(VT__WS_ERR_CASE)
+#undef VT__WS_ERR_CASE
+    default: return "?";
+    }
+}
+
+enum {
+    VT__WS_CONT = 0,
+    VT__WS_TEXT = 1,
+    VT__WS_BINARY = 2,
+    VT__WS_CLOSE = 8,
+    VT__WS_PING = 9,
+    VT__WS_PONG = 10
+};
+enum { VT__WS_FIN = 0x80, VT__WS_RSV = 0x70, VT__WS_CONTROL = 8 };
+enum { VT__WS_HEAD_MAX = 14, VT__WS_CONTROL_MAX = 125 };
+
+/* What of a character is still to come. Zero it for a new text. */
+typedef struct vt__ws_utf8 {
+    uint8_t need, low, high; /* bytes; bounds of the next one */
+} vt__ws_utf8;
+
+/* One direction of a connection. The first four are set once, the rest begins zeroed. */
+typedef struct vt__ws_in {
+    uint64_t max_frame, max_message; /* payload bytes of data; UINT64_MAX: none */
+    uint8_t rsv;                     /* of VT__WS_RSV: what the first frame of a message may carry */
+    bool masked;                     /* frames come from a client */
+    uint8_t op;                      /* of the frame */
+    bool fin;
+    uint8_t msg, msg_rsv; /* opcode and reserved bits of the message under way; 0: none */
+    vt__ws_utf8 utf8;
+    uint32_t key;        /* its four bytes in memory's order, turned so that they fit the next byte */
+    uint64_t left, size; /* payload that has not come; of the message, up to the frame's end */
+} vt__ws_in;
+
+/* ---- masks and text, by vectors ---- */
+#ifndef VT__WS_EVERY
+#define VT__WS_EVERY 0 /* 1: also the version that this architecture does not need; for tests */
+#endif
+/* mask: n bytes from `from` to `to`, which are the same or apart. text: the end of good characters, `at` >= 3 being the
+ * start of one and all before it good; may stop early. */
+typedef struct vt__ws_isa {
+    const char *name;
+    void (*mask)(uint8_t *to, const uint8_t *from, size_t n, uint32_t key);
+    size_t (*text)(const uint8_t *p, size_t at, size_t n);
+} vt__ws_isa;
+
+VT__INLINE uint64_t vt__ws_word(const void *p) {
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
+VT__INLINE void vt__ws_mask_words(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
+    uint64_t k = (uint64_t)key << 32 | key;
+    for (; n >= 8; n -= 8, to += 8, from += 8) {
+        uint64_t v = vt__ws_word(from) ^ k;
+        memcpy(to, &v, 8);
+    }
+    uint8_t bytes[4];
+    memcpy(bytes, &key, 4);
+    for (size_t i = 0; i < n; i++) to[i] = from[i] ^ bytes[i & 3];
+}
+VT__INLINE size_t vt__ws_ascii_words(const uint8_t *p, size_t at, size_t n) {
+    while (n - at >= 8 && !(vt__ws_word(p + at) & VT__H1_ONES * 0x80)) at += 8;
+    return at;
+}
+#if VT__WS_EVERY || !(VT__X86_64 || VT__AARCH64)
+static void vt__ws_mask_word(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
+    vt__ws_mask_words(to, from, n, key);
+}
+static size_t vt__ws_text_word(const uint8_t *p, size_t at, size_t n) { return vt__ws_ascii_words(p, at, n); }
+#endif
+
+/* The start of the character that is cut off before p[at], else at; at >= 3. */
+VT__INLINE size_t vt__ws_whole(const uint8_t *p, size_t at) {
+    if (p[at - 1] >= 0xc0) return at - 1;
+    if (p[at - 2] >= 0xe0) return at - 2;
+    return p[at - 3] >= 0xf0 ? at - 3 : at;
+}
+
+/* What is wrong with two bytes that follow each other: a bit for each way, set by all of three look-ups, of the first
+ * byte's halves and the second's high half. SHORT: a lead byte and no continuation. LONG: ASCII and one. THREE, TWO: overlong.
+ * FOUR: overlong, or over U+10FFFF with a second byte of 0x8x; ABOVE: the rest of these. HALF: a surrogate. PAIR: two
+ * continuations, right if they are the third or fourth byte of a character, and wrong if not (see the vectors). */
+enum {
+    VT__WS_SHORT = 1,
+    VT__WS_LONG = 2,
+    VT__WS_THREE = 4,
+    VT__WS_ABOVE = 8,
+    VT__WS_HALF = 16,
+    VT__WS_TWO = 32,
+    VT__WS_FOUR = 64,
+    VT__WS_PAIR = 128,
+    VT__WS_ANY = VT__WS_SHORT | VT__WS_LONG | VT__WS_PAIR,
+    VT__WS_TOP = VT__WS_ANY | VT__WS_ABOVE | VT__WS_FOUR,
+    VT__WS_CONT8 = VT__WS_LONG | VT__WS_TWO | VT__WS_PAIR | VT__WS_THREE | VT__WS_FOUR,
+    VT__WS_CONT9 = VT__WS_LONG | VT__WS_TWO | VT__WS_PAIR | VT__WS_THREE | VT__WS_ABOVE,
+    VT__WS_CONTA = VT__WS_LONG | VT__WS_TWO | VT__WS_PAIR | VT__WS_HALF | VT__WS_ABOVE
+};
+#define VT__WS_X4(x) x, x, x, x
+#define VT__WS_TABLE_FIRST_HIGH                                                                              \
+    VT__WS_X4(VT__WS_LONG), VT__WS_X4(VT__WS_LONG), VT__WS_X4(VT__WS_PAIR), VT__WS_SHORT | VT__WS_TWO,       \
+        VT__WS_SHORT, VT__WS_SHORT | VT__WS_THREE | VT__WS_HALF, VT__WS_SHORT | VT__WS_ABOVE | VT__WS_FOUR
+#define VT__WS_TABLE_FIRST_LOW                                                                               \
+    VT__WS_ANY | VT__WS_THREE | VT__WS_TWO | VT__WS_FOUR, VT__WS_ANY | VT__WS_TWO, VT__WS_ANY, VT__WS_ANY,   \
+        VT__WS_ANY | VT__WS_ABOVE, VT__WS_TOP, VT__WS_TOP, VT__WS_TOP, VT__WS_X4(VT__WS_TOP), VT__WS_TOP,    \
+        VT__WS_TOP | VT__WS_HALF, VT__WS_TOP, VT__WS_TOP
+#define VT__WS_TABLE_SECOND                                                                                  \
+    VT__WS_X4(VT__WS_SHORT), VT__WS_X4(VT__WS_SHORT), VT__WS_CONT8, VT__WS_CONT9, VT__WS_CONTA,              \
+        VT__WS_CONTA, VT__WS_X4(VT__WS_SHORT)
+static VT__UNUSED const uint8_t vt__ws_tables[3][16] = {
+    {VT__WS_TABLE_FIRST_HIGH}, {VT__WS_TABLE_FIRST_LOW}, {VT__WS_TABLE_SECOND}};
+
+#if VT__X86_64
+static void vt__ws_mask_sse2(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
+    __m128i k = _mm_set1_epi32((int)key);
+    for (; n >= 16; n -= 16, to += 16, from += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)from);
+        _mm_storeu_si128((__m128i *)(void *)to, _mm_xor_si128(v, k));
+    }
+    vt__ws_mask_words(to, from, n, key);
+}
+static size_t vt__ws_text_sse2(const uint8_t *p, size_t at, size_t n) {
+    for (; n - at >= 16; at += 16)
+        if (_mm_movemask_epi8(_mm_loadu_si128((const __m128i *)(const void *)(p + at)))) break;
+    return vt__ws_ascii_words(p, at, n);
+}
+VT__H1_AVX2 static void vt__ws_mask_avx2(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
+    __m256i k = _mm256_set1_epi32((int)key);
+    for (; n >= 64; n -= 64, to += 64, from += 64) {
+        __m256i a = _mm256_loadu_si256((const __m256i *)(const void *)from);
+        __m256i b = _mm256_loadu_si256((const __m256i *)(const void *)(from + 32));
+        _mm256_storeu_si256((__m256i *)(void *)to, _mm256_xor_si256(a, k));
+        _mm256_storeu_si256((__m256i *)(void *)(to + 32), _mm256_xor_si256(b, k));
+    }
+    vt__ws_mask_sse2(to, from, n, key);
+}
+VT__H1_AVX2 static inline __m256i vt__ws_avx2_at(const uint8_t *p) {
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+VT__H1_AVX2 static inline __m256i vt__ws_avx2_find(const uint8_t table[16], __m256i index) {
+    return _mm256_shuffle_epi8(
+        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)table)), index);
+}
+/* Whether something is wrong in 32 bytes and their borders with the ones before. */
+VT__H1_AVX2 static inline bool vt__ws_avx2_bad(const uint8_t *p, __m256i x) {
+    const __m256i half = _mm256_set1_epi8(15);
+    __m256i one = vt__ws_avx2_at(p - 1), two = vt__ws_avx2_at(p - 2), three = vt__ws_avx2_at(p - 3);
+    __m256i a = vt__ws_avx2_find(vt__ws_tables[0], _mm256_and_si256(_mm256_srli_epi16(one, 4), half));
+    __m256i b = vt__ws_avx2_find(vt__ws_tables[1], _mm256_and_si256(one, half));
+    __m256i c = vt__ws_avx2_find(vt__ws_tables[2], _mm256_and_si256(_mm256_srli_epi16(x, 4), half));
+    __m256i wrong = _mm256_and_si256(_mm256_and_si256(a, b), c);
+    /* where the third byte of three or four, or the fourth, has to be: the sums reach 0x80 */
+    __m256i want = _mm256_or_si256(_mm256_subs_epu8(two, _mm256_set1_epi8(0xe0 - 0x80)),
+                                   _mm256_subs_epu8(three, _mm256_set1_epi8(0xf0 - 0x80)));
+    want = _mm256_and_si256(want, _mm256_set1_epi8((char)0x80));
+    wrong = _mm256_xor_si256(wrong, want);
+    return !_mm256_testz_si256(wrong, wrong);
+}
+VT__H1_AVX2 static size_t vt__ws_text_avx2(const uint8_t *p, size_t at, size_t n) {
+    for (; n - at >= 32; at += 32) {
+        __m256i x = vt__ws_avx2_at(p + at);
+        if (!_mm256_movemask_epi8(x) ? vt__ws_whole(p, at) != at : vt__ws_avx2_bad(p + at, x)) break;
+    }
+    return vt__ws_whole(p, at);
+}
+#endif
+
+#if VT__AARCH64
+static void vt__ws_mask_neon(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
+    uint8x16_t k = vreinterpretq_u8_u32(vdupq_n_u32(key));
+    for (; n >= 16; n -= 16, to += 16, from += 16) vst1q_u8(to, veorq_u8(vld1q_u8(from), k));
+    vt__ws_mask_words(to, from, n, key);
+}
+VT__INLINE bool vt__ws_neon_bad(const uint8_t *p, uint8x16_t x) {
+    uint8x16_t one = vld1q_u8(p - 1), two = vld1q_u8(p - 2), three = vld1q_u8(p - 3);
+    uint8x16_t a = vqtbl1q_u8(vld1q_u8(vt__ws_tables[0]), vshrq_n_u8(one, 4));
+    uint8x16_t b = vqtbl1q_u8(vld1q_u8(vt__ws_tables[1]), vandq_u8(one, vdupq_n_u8(15)));
+    uint8x16_t c = vqtbl1q_u8(vld1q_u8(vt__ws_tables[2]), vshrq_n_u8(x, 4));
+    uint8x16_t want = vorrq_u8(vqsubq_u8(two, vdupq_n_u8(0xe0 - 0x80)),
+                               vqsubq_u8(three, vdupq_n_u8(0xf0 - 0x80)));
+    uint8x16_t wrong = veorq_u8(vandq_u8(vandq_u8(a, b), c), vandq_u8(want, vdupq_n_u8(0x80)));
+    return vmaxvq_u8(wrong) != 0;
+}
+static size_t vt__ws_text_neon(const uint8_t *p, size_t at, size_t n) {
+    for (; n - at >= 16; at += 16) {
+        uint8x16_t x = vld1q_u8(p + at);
+        if (vmaxvq_u8(x) < 0x80 ? vt__ws_whole(p, at) != at : vt__ws_neon_bad(p + at, x)) break;
+    }
+    return vt__ws_whole(p, at);
+}
+#endif
+
+static const vt__ws_isa vt__ws_isas[] = {
+#if VT__WS_EVERY || !(VT__X86_64 || VT__AARCH64)
+    {"word", vt__ws_mask_word, vt__ws_text_word},
+#endif
+#if VT__X86_64
+    {"sse2", vt__ws_mask_sse2, vt__ws_text_sse2},
+    {"avx2", vt__ws_mask_avx2, vt__ws_text_avx2},
+#endif
+#if VT__AARCH64
+    {"neon", vt__ws_mask_neon, vt__ws_text_neon},
+#endif
+};
+static const vt__ws_isa *vt__ws_chosen;
+/* As in @h1. */
+static size_t vt__ws_isa_count(void) {
+#if VT__X86_64
+    if (!vt__plat_cpu_avx2()) return VT__COUNT(vt__ws_isas) - 1;
+#endif
+    return VT__COUNT(vt__ws_isas);
+}
+static VT__NOINLINE const vt__ws_isa *vt__ws_isa_select(size_t i) {
+    __atomic_store_n(&vt__ws_chosen, &vt__ws_isas[i], __ATOMIC_RELAXED);
+    return &vt__ws_isas[i];
+}
+VT__INLINE const vt__ws_isa *vt__ws_isa_get(void) {
+    const vt__ws_isa *isa = __atomic_load_n(&vt__ws_chosen, __ATOMIC_RELAXED);
+    return VT__LIKELY(isa != NULL) ? isa : vt__ws_isa_select(vt__ws_isa_count() - 1);
+}
+
+/* Puts a mask on, or takes it off. */
+VT__INLINE void vt__ws_mask(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
+    if (n <= 32) vt__ws_mask_words(to, from, n, key);
+    else vt__ws_isa_get()->mask(to, from, n, key);
+}
+/* The key as the byte after n more sees it. */
+VT__INLINE uint32_t vt__ws_turn(uint32_t key, uint64_t n) {
+    unsigned by = (unsigned)(n & 3) * 8;
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    by = (32 - by) & 31;
+#endif
+    return by ? key >> by | key << (32 - by) : key;
+}
+
+/* ---- UTF-8 ---- */
+VT__INLINE int vt__ws_utf8_byte(vt__ws_utf8 *u, uint8_t c) {
+    if (u->need) {
+        if (c < u->low || c > u->high) return VT__WS_E_UTF8;
+        u->need--;
+        u->low = 0x80, u->high = 0xbf;
+    } else if (c >= 0x80) {
+        if (c < 0xc2 || c > 0xf4) return VT__WS_E_UTF8;
+        u->need = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+        u->low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+        u->high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+    }
+    return 0;
+}
+/* The next piece of a text: 0 or VT__WS_E_UTF8. At the text's end u->need has to be 0. */
+static int vt__ws_utf8_next(vt__ws_utf8 *u, const uint8_t *p, size_t n) {
+    const vt__ws_isa *isa = vt__ws_isa_get();
+    for (size_t i = 0; i < n;) {
+        if (!u->need) i = i >= 3 && n - i >= 32 ? isa->text(p, i, n) : vt__ws_ascii_words(p, i, n);
+        size_t stop = VT__MIN(n - i, 16) + i;
+        for (; i < n && (i < stop || u->need); i++)
+            if (VT__UNLIKELY(vt__ws_utf8_byte(u, p[i]) < 0)) return VT__WS_E_UTF8;
+    }
+    return 0;
+}
+static bool vt__ws_is_text(const uint8_t *p, size_t n) {
+    vt__ws_utf8 u = {0, 0, 0};
+    return vt__ws_utf8_next(&u, p, n) == 0 && u.need == 0;
+}
+
+/* ---- receiving ---- */
+static int vt__ws_first_byte(const vt__ws_in *in, unsigned b) {
+    unsigned op = b & 15, allowed = op == VT__WS_TEXT || op == VT__WS_BINARY ? in->rsv : 0;
+    if (b & VT__WS_RSV & ~allowed) return VT__WS_E_RSV;
+    if (op > VT__WS_PONG || (op > VT__WS_BINARY && op < VT__WS_CLOSE)) return VT__WS_E_OPCODE;
+    if (op >= VT__WS_CONTROL) return b & VT__WS_FIN ? 0 : VT__WS_E_CONTROL_SPLIT;
+    if (op == VT__WS_CONT) return in->msg ? 0 : VT__WS_E_CONTINUES;
+    return in->msg ? VT__WS_E_WITHIN : 0;
+}
+/* A length of 2 or 8 bytes; UINT64_MAX: it should have had fewer, or is too large. */
+static uint64_t vt__ws_length(const uint8_t *p, size_t n) {
+    uint64_t v = 0;
+    for (size_t i = 0; i < n; i++) v = v << 8 | p[i];
+    return v < (n == 2 ? 126 : 0x10000) || v >> 63 ? UINT64_MAX : v;
+}
+static int vt__ws_fits(const vt__ws_in *in, uint64_t len) {
+    if (len > in->max_frame) return VT__WS_E_FRAME_LARGE;
+    return len > in->max_message - (in->msg ? in->size : 0) ? VT__WS_E_LARGE : 0;
+}
+/* A frame's head: how many bytes it has; 0: more are needed. vt__ws_take comes next, for in->left bytes. */
+static int vt__ws_head(vt__ws_in *in, const uint8_t *p, size_t n) {
+    int rc;
+    if (n < 1) return 0;
+    if (VT__UNLIKELY((rc = vt__ws_first_byte(in, p[0])) < 0)) return rc;
+    if (n < 2) return 0;
+    uint64_t len = p[1] & 127;
+    uint8_t op = p[0] & 15;
+    size_t size = len < 126 ? 2 : len == 126 ? 4 : 10;
+    if (VT__UNLIKELY(p[1] >> 7 != in->masked)) return VT__WS_E_MASK;
+    if (VT__UNLIKELY(op >= VT__WS_CONTROL && len > VT__WS_CONTROL_MAX)) return VT__WS_E_CONTROL_LONG;
+    if (n < size) return 0;
+    if (size > 2 && (len = vt__ws_length(p + 2, size - 2)) == UINT64_MAX) return VT__WS_E_LENGTH;
+    if (op < VT__WS_CONTROL && VT__UNLIKELY((rc = vt__ws_fits(in, len)) < 0)) return rc;
+    if (in->masked) {
+        if (n < size + 4) return 0;
+        memcpy(&in->key, p + size, 4);
+        size += 4;
+    }
+    in->op = op;
+    in->fin = p[0] >> 7;
+    in->left = len;
+    if (op >= VT__WS_CONTROL) return (int)size;
+    if (op) {
+        in->msg = op, in->msg_rsv = p[0] & VT__WS_RSV, in->size = 0;
+    }
+    in->size += len;
+    return (int)size;
+}
+/* The next n <= in->left bytes of the payload: unmasked in place, and 0, or < 0. When in->left is 0 the frame has ended, and
+ * with in->fin of a data frame its message: in->msg is 0 then. */
+VT__INLINE int vt__ws_take(vt__ws_in *in, uint8_t *p, size_t n) {
+    if (in->masked) {
+        vt__ws_mask(p, p, n, in->key);
+        in->key = vt__ws_turn(in->key, n);
+    }
+    in->left -= n;
+    if (in->op >= VT__WS_CONTROL) return 0;
+    bool text = in->msg == VT__WS_TEXT && !in->msg_rsv;
+    if (text && VT__UNLIKELY(vt__ws_utf8_next(&in->utf8, p, n) < 0)) return VT__WS_E_UTF8;
+    if (in->left || !in->fin) return 0;
+    in->msg = 0;
+    return text && VT__UNLIKELY(in->utf8.need) ? VT__WS_E_UTF8 : 0;
+}
+
+/* ---- close ---- */
+/* Codes that may stand in a frame: those of RFC 6455 7.4.1 and of IANA's registry up to 1014, and the ranges of 7.4.2. */
+static bool vt__ws_code_ok(int code) {
+    if (code >= 3000 && code <= 4999) return true;
+    return code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006;
+}
+/* The unmasked payload of a close frame; its code, 1005 when it has none, or < 0. */
+static VT__UNUSED int vt__ws_close_get(const uint8_t *p, size_t n, vt_str *reason) {
+    *reason = (vt_str){"", 0};
+    if (n == 0) return 1005;
+    if (n == 1) return VT__WS_E_CLOSE;
+    int code = p[0] << 8 | p[1];
+    if (!vt__ws_code_ok(code)) return VT__WS_E_CODE;
+    if (!vt__ws_is_text(p + 2, n - 2)) return VT__WS_E_UTF8;
+    *reason = (vt_str){(const char *)p + 2, n - 2};
+    return code;
+}
+/* Writes a close frame's payload, the reason (UTF-8) cut to what fits, between characters; its size. 1005: no payload. */
+static VT__UNUSED size_t vt__ws_close_put(uint8_t out[VT__WS_CONTROL_MAX], int code, vt_str reason) {
+    size_t n = VT__MIN(reason.len, VT__WS_CONTROL_MAX - 2);
+    if (code == 1005) return 0;
+    if (n < reason.len)
+        while (n > 0 && ((uint8_t)reason.ptr[n] & 0xc0) == 0x80) n--;
+    out[0] = (uint8_t)(code >> 8), out[1] = (uint8_t)code;
+    if (n) memcpy(out + 2, reason.ptr, n);
+    return n + 2;
+}
+
+/* ---- sending ---- */
+/* A frame's head: first is VT__WS_FIN, reserved bits and opcode; key NULL: no mask. Its size. */
+VT__INLINE size_t vt__ws_put_head(uint8_t out[VT__WS_HEAD_MAX], unsigned first, uint64_t len,
+                                  const uint32_t *key) {
+    size_t n = 2;
+    out[0] = (uint8_t)first;
+    if (VT__LIKELY(len < 126)) {
+        out[1] = (uint8_t)len;
+    } else {
+        n = len < 0x10000 ? 4 : 10;
+        out[1] = n == 4 ? 126 : 127;
+        for (size_t i = n; i-- > 2; len >>= 8) out[i] = (uint8_t)len;
+    }
+    if (!key) return n;
+    out[1] |= 0x80;
+    memcpy(out + n, key, 4);
+    return n + 4;
+}
+
+/* ---- handshake ---- */
+enum { VT__WS_KEY_LEN = 24, VT__WS_ACCEPT_LEN = 28 };
+/* What the fields of a request, or of its answer, say. Zero it, then give every field. */
+typedef struct vt__ws_shake {
+    vt_str key, version, accept, protocol, extensions; /* the first of each */
+    uint8_t keys, versions, accepts, protocols;        /* how many there were, as far as two */
+    bool upgrade, connection;
+} vt__ws_shake;
+
+static void vt__ws_shake_keep(vt_str *first, uint8_t *count, vt_str value) {
+    if (*count == 0) *first = value;
+    if (*count < 2) ++*count;
+}
+static VT__UNUSED void vt__ws_shake_field(vt__ws_shake *s, vt_str name, vt_str value) {
+    switch (vt__h1_field_id(name)) {
+    case VT__H1_F_UPGRADE: s->upgrade |= vt__h1_list_has(value, VT__STR_LIT("websocket")); break;
+    case VT__H1_F_CONNECTION: s->connection |= vt__h1_list_has(value, VT__STR_LIT("upgrade")); break;
+    case VT__H1_F_SEC_WEBSOCKET_KEY: vt__ws_shake_keep(&s->key, &s->keys, value); break;
+    case VT__H1_F_SEC_WEBSOCKET_VERSION: vt__ws_shake_keep(&s->version, &s->versions, value); break;
+    case VT__H1_F_SEC_WEBSOCKET_ACCEPT: vt__ws_shake_keep(&s->accept, &s->accepts, value); break;
+    case VT__H1_F_SEC_WEBSOCKET_PROTOCOL: vt__ws_shake_keep(&s->protocol, &s->protocols, value); break;
+    case VT__H1_F_SEC_WEBSOCKET_EXTENSIONS:
+        if (!s->extensions.len) s->extensions = value;
+        break;
+    default: break;
+    }
+}
+/* Sixteen bytes in base64; what the last digit holds beyond them does not count. */
+static bool vt__ws_key_ok(vt_str key) {
+    if (key.len != VT__WS_KEY_LEN || memcmp(key.ptr + 22, "==", 2) != 0) return false;
+    for (size_t i = 0; i < 22; i++) {
+        char c = key.ptr[i], low = vt__str_lower(c);
+        if (!((low >= 'a' && low <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/')) return false;
+    }
+    return true;
+}
+/* Whether a request is a handshake (RFC 6455 4.2.1): 0, or the status that refuses it. */
+static VT__UNUSED int vt__ws_shake_request(const vt__ws_shake *s) {
+    if (!s->upgrade || !s->connection || s->versions != 1) return 426;
+    if (!vt__str_eq(s->version, VT__STR_LIT("13"))) return 426;
+    return s->keys == 1 && vt__ws_key_ok(s->key) ? 0 : 400;
+}
+/* Sec-WebSocket-Accept for a key. */
+static VT__UNUSED void vt__ws_accept(char out[VT__WS_ACCEPT_LEN], const char key[VT__WS_KEY_LEN]) {
+    char text[VT__WS_KEY_LEN + 36];
+    uint8_t hash[20];
+    memcpy(text, key, VT__WS_KEY_LEN);
+    memcpy(text + VT__WS_KEY_LEN, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11", 36);
+    vt__str_sha1(hash, text, sizeof text);
+    (void)vt__str_base64(out, hash, sizeof hash);
+}
+static bool vt__ws_list_has(vt_str list, vt_str item) {
+    size_t pos = 0;
+    vt_str one;
+    while (vt__h1_list_next(list, &pos, &one))
+        if (one.len && vt__str_eq(one, item)) return true;
+    return false;
+}
+/* Of two lists of subprotocols the first of `ours` that is in `theirs`; len 0: none. Names are compared with case. */
+static VT__UNUSED vt_str vt__ws_protocol_pick(vt_str ours, vt_str theirs) {
+    size_t pos = 0;
+    vt_str one;
+    while (vt__h1_list_next(ours, &pos, &one))
+        if (one.len && vt__ws_list_has(theirs, one)) return one;
+    return (vt_str){"", 0};
+}
+/* Whether a list holds tokens alone, none of them twice (RFC 6455 4.1, 10.); an empty one is good. */
+static VT__UNUSED bool vt__ws_protocols_ok(vt_str list) {
+    size_t pos = 0;
+    vt_str one;
+    while (list.len && vt__h1_list_next(list, &pos, &one)) {
+        vt_str rest = {list.ptr + VT__MIN(pos, list.len), list.len - VT__MIN(pos, list.len)};
+        if (!vt__h1_is_token(one) || vt__ws_list_has(rest, one)) return false;
+    }
+    return true;
+}
+/* Whether an answer accepts the request that was sent with `key` and the subprotocols `offered` (RFC 6455 4.1): 0 or
+ * VT__WS_E_SHAKE. No extension was offered, so none may be there. */
+static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, const char key[VT__WS_KEY_LEN],
+                                            vt_str offered) {
+    char want[VT__WS_ACCEPT_LEN];
+    vt__ws_accept(want, key);
+    if (status != 101 || !s->upgrade || !s->connection || s->accepts != 1 || s->extensions.len)
+        return VT__WS_E_SHAKE;
+    if (!vt__str_eq(s->accept, (vt_str){want, sizeof want})) return VT__WS_E_SHAKE;
+    if (s->protocols == 0) return 0;
+    bool named = s->protocols == 1 && s->protocol.len && vt__ws_list_has(offered, s->protocol);
+    return named ? 0 : VT__WS_E_SHAKE;
 }
 #endif /* VTHTTP_HTTP */
 
