@@ -239,6 +239,12 @@ TEST(limits_of_frame_and_message) {
         CHECK_EQ(o.rc, extra ? VT__WS_E_LARGE : 0);
         CHECK_EQ(o.messages, extra ? 0 : 2);
     }
+    vt__ws_in in = fresh(true); /* what one message had does not count for the next */
+    in.max_message = 100;
+    size_t at = frame(b, 0x82, 0, body, 100, "abcd");
+    at += frame(b + at, 0x02, 0, body, 50, "abcd");
+    at += frame(b + at, 0x80, 0, body, 51, "abcd");
+    CHECK_EQ(settle(in, b, at).rc, VT__WS_E_LARGE);
     CHECK_EQ(vt__ws_err_code(VT__WS_E_LARGE), 1009);
     CHECK_EQ(vt__ws_err_code(VT__WS_E_FRAME_LARGE), 1009);
     CHECK_EQ(vt__ws_err_code(VT__WS_E_UTF8), 1007);
