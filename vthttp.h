@@ -35,15 +35,17 @@
  *   @api_scope  scopes: children that end before their parent goes on
  *   @api_io     sockets, files
  *   @api_http   requests, responses, routes, servers
+ *   @api_ws     WebSocket
  * IMPLEMENTATION
  *   @plat       libc, attributes, the table of system calls
  *   @mem        allocator, pools of blocks, arenas
- *   @str        slices, numbers, dates, error names
+ *   @str        slices, numbers, dates, base64, SHA-1
  *   @err        names and texts of error codes
  *   @ds         intrusive lists
  *   @log        messages
  *   @uri        percent-encoding, path segments, queries, authority
  *   @h1         HTTP/1.1 codec: request heads, field sections, chunked bodies, encoders
+ *   @ws         WebSocket codec: frames, masks, UTF-8, close codes, handshake
  *   @ctx        context switch: assembly, ucontext, sanitizer hooks
  *   @stack      guarded stacks, caches, trimming, overflow reports
  *   @timer      hierarchical timing wheel
@@ -67,6 +69,7 @@
  *   @http       routes and middleware of a server; one request from head to end
  *   @conn       one transport under every protocol: a byte stream that parks, with buffers
  *   @h1c        HTTP/1.1 connections
+ *   @wsc        WebSocket connections
  *   @srv        servers: configuration, listeners, limits, drain
  *   @conf       configuration: arguments, environment, files
  */
@@ -170,6 +173,12 @@ __attribute__((used)) static const char *const vt__abi = &VT__ABI;
     X(VT_EBADREQ, -10107, "bad request")                                                                     \
     X(VT_EFORBIDDEN, -10108, "forbidden")                                                                    \
     X(VT_EROUTE, -10109, "not a valid route pattern, or defined twice")                                      \
+    X(VT_EWSUPGRADE, -10120, "not a WebSocket handshake of version 13")                                      \
+    X(VT_EWSCLOSED, -10121, "the WebSocket is closed, or closing")                                           \
+    X(VT_EWSPROTO, -10122, "the peer broke the WebSocket protocol")                                          \
+    X(VT_EWSTEXT, -10123, "the peer sent text that is not UTF-8")                                            \
+    X(VT_EWSLARGE, -10124, "a message over its limit")                                                       \
+    X(VT_EWSPONG, -10125, "the peer has not answered a ping")                                                \
     X(VT_ECONF, -10200, "bad configuration")
 
 enum vt_err {
@@ -678,7 +687,7 @@ VT_API int vt_next_run(vt_next *next, vt_req *req, vt_res *res);
 VT_API void *vt_next_ctx(const vt_next *next); /* the ctx that was given to vt_server_use or vt_route_use */
 
 /* The status a handler's error turns into: 400 VT_EBADREQ VT_EHTTP VT_EEOF, 403 VT_EFORBIDDEN -EACCES, 404 VT_ENOTFOUND
- * -ENOENT, 413 VT_ETOOLARGE, 415 VT_ETYPE, 503 VT_ELIMIT VT_ESTOPPED -ECANCELED, 504 -ETIMEDOUT (the server makes it 408
+ * -ENOENT, 413 VT_ETOOLARGE, 415 VT_ETYPE, 426 VT_EWSUPGRADE, 503 VT_ELIMIT VT_ESTOPPED -ECANCELED, 504 -ETIMEDOUT (the server makes it 408
  * when it was the body that stalled), else 500. */
 VT_API int vt_status_of(int err);
 /* The reason phrase of a status, "" when unknown (RFC 9110 15). */
@@ -901,6 +910,79 @@ typedef struct vt_server_stats {
     int64_t queued, waiting; /* how often a connection waited for a virtual thread; how many do now */
 } vt_server_stats;
 VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out);
+
+/*==============================================================================
+ * MARK: - @api_ws   WebSocket (RFC 6455)
+ *============================================================================*/
+
+/* A WebSocket is one handler's until it returns; then it is closed (1000; 1011 when the handler fails) and gone. Any virtual
+ * thread of any worker may send meanwhile: sends do not mix, and wait while the peer is slow. One at a time receives, on the
+ * OS thread of the handler (vt_go, vt_async, vt_scope_go), and what is received answers pings, sends those of ping_ms
+ * and finishes closing: a handler that only sends leaves receiving to another. What the handler sends is gathered and
+ * goes out when it waits, in vt_ws_flush, or when 16 KiB are full; what others send goes out at once. A client that is gone
+ * cancels the handler where it waits; a server that stops closes with 1001, and cancels it, too. */
+typedef struct vt_ws vt_ws;
+enum vt_ws_type { VT_WS_TEXT = 1, VT_WS_BINARY = 2 };
+
+/* Zero means the default, VT_NONE none. Times in milliseconds. */
+typedef struct vt_ws_cfg {
+    const char
+        *protocols; /* subprotocols that are spoken, the best first: "chat.v2, chat.v1"; default none */
+    const char *
+        origins; /* whose pages may connect: "https://a.example, https://b.example", "*": all; default: of the
+                              host that is asked. Requests without Origin come from no page. */
+    int (*origin)(vt_req *req, vt_str origin); /* in place of that list: 0, or an error that refuses */
+    const char *fields;                        /* lines for the answer, "Name: value\r\n" each */
+    int64_t max_message; /* payload bytes of a message; default 1 MiB; else closed with 1009 */
+    int64_t max_frame;   /* of a frame; default as max_message */
+    int64_t ping_ms;     /* a ping when nothing came for so long; default 30,000 */
+    int64_t pong_ms;     /* and for its answer, or anything; default 20,000; else closed with 1011 */
+    int64_t close_ms;    /* for the answer to a close frame; default 3,000 */
+} vt_ws_cfg;
+
+/* Serves a GET route: the handler runs once the handshake is done. It returns 0, or an error that is logged when it is not
+ * the client's. Other requests get 426, those with a bad key 400, from other origins 403. The strings of cfg (which may be
+ * NULL) are copied. */
+typedef int vt_ws_handler(vt_ws *ws, vt_req *req);
+VT_API vt_route *vt_server_ws(vt_server *s, const char *pattern, vt_ws_handler *h, const vt_ws_cfg *cfg);
+/* The same in a handler of a GET route: answers 101, with the fields that were set. cfg lives until it returns. On an error
+ * nothing is sent: return it, and it becomes the right status. Strings of the request that were handed out before keep its
+ * block of 16 KiB. errors: VT_EWSUPGRADE (426), VT_EBADREQ (400), VT_EFORBIDDEN (403), VT_ESTATE, VT_ESTOPPED, -EINVAL a
+ * bad cfg, -ENOMEM, those of the wire. */
+VT_API int vt_ws_accept(vt_req *req, vt_res *res, const vt_ws_cfg *cfg, vt_ws **out);
+
+/* Waits for a whole message: its type, with *msg in the WebSocket's memory, NUL-terminated, until the next call that
+ * receives; 0 when the peer has closed. parks. errors: VT_EEOF the connection ended without a close frame, VT_EWSPROTO,
+ * VT_EWSTEXT, VT_EWSLARGE: what the peer did, and is told; VT_EWSPONG; VT_ESTOPPED the server stops; -ETIMEDOUT, -ECANCELED:
+ * nothing is lost, another call goes on; -EBUSY somebody else receives; those of sockets. */
+VT_API int vt_ws_recv(vt_ws *ws, vt_str *msg);
+VT_API int vt_ws_recv_until(vt_ws *ws, vt_str *msg, int64_t until);
+/* The same for messages larger than memory: next waits for one to begin and gives its type (skipping what is left of the one
+ * before), read gives its bytes, > 0, and 0 at its end; VT_EEOF when the peer closes within. Text is checked. */
+VT_API int vt_ws_next(vt_ws *ws);
+VT_API int64_t vt_ws_read(vt_ws *ws, void *buf, size_t n);
+
+/* Sends a message; text has to be UTF-8, which is not looked at. 0. parks. errors: VT_EWSCLOSED a close frame was sent, by
+ * this end or in answer; VT_ESTOPPED; -EINVAL no such type; -EPIPE, -ECONNRESET; -ETIMEDOUT the peer does not read; VT_ESTATE
+ * the caller is between begin and end. A send that is cancelled or late halfway leaves a torn frame: nothing is sent any more. */
+VT_API int vt_ws_send(vt_ws *ws, int type, const void *p, size_t n);
+VT_API int vt_ws_text(vt_ws *ws, const char *text);
+/* The same in fragments, one for each write; the messages of others wait from begin to end. write returns n. */
+VT_API int vt_ws_begin(vt_ws *ws, int type);
+VT_API int64_t vt_ws_write(vt_ws *ws, const void *p, size_t n);
+VT_API int vt_ws_end(vt_ws *ws);
+/* What is gathered goes out now. */
+VT_API int vt_ws_flush(vt_ws *ws);
+/* A ping of at most 125 bytes. Its pong is not reported. */
+VT_API int vt_ws_ping(vt_ws *ws, const void *p, size_t n);
+/* Sends a close frame, once: code 0: 1000; 1000 to 1003, 1007 to 1014, 3000 to 4999, or VT_NONE for none; reason (UTF-8, or NULL)
+ * cut to 123 bytes between characters. Receiving goes on, to the peer's answer. errors: as vt_ws_send; -EINVAL. */
+VT_API int vt_ws_close(vt_ws *ws, int code, const char *reason);
+/* What the peer closed with: 0 not yet, 1005 no code, 1006 no close frame before the end; and its reason, "" without one. */
+VT_API int vt_ws_close_code(const vt_ws *ws);
+VT_API const char *vt_ws_close_reason(const vt_ws *ws);
+/* The subprotocol that was agreed on; len 0: none. */
+VT_API vt_str vt_ws_protocol(const vt_ws *ws);
 #endif /* VTHTTP_HTTP */
 
 #ifdef __cplusplus
@@ -1572,7 +1654,7 @@ static VT__UNUSED char *vt__mem_arena_str(vt__arena *a, const char *s, size_t n)
 }
 
 /*==============================================================================
- * MARK: - @str     slices, numbers, dates, error names
+ * MARK: - @str     slices, numbers, dates, base64, SHA-1
  * uses:   @plat
  * pure.
  * test:   tests/test_base.c
@@ -1640,6 +1722,57 @@ static VT__UNUSED void vt__str_put_date(char *p, int64_t unix_s) {
         p[at[i]] = (char)('0' + nums[i] / 10);
         p[at[i] + 1] = (char)('0' + nums[i] % 10);
     }
+}
+
+/* SHA-1 (RFC 3174): what the WebSocket handshake wants, and nothing else is to rely on. Of messages below 64 KiB. */
+static void vt__str_sha1_block(uint32_t h[5], const uint8_t *p) {
+    uint32_t w[80], v[5];
+    for (int i = 0; i < 16; i++)
+        w[i] = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 | (uint32_t)p[4 * i + 2] << 8 |
+               p[4 * i + 3];
+    for (int i = 16; i < 80; i++) {
+        uint32_t x = w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16];
+        w[i] = x << 1 | x >> 31;
+    }
+    memcpy(v, h, sizeof v);
+    for (int i = 0; i < 80; i++) {
+        uint32_t f, k;
+        if (i < 20) f = (v[1] & v[2]) | (~v[1] & v[3]), k = 0x5a827999;
+        else if (i < 40) f = v[1] ^ v[2] ^ v[3], k = 0x6ed9eba1;
+        else if (i < 60) f = (v[1] & v[2]) | (v[1] & v[3]) | (v[2] & v[3]), k = 0x8f1bbcdc;
+        else f = v[1] ^ v[2] ^ v[3], k = 0xca62c1d6;
+        uint32_t t = (v[0] << 5 | v[0] >> 27) + f + v[4] + k + w[i];
+        v[4] = v[3], v[3] = v[2], v[2] = v[1] << 30 | v[1] >> 2, v[1] = v[0], v[0] = t;
+    }
+    for (int i = 0; i < 5; i++) h[i] += v[i];
+}
+static VT__UNUSED void vt__str_sha1(uint8_t out[20], const void *data, size_t n) {
+    uint32_t h[5] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
+    const uint8_t *p = data;
+    uint8_t last[128] = {0};
+    size_t left = n;
+    for (; left >= 64; left -= 64, p += 64) vt__str_sha1_block(h, p);
+    if (left) memcpy(last, p, left);
+    last[left] = 0x80;
+    size_t end = left < 56 ? 64 : 128;
+    for (size_t i = 0; i < 3; i++) last[end - 1 - i] = (uint8_t)(n * 8 >> 8 * i);
+    vt__str_sha1_block(h, last);
+    if (end == 128) vt__str_sha1_block(h, last + 64);
+    for (int i = 0; i < 20; i++) out[i] = (uint8_t)(h[i / 4] >> (24 - i % 4 * 8));
+}
+/* RFC 4648 4, padded: (n + 2) / 3 * 4 characters, whose number is returned. */
+static VT__UNUSED size_t vt__str_base64(char *out, const uint8_t *p, size_t n) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *o = out;
+    for (size_t i = 0; i < n; i += 3, o += 4) {
+        uint32_t v = (uint32_t)p[i] << 16;
+        if (i + 1 < n) v |= (uint32_t)p[i + 1] << 8;
+        if (i + 2 < n) v |= p[i + 2];
+        o[0] = digits[v >> 18], o[1] = digits[v >> 12 & 63];
+        o[2] = i + 1 < n ? digits[v >> 6 & 63] : '=';
+        o[3] = i + 2 < n ? digits[v & 63] : '=';
+    }
+    return (size_t)(o - out);
 }
 
 /*==============================================================================
@@ -3480,6 +3613,526 @@ static VT__UNUSED int vt__h1_put_last_chunk(char *out, size_t cap) {
     if (cap < 3) return VT__H1_E_SPACE;
     memcpy(out, "0\r\n", 3);
     return 3;
+}
+
+/*==============================================================================
+ * MARK: - @ws      WebSocket codec: frames, masks, UTF-8, close codes, handshake
+ * uses:   @plat @str @h1
+ * pure.   RFC 6455 4-8, RFC 3629. A message: NONE -> first frame -> continuations -> NONE, control frames anywhere.
+ * test:   tests/test_ws.c   fuzz: fuzz/fuzz_ws.c
+ *
+ * vt__ws_head takes a frame's head; then vt__ws_take gets its payload, in pieces of any size and at least once: it takes
+ * the mask off in place (the only function here that writes to what it is given) and checks text as it comes, so that
+ * what is wrong is known at the first byte that makes it so, wherever the pieces are cut. Limits are compared when a
+ * frame announces its length, before a byte of it is stored.
+ *
+ * Reserved bits belong to extensions: `rsv` says which ones a message's first frame may carry, and with one of them set its
+ * payload is not text yet and is not checked.
+ *
+ * Text is checked by the vector as long as it is good; from where it is not, or a piece ends, bytes decide. With AVX2 and
+ * NEON that holds for all of UTF-8, with SSE2 and words for ASCII.
+ *============================================================================*/
+/* clang-format off */
+#define VT__WS_ERRORS(X) \
+    X(RSV, -11301, 1002, "reserved bit set")                               \
+    X(OPCODE, -11302, 1002, "unknown opcode")                              \
+    X(MASK, -11303, 1002, "client frame without mask, or server frame with one") \
+    X(LENGTH, -11304, 1002, "length over 63 bits, or not in its shortest form") \
+    X(CONTROL_SPLIT, -11305, 1002, "fragmented control frame")             \
+    X(CONTROL_LONG, -11306, 1002, "control frame over 125 bytes")          \
+    X(CONTINUES, -11307, 1002, "continuation of no message")               \
+    X(WITHIN, -11308, 1002, "new message within another")                  \
+    X(CLOSE, -11309, 1002, "close frame of one byte")                      \
+    X(CODE, -11310, 1002, "close code that nobody may send")               \
+    X(UTF8, -11311, 1007, "text that is not UTF-8")                        \
+    X(FRAME_LARGE, -11312, 1009, "frame over its limit")                   \
+    X(LARGE, -11313, 1009, "message over its limit")                       \
+    X(SHAKE, -11314, 1006, "not the answer to a WebSocket handshake")
+/* clang-format on */
+enum vt__ws_err {
+#define VT__WS_ERR_ENUM(name, value, close, text) VT__WS_E_##name = value,
+    VT__WS_ERRORS(VT__WS_ERR_ENUM)
+#undef VT__WS_ERR_ENUM
+};
+/* The code that the connection is closed with. */
+static VT__UNUSED int vt__ws_err_code(int err) {
+    switch (err) {
+#define VT__WS_ERR_CASE(name, value, close, text)                                                            \
+    case value: return close;
+        VT__WS_ERRORS(VT__WS_ERR_CASE)
+#undef VT__WS_ERR_CASE
+    default: return 1011;
+    }
+}
+static VT__UNUSED const char *vt__ws_err_name(int err) {
+    switch (err) {
+#define VT__WS_ERR_CASE(name, value, close, text)                                                            \
+    case value: return text;
+        VT__WS_ERRORS(VT__WS_ERR_CASE)
+#undef VT__WS_ERR_CASE
+    default: return "?";
+    }
+}
+
+enum {
+    VT__WS_CONT = 0,
+    VT__WS_TEXT = 1,
+    VT__WS_BINARY = 2,
+    VT__WS_CLOSE = 8,
+    VT__WS_PING = 9,
+    VT__WS_PONG = 10
+};
+enum { VT__WS_FIN = 0x80, VT__WS_RSV = 0x70, VT__WS_CONTROL = 8 };
+enum { VT__WS_HEAD_MAX = 14, VT__WS_CONTROL_MAX = 125 };
+
+/* What of a character is still to come. Zero it for a new text. */
+typedef struct vt__ws_utf8 {
+    uint8_t need, low, high; /* bytes; bounds of the next one */
+} vt__ws_utf8;
+
+/* One direction of a connection. The first four are set once, the rest begins zeroed. */
+typedef struct vt__ws_in {
+    uint64_t max_frame, max_message; /* payload bytes of data; UINT64_MAX: none */
+    uint8_t rsv;                     /* of VT__WS_RSV: what the first frame of a message may carry */
+    bool masked;                     /* frames come from a client */
+    uint8_t op;                      /* of the frame */
+    bool fin;
+    uint8_t msg, msg_rsv; /* opcode and reserved bits of the message under way; 0: none */
+    vt__ws_utf8 utf8;
+    uint32_t key;        /* its four bytes in memory's order, turned so that they fit the next byte */
+    uint64_t left, size; /* payload that has not come; of the message, up to the frame's end */
+} vt__ws_in;
+
+/* ---- masks and text, by vectors ---- */
+#ifndef VT__WS_EVERY
+#define VT__WS_EVERY 0 /* 1: also the version that this architecture does not need; for tests */
+#endif
+/* mask: n bytes from `from` to `to`, which are the same or apart. text: the end of good characters, `at` >= 3 being the
+ * start of one and all before it good; may stop early. */
+typedef struct vt__ws_isa {
+    const char *name;
+    void (*mask)(uint8_t *to, const uint8_t *from, size_t n, uint32_t key);
+    size_t (*text)(const uint8_t *p, size_t at, size_t n);
+} vt__ws_isa;
+
+VT__INLINE uint64_t vt__ws_word(const void *p) {
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
+VT__INLINE void vt__ws_mask_words(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
+    uint64_t k = (uint64_t)key << 32 | key;
+    for (; n >= 8; n -= 8, to += 8, from += 8) {
+        uint64_t v = vt__ws_word(from) ^ k;
+        memcpy(to, &v, 8);
+    }
+    uint8_t bytes[4];
+    memcpy(bytes, &key, 4);
+    for (size_t i = 0; i < n; i++) to[i] = from[i] ^ bytes[i & 3];
+}
+VT__INLINE size_t vt__ws_ascii_words(const uint8_t *p, size_t at, size_t n) {
+    while (n - at >= 8 && !(vt__ws_word(p + at) & VT__H1_ONES * 0x80)) at += 8;
+    return at;
+}
+#if VT__WS_EVERY || !(VT__X86_64 || VT__AARCH64)
+static void vt__ws_mask_word(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
+    vt__ws_mask_words(to, from, n, key);
+}
+static size_t vt__ws_text_word(const uint8_t *p, size_t at, size_t n) { return vt__ws_ascii_words(p, at, n); }
+#endif
+
+/* The start of the character that is cut off before p[at], else at; at >= 3. */
+VT__INLINE size_t vt__ws_whole(const uint8_t *p, size_t at) {
+    if (p[at - 1] >= 0xc0) return at - 1;
+    if (p[at - 2] >= 0xe0) return at - 2;
+    return p[at - 3] >= 0xf0 ? at - 3 : at;
+}
+
+/* What is wrong with two bytes that follow each other: a bit for each way, set by all of three look-ups, of the first
+ * byte's halves and the second's high half. SHORT: a lead byte and no continuation. LONG: ASCII and one. THREE, TWO: overlong.
+ * FOUR: overlong, or over U+10FFFF with a second byte of 0x8x; ABOVE: the rest of these. HALF: a surrogate. PAIR: two
+ * continuations, right if they are the third or fourth byte of a character, and wrong if not (see the vectors). */
+enum {
+    VT__WS_SHORT = 1,
+    VT__WS_LONG = 2,
+    VT__WS_THREE = 4,
+    VT__WS_ABOVE = 8,
+    VT__WS_HALF = 16,
+    VT__WS_TWO = 32,
+    VT__WS_FOUR = 64,
+    VT__WS_PAIR = 128,
+    VT__WS_ANY = VT__WS_SHORT | VT__WS_LONG | VT__WS_PAIR,
+    VT__WS_TOP = VT__WS_ANY | VT__WS_ABOVE | VT__WS_FOUR,
+    VT__WS_CONT8 = VT__WS_LONG | VT__WS_TWO | VT__WS_PAIR | VT__WS_THREE | VT__WS_FOUR,
+    VT__WS_CONT9 = VT__WS_LONG | VT__WS_TWO | VT__WS_PAIR | VT__WS_THREE | VT__WS_ABOVE,
+    VT__WS_CONTA = VT__WS_LONG | VT__WS_TWO | VT__WS_PAIR | VT__WS_HALF | VT__WS_ABOVE
+};
+#define VT__WS_X4(x) x, x, x, x
+#define VT__WS_TABLE_FIRST_HIGH                                                                              \
+    VT__WS_X4(VT__WS_LONG), VT__WS_X4(VT__WS_LONG), VT__WS_X4(VT__WS_PAIR), VT__WS_SHORT | VT__WS_TWO,       \
+        VT__WS_SHORT, VT__WS_SHORT | VT__WS_THREE | VT__WS_HALF, VT__WS_SHORT | VT__WS_ABOVE | VT__WS_FOUR
+#define VT__WS_TABLE_FIRST_LOW                                                                               \
+    VT__WS_ANY | VT__WS_THREE | VT__WS_TWO | VT__WS_FOUR, VT__WS_ANY | VT__WS_TWO, VT__WS_ANY, VT__WS_ANY,   \
+        VT__WS_ANY | VT__WS_ABOVE, VT__WS_TOP, VT__WS_TOP, VT__WS_TOP, VT__WS_X4(VT__WS_TOP), VT__WS_TOP,    \
+        VT__WS_TOP | VT__WS_HALF, VT__WS_TOP, VT__WS_TOP
+#define VT__WS_TABLE_SECOND                                                                                  \
+    VT__WS_X4(VT__WS_SHORT), VT__WS_X4(VT__WS_SHORT), VT__WS_CONT8, VT__WS_CONT9, VT__WS_CONTA,              \
+        VT__WS_CONTA, VT__WS_X4(VT__WS_SHORT)
+static VT__UNUSED const uint8_t vt__ws_tables[3][16] = {
+    {VT__WS_TABLE_FIRST_HIGH}, {VT__WS_TABLE_FIRST_LOW}, {VT__WS_TABLE_SECOND}};
+
+#if VT__X86_64
+static void vt__ws_mask_sse2(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
+    __m128i k = _mm_set1_epi32((int)key);
+    for (; n >= 16; n -= 16, to += 16, from += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)from);
+        _mm_storeu_si128((__m128i *)(void *)to, _mm_xor_si128(v, k));
+    }
+    vt__ws_mask_words(to, from, n, key);
+}
+static size_t vt__ws_text_sse2(const uint8_t *p, size_t at, size_t n) {
+    for (; n - at >= 16; at += 16)
+        if (_mm_movemask_epi8(_mm_loadu_si128((const __m128i *)(const void *)(p + at)))) break;
+    return vt__ws_ascii_words(p, at, n);
+}
+VT__H1_AVX2 static void vt__ws_mask_avx2(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
+    __m256i k = _mm256_set1_epi32((int)key);
+    for (; n >= 64; n -= 64, to += 64, from += 64) {
+        __m256i a = _mm256_loadu_si256((const __m256i *)(const void *)from);
+        __m256i b = _mm256_loadu_si256((const __m256i *)(const void *)(from + 32));
+        _mm256_storeu_si256((__m256i *)(void *)to, _mm256_xor_si256(a, k));
+        _mm256_storeu_si256((__m256i *)(void *)(to + 32), _mm256_xor_si256(b, k));
+    }
+    vt__ws_mask_sse2(to, from, n, key);
+}
+VT__H1_AVX2 static inline __m256i vt__ws_avx2_at(const uint8_t *p) {
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+VT__H1_AVX2 static inline __m256i vt__ws_avx2_find(const uint8_t table[16], __m256i index) {
+    return _mm256_shuffle_epi8(
+        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)table)), index);
+}
+/* Whether something is wrong in 32 bytes and their borders with the ones before. */
+VT__H1_AVX2 static inline bool vt__ws_avx2_bad(const uint8_t *p, __m256i x) {
+    const __m256i half = _mm256_set1_epi8(15);
+    __m256i one = vt__ws_avx2_at(p - 1), two = vt__ws_avx2_at(p - 2), three = vt__ws_avx2_at(p - 3);
+    __m256i a = vt__ws_avx2_find(vt__ws_tables[0], _mm256_and_si256(_mm256_srli_epi16(one, 4), half));
+    __m256i b = vt__ws_avx2_find(vt__ws_tables[1], _mm256_and_si256(one, half));
+    __m256i c = vt__ws_avx2_find(vt__ws_tables[2], _mm256_and_si256(_mm256_srli_epi16(x, 4), half));
+    __m256i wrong = _mm256_and_si256(_mm256_and_si256(a, b), c);
+    /* where the third byte of three or four, or the fourth, has to be: the sums reach 0x80 */
+    __m256i want = _mm256_or_si256(_mm256_subs_epu8(two, _mm256_set1_epi8(0xe0 - 0x80)),
+                                   _mm256_subs_epu8(three, _mm256_set1_epi8(0xf0 - 0x80)));
+    want = _mm256_and_si256(want, _mm256_set1_epi8((char)0x80));
+    wrong = _mm256_xor_si256(wrong, want);
+    return !_mm256_testz_si256(wrong, wrong);
+}
+VT__H1_AVX2 static size_t vt__ws_text_avx2(const uint8_t *p, size_t at, size_t n) {
+    for (; n - at >= 32; at += 32) {
+        __m256i x = vt__ws_avx2_at(p + at);
+        if (!_mm256_movemask_epi8(x) ? vt__ws_whole(p, at) != at : vt__ws_avx2_bad(p + at, x)) break;
+    }
+    return vt__ws_whole(p, at);
+}
+#endif
+
+#if VT__AARCH64
+static void vt__ws_mask_neon(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
+    uint8x16_t k = vreinterpretq_u8_u32(vdupq_n_u32(key));
+    for (; n >= 16; n -= 16, to += 16, from += 16) vst1q_u8(to, veorq_u8(vld1q_u8(from), k));
+    vt__ws_mask_words(to, from, n, key);
+}
+VT__INLINE bool vt__ws_neon_bad(const uint8_t *p, uint8x16_t x) {
+    uint8x16_t one = vld1q_u8(p - 1), two = vld1q_u8(p - 2), three = vld1q_u8(p - 3);
+    uint8x16_t a = vqtbl1q_u8(vld1q_u8(vt__ws_tables[0]), vshrq_n_u8(one, 4));
+    uint8x16_t b = vqtbl1q_u8(vld1q_u8(vt__ws_tables[1]), vandq_u8(one, vdupq_n_u8(15)));
+    uint8x16_t c = vqtbl1q_u8(vld1q_u8(vt__ws_tables[2]), vshrq_n_u8(x, 4));
+    uint8x16_t want = vorrq_u8(vqsubq_u8(two, vdupq_n_u8(0xe0 - 0x80)),
+                               vqsubq_u8(three, vdupq_n_u8(0xf0 - 0x80)));
+    uint8x16_t wrong = veorq_u8(vandq_u8(vandq_u8(a, b), c), vandq_u8(want, vdupq_n_u8(0x80)));
+    return vmaxvq_u8(wrong) != 0;
+}
+static size_t vt__ws_text_neon(const uint8_t *p, size_t at, size_t n) {
+    for (; n - at >= 16; at += 16) {
+        uint8x16_t x = vld1q_u8(p + at);
+        if (vmaxvq_u8(x) < 0x80 ? vt__ws_whole(p, at) != at : vt__ws_neon_bad(p + at, x)) break;
+    }
+    return vt__ws_whole(p, at);
+}
+#endif
+
+static const vt__ws_isa vt__ws_isas[] = {
+#if VT__WS_EVERY || !(VT__X86_64 || VT__AARCH64)
+    {"word", vt__ws_mask_word, vt__ws_text_word},
+#endif
+#if VT__X86_64
+    {"sse2", vt__ws_mask_sse2, vt__ws_text_sse2},
+    {"avx2", vt__ws_mask_avx2, vt__ws_text_avx2},
+#endif
+#if VT__AARCH64
+    {"neon", vt__ws_mask_neon, vt__ws_text_neon},
+#endif
+};
+static const vt__ws_isa *vt__ws_chosen;
+/* As in @h1. */
+static size_t vt__ws_isa_count(void) {
+#if VT__X86_64
+    if (!vt__plat_cpu_avx2()) return VT__COUNT(vt__ws_isas) - 1;
+#endif
+    return VT__COUNT(vt__ws_isas);
+}
+static VT__NOINLINE const vt__ws_isa *vt__ws_isa_select(size_t i) {
+    __atomic_store_n(&vt__ws_chosen, &vt__ws_isas[i], __ATOMIC_RELAXED);
+    return &vt__ws_isas[i];
+}
+VT__INLINE const vt__ws_isa *vt__ws_isa_get(void) {
+    const vt__ws_isa *isa = __atomic_load_n(&vt__ws_chosen, __ATOMIC_RELAXED);
+    return VT__LIKELY(isa != NULL) ? isa : vt__ws_isa_select(vt__ws_isa_count() - 1);
+}
+
+/* Puts a mask on, or takes it off. */
+VT__INLINE void vt__ws_mask(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
+    if (n <= 32) vt__ws_mask_words(to, from, n, key);
+    else vt__ws_isa_get()->mask(to, from, n, key);
+}
+/* The key as the byte after n more sees it. */
+VT__INLINE uint32_t vt__ws_turn(uint32_t key, uint64_t n) {
+    unsigned by = (unsigned)(n & 3) * 8;
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    by = (32 - by) & 31;
+#endif
+    return by ? key >> by | key << (32 - by) : key;
+}
+
+/* ---- UTF-8 ---- */
+VT__INLINE int vt__ws_utf8_byte(vt__ws_utf8 *u, uint8_t c) {
+    if (u->need) {
+        if (c < u->low || c > u->high) return VT__WS_E_UTF8;
+        u->need--;
+        u->low = 0x80, u->high = 0xbf;
+    } else if (c >= 0x80) {
+        if (c < 0xc2 || c > 0xf4) return VT__WS_E_UTF8;
+        u->need = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+        u->low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+        u->high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+    }
+    return 0;
+}
+/* The next piece of a text: 0 or VT__WS_E_UTF8. At the text's end u->need has to be 0. */
+static int vt__ws_utf8_next(vt__ws_utf8 *u, const uint8_t *p, size_t n) {
+    const vt__ws_isa *isa = vt__ws_isa_get();
+    for (size_t i = 0; i < n;) {
+        if (!u->need) i = i >= 3 && n - i >= 32 ? isa->text(p, i, n) : vt__ws_ascii_words(p, i, n);
+        size_t stop = VT__MIN(n - i, 16) + i;
+        for (; i < n && (i < stop || u->need); i++)
+            if (VT__UNLIKELY(vt__ws_utf8_byte(u, p[i]) < 0)) return VT__WS_E_UTF8;
+    }
+    return 0;
+}
+static bool vt__ws_is_text(const uint8_t *p, size_t n) {
+    vt__ws_utf8 u = {0, 0, 0};
+    return vt__ws_utf8_next(&u, p, n) == 0 && u.need == 0;
+}
+
+/* ---- receiving ---- */
+static int vt__ws_first_byte(const vt__ws_in *in, unsigned b) {
+    unsigned op = b & 15, allowed = op == VT__WS_TEXT || op == VT__WS_BINARY ? in->rsv : 0;
+    if (b & VT__WS_RSV & ~allowed) return VT__WS_E_RSV;
+    if (op > VT__WS_PONG || (op > VT__WS_BINARY && op < VT__WS_CLOSE)) return VT__WS_E_OPCODE;
+    if (op >= VT__WS_CONTROL) return b & VT__WS_FIN ? 0 : VT__WS_E_CONTROL_SPLIT;
+    if (op == VT__WS_CONT) return in->msg ? 0 : VT__WS_E_CONTINUES;
+    return in->msg ? VT__WS_E_WITHIN : 0;
+}
+/* A length of 2 or 8 bytes; UINT64_MAX: it should have had fewer, or is too large. */
+static uint64_t vt__ws_length(const uint8_t *p, size_t n) {
+    uint64_t v = 0;
+    for (size_t i = 0; i < n; i++) v = v << 8 | p[i];
+    return v < (n == 2 ? 126 : 0x10000) || v >> 63 ? UINT64_MAX : v;
+}
+static int vt__ws_fits(const vt__ws_in *in, uint64_t len) {
+    if (len > in->max_frame) return VT__WS_E_FRAME_LARGE;
+    return len > in->max_message - (in->msg ? in->size : 0) ? VT__WS_E_LARGE : 0;
+}
+/* A frame's head: how many bytes it has; 0: more are needed. vt__ws_take comes next, for in->left bytes. */
+static int vt__ws_head(vt__ws_in *in, const uint8_t *p, size_t n) {
+    int rc;
+    if (n < 1) return 0;
+    if (VT__UNLIKELY((rc = vt__ws_first_byte(in, p[0])) < 0)) return rc;
+    if (n < 2) return 0;
+    uint64_t len = p[1] & 127;
+    uint8_t op = p[0] & 15;
+    size_t size = len < 126 ? 2 : len == 126 ? 4 : 10;
+    if (VT__UNLIKELY(p[1] >> 7 != in->masked)) return VT__WS_E_MASK;
+    if (VT__UNLIKELY(op >= VT__WS_CONTROL && len > VT__WS_CONTROL_MAX)) return VT__WS_E_CONTROL_LONG;
+    if (n < size) return 0;
+    if (size > 2 && (len = vt__ws_length(p + 2, size - 2)) == UINT64_MAX) return VT__WS_E_LENGTH;
+    if (op < VT__WS_CONTROL && VT__UNLIKELY((rc = vt__ws_fits(in, len)) < 0)) return rc;
+    if (in->masked) {
+        if (n < size + 4) return 0;
+        memcpy(&in->key, p + size, 4);
+        size += 4;
+    }
+    in->op = op;
+    in->fin = p[0] >> 7;
+    in->left = len;
+    if (op >= VT__WS_CONTROL) return (int)size;
+    if (op) {
+        in->msg = op, in->msg_rsv = p[0] & VT__WS_RSV, in->size = 0;
+    }
+    in->size += len;
+    return (int)size;
+}
+/* The next n <= in->left bytes of the payload: unmasked in place, and 0, or < 0. When in->left is 0 the frame has ended, and
+ * with in->fin of a data frame its message: in->msg is 0 then. */
+VT__INLINE int vt__ws_take(vt__ws_in *in, uint8_t *p, size_t n) {
+    if (in->masked) {
+        vt__ws_mask(p, p, n, in->key);
+        in->key = vt__ws_turn(in->key, n);
+    }
+    in->left -= n;
+    if (in->op >= VT__WS_CONTROL) return 0;
+    bool text = in->msg == VT__WS_TEXT && !in->msg_rsv;
+    if (text && VT__UNLIKELY(vt__ws_utf8_next(&in->utf8, p, n) < 0)) return VT__WS_E_UTF8;
+    if (in->left || !in->fin) return 0;
+    in->msg = 0;
+    return text && VT__UNLIKELY(in->utf8.need) ? VT__WS_E_UTF8 : 0;
+}
+
+/* ---- close ---- */
+/* Codes that may stand in a frame: those of RFC 6455 7.4.1 and of IANA's registry up to 1014, and the ranges of 7.4.2. */
+static bool vt__ws_code_ok(int code) {
+    if (code >= 3000 && code <= 4999) return true;
+    return code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006;
+}
+/* The unmasked payload of a close frame; its code, 1005 when it has none, or < 0. */
+static VT__UNUSED int vt__ws_close_get(const uint8_t *p, size_t n, vt_str *reason) {
+    *reason = (vt_str){"", 0};
+    if (n == 0) return 1005;
+    if (n == 1) return VT__WS_E_CLOSE;
+    int code = p[0] << 8 | p[1];
+    if (!vt__ws_code_ok(code)) return VT__WS_E_CODE;
+    if (!vt__ws_is_text(p + 2, n - 2)) return VT__WS_E_UTF8;
+    *reason = (vt_str){(const char *)p + 2, n - 2};
+    return code;
+}
+/* Writes a close frame's payload, the reason (UTF-8) cut to what fits, between characters; its size. 1005: no payload. */
+static VT__UNUSED size_t vt__ws_close_put(uint8_t out[VT__WS_CONTROL_MAX], int code, vt_str reason) {
+    size_t n = VT__MIN(reason.len, VT__WS_CONTROL_MAX - 2);
+    if (code == 1005) return 0;
+    if (n < reason.len)
+        while (n > 0 && ((uint8_t)reason.ptr[n] & 0xc0) == 0x80) n--;
+    out[0] = (uint8_t)(code >> 8), out[1] = (uint8_t)code;
+    if (n) memcpy(out + 2, reason.ptr, n);
+    return n + 2;
+}
+
+/* ---- sending ---- */
+/* A frame's head: first is VT__WS_FIN, reserved bits and opcode; key NULL: no mask. Its size. */
+VT__INLINE size_t vt__ws_put_head(uint8_t out[VT__WS_HEAD_MAX], unsigned first, uint64_t len,
+                                  const uint32_t *key) {
+    size_t n = 2;
+    out[0] = (uint8_t)first;
+    if (VT__LIKELY(len < 126)) {
+        out[1] = (uint8_t)len;
+    } else {
+        n = len < 0x10000 ? 4 : 10;
+        out[1] = n == 4 ? 126 : 127;
+        for (size_t i = n; i-- > 2; len >>= 8) out[i] = (uint8_t)len;
+    }
+    if (!key) return n;
+    out[1] |= 0x80;
+    memcpy(out + n, key, 4);
+    return n + 4;
+}
+
+/* ---- handshake ---- */
+enum { VT__WS_KEY_LEN = 24, VT__WS_ACCEPT_LEN = 28 };
+/* What the fields of a request, or of its answer, say. Zero it, then give every field. */
+typedef struct vt__ws_shake {
+    vt_str key, version, accept, protocol, extensions; /* the first of each */
+    uint8_t keys, versions, accepts, protocols;        /* how many there were, as far as two */
+    bool upgrade, connection;
+} vt__ws_shake;
+
+static void vt__ws_shake_keep(vt_str *first, uint8_t *count, vt_str value) {
+    if (*count == 0) *first = value;
+    if (*count < 2) ++*count;
+}
+static VT__UNUSED void vt__ws_shake_field(vt__ws_shake *s, vt_str name, vt_str value) {
+    switch (vt__h1_field_id(name)) {
+    case VT__H1_F_UPGRADE: s->upgrade |= vt__h1_list_has(value, VT__STR_LIT("websocket")); break;
+    case VT__H1_F_CONNECTION: s->connection |= vt__h1_list_has(value, VT__STR_LIT("upgrade")); break;
+    case VT__H1_F_SEC_WEBSOCKET_KEY: vt__ws_shake_keep(&s->key, &s->keys, value); break;
+    case VT__H1_F_SEC_WEBSOCKET_VERSION: vt__ws_shake_keep(&s->version, &s->versions, value); break;
+    case VT__H1_F_SEC_WEBSOCKET_ACCEPT: vt__ws_shake_keep(&s->accept, &s->accepts, value); break;
+    case VT__H1_F_SEC_WEBSOCKET_PROTOCOL: vt__ws_shake_keep(&s->protocol, &s->protocols, value); break;
+    case VT__H1_F_SEC_WEBSOCKET_EXTENSIONS:
+        if (!s->extensions.len) s->extensions = value;
+        break;
+    default: break;
+    }
+}
+/* Sixteen bytes in base64; what the last digit holds beyond them does not count. */
+static bool vt__ws_key_ok(vt_str key) {
+    if (key.len != VT__WS_KEY_LEN || memcmp(key.ptr + 22, "==", 2) != 0) return false;
+    for (size_t i = 0; i < 22; i++) {
+        char c = key.ptr[i], low = vt__str_lower(c);
+        if (!((low >= 'a' && low <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/')) return false;
+    }
+    return true;
+}
+/* Whether a request is a handshake (RFC 6455 4.2.1): 0, or the status that refuses it. */
+static VT__UNUSED int vt__ws_shake_request(const vt__ws_shake *s) {
+    if (!s->upgrade || !s->connection || s->versions != 1) return 426;
+    if (!vt__str_eq(s->version, VT__STR_LIT("13"))) return 426;
+    return s->keys == 1 && vt__ws_key_ok(s->key) ? 0 : 400;
+}
+/* Sec-WebSocket-Accept for a key. */
+static VT__UNUSED void vt__ws_accept(char out[VT__WS_ACCEPT_LEN], const char key[VT__WS_KEY_LEN]) {
+    char text[VT__WS_KEY_LEN + 36];
+    uint8_t hash[20];
+    memcpy(text, key, VT__WS_KEY_LEN);
+    memcpy(text + VT__WS_KEY_LEN, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11", 36);
+    vt__str_sha1(hash, text, sizeof text);
+    (void)vt__str_base64(out, hash, sizeof hash);
+}
+static bool vt__ws_list_has(vt_str list, vt_str item) {
+    size_t pos = 0;
+    vt_str one;
+    while (vt__h1_list_next(list, &pos, &one))
+        if (one.len && vt__str_eq(one, item)) return true;
+    return false;
+}
+/* Of two lists of subprotocols the first of `ours` that is in `theirs`; len 0: none. Names are compared with case. */
+static VT__UNUSED vt_str vt__ws_protocol_pick(vt_str ours, vt_str theirs) {
+    size_t pos = 0;
+    vt_str one;
+    while (vt__h1_list_next(ours, &pos, &one))
+        if (one.len && vt__ws_list_has(theirs, one)) return one;
+    return (vt_str){"", 0};
+}
+/* Whether a list holds tokens alone, none of them twice (RFC 6455 4.1, 10.); an empty one is good. */
+static VT__UNUSED bool vt__ws_protocols_ok(vt_str list) {
+    size_t pos = 0;
+    vt_str one;
+    while (list.len && vt__h1_list_next(list, &pos, &one)) {
+        vt_str rest = {list.ptr + VT__MIN(pos, list.len), list.len - VT__MIN(pos, list.len)};
+        if (!vt__h1_is_token(one) || vt__ws_list_has(rest, one)) return false;
+    }
+    return true;
+}
+/* Whether an answer accepts the request that was sent with `key` and the subprotocols `offered` (RFC 6455 4.1): 0 or
+ * VT__WS_E_SHAKE. No extension was offered, so none may be there. */
+static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, const char key[VT__WS_KEY_LEN],
+                                            vt_str offered) {
+    char want[VT__WS_ACCEPT_LEN];
+    vt__ws_accept(want, key);
+    if (status != 101 || !s->upgrade || !s->connection || s->accepts != 1 || s->extensions.len)
+        return VT__WS_E_SHAKE;
+    if (!vt__str_eq(s->accept, (vt_str){want, sizeof want})) return VT__WS_E_SHAKE;
+    if (s->protocols == 0) return 0;
+    bool named = s->protocols == 1 && s->protocol.len && vt__ws_list_has(offered, s->protocol);
+    return named ? 0 : VT__WS_E_SHAKE;
 }
 #endif /* VTHTTP_HTTP */
 
@@ -10710,6 +11363,7 @@ struct vt_route {
     vt_handler *handler;
     void *ctx;
     int64_t max_body, timeout_ms; /* 0: the server's */
+    void *extra;                  /* a handler's, freed with the route */
     vt__router_mw *mw;
     vt_str pattern, method; /* method "": every one */
     vt__router_param *params;
@@ -10873,6 +11527,7 @@ static void vt__router_free_route(vt_route *r) {
     vt__mem_free((void *)(uintptr_t)r->pattern.ptr);
     vt__mem_free((void *)(uintptr_t)r->method.ptr);
     vt__mem_free(r->params);
+    vt__mem_free(r->extra);
     vt__mem_free(r);
 }
 
@@ -11243,6 +11898,17 @@ static void vt__req_init(vt_req *req, vt_res *res, vt_server *s, const vt__http_
     req->res = res;
     req->arena = arena;
     vt__mem_zero(&req->trailer_base, sizeof *req - offsetof(vt_req, trailer_base));
+}
+
+/* Moves the head of n bytes to `to`, unless a string of it was handed out: there is a NUL in it then. */
+static bool vt__req_move(vt_req *req, char *to, size_t n) {
+    vt_str *s[] = {&req->method, &req->target, &req->path, &req->query, &req->authority};
+    if (memchr(req->head, 0, n)) return false;
+    memcpy(to, req->head, n);
+    for (size_t i = 0; i < VT__COUNT(s); i++)
+        if (s[i]->ptr >= req->head && s[i]->ptr <= req->head + n) s[i]->ptr = to + (s[i]->ptr - req->head);
+    req->head = to;
+    return true;
 }
 
 /* --- memory, contexts --- */
@@ -11767,6 +12433,7 @@ VT_API int vt_status_of(int err) {
     case -ENOENT: return 404;
     case VT_ETOOLARGE: return 413;
     case VT_ETYPE: return 415;
+    case VT_EWSUPGRADE: return 426;
     case VT_ELIMIT:
     case VT_ESTOPPED:
     case -ECANCELED: return 503; /* the server stops, or nobody is there to see it */
@@ -12403,6 +13070,10 @@ VT_API void *vt_next_ctx(const vt_next *next) { return next->mw->ctx; }
 /* Whose fault an error is decides at which level it is logged. */
 static bool vt__http_is_ours(const vt_req *req, const vt_res *res, int err, int status) {
     if (res->err || err == -ECANCELED) return false; /* the client is gone */
+    if (res->state == VT__RES_UPGRADED &&
+        (err == -ECONNRESET || err == -EPIPE || err == -ETIMEDOUT || err == VT_ESTOPPED))
+        return false;
+    if (err <= VT_EWSUPGRADE && err >= VT_EWSPONG) return false;
     if (err == req->body_err && (err == -ECONNRESET || err == -EPIPE)) return false;
     return status >= 500;
 }
@@ -12488,7 +13159,9 @@ static int vt__http_end(vt_req *req, vt_res *res, int *err, int status) {
         if (page < 0 && res->state == VT__RES_HEAD && !vt__res_is_whole(res)) return page;
         return vt_res_end(res);
     case VT__RES_HEAD: return *err < 0 && !vt__res_is_whole(res) ? *err : vt_res_end(res);
-    case VT__RES_UPGRADED: return req->wire->end(res);
+    case VT__RES_UPGRADED:
+        if (*err < 0) req->wire->abort(res);
+        return req->wire->end(res);
     default: return res->err;
     }
 }
@@ -12837,7 +13510,8 @@ typedef struct vt__h1c_host {
     int64_t accepted, nparked, requests, refused, bad, timeouts, queued;
 } __attribute__((aligned(64))) vt__h1c_host;
 
-enum { VT__H1C_KILL = 0x8000 }; /* beside the bits of an event: the server's grace period is over */
+/* Beside the bits of an event: the server's grace period is over, or begins. */
+enum { VT__H1C_KILL = 0x8000, VT__H1C_STOP = 0x10000 };
 enum vt__h1c_why { VT__H1C_INPUT, VT__H1C_EXPIRED };
 enum vt__h1c_list { VT__H1C_FRESH, VT__H1C_IDLE, VT__H1C_LINGER }; /* of vt__h1c_host.parked */
 
@@ -12872,6 +13546,13 @@ typedef struct vt__h1c_slab {
     vt__h1c conns[VT__H1C_SLAB];
 } vt__h1c_slab;
 
+/* What the protocol of an upgraded connection is told, on its thread; the first two in scheduler context. */
+typedef struct vt__h1c_up {
+    void (*room)(void *arg);            /* for the output that it waits with (vt__poll_want_room) */
+    void (*stop)(void *arg);            /* the server stops */
+    int (*end)(void *arg, bool failed); /* the handler has returned; the first error of its output */
+} vt__h1c_up;
+
 enum vt__h1c_body { VT__H1C_BODY_END, VT__H1C_BODY_LENGTH, VT__H1C_BODY_CHUNKED, VT__H1C_BODY_BROKEN };
 
 struct vt_stream {
@@ -12903,7 +13584,11 @@ typedef struct vt__h1c_run {
     bool head_sent, closing; /* Connection: close was sent or is meant */
     bool cut;                /* by close is how the peer sees that the response is short */
     bool linger;
+    bool parted; /* both sides have said that they are done: nothing more comes */
     vt_stream stream;
+    const vt__h1c_up *up; /* NULL: the connection is not upgraded, or the handler reads and writes bytes */
+    void *up_arg;
+    char *spare;     /* see vt__h1c_room */
     vt__h1_req head; /* from here on each is prepared before its use */
     vt__h1_chunk chunk;
     vt__arena arena;
@@ -13202,11 +13887,9 @@ VT__INLINE const char *vt__h1c_date_line(int64_t now) {
 }
 
 /* Nothing before the reactor can know that the peer is gone: it is added, and watched, when a handler first waits. */
-static void vt__h1c_watch(vt__h1c_run *run) {
+static void vt__h1c_watch(vt__h1c_run *run, bool fin) {
     vt__pd *pd = &run->c->conn.pd;
-    int on = run->conf->cancel_on;
-    if (run->watched || on == VT_CANCEL_NEVER || !run->handling || run->stream.shut) return;
-    bool fin = on == VT_CANCEL_FIN && !run->stream.run;
+    if (run->watched || run->conf->cancel_on == VT_CANCEL_NEVER || !run->handling || run->stream.shut) return;
     if (run->io.err == 0 && vt__poll_add(run->io.thr->dom, pd) < 0) return;
     run->watched = true;
     if (run->io.err == 0 && vt__poll_watch(pd, fin)) return;
@@ -13230,6 +13913,8 @@ static void vt__h1c_heed(vt__h1c *c, unsigned bits) {
     vt__h1c_run *run = c->run;
     bool idle = !run->io.sending && run->chunk_at == SIZE_MAX;
     if (bits & VT__PD_FLUSH && run->io.out.p && idle) vt__h1c_flush_parked(run);
+    if (run->up && bits & VT__PD_FLUSH) run->up->room(run->up_arg);
+    if (run->up && bits & VT__H1C_STOP) run->up->stop(run->up_arg);
     if (bits & VT__H1C_KILL && run->handling) {
         vt_str m = run->req.method, t = run->req.target;
         vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
@@ -13278,7 +13963,7 @@ static void vt__h1c_on_park(void *arg) {
         vt__h1c_seal(run);
         vt__h1c_flush_parked(run);
     }
-    vt__h1c_watch(run);
+    vt__h1c_watch(run, run->conf->cancel_on == VT_CANCEL_FIN && !run->stream.run);
 }
 
 /*--- the request's body ---*/
@@ -13546,6 +14231,8 @@ static int64_t vt__h1c_write(vt_res *res, const void *p, size_t n) {
 static int vt__h1c_wire_flush(vt_res *res) { return vt__h1c_flush(res->req->conn); }
 static int vt__h1c_end(vt_res *res) {
     vt__h1c_run *run = res->req->conn;
+    if (VT__LIKELY(res->framing == VT__HTTP_LENGTH)) return run->io.err;
+    if (run->up) return run->up->end(run->up_arg, run->cut);
     if (res->framing != VT__HTTP_CHUNKED || res->no_body || run->stream.run) return run->io.err;
     vt__h1c_seal(run);
     if (vt__conn_put(&run->io, "0\r\n", 3) < 0 || vt__h1c_put_fields(run, res->trailers, res->ntrailers) < 0)
@@ -13610,6 +14297,52 @@ VT_API int vt_stream_shutdown(vt_stream *st) {
     /* With both halves ended a descriptor hangs up: no longer the sign of a reset. */
     vt__poll_clear(&c->pd, VT__PD_WATCH | VT__PD_WATCH_FIN);
     return vt__conn_shutdown(c);
+}
+
+/*--- ... whose protocol is another's ---*/
+/* n bytes of the room for fields that this request left; they last as long as it does. NULL: there are not as many. */
+static void *vt__h1c_room(vt__h1c_run *run, size_t n) {
+    char *p = run->spare;
+    n = (n + 15) & ~(size_t)15;
+    if ((size_t)((char *)(run->few + VT__H1C_FIELDS) - p) < n) return NULL;
+    run->spare += n;
+    return p;
+}
+/* Before the first string of the request is handed out, if it is to be for long: its head leaves the input block. Returns room
+ * for n bytes, or NULL. */
+static void *vt__h1c_settle(vt__h1c_run *run, size_t n) {
+    vt__conn_buf *b = &run->io.in;
+    vt_req *req = &run->req;
+    run->spare = (char *)(run->few + (run->fields == run->few ? req->nfields : 0));
+    if (req->head < b->p || req->head >= b->p + run->base) return NULL; /* it has left */
+    size_t len = (size_t)(b->p + run->base - req->head);
+    void *room = vt__h1c_room(run, n);
+    char *to = vt__h1c_room(run, len);
+    if (to || memchr(req->head, 0, len)) {
+        (void)(to && vt__req_move(req, to, len));
+    } else if (vt__conn_buf_get_for(run->io.thr, &run->held, len)) {
+        (void)vt__req_move(req, run->held.p, len);
+    }
+    return room;
+}
+/* What came behind the request, block and all, unless its head is still there; false: no memory. */
+static bool vt__h1c_take_input(vt__h1c_run *run, vt__conn_buf *to) {
+    vt__conn_buf *b = &run->io.in;
+    size_t rest = b->len - b->pos;
+    if (run->req.head < b->p || run->req.head >= b->p + b->cap) {
+        *to = *b;
+    } else {
+        run->held = *b;
+        if (rest && !vt__conn_buf_get_for(run->io.thr, to, rest + 1)) rest = SIZE_MAX;
+        else if (rest) memcpy(to->p, b->p + b->pos, to->len = rest);
+    }
+    memset(b, 0, sizeof *b);
+    run->base = 0;
+    vt__conn_buf_put(run->io.thr, &run->io.out); /* it is flushed */
+    return rest != SIZE_MAX;
+}
+static bool vt__h1c_stopping(const vt__h1c_run *run) {
+    return __atomic_load_n(&run->host->group->stopping, __ATOMIC_SEQ_CST) != 0;
 }
 
 /*--- conversation ---*/
@@ -13756,7 +14489,8 @@ static bool vt__h1c_request(vt__h1c_run *run) {
     bool keep = r == 0 && !run->closing && req->keep_alive && run->io.err == 0 && !run->gone;
     if (VT__UNLIKELY(r < 0)) run->cut = true;
     if (keep && VT__UNLIKELY(!vt__h1c_body_done(run))) keep = vt__h1c_drain(run);
-    if (!keep && (client_stays || !vt__h1c_body_done(run))) run->linger = true; /* it may be sending */
+    if (!keep && (client_stays || !vt__h1c_body_done(run)))
+        run->linger = !run->parted; /* it may be sending */
     run->handling = false;
     if (run->watched) {
         vt__poll_clear(&c->conn.pd, VT__PD_WATCH | VT__PD_WATCH_FIN);
@@ -13961,6 +14695,8 @@ static void vt__h1c_turn_away(const vt__h1c_conf *conf, int fd) {
 }
 /* group->stopping is set: sends the idle connections to their end, which looks for input one last time. */
 static void vt__h1c_host_stop(vt__h1c_host *h) {
+    for (vt__list *n = h->running.next; n != &h->running; n = n->next)
+        vt__h1c_tell(VT__CONTAINER(n, vt__h1c, link), VT__H1C_STOP);
     for (int i = VT__H1C_FRESH; i <= VT__H1C_IDLE; i++)
         for (vt__list *n = h->parked[i].next, *next; n != &h->parked[i]; n = next) {
             next = n->next;
@@ -13980,6 +14716,783 @@ static void vt__h1c_host_kill(vt__h1c_host *h) {
 }
 /* No connection is left. */
 static void vt__h1c_host_quit(vt__h1c_host *h) { vt__timer_cancel(&h->dom->wheel, &h->sweep); }
+
+/*==============================================================================
+ * MARK: - @wsc     WebSocket connections
+ * uses:   @api_ws @plat @mem @str @log @h1 @ws @poll @sched @self @sync @io @router @req @res @http @conn @h1c
+ * test:   tests/e2e_ws.c
+ *
+ * A vt_ws is a vt__conn, a decoder and two buffers. Both are given back while nothing is in them, so that an idle one costs
+ * its vthread's page and no more: the object stands where the handshake's fields left room (vt__h1c_room).
+ *
+ * Input is one vthread's at a time. Output is whoever's holds `mu`; who cannot wait for it (the reader with a pong) leaves a
+ * note, which the holder carries out as it unlocks. Only the handler's vthread, whose parks call vt__wsc_on_park, leaves
+ * bytes in the output block; everybody else sends all that is there before he unlocks.
+ *
+ *     OPEN --vt_ws_close, a violation, the handler's end--> closing (sent) --peer's frame, or time--> CLOSED
+ *      \---peer's close frame: answered with its code-----------------------------------------------> CLOSED
+ *============================================================================*/
+enum { VT__WSC_PONG = 1, VT__WSC_PING = 2, VT__WSC_CLOSE = 4 }; /* notes */
+enum { VT__WSC_GATHER = 4096, VT__WSC_KEYS = 32 };
+enum { VT__WSC_TICK = 1 }; /* of vt__wsc_wait */
+
+struct vt_ws {
+    vt__conn_io io; /* in: received and not consumed; out and err: under mu */
+    vt__ws_in dec;
+    vt__conn_buf msg; /* what is put together, and the program's until it receives again */
+    vt_mutex mu;
+    vt_cond turn;     /* a message in fragments has ended */
+    vt__vth *writer;  /* ... whose it is */
+    vt__vth *owner;   /* who runs vt__wsc_on_park; NULL: nobody */
+    vt__h1c_run *run; /* NULL: a client's */
+    char *end;        /* the byte under the NUL behind the last message, if that stands in io.in */
+    int64_t ping_ns, pong_ns, close_ns;
+    int64_t heard, asked; /* when something came; when it was pinged since, 0: not */
+    int64_t closing;      /* when our close frame was sent, 0: not */
+    int err;              /* why nothing is received any more */
+    uint16_t code, told;  /* the peer's close code; the one that a close frame of ours is to carry, */
+    const char *words;    /* and its reason */
+    uint8_t noted, pong_len;
+    uint8_t begun; /* vt_ws_begin: the first byte of the next fragment */
+    char was;      /* the byte at `end` */
+    bool inside;   /* a frame's payload is under way */
+    bool streams;  /* vt_ws_next */
+    bool reading, fin, stopping;
+    bool closed; /* the peer's close frame has come */
+    bool apart;  /* in memory of its own */
+    uint8_t *pong;
+    char *reason;
+    vt_str protocol;
+    uint32_t *keys; /* a client's, the next VT__WSC_KEYS */
+    uint32_t nkeys;
+};
+
+/*--- output; under mu ---*/
+/* Takes the lock unless somebody has it; then he gets a note, a pong's payload with it. Any context on any thread. */
+static bool vt__wsc_try(vt_ws *ws, unsigned note, const void *p, size_t n) {
+    vt__sync_lock(&ws->mu.flags, &ws->mu.spin);
+    bool got = !ws->mu.held;
+    if (got) {
+        ws->mu.held = 1;
+        ws->mu.owner = NULL;
+    } else if (note) {
+        ws->noted |= (uint8_t)note;
+        if (note & VT__WSC_PONG && ws->pong) memcpy(ws->pong, p, ws->pong_len = (uint8_t)n);
+    }
+    vt__sync_unlock(&ws->mu.flags, &ws->mu.spin);
+    return got;
+}
+/* Hands the lock on, unless there is a note: it, and the payload of a pong. */
+static unsigned vt__wsc_hand_on(vt_ws *ws, uint8_t pong[VT__WS_CONTROL_MAX], size_t *n) {
+    vt__sync_lock(&ws->mu.flags, &ws->mu.spin);
+    unsigned noted = ws->noted;
+    vt__waiter *w = noted ? NULL : ws->mu.q.head;
+    ws->noted = 0;
+    if (noted & VT__WSC_PONG) memcpy(pong, ws->pong, *n = ws->pong_len);
+    if (w) vt__sync_unlink(&ws->mu.q, w);
+    else if (!noted) ws->mu.held = 0;
+    if (!noted) ws->mu.owner = w ? w->v : NULL;
+    vt__sync_unlock(&ws->mu.flags, &ws->mu.spin);
+    if (w) vt__sched_ready(w->v);
+    return noted;
+}
+/* A client's next mask: strong random bytes (RFC 6455 10.3), some at a time. */
+static uint32_t vt__wsc_key(vt_ws *ws) {
+    if (ws->nkeys == 0) vt__plat_random(ws->keys, VT__WSC_KEYS * sizeof *ws->keys), ws->nkeys = VT__WSC_KEYS;
+    return ws->keys[--ws->nkeys];
+}
+/* A client's frame, masked into the block piece by piece. */
+static int vt__wsc_put_masked(vt_ws *ws, unsigned first, const uint8_t *p, size_t n) {
+    uint32_t key = vt__wsc_key(ws);
+    char *to = vt__conn_room(&ws->io, VT__WS_HEAD_MAX);
+    if (!to) return ws->io.err;
+    ws->io.out.len += vt__ws_put_head((uint8_t *)to, first, n, &key);
+    while (n > 0 && (to = vt__conn_room(&ws->io, 4)) != NULL) {
+        size_t k = VT__MIN(n, ws->io.out.cap - ws->io.out.len);
+        vt__ws_mask((uint8_t *)to, p, k, key);
+        key = vt__ws_turn(key, k);
+        ws->io.out.len += k;
+        p += k, n -= k;
+    }
+    return ws->io.err;
+}
+static int vt__wsc_put(vt_ws *ws, unsigned first, const void *p, size_t n) {
+    vt__conn_buf *b = &ws->io.out;
+    ws->io.thr = vt__sched_thr(); /* whose pool a block comes from, and goes to */
+    if (VT__UNLIKELY(ws->keys != NULL)) return vt__wsc_put_masked(ws, first, p, n);
+    if (n <= VT__WSC_GATHER) {
+        char *to = vt__conn_room(&ws->io, n + VT__WS_HEAD_MAX);
+        if (VT__UNLIKELY(!to)) return ws->io.err;
+        size_t k = vt__ws_put_head((uint8_t *)to, first, n, NULL);
+        if (n) memcpy(to + k, p, n);
+        b->len += k + n;
+        return 0;
+    }
+    uint8_t head[VT__WS_HEAD_MAX];
+    struct iovec v[3] = {{NULL, 0}, {head, vt__ws_put_head(head, first, n, NULL)}, {(char *)(uintptr_t)p, n}};
+    return vt__conn_send_behind(&ws->io, v, 3);
+}
+static void vt__wsc_flush(vt_ws *ws) {
+    ws->io.thr = vt__sched_thr();
+    (void)vt__conn_flush(&ws->io);
+    vt__conn_buf_put(ws->io.thr, &ws->io.out);
+}
+static int vt__wsc_put_close(vt_ws *ws, int code, const char *reason) {
+    uint8_t payload[VT__WS_CONTROL_MAX];
+    if (ws->closing) return VT_EWSCLOSED;
+    size_t n = vt__ws_close_put(payload, code, vt__str_of(reason ? reason : ""));
+    int r = vt__wsc_put(ws, VT__WS_FIN | VT__WS_CLOSE, payload, n);
+    __atomic_store_n(&ws->closing, vt__plat_now(), __ATOMIC_RELAXED);
+    vt_cond_broadcast(&ws->turn);
+    return r;
+}
+/* A control frame of our own accord. */
+static void vt__wsc_say(vt_ws *ws, unsigned what, const void *p, size_t n) {
+    if (what & VT__WSC_PONG && !ws->closing) (void)vt__wsc_put(ws, VT__WS_FIN | VT__WS_PONG, p, n);
+    if (what & VT__WSC_PING && !ws->closing) (void)vt__wsc_put(ws, VT__WS_FIN | VT__WS_PING, NULL, 0);
+    if (what & VT__WSC_CLOSE) (void)vt__wsc_put_close(ws, ws->told, ws->words);
+}
+static void vt__wsc_unlock(vt_ws *ws) {
+    uint8_t pong[VT__WS_CONTROL_MAX];
+    size_t n = 0;
+    for (unsigned noted;; vt__wsc_say(ws, noted, pong, n)) {
+        if (ws->owner != vt__sched_self() && ws->io.out.p) vt__wsc_flush(ws);
+        if ((noted = vt__wsc_hand_on(ws, pong, &n)) == 0) return;
+    }
+}
+/* Says it now, or has whoever is sending say it. */
+static void vt__wsc_control(vt_ws *ws, unsigned what, const void *p, size_t n) {
+    if (!vt__wsc_try(ws, what, p, n)) return;
+    vt__wsc_say(ws, what, p, n);
+    vt__wsc_unlock(ws);
+}
+/* 0 with the lock, when frames of data may be sent. */
+static int vt__wsc_lock(vt_ws *ws) {
+    int r = vt_mutex_lock_until(&ws->mu, 0);
+    if (VT__UNLIKELY(r < 0)) return ws->stopping && r == -ECANCELED ? VT_ESTOPPED : r;
+    if (VT__UNLIKELY(ws->closing)) r = VT_EWSCLOSED;
+    else r = ws->io.err;
+    if (VT__UNLIKELY(r < 0)) vt__wsc_unlock(ws);
+    return r;
+}
+/* ... and no message in fragments of somebody else's is under way. */
+static int vt__wsc_lock_turn(vt_ws *ws) {
+    int r = vt__wsc_lock(ws);
+    while (VT__UNLIKELY(r == 0 && ws->writer)) {
+        r = ws->writer == vt__sched_self() ? VT_ESTATE : vt_cond_wait(&ws->turn, &ws->mu);
+        if (r == 0) r = ws->closing ? VT_EWSCLOSED : ws->io.err;
+        if (r < 0) vt__wsc_unlock(ws);
+    }
+    return r;
+}
+
+/* ---- the handler's vthread ----*/
+/* What the socket takes at once goes out, and the rest as it takes more. */
+static void vt__wsc_flush_parked(void *arg) {
+    vt_ws *ws = arg;
+    vt__pd *pd = &ws->io.c->pd;
+    if (!vt__wsc_try(ws, 0, NULL, 0)) return; /* who has the lock sends it */
+    ws->io.thr = vt__sched_thr();
+    int r = vt__conn_flush_try(&ws->io);
+    while (r == -EAGAIN) {
+        ws->run->flushing = vt__poll_add(ws->io.thr->dom, pd) == 0;
+        if (!ws->run->flushing || vt__poll_want_room(pd)) break;
+        r = vt__conn_flush_try(&ws->io);
+    }
+    if (r != -EAGAIN) vt__conn_buf_put(ws->io.thr, &ws->io.out);
+    uint8_t pong[VT__WS_CONTROL_MAX];
+    size_t n;
+    while (vt__wsc_hand_on(ws, pong, &n))
+        continue; /* nobody leaves notes for who does not let go of the thread */
+}
+/* Who waits for anything but input hears of the end of it, too: nothing can be said to who ended only one half. */
+static void vt__wsc_watch(vt_ws *ws) {
+    vt__pd *pd = &ws->io.c->pd;
+    bool fin = !ws->reading && !ws->closed;
+    if (ws->fin != fin && ws->run->watched && !ws->run->gone) {
+        ws->run->watched = false;
+        vt__poll_clear(pd, VT__PD_WATCH | VT__PD_WATCH_FIN);
+    }
+    ws->fin = fin;
+    if (!ws->run->watched) vt__h1c_watch(ws->run, fin);
+}
+static void vt__wsc_on_park(void *arg) {
+    vt_ws *ws = arg;
+    vt__wsc_flush_parked(ws);
+    vt__wsc_watch(ws);
+}
+
+/*--- input ---*/
+/* Its end; the first reason stays. */
+static int vt__wsc_over(vt_ws *ws, int err) {
+    if (!ws->err) ws->err = err;
+    if (!ws->code) ws->code = 1006;
+    return err;
+}
+/* What the peer did wrong: it is told, and nothing it sends is heard any more. */
+static int vt__wsc_fail(vt_ws *ws, int err, int code, const char *why) {
+    vt_log(VT_LOG_DEBUG, "a WebSocket is closed with %d: %s", code, why);
+    ws->told = (uint16_t)code, ws->words = why;
+    vt__wsc_control(ws, VT__WSC_CLOSE, NULL, 0);
+    return vt__wsc_over(ws, err);
+}
+static int vt__wsc_bad(vt_ws *ws, int rc) {
+    int code = vt__ws_err_code(rc);
+    return vt__wsc_fail(ws,
+                        code == 1007   ? VT_EWSTEXT
+                        : code == 1009 ? VT_EWSLARGE
+                                       : VT_EWSPROTO,
+                        code, vt__ws_err_name(rc));
+}
+/* When this end has something to do without input. */
+static int64_t vt__wsc_due(const vt_ws *ws) {
+    int64_t closing = __atomic_load_n(&ws->closing, __ATOMIC_RELAXED);
+    if (closing) return ws->close_ns ? closing + ws->close_ns : INT64_MAX;
+    if (ws->asked) return ws->asked + ws->pong_ns;
+    return ws->ping_ns ? ws->heard + ws->ping_ns : INT64_MAX;
+}
+static int vt__wsc_tick(vt_ws *ws, int64_t now) {
+    if (now < vt__wsc_due(ws)) return 0;
+    if (__atomic_load_n(&ws->closing, __ATOMIC_RELAXED)) return vt__wsc_over(ws, -ETIMEDOUT);
+    if (ws->asked) return vt__wsc_fail(ws, VT_EWSPONG, 1011, "no pong in time");
+    vt__wsc_control(ws, VT__WSC_PING, NULL, 0);
+    if (ws->pong_ns) ws->asked = now;
+    else ws->heard = now;
+    return 0;
+}
+/* Until there is input: 0, VT__WSC_TICK, or < 0. */
+static int vt__wsc_wait(vt_ws *ws, vt__vth *v, int64_t until) {
+    int64_t due, own = vt__wsc_due(ws);
+    int r = vt__sched_enter(v, until, &due);
+    if (r < 0) return r;
+    bool mine = own < INT64_MAX && (!due || own < due);
+    ws->reading = true;
+    r = vt__io_wait(&ws->io.c->pd, VT__PD_R, mine ? own : due);
+    ws->reading = false;
+    if (r == -ETIMEDOUT)
+        vt__poll_set(&ws->io.c->pd, VT__PD_R); /* a stall of ours may have delayed the event */
+    return r == -ETIMEDOUT && mine ? VT__WSC_TICK : r;
+}
+/* Into p, or behind what the block holds: > 0 bytes, 0 the end, < 0. Never parks. A byte of the block is left for a NUL. */
+static int64_t vt__wsc_try_get(vt_ws *ws, vt__thr *thr, char *p, size_t n) {
+    vt__conn *c = ws->io.c;
+    vt__conn_buf *b = &ws->io.in;
+    if (!c->ops && !vt__conn_readable(c)) return -EAGAIN;
+    if (p) return vt__conn_recv_try(c, p, n);
+    if (vt__conn_buf_room(thr, b, VT__BUF_BYTES) < 0) return -ENOMEM;
+    int64_t r = vt__conn_recv_try(c, b->p + b->len, b->cap - b->len - 1);
+    if (r > 0) b->len += (size_t)r;
+    return r;
+}
+/* The same, and waits: > 0 or < 0. Without a byte in it the block is given back meanwhile. */
+static int64_t vt__wsc_get(vt_ws *ws, char *p, size_t n, int64_t until) {
+    vt__vth *v = vt__sched_self();
+    int64_t r;
+    int waited = 0;
+    vt__sched_fuel(v);
+    for (;;) {
+        r = vt__sched_cancelled(v) ? -ECANCELED : vt__wsc_try_get(ws, v->thr, p, n);
+        if (VT__LIKELY(r > 0)) {
+            ws->heard = v->thr->now, ws->asked = 0;
+            return r;
+        }
+        if (r == 0) return vt__wsc_over(ws, VT_EEOF);
+        if (r != -EAGAIN) break;
+        if (waited == -ETIMEDOUT) return waited;
+        if (waited == VT__WSC_TICK && (r = vt__wsc_tick(ws, v->thr->now)) < 0) return r;
+        if (ws->io.in.pos == ws->io.in.len) vt__conn_buf_put(v->thr, &ws->io.in);
+        waited = vt__wsc_wait(ws, v, until);
+        if (waited < 0 && (r = waited) != -ETIMEDOUT) break;
+    }
+    if (r == -ECANCELED && __atomic_load_n(&ws->stopping, __ATOMIC_RELAXED)) return VT_ESTOPPED;
+    return r == -ECANCELED || r == -ENOMEM || r == -EBUSY ? r : vt__wsc_over(ws, (int)r);
+}
+
+/*--- control frames ---*/
+static int vt__wsc_on_close(vt_ws *ws, const uint8_t *p, size_t n) {
+    vt_str reason;
+    int code = vt__ws_close_get(p, n, &reason);
+    if (code < 0) return vt__wsc_bad(ws, code);
+    ws->closed = true;
+    ws->code = (uint16_t)code;
+    if (reason.len) ws->reason = vt__mem_strdup(reason.ptr, reason.len);
+    ws->told = ws->code, ws->words = ws->reason;
+    vt__wsc_control(ws, VT__WSC_CLOSE, NULL, 0);
+    return 0;
+}
+/* One whose head is taken: 1; 0 the peer has closed; < 0. */
+static int vt__wsc_on_control(vt_ws *ws, int64_t until) {
+    vt__conn_buf *b = &ws->io.in;
+    size_t n = (size_t)ws->dec.left;
+    while (b->len - b->pos < n) {
+        int64_t r = vt__wsc_get(ws, NULL, 0, until);
+        if (r < 0) return (int)r;
+    }
+    uint8_t *p = (uint8_t *)b->p + b->pos;
+    (void)vt__ws_take(&ws->dec, p, n);
+    b->pos += n;
+    ws->inside = false;
+    if (ws->dec.op == VT__WS_CLOSE) return vt__wsc_on_close(ws, p, n);
+    if (ws->dec.op == VT__WS_PONG) return 1;
+    if (!ws->pong) ws->pong = vt__mem_alloc(VT__WS_CONTROL_MAX); /* for a note */
+    vt__wsc_control(ws, VT__WSC_PONG, p, n);
+    return 1;
+}
+
+/*--- messages ---*/
+/* To the payload of a frame of data: 1; 0 the peer has closed; < 0. */
+static int vt__wsc_frame(vt_ws *ws, int64_t until) {
+    vt__conn_buf *b = &ws->io.in;
+    for (int64_t r;;) {
+        if (ws->inside && ws->dec.op < VT__WS_CONTROL) return 1;
+        if (ws->inside) {
+            if ((r = vt__wsc_on_control(ws, until)) <= 0) return (int)r;
+            continue;
+        }
+        r = vt__ws_head(&ws->dec, (uint8_t *)b->p + b->pos, b->len - b->pos);
+        if (VT__UNLIKELY(r < 0)) return vt__wsc_bad(ws, (int)r);
+        b->pos += (size_t)r;
+        ws->inside = r > 0;
+        if (r == 0 && (r = vt__wsc_get(ws, NULL, 0, until)) < 0) return (int)r;
+    }
+}
+/* What every call that receives begins with: 1; 0 closed; < 0. The last message is the program's no more. */
+static int vt__wsc_begin(vt_ws *ws) {
+    vt__vth *v = vt__sched_self();
+    if (!v) return -EPERM;
+    if (ws->reading) return -EBUSY;
+    if (ws->end) *ws->end = ws->was, ws->end = NULL;
+    if (!ws->dec.msg && ws->msg.p) vt__conn_buf_put(v->thr, &ws->msg);
+    if (ws->closed) return 0;
+    return ws->err ? ws->err : 1;
+}
+static vt_str vt__wsc_give(vt_ws *ws, char *p, size_t n) {
+    if (p != ws->msg.p) ws->end = p + n, ws->was = p[n];
+    p[n] = 0;
+    return (vt_str){p, n};
+}
+/* Room for all of the frame and a NUL, or for more than there is: what a frame announces need not come. */
+static int vt__wsc_msg_room(vt_ws *ws) {
+    vt__conn_buf *b = &ws->msg, big = {NULL, 0, 0, 0};
+    uint64_t want = ws->dec.size + 1, most = VT__MAX((uint64_t)b->cap * 2, VT__BUF_BYTES);
+    if (b->cap >= want || b->cap > b->len + 1 + VT__BUF_BYTES / 4) return 0;
+    want = VT__MIN(want, most);
+    if (want > SIZE_MAX / 2 || !vt__conn_buf_get_for(vt__sched_thr(), &big, (size_t)want)) return -ENOMEM;
+    if (b->len) memcpy(big.p, b->p, b->len);
+    big.len = b->len;
+    vt__conn_buf_put(vt__sched_thr(), b);
+    *b = big;
+    return 0;
+}
+/* Some of a frame's payload, to ws->msg. */
+static int vt__wsc_collect(vt_ws *ws, int64_t until) {
+    vt__conn_buf *b = &ws->io.in, *m = &ws->msg;
+    int r = vt__wsc_msg_room(ws);
+    if (r < 0) return r;
+    int64_t k = (int64_t)VT__MIN(ws->dec.left, m->cap - m->len - 1);
+    if (b->len > b->pos) {
+        k = VT__MIN(k, (int64_t)(b->len - b->pos));
+        memcpy(m->p + m->len, b->p + b->pos, (size_t)k);
+        b->pos += (size_t)k;
+    } else if (k > 0 && (k = vt__wsc_get(ws, m->p + m->len, (size_t)k, until)) < 0) {
+        return (int)k;
+    }
+    r = vt__ws_take(&ws->dec, (uint8_t *)m->p + m->len, (size_t)k);
+    m->len += (size_t)k;
+    ws->inside = ws->dec.left > 0;
+    return r < 0 ? vt__wsc_bad(ws, r) : 0;
+}
+VT_API int vt_ws_recv_until(vt_ws *ws, vt_str *msg, int64_t until) {
+    vt__conn_buf *b = &ws->io.in;
+    int r = vt__wsc_begin(ws);
+    *msg = (vt_str){"", 0};
+    if (r <= 0) return r;
+    if (ws->streams && ws->dec.msg) return VT_ESTATE;
+    ws->streams = false;
+    do {
+        if ((r = vt__wsc_frame(ws, until)) <= 0) return r;
+        int type = ws->dec.msg;
+        if (VT__LIKELY(!ws->msg.p && ws->dec.fin && b->len - b->pos >= ws->dec.left)) {
+            char *p = b->p + b->pos;
+            size_t n = (size_t)ws->dec.left;
+            ws->inside = false;
+            if ((r = vt__ws_take(&ws->dec, (uint8_t *)p, n)) < 0) return vt__wsc_bad(ws, r);
+            b->pos += n;
+            *msg = vt__wsc_give(ws, p, n);
+            return type;
+        }
+        if ((r = vt__wsc_collect(ws, until)) < 0) return r;
+        if (!ws->dec.msg) {
+            *msg = vt__wsc_give(ws, ws->msg.p, ws->msg.len);
+            return type;
+        }
+    } while (true);
+}
+VT_API int vt_ws_recv(vt_ws *ws, vt_str *msg) { return vt_ws_recv_until(ws, msg, 0); }
+
+/* Bytes of the message under way: > 0; 0 its end; < 0. */
+static int64_t vt__wsc_read(vt_ws *ws, char *buf, size_t n) {
+    vt__conn_buf *b = &ws->io.in;
+    while (ws->dec.msg) {
+        int r = vt__wsc_frame(ws, 0);
+        if (r <= 0) return r == 0 ? VT_EEOF : r;
+        int64_t k = (int64_t)VT__MIN(ws->dec.left, n);
+        if (b->len > b->pos) {
+            k = VT__MIN(k, (int64_t)(b->len - b->pos));
+            memcpy(buf, b->p + b->pos, (size_t)k);
+            b->pos += (size_t)k;
+        } else if (k > 0 && (k = vt__wsc_get(ws, buf, (size_t)k, 0)) < 0) {
+            return k;
+        }
+        r = vt__ws_take(&ws->dec, (uint8_t *)buf, (size_t)k);
+        ws->inside = ws->dec.left > 0;
+        if (r < 0) return vt__wsc_bad(ws, r);
+        if (k > 0) return k;
+    }
+    return 0;
+}
+VT_API int vt_ws_next(vt_ws *ws) {
+    char scratch[512];
+    int r = vt__wsc_begin(ws);
+    if (r <= 0) return r;
+    while (ws->dec.msg) {
+        int64_t k = vt__wsc_read(ws, scratch, sizeof scratch);
+        if (k < 0) return ws->closed ? 0 : (int)k;
+    }
+    vt__conn_buf_put(vt__sched_thr(), &ws->msg); /* of a message that vt_ws_recv had begun */
+    ws->streams = true;
+    return (r = vt__wsc_frame(ws, 0)) <= 0 ? r : ws->dec.msg;
+}
+VT_API int64_t vt_ws_read(vt_ws *ws, void *buf, size_t n) {
+    int r = vt__wsc_begin(ws);
+    if (!ws->streams) return VT_ESTATE;
+    if (r <= 0) return r == 0 && ws->dec.msg ? VT_EEOF : r;
+    return n ? vt__wsc_read(ws, buf, n) : 0;
+}
+
+/*--- sending ---*/
+VT_API int vt_ws_send(vt_ws *ws, int type, const void *p, size_t n) {
+    if (type != VT_WS_TEXT && type != VT_WS_BINARY) return -EINVAL;
+    int r = vt__wsc_lock_turn(ws);
+    if (r < 0) return r;
+    r = vt__wsc_put(ws, VT__WS_FIN | (unsigned)type, p, n);
+    vt__wsc_unlock(ws);
+    return r;
+}
+VT_API int vt_ws_text(vt_ws *ws, const char *text) { return vt_ws_send(ws, VT_WS_TEXT, text, strlen(text)); }
+VT_API int vt_ws_begin(vt_ws *ws, int type) {
+    if (type != VT_WS_TEXT && type != VT_WS_BINARY) return -EINVAL;
+    int r = vt__wsc_lock_turn(ws);
+    if (r < 0) return r;
+    ws->writer = vt__sched_self();
+    ws->begun = (uint8_t)type;
+    vt__wsc_unlock(ws);
+    return 0;
+}
+static int vt__wsc_fragment(vt_ws *ws, const void *p, size_t n, bool last) {
+    int r = vt__wsc_lock(ws);
+    if (r < 0) return r;
+    if (ws->writer != vt__sched_self()) {
+        vt__wsc_unlock(ws);
+        return VT_ESTATE;
+    }
+    if (n > 0 || last)
+        r = vt__wsc_put(ws, (last ? VT__WS_FIN : 0u) | ws->begun, p, n), ws->begun = VT__WS_CONT;
+    if (last) ws->writer = NULL, vt_cond_broadcast(&ws->turn);
+    vt__wsc_unlock(ws);
+    return r;
+}
+VT_API int64_t vt_ws_write(vt_ws *ws, const void *p, size_t n) {
+    int r = vt__wsc_fragment(ws, p, n, false);
+    return r < 0 ? r : (int64_t)n;
+}
+VT_API int vt_ws_end(vt_ws *ws) { return vt__wsc_fragment(ws, NULL, 0, true); }
+VT_API int vt_ws_flush(vt_ws *ws) {
+    int r = vt_mutex_lock_until(&ws->mu, 0);
+    if (r < 0) return r;
+    vt__wsc_flush(ws);
+    r = ws->io.err;
+    vt__wsc_unlock(ws);
+    return r;
+}
+VT_API int vt_ws_ping(vt_ws *ws, const void *p, size_t n) {
+    if (n > VT__WS_CONTROL_MAX) return -EINVAL;
+    int r = vt__wsc_lock(ws);
+    if (r < 0) return r;
+    r = vt__wsc_put(ws, VT__WS_FIN | VT__WS_PING, p, n);
+    vt__wsc_unlock(ws);
+    return r;
+}
+VT_API int vt_ws_close(vt_ws *ws, int code, const char *reason) {
+    if (code == 0) code = 1000;
+    if (code == VT_NONE) code = 1005;
+    else if (!vt__ws_code_ok(code)) return -EINVAL;
+    if (reason && !vt__ws_is_text((const uint8_t *)reason, strlen(reason))) return -EINVAL;
+    int r = vt__wsc_lock(ws);
+    if (r < 0) return r;
+    r = vt__wsc_put_close(ws, code, reason);
+    vt__wsc_unlock(ws);
+    return r;
+}
+VT_API int vt_ws_close_code(const vt_ws *ws) { return ws->code; }
+VT_API const char *vt_ws_close_reason(const vt_ws *ws) { return ws->reason ? ws->reason : ""; }
+VT_API vt_str vt_ws_protocol(const vt_ws *ws) { return ws->protocol; }
+
+/*--- life ---*/
+static int64_t vt__wsc_time(int64_t ms, int64_t usual) {
+    if (ms == 0) ms = usual;
+    return ms < 0 || ms > INT64_MAX / 4 / VT_MS ? 0 : ms * VT_MS;
+}
+static uint64_t vt__wsc_size(int64_t bytes, uint64_t usual) {
+    return bytes < 0 ? UINT64_MAX : bytes ? (uint64_t)bytes : usual;
+}
+static void vt__wsc_init(vt_ws *ws, vt__conn *c, bool server, const vt_ws_cfg *cfg, int64_t write_ns) {
+    memset(ws, 0, sizeof *ws);
+    ws->io.c = c;
+    ws->io.thr = vt__sched_thr();
+    ws->io.write_ns = write_ns;
+    ws->dec.masked = server;
+    ws->dec.max_message = vt__wsc_size(cfg->max_message, 1 << 20);
+    ws->dec.max_frame = vt__wsc_size(cfg->max_frame, ws->dec.max_message);
+    ws->ping_ns = vt__wsc_time(cfg->ping_ms, 30000);
+    ws->pong_ns = vt__wsc_time(cfg->pong_ms, 20000);
+    ws->close_ns = vt__wsc_time(cfg->close_ms, 3000);
+    ws->heard = ws->io.thr->now;
+    ws->protocol.ptr = "";
+}
+/* Closes with `code` unless that was done, and waits for the answer. */
+static void vt__wsc_part(vt_ws *ws, int code) {
+    char scratch[512];
+    (void)vt_ws_close(ws, code, NULL);
+    (void)vt_ws_flush(ws);
+    if (ws->io.err < 0) (void)vt__wsc_over(ws, ws->io.err);
+    if (ws->close_ns == 0) return;
+    while (!ws->closed && !ws->err) { /* what still comes is dropped */
+        if (!ws->dec.msg && vt__wsc_frame(ws, 0) <= 0) break;
+        if (vt__wsc_read(ws, scratch, sizeof scratch) < 0) break;
+    }
+    (void)vt_ws_flush(ws); /* the answer to what the peer closed with at the same time */
+}
+/* Ends it; nothing is left in *ws. gone: the peer is. */
+static void vt__wsc_leave(vt_ws *ws, int code, bool gone) {
+    vt__thr *thr = vt__sched_thr();
+    if (ws->end) *ws->end = ws->was, ws->end = NULL;
+    vt_shield(true);
+    if (!gone) vt__wsc_part(ws, code);
+    vt_shield(false);
+    vt__conn_buf_put(thr, &ws->io.in);
+    vt__conn_buf_put(thr, &ws->io.out);
+    vt__conn_buf_put(thr, &ws->msg);
+    vt__mem_free(ws->pong);
+    vt__mem_free(ws->reason);
+    vt__mem_free(ws->keys);
+}
+
+/*--- servers ---*/
+static void vt__wsc_stop(void *arg) {
+    vt_ws *ws = arg;
+    __atomic_store_n(&ws->stopping, true, __ATOMIC_RELAXED);
+    vt__sched_cancel(&ws->run->c->start.task);
+}
+static int vt__wsc_end(void *arg, bool failed) {
+    vt_ws *ws = arg;
+    vt__h1c_run *run = ws->run;
+    vt__wsc_leave(ws, ws->stopping ? 1001 : failed ? 1011 : 1000, run->gone);
+    run->io.err = ws->io.err;
+    run->parted = ws->closed;
+    run->up = NULL;
+    run->v->on_park = NULL;
+    if (ws->apart) vt__mem_free(ws);
+    return run->io.err;
+}
+static const vt__h1c_up vt__wsc_up = {vt__wsc_flush_parked, vt__wsc_stop, vt__wsc_end};
+
+static int vt__wsc_refuse(vt_res *res) {
+    vt__res_push(res, VT__H1_F_CONNECTION, VT__STR_LIT("Connection"), VT__STR_LIT("Upgrade"));
+    vt__res_push(res, VT__H1_F_UPGRADE, VT__STR_LIT("Upgrade"), VT__STR_LIT("websocket"));
+    vt__res_push(res, VT__H1_F_SEC_WEBSOCKET_VERSION, VT__STR_LIT("Sec-WebSocket-Version"),
+                 VT__STR_LIT("13"));
+    return VT_EWSUPGRADE;
+}
+static int vt__wsc_shake(vt_req *req, vt_res *res, vt__ws_shake *s) {
+    vt_str name, value;
+    memset(s, 0, sizeof *s);
+    for (size_t i = 0; vt_req_field_nth(req, i, &name, &value); i++) vt__ws_shake_field(s, name, value);
+    int status = req->method_id == VT__H1_M_GET && req->version >= 11 ? vt__ws_shake_request(s) : 426;
+    if (s->protocols > 1)
+        s->protocol = vt_req_field(req, "Sec-WebSocket-Protocol"); /* several lines are one list */
+    if (status == 426) return vt__wsc_refuse(res);
+    return status || (s->protocols && !vt__ws_protocols_ok(s->protocol)) ? VT_EBADREQ : 0;
+}
+static int vt__wsc_origin(vt_req *req, const vt_ws_cfg *cfg) {
+    vt_str o = vt_req_field(req, "Origin"), one;
+    size_t pos = 0;
+    if (cfg->origin) return cfg->origin(req, o);
+    if (!o.ptr) return 0;
+    if (cfg->origins) {
+        vt_str list = vt__str_of(cfg->origins);
+        if (vt__str_eq(list, VT__STR_LIT("*"))) return 0;
+        while (vt__h1_list_next(list, &pos, &one))
+            if (vt__str_eq_ci(one, o)) return 0;
+        return VT_EFORBIDDEN;
+    }
+    const char *host = strstr(o.ptr, "://");
+    return host && vt__str_eq_ci(vt__str_of(host + 3), req->authority) ? 0 : VT_EFORBIDDEN;
+}
+/* "Name: value" CRLF ...: the next line; 1, 0 at the end, < 0. */
+static int vt__wsc_line(const char **at, vt_str *name, vt_str *value) {
+    const char *colon = strchr(*at, ':'), *cr = strstr(*at, "\r\n");
+    if (!**at) return 0;
+    if (!colon || !cr || cr < colon) return -EINVAL;
+    *name = (vt_str){*at, (size_t)(colon - *at)};
+    *value = vt__str_trim((vt_str){colon + 1, (size_t)(cr - colon - 1)});
+    *at = cr + 2;
+    return vt__h1_check_name(*name) < 0 || vt__h1_check_value(*value) < 0 ? -EINVAL : 1;
+}
+static int vt__wsc_push_lines(vt_res *res, const char *lines) {
+    vt_str name, value;
+    int r = 0;
+    while (lines && (r = vt__wsc_line(&lines, &name, &value)) > 0)
+        if ((r = vt__res_push(res, vt__h1_field_id(name), name, value)) < 0) return r;
+    return r;
+}
+/* Answers 101. */
+static int vt__wsc_switch(vt_res *res, const vt__ws_shake *s, vt_str protocol, const vt_ws_cfg *cfg) {
+    char accept[VT__WS_ACCEPT_LEN];
+    uint32_t before = res->nfields;
+    vt_stream *st;
+    vt__ws_accept(accept, s->key.ptr);
+    int r = vt__res_push(res, VT__H1_F_SEC_WEBSOCKET_ACCEPT, VT__STR_LIT("Sec-WebSocket-Accept"),
+                         (vt_str){accept, sizeof accept});
+    if (r == 0 && protocol.len)
+        r = vt__res_push(res, VT__H1_F_SEC_WEBSOCKET_PROTOCOL, VT__STR_LIT("Sec-WebSocket-Protocol"),
+                         protocol);
+    if (r == 0) r = vt__wsc_push_lines(res, cfg->fields);
+    if (r == 0) r = vt_res_upgrade(res, "websocket", &st);
+    res->nfields = before; /* they stood on this stack */
+    return r;
+}
+/* From here on the connection is the WebSocket's. */
+static void vt__wsc_take_over(vt_ws *ws, vt__h1c_run *run) {
+    ws->run = run;
+    ws->owner = run->v;
+    if (!vt__h1c_take_input(run, &ws->io.in)) (void)vt__wsc_over(ws, -ENOMEM);
+    run->up = &vt__wsc_up;
+    run->up_arg = ws;
+    run->v->on_park = vt__wsc_on_park;
+    run->v->on_park_arg = ws;
+}
+VT_API int vt_ws_accept(vt_req *req, vt_res *res, const vt_ws_cfg *cfg, vt_ws **out) {
+    static const vt_ws_cfg usual;
+    vt__h1c_run *run = req->conn;
+    vt__ws_shake s;
+    int r;
+    *out = NULL;
+    if (!cfg) cfg = &usual;
+    if (res->state != VT__RES_OPEN || req->wire != &vt__h1c_wire) return VT_ESTATE;
+    vt_ws *ws = vt__h1c_settle(run, sizeof *ws);
+    if ((r = vt__wsc_shake(req, res, &s)) < 0 || (r = vt__wsc_origin(req, cfg)) < 0) return r;
+    if (vt__h1c_stopping(run)) return VT_ESTOPPED;
+    vt_str protocol = vt__ws_protocol_pick(vt__str_of(cfg->protocols ? cfg->protocols : ""), s.protocol);
+    bool apart = ws == NULL;
+    if (apart && !(ws = vt__mem_alloc(sizeof *ws))) return -ENOMEM;
+    if (protocol.len && !(protocol.ptr = vt__mem_arena_str(req->arena, protocol.ptr, protocol.len)))
+        r = -ENOMEM;
+    if (r == 0) r = vt__wsc_switch(res, &s, protocol, cfg);
+    if (r < 0) {
+        if (apart) vt__mem_free(ws);
+        return r;
+    }
+    vt__wsc_init(ws, &run->c->conn, true, cfg, run->conf->write_ns);
+    ws->apart = apart;
+    if (protocol.len) ws->protocol = protocol;
+    vt__wsc_take_over(ws, run);
+    if (vt__h1c_stopping(run)) vt__wsc_stop(ws); /* too late to be told */
+    *out = ws;
+    return 0;
+}
+
+/* A route's: what vt_server_ws was given. */
+typedef struct vt__wsc_route {
+    vt_ws_handler *handler;
+    vt_ws_cfg cfg;
+    char text[]; /* the strings of cfg */
+} vt__wsc_route;
+static int vt__wsc_serve(vt_req *req, vt_res *res) {
+    const vt__wsc_route *w = req->route->extra;
+    vt_ws *ws;
+    int r = vt_ws_accept(req, res, &w->cfg, &ws);
+    return r < 0 ? r : w->handler(ws, req);
+}
+static const char *vt__wsc_wrong(vt_ws_handler *h, const vt_ws_cfg *cfg) {
+    const char *lines = cfg->fields;
+    vt_str name, value;
+    int r = 0;
+    if (!h) return "no handler";
+    while (lines && (r = vt__wsc_line(&lines, &name, &value)) > 0) continue;
+    if (r < 0) return "fields: want lines \"Name: value\\r\\n\"";
+    if (!vt__ws_protocols_ok(vt__str_of(cfg->protocols ? cfg->protocols : "")))
+        return "protocols: want tokens between commas, each once";
+    return NULL;
+}
+static const char *vt__wsc_keep(char **to, const char *s) {
+    size_t n = s ? strlen(s) + 1 : 0;
+    char *p = *to;
+    if (!s) return NULL;
+    memcpy(p, s, n);
+    *to += n;
+    return p;
+}
+VT_API vt_route *vt_server_ws(vt_server *s, const char *pattern, vt_ws_handler *h, const vt_ws_cfg *cfg) {
+    static const vt_ws_cfg usual;
+    if (!cfg) cfg = &usual;
+    const char *all[] = {cfg->protocols, cfg->origins, cfg->fields}, *why = vt__wsc_wrong(h, cfg);
+    vt_route *r = vt_server_get(s, pattern, vt__wsc_serve);
+    size_t n = 0;
+    if (vt__http_route_open(r) < 0) return r;
+    if (why) vt__http_fail(s, -EINVAL, "WebSocket route %s: %s", pattern, why);
+    for (int i = 0; i < 3; i++) n += all[i] ? strlen(all[i]) + 1 : 0;
+    vt__wsc_route *w = vt__mem_alloc(sizeof *w + n);
+    if (!w) vt__http_fail(s, -ENOMEM, "out of memory");
+    if (!w || why) {
+        vt__mem_free(w);
+        return &s->router.dead;
+    }
+    char *to = w->text;
+    w->handler = h;
+    w->cfg = *cfg;
+    w->cfg.protocols = vt__wsc_keep(&to, cfg->protocols);
+    w->cfg.origins = vt__wsc_keep(&to, cfg->origins);
+    w->cfg.fields = vt__wsc_keep(&to, cfg->fields);
+    r->extra = w;
+    return r;
+}
+
+/*--- clients ---*/
+/* The client's end of `c`, whose handshake is done: @cli and tests. The n bytes at `rest` came behind the answer; protocol lives
+ * as long as the WebSocket. NULL: no memory. c stays the caller's, who frees this before. */
+static VT__UNUSED vt_ws *vt__wsc_client(vt__conn *c, const vt_ws_cfg *cfg, vt_str protocol, const char *rest,
+                                        size_t n, int64_t write_ns) {
+    static const vt_ws_cfg usual;
+    vt_ws *ws = vt__mem_alloc(sizeof *ws);
+    if (!ws) return NULL;
+    vt__wsc_init(ws, c, false, cfg ? cfg : &usual, write_ns);
+    if (protocol.len) ws->protocol = protocol;
+    ws->keys = vt__mem_alloc(VT__WSC_KEYS * sizeof *ws->keys);
+    bool good = ws->keys && (n == 0 || vt__conn_buf_get_for(ws->io.thr, &ws->io.in, n + 1));
+    if (!good) {
+        vt__mem_free(ws->keys);
+        vt__mem_free(ws);
+        return NULL;
+    }
+    if (n) memcpy(ws->io.in.p, rest, ws->io.in.len = n);
+    return ws;
+}
+/* Closes with 1000 unless that was done, waits for the answer, and frees it. */
+static VT__UNUSED void vt__wsc_client_free(vt_ws *ws) {
+    vt__wsc_leave(ws, 1000, false);
+    vt__mem_free(ws);
+}
 
 /*==============================================================================
  * MARK: - @srv     servers: configuration, listeners, limits, drain

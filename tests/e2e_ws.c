@@ -1,0 +1,751 @@
+/* WebSockets over real sockets: behaviours 23, 119 to 134, 136, and what else the handlers' side promises. */
+/* tsan */
+#include "e2e.h"
+#include "wsclient.h"
+
+/* What handlers say to the test. */
+static struct seen {
+    int started, ended, result, code, aux;
+    char reason[130];
+} seen;
+static void seen_reset(void) {
+    __atomic_store_n(&seen.started, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&seen.ended, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&seen.aux, 0, __ATOMIC_SEQ_CST);
+}
+static int load(const int *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
+static void seen_start(void) { __atomic_add_fetch(&seen.started, 1, __ATOMIC_SEQ_CST); }
+static void seen_end(const vt_ws *ws, int result) {
+    static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER; /* handlers of several workers may end at once */
+    pthread_mutex_lock(&mu);
+    seen.result = result;
+    seen.code = vt_ws_close_code(ws);
+    snprintf(seen.reason, sizeof seen.reason, "%s", vt_ws_close_reason(ws));
+    pthread_mutex_unlock(&mu);
+    __atomic_add_fetch(&seen.ended, 1, __ATOMIC_SEQ_CST);
+}
+static bool comes(const int *p, int want) {
+    for (int64_t until = e2e_now_ms() + E2E_MS; load(p) < want; e2e_sleep_ms(2))
+        if (e2e_now_ms() > until) return false;
+    return true;
+}
+
+/* ---- handlers ---- */
+static int echo(vt_ws *ws, vt_req *req) {
+    vt_str m;
+    int r;
+    (void)req;
+    seen_start();
+    while ((r = vt_ws_recv(ws, &m)) > 0) {
+        if (m.ptr[m.len] != 0) abort(); /* terminated */
+        int w = vt_ws_send(ws, r, m.ptr, m.len);
+        if (w < 0) r = w;
+        if (w < 0) break;
+    }
+    seen_end(ws, r);
+    return r;
+}
+/* Bytes through a small buffer, in fragments. */
+static int echo_streamed(vt_ws *ws, vt_req *req) {
+    char buf[1000];
+    int type;
+    (void)req;
+    while ((type = vt_ws_next(ws)) > 0) {
+        int64_t n;
+        vt_ws_begin(ws, type);
+        while ((n = vt_ws_read(ws, buf, sizeof buf)) > 0)
+            if (vt_ws_write(ws, buf, (size_t)n) != n) return -1;
+        if (n < 0) return (int)n;
+        vt_ws_end(ws);
+    }
+    return type;
+}
+static int kick(vt_ws *ws, vt_req *req) { /* closes first, then hears the answer */
+    vt_str m;
+    (void)req;
+    seen.aux = vt_ws_close(ws, 1013, "try again later");
+    if (seen.aux == 0) seen.aux = vt_ws_send(ws, VT_WS_TEXT, "late", 4);
+    int f = vt_ws_flush(ws);
+    if (f < 0) seen.aux = f;
+    int r = vt_ws_recv(ws, &m);
+    seen_end(ws, r);
+    return r;
+}
+static int leave(vt_ws *ws, vt_req *req) {
+    vt_str q = vt_req_query(req, "how");
+    if (q.ptr && strcmp(q.ptr, "fail") == 0) return -EIO;
+    if (q.ptr && strcmp(q.ptr, "long") == 0) {
+        char why[200];
+        memset(why, 'x', sizeof why);
+        memcpy(why + 122, "\xe2\x82\xac", 4);
+        return vt_ws_close(ws, 3999, why);
+    }
+    if (q.ptr && strcmp(q.ptr, "none") == 0) return vt_ws_close(ws, VT_NONE, NULL);
+    return vt_ws_text(ws, "bye");
+}
+static int sleeper(vt_ws *ws, vt_req *req) {
+    (void)req;
+    seen_start();
+    (void)vt_ws_text(ws, "sleeping");
+    int r = vt_sleep(1000 * VT_SEC);
+    seen_end(ws, r);
+    return r;
+}
+static int flood(vt_ws *ws, vt_req *req) {
+    static char block[100000];
+    int r = 0;
+    (void)req;
+    seen_start();
+    while (r == 0) r = vt_ws_send(ws, VT_WS_BINARY, block, sizeof block);
+    seen_end(ws, r);
+    return r;
+}
+static int context(vt_ws *ws, vt_req *req) {
+    vt_str agreed = vt_ws_protocol(ws);
+    char text[400];
+    int n = snprintf(text, sizeof text, "%s|%s|%s|%s|%s", (const char *)vt_req_ctx(req),
+                     vt_req_param(req, "name").ptr, vt_req_query(req, "q").ptr, agreed.ptr,
+                     vt_req_field(req, "Host").ptr);
+    return vt_ws_send(ws, VT_WS_TEXT, text, (size_t)n);
+}
+static int by_hand(vt_req *req, vt_res *res) { /* in an ordinary handler, which may well answer otherwise */
+    vt_ws *ws;
+    vt_str host = vt_req_field(req, "Host"); /* handed out before: stays where it is */
+    if (vt_req_query(req, "plain").ptr) return vt_res_text(res, 200, "plain");
+    vt_res_field(res, "X-Set", "before");
+    vt_ws_cfg cfg = {.protocols = "two, one", .origins = "*", .fields = "X-More: yes\r\nX-And: that\r\n"};
+    int r = vt_ws_accept(req, res, &cfg, &ws);
+    if (r < 0) return r;
+    r = vt_ws_text(ws, host.ptr);
+    vt_str m;
+    while (r >= 0 && (r = vt_ws_recv(ws, &m)) > 0) r = vt_ws_send(ws, r, m.ptr, m.len);
+    return r;
+}
+static int refuse_evil(vt_req *req, vt_str origin) {
+    (void)req;
+    return origin.ptr && strstr(origin.ptr, "evil") ? VT_EFORBIDDEN : 0;
+}
+/* Several senders, on all workers, of numbered messages, one of them in fragments. */
+enum { SENDERS = 8, EACH = 200 };
+static struct sending {
+    vt_ws *ws;
+    int id;
+} sending[SENDERS];
+static int sender(void *arg) {
+    struct sending *s = arg;
+    for (int i = 0; i < EACH; i++) {
+        char text[64];
+        int n = snprintf(text, sizeof text, "%d %d", s->id, i), r = 0;
+        if (s->id == 0) {
+            if ((r = vt_ws_begin(s->ws, VT_WS_TEXT)) < 0) return r;
+            for (int k = 0; k < n && r >= 0; k++) r = (int)vt_ws_write(s->ws, text + k, 1);
+            if (r >= 0) r = vt_ws_end(s->ws);
+        } else {
+            r = vt_ws_send(s->ws, VT_WS_TEXT, text, (size_t)n);
+        }
+        if (r < 0) return r;
+    }
+    return 0;
+}
+static int many(vt_ws *ws, vt_req *req) {
+    vt_scope *sc = vt_req_scope(req);
+    vt_str m;
+    for (int i = 0; i < SENDERS; i++) {
+        sending[i] = (struct sending){ws, i};
+        int r = vt_scope_go_any(sc, sender, &sending[i]);
+        if (r < 0) return r;
+    }
+    int r;
+    while ((r = vt_ws_recv(ws, &m)) > 0)
+        if ((r = vt_ws_send(ws, r, m.ptr, m.len)) < 0) break;
+    return r < 0 ? r : vt_scope_wait(sc);
+}
+static int reader(void *arg) {
+    struct sending *s = arg;
+    vt_str m;
+    int r;
+    while ((r = vt_ws_recv(s->ws, &m)) > 0)
+        if (vt_ws_send(s->ws, r, m.ptr, m.len) < 0) break;
+    seen.aux = r;
+    return r;
+}
+static int read_by_child(vt_ws *ws, vt_req *req) {
+    struct sending s = {ws, 0};
+    vt_str m;
+    int r = vt_scope_go(vt_req_scope(req), reader, &s);
+    if (r == 0) r = vt_sleep_ms(20);
+    if (r == 0 && vt_ws_recv(ws, &m) != -EBUSY) r = VT_ESTATE;
+    if (r == 0) r = vt_scope_wait(vt_req_scope(req));
+    seen_end(ws, r);
+    return r;
+}
+static int slow_start(vt_ws *ws, vt_req *req) { /* recv_until loses nothing */
+    vt_str m;
+    int r, late = 0;
+    (void)req;
+    do
+        while ((r = vt_ws_recv_until(ws, &m, vt_now() + 5 * VT_MS)) == -ETIMEDOUT) late++;
+    while (r > 0 && (r = vt_ws_send(ws, r, m.ptr, m.len)) == 0);
+    seen.aux = late;
+    seen_end(ws, r);
+    return r;
+}
+static void routes(vt_server *s) {
+    static const vt_ws_cfg big = {.max_message = 32 << 20}, small = {.max_message = 1000, .max_frame = 500},
+                           ping = {.ping_ms = 50, .pong_ms = 400, .close_ms = 300},
+                           proto = {.protocols = "v2.x, v1.x", .close_ms = 300},
+                           evil = {.origin = refuse_evil}, list = {.origins = "https://a.b, http://c.d:8080"},
+                           brief = {.close_ms = 300};
+    vt_server_ws(s, "/echo", echo, NULL);
+    vt_server_ws(s, "/big", echo, &big);
+    vt_server_ws(s, "/small", echo, &small);
+    vt_server_ws(s, "/ping", echo, &ping);
+    vt_server_ws(s, "/streamed", echo_streamed, &big);
+    vt_server_ws(s, "/kick", kick, NULL);
+    vt_server_ws(s, "/leave", leave, &brief);
+    vt_server_ws(s, "/sleeper", sleeper, NULL);
+    vt_server_ws(s, "/flood", flood, NULL);
+    vt_server_ws(s, "/ctx/{name}", context, &proto);
+    vt_server_ws(s, "/evil", echo, &evil);
+    vt_server_ws(s, "/list", echo, &list);
+    vt_server_ws(s, "/many", many, NULL);
+    vt_server_ws(s, "/child", read_by_child, NULL);
+    vt_server_ws(s, "/until", slow_start, NULL);
+    vt_server_get(s, "/hand", by_hand);
+}
+static bool begin(void) {
+    static char ctx[] = "the server's";
+    vt_server_cfg cfg = {.ctx = ctx, .grace_ms = 15000};
+    seen_reset();
+    return e2e_start(&cfg, routes) == 0;
+}
+/* A parting as it should be: 1000, the same back, the end. */
+static bool part(struct cl *c) { return ws_bye(c, 1000, "") && ws_is_bye(c, 1000, "") && ws_ends(c); }
+
+/* ---- the handshake ---- */
+TEST(b119_handshake) {
+    CL(c);
+    REQUIRE(begin());
+    REQUIRE(cl_open(&c));
+    CHECK_EQ(ws_shake(&c, "/echo", "Content-Type: text/plain\r\nContent-Length: 0\r\nX-Odd: \r\n"), 101);
+    CHECK(strstr(c.head, "\r\nSec-WebSocket-Accept: " WS_ACCEPT "\r\n") != NULL);
+    CHECK(strstr(c.head, "\r\nUpgrade: websocket\r\n") != NULL);
+    CHECK(strstr(c.head, "\r\nConnection: Upgrade\r\n") != NULL);
+    CHECK(strcasestr(c.head, "content-length") == NULL && strcasestr(c.head, "protocol:") == NULL);
+    CHECK(ws_text(&c, "hi") && ws_is_text(&c, "hi") && part(&c));
+    CL(d);
+    REQUIRE(cl_open(&d));
+    CHECK(cl_puts(&d, "GET /nowhere HTTP/1.1\r\nHost: a\r\n" WS_FIELDS "\r\n"));
+    CHECK_EQ(cl_response(&d), 404);
+    CHECK(cl_puts(
+        &d, "GET /echo HTTP/1.1\r\nHost: a\r\nconnection: keep-alive, UPGRADE\r\nupgrade: h2c, WEBSOCKET\r\n"
+            "sec-websocket-version: 13\r\nsec-websocket-key: " WS_KEY "\r\n\r\n\x81\x80....\x88\x80...."));
+    while (!memmem(d.in, d.in_len, "\r\n\r\n", 4)) REQUIRE(cl_more(&d, E2E_MS) > 0);
+    CHECK(memcmp(d.in, "HTTP/1.1 101 ", 13) == 0);
+    d.in_len = 0; /* what came right behind the request was heard */
+    CHECK_EQ(e2e_stop(), 0);
+    CHECK(comes(&seen.ended, 2));
+}
+/* request lines and fields -> status; the connection goes on */
+static int refused(struct cl *c, const char *line, const char *fields) {
+    cl_printf(c, "%s HTTP/1.1\r\nHost: a.example\r\n%s\r\n", line, fields);
+    return cl_response(c);
+}
+#define UP "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+#define V13 "Sec-WebSocket-Version: 13\r\n"
+#define KEY "Sec-WebSocket-Key: " WS_KEY "\r\n"
+TEST(b119_what_is_no_handshake_is_refused) {
+    CL(c);
+    REQUIRE(begin());
+    REQUIRE(cl_open(&c));
+    CHECK_EQ(refused(&c, "GET /echo", ""), 426);
+    CHECK_STR(cl_field(&c, "upgrade"), "websocket");
+    CHECK_STR(cl_field(&c, "sec-websocket-version"), "13");
+    CHECK_STR(cl_field(&c, "connection"), "Upgrade");
+    CHECK_EQ(refused(&c, "GET /echo", UP KEY "Sec-WebSocket-Version: 8\r\n"), 426);
+    CHECK_EQ(refused(&c, "GET /echo", UP KEY), 426);
+    CHECK_EQ(refused(&c, "GET /echo", "Connection: Upgrade\r\nUpgrade: h2c\r\n" KEY V13), 426);
+    CHECK_EQ(refused(&c, "GET /echo", UP V13), 400);
+    CHECK_EQ(refused(&c, "GET /echo", UP V13 "Sec-WebSocket-Key: c2hvcnQ=\r\n"), 400);
+    CHECK_EQ(refused(&c, "GET /echo", UP V13 KEY KEY), 400);
+    CHECK_EQ(refused(&c, "GET /echo", UP V13 KEY "Sec-WebSocket-Protocol: a,,b\r\n"), 400);
+    CHECK_EQ(refused(&c, "POST /echo", UP V13 KEY "Content-Length: 0\r\n"), 405);
+    CHECK_EQ(refused(&c, "GET /hand?plain", UP V13 KEY), 200);
+    CHECK_EQ(ws_shake(&c, "/echo", ""), 101); /* and then the real one */
+    CHECK(ws_text(&c, "still") && ws_is_text(&c, "still") && part(&c));
+    CL(d);
+    REQUIRE(cl_open(&d));
+    CHECK(cl_puts(&d, "GET /echo HTTP/1.0\r\nHost: a\r\n" UP V13 KEY "\r\n"));
+    CHECK_EQ(cl_response(&d), 426);
+    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(e2e_logged(VT_LOG_ERROR, ""), 0);
+}
+static int from(const char *path, const char *origin) {
+    CL(c);
+    char line[100];
+    snprintf(line, sizeof line, "Origin: %s\r\n", origin);
+    return cl_open(&c) ? ws_shake(&c, path, line) : -1;
+}
+TEST(b119_origins) {
+    REQUIRE(begin());
+    CHECK_EQ(from("/echo", "http://a.example"), 101);
+    CHECK_EQ(from("/echo", "https://A.example"), 101);
+    CHECK_EQ(from("/echo", "http://a.example.org"), 403);
+    CHECK_EQ(from("/echo", "http://a.example:81"), 403);
+    CHECK_EQ(from("/echo", "null"), 403);
+    CHECK_EQ(from("/list", "https://a.b"), 101);
+    CHECK_EQ(from("/list", "http://c.d:8080"), 101);
+    CHECK_EQ(from("/list", "http://a.b"), 403);
+    CHECK_EQ(from("/list", "http://a.example"), 403);
+    CHECK_EQ(from("/hand", "http://any.where"), 101);
+    CHECK_EQ(from("/evil", "http://good"), 101);
+    CHECK_EQ(from("/evil", "http://evil"), 403);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b023_b119_request_and_subprotocol_in_the_handler) {
+    CL(c);
+    REQUIRE(begin());
+    REQUIRE(cl_open(&c));
+    CHECK_EQ(ws_shake(&c, "/ctx/a%20b?q=%C3%A9",
+                      "Sec-WebSocket-Protocol: v1.x\r\nSec-WebSocket-Protocol: v0, v2.x\r\n"),
+             101);
+    CHECK(strstr(c.head, "\r\nSec-WebSocket-Protocol: v2.x\r\n") != NULL);
+    CHECK(ws_is_text(&c, "the server's|a b|\xc3\xa9|v2.x|a.example"));
+    CHECK(ws_is_bye(&c, 1000, ""));
+    CL(d);
+    REQUIRE(cl_open(&d));
+    CHECK_EQ(ws_shake(&d, "/hand", "Sec-WebSocket-Protocol: one\r\n"), 101);
+    CHECK(strstr(d.head, "\r\nX-Set: before\r\n") && strstr(d.head, "\r\nX-More: yes\r\nX-And: that\r\n"));
+    CHECK(strstr(d.head, "\r\nSec-WebSocket-Protocol: one\r\n") != NULL);
+    CHECK(ws_is_text(&d, "a.example"));
+    CHECK(ws_text(&d, "x") && ws_is_text(&d, "x") && part(&d));
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(bad_configurations_are_errors) {
+    static const vt_ws_cfg bad[] = {
+        {.protocols = "a, a"}, {.protocols = "a b"}, {.fields = "no line"}, {.fields = "A b: c\r\n"}};
+    for (int i = 0; i < 5; i++) {
+        vt_server *s = vt_server_new(NULL);
+        vt_server_ws(s, "/x", i < 4 ? echo : NULL, i < 4 ? &bad[i] : NULL);
+        CHECK_EQ(vt_server_error(s), -EINVAL);
+        CHECK(strstr(vt_server_error_text(s), "WebSocket route /x") != NULL);
+        vt_server_free(s);
+    }
+}
+
+/* ---- messages ---- */
+TEST(b120_text_then_close) {
+    CL(c);
+    REQUIRE(begin());
+    REQUIRE(ws_open(&c, "/echo"));
+    CHECK(ws_text(&c, "one") && ws_bye(&c, 1000, "done"));
+    CHECK(ws_is_text(&c, "one") && ws_is_bye(&c, 1000, "done") && ws_ends(&c));
+    CHECK(comes(&seen.ended, 1));
+    CHECK_EQ(seen.result, 0);
+    CHECK_EQ(seen.code, 1000);
+    CHECK_STR(seen.reason, "done");
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b121_b122_lengths) {
+    static char body[70000];
+    static const size_t sizes[] = {0,     1,     2,     124,   125,   126,   127,   4095,  4096, 4097,
+                                   16370, 16376, 16377, 16384, 16385, 49000, 65535, 65536, 70000};
+    CL(c);
+    REQUIRE(begin());
+    for (size_t i = 0; i < sizeof body; i++) body[i] = (char)('a' + i % 26);
+    REQUIRE(ws_open(&c, "/echo"));
+    for (size_t n = 0; n <= 125; n++) CHECK(ws_put(&c, 0x81, body, n) && ws_is(&c, 0x81, body, n));
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        CHECK(ws_put(&c, 0x82, body, sizes[i]) && ws_is(&c, 0x82, body, sizes[i]));
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        CHECK(ws_put(&c, 0x82, body, sizes[i])); /* at once */
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) CHECK(ws_is(&c, 0x82, body, sizes[i]));
+    CHECK(part(&c));
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b122_20_mib) {
+    size_t n = 20 << 20;
+    char *body = malloc(n);
+    CL(c);
+    REQUIRE(body && begin());
+    for (size_t i = 0; i < n; i++) body[i] = (char)(i * 7 + (i >> 9));
+    REQUIRE(ws_open(&c, "/big"));
+    CHECK(ws_put(&c, 0x82, body, n) && ws_is(&c, 0x82, body, n) && part(&c));
+    CL(d);
+    REQUIRE(ws_open(&d, "/streamed"));
+    CHECK(ws_put(&d, 0x82, body, 300000));
+    size_t got = 0;
+    for (struct wsf f = {0}; !(f.first & 0x80);) {
+        REQUIRE(ws_get(&d, &f) == 1 && f.first == (unsigned)(got ? f.n ? 0x00 : 0x80 : 0x02));
+        CHECK(f.n <= 1000 && memcmp(f.p, body + got, f.n) == 0);
+        got += f.n;
+    }
+    CHECK_EQ(got, 300000);
+    CHECK(part(&d));
+    free(body);
+    CHECK_EQ(e2e_stop(), 0);
+}
+static struct cl *feeder_cl;
+enum { FRAMES = 100000, BATCH = 1000 };
+static void *feeder(void *arg) {
+    static uint8_t b[BATCH * 20];
+    (void)arg;
+    for (int i = 0; i < FRAMES; i += BATCH) {
+        size_t n = 0;
+        for (int k = i; k < i + BATCH; k++) {
+            char text[16];
+            int len = snprintf(text, sizeof text, "%d", k);
+            n += ws_frame(b + n, 0x81, text, (size_t)len);
+        }
+        if (!cl_send(feeder_cl, b, n)) break;
+    }
+    return NULL;
+}
+TEST(b122_100000_small_frames_in_order) {
+    CL(c);
+    pthread_t t;
+    struct wsf f;
+    int n = 0;
+    REQUIRE(begin());
+    REQUIRE(ws_open(&c, "/echo"));
+    feeder_cl = &c; /* it only sends */
+    REQUIRE(pthread_create(&t, NULL, feeder, NULL) == 0);
+    while (n < FRAMES && ws_get(&c, &f) == 1 && f.first == 0x81 && atoi((char *)f.p) == n) n++;
+    pthread_join(t, NULL);
+    CHECK_EQ(n, FRAMES);
+    CHECK(part(&c));
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b123_pings) {
+    CL(c);
+    REQUIRE(begin());
+    REQUIRE(ws_open(&c, "/echo"));
+    for (int i = 0; i < 5; i++) {
+        char p[20];
+        int n = snprintf(p, sizeof p, "ping %d", i);
+        CHECK(ws_put(&c, 0x89, p, (size_t)n) && ws_is(&c, 0x8a, p, (size_t)n));
+    }
+    CHECK(ws_put(&c, 0x01, "frag", 4) && ws_put(&c, 0x89, "within", 6) && ws_put(&c, 0x00, "men", 3));
+    CHECK(ws_is(&c, 0x8a, "within", 6));
+    CHECK(ws_put(&c, 0x8a, "unasked", 7) && ws_put(&c, 0x80, "ted", 3) && ws_is_text(&c, "fragmented"));
+    CHECK(part(&c));
+    CL(d);
+    REQUIRE(ws_open(&d, "/ping"));
+    for (int i = 0; i < 3; i++) CHECK(ws_is(&d, 0x89, "", 0) && ws_put(&d, 0x8a, "", 0));
+    CHECK(ws_text(&d, "x"));
+    struct wsf f;
+    int r;
+    while ((r = ws_get(&d, &f)) == 1 && f.first == 0x89) CHECK(ws_put(&d, 0x8a, "", 0));
+    CHECK(r == 1 && f.first == 0x81);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b124_no_pong) {
+    CL(c);
+    REQUIRE(begin());
+    REQUIRE(ws_open(&c, "/ping"));
+    CHECK(ws_is(&c, 0x89, "", 0));
+    CHECK(ws_is_bye(&c, 1011, "no pong in time") && ws_ends(&c));
+    CHECK(comes(&seen.ended, 1));
+    CHECK_EQ(seen.result, VT_EWSPONG);
+    CHECK_EQ(seen.code, 1006);
+    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(e2e_logged(VT_LOG_ERROR, ""), 0);
+}
+TEST(b125_server_closes_first) {
+    CL(c);
+    REQUIRE(begin());
+    REQUIRE(ws_open(&c, "/kick"));
+    CHECK(ws_is_bye(&c, 1013, "try again later"));
+    CHECK(ws_text(&c, "crossed")); /* on its way already: the handler gets it */
+    CHECK(comes(&seen.ended, 1));
+    CHECK_EQ(seen.aux, VT_EWSCLOSED);
+    CHECK_EQ(seen.result, VT_WS_TEXT);
+    CHECK(ws_bye(&c, 1013, "") && ws_ends(&c));
+    CL(d);
+    REQUIRE(ws_open(&d, "/kick"));
+    CHECK(ws_is_bye(&d, 1013, NULL) && ws_bye(&d, 4000, "as you like") && ws_ends(&d));
+    CHECK(comes(&seen.ended, 2));
+    CHECK_EQ(seen.result, 0);
+    CHECK_EQ(seen.code, 4000);
+    CHECK_STR(seen.reason, "as you like");
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b126_client_closes_first) {
+    CL(c);
+    REQUIRE(begin());
+    REQUIRE(ws_open(&c, "/echo"));
+    CHECK(ws_bye(&c, 3001, "enough") && ws_is_bye(&c, 3001, "enough") && ws_ends(&c));
+    CL(d);
+    REQUIRE(ws_open(&d, "/echo"));
+    CHECK(ws_put(&d, 0x88, "", 0) && ws_is_bye(&d, 1005, NULL) && ws_ends(&d));
+    CHECK(comes(&seen.ended, 2));
+    CHECK_EQ(seen.code, 1005);
+    CL(e);
+    REQUIRE(ws_open(&e, "/flood"));
+    CHECK(ws_bye(&e, 1000, "")); /* nobody receives there: the flood goes on until the end */
+    cl_reset(&e);
+    CHECK(comes(&seen.ended, 3));
+    CHECK(seen.result < 0);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b127_disconnects) {
+    static const char *const paths[] = {"/echo", "/flood", "/sleeper"};
+    REQUIRE(begin());
+    for (int i = 0; i < 6; i++) {
+        CL(c);
+        REQUIRE(ws_open(&c, paths[i / 2]));
+        REQUIRE(comes(&seen.started, i + 1));
+        int64_t from_ms = e2e_now_ms();
+        if (i % 2) cl_reset(&c);
+        else cl_close(&c);
+        CHECK(comes(&seen.ended, i + 1));
+        CHECK(e2e_now_ms() - from_ms < 10000);
+        CHECK(seen.result < 0);
+        if (i == 0) CHECK(seen.result == VT_EEOF && seen.code == 1006);
+        if (i >= 4) CHECK_EQ(seen.result, -ECANCELED);
+    }
+    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(e2e_logged(VT_LOG_ERROR, ""), 0);
+}
+TEST(b127_disconnect_within_a_message) {
+    CL(c);
+    uint8_t b[200];
+    REQUIRE(begin());
+    REQUIRE(ws_open(&c, "/echo"));
+    CHECK(cl_send(&c, b, ws_frame(b, 0x81, "never all of it", 15) - 3));
+    cl_close(&c);
+    CHECK(comes(&seen.ended, 1));
+    CHECK_EQ(seen.result, VT_EEOF);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b128_fragments) {
+    CL(c);
+    static char part1[20000], whole[40001];
+    REQUIRE(begin());
+    REQUIRE(ws_open(&c, "/echo"));
+    memset(part1, 'p', sizeof part1);
+    memset(whole, 'p', sizeof whole);
+    whole[40000] = 'q';
+    for (int i = 0; i < 2; i++) {
+        CHECK(ws_put(&c, 0x01, "a", 1) && ws_put(&c, 0x00, "", 0) && ws_put(&c, 0x00, "b", 1) &&
+              ws_put(&c, 0x80, "", 0));
+        CHECK(ws_is_text(&c, "ab"));
+    }
+    CHECK(ws_put(&c, 0x01, "", 0) && ws_put(&c, 0x80, "", 0) && ws_is_text(&c, ""));
+    CHECK(ws_put(&c, 0x02, part1, 20000) && ws_put(&c, 0x00, part1, 20000) && ws_put(&c, 0x80, "q", 1));
+    CHECK(ws_is(&c, 0x82, whole, 40001));
+    CHECK(part(&c));
+    CHECK_EQ(e2e_stop(), 0);
+}
+/* frames in, close code out */
+static void violates(const char *path, int code, int result, const void *p, size_t n) {
+    CL(c);
+    int before = load(&seen.ended);
+    REQUIRE(ws_open(&c, path));
+    CHECK(cl_send(&c, p, n));
+    CHECK(ws_is_bye(&c, code, NULL) && ws_ends(&c));
+    CHECK(comes(&seen.ended, before + 1));
+    CHECK_EQ(seen.result, result);
+    CHECK_EQ(seen.code, 1006);
+}
+TEST(b129_violations) {
+    static const struct {
+        const char *bytes;
+        size_t n;
+        int code, result;
+    } cases[] = {{"\x09\x80....", 6, 1002, VT_EWSPROTO},
+                 {"\x89\xfe\x00\x7e....", 8, 1002, VT_EWSPROTO},
+                 {"\x01\x80....\x81\x80....", 12, 1002, VT_EWSPROTO},
+                 {"\x83\x80....", 6, 1002, VT_EWSPROTO},
+                 {"\x80\x80....", 6, 1002, VT_EWSPROTO},
+                 {"\xc1\x80....", 6, 1002, VT_EWSPROTO},
+                 {"\x81\x00", 2, 1002, VT_EWSPROTO},
+                 {"\x81\xfe\x00\x01....x", 9, 1002, VT_EWSPROTO},
+                 {"\x88\x81....x", 7, 1002, VT_EWSPROTO},
+                 {"\x88\x82\0\0\0\0\x03\xed", 8, 1002, VT_EWSPROTO},
+                 {"\x81\x82\0\0\0\0\xc3\x28", 8, 1007, VT_EWSTEXT},
+                 {"\x81\xff\0\0\0\0\0\x01\0\0\0\0\0\0\xff", 15, 1007, VT_EWSTEXT},
+                 {"\x01\x81\0\0\0\0\xc3\x80\x80....", 13, 1007, VT_EWSTEXT},
+                 {"\x88\x83\0\0\0\0\x03\xe8\xff", 9, 1007, VT_EWSTEXT}};
+    REQUIRE(begin());
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        violates("/echo", cases[i].code, cases[i].result, cases[i].bytes, cases[i].n);
+    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(e2e_logged(VT_LOG_ERROR, ""), 0);
+}
+TEST(b130_limits) {
+    static char body[1100];
+    uint8_t b[3000];
+    REQUIRE(begin());
+    memset(body, 'b', sizeof body);
+    violates("/small", 1009, VT_EWSLARGE, b, ws_frame(b, 0x82, body, 501));
+    size_t n = ws_frame(b, 0x02, body, 500);
+    n += ws_frame(b + n, 0x00, body, 500);
+    violates("/small", 1009, VT_EWSLARGE, b, n + ws_frame(b + n, 0x80, body, 1));
+    violates("/echo", 1009, VT_EWSLARGE, "\x82\xff\0\0\0\0\0\x10\0\1....", 14); /* 1 MiB and a byte */
+    CL(c);
+    REQUIRE(ws_open(&c, "/small"));
+    CHECK(cl_send(&c, b, n) && ws_put(&c, 0x80, "", 0) && ws_is(&c, 0x82, body, 1000));
+    CHECK(ws_put(&c, 0x82, body, 500) && ws_is(&c, 0x82, body, 500) && part(&c));
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b131_b132_how_a_handler_ends) {
+    static const struct {
+        const char *path;
+        int code;
+    } cases[] = {
+        {"/leave", 1000}, {"/leave?how=fail", 1011}, {"/leave?how=long", 3999}, {"/leave?how=none", 1005}};
+    REQUIRE(begin());
+    for (int i = 0; i < 4; i++) {
+        CL(c);
+        struct wsf f;
+        REQUIRE(ws_open(&c, cases[i].path));
+        if (i == 0) CHECK(ws_is_text(&c, "bye"));
+        CHECK(ws_get(&c, &f) == 1 && f.first == 0x88);
+        CHECK_EQ(f.n >= 2 ? f.p[0] << 8 | f.p[1] : 1005, cases[i].code);
+        if (i == 2) CHECK_EQ(f.n, 124); /* 122 bytes: a character of three did not fit */
+        CHECK(ws_put(&c, 0x88, f.p, f.n) && ws_ends(&c));
+    }
+    CL(d); /* whoever does not answer is not waited for for long */
+    REQUIRE(ws_open(&d, "/leave"));
+    CHECK(ws_is_text(&d, "bye") && ws_is_bye(&d, 1000, "") && ws_ends(&d));
+    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(e2e_logged(VT_LOG_ERROR, ""), 1); /* -EIO */
+}
+TEST(b133_server_stop) {
+    CL(c);
+    CL(d);
+    CL(e);
+    REQUIRE(begin());
+    REQUIRE(ws_open(&c, "/echo"));
+    REQUIRE(ws_open(&d, "/sleeper"));
+    REQUIRE(ws_open(&e, "/child"));
+    CHECK(ws_text(&e, "x") && ws_is_text(&e, "x"));
+    CHECK(ws_is_text(&d, "sleeping"));
+    REQUIRE(comes(&seen.started, 2));
+    int64_t from_ms = e2e_now_ms();
+    vt_server_stop(e2e.s);
+    CHECK(ws_is_bye(&c, 1001, "") && ws_bye(&c, 1001, "") && ws_ends(&c));
+    CHECK(ws_is_bye(&d, 1001, "") && ws_bye(&d, 1001, "") && ws_ends(&d));
+    CHECK(ws_is_bye(&e, 1001, "") && ws_bye(&e, 1001, "") && ws_ends(&e));
+    CHECK_EQ(e2e_join(), 0);
+    CHECK(e2e_now_ms() - from_ms < 10000);
+    CHECK_EQ(load(&seen.ended), 3);
+    CHECK_EQ(e2e_logged(VT_LOG_WARN, ""), 0);
+    CHECK_EQ(e2e_logged(VT_LOG_ERROR, ""), 0);
+}
+TEST(b134_slow_reader_stops_the_sender) {
+    CL(c);
+    struct wsf f;
+    REQUIRE(begin());
+    REQUIRE(cl_open_to(&c, e2e.port, 4096) && ws_shake(&c, "/flood", "") == 101);
+    for (int i = 0; i < 100; i++) {
+        if (i % 25 == 0) e2e_sleep_ms(20);
+        CHECK(ws_get(&c, &f) == 1 && f.first == 0x82 && f.n == 100000);
+    }
+    cl_reset(&c);
+    CHECK(comes(&seen.ended, 1));
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b134_senders_on_all_workers_while_somebody_receives) {
+    int next[SENDERS] = {0}, echoes = 0, total = 0;
+    char text[400];
+    size_t have = 0;
+    CL(c);
+    REQUIRE(begin());
+    REQUIRE(ws_open(&c, "/many"));
+    for (int i = 0; i < 50; i++) CHECK(ws_text(&c, "e") && ws_put(&c, 0x89, "p", 1));
+    int pongs = 0;
+    while (total < SENDERS * EACH || echoes < 50) {
+        struct wsf f;
+        REQUIRE(ws_get(&c, &f) == 1);
+        if (f.first == 0x8a) {
+            pongs++; /* only the last of several need be answered */
+            continue;
+        }
+        REQUIRE(have ? (f.first & 0x7f) == 0 : (f.first & 0x7f) == 1);
+        REQUIRE(have + f.n < sizeof text);
+        memcpy(text + have, f.p, f.n);
+        have += f.n;
+        text[have] = 0;
+        if (!(f.first & 0x80)) continue;
+        have = 0;
+        int id, i;
+        if (strcmp(text, "e") == 0) {
+            echoes++;
+            continue;
+        }
+        REQUIRE(sscanf(text, "%d %d", &id, &i) == 2 && id >= 0 && id < SENDERS && next[id] == i);
+        next[id]++, total++;
+    }
+    CHECK(ws_bye(&c, 1000, ""));
+    struct wsf f;
+    while (ws_get(&c, &f) == 1 && f.first == 0x8a) pongs++;
+    CHECK_EQ(f.first, 0x88);
+    CHECK(pongs > 0 && ws_ends(&c));
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(a_child_receives) {
+    CL(c);
+    REQUIRE(begin());
+    REQUIRE(ws_open(&c, "/child"));
+    e2e_sleep_ms(60);
+    CHECK(ws_text(&c, "to the child") && ws_is_text(&c, "to the child") && part(&c));
+    CHECK(comes(&seen.ended, 1));
+    CHECK_EQ(seen.result, 0);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(late_receives_lose_nothing) {
+    CL(c);
+    uint8_t b[200];
+    REQUIRE(begin());
+    REQUIRE(ws_open(&c, "/until"));
+    size_t n = ws_frame(b, 0x01, "hel", 3);
+    n += ws_frame(b + n, 0x89, "ping", 4);
+    n += ws_frame(b + n, 0x80, "lo", 2);
+    for (size_t i = 0; i < n; i++) {
+        CHECK(cl_send(&c, b + i, 1));
+        e2e_sleep_ms(7);
+    }
+    CHECK(ws_is(&c, 0x8a, "ping", 4) && ws_is_text(&c, "hello") && part(&c));
+    CHECK(comes(&seen.ended, 1));
+    CHECK(seen.aux > 3);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b136_ten_frames_and_the_end) {
+    CL(c);
+    uint8_t b[400];
+    size_t n = 0;
+    int got = 0;
+    struct wsf f;
+    REQUIRE(begin());
+    REQUIRE(ws_open(&c, "/echo"));
+    for (int i = 0; i < 10; i++) n += ws_frame(b + n, 0x81, "frame", 5);
+    n += ws_frame(b + n, 0x88, "\x03\xe8", 2);
+    CHECK(cl_send(&c, b, n));
+    while (ws_get(&c, &f) == 1) got++;
+    CHECK_EQ(got, 11);
+    CHECK_EQ(e2e_stop(), 0);
+}
+/* Every split of a conversation: the same answers. */
+TEST(splits) {
+    static const char long_text[] =
+        "a text of more than thirty-two bytes: \xe2\x82\xac\xf0\x9f\x98\x80 and so on";
+    uint8_t b[600];
+    size_t n = ws_frame(b, 0x81, long_text, sizeof long_text - 1);
+    n += ws_frame(b + n, 0x89, "p", 1);
+    n += ws_frame(b + n, 0x01, "\xe2", 1);
+    n += ws_frame(b + n, 0x80, "\x82\xac", 2);
+    n += ws_frame(b + n, 0x88, "\x0f\xa0why", 5);
+    REQUIRE(begin());
+    for (size_t cut = 1; cut < n; cut++) {
+        CL(c);
+        REQUIRE(ws_open(&c, "/echo"));
+        CHECK(cl_send(&c, b, cut));
+        sched_yield();
+        CHECK(cl_send(&c, b + cut, n - cut));
+        CHECK(ws_is_text(&c, long_text) && ws_is(&c, 0x8a, "p", 1) && ws_is_text(&c, "\xe2\x82\xac"));
+        CHECK(ws_is_bye(&c, 4000, "why"));
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
