@@ -43,7 +43,7 @@
  *   @ds         intrusive lists
  *   @log        messages
  *   @uri        percent-encoding, path segments, queries, authority
- *   @h1         HTTP/1.1 codec: request heads, field sections, chunked bodies, encoders
+ *   @h1         HTTP/1.1 codec: request and response heads, field sections, chunked bodies, encoders
  *   @ctx        context switch: assembly, ucontext, sanitizer hooks
  *   @stack      guarded stacks, caches, trimming, overflow reports
  *   @timer      hierarchical timing wheel
@@ -2019,10 +2019,11 @@ static VT__UNUSED ptrdiff_t vt__uri_encode(char *out, size_t cap, vt_str in, int
 }
 
 /*==============================================================================
- * MARK: - @h1      HTTP/1.1 codec: request heads, field sections, chunked bodies, encoders
+ * MARK: - @h1      HTTP/1.1 codec: request and response heads, field sections, chunked bodies, encoders
  * uses:   @plat @str @uri
- * pure.   RFC 9112 2-7, RFC 9110 5-7. A head: START -> METHOD -> TARGET -> VERSION -> FIELDS -> DONE.
- * test:   tests/test_h1.c   fuzz: fuzz/fuzz_h1.c fuzz/fuzz_chunk.c
+ * pure.   RFC 9112 2-7, RFC 9110 5-7. A head: START -> METHOD -> TARGET -> VERSION -> FIELDS -> DONE; a response's:
+ *         START -> FIELDS -> DONE.
+ * test:   tests/test_h1.c tests/test_h1_res.c   fuzz: fuzz/fuzz_h1.c fuzz/fuzz_h1res.c fuzz/fuzz_chunk.c
  *
  * Two passes. The first turns a window of bytes into bit sets: controls and bytes that are no tchar (in the request
  * line: bytes that end a target, and '?'). The second goes from bit to bit: the first non-tchar of a line has to be its
@@ -2070,7 +2071,9 @@ static VT__UNUSED ptrdiff_t vt__uri_encode(char *out, size_t cap, vt_str in, int
     X(CHUNK_END, -11233, 400, "chunk not followed by CRLF")                \
     X(TRAILER, -11234, 400, "field not allowed in trailers")               \
     X(STATUS, -11235, 500, "bad status code")                              \
-    X(SPACE, -11236, 500, "output buffer too small")
+    X(SPACE, -11236, 500, "output buffer too small")                       \
+    X(STATUS_LINE, -11237, 502, "bad status line")                         \
+    X(STATUS_LONG, -11238, 502, "status line over its limit")
 /* clang-format on */
 enum vt__h1_err {
 #define VT__H1_ERR_ENUM(name, code, status, text) VT__H1_E_##name = code,
@@ -2215,7 +2218,7 @@ typedef struct vt__h1_field {
 
 /* Zero = default. The number of fields is limited by the capacity of their array. */
 typedef struct vt__h1_limits {
-    uint32_t line;       /* request line without CRLF; 8192; over: 414 */
+    uint32_t line;       /* request line without CRLF; 8192; over: 414; a status line likewise */
     uint32_t section;    /* name + value + 32 a field, also raw bytes; 16384; over: 431 */
     uint32_t field;      /* name + value of one field; as section; over: 431 */
     uint32_t chunk_line; /* a chunk-size line with its extensions; 1024; over: 400 */
@@ -2224,9 +2227,9 @@ typedef struct vt__h1_limits {
     uint64_t chunk;      /* one chunk; 2^63-1; over: 413 */
 } vt__h1_limits;
 
-/* Facts, settled when vt__h1_req_parse returns > 0. */
+/* Facts, settled when vt__h1_req_parse or vt__h1_res_parse returns > 0. */
 enum {
-    VT__H1_KEEP_ALIVE = 1 << 0,   /* another request may follow on the connection */
+    VT__H1_KEEP_ALIVE = 1 << 0,   /* another request, or response, may follow on the connection */
     VT__H1_CHUNKED = 1 << 1,      /* the body is chunked */
     VT__H1_HAS_LENGTH = 1 << 2,   /* Content-Length was given */
     VT__H1_EXPECT_100 = 1 << 3,   /* HTTP/1.1, a body follows, and 100 is wanted first */
@@ -2267,6 +2270,23 @@ typedef struct vt__h1_req {
     vt__h1_sect s;
 } vt__h1_req;
 enum { VT__H1_SEEN_CODING = 1, VT__H1_SEEN_CHUNKED = 2, VT__H1_SEEN_UNKNOWN = 4, VT__H1_SEEN_UPGRADE = 8 };
+
+/* How the end of a response's content is found (RFC 9112 6.3). */
+enum vt__h1_until {
+    VT__H1_UNTIL_HEAD,   /* it has none */
+    VT__H1_UNTIL_LENGTH, /* content_length */
+    VT__H1_UNTIL_CHUNK,  /* chunked */
+    VT__H1_UNTIL_CLOSE,  /* whatever comes, to the end of the connection */
+    VT__H1_UNTIL_OTHER   /* the connection is another protocol's from here on: 101, or 2xx to CONNECT */
+};
+
+/* A response head, used as vt__h1_req. */
+typedef struct vt__h1_res {
+    uint32_t reason_off, reason_len;
+    uint16_t status;
+    uint8_t until;
+    vt__h1_req head; /* what both kinds have: nfields, flags, content_length, minor; the rest is unused */
+} vt__h1_res;
 
 /* ---- pass 1: bytes to bit sets ---- */
 
@@ -2788,6 +2808,22 @@ static VT__NOINLINE int vt__h1_on_field(vt__h1_req *r, const char *buf, vt__h1_f
     }
 }
 
+/* The same for a response's. */
+static VT__NOINLINE int vt__h1_on_res_field(vt__h1_req *r, const char *buf, vt__h1_field *f, vt_str value) {
+    unsigned id = vt__h1_name_id(buf + f->name_off, f->name_len, f->name_off);
+    if (id - 1 >= VT__H1_F_UPGRADE) return 0;
+    f->id = (uint8_t)id;
+    switch (id) {
+    case VT__H1_F_CONNECTION: return vt__h1_on_connection(r, value);
+    case VT__H1_F_CONTENT_LENGTH: return vt__h1_on_length(r, value);
+    case VT__H1_F_TRANSFER_ENCODING: return vt__h1_on_coding(r, value);
+    case VT__H1_F_UPGRADE:
+        if (value.len) r->seen |= VT__H1_SEEN_UPGRADE;
+        return 0;
+    default: return 0; /* Host and Expect are a request's */
+    }
+}
+
 /* Fields for framing, routing, authentication, and the interpretation of the content have no place in trailers
  * (RFC 9110 6.5.1). */
 static bool vt__h1_trailer_ok(int id) {
@@ -2824,11 +2860,14 @@ static int vt__h1_on_trailers(const char *buf, const vt__h1_field *f, uint32_t n
 
 /* ---- pass 2: field sections ---- */
 
+/* Whose fields they are; a constant wherever it is passed on. */
+enum vt__h1_kind { VT__H1_OF_REQUEST, VT__H1_OF_RESPONSE, VT__H1_OF_TRAILERS };
+
 /* What one call of vt__h1_section works on. */
 typedef struct vt__h1_job {
     const char *buf;
     vt__h1_field *fields;
-    vt__h1_req *req; /* NULL: trailers */
+    vt__h1_req *head; /* not of trailers */
     uint32_t cap, max_section, max_field;
     uint32_t calm;  /* up to here neither a field nor the section can be over its limit */
     uint32_t limit; /* bytes of buf to look at */
@@ -2902,7 +2941,7 @@ VT__INLINE int vt__h1_rest(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win
 
 /* Pass 2, lines of one window to fields: > 0 where the section ends, 0 at the window's end. A name's first letter, by its
  * length, tells nearly all fields from those that mean something to this section. */
-VT__INLINE int vt__h1_lines(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win *w) {
+VT__INLINE int vt__h1_lines(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win *w, enum vt__h1_kind kind) {
     static const uint8_t initial[32] = {[4] = 'h', [6] = 'e', [7] = 'u', [10] = 'c', [14] = 'c', [17] = 't'};
     const char *buf = j->buf;
     const size_t from = w->from;
@@ -2930,9 +2969,12 @@ VT__INLINE int vt__h1_lines(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_wi
         if (VT__UNLIKELY(near) && (rc = vt__h1_over(j, s, f, name, z - v)) < 0) break;
         f->name_off = (uint32_t)line, f->value_off = (uint32_t)v;
         f->value_len = (uint32_t)(z - v), f->name_len = (uint16_t)name, f->id = f->rsvd = 0;
-        if (VT__UNLIKELY(initial[name % 32] == ((uint8_t)buf[line] | 0x20)) && j->req &&
-            (rc = vt__h1_on_field(j->req, buf, f, (vt_str){buf + v, z - v})) < 0)
-            break;
+        if (kind != VT__H1_OF_TRAILERS && VT__UNLIKELY(initial[name % 32] == ((uint8_t)buf[line] | 0x20))) {
+            vt_str text = {buf + v, z - v};
+            rc = kind == VT__H1_OF_REQUEST ? vt__h1_on_field(j->head, buf, f, text)
+                                           : vt__h1_on_res_field(j->head, buf, f, text);
+            if (rc < 0) break;
+        }
         f++;
         line = pos = end + 2;
         value = 0;
@@ -2943,7 +2985,8 @@ VT__INLINE int vt__h1_lines(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_wi
 }
 
 /* Field lines from `start` to the empty line. > 0: the bytes of buf before what follows; 0: more; < 0: error. */
-VT__INLINE int vt__h1_section(vt__h1_sect *s, vt__h1_job *j, uint32_t start, size_t len) {
+VT__INLINE int vt__h1_section(vt__h1_sect *s, vt__h1_job *j, uint32_t start, size_t len,
+                              enum vt__h1_kind kind) {
     const vt__h1_isa *isa = vt__h1_isa_get();
     uint32_t most = start + j->max_section + 2, step = VT__H1_WINDOW_FIRST;
     vt__h1_win w;
@@ -2956,8 +2999,8 @@ VT__INLINE int vt__h1_section(vt__h1_sect *s, vt__h1_job *j, uint32_t start, siz
         w.to = j->limit - w.from < step ? j->limit : w.from + step;
         isa->fields((const uint8_t *)j->buf, &w);
         uint32_t n = s->n;
-        int rc = vt__h1_lines(s, j, &w), bad = 0;
-        if (!j->req) bad = vt__h1_on_trailers(j->buf, j->fields + n, s->n - n);
+        int rc = vt__h1_lines(s, j, &w, kind), bad = 0;
+        if (kind == VT__H1_OF_TRAILERS) bad = vt__h1_on_trailers(j->buf, j->fields + n, s->n - n);
         if (bad < 0 || rc) return bad < 0 ? bad : rc; /* what stands first decides */
         if (w.to == j->limit) break;
         step = VT__H1_WINDOW;
@@ -3137,16 +3180,103 @@ static VT__UNUSED int vt__h1_req_parse(vt__h1_req *r, const char *buf, size_t le
     int rc;
     if (r->state != VT__H1_S_FIELDS && (rc = vt__h1_line(r, buf, len, vt__h1_limit(lim->line, 8192))) <= 0)
         return rc;
-    vt__h1_job j = {.buf = buf, .fields = fields, .req = r, .cap = cap};
+    vt__h1_job j = {.buf = buf, .fields = fields, .head = r, .cap = cap};
     j.max_section = vt__h1_limit(lim->section, 16384);
     j.max_field = vt__h1_limit(lim->field, j.max_section);
-    int used = vt__h1_section(&r->s, &j, r->target_off + r->target_len + 11, len);
+    int used = vt__h1_section(&r->s, &j, r->target_off + r->target_len + 11, len, VT__H1_OF_REQUEST);
     if (used <= 0) return used;
     return (rc = vt__h1_settle(r)) < 0 ? rc : used;
 }
 
 /* False while nothing, or only the CRLF that is let pass, has come. */
 static VT__UNUSED bool vt__h1_req_begun(const vt__h1_req *r) { return r->state != VT__H1_S_START; }
+
+/* ---- response heads ---- */
+
+/* The start of a status line: "HTTP/1.1 200 ". Nothing is let pass before it, and the blank before a reason that is empty
+ * has to be there, too (RFC 9112 4). 1: complete. */
+static int vt__h1_status_start(vt__h1_res *r, const char *p, size_t n) {
+    static const char pattern[] = "HTTP/0.0 000 ";
+    for (size_t i = 0; i < 13 && i < n; i++) {
+        bool digit = pattern[i] == '0' && p[i] >= '0' && p[i] <= '9';
+        if (p[i] == '\n') return VT__H1_E_LF;
+        if (p[i] != pattern[i] && !digit) return i < 9 ? VT__H1_E_VERSION : VT__H1_E_STATUS_LINE;
+        if (i == 7 && (p[5] != '1' || p[7] > '1')) return VT__H1_E_UNSUPPORTED;
+        if (i == 9 && p[9] == '0') return VT__H1_E_STATUS_LINE;
+    }
+    if (n < 13) return 0;
+    r->head.minor = (uint8_t)(p[7] - '0');
+    r->status = (uint16_t)((p[9] - '0') * 100 + (p[10] - '0') * 10 + (p[11] - '0'));
+    r->reason_off = r->head.s.scan = 13;
+    return 1;
+}
+
+/* The status line with its CRLF; its reason may hold what a field's value may. 1: complete. */
+static int vt__h1_status_line(vt__h1_res *r, const char *buf, size_t len, uint32_t max) {
+    int rc;
+    if (r->reason_off == 0 && (rc = vt__h1_status_start(r, buf, len)) <= 0) return rc;
+    uint32_t most = VT__MAX(max, 13), limit = len < most ? (uint32_t)len : most, i = r->head.s.scan;
+    while (i < limit && ((uint8_t)buf[i] >= ' ' || buf[i] == '\t') && buf[i] != 0x7f) i++;
+    r->head.s.scan = i;
+    if (i == len) return 0;
+    if (buf[i] != '\r') {
+        if (i == most) return VT__H1_E_STATUS_LONG;
+        return buf[i] == '\n' ? VT__H1_E_LF : VT__H1_E_STATUS_LINE;
+    }
+    if (i + 1 == len) return 0;
+    if (buf[i + 1] != '\n') return VT__H1_E_CR;
+    r->reason_len = i - r->reason_off;
+    r->head.s.line = r->head.s.scan = i + 2;
+    r->head.state = VT__H1_S_FIELDS;
+    return 1;
+}
+
+/* Framing and persistence (RFC 9112 6.3, 9.3). A response that has no content, and frames it all the same, is believed in
+ * the former, and the connection is not used again. */
+static int vt__h1_res_settle(vt__h1_res *r, int method) {
+    vt__h1_req *h = &r->head;
+    unsigned flags = h->flags;
+    bool coded = (h->seen & VT__H1_SEEN_CODING) != 0, keep = h->minor == 1 || flags & VT__H1_CONN_KEEP;
+    h->nfields = h->s.n;
+    if (coded && flags & VT__H1_HAS_LENGTH) return VT__H1_E_CODING_LENGTH;
+    if (coded && h->minor == 0) return VT__H1_E_CODING_OLD;
+    if (h->seen & VT__H1_SEEN_UNKNOWN) return VT__H1_E_CODING_UNKNOWN;
+    if (coded && !(h->seen & VT__H1_SEEN_CHUNKED)) return VT__H1_E_CODING;
+    bool tunnel = r->status == 101 || (method == VT__H1_M_CONNECT && r->status / 100 == 2);
+    bool none = r->status < 200 || r->status == 204;
+    if (tunnel) r->until = VT__H1_UNTIL_OTHER;
+    else if (none || r->status == 304 || method == VT__H1_M_HEAD) r->until = VT__H1_UNTIL_HEAD;
+    else if (coded) r->until = VT__H1_UNTIL_CHUNK;
+    else if (flags & VT__H1_HAS_LENGTH) r->until = VT__H1_UNTIL_LENGTH;
+    else r->until = VT__H1_UNTIL_CLOSE;
+    if (none && (coded || h->content_length > 0)) keep = false;
+    if (r->until >= VT__H1_UNTIL_CLOSE || flags & VT__H1_CONN_CLOSE) keep = false;
+    if (coded) flags |= VT__H1_CHUNKED;
+    if (h->minor == 1 && h->seen & VT__H1_SEEN_UPGRADE && flags & VT__H1_CONN_UPGRADE)
+        flags |= VT__H1_UPGRADE;
+    if (keep) flags |= VT__H1_KEEP_ALIVE;
+    h->flags = (uint16_t)flags;
+    return 0;
+}
+
+/* As vt__h1_req_parse, of a response to a request of this method (VT__H1_M_x): an interim one is a head of its own, behind
+ * which the next begins. */
+static VT__UNUSED int vt__h1_res_parse(vt__h1_res *r, int method, const char *buf, size_t len,
+                                       vt__h1_field *fields, uint32_t cap, const vt__h1_limits *lim) {
+    static const vt__h1_limits standard = {0};
+    vt__h1_req *h = &r->head;
+    int rc;
+    if (!lim) lim = &standard;
+    if (h->state != VT__H1_S_FIELDS &&
+        (rc = vt__h1_status_line(r, buf, len, vt__h1_limit(lim->line, 8192))) <= 0)
+        return rc;
+    vt__h1_job j = {.buf = buf, .fields = fields, .head = h, .cap = cap};
+    j.max_section = vt__h1_limit(lim->section, 16384);
+    j.max_field = vt__h1_limit(lim->field, j.max_section);
+    int used = vt__h1_section(&h->s, &j, r->reason_off + r->reason_len + 2, len, VT__H1_OF_RESPONSE);
+    if (used <= 0) return used;
+    return (rc = vt__h1_res_settle(r, method)) < 0 ? rc : used;
+}
 
 /* ---- chunked bodies (RFC 9112 7.1) ---- */
 
@@ -3266,7 +3396,7 @@ static int vt__h1_chunk_trailers(vt__h1_chunk *c, const char *buf, size_t len, v
                                  uint32_t cap, const vt__h1_limits *lim) {
     vt__h1_job j = {.buf = buf, .fields = trailers, .cap = cap};
     j.max_section = j.max_field = vt__h1_limit(lim->trailer, 4096);
-    int used = vt__h1_section(&c->s, &j, 0, len);
+    int used = vt__h1_section(&c->s, &j, 0, len, VT__H1_OF_TRAILERS);
     if (used <= 0) return used;
     c->ntrailers = c->s.n;
     c->done = true;
