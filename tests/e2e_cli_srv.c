@@ -70,7 +70,8 @@ static int serve_main(void *arg) {
 }
 static vt_task *serving;
 static void up(void) {
-    server = vt_server_new(&(vt_server_cfg){.addr = "127.0.0.1:0", .max_body = VT_NONE});
+    server = vt_server_new(
+        &(vt_server_cfg){.addr = "127.0.0.1:0", .max_body = VT_NONE, .cancel_on = VT_CANCEL_FIN});
     vt_server_get(server, "/hello", h_hello);
     vt_server_get(server, "/bytes/{n}", h_bytes);
     vt_server_post(server, "/count", h_count);
@@ -90,7 +91,9 @@ static void up(void) {
 static void down(void) {
     vt_client_free(client);
     vt_server_stop(server);
-    CHECK_EQ(vt_await(serving, NULL), 0);
+    int r = 0;
+    CHECK_EQ(vt_await(serving, &r), 0);
+    CHECK_EQ(r, 0);
     vt_server_free(server);
 }
 static const char *at(const char *path) {
