@@ -15113,7 +15113,7 @@ VT_API vt_server *vt_server_from_args(int *argc, char **argv) {
 /*==============================================================================
  * MARK: - @cli     calling other services: connections kept, calls
  * uses:   @plat @mem @str @ds @log @uri @h1 @poll @sched @self @sync @io @req @res @conn
- * test:   tests/test_cli.c tests/e2e_cli.c
+ * test:   tests/test_cli.c tests/e2e_cli.c tests/e2e_cli_srv.c tests/fault_cli.c
  *
  *     NEW --open--> OPEN --send--> ANSWERED --body read--> ENDED       any --error--> FAILED (call->err)
  *      \--------------send--------/   \--101--> the stream's
@@ -15521,8 +15521,9 @@ typedef struct vt__cli_wire {
     int (*write)(vt_call *call, const char *p, size_t n);
     int (*flush)(vt_call *call); /* likewise */
     int (*end)(vt_call *call);   /* the request is whole: trailers, and what is gathered; likewise */
-    /* The final response's head: fills in the call's `status` to `nfields`. */
-    int (*wait)(vt_call *call);
+    /* The final response's head: fills in the call's `status` to `nfields`. late: the request could not be sent whole; only
+     * what is here already counts. */
+    int (*wait)(vt_call *call, bool late);
     /* 1..n bytes, 0 at the end, with the call's trailers filled in; what is then kept is kept. */
     int64_t (*read)(vt_call *call, void *buf, size_t n);
     int (*upgrade)(vt_call *call, vt_stream **out);
@@ -15726,12 +15727,14 @@ static int vt__cli_h1_next(vt_call *call, int64_t due) {
             return n == VT_ELIMIT ? VT_EHEAD : n;
     }
 }
-static int vt__cli_h1_wait(vt_call *call) {
+static int vt__cli_h1_wait(vt_call *call, bool late) {
+    vt__cli_h1 *h = &call->h1;
+    int64_t ns = vt__cli_ns(call->client->cfg.read_timeout_ms);
     int r = call->answered;
-    while (r == 0)
-        r = vt__cli_h1_next(call, vt__cli_due(call, vt__cli_ns(call->client->cfg.read_timeout_ms)));
-    if (r > 0 && call->h1.until == VT__H1_UNTIL_HEAD)
-        vt__cli_h1_part(call, call->h1.keep && call->h1.io.in.pos == call->h1.io.in.len);
+    if (late) vt__poll_set(&h->io.c->pd, VT__PD_R);
+    while (r == 0) r = vt__cli_h1_next(call, late ? VT__CLI_TRY : vt__cli_due(call, ns));
+    if (r > 0 && h->until == VT__H1_UNTIL_HEAD)
+        vt__cli_h1_part(call, h->keep && h->io.in.pos == h->io.in.len);
     return r < 0 ? r : 0;
 }
 /* Has the peer answered before it got all? 0 or VT_EANSWERED; does not wait. */
@@ -16152,7 +16155,7 @@ static int vt__cli_settle(vt_call *call, int r) {
     if (r == VT_EANSWERED) r = 0;
     bool refused = r == -EPIPE || r == -ECONNRESET;
     if (r < 0 && !refused) return r;
-    int waited = call->wire->wait(call);
+    int waited = call->wire->wait(call, refused);
     return waited >= 0 ? 0 : refused ? r : waited;
 }
 /* One exchange; once more, where a connection that was kept was no good. */
