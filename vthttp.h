@@ -36,6 +36,7 @@
  *   @api_io     sockets, files
  *   @api_http   requests, responses, routes, servers
  *   @api_ws     WebSocket
+ *   @api_client calling other services
  * IMPLEMENTATION
  *   @plat       libc, attributes, the table of system calls
  *   @mem        allocator, pools of blocks, arenas
@@ -44,7 +45,7 @@
  *   @ds         intrusive lists
  *   @log        messages
  *   @uri        percent-encoding, path segments, queries, authority
- *   @h1         HTTP/1.1 codec: request heads, field sections, chunked bodies, encoders
+ *   @h1         HTTP/1.1 codec: request and response heads, field sections, chunked bodies, encoders
  *   @ws         WebSocket codec: frames, masks, UTF-8, close codes, handshake
  *   @ctx        context switch: assembly, ucontext, sanitizer hooks
  *   @stack      guarded stacks, caches, trimming, overflow reports
@@ -72,6 +73,7 @@
  *   @wsc        WebSocket connections
  *   @srv        servers: configuration, listeners, limits, drain
  *   @conf       configuration: arguments, environment, files
+ *   @cli        calling other services: connections kept, calls (VTHTTP_CLIENT)
  */
 #ifndef VTHTTP_H
 #define VTHTTP_H
@@ -95,6 +97,9 @@
 /* Every switch is 0 or 1; set it on the compiler's command line, the same for every file of the program. */
 #ifndef VTHTTP_HTTP
 #define VTHTTP_HTTP 1 /* 0: virtual threads and sockets alone */
+#endif
+#ifndef VTHTTP_CLIENT
+#define VTHTTP_CLIENT 1 /* 0: leaves vt_client and vt_call out */
 #endif
 #ifndef VTHTTP_POLL
 #define VTHTTP_POLL 0 /* 1: poll(2) in place of epoll; the default off Linux */
@@ -179,6 +184,12 @@ __attribute__((used)) static const char *const vt__abi = &VT__ABI;
     X(VT_EWSTEXT, -10123, "the peer sent text that is not UTF-8")                                            \
     X(VT_EWSLARGE, -10124, "a message over its limit")                                                       \
     X(VT_EWSPONG, -10125, "the peer has not answered a ping")                                                \
+    X(VT_EURL, -10130, "not a valid URL")                                                                    \
+    X(VT_ESCHEME, -10131, "this build does not speak the URL's scheme")                                      \
+    X(VT_EREDIRECT, -10132, "too many redirects, or one to nowhere")                                         \
+    X(VT_EPROXY, -10133, "not a valid proxy")                                                                \
+    X(VT_EHEAD, -10134, "the response's head is over its limit")                                             \
+    X(VT_EANSWERED, -10135, "the response came before the request's end")                                    \
     X(VT_ECONF, -10200, "bad configuration")
 
 enum vt_err {
@@ -983,6 +994,115 @@ VT_API int vt_ws_close_code(const vt_ws *ws);
 VT_API const char *vt_ws_close_reason(const vt_ws *ws);
 /* The subprotocol that was agreed on; len 0: none. */
 VT_API vt_str vt_ws_protocol(const vt_ws *ws);
+
+/*==============================================================================
+ * MARK: - @api_client   calling other services
+ *============================================================================*/
+
+/* A client keeps connections to the services it calls and may be used by any number of virtual threads of any worker.
+ * One for the whole program is usual; it may outlive a runtime. */
+typedef struct vt_client vt_client;
+/* One call: a request and its response. It belongs to the virtual thread that made it, or to others of the same OS thread
+ * in turn. Memory and slices that come out of it live until vt_call_free, and are NUL-terminated. */
+typedef struct vt_call vt_call;
+
+/* Zero means the default; VT_NONE no limit or no timeout. Times in milliseconds. */
+typedef struct vt_client_cfg {
+    int max_connections;         /* busy and idle; at it calls wait for one to be given back; default 256 */
+    int max_connections_host;    /* of these to one address; default 64 */
+    int max_idle;                /* kept for later calls; default 64; VT_NONE: none */
+    int max_idle_host;           /* of these to one address; default 16 */
+    int64_t idle_timeout_ms;     /* kept no longer, closed at the client's next use; default 30,000 */
+    int64_t connect_timeout_ms;  /* with look-up and the wait for a place; default 10,000 */
+    int64_t timeout_ms;          /* a whole call, to the response's last byte; default none */
+    int64_t read_timeout_ms;     /* a response's head; then, body bytes that do not come; default 30,000 */
+    int64_t write_timeout_ms;    /* a write without progress; default 30,000 */
+    int64_t continue_timeout_ms; /* vt_call_expect: how long 100 (Continue) is waited for; default 1,000 */
+    int64_t max_response_line;   /* status line; default 8 KiB */
+    int64_t max_header_bytes;    /* header section, each field name + value + 32; default 64 KiB */
+    int max_header_count;        /* fields; default 256 */
+    int64_t max_trailer_bytes;   /* default 8 KiB */
+    int64_t max_body;            /* of vt_call_whole and what uses it; default 16 MiB */
+    int max_redirects;           /* followed; default 10; VT_NONE: none is */
+    const char *proxy;    /* "http://proxy.example:3128"; "": none; NULL: http_proxy of the environment */
+    const char *no_proxy; /* "a.example, .b.example, *": asked without it; NULL: the environment's */
+} vt_client_cfg;
+
+/* Fills in every default (zero means the same). */
+VT_API void vt_client_cfg_defaults(vt_client_cfg *cfg);
+/* Never NULL; calls of a client that failed (out of memory, a bad proxy) return its error. cfg may be NULL; its strings
+ * are copied. Any thread. owns: the caller, until vt_client_free, when none of its calls lives any more. */
+VT_API vt_client *vt_client_new(const vt_client_cfg *cfg);
+VT_API void vt_client_free(vt_client *c);
+/* Closes what is idle. errors: -EPERM off a virtual thread. */
+VT_API int vt_client_close_idle(vt_client *c);
+
+/* The common case: the whole exchange, redirects followed, the body in memory, at most max_body of it. Never NULL:
+ * vt_call_status has the status or the error. owns: the caller, until vt_call_free. parks.
+ *
+ *     vt_call *r = vt_client_get(client, "http://stock.example/items/7");
+ *     if (vt_call_status(r) == 200) puts(vt_call_text(r).ptr);
+ *     vt_call_free(r);
+ */
+VT_API vt_call *vt_client_get(vt_client *c, const char *url);
+VT_API vt_call *vt_client_post(vt_client *c, const char *url, const char *type, const void *body, size_t n);
+
+/* The long form: make a call, set what it needs, send it, read.
+ * A call keeps its first error, which all later ones return; a failed call's connection is closed. errors of all that
+ * parks: VT_EURL, VT_ESCHEME, VT_EPROXY, VT_EEOF the peer closed before the end, VT_EHTTP malformed response (the log's
+ * debug level says how), VT_EHEAD its head is over a limit, -ETIMEDOUT, -ECANCELED, those of vt_dial, -ECONNRESET, -EPIPE.
+ * A request that fails on a connection from the pool before a byte of the response came is sent again, once and on a new
+ * one, if the method is idempotent or nothing was sent, and if its body can be had again. */
+VT_API vt_call *vt_call_new(vt_client *c, const char *method, const char *url);
+/* Ends it at any point. What is unread of the response closes the connection, unless it is here already. NULL is ignored. */
+VT_API void vt_call_free(vt_call *call);
+
+/* Before it is sent (else VT_ESTATE). Fields: as vt_res_field, vt_res_field_add; VT_EFIELD also for Content-Length,
+ * Transfer-Encoding, TE, Upgrade, Expect and Connection (but "close", which is honoured): they are the client's. Host may
+ * be set. Accept-Encoding is never sent by itself: bodies come as they are stored. */
+VT_API int vt_call_field(vt_call *call, const char *name, const char *value);
+VT_API int vt_call_field_add(vt_call *call, const char *name, const char *value);
+/* Connects to this address ("unix:/run/app.sock", "127.0.0.1:8080") instead of the URL's host, and by no proxy. */
+VT_API int vt_call_via(vt_call *call, const char *addr);
+/* A deadline for all of it, beside timeout_ms and the virtual thread's own. Also later. */
+VT_API int vt_call_until(vt_call *call, int64_t until);
+/* How many redirects are followed, in place of max_redirects; 0: none. 301, 302 turn POST, 303 all but HEAD, into GET;
+ * 307 and 308 keep method and body, if the body can be had again, and unsafe methods (RFC 9110 9.2.1) stay on their
+ * origin. What is not followed is the response. To another origin go no Authorization, Cookie, or Host of the caller's. */
+VT_API int vt_call_redirects(vt_call *call, int max);
+/* Asks for 100 (Continue) before the body is sent. */
+VT_API int vt_call_expect(vt_call *call);
+/* Asks for another protocol: status 101 then means that vt_call_stream has the connection. */
+VT_API int vt_call_upgrade(vt_call *call, const char *protocol);
+/* The body: bytes, which are not copied and have to live until the response is there; or what `read` gives, a piece at a time: > 0
+ * bytes, 0 at the end, < 0 an error, which becomes the call's. length -1: not known (chunked). It may park. */
+typedef int64_t vt_call_reader(void *ctx, void *buf, size_t n);
+VT_API int vt_call_body(vt_call *call, const void *p, size_t n);
+VT_API int vt_call_body_from(vt_call *call, vt_call_reader *read, void *ctx, int64_t length);
+
+/* Sends it all and waits for the response's head: its status. A response that comes before the body is sent ends that. */
+VT_API int vt_call_send(vt_call *call);
+/* Or piece by piece: open sends the head (length -1: chunked), write adds to the body, and vt_call_send ends it. Bytes are
+ * gathered until a block is full, or vt_call_flush. errors of write: VT_ESURPLUS over the length; VT_EANSWERED the response has
+ * come already: vt_call_send gives it. Not sent again, not redirected with its body. */
+VT_API int vt_call_open(vt_call *call, int64_t length);
+VT_API int64_t vt_call_write(vt_call *call, const void *p, size_t n);
+VT_API int vt_call_flush(vt_call *call);
+VT_API int vt_call_trailer(vt_call *call, const char *name, const char *value); /* if chunked */
+
+/* The response. Fields: as vt_req_field_at, vt_req_field_nth. */
+VT_API int vt_call_status(const vt_call *call); /* 0: none yet; < 0: the call's error */
+VT_API vt_str vt_call_get(const vt_call *call, const char *name, size_t i);
+VT_API int vt_call_get_nth(const vt_call *call, size_t n, vt_str *name, vt_str *value);
+VT_API int64_t vt_call_length(const vt_call *call);              /* of the body, 0 none, -1 not known */
+VT_API const char *vt_call_url(const vt_call *call);             /* where it came from, after redirects */
+VT_API int64_t vt_call_read(vt_call *call, void *buf, size_t n); /* > 0 bytes, 0 at the body's end; parks */
+/* The rest of the body, in the call's memory: 0 and vt_call_text, which is empty before. errors: VT_ETOOLARGE over max_body. */
+VT_API int vt_call_whole(vt_call *call);
+VT_API vt_str vt_call_text(const vt_call *call);
+VT_API vt_str vt_call_get_trailer(const vt_call *call, const char *name); /* at the body's end */
+/* After 101: reads and writes as vt_stream_read, vt_stream_write, until vt_call_free. errors: VT_ESTATE. */
+VT_API int vt_call_stream(vt_call *call, vt_stream **out);
 #endif /* VTHTTP_HTTP */
 
 #ifdef __cplusplus
@@ -2207,10 +2327,10 @@ static VT__UNUSED ptrdiff_t vt__uri_encode(char *out, size_t cap, vt_str in, int
 }
 
 /*==============================================================================
- * MARK: - @h1      HTTP/1.1 codec: request heads, field sections, chunked bodies, encoders
+ * MARK: - @h1      HTTP/1.1 codec: request and response heads, field sections, chunked bodies, encoders
  * uses:   @plat @str @uri
- * pure.   RFC 9112 2-7, RFC 9110 5-7. A head: START -> METHOD -> TARGET -> VERSION -> FIELDS -> DONE.
- * test:   tests/test_h1.c   fuzz: fuzz/fuzz_h1.c fuzz/fuzz_chunk.c
+ * pure.   RFC 9112 2-7, RFC 9110 5-7. A head: START -> METHOD -> TARGET -> VERSION (or STATUS) -> FIELDS -> DONE.
+ * test:   tests/test_h1.c tests/test_h1_res.c   fuzz: fuzz/fuzz_h1.c fuzz/fuzz_h1res.c fuzz/fuzz_chunk.c
  *
  * Two passes. The first turns a window of bytes into bit sets: controls and bytes that are no tchar (in the request
  * line: bytes that end a target, and '?'). The second goes from bit to bit: the first non-tchar of a line has to be its
@@ -2258,7 +2378,9 @@ static VT__UNUSED ptrdiff_t vt__uri_encode(char *out, size_t cap, vt_str in, int
     X(CHUNK_END, -11233, 400, "chunk not followed by CRLF")                \
     X(TRAILER, -11234, 400, "field not allowed in trailers")               \
     X(STATUS, -11235, 500, "bad status code")                              \
-    X(SPACE, -11236, 500, "output buffer too small")
+    X(SPACE, -11236, 500, "output buffer too small")                       \
+    X(STATUS_LINE, -11237, 502, "bad status line")                         \
+    X(STATUS_LONG, -11238, 502, "status line over its limit")
 /* clang-format on */
 enum vt__h1_err {
 #define VT__H1_ERR_ENUM(name, code, status, text) VT__H1_E_##name = code,
@@ -2302,85 +2424,55 @@ enum {
  * connection. A test recomputes the slots. */
 /* clang-format off */
 #define VT__H1_FIELDS(X) \
-    X(HOST, 138, "host")                                                    \
-    X(CONNECTION, 160, "connection")                                        \
-    X(CONTENT_LENGTH, 173, "content-length")                                \
-    X(TRANSFER_ENCODING, 222, "transfer-encoding")                          \
-    X(EXPECT, 100, "expect")                                                \
-    X(UPGRADE, 38, "upgrade")                                               \
-    X(TE, 68, "te")                                                         \
-    X(TRAILER, 209, "trailer")                                              \
-    X(KEEP_ALIVE, 55, "keep-alive")                                         \
-    X(PROXY_CONNECTION, 66, "proxy-connection")                             \
-    X(ACCEPT, 8, "accept")                                                  \
-    X(ACCEPT_CHARSET, 75, "accept-charset")                                 \
-    X(ACCEPT_ENCODING, 82, "accept-encoding")                               \
-    X(ACCEPT_LANGUAGE, 89, "accept-language")                               \
-    X(ACCEPT_RANGES, 243, "accept-ranges")                                  \
-    X(ACCESS_CONTROL_REQUEST_HEADERS, 10, "access-control-request-headers") \
-    X(ACCESS_CONTROL_REQUEST_METHOD, 110, "access-control-request-method")  \
-    X(AGE, 7, "age")                                                        \
-    X(ALLOW, 194, "allow")                                                  \
-    X(AUTHORIZATION, 139, "authorization")                                  \
-    X(CACHE_CONTROL, 155, "cache-control")                                  \
-    X(CONTENT_DISPOSITION, 221, "content-disposition")                      \
-    X(CONTENT_ENCODING, 24, "content-encoding")                             \
-    X(CONTENT_LANGUAGE, 31, "content-language")                             \
-    X(CONTENT_LOCATION, 19, "content-location")                             \
-    X(CONTENT_RANGE, 71, "content-range")                                   \
-    X(CONTENT_TYPE, 250, "content-type")                                    \
-    X(COOKIE, 14, "cookie")                                                 \
-    X(DATE, 13, "date")                                                     \
-    X(DNT, 18, "dnt")                                                       \
-    X(ETAG, 107, "etag")                                                    \
-    X(EXPIRES, 247, "expires")                                              \
-    X(FORWARDED, 158, "forwarded")                                          \
-    X(FROM, 234, "from")                                                    \
-    X(IF_MATCH, 93, "if-match")                                             \
-    X(IF_MODIFIED_SINCE, 176, "if-modified-since")                          \
-    X(IF_NONE_MATCH, 94, "if-none-match")                                   \
-    X(IF_RANGE, 121, "if-range")                                            \
-    X(IF_UNMODIFIED_SINCE, 60, "if-unmodified-since")                       \
-    X(LAST_EVENT_ID, 219, "last-event-id")                                  \
-    X(LAST_MODIFIED, 113, "last-modified")                                  \
-    X(LINK, 1, "link")                                                      \
-    X(LOCATION, 229, "location")                                            \
-    X(MAX_FORWARDS, 162, "max-forwards")                                    \
-    X(ORIGIN, 114, "origin")                                                \
-    X(PRAGMA, 43, "pragma")                                                 \
-    X(PRIORITY, 33, "priority")                                             \
-    X(PROXY_AUTHORIZATION, 46, "proxy-authorization")                       \
-    X(RANGE, 6, "range")                                                    \
-    X(REFERER, 15, "referer")                                               \
-    X(RETRY_AFTER, 54, "retry-after")                                       \
-    X(SEC_CH_UA, 190, "sec-ch-ua")                                          \
-    X(SEC_CH_UA_MOBILE, 156, "sec-ch-ua-mobile")                            \
-    X(SEC_CH_UA_PLATFORM, 95, "sec-ch-ua-platform")                         \
-    X(SEC_FETCH_DEST, 83, "sec-fetch-dest")                                 \
-    X(SEC_FETCH_MODE, 124, "sec-fetch-mode")                                \
-    X(SEC_FETCH_SITE, 200, "sec-fetch-site")                                \
-    X(SEC_FETCH_USER, 205, "sec-fetch-user")                                \
-    X(SEC_GPC, 17, "sec-gpc")                                               \
-    X(SEC_WEBSOCKET_ACCEPT, 216, "sec-websocket-accept")                    \
-    X(SEC_WEBSOCKET_EXTENSIONS, 16, "sec-websocket-extensions")             \
-    X(SEC_WEBSOCKET_KEY, 170, "sec-websocket-key")                          \
-    X(SEC_WEBSOCKET_PROTOCOL, 105, "sec-websocket-protocol")                \
-    X(SEC_WEBSOCKET_VERSION, 178, "sec-websocket-version")                  \
-    X(SERVER, 132, "server")                                                \
-    X(SET_COOKIE, 37, "set-cookie")                                         \
-    X(TRACEPARENT, 232, "traceparent")                                      \
-    X(TRACESTATE, 80, "tracestate")                                         \
-    X(UPGRADE_INSECURE_REQUESTS, 4, "upgrade-insecure-requests")            \
-    X(USER_AGENT, 49, "user-agent")                                         \
-    X(VARY, 237, "vary")                                                    \
-    X(VIA, 131, "via")                                                      \
-    X(WWW_AUTHENTICATE, 77, "www-authenticate")                             \
-    X(X_FORWARDED_FOR, 97, "x-forwarded-for")                               \
-    X(X_FORWARDED_HOST, 159, "x-forwarded-host")                            \
-    X(X_FORWARDED_PROTO, 185, "x-forwarded-proto")                          \
-    X(X_REAL_IP, 253, "x-real-ip")                                          \
-    X(X_REQUEST_ID, 48, "x-request-id")                                     \
-    X(X_REQUESTED_WITH, 141, "x-requested-with")                            \
+    X(HOST, 138, "host")                                                                                 \
+    X(CONNECTION, 160, "connection")                                                                     \
+    X(CONTENT_LENGTH, 173, "content-length")                                                             \
+    X(TRANSFER_ENCODING, 222, "transfer-encoding")                                                       \
+    X(EXPECT, 100, "expect")                                                                             \
+    X(UPGRADE, 38, "upgrade")                                                                            \
+    X(TE, 68, "te")                                                                                      \
+    X(TRAILER, 209, "trailer")                                                                           \
+    X(KEEP_ALIVE, 55, "keep-alive")                                                                      \
+    X(PROXY_CONNECTION, 66, "proxy-connection")                                                          \
+    X(ACCEPT, 8, "accept")                             X(ACCEPT_CHARSET, 75, "accept-charset")           \
+    X(ACCEPT_ENCODING, 82, "accept-encoding")          X(ACCEPT_LANGUAGE, 89, "accept-language")         \
+    X(ACCEPT_RANGES, 243, "accept-ranges")                                                               \
+    X(ACCESS_CONTROL_REQUEST_HEADERS, 10, "access-control-request-headers")                              \
+    X(ACCESS_CONTROL_REQUEST_METHOD, 110, "access-control-request-method")                               \
+    X(AGE, 7, "age")                                   X(ALLOW, 194, "allow")                            \
+    X(AUTHORIZATION, 139, "authorization")             X(CACHE_CONTROL, 155, "cache-control")            \
+    X(CONTENT_DISPOSITION, 221, "content-disposition") X(CONTENT_ENCODING, 24, "content-encoding")       \
+    X(CONTENT_LANGUAGE, 31, "content-language")        X(CONTENT_LOCATION, 19, "content-location")       \
+    X(CONTENT_RANGE, 71, "content-range")              X(CONTENT_TYPE, 250, "content-type")              \
+    X(COOKIE, 14, "cookie")                            X(DATE, 13, "date")                               \
+    X(DNT, 18, "dnt")                                  X(ETAG, 107, "etag")                              \
+    X(EXPIRES, 247, "expires")                         X(FORWARDED, 158, "forwarded")                    \
+    X(FROM, 234, "from")                               X(IF_MATCH, 93, "if-match")                       \
+    X(IF_MODIFIED_SINCE, 176, "if-modified-since")     X(IF_NONE_MATCH, 94, "if-none-match")             \
+    X(IF_RANGE, 121, "if-range")                       X(IF_UNMODIFIED_SINCE, 60, "if-unmodified-since") \
+    X(LAST_EVENT_ID, 219, "last-event-id")             X(LAST_MODIFIED, 113, "last-modified")            \
+    X(LINK, 1, "link")                                 X(LOCATION, 229, "location")                      \
+    X(MAX_FORWARDS, 162, "max-forwards")               X(ORIGIN, 114, "origin")                          \
+    X(PRAGMA, 43, "pragma")                            X(PRIORITY, 33, "priority")                       \
+    X(PROXY_AUTHORIZATION, 46, "proxy-authorization")  X(RANGE, 6, "range")                              \
+    X(REFERER, 15, "referer")                          X(RETRY_AFTER, 54, "retry-after")                 \
+    X(SEC_CH_UA, 190, "sec-ch-ua")                     X(SEC_CH_UA_MOBILE, 156, "sec-ch-ua-mobile")      \
+    X(SEC_CH_UA_PLATFORM, 95, "sec-ch-ua-platform")    X(SEC_FETCH_DEST, 83, "sec-fetch-dest")           \
+    X(SEC_FETCH_MODE, 124, "sec-fetch-mode")           X(SEC_FETCH_SITE, 200, "sec-fetch-site")          \
+    X(SEC_FETCH_USER, 205, "sec-fetch-user")           X(SEC_GPC, 17, "sec-gpc")                         \
+    X(SEC_WEBSOCKET_ACCEPT, 216, "sec-websocket-accept")                                                 \
+    X(SEC_WEBSOCKET_EXTENSIONS, 16, "sec-websocket-extensions")                                          \
+    X(SEC_WEBSOCKET_KEY, 170, "sec-websocket-key")                                                       \
+    X(SEC_WEBSOCKET_PROTOCOL, 105, "sec-websocket-protocol")                                             \
+    X(SEC_WEBSOCKET_VERSION, 178, "sec-websocket-version")                                               \
+    X(SERVER, 132, "server")                           X(SET_COOKIE, 37, "set-cookie")                   \
+    X(TRACEPARENT, 232, "traceparent")                 X(TRACESTATE, 80, "tracestate")                   \
+    X(UPGRADE_INSECURE_REQUESTS, 4, "upgrade-insecure-requests")                                         \
+    X(USER_AGENT, 49, "user-agent")                    X(VARY, 237, "vary")                              \
+    X(VIA, 131, "via")                                 X(WWW_AUTHENTICATE, 77, "www-authenticate")       \
+    X(X_FORWARDED_FOR, 97, "x-forwarded-for")          X(X_FORWARDED_HOST, 159, "x-forwarded-host")      \
+    X(X_FORWARDED_PROTO, 185, "x-forwarded-proto")     X(X_REAL_IP, 253, "x-real-ip")                    \
+    X(X_REQUEST_ID, 48, "x-request-id")                X(X_REQUESTED_WITH, 141, "x-requested-with")      \
     X(HTTP2_SETTINGS, 208, "http2-settings")
 /* clang-format on */
 enum {
@@ -2403,7 +2495,7 @@ typedef struct vt__h1_field {
 
 /* Zero = default. The number of fields is limited by the capacity of their array. */
 typedef struct vt__h1_limits {
-    uint32_t line;       /* request line without CRLF; 8192; over: 414 */
+    uint32_t line;       /* request line without CRLF; 8192; over: 414; a status line likewise */
     uint32_t section;    /* name + value + 32 a field, also raw bytes; 16384; over: 431 */
     uint32_t field;      /* name + value of one field; as section; over: 431 */
     uint32_t chunk_line; /* a chunk-size line with its extensions; 1024; over: 400 */
@@ -2412,9 +2504,9 @@ typedef struct vt__h1_limits {
     uint64_t chunk;      /* one chunk; 2^63-1; over: 413 */
 } vt__h1_limits;
 
-/* Facts, settled when vt__h1_req_parse returns > 0. */
+/* Facts, settled when vt__h1_req_parse or vt__h1_res_parse returns > 0. */
 enum {
-    VT__H1_KEEP_ALIVE = 1 << 0,   /* another request may follow on the connection */
+    VT__H1_KEEP_ALIVE = 1 << 0,   /* another request, or response, may follow on the connection */
     VT__H1_CHUNKED = 1 << 1,      /* the body is chunked */
     VT__H1_HAS_LENGTH = 1 << 2,   /* Content-Length was given */
     VT__H1_EXPECT_100 = 1 << 3,   /* HTTP/1.1, a body follows, and 100 is wanted first */
@@ -2455,6 +2547,23 @@ typedef struct vt__h1_req {
     vt__h1_sect s;
 } vt__h1_req;
 enum { VT__H1_SEEN_CODING = 1, VT__H1_SEEN_CHUNKED = 2, VT__H1_SEEN_UNKNOWN = 4, VT__H1_SEEN_UPGRADE = 8 };
+
+/* How the end of a response's content is found (RFC 9112 6.3). */
+enum vt__h1_until {
+    VT__H1_UNTIL_HEAD,   /* it has none */
+    VT__H1_UNTIL_LENGTH, /* content_length */
+    VT__H1_UNTIL_CHUNK,  /* chunked */
+    VT__H1_UNTIL_CLOSE,  /* whatever comes, to the end of the connection */
+    VT__H1_UNTIL_OTHER   /* the connection is another protocol's from here on: 101, or 2xx to CONNECT */
+};
+
+/* A response head, used as vt__h1_req. */
+typedef struct vt__h1_res {
+    uint32_t reason_off, reason_len;
+    uint16_t status;
+    uint8_t until;
+    vt__h1_req head; /* what both kinds have: nfields, flags, content_length, minor; the rest is unused */
+} vt__h1_res;
 
 /* ---- pass 1: bytes to bit sets ---- */
 
@@ -2976,6 +3085,14 @@ static VT__NOINLINE int vt__h1_on_field(vt__h1_req *r, const char *buf, vt__h1_f
     }
 }
 
+/* The same for a response's, in which Host and Expect mean nothing. */
+static VT__NOINLINE int vt__h1_on_res_field(vt__h1_req *r, const char *buf, vt__h1_field *f, vt_str value) {
+    unsigned id = vt__h1_name_id(buf + f->name_off, f->name_len, f->name_off);
+    if (id != VT__H1_F_HOST && id != VT__H1_F_EXPECT) return vt__h1_on_field(r, buf, f, value);
+    f->id = (uint8_t)id;
+    return 0;
+}
+
 /* Fields for framing, routing, authentication, and the interpretation of the content have no place in trailers
  * (RFC 9110 6.5.1). */
 static bool vt__h1_trailer_ok(int id) {
@@ -3012,11 +3129,14 @@ static int vt__h1_on_trailers(const char *buf, const vt__h1_field *f, uint32_t n
 
 /* ---- pass 2: field sections ---- */
 
+/* Whose fields they are; a constant wherever it is passed on. */
+enum vt__h1_kind { VT__H1_OF_REQUEST, VT__H1_OF_RESPONSE, VT__H1_OF_TRAILERS };
+
 /* What one call of vt__h1_section works on. */
 typedef struct vt__h1_job {
     const char *buf;
     vt__h1_field *fields;
-    vt__h1_req *req; /* NULL: trailers */
+    vt__h1_req *head; /* not of trailers */
     uint32_t cap, max_section, max_field;
     uint32_t calm;  /* up to here neither a field nor the section can be over its limit */
     uint32_t limit; /* bytes of buf to look at */
@@ -3090,7 +3210,7 @@ VT__INLINE int vt__h1_rest(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win
 
 /* Pass 2, lines of one window to fields: > 0 where the section ends, 0 at the window's end. A name's first letter, by its
  * length, tells nearly all fields from those that mean something to this section. */
-VT__INLINE int vt__h1_lines(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win *w) {
+VT__INLINE int vt__h1_lines(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_win *w, enum vt__h1_kind kind) {
     static const uint8_t initial[32] = {[4] = 'h', [6] = 'e', [7] = 'u', [10] = 'c', [14] = 'c', [17] = 't'};
     const char *buf = j->buf;
     const size_t from = w->from;
@@ -3118,9 +3238,12 @@ VT__INLINE int vt__h1_lines(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_wi
         if (VT__UNLIKELY(near) && (rc = vt__h1_over(j, s, f, name, z - v)) < 0) break;
         f->name_off = (uint32_t)line, f->value_off = (uint32_t)v;
         f->value_len = (uint32_t)(z - v), f->name_len = (uint16_t)name, f->id = f->rsvd = 0;
-        if (VT__UNLIKELY(initial[name % 32] == ((uint8_t)buf[line] | 0x20)) && j->req &&
-            (rc = vt__h1_on_field(j->req, buf, f, (vt_str){buf + v, z - v})) < 0)
-            break;
+        if (kind != VT__H1_OF_TRAILERS && VT__UNLIKELY(initial[name % 32] == ((uint8_t)buf[line] | 0x20))) {
+            vt_str text = {buf + v, z - v};
+            rc = kind == VT__H1_OF_REQUEST ? vt__h1_on_field(j->head, buf, f, text)
+                                           : vt__h1_on_res_field(j->head, buf, f, text);
+            if (rc < 0) break;
+        }
         f++;
         line = pos = end + 2;
         value = 0;
@@ -3131,7 +3254,8 @@ VT__INLINE int vt__h1_lines(vt__h1_sect *s, const vt__h1_job *j, const vt__h1_wi
 }
 
 /* Field lines from `start` to the empty line. > 0: the bytes of buf before what follows; 0: more; < 0: error. */
-VT__INLINE int vt__h1_section(vt__h1_sect *s, vt__h1_job *j, uint32_t start, size_t len) {
+VT__INLINE int vt__h1_section(vt__h1_sect *s, vt__h1_job *j, uint32_t start, size_t len,
+                              enum vt__h1_kind kind) {
     const vt__h1_isa *isa = vt__h1_isa_get();
     uint32_t most = start + j->max_section + 2, step = VT__H1_WINDOW_FIRST;
     vt__h1_win w;
@@ -3144,8 +3268,8 @@ VT__INLINE int vt__h1_section(vt__h1_sect *s, vt__h1_job *j, uint32_t start, siz
         w.to = j->limit - w.from < step ? j->limit : w.from + step;
         isa->fields((const uint8_t *)j->buf, &w);
         uint32_t n = s->n;
-        int rc = vt__h1_lines(s, j, &w), bad = 0;
-        if (!j->req) bad = vt__h1_on_trailers(j->buf, j->fields + n, s->n - n);
+        int rc = vt__h1_lines(s, j, &w, kind), bad = 0;
+        if (kind == VT__H1_OF_TRAILERS) bad = vt__h1_on_trailers(j->buf, j->fields + n, s->n - n);
         if (bad < 0 || rc) return bad < 0 ? bad : rc; /* what stands first decides */
         if (w.to == j->limit) break;
         step = VT__H1_WINDOW;
@@ -3325,16 +3449,103 @@ static VT__UNUSED int vt__h1_req_parse(vt__h1_req *r, const char *buf, size_t le
     int rc;
     if (r->state != VT__H1_S_FIELDS && (rc = vt__h1_line(r, buf, len, vt__h1_limit(lim->line, 8192))) <= 0)
         return rc;
-    vt__h1_job j = {.buf = buf, .fields = fields, .req = r, .cap = cap};
+    vt__h1_job j = {.buf = buf, .fields = fields, .head = r, .cap = cap};
     j.max_section = vt__h1_limit(lim->section, 16384);
     j.max_field = vt__h1_limit(lim->field, j.max_section);
-    int used = vt__h1_section(&r->s, &j, r->target_off + r->target_len + 11, len);
+    int used = vt__h1_section(&r->s, &j, r->target_off + r->target_len + 11, len, VT__H1_OF_REQUEST);
     if (used <= 0) return used;
     return (rc = vt__h1_settle(r)) < 0 ? rc : used;
 }
 
 /* False while nothing, or only the CRLF that is let pass, has come. */
 static VT__UNUSED bool vt__h1_req_begun(const vt__h1_req *r) { return r->state != VT__H1_S_START; }
+
+/* ---- response heads ---- */
+
+/* The start of a status line: "HTTP/1.1 200 ". Nothing is let pass before it, and the blank before a reason that is empty
+ * has to be there, too (RFC 9112 4). 1: complete. */
+static int vt__h1_status_start(vt__h1_res *r, const char *p, size_t n) {
+    static const char pattern[] = "HTTP/0.0 000 ";
+    for (size_t i = 0; i < 13 && i < n; i++) {
+        bool digit = pattern[i] == '0' && p[i] >= '0' && p[i] <= '9';
+        if (p[i] == '\n') return VT__H1_E_LF;
+        if (p[i] != pattern[i] && !digit) return i < 9 ? VT__H1_E_VERSION : VT__H1_E_STATUS_LINE;
+        if (i == 7 && (p[5] != '1' || p[7] > '1')) return VT__H1_E_UNSUPPORTED;
+        if (i == 9 && p[9] == '0') return VT__H1_E_STATUS_LINE;
+    }
+    if (n < 13) return 0;
+    r->head.minor = (uint8_t)(p[7] - '0');
+    r->status = (uint16_t)((p[9] - '0') * 100 + (p[10] - '0') * 10 + (p[11] - '0'));
+    r->reason_off = r->head.s.scan = 13;
+    return 1;
+}
+
+/* The status line with its CRLF; its reason may hold what a field's value may. 1: complete. */
+static int vt__h1_status_line(vt__h1_res *r, const char *buf, size_t len, uint32_t max) {
+    int rc;
+    if (r->reason_off == 0 && (rc = vt__h1_status_start(r, buf, len)) <= 0) return rc;
+    uint32_t most = VT__MAX(max, 13), limit = len < most ? (uint32_t)len : most, i = r->head.s.scan;
+    while (i < limit && ((uint8_t)buf[i] >= ' ' || buf[i] == '\t') && buf[i] != 0x7f) i++;
+    r->head.s.scan = i;
+    if (i == len) return 0;
+    if (buf[i] != '\r') {
+        if (i == most) return VT__H1_E_STATUS_LONG;
+        return buf[i] == '\n' ? VT__H1_E_LF : VT__H1_E_STATUS_LINE;
+    }
+    if (i + 1 == len) return 0;
+    if (buf[i + 1] != '\n') return VT__H1_E_CR;
+    r->reason_len = i - r->reason_off;
+    r->head.s.line = r->head.s.scan = i + 2;
+    r->head.state = VT__H1_S_FIELDS;
+    return 1;
+}
+
+/* Framing and persistence (RFC 9112 6.3, 9.3). A response that has no content, and frames it all the same, is believed in
+ * the former, and the connection is not used again. */
+static int vt__h1_res_settle(vt__h1_res *r, int method) {
+    vt__h1_req *h = &r->head;
+    unsigned flags = h->flags;
+    bool coded = (h->seen & VT__H1_SEEN_CODING) != 0, keep = h->minor == 1 || flags & VT__H1_CONN_KEEP;
+    h->nfields = h->s.n;
+    if (coded && flags & VT__H1_HAS_LENGTH) return VT__H1_E_CODING_LENGTH;
+    if (coded && h->minor == 0) return VT__H1_E_CODING_OLD;
+    if (h->seen & VT__H1_SEEN_UNKNOWN) return VT__H1_E_CODING_UNKNOWN;
+    if (coded && !(h->seen & VT__H1_SEEN_CHUNKED)) return VT__H1_E_CODING;
+    bool tunnel = r->status == 101 || (method == VT__H1_M_CONNECT && r->status / 100 == 2);
+    bool none = r->status < 200 || r->status == 204;
+    if (tunnel) r->until = VT__H1_UNTIL_OTHER;
+    else if (none || r->status == 304 || method == VT__H1_M_HEAD) r->until = VT__H1_UNTIL_HEAD;
+    else if (coded) r->until = VT__H1_UNTIL_CHUNK;
+    else if (flags & VT__H1_HAS_LENGTH) r->until = VT__H1_UNTIL_LENGTH;
+    else r->until = VT__H1_UNTIL_CLOSE;
+    if (none && (coded || h->content_length > 0)) keep = false;
+    if (r->until >= VT__H1_UNTIL_CLOSE || flags & VT__H1_CONN_CLOSE) keep = false;
+    if (coded) flags |= VT__H1_CHUNKED;
+    if (h->minor == 1 && h->seen & VT__H1_SEEN_UPGRADE && flags & VT__H1_CONN_UPGRADE)
+        flags |= VT__H1_UPGRADE;
+    if (keep) flags |= VT__H1_KEEP_ALIVE;
+    h->flags = (uint16_t)flags;
+    return 0;
+}
+
+/* As vt__h1_req_parse, of a response to a request of this method (VT__H1_M_x): an interim one is a head of its own, behind
+ * which the next begins. */
+static VT__UNUSED int vt__h1_res_parse(vt__h1_res *r, int method, const char *buf, size_t len,
+                                       vt__h1_field *fields, uint32_t cap, const vt__h1_limits *lim) {
+    static const vt__h1_limits standard = {0};
+    vt__h1_req *h = &r->head;
+    int rc;
+    if (!lim) lim = &standard;
+    if (h->state != VT__H1_S_FIELDS &&
+        (rc = vt__h1_status_line(r, buf, len, vt__h1_limit(lim->line, 8192))) <= 0)
+        return rc;
+    vt__h1_job j = {.buf = buf, .fields = fields, .head = h, .cap = cap};
+    j.max_section = vt__h1_limit(lim->section, 16384);
+    j.max_field = vt__h1_limit(lim->field, j.max_section);
+    int used = vt__h1_section(&h->s, &j, r->reason_off + r->reason_len + 2, len, VT__H1_OF_RESPONSE);
+    if (used <= 0) return used;
+    return (rc = vt__h1_res_settle(r, method)) < 0 ? rc : used;
+}
 
 /* ---- chunked bodies (RFC 9112 7.1) ---- */
 
@@ -3454,7 +3665,7 @@ static int vt__h1_chunk_trailers(vt__h1_chunk *c, const char *buf, size_t len, v
                                  uint32_t cap, const vt__h1_limits *lim) {
     vt__h1_job j = {.buf = buf, .fields = trailers, .cap = cap};
     j.max_section = j.max_field = vt__h1_limit(lim->trailer, 4096);
-    int used = vt__h1_section(&c->s, &j, 0, len);
+    int used = vt__h1_section(&c->s, &j, 0, len, VT__H1_OF_TRAILERS);
     if (used <= 0) return used;
     c->ntrailers = c->s.n;
     c->done = true;
@@ -5591,6 +5802,7 @@ static struct {
     uint32_t watch_parked; /* whoever runs again says so by vt__sched_up.awake */
     uint32_t sources;      /* of work that no vthread waits for: running servers */
     int64_t stalls, stalled_ns, handoffs;
+    uint64_t runs; /* how many runtimes there were: what lasts longer than one tells them apart by it */
 } vt__sched_g;
 
 static struct {
@@ -6621,6 +6833,7 @@ static int vt__sched_open(const vt_cfg *cfg, bool host) {
     vt__sched_g.stopping = vt__sched_g.main_done = vt__sched_g.closed = vt__sched_g.quit = 0;
     vt__sched_g.foreign = vt__sched_g.stalls = vt__sched_g.stalled_ns = vt__sched_g.handoffs = 0;
     vt__sched_g.host = host;
+    vt__sched_g.runs++;
     memset(vt__sched_g.idle, 0, sizeof vt__sched_g.idle);
     int r = vt__sched_make(cfg);
     if (r < 0) vt__sched_free();
@@ -8378,6 +8591,13 @@ static int vt__io_wait(vt__pd *pd, unsigned ready, int64_t due) {
     if (due && due <= v->thr->now) return -ETIMEDOUT;
     return vt__io_wait_slow(v, pd, bit, ready == VT__PD_R ? vt__io_abort_read : vt__io_abort_write, due);
 }
+/* Waits for room, or for input if that comes first; what is there already ends the wait at once. */
+static VT__UNUSED int vt__io_wait_either(vt__pd *pd, int64_t due) {
+    vt__vth *v = vt__sched_self();
+    if (vt__poll_bits(pd) & VT__PD_CLOSED) return VT_ECLOSED;
+    if (due && due <= v->thr->now) return -ETIMEDOUT;
+    return vt__io_wait_slow(v, pd, VT__PD_RWAIT | VT__PD_RWBOTH, vt__io_abort_read, due);
+}
 /* Never parks: bytes, 0 at the end, -EAGAIN, other errors. */
 static int64_t vt__io_recv_try(vt__pd *pd, void *buf, size_t n) {
     unsigned b = vt__poll_bits(pd);
@@ -8815,6 +9035,14 @@ VT_API int vt_dial_until(vt_sock **out, const char *addr, const vt_sock_cfg *cfg
     }
     vt__io_lookup_drop(l);
     return r;
+}
+/* Takes the descriptor out of a socket that nobody else knows, and frees that. */
+static VT__UNUSED int vt__io_detach(vt_sock *s) {
+    vt__poll_remove(&s->pd);
+    int fd = s->pd.fd;
+    s->pd.fd = -1;
+    vt_sock_close(s);
+    return fd;
 }
 VT_API int vt_dial(vt_sock **out, const char *addr, const vt_sock_cfg *cfg) {
     return vt_dial_until(out, addr, cfg, 0);
@@ -12392,6 +12620,12 @@ typedef struct vt__res_field { /* stays put until the request ends; NUL-terminat
     uint8_t id; /* VT__H1_F_... */
 } vt__res_field;
 
+/* A list of fields in an arena: of trailers, and of a client's requests. */
+typedef struct vt__res_list {
+    vt__res_field *at;
+    uint32_t n, cap;
+} vt__res_list;
+
 #define VT__RES_INLINE 8
 struct vt_res {
     vt_req *req;
@@ -12402,8 +12636,9 @@ struct vt_res {
     bool has_date, has_server, has_type, keep_status, touched;
     int err; /* the first error of the wire */
     int64_t length, bytes;
-    uint32_t nfields, cap_fields, ntrailers, cap_trailers;
-    vt__res_field *fields, *trailers;
+    uint32_t nfields, cap_fields;
+    vt__res_field *fields;
+    vt__res_list trailers;
     vt__res_field inlined[VT__RES_INLINE]; /* not initialised */
 };
 
@@ -12456,10 +12691,10 @@ VT_API int vt_res_sent(const vt_res *res) { return res->state != VT__RES_OPEN; }
 VT_API int64_t vt_res_bytes(const vt_res *res) { return res->bytes; }
 
 /* --- fields --- */
-static vt__res_field *vt__res_slot(vt_req *req, vt__res_field **list, uint32_t *n, uint32_t *cap) {
+static vt__res_field *vt__res_slot(vt__arena *a, vt__res_field **list, uint32_t *n, uint32_t *cap) {
     if (*n == *cap) {
         uint32_t more = *cap ? *cap * 2 : 4;
-        vt__res_field *f = vt__mem_arena_get(req->arena, more * sizeof *f);
+        vt__res_field *f = vt__mem_arena_get(a, more * sizeof *f);
         if (!f) return NULL;
         if (*n) memcpy(f, *list, *n * sizeof *f);
         *list = f;
@@ -12476,7 +12711,7 @@ static void vt__res_note(vt_res *res, int id, bool on) {
 
 /* Neither checked nor copied. */
 static int vt__res_push(vt_res *res, int id, vt_str name, vt_str value) {
-    vt__res_field *f = vt__res_slot(res->req, &res->fields, &res->nfields, &res->cap_fields);
+    vt__res_field *f = vt__res_slot(res->req->arena, &res->fields, &res->nfields, &res->cap_fields);
     if (!f) return -ENOMEM;
     f->name = name.ptr;
     f->name_len = (uint32_t)name.len;
@@ -12589,19 +12824,26 @@ static bool vt__res_no_trailer(vt_str name) {
     return false;
 }
 
-VT_API int vt_res_trailer(vt_res *res, const char *name, const char *value) {
+/* Appends a copy; checked by the caller. */
+static int vt__res_list_add(vt__arena *a, vt__res_list *l, vt_str name, vt_str value) {
+    const char *k = vt__mem_arena_str(a, name.ptr, name.len), *v = vt__mem_arena_str(a, value.ptr, value.len);
+    if (!k || !v) return -ENOMEM;
+    vt__res_field *f = vt__res_slot(a, &l->at, &l->n, &l->cap);
+    if (!f) return -ENOMEM;
+    *f = (vt__res_field){k, v, (uint32_t)name.len, (uint32_t)value.len, (uint8_t)vt__h1_field_id(name)};
+    return 0;
+}
+
+static int vt__res_trailer_add(vt__arena *a, vt__res_list *l, const char *name, const char *value) {
     vt_str key = vt__str_of(name), v = vt__str_of(value);
-    if (res->state > VT__RES_HEAD) return VT_ESTATE;
     if (!value || vt__h1_check_name(key) < 0 || vt__h1_check_value(v) < 0 || v.len > UINT32_MAX)
         return VT_EFIELD;
-    if (vt__res_no_trailer(key)) return VT_EFIELD;
-    const char *k = vt__mem_arena_str(res->req->arena, key.ptr, key.len);
-    v.ptr = vt__mem_arena_str(res->req->arena, v.ptr, v.len);
-    if (!k || !v.ptr) return -ENOMEM;
-    vt__res_field *f = vt__res_slot(res->req, &res->trailers, &res->ntrailers, &res->cap_trailers);
-    if (!f) return -ENOMEM;
-    *f = (vt__res_field){k, v.ptr, (uint32_t)key.len, (uint32_t)v.len, (uint8_t)vt__h1_field_id(key)};
-    return 0;
+    return vt__res_no_trailer(key) ? VT_EFIELD : vt__res_list_add(a, l, key, v);
+}
+
+VT_API int vt_res_trailer(vt_res *res, const char *name, const char *value) {
+    if (res->state > VT__RES_HEAD) return VT_ESTATE;
+    return vt__res_trailer_add(res->req->arena, &res->trailers, name, value);
 }
 
 /* --- cookies --- */
@@ -12729,7 +12971,7 @@ VT_API int vt_res_end(vt_res *res) {
     if (res->state == VT__RES_FAILED) return res->err;
     if (res->state != VT__RES_HEAD) return res->state == VT__RES_ENDED ? 0 : VT_ESTATE;
     if (res->framing == VT__HTTP_LENGTH && !vt__res_is_whole(res)) return VT_ESHORT;
-    if (res->framing != VT__HTTP_CHUNKED || res->no_body) res->ntrailers = 0;
+    if (res->framing != VT__HTTP_CHUNKED || res->no_body) res->trailers.n = 0;
     res->state = VT__RES_ENDED;
     int err = res->req->wire->end(res);
     return err < 0 ? vt__res_fail(res, err) : 0;
@@ -13099,7 +13341,7 @@ static void vt__http_forget(vt_res *res) {
                                   VT__H1_F_EXPIRES,      VT__H1_F_LOCATION};
     for (size_t i = 0; i < VT__COUNT(ids); i++) vt__res_remove(res, ids[i], VT__STR_LIT(""));
     res->length = -1;
-    res->ntrailers = 0;
+    res->trailers.n = 0;
 }
 
 static void vt__http_retry_after(const vt_req *req, vt_res *res) {
@@ -13298,6 +13540,13 @@ static int vt__conn_send_wait(vt__conn *c, int64_t until) {
     int r = vt__sched_enter(vt__sched_self(), until, &due);
     return r < 0 ? r : vt__io_wait(&c->pd, VT__PD_W, due);
 }
+/* The same, or for input; a transport of its own waits for room alone. */
+static VT__UNUSED int vt__conn_wait_either(vt__conn *c, int64_t until) {
+    int64_t due;
+    if (c->ops) return c->ops->send_wait(c, until);
+    int r = vt__sched_enter(vt__sched_self(), until, &due);
+    return r < 0 ? r : vt__io_wait_either(&c->pd, due);
+}
 static int vt__conn_shutdown(vt__conn *c) {
     if (c->ops) return c->ops->shutdown(c);
     return vt__plat_shutdown(c->pd.fd, SHUT_WR);
@@ -13437,6 +13686,38 @@ static int vt__conn_send_behind(vt__conn_io *io, struct iovec *v, int n) {
     return r;
 }
 
+/*--- upgraded connections: one vthread may read while another writes ---*/
+struct vt_stream {
+    vt__conn_io *io; /* NULL: not upgraded yet */
+    bool shut;
+};
+VT_API int64_t vt_stream_read(vt_stream *st, void *buf, size_t n) {
+    vt__conn_buf *b = &st->io->in;
+    if (n == 0) return 0;
+    if (b->pos == b->len) return vt__conn_recv(st->io->c, buf, n, 0);
+    n = VT__MIN(n, b->len - b->pos);
+    memcpy(buf, b->p + b->pos, n);
+    b->pos += n;
+    return (int64_t)n;
+}
+VT_API int64_t vt_stream_write(vt_stream *st, const void *buf, size_t n) {
+    struct iovec v = {(char *)(uintptr_t)buf, n};
+    vt__vth *self = vt__sched_self();
+    if (!self) return -EPERM;
+    if (st->shut) return -EPIPE;
+    if (n == 0) return 0;
+    int r = vt__conn_send_all(st->io, &v, 1);
+    return r < 0 ? r : (int64_t)n;
+}
+VT_API int vt_stream_shutdown(vt_stream *st) {
+    vt__conn *c = st->io->c;
+    if (st->shut) return 0;
+    st->shut = true;
+    /* With both halves ended a descriptor hangs up: no longer the sign of a reset. */
+    vt__poll_clear(&c->pd, VT__PD_WATCH | VT__PD_WATCH_FIN);
+    return vt__conn_shutdown(c);
+}
+
 /*==============================================================================
  * MARK: - @h1c     HTTP/1.1 connections
  * uses:   @plat @mem @str @ds @log @h1 @timer @poll @sched @self @io @conn @router @req @res @http
@@ -13554,11 +13835,6 @@ typedef struct vt__h1c_up {
 } vt__h1c_up;
 
 enum vt__h1c_body { VT__H1C_BODY_END, VT__H1C_BODY_LENGTH, VT__H1C_BODY_CHUNKED, VT__H1C_BODY_BROKEN };
-
-struct vt_stream {
-    struct vt__h1c_run *run;
-    bool shut;
-};
 
 /* A connection with a vthread: on its stack. */
 typedef struct vt__h1c_run {
@@ -13738,7 +14014,7 @@ static vt__h1c *vt__h1c_dequeue(void) {
     return c;
 }
 /* Any worker, with or without its domain's lock. */
-static void vt__h1c_room(void) {
+static void vt__h1c_serve_queue(void) {
     for (vt__h1c *c; (c = vt__h1c_dequeue()) != NULL;) {
         vt__dom *dom = c->host->dom;
         vt__ds_list_init(&c->link);
@@ -13759,13 +14035,14 @@ static bool vt__h1c_enqueue(vt__h1c *c) {
         vt__ds_list_push(&vt__h1c_queue.list, &c->link);
         g->waiting++;
         vt__plat_count(&h->waiting, 1);
-        if (__atomic_add_fetch(&vt__h1c_queue.n, 1, __ATOMIC_RELAXED) == 1) vt__sched_want_room(vt__h1c_room);
+        if (__atomic_add_fetch(&vt__h1c_queue.n, 1, __ATOMIC_RELAXED) == 1)
+            vt__sched_want_room(vt__h1c_serve_queue);
     }
     vt__plat_spin_unlock(&vt__h1c_queue.spin);
     if (!fits) return false;
     vt__plat_count(&h->queued, 1);
     vt__h1c_sweep_at(h, now + VT__H1C_RETRY_NS);
-    vt__h1c_room(); /* what became free meanwhile */
+    vt__h1c_serve_queue(); /* what became free meanwhile */
     return true;
 }
 /* Refuses those of `h` whose time was over at `now`. A server's own come in the order of their ends. */
@@ -13824,7 +14101,7 @@ static void vt__h1c_sweep(vt__timer *t) {
     }
     if (__atomic_load_n(&h->waiting, __ATOMIC_RELAXED)) {
         vt__h1c_queue_expire(h, now);
-        vt__h1c_room();
+        vt__h1c_serve_queue();
         if (__atomic_load_n(&h->waiting, __ATOMIC_RELAXED)) next = VT__MIN(next, now + VT__H1C_RETRY_NS);
     }
     vt__h1c_sweep_at(h, next); /* a refusal may have armed it */
@@ -13963,7 +14240,7 @@ static void vt__h1c_on_park(void *arg) {
         vt__h1c_seal(run);
         vt__h1c_flush_parked(run);
     }
-    vt__h1c_watch(run, run->conf->cancel_on == VT_CANCEL_FIN && !run->stream.run);
+    vt__h1c_watch(run, run->conf->cancel_on == VT_CANCEL_FIN && !run->stream.io);
 }
 
 /*--- the request's body ---*/
@@ -14233,9 +14510,10 @@ static int vt__h1c_end(vt_res *res) {
     vt__h1c_run *run = res->req->conn;
     if (VT__LIKELY(res->framing == VT__HTTP_LENGTH)) return run->io.err;
     if (run->up) return run->up->end(run->up_arg, run->cut);
-    if (res->framing != VT__HTTP_CHUNKED || res->no_body || run->stream.run) return run->io.err;
+    if (res->framing != VT__HTTP_CHUNKED || res->no_body || run->stream.io) return run->io.err;
     vt__h1c_seal(run);
-    if (vt__conn_put(&run->io, "0\r\n", 3) < 0 || vt__h1c_put_fields(run, res->trailers, res->ntrailers) < 0)
+    if (vt__conn_put(&run->io, "0\r\n", 3) < 0 ||
+        vt__h1c_put_fields(run, res->trailers.at, res->trailers.n) < 0)
         return run->io.err;
     return vt__conn_put(&run->io, "\r\n", 2);
 }
@@ -14255,7 +14533,7 @@ static int vt__h1c_upgrade(vt_res *res, const char *protocol, vt_stream **out) {
         vt__h1c_put_fields(run, f, 2) < 0 || vt__h1c_put_fields(run, res->fields, res->nfields) < 0 ||
         vt__conn_put(&run->io, "\r\n", 2) < 0 || vt__conn_flush(&run->io) < 0)
         return run->io.err;
-    run->stream.run = run;
+    run->stream.io = &run->io;
     *out = &run->stream;
     return 0;
 }
@@ -14271,35 +14549,7 @@ static const vt__http_wire vt__h1c_wire = {vt__h1c_read,  vt__h1c_inform,     vt
                                            vt__h1c_write, vt__h1c_wire_flush, vt__h1c_end,
                                            vt__h1c_abort, vt__h1c_upgrade,    vt__h1c_address};
 
-/*--- upgraded connections: one vthread may read while another writes ---*/
-VT_API int64_t vt_stream_read(vt_stream *st, void *buf, size_t n) {
-    vt__conn_buf *b = &st->run->io.in;
-    if (n == 0) return 0;
-    if (b->pos == b->len) return vt__conn_recv(&st->run->c->conn, buf, n, 0);
-    n = VT__MIN(n, b->len - b->pos);
-    memcpy(buf, b->p + b->pos, n);
-    b->pos += n;
-    return (int64_t)n;
-}
-VT_API int64_t vt_stream_write(vt_stream *st, const void *buf, size_t n) {
-    struct iovec v = {(char *)(uintptr_t)buf, n};
-    vt__vth *self = vt__sched_self();
-    if (!self) return -EPERM;
-    if (st->shut) return -EPIPE;
-    if (n == 0) return 0;
-    int r = vt__conn_send_all(&st->run->io, &v, 1);
-    return r < 0 ? r : (int64_t)n;
-}
-VT_API int vt_stream_shutdown(vt_stream *st) {
-    vt__conn *c = &st->run->c->conn;
-    if (st->shut) return 0;
-    st->shut = true;
-    /* With both halves ended a descriptor hangs up: no longer the sign of a reset. */
-    vt__poll_clear(&c->pd, VT__PD_WATCH | VT__PD_WATCH_FIN);
-    return vt__conn_shutdown(c);
-}
-
-/*--- ... whose protocol is another's ---*/
+/*--- upgraded connections whose protocol is another's ---*/
 /* n bytes of the room for fields that this request left; they last as long as it does. NULL: there are not as many. */
 static void *vt__h1c_room(vt__h1c_run *run, size_t n) {
     char *p = run->spare;
@@ -16736,6 +16986,1257 @@ VT_API vt_server *vt_server_from_args(int *argc, char **argv) {
     return vt_server_from_args_cfg(argc, argv, NULL);
 }
 #endif /* VTHTTP_HTTP */
+
+#if VTHTTP_HTTP && VTHTTP_CLIENT
+/*==============================================================================
+ * MARK: - @cli     calling other services: connections kept, calls
+ * uses:   @plat @mem @str @ds @log @uri @h1 @poll @sched @self @sync @io @req @res @conn
+ * test:   tests/test_cli.c tests/e2e_cli.c tests/e2e_cli_srv.c tests/fault_cli.c
+ *
+ *     NEW --open--> OPEN --send--> ANSWERED --body read--> ENDED       any --error--> FAILED (call->err)
+ *      \--------------send--------/   \--101--> the stream's
+ *
+ * A call knows requests, redirects, and what may be sent again; vt__cli_wire is what a protocol does for it: HTTP/1.1
+ * here, a connection a call. Connections that are kept own no buffer and no timer; who takes one looks whether it is still
+ * good. They go from worker to worker: the descriptor leaves the poll set of the one before.
+ *
+ * A connection is kept only when nothing is left to doubt: the request was sent whole, the response read to an end
+ * that is not the connection's, and not a byte more has come. Whatever else, it is closed: a response that is taken
+ * for another request's is worse than a connection more.
+ *============================================================================*/
+
+/*--- URLs: pure ---*/
+typedef struct vt__cli_url {
+    const char *text; /* all of it, without a fragment; the rest are slices of it */
+    vt_str authority, host, target;
+    int32_t port;
+} vt__cli_url;
+
+/* '.' and '..' taken out of a path (RFC 3986 5.2.4), in place; its new length. */
+static size_t vt__cli_undot(char *path, size_t n) {
+    size_t out = 0;
+    for (size_t i = 0, end; i < n; i = end) {
+        for (end = i + 1; end < n && path[end] != '/'; end++) continue;
+        vt_str seg = {path + i + 1, end - i - 1};
+        bool one = vt__str_eq(seg, VT__STR_LIT(".")), two = vt__str_eq(seg, VT__STR_LIT(".."));
+        if (two)
+            while (out > 0 && path[--out] != '/') continue;
+        if (!one && !two) memmove(path + out, path + i, end - i), out += end - i;
+        else if (end == n) path[out++] = '/';
+    }
+    if (out == 0) path[out++] = '/';
+    return out;
+}
+static bool vt__cli_url_bytes(vt_str s) {
+    for (size_t i = 0; i < s.len; i++) {
+        if (!vt__uri_is(s.ptr[i], VT__URI_C_ANY)) return false;
+        if (s.ptr[i] == '%' && (s.len - i < 3 || !vt__uri_is(s.ptr[i + 1], VT__URI_C_HEX) ||
+                                !vt__uri_is(s.ptr[i + 2], VT__URI_C_HEX)))
+            return false;
+    }
+    return true;
+}
+static size_t vt__cli_find(vt_str s, size_t from, const char *any) {
+    while (from < s.len && !strchr(any, s.ptr[from])) from++;
+    return from;
+}
+/* An absolute URL; what it holds is checked, so that the request line may hold it. */
+static int vt__cli_url_parse(vt__arena *a, vt_str s, vt__cli_url *u) {
+    vt__uri_auth auth;
+    s.len = vt__cli_find(s, 0, "#");
+    if (s.len >= 8 && vt__str_eq_ci((vt_str){s.ptr, 8}, VT__STR_LIT("https://"))) return VT_ESCHEME;
+    if (s.len < 8 || !vt__str_eq_ci((vt_str){s.ptr, 7}, VT__STR_LIT("http://"))) return VT_EURL;
+    size_t end = vt__cli_find(s, 7, "/?"), query = vt__cli_find(s, end, "?");
+    vt_str name = {s.ptr + 7, end - 7};
+    if (!vt__cli_url_bytes(s) || vt__uri_authority(name, &auth) < 0 || auth.port == 0) return VT_EURL;
+    char *p = vt__mem_arena_get(a, s.len + 2), *path;
+    if (!p) return -ENOMEM;
+    u->text = p;
+    memcpy(p, "http://", 7);
+    for (size_t i = 7; i < end; i++) p[i] = vt__str_lower(s.ptr[i]);
+    u->authority = (vt_str){p + 7, end - 7};
+    u->host = (vt_str){p + 7, auth.host.len};
+    u->port = auth.port < 0 ? 80 : auth.port;
+    p = path = p + end;
+    if (query > end) memcpy(p, s.ptr + end, query - end), p += vt__cli_undot(p, query - end);
+    else *p++ = '/';
+    memcpy(p, s.ptr + query, s.len - query);
+    p += s.len - query;
+    *p = 0;
+    u->target = (vt_str){path, (size_t)(p - path)};
+    return 0;
+}
+static bool vt__cli_url_same(const vt__cli_url *a, const vt__cli_url *b) {
+    return a->port == b->port && vt__str_eq(a->host, b->host); /* in lower case both */
+}
+/* What a Location refers to (RFC 3986 5.2); bytes that no URL holds, which browsers let pass, are encoded. */
+static int vt__cli_url_resolve(vt__arena *a, const vt__cli_url *base, vt_str ref, vt__cli_url *out) {
+    vt_str from = {base->text, 0};
+    size_t first = vt__cli_find(ref, 0, ":/?#");
+    ptrdiff_t n = vt__uri_encode(NULL, 0, ref, VT__URI_SET_LOCATION);
+    size_t path = (size_t)(base->target.ptr - base->text);
+    size_t query = vt__cli_find((vt_str){base->text, path + base->target.len}, path, "?");
+    if (first < ref.len && ref.ptr[first] == ':' && first > 0) from.len = 0;
+    else if (ref.len >= 2 && memcmp(ref.ptr, "//", 2) == 0) from.len = 5;
+    else if (ref.len && ref.ptr[0] == '/') from.len = path;
+    else if (ref.len && ref.ptr[0] == '?') from.len = query;
+    else if (first == 0) from.len = path + base->target.len;
+    else
+        for (from.len = query; base->text[from.len - 1] != '/';) from.len--;
+    char *p = n < 0 ? NULL : vt__mem_arena_get(a, from.len + (size_t)n + 1);
+    if (!p) return -ENOMEM;
+    memcpy(p, from.ptr, from.len);
+    vt__uri_encode(p + from.len, (size_t)n, ref, VT__URI_SET_LOCATION);
+    return vt__cli_url_parse(a, (vt_str){p, from.len + (size_t)n}, out);
+}
+/* Whether a host stands in a list like "localhost, .example.com": itself, or below a name that stands there. */
+static bool vt__cli_listed(const char *list, const vt__cli_url *u) {
+    vt_str all = vt__str_of(list), item;
+    size_t pos = 0;
+    while (list && vt__h1_list_next(all, &pos, &item)) {
+        if (vt__str_eq(item, VT__STR_LIT("*"))) return true;
+        if (item.len && item.ptr[0] == '.') item.ptr++, item.len--;
+        if (!item.len || item.len > u->host.len) continue;
+        size_t before = u->host.len - item.len;
+        vt_str tail = {u->host.ptr + before, item.len};
+        if (vt__str_eq_ci(tail, item) && (before == 0 || tail.ptr[-1] == '.')) return true;
+    }
+    return false;
+}
+
+/*--- clients and their connections ---*/
+struct vt__cli_host;
+typedef struct vt__cli_conn { /* type-stable: an event on its way may still look at the descriptor's word */
+    vt__conn conn;
+    vt__list link, age; /* while idle: of its host, of all */
+    struct vt__cli_host *host;
+    struct vt__cli_conn *next; /* in the free list */
+    int64_t since;             /* idle */
+    uint64_t run;              /* the runtime whose poll set it may stand in */
+    bool reused;
+} vt__cli_conn;
+
+/* An address with connections. */
+typedef struct vt__cli_host {
+    vt__list link, idle; /* idle: the last one used last */
+    int conns, nidle;
+    char addr[];
+} vt__cli_host;
+
+struct vt_client {
+    int err;
+    vt_client_cfg cfg; /* defaults filled in */
+    vt__h1_limits limits;
+    size_t max_head;
+    char *proxy, *no_proxy; /* proxy: an address */
+    vt_mutex mu;            /* of all below, and of what hangs from it */
+    vt_cond freed;
+    vt__list hosts, idle; /* idle: the oldest first */
+    int conns, nidle;
+};
+static vt_client vt__cli_none = {.err = -ENOMEM};
+static struct {
+    uint32_t spin;
+    vt__cli_conn *free;
+} vt__cli_g;
+
+VT_API void vt_client_cfg_defaults(vt_client_cfg *cfg) {
+    *cfg = (vt_client_cfg){.max_connections = 256,
+                           .max_connections_host = 64,
+                           .max_idle = 64,
+                           .max_idle_host = 16,
+                           .idle_timeout_ms = 30000,
+                           .connect_timeout_ms = 10000,
+                           .timeout_ms = VT_NONE,
+                           .read_timeout_ms = 30000,
+                           .write_timeout_ms = 30000,
+                           .continue_timeout_ms = 1000,
+                           .max_response_line = 8192,
+                           .max_header_bytes = 65536,
+                           .max_header_count = 256,
+                           .max_trailer_bytes = 8192,
+                           .max_body = INT64_C(16) << 20,
+                           .max_redirects = 10};
+}
+static void vt__cli_default(int64_t *v, int64_t standard) {
+    if (*v == 0) *v = standard;
+}
+static void vt__cli_default_int(int *v, int standard) {
+    if (*v == 0) *v = standard;
+}
+/* Zeros become defaults; limits that are none, as large as they can be. */
+static void vt__cli_configure(vt_client *c) {
+    vt_client_cfg d, *g = &c->cfg;
+    vt_client_cfg_defaults(&d);
+    int *counts[] = {&g->max_connections, &g->max_connections_host, &g->max_header_count, &g->max_redirects,
+                     &g->max_idle,        &g->max_idle_host};
+    int standard[] = {d.max_connections, d.max_connections_host, d.max_header_count, d.max_redirects,
+                      d.max_idle,        d.max_idle_host};
+    int64_t *sizes[] = {&g->max_response_line, &g->max_header_bytes, &g->max_trailer_bytes};
+    int64_t usual[] = {d.max_response_line, d.max_header_bytes, d.max_trailer_bytes};
+    for (size_t i = 0; i < VT__COUNT(counts); i++) vt__cli_default_int(counts[i], standard[i]);
+    for (size_t i = 0; i < 2; i++)
+        if (*counts[i] < 0) *counts[i] = INT_MAX;
+    if (g->max_header_count < 0 || g->max_header_count > 10000) g->max_header_count = 10000;
+    for (size_t i = 0; i < VT__COUNT(sizes); i++) {
+        vt__cli_default(sizes[i], usual[i]);
+        if (*sizes[i] < 0 || *sizes[i] > 1 << 24) *sizes[i] = 1 << 24;
+    }
+    vt__cli_default(&g->idle_timeout_ms, d.idle_timeout_ms);
+    vt__cli_default(&g->connect_timeout_ms, d.connect_timeout_ms);
+    vt__cli_default(&g->timeout_ms, d.timeout_ms);
+    vt__cli_default(&g->read_timeout_ms, d.read_timeout_ms);
+    vt__cli_default(&g->write_timeout_ms, d.write_timeout_ms);
+    vt__cli_default(&g->continue_timeout_ms, d.continue_timeout_ms);
+    vt__cli_default(&g->max_body, d.max_body);
+    c->limits.line = (uint32_t)g->max_response_line;
+    c->limits.section = (uint32_t)g->max_header_bytes;
+    c->limits.trailer = (uint32_t)g->max_trailer_bytes;
+    c->max_head = (size_t)g->max_response_line + (size_t)g->max_header_bytes + 1024;
+}
+static int64_t vt__cli_ns(int64_t ms) { return ms < 0 ? 0 : VT__MIN(ms, INT64_MAX / 4 / VT_MS) * VT_MS; }
+
+/* From configuration or environment; the latter in lower case alone, since a CGI's HTTP_PROXY may be a request's. */
+static int vt__cli_proxy(vt_client *c) {
+    const char *proxy = c->cfg.proxy ? c->cfg.proxy : getenv("http_proxy");
+    const char *no = c->cfg.no_proxy ? c->cfg.no_proxy : getenv("no_proxy");
+    vt__pool pool;
+    vt__arena a;
+    vt__cli_url u;
+    if (!proxy || !*proxy) return 0;
+    if (no && !(c->no_proxy = vt__mem_strdup(no, strlen(no)))) return -ENOMEM;
+    vt__mem_pool_init(&pool, VT__BLOCK_BYTES, 0);
+    vt__mem_arena_init(&a, &pool, 0);
+    int r = vt__cli_url_parse(&a, vt__str_of(proxy), &u);
+    if (r == 0 && !vt__str_eq(u.target, VT__STR_LIT("/"))) r = VT_EURL;
+    if (r == 0 && !(c->proxy = vt__mem_alloc(u.host.len + 8))) r = -ENOMEM;
+    if (r == 0) snprintf(c->proxy, u.host.len + 8, "%.*s:%d", (int)u.host.len, u.host.ptr, (int)u.port);
+    vt__mem_arena_reset(&a);
+    return r == 0 || r == -ENOMEM ? r : VT_EPROXY;
+}
+VT_API vt_client *vt_client_new(const vt_client_cfg *cfg) {
+    vt_client *c = vt__mem_zalloc(sizeof *c);
+    if (!c) return &vt__cli_none;
+    if (cfg) c->cfg = *cfg;
+    vt__cli_configure(c);
+    vt__ds_list_init(&c->hosts);
+    vt__ds_list_init(&c->idle);
+    c->err = vt__cli_proxy(c);
+    c->cfg.proxy = c->cfg.no_proxy = NULL;
+    return c;
+}
+
+/* A struct for a connection that is to be made. */
+static vt__cli_conn *vt__cli_conn_new(void) {
+    vt__plat_spin_lock(&vt__cli_g.spin);
+    vt__cli_conn *k = vt__cli_g.free;
+    if (k) vt__cli_g.free = k->next;
+    vt__plat_spin_unlock(&vt__cli_g.spin);
+    if (!k && !(k = vt__mem_zalloc(sizeof *k))) return NULL;
+    vt__conn_open(&k->conn, -1);
+    vt__ds_list_init(&k->link);
+    vt__ds_list_init(&k->age);
+    k->run = vt__sched_g.runs;
+    k->reused = false;
+    return k;
+}
+static void vt__cli_conn_free(vt__cli_conn *k) {
+    vt__plat_spin_lock(&vt__cli_g.spin);
+    k->next = vt__cli_g.free;
+    vt__cli_g.free = k;
+    vt__plat_spin_unlock(&vt__cli_g.spin);
+}
+
+/* --- under the lock --- */
+static vt__cli_host *vt__cli_host_find(vt_client *c, const char *addr) {
+    for (vt__list *n = c->hosts.next; n != &c->hosts; n = n->next) {
+        vt__cli_host *h = VT__CONTAINER(n, vt__cli_host, link);
+        if (strcmp(h->addr, addr) == 0) return h;
+    }
+    return NULL;
+}
+/* Counts one more connection, which is to be made. */
+static int vt__cli_reserve(vt_client *c, vt__cli_host *h, const char *addr, vt__cli_conn **out) {
+    vt__cli_conn *k = vt__cli_conn_new();
+    if (!k) return -ENOMEM;
+    if (!h) {
+        size_t n = strlen(addr) + 1;
+        h = vt__mem_zalloc(sizeof *h + n);
+        if (!h) {
+            vt__cli_conn_free(k);
+            return -ENOMEM;
+        }
+        memcpy(h->addr, addr, n);
+        vt__ds_list_init(&h->idle);
+        vt__ds_list_push(&c->hosts, &h->link);
+    }
+    k->host = h;
+    h->conns++;
+    c->conns++;
+    *out = k;
+    return 0;
+}
+static void vt__cli_unidle(vt_client *c, vt__cli_conn *k) {
+    vt__ds_list_remove(&k->link);
+    vt__ds_list_remove(&k->age);
+    k->host->nidle--;
+    c->nidle--;
+}
+/* Closes it; its place is free. */
+static void vt__cli_drop(vt_client *c, vt__cli_conn *k) {
+    vt__cli_host *h = k->host;
+    (void)vt__conn_close(&k->conn);
+    c->conns--;
+    if (--h->conns == 0) {
+        vt__ds_list_remove(&h->link);
+        vt__mem_free(h);
+    }
+    vt__cli_conn_free(k);
+    vt_cond_broadcast(&c->freed);
+}
+static void vt__cli_drop_idle(vt_client *c, vt__cli_conn *k) {
+    vt__cli_unidle(c, k);
+    vt__cli_drop(c, k);
+}
+/* Closes the oldest idle connections, down to `keep`, and those that are too old. */
+static void vt__cli_trim(vt_client *c, int keep) {
+    int64_t most = vt__cli_ns(c->cfg.idle_timeout_ms), now = vt__plat_now();
+    while (!vt__ds_list_empty(&c->idle)) {
+        vt__cli_conn *k = VT__CONTAINER(c->idle.next, vt__cli_conn, age);
+        if (c->nidle <= keep && (!most || now - k->since < most)) break;
+        vt__cli_drop_idle(c, k);
+    }
+}
+/* Room for one connection more, maybe by the end of an idle one: 1; 2: look again; 0: wait. */
+static int vt__cli_room(vt_client *c, vt__cli_host *h) {
+    vt__list *victims = h && h->conns >= c->cfg.max_connections_host ? &h->idle : NULL;
+    if (victims && !vt__ds_list_empty(victims))
+        return vt__cli_drop_idle(c, VT__CONTAINER(victims->next, vt__cli_conn, link)), 2;
+    if (victims) return 0;
+    if (c->conns < c->cfg.max_connections) return 1;
+    if (vt__ds_list_empty(&c->idle)) return 0;
+    return vt__cli_drop_idle(c, VT__CONTAINER(c->idle.next, vt__cli_conn, age)), 2;
+}
+/* Whether an idle connection is as it was left: its peer has neither closed it nor said anything. The kernel is asked, since an
+ * event may be on its way. */
+static bool vt__cli_good(vt__cli_conn *k) {
+    vt__pd *pd = &k->conn.pd;
+    char surplus;
+    if (k->run != vt__sched_g.runs) return false;
+    if (pd->dom != vt__sched_thr()->dom) vt__poll_remove(pd);
+    vt__poll_set(pd, VT__PD_R);
+    return vt__conn_recv_try(&k->conn, &surplus, 1) == -EAGAIN;
+}
+/* A kept connection to the address, or one that is to be made (k->reused tells); waits at a limit. */
+static int vt__cli_take(vt_client *c, const char *addr, bool fresh, int64_t until, vt__cli_conn **out) {
+    int r = 0;
+    vt_mutex_lock(&c->mu);
+    vt__cli_trim(c, INT_MAX);
+    for (bool found = false; r >= 0 && !found;) {
+        vt__cli_host *h = vt__cli_host_find(c, addr);
+        if (h && !fresh && !vt__ds_list_empty(&h->idle)) {
+            vt__cli_conn *k = VT__CONTAINER(h->idle.prev, vt__cli_conn, link);
+            vt__cli_unidle(c, k);
+            found = vt__cli_good(k);
+            if (found) *out = k;
+            else vt__cli_drop(c, k);
+            continue;
+        }
+        int room = vt__cli_room(c, h);
+        if (room == 1) r = vt__cli_reserve(c, h, addr, out), found = true;
+        else if (room == 0) r = vt_cond_wait_until(&c->freed, &c->mu, until);
+    }
+    vt_mutex_unlock(&c->mu);
+    return r;
+}
+/* Gives it back, to be kept or closed. */
+static void vt__cli_give(vt_client *c, vt__cli_conn *k, bool keep) {
+    vt_mutex_lock(&c->mu);
+    if (keep) {
+        k->reused = true;
+        k->since = vt__plat_now();
+        vt__ds_list_push(&k->host->idle, &k->link);
+        vt__ds_list_push(&c->idle, &k->age);
+        c->nidle++;
+        if (++k->host->nidle > VT__MAX(c->cfg.max_idle_host, 0))
+            vt__cli_drop_idle(c, VT__CONTAINER(k->host->idle.next, vt__cli_conn, link));
+        vt__cli_trim(c, VT__MAX(c->cfg.max_idle, 0));
+        vt_cond_broadcast(&c->freed);
+    } else {
+        vt__cli_drop(c, k);
+    }
+    vt_mutex_unlock(&c->mu);
+}
+VT_API int vt_client_close_idle(vt_client *c) {
+    if (c == &vt__cli_none) return c->err;
+    int r = vt_mutex_lock(&c->mu);
+    if (r < 0) return r;
+    vt__cli_trim(c, 0);
+    vt_mutex_unlock(&c->mu);
+    return 0;
+}
+VT_API void vt_client_free(vt_client *c) {
+    if (!c || c == &vt__cli_none) return;
+    vt__cli_trim(c, 0);
+    vt__mem_free(c->proxy);
+    vt__mem_free(c->no_proxy);
+    vt__mem_free(c);
+}
+
+/*--- calls: what they are made of ---*/
+enum vt__cli_state { VT__CLI_NEW, VT__CLI_OPEN, VT__CLI_ANSWERED, VT__CLI_ENDED };
+enum { VT__CLI_FIELDS = 64, VT__CLI_INTERIM = 100, VT__CLI_DRAIN = 65536, VT__CLI_DIRECT = 4096 };
+#define VT__CLI_TRY INT64_MIN /* as a deadline: does not wait */
+
+/* What a protocol does for a call. Results < 0 are errors, each the last thing before `close`. */
+typedef struct vt__cli_wire {
+    /* Gets what the call is sent on; fresh: nothing that was used before. */
+    int (*open)(vt_call *call, bool fresh);
+    int (*head)(vt_call *call); /* the request's, as far as a buffer takes it */
+    /* Waits for leave to send the body. 0, or VT_EANSWERED. */
+    int (*go)(vt_call *call);
+    /* Body bytes, never more than call->length: 0 when all are taken, or VT_EANSWERED. */
+    int (*write)(vt_call *call, const char *p, size_t n);
+    int (*flush)(vt_call *call); /* likewise */
+    int (*end)(vt_call *call);   /* the request is whole: trailers, and what is gathered; likewise */
+    /* The final response's head: fills in the call's `status` to `nfields`. late: the request could not be sent whole; only
+     * what is here already counts. */
+    int (*wait)(vt_call *call, bool late);
+    /* 1..n bytes, 0 at the end, with the call's trailers filled in; what is then kept is kept. */
+    int64_t (*read)(vt_call *call, void *buf, size_t n);
+    int (*upgrade)(vt_call *call, vt_stream **out);
+    bool (*stale)(vt_call *call,
+                  int err); /* that error says nothing of a new connection, and nobody took the request */
+    /* Ends the exchange at any point. `rest`: bytes of the response that may be waited for, so as to keep the connection. */
+    void (*close)(vt_call *call, int64_t rest);
+} vt__cli_wire;
+
+typedef struct vt__cli_h1 {
+    vt__conn_io io;
+    vt__cli_conn *conn;
+    vt_stream stream;
+    vt__h1_field *fields;
+    uint32_t fields_cap, interim;
+    int64_t sent, got, left; /* left: of Content-Length, not received */
+    vt_str data;             /* body bytes in the input block, decoded and not handed out */
+    uint8_t until;           /* enum vt__h1_until; UNTIL_HEAD: the body is over */
+    bool whole, keep;        /* the request is sent; the connection may be kept */
+    bool go;                 /* 100 (Continue) has come */
+    vt__h1_res head;         /* from here on each is prepared before its use */
+    vt__h1_chunk chunk;
+    vt__h1_field few[VT__CLI_FIELDS];
+} vt__cli_h1;
+
+struct vt_call {
+    vt_client *client;
+    const vt__cli_wire *wire;
+    int err;
+    uint8_t state, method_id;
+    bool close, expect, pulled; /* pulled: the reader was asked */
+    bool on_wire;               /* between wire->open and wire->close */
+    int hops, max_hops;
+    vt_str method;
+    const char *via, *upgrade, *addr; /* addr: what is connected to */
+    bool proxied;
+    vt__cli_url url;
+    vt__res_list fields, trailers;
+    const char *body;
+    vt_call_reader *reader;
+    void *reader_ctx;
+    int64_t length, written; /* of the request's body; length -1: chunked */
+    bool has_body;
+    int64_t until, total; /* deadlines: vt_call_until, timeout_ms; 0: none */
+    /* The response. */
+    bool answered;
+    int status;
+    int64_t res_length, res_got;
+    char *head, *trailer_base;
+    vt__h1_field *res_fields, *res_trailers;
+    uint32_t nfields, ntrailers;
+    vt_str text;
+    vt__arena arena;
+    vt__cli_h1 h1;
+};
+static vt_call vt__cli_no_memory = {.err = -ENOMEM}, vt__cli_no_vthread = {.err = -EPERM};
+
+static bool vt__cli_is_static(const vt_call *call) {
+    return call == &vt__cli_no_memory || call == &vt__cli_no_vthread;
+}
+/* When a wait of ns has to end; 0: never. */
+static int64_t vt__cli_due(const vt_call *call, int64_t ns) {
+    int64_t due = ns ? vt__plat_now() + ns : 0;
+    if (call->until && (!due || call->until < due)) due = call->until;
+    if (call->total && (!due || call->total < due)) due = call->total;
+    return due;
+}
+static bool vt__cli_late(const vt_call *call) {
+    int64_t due = vt__cli_due(call, 0);
+    return due && vt__plat_now() >= due;
+}
+static int vt__cli_fail(vt_call *call, int err) {
+    if (vt__cli_is_static(call)) return call->err;
+    if (call->err == 0) call->err = err;
+    if (call->on_wire) call->wire->close(call, 0);
+    call->on_wire = false;
+    return call->err;
+}
+
+/* The i-th value of a name among the fields that stand at `base`. */
+static vt_str vt__cli_value(const char *base, const vt__h1_field *f, uint32_t n, const char *name, size_t i) {
+    vt_str key = vt__str_of(name), none = {NULL, 0};
+    for (; n > 0; f++, n--)
+        if (vt__str_eq_ci((vt_str){base + f->name_off, f->name_len}, key) && i-- == 0)
+            return vt__req_cut((vt_str){base + f->value_off, f->value_len});
+    return none;
+}
+VT_API vt_str vt_call_get(const vt_call *call, const char *name, size_t i) {
+    return vt__cli_value(call->head, call->res_fields, call->nfields, name, i);
+}
+
+/*--- HTTP/1.1: a connection a call ---*/
+/* Connects, in its place. TLS wraps k->conn here: of https, and behind the CONNECT that its proxy wants. */
+static int vt__cli_dial(vt__cli_conn *k, int64_t until) {
+    vt_sock *s;
+    int r = vt_dial_until(&s, k->host->addr, NULL, until);
+    if (r >= 0) vt__conn_open(&k->conn, vt__io_detach(s));
+    return r;
+}
+static int vt__cli_h1_open(vt_call *call, bool fresh) {
+    vt__cli_h1 *h = &call->h1;
+    vt_client *c = call->client;
+    int64_t until = vt__cli_due(call, vt__cli_ns(c->cfg.connect_timeout_ms));
+    vt__mem_zero(h, offsetof(vt__cli_h1, chunk));
+    int r = vt__cli_take(c, call->addr, fresh, until, &h->conn);
+    if (r < 0) return r;
+    if (!h->conn->reused && (r = vt__cli_dial(h->conn, until)) < 0) {
+        vt__cli_give(c, h->conn, false);
+        return r;
+    }
+    h->io.c = &h->conn->conn;
+    h->io.thr = vt__sched_thr();
+    h->io.write_ns = vt__cli_ns(c->cfg.write_timeout_ms);
+    h->fields = h->few;
+    h->fields_cap = (uint32_t)VT__MIN((int)VT__CLI_FIELDS, c->cfg.max_header_count);
+    return 0;
+}
+static void vt__cli_h1_part(vt_call *call, bool keep) {
+    vt__cli_h1 *h = &call->h1;
+    if (!h->conn) return;
+    vt__conn_buf_put(h->io.thr, &h->io.in);
+    vt__conn_buf_put(h->io.thr, &h->io.out);
+    vt__cli_give(call->client, h->conn, keep);
+    h->conn = NULL;
+}
+
+/* --- input --- */
+/* More of it, in a buffer of at most `max`: 1, VT_EEOF, VT_ELIMIT, -EAGAIN with VT__CLI_TRY. */
+static int vt__cli_h1_fill(vt_call *call, size_t max, int64_t due) {
+    vt__cli_h1 *h = &call->h1;
+    vt__conn_buf *b = &h->io.in;
+    int64_t r = vt__conn_buf_room(h->io.thr, b, VT__MAX(max, (size_t)VT__BUF_BYTES));
+    if (r < 0) return (int)r;
+    if (due == VT__CLI_TRY) r = vt__conn_recv_try(h->io.c, b->p + b->len, b->cap - b->len);
+    else if (vt__cli_late(call)) r = -ETIMEDOUT;
+    else r = vt__conn_recv(h->io.c, b->p + b->len, b->cap - b->len, due);
+    if (r <= 0) return r ? (int)r : VT_EEOF;
+    b->len += (size_t)r;
+    h->got += r;
+    return 1;
+}
+static int vt__cli_h1_bad(int code) {
+    vt_log(VT_LOG_DEBUG, "a response was refused: %s", vt__h1_err_name(code));
+    switch (code) {
+    case VT__H1_E_STATUS_LONG:
+    case VT__H1_E_SECTION:
+    case VT__H1_E_FIELD:
+    case VT__H1_E_FIELDS: return VT_EHEAD;
+    default: return VT_EHTTP;
+    }
+}
+/* The final head, n bytes of input. */
+static int vt__cli_h1_answer(vt_call *call, size_t n) {
+    vt__cli_h1 *h = &call->h1;
+    vt__conn_buf *b = &h->io.in;
+    const vt__h1_req *facts = &h->head.head;
+    size_t size = facts->nfields * sizeof *h->fields;
+    bool other = h->head.until == VT__H1_UNTIL_OTHER;
+    if (other && (!call->upgrade || !(facts->flags & VT__H1_UPGRADE) || !h->whole))
+        return vt__cli_h1_bad(VT__H1_E_STATUS_LINE);
+    call->head = vt__mem_arena_str(&call->arena, b->p + b->pos, n);
+    call->res_fields = vt__mem_arena_get(&call->arena, size);
+    if (!call->head || !call->res_fields) return -ENOMEM;
+    memcpy(call->res_fields, h->fields, size);
+    b->pos += n;
+    call->nfields = facts->nfields;
+    call->status = h->head.status;
+    h->until = h->head.until;
+    h->left = facts->content_length;
+    if (h->until == VT__H1_UNTIL_LENGTH && h->left == 0) h->until = VT__H1_UNTIL_HEAD;
+    if (h->until == VT__H1_UNTIL_CHUNK) memset(&h->chunk, 0, sizeof h->chunk);
+    call->res_length = h->until == VT__H1_UNTIL_HEAD ? 0 : h->until == VT__H1_UNTIL_LENGTH ? h->left : -1;
+    h->keep = facts->flags & VT__H1_KEEP_ALIVE && h->whole && !call->close;
+    call->answered = true;
+    return 1;
+}
+/* The next head: 1 the final one; 0 an interim one; < 0. */
+static int vt__cli_h1_next(vt_call *call, int64_t due) {
+    vt__cli_h1 *h = &call->h1;
+    vt__conn_buf *b = &h->io.in;
+    uint32_t most = (uint32_t)call->client->cfg.max_header_count;
+    for (;;) {
+        int n = 0;
+        if (b->pos < b->len)
+            n = vt__h1_res_parse(&h->head, call->method_id, b->p + b->pos, b->len - b->pos, h->fields,
+                                 h->fields_cap, &call->client->limits);
+        if (n > 0 && (h->head.status >= 200 || h->head.status == 101))
+            return vt__cli_h1_answer(call, (size_t)n);
+        if (n > 0 || (n == VT__H1_E_FIELDS && h->fields_cap < most)) {
+            if (n > 0) b->pos += (size_t)n, h->go = h->go || h->head.status == 100;
+            vt__mem_zero(&h->head, sizeof h->head);
+            if (n > 0) return ++h->interim > VT__CLI_INTERIM ? vt__cli_h1_bad(VT__H1_E_STATUS_LINE) : 0;
+            h->fields = vt__mem_arena_get(&call->arena,
+                                          most * sizeof *h->fields); /* again, with room for all */
+            h->fields_cap = most;
+            if (!h->fields) return -ENOMEM;
+            continue;
+        }
+        if (n < 0) return vt__cli_h1_bad(n);
+        if ((n = vt__cli_h1_fill(call, call->client->max_head, due)) < 0)
+            return n == VT_ELIMIT ? VT_EHEAD : n;
+    }
+}
+static int vt__cli_h1_wait(vt_call *call, bool late) {
+    vt__cli_h1 *h = &call->h1;
+    int64_t ns = vt__cli_ns(call->client->cfg.read_timeout_ms);
+    int r = call->answered;
+    if (late) vt__poll_set(&h->io.c->pd, VT__PD_R);
+    while (r == 0) r = vt__cli_h1_next(call, late ? VT__CLI_TRY : vt__cli_due(call, ns));
+    if (r > 0 && h->until == VT__H1_UNTIL_HEAD)
+        vt__cli_h1_part(call, h->keep && h->io.in.pos == h->io.in.len);
+    return r < 0 ? r : 0;
+}
+/* Has the peer answered before it got all? 0 or VT_EANSWERED; does not wait. */
+static int vt__cli_h1_peek(vt_call *call) {
+    int r = 0;
+    while (r == 0 && vt__conn_readable(call->h1.io.c)) r = vt__cli_h1_next(call, VT__CLI_TRY);
+    return r == 1 ? VT_EANSWERED : r == -EAGAIN ? 0 : r;
+}
+static int vt__cli_h1_go(vt_call *call) {
+    vt__cli_h1 *h = &call->h1;
+    int64_t due = vt__cli_due(call, vt__cli_ns(call->client->cfg.continue_timeout_ms));
+    int r = call->wire->flush(call);
+    while (r == 0 && !h->go) r = vt__cli_h1_next(call, due);
+    if (r == -ETIMEDOUT && !vt__cli_late(call) && !vt_cancelled())
+        return 0; /* one that does not know of it */
+    return r == 1 ? VT_EANSWERED : r;
+}
+
+/* --- output --- */
+/* Sends all of v. A response that comes meanwhile ends it: VT_EANSWERED. */
+static int vt__cli_h1_send(vt_call *call, struct iovec *v, int n) {
+    vt__cli_h1 *h = &call->h1;
+    int64_t due = 0, r;
+    n = vt__io_advance(&v, n, 0);
+    if (n && vt__cli_late(call)) return -ETIMEDOUT;
+    while (n > 0) {
+        r = vt__conn_send_try(h->io.c, v, n);
+        if (r >= 0) {
+            n = vt__io_advance(&v, n, (size_t)r);
+            h->sent += r;
+            due = 0;
+            continue;
+        }
+        if (r != -EAGAIN) return (int)r;
+        if (!due) due = vt__cli_due(call, h->io.write_ns);
+        if ((r = vt__conn_wait_either(h->io.c, due)) < 0) return (int)r;
+        if ((r = vt__cli_h1_peek(call)) < 0) return (int)r;
+    }
+    return 0;
+}
+static int vt__cli_h1_flush(vt_call *call) {
+    vt__conn_buf *b = &call->h1.io.out;
+    struct iovec v = {b->p + b->pos, b->len - b->pos};
+    if (call->h1.io.err < 0) return call->h1.io.err;
+    int r = vt__cli_h1_send(call, &v, 1);
+    b->pos = b->len = 0;
+    return r;
+}
+/* Appends to the output, whose block grows; for heads. */
+static void vt__cli_h1_put(vt_call *call, vt_str s) {
+    vt__conn_io *io = &call->h1.io;
+    while (s.len && io->err == 0) {
+        io->err = vt__conn_buf_room(io->thr, &io->out, 1 << 24);
+        if (io->err < 0) return;
+        size_t n = VT__MIN(s.len, io->out.cap - io->out.len);
+        memcpy(io->out.p + io->out.len, s.ptr, n);
+        io->out.len += n;
+        s.ptr += n, s.len -= n;
+    }
+}
+static void vt__cli_h1_put_field(vt_call *call, vt_str name, vt_str value) {
+    vt__cli_h1_put(call, name);
+    vt__cli_h1_put(call, VT__STR_LIT(": "));
+    vt__cli_h1_put(call, value);
+    vt__cli_h1_put(call, VT__STR_LIT("\r\n"));
+}
+static void vt__cli_h1_put_fields(vt_call *call, const vt__res_list *l, bool hosts) {
+    for (uint32_t i = 0; i < l->n; i++) {
+        const vt__res_field *f = &l->at[i];
+        if ((f->id == VT__H1_F_HOST) == hosts)
+            vt__cli_h1_put_field(call, (vt_str){f->name, f->name_len}, (vt_str){f->value, f->value_len});
+    }
+}
+static bool vt__cli_has(const vt_call *call, int id) {
+    for (uint32_t i = 0; i < call->fields.n; i++)
+        if (call->fields.at[i].id == id) return true;
+    return false;
+}
+/* Methods whose requests mean something by their body say also that they have none (RFC 9110 8.6). */
+static bool vt__cli_wants_body(const vt_call *call) {
+    return call->method_id == VT__H1_M_POST || call->method_id == VT__H1_M_PUT ||
+           call->method_id == VT__H1_M_PATCH || call->method_id == VT__H1_M_QUERY;
+}
+static int vt__cli_h1_head(vt_call *call) {
+    char digits[20];
+    vt__cli_h1_put(call, call->method);
+    vt__cli_h1_put(call, VT__STR_LIT(" "));
+    vt__cli_h1_put(call, call->proxied ? vt__str_of(call->url.text) : call->url.target);
+    vt__cli_h1_put(call, VT__STR_LIT(" HTTP/1.1\r\n"));
+    if (vt__cli_has(call, VT__H1_F_HOST)) vt__cli_h1_put_fields(call, &call->fields, true);
+    else vt__cli_h1_put_field(call, VT__STR_LIT("Host"), call->url.authority);
+    vt__cli_h1_put_fields(call, &call->fields, false);
+    if (call->has_body && call->length < 0)
+        vt__cli_h1_put_field(call, VT__STR_LIT("Transfer-Encoding"), VT__STR_LIT("chunked"));
+    else if (call->has_body || vt__cli_wants_body(call))
+        vt__cli_h1_put_field(call, VT__STR_LIT("Content-Length"),
+                             (vt_str){digits, vt__str_put_u64(digits, (uint64_t)call->length)});
+    if (call->upgrade) {
+        vt__cli_h1_put_field(call, VT__STR_LIT("Connection"), VT__STR_LIT("Upgrade"));
+        vt__cli_h1_put_field(call, VT__STR_LIT("Upgrade"), vt__str_of(call->upgrade));
+    } else if (call->close) {
+        vt__cli_h1_put_field(call, VT__STR_LIT("Connection"), VT__STR_LIT("close"));
+    }
+    if (call->expect && call->has_body)
+        vt__cli_h1_put_field(call, VT__STR_LIT("Expect"), VT__STR_LIT("100-continue"));
+    vt__cli_h1_put(call, VT__STR_LIT("\r\n"));
+    return call->h1.io.err;
+}
+/* Small pieces are gathered, in chunks of their own where the body is chunked; others go out as they are. */
+static int vt__cli_h1_write(vt_call *call, const char *p, size_t n) {
+    vt__conn_io *io = &call->h1.io;
+    char size[VT__H1_CHUNK_SIZE_MAX];
+    bool chunked = call->length < 0;
+    vt_str before = {size, chunked ? (size_t)vt__h1_put_chunk_size(size, sizeof size, n) : 0};
+    vt_str after = {"\r\n", chunked ? 2 : 0};
+    int r = vt__cli_h1_peek(call);
+    if (r < 0) return r;
+    if (!vt__conn_buf_get(io->thr, &io->out)) return -ENOMEM;
+    if (n + before.len + 2 <= io->out.cap - io->out.len) {
+        vt__cli_h1_put(call, before);
+        vt__cli_h1_put(call, (vt_str){p, n});
+        vt__cli_h1_put(call, after);
+        return io->err;
+    }
+    struct iovec v[4] = {{io->out.p + io->out.pos, io->out.len - io->out.pos},
+                         {size, before.len},
+                         {(char *)(uintptr_t)p, n},
+                         {(char *)(uintptr_t)after.ptr, after.len}};
+    r = vt__cli_h1_send(call, v, 4);
+    io->out.pos = io->out.len = 0;
+    return r;
+}
+static int vt__cli_h1_end(vt_call *call) {
+    if (call->has_body && call->length < 0) {
+        vt__cli_h1_put(call, VT__STR_LIT("0\r\n"));
+        vt__cli_h1_put_fields(call, &call->trailers, false);
+        vt__cli_h1_put(call, VT__STR_LIT("\r\n"));
+    }
+    int r = vt__cli_h1_flush(call);
+    vt__conn_buf_put(call->h1.io.thr, &call->h1.io.out);
+    if (r == 0) call->h1.whole = true;
+    return r;
+}
+
+/* --- the response's body --- */
+static int vt__cli_h1_chunk(vt_call *call) {
+    vt__cli_h1 *h = &call->h1;
+    vt__conn_buf *b = &h->io.in;
+    if (!call->res_trailers)
+        call->res_trailers = vt__mem_arena_get(&call->arena, VT__CLI_FIELDS * sizeof *call->res_trailers);
+    if (!call->res_trailers) return -ENOMEM;
+    if (b->pos == b->len) return 0;
+    const char *from = b->p + b->pos;
+    int64_t n = vt__h1_chunk_decode(&h->chunk, from, b->len - b->pos, &h->data, call->res_trailers,
+                                    VT__CLI_FIELDS, &call->client->limits);
+    if (n < 0) return vt__cli_h1_bad((int)n);
+    b->pos += (size_t)n;
+    if (!h->chunk.done) return n > 0;
+    h->until = VT__H1_UNTIL_HEAD;
+    call->ntrailers = h->chunk.ntrailers;
+    call->trailer_base = vt__mem_arena_str(&call->arena, from + h->chunk.trailer_off,
+                                           (size_t)n - h->chunk.trailer_off);
+    return call->trailer_base ? 1 : -ENOMEM;
+}
+/* Makes h->data non-empty: 1; 0 at the body's end; < 0. */
+static int vt__cli_h1_body(vt_call *call, int64_t due) {
+    vt__cli_h1 *h = &call->h1;
+    vt__conn_buf *b = &h->io.in;
+    size_t most = (size_t)call->client->cfg.max_trailer_bytes + VT__BUF_BYTES;
+    while (h->data.len == 0) {
+        int r = 0;
+        if (h->until == VT__H1_UNTIL_HEAD) return 0;
+        if (h->until == VT__H1_UNTIL_CHUNK) {
+            r = vt__cli_h1_chunk(call);
+        } else if (b->pos < b->len) {
+            h->data = (vt_str){b->p + b->pos, b->len - b->pos};
+            if (h->until == VT__H1_UNTIL_LENGTH) {
+                h->data.len = (size_t)VT__MIN((int64_t)h->data.len, h->left);
+                h->left -= (int64_t)h->data.len;
+                if (h->left == 0) h->until = VT__H1_UNTIL_HEAD;
+            }
+            b->pos += h->data.len;
+            r = 1;
+        }
+        if (r == 0) r = vt__cli_h1_fill(call, most, due);
+        if (r == VT_EEOF && h->until == VT__H1_UNTIL_CLOSE) h->until = VT__H1_UNTIL_HEAD;
+        else if (r < 0) return r == VT_ELIMIT ? VT_EHTTP : r;
+    }
+    return 1;
+}
+/* Large reads go past the input block. */
+static int64_t vt__cli_h1_direct(vt_call *call, void *buf, size_t n, int64_t due) {
+    vt__cli_h1 *h = &call->h1;
+    if (h->until == VT__H1_UNTIL_LENGTH) n = (size_t)VT__MIN((int64_t)VT__MIN(n, (size_t)INT_MAX), h->left);
+    int64_t r = vt__cli_late(call) ? -ETIMEDOUT : vt__conn_recv(h->io.c, buf, n, due);
+    if (r == 0 && h->until == VT__H1_UNTIL_LENGTH) return VT_EEOF;
+    if (r > 0 && h->until == VT__H1_UNTIL_LENGTH) h->left -= r;
+    if (r == 0 || (r > 0 && h->until == VT__H1_UNTIL_LENGTH && h->left == 0)) h->until = VT__H1_UNTIL_HEAD;
+    return r;
+}
+static int64_t vt__cli_h1_read(vt_call *call, void *buf, size_t n) {
+    vt__cli_h1 *h = &call->h1;
+    int64_t due = vt__cli_due(call, vt__cli_ns(call->client->cfg.read_timeout_ms)), r;
+    bool plain = h->until == VT__H1_UNTIL_CLOSE ||
+                 (h->until == VT__H1_UNTIL_LENGTH && h->left >= VT__CLI_DIRECT);
+    if (plain && h->data.len == 0 && h->io.in.pos == h->io.in.len && n >= VT__CLI_DIRECT) {
+        r = vt__cli_h1_direct(call, buf, n, due);
+    } else if ((r = vt__cli_h1_body(call, due)) > 0) {
+        n = VT__MIN(n, h->data.len);
+        memcpy(buf, h->data.ptr, n);
+        h->data.ptr += n;
+        h->data.len -= n;
+        r = (int64_t)n;
+    }
+    if (r >= 0 && h->until == VT__H1_UNTIL_HEAD && h->data.len == 0)
+        vt__cli_h1_part(call, h->keep && h->io.in.pos == h->io.in.len);
+    return r;
+}
+static int vt__cli_h1_upgrade(vt_call *call, vt_stream **out) {
+    vt__cli_h1 *h = &call->h1;
+    if (h->until != VT__H1_UNTIL_OTHER) return VT_ESTATE;
+    h->stream.io = &h->io;
+    *out = &h->stream;
+    return 0;
+}
+static bool vt__cli_idempotent(const vt_call *call) {
+    return call->method_id != VT__H1_M_POST && call->method_id != VT__H1_M_PATCH && call->method_id != 0;
+}
+static bool vt__cli_h1_stale(vt_call *call, int err) {
+    const vt__cli_h1 *h = &call->h1;
+    if (!h->conn || !h->conn->reused || h->got) return false;
+    return (err == -EPIPE || err == -ECONNRESET || err == VT_EEOF) &&
+           (h->sent == 0 || vt__cli_idempotent(call));
+}
+static void vt__cli_h1_close(vt_call *call, int64_t rest) {
+    vt__cli_h1 *h = &call->h1;
+    int64_t due = rest ? vt__cli_due(call, VT_SEC) : VT__CLI_TRY;
+    bool keep = h->conn && h->keep && call->answered && h->until != VT__H1_UNTIL_OTHER && !vt_cancelled();
+    if (h->until == VT__H1_UNTIL_LENGTH && h->left > VT__MAX(rest, VT__CLI_DRAIN)) keep = false;
+    for (int64_t dropped = 0; keep; dropped += (int64_t)h->data.len, h->data.len = 0) {
+        int r = dropped > VT__CLI_DRAIN ? VT_ELIMIT : vt__cli_h1_body(call, due);
+        if (r == 0) break;
+        if (r < 0) keep = false;
+    }
+    vt__cli_h1_part(call, keep && h->io.in.pos == h->io.in.len);
+}
+static const vt__cli_wire vt__cli_h1_wire = {
+    vt__cli_h1_open, vt__cli_h1_head, vt__cli_h1_go,      vt__cli_h1_write, vt__cli_h1_flush, vt__cli_h1_end,
+    vt__cli_h1_wait, vt__cli_h1_read, vt__cli_h1_upgrade, vt__cli_h1_stale, vt__cli_h1_close};
+
+/*--- calls: making them ---*/
+VT_API vt_call *vt_call_new(vt_client *c, const char *method, const char *url) {
+    vt__thr *thr = vt__sched_thr();
+    if (!vt__sched_self()) return &vt__cli_no_vthread;
+    vt_call *call = vt__mem_alloc(sizeof *call);
+    if (!call) return &vt__cli_no_memory;
+    memset(call, 0, offsetof(vt_call, h1));
+    vt__mem_arena_init(&call->arena, &thr->block_pool, 0);
+    call->client = c;
+    call->wire = &vt__cli_h1_wire;
+    call->h1.conn = NULL;
+    call->max_hops = VT__MAX(c->cfg.max_redirects, 0);
+    call->method = vt__str_of(method);
+    call->method_id = (uint8_t)vt__h1_method(call->method);
+    if (c->err < 0) return vt__cli_fail(call, c->err), call;
+    if (vt__h1_check_name(call->method) < 0 || call->method_id == VT__H1_M_CONNECT)
+        return vt__cli_fail(call, VT_EFIELD), call;
+    call->method.ptr = vt__mem_arena_str(&call->arena, method, call->method.len);
+    int r = call->method.ptr ? vt__cli_url_parse(&call->arena, vt__str_of(url), &call->url) : -ENOMEM;
+    if (r < 0) vt__cli_fail(call, r);
+    return call;
+}
+VT_API void vt_call_free(vt_call *call) {
+    if (!call || vt__cli_is_static(call)) return;
+    if (call->on_wire) call->wire->close(call, 0);
+    vt__mem_arena_reset(&call->arena);
+    vt__mem_free(call);
+}
+/* 0 while it may still be changed. */
+static int vt__cli_settable(const vt_call *call) {
+    return call->err < 0 ? call->err : call->state != VT__CLI_NEW ? VT_ESTATE : 0;
+}
+static bool vt__cli_own_field(int id) {
+    return id == VT__H1_F_CONTENT_LENGTH || id == VT__H1_F_TRANSFER_ENCODING || id == VT__H1_F_TE ||
+           id == VT__H1_F_UPGRADE || id == VT__H1_F_EXPECT || id == VT__H1_F_CONNECTION ||
+           id == VT__H1_F_KEEP_ALIVE || id == VT__H1_F_PROXY_CONNECTION;
+}
+static void vt__cli_unset(vt_call *call, int id, vt_str name) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < call->fields.n; i++)
+        if (!vt__res_is(&call->fields.at[i], id, name)) call->fields.at[kept++] = call->fields.at[i];
+    call->fields.n = kept;
+}
+static int vt__cli_set(vt_call *call, const char *name, const char *value, bool replace) {
+    vt_str key = vt__str_of(name), v = vt__str_of(value);
+    vt__uri_auth auth;
+    int r = vt__cli_settable(call);
+    if (r < 0) return r;
+    if (vt__h1_check_name(key) < 0 || (value && vt__h1_check_value(v) < 0) || v.len > UINT32_MAX)
+        return VT_EFIELD;
+    int id = vt__h1_field_id(key);
+    if (id == VT__H1_F_CONNECTION && vt__str_eq_ci(v, VT__STR_LIT("close"))) return call->close = true, 0;
+    if (vt__cli_own_field(id)) return VT_EFIELD;
+    if (id == VT__H1_F_HOST && value && (vt__uri_authority(v, &auth) < 0 || !replace)) return VT_EFIELD;
+    if (replace) vt__cli_unset(call, id, key);
+    return value ? vt__res_list_add(&call->arena, &call->fields, key, v) : 0;
+}
+VT_API int vt_call_field(vt_call *call, const char *name, const char *value) {
+    return vt__cli_set(call, name, value, true);
+}
+VT_API int vt_call_field_add(vt_call *call, const char *name, const char *value) {
+    return value ? vt__cli_set(call, name, value, false) : VT_EFIELD;
+}
+VT_API int vt_call_via(vt_call *call, const char *addr) {
+    int r = vt__cli_settable(call);
+    if (r < 0) return r;
+    call->via = vt__mem_arena_str(&call->arena, addr, strlen(addr));
+    return call->via ? 0 : -ENOMEM;
+}
+VT_API int vt_call_until(vt_call *call, int64_t until) {
+    if (call->err < 0) return call->err;
+    call->until = VT__MAX(until, 0);
+    return 0;
+}
+VT_API int vt_call_redirects(vt_call *call, int max) {
+    int r = vt__cli_settable(call);
+    if (r < 0) return r;
+    call->max_hops = max;
+    return 0;
+}
+VT_API int vt_call_expect(vt_call *call) {
+    int r = vt__cli_settable(call);
+    if (r < 0) return r;
+    call->expect = true;
+    return 0;
+}
+VT_API int vt_call_upgrade(vt_call *call, const char *protocol) {
+    int r = vt__cli_settable(call);
+    vt_str p = vt__str_of(protocol);
+    if (r < 0) return r;
+    if (!p.len || vt__h1_check_value(p) < 0) return VT_EFIELD;
+    call->upgrade = vt__mem_arena_str(&call->arena, p.ptr, p.len);
+    return call->upgrade ? 0 : -ENOMEM;
+}
+VT_API int vt_call_body(vt_call *call, const void *p, size_t n) {
+    int r = vt__cli_settable(call);
+    if (r < 0) return r;
+    call->body = p;
+    call->reader = NULL;
+    call->length = (int64_t)n;
+    call->has_body = true;
+    return 0;
+}
+VT_API int vt_call_body_from(vt_call *call, vt_call_reader *read, void *ctx, int64_t length) {
+    int r = vt__cli_settable(call);
+    if (r < 0) return r;
+    call->body = NULL;
+    call->reader = read;
+    call->reader_ctx = ctx;
+    call->length = length < 0 ? -1 : length;
+    call->has_body = true;
+    return 0;
+}
+VT_API int vt_call_trailer(vt_call *call, const char *name, const char *value) {
+    if (call->err < 0) return call->err;
+    if (call->state > VT__CLI_OPEN) return VT_ESTATE;
+    return vt__res_trailer_add(&call->arena, &call->trailers, name, value);
+}
+
+/*--- calls: sending them ---*/
+static int vt__cli_begin(vt_call *call, bool fresh) {
+    const vt_client *c = call->client;
+    const vt__cli_url *u = &call->url;
+    size_t n = u->host.len + 8;
+    call->answered = false;
+    call->written = 0;
+    call->proxied = c->proxy && !call->via && !vt__cli_listed(c->no_proxy, u);
+    call->addr = call->via ? call->via : c->proxy;
+    if (!call->via && !call->proxied) {
+        char *p = vt__mem_arena_get(&call->arena, n);
+        if (!p) return -ENOMEM;
+        snprintf(p, n, "%.*s:%d", (int)u->host.len, u->host.ptr, (int)u->port);
+        call->addr = p;
+    }
+    int r = call->wire->open(call, fresh);
+    if (r < 0) return r;
+    call->on_wire = true;
+    return call->wire->head(call);
+}
+/* All that the reader has; each piece goes out at once, since the next may take its time. */
+static int vt__cli_pump(vt_call *call) {
+    vt__thr *thr = vt__sched_thr();
+    vt__conn_buf b = {NULL, 0, 0, 0};
+    int64_t n = 1, r = vt__conn_buf_get(thr, &b) ? 0 : -ENOMEM;
+    while (r >= 0 && n > 0) {
+        call->pulled = true;
+        n = call->reader(call->reader_ctx, b.p, b.cap);
+        if (n < 0) r = n;
+        if (n <= 0) break;
+        call->written += n;
+        if (call->length >= 0 && call->written > call->length) r = VT_ESURPLUS;
+        else if ((r = call->wire->write(call, b.p, (size_t)n)) >= 0) r = call->wire->flush(call);
+    }
+    vt__conn_buf_put(thr, &b);
+    return r >= 0 && call->length >= 0 && call->written < call->length ? VT_ESHORT : (int)r;
+}
+/* The request, behind its head. */
+static int vt__cli_transmit(vt_call *call) {
+    const vt__cli_wire *w = call->wire;
+    int r = 0;
+    if (call->expect && call->has_body) r = w->go(call);
+    if (r >= 0 && call->reader) r = vt__cli_pump(call);
+    else if (r >= 0 && call->body && call->length > 0) r = w->write(call, call->body, (size_t)call->length);
+    return r >= 0 ? w->end(call) : r;
+}
+/* A peer that does not take the rest may have said why. */
+static int vt__cli_settle(vt_call *call, int r) {
+    if (r == VT_EANSWERED) r = 0;
+    bool refused = r == -EPIPE || r == -ECONNRESET;
+    if (r < 0 && !refused) return r;
+    int waited = call->wire->wait(call, refused);
+    return waited >= 0 ? 0 : refused ? r : waited;
+}
+/* One exchange; once more, where a connection that was kept was no good. */
+static int vt__cli_exchange(vt_call *call) {
+    for (bool fresh = false;; fresh = true) {
+        int r = vt__cli_begin(call, fresh);
+        if (r >= 0) r = vt__cli_transmit(call);
+        if (call->on_wire) r = vt__cli_settle(call, r);
+        if (r >= 0) return r;
+        bool again = call->on_wire && !fresh && !call->pulled && call->wire->stale(call, r);
+        if (!again) return r;
+        call->wire->close(call, 0);
+        call->on_wire = false;
+    }
+}
+static bool vt__cli_safe(const vt_call *call) {
+    switch (call->method_id) {
+    case VT__H1_M_GET:
+    case VT__H1_M_HEAD:
+    case VT__H1_M_OPTIONS:
+    case VT__H1_M_TRACE:
+    case VT__H1_M_QUERY: return true;
+    default: return false;
+    }
+}
+static void vt__cli_become_get(vt_call *call) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < call->fields.n; i++) {
+        vt__res_field *f = &call->fields.at[i];
+        bool of_content = f->name_len > 8 && vt__str_eq_ci((vt_str){f->name, 8}, VT__STR_LIT("content-"));
+        if (!of_content) call->fields.at[kept++] = *f;
+    }
+    call->fields.n = kept;
+    call->trailers.n = 0;
+    call->method = VT__STR_LIT("GET");
+    call->method_id = VT__H1_M_GET;
+    call->has_body = call->pulled = false;
+    call->body = NULL;
+    call->reader = NULL;
+    call->length = 0;
+}
+/* Goes where the response points: 1; 0 the response stands; < 0. */
+static int vt__cli_redirect(vt_call *call) {
+    int status = call->status;
+    bool as_is = status == 307 || status == 308, old = status == 301 || status == 302;
+    bool to_get = status == 303 ? call->method_id != VT__H1_M_HEAD : old && call->method_id == VT__H1_M_POST;
+    vt_str location = vt_call_get(call, "location", 0);
+    vt__cli_url to;
+    if ((!as_is && !old && status != 303) || call->max_hops <= 0) return 0;
+    if (!location.ptr || vt_call_get(call, "location", 1).ptr) return 0;
+    if (!to_get &&
+        ((old && !vt__cli_safe(call)) || call->pulled || (call->has_body && call->state == VT__CLI_OPEN)))
+        return 0;
+    int r = vt__cli_url_resolve(&call->arena, &call->url, location, &to);
+    if (r < 0) return r == VT_EURL ? VT_EREDIRECT : r;
+    bool same = vt__cli_url_same(&call->url, &to);
+    if (!same && (call->via || (!to_get && !vt__cli_safe(call)))) return 0;
+    if (call->hops++ >= call->max_hops) return VT_EREDIRECT;
+    call->wire->close(call, VT__CLI_DRAIN);
+    call->on_wire = false;
+    if (to_get) vt__cli_become_get(call);
+    if (!same) {
+        vt__cli_unset(call, VT__H1_F_AUTHORIZATION, VT__STR_LIT("authorization"));
+        vt__cli_unset(call, VT__H1_F_COOKIE, VT__STR_LIT("cookie"));
+        vt__cli_unset(call, VT__H1_F_HOST, VT__STR_LIT("host"));
+    }
+    call->url = to;
+    return 1;
+}
+static void vt__cli_clock(vt_call *call) {
+    int64_t ns = vt__cli_ns(call->client->cfg.timeout_ms);
+    if (ns && !call->total) call->total = vt__plat_now() + ns;
+}
+VT_API int vt_call_send(vt_call *call) {
+    int r = call->err;
+    if (r < 0) return r;
+    if (call->state > VT__CLI_OPEN) return VT_ESTATE;
+    vt__cli_clock(call);
+    if (call->state == VT__CLI_NEW) {
+        r = vt__cli_exchange(call);
+    } else {
+        bool is_short = call->length >= 0 && call->written < call->length && !call->answered;
+        r = vt__cli_settle(call, call->answered ? 0 : is_short ? VT_ESHORT : call->wire->end(call));
+    }
+    while (r >= 0 && (r = vt__cli_redirect(call)) > 0) {
+        call->state = VT__CLI_NEW;
+        r = vt__cli_exchange(call);
+    }
+    if (r < 0) return vt__cli_fail(call, r);
+    call->state = VT__CLI_ANSWERED;
+    return call->status;
+}
+VT_API int vt_call_open(vt_call *call, int64_t length) {
+    int r = vt__cli_settable(call);
+    if (r < 0) return r;
+    vt__cli_clock(call);
+    call->body = NULL;
+    call->reader = NULL;
+    call->length = length < 0 ? -1 : length;
+    call->has_body = true;
+    r = vt__cli_begin(call, false);
+    if (r >= 0 && call->expect) r = call->wire->go(call);
+    if (r < 0 && r != VT_EANSWERED) return vt__cli_fail(call, r);
+    call->state = VT__CLI_OPEN;
+    return 0;
+}
+/* What came of a piece: an answer is no error of the call. */
+static int vt__cli_piece(vt_call *call, int r) {
+    if (r >= 0 || r == VT_EANSWERED) return r;
+    r = vt__cli_settle(call, r);
+    return r < 0 ? vt__cli_fail(call, r) : VT_EANSWERED;
+}
+VT_API int64_t vt_call_write(vt_call *call, const void *p, size_t n) {
+    if (call->err < 0) return call->err;
+    if (call->state != VT__CLI_OPEN) return VT_ESTATE;
+    if (call->answered) return VT_EANSWERED;
+    if (call->length >= 0 && n > (uint64_t)(call->length - call->written)) return VT_ESURPLUS;
+    int r = n ? vt__cli_piece(call, call->wire->write(call, p, n)) : 0;
+    if (r < 0) return r;
+    call->written += (int64_t)n;
+    return (int64_t)n;
+}
+VT_API int vt_call_flush(vt_call *call) {
+    if (call->err < 0) return call->err;
+    if (call->state != VT__CLI_OPEN) return VT_ESTATE;
+    return call->answered ? VT_EANSWERED : vt__cli_piece(call, call->wire->flush(call));
+}
+
+/*--- calls: responses ---*/
+VT_API int vt_call_status(const vt_call *call) {
+    return call->err < 0 ? call->err : call->state >= VT__CLI_ANSWERED ? call->status : 0;
+}
+VT_API const char *vt_call_url(const vt_call *call) { return call->url.text ? call->url.text : ""; }
+VT_API int64_t vt_call_length(const vt_call *call) { return call->res_length; }
+VT_API int vt_call_get_nth(const vt_call *call, size_t n, vt_str *name, vt_str *value) {
+    if (n >= call->nfields) return 0;
+    const vt__h1_field *f = &call->res_fields[n];
+    *name = vt__req_cut((vt_str){call->head + f->name_off, f->name_len});
+    *value = vt__req_cut((vt_str){call->head + f->value_off, f->value_len});
+    return 1;
+}
+VT_API vt_str vt_call_get_trailer(const vt_call *call, const char *name) {
+    return vt__cli_value(call->trailer_base, call->res_trailers, call->ntrailers, name, 0);
+}
+VT_API int64_t vt_call_read(vt_call *call, void *buf, size_t n) {
+    if (call->err < 0) return call->err;
+    if (call->state == VT__CLI_ENDED) return 0;
+    if (call->state != VT__CLI_ANSWERED || call->status == 101) return VT_ESTATE;
+    if (n == 0) return 0;
+    int64_t r = call->res_length == 0 ? 0 : call->wire->read(call, buf, n);
+    if (r < 0) return vt__cli_fail(call, (int)r);
+    if (r == 0) call->state = VT__CLI_ENDED;
+    call->res_got += r;
+    return r;
+}
+/* A declared length gets its room at once, others double theirs. */
+VT_API int vt_call_whole(vt_call *call) {
+    int64_t max = call->client ? call->client->cfg.max_body : 0, r = call->err;
+    if (r < 0 || call->text.ptr) return (int)r;
+    if (call->state < VT__CLI_ANSWERED || call->status == 101) return VT_ESTATE;
+    if (max >= 0 && call->res_length > max) return vt__cli_fail(call, VT_ETOOLARGE);
+    if ((uint64_t)call->res_length >= SIZE_MAX / 4 && call->res_length > 0)
+        return vt__cli_fail(call, -ENOMEM);
+    size_t cap = call->res_length < 0 ? 4000 : (size_t)(call->res_length - call->res_got), len = 0;
+    char *p = vt__mem_arena_get(&call->arena, cap + 1), more;
+    while (p && (r = vt_call_read(call, len < cap ? p + len : &more, len < cap ? cap - len : 1)) > 0) {
+        len += (size_t)r;
+        if (max >= 0 && len > (uint64_t)max) return vt__cli_fail(call, VT_ETOOLARGE);
+        if (len <= cap) continue;
+        char *q = cap < SIZE_MAX / 4 ? vt__mem_arena_get(&call->arena, 2 * cap + 1) : NULL;
+        if (q) memcpy(q, p, cap), q[cap] = more;
+        p = q;
+        cap *= 2;
+    }
+    if (!p) return vt__cli_fail(call, -ENOMEM);
+    if (r < 0) return (int)r;
+    p[len] = 0;
+    call->text = (vt_str){p, len};
+    return 0;
+}
+VT_API vt_str vt_call_text(const vt_call *call) { return call->text.ptr ? call->text : (vt_str){"", 0}; }
+VT_API int vt_call_stream(vt_call *call, vt_stream **out) {
+    *out = NULL;
+    if (call->err < 0) return call->err;
+    return call->state == VT__CLI_ANSWERED ? call->wire->upgrade(call, out) : VT_ESTATE;
+}
+
+/*--- the common case ---*/
+static vt_call *vt__cli_all(vt_call *call) {
+    if (vt_call_send(call) >= 0) (void)vt_call_whole(call);
+    return call;
+}
+VT_API vt_call *vt_client_get(vt_client *c, const char *url) {
+    return vt__cli_all(vt_call_new(c, "GET", url));
+}
+VT_API vt_call *vt_client_post(vt_client *c, const char *url, const char *type, const void *body, size_t n) {
+    vt_call *call = vt_call_new(c, "POST", url);
+    int r = type ? vt_call_field(call, "Content-Type", type) : 0;
+    if (r == 0) r = vt_call_body(call, body, n);
+    if (r < 0) vt__cli_fail(call, r);
+    return vt__cli_all(call);
+}
+#endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
 
 #endif /* VTHTTP_IMPLEMENTATION */
 

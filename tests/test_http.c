@@ -103,7 +103,7 @@ static int wire_flush(vt_res *res) { return (void)res, fx.flushes++, 0; }
 static int wire_end(vt_res *res) {
     CHECK(fx.ends++ == 0 && fx.aborts == 0);
     puts_out("|end");
-    for (uint32_t i = 0; i < res->ntrailers; i++) puts_out(" "), put_field(&res->trailers[i]);
+    for (uint32_t i = 0; i < res->trailers.n; i++) puts_out(" "), put_field(&res->trailers.at[i]);
     return fx.fail_end;
 }
 static void wire_abort(vt_res *res) { (void)res, fx.aborts++, puts_out("|abort"); }
@@ -1126,7 +1126,7 @@ static int bad_fields(vt_req *req, vt_res *res) {
     CHECK_EQ(vt_res_redirect(res, 304, "/"), -EINVAL);
     CHECK_EQ(vt_res_length(res, -1), -EINVAL);
     CHECK_EQ(res->nfields, 0);
-    CHECK_EQ(res->ntrailers, 0);
+    CHECK_EQ(res->trailers.n, 0);
     return vt_res_text(res, 200, "clean");
 }
 TEST(setters_refuse_what_would_split_a_response) {

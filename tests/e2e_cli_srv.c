@@ -1,0 +1,344 @@
+/* The client against this library's server, on the same workers; many virtual threads that share one; and a server that
+ * others wrote. */
+/* tsan */
+#define VTHTTP_IMPLEMENTATION
+#include "../vthttp.h"
+#include "test.h"
+#include "cli.h"
+#include "handlers.h"
+
+#include <sys/wait.h>
+
+static vt_server *server;
+static vt_client *client;
+static char base[64];
+
+static int h_hello(vt_req *req, vt_res *res) {
+    (void)req;
+    vt_res_field(res, "X-Two", "a");
+    vt_res_field_add(res, "X-Two", "b");
+    return vt_res_text(res, 200, "hello");
+}
+static int h_bytes(vt_req *req, vt_res *res) {
+    static const char block[10000] = "block";
+    int64_t left = atoll(vt_req_param(req, "n").ptr);
+    if (vt_req_query(req, "length").ptr) vt_res_length(res, left);
+    while (left > 0) {
+        int64_t n = vt_res_write(res, block, (size_t)VT__MIN(left, (int64_t)sizeof block));
+        if (n < 0) return (int)n;
+        left -= n;
+    }
+    return vt_res_trailer(res, "X-End", "reached");
+}
+/* What came: its size, how it was framed, its trailer. */
+static int h_count(vt_req *req, vt_res *res) {
+    char buf[5000];
+    int64_t n, sum = 0, length = vt_req_body_length(req);
+    while ((n = vt_req_read(req, buf, sizeof buf)) > 0) sum += n;
+    vt_str t = vt_req_trailer(req, "x-sum");
+    return n < 0 ? (int)n
+                 : vt_res_printf(res, 200, "%lld %lld %s", (long long)sum, (long long)length,
+                                 t.ptr ? t.ptr : "-");
+}
+static int h_stall(vt_req *req, vt_res *res) {
+    (void)req;
+    int r = vt_sleep_ms(60000);
+    return r < 0 ? r : vt_res_text(res, 200, "late");
+}
+static int h_hints(vt_req *req, vt_res *res) {
+    (void)req;
+    vt_res_inform(res, 103, "Link: </x>\r\n");
+    return vt_res_text(res, 200, "after");
+}
+static int h_moved(vt_req *req, vt_res *res) {
+    (void)req;
+    return vt_res_redirect(res, 303, "/hello");
+}
+static int h_upgrade(vt_req *req, vt_res *res) {
+    vt_stream *st;
+    char buf[100];
+    (void)req;
+    int r = vt_res_upgrade(res, "echo", &st);
+    for (int64_t n; r >= 0 && (n = vt_stream_read(st, buf, sizeof buf)) > 0;)
+        r = (int)vt_stream_write(st, buf, (size_t)n);
+    return r < 0 ? r : 0;
+}
+
+static int serve_main(void *arg) {
+    (void)arg;
+    return vt_server_wait(server);
+}
+static vt_task *serving;
+static void up(void) {
+    server = vt_server_new(
+        &(vt_server_cfg){.addr = "127.0.0.1:0", .max_body = VT_NONE, .cancel_on = VT_CANCEL_FIN});
+    vt_server_get(server, "/hello", h_hello);
+    vt_server_get(server, "/bytes/{n}", h_bytes);
+    vt_server_post(server, "/count", h_count);
+    vt_server_post(server, "/echo", h_echo);
+    vt_server_get(server, "/none", h_none);
+    vt_server_get(server, "/close", h_close);
+    vt_server_get(server, "/stall", h_stall);
+    vt_server_get(server, "/hints", h_hints);
+    vt_server_get(server, "/fail", h_fail);
+    vt_server_get(server, "/upgrade", h_upgrade);
+    vt_server_handle(server, "POST", "/moved", h_moved);
+    CHECK_EQ(vt_server_start(server), 0);
+    serving = vt_async(serve_main, NULL);
+    snprintf(base, sizeof base, "http://127.0.0.1:%d", vt_server_port(server, 0));
+    client = vt_client_new(NULL);
+}
+static void down(void) {
+    vt_client_free(client);
+    vt_server_stop(server);
+    int r = 0;
+    CHECK_EQ(vt_await(serving, &r), 0);
+    CHECK_EQ(r, 0);
+    vt_server_free(server);
+}
+static const char *at(const char *path) {
+    static __thread char url[4][200];
+    static __thread int i;
+    char *p = url[i++ % 4];
+    snprintf(p, sizeof url[0], "%s%s", base, path);
+    return p;
+}
+static int get(const char *path, const char *body) {
+    vt_call *call = vt_client_get(client, at(path));
+    int status = vt_call_status(call);
+    if (status > 0 && body) CHECK_STR(vt_call_text(call).ptr, body);
+    vt_call_free(call);
+    return status;
+}
+
+CLI_TEST(the_simple_calls, 2) {
+    up();
+    CHECK_EQ(get("/hello", "hello"), 200);
+    CHECK_EQ(get("/none", ""), 204);
+    CHECK_EQ(get("/nothing", NULL), 404);
+    CHECK_EQ(get("/fail", NULL), 500);
+    CHECK_EQ(get("/hints", "after"), 200);
+    CHECK_EQ(get("/close", "bye"), 200);
+    vt_call *call = vt_client_post(client, at("/echo"), "text/plain", "abc", 3);
+    CHECK_EQ(vt_call_status(call), 200);
+    CHECK_STR(vt_call_text(call).ptr, "abc");
+    CHECK_EQ(vt_call_length(call), 3);
+    vt_call_free(call);
+    call = vt_client_post(client, at("/moved"), NULL, "abc", 3);
+    CHECK_EQ(vt_call_status(call), 200);
+    CHECK_STR(vt_call_text(call).ptr, "hello");
+    CHECK_STR(vt_call_url(call), at("/hello"));
+    vt_call_free(call);
+    vt_server_stats st;
+    vt_server_stats_get(server, &st);
+    CHECK_EQ(st.accepted, 2); /* one more behind /close */
+    down();
+}
+CLI_TEST(fields_of_responses, 1) {
+    up();
+    vt_call *call = vt_client_get(client, at("/hello"));
+    vt_str name, value;
+    size_t n = 0;
+    CHECK_STR(vt_call_get(call, "x-two", 0).ptr, "a");
+    CHECK_STR(vt_call_get(call, "X-TWO", 1).ptr, "b");
+    CHECK(!vt_call_get(call, "x-two", 2).ptr);
+    while (vt_call_get_nth(call, n, &name, &value))
+        CHECK(strlen(name.ptr) == name.len && strlen(value.ptr) == value.len), n++;
+    CHECK(n >= 5);
+    vt_call_free(call);
+    call = vt_call_new(client, "HEAD", at("/hello"));
+    CHECK_EQ(vt_call_send(call), 200);
+    CHECK_STR(vt_call_get(call, "content-length", 0).ptr, "5");
+    CHECK_EQ(vt_call_length(call), 0);
+    CHECK_EQ(vt_call_whole(call), 0);
+    CHECK_EQ(vt_call_text(call).len, 0);
+    vt_call_free(call);
+    CHECK_EQ(client->nidle, 1);
+    down();
+}
+static void download(const char *path, int64_t length, size_t piece, const char *trailer) {
+    static __thread char buf[70000];
+    vt_call *call = vt_call_new(client, "GET", at(path));
+    CHECK_EQ(vt_call_send(call), 200);
+    CHECK_EQ(vt_call_length(call), length);
+    int64_t n, sum = 0;
+    while ((n = vt_call_read(call, buf, piece)) > 0) sum += n;
+    CHECK_EQ(n, 0);
+    CHECK_EQ(sum, 3000000);
+    CHECK_EQ(vt_call_read(call, buf, piece), 0);
+    CHECK_STR(vt_call_get_trailer(call, "x-end").ptr, trailer);
+    vt_call_free(call);
+    CHECK_EQ(client->nidle, 1);
+}
+CLI_TEST(large_responses, 2) {
+    up();
+    download("/bytes/3000000", -1, 70000, "reached");
+    download("/bytes/3000000", -1, 3000, "reached");
+    download("/bytes/3000000?length=1", 3000000, 70000, NULL);
+    download("/bytes/3000000?length=1", 3000000, 3000, NULL);
+    vt_call *call = vt_client_get(client, at("/bytes/3000000"));
+    CHECK_EQ(vt_call_status(call), 200);
+    CHECK_EQ(vt_call_text(call).len, 3000000);
+    vt_call_free(call);
+    call = vt_call_new(client, "GET", at("/bytes/100000000")); /* left when it has begun */
+    CHECK_EQ(vt_call_send(call), 200);
+    vt_call_free(call);
+    CHECK_EQ(client->conns, 0);
+    down();
+}
+static int64_t read_some(void *ctx, void *buf, size_t n) {
+    int64_t *left = ctx;
+    n = (size_t)VT__MIN((int64_t)n, *left);
+    memset(buf, 'u', n);
+    *left -= (int64_t)n;
+    return (int64_t)n;
+}
+CLI_TEST(large_requests, 2) {
+    static char big[2000000];
+    up();
+    vt_call *call = vt_client_post(client, at("/count"), NULL, big, sizeof big);
+    CHECK_STR(vt_call_text(call).ptr, "2000000 2000000 -");
+    vt_call_free(call);
+    for (int chunked = 0; chunked < 2; chunked++) {
+        int64_t left = 2000000;
+        call = vt_call_new(client, "POST", at("/count"));
+        vt_call_body_from(call, read_some, &left, chunked ? -1 : 2000000);
+        vt_call_trailer(call, "X-Sum", "7");
+        CHECK_EQ(vt_call_send(call), 200);
+        CHECK_EQ(vt_call_whole(call), 0);
+        CHECK_STR(vt_call_text(call).ptr, chunked ? "2000000 -1 7" : "2000000 2000000 -");
+        vt_call_free(call);
+    }
+    call = vt_call_new(client, "POST", at("/count"));
+    CHECK_EQ(vt_call_open(call, -1), 0);
+    for (int i = 0; i < 1000; i++) CHECK_EQ(vt_call_write(call, big, 10), 10);
+    CHECK_EQ(vt_call_flush(call), 0);
+    CHECK_EQ(vt_call_write(call, big, 1000000), 1000000);
+    CHECK_EQ(vt_call_write(call, big, 0), 0);
+    CHECK_EQ(vt_call_trailer(call, "X-Sum", "8"), 0);
+    CHECK_EQ(vt_call_send(call), 200);
+    CHECK_EQ(vt_call_whole(call), 0);
+    CHECK_STR(vt_call_text(call).ptr, "1010000 -1 8");
+    vt_call_free(call);
+    CHECK_EQ(client->conns, 1); /* all of them on one */
+    down();
+}
+CLI_TEST(expect_and_upgrade, 2) {
+    vt_stream *st;
+    char buf[10];
+    up();
+    vt_call *call = vt_call_new(client, "POST", at("/echo"));
+    vt_call_expect(call);
+    vt_call_body(call, "abc", 3);
+    CHECK_EQ(vt_call_send(call), 200);
+    CHECK_EQ(vt_call_whole(call), 0);
+    CHECK_STR(vt_call_text(call).ptr, "abc");
+    vt_call_free(call);
+    call = vt_call_new(client, "GET", at("/upgrade"));
+    vt_call_upgrade(call, "echo");
+    CHECK_EQ(vt_call_send(call), 101);
+    CHECK_EQ(vt_call_stream(call, &st), 0);
+    CHECK_EQ(vt_stream_write(st, "hello", 5), 5);
+    CHECK_EQ(vt_stream_read(st, buf, sizeof buf), 5);
+    CHECK_EQ(vt_stream_shutdown(st), 0);
+    CHECK_EQ(vt_stream_read(st, buf, sizeof buf), 0);
+    vt_call_free(call);
+    down();
+}
+
+/*--- one client, many virtual threads, all workers ---*/
+enum { CALLERS = 40, ROUNDS = 12 };
+static int caller(void *arg) {
+    int id = (int)(intptr_t)arg, good = 0;
+    for (int i = 0; i < ROUNDS; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "%d-%d", id, i);
+        vt_call *call = (i + id) % 5 ? vt_client_post(client, at("/echo"), "text/plain", text, strlen(text))
+                                     : vt_client_get(client, at("/close"));
+        good += vt_call_status(call) == 200 &&
+                strcmp(vt_call_text(call).ptr, (i + id) % 5 ? text : "bye") == 0;
+        vt_call_free(call);
+        if (i % 3 == 0) vt_yield();
+    }
+    return good;
+}
+CLI_TEST(shared_by_all_workers, 4) {
+    vt_task *t[CALLERS];
+    up();
+    vt_client_free(client);
+    client = vt_client_new(&(vt_client_cfg){.max_connections_host = 8, .connect_timeout_ms = VT_NONE});
+    for (int i = 0; i < CALLERS; i++) t[i] = vt_async_any(caller, (void *)(intptr_t)i);
+    for (int i = 0; i < CALLERS; i++) {
+        int good = 0;
+        CHECK_EQ(vt_await(t[i], &good), 0);
+        CHECK_EQ(good, ROUNDS);
+    }
+    CHECK(client->conns <= 8);
+    CHECK_EQ(client->conns, client->nidle);
+    down();
+}
+static int stall_caller(void *arg) {
+    (void)arg;
+    return get("/stall", NULL);
+}
+CLI_TEST(cancelled_on_all_workers, 4) {
+    vt_task *t[CALLERS];
+    up();
+    for (int i = 0; i < CALLERS; i++) t[i] = vt_async_any(stall_caller, NULL);
+    for (int i = 0; i < CALLERS; i++) {
+        int r = 0;
+        if (i % 8 == 0) vt_sleep_ms(1);
+        vt_cancel(t[i]);
+        CHECK_EQ(vt_await(t[i], &r), 0);
+        CHECK_EQ(r, -ECANCELED);
+    }
+    CHECK_EQ(client->conns, 0);
+    down();
+}
+
+/*--- a server that others wrote ---*/
+static int python_port(pid_t *pid) {
+    int out[2], port = -1;
+    char line[300] = "";
+    if (pipe(out) < 0 || (*pid = fork()) < 0) return -1;
+    if (*pid == 0) {
+        dup2(out[1], 1);
+        dup2(out[1], 2);
+        if (chdir("/") == 0)
+            execlp("python3", "python3", "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", (char *)NULL);
+        _exit(127);
+    }
+    close(out[1]);
+    for (size_t n = 0; n < sizeof line - 1 && read(out[0], line + n, 1) == 1 && line[n] != '\n';) n++;
+    const char *p = strstr(line, "port ");
+    if (p) port = atoi(p + 5);
+    return port; /* its output stays open: it must not die of a closed pipe */
+}
+static int foreign_port;
+static void foreign(void) {
+    char url[100];
+    client = vt_client_new(NULL);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/proc/self/", foreign_port);
+    for (int i = 0; i < 3; i++) {
+        vt_call *call = vt_client_get(client, url); /* HTTP/1.0: a connection each */
+        CHECK_EQ(vt_call_status(call), 200);
+        CHECK(strstr(vt_call_text(call).ptr, "<a href=\"status\">"));
+        vt_call_free(call);
+    }
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/proc", foreign_port);
+    vt_call *call = vt_client_get(client, url); /* it redirects to /proc/ */
+    CHECK_EQ(vt_call_status(call), 200);
+    CHECK(strcmp(vt_call_url(call) + strlen(vt_call_url(call)) - 6, "/proc/") == 0);
+    vt_call_free(call);
+    call = vt_client_post(client, url, NULL, "x", 1);
+    CHECK_EQ(vt_call_status(call), 501);
+    vt_call_free(call);
+    vt_client_free(client);
+}
+TEST(python_http_server) {
+    pid_t pid;
+    foreign_port = python_port(&pid);
+    if (foreign_port > 0) cli_run(2, foreign);
+    if (pid > 0) kill(pid, SIGKILL), waitpid(pid, NULL, 0);
+    if (foreign_port <= 0) SKIP("no python3");
+}
