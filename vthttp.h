@@ -52,6 +52,7 @@
  *   @timer      hierarchical timing wheel
  *   @poll       reactor domains: epoll or poll, readiness, messages
  *   @sched      virtual threads, OS threads, domains
+ *   @rt         start and end of the runtime; tasks: spawned, joined, stopped
  *   @host       the runtime inside a program's own loop
  *   @self       what a virtual thread does to itself: yield, sleep, names, deadlines, local values, clean-ups
  *   @sync       mutex, condition, semaphore, wait group, once
@@ -6654,6 +6655,13 @@ static void vt__sched_sigstack(vt__thr *t, bool on) {
     }
 }
 
+/*==============================================================================
+ * MARK: - @rt      start and end of the runtime; tasks: spawned, joined, stopped
+ * uses:   @api_base @plat @mem @ds @log @ctx @stack @timer @poll @sched
+ * test:   tests/test_sched.c
+ *
+ * What of virtual threads happens once in their lives, or once in the runtime's; what happens at every turn is @sched.
+ *============================================================================*/
 /*--- start and end of the runtime ---*/
 VT_API void vt_cfg_defaults(vt_cfg *cfg) {
     unsigned long mask[1024 / (8 * sizeof(unsigned long))];
@@ -6676,23 +6684,23 @@ VT_API void vt_cfg_defaults(vt_cfg *cfg) {
     cfg->stall_ms = VT__ASAN || VT__TSAN || VTHTTP_VALGRIND ? 1000 : 20;
     cfg->max_spares = 64;
 }
-static int vt__sched_cfg_bad(const char *field) {
+static int vt__rt_cfg_bad(const char *field) {
     vt_log(VT_LOG_ERROR, "vt_cfg.%s is out of range", field);
     return -EINVAL;
 }
-static int vt__sched_configure(const vt_cfg *in) {
+static int vt__rt_configure(const vt_cfg *in) {
     vt_cfg *c = &vt__sched_g.cfg;
     vt_cfg_defaults(c);
     if (!in) return 0;
-    if (in->workers < 0 || in->workers > VT__WORKERS_MAX) return vt__sched_cfg_bad("workers");
+    if (in->workers < 0 || in->workers > VT__WORKERS_MAX) return vt__rt_cfg_bad("workers");
     if (in->stack_bytes && (in->stack_bytes < 16384 || in->stack_bytes > (size_t)1 << 30))
-        return vt__sched_cfg_bad("stack_bytes");
-    if (in->guard_bytes > (size_t)1 << 30) return vt__sched_cfg_bad("guard_bytes");
-    if (in->max_vthreads < VT_NONE) return vt__sched_cfg_bad("max_vthreads");
-    if (in->max_blocking < 0 || in->max_blocking > 4096) return vt__sched_cfg_bad("max_blocking");
-    if (in->stall_ms < VT_NONE || in->stall_ms > 3600000) return vt__sched_cfg_bad("stall_ms");
-    if (in->deadlock < VT_NONE || in->deadlock > 1) return vt__sched_cfg_bad("deadlock");
-    if (in->max_spares < VT_NONE || in->max_spares > VT__SPARES_MAX) return vt__sched_cfg_bad("max_spares");
+        return vt__rt_cfg_bad("stack_bytes");
+    if (in->guard_bytes > (size_t)1 << 30) return vt__rt_cfg_bad("guard_bytes");
+    if (in->max_vthreads < VT_NONE) return vt__rt_cfg_bad("max_vthreads");
+    if (in->max_blocking < 0 || in->max_blocking > 4096) return vt__rt_cfg_bad("max_blocking");
+    if (in->stall_ms < VT_NONE || in->stall_ms > 3600000) return vt__rt_cfg_bad("stall_ms");
+    if (in->deadlock < VT_NONE || in->deadlock > 1) return vt__rt_cfg_bad("deadlock");
+    if (in->max_spares < VT_NONE || in->max_spares > VT__SPARES_MAX) return vt__rt_cfg_bad("max_spares");
     if (in->workers) c->workers = in->workers;
     if (in->stack_bytes) c->stack_bytes = in->stack_bytes;
     if (in->guard_bytes) c->guard_bytes = in->guard_bytes;
@@ -6705,8 +6713,8 @@ static int vt__sched_configure(const vt_cfg *in) {
     return 0;
 }
 
-/* NULL: no memory. A worker's domain comes with it (vt__sched_worker_new), a spare's is another's. */
-static vt__thr *vt__sched_thr_new(int index, int64_t now) {
+/* NULL: no memory. A worker's domain comes with it (vt__rt_worker_new), a spare's is another's. */
+static vt__thr *vt__rt_thr_new(int index, int64_t now) {
     vt__thr *t = vt__mem_zalloc(sizeof *t);
     if (!t) return NULL;
     t->index = index;
@@ -6721,22 +6729,22 @@ static vt__thr *vt__sched_thr_new(int index, int64_t now) {
     return t;
 }
 /* What it keeps for the next vthreads. */
-static void vt__sched_thr_slim(vt__thr *t) {
+static void vt__rt_thr_slim(vt__thr *t) {
     vt__stack_cache_free(&t->stacks);
     vt__mem_pool_drain(&t->task_pool);
     vt__mem_pool_drain(&t->buf_pool);
     vt__mem_pool_drain(&t->block_pool);
 }
-static void vt__sched_thr_free(vt__thr *t) {
+static void vt__rt_thr_free(vt__thr *t) {
     if (VTHTTP_HOOKS && vt__sched_up.gone) vt__sched_up.gone(t);
-    vt__sched_thr_slim(t);
+    vt__rt_thr_slim(t);
     vt__mem_pool_drain(&t->fdws.pool);
     vt__mem_free(t);
 }
 /* What there is of it after an error is in the tables all the same. */
-static int vt__sched_worker_new(int index, int64_t now) {
+static int vt__rt_worker_new(int index, int64_t now) {
     vt__dom *d = vt__sched_g.doms[index] = vt__mem_zalloc(sizeof *d);
-    vt__thr *t = vt__sched_g.thrs[index] = d ? vt__sched_thr_new(index, now) : NULL;
+    vt__thr *t = vt__sched_g.thrs[index] = d ? vt__rt_thr_new(index, now) : NULL;
     int r = d ? vt__poll_dom_init(d, index, now) : -ENOMEM;
     if (!t) return -ENOMEM;
     t->dom = t->fdws.dom = d;
@@ -6744,7 +6752,7 @@ static int vt__sched_worker_new(int index, int64_t now) {
     return r;
 }
 
-static void vt__sched_enter_thread(vt__thr *t) {
+static void vt__rt_enter_thread(vt__thr *t) {
     vt__sched_tls = t;
     t->err = &errno;
 #if defined(__linux__)
@@ -6754,28 +6762,28 @@ static void vt__sched_enter_thread(vt__thr *t) {
     vt__sched_sigstack(t, true);
     vt__sched_drive(t);
 }
-static void vt__sched_leave_thread(vt__thr *t) {
+static void vt__rt_leave_thread(vt__thr *t) {
     vt__sched_undrive(t);
     vt__sched_sigstack(t, false);
     vt__sched_tls = NULL;
 }
-static void *vt__sched_thread(void *arg) {
+static void *vt__rt_thread(void *arg) {
     vt__thr *t = arg;
-    vt__sched_enter_thread(t);
+    vt__rt_enter_thread(t);
     while (!__atomic_load_n(&vt__sched_g.quit, __ATOMIC_ACQUIRE)) vt__sched_pass(t, -1);
-    vt__sched_leave_thread(t);
+    vt__rt_leave_thread(t);
     return NULL;
 }
 
-static void vt__sched_forking(void) { __atomic_store_n(&vt__poll_forked, true, __ATOMIC_SEQ_CST); }
+static void vt__rt_forking(void) { __atomic_store_n(&vt__poll_forked, true, __ATOMIC_SEQ_CST); }
 /* In a forked child nothing of the runtime runs: calls fail as they do without one. */
-static void vt__sched_forked(void) {
+static void vt__rt_forked(void) {
     vt__sched_tls = NULL;
     if (__atomic_load_n(&vt__sched_g.state, __ATOMIC_SEQ_CST))
         __atomic_store_n(&vt__sched_g.state, 2, __ATOMIC_SEQ_CST);
 }
 
-static void vt__sched_free(void) {
+static void vt__rt_free(void) {
     __atomic_store_n(&vt__sched_g.state, 3, __ATOMIC_SEQ_CST);
     if (vt__sched_up.stop) vt__sched_up.stop();
     if (vt__sched_up.ended) vt__sched_up.ended();
@@ -6783,7 +6791,7 @@ static void vt__sched_free(void) {
     for (int i = 0; i < vt__sched_g.nthrs; i++) /* cancels that came too late still hold their tasks */
         if (vt__sched_g.thrs[i]) vt__sched_told(vt__sched_g.thrs[i]);
     for (int i = 0; i < vt__sched_g.nthrs; i++)
-        if (vt__sched_g.thrs[i]) vt__sched_thr_free(vt__sched_g.thrs[i]);
+        if (vt__sched_g.thrs[i]) vt__rt_thr_free(vt__sched_g.thrs[i]);
     for (int i = 0; i < vt__sched_g.ndoms; i++) {
         if (vt__sched_g.doms[i]) vt__poll_dom_free(vt__sched_g.doms[i]);
         vt__mem_free(vt__sched_g.doms[i]);
@@ -6799,12 +6807,12 @@ static void vt__sched_free(void) {
     __atomic_store_n(&vt__sched_g.state, 0, __ATOMIC_SEQ_CST);
 }
 
-static int vt__sched_make(const vt_cfg *cfg) {
+static int vt__rt_make(const vt_cfg *cfg) {
     static bool registered;
     int r = vt__ctx_check();
     if (r < 0) vt_log(VT_LOG_ERROR, "hardware shadow stacks are on; build without -fcf-protection=return");
-    if (r < 0 || (r = vt__sched_configure(cfg)) < 0) return r;
-    if (!registered) registered = pthread_atfork(vt__sched_forking, NULL, vt__sched_forked) == 0;
+    if (r < 0 || (r = vt__rt_configure(cfg)) < 0) return r;
+    if (!registered) registered = pthread_atfork(vt__rt_forking, NULL, vt__rt_forked) == 0;
     const vt_cfg *c = &vt__sched_g.cfg;
     int n = c->workers;
     vt__sched_g.fixed = n == 1 &&
@@ -6819,14 +6827,14 @@ static int vt__sched_make(const vt_cfg *cfg) {
     vt__sched_g.credit_full = (uint32_t)VT__MIN(per, 64); /* 0: a small limit is held to exactly */
     vt__sched_g.credit_batch = vt__sched_g.credit_full;
     for (r = 0; r >= 0 && vt__sched_g.ndoms < n; vt__sched_g.nthrs = ++vt__sched_g.ndoms)
-        r = vt__sched_worker_new(vt__sched_g.ndoms, now);
+        r = vt__rt_worker_new(vt__sched_g.ndoms, now);
     if (r < 0) return r;
     /* Without a single stack nothing could ever start, and nobody would learn why. */
     if (!vt__stack_refill(&vt__sched_g.thrs[0]->stacks)) return -ENOMEM;
     vt__sched_segv_install();
     return 0;
 }
-static int vt__sched_open(const vt_cfg *cfg, bool host) {
+static int vt__rt_open(const vt_cfg *cfg, bool host) {
     uint32_t none = 0;
     if (!__atomic_compare_exchange_n(&vt__sched_g.state, &none, 4, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         return none == 2 ? -ENOTSUP : -EBUSY;
@@ -6835,8 +6843,8 @@ static int vt__sched_open(const vt_cfg *cfg, bool host) {
     vt__sched_g.host = host;
     vt__sched_g.runs++;
     memset(vt__sched_g.idle, 0, sizeof vt__sched_g.idle);
-    int r = vt__sched_make(cfg);
-    if (r < 0) vt__sched_free();
+    int r = vt__rt_make(cfg);
+    if (r < 0) vt__rt_free();
     else __atomic_store_n(&vt__sched_g.state, 1, __ATOMIC_SEQ_CST);
     return r;
 }
@@ -6849,7 +6857,7 @@ typedef struct vt__heritage {
     uint32_t keys;
     void *values[];
 } vt__heritage;
-static int vt__sched_inherit_main(void *arg) {
+static int vt__rt_inherit_main(void *arg) {
     vt__heritage *h = arg;
     vt__vth *v = vt__sched_self();
     v->fn = h->fn;
@@ -6862,9 +6870,9 @@ static int vt__sched_inherit_main(void *arg) {
     return v->fn(v->arg);
 }
 /* Whether the caller has values that its children get, too. */
-VT__INLINE bool vt__sched_bequeaths(const vt__thr *t) { return t->cur && VT__UNLIKELY(t->cur->heritage); }
+VT__INLINE bool vt__rt_bequeaths(const vt__thr *t) { return t->cur && VT__UNLIKELY(t->cur->heritage); }
 /* Lets the task begin with what its parent hands on. 0 or -ENOMEM. */
-static VT__NOINLINE int vt__sched_inherit(const vt__thr *t, vt_task *task) {
+static VT__NOINLINE int vt__rt_inherit(const vt__thr *t, vt_task *task) {
     const vt__vth *v = t->cur;
     int n = __builtin_popcount(v->heritage), i = 0;
     vt__heritage *h = vt__mem_alloc(sizeof *h + (size_t)n * sizeof *h->values);
@@ -6874,12 +6882,12 @@ static VT__NOINLINE int vt__sched_inherit(const vt__thr *t, vt_task *task) {
     h->keys = v->heritage;
     for (int key = 0; key < v->nlocals; key++)
         if (v->heritage >> key & 1) h->values[i++] = v->locals[key];
-    task->fn = vt__sched_inherit_main;
+    task->fn = vt__rt_inherit_main;
     task->arg = h;
     return 0;
 }
-VT__INLINE void vt__sched_task_init(vt_task *task, vt__thr *t, vt_fn *fn, void *arg, const char *site,
-                                    uint32_t flags) {
+VT__INLINE void vt__rt_task_init(vt_task *task, vt__thr *t, vt_fn *fn, void *arg, const char *site,
+                                 uint32_t flags) {
     task->node.result = VT__SCHED_NEW;
     task->fn = fn;
     task->arg = arg;
@@ -6889,28 +6897,27 @@ VT__INLINE void vt__sched_task_init(vt_task *task, vt__thr *t, vt_fn *fn, void *
     task->thr = t;
     task->v = task->here = NULL;
 }
-/* The usual spawn: for this thread itself, with all that it takes at hand. NULL: vt__sched_spawn_slow is to do it. */
-VT__INLINE vt_task *vt__sched_spawn(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
+/* The usual spawn: for this thread itself, with all that it takes at hand. NULL: vt__rt_spawn_slow is to do it. */
+VT__INLINE vt_task *vt__rt_spawn(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
     vt__thr *t = vt__sched_tls;
     if (!t || !t->live_credit || __atomic_load_n(&vt__sched_g.stopping, __ATOMIC_RELAXED)) return NULL;
-    if (vt__sched_bequeaths(t)) return NULL;
+    if (vt__rt_bequeaths(t)) return NULL;
     vt_task *task = vt__mem_pool_try(&t->task_pool);
     if (!task) return NULL;
     t->live_credit--;
     vt__plat_count(&t->spawned, 1);
-    vt__sched_task_init(task, t, fn, arg, site, flags);
+    vt__rt_task_init(task, t, fn, arg, site, flags);
     vt__sched_run_push(t, &task->node);
     return task;
 }
 /* A task that is counted and not launched yet, on a worker. */
-static int vt__sched_prepare(vt__thr *t, vt_fn *fn, void *arg, const char *site, uint32_t flags,
-                             vt_task **out) {
+static int vt__rt_prepare(vt__thr *t, vt_fn *fn, void *arg, const char *site, uint32_t flags, vt_task **out) {
     if (__atomic_load_n(&vt__sched_g.stopping, __ATOMIC_RELAXED)) return VT_ESTOPPED;
     int r = vt__sched_credit_take(t);
     if (r < 0) return r;
     vt_task *task = *out = vt__mem_pool_get(&t->task_pool);
-    if (task) vt__sched_task_init(task, t, fn, arg, site, flags);
-    r = !task ? -ENOMEM : vt__sched_bequeaths(t) ? vt__sched_inherit(t, task) : 0;
+    if (task) vt__rt_task_init(task, t, fn, arg, site, flags);
+    r = !task ? -ENOMEM : vt__rt_bequeaths(t) ? vt__rt_inherit(t, task) : 0;
     if (r == 0) {
         vt__plat_count(&t->spawned, 1);
         return 0;
@@ -6920,7 +6927,7 @@ static int vt__sched_prepare(vt__thr *t, vt_fn *fn, void *arg, const char *site,
     return r;
 }
 /* `flags` are those of its spawn: the task's own others may be changing, if they know it already. */
-static void vt__sched_launch(vt__thr *t, vt_task *task, uint32_t flags) {
+static void vt__rt_launch(vt__thr *t, vt_task *task, uint32_t flags) {
     if (!(flags & VT__TASK_ANY)) {
         vt__sched_run_push(t, &task->node);
         return;
@@ -6931,7 +6938,7 @@ static void vt__sched_launch(vt__thr *t, vt_task *task, uint32_t flags) {
     if (VT__UNLIKELY(driver != t)) (void)vt__sched_kick(driver);
 }
 /* On a thread that is no worker, between vt__sched_guest_in and out. */
-static int vt__sched_spawn_guest(vt_fn *fn, void *arg, const char *site, uint32_t flags, vt_task **out) {
+static int vt__rt_spawn_guest(vt_fn *fn, void *arg, const char *site, uint32_t flags, vt_task **out) {
     int r = __atomic_load_n(&vt__sched_g.stopping, __ATOMIC_RELAXED) ? VT_ESTOPPED
                                                                      : vt__sched_credit_take(NULL);
     if (r < 0) return r;
@@ -6947,51 +6954,51 @@ static int vt__sched_spawn_guest(vt_fn *fn, void *arg, const char *site, uint32_
             vt__sched_g.thrs[0]); /* whoever closed may have counted it, and waits for its end */
         return r;
     }
-    vt__sched_task_init(task, NULL, fn, arg, site, flags | VT__TASK_ANY);
+    vt__rt_task_init(task, NULL, fn, arg, site, flags | VT__TASK_ANY);
     uint32_t i = __atomic_fetch_add(&vt__sched_g.next_dom, 1, __ATOMIC_RELAXED);
     vt__dom *dom = vt__sched_g.doms[i % (uint32_t)vt__sched_g.ndoms];
     vt__sched_any_push(dom, task, task, 1);
     vt__sched_kick(vt__sched_driver(dom));
     return 0;
 }
-static VT__NOINLINE int vt__sched_spawn_slow(vt_fn *fn, void *arg, const char *site, uint32_t flags,
-                                             vt_task **out) {
+static VT__NOINLINE int vt__rt_spawn_slow(vt_fn *fn, void *arg, const char *site, uint32_t flags,
+                                          vt_task **out) {
     vt__thr *t = vt__sched_tls;
     int r = __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 2 ? -ENOTSUP : -EPERM;
     if (t) {
-        if ((r = vt__sched_prepare(t, fn, arg, site, flags, out)) == 0) vt__sched_launch(t, *out, flags);
+        if ((r = vt__rt_prepare(t, fn, arg, site, flags, out)) == 0) vt__rt_launch(t, *out, flags);
         return r;
     }
     if (!vt__sched_guest_in()) return r;
-    r = vt__sched_spawn_guest(fn, arg, site, flags, out);
+    r = vt__rt_spawn_guest(fn, arg, site, flags, out);
     vt__sched_guest_out();
     return r;
 }
-static VT__NOINLINE int vt__sched_go(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
+static VT__NOINLINE int vt__rt_go(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
     vt_task *task;
-    return vt__sched_spawn_slow(fn, arg, site, flags | VT__TASK_DETACHED, &task);
+    return vt__rt_spawn_slow(fn, arg, site, flags | VT__TASK_DETACHED, &task);
 }
-static VT__NOINLINE vt_task *vt__sched_async(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
+static VT__NOINLINE vt_task *vt__rt_async(vt_fn *fn, void *arg, const char *site, uint32_t flags) {
     vt_task *task;
-    int i = 0, err = vt__sched_spawn_slow(fn, arg, site, flags, &task);
+    int i = 0, err = vt__rt_spawn_slow(fn, arg, site, flags, &task);
     if (err == 0) return task;
     while (i < (int)VT__COUNT(vt__sched_failed) - 1 && vt__sched_failed[i].result != err) i++;
     return &vt__sched_failed[i];
 }
 VT_API int vt_go_at(vt_fn *fn, void *arg, const char *site) {
-    if (VT__LIKELY(vt__sched_spawn(fn, arg, site, VT__TASK_DETACHED) != NULL)) return 0;
-    return vt__sched_go(fn, arg, site, 0);
+    if (VT__LIKELY(vt__rt_spawn(fn, arg, site, VT__TASK_DETACHED) != NULL)) return 0;
+    return vt__rt_go(fn, arg, site, 0);
 }
 VT_API int vt_go_any_at(vt_fn *fn, void *arg, const char *site) {
-    return vt__sched_go(fn, arg, site, VT__TASK_ANY);
+    return vt__rt_go(fn, arg, site, VT__TASK_ANY);
 }
 VT_API vt_task *vt_async_at(vt_fn *fn, void *arg, const char *site) {
-    vt_task *task = vt__sched_spawn(fn, arg, site, 0);
+    vt_task *task = vt__rt_spawn(fn, arg, site, 0);
     if (VT__LIKELY(task != NULL)) return task;
-    return vt__sched_async(fn, arg, site, 0);
+    return vt__rt_async(fn, arg, site, 0);
 }
 VT_API vt_task *vt_async_any_at(vt_fn *fn, void *arg, const char *site) {
-    return vt__sched_async(fn, arg, site, VT__TASK_ANY);
+    return vt__rt_async(fn, arg, site, VT__TASK_ANY);
 }
 
 /*--- joining ---*/
@@ -6999,12 +7006,12 @@ VT_API vt_task *vt_async_any_at(vt_fn *fn, void *arg, const char *site) {
  * the thread's business, and the end gives it the result and frees the task, without an atomic operation. From another
  * thread, or when the task may start on any, `flags` decides: whoever of WAITER and DONE is set second sees the first.
  * Either way a cancel's message that is on its way keeps the task's memory until it has come. */
-static bool vt__sched_await_abort_here(vt__vth *v) {
+static bool vt__rt_await_abort_here(vt__vth *v) {
     vt_task *t = v->wait_obj; /* has not ended: that would have ended the wait */
     __atomic_store_n(&t->here, NULL, __ATOMIC_RELAXED);
     return true;
 }
-static bool vt__sched_await_abort(vt__vth *v) {
+static bool vt__rt_await_abort(vt__vth *v) {
     vt_task *t = v->wait_obj;
     uint32_t f = __atomic_load_n(&t->flags, __ATOMIC_ACQUIRE);
     do {
@@ -7013,17 +7020,17 @@ static bool vt__sched_await_abort(vt__vth *v) {
                                           __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
     return true;
 }
-static VT__NOINLINE int vt__sched_await_far(vt__vth *v, vt_task *t, int64_t due, int *result) {
+static VT__NOINLINE int vt__rt_await_far(vt__vth *v, vt_task *t, int64_t due, int *result) {
     t->joiner = v;
     v->wait_obj = t;
     uint32_t f = __atomic_fetch_or(&t->flags, VT__TASK_WAITER, __ATOMIC_ACQ_REL);
-    int r = f & VT__TASK_DONE ? 0 : vt__sched_park(v, vt__sched_await_abort, due);
+    int r = f & VT__TASK_DONE ? 0 : vt__sched_park(v, vt__rt_await_abort, due);
     if (r < 0) return r;
     if (result) *result = t->result;
     vt__sched_task_joined(t);
     return 0;
 }
-static VT__NOINLINE int vt__sched_await_done(vt__vth *v, vt_task *t, int *result) {
+static VT__NOINLINE int vt__rt_await_done(vt__vth *v, vt_task *t, int *result) {
     vt__sched_fuel(v);
     if (result) *result = t->result;
     vt__sched_task_joined(t);
@@ -7036,15 +7043,15 @@ VT_API int vt_await_until(vt_task *t, int64_t until, int *result) {
     if (f & VT__TASK_STATIC) return t->result;
     if (!v) return -EPERM;
     if (v->task == t) return -EDEADLK;
-    if (f & VT__TASK_DONE) return vt__sched_await_done(v, t, result);
+    if (f & VT__TASK_DONE) return vt__rt_await_done(v, t, result);
     if (f & VT__TASK_WAITER || __atomic_load_n(&t->here, __ATOMIC_RELAXED)) return -EBUSY;
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
-    if (f & VT__TASK_ANY || t->thr != v->thr) return vt__sched_await_far(v, t, due, result);
+    if (f & VT__TASK_ANY || t->thr != v->thr) return vt__rt_await_far(v, t, due, result);
     __atomic_store_n(&t->here, v, __ATOMIC_RELAXED);
     t->here_result = result;
     v->wait_obj = t;
-    return vt__sched_park(v, vt__sched_await_abort_here, due);
+    return vt__sched_park(v, vt__rt_await_abort_here, due);
 }
 VT_API int vt_await(vt_task *t, int *result) { return vt_await_until(t, 0, result); }
 VT_API int vt_task_done(const vt_task *t) {
@@ -7061,7 +7068,7 @@ struct vt__sched_first {
     vt_fn *fn;
     void *arg;
 };
-static int vt__sched_main(void *arg) {
+static int vt__rt_main(void *arg) {
     struct vt__sched_first *m = arg;
     vt__sched_g.main_result = m->fn(m->arg);
     __atomic_store_n(&vt__sched_g.main_done, 1, __ATOMIC_SEQ_CST);
@@ -7069,44 +7076,44 @@ static int vt__sched_main(void *arg) {
 }
 VT_API int vt_run(const vt_cfg *cfg, vt_fn *fn, void *arg) {
     struct vt__sched_first m = {fn, arg};
-    int r = vt__sched_open(cfg, false), started = 1;
+    int r = vt__rt_open(cfg, false), started = 1;
     if (r < 0) return r;
     vt__thr *t = vt__sched_g.thrs[0];
-    vt__sched_enter_thread(t);
-    r = vt_go_at(vt__sched_main, &m, "vt_run");
+    vt__rt_enter_thread(t);
+    r = vt_go_at(vt__rt_main, &m, "vt_run");
     for (; r >= 0 && started < vt__sched_g.ndoms; started++) {
         vt__thr *other = vt__sched_g.thrs[started];
-        if ((r = vt__plat_thread(&other->os, vt__sched_thread, other)) < 0) break;
+        if ((r = vt__plat_thread(&other->os, vt__rt_thread, other)) < 0) break;
     }
     if (r < 0) __atomic_store_n(&vt__sched_g.quit, 1, __ATOMIC_SEQ_CST);
     else if (vt__sched_up.start) vt__sched_up.start();
     while (!__atomic_load_n(&vt__sched_g.quit, __ATOMIC_ACQUIRE)) vt__sched_pass(t, -1);
-    vt__sched_leave_thread(t);
+    vt__rt_leave_thread(t);
     for (int i = 1; i < started; i++) {
         (void)vt__sched_kick(vt__sched_g.thrs[i]);
         vt__plat_join(vt__sched_g.thrs[i]->os);
     }
     if (r >= 0) r = vt__sched_g.main_result;
     else if (t->last) vt__sched_task_drop((vt_task *)(void *)t->last);
-    vt__sched_free();
+    vt__rt_free();
     return r;
 }
 
-static void vt__sched_stop_here(struct vt__dom *dom, vt__msg *m) {
+static void vt__rt_stop_here(struct vt__dom *dom, vt__msg *m) {
     (void)dom, (void)m;
     if (vt__sched_tls) vt__sched_cancel_all(vt__sched_tls); /* else all has ended before it came */
 }
 /* What waits for the stop without a vthread learns it from whoever drives the domain: a thread may have stalled. */
-static void vt__sched_stop_work(struct vt__dom *dom, vt__msg *m) {
+static void vt__rt_stop_work(struct vt__dom *dom, vt__msg *m) {
     (void)dom, (void)m;
     vt__sched_up.stopping();
 }
 VT_API void vt_stop(void) {
-    static vt__msg msgs[VT__THREADS_MAX], work = {.fn = vt__sched_stop_work};
+    static vt__msg msgs[VT__THREADS_MAX], work = {.fn = vt__rt_stop_work};
     if (!vt__sched_guest_in()) return;
     bool first = !__atomic_exchange_n(&vt__sched_g.stopping, 1, __ATOMIC_SEQ_CST);
     for (int i = 0, n = vt__sched_nthrs(); first && i < n; i++) {
-        msgs[i].fn = vt__sched_stop_here;
+        msgs[i].fn = vt__rt_stop_here;
         vt__sched_tell(vt__sched_g.thrs[i], &msgs[i]);
     }
     if (first && vt__sched_up.stopping) vt__sched_post(vt__sched_g.doms[0], &work);
@@ -7115,7 +7122,7 @@ VT_API void vt_stop(void) {
 
 /*==============================================================================
  * MARK: - @host    the runtime inside a program's own loop
- * uses:   @api_rt @plat @timer @poll @sched
+ * uses:   @api_rt @plat @timer @poll @sched @rt
  * test:   tests/test_sched.c
  *
  * vt_open makes the calling thread the one worker; it runs when vt_run_once is called and is the program's otherwise,
@@ -7125,11 +7132,11 @@ VT_API int vt_open(const vt_cfg *cfg) {
     vt_cfg one;
     if (cfg) one = *cfg;
     else memset(&one, 0, sizeof one);
-    if (one.workers > 1) return vt__sched_cfg_bad("workers (vt_open runs one)");
+    if (one.workers > 1) return vt__rt_cfg_bad("workers (vt_open runs one)");
     one.workers = 1;
-    int r = vt__sched_open(&one, true);
+    int r = vt__rt_open(&one, true);
     if (r < 0) return r;
-    vt__sched_enter_thread(vt__sched_g.thrs[0]);
+    vt__rt_enter_thread(vt__sched_g.thrs[0]);
     if (vt__sched_up.start) vt__sched_up.start();
     return 0;
 }
@@ -7187,8 +7194,8 @@ VT_API void vt_shutdown(void) {
     if (!t || t->cur || !vt__sched_g.host) return;
     vt_stop();
     while (!vt__sched_close()) vt__sched_pass(t, -1);
-    vt__sched_leave_thread(t);
-    vt__sched_free();
+    vt__rt_leave_thread(t);
+    vt__rt_free();
 }
 
 /*==============================================================================
@@ -8132,7 +8139,7 @@ VT_API int vt_select_try(vt_case *cases, int n) { return vt__chan_select(cases, 
 
 /*==============================================================================
  * MARK: - @scope   structured concurrency
- * uses:   @api_rt @api_scope @plat @mem @sched
+ * uses:   @api_rt @api_scope @plat @mem @sched @rt
  * test:   tests/test_scope.c
  *
  * Children that live stand in a list under the scope's spin lock, and their tasks are not freed while they do: so any of
@@ -8217,7 +8224,7 @@ static int vt__scope_spawn(vt_scope *s, vt_fn *fn, void *arg, const char *site, 
     vt__scope_child *k = vt__mem_pool_get(&v->thr->task_pool);
     if (!k) return vt__scope_refuse(s, NULL, -ENOMEM);
     vt_task *t;
-    int err = vt__sched_prepare(v->thr, vt__scope_main, k, site, flags, &t);
+    int err = vt__rt_prepare(v->thr, vt__scope_main, k, site, flags, &t);
     if (err < 0) return vt__scope_refuse(s, k, err);
     if (s->until && (!t->deadline || s->until < t->deadline)) t->deadline = s->until;
     k->scope = s;
@@ -8232,7 +8239,7 @@ static int vt__scope_spawn(vt_scope *s, vt_fn *fn, void *arg, const char *site, 
     s->live++;
     if (s->cancelled) vt__sched_cancel(t); /* meanwhile; it starts all the same */
     vt__plat_spin_unlock(&s->spin);
-    vt__sched_launch(v->thr, t, flags);
+    vt__rt_launch(v->thr, t, flags);
     return 0;
 }
 VT_API int vt_scope_go_at(vt_scope *s, vt_fn *fn, void *arg, const char *site) {
@@ -8546,7 +8553,7 @@ VT_API int vt_file_close(int fd) {
 
 /*==============================================================================
  * MARK: - @io      sockets: addresses, reading, writing, connecting, listening
- * uses:   @api_base @api_io @plat @mem @str @poll @sched @self @block
+ * uses:   @api_base @api_io @plat @mem @str @poll @sched @rt @self @block
  * test:   tests/test_io.c tests/test_dial.c
  *
  * Reading tries first and parks on EAGAIN; a short read leaves the descriptor "not ready", so the next one parks
@@ -9191,7 +9198,7 @@ VT_API int vt_wait_fd(int fd, int events, int64_t until) {
 
 /*==============================================================================
  * MARK: - @dump    what every virtual thread is doing, written down
- * uses:   @api_base @api_rt @api_sync @api_scope @plat @mem @ds @ctx @stack @poll @sched @self @sync @chan @scope @block @io
+ * uses:   @api_base @api_rt @api_sync @api_scope @plat @mem @ds @ctx @stack @poll @sched @rt @self @sync @chan @scope @block @io
  * raises: vt__dump_up.wait (what a wait of @hooks is for)
  * test:   tests/test_dump.c
  *
@@ -9419,8 +9426,8 @@ static void vt__dump_wait(vt__dump_out *o, const vt__vth *v) {
     else if (a == vt__sync_abort_once) vt__dump_queue(o, v, "once");
     else if (a == vt__chan_abort) vt__dump_chan(o, v);
     else if (a == vt__chan_sel_abort) vt__dump_select(o, v);
-    else if (a == vt__sched_await_abort_here) vt__dump_task(o, v, true);
-    else if (a == vt__sched_await_abort) vt__dump_task(o, v, false);
+    else if (a == vt__rt_await_abort_here) vt__dump_task(o, v, true);
+    else if (a == vt__rt_await_abort) vt__dump_task(o, v, false);
     else if (a == vt__block_abort) vt__dump_job(o, v);
     else if (a == vt__scope_abort || a == vt__scope_abort_close) vt__dump_scope(o, v);
     else vt__dump_above(o, v);
@@ -9435,7 +9442,7 @@ static bool vt__dump_hopeless(const vt__vth *v) {
     }
     return a == vt__sync_abort_mutex || a == vt__sync_abort_lock || a == vt__sync_abort_cond ||
            a == vt__sync_abort_sem || a == vt__sync_abort_wg || a == vt__sync_abort_once ||
-           a == vt__chan_abort || a == vt__sched_await_abort_here || a == vt__sched_await_abort ||
+           a == vt__chan_abort || a == vt__rt_await_abort_here || a == vt__rt_await_abort ||
            a == vt__scope_abort || a == vt__scope_abort_close;
 }
 
@@ -9825,7 +9832,7 @@ static VT__UNUSED bool vt__dump_deadlocked(void) {
 
 /*==============================================================================
  * MARK: - @spare   OS threads that stand in for workers which stall
- * uses:   @plat @sched
+ * uses:   @plat @sched @rt
  * test:   tests/test_spare.c tests/test_handoff.c
  *
  * The monitor (@watch) gives the domain of a thread that does not come back from a vthread to a spare one, which then
@@ -9888,7 +9895,7 @@ static void *vt__spare_main(void *arg) {
     vt__thr *t = arg;
     (void)vt__libc_sigmask(SIG_SETMASK, &vt__spare_g.mask, NULL); /* the monitor's blocks all */
     __atomic_store_n(&t->sleeping, 0, __ATOMIC_SEQ_CST);          /* the last thread's stayed */
-    vt__sched_enter_thread(t);
+    vt__rt_enter_thread(t);
     do {
         __atomic_store_n(&t->spare, VT__SPARE_BUSY, __ATOMIC_SEQ_CST);
         vt__spare_slice(NULL, VT__SPARE_SLICE_NS);
@@ -9898,8 +9905,8 @@ static void *vt__spare_main(void *arg) {
         vt__sched_undrive(t);
         vt__sched_quit_if_done(); /* here the last of all may have ended */
     } while (vt__spare_idle(t));
-    vt__sched_leave_thread(t);
-    vt__sched_thr_slim(t);
+    vt__rt_leave_thread(t);
+    vt__rt_thr_slim(t);
     return NULL;
 }
 
@@ -9929,7 +9936,7 @@ static vt__thr *vt__spare_find_free(void) {
         if (is == VT__SPARE_GONE) vt__plat_join(t->os);
         return t;
     }
-    vt__thr *t = n < first + vt__sched_g.cfg.max_spares ? vt__sched_thr_new(n, vt__plat_now()) : NULL;
+    vt__thr *t = n < first + vt__sched_g.cfg.max_spares ? vt__rt_thr_new(n, vt__plat_now()) : NULL;
     if (!t) return NULL;
     vt__sched_g.thrs[n] = t;
     __atomic_store_n(&vt__sched_g.nthrs, n + 1, __ATOMIC_SEQ_CST);
@@ -15746,7 +15753,7 @@ static VT__UNUSED void vt__wsc_client_free(vt_ws *ws) {
 
 /*==============================================================================
  * MARK: - @srv     servers: configuration, listeners, limits, drain
- * uses:   @api_base @plat @mem @str @err @ds @log @h1 @timer @poll @sched @self @sync @io @h1c @http
+ * uses:   @api_base @plat @mem @str @err @ds @log @h1 @timer @poll @sched @rt @self @sync @io @h1c @http
  * test:   tests/test_srv.c tests/e2e_life.c tests/fault_server.c tests/sim_server.c tests/sim_edges.c   fuzz: fuzz/fuzz_server.c
  *
  * Each listening socket stands in every domain's poll set (EPOLLEXCLUSIVE). A vthread of the server's own drains it:
@@ -16305,7 +16312,7 @@ static int vt__srv_main(void *arg) {
 }
 static void vt__srv_on_stop_msg(vt__dom *dom, vt__msg *m) {
     (void)dom;
-    vt__sched_launch(vt__sched_thr(), VT__CONTAINER(m, vt__srv, stop_msg)->drain, VT__TASK_ANY);
+    vt__rt_launch(vt__sched_thr(), VT__CONTAINER(m, vt__srv, stop_msg)->drain, VT__TASK_ANY);
 }
 static bool vt__srv_moves(vt__srv *srv, uint32_t from, uint32_t to) {
     return __atomic_compare_exchange_n(&srv->state, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
@@ -16335,8 +16342,8 @@ static int vt__srv_stand_by(vt__srv *srv) {
     vt__sched_dom_lock(first);
     vt__ds_list_push(&vt__srv_started, &srv->link);
     vt__sched_dom_unlock(first);
-    int r = vt__sched_prepare(vt__sched_thr(), vt__srv_main, srv, "vt_server_start",
-                              VT__TASK_DETACHED | VT__TASK_ANY, &srv->drain);
+    int r = vt__rt_prepare(vt__sched_thr(), vt__srv_main, srv, "vt_server_start",
+                           VT__TASK_DETACHED | VT__TASK_ANY, &srv->drain);
     if (r < 0) vt__srv_unlist(srv);
     return r;
 }

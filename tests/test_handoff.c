@@ -19,17 +19,17 @@
 #define STEPS(X) \
     X(K_XCHG, vt__sched_kick) X(K_WAKE, vt__sched_kick) X(L_XCHG, vt__sched_dom_lock) \
     X(L_COUNT, vt__sched_dom_wait) X(L_AGAIN, vt__sched_dom_wait) X(L_OWNER, vt__sched_dom_wait) \
-    X(L_UNCOUNT, vt__sched_dom_wait) X(P_LOOP, vt__sched_thread) X(P_INBOX, vt__sched_inbox) \
+    X(L_UNCOUNT, vt__sched_dom_wait) X(P_LOOP, vt__rt_thread) X(P_INBOX, vt__sched_inbox) \
     X(P_MAIL, vt__poll_messages) X(P_UNDRIVE, vt__sched_undrive) X(P_RUN, vt__sched_run) \
     X(P_DRIVER, vt__sched_run) X(P_TAKE, vt__sched_any_take) X(V_OP, vt__sched_switch_to) \
     X(V_STALLED, vt__sched_switch_to) X(V_UNLOCK, vt__sched_dom_unlock) \
-    X(V_DRIVER, vt__sched_launch) X(D_DRIVE, vt__sched_drive) X(D_OWNER, vt__sched_take) \
+    X(V_DRIVER, vt__rt_launch) X(D_DRIVE, vt__sched_drive) X(D_OWNER, vt__sched_take) \
     X(D_GIVE_UP, vt__sched_take) X(D_BACK, vt__sched_take) X(N_LOOK, vt__sched_pass) \
     X(N_ANNOUNCE, vt__sched_sleep) X(N_INBOX, vt__sched_has_mail) X(N_MAIL, vt__sched_has_mail) \
     X(N_WAITERS, vt__sched_has_mail) X(N_QUIT, vt__sched_has_mail) X(N_ANY, vt__sched_sleep) \
     X(N_ENDED, vt__sched_quit_if_done) X(N_KICK_ALL, vt__sched_quit_if_done) \
     X(N_QUIT_AGAIN, vt__sched_sleep) X(N_SLEEP, vt__sched_sleep) X(N_PARKED, vt__plat_park) \
-    X(N_AWAKE, vt__sched_sleep) X(S_FRESH, vt__spare_main) X(S_ENTER, vt__sched_enter_thread) \
+    X(N_AWAKE, vt__sched_sleep) X(S_FRESH, vt__spare_main) X(S_ENTER, vt__rt_enter_thread) \
     X(S_BUSY, vt__spare_main) X(S_UNDRIVE, vt__spare_main) X(S_IDLE, vt__spare_idle) \
     X(S_ANNOUNCE, vt__spare_idle) X(S_CALLED, vt__spare_idle) X(S_TIME, vt__spare_idle) \
     X(S_GO, vt__spare_idle) X(S_MAIL, vt__spare_idle) X(S_PARK, vt__plat_park) \
@@ -38,8 +38,8 @@
     X(M_FIND, vt__spare_call) X(M_FIND_FREE, vt__spare_find_free) X(M_JOIN, vt__spare_launch) \
     X(M_LAUNCH, vt__spare_launch) X(M_FAILED, vt__spare_launch) X(M_GIVE, vt__spare_handoff) \
     X(M_UNLOCK, vt__spare_handoff) X(F_NEXT, vt__sched_post) X(F_PUSH, vt__sched_post) \
-    X(F_DRIVER, vt__sched_post) X(E_UNDRIVE, vt__sched_leave_thread) X(E_MONITOR, vt__watch_stop) \
-    X(E_KICK, vt__spare_stop) X(E_JOIN, vt__spare_stop) X(ENDED, vt__sched_free)
+    X(F_DRIVER, vt__sched_post) X(E_UNDRIVE, vt__rt_leave_thread) X(E_MONITOR, vt__watch_stop) \
+    X(E_KICK, vt__spare_stop) X(E_JOIN, vt__spare_stop) X(ENDED, vt__rt_free)
 /* clang-format on */
 #define NAME(pc, fn) pc,
 enum { STEPS(NAME) NPC };
