@@ -60,6 +60,7 @@
  *   @dump       what every virtual thread is doing, written down
  *   @spare      OS threads that stand in for workers which stall
  *   @watch      the monitor: workers that stall, deadlocks, dumps on a signal
+ *   @gdb        a debugger's commands: vt list, vt bt N, vt bt all (VTHTTP_GDB)
  *   @hooks      libc's blocking calls, made to park (VTHTTP_HOOKS)
  *   @router     routes: patterns, the tree of segments, lookup
  *   @req        request objects
@@ -111,6 +112,9 @@
 #endif
 #ifndef VTHTTP_VALGRIND
 #define VTHTTP_VALGRIND 0 /* 1: tell valgrind about stacks (needs valgrind/valgrind.h) */
+#endif
+#ifndef VTHTTP_GDB
+#define VTHTTP_GDB 0 /* 1: the program's file holds gdb commands: vt list, vt bt N, vt bt all */
 #endif
 #ifndef VTHTTP_FPU_CONTROL
 #define VTHTTP_FPU_CONTROL 0 /* 1: each virtual thread keeps floating-point control words of its own */
@@ -9740,6 +9744,99 @@ VT_API int vt_dump_on_signal(int sig) {
     vt__sched_guest_out();
     return r;
 }
+
+#if VTHTTP_GDB && VT__CTX_ASM && defined(__ELF__)
+/*==============================================================================
+ * MARK: - @gdb     a debugger's commands: vt list, vt bt N, vt bt all (VTHTTP_GDB)
+ * uses:
+ * test:   tests/gdb_backtrace.sh
+ *
+ * Python for gdb, which finds it in the program's file (.debug_gdb_scripts); the running program never loads it, and
+ * `strip` takes it away. A parked virtual thread is shown as what called the frame that the debugger is at: its three
+ * words {sp, fp, pc} and its saved registers are given as that frame's caller. So nothing is changed in the program, and
+ * a core file will do.
+ *============================================================================*/
+#define VT__GDB(line) ".ascii \"" line "\\n\"\n"
+/* clang-format off */
+__asm__(
+    ".pushsection \".debug_gdb_scripts\", \"MS\", %progbits, 1\n"
+    ".byte 4\n" /* Python, in place */
+    VT__GDB("gdb.inlined-vthttp")
+    VT__GDB("import gdb, gdb.unwinder")
+    VT__GDB("class VtId:")
+    VT__GDB("    def __init__(self, sp, pc): self.sp, self.pc = sp, pc")
+    VT__GDB("class VtUnwinder(gdb.unwinder.Unwinder):")
+    VT__GDB("    def __init__(self):")
+    VT__GDB("        super().__init__('vthttp')")
+    VT__GDB("        self.ctx = None")
+    VT__GDB("    def __call__(self, frame):")
+    VT__GDB("        ctx, self.ctx = self.ctx, None")
+    VT__GDB("        if ctx is None: return None")
+    VT__GDB("        arch = frame.architecture().name()")
+    VT__GDB("        regs = ['pc', 'sp', 'x29'] if arch == 'aarch64' else ['pc', 'sp', 'fp']")
+    VT__GDB("        if arch == 'i386:x86-64': regs = ['rip', 'rsp', 'rbp', 'rbx', 'r12', 'r13', 'r14', 'r15']")
+    VT__GDB("        elif arch.startswith('i386'): regs = ['eip', 'esp', 'ebp', 'ebx', 'esi', 'edi']")
+    VT__GDB("        have = [ctx['pc'], ctx['sp'], ctx['fp']]")
+    VT__GDB("        have += [ctx['saved'][i] for i in range(len(regs) - 3)]")
+    VT__GDB("        info = frame.create_unwind_info(VtId(ctx['sp'] - 64, ctx['pc']))")
+    VT__GDB("        for name, value in zip(regs, have): info.add_saved_register(name, value)")
+    VT__GDB("        return info")
+    VT__GDB("vt_unwinder = VtUnwinder()")
+    VT__GDB("gdb.unwinder.register_unwinder(None, vt_unwinder, True)")
+    VT__GDB("def vt_all():")
+    VT__GDB("    g = gdb.parse_and_eval('vt__sched_g')")
+    VT__GDB("    vth = gdb.lookup_type('vt__vth')")
+    VT__GDB("    at = [f for f in vth.fields() if f.name == 'all'][0].bitpos // 8")
+    VT__GDB("    for i in range(int(g['nthrs'])):")
+    VT__GDB("        t = g['thrs'][i].dereference()")
+    VT__GDB("        n = t['all']['next']")
+    VT__GDB("        while int(n) != int(t['all'].address):")
+    VT__GDB("            if int(n) != int(t['mark'].address):")
+    VT__GDB("                yield t, gdb.Value(int(n) - at).cast(vth.pointer())")
+    VT__GDB("            n = n['next']")
+    VT__GDB("def vt_line(i, t, v):")
+    VT__GDB("    waits = 'waits in ' + str(v['abort']).split('<')[-1].rstrip('>') if int(v['abort']) else 'ready'")
+    VT__GDB("    state = 'running' if int(t['cur']) == int(v) else waits")
+    VT__GDB("    site = v['site'].string() if int(v['site']) else '?'")
+    VT__GDB("    print('%d worker %d 0x%x %s %s (%s)' % (i, int(t['index']), int(v), v['name'].string('utf-8', 'replace') or '-', state, site))")
+    VT__GDB("def vt_frames(v):")
+    VT__GDB("    vt_unwinder.ctx = v['ctx']")
+    VT__GDB("    gdb.invalidate_cached_frames()")
+    VT__GDB("    f, n = gdb.newest_frame(), 0")
+    VT__GDB("    while f is not None and f.pc() != int(v['ctx']['pc']): f = f.older()")
+    VT__GDB("    while f is not None and f.pc() != 0:")
+    VT__GDB("        sal = f.find_sal()")
+    VT__GDB("        where = ' at %s:%d' % (sal.symtab.filename, sal.line) if sal.symtab else ''")
+    VT__GDB("        print('#%-2d 0x%x in %s%s' % (n, f.pc(), f.name() or '?', where))")
+    VT__GDB("        f, n = f.older(), n + 1")
+    VT__GDB("    vt_unwinder.ctx = None")
+    VT__GDB("    gdb.invalidate_cached_frames()")
+    VT__GDB("def vt_bt(t, v):")
+    VT__GDB("    if int(t['cur']) != int(v): return vt_frames(v)")
+    VT__GDB("    was = gdb.selected_thread()")
+    VT__GDB("    for th in gdb.selected_inferior().threads():")
+    VT__GDB("        if th.ptid[1] == int(t['tid']): th.switch()")
+    VT__GDB("    gdb.execute('backtrace')")
+    VT__GDB("    was.switch()")
+    VT__GDB("class Vt(gdb.Command):")
+    VT__GDB("    '''Virtual threads of vthttp.h: vt list, vt bt N, vt bt all (N as vt list numbers them).'''")
+    VT__GDB("    def __init__(self): super().__init__('vt', gdb.COMMAND_STACK)")
+    VT__GDB("    def invoke(self, arg, tty):")
+    VT__GDB("        a = arg.split()")
+    VT__GDB("        if a != ['list'] and (len(a) != 2 or a[0] != 'bt' or (a[1] != 'all' and not a[1].isdigit())):")
+    VT__GDB("            raise gdb.GdbError('vt list | vt bt N | vt bt all')")
+    VT__GDB("        found = 0")
+    VT__GDB("        for i, (t, v) in enumerate(vt_all(), 1):")
+    VT__GDB("            if a[-1] not in ('list', 'all', str(i)): continue")
+    VT__GDB("            found += 1")
+    VT__GDB("            vt_line(i, t, v)")
+    VT__GDB("            if a[0] == 'bt': vt_bt(t, v)")
+    VT__GDB("        if not found and a[-1].isdigit(): raise gdb.GdbError('no virtual thread ' + a[1])")
+    VT__GDB("Vt()")
+    ".byte 0\n"
+    ".popsection\n");
+/* clang-format on */
+#endif
 
 #if VTHTTP_HOOKS
 /*==============================================================================
