@@ -61,9 +61,11 @@
  *   @block      a pool of OS threads for calls that block
  *   @file       files, by that pool
  *   @io         sockets: addresses, reading, writing, connecting, listening
+ *   @unwind     return addresses of a stack, by unwind tables and frame pointers
  *   @dump       what every virtual thread is doing, written down
  *   @spare      OS threads that stand in for workers which stall
  *   @watch      the monitor: workers that stall, deadlocks, dumps on a signal
+ *   @gdb        a debugger's commands: vt list, vt bt N, vt bt all (VTHTTP_GDB)
  *   @hooks      libc's blocking calls, made to park (VTHTTP_HOOKS)
  *   @router     routes: patterns, the tree of segments, lookup
  *   @req        request objects
@@ -120,6 +122,9 @@
 #endif
 #ifndef VTHTTP_VALGRIND
 #define VTHTTP_VALGRIND 0 /* 1: tell valgrind about stacks (needs valgrind/valgrind.h) */
+#endif
+#ifndef VTHTTP_GDB
+#define VTHTTP_GDB 0 /* 1: the program's file holds gdb commands: vt list, vt bt N, vt bt all */
 #endif
 #ifndef VTHTTP_FPU_CONTROL
 #define VTHTTP_FPU_CONTROL 0 /* 1: each virtual thread keeps floating-point control words of its own */
@@ -261,7 +266,9 @@ typedef struct vt_cfg {
     int64_t max_vthreads; /* live virtual threads, spawn fails with VT_ELIMIT above; default 1,000,000 */
     int max_blocking;     /* OS threads of the pool behind vt_blocking and name resolution; default 64 */
     int no_segv_handler; /* 1: install no SIGSEGV handler (it reports stack overflows, then passes the signal on) */
-    int stall_ms; /* a worker that has not switched for so long is logged; default 20 (1,000 with sanitizers, valgrind); VT_NONE: none */
+    int stall_ms; /* a worker that has not switched for so long is logged, with return addresses where they can be had
+                     (who burns CPU is sent SIGURG for them, unless no_segv_handler; who sleeps is not disturbed);
+                     default 20 (1,000 with sanitizers, valgrind); VT_NONE: none */
     int deadlock; /* default: virtual threads that nothing can wake are logged, once, unless the program has OS threads
                      of its own, which may be about to; 1: also then; VT_NONE: never. Not with vt_open */
     int max_spares; /* OS threads that stand in for workers that stall (see stall_ms): they go on with all that has not
@@ -1143,6 +1150,7 @@ VT_API int vt_call_stream(vt_call *call, vt_stream **out);
 #include <time.h>
 #include <unistd.h>
 #if defined(__linux__)
+#include <elf.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -1287,6 +1295,21 @@ struct vt__plat_ai {
     struct vt__plat_ai *next;
 };
 
+#if defined(__linux__)
+#if UINTPTR_MAX > 0xffffffff
+typedef Elf64_Phdr vt__plat_phdr;
+#else
+typedef Elf32_Phdr vt__plat_phdr;
+#endif
+struct vt__plat_object { /* struct dl_phdr_info, as far as it is used */
+    uintptr_t base;
+    const char *name;
+    const vt__plat_phdr *headers;
+    uint16_t n;
+};
+int vt__libc_objects(int (*fn)(struct vt__plat_object *o, size_t size, void *arg),
+                     void *arg) __asm__("dl_iterate_phdr");
+#endif
 int vt__libc_clock_gettime(int id, struct timespec *ts) __asm__("clock_gettime");
 int vt__libc_nanosleep(const struct timespec *ts, struct timespec *left) __asm__("nanosleep");
 int vt__libc_sigaction(int sig, const struct vt__plat_sa *act, struct vt__plat_sa *old) __asm__("sigaction");
@@ -1484,6 +1507,8 @@ VT__INLINE int vt__plat_raw_nanosleep(const struct timespec *req, struct timespe
     X(getrandom, ssize_t, (void *p, size_t n), (p, n), (ssize_t)vt__libc_syscall(SYS_getrandom, p, n, 0))    \
     X(mincore, int, (void *p, size_t n, unsigned char *vec), (p, n, vec),                                    \
       (int)vt__libc_syscall(SYS_mincore, p, n, vec))                                                         \
+    X(tgkill, int, (int tid, int sig), (tid, sig),                                                           \
+      (int)vt__libc_syscall(SYS_tgkill, (int)getpid(), tid, sig))                                            \
     X(gettid, int, (void), (), (int)vt__libc_syscall(SYS_gettid))                                            \
     X(futex, int, (uint32_t * word, int op, uint32_t value, const long ts[2]), (word, op, value, ts),        \
       (int)vt__libc_syscall(SYS_futex, word, op, value, ts, NULL, 0))                                        \
@@ -9197,8 +9222,307 @@ VT_API int vt_wait_fd(int fd, int events, int64_t until) {
 }
 
 /*==============================================================================
+ * MARK: - @unwind  return addresses of a stack, by unwind tables and frame pointers
+ * uses:   @plat
+ * test:   tests/test_unwind.c tests/test_dump.c
+ *
+ * For stacks of others, which nothing vouches for: of the stack only what lies between its bounds is read, each frame must
+ * stand above the one before, and there are VT__UNWIND_FRAMES at most. Whatever else happens to be there, the worst
+ * result is a short trace. Nothing is allocated.
+ *
+ * Tables are those of C++ (.eh_frame, found by PT_GNU_EH_FRAME and its sorted index), which compilers make for C as well
+ * unless told not to. Only the stack pointer, the frame pointer and the return address are followed: rules by expression
+ * or by other registers end the walk. Then, or without tables, the chain of frame pointers goes on, and counts if it ends
+ * where the first frame of a vthread has its zero: in code without frame pointers it does not.
+ *============================================================================*/
+enum { VT__UNWIND_FRAMES = 32, VT__UNWIND_SEEK = 4096 };
+#define VT__UNWIND_RAW __attribute__((noinline, no_sanitize_address, no_sanitize_thread))
+#if VT__X86_64
+enum { VT__UNWIND_SP = 7, VT__UNWIND_FP = 6 };
+#elif VT__AARCH64
+enum { VT__UNWIND_SP = 31, VT__UNWIND_FP = 29 };
+#elif VT__RISCV64
+enum { VT__UNWIND_SP = 2, VT__UNWIND_FP = 8 };
+#else
+enum { VT__UNWIND_SP = 4, VT__UNWIND_FP = 5 };
+#endif
+
+typedef struct vt__unwind_regs {
+    uintptr_t pc, sp, fp, lr; /* fp, lr: 0 when not known */
+} vt__unwind_regs;
+/* A stack, or what was copied of one: p holds the bytes from low on. */
+typedef struct vt__unwind_stack {
+    uintptr_t low, high;
+    const char *p;
+} vt__unwind_stack;
+
+static VT__UNWIND_RAW uintptr_t vt__unwind_load(const vt__unwind_stack *s, uintptr_t at) {
+    return *(const volatile uintptr_t *)(const volatile void *)(s->p +
+                                                                (at - s->low)); /* whatever it belongs to */
+}
+static bool vt__unwind_within(const vt__unwind_stack *s, uintptr_t at) {
+    return at % sizeof at == 0 && at >= s->low && at <= s->high - sizeof at && s->high - s->low >= sizeof at;
+}
+/* The chain of frame pointers from fp on, which stands above sp; 0: it does not end well. */
+static int vt__unwind_chain(const vt__unwind_stack *s, uintptr_t sp, uintptr_t fp, uintptr_t *out, int max) {
+    const uintptr_t word = sizeof(uintptr_t), back = VT__RISCV64 ? 2 * word : 0;
+    int n = 0;
+    while (fp) {
+        if (fp < sp + back || !vt__unwind_within(s, fp - back) || !vt__unwind_within(s, fp - back + word))
+            return 0;
+        uintptr_t next = vt__unwind_load(s, fp - back), ret = vt__unwind_load(s, fp - back + word);
+        if (next && next <= fp) return 0;
+        if (ret && n < max) out[n++] = ret;
+        fp = next;
+    }
+    return n;
+}
+
+#if defined(__linux__)
+/*--- tables ---*/
+/* What is in force at an address: where the frame begins, and where the caller's two registers are from there. */
+typedef struct vt__unwind_row {
+    uint64_t reg; /* the frame begins at its value + off; UINT64_MAX: at something else */
+    int64_t off, fp_at, ra_at;
+    uint8_t fp, ra; /* enum vt__unwind_rule */
+} vt__unwind_row;
+enum vt__unwind_rule { VT__UNWIND_SAME, VT__UNWIND_SAVED, VT__UNWIND_NONE };
+typedef struct vt__unwind_cfi {
+    uintptr_t pc, at; /* the address asked for; up to where the rows have come */
+    uint64_t code, ra_reg;
+    int64_t data;
+    int depth;
+    bool sized; /* with augmentation data */
+    vt__unwind_row row, first, kept[8];
+} vt__unwind_cfi;
+
+static uint32_t vt__unwind_u32(const uint8_t *p) {
+    uint32_t n;
+    memcpy(&n, p, sizeof n);
+    return n;
+}
+static uint64_t vt__unwind_leb(const uint8_t **p, bool is_signed) {
+    uint64_t n = 0;
+    unsigned shift = 0;
+    uint8_t b;
+    do {
+        b = *(*p)++;
+        if (shift < 64) n |= (uint64_t)(b & 0x7f) << shift;
+        shift += 7;
+    } while (b & 0x80);
+    if (is_signed && b & 0x40 && shift < 64) n |= ~UINT64_C(0) << shift;
+    return n;
+}
+/* A relative address of 32 bits, as all linkers write them. */
+static uintptr_t vt__unwind_rel(uintptr_t base, const uint8_t *p) {
+    return base + (uintptr_t)(intptr_t)(int32_t)vt__unwind_u32(p);
+}
+typedef struct vt__unwind_find {
+    uintptr_t pc;
+    const uint8_t *index;
+} vt__unwind_find;
+/* Of each object of the program: 1 when pc is in it. */
+static int vt__unwind_object(struct vt__plat_object *o, size_t size, void *arg) {
+    vt__unwind_find *f = arg;
+    const uint8_t *index = NULL;
+    bool hit = false;
+    (void)size;
+    for (int i = 0; i < o->n; i++) {
+        const vt__plat_phdr *h = &o->headers[i];
+        uintptr_t from = o->base + (uintptr_t)h->p_vaddr;
+        if (h->p_type == PT_LOAD) hit = hit || f->pc - from < (uintptr_t)h->p_memsz;
+        if (h->p_type == PT_GNU_EH_FRAME) index = (const uint8_t *)from;
+    }
+    if (hit) f->index = index;
+    return hit;
+}
+/* The entry that covers pc, in an index of 32-bit pairs; NULL: there is none. */
+static const uint8_t *vt__unwind_entry(uintptr_t pc) {
+    vt__unwind_find f = {pc, NULL};
+    (void)vt__libc_objects(vt__unwind_object, &f);
+    const uint8_t *x = f.index;
+    if (!x || x[0] != 1 || x[1] != 0x1b || x[2] != 0x03 || x[3] != 0x3b) return NULL;
+    uint32_t low = 0, high = vt__unwind_u32(x + 8);
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        if (vt__unwind_rel((uintptr_t)x, x + 12 + (size_t)mid * 8) <= pc) low = mid + 1;
+        else high = mid;
+    }
+    return low ? (const uint8_t *)vt__unwind_rel((uintptr_t)x, x + 12 + (size_t)(low - 1) * 8 + 4) : NULL;
+}
+static void vt__unwind_saved(vt__unwind_cfi *c, uint64_t reg, uint8_t rule, int64_t at) {
+    if (reg == VT__UNWIND_FP) c->row.fp = rule, c->row.fp_at = at;
+    if (reg == c->ra_reg) c->row.ra = rule, c->row.ra_at = at;
+}
+static void vt__unwind_restore(vt__unwind_cfi *c, uint64_t reg) {
+    if (reg == VT__UNWIND_FP) c->row.fp = c->first.fp, c->row.fp_at = c->first.fp_at;
+    if (reg == c->ra_reg) c->row.ra = c->first.ra, c->row.ra_at = c->first.ra_at;
+}
+/* The one expression that C programs meet: how deep a stub is that looks a function up (x86-64's PLT), of 16 bytes with a
+ * push before the last ones. */
+static void vt__unwind_plt(vt__unwind_cfi *c, const uint8_t *p) {
+    static const uint8_t deep[] = {11, 0x77, 8, 0x80, 0, 0x3f, 0x1a, 0, 0x2a, 0x33, 0x24, 0x22};
+    c->row.reg = UINT64_MAX;
+    if (!VT__X86_64 || memcmp(p, deep, 7) != 0 || memcmp(p + 8, deep + 8, sizeof deep - 8) != 0) return;
+    c->row.reg = VT__UNWIND_SP;
+    c->row.off = (c->pc & 15) + 0x30 >= p[7] ? 16 : 8;
+}
+static void vt__unwind_skip(const uint8_t **p) {
+    uint64_t n = vt__unwind_leb(p, false);
+    *p += n;
+}
+/* The instructions that are no row of their own; false: unknown. */
+static bool vt__unwind_insn(vt__unwind_cfi *c, uint8_t op, const uint8_t **p) {
+    uint64_t reg = 0;
+    if (op >= 0x05 && op <= 0x16 && op != 0x0a && op != 0x0b && op != 0x0e && op != 0x0f && op != 0x13)
+        reg = vt__unwind_leb(p, false);
+    switch (op) {
+    case 0x00: return true;
+    case 0x05:
+        vt__unwind_saved(c, reg, VT__UNWIND_SAVED, (int64_t)vt__unwind_leb(p, false) * c->data);
+        return true;
+    case 0x06: vt__unwind_restore(c, reg); return true;
+    case 0x07: vt__unwind_saved(c, reg, VT__UNWIND_NONE, 0); return true;
+    case 0x08: vt__unwind_saved(c, reg, VT__UNWIND_SAME, 0); return true;
+    case 0x09: /* in another register */
+        (void)vt__unwind_leb(p, false);
+        vt__unwind_saved(c, reg, VT__UNWIND_NONE, 0);
+        return true;
+    case 0x0a:
+        if (c->depth == (int)VT__COUNT(c->kept)) return false;
+        c->kept[c->depth++] = c->row;
+        return true;
+    case 0x0b:
+        if (c->depth == 0) return false;
+        c->row = c->kept[--c->depth];
+        return true;
+    case 0x0c: c->row.reg = reg, c->row.off = (int64_t)vt__unwind_leb(p, false); return true;
+    case 0x0d: c->row.reg = reg; return true;
+    case 0x0e: c->row.off = (int64_t)vt__unwind_leb(p, false); return true;
+    case 0x0f: vt__unwind_plt(c, *p), vt__unwind_skip(p); return true;
+    case 0x10:
+    case 0x16: vt__unwind_saved(c, reg, VT__UNWIND_NONE, 0), vt__unwind_skip(p); return true;
+    case 0x11:
+        vt__unwind_saved(c, reg, VT__UNWIND_SAVED, (int64_t)vt__unwind_leb(p, true) * c->data);
+        return true;
+    case 0x12: c->row.reg = reg, c->row.off = (int64_t)vt__unwind_leb(p, true) * c->data; return true;
+    case 0x13: c->row.off = (int64_t)vt__unwind_leb(p, true) * c->data; return true;
+    case 0x2d: return true; /* aarch64: the return address is signed, or no more */
+    case 0x2e: (void)vt__unwind_leb(p, false); return true;
+    default: return false;
+    }
+}
+/* How far an instruction goes on, in units of code; -1: it is no such one. */
+static int64_t vt__unwind_ahead(uint8_t op, const uint8_t **p) {
+    uint16_t half;
+    if ((op & 0xc0) == 0x40) return op & 0x3f;
+    switch (op) {
+    case 0x02: return *(*p)++;
+    case 0x03: memcpy(&half, *p, 2), *p += 2; return half;
+    case 0x04: *p += 4; return vt__unwind_u32(*p - 4);
+    default: return -1;
+    }
+}
+/* Up to the row that is in force at pc; false: something is unknown. */
+static bool vt__unwind_rows(vt__unwind_cfi *c, const uint8_t *p, const uint8_t *end) {
+    while (p < end) {
+        uint8_t op = *p++;
+        int64_t ahead = vt__unwind_ahead(op, &p);
+        if (ahead >= 0) {
+            c->at += (uintptr_t)((uint64_t)ahead * c->code);
+            if (c->at > c->pc) return true;
+        } else if ((op & 0xc0) == 0x80) {
+            vt__unwind_saved(c, op & 0x3f, VT__UNWIND_SAVED, (int64_t)vt__unwind_leb(&p, false) * c->data);
+        } else if ((op & 0xc0) == 0xc0) {
+            vt__unwind_restore(c, op & 0x3f);
+        } else if (!vt__unwind_insn(c, op, &p)) {
+            return false;
+        }
+    }
+    return true;
+}
+/* The record that entries share: its rows come first. False: it is of a kind that no compiler makes for C. */
+static bool vt__unwind_common(vt__unwind_cfi *c, const uint8_t *p) {
+    const uint8_t *end = p + 4 + vt__unwind_u32(p);
+    uint8_t version = p[8], code = 0x1b;
+    const char *kind = (const char *)p + 9;
+    p = (const uint8_t *)kind + strlen(kind) + 1;
+    c->code = vt__unwind_leb(&p, false);
+    c->data = (int64_t)vt__unwind_leb(&p, true);
+    c->ra_reg = version == 1 ? *p++ : vt__unwind_leb(&p, false);
+    c->sized = *kind == 'z';
+    const uint8_t *more = p;
+    if (c->sized) vt__unwind_skip(&p), (void)vt__unwind_leb(&more, false);
+    for (const char *k = kind + c->sized; *k; k++) {
+        if (*k == 'R') code = *more++;
+        else if (*k == 'L') more++;
+        else if (*k == 'P') more += 5; /* 32 bits, as below */
+        else if (*k != 'B' && *k != 'S') return false;
+    }
+    return code == 0x1b && (version == 1 || version == 3) && vt__unwind_rows(c, p, end);
+}
+/* The rules for pc; false: there are none. */
+static bool vt__unwind_rules(vt__unwind_cfi *c, uintptr_t pc) {
+    const uint8_t *p = vt__unwind_entry(pc);
+    memset(c, 0, sizeof *c);
+    if (!p || vt__unwind_u32(p) - 1 >= UINT32_MAX - 1) return false;
+    c->pc = c->at = UINTPTR_MAX;
+    if (!vt__unwind_common(c, p + 4 - vt__unwind_u32(p + 4))) return false;
+    const uint8_t *end = p + 4 + vt__unwind_u32(p);
+    c->first = c->row;
+    c->pc = pc;
+    c->at = vt__unwind_rel((uintptr_t)(p + 8), p + 8);
+    if (pc < c->at || pc - c->at >= vt__unwind_u32(p + 12)) return false;
+    p += 16;
+    if (c->sized) vt__unwind_skip(&p);
+    return vt__unwind_rows(c, p, end);
+}
+/* To the caller: 1; 0: there is none; < 0: not known. */
+static int vt__unwind_step(const vt__unwind_stack *s, vt__unwind_regs *r, bool called) {
+    vt__unwind_cfi c;
+    if (!vt__unwind_rules(&c, r->pc - called)) return -1;
+    if (c.row.ra == VT__UNWIND_NONE) return 0;
+    if (c.row.reg != VT__UNWIND_SP && (c.row.reg != VT__UNWIND_FP || !r->fp)) return -1;
+    uintptr_t at = (c.row.reg == VT__UNWIND_SP ? r->sp : r->fp) + (uintptr_t)c.row.off;
+    uintptr_t fp_at = at + (uintptr_t)c.row.fp_at, ra_at = at + (uintptr_t)c.row.ra_at, ra = r->lr;
+    if (at < r->sp || at > s->high || (at == r->sp && c.row.ra == VT__UNWIND_SAVED)) return -1;
+    if (c.row.ra == VT__UNWIND_SAVED) {
+        if (!vt__unwind_within(s, ra_at)) return -1;
+        ra = vt__unwind_load(s, ra_at);
+    } else if (!ra) {
+        return -1;
+    }
+    if (c.row.fp == VT__UNWIND_NONE) r->fp = 0;
+    if (c.row.fp == VT__UNWIND_SAVED) r->fp = vt__unwind_within(s, fp_at) ? vt__unwind_load(s, fp_at) : 0;
+    *r = (vt__unwind_regs){ra, at, r->fp, 0};
+    return ra != 0;
+}
+#else
+static int vt__unwind_step(const vt__unwind_stack *s, vt__unwind_regs *r, bool called) {
+    (void)s, (void)r, (void)called;
+    return -1;
+}
+#endif
+
+/* Return addresses, the innermost first; called: pc is one as well, behind a call, and not where a thread was interrupted.
+ * A frame pointer that is not known is looked for: any place from which a chain goes on well will do. */
+static int vt__unwind(const vt__unwind_stack *s, vt__unwind_regs r, bool called,
+                      uintptr_t out[VT__UNWIND_FRAMES]) {
+    bool known = r.fp != 0 || called;
+    int n = 0, more = 1, chain = 0;
+    for (out[n++] = r.pc; n < VT__UNWIND_FRAMES && (more = vt__unwind_step(s, &r, called)) > 0; called = true)
+        out[n++] = r.pc;
+    if (more >= 0 || n == VT__UNWIND_FRAMES) return n;
+    chain = vt__unwind_chain(s, r.sp, r.fp, out + n, VT__UNWIND_FRAMES - n);
+    for (uintptr_t at = r.sp; !known && !chain && at - r.sp < VT__UNWIND_SEEK && vt__unwind_within(s, at);
+         at += sizeof at)
+        if (vt__unwind_load(s, at)) chain = vt__unwind_chain(s, at, at, out + n, VT__UNWIND_FRAMES - n);
+    return n + chain;
+}
+
+/*==============================================================================
  * MARK: - @dump    what every virtual thread is doing, written down
- * uses:   @api_base @api_rt @api_sync @api_scope @plat @mem @ds @ctx @stack @poll @sched @rt @self @sync @chan @scope @block @io
+ * uses:   @api_base @api_rt @api_sync @api_scope @plat @mem @ds @ctx @stack @poll @sched @rt @self @sync @chan @scope @block @io @unwind
  * raises: vt__dump_up.wait (what a wait of @hooks is for)
  * test:   tests/test_dump.c
  *
@@ -9223,11 +9547,9 @@ enum {
     VT__DUMP_RECORD = 4096, /* at most, of one vthread */
     VT__DUMP_STEP = 256,    /* vthreads */
     VT__DUMP_UNBEGUN = 64,
-    VT__DUMP_FRAMES = 32,
     VT__DUMP_CASES = 8
 };
 #define VT__DUMP_PATIENCE (250 * VT_MS)
-#define VT__DUMP_RAW __attribute__((noinline, no_sanitize_address, no_sanitize_thread))
 
 typedef struct vt__dump_out {
     char *p;
@@ -9465,39 +9787,22 @@ static size_t vt__dump_peak(const vt__vth *v) {
 #endif
     return 0;
 }
-static VT__UNUSED VT__DUMP_RAW uintptr_t vt__dump_load(uintptr_t at) {
-    return *(volatile uintptr_t *)at; /* of a frame: whatever it belongs to */
+/* The part of a stack that is a vthread's. */
+static vt__unwind_stack vt__dump_bounds(const vt__vth *v, uintptr_t low) {
+    return (vt__unwind_stack){low, (uintptr_t)v, (const char *)low};
 }
-/* Return addresses, the innermost first. The chain of frame pointers counts if it ends where the first frame of a
- * vthread has its zero: in code without frame pointers it does not, and the first address is all. */
-static int vt__dump_trace(const vt__vth *v, uintptr_t out[VT__DUMP_FRAMES]) {
+/* Return addresses of a parked one, the innermost first. */
+static int vt__dump_trace(const vt__vth *v, uintptr_t out[VT__UNWIND_FRAMES]) {
 #if VT__CTX_ASM
-    const uintptr_t word = sizeof(uintptr_t), back = VT__RISCV64 ? 2 * word : 0;
-    uintptr_t low = (uintptr_t)v->ctx.sp, high = (uintptr_t)v, fp = (uintptr_t)v->ctx.fp;
-    int n = 0;
-    out[n++] = (uintptr_t)v->ctx.pc;
-    while (fp) {
-        if (fp % word || fp < low + back || fp - back > high - 2 * word) return 1;
-        uintptr_t next = vt__dump_load(fp - back), ret = vt__dump_load(fp - back + word);
-        if (next && next <= fp) return 1;
-        if (ret && n < VT__DUMP_FRAMES) out[n++] = ret;
-        fp = next;
-    }
-    return n;
+    vt__unwind_stack s = vt__dump_bounds(v, (uintptr_t)v->ctx.sp);
+    vt__unwind_regs r = {(uintptr_t)v->ctx.pc, (uintptr_t)v->ctx.sp, (uintptr_t)v->ctx.fp, 0};
+    return vt__unwind(&s, r, true, out);
 #else
     (void)v, (void)out;
     return 0;
 #endif
 }
-static void vt__dump_stack(vt__dump_out *o, const vt__vth *v, bool trace) {
-    uintptr_t at[VT__DUMP_FRAMES];
-    vt__dump_num(o, "stack", (int64_t)(vt__stack_g.stride - vt__stack_g.guard));
-#if VT__CTX_ASM
-    vt__dump_num(o, "used", vt__stack_base(v->stack) + vt__stack_g.stride - (char *)v->ctx.sp);
-#endif
-    vt__dump_num(o, "peak", (int64_t)vt__dump_peak(v));
-    int n = trace ? vt__dump_trace(v, at) : 0;
-    if (!n) return;
+static void vt__dump_addrs(vt__dump_out *o, const uintptr_t *at, int n) {
     vt__dump_key(o, "trace");
     for (int i = 0; i < n; i++)
         vt__dump_put(o, o->json ? "%s\"0x%llx\"" : "%s0x%llx",
@@ -9506,6 +9811,16 @@ static void vt__dump_stack(vt__dump_out *o, const vt__vth *v, bool trace) {
                                : "",
                      (unsigned long long)at[i]);
     if (o->json) vt__dump_put(o, "]");
+}
+static void vt__dump_stack(vt__dump_out *o, const vt__vth *v, bool trace) {
+    uintptr_t at[VT__UNWIND_FRAMES];
+    vt__dump_num(o, "stack", (int64_t)(vt__stack_g.stride - vt__stack_g.guard));
+#if VT__CTX_ASM
+    vt__dump_num(o, "used", vt__stack_base(v->stack) + vt__stack_g.stride - (char *)v->ctx.sp);
+#endif
+    vt__dump_num(o, "peak", (int64_t)vt__dump_peak(v));
+    int n = trace ? vt__dump_trace(v, at) : 0;
+    if (n) vt__dump_addrs(o, at, n);
 }
 
 /*--- the scope that waits for its end ---*/
@@ -9670,7 +9985,7 @@ static bool vt__dump_same(const vt__dump_run *a, const vt__dump_run *b) {
     return a->v == b->v && a->left == b->left && a->switches == b->switches && a->ended == b->ended &&
            a->passes == b->passes;
 }
-static VT__DUMP_RAW void vt__dump_copy(vt__dump_run *r) {
+static VT__UNWIND_RAW void vt__dump_copy(vt__dump_run *r) {
     const volatile char *name = r->v->name;
     for (size_t i = 0; i < sizeof r->name; i++) r->name[i] = name[i];
     r->name[sizeof r->name - 1] = 0;
@@ -9993,14 +10308,16 @@ static int vt__spare_count(void) {
 
 /*==============================================================================
  * MARK: - @watch   the monitor: workers that stall, deadlocks, dumps on a signal
- * uses:   @api_base @api_rt @plat @mem @err @log @sched @block @dump @spare
+ * uses:   @api_base @api_rt @plat @mem @err @log @stack @sched @rt @block @unwind @dump @spare
  * test:   tests/test_dump.c tests/test_spare.c
  *
- * One OS thread of the runtime that looks at the workers twice within the time that counts as a stall, from outside: it
- * signals and interrupts nobody. When all have slept for a while it parks as well, and the first that runs again wakes
- * it: an idle program stays idle. A worker that waits for a CPU, because others want it, is not stalled, unless they are
- * vthreads that burn it after their own domains have been taken: it is one of them, most likely, and with n of them it would
- * take n times as long to show.
+ * One OS thread of the runtime that looks at the workers twice within the time that counts as a stall, from outside. Where
+ * a stalled virtual thread is, the kernel says of one that sleeps (/proc/self/task/TID/syscall, where that is allowed).
+ * One that burns CPU must say itself where it is: it is sent SIGURG, which nobody notices who does not wait for it, and
+ * what handles it for that moment copies registers and the top of the stack, no more. When all have slept for a while it
+ * parks as well, and the first that runs again wakes it: an idle program stays idle. A worker that waits for a CPU, because
+ * others want it, is not stalled, unless they are vthreads that burn it after their own domains have been taken: it is one
+ * of them, most likely, and with n of them it would take n times as long to show.
  *
  * A stalled worker's domain goes to a spare thread (@spare). Where one virtual thread blocks its OS thread, the next often
  * does as well, and what waits behind a row of them waits for each to be noticed: for a while after a hand-off a worker
@@ -10083,26 +10400,163 @@ static bool vt__watch_crowded(void) {
         if (vt__watch_g.of[i].burns && vt__watch_g.of[i].replaced) return true;
     return false;
 }
-/* What a thread that does not switch does; false: it would, if it got a CPU. */
-static bool vt__watch_doing(const vt__thr *t, vt__watched *w, char *out, size_t cap) {
-    char line[512];
+/* What a thread that does not switch does; false: it would, if it got a CPU. line: of its system call, "" when it burns
+ * CPU. */
+static bool vt__watch_doing(const vt__thr *t, vt__watched *w, char *out, size_t cap, char *line, size_t max) {
     int64_t cpu = vt__watch_cpu(t);
     int tid = __atomic_load_n(&t->tid, __ATOMIC_RELAXED);
     if (w->cpu >= 0 && cpu - w->cpu >= vt__sched_g.cfg.stall_ms * VT_MS / 4) {
         snprintf(out, cap, "burns CPU");
+        line[0] = 0;
         return w->burns = true;
     }
-    vt__watch_proc(tid, "stat", line, sizeof line);
+    vt__watch_proc(tid, "stat", line, max);
     char state = *vt__watch_stat(line, 0);
     if (state == 'R') {
         if (!w->run.v) return false;
+        line[0] = 0;
         snprintf(out, cap, "wants a CPU, as others do");
         return w->burns = vt__watch_crowded();
     }
-    vt__watch_proc(tid, "syscall", line, sizeof line);
+    vt__watch_proc(tid, "syscall", line, max);
+    if (!line[0]) snprintf(line, max, "?"); /* not allowed to read it, or not there */
     if (line[0] >= '0' && line[0] <= '9') snprintf(out, cap, "sleeps in system call %d", atoi(line));
     else snprintf(out, cap, "sleeps");
     return true;
+}
+/*--- where a thread is that stalls ---*/
+enum { VT__WATCH_NOBODY, VT__WATCH_ASKED, VT__WATCH_TAKEN, VT__WATCH_TOLD };
+#define VT__WATCH_COPY 16384
+#define VT__WATCH_PATIENCE (100 * VT_MS)
+static struct {
+    uint32_t state;
+    const vt__vth *v; /* who is asked */
+    vt__unwind_regs r;
+    vt__unwind_stack s;
+    struct vt__plat_sa old;
+    char copy[VT__WATCH_COPY];
+} vt__watch_where;
+
+/* What a vthread may use of its stack; nothing: that is not what stands there. Its owner may be at work. */
+static VT__UNWIND_RAW vt__unwind_stack vt__watch_bounds(const vt__vth *v) {
+    char *base = vt__stack_base(*(char *const volatile *)&v->stack);
+    uintptr_t low = (uintptr_t)base + vt__stack_g.guard;
+    if ((uintptr_t)v - (uintptr_t)base >= vt__stack_g.stride || low > (uintptr_t)v) low = (uintptr_t)v;
+    return vt__dump_bounds(v, low);
+}
+#if defined(__linux__) && VT__CTX_ASM
+/* The registers of a signal's context, as the kernel lays it out. */
+static vt__unwind_regs vt__watch_regs(const void *context) {
+    const char *at = context;
+    uintptr_t g[36];
+    memcpy(g, at + (VT__X86_64 ? 40 : VT__I386 ? 20 : 176), (VT__X86_64 || VT__I386 ? 17 : 34) * sizeof *g);
+    if (VT__X86_64) return (vt__unwind_regs){g[16], g[15], g[10], 0};
+    if (VT__AARCH64) return (vt__unwind_regs){g[33], g[32], g[30], g[31]};
+    if (VT__RISCV64) return (vt__unwind_regs){g[0], g[2], g[8], g[1]};
+    return (vt__unwind_regs){g[14], g[7], g[6], 0};
+}
+static VT__UNWIND_RAW void vt__watch_take(const void *context) {
+    vt__unwind_stack s = vt__watch_bounds(vt__watch_where.v);
+    vt__unwind_regs r = vt__watch_regs(context);
+    uintptr_t n = 0, word = sizeof n;
+    if (r.sp >= s.low && r.sp < s.high && r.sp % word == 0)
+        n = VT__MIN(s.high - r.sp, (uintptr_t)VT__WATCH_COPY);
+    for (uintptr_t i = 0; i + word <= n; i += word)
+        *(uintptr_t *)(void *)(vt__watch_where.copy + i) = *(const volatile uintptr_t *)(r.sp + i);
+    vt__watch_where.r = r;
+    vt__watch_where.s = (vt__unwind_stack){r.sp, r.sp + n, vt__watch_where.copy};
+}
+static void vt__watch_on_probe(int sig, void *info, void *context) {
+    uint32_t asked = VT__WATCH_ASKED;
+    const struct vt__plat_sa *old = &vt__watch_where.old;
+    if (__atomic_compare_exchange_n(&vt__watch_where.state, &asked, VT__WATCH_TAKEN, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_ACQUIRE)) {
+        bool here = vt__sched_self() == vt__watch_where.v;
+        if (here) vt__watch_take(context);
+        __atomic_store_n(&vt__watch_where.state, here ? VT__WATCH_TOLD : VT__WATCH_NOBODY, __ATOMIC_RELEASE);
+    } else if (old->flags & VT__SA_SIGINFO) {
+        old->fn.action(sig, info, context);
+    } else if (old->fn.handler != SIG_DFL && old->fn.handler != SIG_IGN) {
+        old->fn.handler(sig);
+    }
+}
+/* Whether it lets the signal through, and so meets it as soon as it runs: not when all is over. */
+static bool vt__watch_hears(const vt__thr *t) {
+    char text[4096];
+    vt__watch_proc(__atomic_load_n(&t->tid, __ATOMIC_RELAXED), "status", text, sizeof text);
+    const char *blocked = strstr(text, "\nSigBlk:");
+    return blocked && !(strtoull(blocked + 8, NULL, 16) >> (SIGURG - 1) & 1);
+}
+/* True: it has told. */
+static bool vt__watch_probe(const vt__thr *t) {
+    int64_t until = vt__plat_now() + VT__WATCH_PATIENCE;
+    uint32_t is = VT__WATCH_ASKED;
+    __atomic_store_n(&vt__watch_where.state, VT__WATCH_ASKED, __ATOMIC_SEQ_CST);
+    if (vt__plat_tgkill(__atomic_load_n(&t->tid, __ATOMIC_RELAXED), SIGURG) < 0) until = 0;
+    while ((is = __atomic_load_n(&vt__watch_where.state, __ATOMIC_ACQUIRE)) == VT__WATCH_ASKED ||
+           is == VT__WATCH_TAKEN) {
+        if (is == VT__WATCH_ASKED && vt__plat_now() >= until &&
+            __atomic_compare_exchange_n(&vt__watch_where.state, &is, VT__WATCH_NOBODY, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            return false;
+        vt__plat_sleep(50000);
+    }
+    return is == VT__WATCH_TOLD;
+}
+/* Asks who burns CPU. The program's own handler is out of its place for a moment, and called from ours. */
+static int vt__watch_trace_busy(const vt__thr *t, const vt__vth *v, uintptr_t *at) {
+    struct vt__plat_sa sa, now;
+    memset(&sa, 0, sizeof sa);
+    sa.fn.action = vt__watch_on_probe;
+    sa.flags = VT__SA_SIGINFO | VT__SA_RESTART | VT__SA_ONSTACK;
+    if (!vt__watch_hears(t)) return 0;
+    vt__watch_where.v = v;
+    if (VT__TSAN) return 0; /* which would keep the signal until a call that it knows */
+    if (vt__sched_g.cfg.no_segv_handler) return 0; /* no other stack, and the vthread's may be nearly full */
+    if (vt__plat_sigaction(SIGURG, NULL, &vt__watch_where.old) < 0) return 0;
+    if (vt__plat_sigaction(SIGURG, &sa, NULL) < 0) return 0;
+    bool told = vt__watch_probe(t);
+    if (vt__plat_sigaction(SIGURG, NULL, &now) >= 0 && now.fn.action == vt__watch_on_probe)
+        (void)vt__plat_sigaction(SIGURG, &vt__watch_where.old, NULL);
+    return told ? vt__unwind(&vt__watch_where.s, vt__watch_where.r, false, at) : 0;
+}
+/* `line` is what the kernel says of a system call: number, six arguments, stack pointer, where it goes on. */
+static int vt__watch_trace_asleep(const vt__vth *v, const char *line, uintptr_t *at) {
+    unsigned long long sp = 0, pc = 0;
+    if (sscanf(line, "%*s %*s %*s %*s %*s %*s %*s %llx %llx", &sp, &pc) != 2) return 0;
+    vt__unwind_stack s = vt__watch_bounds(v);
+    vt__unwind_regs r = {(uintptr_t)pc, (uintptr_t)sp, 0, 0};
+    if (r.sp < s.low || r.sp >= s.high) return 0; /* an emulator's own, say */
+    s.p += r.sp - s.low;
+    s.low = r.sp;
+    return vt__unwind(&s, r, false, at);
+}
+#else
+static int vt__watch_trace_busy(const vt__thr *t, const vt__vth *v, uintptr_t *at) {
+    (void)t, (void)v, (void)at;
+    return 0;
+}
+static int vt__watch_trace_asleep(const vt__vth *v, const char *line, uintptr_t *at) {
+    (void)v, (void)line, (void)at;
+    return 0;
+}
+#endif
+/* Words for the log; "": nothing is known. */
+static void vt__watch_trace(const vt__thr *t, const vt__dump_run *run, const char *line, char *out,
+                            size_t cap) {
+    uintptr_t at[VT__UNWIND_FRAMES];
+    vt__dump_out o = {.p = out, .cap = cap};
+    int n = 0;
+    out[0] = 0;
+    if (run->v && line[0]) n = vt__watch_trace_asleep(run->v, line, at);
+    /* among many that burn CPU it would be long before it has one to answer with, and the monitor has more to do */
+    else if (run->v && !vt__watch_crowded()) n = vt__watch_trace_busy(t, run->v, at);
+    if (!n) return;
+    vt__dump_put(&o, ";");
+    vt__dump_addrs(&o, at, n);
+    uintptr_t ours = 0;
+    memcpy(&ours, &(int (*)(const vt_cfg *, vt_fn *, void *)){vt_run}, sizeof ours);
+    vt__dump_addr(&o, "vt_run", ours);
 }
 /* A program that stalls all the time shall not fill its log. */
 static bool vt__watch_may_log(int64_t now) {
@@ -10121,9 +10575,9 @@ static const char *vt__watch_replace(vt__thr *t, vt__watched *w, int64_t now) {
     return r >= 0 ? "; another thread takes its place" : r == VT_ELIMIT ? "; no spare thread is left" : "";
 }
 static void vt__watch_stalled(vt__thr *t, vt__watched *w, int64_t now) {
-    char doing[64], who[400];
+    char doing[64], who[300], line[512], trace[640];
     vt__dump_run run;
-    if (!vt__watch_doing(t, w, doing, sizeof doing)) return;
+    if (!vt__watch_doing(t, w, doing, sizeof doing, line, sizeof line)) return;
     if (!vt__dump_peek(t, &run) || !vt__dump_same(&run, &w->run)) return;
     const char *then = w->replaced ? "" : vt__watch_replace(t, w, now);
     if (w->told || now - w->since < vt__sched_g.cfg.stall_ms * VT_MS) return;
@@ -10132,8 +10586,10 @@ static void vt__watch_stalled(vt__thr *t, vt__watched *w, int64_t now) {
     __atomic_fetch_add(&vt__sched_g.stalls, 1, __ATOMIC_RELAXED);
     if (!(w->logged = vt__watch_may_log(now))) return;
     vt__watch_name(&run, who, sizeof who);
-    vt_log(VT_LOG_WARN, "worker %d has not switched for %lld ms: %s %s%s", t->index,
-           (long long)((now - w->since) / VT_MS), who, doing, then);
+    vt__watch_trace(t, &run, line, trace, sizeof trace);
+    if (!vt__dump_peek(t, &run) || !vt__dump_same(&run, &w->run)) trace[0] = 0; /* of nobody: it went on */
+    vt_log(VT_LOG_WARN, "worker %d has not switched for %lld ms: %s %s%s%s", t->index,
+           (long long)((now - w->since) / VT_MS), who, doing, then, trace);
 }
 static void vt__watch_over(const vt__thr *t, vt__watched *w, int64_t now) {
     char who[400];
@@ -10373,6 +10829,99 @@ VT_API int vt_dump_on_signal(int sig) {
     vt__sched_guest_out();
     return r;
 }
+
+#if VTHTTP_GDB && VT__CTX_ASM && defined(__ELF__)
+/*==============================================================================
+ * MARK: - @gdb     a debugger's commands: vt list, vt bt N, vt bt all (VTHTTP_GDB)
+ * uses:
+ * test:   tests/gdb_backtrace.sh
+ *
+ * Python for gdb, which finds it in the program's file (.debug_gdb_scripts); the running program never loads it, and
+ * `strip` takes it away. A parked virtual thread is shown as what called the frame that the debugger is at: its three
+ * words {sp, fp, pc} and its saved registers are given as that frame's caller. So nothing is changed in the program, and
+ * a core file will do.
+ *============================================================================*/
+#define VT__GDB(line) ".ascii \"" line "\\n\"\n"
+/* clang-format off */
+__asm__(
+    ".pushsection \".debug_gdb_scripts\", \"MS\", %progbits, 1\n"
+    ".byte 4\n" /* Python, in place */
+    VT__GDB("gdb.inlined-vthttp")
+    VT__GDB("import gdb, gdb.unwinder")
+    VT__GDB("class VtId:")
+    VT__GDB("    def __init__(self, sp, pc): self.sp, self.pc = sp, pc")
+    VT__GDB("class VtUnwinder(gdb.unwinder.Unwinder):")
+    VT__GDB("    def __init__(self):")
+    VT__GDB("        super().__init__('vthttp')")
+    VT__GDB("        self.ctx = None")
+    VT__GDB("    def __call__(self, frame):")
+    VT__GDB("        ctx, self.ctx = self.ctx, None")
+    VT__GDB("        if ctx is None: return None")
+    VT__GDB("        arch = frame.architecture().name()")
+    VT__GDB("        regs = ['pc', 'sp', 'x29'] if arch == 'aarch64' else ['pc', 'sp', 'fp']")
+    VT__GDB("        if arch == 'i386:x86-64': regs = ['rip', 'rsp', 'rbp', 'rbx', 'r12', 'r13', 'r14', 'r15']")
+    VT__GDB("        elif arch.startswith('i386'): regs = ['eip', 'esp', 'ebp', 'ebx', 'esi', 'edi']")
+    VT__GDB("        have = [ctx['pc'], ctx['sp'], ctx['fp']]")
+    VT__GDB("        have += [ctx['saved'][i] for i in range(len(regs) - 3)]")
+    VT__GDB("        info = frame.create_unwind_info(VtId(ctx['sp'] - 64, ctx['pc']))")
+    VT__GDB("        for name, value in zip(regs, have): info.add_saved_register(name, value)")
+    VT__GDB("        return info")
+    VT__GDB("vt_unwinder = VtUnwinder()")
+    VT__GDB("gdb.unwinder.register_unwinder(None, vt_unwinder, True)")
+    VT__GDB("def vt_all():")
+    VT__GDB("    g = gdb.parse_and_eval('vt__sched_g')")
+    VT__GDB("    vth = gdb.lookup_type('vt__vth')")
+    VT__GDB("    at = [f for f in vth.fields() if f.name == 'all'][0].bitpos // 8")
+    VT__GDB("    for i in range(int(g['nthrs'])):")
+    VT__GDB("        t = g['thrs'][i].dereference()")
+    VT__GDB("        n = t['all']['next']")
+    VT__GDB("        while int(n) != int(t['all'].address):")
+    VT__GDB("            if int(n) != int(t['mark'].address):")
+    VT__GDB("                yield t, gdb.Value(int(n) - at).cast(vth.pointer())")
+    VT__GDB("            n = n['next']")
+    VT__GDB("def vt_line(i, t, v):")
+    VT__GDB("    waits = 'waits in ' + str(v['abort']).split('<')[-1].rstrip('>') if int(v['abort']) else 'ready'")
+    VT__GDB("    state = 'running' if int(t['cur']) == int(v) else waits")
+    VT__GDB("    site = v['site'].string() if int(v['site']) else '?'")
+    VT__GDB("    print('%d worker %d 0x%x %s %s (%s)' % (i, int(t['index']), int(v), v['name'].string('utf-8', 'replace') or '-', state, site))")
+    VT__GDB("def vt_frames(v):")
+    VT__GDB("    vt_unwinder.ctx = v['ctx']")
+    VT__GDB("    gdb.invalidate_cached_frames()")
+    VT__GDB("    f, n = gdb.newest_frame(), 0")
+    VT__GDB("    while f is not None and f.pc() != int(v['ctx']['pc']): f = f.older()")
+    VT__GDB("    while f is not None and f.pc() != 0:")
+    VT__GDB("        sal = f.find_sal()")
+    VT__GDB("        where = ' at %s:%d' % (sal.symtab.filename, sal.line) if sal.symtab else ''")
+    VT__GDB("        print('#%-2d 0x%x in %s%s' % (n, f.pc(), f.name() or '?', where))")
+    VT__GDB("        f, n = f.older(), n + 1")
+    VT__GDB("    vt_unwinder.ctx = None")
+    VT__GDB("    gdb.invalidate_cached_frames()")
+    VT__GDB("def vt_bt(t, v):")
+    VT__GDB("    if int(t['cur']) != int(v): return vt_frames(v)")
+    VT__GDB("    was = gdb.selected_thread()")
+    VT__GDB("    for th in gdb.selected_inferior().threads():")
+    VT__GDB("        if th.ptid[1] == int(t['tid']): th.switch()")
+    VT__GDB("    gdb.execute('backtrace')")
+    VT__GDB("    was.switch()")
+    VT__GDB("class Vt(gdb.Command):")
+    VT__GDB("    '''Virtual threads of vthttp.h: vt list, vt bt N, vt bt all (N as vt list numbers them).'''")
+    VT__GDB("    def __init__(self): super().__init__('vt', gdb.COMMAND_STACK)")
+    VT__GDB("    def invoke(self, arg, tty):")
+    VT__GDB("        a = arg.split()")
+    VT__GDB("        if a != ['list'] and (len(a) != 2 or a[0] != 'bt' or (a[1] != 'all' and not a[1].isdigit())):")
+    VT__GDB("            raise gdb.GdbError('vt list | vt bt N | vt bt all')")
+    VT__GDB("        found = 0")
+    VT__GDB("        for i, (t, v) in enumerate(vt_all(), 1):")
+    VT__GDB("            if a[-1] not in ('list', 'all', str(i)): continue")
+    VT__GDB("            found += 1")
+    VT__GDB("            vt_line(i, t, v)")
+    VT__GDB("            if a[0] == 'bt': vt_bt(t, v)")
+    VT__GDB("        if not found and a[-1].isdigit(): raise gdb.GdbError('no virtual thread ' + a[1])")
+    VT__GDB("Vt()")
+    ".byte 0\n"
+    ".popsection\n");
+/* clang-format on */
+#endif
 
 #if VTHTTP_HOOKS
 /*==============================================================================

@@ -1241,6 +1241,11 @@ static int sim_do_mincore(void *p, size_t n, unsigned char *vec) {
     memset(vec, 1, n / 4096);
     SIM_RET(mincore, -1, 0);
 }
+static int sim_do_tgkill(int tid, int sig) { /* there is no other thread to signal */
+    (void)tid, (void)sig;
+    SIM_DO(tgkill, -1);
+    SIM_RET(tgkill, -1, -ESRCH);
+}
 static int sim_do_gettid(void) {
     SIM_DO(gettid, -1);
     SIM_RET(gettid, -1, 1);

@@ -4,6 +4,7 @@
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
+#include <sys/wait.h>
 
 /*--- what came, line by line ---*/
 static struct {
@@ -626,7 +627,7 @@ TEST(a_host_program_dumps_from_its_loop) {
 /*--- return addresses ---*/
 #if VT__CTX_ASM && !VT__RISCV64
 TEST(frames_count_only_where_their_chain_ends_well) {
-    uintptr_t *m = calloc(1, 4096), out[VT__DUMP_FRAMES];
+    uintptr_t *m = calloc(1, 4096), out[VT__UNWIND_FRAMES];
     vt__vth *v = (vt__vth *)(void *)(m + 256);
     REQUIRE(sizeof *v <= 2048);
     v->ctx.pc = (void *)(uintptr_t)0x1111;
@@ -652,28 +653,67 @@ TEST(frames_count_only_where_their_chain_ends_well) {
     for (int i = 20; i < 240; i += 2) m[i] = (uintptr_t)(m + i + 2), m[i + 1] = 7; /* deep */
     m[240] = 0;
     v->ctx.fp = m + 20;
-    CHECK_EQ(vt__dump_trace(v, out), VT__DUMP_FRAMES);
+    CHECK_EQ(vt__dump_trace(v, out), VT__UNWIND_FRAMES);
     free(m);
 }
 #endif
 
 /*--- the monitor ---*/
+static volatile int burnt;                /* calls before it are no tail calls */
+static char ret_inner[32], ret_outer[32]; /* as they stand in a trace */
+#define NOTE_RETURN(text)                                                                                    \
+    snprintf(text, sizeof(text), "0x%llx",                                                                   \
+             (unsigned long long)(uintptr_t)__builtin_extract_return_addr(__builtin_return_address(0)))
+static __attribute__((noinline)) int rest(int64_t ns) {
+    struct timespec ts = {ns / VT_SEC, ns % VT_SEC};
+    NOTE_RETURN(ret_inner);
+    int r = nanosleep(&ts, NULL);
+    CHECK_EQ(r, 0); /* nobody interrupts it */
+    return r;
+}
 static int block_raw(void *arg) {
     vt_name_set("rude");
-    struct timespec ts = {0, 200000000};
+    NOTE_RETURN(ret_outer);
     if (arg) vt_sleep_ms(1);
-    nanosleep(&ts, NULL);
+    burnt = rest(200 * VT_MS);
     return 0;
 }
-static int burn(void *arg) {
+static __attribute__((noinline)) int burn_until(const char *what) {
     int64_t end = vt_now() + 10 * VT_SEC;
+    NOTE_RETURN(ret_inner);
+    while (!lines_with("'burner'", what) && vt_now() < end) burnt++;
+    return burnt;
+}
+static int burn(void *arg) {
     vt_name_set("burner");
-    while (!lines_with("'burner'", (const char *)arg) && vt_now() < end) continue;
+    NOTE_RETURN(ret_outer);
+    burnt = burn_until(arg);
     return 0;
+}
+/* Whether a thread that sleeps may be looked at from outside. */
+static bool kernel_tells(void) {
+    char line[256];
+    pid_t child = fork();
+    if (child == 0) pause(), _exit(0);
+    snprintf(line, sizeof line, "/proc/%d/syscall", (int)child);
+    int fd = open(line, O_RDONLY);
+    ssize_t n = fd < 0 ? -1 : read(fd, line, sizeof line);
+    if (fd >= 0) close(fd);
+    kill(child, SIGKILL);
+    while (waitpid(child, NULL, 0) < 0) continue;
+    return n > 0;
+}
+enum { TRACES = VT__CTX_ASM && !VT__TSAN };
+static void is_traced(const char *who, const char *how) {
+    if (!TRACES) return;
+    int n = lines_with(who, how);
+    CHECK_EQ(lines_with(who, ret_inner), n);
+    CHECK_EQ(lines_with(ret_inner, ret_outer), n);
+    CHECK_EQ(lines_with(who, " vt_run=0x"), n);
+    if (!lines_with(who, ret_inner)) printf("no %s in:\n%s", ret_inner, got.text);
 }
 static int stall_main(void *arg) {
     vt_stats st;
-    (void)arg;
     vt_sleep_ms(100); /* nothing to report */
     vt_stats_get(&st);
     CHECK_EQ(st.stalls, 0);
@@ -685,20 +725,32 @@ static int stall_main(void *arg) {
         CHECK_EQ(lines_with("has not switched for", "'rude' spawned at tests/test_dump.c"), 1);
         CHECK_EQ(lines_with("'rude'", "sleeps in system call"), 1);
         CHECK_EQ(lines_with("'rude'", NULL), 2);
+        if (*(bool *)arg) is_traced("'rude'", "sleeps in system call");
     }
     vt_await(vt_async(burn, "burns CPU"), NULL);
     CHECK_EQ(lines_with("'burner'", "burns CPU"), 1);
+    is_traced("'burner'", "burns CPU");
     CHECK(log_has("goes on after", "'burner'"));
     vt_stats_get(&st);
     CHECK(st.stalls >= 3);
     CHECK(st.stalled_ns >= 300 * VT_MS && st.stalled_ns <= vt_now() - before);
     return 0;
 }
+static volatile sig_atomic_t urgent;
+static void count_urgent(int sig) { urgent += sig == SIGURG; }
 TEST(a_worker_that_stalls_is_reported_once) {
     vt_cfg cfg = {.workers = 1, .stall_ms = 20};
+    bool tells = kernel_tells();
     got_clear();
+    signal(SIGURG, count_urgent);
     vt_log_set(got_log, NULL, 0);
-    CHECK_EQ(vt_run(&cfg, stall_main, NULL), 0);
+    CHECK_EQ(vt_run(&cfg, stall_main, &tells), 0);
+    struct sigaction sa;
+    CHECK(sigaction(SIGURG, NULL, &sa) == 0 && sa.sa_handler == count_urgent);
+    CHECK_EQ(urgent, 0); /* what asks for a trace is not the program's */
+    raise(SIGURG);
+    CHECK_EQ(urgent, 1);
+    signal(SIGURG, SIG_DFL);
     /* one that lasts until the runtime's end */
     got_clear();
     CHECK_EQ(vt_run(&cfg, block_raw, NULL), 0);
