@@ -1342,8 +1342,9 @@ static VT__UNUSED int64_t vt__plat_cputime_of(int tid) {
     return r < 0 ? r : (int64_t)ts.tv_sec * VT_SEC + ts.tv_nsec;
 }
 /* How long a thread of this process (0: the caller) runs at a time while others want its CPU; ns 0: the system's choice. Less
- * means sooner, not more, and needs no privilege. Threads and processes that it makes get the system's choice. From Linux
- * 6.12 on: those before leave `runtime` 0, and then nothing else of it is touched either. */
+ * means sooner, not more, and needs no privilege. Threads that the caller makes have it as well; those of another get the
+ * system's choice (its flag would take a higher priority from them, too). From Linux 6.12 on: those before leave `runtime` 0,
+ * and then nothing else of it is touched either. */
 static VT__UNUSED int vt__plat_slice_of(int tid, int64_t ns) {
     struct {
         uint32_t size, policy;
@@ -1357,7 +1358,7 @@ static VT__UNUSED int vt__plat_slice_of(int tid, int64_t ns) {
     if (a.runtime == 0 || (a.policy != 0 && a.policy != 3))
         return 0; /* neither SCHED_OTHER nor SCHED_BATCH */
     a.size = sizeof a;
-    a.flags |= 1; /* SCHED_FLAG_RESET_ON_FORK */
+    a.flags |= tid && a.nice >= 0; /* SCHED_FLAG_RESET_ON_FORK */
     a.runtime = (uint64_t)ns;
     return (int)vt__libc_syscall(SYS_sched_setattr, tid, &a, 0);
 }
@@ -5795,6 +5796,7 @@ typedef struct vt__thr {
     void *hooks;    /* of @hooks */
     vt__list mark;  /* of @dump: where it is, in `all` */
     uint32_t spare; /* of @spare: what it is about */
+    int slice;      /* the monitor's: 1 short, 0 the system's, -1 like the monitor's own */
 } vt__thr;
 
 enum { VT__BUF_BYTES = 16384, VT__BLOCK_BYTES = 4096, VT__WORKERS_MAX = 256, VT__SPARES_MAX = 256 };
@@ -10161,9 +10163,9 @@ static VT__UNUSED bool vt__dump_deadlocked(void) {
  * Who calls has the domain's lock until the domain is there, and who is called takes that lock first.
  * Only the monitor calls, so there is one caller. A spare may stall as well: it then loses the domain to the next.
  *
- * Threads whose vthreads burn CPU share the CPUs with whoever drives the domains. With the system's slices (1.4 to 3 ms) the
- * driver would get its turn behind half of them, so spares that drive, and the monitor, ask for short ones: they are no
- * larger part of the CPU, but they come at once. Who loses the domain to another spare has the system's again.
+ * Threads whose vthreads burn CPU share the CPUs with whoever drives the domains. With the system's slices (1.4 to 3 ms) a
+ * driver would get its turn behind half of them, so as long as there are such the monitor, and by it who drives a domain,
+ * a worker that has it back as well, has a short one: it is no larger part of the CPU, but comes at once.
  *============================================================================*/
 enum { VT__SPARE_SLICE_NS = 100000 };
 
@@ -10172,15 +10174,6 @@ static struct {
     int64_t idle_ns;             /* how long one idles before it goes */
 } vt__spare_g = {.idle_ns = 2 * VT_SEC};
 
-/* Of the caller (t NULL) or a spare. That it fails changes latencies alone. */
-static VT__UNUSED void vt__spare_slice(const vt__thr *t, int64_t ns) {
-#if defined(__linux__)
-    (void)vt__plat_slice(t ? __atomic_load_n(&t->tid, __ATOMIC_RELAXED) : 0, ns);
-#else
-    (void)t;
-    (void)ns;
-#endif
-}
 /* Until it is called: true; false: nobody does for a while, or the runtime ends. */
 static bool vt__spare_idle(vt__thr *t) {
     const uint32_t how = VT__SCHED_BOARDS | VT__SCHED_ENDLESS;
@@ -10213,7 +10206,6 @@ static void *vt__spare_main(void *arg) {
     vt__rt_enter_thread(t);
     do {
         __atomic_store_n(&t->spare, VT__SPARE_BUSY, __ATOMIC_SEQ_CST);
-        vt__spare_slice(NULL, VT__SPARE_SLICE_NS);
         if (!t->drives) vt__sched_take(t); /* whoever calls has the lock until the domain is ours */
         while (!__atomic_load_n(&vt__sched_g.quit, __ATOMIC_SEQ_CST) && !vt__sched_alone(t))
             vt__sched_pass(t, -1);
@@ -10226,6 +10218,14 @@ static void *vt__spare_main(void *arg) {
 }
 
 /*--- the monitor's side ---*/
+/* That it fails changes latencies alone. */
+static VT__UNUSED void vt__spare_slice(vt__thr *t, int is_short) {
+    int tid = __atomic_load_n(&t->tid, __ATOMIC_RELAXED);
+    if (!tid || __atomic_exchange_n(&t->slice, is_short, __ATOMIC_RELAXED) == is_short) return;
+#if defined(__linux__)
+    (void)vt__plat_slice(tid, is_short ? VT__SPARE_SLICE_NS : 0);
+#endif
+}
 /* The monitor does not wait: who has the lock is not lost among its vthreads. */
 static bool vt__spare_try(vt__dom *d) { return !__atomic_exchange_n(&d->lock, 1, __ATOMIC_ACQUIRE); }
 /* Where its next vthreads will be; its own thread does not look, but who kicked it just now might. */
@@ -10261,6 +10261,8 @@ static vt__thr *vt__spare_find_free(void) {
 }
 static bool vt__spare_launch(vt__thr *t, vt__dom *d) {
     vt__spare_place(t, d);
+    __atomic_store_n(&t->tid, 0, __ATOMIC_RELAXED); /* the last one's is nobody's, or another program's */
+    __atomic_store_n(&t->slice, -1, __ATOMIC_RELAXED);
     __atomic_store_n(&t->spare, VT__SPARE_CALLED, __ATOMIC_SEQ_CST);
     if (vt__plat_thread(&t->os, vt__spare_main, t) >= 0) return true;
     __atomic_store_n(&t->spare, VT__SPARE_NONE, __ATOMIC_SEQ_CST);
@@ -10280,10 +10282,11 @@ static VT__UNUSED int vt__spare_handoff(vt__thr *from) {
     if (vt__sched_g.host || vt__sched_driver(d) != from || !vt__spare_try(d)) return -EAGAIN;
     bool its = vt__sched_driver(d) == from;
     vt__thr *t = its ? vt__spare_get(d) : NULL;
-    if (t && from->index >= vt__sched_g.ndoms) vt__spare_slice(from, 0);
     if (t) __atomic_store_n(&d->owner, t, __ATOMIC_SEQ_CST);
     vt__sched_dom_unlock(d);
     if (!t) return its ? VT_ELIMIT : -EAGAIN;
+    /* before it wakes: it is to have its turn as soon */
+    vt__spare_slice(t, __atomic_load_n(&from->slice, __ATOMIC_RELAXED) > 0);
     (void)vt__sched_kick(t);
     __atomic_fetch_add(&vt__sched_g.handoffs, 1, __ATOMIC_RELAXED);
     return 0;
@@ -10321,8 +10324,7 @@ static int vt__spare_count(void) {
  *
  * A stalled worker's domain goes to a spare thread (@spare). Where one virtual thread blocks its OS thread, the next often
  * does as well, and what waits behind a row of them waits for each to be noticed: for a while after a hand-off a worker
- * loses its domain after a quarter of the time, and one that sleeps in the kernel after a sixteenth, a millisecond at
- * least, so that who waits behind twenty of those waits for little more than two such times.
+ * loses its domain after a quarter of the time, and while each hand-off is soon followed by the next, after less and less.
  *
  * Deadlock: every worker sleeps without a timer, no server runs, no other thread is inside, and each vthread waits for
  * something that other vthreads do. Asked once after each burst of work, at its end. The program's own OS threads
@@ -10340,6 +10342,7 @@ typedef struct vt__watched {
     bool burns;    /* CPU */
     int64_t since; /* run and busy were seen first */
     int64_t cpu;   /* what the thread had had of a CPU when they were seen again, -1: not looked at */
+    int64_t again; /* when it is looked at next whether it burns CPU now */
 } vt__watched;
 
 static struct {
@@ -10353,6 +10356,7 @@ static struct {
     struct vt__plat_sa old;
     vt__watched *of; /* workers; NULL: stalls are not looked for */
     int64_t handed;  /* when a domain was handed over last */
+    int row;         /* how many before it came soon after each other */
     int64_t quiet;   /* since when all sleep; 0: they do not */
     int64_t checked; /* switches by the last look for a deadlock, -1: none */
     bool reported;
@@ -10570,7 +10574,11 @@ static void vt__watch_name(const vt__dump_run *r, char *out, size_t cap) {
 /* What becomes of its domain. */
 static const char *vt__watch_replace(vt__thr *t, vt__watched *w, int64_t now) {
     int r = vt__sched_g.cfg.max_spares ? vt__spare_handoff(t) : -EAGAIN;
-    if (r >= 0) vt__watch_g.handed = now;
+    if (r >= 0) {
+        bool soon = now - vt__watch_g.handed < vt__sched_g.cfg.stall_ms * VT_MS;
+        vt__watch_g.row = soon ? vt__watch_g.row + 1 : 0;
+        vt__watch_g.handed = now;
+    }
     w->replaced = r >= 0 || vt__sched_driver(t->dom) != t;
     return r >= 0 ? "; another thread takes its place" : r == VT_ELIMIT ? "; no spare thread is left" : "";
 }
@@ -10606,20 +10614,12 @@ static bool vt__watch_busy(const vt__thr *t) {
     if (__atomic_load_n(&vt__sched_g.quit, __ATOMIC_RELAXED) || !vt__sched_lives(t)) return false;
     return !__atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST);
 }
-/* How long one may sleep in the kernel, in a row of those that do. */
-static int64_t vt__watch_hurry(void) {
-    int64_t stall = vt__sched_g.cfg.stall_ms * VT_MS;
-    return VT__MAX(stall / 16, VT__MIN(stall / 4, VT_MS));
-}
-/* Whether it is time to look what it does. One that is replaced is only to be told of. */
-static bool vt__watch_due(const vt__thr *t, const vt__watched *w, int64_t now, int64_t patience) {
-    int64_t lasts = now - w->since, stall = vt__sched_g.cfg.stall_ms * VT_MS;
-    char line[512];
-    if (w->replaced) return lasts >= stall;
-    if (lasts >= patience || patience == stall || lasts < vt__watch_hurry()) return lasts >= patience;
-    vt__watch_proc(__atomic_load_n(&t->tid, __ATOMIC_RELAXED), "stat", line, sizeof line);
-    char state = *vt__watch_stat(line, 0);
-    return state == 'S' || state == 'D';
+/* For how long a worker may do the same. */
+static int64_t vt__watch_patience(int64_t now) {
+    int64_t stall = vt__sched_g.cfg.stall_ms * VT_MS, since = now - vt__watch_g.handed;
+    if (since >= 10 * stall) return stall;
+    int64_t in_a_row = stall / 4 >> (since < stall ? VT__MIN(vt__watch_g.row, 2) : 0);
+    return VT__MAX(in_a_row, VT__MIN(stall / 4, VT_MS));
 }
 static void vt__watch_worker(vt__thr *t, vt__watched *w, int64_t now, int64_t patience) {
     vt__dump_run run;
@@ -10633,8 +10633,12 @@ static void vt__watch_worker(vt__thr *t, vt__watched *w, int64_t now, int64_t pa
         w->since = now;
         w->cpu = -1;
     } else if (busy && !(w->told && w->replaced)) {
+        if (w->replaced) patience = vt__sched_g.cfg.stall_ms * VT_MS; /* to be told of */
         if (w->cpu < 0) w->cpu = vt__watch_cpu(t);
-        else if (vt__watch_due(t, w, now, patience)) vt__watch_stalled(t, w, now);
+        else if (now - w->since >= patience) vt__watch_stalled(t, w, now);
+    } else if (busy && !w->burns && now >= w->again) { /* it slept, or seemed to */
+        w->again = now + vt__sched_g.cfg.stall_ms * VT_MS;
+        w->burns = vt__watch_cpu(t) - w->cpu >= VT_MS;
     }
 }
 
@@ -10697,18 +10701,27 @@ static void vt__watch_deadlock(void) {
 }
 
 /*--- the thread ---*/
+/* Who drives a domain beside vthreads that burn CPU comes soon; nobody else. */
+static void vt__watch_slices(void) {
+    bool crowded = vt__watch_crowded();
+    for (int i = 0; i < vt__sched_nthrs(); i++) {
+        vt__thr *t = vt__sched_g.thrs[i];
+        if (vt__sched_lives(t)) vt__spare_slice(t, crowded && vt__sched_driver(t->dom) == t);
+    }
+}
 /* One look at everything; how long until the next, in ns, -1: until somebody wakes us. */
 static int64_t vt__watch_look(void) {
-    int64_t now = vt__plat_now(), stall = vt__sched_g.cfg.stall_ms * VT_MS, next = 100 * VT_MS;
+    int64_t now = vt__plat_now(), next = 100 * VT_MS;
     __atomic_store_n(&vt__sched_g.watch_parked, 0, __ATOMIC_SEQ_CST);
     if (vt__watch_g.of) {
-        bool row = now - vt__watch_g.handed < 10 * stall;
-        int64_t patience = row ? stall / 4 : stall;
-        next = VT__MIN((row ? vt__watch_hurry() : patience) / 2, next);
+        int64_t patience = vt__watch_patience(now);
+        next = VT__MIN(patience / 2, next);
         for (int i = 0; i < vt__sched_nthrs(); i++) {
             vt__watch_worker(vt__sched_g.thrs[i], &vt__watch_g.of[i], now, patience);
-            if (vt__watch_g.of[i].cpu >= 0) next = VT__MIN(next, patience / 4); /* under suspicion */
+            if (vt__watch_g.of[i].cpu >= 0 && !vt__watch_g.of[i].replaced)
+                next = VT__MIN(next, patience / 4); /* under suspicion */
         }
+        vt__watch_slices();
     } else if (vt__sched_g.cfg.deadlock == VT_NONE || vt__watch_g.reported) {
         return -1;
     }
@@ -10727,7 +10740,9 @@ static void *vt__watch_thread(void *arg) {
     (void)arg;
     memset(&all, 0xff, sizeof all);
     (void)vt__libc_sigmask(SIG_BLOCK, &all, NULL); /* the program's signals are for its own threads */
-    vt__spare_slice(NULL, VT__SPARE_SLICE_NS);
+#if defined(__linux__)
+    (void)vt__plat_slice(0, VT__SPARE_SLICE_NS);
+#endif
     for (;;) {
         uint32_t seen = __atomic_load_n(&vt__watch_g.word, __ATOMIC_SEQ_CST);
         if (__atomic_load_n(&vt__watch_g.quit, __ATOMIC_SEQ_CST)) return NULL;
@@ -10777,6 +10792,7 @@ static void vt__watch_stop(void) {
         vt__watch_wake();
         vt__plat_join(vt__watch_g.os);
         __atomic_store_n(&vt__watch_g.quit, 0, __ATOMIC_SEQ_CST);
+        vt__spare_slice(vt__sched_g.thrs[0], 0); /* the program's own thread; the others have ended */
     }
     vt__spare_stop();
     for (int i = 0; vt__watch_g.of && i < vt__sched_g.nthrs; i++)

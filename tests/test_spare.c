@@ -704,42 +704,115 @@ TEST(the_last_of_many_that_burn_cpu_begins_soon) {
     CHECK_EQ(sched_setaffinity(0, sizeof before, &before), 0);
 }
 
-/* The system's slice of the calling thread, 0 when the kernel does not tell (before 6.12). */
-static uint64_t slice(void) {
+/* The system's slice of a thread, 0 when the kernel does not tell (before 6.12). */
+static uint64_t slice_of(int tid) {
     uint64_t a[6] = {0};
-    return syscall(SYS_sched_getattr, 0, a, sizeof a, 0) < 0 ? 0 : a[3];
+    return syscall(SYS_sched_getattr, tid, a, sizeof a, 0) < 0 ? 0 : a[3];
 }
+static uint64_t slice(void) { return slice_of(0); }
 static void *slice_of_child(void *out) {
     *(uint64_t *)out = slice();
     return NULL;
 }
 static uint64_t usual_slice;
-static int driver_slice(void *arg) {
+static int burn_until[2]; /* each burns until its own is set */
+static int burns_on(void *flag) {
+    while (!SEEN(*(int *)flag)) continue;
+    return 0;
+}
+/* Until another spare drives in its place it has a short slice. 1: it begins on the worker, which is for who waits for it, or
+ * gets no CPU before it loses the domain. */
+static int burns_while_it_drives(void *flag) {
+    bool was_short = false;
+    vt__thr *t = vt__sched_self()->thr;
+    while (t->index && vt__sched_driver(t->dom) == t) was_short |= slice() == VT__SPARE_SLICE_NS;
+    while (was_short && slice() != usual_slice) continue;
+    SAY(burn_until[0], 1);
+    return was_short ? burns_on(flag) : 1;
+}
+/* On the worker, which has its domain back while another burns; what it makes is as usual. */
+static void drives_again(void) {
     uint64_t child = 0;
     pthread_t os;
-    vt__thr *t = vt__sched_self()->thr;
-    (void)arg;
-    CHECK(t->index >= vt__sched_g.ndoms);
-    if (usual_slice) CHECK_EQ(slice(), VT__SPARE_SLICE_NS);
+    CHECK_EQ(vt__sched_thr()->index, 0);
+    while (slice() != VT__SPARE_SLICE_NS) (void)vt_yield();
     pthread_create(&os, NULL, slice_of_child, &child);
     pthread_join(os, NULL);
     CHECK_EQ(child, usual_slice);
-    while (vt__sched_driver(t->dom) == t) continue;
-    CHECK_EQ(slice(), usual_slice);
-    gate_open(1);
-    return 0;
 }
 static int slice_main(void *arg) {
     (void)arg;
-    gate_make();
     usual_slice = slice();
-    vt_task *a = vt_async_any(blocks, NULL), *b = vt_async_any(driver_slice, NULL);
-    CHECK_EQ(vt_await(a, NULL), 0);
-    CHECK_EQ(vt_await(b, NULL), 0);
+    for (int round = 0; usual_slice && round < 3;) { /* of spares that are new, and that idled */
+        int retry = 0;
+        while (slice() != usual_slice) (void)vt_yield();
+        SAY(burn_until[0], 0);
+        SAY(burn_until[1], 0);
+        vt_task *a = vt_async_any(burns_on, &burn_until[0]);
+        vt_task *b = vt_async_any(burns_while_it_drives, &burn_until[1]);
+        CHECK_EQ(vt_await(a, NULL), 0);
+        if (!vt_task_done(b)) drives_again();
+        SAY(burn_until[1], 1);
+        CHECK_EQ(vt_await(b, &retry), 0);
+        round += !retry;
+    }
     return 0;
 }
-/* While it drives; not what it makes, nor itself when it has lost the domain. */
-TEST(a_spare_that_drives_has_a_short_slice) {
+TEST(who_drives_beside_vthreads_that_burn_cpu_has_a_short_slice) {
     vt_cfg cfg = {.workers = 1, .stall_ms = 5};
     CHECK_EQ(vt_run(&cfg, slice_main, NULL), 0);
+    CHECK_EQ(slice(), usual_slice);
+}
+
+/* One that burns CPU behind a wait in which it lost its domain counts as well. */
+static int blocks_and_burns(void *flag) {
+    (void)blocks(NULL);
+    return burns_on(flag);
+}
+/* Of whoever drives: on a busy machine that need not stay the same. */
+static bool driver_is_short(void) {
+    return slice_of(SEEN(vt__sched_driver(vt__sched_g.doms[0])->tid)) == VT__SPARE_SLICE_NS;
+}
+static int until_short(void *arg) {
+    (void)arg;
+    while (driver_is_short()) (void)vt_sleep_ms(1); /* a new thread is, at first */
+    gate_open(1);
+    while (!driver_is_short()) (void)vt_sleep_ms(1);
+    SAY(burn_until[0], 1);
+    return 0;
+}
+static int late_burner_main(void *arg) {
+    (void)arg;
+    gate_make();
+    SAY(burn_until[0], 0);
+    if (!slice()) return 0;
+    vt_task *a = vt_async_any(blocks_and_burns, &burn_until[0]), *b = vt_async_any(until_short, NULL);
+    CHECK_EQ(vt_await(b, NULL), 0);
+    CHECK_EQ(vt_await(a, NULL), 0);
+    return 0;
+}
+TEST(one_that_burns_cpu_behind_a_wait_is_seen) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 5};
+    CHECK_EQ(vt_run(&cfg, late_burner_main, NULL), 0);
+}
+
+/* While hand-offs follow each other the monitor waits for less and less; a while behind the last it is patient again. */
+TEST(handoffs_in_a_row_come_faster) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 400};
+    CHECK_EQ(vt_run(&cfg, many_main, NULL), 0);
+    CHECK(vt__watch_g.row >= 2); /* the last came soon, as those before */
+    vt__sched_g.cfg.stall_ms = 20;
+    vt__watch_g.handed = VT_SEC;
+    const int64_t in_a_row[] = {5000, 2500, 1250, 1250};
+    for (int row = 0; row < 4; row++) {
+        vt__watch_g.row = row;
+        CHECK_EQ(vt__watch_patience(VT_SEC + 19 * VT_MS), in_a_row[row] * 1000);
+        CHECK_EQ(vt__watch_patience(VT_SEC + 20 * VT_MS), 5 * VT_MS);
+        CHECK_EQ(vt__watch_patience(VT_SEC + 200 * VT_MS), 20 * VT_MS);
+    }
+    vt__sched_g.cfg.stall_ms = 2; /* not for less than a millisecond because of a row */
+    vt__watch_g.row = 2;
+    CHECK_EQ(vt__watch_patience(VT_SEC), VT_MS / 2);
+    vt__sched_g.cfg.stall_ms = 8;
+    CHECK_EQ(vt__watch_patience(VT_SEC), VT_MS);
 }
