@@ -1873,22 +1873,20 @@ static VT__UNUSED void vt__str_put_date(char *p, int64_t unix_s) {
 
 /* SHA-1 (RFC 3174): what the WebSocket handshake wants, and nothing else is to rely on. Of messages below 64 KiB. */
 static void vt__str_sha1_block(uint32_t h[5], const uint8_t *p) {
-    uint32_t w[80], v[5];
-    for (int i = 0; i < 16; i++)
-        w[i] = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 | (uint32_t)p[4 * i + 2] << 8 |
-               p[4 * i + 3];
-    for (int i = 16; i < 80; i++) {
-        uint32_t x = w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16];
-        w[i] = x << 1 | x >> 31;
-    }
+    uint32_t w[16] = {0}, v[5]; /* the last sixteen words of the schedule: stacks are small */
     memcpy(v, h, sizeof v);
-    for (int i = 0; i < 80; i++) {
-        uint32_t f, k;
+    for (unsigned i = 0; i < 80; i++) {
+        uint32_t x = w[(i + 13) & 15] ^ w[(i + 8) & 15] ^ w[(i + 2) & 15] ^ w[i & 15], f, k;
+        if (i < 16)
+            x = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 | (uint32_t)p[4 * i + 2] << 8 |
+                p[4 * i + 3];
+        else x = x << 1 | x >> 31;
+        w[i & 15] = x;
         if (i < 20) f = (v[1] & v[2]) | (~v[1] & v[3]), k = 0x5a827999;
         else if (i < 40) f = v[1] ^ v[2] ^ v[3], k = 0x6ed9eba1;
         else if (i < 60) f = (v[1] & v[2]) | (v[1] & v[3]) | (v[2] & v[3]), k = 0x8f1bbcdc;
         else f = v[1] ^ v[2] ^ v[3], k = 0xca62c1d6;
-        uint32_t t = (v[0] << 5 | v[0] >> 27) + f + v[4] + k + w[i];
+        uint32_t t = (v[0] << 5 | v[0] >> 27) + f + v[4] + k + x;
         v[4] = v[3], v[3] = v[2], v[2] = v[1] << 30 | v[1] >> 2, v[1] = v[0], v[0] = t;
     }
     for (int i = 0; i < 5; i++) h[i] += v[i];
@@ -3469,8 +3467,9 @@ VT__INLINE int vt__h1_settle(vt__h1_req *r) {
 
 /* > 0: bytes of the head; 0: call again with the same bytes and more; < 0: VT__H1_E code, final. fields[cap] receives
  * the field lines. lim may be NULL. All calls for one head together are linear in its length. */
-static VT__UNUSED int vt__h1_req_parse(vt__h1_req *r, const char *buf, size_t len, vt__h1_field *fields,
-                                       uint32_t cap, const vt__h1_limits *lim) {
+static VT__NOINLINE VT__UNUSED int vt__h1_req_parse(vt__h1_req *r, const char *buf, size_t len,
+                                                    vt__h1_field *fields, uint32_t cap,
+                                                    const vt__h1_limits *lim) {
     static const vt__h1_limits standard = {0};
     if (!lim) lim = &standard;
     int rc;
@@ -4920,8 +4919,8 @@ static void vt__stack_teardown(void) {
 }
 
 /* Neighbours would share cache sets with a stride of whole pages: start offsets differ by up to 15 x 128 bytes. */
-VT__INLINE char *vt__stack_top(char *s) {
-    size_t colour = (uint32_t)((uintptr_t)s >> 12) * 2654435769u >> 28;
+VT__INLINE char *vt__stack_top(char *s, bool plain) {
+    size_t colour = plain ? 0 : (uint32_t)((uintptr_t)s >> 12) * 2654435769u >> 28;
     return vt__stack_base(s) + vt__stack_g.stride - colour * 128;
 }
 
@@ -6329,7 +6328,9 @@ static void vt__sched_entry(vt__ctx *c) {
 static vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     char *s = vt__stack_get(&t->stacks);
     if (VT__UNLIKELY(!s)) return NULL;
-    vt__vth *v = (vt__vth *)(void *)((uintptr_t)(vt__stack_top(s) - sizeof(vt__vth)) & ~(uintptr_t)63);
+    vt__vth *v = (vt__vth *)(void *)((uintptr_t)(vt__stack_top(s, (task->flags & VT__TASK_EMBEDDED) != 0) -
+                                                 sizeof(vt__vth)) &
+                                     ~(uintptr_t)63);
     uint32_t f = __atomic_load_n(&task->flags, __ATOMIC_ACQUIRE);
     task->v = v;
     if (f & VT__TASK_ANY) {
@@ -13821,16 +13822,11 @@ static bool vt__http_has_dots(vt_str path) {
     return false;
 }
 
-/* Finds the route: 0, or the status that takes its place. */
-static int vt__http_route(vt_req *req) {
+/* By the tree; a frame of its own, so that its path takes no room below the handler. */
+static VT__NOINLINE int vt__http_walk(vt_req *req) {
     vt__router_path p;
     char *room = NULL;
     bool known;
-    if (req->form == VT__H1_ASTERISK) return vt__http_allow(req, NULL, 204);
-    if (req->form == VT__H1_AUTHORITY || !req->path.len) return 501;
-    if (req->query.len && vt__uri_query_check(req->query) < 0) return 400;
-    req->route = vt__router_lookup_exact(&req->server->router, req->path, req->method_id, req->method);
-    if (req->route) return 0;
     int total = vt__uri_path_check(req->path);
     if (total < 0) return 400;
     if (memchr(req->path.ptr, '%', req->path.len)) {
@@ -13842,6 +13838,14 @@ static int vt__http_route(vt_req *req) {
     if (req->route) return 0;
     if (!known) return 404;
     return vt__http_allow(req, &p, req->method_id == VT__H1_M_OPTIONS ? 204 : 405);
+}
+/* Finds the route: 0, or the status that takes its place. */
+static int vt__http_route(vt_req *req) {
+    if (req->form == VT__H1_ASTERISK) return vt__http_allow(req, NULL, 204);
+    if (req->form == VT__H1_AUTHORITY || !req->path.len) return 501;
+    if (req->query.len && vt__uri_query_check(req->query) < 0) return 400;
+    req->route = vt__router_lookup_exact(&req->server->router, req->path, req->method_id, req->method);
+    return VT__LIKELY(req->route != NULL) ? 0 : vt__http_walk(req);
 }
 
 /* --- the onion --- */
@@ -14313,7 +14317,7 @@ VT_API int vt_stream_shutdown(vt_stream *st) {
  * bound in time and bytes, in the reactor, without a stack.
  *============================================================================*/
 enum {
-    VT__H1C_FIELDS = 64, /* on the stack; more take a block */
+    VT__H1C_FIELDS = 48, /* on the stack; more take a block */
     VT__H1C_LINGER_BYTES = 1 << 20,
     VT__H1C_LARGE = 1 << 16, /* a response of more bytes may fill the send queue */
     VT__H1C_DIRECT = 4096,   /* body reads from this size on go past the input block */
@@ -14372,10 +14376,12 @@ typedef struct vt__h1c {
     vt__conn conn;
     vt__start start;
     vt__list link;
-    int64_t due;               /* while parked or waiting */
+    union {
+        int64_t due;  /* while parked or waiting */
+        vt__thr *thr; /* while it runs: on which thread */
+    };
     vt__h1c_host *host, *home; /* home: whose slab it is part of */
     struct vt__h1c_run *run;   /* while it runs; in the free list: the next */
-    vt__thr *thr;              /* ... and on which thread */
     vt__msg note;              /* to that thread, while noted is not 0 */
     uint32_t noted;            /* what it says */
     int64_t since;             /* accepted, or the rest of a head was first waited for; 0: not yet */

@@ -1,14 +1,16 @@
 /* What an idle keep-alive connection costs a server in memory of its own: growth of private dirty pages and page tables
  * from -base to -n connections, each of which has had one request answered, divided by the difference.
  *
- *   idle_mem -port=N -pid=SERVER [-base=1000] [-n=11000] [-goal=512] [-name=idle_conn]
+ *   idle_mem -port=N -pid=SERVER [-ws] [-base=1000] [-n=11000] [-goal=512] [-name=idle_conn]
+ *
+ * -ws  WebSockets: each has had its handshake answered and one message sent back
  *
  * Descriptor limits of both processes are raised where that is allowed; else fewer connections are used, and said so. */
 #include "bench.h"
 
 #define PER_SOURCE 10000 /* connections from one source address; the range of ports is finite */
 
-static int port;
+static int port, ws;
 static int *fds;
 
 static long long kb_in(pid_t pid, const char *file, const char *key) {
@@ -65,6 +67,24 @@ static void exchange(int fd, int i) {
     }
 }
 
+/* Upgrades, and has a message of one byte come back. */
+static void exchange_ws(int fd, int i) {
+    static const char ask[] =
+        "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81\x81....x";
+    char buf[4096];
+    size_t have = 0;
+    if (send(fd, ask, sizeof(ask) - 1, MSG_NOSIGNAL) != (ssize_t)sizeof(ask) - 1) bench_die("send on %d", i);
+    for (char *end = NULL; !end || have < (size_t)(end - buf) + 7;) {
+        ssize_t n = recv(fd, buf + have, sizeof(buf) - have, 0);
+        if (n <= 0) bench_die("connection %d: no message", i);
+        have += (size_t)n;
+        end = memmem(buf, have, "\r\n\r\n", 4);
+    }
+    errno = 0;
+    if (memcmp(buf, "HTTP/1.1 101 ", 13) != 0) bench_die("connection %d: not upgraded", i);
+}
+
 static void open_one(int i) {
     struct sockaddr_in to = bench_addr("127.0.0.1", port), from = bench_addr("127.0.0.1", 0);
     struct timeval limit = {.tv_sec = 10};
@@ -75,7 +95,8 @@ static void open_one(int i) {
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     if (bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0) bench_die("bind %d", i);
     if (connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0) bench_die("connect %d", i);
-    exchange(fd, i);
+    if (ws) exchange_ws(fd, i);
+    else exchange(fd, i);
     fds[i] = fd;
 }
 
@@ -93,11 +114,12 @@ static void check_open(int n) {
 static void settle(void) { usleep(500000); }
 
 int main(int argc, char **argv) {
-    static const char *const known[] = {"port", "pid", "base", "n", "goal", "name", NULL};
+    static const char *const known[] = {"port", "pid", "ws", "base", "n", "goal", "name", NULL};
     bench_known(argc, argv, known);
     long long base = bench_num(argc, argv, "base", 1000), n = bench_num(argc, argv, "n", 11000);
     double goal = (double)bench_num(argc, argv, "goal", 512);
     const char *name = bench_opt(argc, argv, "name", "idle_conn");
+    ws = (int)bench_num(argc, argv, "ws", 0);
     pid_t pid = (pid_t)bench_num(argc, argv, "pid", 0);
     port = (int)bench_num(argc, argv, "port", 0);
     errno = 0;

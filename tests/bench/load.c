@@ -1,9 +1,10 @@
 /* A load generator on bare epoll, for one CPU. Every response must be whole and have the expected status; anything else
  * ends the run with exit status 1, so that a figure is never that of a server which drops or garbles.
  *
- *   load -port=N [-host=127.0.0.1] [-proto=http|echo] [-c=100] [-depth=1] [-close] [-path=/] [-browser] [-status=200]
+ *   load -port=N [-host=127.0.0.1] [-proto=http|echo|ws] [-c=100] [-depth=1] [-close] [-path=/] [-browser] [-status=200]
  *        [-body=TEXT] [-size=16] [-n=100000 | -ms=2000] [-warm=1000] [-pid=SERVER] [-cpu=N] [-max_s=30] [-dump=FILE]
  *
+ * -proto=ws  masked binary messages, whose echo is unmasked; -size is a message's, without its head
  * -depth=k   k requests (or messages) in one write, the next k after the last answer
  * -close     a connection per request; the server has to close it after the response
  * -browser   a request of some 700 bytes instead of the shortest one
@@ -15,6 +16,7 @@
 #include "bench.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <strings.h>
 #include <sys/epoll.h>
 
@@ -37,11 +39,11 @@ struct conn {
 
 static struct {
     struct sockaddr_in to;
-    int echo, closing, status, conns, depth;
+    int echo, ws, closing, status, conns, depth;
     const char *body;
     size_t body_len;
-    char *batch; /* what one round writes */
-    size_t batch_len, unit_len;
+    char *batch, *back; /* what one round writes, and an echo's reads */
+    size_t batch_len, unit_len, back_len;
 } cfg;
 
 static struct conn *conns;
@@ -231,11 +233,11 @@ static unsigned eat_http(struct conn *c, const char *p, size_t n) {
 
 /* The echo of a round is the round. */
 static unsigned eat_echo(struct conn *c, const char *p, size_t n) {
-    if (n > cfg.batch_len - c->body_at || memcmp(p, cfg.batch + c->body_at, n) != 0)
+    if (n > cfg.back_len * (size_t)cfg.depth - c->body_at || memcmp(p, cfg.back + c->body_at, n) != 0)
         wrong("connection %d: the echo differs from what was sent", c->index);
-    size_t before = c->body_at / cfg.unit_len;
+    size_t before = c->body_at / cfg.back_len;
     c->body_at += n;
-    return (unsigned)(c->body_at / cfg.unit_len - before);
+    return (unsigned)(c->body_at / cfg.back_len - before);
 }
 
 /*---------------------------------------------------------------- the loop */
@@ -276,12 +278,31 @@ static void conn_event(struct conn *c, uint32_t events) {
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) conn_read(c, events);
 }
 
+/* Upgrades a connection, before any load. */
+static void conn_shake(struct conn *c) {
+    static const char ask[] =
+        "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    size_t have = 0;
+    struct pollfd p = {.fd = c->fd, .events = POLLOUT};
+    if (poll(&p, 1, 5000) != 1 || send(c->fd, ask, sizeof(ask) - 1, MSG_NOSIGNAL) != (ssize_t)sizeof(ask) - 1)
+        wrong("connection %d: the handshake cannot be sent", c->index);
+    while (!memmem(input, have, "\r\n\r\n", 4)) {
+        p.events = POLLIN;
+        ssize_t n = poll(&p, 1, 5000) == 1 ? recv(c->fd, input + have, 4096, 0) : -1;
+        if (n <= 0 || have > 4096) wrong("connection %d: no answer to the handshake", c->index);
+        have += (size_t)n;
+    }
+    if (memcmp(input, "HTTP/1.1 101 ", 13) != 0) wrong("connection %d: not upgraded", c->index);
+}
+
 static void open_all(void) {
     for (int i = 0; i < cfg.conns; i++) {
         struct conn *c = &conns[i];
         c->index = i;
         if (cfg.closing) continue;
         conn_open(c);
+        if (cfg.ws) conn_shake(c);
         c->sent = cfg.batch_len;
         c->sent_all = 1;
         conn_arm(c, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
@@ -312,6 +333,23 @@ static void on_alarm(int sig) {
 
 /*------------------------------------------------------------------- start */
 
+/* A frame of n bytes, masked, and what comes back for it; the length of its head without the mask's four bytes. */
+static size_t build_frame(char *to, char *back, size_t n) {
+    static const char key[4] = {0x37, (char)0xfa, 0x21, 0x3d};
+    size_t form = n < 126 ? 0 : n < 65536 ? 2 : 8, head = 2 + form;
+    back[0] = (char)0x82;
+    back[1] = (char)(form == 0 ? n : form == 2 ? 126 : 127);
+    for (size_t i = 0; i < form; i++) back[2 + i] = (char)((uint64_t)n >> 8 * (form - 1 - i));
+    memcpy(to, back, head);
+    to[1] = (char)(to[1] | 0x80);
+    memcpy(to + head, key, 4);
+    for (size_t i = 0; i < n; i++) {
+        back[head + i] = (char)('a' + i % 23);
+        to[head + 4 + i] = (char)(back[head + i] ^ key[i & 3]);
+    }
+    return head;
+}
+
 static void build_batch(const char *path, const char *host, int port, int browser, size_t size) {
     static const char more[] =
         "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n"
@@ -321,11 +359,16 @@ static void build_batch(const char *path, const char *host, int port, int browse
         "Cookie: session=0123456789abcdef0123456789abcdef; theme=dark; consent=yes; seen=1699999999\r\n"
         "Upgrade-Insecure-Requests: 1\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\n"
         "Sec-Fetch-Site: same-origin\r\nSec-Fetch-User: ?1\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
-    char *unit = NULL;
-    if (cfg.echo) {
+    char *unit = NULL, *back = NULL;
+    if (cfg.ws) {
+        unit = malloc(size + 14), back = malloc(size + 14);
+        if (!unit || !back) bench_die("no memory");
+        cfg.back_len = build_frame(unit, back, size) + size;
+        cfg.unit_len = cfg.back_len + 4;
+    } else if (cfg.echo) {
         unit = malloc(size + 1);
         for (size_t i = 0; unit && i < size; i++) unit[i] = (char)('a' + i % 23);
-        cfg.unit_len = size;
+        cfg.unit_len = cfg.back_len = size;
     } else {
         int n = asprintf(&unit, "GET %s HTTP/1.1\r\nHost: %s:%d\r\n%s%s\r\n", path, host, port,
                          browser ? more : "", cfg.closing ? "Connection: close\r\n" : "");
@@ -335,7 +378,14 @@ static void build_batch(const char *path, const char *host, int port, int browse
     cfg.batch = malloc(cfg.batch_len);
     if (!unit || !cfg.batch || cfg.unit_len == 0) bench_die("no memory, or a message of no bytes");
     for (int i = 0; i < cfg.depth; i++) memcpy(cfg.batch + (size_t)i * cfg.unit_len, unit, cfg.unit_len);
+    cfg.back = cfg.batch;
+    if (cfg.ws) {
+        cfg.back = malloc(cfg.back_len * (size_t)cfg.depth);
+        if (!cfg.back) bench_die("no memory");
+        for (int i = 0; i < cfg.depth; i++) memcpy(cfg.back + (size_t)i * cfg.back_len, back, cfg.back_len);
+    }
     free(unit);
+    free(back);
 }
 
 static int dump(const char *path) {
@@ -380,9 +430,10 @@ static void configure(int argc, char **argv) {
     const char *proto = bench_opt(argc, argv, "proto", "http");
     int port = (int)bench_num(argc, argv, "port", 0);
     errno = 0;
-    cfg.echo = strcmp(proto, "echo") == 0;
+    cfg.ws = strcmp(proto, "ws") == 0;
+    cfg.echo = cfg.ws || strcmp(proto, "echo") == 0;
     if ((!cfg.echo && strcmp(proto, "http") != 0) || port <= 0)
-        bench_die("usage: load -port=N [-proto=http|echo] ...");
+        bench_die("usage: load -port=N [-proto=http|echo|ws] ...");
     cfg.to = bench_addr(host, port);
     cfg.closing = (int)bench_num(argc, argv, "close", 0);
     cfg.status = (int)bench_num(argc, argv, "status", 200);
