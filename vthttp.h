@@ -15111,6 +15111,7 @@ static int vt__h1c_upgrade(vt_res *res, const char *protocol, vt_stream **out) {
         vt__h1c_put_fields(run, f, 2) < 0 || vt__h1c_put_fields(run, res->fields, res->nfields) < 0 ||
         vt__conn_put(&run->io, "\r\n", 2) < 0 || vt__conn_flush(&run->io) < 0)
         return run->io.err;
+    vt__poll_clear(&run->c->conn.pd, VT__PD_WATCH_FIN); /* it may have waited before */
     run->stream.io = &run->io;
     *out = &run->stream;
     return 0;

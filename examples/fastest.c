@@ -4,6 +4,7 @@
 #include "../vthttp.h"
 
 static char self[32]; /* "127.0.0.1:8080" */
+static vt_client *client;
 
 struct mirror {
     const char *path;
@@ -13,22 +14,13 @@ struct mirror {
 /* < 0: no answer, the others go on. The first that returns 0 wins. */
 static int ask(void *arg) {
     struct mirror *m = arg;
-    char request[128];
-    size_t len = 0;
-    vt_sock *sock;
-    int r = vt_dial(&sock, self, NULL);
-    if (r < 0) return r;
-    int n = snprintf(request, sizeof request, "GET %s HTTP/1.0\r\nHost: x\r\n\r\n", m->path);
-    int64_t got = vt_write(sock, request, (size_t)n);
-    while (got >= 0 && len < sizeof m->answer - 1) { /* HTTP/1.0: the end of the stream ends the answer */
-        got = vt_read(sock, m->answer + len, sizeof m->answer - 1 - len);
-        if (got <= 0) break;
-        len += (size_t)got;
-    }
-    vt_sock_close(sock); /* also when cancelled: then vt_read has returned -ECANCELED */
-    if (got < 0) return (int)got;
-    m->answer[len] = 0;
-    return strncmp(m->answer, "HTTP/1.1 200 ", 13) == 0 ? 0 : VT_EHTTP;
+    char url[128];
+    snprintf(url, sizeof url, "http://%s%s", self, m->path);
+    vt_call *call = vt_client_get(client, url);
+    int r = vt_call_status(call); /* or the error: -ECANCELED when another was faster */
+    snprintf(m->answer, sizeof m->answer, "%s", vt_call_text(call).ptr);
+    vt_call_free(call); /* closes the connection of a call that was cancelled */
+    return r < 0 ? r : r == 200 ? 0 : VT_EHTTP;
 }
 
 static int fastest(vt_req *req, vt_res *res) {
@@ -41,7 +33,7 @@ static int fastest(vt_req *req, vt_res *res) {
     int r = vt_scope_wait(&s); /* all three have ended: they use this stack */
     if (r < 0) return r;
     struct mirror *first = vt_scope_winner(&s);
-    return vt_res_text(res, 200, strstr(first->answer, "\r\n\r\n") + 4);
+    return vt_res_text(res, 200, first->answer);
 }
 
 static int mirror(vt_req *req, vt_res *res) {
@@ -61,5 +53,8 @@ int main(int argc, char **argv) {
     vt_server *s = vt_server_from_args_cfg(&argc, argv, &cfg);
     vt_server_get(s, "/", fastest);
     vt_server_get(s, "/mirror/{name}", mirror);
-    return vt_server_run(s) < 0;
+    client = vt_client_new(&(vt_client_cfg){.proxy = ""});
+    int r = vt_server_run(s);
+    vt_client_free(client);
+    return r < 0;
 }

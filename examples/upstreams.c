@@ -4,34 +4,23 @@
 #include "../vthttp.h"
 
 static char self[32]; /* "127.0.0.1:8080" */
+static vt_client *client;
 
 struct ask {
     const char *path;
     char answer[256];
 };
 
-/* On a virtual thread of its own: dial, write and read park it and nobody else. */
+/* On a virtual thread of its own: the call parks it and nobody else. Connections are kept for the next request. */
 static int ask(void *arg) {
     struct ask *a = arg;
-    char request[128], reply[1024];
-    vt_sock *sock;
-    int r = vt_dial(&sock, self, NULL);
-    if (r < 0) return r;
-    int n = snprintf(request, sizeof request, "GET %s HTTP/1.0\r\nHost: %s\r\n\r\n", a->path, self);
-    int64_t got = vt_write(sock, request, (size_t)n);
-    size_t len = 0;
-    while (got >= 0 && len < sizeof reply - 1) { /* HTTP/1.0: the end of the stream ends the reply */
-        got = vt_read(sock, reply + len, sizeof reply - 1 - len);
-        if (got <= 0) break;
-        len += (size_t)got;
-    }
-    vt_sock_close(sock);
-    if (got < 0) return (int)got;
-    reply[len] = 0;
-    const char *body = strstr(reply, "\r\n\r\n");
-    if (strncmp(reply, "HTTP/1.1 200 ", 13) != 0 || !body) return VT_EHTTP;
-    snprintf(a->answer, sizeof a->answer, "%s", body + 4);
-    return 0;
+    char url[128];
+    snprintf(url, sizeof url, "http://%s%s", self, a->path);
+    vt_call *call = vt_client_get(client, url);
+    int r = vt_call_status(call); /* or the error */
+    snprintf(a->answer, sizeof a->answer, "%s", vt_call_text(call).ptr);
+    vt_call_free(call);
+    return r < 0 ? r : r == 200 ? 0 : VT_EHTTP;
 }
 
 static int all(vt_req *req, vt_res *res) {
@@ -65,5 +54,8 @@ int main(int argc, char **argv) {
     vt_server *s = vt_server_from_args_cfg(&argc, argv, &(vt_server_cfg){.on_ready = ready});
     vt_server_get(s, "/", all);
     vt_server_get(s, "/part/{name}", part);
-    return vt_server_run(s) < 0;
+    client = vt_client_new(&(vt_client_cfg){.proxy = ""});
+    int r = vt_server_run(s);
+    vt_client_free(client);
+    return r < 0;
 }

@@ -54,14 +54,16 @@ static int h_moved(vt_req *req, vt_res *res) {
     (void)req;
     return vt_res_redirect(res, 303, "/hello");
 }
+/* It has waited before, with an eye on a client that leaves; from the upgrade on a FIN is half a close. */
 static int h_upgrade(vt_req *req, vt_res *res) {
     vt_stream *st;
     char buf[100];
     (void)req;
-    int r = vt_res_upgrade(res, "echo", &st);
-    for (int64_t n; r >= 0 && (n = vt_stream_read(st, buf, sizeof buf)) > 0;)
-        r = (int)vt_stream_write(st, buf, (size_t)n);
-    return r < 0 ? r : 0;
+    vt_sleep_ms(1);
+    int64_t n, r = vt_res_upgrade(res, "echo", &st);
+    while (r >= 0 && (n = vt_stream_read(st, buf, sizeof buf)) > 0) r = vt_stream_write(st, buf, (size_t)n);
+    if (r >= 0) r = vt_sleep_ms(5); /* where a cancel would tell */
+    return r < 0 ? (int)r : vt_stream_write(st, "bye", 3) == 3 ? 0 : -EIO;
 }
 
 static int serve_main(void *arg) {
@@ -241,6 +243,8 @@ CLI_TEST(expect_and_upgrade, 2) {
     CHECK_EQ(vt_stream_write(st, "hello", 5), 5);
     CHECK_EQ(vt_stream_read(st, buf, sizeof buf), 5);
     CHECK_EQ(vt_stream_shutdown(st), 0);
+    CHECK_EQ(vt_stream_read(st, buf, sizeof buf), 3);
+    CHECK_MEM(buf, 3, "bye", 3);
     CHECK_EQ(vt_stream_read(st, buf, sizeof buf), 0);
     vt_call_free(call);
     down();

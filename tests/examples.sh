@@ -4,10 +4,10 @@
 set -u
 cd "$(dirname "$0")/.." || exit 2
 tmp=$(mktemp -d) || exit 2
-passed=0 failed=0 skipped=0 pid=
+passed=0 failed=0 skipped=0 pid= behind=
 get=$tmp/get ex=${VT_EXAMPLES:-build/examples}
 . tests/tools/servers.sh
-trap '[ -n "$pid" ] && kill -9 "$pid" 2> /dev/null; servers_stop; rm -rf "$tmp"' EXIT
+trap '[ -n "$pid" ] && kill -9 "$pid" 2> /dev/null; [ -n "$behind" ] && kill -9 "$behind" 2> /dev/null; servers_stop; rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM HUP
 
 ${CC:-cc} -O1 -o "$get" tests/tools/get.c || exit 2
@@ -160,6 +160,29 @@ start upstreams
 ask "three upstreams" "200 stock: fine
 price: fine
 reviews: fine" GET /
+stop
+
+# The proxy in front of another example, and of nobody.
+start conformance -workers=1 -host=127.0.0.1
+behind=$pid
+start proxy -host=127.0.0.1 "-upstream=http://127.0.0.1:$port" -timeoutMs=300
+ask "GET / behind the proxy" "200 hello" GET /
+ask "HEAD / behind the proxy" "200 " HEAD /
+ask "a body both ways" "200 some text" POST /echo -b "some text" "Content-Type: text/x"
+ask "chunks by the proxy" "200 one
+two
+three" GET /chunked
+ask "204 by the proxy" "204 " GET /nocontent
+"$get" "$port" GET "/bytes?n=3000000" > "$tmp/many"
+same "three million bytes" 3000004 "$(wc -c < "$tmp/many" | tr -d ' ')"
+"$get" "$port" GET /headers "X-One: 1" "Connection: x-two" "X-Two: 2" > "$tmp/seen"
+grep -q "^X-One: 1" "$tmp/seen" && grep -q "^X-Forwarded-For: 127.0.0.1" "$tmp/seen" && ok || bad "fields that are to pass"
+grep -q "^X-Two" "$tmp/seen" && bad "a field of one hop passes"
+"$get" "$port" GET "/delay?ms=2000" | grep -q "^504" && ok || bad "a slow upstream is not 504"
+kill -TERM "$behind"
+wait "$behind" 2> /dev/null
+behind=
+"$get" "$port" GET / | grep -q "^502" && ok || bad "no upstream is not 502"
 stop
 
 start graceful
