@@ -9041,7 +9041,7 @@ static int64_t vt__watch_cpu(const vt__thr *t) {
 }
 /* Vthreads that have lost their domain burn CPU. */
 static bool vt__watch_crowded(void) {
-    for (int i = 0; i < vt__sched_g.nthrs; i++)
+    for (int i = 0; i < vt__sched_nthrs(); i++)
         if (vt__watch_g.of[i].burns && vt__watch_g.of[i].replaced) return true;
     return false;
 }
