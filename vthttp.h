@@ -9509,8 +9509,8 @@ static int vt__unwind_step(const vt__unwind_stack *s, vt__unwind_regs *r, bool c
 
 /* Return addresses, the innermost first; called: pc is one as well, behind a call, and not where a thread was interrupted.
  * A frame pointer that is not known is looked for: any place from which a chain goes on well will do. */
-static int vt__unwind(const vt__unwind_stack *s, vt__unwind_regs r, bool called,
-                      uintptr_t out[VT__UNWIND_FRAMES]) {
+static VT__UNUSED int vt__unwind(const vt__unwind_stack *s, vt__unwind_regs r, bool called,
+                                 uintptr_t out[VT__UNWIND_FRAMES]) {
     bool known = r.fp != 0 || called;
     int n = 0, more = 1, chain = 0;
     for (out[n++] = r.pc; n < VT__UNWIND_FRAMES && (more = vt__unwind_step(s, &r, called)) > 0; called = true)
@@ -10401,7 +10401,7 @@ static int64_t vt__watch_cpu(const vt__thr *t) {
 }
 /* Vthreads that have lost their domain burn CPU. */
 static bool vt__watch_crowded(void) {
-    for (int i = 0; i < vt__sched_g.nthrs; i++)
+    for (int i = 0; i < vt__sched_nthrs(); i++)
         if (vt__watch_g.of[i].burns && vt__watch_g.of[i].replaced) return true;
     return false;
 }
@@ -10443,7 +10443,7 @@ static struct {
 } vt__watch_where;
 
 /* What a vthread may use of its stack; nothing: that is not what stands there. Its owner may be at work. */
-static VT__UNWIND_RAW vt__unwind_stack vt__watch_bounds(const vt__vth *v) {
+static VT__UNUSED VT__UNWIND_RAW vt__unwind_stack vt__watch_bounds(const vt__vth *v) {
     char *base = vt__stack_base(*(char *const volatile *)&v->stack);
     uintptr_t low = (uintptr_t)base + vt__stack_g.guard;
     if ((uintptr_t)v - (uintptr_t)base >= vt__stack_g.stride || low > (uintptr_t)v) low = (uintptr_t)v;
