@@ -340,7 +340,7 @@ static void foreign(void) {
     vt_client_free(client);
 }
 TEST(python_http_server) {
-    pid_t pid;
+    pid_t pid = 0;
     foreign_port = python_port(&pid);
     if (foreign_port > 0) cli_run(2, foreign);
     if (pid > 0) kill(pid, SIGKILL), waitpid(pid, NULL, 0);
