@@ -4235,6 +4235,19 @@ VT__INLINE int vt__ws_take(vt__ws_in *in, uint8_t *p, size_t n) {
     return text && VT__UNLIKELY(in->utf8.need) ? VT__WS_E_UTF8 : 0;
 }
 
+/* A client's message of one frame of less than 126 bytes, all of which is there, as most are: how many bytes it has, six and
+ * its payload, which is unmasked in place and, when it is text, not checked. 0: not so, and nothing has happened. */
+VT__INLINE size_t vt__ws_short(const vt__ws_in *in, uint8_t *p, size_t n) {
+    uint32_t key;
+    if (n < 6 || in->msg || !in->masked || (uint8_t)(p[1] - 0x80) > 125) return 0;
+    size_t len = p[1] & 127;
+    if ((uint8_t)(p[0] - (VT__WS_FIN | VT__WS_TEXT)) > 1 || n - 6 < len) return 0;
+    if (VT__UNLIKELY(len > in->max_frame || len > in->max_message)) return 0;
+    memcpy(&key, p + 2, 4);
+    vt__ws_mask_words(p + 6, p + 6, len, key);
+    return len + 6;
+}
+
 /* ---- close ---- */
 /* Codes that may stand in a frame: those of RFC 6455 7.4.1 and of IANA's registry up to 1014, and the ranges of 7.4.2. */
 static bool vt__ws_code_ok(int code) {
@@ -15549,7 +15562,7 @@ static void vt__h1c_host_quit(vt__h1c_host *h) { vt__timer_cancel(&h->dom->wheel
 /*==============================================================================
  * MARK: - @wsc     WebSocket connections
  * uses:   @api_ws @plat @mem @str @log @h1 @ws @poll @sched @self @sync @io @router @req @res @http @conn @h1c
- * test:   tests/e2e_ws.c
+ * test:   tests/e2e_ws.c tests/test_wsc.c
  *
  * A vt_ws is a vt__conn, a decoder and two buffers. Both are given back while nothing is in them, so that an idle one costs
  * its vthread's page and no more: the object stands where the handshake's fields left room (vt__h1c_room).
@@ -15562,7 +15575,7 @@ static void vt__h1c_host_quit(vt__h1c_host *h) { vt__timer_cancel(&h->dom->wheel
  *      \---peer's close frame: answered with its code-----------------------------------------------> CLOSED
  *============================================================================*/
 enum { VT__WSC_PONG = 1, VT__WSC_PING = 2, VT__WSC_CLOSE = 4 }; /* notes */
-enum { VT__WSC_GATHER = 4096, VT__WSC_KEYS = 32 };
+enum { VT__WSC_GATHER = 4096, VT__WSC_KEYS = 32, VT__WSC_LARGE = 65536 };
 enum { VT__WSC_TICK = 1 }; /* of vt__wsc_wait */
 
 struct vt_ws {
@@ -15584,10 +15597,12 @@ struct vt_ws {
     uint8_t noted, pong_len;
     uint8_t begun; /* vt_ws_begin: the first byte of the next fragment */
     char was;      /* the byte at `end` */
+    bool kept;     /* the owner has the lock, from one send to the next */
     bool inside;   /* a frame's payload is under way */
     bool streams;  /* vt_ws_next */
     bool reading, fin, stopping;
     bool closed; /* the peer's close frame has come */
+    bool large;  /* its messages are larger than a block: it reads into larger ones */
     bool apart;  /* in memory of its own */
     uint8_t *pong;
     char *reason;
@@ -15611,12 +15626,12 @@ static bool vt__wsc_try(vt_ws *ws, unsigned note, const void *p, size_t n) {
     vt__sync_unlock(&ws->mu.flags, &ws->mu.spin);
     return got;
 }
-/* Hands the lock on, unless there is a note: it, and the payload of a pong. */
-static unsigned vt__wsc_hand_on(vt_ws *ws, uint8_t pong[VT__WS_CONTROL_MAX], size_t *n) {
+/* Hands the lock on, unless there is a note that is to be heeded: it, and the payload of a pong. */
+static unsigned vt__wsc_hand_on(vt_ws *ws, bool heed, uint8_t pong[VT__WS_CONTROL_MAX], size_t *n) {
     vt__sync_lock(&ws->mu.flags, &ws->mu.spin);
-    unsigned noted = ws->noted;
+    unsigned noted = heed ? ws->noted : 0;
     vt__waiter *w = noted ? NULL : ws->mu.q.head;
-    ws->noted = 0;
+    if (noted) ws->noted = 0;
     if (noted & VT__WSC_PONG) memcpy(pong, ws->pong, *n = ws->pong_len);
     if (w) vt__sync_unlink(&ws->mu.q, w);
     else if (!noted) ws->mu.held = 0;
@@ -15681,58 +15696,78 @@ static void vt__wsc_say(vt_ws *ws, unsigned what, const void *p, size_t n) {
     if (what & VT__WSC_PING && !ws->closing) (void)vt__wsc_put(ws, VT__WS_FIN | VT__WS_PING, NULL, 0);
     if (what & VT__WSC_CLOSE) (void)vt__wsc_put_close(ws, ws->told, ws->words);
 }
-static void vt__wsc_unlock(vt_ws *ws) {
+static VT__NOINLINE void vt__wsc_release(vt_ws *ws) {
     uint8_t pong[VT__WS_CONTROL_MAX];
     size_t n = 0;
     for (unsigned noted;; vt__wsc_say(ws, noted, pong, n)) {
         if (ws->owner != vt__sched_self() && ws->io.out.p) vt__wsc_flush(ws);
-        if ((noted = vt__wsc_hand_on(ws, pong, &n)) == 0) return;
+        if ((noted = vt__wsc_hand_on(ws, true, pong, &n)) == 0) return;
     }
+}
+/* The handler keeps the lock until it parks or reads: what it sends does not go out before that either. */
+VT__INLINE void vt__wsc_unlock(vt_ws *ws) {
+    if (ws->owner == vt__sched_self()) ws->kept = true;
+    else vt__wsc_release(ws);
 }
 /* Says it now, or has whoever is sending say it. */
 static void vt__wsc_control(vt_ws *ws, unsigned what, const void *p, size_t n) {
-    if (!vt__wsc_try(ws, what, p, n)) return;
+    bool kept = ws->owner == vt__sched_self() && ws->kept;
+    if (!kept && !vt__wsc_try(ws, what, p, n)) return;
     vt__wsc_say(ws, what, p, n);
-    vt__wsc_unlock(ws);
+    if (!kept) vt__wsc_release(ws);
+}
+VT__INLINE int vt__wsc_lock_any(vt_ws *ws) {
+    if (VT__LIKELY(ws->owner == vt__sched_self() && ws->kept)) {
+        ws->kept = false;
+        return 0;
+    }
+    int r = vt_mutex_lock_until(&ws->mu, 0);
+    return r == -ECANCELED && __atomic_load_n(&ws->stopping, __ATOMIC_RELAXED) ? VT_ESTOPPED : r;
 }
 /* 0 with the lock, when frames of data may be sent. */
-static int vt__wsc_lock(vt_ws *ws) {
-    int r = vt_mutex_lock_until(&ws->mu, 0);
-    if (VT__UNLIKELY(r < 0)) return ws->stopping && r == -ECANCELED ? VT_ESTOPPED : r;
-    if (VT__UNLIKELY(ws->closing)) r = VT_EWSCLOSED;
-    else r = ws->io.err;
-    if (VT__UNLIKELY(r < 0)) vt__wsc_unlock(ws);
+VT__INLINE int vt__wsc_lock(vt_ws *ws) {
+    int r = vt__wsc_lock_any(ws);
+    if (VT__UNLIKELY(r < 0)) return r;
+    r = VT__UNLIKELY(ws->closing != 0) ? VT_EWSCLOSED : ws->io.err;
+    if (VT__UNLIKELY(r < 0)) vt__wsc_release(ws);
     return r;
 }
 /* ... and no message in fragments of somebody else's is under way. */
-static int vt__wsc_lock_turn(vt_ws *ws) {
+VT__INLINE int vt__wsc_lock_turn(vt_ws *ws) {
     int r = vt__wsc_lock(ws);
     while (VT__UNLIKELY(r == 0 && ws->writer)) {
         r = ws->writer == vt__sched_self() ? VT_ESTATE : vt_cond_wait(&ws->turn, &ws->mu);
         if (r == 0) r = ws->closing ? VT_EWSCLOSED : ws->io.err;
-        if (r < 0) vt__wsc_unlock(ws);
+        if (r < 0) vt__wsc_release(ws);
     }
     return r;
 }
 
 /* ---- the handler's vthread ----*/
-/* What the socket takes at once goes out, and the rest as it takes more. */
-static void vt__wsc_flush_parked(void *arg) {
-    vt_ws *ws = arg;
+static int vt__wsc_flush_try(vt_ws *ws) {
     vt__pd *pd = &ws->io.c->pd;
-    if (!vt__wsc_try(ws, 0, NULL, 0)) return; /* who has the lock sends it */
     ws->io.thr = vt__sched_thr();
     int r = vt__conn_flush_try(&ws->io);
     while (r == -EAGAIN) {
         ws->run->flushing = vt__poll_add(ws->io.thr->dom, pd) == 0;
-        if (!ws->run->flushing || vt__poll_want_room(pd)) break;
+        if (!ws->run->flushing || vt__poll_want_room(pd)) return r;
         r = vt__conn_flush_try(&ws->io);
     }
-    if (r != -EAGAIN) vt__conn_buf_put(ws->io.thr, &ws->io.out);
+    vt__conn_buf_put(ws->io.thr, &ws->io.out);
+    return r;
+}
+/* What the socket takes at once goes out, and the rest as it takes more. Notes are heeded with an empty block alone: nothing
+ * here may park. */
+static void vt__wsc_flush_parked(void *arg) {
+    vt_ws *ws = arg;
     uint8_t pong[VT__WS_CONTROL_MAX];
-    size_t n;
-    while (vt__wsc_hand_on(ws, pong, &n))
-        continue; /* nobody leaves notes for who does not let go of the thread */
+    size_t n = 0;
+    if (ws->kept) ws->kept = false;
+    else if (!vt__wsc_try(ws, 0, NULL, 0)) return; /* who has the lock sends it */
+    for (unsigned noted;; vt__wsc_say(ws, noted, pong, n)) {
+        int r = vt__wsc_flush_try(ws);
+        if ((noted = vt__wsc_hand_on(ws, r == 0, pong, &n)) == 0) return;
+    }
 }
 /* Who waits for anything but input hears of the end of it, too: nothing can be said to who ended only one half. */
 static void vt__wsc_watch(vt_ws *ws) {
@@ -15808,6 +15843,7 @@ static int64_t vt__wsc_try_get(vt_ws *ws, vt__thr *thr, char *p, size_t n) {
     vt__conn_buf *b = &ws->io.in;
     if (!c->ops && !vt__conn_readable(c)) return -EAGAIN;
     if (p) return vt__conn_recv_try(c, p, n);
+    if (ws->large && !b->p) (void)vt__conn_buf_get_for(thr, b, VT__WSC_LARGE);
     if (vt__conn_buf_room(thr, b, VT__BUF_BYTES) < 0) return -ENOMEM;
     int64_t r = vt__conn_recv_try(c, b->p + b->len, b->cap - b->len - 1);
     if (r > 0) b->len += (size_t)r;
@@ -15819,6 +15855,7 @@ static int64_t vt__wsc_get(vt_ws *ws, char *p, size_t n, int64_t until) {
     int64_t r;
     int waited = 0;
     vt__sched_fuel(v);
+    if (ws->kept && ws->owner == v && vt__conn_readable(ws->io.c)) ws->kept = false, vt__wsc_release(ws);
     for (;;) {
         r = vt__sched_cancelled(v) ? -ECANCELED : vt__wsc_try_get(ws, v->thr, p, n);
         if (VT__LIKELY(r > 0)) {
@@ -15886,7 +15923,7 @@ static int vt__wsc_frame(vt_ws *ws, int64_t until) {
     }
 }
 /* What every call that receives begins with: 1; 0 closed; < 0. The last message is the program's no more. */
-static int vt__wsc_begin(vt_ws *ws) {
+VT__INLINE int vt__wsc_begin(vt_ws *ws) {
     vt__vth *v = vt__sched_self();
     if (!v) return -EPERM;
     if (ws->reading) return -EBUSY;
@@ -15895,7 +15932,7 @@ static int vt__wsc_begin(vt_ws *ws) {
     if (ws->closed) return 0;
     return ws->err ? ws->err : 1;
 }
-static vt_str vt__wsc_give(vt_ws *ws, char *p, size_t n) {
+VT__INLINE vt_str vt__wsc_give(vt_ws *ws, char *p, size_t n) {
     if (p != ws->msg.p) ws->end = p + n, ws->was = p[n];
     p[n] = 0;
     return (vt_str){p, n};
@@ -15918,6 +15955,7 @@ static int vt__wsc_collect(vt_ws *ws, int64_t until) {
     vt__conn_buf *b = &ws->io.in, *m = &ws->msg;
     int r = vt__wsc_msg_room(ws);
     if (r < 0) return r;
+    if (ws->dec.left >= VT__BUF_BYTES / 2 && ws->dec.left < VT__WSC_LARGE) ws->large = true;
     int64_t k = (int64_t)VT__MIN(ws->dec.left, m->cap - m->len - 1);
     if (b->len > b->pos) {
         k = VT__MIN(k, (int64_t)(b->len - b->pos));
@@ -15931,6 +15969,15 @@ static int vt__wsc_collect(vt_ws *ws, int64_t until) {
     ws->inside = ws->dec.left > 0;
     return r < 0 ? vt__wsc_bad(ws, r) : 0;
 }
+VT__INLINE int vt__wsc_short(vt_ws *ws, vt_str *msg, size_t n) {
+    char *p = ws->io.in.p + ws->io.in.pos;
+    int type = p[0] & 15;
+    if (type == VT__WS_TEXT && VT__UNLIKELY(!vt__ws_is_text((uint8_t *)p + 6, n - 6)))
+        return vt__wsc_bad(ws, VT__WS_E_UTF8);
+    ws->io.in.pos += n;
+    *msg = vt__wsc_give(ws, p + 6, n - 6);
+    return type;
+}
 VT_API int vt_ws_recv_until(vt_ws *ws, vt_str *msg, int64_t until) {
     vt__conn_buf *b = &ws->io.in;
     int r = vt__wsc_begin(ws);
@@ -15938,12 +15985,20 @@ VT_API int vt_ws_recv_until(vt_ws *ws, vt_str *msg, int64_t until) {
     if (r <= 0) return r;
     if (ws->streams && ws->dec.msg) return VT_ESTATE;
     ws->streams = false;
+    size_t n;
+    while (!ws->inside) {
+        n = vt__ws_short(&ws->dec, (uint8_t *)b->p + b->pos, b->len - b->pos);
+        if (VT__LIKELY(n > 0)) return vt__wsc_short(ws, msg, n);
+        if (b->len > b->pos) break;
+        int64_t got = vt__wsc_get(ws, NULL, 0, until);
+        if (VT__UNLIKELY(got < 0)) return (int)got;
+    }
     do {
         if ((r = vt__wsc_frame(ws, until)) <= 0) return r;
         int type = ws->dec.msg;
         if (VT__LIKELY(!ws->msg.p && ws->dec.fin && b->len - b->pos >= ws->dec.left)) {
             char *p = b->p + b->pos;
-            size_t n = (size_t)ws->dec.left;
+            n = (size_t)ws->dec.left;
             ws->inside = false;
             if ((r = vt__ws_take(&ws->dec, (uint8_t *)p, n)) < 0) return vt__wsc_bad(ws, r);
             b->pos += n;
@@ -16037,7 +16092,7 @@ VT_API int64_t vt_ws_write(vt_ws *ws, const void *p, size_t n) {
 }
 VT_API int vt_ws_end(vt_ws *ws) { return vt__wsc_fragment(ws, NULL, 0, true); }
 VT_API int vt_ws_flush(vt_ws *ws) {
-    int r = vt_mutex_lock_until(&ws->mu, 0);
+    int r = vt__wsc_lock_any(ws);
     if (r < 0) return r;
     vt__wsc_flush(ws);
     r = ws->io.err;

@@ -116,9 +116,9 @@ static int by_hand(vt_req *req, vt_res *res) { /* in an ordinary handler, which 
     vt_ws_cfg cfg = {.protocols = "two, one", .origins = "*", .fields = "X-More: yes\r\nX-And: that\r\n"};
     int r = vt_ws_accept(req, res, &cfg, &ws);
     if (r < 0) return r;
-    r = vt_ws_text(ws, host.ptr);
     vt_str m;
-    while (r >= 0 && (r = vt_ws_recv(ws, &m)) > 0) r = vt_ws_send(ws, r, m.ptr, m.len);
+    for (r = vt_ws_text(ws, host.ptr); r >= 0 && (r = vt_ws_recv(ws, &m)) > 0;)
+        if ((r = vt_ws_send(ws, r, m.ptr, m.len)) == 0) r = vt_ws_text(ws, host.ptr);
     return r;
 }
 static int refuse_evil(vt_req *req, vt_str origin) {
@@ -190,8 +190,39 @@ static int slow_start(vt_ws *ws, vt_req *req) { /* recv_until loses nothing */
     seen_end(ws, r);
     return r;
 }
+/* Computes once it has sent, until the client has got it. */
+static int flushes(vt_ws *ws, vt_req *req) {
+    (void)req;
+    int r = vt_ws_text(ws, "flushed");
+    if (r == 0) r = vt_ws_flush(ws);
+    for (int64_t until = vt_now() + E2E_MS * VT_MS; !load(&seen.aux) && vt_now() < until;) continue;
+    seen_end(ws, r);
+    return r;
+}
+/* A send of the handler's is not lost when it waits for something else. */
+static int waits(vt_ws *ws, vt_req *req) {
+    (void)req;
+    int r = vt_ws_text(ws, "before the wait");
+    if (r == 0) r = vt_sleep_ms(300);
+    return r < 0 ? r : vt_ws_text(ws, "after");
+}
+/* One message that the client takes its time to read, from another vthread, and meanwhile the handler receives. */
+static int large(void *arg) {
+    size_t n = 8 << 20;
+    char *p = calloc(1, n);
+    int r = p ? vt_ws_send(arg, VT_WS_BINARY, p, n) : -ENOMEM;
+    free(p);
+    return r;
+}
+static int receives_meanwhile(vt_ws *ws, vt_req *req) {
+    vt_str m;
+    int r = vt_scope_go_any(vt_req_scope(req), large, ws);
+    while (r >= 0 && (r = vt_ws_recv(ws, &m)) > 0) seen_start();
+    return r;
+}
 static void routes(vt_server *s) {
     static const vt_ws_cfg big = {.max_message = 32 << 20}, small = {.max_message = 1000, .max_frame = 500},
+                           tiny = {.max_message = 50},
                            ping = {.ping_ms = 50, .pong_ms = 400, .close_ms = 300},
                            proto = {.protocols = "v2.x, v1.x", .close_ms = 300},
                            evil = {.origin = refuse_evil}, list = {.origins = "https://a.b, http://c.d:8080"},
@@ -199,6 +230,7 @@ static void routes(vt_server *s) {
     vt_server_ws(s, "/echo", echo, NULL);
     vt_server_ws(s, "/big", echo, &big);
     vt_server_ws(s, "/small", echo, &small);
+    vt_server_ws(s, "/tiny", echo, &tiny);
     vt_server_ws(s, "/ping", echo, &ping);
     vt_server_ws(s, "/streamed", echo_streamed, &big);
     vt_server_ws(s, "/kick", kick, NULL);
@@ -211,6 +243,9 @@ static void routes(vt_server *s) {
     vt_server_ws(s, "/many", many, NULL);
     vt_server_ws(s, "/child", read_by_child, NULL);
     vt_server_ws(s, "/until", slow_start, NULL);
+    vt_server_ws(s, "/flushes", flushes, &brief);
+    vt_server_ws(s, "/meanwhile", receives_meanwhile, NULL);
+    vt_server_ws(s, "/waits", waits, &brief);
     vt_server_get(s, "/hand", by_hand);
 }
 static bool begin(void) {
@@ -318,7 +353,13 @@ TEST(b023_b119_request_and_subprotocol_in_the_handler) {
     CHECK(strstr(d.head, "\r\nX-Set: before\r\n") && strstr(d.head, "\r\nX-More: yes\r\nX-And: that\r\n"));
     CHECK(strstr(d.head, "\r\nSec-WebSocket-Protocol: one\r\n") != NULL);
     CHECK(ws_is_text(&d, "a.example"));
-    CHECK(ws_text(&d, "x") && ws_is_text(&d, "x") && part(&d));
+    char long_text[2000];
+    memset(long_text, 'x', sizeof long_text);
+    for (int i = 0; i < 3; i++) { /* whatever the blocks are used for */
+        CHECK(ws_put(&d, 0x81, long_text, sizeof long_text) && ws_is(&d, 0x81, long_text, sizeof long_text));
+        CHECK(ws_is_text(&d, "a.example"));
+    }
+    CHECK(part(&d));
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(bad_configurations_are_errors) {
@@ -444,7 +485,9 @@ TEST(b124_no_pong) {
     REQUIRE(begin());
     REQUIRE(ws_open(&c, "/ping"));
     CHECK(ws_is(&c, 0x89, "", 0));
+    int64_t from_ms = e2e_now_ms();
     CHECK(ws_is_bye(&c, 1011, "no pong in time") && ws_ends(&c));
+    CHECK(e2e_now_ms() - from_ms >= 300); /* of 400 */
     CHECK(comes(&seen.ended, 1));
     CHECK_EQ(seen.result, VT_EWSPONG);
     CHECK_EQ(seen.code, 1006);
@@ -495,6 +538,7 @@ TEST(b127_disconnects) {
         CL(c);
         REQUIRE(ws_open(&c, paths[i / 2]));
         REQUIRE(comes(&seen.started, i + 1));
+        if (i >= 4) CHECK(ws_is_text(&c, "sleeping")); /* unread, it would make the close a reset */
         int64_t from_ms = e2e_now_ms();
         if (i % 2) cl_reset(&c);
         else cl_close(&c);
@@ -583,6 +627,13 @@ TEST(b130_limits) {
     n += ws_frame(b + n, 0x00, body, 500);
     violates("/small", 1009, VT_EWSLARGE, b, n + ws_frame(b + n, 0x80, body, 1));
     violates("/echo", 1009, VT_EWSLARGE, "\x82\xff\0\0\0\0\0\x10\0\1....", 14); /* 1 MiB and a byte */
+    n = ws_frame(b, 0x81, body, 51);
+    violates("/tiny", 1009, VT_EWSLARGE, b, n);
+    CL(d);
+    REQUIRE(ws_open(&d, "/tiny"));
+    CHECK(ws_put(&d, 0x81, body, 50) && ws_is(&d, 0x81, body, 50) && part(&d));
+    n = ws_frame(b, 0x02, body, 500);
+    n += ws_frame(b + n, 0x00, body, 500);
     CL(c);
     REQUIRE(ws_open(&c, "/small"));
     CHECK(cl_send(&c, b, n) && ws_put(&c, 0x80, "", 0) && ws_is(&c, 0x82, body, 1000));
@@ -685,6 +736,21 @@ TEST(b134_senders_on_all_workers_while_somebody_receives) {
     CHECK(pongs > 0 && ws_ends(&c));
     CHECK_EQ(e2e_stop(), 0);
 }
+TEST(b123_b134_pong_behind_a_message_that_is_stuck) {
+    CL(c);
+    struct wsf f;
+    REQUIRE(begin());
+    REQUIRE(cl_open_to(&c, e2e.port, 4096) && ws_shake(&c, "/meanwhile", "") == 101);
+    e2e_sleep_ms(50);
+    CHECK(ws_put(&c, 0x89, "stuck", 5) && ws_put(&c, 0x89, "noted", 5) && ws_text(&c, "heard"));
+    CHECK(comes(&seen.started, 1)); /* receiving does not wait for the sender */
+    CHECK(ws_get(&c, &f) == 1 && f.first == 0x82 && f.n == 8 << 20);
+    int r;
+    while ((r = ws_get(&c, &f)) == 1 && f.first == 0x8a && strcmp((const char *)f.p, "noted") != 0) continue;
+    CHECK(r == 1 && f.first == 0x8a);
+    CHECK(part(&c));
+    CHECK_EQ(e2e_stop(), 0);
+}
 TEST(a_child_receives) {
     CL(c);
     REQUIRE(begin());
@@ -710,6 +776,39 @@ TEST(late_receives_lose_nothing) {
     CHECK(ws_is(&c, 0x8a, "ping", 4) && ws_is_text(&c, "hello") && part(&c));
     CHECK(comes(&seen.ended, 1));
     CHECK(seen.aux > 3);
+    CHECK_EQ(e2e_stop(), 0);
+}
+/* A ping that comes in pieces, and whose masked payload looks like a message. */
+TEST(late_receives_take_no_payload_for_a_frame) {
+    CL(c);
+    static const char ping[] = "\x89\x88\0\0\0\0", payload[] = "\x81\x80\0\0\0\0..";
+    REQUIRE(begin());
+    REQUIRE(ws_open(&c, "/until"));
+    CHECK(cl_send(&c, ping, 6));
+    e2e_sleep_ms(40);
+    CHECK(cl_send(&c, payload, 6)); /* not all of it */
+    e2e_sleep_ms(40);
+    CHECK(cl_send(&c, payload + 6, 2) && ws_is(&c, 0x8a, payload, 8));
+    CHECK(ws_text(&c, "on") && ws_is_text(&c, "on"));
+    CHECK(ws_put(&c, 0x01, "begun", 5));
+    e2e_sleep_ms(40);
+    CHECK(ws_text(&c, "another") && ws_is_bye(&c, 1002, "new message within another") && ws_ends(&c));
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b132_flush) {
+    CL(c);
+    REQUIRE(begin());
+    REQUIRE(ws_open(&c, "/flushes"));
+    CHECK(ws_is_text(&c, "flushed"));
+    __atomic_store_n(&seen.aux, 1, __ATOMIC_SEQ_CST);
+    CHECK(ws_is_bye(&c, 1000, ""));
+    CHECK_EQ(seen.result, 0);
+    CL(d);
+    REQUIRE(ws_open(&d, "/waits"));
+    struct wsf f;
+    CHECK_EQ(ws_get_within(&d, &f, E2E_MS), 1);
+    CHECK(f.n == 15 && ws_get_within(&d, &f, 20) == -1); /* it came while the handler slept */
+    CHECK(ws_is_text(&d, "after") && ws_is_bye(&d, 1000, ""));
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b136_ten_frames_and_the_end) {
