@@ -25,7 +25,7 @@ static void up(int (*serve)(struct peer *, vt_sock *, int)) {
     CHECK_EQ(vt_server_start(server), 0);
     serving = vt_async(serve_main, NULL);
     snprintf(addr, sizeof addr, "127.0.0.1:%d", vt_server_port(server, 0));
-    client = vt_client_new(&(vt_client_cfg){.proxy = "", .read_timeout_ms = 100});
+    client = vt_client_new(&(vt_client_cfg){.proxy = ""});
 }
 static void down(void) {
     vt_server_stop(server);
@@ -140,6 +140,8 @@ CLI_TEST(proxy_upstream_failures, 1) {
     CHECK(strstr(said, "\r\nContent-Length: 5\r\n") && strcmp(said + strlen(said) - 6, "\r\n\r\nhe") == 0);
     peer.answer = NULL;
     peer.cut = 1;
+    vt_client_free(client);
+    client = vt_client_new(&(vt_client_cfg){.proxy = "", .read_timeout_ms = 100});
     CHECK(starts(ask(GET("/")), "HTTP/1.1 504 "));
     upstream = "http://127.0.0.1:1";
     CHECK(starts(ask(GET("/")), "HTTP/1.1 502 "));
