@@ -121,6 +121,9 @@ CLI_TEST(proxy_request_bodies, 1) {
     ask("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n");
     CHECK(strstr(peer.got, "\r\nTransfer-Encoding: chunked\r\n") &&
           strstr(peer.got, "\r\n\r\na\r\n0123456789\r\n0\r\n\r\n"));
+    /* a bad body is the client's fault, not the upstream's */
+    CHECK(starts(ask("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+                 "HTTP/1.1 400 "));
     down();
 }
 static int serve_badly(struct peer *p, vt_sock *s, int nth) {
