@@ -3,7 +3,7 @@
 #   tests/bench/bench.sh [BUILD_DIR]      (make bench; default build/bench)
 # BENCH_QUICK=1     fewer and shorter slices
 # BENCH_LIVE=N      virtual threads that live at once (default 1,000,000 where 8 GB are free, else 100,000)
-# BENCH_ONLY=WORD   of: runtime parser keep pipelined close echo idle size instructions
+# BENCH_ONLY=WORD   of: runtime parser keep pipelined close echo client idle size instructions
 # Servers run on CPU 0, the load on CPU 1. What lacks a tool says SKIP and why; exit status 1 when something failed (a
 # missed goal is no failure).
 cd "$(dirname "$0")/../.." || exit 1
@@ -56,6 +56,15 @@ if build pair load bare_http bare_echo; then
     fi
     if build echo_vt; then
         wanted echo && both tcp_echo 0 2.02 2.00 2.03 "$dir/echo_vt" "$dir/bare_echo" "-proto=echo -size=64 -n=$count"
+    fi
+fi
+
+if wanted client && build bare_http bench_cli; then
+    say "## client, on kept connections"
+    if start "$dir/bare_http"; then
+        run 120 "$dir/bench_cli" -port="$port" -n=$count -cpu=1
+        kill $pid
+        wait $pid 2> /dev/null
     fi
 fi
 
