@@ -470,6 +470,31 @@ CLI_TEST(at_the_limit_idle_ones_of_others_go, 1) {
     end(&p);
     peer_stop(&q);
 }
+/* What nobody read is dropped when it is here already; nothing is waited for. */
+static void leave_unread(struct peer *p, const char *text, int idle) {
+    answer(p, text);
+    vt_call *call = vt_call_new(client, "GET", p->url);
+    CHECK_EQ(vt_call_send(call), 200);
+    vt_call_free(call);
+    CHECK_EQ(client->nidle, idle);
+    CHECK_EQ(client->conns, idle);
+}
+CLI_TEST(unread_responses, 1) {
+    static struct peer p;
+    begin(&p, serve_answer, NULL);
+    leave_unread(&p, OK "Content-Length: 5\r\n\r\nhello", 1);
+    leave_unread(&p, OK "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 1);
+    CHECK_EQ(p.conns, 1);
+    leave_unread(&p, OK "Content-Length: 5\r\n\r\nhell", 0);
+    leave_unread(&p, OK "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n", 0);
+    leave_unread(&p, OK "Content-Length: 5\r\n\r\nhelloX", 0);
+    end(&p);
+}
+CLI_TEST(a_client_that_failed, 1) {
+    client = vt_client_new(&(vt_client_cfg){.proxy = "nonsense"});
+    CHECK_EQ(get("http://127.0.0.1/", NULL), VT_EPROXY);
+    vt_client_free(client);
+}
 CLI_TEST(no_more_idle_ones_than_allowed, 1) {
     static struct peer p;
     begin(&p, serve_slowly, &(vt_client_cfg){.max_idle_host = 2});
