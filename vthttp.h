@@ -1070,7 +1070,8 @@ VT_API void vt_call_free(vt_call *call);
  * be set. Accept-Encoding is never sent by itself: bodies come as they are stored. */
 VT_API int vt_call_field(vt_call *call, const char *name, const char *value);
 VT_API int vt_call_field_add(vt_call *call, const char *name, const char *value);
-/* Connects to this address ("unix:/run/app.sock", "127.0.0.1:8080") instead of the URL's host, and by no proxy. */
+/* Connects to this address ("unix:/run/app.sock", "127.0.0.1:8080") instead of the URL's host, and by no proxy; redirects to
+ * another origin are not followed. */
 VT_API int vt_call_via(vt_call *call, const char *addr);
 /* A deadline for all of it, beside timeout_ms and the virtual thread's own. Also later. */
 VT_API int vt_call_until(vt_call *call, int64_t until);
@@ -18330,6 +18331,10 @@ static bool vt__cli_wants_body(const vt_call *call) {
     return call->method_id == VT__H1_M_POST || call->method_id == VT__H1_M_PUT ||
            call->method_id == VT__H1_M_PATCH || call->method_id == VT__H1_M_QUERY;
 }
+/* Without content there is nothing to wait with (RFC 9110 10.1.1). */
+static bool vt__cli_expects(const vt_call *call) {
+    return call->expect && call->has_body && call->length != 0;
+}
 static int vt__cli_h1_head(vt_call *call) {
     char digits[20];
     vt__cli_h1_put(call, call->method);
@@ -18350,8 +18355,7 @@ static int vt__cli_h1_head(vt_call *call) {
     } else if (call->close) {
         vt__cli_h1_put_field(call, VT__STR_LIT("Connection"), VT__STR_LIT("close"));
     }
-    if (call->expect && call->has_body)
-        vt__cli_h1_put_field(call, VT__STR_LIT("Expect"), VT__STR_LIT("100-continue"));
+    if (vt__cli_expects(call)) vt__cli_h1_put_field(call, VT__STR_LIT("Expect"), VT__STR_LIT("100-continue"));
     vt__cli_h1_put(call, VT__STR_LIT("\r\n"));
     return call->h1.io.err;
 }
@@ -18657,7 +18661,7 @@ static int vt__cli_pump(vt_call *call) {
 static int vt__cli_transmit(vt_call *call) {
     const vt__cli_wire *w = call->wire;
     int r = 0;
-    if (call->expect && call->has_body) r = w->go(call);
+    if (vt__cli_expects(call)) r = w->go(call);
     if (r >= 0 && call->reader) r = vt__cli_pump(call);
     else if (r >= 0 && call->body && call->length > 0) r = w->write(call, call->body, (size_t)call->length);
     return r >= 0 ? w->end(call) : r;
@@ -18769,7 +18773,7 @@ VT_API int vt_call_open(vt_call *call, int64_t length) {
     call->length = length < 0 ? -1 : length;
     call->has_body = true;
     r = vt__cli_begin(call, false);
-    if (r >= 0 && call->expect) r = call->wire->go(call);
+    if (r >= 0 && vt__cli_expects(call)) r = call->wire->go(call);
     if (r < 0 && r != VT_EANSWERED) return vt__cli_fail(call, r);
     call->state = VT__CLI_OPEN;
     return 0;

@@ -25,7 +25,7 @@ static void up(int (*serve)(struct peer *, vt_sock *, int)) {
     CHECK_EQ(vt_server_start(server), 0);
     serving = vt_async(serve_main, NULL);
     snprintf(addr, sizeof addr, "127.0.0.1:%d", vt_server_port(server, 0));
-    client = vt_client_new(&(vt_client_cfg){.proxy = "", .read_timeout_ms = 100});
+    client = vt_client_new(&(vt_client_cfg){.proxy = ""});
 }
 static void down(void) {
     vt_server_stop(server);
@@ -121,6 +121,9 @@ CLI_TEST(proxy_request_bodies, 1) {
     ask("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n");
     CHECK(strstr(peer.got, "\r\nTransfer-Encoding: chunked\r\n") &&
           strstr(peer.got, "\r\n\r\na\r\n0123456789\r\n0\r\n\r\n"));
+    /* a bad body is the client's fault, not the upstream's */
+    CHECK(starts(ask("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+                 "HTTP/1.1 400 "));
     down();
 }
 static int serve_badly(struct peer *p, vt_sock *s, int nth) {
@@ -140,6 +143,8 @@ CLI_TEST(proxy_upstream_failures, 1) {
     CHECK(strstr(said, "\r\nContent-Length: 5\r\n") && strcmp(said + strlen(said) - 6, "\r\n\r\nhe") == 0);
     peer.answer = NULL;
     peer.cut = 1;
+    vt_client_free(client);
+    client = vt_client_new(&(vt_client_cfg){.proxy = "", .read_timeout_ms = 100});
     CHECK(starts(ask(GET("/")), "HTTP/1.1 504 "));
     upstream = "http://127.0.0.1:1";
     CHECK(starts(ask(GET("/")), "HTTP/1.1 502 "));

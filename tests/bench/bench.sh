@@ -3,7 +3,7 @@
 #   tests/bench/bench.sh [BUILD_DIR]      (make bench; default build/bench)
 # BENCH_QUICK=1     fewer and shorter slices
 # BENCH_LIVE=N      virtual threads that live at once (default 1,000,000 where 8 GB are free, else 100,000)
-# BENCH_ONLY=WORD   of: runtime parser keep pipelined close echo ws idle size instructions
+# BENCH_ONLY=WORD   of: runtime parser keep pipelined close echo ws client idle size instructions
 # Servers run on CPU 0, the load on CPU 1. What lacks a tool says SKIP and why; exit status 1 when something failed (a
 # missed goal is no failure).
 cd "$(dirname "$0")/../.." || exit 1
@@ -64,6 +64,14 @@ if wanted ws && build pair load ws_vt bare_ws; then
     both ws_echo_16 1.05 2.05 2.00 2.03 "$dir/ws_vt" "$dir/bare_ws" "-proto=ws -size=16 -n=$count"
     both ws_echo_16_x32 1.15 0 0.06 0.07 "$dir/ws_vt" "$dir/bare_ws" "-proto=ws -size=16 -depth=32 -n=$((count * 10))"
     both ws_echo_16k 1.05 0 0 9 "$dir/ws_vt" "$dir/bare_ws -buffer=65536" "-proto=ws -size=16384 -n=$count"
+fi
+if wanted client && build bare_http bench_cli; then
+    say "## client, on kept connections"
+    if start "$dir/bare_http"; then
+        run 120 "$dir/bench_cli" -port="$port" -n=$count -cpu=1
+        kill $pid
+        wait $pid 2> /dev/null
+    fi
 fi
 
 if wanted idle && build http_vt echo_vt idle_mem; then
