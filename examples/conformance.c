@@ -1,4 +1,5 @@
-/* The server that outside test suites talk to: every kind of request and response body, with its limits fixed here.
+/* The server that outside test suites talk to: every kind of request and response body, and WebSocket
+ * echo, with its limits fixed here.
  * conformance -port=N [-workers=N] [-host=127.0.0.1] */
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
@@ -79,6 +80,15 @@ static int headers(vt_req *req, vt_res *res) {
     return w < 0 ? (int)w : vt_res_end(res);
 }
 
+static int ws_echo(vt_ws *ws, vt_req *req) {
+    vt_str m;
+    int r;
+    (void)req;
+    while ((r = vt_ws_recv(ws, &m)) > 0)
+        if ((r = vt_ws_send(ws, r, m.ptr, m.len)) < 0) break;
+    return r;
+}
+
 int main(int argc, char **argv) {
     vt_server_cfg cfg = {.max_body = 16 << 20,
                          .max_request_line = 16 << 10,
@@ -87,6 +97,7 @@ int main(int argc, char **argv) {
                          .idle_timeout_ms = 30000,
                          .backlog = 1024,
                          .max_keep_alive = VT_NONE};
+    vt_ws_cfg ws = {.max_message = 32 << 20, .origins = "*"};
     vt_server *s = vt_server_from_args_cfg(&argc, argv, &cfg);
     vt_server_get(s, "/", root);
     vt_server_post(s, "/echo", echo);
@@ -95,5 +106,6 @@ int main(int argc, char **argv) {
     vt_server_get(s, "/bytes", bytes);
     vt_server_get(s, "/delay", delay);
     vt_server_get(s, "/headers", headers);
+    vt_server_ws(s, "/ws", ws_echo, &ws);
     return vt_server_run(s) < 0;
 }

@@ -94,6 +94,17 @@ ask() {
     same "$what" "$want" "$got"
 }
 
+# what tests/tools/ws.py shall do
+websocket() {
+    if ! command -v python3 > /dev/null; then
+        skip "websocket_$1" "python3 is missing (make deps)"
+    elif said=$(timeout 60 python3 tests/tools/ws.py "$port" "$1" 2>&1); then
+        ok
+    else
+        bad "WebSocket $1: $said"
+    fi
+}
+
 start hello
 ask "the greeting" "200 Hello, World!" GET /
 ask "HEAD" "200 " HEAD /
@@ -124,6 +135,13 @@ name=conformance
 "$get" "$port" PUT / | grep -q "^405" && ok || bad "PUT / is not 405"
 "$get" "$port" GET /none | grep -q "^404" && ok || bad "/none is not 404"
 "$get" "$port" GET "/bytes?n=-1" | grep -q "^400" && ok || bad "a bad number is not 400"
+"$get" "$port" GET /ws | grep -q "^426" && ok || bad "GET /ws is not 426"
+websocket echo
+stop
+
+start chat -workers=2
+"$get" "$port" GET / | grep -q "^200 <!doctype html>" && ok || bad "no page"
+websocket chat
 stop
 
 start routes
