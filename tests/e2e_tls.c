@@ -461,7 +461,7 @@ TEST(input_byte_by_byte) {
 }
 TEST(handshakes_have_the_heads_time) {
     fresh();
-    vt_server_cfg cfg = {.header_timeout_ms = SLOW ? 1500 : 400};
+    vt_server_cfg cfg = {.header_timeout_ms = SLOW ? 1500 : 400, .workers = 1}; /* one list */
     REQUIRE(start(&cfg));
     CL(silent);
     CL(half);
@@ -475,17 +475,25 @@ TEST(handshakes_have_the_heads_time) {
     CHECK_EQ(cl_get(&fine, "/"), 200);
     int64_t end = e2e_now_ms() + E2E_MS;
     bool gone = false;
-    while (!gone && e2e_now_ms() < end) { /* a byte now and then buys no more time */
+    struct cl later[128];
+    size_t n = 0;
+    /* A byte now and then buys no more time, not even behind others that have come since. */
+    for (; !gone && e2e_now_ms() < end; n++) {
+        struct cl *l = &later[n % VT__COUNT(later)];
+        if (n >= VT__COUNT(later)) cl_close(l);
+        *l = (struct cl){.fd = -1};
+        CHECK(cl_fd_take(l, dial()));
         if (send(drip.fd, "\0", 1, MSG_NOSIGNAL) < 0) gone = true;
         gone = gone || cl_more(&drip, 20) == 0;
     }
-    CHECK(gone);
+    CHECK(gone && n < VT__COUNT(later));
+    for (size_t i = 0; i < VT__MIN(n, VT__COUNT(later)); i++) cl_close(&later[i]);
     CHECK(cl_closed(&silent, E2E_MS));
     CHECK_EQ(cl_more(&half, E2E_MS), 0);
     CHECK_EQ(cl_get(&fine, "/"), 200);
     vt_server_stats st;
     vt_server_stats_get(e2e.s, &st);
-    CHECK_EQ(st.timeouts, 3);
+    CHECK(st.timeouts >= 3); /* and some that came later */
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(a_thousand_handshakes_at_once) {
