@@ -58,6 +58,16 @@ lacks = $(shell printf '\043include <%s>\nint main(void) { return 0; }\n' $(2) |
 ifneq ($(filter test build-tests examples,$(MAKECMDGOALS)),)
 NO_LIB := $(call lacks,postgres,libpq-fe.h) $(call lacks,redis,hiredis/hiredis.h)
 endif
+# What speaks TLS is built with OpenSSL, where this compiler has it; elsewhere it is left out, or built without.
+TLS_LIBS := -lssl -lcrypto
+TLS_TESTS := $(wildcard tests/test_tls.c tests/*_tls.c)
+TLS_EXAMPLES := conformance hello
+LIB_tls := $(TLS_LIBS)
+ifneq ($(filter test build-tests examples bench run run-tls build/%,$(MAKECMDGOALS)),)
+NO_TLS := $(call lacks,tls,openssl/ssl.h)
+endif
+TEST_PICK := $(if $(NO_TLS),$(filter-out $(TLS_TESTS),$(TEST_PICK)),$(TEST_PICK))
+tls = $(if $(filter $(TLS_TESTS:tests/%.c=%),$(1))$(if $(NO_TLS),,$(filter $(TLS_EXAMPLES),$(1))),$(2))
 EXAMPLE_PICK := $(if $(filter tsan valgrind,$(V)),,$(filter-out $(NO_LIB),$(EXAMPLE_SRC)))
 LEFT_OUT := $(filter-out $(TEST_PICK) $(FUZZ_PICK),$(TEST_SRC) $(FUZZ_SRC))
 
@@ -68,7 +78,7 @@ FUZZERS := $(FUZZ_SRC:fuzz/%.c=build/fuzz/%)
 only = $(if $(ONLY),$(foreach i,$(1),$(if $(findstring $(ONLY),$(i)),$(i))),$(1))
 SUB := $(MAKE) --no-print-directory
 
-.PHONY: help run test test-all build-tests examples bench bench-seed fuzz lint lint-fast check-layers docs deps coverage clean FORCE
+.PHONY: help run run-tls test test-all build-tests examples bench bench-seed fuzz lint lint-fast check-layers docs deps coverage clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -79,13 +89,19 @@ help: ## this list
 run: build/examples/hello ## build and serve examples/hello.c (PORT=8080)
 	./build/examples/hello -port=$(PORT)
 
+run-tls: build/examples/hello ## the same over TLS as well, by a self-signed certificate (PORT+363: 8443)
+	@test -f build/tls.pem || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
+		-keyout build/tls.pem.key -out build/tls.pem -subj /CN=localhost \
+		-addext subjectAltName=DNS:localhost,IP:127.0.0.1 2> /dev/null
+	./build/examples/hello -port=$(PORT) -sslPort=$$(($(PORT) + 363)) -sslCert=build/tls.pem -sslKey=build/tls.pem.key
+
 test: ## build and run every test (V=variant for one of those below)
 	+@$(SUB) -k $(if $(filter --jobserver%,$(MAKEFLAGS)),,-j$(JOBS)) V=$(V) build-tests || true
 	@VT_VARIANT='$(V)' VT_BUILD='$(B)' VT_EXAMPLES='$(EX)' VT_CC='$(VCC)' VT_CFLAGS='$(CFLAGS) $(FLAGS_$(V)) -pthread' \
 	 VT_RUN='$(RUNNER)' VT_TEST_TIMEOUT=$${VT_TEST_TIMEOUT-$(word 1,$(TIMES))} \
 	 VT_BIN_TIMEOUT=$${VT_BIN_TIMEOUT-$(word 2,$(TIMES))} \
 	 VT_MUTATE=$(if $(filter valgrind aarch64 riscv64 i386,$(V)),2,20) \
-	 VT_NOTE='$(if $(LEFT_OUT),not in the $(V) set: $(LEFT_OUT))' \
+	 VT_NOTE='$(if $(LEFT_OUT),not in the $(V) set: $(LEFT_OUT))$(if $(NO_TLS), (libssl-dev is missing: make deps))' \
 	 ASAN_OPTIONS=$${ASAN_OPTIONS-detect_leaks=1:abort_on_error=0} UBSAN_OPTIONS=print_stacktrace=1 \
 	 TSAN_OPTIONS=$${TSAN_OPTIONS-halt_on_error=0:exitcode=66:second_deadlock_stack=1} \
 	 sh tests/run.sh run $(call only,$(EXAMPLES:%=built:%) $(SCRIPT_PICK) $(TESTS) $(REPLAYS:%=fuzz:%))
@@ -98,11 +114,11 @@ LEAN = $(if $(shell grep -l 'define VTHTTP_HOOKS 1' $<),,-DVTHTTP_STATIC=1)
 EXAMPLE_FLAGS = $(if $(filter default,$(V)),-O2,$(LEAN))
 PROGRAM = @mkdir -p $(@D) && rm -f $@ && echo "  CC $@" && $(1) -MMD -MP -MF $@.d -o $@
 $(B)/%: tests/%.c $(B)/.flags
-	$(call PROGRAM,$(COMPILE) $(LEAN)) $< $(LDLIBS)
+	$(call PROGRAM,$(COMPILE) $(LEAN)) $< $(call tls,$*,$(TLS_LIBS)) $(LDLIBS)
 $(B)/replay_%: fuzz/fuzz_%.c fuzz/replay.c $(B)/.flags
 	$(call PROGRAM,$(COMPILE) $(LEAN)) $< fuzz/replay.c $(LDLIBS)
 $(EX)/%: examples/%.c $(B)/.flags
-	$(call PROGRAM,$(COMPILE) $(EXAMPLE_FLAGS)) $< $(LIB_$*) $(LDLIBS)
+	$(call PROGRAM,$(COMPILE) $(EXAMPLE_FLAGS) $(call tls,$*,-DVTHTTP_TLS=1)) $< $(LIB_$*) $(call tls,$*,$(TLS_LIBS)) $(LDLIBS)
 build/fuzz/fuzz_%: fuzz/fuzz_%.c
 	$(call PROGRAM,$(CLANG) -std=gnu11 -O1 -g $(WARN) -fsanitize=fuzzer $(SANITIZE_asan) -pthread $(LEAN)) $< $(LDLIBS)
 
@@ -167,7 +183,7 @@ docs: ## the API reference, from the header's comments: build/docs/api.md
 DEPS := clang clang-format libclang-rt-14-dev g++ valgrind gdb curl strace python3 perl qemu-user \
 	gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-riscv64-linux-gnu libc6-dev-riscv64-cross \
 	gcc-i686-linux-gnu libc6-dev-i386-cross \
-	musl-tools postgresql libpq-dev redis-server libhiredis-dev libcurl4-openssl-dev
+	musl-tools postgresql libpq-dev redis-server libhiredis-dev libcurl4-openssl-dev libssl-dev openssl
 deps: ## on Debian: install what skipped tests want (as root)
 	apt-get update -q
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(DEPS)

@@ -37,6 +37,7 @@
  *   @api_http   requests, responses, routes, servers
  *   @api_ws     WebSocket
  *   @api_client calling other services
+ *   @api_tls    TLS: certificates, listeners, what a handler may know
  * IMPLEMENTATION
  *   @plat       libc, attributes, the table of system calls
  *   @mem        allocator, pools of blocks, arenas
@@ -72,6 +73,8 @@
  *   @res        response objects
  *   @http       routes and middleware of a server; one request from head to end
  *   @conn       one transport under every protocol: a byte stream that parks, with buffers
+ *   @ossl       TLS as a machine in memory, by OpenSSL (VTHTTP_TLS)
+ *   @tls        TLS over a connection
  *   @h1c        HTTP/1.1 connections
  *   @wsc        WebSocket connections
  *   @srv        servers: configuration, listeners, limits, drain
@@ -109,6 +112,9 @@
 #endif
 #ifndef VTHTTP_UCONTEXT
 #define VTHTTP_UCONTEXT 0 /* 1: ucontext in place of the assembly context switch */
+#endif
+#ifndef VTHTTP_TLS
+#define VTHTTP_TLS 0 /* 1: TLS by OpenSSL 3.0 or later; link with -lssl -lcrypto */
 #endif
 #ifndef VTHTTP_HOOKS
 #define VTHTTP_HOOKS 0 /* 1: libc's blocking calls in this program park the virtual thread that makes them */
@@ -196,7 +202,10 @@ __attribute__((used)) static const char *const vt__abi = &VT__ABI;
     X(VT_EPROXY, -10133, "not a valid proxy")                                                                \
     X(VT_EHEAD, -10134, "the response's head is over its limit")                                             \
     X(VT_EANSWERED, -10135, "the response came before the request's end")                                    \
-    X(VT_ECONF, -10200, "bad configuration")
+    X(VT_ECONF, -10200, "bad configuration")                                                                 \
+    X(VT_ETLS, -10300, "TLS failed, or the peer does not speak it")                                          \
+    X(VT_ECERT, -10301, "a certificate is missing or not trusted")                                           \
+    X(VT_ENOTLS, -10302, "built without TLS (VTHTTP_TLS=1)")
 
 enum vt_err {
 #define VT__ERR_ENUM(name, value, text) name = value,
@@ -720,7 +729,7 @@ VT_API vt_str vt_req_raw_path(const vt_req *req);    /* as sent */
 VT_API vt_str vt_req_raw_query(const vt_req *req);   /* as sent, without '?'; ptr NULL without a query */
 VT_API vt_str vt_req_segment(const vt_req *req);     /* last path segment, decoded */
 VT_API int vt_req_version(const vt_req *req);        /* 10, 11 */
-VT_API const char *vt_req_scheme(const vt_req *req); /* "http" */
+VT_API const char *vt_req_scheme(const vt_req *req); /* "http", "https" */
 VT_API vt_str vt_req_host(const vt_req *req); /* host of the authority as sent, brackets kept, without port */
 VT_API int vt_req_port(const vt_req *req);    /* port of the authority, or the scheme's default */
 VT_API const char *vt_req_peer(
@@ -863,9 +872,19 @@ typedef struct vt_server_cfg {
     int reuseport;              /* 1: SO_REUSEPORT */
     int cancel_on;              /* enum vt_cancel_on: when a client is gone its handler is cancelled */
     int no_signals;             /* 1: vt_server_run leaves SIGINT and SIGTERM alone */
-    int no_date;                /* 1: no Date field */
-    const char *server_name;    /* value of the Server field; default none */
-    void *ctx;                  /* vt_req_ctx */
+    int ssl_port;         /* "-sslPort=": a listener that speaks TLS, on `host`; default 8443 when there is a
+                                   certificate, else none; VT_NONE: any free one. For more see vt_server_listen_tls */
+    const char *ssl_cert; /* "-sslCert=": PEM file, the certificate and its chain */
+    const char *ssl_key;  /* "-sslKey=": PEM file; default: the key stands in ssl_cert */
+    const char *ssl_key_password_file; /* "-sslKeyPasswordFile=": of an encrypted key; its first line */
+    const char *ssl_client_ca; /* "-sslClientCA=": PEM file; clients need a certificate that it has signed */
+    int ssl_min_version;       /* 12 (TLS 1.2, the default) or 13 */
+    int ssl_only;              /* 1: no plain listener: host, port and addr are not used */
+    int ssl_redirect;          /* 1: plain HTTP on the TLS port gets 308 to https, not 400 */
+    int reload_on_hup; /* 1: at SIGHUP vt_server_run reads the certificates anew (vt_server_tls_reload) */
+    int no_date;       /* 1: no Date field */
+    const char *server_name;                     /* value of the Server field; default none */
+    void *ctx;                                   /* vt_req_ctx */
     int (*on_start)(vt_server *s, void *ctx);    /* before listening, once; < 0 fails the start */
     void (*on_ready)(vt_server *s, void *ctx);   /* connections are accepted; vt_server_port says where */
     void (*on_stopped)(vt_server *s, void *ctx); /* all is drained */
@@ -1112,6 +1131,72 @@ VT_API vt_str vt_call_text(const vt_call *call);
 VT_API vt_str vt_call_get_trailer(const vt_call *call, const char *name); /* at the body's end */
 /* After 101: reads and writes as vt_stream_read, vt_stream_write, until vt_call_free. errors: VT_ESTATE. */
 VT_API int vt_call_stream(vt_call *call, vt_stream **out);
+
+/*==============================================================================
+ * MARK: - @api_tls   TLS: certificates, listeners, what a handler may know
+ *============================================================================*/
+
+/* TLS 1.2 and 1.3, by OpenSSL 3.0 or later: compile the implementation with -DVTHTTP_TLS=1 and link -lssl -lcrypto.
+ * Without that a server that is to speak TLS fails with VT_ENOTLS, and says so. Handlers see no difference but
+ * vt_req_scheme and vt_req_tls. ALPN: http/1.1, http/1.0. No compression, no renegotiation, no 0-RTT. */
+
+/* A certificate and its key, each as a file (read again by vt_server_tls_reload) or as PEM text. */
+typedef struct vt_tls_cert {
+    const char *cert_file,
+        *cert_pem; /* the certificate, then its chain: intermediate ones in order. One of both */
+    const char *key_file, *key_pem; /* the private key; default: it stands with the certificate */
+    const char *password;           /* of an encrypted key; default none */
+    const char *password_file; /* a file whose first line is the password; read when `password` is NULL */
+    const char *ocsp_file;     /* an OCSP response (DER) that is stapled for who asks; default none */
+} vt_tls_cert;
+
+enum vt_tls_client { VT_TLS_CLIENT_REQUIRED = 0, VT_TLS_CLIENT_OPTIONAL = 1, VT_TLS_CLIENT_UNVERIFIED = 2 };
+enum vt_tls_names { VT_TLS_NAMES_ANY = 0, VT_TLS_NAMES_KNOWN = 1, VT_TLS_NAMES_REQUIRED = 2 };
+enum vt_tls_plain { VT_TLS_PLAIN_EXPLAIN = 0, VT_TLS_PLAIN_REDIRECT = 1, VT_TLS_PLAIN_CLOSE = 2 };
+
+/* A TLS listener. Copied, strings included; files are read when the server starts. Zero means the default. */
+typedef struct vt_tls_cfg {
+    const vt_tls_cert
+        *certs; /* chosen by the name that the client asks for (SNI): exact before wildcard, else the first */
+    int ncerts; /* 1 at least, 1,000 at most */
+    const char *client_ca_file,
+        *client_ca_pem; /* whose clients are trusted; default: no client is asked for a certificate */
+    int client_auth; /* enum vt_tls_client, when there is a client CA. REQUIRED (the default): none, or one that does not
+                        verify, ends the handshake. OPTIONAL: none will do, a bad one will not. UNVERIFIED: any will do,
+                        vt_req_tls says what it is worth */
+    int names; /* enum vt_tls_names. ANY (the default): a name that no certificate has gets the first. KNOWN: it is
+                        refused (alert unrecognized_name). REQUIRED: and so is a client that gives none */
+    int plain; /* enum vt_tls_plain: what plain HTTP on the port gets. EXPLAIN (the default): 400 and a text. REDIRECT:
+                        308 to https at the host it asked for. CLOSE: nothing */
+    int min_version;    /* 12 (TLS 1.2, the default) or 13 */
+    int max_handshakes; /* under way at once; default 4,096; more wait, and are closed at header_timeout_ms */
+    int64_t
+        ticket_life_s; /* how long a session can be resumed; default 43,200; VT_NONE: never. The keys that tickets are
+                              encrypted with change twice in that time, and are the server's alone */
+    const char *ciphers;      /* of TLS 1.2, OpenSSL's syntax; default ECDHE with AES-GCM or ChaCha20 */
+    const char *ciphersuites; /* of TLS 1.3; default OpenSSL's */
+} vt_tls_cfg;
+
+/* Adds a listener that speaks TLS. errors: -EINVAL a bad field, VT_ENOTLS; the files' show when it starts (VT_ECONF). */
+VT_API int vt_server_listen_tls(vt_server *s, const char *addr, const vt_tls_cfg *cfg);
+/* Reads the files of every TLS listener again. New connections use what they say, open ones go on with what they have;
+ * on an error all stays as it was. Any thread; parks on a virtual thread. errors: VT_ECONF (the log says more), -ENOMEM,
+ * VT_ESTATE the server does not run. */
+VT_API int vt_server_tls_reload(vt_server *s);
+
+typedef struct vt_tls_info {
+    const char *version, *cipher; /* "TLSv1.3", "TLS_AES_256_GCM_SHA384" */
+    const char *alpn;             /* what was agreed on; "" nothing */
+    const char *server_name;      /* what the client asked for (SNI); "" nothing */
+    int resumed;                  /* 1: by a ticket */
+    const char *subject, *issuer; /* of the client's certificate, as RFC 2253 writes it; NULL: it gave none */
+    const char *client_cert;      /* the same as PEM */
+    int verified;                 /* 1: it is signed by the client CA, and valid */
+    const char *verify_text;      /* else why not; "" without a certificate */
+} vt_tls_info;
+/* What is known of the request's connection: 1, or 0 when it is plain. Strings live as the request's others do.
+ * errors: -ENOMEM. */
+VT_API int vt_req_tls(vt_req *req, vt_tls_info *out);
 #endif /* VTHTTP_HTTP */
 
 #ifdef __cplusplus
@@ -12644,6 +12729,8 @@ typedef struct vt__http_wire {
     int (*upgrade)(vt_res *res, const char *protocol, vt_stream **out);
     /* "192.0.2.7:40312"; returns the length. */
     int (*address)(vt_req *req, bool local, char *buf, size_t cap);
+    int (*tls)(vt_req *req, vt_tls_info *out); /* NULL: the connection is plain */
+    const char *scheme;
 } vt__http_wire;
 
 typedef struct vt__req_extra { /* a field that middleware set */
@@ -12678,9 +12765,8 @@ struct vt_req {
     uint8_t version, method_id, form;
     bool keep_alive, upgrade;
     vt_str method, target, path,
-        query;        /* raw; path and query inside target (or path is a "/" of static storage) */
-    vt_str authority; /* checked; len 0: none */
-    const char *scheme;
+        query;           /* raw; path and query inside target (or path is a "/" of static storage) */
+    vt_str authority;    /* checked; len 0: none */
     int64_t body_length; /* -1: unknown; 0: no body */
     /* Zeroed by vt__req_init, from here on. Trailers: filled in by wire->read at the end. */
     char *trailer_base;
@@ -12835,13 +12921,13 @@ VT_API vt_str vt_req_segment(const vt_req *req) {
 
 VT_API int vt_req_version(const vt_req *req) { return req->version; }
 
-VT_API const char *vt_req_scheme(const vt_req *req) { return req->scheme; }
+VT_API const char *vt_req_scheme(const vt_req *req) { return req->wire->scheme; }
 
 static void vt__req_authority(vt_req *req) {
     vt__uri_auth a;
     if (req->host_done) return;
     req->host_done = true;
-    req->port = strcmp(req->scheme, "https") == 0 ? 443 : 80;
+    req->port = strcmp(req->wire->scheme, "https") == 0 ? 443 : 80;
     if (!req->authority.len || vt__uri_authority(req->authority, &a) < 0) return;
     if (a.port >= 0) req->port = a.port;
     req->host = vt__req_copy(req, a.host);
@@ -12875,6 +12961,10 @@ VT_API const char *vt_req_local(const vt_req *req) {
 }
 
 VT_API int vt_req_keep_alive(const vt_req *req) { return req->keep_alive; }
+VT_API int vt_req_tls(vt_req *req, vt_tls_info *out) {
+    memset(out, 0, sizeof *out);
+    return req->wire->tls ? req->wire->tls(req, out) : 0;
+}
 
 /* --- parameters --- */
 static vt_str vt__req_raw_param(const vt_req *req, uint32_t segment, bool tail) {
@@ -14081,16 +14171,21 @@ static VT__UNUSED int vt__http_refuse(vt_req *req, vt_res *res, int status) {
 typedef struct vt__conn {
     vt__pd pd;
     const struct vt__conn_ops *ops; /* NULL: the socket itself, inlined */
+    void *up;                       /* theirs */
 } vt__conn;
 
-/* As the functions of @io that they stand for. */
+/* As the functions of @io that they stand for. A transport that holds input of its own says so by VT__PD_R, as if the
+ * socket had it. What send_try did not take is given to it again, first of all, and may then be on its way already. */
 struct vt__conn_ops {
     int64_t (*recv)(vt__conn *c, void *p, size_t n, int64_t until);
     int64_t (*recv_try)(vt__conn *c, void *p, size_t n);
     int64_t (*send_try)(vt__conn *c, struct iovec *v, int n);
     int (*send_wait)(vt__conn *c, int64_t until);
-    int (*shutdown)(vt__conn *c); /* the sending half */
+    int (*shutdown)(vt__conn *c); /* the sending half; -EAGAIN: wait for room, then again */
     int (*close)(vt__conn *c);
+    int (*end)(vt__conn *c); /* as shutdown, and leaves the socket as it is */
+    void (*bare)(
+        vt__conn *c); /* says what end says, if it can at once; from then on the socket itself is spoken to */
 };
 
 /* Bytes [pos, len) of p are in use: received and not consumed, or to be sent. */
@@ -14111,6 +14206,7 @@ typedef struct vt__conn_io {
 static void vt__conn_open(vt__conn *c, int fd) {
     vt__poll_pd_init(&c->pd, fd);
     c->ops = NULL;
+    c->up = NULL;
 }
 VT__INLINE int64_t vt__conn_recv(vt__conn *c, void *p, size_t n, int64_t until) {
     if (VT__UNLIKELY(c->ops != NULL)) return c->ops->recv(c, p, n, until);
@@ -14266,6 +14362,12 @@ static int vt__conn_put(vt__conn_io *io, const char *p, size_t n) {
     }
     return io->err;
 }
+/* The sender's end, where the transport has one of its own; waits for room. */
+static void vt__conn_end(vt__conn_io *io) {
+    if (!io->c->ops || io->err < 0) return;
+    int64_t until = vt__conn_until(io->write_ns);
+    while (io->c->ops->end(io->c) == -EAGAIN && vt__conn_send_wait(io->c, until) >= 0) continue;
+}
 /* What is gathered, then the slices in v[1..n): at once and without a copy. v[0] is for this function. */
 static int vt__conn_send_behind(vt__conn_io *io, struct iovec *v, int n) {
     vt__conn_buf *b = &io->out;
@@ -14305,12 +14407,1035 @@ VT_API int vt_stream_shutdown(vt_stream *st) {
     st->shut = true;
     /* With both halves ended a descriptor hangs up: no longer the sign of a reset. */
     vt__poll_clear(&c->pd, VT__PD_WATCH | VT__PD_WATCH_FIN);
-    return vt__conn_shutdown(c);
+    int r;
+    while ((r = vt__conn_shutdown(c)) == -EAGAIN)
+        if ((r = vt__conn_send_wait(c, vt__conn_until(st->io->write_ns))) < 0) break;
+    return r;
 }
+
+#if VTHTTP_TLS
+/*==============================================================================
+ * MARK: - @ossl    TLS as a machine in memory, by OpenSSL (VTHTTP_TLS)
+ * uses:   @api_tls @plat @mem @log
+ * test:   tests/test_tls.c tests/e2e_tls.c tests/interop_tls.sh
+ *
+ * OpenSSL does no input or output here: its BIO reads from a slice of received ciphertext and writes to a block that
+ * grows. So nothing in it waits, raises SIGPIPE or keeps a descriptor, a step may run on any OS thread, and a flight is one
+ * block. Its error queue belongs to the OS thread: each step clears it before and reads it after, and parks nowhere.
+ *
+ * A context (vt__ossl_ctx) is what a listener reads from its files: one SSL_CTX a certificate. It does not change; a reload
+ * makes a new one, and connections hold the one that they began with. Tickets are the only way to resume: no cache that
+ * OS threads would share. Their keys outlive reloads; what they may resume is bound to the client CA by the session's
+ * context, lest a ticket outlive the trust in it.
+ *============================================================================*/
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+enum {
+    VT__OSSL_OUT_MAX = 1 << 18, /* ciphertext that waits to be sent */
+    VT__OSSL_QUIET = 1 << 16,   /* bytes in a row without application data: key updates, empty records */
+    VT__OSSL_CERTS_MAX = 1000,
+    VT__OSSL_FILE_MAX = 1 << 20
+};
+
+/* Ticket keys: the first encrypts, those before it are still read. */
+typedef struct vt__ossl_keys {
+    uint32_t spin;
+    int n;
+    int64_t due, every; /* ns */
+    struct vt__ossl_key {
+        unsigned char name[16], aes[32], mac[32];
+    } k[3];
+} vt__ossl_keys;
+
+typedef struct vt__ossl_cert {
+    SSL_CTX *ctx;
+    unsigned char *ocsp;
+    size_t ocsp_len;
+} vt__ossl_cert;
+
+typedef struct vt__ossl_ctx {
+    uint32_t refs;
+    int ncerts, names;
+    bool dear; /* a key whose use takes longer than a hop to another OS thread */
+    vt__ossl_keys *keys;
+    unsigned char alpn[64]; /* each name after its length, by preference */
+    size_t alpn_len;
+    vt__ossl_cert *certs;
+} vt__ossl_ctx;
+
+/* One connection. It stays where it is: the BIO points to it. */
+typedef struct vt__ossl {
+    SSL *ssl;
+    vt__ossl_ctx *ctx;
+    const char *in; /* ciphertext, the caller's */
+    size_t in_len;
+    char *out; /* ciphertext [pos, len) is to be sent */
+    size_t out_pos, out_len, out_cap, quiet;
+    int err; /* the first that ended it */
+    bool done, ended, starved, client;
+} vt__ossl;
+
+/*--- the BIO ---*/
+/* Room for n more bytes behind what waits; false: too much, or out of memory. */
+static bool vt__ossl_room(vt__ossl *o, size_t n) {
+    if (o->out_pos == o->out_len) o->out_pos = o->out_len = 0;
+    if (o->out_cap - o->out_len >= n) return true;
+    if (o->out_len + n > VT__OSSL_OUT_MAX) return false;
+    size_t cap = VT__MAX(o->out_cap * 2, o->out_len + n);
+    char *p = vt__mem_realloc(o->out, cap);
+    if (!p) {
+        o->starved = true;
+        return false;
+    }
+    o->out = p;
+    o->out_cap = cap;
+    return true;
+}
+static int vt__ossl_bio_write(BIO *b, const char *p, int n) {
+    vt__ossl *o = BIO_get_data(b);
+    BIO_clear_retry_flags(b);
+    if (n <= 0 || !vt__ossl_room(o, (size_t)n)) return -1;
+    memcpy(o->out + o->out_len, p, (size_t)n);
+    o->out_len += (size_t)n;
+    return n;
+}
+static int vt__ossl_bio_read(BIO *b, char *p, int n) {
+    vt__ossl *o = BIO_get_data(b);
+    BIO_clear_retry_flags(b);
+    if (n <= 0) return 0;
+    if (o->in_len == 0) {
+        BIO_set_retry_read(b);
+        return -1;
+    }
+    size_t k = VT__MIN((size_t)n, o->in_len);
+    memcpy(p, o->in, k);
+    o->in += k;
+    o->in_len -= k;
+    o->quiet += k;
+    return (int)k;
+}
+static long vt__ossl_bio_ctrl(BIO *b, int cmd, long num, void *ptr) {
+    (void)b, (void)num, (void)ptr;
+    return cmd == BIO_CTRL_FLUSH;
+}
+static struct {
+    pthread_once_t once;
+    BIO_METHOD *bio;
+} vt__ossl_g = {PTHREAD_ONCE_INIT, NULL};
+static void vt__ossl_begin(void) {
+    BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "vthttp");
+    if (m && BIO_meth_set_write(m, vt__ossl_bio_write) && BIO_meth_set_read(m, vt__ossl_bio_read) &&
+        BIO_meth_set_ctrl(m, vt__ossl_bio_ctrl))
+        vt__ossl_g.bio = m;
+    else BIO_meth_free(m);
+}
+
+/*--- errors ---*/
+/* OpenSSL's reason for the last failure on this OS thread. */
+static const char *vt__ossl_reason(void) {
+    const char *why = ERR_reason_error_string(ERR_peek_last_error());
+    return why ? why : "no reason given";
+}
+/* What a call that returned r <= 0 came to: -EAGAIN wants input; 0 the peer ended its half; else an error for good. */
+static int vt__ossl_result(vt__ossl *o, int r) {
+    switch (SSL_get_error(o->ssl, r)) {
+    case SSL_ERROR_WANT_READ: return -EAGAIN;
+    case SSL_ERROR_ZERO_RETURN: return 0;
+    case SSL_ERROR_SSL: break;
+    default: o->err = o->starved ? -ENOMEM : VT_ETLS; return o->err;
+    }
+    unsigned long e = ERR_peek_error();
+    int reason = ERR_GET_REASON(e);
+    o->err = VT_ETLS;
+    if (o->starved || reason == ERR_R_MALLOC_FAILURE) o->err = -ENOMEM;
+    else if (ERR_GET_LIB(e) == ERR_LIB_SSL &&
+             (reason == SSL_R_CERTIFICATE_VERIFY_FAILED || reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE))
+        o->err = VT_ECERT;
+    vt_log(VT_LOG_DEBUG, "TLS: %s", vt__ossl_reason());
+    return o->err;
+}
+
+/*--- one connection ---*/
+static void vt__ossl_unref(vt__ossl_ctx *x) {
+    if (__atomic_sub_fetch(&x->refs, 1, __ATOMIC_ACQ_REL)) return;
+    for (int i = 0; i < x->ncerts; i++) {
+        SSL_CTX_free(x->certs[i].ctx);
+        vt__mem_free(x->certs[i].ocsp);
+    }
+    vt__mem_free(x->certs);
+    vt__mem_free(x);
+}
+/* `o` is zeroed. Takes over the reference to x, also when it fails. */
+static int vt__ossl_open(vt__ossl *o, vt__ossl_ctx *x, bool client) {
+    ERR_clear_error();
+    o->ctx = x;
+    o->ssl = SSL_new(x->certs[0].ctx);
+    BIO *b = o->ssl ? BIO_new(vt__ossl_g.bio) : NULL;
+    if (!b) return -ENOMEM;
+    BIO_set_data(b, o);
+    BIO_set_init(b, 1);
+    SSL_set_bio(o->ssl, b, b);
+    o->client = client;
+    if (client) SSL_set_connect_state(o->ssl);
+    else SSL_set_accept_state(o->ssl);
+    return 0;
+}
+static void vt__ossl_close(vt__ossl *o) {
+    ERR_clear_error();
+    SSL_free(o->ssl);
+    vt__mem_free(o->out);
+    if (o->ctx) vt__ossl_unref(o->ctx);
+    memset(o, 0, sizeof *o);
+}
+/* 1 when the handshake is complete, 0 when input is missing. */
+static int vt__ossl_shake(vt__ossl *o) {
+    if (o->err) return o->err;
+    ERR_clear_error();
+    int r = SSL_do_handshake(o->ssl);
+    if (r == 1) {
+        o->done = true;
+        o->quiet = 0;
+        return 1;
+    }
+    r = vt__ossl_result(o, r);
+    if (r == -EAGAIN && o->quiet > VT__OSSL_OUT_MAX) r = o->err = VT_ETLS;
+    return r == -EAGAIN ? 0 : r == 0 ? o->err = VT_ETLS : r;
+}
+/* Plaintext bytes; 0 at the peer's close_notify; -EAGAIN when input is missing. */
+static int64_t vt__ossl_read(vt__ossl *o, void *p, size_t n) {
+    size_t got = 0;
+    if (o->err) return o->err;
+    ERR_clear_error();
+    int r = SSL_read_ex(o->ssl, p, n, &got);
+    if (r == 1) {
+        o->quiet = 0;
+        return (int64_t)got;
+    }
+    r = vt__ossl_result(o, r);
+    if (r == -EAGAIN && o->quiet > VT__OSSL_QUIET) {
+        vt_log(VT_LOG_DEBUG, "TLS: too much without data");
+        r = o->err = VT_ETLS;
+    }
+    return r;
+}
+/* Whether vt__ossl_read may return something without more input. */
+static bool vt__ossl_holds(const vt__ossl *o) { return o->in_len > 0 || SSL_pending(o->ssl) > 0; }
+/* Encrypts n > 0 bytes, at most a record's: 0, or an error for good. */
+static int vt__ossl_write(vt__ossl *o, const void *p, size_t n) {
+    size_t put = 0;
+    if (o->err) return o->err;
+    if (o->ended) return -EPIPE;
+    if (!vt__ossl_room(o, n + 512)) return o->err = -ENOMEM;
+    ERR_clear_error();
+    int r = SSL_write_ex(o->ssl, p, n, &put);
+    if (r == 1 && put == n) return 0;
+    r = vt__ossl_result(o, r);
+    return o->err = r < 0 && r != -EAGAIN ? r : VT_ETLS;
+}
+/* close_notify, once. */
+static void vt__ossl_end(vt__ossl *o) {
+    if (o->ended || o->err || !o->done) return;
+    o->ended = true;
+    ERR_clear_error();
+    (void)SSL_shutdown(o->ssl);
+}
+/* A block that has nothing in it is given back. */
+static void vt__ossl_trim(vt__ossl *o) {
+    if (o->out_pos < o->out_len) return;
+    vt__mem_free(o->out);
+    o->out = NULL;
+    o->out_pos = o->out_len = o->out_cap = 0;
+}
+
+/*--- tickets ---*/
+static bool vt__ossl_key_make(struct vt__ossl_key *k) {
+    return RAND_bytes((unsigned char *)k, sizeof *k) == 1;
+}
+static void vt__ossl_keys_turn(vt__ossl_keys *ks, const struct vt__ossl_key *k, int64_t now) {
+    memmove(ks->k + 1, ks->k, sizeof ks->k - sizeof ks->k[0]);
+    ks->k[0] = *k;
+    ks->n = VT__MIN(ks->n + 1, (int)VT__COUNT(ks->k));
+    ks->due = now + ks->every;
+}
+/* The key to encrypt with (name NULL), or the one of that name: its index, or -1. */
+static int vt__ossl_key_find(vt__ossl_keys *ks, const unsigned char *name, struct vt__ossl_key *out) {
+    struct vt__ossl_key fresh;
+    int64_t now = vt__plat_now();
+    bool due = now >= __atomic_load_n(&ks->due, __ATOMIC_RELAXED) && vt__ossl_key_make(&fresh);
+    int i = 0;
+    vt__plat_spin_lock(&ks->spin);
+    if (due && now >= ks->due) {
+        if (ks->n && now >= ks->due + 2 * ks->every) ks->n = 0; /* nobody came: all are too old */
+        vt__ossl_keys_turn(ks, &fresh, now);
+    }
+    if (name)
+        while (i < ks->n && memcmp(ks->k[i].name, name, sizeof ks->k[i].name) != 0) i++;
+    i = i < ks->n ? i : -1;
+    if (i >= 0) *out = ks->k[i];
+    vt__plat_spin_unlock(&ks->spin);
+    return i;
+}
+static int vt__ossl_on_ticket(SSL *s, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                              EVP_MAC_CTX *mac, int enc) {
+    vt__ossl_ctx *x = SSL_CTX_get_app_data(SSL_get_SSL_CTX(s));
+    struct vt__ossl_key k;
+    int i = vt__ossl_key_find(x->keys, enc ? NULL : name, &k);
+    if (i < 0) return enc ? -1 : 0;
+    OSSL_PARAM params[3] = {
+        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, k.mac, sizeof k.mac),
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)(uintptr_t) "SHA256", 0),
+        OSSL_PARAM_construct_end()};
+    if (enc) memcpy(name, k.name, sizeof k.name);
+    bool ok = (!enc || RAND_bytes(iv, 16) == 1) && EVP_MAC_CTX_set_params(mac, params) &&
+              EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, k.aes, iv, enc);
+    OPENSSL_cleanse(&k, sizeof k);
+    return !ok ? -1 : i > 0 ? 2 : 1; /* 2: read, and to be replaced */
+}
+
+/*--- what a handshake asks ---*/
+static int vt__ossl_on_alpn(SSL *s, const unsigned char **out, unsigned char *out_len,
+                            const unsigned char *in, unsigned in_len, void *arg) {
+    const vt__ossl_ctx *x = arg;
+    unsigned char *pick;
+    (void)s;
+    if (SSL_select_next_proto(&pick, out_len, x->alpn, (unsigned)x->alpn_len, in, in_len) !=
+        OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL; /* RFC 7301 3.2 */
+    *out = pick;
+    return SSL_TLSEXT_ERR_OK;
+}
+static int vt__ossl_find(const vt__ossl_ctx *x, const char *name) {
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < x->ncerts; i++) {
+            X509 *cert = SSL_CTX_get0_certificate(x->certs[i].ctx);
+            unsigned flags = pass == 0 ? X509_CHECK_FLAG_NO_WILDCARDS : X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
+            if (cert && X509_check_host(cert, name, 0, flags, NULL) == 1) return i;
+        }
+    return -1;
+}
+static int vt__ossl_on_name(SSL *s, int *alert, void *arg) {
+    const vt__ossl_ctx *x = arg;
+    const char *name = SSL_get_servername(s, TLSEXT_NAMETYPE_host_name);
+    int i = name ? vt__ossl_find(x, name) : -1;
+    if (i < 0 && (x->names == VT_TLS_NAMES_REQUIRED || (name && x->names == VT_TLS_NAMES_KNOWN))) {
+        *alert = SSL_AD_UNRECOGNIZED_NAME;
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    }
+    if (i > 0) SSL_set_SSL_CTX(s, x->certs[i].ctx);
+    return SSL_TLSEXT_ERR_OK;
+}
+static int vt__ossl_on_status(SSL *s, void *arg) {
+    const vt__ossl_cert *c = arg;
+    unsigned char *copy = c->ocsp_len ? OPENSSL_memdup(c->ocsp, c->ocsp_len) : NULL;
+    if (!copy) return SSL_TLSEXT_ERR_NOACK;
+    SSL_set_tlsext_status_ocsp_resp(s, copy, (long)c->ocsp_len);
+    return SSL_TLSEXT_ERR_OK;
+}
+static int vt__ossl_on_verify_any(int ok, X509_STORE_CTX *sc) {
+    (void)ok, (void)sc;
+    return 1;
+}
+
+/*--- contexts ---*/
+/* Where the configuration's texts go when they are wrong. */
+typedef struct vt__ossl_text {
+    char text[512];
+} vt__ossl_text;
+
+static VT_PRINTF(3, 4) int vt__ossl_fail(vt__ossl_text *t, int err, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(t->text, sizeof t->text, fmt, ap);
+    va_end(ap);
+    ERR_clear_error();
+    return err;
+}
+/* PEM text to read: a file's, or what is given. */
+static BIO *vt__ossl_pem(const char *file, const char *pem) {
+    ERR_clear_error();
+    return file ? BIO_new_file(file, "r") : BIO_new_mem_buf(pem, -1);
+}
+static int vt__ossl_password(char *buf, int size, int rwflag, void *arg) {
+    const char *pw = arg;
+    (void)rwflag;
+    if (!pw || size <= 0 || strlen(pw) > (size_t)size) return -1; /* never asks on a terminal */
+    memcpy(buf, pw, strlen(pw));
+    return (int)strlen(pw);
+}
+/* The first line of a file; "" when there is none. */
+static int vt__ossl_password_file(const char *file, char *buf, int size) {
+    BIO *b = vt__ossl_pem(file, NULL);
+    int n = b ? BIO_gets(b, buf, size) : -1;
+    BIO_free(b);
+    if (n < 0) return -1;
+    buf[strcspn(buf, "\r\n")] = 0;
+    return 0;
+}
+static bool vt__ossl_key_is_dear(const EVP_PKEY *key) {
+    char group[32] = "";
+    if (EVP_PKEY_get_base_id(key) == EVP_PKEY_ED25519) return false;
+    if (EVP_PKEY_get_base_id(key) != EVP_PKEY_EC) return true;
+    return EVP_PKEY_get_group_name(key, group, sizeof group, NULL) != 1 || strcmp(group, "prime256v1") != 0;
+}
+static int vt__ossl_load_chain(SSL_CTX *ctx, BIO *b) {
+    X509 *cert = PEM_read_bio_X509_AUX(b, NULL, vt__ossl_password, NULL);
+    int ok = cert && SSL_CTX_use_certificate(ctx, cert) == 1;
+    X509_free(cert);
+    while (ok && (cert = PEM_read_bio_X509(b, NULL, vt__ossl_password, NULL)) != NULL)
+        if (SSL_CTX_add0_chain_cert(ctx, cert) != 1) {
+            X509_free(cert);
+            ok = 0;
+        }
+    if (ok) ERR_clear_error(); /* "no start line" is how the chain ends */
+    return ok ? 0 : -1;
+}
+static int vt__ossl_load_key(SSL_CTX *ctx, const vt_tls_cert *c, bool *dear, vt__ossl_text *t) {
+    const char *file = c->key_file ? c->key_file : c->key_pem ? NULL : c->cert_file;
+    const char *pem = c->key_pem ? c->key_pem : c->cert_pem, *name = file ? file : "key_pem";
+    char line[1024] = "";
+    const char *pw = c->password;
+    if (!pw && c->password_file) {
+        if (vt__ossl_password_file(c->password_file, line, sizeof line) < 0)
+            return vt__ossl_fail(t, VT_ECONF, "%s: cannot be read", c->password_file);
+        pw = line;
+    }
+    BIO *b = vt__ossl_pem(file, pem);
+    EVP_PKEY *key = b ? PEM_read_bio_PrivateKey(b, NULL, vt__ossl_password, (void *)(uintptr_t)pw) : NULL;
+    BIO_free(b);
+    OPENSSL_cleanse(line, sizeof line);
+    if (!key)
+        return vt__ossl_fail(t, VT_ECONF, "%s: no private key can be read: %s", name, vt__ossl_reason());
+    int ok = SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
+    *dear = *dear || vt__ossl_key_is_dear(key);
+    EVP_PKEY_free(key);
+    return ok ? 0
+              : vt__ossl_fail(t, VT_ECONF, "%s: does not fit the certificate: %s", name, vt__ossl_reason());
+}
+static int vt__ossl_load_ocsp(vt__ossl_cert *c, const char *file, vt__ossl_text *t) {
+    BIO *b = vt__ossl_pem(file, NULL);
+    unsigned char *p = b ? vt__mem_alloc(VT__OSSL_FILE_MAX) : NULL;
+    int n = p ? BIO_read(b, p, VT__OSSL_FILE_MAX) : -1;
+    BIO_free(b);
+    unsigned char *fit = n > 0 ? vt__mem_realloc(p, (size_t)n) : NULL;
+    if (!fit) {
+        vt__mem_free(p);
+        return vt__ossl_fail(t, VT_ECONF, "%s: cannot be read", file);
+    }
+    c->ocsp = fit;
+    c->ocsp_len = (size_t)n;
+    return SSL_CTX_set_tlsext_status_cb(c->ctx, vt__ossl_on_status) &&
+                   SSL_CTX_set_tlsext_status_arg(c->ctx, c)
+               ? 0
+               : vt__ossl_fail(t, -ENOMEM, "out of memory");
+}
+/* Trusts every certificate of a PEM text; `names`: and tells clients so. Their hash is added to `seal`. */
+static int vt__ossl_load_trust(SSL_CTX *ctx, const char *file, const char *pem, bool names, EVP_MD_CTX *seal,
+                               vt__ossl_text *t) {
+    BIO *b = vt__ossl_pem(file, pem);
+    X509 *cert;
+    int n = 0, ok = 1;
+    while (ok && b && (cert = PEM_read_bio_X509(b, NULL, vt__ossl_password, NULL)) != NULL) {
+        unsigned char hash[EVP_MAX_MD_SIZE];
+        unsigned len = 0;
+        ok = X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), cert) == 1;
+        if (ok && names) ok = SSL_CTX_add_client_CA(ctx, cert) == 1;
+        if (ok && seal) ok = X509_digest(cert, EVP_sha256(), hash, &len) && EVP_DigestUpdate(seal, hash, len);
+        X509_free(cert);
+        n++;
+    }
+    BIO_free(b);
+    if (ok && n) {
+        ERR_clear_error();
+        return 0;
+    }
+    return vt__ossl_fail(t, VT_ECONF, "%s: no certificate can be read: %s", file ? file : "client_ca_pem",
+                         vt__ossl_reason());
+}
+/* What both sides have in common. */
+static SSL_CTX *vt__ossl_ctx_base(vt__ossl_ctx *x, const SSL_METHOD *method, int min_version) {
+    SSL_CTX *ctx = SSL_CTX_new(method);
+    if (!ctx) return NULL;
+    SSL_CTX_set_options(ctx,
+                        SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    if (SSL_CTX_set_app_data(ctx, x) &&
+        SSL_CTX_set_min_proto_version(ctx, min_version == 13 ? TLS1_3_VERSION : TLS1_2_VERSION))
+        return ctx;
+    SSL_CTX_free(ctx);
+    return NULL;
+}
+static int vt__ossl_ciphers(SSL_CTX *ctx, const char *ciphers, const char *suites, vt__ossl_text *t) {
+    if (SSL_CTX_set_cipher_list(ctx, ciphers ? ciphers : "ECDHE+AESGCM:ECDHE+CHACHA20") != 1)
+        return vt__ossl_fail(t, -EINVAL, "ciphers: %s", vt__ossl_reason());
+    if (suites && SSL_CTX_set_ciphersuites(ctx, suites) != 1)
+        return vt__ossl_fail(t, -EINVAL, "ciphersuites: %s", vt__ossl_reason());
+    return 0;
+}
+/* Who is asked for a certificate, and what a ticket is bound to. */
+static int vt__ossl_ctx_clients(SSL_CTX *ctx, const vt_tls_cfg *c, vt__ossl_text *t) {
+    static const int modes[] = {SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_PEER,
+                                SSL_VERIFY_PEER};
+    unsigned char id[EVP_MAX_MD_SIZE], mode = (unsigned char)c->client_auth;
+    unsigned len = 0;
+    EVP_MD_CTX *seal = EVP_MD_CTX_new();
+    int r = seal && EVP_DigestInit_ex(seal, EVP_sha256(), NULL) && EVP_DigestUpdate(seal, &mode, 1)
+                ? 0
+                : vt__ossl_fail(t, -ENOMEM, "out of memory");
+    if (r == 0 && (c->client_ca_file || c->client_ca_pem)) {
+        r = vt__ossl_load_trust(ctx, c->client_ca_file, c->client_ca_pem, true, seal, t);
+        SSL_CTX_set_verify(ctx, modes[mode],
+                           mode == VT_TLS_CLIENT_UNVERIFIED ? vt__ossl_on_verify_any : NULL);
+    }
+    if (r == 0 && !(EVP_DigestFinal_ex(seal, id, &len) && SSL_CTX_set_session_id_context(ctx, id, len)))
+        r = vt__ossl_fail(t, -ENOMEM, "out of memory");
+    EVP_MD_CTX_free(seal);
+    return r;
+}
+static int vt__ossl_ctx_cert(vt__ossl_ctx *x, vt__ossl_cert *out, const vt_tls_cfg *c,
+                             const vt_tls_cert *cert, vt__ossl_text *t) {
+    SSL_CTX *ctx = out->ctx = vt__ossl_ctx_base(x, TLS_server_method(), c->min_version);
+    if (!ctx) return vt__ossl_fail(t, -ENOMEM, "out of memory");
+    BIO *b = vt__ossl_pem(cert->cert_file, cert->cert_pem);
+    int r = b ? vt__ossl_load_chain(ctx, b) : -1;
+    BIO_free(b);
+    if (r < 0)
+        return vt__ossl_fail(t, VT_ECONF, "%s: no certificate can be read: %s",
+                             cert->cert_file ? cert->cert_file : "cert_pem", vt__ossl_reason());
+    if ((r = vt__ossl_load_key(ctx, cert, &x->dear, t)) < 0) return r;
+    if (cert->ocsp_file && (r = vt__ossl_load_ocsp(out, cert->ocsp_file, t)) < 0) return r;
+    if ((r = vt__ossl_ciphers(ctx, c->ciphers, c->ciphersuites, t)) < 0) return r;
+    if ((r = vt__ossl_ctx_clients(ctx, c, t)) < 0) return r;
+    SSL_CTX_set_alpn_select_cb(ctx, vt__ossl_on_alpn, x);
+    SSL_CTX_set_tlsext_servername_callback(ctx, vt__ossl_on_name);
+    SSL_CTX_set_tlsext_servername_arg(ctx, x);
+    if (c->ticket_life_s == VT_NONE) {
+        SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+        SSL_CTX_set_num_tickets(ctx, 0);
+        return 0;
+    }
+    SSL_CTX_set_timeout(ctx, (long)VT__MIN(c->ticket_life_s, 604800)); /* RFC 8446 4.6.1 */
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, vt__ossl_on_ticket);
+    return 0;
+}
+static vt__ossl_ctx *vt__ossl_ctx_alloc(int ncerts) {
+    pthread_once(&vt__ossl_g.once, vt__ossl_begin);
+    vt__ossl_ctx *x = vt__ossl_g.bio ? vt__mem_zalloc(sizeof *x) : NULL;
+    if (!x) return NULL;
+    x->refs = 1;
+    x->ncerts = ncerts;
+    if ((x->certs = vt__mem_zalloc((size_t)ncerts * sizeof *x->certs)) != NULL) return x;
+    vt__mem_free(x);
+    return NULL;
+}
+/* Reads what a listener's configuration names: a new context with one reference. `alpn`: as in vt__ossl_ctx. */
+static int vt__ossl_ctx_server(vt__ossl_ctx **out, const vt_tls_cfg *c, vt__ossl_keys *keys, vt_str alpn,
+                               vt__ossl_text *t) {
+    vt__ossl_ctx *x = vt__ossl_ctx_alloc(c->ncerts);
+    int r = x ? 0 : vt__ossl_fail(t, -ENOMEM, "out of memory");
+    if (!x) return r;
+    x->names = c->names;
+    x->keys = keys;
+    x->alpn_len = VT__MIN(alpn.len, sizeof x->alpn);
+    memcpy(x->alpn, alpn.ptr, x->alpn_len);
+    for (int i = 0; i < c->ncerts && r == 0; i++) r = vt__ossl_ctx_cert(x, &x->certs[i], c, &c->certs[i], t);
+    if (r == 0) *out = x;
+    else vt__ossl_unref(x);
+    return r;
+}
+
+/*--- the client's side ---*/
+typedef struct vt__ossl_client {
+    const char *ca_file, *ca_pem; /* who is trusted; default: the system's store */
+    bool no_verify;
+    int min_version;
+    const vt_tls_cert *cert; /* the client's own; NULL: none */
+    vt_str alpn;             /* as in vt__ossl_ctx; len 0: none */
+} vt__ossl_client;
+
+static VT__UNUSED int vt__ossl_ctx_client(vt__ossl_ctx **out, const vt__ossl_client *c, vt__ossl_text *t) {
+    vt__ossl_ctx *x = vt__ossl_ctx_alloc(1);
+    SSL_CTX *ctx = x ? vt__ossl_ctx_base(x, TLS_client_method(), c->min_version) : NULL;
+    int r = 0;
+    if (ctx) x->certs[0].ctx = ctx;
+    else r = vt__ossl_fail(t, -ENOMEM, "out of memory");
+    if (r == 0) r = vt__ossl_ciphers(ctx, NULL, NULL, t);
+    if (r == 0 && (c->ca_file || c->ca_pem))
+        r = vt__ossl_load_trust(ctx, c->ca_file, c->ca_pem, false, NULL, t);
+    else if (r == 0 && SSL_CTX_set_default_verify_paths(ctx) != 1)
+        r = vt__ossl_fail(t, VT_ECONF, "the system's CA store: %s", vt__ossl_reason());
+    if (r == 0) SSL_CTX_set_verify(ctx, c->no_verify ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+    if (r == 0 && c->cert) {
+        BIO *b = vt__ossl_pem(c->cert->cert_file, c->cert->cert_pem);
+        if (!b || vt__ossl_load_chain(ctx, b) < 0)
+            r = vt__ossl_fail(t, VT_ECONF, "%s: no certificate can be read: %s",
+                              c->cert->cert_file ? c->cert->cert_file : "cert_pem", vt__ossl_reason());
+        BIO_free(b);
+        if (r == 0) r = vt__ossl_load_key(ctx, c->cert, &x->dear, t);
+    }
+    if (r == 0 && c->alpn.len &&
+        SSL_CTX_set_alpn_protos(ctx, (const unsigned char *)c->alpn.ptr, (unsigned)c->alpn.len) != 0)
+        r = vt__ossl_fail(t, -ENOMEM, "out of memory");
+    if (r == 0) *out = x;
+    else if (x) vt__ossl_unref(x);
+    return r;
+}
+/* Whom a client means to speak to: a name (it goes out as SNI) or an address; its certificate must be for that. */
+static VT__UNUSED int vt__ossl_expect(vt__ossl *o, const char *host) {
+    X509_VERIFY_PARAM *param = SSL_get0_param(o->ssl);
+    ERR_clear_error();
+    if (X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1) return 0;
+    ERR_clear_error();
+    SSL_set_hostflags(o->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return SSL_set_tlsext_host_name(o->ssl, host) == 1 && SSL_set1_host(o->ssl, host) == 1 ? 0 : -EINVAL;
+}
+
+/*--- what is known of a connection ---*/
+static char *vt__ossl_arena_text(vt__arena *a, BIO *b) {
+    char *p = NULL;
+    long n = BIO_get_mem_data(b, &p);
+    char *copy = p && n >= 0 ? vt__mem_arena_str(a, p, (size_t)n) : NULL;
+    (void)BIO_reset(b);
+    return copy;
+}
+static int vt__ossl_info_cert(X509 *cert, vt__arena *a, vt_tls_info *out) {
+    BIO *b = BIO_new(BIO_s_mem());
+    if (b && X509_NAME_print_ex(b, X509_get_subject_name(cert), 0, XN_FLAG_RFC2253) >= 0)
+        out->subject = vt__ossl_arena_text(a, b);
+    if (b && X509_NAME_print_ex(b, X509_get_issuer_name(cert), 0, XN_FLAG_RFC2253) >= 0)
+        out->issuer = vt__ossl_arena_text(a, b);
+    if (b && PEM_write_bio_X509(b, cert) == 1) out->client_cert = vt__ossl_arena_text(a, b);
+    BIO_free(b);
+    return out->subject && out->issuer && out->client_cert ? 0 : -ENOMEM;
+}
+static int vt__ossl_info(vt__ossl *o, vt__arena *a, vt_tls_info *out) {
+    const unsigned char *alpn = NULL;
+    unsigned alpn_len = 0;
+    const char *name = SSL_get_servername(o->ssl, TLSEXT_NAMETYPE_host_name);
+    X509 *cert = SSL_get0_peer_certificate(o->ssl);
+    long verify = SSL_get_verify_result(o->ssl);
+    ERR_clear_error();
+    SSL_get0_alpn_selected(o->ssl, &alpn, &alpn_len);
+    out->version = SSL_get_version(o->ssl);
+    out->cipher = SSL_get_cipher_name(o->ssl);
+    out->alpn = vt__mem_arena_str(a, (const char *)alpn, alpn_len);
+    out->server_name = name ? vt__mem_arena_str(a, name, strlen(name)) : "";
+    out->resumed = SSL_session_reused(o->ssl);
+    out->verify_text = "";
+    if (!out->alpn || !out->server_name) return -ENOMEM;
+    if (!cert) return 1;
+    out->verified = verify == X509_V_OK;
+    if (!out->verified) out->verify_text = X509_verify_cert_error_string(verify);
+    return vt__ossl_info_cert(cert, a, out) < 0 ? -ENOMEM : 1;
+}
+#endif /* VTHTTP_TLS */
+
+/*==============================================================================
+ * MARK: - @tls     TLS over a connection
+ * uses:   @api_base @api_tls @plat @mem @poll @sched @sync @block @io @conn @ossl
+ * raises: vt__conn_ops
+ * test:   tests/test_tls.c tests/e2e_tls.c tests/interop_tls.sh
+ *
+ * The machine of @ossl between a vt__conn's users and its socket. Ciphertext is received into a block of the thread's
+ * pool, which goes back when it is used up: a connection that waits holds OpenSSL's own state and nothing else. What is
+ * sent is encrypted a record at a time, and counts as sent when the socket has all of the record: until then send_try is
+ * -EAGAIN, and its caller comes again with the same bytes (`owed` of them are encrypted already).
+ *
+ * A handshake is a step at each arrival of input (vt__tls_step), with nothing on a stack in between. A step whose private
+ * key is dear (RSA, P-384: 0.3 to 2 ms) runs on the blocking pool; P-256 takes 25 us and runs where it is.
+ *============================================================================*/
+enum vt__tls_step_result { VT__TLS_WAIT, VT__TLS_DONE, VT__TLS_PLAIN };
+#if VTHTTP_TLS
+enum { VT__TLS_RECORD = 16384, VT__TLS_GATHER = 4096 };
+
+/* A listener that speaks TLS. */
+typedef struct vt__tls_gate {
+    vt_tls_cfg cfg; /* its texts stand behind certs */
+    vt__ossl_keys keys;
+    vt__ossl_ctx *ctx;
+    uint32_t spin;  /* of ctx, which a reload replaces */
+    vt_sem permits; /* handshakes */
+} vt__tls_gate;
+
+typedef struct vt__tls {
+    vt__ossl o;
+    vt__conn_buf in;
+    size_t owed;
+    vt__tls_gate *gate; /* whose permit it holds; NULL: none */
+    bool shut;          /* the socket's sending half is ended */
+    int step;           /* what a step on another OS thread came to */
+} vt__tls;
+
+/*--- moving ciphertext ---*/
+/* 0 when all is out, -EAGAIN, or an error. */
+static int vt__tls_push(vt__conn *c, vt__tls *t) {
+    vt__ossl *o = &t->o;
+    while (o->out_pos < o->out_len) {
+        struct iovec v = {o->out + o->out_pos, o->out_len - o->out_pos};
+        int64_t r = vt__io_send_try(&c->pd, &v, 1);
+        if (r < 0) return (int)r;
+        o->out_pos += (size_t)r;
+    }
+    vt__ossl_trim(o);
+    return 0;
+}
+/* More ciphertext: > 0, 0 at the socket's end, -EAGAIN, other errors. */
+static int64_t vt__tls_pull(vt__conn *c, vt__tls *t) {
+    vt__thr *thr = vt__sched_thr();
+    if (!vt__conn_buf_get(thr, &t->in)) return -ENOMEM;
+    int64_t r = vt__io_recv_try(&c->pd, t->in.p, t->in.cap);
+    if (r > 0) {
+        t->o.in = t->in.p;
+        t->o.in_len = (size_t)r;
+    } else {
+        vt__conn_buf_put(thr, &t->in);
+    }
+    return r;
+}
+/* The block goes back when nothing is left in it; else the socket seems readable until it is. */
+static void vt__tls_settle(vt__conn *c, vt__tls *t) {
+    if (t->in.p && t->o.in_len == 0) vt__conn_buf_put(vt__sched_thr(), &t->in);
+    if (t->o.ssl && !t->o.err && vt__ossl_holds(&t->o)) vt__poll_set(&c->pd, VT__PD_R);
+}
+
+/*--- the operations of vt__conn ---*/
+static int64_t vt__tls_recv_try(vt__conn *c, void *p, size_t n) {
+    vt__tls *t = c->up;
+    if (!t || !t->o.done) return VT_ESTATE;
+    int64_t r = -EAGAIN, k = 1;
+    if (vt__ossl_holds(&t->o)) r = vt__ossl_read(&t->o, p, n);
+    while (r == -EAGAIN && (k = vt__tls_pull(c, t)) > 0) r = vt__ossl_read(&t->o, p, n);
+    vt__tls_settle(c, t);
+    if (r < 0) (void)vt__tls_push(c, t);        /* tickets, alerts, a key update */
+    if (r == -EAGAIN) r = k == 0 ? VT_EEOF : k; /* an end without close_notify may be anybody's doing */
+    return r;
+}
+static int64_t vt__tls_recv(vt__conn *c, void *p, size_t n, int64_t until) {
+    vt__vth *v = vt__sched_self();
+    int64_t due, r;
+    if (VT__UNLIKELY(!v)) return -EPERM;
+    if ((r = vt__sched_enter(v, until, &due)) < 0) return r;
+    vt__sched_fuel(v);
+    do {
+        if ((r = vt__tls_recv_try(c, p, n)) != -EAGAIN) return r;
+        r = vt__io_wait(&c->pd, VT__PD_R, due);
+    } while (r >= 0);
+    if (r != -ETIMEDOUT) return r;
+    vt__poll_set(&c->pd, VT__PD_R); /* see vt__io_recv */
+    int64_t last = vt__tls_recv_try(c, p, n);
+    return last == -EAGAIN ? r : last;
+}
+/* Encrypts a record's worth of what v holds: bytes, or an error. Small slices go into one record. */
+static int64_t vt__tls_seal(vt__tls *t, const struct iovec *v, int n) {
+    while (n > 1 && v->iov_len == 0) v++, n--;
+    size_t k = VT__MIN(v->iov_len, (size_t)VT__TLS_RECORD);
+    if (n == 1 || k >= VT__TLS_GATHER) {
+        int r = k ? vt__ossl_write(&t->o, v->iov_base, k) : 0;
+        return r < 0 ? r : (int64_t)k;
+    }
+    vt__conn_buf b = {NULL, 0, 0, 0};
+    vt__thr *thr = vt__sched_thr();
+    if (!vt__conn_buf_get(thr, &b)) return -ENOMEM;
+    for (; n > 0 && b.len < b.cap; v++, n--) {
+        k = VT__MIN(v->iov_len, b.cap - b.len);
+        memcpy(b.p + b.len, v->iov_base, k);
+        b.len += k;
+    }
+    int64_t sealed = (int64_t)b.len;
+    int r = vt__ossl_write(&t->o, b.p, b.len);
+    vt__conn_buf_put(thr, &b);
+    return r < 0 ? r : sealed;
+}
+static int64_t vt__tls_send_try(vt__conn *c, struct iovec *v, int n) {
+    vt__tls *t = c->up;
+    if (!t || !t->o.done) return VT_ESTATE;
+    if (t->owed == 0) {
+        int64_t k = vt__tls_seal(t, v, n);
+        if (k < 0) return k;
+        t->owed = (size_t)k;
+    }
+    int r = vt__tls_push(c, t);
+    if (r < 0) return r;
+    int64_t sent = (int64_t)t->owed;
+    t->owed = 0;
+    return sent;
+}
+static int vt__tls_send_wait(vt__conn *c, int64_t until) {
+    int64_t due;
+    int r = vt__sched_enter(vt__sched_self(), until, &due);
+    return r < 0 ? r : vt__io_wait(&c->pd, VT__PD_W, due);
+}
+static int vt__tls_end(vt__conn *c) {
+    vt__tls *t = c->up;
+    if (!t) return 0;
+    vt__ossl_end(&t->o);
+    return vt__tls_push(c, t);
+}
+static int vt__tls_shutdown(vt__conn *c) {
+    vt__tls *t = c->up;
+    int r = vt__tls_end(c);
+    if (r < 0) return r;
+    if (t && t->shut) return 0;
+    if (t) t->shut = true;
+    return vt__plat_shutdown(c->pd.fd, SHUT_WR);
+}
+static void vt__tls_permit_back(vt__tls *t) {
+    if (t->gate) vt_sem_release(&t->gate->permits, 1);
+    t->gate = NULL;
+}
+static void vt__tls_drop(vt__conn *c) {
+    vt__tls *t = c->up;
+    c->ops = NULL;
+    c->up = NULL;
+    if (!t) return;
+    vt__tls_permit_back(t);
+    vt__ossl_close(&t->o);
+    vt__conn_buf_put(vt__sched_thr(), &t->in);
+    vt__mem_free(t);
+}
+static void vt__tls_bare(vt__conn *c) {
+    (void)vt__tls_end(c);
+    vt__tls_drop(c);
+}
+/* Without close_notify: who means an orderly end has said so before, and what is cut off is to be seen so. */
+static int vt__tls_close(vt__conn *c) {
+    vt__tls_drop(c);
+    return vt__poll_close(&c->pd);
+}
+static const struct vt__conn_ops vt__tls_ops = {vt__tls_recv,      vt__tls_recv_try, vt__tls_send_try,
+                                                vt__tls_send_wait, vt__tls_shutdown, vt__tls_close,
+                                                vt__tls_end,       vt__tls_bare};
+
+/*--- handshakes ---*/
+static vt__ossl_ctx *vt__tls_gate_ctx(vt__tls_gate *g) {
+    vt__plat_spin_lock(&g->spin);
+    vt__ossl_ctx *x = g->ctx;
+    __atomic_fetch_add(&x->refs, 1, __ATOMIC_RELAXED);
+    vt__plat_spin_unlock(&g->spin);
+    return x;
+}
+/* The first byte, left where it is; 0 at the end, -EAGAIN, other errors. */
+static int vt__tls_peek(vt__pd *pd) {
+    unsigned char first = 0;
+    ssize_t r;
+    if (!(vt__poll_bits(pd) & (VT__PD_R | VT__PD_RDHUP | VT__PD_HUP))) return -EAGAIN;
+    vt__poll_clear(pd, VT__PD_R);
+    do r = vt__plat_recv(pd->fd, &first, 1, MSG_PEEK);
+    while (r == -EINTR);
+    if (r >= 0) vt__poll_set(pd, VT__PD_R);
+    return r <= 0 ? (int)r : first ? first : 1;
+}
+/* From the first byte on: with a permit, for which it waits. */
+static int vt__tls_begin(vt__conn *c, vt__tls_gate *g, int64_t until) {
+    int r = vt__tls_peek(&c->pd);
+    if (r <= 0) return r == -EAGAIN ? VT__TLS_WAIT : r == 0 ? VT_EEOF : r;
+    if (r >= 'A' && r <= 'Z') return VT__TLS_PLAIN; /* a method; a record begins with 0x16 */
+    if ((r = vt_sem_acquire_until(&g->permits, until)) < 0) return r;
+    vt__tls *t = vt__mem_zalloc(sizeof *t);
+    if (!t) {
+        vt_sem_release(&g->permits, 1);
+        return -ENOMEM;
+    }
+    c->up = t;
+    t->gate = g;
+    r = vt__ossl_open(&t->o, vt__tls_gate_ctx(g), false);
+    return r < 0 ? r : VT__TLS_DONE;
+}
+static int vt__tls_shake(void *arg) {
+    vt__tls *t = arg;
+    t->step = vt__ossl_shake(&t->o);
+    return 0;
+}
+static int vt__tls_shake_on(vt__tls *t) {
+    if (!t->o.ctx->dear) return vt__ossl_shake(&t->o);
+    int r = vt_blocking(vt__tls_shake, t, NULL);
+    return r < 0 ? r : t->step;
+}
+static int vt__tls_push_all(vt__conn *c, vt__tls *t, int64_t until) {
+    int r;
+    while ((r = vt__tls_push(c, t)) == -EAGAIN)
+        if ((r = vt__tls_send_wait(c, until)) < 0) break;
+    return r;
+}
+/* As far as the input goes: VT__TLS_WAIT for more, VT__TLS_DONE, or an error. What the last step made goes out with the first
+ * data where that follows: a client's request, or the answer to one that is here already. */
+static int vt__tls_go_on(vt__conn *c, vt__tls *t, int64_t until) {
+    for (;;) {
+        int r = vt__tls_shake_on(t);
+        if (r < 0) (void)vt__tls_push(c, t); /* the alert */
+        if (r == 0) r = vt__tls_push_all(c, t, until);
+        if (r < 0) return r;
+        if (t->o.done) {
+            vt__tls_permit_back(t);
+            vt__tls_settle(c, t);
+            if (!t->o.client && t->o.in_len == 0) r = vt__tls_push_all(c, t, until);
+            return r < 0 ? r : VT__TLS_DONE;
+        }
+        int64_t k = vt__tls_pull(c, t);
+        if (k == -EAGAIN) return VT__TLS_WAIT;
+        if (k <= 0) return k == 0 ? VT_EEOF : (int)k;
+    }
+}
+/* One step of a server's handshake, or more; on a vthread. Until the first byte nothing is allocated. */
+static int vt__tls_step(vt__conn *c, vt__tls_gate *g, int64_t until) {
+    int r = c->up ? VT__TLS_DONE : vt__tls_begin(c, g, until);
+    if (r != VT__TLS_DONE) return r;
+    int64_t k = vt__tls_pull(c, c->up);
+    if (k == -EAGAIN) return VT__TLS_WAIT;
+    if (k <= 0) return k == 0 ? VT_EEOF : (int)k;
+    return vt__tls_go_on(c, c->up, until);
+}
+/* An accepted connection of this listener. */
+static void vt__tls_accept(vt__conn *c) { c->ops = &vt__tls_ops; }
+static bool vt__tls_begun(const vt__conn *c) { return c->up != NULL; }
+static int vt__tls_info(vt__conn *c, vt__arena *a, vt_tls_info *out) {
+    return vt__ossl_info(&((vt__tls *)c->up)->o, a, out);
+}
+
+/*--- listeners ---*/
+static const vt_str vt__tls_alpn = {"\x08http/1.1\x08http/1.0", 18};
+
+/* Calls fn for each text of a configuration. */
+static void vt__tls_cfg_texts(vt_tls_cfg *c, vt_tls_cert *certs, void (*fn)(const char **text, void *to),
+                              void *to) {
+    const char **texts[] = {&c->client_ca_file, &c->client_ca_pem, &c->ciphers, &c->ciphersuites};
+    for (size_t i = 0; i < VT__COUNT(texts); i++)
+        if (*texts[i]) fn(texts[i], to);
+    for (int i = 0; i < c->ncerts; i++) {
+        vt_tls_cert *k = &certs[i];
+        const char **more[] = {&k->cert_file, &k->cert_pem,      &k->key_file, &k->key_pem,
+                               &k->password,  &k->password_file, &k->ocsp_file};
+        for (size_t j = 0; j < VT__COUNT(more); j++)
+            if (*more[j]) fn(more[j], to);
+    }
+}
+static void vt__tls_text_count(const char **text, void *size) { *(size_t *)size += strlen(*text) + 1; }
+static void vt__tls_text_copy(const char **text, void *to) {
+    char **end = to;
+    size_t n = strlen(*text) + 1;
+    memcpy(*end, *text, n);
+    *text = *end;
+    *end += n;
+}
+/* One block for all of it. */
+static int vt__tls_cfg_copy(vt_tls_cfg *to, const vt_tls_cfg *from) {
+    size_t head = (size_t)from->ncerts * sizeof *from->certs, size = head;
+    *to = *from;
+    vt__tls_cfg_texts(to, (vt_tls_cert *)(uintptr_t)from->certs, vt__tls_text_count, &size);
+    vt_tls_cert *certs = vt__mem_alloc(size);
+    if (!certs) return -ENOMEM;
+    memcpy(certs, from->certs, head);
+    char *end = (char *)certs + head;
+    vt__tls_cfg_texts(to, certs, vt__tls_text_copy, &end);
+    to->certs = certs;
+    return 0;
+}
+/* NULL, or the name of the field that is wrong. */
+static const char *vt__tls_cfg_bad(const vt_tls_cfg *c) {
+    if (!c || c->ncerts < 1 || c->ncerts > VT__OSSL_CERTS_MAX || !c->certs) return "ncerts";
+    for (int i = 0; i < c->ncerts; i++)
+        if (!c->certs[i].cert_file == !c->certs[i].cert_pem) return "certs";
+    if (c->client_auth < 0 || c->client_auth > VT_TLS_CLIENT_UNVERIFIED) return "client_auth";
+    if (c->names < 0 || c->names > VT_TLS_NAMES_REQUIRED) return "names";
+    if (c->plain < 0 || c->plain > VT_TLS_PLAIN_CLOSE) return "plain";
+    if (c->min_version != 0 && c->min_version != 12 && c->min_version != 13) return "min_version";
+    if (c->max_handshakes < 0) return "max_handshakes";
+    if (c->ticket_life_s < VT_NONE || c->ticket_life_s > 604800) return "ticket_life_s";
+    return NULL;
+}
+/* `bad` is where the name of a bad field goes. */
+static int vt__tls_gate_new(vt__tls_gate **out, const vt_tls_cfg *cfg, const char **bad) {
+    if ((*bad = vt__tls_cfg_bad(cfg)) != NULL) return -EINVAL;
+    vt__tls_gate *g = vt__mem_zalloc(sizeof *g);
+    if (!g || vt__tls_cfg_copy(&g->cfg, cfg) < 0) {
+        vt__mem_free(g);
+        return -ENOMEM;
+    }
+    if (!g->cfg.ticket_life_s) g->cfg.ticket_life_s = 43200;
+    g->keys.every = VT__MAX(g->cfg.ticket_life_s, 2) * VT_SEC / 2;
+    g->permits.count = g->cfg.max_handshakes ? g->cfg.max_handshakes : 4096;
+    *out = g;
+    return 0;
+}
+/* Reads the files: from now on this is what handshakes use. On an error, which `text` tells, all stays. */
+static int vt__tls_gate_load(vt__tls_gate *g, char *text, size_t cap) {
+    vt__ossl_text t = {""};
+    vt__ossl_ctx *x = NULL;
+    int r = vt__ossl_ctx_server(&x, &g->cfg, &g->keys, vt__tls_alpn, &t);
+    if (r < 0) {
+        snprintf(text, cap, "%s", t.text);
+        return r;
+    }
+    vt__plat_spin_lock(&g->spin);
+    vt__ossl_ctx *old = g->ctx;
+    g->ctx = x;
+    vt__plat_spin_unlock(&g->spin);
+    if (old) vt__ossl_unref(old);
+    return 0;
+}
+static int vt__tls_gate_plain(const vt__tls_gate *g) { return g->cfg.plain; }
+static void vt__tls_gate_free(vt__tls_gate *g) {
+    if (!g) return;
+    if (g->ctx) vt__ossl_unref(g->ctx);
+    OPENSSL_cleanse(&g->keys, sizeof g->keys);
+    vt__mem_free((void *)(uintptr_t)g->cfg.certs);
+    vt__mem_free(g);
+}
+
+/*--- the client's side ---*/
+/* Speaks TLS on a connected socket from here on, as a client that means `host`; parks until the handshake is over. x: made
+ * by vt__ossl_ctx_client, one for many connections; the caller keeps its reference. On an error the connection is still
+ * to be closed. errors: VT_ECERT, VT_ETLS, VT_EEOF, those of the socket, -ETIMEDOUT, -ECANCELED. */
+static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__ossl_ctx *x, const char *host, int64_t until) {
+    int64_t due;
+    vt__vth *v = vt__sched_self();
+    int r = v ? vt__sched_enter(v, until, &due) : -EPERM;
+    vt__tls *t = r < 0 ? NULL : vt__mem_zalloc(sizeof *t);
+    if (!t) return r < 0 ? r : -ENOMEM;
+    c->up = t;
+    c->ops = &vt__tls_ops;
+    __atomic_fetch_add(&x->refs, 1, __ATOMIC_RELAXED);
+    if ((r = vt__ossl_open(&t->o, x, true)) < 0 || (r = vt__ossl_expect(&t->o, host)) < 0) return r;
+    while ((r = vt__tls_go_on(c, t, until)) == VT__TLS_WAIT)
+        if ((r = vt__io_wait(&c->pd, VT__PD_R, due)) < 0) return r;
+    return r < 0 ? r : 0;
+}
+#else
+/* Nothing makes one. */
+typedef struct vt__tls_gate {
+    char none;
+} vt__tls_gate;
+static int vt__tls_step(vt__conn *c, vt__tls_gate *g, int64_t until) {
+    (void)c, (void)g, (void)until;
+    return VT_ENOTLS;
+}
+static void vt__tls_accept(vt__conn *c) { (void)c; }
+static bool vt__tls_begun(const vt__conn *c) { return c->up != NULL; }
+static int vt__tls_info(vt__conn *c, vt__arena *a, vt_tls_info *out) {
+    (void)c, (void)a, (void)out;
+    return 0;
+}
+static int vt__tls_gate_new(vt__tls_gate **out, const vt_tls_cfg *cfg, const char **bad) {
+    (void)out, (void)cfg, (void)bad;
+    return VT_ENOTLS;
+}
+static int vt__tls_gate_load(vt__tls_gate *g, char *text, size_t cap) {
+    (void)g, (void)text, (void)cap;
+    return VT_ENOTLS;
+}
+static int vt__tls_gate_plain(const vt__tls_gate *g) { return g->none; }
+static void vt__tls_gate_free(vt__tls_gate *g) { (void)g; }
+#endif
 
 /*==============================================================================
  * MARK: - @h1c     HTTP/1.1 connections
- * uses:   @plat @mem @str @ds @log @h1 @timer @poll @sched @self @io @conn @router @req @res @http
+ * uses:   @plat @mem @str @ds @log @uri @h1 @timer @poll @sched @self @io @conn @tls @router @req @res @http
  * raises: vt__h1c_group.closed (a connection has ended and somebody waits for that)
  * test:   tests/e2e_life.c tests/e2e_http.c tests/sim_edges.c tests/e2e_edges.c
  *
@@ -14403,7 +15528,9 @@ typedef struct vt__h1c {
     uint32_t lingered;
     uint8_t why, list, peer_len;
     uint8_t unsaid; /* of a refusal: the bytes that are not sent yet, while it lingers */
-    bool blank;     /* the empty line that may precede a request has come, and is dropped */
+    const vt__http_wire *wire;
+    vt__tls_gate *gate; /* the TLS listener that it came to; NULL: a plain one */
+    bool blank;         /* the empty line that may precede a request has come, and is dropped */
     union {
         struct sockaddr sa;
         struct sockaddr_in in;
@@ -14434,6 +15561,7 @@ typedef struct vt__h1c_run {
     vt__h1c *c;
     vt__h1c_host *host;
     const vt__h1c_conf *conf;
+    const vt__http_wire *wire;
     vt__vth *v;
     vt__h1_field *fields;
     vt__conn_buf more; /* a block for more fields */
@@ -14548,10 +15676,12 @@ static void vt__h1c_linger_on(vt__h1c *c) {
     vt__h1c_unlist(c);
     vt__h1c_close(c);
 }
-/* The last of a connection whose answer is sent. */
+/* The last of a connection whose answer is sent. What comes on one that spoke TLS is dropped as it is. */
 static void vt__h1c_linger(vt__h1c *c) {
     vt__dom *dom = c->host->dom;
-    if ((!c->unsaid && vt__conn_shutdown(&c->conn) < 0) || vt__poll_add(dom, &c->conn.pd) < 0) {
+    bool cut = c->conn.ops && c->unsaid;
+    if (c->conn.ops) c->conn.ops->bare(&c->conn);
+    if (cut || (!c->unsaid && vt__conn_shutdown(&c->conn) < 0) || vt__poll_add(dom, &c->conn.pd) < 0) {
         vt__h1c_close(c);
         return;
     }
@@ -14567,7 +15697,7 @@ static void vt__h1c_refuse(vt__h1c *c) {
     const vt__h1c_conf *conf = &c->host->group->conf;
     char scratch[4096];
     int64_t r = vt__conn_recv_try(&c->conn, scratch, sizeof scratch);
-    if (r == 0 || (r < 0 && r != -EAGAIN)) {
+    if (r == 0 || (r < 0 && r != -EAGAIN)) { /* also before a TLS handshake is over */
         vt__h1c_close(c);
         return;
     }
@@ -15138,9 +16268,17 @@ static int vt__h1c_address(vt_req *req, bool local, char *buf, size_t cap) {
     int r = vt__plat_getsockname(c->conn.pd.fd, &a.u.sa, &a.len);
     return r < 0 ? r : (int)vt__io_addr_format(&a.u.sa, a.len, buf, cap);
 }
-static const vt__http_wire vt__h1c_wire = {vt__h1c_read,  vt__h1c_inform,     vt__h1c_head,
-                                           vt__h1c_write, vt__h1c_wire_flush, vt__h1c_end,
-                                           vt__h1c_abort, vt__h1c_upgrade,    vt__h1c_address};
+static int vt__h1c_tls(vt_req *req, vt_tls_info *out) {
+    vt__h1c_run *run = req->conn;
+    return vt__tls_info(&run->c->conn, &run->arena, out);
+}
+#define VT__H1C_WIRE(tls, scheme)                                                                            \
+    {                                                                                                        \
+        vt__h1c_read, vt__h1c_inform, vt__h1c_head, vt__h1c_write, vt__h1c_wire_flush, vt__h1c_end,          \
+            vt__h1c_abort, vt__h1c_upgrade, vt__h1c_address, tls, scheme                                     \
+    }
+static const vt__http_wire vt__h1c_wire = VT__H1C_WIRE(NULL, "http");
+static const vt__http_wire vt__h1c_wire_tls = VT__H1C_WIRE(vt__h1c_tls, "https");
 
 /*--- upgraded connections whose protocol is another's ---*/
 /* n bytes of the room for fields that this request left; they last as long as it does. NULL: there are not as many. */
@@ -15282,7 +16420,6 @@ static void vt__h1c_describe(vt__h1c_run *run) {
     req->query = h->flags & VT__H1_HAS_QUERY ? (vt_str){head + h->query_off, h->query_len}
                                              : (vt_str){NULL, 0};
     req->authority = (vt_str){head + h->auth_off, h->auth_len};
-    req->scheme = "http";
     req->body_length = h->flags & VT__H1_CHUNKED ? -1 : h->content_length;
     req->version = (uint8_t)(10 + h->minor);
     req->method_id = h->method;
@@ -15322,7 +16459,7 @@ static bool vt__h1c_request(vt__h1c_run *run) {
     c->requests++;
     c->blank = false;
     __atomic_fetch_add(&run->host->requests, 1, __ATOMIC_RELAXED);
-    vt__req_init(req, &run->res, run->host->group->server, &vt__h1c_wire, run, &run->arena);
+    vt__req_init(req, &run->res, run->host->group->server, run->wire, run, &run->arena);
     vt__h1c_describe(run);
     vt__h1c_body_begin(run);
     run->head_sent = false;
@@ -15363,6 +16500,7 @@ static void vt__h1c_begin(vt__h1c_run *run, vt__h1c *c) {
     run->c = c;
     run->host = c->host;
     run->conf = &c->host->group->conf;
+    run->wire = c->wire;
     run->io.write_ns = run->conf->write_ns;
     run->fields = run->few;
     run->fields_cap = VT__MIN(VT__H1C_FIELDS, run->conf->max_fields);
@@ -15407,6 +16545,7 @@ static void vt__h1c_finish(vt__h1c_run *run) {
     bool shown = run->cut && run->head_sent && run->res.framing == VT__HTTP_CLOSE;
     vt_shield(true); /* a cancelled handler's answer is sent all the same */
     if (!run->gone) (void)vt__h1c_flush(run);
+    if (!run->gone && !shown) vt__conn_end(&run->io);
     vt_shield(false);
     /* input, or much output that is still on its way: what comes late must not take it away */
     bool linger = run->linger || run->io.in.pos < run->io.in.len || vt__poll_bits(&c->conn.pd) & VT__PD_R ||
@@ -15423,7 +16562,7 @@ static void vt__h1c_finish(vt__h1c_run *run) {
     vt__sched_dom_unlock(dom);
 }
 /* Parks; false: there is input. After true the connection is no longer ours. */
-static bool vt__h1c_park(vt__h1c_run *run) {
+VT__INLINE bool vt__h1c_park(vt__h1c_run *run) {
     vt__h1c *c = run->c;
     const vt__h1c_conf *conf = run->conf;
     int list = c->requests ? VT__H1C_IDLE : VT__H1C_FRESH;
@@ -15467,6 +16606,105 @@ static int vt__h1c_main(void *arg) {
     return 0;
 }
 
+/*--- a TLS connection's vthread, before the first request ---*/
+/* The value of a Host field in the lines of a head, or len 0. */
+static vt_str vt__h1c_lost_host(vt_str head) {
+    const char *p = head.ptr, *end = head.ptr + head.len, *lf;
+    for (; (lf = memchr(p, '\n', (size_t)(end - p))) != NULL; p = lf + 1)
+        if (lf - p > 5 && vt__str_eq_ci((vt_str){p, 5}, VT__STR_LIT("host:")))
+            return vt__str_trim((vt_str){p + 5, (size_t)(lf - p - 5 - (lf[-1] == '\r'))});
+    return (vt_str){NULL, 0};
+}
+/* Where `head` is to go instead: "host:port/path?query" is put out; false: that cannot be told. */
+static bool vt__h1c_lost_to(vt__h1c_run *run, vt_str head) {
+    vt_str host = vt__h1c_lost_host(head);
+    const char *sp = memchr(head.ptr, ' ', head.len), *from = sp ? sp + 1 : NULL, *to = from;
+    vt__uri_auth auth;
+    char port[24];
+    while (to && to<head.ptr + head.len && * to> ' ' && *to < 0x7f) to++;
+    if (!from || *from != '/' || *to != ' ' || !host.len || vt__uri_authority(host, &auth) < 0) return false;
+    size_t n = (size_t)snprintf(port, sizeof port, ":%d", vt__io_port_of(run->c->conn.pd.fd));
+    if (vt__h1c_put_start(run, 308, !run->conf->no_date, true) < 0) return true;
+    (void)vt__conn_put(&run->io, "Location: https://", 18);
+    (void)vt__conn_put(&run->io, auth.host.ptr, auth.host.len);
+    (void)vt__conn_put(&run->io, port, n);
+    (void)vt__conn_put(&run->io, from, (size_t)(to - from));
+    (void)vt__conn_put(&run->io, "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", 42);
+    return true;
+}
+/* Plain HTTP where TLS is spoken is told so. Its head is not parsed (that code is inlined where it is hot): as far as it
+ * fits in a block it is looked at. */
+static void vt__h1c_lost(vt__h1c_run *run) {
+    vt__h1c *c = run->c;
+    vt__conn_buf *b = &run->io.in;
+    int plain = vt__tls_gate_plain(c->gate);
+    bool whole = false;
+    c->conn.ops->bare(&c->conn);
+    if (plain == VT_TLS_PLAIN_CLOSE || !vt__conn_buf_get(run->io.thr, b)) return;
+    while (!whole && b->len < b->cap) {
+        int64_t r = vt__io_recv(&c->conn.pd, b->p + b->len, b->cap - b->len, vt__h1c_head_until(run));
+        if (r <= 0) return;
+        b->len += (size_t)r;
+        for (size_t i = 0; i + 4 <= b->len && !whole; i++) whole = memcmp(b->p + i, "\r\n\r\n", 4) == 0;
+    }
+    vt__mem_zero(&run->head, sizeof run->head);
+    if (b->len > 5 && memcmp(b->p, "HEAD ", 5) == 0) run->head.method = VT__H1_M_HEAD; /* no body, please */
+    b->pos = b->len;
+    run->closing = run->linger = true;
+    if (whole && plain == VT_TLS_PLAIN_REDIRECT && vt__h1c_lost_to(run, (vt_str){b->p, b->len})) return;
+    vt__h1c_bad(run, 400, "this port speaks TLS: the address begins with https://");
+}
+/* As far as the input goes, in the time that a head has; under a stop, a handshake that has begun is waited for. */
+static int vt__h1c_hello_step(vt__h1c_run *run, bool expired) {
+    vt__h1c *c = run->c;
+    int64_t until = vt__h1c_head_until(run), due;
+    for (;;) {
+        int r = vt__tls_step(&c->conn, c->gate, until);
+        bool stopping = __atomic_load_n(&run->host->group->stopping, __ATOMIC_ACQUIRE) != 0;
+        int64_t now = vt__plat_now();
+        if (r == VT__TLS_WAIT && ((expired && !stopping) || (until && now >= until))) r = -ETIMEDOUT;
+        if (r == -ETIMEDOUT) __atomic_fetch_add(&run->host->timeouts, 1, __ATOMIC_RELAXED);
+        if (r != VT__TLS_WAIT || !stopping) return r;
+        if (!vt__tls_begun(&c->conn)) return VT_ESTOPPED;
+        due = now + VT__H1C_LINGER_NS;
+        if (until && until < due) due = until;
+        if ((r = vt__sched_enter(run->v, due, &due)) < 0 || (r = vt__io_wait(&c->conn.pd, VT__PD_R, due)) < 0)
+            return r;
+    }
+}
+static void vt__h1c_hello_over(vt__h1c_run *run) {
+    vt__h1c *c = run->c;
+    vt_shield(true);
+    bool linger = vt__conn_flush(&run->io) == 0 && (run->linger || vt__poll_bits(&c->conn.pd) & VT__PD_R);
+    vt_shield(false);
+    vt__dom *dom = vt__h1c_leave(run);
+    if (linger) vt__h1c_linger(c);
+    else vt__h1c_close(c);
+    vt__sched_dom_unlock(dom);
+}
+/* True: requests may follow. Else the connection is parked, like one that has not said anything yet, or on its way out. */
+static VT__NOINLINE bool vt__h1c_hello(vt__h1c *c) {
+    vt__h1c_run run;
+    bool expired = c->why == VT__H1C_EXPIRED;
+    int r;
+    vt__h1c_begin(&run, c);
+    while ((r = vt__h1c_hello_step(&run, expired)) == VT__TLS_WAIT) {
+        if (vt__h1c_park(&run)) return false;
+        expired = false;
+    }
+    if (r == VT__TLS_PLAIN) vt__h1c_lost(&run);
+    if (r != VT__TLS_DONE) {
+        vt__h1c_hello_over(&run);
+        return false;
+    }
+    c->start.fn = vt__h1c_main;
+    c->why = VT__H1C_INPUT;
+    c->since = 0; /* the head has its own time */
+    vt__sched_dom_unlock(vt__h1c_leave(&run));
+    return true;
+}
+static int vt__h1c_main_tls(void *arg) { return vt__h1c_hello(arg) ? vt__h1c_main(arg) : 0; }
+
 /*--- for @srv ---*/
 static void vt__h1c_host_init(vt__h1c_host *h, vt__h1c_group *g, vt__dom *dom) {
     memset(h, 0, sizeof *h);
@@ -15502,8 +16740,8 @@ static vt__h1c *vt__h1c_new(vt__h1c_host *h) {
     h->free = (vt__h1c *)(void *)c->run;
     return c;
 }
-/* Takes an accepted descriptor, which `open` counts already. Under the lock. */
-static void vt__h1c_accept(vt__h1c_host *h, int fd, const vt__addr *peer) {
+/* Takes an accepted descriptor, which `open` counts already; gate: of its TLS listener. Under the lock. */
+static void vt__h1c_accept(vt__h1c_host *h, int fd, const vt__addr *peer, vt__tls_gate *gate) {
     vt__h1c *c = vt__h1c_new(h);
     if (!c) {
         (void)vt__plat_close(fd);
@@ -15512,7 +16750,10 @@ static void vt__h1c_accept(vt__h1c_host *h, int fd, const vt__addr *peer) {
     }
     vt__conn_open(&c->conn, fd);
     c->conn.pd.sink = vt__h1c_sink;
-    vt__sched_start_init(&c->start, vt__h1c_main, c, "connection");
+    vt__sched_start_init(&c->start, gate ? vt__h1c_main_tls : vt__h1c_main, c, "connection");
+    c->gate = gate;
+    c->wire = gate ? &vt__h1c_wire_tls : &vt__h1c_wire;
+    if (gate) vt__tls_accept(&c->conn);
     vt__ds_list_init(&c->link);
     c->host = h;
     c->run = NULL;
@@ -16381,7 +17622,7 @@ static VT__UNUSED void vt__wsc_client_free(vt_ws *ws) {
 
 /*==============================================================================
  * MARK: - @srv     servers: configuration, listeners, limits, drain
- * uses:   @api_base @plat @mem @str @err @ds @log @h1 @timer @poll @sched @rt @self @sync @io @h1c @http
+ * uses:   @api_base @api_tls @plat @mem @str @err @ds @log @h1 @timer @poll @sched @rt @self @sync @block @io @tls @h1c @http
  * test:   tests/test_srv.c tests/e2e_life.c tests/fault_server.c tests/sim_server.c tests/sim_edges.c   fuzz: fuzz/fuzz_server.c
  *
  * Each listening socket stands in every domain's poll set (EPOLLEXCLUSIVE). A vthread of the server's own drains it:
@@ -16409,13 +17650,15 @@ enum { VT__SRV_BURST = 64, VT__SRV_ADDR_MAX = 300 };
 
 typedef struct vt__srv_listener {
     char addr[VT__SRV_ADDR_MAX];
-    int fd, port; /* port -1: not open */
+    int fd, port;       /* port -1: not open */
+    vt__tls_gate *gate; /* NULL: plain */
 } vt__srv_listener;
 
 /* A listener in one domain. */
 typedef struct vt__srv_door {
     vt__pd pd;
     struct vt__srv_dom *d;
+    vt__tls_gate *gate;
     int burst, streak; /* connections taken at an event; events in a row that took as many */
 } vt__srv_door;
 
@@ -16441,10 +17684,11 @@ typedef struct vt__srv {
     vt__srv_door *doors;
     int64_t max_open;
     uint32_t state;
-    vt__msg stop_msg;
-    vt_task *drain; /* begins with the stop */
-    vt__list link;  /* of vt__srv_started, from its start until it drains */
-    vt_sem empty;   /* the last connection was closed, while draining */
+    vt__msg stop_msg, reload_msg;
+    uint32_t reloading; /* reload_msg is on its way */
+    vt_task *drain;     /* begins with the stop */
+    vt__list link;      /* of vt__srv_started, from its start until it drains */
+    vt_sem empty;       /* the last connection was closed, while draining */
     vt_wg round;
     vt_wg ended; /* for vt_server_wait */
     int round_err, result;
@@ -16510,6 +17754,7 @@ static int vt__srv_check(vt_server *s) {
     if (c->backlog > 65535) return vt__srv_bad_field(s, "backlog", c->backlog);
     if (c->stall_ms > 3600000) return vt__srv_bad_field(s, "stall_ms", c->stall_ms);
     if (c->max_spares > VT__SPARES_MAX) return vt__srv_bad_field(s, "max_spares", c->max_spares);
+    if (c->ssl_port < VT_NONE || c->ssl_port > 65535) return vt__srv_bad_field(s, "ssl_port", c->ssl_port);
     if (c->deadlock > 1) return vt__srv_bad_field(s, "deadlock", c->deadlock);
     if (c->server_name &&
         (vt__h1_check_value(vt__str_of(c->server_name)) < 0 || strlen(c->server_name) > 200))
@@ -16552,7 +17797,7 @@ static void vt__srv_resolve(vt__h1c_conf *f, const vt_server_cfg *c) {
 }
 
 /*--- making and freeing ---*/
-static int vt__srv_listen(vt_server *s, const char *addr) {
+static int vt__srv_listen(vt_server *s, const char *addr, vt__tls_gate *gate) {
     vt__srv *srv = s->run;
     size_t n = strlen(addr);
     if (n >= VT__SRV_ADDR_MAX) return vt__http_fail(s, VT_EADDR, "%.40s...: %s", addr, vt_strerror(VT_EADDR));
@@ -16562,16 +17807,46 @@ static int vt__srv_listen(vt_server *s, const char *addr) {
     l += srv->nlisteners++;
     memcpy(l->addr, addr, n + 1);
     l->fd = l->port = -1;
+    l->gate = gate;
     return 0;
 }
+static int vt__srv_listen_tls(vt_server *s, const char *addr, const vt_tls_cfg *cfg) {
+    vt__tls_gate *gate;
+    const char *bad = NULL;
+    int r = vt__tls_gate_new(&gate, cfg, &bad);
+    if (r == VT_ENOTLS)
+        return vt__http_fail(s, r,
+                             "TLS was asked for, but the program is built without: compile it with "
+                             "-DVTHTTP_TLS=1 and link -lssl -lcrypto");
+    if (r < 0)
+        return vt__http_fail(s, r, bad ? "vt_tls_cfg: %s is not valid" : "out of memory%s", bad ? bad : "");
+    r = vt__srv_listen(s, addr, gate);
+    if (r < 0) vt__tls_gate_free(gate);
+    return r;
+}
+static void vt__srv_host_port(char *addr, const vt_server_cfg *c, int port) {
+    const char *host = c->host ? c->host : "";
+    bool v6 = strchr(host, ':') && host[0] != '[';
+    snprintf(addr, VT__SRV_ADDR_MAX, v6 ? "[%.250s]:%d" : "%.250s:%d", host, port == VT_NONE ? 0 : port);
+}
+/* The listeners that the configuration asks for. */
 static int vt__srv_first(vt_server *s) {
     const vt_server_cfg *c = &s->cfg;
     char addr[VT__SRV_ADDR_MAX];
-    const char *host = c->host ? c->host : "";
-    bool v6 = strchr(host, ':') && host[0] != '[';
-    if (c->addr) return vt__srv_listen(s, c->addr);
-    snprintf(addr, sizeof addr, v6 ? "[%.250s]:%d" : "%.250s:%d", host, c->port == VT_NONE ? 0 : c->port);
-    return vt__srv_listen(s, addr);
+    bool tls = c->ssl_cert || c->ssl_port || c->ssl_only;
+    vt__srv_host_port(addr, c, c->port);
+    int r = c->ssl_only ? 0 : vt__srv_listen(s, c->addr ? c->addr : addr, NULL);
+    if (r < 0 || !tls) return r;
+    if (!c->ssl_cert) return vt__http_fail(s, VT_ECONF, "ssl_cert (sslCert): TLS needs a certificate");
+    vt_tls_cert cert = {
+        .cert_file = c->ssl_cert, .key_file = c->ssl_key, .password_file = c->ssl_key_password_file};
+    vt_tls_cfg tc = {.certs = &cert,
+                     .ncerts = 1,
+                     .client_ca_file = c->ssl_client_ca,
+                     .min_version = c->ssl_min_version,
+                     .plain = c->ssl_redirect ? VT_TLS_PLAIN_REDIRECT : VT_TLS_PLAIN_EXPLAIN};
+    vt__srv_host_port(addr, c, c->ssl_port ? c->ssl_port : 8443);
+    return vt__srv_listen_tls(s, addr, &tc);
 }
 static int vt__srv_copy(vt_server *s, const char **text) {
     if (!*text) return 0;
@@ -16591,7 +17866,9 @@ VT_API vt_server *vt_server_new(const vt_server_cfg *cfg) {
     srv->reserve = -1;
     srv->result = VT_ESTATE; /* of a server that was never started */
     vt__http_server_init(s);
-    const char **texts[] = {&s->cfg.host, &s->cfg.addr, &s->cfg.server_name};
+    const char **texts[] = {&s->cfg.host,         &s->cfg.addr,    &s->cfg.server_name,
+                            &s->cfg.ssl_cert,     &s->cfg.ssl_key, &s->cfg.ssl_key_password_file,
+                            &s->cfg.ssl_client_ca};
     for (size_t i = 0; i < VT__COUNT(texts); i++) /* all, so that freeing need not know */
         if (vt__srv_copy(s, texts[i]) < 0) *texts[i] = NULL;
     vt__srv_fill(&s->cfg);
@@ -16621,17 +17898,24 @@ VT_API void vt_server_free(vt_server *s) {
     }
     vt__http_server_drop(s);
     vt__srv_drop_doms(s->run);
+    for (int i = 0; i < s->run->nlisteners; i++) vt__tls_gate_free(s->run->listeners[i].gate);
     vt__mem_free(s->run->listeners);
     vt__mem_free(s->run);
-    vt__mem_free((void *)(uintptr_t)s->cfg.host);
-    vt__mem_free((void *)(uintptr_t)s->cfg.addr);
-    vt__mem_free((void *)(uintptr_t)s->cfg.server_name);
+    const char *texts[] = {s->cfg.host,         s->cfg.addr,    s->cfg.server_name,
+                           s->cfg.ssl_cert,     s->cfg.ssl_key, s->cfg.ssl_key_password_file,
+                           s->cfg.ssl_client_ca};
+    for (size_t i = 0; i < VT__COUNT(texts); i++) vt__mem_free((void *)(uintptr_t)texts[i]);
     vt__mem_free(s);
 }
 VT_API int vt_server_listen(vt_server *s, const char *addr) {
     if (s->error) return s->error;
     if (__atomic_load_n(&s->run->state, __ATOMIC_SEQ_CST) != VT__SRV_IDLE) return VT_ESTATE;
-    return vt__srv_listen(s, addr ? addr : "");
+    return vt__srv_listen(s, addr ? addr : "", NULL);
+}
+VT_API int vt_server_listen_tls(vt_server *s, const char *addr, const vt_tls_cfg *cfg) {
+    if (s->error) return s->error;
+    if (__atomic_load_n(&s->run->state, __ATOMIC_SEQ_CST) != VT__SRV_IDLE) return VT_ESTATE;
+    return vt__srv_listen_tls(s, addr ? addr : "", cfg);
 }
 VT_API int vt_server_port(const vt_server *s, int i) {
     const vt__srv *srv = s->run;
@@ -16706,19 +17990,20 @@ static void vt__srv_closed(vt__h1c_group *g) {
     }
 }
 /* No descriptor is left: gives one up to tell a client so. */
-static void vt__srv_turn_away(vt__srv *srv, int lfd) {
+static void vt__srv_turn_away(vt__srv *srv, int lfd, bool plain) {
     if (__atomic_exchange_n(&srv->reserve_lock, 1, __ATOMIC_ACQUIRE)) return;
     if (srv->reserve >= 0) {
         (void)vt__plat_close(srv->reserve);
         srv->reserve = -1;
         int fd = vt__plat_accept(lfd, NULL, NULL);
-        if (fd >= 0) vt__h1c_turn_away(&srv->group.conf, fd);
+        if (fd >= 0 && plain) vt__h1c_turn_away(&srv->group.conf, fd);
+        else if (fd >= 0) (void)vt__plat_close(fd);
     }
     __atomic_store_n(&srv->reserve_lock, 0, __ATOMIC_RELEASE);
     vt__srv_reserve(srv);
 }
 /* Takes one connection: 1; 0: there is none; < 0: no more can be taken at present. Under the lock. */
-static int vt__srv_take(vt__srv_dom *d, int lfd) {
+static int vt__srv_take(vt__srv_dom *d, int lfd, vt__tls_gate *gate) {
     vt__srv *srv = d->srv;
     vt__addr peer;
     int64_t *open = &srv->group.open;
@@ -16730,7 +18015,7 @@ static int vt__srv_take(vt__srv_dom *d, int lfd) {
     int fd = vt__plat_accept(lfd, &peer.u.sa, &peer.len);
     if (VT__LIKELY(fd >= 0)) {
         d->again = 0;
-        vt__h1c_accept(d->host, fd, &peer);
+        vt__h1c_accept(d->host, fd, &peer, gate);
         return 1;
     }
     __atomic_fetch_sub(open, 1, __ATOMIC_SEQ_CST);
@@ -16738,7 +18023,7 @@ static int vt__srv_take(vt__srv_dom *d, int lfd) {
     if (vt__io_accept_again(fd) && ++d->again < VT__IO_AGAIN_MAX) return 1;
     d->again = 0;
     vt__srv_complain(srv, fd);
-    if (vt__io_accept_starved(fd)) vt__srv_turn_away(srv, lfd);
+    if (vt__io_accept_starved(fd)) vt__srv_turn_away(srv, lfd, !gate);
     return fd;
 }
 /* One connection at an event is one system call each; while the queue stays full, more. */
@@ -16746,7 +18031,7 @@ static void vt__srv_accept(vt__dom *dom, vt__pd *pd, unsigned bits) {
     vt__srv_door *door = VT__CONTAINER(pd, vt__srv_door, pd);
     int r = 1, n = 0;
     (void)dom, (void)bits;
-    while (n < door->burst && (r = vt__srv_take(door->d, pd->fd)) > 0) n++;
+    while (n < door->burst && (r = vt__srv_take(door->d, pd->fd, door->gate)) > 0) n++;
     if (r < 0) {
         vt__srv_rest(door->d);
     } else if (r == 0) {
@@ -16853,6 +18138,7 @@ static int vt__srv_make_doms(vt__srv *srv) {
             vt__poll_pd_init(&d->doors[j].pd, srv->listeners[j].fd);
             d->doors[j].pd.sink = vt__srv_accept;
             d->doors[j].d = d;
+            d->doors[j].gate = srv->listeners[j].gate;
             d->doors[j].burst = 1;
         }
     }
@@ -16860,9 +18146,9 @@ static int vt__srv_make_doms(vt__srv *srv) {
 }
 
 /*--- draining: the server's own vthread ---*/
-static int vt__srv_last_guest(vt__srv_dom *d, int lfd) {
+static int vt__srv_last_guest(vt__srv_dom *d, const vt__srv_listener *l) {
     vt__sched_dom_lock(d->host->dom);
-    int r = vt__srv_take(d, lfd);
+    int r = vt__srv_take(d, l->fd, l->gate);
     vt__sched_dom_unlock(d->host->dom);
     return r;
 }
@@ -16872,7 +18158,7 @@ static void vt__srv_last_guests(vt__srv *srv, int64_t until) {
     vt__srv_dom *d = &srv->doms[vt__sched_thr()->dom->index];
     for (int i = 0, r = 1; i < srv->nlisteners; i++)
         for (int left = srv->server->cfg.backlog + 1;
-             left > 0 && (r = vt__srv_last_guest(d, srv->listeners[i].fd)) != 0;) {
+             left > 0 && (r = vt__srv_last_guest(d, &srv->listeners[i])) != 0;) {
             if (r > 0) left--;
             else if (until >= 0 && vt__plat_now() >= until) return;
             else (void)vt_sleep_ms(5);
@@ -16975,6 +18261,32 @@ static int vt__srv_stand_by(vt__srv *srv) {
     if (r < 0) vt__srv_unlist(srv);
     return r;
 }
+/* Reads the certificates of every TLS listener; the first error, told in `text`. */
+static int vt__srv_load(vt__srv *srv, char *text, size_t cap) {
+    int err = 0;
+    for (int i = 0; i < srv->nlisteners && err == 0; i++)
+        if (srv->listeners[i].gate) err = vt__tls_gate_load(srv->listeners[i].gate, text, cap);
+    return err;
+}
+static int vt__srv_reload(void *arg) {
+    char why[512];
+    int r = vt__srv_load(arg, why, sizeof why);
+    if (r < 0) vt_log(VT_LOG_ERROR, "the certificates stay as they were: %s", why);
+    else vt_log(VT_LOG_INFO, "the certificates are read");
+    return r;
+}
+static int vt__srv_reload_main(void *arg) {
+    int r = vt_blocking(vt__srv_reload, arg, NULL);
+    if (r < 0) vt_log(VT_LOG_ERROR, "the certificates stay as they were: %s", vt_strerror(r));
+    return r;
+}
+static void vt__srv_on_reload_msg(vt__dom *dom, vt__msg *m) {
+    vt__srv *srv = VT__CONTAINER(m, vt__srv, reload_msg);
+    (void)dom;
+    __atomic_store_n(&srv->reloading, 0, __ATOMIC_SEQ_CST);
+    (void)vt_go_any(vt__srv_reload_main, srv);
+}
+
 static int vt__srv_start(vt__srv *srv) {
     vt_server *s = srv->server;
     vt__h1c_group *g = &srv->group;
@@ -16990,6 +18302,10 @@ static int vt__srv_start(vt__srv *srv) {
     srv->left = 0;
     srv->round_err = srv->result = 0;
     srv->stop_msg.fn = vt__srv_on_stop_msg;
+    srv->reload_msg.fn = vt__srv_on_reload_msg;
+    srv->reloading = 0;
+    char why[512];
+    if ((r = vt__srv_load(srv, why, sizeof why)) < 0) return vt__srv_fail(srv, r, why);
     if ((r = vt__srv_open_listeners(srv)) < 0 || (r = vt__srv_make_doms(srv)) < 0) return r;
     vt_shield(true);
     vt__srv_round(srv, vt__srv_on_open);
@@ -17009,7 +18325,8 @@ static void vt__srv_announce(const vt__srv *srv) {
         if (!host.len || vt__str_eq(host, VT__STR_LIT("0.0.0.0")) || vt__str_eq(host, VT__STR_LIT("[::]")))
             host = VT__STR_LIT("127.0.0.1");
         if (l->port > 0)
-            vt_log(VT_LOG_INFO, "listening on http://%.*s:%d/", (int)host.len, host.ptr, l->port);
+            vt_log(VT_LOG_INFO, "listening on %s://%.*s:%d/", l->gate ? "https" : "http", (int)host.len,
+                   host.ptr, l->port);
         else vt_log(VT_LOG_INFO, "listening on %s", l->addr);
     }
 }
@@ -17061,6 +18378,14 @@ VT_API int vt_server_wait(vt_server *s) {
         vt__plat_relax(); /* a few instructions of another worker's */
     return r;
 }
+VT_API int vt_server_tls_reload(vt_server *s) {
+    vt__srv *srv = s->run;
+    int err = VT_ESTATE;
+    if (!srv || __atomic_load_n(&srv->state, __ATOMIC_SEQ_CST) != VT__SRV_RUNNING) return err;
+    if (!vt_on_vthread()) return vt__srv_reload(srv);
+    int r = vt_blocking(vt__srv_reload, srv, &err);
+    return r < 0 ? r : err;
+}
 VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out) {
     const vt__srv *srv = s->run;
     memset(out, 0, sizeof *out);
@@ -17085,9 +18410,23 @@ VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out) {
 static struct {
     vt_server *server;
     uint32_t seen;
-    struct vt__plat_sa old[2];
+    struct vt__plat_sa old[2], old_hup;
 } vt__srv_signals;
 static const int vt__srv_signal_list[2] = {SIGINT, SIGTERM};
+
+static void vt__srv_chain(const struct vt__plat_sa *old, int sig, void *info, void *context) {
+    if (old->flags & VT__SA_SIGINFO) old->fn.action(sig, info, context);
+    else if (old->fn.handler != SIG_DFL && old->fn.handler != SIG_IGN) old->fn.handler(sig);
+}
+static void vt__srv_on_hup(int sig, void *info, void *context) {
+    int saved = errno;
+    vt__srv *srv = vt__srv_signals.server->run;
+    if (__atomic_load_n(&srv->state, __ATOMIC_SEQ_CST) == VT__SRV_RUNNING &&
+        !__atomic_exchange_n(&srv->reloading, 1, __ATOMIC_SEQ_CST))
+        vt__sched_post(srv->group.hosts[0].dom, &srv->reload_msg);
+    vt__srv_chain(&vt__srv_signals.old_hup, sig, info, context);
+    errno = saved;
+}
 
 static void vt__srv_on_signal(int sig, void *info, void *context) {
     int saved = errno;
@@ -17100,8 +18439,7 @@ static void vt__srv_on_signal(int sig, void *info, void *context) {
         (void)vt__plat_kill(sig);
     } else {
         vt_server_stop(vt__srv_signals.server);
-        if (old->flags & VT__SA_SIGINFO) old->fn.action(sig, info, context);
-        else if (old->fn.handler != SIG_DFL && old->fn.handler != SIG_IGN) old->fn.handler(sig);
+        vt__srv_chain(old, sig, info, context);
     }
     errno = saved;
 }
@@ -17115,19 +18453,29 @@ static void vt__srv_signals_set(vt_server *s) {
     for (int i = 0; i < 2; i++)
         (void)vt__plat_sigaction(vt__srv_signal_list[i], &sa, &vt__srv_signals.old[i]);
 }
+static void vt__srv_hup_set(vt_server *s) {
+    struct vt__plat_sa sa;
+    memset(&sa, 0, sizeof sa);
+    sa.fn.action = vt__srv_on_hup;
+    sa.flags = VT__SA_SIGINFO | VT__SA_RESTART;
+    vt__srv_signals.server = s;
+    (void)vt__plat_sigaction(SIGHUP, &sa, &vt__srv_signals.old_hup);
+}
 static void vt__srv_signals_restore(void) {
     for (int i = 0; i < 2; i++)
         (void)vt__plat_sigaction(vt__srv_signal_list[i], &vt__srv_signals.old[i], NULL);
 }
 static int vt__srv_run_main(void *arg) {
     vt_server *s = arg;
-    bool signals = !s->cfg.no_signals;
+    bool signals = !s->cfg.no_signals, hup = s->cfg.reload_on_hup != 0;
     if (signals) vt__srv_signals_set(s);
+    if (hup) vt__srv_hup_set(s);
     int r = vt_server_start(s);
     vt_shield(true); /* vt_stop stops the server, and its end ends this wait */
     if (r >= 0) r = vt_server_wait(s);
     vt_shield(false);
     if (signals) vt__srv_signals_restore();
+    if (hup) (void)vt__plat_sigaction(SIGHUP, &vt__srv_signals.old_hup, NULL);
     return r;
 }
 VT_API int vt_server_run(vt_server *s) {
@@ -17213,6 +18561,15 @@ enum vt__conf_flags {
     X("reuseport", reuseport, FLAG, 0, 0, 1)                                                                 \
     X("cancelOn", cancel_on, CANCEL, 0, 0, 2)                                                                \
     X("noSignals", no_signals, FLAG, 0, 0, 1)                                                                \
+    X("sslPort", ssl_port, COUNT, VT__CONF_ARG | VT__CONF_ZERO_NONE, 0, 65535)                               \
+    X("sslCert", ssl_cert, STRING, VT__CONF_ARG, 0, 0)                                                       \
+    X("sslKey", ssl_key, STRING, VT__CONF_ARG, 0, 0)                                                         \
+    X("sslKeyPasswordFile", ssl_key_password_file, STRING, VT__CONF_ARG, 0, 0)                               \
+    X("sslClientCA", ssl_client_ca, STRING, VT__CONF_ARG, 0, 0)                                              \
+    X("sslMinVersion", ssl_min_version, COUNT, VT__CONF_ARG, 12, 13)                                         \
+    X("sslOnly", ssl_only, FLAG, 0, 0, 1)                                                                    \
+    X("sslRedirect", ssl_redirect, FLAG, 0, 0, 1)                                                            \
+    X("reloadOnHup", reload_on_hup, FLAG, 0, 0, 1)                                                           \
     X("noDate", no_date, FLAG, 0, 0, 1)                                                                      \
     X("serverName", server_name, STRING, 0, 0, 0)
 #define VT__CONF_MS_MAX (INT64_C(366) * 86400 * 1000) /* far from overflow in nanoseconds */
@@ -17281,13 +18638,15 @@ static const vt__conf_row *vt__conf_find(const vt__conf *c, vt_str key) {
     return NULL;
 }
 
-/* "idleTimeoutMs" is VTHTTP_IDLE_TIMEOUT_MS. */
+/* "idleTimeoutMs" is VTHTTP_IDLE_TIMEOUT_MS, "sslClientCA" VTHTTP_SSL_CLIENT_CA. */
 static void vt__conf_env_name(const char *key, char out[64]) {
+    bool was = false;
     size_t n = 7;
     memcpy(out, "VTHTTP_", 7);
     for (; *key && n < 62; key++) {
         bool upper = *key >= 'A' && *key <= 'Z';
-        if (upper) out[n++] = '_';
+        if (upper && !was) out[n++] = '_';
+        was = upper;
         out[n++] = (char)(*key >= 'a' && *key <= 'z' ? *key - 32 : *key);
     }
     out[n] = 0;

@@ -1,6 +1,6 @@
 /* The server that outside test suites talk to: every kind of request and response body, and WebSocket
  * echo, with its limits fixed here.
- * conformance -port=N [-workers=N] [-host=127.0.0.1] */
+ * conformance -port=N [-workers=N] [-host=127.0.0.1] [-sslPort=N -sslCert=FILE -sslKey=FILE] */
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 

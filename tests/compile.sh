@@ -145,6 +145,18 @@ for s in VTHTTP_HTTP=0 VTHTTP_CLIENT=0 VTHTTP_POLL=1 VTHTTP_UCONTEXT=1 VTHTTP_SI
     ok "gcc, $s" cc gcc -std=gnu11 -fsyntax-only -D$s main.c
     if have clang; then ok "clang, $s" cc clang -std=gnu11 -fsyntax-only -D$s main.c; fi
 done
+if echo '#include <openssl/ssl.h>' | gcc -E -x c - > /dev/null 2>&1; then
+    for s in VTHTTP_TLS=1 'VTHTTP_TLS=1 -DVTHTTP_POLL=1' 'VTHTTP_TLS=1 -DVTHTTP_HOOKS=1' 'VTHTTP_TLS=1 -DVTHTTP_HTTP=0' \
+        'VTHTTP_TLS=1 -DVTHTTP_SIM=1 -DVTHTTP_UCONTEXT=1' 'VTHTTP_TLS=1 -DNDEBUG -O2'; do
+        ok "gcc, $s" cc gcc -std=gnu11 -fsyntax-only -D$s main.c
+        if have clang; then ok "clang, $s" cc clang -std=gnu11 -fsyntax-only -D$s main.c; fi
+    done
+    ok 'c11 after other headers, VTHTTP_TLS=1' cc gcc -std=c11 -fsyntax-only -DVTHTTP_TLS=1 after.c
+    ok 'a program, VTHTTP_TLS=1' cc gcc -std=gnu11 -O1 -DVTHTTP_TLS=1 -o secure main.c -lssl -lcrypto
+    ok 'the VTHTTP_TLS=1 program runs' timeout 20 ./secure
+else
+    skip 'VTHTTP_TLS=1: no openssl/ssl.h (package libssl-dev)'
+fi
 ok 'c11 after other headers, VTHTTP_POLL=1 VTHTTP_SIM=1' cc gcc -std=c11 -fsyntax-only -DVTHTTP_POLL=1 -DVTHTTP_SIM=1 after.c
 ok 'c11 after other headers, VTHTTP_HOOKS=1' cc gcc -std=c11 -fsyntax-only -DVTHTTP_HOOKS=1 after.c
 ok 'VTHTTP_HOOKS=1, -D_FORTIFY_SOURCE=2' cc gcc -std=gnu11 -O2 -D_FORTIFY_SOURCE=2 -DVTHTTP_HOOKS=1 -c -o fort.o main.c

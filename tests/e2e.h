@@ -14,11 +14,20 @@
 #ifndef VTHTTP_IMPLEMENTATION
 #define VTHTTP_IMPLEMENTATION
 #endif
+#ifndef E2E_TLS /* 1: the server speaks TLS alone, and the client, too */
+#define E2E_TLS 0
+#endif
 #include "../vthttp.h"
 #include "test.h"
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <strings.h>
+#if E2E_TLS
+#include "tls.h"
+#define E2E_SCHEME "https"
+#else
+#define E2E_SCHEME "http"
+#endif
 
 #ifndef E2E_MS
 #define E2E_MS 20000
@@ -119,6 +128,11 @@ static int e2e_start(const vt_server_cfg *cfg, void (*routes)(vt_server *s)) {
     if (!c.addr && !c.host) c.host = "127.0.0.1";
     if (!c.addr && !c.port) c.port = VT_NONE;
     if (!c.workers) c.workers = E2E_WORKERS;
+#if E2E_TLS
+    c.ssl_only = 1;
+    c.ssl_port = c.port;
+    c.ssl_cert = pem_file("127.0.0.1");
+#endif
     c.no_signals = 1;
     e2e.user_ready = c.on_ready;
     c.on_ready = e2e_on_ready;
@@ -142,6 +156,7 @@ static int e2e_start(const vt_server_cfg *cfg, void (*routes)(vt_server *s)) {
 /* ---- the client ---- */
 struct cl {
     int fd;
+    void *tls;       /* an SSL */
     bool eof, reset; /* what ended the input */
     char *in;        /* received, not consumed */
     size_t in_len, in_cap;
@@ -154,7 +169,23 @@ struct cl {
 };
 #define CL(name) struct cl name __attribute__((cleanup(cl_close))) = {.fd = -1}
 
+/* As recv and send, through TLS where there is some. */
+#if E2E_TLS
+static ssize_t cl_in(struct cl *c, void *p, size_t n) {
+    return c->tls ? tls_in(c->tls, p, n) : recv(c->fd, p, n, 0);
+}
+static ssize_t cl_out(struct cl *c, const void *p, size_t n) {
+    return c->tls ? tls_out(c->tls, p, n) : send(c->fd, p, n, MSG_NOSIGNAL);
+}
+#else
+static ssize_t cl_in(struct cl *c, void *p, size_t n) { return recv(c->fd, p, n, 0); }
+static ssize_t cl_out(struct cl *c, const void *p, size_t n) { return send(c->fd, p, n, MSG_NOSIGNAL); }
+#endif
+
 static void cl_close(struct cl *c) {
+#if E2E_TLS
+    SSL_free(c->tls);
+#endif
     if (c->fd >= 0) close(c->fd);
     free(c->in);
     free(c->head);
@@ -188,7 +219,18 @@ static bool cl_open_to(struct cl *c, int port, int rcvbuf) {
         if (fd >= 0) close(fd);
         return false;
     }
-    return cl_fd_take(c, fd);
+    if (!cl_fd_take(c, fd)) return false;
+#if E2E_TLS
+    return (c->tls = tls_connect(fd, E2E_MS)) != NULL;
+#endif
+    return true;
+}
+/* Ends the client's sending half. */
+static __attribute__((unused)) void cl_shut(struct cl *c) {
+#if E2E_TLS
+    if (c->tls) SSL_shutdown(c->tls);
+#endif
+    shutdown(c->fd, SHUT_WR);
 }
 static bool cl_open(struct cl *c) { return cl_open_to(c, e2e.port, 0); }
 
@@ -196,7 +238,7 @@ static bool cl_open(struct cl *c) { return cl_open_to(c, e2e.port, 0); }
 static bool cl_send(struct cl *c, const void *p, size_t n) {
     const char *s = p;
     while (n > 0) {
-        ssize_t r = send(c->fd, s, n, MSG_NOSIGNAL);
+        ssize_t r = cl_out(c, s, n);
         if (r > 0) {
             s += r;
             n -= (size_t)r;
@@ -231,7 +273,7 @@ static int cl_more(struct cl *c, int64_t ms) {
         c->in_cap = cap;
     }
     for (;;) {
-        ssize_t r = recv(c->fd, c->in + c->in_len, c->in_cap - c->in_len - 1, 0);
+        ssize_t r = cl_in(c, c->in + c->in_len, c->in_cap - c->in_len - 1);
         if (r > 0) {
             c->in_len += (size_t)r;
             c->in[c->in_len] = 0;

@@ -50,15 +50,18 @@ TEST(conf_empty_text_changes_nothing) {
 }
 
 TEST(conf_every_key_reaches_its_field) {
-    CHECK_EQ(read_text(
-                 "host = localhost\nport = 81\nworkers = 3\nstackBytes = 128k\nmaxConnections = 5\n"
-                 "maxVthreads = 6\nmaxHeaderBytes = 7\nmaxHeaderCount = 8\nmaxRequestLine = 9\nmaxBody = 10\n"
-                 "maxChunkLine = 11\nmaxTrailerBytes = 12\nmaxDrain = 13\nmaxKeepAlive = 14\n"
-                 "headerTimeoutMs = 15\nbodyTimeoutMs = 16\nminBodyRate = 17\nwriteTimeoutMs = 18\n"
-                 "idleTimeoutMs = 19\nhandlerTimeoutMs = 20\ngraceMs = 21\nretryAfterS = 22\nbacklog = 23\n"
-                 "reuseport = yes\ncancelOn = never\nnoSignals = 1\nnoDate = true\nserverName = x/1\n"
-                 "stallMs = 24\nmaxSpares = 25\ndeadlock = 1\nmaxQueued = 26\nqueueTimeoutMs = 27\n"),
-             0);
+    CHECK_EQ(
+        read_text(
+            "host = localhost\nport = 81\nworkers = 3\nstackBytes = 128k\nmaxConnections = 5\n"
+            "maxVthreads = 6\nmaxHeaderBytes = 7\nmaxHeaderCount = 8\nmaxRequestLine = 9\nmaxBody = 10\n"
+            "maxChunkLine = 11\nmaxTrailerBytes = 12\nmaxDrain = 13\nmaxKeepAlive = 14\n"
+            "headerTimeoutMs = 15\nbodyTimeoutMs = 16\nminBodyRate = 17\nwriteTimeoutMs = 18\n"
+            "idleTimeoutMs = 19\nhandlerTimeoutMs = 20\ngraceMs = 21\nretryAfterS = 22\nbacklog = 23\n"
+            "reuseport = yes\ncancelOn = never\nnoSignals = 1\nnoDate = true\nserverName = x/1\n"
+            "stallMs = 24\nmaxSpares = 25\ndeadlock = 1\nsslPort = 26\nsslCert = c\nsslKey = k\n"
+            "sslKeyPasswordFile = p\nsslClientCA = ca\nsslMinVersion = 13\nsslOnly = 1\nsslRedirect = 1\n"
+            "reloadOnHup = 1\nmaxQueued = 27\nqueueTimeoutMs = 28\n"),
+        0);
     CHECK_STR(conf.error, "");
     CHECK_STR(conf.cfg.host, "localhost");
     CHECK_EQ(conf.cfg.port, 81);
@@ -91,12 +94,19 @@ TEST(conf_every_key_reaches_its_field) {
     CHECK_EQ(conf.cfg.stall_ms, 24);
     CHECK_EQ(conf.cfg.max_spares, 25);
     CHECK_EQ(conf.cfg.deadlock, 1);
-    CHECK_EQ(conf.cfg.max_queued, 26);
-    CHECK_EQ(conf.cfg.queue_timeout_ms, 27);
+    CHECK_EQ(conf.cfg.max_queued, 27);
+    CHECK_EQ(conf.cfg.queue_timeout_ms, 28);
+    CHECK_EQ(conf.cfg.ssl_port, 26);
+    CHECK_STR(conf.cfg.ssl_cert, "c");
+    CHECK_STR(conf.cfg.ssl_key, "k");
+    CHECK_STR(conf.cfg.ssl_key_password_file, "p");
+    CHECK_STR(conf.cfg.ssl_client_ca, "ca");
+    CHECK_EQ(conf.cfg.ssl_min_version, 13);
+    CHECK(conf.cfg.ssl_only == 1 && conf.cfg.ssl_redirect == 1 && conf.cfg.reload_on_hup == 1);
     CHECK_EQ(read_text("addr = 127.0.0.1:0\n"), 0);
     CHECK_STR(conf.cfg.addr, "127.0.0.1:0");
     CHECK(VT__COUNT(vt__conf_rows) <= VT__CONF_ROWS_MAX);
-    CHECK_EQ(VT__COUNT(vt__conf_rows), 34); /* a new key belongs into this test */
+    CHECK_EQ(VT__COUNT(vt__conf_rows), 43); /* a new key belongs into this test */
 }
 
 /* The value that `text` gives a row, or its error. */
@@ -522,6 +532,8 @@ TEST(conf_every_key_has_its_variable) {
         if (!good) CHECK(strstr(conf.error, name) != NULL && strstr(conf.error, row->key) != NULL);
         CHECK(good == !all_zero(&conf.cfg, sizeof conf.cfg));
     }
+    vt__conf_env_name("sslClientCA", name);
+    CHECK_STR(name, "VTHTTP_SSL_CLIENT_CA");
     vt__conf_env_name("idleTimeoutMs", name);
     CHECK_STR(name, "VTHTTP_IDLE_TIMEOUT_MS");
 }

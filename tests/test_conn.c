@@ -139,7 +139,7 @@ static struct wire {
     char got[1 << 16];
     size_t ngot;
     bool sending; /* io.sending in send_wait */
-    int recvs, recv_tries, shutdowns, closes;
+    int recvs, recv_tries, shutdowns, closes, ends;
 } w;
 static int64_t wire_send(vt__conn *c, struct iovec *v, int n) {
     int64_t most = w.tries < w.nanswers ? w.answers[w.tries] : INT64_MAX, done = 0;
@@ -175,8 +175,10 @@ static int64_t wire_recv_try(vt__conn *c, void *p, size_t n) {
 }
 static int wire_shutdown(vt__conn *c) { return c == &w.c ? ++w.shutdowns : -1; }
 static int wire_close(vt__conn *c) { return c == &w.c ? ++w.closes : -1; }
-static const struct vt__conn_ops wire_ops = {wire_recv, wire_recv_try, wire_send,
-                                             wire_wait, wire_shutdown, wire_close};
+static int wire_bye(vt__conn *c) { return c == &w.c ? (++w.ends < 3 ? -EAGAIN : 0) : -1; }
+static void wire_bare(vt__conn *c) { c->ops = NULL; }
+static const struct vt__conn_ops wire_ops = {wire_recv,     wire_recv_try, wire_send, wire_wait,
+                                             wire_shutdown, wire_close,    wire_bye,  wire_bare};
 
 static void wire_new(void) {
     memset(&w, 0, sizeof w);
@@ -223,6 +225,8 @@ VTEST(every_call_goes_to_the_transport) {
     CHECK_EQ(vt__conn_shutdown(&w.c), 1);
     CHECK_EQ(vt__conn_close(&w.c), 1);
     CHECK(w.recvs == 1 && w.recv_tries == 1 && w.tries == 1 && w.waits == 1 && w.untils[0] == 9);
+    vt__conn_end(&w.io); /* waits for room, twice */
+    CHECK(w.ends == 3 && w.waits == 3);
 }
 VTEST(output_is_gathered) {
     char *p = vt__conn_room(&w.io, 3);

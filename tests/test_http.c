@@ -119,8 +119,12 @@ static int wire_address(vt_req *req, bool local, char *buf, size_t cap) {
     (void)req;
     return snprintf(buf, cap, "%s", local ? "127.0.0.1:8080" : "192.0.2.7:40312");
 }
-static const vt__http_wire wire = {wire_read, wire_inform, wire_head,    wire_write,  wire_flush,
-                                   wire_end,  wire_abort,  wire_upgrade, wire_address};
+#define WIRE(scheme)                                                                                         \
+    {                                                                                                        \
+        wire_read, wire_inform, wire_head, wire_write, wire_flush, wire_end, wire_abort, wire_upgrade,       \
+            wire_address, NULL, scheme                                                                       \
+    }
+static const vt__http_wire wire = WIRE("http"), wire_tls = WIRE("https");
 
 static void on_response(vt_req *req, vt_res *res, void *ctx, int err) {
     CHECK(req == &fx.req && res == &fx.res && ctx == &fx);
@@ -172,7 +176,6 @@ static bool load(const char *raw, size_t len) {
                                                        : VT__STR_LIT("/");
     r->query = h.flags & VT__H1_HAS_QUERY ? (vt_str){fx.head + h.query_off, h.query_len} : (vt_str){NULL, 0};
     r->authority = (vt_str){fx.head + h.auth_off, h.auth_len};
-    r->scheme = "http";
     r->body_length = h.flags & VT__H1_CHUNKED ? -1 : h.content_length;
     r->version = (uint8_t)(10 + h.minor);
     r->method_id = h.method, r->form = h.form;
@@ -637,7 +640,7 @@ TEST(b025_ipv6_host_keeps_its_brackets) {
     same(vt_req_host(&fx.req), "[::1]");
     CHECK_EQ(vt_req_port(&fx.req), 8081);
     REQUIRE(load_text("GET / HTTP/1.1\r\nHost: [::1]\r\n\r\n"));
-    fx.req.scheme = "https";
+    fx.req.wire = &wire_tls;
     CHECK_EQ(vt_req_port(&fx.req), 443);
 }
 

@@ -122,6 +122,22 @@ TEST(srv_server_name) {
         vt_server_free(s);
     }
 }
+TEST(srv_tls_that_is_not_built_in) {
+    vt_tls_cert cert = {.cert_file = "cert.pem"};
+    vt_tls_cfg tls = {.certs = &cert, .ncerts = 1};
+    vt_server_cfg cfgs[] = {{.ssl_cert = "cert.pem"}, {.ssl_port = 8443}, {.ssl_only = 1}};
+    for (size_t i = 0; i < VT__COUNT(cfgs); i++) {
+        vt_server *s = vt_server_new(&cfgs[i]);
+        CHECK_EQ(vt_server_error(s), i ? VT_ECONF : VT_ENOTLS);
+        if (i == 0) CHECK(strstr(vt_server_error_text(s), "VTHTTP_TLS=1") != NULL);
+        vt_server_free(s);
+    }
+    vt_server *s = vt_server_new(NULL);
+    CHECK_EQ(vt_server_listen_tls(s, ":0", &tls), VT_ENOTLS);
+    CHECK_EQ(vt_server_tls_reload(s), VT_ESTATE);
+    vt_server_free(s);
+}
+
 TEST(srv_resolved) {
     vt__h1c_conf f;
     vt_server_cfg c;

@@ -3,7 +3,7 @@
 #   tests/bench/bench.sh [BUILD_DIR]      (make bench; default build/bench)
 # BENCH_QUICK=1     fewer and shorter slices
 # BENCH_LIVE=N      virtual threads that live at once (default 1,000,000 where 8 GB are free, else 100,000)
-# BENCH_ONLY=WORD   of: runtime parser keep pipelined close echo ws client idle size instructions
+# BENCH_ONLY=WORD   of: runtime parser keep pipelined close echo ws client idle size instructions tls
 # Servers run on CPU 0, the load on CPU 1. What lacks a tool says SKIP and why; exit status 1 when something failed (a
 # missed goal is no failure).
 cd "$(dirname "$0")/../.." || exit 1
@@ -106,6 +106,27 @@ if wanted size; then
         say "FAILED: examples/hello.c does not compile"
         failed=$((failed + 1))
     fi
+fi
+
+# Handshakes, bytes and idle connections of TLS, beside what OpenSSL alone says of its primitives on this machine.
+openssl_rate() { # algorithm, awk's program for the last line
+    openssl speed -seconds 1 $1 2> /dev/null | tail -n 1 | awk "$2"
+}
+if wanted tls; then
+    say "## TLS"
+    libs='-lssl -lcrypto'
+    if ! echo '#include <openssl/ssl.h>' | $cc -E -x c - > /dev/null 2>&1; then
+        say "SKIP tls: no openssl/ssl.h (make deps)"
+    elif build tls_vt; then
+        for m in new reuse; do run 60 "$dir/tls_vt" -mode=$m -n=$((count / 50)); done
+        run 60 "$dir/tls_vt" -mode=bulk -n=20
+        run 120 "$dir/tls_vt" -mode=idle -n=5000
+        if command -v openssl > /dev/null; then
+            say "$(openssl_rate ecdsap256 '{ printf "= openssl_p256_sign_verify %d a_second - -", 1 / (1 / $(NF - 1) + 1 / $NF) }')"
+            say "$(openssl_rate '-evp aes-256-gcm -bytes 16384' '{ printf "= openssl_aes_256_gcm %d MB/s - -", $2 / 1000 }')"
+        fi
+    fi
+    libs=
 fi
 
 # Instructions are the same on every run, whatever else the machine does: two lengths, and the difference.

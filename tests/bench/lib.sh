@@ -20,12 +20,12 @@ run() {
     return 1
 }
 
-# build NAME...: tests/bench/NAME.c to $dir/NAME, when that is older than its sources
+# build NAME...: tests/bench/NAME.c to $dir/NAME, with $libs, when that is older than its sources
 build() {
     for name in "$@"; do
         src=tests/bench/$name.c
         [ "$dir/$name" -nt "$src" ] && [ "$dir/$name" -nt vthttp.h ] && [ "$dir/$name" -nt tests/bench/bench.h ] && continue
-        $cc -std=gnu11 -O2 -pthread "$src" -o "$dir/$name" 2>> "$log" && continue
+        $cc -std=gnu11 -O2 -pthread "$src" -o "$dir/$name" ${libs:-} 2>> "$log" && continue
         say "FAILED: $src does not compile"
         failed=$((failed + 1))
         return 1

@@ -53,8 +53,11 @@ pg_inc=-I$(pg_config --includedir 2> /dev/null || echo /usr/include/postgresql)
 program() { # compiler, file
     "$1" -std=gnu11 $WARN -Werror -pthread $pg_inc -fsyntax-only "$2"
 }
+tls=
+if echo '#include <openssl/ssl.h>' | gcc -E -x c - > /dev/null 2>&1; then tls=VTHTTP_TLS=1; fi
 # Where a library is missing, an example of it cannot be checked: that is said, and is no failure.
 lacks_library() { # file
+    [ -z "$tls" ] && grep -q '^#define VTHTTP_TLS 1' "$1" && echo "SKIP $1: no openssl/ssl.h (make deps)" && return 0
     h=$(sed -n 's/^#include <\(libpq-fe\.h\|hiredis\/.*\)>/\1/p' "$1")
     [ -n "$h" ] && ! echo "#include <$h>" | gcc $pg_inc -E -x c - > /dev/null 2>&1 && echo "SKIP $1: no $h (make deps)"
 }
@@ -77,7 +80,7 @@ else
         want "$cc" "$cc" || continue
         check "$cc -O2 warnings" header "$cc" -std=gnu11 -O2
         check "$cc warnings, c11" header "$cc" -std=c11 -fsyntax-only
-        for s in VTHTTP_POLL=1 VTHTTP_UCONTEXT=1 VTHTTP_HTTP=0 VTHTTP_SIM=1 VTHTTP_HOOKS=1 NDEBUG; do
+        for s in VTHTTP_POLL=1 VTHTTP_UCONTEXT=1 VTHTTP_HTTP=0 VTHTTP_SIM=1 VTHTTP_HOOKS=1 NDEBUG $tls; do
             check "$cc warnings, $s" header "$cc" -std=gnu11 -fsyntax-only "-D$s"
         done
         for f in tests/*.c tests/bench/*.c tests/bench/*/*.c examples/*.c fuzz/*.c; do

@@ -1,0 +1,190 @@
+#!/bin/sh
+# variants: default asan clang
+# openssl s_client and curl against examples/conformance over TLS: versions, ALPN, names, resumption, client certificates
+# good, missing, foreign and expired, encrypted keys, reload, plain HTTP on the port, truncation, bodies of 16 MiB.
+set -u
+cd "$(dirname "$0")/.." || exit 2
+for tool in curl openssl; do
+    command -v $tool > /dev/null && continue
+    echo "SKIP interop_tls: no $tool (make deps)"
+    echo "0 passed, 0 failed, 1 skipped"
+    exit 0
+done
+tmp=$(mktemp -d) || exit 2
+passed=0 failed=0 pid= port= tls=
+server=${VT_EXAMPLES:-build/examples}/conformance
+trap '[ -n "$pid" ] && kill -9 "$pid" 2> /dev/null; rm -rf "$tmp"' EXIT
+trap 'exit 1' INT TERM HUP
+if [ ! -x "$server" ]; then
+    server=$tmp/conformance
+    ${CC:-cc} -std=gnu11 -O2 -pthread -DVTHTTP_TLS=1 -o "$server" examples/conformance.c -lssl -lcrypto || exit 2
+fi
+
+ok() {
+    passed=$((passed + 1))
+}
+bad() {
+    failed=$((failed + 1))
+    echo "FAIL interop_tls: $1"
+}
+same() { # name want got
+    if [ "$2" = "$3" ]; then
+        ok
+    else
+        bad "$1: want '$2', got '$(printf '%s' "$3" | head -c 300)'"
+    fi
+}
+has() { # name what file
+    if grep -q -e "$2" "$3"; then
+        ok
+    else
+        bad "$1: no '$2' in: $(head -c 2000 "$3")"
+    fi
+}
+req() {
+    curl -q -s --noproxy '*' --max-time 30 --cacert "$tmp/ca.pem" --resolve "localhost:$tls:127.0.0.1" "$@"
+}
+# What s_client says, with a request on its standard input.
+client() {
+    printf 'GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' |
+        timeout 30 openssl s_client -connect "127.0.0.1:$tls" -CAfile "$tmp/ca.pem" -ign_eof "$@" > "$tmp/out" 2>&1
+}
+# make NAME SUBJECT ISSUER DAYS [ALTNAMES]: NAME.pem and NAME.key, signed by ISSUER (itself: a CA)
+make() {
+    openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$tmp/$1.key" -out "$tmp/$1.csr" \
+        -subj "/CN=$2" 2> /dev/null
+    if [ "$1" = "$3" ]; then
+        echo 'basicConstraints=critical,CA:TRUE' > "$tmp/ext"
+        set -- "$@" && openssl x509 -req -in "$tmp/$1.csr" -signkey "$tmp/$1.key" -days "$4" -out "$tmp/$1.pem" \
+            -extfile "$tmp/ext" 2> /dev/null
+    else
+        echo "basicConstraints=CA:FALSE${5:+
+subjectAltName=$5}" > "$tmp/ext"
+        openssl x509 -req -in "$tmp/$1.csr" -CA "$tmp/$3.pem" -CAkey "$tmp/$3.key" -CAcreateserial -days "$4" \
+            -out "$tmp/$1.pem" -extfile "$tmp/ext" 2> /dev/null
+    fi
+}
+start() {
+    : > "$tmp/log"
+    "$server" -port=0 -host=127.0.0.1 -sslPort=0 -P:reloadOnHup=yes "$@" > "$tmp/log" 2>&1 &
+    pid=$!
+    port= tls= tries=0
+    while [ -z "$tls" ] && [ $tries -lt 200 ] && kill -0 "$pid" 2> /dev/null; do
+        tls=$(sed -n 's,.*listening on https://.*:\([0-9][0-9]*\).*,\1,p' "$tmp/log" | head -n 1)
+        [ -n "$tls" ] || sleep 0.1 2> /dev/null || sleep 1
+        tries=$((tries + 1))
+    done
+    port=$(sed -n 's,.*listening on http://.*:\([0-9][0-9]*\).*,\1,p' "$tmp/log" | head -n 1)
+}
+stop() {
+    kill -TERM "$pid"
+    wait "$pid"
+    same "exit status" "0" "$?"
+    pid=
+}
+
+make ca "Test CA" ca 30
+make other "Other CA" other 30
+make site site ca 30 "DNS:localhost,IP:127.0.0.1"
+make new renewed ca 30 "DNS:localhost,IP:127.0.0.1"
+make good "client good" ca 30
+make foreign "client foreign" other 30
+make expired "client expired" ca -1
+[ -s "$tmp/expired.pem" ] || # an openssl that makes none with negative days
+    openssl x509 -req -in "$tmp/expired.csr" -CA "$tmp/ca.pem" -CAkey "$tmp/ca.key" -CAcreateserial -days 0 \
+        -out "$tmp/expired.pem" 2> /dev/null
+cp "$tmp/site.pem" "$tmp/cert.pem" && cp "$tmp/site.key" "$tmp/cert.key"
+start "-sslCert=$tmp/cert.pem" "-sslKey=$tmp/cert.key"
+if grep -q 'VTHTTP_TLS=1' "$tmp/log"; then
+    echo "SKIP interop_tls: built without TLS (make deps)"
+    echo "0 passed, 0 failed, 1 skipped"
+    exit 0
+fi
+[ -n "$tls" ] || bad "the server does not say where it listens: $(cat "$tmp/log")"
+url=https://localhost:$tls
+
+# curl: routes, bodies, connections used again
+same "GET /" "200 hello" "$(req -w '%{http_code} ' -o "$tmp/body" "$url/")$(cat "$tmp/body")"
+same "the plain port as well" "hello" "$(curl -q -s --noproxy '*' --max-time 30 "http://127.0.0.1:$port/")"
+head -c 16777216 /dev/urandom > "$tmp/big"
+req --data-binary "@$tmp/big" "$url/echo" -o "$tmp/got"
+cmp -s "$tmp/big" "$tmp/got" && ok || bad "an echo of 16 MiB differs"
+req -H 'Transfer-Encoding: chunked' --data-binary "@$tmp/big" "$url/echo" -o "$tmp/got"
+cmp -s "$tmp/big" "$tmp/got" && ok || bad "an echo of 16 MiB in chunks differs"
+same "bytes" "3000000" "$(req --limit-rate 3m "$url/bytes?n=3000000" | wc -c | tr -d ' ')"
+same "one connection" "1" "$(req -w '%{num_connects}\n' "$url/" "$url/chunked" "$url/delay?ms=30" "$url/nocontent" \
+    -o /dev/null -o /dev/null -o /dev/null -o /dev/null | awk '{ n += $1 } END { print n }')"
+same "HTTP/1.0 ends in order" "0 hello" "$(req --http1.0 "$url/" -o "$tmp/body"; echo "$? $(cat "$tmp/body")")"
+same "a CA that is not trusted" "60" "$(curl -q -s --noproxy '*' --max-time 30 "https://127.0.0.1:$tls/"; echo $?)"
+
+# versions
+for v in tls1_2 tls1_3; do
+    client -$v
+    has "$v" '^hello' "$tmp/out"
+    has "$v, verified" 'Verify return code: 0 (ok)' "$tmp/out"
+done
+client -tls1_1 -cipher 'ALL:@SECLEVEL=0'
+grep -q '^hello' "$tmp/out" && bad "TLS 1.1 is spoken" || ok
+
+# ALPN
+client -alpn h2,http/1.1
+has "ALPN" 'ALPN protocol: http/1.1' "$tmp/out"
+client -alpn h2
+has "ALPN without a common protocol" 'alert no application protocol' "$tmp/out"
+
+# resumption
+for v in tls1_2 tls1_3; do
+    client -$v -sess_out "$tmp/sess"
+    has "$v, the first time" '^New, ' "$tmp/out"
+    client -$v -sess_in "$tmp/sess"
+    has "$v, with a ticket" '^Reused, ' "$tmp/out"
+    has "$v, with a ticket: the answer" '^hello' "$tmp/out"
+done
+
+# an orderly end has close_notify, so that s_client does not complain
+client -tls1_3
+grep -q 'unexpected eof' "$tmp/out" && bad "no close_notify" || ok
+
+# plain HTTP on the TLS port
+same "plain HTTP" "400" "$(curl -q -s --noproxy '*' --max-time 30 -o "$tmp/body" -w '%{http_code}' "http://127.0.0.1:$tls/")"
+has "plain HTTP is told" 'https://' "$tmp/body"
+
+# renewal, by a signal
+cp "$tmp/new.pem" "$tmp/cert.pem" && cp "$tmp/new.key" "$tmp/cert.key"
+kill -HUP "$pid"
+tries=0
+while [ $tries -lt 100 ] && client -tls1_3 && ! grep -q 'subject=CN = renewed' "$tmp/out"; do
+    tries=$((tries + 1))
+    sleep 0.1 2> /dev/null || sleep 1
+done
+has "renewal" 'subject=CN = renewed' "$tmp/out"
+stop
+
+# client certificates
+start "-sslCert=$tmp/site.pem" "-sslKey=$tmp/site.key" "-sslClientCA=$tmp/ca.pem"
+url=https://localhost:$tls
+for v in 1.2 1.3; do
+    set -- --tls-max $v --tlsv$v
+    same "good client, TLS $v" "hello" "$(req "$@" --cert "$tmp/good.pem" --key "$tmp/good.key" "$url/")"
+    same "no certificate, TLS $v" "" "$(req "$@" "$url/")"
+    same "foreign client, TLS $v" "" "$(req "$@" --cert "$tmp/foreign.pem" --key "$tmp/foreign.key" "$url/")"
+    same "expired client, TLS $v" "" "$(req "$@" --cert "$tmp/expired.pem" --key "$tmp/expired.key" "$url/")"
+done
+stop
+
+# an encrypted key, TLS 1.3 alone, redirects
+openssl ec -in "$tmp/site.key" -aes256 -passout pass:sesame -out "$tmp/locked.key" 2> /dev/null
+echo sesame > "$tmp/password"
+start "-sslCert=$tmp/site.pem" "-sslKey=$tmp/locked.key" "-sslKeyPasswordFile=$tmp/password" -sslMinVersion=13 \
+    -P:sslRedirect=yes
+url=https://localhost:$tls
+same "an encrypted key" "hello" "$(req "$url/")"
+same "TLS 1.2 is refused" "" "$(req --tls-max 1.2 "$url/")"
+same "a redirect is followed" "hello" "$(req -L "http://localhost:$tls/")"
+stop
+"$server" -port=0 -sslPort=0 "-sslCert=$tmp/site.pem" "-sslKey=$tmp/locked.key" > "$tmp/out" 2>&1 < /dev/null
+same "no password: the exit status" "1" "$?"
+has "no password: what is said" 'locked.key: no private key can be read' "$tmp/out"
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -1,0 +1,335 @@
+/* The TLS machine in memory, and over socket pairs: both sides of it. */
+/* variants: default asan tsan poll clang */
+#define VTHTTP_TLS 1
+#include <stdlib.h>
+/* The n-th allocation from here on fails, OpenSSL's included; 0: none. */
+static long alloc_left, alloc_seen;
+static int alloc_fails(void) {
+    long n = __atomic_load_n(&alloc_left, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&alloc_seen, 1, __ATOMIC_RELAXED);
+    return n > 0 && __atomic_sub_fetch(&alloc_left, 1, __ATOMIC_RELAXED) == 0;
+}
+static void *test_realloc(void *p, size_t n) { return alloc_fails() ? NULL : realloc(p, n); }
+#define VTHTTP_REALLOC(p, n) test_realloc(p, n)
+#define VTHTTP_FREE(p) free(p)
+#define VTHTTP_IMPLEMENTATION
+#include "../vthttp.h"
+#include "test.h"
+#include "tls.h"
+
+static void *ossl_malloc(size_t n, const char *file, int line) {
+    (void)file, (void)line;
+    return alloc_fails() ? NULL : malloc(n);
+}
+static void *ossl_realloc(void *p, size_t n, const char *file, int line) {
+    (void)file, (void)line;
+    return alloc_fails() ? NULL : realloc(p, n);
+}
+static void ossl_free(void *p, const char *file, int line) {
+    (void)file, (void)line;
+    free(p);
+}
+static struct pem ca, site;
+static vt_tls_cert cert;
+static vt_tls_cfg cfg;
+static vt__ossl_keys keys;
+static __attribute__((constructor)) void prepare(void) {
+    CRYPTO_set_mem_functions(ossl_malloc, ossl_realloc, ossl_free);
+    ca = pem_make("Test CA", NULL, NULL, 30, 0);
+    site = pem_make("site", "DNS:site.example,IP:127.0.0.1", &ca, 30, 0);
+    cert.cert_pem = site.text;
+    cfg = (vt_tls_cfg){.certs = &cert, .ncerts = 1, .ticket_life_s = 1000};
+    keys.every = 500 * VT_SEC;
+}
+
+/* Two machines, each other's peer. */
+struct pair {
+    vt__ossl s, c;
+};
+static int pair_open(struct pair *p, const vt__ossl_client *cc, const char *host) {
+    vt__ossl_ctx *sx = NULL, *cx = NULL;
+    vt__ossl_text text;
+    memset(p, 0, sizeof *p);
+    int r = vt__ossl_ctx_server(&sx, &cfg, &keys, vt__tls_alpn, &text);
+    if (r < 0) return r;
+    if ((r = vt__ossl_ctx_client(&cx, cc, &text)) < 0) {
+        vt__ossl_unref(sx);
+        return r;
+    }
+    if ((r = vt__ossl_open(&p->s, sx, false)) < 0) {
+        vt__ossl_unref(cx);
+        return r;
+    }
+    if ((r = vt__ossl_open(&p->c, cx, true)) < 0) return r;
+    return vt__ossl_expect(&p->c, host);
+}
+static void pair_close(struct pair *p) {
+    vt__ossl_close(&p->s);
+    vt__ossl_close(&p->c);
+}
+/* What `from` has to send, at most n bytes of it, becomes the input of `to`, which must have used up what it had. */
+static bool carry(vt__ossl *from, vt__ossl *to, size_t n) {
+    static char buf[1 << 18];
+    size_t k = VT__MIN(n, from->out_len - from->out_pos);
+    CHECK_EQ(to->in_len, 0);
+    if (k) memcpy(buf, from->out + from->out_pos, k);
+    from->out_pos += k;
+    to->in = buf, to->in_len = k;
+    return k > 0;
+}
+static int pair_shake(struct pair *p, size_t n) {
+    int rs = 0, rc = vt__ossl_shake(&p->c);
+    for (bool moved = true; moved && (rs == 0 || rc == 0);) {
+        moved = false;
+        if (rs == 0 && carry(&p->c, &p->s, n)) rs = vt__ossl_shake(&p->s), moved = true;
+        if (rc == 0 && carry(&p->s, &p->c, n)) rc = vt__ossl_shake(&p->c), moved = true;
+    }
+    return rc < 0 ? rc : rs < 0 ? rs : rs & rc;
+}
+/* Sends text both ways. */
+static int pair_talk(struct pair *p, size_t n) {
+    char got[64];
+    size_t have = 0;
+    int r = vt__ossl_write(&p->c, "from the client", 15);
+    while (r == 0 && have < 15) {
+        if (!carry(&p->c, &p->s, n)) return VT_EEOF;
+        int64_t k = vt__ossl_read(&p->s, got + have, sizeof got - have);
+        if (k > 0) have += (size_t)k;
+        else if (k != -EAGAIN) return (int)k;
+    }
+    CHECK(r < 0 || memcmp(got, "from the client", 15) == 0);
+    if (r == 0) r = vt__ossl_write(&p->s, "from the server", 15);
+    for (have = 0; r == 0 && have < 15;) {
+        if (!carry(&p->s, &p->c, n)) return VT_EEOF;
+        int64_t k = vt__ossl_read(&p->c, got + have, sizeof got - have);
+        if (k > 0) have += (size_t)k;
+        else if (k != -EAGAIN) return (int)k;
+    }
+    CHECK(r < 0 || memcmp(got, "from the server", 15) == 0);
+    return r;
+}
+static vt__ossl_client trusting(void) {
+    return (vt__ossl_client){.ca_pem = ca.cert_text, .alpn = VT__STR_LIT("\x08http/1.1")};
+}
+
+TEST(every_split_of_a_handshake_and_of_data) {
+    const vt__ossl_client cc = trusting();
+    for (size_t n = 1; n < 5000; n += n < 12 ? 1 : n) {
+        struct pair p;
+        REQUIRE(pair_open(&p, &cc, "site.example") == 0);
+        CHECK_EQ(pair_shake(&p, n), 1);
+        CHECK_EQ(pair_talk(&p, n), 0);
+        CHECK(!vt__ossl_holds(&p.s) && p.s.in_len == 0);
+        pair_close(&p);
+    }
+}
+TEST(a_client_verifies_whom_it_speaks_to) {
+    struct pem other = pem_make("Other CA", NULL, NULL, 30, 0);
+    static const struct {
+        const char *host;
+        bool trusted, verify;
+        int want;
+    } cases[] = {{"site.example", true, true, 1},           {"127.0.0.1", true, true, 1},
+                 {"other.example", true, true, VT_ECERT},   {"127.0.0.2", true, true, VT_ECERT},
+                 {"site.example", false, true, VT_ECERT},   {"other.example", false, false, 1},
+                 {"sub.site.example", true, true, VT_ECERT}};
+    for (size_t i = 0; i < VT__COUNT(cases); i++) {
+        struct pair p;
+        vt__ossl_client cc = trusting();
+        cc.ca_pem = cases[i].trusted ? ca.cert_text : other.cert_text;
+        cc.no_verify = !cases[i].verify;
+        REQUIRE(pair_open(&p, &cc, cases[i].host) == 0);
+        CHECK_EQ(pair_shake(&p, 100000), cases[i].want);
+        pair_close(&p);
+    }
+    pem_free(&other);
+}
+TEST(close_notify_is_an_end_and_its_absence_none) {
+    const vt__ossl_client cc = trusting();
+    struct pair p;
+    char buf[16];
+    REQUIRE(pair_open(&p, &cc, "site.example") == 0);
+    CHECK_EQ(pair_shake(&p, 100000), 1);
+    CHECK_EQ(vt__ossl_read(&p.s, buf, sizeof buf), -EAGAIN);
+    vt__ossl_end(&p.c);
+    vt__ossl_end(&p.c);
+    carry(&p.c, &p.s, 100000);
+    CHECK_EQ(vt__ossl_read(&p.s, buf, sizeof buf), 0);
+    CHECK_EQ(vt__ossl_write(&p.c, "x", 1), -EPIPE);
+    CHECK_EQ(vt__ossl_write(&p.s, "half", 4), 0); /* the other half goes on */
+    carry(&p.s, &p.c, 100000);
+    CHECK_EQ(vt__ossl_read(&p.c, buf, sizeof buf), 4);
+    pair_close(&p);
+}
+TEST(records_without_data_are_bounded) {
+    const vt__ossl_client cc = trusting();
+    struct pair p;
+    char buf[16];
+    int64_t r = -EAGAIN;
+    int n = 0;
+    REQUIRE(pair_open(&p, &cc, "site.example") == 0);
+    CHECK_EQ(pair_shake(&p, 100000), 1);
+    for (; n < 100000 && r == -EAGAIN; n++) {
+        if (SSL_key_update(p.c.ssl, SSL_KEY_UPDATE_REQUESTED) != 1) break;
+        if (SSL_do_handshake(p.c.ssl) != 1) break;
+        carry(&p.c, &p.s, 100000);
+        r = vt__ossl_read(&p.s, buf, sizeof buf);
+    }
+    CHECK_EQ(r, VT_ETLS);
+    CHECK(n > 3 && n < 5000);
+    CHECK(p.s.out_cap <= VT__OSSL_OUT_MAX);
+    pair_close(&p);
+}
+TEST(a_bad_record_is_an_error_for_good) {
+    const vt__ossl_client cc = trusting();
+    struct pair p;
+    char buf[16];
+    REQUIRE(pair_open(&p, &cc, "site.example") == 0);
+    CHECK_EQ(pair_shake(&p, 100000), 1);
+    CHECK_EQ(vt__ossl_write(&p.c, "abc", 3), 0);
+    p.c.out[p.c.out_len - 1] ^= 1;
+    carry(&p.c, &p.s, 100000);
+    CHECK_EQ(vt__ossl_read(&p.s, buf, sizeof buf), VT_ETLS);
+    CHECK_EQ(vt__ossl_read(&p.s, buf, sizeof buf), VT_ETLS);
+    CHECK_EQ(vt__ossl_write(&p.s, "x", 1), VT_ETLS);
+    CHECK(p.s.out_len > p.s.out_pos); /* the alert */
+    pair_close(&p);
+}
+/* A server's and a client's whole life, in which the n-th allocation fails (0: none). */
+static int life(long n) {
+    const vt__ossl_client cc = trusting();
+    struct pair p;
+    __atomic_store_n(&alloc_left, n, __ATOMIC_RELAXED);
+    int r = pair_open(&p, &cc, "site.example");
+    if (r == 0) r = pair_shake(&p, 100000);
+    if (r == 1) r = pair_talk(&p, 1000);
+    __atomic_store_n(&alloc_left, 0, __ATOMIC_RELAXED);
+    pair_close(&p);
+    ERR_clear_error();
+    return r;
+}
+/* Each of those that set up, and some of the many others (VT_EVERY=1: all): an error, or none where it can be done without; nothing leaks
+ * (ASan), nothing crashes, and the next one works. */
+TEST(every_allocation_may_fail) {
+    enum { EACH = 700 }; /* a context's own; behind it certificates and keys are decoded, by thousands */
+    uint64_t rnd = test_seed();
+    vt_log_set(NULL, NULL, VT_LOG_OFF);
+    CHECK_EQ(life(0), 0);
+    alloc_seen = 0;
+    CHECK_EQ(life(0), 0);
+    long all = alloc_seen, samples = VT__ASAN || VT__TSAN ? 150 : 400;
+    const char *every = getenv("VT_EVERY");
+    uint64_t step = every ? 1 : (uint64_t)(2 * (all - EACH) / samples + 1);
+    for (long n = 1; n <= all; n += n < EACH ? 1 : 1 + (long)(test_rand(&rnd) % step)) CHECK(life(n) <= 0);
+    CHECK_EQ(life(0), 0);
+    vt_log_set(NULL, NULL, 0);
+}
+
+/* ---- over a socket pair ---- */
+static struct {
+    int fd[2];
+    vt__tls_gate *gate;
+    vt__ossl_ctx *client;
+    const char *host;
+    int64_t total, until;
+    bool cut, mute;
+    int shaken, err;
+} w;
+static void fill(char *p, size_t n, int64_t at) {
+    for (size_t i = 0; i < n; i++) p[i] = (char)((at + (int64_t)i) * 31 % 251);
+}
+/* Accepts, sends `total` bytes in slices of every size, then ends. */
+static int server(void *arg) {
+    static char piece[100000];
+    vt__conn c;
+    vt__conn_io io;
+    (void)arg;
+    memset(&c, 0, sizeof c);
+    memset(&io, 0, sizeof io);
+    vt__conn_open(&c, w.fd[0]);
+    vt__tls_accept(&c);
+    io.c = &c, io.thr = vt__sched_thr();
+    int r = VT__TLS_WAIT;
+    if (w.mute) (void)vt_sleep_ms(200);
+    while (!w.mute && (r = vt__tls_step(&c, w.gate, 0)) == VT__TLS_WAIT)
+        if (vt__io_wait(&c.pd, VT__PD_R, 0) < 0) break;
+    w.shaken = r;
+    for (int64_t at = 0, step = 1; r == VT__TLS_DONE && at < w.total && io.err == 0;
+         at += step, step = step * 3 % 99991) {
+        size_t n = (size_t)VT__MIN(step, w.total - at), a = n / 3, b = n / 7;
+        fill(piece, n, at);
+        struct iovec v[4] = {{piece, a}, {piece + a, b}, {piece, 0}, {piece + a + b, n - a - b}};
+        (void)vt__conn_send_all(&io, v, 4);
+    }
+    w.err = io.err;
+    if (!w.cut) vt__conn_end(&io);
+    (void)vt__conn_close(&c);
+    return 0;
+}
+static int64_t got;
+static int client(void *arg) {
+    static char buf[70000], want[70000];
+    vt__conn c;
+    vt_task *t = vt_async_any(server, NULL);
+    (void)arg;
+    memset(&c, 0, sizeof c);
+    vt__conn_open(&c, w.fd[1]);
+    int r = vt__tls_connect(&c, w.client, w.host, w.until);
+    int64_t n = 1;
+    for (got = 0; r == 0 && (n = vt__conn_recv(&c, buf, 1 + (size_t)(got % 69000), 0)) > 0; got += n) {
+        fill(want, (size_t)n, got);
+        CHECK(memcmp(buf, want, (size_t)n) == 0);
+    }
+    if (r == 0) r = (int)n;
+    (void)vt__conn_close(&c);
+    int e = vt_await(t, NULL);
+    return e < 0 ? e : r;
+}
+/* What the client came to. */
+static int over_sockets(int64_t total) {
+    const vt__ossl_client cc = trusting();
+    vt__ossl_text text;
+    const char *bad;
+    char why[512];
+    int small = 4096;
+    vt_cfg rt = {.workers = 2};
+    w.gate = NULL, w.client = NULL;
+    w.total = total;
+    if (!w.host) w.host = "site.example";
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, w.fd) < 0) return -errno;
+    setsockopt(w.fd[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    int r = vt__tls_gate_new(&w.gate, &cfg, &bad);
+    if (r == 0) r = vt__tls_gate_load(w.gate, why, sizeof why);
+    if (r == 0) r = vt__ossl_ctx_client(&w.client, &cc, &text);
+    if (r == 0) r = vt_run(&rt, client, NULL);
+    if (w.client) vt__ossl_unref(w.client);
+    vt__tls_gate_free(w.gate);
+    return r;
+}
+TEST(a_stream_of_every_size_of_slice) {
+    memset(&w, 0, sizeof w);
+    CHECK_EQ(over_sockets(3000000), 0);
+    CHECK_EQ(got, 3000000);
+    CHECK_EQ(w.shaken, VT__TLS_DONE);
+    CHECK_EQ(w.err, 0);
+}
+TEST(a_stream_that_is_cut) {
+    memset(&w, 0, sizeof w);
+    w.cut = true;
+    CHECK_EQ(over_sockets(100000), VT_EEOF);
+    CHECK_EQ(got, 100000);
+}
+TEST(a_server_that_is_somebody_else) {
+    memset(&w, 0, sizeof w);
+    w.host = "else.example";
+    CHECK_EQ(over_sockets(100), VT_ECERT);
+    CHECK(w.shaken < 0);
+}
+TEST(a_server_that_says_nothing) {
+    memset(&w, 0, sizeof w);
+    w.mute = true;
+    w.until = vt_now() + 20 * VT_MS;
+    CHECK_EQ(over_sockets(100), -ETIMEDOUT);
+    w.until = 0;
+    CHECK_EQ(over_sockets(100), -ECONNRESET); /* it leaves with the hello unread */
+}

@@ -1,0 +1,144 @@
+/* TLS for tests: certificates made on the spot, and a client by OpenSSL on a non-blocking socket. */
+#ifndef VT_TLS_H
+#define VT_TLS_H
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <poll.h>
+#include <signal.h>
+#include <time.h>
+
+/* A certificate with its key: as text, certificate first. */
+struct pem {
+    X509 *cert;
+    EVP_PKEY *key;
+    char *text, *cert_text, *key_text;
+};
+static inline char *pem_text(BIO *b) {
+    char *p, *copy;
+    long n = BIO_get_mem_data(b, &p);
+    copy = calloc(1, (size_t)n + 1);
+    if (copy) memcpy(copy, p, (size_t)n);
+    BIO_free(b);
+    return copy;
+}
+static inline void pem_extension(X509 *x, int nid, const char *value) {
+    X509V3_CTX v;
+    X509V3_set_ctx_nodb(&v);
+    X509V3_set_ctx(&v, x, x, NULL, NULL, 0);
+    X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, &v, nid, value);
+    X509_add_ext(x, e, -1);
+    X509_EXTENSION_free(e);
+}
+/* For `cn` (a CA when names is NULL) and `names` ("DNS:a,DNS:*.b"); signed by `ca`, or by itself. Ends in `days`. rsa: its
+ * bits; 0: P-256. */
+static inline struct pem pem_make(const char *cn, const char *names, const struct pem *ca, int days,
+                                  int rsa) {
+    static long serial = 1;
+    struct pem p = {.cert = X509_new(), .key = rsa ? EVP_RSA_gen((unsigned)rsa) : EVP_EC_gen("P-256")};
+    X509_NAME *name = X509_get_subject_name(p.cert);
+    X509_set_version(p.cert, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(p.cert), serial++);
+    X509_gmtime_adj(X509_getm_notBefore(p.cert), -86400L * 30);
+    X509_gmtime_adj(X509_getm_notAfter(p.cert), 86400L * days);
+    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)cn, -1, -1, 0);
+    X509_set_issuer_name(p.cert, ca ? X509_get_subject_name(ca->cert) : name);
+    X509_set_pubkey(p.cert, p.key);
+    pem_extension(p.cert, NID_basic_constraints, names ? "CA:FALSE" : "critical,CA:TRUE");
+    if (names && *names) pem_extension(p.cert, NID_subject_alt_name, names);
+    X509_sign(p.cert, ca ? ca->key : p.key, EVP_sha256());
+    BIO *c = BIO_new(BIO_s_mem()), *k = BIO_new(BIO_s_mem());
+    PEM_write_bio_X509(c, p.cert);
+    PEM_write_bio_PrivateKey(k, p.key, NULL, NULL, 0, NULL, NULL);
+    p.cert_text = pem_text(c);
+    p.key_text = pem_text(k);
+    p.text = calloc(1, strlen(p.cert_text) + strlen(p.key_text) + 1);
+    strcat(strcpy(p.text, p.cert_text), p.key_text);
+    return p;
+}
+static inline void pem_free(struct pem *p) {
+    X509_free(p->cert);
+    EVP_PKEY_free(p->key);
+    free(p->text);
+    free(p->cert_text);
+    free(p->key_text);
+    memset(p, 0, sizeof *p);
+}
+static char pem_path[] = "/tmp/vt_tls_XXXXXX";
+static inline void pem_unlink(void) { unlink(pem_path); }
+static inline bool pem_write(const char *path, const char *text) {
+    FILE *f = fopen(path, "w");
+    bool ok = f && fputs(text, f) >= 0;
+    return f && fclose(f) == 0 && ok;
+}
+/* The program's own certificate with its key, in a file that goes with the program. */
+static inline const char *pem_file(const char *cn) {
+    static bool made;
+    if (made) return pem_path;
+    made = true;
+    close(mkstemp(pem_path));
+    atexit(pem_unlink);
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL's own sockets */
+    struct pem p = pem_make(cn, "IP:127.0.0.1,DNS:localhost", NULL, 30, 0);
+    pem_write(pem_path, p.text);
+    pem_free(&p);
+    return pem_path;
+}
+
+/* As recv and send on a non-blocking socket; EPROTO: TLS itself failed. An end without close_notify is ECONNRESET. */
+static inline ssize_t tls_result(SSL *s, int r) {
+    int e = SSL_get_error(s, r), saved = errno;
+    unsigned long why = ERR_peek_error();
+    ERR_clear_error();
+    if (e == SSL_ERROR_ZERO_RETURN) return 0;
+    errno = EPROTO;
+    if (e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE) errno = EAGAIN;
+    else if (e == SSL_ERROR_SYSCALL) errno = saved ? saved : ECONNRESET;
+    else if (ERR_GET_REASON(why) == SSL_R_UNEXPECTED_EOF_WHILE_READING) errno = ECONNRESET;
+    return -1;
+}
+static inline ssize_t tls_in(void *s, void *p, size_t n) {
+    ERR_clear_error();
+    int r = SSL_read(s, p, (int)n);
+    return r > 0 ? r : tls_result(s, r);
+}
+static inline ssize_t tls_out(void *s, const void *p, size_t n) {
+    ERR_clear_error();
+    int r = SSL_write(s, p, n > 16384 ? 16384 : (int)n);
+    return r > 0 ? r : tls_result(s, r);
+}
+/* Waits as `s` wants it; false: for `ms` nothing happened. */
+static inline bool tls_wait(SSL *s, int ms) {
+    struct pollfd p = {.fd = SSL_get_fd(s), .events = SSL_want_write(s) ? POLLOUT : POLLIN};
+    return poll(&p, 1, ms) > 0;
+}
+static inline SSL_CTX *tls_client_ctx(void) {
+    static SSL_CTX *ctx;
+    if (!ctx) {
+        ctx = SSL_CTX_new(TLS_client_method());
+        SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    }
+    return ctx;
+}
+/* 1, or what SSL_do_handshake ended with. */
+static inline int tls_handshake(SSL *s, int ms) {
+    int r;
+    while (ERR_clear_error(), (r = SSL_do_handshake(s)) != 1) {
+        int e = SSL_get_error(s, r);
+        if ((e != SSL_ERROR_WANT_READ && e != SSL_ERROR_WANT_WRITE) || !tls_wait(s, ms)) return r;
+    }
+    return 1;
+}
+/* A client that verifies nothing; NULL: no handshake. */
+static inline SSL *tls_connect(int fd, int ms) {
+    SSL *s = SSL_new(tls_client_ctx());
+    SSL_set_fd(s, fd);
+    SSL_set_connect_state(s);
+    if (tls_handshake(s, ms) == 1) return s;
+    SSL_free(s);
+    return NULL;
+}
+#endif
