@@ -5732,13 +5732,19 @@ typedef struct vt__vth {
     struct vt__thr *thr;
     int32_t err; /* its errno while another runs */
     int32_t shield;
-    bool cancel; /* asked to stop; set on its own thread */
+    union {
+        struct {
+            bool cancel; /* asked to stop; set on its own thread */
+            bool parking; /* on_park is set */
+        };
+        uint16_t slow; /* 0: a park has neither of them to look at */
+    };
     bool embedded;
     bool (*abort)(
         struct vt__vth *v); /* takes the present wait back; NULL: not waiting, or not to be aborted */
     void *wait_obj;
     int64_t wait_due; /* 0: the present wait has no deadline */
-    void (*on_park)(void *arg);
+    void (*on_park)(void *arg); /* see vt__sched_on_park */
     void *on_park_arg;
     vt_fn *fn;
     void *arg;
@@ -6340,10 +6346,10 @@ static vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     v->node.result = v->err = v->shield = 0;
     v->thr = t;
     v->cancel = t->cancel_all || (f & VT__TASK_CANCEL) != 0;
+    v->parking = false;
     v->embedded = (f & VT__TASK_EMBEDDED) != 0;
     v->extras = 0;
     v->abort = NULL;
-    v->on_park = NULL;
     v->fn = task->fn;
     v->arg = task->arg;
     v->site = task->site;
@@ -6408,19 +6414,24 @@ VT__INLINE int vt__sched_wait(vt__thr *t, vt__vth *v, bool (*abort)(vt__vth *), 
     last->next = n;
     return vt__sched_away(t, v, n);
 }
+/* What is called whenever the vthread really parks, and may find that it is to be cancelled; NULL: nothing. */
+static VT__UNUSED void vt__sched_on_park(vt__vth *v, void (*fn)(void *arg), void *arg) {
+    v->on_park = fn;
+    v->on_park_arg = arg;
+    v->parking = fn != NULL;
+}
 static VT__NOINLINE int vt__sched_park_slow(vt__vth *v, bool (*abort)(vt__vth *), int64_t due) {
-    if (v->on_park) {
-        v->on_park(v->on_park_arg); /* may find that the vthread is to be cancelled */
-        if (abort && vt__sched_cancelled(v) && abort(v)) return -ECANCELED;
-    }
+    if (v->parking) v->on_park(v->on_park_arg);
+    if (abort && vt__sched_cancelled(v) && abort(v)) return -ECANCELED;
     if (due) vt__timer_lazy(&v->thr->wheel, &v->timer, due);
     return vt__sched_wait(v->thr, v, abort, due);
 }
 /* Waits until somebody makes `v` ready; the wait is registered already. `abort` takes it back (own thread, scheduler
- * context) and may say that it is too late; NULL (or vt__sched_never_abort): neither cancel nor deadline end this wait. 0, -ECANCELED,
- * -ETIMEDOUT, or what abort's caller gave. */
+ * context) and may say that it is too late; NULL: neither cancel nor deadline end this wait. 0, -ECANCELED, -ETIMEDOUT,
+ * or what abort's caller gave. A cancel may have come behind vt__sched_enter, while the vthread let others run or was
+ * ready for another look: whoever asked does not ask again, so it is looked for here, once more, at no cost. */
 static VT__NOINLINE int vt__sched_park(vt__vth *v, bool (*abort)(vt__vth *), int64_t due) {
-    if (v->on_park || (due && !vt__timer_before(&v->timer, due))) return vt__sched_park_slow(v, abort, due);
+    if (v->slow || (due && !vt__timer_before(&v->timer, due))) return vt__sched_park_slow(v, abort, due);
     return vt__sched_wait(v->thr, v, abort, due);
 }
 
@@ -11751,7 +11762,9 @@ static int vt__hooks_sleep(vt__vth *v, int64_t until) {
     int r = vt__sched_enter(v, until, &due);
     if (r == 0 && due != until && due <= now) r = -ETIMEDOUT;
     if (r < 0) { /* not at once: who sleeps in a loop and never looks would burn the worker */
+        v->shield++; /* nor is the cancel to end this one */
         (void)vt__sched_park(v, vt__sched_sleep_abort, VT__MIN(until, now + 10 * VT_MS));
+        v->shield--;
         return r;
     }
     r = vt__sched_park(v, vt__sched_sleep_abort, due);
@@ -15356,8 +15369,7 @@ static void vt__h1c_begin(vt__h1c_run *run, vt__h1c *c) {
     vt__mem_arena_init(&run->arena, &thr->block_pool, 0);
     run->v = vt__sched_self();
     run->v->task = &c->start.task;
-    run->v->on_park = vt__h1c_on_park;
-    run->v->on_park_arg = run;
+    vt__sched_on_park(run->v, vt__h1c_on_park, run);
 }
 /* Takes the lock of a run's domain when no note to it is on its way: one that came later would find another run, perhaps of
  * another connection and on another thread. */
@@ -15381,7 +15393,7 @@ static vt__dom *vt__h1c_leave(vt__h1c_run *run) {
     vt__conn_buf_put(run->io.thr, &run->io.out);
     vt__h1c_release(run);
     if (VT__UNLIKELY(run->flushing)) vt__poll_clear(&run->c->conn.pd, VT__PD_FLUSH);
-    run->v->on_park = NULL;
+    vt__sched_on_park(run->v, NULL, NULL);
     run->v->task = NULL; /* what the vthread still does, it does without the connection */
     run->c->run = NULL;
     vt__ds_list_remove(&run->c->link);
@@ -16130,7 +16142,7 @@ static int vt__wsc_end(void *arg, bool failed) {
     run->io.err = ws->io.err;
     run->parted = ws->closed;
     run->up = NULL;
-    run->v->on_park = NULL;
+    vt__sched_on_park(run->v, NULL, NULL);
     if (ws->apart) vt__mem_free(ws);
     return run->io.err;
 }
@@ -16208,8 +16220,7 @@ static void vt__wsc_take_over(vt_ws *ws, vt__h1c_run *run) {
     if (!vt__h1c_take_input(run, &ws->io.in)) (void)vt__wsc_over(ws, -ENOMEM);
     run->up = &vt__wsc_up;
     run->up_arg = ws;
-    run->v->on_park = vt__wsc_on_park;
-    run->v->on_park_arg = ws;
+    vt__sched_on_park(run->v, vt__wsc_on_park, ws);
 }
 VT_API int vt_ws_accept(vt_req *req, vt_res *res, const vt_ws_cfg *cfg, vt_ws **out) {
     static const vt_ws_cfg usual;

@@ -678,6 +678,25 @@ static int cancels(void *arg) {
     return 0;
 }
 TEST(after_a_cancel) { CHECK_EQ(run_on(1, cancels, NULL), 0); }
+static int reads_on(void *arg) {
+    char c;
+    return read(*(int *)arg, &c, 1) < 0 ? errno : 0;
+}
+/* A look for closed descriptors, or a nap, is over; before it waits again somebody cancels it. */
+static int cancel_at_a_look(void *arg) {
+    int fd[2], r = 0;
+    (void)arg;
+    pair(SOCK_STREAM, fd);
+    vt_task *t = vt_async(reads_on, &fd[0]);
+    vt_sleep_ms(1);
+    vt__sched_abort(t->v, -ETIMEDOUT);
+    vt_cancel(t);
+    CHECK_EQ(vt_await_until(t, vt_now() + 10 * VT_SEC, &r), 0);
+    CHECK_EQ(r, ECANCELED);
+    close2(fd);
+    return 0;
+}
+TEST(a_cancel_at_a_look_ends_the_wait) { CHECK_EQ(run_on(1, cancel_at_a_look, NULL), 0); }
 
 /*--- several for one descriptor, closed descriptors ---*/
 static int one_byte(void *arg) {

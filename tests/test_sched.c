@@ -1022,10 +1022,9 @@ static int cancelled_while_parking(void *arg) {
     vt__vth *v = vt__sched_self();
     vt_sem never = {0};
     (void)arg;
-    v->on_park_arg = v;
-    v->on_park = asks_to_stop;
+    vt__sched_on_park(v, asks_to_stop, v);
     CHECK_EQ(vt_sem_acquire_until(&never, vt_now() + 5 * VT_SEC), -ECANCELED);
-    v->on_park = NULL;
+    vt__sched_on_park(v, NULL, NULL);
     vt_sem_release(&never, 1);
     CHECK_EQ(vt_sem_try(&never), 0); /* nobody waits any more */
     return 0;
@@ -1035,6 +1034,57 @@ static int parking_main(void *arg) {
     return result(vt_async(cancelled_while_parking, NULL));
 }
 TEST(a_cancel_found_while_parking_ends_the_wait) { CHECK_EQ(run_on(1, parking_main, NULL), 0); }
+
+/* A call that has looked for a cancel may let others run before it waits. */
+static vt_mutex late_mutex;
+static vt_sock *late_sock;
+static void last_fuel(void) { vt__sched_tls->left = (vt__sched_tls->left & ~(VT__SCHED_FUEL - 1)) + 1; }
+static int locks_late(void *arg) {
+    (void)arg;
+    last_fuel();
+    int r = vt_mutex_lock_until(&late_mutex, 0);
+    return r ? r : vt_mutex_unlock(&late_mutex);
+}
+static int reads_late(void *arg) {
+    char c;
+    if (!arg) last_fuel();
+    return (int)vt_read(late_sock, &c, 1);
+}
+static int cancels_it(void *arg) {
+    vt_cancel(arg);
+    return 0;
+}
+/* Whether its cancel ended it; what it waits for comes only after a long time. */
+static void ends_cancelled(vt_task *t, int line) {
+    int r = 0;
+    if (vt_await_until(t, vt_now() + 10 * VT_SEC, &r) < 0) test_fail(__FILE__, line, "its wait goes on");
+    else test_eq(r, -ECANCELED, __FILE__, line, "cancelled");
+}
+static int late_main(void *arg) {
+    int fds[2];
+    vt_task *t;
+    (void)arg;
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0 || vt_sock_from_fd_take(&late_sock, fds[0]) < 0) return -1;
+    CHECK_EQ(vt_mutex_lock(&late_mutex), 0);
+    t = vt_async(locks_late, NULL);
+    CHECK_EQ(vt_go(cancels_it, t), 0);
+    ends_cancelled(t, __LINE__);
+    CHECK_EQ(vt_mutex_unlock(&late_mutex), 0);
+    t = vt_async(reads_late, NULL);
+    CHECK_EQ(vt_go(cancels_it, t), 0);
+    ends_cancelled(t, __LINE__);
+    t = vt_async(reads_late, "parks");
+    vt_sleep_ms(1);
+    /* woken for nothing, and cancelled before it looks again */
+    vt__poll_event(vt__sched_tls->dom, &late_sock->pd, late_sock->pd.word >> 16, VT__PD_R);
+    vt_cancel(t);
+    ends_cancelled(t, __LINE__);
+    CHECK(write(fds[1], "x", 1) == 1); /* ends what is left of it if this fails */
+    vt_sock_close(late_sock);
+    close(fds[1]);
+    return 0;
+}
+TEST(a_cancel_between_the_question_and_the_park_ends_the_wait) { CHECK_EQ(run_on(1, late_main, NULL), 0); }
 
 static int unshields_too_often(void *arg) {
     (void)arg;
