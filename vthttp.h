@@ -6997,7 +6997,7 @@ static int vt__rt_spawn_guest(vt_fn *fn, void *arg, const char *site, uint32_t f
     uint32_t i = __atomic_fetch_add(&vt__sched_g.next_dom, 1, __ATOMIC_RELAXED);
     vt__dom *dom = vt__sched_g.doms[i % (uint32_t)vt__sched_g.ndoms];
     vt__sched_any_push(dom, task, task, 1);
-    vt__sched_kick(vt__sched_driver(dom));
+    if (!vt__sched_kick(vt__sched_driver(dom))) (void)vt__sched_wake_idle(NULL); /* it may be busy for long */
     return 0;
 }
 static VT__NOINLINE int vt__rt_spawn_slow(vt_fn *fn, void *arg, const char *site, uint32_t flags,

@@ -1158,6 +1158,36 @@ TEST(another_idle_worker_is_woken_when_the_first_is_awake_already) {
     CHECK(!vt__sched_wake_idle(&idlers[1])); /* not itself */
     idlers_end();
 }
+static uint32_t foreign_done;
+static int foreign_work(void *arg) {
+    (void)arg;
+    __atomic_fetch_add(&foreign_done, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+static void *spawns_for_the_busy(void *arg) {
+    (void)arg;
+    CHECK_EQ(vt_go(foreign_work, NULL), 0);
+    return NULL;
+}
+static int computes_until_it_ran(void *arg) {
+    pthread_t os;
+    (void)arg;
+    while (!__atomic_load_n(&vt__sched_g.thrs[1]->sleeping, __ATOMIC_SEQ_CST)) vt__plat_sleep(100000);
+    vt__plat_sleep(20 * VT_MS); /* until it sleeps, and does not look once more */
+    vt__sched_g.next_dom = 0;   /* this worker's */
+    if (pthread_create(&os, NULL, spawns_for_the_busy, NULL) != 0) return -1;
+    for (int i = 0; i < 10000 && __atomic_load_n(&foreign_done, __ATOMIC_SEQ_CST) < 1; i++)
+        vt__plat_sleep(VT_MS);
+    CHECK_EQ(__atomic_load_n(&foreign_done, __ATOMIC_SEQ_CST), 1);
+    pthread_join(os, NULL);
+    return 0;
+}
+TEST(an_idle_worker_takes_another_threads_spawn_from_a_busy_one) {
+    vt_cfg cfg = {.workers = 2, .stall_ms = VT_NONE};
+    foreign_done = 0;
+    CHECK_EQ(vt_run(&cfg, computes_until_it_ran, NULL), 0);
+}
+
 TEST(a_thief_wakes_the_next_for_what_it_leaves) {
     vt_task work[5];
     memset(work, 0, sizeof work);
