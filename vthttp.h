@@ -7182,6 +7182,7 @@ VT_API int vt_open(const vt_cfg *cfg) {
 VT_API int vt_run_once(int64_t until) {
     vt__thr *t = vt__sched_tls;
     if (!t || t->cur || !vt__sched_g.host) return -EPERM;
+    __atomic_store_n(&t->sleeping, 0, __ATOMIC_SEQ_CST); /* before the look: the monitor parks, then looks */
     if (VT__UNLIKELY(__atomic_load_n(&vt__sched_g.watch_parked, __ATOMIC_SEQ_CST))) vt__sched_up.awake();
     vt__sched_pass(t, until);
     if (t->last || vt__sched_has_mail(t)) vt__sched_pass(t, 0); /* what the events made ready */

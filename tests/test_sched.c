@@ -813,6 +813,23 @@ static int stops_after(void *arg) {
     vt_shutdown();                    /* nor this */
     return vt_sleep_ms(3);
 }
+/* The monitor parks when all have slept for 200 ms: not while a vthread blocks the host. */
+static int blocks_until_it_is_seen(void *arg) {
+    vt_stats st = {.stalls = 0};
+    (void)arg;
+    CHECK_EQ(vt__sched_tls->sleeping, 0);
+    for (int i = 0; i < 500 && !st.stalls; i++) vt__plat_sleep(20 * VT_MS), vt_stats_get(&st);
+    CHECK_EQ(st.stalls, 1);
+    return 0;
+}
+TEST(a_host_that_stalls_is_seen_though_it_slept_before) {
+    vt_cfg cfg = {.stall_ms = 1000};
+    REQUIRE(vt_open(&cfg) == 0);
+    CHECK_EQ(vt_run_once(0), 0);
+    CHECK_EQ(vt_go(blocks_until_it_is_seen, NULL), 0);
+    CHECK_EQ(vt_run_once(0), 0);
+    vt_shutdown();
+}
 TEST(a_host_is_woken_by_other_threads) {
     pthread_t os;
     int n = 0;
