@@ -5811,7 +5811,7 @@ static struct {
     uint32_t state;     /* 0 none, 1 running, 2 in a forked child, 3 ending, 4 being made */
     uint32_t guests;    /* threads of others that are inside */
     uint32_t stopping;  /* vt_stop */
-    uint32_t main_done; /* end when nothing is left */
+    uint32_t main_done; /* end when nothing is left; of a host: vt_shutdown was called */
     uint32_t closed;    /* about to quit: other threads' spawns are refused */
     uint32_t quit;      /* threads leave their loops */
     int ndoms, nthrs;   /* spares stand behind the workers; nthrs grows */
@@ -6560,8 +6560,7 @@ static bool vt__sched_close(void) {
     return false;
 }
 static void vt__sched_quit_if_done(void) {
-    if (vt__sched_g.host || !__atomic_load_n(&vt__sched_g.main_done, __ATOMIC_SEQ_CST) || !vt__sched_close())
-        return;
+    if (!__atomic_load_n(&vt__sched_g.main_done, __ATOMIC_SEQ_CST) || !vt__sched_close()) return;
     __atomic_store_n(&vt__sched_g.quit, 1, __ATOMIC_SEQ_CST);
     for (int i = 0, n = vt__sched_nthrs(); i < n; i++) vt__sched_kick(vt__sched_g.thrs[i]);
 }
@@ -7233,7 +7232,9 @@ VT_API void vt_shutdown(void) {
     vt__thr *t = vt__sched_tls;
     if (!t || t->cur || !vt__sched_g.host) return;
     vt_stop();
-    while (!vt__sched_close()) vt__sched_pass(t, -1);
+    /* The question whether all has ended is asked behind the announcement of the sleep, as by every worker. */
+    __atomic_store_n(&vt__sched_g.main_done, 1, __ATOMIC_SEQ_CST);
+    while (!__atomic_load_n(&vt__sched_g.quit, __ATOMIC_ACQUIRE)) vt__sched_pass(t, -1);
     vt__rt_leave_thread(t);
     vt__rt_free();
 }

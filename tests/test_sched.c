@@ -830,6 +830,28 @@ TEST(a_host_that_stalls_is_seen_though_it_slept_before) {
     CHECK_EQ(vt_run_once(0), 0);
     vt_shutdown();
 }
+/* What another thread's spawn does that is refused after it was counted, at the worst moment: behind the question whether
+ * all has ended, before the host sleeps. The first of the passes has an old wake-up to see. */
+static int refused_pass;
+static void is_refused(struct vt__dom *dom, vt__msg *m) {
+    if (refused_pass++ == 0) {
+        (void)vt__poll_post(dom, m);
+        return;
+    }
+    __atomic_fetch_sub(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
+    (void)vt__sched_kick(vt__sched_g.thrs[0]);
+}
+TEST(a_refused_spawn_does_not_leave_the_shutdown_asleep) {
+    vt__msg m = {.fn = is_refused};
+    refused_pass = 0;
+    REQUIRE(vt_open(NULL) == 0);
+    CHECK_EQ(vt_run_once(0), 0);
+    __atomic_fetch_add(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
+    (void)vt__poll_post(vt__sched_g.doms[0], &m);
+    vt_shutdown();
+    CHECK_EQ(refused_pass, 2);
+    CHECK_EQ(vt_run_once(0), -EPERM);
+}
 TEST(a_host_is_woken_by_other_threads) {
     pthread_t os;
     int n = 0;
