@@ -6435,13 +6435,8 @@ static VT__NOINLINE int vt__sched_park(vt__vth *v, bool (*abort)(vt__vth *), int
     return vt__sched_wait(v->thr, v, abort, due);
 }
 
-/* For waits that neither deadline nor cancel ends. Each kind of wait has an abort of its own, even where they would
+/* For waits that time, deadline or cancel alone end. Each kind of wait has an abort of its own, even where they would
  * do the same: a dump knows by it what a vthread waits for, at no cost to the wait. */
-static VT__UNUSED bool vt__sched_never_abort(vt__vth *v) {
-    (void)v;
-    return false;
-}
-/* For waits that time, deadline or cancel alone end. */
 static VT__UNUSED bool vt__sched_sleep_abort(vt__vth *v) {
     (void)v;
     return true;
@@ -7446,7 +7441,7 @@ static bool vt__sync_abort(vt__vth *v) {
     return mine;
 }
 static bool vt__sync_abort_mutex(vt__vth *v) { return vt__sync_abort(v); }
-static bool vt__sync_abort_lock(vt__vth *v) { return vt__sched_never_abort(v); }
+static bool vt__sync_abort_lock(vt__vth *v) { return (void)v, false; } /* nor does a deadline end it */
 static bool vt__sync_abort_cond(vt__vth *v) { return vt__sync_abort(v); }
 static bool vt__sync_abort_sem(vt__vth *v) { return vt__sync_abort(v); }
 static bool vt__sync_abort_wg(vt__vth *v) { return vt__sync_abort(v); }
@@ -8298,7 +8293,7 @@ static bool vt__scope_abort(vt__vth *v) {
     vt__plat_spin_unlock(&s->spin);
     return mine;
 }
-static bool vt__scope_abort_close(vt__vth *v) { return vt__sched_never_abort(v); }
+static bool vt__scope_abort_close(vt__vth *v) { return (void)v, false; } /* nor does a deadline end it */
 /* Waits for the last child. */
 static int vt__scope_join(vt_scope *s, vt__vth *v, bool (*abort)(vt__vth *), int64_t due) {
     vt__plat_spin_lock(&s->spin);
