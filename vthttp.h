@@ -6769,7 +6769,7 @@ static void vt__rt_thr_slim(vt__thr *t) {
     vt__mem_pool_drain(&t->block_pool);
 }
 static void vt__rt_thr_free(vt__thr *t) {
-    if (VTHTTP_HOOKS && vt__sched_up.gone) vt__sched_up.gone(t);
+    if (VTHTTP_HOOKS) vt__sched_up.gone(t);
     vt__rt_thr_slim(t);
     vt__mem_pool_drain(&t->fdws.pool);
     vt__mem_free(t);
@@ -8369,8 +8369,7 @@ static struct {
     pthread_cond_t work, gone;
     vt__job *head, *tail;
     int queued, threads, idle;
-    bool ready; /* the conditions exist */
-    bool quit;  /* the runtime ends */
+    bool quit; /* the runtime ends */
     bool joinable;
     pthread_t last; /* joinable: the thread that ended last */
 } vt__block_g = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -8429,7 +8428,8 @@ static void vt__block_end(void) {
     pthread_mutex_unlock(&vt__block_g.lock);
     if (join) vt__plat_join(vt__block_g.last);
 }
-static void vt__block_prepare(void) {
+/* Before any constructor of the program that might start a runtime. */
+__attribute__((constructor(101))) static void vt__block_register(void) {
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     (void)vt__libc_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -8437,7 +8437,6 @@ static void vt__block_prepare(void) {
     pthread_condattr_destroy(&attr);
     pthread_cond_init(&vt__block_g.gone, NULL);
     vt__sched_up.ended = vt__block_end;
-    vt__block_g.ready = true;
 }
 /* Under the lock: makes sure that somebody will take the job that was just queued. */
 static int vt__block_hands(void) {
@@ -8457,7 +8456,6 @@ static int vt__block_hands(void) {
 static int vt__block_submit(vt__job *j) {
     int r = VT_ELIMIT;
     pthread_mutex_lock(&vt__block_g.lock);
-    if (!vt__block_g.ready) vt__block_prepare();
     if (vt__block_g.queued < VT__BLOCK_QUEUE_MAX) {
         j->next = NULL;
         j->prev = vt__block_g.tail;
@@ -9733,7 +9731,7 @@ static void vt__dump_scope(vt__dump_out *o, const vt__vth *v) {
     vt__dump_num(o, "children", live);
 }
 static void vt__dump_above(vt__dump_out *o, const vt__vth *v) {
-    int (*ask)(const vt__vth *, int, int *, int *) = __atomic_load_n(&vt__dump_up.wait, __ATOMIC_RELAXED);
+    int (*ask)(const vt__vth *, int, int *, int *) = vt__dump_up.wait;
     int fd, events, n = ask ? ask(v, 0, &fd, &events) : 0;
     vt__dump_word(o, "wait", n ? "descriptor" : "other");
     for (int i = 0; i < n && i < VT__DUMP_CASES; i++) {
@@ -11169,6 +11167,11 @@ static void vt__hooks_gone(vt__thr *t) {
     vt__mem_free(h);
     t->hooks = NULL;
 }
+/* Before any constructor of the program that might start a runtime. */
+__attribute__((constructor(101))) static void vt__hooks_register(void) {
+    vt__sched_up.gone = vt__hooks_gone;
+    vt__dump_up.wait = vt__hooks_describe;
+}
 /* NULL: no descriptor or no memory; whoever waits naps instead. */
 static vt__hooks_thr *vt__hooks_thr_get(vt__thr *t) {
     vt__hooks_thr *h = t->hooks;
@@ -11190,8 +11193,6 @@ static vt__hooks_thr *vt__hooks_thr_get(vt__thr *t) {
         vt__mem_free(h);
         return NULL;
     }
-    __atomic_store_n(&vt__sched_up.gone, vt__hooks_gone, __ATOMIC_RELAXED);
-    __atomic_store_n(&vt__dump_up.wait, vt__hooks_describe, __ATOMIC_RELAXED);
     t->hooks = h;
     return h;
 }
