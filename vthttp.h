@@ -10209,7 +10209,7 @@ static VT__UNUSED bool vt__dump_deadlocked(void) {
 
 /*==============================================================================
  * MARK: - @spare   OS threads that stand in for workers which stall
- * uses:   @plat @sched @rt
+ * uses:   @plat @poll @sched @rt
  * test:   tests/test_spare.c tests/test_handoff.c
  *
  * The monitor (@watch) gives the domain of a thread that does not come back from a vthread to a spare one, which then
