@@ -359,7 +359,7 @@ enum vt_events { VT_READ = 1, VT_WRITE = 2 };
 /* Waits until `fd` (any pollable descriptor, not one owned by a vt_sock) is ready for one of `events`; returns the
  * ready ones (both on error or hang-up: try). parks. A descriptor that is closed meanwhile wakes nobody. errors: -ECANCELED,
  * -ETIMEDOUT, -EINVAL no events, -EBADF, -EBUSY another virtual thread of this OS thread waits for the same, -EPERM (a regular
- * file, or off a virtual thread), -ENOMEM, -ENOSPC (epoll_ctl(2)). */
+ * file, or off a virtual thread), -ENOMEM, -EMFILE, -ENFILE, -ENOSPC (epoll_ctl(2)). */
 VT_API int vt_wait_fd(int fd, int events, int64_t until);
 
 /* Runs `fn(arg)` on a pool of OS threads and waits for its result, stored in *result (may be NULL).
@@ -1241,6 +1241,9 @@ VT_API int vt_req_tls(vt_req *req, vt_tls_info *out);
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#if VTHTTP_HOOKS
+#include <sys/ioctl.h> /* names of terminals, too: for nobody else */
+#endif
 #else
 #undef VTHTTP_POLL
 #define VTHTTP_POLL 1
@@ -5246,16 +5249,20 @@ typedef struct vt__dom {
 #endif
 } vt__dom;
 
-/* A wait on a descriptor that is not ours, armed one-shot; one entry a descriptor, shared by a reader and a writer. */
+/* A wait on a descriptor that is not ours, armed one-shot; one entry a descriptor, shared by a reader and a writer. The
+ * program closes such a descriptor whenever it likes, and who waited for it takes back what is another's number by then.
+ * So with epoll they stand in a set of their OS thread's own, made at its first wait, which stands in its domain's: who
+ * drives that harvests both, and a descriptor of ours never meets them, nor do those of two threads each other. */
 typedef struct vt__poll_fdw {
     struct vt__poll_fdw *next;
     vt__pd pd;
     int users;
 } vt__poll_fdw;
 
-/* Those of one OS thread, which alone touches them; events come from the domain in which they are armed. */
+/* Those of one OS thread, which alone touches them; events come from its domain. */
 typedef struct vt__poll_fdws {
-    vt__dom *dom;
+    vt__dom *dom; /* stays once there is a set, or events of it might be in hand */
+    vt__pd set;   /* see above; dom NULL: none */
     vt__poll_fdw *at[64];
     vt__pool pool;
 } vt__poll_fdws;
@@ -5505,12 +5512,12 @@ static uint64_t vt__poll_pack(const vt__pd *pd, uint32_t word) {
     return (uint64_t)(uintptr_t)pd | (uint64_t)(word >> 16) << 32;
 #endif
 }
-static int vt__poll_ctl(vt__dom *dom, int op, vt__pd *pd, uint32_t word, uint32_t events) {
+static int vt__poll_ctl(int epfd, int op, vt__pd *pd, uint32_t word, uint32_t events) {
     struct epoll_event ev;
     memset(&ev, 0, sizeof ev);
     ev.events = events;
     ev.data.u64 = vt__poll_pack(pd, word);
-    return vt__plat_epoll_ctl(dom->epfd, op, pd->fd, &ev);
+    return vt__plat_epoll_ctl(epfd, op, pd->fd, &ev);
 }
 static int vt__poll_set_open(vt__dom *dom) {
     struct epoll_event ev;
@@ -5529,7 +5536,7 @@ static void vt__poll_set_close(vt__dom *dom) {
 static int vt__poll_ctl_add(vt__dom *dom, vt__pd *pd, uint32_t word) {
     uint32_t ev = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
     if (word & VT__PD_LISTEN) ev = EPOLLIN | EPOLLEXCLUSIVE;
-    return vt__poll_ctl(dom, EPOLL_CTL_ADD, pd, word, ev);
+    return vt__poll_ctl(dom->epfd, EPOLL_CTL_ADD, pd, word, ev);
 }
 VT__INLINE void vt__poll_ctl_del(vt__dom *dom, vt__pd *pd) {
     (void)vt__plat_epoll_ctl(dom->epfd, EPOLL_CTL_DEL, pd->fd, NULL);
@@ -5610,17 +5617,20 @@ static int vt__poll_add(vt__dom *dom, vt__pd *pd) {
     if (wv) vt__poll_up.wake(wv);
     return r;
 }
-/* Out of its set, with a new generation: events on their way are void, readiness is to be tried again. By the
- * descriptor's only user, from any thread. */
-static VT__UNUSED void vt__poll_remove(vt__pd *pd) {
+/* A new generation: events on their way are void, readiness is to be tried again. False: it is in no set. */
+static bool vt__poll_disown(vt__pd *pd) {
     uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE), n;
     do {
-        if (!(w & VT__PD_ADDED)) return;
+        if (!(w & VT__PD_ADDED)) return false;
         n = (w + 0x10000) &
             ~(uint32_t)(VT__PD_ADDED | VT__PD_ARMED | VT__PD_WATCH | VT__PD_WATCH_FIN | VT__PD_FLUSH);
         n |= VT__PD_R | VT__PD_W;
     } while (!__atomic_compare_exchange_n(&pd->word, &w, n, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
-    vt__poll_ctl_del(pd->dom, pd);
+    return true;
+}
+/* Out of its set. By the descriptor's only user, from any thread. */
+static VT__UNUSED void vt__poll_remove(vt__pd *pd) {
+    if (vt__poll_disown(pd)) vt__poll_ctl_del(pd->dom, pd);
 }
 /* Marks it closed and wakes who waits; later waits fail. The descriptor itself is closed by vt__poll_close. */
 static void vt__poll_shut(vt__pd *pd) {
@@ -5683,22 +5693,69 @@ static VT__UNUSED void vt__poll_forget(vt__dom *dom) {
 }
 
 /*--- one-shot waits on descriptors of others ---*/
-static int vt__poll_fdw_arm(vt__poll_fdws *of, vt__poll_fdw *f, unsigned want) {
 #if VTHTTP_POLL
+static int vt__poll_fdw_arm(vt__poll_fdws *of, vt__poll_fdw *f, unsigned want) {
     (void)want;
-    if (vt__poll_bits(&f->pd) & VT__PD_ADDED) return 0;
     return vt__poll_add(of->dom, &f->pd);
+}
+VT__INLINE void vt__poll_fdw_disarm(const vt__poll_fdws *of, vt__poll_fdw *f) {
+    (void)of;
+    vt__poll_remove(&f->pd);
+}
 #else
+/* Armed first, then emptied: an event of meanwhile calls again. */
+static void vt__poll_fdws_sink(vt__dom *dom, vt__pd *set, unsigned bits) {
+    struct epoll_event ev[64];
+    int n;
+    (void)bits;
+    vt__poll_clear(set, VT__PD_READY);
+    vt__poll_set(set, VT__PD_ARMED);
+    do {
+        n = vt__plat_epoll_wait(set->fd, ev, (int)VT__COUNT(ev), 0);
+        for (int i = 0; i < n; i++) vt__poll_decode(dom, &ev[i]);
+    } while (n == (int)VT__COUNT(ev));
+}
+static VT__NOINLINE int vt__poll_fdws_make(vt__poll_fdws *of) {
+    int fd = vt__plat_epoll_create();
+    if (fd < 0) return fd;
+    vt__poll_pd_init(&of->set, fd);
+    vt__poll_clear(&of->set, VT__PD_READY);
+    vt__poll_set(&of->set, VT__PD_ARMED);
+    of->set.sink = vt__poll_fdws_sink;
+    int r = vt__poll_add(of->dom, &of->set);
+    if (r >= 0) return 0;
+    (void)vt__poll_close(&of->set);
+    of->set.dom = NULL;
+    return r;
+}
+static int vt__poll_fdw_arm(vt__poll_fdws *of, vt__poll_fdw *f, unsigned want) {
     uint32_t w = __atomic_load_n(&f->pd.word, __ATOMIC_ACQUIRE), ev = EPOLLONESHOT;
+    int r = of->set.dom ? 0 : vt__poll_fdws_make(of), op = w & VT__PD_ADDED ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
     if (want & VT__PD_RWAIT) ev |= EPOLLIN | EPOLLRDHUP;
     if (want & (VT__PD_WWAIT | VT__PD_RWBOTH)) ev |= EPOLLOUT;
-    f->pd.dom = of->dom;
-    int r = vt__poll_ctl(of->dom, w & VT__PD_ADDED ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, &f->pd, w, ev);
-    if (r == -ENOENT)
-        r = vt__poll_ctl(of->dom, EPOLL_CTL_ADD, &f->pd, w, ev); /* closed and opened again meanwhile */
+    if (r >= 0) r = vt__poll_ctl(of->set.fd, op, &f->pd, w, ev);
+    if (r == -ENOENT ||
+        r == -EEXIST) /* closed meanwhile: the number is another's now, or the first one's again */
+        r = vt__poll_ctl(of->set.fd, op == EPOLL_CTL_ADD ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, &f->pd, w, ev);
     if (r >= 0) vt__poll_set(&f->pd, VT__PD_ADDED);
     return r;
+}
+static void vt__poll_fdw_disarm(const vt__poll_fdws *of, vt__poll_fdw *f) {
+    if (vt__poll_disown(&f->pd)) (void)vt__plat_epoll_ctl(of->set.fd, EPOLL_CTL_DEL, f->pd.fd, NULL);
+}
 #endif
+/* Where the waits of a thread that has none will be. */
+static void vt__poll_fdws_place(vt__poll_fdws *of, vt__dom *dom) {
+    if (!of->set.dom) of->dom = dom;
+}
+static void vt__poll_fdws_free(vt__poll_fdws *of) {
+    if (of->set.dom) (void)vt__poll_close(&of->set);
+    vt__mem_pool_drain(&of->pool);
+}
+/* The users of a descriptor share its one-shot arming: whoever leaves arms it again for the others. */
+static void vt__poll_fdw_rearm(vt__poll_fdws *of, vt__poll_fdw *f) {
+    unsigned left = vt__poll_bits(&f->pd) & (VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH);
+    if (left) (void)vt__poll_fdw_arm(of, f, left);
 }
 /* The entry for fd, with one more user; NULL: no memory. */
 static vt__poll_fdw *vt__poll_fdw_get(vt__poll_fdws *of, int fd) {
@@ -5722,7 +5779,7 @@ static vt__poll_fdw *vt__poll_fdw_get(vt__poll_fdws *of, int fd) {
 static void vt__poll_fdw_put(vt__poll_fdws *of, vt__poll_fdw *f) {
     vt__poll_fdw **at = &of->at[(unsigned)f->pd.fd % VT__COUNT(of->at)];
     if (--f->users) return;
-    vt__poll_remove(&f->pd);
+    vt__poll_fdw_disarm(of, f);
     while (*at != f) at = &(*at)->next;
     *at = f->next;
     vt__mem_pool_put(&of->pool, f);
@@ -5831,13 +5888,19 @@ typedef struct vt__vth {
     struct vt__thr *thr;
     int32_t err; /* its errno while another runs */
     int32_t shield;
-    bool cancel; /* asked to stop; set on its own thread */
+    union {
+        struct {
+            bool cancel;  /* asked to stop; set on its own thread */
+            bool parking; /* on_park is set */
+        };
+        uint16_t slow; /* 0: a park has neither of them to look at */
+    };
     bool embedded;
     bool (*abort)(
         struct vt__vth *v); /* takes the present wait back; NULL: not waiting, or not to be aborted */
     void *wait_obj;
-    int64_t wait_due; /* 0: the present wait has no deadline */
-    void (*on_park)(void *arg);
+    int64_t wait_due;           /* 0: the present wait has no deadline */
+    void (*on_park)(void *arg); /* see vt__sched_on_park */
     void *on_park_arg;
     vt_fn *fn;
     void *arg;
@@ -5904,7 +5967,7 @@ static struct {
     uint32_t state;     /* 0 none, 1 running, 2 in a forked child, 3 ending, 4 being made */
     uint32_t guests;    /* threads of others that are inside */
     uint32_t stopping;  /* vt_stop */
-    uint32_t main_done; /* end when nothing is left */
+    uint32_t main_done; /* end when nothing is left; of a host: vt_shutdown was called */
     uint32_t closed;    /* about to quit: other threads' spawns are refused */
     uint32_t quit;      /* threads leave their loops */
     int ndoms, nthrs;   /* spares stand behind the workers; nthrs grows */
@@ -6427,10 +6490,10 @@ static void vt__sched_entry(vt__ctx *c) {
 static vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     char *s = vt__stack_get(&t->stacks);
     if (VT__UNLIKELY(!s)) return NULL;
-    /* What a connection has on its stack fills a page: no offset for it, or it would have two. */
-    char *top = task->flags & VT__TASK_EMBEDDED ? vt__stack_base(s) + vt__stack_g.stride : vt__stack_top(s);
-    vt__vth *v = (vt__vth *)(void *)((uintptr_t)(top - sizeof(vt__vth)) & ~(uintptr_t)63);
     uint32_t f = __atomic_load_n(&task->flags, __ATOMIC_ACQUIRE);
+    /* What a connection has on its stack fills a page: no offset for it, or it would have two. */
+    char *top = f & VT__TASK_EMBEDDED ? vt__stack_base(s) + vt__stack_g.stride : vt__stack_top(s);
+    vt__vth *v = (vt__vth *)(void *)((uintptr_t)(top - sizeof(vt__vth)) & ~(uintptr_t)63);
     task->v = v;
     if (f & VT__TASK_ANY) {
         task->thr = t;
@@ -6439,10 +6502,10 @@ static vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     v->node.result = v->err = v->shield = 0;
     v->thr = t;
     v->cancel = t->cancel_all || (f & VT__TASK_CANCEL) != 0;
+    v->parking = false;
     v->embedded = (f & VT__TASK_EMBEDDED) != 0;
     v->extras = 0;
     v->abort = NULL;
-    v->on_park = NULL;
     v->fn = task->fn;
     v->arg = task->arg;
     v->site = task->site;
@@ -6507,29 +6570,29 @@ VT__INLINE int vt__sched_wait(vt__thr *t, vt__vth *v, bool (*abort)(vt__vth *), 
     last->next = n;
     return vt__sched_away(t, v, n);
 }
+/* What is called whenever the vthread really parks, and may find that it is to be cancelled; NULL: nothing. */
+static VT__UNUSED void vt__sched_on_park(vt__vth *v, void (*fn)(void *arg), void *arg) {
+    v->on_park = fn;
+    v->on_park_arg = arg;
+    v->parking = fn != NULL;
+}
 static VT__NOINLINE int vt__sched_park_slow(vt__vth *v, bool (*abort)(vt__vth *), int64_t due) {
-    if (v->on_park) {
-        v->on_park(v->on_park_arg); /* may find that the vthread is to be cancelled */
-        if (abort && vt__sched_cancelled(v) && abort(v)) return -ECANCELED;
-    }
+    if (v->parking) v->on_park(v->on_park_arg);
+    if (abort && vt__sched_cancelled(v) && abort(v)) return -ECANCELED;
     if (due) vt__timer_lazy(&v->thr->wheel, &v->timer, due);
     return vt__sched_wait(v->thr, v, abort, due);
 }
 /* Waits until somebody makes `v` ready; the wait is registered already. `abort` takes it back (own thread, scheduler
- * context) and may say that it is too late; NULL (or vt__sched_never_abort): neither cancel nor deadline end this wait. 0, -ECANCELED,
- * -ETIMEDOUT, or what abort's caller gave. */
+ * context) and may say that it is too late; NULL: neither cancel nor deadline end this wait. 0, -ECANCELED, -ETIMEDOUT,
+ * or what abort's caller gave. A cancel may have come behind vt__sched_enter, while the vthread let others run or was
+ * ready for another look: whoever asked does not ask again, so it is looked for here, once more, at no cost. */
 static VT__NOINLINE int vt__sched_park(vt__vth *v, bool (*abort)(vt__vth *), int64_t due) {
-    if (v->on_park || (due && !vt__timer_before(&v->timer, due))) return vt__sched_park_slow(v, abort, due);
+    if (v->slow || (due && !vt__timer_before(&v->timer, due))) return vt__sched_park_slow(v, abort, due);
     return vt__sched_wait(v->thr, v, abort, due);
 }
 
-/* For waits that neither deadline nor cancel ends. Each kind of wait has an abort of its own, even where they would
+/* For waits that time, deadline or cancel alone end. Each kind of wait has an abort of its own, even where they would
  * do the same: a dump knows by it what a vthread waits for, at no cost to the wait. */
-static VT__UNUSED bool vt__sched_never_abort(vt__vth *v) {
-    (void)v;
-    return false;
-}
-/* For waits that time, deadline or cancel alone end. */
 static VT__UNUSED bool vt__sched_sleep_abort(vt__vth *v) {
     (void)v;
     return true;
@@ -6648,8 +6711,7 @@ static bool vt__sched_close(void) {
     return false;
 }
 static void vt__sched_quit_if_done(void) {
-    if (vt__sched_g.host || !__atomic_load_n(&vt__sched_g.main_done, __ATOMIC_SEQ_CST) || !vt__sched_close())
-        return;
+    if (!__atomic_load_n(&vt__sched_g.main_done, __ATOMIC_SEQ_CST) || !vt__sched_close()) return;
     __atomic_store_n(&vt__sched_g.quit, 1, __ATOMIC_SEQ_CST);
     for (int i = 0, n = vt__sched_nthrs(); i < n; i++) vt__sched_kick(vt__sched_g.thrs[i]);
 }
@@ -6863,9 +6925,9 @@ static void vt__rt_thr_slim(vt__thr *t) {
     vt__mem_pool_drain(&t->block_pool);
 }
 static void vt__rt_thr_free(vt__thr *t) {
-    if (VTHTTP_HOOKS && vt__sched_up.gone) vt__sched_up.gone(t);
+    if (VTHTTP_HOOKS) vt__sched_up.gone(t);
     vt__rt_thr_slim(t);
-    vt__mem_pool_drain(&t->fdws.pool);
+    vt__poll_fdws_free(&t->fdws);
     vt__mem_free(t);
 }
 /* What there is of it after an error is in the tables all the same. */
@@ -7085,7 +7147,7 @@ static int vt__rt_spawn_guest(vt_fn *fn, void *arg, const char *site, uint32_t f
     uint32_t i = __atomic_fetch_add(&vt__sched_g.next_dom, 1, __ATOMIC_RELAXED);
     vt__dom *dom = vt__sched_g.doms[i % (uint32_t)vt__sched_g.ndoms];
     vt__sched_any_push(dom, task, task, 1);
-    vt__sched_kick(vt__sched_driver(dom));
+    if (!vt__sched_kick(vt__sched_driver(dom))) (void)vt__sched_wake_idle(NULL); /* it may be busy for long */
     return 0;
 }
 static VT__NOINLINE int vt__rt_spawn_slow(vt_fn *fn, void *arg, const char *site, uint32_t flags,
@@ -7270,6 +7332,7 @@ VT_API int vt_open(const vt_cfg *cfg) {
 VT_API int vt_run_once(int64_t until) {
     vt__thr *t = vt__sched_tls;
     if (!t || t->cur || !vt__sched_g.host) return -EPERM;
+    __atomic_store_n(&t->sleeping, 0, __ATOMIC_SEQ_CST); /* before the look: the monitor parks, then looks */
     if (VT__UNLIKELY(__atomic_load_n(&vt__sched_g.watch_parked, __ATOMIC_SEQ_CST))) vt__sched_up.awake();
     vt__sched_pass(t, until);
     if (t->last || vt__sched_has_mail(t)) vt__sched_pass(t, 0); /* what the events made ready */
@@ -7320,7 +7383,9 @@ VT_API void vt_shutdown(void) {
     vt__thr *t = vt__sched_tls;
     if (!t || t->cur || !vt__sched_g.host) return;
     vt_stop();
-    while (!vt__sched_close()) vt__sched_pass(t, -1);
+    /* The question whether all has ended is asked behind the announcement of the sleep, as by every worker. */
+    __atomic_store_n(&vt__sched_g.main_done, 1, __ATOMIC_SEQ_CST);
+    while (!__atomic_load_n(&vt__sched_g.quit, __ATOMIC_ACQUIRE)) vt__sched_pass(t, -1);
     vt__rt_leave_thread(t);
     vt__rt_free();
 }
@@ -7532,7 +7597,7 @@ static bool vt__sync_abort(vt__vth *v) {
     return mine;
 }
 static bool vt__sync_abort_mutex(vt__vth *v) { return vt__sync_abort(v); }
-static bool vt__sync_abort_lock(vt__vth *v) { return vt__sched_never_abort(v); }
+static bool vt__sync_abort_lock(vt__vth *v) { return (void)v, false; } /* nor does a deadline end it */
 static bool vt__sync_abort_cond(vt__vth *v) { return vt__sync_abort(v); }
 static bool vt__sync_abort_sem(vt__vth *v) { return vt__sync_abort(v); }
 static bool vt__sync_abort_wg(vt__vth *v) { return vt__sync_abort(v); }
@@ -8204,9 +8269,9 @@ static void vt__chan_sel_leave(vt__sel *s, vt__sel_slot *slots, vt__poll_fdws *o
     for (uint64_t m = s->fds; m; m &= m - 1) {
         int i = __builtin_ctzll(m);
         vt__poll_fdw *f = slots[i].fd.f;
-        unsigned others = f ? vt__poll_bits(&f->pd) & (VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH) : 0;
-        if (others) (void)vt__poll_fdw_arm(of, f, others);
-        if (f) vt__poll_fdw_put(of, f);
+        if (!f) continue;
+        vt__poll_fdw_rearm(of, f);
+        vt__poll_fdw_put(of, f);
     }
 }
 static bool vt__chan_sel_abort(vt__vth *v) {
@@ -8384,7 +8449,7 @@ static bool vt__scope_abort(vt__vth *v) {
     vt__plat_spin_unlock(&s->spin);
     return mine;
 }
-static bool vt__scope_abort_close(vt__vth *v) { return vt__sched_never_abort(v); }
+static bool vt__scope_abort_close(vt__vth *v) { return (void)v, false; } /* nor does a deadline end it */
 /* Waits for the last child. */
 static int vt__scope_join(vt_scope *s, vt__vth *v, bool (*abort)(vt__vth *), int64_t due) {
     vt__plat_spin_lock(&s->spin);
@@ -8460,8 +8525,7 @@ static struct {
     pthread_cond_t work, gone;
     vt__job *head, *tail;
     int queued, threads, idle;
-    bool ready; /* the conditions exist */
-    bool quit;  /* the runtime ends */
+    bool quit; /* the runtime ends */
     bool joinable;
     pthread_t last; /* joinable: the thread that ended last */
 } vt__block_g = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -8520,7 +8584,8 @@ static void vt__block_end(void) {
     pthread_mutex_unlock(&vt__block_g.lock);
     if (join) vt__plat_join(vt__block_g.last);
 }
-static void vt__block_prepare(void) {
+/* Before any constructor of the program that might start a runtime. */
+__attribute__((constructor(101))) static void vt__block_register(void) {
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     (void)vt__libc_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -8528,7 +8593,6 @@ static void vt__block_prepare(void) {
     pthread_condattr_destroy(&attr);
     pthread_cond_init(&vt__block_g.gone, NULL);
     vt__sched_up.ended = vt__block_end;
-    vt__block_g.ready = true;
 }
 /* Under the lock: makes sure that somebody will take the job that was just queued. */
 static int vt__block_hands(void) {
@@ -8548,7 +8612,6 @@ static int vt__block_hands(void) {
 static int vt__block_submit(vt__job *j) {
     int r = VT_ELIMIT;
     pthread_mutex_lock(&vt__block_g.lock);
-    if (!vt__block_g.ready) vt__block_prepare();
     if (vt__block_g.queued < VT__BLOCK_QUEUE_MAX) {
         j->next = NULL;
         j->prev = vt__block_g.tail;
@@ -9279,11 +9342,6 @@ VT_API int vt_accept_until(vt_sock *s, vt_sock **out, int64_t until) {
 VT_API int vt_accept(vt_sock *s, vt_sock **out) { return vt_accept_until(s, out, 0); }
 
 /*--- descriptors of others ---*/
-/* The other user's wait shares the one-shot arming: whoever leaves arms it again for the other. */
-static void vt__io_fdw_rearm(vt__poll_fdws *of, vt__poll_fdw *f) {
-    unsigned left = vt__poll_bits(&f->pd) & (VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH);
-    if (left) (void)vt__poll_fdw_arm(of, f, left);
-}
 static int vt__io_fdw_wait(vt__vth *v, vt__poll_fdw *f, int events, int64_t due) {
     unsigned slot = events & VT_READ ? VT__PD_RWAIT : VT__PD_WWAIT, b = vt__poll_bits(&f->pd);
     unsigned want = events == (VT_READ | VT_WRITE) ? VT__PD_RWAIT | VT__PD_RWBOTH : slot;
@@ -9293,13 +9351,14 @@ static int vt__io_fdw_wait(vt__vth *v, vt__poll_fdw *f, int events, int64_t due)
     int r = vt__poll_wait_begin(&f->pd, want, v);
     if (r <= 0) return r < 0 ? r : events; /* which may be invented */
     r = vt__poll_fdw_arm(&v->thr->fdws, f, want | (b & (VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH)));
-    if (r < 0) {
-        (void)vt__poll_wait_abort(&f->pd, slot, v);
+    if (r <
+        0) { /* what an older arming brought may have ended the wait: then the wake-up comes, and is for this one */
+        if (!vt__poll_wait_abort(&f->pd, slot, v)) (void)vt__sched_park(v, NULL, 0);
         return r;
     }
     v->wait_obj = &f->pd;
     r = vt__sched_park(v, slot == VT__PD_RWAIT ? vt__io_abort_read : vt__io_abort_write, due);
-    vt__io_fdw_rearm(&v->thr->fdws, f);
+    vt__poll_fdw_rearm(&v->thr->fdws, f);
     if (r < 0) return r;
     b = vt__poll_bits(&f->pd);
     r = ((b & (VT__PD_R | VT__PD_RDHUP) ? VT_READ : 0) | (b & VT__PD_W ? VT_WRITE : 0)) & events;
@@ -9824,7 +9883,7 @@ static void vt__dump_scope(vt__dump_out *o, const vt__vth *v) {
     vt__dump_num(o, "children", live);
 }
 static void vt__dump_above(vt__dump_out *o, const vt__vth *v) {
-    int (*ask)(const vt__vth *, int, int *, int *) = __atomic_load_n(&vt__dump_up.wait, __ATOMIC_RELAXED);
+    int (*ask)(const vt__vth *, int, int *, int *) = vt__dump_up.wait;
     int fd, events, n = ask ? ask(v, 0, &fd, &events) : 0;
     vt__dump_word(o, "wait", n ? "descriptor" : "other");
     for (int i = 0; i < n && i < VT__DUMP_CASES; i++) {
@@ -10249,7 +10308,7 @@ static VT__UNUSED bool vt__dump_deadlocked(void) {
 
 /*==============================================================================
  * MARK: - @spare   OS threads that stand in for workers which stall
- * uses:   @plat @sched @rt
+ * uses:   @plat @poll @sched @rt
  * test:   tests/test_spare.c tests/test_handoff.c
  *
  * The monitor (@watch) gives the domain of a thread that does not come back from a vthread to a spare one, which then
@@ -10331,7 +10390,7 @@ static bool vt__spare_try(vt__dom *d) { return !__atomic_exchange_n(&d->lock, 1,
 /* Where its next vthreads will be; its own thread does not look, but who kicked it just now might. */
 static void vt__spare_place(vt__thr *t, vt__dom *d) {
     __atomic_store_n(&t->dom, d, __ATOMIC_RELAXED);
-    t->fdws.dom = d;
+    vt__poll_fdws_place(&t->fdws, d);
 }
 /* Calls one that idles, for d. */
 static bool vt__spare_call(vt__thr *t, vt__dom *d) {
@@ -11260,6 +11319,11 @@ static void vt__hooks_gone(vt__thr *t) {
     vt__mem_free(h);
     t->hooks = NULL;
 }
+/* Before any constructor of the program that might start a runtime. */
+__attribute__((constructor(101))) static void vt__hooks_register(void) {
+    vt__sched_up.gone = vt__hooks_gone;
+    vt__dump_up.wait = vt__hooks_describe;
+}
 /* NULL: no descriptor or no memory; whoever waits naps instead. */
 static vt__hooks_thr *vt__hooks_thr_get(vt__thr *t) {
     vt__hooks_thr *h = t->hooks;
@@ -11281,8 +11345,6 @@ static vt__hooks_thr *vt__hooks_thr_get(vt__thr *t) {
         vt__mem_free(h);
         return NULL;
     }
-    __atomic_store_n(&vt__sched_up.gone, vt__hooks_gone, __ATOMIC_RELAXED);
-    __atomic_store_n(&vt__dump_up.wait, vt__hooks_describe, __ATOMIC_RELAXED);
     t->hooks = h;
     return h;
 }
@@ -11434,11 +11496,25 @@ VT__INLINE int vt__hooks_enter(vt__hooks_op *op, vt__vth *v, int fd, uint32_t ev
 }
 
 /*--- reading and writing ---*/
+/* What is still to be read. */
+static int vt__hooks_pending(int fd) {
+    int n = 0;
+    return vt__plat_raw(SYS_ioctl, (const long[6]){fd, FIONREAD, VT__HOOKS_PTR(&n)}) < 0 ? 0 : n;
+}
+/* A further part of a stream. The system tells an error of the socket's once: as the part before counts already, it is
+ * left for the program's next call, and this is the end, 0. */
+static long vt__hooks_once_rest(vt__hooks_op *op) {
+    struct pollfd p = {op->fd, (short)op->events, 0};
+    if (vt__plat_poll(&p, 1, 0) == 0) return -EAGAIN;
+    if (p.revents & POLLERR && !(op->events & EPOLLIN && vt__hooks_pending(op->fd) > 0)) return 0;
+    return vt__plat_raw(op->nr, op->a);
+}
 /* Goes on where a stream's first part ended: all of it, or an error after what counts already. */
 static long vt__hooks_rest(vt__hooks_op *op, long nr, const struct iovec *v, size_t count, size_t done,
                            int flags) {
     size_t skip = done;
     op->nr = nr;
+    op->once = vt__hooks_once_rest;
     op->a[4] = op->a[5] = 0;
     for (size_t i = 0; i < count; i++) {
         size_t at = VT__MIN(skip, v[i].iov_len);
@@ -11584,7 +11660,6 @@ static long vt__hooks_recvmsg(vt__vth *v, int fd, struct vt__hooks_msg *k, int f
     op.a[4] = VT__HOOKS_PTR(k);
     long got = vt__hooks_block(&op);
     if (got <= 0 || !(flags & MSG_WAITALL)) return got;
-    op.once = vt__hooks_once;
     if (flags & MSG_PEEK) return got; /* what there is: a peek into parts is not worth its code */
     return vt__hooks_waitall(&op, iov, count, got, flags);
 }
@@ -11849,8 +11924,10 @@ static int vt__hooks_sleep(vt__vth *v, int64_t until) {
     if (until <= now) until = now + 1; /* still lets others run */
     int r = vt__sched_enter(v, until, &due);
     if (r == 0 && due != until && due <= now) r = -ETIMEDOUT;
-    if (r < 0) { /* not at once: who sleeps in a loop and never looks would burn the worker */
+    if (r < 0) {     /* not at once: who sleeps in a loop and never looks would burn the worker */
+        v->shield++; /* nor is the cancel to end this one */
         (void)vt__sched_park(v, vt__sched_sleep_abort, VT__MIN(until, now + 10 * VT_MS));
+        v->shield--;
         return r;
     }
     r = vt__sched_park(v, vt__sched_sleep_abort, due);
@@ -16508,8 +16585,7 @@ static void vt__h1c_begin(vt__h1c_run *run, vt__h1c *c) {
     vt__mem_arena_init(&run->arena, &thr->block_pool, 0);
     run->v = vt__sched_self();
     run->v->task = &c->start.task;
-    run->v->on_park = vt__h1c_on_park;
-    run->v->on_park_arg = run;
+    vt__sched_on_park(run->v, vt__h1c_on_park, run);
 }
 /* Takes the lock of a run's domain when no note to it is on its way: one that came later would find another run, perhaps of
  * another connection and on another thread. */
@@ -16533,7 +16609,7 @@ static vt__dom *vt__h1c_leave(vt__h1c_run *run) {
     vt__conn_buf_put(run->io.thr, &run->io.out);
     vt__h1c_release(run);
     if (VT__UNLIKELY(run->flushing)) vt__poll_clear(&run->c->conn.pd, VT__PD_FLUSH);
-    run->v->on_park = NULL;
+    vt__sched_on_park(run->v, NULL, NULL);
     run->v->task = NULL; /* what the vthread still does, it does without the connection */
     run->c->run = NULL;
     vt__ds_list_remove(&run->c->link);
@@ -17427,7 +17503,7 @@ static int vt__wsc_end(void *arg, bool failed) {
     run->io.err = ws->io.err;
     run->parted = ws->closed;
     run->up = NULL;
-    run->v->on_park = NULL;
+    vt__sched_on_park(run->v, NULL, NULL);
     if (ws->apart) vt__mem_free(ws);
     return run->io.err;
 }
@@ -17505,8 +17581,7 @@ static void vt__wsc_take_over(vt_ws *ws, vt__h1c_run *run) {
     if (!vt__h1c_take_input(run, &ws->io.in)) (void)vt__wsc_over(ws, -ENOMEM);
     run->up = &vt__wsc_up;
     run->up_arg = ws;
-    run->v->on_park = vt__wsc_on_park;
-    run->v->on_park_arg = ws;
+    vt__sched_on_park(run->v, vt__wsc_on_park, ws);
 }
 VT_API int vt_ws_accept(vt_req *req, vt_res *res, const vt_ws_cfg *cfg, vt_ws **out) {
     static const vt_ws_cfg usual;

@@ -47,7 +47,7 @@ static int queued_now(void) {
 static void retire(void) {
     __atomic_store_n(&hurry, 1, __ATOMIC_RELAXED);
     pthread_mutex_lock(&vt__block_g.lock);
-    if (vt__block_g.ready) pthread_cond_broadcast(&vt__block_g.work); /* those in a long wait look again */
+    pthread_cond_broadcast(&vt__block_g.work); /* those in a long wait look again */
     pthread_mutex_unlock(&vt__block_g.lock);
     for (int64_t end = vt_now() + 20 * VT_SEC; threads_now() && vt_now() < end;) vt__plat_sleep(VT_MS / 4);
     CHECK_EQ(threads_now(), 0);

@@ -813,6 +813,45 @@ static int stops_after(void *arg) {
     vt_shutdown();                    /* nor this */
     return vt_sleep_ms(3);
 }
+/* The monitor parks when all have slept for 200 ms: not while a vthread blocks the host. */
+static int blocks_until_it_is_seen(void *arg) {
+    vt_stats st = {.stalls = 0};
+    (void)arg;
+    CHECK_EQ(vt__sched_tls->sleeping, 0);
+    for (int i = 0; i < 500 && !st.stalls; i++) vt__plat_sleep(20 * VT_MS), vt_stats_get(&st);
+    CHECK_EQ(st.stalls, 1);
+    return 0;
+}
+TEST(a_host_that_stalls_is_seen_though_it_slept_before) {
+    vt_cfg cfg = {.stall_ms = 1000};
+    REQUIRE(vt_open(&cfg) == 0);
+    CHECK_EQ(vt_run_once(0), 0);
+    CHECK_EQ(vt_go(blocks_until_it_is_seen, NULL), 0);
+    CHECK_EQ(vt_run_once(0), 0);
+    vt_shutdown();
+}
+/* What another thread's spawn does that is refused after it was counted, at the worst moment: behind the question whether
+ * all has ended, before the host sleeps. The first of the passes has an old wake-up to see. */
+static int refused_pass;
+static void is_refused(struct vt__dom *dom, vt__msg *m) {
+    if (refused_pass++ == 0) {
+        (void)vt__poll_post(dom, m);
+        return;
+    }
+    __atomic_fetch_sub(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
+    (void)vt__sched_kick(vt__sched_g.thrs[0]);
+}
+TEST(a_refused_spawn_does_not_leave_the_shutdown_asleep) {
+    vt__msg m = {.fn = is_refused};
+    refused_pass = 0;
+    REQUIRE(vt_open(NULL) == 0);
+    CHECK_EQ(vt_run_once(0), 0);
+    __atomic_fetch_add(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
+    (void)vt__poll_post(vt__sched_g.doms[0], &m);
+    vt_shutdown();
+    CHECK_EQ(refused_pass, 2);
+    CHECK_EQ(vt_run_once(0), -EPERM);
+}
 TEST(a_host_is_woken_by_other_threads) {
     pthread_t os;
     int n = 0;
@@ -1022,10 +1061,9 @@ static int cancelled_while_parking(void *arg) {
     vt__vth *v = vt__sched_self();
     vt_sem never = {0};
     (void)arg;
-    v->on_park_arg = v;
-    v->on_park = asks_to_stop;
+    vt__sched_on_park(v, asks_to_stop, v);
     CHECK_EQ(vt_sem_acquire_until(&never, vt_now() + 5 * VT_SEC), -ECANCELED);
-    v->on_park = NULL;
+    vt__sched_on_park(v, NULL, NULL);
     vt_sem_release(&never, 1);
     CHECK_EQ(vt_sem_try(&never), 0); /* nobody waits any more */
     return 0;
@@ -1035,6 +1073,58 @@ static int parking_main(void *arg) {
     return result(vt_async(cancelled_while_parking, NULL));
 }
 TEST(a_cancel_found_while_parking_ends_the_wait) { CHECK_EQ(run_on(1, parking_main, NULL), 0); }
+
+/* A call that has looked for a cancel may let others run before it waits. */
+static vt_mutex late_mutex;
+static vt_sock *late_sock;
+static void last_fuel(void) { vt__sched_tls->left = (vt__sched_tls->left & ~(VT__SCHED_FUEL - 1)) + 1; }
+static int locks_late(void *arg) {
+    (void)arg;
+    last_fuel();
+    int r = vt_mutex_lock_until(&late_mutex, 0);
+    return r ? r : vt_mutex_unlock(&late_mutex);
+}
+static int reads_late(void *arg) {
+    char c;
+    if (!arg) last_fuel();
+    return (int)vt_read(late_sock, &c, 1);
+}
+static int cancels_it(void *arg) {
+    vt_cancel(arg);
+    return 0;
+}
+/* Whether its cancel ended it; what it waits for comes only after a long time. */
+static void ends_cancelled(vt_task *t, int line) {
+    int r = 0;
+    if (vt_await_until(t, vt_now() + 10 * VT_SEC, &r) < 0) test_fail(__FILE__, line, "its wait goes on");
+    else test_eq(r, -ECANCELED, __FILE__, line, "cancelled");
+}
+static int late_main(void *arg) {
+    int fds[2];
+    vt_task *t;
+    (void)arg;
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0 || vt_sock_from_fd_take(&late_sock, fds[0]) < 0)
+        return -1;
+    CHECK_EQ(vt_mutex_lock(&late_mutex), 0);
+    t = vt_async(locks_late, NULL);
+    CHECK_EQ(vt_go(cancels_it, t), 0);
+    ends_cancelled(t, __LINE__);
+    CHECK_EQ(vt_mutex_unlock(&late_mutex), 0);
+    t = vt_async(reads_late, NULL);
+    CHECK_EQ(vt_go(cancels_it, t), 0);
+    ends_cancelled(t, __LINE__);
+    t = vt_async(reads_late, "parks");
+    vt_sleep_ms(1);
+    /* woken for nothing, and cancelled before it looks again */
+    vt__poll_event(vt__sched_tls->dom, &late_sock->pd, late_sock->pd.word >> 16, VT__PD_R);
+    vt_cancel(t);
+    ends_cancelled(t, __LINE__);
+    CHECK(write(fds[1], "x", 1) == 1); /* ends what is left of it if this fails */
+    vt_sock_close(late_sock);
+    close(fds[1]);
+    return 0;
+}
+TEST(a_cancel_between_the_question_and_the_park_ends_the_wait) { CHECK_EQ(run_on(1, late_main, NULL), 0); }
 
 static int unshields_too_often(void *arg) {
     (void)arg;
@@ -1108,6 +1198,36 @@ TEST(another_idle_worker_is_woken_when_the_first_is_awake_already) {
     CHECK(!vt__sched_wake_idle(&idlers[1])); /* not itself */
     idlers_end();
 }
+static uint32_t foreign_done;
+static int foreign_work(void *arg) {
+    (void)arg;
+    __atomic_fetch_add(&foreign_done, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+static void *spawns_for_the_busy(void *arg) {
+    (void)arg;
+    CHECK_EQ(vt_go(foreign_work, NULL), 0);
+    return NULL;
+}
+static int computes_until_it_ran(void *arg) {
+    pthread_t os;
+    (void)arg;
+    while (!__atomic_load_n(&vt__sched_g.thrs[1]->sleeping, __ATOMIC_SEQ_CST)) vt__plat_sleep(100000);
+    vt__plat_sleep(20 * VT_MS); /* until it sleeps, and does not look once more */
+    vt__sched_g.next_dom = 0;   /* this worker's */
+    if (pthread_create(&os, NULL, spawns_for_the_busy, NULL) != 0) return -1;
+    for (int i = 0; i < 10000 && __atomic_load_n(&foreign_done, __ATOMIC_SEQ_CST) < 1; i++)
+        vt__plat_sleep(VT_MS);
+    CHECK_EQ(__atomic_load_n(&foreign_done, __ATOMIC_SEQ_CST), 1);
+    pthread_join(os, NULL);
+    return 0;
+}
+TEST(an_idle_worker_takes_another_threads_spawn_from_a_busy_one) {
+    vt_cfg cfg = {.workers = 2, .stall_ms = VT_NONE};
+    foreign_done = 0;
+    CHECK_EQ(vt_run(&cfg, computes_until_it_ran, NULL), 0);
+}
+
 TEST(a_thief_wakes_the_next_for_what_it_leaves) {
     vt_task work[5];
     memset(work, 0, sizeof work);
