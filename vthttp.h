@@ -400,7 +400,8 @@ typedef struct vt_pollfd {
     int fd;
     int events; /* VT_READ, VT_WRITE */
 } vt_pollfd;
-/* Fills in at most `cap` descriptors that the program's own poll must watch; returns how many there are. */
+/* Fills in at most `cap` descriptors that the program's own poll must watch; returns how many there are. errors: -EPERM, as
+ * above; -ENOMEM. */
 VT_API int vt_poll_fill(vt_pollfd *fds, int cap);
 VT_API void vt_shutdown(void);
 
@@ -497,8 +498,8 @@ VT_API int vt_sem_acquire_until(vt_sem *s, int64_t until);
 VT_API int vt_sem_try(vt_sem *s);
 VT_API void vt_sem_release(vt_sem *s, int64_t permits);
 
-/* Wait group: wait returns 0 once the count is 0. add/done: any thread; what would bring the count below 0 changes nothing and
- * returns -EINVAL. wait errors: -ECANCELED, -ETIMEDOUT, -EPERM. */
+/* Wait group: wait returns 0 once the count is 0. add/done: any thread; what would bring the count below 0, or over INT64_MAX,
+ * changes nothing and returns -EINVAL. wait errors: -ECANCELED, -ETIMEDOUT, -EPERM. */
 VT_API int vt_wg_add(vt_wg *g, int64_t n);
 VT_API int vt_wg_done(vt_wg *g);
 VT_API int vt_wg_wait(vt_wg *g);
@@ -7204,6 +7205,7 @@ VT_API int vt_poll_fill(vt_pollfd *fds, int cap) {
     if (!t || !vt__sched_g.host) return -EPERM;
 #if VTHTTP_POLL
     int all = vt__poll_build(t->dom);
+    if (all < 0) return all;
     for (int i = 0; i < all; i++) {
         if (t->dom->now.fds[i].fd < 0) continue;
         int ev = (t->dom->now.fds[i].events & POLLIN ? VT_READ : 0) |
@@ -7270,7 +7272,9 @@ VT_API int vt_sleep(int64_t ns) {
     int64_t now = vt__plat_now();
     return vt_sleep_until(ns <= 0 ? now : ns > INT64_MAX - now ? INT64_MAX : now + ns);
 }
-VT_API int vt_sleep_ms(int64_t ms) { return vt_sleep(ms > INT64_MAX / VT_MS ? INT64_MAX : ms * VT_MS); }
+VT_API int vt_sleep_ms(int64_t ms) {
+    return vt_sleep(ms <= 0 ? 0 : ms > INT64_MAX / VT_MS ? INT64_MAX : ms * VT_MS);
+}
 VT_API int64_t vt_deadline(void) {
     const vt__vth *v = vt__sched_self();
     return v ? v->deadline : 0;
@@ -7597,10 +7601,11 @@ VT_API void vt_sem_release(vt_sem *s, int64_t permits) {
 
 VT_API int vt_wg_add(vt_wg *g, int64_t n) {
     vt__waiter *w = NULL;
+    int64_t count;
     int r = 0;
     vt__sync_lock(&g->flags, &g->spin);
-    if (g->count + n < 0) r = -EINVAL;
-    else g->count += n;
+    if (__builtin_add_overflow(g->count, n, &count) || count < 0) r = -EINVAL;
+    else g->count = count;
     if (g->count == 0) w = vt__sync_take_all(&g->q);
     vt__sync_unlock(&g->flags, &g->spin);
     vt__sync_wake_chain(w);
@@ -8190,9 +8195,10 @@ VT_API int vt_scope_open(vt_scope *s, uint32_t flags, int64_t until) {
     s->won = -1;
     s->until = until > 0 ? until : 0;
     s->flags = flags;
-    s->owner = vt__sched_self();
-    if (!s->owner) return -EPERM;
-    return flags & ~(uint32_t)(VT_SCOPE_KEEP | VT_SCOPE_FIRST) ? -EINVAL : 0;
+    if (!vt__sched_self()) return -EPERM;
+    if (flags & ~(uint32_t)(VT_SCOPE_KEEP | VT_SCOPE_FIRST)) return -EINVAL;
+    s->owner = vt__sched_self(); /* without one nothing is spawned into it */
+    return 0;
 }
 /* Under the lock. */
 static void vt__scope_stop(vt_scope *s) {

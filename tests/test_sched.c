@@ -631,6 +631,9 @@ static int deadline_main(void *arg) {
     CHECK_EQ(vt_yield(), 0); /* no wait */
     (void)vt_deadline_set(0);
     CHECK_EQ(vt_sleep_until(vt_now() - VT_SEC), 0);
+    (void)vt_deadline_set(vt_now() + 20 * VT_SEC);
+    CHECK_EQ(vt_sleep_ms(INT64_MIN / VT_MS - 1), 0); /* in ns it would not be negative any more */
+    (void)vt_deadline_set(0);
     before = vt_now();
     CHECK_EQ(vt_sleep(3 * VT_MS), 0);
     CHECK(vt_now() >= before + 3 * VT_MS); /* never early */

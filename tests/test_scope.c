@@ -50,6 +50,7 @@ static int results_main(void *arg) {
     bool any = *(bool *)arg;
     vt_scope s;
     CHECK_EQ(vt_scope_open(&s, 4, 0), -EINVAL);
+    CHECK_EQ(vt_scope_go(&s, not_mine, &s), -EPERM); /* it is none */
     CHECK_EQ(vt_scope_open(&s, 0, 0), 0);
     CHECK_EQ(vt_scope_wait(&s), 0); /* no child */
     CHECK_EQ(vt_scope_close(&s), 0);

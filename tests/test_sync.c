@@ -468,6 +468,8 @@ static int wg_main(void *arg) {
     CHECK_EQ(line.g.count, 0);
     CHECK_EQ(vt_wg_add(&line.g, 3), 0);
     CHECK_EQ(vt_wg_add(&line.g, -4), -EINVAL);
+    CHECK_EQ(vt_wg_add(&line.g, INT64_MAX - 2), -EINVAL);
+    CHECK_EQ(line.g.count, 3);
     CHECK_EQ(vt_wg_wait_until(&line.g, vt_now() + VT_MS), -ETIMEDOUT);
     for (int i = 0; i < 5; i++) t[i] = spawn(wg_wait, i, any);
     SETTLE(&line.g, 5);
