@@ -492,11 +492,12 @@ VT_API int vt_cond_wait_until(vt_cond *c, vt_mutex *m, int64_t until);
 VT_API void vt_cond_signal(vt_cond *c);
 VT_API void vt_cond_broadcast(vt_cond *c);
 
-/* Takes one permit. release: any thread. errors: -ECANCELED, -ETIMEDOUT; try: -EAGAIN. */
+/* Takes one permit. release: any thread; fewer than one permit, or more than INT64_MAX of them in all, changes nothing and
+ * returns -EINVAL. errors: -ECANCELED, -ETIMEDOUT; try: -EAGAIN. */
 VT_API int vt_sem_acquire(vt_sem *s);
 VT_API int vt_sem_acquire_until(vt_sem *s, int64_t until);
 VT_API int vt_sem_try(vt_sem *s);
-VT_API void vt_sem_release(vt_sem *s, int64_t permits);
+VT_API int vt_sem_release(vt_sem *s, int64_t permits);
 
 /* Wait group: wait returns 0 once the count is 0. add/done: any thread; what would bring the count below 0, or over INT64_MAX,
  * changes nothing and returns -EINVAL. wait errors: -ECANCELED, -ETIMEDOUT, -EPERM. */
@@ -7589,14 +7590,18 @@ VT_API int vt_sem_try(vt_sem *s) {
     vt__sync_unlock(&s->flags, &s->spin);
     return r;
 }
-VT_API void vt_sem_release(vt_sem *s, int64_t permits) {
-    int64_t taken;
+VT_API int vt_sem_release(vt_sem *s, int64_t permits) {
+    int64_t count, taken;
+    vt__waiter *w = NULL;
     vt__sync_lock(&s->flags, &s->spin);
-    s->count += permits;
-    vt__waiter *w = vt__sync_take(&s->q, s->count, &taken);
-    s->count -= taken;
+    bool bad = permits < 1 || __builtin_add_overflow(s->count, permits, &count);
+    if (!bad) {
+        w = vt__sync_take(&s->q, count, &taken);
+        s->count = count - taken;
+    }
     vt__sync_unlock(&s->flags, &s->spin);
     vt__sync_wake_chain(w);
+    return bad ? -EINVAL : 0;
 }
 
 VT_API int vt_wg_add(vt_wg *g, int64_t n) {

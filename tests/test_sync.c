@@ -398,8 +398,11 @@ static int sem_main(void *arg) {
     else line_check(7); /* in the order of their coming */
     for (int i = 0; i < 3; i++) CHECK_EQ(i % 2 ? vt_sem_try(&line.s) : vt_sem_acquire(&line.s), 0);
     CHECK_EQ(vt_sem_try(&line.s), -EAGAIN);
-    vt_sem_release(&line.s, 0);
+    for (int64_t n = 0; n >= -2; n--) CHECK_EQ(vt_sem_release(&line.s, n), -EINVAL);
     CHECK_EQ(line.s.count, 0);
+    CHECK_EQ(vt_sem_release(&line.s, 1), 0);
+    CHECK_EQ(vt_sem_release(&line.s, INT64_MAX), -EINVAL);
+    CHECK_EQ(line.s.count, 1);
     return 0;
 }
 TEST(a_semaphore_serves_in_order) { everywhere(sem_main); }
