@@ -368,9 +368,9 @@ VT_API int vt_blocking(vt_fn *fn, void *arg, int *result);
  * Off a virtual thread, in a forked child and in handlers on an alternate stack they are plain calls, except that they
  * are no cancellation points of pthread_cancel. */
 
-/* Virtual-thread-local storage: at most VT_LOCAL_MAX keys a program. A key's destructor (may be NULL) gets each
+/* Virtual-thread-local storage: at most VT_LOCAL_KEYS_MAX keys a program. A key's destructor (may be NULL) gets each
  * non-NULL value at its virtual thread's end. errors (create): VT_ELIMIT. */
-#define VT_LOCAL_MAX 16
+#define VT_LOCAL_KEYS_MAX 16
 VT_API int vt_local_key(void (*destroy)(void *value));
 /* A key whose value children get: those that vt_go, vt_async and scopes spawn hold the pointer that their parent held
  * when it spawned them. The destructor runs for whoever set the value, not for those who inherited it: it must live as
@@ -5761,7 +5761,7 @@ typedef struct vt__vth {
         uint64_t extras; /* 0: none of these */
     };
     char name[32];
-    void *locals[VT_LOCAL_MAX];
+    void *locals[VT_LOCAL_KEYS_MAX];
     vt__defers *defers; /* with ndefers */
 } vt__vth;
 
@@ -5823,7 +5823,7 @@ static struct {
     vt_cfg cfg;
     bool host; /* vt_open */
     int main_result;
-    void (*local_destroy[VT_LOCAL_MAX])(void *);
+    void (*local_destroy[VT_LOCAL_KEYS_MAX])(void *);
     int nlocals;
     uint32_t local_inherit; /* keys */
     struct vt__plat_sa old_segv;
@@ -7307,7 +7307,7 @@ VT_API int vt_worker(void) {
 
 VT_API int vt_local_key(void (*destroy)(void *value)) {
     int key = __atomic_fetch_add(&vt__sched_g.nlocals, 1, __ATOMIC_ACQ_REL);
-    if (key >= VT_LOCAL_MAX) {
+    if (key >= VT_LOCAL_KEYS_MAX) {
         __atomic_fetch_sub(&vt__sched_g.nlocals, 1, __ATOMIC_ACQ_REL);
         return VT_ELIMIT;
     }
@@ -7326,7 +7326,7 @@ VT_API void *vt_local_get(int key) {
 VT_API int vt_local_set(int key, void *value) {
     vt__vth *v = vt__sched_self();
     if (!v) return -EPERM;
-    if (key < 0 || key >= VT_LOCAL_MAX || key >= __atomic_load_n(&vt__sched_g.nlocals, __ATOMIC_ACQUIRE))
+    if (key < 0 || key >= VT_LOCAL_KEYS_MAX || key >= __atomic_load_n(&vt__sched_g.nlocals, __ATOMIC_ACQUIRE))
         return -EINVAL;
     while (v->nlocals <= key) v->locals[v->nlocals++] = NULL;
     v->locals[key] = value;

@@ -799,7 +799,7 @@ TEST(destructors_of_locals_run_shielded_and_come_to_an_end) {
     REQUIRE(stubborn_key >= 0);
     CHECK_EQ(run_on(1, stubborn_main, NULL), 0);
     int last = 0;
-    for (int i = 0; i < 2 * VT_LOCAL_MAX && last >= 0; i++) last = vt_local_key(NULL);
+    for (int i = 0; i < 2 * VT_LOCAL_KEYS_MAX && last >= 0; i++) last = vt_local_key(NULL);
     CHECK_EQ(last, VT_ELIMIT);
     CHECK_EQ(vt_local_key(NULL), VT_ELIMIT);
 }

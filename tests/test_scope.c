@@ -593,6 +593,6 @@ TEST(children_inherit_values) {
         CHECK_EQ(destroyed, 4); /* and the parent's, at its end */
         memory_end();
     }
-    for (int i = 0; i < 2 * VT_LOCAL_MAX; i++) (void)vt_local_key_inherit(NULL);
+    for (int i = 0; i < 2 * VT_LOCAL_KEYS_MAX; i++) (void)vt_local_key_inherit(NULL);
     CHECK_EQ(vt_local_key_inherit(NULL), VT_ELIMIT);
 }
