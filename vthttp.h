@@ -5869,6 +5869,10 @@ static bool vt__sched_guest_in(void) {
 static void vt__sched_guest_out(void) {
     if (VT__UNLIKELY(!vt__sched_tls)) __atomic_fetch_sub(&vt__sched_g.guests, 1, __ATOMIC_SEQ_CST);
 }
+/* What calls return that there is no runtime for. */
+static int vt__sched_absent(void) {
+    return __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 2 ? -ENOTSUP : -EPERM;
+}
 
 /*--- wake-ups ---*/
 VT__INLINE vt__thr *vt__sched_driver(const vt__dom *d) {
@@ -6994,12 +6998,12 @@ static int vt__rt_spawn_guest(vt_fn *fn, void *arg, const char *site, uint32_t f
 static VT__NOINLINE int vt__rt_spawn_slow(vt_fn *fn, void *arg, const char *site, uint32_t flags,
                                           vt_task **out) {
     vt__thr *t = vt__sched_tls;
-    int r = __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 2 ? -ENOTSUP : -EPERM;
+    int r;
     if (t) {
         if ((r = vt__rt_prepare(t, fn, arg, site, flags, out)) == 0) vt__rt_launch(t, *out, flags);
         return r;
     }
-    if (!vt__sched_guest_in()) return r;
+    if (!vt__sched_guest_in()) return vt__sched_absent();
     r = vt__rt_spawn_guest(fn, arg, site, flags, out);
     vt__sched_guest_out();
     return r;
@@ -9968,8 +9972,7 @@ static bool vt__dump_ask(vt__dump_walk *w, vt__thr *t, int64_t patience) {
 }
 /* One at a time; the runtime stays while it lasts. */
 static int vt__dump_enter(void) {
-    if (!vt__sched_guest_in())
-        return __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 2 ? -ENOTSUP : -EPERM;
+    if (!vt__sched_guest_in()) return vt__sched_absent();
     if (!__atomic_exchange_n(&vt__dump_g.busy, 1, __ATOMIC_ACQUIRE)) return 0;
     vt__sched_guest_out();
     return -EBUSY;
@@ -10847,8 +10850,7 @@ static int vt__watch_signal_on(int sig) {
 VT_API int vt_dump_on_signal(int sig) {
     int r = 0;
     if (sig < 0) return -EINVAL;
-    if (!vt__sched_guest_in())
-        return __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 2 ? -ENOTSUP : -EPERM;
+    if (!vt__sched_guest_in()) return vt__sched_absent();
     pthread_mutex_lock(&vt__watch_g.lock);
     if (!sig) vt__watch_signal_off();
     else if (vt__watch_g.sig && vt__watch_g.sig != sig) r = -EBUSY;
