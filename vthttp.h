@@ -5677,14 +5677,10 @@ enum {
     VT__TASK_ANY = 256
 };
 enum { VT__SCHED_RUN = 256, VT__SCHED_FUEL = 64, VT__SCHED_TIMERS = 512, VT__SCHED_POLL_NS = 100000 };
-enum {
-    VT__SPARE_NONE,
-    VT__SPARE_GONE,
-    VT__SPARE_CALLED,
-    VT__SPARE_BUSY,
-    VT__SPARE_IDLE
-};                                                                         /* of vt__thr.spare */
-enum { VT__SCHED_POLLS = 1, VT__SCHED_BOARDS = 2, VT__SCHED_ENDLESS = 4 }; /* of vt__thr.sleeping */
+/* Of vt__thr.spare, see @spare; a worker stays NONE. The order counts: from CALLED on it has an OS thread. */
+enum { VT__SPARE_NONE, VT__SPARE_GONE, VT__SPARE_CALLED, VT__SPARE_BUSY, VT__SPARE_IDLE };
+/* Of vt__thr.sleeping: in the reactor, or on the word itself where it has no domain; ENDLESS: no time ends it. */
+enum { VT__SCHED_POLLS = 1, VT__SCHED_FUTEX = 2, VT__SCHED_ENDLESS = 4 };
 
 /* What stands in a ring. */
 typedef struct vt__node {
@@ -5780,9 +5776,9 @@ typedef struct vt__thr {
     vt__stack_cache stacks;
     vt__pool task_pool, buf_pool, block_pool;
     vt__wheel wheel;
-    vt__vth *inbox;    /* woken by other threads; a stack */
-    vt__msg *msgs;     /* a stack */
-    uint32_t sleeping; /* VT__SCHED_POLLS in the reactor, or _BOARDS elsewhere; _ENDLESS: no time ends it */
+    vt__vth *inbox;       /* woken by other threads; a stack */
+    vt__msg *msgs;        /* a stack */
+    uint32_t sleeping;    /* how: VT__SCHED_POLLS ...; 0: awake */
     uint32_t live_credit; /* of vt__sched_g.credit */
     uint32_t rng;         /* for fair choices; the same in every run */
     int64_t spawned, ended, switches, steals, rearmed, passes;
@@ -5796,11 +5792,11 @@ typedef struct vt__thr {
     vt__poll_fdws fdws;
     void *hooks;    /* of @hooks */
     vt__list mark;  /* of @dump: where it is, in `all` */
-    uint32_t spare; /* of @spare: what it is about */
+    uint32_t spare; /* VT__SPARE_... */
     int slice;      /* the monitor's: 1 short, 0 the system's, -1 like the monitor's own */
 } vt__thr;
 
-enum { VT__BUF_BYTES = 16384, VT__BLOCK_BYTES = 4096, VT__WORKERS_MAX = 256, VT__SPARES_MAX = 256 };
+enum { VT__BUF_BYTES = 16384, VT__ARENA_BLOCK_BYTES = 4096, VT__WORKERS_MAX = 256, VT__SPARES_MAX = 256 };
 enum { VT__THREADS_MAX = VT__WORKERS_MAX + VT__SPARES_MAX };
 
 static struct {
@@ -5888,7 +5884,7 @@ VT__INLINE int vt__sched_nthrs(void) { return __atomic_load_n(&vt__sched_g.nthrs
 static bool vt__sched_kick(vt__thr *t) {
     uint32_t how = __atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST);
     if (!how || !(how = __atomic_exchange_n(&t->sleeping, 0, __ATOMIC_SEQ_CST))) return false;
-    if (how & VT__SCHED_BOARDS) return vt__plat_unpark(&t->sleeping), true;
+    if (how & VT__SCHED_FUTEX) return vt__plat_unpark(&t->sleeping), true;
     vt__dom *d = __atomic_load_n(&t->dom, __ATOMIC_RELAXED); /* if a spare has another now, it is awake */
     vt__plat_count(&d->wakes, 1);
     vt__poll_kick(d);
@@ -6595,7 +6591,7 @@ static int64_t vt__sched_patience(const vt__thr *t, int64_t until, bool starved)
  * publishes first and looks at `sleeping` and `idle` second, so one of both sides sees the other. */
 static void vt__sched_sleep(vt__thr *t, int64_t ns, bool starved) {
     bool share = vt__sched_g.ndoms > 1 && t->drives;
-    uint32_t how = (t->drives ? VT__SCHED_POLLS : VT__SCHED_BOARDS) | (ns < 0 ? VT__SCHED_ENDLESS : 0u);
+    uint32_t how = (t->drives ? VT__SCHED_POLLS : VT__SCHED_FUTEX) | (ns < 0 ? VT__SCHED_ENDLESS : 0u);
     __atomic_store_n(&t->sleeping, how, __ATOMIC_SEQ_CST);
     if (share) vt__sched_idle_mark(t, true);
     if (vt__sched_has_mail(t)) ns = 0;
@@ -6758,7 +6754,7 @@ static vt__thr *vt__rt_thr_new(int index, int64_t now) {
     vt__ds_list_init(&t->mark);
     vt__mem_pool_init(&t->task_pool, sizeof(vt_task), 1024);
     vt__mem_pool_init(&t->buf_pool, VT__BUF_BYTES, 256);
-    vt__mem_pool_init(&t->block_pool, VT__BLOCK_BYTES, 256);
+    vt__mem_pool_init(&t->block_pool, VT__ARENA_BLOCK_BYTES, 256);
     vt__mem_pool_init(&t->fdws.pool, sizeof(vt__poll_fdw), UINT32_MAX); /* type-stable: keeps all */
     return t;
 }
@@ -7372,13 +7368,13 @@ VT_API void vt_stats_get(vt_stats *out) {
         out->polls += __atomic_load_n(&vt__sched_g.doms[i]->polls, __ATOMIC_RELAXED);
         out->wakes += __atomic_load_n(&vt__sched_g.doms[i]->wakes, __ATOMIC_RELAXED);
     }
+    out->stalls = __atomic_load_n(&vt__sched_g.stalls, __ATOMIC_RELAXED);
+    out->stalled_ns = __atomic_load_n(&vt__sched_g.stalled_ns, __ATOMIC_RELAXED);
     out->handoffs = __atomic_load_n(&vt__sched_g.handoffs, __ATOMIC_RELAXED);
     out->spawned += __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_RELAXED);
     vt__plat_spin_lock(&vt__stack_g.spin);
     out->stacks = (int64_t)vt__stack_g.made;
     out->guard_kind = vt__stack_g.kind;
-    out->stalls = __atomic_load_n(&vt__sched_g.stalls, __ATOMIC_RELAXED);
-    out->stalled_ns = __atomic_load_n(&vt__sched_g.stalled_ns, __ATOMIC_RELAXED);
     vt__plat_spin_unlock(&vt__stack_g.spin);
     vt__sched_guest_out();
 }
@@ -7547,7 +7543,6 @@ VT_API int vt_cond_wait_until(vt_cond *c, vt_mutex *m, int64_t until) {
     vt__sync_lock(&c->flags, &c->spin);
     vt__sync_enqueue(&w, v, &c->q, &c->flags, &c->spin);
     (void)vt_mutex_unlock(m);
-    v->wait_obj = &w;
     r = vt__sched_park(v, vt__sync_abort_cond, due);
     (void)vt__sync_mutex_lock(m, false, 0);
     return r;
@@ -9689,11 +9684,12 @@ static void vt__dump_mutex(vt__dump_out *o, const vt__vth *v) {
     vt__dump_object(o, "mutex", m);
     if (owner != v) vt__dump_ptr(o, "owner", owner);
 }
-/* The queue's address tells the object and the side; neither is looked into. */
+/* The flags are the first field of each of these: their address is the object's. */
 static void vt__dump_queue(vt__dump_out *o, const vt__vth *v, const char *kind) {
     const vt__waiter *w = v->wait_obj;
-    vt__dump_object(o, kind, w->flags); /* the first field of all of them */
+    vt__dump_object(o, kind, w->flags);
 }
+/* The queue's address tells the side; the channel is not looked into. */
 static void vt__dump_chan(vt__dump_out *o, const vt__vth *v) {
     const vt__waiter *w = v->wait_obj;
     const vt_chan *c = VT__CONTAINER(w->flags, vt_chan, flags);
@@ -10169,7 +10165,7 @@ static VT__UNUSED bool vt__dump_deadlocked(void) {
  *
  * The monitor (@watch) gives the domain of a thread that does not come back from a vthread to a spare one, which then
  * drives it: accepts, parked connections, timers, what has not started. The worker takes it back when it does come back
- * (vt__sched_drive). The spare keeps the vthreads that started on it, boards with them until the last has ended, and idles.
+ * (vt__sched_drive). The spare keeps the vthreads that started on it, sleeps between their turns until the last has ended, and idles.
  *
  *     NONE ----> CALLED ----> BUSY ----> IDLE ----> CALLED ...
  *                                         |
@@ -10191,7 +10187,7 @@ static struct {
 
 /* Until it is called: true; false: nobody does for a while, or the runtime ends. */
 static bool vt__spare_idle(vt__thr *t) {
-    const uint32_t how = VT__SCHED_BOARDS | VT__SCHED_ENDLESS;
+    const uint32_t how = VT__SCHED_FUTEX | VT__SCHED_ENDLESS;
     int64_t end = vt__plat_now() + vt__spare_g.idle_ns;
     __atomic_fetch_add(&vt__sched_g.credit, (int64_t)t->live_credit, __ATOMIC_ACQ_REL);
     t->live_credit = 0;
@@ -17797,7 +17793,7 @@ static int vt__cli_proxy(vt_client *c) {
     vt__cli_url u;
     if (!proxy || !*proxy) return 0;
     if (no && !(c->no_proxy = vt__mem_strdup(no, strlen(no)))) return -ENOMEM;
-    vt__mem_pool_init(&pool, VT__BLOCK_BYTES, 0);
+    vt__mem_pool_init(&pool, VT__ARENA_BLOCK_BYTES, 0);
     vt__mem_arena_init(&a, &pool, 0);
     int r = vt__cli_url_parse(&a, vt__str_of(proxy), &u);
     if (r == 0 && !vt__str_eq(u.target, VT__STR_LIT("/"))) r = VT_EURL;
