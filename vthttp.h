@@ -52,7 +52,7 @@
  *   @timer      hierarchical timing wheel
  *   @poll       reactor domains: epoll or poll, readiness, messages
  *   @sched      virtual threads, OS threads, domains
- *   @rt         start and end of the runtime; tasks: spawned, joined, stopped
+ *   @rt         start and end of the runtime; tasks: spawned, joined, stopped; counters
  *   @host       the runtime inside a program's own loop
  *   @self       what a virtual thread does to itself: yield, sleep, names, deadlines, local values, clean-ups
  *   @sync       mutex, condition, semaphore, wait group, once
@@ -6686,7 +6686,7 @@ static void vt__sched_sigstack(vt__thr *t, bool on) {
 }
 
 /*==============================================================================
- * MARK: - @rt      start and end of the runtime; tasks: spawned, joined, stopped
+ * MARK: - @rt      start and end of the runtime; tasks: spawned, joined, stopped; counters
  * uses:   @api_base @plat @mem @ds @log @ctx @stack @timer @poll @sched
  * test:   tests/test_sched.c
  *
@@ -7150,6 +7150,34 @@ VT_API void vt_stop(void) {
     vt__sched_guest_out();
 }
 
+/*--- counters ---*/
+VT_API void vt_stats_get(vt_stats *out) {
+    memset(out, 0, sizeof *out);
+    if (!vt__sched_guest_in()) return;
+    for (int i = 0, n = vt__sched_nthrs(); i < n; i++) {
+        const vt__thr *t = vt__sched_g.thrs[i];
+        out->spawned += __atomic_load_n(&t->spawned, __ATOMIC_RELAXED);
+        out->ended += __atomic_load_n(&t->ended, __ATOMIC_RELAXED);
+        out->switches += __atomic_load_n(&t->switches, __ATOMIC_RELAXED);
+        out->steals += __atomic_load_n(&t->steals, __ATOMIC_RELAXED);
+        out->timers_rearmed += __atomic_load_n(&t->rearmed, __ATOMIC_RELAXED);
+        out->timers_fired += __atomic_load_n(&t->wheel.fired, __ATOMIC_RELAXED);
+    }
+    for (int i = 0; i < vt__sched_g.ndoms; i++) {
+        out->polls += __atomic_load_n(&vt__sched_g.doms[i]->polls, __ATOMIC_RELAXED);
+        out->wakes += __atomic_load_n(&vt__sched_g.doms[i]->wakes, __ATOMIC_RELAXED);
+    }
+    out->stalls = __atomic_load_n(&vt__sched_g.stalls, __ATOMIC_RELAXED);
+    out->stalled_ns = __atomic_load_n(&vt__sched_g.stalled_ns, __ATOMIC_RELAXED);
+    out->handoffs = __atomic_load_n(&vt__sched_g.handoffs, __ATOMIC_RELAXED);
+    out->spawned += __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_RELAXED);
+    vt__plat_spin_lock(&vt__stack_g.spin);
+    out->stacks = (int64_t)vt__stack_g.made;
+    out->guard_kind = vt__stack_g.kind;
+    vt__plat_spin_unlock(&vt__stack_g.spin);
+    vt__sched_guest_out();
+}
+
 /*==============================================================================
  * MARK: - @host    the runtime inside a program's own loop
  * uses:   @api_rt @plat @timer @poll @sched @rt
@@ -7230,8 +7258,8 @@ VT_API void vt_shutdown(void) {
 }
 
 /*==============================================================================
- * MARK: - @self    what a vthread does to itself: yield, sleep, names, deadlines, local values, clean-ups; counters
- * uses:   @api_base @api_rt @plat @mem @stack @sched
+ * MARK: - @self    what a vthread does to itself: yield, sleep, names, deadlines, local values, clean-ups
+ * uses:   @api_base @api_rt @plat @mem @sched
  * test:   tests/test_sched.c
  *============================================================================*/
 VT_API int vt_cancelled(void) {
@@ -7350,33 +7378,6 @@ VT_API int vt_defer(void (*fn)(void *arg), void *arg) {
     v->defers->e[i].arg = arg;
     v->ndefers++;
     return 0;
-}
-
-VT_API void vt_stats_get(vt_stats *out) {
-    memset(out, 0, sizeof *out);
-    if (!vt__sched_guest_in()) return;
-    for (int i = 0, n = vt__sched_nthrs(); i < n; i++) {
-        const vt__thr *t = vt__sched_g.thrs[i];
-        out->spawned += __atomic_load_n(&t->spawned, __ATOMIC_RELAXED);
-        out->ended += __atomic_load_n(&t->ended, __ATOMIC_RELAXED);
-        out->switches += __atomic_load_n(&t->switches, __ATOMIC_RELAXED);
-        out->steals += __atomic_load_n(&t->steals, __ATOMIC_RELAXED);
-        out->timers_rearmed += __atomic_load_n(&t->rearmed, __ATOMIC_RELAXED);
-        out->timers_fired += __atomic_load_n(&t->wheel.fired, __ATOMIC_RELAXED);
-    }
-    for (int i = 0; i < vt__sched_g.ndoms; i++) {
-        out->polls += __atomic_load_n(&vt__sched_g.doms[i]->polls, __ATOMIC_RELAXED);
-        out->wakes += __atomic_load_n(&vt__sched_g.doms[i]->wakes, __ATOMIC_RELAXED);
-    }
-    out->stalls = __atomic_load_n(&vt__sched_g.stalls, __ATOMIC_RELAXED);
-    out->stalled_ns = __atomic_load_n(&vt__sched_g.stalled_ns, __ATOMIC_RELAXED);
-    out->handoffs = __atomic_load_n(&vt__sched_g.handoffs, __ATOMIC_RELAXED);
-    out->spawned += __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_RELAXED);
-    vt__plat_spin_lock(&vt__stack_g.spin);
-    out->stacks = (int64_t)vt__stack_g.made;
-    out->guard_kind = vt__stack_g.kind;
-    vt__plat_spin_unlock(&vt__stack_g.spin);
-    vt__sched_guest_out();
 }
 
 /*==============================================================================
