@@ -6493,6 +6493,7 @@ static bool vt__sched_run(vt__thr *t) {
         if (!vt__sched_any_take(t->dom, 1, false, &task, &last)) break;
         vt__sched_set_left(t, 2 * VT__SCHED_FUEL); /* a turn, and back */
         vt__sched_run_front(t, &task->node);
+        vt__plat_count(&t->switches, 1);
         vt__sched_switch_to(t, vt__sched_begin_first(t));
     }
     return starved;

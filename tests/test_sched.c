@@ -974,6 +974,17 @@ static int turns_count_main(void *arg) {
     CHECK(b.switches - a.switches >= 9 && b.switches - a.switches <= 12);
     return 0;
 }
+static int starts_count_main(void *arg) {
+    vt_stats a, b;
+    (void)arg;
+    CHECK_EQ(vt_sleep_ms(1), 0);
+    vt_stats_get(&a);
+    for (int i = 0; i < 100; i++) CHECK_EQ(result(vt_async_any(give, NULL)), 0);
+    vt_stats_get(&b);
+    CHECK(b.switches - a.switches >= 199 && b.switches - a.switches <= 210); /* theirs, and ours behind each */
+    return 0;
+}
+TEST(starts_from_the_queue_for_any_worker_count) { CHECK_EQ(run_on(1, starts_count_main, NULL), 0); }
 TEST(turns_cut_short_count_as_they_were) { CHECK_EQ(run_on(1, turns_count_main, NULL), 0); }
 
 /*--- fork, closer ---*/
