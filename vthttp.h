@@ -343,8 +343,12 @@ VT_API const char *vt_name(void);
 VT_API void vt_name_set(const char *name);
 /* 1 on a virtual thread, else 0. */
 VT_API int vt_on_vthread(void);
-/* Index of the worker under the caller, 0 .. workers-1, or -1 off a worker. */
+/* Index of the OS thread of the runtime under the caller, or -1 off one: the workers from 0 on, behind them those that stand
+ * in for a worker that stalls (vt_cfg.max_spares), so it may be over vt_cfg.workers. Always below vt_worker_count(). */
 VT_API int vt_worker(void);
+/* How many there may be in this runtime, for a table by vt_worker(): workers + max_spares, or fewer. Any thread; 0 without a
+ * runtime. */
+VT_API int vt_worker_count(void);
 
 enum vt_events { VT_READ = 1, VT_WRITE = 2 };
 /* Waits until `fd` (any pollable descriptor, not one owned by a vt_sock) is ready for one of `events`; returns the
@@ -7152,6 +7156,12 @@ VT_API void vt_stop(void) {
 }
 
 /*--- counters ---*/
+VT_API int vt_worker_count(void) {
+    if (!vt__sched_guest_in()) return 0;
+    int n = vt__sched_g.ndoms + (vt__sched_g.fixed ? 0 : vt__sched_g.cfg.max_spares);
+    vt__sched_guest_out();
+    return n;
+}
 VT_API void vt_stats_get(vt_stats *out) {
     memset(out, 0, sizeof *out);
     if (!vt__sched_guest_in()) return;

@@ -20,6 +20,7 @@ TEST(without_a_runtime_calls_say_so) {
     CHECK_EQ(vt_wait_fd(0, VT_READ, 0), -EPERM);
     CHECK_EQ(vt_on_vthread(), 0);
     CHECK_EQ(vt_worker(), -1);
+    CHECK_EQ(vt_worker_count(), 0);
     CHECK(vt_name() == NULL);
     int64_t from = vt_now();
     CHECK_EQ(vt_sleep_ms(2), 0); /* the OS thread sleeps */
@@ -823,6 +824,7 @@ TEST(a_host_is_woken_by_other_threads) {
     CHECK_EQ(vt_open(NULL), -EBUSY);
     CHECK_EQ(run_on(1, give, NULL), -EBUSY);
     CHECK_EQ(vt_worker(), 0);
+    CHECK_EQ(vt_worker_count(), 1);
     CHECK_EQ(vt_on_vthread(), 0);
     CHECK_EQ(vt_run_once(0), 0);
     CHECK_EQ(vt_next_deadline(), VT_NONE); /* nothing to do, and nothing due */
@@ -981,7 +983,8 @@ static int starts_count_main(void *arg) {
     vt_stats_get(&a);
     for (int i = 0; i < 100; i++) CHECK_EQ(result(vt_async_any(give, NULL)), 0);
     vt_stats_get(&b);
-    CHECK(b.switches - a.switches >= 199 && b.switches - a.switches <= 210); /* theirs, and ours behind each */
+    CHECK(b.switches - a.switches >= 199 &&
+          b.switches - a.switches <= 210); /* theirs, and ours behind each */
     return 0;
 }
 TEST(starts_from_the_queue_for_any_worker_count) { CHECK_EQ(run_on(1, starts_count_main, NULL), 0); }
