@@ -259,7 +259,8 @@ typedef int vt_fn(void *arg);
 typedef struct vt_task vt_task;
 
 typedef struct vt_cfg {
-    int workers; /* OS threads that run virtual threads; default: CPUs of the affinity mask; at most 256 */
+    int workers; /* OS threads that run virtual threads; default: CPUs of the affinity mask; at most 256; with vt_open
+                    always one */
     size_t
         stack_bytes; /* usable stack of a virtual thread; default 64 KiB (256 KiB at -O0, more with sanitizers) */
     size_t guard_bytes;   /* inaccessible bytes below each stack; default 32 KiB */
@@ -395,7 +396,8 @@ VT_API int vt_defer(void (*fn)(void *arg), void *arg);
  * when the last virtual thread has just ended) and returns the number of live ones. Always on the OS thread that called vt_open (else -EPERM).
  * vt_poll_fd becomes readable when there are events (epoll; -ENOTSUP with poll, see vt_poll_fill);
  * vt_next_deadline is when vt_run_once wants to be called even without (0: at once, VT_NONE: never).
- * vt_shutdown cancels what lives, runs it to its end and frees the runtime. */
+ * vt_shutdown cancels what lives, runs it to its end and frees the runtime.
+ * errors (vt_open): -EBUSY a runtime is running; -EINVAL a bad field (logged with its name); -ENOMEM; -ENOTSUP in a forked child. */
 VT_API int vt_open(const vt_cfg *cfg);
 VT_API int vt_run_once(int64_t until);
 VT_API int vt_poll_fd(void);
@@ -7201,7 +7203,6 @@ VT_API int vt_open(const vt_cfg *cfg) {
     vt_cfg one;
     if (cfg) one = *cfg;
     else memset(&one, 0, sizeof one);
-    if (one.workers > 1) return vt__rt_cfg_bad("workers (vt_open runs one)");
     one.workers = 1;
     int r = vt__rt_open(&one, true);
     if (r < 0) return r;
