@@ -393,10 +393,12 @@ VT_API int vt_defer(void (*fn)(void *arg), void *arg);
 
 /* For programs with a loop of their own. vt_open starts a runtime of one worker that never runs by itself;
  * vt_run_once runs what is ready, waits for events until `until` at most (0: does not wait; VT_NONE: for ever; not
- * when the last virtual thread has just ended) and returns the number of live ones. Always on the OS thread that called vt_open (else -EPERM).
+ * when the last virtual thread has just ended) and returns the number of live ones.
  * vt_poll_fd becomes readable when there are events (epoll; -ENOTSUP with poll, see vt_poll_fill);
  * vt_next_deadline is when vt_run_once wants to be called even without (0: at once, VT_NONE: never).
- * vt_shutdown cancels what lives, runs it to its end and frees the runtime.
+ * vt_shutdown cancels what lives, runs it to its end, frees the runtime and returns 0.
+ * All on the OS thread that called vt_open, and vt_run_once, vt_next_deadline and vt_shutdown not from a virtual thread: else
+ * they return -EPERM and do nothing, vt_next_deadline VT_ESTATE (-EPERM is VT_NONE's number).
  * errors (vt_open): -EBUSY a runtime is running; -EINVAL a bad field (logged with its name); -ENOMEM; -ENOTSUP in a forked child. */
 VT_API int vt_open(const vt_cfg *cfg);
 VT_API int vt_run_once(int64_t until);
@@ -409,7 +411,7 @@ typedef struct vt_pollfd {
 /* Fills in at most `cap` descriptors that the program's own poll must watch; returns how many there are. errors: -EPERM, as
  * above; -ENOMEM. */
 VT_API int vt_poll_fill(vt_pollfd *fds, int cap);
-VT_API void vt_shutdown(void);
+VT_API int vt_shutdown(void);
 
 /* Counters since the start, summed over the workers. Any thread; approximate while it runs. */
 typedef struct vt_stats {
@@ -7233,7 +7235,8 @@ VT_API int vt_poll_fd(void) {
 }
 VT_API int64_t vt_next_deadline(void) {
     vt__thr *t = vt__sched_tls;
-    if (!t || !vt__sched_g.host || vt__sched_has_work(t) || vt__sched_has_mail(t)) return 0;
+    if (!t || t->cur || !vt__sched_g.host) return VT_ESTATE;
+    if (vt__sched_has_work(t) || vt__sched_has_mail(t)) return 0;
     __atomic_store_n(&t->sleeping, VT__SCHED_POLLS,
                      __ATOMIC_SEQ_CST); /* others write the wake-up descriptor now */
     if (vt__sched_has_mail(t) || __atomic_load_n(&t->dom->any_count, __ATOMIC_SEQ_CST)) return 0;
@@ -7260,13 +7263,14 @@ VT_API int vt_poll_fill(vt_pollfd *fds, int cap) {
 #endif
     return n;
 }
-VT_API void vt_shutdown(void) {
+VT_API int vt_shutdown(void) {
     vt__thr *t = vt__sched_tls;
-    if (!t || t->cur || !vt__sched_g.host) return;
+    if (!t || t->cur || !vt__sched_g.host) return -EPERM;
     vt_stop();
     while (!vt__sched_close()) vt__sched_pass(t, -1);
     vt__rt_leave_thread(t);
     vt__rt_free();
+    return 0;
 }
 
 /*==============================================================================

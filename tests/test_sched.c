@@ -660,8 +660,9 @@ TEST(off_a_vthread) {
     vt_stats_get(&s);
     CHECK(s.spawned == 0 && s.switches == 0);
     vt_stop();
-    vt_shutdown();
+    CHECK_EQ(vt_shutdown(), -EPERM);
     CHECK_EQ(vt_run_once(0), -EPERM);
+    CHECK_EQ(vt_next_deadline(), VT_ESTATE);
     CHECK_EQ(vt_poll_fill(NULL, 0), -EPERM);
     CHECK(vt_poll_fd() < 0);
     CHECK_EQ(vt_sleep_until(0), 0);
@@ -813,13 +814,16 @@ TEST(destructors_of_locals_run_shielded_and_come_to_an_end) {
 /*--- the host's loop, closer ---*/
 static void *other_os_thread(void *arg) {
     CHECK_EQ(vt_run_once(0), -EPERM);
+    CHECK_EQ(vt_next_deadline(), VT_ESTATE);
+    CHECK_EQ(vt_shutdown(), -EPERM);
     CHECK_EQ(vt_go(count_one, arg), 0); /* may spawn: the loop is woken */
     return NULL;
 }
 static int stops_after(void *arg) {
     (void)arg;
     CHECK_EQ(vt_run_once(0), -EPERM); /* not from inside */
-    vt_shutdown();                    /* nor this */
+    CHECK_EQ(vt_next_deadline(), VT_ESTATE);
+    CHECK_EQ(vt_shutdown(), -EPERM);
     return vt_sleep_ms(3);
 }
 TEST(a_host_is_woken_by_other_threads) {
@@ -856,7 +860,7 @@ TEST(a_host_is_woken_by_other_threads) {
     from = vt_now();
     CHECK_EQ(vt_run_once(from + 2 * VT_MS), 0); /* waits as long as it is told */
     CHECK(vt_now() >= from + 2 * VT_MS);
-    vt_shutdown();
+    CHECK_EQ(vt_shutdown(), 0);
     CHECK_EQ(run_on(1, give, (void *)5), 5); /* another kind of runtime afterwards */
 }
 
