@@ -225,7 +225,17 @@ typedef struct vt_str {
  * VT_NONE means "never". */
 #define VT_NONE (-1)
 
-/* Time is monotonic, in nanoseconds, from an arbitrary start. Deadlines are absolute times of that clock. */
+/* Time is monotonic, in nanoseconds, from an arbitrary start. Deadlines are absolute times of that clock. What the two
+ * values that are no times mean:
+ *                                        0                            VT_NONE
+ *   `until` of calls named _until,       none of its own: the         never: the virtual thread's does not
+ *     of vt_wait_fd                        virtual thread's counts      count either
+ *   vt_deadline, vt_deadline_set         none                         none (set)
+ *   vt_scope_open                        none                         none
+ *   vt_sleep_until                       in the past                  never (off a virtual thread: -EPERM)
+ *   vt_case.at                           no case of time              a time that never comes
+ *   vt_run_once                          does not wait                waits for ever
+ *   vt_next_deadline                     at once                      never */
 #define VT_MS INT64_C(1000000)
 #define VT_SEC INT64_C(1000000000)
 
@@ -326,7 +336,7 @@ VT_API void vt_shield(bool on);
 VT_API int vt_yield(void);
 /* Sleeps. parks. Off a virtual thread the OS thread sleeps. errors: -ECANCELED, -ETIMEDOUT when the virtual
  * thread's deadline comes first. A negative duration is none; vt_sleep_until(VT_NONE) on a virtual thread ends by cancel or
- * deadline alone. */
+ * deadline alone, and is -EPERM off one, where nothing would end it. */
 VT_API int vt_sleep(int64_t ns);
 VT_API int vt_sleep_ms(int64_t ms);
 VT_API int vt_sleep_until(int64_t until);
@@ -7305,7 +7315,7 @@ VT_API int vt_sleep_until(int64_t until) {
     int64_t due, now = vt__plat_now();
     if (!v) {
         if (until > now) vt__plat_sleep(until - now);
-        return 0;
+        return until == VT_NONE ? -EPERM : 0;
     }
     if (until == VT_NONE) until = INT64_MAX;
     else if (until <= now) until = now + 1; /* still lets others run */

@@ -666,6 +666,8 @@ TEST(off_a_vthread) {
     CHECK_EQ(vt_poll_fill(NULL, 0), -EPERM);
     CHECK(vt_poll_fd() < 0);
     CHECK_EQ(vt_sleep_until(0), 0);
+    CHECK_EQ(vt_sleep_until(VT_NONE), -EPERM);
+    CHECK_EQ(vt_sleep(VT_NONE), 0); /* a duration */
 }
 
 /*--- turns ---*/
