@@ -332,7 +332,8 @@ VT_API int vt_cancelled(void);
  * deadline, for clean-up that must run. */
 VT_API void vt_shield(bool on);
 
-/* Lets others run. parks. errors: -ECANCELED, -EPERM off a virtual thread. */
+/* Lets others run. parks. errors: -ECANCELED at once; -ETIMEDOUT once others have run, when the virtual thread's deadline is
+ * over (to about a turn of all that are ready); -EPERM off a virtual thread. */
 VT_API int vt_yield(void);
 /* Sleeps. parks. Off a virtual thread the OS thread sleeps. errors: -ECANCELED, -ETIMEDOUT when the virtual
  * thread's deadline comes first. A negative duration is none; vt_sleep_until(VT_NONE) on a virtual thread ends by cancel or
@@ -341,7 +342,8 @@ VT_API int vt_sleep(int64_t ns);
 VT_API int vt_sleep_ms(int64_t ms);
 VT_API int vt_sleep_until(int64_t until);
 
-/* The calling virtual thread's deadline, 0 when it has none: every call that parks ends with -ETIMEDOUT at it.
+/* The calling virtual thread's deadline, 0 when it has none: every call that has to wait ends with -ETIMEDOUT at it, or at
+ * once when it is over, and so does vt_yield. What need not wait (a lock that is free, a value that is there) is done.
  * Children inherit it. Setting returns the one before. Calls named _until take a deadline of their own beside it:
  * 0 = none of its own, a time = whichever of both is earlier, VT_NONE = for this call the virtual thread's does
  * not count either. */
@@ -5749,6 +5751,7 @@ typedef struct vt__vth {
     int32_t err; /* its errno while another runs */
     int32_t shield;
     bool cancel; /* asked to stop; set on its own thread */
+    bool dated;  /* has a deadline; beside `cancel`, so that a yield tests both at once */
     bool embedded;
     bool (*abort)(
         struct vt__vth *v); /* takes the present wait back; NULL: not waiting, or not to be aborted */
@@ -6139,6 +6142,10 @@ static VT__UNUSED void vt__sched_submit(vt__dom *dom, vt__start *s) {
 
 /*--- cancel ---*/
 /* Whether the vthread was asked to stop, and is not shielded. */
+VT__INLINE void vt__sched_deadline_set(vt__vth *v, int64_t until) {
+    v->deadline = until;
+    v->dated = until != 0;
+}
 VT__INLINE bool vt__sched_cancelled(const vt__vth *v) { return VT__UNLIKELY(v->cancel) && v->shield == 0; }
 /* On the vthread's own thread: ends its present wait, if that can still be done. */
 static void vt__sched_abort(vt__vth *v, int err) {
@@ -6248,7 +6255,7 @@ static VT__NOINLINE void vt__sched_cleanup(vt__vth *v) {
 static VT__UNUSED void vt__sched_afresh(vt__vth *v) {
     if (VT__UNLIKELY(v->extras != 0)) vt__sched_cleanup(v);
     v->shield = 0;
-    v->deadline = 0;
+    vt__sched_deadline_set(v, 0);
     v->born = v->thr->now;
     v->name[0] = 0;
 }
@@ -6367,7 +6374,7 @@ static vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     v->fn = task->fn;
     v->arg = task->arg;
     v->site = task->site;
-    v->deadline = task->deadline;
+    vt__sched_deadline_set(v, task->deadline);
     v->born = t->now;
     vt__timer_init(&v->timer, vt__sched_timer_fired);
     vt__ds_list_push(&t->all, &v->all);
@@ -7300,11 +7307,22 @@ VT_API void vt_shield(bool on) {
     vt__vth *v = vt__sched_self();
     if (v && (on || v->shield > 0)) v->shield += on ? 1 : -1;
 }
+/* By the clock of the pass: reading it here would cost more than the yield. Others run first: who yields until another has
+ * done something, and does not look at the result, is not to keep that other from it. */
+static VT__NOINLINE int vt__self_yield_slow(vt__thr *t, vt__vth *v) {
+    if (vt__sched_cancelled(v)) return -ECANCELED;
+    int r = v->dated && !v->shield && t->now >= v->deadline ? -ETIMEDOUT : 0;
+    vt__node *n = v->node.next;
+    if (n == &v->node) return vt__sched_fuel(v), r;
+    t->last = &v->node;
+    v->node.result = r; /* whoever gives it its next turn passes it on */
+    return vt__sched_away(t, v, n);
+}
 VT_API int vt_yield(void) {
     vt__thr *t = vt__sched_tls;
     vt__vth *v = t ? t->cur : NULL;
     if (VT__UNLIKELY(!v)) return -EPERM;
-    if (vt__sched_cancelled(v)) return -ECANCELED;
+    if (VT__UNLIKELY(v->cancel || v->dated)) return vt__self_yield_slow(t, v);
     vt__node *n = v->node.next;
     if (n == &v->node) return vt__sched_fuel(v), 0;
     t->last = &v->node;
@@ -7338,7 +7356,7 @@ VT_API int64_t vt_deadline_set(int64_t until) {
     vt__vth *v = vt__sched_self();
     if (!v) return 0;
     int64_t old = v->deadline;
-    v->deadline = until < 0 ? 0 : until;
+    vt__sched_deadline_set(v, until < 0 ? 0 : until);
     return old;
 }
 VT_API const char *vt_name(void) {

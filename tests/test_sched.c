@@ -634,7 +634,9 @@ static int deadline_main(void *arg) {
     CHECK_EQ(vt_sleep_ms(2), 0);
     vt_shield(false);
     CHECK_EQ(vt_sleep_ms(2), -ETIMEDOUT);
-    CHECK_EQ(vt_yield(), 0); /* no wait */
+    CHECK_EQ(vt_yield(), -ETIMEDOUT);
+    s.count = 1;
+    CHECK_EQ(vt_sem_acquire(&s), 0); /* no wait */
     (void)vt_deadline_set(0);
     CHECK_EQ(vt_sleep_until(vt_now() - VT_SEC), 0);
     (void)vt_deadline_set(vt_now() + 20 * VT_SEC);
@@ -645,6 +647,35 @@ static int deadline_main(void *arg) {
     CHECK(vt_now() >= before + 3 * VT_MS); /* never early */
     return 0;
 }
+/* Computes, and lets others run, until its time is over. */
+static int yields_till_late(void *arg) {
+    int r, ran = 0;
+    int64_t until = vt_now() + 5 * VT_MS, end = until + 20 * VT_SEC;
+    (void)arg;
+    (void)vt_deadline_set(until);
+    do r = vt_yield();
+    while (r == 0 && vt_now() < end);
+    CHECK_EQ(r, -ETIMEDOUT);
+    CHECK(vt_now() >= until);
+    CHECK_EQ(vt_go(count_one, &ran), 0);
+    CHECK_EQ(vt_yield(), -ETIMEDOUT);
+    CHECK_EQ(ran, 1); /* all the same */
+    CHECK_EQ(vt_yield(), -ETIMEDOUT);
+    vt_shield(true);
+    CHECK_EQ(vt_yield(), 0);
+    vt_shield(false);
+    (void)vt_deadline_set(vt_now() + 3600 * VT_SEC);
+    return vt_yield();
+}
+static int yields_late_main(void *arg) {
+    vt_task *t[3];
+    CHECK_EQ(yields_till_late(arg), 0); /* alone */
+    for (int i = 0; i < 3; i++) t[i] = vt_async(yields_till_late, NULL);
+    for (int i = 0; i < 3; i++) CHECK_EQ(result(t[i]), 0);
+    return 0;
+}
+TEST(a_yield_ends_at_the_deadline) { CHECK_EQ(run_on(1, yields_late_main, NULL), 0); }
+
 TEST(deadlines_are_inherited_and_overridden) { CHECK_EQ(run_on(1, deadline_main, NULL), 0); }
 
 TEST(off_a_vthread) {
