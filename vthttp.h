@@ -10189,18 +10189,21 @@ static bool vt__dump_look(vt__dump_walk *w, vt__thr *t, const vt__vth *v) {
     if (!vt__dump_hopeless(v)) w->hope = true;
     return true;
 }
-static VT__UNUSED bool vt__dump_deadlocked(void) {
+/* 1: there is none; 0: there is; -EAGAIN: not all have answered; the errors of a dump. */
+static VT__UNUSED int vt__dump_deadlocked(void) {
     vt__dump_walk w = {.visit = vt__dump_look};
-    if (vt__dump_enter() < 0) return false;
+    bool silent = false;
+    int r = vt__dump_enter();
+    if (r < 0) return r;
     for (int i = 0, n = vt__sched_nthrs(); i < n && !w.hope; i++) {
         if (!vt__sched_lives(vt__sched_g.thrs[i])) continue;
         w.first = true;
         w.done = false;
         while (!w.done && !w.hope)
-            if (!vt__dump_ask(&w, vt__sched_g.thrs[i], VT__DUMP_PATIENCE)) w.hope = true;
+            if (!vt__dump_ask(&w, vt__sched_g.thrs[i], VT__DUMP_PATIENCE)) w.hope = silent = true;
     }
     vt__dump_leave();
-    return !w.hope;
+    return silent ? -EAGAIN : !w.hope;
 }
 
 /*==============================================================================
@@ -10383,9 +10386,9 @@ static int vt__spare_count(void) {
  * loses its domain after a quarter of the time, and while each hand-off is soon followed by the next, after less and less.
  *
  * Deadlock: every worker sleeps without a timer, no server runs, no other thread is inside, and each vthread waits for
- * something that other vthreads do. Asked once after each burst of work, at its end. The program's own OS threads
- * could still wake them; where there are any (the process has more threads than we made) nothing is said by default,
- * since a program that is driven by its own threads looks just so.
+ * something that other vthreads do. Asked after each burst of work, at its end, until there is an answer. The program's
+ * own OS threads could still wake them; where there are any (the process has more threads than we made) nothing is said
+ * by default, since a program that is driven by its own threads looks just so.
  *
  * In a simulated world (VTHTTP_SIM) there is no such thread.
  *============================================================================*/
@@ -10733,27 +10736,42 @@ static void vt__watch_log_line(void *ctx, const char *line) {
     if (++*n == VT__WATCH_LINES_MAX) line = "... (vt_dump has more)";
     if (*n <= VT__WATCH_LINES_MAX) vt_log(VT_LOG_ERROR, "%s", line);
 }
-static void vt__watch_deadlock(void) {
-    int64_t switches = vt__watch_switches(), live = __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_SEQ_CST);
-    int lines = 0, strangers;
-    if (switches == vt__watch_g.checked || !vt__watch_all_sleep(true)) return;
-    vt__watch_g.checked = switches;
-    if (vt__sched_g.cfg.deadlock == VT_NONE || vt__watch_g.reported || vt__sched_g.host) return;
-    if (__atomic_load_n(&vt__sched_g.sources, __ATOMIC_SEQ_CST)) return;
-    if (__atomic_load_n(&vt__sched_g.guests, __ATOMIC_SEQ_CST)) return;
-    strangers = vt__watch_strangers();
-    if (strangers > 0 && vt__sched_g.cfg.deadlock != 1) return;
+static int64_t vt__watch_live(void) {
+    int64_t n = __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_SEQ_CST);
     for (int i = 0; i < vt__sched_nthrs(); i++)
-        live += __atomic_load_n(&vt__sched_g.thrs[i]->spawned, __ATOMIC_SEQ_CST) -
-                __atomic_load_n(&vt__sched_g.thrs[i]->ended, __ATOMIC_SEQ_CST);
-    if (live <= 0 || !vt__dump_deadlocked()) return;
-    for (int i = 0; i < 100 && !vt__watch_all_sleep(true); i++)
-        vt__plat_sleep(VT_MS); /* again, after the question */
-    if (!vt__watch_all_sleep(true) || vt__watch_switches() != switches) return;
+        n += __atomic_load_n(&vt__sched_g.thrs[i]->spawned, __ATOMIC_SEQ_CST) -
+             __atomic_load_n(&vt__sched_g.thrs[i]->ended, __ATOMIC_SEQ_CST);
+    return n;
+}
+/* Whether it is worth asking: somebody lives, and nothing lasting is in the way. */
+static bool vt__watch_suspects(int *strangers) {
+    if (vt__sched_g.cfg.deadlock == VT_NONE || vt__watch_g.reported || vt__sched_g.host) return false;
+    if (__atomic_load_n(&vt__sched_g.sources, __ATOMIC_SEQ_CST)) return false;
+    *strangers = vt__watch_strangers();
+    return (*strangers <= 0 || vt__sched_g.cfg.deadlock == 1) && vt__watch_live() > 0;
+}
+/* False: something that passes was in the way (a thread of the program's inside, another dump, no answer), and nobody
+ * might run again to have us asked once more: the question stays open. */
+static bool vt__watch_deadlock(void) {
+    int64_t switches = vt__watch_switches();
+    int lines = 0;
+    if (switches == vt__watch_g.checked || !vt__watch_all_sleep(true)) return true;
+    int strangers = 0, r = 0;
+    if (vt__watch_suspects(&strangers)) {
+        if (__atomic_load_n(&vt__sched_g.guests, __ATOMIC_SEQ_CST)) return false;
+        if ((r = vt__dump_deadlocked()) < 0) return false;
+        for (int i = 0; i < 100 && !vt__watch_all_sleep(true); i++)
+            vt__plat_sleep(VT_MS); /* again, after the question */
+        if (!vt__watch_all_sleep(true) || vt__watch_switches() != switches) return false;
+    }
+    vt__watch_g.checked = switches;
+    if (r == 0) return true;
     vt__watch_g.reported = true;
-    vt_log(VT_LOG_ERROR, "deadlock: all %lld virtual threads wait for each other%s", (long long)live,
+    vt_log(VT_LOG_ERROR, "deadlock: all %lld virtual threads wait for each other%s",
+           (long long)vt__watch_live(),
            strangers > 0 ? ", unless another OS thread of the program wakes one" : "");
     (void)vt_dump_to(vt__watch_log_line, &lines, 0);
+    return true;
 }
 
 /*--- the thread ---*/
@@ -10784,8 +10802,9 @@ static int64_t vt__watch_look(void) {
     if (!vt__watch_all_sleep(false)) return vt__watch_g.quiet = 0, next;
     if (!vt__watch_g.quiet) vt__watch_g.quiet = now;
     if (now - vt__watch_g.quiet < VT__WATCH_QUIET_MS * VT_MS) return next;
-    vt__watch_deadlock();
+    bool sure = vt__watch_deadlock();
     vt__watch_g.quiet = 0; /* the next burst is looked at for as long, or each would wake us */
+    if (!sure) return next;
     __atomic_store_n(&vt__sched_g.watch_parked, 1, __ATOMIC_SEQ_CST);
     if (vt__watch_all_sleep(false)) return -1;
     __atomic_store_n(&vt__sched_g.watch_parked, 0, __ATOMIC_SEQ_CST);

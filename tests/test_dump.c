@@ -895,6 +895,38 @@ TEST(without_other_threads_a_deadlock_is_certain) {
     CHECK_EQ(lines_with("deadlock:", ", unless"), 0);
     vt_log_set(NULL, NULL, 0);
 }
+/* A thread of the program's is inside, or dumps, when the monitor asks for the first time: it asks again. */
+static void *in_the_way(void *arg) {
+    bool dumps = *(bool *)arg;
+    int64_t end = vt_now() + 800 * VT_MS;
+    if (dumps) CHECK_EQ(vt__dump_enter(), 0);
+    else CHECK(vt__sched_guest_in());
+    if (dumps) vt__sched_guest_out(); /* the other half of it stays */
+    while (!__atomic_load_n(&vt__sched_g.watch_parked, __ATOMIC_SEQ_CST) && vt_now() < end) usleep(1000);
+    if (dumps) __atomic_store_n(&vt__dump_g.busy, 0, __ATOMIC_RELEASE);
+    else vt__sched_guest_out();
+    for (end = vt_now() + 20 * VT_SEC; !lines_with(" listed", NULL) && vt_now() < end;) usleep(1000);
+    vt_stop();
+    return NULL;
+}
+static int hindered_main(void *arg) {
+    pthread_t os;
+    CHECK_EQ(pthread_create(&os, NULL, in_the_way, arg), 0);
+    dead_main(NULL);
+    pthread_join(os, NULL);
+    return 0;
+}
+TEST(a_deadlock_is_asked_for_until_there_is_an_answer) {
+    vt_cfg cfg = {.workers = 2, .stall_ms = VT_NONE, .deadlock = 1};
+    vt_log_set(got_log, NULL, 0);
+    for (int dumps = 0; dumps <= 1; dumps++) {
+        memset(dead, 0, sizeof dead);
+        got_clear();
+        CHECK_EQ(vt_run(&cfg, hindered_main, &(bool){dumps}), 0);
+        CHECK_EQ(lines_with("deadlock: all 3 virtual threads wait for each other", ", unless"), 1);
+    }
+    vt_log_set(NULL, NULL, 0);
+}
 /* Somebody waits for what comes from outside: each is enough. */
 static int hope_fd(void *arg) {
     int fds[2];
