@@ -452,7 +452,7 @@ typedef void vt_dump_fn(void *ctx, const char *line);
 VT_API int vt_dump(int fd, uint32_t flags);
 VT_API int vt_dump_to(vt_dump_fn *fn, void *ctx, uint32_t flags);
 /* From now until the runtime's end `sig` (SIGQUIT, say) writes a dump to standard error; what handled it before is called,
- * too, and comes back in the end, or by 0 in place of a signal. The handler only wakes an OS thread. Any thread.
+ * too, and comes back in the end, or by 0 in place of a signal, unless another has taken its place since. The handler only wakes an OS thread. Any thread.
  * errors: -EPERM no runtime; -EINVAL no such signal; -EBUSY another signal is set; -EAGAIN no thread. */
 VT_API int vt_dump_on_signal(int sig);
 
@@ -6670,8 +6670,10 @@ static void vt__sched_segv(int sig, void *info, void *context) {
     memcpy(&addr, (char *)info + at, sizeof addr);
     vt__vth *v = vt__sched_self();
     char *base = v ? vt__stack_base(v->stack) : NULL, num[21];
+    int code; /* the third field of siginfo; positive: by the kernel, and there is an address */
+    memcpy(&code, (char *)info + 2 * sizeof code, sizeof code);
     (void)context;
-    if (v && addr >= base && addr < base + vt__stack_g.guard) {
+    if (v && code > 0 && addr >= base && addr < base + vt__stack_g.guard) {
         num[vt__str_put_u64(num, vt__stack_g.stride - vt__stack_g.guard)] = 0;
         vt__sched_put("vthttp: error: stack overflow in virtual thread '");
         vt__sched_put(v->name);
@@ -6681,8 +6683,9 @@ static void vt__sched_segv(int sig, void *info, void *context) {
         vt__sched_put(num);
         vt__sched_put(" bytes; raise vt_cfg.stack_bytes)\n");
     }
-    (void)vt__plat_sigaction(sig, &vt__sched_g.old_segv,
-                             NULL); /* the fault repeats, under who was here before */
+    /* the fault repeats, under who was here before; what was sent, as by kill, does not of itself */
+    (void)vt__plat_sigaction(sig, &vt__sched_g.old_segv, NULL);
+    if (code <= 0) (void)vt__plat_kill(sig);
 }
 static void vt__sched_segv_install(void) {
     struct vt__plat_sa sa;
@@ -6691,6 +6694,12 @@ static void vt__sched_segv_install(void) {
     sa.fn.action = vt__sched_segv;
     sa.flags = VT__SA_SIGINFO | VT__SA_ONSTACK | VT__SA_NODEFER;
     vt__sched_g.segv = vt__plat_sigaction(SIGSEGV, &sa, &vt__sched_g.old_segv) == 0;
+}
+/* Puts back who was here before `fn`, unless the program has put somebody else in its place. */
+static void vt__sched_signal_back(int sig, void (*fn)(int, void *, void *), const struct vt__plat_sa *old) {
+    struct vt__plat_sa now;
+    if (vt__plat_sigaction(sig, NULL, &now) < 0 || now.fn.action != fn) return;
+    (void)vt__plat_sigaction(sig, old, NULL);
 }
 static void vt__sched_sigstack(vt__thr *t, bool on) {
     struct vt__plat_ss ss, old;
@@ -6855,7 +6864,7 @@ static void vt__rt_free(void) {
     vt__mem_free(vt__sched_g.thrs);
     vt__mem_free(vt__sched_g.doms);
     vt__stack_teardown();
-    if (vt__sched_g.segv) (void)vt__plat_sigaction(SIGSEGV, &vt__sched_g.old_segv, NULL);
+    if (vt__sched_g.segv) vt__sched_signal_back(SIGSEGV, vt__sched_segv, &vt__sched_g.old_segv);
     vt__sched_g.thrs = NULL;
     vt__sched_g.doms = NULL;
     vt__sched_g.ndoms = vt__sched_g.nthrs = 0;
@@ -10852,8 +10861,17 @@ static void vt__watch_start(void) {
     if (r < 0 || (stalls && !vt__watch_g.of))
         vt_log(VT_LOG_WARN, "no monitor: %s", vt_strerror(r < 0 ? r : -ENOMEM));
 }
+static void vt__watch_on_signal(int sig, void *info, void *context) {
+    int saved = errno;
+    const struct vt__plat_sa *old = &vt__watch_g.old;
+    __atomic_store_n(&vt__watch_g.asked, 1, __ATOMIC_SEQ_CST);
+    vt__watch_wake();
+    if (old->flags & VT__SA_SIGINFO) old->fn.action(sig, info, context);
+    else if (old->fn.handler != SIG_DFL && old->fn.handler != SIG_IGN) old->fn.handler(sig);
+    errno = saved;
+}
 static void vt__watch_signal_off(void) {
-    if (vt__watch_g.sig) (void)vt__plat_sigaction(vt__watch_g.sig, &vt__watch_g.old, NULL);
+    if (vt__watch_g.sig) vt__sched_signal_back(vt__watch_g.sig, vt__watch_on_signal, &vt__watch_g.old);
     vt__watch_g.sig = 0;
 }
 static void vt__watch_stop(void) {
@@ -10884,15 +10902,6 @@ __attribute__((constructor(101))) static void vt__watch_register(void) {
     vt__sched_up.awake = vt__watch_awake;
 }
 
-static void vt__watch_on_signal(int sig, void *info, void *context) {
-    int saved = errno;
-    const struct vt__plat_sa *old = &vt__watch_g.old;
-    __atomic_store_n(&vt__watch_g.asked, 1, __ATOMIC_SEQ_CST);
-    vt__watch_wake();
-    if (old->flags & VT__SA_SIGINFO) old->fn.action(sig, info, context);
-    else if (old->fn.handler != SIG_DFL && old->fn.handler != SIG_IGN) old->fn.handler(sig);
-    errno = saved;
-}
 /* Under the lock. */
 static int vt__watch_signal_on(int sig) {
     struct vt__plat_sa sa;

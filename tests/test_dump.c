@@ -1002,6 +1002,20 @@ static int signal_main(void *arg) {
     CHECK_EQ(vt_dump_on_signal(SIGUSR1), 0); /* again; its end takes it back */
     return 0;
 }
+static void count_later(int sig) { signals += 100 * (sig == SIGUSR1); }
+static int signal_late_main(void *arg) {
+    CHECK_EQ(vt_dump_on_signal(SIGUSR1), 0);
+    CHECK(signal(SIGUSR1, count_later) != SIG_ERR);
+    if (arg) CHECK_EQ(vt_dump_on_signal(0), 0);
+    return 0;
+}
+TEST(a_handler_that_came_later_stays) {
+    for (int by_hand = 0; by_hand <= 1; by_hand++) {
+        signal(SIGUSR1, count_signal);
+        CHECK_EQ(vt_run(cfg_of(1), signal_late_main, by_hand ? &got : NULL), 0);
+        CHECK(signal(SIGUSR1, SIG_DFL) == count_later);
+    }
+}
 TEST(a_signal_dumps_to_standard_error) {
     char path[] = "/tmp/vt_dump_XXXXXX";
     int fd = mkstemp(path), old = dup(2);
