@@ -53,7 +53,7 @@
  *   @timer      hierarchical timing wheel
  *   @poll       reactor domains: epoll or poll, readiness, messages
  *   @sched      virtual threads, OS threads, domains
- *   @rt         start and end of the runtime; tasks: spawned, joined, stopped
+ *   @rt         start and end of the runtime; tasks: spawned, joined, stopped; counters
  *   @host       the runtime inside a program's own loop
  *   @self       what a virtual thread does to itself: yield, sleep, names, deadlines, local values, clean-ups
  *   @sync       mutex, condition, semaphore, wait group, once
@@ -234,7 +234,17 @@ typedef struct vt_str {
  * VT_NONE means "never". */
 #define VT_NONE (-1)
 
-/* Time is monotonic, in nanoseconds, from an arbitrary start. Deadlines are absolute times of that clock. */
+/* Time is monotonic, in nanoseconds, from an arbitrary start. Deadlines are absolute times of that clock. What the two
+ * values that are no times mean:
+ *                                        0                            VT_NONE
+ *   `until` of calls named _until,       none of its own: the         never: the virtual thread's does not
+ *     of vt_wait_fd                        virtual thread's counts      count either
+ *   vt_deadline, vt_deadline_set         none                         none (set)
+ *   vt_scope_open                        none                         none
+ *   vt_sleep_until                       in the past                  never (off a virtual thread: -EPERM)
+ *   vt_case.at                           no case of time              a time that never comes
+ *   vt_run_once                          does not wait                waits for ever
+ *   vt_next_deadline                     at once                      never */
 #define VT_MS INT64_C(1000000)
 #define VT_SEC INT64_C(1000000000)
 
@@ -268,7 +278,8 @@ typedef int vt_fn(void *arg);
 typedef struct vt_task vt_task;
 
 typedef struct vt_cfg {
-    int workers; /* OS threads that run virtual threads; default: CPUs of the affinity mask; at most 256 */
+    int workers; /* OS threads that run virtual threads; default: CPUs of the affinity mask; at most 256; with vt_open
+                    always one */
     size_t
         stack_bytes; /* usable stack of a virtual thread; default 64 KiB (256 KiB at -O0, more with sanitizers) */
     size_t guard_bytes;   /* inaccessible bytes below each stack; default 32 KiB */
@@ -330,16 +341,18 @@ VT_API int vt_cancelled(void);
  * deadline, for clean-up that must run. */
 VT_API void vt_shield(bool on);
 
-/* Lets others run. parks. errors: -ECANCELED, -EPERM off a virtual thread. */
+/* Lets others run. parks. errors: -ECANCELED at once; -ETIMEDOUT once others have run, when the virtual thread's deadline is
+ * over (to about a turn of all that are ready); -EPERM off a virtual thread. */
 VT_API int vt_yield(void);
 /* Sleeps. parks. Off a virtual thread the OS thread sleeps. errors: -ECANCELED, -ETIMEDOUT when the virtual
  * thread's deadline comes first. A negative duration is none; vt_sleep_until(VT_NONE) on a virtual thread ends by cancel or
- * deadline alone. */
+ * deadline alone, and is -EPERM off one, where nothing would end it. */
 VT_API int vt_sleep(int64_t ns);
 VT_API int vt_sleep_ms(int64_t ms);
 VT_API int vt_sleep_until(int64_t until);
 
-/* The calling virtual thread's deadline, 0 when it has none: every call that parks ends with -ETIMEDOUT at it.
+/* The calling virtual thread's deadline, 0 when it has none: every call that has to wait ends with -ETIMEDOUT at it, or at
+ * once when it is over, and so does vt_yield. What need not wait (a lock that is free, a value that is there) is done.
  * Children inherit it. Setting returns the one before. Calls named _until take a deadline of their own beside it:
  * 0 = none of its own, a time = whichever of both is earlier, VT_NONE = for this call the virtual thread's does
  * not count either. */
@@ -352,8 +365,12 @@ VT_API const char *vt_name(void);
 VT_API void vt_name_set(const char *name);
 /* 1 on a virtual thread, else 0. */
 VT_API int vt_on_vthread(void);
-/* Index of the worker under the caller, 0 .. workers-1, or -1 off a worker. */
+/* Index of the OS thread of the runtime under the caller, or -1 off one: the workers from 0 on, behind them those that stand
+ * in for a worker that stalls (vt_cfg.max_spares), so it may be over vt_cfg.workers. Always below vt_worker_count(). */
 VT_API int vt_worker(void);
+/* How many there may be in this runtime, for a table by vt_worker(): workers + max_spares, or fewer. Any thread; 0 without a
+ * runtime. */
+VT_API int vt_worker_count(void);
 
 enum vt_events { VT_READ = 1, VT_WRITE = 2 };
 /* Waits until `fd` (any pollable descriptor, not one owned by a vt_sock) is ready for one of `events`; returns the
@@ -377,9 +394,9 @@ VT_API int vt_blocking(vt_fn *fn, void *arg, int *result);
  * Off a virtual thread, in a forked child and in handlers on an alternate stack they are plain calls, except that they
  * are no cancellation points of pthread_cancel. */
 
-/* Virtual-thread-local storage: at most VT_LOCAL_MAX keys a program. A key's destructor (may be NULL) gets each
+/* Virtual-thread-local storage: at most VT_LOCAL_KEYS_MAX keys a program. A key's destructor (may be NULL) gets each
  * non-NULL value at its virtual thread's end. errors (create): VT_ELIMIT. */
-#define VT_LOCAL_MAX 16
+#define VT_LOCAL_KEYS_MAX 16
 VT_API int vt_local_key(void (*destroy)(void *value));
 /* A key whose value children get: those that vt_go, vt_async and scopes spawn hold the pointer that their parent held
  * when it spawned them. The destructor runs for whoever set the value, not for those who inherited it: it must live as
@@ -397,10 +414,13 @@ VT_API int vt_defer(void (*fn)(void *arg), void *arg);
 
 /* For programs with a loop of their own. vt_open starts a runtime of one worker that never runs by itself;
  * vt_run_once runs what is ready, waits for events until `until` at most (0: does not wait; VT_NONE: for ever; not
- * when the last virtual thread has just ended) and returns the number of live ones. Always on the OS thread that called vt_open (else -EPERM).
+ * when the last virtual thread has just ended) and returns the number of live ones.
  * vt_poll_fd becomes readable when there are events (epoll; -ENOTSUP with poll, see vt_poll_fill);
  * vt_next_deadline is when vt_run_once wants to be called even without (0: at once, VT_NONE: never).
- * vt_shutdown cancels what lives, runs it to its end and frees the runtime. */
+ * vt_shutdown cancels what lives, runs it to its end, frees the runtime and returns 0.
+ * All on the OS thread that called vt_open, and vt_run_once, vt_next_deadline and vt_shutdown not from a virtual thread: else
+ * they return -EPERM and do nothing, vt_next_deadline VT_ESTATE (-EPERM is VT_NONE's number).
+ * errors (vt_open): -EBUSY a runtime is running; -EINVAL a bad field (logged with its name); -ENOMEM; -ENOTSUP in a forked child. */
 VT_API int vt_open(const vt_cfg *cfg);
 VT_API int vt_run_once(int64_t until);
 VT_API int vt_poll_fd(void);
@@ -409,9 +429,10 @@ typedef struct vt_pollfd {
     int fd;
     int events; /* VT_READ, VT_WRITE */
 } vt_pollfd;
-/* Fills in at most `cap` descriptors that the program's own poll must watch; returns how many there are. */
+/* Fills in at most `cap` descriptors that the program's own poll must watch; returns how many there are. errors: -EPERM, as
+ * above; -ENOMEM. */
 VT_API int vt_poll_fill(vt_pollfd *fds, int cap);
-VT_API void vt_shutdown(void);
+VT_API int vt_shutdown(void);
 
 /* Counters since the start, summed over the workers. Any thread; approximate while it runs. */
 typedef struct vt_stats {
@@ -440,7 +461,7 @@ typedef void vt_dump_fn(void *ctx, const char *line);
 VT_API int vt_dump(int fd, uint32_t flags);
 VT_API int vt_dump_to(vt_dump_fn *fn, void *ctx, uint32_t flags);
 /* From now until the runtime's end `sig` (SIGQUIT, say) writes a dump to standard error; what handled it before is called,
- * too, and comes back in the end, or by 0 in place of a signal. The handler only wakes an OS thread. Any thread.
+ * too, and comes back in the end, or by 0 in place of a signal, unless another has taken its place since. The handler only wakes an OS thread. Any thread.
  * errors: -EPERM no runtime; -EINVAL no such signal; -EBUSY another signal is set; -EAGAIN no thread. */
 VT_API int vt_dump_on_signal(int sig);
 
@@ -500,14 +521,15 @@ VT_API int vt_cond_wait_until(vt_cond *c, vt_mutex *m, int64_t until);
 VT_API void vt_cond_signal(vt_cond *c);
 VT_API void vt_cond_broadcast(vt_cond *c);
 
-/* Takes one permit. release: any thread. errors: -ECANCELED, -ETIMEDOUT; try: -EAGAIN. */
+/* Takes one permit. release: any thread; fewer than one permit, or more than INT64_MAX of them in all, changes nothing and
+ * returns -EINVAL. errors: -ECANCELED, -ETIMEDOUT; try: -EAGAIN. */
 VT_API int vt_sem_acquire(vt_sem *s);
 VT_API int vt_sem_acquire_until(vt_sem *s, int64_t until);
 VT_API int vt_sem_try(vt_sem *s);
-VT_API void vt_sem_release(vt_sem *s, int64_t permits);
+VT_API int vt_sem_release(vt_sem *s, int64_t permits);
 
-/* Wait group: wait returns 0 once the count is 0. add/done: any thread; what would bring the count below 0 changes nothing and
- * returns -EINVAL. wait errors: -ECANCELED, -ETIMEDOUT, -EPERM. */
+/* Wait group: wait returns 0 once the count is 0. add/done: any thread; what would bring the count below 0, or over INT64_MAX,
+ * changes nothing and returns -EINVAL. wait errors: -ECANCELED, -ETIMEDOUT, -EPERM. */
 VT_API int vt_wg_add(vt_wg *g, int64_t n);
 VT_API int vt_wg_done(vt_wg *g);
 VT_API int vt_wg_wait(vt_wg *g);
@@ -5831,14 +5853,10 @@ enum {
     VT__TASK_ANY = 256
 };
 enum { VT__SCHED_RUN = 256, VT__SCHED_FUEL = 64, VT__SCHED_TIMERS = 512, VT__SCHED_POLL_NS = 100000 };
-enum {
-    VT__SPARE_NONE,
-    VT__SPARE_GONE,
-    VT__SPARE_CALLED,
-    VT__SPARE_BUSY,
-    VT__SPARE_IDLE
-};                                                                         /* of vt__thr.spare */
-enum { VT__SCHED_POLLS = 1, VT__SCHED_BOARDS = 2, VT__SCHED_ENDLESS = 4 }; /* of vt__thr.sleeping */
+/* Of vt__thr.spare, see @spare; a worker stays NONE. The order counts: from CALLED on it has an OS thread. */
+enum { VT__SPARE_NONE, VT__SPARE_GONE, VT__SPARE_CALLED, VT__SPARE_BUSY, VT__SPARE_IDLE };
+/* Of vt__thr.sleeping: in the reactor, or on the word itself where it has no domain; ENDLESS: no time ends it. */
+enum { VT__SCHED_POLLS = 1, VT__SCHED_FUTEX = 2, VT__SCHED_ENDLESS = 4 };
 
 /* What stands in a ring. */
 typedef struct vt__node {
@@ -5890,11 +5908,12 @@ typedef struct vt__vth {
     int32_t shield;
     union {
         struct {
-            bool cancel;  /* asked to stop; set on its own thread */
             bool parking; /* on_park is set */
+            bool cancel;  /* asked to stop; set on its own thread */
         };
         uint16_t slow; /* 0: a park has neither of them to look at */
     };
+    bool dated; /* has a deadline; a yield looks at it and at `cancel` */
     bool embedded;
     bool (*abort)(
         struct vt__vth *v); /* takes the present wait back; NULL: not waiting, or not to be aborted */
@@ -5921,7 +5940,7 @@ typedef struct vt__vth {
         uint64_t extras; /* 0: none of these */
     };
     char name[32];
-    void *locals[VT_LOCAL_MAX];
+    void *locals[VT_LOCAL_KEYS_MAX];
     vt__defers *defers; /* with ndefers */
 } vt__vth;
 
@@ -5940,9 +5959,9 @@ typedef struct vt__thr {
     vt__stack_cache stacks;
     vt__pool task_pool, buf_pool, block_pool;
     vt__wheel wheel;
-    vt__vth *inbox;    /* woken by other threads; a stack */
-    vt__msg *msgs;     /* a stack */
-    uint32_t sleeping; /* VT__SCHED_POLLS in the reactor, or _BOARDS elsewhere; _ENDLESS: no time ends it */
+    vt__vth *inbox;       /* woken by other threads; a stack */
+    vt__msg *msgs;        /* a stack */
+    uint32_t sleeping;    /* how: VT__SCHED_POLLS ...; 0: awake */
     uint32_t live_credit; /* of vt__sched_g.credit */
     uint32_t rng;         /* for fair choices; the same in every run */
     int64_t spawned, ended, switches, steals, rearmed, passes;
@@ -5956,11 +5975,11 @@ typedef struct vt__thr {
     vt__poll_fdws fdws;
     void *hooks;    /* of @hooks */
     vt__list mark;  /* of @dump: where it is, in `all` */
-    uint32_t spare; /* of @spare: what it is about */
+    uint32_t spare; /* VT__SPARE_... */
     int slice;      /* the monitor's: 1 short, 0 the system's, -1 like the monitor's own */
 } vt__thr;
 
-enum { VT__BUF_BYTES = 16384, VT__BLOCK_BYTES = 4096, VT__WORKERS_MAX = 256, VT__SPARES_MAX = 256 };
+enum { VT__BUF_BYTES = 16384, VT__ARENA_BLOCK_BYTES = 4096, VT__WORKERS_MAX = 256, VT__SPARES_MAX = 256 };
 enum { VT__THREADS_MAX = VT__WORKERS_MAX + VT__SPARES_MAX };
 
 static struct {
@@ -5983,7 +6002,7 @@ static struct {
     vt_cfg cfg;
     bool host; /* vt_open */
     int main_result;
-    void (*local_destroy[VT_LOCAL_MAX])(void *);
+    void (*local_destroy[VT_LOCAL_KEYS_MAX])(void *);
     int nlocals;
     uint32_t local_inherit; /* keys */
     struct vt__plat_sa old_segv;
@@ -6029,6 +6048,10 @@ static bool vt__sched_guest_in(void) {
 static void vt__sched_guest_out(void) {
     if (VT__UNLIKELY(!vt__sched_tls)) __atomic_fetch_sub(&vt__sched_g.guests, 1, __ATOMIC_SEQ_CST);
 }
+/* What calls return that there is no runtime for. */
+static int vt__sched_absent(void) {
+    return __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 2 ? -ENOTSUP : -EPERM;
+}
 
 /*--- wake-ups ---*/
 VT__INLINE vt__thr *vt__sched_driver(const vt__dom *d) {
@@ -6044,7 +6067,7 @@ VT__INLINE int vt__sched_nthrs(void) { return __atomic_load_n(&vt__sched_g.nthrs
 static bool vt__sched_kick(vt__thr *t) {
     uint32_t how = __atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST);
     if (!how || !(how = __atomic_exchange_n(&t->sleeping, 0, __ATOMIC_SEQ_CST))) return false;
-    if (how & VT__SCHED_BOARDS) return vt__plat_unpark(&t->sleeping), true;
+    if (how & VT__SCHED_FUTEX) return vt__plat_unpark(&t->sleeping), true;
     vt__dom *d = __atomic_load_n(&t->dom, __ATOMIC_RELAXED); /* if a spare has another now, it is awake */
     vt__plat_count(&d->wakes, 1);
     vt__poll_kick(d);
@@ -6281,6 +6304,10 @@ static VT__UNUSED void vt__sched_submit(vt__dom *dom, vt__start *s) {
 
 /*--- cancel ---*/
 /* Whether the vthread was asked to stop, and is not shielded. */
+VT__INLINE void vt__sched_deadline_set(vt__vth *v, int64_t until) {
+    v->deadline = until;
+    v->dated = until != 0;
+}
 VT__INLINE bool vt__sched_cancelled(const vt__vth *v) { return VT__UNLIKELY(v->cancel) && v->shield == 0; }
 /* On the vthread's own thread: ends its present wait, if that can still be done. */
 static void vt__sched_abort(vt__vth *v, int err) {
@@ -6390,7 +6417,7 @@ static VT__NOINLINE void vt__sched_cleanup(vt__vth *v) {
 static VT__UNUSED void vt__sched_afresh(vt__vth *v) {
     if (VT__UNLIKELY(v->extras != 0)) vt__sched_cleanup(v);
     v->shield = 0;
-    v->deadline = 0;
+    vt__sched_deadline_set(v, 0);
     v->born = v->thr->now;
     v->name[0] = 0;
 }
@@ -6509,7 +6536,7 @@ static vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     v->fn = task->fn;
     v->arg = task->arg;
     v->site = task->site;
-    v->deadline = task->deadline;
+    vt__sched_deadline_set(v, task->deadline);
     v->born = t->now;
     vt__timer_init(&v->timer, vt__sched_timer_fired);
     vt__ds_list_push(&t->all, &v->all);
@@ -6653,6 +6680,7 @@ static bool vt__sched_run(vt__thr *t) {
         if (!vt__sched_any_take(t->dom, 1, false, &task, &last)) break;
         vt__sched_set_left(t, 2 * VT__SCHED_FUEL); /* a turn, and back */
         vt__sched_run_front(t, &task->node);
+        vt__plat_count(&t->switches, 1);
         vt__sched_switch_to(t, vt__sched_begin_first(t));
     }
     return starved;
@@ -6750,7 +6778,7 @@ static int64_t vt__sched_patience(const vt__thr *t, int64_t until, bool starved)
  * publishes first and looks at `sleeping` and `idle` second, so one of both sides sees the other. */
 static void vt__sched_sleep(vt__thr *t, int64_t ns, bool starved) {
     bool share = vt__sched_g.ndoms > 1 && t->drives;
-    uint32_t how = (t->drives ? VT__SCHED_POLLS : VT__SCHED_BOARDS) | (ns < 0 ? VT__SCHED_ENDLESS : 0u);
+    uint32_t how = (t->drives ? VT__SCHED_POLLS : VT__SCHED_FUTEX) | (ns < 0 ? VT__SCHED_ENDLESS : 0u);
     __atomic_store_n(&t->sleeping, how, __ATOMIC_SEQ_CST);
     if (share) vt__sched_idle_mark(t, true);
     if (vt__sched_has_mail(t)) ns = 0;
@@ -6803,8 +6831,10 @@ static void vt__sched_segv(int sig, void *info, void *context) {
     memcpy(&addr, (char *)info + at, sizeof addr);
     vt__vth *v = vt__sched_self();
     char *base = v ? vt__stack_base(v->stack) : NULL, num[21];
+    int code; /* the third field of siginfo; positive: by the kernel, and there is an address */
+    memcpy(&code, (char *)info + 2 * sizeof code, sizeof code);
     (void)context;
-    if (v && addr >= base && addr < base + vt__stack_g.guard) {
+    if (v && code > 0 && addr >= base && addr < base + vt__stack_g.guard) {
         num[vt__str_put_u64(num, vt__stack_g.stride - vt__stack_g.guard)] = 0;
         vt__sched_put("vthttp: error: stack overflow in virtual thread '");
         vt__sched_put(v->name);
@@ -6814,8 +6844,9 @@ static void vt__sched_segv(int sig, void *info, void *context) {
         vt__sched_put(num);
         vt__sched_put(" bytes; raise vt_cfg.stack_bytes)\n");
     }
-    (void)vt__plat_sigaction(sig, &vt__sched_g.old_segv,
-                             NULL); /* the fault repeats, under who was here before */
+    /* the fault repeats, under who was here before; what was sent, as by kill, does not of itself */
+    (void)vt__plat_sigaction(sig, &vt__sched_g.old_segv, NULL);
+    if (code <= 0) (void)vt__plat_kill(sig);
 }
 static void vt__sched_segv_install(void) {
     struct vt__plat_sa sa;
@@ -6824,6 +6855,12 @@ static void vt__sched_segv_install(void) {
     sa.fn.action = vt__sched_segv;
     sa.flags = VT__SA_SIGINFO | VT__SA_ONSTACK | VT__SA_NODEFER;
     vt__sched_g.segv = vt__plat_sigaction(SIGSEGV, &sa, &vt__sched_g.old_segv) == 0;
+}
+/* Puts back who was here before `fn`, unless the program has put somebody else in its place. */
+static void vt__sched_signal_back(int sig, void (*fn)(int, void *, void *), const struct vt__plat_sa *old) {
+    struct vt__plat_sa now;
+    if (vt__plat_sigaction(sig, NULL, &now) < 0 || now.fn.action != fn) return;
+    (void)vt__plat_sigaction(sig, old, NULL);
 }
 static void vt__sched_sigstack(vt__thr *t, bool on) {
     struct vt__plat_ss ss, old;
@@ -6845,7 +6882,7 @@ static void vt__sched_sigstack(vt__thr *t, bool on) {
 }
 
 /*==============================================================================
- * MARK: - @rt      start and end of the runtime; tasks: spawned, joined, stopped
+ * MARK: - @rt      start and end of the runtime; tasks: spawned, joined, stopped; counters
  * uses:   @api_base @plat @mem @ds @log @ctx @stack @timer @poll @sched
  * test:   tests/test_sched.c
  *
@@ -6913,7 +6950,7 @@ static vt__thr *vt__rt_thr_new(int index, int64_t now) {
     vt__ds_list_init(&t->mark);
     vt__mem_pool_init(&t->task_pool, sizeof(vt_task), 1024);
     vt__mem_pool_init(&t->buf_pool, VT__BUF_BYTES, 256);
-    vt__mem_pool_init(&t->block_pool, VT__BLOCK_BYTES, 256);
+    vt__mem_pool_init(&t->block_pool, VT__ARENA_BLOCK_BYTES, 256);
     vt__mem_pool_init(&t->fdws.pool, sizeof(vt__poll_fdw), UINT32_MAX); /* type-stable: keeps all */
     return t;
 }
@@ -6988,7 +7025,7 @@ static void vt__rt_free(void) {
     vt__mem_free(vt__sched_g.thrs);
     vt__mem_free(vt__sched_g.doms);
     vt__stack_teardown();
-    if (vt__sched_g.segv) (void)vt__plat_sigaction(SIGSEGV, &vt__sched_g.old_segv, NULL);
+    if (vt__sched_g.segv) vt__sched_signal_back(SIGSEGV, vt__sched_segv, &vt__sched_g.old_segv);
     vt__sched_g.thrs = NULL;
     vt__sched_g.doms = NULL;
     vt__sched_g.ndoms = vt__sched_g.nthrs = 0;
@@ -7153,12 +7190,12 @@ static int vt__rt_spawn_guest(vt_fn *fn, void *arg, const char *site, uint32_t f
 static VT__NOINLINE int vt__rt_spawn_slow(vt_fn *fn, void *arg, const char *site, uint32_t flags,
                                           vt_task **out) {
     vt__thr *t = vt__sched_tls;
-    int r = __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 2 ? -ENOTSUP : -EPERM;
+    int r;
     if (t) {
         if ((r = vt__rt_prepare(t, fn, arg, site, flags, out)) == 0) vt__rt_launch(t, *out, flags);
         return r;
     }
-    if (!vt__sched_guest_in()) return r;
+    if (!vt__sched_guest_in()) return vt__sched_absent();
     r = vt__rt_spawn_guest(fn, arg, site, flags, out);
     vt__sched_guest_out();
     return r;
@@ -7309,6 +7346,40 @@ VT_API void vt_stop(void) {
     vt__sched_guest_out();
 }
 
+/*--- counters ---*/
+VT_API int vt_worker_count(void) {
+    if (!vt__sched_guest_in()) return 0;
+    int n = vt__sched_g.ndoms + (vt__sched_g.fixed ? 0 : vt__sched_g.cfg.max_spares);
+    vt__sched_guest_out();
+    return n;
+}
+VT_API void vt_stats_get(vt_stats *out) {
+    memset(out, 0, sizeof *out);
+    if (!vt__sched_guest_in()) return;
+    for (int i = 0, n = vt__sched_nthrs(); i < n; i++) {
+        const vt__thr *t = vt__sched_g.thrs[i];
+        out->spawned += __atomic_load_n(&t->spawned, __ATOMIC_RELAXED);
+        out->ended += __atomic_load_n(&t->ended, __ATOMIC_RELAXED);
+        out->switches += __atomic_load_n(&t->switches, __ATOMIC_RELAXED);
+        out->steals += __atomic_load_n(&t->steals, __ATOMIC_RELAXED);
+        out->timers_rearmed += __atomic_load_n(&t->rearmed, __ATOMIC_RELAXED);
+        out->timers_fired += __atomic_load_n(&t->wheel.fired, __ATOMIC_RELAXED);
+    }
+    for (int i = 0; i < vt__sched_g.ndoms; i++) {
+        out->polls += __atomic_load_n(&vt__sched_g.doms[i]->polls, __ATOMIC_RELAXED);
+        out->wakes += __atomic_load_n(&vt__sched_g.doms[i]->wakes, __ATOMIC_RELAXED);
+    }
+    out->stalls = __atomic_load_n(&vt__sched_g.stalls, __ATOMIC_RELAXED);
+    out->stalled_ns = __atomic_load_n(&vt__sched_g.stalled_ns, __ATOMIC_RELAXED);
+    out->handoffs = __atomic_load_n(&vt__sched_g.handoffs, __ATOMIC_RELAXED);
+    out->spawned += __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_RELAXED);
+    vt__plat_spin_lock(&vt__stack_g.spin);
+    out->stacks = (int64_t)vt__stack_g.made;
+    out->guard_kind = vt__stack_g.kind;
+    vt__plat_spin_unlock(&vt__stack_g.spin);
+    vt__sched_guest_out();
+}
+
 /*==============================================================================
  * MARK: - @host    the runtime inside a program's own loop
  * uses:   @api_rt @plat @timer @poll @sched @rt
@@ -7321,7 +7392,6 @@ VT_API int vt_open(const vt_cfg *cfg) {
     vt_cfg one;
     if (cfg) one = *cfg;
     else memset(&one, 0, sizeof one);
-    if (one.workers > 1) return vt__rt_cfg_bad("workers (vt_open runs one)");
     one.workers = 1;
     int r = vt__rt_open(&one, true);
     if (r < 0) return r;
@@ -7353,7 +7423,8 @@ VT_API int vt_poll_fd(void) {
 }
 VT_API int64_t vt_next_deadline(void) {
     vt__thr *t = vt__sched_tls;
-    if (!t || !vt__sched_g.host || vt__sched_has_work(t) || vt__sched_has_mail(t)) return 0;
+    if (!t || t->cur || !vt__sched_g.host) return VT_ESTATE;
+    if (vt__sched_has_work(t) || vt__sched_has_mail(t)) return 0;
     __atomic_store_n(&t->sleeping, VT__SCHED_POLLS,
                      __ATOMIC_SEQ_CST); /* others write the wake-up descriptor now */
     if (vt__sched_has_mail(t) || __atomic_load_n(&t->dom->any_count, __ATOMIC_SEQ_CST)) return 0;
@@ -7366,6 +7437,7 @@ VT_API int vt_poll_fill(vt_pollfd *fds, int cap) {
     if (!t || !vt__sched_g.host) return -EPERM;
 #if VTHTTP_POLL
     int all = vt__poll_build(t->dom);
+    if (all < 0) return all;
     for (int i = 0; i < all; i++) {
         if (t->dom->now.fds[i].fd < 0) continue;
         int ev = (t->dom->now.fds[i].events & POLLIN ? VT_READ : 0) |
@@ -7379,20 +7451,21 @@ VT_API int vt_poll_fill(vt_pollfd *fds, int cap) {
 #endif
     return n;
 }
-VT_API void vt_shutdown(void) {
+VT_API int vt_shutdown(void) {
     vt__thr *t = vt__sched_tls;
-    if (!t || t->cur || !vt__sched_g.host) return;
+    if (!t || t->cur || !vt__sched_g.host) return -EPERM;
     vt_stop();
     /* The question whether all has ended is asked behind the announcement of the sleep, as by every worker. */
     __atomic_store_n(&vt__sched_g.main_done, 1, __ATOMIC_SEQ_CST);
     while (!__atomic_load_n(&vt__sched_g.quit, __ATOMIC_ACQUIRE)) vt__sched_pass(t, -1);
     vt__rt_leave_thread(t);
     vt__rt_free();
+    return 0;
 }
 
 /*==============================================================================
- * MARK: - @self    what a vthread does to itself: yield, sleep, names, deadlines, local values, clean-ups; counters
- * uses:   @api_base @api_rt @plat @mem @stack @sched
+ * MARK: - @self    what a vthread does to itself: yield, sleep, names, deadlines, local values, clean-ups
+ * uses:   @api_base @api_rt @plat @mem @sched
  * test:   tests/test_sched.c
  *============================================================================*/
 VT_API int vt_cancelled(void) {
@@ -7407,11 +7480,22 @@ VT_API void vt_shield(bool on) {
     vt__vth *v = vt__sched_self();
     if (v && (on || v->shield > 0)) v->shield += on ? 1 : -1;
 }
+/* By the clock of the pass: reading it here would cost more than the yield. Others run first: who yields until another has
+ * done something, and does not look at the result, is not to keep that other from it. */
+static VT__NOINLINE int vt__self_yield_slow(vt__thr *t, vt__vth *v) {
+    if (vt__sched_cancelled(v)) return -ECANCELED;
+    int r = v->dated && !v->shield && t->now >= v->deadline ? -ETIMEDOUT : 0;
+    vt__node *n = v->node.next;
+    if (n == &v->node) return vt__sched_fuel(v), r;
+    t->last = &v->node;
+    v->node.result = r; /* whoever gives it its next turn passes it on */
+    return vt__sched_away(t, v, n);
+}
 VT_API int vt_yield(void) {
     vt__thr *t = vt__sched_tls;
     vt__vth *v = t ? t->cur : NULL;
     if (VT__UNLIKELY(!v)) return -EPERM;
-    if (vt__sched_cancelled(v)) return -ECANCELED;
+    if (VT__UNLIKELY(v->cancel || v->dated)) return vt__self_yield_slow(t, v);
     vt__node *n = v->node.next;
     if (n == &v->node) return vt__sched_fuel(v), 0;
     t->last = &v->node;
@@ -7422,7 +7506,7 @@ VT_API int vt_sleep_until(int64_t until) {
     int64_t due, now = vt__plat_now();
     if (!v) {
         if (until > now) vt__plat_sleep(until - now);
-        return 0;
+        return until == VT_NONE ? -EPERM : 0;
     }
     if (until == VT_NONE) until = INT64_MAX;
     else if (until <= now) until = now + 1; /* still lets others run */
@@ -7434,7 +7518,9 @@ VT_API int vt_sleep(int64_t ns) {
     int64_t now = vt__plat_now();
     return vt_sleep_until(ns <= 0 ? now : ns > INT64_MAX - now ? INT64_MAX : now + ns);
 }
-VT_API int vt_sleep_ms(int64_t ms) { return vt_sleep(ms > INT64_MAX / VT_MS ? INT64_MAX : ms * VT_MS); }
+VT_API int vt_sleep_ms(int64_t ms) {
+    return vt_sleep(ms <= 0 ? 0 : ms > INT64_MAX / VT_MS ? INT64_MAX : ms * VT_MS);
+}
 VT_API int64_t vt_deadline(void) {
     const vt__vth *v = vt__sched_self();
     return v ? v->deadline : 0;
@@ -7443,7 +7529,7 @@ VT_API int64_t vt_deadline_set(int64_t until) {
     vt__vth *v = vt__sched_self();
     if (!v) return 0;
     int64_t old = v->deadline;
-    v->deadline = until < 0 ? 0 : until;
+    vt__sched_deadline_set(v, until < 0 ? 0 : until);
     return old;
 }
 VT_API const char *vt_name(void) {
@@ -7466,7 +7552,7 @@ VT_API int vt_worker(void) {
 
 VT_API int vt_local_key(void (*destroy)(void *value)) {
     int key = __atomic_fetch_add(&vt__sched_g.nlocals, 1, __ATOMIC_ACQ_REL);
-    if (key >= VT_LOCAL_MAX) {
+    if (key >= VT_LOCAL_KEYS_MAX) {
         __atomic_fetch_sub(&vt__sched_g.nlocals, 1, __ATOMIC_ACQ_REL);
         return VT_ELIMIT;
     }
@@ -7485,7 +7571,7 @@ VT_API void *vt_local_get(int key) {
 VT_API int vt_local_set(int key, void *value) {
     vt__vth *v = vt__sched_self();
     if (!v) return -EPERM;
-    if (key < 0 || key >= VT_LOCAL_MAX || key >= __atomic_load_n(&vt__sched_g.nlocals, __ATOMIC_ACQUIRE))
+    if (key < 0 || key >= VT_LOCAL_KEYS_MAX || key >= __atomic_load_n(&vt__sched_g.nlocals, __ATOMIC_ACQUIRE))
         return -EINVAL;
     while (v->nlocals <= key) v->locals[v->nlocals++] = NULL;
     v->locals[key] = value;
@@ -7509,33 +7595,6 @@ VT_API int vt_defer(void (*fn)(void *arg), void *arg) {
     v->defers->e[i].arg = arg;
     v->ndefers++;
     return 0;
-}
-
-VT_API void vt_stats_get(vt_stats *out) {
-    memset(out, 0, sizeof *out);
-    if (!vt__sched_guest_in()) return;
-    for (int i = 0, n = vt__sched_nthrs(); i < n; i++) {
-        const vt__thr *t = vt__sched_g.thrs[i];
-        out->spawned += __atomic_load_n(&t->spawned, __ATOMIC_RELAXED);
-        out->ended += __atomic_load_n(&t->ended, __ATOMIC_RELAXED);
-        out->switches += __atomic_load_n(&t->switches, __ATOMIC_RELAXED);
-        out->steals += __atomic_load_n(&t->steals, __ATOMIC_RELAXED);
-        out->timers_rearmed += __atomic_load_n(&t->rearmed, __ATOMIC_RELAXED);
-        out->timers_fired += __atomic_load_n(&t->wheel.fired, __ATOMIC_RELAXED);
-    }
-    for (int i = 0; i < vt__sched_g.ndoms; i++) {
-        out->polls += __atomic_load_n(&vt__sched_g.doms[i]->polls, __ATOMIC_RELAXED);
-        out->wakes += __atomic_load_n(&vt__sched_g.doms[i]->wakes, __ATOMIC_RELAXED);
-    }
-    out->handoffs = __atomic_load_n(&vt__sched_g.handoffs, __ATOMIC_RELAXED);
-    out->spawned += __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_RELAXED);
-    vt__plat_spin_lock(&vt__stack_g.spin);
-    out->stacks = (int64_t)vt__stack_g.made;
-    out->guard_kind = vt__stack_g.kind;
-    out->stalls = __atomic_load_n(&vt__sched_g.stalls, __ATOMIC_RELAXED);
-    out->stalled_ns = __atomic_load_n(&vt__sched_g.stalled_ns, __ATOMIC_RELAXED);
-    vt__plat_spin_unlock(&vt__stack_g.spin);
-    vt__sched_guest_out();
 }
 
 /*==============================================================================
@@ -7702,7 +7761,6 @@ VT_API int vt_cond_wait_until(vt_cond *c, vt_mutex *m, int64_t until) {
     vt__sync_lock(&c->flags, &c->spin);
     vt__sync_enqueue(&w, v, &c->q, &c->flags, &c->spin);
     (void)vt_mutex_unlock(m);
-    v->wait_obj = &w;
     r = vt__sched_park(v, vt__sync_abort_cond, due);
     (void)vt__sync_mutex_lock(m, false, 0);
     return r;
@@ -7749,22 +7807,27 @@ VT_API int vt_sem_try(vt_sem *s) {
     vt__sync_unlock(&s->flags, &s->spin);
     return r;
 }
-VT_API void vt_sem_release(vt_sem *s, int64_t permits) {
-    int64_t taken;
+VT_API int vt_sem_release(vt_sem *s, int64_t permits) {
+    int64_t count, taken;
+    vt__waiter *w = NULL;
     vt__sync_lock(&s->flags, &s->spin);
-    s->count += permits;
-    vt__waiter *w = vt__sync_take(&s->q, s->count, &taken);
-    s->count -= taken;
+    bool bad = permits < 1 || __builtin_add_overflow(s->count, permits, &count);
+    if (!bad) {
+        w = vt__sync_take(&s->q, count, &taken);
+        s->count = count - taken;
+    }
     vt__sync_unlock(&s->flags, &s->spin);
     vt__sync_wake_chain(w);
+    return bad ? -EINVAL : 0;
 }
 
 VT_API int vt_wg_add(vt_wg *g, int64_t n) {
     vt__waiter *w = NULL;
+    int64_t count;
     int r = 0;
     vt__sync_lock(&g->flags, &g->spin);
-    if (g->count + n < 0) r = -EINVAL;
-    else g->count += n;
+    if (__builtin_add_overflow(g->count, n, &count) || count < 0) r = -EINVAL;
+    else g->count = count;
     if (g->count == 0) w = vt__sync_take_all(&g->q);
     vt__sync_unlock(&g->flags, &g->spin);
     vt__sync_wake_chain(w);
@@ -8354,9 +8417,10 @@ VT_API int vt_scope_open(vt_scope *s, uint32_t flags, int64_t until) {
     s->won = -1;
     s->until = until > 0 ? until : 0;
     s->flags = flags;
-    s->owner = vt__sched_self();
-    if (!s->owner) return -EPERM;
-    return flags & ~(uint32_t)(VT_SCOPE_KEEP | VT_SCOPE_FIRST) ? -EINVAL : 0;
+    if (!vt__sched_self()) return -EPERM;
+    if (flags & ~(uint32_t)(VT_SCOPE_KEEP | VT_SCOPE_FIRST)) return -EINVAL;
+    s->owner = vt__sched_self(); /* without one nothing is spawned into it */
+    return 0;
 }
 /* Under the lock. */
 static void vt__scope_stop(vt_scope *s) {
@@ -9832,11 +9896,12 @@ static void vt__dump_mutex(vt__dump_out *o, const vt__vth *v) {
     vt__dump_object(o, "mutex", m);
     if (owner != v) vt__dump_ptr(o, "owner", owner);
 }
-/* The queue's address tells the object and the side; neither is looked into. */
+/* The flags are the first field of each of these: their address is the object's. */
 static void vt__dump_queue(vt__dump_out *o, const vt__vth *v, const char *kind) {
     const vt__waiter *w = v->wait_obj;
-    vt__dump_object(o, kind, w->flags); /* the first field of all of them */
+    vt__dump_object(o, kind, w->flags);
 }
+/* The queue's address tells the side; the channel is not looked into. */
 static void vt__dump_chan(vt__dump_out *o, const vt__vth *v) {
     const vt__waiter *w = v->wait_obj;
     const vt_chan *c = VT__CONTAINER(w->flags, vt_chan, flags);
@@ -10115,8 +10180,7 @@ static bool vt__dump_ask(vt__dump_walk *w, vt__thr *t, int64_t patience) {
 }
 /* One at a time; the runtime stays while it lasts. */
 static int vt__dump_enter(void) {
-    if (!vt__sched_guest_in())
-        return __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 2 ? -ENOTSUP : -EPERM;
+    if (!vt__sched_guest_in()) return vt__sched_absent();
     if (!__atomic_exchange_n(&vt__dump_g.busy, 1, __ATOMIC_ACQUIRE)) return 0;
     vt__sched_guest_out();
     return -EBUSY;
@@ -10292,18 +10356,21 @@ static bool vt__dump_look(vt__dump_walk *w, vt__thr *t, const vt__vth *v) {
     if (!vt__dump_hopeless(v)) w->hope = true;
     return true;
 }
-static VT__UNUSED bool vt__dump_deadlocked(void) {
+/* 1: there is none; 0: there is; -EAGAIN: not all have answered; the errors of a dump. */
+static VT__UNUSED int vt__dump_deadlocked(void) {
     vt__dump_walk w = {.visit = vt__dump_look};
-    if (vt__dump_enter() < 0) return false;
+    bool silent = false;
+    int r = vt__dump_enter();
+    if (r < 0) return r;
     for (int i = 0, n = vt__sched_nthrs(); i < n && !w.hope; i++) {
         if (!vt__sched_lives(vt__sched_g.thrs[i])) continue;
         w.first = true;
         w.done = false;
         while (!w.done && !w.hope)
-            if (!vt__dump_ask(&w, vt__sched_g.thrs[i], VT__DUMP_PATIENCE)) w.hope = true;
+            if (!vt__dump_ask(&w, vt__sched_g.thrs[i], VT__DUMP_PATIENCE)) w.hope = silent = true;
     }
     vt__dump_leave();
-    return !w.hope;
+    return silent ? -EAGAIN : !w.hope;
 }
 
 /*==============================================================================
@@ -10313,7 +10380,7 @@ static VT__UNUSED bool vt__dump_deadlocked(void) {
  *
  * The monitor (@watch) gives the domain of a thread that does not come back from a vthread to a spare one, which then
  * drives it: accepts, parked connections, timers, what has not started. The worker takes it back when it does come back
- * (vt__sched_drive). The spare keeps the vthreads that started on it, boards with them until the last has ended, and idles.
+ * (vt__sched_drive). The spare keeps the vthreads that started on it, sleeps between their turns until the last has ended, and idles.
  *
  *     NONE ----> CALLED ----> BUSY ----> IDLE ----> CALLED ...
  *                                         |
@@ -10335,7 +10402,7 @@ static struct {
 
 /* Until it is called: true; false: nobody does for a while, or the runtime ends. */
 static bool vt__spare_idle(vt__thr *t) {
-    const uint32_t how = VT__SCHED_BOARDS | VT__SCHED_ENDLESS;
+    const uint32_t how = VT__SCHED_FUTEX | VT__SCHED_ENDLESS;
     int64_t end = vt__plat_now() + vt__spare_g.idle_ns;
     __atomic_fetch_add(&vt__sched_g.credit, (int64_t)t->live_credit, __ATOMIC_ACQ_REL);
     t->live_credit = 0;
@@ -10486,9 +10553,9 @@ static int vt__spare_count(void) {
  * loses its domain after a quarter of the time, and while each hand-off is soon followed by the next, after less and less.
  *
  * Deadlock: every worker sleeps without a timer, no server runs, no other thread is inside, and each vthread waits for
- * something that other vthreads do. Asked once after each burst of work, at its end. The program's own OS threads
- * could still wake them; where there are any (the process has more threads than we made) nothing is said by default,
- * since a program that is driven by its own threads looks just so.
+ * something that other vthreads do. Asked after each burst of work, at its end, until there is an answer. The program's
+ * own OS threads could still wake them; where there are any (the process has more threads than we made) nothing is said
+ * by default, since a program that is driven by its own threads looks just so.
  *
  * In a simulated world (VTHTTP_SIM) there is no such thread.
  *============================================================================*/
@@ -10836,27 +10903,42 @@ static void vt__watch_log_line(void *ctx, const char *line) {
     if (++*n == VT__WATCH_LINES_MAX) line = "... (vt_dump has more)";
     if (*n <= VT__WATCH_LINES_MAX) vt_log(VT_LOG_ERROR, "%s", line);
 }
-static void vt__watch_deadlock(void) {
-    int64_t switches = vt__watch_switches(), live = __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_SEQ_CST);
-    int lines = 0, strangers;
-    if (switches == vt__watch_g.checked || !vt__watch_all_sleep(true)) return;
-    vt__watch_g.checked = switches;
-    if (vt__sched_g.cfg.deadlock == VT_NONE || vt__watch_g.reported || vt__sched_g.host) return;
-    if (__atomic_load_n(&vt__sched_g.sources, __ATOMIC_SEQ_CST)) return;
-    if (__atomic_load_n(&vt__sched_g.guests, __ATOMIC_SEQ_CST)) return;
-    strangers = vt__watch_strangers();
-    if (strangers > 0 && vt__sched_g.cfg.deadlock != 1) return;
+static int64_t vt__watch_live(void) {
+    int64_t n = __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_SEQ_CST);
     for (int i = 0; i < vt__sched_nthrs(); i++)
-        live += __atomic_load_n(&vt__sched_g.thrs[i]->spawned, __ATOMIC_SEQ_CST) -
-                __atomic_load_n(&vt__sched_g.thrs[i]->ended, __ATOMIC_SEQ_CST);
-    if (live <= 0 || !vt__dump_deadlocked()) return;
-    for (int i = 0; i < 100 && !vt__watch_all_sleep(true); i++)
-        vt__plat_sleep(VT_MS); /* again, after the question */
-    if (!vt__watch_all_sleep(true) || vt__watch_switches() != switches) return;
+        n += __atomic_load_n(&vt__sched_g.thrs[i]->spawned, __ATOMIC_SEQ_CST) -
+             __atomic_load_n(&vt__sched_g.thrs[i]->ended, __ATOMIC_SEQ_CST);
+    return n;
+}
+/* Whether it is worth asking: somebody lives, and nothing lasting is in the way. */
+static bool vt__watch_suspects(int *strangers) {
+    if (vt__sched_g.cfg.deadlock == VT_NONE || vt__watch_g.reported || vt__sched_g.host) return false;
+    if (__atomic_load_n(&vt__sched_g.sources, __ATOMIC_SEQ_CST)) return false;
+    *strangers = vt__watch_strangers();
+    return (*strangers <= 0 || vt__sched_g.cfg.deadlock == 1) && vt__watch_live() > 0;
+}
+/* False: something that passes was in the way (a thread of the program's inside, another dump, no answer), and nobody
+ * might run again to have us asked once more: the question stays open. */
+static bool vt__watch_deadlock(void) {
+    int64_t switches = vt__watch_switches();
+    int lines = 0;
+    if (switches == vt__watch_g.checked || !vt__watch_all_sleep(true)) return true;
+    int strangers = 0, r = 0;
+    if (vt__watch_suspects(&strangers)) {
+        if (__atomic_load_n(&vt__sched_g.guests, __ATOMIC_SEQ_CST)) return false;
+        if ((r = vt__dump_deadlocked()) < 0) return false;
+        for (int i = 0; i < 100 && !vt__watch_all_sleep(true); i++)
+            vt__plat_sleep(VT_MS); /* again, after the question */
+        if (!vt__watch_all_sleep(true) || vt__watch_switches() != switches) return false;
+    }
+    vt__watch_g.checked = switches;
+    if (r == 0) return true;
     vt__watch_g.reported = true;
-    vt_log(VT_LOG_ERROR, "deadlock: all %lld virtual threads wait for each other%s", (long long)live,
+    vt_log(VT_LOG_ERROR, "deadlock: all %lld virtual threads wait for each other%s",
+           (long long)vt__watch_live(),
            strangers > 0 ? ", unless another OS thread of the program wakes one" : "");
     (void)vt_dump_to(vt__watch_log_line, &lines, 0);
+    return true;
 }
 
 /*--- the thread ---*/
@@ -10887,8 +10969,9 @@ static int64_t vt__watch_look(void) {
     if (!vt__watch_all_sleep(false)) return vt__watch_g.quiet = 0, next;
     if (!vt__watch_g.quiet) vt__watch_g.quiet = now;
     if (now - vt__watch_g.quiet < VT__WATCH_QUIET_MS * VT_MS) return next;
-    vt__watch_deadlock();
+    bool sure = vt__watch_deadlock();
     vt__watch_g.quiet = 0; /* the next burst is looked at for as long, or each would wake us */
+    if (!sure) return next;
     __atomic_store_n(&vt__sched_g.watch_parked, 1, __ATOMIC_SEQ_CST);
     if (vt__watch_all_sleep(false)) return -1;
     __atomic_store_n(&vt__sched_g.watch_parked, 0, __ATOMIC_SEQ_CST);
@@ -10936,8 +11019,17 @@ static void vt__watch_start(void) {
     if (r < 0 || (stalls && !vt__watch_g.of))
         vt_log(VT_LOG_WARN, "no monitor: %s", vt_strerror(r < 0 ? r : -ENOMEM));
 }
+static void vt__watch_on_signal(int sig, void *info, void *context) {
+    int saved = errno;
+    const struct vt__plat_sa *old = &vt__watch_g.old;
+    __atomic_store_n(&vt__watch_g.asked, 1, __ATOMIC_SEQ_CST);
+    vt__watch_wake();
+    if (old->flags & VT__SA_SIGINFO) old->fn.action(sig, info, context);
+    else if (old->fn.handler != SIG_DFL && old->fn.handler != SIG_IGN) old->fn.handler(sig);
+    errno = saved;
+}
 static void vt__watch_signal_off(void) {
-    if (vt__watch_g.sig) (void)vt__plat_sigaction(vt__watch_g.sig, &vt__watch_g.old, NULL);
+    if (vt__watch_g.sig) vt__sched_signal_back(vt__watch_g.sig, vt__watch_on_signal, &vt__watch_g.old);
     vt__watch_g.sig = 0;
 }
 static void vt__watch_stop(void) {
@@ -10968,15 +11060,6 @@ __attribute__((constructor(101))) static void vt__watch_register(void) {
     vt__sched_up.awake = vt__watch_awake;
 }
 
-static void vt__watch_on_signal(int sig, void *info, void *context) {
-    int saved = errno;
-    const struct vt__plat_sa *old = &vt__watch_g.old;
-    __atomic_store_n(&vt__watch_g.asked, 1, __ATOMIC_SEQ_CST);
-    vt__watch_wake();
-    if (old->flags & VT__SA_SIGINFO) old->fn.action(sig, info, context);
-    else if (old->fn.handler != SIG_DFL && old->fn.handler != SIG_IGN) old->fn.handler(sig);
-    errno = saved;
-}
 /* Under the lock. */
 static int vt__watch_signal_on(int sig) {
     struct vt__plat_sa sa;
@@ -10994,8 +11077,7 @@ static int vt__watch_signal_on(int sig) {
 VT_API int vt_dump_on_signal(int sig) {
     int r = 0;
     if (sig < 0) return -EINVAL;
-    if (!vt__sched_guest_in())
-        return __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 2 ? -ENOTSUP : -EPERM;
+    if (!vt__sched_guest_in()) return vt__sched_absent();
     pthread_mutex_lock(&vt__watch_g.lock);
     if (!sig) vt__watch_signal_off();
     else if (vt__watch_g.sig && vt__watch_g.sig != sig) r = -EBUSY;
@@ -19274,7 +19356,7 @@ static int vt__cli_proxy(vt_client *c) {
     vt__cli_url u;
     if (!proxy || !*proxy) return 0;
     if (no && !(c->no_proxy = vt__mem_strdup(no, strlen(no)))) return -ENOMEM;
-    vt__mem_pool_init(&pool, VT__BLOCK_BYTES, 0);
+    vt__mem_pool_init(&pool, VT__ARENA_BLOCK_BYTES, 0);
     vt__mem_arena_init(&a, &pool, 0);
     int r = vt__cli_url_parse(&a, vt__str_of(proxy), &u);
     if (r == 0 && !vt__str_eq(u.target, VT__STR_LIT("/"))) r = VT_EURL;

@@ -895,6 +895,38 @@ TEST(without_other_threads_a_deadlock_is_certain) {
     CHECK_EQ(lines_with("deadlock:", ", unless"), 0);
     vt_log_set(NULL, NULL, 0);
 }
+/* A thread of the program's is inside, or dumps, when the monitor asks for the first time: it asks again. */
+static void *in_the_way(void *arg) {
+    bool dumps = *(bool *)arg;
+    int64_t end = vt_now() + 800 * VT_MS;
+    if (dumps) CHECK_EQ(vt__dump_enter(), 0);
+    else CHECK(vt__sched_guest_in());
+    if (dumps) vt__sched_guest_out(); /* the other half of it stays */
+    while (!__atomic_load_n(&vt__sched_g.watch_parked, __ATOMIC_SEQ_CST) && vt_now() < end) usleep(1000);
+    if (dumps) __atomic_store_n(&vt__dump_g.busy, 0, __ATOMIC_RELEASE);
+    else vt__sched_guest_out();
+    for (end = vt_now() + 20 * VT_SEC; !lines_with(" listed", NULL) && vt_now() < end;) usleep(1000);
+    vt_stop();
+    return NULL;
+}
+static int hindered_main(void *arg) {
+    pthread_t os;
+    CHECK_EQ(pthread_create(&os, NULL, in_the_way, arg), 0);
+    dead_main(NULL);
+    pthread_join(os, NULL);
+    return 0;
+}
+TEST(a_deadlock_is_asked_for_until_there_is_an_answer) {
+    vt_cfg cfg = {.workers = 2, .stall_ms = VT_NONE, .deadlock = 1};
+    vt_log_set(got_log, NULL, 0);
+    for (int dumps = 0; dumps <= 1; dumps++) {
+        memset(dead, 0, sizeof dead);
+        got_clear();
+        CHECK_EQ(vt_run(&cfg, hindered_main, &(bool){dumps}), 0);
+        CHECK_EQ(lines_with("deadlock: all 3 virtual threads wait for each other", ", unless"), 1);
+    }
+    vt_log_set(NULL, NULL, 0);
+}
 /* Somebody waits for what comes from outside: each is enough. */
 static int hope_fd(void *arg) {
     int fds[2];
@@ -969,6 +1001,20 @@ static int signal_main(void *arg) {
     kill(getpid(), SIGUSR1);
     CHECK_EQ(vt_dump_on_signal(SIGUSR1), 0); /* again; its end takes it back */
     return 0;
+}
+static void count_later(int sig) { signals += 100 * (sig == SIGUSR1); }
+static int signal_late_main(void *arg) {
+    CHECK_EQ(vt_dump_on_signal(SIGUSR1), 0);
+    CHECK(signal(SIGUSR1, count_later) != SIG_ERR);
+    if (arg) CHECK_EQ(vt_dump_on_signal(0), 0);
+    return 0;
+}
+TEST(a_handler_that_came_later_stays) {
+    for (int by_hand = 0; by_hand <= 1; by_hand++) {
+        signal(SIGUSR1, count_signal);
+        CHECK_EQ(vt_run(cfg_of(1), signal_late_main, by_hand ? &got : NULL), 0);
+        CHECK(signal(SIGUSR1, SIG_DFL) == count_later);
+    }
 }
 TEST(a_signal_dumps_to_standard_error) {
     char path[] = "/tmp/vt_dump_XXXXXX";

@@ -61,7 +61,7 @@ enum mutant {
     CALL_WITHOUT_LOCK,    /* a called spare looks once whether the domain is its own */
     GIVE_BEFORE_LAUNCH,   /* the new owner is published, and taken back when there is no thread */
     BACK_WITHOUT_LOCK,    /* a worker takes its domain back as soon as it returns */
-    BACK_ONLY_IF_OWNER,   /* a worker boards like a spare */
+    BACK_ONLY_IF_OWNER,   /* a worker sleeps on its futex like a spare */
     IDLE_LOOKS_FIRST,     /* a spare looks whether it is called, then announces the sleep */
     GOES_WITHOUT_CAS,     /* ... and goes by a plain store */
     ALONE_SLEEPS,         /* a spare whose last vthread has ended waits for mail before it idles */
@@ -230,7 +230,7 @@ static int look(state *s, int a, bool found, int then) {
 static int sleep_step(state *s, int a, int choice) {
     bool drives = s->t[a].drives;
     bool alone = is_alone(s, a), idles = alone && mutant != ALONE_SLEEPS;
-    uint8_t how = drives ? VT__SCHED_POLLS : VT__SCHED_BOARDS;
+    uint8_t how = drives ? VT__SCHED_POLLS : VT__SCHED_FUTEX;
     switch (s->a[a].pc) {
     case N_LOOK:
         if (alone && mutant != ALONE_SLEEPS) return choice == 0 ? to(s, a, P_LOOP) : 0;
@@ -286,7 +286,7 @@ static int spare_step(state *s, int a, int choice) {
         return to(s, a, mutant == ALONE_TELLS_NOBODY || mutant == ALONE_SLEEPS ? S_IDLE : N_ENDED);
     case S_IDLE: return *is = VT__SPARE_IDLE, to(s, a, mutant == IDLE_LOOKS_FIRST ? S_CALLED : S_ANNOUNCE);
     case S_ANNOUNCE:
-        s->t[a].sleeping = VT__SCHED_BOARDS;
+        s->t[a].sleeping = VT__SCHED_FUTEX;
         return to(s, a, mutant == IDLE_LOOKS_FIRST ? S_TIME : S_CALLED);
     case S_CALLED:
         if (*is == VT__SPARE_CALLED) return to(s, a, S_OUT);
@@ -298,7 +298,7 @@ static int spare_step(state *s, int a, int choice) {
         if (*is != VT__SPARE_IDLE && mutant != GOES_WITHOUT_CAS) return to(s, a, S_OUT);
         return *is = VT__SPARE_GONE, to(s, a, ENDED);
     case S_MAIL: return to(s, a, s->quit ? S_ANNOUNCE : S_PARK);
-    case S_PARK: return to(s, a, s->t[a].sleeping == VT__SCHED_BOARDS ? S_PARKED : S_ANNOUNCE);
+    case S_PARK: return to(s, a, s->t[a].sleeping == VT__SCHED_FUTEX ? S_PARKED : S_ANNOUNCE);
     case S_PARKED:
         return choice == 1 && sc->goes ? to(s, a, S_ANNOUNCE),
                WORLD                   : 0;                 /* time, or a kick about something else */

@@ -1016,6 +1016,17 @@ static void *stand_in_realloc(void *p, size_t n) {
     }
     return vt__plat_sys_realloc(p, n);
 }
+#if VTHTTP_POLL
+TEST(a_host_hears_that_there_is_no_memory_for_its_list) {
+    vt_pollfd want[4];
+    REQUIRE(vt_open(NULL) == 0);
+    vt__plat.realloc = no_realloc;
+    CHECK_EQ(vt_poll_fill(want, 4), -ENOMEM);
+    vt__plat.realloc = vt__plat_sys_realloc;
+    CHECK_EQ(vt_poll_fill(want, 4), 1);
+    vt_shutdown();
+}
+#endif
 static int ran;
 static int runs(void *arg) {
     (void)arg;

@@ -20,6 +20,7 @@ TEST(without_a_runtime_calls_say_so) {
     CHECK_EQ(vt_wait_fd(0, VT_READ, 0), -EPERM);
     CHECK_EQ(vt_on_vthread(), 0);
     CHECK_EQ(vt_worker(), -1);
+    CHECK_EQ(vt_worker_count(), 0);
     CHECK(vt_name() == NULL);
     int64_t from = vt_now();
     CHECK_EQ(vt_sleep_ms(2), 0); /* the OS thread sleeps */
@@ -577,9 +578,14 @@ TEST(a_bad_field_is_named) {
         CHECK_EQ(bad_lines, 1);
         CHECK(strstr(bad_field, bad[i].name) != NULL);
     }
-    CHECK_EQ(vt_open(&(vt_cfg){.workers = 2}), -EINVAL);
+    CHECK_EQ(vt_open(&(vt_cfg){.stack_bytes = 1000}), -EINVAL);
     vt_log_set(NULL, NULL, 0);
     vt_cfg all;
+    vt_cfg_defaults(&all);
+    all.workers = 2; /* on any machine */
+    CHECK_EQ(vt_open(&all), 0);
+    CHECK_EQ(vt__sched_g.ndoms, 1);
+    vt_shutdown();
     vt_cfg_defaults(&all);
     CHECK(all.workers >= 1 && all.stack_bytes >= 65536 && all.guard_bytes == 32768);
     CHECK(all.max_vthreads == 1000000 && all.max_blocking == 64 && !all.no_segv_handler);
@@ -628,14 +634,48 @@ static int deadline_main(void *arg) {
     CHECK_EQ(vt_sleep_ms(2), 0);
     vt_shield(false);
     CHECK_EQ(vt_sleep_ms(2), -ETIMEDOUT);
-    CHECK_EQ(vt_yield(), 0); /* no wait */
+    CHECK_EQ(vt_yield(), -ETIMEDOUT);
+    s.count = 1;
+    CHECK_EQ(vt_sem_acquire(&s), 0); /* no wait */
     (void)vt_deadline_set(0);
     CHECK_EQ(vt_sleep_until(vt_now() - VT_SEC), 0);
+    (void)vt_deadline_set(vt_now() + 20 * VT_SEC);
+    CHECK_EQ(vt_sleep_ms(INT64_MIN / VT_MS - 1), 0); /* in ns it would not be negative any more */
+    (void)vt_deadline_set(0);
     before = vt_now();
     CHECK_EQ(vt_sleep(3 * VT_MS), 0);
     CHECK(vt_now() >= before + 3 * VT_MS); /* never early */
     return 0;
 }
+/* Computes, and lets others run, until its time is over. */
+static int yields_till_late(void *arg) {
+    int r, ran = 0;
+    int64_t until = vt_now() + 5 * VT_MS, end = until + 20 * VT_SEC;
+    (void)arg;
+    (void)vt_deadline_set(until);
+    do r = vt_yield();
+    while (r == 0 && vt_now() < end);
+    CHECK_EQ(r, -ETIMEDOUT);
+    CHECK(vt_now() >= until);
+    CHECK_EQ(vt_go(count_one, &ran), 0);
+    CHECK_EQ(vt_yield(), -ETIMEDOUT);
+    CHECK_EQ(ran, 1); /* all the same */
+    CHECK_EQ(vt_yield(), -ETIMEDOUT);
+    vt_shield(true);
+    CHECK_EQ(vt_yield(), 0);
+    vt_shield(false);
+    (void)vt_deadline_set(vt_now() + 3600 * VT_SEC);
+    return vt_yield();
+}
+static int yields_late_main(void *arg) {
+    vt_task *t[3];
+    CHECK_EQ(yields_till_late(arg), 0); /* alone */
+    for (int i = 0; i < 3; i++) t[i] = vt_async(yields_till_late, NULL);
+    for (int i = 0; i < 3; i++) CHECK_EQ(result(t[i]), 0);
+    return 0;
+}
+TEST(a_yield_ends_at_the_deadline) { CHECK_EQ(run_on(1, yields_late_main, NULL), 0); }
+
 TEST(deadlines_are_inherited_and_overridden) { CHECK_EQ(run_on(1, deadline_main, NULL), 0); }
 
 TEST(off_a_vthread) {
@@ -651,11 +691,14 @@ TEST(off_a_vthread) {
     vt_stats_get(&s);
     CHECK(s.spawned == 0 && s.switches == 0);
     vt_stop();
-    vt_shutdown();
+    CHECK_EQ(vt_shutdown(), -EPERM);
     CHECK_EQ(vt_run_once(0), -EPERM);
+    CHECK_EQ(vt_next_deadline(), VT_ESTATE);
     CHECK_EQ(vt_poll_fill(NULL, 0), -EPERM);
     CHECK(vt_poll_fd() < 0);
     CHECK_EQ(vt_sleep_until(0), 0);
+    CHECK_EQ(vt_sleep_until(VT_NONE), -EPERM);
+    CHECK_EQ(vt_sleep(VT_NONE), 0); /* a duration */
 }
 
 /*--- turns ---*/
@@ -796,7 +839,7 @@ TEST(destructors_of_locals_run_shielded_and_come_to_an_end) {
     REQUIRE(stubborn_key >= 0);
     CHECK_EQ(run_on(1, stubborn_main, NULL), 0);
     int last = 0;
-    for (int i = 0; i < 2 * VT_LOCAL_MAX && last >= 0; i++) last = vt_local_key(NULL);
+    for (int i = 0; i < 2 * VT_LOCAL_KEYS_MAX && last >= 0; i++) last = vt_local_key(NULL);
     CHECK_EQ(last, VT_ELIMIT);
     CHECK_EQ(vt_local_key(NULL), VT_ELIMIT);
 }
@@ -804,13 +847,16 @@ TEST(destructors_of_locals_run_shielded_and_come_to_an_end) {
 /*--- the host's loop, closer ---*/
 static void *other_os_thread(void *arg) {
     CHECK_EQ(vt_run_once(0), -EPERM);
+    CHECK_EQ(vt_next_deadline(), VT_ESTATE);
+    CHECK_EQ(vt_shutdown(), -EPERM);
     CHECK_EQ(vt_go(count_one, arg), 0); /* may spawn: the loop is woken */
     return NULL;
 }
 static int stops_after(void *arg) {
     (void)arg;
     CHECK_EQ(vt_run_once(0), -EPERM); /* not from inside */
-    vt_shutdown();                    /* nor this */
+    CHECK_EQ(vt_next_deadline(), VT_ESTATE);
+    CHECK_EQ(vt_shutdown(), -EPERM);
     return vt_sleep_ms(3);
 }
 /* The monitor parks when all have slept for 200 ms: not while a vthread blocks the host. */
@@ -859,6 +905,7 @@ TEST(a_host_is_woken_by_other_threads) {
     CHECK_EQ(vt_open(NULL), -EBUSY);
     CHECK_EQ(run_on(1, give, NULL), -EBUSY);
     CHECK_EQ(vt_worker(), 0);
+    CHECK_EQ(vt_worker_count(), 1);
     CHECK_EQ(vt_on_vthread(), 0);
     CHECK_EQ(vt_run_once(0), 0);
     CHECK_EQ(vt_next_deadline(), VT_NONE); /* nothing to do, and nothing due */
@@ -885,7 +932,7 @@ TEST(a_host_is_woken_by_other_threads) {
     from = vt_now();
     CHECK_EQ(vt_run_once(from + 2 * VT_MS), 0); /* waits as long as it is told */
     CHECK(vt_now() >= from + 2 * VT_MS);
-    vt_shutdown();
+    CHECK_EQ(vt_shutdown(), 0);
     CHECK_EQ(run_on(1, give, (void *)5), 5); /* another kind of runtime afterwards */
 }
 
@@ -1010,6 +1057,18 @@ static int turns_count_main(void *arg) {
     CHECK(b.switches - a.switches >= 9 && b.switches - a.switches <= 12);
     return 0;
 }
+static int starts_count_main(void *arg) {
+    vt_stats a, b;
+    (void)arg;
+    CHECK_EQ(vt_sleep_ms(1), 0);
+    vt_stats_get(&a);
+    for (int i = 0; i < 100; i++) CHECK_EQ(result(vt_async_any(give, NULL)), 0);
+    vt_stats_get(&b);
+    CHECK(b.switches - a.switches >= 199 &&
+          b.switches - a.switches <= 210); /* theirs, and ours behind each */
+    return 0;
+}
+TEST(starts_from_the_queue_for_any_worker_count) { CHECK_EQ(run_on(1, starts_count_main, NULL), 0); }
 TEST(turns_cut_short_count_as_they_were) { CHECK_EQ(run_on(1, turns_count_main, NULL), 0); }
 
 /*--- fork, closer ---*/

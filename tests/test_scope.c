@@ -50,6 +50,7 @@ static int results_main(void *arg) {
     bool any = *(bool *)arg;
     vt_scope s;
     CHECK_EQ(vt_scope_open(&s, 4, 0), -EINVAL);
+    CHECK_EQ(vt_scope_go(&s, not_mine, &s), -EPERM); /* it is none */
     CHECK_EQ(vt_scope_open(&s, 0, 0), 0);
     CHECK_EQ(vt_scope_wait(&s), 0); /* no child */
     CHECK_EQ(vt_scope_close(&s), 0);
@@ -592,6 +593,6 @@ TEST(children_inherit_values) {
         CHECK_EQ(destroyed, 4); /* and the parent's, at its end */
         memory_end();
     }
-    for (int i = 0; i < 2 * VT_LOCAL_MAX; i++) (void)vt_local_key_inherit(NULL);
+    for (int i = 0; i < 2 * VT_LOCAL_KEYS_MAX; i++) (void)vt_local_key_inherit(NULL);
     CHECK_EQ(vt_local_key_inherit(NULL), VT_ELIMIT);
 }

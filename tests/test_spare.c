@@ -135,7 +135,9 @@ static void no_news(vt__dom *dom, vt__msg *m) { (void)dom, (void)m; }
 static vt__msg news = {.fn = no_news};
 static int ends_with_mail(void *arg) {
     (void)arg;
-    CHECK(vt__sched_thr()->index >= vt__sched_g.ndoms);
+    CHECK(vt_worker() >= vt__sched_g.ndoms);
+    CHECK(vt_worker() < vt_worker_count());
+    CHECK_EQ(vt_worker_count(), 1 + 5);
     gate_open(1);
     while (driven_by_spare() || !(SEEN(vt__sched_g.thrs[0]->sleeping) & VT__SCHED_ENDLESS))
         (void)vt_sleep_ms(1);
@@ -150,7 +152,7 @@ static int last_main(void *arg) {
     return 0;
 }
 TEST(b111_the_last_ends_on_a_spare_that_has_mail) {
-    vt_cfg cfg = {.workers = 1, .stall_ms = 2};
+    vt_cfg cfg = {.workers = 1, .stall_ms = 2, .max_spares = 5};
     CHECK_EQ(vt_run(&cfg, last_main, NULL), 0);
 }
 

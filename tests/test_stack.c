@@ -250,10 +250,11 @@ TEST(tops_are_coloured_and_inside) {
     vt__stack_setup(USABLE, GUARD);
     for (int i = 0; i < 128; i++) {
         REQUIRE((v[i] = vt__stack_get(&c)) != NULL);
-        char *end = vt__stack_base(v[i]) + vt__stack_g.stride, *top = vt__stack_top(v[i]);
+        char *end = vt__stack_base(v[i]) + vt__stack_g.stride, *top = vt__stack_top(v[i], false);
         CHECK(top <= end && end - top <= 15 * 128);
         CHECK_EQ((end - top) % 128, 0);
         seen |= 1u << (end - top) / 128;
+        CHECK(vt__stack_top(v[i], true) == end);
     }
     CHECK(__builtin_popcount(seen) >= 8);
     put_all(&c, v, 128);
@@ -574,6 +575,35 @@ TEST(an_overflow_names_the_vthread_and_its_spawn_site) {
     status = run_doomed(digs, (void *)1000000, &cfg, false, text, sizeof text);
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
     CHECK(strstr(text, "vthttp:") == NULL);
+}
+static int sends_itself(void *arg) {
+    (void)arg;
+    return kill(getpid(), SIGSEGV);
+}
+static int spawn_nothing(void *arg) { return (int)(intptr_t)arg; }
+static int has_a_reporter(void *arg) {
+    return signal(SIGSEGV, own_handler) == SIG_ERR ? -1 : (int)(intptr_t)arg;
+}
+TEST(a_fault_that_is_sent_is_none_of_ours_and_is_passed_on) {
+    if (VT__ASAN || VT__TSAN || VTHTTP_VALGRIND) SKIP("the sanitizer handles it itself");
+    char text[2000];
+    vt_cfg cfg = {.workers = 1};
+    int status = run_doomed(sends_itself, NULL, &cfg, false, text, sizeof text);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    CHECK(strstr(text, "vthttp:") == NULL);
+    status = run_doomed(sends_itself, NULL, &cfg, true, text, sizeof text);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 42);
+}
+TEST(a_handler_that_came_later_stays) {
+    struct sigaction before, sa;
+    vt_cfg cfg = {.workers = 1};
+    REQUIRE(sigaction(SIGSEGV, NULL, &before) == 0);
+    CHECK_EQ(vt_run(&cfg, has_a_reporter, (void *)3), 3);
+    CHECK_EQ(sigaction(SIGSEGV, &before, &sa), 0);
+    CHECK(sa.sa_handler == own_handler);
+    CHECK_EQ(vt_run(&cfg, spawn_nothing, NULL), 0);
+    CHECK_EQ(sigaction(SIGSEGV, NULL, &sa), 0); /* ours does not */
+    CHECK(sa.sa_handler == before.sa_handler);
 }
 TEST(other_faults_are_not_reported_as_overflows) {
     if (VT__ASAN || VT__TSAN || VTHTTP_VALGRIND) SKIP("the sanitizer reports faults itself");

@@ -398,8 +398,11 @@ static int sem_main(void *arg) {
     else line_check(7); /* in the order of their coming */
     for (int i = 0; i < 3; i++) CHECK_EQ(i % 2 ? vt_sem_try(&line.s) : vt_sem_acquire(&line.s), 0);
     CHECK_EQ(vt_sem_try(&line.s), -EAGAIN);
-    vt_sem_release(&line.s, 0);
+    for (int64_t n = 0; n >= -2; n--) CHECK_EQ(vt_sem_release(&line.s, n), -EINVAL);
     CHECK_EQ(line.s.count, 0);
+    CHECK_EQ(vt_sem_release(&line.s, 1), 0);
+    CHECK_EQ(vt_sem_release(&line.s, INT64_MAX), -EINVAL);
+    CHECK_EQ(line.s.count, 1);
     return 0;
 }
 TEST(a_semaphore_serves_in_order) { everywhere(sem_main); }
@@ -468,6 +471,8 @@ static int wg_main(void *arg) {
     CHECK_EQ(line.g.count, 0);
     CHECK_EQ(vt_wg_add(&line.g, 3), 0);
     CHECK_EQ(vt_wg_add(&line.g, -4), -EINVAL);
+    CHECK_EQ(vt_wg_add(&line.g, INT64_MAX - 2), -EINVAL);
+    CHECK_EQ(line.g.count, 3);
     CHECK_EQ(vt_wg_wait_until(&line.g, vt_now() + VT_MS), -ETIMEDOUT);
     for (int i = 0; i < 5; i++) t[i] = spawn(wg_wait, i, any);
     SETTLE(&line.g, 5);
