@@ -5147,16 +5147,20 @@ typedef struct vt__dom {
 #endif
 } vt__dom;
 
-/* A wait on a descriptor that is not ours, armed one-shot; one entry a descriptor, shared by a reader and a writer. */
+/* A wait on a descriptor that is not ours, armed one-shot; one entry a descriptor, shared by a reader and a writer. The
+ * program closes such a descriptor whenever it likes, and who waited for it takes back what is another's number by then.
+ * So with epoll they stand in a set of their OS thread's own, made at its first wait, which stands in its domain's: who
+ * drives that harvests both, and a descriptor of ours never meets them, nor do those of two threads each other. */
 typedef struct vt__poll_fdw {
     struct vt__poll_fdw *next;
     vt__pd pd;
     int users;
 } vt__poll_fdw;
 
-/* Those of one OS thread, which alone touches them; events come from the domain in which they are armed. */
+/* Those of one OS thread, which alone touches them; events come from its domain. */
 typedef struct vt__poll_fdws {
-    vt__dom *dom;
+    vt__dom *dom; /* stays once there is a set, or events of it might be in hand */
+    vt__pd set;   /* see above; dom NULL: none */
     vt__poll_fdw *at[64];
     vt__pool pool;
 } vt__poll_fdws;
@@ -5406,12 +5410,12 @@ static uint64_t vt__poll_pack(const vt__pd *pd, uint32_t word) {
     return (uint64_t)(uintptr_t)pd | (uint64_t)(word >> 16) << 32;
 #endif
 }
-static int vt__poll_ctl(vt__dom *dom, int op, vt__pd *pd, uint32_t word, uint32_t events) {
+static int vt__poll_ctl(int epfd, int op, vt__pd *pd, uint32_t word, uint32_t events) {
     struct epoll_event ev;
     memset(&ev, 0, sizeof ev);
     ev.events = events;
     ev.data.u64 = vt__poll_pack(pd, word);
-    return vt__plat_epoll_ctl(dom->epfd, op, pd->fd, &ev);
+    return vt__plat_epoll_ctl(epfd, op, pd->fd, &ev);
 }
 static int vt__poll_set_open(vt__dom *dom) {
     struct epoll_event ev;
@@ -5430,7 +5434,7 @@ static void vt__poll_set_close(vt__dom *dom) {
 static int vt__poll_ctl_add(vt__dom *dom, vt__pd *pd, uint32_t word) {
     uint32_t ev = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
     if (word & VT__PD_LISTEN) ev = EPOLLIN | EPOLLEXCLUSIVE;
-    return vt__poll_ctl(dom, EPOLL_CTL_ADD, pd, word, ev);
+    return vt__poll_ctl(dom->epfd, EPOLL_CTL_ADD, pd, word, ev);
 }
 VT__INLINE void vt__poll_ctl_del(vt__dom *dom, vt__pd *pd) {
     (void)vt__plat_epoll_ctl(dom->epfd, EPOLL_CTL_DEL, pd->fd, NULL);
@@ -5511,17 +5515,20 @@ static int vt__poll_add(vt__dom *dom, vt__pd *pd) {
     if (wv) vt__poll_up.wake(wv);
     return r;
 }
-/* Out of its set, with a new generation: events on their way are void, readiness is to be tried again. By the
- * descriptor's only user, from any thread. */
-static VT__UNUSED void vt__poll_remove(vt__pd *pd) {
+/* A new generation: events on their way are void, readiness is to be tried again. False: it is in no set. */
+static bool vt__poll_disown(vt__pd *pd) {
     uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE), n;
     do {
-        if (!(w & VT__PD_ADDED)) return;
+        if (!(w & VT__PD_ADDED)) return false;
         n = (w + 0x10000) &
             ~(uint32_t)(VT__PD_ADDED | VT__PD_ARMED | VT__PD_WATCH | VT__PD_WATCH_FIN | VT__PD_FLUSH);
         n |= VT__PD_R | VT__PD_W;
     } while (!__atomic_compare_exchange_n(&pd->word, &w, n, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
-    vt__poll_ctl_del(pd->dom, pd);
+    return true;
+}
+/* Out of its set. By the descriptor's only user, from any thread. */
+static VT__UNUSED void vt__poll_remove(vt__pd *pd) {
+    if (vt__poll_disown(pd)) vt__poll_ctl_del(pd->dom, pd);
 }
 /* Marks it closed and wakes who waits; later waits fail. The descriptor itself is closed by vt__poll_close. */
 static void vt__poll_shut(vt__pd *pd) {
@@ -5584,22 +5591,63 @@ static VT__UNUSED void vt__poll_forget(vt__dom *dom) {
 }
 
 /*--- one-shot waits on descriptors of others ---*/
-static int vt__poll_fdw_arm(vt__poll_fdws *of, vt__poll_fdw *f, unsigned want) {
 #if VTHTTP_POLL
+static int vt__poll_fdw_arm(vt__poll_fdws *of, vt__poll_fdw *f, unsigned want) {
     (void)want;
-    if (vt__poll_bits(&f->pd) & VT__PD_ADDED) return 0;
     return vt__poll_add(of->dom, &f->pd);
+}
+VT__INLINE void vt__poll_fdw_disarm(const vt__poll_fdws *of, vt__poll_fdw *f) {
+    (void)of;
+    vt__poll_remove(&f->pd);
+}
 #else
+/* Armed first, then emptied: an event of meanwhile calls again. */
+static void vt__poll_fdws_sink(vt__dom *dom, vt__pd *set, unsigned bits) {
+    struct epoll_event ev[64];
+    int n;
+    (void)bits;
+    vt__poll_clear(set, VT__PD_READY);
+    vt__poll_set(set, VT__PD_ARMED);
+    do {
+        n = vt__plat_epoll_wait(set->fd, ev, (int)VT__COUNT(ev), 0);
+        for (int i = 0; i < n; i++) vt__poll_decode(dom, &ev[i]);
+    } while (n == (int)VT__COUNT(ev));
+}
+static VT__NOINLINE int vt__poll_fdws_make(vt__poll_fdws *of) {
+    int fd = vt__plat_epoll_create();
+    if (fd < 0) return fd;
+    vt__poll_pd_init(&of->set, fd);
+    vt__poll_clear(&of->set, VT__PD_READY);
+    vt__poll_set(&of->set, VT__PD_ARMED);
+    of->set.sink = vt__poll_fdws_sink;
+    int r = vt__poll_add(of->dom, &of->set);
+    if (r >= 0) return 0;
+    (void)vt__poll_close(&of->set);
+    of->set.dom = NULL;
+    return r;
+}
+static int vt__poll_fdw_arm(vt__poll_fdws *of, vt__poll_fdw *f, unsigned want) {
     uint32_t w = __atomic_load_n(&f->pd.word, __ATOMIC_ACQUIRE), ev = EPOLLONESHOT;
+    int r = of->set.dom ? 0 : vt__poll_fdws_make(of), op = w & VT__PD_ADDED ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
     if (want & VT__PD_RWAIT) ev |= EPOLLIN | EPOLLRDHUP;
     if (want & (VT__PD_WWAIT | VT__PD_RWBOTH)) ev |= EPOLLOUT;
-    f->pd.dom = of->dom;
-    int r = vt__poll_ctl(of->dom, w & VT__PD_ADDED ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, &f->pd, w, ev);
-    if (r == -ENOENT)
-        r = vt__poll_ctl(of->dom, EPOLL_CTL_ADD, &f->pd, w, ev); /* closed and opened again meanwhile */
+    if (r >= 0) r = vt__poll_ctl(of->set.fd, op, &f->pd, w, ev);
+    if (r == -ENOENT || r == -EEXIST) /* closed meanwhile: the number is another's now, or the first one's again */
+        r = vt__poll_ctl(of->set.fd, op == EPOLL_CTL_ADD ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, &f->pd, w, ev);
     if (r >= 0) vt__poll_set(&f->pd, VT__PD_ADDED);
     return r;
+}
+static void vt__poll_fdw_disarm(const vt__poll_fdws *of, vt__poll_fdw *f) {
+    if (vt__poll_disown(&f->pd)) (void)vt__plat_epoll_ctl(of->set.fd, EPOLL_CTL_DEL, f->pd.fd, NULL);
+}
 #endif
+/* Where the waits of a thread that has none will be. */
+static void vt__poll_fdws_place(vt__poll_fdws *of, vt__dom *dom) {
+    if (!of->set.dom) of->dom = dom;
+}
+static void vt__poll_fdws_free(vt__poll_fdws *of) {
+    if (of->set.dom) (void)vt__poll_close(&of->set);
+    vt__mem_pool_drain(&of->pool);
 }
 /* The entry for fd, with one more user; NULL: no memory. */
 static vt__poll_fdw *vt__poll_fdw_get(vt__poll_fdws *of, int fd) {
@@ -5623,7 +5671,7 @@ static vt__poll_fdw *vt__poll_fdw_get(vt__poll_fdws *of, int fd) {
 static void vt__poll_fdw_put(vt__poll_fdws *of, vt__poll_fdw *f) {
     vt__poll_fdw **at = &of->at[(unsigned)f->pd.fd % VT__COUNT(of->at)];
     if (--f->users) return;
-    vt__poll_remove(&f->pd);
+    vt__poll_fdw_disarm(of, f);
     while (*at != f) at = &(*at)->next;
     *at = f->next;
     vt__mem_pool_put(&of->pool, f);
@@ -6771,7 +6819,7 @@ static void vt__rt_thr_slim(vt__thr *t) {
 static void vt__rt_thr_free(vt__thr *t) {
     if (VTHTTP_HOOKS) vt__sched_up.gone(t);
     vt__rt_thr_slim(t);
-    vt__mem_pool_drain(&t->fdws.pool);
+    vt__poll_fdws_free(&t->fdws);
     vt__mem_free(t);
 }
 /* What there is of it after an error is in the tables all the same. */
@@ -10156,7 +10204,7 @@ static VT__UNUSED bool vt__dump_deadlocked(void) {
 
 /*==============================================================================
  * MARK: - @spare   OS threads that stand in for workers which stall
- * uses:   @plat @sched @rt
+ * uses:   @plat @poll @sched @rt
  * test:   tests/test_spare.c tests/test_handoff.c
  *
  * The monitor (@watch) gives the domain of a thread that does not come back from a vthread to a spare one, which then
@@ -10238,7 +10286,7 @@ static bool vt__spare_try(vt__dom *d) { return !__atomic_exchange_n(&d->lock, 1,
 /* Where its next vthreads will be; its own thread does not look, but who kicked it just now might. */
 static void vt__spare_place(vt__thr *t, vt__dom *d) {
     __atomic_store_n(&t->dom, d, __ATOMIC_RELAXED);
-    t->fdws.dom = d;
+    vt__poll_fdws_place(&t->fdws, d);
 }
 /* Calls one that idles, for d. */
 static bool vt__spare_call(vt__thr *t, vt__dom *d) {

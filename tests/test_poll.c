@@ -830,6 +830,83 @@ static int overtaken_main(void *arg) {
 }
 TEST(who_is_overtaken_is_told_to_try) { CHECK_EQ(run_on(1, overtaken_main, NULL), 0); }
 
+/* Who waited for a descriptor that is closed takes its number back when it is another's: a socket's of ours, in our set. */
+static int reads_one(void *arg) {
+    char c;
+    return (int)vt_read(arg, &c, 1);
+}
+static int stale_main(void *arg) {
+    struct wait a, b;
+    int p[2], s[2], r = -1;
+    vt_sock *sock;
+    (void)arg;
+    if (pipe(p) < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, s) < 0) return -1;
+    vt_task *t = start(&a, p[0], VT_READ, 0), *u = start(&b, p[0], VT_WRITE, 0);
+    if (dup2(s[0], p[0]) < 0 || vt_sock_from_fd_take(&sock, p[0]) < 0) return -1; /* closes the pipe's end */
+    close(s[0]);
+    vt_task *reader_task = vt_async(reads_one, sock);
+    vt_sleep(VT_MS);
+    vt_cancel(t);
+    CHECK_EQ(result(t), -ECANCELED); /* arms it again for the other */
+    vt_cancel(u);
+    int ru = result(u);
+    CHECK(ru == -ECANCELED || (VTHTTP_POLL && ru == VT_WRITE)); /* which sees what the number is now */
+    put_byte(s[1]);
+    CHECK_EQ(vt_await_until(reader_task, vt_now() + 10 * VT_SEC, &r), 0);
+    CHECK_EQ(r, 1);
+    vt_sock_close(sock);
+    close(s[1]), close(p[1]);
+    return 0;
+}
+TEST(a_wait_for_a_closed_descriptor_leaves_its_numbers_next_owner_alone) {
+    CHECK_EQ(run_on(1, stale_main, NULL), 0);
+}
+static int comes_back_main(void *arg) {
+    struct wait a;
+    int p[2];
+    (void)arg;
+    if (pipe(p) < 0) return -1;
+    vt_task *t = start(&a, p[0], VT_READ, 0);
+    int kept = dup(p[0]);
+    close(p[0]);
+    vt_cancel(t);
+    CHECK_EQ(result(t), -ECANCELED); /* the set keeps it: what it is of is still open */
+    CHECK_EQ(dup2(kept, p[0]), p[0]);
+    t = start(&a, p[0], VT_READ, 10 * VT_SEC);
+    put_byte(p[1]);
+    CHECK_EQ(result(t), VT_READ);
+    close(p[0]), close(p[1]), close(kept);
+    return 0;
+}
+TEST(a_number_that_comes_back_can_be_waited_for) { CHECK_EQ(run_on(1, comes_back_main, NULL), 0); }
+/* As after a hand-off, when vthreads of both wait for one descriptor. */
+TEST(two_threads_of_one_domain_share_a_descriptor_of_the_programs) {
+    vt__poll_fdws of[2];
+    vt__poll_fdw *f[2];
+    int p[2];
+    begin();
+    REQUIRE(pipe(p) == 0);
+    for (int i = 0; i < 2; i++) {
+        memset(&of[i], 0, sizeof of[i]);
+        vt__mem_pool_init(&of[i].pool, sizeof(vt__poll_fdw), UINT32_MAX);
+        vt__poll_fdws_place(&of[i], &dom);
+        REQUIRE((f[i] = vt__poll_fdw_get(&of[i], p[0])) != NULL);
+        CHECK_EQ(vt__poll_wait_begin(&f[i]->pd, VT__PD_RWAIT, i ? &writer : &reader), 1);
+        CHECK_EQ(vt__poll_fdw_arm(&of[i], f[i], VT__PD_RWAIT), 0);
+    }
+    vt__poll_fdws_place(&of[0], &dom2); /* with epoll what stands in a set stays, for whoever looks there */
+    CHECK(of[0].dom == (VTHTTP_POLL ? &dom2 : &dom));
+    put_byte(p[1]);
+    harvest(&dom);
+    CHECK(woken_reader == 1 && woken_writer == 1);
+    for (int i = 0; i < 2; i++) {
+        vt__poll_fdw_put(&of[i], f[i]);
+        vt__poll_fdws_free(&of[i]);
+    }
+    close(p[0]), close(p[1]);
+    end();
+}
+
 /*--- what happens in the middle of a call ---*/
 /* A socket in no set yet: another worker adds it, and its input comes, when a read has just found none. */
 static struct wire early;
