@@ -350,7 +350,7 @@ enum vt_events { VT_READ = 1, VT_WRITE = 2 };
 /* Waits until `fd` (any pollable descriptor, not one owned by a vt_sock) is ready for one of `events`; returns the
  * ready ones (both on error or hang-up: try). parks. A descriptor that is closed meanwhile wakes nobody. errors: -ECANCELED,
  * -ETIMEDOUT, -EINVAL no events, -EBADF, -EBUSY another virtual thread of this OS thread waits for the same, -EPERM (a regular
- * file, or off a virtual thread), -ENOMEM, -ENOSPC (epoll_ctl(2)). */
+ * file, or off a virtual thread), -ENOMEM, -EMFILE, -ENFILE, -ENOSPC (epoll_ctl(2)). */
 VT_API int vt_wait_fd(int fd, int events, int64_t until);
 
 /* Runs `fn(arg)` on a pool of OS threads and waits for its result, stored in *result (may be NULL).
@@ -5649,6 +5649,11 @@ static void vt__poll_fdws_free(vt__poll_fdws *of) {
     if (of->set.dom) (void)vt__poll_close(&of->set);
     vt__mem_pool_drain(&of->pool);
 }
+/* The users of a descriptor share its one-shot arming: whoever leaves arms it again for the others. */
+static void vt__poll_fdw_rearm(vt__poll_fdws *of, vt__poll_fdw *f) {
+    unsigned left = vt__poll_bits(&f->pd) & (VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH);
+    if (left) (void)vt__poll_fdw_arm(of, f, left);
+}
 /* The entry for fd, with one more user; NULL: no memory. */
 static vt__poll_fdw *vt__poll_fdw_get(vt__poll_fdws *of, int fd) {
     vt__poll_fdw **at = &of->at[(unsigned)fd % VT__COUNT(of->at)], *f;
@@ -8161,9 +8166,9 @@ static void vt__chan_sel_leave(vt__sel *s, vt__sel_slot *slots, vt__poll_fdws *o
     for (uint64_t m = s->fds; m; m &= m - 1) {
         int i = __builtin_ctzll(m);
         vt__poll_fdw *f = slots[i].fd.f;
-        unsigned others = f ? vt__poll_bits(&f->pd) & (VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH) : 0;
-        if (others) (void)vt__poll_fdw_arm(of, f, others);
-        if (f) vt__poll_fdw_put(of, f);
+        if (!f) continue;
+        vt__poll_fdw_rearm(of, f);
+        vt__poll_fdw_put(of, f);
     }
 }
 static bool vt__chan_sel_abort(vt__vth *v) {
@@ -9234,11 +9239,6 @@ VT_API int vt_accept_until(vt_sock *s, vt_sock **out, int64_t until) {
 VT_API int vt_accept(vt_sock *s, vt_sock **out) { return vt_accept_until(s, out, 0); }
 
 /*--- descriptors of others ---*/
-/* The other user's wait shares the one-shot arming: whoever leaves arms it again for the other. */
-static void vt__io_fdw_rearm(vt__poll_fdws *of, vt__poll_fdw *f) {
-    unsigned left = vt__poll_bits(&f->pd) & (VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH);
-    if (left) (void)vt__poll_fdw_arm(of, f, left);
-}
 static int vt__io_fdw_wait(vt__vth *v, vt__poll_fdw *f, int events, int64_t due) {
     unsigned slot = events & VT_READ ? VT__PD_RWAIT : VT__PD_WWAIT, b = vt__poll_bits(&f->pd);
     unsigned want = events == (VT_READ | VT_WRITE) ? VT__PD_RWAIT | VT__PD_RWBOTH : slot;
@@ -9254,7 +9254,7 @@ static int vt__io_fdw_wait(vt__vth *v, vt__poll_fdw *f, int events, int64_t due)
     }
     v->wait_obj = &f->pd;
     r = vt__sched_park(v, slot == VT__PD_RWAIT ? vt__io_abort_read : vt__io_abort_write, due);
-    vt__io_fdw_rearm(&v->thr->fdws, f);
+    vt__poll_fdw_rearm(&v->thr->fdws, f);
     if (r < 0) return r;
     b = vt__poll_bits(&f->pd);
     r = ((b & (VT__PD_R | VT__PD_RDHUP) ? VT_READ : 0) | (b & VT__PD_W ? VT_WRITE : 0)) & events;
