@@ -6387,10 +6387,10 @@ static void vt__sched_entry(vt__ctx *c) {
 static vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     char *s = vt__stack_get(&t->stacks);
     if (VT__UNLIKELY(!s)) return NULL;
-    vt__vth *v = (vt__vth *)(void *)((uintptr_t)(vt__stack_top(s, (task->flags & VT__TASK_EMBEDDED) != 0) -
-                                                 sizeof(vt__vth)) &
-                                     ~(uintptr_t)63);
     uint32_t f = __atomic_load_n(&task->flags, __ATOMIC_ACQUIRE);
+    vt__vth *v =
+        (vt__vth *)(void *)((uintptr_t)(vt__stack_top(s, (f & VT__TASK_EMBEDDED) != 0) - sizeof(vt__vth)) &
+                            ~(uintptr_t)63);
     task->v = v;
     if (f & VT__TASK_ANY) {
         task->thr = t;
@@ -10455,7 +10455,7 @@ static int64_t vt__watch_cpu(const vt__thr *t) {
 }
 /* Vthreads that have lost their domain burn CPU. */
 static bool vt__watch_crowded(void) {
-    for (int i = 0; i < vt__sched_g.nthrs; i++)
+    for (int i = 0; i < vt__sched_nthrs(); i++)
         if (vt__watch_g.of[i].burns && vt__watch_g.of[i].replaced) return true;
     return false;
 }
