@@ -5632,7 +5632,8 @@ static int vt__poll_fdw_arm(vt__poll_fdws *of, vt__poll_fdw *f, unsigned want) {
     if (want & VT__PD_RWAIT) ev |= EPOLLIN | EPOLLRDHUP;
     if (want & (VT__PD_WWAIT | VT__PD_RWBOTH)) ev |= EPOLLOUT;
     if (r >= 0) r = vt__poll_ctl(of->set.fd, op, &f->pd, w, ev);
-    if (r == -ENOENT || r == -EEXIST) /* closed meanwhile: the number is another's now, or the first one's again */
+    if (r == -ENOENT ||
+        r == -EEXIST) /* closed meanwhile: the number is another's now, or the first one's again */
         r = vt__poll_ctl(of->set.fd, op == EPOLL_CTL_ADD ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, &f->pd, w, ev);
     if (r >= 0) vt__poll_set(&f->pd, VT__PD_ADDED);
     return r;
@@ -5787,7 +5788,7 @@ typedef struct vt__vth {
     int32_t shield;
     union {
         struct {
-            bool cancel; /* asked to stop; set on its own thread */
+            bool cancel;  /* asked to stop; set on its own thread */
             bool parking; /* on_park is set */
         };
         uint16_t slow; /* 0: a park has neither of them to look at */
@@ -5796,7 +5797,7 @@ typedef struct vt__vth {
     bool (*abort)(
         struct vt__vth *v); /* takes the present wait back; NULL: not waiting, or not to be aborted */
     void *wait_obj;
-    int64_t wait_due; /* 0: the present wait has no deadline */
+    int64_t wait_due;           /* 0: the present wait has no deadline */
     void (*on_park)(void *arg); /* see vt__sched_on_park */
     void *on_park_arg;
     vt_fn *fn;
@@ -6388,9 +6389,9 @@ static vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     char *s = vt__stack_get(&t->stacks);
     if (VT__UNLIKELY(!s)) return NULL;
     uint32_t f = __atomic_load_n(&task->flags, __ATOMIC_ACQUIRE);
-    vt__vth *v =
-        (vt__vth *)(void *)((uintptr_t)(vt__stack_top(s, (f & VT__TASK_EMBEDDED) != 0) - sizeof(vt__vth)) &
-                            ~(uintptr_t)63);
+    vt__vth *v = (vt__vth *)(void *)((uintptr_t)(vt__stack_top(s, (f & VT__TASK_EMBEDDED) != 0) -
+                                                 sizeof(vt__vth)) &
+                                     ~(uintptr_t)63);
     task->v = v;
     if (f & VT__TASK_ANY) {
         task->thr = t;
@@ -9248,8 +9249,9 @@ static int vt__io_fdw_wait(vt__vth *v, vt__poll_fdw *f, int events, int64_t due)
     int r = vt__poll_wait_begin(&f->pd, want, v);
     if (r <= 0) return r < 0 ? r : events; /* which may be invented */
     r = vt__poll_fdw_arm(&v->thr->fdws, f, want | (b & (VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH)));
-    if (r < 0) {
-        (void)vt__poll_wait_abort(&f->pd, slot, v);
+    if (r <
+        0) { /* what an older arming brought may have ended the wait: then the wake-up comes, and is for this one */
+        if (!vt__poll_wait_abort(&f->pd, slot, v)) (void)vt__sched_park(v, NULL, 0);
         return r;
     }
     v->wait_obj = &f->pd;
@@ -11807,7 +11809,7 @@ static int vt__hooks_sleep(vt__vth *v, int64_t until) {
     if (until <= now) until = now + 1; /* still lets others run */
     int r = vt__sched_enter(v, until, &due);
     if (r == 0 && due != until && due <= now) r = -ETIMEDOUT;
-    if (r < 0) { /* not at once: who sleeps in a loop and never looks would burn the worker */
+    if (r < 0) {     /* not at once: who sleeps in a loop and never looks would burn the worker */
         v->shield++; /* nor is the cancel to end this one */
         (void)vt__sched_park(v, vt__sched_sleep_abort, VT__MIN(until, now + 10 * VT_MS));
         v->shield--;

@@ -908,6 +908,29 @@ TEST(two_threads_of_one_domain_share_a_descriptor_of_the_programs) {
 }
 
 /*--- what happens in the middle of a call ---*/
+#if !VTHTTP_POLL
+/* The descriptor is closed; before the kernel says so to who arms it, another thread's reactor has its hang-up in hand. */
+static int ctl_after_a_hangup(int ep, int op, int fd, struct epoll_event *ev) {
+    (void)ep, (void)op, (void)fd;
+    vt__poll_decode(vt__sched_tls->dom, &(struct epoll_event){.events = EPOLLHUP, .data = ev->data});
+    return -EBADF;
+}
+static int ended_main(void *arg) {
+    int p[2];
+    (void)arg;
+    if (pipe(p) < 0) return -1;
+    CHECK_EQ(vt_wait_fd(p[1], VT_WRITE, 0), VT_WRITE); /* makes the set */
+    vt__plat.epoll_ctl = ctl_after_a_hangup;
+    CHECK_EQ(vt_wait_fd(p[0], VT_READ, 0), -EBADF);
+    vt__plat.epoll_ctl = vt__plat_sys_epoll_ctl;
+    int64_t began = vt_now();
+    CHECK_EQ(vt_sleep_ms(20), 0);
+    CHECK(vt_now() - began >= 20 * VT_MS); /* that wake-up is not taken for this wait's */
+    close(p[0]), close(p[1]);
+    return 0;
+}
+TEST(a_wait_that_ends_as_it_fails_leaves_no_wake_up_behind) { CHECK_EQ(run_on(1, ended_main, NULL), 0); }
+#endif
 /* A socket in no set yet: another worker adds it, and its input comes, when a read has just found none. */
 static struct wire early;
 static bool early_came;

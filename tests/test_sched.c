@@ -1103,7 +1103,8 @@ static int late_main(void *arg) {
     int fds[2];
     vt_task *t;
     (void)arg;
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0 || vt_sock_from_fd_take(&late_sock, fds[0]) < 0) return -1;
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0 || vt_sock_from_fd_take(&late_sock, fds[0]) < 0)
+        return -1;
     CHECK_EQ(vt_mutex_lock(&late_mutex), 0);
     t = vt_async(locks_late, NULL);
     CHECK_EQ(vt_go(cancels_it, t), 0);
