@@ -1155,6 +1155,9 @@ VT_API int vt_call_stream(vt_call *call, vt_stream **out);
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#if VTHTTP_HOOKS
+#include <sys/ioctl.h> /* names of terminals, too: for nobody else */
+#endif
 #else
 #undef VTHTTP_POLL
 #define VTHTTP_POLL 1
@@ -11394,11 +11397,25 @@ VT__INLINE int vt__hooks_enter(vt__hooks_op *op, vt__vth *v, int fd, uint32_t ev
 }
 
 /*--- reading and writing ---*/
+/* What is still to be read. */
+static int vt__hooks_pending(int fd) {
+    int n = 0;
+    return vt__plat_raw(SYS_ioctl, (const long[6]){fd, FIONREAD, VT__HOOKS_PTR(&n)}) < 0 ? 0 : n;
+}
+/* A further part of a stream. The system tells an error of the socket's once: as the part before counts already, it is
+ * left for the program's next call, and this is the end, 0. */
+static long vt__hooks_once_rest(vt__hooks_op *op) {
+    struct pollfd p = {op->fd, (short)op->events, 0};
+    if (vt__plat_poll(&p, 1, 0) == 0) return -EAGAIN;
+    if (p.revents & POLLERR && !(op->events & EPOLLIN && vt__hooks_pending(op->fd) > 0)) return 0;
+    return vt__plat_raw(op->nr, op->a);
+}
 /* Goes on where a stream's first part ended: all of it, or an error after what counts already. */
 static long vt__hooks_rest(vt__hooks_op *op, long nr, const struct iovec *v, size_t count, size_t done,
                            int flags) {
     size_t skip = done;
     op->nr = nr;
+    op->once = vt__hooks_once_rest;
     op->a[4] = op->a[5] = 0;
     for (size_t i = 0; i < count; i++) {
         size_t at = VT__MIN(skip, v[i].iov_len);
@@ -11544,7 +11561,6 @@ static long vt__hooks_recvmsg(vt__vth *v, int fd, struct vt__hooks_msg *k, int f
     op.a[4] = VT__HOOKS_PTR(k);
     long got = vt__hooks_block(&op);
     if (got <= 0 || !(flags & MSG_WAITALL)) return got;
-    op.once = vt__hooks_once;
     if (flags & MSG_PEEK) return got; /* what there is: a peek into parts is not worth its code */
     return vt__hooks_waitall(&op, iov, count, got, flags);
 }

@@ -581,6 +581,64 @@ TEST(sleeps_are_together) {
     CHECK_EQ(run_on(1, many_sleeps, NULL), 0);
 }
 
+/*--- errors behind a part ---*/
+static int receives_ten(void *arg) {
+    char b[10];
+    return (int)recv(*(int *)arg, b, sizeof b, MSG_WAITALL);
+}
+static int receives_ten_in_two(void *arg) {
+    char b[10];
+    struct iovec v[2] = {{b, 3}, {b + 3, 7}};
+    struct msghdr m = {.msg_iov = v, .msg_iovlen = 2};
+    return (int)recvmsg(*(int *)arg, &m, MSG_WAITALL);
+}
+static int sends_much(void *arg) {
+    static char much[16 << 20];
+    return (int)send(*(int *)arg, much, sizeof much, MSG_NOSIGNAL);
+}
+static void tcp_pair(int fd[2]) {
+    struct sockaddr_in a;
+    int l = listener(&a, 8);
+    fd[0] = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK_EQ(connect(fd[0], (struct sockaddr *)&a, sizeof a), 0);
+    fd[1] = accept(l, NULL, NULL);
+    close(l);
+}
+static void reset(int fd) {
+    struct linger now = {1, 0};
+    CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+    close(fd);
+}
+/* The part counts, the reset is the next call's: as the kernel has it where the call itself waits. */
+static int resets(void *arg) {
+    vt_fn *const how[] = {receives_ten, receives_ten_in_two};
+    char b[4];
+    int fd[2];
+    (void)arg;
+    for (int i = 0; i < 4; i++) {
+        tcp_pair(fd);
+        CHECK_EQ(send(fd[1], "four", 4, 0), 4);
+        vt_task *t = vt_async(how[i / 2], &fd[0]);
+        vt_yield(); /* it has them, and waits */
+        if (i % 2) CHECK_EQ(send(fd[1], "so", 2, 0), 2);
+        reset(fd[1]);
+        CHECK_EQ(result(t), i % 2 ? 6 : 4);
+        FAILS(recv(fd[0], b, 4, 0), ECONNRESET);
+        CHECK_EQ(recv(fd[0], b, 4, 0), 0);
+        close(fd[0]);
+    }
+    tcp_pair(fd);
+    vt_task *t = vt_async(sends_much, &fd[0]);
+    vt_yield();
+    CHECK(!vt_task_done(t));
+    reset(fd[1]);
+    CHECK(result(t) > 0);
+    FAILS(send(fd[0], b, 4, MSG_NOSIGNAL), ECONNRESET);
+    close(fd[0]);
+    return 0;
+}
+TEST(a_reset_behind_a_part_is_the_next_calls) { CHECK_EQ(run_on(1, resets, NULL), 0); }
+
 /*--- cancel and deadline ---*/
 static int waits_in(void *arg) {
     struct end *e = arg;
