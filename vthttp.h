@@ -6518,9 +6518,15 @@ static vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     char *s = vt__stack_get(&t->stacks);
     if (VT__UNLIKELY(!s)) return NULL;
     uint32_t f = __atomic_load_n(&task->flags, __ATOMIC_ACQUIRE);
+<<<<<<< HEAD
     /* What a connection has on its stack fills a page: no offset for it, or it would have two. */
     char *top = f & VT__TASK_EMBEDDED ? vt__stack_base(s) + vt__stack_g.stride : vt__stack_top(s);
     vt__vth *v = (vt__vth *)(void *)((uintptr_t)(top - sizeof(vt__vth)) & ~(uintptr_t)63);
+=======
+    vt__vth *v = (vt__vth *)(void *)((uintptr_t)(vt__stack_top(s, (f & VT__TASK_EMBEDDED) != 0) -
+                                                 sizeof(vt__vth)) &
+                                     ~(uintptr_t)63);
+>>>>>>> hR
     task->v = v;
     if (f & VT__TASK_ANY) {
         task->thr = t;
@@ -10624,10 +10630,12 @@ static int64_t vt__watch_cpu(const vt__thr *t) {
     return 0;
 #endif
 }
-/* Vthreads that have lost their domain burn CPU. */
-static bool vt__watch_crowded(void) {
-    for (int i = 0; i < vt__sched_nthrs(); i++)
-        if (vt__watch_g.of[i].burns && vt__watch_g.of[i].replaced) return true;
+/* Vthreads that have lost their domain burn CPU, on other threads than `but`. */
+static bool vt__watch_crowded(const vt__thr *but) {
+    for (int i = 0; i < vt__sched_nthrs(); i++) {
+        const vt__watched *w = &vt__watch_g.of[i];
+        if (w->burns && w->replaced && vt__sched_g.thrs[i] != but) return true;
+    }
     return false;
 }
 /* What a thread that does not switch does; false: it would, if it got a CPU. line: of its system call, "" when it burns
@@ -10646,7 +10654,7 @@ static bool vt__watch_doing(const vt__thr *t, vt__watched *w, char *out, size_t 
         if (!w->run.v) return false;
         line[0] = 0;
         snprintf(out, cap, "wants a CPU, as others do");
-        return w->burns = vt__watch_crowded();
+        return w->burns = vt__watch_crowded(NULL);
     }
     vt__watch_proc(tid, "syscall", line, max);
     if (!line[0]) snprintf(line, max, "?"); /* not allowed to read it, or not there */
@@ -10780,7 +10788,7 @@ static void vt__watch_trace(const vt__thr *t, const vt__dump_run *run, const cha
     out[0] = 0;
     if (run->v && line[0]) n = vt__watch_trace_asleep(run->v, line, at);
     /* among many that burn CPU it would be long before it has one to answer with, and the monitor has more to do */
-    else if (run->v && !vt__watch_crowded()) n = vt__watch_trace_busy(t, run->v, at);
+    else if (run->v && !vt__watch_crowded(t)) n = vt__watch_trace_busy(t, run->v, at);
     if (!n) return;
     vt__dump_put(&o, ";");
     vt__dump_addrs(&o, at, n);
@@ -10944,7 +10952,7 @@ static bool vt__watch_deadlock(void) {
 /*--- the thread ---*/
 /* Who drives a domain beside vthreads that burn CPU comes soon; nobody else. */
 static void vt__watch_slices(void) {
-    bool crowded = vt__watch_crowded();
+    bool crowded = vt__watch_crowded(NULL);
     for (int i = 0; i < vt__sched_nthrs(); i++) {
         vt__thr *t = vt__sched_g.thrs[i];
         if (vt__sched_lives(t)) vt__spare_slice(t, crowded && vt__sched_driver(t->dom) == t);

@@ -343,6 +343,15 @@ static size_t sim_room(const struct sim_end *e) { /* for what `e` sends */
     const struct sim_end *o = e->other;
     return o && o->limit > o->len ? o->limit - o->len : 0;
 }
+static uint32_t sim_mask(int fd);
+/* Of a set that stands in another: whether a member is ready. */
+static uint32_t sim_mask_set(int ep) {
+    for (int i = 0; i < sim.nready; i++) {
+        const struct sim_file *f = &sim.files[sim.ready[i]];
+        if (f->ep == ep && !f->off && sim_mask(sim.ready[i]) & (f->events | POLLHUP | POLLERR)) return POLLIN;
+    }
+    return 0;
+}
 static uint32_t sim_mask(int fd) {
     const struct sim_file *f = &sim.files[fd];
     const struct sim_end *e = f->end;
@@ -351,6 +360,7 @@ static uint32_t sim_mask(int fd) {
     case SIM_LISTENER: return f->nqueue ? POLLIN : 0;
     case SIM_EVENTFD: return f->count ? POLLIN | POLLOUT : POLLOUT;
     case SIM_SOCKET: return POLLOUT | POLLHUP;
+    case SIM_EPOLL: return sim_mask_set(fd);
     case SIM_PIPE:
     case SIM_CONN: break;
     default: return 0;
@@ -368,7 +378,9 @@ static uint32_t sim_mask(int fd) {
 static void sim_edge(int fd) {
     if (fd < 0) return;
     struct sim_file *f = &sim.files[fd];
-    if (f->ep < 0 || f->ready || f->off) return;
+    if (f->ep < 0 || f->off) return;
+    sim_edge(f->ep); /* of a set in a set */
+    if (f->ready) return;
     f->ready = true;
     if (sim.nready == SIM_FDS * 2) sim_stuck("too many ready");
     sim.ready[sim.nready++] = fd;
@@ -1112,7 +1124,8 @@ static void sim_invent(int ep) {
 /* What is ready, in any order. */
 static int sim_harvest(int ep, struct epoll_event *ev, int cap) {
     int n = 0;
-    if (sim_chance(sim.k.lazy)) cap = 1;
+    if (sim.files[ep].ep < 0 && sim_chance(sim.k.lazy))
+        cap = 1; /* of a set in a set fewer than asked for are all */
     for (int left = sim.nready; left > 0 && n < cap; left--) {
         int i = (int)sim_below((uint64_t)left), fd = sim.ready[i];
         struct sim_file *f = &sim.files[fd];
@@ -1147,6 +1160,8 @@ static int sim_epoll(int id, int ep, struct epoll_event *ev, int cap, int64_t un
     }
 }
 static int sim_do_epoll_wait(int ep, struct epoll_event *ev, int cap, int ms) {
+    if (sim_file(ep) && sim_file(ep)->ep >= 0 && ms == 0) /* no wait that anything could end */
+        return sim_epoll(SIM_epoll_wait, ep, ev, cap, sim.now);
     SIM_DO(epoll_wait, ep);
     return sim_epoll(SIM_epoll_wait, ep, ev, cap, ms < 0 ? INT64_MAX : ms ? sim.now + ms * VT_MS : 0);
 }
