@@ -446,7 +446,7 @@ VT_API void vt_stats_get(vt_stats *out);
  * One that does not answer within 250 ms is written down as such, with what it runs. Of those that have not begun 64
  * a worker are listed. Returns how many lines about virtual threads there were. parks (cancel and deadline do not
  * end it). errors: -EPERM no runtime; -ENOTSUP in a forked child; -EBUSY another dump is being written; -ENOMEM;
- * vt_dump: those of write (SIGPIPE, too); -EAGAIN a non-blocking descriptor took nothing for 5 s. */
+ * vt_dump: those of write (SIGPIPE, too); -EAGAIN the descriptor took nothing for 5 s. */
 enum vt_dump_flags { VT_DUMP_JSON = 1, VT_DUMP_NO_TRACE = 2 /* without return addresses */ };
 typedef void vt_dump_fn(void *ctx, const char *line);
 VT_API int vt_dump(int fd, uint32_t flags);
@@ -9612,6 +9612,7 @@ enum {
     VT__DUMP_LEFT,
     VT__DUMP_CHUNK = 32768,
     VT__DUMP_RECORD = 4096, /* at most, of one vthread */
+    VT__DUMP_WRITE = 4096,  /* PIPE_BUF: a pipe that is writable takes so much without waiting */
     VT__DUMP_STEP = 256,    /* vthreads */
     VT__DUMP_UNBEGUN = 64,
     VT__DUMP_CASES = 8
@@ -10076,10 +10077,14 @@ typedef struct vt__dump_sink {
     int fd, err;
     int64_t lines;
 } vt__dump_sink;
+/* A descriptor may block: it is written to when it takes something, and no more than a pipe or a socket then does, so
+ * that neither the monitor nor a worker hangs in it. */
 static int vt__dump_write(int fd, const char *p, size_t n) {
     int64_t until = vt__plat_now() + 5 * VT_SEC;
     while (n) {
-        ssize_t r = vt__plat_write(fd, p, n);
+        struct pollfd ready = {.fd = fd, .events = POLLOUT};
+        ssize_t r = vt__plat_poll(&ready, 1, 0) == 0 ? -EAGAIN
+                                                     : vt__plat_write(fd, p, VT__MIN(n, VT__DUMP_WRITE));
         if (r == -EINTR) continue;
         if (r == -EAGAIN && vt__plat_now() < until) {
             vt__dump_nap(VT_MS);
