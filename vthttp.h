@@ -9805,36 +9805,56 @@ static void vt__dump_above(vt__dump_out *o, const vt__vth *v) {
     }
     if (n) vt__dump_put(o, n > VT__DUMP_CASES ? ", ...\"" : "\"");
 }
-static void vt__dump_wait(vt__dump_out *o, const vt__vth *v) {
-    bool (*a)(vt__vth *) = v->abort;
-    if (a == vt__sched_sleep_abort) vt__dump_word(o, "wait", "sleep");
-    else if (a == vt__io_abort_read) vt__dump_pd(o, v, VT_READ);
-    else if (a == vt__io_abort_write) vt__dump_pd(o, v, VT_WRITE);
-    else if (a == vt__sync_abort_mutex || a == vt__sync_abort_lock) vt__dump_mutex(o, v);
-    else if (a == vt__sync_abort_cond) vt__dump_queue(o, v, "condition");
-    else if (a == vt__sync_abort_sem) vt__dump_queue(o, v, "semaphore");
-    else if (a == vt__sync_abort_wg) vt__dump_queue(o, v, "wait group");
-    else if (a == vt__sync_abort_once) vt__dump_queue(o, v, "once");
-    else if (a == vt__chan_abort) vt__dump_chan(o, v);
-    else if (a == vt__chan_sel_abort) vt__dump_select(o, v);
-    else if (a == vt__rt_await_abort_here) vt__dump_task(o, v, true);
-    else if (a == vt__rt_await_abort) vt__dump_task(o, v, false);
-    else if (a == vt__block_abort) vt__dump_job(o, v);
-    else if (a == vt__scope_abort || a == vt__scope_abort_close) vt__dump_scope(o, v);
-    else vt__dump_above(o, v);
+static void vt__dump_sleep(vt__dump_out *o, const vt__vth *v) {
+    (void)v;
+    vt__dump_word(o, "wait", "sleep");
+}
+static void vt__dump_reader(vt__dump_out *o, const vt__vth *v) { vt__dump_pd(o, v, VT_READ); }
+static void vt__dump_writer(vt__dump_out *o, const vt__vth *v) { vt__dump_pd(o, v, VT_WRITE); }
+static void vt__dump_cond(vt__dump_out *o, const vt__vth *v) { vt__dump_queue(o, v, "condition"); }
+static void vt__dump_sem(vt__dump_out *o, const vt__vth *v) { vt__dump_queue(o, v, "semaphore"); }
+static void vt__dump_wg(vt__dump_out *o, const vt__vth *v) { vt__dump_queue(o, v, "wait group"); }
+static void vt__dump_once(vt__dump_out *o, const vt__vth *v) { vt__dump_queue(o, v, "once"); }
+static void vt__dump_task_here(vt__dump_out *o, const vt__vth *v) { vt__dump_task(o, v, true); }
+static void vt__dump_task_far(vt__dump_out *o, const vt__vth *v) { vt__dump_task(o, v, false); }
+
+/* The kinds of wait. Their aborts must have addresses of their own, so a program whose linker folds what is the same code
+ * (--icf=all, which C forbids) has wrong dumps. OTHERS: only other vthreads, or OS threads of the program, end it. */
+enum { VT__DUMP_OUTSIDE, VT__DUMP_OTHERS, VT__DUMP_SELECT };
+static const struct vt__dump_kind {
+    bool (*abort)(vt__vth *v);
+    int ended_by;
+    void (*describe)(vt__dump_out *o, const vt__vth *v);
+} vt__dump_kinds[] = {
+    {vt__sched_sleep_abort, VT__DUMP_OUTSIDE, vt__dump_sleep},
+    {vt__io_abort_read, VT__DUMP_OUTSIDE, vt__dump_reader},
+    {vt__io_abort_write, VT__DUMP_OUTSIDE, vt__dump_writer},
+    {vt__sync_abort_mutex, VT__DUMP_OTHERS, vt__dump_mutex},
+    {vt__sync_abort_lock, VT__DUMP_OTHERS, vt__dump_mutex},
+    {vt__sync_abort_cond, VT__DUMP_OTHERS, vt__dump_cond},
+    {vt__sync_abort_sem, VT__DUMP_OTHERS, vt__dump_sem},
+    {vt__sync_abort_wg, VT__DUMP_OTHERS, vt__dump_wg},
+    {vt__sync_abort_once, VT__DUMP_OTHERS, vt__dump_once},
+    {vt__chan_abort, VT__DUMP_OTHERS, vt__dump_chan},
+    {vt__chan_sel_abort, VT__DUMP_SELECT, vt__dump_select},
+    {vt__rt_await_abort_here, VT__DUMP_OTHERS, vt__dump_task_here},
+    {vt__rt_await_abort, VT__DUMP_OTHERS, vt__dump_task_far},
+    {vt__block_abort, VT__DUMP_OUTSIDE, vt__dump_job},
+    {vt__scope_abort, VT__DUMP_OTHERS, vt__dump_scope},
+    {vt__scope_abort_close, VT__DUMP_OTHERS, vt__dump_scope},
+    {NULL, VT__DUMP_OUTSIDE, vt__dump_above}, /* what a section further down waits for */
+};
+static const struct vt__dump_kind *vt__dump_kind_of(const vt__vth *v) {
+    const struct vt__dump_kind *k = vt__dump_kinds;
+    while (k->abort && k->abort != v->abort) k++;
+    return k;
 }
 /* Whether only other vthreads (or OS threads of the program) can end its wait. */
 static bool vt__dump_hopeless(const vt__vth *v) {
-    bool (*a)(vt__vth *) = v->abort;
-    if (!a || v->wait_due) return false;
-    if (a == vt__chan_sel_abort) {
-        const vt__sel *s = v->wait_obj;
-        return !s->fds && !s->timers;
-    }
-    return a == vt__sync_abort_mutex || a == vt__sync_abort_lock || a == vt__sync_abort_cond ||
-           a == vt__sync_abort_sem || a == vt__sync_abort_wg || a == vt__sync_abort_once ||
-           a == vt__chan_abort || a == vt__rt_await_abort_here || a == vt__rt_await_abort ||
-           a == vt__scope_abort || a == vt__scope_abort_close;
+    if (!v->abort || v->wait_due) return false;
+    int by = vt__dump_kind_of(v)->ended_by;
+    const vt__sel *s = v->wait_obj;
+    return by == VT__DUMP_SELECT ? !s->fds && !s->timers : by == VT__DUMP_OTHERS;
 }
 
 /*--- its stack ---*/
@@ -9916,7 +9936,7 @@ static bool vt__dump_vth(vt__dump_walk *w, vt__thr *t, const vt__vth *v) {
     vt__dump_text(o, "name", v->name);
     vt__dump_word(o, "state", self ? "running" : v->abort ? "waiting" : "ready");
     if (!self && v->abort) {
-        vt__dump_wait(o, v);
+        vt__dump_kind_of(v)->describe(o, v);
         if (v->wait_due) vt__dump_num(o, "wait_ms", vt__dump_ms(v->wait_due, w->now));
     }
     vt__dump_num(o, "age_ms", vt__dump_ms(w->now, v->born));

@@ -651,6 +651,13 @@ TEST(a_dump_into_a_full_pipe_holds_nobody_up_for_long) {
     dup2(old, 2);
     close(old), close(fds[0]), close(fds[1]);
 }
+/* Else one kind would be described, and taken for hopeless, as another. */
+TEST(each_kind_of_wait_has_an_abort_of_its_own) {
+    for (size_t i = 0; i < VT__COUNT(vt__dump_kinds); i++) {
+        vt__vth v = {.abort = vt__dump_kinds[i].abort};
+        CHECK(vt__dump_kind_of(&v) == &vt__dump_kinds[i]);
+    }
+}
 TEST(misuse_is_an_error) {
     CHECK_EQ(vt_dump_to(got_line, NULL, 0), -EPERM);
     CHECK_EQ(vt_dump(1, 0), -EPERM);
