@@ -4941,8 +4941,8 @@ static void vt__stack_teardown(void) {
 }
 
 /* Neighbours would share cache sets with a stride of whole pages: start offsets differ by up to 15 x 128 bytes. */
-VT__INLINE char *vt__stack_top(char *s, bool plain) {
-    size_t colour = plain ? 0 : (uint32_t)((uintptr_t)s >> 12) * 2654435769u >> 28;
+VT__INLINE char *vt__stack_top(char *s) {
+    size_t colour = (uint32_t)((uintptr_t)s >> 12) * 2654435769u >> 28;
     return vt__stack_base(s) + vt__stack_g.stride - colour * 128;
 }
 
@@ -6355,9 +6355,9 @@ static void vt__sched_entry(vt__ctx *c) {
 static vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     char *s = vt__stack_get(&t->stacks);
     if (VT__UNLIKELY(!s)) return NULL;
-    vt__vth *v = (vt__vth *)(void *)((uintptr_t)(vt__stack_top(s, (task->flags & VT__TASK_EMBEDDED) != 0) -
-                                                 sizeof(vt__vth)) &
-                                     ~(uintptr_t)63);
+    /* What a connection has on its stack fills a page: no offset for it, or it would have two. */
+    char *top = task->flags & VT__TASK_EMBEDDED ? vt__stack_base(s) + vt__stack_g.stride : vt__stack_top(s);
+    vt__vth *v = (vt__vth *)(void *)((uintptr_t)(top - sizeof(vt__vth)) & ~(uintptr_t)63);
     uint32_t f = __atomic_load_n(&task->flags, __ATOMIC_ACQUIRE);
     task->v = v;
     if (f & VT__TASK_ANY) {
