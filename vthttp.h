@@ -6355,10 +6355,10 @@ static void vt__sched_entry(vt__ctx *c) {
 static vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     char *s = vt__stack_get(&t->stacks);
     if (VT__UNLIKELY(!s)) return NULL;
-    /* What a connection has on its stack fills a page: no offset for it, or it would have two. */
-    char *top = task->flags & VT__TASK_EMBEDDED ? vt__stack_base(s) + vt__stack_g.stride : vt__stack_top(s);
-    vt__vth *v = (vt__vth *)(void *)((uintptr_t)(top - sizeof(vt__vth)) & ~(uintptr_t)63);
     uint32_t f = __atomic_load_n(&task->flags, __ATOMIC_ACQUIRE);
+    /* What a connection has on its stack fills a page: no offset for it, or it would have two. */
+    char *top = f & VT__TASK_EMBEDDED ? vt__stack_base(s) + vt__stack_g.stride : vt__stack_top(s);
+    vt__vth *v = (vt__vth *)(void *)((uintptr_t)(top - sizeof(vt__vth)) & ~(uintptr_t)63);
     task->v = v;
     if (f & VT__TASK_ANY) {
         task->thr = t;
