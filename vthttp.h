@@ -455,7 +455,7 @@ VT_API void vt_stats_get(vt_stats *out);
  * One that does not answer within 250 ms is written down as such, with what it runs. Of those that have not begun 64
  * a worker are listed. Returns how many lines about virtual threads there were. parks (cancel and deadline do not
  * end it). errors: -EPERM no runtime; -ENOTSUP in a forked child; -EBUSY another dump is being written; -ENOMEM;
- * vt_dump: those of write (SIGPIPE, too); -EAGAIN a non-blocking descriptor took nothing for 5 s. */
+ * vt_dump: those of write (SIGPIPE, too); -EAGAIN the descriptor took nothing for 5 s. */
 enum vt_dump_flags { VT_DUMP_JSON = 1, VT_DUMP_NO_TRACE = 2 /* without return addresses */ };
 typedef void vt_dump_fn(void *ctx, const char *line);
 VT_API int vt_dump(int fd, uint32_t flags);
@@ -6518,15 +6518,9 @@ static vt__vth *vt__sched_begin(vt__thr *t, vt_task *task) {
     char *s = vt__stack_get(&t->stacks);
     if (VT__UNLIKELY(!s)) return NULL;
     uint32_t f = __atomic_load_n(&task->flags, __ATOMIC_ACQUIRE);
-<<<<<<< HEAD
     /* What a connection has on its stack fills a page: no offset for it, or it would have two. */
     char *top = f & VT__TASK_EMBEDDED ? vt__stack_base(s) + vt__stack_g.stride : vt__stack_top(s);
     vt__vth *v = (vt__vth *)(void *)((uintptr_t)(top - sizeof(vt__vth)) & ~(uintptr_t)63);
-=======
-    vt__vth *v = (vt__vth *)(void *)((uintptr_t)(vt__stack_top(s, (f & VT__TASK_EMBEDDED) != 0) -
-                                                 sizeof(vt__vth)) &
-                                     ~(uintptr_t)63);
->>>>>>> hR
     task->v = v;
     if (f & VT__TASK_ANY) {
         task->thr = t;
@@ -9776,6 +9770,7 @@ enum {
     VT__DUMP_LEFT,
     VT__DUMP_CHUNK = 32768,
     VT__DUMP_RECORD = 4096, /* at most, of one vthread */
+    VT__DUMP_WRITE = 4096,  /* PIPE_BUF: a pipe that is writable takes so much without waiting */
     VT__DUMP_STEP = 256,    /* vthreads */
     VT__DUMP_UNBEGUN = 64,
     VT__DUMP_CASES = 8
@@ -9968,36 +9963,56 @@ static void vt__dump_above(vt__dump_out *o, const vt__vth *v) {
     }
     if (n) vt__dump_put(o, n > VT__DUMP_CASES ? ", ...\"" : "\"");
 }
-static void vt__dump_wait(vt__dump_out *o, const vt__vth *v) {
-    bool (*a)(vt__vth *) = v->abort;
-    if (a == vt__sched_sleep_abort) vt__dump_word(o, "wait", "sleep");
-    else if (a == vt__io_abort_read) vt__dump_pd(o, v, VT_READ);
-    else if (a == vt__io_abort_write) vt__dump_pd(o, v, VT_WRITE);
-    else if (a == vt__sync_abort_mutex || a == vt__sync_abort_lock) vt__dump_mutex(o, v);
-    else if (a == vt__sync_abort_cond) vt__dump_queue(o, v, "condition");
-    else if (a == vt__sync_abort_sem) vt__dump_queue(o, v, "semaphore");
-    else if (a == vt__sync_abort_wg) vt__dump_queue(o, v, "wait group");
-    else if (a == vt__sync_abort_once) vt__dump_queue(o, v, "once");
-    else if (a == vt__chan_abort) vt__dump_chan(o, v);
-    else if (a == vt__chan_sel_abort) vt__dump_select(o, v);
-    else if (a == vt__rt_await_abort_here) vt__dump_task(o, v, true);
-    else if (a == vt__rt_await_abort) vt__dump_task(o, v, false);
-    else if (a == vt__block_abort) vt__dump_job(o, v);
-    else if (a == vt__scope_abort || a == vt__scope_abort_close) vt__dump_scope(o, v);
-    else vt__dump_above(o, v);
+static void vt__dump_sleep(vt__dump_out *o, const vt__vth *v) {
+    (void)v;
+    vt__dump_word(o, "wait", "sleep");
+}
+static void vt__dump_reader(vt__dump_out *o, const vt__vth *v) { vt__dump_pd(o, v, VT_READ); }
+static void vt__dump_writer(vt__dump_out *o, const vt__vth *v) { vt__dump_pd(o, v, VT_WRITE); }
+static void vt__dump_cond(vt__dump_out *o, const vt__vth *v) { vt__dump_queue(o, v, "condition"); }
+static void vt__dump_sem(vt__dump_out *o, const vt__vth *v) { vt__dump_queue(o, v, "semaphore"); }
+static void vt__dump_wg(vt__dump_out *o, const vt__vth *v) { vt__dump_queue(o, v, "wait group"); }
+static void vt__dump_once(vt__dump_out *o, const vt__vth *v) { vt__dump_queue(o, v, "once"); }
+static void vt__dump_task_here(vt__dump_out *o, const vt__vth *v) { vt__dump_task(o, v, true); }
+static void vt__dump_task_far(vt__dump_out *o, const vt__vth *v) { vt__dump_task(o, v, false); }
+
+/* The kinds of wait. Their aborts must have addresses of their own, so a program whose linker folds what is the same code
+ * (--icf=all, which C forbids) has wrong dumps. OTHERS: only other vthreads, or OS threads of the program, end it. */
+enum { VT__DUMP_OUTSIDE, VT__DUMP_OTHERS, VT__DUMP_SELECT };
+static const struct vt__dump_kind {
+    bool (*abort)(vt__vth *v);
+    int ended_by;
+    void (*describe)(vt__dump_out *o, const vt__vth *v);
+} vt__dump_kinds[] = {
+    {vt__sched_sleep_abort, VT__DUMP_OUTSIDE, vt__dump_sleep},
+    {vt__io_abort_read, VT__DUMP_OUTSIDE, vt__dump_reader},
+    {vt__io_abort_write, VT__DUMP_OUTSIDE, vt__dump_writer},
+    {vt__sync_abort_mutex, VT__DUMP_OTHERS, vt__dump_mutex},
+    {vt__sync_abort_lock, VT__DUMP_OTHERS, vt__dump_mutex},
+    {vt__sync_abort_cond, VT__DUMP_OTHERS, vt__dump_cond},
+    {vt__sync_abort_sem, VT__DUMP_OTHERS, vt__dump_sem},
+    {vt__sync_abort_wg, VT__DUMP_OTHERS, vt__dump_wg},
+    {vt__sync_abort_once, VT__DUMP_OTHERS, vt__dump_once},
+    {vt__chan_abort, VT__DUMP_OTHERS, vt__dump_chan},
+    {vt__chan_sel_abort, VT__DUMP_SELECT, vt__dump_select},
+    {vt__rt_await_abort_here, VT__DUMP_OTHERS, vt__dump_task_here},
+    {vt__rt_await_abort, VT__DUMP_OTHERS, vt__dump_task_far},
+    {vt__block_abort, VT__DUMP_OUTSIDE, vt__dump_job},
+    {vt__scope_abort, VT__DUMP_OTHERS, vt__dump_scope},
+    {vt__scope_abort_close, VT__DUMP_OTHERS, vt__dump_scope},
+    {NULL, VT__DUMP_OUTSIDE, vt__dump_above}, /* what a section further down waits for */
+};
+static const struct vt__dump_kind *vt__dump_kind_of(const vt__vth *v) {
+    const struct vt__dump_kind *k = vt__dump_kinds;
+    while (k->abort && k->abort != v->abort) k++;
+    return k;
 }
 /* Whether only other vthreads (or OS threads of the program) can end its wait. */
 static bool vt__dump_hopeless(const vt__vth *v) {
-    bool (*a)(vt__vth *) = v->abort;
-    if (!a || v->wait_due) return false;
-    if (a == vt__chan_sel_abort) {
-        const vt__sel *s = v->wait_obj;
-        return !s->fds && !s->timers;
-    }
-    return a == vt__sync_abort_mutex || a == vt__sync_abort_lock || a == vt__sync_abort_cond ||
-           a == vt__sync_abort_sem || a == vt__sync_abort_wg || a == vt__sync_abort_once ||
-           a == vt__chan_abort || a == vt__rt_await_abort_here || a == vt__rt_await_abort ||
-           a == vt__scope_abort || a == vt__scope_abort_close;
+    if (!v->abort || v->wait_due) return false;
+    int by = vt__dump_kind_of(v)->ended_by;
+    const vt__sel *s = v->wait_obj;
+    return by == VT__DUMP_SELECT ? !s->fds && !s->timers : by == VT__DUMP_OTHERS;
 }
 
 /*--- its stack ---*/
@@ -10079,7 +10094,7 @@ static bool vt__dump_vth(vt__dump_walk *w, vt__thr *t, const vt__vth *v) {
     vt__dump_text(o, "name", v->name);
     vt__dump_word(o, "state", self ? "running" : v->abort ? "waiting" : "ready");
     if (!self && v->abort) {
-        vt__dump_wait(o, v);
+        vt__dump_kind_of(v)->describe(o, v);
         if (v->wait_due) vt__dump_num(o, "wait_ms", vt__dump_ms(v->wait_due, w->now));
     }
     vt__dump_num(o, "age_ms", vt__dump_ms(w->now, v->born));
@@ -10240,10 +10255,14 @@ typedef struct vt__dump_sink {
     int fd, err;
     int64_t lines;
 } vt__dump_sink;
+/* A descriptor may block: it is written to when it takes something, and no more than a pipe or a socket then does, so
+ * that neither the monitor nor a worker hangs in it. */
 static int vt__dump_write(int fd, const char *p, size_t n) {
     int64_t until = vt__plat_now() + 5 * VT_SEC;
     while (n) {
-        ssize_t r = vt__plat_write(fd, p, n);
+        struct pollfd ready = {.fd = fd, .events = POLLOUT};
+        ssize_t r = vt__plat_poll(&ready, 1, 0) == 0 ? -EAGAIN
+                                                     : vt__plat_write(fd, p, VT__MIN(n, VT__DUMP_WRITE));
         if (r == -EINTR) continue;
         if (r == -EAGAIN && vt__plat_now() < until) {
             vt__dump_nap(VT_MS);

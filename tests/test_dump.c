@@ -601,6 +601,63 @@ static int misuse_main(void *arg) {
     CHECK_EQ(vt_dump_on_signal(100000), -EINVAL);
     return 0;
 }
+/* A pipe that blocks, and is full: who empties it runs on the worker that dumps. */
+static int empties(void *arg) {
+    char buf[4096], all[1 << 16] = "";
+    size_t n = 0;
+    while (!strstr(all, " listed")) {
+        int r = vt_wait_fd(*(int *)arg, VT_READ, 0);
+        ssize_t came = r < 0 ? -1 : read(*(int *)arg, buf, sizeof buf);
+        if (came <= 0) return -1;
+        if (n + (size_t)came >= sizeof all) n = 0; /* what filled it */
+        memcpy(all + n, buf, (size_t)came);
+        n += (size_t)came;
+        all[n] = 0;
+    }
+    return 0;
+}
+static void fill_pipe(int fd) {
+    char junk[4096];
+    memset(junk, '.', sizeof junk);
+    CHECK_EQ(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    while (write(fd, junk, sizeof junk) > 0) continue;
+    CHECK_EQ(fcntl(fd, F_SETFL, 0), 0);
+}
+static int full_main(void *arg) {
+    int r = -1, *fds = arg;
+    vt_task *t = vt_async(empties, fds);
+    CHECK(vt_dump(fds[1], 0) >= 1);
+    CHECK_EQ(vt_await(t, &r), 0);
+    CHECK_EQ(r, 0);
+    return 0;
+}
+static int full_signal_main(void *arg) {
+    int64_t end = vt_now() + 20 * VT_SEC;
+    (void)arg;
+    CHECK_EQ(vt_dump_on_signal(SIGUSR1), 0);
+    kill(getpid(), SIGUSR1);
+    while (!__atomic_load_n(&vt__dump_g.busy, __ATOMIC_SEQ_CST) && vt_now() < end) vt_sleep_ms(1);
+    return 0; /* the monitor is at it */
+}
+TEST(a_dump_into_a_full_pipe_holds_nobody_up_for_long) {
+    int fds[2], old = dup(2);
+    REQUIRE(old >= 0 && pipe(fds) == 0);
+    fill_pipe(fds[1]);
+    CHECK_EQ(vt_run(cfg_of(1), full_main, fds), 0);
+    fill_pipe(fds[1]);
+    CHECK_EQ(vt_dump(fds[1], 0), -EPERM);
+    dup2(fds[1], 2);
+    CHECK_EQ(vt_run(cfg_of(1), full_signal_main, NULL), 0); /* nobody reads it: given up after a while */
+    dup2(old, 2);
+    close(old), close(fds[0]), close(fds[1]);
+}
+/* Else one kind would be described, and taken for hopeless, as another. */
+TEST(each_kind_of_wait_has_an_abort_of_its_own) {
+    for (size_t i = 0; i < VT__COUNT(vt__dump_kinds); i++) {
+        vt__vth v = {.abort = vt__dump_kinds[i].abort};
+        CHECK(vt__dump_kind_of(&v) == &vt__dump_kinds[i]);
+    }
+}
 TEST(misuse_is_an_error) {
     CHECK_EQ(vt_dump_to(got_line, NULL, 0), -EPERM);
     CHECK_EQ(vt_dump(1, 0), -EPERM);
