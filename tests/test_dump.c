@@ -603,8 +603,10 @@ static int misuse_main(void *arg) {
 }
 /* A pipe that blocks, and is full: who empties it runs on the worker that dumps. */
 static int empties(void *arg) {
-    char buf[4096], all[1 << 16] = "";
+    static char all[1 << 16];
+    char buf[4096];
     size_t n = 0;
+    all[0] = 0;
     while (!strstr(all, " listed")) {
         int r = vt_wait_fd(*(int *)arg, VT_READ, 0);
         ssize_t came = r < 0 ? -1 : read(*(int *)arg, buf, sizeof buf);
