@@ -197,9 +197,9 @@ __attribute__((used)) static const char *const vt__abi = &VT__ABI;
     X(VT_EWSLARGE, -10124, "a message over its limit")                                                       \
     X(VT_EWSPONG, -10125, "the peer has not answered a ping")                                                \
     X(VT_EURL, -10130, "not a valid URL")                                                                    \
-    X(VT_ESCHEME, -10131, "this build does not speak the URL's scheme")                                      \
+    X(VT_ESCHEME, -10131, "this build does not speak the URL's scheme (https: VTHTTP_TLS=1)")                \
     X(VT_EREDIRECT, -10132, "too many redirects, or one to nowhere")                                         \
-    X(VT_EPROXY, -10133, "not a valid proxy")                                                                \
+    X(VT_EPROXY, -10133, "not a valid proxy, or it refused")                                                 \
     X(VT_EHEAD, -10134, "the response's head is over its limit")                                             \
     X(VT_EANSWERED, -10135, "the response came before the request's end")                                    \
     X(VT_ECONF, -10200, "bad configuration")                                                                 \
@@ -1073,14 +1073,22 @@ typedef struct vt_client_cfg {
     int64_t max_trailer_bytes;   /* default 8 KiB */
     int64_t max_body;            /* of vt_call_whole and what uses it; default 16 MiB */
     int max_redirects;           /* followed; default 10; VT_NONE: none is */
-    const char *proxy;    /* "http://proxy.example:3128"; "": none; NULL: http_proxy of the environment */
+    const char
+        *proxy; /* "http://proxy.example:3128"; "": none; NULL: of the environment http_proxy, for https
+                          https_proxy. https and WebSockets go through it by CONNECT */
     const char *no_proxy; /* "a.example, .b.example, *": asked without it; NULL: the environment's */
+    /* https (VTHTTP_TLS=1). Servers are verified: their certificate is trusted, in time, and the URL's host's. */
+    const char *tls_ca_file, *tls_ca_pem; /* whom to trust, instead of the system's store (not beside it) */
+    const struct vt_tls_cert *tls_cert; /* what servers are shown that ask for a certificate; default none */
+    int tls_min_version;                /* 12 (TLS 1.2, the default) or 13 */
+    int tls_no_verify; /* 1: whoever answers is believed, so nothing is kept from who sits between; for tests */
 } vt_client_cfg;
 
 /* Fills in every default (zero means the same). */
 VT_API void vt_client_cfg_defaults(vt_client_cfg *cfg);
-/* Never NULL; calls of a client that failed (out of memory, a bad proxy) return its error. cfg may be NULL; its strings
- * are copied. Any thread. owns: the caller, until vt_client_free, when none of its calls lives any more. */
+/* Never NULL; calls of a client that failed (out of memory, a bad proxy, VT_ECONF files for TLS that the log names) return
+ * its error. cfg may be NULL; its strings are copied, files read: at once where cfg names them, the system's store of
+ * certificates at the first call that needs it. Any thread. owns: the caller, until vt_client_free, when none of its calls lives any more. */
 VT_API vt_client *vt_client_new(const vt_client_cfg *cfg);
 VT_API void vt_client_free(vt_client *c);
 /* Closes what is idle. errors: -EPERM off a virtual thread. */
@@ -1099,7 +1107,8 @@ VT_API vt_call *vt_client_post(vt_client *c, const char *url, const char *type, 
 /* The long form: make a call, set what it needs, send it, read.
  * A call keeps its first error, which all later ones return; a failed call's connection is closed. errors of all that
  * parks: VT_EURL, VT_ESCHEME, VT_EPROXY, VT_EEOF the peer closed before the end, VT_EHTTP malformed response (the log's
- * debug level says how), VT_EHEAD its head is over a limit, -ETIMEDOUT, -ECANCELED, those of vt_dial, -ECONNRESET, -EPIPE.
+ * debug level says how), VT_EHEAD its head is over a limit, VT_ECERT the server's certificate is not trusted or another
+ * host's, VT_ETLS no TLS, or it failed (a client certificate is wanted), -ETIMEDOUT, -ECANCELED, those of vt_dial, -ECONNRESET, -EPIPE.
  * A request that fails on a connection from the pool before a byte of the response came is sent again, once and on a new
  * one, if the method is idempotent or nothing was sent, and if its body can be had again. */
 VT_API vt_call *vt_call_new(vt_client *c, const char *method, const char *url);
@@ -1118,7 +1127,7 @@ VT_API int vt_call_via(vt_call *call, const char *addr);
 VT_API int vt_call_until(vt_call *call, int64_t until);
 /* How many redirects are followed, in place of max_redirects; 0: none. 301, 302 turn POST, 303 all but HEAD, into GET;
  * 307 and 308 keep method and body, if the body can be had again, and unsafe methods (RFC 9110 9.2.1) stay on their
- * origin. What is not followed is the response. To another origin go no Authorization, Cookie, or Host of the caller's. */
+ * origin; from https to http none is followed. What is not followed is the response. To another origin go no Authorization, Cookie, or Host of the caller's. */
 VT_API int vt_call_redirects(vt_call *call, int max);
 /* Asks for 100 (Continue) before the body is sent. */
 VT_API int vt_call_expect(vt_call *call);
@@ -1153,6 +1162,17 @@ VT_API vt_str vt_call_text(const vt_call *call);
 VT_API vt_str vt_call_get_trailer(const vt_call *call, const char *name); /* at the body's end */
 /* After 101: reads and writes as vt_stream_read, vt_stream_write, until vt_call_free. errors: VT_ESTATE. */
 VT_API int vt_call_stream(vt_call *call, vt_stream **out);
+
+/* Opens a WebSocket to "ws://host/path" or "wss://..." (TLS). 0, or an error with *out NULL. Of cfg (NULL: the defaults) the
+ * protocols are offered, and `fields` are lines for the request (Origin, Authorization, Cookie); origins is not used. Time
+ * limits of connecting and of the answer are the client's; redirects are not followed. It is used as a handler's is: any
+ * virtual thread may send, one at a time receives, on the OS thread that opened it; but what is sent goes out at once. It
+ * counts as one of the client's connections. owns: the caller, until vt_ws_free. parks. errors: those of calls; VT_EWSUPGRADE the
+ * server does not agree (the log's debug level says more); -EINVAL a bad cfg. */
+VT_API int vt_client_ws(vt_client *c, const char *url, const vt_ws_cfg *cfg, vt_ws **out);
+/* Ends it, on the OS thread that opened it, when nobody else uses it any more: closes with 1000 unless a close frame was sent,
+ * and waits for the answer, close_ms at most. NULL and a handler's are ignored. parks. */
+VT_API void vt_ws_free(vt_ws *ws);
 
 /*==============================================================================
  * MARK: - @api_tls   TLS: certificates, listeners, what a handler may know
@@ -14412,10 +14432,9 @@ static int vt__conn_send_wait(vt__conn *c, int64_t until) {
     int r = vt__sched_enter(vt__sched_self(), until, &due);
     return r < 0 ? r : vt__io_wait(&c->pd, VT__PD_W, due);
 }
-/* The same, or for input; a transport of its own waits for room alone. */
+/* The same, or for input, which every transport shows by VT__PD_R. */
 static VT__UNUSED int vt__conn_wait_either(vt__conn *c, int64_t until) {
     int64_t due;
-    if (c->ops) return c->ops->send_wait(c, until);
     int r = vt__sched_enter(vt__sched_self(), until, &due);
     return r < 0 ? r : vt__io_wait_either(&c->pd, due);
 }
@@ -15154,7 +15173,7 @@ static VT__UNUSED int vt__ossl_ctx_client(vt__ossl_ctx **out, const vt__ossl_cli
     if (r == 0) r = vt__ossl_ciphers(ctx, NULL, NULL, t);
     if (r == 0 && (c->ca_file || c->ca_pem))
         r = vt__ossl_load_trust(ctx, c->ca_file, c->ca_pem, false, NULL, t);
-    else if (r == 0 && SSL_CTX_set_default_verify_paths(ctx) != 1)
+    else if (r == 0 && !c->no_verify && SSL_CTX_set_default_verify_paths(ctx) != 1)
         r = vt__ossl_fail(t, VT_ECONF, "the system's CA store: %s", vt__ossl_reason());
     if (r == 0) SSL_CTX_set_verify(ctx, c->no_verify ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
     if (r == 0 && c->cert) {
@@ -15224,7 +15243,7 @@ static int vt__ossl_info(vt__ossl *o, vt__arena *a, vt_tls_info *out) {
 
 /*==============================================================================
  * MARK: - @tls     TLS over a connection
- * uses:   @api_base @api_tls @plat @mem @poll @sched @sync @block @io @conn @ossl
+ * uses:   @api_base @api_tls @plat @mem @log @poll @sched @sync @block @io @conn @ossl
  * raises: vt__conn_ops
  * test:   tests/test_tls.c tests/e2e_tls.c tests/interop_tls.sh
  *
@@ -15255,7 +15274,9 @@ typedef struct vt__tls {
     size_t owed;
     vt__tls_gate *gate; /* whose permit it holds; NULL: none */
     bool shut;          /* the socket's sending half is ended */
-    int step;           /* what a step on another OS thread came to */
+    uint32_t
+        spin; /* of o and owed once the handshake is over: one reads, and another, of any thread, writes */
+    int step; /* what a step on another OS thread came to */
 } vt__tls;
 
 /*--- moving ciphertext ---*/
@@ -15295,10 +15316,12 @@ static int64_t vt__tls_recv_try(vt__conn *c, void *p, size_t n) {
     vt__tls *t = c->up;
     if (!t || !t->o.done) return VT_ESTATE;
     int64_t r = -EAGAIN, k = 1;
+    vt__plat_spin_lock(&t->spin);
     if (vt__ossl_holds(&t->o)) r = vt__ossl_read(&t->o, p, n);
     while (r == -EAGAIN && (k = vt__tls_pull(c, t)) > 0) r = vt__ossl_read(&t->o, p, n);
     vt__tls_settle(c, t);
-    if (r < 0) (void)vt__tls_push(c, t);        /* tickets, alerts, a key update */
+    if (r < 0) (void)vt__tls_push(c, t); /* tickets, alerts, a key update */
+    vt__plat_spin_unlock(&t->spin);
     if (r == -EAGAIN) r = k == 0 ? VT_EEOF : k; /* an end without close_notify may be anybody's doing */
     return r;
 }
@@ -15338,9 +15361,7 @@ static int64_t vt__tls_seal(vt__tls *t, const struct iovec *v, int n) {
     vt__conn_buf_put(thr, &b);
     return r < 0 ? r : sealed;
 }
-static int64_t vt__tls_send_try(vt__conn *c, struct iovec *v, int n) {
-    vt__tls *t = c->up;
-    if (!t || !t->o.done) return VT_ESTATE;
+static int64_t vt__tls_send_record(vt__conn *c, vt__tls *t, const struct iovec *v, int n) {
     if (t->owed == 0) {
         int64_t k = vt__tls_seal(t, v, n);
         if (k < 0) return k;
@@ -15352,6 +15373,14 @@ static int64_t vt__tls_send_try(vt__conn *c, struct iovec *v, int n) {
     t->owed = 0;
     return sent;
 }
+static int64_t vt__tls_send_try(vt__conn *c, struct iovec *v, int n) {
+    vt__tls *t = c->up;
+    if (!t || !t->o.done) return VT_ESTATE;
+    vt__plat_spin_lock(&t->spin);
+    int64_t r = vt__tls_send_record(c, t, v, n);
+    vt__plat_spin_unlock(&t->spin);
+    return r;
+}
 static int vt__tls_send_wait(vt__conn *c, int64_t until) {
     int64_t due;
     int r = vt__sched_enter(vt__sched_self(), until, &due);
@@ -15360,8 +15389,11 @@ static int vt__tls_send_wait(vt__conn *c, int64_t until) {
 static int vt__tls_end(vt__conn *c) {
     vt__tls *t = c->up;
     if (!t) return 0;
+    vt__plat_spin_lock(&t->spin);
     vt__ossl_end(&t->o);
-    return vt__tls_push(c, t);
+    int r = vt__tls_push(c, t);
+    vt__plat_spin_unlock(&t->spin);
+    return r;
 }
 static int vt__tls_shutdown(vt__conn *c) {
     vt__tls *t = c->up;
@@ -15575,10 +15607,27 @@ static void vt__tls_gate_free(vt__tls_gate *g) {
 }
 
 /*--- the client's side ---*/
+/* What a client trusts and shows; made once. */
+typedef vt__ossl_ctx vt__tls_trust;
+static VT__UNUSED int vt__tls_trust_new(vt__tls_trust **out, const vt_client_cfg *g) {
+    vt__ossl_text t = {""};
+    const vt__ossl_client c = {.ca_file = g->tls_ca_file,
+                               .ca_pem = g->tls_ca_pem,
+                               .no_verify = g->tls_no_verify != 0,
+                               .min_version = g->tls_min_version,
+                               .cert = g->tls_cert,
+                               .alpn = {vt__tls_alpn.ptr, 9}};
+    int r = vt__ossl_ctx_client(out, &c, &t);
+    if (r < 0) vt_log(VT_LOG_ERROR, "TLS of a client: %s", t.text);
+    return r;
+}
+static VT__UNUSED void vt__tls_trust_free(vt__tls_trust *x) {
+    if (x) vt__ossl_unref(x);
+}
 /* Speaks TLS on a connected socket from here on, as a client that means `host`; parks until the handshake is over. x: made
  * by vt__ossl_ctx_client, one for many connections; the caller keeps its reference. On an error the connection is still
  * to be closed. errors: VT_ECERT, VT_ETLS, VT_EEOF, those of the socket, -ETIMEDOUT, -ECANCELED. */
-static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__ossl_ctx *x, const char *host, int64_t until) {
+static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char *host, int64_t until) {
     int64_t due;
     vt__vth *v = vt__sched_self();
     int r = v ? vt__sched_enter(v, until, &due) : -EPERM;
@@ -15617,6 +15666,18 @@ static int vt__tls_gate_load(vt__tls_gate *g, char *text, size_t cap) {
 }
 static int vt__tls_gate_plain(const vt__tls_gate *g) { return g->none; }
 static void vt__tls_gate_free(vt__tls_gate *g) { (void)g; }
+typedef struct vt__tls_trust {
+    char none;
+} vt__tls_trust;
+static VT__UNUSED int vt__tls_trust_new(vt__tls_trust **out, const vt_client_cfg *g) {
+    (void)out, (void)g;
+    return VT_ENOTLS;
+}
+static VT__UNUSED void vt__tls_trust_free(vt__tls_trust *x) { (void)x; }
+static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char *host, int64_t until) {
+    (void)c, (void)x, (void)host, (void)until;
+    return VT_ENOTLS;
+}
 #endif
 
 /*==============================================================================
@@ -16465,6 +16526,10 @@ static int vt__h1c_tls(vt_req *req, vt_tls_info *out) {
     }
 static const vt__http_wire vt__h1c_wire = VT__H1C_WIRE(NULL, "http");
 static const vt__http_wire vt__h1c_wire_tls = VT__H1C_WIRE(vt__h1c_tls, "https");
+/* Whether req->conn is a vt__h1c_run. */
+static bool vt__h1c_has(const vt_req *req) {
+    return req->wire == &vt__h1c_wire || req->wire == &vt__h1c_wire_tls;
+}
 
 /*--- upgraded connections whose protocol is another's ---*/
 /* n bytes of the room for fields that this request left; they last as long as it does. NULL: there are not as many. */
@@ -17035,6 +17100,7 @@ struct vt_ws {
     char *reason;
     vt_str protocol;
     uint32_t *keys; /* a client's, the next VT__WSC_KEYS */
+    void *base;     /* a client's: the call that has the connection */
     uint32_t nkeys;
 };
 
@@ -17699,7 +17765,7 @@ VT_API int vt_ws_accept(vt_req *req, vt_res *res, const vt_ws_cfg *cfg, vt_ws **
     int r;
     *out = NULL;
     if (!cfg) cfg = &usual;
-    if (res->state != VT__RES_OPEN || req->wire != &vt__h1c_wire) return VT_ESTATE;
+    if (res->state != VT__RES_OPEN || !vt__h1c_has(req)) return VT_ESTATE;
     vt_ws *ws = vt__h1c_settle(run, sizeof *ws);
     if ((r = vt__wsc_shake(req, res, &s)) < 0 || (r = vt__wsc_origin(req, cfg)) < 0) return r;
     if (vt__h1c_stopping(run)) return VT_ESTOPPED;
@@ -19168,8 +19234,8 @@ VT_API vt_server *vt_server_from_args(int *argc, char **argv) {
 #if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @cli     calling other services: connections kept, calls
- * uses:   @plat @mem @str @ds @log @uri @h1 @poll @sched @self @sync @io @req @res @conn
- * test:   tests/test_cli.c tests/e2e_cli.c tests/e2e_cli_srv.c tests/fault_cli.c
+ * uses:   @plat @mem @str @ds @log @uri @h1 @ws @poll @sched @self @sync @block @io @req @res @conn @tls @wsc
+ * test:   tests/test_cli.c tests/e2e_cli.c tests/e2e_cli_srv.c tests/e2e_cli_tls.c tests/fault_cli.c
  *
  *     NEW --open--> OPEN --send--> ANSWERED --body read--> ENDED       any --error--> FAILED (call->err)
  *      \--------------send--------/   \--101--> the stream's
@@ -19188,6 +19254,7 @@ typedef struct vt__cli_url {
     const char *text; /* all of it, without a fragment; the rest are slices of it */
     vt_str authority, host, target;
     int32_t port;
+    bool tls;
 } vt__cli_url;
 
 /* '.' and '..' taken out of a path (RFC 3986 5.2.4), in place; its new length. */
@@ -19222,19 +19289,19 @@ static size_t vt__cli_find(vt_str s, size_t from, const char *any) {
 static int vt__cli_url_parse(vt__arena *a, vt_str s, vt__cli_url *u) {
     vt__uri_auth auth;
     s.len = vt__cli_find(s, 0, "#");
-    if (s.len >= 8 && vt__str_eq_ci((vt_str){s.ptr, 8}, VT__STR_LIT("https://"))) return VT_ESCHEME;
-    if (s.len < 8 || !vt__str_eq_ci((vt_str){s.ptr, 7}, VT__STR_LIT("http://"))) return VT_EURL;
-    size_t end = vt__cli_find(s, 7, "/?"), query = vt__cli_find(s, end, "?");
-    vt_str name = {s.ptr + 7, end - 7};
+    u->tls = s.len >= 8 && vt__str_eq_ci((vt_str){s.ptr, 8}, VT__STR_LIT("https://"));
+    if (u->tls && !VTHTTP_TLS) return VT_ESCHEME;
+    if (!u->tls && (s.len < 8 || !vt__str_eq_ci((vt_str){s.ptr, 7}, VT__STR_LIT("http://")))) return VT_EURL;
+    size_t from = u->tls ? 8 : 7, end = vt__cli_find(s, from, "/?"), query = vt__cli_find(s, end, "?");
+    vt_str name = {s.ptr + from, end - from};
     if (!vt__cli_url_bytes(s) || vt__uri_authority(name, &auth) < 0 || auth.port == 0) return VT_EURL;
     char *p = vt__mem_arena_get(a, s.len + 2), *path;
     if (!p) return -ENOMEM;
     u->text = p;
-    memcpy(p, "http://", 7);
-    for (size_t i = 7; i < end; i++) p[i] = vt__str_lower(s.ptr[i]);
-    u->authority = (vt_str){p + 7, end - 7};
-    u->host = (vt_str){p + 7, auth.host.len};
-    u->port = auth.port < 0 ? 80 : auth.port;
+    for (size_t i = 0; i < end; i++) p[i] = vt__str_lower(s.ptr[i]);
+    u->authority = (vt_str){p + from, end - from};
+    u->host = (vt_str){p + from, auth.host.len};
+    u->port = auth.port >= 0 ? auth.port : u->tls ? 443 : 80;
     p = path = p + end;
     if (query > end) memcpy(p, s.ptr + end, query - end), p += vt__cli_undot(p, query - end);
     else *p++ = '/';
@@ -19245,7 +19312,7 @@ static int vt__cli_url_parse(vt__arena *a, vt_str s, vt__cli_url *u) {
     return 0;
 }
 static bool vt__cli_url_same(const vt__cli_url *a, const vt__cli_url *b) {
-    return a->port == b->port && vt__str_eq(a->host, b->host); /* in lower case both */
+    return a->tls == b->tls && a->port == b->port && vt__str_eq(a->host, b->host); /* in lower case both */
 }
 /* What a Location refers to (RFC 3986 5.2); bytes that no URL holds, which browsers let pass, are encoded. */
 static int vt__cli_url_resolve(vt__arena *a, const vt__cli_url *base, vt_str ref, vt__cli_url *out) {
@@ -19255,7 +19322,7 @@ static int vt__cli_url_resolve(vt__arena *a, const vt__cli_url *base, vt_str ref
     size_t path = (size_t)(base->target.ptr - base->text);
     size_t query = vt__cli_find((vt_str){base->text, path + base->target.len}, path, "?");
     if (first < ref.len && ref.ptr[first] == ':' && first > 0) from.len = 0;
-    else if (ref.len >= 2 && memcmp(ref.ptr, "//", 2) == 0) from.len = 5;
+    else if (ref.len >= 2 && memcmp(ref.ptr, "//", 2) == 0) from.len = base->tls ? 6 : 5;
     else if (ref.len && ref.ptr[0] == '/') from.len = path;
     else if (ref.len && ref.ptr[0] == '?') from.len = query;
     else if (first == 0) from.len = path + base->target.len;
@@ -19294,11 +19361,13 @@ typedef struct vt__cli_conn { /* type-stable: an event on its way may still look
     bool reused;
 } vt__cli_conn;
 
-/* An address with connections. */
+/* What connections of the same use lead to: an address; with TLS or through a tunnel, "host:port", the URL's, before it. */
+enum { VT__CLI_TLS = 1, VT__CLI_TUNNEL = 2 };
 typedef struct vt__cli_host {
     vt__list link, idle; /* idle: the last one used last */
     int conns, nidle;
-    char addr[];
+    unsigned how;
+    char key[];
 } vt__cli_host;
 
 struct vt_client {
@@ -19306,8 +19375,10 @@ struct vt_client {
     vt_client_cfg cfg; /* defaults filled in */
     vt__h1_limits limits;
     size_t max_head;
-    char *proxy, *no_proxy; /* proxy: an address */
-    vt_mutex mu;            /* of all below, and of what hangs from it */
+    char *proxy, *proxy_tls, *no_proxy; /* proxies: addresses */
+    vt_mutex trust_mu;                  /* while it is made */
+    vt__tls_trust *trust;
+    vt_mutex mu; /* of all below, and of what hangs from it */
     vt_cond freed;
     vt__list hosts, idle; /* idle: the oldest first */
     int conns, nidle;
@@ -19374,34 +19445,57 @@ static void vt__cli_configure(vt_client *c) {
 }
 static int64_t vt__cli_ns(int64_t ms) { return ms < 0 ? 0 : VT__MIN(ms, INT64_MAX / 4 / VT_MS) * VT_MS; }
 
-/* From configuration or environment; the latter in lower case alone, since a CGI's HTTP_PROXY may be a request's. */
-static int vt__cli_proxy(vt_client *c) {
-    const char *proxy = c->cfg.proxy ? c->cfg.proxy : getenv("http_proxy");
-    const char *no = c->cfg.no_proxy ? c->cfg.no_proxy : getenv("no_proxy");
+static int vt__cli_proxy_addr(const char *url, char **out) {
     vt__pool pool;
     vt__arena a;
     vt__cli_url u;
-    if (!proxy || !*proxy) return 0;
-    if (no && !(c->no_proxy = vt__mem_strdup(no, strlen(no)))) return -ENOMEM;
+    if (!url || !*url) return 0;
     vt__mem_pool_init(&pool, VT__ARENA_BLOCK_BYTES, 0);
     vt__mem_arena_init(&a, &pool, 0);
-    int r = vt__cli_url_parse(&a, vt__str_of(proxy), &u);
-    if (r == 0 && !vt__str_eq(u.target, VT__STR_LIT("/"))) r = VT_EURL;
-    if (r == 0 && !(c->proxy = vt__mem_alloc(u.host.len + 8))) r = -ENOMEM;
-    if (r == 0) snprintf(c->proxy, u.host.len + 8, "%.*s:%d", (int)u.host.len, u.host.ptr, (int)u.port);
+    int r = vt__cli_url_parse(&a, vt__str_of(url), &u);
+    if (r == 0 && (u.tls || !vt__str_eq(u.target, VT__STR_LIT("/")))) r = VT_EURL;
+    if (r == 0 && !(*out = vt__mem_alloc(u.host.len + 8))) r = -ENOMEM;
+    if (r == 0) snprintf(*out, u.host.len + 8, "%.*s:%d", (int)u.host.len, u.host.ptr, (int)u.port);
     vt__mem_arena_reset(&a);
     return r == 0 || r == -ENOMEM ? r : VT_EPROXY;
+}
+/* From configuration or environment; the latter in lower case alone, since a CGI's HTTP_PROXY may be a request's. */
+static int vt__cli_proxies(vt_client *c) {
+    const char *no = c->cfg.no_proxy ? c->cfg.no_proxy : getenv("no_proxy");
+    int r = vt__cli_proxy_addr(c->cfg.proxy ? c->cfg.proxy : getenv("http_proxy"), &c->proxy);
+    if (r == 0 && VTHTTP_TLS)
+        r = vt__cli_proxy_addr(c->cfg.proxy ? c->cfg.proxy : getenv("https_proxy"), &c->proxy_tls);
+    if (r < 0 || !no || !(c->proxy || c->proxy_tls)) return r;
+    c->no_proxy = vt__mem_strdup(no, strlen(no));
+    return c->no_proxy ? 0 : -ENOMEM;
 }
 VT_API vt_client *vt_client_new(const vt_client_cfg *cfg) {
     vt_client *c = vt__mem_zalloc(sizeof *c);
     if (!c) return &vt__cli_none;
-    if (cfg) c->cfg = *cfg;
+    vt_client_cfg *g = &c->cfg;
+    if (cfg) *g = *cfg;
     vt__cli_configure(c);
     vt__ds_list_init(&c->hosts);
     vt__ds_list_init(&c->idle);
-    c->err = vt__cli_proxy(c);
-    c->cfg.proxy = c->cfg.no_proxy = NULL;
+    c->err = vt__cli_proxies(c);
+    if (g->tls_min_version && g->tls_min_version != 12 && g->tls_min_version != 13) c->err = -EINVAL;
+    if (c->err == 0 && (g->tls_ca_file || g->tls_ca_pem || g->tls_cert))
+        c->err = vt__tls_trust_new(&c->trust, g);
+    g->proxy = g->no_proxy = g->tls_ca_file = g->tls_ca_pem = NULL;
+    g->tls_cert = NULL;
     return c;
+}
+static int vt__cli_trust_make(void *arg) {
+    vt_client *c = arg;
+    return vt__tls_trust_new(&c->trust, &c->cfg);
+}
+/* The system's store takes a while to read: only who calls https has it. */
+static int vt__cli_trust(vt_client *c, int64_t until) {
+    int made = 0, r = vt_mutex_lock_until(&c->trust_mu, until);
+    if (r < 0) return r;
+    if (!c->trust) r = vt_blocking(vt__cli_trust_make, c, &made);
+    vt_mutex_unlock(&c->trust_mu);
+    return r < 0 ? r : made;
 }
 
 /* A struct for a connection that is to be made. */
@@ -19426,25 +19520,26 @@ static void vt__cli_conn_free(vt__cli_conn *k) {
 }
 
 /* --- under the lock --- */
-static vt__cli_host *vt__cli_host_find(vt_client *c, const char *addr) {
+static vt__cli_host *vt__cli_host_find(vt_client *c, const char *key, unsigned how) {
     for (vt__list *n = c->hosts.next; n != &c->hosts; n = n->next) {
         vt__cli_host *h = VT__CONTAINER(n, vt__cli_host, link);
-        if (strcmp(h->addr, addr) == 0) return h;
+        if (h->how == how && strcmp(h->key, key) == 0) return h;
     }
     return NULL;
 }
 /* Counts one more connection, which is to be made. */
-static int vt__cli_reserve(vt_client *c, vt__cli_host *h, const char *addr, vt__cli_conn **out) {
+static int vt__cli_reserve(vt_client *c, vt__cli_host *h, const char *key, unsigned how, vt__cli_conn **out) {
     vt__cli_conn *k = vt__cli_conn_new();
     if (!k) return -ENOMEM;
     if (!h) {
-        size_t n = strlen(addr) + 1;
+        size_t n = strlen(key) + 1;
         h = vt__mem_zalloc(sizeof *h + n);
         if (!h) {
             vt__cli_conn_free(k);
             return -ENOMEM;
         }
-        memcpy(h->addr, addr, n);
+        memcpy(h->key, key, n);
+        h->how = how;
         vt__ds_list_init(&h->idle);
         vt__ds_list_push(&c->hosts, &h->link);
     }
@@ -19474,6 +19569,7 @@ static void vt__cli_drop(vt_client *c, vt__cli_conn *k) {
 }
 static void vt__cli_drop_idle(vt_client *c, vt__cli_conn *k) {
     vt__cli_unidle(c, k);
+    if (k->conn.ops) (void)k->conn.ops->end(&k->conn); /* nothing is cut off here */
     vt__cli_drop(c, k);
 }
 /* Closes the oldest idle connections, down to `keep`, and those that are too old. */
@@ -19505,13 +19601,14 @@ static bool vt__cli_good(vt__cli_conn *k) {
     vt__poll_set(pd, VT__PD_R);
     return vt__conn_recv_try(&k->conn, &surplus, 1) == -EAGAIN;
 }
-/* A kept connection to the address, or one that is to be made (k->reused tells); waits at a limit. */
-static int vt__cli_take(vt_client *c, const char *addr, bool fresh, int64_t until, vt__cli_conn **out) {
+/* A kept connection, or one that is to be made (k->reused tells); waits at a limit. */
+static int vt__cli_take(vt_client *c, const char *key, unsigned how, bool fresh, int64_t until,
+                        vt__cli_conn **out) {
     int r = 0;
     vt_mutex_lock(&c->mu);
     vt__cli_trim(c, INT_MAX);
     for (bool found = false; r >= 0 && !found;) {
-        vt__cli_host *h = vt__cli_host_find(c, addr);
+        vt__cli_host *h = vt__cli_host_find(c, key, how);
         if (h && !fresh && !vt__ds_list_empty(&h->idle)) {
             vt__cli_conn *k = VT__CONTAINER(h->idle.prev, vt__cli_conn, link);
             vt__cli_unidle(c, k);
@@ -19521,7 +19618,7 @@ static int vt__cli_take(vt_client *c, const char *addr, bool fresh, int64_t unti
             continue;
         }
         int room = vt__cli_room(c, h);
-        if (room == 1) r = vt__cli_reserve(c, h, addr, out), found = true;
+        if (room == 1) r = vt__cli_reserve(c, h, key, how, out), found = true;
         else if (room == 0) r = vt_cond_wait_until(&c->freed, &c->mu, until);
     }
     vt_mutex_unlock(&c->mu);
@@ -19556,7 +19653,9 @@ VT_API int vt_client_close_idle(vt_client *c) {
 VT_API void vt_client_free(vt_client *c) {
     if (!c || c == &vt__cli_none) return;
     vt__cli_trim(c, 0);
+    vt__tls_trust_free(c->trust);
     vt__mem_free(c->proxy);
+    vt__mem_free(c->proxy_tls);
     vt__mem_free(c->no_proxy);
     vt__mem_free(c);
 }
@@ -19600,6 +19699,7 @@ typedef struct vt__cli_h1 {
     uint8_t until;           /* enum vt__h1_until; UNTIL_HEAD: the body is over */
     bool whole, keep;        /* the request is sent; the connection may be kept */
     bool go;                 /* 100 (Continue) has come */
+    bool cut;                /* the transport ended and did not say that it would */
     vt__h1_res head;         /* from here on each is prepared before its use */
     vt__h1_chunk chunk;
     vt__h1_field few[VT__CLI_FIELDS];
@@ -19612,10 +19712,13 @@ struct vt_call {
     uint8_t state, method_id;
     bool close, expect, pulled; /* pulled: the reader was asked */
     bool on_wire;               /* between wire->open and wire->close */
+    bool ws;                    /* it asks for a WebSocket */
     int hops, max_hops;
     vt_str method;
     const char *via, *upgrade, *addr; /* addr: what is connected to */
-    bool proxied;
+    const char *origin, *key;         /* the URL's "host:port"; key: of vt__cli_host, as `how` */
+    unsigned how;
+    bool proxied, tunnel; /* tunnel: a proxy is asked to CONNECT */
     vt__cli_url url;
     vt__res_list fields, trailers;
     const char *body;
@@ -19672,11 +19775,63 @@ VT_API vt_str vt_call_get(const vt_call *call, const char *name, size_t i) {
 }
 
 /*--- HTTP/1.1: a connection a call ---*/
-/* Connects, in its place. TLS wraps k->conn here: of https, and behind the CONNECT that its proxy wants. */
-static int vt__cli_dial(vt__cli_conn *k, int64_t until) {
+/* What the proxy says to CONNECT: 0 when the connection is the host's from here on, without a byte of it taken. */
+static int vt__cli_tunnel_answer(vt_call *call, vt__conn_io *io, int64_t until) {
+    vt__h1_field fields[VT__CLI_FIELDS];
+    vt__h1_res res;
+    vt__conn_buf *b = &io->in;
+    vt__mem_zero(&res, sizeof res);
+    for (int interim = 0; interim < VT__CLI_INTERIM;) {
+        int n = b->pos < b->len ? vt__h1_res_parse(&res, VT__H1_M_CONNECT, b->p + b->pos, b->len - b->pos,
+                                                   fields, VT__CLI_FIELDS, &call->client->limits)
+                                : 0;
+        if (n > 0 && res.status >= 102 && res.status < 200) n = -1;
+        if (n > 0 && res.status == 100) {
+            vt__mem_zero(&res, sizeof res);
+            b->pos += (size_t)n;
+            interim++;
+            continue;
+        }
+        if (n > 0 && res.status / 100 == 2 && b->pos + (size_t)n == b->len) return 0;
+        if (n != 0) {
+            vt_log(VT_LOG_DEBUG, "CONNECT %s: the proxy %s answered with %d", call->origin, call->addr,
+                   n > 0 ? res.status : n);
+            return VT_EPROXY;
+        }
+        int64_t r = vt__conn_buf_room(io->thr, b, VT__MAX(call->client->max_head, (size_t)VT__BUF_BYTES));
+        if (r >= 0) r = vt__conn_recv(io->c, b->p + b->len, b->cap - b->len, until);
+        if (r <= 0) return r ? (int)r : VT_EEOF;
+        b->len += (size_t)r;
+    }
+    return VT_EPROXY;
+}
+static int vt__cli_tunnel(vt_call *call, vt__cli_conn *k, int64_t until) {
+    vt__conn_io io = {.c = &k->conn, .thr = vt__sched_thr()};
+    const char *parts[] = {"CONNECT ", call->origin, " HTTP/1.1\r\nHost: ", call->origin, "\r\n\r\n"};
+    int r = 0;
+    io.write_ns = vt__cli_ns(call->client->cfg.write_timeout_ms);
+    for (size_t i = 0; i < VT__COUNT(parts) && r == 0; i++) r = vt__conn_put(&io, parts[i], strlen(parts[i]));
+    if (r == 0) r = vt__conn_flush(&io);
+    if (r == 0) r = vt__cli_tunnel_answer(call, &io, until);
+    vt__conn_buf_put(io.thr, &io.in);
+    vt__conn_buf_put(io.thr, &io.out);
+    return r;
+}
+static int vt__cli_secure(vt_call *call, vt__cli_conn *k, int64_t until) {
+    vt_str host = call->url.host;
+    if (host.ptr[0] == '[') host.ptr++, host.len -= 2;
+    else if (host.len > 1 && host.ptr[host.len - 1] == '.') host.len--; /* RFC 6066 3: SNI has none */
+    const char *name = vt__mem_arena_str(&call->arena, host.ptr, host.len);
+    int r = name ? vt__cli_trust(call->client, until) : -ENOMEM;
+    return r < 0 ? r : vt__tls_connect(&k->conn, call->client->trust, name, until);
+}
+/* Connects, in its place. */
+static int vt__cli_dial(vt_call *call, vt__cli_conn *k, int64_t until) {
     vt_sock *s;
-    int r = vt_dial_until(&s, k->host->addr, NULL, until);
+    int r = vt_dial_until(&s, call->addr, NULL, until);
     if (r >= 0) vt__conn_open(&k->conn, vt__io_detach(s));
+    if (r >= 0 && call->tunnel) r = vt__cli_tunnel(call, k, until);
+    if (r >= 0 && call->url.tls) r = vt__cli_secure(call, k, until);
     return r;
 }
 static int vt__cli_h1_open(vt_call *call, bool fresh) {
@@ -19684,9 +19839,9 @@ static int vt__cli_h1_open(vt_call *call, bool fresh) {
     vt_client *c = call->client;
     int64_t until = vt__cli_due(call, vt__cli_ns(c->cfg.connect_timeout_ms));
     vt__mem_zero(h, offsetof(vt__cli_h1, chunk));
-    int r = vt__cli_take(c, call->addr, fresh, until, &h->conn);
+    int r = vt__cli_take(c, call->key, call->how, fresh, until, &h->conn);
     if (r < 0) return r;
-    if (!h->conn->reused && (r = vt__cli_dial(h->conn, until)) < 0) {
+    if (!h->conn->reused && (r = vt__cli_dial(call, h->conn, until)) < 0) {
         vt__cli_give(c, h->conn, false);
         return r;
     }
@@ -19699,7 +19854,10 @@ static int vt__cli_h1_open(vt_call *call, bool fresh) {
 }
 static void vt__cli_h1_part(vt_call *call, bool keep) {
     vt__cli_h1 *h = &call->h1;
+    char surplus;
     if (!h->conn) return;
+    if (keep && h->io.c->ops) /* of input that is decrypted nothing may stay behind */
+        keep = vt__conn_recv_try(h->io.c, &surplus, 1) == -EAGAIN;
     vt__conn_buf_put(h->io.thr, &h->io.in);
     vt__conn_buf_put(h->io.thr, &h->io.out);
     vt__cli_give(call->client, h->conn, keep);
@@ -19716,6 +19874,7 @@ static int vt__cli_h1_fill(vt_call *call, size_t max, int64_t due) {
     if (due == VT__CLI_TRY) r = vt__conn_recv_try(h->io.c, b->p + b->len, b->cap - b->len);
     else if (vt__cli_late(call)) r = -ETIMEDOUT;
     else r = vt__conn_recv(h->io.c, b->p + b->len, b->cap - b->len, due);
+    h->cut = r == VT_EEOF;
     if (r <= 0) return r ? (int)r : VT_EEOF;
     b->len += (size_t)r;
     h->got += r;
@@ -19882,7 +20041,7 @@ static int vt__cli_h1_head(vt_call *call) {
     char digits[20];
     vt__cli_h1_put(call, call->method);
     vt__cli_h1_put(call, VT__STR_LIT(" "));
-    vt__cli_h1_put(call, call->proxied ? vt__str_of(call->url.text) : call->url.target);
+    vt__cli_h1_put(call, call->proxied && !call->tunnel ? vt__str_of(call->url.text) : call->url.target);
     vt__cli_h1_put(call, VT__STR_LIT(" HTTP/1.1\r\n"));
     if (vt__cli_has(call, VT__H1_F_HOST)) vt__cli_h1_put_fields(call, &call->fields, true);
     else vt__cli_h1_put_field(call, VT__STR_LIT("Host"), call->url.authority);
@@ -19979,7 +20138,7 @@ static int vt__cli_h1_body(vt_call *call, int64_t due) {
             r = 1;
         }
         if (r == 0) r = vt__cli_h1_fill(call, most, due);
-        if (r == VT_EEOF && h->until == VT__H1_UNTIL_CLOSE) h->until = VT__H1_UNTIL_HEAD;
+        if (r == VT_EEOF && h->until == VT__H1_UNTIL_CLOSE && !h->cut) h->until = VT__H1_UNTIL_HEAD;
         else if (r < 0) return r == VT_ELIMIT ? VT_EHTTP : r;
     }
     return 1;
@@ -20164,20 +20323,33 @@ VT_API int vt_call_trailer(vt_call *call, const char *name, const char *value) {
 }
 
 /*--- calls: sending them ---*/
-static int vt__cli_begin(vt_call *call, bool fresh) {
+/* Where it goes, and by what way. */
+static int vt__cli_route(vt_call *call) {
     const vt_client *c = call->client;
     const vt__cli_url *u = &call->url;
+    const char *proxy = u->tls ? c->proxy_tls : c->proxy;
     size_t n = u->host.len + 8;
+    char *origin = vt__mem_arena_get(&call->arena, n), *key;
+    if (!origin) return -ENOMEM;
+    snprintf(origin, n, "%.*s:%d", (int)u->host.len, u->host.ptr, (int)u->port);
+    call->origin = origin;
+    call->proxied = proxy && !call->via && !vt__cli_listed(c->no_proxy, u);
+    call->tunnel = call->proxied && (u->tls || call->ws);
+    call->addr = call->via ? call->via : call->proxied ? proxy : origin;
+    call->how = (u->tls ? VT__CLI_TLS : 0u) | (call->tunnel ? VT__CLI_TUNNEL : 0u);
+    call->key = call->addr;
+    if (!call->how) return 0;
+    n += strlen(call->addr) + 1;
+    if (!(key = vt__mem_arena_get(&call->arena, n))) return -ENOMEM;
+    snprintf(key, n, "%s %s", origin, call->addr);
+    call->key = key;
+    return 0;
+}
+static int vt__cli_begin(vt_call *call, bool fresh) {
     call->answered = false;
     call->written = 0;
-    call->proxied = c->proxy && !call->via && !vt__cli_listed(c->no_proxy, u);
-    call->addr = call->via ? call->via : c->proxy;
-    if (!call->via && !call->proxied) {
-        char *p = vt__mem_arena_get(&call->arena, n);
-        if (!p) return -ENOMEM;
-        snprintf(p, n, "%.*s:%d", (int)u->host.len, u->host.ptr, (int)u->port);
-        call->addr = p;
-    }
+    int routed = vt__cli_route(call);
+    if (routed < 0) return routed;
     int r = call->wire->open(call, fresh);
     if (r < 0) return r;
     call->on_wire = true;
@@ -20270,6 +20442,7 @@ static int vt__cli_redirect(vt_call *call) {
         return 0;
     int r = vt__cli_url_resolve(&call->arena, &call->url, location, &to);
     if (r < 0) return r == VT_EURL ? VT_EREDIRECT : r;
+    if (call->url.tls && !to.tls) return 0; /* who asked for secrecy gets no answer without */
     bool same = vt__cli_url_same(&call->url, &to);
     if (!same && (call->via || (!to_get && !vt__cli_safe(call)))) return 0;
     if (call->hops++ >= call->max_hops) return VT_EREDIRECT;
@@ -20416,6 +20589,77 @@ VT_API vt_call *vt_client_post(vt_client *c, const char *url, const char *type, 
     if (r == 0) r = vt_call_body(call, body, n);
     if (r < 0) vt__cli_fail(call, r);
     return vt__cli_all(call);
+}
+
+/*--- WebSockets ---*/
+static int vt__cli_ws_fields(vt_call *call, const vt_ws_cfg *cfg, const char *key) {
+    const char *lines = cfg->fields;
+    vt_str name, value;
+    int r = vt_call_upgrade(call, "websocket");
+    call->ws = true;
+    if (r == 0) r = vt_call_redirects(call, 0);
+    if (r == 0) r = vt_call_field(call, "Sec-WebSocket-Version", "13");
+    if (r == 0) r = vt_call_field(call, "Sec-WebSocket-Key", key);
+    if (r == 0 && cfg->protocols && *cfg->protocols)
+        r = vt__ws_protocols_ok(vt__str_of(cfg->protocols))
+                ? vt_call_field(call, "Sec-WebSocket-Protocol", cfg->protocols)
+                : -EINVAL;
+    while (r == 0 && lines && (r = vt__wsc_line(&lines, &name, &value)) > 0)
+        r = vt__cli_own_field(vt__h1_field_id(name))
+                ? -EINVAL
+                : vt__res_list_add(&call->arena, &call->fields, name, value);
+    return r;
+}
+/* 0, or why the answer is no WebSocket's. */
+static int vt__cli_ws_check(const vt_call *call, const vt_ws_cfg *cfg, const char *key, vt__ws_shake *s) {
+    vt_str name, value;
+    memset(s, 0, sizeof *s);
+    for (size_t i = 0; vt_call_get_nth(call, i, &name, &value); i++) vt__ws_shake_field(s, name, value);
+    if (vt__ws_shake_response(s, call->status, key, vt__str_of(cfg->protocols ? cfg->protocols : "")) == 0)
+        return 0;
+    vt_log(VT_LOG_DEBUG, "%s: no WebSocket; status %d", call->url.text, call->status);
+    return VT_EWSUPGRADE;
+}
+static int vt__cli_ws_open(vt_call *call, const vt_ws_cfg *cfg, vt_ws **out) {
+    uint8_t random[16];
+    char key[VT__WS_KEY_LEN + 1] = "";
+    vt__ws_shake s;
+    vt__conn_buf *b = &call->h1.io.in;
+    vt__plat_random(random, sizeof random);
+    (void)vt__str_base64(key, random, sizeof random);
+    int r = vt__cli_ws_fields(call, cfg, key);
+    if (r >= 0) r = vt_call_send(call);
+    if (r >= 0) r = vt__cli_ws_check(call, cfg, key, &s);
+    if (r < 0) return r;
+    *out = vt__wsc_client(&call->h1.conn->conn, cfg, s.protocol, b->p + b->pos, b->len - b->pos,
+                          vt__cli_ns(call->client->cfg.write_timeout_ms));
+    if (!*out) return -ENOMEM;
+    vt__conn_buf_put(call->h1.io.thr, b);
+    (*out)->base = call;
+    return 0;
+}
+VT_API int vt_client_ws(vt_client *c, const char *url, const vt_ws_cfg *cfg, vt_ws **out) {
+    static const vt_ws_cfg usual;
+    vt_str u = vt__str_of(url);
+    bool good = (u.len > 5 && vt__str_eq_ci((vt_str){url, 5}, VT__STR_LIT("ws://"))) ||
+                (u.len > 6 && vt__str_eq_ci((vt_str){url, 6}, VT__STR_LIT("wss://")));
+    *out = NULL;
+    if (!good) return VT_EURL;
+    char *as_http = vt__mem_alloc(u.len + 3);
+    if (!as_http) return -ENOMEM;
+    memcpy(as_http, "http", 4);
+    memcpy(as_http + 4, url + 2, u.len - 1); /* "://" or "s://", and the NUL */
+    vt_call *call = vt_call_new(c, "GET", as_http);
+    vt__mem_free(as_http);
+    int r = call->err < 0 ? call->err : vt__cli_ws_open(call, cfg ? cfg : &usual, out);
+    if (r < 0) vt_call_free(call);
+    return r;
+}
+VT_API void vt_ws_free(vt_ws *ws) {
+    if (!ws || !ws->base) return;
+    vt_call *call = ws->base;
+    vt__wsc_client_free(ws);
+    vt_call_free(call);
 }
 #endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
 

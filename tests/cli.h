@@ -130,6 +130,7 @@ static inline void cli_log(void *ctx, int level, const char *line) {
 }
 __attribute__((constructor)) static void cli_environment(void) {
     unsetenv("http_proxy");
+    unsetenv("https_proxy");
     unsetenv("no_proxy");
     vt_log_set(cli_log, NULL, VT_LOG_DEBUG);
 }

@@ -50,7 +50,18 @@ static void on_calls(void) {
 #endif
 }
 
-/* /r redirects; all else answers with many fields, chunks and a trailer. */
+static void serve_ws(vt_sock *s, const char *key) {
+    char accept[VT__WS_ACCEPT_LEN + 1] = "", head[500];
+    vt__ws_accept(accept, key);
+    snprintf(head, sizeof head,
+             "HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: a\r\n"
+             "Sec-WebSocket-Accept: %s\r\n\r\n\x81\x05"
+             "early",
+             accept);
+    if (peer_say(s, head) < 0) return;
+    while (vt_read(s, head, sizeof head) > 0) continue;
+}
+/* /r redirects; WebSockets say one message; all else answers with many fields, chunks and a trailer. */
 static int serve(struct peer *p, vt_sock *s, int nth) {
     static char big[9000];
     char head[4000];
@@ -62,7 +73,8 @@ static int serve(struct peer *p, vt_sock *s, int nth) {
         vt_mutex_unlock(&p->mu);
         if (!peer_head(p, s, 0)) return 0;
         bool moved = strncmp(p->got, "GET /r ", 7) == 0;
-        const char *length = strstr(p->got, "Content-Length: ");
+        const char *length = strstr(p->got, "Content-Length: "), *key = strstr(p->got, "WebSocket-Key: ");
+        if (key) return serve_ws(s, key + 15), 0;
         bool chunked = strstr(p->got, "chunked") != NULL;
         for (int n = length ? atoi(length + 16) : chunked ? 6000 + 8 + 5 : 0; n > 0; n--)
             if (vt_read(s, head, 1) <= 0) return 0;
@@ -88,9 +100,23 @@ static bool whole(vt_call *call) {
     vt_call_free(call);
     return good;
 }
+static bool talk(vt_client *c, struct peer *p) {
+    const vt_ws_cfg cfg = {.protocols = "a", .fields = "X-Field: value\r\n", .close_ms = VT_NONE};
+    char url[120];
+    vt_ws *ws;
+    vt_str m;
+    snprintf(url, sizeof url, "ws%s", p->url + 4);
+    int r = vt_client_ws(c, url, &cfg, &ws);
+    CHECK_EQ(r == 0, ws != NULL);
+    if (ws && (r = vt_ws_recv(ws, &m)) > 0) CHECK_STR(m.ptr, "early");
+    if (ws && r > 0) r = vt_ws_text(ws, "x");
+    vt_ws_free(ws);
+    return r == 0;
+}
 static bool work(vt_client *c, struct peer *p) {
     char url[120];
     int left = 6000;
+    bool talked = talk(c, p);
     snprintf(url, sizeof url, "%sr", p->url);
     vt_call *call = vt_call_new(c, "GET", url);
     vt_call_field(call, "X-Field", "value");
@@ -103,7 +129,7 @@ static bool work(vt_client *c, struct peer *p) {
         static const char block[5000] = "x";
         for (int i = 0; i < 4; i++) vt_call_write(call, block, sizeof block);
     }
-    return whole(call) && good;
+    return whole(call) && good && talked;
 }
 static struct {
     void (*table)(void);

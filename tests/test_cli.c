@@ -211,5 +211,6 @@ TEST(off_a_virtual_thread) {
 }
 __attribute__((constructor)) static void no_environment(void) {
     unsetenv("http_proxy");
+    unsetenv("https_proxy");
     unsetenv("no_proxy");
 }
