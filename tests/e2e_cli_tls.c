@@ -229,7 +229,7 @@ static void url_is(const char *base, const char *ref, const char *text, int port
     vt__pool pool;
     vt__arena a;
     vt__cli_url u, to;
-    vt__mem_pool_init(&pool, VT__BLOCK_BYTES, 0);
+    vt__mem_pool_init(&pool, VT__ARENA_BLOCK_BYTES, 0);
     vt__mem_arena_init(&a, &pool, 0);
     CHECK_EQ(vt__cli_url_parse(&a, vt__str_of(base), &u), 0);
     CHECK_EQ(vt__cli_url_resolve(&a, &u, vt__str_of(ref), &to), 0);
