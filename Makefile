@@ -45,11 +45,18 @@ SCRIPT_SRC := $(sort $(filter-out tests/run.sh,$(wildcard tests/*.sh tests/lint/
 FUZZ_SRC := $(sort $(wildcard fuzz/fuzz_*.c))
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
 pick = $(if $(1),$(shell sh tests/run.sh select $(V) $(1)))
-# What valgrind sees: these, and what says /* valgrind */.
-VALGRIND_SET := $(wildcard $(patsubst %,tests/test_%.c,base ctx stack timer poll sched sync io uri h1 http conf))
-TEST_PICK := $(sort $(call pick,$(TEST_SRC)) $(if $(filter valgrind,$(V)),$(VALGRIND_SET)))
+# What valgrind sees, and where only the context switch, the architecture or the size of a word differs: these, and what says
+# so (for valgrind: /* valgrind */).
+SET_valgrind := base ctx stack timer poll sched sync io uri h1 http conf
+SET_ucontext := test_ctx test_ctx_fpu test_stack test_sched test_sync test_chan test_scope test_hooks test_dump test_unwind \
+	test_spare test_stress test_tls e2e_life e2e_ws
+SET_riscv64 := test_base test_ctx test_ctx_fpu test_stack test_sched test_chan test_uri test_h1 test_h1_res test_ws test_unwind \
+	test_http e2e_ws
+SET_i386 := $(SET_riscv64) test_timer test_poll test_io test_file test_hooks test_conf test_cli sim_server e2e_http e2e_cli
+SET_PICK := $(wildcard $(patsubst %,tests/%.c,$(if $(filter valgrind,$(V)),$(SET_valgrind:%=test_%),$(SET_$(V)))))
+TEST_PICK := $(sort $(call pick,$(TEST_SRC)) $(SET_PICK))
 SCRIPT_PICK := $(call pick,$(SCRIPT_SRC))
-FUZZ_PICK := $(call pick,$(FUZZ_SRC))
+FUZZ_PICK := $(if $(filter riscv64 i386,$(V)),$(FUZZ_SRC),$(call pick,$(FUZZ_SRC)))
 # Examples that need a library are left out where this compiler has not got it: its header, and what it takes to link.
 LIB_postgres = -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql) -lpq
 LIB_redis := -lhiredis
@@ -68,7 +75,7 @@ NO_TLS := $(call lacks,tls,openssl/ssl.h)
 endif
 TEST_PICK := $(if $(NO_TLS),$(filter-out $(TLS_TESTS),$(TEST_PICK)),$(TEST_PICK))
 tls = $(if $(filter $(TLS_TESTS:tests/%.c=%),$(1))$(if $(NO_TLS),,$(filter $(TLS_EXAMPLES),$(1))),$(2))
-EXAMPLE_PICK := $(if $(filter tsan valgrind,$(V)),,$(filter-out $(NO_LIB),$(EXAMPLE_SRC)))
+EXAMPLE_PICK := $(if $(filter tsan valgrind poll ucontext riscv64 i386,$(V)),,$(filter-out $(NO_LIB),$(EXAMPLE_SRC)))
 LEFT_OUT := $(filter-out $(TEST_PICK) $(FUZZ_PICK),$(TEST_SRC) $(FUZZ_SRC))
 
 TESTS := $(TEST_PICK:tests/%.c=$(B)/%)

@@ -1,4 +1,5 @@
 #!/bin/sh
+# variants: default asan clang aarch64
 # Runs every example on a free port and asks it what its first lines promise. It needs no curl: tests/tools/get.c is its
 # client. VT_EXAMPLES: where they are built (else they are built here), VT_RUN: a program that runs them.
 set -u

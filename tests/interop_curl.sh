@@ -1,4 +1,5 @@
 #!/bin/sh
+# variants: default asan clang aarch64
 # curl against examples/conformance: every route, HEAD, 405, uploads of known and unknown length, Expect: 100-continue,
 # HTTP/1.0, connections used again, slow readers, bodies up to 16 MiB byte for byte, refusals.
 set -u

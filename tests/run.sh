@@ -17,7 +17,7 @@ passed=0 failed=0 skipped=0 skips= fails= nl='
 
 # A source may name its variants: /* variants: default asan */ (a script: # variants: default); those that cross workers
 # say so by /* tsan */ and are, with what names tsan itself, the tsan set; /* valgrind */ likewise. Both tools cost too
-# much to run everything.
+# much to run everything; and where a variant changes one thing the Makefile names what that thing is under.
 select_sources() {
     variant=$1
     shift
@@ -28,7 +28,7 @@ select_sources() {
         *" $variant "*) echo "$f" && continue ;;
         esac
         case $variant in
-        tsan | valgrind) grep -q -E "^/\* $variant \*/" "$f" && echo "$f" ;;
+        tsan | valgrind | ucontext | riscv64 | i386) grep -q -E "^/\* $variant \*/" "$f" && echo "$f" ;;
         *) [ -n "$line" ] || echo "$f" ;;
         esac
     done
