@@ -1136,7 +1136,9 @@ TEST(a_cancel_found_while_parking_ends_the_wait) { CHECK_EQ(run_on(1, parking_ma
 /* A call that has looked for a cancel may let others run before it waits. */
 static vt_mutex late_mutex;
 static vt_sock *late_sock;
-static void last_fuel(void) { vt__sched_tls->left = (vt__sched_tls->left & ~(VT__SCHED_FUEL - 1)) + 1; }
+static void last_fuel(void) {
+    vt__sched_set_left(vt__sched_tls, (vt__sched_tls->left & ~(VT__SCHED_FUEL - 1)) + 1);
+}
 static int locks_late(void *arg) {
     (void)arg;
     last_fuel();
