@@ -75,6 +75,7 @@
  *   @conn       one transport under every protocol: a byte stream that parks, with buffers
  *   @ossl       TLS as a machine in memory, by OpenSSL (VTHTTP_TLS)
  *   @tls        TLS over a connection
+ *   @link       connections of a server: from accept to close, whatever is spoken on them
  *   @h1c        HTTP/1.1 connections
  *   @wsc        WebSocket connections
  *   @srv        servers: configuration, listeners, limits, drain
@@ -15681,41 +15682,34 @@ static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char 
 #endif
 
 /*==============================================================================
- * MARK: - @h1c     HTTP/1.1 connections
- * uses:   @plat @mem @str @ds @log @uri @h1 @timer @poll @sched @self @io @conn @tls @router @req @res @http
- * raises: vt__h1c_group.closed (a connection has ended and somebody waits for that)
- * test:   tests/e2e_life.c tests/e2e_http.c tests/sim_edges.c tests/e2e_edges.c
+ * MARK: - @link    connections of a server: from accept to close, whatever is spoken on them
+ * uses:   @plat @mem @str @ds @h1 @timer @poll @sched @self @io @req @conn @tls
+ * raises: vt__link.start (there is input, or the time is up), vt__link.heed (to one that runs),
+ *         vt__link_group.closed (a connection has ended and somebody waits for that)
+ * test:   tests/e2e_life.c tests/sim_edges.c tests/e2e_edges.c
  *
  * A connection is in one of four places:
  *
  *     queued    its task waits for a worker: just accepted, or there is input, or its time is up
- *     waiting   would be queued, but there are max_vthreads: in vt__h1c_queue, until one of them ends
- *     running   a vthread has it: reads, and answers requests in order until none is buffered
+ *     waiting   would be queued, but there are max_vthreads: in vt__link_queue, until one of them ends
+ *     running   a vthread has it (vt__link_begin): the protocol's
  *     parked    in the reactor with a timer and nothing else: between requests, or lingering before its close
  *
  * Everything of a connection happens on one OS thread at a time: a task that was taken by another worker takes the
  * descriptor along. The list and the timer are those of the domain in which it is parked or running, and are touched
  * under that domain's lock, which the reactor has and a vthread takes. What the reactor has to say to a running
- * connection is said on that one's thread (vt__h1c_heed), which need not be the one that harvests the events.
+ * connection is said on that one's thread (vt__link.heed), which need not be the one that harvests the events.
  *
  * Closing while input is unread makes the kernel answer with RST, which can take the response away from a client that
  * still sends. So after an error the sending half is shut, and what comes is read and dropped until the peer closes: with a
  * bound in time and bytes, in the reactor, without a stack.
  *============================================================================*/
-enum {
-    VT__H1C_FIELDS = 48, /* on the stack; more take a block */
-    VT__H1C_LINGER_BYTES = 1 << 20,
-    VT__H1C_LARGE = 1 << 16, /* a response of more bytes may fill the send queue */
-    VT__H1C_DIRECT = 4096,   /* body reads from this size on go past the input block */
-    VT__H1C_CHUNK_ROOM = 6,  /* "3fff" CRLF: a chunk that is being gathered fits in a block */
-    VT__H1C_SLAB = 64
-};
-#define VT__H1C_LINGER_NS (2 * VT_SEC)
-#define VT__H1C_RETRY_NS (10 * VT_MS) /* how often who waits looks for room that nobody told of */
-#define VT__H1C_RATE_NS (10 * VT_SEC) /* min_body_rate counts from here on */
+enum { VT__LINK_LINGER_BYTES = 1 << 20, VT__LINK_SLAB = 64 };
+#define VT__LINK_LINGER_NS (2 * VT_SEC)
+#define VT__LINK_RETRY_NS (10 * VT_MS) /* how often who waits looks for room that nobody told of */
 
 /* vt_server_cfg with defaults filled in, as plain numbers. Times: 0 is none; sizes: none is as large as the type takes. */
-typedef struct vt__h1c_conf {
+typedef struct vt__link_conf {
     vt__h1_limits limits;
     uint32_t max_fields;
     size_t max_head, max_trailer;
@@ -15726,39 +15720,39 @@ typedef struct vt__h1c_conf {
     bool no_date;
     size_t server_len, refusal_len;
     char server[256];  /* the whole field line */
-    char refusal[160]; /* the whole 503; see vt__h1c.unsaid */
-} vt__h1c_conf;
+    char refusal[160]; /* the whole 503; see vt__link.unsaid */
+} vt__link_conf;
 
 /* One server's connections, in all domains. */
-typedef struct vt__h1c_group {
+typedef struct vt__link_group {
     vt_server *server;
-    vt__h1c_conf conf;
-    struct vt__h1c_host *hosts; /* by index of the domain */
+    vt__link_conf conf;
+    struct vt__link_host *hosts; /* by index of the domain */
     int64_t open;
-    int64_t waiting;   /* in vt__h1c_queue, and under its lock */
+    int64_t waiting;   /* in vt__link_queue, and under its lock */
     uint32_t stopping; /* requests in flight are the last */
     uint32_t tell;     /* call `closed` */
-    void (*closed)(struct vt__h1c_group *g);
-} vt__h1c_group;
+    void (*closed)(struct vt__link_group *g);
+} vt__link_group;
 
 /* One domain's share; touched under its lock alone, but for `returned` and the counters of what vthreads do. */
-typedef struct vt__h1c_host {
-    vt__h1c_group *group;
+typedef struct vt__link_host {
+    vt__link_group *group;
     vt__dom *dom;
     vt__list parked[3], running;
-    vt__timer sweep;                 /* armed no later than the first deadline of a parked connection */
-    int64_t waiting;                 /* in vt__h1c_queue, and under its lock */
-    struct vt__h1c *free, *returned; /* returned: by other domains; a stack that is taken whole */
-    struct vt__h1c_slab *slabs;
+    vt__timer sweep;                  /* armed no later than the first deadline of a parked connection */
+    int64_t waiting;                  /* in vt__link_queue, and under its lock */
+    struct vt__link *free, *returned; /* returned: by other domains; a stack that is taken whole */
+    struct vt__link_slab *slabs;
     int64_t accepted, nparked, requests, refused, bad, timeouts, queued;
-} __attribute__((aligned(64))) vt__h1c_host;
+} __attribute__((aligned(64))) vt__link_host;
 
 /* Beside the bits of an event: the server's grace period is over, or begins. */
-enum { VT__H1C_KILL = 0x8000, VT__H1C_STOP = 0x10000 };
-enum vt__h1c_why { VT__H1C_INPUT, VT__H1C_EXPIRED };
-enum vt__h1c_list { VT__H1C_FRESH, VT__H1C_IDLE, VT__H1C_LINGER }; /* of vt__h1c_host.parked */
+enum { VT__LINK_KILL = 0x8000, VT__LINK_STOP = 0x10000 };
+enum vt__link_why { VT__LINK_INPUT, VT__LINK_EXPIRED };
+enum vt__link_list { VT__LINK_FRESH, VT__LINK_IDLE, VT__LINK_LINGER }; /* of vt__link_host.parked */
 
-typedef struct vt__h1c {
+typedef struct vt__link {
     vt__conn conn;
     vt__start start;
     vt__list link;
@@ -15766,11 +15760,13 @@ typedef struct vt__h1c {
         int64_t due;  /* while parked or waiting */
         vt__thr *thr; /* while it runs: on which thread */
     };
-    vt__h1c_host *host, *home; /* home: whose slab it is part of */
-    struct vt__h1c_run *run;   /* while it runs; in the free list: the next */
-    vt__msg note;              /* to that thread, while noted is not 0 */
-    uint32_t noted;            /* what it says */
-    int64_t since;             /* accepted, or the rest of a head was first waited for; 0: not yet */
+    vt__link_host *host, *home; /* home: whose slab it is part of */
+    void *run;                  /* while it runs: the protocol's; in the free list: the next */
+    void (*heed)(struct vt__link *c,
+                 unsigned bits); /* what there is to say to it; its thread, scheduler context */
+    vt__msg note;                /* to that thread, while noted is not 0 */
+    uint32_t noted;              /* what it says */
+    int64_t since;               /* accepted, or the rest of a head was first waited for; 0: not yet */
     int64_t requests;
     uint32_t lingered;
     uint8_t why, list, peer_len;
@@ -15783,15 +15779,454 @@ typedef struct vt__h1c {
         struct sockaddr_in in;
         struct sockaddr_in6 in6;
     } peer;
-} vt__h1c;
-_Static_assert(sizeof(vt__h1c) <= 448, "an idle connection is to stay small");
-_Static_assert(sizeof(((vt__h1c_conf *)0)->refusal) <= UINT8_MAX, "vt__h1c.unsaid counts its bytes");
+} vt__link;
+_Static_assert(sizeof(vt__link) <= 448, "an idle connection is to stay small");
+_Static_assert(sizeof(((vt__link_conf *)0)->refusal) <= UINT8_MAX, "vt__link.unsaid counts its bytes");
 
 /* Type-stable: an event on its way may still look at a closed connection's descriptor word. */
-typedef struct vt__h1c_slab {
-    struct vt__h1c_slab *next;
-    vt__h1c conns[VT__H1C_SLAB];
-} vt__h1c_slab;
+typedef struct vt__link_slab {
+    struct vt__link_slab *next;
+    vt__link conns[VT__LINK_SLAB];
+} vt__link_slab;
+
+/* Requests in flight are the last. */
+VT__INLINE bool vt__link_stopping(const vt__link *c) {
+    return __atomic_load_n(&c->host->group->stopping, __ATOMIC_SEQ_CST) != 0;
+}
+
+/*--- life: closing, lingering, parking; under the lock of the connection's domain ---*/
+/* A connection may end on another worker than the one that took it; its struct goes home all the same, or one worker would
+ * make new ones for ever. */
+static void vt__link_drop(vt__link *c) {
+    vt__link_host *home = c->home;
+    if (home == c->host) {
+        c->run = home->free;
+        home->free = c;
+        return;
+    }
+    vt__link *head = __atomic_load_n(&home->returned, __ATOMIC_RELAXED);
+    do c->run = head;
+    while (!__atomic_compare_exchange_n(&home->returned, &head, c, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+}
+static void vt__link_close(vt__link *c) {
+    vt__link_group *g = c->host->group;
+    (void)vt__conn_close(&c->conn);
+    vt__link_drop(c);
+    __atomic_fetch_sub(&g->open, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&g->tell, __ATOMIC_SEQ_CST)) g->closed(g);
+}
+
+static void vt__link_sweep_at(vt__link_host *h, int64_t due) {
+    if (VT__UNLIKELY(!vt__timer_armed(&h->sweep) || h->sweep.due > due) && due < INT64_MAX)
+        vt__timer_arm(&h->dom->wheel, &h->sweep, due);
+}
+/* Lists a connection that is to wait in the reactor until `due`. The times of one list are all of one length, so that its
+ * first entry is the first to be due; one that parks again before its first request may be late by as much, one that lingers
+ * under a stop by less. */
+static void vt__link_list(vt__link *c, int list, int64_t due) {
+    vt__link_host *h = c->host;
+    c->list = (uint8_t)list;
+    c->due = due;
+    vt__ds_list_push(&h->parked[list], &c->link);
+    vt__plat_count(&h->nparked, 1);
+    vt__link_sweep_at(h, due);
+}
+static void vt__link_unlist(vt__link *c) {
+    vt__ds_list_remove(&c->link);
+    vt__plat_count(&c->host->nparked, -1);
+}
+/* Gives the connection to the reactor until `due`; false: there is input already. After true it is gone. */
+static bool vt__link_arm(vt__link *c, int list, int64_t due) {
+    vt__link_list(c, list, due);
+    if (vt__poll_arm(&c->conn.pd)) return true;
+    vt__link_unlist(c);
+    return false;
+}
+
+/* Sends the last `left` bytes of the 503 for whom there is no room. Allocates nothing. Returns how many the socket does not
+ * take now; 0 also when it will take no more. */
+static size_t vt__link_say_no(const vt__link_conf *conf, vt__conn *conn, size_t left) {
+    char text[sizeof conf->refusal];
+    struct iovec one = {text, left}, *v = &one;
+    int64_t r = 0;
+    memcpy(text, conf->refusal + conf->refusal_len - left, left);
+    for (int n = 1; n && (r = vt__conn_send_try(conn, v, n)) >= 0;) n = vt__io_advance(&v, n, (size_t)r);
+    return r == -EAGAIN ? one.iov_len : 0;
+}
+/* Goes on with it while there is room, or waits for that; then ends the sending half. < 0: the peer is gone. */
+static int vt__link_say_on(vt__link *c) {
+    while (c->unsaid) {
+        c->unsaid = (uint8_t)vt__link_say_no(&c->host->group->conf, &c->conn, c->unsaid);
+        if (c->unsaid && vt__poll_want_room(&c->conn.pd)) return 0;
+        if (!c->unsaid) return vt__conn_shutdown(&c->conn);
+    }
+    return 0;
+}
+/* Reads and drops until the peer closes. One that sends on and on is read no more: its window closes, it stalls, and gets
+ * to its answer. One that has ended its sending half may still wait for a refusal's end. The connection stays where it
+ * is in its list. */
+static void vt__link_linger_on(vt__link *c) {
+    char scratch[4096];
+    int64_t r = vt__link_say_on(c) < 0 ? -EPIPE : 1;
+    while ((r > 0 && c->lingered <= VT__LINK_LINGER_BYTES) || r == -EAGAIN) {
+        r = vt__conn_readable(&c->conn) ? vt__conn_recv_try(&c->conn, scratch, sizeof scratch) : -EAGAIN;
+        if (r > 0) c->lingered += (uint32_t)r;
+        if (r == -EAGAIN && vt__poll_arm(&c->conn.pd)) return;
+    }
+    if ((r > 0 || (r == 0 && c->unsaid)) && vt__poll_watch(&c->conn.pd, !c->unsaid)) return;
+    vt__link_unlist(c);
+    vt__link_close(c);
+}
+/* The last of a connection whose answer is sent. What comes on one that spoke TLS is dropped as it is. */
+static void vt__link_linger(vt__link *c) {
+    vt__dom *dom = c->host->dom;
+    bool cut = c->conn.ops && c->unsaid;
+    if (c->conn.ops) c->conn.ops->bare(&c->conn);
+    if (cut || (!c->unsaid && vt__conn_shutdown(&c->conn) < 0) || vt__poll_add(dom, &c->conn.pd) < 0) {
+        vt__link_close(c);
+        return;
+    }
+    bool stopping = vt__link_stopping(c);
+    c->lingered = 0;
+    /* the cached clock is as old as the reactor's last wait */
+    vt__link_list(c, VT__LINK_LINGER,
+                  vt__plat_now() + (stopping ? VT__LINK_LINGER_NS / 4 : VT__LINK_LINGER_NS));
+    vt__link_linger_on(c);
+}
+
+/* No vthread may be started for it: 503 from here, whatever it asks. */
+static void vt__link_refuse(vt__link *c) {
+    const vt__link_conf *conf = &c->host->group->conf;
+    char scratch[4096];
+    int64_t r = vt__conn_recv_try(&c->conn, scratch, sizeof scratch);
+    if (r == 0 || (r < 0 && r != -EAGAIN)) { /* also before a TLS handshake is over */
+        vt__link_close(c);
+        return;
+    }
+    c->unsaid = (uint8_t)vt__link_say_no(conf, &c->conn, conf->refusal_len);
+    vt__plat_count(&c->host->refused, 1);
+    vt__link_linger(c);
+}
+
+/*--- at max_vthreads ---*/
+/* The connections of all servers and domains that wait for a vthread, in the order in which they came. One that is in it
+ * belongs to the queue: it is in no reactor, and whoever takes it out under the spin lock has it. That is whose vthread
+ * ends, on any thread, or its own domain when its time is over. */
+static struct {
+    uint32_t spin;
+    int64_t n;
+    vt__list list;
+} vt__link_queue = {.list = {&vt__link_queue.list, &vt__link_queue.list}};
+
+/* Under the spin lock. */
+static void vt__link_unqueue(vt__link *c) {
+    vt__ds_list_remove(&c->link);
+    c->host->group->waiting--;
+    vt__plat_count(&c->host->waiting, -1);
+    if (__atomic_sub_fetch(&vt__link_queue.n, 1, __ATOMIC_RELAXED) == 0) vt__sched_want_room(NULL);
+}
+/* The first, with room for its vthread; NULL: there is no room, or nobody. */
+static vt__link *vt__link_dequeue(void) {
+    vt__link *c = NULL;
+    if (!__atomic_load_n(&vt__link_queue.n, __ATOMIC_RELAXED)) return NULL;
+    vt__plat_spin_lock(&vt__link_queue.spin);
+    if (vt__link_queue.n && vt__sched_admit() >= 0) {
+        c = VT__CONTAINER(vt__link_queue.list.next, vt__link, link);
+        vt__link_unqueue(c);
+    }
+    vt__plat_spin_unlock(&vt__link_queue.spin);
+    return c;
+}
+/* Any worker, with or without its domain's lock. */
+static void vt__link_serve_queue(void) {
+    for (vt__link *c; (c = vt__link_dequeue()) != NULL;) {
+        vt__dom *dom = c->host->dom;
+        vt__ds_list_init(&c->link);
+        vt__sched_submit(dom, &c->start);
+        vt__thr *driver = vt__sched_driver(dom);
+        if (driver != vt__sched_thr()) (void)vt__sched_kick(driver);
+    }
+}
+/* False: as many wait as may. Allocates nothing. */
+static bool vt__link_enqueue(vt__link *c) {
+    vt__link_host *h = c->host;
+    vt__link_group *g = h->group;
+    int64_t now = vt__plat_now();
+    vt__plat_spin_lock(&vt__link_queue.spin);
+    bool fits = g->waiting < g->conf.max_queued;
+    if (fits) {
+        c->due = g->conf.queue_ns ? now + g->conf.queue_ns : INT64_MAX;
+        vt__ds_list_push(&vt__link_queue.list, &c->link);
+        g->waiting++;
+        vt__plat_count(&h->waiting, 1);
+        if (__atomic_add_fetch(&vt__link_queue.n, 1, __ATOMIC_RELAXED) == 1)
+            vt__sched_want_room(vt__link_serve_queue);
+    }
+    vt__plat_spin_unlock(&vt__link_queue.spin);
+    if (!fits) return false;
+    vt__plat_count(&h->queued, 1);
+    vt__link_sweep_at(h, now + VT__LINK_RETRY_NS);
+    vt__link_serve_queue(); /* what became free meanwhile */
+    return true;
+}
+/* Refuses those of `h` whose time was over at `now`. A server's own come in the order of their ends. */
+static void vt__link_queue_expire(vt__link_host *h, int64_t now) {
+    vt__list late;
+    vt__ds_list_init(&late);
+    vt__plat_spin_lock(&vt__link_queue.spin);
+    for (vt__list *n = vt__link_queue.list.next, *next; n != &vt__link_queue.list; n = next) {
+        vt__link *c = VT__CONTAINER(n, vt__link, link);
+        next = n->next;
+        if (c->host->group == h->group && c->due > now) break;
+        if (c->host != h) continue;
+        vt__link_unqueue(c);
+        vt__ds_list_push(&late, n);
+    }
+    vt__plat_spin_unlock(&vt__link_queue.spin);
+    while (!vt__ds_list_empty(&late)) {
+        vt__list *n = vt__ds_list_pop(&late);
+        vt__ds_list_init(n);
+        vt__link_refuse(VT__CONTAINER(n, vt__link, link));
+    }
+}
+static void vt__link_submit(vt__link *c, int why) {
+    c->why = (uint8_t)why;
+    if (VT__UNLIKELY(vt__sched_admit() < 0)) {
+        if (why == VT__LINK_EXPIRED) vt__link_close(c);
+        else if (!vt__link_enqueue(c)) vt__link_refuse(c);
+        return;
+    }
+    vt__sched_submit(c->host->dom, &c->start);
+}
+
+/* A parked connection's time is up. It is looked at once more: after a stall of ours the input may have come in time. */
+static void vt__link_expire(vt__link *c) {
+    if (!vt__poll_disarm(&c->conn.pd)) return;
+    vt__link_unlist(c);
+    if (c->list == VT__LINK_LINGER) {
+        vt__link_close(c);
+    } else {
+        vt__poll_set(&c->conn.pd, VT__PD_R);
+        vt__link_submit(c, VT__LINK_EXPIRED);
+    }
+}
+static void vt__link_sweep(vt__timer *t) {
+    vt__link_host *h = VT__CONTAINER(t, vt__link_host, sweep);
+    int64_t now = vt__plat_now(), next = INT64_MAX;
+    for (int i = 0; i < 3; i++) {
+        vt__list *n = h->parked[i].next;
+        for (int budget = 256; n != &h->parked[i] && budget > 0; budget--) {
+            vt__link *c = VT__CONTAINER(n, vt__link, link);
+            if (c->due > now) break;
+            n = n->next;
+            vt__link_expire(c);
+        }
+        if (n != &h->parked[i]) next = VT__MIN(next, VT__CONTAINER(n, vt__link, link)->due);
+    }
+    if (__atomic_load_n(&h->waiting, __ATOMIC_RELAXED)) {
+        vt__link_queue_expire(h, now);
+        vt__link_serve_queue();
+        if (__atomic_load_n(&h->waiting, __ATOMIC_RELAXED)) next = VT__MIN(next, now + VT__LINK_RETRY_NS);
+    }
+    vt__link_sweep_at(h, next); /* a refusal may have armed it */
+}
+
+/* The Date field's line, made once a second; a step of the wall clock shows within one. */
+typedef struct vt__link_date {
+    int64_t until;
+    char line[37];
+} vt__link_date;
+static __thread vt__link_date vt__link_date_now;
+VT__INLINE const char *vt__link_date_line(int64_t now) {
+    vt__link_date *d = &vt__link_date_now;
+    if (VT__UNLIKELY(now >= d->until)) {
+        int64_t wall = vt__plat_clock(CLOCK_REALTIME);
+        memcpy(d->line, "Date: ", 6);
+        vt__str_put_date(d->line + 6, wall / VT_SEC);
+        memcpy(d->line + 35, "\r\n", 2);
+        d->until = now + VT_SEC - wall % VT_SEC;
+    }
+    return d->line;
+}
+
+/* The run has not ended: it waits for its notes (vt__h1c_leave). */
+static void vt__link_noted(vt__dom *dom, vt__msg *m) {
+    vt__link *c = VT__CONTAINER(m, vt__link, note);
+    (void)dom;
+    c->heed(c, __atomic_exchange_n(&c->noted, 0, __ATOMIC_ACQ_REL));
+}
+/* Says it at once, or sends a note. */
+static void vt__link_tell(vt__link *c, unsigned bits) {
+    vt__thr *thr = c->thr;
+    if (VT__LIKELY(thr == vt__sched_thr())) {
+        c->heed(c, bits);
+        return;
+    }
+    if (__atomic_fetch_or(&c->noted, bits, __ATOMIC_ACQ_REL)) return; /* it is on its way */
+    c->note.fn = vt__link_noted;
+    vt__sched_tell(thr, &c->note);
+}
+/* An event on a parked connection, or a reset or room for output under a running handler. */
+static void vt__link_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
+    vt__link *c = VT__CONTAINER(pd, vt__link, conn.pd);
+    (void)dom;
+    if (c->run) {
+        if (bits & (VT__PD_FLUSH | VT__PD_WATCH)) vt__link_tell(c, bits & (VT__PD_FLUSH | VT__PD_WATCH));
+    } else if (c->list != VT__LINK_LINGER) {
+        vt__link_unlist(c);
+        vt__link_submit(c, VT__LINK_INPUT);
+    } else if (bits & VT__PD_WATCH) {
+        vt__link_unlist(c);
+        vt__link_close(c);
+    } else {
+        vt__link_linger_on(c);
+    }
+}
+/*--- with a vthread ---*/
+/* This one has it, on whatever worker that is. */
+static void vt__link_begin(vt__link *c, void *run) {
+    vt__thr *thr = vt__sched_thr();
+    vt__pd *pd = &c->conn.pd;
+    if (pd->dom != thr->dom && vt__poll_bits(pd) & VT__PD_ADDED)
+        vt__poll_remove(pd); /* another worker took the task */
+    if (c->since == 0) c->since = thr->now;
+    vt__sched_dom_lock(thr->dom);
+    c->host = &c->host->group->hosts[thr->dom->index];
+    c->run = run;
+    c->thr = thr;
+    vt__ds_list_push(&c->host->running, &c->link);
+    vt__sched_dom_unlock(thr->dom);
+}
+/* Takes the lock of its domain when no note to it is on its way: one that came later would find another run, perhaps of
+ * another connection and on another thread. Then vt__link_left, and where it goes from there, before the unlock. */
+static vt__dom *vt__link_last_word(vt__link *c) {
+    vt__dom *dom = c->host->dom;
+    vt__sched_dom_lock(dom);
+    if (VT__LIKELY(!__atomic_load_n(&c->noted, __ATOMIC_ACQUIRE))) return dom;
+    vt_shield(true);
+    do {
+        vt__sched_dom_unlock(dom);
+        (void)vt_yield(); /* to the mail */
+        vt__sched_dom_lock(dom);
+    } while (__atomic_load_n(&c->noted, __ATOMIC_ACQUIRE));
+    vt_shield(false);
+    return dom;
+}
+static void vt__link_left(vt__link *c) {
+    c->run = NULL;
+    vt__ds_list_remove(&c->link);
+}
+
+/*--- accepted ones, and the server's end ---*/
+static void vt__link_host_init(vt__link_host *h, vt__link_group *g, vt__dom *dom) {
+    memset(h, 0, sizeof *h);
+    h->group = g;
+    h->dom = dom;
+    for (int i = 0; i < 3; i++) vt__ds_list_init(&h->parked[i]);
+    vt__ds_list_init(&h->running);
+    vt__timer_init(&h->sweep, vt__link_sweep);
+}
+static void vt__link_host_drop(vt__link_host *h) {
+    for (vt__link_slab *s = h->slabs, *next; s; s = next) {
+        next = s->next;
+        vt__mem_free(s);
+    }
+    h->slabs = NULL;
+    h->free = h->returned = NULL;
+}
+static vt__link *vt__link_new(vt__link_host *h) {
+    if (!h->free && __atomic_load_n(&h->returned, __ATOMIC_RELAXED))
+        h->free = __atomic_exchange_n(&h->returned, NULL, __ATOMIC_ACQUIRE);
+    if (!h->free) {
+        vt__link_slab *s = vt__mem_zalloc(sizeof *s);
+        if (!s) return NULL;
+        s->next = h->slabs;
+        h->slabs = s;
+        for (size_t i = VT__LINK_SLAB; i-- > 0;) {
+            s->conns[i].run = h->free;
+            s->conns[i].home = h;
+            h->free = &s->conns[i];
+        }
+    }
+    vt__link *c = h->free;
+    h->free = c->run;
+    return c;
+}
+/* One for an accepted descriptor, which `open` counts already; NULL: no memory, and it is closed. The caller says what is
+ * spoken on it, and submits it. Under the lock. */
+static vt__link *vt__link_take(vt__link_host *h, int fd, const vt__addr *peer) {
+    vt__link *c = vt__link_new(h);
+    if (!c) {
+        (void)vt__plat_close(fd);
+        __atomic_fetch_sub(&h->group->open, 1, __ATOMIC_SEQ_CST);
+        return NULL;
+    }
+    vt__conn_open(&c->conn, fd);
+    c->conn.pd.sink = vt__link_sink;
+    vt__ds_list_init(&c->link);
+    c->host = h;
+    c->run = NULL;
+    c->since = 0;
+    c->requests = 0;
+    c->unsaid = 0;
+    c->peer_len = (uint8_t)VT__MIN((size_t)peer->len, sizeof c->peer);
+    memcpy(&c->peer, &peer->u, c->peer_len);
+    vt__plat_count(&h->accepted, 1);
+    return c;
+}
+/* Nothing is left to keep a connection with: it is told so, as far as its socket takes the words at once. */
+static void vt__link_turn_away(const vt__link_conf *conf, int fd) {
+    vt__conn conn;
+    char scratch[4096];
+    memset(&conn, 0, sizeof conn);
+    vt__conn_open(&conn, fd);
+    (void)vt__conn_recv_try(&conn, scratch, sizeof scratch); /* unread, it would make the close a reset */
+    (void)vt__link_say_no(conf, &conn, conf->refusal_len);
+    (void)vt__conn_shutdown(&conn);
+    (void)vt__conn_close(&conn);
+}
+/* group->stopping is set: sends the idle connections to their end, which looks for input one last time. */
+static void vt__link_host_stop(vt__link_host *h) {
+    for (vt__list *n = h->running.next; n != &h->running; n = n->next)
+        vt__link_tell(VT__CONTAINER(n, vt__link, link), VT__LINK_STOP);
+    for (int i = VT__LINK_FRESH; i <= VT__LINK_IDLE; i++)
+        for (vt__list *n = h->parked[i].next, *next; n != &h->parked[i]; n = next) {
+            next = n->next;
+            vt__link_expire(VT__CONTAINER(n, vt__link, link));
+        }
+}
+/* Cancels what still runs, refuses what waits, closes what lingers; names the requests in the log. */
+static void vt__link_host_kill(vt__link_host *h) {
+    vt__link_queue_expire(h, INT64_MAX);
+    for (vt__list *n = h->running.next; n != &h->running; n = n->next)
+        vt__link_tell(VT__CONTAINER(n, vt__link, link), VT__LINK_KILL);
+    vt__list *list = &h->parked[VT__LINK_LINGER];
+    for (vt__list *n = list->next, *next; n != list; n = next) {
+        next = n->next;
+        vt__link_expire(VT__CONTAINER(n, vt__link, link));
+    }
+}
+/* No connection is left. */
+static void vt__link_host_quit(vt__link_host *h) { vt__timer_cancel(&h->dom->wheel, &h->sweep); }
+
+/*==============================================================================
+ * MARK: - @h1c     HTTP/1.1 connections
+ * uses:   @plat @mem @str @log @uri @h1 @poll @sched @self @io @conn @tls @req @res @http @link
+ * test:   tests/e2e_life.c tests/e2e_http.c tests/sim_edges.c tests/e2e_edges.c
+ *
+ * A connection with input gets a vthread, which reads, and answers requests in order until none is buffered; then the
+ * connection is parked without it. All that a request needs stands on that vthread's stack (vt__h1c_run), in the blocks
+ * that its input and output are in, and in the request's arena.
+ *
+ * Output is gathered, and goes out before the vthread waits for anything, whatever that is (vt__h1c_on_park).
+ *============================================================================*/
+enum {
+    VT__H1C_FIELDS = 48,     /* on the stack; more take a block */
+    VT__H1C_LARGE = 1 << 16, /* a response of more bytes may fill the send queue */
+    VT__H1C_DIRECT = 4096,   /* body reads from this size on go past the input block */
+    VT__H1C_CHUNK_ROOM = 6,  /* "3fff" CRLF: a chunk that is being gathered fits in a block */
+};
+#define VT__H1C_RATE_NS (10 * VT_SEC) /* min_body_rate counts from here on */
 
 /* What the protocol of an upgraded connection is told, on its thread; the first two in scheduler context. */
 typedef struct vt__h1c_up {
@@ -15805,9 +16240,9 @@ enum vt__h1c_body { VT__H1C_BODY_END, VT__H1C_BODY_LENGTH, VT__H1C_BODY_CHUNKED,
 /* A connection with a vthread: on its stack. */
 typedef struct vt__h1c_run {
     vt__conn_io io;
-    vt__h1c *c;
-    vt__h1c_host *host;
-    const vt__h1c_conf *conf;
+    vt__link *c;
+    vt__link_host *host;
+    const vt__link_conf *conf;
     const vt__http_wire *wire;
     vt__vth *v;
     vt__h1_field *fields;
@@ -15839,242 +16274,6 @@ typedef struct vt__h1c_run {
     vt_res res;
     vt__h1_field few[VT__H1C_FIELDS];
 } vt__h1c_run;
-
-/*--- life: closing, lingering, parking; under the lock of the connection's domain ---*/
-/* A connection may end on another worker than the one that took it; its struct goes home all the same, or one worker would
- * make new ones for ever. */
-static void vt__h1c_drop(vt__h1c *c) {
-    vt__h1c_host *home = c->home;
-    if (home == c->host) {
-        c->run = (vt__h1c_run *)(void *)home->free;
-        home->free = c;
-        return;
-    }
-    vt__h1c *head = __atomic_load_n(&home->returned, __ATOMIC_RELAXED);
-    do c->run = (vt__h1c_run *)(void *)head;
-    while (!__atomic_compare_exchange_n(&home->returned, &head, c, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
-}
-static void vt__h1c_close(vt__h1c *c) {
-    vt__h1c_group *g = c->host->group;
-    (void)vt__conn_close(&c->conn);
-    vt__h1c_drop(c);
-    __atomic_fetch_sub(&g->open, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&g->tell, __ATOMIC_SEQ_CST)) g->closed(g);
-}
-
-static void vt__h1c_sweep_at(vt__h1c_host *h, int64_t due) {
-    if (VT__UNLIKELY(!vt__timer_armed(&h->sweep) || h->sweep.due > due) && due < INT64_MAX)
-        vt__timer_arm(&h->dom->wheel, &h->sweep, due);
-}
-/* Lists a connection that is to wait in the reactor until `due`. The times of one list are all of one length, so that its
- * first entry is the first to be due; one that parks again before its first request may be late by as much, one that lingers
- * under a stop by less. */
-static void vt__h1c_list(vt__h1c *c, int list, int64_t due) {
-    vt__h1c_host *h = c->host;
-    c->list = (uint8_t)list;
-    c->due = due;
-    vt__ds_list_push(&h->parked[list], &c->link);
-    vt__plat_count(&h->nparked, 1);
-    vt__h1c_sweep_at(h, due);
-}
-static void vt__h1c_unlist(vt__h1c *c) {
-    vt__ds_list_remove(&c->link);
-    vt__plat_count(&c->host->nparked, -1);
-}
-/* Gives the connection to the reactor until `due`; false: there is input already. After true it is gone. */
-static bool vt__h1c_arm(vt__h1c *c, int list, int64_t due) {
-    vt__h1c_list(c, list, due);
-    if (vt__poll_arm(&c->conn.pd)) return true;
-    vt__h1c_unlist(c);
-    return false;
-}
-
-/* Sends the last `left` bytes of the 503 for whom there is no room. Allocates nothing. Returns how many the socket does not
- * take now; 0 also when it will take no more. */
-static size_t vt__h1c_say_no(const vt__h1c_conf *conf, vt__conn *conn, size_t left) {
-    char text[sizeof conf->refusal];
-    struct iovec one = {text, left}, *v = &one;
-    int64_t r = 0;
-    memcpy(text, conf->refusal + conf->refusal_len - left, left);
-    for (int n = 1; n && (r = vt__conn_send_try(conn, v, n)) >= 0;) n = vt__io_advance(&v, n, (size_t)r);
-    return r == -EAGAIN ? one.iov_len : 0;
-}
-/* Goes on with it while there is room, or waits for that; then ends the sending half. < 0: the peer is gone. */
-static int vt__h1c_say_on(vt__h1c *c) {
-    while (c->unsaid) {
-        c->unsaid = (uint8_t)vt__h1c_say_no(&c->host->group->conf, &c->conn, c->unsaid);
-        if (c->unsaid && vt__poll_want_room(&c->conn.pd)) return 0;
-        if (!c->unsaid) return vt__conn_shutdown(&c->conn);
-    }
-    return 0;
-}
-/* Reads and drops until the peer closes. One that sends on and on is read no more: its window closes, it stalls, and gets
- * to its answer. One that has ended its sending half may still wait for a refusal's end. The connection stays where it
- * is in its list. */
-static void vt__h1c_linger_on(vt__h1c *c) {
-    char scratch[4096];
-    int64_t r = vt__h1c_say_on(c) < 0 ? -EPIPE : 1;
-    while ((r > 0 && c->lingered <= VT__H1C_LINGER_BYTES) || r == -EAGAIN) {
-        r = vt__conn_readable(&c->conn) ? vt__conn_recv_try(&c->conn, scratch, sizeof scratch) : -EAGAIN;
-        if (r > 0) c->lingered += (uint32_t)r;
-        if (r == -EAGAIN && vt__poll_arm(&c->conn.pd)) return;
-    }
-    if ((r > 0 || (r == 0 && c->unsaid)) && vt__poll_watch(&c->conn.pd, !c->unsaid)) return;
-    vt__h1c_unlist(c);
-    vt__h1c_close(c);
-}
-/* The last of a connection whose answer is sent. What comes on one that spoke TLS is dropped as it is. */
-static void vt__h1c_linger(vt__h1c *c) {
-    vt__dom *dom = c->host->dom;
-    bool cut = c->conn.ops && c->unsaid;
-    if (c->conn.ops) c->conn.ops->bare(&c->conn);
-    if (cut || (!c->unsaid && vt__conn_shutdown(&c->conn) < 0) || vt__poll_add(dom, &c->conn.pd) < 0) {
-        vt__h1c_close(c);
-        return;
-    }
-    bool stopping = __atomic_load_n(&c->host->group->stopping, __ATOMIC_RELAXED) != 0;
-    c->lingered = 0;
-    /* the cached clock is as old as the reactor's last wait */
-    vt__h1c_list(c, VT__H1C_LINGER, vt__plat_now() + (stopping ? VT__H1C_LINGER_NS / 4 : VT__H1C_LINGER_NS));
-    vt__h1c_linger_on(c);
-}
-
-/* No vthread may be started for it: 503 from here, whatever it asks. */
-static void vt__h1c_refuse(vt__h1c *c) {
-    const vt__h1c_conf *conf = &c->host->group->conf;
-    char scratch[4096];
-    int64_t r = vt__conn_recv_try(&c->conn, scratch, sizeof scratch);
-    if (r == 0 || (r < 0 && r != -EAGAIN)) { /* also before a TLS handshake is over */
-        vt__h1c_close(c);
-        return;
-    }
-    c->unsaid = (uint8_t)vt__h1c_say_no(conf, &c->conn, conf->refusal_len);
-    vt__plat_count(&c->host->refused, 1);
-    vt__h1c_linger(c);
-}
-
-/*--- at max_vthreads ---*/
-/* The connections of all servers and domains that wait for a vthread, in the order in which they came. One that is in it
- * belongs to the queue: it is in no reactor, and whoever takes it out under the spin lock has it. That is whose vthread
- * ends, on any thread, or its own domain when its time is over. */
-static struct {
-    uint32_t spin;
-    int64_t n;
-    vt__list list;
-} vt__h1c_queue = {.list = {&vt__h1c_queue.list, &vt__h1c_queue.list}};
-
-/* Under the spin lock. */
-static void vt__h1c_unqueue(vt__h1c *c) {
-    vt__ds_list_remove(&c->link);
-    c->host->group->waiting--;
-    vt__plat_count(&c->host->waiting, -1);
-    if (__atomic_sub_fetch(&vt__h1c_queue.n, 1, __ATOMIC_RELAXED) == 0) vt__sched_want_room(NULL);
-}
-/* The first, with room for its vthread; NULL: there is no room, or nobody. */
-static vt__h1c *vt__h1c_dequeue(void) {
-    vt__h1c *c = NULL;
-    if (!__atomic_load_n(&vt__h1c_queue.n, __ATOMIC_RELAXED)) return NULL;
-    vt__plat_spin_lock(&vt__h1c_queue.spin);
-    if (vt__h1c_queue.n && vt__sched_admit() >= 0) {
-        c = VT__CONTAINER(vt__h1c_queue.list.next, vt__h1c, link);
-        vt__h1c_unqueue(c);
-    }
-    vt__plat_spin_unlock(&vt__h1c_queue.spin);
-    return c;
-}
-/* Any worker, with or without its domain's lock. */
-static void vt__h1c_serve_queue(void) {
-    for (vt__h1c *c; (c = vt__h1c_dequeue()) != NULL;) {
-        vt__dom *dom = c->host->dom;
-        vt__ds_list_init(&c->link);
-        vt__sched_submit(dom, &c->start);
-        vt__thr *driver = vt__sched_driver(dom);
-        if (driver != vt__sched_thr()) (void)vt__sched_kick(driver);
-    }
-}
-/* False: as many wait as may. Allocates nothing. */
-static bool vt__h1c_enqueue(vt__h1c *c) {
-    vt__h1c_host *h = c->host;
-    vt__h1c_group *g = h->group;
-    int64_t now = vt__plat_now();
-    vt__plat_spin_lock(&vt__h1c_queue.spin);
-    bool fits = g->waiting < g->conf.max_queued;
-    if (fits) {
-        c->due = g->conf.queue_ns ? now + g->conf.queue_ns : INT64_MAX;
-        vt__ds_list_push(&vt__h1c_queue.list, &c->link);
-        g->waiting++;
-        vt__plat_count(&h->waiting, 1);
-        if (__atomic_add_fetch(&vt__h1c_queue.n, 1, __ATOMIC_RELAXED) == 1)
-            vt__sched_want_room(vt__h1c_serve_queue);
-    }
-    vt__plat_spin_unlock(&vt__h1c_queue.spin);
-    if (!fits) return false;
-    vt__plat_count(&h->queued, 1);
-    vt__h1c_sweep_at(h, now + VT__H1C_RETRY_NS);
-    vt__h1c_serve_queue(); /* what became free meanwhile */
-    return true;
-}
-/* Refuses those of `h` whose time was over at `now`. A server's own come in the order of their ends. */
-static void vt__h1c_queue_expire(vt__h1c_host *h, int64_t now) {
-    vt__list late;
-    vt__ds_list_init(&late);
-    vt__plat_spin_lock(&vt__h1c_queue.spin);
-    for (vt__list *n = vt__h1c_queue.list.next, *next; n != &vt__h1c_queue.list; n = next) {
-        vt__h1c *c = VT__CONTAINER(n, vt__h1c, link);
-        next = n->next;
-        if (c->host->group == h->group && c->due > now) break;
-        if (c->host != h) continue;
-        vt__h1c_unqueue(c);
-        vt__ds_list_push(&late, n);
-    }
-    vt__plat_spin_unlock(&vt__h1c_queue.spin);
-    while (!vt__ds_list_empty(&late)) {
-        vt__list *n = vt__ds_list_pop(&late);
-        vt__ds_list_init(n);
-        vt__h1c_refuse(VT__CONTAINER(n, vt__h1c, link));
-    }
-}
-static void vt__h1c_submit(vt__h1c *c, int why) {
-    c->why = (uint8_t)why;
-    if (VT__UNLIKELY(vt__sched_admit() < 0)) {
-        if (why == VT__H1C_EXPIRED) vt__h1c_close(c);
-        else if (!vt__h1c_enqueue(c)) vt__h1c_refuse(c);
-        return;
-    }
-    vt__sched_submit(c->host->dom, &c->start);
-}
-
-/* A parked connection's time is up. It is looked at once more: after a stall of ours the input may have come in time. */
-static void vt__h1c_expire(vt__h1c *c) {
-    if (!vt__poll_disarm(&c->conn.pd)) return;
-    vt__h1c_unlist(c);
-    if (c->list == VT__H1C_LINGER) {
-        vt__h1c_close(c);
-    } else {
-        vt__poll_set(&c->conn.pd, VT__PD_R);
-        vt__h1c_submit(c, VT__H1C_EXPIRED);
-    }
-}
-static void vt__h1c_sweep(vt__timer *t) {
-    vt__h1c_host *h = VT__CONTAINER(t, vt__h1c_host, sweep);
-    int64_t now = vt__plat_now(), next = INT64_MAX;
-    for (int i = 0; i < 3; i++) {
-        vt__list *n = h->parked[i].next;
-        for (int budget = 256; n != &h->parked[i] && budget > 0; budget--) {
-            vt__h1c *c = VT__CONTAINER(n, vt__h1c, link);
-            if (c->due > now) break;
-            n = n->next;
-            vt__h1c_expire(c);
-        }
-        if (n != &h->parked[i]) next = VT__MIN(next, VT__CONTAINER(n, vt__h1c, link)->due);
-    }
-    if (__atomic_load_n(&h->waiting, __ATOMIC_RELAXED)) {
-        vt__h1c_queue_expire(h, now);
-        vt__h1c_serve_queue();
-        if (__atomic_load_n(&h->waiting, __ATOMIC_RELAXED)) next = VT__MIN(next, now + VT__H1C_RETRY_NS);
-    }
-    vt__h1c_sweep_at(h, next); /* a refusal may have armed it */
-}
 
 /*--- the output of one response ---*/
 /* Ends the chunk that is being gathered: its size goes into the room before it. */
@@ -16114,24 +16313,6 @@ static int vt__h1c_flush(vt__h1c_run *run) {
     return vt__conn_flush(&run->io);
 }
 
-/* The Date field's line, made once a second; a step of the wall clock shows within one. */
-typedef struct vt__h1c_date {
-    int64_t until;
-    char line[37];
-} vt__h1c_date;
-static __thread vt__h1c_date vt__h1c_date_now;
-VT__INLINE const char *vt__h1c_date_line(int64_t now) {
-    vt__h1c_date *d = &vt__h1c_date_now;
-    if (VT__UNLIKELY(now >= d->until)) {
-        int64_t wall = vt__plat_clock(CLOCK_REALTIME);
-        memcpy(d->line, "Date: ", 6);
-        vt__str_put_date(d->line + 6, wall / VT_SEC);
-        memcpy(d->line + 35, "\r\n", 2);
-        d->until = now + VT_SEC - wall % VT_SEC;
-    }
-    return d->line;
-}
-
 /* Nothing before the reactor can know that the peer is gone: it is added, and watched, when a handler first waits. */
 static void vt__h1c_watch(vt__h1c_run *run, bool fin) {
     vt__pd *pd = &run->c->conn.pd;
@@ -16155,52 +16336,19 @@ static void vt__h1c_flush_parked(vt__h1c_run *run) {
     vt__conn_buf_put(run->io.thr, &run->io.out);
 }
 /* What there is to say to a running connection; its thread, scheduler context. */
-static void vt__h1c_heed(vt__h1c *c, unsigned bits) {
+static void vt__h1c_heed(vt__link *c, unsigned bits) {
     vt__h1c_run *run = c->run;
     bool idle = !run->io.sending && run->chunk_at == SIZE_MAX;
     if (bits & VT__PD_FLUSH && run->io.out.p && idle) vt__h1c_flush_parked(run);
     if (run->up && bits & VT__PD_FLUSH) run->up->room(run->up_arg);
-    if (run->up && bits & VT__H1C_STOP) run->up->stop(run->up_arg);
-    if (bits & VT__H1C_KILL && run->handling) {
+    if (run->up && bits & VT__LINK_STOP) run->up->stop(run->up_arg);
+    if (bits & VT__LINK_KILL && run->handling) {
         vt_str m = run->req.method, t = run->req.target;
         vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
                (int)VT__MIN(t.len, (size_t)500), t.ptr);
     }
     if (bits & VT__PD_WATCH) run->gone = true;
-    if (bits & (VT__PD_WATCH | VT__H1C_KILL)) vt__sched_cancel(&c->start.task);
-}
-/* The run has not ended: it waits for its notes (vt__h1c_leave). */
-static void vt__h1c_noted(vt__dom *dom, vt__msg *m) {
-    vt__h1c *c = VT__CONTAINER(m, vt__h1c, note);
-    (void)dom;
-    vt__h1c_heed(c, __atomic_exchange_n(&c->noted, 0, __ATOMIC_ACQ_REL));
-}
-/* Says it at once, or sends a note. */
-static void vt__h1c_tell(vt__h1c *c, unsigned bits) {
-    vt__thr *thr = c->thr;
-    if (VT__LIKELY(thr == vt__sched_thr())) {
-        vt__h1c_heed(c, bits);
-        return;
-    }
-    if (__atomic_fetch_or(&c->noted, bits, __ATOMIC_ACQ_REL)) return; /* it is on its way */
-    c->note.fn = vt__h1c_noted;
-    vt__sched_tell(thr, &c->note);
-}
-/* An event on a parked connection, or a reset or room for output under a running handler. */
-static void vt__h1c_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
-    vt__h1c *c = VT__CONTAINER(pd, vt__h1c, conn.pd);
-    (void)dom;
-    if (c->run) {
-        if (bits & (VT__PD_FLUSH | VT__PD_WATCH)) vt__h1c_tell(c, bits & (VT__PD_FLUSH | VT__PD_WATCH));
-    } else if (c->list != VT__H1C_LINGER) {
-        vt__h1c_unlist(c);
-        vt__h1c_submit(c, VT__H1C_INPUT);
-    } else if (bits & VT__PD_WATCH) {
-        vt__h1c_unlist(c);
-        vt__h1c_close(c);
-    } else {
-        vt__h1c_linger_on(c);
-    }
+    if (bits & (VT__PD_WATCH | VT__LINK_KILL)) vt__sched_cancel(&c->start.task);
 }
 /* The vthread is about to park, wherever in the handler that is: the peer gets what there is. */
 static void vt__h1c_on_park(void *arg) {
@@ -16231,7 +16379,7 @@ static int vt__h1c_body_room(vt__h1c_run *run) {
 }
 /* How long the next body bytes may take. */
 static int64_t vt__h1c_body_until(const vt__h1c_run *run, int64_t now) {
-    const vt__h1c_conf *conf = run->conf;
+    const vt__link_conf *conf = run->conf;
     int64_t until = conf->body_ns ? now + conf->body_ns : 0;
     if (conf->min_rate) {
         int64_t s = VT__MIN(run->req.body_got / conf->min_rate, INT64_C(1) << 32);
@@ -16397,16 +16545,14 @@ static int vt__h1c_put_fields(vt__h1c_run *run, const vt__res_field *f, uint32_t
 }
 /* Whether this is the connection's last response. */
 static bool vt__h1c_last(vt__h1c_run *run, const vt_res *res, bool end_now) {
-    vt__h1c_group *g = run->host->group;
     if (res->close || !run->req.keep_alive || run->closing || run->expect) return true;
-    if (run->c->requests >= run->conf->max_requests || __atomic_load_n(&g->stopping, __ATOMIC_RELAXED))
-        return true;
+    if (run->c->requests >= run->conf->max_requests || vt__link_stopping(run->c)) return true;
     return (end_now || run->req.body_got == 0) && !vt__h1c_drainable(run);
 }
 #define VT__H1C_LIT(p, s) (memcpy(p, s, sizeof(s) - 1), (p) + (sizeof(s) - 1))
 /* Status line, Date, Server, and how the connection goes on. */
 static int vt__h1c_put_start(vt__h1c_run *run, int status, bool date, bool server) {
-    const vt__h1c_conf *conf = run->conf;
+    const vt__link_conf *conf = run->conf;
     char *p = vt__conn_room(&run->io, 512), *start = p;
     if (!p) return run->io.err;
     if (VT__LIKELY(status == 200)) {
@@ -16416,7 +16562,7 @@ static int vt__h1c_put_start(vt__h1c_run *run, int status, bool date, bool serve
         p = n > 0 ? p + n : VT__H1C_LIT(p, "HTTP/1.1 500 Internal Server Error\r\n");
     }
     if (date) {
-        memcpy(p, vt__h1c_date_line(run->io.thr->now), 37);
+        memcpy(p, vt__link_date_line(run->io.thr->now), 37);
         p += 37;
     }
     if (server && conf->server_len) {
@@ -16508,7 +16654,7 @@ static int vt__h1c_upgrade(vt_res *res, const char *protocol, vt_stream **out) {
     return 0;
 }
 static int vt__h1c_address(vt_req *req, bool local, char *buf, size_t cap) {
-    vt__h1c *c = ((vt__h1c_run *)req->conn)->c;
+    vt__link *c = ((vt__h1c_run *)req->conn)->c;
     vt__addr a;
     if (!local) return (int)vt__io_addr_format(&c->peer.sa, c->peer_len, buf, cap);
     a.len = sizeof a.u;
@@ -16573,9 +16719,6 @@ static bool vt__h1c_take_input(vt__h1c_run *run, vt__conn_buf *to) {
     vt__conn_buf_put(run->io.thr, &run->io.out); /* it is flushed */
     return rest != SIZE_MAX;
 }
-static bool vt__h1c_stopping(const vt__h1c_run *run) {
-    return __atomic_load_n(&run->host->group->stopping, __ATOMIC_SEQ_CST) != 0;
-}
 
 /*--- conversation ---*/
 /* Answers what has no request to answer to, and means to close. */
@@ -16596,13 +16739,13 @@ static void vt__h1c_bad(vt__h1c_run *run, int status, const char *why) {
 
 /* From when the rest of a head was first waited for (the first one of a connection: from its accept). */
 static int64_t vt__h1c_head_until(const vt__h1c_run *run) {
-    vt__h1c *c = run->c;
+    vt__link *c = run->c;
     if (c->since == 0) c->since = vt__plat_now();
     return run->conf->header_ns ? c->since + run->conf->header_ns : 0;
 }
 /* More input for a head: 1; 0: none of it has come, and there is nothing to read; -1: close. */
 static int vt__h1c_more(vt__h1c_run *run) {
-    vt__h1c *c = run->c;
+    vt__link *c = run->c;
     vt__conn_buf *b = &run->io.in;
     bool begun = vt__h1_req_begun(&run->head) || b->len - b->pos == 1; /* a CR that is not to be lost */
     int64_t r;
@@ -16624,7 +16767,7 @@ static int vt__h1c_more(vt__h1c_run *run) {
 /* The next head: 1 when it is complete; 0, -1 as above. */
 static int vt__h1c_next(vt__h1c_run *run) {
     vt__conn_buf *b = &run->io.in;
-    const vt__h1c_conf *conf = run->conf;
+    const vt__link_conf *conf = run->conf;
     vt__mem_zero(&run->head, sizeof run->head);
     if (run->c->requests > 0) run->c->since = 0;
     for (;;) {
@@ -16704,7 +16847,7 @@ static void vt__h1c_release(vt__h1c_run *run) {
 }
 /* One request; true: another may follow. */
 static bool vt__h1c_request(vt__h1c_run *run) {
-    vt__h1c *c = run->c;
+    vt__link *c = run->c;
     vt_req *req = &run->req;
     bool client_stays = (run->head.flags & VT__H1_KEEP_ALIVE) != 0;
     c->requests++;
@@ -16733,19 +16876,10 @@ static bool vt__h1c_request(vt__h1c_run *run) {
 }
 
 /*--- the vthread ---*/
-static void vt__h1c_begin(vt__h1c_run *run, vt__h1c *c) {
+static void vt__h1c_begin(vt__h1c_run *run, vt__link *c) {
     vt__thr *thr = vt__sched_thr();
-    vt__pd *pd = &c->conn.pd;
-    if (pd->dom != thr->dom && vt__poll_bits(pd) & VT__PD_ADDED)
-        vt__poll_remove(pd); /* another worker took the task */
     vt__mem_zero(run, offsetof(vt__h1c_run, head));
-    if (c->since == 0) c->since = thr->now;
-    vt__sched_dom_lock(thr->dom);
-    c->host = &c->host->group->hosts[thr->dom->index];
-    c->run = run;
-    c->thr = thr;
-    vt__ds_list_push(&c->host->running, &c->link);
-    vt__sched_dom_unlock(thr->dom);
+    vt__link_begin(c, run);
     run->io.c = &c->conn;
     run->io.thr = thr;
     run->c = c;
@@ -16761,37 +16895,21 @@ static void vt__h1c_begin(vt__h1c_run *run, vt__h1c *c) {
     run->v->task = &c->start.task;
     vt__sched_on_park(run->v, vt__h1c_on_park, run);
 }
-/* Takes the lock of a run's domain when no note to it is on its way: one that came later would find another run, perhaps of
- * another connection and on another thread. */
-static vt__dom *vt__h1c_last_word(vt__h1c_run *run) {
-    vt__dom *dom = run->host->dom;
-    vt__sched_dom_lock(dom);
-    if (VT__LIKELY(!__atomic_load_n(&run->c->noted, __ATOMIC_ACQUIRE))) return dom;
-    vt_shield(true);
-    do {
-        vt__sched_dom_unlock(dom);
-        (void)vt_yield(); /* to the mail */
-        vt__sched_dom_lock(dom);
-    } while (__atomic_load_n(&run->c->noted, __ATOMIC_ACQUIRE));
-    vt_shield(false);
-    return dom;
-}
 /* What a run has is given back, and the lock of its domain taken: its connection is to go on from there. */
 static vt__dom *vt__h1c_leave(vt__h1c_run *run) {
-    vt__dom *dom = vt__h1c_last_word(run);
+    vt__dom *dom = vt__link_last_word(run->c);
     vt__conn_buf_put(run->io.thr, &run->io.in);
     vt__conn_buf_put(run->io.thr, &run->io.out);
     vt__h1c_release(run);
     if (VT__UNLIKELY(run->flushing)) vt__poll_clear(&run->c->conn.pd, VT__PD_FLUSH);
     vt__sched_on_park(run->v, NULL, NULL);
     run->v->task = NULL; /* what the vthread still does, it does without the connection */
-    run->c->run = NULL;
-    vt__ds_list_remove(&run->c->link);
+    vt__link_left(run->c);
     return dom;
 }
 /* Sends what is left and closes. A response that was to be ended by close, and is cut off, ends with RST. */
 static void vt__h1c_finish(vt__h1c_run *run) {
-    vt__h1c *c = run->c;
+    vt__link *c = run->c;
     bool shown = run->cut && run->head_sent && run->res.framing == VT__HTTP_CLOSE;
     vt_shield(true); /* a cancelled handler's answer is sent all the same */
     if (!run->gone) (void)vt__h1c_flush(run);
@@ -16807,31 +16925,31 @@ static void vt__h1c_finish(vt__h1c_run *run) {
         linger = false;
     }
     vt__dom *dom = vt__h1c_leave(run);
-    if (linger) vt__h1c_linger(c);
-    else vt__h1c_close(c);
+    if (linger) vt__link_linger(c);
+    else vt__link_close(c);
     vt__sched_dom_unlock(dom);
 }
 /* Parks; false: there is input. After true the connection is no longer ours. */
 VT__INLINE bool vt__h1c_park(vt__h1c_run *run) {
-    vt__h1c *c = run->c;
-    const vt__h1c_conf *conf = run->conf;
-    int list = c->requests ? VT__H1C_IDLE : VT__H1C_FRESH;
+    vt__link *c = run->c;
+    const vt__link_conf *conf = run->conf;
+    int list = c->requests ? VT__LINK_IDLE : VT__LINK_FRESH;
     int64_t time = c->requests ? conf->idle_ns : conf->header_ns;
     int64_t due = time ? (c->requests ? run->io.thr->now : c->since) + time : INT64_MAX;
     bool added = vt__poll_add(c->host->dom, &c->conn.pd) >= 0;
     c->blank = c->blank || run->io.in.pos < run->io.in.len;
-    c->why = VT__H1C_INPUT;
+    c->why = VT__LINK_INPUT;
     vt__dom *dom = vt__h1c_leave(run);
-    bool gone = !added || vt__h1c_arm(c, list, due);
-    if (!added) vt__h1c_close(c);
+    bool gone = !added || vt__link_arm(c, list, due);
+    if (!added) vt__link_close(c);
     vt__sched_dom_unlock(dom);
     if (!gone) vt__h1c_begin(run, c);
     return gone;
 }
 static int vt__h1c_main(void *arg) {
     vt__h1c_run run;
-    vt__h1c *c = arg;
-    bool expired = c->why == VT__H1C_EXPIRED, last = false;
+    vt__link *c = arg;
+    bool expired = c->why == VT__LINK_EXPIRED, last = false;
     vt__h1c_begin(&run, c);
     for (;;) {
         int r = vt__h1c_next(&run);
@@ -16841,7 +16959,7 @@ static int vt__h1c_main(void *arg) {
             vt__sched_fuel(run.v);
             continue;
         }
-        bool stopping = __atomic_load_n(&run.host->group->stopping, __ATOMIC_ACQUIRE) != 0;
+        bool stopping = vt__link_stopping(c);
         if (r == 0 && expired && !stopping) __atomic_fetch_add(&run.host->timeouts, 1, __ATOMIC_RELAXED);
         if (r < 0 || expired || last) break;
         if (stopping) {
@@ -16885,7 +17003,7 @@ static bool vt__h1c_lost_to(vt__h1c_run *run, vt_str head) {
 /* Plain HTTP where TLS is spoken is told so. Its head is not parsed (that code is inlined where it is hot): as far as it
  * fits in a block it is looked at. */
 static void vt__h1c_lost(vt__h1c_run *run) {
-    vt__h1c *c = run->c;
+    vt__link *c = run->c;
     vt__conn_buf *b = &run->io.in;
     int plain = vt__tls_gate_plain(c->gate);
     bool whole = false;
@@ -16906,36 +17024,36 @@ static void vt__h1c_lost(vt__h1c_run *run) {
 }
 /* As far as the input goes, in the time that a head has; under a stop, a handshake that has begun is waited for. */
 static int vt__h1c_hello_step(vt__h1c_run *run, bool expired) {
-    vt__h1c *c = run->c;
+    vt__link *c = run->c;
     int64_t until = vt__h1c_head_until(run), due;
     for (;;) {
         int r = vt__tls_step(&c->conn, c->gate, until);
-        bool stopping = __atomic_load_n(&run->host->group->stopping, __ATOMIC_ACQUIRE) != 0;
+        bool stopping = vt__link_stopping(c);
         int64_t now = vt__plat_now();
         if (r == VT__TLS_WAIT && ((expired && !stopping) || (until && now >= until))) r = -ETIMEDOUT;
         if (r == -ETIMEDOUT) __atomic_fetch_add(&run->host->timeouts, 1, __ATOMIC_RELAXED);
         if (r != VT__TLS_WAIT || !stopping) return r;
         if (!vt__tls_begun(&c->conn)) return VT_ESTOPPED;
-        due = now + VT__H1C_LINGER_NS;
+        due = now + VT__LINK_LINGER_NS;
         if (until && until < due) due = until;
         if ((r = vt__sched_enter(run->v, due, &due)) < 0 || (r = vt__io_wait(&c->conn.pd, VT__PD_R, due)) < 0)
             return r;
     }
 }
 static void vt__h1c_hello_over(vt__h1c_run *run) {
-    vt__h1c *c = run->c;
+    vt__link *c = run->c;
     vt_shield(true);
     bool linger = vt__conn_flush(&run->io) == 0 && (run->linger || vt__poll_bits(&c->conn.pd) & VT__PD_R);
     vt_shield(false);
     vt__dom *dom = vt__h1c_leave(run);
-    if (linger) vt__h1c_linger(c);
-    else vt__h1c_close(c);
+    if (linger) vt__link_linger(c);
+    else vt__link_close(c);
     vt__sched_dom_unlock(dom);
 }
 /* True: requests may follow. Else the connection is parked, like one that has not said anything yet, or on its way out. */
-static VT__NOINLINE bool vt__h1c_hello(vt__h1c *c) {
+static VT__NOINLINE bool vt__h1c_hello(vt__link *c) {
     vt__h1c_run run;
-    bool expired = c->why == VT__H1C_EXPIRED;
+    bool expired = c->why == VT__LINK_EXPIRED;
     int r;
     vt__h1c_begin(&run, c);
     while ((r = vt__h1c_hello_step(&run, expired)) == VT__TLS_WAIT) {
@@ -16948,112 +17066,29 @@ static VT__NOINLINE bool vt__h1c_hello(vt__h1c *c) {
         return false;
     }
     c->start.fn = vt__h1c_main;
-    c->why = VT__H1C_INPUT;
+    c->why = VT__LINK_INPUT;
     c->since = 0; /* the head has its own time */
     vt__sched_dom_unlock(vt__h1c_leave(&run));
     return true;
 }
 static int vt__h1c_main_tls(void *arg) { return vt__h1c_hello(arg) ? vt__h1c_main(arg) : 0; }
 
-/*--- for @srv ---*/
-static void vt__h1c_host_init(vt__h1c_host *h, vt__h1c_group *g, vt__dom *dom) {
-    memset(h, 0, sizeof *h);
-    h->group = g;
-    h->dom = dom;
-    for (int i = 0; i < 3; i++) vt__ds_list_init(&h->parked[i]);
-    vt__ds_list_init(&h->running);
-    vt__timer_init(&h->sweep, vt__h1c_sweep);
-}
-static void vt__h1c_host_drop(vt__h1c_host *h) {
-    for (vt__h1c_slab *s = h->slabs, *next; s; s = next) {
-        next = s->next;
-        vt__mem_free(s);
-    }
-    h->slabs = NULL;
-    h->free = h->returned = NULL;
-}
-static vt__h1c *vt__h1c_new(vt__h1c_host *h) {
-    if (!h->free && __atomic_load_n(&h->returned, __ATOMIC_RELAXED))
-        h->free = __atomic_exchange_n(&h->returned, NULL, __ATOMIC_ACQUIRE);
-    if (!h->free) {
-        vt__h1c_slab *s = vt__mem_zalloc(sizeof *s);
-        if (!s) return NULL;
-        s->next = h->slabs;
-        h->slabs = s;
-        for (size_t i = VT__H1C_SLAB; i-- > 0;) {
-            s->conns[i].run = (vt__h1c_run *)(void *)h->free;
-            s->conns[i].home = h;
-            h->free = &s->conns[i];
-        }
-    }
-    vt__h1c *c = h->free;
-    h->free = (vt__h1c *)(void *)c->run;
-    return c;
-}
-/* Takes an accepted descriptor, which `open` counts already; gate: of its TLS listener. Under the lock. */
-static void vt__h1c_accept(vt__h1c_host *h, int fd, const vt__addr *peer, vt__tls_gate *gate) {
-    vt__h1c *c = vt__h1c_new(h);
-    if (!c) {
-        (void)vt__plat_close(fd);
-        __atomic_fetch_sub(&h->group->open, 1, __ATOMIC_SEQ_CST);
-        return;
-    }
-    vt__conn_open(&c->conn, fd);
-    c->conn.pd.sink = vt__h1c_sink;
+/* An accepted connection, of the TLS listener `gate` if that is not NULL. Under the lock. */
+static void vt__h1c_accept(vt__link_host *h, int fd, const vt__addr *peer, vt__tls_gate *gate) {
+    vt__link *c = vt__link_take(h, fd, peer);
+    if (!c) return;
     vt__sched_start_init(&c->start, gate ? vt__h1c_main_tls : vt__h1c_main, c, "connection");
+    c->heed = vt__h1c_heed;
     c->gate = gate;
     c->wire = gate ? &vt__h1c_wire_tls : &vt__h1c_wire;
-    if (gate) vt__tls_accept(&c->conn);
-    vt__ds_list_init(&c->link);
-    c->host = h;
-    c->run = NULL;
-    c->since = 0;
-    c->requests = 0;
-    c->unsaid = 0;
     c->blank = false;
-    c->peer_len = (uint8_t)VT__MIN((size_t)peer->len, sizeof c->peer);
-    memcpy(&c->peer, &peer->u, c->peer_len);
-    vt__plat_count(&h->accepted, 1);
-    vt__h1c_submit(c, VT__H1C_INPUT);
+    if (gate) vt__tls_accept(&c->conn);
+    vt__link_submit(c, VT__LINK_INPUT);
 }
-/* Nothing is left to keep a connection with: it is told so, as far as its socket takes the words at once. */
-static void vt__h1c_turn_away(const vt__h1c_conf *conf, int fd) {
-    vt__conn conn;
-    char scratch[4096];
-    memset(&conn, 0, sizeof conn);
-    vt__conn_open(&conn, fd);
-    (void)vt__conn_recv_try(&conn, scratch, sizeof scratch); /* unread, it would make the close a reset */
-    (void)vt__h1c_say_no(conf, &conn, conf->refusal_len);
-    (void)vt__conn_shutdown(&conn);
-    (void)vt__conn_close(&conn);
-}
-/* group->stopping is set: sends the idle connections to their end, which looks for input one last time. */
-static void vt__h1c_host_stop(vt__h1c_host *h) {
-    for (vt__list *n = h->running.next; n != &h->running; n = n->next)
-        vt__h1c_tell(VT__CONTAINER(n, vt__h1c, link), VT__H1C_STOP);
-    for (int i = VT__H1C_FRESH; i <= VT__H1C_IDLE; i++)
-        for (vt__list *n = h->parked[i].next, *next; n != &h->parked[i]; n = next) {
-            next = n->next;
-            vt__h1c_expire(VT__CONTAINER(n, vt__h1c, link));
-        }
-}
-/* Cancels what still runs, refuses what waits, closes what lingers; names the requests in the log. */
-static void vt__h1c_host_kill(vt__h1c_host *h) {
-    vt__h1c_queue_expire(h, INT64_MAX);
-    for (vt__list *n = h->running.next; n != &h->running; n = n->next)
-        vt__h1c_tell(VT__CONTAINER(n, vt__h1c, link), VT__H1C_KILL);
-    vt__list *list = &h->parked[VT__H1C_LINGER];
-    for (vt__list *n = list->next, *next; n != list; n = next) {
-        next = n->next;
-        vt__h1c_expire(VT__CONTAINER(n, vt__h1c, link));
-    }
-}
-/* No connection is left. */
-static void vt__h1c_host_quit(vt__h1c_host *h) { vt__timer_cancel(&h->dom->wheel, &h->sweep); }
 
 /*==============================================================================
  * MARK: - @wsc     WebSocket connections
- * uses:   @api_ws @plat @mem @str @log @h1 @ws @poll @sched @self @sync @io @router @req @res @http @conn @h1c
+ * uses:   @api_ws @plat @mem @str @log @h1 @ws @poll @sched @self @sync @io @router @req @res @http @conn @link @h1c
  * test:   tests/e2e_ws.c tests/test_wsc.c
  *
  * A vt_ws is a vt__conn, a decoder and two buffers. Both are given back while nothing is in them, so that an idle one costs
@@ -17768,7 +17803,7 @@ VT_API int vt_ws_accept(vt_req *req, vt_res *res, const vt_ws_cfg *cfg, vt_ws **
     if (res->state != VT__RES_OPEN || !vt__h1c_has(req)) return VT_ESTATE;
     vt_ws *ws = vt__h1c_settle(run, sizeof *ws);
     if ((r = vt__wsc_shake(req, res, &s)) < 0 || (r = vt__wsc_origin(req, cfg)) < 0) return r;
-    if (vt__h1c_stopping(run)) return VT_ESTOPPED;
+    if (vt__link_stopping(run->c)) return VT_ESTOPPED;
     vt_str protocol = vt__ws_protocol_pick(vt__str_of(cfg->protocols ? cfg->protocols : ""), s.protocol);
     bool apart = ws == NULL;
     if (apart && !(ws = vt__mem_alloc(sizeof *ws))) return -ENOMEM;
@@ -17783,7 +17818,7 @@ VT_API int vt_ws_accept(vt_req *req, vt_res *res, const vt_ws_cfg *cfg, vt_ws **
     ws->apart = apart;
     if (protocol.len) ws->protocol = protocol;
     vt__wsc_take_over(ws, run);
-    if (vt__h1c_stopping(run)) vt__wsc_stop(ws); /* too late to be told */
+    if (vt__link_stopping(run->c)) vt__wsc_stop(ws); /* too late to be told */
     *out = ws;
     return 0;
 }
@@ -17872,7 +17907,7 @@ static VT__UNUSED void vt__wsc_client_free(vt_ws *ws) {
 
 /*==============================================================================
  * MARK: - @srv     servers: configuration, listeners, limits, drain
- * uses:   @api_base @api_tls @plat @mem @str @err @ds @log @h1 @timer @poll @sched @rt @self @sync @block @io @tls @h1c @http
+ * uses:   @api_base @api_tls @plat @mem @str @err @ds @log @h1 @timer @poll @sched @rt @self @sync @block @io @tls @link @h1c @http
  * test:   tests/test_srv.c tests/e2e_life.c tests/fault_server.c tests/sim_server.c tests/sim_edges.c   fuzz: fuzz/fuzz_server.c
  *
  * Each listening socket stands in every domain's poll set (EPOLLEXCLUSIVE). A vthread of the server's own drains it:
@@ -17914,7 +17949,7 @@ typedef struct vt__srv_door {
 
 typedef struct vt__srv_dom {
     struct vt__srv *srv;
-    vt__h1c_host *host;
+    vt__link_host *host;
     vt__srv_door *doors;
     vt__msg msg;      /* of rounds */
     vt__msg wake;     /* a connection was closed */
@@ -17927,7 +17962,7 @@ typedef struct vt__srv_dom {
 
 typedef struct vt__srv {
     vt_server *server;
-    vt__h1c_group group;
+    vt__link_group group;
     vt__srv_listener *listeners;
     int nlisteners, ndoms;
     vt__srv_dom *doms;
@@ -18016,8 +18051,8 @@ static uint32_t vt__srv_u32(int64_t n) {
 }
 static int64_t vt__srv_ns(int64_t ms) { return ms < 0 || ms > INT64_MAX / 4 / VT_MS ? 0 : ms * VT_MS; }
 static int64_t vt__srv_max(int64_t n) { return n < 0 ? INT64_MAX : n; }
-/* What @h1c works by. */
-static void vt__srv_resolve(vt__h1c_conf *f, const vt_server_cfg *c) {
+/* What connections work by. */
+static void vt__srv_resolve(vt__link_conf *f, const vt_server_cfg *c) {
     memset(f, 0, sizeof *f);
     f->limits.line = vt__srv_u32(c->max_request_line);
     f->limits.section = vt__srv_u32(c->max_header_bytes);
@@ -18127,7 +18162,7 @@ VT_API vt_server *vt_server_new(const vt_server_cfg *cfg) {
 }
 /* The counters of the domains outlive a run, the connections do not. */
 static void vt__srv_drop_conns(vt__srv *srv) {
-    for (int i = 0; srv->group.hosts && i < srv->ndoms; i++) vt__h1c_host_drop(&srv->group.hosts[i]);
+    for (int i = 0; srv->group.hosts && i < srv->ndoms; i++) vt__link_host_drop(&srv->group.hosts[i]);
 }
 static void vt__srv_drop_doms(vt__srv *srv) {
     vt__srv_drop_conns(srv);
@@ -18226,7 +18261,7 @@ static void vt__srv_woken(vt__dom *dom, vt__msg *m) {
     vt__srv_resume(d);
 }
 /* A connection was closed; any domain's thread. */
-static void vt__srv_closed(vt__h1c_group *g) {
+static void vt__srv_closed(vt__link_group *g) {
     vt__srv *srv = VT__CONTAINER(g, vt__srv, group);
     if (__atomic_load_n(&g->stopping, __ATOMIC_SEQ_CST)) {
         if (__atomic_load_n(&g->open, __ATOMIC_SEQ_CST) == 0) vt_sem_release(&srv->empty, 1);
@@ -18246,7 +18281,7 @@ static void vt__srv_turn_away(vt__srv *srv, int lfd, bool plain) {
         (void)vt__plat_close(srv->reserve);
         srv->reserve = -1;
         int fd = vt__plat_accept(lfd, NULL, NULL);
-        if (fd >= 0 && plain) vt__h1c_turn_away(&srv->group.conf, fd);
+        if (fd >= 0 && plain) vt__link_turn_away(&srv->group.conf, fd);
         else if (fd >= 0) (void)vt__plat_close(fd);
     }
     __atomic_store_n(&srv->reserve_lock, 0, __ATOMIC_RELEASE);
@@ -18314,20 +18349,20 @@ static void vt__srv_on_stop(vt__dom *dom, vt__msg *m) {
     (void)dom;
     vt__srv_shut_doors(d);
     vt__timer_cancel(&d->host->dom->wheel, &d->timer);
-    vt__h1c_host_stop(d->host);
+    vt__link_host_stop(d->host);
     vt_wg_done(&d->srv->round);
 }
 static void vt__srv_on_kill(vt__dom *dom, vt__msg *m) {
     vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
     (void)dom;
-    vt__h1c_host_kill(d->host);
+    vt__link_host_kill(d->host);
     vt_wg_done(&d->srv->round);
 }
 /* Behind it no event of an older reactor pass is on its way. */
 static void vt__srv_on_quit(vt__dom *dom, vt__msg *m) {
     vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
     (void)dom;
-    vt__h1c_host_quit(d->host);
+    vt__link_host_quit(d->host);
     vt__poll_forget(d->host->dom);
     vt_wg_done(&d->srv->round);
 }
@@ -18380,7 +18415,7 @@ static int vt__srv_make_doms(vt__srv *srv) {
         vt__srv_dom *d = &srv->doms[i];
         d->srv = srv;
         d->host = &srv->group.hosts[i];
-        vt__h1c_host_init(d->host, &srv->group, vt__sched_g.doms[i]);
+        vt__link_host_init(d->host, &srv->group, vt__sched_g.doms[i]);
         d->doors = srv->doors + i * k;
         d->wake.fn = vt__srv_woken;
         vt__timer_init(&d->timer, vt__srv_rested);
@@ -18539,7 +18574,7 @@ static void vt__srv_on_reload_msg(vt__dom *dom, vt__msg *m) {
 
 static int vt__srv_start(vt__srv *srv) {
     vt_server *s = srv->server;
-    vt__h1c_group *g = &srv->group;
+    vt__link_group *g = &srv->group;
     vt__srv_drop_doms(srv); /* of the run before, maybe in a runtime that is gone */
     int r = s->cfg.on_start ? s->cfg.on_start(s, s->cfg.ctx) : 0;
     if (r < 0) return vt__srv_fail(srv, r, "on_start");
@@ -18644,7 +18679,7 @@ VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out) {
     if (state == VT__SRV_STARTING || state == VT__SRV_HALTED) return;
     out->open = __atomic_load_n(&srv->group.open, __ATOMIC_RELAXED);
     for (int i = 0; i < srv->ndoms; i++) {
-        const vt__h1c_host *h = &srv->group.hosts[i];
+        const vt__link_host *h = &srv->group.hosts[i];
         out->accepted += __atomic_load_n(&h->accepted, __ATOMIC_RELAXED);
         out->parked += __atomic_load_n(&h->nparked, __ATOMIC_RELAXED);
         out->requests += __atomic_load_n(&h->requests, __ATOMIC_RELAXED);

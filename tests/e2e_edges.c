@@ -172,7 +172,7 @@ TEST(connections_that_end_elsewhere_cost_no_memory) {
         }
         CHECK(REACHES(open_now() == 0));
     }
-    const vt__h1c_host *h = e2e.s->run->group.hosts;
+    const vt__link_host *h = e2e.s->run->group.hosts;
     CHECK(h[0].slabs && !h[0].slabs->next); /* of 64 each, and never more than 20 are open */
     CHECK(!h[1].slabs && !h[2].slabs);
     CHECK_EQ(e2e_stop(), 0);

@@ -1521,7 +1521,7 @@ TEST(b087_at_the_cap_of_vthreads_who_asks_waits) {
     CHECK(s.queued >= 20 && s.waiting == 0 && s.refused == 0);
     CHECK(OPEN_REACHES(0));
     CHECK_EQ(e2e_stop(), 0);
-    CHECK(vt__sched_up.room == NULL && vt__h1c_queue.n == 0); /* nobody asks for room any more */
+    CHECK(vt__sched_up.room == NULL && vt__link_queue.n == 0); /* nobody asks for room any more */
 }
 TEST(b087_requests_of_one_connection) {
     vt_server_cfg cfg = {.max_keep_alive = 3};
@@ -1975,7 +1975,7 @@ TEST(b111_stop_while_a_handler_blocks_the_worker) {
     raw_stop(vt_stop, 503);
 }
 /*--- output that is left over while the thread is blocked ---*/
-static const vt__h1c *left_conn; /* of h_left; all of its output is there, and not all of it was taken */
+static const vt__link *left_conn; /* of h_left; all of its output is there, and not all of it was taken */
 static int left_ready(void) { return __atomic_load_n(&left_conn, __ATOMIC_ACQUIRE) != NULL; }
 static void left_fill(char *p, int64_t at, size_t n) {
     for (size_t i = 0; i < n; i++) p[i] = (char)('!' + (at + (int64_t)i) % 89);

@@ -333,7 +333,7 @@ static void crowded(vt_server_cfg *cfg, const char *request, int64_t stop, int r
     }
     CHECK_EQ(crowd.served + crowd.refused, CROWD);
     CHECK_EQ(crowd.stats.waiting, 0);
-    CHECK(vt__sched_up.room == NULL && vt__h1c_queue.n == 0);
+    CHECK(vt__sched_up.room == NULL && vt__link_queue.n == 0);
 }
 TEST(fault_server_who_waits_for_a_vthread_is_served_in_turn) {
     vt_server_cfg cfg = {.queue_timeout_ms = 10000};

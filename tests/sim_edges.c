@@ -502,22 +502,22 @@ TEST(many_fields_and_no_memory_for_them) {
 /*--- structs of connections ---*/
 /* One that ends on another worker goes home to the slab that it is part of. */
 TEST(a_connection_that_ends_elsewhere_goes_home) {
-    static vt__h1c_group g;
-    static vt__h1c_host home, away;
-    vt__h1c *all[VT__H1C_SLAB];
-    vt__h1c_host_init(&home, &g, NULL);
-    vt__h1c_host_init(&away, &g, NULL);
+    static vt__link_group g;
+    static vt__link_host home, away;
+    vt__link *all[VT__LINK_SLAB];
+    vt__link_host_init(&home, &g, NULL);
+    vt__link_host_init(&away, &g, NULL);
     for (int round = 0; round < 3; round++) {
-        for (int i = 0; i < VT__H1C_SLAB; i++) REQUIRE((all[i] = vt__h1c_new(&home)) != NULL);
-        for (int i = 0; i < VT__H1C_SLAB; i++) {
+        for (int i = 0; i < VT__LINK_SLAB; i++) REQUIRE((all[i] = vt__link_new(&home)) != NULL);
+        for (int i = 0; i < VT__LINK_SLAB; i++) {
             all[i]->host = (i + round) % 3 ? &away : &home;
-            vt__h1c_drop(all[i]);
+            vt__link_drop(all[i]);
         }
     }
     CHECK(home.slabs && !home.slabs->next); /* never a second one */
     CHECK(!away.slabs && !away.free && !away.returned);
-    vt__h1c_host_drop(&home);
-    vt__h1c_host_drop(&away);
+    vt__link_host_drop(&home);
+    vt__link_host_drop(&away);
 }
 
 /*--- dialling and accepting ---*/
@@ -688,7 +688,7 @@ static int forget_main(void *arg) {
     vt_server_stop(s);
     if (r == 0) r = vt_server_wait(s);
     fast = false;
-    CHECK(slab && !poll_set_has(slab, sizeof(vt__h1c_slab)));
+    CHECK(slab && !poll_set_has(slab, sizeof(vt__link_slab)));
     CHECK(doors && !poll_set_has(doors, sizeof(vt__srv_door)));
     vt_server_free(s);
     if (r == 0) r = vt_sleep_ms(50);

@@ -1371,7 +1371,7 @@ static void sim_begin(uint64_t seed) {
     if (!sim.running) sim.saved = vt__plat;
     sim.running = true;
 #if VTHTTP_HTTP
-    memset(&vt__h1c_date_now, 0, sizeof vt__h1c_date_now);
+    memset(&vt__link_date_now, 0, sizeof vt__link_date_now);
 #endif
 #define SIM_SET(name, ret, params, args, expr) vt__plat.name = sim_do_##name;
 #define SIM_SET2(name, ret, params, args) vt__plat.name = sim_do_##name;

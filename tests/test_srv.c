@@ -139,7 +139,7 @@ TEST(srv_tls_that_is_not_built_in) {
 }
 
 TEST(srv_resolved) {
-    vt__h1c_conf f;
+    vt__link_conf f;
     vt_server_cfg c;
     vt_server_cfg_defaults(&c);
     c.server_name = "me";
