@@ -2,8 +2,7 @@
  * and what a plain reader makes of it; the data must come back when it is encoded and decoded again. */
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
-
-#define MUST(cond) ((cond) ? (void)0 : (fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond), abort()))
+#include "fuzz.h"
 
 enum { CAP = 8, ROOM = 1 << 20, MORE = 1 };
 typedef struct result {
@@ -15,22 +14,18 @@ typedef struct result {
 } result;
 static const vt__h1_limits lim = {.chunk_line = 60, .chunk_ext = 100, .trailer = 300, .chunk = 100000};
 
-static uint32_t next(uint32_t *seed) { return (*seed = *seed * 1664525 + 1013904223) >> 12; }
-
 /* Gives the decoder pieces of up to `most` bytes (0: everything at once), each on a copy of the exact size. */
 static void decode(result *o, const char *bytes, size_t len, uint32_t seed, uint32_t most) {
     size_t done = 0, have = 0;
     memset(&o->c, 0, sizeof o->c);
     o->len = 0, o->rc = MORE;
     while (have < len && !o->c.done) {
-        have += most ? 1 + next(&seed) % most : len;
+        have += most ? 1 + fuzz_next(&seed) % most : len;
         if (have > len) have = len;
         while (done < have && !o->c.done) {
             vt_str data;
             size_t n = have - done;
-            char *copy = malloc(n);
-            MUST(copy);
-            memcpy(copy, bytes + done, n);
+            char *copy = fuzz_copy(bytes + done, n);
             int64_t rc = vt__h1_chunk_decode(&o->c, copy, n, &data, o->f, CAP, &lim);
             MUST(rc <= (int64_t)n && memcmp(copy, bytes + done, n) == 0);
             if (rc > 0 && data.len) {
@@ -87,7 +82,7 @@ static void check_again(const result *o, result *again, uint32_t seed) {
     static char coded[2 * ROOM];
     size_t n = 0;
     for (size_t at = 0; at < o->len;) {
-        size_t size = 1 + next(&seed) % 1000;
+        size_t size = 1 + fuzz_next(&seed) % 1000;
         if (size > o->len - at) size = o->len - at;
         n += (size_t)vt__h1_put_chunk_size(coded + n, VT__H1_CHUNK_SIZE_MAX, size);
         memcpy(coded + n, o->data + at, size), n += size;
@@ -101,7 +96,6 @@ static void check_again(const result *o, result *again, uint32_t seed) {
     MUST(again->len == o->len && memcmp(again->data, o->data, o->len) == 0);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static char one[ROOM], two[ROOM];
     static result whole = {.data = one}, o = {.data = two};

@@ -2,17 +2,16 @@
  * number in its row's range, says where and what when it refuses. The same bytes as arguments and as variables. */
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
-
-#define ENSURE(cond) ((cond) ? (void)0 : __builtin_trap())
+#include "fuzz.h"
 
 static void quiet(void *ctx, int level, const char *line) { (void)ctx, (void)level, (void)line; }
 
 static void check(const vt__conf *c, int err, const char *place) {
-    ENSURE(err == 0 || err == VT_ECONF);
-    ENSURE((err == 0) == (c->error[0] == 0));
-    ENSURE(strlen(c->error) < sizeof c->error);
-    if (err) ENSURE(strncmp(c->error, place, strlen(place)) == 0);
-    for (const char *p = c->error; *p; p++) ENSURE((unsigned char)*p >= ' ' && *p != 0x7f);
+    MUST(err == 0 || err == VT_ECONF);
+    MUST((err == 0) == (c->error[0] == 0));
+    MUST(strlen(c->error) < sizeof c->error);
+    if (err) MUST(strncmp(c->error, place, strlen(place)) == 0);
+    for (const char *p = c->error; *p; p++) MUST((unsigned char)*p >= ' ' && *p != 0x7f);
     for (size_t i = 0; i < c->nrows; i++) {
         const vt__conf_row *row = &c->rows[i];
         const char *at = (const char *)&c->cfg + row->offset;
@@ -22,7 +21,7 @@ static void check(const vt__conf *c, int err, const char *place) {
         if (row->size == 4) memcpy(&v32, at, 4), v = v32;
         else memcpy(&v, at, 8);
         bool none = v == VT_NONE && (row->flags & (VT__CONF_NONE | VT__CONF_ZERO_NONE));
-        ENSURE(v == 0 || none || (v >= row->min && v <= row->max));
+        MUST(v == 0 || none || (v >= row->min && v <= row->max));
     }
 }
 
@@ -41,10 +40,10 @@ static void by_lines(const vt__conf *whole, int whole_err, vt_str text) {
         text.ptr += n;
         text.len -= n;
     }
-    ENSURE(err == whole_err);
-    ENSURE(c.cfg.port == whole->cfg.port && c.cfg.max_body == whole->cfg.max_body);
-    ENSURE(c.cfg.idle_timeout_ms == whole->cfg.idle_timeout_ms && c.cfg.no_date == whole->cfg.no_date);
-    ENSURE(!c.cfg.host == !whole->cfg.host && (!c.cfg.host || strcmp(c.cfg.host, whole->cfg.host) == 0));
+    MUST(err == whole_err);
+    MUST(c.cfg.port == whole->cfg.port && c.cfg.max_body == whole->cfg.max_body);
+    MUST(c.cfg.idle_timeout_ms == whole->cfg.idle_timeout_ms && c.cfg.no_date == whole->cfg.no_date);
+    MUST(!c.cfg.host == !whole->cfg.host && (!c.cfg.host || strcmp(c.cfg.host, whole->cfg.host) == 0));
     vt__conf_end(&c);
 }
 
@@ -60,7 +59,7 @@ static int split(char *text, char **out, int cap) {
 static void as_arguments(const uint8_t *data, size_t size) {
     char *text = malloc(size + 1), *list[66], *args[66], *env[] = {NULL};
     vt__conf c;
-    ENSURE(text != NULL);
+    MUST(text != NULL);
     if (size) memcpy(text, data, size);
     text[size] = 0;
     int n = split(text, list, 64), left = n;
@@ -68,14 +67,14 @@ static void as_arguments(const uint8_t *data, size_t size) {
     vt__conf_begin(&c, NULL);
     check(&c, vt__conf_read(&c, n, list, env), "argument ");
     vt__conf_args_remove(&c, &left, args);
-    ENSURE(left <= n && args[left] == NULL);
+    MUST(left <= n && args[left] == NULL);
     for (int i = 0, k = 0; i < left; i++) { /* what stays is a subsequence */
-        while (list[k] != args[i]) ENSURE(++k < n);
+        while (list[k] != args[i]) MUST(++k < n);
         k++;
     }
     int again = left;
     vt__conf_args_remove(&c, &again, args);
-    ENSURE(again == left);
+    MUST(again == left);
     vt__conf_end(&c);
     vt__conf_begin(&c, NULL);
     check(&c, vt__conf_env(&c, list), "environment variable VTHTTP_");

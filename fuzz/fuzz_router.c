@@ -2,8 +2,8 @@
  * one that a plain search over all routes finds, and so must the statuses, Allow and the parameters. */
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
+#include "fuzz.h"
 
-#define MUST(cond) ((cond) ? (void)0 : (fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond), abort()))
 #define ROUTES 40
 
 typedef struct ref {

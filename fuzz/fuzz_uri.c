@@ -1,10 +1,9 @@
 /* Decoding, paths, queries, authorities and encoding, each over the whole input and against a plain second way. */
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
+#include "fuzz.h"
 
 #include <arpa/inet.h>
-
-#define MUST(cond) ((cond) ? (void)0 : (fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond), abort()))
 
 enum { MAX = 4096 };
 
@@ -138,7 +137,6 @@ static void check_encode(vt_str in) {
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     vt_str in = {(const char *)data, size};
     if (size > MAX) return 0;

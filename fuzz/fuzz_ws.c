@@ -3,8 +3,7 @@
  * again; text that was accepted is UTF-8, and what was not is no valid message. */
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
-
-#define MUST(cond) ((cond) ? (void)0 : (fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond), abort()))
+#include "fuzz.h"
 
 enum { ROOM = 1 << 20, FRAMES = 4096 };
 typedef struct frame {
@@ -20,14 +19,10 @@ typedef struct result {
     vt__ws_in in;
 } result;
 
-static uint32_t next(uint32_t *seed) { return (*seed = *seed * 1664525 + 1013904223) >> 12; }
-
 /* One frame head or piece of payload from a copy of the exact size; false: more is needed, or it failed. */
 static bool step(result *o, const uint8_t *bytes, size_t have, size_t *done, bool *inside) {
     size_t n = have - *done;
-    uint8_t *copy = malloc(n ? n : 1);
-    MUST(copy);
-    if (n) memcpy(copy, bytes + *done, n);
+    uint8_t *copy = fuzz_copy(bytes + *done, n);
     bool go = false;
     if (!*inside) {
         int r = vt__ws_head(&o->in, copy, n);
@@ -57,7 +52,7 @@ static void decode(result *o, vt__ws_in in, const uint8_t *bytes, size_t len, ui
     bool inside = false;
     o->in = in, o->rc = 0, o->used = o->len = o->nframes = 0;
     while (have < len && o->rc == 0) {
-        have += most ? 1 + next(&seed) % most : len;
+        have += most ? 1 + fuzz_next(&seed) % most : len;
         if (have > len) have = len;
         while (step(o, bytes, have, &done, &inside)) continue;
     }
@@ -112,7 +107,6 @@ static void check_close(const result *o) {
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static uint8_t one[ROOM], two[ROOM];
     static frame frames1[FRAMES + 1], frames2[FRAMES + 1];

@@ -289,22 +289,18 @@ TEST(b138_client_certificates) {
 }
 /* What a ticket says of a client holds only while the same CA is trusted. */
 TEST(tickets_end_with_the_trust_in_their_client) {
-    char path[] = "/tmp/vt_tls_ca_XXXXXX";
     SSL_SESSION *s = NULL;
     SSL_CTX *ctx = client_ctx();
-    close(mkstemp(path));
-    REQUIRE(pem_write(path, ca.cert_text));
     SSL_CTX_use_certificate(ctx, good.cert), SSL_CTX_use_PrivateKey(ctx, good.key);
     fresh();
-    lcfg.client_ca_file = path;
+    lcfg.client_ca_file = tmp_text("ca", ca.cert_text);
     REQUIRE(start(NULL));
     CHECK_EQ(resumed(ctx, &s), 0);
     CHECK_EQ(resumed(ctx, &s), 1);
-    REQUIRE(pem_write(path, other_ca.cert_text));
+    tmp_text("ca", other_ca.cert_text);
     CHECK_EQ(vt_server_tls_reload(e2e.s), 0);
     CHECK_EQ(resumed(ctx, &s), -1);
     CHECK_EQ(e2e_stop(), 0);
-    unlink(path);
     SSL_SESSION_free(s);
     SSL_CTX_free(ctx);
 }
@@ -323,10 +319,8 @@ static void *load(void *arg) {
     return NULL;
 }
 TEST(reload_under_load) {
-    char path[] = "/tmp/vt_tls_cert_XXXXXX";
+    const char *path = tmp_text("cert", site.text);
     pthread_t t[3];
-    close(mkstemp(path));
-    REQUIRE(pem_write(path, site.text));
     fresh();
     tk[0] = (vt_tls_cert){.cert_file = path};
     vt_server_cfg cfg = {.reload_on_hup = 1};
@@ -337,17 +331,16 @@ TEST(reload_under_load) {
     loaders_stop = loaders_bad = loaders_ok = 0;
     for (int i = 0; i < 3; i++) pthread_create(&t[i], NULL, load, NULL);
     for (int i = 0; i < 20; i++) {
-        const struct pem *p = i & 1 ? &site : &plain_site;
-        pem_write(path, p->text);
+        tmp_text("cert", (i & 1 ? &site : &plain_site)->text);
         CHECK_EQ(vt_server_tls_reload(e2e.s), 0);
         CHECK_STR(served(NULL), i & 1 ? "default" : "exact");
     }
     CHECK_EQ(cl_get(&old, "/"), 200); /* goes on with what it has */
-    pem_write(path, "not a certificate\n");
+    tmp_text("cert", "not a certificate\n");
     CHECK_EQ(vt_server_tls_reload(e2e.s), VT_ECONF);
     CHECK_EQ(e2e_logged(VT_LOG_ERROR, path), 1);
     CHECK_STR(served(NULL), "default");
-    pem_write(path, wild.text);
+    tmp_text("cert", wild.text);
     raise(SIGHUP);
     for (int64_t end = e2e_now_ms() + E2E_MS; strcmp(served(NULL), "wild") != 0 && e2e_now_ms() < end;)
         e2e_sleep_ms(5);
@@ -357,7 +350,6 @@ TEST(reload_under_load) {
     CHECK_EQ(loaders_bad, 0);
     CHECK(loaders_ok > 0);
     CHECK_EQ(e2e_stop(), 0);
-    unlink(path);
 }
 
 /* ---- ends ---- */
@@ -651,19 +643,17 @@ static char *encrypted(EVP_PKEY *key, const char *pw) {
     return pem_text(b);
 }
 TEST(encrypted_keys) {
-    char path[] = "/tmp/vt_tls_pw_XXXXXX", *text = encrypted(site.key, "open sesame");
-    close(mkstemp(path));
+    char *text = encrypted(site.key, "open sesame");
     fresh();
     tk[0] = (vt_tls_cert){.cert_pem = site.cert_text, .key_pem = text, .password = "open sesame"};
     REQUIRE(start(NULL));
     CHECK_STR(served(NULL), "default");
     CHECK_EQ(e2e_stop(), 0);
-    REQUIRE(pem_write(path, "open sesame\r\nnot this\n"));
-    tk[0].password = NULL, tk[0].password_file = path;
+    tk[0].password = NULL, tk[0].password_file = tmp_text("password", "open sesame\r\nnot this\n");
     REQUIRE(start(NULL));
     CHECK_STR(served(NULL), "default");
     CHECK_EQ(e2e_stop(), 0);
-    REQUIRE(pem_write(path, "wrong\n"));
+    tmp_text("password", "wrong\n");
     CHECK_EQ(e2e_start(NULL, routes), VT_ECONF);
     CHECK_EQ(e2e_logged(VT_LOG_ERROR, "key_pem: no private key can be read"), 1);
     tk[0].password_file = NULL; /* and nobody is asked for it on a terminal */
@@ -674,7 +664,6 @@ TEST(encrypted_keys) {
     tk[0] = (vt_tls_cert){.cert_file = "/nonexistent/cert.pem"};
     CHECK_EQ(e2e_start(NULL, routes), VT_ECONF);
     CHECK_EQ(e2e_logged(VT_LOG_ERROR, "/nonexistent/cert.pem: no certificate can be read"), 1);
-    unlink(path);
     free(text);
 }
 TEST(a_dear_key_is_used_on_other_threads) {
@@ -716,12 +705,9 @@ TEST(chains_are_sent) {
     pem_free(&leaf);
 }
 TEST(ocsp_responses_are_stapled) {
-    char path[] = "/tmp/vt_tls_ocsp_XXXXXX";
     const unsigned char *p = NULL;
-    close(mkstemp(path));
-    REQUIRE(pem_write(path, "any bytes will do"));
     fresh();
-    tk[0].ocsp_file = path;
+    tk[0].ocsp_file = tmp_text("ocsp", "any bytes will do");
     REQUIRE(start(NULL));
     CL(c);
     SSL_CTX *ctx = client_ctx();
@@ -732,7 +718,6 @@ TEST(ocsp_responses_are_stapled) {
     CHECK_STR(served(NULL), "default"); /* who does not ask gets none */
     SSL_CTX_free(ctx);
     CHECK_EQ(e2e_stop(), 0);
-    unlink(path);
 }
 static int listen_bad;
 static void routes_bad(vt_server *s) { listen_bad = vt_server_listen_tls(s, "127.0.0.1:0", &lcfg); }

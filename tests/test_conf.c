@@ -3,6 +3,8 @@
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
+#include "guard.h"
+#include "tmp.h"
 
 static vt__conf conf;
 static char log_text[4096];
@@ -13,19 +15,13 @@ static void on_log(void *ctx, int level, const char *line) {
     snprintf(log_text + n, sizeof log_text - n, "%d %s\n", level, line);
 }
 
-/* Reads `n` bytes that end at an inaccessible page. */
+/* Reads `n` bytes that end where nothing is mapped. */
 static int read_bytes(const char *text, size_t n) {
-    size_t page = 65536, size = (n / page + 1) * page;
-    char *p = mmap(NULL, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED) abort();
-    mprotect(p + size, page, PROT_NONE);
-    char *at = p + size - n;
+    char *at = guarded(n);
     if (n) memcpy(at, text, n);
     vt__conf_end(&conf);
     vt__conf_begin(&conf, NULL);
-    int err = vt__conf_text(&conf, "app.conf", (vt_str){at, n});
-    munmap(p, size + page);
-    return err;
+    return vt__conf_text(&conf, "app.conf", (vt_str){at, n});
 }
 static int read_text(const char *text) { return read_bytes(text, strlen(text)); }
 
@@ -365,30 +361,6 @@ TEST(conf_line_limit) {
 }
 
 /* ---- files ---- */
-static char dir[64];
-static const char *file_with(const char *name, const char *text, size_t n) {
-    static char path[4][128];
-    static int next;
-    char *p = path[next++ % 4];
-    if (!dir[0]) {
-        snprintf(dir, sizeof dir, "/tmp/vt_conf.XXXXXX");
-        if (!mkdtemp(dir)) abort();
-    }
-    snprintf(p, 128, "%s/%s", dir, name);
-    FILE *f = fopen(p, "wb");
-    if (!f || fwrite(text, 1, n, f) != n || fclose(f) != 0) abort();
-    return p;
-}
-static void files_drop(void) {
-    static const char *const names[] = {"a", "b", "a.conf", "full", "over"};
-    char path[128];
-    for (size_t i = 0; i < VT__COUNT(names); i++) {
-        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
-        unlink(path);
-    }
-    CHECK_EQ(rmdir(dir), 0);
-    dir[0] = 0;
-}
 static int read_file(const char *path) {
     vt__conf_end(&conf);
     vt__conf_begin(&conf, NULL);
@@ -401,17 +373,16 @@ TEST(conf_file_limits_and_failures) {
     REQUIRE(big != NULL);
     memset(big, '\n', n + 1);
     memcpy(big, "port = 7\n", 9);
-    CHECK_EQ(read_file(file_with("full", big, n)), 0);
+    CHECK_EQ(read_file(tmp_file("full", big, n)), 0);
     CHECK_EQ(conf.cfg.port, 7);
-    CHECK_EQ(read_file(file_with("over", big, n + 1)), VT_ECONF);
-    snprintf(want, sizeof want, "%s/over: over 1048576 bytes", dir);
+    CHECK_EQ(read_file(tmp_file("over", big, n + 1)), VT_ECONF);
+    snprintf(want, sizeof want, "%s/over: over 1048576 bytes", tmp_dir());
     CHECK_STR(conf.error, want);
     free(big);
     CHECK_EQ(read_file("/no/such/app.conf"), VT_ECONF);
     CHECK_STR(conf.error, "/no/such/app.conf: cannot be read: No such file or directory");
-    CHECK_EQ(read_file(dir), VT_ECONF);
+    CHECK_EQ(read_file(tmp_dir()), VT_ECONF);
     CHECK(strstr(conf.error, "cannot be read: ") != NULL);
-    files_drop();
 }
 
 static int sys_calls;
@@ -438,7 +409,7 @@ static ssize_t read_failing(int fd, void *p, size_t n) {
 
 TEST(conf_file_reads_are_short_and_interrupted) {
     struct vt__plat_table saved = vt__plat;
-    const char *path = file_with("a.conf", "port = 9\nhost = h\n", 18);
+    const char *path = tmp_text("a.conf", "port = 9\nhost = h\n");
     sys_calls = 0;
     vt__plat.open = open_interrupted;
     CHECK_EQ(read_file(path), 0);
@@ -458,7 +429,6 @@ TEST(conf_file_reads_are_short_and_interrupted) {
     CHECK_EQ(read_file(path), 0);
     CHECK(opened == 2 && closed == 2); /* after a failure too */
     vt__plat = saved;
-    files_drop();
 }
 
 static int alloc_left;
@@ -468,7 +438,7 @@ static void *realloc_failing(void *p, size_t n) {
 
 TEST(conf_out_of_memory_is_an_error) {
     struct vt__plat_table saved = vt__plat;
-    const char *path = file_with("a.conf", "host = h\nserverName = s\nhost = i\n", 33);
+    const char *path = tmp_text("a.conf", "host = h\nserverName = s\nhost = i\n");
     int n = 0, err = -1;
     for (; err < 0 && n < 100; n++) {
         alloc_left = n;
@@ -479,7 +449,6 @@ TEST(conf_out_of_memory_is_an_error) {
     }
     CHECK_EQ(n, 5); /* the buffer and three strings, then clean */
     CHECK_STR(conf.cfg.host, "i");
-    files_drop();
 }
 
 /* ---- sources ---- */
@@ -499,8 +468,8 @@ static int read_sources(const vt_server_cfg *base, const char *const *args, cons
 TEST(conf_precedence_file_env_p_named) {
     char a[160], b[160];
     snprintf(a, sizeof a, "-config=%s",
-             file_with("a", "port = 1\nworkers = 1\nbacklog = 1\nretryAfterS = 1\nhost = f", 57));
-    snprintf(b, sizeof b, "-config=%s", file_with("b", "backlog = 2\n", 12));
+             tmp_text("a", "port = 1\nworkers = 1\nbacklog = 1\nretryAfterS = 1\nhost = f"));
+    snprintf(b, sizeof b, "-config=%s", tmp_text("b", "backlog = 2\n"));
     vt_server_cfg base = {.port = 9, .max_body = 99, .backlog = 9};
     /* the order of the arguments does not decide between sources */
     CHECK_EQ(read_sources(&base, ARGS("-port=4", "-P:port=3", "-P:workers=3", a, b),
@@ -517,7 +486,6 @@ TEST(conf_precedence_file_env_p_named) {
     CHECK_EQ(read_sources(NULL, ARGS("-port=4", "-port=5", "-P:backlog=6", "-P:backlog=7"), NULL), 0);
     CHECK_EQ(conf.cfg.port, 5);
     CHECK_EQ(conf.cfg.backlog, 7);
-    files_drop();
 }
 
 TEST(conf_every_key_has_its_variable) {

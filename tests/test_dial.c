@@ -5,6 +5,7 @@
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
+#include "tmp.h"
 
 #include <netdb.h>
 #include <sys/stat.h>
@@ -140,16 +141,13 @@ TEST(a_dial_waits_for_a_unix_listener) {
 
 /*--- what stands where a Unix listener is to be ---*/
 TEST(a_file_that_is_no_socket_is_left_alone) {
-    char dir[] = "/tmp/vt-dial-XXXXXX", path[64], addr[80], text[8] = "";
+    const char *path = tmp_text("file", "data");
+    char addr[80], text[8] = "";
     struct stat st;
     vt_sock *s;
-    REQUIRE(mkdtemp(dir));
-    snprintf(path, sizeof path, "%s/file", dir);
     snprintf(addr, sizeof addr, "unix:%s", path);
-    FILE *f = fopen(path, "w");
-    REQUIRE(f && fputs("data", f) >= 0 && fclose(f) == 0);
     CHECK_EQ(vt_listen(&s, addr, NULL), -EADDRINUSE);
-    f = fopen(path, "r");
+    FILE *f = fopen(path, "r");
     REQUIRE(f);
     CHECK(fgets(text, sizeof text, f) && strcmp(text, "data") == 0);
     fclose(f);
@@ -157,8 +155,6 @@ TEST(a_file_that_is_no_socket_is_left_alone) {
     REQUIRE(mkfifo(path, 0600) == 0);
     CHECK_EQ(vt_listen(&s, addr, NULL), -EADDRINUSE);
     CHECK(stat(path, &st) == 0 && S_ISFIFO(st.st_mode));
-    unlink(path);
-    rmdir(dir);
 }
 
 /*--- reads of nothing ---*/

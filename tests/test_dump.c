@@ -4,6 +4,7 @@
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
+#include "tmp.h"
 #include <sys/wait.h>
 
 /*--- what came, line by line ---*/
@@ -1076,11 +1077,9 @@ TEST(a_handler_that_came_later_stays) {
     }
 }
 TEST(a_signal_dumps_to_standard_error) {
-    char path[] = "/tmp/vt_dump_XXXXXX";
-    int fd = mkstemp(path), old = dup(2);
+    int fd = open(tmp_text("dump", ""), O_RDWR), old = dup(2);
     struct sigaction sa;
     REQUIRE(fd >= 0 && old >= 0);
-    unlink(path);
     signal(SIGUSR1, count_signal);
     fflush(stderr);
     dup2(fd, 2);

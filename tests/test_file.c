@@ -5,22 +5,18 @@
 #include "../vthttp.h"
 #include "test.h"
 #include "rt.h"
+#include "tmp.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 
-static char dir[64], path[100], fifo[100];
-static void dir_make(void) {
-    strcpy(dir, "/tmp/vtfileXXXXXX");
-    if (!mkdtemp(dir)) abort();
-    snprintf(path, sizeof path, "%s/data", dir);
-    snprintf(fifo, sizeof fifo, "%s/fifo", dir);
+static const char *path, *fifo;
+static void files_make(void) {
+    path = tmp_path("data");
+    fifo = tmp_path("fifo");
     if (mkfifo(fifo, 0600) < 0) abort();
 }
-static void dir_drop(void) {
-    unlink(path), unlink(fifo);
-    CHECK_EQ(rmdir(dir), 0);
-}
+static void files_drop(void) { unlink(path), unlink(fifo); }
 
 /*--- the same on a virtual thread and off one ---*/
 enum { BIG = 3 << 20 };
@@ -48,10 +44,10 @@ static int round_trip(void *arg) {
     return 0;
 }
 TEST(what_is_written_is_read) {
-    dir_make();
+    files_make();
     CHECK_EQ(round_trip(NULL), 0);
     CHECK_EQ(run_on(2, round_trip, NULL), 0);
-    dir_drop();
+    files_drop();
 }
 static int far_away(void *arg) {
     char b[4] = "";
@@ -67,9 +63,9 @@ static int far_away(void *arg) {
     return vt_file_close(fd);
 }
 TEST(offsets_have_64_bits) {
-    dir_make();
+    files_make();
     CHECK_EQ(run_on(1, far_away, NULL), 0);
-    dir_drop();
+    files_drop();
 }
 static int errors(void *arg) {
     char b[4];
@@ -93,10 +89,10 @@ static int errors(void *arg) {
     return 0;
 }
 TEST(errors_are_the_systems) {
-    dir_make();
+    files_make();
     CHECK_EQ(errors(NULL), 0);
     CHECK_EQ(run_on(1, errors, NULL), 0);
-    dir_drop();
+    files_drop();
 }
 
 /*--- others run meanwhile ---*/
@@ -112,9 +108,9 @@ static int beside_main(void *arg) {
     return vt_file_close(b);
 }
 TEST(others_run_meanwhile) {
-    dir_make();
+    files_make();
     CHECK_EQ(run_on(1, beside_main, NULL), 0);
-    dir_drop();
+    files_drop();
 }
 
 /*--- cancelled: what has not begun never does, and what is open is closed all the same ---*/
@@ -150,7 +146,7 @@ static int cancel_main(void *arg) {
 }
 TEST(a_cancelled_call_did_nothing) {
     vt_cfg cfg = {.workers = 1, .max_blocking = 1};
-    dir_make();
+    files_make();
     CHECK_EQ(vt_run(&cfg, cancel_main, NULL), 0);
-    dir_drop();
+    files_drop();
 }

@@ -4,22 +4,10 @@
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
+#include "guard.h"
 #include "heads.h"
 
-#include <sys/mman.h>
-
 enum { ROOM = 1 << 17, MAX_FIELDS = 600 };
-
-/* The last n bytes before an unmapped page. */
-static char *guarded(size_t n) {
-    static char *end;
-    if (!end) {
-        char *p = mmap(NULL, ROOM + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (p == MAP_FAILED || mprotect(p + ROOM, 4096, PROT_NONE) < 0) abort();
-        end = p + ROOM;
-    }
-    return end - n;
-}
 
 static bool isalnum_ascii(unsigned c) {
     return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');

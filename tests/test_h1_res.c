@@ -5,21 +5,9 @@
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
-
-#include <sys/mman.h>
+#include "guard.h"
 
 enum { ROOM = 1 << 16, MAX_FIELDS = 100, GET = VT__H1_M_GET };
-
-/* The last n bytes before an unmapped page. */
-static char *guarded(size_t n) {
-    static char *end;
-    if (!end) {
-        char *p = mmap(NULL, ROOM + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (p == MAP_FAILED || mprotect(p + ROOM, 4096, PROT_NONE) < 0) abort();
-        end = p + ROOM;
-    }
-    return end - n;
-}
 
 struct outcome {
     int rc;

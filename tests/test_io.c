@@ -4,6 +4,7 @@
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
+#include "tmp.h"
 #include "rt.h"
 
 #include <arpa/inet.h>
@@ -208,9 +209,9 @@ static int fd_main(void *arg) {
 TEST(waits_on_descriptors_of_others) { CHECK_EQ(run_on(1, fd_main, NULL), 0); }
 
 TEST(a_stale_socket_file_is_replaced_a_live_one_is_not) {
-    char path[64], addr[80];
+    const char *path = tmp_path("stale");
+    char addr[80];
     vt_sock *a, *b;
-    snprintf(path, sizeof path, "/tmp/vthttp-test-%d.sock", (int)getpid());
     snprintf(addr, sizeof addr, "unix:%s", path);
     REQUIRE(vt_listen(&a, addr, NULL) == 0);
     CHECK_EQ(vt_listen(&b, addr, NULL), -EADDRINUSE);
@@ -218,7 +219,6 @@ TEST(a_stale_socket_file_is_replaced_a_live_one_is_not) {
     CHECK_EQ(access(path, F_OK), 0);
     CHECK_EQ(vt_listen(&b, addr, NULL), 0);
     vt_sock_close(b);
-    unlink(path);
 }
 
 /*--- options ---*/
@@ -232,7 +232,7 @@ static int options_main(void *arg) {
     for (int on = 0; on < 2; on++) {
         vt_sock_cfg cfg = {.reuseport = on, .delay = on, .v6only = on, .unix_mode = on ? 0600 : 0};
         vt_sock *l, *again, *a, *b;
-        char addr[VT_ADDR_MAX], path[64];
+        char addr[VT_ADDR_MAX], path[80];
         struct stat st;
         CHECK_EQ(vt_listen(&l, "127.0.0.1:0", &cfg), 0);
         vt_sock_local(l, addr, sizeof addr);
@@ -253,7 +253,7 @@ static int options_main(void *arg) {
             CHECK_EQ(option(l, IPPROTO_IPV6, IPV6_V6ONLY), on);
             vt_sock_close(l);
         }
-        snprintf(path, sizeof path, "unix:/tmp/vthttp-test-mode-%d.sock", (int)getpid());
+        snprintf(path, sizeof path, "unix:%s", tmp_path(on ? "private" : "open"));
         mode_t mask = umask(022);
         CHECK_EQ(vt_listen(&l, path, &cfg), 0);
         umask(mask);
@@ -261,7 +261,6 @@ static int options_main(void *arg) {
         CHECK_EQ(stat(path + 5, &st), 0);
         CHECK_EQ(st.st_mode & 0666, on ? 0600 : 0644);
         vt_sock_close(l);
-        unlink(path + 5);
     }
     return 0;
 }

@@ -4,6 +4,7 @@
 #define VTHTTP_SIM 1
 #include "../vthttp.h"
 #include "test.h"
+#include "tmp.h"
 #include "rt.h"
 
 #include <sys/wait.h>
@@ -1056,11 +1057,9 @@ TEST(a_spawn_that_meets_the_shutdown_is_refused_or_run) {
 }
 
 static int odd_main(void *arg) {
-    char name[] = "/tmp/vthttp-test-XXXXXX";
-    int file = mkstemp(name), p[2];
+    int file = open(tmp_text("file", ""), O_RDONLY), p[2];
     (void)arg;
     if (file < 0) return -1;
-    unlink(name);
     int r = vt_wait_fd(file, VT_READ, vt_now() + VT_SEC);
     CHECK(VTHTTP_POLL ? r == VT_READ : r == -EPERM); /* poll takes a file for ready at all times */
     close(file);

@@ -2,8 +2,7 @@
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
-
-#include <sys/mman.h>
+#include "guard.h"
 
 enum { ROOM = 1 << 16 };
 
@@ -14,11 +13,7 @@ static vt_str edge(vt_str s) {
     static char *ends[2];
     static int i;
     i = !i;
-    if (!ends[i]) {
-        char *p = mmap(NULL, ROOM + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (p == MAP_FAILED || mprotect(p + ROOM, 4096, PROT_NONE) < 0) abort();
-        ends[i] = p + ROOM;
-    }
+    if (!ends[i]) ends[i] = guard_new(ROOM);
     char *p = ends[i] - s.len;
     if (s.len) memcpy(p, s.ptr, s.len);
     return (vt_str){p, s.len};

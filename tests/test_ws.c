@@ -4,21 +4,10 @@
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
-
-#include <sys/mman.h>
+#include "guard.h"
 
 enum { ROOM = 1 << 18 };
 
-/* The last n bytes before an unmapped page. */
-static uint8_t *guarded(size_t n) {
-    static uint8_t *end;
-    if (!end) {
-        uint8_t *p = mmap(NULL, ROOM + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (p == MAP_FAILED || mprotect(p + ROOM, 4096, PROT_NONE) < 0) abort();
-        end = p + ROOM;
-    }
-    return end - n;
-}
 static vt_str str(const char *s) { return (vt_str){s, strlen(s)}; }
 static size_t pick(uint64_t *seed, size_t n) { return (size_t)(test_rand(seed) % n); }
 

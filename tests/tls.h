@@ -1,6 +1,8 @@
 /* TLS for tests: certificates made on the spot, and a client by OpenSSL on a non-blocking socket. */
 #ifndef VT_TLS_H
 #define VT_TLS_H
+#include "tmp.h"
+
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -67,25 +69,15 @@ static inline void pem_free(struct pem *p) {
     free(p->key_text);
     memset(p, 0, sizeof *p);
 }
-static char pem_path[] = "/tmp/vt_tls_XXXXXX";
-static inline void pem_unlink(void) { unlink(pem_path); }
-static inline bool pem_write(const char *path, const char *text) {
-    FILE *f = fopen(path, "w");
-    bool ok = f && fputs(text, f) >= 0;
-    return f && fclose(f) == 0 && ok;
-}
 /* The program's own certificate with its key, in a file that goes with the program. */
 static inline const char *pem_file(const char *cn) {
-    static bool made;
-    if (made) return pem_path;
-    made = true;
-    close(mkstemp(pem_path));
-    atexit(pem_unlink);
+    static const char *path;
+    if (path) return path;
     signal(SIGPIPE, SIG_IGN); /* OpenSSL's own sockets */
     struct pem p = pem_make(cn, "IP:127.0.0.1,DNS:localhost", NULL, 30, 0);
-    pem_write(pem_path, p.text);
+    path = tmp_text("own.pem", p.text);
     pem_free(&p);
-    return pem_path;
+    return path;
 }
 
 /* As recv and send on a non-blocking socket; EPROTO: TLS itself failed. An end without close_notify is ECONNRESET. */

@@ -34,16 +34,11 @@ static __attribute__((noreturn)) void serve(void) {
     struct pem p = pem_make("localhost", "DNS:localhost", NULL, 30, 0);
     vt_server_cfg cfg = {
         .workers = 1, .on_ready = ready, .ssl_only = 1, .ssl_port = VT_NONE, .host = "127.0.0.1"};
-    char path[] = "/tmp/vt_bench_XXXXXX";
-    close(mkstemp(path));
-    pem_write(path, p.text);
-    cfg.ssl_cert = path;
+    cfg.ssl_cert = tmp_text("cert", p.text);
     vt_server *s = vt_server_new(&cfg);
     vt_server_get(s, "/", hello);
     vt_server_get(s, "/big", big);
-    int r = vt_server_run(s);
-    unlink(path);
-    exit(r < 0);
+    exit(vt_server_run(s) < 0);
 }
 
 static int port;
