@@ -14647,6 +14647,7 @@ VT_API int vt_stream_shutdown(vt_stream *st) {
 enum {
     VT__OSSL_OUT_MAX = 1 << 18, /* ciphertext that waits to be sent */
     VT__OSSL_QUIET = 1 << 16,   /* bytes in a row without application data: key updates, empty records */
+    VT__OSSL_DEAR = 2,
     VT__OSSL_CERTS_MAX = 1000,
     VT__OSSL_FILE_MAX = 1 << 20
 };
@@ -14679,7 +14680,7 @@ typedef struct vt__ossl_ctx {
     uint32_t refs;
     SSL_CTX *ctx;
     int ncerts, policy; /* enum vt_tls_names */
-    bool dear;          /* a key whose use takes longer than a hop to another OS thread */
+    bool dear;          /* a key makes every handshake so */
     vt__ossl_keys *keys;
     unsigned char alpn[64]; /* each name after its length, by preference */
     size_t alpn_len;
@@ -14700,6 +14701,7 @@ typedef struct vt__ossl {
     size_t out_pos, out_len, out_cap, quiet;
     int err; /* the first that ended it */
     bool done, ended, starved, client;
+    bool dear; /* the rest of the handshake takes longer than a hop to another OS thread */
 } vt__ossl;
 
 /*--- the BIO ---*/
@@ -14801,6 +14803,7 @@ static void vt__ossl_unref(vt__ossl_ctx *x) {
 static int vt__ossl_open(vt__ossl *o, vt__ossl_ctx *x, bool client) {
     ERR_clear_error();
     o->ctx = x;
+    o->dear = x->dear;
     o->ssl = SSL_new(x->ctx);
     BIO *b = o->ssl ? BIO_new(vt__ossl_g.bio) : NULL;
     if (!b) return -ENOMEM;
@@ -14819,7 +14822,7 @@ static void vt__ossl_close(vt__ossl *o) {
     if (o->ctx) vt__ossl_unref(o->ctx);
     memset(o, 0, sizeof *o);
 }
-/* 1 when the handshake is complete, 0 when input is missing. */
+/* 1 when the handshake is complete, 0 when input is missing, VT__OSSL_DEAR when it is to go on on another OS thread. */
 static int vt__ossl_shake(vt__ossl *o) {
     if (o->err) return o->err;
     ERR_clear_error();
@@ -14829,6 +14832,7 @@ static int vt__ossl_shake(vt__ossl *o) {
         o->quiet = 0;
         return 1;
     }
+    if (SSL_get_error(o->ssl, r) == SSL_ERROR_WANT_CLIENT_HELLO_CB) return VT__OSSL_DEAR;
     r = vt__ossl_result(o, r);
     if (r == -EAGAIN && o->quiet > VT__OSSL_OUT_MAX) r = o->err = VT_ETLS;
     return r == -EAGAIN ? 0 : r == 0 ? o->err = VT_ETLS : r;
@@ -14925,6 +14929,26 @@ static int vt__ossl_on_ticket(SSL *s, unsigned char *name, unsigned char *iv, EV
 }
 
 /*--- what a handshake asks ---*/
+static unsigned vt__ossl_u16(const unsigned char *p) { return (unsigned)(p[0] << 8 | p[1]); }
+/* Whether the key exchange may be by P-384 or P-521, 0.6 to 1.4 ms: the client has made a share for it (RFC 8446 4.2.8). */
+static bool vt__ossl_hello_is_dear(SSL *s) {
+    enum { P384 = 24, P521 = 25 };
+    const unsigned char *p;
+    size_t n;
+    if (!SSL_client_hello_get0_ext(s, TLSEXT_TYPE_key_share, &p, &n)) return false;
+    for (size_t i = 2; i + 4 <= n; i += 4 + vt__ossl_u16(p + i + 2)) {
+        unsigned group = vt__ossl_u16(p + i);
+        if (group == P384 || group == P521) return true;
+    }
+    return false;
+}
+static int vt__ossl_on_hello(SSL *s, int *alert, void *arg) {
+    vt__ossl *o = BIO_get_data(SSL_get_rbio(s));
+    (void)alert, (void)arg;
+    if (o->dear || !vt__ossl_hello_is_dear(s)) return SSL_CLIENT_HELLO_SUCCESS;
+    o->dear = true;
+    return SSL_CLIENT_HELLO_RETRY;
+}
 static int vt__ossl_on_alpn(SSL *s, const unsigned char **out, unsigned char *out_len,
                             const unsigned char *in, unsigned in_len, void *arg) {
     const vt__ossl_ctx *x = arg;
@@ -15140,10 +15164,15 @@ static SSL_CTX *vt__ossl_ctx_base(vt__ossl_ctx *x, const SSL_METHOD *method, int
     if (!ctx) return NULL;
     SSL_CTX_set_options(ctx,
                         SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    /* A chain is what stands in the file: else OpenSSL looks for one in the trust store at each handshake. */
+    SSL_CTX_set_mode(ctx,
+                     SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    /* None of the finite fields, by which a client makes a server compute for 15 ms. The first list needs OpenSSL 3.5. */
     if (SSL_CTX_set_app_data(ctx, x) &&
-        SSL_CTX_set_min_proto_version(ctx, min_version == 13 ? TLS1_3_VERSION : TLS1_2_VERSION))
+        SSL_CTX_set_min_proto_version(ctx, min_version == 13 ? TLS1_3_VERSION : TLS1_2_VERSION) &&
+        (SSL_CTX_set1_groups_list(ctx, "X25519MLKEM768:X25519:P-256:P-384:P-521") ||
+         SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384:P-521")))
         return ctx;
     SSL_CTX_free(ctx);
     return NULL;
@@ -15178,6 +15207,7 @@ static int vt__ossl_ctx_clients(SSL_CTX *ctx, const vt_tls_cfg *c, vt__ossl_text
 /* What a server's handshake asks for. */
 static void vt__ossl_ctx_hooks(vt__ossl_ctx *x, int64_t ticket_life_s) {
     SSL_CTX *ctx = x->ctx;
+    SSL_CTX_set_client_hello_cb(ctx, vt__ossl_on_hello, NULL);
     SSL_CTX_set_alpn_select_cb(ctx, vt__ossl_on_alpn, x);
     SSL_CTX_set_tlsext_servername_callback(ctx, vt__ossl_on_name);
     SSL_CTX_set_tlsext_servername_arg(ctx, x);
@@ -15358,8 +15388,8 @@ static int vt__ossl_info(vt__ossl *o, vt__arena *a, vt_tls_info *out) {
  * sent is encrypted a record at a time, and counts as sent when the socket has all of the record: until then send_try is
  * -EAGAIN, and its caller comes again with the same bytes (`owed` of them are encrypted already).
  *
- * A handshake is a step at each arrival of input (vt__tls_step), with nothing on a stack in between. A step whose private
- * key is dear (RSA, P-384: 0.3 to 2 ms) runs on the blocking pool; P-256 takes 25 us and runs where it is.
+ * A handshake is a step at each arrival of input (vt__tls_step), with nothing on a stack in between. A dear one (a key or a
+ * key exchange by RSA, P-384, P-521: 0.3 to 2 ms) runs on the blocking pool; P-256 takes 25 us and runs where it is.
  *============================================================================*/
 enum vt__tls_step_result { VT__TLS_WAIT, VT__TLS_DONE, VT__TLS_PLAIN };
 #if VTHTTP_TLS
@@ -15577,9 +15607,9 @@ static int vt__tls_shake(void *arg) {
     return 0;
 }
 static int vt__tls_shake_on(vt__tls *t) {
-    if (!t->o.ctx->dear) return vt__ossl_shake(&t->o);
-    int r = vt_blocking(vt__tls_shake, t, NULL);
-    return r < 0 ? r : t->step;
+    int r = t->o.dear ? VT__OSSL_DEAR : vt__ossl_shake(&t->o);
+    if (r != VT__OSSL_DEAR) return r;
+    return (r = vt_blocking(vt__tls_shake, t, NULL)) < 0 ? r : t->step;
 }
 static int vt__tls_push_all(vt__conn *c, vt__tls *t, int64_t until) {
     int r;

@@ -739,24 +739,58 @@ TEST(encrypted_keys) {
     unlink(path);
     free(text);
 }
+static int pool_threads(void) {
+    pthread_mutex_lock(&vt__block_g.lock);
+    int n = vt__block_g.threads;
+    pthread_mutex_unlock(&vt__block_g.lock);
+    return n;
+}
 TEST(a_dear_key_is_used_on_other_threads) {
     struct pem rsa = pem_make("rsa", "DNS:rsa.example", NULL, 30, 3072);
     fresh();
     tk[0].cert_pem = rsa.text;
     REQUIRE(start(NULL));
-    CHECK(e2e.s->run->listeners[1].gate->ctx->dear);
     CHECK_STR(served("rsa.example"), "rsa");
-    pthread_mutex_lock(&vt__block_g.lock);
-    CHECK(vt__block_g.threads > 0);
-    pthread_mutex_unlock(&vt__block_g.lock);
+    CHECK(pool_threads() > 0);
     CHECK_EQ(e2e_stop(), 0);
     fresh();
     REQUIRE(start(NULL));
     CHECK_STR(served(NULL), "default");
-    CHECK(!e2e.s->run->listeners[1].gate->ctx->dear);
-    CHECK_EQ(vt__block_g.threads, 0);
+    CHECK_EQ(pool_threads(), 0);
     CHECK_EQ(e2e_stop(), 0);
     pem_free(&rsa);
+}
+TEST(a_dear_key_exchange_is_made_on_other_threads_or_refused) {
+    static const struct {
+        const char *groups; /* the client sends a share for the first */
+        int version;
+        bool ok, dear;
+    } cases[] = {
+        {"X25519", TLS1_3_VERSION, true, false},
+        {"P-256:P-384", TLS1_3_VERSION, true, false},
+        {"P-384", TLS1_3_VERSION, true, true},
+        {"P-521", TLS1_3_VERSION, true, true},
+        {"P-384:X25519", TLS1_3_VERSION, true, true},
+        {"X448:P-384", TLS1_3_VERSION, true, true},
+        {"X448:X25519", TLS1_3_VERSION, true, false},
+        {"X448", TLS1_3_VERSION, false, false},
+        {"ffdhe8192", TLS1_3_VERSION, false, false},
+        {"P-384:P-256", TLS1_2_VERSION, true, false}}; /* no shares: the server takes what it likes */
+    for (size_t i = 0; i < VT__COUNT(cases); i++) {
+        CL(c);
+        SSL_CTX *ctx = client_ctx();
+        fresh();
+        REQUIRE(start(NULL));
+        SSL_CTX_set_max_proto_version(ctx, cases[i].version);
+        CHECK_EQ(SSL_CTX_set1_groups_list(ctx, cases[i].groups), 1);
+        CHECK_EQ(open_with(&c, ctx, NULL, NULL) == 1, cases[i].ok);
+        if (cases[i].ok) {
+            CHECK_EQ(cl_get(&c, "/"), 200);
+            CHECK_EQ(pool_threads() > 0, cases[i].dear);
+        }
+        SSL_CTX_free(ctx);
+        CHECK_EQ(e2e_stop(), 0);
+    }
 }
 TEST(chains_are_sent) {
     struct pem mid = pem_make("Middle CA", NULL, &ca, 30, 0),
@@ -773,6 +807,14 @@ TEST(chains_are_sent) {
     CHECK_EQ(open_with(&c, ctx, "leaf.example", NULL), 1);
     CHECK_EQ(sk_X509_num(SSL_get_peer_cert_chain(c.tls)), 2);
     SSL_CTX_free(ctx);
+    CHECK_EQ(e2e_stop(), 0);
+    tk[0].cert_pem = leaf.text; /* what clients are trusted by is no part of the server's chain */
+    snprintf(chain, sizeof chain, "%s%s", mid.cert_text, ca.cert_text);
+    lcfg.client_ca_pem = chain, lcfg.client_auth = VT_TLS_CLIENT_OPTIONAL;
+    REQUIRE(start(NULL));
+    CL(d);
+    CHECK_EQ(open_with(&d, tls_client_ctx(), "leaf.example", NULL), 1);
+    CHECK_EQ(sk_X509_num(SSL_get_peer_cert_chain(d.tls)), 1);
     CHECK_EQ(e2e_stop(), 0);
     pem_free(&mid);
     pem_free(&leaf);
