@@ -1199,8 +1199,9 @@ enum vt_tls_plain { VT_TLS_PLAIN_EXPLAIN = 0, VT_TLS_PLAIN_REDIRECT = 1, VT_TLS_
 
 /* A TLS listener. Copied, strings included; files are read when the server starts. Zero means the default. */
 typedef struct vt_tls_cfg {
-    const vt_tls_cert
-        *certs; /* chosen by the name that the client asks for (SNI): exact before wildcard, else the first */
+    const vt_tls_cert *
+        certs; /* chosen by the name that the client asks for (SNI): exact before wildcard, else the first. Of several for
+                   one name with keys of different kinds (ECDSA, RSA) by what the client can verify */
     int ncerts; /* 1 at least, 1,000 at most */
     const char *client_ca_file,
         *client_ca_pem; /* whose clients are trusted; default: no client is asked for a certificate */
@@ -14622,17 +14623,19 @@ VT_API int vt_stream_shutdown(vt_stream *st) {
 #if VTHTTP_TLS
 /*==============================================================================
  * MARK: - @ossl    TLS as a machine in memory, by OpenSSL (VTHTTP_TLS)
- * uses:   @api_tls @plat @mem @log
+ * uses:   @api_tls @plat @mem @str @log
  * test:   tests/test_tls.c tests/e2e_tls.c tests/interop_tls.sh
  *
  * OpenSSL does no input or output here: its BIO reads from a slice of received ciphertext and writes to a block that
  * grows. So nothing in it waits, raises SIGPIPE or keeps a descriptor, a step may run on any OS thread, and a flight is one
  * block. Its error queue belongs to the OS thread: each step clears it before and reads it after, and parks nowhere.
  *
- * A context (vt__ossl_ctx) is what a listener reads from its files: one SSL_CTX a certificate. It does not change; a reload
- * makes a new one, and connections hold the one that they began with. Tickets are the only way to resume: no cache that
- * OS threads would share. Their keys outlive reloads; what they may resume is bound to the client CA by the session's
- * context, lest a ticket outlive the trust in it.
+ * A context (vt__ossl_ctx) is what a listener reads from its files. It does not change; a reload makes a new one, and
+ * connections hold the one that they began with. With several certificates a connection is given those of the name that its
+ * client asks for, found by bisection: of several for one name OpenSSL takes the kind that the client can verify.
+ *
+ * Tickets are the only way to resume: no cache that OS threads would share. Their keys outlive reloads; what they may
+ * resume is bound to the client CA by the session's context, lest a ticket outlive the trust in it.
  *============================================================================*/
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -14645,6 +14648,7 @@ VT_API int vt_stream_shutdown(vt_stream *st) {
 enum {
     VT__OSSL_OUT_MAX = 1 << 18, /* ciphertext that waits to be sent */
     VT__OSSL_QUIET = 1 << 16,   /* bytes in a row without application data: key updates, empty records */
+    VT__OSSL_DEAR = 2,
     VT__OSSL_CERTS_MAX = 1000,
     VT__OSSL_FILE_MAX = 1 << 20
 };
@@ -14660,19 +14664,32 @@ typedef struct vt__ossl_keys {
 } vt__ossl_keys;
 
 typedef struct vt__ossl_cert {
-    SSL_CTX *ctx;
+    X509 *cert;
+    EVP_PKEY *key;
+    STACK_OF(X509) * chain;
     unsigned char *ocsp;
     size_t ocsp_len;
 } vt__ossl_cert;
 
+/* A certificate has it. Lower case; "*.x" stands for every name with one label before x. */
+typedef struct vt__ossl_name {
+    char *text;
+    int cert;
+} vt__ossl_name;
+
 typedef struct vt__ossl_ctx {
     uint32_t refs;
-    int ncerts, names;
-    bool dear; /* a key whose use takes longer than a hop to another OS thread */
+    SSL_CTX *ctx;
+    int ncerts, policy; /* enum vt_tls_names */
+    bool dear;          /* a key makes every handshake so */
     vt__ossl_keys *keys;
     unsigned char alpn[64]; /* each name after its length, by preference */
     size_t alpn_len;
     vt__ossl_cert *certs;
+    vt__ossl_name *names; /* sorted, and of one text by certificate */
+    size_t nnames, names_cap;
+    const char
+        *first; /* a name of the first certificate: what a client gets that gives none, or an unknown one */
 } vt__ossl_ctx;
 
 /* One connection. It stays where it is: the BIO points to it. */
@@ -14685,6 +14702,7 @@ typedef struct vt__ossl {
     size_t out_pos, out_len, out_cap, quiet;
     int err; /* the first that ended it */
     bool done, ended, starved, client;
+    bool dear; /* the rest of the handshake takes longer than a hop to another OS thread */
 } vt__ossl;
 
 /*--- the BIO ---*/
@@ -14770,10 +14788,15 @@ static int vt__ossl_result(vt__ossl *o, int r) {
 /*--- one connection ---*/
 static void vt__ossl_unref(vt__ossl_ctx *x) {
     if (__atomic_sub_fetch(&x->refs, 1, __ATOMIC_ACQ_REL)) return;
+    SSL_CTX_free(x->ctx);
     for (int i = 0; i < x->ncerts; i++) {
-        SSL_CTX_free(x->certs[i].ctx);
+        X509_free(x->certs[i].cert);
+        EVP_PKEY_free(x->certs[i].key);
+        sk_X509_pop_free(x->certs[i].chain, X509_free);
         vt__mem_free(x->certs[i].ocsp);
     }
+    for (size_t i = 0; i < x->nnames; i++) vt__mem_free(x->names[i].text);
+    vt__mem_free(x->names);
     vt__mem_free(x->certs);
     vt__mem_free(x);
 }
@@ -14781,7 +14804,8 @@ static void vt__ossl_unref(vt__ossl_ctx *x) {
 static int vt__ossl_open(vt__ossl *o, vt__ossl_ctx *x, bool client) {
     ERR_clear_error();
     o->ctx = x;
-    o->ssl = SSL_new(x->certs[0].ctx);
+    o->dear = x->dear;
+    o->ssl = SSL_new(x->ctx);
     BIO *b = o->ssl ? BIO_new(vt__ossl_g.bio) : NULL;
     if (!b) return -ENOMEM;
     BIO_set_data(b, o);
@@ -14799,7 +14823,7 @@ static void vt__ossl_close(vt__ossl *o) {
     if (o->ctx) vt__ossl_unref(o->ctx);
     memset(o, 0, sizeof *o);
 }
-/* 1 when the handshake is complete, 0 when input is missing. */
+/* 1 when the handshake is complete, 0 when input is missing, VT__OSSL_DEAR when it is to go on on another OS thread. */
 static int vt__ossl_shake(vt__ossl *o) {
     if (o->err) return o->err;
     ERR_clear_error();
@@ -14809,6 +14833,7 @@ static int vt__ossl_shake(vt__ossl *o) {
         o->quiet = 0;
         return 1;
     }
+    if (SSL_get_error(o->ssl, r) == SSL_ERROR_WANT_CLIENT_HELLO_CB) return VT__OSSL_DEAR;
     r = vt__ossl_result(o, r);
     if (r == -EAGAIN && o->quiet > VT__OSSL_OUT_MAX) r = o->err = VT_ETLS;
     return r == -EAGAIN ? 0 : r == 0 ? o->err = VT_ETLS : r;
@@ -14905,6 +14930,26 @@ static int vt__ossl_on_ticket(SSL *s, unsigned char *name, unsigned char *iv, EV
 }
 
 /*--- what a handshake asks ---*/
+static unsigned vt__ossl_u16(const unsigned char *p) { return (unsigned)(p[0] << 8 | p[1]); }
+/* Whether the key exchange may be by P-384 or P-521, 0.6 to 1.4 ms: the client has made a share for it (RFC 8446 4.2.8). */
+static bool vt__ossl_hello_is_dear(SSL *s) {
+    enum { P384 = 24, P521 = 25 };
+    const unsigned char *p;
+    size_t n;
+    if (!SSL_client_hello_get0_ext(s, TLSEXT_TYPE_key_share, &p, &n)) return false;
+    for (size_t i = 2; i + 4 <= n; i += 4 + vt__ossl_u16(p + i + 2)) {
+        unsigned group = vt__ossl_u16(p + i);
+        if (group == P384 || group == P521) return true;
+    }
+    return false;
+}
+static int vt__ossl_on_hello(SSL *s, int *alert, void *arg) {
+    vt__ossl *o = BIO_get_data(SSL_get_rbio(s));
+    (void)alert, (void)arg;
+    if (o->dear || !vt__ossl_hello_is_dear(s)) return SSL_CLIENT_HELLO_SUCCESS;
+    o->dear = true;
+    return SSL_CLIENT_HELLO_RETRY;
+}
 static int vt__ossl_on_alpn(SSL *s, const unsigned char **out, unsigned char *out_len,
                             const unsigned char *in, unsigned in_len, void *arg) {
     const vt__ossl_ctx *x = arg;
@@ -14916,32 +14961,65 @@ static int vt__ossl_on_alpn(SSL *s, const unsigned char **out, unsigned char *ou
     *out = pick;
     return SSL_TLSEXT_ERR_OK;
 }
-static int vt__ossl_find(const vt__ossl_ctx *x, const char *name) {
-    for (int pass = 0; pass < 2; pass++)
-        for (int i = 0; i < x->ncerts; i++) {
-            X509 *cert = SSL_CTX_get0_certificate(x->certs[i].ctx);
-            unsigned flags = pass == 0 ? X509_CHECK_FLAG_NO_WILDCARDS : X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
-            if (cert && X509_check_host(cert, name, 0, flags, NULL) == 1) return i;
-        }
-    return -1;
+/* The certificates of exactly this name are [*from, end) of x->names: end. */
+static size_t vt__ossl_range(const vt__ossl_ctx *x, const char *name, size_t *from) {
+    size_t lo = 0, hi = x->nnames;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (strcmp(x->names[mid].text, name) < 0) lo = mid + 1;
+        else hi = mid;
+    }
+    for (*from = lo; hi < x->nnames && strcmp(x->names[hi].text, name) == 0;) hi++;
+    return hi;
+}
+/* Those of a name that a client asks for, NULL for none: exact before wildcard. */
+static size_t vt__ossl_find(const vt__ossl_ctx *x, const char *asked, size_t *from) {
+    char name[TLSEXT_MAXLEN_host_name + 1];
+    size_t n = 0, end;
+    *from = 0;
+    if (!asked) return 0;
+    for (; asked[n] && n < sizeof name - 1; n++) name[n] = vt__str_lower(asked[n]);
+    name[n] = 0;
+    char *dot = strchr(name, '.');
+    if ((end = vt__ossl_range(x, name, from)) > *from || !dot || dot == name) return end;
+    dot[-1] = '*';
+    return vt__ossl_range(x, dot - 1, from);
 }
 static int vt__ossl_on_name(SSL *s, int *alert, void *arg) {
     const vt__ossl_ctx *x = arg;
     const char *name = SSL_get_servername(s, TLSEXT_NAMETYPE_host_name);
-    int i = name ? vt__ossl_find(x, name) : -1;
-    if (i < 0 && (x->names == VT_TLS_NAMES_REQUIRED || (name && x->names == VT_TLS_NAMES_KNOWN))) {
-        *alert = SSL_AD_UNRECOGNIZED_NAME;
-        return SSL_TLSEXT_ERR_ALERT_FATAL;
-    }
-    if (i > 0) SSL_set_SSL_CTX(s, x->certs[i].ctx);
-    return SSL_TLSEXT_ERR_OK;
+    size_t from;
+    if (x->policy == VT_TLS_NAMES_ANY || (!name && x->policy == VT_TLS_NAMES_KNOWN) ||
+        vt__ossl_find(x, name, &from) > from)
+        return SSL_TLSEXT_ERR_OK;
+    *alert = SSL_AD_UNRECOGNIZED_NAME;
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
+/* Which certificates this client may get. */
+static int vt__ossl_on_cert(SSL *s, void *arg) {
+    const vt__ossl_ctx *x = arg;
+    size_t from, end = vt__ossl_find(x, SSL_get_servername(s, TLSEXT_NAMETYPE_host_name), &from);
+    if (end == from) end = vt__ossl_range(x, x->first, &from);
+    SSL_certs_clear(s);
+    while (end-- > from) { /* the first of a kind stays */
+        const vt__ossl_cert *c = &x->certs[x->names[end].cert];
+        if (SSL_use_cert_and_key(s, c->cert, c->key, c->chain, 1) != 1) return 0;
+    }
+    return 1;
+}
+/* SSL_get_certificate is the one that was chosen. */
 static int vt__ossl_on_status(SSL *s, void *arg) {
-    const vt__ossl_cert *c = arg;
-    unsigned char *copy = c->ocsp_len ? OPENSSL_memdup(c->ocsp, c->ocsp_len) : NULL;
-    if (!copy) return SSL_TLSEXT_ERR_NOACK;
-    SSL_set_tlsext_status_ocsp_resp(s, copy, (long)c->ocsp_len);
-    return SSL_TLSEXT_ERR_OK;
+    const vt__ossl_ctx *x = arg;
+    X509 *cert = SSL_get_certificate(s);
+    for (int i = 0; i < x->ncerts; i++) {
+        const vt__ossl_cert *c = &x->certs[i];
+        if (c->cert != cert || !c->ocsp_len) continue;
+        unsigned char *copy = OPENSSL_memdup(c->ocsp, c->ocsp_len);
+        if (!copy) break;
+        SSL_set_tlsext_status_ocsp_resp(s, copy, (long)c->ocsp_len);
+        return SSL_TLSEXT_ERR_OK;
+    }
+    return SSL_TLSEXT_ERR_NOACK;
 }
 static int vt__ossl_on_verify_any(int ok, X509_STORE_CTX *sc) {
     (void)ok, (void)sc;
@@ -14989,21 +15067,34 @@ static bool vt__ossl_key_is_dear(const EVP_PKEY *key) {
     if (EVP_PKEY_get_base_id(key) != EVP_PKEY_EC) return true;
     return EVP_PKEY_get_group_name(key, group, sizeof group, NULL) != 1 || strcmp(group, "prime256v1") != 0;
 }
-static int vt__ossl_load_chain(SSL_CTX *ctx, BIO *b) {
+/* The next certificate of a PEM text: NULL at its end, and at one that cannot be read: then *bad is set. */
+static X509 *vt__ossl_next_cert(BIO *b, bool *bad) {
     X509 *cert = PEM_read_bio_X509_AUX(b, NULL, vt__ossl_password, NULL);
-    int ok = cert && SSL_CTX_use_certificate(ctx, cert) == 1;
-    X509_free(cert);
-    while (ok && (cert = PEM_read_bio_X509(b, NULL, vt__ossl_password, NULL)) != NULL)
-        if (SSL_CTX_add0_chain_cert(ctx, cert) != 1) {
-            X509_free(cert);
-            ok = 0;
-        }
-    if (ok) ERR_clear_error(); /* "no start line" is how the chain ends */
-    return ok ? 0 : -1;
+    unsigned long e = cert ? 0 : ERR_peek_last_error();
+    *bad = !cert && !(ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE);
+    return cert;
 }
-static int vt__ossl_load_key(SSL_CTX *ctx, const vt_tls_cert *c, bool *dear, vt__ossl_text *t) {
+static int vt__ossl_load_chain(vt__ossl_cert *out, const vt_tls_cert *c, vt__ossl_text *t) {
+    BIO *b = vt__ossl_pem(c->cert_file, c->cert_pem);
+    bool bad = !b;
+    X509 *cert = NULL;
+    out->cert = b ? vt__ossl_next_cert(b, &bad) : NULL;
+    out->chain = out->cert ? sk_X509_new_null() : NULL;
+    while (out->chain && (cert = vt__ossl_next_cert(b, &bad)) != NULL)
+        if (!sk_X509_push(out->chain, cert)) {
+            X509_free(cert);
+            bad = true;
+            break;
+        }
+    BIO_free(b);
+    if (out->chain && !bad) return 0;
+    return vt__ossl_fail(t, VT_ECONF, "%s: no certificate can be read%s: %s",
+                         c->cert_file ? c->cert_file : "cert_pem", out->chain ? " behind the first" : "",
+                         vt__ossl_reason());
+}
+static int vt__ossl_load_key(vt__ossl_cert *out, const vt_tls_cert *c, vt__ossl_text *t) {
     const char *file = c->key_file ? c->key_file : c->key_pem ? NULL : c->cert_file;
-    const char *pem = c->key_pem ? c->key_pem : c->cert_pem, *name = file ? file : "key_pem";
+    const char *pem = c->key_pem ? c->key_pem : c->cert_pem;
     char line[1024] = "";
     const char *pw = c->password;
     if (!pw && c->password_file) {
@@ -15012,41 +15103,49 @@ static int vt__ossl_load_key(SSL_CTX *ctx, const vt_tls_cert *c, bool *dear, vt_
         pw = line;
     }
     BIO *b = vt__ossl_pem(file, pem);
-    EVP_PKEY *key = b ? PEM_read_bio_PrivateKey(b, NULL, vt__ossl_password, (void *)(uintptr_t)pw) : NULL;
+    out->key = b ? PEM_read_bio_PrivateKey(b, NULL, vt__ossl_password, (void *)(uintptr_t)pw) : NULL;
     BIO_free(b);
     OPENSSL_cleanse(line, sizeof line);
-    if (!key)
-        return vt__ossl_fail(t, VT_ECONF, "%s: no private key can be read: %s", name, vt__ossl_reason());
-    int ok = SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
-    *dear = *dear || vt__ossl_key_is_dear(key);
-    EVP_PKEY_free(key);
-    return ok ? 0
-              : vt__ossl_fail(t, VT_ECONF, "%s: does not fit the certificate: %s", name, vt__ossl_reason());
+    if (out->key) return 0;
+    return vt__ossl_fail(t, VT_ECONF, "%s: no private key can be read: %s",
+                         file         ? file
+                         : c->key_pem ? "key_pem"
+                                      : "cert_pem",
+                         vt__ossl_reason());
 }
 static int vt__ossl_load_ocsp(vt__ossl_cert *c, const char *file, vt__ossl_text *t) {
     BIO *b = vt__ossl_pem(file, NULL);
     unsigned char *p = b ? vt__mem_alloc(VT__OSSL_FILE_MAX) : NULL;
     int n = p ? BIO_read(b, p, VT__OSSL_FILE_MAX) : -1;
     BIO_free(b);
-    unsigned char *fit = n > 0 ? vt__mem_realloc(p, (size_t)n) : NULL;
+    unsigned char *fit = n > 0 && n < VT__OSSL_FILE_MAX ? vt__mem_realloc(p, (size_t)n) : NULL;
     if (!fit) {
         vt__mem_free(p);
-        return vt__ossl_fail(t, VT_ECONF, "%s: cannot be read", file);
+        return vt__ossl_fail(t, VT_ECONF, "%s: cannot be read, or is too long", file);
     }
     c->ocsp = fit;
     c->ocsp_len = (size_t)n;
-    return SSL_CTX_set_tlsext_status_cb(c->ctx, vt__ossl_on_status) &&
-                   SSL_CTX_set_tlsext_status_arg(c->ctx, c)
-               ? 0
-               : vt__ossl_fail(t, -ENOMEM, "out of memory");
+    return 0;
 }
-/* Trusts every certificate of a PEM text; `names`: and tells clients so. Their hash is added to `seal`. */
-static int vt__ossl_load_trust(SSL_CTX *ctx, const char *file, const char *pem, bool names, EVP_MD_CTX *seal,
-                               vt__ossl_text *t) {
+/* What stands in the files of a certificate, and whether OpenSSL accepts it. */
+static int vt__ossl_load_cert(vt__ossl_ctx *x, vt__ossl_cert *out, const vt_tls_cert *c, vt__ossl_text *t) {
+    int r = vt__ossl_load_chain(out, c, t);
+    if (r < 0 || (r = vt__ossl_load_key(out, c, t)) < 0) return r;
+    if (c->ocsp_file && (r = vt__ossl_load_ocsp(out, c->ocsp_file, t)) < 0) return r;
+    x->dear = x->dear || vt__ossl_key_is_dear(out->key);
+    if (SSL_CTX_use_cert_and_key(x->ctx, out->cert, out->key, out->chain, 1) == 1) return 0;
+    return vt__ossl_fail(t, VT_ECONF, "%s and its key: %s", c->cert_file ? c->cert_file : "cert_pem",
+                         vt__ossl_reason());
+}
+/* Trusts every certificate of a PEM file, or of the text that is the value of `field`; `names`: and tells clients so. Their
+ * hash is added to `seal`. */
+static int vt__ossl_load_trust(SSL_CTX *ctx, const char *file, const char *pem, const char *field, bool names,
+                               EVP_MD_CTX *seal, vt__ossl_text *t) {
     BIO *b = vt__ossl_pem(file, pem);
     X509 *cert;
     int n = 0, ok = 1;
-    while (ok && b && (cert = PEM_read_bio_X509(b, NULL, vt__ossl_password, NULL)) != NULL) {
+    bool bad = !b;
+    while (ok && b && (cert = vt__ossl_next_cert(b, &bad)) != NULL) {
         unsigned char hash[EVP_MAX_MD_SIZE];
         unsigned len = 0;
         ok = X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), cert) == 1;
@@ -15056,12 +15155,9 @@ static int vt__ossl_load_trust(SSL_CTX *ctx, const char *file, const char *pem, 
         n++;
     }
     BIO_free(b);
-    if (ok && n) {
-        ERR_clear_error();
-        return 0;
-    }
-    return vt__ossl_fail(t, VT_ECONF, "%s: no certificate can be read: %s", file ? file : "client_ca_pem",
-                         vt__ossl_reason());
+    if (ok && n && !bad) return 0;
+    return vt__ossl_fail(t, VT_ECONF, "%s: no certificate can be read%s: %s", file ? file : field,
+                         n ? " behind the first" : "", vt__ossl_reason());
 }
 /* What both sides have in common. */
 static SSL_CTX *vt__ossl_ctx_base(vt__ossl_ctx *x, const SSL_METHOD *method, int min_version) {
@@ -15069,10 +15165,15 @@ static SSL_CTX *vt__ossl_ctx_base(vt__ossl_ctx *x, const SSL_METHOD *method, int
     if (!ctx) return NULL;
     SSL_CTX_set_options(ctx,
                         SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    /* A chain is what stands in the file: else OpenSSL looks for one in the trust store at each handshake. */
+    SSL_CTX_set_mode(ctx,
+                     SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    /* None of the finite fields, by which a client makes a server compute for 15 ms. The first list needs OpenSSL 3.5. */
     if (SSL_CTX_set_app_data(ctx, x) &&
-        SSL_CTX_set_min_proto_version(ctx, min_version == 13 ? TLS1_3_VERSION : TLS1_2_VERSION))
+        SSL_CTX_set_min_proto_version(ctx, min_version == 13 ? TLS1_3_VERSION : TLS1_2_VERSION) &&
+        (SSL_CTX_set1_groups_list(ctx, "X25519MLKEM768:X25519:P-256:P-384:P-521") ||
+         SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384:P-521")))
         return ctx;
     SSL_CTX_free(ctx);
     return NULL;
@@ -15095,7 +15196,7 @@ static int vt__ossl_ctx_clients(SSL_CTX *ctx, const vt_tls_cfg *c, vt__ossl_text
                 ? 0
                 : vt__ossl_fail(t, -ENOMEM, "out of memory");
     if (r == 0 && (c->client_ca_file || c->client_ca_pem)) {
-        r = vt__ossl_load_trust(ctx, c->client_ca_file, c->client_ca_pem, true, seal, t);
+        r = vt__ossl_load_trust(ctx, c->client_ca_file, c->client_ca_pem, "client_ca_pem", true, seal, t);
         SSL_CTX_set_verify(ctx, modes[mode],
                            mode == VT_TLS_CLIENT_UNVERIFIED ? vt__ossl_on_verify_any : NULL);
     }
@@ -15104,53 +15205,97 @@ static int vt__ossl_ctx_clients(SSL_CTX *ctx, const vt_tls_cfg *c, vt__ossl_text
     EVP_MD_CTX_free(seal);
     return r;
 }
-static int vt__ossl_ctx_cert(vt__ossl_ctx *x, vt__ossl_cert *out, const vt_tls_cfg *c,
-                             const vt_tls_cert *cert, vt__ossl_text *t) {
-    SSL_CTX *ctx = out->ctx = vt__ossl_ctx_base(x, TLS_server_method(), c->min_version);
-    if (!ctx) return vt__ossl_fail(t, -ENOMEM, "out of memory");
-    BIO *b = vt__ossl_pem(cert->cert_file, cert->cert_pem);
-    int r = b ? vt__ossl_load_chain(ctx, b) : -1;
-    BIO_free(b);
-    if (r < 0)
-        return vt__ossl_fail(t, VT_ECONF, "%s: no certificate can be read: %s",
-                             cert->cert_file ? cert->cert_file : "cert_pem", vt__ossl_reason());
-    if ((r = vt__ossl_load_key(ctx, cert, &x->dear, t)) < 0) return r;
-    if (cert->ocsp_file && (r = vt__ossl_load_ocsp(out, cert->ocsp_file, t)) < 0) return r;
-    if ((r = vt__ossl_ciphers(ctx, c->ciphers, c->ciphersuites, t)) < 0) return r;
-    if ((r = vt__ossl_ctx_clients(ctx, c, t)) < 0) return r;
+/* What a server's handshake asks for. */
+static void vt__ossl_ctx_hooks(vt__ossl_ctx *x, int64_t ticket_life_s) {
+    SSL_CTX *ctx = x->ctx;
+    SSL_CTX_set_client_hello_cb(ctx, vt__ossl_on_hello, NULL);
     SSL_CTX_set_alpn_select_cb(ctx, vt__ossl_on_alpn, x);
     SSL_CTX_set_tlsext_servername_callback(ctx, vt__ossl_on_name);
     SSL_CTX_set_tlsext_servername_arg(ctx, x);
-    if (c->ticket_life_s == VT_NONE) {
+    SSL_CTX_set_tlsext_status_cb(ctx, vt__ossl_on_status);
+    SSL_CTX_set_tlsext_status_arg(ctx, x);
+    if (x->ncerts > 1) SSL_CTX_set_cert_cb(ctx, vt__ossl_on_cert, x);
+    if (ticket_life_s == VT_NONE) {
         SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
         SSL_CTX_set_num_tickets(ctx, 0);
-        return 0;
+        return;
     }
-    SSL_CTX_set_timeout(ctx, (long)VT__MIN(c->ticket_life_s, 604800)); /* RFC 8446 4.6.1 */
+    SSL_CTX_set_timeout(ctx, (long)VT__MIN(ticket_life_s, 604800)); /* RFC 8446 4.6.1 */
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, vt__ossl_on_ticket);
-    return 0;
 }
-static vt__ossl_ctx *vt__ossl_ctx_alloc(int ncerts) {
+static bool vt__ossl_name_add(vt__ossl_ctx *x, int cert, const char *p, int n) {
+    if (n < 0 || (n > 0 && memchr(p, 0, (size_t)n))) return true; /* nobody can ask for it */
+    if (x->nnames == x->names_cap) {
+        size_t cap = VT__MAX(x->names_cap * 2, (size_t)4);
+        vt__ossl_name *more = vt__mem_realloc(x->names, cap * sizeof *more);
+        if (!more) return false;
+        x->names = more;
+        x->names_cap = cap;
+    }
+    char *text = vt__mem_strdup(p, (size_t)n);
+    if (!text) return false;
+    for (char *q = text; *q; q++) *q = vt__str_lower(*q);
+    x->names[x->nnames++] = (vt__ossl_name){text, cert};
+    return true;
+}
+/* RFC 6125 6.4.4: the common name counts where no DNS name stands. */
+static bool vt__ossl_names_of(vt__ossl_ctx *x, int i) {
+    X509 *cert = x->certs[i].cert;
+    GENERAL_NAMES *all = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    size_t before = x->nnames;
+    bool ok = true;
+    for (int k = 0; k < sk_GENERAL_NAME_num(all) && ok; k++) {
+        const GENERAL_NAME *g = sk_GENERAL_NAME_value(all, k);
+        if (g->type != GEN_DNS) continue;
+        const ASN1_STRING *dns = g->d.dNSName;
+        ok = vt__ossl_name_add(x, i, (const char *)ASN1_STRING_get0_data(dns), ASN1_STRING_length(dns));
+    }
+    GENERAL_NAMES_free(all);
+    if (!ok || x->nnames > before) return ok;
+    char cn[256] = "";
+    (void)X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, cn, sizeof cn);
+    return vt__ossl_name_add(x, i, cn, (int)strlen(cn));
+}
+static int vt__ossl_name_cmp(const void *a, const void *b) {
+    const vt__ossl_name *p = a, *q = b;
+    int r = strcmp(p->text, q->text);
+    return r ? r : p->cert - q->cert;
+}
+static bool vt__ossl_names(vt__ossl_ctx *x) {
+    for (int i = 0; i < x->ncerts; i++)
+        if (!vt__ossl_names_of(x, i)) return false;
+    x->first = x->names[0].text;
+    qsort(x->names, x->nnames, sizeof *x->names, vt__ossl_name_cmp);
+    return true;
+}
+/* `method`: and what both sides have in common. */
+static vt__ossl_ctx *vt__ossl_ctx_new(const SSL_METHOD *method, int min_version, int ncerts) {
     pthread_once(&vt__ossl_g.once, vt__ossl_begin);
     vt__ossl_ctx *x = vt__ossl_g.bio ? vt__mem_zalloc(sizeof *x) : NULL;
     if (!x) return NULL;
     x->refs = 1;
-    x->ncerts = ncerts;
-    if ((x->certs = vt__mem_zalloc((size_t)ncerts * sizeof *x->certs)) != NULL) return x;
-    vt__mem_free(x);
+    x->ctx = vt__ossl_ctx_base(x, method, min_version);
+    x->certs = ncerts ? vt__mem_zalloc((size_t)ncerts * sizeof *x->certs) : NULL;
+    x->ncerts = x->certs ? ncerts : 0;
+    if (x->ctx && x->ncerts == ncerts) return x;
+    vt__ossl_unref(x);
     return NULL;
 }
 /* Reads what a listener's configuration names: a new context with one reference. `alpn`: as in vt__ossl_ctx. */
 static int vt__ossl_ctx_server(vt__ossl_ctx **out, const vt_tls_cfg *c, vt__ossl_keys *keys, vt_str alpn,
                                vt__ossl_text *t) {
-    vt__ossl_ctx *x = vt__ossl_ctx_alloc(c->ncerts);
-    int r = x ? 0 : vt__ossl_fail(t, -ENOMEM, "out of memory");
-    if (!x) return r;
-    x->names = c->names;
+    vt__ossl_ctx *x = vt__ossl_ctx_new(TLS_server_method(), c->min_version, c->ncerts);
+    if (!x) return vt__ossl_fail(t, -ENOMEM, "out of memory");
+    x->policy = c->names;
     x->keys = keys;
     x->alpn_len = VT__MIN(alpn.len, sizeof x->alpn);
     memcpy(x->alpn, alpn.ptr, x->alpn_len);
-    for (int i = 0; i < c->ncerts && r == 0; i++) r = vt__ossl_ctx_cert(x, &x->certs[i], c, &c->certs[i], t);
+    vt__ossl_ctx_hooks(x, c->ticket_life_s);
+    int r = vt__ossl_ciphers(x->ctx, c->ciphers, c->ciphersuites, t);
+    for (int i = 0; i < c->ncerts && r == 0; i++) r = vt__ossl_load_cert(x, &x->certs[i], &c->certs[i], t);
+    if (r == 0) r = vt__ossl_ctx_clients(x->ctx, c, t);
+    if (r == 0 && !vt__ossl_names(x)) r = vt__ossl_fail(t, -ENOMEM, "out of memory");
+    ERR_clear_error(); /* of texts that came to their end */
     if (r == 0) *out = x;
     else vt__ossl_unref(x);
     return r;
@@ -15166,30 +15311,21 @@ typedef struct vt__ossl_client {
 } vt__ossl_client;
 
 static VT__UNUSED int vt__ossl_ctx_client(vt__ossl_ctx **out, const vt__ossl_client *c, vt__ossl_text *t) {
-    vt__ossl_ctx *x = vt__ossl_ctx_alloc(1);
-    SSL_CTX *ctx = x ? vt__ossl_ctx_base(x, TLS_client_method(), c->min_version) : NULL;
-    int r = 0;
-    if (ctx) x->certs[0].ctx = ctx;
-    else r = vt__ossl_fail(t, -ENOMEM, "out of memory");
-    if (r == 0) r = vt__ossl_ciphers(ctx, NULL, NULL, t);
+    vt__ossl_ctx *x = vt__ossl_ctx_new(TLS_client_method(), c->min_version, c->cert != NULL);
+    if (!x) return vt__ossl_fail(t, -ENOMEM, "out of memory");
+    int r = vt__ossl_ciphers(x->ctx, NULL, NULL, t);
     if (r == 0 && (c->ca_file || c->ca_pem))
-        r = vt__ossl_load_trust(ctx, c->ca_file, c->ca_pem, false, NULL, t);
-    else if (r == 0 && !c->no_verify && SSL_CTX_set_default_verify_paths(ctx) != 1)
+        r = vt__ossl_load_trust(x->ctx, c->ca_file, c->ca_pem, "tls_ca_pem", false, NULL, t);
+    else if (r == 0 && !c->no_verify && SSL_CTX_set_default_verify_paths(x->ctx) != 1)
         r = vt__ossl_fail(t, VT_ECONF, "the system's CA store: %s", vt__ossl_reason());
-    if (r == 0) SSL_CTX_set_verify(ctx, c->no_verify ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
-    if (r == 0 && c->cert) {
-        BIO *b = vt__ossl_pem(c->cert->cert_file, c->cert->cert_pem);
-        if (!b || vt__ossl_load_chain(ctx, b) < 0)
-            r = vt__ossl_fail(t, VT_ECONF, "%s: no certificate can be read: %s",
-                              c->cert->cert_file ? c->cert->cert_file : "cert_pem", vt__ossl_reason());
-        BIO_free(b);
-        if (r == 0) r = vt__ossl_load_key(ctx, c->cert, &x->dear, t);
-    }
+    if (r == 0) SSL_CTX_set_verify(x->ctx, c->no_verify ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+    if (r == 0 && c->cert) r = vt__ossl_load_cert(x, x->certs, c->cert, t);
     if (r == 0 && c->alpn.len &&
-        SSL_CTX_set_alpn_protos(ctx, (const unsigned char *)c->alpn.ptr, (unsigned)c->alpn.len) != 0)
+        SSL_CTX_set_alpn_protos(x->ctx, (const unsigned char *)c->alpn.ptr, (unsigned)c->alpn.len) != 0)
         r = vt__ossl_fail(t, -ENOMEM, "out of memory");
+    ERR_clear_error();
     if (r == 0) *out = x;
-    else if (x) vt__ossl_unref(x);
+    else vt__ossl_unref(x);
     return r;
 }
 /* Whom a client means to speak to: a name (it goes out as SNI) or an address; its certificate must be for that. */
@@ -15253,8 +15389,8 @@ static int vt__ossl_info(vt__ossl *o, vt__arena *a, vt_tls_info *out) {
  * sent is encrypted a record at a time, and counts as sent when the socket has all of the record: until then send_try is
  * -EAGAIN, and its caller comes again with the same bytes (`owed` of them are encrypted already).
  *
- * A handshake is a step at each arrival of input (vt__tls_step), with nothing on a stack in between. A step whose private
- * key is dear (RSA, P-384: 0.3 to 2 ms) runs on the blocking pool; P-256 takes 25 us and runs where it is.
+ * A handshake is a step at each arrival of input (vt__tls_step), with nothing on a stack in between. A dear one (a key or a
+ * key exchange by RSA, P-384, P-521: 0.3 to 2 ms) runs on the blocking pool; P-256 takes 25 us and runs where it is.
  *============================================================================*/
 enum vt__tls_step_result { VT__TLS_WAIT, VT__TLS_DONE, VT__TLS_PLAIN };
 #if VTHTTP_TLS
@@ -15472,9 +15608,9 @@ static int vt__tls_shake(void *arg) {
     return 0;
 }
 static int vt__tls_shake_on(vt__tls *t) {
-    if (!t->o.ctx->dear) return vt__ossl_shake(&t->o);
-    int r = vt_blocking(vt__tls_shake, t, NULL);
-    return r < 0 ? r : t->step;
+    int r = t->o.dear ? VT__OSSL_DEAR : vt__ossl_shake(&t->o);
+    if (r != VT__OSSL_DEAR) return r;
+    return (r = vt_blocking(vt__tls_shake, t, NULL)) < 0 ? r : t->step;
 }
 static int vt__tls_push_all(vt__conn *c, vt__tls *t, int64_t until) {
     int r;

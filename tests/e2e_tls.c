@@ -7,7 +7,7 @@
 #define SLOW (VT__ASAN || VT__TSAN)
 static struct pem ca, other_ca, site, wild, plain_site, good, foreign, expired;
 static vt_tls_cfg lcfg;   /* what the next server's TLS listener has */
-static vt_tls_cert tk[4]; /* its certificates */
+static vt_tls_cert tk[5]; /* its certificates */
 
 static __attribute__((constructor)) void make_certificates(void) {
     ca = pem_make("Test CA", NULL, NULL, 30, 0);
@@ -103,11 +103,13 @@ static const char *part(struct cl *c, int i) {
     snprintf(buf, sizeof buf, "%.*s", p ? (int)strcspn(p, "|") : 1, p ? p : "?");
     return buf;
 }
-/* Who serves `name`: the common name of the certificate, or "refused". */
-static const char *served(const char *name) {
+/* Who serves `name`: the common name of the certificate, or "refused". sigalgs: what the client can verify; NULL: all. */
+static const char *served_to(const char *name, const char *sigalgs, int version) {
     static char cn[80];
     CL(c);
     SSL_CTX *ctx = client_ctx();
+    if (sigalgs) SSL_CTX_set1_sigalgs_list(ctx, sigalgs);
+    SSL_CTX_set_max_proto_version(ctx, version);
     snprintf(cn, sizeof cn, "refused");
     if (open_with(&c, ctx, name, NULL) == 1) {
         X509_NAME_get_text_by_NID(X509_get_subject_name(SSL_get0_peer_certificate(c.tls)), NID_commonName, cn,
@@ -118,6 +120,7 @@ static const char *served(const char *name) {
     SSL_CTX_free(ctx);
     return cn;
 }
+static const char *served(const char *name) { return served_to(name, NULL, TLS1_3_VERSION); }
 
 TEST(versions) {
     static const int v[] = {TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION};
@@ -195,6 +198,65 @@ TEST(b139_names) {
     CHECK_STR(served("nowhere.example"), "refused");
     CHECK_STR(served(NULL), "refused");
     CHECK_EQ(e2e_stop(), 0);
+}
+
+static const char *served_ocsp(SSL_CTX *ctx, const char *name) {
+    static char text[80];
+    const unsigned char *p = NULL;
+    CL(c);
+    SSL_CTX_set_tlsext_status_type(ctx, TLSEXT_STATUSTYPE_ocsp);
+    CHECK_EQ(open_with(&c, ctx, name, NULL), 1);
+    long n = SSL_get_tlsext_status_ocsp_resp(c.tls, &p);
+    snprintf(text, sizeof text, "%.*s", n > 0 ? (int)n : 0, n > 0 ? (const char *)p : "");
+    return text;
+}
+TEST(certificates_of_several_kinds_for_one_name) {
+    struct pem rsa = pem_make("site rsa", "DNS:site.example,DNS:rsa.example", &ca, 30, 2048),
+               wild_rsa = pem_make("wild rsa", "DNS:*.wild.example", &ca, 30, 2048),
+               late = pem_make("late", "DNS:site.example", &ca, 30, 0);
+    char ec_path[] = "/tmp/vt_tls_ec_XXXXXX", rsa_path[] = "/tmp/vt_tls_rsa_XXXXXX";
+    static const char rsa_only[] = "RSA-PSS+SHA256:RSA+SHA256", ec_only[] = "ECDSA+SHA256";
+    close(mkstemp(ec_path)), close(mkstemp(rsa_path));
+    REQUIRE(pem_write(ec_path, "of ec") && pem_write(rsa_path, "of rsa"));
+    fresh();
+    tk[0].ocsp_file = ec_path;
+    tk[1].cert_pem = wild.text, tk[2].cert_pem = rsa.text, tk[3].cert_pem = wild_rsa.text;
+    tk[2].ocsp_file = rsa_path;
+    tk[4].cert_pem = late.text;
+    lcfg.ncerts = 5;
+    REQUIRE(start(NULL));
+    for (int v = TLS1_2_VERSION; v <= TLS1_3_VERSION; v++) {
+        CHECK_STR(served_to("site.example", ec_only, v), "default"); /* not "late": the first of a kind */
+        CHECK_STR(served_to("site.example", rsa_only, v), "site rsa");
+        CHECK_STR(served_to(NULL, rsa_only, v), "site rsa"); /* the first certificate's name is meant */
+        CHECK_STR(served_to("a.wild.example", ec_only, v), "wild");
+        CHECK_STR(served_to("a.wild.example", rsa_only, v), "wild rsa");
+        CHECK_STR(served_to("rsa.example", rsa_only, v), "site rsa");
+        CHECK_STR(served_to("rsa.example", ec_only, v), "refused");
+    }
+    CHECK_STR(served("site.example"), "default");
+    SSL_CTX *ctx = client_ctx();
+    CHECK_STR(served_ocsp(ctx, "site.example"), "of ec");
+    CHECK_STR(served_ocsp(ctx, "a.wild.example"), "");
+    SSL_CTX_set1_sigalgs_list(ctx, rsa_only);
+    CHECK_STR(served_ocsp(ctx, "site.example"), "of rsa");
+    SSL_CTX_free(ctx);
+    CHECK_EQ(e2e_stop(), 0);
+    unlink(ec_path), unlink(rsa_path);
+    pem_free(&rsa), pem_free(&wild_rsa), pem_free(&late);
+}
+TEST(a_common_name_counts_where_no_name_stands) {
+    struct pem bare = pem_make("bare.example", "IP:127.0.0.1", &ca, 30, 0),
+               named = pem_make("not.example", "DNS:named.example", &ca, 30, 0);
+    fresh();
+    tk[1].cert_pem = bare.text, tk[2].cert_pem = named.text;
+    lcfg.ncerts = 3;
+    REQUIRE(start(NULL));
+    CHECK_STR(served("bare.example"), "bare.example");
+    CHECK_STR(served("named.example"), "not.example");
+    CHECK_STR(served("not.example"), "default");
+    CHECK_EQ(e2e_stop(), 0);
+    pem_free(&bare), pem_free(&named);
 }
 
 /* One request with `*session`, which becomes the newest; whether it was resumed. */
@@ -660,30 +722,64 @@ TEST(encrypted_keys) {
     CHECK_EQ(e2e_start(NULL, routes), VT_ECONF);
     tk[0] = (vt_tls_cert){.cert_pem = site.cert_text, .key_pem = wild.key_text};
     CHECK_EQ(e2e_start(NULL, routes), VT_ECONF);
-    CHECK_EQ(e2e_logged(VT_LOG_ERROR, "does not fit the certificate"), 1);
+    CHECK_EQ(e2e_logged(VT_LOG_ERROR, "cert_pem and its key: "), 1);
     tk[0] = (vt_tls_cert){.cert_file = "/nonexistent/cert.pem"};
     CHECK_EQ(e2e_start(NULL, routes), VT_ECONF);
     CHECK_EQ(e2e_logged(VT_LOG_ERROR, "/nonexistent/cert.pem: no certificate can be read"), 1);
     free(text);
+}
+static int pool_threads(void) {
+    pthread_mutex_lock(&vt__block_g.lock);
+    int n = vt__block_g.threads;
+    pthread_mutex_unlock(&vt__block_g.lock);
+    return n;
 }
 TEST(a_dear_key_is_used_on_other_threads) {
     struct pem rsa = pem_make("rsa", "DNS:rsa.example", NULL, 30, 3072);
     fresh();
     tk[0].cert_pem = rsa.text;
     REQUIRE(start(NULL));
-    CHECK(e2e.s->run->listeners[1].gate->ctx->dear);
     CHECK_STR(served("rsa.example"), "rsa");
-    pthread_mutex_lock(&vt__block_g.lock);
-    CHECK(vt__block_g.threads > 0);
-    pthread_mutex_unlock(&vt__block_g.lock);
+    CHECK(pool_threads() > 0);
     CHECK_EQ(e2e_stop(), 0);
     fresh();
     REQUIRE(start(NULL));
     CHECK_STR(served(NULL), "default");
-    CHECK(!e2e.s->run->listeners[1].gate->ctx->dear);
-    CHECK_EQ(vt__block_g.threads, 0);
+    CHECK_EQ(pool_threads(), 0);
     CHECK_EQ(e2e_stop(), 0);
     pem_free(&rsa);
+}
+TEST(a_dear_key_exchange_is_made_on_other_threads_or_refused) {
+    static const struct {
+        const char *groups; /* the client sends a share for the first */
+        int version;
+        bool ok, dear;
+    } cases[] = {
+        {"X25519", TLS1_3_VERSION, true, false},
+        {"P-256:P-384", TLS1_3_VERSION, true, false},
+        {"P-384", TLS1_3_VERSION, true, true},
+        {"P-521", TLS1_3_VERSION, true, true},
+        {"P-384:X25519", TLS1_3_VERSION, true, true},
+        {"X448:P-384", TLS1_3_VERSION, true, true},
+        {"X448:X25519", TLS1_3_VERSION, true, false},
+        {"X448", TLS1_3_VERSION, false, false},
+        {"ffdhe8192", TLS1_3_VERSION, false, false},
+        {"P-384:P-256", TLS1_2_VERSION, true, false}}; /* no shares: the server takes what it likes */
+    for (size_t i = 0; i < VT__COUNT(cases); i++) {
+        CL(c);
+        SSL_CTX *ctx = client_ctx();
+        fresh();
+        REQUIRE(start(NULL));
+        SSL_CTX_set_max_proto_version(ctx, cases[i].version);
+        CHECK_EQ(SSL_CTX_set1_groups_list(ctx, cases[i].groups), 1);
+        CHECK_EQ(open_with(&c, ctx, NULL, NULL) == 1, cases[i].ok);
+        if (cases[i].ok) {
+            CHECK_EQ(cl_get(&c, "/"), 200);
+            CHECK_EQ(pool_threads() > 0, cases[i].dear);
+        }
+        SSL_CTX_free(ctx);
+        CHECK_EQ(e2e_stop(), 0);
+    }
 }
 TEST(chains_are_sent) {
     struct pem mid = pem_make("Middle CA", NULL, &ca, 30, 0),
@@ -701,23 +797,49 @@ TEST(chains_are_sent) {
     CHECK_EQ(sk_X509_num(SSL_get_peer_cert_chain(c.tls)), 2);
     SSL_CTX_free(ctx);
     CHECK_EQ(e2e_stop(), 0);
+    tk[0].cert_pem = leaf.text; /* what clients are trusted by is no part of the server's chain */
+    snprintf(chain, sizeof chain, "%s%s", mid.cert_text, ca.cert_text);
+    lcfg.client_ca_pem = chain, lcfg.client_auth = VT_TLS_CLIENT_OPTIONAL;
+    REQUIRE(start(NULL));
+    CL(d);
+    CHECK_EQ(open_with(&d, tls_client_ctx(), "leaf.example", NULL), 1);
+    CHECK_EQ(sk_X509_num(SSL_get_peer_cert_chain(d.tls)), 1);
+    CHECK_EQ(e2e_stop(), 0);
     pem_free(&mid);
     pem_free(&leaf);
 }
 TEST(ocsp_responses_are_stapled) {
-    const unsigned char *p = NULL;
+    const char *path = tmp_text("ocsp", "any bytes will do");
     fresh();
-    tk[0].ocsp_file = tmp_text("ocsp", "any bytes will do");
+    tk[0].ocsp_file = path;
     REQUIRE(start(NULL));
-    CL(c);
     SSL_CTX *ctx = client_ctx();
-    SSL_CTX_set_tlsext_status_type(ctx, TLSEXT_STATUSTYPE_ocsp);
-    CHECK_EQ(open_with(&c, ctx, NULL, NULL), 1);
-    long n = SSL_get_tlsext_status_ocsp_resp(c.tls, &p);
-    CHECK(n == 17 && memcmp(p, "any bytes will do", 17) == 0);
+    CHECK_STR(served_ocsp(ctx, NULL), "any bytes will do");
     CHECK_STR(served(NULL), "default"); /* who does not ask gets none */
     SSL_CTX_free(ctx);
     CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(truncate(path, VT__OSSL_FILE_MAX), 0); /* not a part of it */
+    CHECK_EQ(e2e_start(NULL, routes), VT_ECONF);
+    CHECK_EQ(e2e_logged(VT_LOG_ERROR, path), 1);
+}
+/* A text that breaks off is not taken for what stands before the break. */
+TEST(a_broken_chain_and_a_broken_list_of_cas_are_refused) {
+    static const char broken[] = "-----BEGIN CERTIFICATE-----\nMIIBAAAA\n-----END CERTIFICATE-----\n";
+    char text[8192];
+    snprintf(text, sizeof text, "%s%s", site.cert_text, broken);
+    fresh();
+    tk[0] = (vt_tls_cert){.cert_pem = text, .key_pem = site.key_text};
+    CHECK_EQ(e2e_start(NULL, routes), VT_ECONF);
+    CHECK_EQ(e2e_logged(VT_LOG_ERROR, "cert_pem: no certificate can be read behind the first"), 1);
+    fresh();
+    snprintf(text, sizeof text, "%s%s", ca.cert_text, broken);
+    lcfg.client_ca_pem = text;
+    CHECK_EQ(e2e_start(NULL, routes), VT_ECONF);
+    CHECK_EQ(e2e_logged(VT_LOG_ERROR, "client_ca_pem: no certificate can be read behind the first"), 1);
+    fresh();
+    lcfg.client_ca_pem = "";
+    CHECK_EQ(e2e_start(NULL, routes), VT_ECONF);
+    CHECK_EQ(e2e_logged(VT_LOG_ERROR, "client_ca_pem: no certificate can be read: "), 1);
 }
 static int listen_bad;
 static void routes_bad(vt_server *s) { listen_bad = vt_server_listen_tls(s, "127.0.0.1:0", &lcfg); }
