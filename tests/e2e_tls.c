@@ -214,14 +214,11 @@ TEST(certificates_of_several_kinds_for_one_name) {
     struct pem rsa = pem_make("site rsa", "DNS:site.example,DNS:rsa.example", &ca, 30, 2048),
                wild_rsa = pem_make("wild rsa", "DNS:*.wild.example", &ca, 30, 2048),
                late = pem_make("late", "DNS:site.example", &ca, 30, 0);
-    char ec_path[] = "/tmp/vt_tls_ec_XXXXXX", rsa_path[] = "/tmp/vt_tls_rsa_XXXXXX";
     static const char rsa_only[] = "RSA-PSS+SHA256:RSA+SHA256", ec_only[] = "ECDSA+SHA256";
-    close(mkstemp(ec_path)), close(mkstemp(rsa_path));
-    REQUIRE(pem_write(ec_path, "of ec") && pem_write(rsa_path, "of rsa"));
     fresh();
-    tk[0].ocsp_file = ec_path;
+    tk[0].ocsp_file = tmp_text("of_ec", "of ec");
     tk[1].cert_pem = wild.text, tk[2].cert_pem = rsa.text, tk[3].cert_pem = wild_rsa.text;
-    tk[2].ocsp_file = rsa_path;
+    tk[2].ocsp_file = tmp_text("of_rsa", "of rsa");
     tk[4].cert_pem = late.text;
     lcfg.ncerts = 5;
     REQUIRE(start(NULL));
@@ -242,7 +239,6 @@ TEST(certificates_of_several_kinds_for_one_name) {
     CHECK_STR(served_ocsp(ctx, "site.example"), "of rsa");
     SSL_CTX_free(ctx);
     CHECK_EQ(e2e_stop(), 0);
-    unlink(ec_path), unlink(rsa_path);
     pem_free(&rsa), pem_free(&wild_rsa), pem_free(&late);
 }
 TEST(a_common_name_counts_where_no_name_stands) {
