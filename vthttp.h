@@ -15820,7 +15820,7 @@ static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char 
 /*==============================================================================
  * MARK: - @link    connections of a server: from accept to close, whatever is spoken on them
  * uses:   @plat @mem @str @ds @h1 @timer @poll @sched @self @io @req @conn @tls
- * raises: vt__link.start (there is input, or the time is up), vt__link.heed (to one that runs),
+ * raises: vt__link.start (there is input, or the time is up), vt__link_notes.heed (to one that runs),
  *         vt__link_group.closed (a connection has ended and somebody waits for that)
  * test:   tests/e2e_life.c tests/sim_edges.c tests/e2e_edges.c
  *
@@ -15834,7 +15834,7 @@ static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char 
  * Everything of a connection happens on one OS thread at a time: a task that was taken by another worker takes the
  * descriptor along. The list and the timer are those of the domain in which it is parked or running, and are touched
  * under that domain's lock, which the reactor has and a vthread takes. What the reactor has to say to a running
- * connection is said on that one's thread (vt__link.heed), which need not be the one that harvests the events.
+ * connection is said on that one's thread (vt__link_notes.heed), which need not be the one that harvests the events.
  *
  * Closing while input is unread makes the kernel answer with RST, which can take the response away from a client that
  * still sends. So after an error the sending half is shut, and what comes is read and dropped until the peer closes: with a
@@ -15888,21 +15888,24 @@ enum { VT__LINK_KILL = 0x8000, VT__LINK_STOP = 0x10000 };
 enum vt__link_why { VT__LINK_INPUT, VT__LINK_EXPIRED };
 enum vt__link_list { VT__LINK_FRESH, VT__LINK_IDLE, VT__LINK_LINGER }; /* of vt__link_host.parked */
 
+/* What there is to say to who works for a connection is said on his OS thread, in scheduler context, as bits that gather
+ * while a message is on its way. */
+typedef struct vt__link_notes {
+    vt__thr *thr; /* NULL: no vthread works for it, and it is said at once, under the domain's lock */
+    void (*heed)(struct vt__link_notes *to, unsigned bits);
+    vt__msg msg;
+    uint32_t bits; /* not 0: msg is on its way */
+} vt__link_notes;
+
 typedef struct vt__link {
     vt__conn conn;
     vt__start start;
     vt__list link;
-    union {
-        int64_t due;  /* while parked or waiting */
-        vt__thr *thr; /* while it runs: on which thread */
-    };
+    int64_t due;                /* while parked or waiting */
     vt__link_host *host, *home; /* home: whose slab it is part of */
     void *run;                  /* while it runs: the protocol's; in the free list: the next */
-    void (*heed)(struct vt__link *c,
-                 unsigned bits); /* what there is to say to it; its thread, scheduler context */
-    vt__msg note;                /* to that thread, while noted is not 0 */
-    uint32_t noted;              /* what it says */
-    int64_t since;               /* accepted, or the rest of a head was first waited for; 0: not yet */
+    vt__link_notes notes;       /* while it runs */
+    int64_t since;              /* accepted, or the rest of a head was first waited for; 0: not yet */
     int64_t requests;
     uint32_t lingered;
     uint8_t why, list, peer_len;
@@ -16185,29 +16188,29 @@ VT__INLINE const char *vt__link_date_line(int64_t now) {
     return d->line;
 }
 
-/* The run has not ended: it waits for its notes (vt__h1c_leave). */
+/* Who it is for has not ended: vt__link_last_word. */
 static void vt__link_noted(vt__dom *dom, vt__msg *m) {
-    vt__link *c = VT__CONTAINER(m, vt__link, note);
+    vt__link_notes *to = VT__CONTAINER(m, vt__link_notes, msg);
     (void)dom;
-    c->heed(c, __atomic_exchange_n(&c->noted, 0, __ATOMIC_ACQ_REL));
+    to->heed(to, __atomic_exchange_n(&to->bits, 0, __ATOMIC_ACQ_REL));
 }
 /* Says it at once, or sends a note. */
-static void vt__link_tell(vt__link *c, unsigned bits) {
-    vt__thr *thr = c->thr;
-    if (VT__LIKELY(thr == vt__sched_thr())) {
-        c->heed(c, bits);
+static void vt__link_tell(vt__link_notes *to, unsigned bits) {
+    if (VT__LIKELY(to->thr == vt__sched_thr() || !to->thr)) {
+        to->heed(to, bits);
         return;
     }
-    if (__atomic_fetch_or(&c->noted, bits, __ATOMIC_ACQ_REL)) return; /* it is on its way */
-    c->note.fn = vt__link_noted;
-    vt__sched_tell(thr, &c->note);
+    if (__atomic_fetch_or(&to->bits, bits, __ATOMIC_ACQ_REL)) return; /* it is on its way */
+    to->msg.fn = vt__link_noted;
+    vt__sched_tell(to->thr, &to->msg);
 }
 /* An event on a parked connection, or a reset or room for output under a running handler. */
 static void vt__link_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
     vt__link *c = VT__CONTAINER(pd, vt__link, conn.pd);
     (void)dom;
     if (c->run) {
-        if (bits & (VT__PD_FLUSH | VT__PD_WATCH)) vt__link_tell(c, bits & (VT__PD_FLUSH | VT__PD_WATCH));
+        bits &= VT__PD_FLUSH | VT__PD_WATCH;
+        if (bits) vt__link_tell(&c->notes, bits);
     } else if (c->list != VT__LINK_LINGER) {
         vt__link_unlist(c);
         vt__link_submit(c, VT__LINK_INPUT);
@@ -16229,24 +16232,22 @@ static void vt__link_begin(vt__link *c, void *run) {
     vt__sched_dom_lock(thr->dom);
     c->host = &c->host->group->hosts[thr->dom->index];
     c->run = run;
-    c->thr = thr;
+    c->notes.thr = thr;
     vt__ds_list_push(&c->host->running, &c->link);
     vt__sched_dom_unlock(thr->dom);
 }
-/* Takes the lock of its domain when no note to it is on its way: one that came later would find another run, perhaps of
- * another connection and on another thread. Then vt__link_left, and where it goes from there, before the unlock. */
-static vt__dom *vt__link_last_word(vt__link *c) {
-    vt__dom *dom = c->host->dom;
+/* Takes the domain's lock when no note is on its way: one that came later would find another run, perhaps of another
+ * connection and on another thread. By the vthread that they are for; nothing more is said to it before the unlock. */
+static void vt__link_last_word(vt__dom *dom, vt__link_notes *to) {
     vt__sched_dom_lock(dom);
-    if (VT__LIKELY(!__atomic_load_n(&c->noted, __ATOMIC_ACQUIRE))) return dom;
+    if (VT__LIKELY(!__atomic_load_n(&to->bits, __ATOMIC_ACQUIRE))) return;
     vt_shield(true);
     do {
         vt__sched_dom_unlock(dom);
         (void)vt_yield(); /* to the mail */
         vt__sched_dom_lock(dom);
-    } while (__atomic_load_n(&c->noted, __ATOMIC_ACQUIRE));
+    } while (__atomic_load_n(&to->bits, __ATOMIC_ACQUIRE));
     vt_shield(false);
-    return dom;
 }
 static void vt__link_left(vt__link *c) {
     c->run = NULL;
@@ -16324,7 +16325,7 @@ static void vt__link_turn_away(const vt__link_conf *conf, int fd) {
 /* group->stopping is set: sends the idle connections to their end, which looks for input one last time. */
 static void vt__link_host_stop(vt__link_host *h) {
     for (vt__list *n = h->running.next; n != &h->running; n = n->next)
-        vt__link_tell(VT__CONTAINER(n, vt__link, link), VT__LINK_STOP);
+        vt__link_tell(&VT__CONTAINER(n, vt__link, link)->notes, VT__LINK_STOP);
     for (int i = VT__LINK_FRESH; i <= VT__LINK_IDLE; i++)
         for (vt__list *n = h->parked[i].next, *next; n != &h->parked[i]; n = next) {
             next = n->next;
@@ -16335,7 +16336,7 @@ static void vt__link_host_stop(vt__link_host *h) {
 static void vt__link_host_kill(vt__link_host *h) {
     vt__link_queue_expire(h, INT64_MAX);
     for (vt__list *n = h->running.next; n != &h->running; n = n->next)
-        vt__link_tell(VT__CONTAINER(n, vt__link, link), VT__LINK_KILL);
+        vt__link_tell(&VT__CONTAINER(n, vt__link, link)->notes, VT__LINK_KILL);
     vt__list *list = &h->parked[VT__LINK_LINGER];
     for (vt__list *n = list->next, *next; n != list; n = next) {
         next = n->next;
@@ -16472,7 +16473,8 @@ static void vt__h1c_flush_parked(vt__h1c_run *run) {
     vt__conn_buf_put(run->io.thr, &run->io.out);
 }
 /* What there is to say to a running connection; its thread, scheduler context. */
-static void vt__h1c_heed(vt__link *c, unsigned bits) {
+static void vt__h1c_heed(vt__link_notes *to, unsigned bits) {
+    vt__link *c = VT__CONTAINER(to, vt__link, notes);
     vt__h1c_run *run = c->run;
     bool idle = !run->io.sending && run->chunk_at == SIZE_MAX;
     if (bits & VT__PD_FLUSH && run->io.out.p && idle) vt__h1c_flush_parked(run);
@@ -17033,7 +17035,8 @@ static void vt__h1c_begin(vt__h1c_run *run, vt__link *c) {
 }
 /* What a run has is given back, and the lock of its domain taken: its connection is to go on from there. */
 static vt__dom *vt__h1c_leave(vt__h1c_run *run) {
-    vt__dom *dom = vt__link_last_word(run->c);
+    vt__dom *dom = run->host->dom;
+    vt__link_last_word(dom, &run->c->notes);
     vt__conn_buf_put(run->io.thr, &run->io.in);
     vt__conn_buf_put(run->io.thr, &run->io.out);
     vt__h1c_release(run);
@@ -17214,7 +17217,7 @@ static void vt__h1c_accept(vt__link_host *h, int fd, const vt__addr *peer, vt__t
     vt__link *c = vt__link_take(h, fd, peer);
     if (!c) return;
     vt__sched_start_init(&c->start, gate ? vt__h1c_main_tls : vt__h1c_main, c, "connection");
-    c->heed = vt__h1c_heed;
+    c->notes.heed = vt__h1c_heed;
     c->gate = gate;
     c->wire = gate ? &vt__h1c_wire_tls : &vt__h1c_wire;
     c->blank = false;

@@ -2030,8 +2030,8 @@ static void left_begin(struct cl *c, struct cl *blocker, const char *target) {
 /* Reads all that the kernel has, until the spare has left its note that there is room; how much of the body that was. */
 static int64_t left_drain(struct cl *c) {
     for (int64_t end = e2e_now_ms() + E2E_MS; e2e_now_ms() < end;)
-        if (cl_more(c, 10) <= 0 && __atomic_load_n(&left_conn->noted, __ATOMIC_ACQUIRE)) break;
-    CHECK(__atomic_load_n(&left_conn->noted, __ATOMIC_ACQUIRE) & VT__PD_FLUSH);
+        if (cl_more(c, 10) <= 0 && __atomic_load_n(&left_conn->notes.bits, __ATOMIC_ACQUIRE)) break;
+    CHECK(__atomic_load_n(&left_conn->notes.bits, __ATOMIC_ACQUIRE) & VT__PD_FLUSH);
     cl_consume(c, cl_until(c, "\r\n\r\n"));
     return (int64_t)c->in_len;
 }
