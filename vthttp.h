@@ -15827,6 +15827,7 @@ typedef struct vt__h1c_run {
     bool head_sent, closing; /* Connection: close was sent or is meant */
     bool cut;                /* by close is how the peer sees that the response is short */
     bool linger;
+    bool mute;   /* no memory for an answer's first bytes */
     bool parted; /* both sides have said that they are done: nothing more comes */
     vt_stream stream;
     const vt__h1c_up *up; /* NULL: the connection is not upgraded, or the handler reads and writes bytes */
@@ -15939,7 +15940,7 @@ static void vt__h1c_linger(vt__h1c *c) {
     vt__h1c_linger_on(c);
 }
 
-/* No vthread may be started for it: 503 from here, whatever it asks. */
+/* No vthread may be started for it, or it has no memory: 503 from here, whatever it asks. */
 static void vt__h1c_refuse(vt__h1c *c) {
     const vt__h1c_conf *conf = &c->host->group->conf;
     char scratch[4096];
@@ -16408,7 +16409,10 @@ static bool vt__h1c_last(vt__h1c_run *run, const vt_res *res, bool end_now) {
 static int vt__h1c_put_start(vt__h1c_run *run, int status, bool date, bool server) {
     const vt__h1c_conf *conf = run->conf;
     char *p = vt__conn_room(&run->io, 512), *start = p;
-    if (!p) return run->io.err;
+    if (!p) {
+        run->mute = run->io.err == -ENOMEM;
+        return run->io.err;
+    }
     if (VT__LIKELY(status == 200)) {
         p = VT__H1C_LIT(p, "HTTP/1.1 200 OK\r\n");
     } else {
@@ -16807,7 +16811,8 @@ static void vt__h1c_finish(vt__h1c_run *run) {
         linger = false;
     }
     vt__dom *dom = vt__h1c_leave(run);
-    if (linger) vt__h1c_linger(c);
+    if (VT__UNLIKELY(run->mute)) vt__h1c_refuse(c);
+    else if (linger) vt__h1c_linger(c);
     else vt__h1c_close(c);
     vt__sched_dom_unlock(dom);
 }
@@ -16990,13 +16995,25 @@ static vt__h1c *vt__h1c_new(vt__h1c_host *h) {
     h->free = (vt__h1c *)(void *)c->run;
     return c;
 }
+/* Nothing is left to keep a connection with: it is told so, as far as its socket takes the words at once. */
+static void vt__h1c_turn_away(const vt__h1c_conf *conf, int fd) {
+    vt__conn conn;
+    char scratch[4096];
+    memset(&conn, 0, sizeof conn);
+    vt__conn_open(&conn, fd);
+    (void)vt__conn_recv_try(&conn, scratch, sizeof scratch); /* unread, it would make the close a reset */
+    (void)vt__h1c_say_no(conf, &conn, conf->refusal_len);
+    (void)vt__conn_shutdown(&conn);
+    (void)vt__conn_close(&conn);
+}
 /* Takes an accepted descriptor, which `open` counts already; gate: of its TLS listener. Under the lock. */
-static void vt__h1c_accept(vt__h1c_host *h, int fd, const vt__addr *peer, vt__tls_gate *gate) {
+static int vt__h1c_accept(vt__h1c_host *h, int fd, const vt__addr *peer, vt__tls_gate *gate) {
     vt__h1c *c = vt__h1c_new(h);
     if (!c) {
-        (void)vt__plat_close(fd);
+        if (gate) (void)vt__plat_close(fd);
+        else vt__h1c_turn_away(&h->group->conf, fd);
         __atomic_fetch_sub(&h->group->open, 1, __ATOMIC_SEQ_CST);
-        return;
+        return -ENOMEM;
     }
     vt__conn_open(&c->conn, fd);
     c->conn.pd.sink = vt__h1c_sink;
@@ -17015,17 +17032,7 @@ static void vt__h1c_accept(vt__h1c_host *h, int fd, const vt__addr *peer, vt__tl
     memcpy(&c->peer, &peer->u, c->peer_len);
     vt__plat_count(&h->accepted, 1);
     vt__h1c_submit(c, VT__H1C_INPUT);
-}
-/* Nothing is left to keep a connection with: it is told so, as far as its socket takes the words at once. */
-static void vt__h1c_turn_away(const vt__h1c_conf *conf, int fd) {
-    vt__conn conn;
-    char scratch[4096];
-    memset(&conn, 0, sizeof conn);
-    vt__conn_open(&conn, fd);
-    (void)vt__conn_recv_try(&conn, scratch, sizeof scratch); /* unread, it would make the close a reset */
-    (void)vt__h1c_say_no(conf, &conn, conf->refusal_len);
-    (void)vt__conn_shutdown(&conn);
-    (void)vt__conn_close(&conn);
+    return 0;
 }
 /* group->stopping is set: sends the idle connections to their end, which looks for input one last time. */
 static void vt__h1c_host_stop(vt__h1c_host *h) {
@@ -18265,8 +18272,9 @@ static int vt__srv_take(vt__srv_dom *d, int lfd, vt__tls_gate *gate) {
     int fd = vt__plat_accept(lfd, &peer.u.sa, &peer.len);
     if (VT__LIKELY(fd >= 0)) {
         d->again = 0;
-        vt__h1c_accept(d->host, fd, &peer, gate);
-        return 1;
+        int r = vt__h1c_accept(d->host, fd, &peer, gate);
+        if (VT__UNLIKELY(r < 0)) vt__srv_complain(srv, r);
+        return r < 0 ? r : 1;
     }
     __atomic_fetch_sub(open, 1, __ATOMIC_SEQ_CST);
     if (fd == -EAGAIN) return 0;

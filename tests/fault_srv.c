@@ -73,3 +73,24 @@ static void sweep(void (*table)(void), bool onward) {
 TEST(fault_one_allocation_fails) { sweep(on_memory, false); }
 TEST(fault_all_allocations_fail_from_there) { sweep(on_memory, true); }
 TEST(fault_one_system_call_fails) { sweep(on_calls, false); }
+/* Whoever comes while there is no memory is told so: no connection ends without a word, and the log has it. */
+TEST(no_memory_is_said) {
+    struct vt__plat_table before = vt__plat;
+    int status = 503, n = 1;
+    on_memory();
+    for (; status == 503 && n < 40; n++) {
+        REQUIRE(e2e_start(NULL, routes) == 0);
+        fault_set(n, true);
+        CL(c);
+        status = cl_get(&c, "/none");
+        fault_set(0, false);
+        CL(next);
+        CHECK_EQ(cl_get(&next, "/none"), 404);
+        CHECK_EQ(e2e_logged(VT_LOG_ERROR, "accept: Cannot allocate memory (ENOMEM)"), n == 1);
+        cl_close(&c);
+        CHECK_EQ(e2e_stop(), 0);
+    }
+    vt__plat = before;
+    CHECK_EQ(status, 404); /* nothing is left to fail */
+    CHECK(n > 4);
+}
