@@ -62,7 +62,7 @@ LIB_postgres = -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include
 LIB_redis := -lhiredis
 lacks = $(shell printf '\043include <%s>\nint main(void) { return 0; }\n' $(2) | \
 	$(VCC) -x c - -o /dev/null $(LIB_$(1)) 2>/dev/null || echo examples/$(1).c)
-ifneq ($(filter test build-tests examples,$(MAKECMDGOALS)),)
+ifneq ($(filter test-alone build-tests examples,$(MAKECMDGOALS)),)
 NO_LIB := $(call lacks,postgres,libpq-fe.h) $(call lacks,redis,hiredis/hiredis.h)
 endif
 # What speaks TLS is built with OpenSSL, where this compiler has it; elsewhere it is left out, or built without.
@@ -70,7 +70,7 @@ TLS_LIBS := -lssl -lcrypto
 TLS_TESTS := $(wildcard tests/test_tls.c tests/*_tls.c)
 TLS_EXAMPLES := conformance hello
 LIB_tls := $(TLS_LIBS)
-ifneq ($(filter test build-tests examples bench run run-tls build/%,$(MAKECMDGOALS)),)
+ifneq ($(filter test-alone build-tests examples bench run run-tls build/%,$(MAKECMDGOALS)),)
 NO_TLS := $(call lacks,tls,openssl/ssl.h)
 endif
 TEST_PICK := $(if $(NO_TLS),$(filter-out $(TLS_TESTS),$(TEST_PICK)),$(TEST_PICK))
@@ -85,7 +85,7 @@ FUZZERS := $(FUZZ_SRC:fuzz/%.c=build/fuzz/%)
 only = $(if $(ONLY),$(foreach i,$(1),$(if $(findstring $(ONLY),$(i)),$(i))),$(1))
 SUB := $(MAKE) --no-print-directory
 
-.PHONY: help run run-tls test test-all build-tests examples bench bench-seed fuzz lint lint-fast check-layers docs deps coverage clean FORCE
+.PHONY: help run run-tls test test-alone build-tests examples bench bench-seed fuzz lint lint-fast check-layers docs deps coverage clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -102,7 +102,13 @@ run-tls: build/examples/hello ## the same over TLS as well, by a self-signed cer
 		-addext subjectAltName=DNS:localhost,IP:127.0.0.1 2> /dev/null
 	./build/examples/hello -port=$(PORT) -sslPort=$$(($(PORT) + 363)) -sslCert=build/tls.pem -sslKey=build/tls.pem.key
 
+# What is built and the logs have no room for two: the second says so.
+LOCK = $(shell flock -o -E 75 /dev/null true 2>/dev/null && echo flock -n -o -E 75)
 test: ## build and run every test (V=variant for one of those below)
+	+@mkdir -p $(B); $(if $(LOCK),$(LOCK) $(B)/.lock) $(SUB) V=$(V) test-alone || { status=$$?; \
+	 [ $$status -ne 75 ] || echo "another make test runs in $(B): wait for it, or take another worktree"; exit $$status; }
+
+test-alone:
 	+@$(SUB) -k $(if $(filter --jobserver%,$(MAKEFLAGS)),,-j$(JOBS)) V=$(V) build-tests || true
 	@VT_VARIANT='$(V)' VT_BUILD='$(B)' VT_EXAMPLES='$(EX)' VT_CC='$(VCC)' VT_CFLAGS='$(CFLAGS) $(FLAGS_$(V)) -pthread' \
 	 VT_RUN='$(RUNNER)' VT_TEST_TIMEOUT=$${VT_TEST_TIMEOUT-$(word 1,$(TIMES))} \

@@ -16033,7 +16033,7 @@ static void vt__link_linger(vt__link *c) {
     vt__link_linger_on(c);
 }
 
-/* No vthread may be started for it: 503 from here, whatever it asks. */
+/* No vthread may be started for it, or it has no memory: 503 from here, whatever it asks. */
 static void vt__link_refuse(vt__link *c) {
     const vt__link_conf *conf = &c->host->group->conf;
     char scratch[4096];
@@ -16289,12 +16289,24 @@ static vt__link *vt__link_new(vt__link_host *h) {
     h->free = c->run;
     return c;
 }
-/* One for an accepted descriptor, which `open` counts already; NULL: no memory, and it is closed. The caller says what is
- * spoken on it, and submits it. Under the lock. */
-static vt__link *vt__link_take(vt__link_host *h, int fd, const vt__addr *peer) {
+/* Nothing is left to keep a connection with: it is told so, as far as its socket takes the words at once. */
+static void vt__link_turn_away(const vt__link_conf *conf, int fd) {
+    vt__conn conn;
+    char scratch[4096];
+    memset(&conn, 0, sizeof conn);
+    vt__conn_open(&conn, fd);
+    (void)vt__conn_recv_try(&conn, scratch, sizeof scratch); /* unread, it would make the close a reset */
+    (void)vt__link_say_no(conf, &conn, conf->refusal_len);
+    (void)vt__conn_shutdown(&conn);
+    (void)vt__conn_close(&conn);
+}
+/* One for an accepted descriptor, which `open` counts already; NULL: no memory, and it is closed; a
+ * `plain` one is told so. The caller says what is spoken on it, and submits it. Under the lock. */
+static vt__link *vt__link_take(vt__link_host *h, int fd, const vt__addr *peer, bool plain) {
     vt__link *c = vt__link_new(h);
     if (!c) {
-        (void)vt__plat_close(fd);
+        if (plain) vt__link_turn_away(&h->group->conf, fd);
+        else (void)vt__plat_close(fd);
         __atomic_fetch_sub(&h->group->open, 1, __ATOMIC_SEQ_CST);
         return NULL;
     }
@@ -16310,17 +16322,6 @@ static vt__link *vt__link_take(vt__link_host *h, int fd, const vt__addr *peer) {
     memcpy(&c->peer, &peer->u, c->peer_len);
     vt__plat_count(&h->accepted, 1);
     return c;
-}
-/* Nothing is left to keep a connection with: it is told so, as far as its socket takes the words at once. */
-static void vt__link_turn_away(const vt__link_conf *conf, int fd) {
-    vt__conn conn;
-    char scratch[4096];
-    memset(&conn, 0, sizeof conn);
-    vt__conn_open(&conn, fd);
-    (void)vt__conn_recv_try(&conn, scratch, sizeof scratch); /* unread, it would make the close a reset */
-    (void)vt__link_say_no(conf, &conn, conf->refusal_len);
-    (void)vt__conn_shutdown(&conn);
-    (void)vt__conn_close(&conn);
 }
 /* group->stopping is set: sends the idle connections to their end, which looks for input one last time. */
 static void vt__link_host_stop(vt__link_host *h) {
@@ -16399,6 +16400,7 @@ typedef struct vt__h1c_run {
     bool head_sent, closing; /* Connection: close was sent or is meant */
     bool cut;                /* by close is how the peer sees that the response is short */
     bool linger;
+    bool mute;   /* no memory for an answer's first bytes */
     bool parted; /* both sides have said that they are done: nothing more comes */
     vt_stream stream;
     const vt__h1c_up *up; /* NULL: the connection is not upgraded, or the handler reads and writes bytes */
@@ -16692,7 +16694,10 @@ static bool vt__h1c_last(vt__h1c_run *run, const vt_res *res, bool end_now) {
 static int vt__h1c_put_start(vt__h1c_run *run, int status, bool date, bool server) {
     const vt__link_conf *conf = run->conf;
     char *p = vt__conn_room(&run->io, 512), *start = p;
-    if (!p) return run->io.err;
+    if (!p) {
+        run->mute = run->io.err == -ENOMEM;
+        return run->io.err;
+    }
     if (VT__LIKELY(status == 200)) {
         p = VT__H1C_LIT(p, "HTTP/1.1 200 OK\r\n");
     } else {
@@ -17064,7 +17069,8 @@ static void vt__h1c_finish(vt__h1c_run *run) {
         linger = false;
     }
     vt__dom *dom = vt__h1c_leave(run);
-    if (linger) vt__link_linger(c);
+    if (VT__UNLIKELY(run->mute)) vt__link_refuse(c);
+    else if (linger) vt__link_linger(c);
     else vt__link_close(c);
     vt__sched_dom_unlock(dom);
 }
@@ -17212,10 +17218,10 @@ static VT__NOINLINE bool vt__h1c_hello(vt__link *c) {
 }
 static int vt__h1c_main_tls(void *arg) { return vt__h1c_hello(arg) ? vt__h1c_main(arg) : 0; }
 
-/* An accepted connection, of the TLS listener `gate` if that is not NULL. Under the lock. */
-static void vt__h1c_accept(vt__link_host *h, int fd, const vt__addr *peer, vt__tls_gate *gate) {
-    vt__link *c = vt__link_take(h, fd, peer);
-    if (!c) return;
+/* An accepted connection, of the TLS listener `gate` if that is not NULL; -ENOMEM: it is closed. Under the lock. */
+static int vt__h1c_accept(vt__link_host *h, int fd, const vt__addr *peer, vt__tls_gate *gate) {
+    vt__link *c = vt__link_take(h, fd, peer, !gate);
+    if (!c) return -ENOMEM;
     vt__sched_start_init(&c->start, gate ? vt__h1c_main_tls : vt__h1c_main, c, "connection");
     c->notes.heed = vt__h1c_heed;
     c->gate = gate;
@@ -17223,6 +17229,7 @@ static void vt__h1c_accept(vt__link_host *h, int fd, const vt__addr *peer, vt__t
     c->blank = false;
     if (gate) vt__tls_accept(&c->conn);
     vt__link_submit(c, VT__LINK_INPUT);
+    return 0;
 }
 
 /*==============================================================================
@@ -18439,8 +18446,9 @@ static int vt__srv_take(vt__srv_dom *d, int lfd, vt__tls_gate *gate) {
     int fd = vt__plat_accept(lfd, &peer.u.sa, &peer.len);
     if (VT__LIKELY(fd >= 0)) {
         d->again = 0;
-        vt__h1c_accept(d->host, fd, &peer, gate);
-        return 1;
+        int r = vt__h1c_accept(d->host, fd, &peer, gate);
+        if (VT__UNLIKELY(r < 0)) vt__srv_complain(srv, r);
+        return r < 0 ? r : 1;
     }
     __atomic_fetch_sub(open, 1, __ATOMIC_SEQ_CST);
     if (fd == -EAGAIN) return 0;

@@ -123,7 +123,7 @@ ok 'the -flto program runs' timeout 20 ./lto
 ok 'a program with gcc defaults' gcc -I"$root" -o plain main.c -pthread
 ok 'the default program runs' timeout 20 ./plain
 ok 'a second inclusion' cc gcc -std=gnu11 -fsyntax-only again.c
-ok 'after other headers, c11' cc gcc -std=c11 -O1 -c -o after.o after.c
+ok 'after other headers, c11' cc gcc -std=c11 -fsyntax-only after.c
 ok 'after other headers, gnu11' cc gcc -std=gnu11 -fsyntax-only after.c
 ok 'after other headers, _GNU_SOURCE' cc gcc -std=c11 -D_GNU_SOURCE -fsyntax-only after.c
 ok 'after other headers, _POSIX_C_SOURCE' cc gcc -std=c11 -D_POSIX_C_SOURCE=200809L -fsyntax-only after.c
@@ -166,15 +166,16 @@ ok 'the VTHTTP_HTTP=0 program runs' timeout 20 ./threads
 
 # --- musl ---
 if have musl-gcc; then
-    for std in c11 gnu11; do
-        ok "musl-gcc, $std" cc musl-gcc -std=$std -O1 -c -o musl.o impl.c
-        ok "musl-gcc, $std, after other headers" cc musl-gcc -std=$std -fsyntax-only after.c
-        ok "musl-gcc, $std, VTHTTP_HOOKS=1" cc musl-gcc -std=$std -O1 -DVTHTTP_HOOKS=1 -c -o musl.o impl.c
-    done
-    for link in '-static' '-static -DVTHTTP_HOOKS=1' '' '-DVTHTTP_HOOKS=1'; do
-        case $link in *HOOKS*) src=hooked.c ;; *) src=main.c ;; esac
-        ok "a program, musl-gcc $link" cc musl-gcc -std=gnu11 -O1 $link -o musl $src
-        ok "the program of musl-gcc $link runs" timeout 20 ./musl
+    for std in c11 gnu11; do ok "musl-gcc, $std, after other headers" cc musl-gcc -std=$std -fsyntax-only after.c; done
+    ok 'musl-gcc, c11' cc musl-gcc -std=c11 -O1 -c -o musl.o impl.c
+    ok 'musl-gcc, c11, VTHTTP_HOOKS=1' cc musl-gcc -std=c11 -O1 -DVTHTTP_HOOKS=1 -c -o musl.o impl.c
+    ok 'musl-gcc, gnu11' cc musl-gcc -std=gnu11 -O1 -c -o main.o main.c
+    ok 'musl-gcc, gnu11, VTHTTP_HOOKS=1' cc musl-gcc -std=gnu11 -O1 -DVTHTTP_HOOKS=1 -c -o hooked.o hooked.c
+    for o in main.o hooked.o; do
+        for link in '' -static; do
+            ok "a program, musl-gcc $link $o" cc musl-gcc $link -o musl $o
+            ok "the program of musl-gcc $link $o runs" timeout 20 ./musl
+        done
     done
 else
     skip 'musl-gcc: not installed (package musl-tools)'

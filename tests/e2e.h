@@ -7,6 +7,7 @@
  *     REQUIRE(cl_open(&c));
  *     cl_puts(&c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
  *     CHECK_EQ(cl_response(&c), 200);            // then c.body, c.body_len, c.head, cl_field(&c, "date")
+ *     cl_close(&c);                              // else a connection that the server has ended lingers for 2 s
  *     CHECK_EQ(e2e_stop(), 0);                   // what vt_server_run returned
  */
 #ifndef VT_E2E_H

@@ -5,12 +5,11 @@
 #include "../vthttp.h"
 #include "test.h"
 #include "cli.h"
+#include "cliserver.h"
 #include "handlers.h"
 
 #include <sys/wait.h>
 
-static vt_server *server;
-static vt_client *client;
 static char base[64];
 
 static int h_hello(vt_req *req, vt_res *res) {
@@ -40,11 +39,6 @@ static int h_count(vt_req *req, vt_res *res) {
                  : vt_res_printf(res, 200, "%lld %lld %s", (long long)sum, (long long)length,
                                  t.ptr ? t.ptr : "-");
 }
-static int h_stall(vt_req *req, vt_res *res) {
-    (void)req;
-    int r = vt_sleep_ms(60000);
-    return r < 0 ? r : vt_res_text(res, 200, "late");
-}
 static int h_hints(vt_req *req, vt_res *res) {
     (void)req;
     vt_res_inform(res, 103, "Link: </x>\r\n");
@@ -66,11 +60,6 @@ static int h_upgrade(vt_req *req, vt_res *res) {
     return r < 0 ? (int)r : vt_stream_write(st, "bye", 3) == 3 ? 0 : -EIO;
 }
 
-static int serve_main(void *arg) {
-    (void)arg;
-    return vt_server_wait(server);
-}
-static vt_task *serving;
 static void up(void) {
     server = vt_server_new(
         &(vt_server_cfg){.addr = "127.0.0.1:0", .max_body = VT_NONE, .cancel_on = VT_CANCEL_FIN});
@@ -85,18 +74,8 @@ static void up(void) {
     vt_server_get(server, "/fail", h_fail);
     vt_server_get(server, "/upgrade", h_upgrade);
     vt_server_handle(server, "POST", "/moved", h_moved);
-    CHECK_EQ(vt_server_start(server), 0);
-    serving = vt_async(serve_main, NULL);
+    server_up(NULL);
     snprintf(base, sizeof base, "http://127.0.0.1:%d", vt_server_port(server, 0));
-    client = vt_client_new(NULL);
-}
-static void down(void) {
-    vt_client_free(client);
-    vt_server_stop(server);
-    int r = 0;
-    CHECK_EQ(vt_await(serving, &r), 0);
-    CHECK_EQ(r, 0);
-    vt_server_free(server);
 }
 static const char *at(const char *path) {
     static __thread char url[4][200];
@@ -105,13 +84,7 @@ static const char *at(const char *path) {
     snprintf(p, sizeof url[0], "%s%s", base, path);
     return p;
 }
-static int get(const char *path, const char *body) {
-    vt_call *call = vt_client_get(client, at(path));
-    int status = vt_call_status(call);
-    if (status > 0 && body) CHECK_STR(vt_call_text(call).ptr, body);
-    vt_call_free(call);
-    return status;
-}
+static int get(const char *path, const char *body) { return get_by(client, at(path), body); }
 
 CLI_TEST(the_simple_calls, 2) {
     up();

@@ -6,6 +6,7 @@
 #include "../vthttp.h"
 #include "test.h"
 #include "cli.h"
+#include "cliserver.h"
 #include "handlers.h"
 #include "tls.h"
 
@@ -21,9 +22,6 @@ static __attribute__((constructor)) void make_certificates(void) {
     caller = pem_make("caller", "", &ca, 30, 0);
 }
 
-static vt_server *server;
-static vt_client *client;
-static vt_task *serving;
 /* Listeners: plain, and TLS with each certificate; CALLERS wants one of the client, too. */
 enum { PLAIN, GOOD, OTHER, OLD, CALLERS, LISTENERS };
 
@@ -31,11 +29,6 @@ static int h_who(vt_req *req, vt_res *res) {
     vt_tls_info i;
     int r = vt_req_tls(req, &i);
     return vt_res_printf(res, 200, "%s", r != 1 ? "plain" : i.subject ? i.subject : i.alpn);
-}
-static int h_stall(vt_req *req, vt_res *res) {
-    (void)req;
-    int r = vt_sleep_ms(60000);
-    return r < 0 ? r : vt_res_text(res, 200, "late");
 }
 static const char *at(int listener, const char *path);
 static int h_to_tls(vt_req *req, vt_res *res) {
@@ -95,10 +88,6 @@ static int ws_many(vt_ws *ws, vt_req *req) {
     return r;
 }
 
-static int serve_main(void *arg) {
-    (void)arg;
-    return vt_server_wait(server);
-}
 static void listen_tls(const struct pem *p, const char *client_ca) {
     vt_tls_cert cert = {.cert_pem = p->text};
     vt_tls_cfg cfg = {.certs = &cert, .ncerts = 1, .client_ca_pem = client_ca};
@@ -121,17 +110,7 @@ static void up(void) {
     vt_server_ws(server, "/ws", ws_echo, &speaks);
     vt_server_ws(server, "/bye", ws_bye, NULL);
     vt_server_ws(server, "/many", ws_many, NULL);
-    CHECK_EQ(vt_server_start(server), 0);
-    serving = vt_async(serve_main, NULL);
-    client = vt_client_new(&(vt_client_cfg){.tls_ca_pem = ca.cert_text});
-}
-static void down(void) {
-    vt_client_free(client);
-    vt_server_stop(server);
-    int r = 0;
-    CHECK_EQ(vt_await(serving, &r), 0);
-    CHECK_EQ(r, 0);
-    vt_server_free(server);
+    server_up(&(vt_client_cfg){.tls_ca_pem = ca.cert_text});
 }
 static const char *at(int listener, const char *path) {
     static __thread char url[4][200];
@@ -145,13 +124,6 @@ static const char *ws_at(int listener, const char *path) {
     static char url[200];
     snprintf(url, sizeof url, "ws%s", at(listener, path) + 4);
     return url;
-}
-static int get_by(vt_client *c, const char *url, const char *body) {
-    vt_call *call = vt_client_get(c, url);
-    int status = vt_call_status(call);
-    if (status > 0 && body) CHECK_STR(vt_call_text(call).ptr, body);
-    vt_call_free(call);
-    return status;
 }
 static int get_with(const vt_client_cfg *cfg, const char *url, const char *body) {
     vt_client *c = vt_client_new(cfg);

@@ -377,6 +377,7 @@ TEST(b009_connection_close_ends_after_the_reply) {
     CHECK_EQ(cl_response(&c), 200);
     CHECK(cl_closed(&c, E2E_MS));
     CHECK_EQ(noted(0), 4);
+    cl_close(&c);
     CHECK_EQ(e2e_stop(), 0);
 }
 
@@ -1065,6 +1066,7 @@ TEST(b043_request_line_chunk_and_header_limits) {
     CHECK_EQ(cl_ask(&c, "GET / HTTP/1.1\r\n" HOST "A:\r\nB:\r\n\r\n"), 200);
     CL(d);
     CHECK_EQ(cl_ask(&d, "GET / HTTP/1.1\r\n" HOST "A:\r\nB:\r\nC:\r\n\r\n"), 431);
+    cl_close(&d);
     CHECK_EQ(e2e_stop(), 0);
     REQUIRE(e2e_start(NULL, routes_limits) == 0);
     CHECK_EQ(ask_line(8192), 200); /* the default */
@@ -1132,6 +1134,7 @@ TEST(b044_length_over_2_gib) {
     CHECK_EQ(cl_ask(&d, "POST /ignore HTTP/1.1\r\n" HOST "Content-Length: 9223372036854775807\r\n\r\nabc"),
              200);
     CHECK_STR(d.body, "9223372036854775807");
+    cl_close(&c), cl_close(&d);
     CHECK_EQ(e2e_stop(), 0);
 }
 
@@ -1395,6 +1398,7 @@ TEST(b051_less_than_declared_is_visible) {
     REQUIRE(cl_open(&e));
     cl_puts(&e, "HEAD / HTTP/1.1\r\n" HOST "\r\n"); /* no body to be short of */
     CHECK_EQ(cl_response_to(&e, true), 200);
+    cl_close(&c), cl_close(&d);
     CHECK_EQ(e2e_stop(), 0);
 }
 
@@ -1460,6 +1464,7 @@ TEST(b053_failure_after_part_of_the_body) {
     CL(e); /* to HTTP/1.0 the end is the close, so it must be a reset or it would look whole */
     CHECK_EQ(cl_ask(&e, "GET /?how=wf HTTP/1.0\r\n\r\n"), 200);
     CHECK(e.truncated);
+    cl_close(&c), cl_close(&d), cl_close(&e);
     CHECK_EQ(e2e_stop(), 0);
 }
 
@@ -1488,6 +1493,7 @@ TEST(b055_failure_after_the_head_is_logged) {
     CHECK_EQ(noted(6), 200);
     CHECK_EQ(noted(5), -ENOSPC);
     CHECK_EQ(e2e_logged(VT_LOG_ERROR, "ENOSPC"), 1);
+    cl_close(&c);
     CHECK_EQ(e2e_stop(), 0);
 }
 
@@ -1590,6 +1596,7 @@ TEST(b058_an_overridden_field_appears_once) {
     CHECK_EQ(cl_get(&c, "/close"), 200);
     CHECK_EQ(cl_fields(&c, "connection"), 1);
     CHECK(cl_closed(&c, E2E_MS));
+    cl_close(&c);
     CHECK_EQ(e2e_stop(), 0);
 }
 
@@ -1641,10 +1648,12 @@ TEST(b062_body_limit) {
     CHECK_EQ(cl_ask(&c, "POST / HTTP/1.1\r\n" HOST "Content-Length: 1000000000000\r\n\r\n"), 413);
     CL(next);
     CHECK_EQ(cl_get(&next, "/"), 200);
+    cl_close(&c);
     CHECK_EQ(e2e_stop(), 0);
     REQUIRE(e2e_start(NULL, routes_max_body) == 0); /* the default is 1 MiB */
     CL(d);
     CHECK_EQ(cl_ask(&d, "POST / HTTP/1.1\r\n" HOST "Content-Length: 1048577\r\n\r\n"), 413);
+    cl_close(&d);
     CHECK_EQ(e2e_stop(), 0);
 }
 
@@ -1776,6 +1785,7 @@ TEST(b043_chunk_line_limit_to_the_byte) {
     CHECK_STR(c.body, "abc");
     cl_printf(&c, CHUNKED("/") "%.100s3" AS_IF_3, zeros);
     CHECK_EQ(cl_response(&c), 400);
+    cl_close(&c);
     CHECK_EQ(e2e_stop(), 0);
 }
 
@@ -2191,6 +2201,7 @@ TEST(b069_expect_100_continue) {
         CHECK(conn && strcasecmp(conn, "close") == 0);
         CHECK(cl_closed(&d, E2E_MS));
     }
+    cl_close(&refused_c);
     CHECK_EQ(e2e_stop(), 0);
 }
 

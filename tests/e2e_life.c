@@ -440,6 +440,7 @@ TEST(b087_a_malformed_request_waits_its_turn) {
     CHECK_STR(cl_field(&c, "connection"), "close");
     CHECK(cl_closed(&c, E2E_MS));
     CHECK_EQ(started(), 1);
+    cl_close(&c);
     CHECK_EQ(e2e_stop(), 0);
 }
 
@@ -661,6 +662,7 @@ TEST(b097_head_that_never_completes) {
     while (e2e_now_ms() - from < 1000 && cl_puts(&c, "G") && cl_more(&c, 20) < 0) continue;
     CHECK(e2e_now_ms() - from < 500);
     CHECK_EQ(cl_response(&c), 408);
+    cl_close(&c);
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b097_body_that_stalls) {
@@ -1533,6 +1535,7 @@ TEST(b087_requests_of_one_connection) {
     CHECK_EQ(cl_get(&c, "/"), 200);
     CHECK_STR(cl_field(&c, "connection"), "close");
     CHECK(cl_closed(&c, 5000));
+    cl_close(&c);
     CHECK_EQ(e2e_stop(), 0);
 }
 /* A parked connection holds nothing but its struct. */
@@ -2059,6 +2062,7 @@ TEST(b111_left_output_goes_out_after_the_stall) {
     while (cl_more(&c, E2E_MS) > 0) continue;
     CHECK(c.eof && !c.reset);
     left_check(c.in, c.in_len, all);
+    cl_close(&c);
     CHECK_EQ(e2e_stop(), 0);
     raw_drop();
 }
@@ -2075,6 +2079,7 @@ static void left_by_itself(const char *target, bool reads_first) {
     if (!reads_first) cl_consume(&c, cl_until(&c, "\r\n\r\n"));
     left_check(c.in, c.in_len, aux());
     CHECK(aux() >= before);
+    cl_close(&c);
     CHECK(OPEN_REACHES(0));
     CHECK_EQ(e2e_stop(), 0);
     raw_drop();

@@ -4,16 +4,11 @@
 #undef main
 #include "test.h"
 #include "cli.h"
+#include "cliserver.h"
 
-static vt_server *server;
-static vt_task *serving;
 static struct peer peer;
 static char addr[40];
 
-static int serve_main(void *arg) {
-    (void)arg;
-    return vt_server_wait(server);
-}
 static void up(int (*serve)(struct peer *, vt_sock *, int)) {
     peer_start(&peer, serve);
     static char url[100];
@@ -22,16 +17,11 @@ static void up(int (*serve)(struct peer *, vt_sock *, int)) {
     server = vt_server_new(
         &(vt_server_cfg){.addr = "127.0.0.1:0", .max_body = VT_NONE, .cancel_on = VT_CANCEL_FIN});
     vt_server_any(server, "/{path...}", proxy);
-    CHECK_EQ(vt_server_start(server), 0);
-    serving = vt_async(serve_main, NULL);
+    server_up(&(vt_client_cfg){.proxy = ""});
     snprintf(addr, sizeof addr, "127.0.0.1:%d", vt_server_port(server, 0));
-    client = vt_client_new(&(vt_client_cfg){.proxy = ""});
 }
-static void down(void) {
-    vt_server_stop(server);
-    CHECK_EQ(vt_await(serving, NULL), 0);
-    vt_server_free(server);
-    vt_client_free(client);
+static void over(void) {
+    down();
     peer_stop(&peer);
 }
 /* Sends the text, ends there unless `open`, reads until the end or until `mark` has come. */
@@ -89,7 +79,7 @@ CLI_TEST(proxy_request_fields, 1) {
     static const char *const kept[] = {"X-Secret", "TE:",        "Keep-Alive",
                                        "Proxy-",   "Connection", "Content-Length"};
     for (size_t i = 0; i < VT__COUNT(kept); i++) CHECK(!strstr(peer.got, kept[i]));
-    down();
+    over();
 }
 CLI_TEST(proxy_response_fields, 1) {
     up(serve_answer);
@@ -108,7 +98,7 @@ CLI_TEST(proxy_response_fields, 1) {
     answer("HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n");
     CHECK(starts(ask(GET("/")), "HTTP/1.1 304 ") && strstr(said, "\r\nETag: x\r\n"));
     CHECK_EQ(peer.conns, 1);
-    down();
+    over();
 }
 CLI_TEST(proxy_request_bodies, 1) {
     up(serve_answer);
@@ -124,7 +114,7 @@ CLI_TEST(proxy_request_bodies, 1) {
     /* a bad body is the client's fault, not the upstream's */
     CHECK(starts(ask("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
                  "HTTP/1.1 400 "));
-    down();
+    over();
 }
 static int serve_badly(struct peer *p, vt_sock *s, int nth) {
     (void)nth;
@@ -148,7 +138,7 @@ CLI_TEST(proxy_upstream_failures, 1) {
     CHECK(starts(ask(GET("/")), "HTTP/1.1 504 "));
     upstream = "http://127.0.0.1:1";
     CHECK(starts(ask(GET("/")), "HTTP/1.1 502 "));
-    down();
+    over();
 }
 /* The client leaves in the midst of its body: that is no fault of the upstream's, which sees the end. */
 static int serve_upload(struct peer *p, vt_sock *s, int nth) {
@@ -168,7 +158,7 @@ CLI_TEST(proxy_client_leaves, 1) {
     while (!__atomic_load_n(&peer.requests, __ATOMIC_SEQ_CST)) vt_sleep_ms(1);
     vt_sock_close(s);
     while (!__atomic_load_n(&peer.cut, __ATOMIC_SEQ_CST)) vt_sleep_ms(1);
-    down();
+    over();
 }
 static int serve_drops(struct peer *p, vt_sock *s,
                        int nth) { /* a drop a millisecond: streamed, not gathered */
@@ -188,7 +178,7 @@ CLI_TEST(proxy_streams, 1) {
     rest[n] = 0;
     CHECK(strstr(rest, "4\r\nlast\r\n0\r\n\r\n"));
     vt_sock_close(s);
-    down();
+    over();
 }
 static int serve_echo(struct peer *p, vt_sock *s, int nth) {
     char buf[100];
@@ -223,5 +213,5 @@ CLI_TEST(proxy_upgrades, 1) {
     s = say(UPGRADE, "no");
     CHECK(starts(said, OK));
     vt_sock_close(s);
-    down();
+    over();
 }

@@ -438,6 +438,7 @@ TEST(a_stream_tells_its_end_from_a_cut) {
     REQUIRE(stream_open(&cut));
     shutdown(cut.fd, SHUT_WR);
     CHECK_EQ(stream_end(), VT_EEOF);
+    cl_close(&c), cl_close(&cut);
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(an_answer_that_ends_by_close_ends_with_close_notify) {
@@ -448,6 +449,7 @@ TEST(an_answer_that_ends_by_close_ends_with_close_notify) {
     cl_puts(&c, "GET /big HTTP/1.0\r\n\r\n");
     CHECK_EQ(cl_response(&c), 200);
     CHECK(c.by_close && !c.truncated && c.body_len == 1000000);
+    cl_close(&c);
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(a_body_that_is_cut_is_an_error) {
@@ -656,6 +658,7 @@ TEST(plain_http_on_the_tls_port) {
     REQUIRE(cl_fd_take(&c, dial()));
     cl_puts(&c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     CHECK(cl_closed(&c, E2E_MS));
+    cl_close(&c);
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(key_updates_are_served_but_not_without_end) {

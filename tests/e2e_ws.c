@@ -491,6 +491,7 @@ TEST(b124_no_pong) {
     CHECK(comes(&seen.ended, 1));
     CHECK_EQ(seen.result, VT_EWSPONG);
     CHECK_EQ(seen.code, 1006);
+    cl_close(&c);
     CHECK_EQ(e2e_stop(), 0);
     CHECK_EQ(e2e_logged(VT_LOG_ERROR, ""), 0);
 }
@@ -660,6 +661,7 @@ TEST(b131_b132_how_a_handler_ends) {
     CL(d); /* whoever does not answer is not waited for for long */
     REQUIRE(ws_open(&d, "/leave"));
     CHECK(ws_is_text(&d, "bye") && ws_is_bye(&d, 1000, "") && ws_ends(&d));
+    cl_close(&d);
     CHECK_EQ(e2e_stop(), 0);
     CHECK_EQ(e2e_logged(VT_LOG_ERROR, ""), 1); /* -EIO */
 }
@@ -793,6 +795,7 @@ TEST(late_receives_take_no_payload_for_a_frame) {
     CHECK(ws_put(&c, 0x01, "begun", 5));
     e2e_sleep_ms(40);
     CHECK(ws_text(&c, "another") && ws_is_bye(&c, 1002, "new message within another") && ws_ends(&c));
+    cl_close(&c);
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b132_flush) {
@@ -809,6 +812,7 @@ TEST(b132_flush) {
     CHECK_EQ(ws_get_within(&d, &f, E2E_MS), 1);
     CHECK(f.n == 15 && ws_get_within(&d, &f, 20) == -1); /* it came while the handler slept */
     CHECK(ws_is_text(&d, "after") && ws_is_bye(&d, 1000, ""));
+    cl_close(&c), cl_close(&d);
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b136_ten_frames_and_the_end) {

@@ -6,48 +6,19 @@
 #include "../vthttp.h"
 #include "test.h"
 #include "cli.h"
+#include "faultcalls.h"
 
-static struct {
-    int64_t count, fail_at; /* 0: none */
-    bool onward;
-    void *thread; /* the virtual thread that is hit; the peers are not */
-} fault;
-static bool fault_hits(void) {
-    if (!fault.fail_at || vt__sched_self() != fault.thread) return false;
-    int64_t n = ++fault.count;
-    return n == fault.fail_at || (fault.onward && n > fault.fail_at);
-}
-static void *fault_realloc(void *p, size_t n) { return fault_hits() ? NULL : vt__plat_sys_realloc(p, n); }
-static ssize_t fault_recv(int fd, void *p, size_t n, int flags) {
-    return fault_hits() ? -ECONNRESET : vt__plat_sys_recv(fd, p, n, flags);
-}
-static ssize_t fault_send(int fd, const void *p, size_t n, int flags) {
-    return fault_hits() ? -EPIPE : vt__plat_sys_send(fd, p, n, flags);
-}
-static ssize_t fault_sendmsg(int fd, const struct msghdr *m, int flags) {
-    return fault_hits() ? -ECONNRESET : vt__plat_sys_sendmsg(fd, m, flags);
-}
 static int fault_socket(int family, int type) {
     return fault_hits() ? -EMFILE : vt__plat_sys_socket(family, type);
 }
 static int fault_connect(int fd, const struct sockaddr *sa, socklen_t len) {
     return fault_hits() ? -ECONNREFUSED : vt__plat_sys_connect(fd, sa, len);
 }
-#if !VTHTTP_POLL
-static int fault_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev) {
-    return op == EPOLL_CTL_ADD && fault_hits() ? -ENOSPC : vt__plat_sys_epoll_ctl(ep, op, fd, ev);
-}
-#endif
 static void on_memory(void) { vt__plat.realloc = fault_realloc; }
 static void on_calls(void) {
-    vt__plat.recv = fault_recv;
-    vt__plat.send = fault_send;
-    vt__plat.sendmsg = fault_sendmsg;
+    fault_conn_calls();
     vt__plat.socket = fault_socket;
     vt__plat.connect = fault_connect;
-#if !VTHTTP_POLL
-    vt__plat.epoll_ctl = fault_epoll_ctl;
-#endif
 }
 
 static void serve_ws(vt_sock *s, const char *key) {
@@ -143,13 +114,11 @@ static void sweep_body(void) {
     now.table();
     fault.thread = vt__sched_self();
     for (bool last = false; !last && n < most; n++) {
-        fault.count = 0;
-        fault.onward = now.onward;
-        fault.fail_at = n;
+        fault_set(n, now.onward);
         vt_client *c = vt_client_new(NULL);
         bool good = work(c, &p);
         last = fault.count < n;
-        fault.fail_at = 0;
+        fault_set(0, false);
         CHECK(!last || good);
         if (c->err == 0) {
             CHECK_EQ(c->conns, c->nidle);

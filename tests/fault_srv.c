@@ -4,29 +4,10 @@
 #define E2E_WORKERS 1
 #define E2E_MS 5000
 #include "e2e.h"
+#include "faultcalls.h"
 #include "faulthttp.h"
 
-static struct {
-    int64_t count, fail_at; /* 0: none */
-    bool onward;
-} fault;
-static bool fault_hits(void) {
-    int64_t at = __atomic_load_n(&fault.fail_at, __ATOMIC_SEQ_CST);
-    if (!at) return false;
-    int64_t n = __atomic_add_fetch(&fault.count, 1, __ATOMIC_SEQ_CST);
-    return n == at || (fault.onward && n > at);
-}
-static void *fault_realloc(void *p, size_t n) { return fault_hits() ? NULL : vt__plat_sys_realloc(p, n); }
 static void *fault_mmap(size_t n) { return fault_hits() ? NULL : vt__plat_sys_mmap(n); }
-static ssize_t fault_recv(int fd, void *p, size_t n, int flags) {
-    return fault_hits() ? -ECONNRESET : vt__plat_sys_recv(fd, p, n, flags);
-}
-static ssize_t fault_send(int fd, const void *p, size_t n, int flags) {
-    return fault_hits() ? -EPIPE : vt__plat_sys_send(fd, p, n, flags);
-}
-static ssize_t fault_sendmsg(int fd, const struct msghdr *m, int flags) {
-    return fault_hits() ? -ECONNRESET : vt__plat_sys_sendmsg(fd, m, flags);
-}
 static int fault_shutdown(int fd, int how) {
     return fault_hits() ? -ENOTCONN : vt__plat_sys_shutdown(fd, how);
 }
@@ -35,30 +16,14 @@ static int fault_accept(int fd, struct sockaddr *sa, socklen_t *len) {
     if (!fault_hits()) return vt__plat_sys_accept(fd, sa, len);
     return -errors[fault.count % (int64_t)VT__COUNT(errors)];
 }
-#if !VTHTTP_POLL
-static int fault_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev) {
-    return op == EPOLL_CTL_ADD && fault_hits() ? -ENOSPC : vt__plat_sys_epoll_ctl(ep, op, fd, ev);
-}
-#endif
-static void fault_set(int64_t at, bool onward) {
-    fault.count = 0;
-    fault.onward = onward;
-    __atomic_store_n(&fault.fail_at, at, __ATOMIC_SEQ_CST);
-}
-
 static void on_memory(void) {
     vt__plat.realloc = fault_realloc;
     vt__plat.mmap = fault_mmap;
 }
 static void on_calls(void) {
-    vt__plat.recv = fault_recv;
-    vt__plat.send = fault_send;
-    vt__plat.sendmsg = fault_sendmsg;
+    fault_conn_calls();
     vt__plat.shutdown = fault_shutdown;
     vt__plat.accept = fault_accept;
-#if !VTHTTP_POLL
-    vt__plat.epoll_ctl = fault_epoll_ctl;
-#endif
 }
 
 static bool one(const char *head, const char *body, size_t n, int want) {
@@ -108,3 +73,24 @@ static void sweep(void (*table)(void), bool onward) {
 TEST(fault_one_allocation_fails) { sweep(on_memory, false); }
 TEST(fault_all_allocations_fail_from_there) { sweep(on_memory, true); }
 TEST(fault_one_system_call_fails) { sweep(on_calls, false); }
+/* Whoever comes while there is no memory is told so: no connection ends without a word, and the log has it. */
+TEST(no_memory_is_said) {
+    struct vt__plat_table before = vt__plat;
+    int status = 503, n = 1;
+    on_memory();
+    for (; status == 503 && n < 40; n++) {
+        REQUIRE(e2e_start(NULL, routes) == 0);
+        fault_set(n, true);
+        CL(c);
+        status = cl_get(&c, "/none");
+        fault_set(0, false);
+        CL(next);
+        CHECK_EQ(cl_get(&next, "/none"), 404);
+        CHECK_EQ(e2e_logged(VT_LOG_ERROR, "accept: Cannot allocate memory (ENOMEM)"), n == 1);
+        cl_close(&c);
+        CHECK_EQ(e2e_stop(), 0);
+    }
+    vt__plat = before;
+    CHECK_EQ(status, 404); /* nothing is left to fail */
+    CHECK(n > 4);
+}

@@ -133,7 +133,7 @@ $python || skip commands 'gdb has no Python'
 $python || sed -i -e '/^vt /d' -e '/^python/,/^end/d' "$tmp/commands"
 for flags in -O0 -O2 '-O2 -fomit-frame-pointer'; do
     # shellcheck disable=SC2086
-    ${VT_CC:-cc} -std=gnu11 -g $flags -DVTHTTP_GDB=1 -I. -pthread -o "$tmp/parked" "$tmp/parked.c" || exit 2
+    ${VT_CC:-cc} -std=gnu11 -g $flags -DVTHTTP_STATIC=1 -DVTHTTP_GDB=1 -I. -pthread -o "$tmp/parked" "$tmp/parked.c" || exit 2
     timeout 60 gdb -nx -batch -iex "add-auto-load-safe-path $tmp" -x "$tmp/commands" "$tmp/parked" > "$tmp/log" 2>&1 < /dev/null
     if ! grep -q 'HERE begins' "$tmp/log"; then
         skip "$flags" "gdb cannot run a program here: $(grep -m 1 -i -E 'ptrace|not permitted|error' "$tmp/log")"

@@ -2,9 +2,6 @@
  * -port=N (0: any free one), -buffer=BYTES */
 #include "bare.h"
 
-#define EVENTS 512
-#define ACCEPT_BURST 64
-
 struct conn {
     char *rest; /* what the socket would not take; NULL most of the time */
     size_t have, sent;
@@ -56,34 +53,18 @@ static int conn_serve(int fd, uint32_t events) {
     return ok;
 }
 
-static void accept_some(int listener) {
-    for (int i = 0; i < ACCEPT_BURST; i++) {
-        struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET};
-        int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0) return;
-        ev.data.fd = fd;
-        if (fd >= conn_max || epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) < 0) close(fd);
-    }
+static void on_conn(int fd) {
+    if (!bare_watch(fd, EPOLLIN | EPOLLOUT)) conn_close(fd);
 }
 
-static void loop(int listener) {
-    static struct epoll_event got[EVENTS];
-    struct epoll_event ev = {.events = EPOLLIN, .data.fd = listener};
-    epoll_ctl(ep, EPOLL_CTL_ADD, listener, &ev);
-    while (!bench_stop) {
-        int n = epoll_wait(ep, got, EVENTS, -1);
-        for (int i = 0; i < n; i++) {
-            int fd = got[i].data.fd;
-            if (fd == listener) accept_some(fd);
-            else if (conn_serve(fd, got[i].events) < 0) conn_close(fd);
-        }
-    }
+static void on_event(int fd, uint32_t events) {
+    if (conn_serve(fd, events) < 0) conn_close(fd);
 }
 
 int main(int argc, char **argv) {
     static const char *const known[] = {"port", "buffer", NULL};
     bench_known(argc, argv, known);
     conns = bare_begin(argc, argv, sizeof(*conns));
-    loop(bench_listen((int)bench_num(argc, argv, "port", 0)));
+    bare_serve(argc, argv, on_conn, on_event);
     return 0;
 }

@@ -7,8 +7,6 @@
 #include "bare.h"
 
 #define COPIES 1024 /* responses that one send can carry */
-#define EVENTS 512
-#define ACCEPT_BURST 64
 
 struct conn {
     uint8_t matched; /* bytes of CR LF CR LF seen at the end of the last read */
@@ -88,11 +86,6 @@ static int conn_serve(int fd, uint32_t events) {
     return ok;
 }
 
-static void conn_watch(int fd) {
-    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.fd = fd};
-    if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) < 0) conn_close(fd);
-}
-
 /* One request, one response. 1: over, 0: the request is not here yet. */
 static int conn_once(int fd) {
     struct conn *c = &conns[fd];
@@ -105,17 +98,11 @@ static int conn_once(int fd) {
     return 1;
 }
 
-static void accept_some(int listener) {
-    for (int i = 0; i < ACCEPT_BURST; i++) {
-        int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0) return;
-        if (fd >= conn_max) close(fd);
-        else if (!keep && conn_once(fd)) conn_close(fd);
-        else conn_watch(fd);
-    }
+static void on_conn(int fd) {
+    if ((!keep && conn_once(fd)) || !bare_watch(fd, EPOLLIN | EPOLLOUT)) conn_close(fd);
 }
 
-static void handle(int fd, uint32_t events) {
+static void on_event(int fd, uint32_t events) {
     int over = keep ? conn_serve(fd, events) < 0 : conn_once(fd);
     if (over) conn_close(fd);
 }
@@ -143,19 +130,6 @@ static void load_response(const char *path) {
     for (size_t i = 0; i < COPIES; i++) memcpy(replies + i * reply_len, bytes, reply_len);
 }
 
-static void loop(int listener) {
-    static struct epoll_event got[EVENTS];
-    struct epoll_event ev = {.events = EPOLLIN, .data.fd = listener};
-    epoll_ctl(ep, EPOLL_CTL_ADD, listener, &ev);
-    while (!bench_stop) {
-        int n = epoll_wait(ep, got, EVENTS, -1);
-        for (int i = 0; i < n; i++) {
-            if (got[i].data.fd == listener) accept_some(listener);
-            else handle(got[i].data.fd, got[i].events);
-        }
-    }
-}
-
 int main(int argc, char **argv) {
     static const char *const known[] = {"mode", "response", "port", "buffer", NULL};
     bench_known(argc, argv, known);
@@ -165,6 +139,6 @@ int main(int argc, char **argv) {
     if (!keep && strcmp(mode, "close") != 0) bench_die("-mode=%s: keep or close", mode);
     load_response(bench_opt(argc, argv, "response", NULL));
     conns = bare_begin(argc, argv, sizeof(*conns));
-    loop(bench_listen((int)bench_num(argc, argv, "port", 0)));
+    bare_serve(argc, argv, on_conn, on_event);
     return 0;
 }

@@ -3,9 +3,6 @@
  * frames that fit the buffer. -port=N (0: any free one), -buffer=BYTES */
 #include "bare.h"
 
-#define EVENTS 512
-#define ACCEPT_BURST 64
-
 struct conn {
     char *rest; /* a frame that is not complete; NULL most of the time */
     size_t have;
@@ -96,29 +93,14 @@ static int conn_serve(int fd, uint32_t events) {
     }
 }
 
-static void accept_some(int listener) {
-    for (int i = 0; i < ACCEPT_BURST; i++) {
-        struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET};
-        int on = 1, fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0) return;
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        ev.data.fd = fd;
-        if (fd >= conn_max || epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) < 0) close(fd);
-    }
+static void on_conn(int fd) {
+    const int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (!bare_watch(fd, EPOLLIN)) conn_close(fd);
 }
 
-static void loop(int listener) {
-    static struct epoll_event got[EVENTS];
-    struct epoll_event ev = {.events = EPOLLIN, .data.fd = listener};
-    epoll_ctl(ep, EPOLL_CTL_ADD, listener, &ev);
-    while (!bench_stop) {
-        int n = epoll_wait(ep, got, EVENTS, -1);
-        for (int i = 0; i < n; i++) {
-            int fd = got[i].data.fd;
-            if (fd == listener) accept_some(fd);
-            else if (conn_serve(fd, got[i].events) < 0) conn_close(fd);
-        }
-    }
+static void on_event(int fd, uint32_t events) {
+    if (conn_serve(fd, events) < 0) conn_close(fd);
 }
 
 int main(int argc, char **argv) {
@@ -127,6 +109,6 @@ int main(int argc, char **argv) {
     conns = bare_begin(argc, argv, sizeof(*conns));
     out = malloc(buffer_len + 64);
     if (!out) bench_die("start");
-    loop(bench_listen((int)bench_num(argc, argv, "port", 0)));
+    bare_serve(argc, argv, on_conn, on_event);
     return 0;
 }

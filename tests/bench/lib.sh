@@ -24,7 +24,7 @@ run() {
 build() {
     for name in "$@"; do
         src=tests/bench/$name.c
-        [ "$dir/$name" -nt "$src" ] && [ "$dir/$name" -nt vthttp.h ] && [ "$dir/$name" -nt tests/bench/bench.h ] && continue
+        [ -x "$dir/$name" ] && [ -z "$(find "$src" vthttp.h tests/*.h tests/bench/*.h -newer "$dir/$name")" ] && continue
         $cc -std=gnu11 -O2 -pthread "$src" -o "$dir/$name" ${libs:-} 2>> "$log" && continue
         say "FAILED: $src does not compile"
         failed=$((failed + 1))

@@ -1,0 +1,45 @@
+/* System calls of a running program of which the N-th, or all from the N-th on, fails; what it answers then is what the
+ * system may answer. Behind the implementation, built with VTHTTP_SIM=1. */
+#ifndef VT_FAULTCALLS_H
+#define VT_FAULTCALLS_H
+static struct {
+    int64_t count, fail_at; /* 0: none */
+    bool onward;
+    void *thread; /* the virtual thread that is hit; NULL: everybody */
+} fault;
+static bool fault_hits(void) {
+    int64_t at = __atomic_load_n(&fault.fail_at, __ATOMIC_SEQ_CST);
+    if (!at || (fault.thread && vt__sched_self() != fault.thread)) return false;
+    int64_t n = __atomic_add_fetch(&fault.count, 1, __ATOMIC_SEQ_CST);
+    return n == at || (fault.onward && n > at);
+}
+static void fault_set(int64_t at, bool onward) {
+    fault.count = 0;
+    fault.onward = onward;
+    __atomic_store_n(&fault.fail_at, at, __ATOMIC_SEQ_CST);
+}
+static void *fault_realloc(void *p, size_t n) { return fault_hits() ? NULL : vt__plat_sys_realloc(p, n); }
+static ssize_t fault_recv(int fd, void *p, size_t n, int flags) {
+    return fault_hits() ? -ECONNRESET : vt__plat_sys_recv(fd, p, n, flags);
+}
+static ssize_t fault_send(int fd, const void *p, size_t n, int flags) {
+    return fault_hits() ? -EPIPE : vt__plat_sys_send(fd, p, n, flags);
+}
+static ssize_t fault_sendmsg(int fd, const struct msghdr *m, int flags) {
+    return fault_hits() ? -ECONNRESET : vt__plat_sys_sendmsg(fd, m, flags);
+}
+#if !VTHTTP_POLL
+static int fault_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev) {
+    return op == EPOLL_CTL_ADD && fault_hits() ? -ENOSPC : vt__plat_sys_epoll_ctl(ep, op, fd, ev);
+}
+#endif
+/* Puts those of a connection into the table. */
+static void fault_conn_calls(void) {
+    vt__plat.recv = fault_recv;
+    vt__plat.send = fault_send;
+    vt__plat.sendmsg = fault_sendmsg;
+#if !VTHTTP_POLL
+    vt__plat.epoll_ctl = fault_epoll_ctl;
+#endif
+}
+#endif
