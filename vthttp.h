@@ -8719,12 +8719,13 @@ static bool vt__block_abort(vt__vth *v) {
     return mine;
 }
 
-VT_API int vt_blocking(vt_fn *fn, void *arg, int *result) {
+/* until: for its time in the queue. */
+static int vt__block_call(vt_fn *fn, void *arg, int *result, int64_t until) {
     vt__vth *v = vt__sched_self();
     vt__job j = {NULL, NULL, fn, arg, 0, false, v};
     int64_t due;
     if (!v) return -EPERM;
-    int r = vt__sched_enter(v, 0, &due);
+    int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
     if (VTHTTP_SIM) {
         j.result = fn(arg);
@@ -8736,6 +8737,7 @@ VT_API int vt_blocking(vt_fn *fn, void *arg, int *result) {
     if (result) *result = j.result;
     return 0;
 }
+VT_API int vt_blocking(vt_fn *fn, void *arg, int *result) { return vt__block_call(fn, arg, result, 0); }
 
 /*==============================================================================
  * MARK: - @file    files, by that pool
@@ -14622,12 +14624,13 @@ VT_API int vt_stream_shutdown(vt_stream *st) {
 #if VTHTTP_TLS
 /*==============================================================================
  * MARK: - @ossl    TLS as a machine in memory, by OpenSSL (VTHTTP_TLS)
- * uses:   @api_tls @plat @mem @str @log
+ * uses:   @api_tls @plat @mem @str
  * test:   tests/test_tls.c tests/e2e_tls.c tests/interop_tls.sh
  *
  * OpenSSL does no input or output here: its BIO reads from a slice of received ciphertext and writes to a block that
  * grows. So nothing in it waits, raises SIGPIPE or keeps a descriptor, a step may run on any OS thread, and a flight is one
- * block. Its error queue belongs to the OS thread: each step clears it before and reads it after, and parks nowhere.
+ * block. Its error queue belongs to the OS thread, and others on it may use OpenSSL: each step clears it before, reads it
+ * after, leaves it empty, and parks nowhere; what went wrong stays in `why` for whoever may log it.
  *
  * A context (vt__ossl_ctx) is what a listener reads from its files. It does not change; a reload makes a new one, and
  * connections hold the one that they began with. With several certificates a connection is given those of the name that its
@@ -14699,7 +14702,8 @@ typedef struct vt__ossl {
     size_t in_len;
     char *out; /* ciphertext [pos, len) is to be sent */
     size_t out_pos, out_len, out_cap, quiet;
-    int err; /* the first that ended it */
+    int err;         /* the first that ended it */
+    const char *why; /* and OpenSSL's word for it, until it is told */
     bool done, ended, starved, client;
     bool dear; /* the rest of the handshake takes longer than a hop to another OS thread */
 } vt__ossl;
@@ -14780,7 +14784,8 @@ static int vt__ossl_result(vt__ossl *o, int r) {
     else if (ERR_GET_LIB(e) == ERR_LIB_SSL &&
              (reason == SSL_R_CERTIFICATE_VERIFY_FAILED || reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE))
         o->err = VT_ECERT;
-    vt_log(VT_LOG_DEBUG, "TLS: %s", vt__ossl_reason());
+    o->why = vt__ossl_reason();
+    ERR_clear_error();
     return o->err;
 }
 
@@ -14834,7 +14839,10 @@ static int vt__ossl_shake(vt__ossl *o) {
     }
     if (SSL_get_error(o->ssl, r) == SSL_ERROR_WANT_CLIENT_HELLO_CB) return VT__OSSL_DEAR;
     r = vt__ossl_result(o, r);
-    if (r == -EAGAIN && o->quiet > VT__OSSL_OUT_MAX) r = o->err = VT_ETLS;
+    if (r == -EAGAIN && o->quiet > VT__OSSL_OUT_MAX) {
+        o->why = "too long a handshake";
+        r = o->err = VT_ETLS;
+    }
     return r == -EAGAIN ? 0 : r == 0 ? o->err = VT_ETLS : r;
 }
 /* Plaintext bytes; 0 at the peer's close_notify; -EAGAIN when input is missing. */
@@ -14849,7 +14857,7 @@ static int64_t vt__ossl_read(vt__ossl *o, void *p, size_t n) {
     }
     r = vt__ossl_result(o, r);
     if (r == -EAGAIN && o->quiet > VT__OSSL_QUIET) {
-        vt_log(VT_LOG_DEBUG, "TLS: too much without data");
+        o->why = "too much without data";
         r = o->err = VT_ETLS;
     }
     return r;
@@ -15415,6 +15423,17 @@ typedef struct vt__tls {
     int step; /* what a step on another OS thread came to */
 } vt__tls;
 
+static void vt__tls_tell(const char *why) {
+    if (VT__UNLIKELY(why != NULL)) vt_log(VT_LOG_DEBUG, "TLS: %s", why);
+}
+/* The end of a use of o. A program's log may park: not under the lock. */
+static void vt__tls_unlock(vt__tls *t) {
+    const char *why = t->o.why;
+    t->o.why = NULL;
+    vt__plat_spin_unlock(&t->spin);
+    vt__tls_tell(why);
+}
+
 /*--- moving ciphertext ---*/
 /* 0 when all is out, -EAGAIN, or an error. */
 static int vt__tls_push(vt__conn *c, vt__tls *t) {
@@ -15457,7 +15476,7 @@ static int64_t vt__tls_recv_try(vt__conn *c, void *p, size_t n) {
     while (r == -EAGAIN && (k = vt__tls_pull(c, t)) > 0) r = vt__ossl_read(&t->o, p, n);
     vt__tls_settle(c, t);
     if (r < 0) (void)vt__tls_push(c, t); /* tickets, alerts, a key update */
-    vt__plat_spin_unlock(&t->spin);
+    vt__tls_unlock(t);
     if (r == -EAGAIN) r = k == 0 ? VT_EEOF : k; /* an end without close_notify may be anybody's doing */
     return r;
 }
@@ -15514,7 +15533,7 @@ static int64_t vt__tls_send_try(vt__conn *c, struct iovec *v, int n) {
     if (!t || !t->o.done) return VT_ESTATE;
     vt__plat_spin_lock(&t->spin);
     int64_t r = vt__tls_send_record(c, t, v, n);
-    vt__plat_spin_unlock(&t->spin);
+    vt__tls_unlock(t);
     return r;
 }
 static int vt__tls_send_wait(vt__conn *c, int64_t until) {
@@ -15528,7 +15547,7 @@ static int vt__tls_end(vt__conn *c) {
     vt__plat_spin_lock(&t->spin);
     vt__ossl_end(&t->o);
     int r = vt__tls_push(c, t);
-    vt__plat_spin_unlock(&t->spin);
+    vt__tls_unlock(t);
     return r;
 }
 static int vt__tls_shutdown(vt__conn *c) {
@@ -15606,10 +15625,10 @@ static int vt__tls_shake(void *arg) {
     t->step = vt__ossl_shake(&t->o);
     return 0;
 }
-static int vt__tls_shake_on(vt__tls *t) {
+static int vt__tls_shake_on(vt__tls *t, int64_t until) {
     int r = t->o.dear ? VT__OSSL_DEAR : vt__ossl_shake(&t->o);
-    if (r != VT__OSSL_DEAR) return r;
-    return (r = vt_blocking(vt__tls_shake, t, NULL)) < 0 ? r : t->step;
+    if (r == VT__OSSL_DEAR && (r = vt__block_call(vt__tls_shake, t, NULL, until)) == 0) r = t->step;
+    return r;
 }
 static int vt__tls_push_all(vt__conn *c, vt__tls *t, int64_t until) {
     int r;
@@ -15621,8 +15640,12 @@ static int vt__tls_push_all(vt__conn *c, vt__tls *t, int64_t until) {
  * data where that follows: a client's request, or the answer to one that is here already. */
 static int vt__tls_go_on(vt__conn *c, vt__tls *t, int64_t until) {
     for (;;) {
-        int r = vt__tls_shake_on(t);
-        if (r < 0) (void)vt__tls_push(c, t); /* the alert */
+        int r = vt__tls_shake_on(t, until);
+        if (r < 0) {
+            (void)vt__tls_push(c, t); /* the alert */
+            vt__tls_tell(t->o.why);
+            t->o.why = NULL;
+        }
         if (r == 0) r = vt__tls_push_all(c, t, until);
         if (r < 0) return r;
         if (t->o.done) {

@@ -54,7 +54,20 @@ static int h_big(vt_req *req, vt_res *res) {
     }
     return 0;
 }
+static int let_go; /* of the OS threads that h_block holds */
+static int block(void *arg) {
+    (void)arg;
+    while (!__atomic_load_n(&let_go, __ATOMIC_SEQ_CST)) e2e_sleep_ms(1);
+    return 0;
+}
+static int h_block(vt_req *req, vt_res *res) {
+    (void)req;
+    vt__sched_g.cfg.max_blocking = 1;
+    int r = vt_blocking(block, NULL, NULL);
+    return r < 0 ? r : vt_res_text(res, 200, "done");
+}
 static void routes(vt_server *s) {
+    vt_server_get(s, "/block", h_block);
     vt_server_get(s, "/", h_info);
     vt_server_post(s, "/read", h_read);
     vt_server_get(s, "/stream", h_stream);
@@ -791,6 +804,29 @@ TEST(a_dear_key_exchange_is_made_on_other_threads_or_refused) {
         SSL_CTX_free(ctx);
         CHECK_EQ(e2e_stop(), 0);
     }
+}
+/* A pool that is busy with something else does not keep a client waiting for ever. */
+TEST(a_dear_handshake_has_no_more_time_than_others) {
+    struct pem rsa = pem_make("rsa", "DNS:rsa.example", NULL, 30, 2048);
+    vt_server_cfg cfg = {.header_timeout_ms = SLOW ? 1500 : 400};
+    fresh();
+    tk[0].cert_pem = rsa.text;
+    __atomic_store_n(&let_go, 0, __ATOMIC_SEQ_CST);
+    REQUIRE(start(&cfg));
+    CL(busy);
+    CL(c);
+    REQUIRE(cl_open(&busy));
+    cl_puts(&busy, "GET /block HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (int64_t end = e2e_now_ms() + E2E_MS; pool_threads() == 0 && e2e_now_ms() < end;) e2e_sleep_ms(1);
+    REQUIRE(pool_threads() == 1);
+    CHECK(open_with(&c, tls_client_ctx(), NULL, NULL) != 1);
+    vt_server_stats st;
+    vt_server_stats_get(e2e.s, &st);
+    CHECK_EQ(st.timeouts, 1);
+    __atomic_store_n(&let_go, 1, __ATOMIC_SEQ_CST);
+    CHECK_EQ(cl_response(&busy), 200);
+    CHECK_EQ(e2e_stop(), 0);
+    pem_free(&rsa);
 }
 TEST(chains_are_sent) {
     struct pem mid = pem_make("Middle CA", NULL, &ca, 30, 0),

@@ -195,6 +195,51 @@ TEST(a_bad_record_is_an_error_for_good) {
     CHECK(p.s.out_len > p.s.out_pos); /* the alert */
     pair_close(&p);
 }
+/* Whoever else uses OpenSSL on this thread may look at the queue without clearing it first. */
+TEST(the_error_queue_is_left_empty) {
+    static const char broken[] = "-----BEGIN PRIVATE KEY-----\nMIIBAAAA\n-----END PRIVATE KEY-----\n";
+    vt__ossl_client cc = trusting();
+    vt__ossl_ctx *x;
+    vt__ossl_text text;
+    struct pair p;
+    char buf[16];
+    ERR_clear_error();
+    vt_tls_cfg asks = cfg;
+    asks.client_ca_pem = ca.cert_text;
+    REQUIRE(vt__ossl_ctx_server(&x, &asks, &keys, vt__tls_alpn, &text) == 0);
+    CHECK_EQ(ERR_peek_error(), 0);
+    vt__ossl_unref(x);
+    REQUIRE(vt__ossl_ctx_client(&x, &cc, &text) == 0);
+    CHECK_EQ(ERR_peek_error(), 0);
+    vt__ossl_unref(x);
+    REQUIRE(pair_open(&p, &cc, "site.example") == 0);
+    CHECK_EQ(pair_shake(&p, 100000), 1);
+    CHECK_EQ(ERR_peek_error(), 0);
+    CHECK_EQ(pair_talk(&p, 100000), 0);
+    CHECK_EQ(vt__ossl_write(&p.c, "abc", 3), 0);
+    p.c.out[p.c.out_len - 1] ^= 1;
+    carry(&p.c, &p.s, 100000);
+    CHECK_EQ(vt__ossl_read(&p.s, buf, sizeof buf), VT_ETLS);
+    CHECK(p.s.why != NULL);
+    CHECK_EQ(ERR_peek_error(), 0);
+    pair_close(&p);
+    REQUIRE(pair_open(&p, &cc, "other.example") == 0);
+    CHECK_EQ(pair_shake(&p, 100000), VT_ECERT);
+    CHECK_EQ(ERR_peek_error(), 0);
+    pair_close(&p);
+    CHECK_EQ(ERR_peek_error(), 0);
+    vt_tls_cert bad = {.cert_pem = site.cert_text, .key_pem = broken};
+    vt_tls_cfg bad_cfg = {.certs = &bad, .ncerts = 1};
+    CHECK_EQ(vt__ossl_ctx_server(&x, &bad_cfg, &keys, vt__tls_alpn, &text), VT_ECONF);
+    CHECK_EQ(ERR_peek_error(), 0);
+    cc.ca_pem = "no certificate";
+    CHECK_EQ(vt__ossl_ctx_client(&x, &cc, &text), VT_ECONF);
+    CHECK(strncmp(text.text, "tls_ca_pem: no certificate can be read: ", 40) == 0);
+    CHECK_EQ(ERR_peek_error(), 0);
+    cc = (vt__ossl_client){.cert = &bad};
+    CHECK_EQ(vt__ossl_ctx_client(&x, &cc, &text), VT_ECONF);
+    CHECK(strncmp(text.text, "key_pem: no private key can be read: ", 37) == 0);
+}
 /* A server's and a client's whole life, in which the n-th allocation fails (0: none). */
 static int life(long n) {
     const vt__ossl_client cc = trusting();
