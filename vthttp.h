@@ -15717,8 +15717,11 @@ static int vt__tls_cfg_copy(vt_tls_cfg *to, const vt_tls_cfg *from) {
 static const char *vt__tls_cfg_bad(const vt_tls_cfg *c) {
     if (!c || c->ncerts < 1 || c->ncerts > VT__OSSL_CERTS_MAX || !c->certs) return "ncerts";
     for (int i = 0; i < c->ncerts; i++)
-        if (!c->certs[i].cert_file == !c->certs[i].cert_pem) return "certs";
+        if (!c->certs[i].cert_file == !c->certs[i].cert_pem || (c->certs[i].key_file && c->certs[i].key_pem))
+            return "certs";
+    if (c->client_ca_file && c->client_ca_pem) return "client_ca_file";
     if (c->client_auth < 0 || c->client_auth > VT_TLS_CLIENT_UNVERIFIED) return "client_auth";
+    if (c->client_auth && !c->client_ca_file && !c->client_ca_pem) return "client_auth";
     if (c->names < 0 || c->names > VT_TLS_NAMES_REQUIRED) return "names";
     if (c->plain < 0 || c->plain > VT_TLS_PLAIN_CLOSE) return "plain";
     if (c->min_version != 0 && c->min_version != 12 && c->min_version != 13) return "min_version";
@@ -15740,22 +15743,23 @@ static int vt__tls_gate_new(vt__tls_gate **out, const vt_tls_cfg *cfg, const cha
     *out = g;
     return 0;
 }
-/* Reads the files: from now on this is what handshakes use. On an error, which `text` tells, all stays. */
-static int vt__tls_gate_load(vt__tls_gate *g, char *text, size_t cap) {
+/* What the files say, for vt__tls_gate_use; `text` tells the error. Any OS thread. */
+typedef vt__ossl_ctx vt__tls_files;
+static int vt__tls_gate_read(vt__tls_gate *g, vt__tls_files **out, char *text, size_t cap) {
     vt__ossl_text t = {""};
-    vt__ossl_ctx *x = NULL;
-    int r = vt__ossl_ctx_server(&x, &g->cfg, &g->keys, vt__tls_alpn, &t);
-    if (r < 0) {
-        snprintf(text, cap, "%s", t.text);
-        return r;
-    }
+    int r = vt__ossl_ctx_server(out, &g->cfg, &g->keys, vt__tls_alpn, &t);
+    if (r < 0) snprintf(text, cap, "%s", t.text);
+    return r;
+}
+/* From now on handshakes use them. */
+static void vt__tls_gate_use(vt__tls_gate *g, vt__tls_files *x) {
     vt__plat_spin_lock(&g->spin);
     vt__ossl_ctx *old = g->ctx;
     g->ctx = x;
     vt__plat_spin_unlock(&g->spin);
     if (old) vt__ossl_unref(old);
-    return 0;
 }
+static void vt__tls_files_free(vt__tls_files *x) { vt__ossl_unref(x); }
 static int vt__tls_gate_plain(const vt__tls_gate *g) { return g->cfg.plain; }
 static void vt__tls_gate_free(vt__tls_gate *g) {
     if (!g) return;
@@ -15819,10 +15823,15 @@ static int vt__tls_gate_new(vt__tls_gate **out, const vt_tls_cfg *cfg, const cha
     (void)out, (void)cfg, (void)bad;
     return VT_ENOTLS;
 }
-static int vt__tls_gate_load(vt__tls_gate *g, char *text, size_t cap) {
-    (void)g, (void)text, (void)cap;
+typedef struct vt__tls_files {
+    char none;
+} vt__tls_files;
+static int vt__tls_gate_read(vt__tls_gate *g, vt__tls_files **out, char *text, size_t cap) {
+    (void)g, (void)out, (void)text, (void)cap;
     return VT_ENOTLS;
 }
+static void vt__tls_gate_use(vt__tls_gate *g, vt__tls_files *x) { (void)g, (void)x; }
+static void vt__tls_files_free(vt__tls_files *x) { (void)x; }
 static int vt__tls_gate_plain(const vt__tls_gate *g) { return g->none; }
 static void vt__tls_gate_free(vt__tls_gate *g) { (void)g; }
 typedef struct vt__tls_trust {
@@ -18227,8 +18236,8 @@ static int vt__srv_listen_tls(vt_server *s, const char *addr, const vt_tls_cfg *
         return vt__http_fail(s, r,
                              "TLS was asked for, but the program is built without: compile it with "
                              "-DVTHTTP_TLS=1 and link -lssl -lcrypto");
-    if (r < 0)
-        return vt__http_fail(s, r, bad ? "vt_tls_cfg: %s is not valid" : "out of memory%s", bad ? bad : "");
+    if (bad) return vt__http_fail(s, r, "vt_tls_cfg: %s is not valid", bad);
+    if (r < 0) return vt__http_fail(s, r, "out of memory");
     r = vt__srv_listen(s, addr, gate);
     if (r < 0) vt__tls_gate_free(gate);
     return r;
@@ -18670,12 +18679,23 @@ static int vt__srv_stand_by(vt__srv *srv) {
     if (r < 0) vt__srv_unlist(srv);
     return r;
 }
-/* Reads the certificates of every TLS listener; the first error, told in `text`. */
+/* Reads the certificates of every TLS listener, and uses them if all can be; the first error, told in `text`. */
 static int vt__srv_load(vt__srv *srv, char *text, size_t cap) {
-    int err = 0;
-    for (int i = 0; i < srv->nlisteners && err == 0; i++)
-        if (srv->listeners[i].gate) err = vt__tls_gate_load(srv->listeners[i].gate, text, cap);
-    return err;
+    int n = srv->nlisteners, r = 0;
+    vt__tls_files **files = vt__mem_zalloc((size_t)n * sizeof *files);
+    if (!files) {
+        snprintf(text, cap, "out of memory");
+        return -ENOMEM;
+    }
+    for (int i = 0; i < n && r == 0; i++)
+        if (srv->listeners[i].gate) r = vt__tls_gate_read(srv->listeners[i].gate, &files[i], text, cap);
+    for (int i = 0; i < n; i++) {
+        if (!files[i]) continue;
+        if (r == 0) vt__tls_gate_use(srv->listeners[i].gate, files[i]);
+        else vt__tls_files_free(files[i]);
+    }
+    vt__mem_free(files);
+    return r;
 }
 static int vt__srv_reload(void *arg) {
     char why[512];
@@ -18693,7 +18713,8 @@ static void vt__srv_on_reload_msg(vt__dom *dom, vt__msg *m) {
     vt__srv *srv = VT__CONTAINER(m, vt__srv, reload_msg);
     (void)dom;
     __atomic_store_n(&srv->reloading, 0, __ATOMIC_SEQ_CST);
-    (void)vt_go_any(vt__srv_reload_main, srv);
+    int r = vt_go_any(vt__srv_reload_main, srv);
+    if (r < 0) vt_log(VT_LOG_ERROR, "the certificates stay as they were: %s", vt_strerror(r));
 }
 
 static int vt__srv_start(vt__srv *srv) {

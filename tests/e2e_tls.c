@@ -435,6 +435,31 @@ TEST(reload_under_load) {
     unlink(path);
 }
 
+static vt_tls_cfg second_cfg;
+static void routes_two(vt_server *s) {
+    routes(s);
+    CHECK_EQ(vt_server_listen_tls(s, "127.0.0.1:0", &second_cfg), 0);
+}
+TEST(a_reload_of_several_listeners_is_all_or_nothing) {
+    char path[] = "/tmp/vt_tls_one_XXXXXX", other[] = "/tmp/vt_tls_two_XXXXXX";
+    vt_tls_cert second = {.cert_file = other};
+    close(mkstemp(path)), close(mkstemp(other));
+    REQUIRE(pem_write(path, site.text) && pem_write(other, site.text));
+    fresh();
+    tk[0] = (vt_tls_cert){.cert_file = path};
+    second_cfg = (vt_tls_cfg){.certs = &second, .ncerts = 1};
+    REQUIRE(e2e_start(NULL, routes_two) == 0);
+    REQUIRE(pem_write(path, wild.text) && pem_write(other, "not a certificate\n"));
+    CHECK_EQ(vt_server_tls_reload(e2e.s), VT_ECONF);
+    CHECK_EQ(e2e_logged(VT_LOG_ERROR, other), 1);
+    CHECK_STR(served(NULL), "default"); /* its own file is good, but not every one */
+    REQUIRE(pem_write(other, wild.text));
+    CHECK_EQ(vt_server_tls_reload(e2e.s), 0);
+    CHECK_STR(served(NULL), "wild");
+    CHECK_EQ(e2e_stop(), 0);
+    unlink(path), unlink(other);
+}
+
 /* ---- ends ---- */
 /* The first 101, then the stream is open. */
 static bool stream_open(struct cl *c) {
@@ -895,17 +920,21 @@ static int listen_bad;
 static void routes_bad(vt_server *s) { listen_bad = vt_server_listen_tls(s, "127.0.0.1:0", &lcfg); }
 TEST(bad_fields_are_named) {
     static const char *const names[] = {"ncerts", "certs",       "client_auth",    "names",
-                                        "plain",  "min_version", "max_handshakes", "ticket_life_s"};
+                                        "plain",  "min_version", "max_handshakes", "ticket_life_s",
+                                        "certs",  "client_auth", "client_ca_file"};
     for (size_t i = 0; i < VT__COUNT(names); i++) {
         fresh();
         if (i == 0) lcfg.ncerts = 0;
         if (i == 1) tk[0].cert_file = "both";
-        if (i == 2) lcfg.client_auth = 3;
+        if (i == 2) lcfg.client_ca_pem = ca.cert_text, lcfg.client_auth = 3;
         if (i == 3) lcfg.names = -1;
         if (i == 4) lcfg.plain = 3;
         if (i == 5) lcfg.min_version = 11;
         if (i == 6) lcfg.max_handshakes = -1;
         if (i == 7) lcfg.ticket_life_s = -2;
+        if (i == 8) tk[0].key_file = tk[0].key_pem = "both";
+        if (i == 9) lcfg.client_auth = VT_TLS_CLIENT_OPTIONAL; /* of whom? */
+        if (i == 10) lcfg.client_ca_file = lcfg.client_ca_pem = "both";
         CHECK_EQ(e2e_start(NULL, routes_bad), -EINVAL);
         CHECK_EQ(listen_bad, -EINVAL);
         CHECK_EQ(e2e_logged(VT_LOG_ERROR, names[i]), 1);

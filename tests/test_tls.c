@@ -334,6 +334,7 @@ static int client(void *arg) {
 static int over_sockets(int64_t total) {
     const vt__ossl_client cc = trusting();
     vt__ossl_text text;
+    vt__tls_files *files;
     const char *bad;
     char why[512];
     int small = 4096;
@@ -344,7 +345,8 @@ static int over_sockets(int64_t total) {
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, w.fd) < 0) return -errno;
     setsockopt(w.fd[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     int r = vt__tls_gate_new(&w.gate, &cfg, &bad);
-    if (r == 0) r = vt__tls_gate_load(w.gate, why, sizeof why);
+    if (r == 0) r = vt__tls_gate_read(w.gate, &files, why, sizeof why);
+    if (r == 0) vt__tls_gate_use(w.gate, files);
     if (r == 0) r = vt__ossl_ctx_client(&w.client, &cc, &text);
     if (r == 0) r = vt_run(&rt, client, NULL);
     if (w.client) vt__ossl_unref(w.client);
