@@ -903,6 +903,10 @@ typedef struct vt_server_cfg {
     int ssl_min_version;       /* 12 (TLS 1.2, the default) or 13 */
     int ssl_only;              /* 1: no plain listener: host, port and addr are not used */
     int ssl_redirect;          /* 1: plain HTTP on the TLS port gets 308 to https, not 400 */
+    int64_t hsts_max_age_s; /* responses over TLS tell browsers for how long to come by https alone (RFC 6797,
+                                  Strict-Transport-Security, unless the handler has set it); default: they do not;
+                                  VT_NONE: 0 s, which takes it back */
+    int hsts_subdomains;    /* 1: and to every subdomain */
     int reload_on_hup; /* 1: at SIGHUP vt_server_run reads the certificates anew (vt_server_tls_reload) */
     int no_date;       /* 1: no Date field */
     const char *server_name;                     /* value of the Server field; default none */
@@ -15895,6 +15899,8 @@ typedef struct vt__h1c_conf {
     size_t server_len, refusal_len;
     char server[256];  /* the whole field line */
     char refusal[160]; /* the whole 503; see vt__h1c.unsaid */
+    size_t hsts_len;   /* 0: none */
+    char hsts[64];     /* the value of Strict-Transport-Security */
 } vt__h1c_conf;
 
 /* One server's connections, in all domains. */
@@ -16687,13 +16693,22 @@ static int vt__h1c_tls(vt_req *req, vt_tls_info *out) {
     vt__h1c_run *run = req->conn;
     return vt__tls_info(&run->c->conn, &run->arena, out);
 }
-#define VT__H1C_WIRE(tls, scheme)                                                                            \
-    {                                                                                                        \
-        vt__h1c_read, vt__h1c_inform, vt__h1c_head, vt__h1c_write, vt__h1c_wire_flush, vt__h1c_end,          \
-            vt__h1c_abort, vt__h1c_upgrade, vt__h1c_address, tls, scheme                                     \
+static int vt__h1c_head_tls(vt_res *res, bool end_now) {
+    static const vt_str hsts = {"Strict-Transport-Security", 25};
+    const vt__h1c_conf *conf = ((vt__h1c_run *)res->req->conn)->conf;
+    if (conf->hsts_len && !vt_res_field_get(res, hsts.ptr, 0).ptr) {
+        int r = vt__res_push(res, vt__h1_field_id(hsts), hsts, (vt_str){conf->hsts, conf->hsts_len});
+        if (r < 0) return r;
     }
-static const vt__http_wire vt__h1c_wire = VT__H1C_WIRE(NULL, "http");
-static const vt__http_wire vt__h1c_wire_tls = VT__H1C_WIRE(vt__h1c_tls, "https");
+    return vt__h1c_head(res, end_now);
+}
+#define VT__H1C_WIRE(head, tls, scheme)                                                                      \
+    {                                                                                                        \
+        vt__h1c_read, vt__h1c_inform, head, vt__h1c_write, vt__h1c_wire_flush, vt__h1c_end, vt__h1c_abort,   \
+            vt__h1c_upgrade, vt__h1c_address, tls, scheme                                                    \
+    }
+static const vt__http_wire vt__h1c_wire = VT__H1C_WIRE(vt__h1c_head, NULL, "http");
+static const vt__http_wire vt__h1c_wire_tls = VT__H1C_WIRE(vt__h1c_head_tls, vt__h1c_tls, "https");
 /* Whether req->conn is a vt__h1c_run. */
 static bool vt__h1c_has(const vt_req *req) {
     return req->wire == &vt__h1c_wire || req->wire == &vt__h1c_wire_tls;
@@ -18173,6 +18188,7 @@ static int vt__srv_check(vt_server *s) {
     if (c->stall_ms > 3600000) return vt__srv_bad_field(s, "stall_ms", c->stall_ms);
     if (c->max_spares > VT__SPARES_MAX) return vt__srv_bad_field(s, "max_spares", c->max_spares);
     if (c->ssl_port < VT_NONE || c->ssl_port > 65535) return vt__srv_bad_field(s, "ssl_port", c->ssl_port);
+    if (c->hsts_max_age_s < VT_NONE) return vt__srv_bad_field(s, "hsts_max_age_s", c->hsts_max_age_s);
     if (c->deadlock > 1) return vt__srv_bad_field(s, "deadlock", c->deadlock);
     if (c->server_name &&
         (vt__h1_check_value(vt__str_of(c->server_name)) < 0 || strlen(c->server_name) > 200))
@@ -18205,6 +18221,10 @@ static void vt__srv_resolve(vt__h1c_conf *f, const vt_server_cfg *c) {
     f->queue_ns = vt__srv_ns(c->queue_timeout_ms);
     f->cancel_on = c->cancel_on;
     f->no_date = c->no_date != 0;
+    if (c->hsts_max_age_s)
+        f->hsts_len = (size_t)snprintf(f->hsts, sizeof f->hsts, "max-age=%lld%s",
+                                       (long long)VT__MAX(c->hsts_max_age_s, 0),
+                                       c->hsts_subdomains ? "; includeSubDomains" : "");
     if (c->server_name)
         f->server_len = (size_t)snprintf(f->server, sizeof f->server, "Server: %s\r\n", c->server_name);
     f->refusal_len = (size_t)snprintf(
@@ -18999,6 +19019,8 @@ enum vt__conf_flags {
     X("sslMinVersion", ssl_min_version, COUNT, VT__CONF_ARG, 12, 13)                                         \
     X("sslOnly", ssl_only, FLAG, 0, 0, 1)                                                                    \
     X("sslRedirect", ssl_redirect, FLAG, 0, 0, 1)                                                            \
+    X("hstsMaxAgeS", hsts_max_age_s, COUNT, VT__CONF_ZERO_NONE, 0, INT64_MAX)                                \
+    X("hstsSubdomains", hsts_subdomains, FLAG, 0, 0, 1)                                                      \
     X("reloadOnHup", reload_on_hup, FLAG, 0, 0, 1)                                                           \
     X("noDate", no_date, FLAG, 0, 0, 1)                                                                      \
     X("serverName", server_name, STRING, 0, 0, 0)

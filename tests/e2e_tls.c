@@ -54,6 +54,11 @@ static int h_big(vt_req *req, vt_res *res) {
     }
     return 0;
 }
+static int h_own_hsts(vt_req *req, vt_res *res) {
+    (void)req;
+    vt_res_field(res, "strict-transport-security", "max-age=7");
+    return vt_res_text(res, 200, "own");
+}
 static int let_go; /* of the OS threads that h_block holds */
 static int block(void *arg) {
     (void)arg;
@@ -68,6 +73,7 @@ static int h_block(vt_req *req, vt_res *res) {
 }
 static void routes(vt_server *s) {
     vt_server_get(s, "/block", h_block);
+    vt_server_get(s, "/own", h_own_hsts);
     vt_server_get(s, "/", h_info);
     vt_server_post(s, "/read", h_read);
     vt_server_get(s, "/stream", h_stream);
@@ -84,15 +90,16 @@ static void fresh(void) {
 static bool start(const vt_server_cfg *cfg) { return e2e_start(cfg, routes) == 0; }
 static int port(void) { return vt_server_port(e2e.s, 1); }
 
-/* A plain connection to the TLS listener. */
-static int dial(void) {
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port())};
+/* A connection that is plain so far. */
+static int dial_to(int port) {
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
     sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof sa) < 0) return -1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     return fd;
 }
+static int dial(void) { return dial_to(port()); }
 static SSL_CTX *client_ctx(void) {
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
@@ -939,6 +946,50 @@ TEST(bad_fields_are_named) {
         CHECK_EQ(listen_bad, -EINVAL);
         CHECK_EQ(e2e_logged(VT_LOG_ERROR, names[i]), 1);
     }
+}
+/* What the answer to GET target over TLS or not says of it; "-": nothing, "twice" is wrong. */
+static const char *hsts(const char *target, bool tls) {
+    static char value[80];
+    int n = 0;
+    CL(c);
+    if (tls) CHECK_EQ(open_with(&c, tls_client_ctx(), NULL, NULL), 1);
+    else CHECK(cl_fd_take(&c, dial_to(vt_server_port(e2e.s, 2))));
+    CHECK(cl_get(&c, target) > 0);
+    for (const char *p = c.head; (p = strcasestr(p, "\nStrict-Transport-Security:")) != NULL; p++) n++;
+    snprintf(value, sizeof value, "%s",
+             n == 0   ? "-"
+             : n == 1 ? cl_field(&c, "strict-transport-security")
+                      : "twice");
+    return value;
+}
+static void routes_plain_too(vt_server *s) {
+    routes(s);
+    CHECK_EQ(vt_server_listen(s, "127.0.0.1:0"), 0);
+}
+TEST(b153_hsts_only_over_tls) {
+    static const struct {
+        int64_t age;
+        int subdomains;
+        const char *want;
+    } cases[] = {{0, 1, "-"},
+                 {31536000, 0, "max-age=31536000"},
+                 {60, 1, "max-age=60; includeSubDomains"},
+                 {INT64_MAX, 1, "max-age=9223372036854775807; includeSubDomains"},
+                 {VT_NONE, 0, "max-age=0"}};
+    for (size_t i = 0; i < VT__COUNT(cases); i++) {
+        vt_server_cfg cfg = {.hsts_max_age_s = cases[i].age, .hsts_subdomains = cases[i].subdomains};
+        fresh();
+        REQUIRE(e2e_start(&cfg, routes_plain_too) == 0);
+        CHECK_STR(hsts("/", true), cases[i].want);
+        CHECK_STR(hsts("/nowhere", true), cases[i].want); /* an error is a response, too */
+        CHECK_STR(hsts("/own", true), "max-age=7");
+        CHECK_STR(hsts("/", false), "-");
+        CHECK_STR(hsts("/nowhere", false), "-");
+        CHECK_EQ(e2e_stop(), 0);
+    }
+    vt_server_cfg bad = {.hsts_max_age_s = -2};
+    CHECK_EQ(e2e_start(&bad, NULL), -EINVAL);
+    CHECK_EQ(e2e_logged(VT_LOG_ERROR, "hsts_max_age_s"), 1);
 }
 TEST(both_ports_of_the_configuration) {
     vt_server_cfg cfg = {.host = "127.0.0.1",
