@@ -14628,13 +14628,13 @@ VT_API int vt_stream_shutdown(vt_stream *st) {
 #if VTHTTP_TLS
 /*==============================================================================
  * MARK: - @ossl    TLS as a machine in memory, by OpenSSL (VTHTTP_TLS)
- * uses:   @api_tls @plat @mem @str
+ * uses:   @api_tls @plat @mem @str @log
  * test:   tests/test_tls.c tests/e2e_tls.c tests/interop_tls.sh
  *
  * OpenSSL does no input or output here: its BIO reads from a slice of received ciphertext and writes to a block that
  * grows. So nothing in it waits, raises SIGPIPE or keeps a descriptor, a step may run on any OS thread, and a flight is one
  * block. Its error queue belongs to the OS thread, and others on it may use OpenSSL: each step clears it before, reads it
- * after, leaves it empty, and parks nowhere; what went wrong stays in `why` for whoever may log it.
+ * after, leaves it empty, and parks nowhere.
  *
  * A context (vt__ossl_ctx) is what a listener reads from its files. It does not change; a reload makes a new one, and
  * connections hold the one that they began with. With several certificates a connection is given those of the name that its
@@ -14706,8 +14706,7 @@ typedef struct vt__ossl {
     size_t in_len;
     char *out; /* ciphertext [pos, len) is to be sent */
     size_t out_pos, out_len, out_cap, quiet;
-    int err;         /* the first that ended it */
-    const char *why; /* and OpenSSL's word for it, until it is told */
+    int err; /* the first that ended it */
     bool done, ended, starved, client;
     bool dear; /* the rest of the handshake takes longer than a hop to another OS thread */
 } vt__ossl;
@@ -14788,7 +14787,7 @@ static int vt__ossl_result(vt__ossl *o, int r) {
     else if (ERR_GET_LIB(e) == ERR_LIB_SSL &&
              (reason == SSL_R_CERTIFICATE_VERIFY_FAILED || reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE))
         o->err = VT_ECERT;
-    o->why = vt__ossl_reason();
+    vt_log(VT_LOG_DEBUG, "TLS: %s", vt__ossl_reason());
     ERR_clear_error();
     return o->err;
 }
@@ -14844,7 +14843,7 @@ static int vt__ossl_shake(vt__ossl *o) {
     if (SSL_get_error(o->ssl, r) == SSL_ERROR_WANT_CLIENT_HELLO_CB) return VT__OSSL_DEAR;
     r = vt__ossl_result(o, r);
     if (r == -EAGAIN && o->quiet > VT__OSSL_OUT_MAX) {
-        o->why = "too long a handshake";
+        vt_log(VT_LOG_DEBUG, "TLS: too long a handshake");
         r = o->err = VT_ETLS;
     }
     return r == -EAGAIN ? 0 : r == 0 ? o->err = VT_ETLS : r;
@@ -14861,7 +14860,7 @@ static int64_t vt__ossl_read(vt__ossl *o, void *p, size_t n) {
     }
     r = vt__ossl_result(o, r);
     if (r == -EAGAIN && o->quiet > VT__OSSL_QUIET) {
-        o->why = "too much without data";
+        vt_log(VT_LOG_DEBUG, "TLS: too much without data");
         r = o->err = VT_ETLS;
     }
     return r;
@@ -15427,17 +15426,6 @@ typedef struct vt__tls {
     int step; /* what a step on another OS thread came to */
 } vt__tls;
 
-static void vt__tls_tell(const char *why) {
-    if (VT__UNLIKELY(why != NULL)) vt_log(VT_LOG_DEBUG, "TLS: %s", why);
-}
-/* The end of a use of o. A program's log may park: not under the lock. */
-static void vt__tls_unlock(vt__tls *t) {
-    const char *why = t->o.why;
-    t->o.why = NULL;
-    vt__plat_spin_unlock(&t->spin);
-    vt__tls_tell(why);
-}
-
 /*--- moving ciphertext ---*/
 /* 0 when all is out, -EAGAIN, or an error. */
 static int vt__tls_push(vt__conn *c, vt__tls *t) {
@@ -15480,7 +15468,7 @@ static int64_t vt__tls_recv_try(vt__conn *c, void *p, size_t n) {
     while (r == -EAGAIN && (k = vt__tls_pull(c, t)) > 0) r = vt__ossl_read(&t->o, p, n);
     vt__tls_settle(c, t);
     if (r < 0) (void)vt__tls_push(c, t); /* tickets, alerts, a key update */
-    vt__tls_unlock(t);
+    vt__plat_spin_unlock(&t->spin);
     if (r == -EAGAIN) r = k == 0 ? VT_EEOF : k; /* an end without close_notify may be anybody's doing */
     return r;
 }
@@ -15537,7 +15525,7 @@ static int64_t vt__tls_send_try(vt__conn *c, struct iovec *v, int n) {
     if (!t || !t->o.done) return VT_ESTATE;
     vt__plat_spin_lock(&t->spin);
     int64_t r = vt__tls_send_record(c, t, v, n);
-    vt__tls_unlock(t);
+    vt__plat_spin_unlock(&t->spin);
     return r;
 }
 static int vt__tls_send_wait(vt__conn *c, int64_t until) {
@@ -15551,7 +15539,7 @@ static int vt__tls_end(vt__conn *c) {
     vt__plat_spin_lock(&t->spin);
     vt__ossl_end(&t->o);
     int r = vt__tls_push(c, t);
-    vt__tls_unlock(t);
+    vt__plat_spin_unlock(&t->spin);
     return r;
 }
 static int vt__tls_shutdown(vt__conn *c) {
@@ -15645,11 +15633,7 @@ static int vt__tls_push_all(vt__conn *c, vt__tls *t, int64_t until) {
 static int vt__tls_go_on(vt__conn *c, vt__tls *t, int64_t until) {
     for (;;) {
         int r = vt__tls_shake_on(t, until);
-        if (r < 0) {
-            (void)vt__tls_push(c, t); /* the alert */
-            vt__tls_tell(t->o.why);
-            t->o.why = NULL;
-        }
+        if (r < 0) (void)vt__tls_push(c, t); /* the alert */
         if (r == 0) r = vt__tls_push_all(c, t, until);
         if (r < 0) return r;
         if (t->o.done) {
