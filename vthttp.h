@@ -1244,6 +1244,31 @@ typedef struct vt_tls_info {
 /* What is known of the request's connection: 1, or 0 when it is plain. Strings live as the request's others do.
  * errors: -ENOMEM. */
 VT_API int vt_req_tls(vt_req *req, vt_tls_info *out);
+
+/* TLS as a client, for protocols other than HTTP (which is vt_client's). Zero means the default. */
+typedef struct vt_tls_client_cfg {
+    const char *
+        host; /* whom the server's certificate must name, and what is asked for (SNI); default that of addr */
+    const char *ca_file,
+        *ca_pem;             /* whom to trust, instead of the system's store (not beside it). One of both */
+    const vt_tls_cert *cert; /* what servers are shown that ask for a certificate; default none */
+    const char *alpn;        /* a protocol to offer: "imap"; default none */
+    int min_version;         /* 12 (TLS 1.2, the default) or 13 */
+    int no_verify; /* 1: whoever answers is believed, so nothing is kept from who sits between; for tests */
+} vt_tls_client_cfg;
+
+/* Connects to "host:port" and speaks TLS there; cfg may be NULL. *out is read, written and ended by vt_stream_read (0 at the
+ * server's orderly end, VT_EEOF where it is cut), vt_stream_write and vt_stream_shutdown, which vt_deadline_set bounds; by virtual
+ * threads of the calling one's OS thread (vt_go, vt_async). parks. owns: the caller, who ends it by vt_tls_close. Each call reads
+ * the CA's files, on the pool of vt_blocking. errors: those of vt_dial; VT_ECERT the server is not proved to be the host;
+ * VT_ETLS, VT_EEOF; VT_ECONF a file that is no good (the log says more); -EINVAL a bad field; VT_ENOTLS. */
+VT_API int vt_tls_dial(vt_stream **out, const char *addr, const vt_tls_client_cfg *cfg, int64_t until);
+/* The same on a socket that is connected and was plain so far (STARTTLS). It is taken over and becomes the stream's, or is
+ * closed on an error; nobody else may use it. errors: as above, -EINVAL when cfg->host is missing. */
+VT_API int vt_tls_client_take(vt_stream **out, vt_sock *s, const vt_tls_client_cfg *cfg, int64_t until);
+/* Ends the sending half unless that was done, as far as the socket has room, closes, and frees. Nobody may be reading or
+ * writing. Does not park. For the streams of the two above alone; NULL is ignored. */
+VT_API void vt_tls_close(vt_stream *st);
 #endif /* VTHTTP_HTTP */
 
 #ifdef __cplusplus
@@ -15760,17 +15785,20 @@ static void vt__tls_gate_free(vt__tls_gate *g) {
 /*--- the client's side ---*/
 /* What a client trusts and shows; made once. */
 typedef vt__ossl_ctx vt__tls_trust;
-static VT__UNUSED int vt__tls_trust_new(vt__tls_trust **out, const vt_client_cfg *g) {
+static int vt__tls_trust_make(vt__tls_trust **out, const vt__ossl_client *c) {
     vt__ossl_text t = {""};
+    int r = vt__ossl_ctx_client(out, c, &t);
+    if (r < 0) vt_log(VT_LOG_ERROR, "TLS of a client: %s", t.text);
+    return r;
+}
+static VT__UNUSED int vt__tls_trust_new(vt__tls_trust **out, const vt_client_cfg *g) {
     const vt__ossl_client c = {.ca_file = g->tls_ca_file,
                                .ca_pem = g->tls_ca_pem,
                                .no_verify = g->tls_no_verify != 0,
                                .min_version = g->tls_min_version,
                                .cert = g->tls_cert,
                                .alpn = {vt__tls_alpn.ptr, 9}};
-    int r = vt__ossl_ctx_client(out, &c, &t);
-    if (r < 0) vt_log(VT_LOG_ERROR, "TLS of a client: %s", t.text);
-    return r;
+    return vt__tls_trust_make(out, &c);
 }
 static VT__UNUSED void vt__tls_trust_free(vt__tls_trust *x) {
     if (x) vt__ossl_unref(x);
@@ -15791,6 +15819,84 @@ static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char 
     while ((r = vt__tls_go_on(c, t, until)) == VT__TLS_WAIT)
         if ((r = vt__io_wait(&c->pd, VT__PD_R, due)) < 0) return r;
     return r < 0 ? r : 0;
+}
+
+/*--- a program's own connections ---*/
+typedef struct vt__tls_stream {
+    vt_stream st;
+    vt__conn conn;
+    vt__conn_io io;
+} vt__tls_stream;
+typedef struct vt__tls_ask {
+    vt__ossl_client c;
+    vt__tls_trust *trust;
+} vt__tls_ask;
+static int vt__tls_ask_trust(void *arg) {
+    vt__tls_ask *a = arg;
+    return vt__tls_trust_make(&a->trust, &a->c);
+}
+static int vt__tls_client(vt__conn *c, const vt_tls_client_cfg *g, const char *host, int64_t until) {
+    char alpn[256] = "";
+    size_t n = g->alpn ? strlen(g->alpn) : 0;
+    vt__tls_ask ask = {
+        .c = {g->ca_file, g->ca_pem, g->no_verify != 0, g->min_version, g->cert, {alpn, n ? n + 1 : 0}},
+        .trust = NULL};
+    int made = 0;
+    if (n > 255 || (g->ca_file && g->ca_pem) ||
+        (g->min_version != 0 && g->min_version != 12 && g->min_version != 13))
+        return -EINVAL;
+    alpn[0] = (char)n;
+    if (n) memcpy(alpn + 1, g->alpn, n);
+    int r = vt__block_call(vt__tls_ask_trust, &ask, &made, until);
+    if (r < 0 || made < 0) return r < 0 ? r : made;
+    r = vt__tls_connect(c, ask.trust, host, until);
+    vt__tls_trust_free(ask.trust);
+    return r < 0 ? r : vt__tls_push_all(c, c->up, until); /* the server may be the first to speak */
+}
+static int vt__tls_client_take(vt_stream **out, vt_sock *s, const vt_tls_client_cfg *cfg, const char *host,
+                               int64_t until) {
+    vt__tls_stream *t = host ? vt__mem_zalloc(sizeof *t) : NULL;
+    if (!t) {
+        vt_sock_close(s);
+        return host ? -ENOMEM : -EINVAL;
+    }
+    vt__conn_open(&t->conn, vt__io_detach(s));
+    t->st.io = &t->io;
+    t->io.c = &t->conn;
+    t->io.thr = vt__sched_thr();
+    int r = vt__tls_client(&t->conn, cfg, host, until);
+    if (r == 0) {
+        *out = &t->st;
+        return 0;
+    }
+    (void)vt__conn_close(&t->conn);
+    vt__mem_free(t);
+    return r;
+}
+VT_API int vt_tls_client_take(vt_stream **out, vt_sock *s, const vt_tls_client_cfg *cfg, int64_t until) {
+    if (vt__sched_self()) return vt__tls_client_take(out, s, cfg, cfg ? cfg->host : NULL, until);
+    vt_sock_close(s);
+    return -EPERM;
+}
+VT_API int vt_tls_dial(vt_stream **out, const char *addr, const vt_tls_client_cfg *cfg, int64_t until) {
+    static const vt_tls_client_cfg usual;
+    char name[256] = "";
+    vt_str host = {NULL, 0}, port;
+    vt_sock *s;
+    int r = 0;
+    if (!cfg) cfg = &usual;
+    if (!cfg->host && (r = vt__io_addr_split(addr, &host, &port)) < 0) return r;
+    if (host.len) memcpy(name, host.ptr, host.len);
+    if (!cfg->host && !name[0]) return -EINVAL;
+    if ((r = vt_dial_until(&s, addr, NULL, until)) < 0) return r;
+    return vt__tls_client_take(out, s, cfg, cfg->host ? cfg->host : name, until);
+}
+VT_API void vt_tls_close(vt_stream *st) {
+    if (!st) return;
+    vt__tls_stream *t = VT__CONTAINER(st, vt__tls_stream, st);
+    if (t->io.err == 0) (void)vt__tls_end(&t->conn);
+    (void)vt__conn_close(&t->conn);
+    vt__mem_free(t);
 }
 #else
 /* Nothing makes one. */
@@ -15834,6 +15940,16 @@ static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char 
     (void)c, (void)x, (void)host, (void)until;
     return VT_ENOTLS;
 }
+VT_API int vt_tls_client_take(vt_stream **out, vt_sock *s, const vt_tls_client_cfg *cfg, int64_t until) {
+    (void)out, (void)cfg, (void)until;
+    vt_sock_close(s);
+    return VT_ENOTLS;
+}
+VT_API int vt_tls_dial(vt_stream **out, const char *addr, const vt_tls_client_cfg *cfg, int64_t until) {
+    (void)out, (void)addr, (void)cfg, (void)until;
+    return VT_ENOTLS;
+}
+VT_API void vt_tls_close(vt_stream *st) { (void)st; }
 #endif
 
 /*==============================================================================
