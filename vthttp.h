@@ -904,6 +904,10 @@ typedef struct vt_server_cfg {
     int ssl_min_version;       /* 12 (TLS 1.2, the default) or 13 */
     int ssl_only;              /* 1: no plain listener: host, port and addr are not used */
     int ssl_redirect;          /* 1: plain HTTP on the TLS port gets 308 to https, not 400 */
+    int64_t hsts_max_age_s; /* responses over TLS tell browsers for how long to come by https alone (RFC 6797,
+                                  Strict-Transport-Security, unless the handler has set it); default: they do not;
+                                  VT_NONE: 0 s, which takes it back */
+    int hsts_subdomains;    /* 1: and to every subdomain */
     int reload_on_hup; /* 1: at SIGHUP vt_server_run reads the certificates anew (vt_server_tls_reload) */
     int no_date;       /* 1: no Date field */
     const char *server_name;                     /* value of the Server field; default none */
@@ -1241,6 +1245,31 @@ typedef struct vt_tls_info {
 /* What is known of the request's connection: 1, or 0 when it is plain. Strings live as the request's others do.
  * errors: -ENOMEM. */
 VT_API int vt_req_tls(vt_req *req, vt_tls_info *out);
+
+/* TLS as a client, for protocols other than HTTP (which is vt_client's). Zero means the default. */
+typedef struct vt_tls_client_cfg {
+    const char *
+        host; /* whom the server's certificate must name, and what is asked for (SNI); default that of addr */
+    const char *ca_file,
+        *ca_pem;             /* whom to trust, instead of the system's store (not beside it). One of both */
+    const vt_tls_cert *cert; /* what servers are shown that ask for a certificate; default none */
+    const char *alpn;        /* a protocol to offer: "imap"; default none */
+    int min_version;         /* 12 (TLS 1.2, the default) or 13 */
+    int no_verify; /* 1: whoever answers is believed, so nothing is kept from who sits between; for tests */
+} vt_tls_client_cfg;
+
+/* Connects to "host:port" and speaks TLS there; cfg may be NULL. *out is read, written and ended by vt_stream_read (0 at the
+ * server's orderly end, VT_EEOF where it is cut), vt_stream_write and vt_stream_shutdown, which vt_deadline_set bounds; by virtual
+ * threads of the calling one's OS thread (vt_go, vt_async). parks. owns: the caller, who ends it by vt_tls_close. Each call reads
+ * the CA's files, on the pool of vt_blocking. errors: those of vt_dial; VT_ECERT the server is not proved to be the host;
+ * VT_ETLS, VT_EEOF; VT_ECONF a file that is no good (the log says more); -EINVAL a bad field; VT_ENOTLS. */
+VT_API int vt_tls_dial(vt_stream **out, const char *addr, const vt_tls_client_cfg *cfg, int64_t until);
+/* The same on a socket that is connected and was plain so far (STARTTLS). It is taken over and becomes the stream's, or is
+ * closed on an error; nobody else may use it. errors: as above, -EINVAL when cfg->host is missing. */
+VT_API int vt_tls_client_take(vt_stream **out, vt_sock *s, const vt_tls_client_cfg *cfg, int64_t until);
+/* Ends the sending half unless that was done, as far as the socket has room, closes, and frees. Nobody may be reading or
+ * writing. Does not park. For the streams of the two above alone; NULL is ignored. */
+VT_API void vt_tls_close(vt_stream *st);
 #endif /* VTHTTP_HTTP */
 
 #ifdef __cplusplus
@@ -8720,12 +8749,13 @@ static bool vt__block_abort(vt__vth *v) {
     return mine;
 }
 
-VT_API int vt_blocking(vt_fn *fn, void *arg, int *result) {
+/* until: for its time in the queue. */
+static int vt__block_call(vt_fn *fn, void *arg, int *result, int64_t until) {
     vt__vth *v = vt__sched_self();
     vt__job j = {NULL, NULL, fn, arg, 0, false, v};
     int64_t due;
     if (!v) return -EPERM;
-    int r = vt__sched_enter(v, 0, &due);
+    int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
     if (VTHTTP_SIM) {
         j.result = fn(arg);
@@ -8737,6 +8767,7 @@ VT_API int vt_blocking(vt_fn *fn, void *arg, int *result) {
     if (result) *result = j.result;
     return 0;
 }
+VT_API int vt_blocking(vt_fn *fn, void *arg, int *result) { return vt__block_call(fn, arg, result, 0); }
 
 /*==============================================================================
  * MARK: - @file    files, by that pool
@@ -14628,7 +14659,8 @@ VT_API int vt_stream_shutdown(vt_stream *st) {
  *
  * OpenSSL does no input or output here: its BIO reads from a slice of received ciphertext and writes to a block that
  * grows. So nothing in it waits, raises SIGPIPE or keeps a descriptor, a step may run on any OS thread, and a flight is one
- * block. Its error queue belongs to the OS thread: each step clears it before and reads it after, and parks nowhere.
+ * block. Its error queue belongs to the OS thread, and others on it may use OpenSSL: each step clears it before, reads it
+ * after, leaves it empty, and parks nowhere.
  *
  * A context (vt__ossl_ctx) is what a listener reads from its files. It does not change; a reload makes a new one, and
  * connections hold the one that they began with. With several certificates a connection is given those of the name that its
@@ -14782,6 +14814,7 @@ static int vt__ossl_result(vt__ossl *o, int r) {
              (reason == SSL_R_CERTIFICATE_VERIFY_FAILED || reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE))
         o->err = VT_ECERT;
     vt_log(VT_LOG_DEBUG, "TLS: %s", vt__ossl_reason());
+    ERR_clear_error();
     return o->err;
 }
 
@@ -14835,7 +14868,10 @@ static int vt__ossl_shake(vt__ossl *o) {
     }
     if (SSL_get_error(o->ssl, r) == SSL_ERROR_WANT_CLIENT_HELLO_CB) return VT__OSSL_DEAR;
     r = vt__ossl_result(o, r);
-    if (r == -EAGAIN && o->quiet > VT__OSSL_OUT_MAX) r = o->err = VT_ETLS;
+    if (r == -EAGAIN && o->quiet > VT__OSSL_OUT_MAX) {
+        vt_log(VT_LOG_DEBUG, "TLS: too long a handshake");
+        r = o->err = VT_ETLS;
+    }
     return r == -EAGAIN ? 0 : r == 0 ? o->err = VT_ETLS : r;
 }
 /* Plaintext bytes; 0 at the peer's close_notify; -EAGAIN when input is missing. */
@@ -15607,10 +15643,10 @@ static int vt__tls_shake(void *arg) {
     t->step = vt__ossl_shake(&t->o);
     return 0;
 }
-static int vt__tls_shake_on(vt__tls *t) {
+static int vt__tls_shake_on(vt__tls *t, int64_t until) {
     int r = t->o.dear ? VT__OSSL_DEAR : vt__ossl_shake(&t->o);
-    if (r != VT__OSSL_DEAR) return r;
-    return (r = vt_blocking(vt__tls_shake, t, NULL)) < 0 ? r : t->step;
+    if (r == VT__OSSL_DEAR && (r = vt__block_call(vt__tls_shake, t, NULL, until)) == 0) r = t->step;
+    return r;
 }
 static int vt__tls_push_all(vt__conn *c, vt__tls *t, int64_t until) {
     int r;
@@ -15622,7 +15658,7 @@ static int vt__tls_push_all(vt__conn *c, vt__tls *t, int64_t until) {
  * data where that follows: a client's request, or the answer to one that is here already. */
 static int vt__tls_go_on(vt__conn *c, vt__tls *t, int64_t until) {
     for (;;) {
-        int r = vt__tls_shake_on(t);
+        int r = vt__tls_shake_on(t, until);
         if (r < 0) (void)vt__tls_push(c, t); /* the alert */
         if (r == 0) r = vt__tls_push_all(c, t, until);
         if (r < 0) return r;
@@ -15695,8 +15731,11 @@ static int vt__tls_cfg_copy(vt_tls_cfg *to, const vt_tls_cfg *from) {
 static const char *vt__tls_cfg_bad(const vt_tls_cfg *c) {
     if (!c || c->ncerts < 1 || c->ncerts > VT__OSSL_CERTS_MAX || !c->certs) return "ncerts";
     for (int i = 0; i < c->ncerts; i++)
-        if (!c->certs[i].cert_file == !c->certs[i].cert_pem) return "certs";
+        if (!c->certs[i].cert_file == !c->certs[i].cert_pem || (c->certs[i].key_file && c->certs[i].key_pem))
+            return "certs";
+    if (c->client_ca_file && c->client_ca_pem) return "client_ca_file";
     if (c->client_auth < 0 || c->client_auth > VT_TLS_CLIENT_UNVERIFIED) return "client_auth";
+    if (c->client_auth && !c->client_ca_file && !c->client_ca_pem) return "client_auth";
     if (c->names < 0 || c->names > VT_TLS_NAMES_REQUIRED) return "names";
     if (c->plain < 0 || c->plain > VT_TLS_PLAIN_CLOSE) return "plain";
     if (c->min_version != 0 && c->min_version != 12 && c->min_version != 13) return "min_version";
@@ -15718,22 +15757,23 @@ static int vt__tls_gate_new(vt__tls_gate **out, const vt_tls_cfg *cfg, const cha
     *out = g;
     return 0;
 }
-/* Reads the files: from now on this is what handshakes use. On an error, which `text` tells, all stays. */
-static int vt__tls_gate_load(vt__tls_gate *g, char *text, size_t cap) {
+/* What the files say, for vt__tls_gate_use; `text` tells the error. Any OS thread. */
+typedef vt__ossl_ctx vt__tls_files;
+static int vt__tls_gate_read(vt__tls_gate *g, vt__tls_files **out, char *text, size_t cap) {
     vt__ossl_text t = {""};
-    vt__ossl_ctx *x = NULL;
-    int r = vt__ossl_ctx_server(&x, &g->cfg, &g->keys, vt__tls_alpn, &t);
-    if (r < 0) {
-        snprintf(text, cap, "%s", t.text);
-        return r;
-    }
+    int r = vt__ossl_ctx_server(out, &g->cfg, &g->keys, vt__tls_alpn, &t);
+    if (r < 0) snprintf(text, cap, "%s", t.text);
+    return r;
+}
+/* From now on handshakes use them. */
+static void vt__tls_gate_use(vt__tls_gate *g, vt__tls_files *x) {
     vt__plat_spin_lock(&g->spin);
     vt__ossl_ctx *old = g->ctx;
     g->ctx = x;
     vt__plat_spin_unlock(&g->spin);
     if (old) vt__ossl_unref(old);
-    return 0;
 }
+static void vt__tls_files_free(vt__tls_files *x) { vt__ossl_unref(x); }
 static int vt__tls_gate_plain(const vt__tls_gate *g) { return g->cfg.plain; }
 static void vt__tls_gate_free(vt__tls_gate *g) {
     if (!g) return;
@@ -15746,17 +15786,20 @@ static void vt__tls_gate_free(vt__tls_gate *g) {
 /*--- the client's side ---*/
 /* What a client trusts and shows; made once. */
 typedef vt__ossl_ctx vt__tls_trust;
-static VT__UNUSED int vt__tls_trust_new(vt__tls_trust **out, const vt_client_cfg *g) {
+static int vt__tls_trust_make(vt__tls_trust **out, const vt__ossl_client *c) {
     vt__ossl_text t = {""};
+    int r = vt__ossl_ctx_client(out, c, &t);
+    if (r < 0) vt_log(VT_LOG_ERROR, "TLS of a client: %s", t.text);
+    return r;
+}
+static VT__UNUSED int vt__tls_trust_new(vt__tls_trust **out, const vt_client_cfg *g) {
     const vt__ossl_client c = {.ca_file = g->tls_ca_file,
                                .ca_pem = g->tls_ca_pem,
                                .no_verify = g->tls_no_verify != 0,
                                .min_version = g->tls_min_version,
                                .cert = g->tls_cert,
                                .alpn = {vt__tls_alpn.ptr, 9}};
-    int r = vt__ossl_ctx_client(out, &c, &t);
-    if (r < 0) vt_log(VT_LOG_ERROR, "TLS of a client: %s", t.text);
-    return r;
+    return vt__tls_trust_make(out, &c);
 }
 static VT__UNUSED void vt__tls_trust_free(vt__tls_trust *x) {
     if (x) vt__ossl_unref(x);
@@ -15778,6 +15821,84 @@ static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char 
         if ((r = vt__io_wait(&c->pd, VT__PD_R, due)) < 0) return r;
     return r < 0 ? r : 0;
 }
+
+/*--- a program's own connections ---*/
+typedef struct vt__tls_stream {
+    vt_stream st;
+    vt__conn conn;
+    vt__conn_io io;
+} vt__tls_stream;
+typedef struct vt__tls_ask {
+    vt__ossl_client c;
+    vt__tls_trust *trust;
+} vt__tls_ask;
+static int vt__tls_ask_trust(void *arg) {
+    vt__tls_ask *a = arg;
+    return vt__tls_trust_make(&a->trust, &a->c);
+}
+static int vt__tls_client(vt__conn *c, const vt_tls_client_cfg *g, const char *host, int64_t until) {
+    char alpn[256] = "";
+    size_t n = g->alpn ? strlen(g->alpn) : 0;
+    vt__tls_ask ask = {
+        .c = {g->ca_file, g->ca_pem, g->no_verify != 0, g->min_version, g->cert, {alpn, n ? n + 1 : 0}},
+        .trust = NULL};
+    int made = 0;
+    if (n > 255 || (g->ca_file && g->ca_pem) ||
+        (g->min_version != 0 && g->min_version != 12 && g->min_version != 13))
+        return -EINVAL;
+    alpn[0] = (char)n;
+    if (n) memcpy(alpn + 1, g->alpn, n);
+    int r = vt__block_call(vt__tls_ask_trust, &ask, &made, until);
+    if (r < 0 || made < 0) return r < 0 ? r : made;
+    r = vt__tls_connect(c, ask.trust, host, until);
+    vt__tls_trust_free(ask.trust);
+    return r < 0 ? r : vt__tls_push_all(c, c->up, until); /* the server may be the first to speak */
+}
+static int vt__tls_client_take(vt_stream **out, vt_sock *s, const vt_tls_client_cfg *cfg, const char *host,
+                               int64_t until) {
+    vt__tls_stream *t = host ? vt__mem_zalloc(sizeof *t) : NULL;
+    if (!t) {
+        vt_sock_close(s);
+        return host ? -ENOMEM : -EINVAL;
+    }
+    vt__conn_open(&t->conn, vt__io_detach(s));
+    t->st.io = &t->io;
+    t->io.c = &t->conn;
+    t->io.thr = vt__sched_thr();
+    int r = vt__tls_client(&t->conn, cfg, host, until);
+    if (r == 0) {
+        *out = &t->st;
+        return 0;
+    }
+    (void)vt__conn_close(&t->conn);
+    vt__mem_free(t);
+    return r;
+}
+VT_API int vt_tls_client_take(vt_stream **out, vt_sock *s, const vt_tls_client_cfg *cfg, int64_t until) {
+    if (vt__sched_self()) return vt__tls_client_take(out, s, cfg, cfg ? cfg->host : NULL, until);
+    vt_sock_close(s);
+    return -EPERM;
+}
+VT_API int vt_tls_dial(vt_stream **out, const char *addr, const vt_tls_client_cfg *cfg, int64_t until) {
+    static const vt_tls_client_cfg usual;
+    char name[256] = "";
+    vt_str host = {NULL, 0}, port;
+    vt_sock *s;
+    int r = 0;
+    if (!cfg) cfg = &usual;
+    if (!cfg->host && (r = vt__io_addr_split(addr, &host, &port)) < 0) return r;
+    if (host.len) memcpy(name, host.ptr, host.len);
+    if (!cfg->host && !name[0]) return -EINVAL;
+    if ((r = vt_dial_until(&s, addr, NULL, until)) < 0) return r;
+    return vt__tls_client_take(out, s, cfg, cfg->host ? cfg->host : name, until);
+}
+VT_API void vt_tls_close(vt_stream *st) {
+    if (!st) return;
+    vt__tls_stream *t = VT__CONTAINER(st, vt__tls_stream, st);
+    if (t->io.err == 0) (void)vt__tls_end(&t->conn);
+    (void)vt__conn_close(&t->conn);
+    vt__mem_free(t);
+}
 #else
 /* Nothing makes one. */
 typedef struct vt__tls_gate {
@@ -15797,10 +15918,15 @@ static int vt__tls_gate_new(vt__tls_gate **out, const vt_tls_cfg *cfg, const cha
     (void)out, (void)cfg, (void)bad;
     return VT_ENOTLS;
 }
-static int vt__tls_gate_load(vt__tls_gate *g, char *text, size_t cap) {
-    (void)g, (void)text, (void)cap;
+typedef struct vt__tls_files {
+    char none;
+} vt__tls_files;
+static int vt__tls_gate_read(vt__tls_gate *g, vt__tls_files **out, char *text, size_t cap) {
+    (void)g, (void)out, (void)text, (void)cap;
     return VT_ENOTLS;
 }
+static void vt__tls_gate_use(vt__tls_gate *g, vt__tls_files *x) { (void)g, (void)x; }
+static void vt__tls_files_free(vt__tls_files *x) { (void)x; }
 static int vt__tls_gate_plain(const vt__tls_gate *g) { return g->none; }
 static void vt__tls_gate_free(vt__tls_gate *g) { (void)g; }
 typedef struct vt__tls_trust {
@@ -15815,6 +15941,16 @@ static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char 
     (void)c, (void)x, (void)host, (void)until;
     return VT_ENOTLS;
 }
+VT_API int vt_tls_client_take(vt_stream **out, vt_sock *s, const vt_tls_client_cfg *cfg, int64_t until) {
+    (void)out, (void)cfg, (void)until;
+    vt_sock_close(s);
+    return VT_ENOTLS;
+}
+VT_API int vt_tls_dial(vt_stream **out, const char *addr, const vt_tls_client_cfg *cfg, int64_t until) {
+    (void)out, (void)addr, (void)cfg, (void)until;
+    return VT_ENOTLS;
+}
+VT_API void vt_tls_close(vt_stream *st) { (void)st; }
 #endif
 
 /*==============================================================================
@@ -15857,6 +15993,8 @@ typedef struct vt__link_conf {
     size_t server_len, refusal_len;
     char server[256];  /* the whole field line */
     char refusal[160]; /* the whole 503; see vt__link.unsaid */
+    size_t hsts_len;   /* 0: none */
+    char hsts[64];     /* the value of Strict-Transport-Security */
 } vt__link_conf;
 
 /* One server's connections, in all domains. */
@@ -16808,13 +16946,22 @@ static int vt__h1c_tls(vt_req *req, vt_tls_info *out) {
     vt__h1c_run *run = req->conn;
     return vt__tls_info(&run->c->conn, &run->arena, out);
 }
-#define VT__H1C_WIRE(tls, scheme)                                                                            \
-    {                                                                                                        \
-        vt__h1c_read, vt__h1c_inform, vt__h1c_head, vt__h1c_write, vt__h1c_wire_flush, vt__h1c_end,          \
-            vt__h1c_abort, vt__h1c_upgrade, vt__h1c_address, tls, scheme                                     \
+static int vt__h1c_head_tls(vt_res *res, bool end_now) {
+    static const vt_str hsts = {"Strict-Transport-Security", 25};
+    const vt__link_conf *conf = ((vt__h1c_run *)res->req->conn)->conf;
+    if (conf->hsts_len && !vt_res_field_get(res, hsts.ptr, 0).ptr) {
+        int r = vt__res_push(res, vt__h1_field_id(hsts), hsts, (vt_str){conf->hsts, conf->hsts_len});
+        if (r < 0) return r;
     }
-static const vt__http_wire vt__h1c_wire = VT__H1C_WIRE(NULL, "http");
-static const vt__http_wire vt__h1c_wire_tls = VT__H1C_WIRE(vt__h1c_tls, "https");
+    return vt__h1c_head(res, end_now);
+}
+#define VT__H1C_WIRE(head, tls, scheme)                                                                      \
+    {                                                                                                        \
+        vt__h1c_read, vt__h1c_inform, head, vt__h1c_write, vt__h1c_wire_flush, vt__h1c_end, vt__h1c_abort,   \
+            vt__h1c_upgrade, vt__h1c_address, tls, scheme                                                    \
+    }
+static const vt__http_wire vt__h1c_wire = VT__H1C_WIRE(vt__h1c_head, NULL, "http");
+static const vt__http_wire vt__h1c_wire_tls = VT__H1C_WIRE(vt__h1c_head_tls, vt__h1c_tls, "https");
 /* Whether req->conn is a vt__h1c_run. */
 static bool vt__h1c_has(const vt_req *req) {
     return req->wire == &vt__h1c_wire || req->wire == &vt__h1c_wire_tls;
@@ -18186,6 +18333,7 @@ static int vt__srv_check(vt_server *s) {
     if (c->stall_ms > 3600000) return vt__srv_bad_field(s, "stall_ms", c->stall_ms);
     if (c->max_spares > VT__SPARES_MAX) return vt__srv_bad_field(s, "max_spares", c->max_spares);
     if (c->ssl_port < VT_NONE || c->ssl_port > 65535) return vt__srv_bad_field(s, "ssl_port", c->ssl_port);
+    if (c->hsts_max_age_s < VT_NONE) return vt__srv_bad_field(s, "hsts_max_age_s", c->hsts_max_age_s);
     if (c->deadlock > 1) return vt__srv_bad_field(s, "deadlock", c->deadlock);
     if (c->server_name &&
         (vt__h1_check_value(vt__str_of(c->server_name)) < 0 || strlen(c->server_name) > 200))
@@ -18218,6 +18366,10 @@ static void vt__srv_resolve(vt__link_conf *f, const vt_server_cfg *c) {
     f->queue_ns = vt__srv_ns(c->queue_timeout_ms);
     f->cancel_on = c->cancel_on;
     f->no_date = c->no_date != 0;
+    if (c->hsts_max_age_s)
+        f->hsts_len = (size_t)snprintf(f->hsts, sizeof f->hsts, "max-age=%lld%s",
+                                       (long long)VT__MAX(c->hsts_max_age_s, 0),
+                                       c->hsts_subdomains ? "; includeSubDomains" : "");
     if (c->server_name)
         f->server_len = (size_t)snprintf(f->server, sizeof f->server, "Server: %s\r\n", c->server_name);
     f->refusal_len = (size_t)snprintf(
@@ -18249,8 +18401,8 @@ static int vt__srv_listen_tls(vt_server *s, const char *addr, const vt_tls_cfg *
         return vt__http_fail(s, r,
                              "TLS was asked for, but the program is built without: compile it with "
                              "-DVTHTTP_TLS=1 and link -lssl -lcrypto");
-    if (r < 0)
-        return vt__http_fail(s, r, bad ? "vt_tls_cfg: %s is not valid" : "out of memory%s", bad ? bad : "");
+    if (bad) return vt__http_fail(s, r, "vt_tls_cfg: %s is not valid", bad);
+    if (r < 0) return vt__http_fail(s, r, "out of memory");
     r = vt__srv_listen(s, addr, gate);
     if (r < 0) vt__tls_gate_free(gate);
     return r;
@@ -18693,12 +18845,23 @@ static int vt__srv_stand_by(vt__srv *srv) {
     if (r < 0) vt__srv_unlist(srv);
     return r;
 }
-/* Reads the certificates of every TLS listener; the first error, told in `text`. */
+/* Reads the certificates of every TLS listener, and uses them if all can be; the first error, told in `text`. */
 static int vt__srv_load(vt__srv *srv, char *text, size_t cap) {
-    int err = 0;
-    for (int i = 0; i < srv->nlisteners && err == 0; i++)
-        if (srv->listeners[i].gate) err = vt__tls_gate_load(srv->listeners[i].gate, text, cap);
-    return err;
+    int n = srv->nlisteners, r = 0;
+    vt__tls_files **files = vt__mem_zalloc((size_t)n * sizeof *files);
+    if (!files) {
+        snprintf(text, cap, "out of memory");
+        return -ENOMEM;
+    }
+    for (int i = 0; i < n && r == 0; i++)
+        if (srv->listeners[i].gate) r = vt__tls_gate_read(srv->listeners[i].gate, &files[i], text, cap);
+    for (int i = 0; i < n; i++) {
+        if (!files[i]) continue;
+        if (r == 0) vt__tls_gate_use(srv->listeners[i].gate, files[i]);
+        else vt__tls_files_free(files[i]);
+    }
+    vt__mem_free(files);
+    return r;
 }
 static int vt__srv_reload(void *arg) {
     char why[512];
@@ -18716,7 +18879,8 @@ static void vt__srv_on_reload_msg(vt__dom *dom, vt__msg *m) {
     vt__srv *srv = VT__CONTAINER(m, vt__srv, reload_msg);
     (void)dom;
     __atomic_store_n(&srv->reloading, 0, __ATOMIC_SEQ_CST);
-    (void)vt_go_any(vt__srv_reload_main, srv);
+    int r = vt_go_any(vt__srv_reload_main, srv);
+    if (r < 0) vt_log(VT_LOG_ERROR, "the certificates stay as they were: %s", vt_strerror(r));
 }
 
 static int vt__srv_start(vt__srv *srv) {
@@ -19001,6 +19165,8 @@ enum vt__conf_flags {
     X("sslMinVersion", ssl_min_version, COUNT, VT__CONF_ARG, 12, 13)                                         \
     X("sslOnly", ssl_only, FLAG, 0, 0, 1)                                                                    \
     X("sslRedirect", ssl_redirect, FLAG, 0, 0, 1)                                                            \
+    X("hstsMaxAgeS", hsts_max_age_s, COUNT, VT__CONF_ZERO_NONE, 0, INT64_MAX)                                \
+    X("hstsSubdomains", hsts_subdomains, FLAG, 0, 0, 1)                                                      \
     X("reloadOnHup", reload_on_hup, FLAG, 0, 0, 1)                                                           \
     X("noDate", no_date, FLAG, 0, 0, 1)                                                                      \
     X("serverName", server_name, STRING, 0, 0, 0)

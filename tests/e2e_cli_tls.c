@@ -257,10 +257,12 @@ static int serve_script(struct peer *p, vt_sock *s, int nth) {
 static void script_start(struct peer *p, const char *answer) {
     vt_tls_cert cert = {.cert_pem = good.text};
     vt_tls_cfg cfg = {.certs = &cert, .ncerts = 1};
+    vt__tls_files *files = NULL;
     const char *bad;
     char why[512];
     CHECK_EQ(vt__tls_gate_new(&gate, &cfg, &bad), 0);
-    CHECK_EQ(vt__tls_gate_load(gate, why, sizeof why), 0);
+    CHECK_EQ(vt__tls_gate_read(gate, &files, why, sizeof why), 0);
+    vt__tls_gate_use(gate, files);
     script = (struct script){.answer = answer};
     client = vt_client_new(&(vt_client_cfg){.tls_ca_pem = ca.cert_text});
     peer_start(p, serve_script);

@@ -54,7 +54,26 @@ static int h_big(vt_req *req, vt_res *res) {
     }
     return 0;
 }
+static int h_own_hsts(vt_req *req, vt_res *res) {
+    (void)req;
+    vt_res_field(res, "strict-transport-security", "max-age=7");
+    return vt_res_text(res, 200, "own");
+}
+static int let_go; /* of the OS threads that h_block holds */
+static int block(void *arg) {
+    (void)arg;
+    while (!__atomic_load_n(&let_go, __ATOMIC_SEQ_CST)) e2e_sleep_ms(1);
+    return 0;
+}
+static int h_block(vt_req *req, vt_res *res) {
+    (void)req;
+    vt__sched_g.cfg.max_blocking = 1;
+    int r = vt_blocking(block, NULL, NULL);
+    return r < 0 ? r : vt_res_text(res, 200, "done");
+}
 static void routes(vt_server *s) {
+    vt_server_get(s, "/block", h_block);
+    vt_server_get(s, "/own", h_own_hsts);
     vt_server_get(s, "/", h_info);
     vt_server_post(s, "/read", h_read);
     vt_server_get(s, "/stream", h_stream);
@@ -71,15 +90,16 @@ static void fresh(void) {
 static bool start(const vt_server_cfg *cfg) { return e2e_start(cfg, routes) == 0; }
 static int port(void) { return vt_server_port(e2e.s, 1); }
 
-/* A plain connection to the TLS listener. */
-static int dial(void) {
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port())};
+/* A connection that is plain so far. */
+static int dial_to(int port) {
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
     sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof sa) < 0) return -1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     return fd;
 }
+static int dial(void) { return dial_to(port()); }
 static SSL_CTX *client_ctx(void) {
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
@@ -408,6 +428,31 @@ TEST(reload_under_load) {
     CHECK_EQ(loaders_bad, 0);
     CHECK(loaders_ok > 0);
     CHECK_EQ(e2e_stop(), 0);
+}
+
+static vt_tls_cfg second_cfg;
+static void routes_two(vt_server *s) {
+    routes(s);
+    CHECK_EQ(vt_server_listen_tls(s, "127.0.0.1:0", &second_cfg), 0);
+}
+TEST(a_reload_of_several_listeners_is_all_or_nothing) {
+    char path[] = "/tmp/vt_tls_one_XXXXXX", other[] = "/tmp/vt_tls_two_XXXXXX";
+    vt_tls_cert second = {.cert_file = other};
+    close(mkstemp(path)), close(mkstemp(other));
+    REQUIRE(pem_write(path, site.text) && pem_write(other, site.text));
+    fresh();
+    tk[0] = (vt_tls_cert){.cert_file = path};
+    second_cfg = (vt_tls_cfg){.certs = &second, .ncerts = 1};
+    REQUIRE(e2e_start(NULL, routes_two) == 0);
+    REQUIRE(pem_write(path, wild.text) && pem_write(other, "not a certificate\n"));
+    CHECK_EQ(vt_server_tls_reload(e2e.s), VT_ECONF);
+    CHECK_EQ(e2e_logged(VT_LOG_ERROR, other), 1);
+    CHECK_STR(served(NULL), "default"); /* its own file is good, but not every one */
+    REQUIRE(pem_write(other, wild.text));
+    CHECK_EQ(vt_server_tls_reload(e2e.s), 0);
+    CHECK_STR(served(NULL), "wild");
+    CHECK_EQ(e2e_stop(), 0);
+    unlink(path), unlink(other);
 }
 
 /* ---- ends ---- */
@@ -780,6 +825,29 @@ TEST(a_dear_key_exchange_is_made_on_other_threads_or_refused) {
         CHECK_EQ(e2e_stop(), 0);
     }
 }
+/* A pool that is busy with something else does not keep a client waiting for ever. */
+TEST(a_dear_handshake_has_no_more_time_than_others) {
+    struct pem rsa = pem_make("rsa", "DNS:rsa.example", NULL, 30, 2048);
+    vt_server_cfg cfg = {.header_timeout_ms = SLOW ? 1500 : 400};
+    fresh();
+    tk[0].cert_pem = rsa.text;
+    __atomic_store_n(&let_go, 0, __ATOMIC_SEQ_CST);
+    REQUIRE(start(&cfg));
+    CL(busy);
+    CL(c);
+    REQUIRE(cl_open(&busy));
+    cl_puts(&busy, "GET /block HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (int64_t end = e2e_now_ms() + E2E_MS; pool_threads() == 0 && e2e_now_ms() < end;) e2e_sleep_ms(1);
+    REQUIRE(pool_threads() == 1);
+    CHECK(open_with(&c, tls_client_ctx(), NULL, NULL) != 1);
+    vt_server_stats st;
+    vt_server_stats_get(e2e.s, &st);
+    CHECK_EQ(st.timeouts, 1);
+    __atomic_store_n(&let_go, 1, __ATOMIC_SEQ_CST);
+    CHECK_EQ(cl_response(&busy), 200);
+    CHECK_EQ(e2e_stop(), 0);
+    pem_free(&rsa);
+}
 TEST(chains_are_sent) {
     struct pem mid = pem_make("Middle CA", NULL, &ca, 30, 0),
                leaf = pem_make("leaf", "DNS:leaf.example", &mid, 30, 0);
@@ -844,21 +912,69 @@ static int listen_bad;
 static void routes_bad(vt_server *s) { listen_bad = vt_server_listen_tls(s, "127.0.0.1:0", &lcfg); }
 TEST(bad_fields_are_named) {
     static const char *const names[] = {"ncerts", "certs",       "client_auth",    "names",
-                                        "plain",  "min_version", "max_handshakes", "ticket_life_s"};
+                                        "plain",  "min_version", "max_handshakes", "ticket_life_s",
+                                        "certs",  "client_auth", "client_ca_file"};
     for (size_t i = 0; i < VT__COUNT(names); i++) {
         fresh();
         if (i == 0) lcfg.ncerts = 0;
         if (i == 1) tk[0].cert_file = "both";
-        if (i == 2) lcfg.client_auth = 3;
+        if (i == 2) lcfg.client_ca_pem = ca.cert_text, lcfg.client_auth = 3;
         if (i == 3) lcfg.names = -1;
         if (i == 4) lcfg.plain = 3;
         if (i == 5) lcfg.min_version = 11;
         if (i == 6) lcfg.max_handshakes = -1;
         if (i == 7) lcfg.ticket_life_s = -2;
+        if (i == 8) tk[0].key_file = tk[0].key_pem = "both";
+        if (i == 9) lcfg.client_auth = VT_TLS_CLIENT_OPTIONAL; /* of whom? */
+        if (i == 10) lcfg.client_ca_file = lcfg.client_ca_pem = "both";
         CHECK_EQ(e2e_start(NULL, routes_bad), -EINVAL);
         CHECK_EQ(listen_bad, -EINVAL);
         CHECK_EQ(e2e_logged(VT_LOG_ERROR, names[i]), 1);
     }
+}
+/* What the answer to GET target over TLS or not says of it; "-": nothing, "twice" is wrong. */
+static const char *hsts(const char *target, bool tls) {
+    static char value[80];
+    int n = 0;
+    CL(c);
+    if (tls) CHECK_EQ(open_with(&c, tls_client_ctx(), NULL, NULL), 1);
+    else CHECK(cl_fd_take(&c, dial_to(vt_server_port(e2e.s, 2))));
+    CHECK(cl_get(&c, target) > 0);
+    for (const char *p = c.head; (p = strcasestr(p, "\nStrict-Transport-Security:")) != NULL; p++) n++;
+    snprintf(value, sizeof value, "%s",
+             n == 0   ? "-"
+             : n == 1 ? cl_field(&c, "strict-transport-security")
+                      : "twice");
+    return value;
+}
+static void routes_plain_too(vt_server *s) {
+    routes(s);
+    CHECK_EQ(vt_server_listen(s, "127.0.0.1:0"), 0);
+}
+TEST(b153_hsts_only_over_tls) {
+    static const struct {
+        int64_t age;
+        int subdomains;
+        const char *want;
+    } cases[] = {{0, 1, "-"},
+                 {31536000, 0, "max-age=31536000"},
+                 {60, 1, "max-age=60; includeSubDomains"},
+                 {INT64_MAX, 1, "max-age=9223372036854775807; includeSubDomains"},
+                 {VT_NONE, 0, "max-age=0"}};
+    for (size_t i = 0; i < VT__COUNT(cases); i++) {
+        vt_server_cfg cfg = {.hsts_max_age_s = cases[i].age, .hsts_subdomains = cases[i].subdomains};
+        fresh();
+        REQUIRE(e2e_start(&cfg, routes_plain_too) == 0);
+        CHECK_STR(hsts("/", true), cases[i].want);
+        CHECK_STR(hsts("/nowhere", true), cases[i].want); /* an error is a response, too */
+        CHECK_STR(hsts("/own", true), "max-age=7");
+        CHECK_STR(hsts("/", false), "-");
+        CHECK_STR(hsts("/nowhere", false), "-");
+        CHECK_EQ(e2e_stop(), 0);
+    }
+    vt_server_cfg bad = {.hsts_max_age_s = -2};
+    CHECK_EQ(e2e_start(&bad, NULL), -EINVAL);
+    CHECK_EQ(e2e_logged(VT_LOG_ERROR, "hsts_max_age_s"), 1);
 }
 TEST(both_ports_of_the_configuration) {
     vt_server_cfg cfg = {.host = "127.0.0.1",

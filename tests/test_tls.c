@@ -195,6 +195,50 @@ TEST(a_bad_record_is_an_error_for_good) {
     CHECK(p.s.out_len > p.s.out_pos); /* the alert */
     pair_close(&p);
 }
+/* Whoever else uses OpenSSL on this thread may look at the queue without clearing it first. */
+TEST(the_error_queue_is_left_empty) {
+    static const char broken[] = "-----BEGIN PRIVATE KEY-----\nMIIBAAAA\n-----END PRIVATE KEY-----\n";
+    vt__ossl_client cc = trusting();
+    vt__ossl_ctx *x;
+    vt__ossl_text text;
+    struct pair p;
+    char buf[16];
+    ERR_clear_error();
+    vt_tls_cfg asks = cfg;
+    asks.client_ca_pem = ca.cert_text;
+    REQUIRE(vt__ossl_ctx_server(&x, &asks, &keys, vt__tls_alpn, &text) == 0);
+    CHECK_EQ(ERR_peek_error(), 0);
+    vt__ossl_unref(x);
+    REQUIRE(vt__ossl_ctx_client(&x, &cc, &text) == 0);
+    CHECK_EQ(ERR_peek_error(), 0);
+    vt__ossl_unref(x);
+    REQUIRE(pair_open(&p, &cc, "site.example") == 0);
+    CHECK_EQ(pair_shake(&p, 100000), 1);
+    CHECK_EQ(ERR_peek_error(), 0);
+    CHECK_EQ(pair_talk(&p, 100000), 0);
+    CHECK_EQ(vt__ossl_write(&p.c, "abc", 3), 0);
+    p.c.out[p.c.out_len - 1] ^= 1;
+    carry(&p.c, &p.s, 100000);
+    CHECK_EQ(vt__ossl_read(&p.s, buf, sizeof buf), VT_ETLS);
+    CHECK_EQ(ERR_peek_error(), 0);
+    pair_close(&p);
+    REQUIRE(pair_open(&p, &cc, "other.example") == 0);
+    CHECK_EQ(pair_shake(&p, 100000), VT_ECERT);
+    CHECK_EQ(ERR_peek_error(), 0);
+    pair_close(&p);
+    CHECK_EQ(ERR_peek_error(), 0);
+    vt_tls_cert bad = {.cert_pem = site.cert_text, .key_pem = broken};
+    vt_tls_cfg bad_cfg = {.certs = &bad, .ncerts = 1};
+    CHECK_EQ(vt__ossl_ctx_server(&x, &bad_cfg, &keys, vt__tls_alpn, &text), VT_ECONF);
+    CHECK_EQ(ERR_peek_error(), 0);
+    cc.ca_pem = "no certificate";
+    CHECK_EQ(vt__ossl_ctx_client(&x, &cc, &text), VT_ECONF);
+    CHECK(strncmp(text.text, "tls_ca_pem: no certificate can be read: ", 40) == 0);
+    CHECK_EQ(ERR_peek_error(), 0);
+    cc = (vt__ossl_client){.cert = &bad};
+    CHECK_EQ(vt__ossl_ctx_client(&x, &cc, &text), VT_ECONF);
+    CHECK(strncmp(text.text, "key_pem: no private key can be read: ", 37) == 0);
+}
 /* A server's and a client's whole life, in which the n-th allocation fails (0: none). */
 static int life(long n) {
     const vt__ossl_client cc = trusting();
@@ -289,6 +333,7 @@ static int client(void *arg) {
 static int over_sockets(int64_t total) {
     const vt__ossl_client cc = trusting();
     vt__ossl_text text;
+    vt__tls_files *files;
     const char *bad;
     char why[512];
     int small = 4096;
@@ -299,7 +344,8 @@ static int over_sockets(int64_t total) {
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, w.fd) < 0) return -errno;
     setsockopt(w.fd[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     int r = vt__tls_gate_new(&w.gate, &cfg, &bad);
-    if (r == 0) r = vt__tls_gate_load(w.gate, why, sizeof why);
+    if (r == 0) r = vt__tls_gate_read(w.gate, &files, why, sizeof why);
+    if (r == 0) vt__tls_gate_use(w.gate, files);
     if (r == 0) r = vt__ossl_ctx_client(&w.client, &cc, &text);
     if (r == 0) r = vt_run(&rt, client, NULL);
     if (w.client) vt__ossl_unref(w.client);
@@ -332,4 +378,204 @@ TEST(a_server_that_says_nothing) {
     CHECK_EQ(over_sockets(100), -ETIMEDOUT);
     w.until = 0;
     CHECK_EQ(over_sockets(100), -ECONNRESET); /* it leaves with the hello unread */
+}
+
+/* ---- a program's own connections ---- */
+/* A server that speaks first, echoes, and ends as it is told; what it saw. */
+static struct {
+    vt_sock *listener;
+    vt__tls_gate *gate;
+    char addr[VT_ADDR_MAX], name[64], subject[64];
+    bool starttls, cut, mute, leave;
+    int shaken;
+    int64_t ended;
+} own;
+static int own_starttls(vt_sock *s) {
+    char buf[16];
+    if (vt_write(s, "220 go on\n", 10) != 10 || vt_read_full(s, buf, 9) != 9) return -EPROTO;
+    return memcmp(buf, "STARTTLS\n", 9) == 0 ? 0 : -EPROTO;
+}
+static void own_echo(vt__conn *c) {
+    vt__conn_io io = {.c = c, .thr = vt__sched_thr()};
+    vt__tls *t = c->up;
+    const char *name = SSL_get_servername(t->o.ssl, TLSEXT_NAMETYPE_host_name);
+    X509 *shown = SSL_get0_peer_certificate(t->o.ssl);
+    char buf[1000];
+    snprintf(own.name, sizeof own.name, "%s", name ? name : "-");
+    if (shown) X509_NAME_oneline(X509_get_subject_name(shown), own.subject, sizeof own.subject);
+    struct iovec hi = {(char *)(uintptr_t) "hi", 2};
+    (void)vt__conn_send_all(&io, &hi, 1);
+    while ((own.ended = vt__conn_recv(c, buf, sizeof buf, 0)) > 0) {
+        struct iovec v = {buf, (size_t)own.ended};
+        if (buf[0] == 'q') break;
+        (void)vt__conn_send_all(&io, &v, 1);
+    }
+    if (!own.cut) vt__conn_end(&io);
+}
+static int own_server(void *arg) {
+    vt_sock *s;
+    vt__conn c;
+    (void)arg;
+    if (vt_accept(own.listener, &s) < 0) return 0;
+    if (own.starttls && own_starttls(s) < 0) own.mute = true;
+    vt__conn_open(&c, vt__io_detach(s));
+    vt__tls_accept(&c);
+    int r = VT__TLS_WAIT;
+    while (own.mute && vt_sleep_ms(10000) >= 0) continue; /* until the client has gone, and cancels */
+    while (!own.mute && (r = vt__tls_step(&c, own.gate, 0)) == VT__TLS_WAIT)
+        if (vt__io_wait(&c.pd, VT__PD_R, 0) < 0) break;
+    own.shaken = r;
+    if (r == VT__TLS_DONE) own_echo(&c);
+    (void)vt__conn_close(&c);
+    return 0;
+}
+static vt_tls_client_cfg own_cfg;
+static int64_t own_until;
+/* Says "ping", and "q"; then what the server's end came to, or the first error. */
+static int64_t own_talk(vt_stream *st) {
+    char buf[16];
+    for (int ms = 0; own.shaken == 99 && ms < 10000; ms++) (void)vt_sleep_ms(1);
+    CHECK_EQ(own.shaken, VT__TLS_DONE); /* without a word of ours */
+    int64_t n = vt_stream_read(st, buf, sizeof buf);
+    CHECK(n < 0 || (n == 2 && memcmp(buf, "hi", 2) == 0));
+    if (n < 0) return n;
+    int64_t before = vt_deadline_set(vt_now() + 5 * VT_MS);
+    CHECK_EQ(vt_stream_read(st, buf, sizeof buf), -ETIMEDOUT);
+    (void)vt_deadline_set(before); /* after which all goes on */
+    CHECK_EQ(vt_stream_write(st, "ping", 4), 4);
+    for (size_t k = 0; k < 4; k += (size_t)n)
+        if ((n = vt_stream_read(st, buf + k, sizeof buf - k)) <= 0) return n;
+    CHECK(memcmp(buf, "ping", 4) == 0);
+    if (own.leave) return 0;
+    CHECK_EQ(vt_stream_write(st, "q", 1), 1);
+    return vt_stream_read(st, buf, sizeof buf);
+}
+static int own_connect(vt_stream **st) {
+    vt_sock *s;
+    char buf[16];
+    int r;
+    if (!own.starttls) return vt_tls_dial(st, own.addr, &own_cfg, own_until);
+    if ((r = vt_dial(&s, own.addr, NULL)) < 0) return r;
+    CHECK_EQ(vt_read_full(s, buf, 10), 10);
+    CHECK_EQ(vt_write(s, "STARTTLS\n", 9), 9);
+    return vt_tls_client_take(st, s, &own_cfg, own_until);
+}
+static int own_client(void *arg) {
+    vt_stream *st = NULL;
+    (void)arg;
+    if (vt_listen(&own.listener, "127.0.0.1:0", NULL) < 0) return -EADDRINUSE;
+    vt_sock_local(own.listener, own.addr, sizeof own.addr);
+    vt_task *t = vt_async(own_server, NULL);
+    int64_t r = own_connect(&st);
+    CHECK_EQ(r == 0, st != NULL);
+    if (r == 0) r = own_talk(st);
+    vt_tls_close(st);
+    if (own.mute || r == -EINVAL || r == VT_ECONF) vt_cancel(t);
+    (void)vt_await(t, NULL);
+    vt_sock_close(own.listener);
+    return (int)r;
+}
+static int open_files(void) {
+    int n = 0;
+    for (int fd = 0; fd < 256; fd++) n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+/* What the client came to. */
+static int own_run(void) {
+    const char *bad;
+    char why[512];
+    vt__tls_files *files;
+    vt_cfg rt = {.workers = 1};
+    int before = open_files(), r = vt__tls_gate_new(&own.gate, &cfg, &bad);
+    if (r == 0) r = vt__tls_gate_read(own.gate, &files, why, sizeof why);
+    if (r == 0) vt__tls_gate_use(own.gate, files);
+    if (r == 0) r = vt_run(&rt, own_client, NULL);
+    vt__tls_gate_free(own.gate);
+    CHECK_EQ(open_files(), before);
+    return r;
+}
+static void own_fresh(void) {
+    memset(&own, 0, sizeof own);
+    own.shaken = 99;
+    own_until = 0;
+    own_cfg = (vt_tls_client_cfg){.ca_pem = ca.cert_text};
+}
+TEST(a_connection_of_the_programs_own) {
+    own_fresh();
+    CHECK_EQ(own_run(), 0);   /* an orderly end */
+    CHECK_STR(own.name, "-"); /* an address is no SNI */
+    own_fresh();
+    own_cfg.host = "site.example", own_cfg.alpn = "http/1.1", own_cfg.min_version = 13;
+    CHECK_EQ(own_run(), 0);
+    CHECK_STR(own.name, "site.example");
+    own_fresh();
+    own.cut = true;
+    CHECK_EQ(own_run(), VT_EEOF);
+    own_fresh();
+    own.starttls = true;
+    own_cfg.host = "site.example";
+    CHECK_EQ(own_run(), 0);
+    own_fresh();
+    own.leave = true;
+    CHECK_EQ(own_run(), 0);
+    CHECK_EQ(own.ended, 0); /* vt_tls_close is an orderly end */
+}
+TEST(a_connection_of_the_programs_own_verifies) {
+    own_fresh();
+    own_cfg.host = "other.example";
+    CHECK_EQ(own_run(), VT_ECERT);
+    own_fresh();
+    own_cfg.ca_pem = NULL; /* the system's store does not know it */
+    CHECK_EQ(own_run(), VT_ECERT);
+    own_fresh();
+    own_cfg = (vt_tls_client_cfg){.no_verify = 1};
+    CHECK_EQ(own_run(), 0);
+    own_fresh();
+    own_cfg.alpn = "imap";
+    CHECK_EQ(own_run(), VT_ETLS);
+    struct pem good = pem_make("good", "", &ca, 30, 0);
+    vt_tls_cert shown = {.cert_pem = good.text};
+    own_fresh();
+    own_cfg.cert = &shown;
+    cfg.client_ca_pem = ca.cert_text;
+    CHECK_EQ(own_run(), 0);
+    CHECK_STR(own.subject, "/CN=good");
+    cfg.client_ca_pem = NULL;
+    pem_free(&good);
+}
+TEST(a_connection_of_the_programs_own_ends_in_time) {
+    own_fresh();
+    own.mute = true;
+    own_until = vt_now() + 50 * VT_MS;
+    CHECK_EQ(own_run(), -ETIMEDOUT);
+}
+static int own_bad(void *arg) {
+    const vt_tls_client_cfg c[] = {{.min_version = 11}, {.alpn = arg}, {.ca_pem = "a", .ca_file = "b"}};
+    vt_stream *st;
+    CHECK_EQ(vt_tls_dial(&st, "no port", NULL, 0), VT_EADDR);
+    CHECK_EQ(vt_tls_dial(&st, ":1", NULL, 0), -EINVAL); /* whose certificate? */
+    vt_sock *l, *s;
+    char addr[VT_ADDR_MAX];
+    int r = vt_listen(&l, "127.0.0.1:0", NULL);
+    if (r < 0) return r;
+    vt_sock_local(l, addr, sizeof addr);
+    for (size_t i = 0; i < VT__COUNT(c); i++) CHECK_EQ(vt_tls_dial(&st, addr, &c[i], 0), -EINVAL);
+    if ((r = vt_dial(&s, addr, NULL)) == 0) CHECK_EQ(vt_tls_client_take(&st, s, NULL, 0), -EINVAL);
+    vt_tls_client_cfg none = {.ca_file = "/nonexistent/ca.pem"};
+    CHECK_EQ(vt_tls_dial(&st, addr, &none, 0), VT_ECONF);
+    vt_sock_close(l);
+    return r;
+}
+TEST(a_connection_of_the_programs_own_with_a_bad_configuration) {
+    static char alpn[300];
+    vt_cfg rt = {.workers = 1};
+    int before = open_files();
+    memset(alpn, 'a', sizeof alpn - 1);
+    vt_log_set(NULL, NULL, VT_LOG_OFF);
+    CHECK_EQ(vt_run(&rt, own_bad, alpn), 0);
+    vt_log_set(NULL, NULL, 0);
+    CHECK_EQ(open_files(), before);
+    vt_stream *st;
+    CHECK_EQ(vt_tls_dial(&st, "127.0.0.1:1", NULL, 0), -EPERM);
+    vt_tls_close(NULL);
 }
