@@ -17257,6 +17257,12 @@ static int vt__wsc_flush_try(vt_ws *ws) {
     vt__conn_buf_put(ws->io.thr, &ws->io.out);
     return r;
 }
+/* Nothing can be sent any more, and no call of the handler's has told it: as if the peer had gone. */
+static void vt__wsc_lost(vt_ws *ws) {
+    if (ws->run->gone || ws->run->conf->cancel_on == VT_CANCEL_NEVER) return;
+    ws->run->gone = true;
+    vt__sched_cancel(&ws->run->c->start.task);
+}
 /* What the socket takes at once goes out, and the rest as it takes more. Notes are heeded with an empty block alone: nothing
  * here may park. */
 static void vt__wsc_flush_parked(void *arg) {
@@ -17267,6 +17273,7 @@ static void vt__wsc_flush_parked(void *arg) {
     else if (!vt__wsc_try(ws, 0, NULL, 0)) return; /* who has the lock sends it */
     for (unsigned noted;; vt__wsc_say(ws, noted, pong, n)) {
         int r = vt__wsc_flush_try(ws);
+        if (VT__UNLIKELY(r < 0 && r != -EAGAIN)) vt__wsc_lost(ws);
         if ((noted = vt__wsc_hand_on(ws, r == 0, pong, &n, NULL)) == 0) return;
     }
 }
