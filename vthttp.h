@@ -4082,9 +4082,6 @@ typedef struct vt__ws_in {
 } vt__ws_in;
 
 /* ---- masks and text, by vectors ---- */
-#ifndef VT__WS_EVERY
-#define VT__WS_EVERY 0 /* 1: also the version that this architecture does not need; for tests */
-#endif
 /* mask: n bytes from `from` to `to`, which are the same or apart. text: the end of good characters, `at` >= 3 being the
  * start of one and all before it good; may stop early. */
 typedef struct vt__ws_isa {
@@ -4112,7 +4109,7 @@ VT__INLINE size_t vt__ws_ascii_words(const uint8_t *p, size_t at, size_t n) {
     while (n - at >= 8 && !(vt__ws_word(p + at) & VT__H1_ONES * 0x80)) at += 8;
     return at;
 }
-#if VT__WS_EVERY || !(VT__X86_64 || VT__AARCH64)
+#if VT__H1_EVERY || !(VT__X86_64 || VT__AARCH64)
 static void vt__ws_mask_word(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
     vt__ws_mask_words(to, from, n, key);
 }
@@ -4239,8 +4236,9 @@ static size_t vt__ws_text_neon(const uint8_t *p, size_t at, size_t n) {
 }
 #endif
 
+/* Row by row as in @h1, which chooses. */
 static const vt__ws_isa vt__ws_isas[] = {
-#if VT__WS_EVERY || !(VT__X86_64 || VT__AARCH64)
+#if VT__H1_EVERY || !(VT__X86_64 || VT__AARCH64)
     {"word", vt__ws_mask_word, vt__ws_text_word},
 #endif
 #if VT__X86_64
@@ -4251,22 +4249,8 @@ static const vt__ws_isa vt__ws_isas[] = {
     {"neon", vt__ws_mask_neon, vt__ws_text_neon},
 #endif
 };
-static const vt__ws_isa *vt__ws_chosen;
-/* As in @h1. */
-static size_t vt__ws_isa_count(void) {
-#if VT__X86_64
-    if (!vt__plat_cpu_avx2()) return VT__COUNT(vt__ws_isas) - 1;
-#endif
-    return VT__COUNT(vt__ws_isas);
-}
-static VT__NOINLINE const vt__ws_isa *vt__ws_isa_select(size_t i) {
-    __atomic_store_n(&vt__ws_chosen, &vt__ws_isas[i], __ATOMIC_RELAXED);
-    return &vt__ws_isas[i];
-}
-VT__INLINE const vt__ws_isa *vt__ws_isa_get(void) {
-    const vt__ws_isa *isa = __atomic_load_n(&vt__ws_chosen, __ATOMIC_RELAXED);
-    return VT__LIKELY(isa != NULL) ? isa : vt__ws_isa_select(vt__ws_isa_count() - 1);
-}
+_Static_assert(VT__COUNT(vt__ws_isas) == VT__COUNT(vt__h1_isas), "one choice for both");
+VT__INLINE const vt__ws_isa *vt__ws_isa_get(void) { return &vt__ws_isas[vt__h1_isa_get() - vt__h1_isas]; }
 
 /* Puts a mask on, or takes it off. */
 VT__INLINE void vt__ws_mask(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
@@ -4298,9 +4282,9 @@ VT__INLINE int vt__ws_utf8_byte(vt__ws_utf8 *u, uint8_t c) {
 }
 /* The next piece of a text: 0 or VT__WS_E_UTF8. At the text's end u->need has to be 0. */
 static int vt__ws_utf8_next(vt__ws_utf8 *u, const uint8_t *p, size_t n) {
-    const vt__ws_isa *isa = vt__ws_isa_get();
     for (size_t i = 0; i < n;) {
-        if (!u->need) i = i >= 3 && n - i >= 32 ? isa->text(p, i, n) : vt__ws_ascii_words(p, i, n);
+        if (!u->need)
+            i = i >= 3 && n - i >= 32 ? vt__ws_isa_get()->text(p, i, n) : vt__ws_ascii_words(p, i, n);
         size_t stop = VT__MIN(n - i, 16) + i;
         for (; i < n && (i < stop || u->need); i++)
             if (VT__UNLIKELY(vt__ws_utf8_byte(u, p[i]) < 0)) return VT__WS_E_UTF8;
