@@ -68,7 +68,7 @@ endif
 # What speaks TLS is built with OpenSSL, where this compiler has it; elsewhere it is left out, or built without.
 TLS_LIBS := -lssl -lcrypto
 TLS_TESTS := $(wildcard tests/test_tls.c tests/*_tls.c)
-TLS_EXAMPLES := conformance hello
+TLS_EXAMPLES := chat conformance hello
 LIB_tls := $(TLS_LIBS)
 ifneq ($(filter test-alone build-tests examples bench run run-tls build/%,$(MAKECMDGOALS)),)
 NO_TLS := $(call lacks,tls,openssl/ssl.h)

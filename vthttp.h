@@ -983,9 +983,11 @@ VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out);
 /* A WebSocket is one handler's until it returns; then it is closed (1000; 1011 when the handler fails) and gone. Any virtual
  * thread of any worker may send meanwhile: sends do not mix, and wait while the peer is slow. One at a time receives, on the
  * OS thread of the handler (vt_go, vt_async, vt_scope_go), and what is received answers pings, sends those of ping_ms
- * and finishes closing: a handler that only sends leaves receiving to another. What the handler sends is gathered and
- * goes out when it waits, in vt_ws_flush, or when 16 KiB are full; what others send goes out at once. A client that is gone
- * cancels the handler where it waits; a server that stops closes with 1001, and cancels it, too. */
+ * and finishes closing. While nobody has received for a second, sends on that OS thread answer pings and a close frame, as
+ * far as no message that nobody receives stands before them; pings of ping_ms they do not send. What the handler sends is
+ * gathered and goes out when it waits, in vt_ws_flush, or when 16 KiB are full, and until then others wait; what they send
+ * goes out at once. A client that is gone cancels the handler where it waits; a server that stops closes with 1001, and
+ * cancels it, too. */
 typedef struct vt_ws vt_ws;
 enum vt_ws_type { VT_WS_TEXT = 1, VT_WS_BINARY = 2 };
 
@@ -1002,7 +1004,8 @@ typedef struct vt_ws_cfg {
     int64_t max_frame;   /* of a frame; default as max_message */
     int64_t ping_ms;     /* a ping when nothing came for so long; default 30,000 */
     int64_t pong_ms;     /* and for its answer, or anything; default 20,000; else closed with 1011 */
-    int64_t close_ms;    /* for the answer to a close frame; default 3,000 */
+    int64_t
+        close_ms; /* for the answer to a close frame; default 3,000; VT_NONE: the end does not wait for it */
 } vt_ws_cfg;
 
 /* Serves a GET route: the handler runs once the handshake is done. It returns 0, or an error that is logged when it is not
@@ -1017,33 +1020,40 @@ VT_API vt_route *vt_server_ws(vt_server *s, const char *pattern, vt_ws_handler *
 VT_API int vt_ws_accept(vt_req *req, vt_res *res, const vt_ws_cfg *cfg, vt_ws **out);
 
 /* Waits for a whole message: its type, with *msg in the WebSocket's memory, NUL-terminated, until the next call that
- * receives; 0 when the peer has closed. parks. errors: VT_EEOF the connection ended without a close frame, VT_EWSPROTO,
- * VT_EWSTEXT, VT_EWSLARGE: what the peer did, and is told; VT_EWSPONG; VT_ESTOPPED the server stops; -ETIMEDOUT, -ECANCELED:
- * nothing is lost, another call goes on; -EBUSY somebody else receives; those of sockets. */
+ * receives; 0 when the peer has closed. parks. errors: VT_EEOF the connection ended without a close frame, or none came in
+ * close_ms after this end's; VT_EWSPROTO, VT_EWSTEXT, VT_EWSLARGE: what the peer did, and is told; VT_EWSPONG; VT_ESTOPPED the
+ * server stops; those of sockets. Nothing is lost, and another call goes on, after -ETIMEDOUT, -ECANCELED, -ENOMEM, -EBUSY
+ * somebody else receives, VT_ESTATE a message of vt_ws_next is not at its end. -EPERM off a virtual thread. */
 VT_API int vt_ws_recv(vt_ws *ws, vt_str *msg);
 VT_API int vt_ws_recv_until(vt_ws *ws, vt_str *msg, int64_t until);
 /* The same for messages larger than memory: next waits for one to begin and gives its type (skipping what is left of the one
- * before), read gives its bytes, > 0, and 0 at its end; VT_EEOF when the peer closes within. Text is checked. */
+ * before), read gives its bytes, > 0, and 0 at its end; VT_EEOF when the peer closes within. Text is checked. max_message
+ * holds. VT_ESTATE: read without next. */
 VT_API int vt_ws_next(vt_ws *ws);
 VT_API int64_t vt_ws_read(vt_ws *ws, void *buf, size_t n);
 
 /* Sends a message; text has to be UTF-8, which is not looked at. 0. parks. errors: VT_EWSCLOSED a close frame was sent, by
- * this end or in answer; VT_ESTOPPED; -EINVAL no such type; -EPIPE, -ECONNRESET; -ETIMEDOUT the peer does not read; VT_ESTATE
- * the caller is between begin and end. A send that is cancelled or late halfway leaves a torn frame: nothing is sent any more. */
+ * this end or in answer; VT_ESTOPPED; -EINVAL no such type; -EPIPE, -ECONNRESET; -ETIMEDOUT the peer does not read; -ENOMEM;
+ * VT_ESTATE the caller is between begin and end; -EPERM off a virtual thread. A send that is cancelled or late while it waits
+ * for others has done nothing; halfway it leaves a torn frame: nothing is sent any more, and every call says why. There is
+ * no _try form, as what has begun has to go out whole: a queue for each slow peer takes its place (examples/chat.c). */
 VT_API int vt_ws_send(vt_ws *ws, int type, const void *p, size_t n);
+VT_API int vt_ws_send_until(vt_ws *ws, int type, const void *p, size_t n, int64_t until);
 VT_API int vt_ws_text(vt_ws *ws, const char *text);
-/* The same in fragments, one for each write; the messages of others wait from begin to end. write returns n. */
+/* The same in fragments, one for each write; the messages of others wait from begin to end. write returns n. Who has begun
+ * ends it, whatever happens, or closes: end is not cancelled. VT_ESTATE: write or end without begin. */
 VT_API int vt_ws_begin(vt_ws *ws, int type);
 VT_API int64_t vt_ws_write(vt_ws *ws, const void *p, size_t n);
 VT_API int vt_ws_end(vt_ws *ws);
-/* What is gathered goes out now. */
+/* What is gathered goes out now. parks. errors: as vt_ws_send, but none once a close frame was sent. */
 VT_API int vt_ws_flush(vt_ws *ws);
-/* A ping of at most 125 bytes. Its pong is not reported. */
+/* A ping of at most 125 bytes (else -EINVAL). Its pong is not reported. parks. errors: as vt_ws_send. */
 VT_API int vt_ws_ping(vt_ws *ws, const void *p, size_t n);
 /* Sends a close frame, once: code 0: 1000; 1000 to 1003, 1007 to 1014, 3000 to 4999, or VT_NONE for none; reason (UTF-8, or NULL)
- * cut to 123 bytes between characters. Receiving goes on, to the peer's answer. errors: as vt_ws_send; -EINVAL. */
+ * cut to 123 bytes between characters. Receiving goes on, to the peer's answer. parks. errors: as vt_ws_send; -EINVAL. */
 VT_API int vt_ws_close(vt_ws *ws, int code, const char *reason);
-/* What the peer closed with: 0 not yet, 1005 no code, 1006 no close frame before the end; and its reason, "" without one. */
+/* What the peer closed with: 0 not yet, 1005 no code, 1006 no close frame before the end; and its reason, "" without one.
+ * On the OS thread that receives. lives: as long as the WebSocket. */
 VT_API int vt_ws_close_code(const vt_ws *ws);
 VT_API const char *vt_ws_close_reason(const vt_ws *ws);
 /* The subprotocol that was agreed on; len 0: none. */
@@ -4103,9 +4113,6 @@ typedef struct vt__ws_in {
 } vt__ws_in;
 
 /* ---- masks and text, by vectors ---- */
-#ifndef VT__WS_EVERY
-#define VT__WS_EVERY 0 /* 1: also the version that this architecture does not need; for tests */
-#endif
 /* mask: n bytes from `from` to `to`, which are the same or apart. text: the end of good characters, `at` >= 3 being the
  * start of one and all before it good; may stop early. */
 typedef struct vt__ws_isa {
@@ -4133,7 +4140,7 @@ VT__INLINE size_t vt__ws_ascii_words(const uint8_t *p, size_t at, size_t n) {
     while (n - at >= 8 && !(vt__ws_word(p + at) & VT__H1_ONES * 0x80)) at += 8;
     return at;
 }
-#if VT__WS_EVERY || !(VT__X86_64 || VT__AARCH64)
+#if VT__H1_EVERY || !(VT__X86_64 || VT__AARCH64)
 static void vt__ws_mask_word(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
     vt__ws_mask_words(to, from, n, key);
 }
@@ -4260,8 +4267,9 @@ static size_t vt__ws_text_neon(const uint8_t *p, size_t at, size_t n) {
 }
 #endif
 
+/* Row by row as in @h1, which chooses. */
 static const vt__ws_isa vt__ws_isas[] = {
-#if VT__WS_EVERY || !(VT__X86_64 || VT__AARCH64)
+#if VT__H1_EVERY || !(VT__X86_64 || VT__AARCH64)
     {"word", vt__ws_mask_word, vt__ws_text_word},
 #endif
 #if VT__X86_64
@@ -4272,22 +4280,8 @@ static const vt__ws_isa vt__ws_isas[] = {
     {"neon", vt__ws_mask_neon, vt__ws_text_neon},
 #endif
 };
-static const vt__ws_isa *vt__ws_chosen;
-/* As in @h1. */
-static size_t vt__ws_isa_count(void) {
-#if VT__X86_64
-    if (!vt__plat_cpu_avx2()) return VT__COUNT(vt__ws_isas) - 1;
-#endif
-    return VT__COUNT(vt__ws_isas);
-}
-static VT__NOINLINE const vt__ws_isa *vt__ws_isa_select(size_t i) {
-    __atomic_store_n(&vt__ws_chosen, &vt__ws_isas[i], __ATOMIC_RELAXED);
-    return &vt__ws_isas[i];
-}
-VT__INLINE const vt__ws_isa *vt__ws_isa_get(void) {
-    const vt__ws_isa *isa = __atomic_load_n(&vt__ws_chosen, __ATOMIC_RELAXED);
-    return VT__LIKELY(isa != NULL) ? isa : vt__ws_isa_select(vt__ws_isa_count() - 1);
-}
+_Static_assert(VT__COUNT(vt__ws_isas) == VT__COUNT(vt__h1_isas), "one choice for both");
+VT__INLINE const vt__ws_isa *vt__ws_isa_get(void) { return &vt__ws_isas[vt__h1_isa_get() - vt__h1_isas]; }
 
 /* Puts a mask on, or takes it off. */
 VT__INLINE void vt__ws_mask(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
@@ -4319,9 +4313,9 @@ VT__INLINE int vt__ws_utf8_byte(vt__ws_utf8 *u, uint8_t c) {
 }
 /* The next piece of a text: 0 or VT__WS_E_UTF8. At the text's end u->need has to be 0. */
 static int vt__ws_utf8_next(vt__ws_utf8 *u, const uint8_t *p, size_t n) {
-    const vt__ws_isa *isa = vt__ws_isa_get();
     for (size_t i = 0; i < n;) {
-        if (!u->need) i = i >= 3 && n - i >= 32 ? isa->text(p, i, n) : vt__ws_ascii_words(p, i, n);
+        if (!u->need)
+            i = i >= 3 && n - i >= 32 ? vt__ws_isa_get()->text(p, i, n) : vt__ws_ascii_words(p, i, n);
         size_t stop = VT__MIN(n - i, 16) + i;
         for (; i < n && (i < stop || u->need); i++)
             if (VT__UNLIKELY(vt__ws_utf8_byte(u, p[i]) < 0)) return VT__WS_E_UTF8;
@@ -17396,7 +17390,9 @@ static int vt__h1c_accept(vt__link_host *h, int fd, const vt__addr *peer, vt__tl
  *============================================================================*/
 enum { VT__WSC_PONG = 1, VT__WSC_PING = 2, VT__WSC_CLOSE = 4 }; /* notes */
 enum { VT__WSC_GATHER = 4096, VT__WSC_KEYS = 32, VT__WSC_LARGE = 65536 };
-enum { VT__WSC_TICK = 1 }; /* of vt__wsc_wait */
+enum { VT__WSC_TICK = 1 };      /* of vt__wsc_wait */
+#define VT__WSC_DEAF_NS VT_SEC  /* who sends hears control frames when nothing was received for so long */
+#define VT__WSC_NOW (INT64_MIN) /* until: nothing is waited for, and no message begun */
 
 struct vt_ws {
     vt__conn_io io; /* in: received and not consumed; out and err: under mu */
@@ -17406,6 +17402,7 @@ struct vt_ws {
     vt_cond turn;     /* a message in fragments has ended */
     vt__vth *writer;  /* ... whose it is */
     vt__vth *owner;   /* who runs vt__wsc_on_park; NULL: nobody */
+    vt__thr *home;    /* where it is received */
     vt__h1c_run *run; /* NULL: a client's */
     char *end;        /* the byte under the NUL behind the last message, if that stands in io.in */
     int64_t ping_ns, pong_ns, close_ns;
@@ -17420,7 +17417,8 @@ struct vt_ws {
     bool kept;     /* the owner has the lock, from one send to the next */
     bool inside;   /* a frame's payload is under way */
     bool streams;  /* vt_ws_next */
-    bool reading, fin, stopping;
+    bool reading;  /* a call that receives is under way */
+    bool fin, stopping;
     bool closed; /* the peer's close frame has come */
     bool large;  /* its messages are larger than a block: it reads into larger ones */
     bool apart;  /* in memory of its own */
@@ -17441,19 +17439,31 @@ static bool vt__wsc_try(vt_ws *ws, unsigned note, const void *p, size_t n) {
         ws->mu.held = 1;
         ws->mu.owner = NULL;
     } else if (note) {
+        if (note & VT__WSC_PONG && !ws->pong)
+            note &= ~(unsigned)VT__WSC_PONG; /* no memory: the next ping's */
+        if (note & VT__WSC_PONG) memcpy(ws->pong, p, ws->pong_len = (uint8_t)n);
         ws->noted |= (uint8_t)note;
-        if (note & VT__WSC_PONG && ws->pong) memcpy(ws->pong, p, ws->pong_len = (uint8_t)n);
     }
     vt__sync_unlock(&ws->mu.flags, &ws->mu.spin);
     return got;
 }
-/* Hands the lock on, unless there is a note that is to be heeded: it, and the payload of a pong. */
-static unsigned vt__wsc_hand_on(vt_ws *ws, bool heed, uint8_t pong[VT__WS_CONTROL_MAX], size_t *n) {
-    vt__sync_lock(&ws->mu.flags, &ws->mu.spin);
-    unsigned noted = heed ? ws->noted : 0;
-    vt__waiter *w = noted ? NULL : ws->mu.q.head;
-    if (noted) ws->noted = 0;
+/* A note that is to be heeded, and the payload of a pong. Under the lock's spin lock. */
+static unsigned vt__wsc_noted(vt_ws *ws, uint8_t pong[VT__WS_CONTROL_MAX], size_t *n) {
+    unsigned noted = ws->noted;
+    ws->noted = 0;
     if (noted & VT__WSC_PONG) memcpy(pong, ws->pong, *n = ws->pong_len);
+    return noted;
+}
+/* Hands the lock on, unless there is a note that is to be heeded. turn: who waits for his, from that moment on. */
+static unsigned vt__wsc_hand_on(vt_ws *ws, bool heed, uint8_t pong[VT__WS_CONTROL_MAX], size_t *n,
+                                vt__waiter *turn) {
+    vt__sync_lock(&ws->mu.flags, &ws->mu.spin);
+    unsigned noted = heed ? vt__wsc_noted(ws, pong, n) : 0;
+    vt__waiter *w = noted ? NULL : ws->mu.q.head;
+    if (turn && !noted) {
+        vt__sync_lock(&ws->turn.flags, &ws->turn.spin);
+        vt__sync_enqueue(turn, vt__sched_self(), &ws->turn.q, &ws->turn.flags, &ws->turn.spin);
+    }
     if (w) vt__sync_unlink(&ws->mu.q, w);
     else if (!noted) ws->mu.held = 0;
     if (!noted) ws->mu.owner = w ? w->v : NULL;
@@ -17517,18 +17527,27 @@ static void vt__wsc_say(vt_ws *ws, unsigned what, const void *p, size_t n) {
     if (what & VT__WSC_PING && !ws->closing) (void)vt__wsc_put(ws, VT__WS_FIN | VT__WS_PING, NULL, 0);
     if (what & VT__WSC_CLOSE) (void)vt__wsc_put_close(ws, ws->told, ws->words);
 }
-static VT__NOINLINE void vt__wsc_release(vt_ws *ws) {
+static VT__NOINLINE void vt__wsc_release_to(vt_ws *ws, vt__waiter *turn) {
     uint8_t pong[VT__WS_CONTROL_MAX];
     size_t n = 0;
     for (unsigned noted;; vt__wsc_say(ws, noted, pong, n)) {
         if (ws->owner != vt__sched_self() && ws->io.out.p) vt__wsc_flush(ws);
-        if ((noted = vt__wsc_hand_on(ws, true, pong, &n)) == 0) return;
+        if ((noted = vt__wsc_hand_on(ws, true, pong, &n, turn)) == 0) return;
     }
 }
-/* The handler keeps the lock until it parks or reads: what it sends does not go out before that either. */
-VT__INLINE void vt__wsc_unlock(vt_ws *ws) {
-    if (ws->owner == vt__sched_self()) ws->kept = true;
-    else vt__wsc_release(ws);
+static void vt__wsc_release(vt_ws *ws) { vt__wsc_release_to(ws, NULL); }
+static VT__NOINLINE int vt__wsc_unlock_other(vt_ws *ws, int r) {
+    if (ws->io.out.p) vt__wsc_flush(ws);
+    if (r == 0) r = ws->io.err;
+    vt__wsc_release(ws);
+    return r;
+}
+/* The handler keeps the lock until it parks or reads: what it sends does not go out before that either. r, or why it did not
+ * go out. */
+VT__INLINE int vt__wsc_unlock(vt_ws *ws, int r) {
+    if (VT__UNLIKELY(ws->owner != vt__sched_self())) return vt__wsc_unlock_other(ws, r);
+    ws->kept = true;
+    return r;
 }
 /* Says it now, or has whoever is sending say it. */
 static void vt__wsc_control(vt_ws *ws, unsigned what, const void *p, size_t n) {
@@ -17537,33 +17556,6 @@ static void vt__wsc_control(vt_ws *ws, unsigned what, const void *p, size_t n) {
     vt__wsc_say(ws, what, p, n);
     if (!kept) vt__wsc_release(ws);
 }
-VT__INLINE int vt__wsc_lock_any(vt_ws *ws) {
-    if (VT__LIKELY(ws->owner == vt__sched_self() && ws->kept)) {
-        ws->kept = false;
-        return 0;
-    }
-    int r = vt_mutex_lock_until(&ws->mu, 0);
-    return r == -ECANCELED && __atomic_load_n(&ws->stopping, __ATOMIC_RELAXED) ? VT_ESTOPPED : r;
-}
-/* 0 with the lock, when frames of data may be sent. */
-VT__INLINE int vt__wsc_lock(vt_ws *ws) {
-    int r = vt__wsc_lock_any(ws);
-    if (VT__UNLIKELY(r < 0)) return r;
-    r = VT__UNLIKELY(ws->closing != 0) ? VT_EWSCLOSED : ws->io.err;
-    if (VT__UNLIKELY(r < 0)) vt__wsc_release(ws);
-    return r;
-}
-/* ... and no message in fragments of somebody else's is under way. */
-VT__INLINE int vt__wsc_lock_turn(vt_ws *ws) {
-    int r = vt__wsc_lock(ws);
-    while (VT__UNLIKELY(r == 0 && ws->writer)) {
-        r = ws->writer == vt__sched_self() ? VT_ESTATE : vt_cond_wait(&ws->turn, &ws->mu);
-        if (r == 0) r = ws->closing ? VT_EWSCLOSED : ws->io.err;
-        if (r < 0) vt__wsc_release(ws);
-    }
-    return r;
-}
-
 /* ---- the handler's vthread ----*/
 static int vt__wsc_flush_try(vt_ws *ws) {
     vt__pd *pd = &ws->io.c->pd;
@@ -17577,6 +17569,12 @@ static int vt__wsc_flush_try(vt_ws *ws) {
     vt__conn_buf_put(ws->io.thr, &ws->io.out);
     return r;
 }
+/* Nothing can be sent any more, and no call of the handler's has told it: as if the peer had gone. */
+static void vt__wsc_lost(vt_ws *ws) {
+    if (ws->run->gone || ws->run->conf->cancel_on == VT_CANCEL_NEVER) return;
+    ws->run->gone = true;
+    vt__sched_cancel(&ws->run->c->start.task);
+}
 /* What the socket takes at once goes out, and the rest as it takes more. Notes are heeded with an empty block alone: nothing
  * here may park. */
 static void vt__wsc_flush_parked(void *arg) {
@@ -17587,7 +17585,8 @@ static void vt__wsc_flush_parked(void *arg) {
     else if (!vt__wsc_try(ws, 0, NULL, 0)) return; /* who has the lock sends it */
     for (unsigned noted;; vt__wsc_say(ws, noted, pong, n)) {
         int r = vt__wsc_flush_try(ws);
-        if ((noted = vt__wsc_hand_on(ws, r == 0, pong, &n)) == 0) return;
+        if (VT__UNLIKELY(r < 0 && r != -EAGAIN)) vt__wsc_lost(ws);
+        if ((noted = vt__wsc_hand_on(ws, r == 0, pong, &n, NULL)) == 0) return;
     }
 }
 /* Who waits for anything but input hears of the end of it, too: nothing can be said to who ended only one half. */
@@ -17638,7 +17637,7 @@ static int64_t vt__wsc_due(const vt_ws *ws) {
 }
 static int vt__wsc_tick(vt_ws *ws, int64_t now) {
     if (now < vt__wsc_due(ws)) return 0;
-    if (__atomic_load_n(&ws->closing, __ATOMIC_RELAXED)) return vt__wsc_over(ws, -ETIMEDOUT);
+    if (__atomic_load_n(&ws->closing, __ATOMIC_RELAXED)) return vt__wsc_over(ws, VT_EEOF);
     if (ws->asked) return vt__wsc_fail(ws, VT_EWSPONG, 1011, "no pong in time");
     vt__wsc_control(ws, VT__WSC_PING, NULL, 0);
     if (ws->pong_ns) ws->asked = now;
@@ -17651,9 +17650,7 @@ static int vt__wsc_wait(vt_ws *ws, vt__vth *v, int64_t until) {
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
     bool mine = own < INT64_MAX && (!due || own < due);
-    ws->reading = true;
     r = vt__io_wait(&ws->io.c->pd, VT__PD_R, mine ? own : due);
-    ws->reading = false;
     if (r == -ETIMEDOUT)
         vt__poll_set(&ws->io.c->pd, VT__PD_R); /* a stall of ours may have delayed the event */
     return r == -ETIMEDOUT && mine ? VT__WSC_TICK : r;
@@ -17670,20 +17667,28 @@ static int64_t vt__wsc_try_get(vt_ws *ws, vt__thr *thr, char *p, size_t n) {
     if (r > 0) b->len += (size_t)r;
     return r;
 }
+/* What came of it: > 0, or < 0, for good unless it is the program's own affair. */
+static int64_t vt__wsc_got(vt_ws *ws, vt__thr *thr, int64_t r) {
+    if (VT__LIKELY(r > 0)) {
+        ws->heard = thr->now, ws->asked = 0;
+        bool late = VT__UNLIKELY(__atomic_load_n(&ws->closing, __ATOMIC_RELAXED)) &&
+                    vt__plat_now() >= vt__wsc_due(ws); /* or who goes on sending would never be left */
+        return late ? vt__wsc_over(ws, VT_EEOF) : r;
+    }
+    if (r == -ECANCELED && __atomic_load_n(&ws->stopping, __ATOMIC_RELAXED)) return VT_ESTOPPED;
+    bool own = r == -ECANCELED || r == -ENOMEM || r == -EBUSY || r == -EAGAIN;
+    return own ? r : vt__wsc_over(ws, r == 0 ? VT_EEOF : (int)r);
+}
 /* The same, and waits: > 0 or < 0. Without a byte in it the block is given back meanwhile. */
 static int64_t vt__wsc_get(vt_ws *ws, char *p, size_t n, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t r;
     int waited = 0;
+    if (until == VT__WSC_NOW) return vt__wsc_got(ws, v->thr, vt__wsc_try_get(ws, v->thr, p, n));
     vt__sched_fuel(v);
     if (ws->kept && ws->owner == v && vt__conn_readable(ws->io.c)) ws->kept = false, vt__wsc_release(ws);
     for (;;) {
         r = vt__sched_cancelled(v) ? -ECANCELED : vt__wsc_try_get(ws, v->thr, p, n);
-        if (VT__LIKELY(r > 0)) {
-            ws->heard = v->thr->now, ws->asked = 0;
-            return r;
-        }
-        if (r == 0) return vt__wsc_over(ws, VT_EEOF);
         if (r != -EAGAIN) break;
         if (waited == -ETIMEDOUT) return waited;
         if (waited == VT__WSC_TICK && (r = vt__wsc_tick(ws, v->thr->now)) < 0) return r;
@@ -17691,8 +17696,7 @@ static int64_t vt__wsc_get(vt_ws *ws, char *p, size_t n, int64_t until) {
         waited = vt__wsc_wait(ws, v, until);
         if (waited < 0 && (r = waited) != -ETIMEDOUT) break;
     }
-    if (r == -ECANCELED && __atomic_load_n(&ws->stopping, __ATOMIC_RELAXED)) return VT_ESTOPPED;
-    return r == -ECANCELED || r == -ENOMEM || r == -EBUSY ? r : vt__wsc_over(ws, (int)r);
+    return vt__wsc_got(ws, v->thr, r);
 }
 
 /*--- control frames ---*/
@@ -17736,6 +17740,7 @@ static int vt__wsc_frame(vt_ws *ws, int64_t until) {
             if ((r = vt__wsc_on_control(ws, until)) <= 0) return (int)r;
             continue;
         }
+        if (until == VT__WSC_NOW && b->pos < b->len && !(b->p[b->pos] & VT__WS_CONTROL)) return 1;
         r = vt__ws_head(&ws->dec, (uint8_t *)b->p + b->pos, b->len - b->pos);
         if (VT__UNLIKELY(r < 0)) return vt__wsc_bad(ws, (int)r);
         b->pos += (size_t)r;
@@ -17751,7 +17756,9 @@ VT__INLINE int vt__wsc_begin(vt_ws *ws) {
     if (ws->end) *ws->end = ws->was, ws->end = NULL;
     if (!ws->dec.msg && ws->msg.p) vt__conn_buf_put(v->thr, &ws->msg);
     if (ws->closed) return 0;
-    return ws->err ? ws->err : 1;
+    if (ws->err) return ws->err;
+    ws->reading = true;
+    return 1;
 }
 VT__INLINE vt_str vt__wsc_give(vt_ws *ws, char *p, size_t n) {
     if (p != ws->msg.p) ws->end = p + n, ws->was = p[n];
@@ -17799,14 +17806,12 @@ VT__INLINE int vt__wsc_short(vt_ws *ws, vt_str *msg, size_t n) {
     *msg = vt__wsc_give(ws, p + 6, n - 6);
     return type;
 }
-VT_API int vt_ws_recv_until(vt_ws *ws, vt_str *msg, int64_t until) {
+VT__INLINE int vt__wsc_recv(vt_ws *ws, vt_str *msg, int64_t until) {
     vt__conn_buf *b = &ws->io.in;
-    int r = vt__wsc_begin(ws);
-    *msg = (vt_str){"", 0};
-    if (r <= 0) return r;
+    int r;
+    size_t n;
     if (ws->streams && ws->dec.msg) return VT_ESTATE;
     ws->streams = false;
-    size_t n;
     while (!ws->inside) {
         n = vt__ws_short(&ws->dec, (uint8_t *)b->p + b->pos, b->len - b->pos);
         if (VT__LIKELY(n > 0)) return vt__wsc_short(ws, msg, n);
@@ -17833,6 +17838,14 @@ VT_API int vt_ws_recv_until(vt_ws *ws, vt_str *msg, int64_t until) {
         }
     } while (true);
 }
+VT_API int vt_ws_recv_until(vt_ws *ws, vt_str *msg, int64_t until) {
+    int r = vt__wsc_begin(ws);
+    *msg = (vt_str){"", 0};
+    if (r <= 0) return r;
+    r = vt__wsc_recv(ws, msg, VT__MAX(until, VT_NONE));
+    ws->reading = false;
+    return r;
+}
 VT_API int vt_ws_recv(vt_ws *ws, vt_str *msg) { return vt_ws_recv_until(ws, msg, 0); }
 
 /* Bytes of the message under way: > 0; 0 its end; < 0. */
@@ -17856,10 +17869,9 @@ static int64_t vt__wsc_read(vt_ws *ws, char *buf, size_t n) {
     }
     return 0;
 }
-VT_API int vt_ws_next(vt_ws *ws) {
+static int vt__wsc_next(vt_ws *ws) {
     char scratch[512];
-    int r = vt__wsc_begin(ws);
-    if (r <= 0) return r;
+    int r;
     while (ws->dec.msg) {
         int64_t k = vt__wsc_read(ws, scratch, sizeof scratch);
         if (k < 0) return ws->closed ? 0 : (int)k;
@@ -17868,20 +17880,116 @@ VT_API int vt_ws_next(vt_ws *ws) {
     ws->streams = true;
     return (r = vt__wsc_frame(ws, 0)) <= 0 ? r : ws->dec.msg;
 }
-VT_API int64_t vt_ws_read(vt_ws *ws, void *buf, size_t n) {
+VT_API int vt_ws_next(vt_ws *ws) {
     int r = vt__wsc_begin(ws);
+    if (r <= 0) return r;
+    r = vt__wsc_next(ws);
+    ws->reading = false;
+    return r;
+}
+VT_API int64_t vt_ws_read(vt_ws *ws, void *buf, size_t n) {
     if (!ws->streams) return VT_ESTATE;
+    int64_t r = vt__wsc_begin(ws);
     if (r <= 0) return r == 0 && ws->dec.msg ? VT_EEOF : r;
-    return n ? vt__wsc_read(ws, buf, n) : 0;
+    r = n ? vt__wsc_read(ws, buf, n) : 0;
+    ws->reading = false;
+    return r;
 }
 
 /*--- sending ---*/
+/* A wait of a sender's that has failed. */
+static int vt__wsc_unsent(const vt_ws *ws, int r) {
+    return r == -ECANCELED && __atomic_load_n(&ws->stopping, __ATOMIC_RELAXED) ? VT_ESTOPPED : r;
+}
+VT__INLINE int vt__wsc_lock_any(vt_ws *ws) {
+    vt__vth *v = vt__sched_self();
+    if (VT__LIKELY(ws->owner == v && ws->kept)) {
+        if (vt__sched_cancelled(v)) return vt__wsc_unsent(ws, -ECANCELED);
+        ws->kept = false;
+        return 0;
+    }
+    int r = vt_mutex_lock_until(&ws->mu, 0);
+    return VT__UNLIKELY(r < 0) ? vt__wsc_unsent(ws, r) : 0;
+}
+/* Whether there may be a control frame that nobody but the sender will hear: who also receives has his turn first. */
+VT__INLINE bool vt__wsc_unheard(const vt_ws *ws) {
+    const vt__conn_buf *b = &ws->io.in;
+    if (ws->home != vt__sched_thr() || VT__LIKELY(ws->home->now - ws->heard < VT__WSC_DEAF_NS)) return false;
+    if (ws->reading) return false;
+    if (b->pos == b->len) return vt__conn_readable(ws->io.c);
+    return ws->inside || (ws->end ? ws->was : b->p[b->pos]) & VT__WS_CONTROL;
+}
+/* The last message keeps its block, and what is behind it gets another. */
+static bool vt__wsc_set_apart(vt_ws *ws) {
+    vt__conn_buf *b = &ws->io.in, old = *b;
+    size_t rest = b->len - b->pos;
+    memset(b, 0, sizeof *b);
+    if (rest && !vt__conn_buf_get_for(vt__sched_thr(), b, rest + 1)) {
+        *b = old;
+        return false;
+    }
+    *ws->end = ws->was;
+    if (rest) memcpy(b->p, old.p + old.pos, b->len = rest);
+    *ws->end = 0;
+    ws->end = NULL;
+    ws->msg = old;
+    return true;
+}
+/* Hears control frames up to the next message, and says what they ask for. Under the lock. */
+static VT__NOINLINE void vt__wsc_hear(vt_ws *ws) {
+    uint8_t pong[VT__WS_CONTROL_MAX];
+    size_t n = 0;
+    if (ws->closed || ws->err || (ws->end && !vt__wsc_set_apart(ws))) return;
+    (void)vt__wsc_frame(ws, VT__WSC_NOW);
+    if (ws->io.in.pos == ws->io.in.len) vt__conn_buf_put(vt__sched_thr(), &ws->io.in);
+    vt__sync_lock(&ws->mu.flags, &ws->mu.spin);
+    unsigned noted = vt__wsc_noted(ws, pong, &n);
+    vt__sync_unlock(&ws->mu.flags, &ws->mu.spin);
+    vt__wsc_say(ws, noted, pong, n);
+}
+/* 0 with the lock, when frames of data may be sent. */
+VT__INLINE int vt__wsc_lock(vt_ws *ws) {
+    int r = vt__wsc_lock_any(ws);
+    if (VT__UNLIKELY(r < 0)) return r;
+    if (VT__UNLIKELY(vt__wsc_unheard(ws))) vt__wsc_hear(ws);
+    r = VT__UNLIKELY(ws->closing != 0) ? VT_EWSCLOSED : ws->io.err;
+    if (VT__UNLIKELY(r < 0)) vt__wsc_release(ws);
+    return r;
+}
+/* As vt_cond_wait, but what is noted while the lock is held is said before it is given back. */
+static int vt__wsc_wait_turn(vt_ws *ws) {
+    vt__vth *v = vt__sched_self();
+    vt__waiter w;
+    int64_t due;
+    int r = vt__sched_enter(v, 0, &due);
+    if (r < 0) return r;
+    vt__wsc_release_to(ws, &w);
+    r = vt__sched_park(v, vt__sync_abort_cond, due);
+    (void)vt_mutex_lock(&ws->mu);
+    return r;
+}
+/* ... and no message in fragments of somebody else's is under way. */
+VT__INLINE int vt__wsc_lock_turn(vt_ws *ws) {
+    int r = vt__wsc_lock(ws);
+    while (VT__UNLIKELY(r == 0 && ws->writer)) {
+        r = ws->writer == vt__sched_self() ? VT_ESTATE : vt__wsc_unsent(ws, vt__wsc_wait_turn(ws));
+        if (r == 0) r = ws->closing ? VT_EWSCLOSED : ws->io.err;
+        if (r < 0) vt__wsc_release(ws);
+    }
+    return r;
+}
 VT_API int vt_ws_send(vt_ws *ws, int type, const void *p, size_t n) {
     if (type != VT_WS_TEXT && type != VT_WS_BINARY) return -EINVAL;
     int r = vt__wsc_lock_turn(ws);
     if (r < 0) return r;
-    r = vt__wsc_put(ws, VT__WS_FIN | (unsigned)type, p, n);
-    vt__wsc_unlock(ws);
+    return vt__wsc_unlock(ws, vt__wsc_put(ws, VT__WS_FIN | (unsigned)type, p, n));
+}
+VT_API int vt_ws_send_until(vt_ws *ws, int type, const void *p, size_t n, int64_t until) {
+    int64_t own = vt_deadline();
+    bool set = until < 0 || (until > 0 && (!own || until < own));
+    if (set) (void)vt_deadline_set(until);
+    int r = vt_ws_send(ws, type, p, n);
+    if (set) (void)vt_deadline_set(own);
     return r;
 }
 VT_API int vt_ws_text(vt_ws *ws, const char *text) { return vt_ws_send(ws, VT_WS_TEXT, text, strlen(text)); }
@@ -17891,42 +17999,38 @@ VT_API int vt_ws_begin(vt_ws *ws, int type) {
     if (r < 0) return r;
     ws->writer = vt__sched_self();
     ws->begun = (uint8_t)type;
-    vt__wsc_unlock(ws);
-    return 0;
+    return vt__wsc_unlock(ws, 0);
 }
 static int vt__wsc_fragment(vt_ws *ws, const void *p, size_t n, bool last) {
     int r = vt__wsc_lock(ws);
     if (r < 0) return r;
-    if (ws->writer != vt__sched_self()) {
-        vt__wsc_unlock(ws);
-        return VT_ESTATE;
-    }
+    if (ws->writer != vt__sched_self()) return vt__wsc_unlock(ws, VT_ESTATE);
     if (n > 0 || last)
         r = vt__wsc_put(ws, (last ? VT__WS_FIN : 0u) | ws->begun, p, n), ws->begun = VT__WS_CONT;
     if (last) ws->writer = NULL, vt_cond_broadcast(&ws->turn);
-    vt__wsc_unlock(ws);
-    return r;
+    return vt__wsc_unlock(ws, r);
 }
 VT_API int64_t vt_ws_write(vt_ws *ws, const void *p, size_t n) {
     int r = vt__wsc_fragment(ws, p, n, false);
     return r < 0 ? r : (int64_t)n;
 }
-VT_API int vt_ws_end(vt_ws *ws) { return vt__wsc_fragment(ws, NULL, 0, true); }
+/* Shielded: others wait for it. */
+VT_API int vt_ws_end(vt_ws *ws) {
+    vt_shield(true);
+    int r = vt__wsc_fragment(ws, NULL, 0, true);
+    vt_shield(false);
+    return r;
+}
 VT_API int vt_ws_flush(vt_ws *ws) {
     int r = vt__wsc_lock_any(ws);
     if (r < 0) return r;
-    vt__wsc_flush(ws);
-    r = ws->io.err;
-    vt__wsc_unlock(ws);
-    return r;
+    return vt__wsc_unlock_other(ws, 0); /* it goes out, and the lock is not kept */
 }
 VT_API int vt_ws_ping(vt_ws *ws, const void *p, size_t n) {
     if (n > VT__WS_CONTROL_MAX) return -EINVAL;
     int r = vt__wsc_lock(ws);
     if (r < 0) return r;
-    r = vt__wsc_put(ws, VT__WS_FIN | VT__WS_PING, p, n);
-    vt__wsc_unlock(ws);
-    return r;
+    return vt__wsc_unlock(ws, vt__wsc_put(ws, VT__WS_FIN | VT__WS_PING, p, n));
 }
 VT_API int vt_ws_close(vt_ws *ws, int code, const char *reason) {
     if (code == 0) code = 1000;
@@ -17935,9 +18039,7 @@ VT_API int vt_ws_close(vt_ws *ws, int code, const char *reason) {
     if (reason && !vt__ws_is_text((const uint8_t *)reason, strlen(reason))) return -EINVAL;
     int r = vt__wsc_lock(ws);
     if (r < 0) return r;
-    r = vt__wsc_put_close(ws, code, reason);
-    vt__wsc_unlock(ws);
-    return r;
+    return vt__wsc_unlock(ws, vt__wsc_put_close(ws, code, reason));
 }
 VT_API int vt_ws_close_code(const vt_ws *ws) { return ws->code; }
 VT_API const char *vt_ws_close_reason(const vt_ws *ws) { return ws->reason ? ws->reason : ""; }
@@ -17954,7 +18056,7 @@ static uint64_t vt__wsc_size(int64_t bytes, uint64_t usual) {
 static void vt__wsc_init(vt_ws *ws, vt__conn *c, bool server, const vt_ws_cfg *cfg, int64_t write_ns) {
     memset(ws, 0, sizeof *ws);
     ws->io.c = c;
-    ws->io.thr = vt__sched_thr();
+    ws->io.thr = ws->home = vt__sched_thr();
     ws->io.write_ns = write_ns;
     ws->dec.masked = server;
     ws->dec.max_message = vt__wsc_size(cfg->max_message, 1 << 20);
@@ -17972,6 +18074,7 @@ static void vt__wsc_part(vt_ws *ws, int code) {
     (void)vt_ws_flush(ws);
     if (ws->io.err < 0) (void)vt__wsc_over(ws, ws->io.err);
     if (ws->close_ns == 0) return;
+    ws->reading = true;
     while (!ws->closed && !ws->err) { /* what still comes is dropped */
         if (!ws->dec.msg && vt__wsc_frame(ws, 0) <= 0) break;
         if (vt__wsc_read(ws, scratch, sizeof scratch) < 0) break;

@@ -1,6 +1,6 @@
 /* WebSocket frames. The first byte chooses the role, the reserved bits that are allowed, limits and splits; the rest is what
  * the peer sends. The result must be the same for every split; what was accepted comes back when it is encoded and decoded
- * again; text that was accepted is UTF-8, and what was not is no valid message. */
+ * again; text that was accepted is UTF-8, and what was not is no valid message; the short path agrees with the long one. */
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "fuzz.h"
@@ -19,12 +19,33 @@ typedef struct result {
     vt__ws_in in;
 } result;
 
+/* The short path takes exactly the messages that it says it does, and gives what the long one gives. */
+static void check_short(vt__ws_in in, const uint8_t *bytes, size_t n) {
+    if (n > 140) n = 140; /* more than it ever takes */
+    uint8_t *one = fuzz_copy(bytes, n), *two = fuzz_copy(bytes, n);
+    bool within = in.msg != 0;
+    size_t used = vt__ws_short(&in, one, n);
+    int head = vt__ws_head(&in, two, n);
+    bool is = head > 0 && !within && in.masked && in.op && in.op < VT__WS_CONTROL && in.fin &&
+              in.left < 126 && !in.msg_rsv && n - (size_t)head >= in.left;
+    MUST(is == (used > 0));
+    if (is) {
+        size_t len = (size_t)in.left;
+        int rc = vt__ws_take(&in, two + head, len);
+        MUST(head == 6 && used == len + 6 && in.left == 0);
+        MUST(rc == 0 ? !in.msg : rc == VT__WS_E_UTF8 && in.op == VT__WS_TEXT);
+        if (in.op == VT__WS_TEXT) MUST(vt__ws_is_text(one + 6, len) == (rc == 0));
+    }
+    MUST(n == 0 || memcmp(one, two, n) == 0);
+    free(one), free(two);
+}
 /* One frame head or piece of payload from a copy of the exact size; false: more is needed, or it failed. */
 static bool step(result *o, const uint8_t *bytes, size_t have, size_t *done, bool *inside) {
     size_t n = have - *done;
     uint8_t *copy = fuzz_copy(bytes + *done, n);
     bool go = false;
     if (!*inside) {
+        check_short(o->in, bytes + *done, n);
         int r = vt__ws_head(&o->in, copy, n);
         MUST(r <= (int)n && (!n || memcmp(copy, bytes + *done, n) == 0));
         if (r < 0) o->rc = r;
@@ -113,7 +134,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static result whole = {.data = one, .frames = frames1}, o = {.data = two, .frames = frames2};
     if (size == 0 || size > ROOM / 2) return 0;
     vt__ws_in in = {.max_frame = data[0] & 1 ? 100 : UINT64_MAX,
-                    .max_message = data[0] & 1 ? 300 : UINT64_MAX,
+                    .max_message = data[0] & 1   ? 300
+                                   : data[0] & 8 ? 60
+                                                 : UINT64_MAX,
                     .masked = data[0] & 2,
                     .rsv = data[0] & 4 ? 0x40 : 0};
     const uint8_t *bytes = data + 1;

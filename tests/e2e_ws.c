@@ -220,6 +220,39 @@ static int receives_meanwhile(vt_ws *ws, vt_req *req) {
     while (r >= 0 && (r = vt_ws_recv(ws, &m)) > 0) seen_start();
     return r;
 }
+/* Sends, and never receives. */
+static int ticks(vt_ws *ws, vt_req *req) {
+    int r;
+    (void)req;
+    while ((r = vt_ws_text(ws, "tick")) == 0 && (r = vt_sleep_ms(20)) == 0) continue;
+    seen_end(ws, r);
+    return r;
+}
+/* Never parks, and has sent something before it is to stop. */
+static int never_parks(vt_ws *ws, vt_req *req) {
+    (void)req;
+    int r = vt_ws_text(ws, "one");
+    seen_start();
+    while (vt_cancelled() == 0) (void)vt_yield();
+    if (r == 0) r = vt_ws_text(ws, "two");
+    seen_end(ws, r);
+    return r;
+}
+/* Has sent, and then lets another, on any worker, send before it parks. */
+static int other_sends(void *arg) {
+    int r = vt_ws_text(arg, "the other's");
+    __atomic_store_n(&seen.aux, 1, __ATOMIC_SEQ_CST);
+    return r;
+}
+static int flush_lets_go(vt_ws *ws, vt_req *req) {
+    int r = vt_ws_text(ws, "mine");
+    if (r == 0) r = vt_ws_flush(ws);
+    if (r == 0) r = vt_scope_go(vt_req_scope(req), other_sends, ws);
+    for (int64_t until = vt_now() + E2E_MS * VT_MS; r == 0 && !load(&seen.aux) && vt_now() < until;)
+        r = vt_yield();
+    seen_end(ws, load(&seen.aux));
+    return r < 0 ? r : vt_scope_wait(vt_req_scope(req));
+}
 static void routes(vt_server *s) {
     static const vt_ws_cfg big = {.max_message = 32 << 20}, small = {.max_message = 1000, .max_frame = 500},
                            tiny = {.max_message = 50},
@@ -246,6 +279,9 @@ static void routes(vt_server *s) {
     vt_server_ws(s, "/flushes", flushes, &brief);
     vt_server_ws(s, "/meanwhile", receives_meanwhile, NULL);
     vt_server_ws(s, "/waits", waits, &brief);
+    vt_server_ws(s, "/ticks", ticks, NULL);
+    vt_server_ws(s, "/yields", never_parks, NULL);
+    vt_server_ws(s, "/lets_go", flush_lets_go, NULL);
     vt_server_get(s, "/hand", by_hand);
 }
 static bool begin(void) {
@@ -532,6 +568,33 @@ TEST(b126_client_closes_first) {
     CHECK(seen.result < 0);
     CHECK_EQ(e2e_stop(), 0);
 }
+/* The next frame that is no message of this text. */
+static int ws_get_but(struct cl *c, struct wsf *f, const char *text) {
+    int r;
+    while ((r = ws_get(c, f)) == 1 && f->first == 0x81 && strcmp((const char *)f->p, text) == 0) continue;
+    return r;
+}
+TEST(b123_b126_a_handler_that_only_sends) {
+    CL(c);
+    struct wsf f;
+    REQUIRE(begin());
+    REQUIRE(ws_open(&c, "/ticks"));
+    CHECK(ws_is_text(&c, "tick"));
+    CHECK(ws_put(&c, 0x89, "there?", 6));
+    CHECK(ws_get_but(&c, &f, "tick") == 1 && f.first == 0x8a && strcmp((const char *)f.p, "there?") == 0);
+    CHECK(ws_bye(&c, 4001, "enough"));
+    CHECK(ws_get_but(&c, &f, "tick") == 1 && f.first == 0x88 && f.n == 8 &&
+          memcmp(f.p,
+                 "\x0f\xa1"
+                 "enough",
+                 8) == 0);
+    CHECK(ws_ends(&c) && comes(&seen.ended, 1));
+    CHECK_EQ(seen.result, VT_EWSCLOSED);
+    CHECK_EQ(seen.code, 4001);
+    CHECK_STR(seen.reason, "enough");
+    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(e2e_logged(VT_LOG_ERROR, ""), 0);
+}
 TEST(b127_disconnects) {
     static const char *const paths[] = {"/echo", "/flood", "/sleeper"};
     REQUIRE(begin());
@@ -687,6 +750,16 @@ TEST(b133_server_stop) {
     CHECK_EQ(e2e_logged(VT_LOG_WARN, ""), 0);
     CHECK_EQ(e2e_logged(VT_LOG_ERROR, ""), 0);
 }
+TEST(b133_server_stop_ends_who_sends_without_parking) {
+    CL(c);
+    REQUIRE(begin());
+    REQUIRE(ws_open(&c, "/yields"));
+    REQUIRE(comes(&seen.started, 1));
+    vt_server_stop(e2e.s);
+    CHECK(ws_is_text(&c, "one") && ws_is_bye(&c, 1001, "") && ws_bye(&c, 1001, "") && ws_ends(&c));
+    CHECK_EQ(e2e_join(), 0);
+    CHECK_EQ(seen.result, VT_ESTOPPED);
+}
 TEST(b134_slow_reader_stops_the_sender) {
     CL(c);
     struct wsf f;
@@ -806,6 +879,12 @@ TEST(b132_flush) {
     __atomic_store_n(&seen.aux, 1, __ATOMIC_SEQ_CST);
     CHECK(ws_is_bye(&c, 1000, ""));
     CHECK_EQ(seen.result, 0);
+    CL(e); /* and others may send */
+    __atomic_store_n(&seen.aux, 0, __ATOMIC_SEQ_CST);
+    REQUIRE(ws_open(&e, "/lets_go"));
+    CHECK(ws_is_text(&e, "mine") && ws_is_text(&e, "the other's") && ws_is_bye(&e, 1000, ""));
+    CHECK_EQ(seen.result, 1);
+    CHECK(ws_bye(&e, 1000, ""));
     CL(d);
     REQUIRE(ws_open(&d, "/waits"));
     struct wsf f;

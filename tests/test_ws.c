@@ -1,6 +1,6 @@
 /* The WebSocket codec: every frame at every split point, against an unmapped page; text and masks by every vector. */
 /* valgrind */
-#define VT__WS_EVERY 1
+#define VT__H1_EVERY 1
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
@@ -270,10 +270,10 @@ static void text_is(const uint8_t *text, size_t n, bool cuts) {
     int want = reference(text, n, &at);
     static size_t isas; /* asking the CPU is dear under a hypervisor */
     uint8_t *p = guarded(n);
-    if (!isas) isas = vt__ws_isa_count();
+    if (!isas) isas = vt__h1_isa_count();
     if (n) memcpy(p, text, n);
     for (size_t isa = 0; isa < isas; isa++) {
-        vt__ws_isa_select(isa);
+        vt__h1_isa_select(isa);
         for (size_t cut = cuts ? 0 : n; cut <= n; cut++) {
             vt__ws_utf8 u = {0, 0, 0};
             int rc = vt__ws_utf8_next(&u, p, cut);
@@ -397,8 +397,8 @@ TEST(masks_of_every_vector_length_and_place) {
     uint64_t seed = test_seed();
     uint8_t from[400], want[400];
     for (size_t i = 0; i < sizeof from; i++) from[i] = (uint8_t)test_rand(&seed);
-    for (size_t isa = 0; isa < vt__ws_isa_count(); isa++) {
-        vt__ws_isa_select(isa);
+    for (size_t isa = 0; isa < vt__h1_isa_count(); isa++) {
+        vt__h1_isa_select(isa);
         for (size_t n = 0; n < 300; n++) {
             uint32_t key = (uint32_t)test_rand(&seed), turned = key;
             uint8_t k[4], *p = guarded(n);
@@ -415,7 +415,7 @@ TEST(masks_of_every_vector_length_and_place) {
             CHECK_MEM(p, n, want, n);
         }
     }
-    vt__ws_isa_select(vt__ws_isa_count() - 1);
+    vt__h1_isa_select(vt__h1_isa_count() - 1);
 }
 
 /* ---- close ---- */

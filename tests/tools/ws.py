@@ -1,7 +1,6 @@
 """A WebSocket client of raw sockets, by the letter of RFC 6455: ws.py PORT echo|chat. Says what is wrong, or nothing."""
 import base64, hashlib, os, socket, struct, sys
 
-port, what = int(sys.argv[1]), sys.argv[2]
 failed = 0
 
 
@@ -13,7 +12,7 @@ def check(ok, text):
 
 
 class Client:
-    def __init__(self, path):
+    def __init__(self, port, path):
         key = base64.b64encode(os.urandom(16)).decode()
         self.s = socket.create_connection(("127.0.0.1", port), 20)
         self.buf = b""
@@ -76,8 +75,8 @@ class Client:
         check(self.s.recv(1) == b"", "the server does not close")
 
 
-def echo():
-    c = Client("/ws")
+def echo(port):
+    c = Client(port, "/ws")
     for n in (0, 1, 125, 126, 127, 65535, 65536, 1 << 20, (20 << 20) + 3):
         body = os.urandom(n)
         c.send(0x82, body)
@@ -90,18 +89,18 @@ def echo():
     check(c.text() == "Gr\u00fc\u00dfe \u20ac \U0001f600", "the fragments")
     c.close()
     for first, payload, code in ((0x81, b"\xc3\x28", 1007), (0x83, b"", 1002), (0xC1, b"x", 1002)):
-        c = Client("/ws")
+        c = Client(port, "/ws")
         c.send(first, payload)
         first, payload = c.recv()
         check(first == 0x88 and struct.unpack(">H", payload[:2])[0] == code, (first, payload, code))
         c.s.close()
 
 
-def chat():
+def chat(port):
     names = ["ada", "bob", "eve"]
     all_ = []
     for i, name in enumerate(names):
-        all_.append(Client("/ws?name=" + name))
+        all_.append(Client(port, "/ws?name=" + name))
         for c in all_:
             check(c.text() == name + ": is here", "who has come")
     for i, c in enumerate(all_):
@@ -113,7 +112,7 @@ def chat():
     all_[0].send(0x81, b"two of us")
     for c in (all_[0], all_[2]):
         check(c.text() == "ada: two of us", "after one has left")
-    odd = Client("/ws?name=%FF%FE")  # no name of the kind that text may hold
+    odd = Client(port, "/ws?name=%FF%FE")  # no name of the kind that text may hold
     for c in (all_[0], all_[2], odd):
         check(c.text() == "somebody: is here", "an odd name")
     all_[0].send(0x81, b"x" * 501)
@@ -124,5 +123,6 @@ def chat():
     check(struct.unpack(">H", payload[:2])[0] == 1009, payload)
 
 
-{"echo": echo, "chat": chat}[what]()
-sys.exit(failed > 0)
+if __name__ == "__main__":
+    {"echo": echo, "chat": chat}[sys.argv[2]](int(sys.argv[1]))
+    sys.exit(failed > 0)
