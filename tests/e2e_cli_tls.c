@@ -228,15 +228,15 @@ CLI_TEST(a_call_that_is_late_or_left, 2) {
 static void url_is(const char *base, const char *ref, const char *text, int port) {
     vt__pool pool;
     vt__arena a;
-    vt__cli_url u, to;
+    vt__url u, to;
     vt__mem_pool_init(&pool, VT__ARENA_BLOCK_BYTES, 0);
     vt__mem_arena_init(&a, &pool, 0);
-    CHECK_EQ(vt__cli_url_parse(&a, vt__str_of(base), &u), 0);
-    CHECK_EQ(vt__cli_url_resolve(&a, &u, vt__str_of(ref), &to), 0);
+    CHECK_EQ(vt__url_parse(&a, vt__str_of(base), &u), 0);
+    CHECK_EQ(vt__url_resolve(&a, &u, vt__str_of(ref), &to), 0);
     CHECK_STR(to.text, text);
     CHECK_EQ(to.port, port);
     CHECK_EQ(to.tls, text[4] == 's');
-    CHECK_EQ(vt__cli_url_same(&u, &to), strncasecmp(base, text, 9) == 0);
+    CHECK_EQ(vt__url_same(&u, &to), strncasecmp(base, text, 9) == 0);
     vt__mem_arena_reset(&a);
 }
 TEST(urls) {

@@ -15,9 +15,9 @@ static void done(void) {
 }
 
 static void url(const char *s, const char *text, const char *host, int port, const char *target) {
-    vt__cli_url u = {0};
+    vt__url u = {0};
     fresh();
-    int r = vt__cli_url_parse(&arena, vt__str_of(s), &u);
+    int r = vt__url_parse(&arena, vt__str_of(s), &u);
     if (r < 0) printf("%s\n", s);
     CHECK_EQ(r, 0);
     if (r == 0) {
@@ -66,9 +66,9 @@ TEST(bad_urls) {
                {"http://a\\b/", VT_EURL},
                {"http://[::1/", VT_EURL}};
     for (size_t i = 0; i < VT__COUNT(bad); i++) {
-        vt__cli_url u;
+        vt__url u;
         fresh();
-        int r = vt__cli_url_parse(&arena, vt__str_of(bad[i].s), &u);
+        int r = vt__url_parse(&arena, vt__str_of(bad[i].s), &u);
         if (r != bad[i].err) printf("%s\n", bad[i].s);
         CHECK_EQ(r, bad[i].err);
         done();
@@ -109,10 +109,10 @@ TEST(references) {
                                           {"a b", "http://a/b/c/a%20b"},
                                           {"\xc3\xa9", "http://a/b/c/%C3%A9"}};
     for (size_t i = 0; i < VT__COUNT(rows); i++) {
-        vt__cli_url base, u = {0};
+        vt__url base, u = {0};
         fresh();
-        CHECK_EQ(vt__cli_url_parse(&arena, VT__STR_LIT("http://a/b/c/d;p?q"), &base), 0);
-        CHECK_EQ(vt__cli_url_resolve(&arena, &base, vt__str_of(rows[i][0]), &u), 0);
+        CHECK_EQ(vt__url_parse(&arena, VT__STR_LIT("http://a/b/c/d;p?q"), &base), 0);
+        CHECK_EQ(vt__url_resolve(&arena, &base, vt__str_of(rows[i][0]), &u), 0);
         CHECK_STR(u.text, rows[i][1]);
         done();
     }
@@ -121,10 +121,10 @@ TEST(references_to_nowhere) {
     static const char *const rows[] = {"ftp://a/", "mailto:x", "http:",       "http://",
                                        "//",       "http:g",   "javascript:x"};
     for (size_t i = 0; i < VT__COUNT(rows); i++) {
-        vt__cli_url base, u;
+        vt__url base, u;
         fresh();
-        CHECK_EQ(vt__cli_url_parse(&arena, VT__STR_LIT("http://a/b"), &base), 0);
-        CHECK_EQ(vt__cli_url_resolve(&arena, &base, vt__str_of(rows[i]), &u), VT_EURL);
+        CHECK_EQ(vt__url_parse(&arena, VT__STR_LIT("http://a/b"), &base), 0);
+        CHECK_EQ(vt__url_resolve(&arena, &base, vt__str_of(rows[i]), &u), VT_EURL);
         done();
     }
 }
@@ -146,10 +146,10 @@ TEST(hosts_without_proxy) {
                 {",,.,", "http://a", 0},
                 {"127.0.0.1", "http://127.0.0.1:8080", 1}};
     for (size_t i = 0; i < VT__COUNT(rows); i++) {
-        vt__cli_url u;
+        vt__url u;
         fresh();
-        CHECK_EQ(vt__cli_url_parse(&arena, vt__str_of(rows[i].host), &u), 0);
-        CHECK_EQ(vt__cli_listed(rows[i].list, &u), rows[i].want);
+        CHECK_EQ(vt__url_parse(&arena, vt__str_of(rows[i].host), &u), 0);
+        CHECK_EQ(vt__url_listed(rows[i].list, &u), rows[i].want);
         done();
     }
 }
