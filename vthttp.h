@@ -203,6 +203,7 @@ __attribute__((used)) static const char *const vt__abi = &VT__ABI;
     X(VT_EREDIRECT, -10132, "too many redirects, or one to nowhere")                                         \
     X(VT_EPROXY, -10133, "not a valid proxy, or it refused")                                                 \
     X(VT_EHEAD, -10134, "the response's head is over its limit")                                             \
+    X(VT_EBODY, -10136, "the response's body is over its limit")                                             \
     X(VT_EANSWERED, -10135, "the response came before the request's end")                                    \
     X(VT_ECONF, -10200, "bad configuration")                                                                 \
     X(VT_ETLS, -10300, "TLS failed, or the peer does not speak it")                                          \
@@ -738,9 +739,11 @@ typedef int vt_middleware(vt_req *req, vt_res *res, vt_next *next);
 VT_API int vt_next_run(vt_next *next, vt_req *req, vt_res *res);
 VT_API void *vt_next_ctx(const vt_next *next); /* the ctx that was given to vt_server_use or vt_route_use */
 
-/* The status a handler's error turns into: 400 VT_EBADREQ VT_EHTTP VT_EEOF, 403 VT_EFORBIDDEN -EACCES, 404 VT_ENOTFOUND
- * -ENOENT, 413 VT_ETOOLARGE, 415 VT_ETYPE, 426 VT_EWSUPGRADE, 503 VT_ELIMIT VT_ESTOPPED -ECANCELED, 504 -ETIMEDOUT (the server makes it 408
- * when it was the body that stalled), else 500. */
+/* The status a handler's error turns into: 400 VT_EBADREQ, 403 VT_EFORBIDDEN -EACCES, 404 VT_ENOTFOUND -ENOENT, 413
+ * VT_ETOOLARGE, 415 VT_ETYPE, 426 VT_EWSUPGRADE, 503 VT_ELIMIT VT_ESTOPPED -ECANCELED; another server's fault (RFC 9110 15.6.3,
+ * 15.6.5) is 502 for VT_EHTTP VT_EEOF VT_EHEAD VT_EBODY VT_EREDIRECT VT_EPROXY VT_ETLS VT_ECERT VT_ENAME VT_ENAMETRY
+ * -ECONNREFUSED -ECONNRESET -EPIPE -EHOSTUNREACH -ENETUNREACH, and 504 for -ETIMEDOUT; else 500. What is the error of the request's own
+ * body is the client's fault: there the server makes 408 of -ETIMEDOUT, and 400 of VT_EHTTP, VT_EEOF, -ECONNRESET, -EPIPE. */
 VT_API int vt_status_of(int err);
 /* The reason phrase of a status, "" when unknown (RFC 9110 15). */
 VT_API const char *vt_status_text(int status);
@@ -1158,7 +1161,7 @@ VT_API int vt_call_get_nth(const vt_call *call, size_t n, vt_str *name, vt_str *
 VT_API int64_t vt_call_length(const vt_call *call);              /* of the body, 0 none, -1 not known */
 VT_API const char *vt_call_url(const vt_call *call);             /* where it came from, after redirects */
 VT_API int64_t vt_call_read(vt_call *call, void *buf, size_t n); /* > 0 bytes, 0 at the body's end; parks */
-/* The rest of the body, in the call's memory: 0 and vt_call_text, which is empty before. errors: VT_ETOOLARGE over max_body. */
+/* The rest of the body, in the call's memory: 0 and vt_call_text, which is empty before. errors: VT_EBODY over max_body. */
 VT_API int vt_call_whole(vt_call *call);
 VT_API vt_str vt_call_text(const vt_call *call);
 VT_API vt_str vt_call_get_trailer(const vt_call *call, const char *name); /* at the body's end */
@@ -13657,9 +13660,7 @@ VT_API const char *vt_status_text(int status) {
 VT_API int vt_status_of(int err) {
     if (err >= 0) return 200;
     switch (err) {
-    case VT_EBADREQ:
-    case VT_EHTTP:
-    case VT_EEOF: return 400;
+    case VT_EBADREQ: return 400;
     case VT_EFORBIDDEN:
     case -EACCES: return 403;
     case VT_ENOTFOUND:
@@ -13670,6 +13671,21 @@ VT_API int vt_status_of(int err) {
     case VT_ELIMIT:
     case VT_ESTOPPED:
     case -ECANCELED: return 503; /* the server stops, or nobody is there to see it */
+    case VT_EHTTP:               /* from here on: what a peer of the handler's did, another server */
+    case VT_EEOF:
+    case VT_EHEAD:
+    case VT_EBODY:
+    case VT_EREDIRECT:
+    case VT_EPROXY:
+    case VT_ETLS:
+    case VT_ECERT:
+    case VT_ENAME:
+    case VT_ENAMETRY:
+    case -ECONNREFUSED:
+    case -ECONNRESET:
+    case -EPIPE:
+    case -EHOSTUNREACH:
+    case -ENETUNREACH: return 502;
     case -ETIMEDOUT: return 504;
     default: return 500;
     }
@@ -14331,8 +14347,15 @@ static void vt__http_log(const vt_req *req, const vt_res *res, int err, int stat
 }
 
 static int vt__http_error_status(const vt_req *req, int err, bool late) {
-    if (err == -ETIMEDOUT && req->body_err == -ETIMEDOUT && !late) return 408;
-    return vt_status_of(err);
+    if (err != req->body_err) return vt_status_of(err);
+    switch (err) {
+    case -ETIMEDOUT: return late ? 504 : 408;
+    case VT_EHTTP:
+    case VT_EEOF:
+    case -ECONNRESET:
+    case -EPIPE: return 400;
+    default: return vt_status_of(err);
+    }
 }
 
 /* What was said about a body that does not come. */

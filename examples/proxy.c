@@ -99,8 +99,7 @@ static int pass(vt_req *req, vt_res *res, vt_call *call) {
     if (r == 0 && length != 0) r = vt_call_body_from(call, read_body, &body, length);
     if (r == 0) r = vt_call_redirects(call, 0); /* they are the client's business */
     if (r == 0) r = vt_call_send(call);
-    if (body.err < 0) return (int)body.err;
-    if (r < 0) return vt_res_text(res, r == -ETIMEDOUT ? 504 : 502, vt_strerror(r));
+    if (r < 0) return body.err < 0 ? (int)body.err : r; /* which the server makes a status of */
     if (copy_response(call, res) < 0)
         return vt_res_text(res, 502, "the upstream's response cannot be passed on");
     if (r == 101) return tunnel(call, res);

@@ -363,11 +363,11 @@ CLI_TEST(body_limit, 1) {
     answer(&p, OK "Content-Length: 4\r\n\r\nfour");
     CHECK_EQ(get(p.url, "four"), 200);
     answer(&p, OK "Content-Length: 5\r\n\r\n");
-    CHECK_EQ(get(p.url, NULL), VT_ETOOLARGE);
+    CHECK_EQ(get(p.url, NULL), VT_EBODY);
     answer(&p, OK "Transfer-Encoding: chunked\r\n\r\n4\r\nfour\r\n0\r\n\r\n");
     CHECK_EQ(get(p.url, "four"), 200);
     answer(&p, OK "Transfer-Encoding: chunked\r\n\r\n5\r\nfive!\r\n0\r\n\r\n");
-    CHECK_EQ(get(p.url, NULL), VT_ETOOLARGE);
+    CHECK_EQ(get(p.url, NULL), VT_EBODY);
     end(&p);
 }
 /* Says p->answer, and then nothing. */
