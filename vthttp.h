@@ -1154,17 +1154,18 @@ VT_API int64_t vt_call_write(vt_call *call, const void *p, size_t n);
 VT_API int vt_call_flush(vt_call *call);
 VT_API int vt_call_trailer(vt_call *call, const char *name, const char *value); /* if chunked */
 
-/* The response. Fields: as vt_req_field_at, vt_req_field_nth. */
+/* The response. Fields: as vt_req_field, _at, _nth; Set-Cookie is read by _at, since it cannot be joined. */
 VT_API int vt_call_status(const vt_call *call); /* 0: none yet; < 0: the call's error */
-VT_API vt_str vt_call_get(const vt_call *call, const char *name, size_t i);
-VT_API int vt_call_get_nth(const vt_call *call, size_t n, vt_str *name, vt_str *value);
+VT_API vt_str vt_call_res_field(const vt_call *call, const char *name);
+VT_API vt_str vt_call_res_field_at(const vt_call *call, const char *name, size_t i);
+VT_API int vt_call_res_field_nth(const vt_call *call, size_t n, vt_str *name, vt_str *value);
 VT_API int64_t vt_call_length(const vt_call *call);              /* of the body, 0 none, -1 not known */
 VT_API const char *vt_call_url(const vt_call *call);             /* where it came from, after redirects */
 VT_API int64_t vt_call_read(vt_call *call, void *buf, size_t n); /* > 0 bytes, 0 at the body's end; parks */
 /* The rest of the body, in the call's memory: 0 and vt_call_text, which is empty before. errors: VT_EBODY over max_body. */
 VT_API int vt_call_whole(vt_call *call);
 VT_API vt_str vt_call_text(const vt_call *call);
-VT_API vt_str vt_call_get_trailer(const vt_call *call, const char *name); /* at the body's end */
+VT_API vt_str vt_call_res_trailer(const vt_call *call, const char *name); /* at the body's end */
 /* After 101: reads and writes as vt_stream_read, vt_stream_write, until vt_call_free. errors: VT_ESTATE. */
 VT_API int vt_call_stream(vt_call *call, vt_stream **out);
 
@@ -19993,8 +19994,24 @@ static vt_str vt__cli_value(const char *base, const vt__h1_field *f, uint32_t n,
             return vt__req_cut((vt_str){base + f->value_off, f->value_len});
     return none;
 }
-VT_API vt_str vt_call_get(const vt_call *call, const char *name, size_t i) {
+VT_API vt_str vt_call_res_field_at(const vt_call *call, const char *name, size_t i) {
     return vt__cli_value(call->head, call->res_fields, call->nfields, name, i);
+}
+VT_API vt_str vt_call_res_field(const vt_call *call, const char *name) {
+    vt_str v = vt_call_res_field_at(call, name, 0), all = {NULL, 0};
+    size_t n = 1, len = v.len;
+    for (vt_str one; (one = vt_call_res_field_at(call, name, n)).ptr; n++) len += 2 + one.len;
+    if (n == 1) return v;
+    char *p = vt__mem_arena_get((vt__arena *)(uintptr_t)&call->arena, len + 1);
+    if (!p) return all;
+    all = (vt_str){p, len};
+    for (size_t i = 0; i < n; i++) {
+        v = vt_call_res_field_at(call, name, i);
+        if (i > 0) memcpy(p, ", ", 2), p += 2;
+        if (v.len) memcpy(p, v.ptr, v.len), p += v.len;
+    }
+    *p = 0;
+    return all;
 }
 
 /*--- HTTP/1.1: a connection a call ---*/
@@ -20654,10 +20671,10 @@ static int vt__cli_redirect(vt_call *call) {
     int status = call->status;
     bool as_is = status == 307 || status == 308, old = status == 301 || status == 302;
     bool to_get = status == 303 ? call->method_id != VT__H1_M_HEAD : old && call->method_id == VT__H1_M_POST;
-    vt_str location = vt_call_get(call, "location", 0);
+    vt_str location = vt_call_res_field_at(call, "location", 0);
     vt__url to;
     if ((!as_is && !old && status != 303) || call->max_hops <= 0) return 0;
-    if (!location.ptr || vt_call_get(call, "location", 1).ptr) return 0;
+    if (!location.ptr || vt_call_res_field_at(call, "location", 1).ptr) return 0;
     if (!to_get &&
         ((old && !vt__cli_safe(call)) || call->pulled || (call->has_body && call->state == VT__CLI_OPEN)))
         return 0;
@@ -20743,14 +20760,14 @@ VT_API int vt_call_status(const vt_call *call) {
 }
 VT_API const char *vt_call_url(const vt_call *call) { return call->url.text ? call->url.text : ""; }
 VT_API int64_t vt_call_length(const vt_call *call) { return call->res_length; }
-VT_API int vt_call_get_nth(const vt_call *call, size_t n, vt_str *name, vt_str *value) {
+VT_API int vt_call_res_field_nth(const vt_call *call, size_t n, vt_str *name, vt_str *value) {
     if (n >= call->nfields) return 0;
     const vt__h1_field *f = &call->res_fields[n];
     *name = vt__req_cut((vt_str){call->head + f->name_off, f->name_len});
     *value = vt__req_cut((vt_str){call->head + f->value_off, f->value_len});
     return 1;
 }
-VT_API vt_str vt_call_get_trailer(const vt_call *call, const char *name) {
+VT_API vt_str vt_call_res_trailer(const vt_call *call, const char *name) {
     return vt__cli_value(call->trailer_base, call->res_trailers, call->ntrailers, name, 0);
 }
 VT_API int64_t vt_call_read(vt_call *call, void *buf, size_t n) {
@@ -20837,7 +20854,7 @@ static int vt__cli_ws_fields(vt_call *call, const vt_ws_cfg *cfg, const char *ke
 static int vt__cli_ws_check(const vt_call *call, const vt_ws_cfg *cfg, const char *key, vt__ws_shake *s) {
     vt_str name, value;
     memset(s, 0, sizeof *s);
-    for (size_t i = 0; vt_call_get_nth(call, i, &name, &value); i++) vt__ws_shake_field(s, name, value);
+    for (size_t i = 0; vt_call_res_field_nth(call, i, &name, &value); i++) vt__ws_shake_field(s, name, value);
     if (vt__ws_shake_response(s, call->status, key, vt__str_of(cfg->protocols ? cfg->protocols : "")) == 0)
         return 0;
     vt_log(VT_LOG_DEBUG, "%s: no WebSocket; status %d", call->url.text, call->status);

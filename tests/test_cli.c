@@ -203,7 +203,7 @@ TEST(off_a_virtual_thread) {
     CHECK_EQ(vt_call_read(call, call, 1), -EPERM);
     CHECK_EQ(vt_call_whole(call), -EPERM);
     CHECK_EQ(vt_call_text(call).len, 0);
-    CHECK(!vt_call_get(call, "a", 0).ptr);
+    CHECK(!vt_call_res_field(call, "a").ptr);
     CHECK_STR(vt_call_url(call), "");
     vt_call_free(call);
     CHECK_EQ(vt_client_close_idle(c), -EPERM);
