@@ -20786,14 +20786,14 @@ VT_API int vt_call_whole(vt_call *call) {
     int64_t max = call->client ? call->client->cfg.max_body : 0, r = call->err;
     if (r < 0 || call->text.ptr) return (int)r;
     if (call->state < VT__CLI_ANSWERED || call->status == 101) return VT_ESTATE;
-    if (max >= 0 && call->res_length > max) return vt__cli_fail(call, VT_ETOOLARGE);
+    if (max >= 0 && call->res_length > max) return vt__cli_fail(call, VT_EBODY);
     if ((uint64_t)call->res_length >= SIZE_MAX / 4 && call->res_length > 0)
         return vt__cli_fail(call, -ENOMEM);
     size_t cap = call->res_length < 0 ? 4000 : (size_t)(call->res_length - call->res_got), len = 0;
     char *p = vt__mem_arena_get(&call->arena, cap + 1), more;
     while (p && (r = vt_call_read(call, len < cap ? p + len : &more, len < cap ? cap - len : 1)) > 0) {
         len += (size_t)r;
-        if (max >= 0 && len > (uint64_t)max) return vt__cli_fail(call, VT_ETOOLARGE);
+        if (max >= 0 && len > (uint64_t)max) return vt__cli_fail(call, VT_EBODY);
         if (len <= cap) continue;
         char *q = cap < SIZE_MAX / 4 ? vt__mem_arena_get(&call->arena, 2 * cap + 1) : NULL;
         if (q) memcpy(q, p, cap), q[cap] = more;

@@ -206,7 +206,7 @@ TEST(off_a_virtual_thread) {
     CHECK(!vt_call_res_field(call, "a").ptr);
     CHECK_STR(vt_call_url(call), "");
     vt_call_free(call);
-    CHECK_EQ(vt_client_close_idle(c), -EPERM);
+    CHECK_EQ(vt_client_close_idle(c), 0);
     vt_client_free(c);
 }
 __attribute__((constructor)) static void no_environment(void) {
