@@ -1078,9 +1078,9 @@ typedef struct vt_client_cfg {
     int64_t max_trailer_bytes;   /* default 8 KiB */
     int64_t max_body;            /* of vt_call_whole and what uses it; default 16 MiB */
     int max_redirects;           /* followed; default 10; VT_NONE: none is */
-    const char
-        *proxy; /* "http://proxy.example:3128"; "": none; NULL: of the environment http_proxy, for https
-                          https_proxy. https and WebSockets go through it by CONNECT */
+    /* "http://proxy.example:3128", also with "user:password@", which is for it alone (Basic); "": none; NULL: of the
+     * environment http_proxy, for https https_proxy. https and WebSockets go through it by CONNECT. */
+    const char *proxy;
     const char *no_proxy; /* "a.example, .b.example, *": asked without it; NULL: the environment's */
     /* https (VTHTTP_TLS=1). Servers are verified: their certificate is trusted, in time, and the URL's host's. */
     const char *tls_ca_file, *tls_ca_pem; /* whom to trust, instead of the system's store (not beside it) */
@@ -1121,8 +1121,8 @@ VT_API vt_call *vt_call_new(vt_client *c, const char *method, const char *url);
 VT_API void vt_call_free(vt_call *call);
 
 /* Before it is sent (else VT_ESTATE). Fields: as vt_res_field, vt_res_field_add; VT_EFIELD also for Content-Length,
- * Transfer-Encoding, TE, Upgrade, Expect and Connection (but "close", which is honoured): they are the client's. Host may
- * be set. Accept-Encoding is never sent by itself: bodies come as they are stored. */
+ * Transfer-Encoding, TE, Upgrade, Expect, Proxy-Authorization and Connection (but "close", which is honoured): they are the
+ * client's. Host may be set. Accept-Encoding is never sent by itself: bodies come as they are stored. */
 VT_API int vt_call_field(vt_call *call, const char *name, const char *value);
 VT_API int vt_call_field_add(vt_call *call, const char *name, const char *value);
 /* Connects to this address ("unix:/run/app.sock", "127.0.0.1:8080") instead of the URL's host, and by no proxy; redirects to
@@ -19373,7 +19373,7 @@ VT_API vt_server *vt_server_from_args(int *argc, char **argv) {
 #if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @cpool   clients: configuration, connections that are kept
- * uses:   @plat @mem @str @ds @h1 @url @timer @poll @sched @sync @block @conn @tls
+ * uses:   @plat @mem @str @ds @uri @h1 @url @timer @poll @sched @sync @block @conn @tls
  * test:   tests/test_cli.c tests/e2e_cli.c tests/e2e_cli_tls.c tests/fault_cli.c
  *
  *     made --take--> a call's --give--> idle --take--> a call's        any --> closed
@@ -19407,13 +19407,17 @@ typedef struct vt__cpool_host {
     char key[];
 } vt__cpool_host;
 
+typedef struct vt__cpool_proxy {
+    char *addr, *auth; /* auth: what Proxy-Authorization says to it; NULL: nothing */
+} vt__cpool_proxy;
 struct vt_client {
     int err;
     vt_client_cfg cfg; /* defaults filled in */
     vt__h1_limits limits;
     size_t max_head;
-    char *proxy, *proxy_tls, *no_proxy; /* proxies: addresses */
-    vt_mutex trust_mu;                  /* while it is made */
+    vt__cpool_proxy proxy, proxy_tls; /* of http, of https */
+    char *no_proxy;
+    vt_mutex trust_mu; /* while it is made */
     vt__tls_trust *trust;
     /* Under vt__cpool_g.spin, with what hangs from it. */
     vt__list hosts, idle, waiting; /* idle: the oldest first */
@@ -19496,27 +19500,65 @@ static void vt__cpool_configure(vt_client *c) {
 }
 static int64_t vt__cpool_ns(int64_t ms) { return ms < 0 ? 0 : VT__MIN(ms, INT64_MAX / 4 / VT_MS) * VT_MS; }
 
-static int vt__cpool_proxy_addr(const char *url, char **out) {
+/* "user:password" of a proxy's URL, which may be percent-encoded, as Proxy-Authorization has it (RFC 7617 2): no user with a
+ * colon, no control characters. */
+static int vt__cpool_proxy_auth(vt__arena *a, vt_str raw, char **out) {
+    char *plain = vt__mem_arena_get(a, raw.len + 2);
+    if (!plain) return -ENOMEM;
+    size_t colon = vt__url_find(raw, 0, ":"), n;
+    ptrdiff_t user = vt__uri_decode(plain, raw.len + 1, (vt_str){raw.ptr, colon}, 0), password = 0;
+    if (user < 0 || memchr(plain, ':', (size_t)user)) return VT_EPROXY;
+    plain[user] = ':';
+    if (colon < raw.len) {
+        vt_str rest = {raw.ptr + colon + 1, raw.len - colon - 1};
+        password = vt__uri_decode(plain + user + 1, raw.len + 1 - (size_t)user, rest, 0);
+    }
+    if (password < 0) return VT_EPROXY;
+    n = (size_t)user + 1 + (size_t)password;
+    for (size_t i = 0; i < n; i++)
+        if ((uint8_t)plain[i] < ' ' || plain[i] == 0x7f) return VT_EPROXY;
+    if (!(*out = vt__mem_alloc(6 + (n + 2) / 3 * 4 + 1))) return -ENOMEM;
+    memcpy(*out, "Basic ", 6);
+    (*out)[6 + vt__str_base64(*out + 6, (const uint8_t *)plain, n)] = 0;
+    return 0;
+}
+static int vt__cpool_proxy_parse(vt__arena *a, vt_str url, vt__cpool_proxy *out) {
+    vt__url u;
+    size_t from = vt__url_find(url, 0, "/") + 2, end = from < url.len ? vt__url_find(url, from, "/?#") : 0,
+           at = end;
+    while (at > from && url.ptr[at - 1] != '@') at--;
+    if (at > from) {
+        int r = vt__cpool_proxy_auth(a, (vt_str){url.ptr + from, at - 1 - from}, &out->auth);
+        char *bare = vt__mem_arena_get(a, url.len);
+        if (r < 0 || !bare) return r < 0 ? r : -ENOMEM;
+        memcpy(bare, url.ptr, from);
+        memcpy(bare + from, url.ptr + at, url.len - at);
+        url = (vt_str){bare, url.len - (at - from)};
+    }
+    int r = vt__url_parse(a, url, &u);
+    if (r < 0) return r;
+    if (u.tls || !vt__str_eq(u.target, VT__STR_LIT("/"))) return VT_EURL;
+    if (!(out->addr = vt__mem_alloc(u.host.len + 8))) return -ENOMEM;
+    snprintf(out->addr, u.host.len + 8, "%.*s:%d", (int)u.host.len, u.host.ptr, (int)u.port);
+    return 0;
+}
+static int vt__cpool_proxy_init(vt__cpool_proxy *out, const char *url) {
     vt__pool pool;
     vt__arena a;
-    vt__url u;
     if (!url || !*url) return 0;
     vt__mem_pool_init(&pool, VT__ARENA_BLOCK_BYTES, 0);
     vt__mem_arena_init(&a, &pool, 0);
-    int r = vt__url_parse(&a, vt__str_of(url), &u);
-    if (r == 0 && (u.tls || !vt__str_eq(u.target, VT__STR_LIT("/")))) r = VT_EURL;
-    if (r == 0 && !(*out = vt__mem_alloc(u.host.len + 8))) r = -ENOMEM;
-    if (r == 0) snprintf(*out, u.host.len + 8, "%.*s:%d", (int)u.host.len, u.host.ptr, (int)u.port);
+    int r = vt__cpool_proxy_parse(&a, vt__str_of(url), out);
     vt__mem_arena_reset(&a);
     return r == 0 || r == -ENOMEM ? r : VT_EPROXY;
 }
 /* From configuration or environment; the latter in lower case alone, since a CGI's HTTP_PROXY may be a request's. */
 static int vt__cpool_proxies(vt_client *c) {
     const char *no = c->cfg.no_proxy ? c->cfg.no_proxy : getenv("no_proxy");
-    int r = vt__cpool_proxy_addr(c->cfg.proxy ? c->cfg.proxy : getenv("http_proxy"), &c->proxy);
+    int r = vt__cpool_proxy_init(&c->proxy, c->cfg.proxy ? c->cfg.proxy : getenv("http_proxy"));
     if (r == 0 && VTHTTP_TLS)
-        r = vt__cpool_proxy_addr(c->cfg.proxy ? c->cfg.proxy : getenv("https_proxy"), &c->proxy_tls);
-    if (r < 0 || !no || !(c->proxy || c->proxy_tls)) return r;
+        r = vt__cpool_proxy_init(&c->proxy_tls, c->cfg.proxy ? c->cfg.proxy : getenv("https_proxy"));
+    if (r < 0 || !no || !(c->proxy.addr || c->proxy_tls.addr)) return r;
     c->no_proxy = vt__mem_strdup(no, strlen(no));
     return c->no_proxy ? 0 : -ENOMEM;
 }
@@ -19854,13 +19896,17 @@ VT_API int vt_client_close_idle(vt_client *c) {
     (void)vt__cpool_empty(c);
     return 0;
 }
+static void vt__cpool_proxy_free(vt__cpool_proxy *p) {
+    vt__mem_free(p->addr);
+    vt__mem_free(p->auth);
+}
 VT_API void vt_client_free(vt_client *c) {
     if (!c || c == &vt__cpool_none) return;
     while (vt__cpool_empty(c)) vt__plat_sleep(10000);
     vt__cpool_sweep_cancel(c);
     vt__tls_trust_free(c->trust);
-    vt__mem_free(c->proxy);
-    vt__mem_free(c->proxy_tls);
+    vt__cpool_proxy_free(&c->proxy);
+    vt__cpool_proxy_free(&c->proxy_tls);
     vt__mem_free(c->no_proxy);
     vt__mem_free(c);
 }
@@ -19942,7 +19988,8 @@ struct vt_call {
     const char *via, *upgrade, *addr; /* addr: what is connected to */
     const char *origin, *key;         /* the URL's "host:port"; key: of vt__cpool_host, as `how` */
     unsigned how;
-    bool proxied, tunnel; /* tunnel: a proxy is asked to CONNECT */
+    bool tunnel;                  /* a proxy is asked to CONNECT */
+    const vt__cpool_proxy *proxy; /* that it goes by */
     vt__url url;
     vt__res_list fields, trailers;
     const char *body;
@@ -20210,10 +20257,13 @@ static int vt__cli_h1_head(vt_call *call) {
     char digits[20];
     vt__cli_h1_put(call, call->method);
     vt__cli_h1_put(call, VT__STR_LIT(" "));
-    vt__cli_h1_put(call, call->proxied && !call->tunnel ? vt__str_of(call->url.text) : call->url.target);
+    const vt__cpool_proxy *reader = call->tunnel ? NULL : call->proxy;
+    vt__cli_h1_put(call, reader ? vt__str_of(call->url.text) : call->url.target);
     vt__cli_h1_put(call, VT__STR_LIT(" HTTP/1.1\r\n"));
     if (vt__cli_has(call, VT__H1_F_HOST)) vt__cli_h1_put_fields(call, &call->fields, true);
     else vt__cli_h1_put_field(call, VT__STR_LIT("Host"), call->url.authority);
+    if (reader && reader->auth)
+        vt__cli_h1_put_field(call, VT__STR_LIT("Proxy-Authorization"), vt__str_of(reader->auth));
     vt__cli_h1_put_fields(call, &call->fields, false);
     if (call->has_body && call->length < 0)
         vt__cli_h1_put_field(call, VT__STR_LIT("Transfer-Encoding"), VT__STR_LIT("chunked"));
@@ -20372,15 +20422,15 @@ static const vt__cli_wire vt__cli_h1_wire = {
 static int vt__cli_route(vt_call *call) {
     const vt_client *c = call->client;
     const vt__url *u = &call->url;
-    const char *proxy = u->tls ? c->proxy_tls : c->proxy;
+    const vt__cpool_proxy *proxy = u->tls ? &c->proxy_tls : &c->proxy;
     size_t n = u->host.len + 8;
     char *origin = vt__mem_arena_get(&call->arena, n), *key;
     if (!origin) return -ENOMEM;
     snprintf(origin, n, "%.*s:%d", (int)u->host.len, u->host.ptr, (int)u->port);
     call->origin = origin;
-    call->proxied = proxy && !call->via && !vt__url_listed(c->no_proxy, u);
-    call->tunnel = call->proxied && (u->tls || call->ws);
-    call->addr = call->via ? call->via : call->proxied ? proxy : origin;
+    call->proxy = proxy->addr && !call->via && !vt__url_listed(c->no_proxy, u) ? proxy : NULL;
+    call->tunnel = call->proxy && (u->tls || call->ws);
+    call->addr = call->via ? call->via : call->proxy ? proxy->addr : origin;
     call->how = (u->tls ? VT__CPOOL_TLS : 0u) | (call->tunnel ? VT__CPOOL_TUNNEL : 0u);
     call->key = call->addr;
     if (!call->how) return 0;
@@ -20400,8 +20450,7 @@ static int vt__cli_tunnel_answer(vt_call *call, vt__conn_io *io, int64_t until) 
         int n = b->pos < b->len ? vt__h1_res_parse(&res, VT__H1_M_CONNECT, b->p + b->pos, b->len - b->pos,
                                                    fields, VT__CLI_FIELDS, &call->client->limits)
                                 : 0;
-        if (n > 0 && res.status >= 102 && res.status < 200) n = -1;
-        if (n > 0 && res.status == 100) {
+        if (n > 0 && res.status < 200 && res.status != 101) {
             vt__mem_zero(&res, sizeof res);
             b->pos += (size_t)n;
             interim++;
@@ -20422,7 +20471,14 @@ static int vt__cli_tunnel_answer(vt_call *call, vt__conn_io *io, int64_t until) 
 }
 static int vt__cli_tunnel(vt_call *call, vt__cpool_conn *k, int64_t until) {
     vt__conn_io io = {.c = &k->conn, .thr = vt__sched_thr()};
-    const char *parts[] = {"CONNECT ", call->origin, " HTTP/1.1\r\nHost: ", call->origin, "\r\n\r\n"};
+    const char *auth = call->proxy->auth;
+    const char *parts[] = {"CONNECT ",
+                           call->origin,
+                           " HTTP/1.1\r\nHost: ",
+                           call->origin,
+                           auth ? "\r\nProxy-Authorization: " : "",
+                           auth ? auth : "",
+                           "\r\n\r\n"};
     int r = 0;
     io.write_ns = vt__cpool_ns(call->client->cfg.write_timeout_ms);
     for (size_t i = 0; i < VT__COUNT(parts) && r == 0; i++) r = vt__conn_put(&io, parts[i], strlen(parts[i]));
@@ -20499,7 +20555,7 @@ static int vt__cli_settable(const vt_call *call) {
 static bool vt__cli_own_field(int id) {
     return id == VT__H1_F_CONTENT_LENGTH || id == VT__H1_F_TRANSFER_ENCODING || id == VT__H1_F_TE ||
            id == VT__H1_F_UPGRADE || id == VT__H1_F_EXPECT || id == VT__H1_F_CONNECTION ||
-           id == VT__H1_F_KEEP_ALIVE || id == VT__H1_F_PROXY_CONNECTION;
+           id == VT__H1_F_KEEP_ALIVE || id == VT__H1_F_PROXY_CONNECTION || id == VT__H1_F_PROXY_AUTHORIZATION;
 }
 static void vt__cli_unset(vt_call *call, int id, vt_str name) {
     uint32_t kept = 0;

@@ -786,13 +786,25 @@ CLI_TEST(request_heads, 1) {
     end(&p);
 }
 CLI_TEST(fields_that_are_refused, 1) {
-    static const char *const bad[][2] = {
-        {"A", "b\r\nC: d"},  {"A", "b\nC: d"},      {"A", "b\rc"},
-        {"A\r\nB", "c"},     {"A:", "b"},           {"", "b"},
-        {"A B", "c"},        {"A", "\x01"},         {"A", "\x7f"},
-        {"Host", "a b"},     {"Host", "a\r\nX: y"}, {"Content-Length", "3"},
-        {"TE", "trailers"},  {"Upgrade", "x"},      {"Expect", "x"},
-        {"Connection", "x"}, {"Keep-Alive", "x"},   {"Transfer-Encoding", "chunked"}};
+    static const char *const bad[][2] = {{"A", "b\r\nC: d"},
+                                         {"A", "b\nC: d"},
+                                         {"A", "b\rc"},
+                                         {"A\r\nB", "c"},
+                                         {"A:", "b"},
+                                         {"", "b"},
+                                         {"A B", "c"},
+                                         {"A", "\x01"},
+                                         {"A", "\x7f"},
+                                         {"Host", "a b"},
+                                         {"Host", "a\r\nX: y"},
+                                         {"Content-Length", "3"},
+                                         {"TE", "trailers"},
+                                         {"Upgrade", "x"},
+                                         {"Expect", "x"},
+                                         {"Proxy-Authorization", "x"},
+                                         {"Connection", "x"},
+                                         {"Keep-Alive", "x"},
+                                         {"Transfer-Encoding", "chunked"}};
     client = vt_client_new(NULL);
     for (size_t i = 0; i < VT__COUNT(bad); i++) {
         vt_call *call = vt_call_new(client, "GET", "http://127.0.0.1/");
@@ -963,6 +975,18 @@ CLI_TEST(by_way_of_a_proxy, 1) {
     CHECK_EQ(p.conns, 1); /* one connection for all that goes by it */
     CHECK_EQ(get(q.url, "raw"), 200);
     CHECK(strncmp(q.got, "GET / HTTP/1.1\r\n", 16) == 0);
+    vt_client_free(client);
+    /* What the proxy is told it alone is told, also when it sends us elsewhere. */
+    char with[200], to[200];
+    snprintf(with, sizeof with, "http://u:p@%s", p.addr);
+    snprintf(to, sizeof to, "HTTP/1.1 302 F\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n", q.url);
+    client = vt_client_new(&(vt_client_cfg){.proxy = with, .no_proxy = "127.0.0.1"});
+    p.ngot = q.ngot = 0;
+    answer(&p, to);
+    CHECK_EQ(get("http://far.example/", "raw"), 200);
+    CHECK_STR(p.got, "GET http://far.example/ HTTP/1.1\r\nHost: far.example\r\n"
+                     "Proxy-Authorization: Basic dTpw\r\n\r\n");
+    CHECK(q.ngot > 0 && !strstr(q.got, "Proxy-"));
     vt_client_free(client);
     peer_stop(&p);
     peer_stop(&q);

@@ -32,6 +32,12 @@ static int h_who(vt_req *req, vt_res *res) {
     int r = vt_req_tls(req, &i);
     return vt_res_printf(res, 200, "%s", r != 1 ? "plain" : i.subject ? i.subject : i.alpn);
 }
+static int h_fields(vt_req *req, vt_res *res) {
+    vt_str name, value;
+    for (size_t i = 0; vt_req_field_nth(req, i, &name, &value); i++)
+        if (vt_res_write(res, name.ptr, name.len) < 0) break;
+    return 0;
+}
 static int h_stall(vt_req *req, vt_res *res) {
     (void)req;
     int r = vt_sleep_ms(60000);
@@ -116,6 +122,7 @@ static void up(void) {
     vt_server_post(server, "/echo", h_echo);
     vt_server_post(server, "/pipe", h_pipe);
     vt_server_get(server, "/stall", h_stall);
+    vt_server_get(server, "/fields", h_fields);
     vt_server_get(server, "/to-tls", h_to_tls);
     vt_server_get(server, "/to-plain", h_to_plain);
     vt_server_ws(server, "/ws", ws_echo, &speaks);
@@ -468,6 +475,14 @@ CLI_TEST(through_a_proxy, 1) {
         vt_ws_free(ws);
     }
     CHECK_EQ(p.requests, 3); /* wss took the connection of the first calls */
+    CHECK(!strstr(p.got, "Proxy-"));
+    vt_client_free(c);
+    char with[200];
+    snprintf(with, sizeof with, "http://u:p@%s", p.addr);
+    c = vt_client_new(&(vt_client_cfg){.tls_ca_pem = ca.cert_text, .proxy = with});
+    p.ngot = 0;
+    CHECK_EQ(get_by(c, at(GOOD, "/fields"), "Host"), 200); /* all that the origin gets */
+    CHECK(strstr(p.got, "\r\nProxy-Authorization: Basic dTpw\r\n\r\n"));
     vt_client_close_idle(c);
     p.answer = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
     CHECK_EQ(get_by(c, at(GOOD, "/"), NULL), VT_EPROXY);

@@ -170,7 +170,7 @@ TEST(configuration) {
 static void proxy_is(const char *proxy, int err, const char *addr) {
     vt_client *c = vt_client_new(&(vt_client_cfg){.proxy = proxy, .no_proxy = "x"});
     CHECK_EQ(c->err, err);
-    CHECK_STR(c->proxy, addr);
+    CHECK_STR(c->proxy.addr, addr);
     vt_client_free(c);
 }
 TEST(proxies) {
@@ -193,6 +193,29 @@ TEST(proxies) {
     setenv("HTTP_PROXY", "http://cgi:1", 1); /* in a CGI it is a field of the request */
     proxy_is(NULL, 0, NULL);
     unsetenv("HTTP_PROXY");
+}
+/* RFC 7617 2: user:password in base64. */
+static void credentials_are(const char *proxy, int err, const char *auth) {
+    vt_client *c = vt_client_new(&(vt_client_cfg){.proxy = proxy});
+    CHECK_EQ(c->err, err);
+    CHECK_STR(c->proxy.auth, auth);
+    if (err == 0) CHECK_STR(c->proxy.addr, "p:3128");
+    vt_client_free(c);
+}
+TEST(credentials_of_proxies) {
+    credentials_are("http://p:3128", 0, NULL);
+    credentials_are("http://Aladdin:open%20sesame@p:3128", 0, "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+    credentials_are("http://u@p:3128/", 0, "Basic dTo=");
+    credentials_are("http://u:a:b%40c@p:3128", 0, "Basic dTphOmJAYw==");
+    credentials_are("http://:@p:3128", 0, "Basic Og==");
+    credentials_are("http://u:p@q@p:3128", 0, "Basic dTpwQHE=");
+    static const char *const bad[] = {"http://u%3a:p@p:3128", "http://u:%0d%0aX@p:3128",
+                                      "http://u:%00@p:3128",  "http://u:%7f@p:3128",
+                                      "http://u:%4@p:3128",   "http://u:\r\n@p:3128"};
+    for (size_t i = 0; i < VT__COUNT(bad); i++) credentials_are(bad[i], VT_EPROXY, NULL);
+    credentials_are("http://", VT_EPROXY, NULL);
+    credentials_are("x", VT_EPROXY, NULL);
+    credentials_are("http:/@", VT_EPROXY, NULL);
 }
 TEST(off_a_virtual_thread) {
     vt_client *c = vt_client_new(NULL);
