@@ -1082,7 +1082,8 @@ typedef struct vt_client_cfg {
      * environment http_proxy, for https https_proxy. https and WebSockets go through it by CONNECT. */
     const char *proxy;
     const char *no_proxy; /* "a.example, .b.example, *": asked without it; NULL: the environment's */
-    /* https (VTHTTP_TLS=1). Servers are verified: their certificate is trusted, in time, and the URL's host's. */
+    /* https (VTHTTP_TLS=1). Servers are verified: their certificate is trusted, in time, and the URL's host's. Sessions are
+     * resumed, of at most 64 kept, 2 a host and port; no 0-RTT. */
     const char *tls_ca_file, *tls_ca_pem; /* whom to trust, instead of the system's store (not beside it) */
     const struct vt_tls_cert *tls_cert; /* what servers are shown that ask for a certificate; default none */
     int tls_min_version;                /* 12 (TLS 1.2, the default) or 13 */
@@ -14770,7 +14771,7 @@ VT_API int vt_stream_shutdown(vt_stream *st) {
  * A context (vt__ossl_ctx) is what a listener reads from its files: one SSL_CTX a certificate. It does not change; a reload
  * makes a new one, and connections hold the one that they began with. Tickets are the only way to resume: no cache that
  * OS threads would share. Their keys outlive reloads; what they may resume is bound to the client CA by the session's
- * context, lest a ticket outlive the trust in it.
+ * context, lest a ticket outlive the trust in it. A client keeps the sessions that it is given in its context.
  *============================================================================*/
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -14784,6 +14785,8 @@ enum {
     VT__OSSL_OUT_MAX = 1 << 18, /* ciphertext that waits to be sent */
     VT__OSSL_QUIET = 1 << 16,   /* bytes in a row without application data: key updates, empty records */
     VT__OSSL_CERTS_MAX = 1000,
+    VT__OSSL_SESSIONS = 64,    /* that a client keeps */
+    VT__OSSL_SESSIONS_KEY = 2, /* of these for one server: as many as one hands out at once */
     VT__OSSL_FILE_MAX = 1 << 20
 };
 
@@ -14803,6 +14806,16 @@ typedef struct vt__ossl_cert {
     size_t ocsp_len;
 } vt__ossl_cert;
 
+/* What a client can resume, by the server's "host:port"; in `at` from the oldest on. */
+typedef struct vt__ossl_sessions {
+    uint32_t spin;
+    int n;
+    struct vt__ossl_session {
+        SSL_SESSION *s;
+        char *key;
+    } at[VT__OSSL_SESSIONS];
+} vt__ossl_sessions;
+
 typedef struct vt__ossl_ctx {
     uint32_t refs;
     int ncerts, names;
@@ -14811,6 +14824,7 @@ typedef struct vt__ossl_ctx {
     unsigned char alpn[64]; /* each name after its length, by preference */
     size_t alpn_len;
     vt__ossl_cert *certs;
+    vt__ossl_sessions *sessions; /* of a client */
 } vt__ossl_ctx;
 
 /* One connection. It stays where it is: the BIO points to it. */
@@ -14823,6 +14837,7 @@ typedef struct vt__ossl {
     size_t out_pos, out_len, out_cap, quiet;
     int err; /* the first that ended it */
     bool done, ended, starved, client;
+    char *key; /* of its sessions; NULL: none are kept */
 } vt__ossl;
 
 /*--- the BIO ---*/
@@ -14905,9 +14920,63 @@ static int vt__ossl_result(vt__ossl *o, int r) {
     return o->err;
 }
 
+/*--- sessions of a client ---*/
+static void vt__ossl_session_free(struct vt__ossl_session e) {
+    SSL_SESSION_free(e.s);
+    vt__mem_free(e.key);
+}
+/* Takes out the i-th; under the lock. */
+static struct vt__ossl_session vt__ossl_session_out(vt__ossl_sessions *all, int i) {
+    struct vt__ossl_session e = all->at[i];
+    memmove(&all->at[i], &all->at[i + 1], (size_t)(--all->n - i) * sizeof e);
+    return e;
+}
+/* Keeps a copy of a session: connections change theirs. An older one goes for it, of the same server, or the oldest. */
+static void vt__ossl_session_keep(vt__ossl_sessions *all, const char *key, SSL_SESSION *s) {
+    struct vt__ossl_session e = {SSL_SESSION_dup(s), vt__mem_strdup(key, strlen(key))}, old = {NULL, NULL};
+    if (!e.s || !e.key) {
+        vt__ossl_session_free(e);
+        return;
+    }
+    vt__plat_spin_lock(&all->spin);
+    int oldest = -1, same = 0;
+    for (int i = all->n; i-- > 0;)
+        if (strcmp(all->at[i].key, key) == 0) oldest = i, same++;
+    if (same >= VT__OSSL_SESSIONS_KEY) old = vt__ossl_session_out(all, oldest);
+    else if (all->n == VT__OSSL_SESSIONS) old = vt__ossl_session_out(all, 0);
+    all->at[all->n++] = e;
+    vt__plat_spin_unlock(&all->spin);
+    vt__ossl_session_free(old);
+}
+/* Offers the newest that there is for o's server, and none twice (RFC 8446 C.4). */
+static void vt__ossl_session_offer(vt__ossl *o) {
+    vt__ossl_sessions *all = o->ctx->sessions;
+    struct vt__ossl_session e = {NULL, NULL};
+    vt__plat_spin_lock(&all->spin);
+    for (int i = all->n; i-- > 0 && !e.s;)
+        if (strcmp(all->at[i].key, o->key) == 0) e = vt__ossl_session_out(all, i);
+    vt__plat_spin_unlock(&all->spin);
+    if (e.s) (void)SSL_set_session(o->ssl, e.s);
+    vt__ossl_session_free(e);
+}
+/* A server has given one. */
+static int vt__ossl_on_session(SSL *ssl, SSL_SESSION *s) {
+    vt__ossl *o = BIO_get_data(SSL_get_rbio(ssl));
+    if (o->key) vt__ossl_session_keep(o->ctx->sessions, o->key, s);
+    return 0; /* the reference stays OpenSSL's */
+}
+/* With TLS 1.2 a session that was resumed is as good as before, and no other comes for it. */
+static void vt__ossl_session_again(vt__ossl *o) {
+    if (o->key && SSL_session_reused(o->ssl) && SSL_version(o->ssl) < TLS1_3_VERSION)
+        vt__ossl_session_keep(o->ctx->sessions, o->key, SSL_get_session(o->ssl));
+}
+
 /*--- one connection ---*/
 static void vt__ossl_unref(vt__ossl_ctx *x) {
     if (__atomic_sub_fetch(&x->refs, 1, __ATOMIC_ACQ_REL)) return;
+    while (x->sessions && x->sessions->n > 0)
+        vt__ossl_session_free(vt__ossl_session_out(x->sessions, x->sessions->n - 1));
+    vt__mem_free(x->sessions);
     for (int i = 0; i < x->ncerts; i++) {
         SSL_CTX_free(x->certs[i].ctx);
         vt__mem_free(x->certs[i].ocsp);
@@ -14934,6 +15003,7 @@ static void vt__ossl_close(vt__ossl *o) {
     ERR_clear_error();
     SSL_free(o->ssl);
     vt__mem_free(o->out);
+    vt__mem_free(o->key);
     if (o->ctx) vt__ossl_unref(o->ctx);
     memset(o, 0, sizeof *o);
 }
@@ -14945,6 +15015,7 @@ static int vt__ossl_shake(vt__ossl *o) {
     if (r == 1) {
         o->done = true;
         o->quiet = 0;
+        vt__ossl_session_again(o);
         return 1;
     }
     r = vt__ossl_result(o, r);
@@ -15039,7 +15110,8 @@ static int vt__ossl_on_ticket(SSL *s, unsigned char *name, unsigned char *iv, EV
     bool ok = (!enc || RAND_bytes(iv, 16) == 1) && EVP_MAC_CTX_set_params(mac, params) &&
               EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, k.aes, iv, enc);
     OPENSSL_cleanse(&k, sizeof k);
-    return !ok ? -1 : i > 0 ? 2 : 1; /* 2: read, and to be replaced */
+    bool again = i > 0 || (!enc && SSL_version(s) == TLS1_3_VERSION); /* clients use one once: RFC 8446 C.4 */
+    return !ok ? -1 : again ? 2 : 1;                                  /* 2: read, and to be replaced */
 }
 
 /*--- what a handshake asks ---*/
@@ -15307,8 +15379,13 @@ static VT__UNUSED int vt__ossl_ctx_client(vt__ossl_ctx **out, const vt__ossl_cli
     vt__ossl_ctx *x = vt__ossl_ctx_alloc(1);
     SSL_CTX *ctx = x ? vt__ossl_ctx_base(x, TLS_client_method(), c->min_version) : NULL;
     int r = 0;
-    if (ctx) x->certs[0].ctx = ctx;
-    else r = vt__ossl_fail(t, -ENOMEM, "out of memory");
+    if (ctx) {
+        x->certs[0].ctx = ctx;
+        x->sessions = vt__mem_zalloc(sizeof *x->sessions);
+        SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        SSL_CTX_sess_set_new_cb(ctx, vt__ossl_on_session);
+    }
+    if (!ctx || !x->sessions) r = vt__ossl_fail(t, -ENOMEM, "out of memory");
     if (r == 0) r = vt__ossl_ciphers(ctx, NULL, NULL, t);
     if (r == 0 && (c->ca_file || c->ca_pem))
         r = vt__ossl_load_trust(ctx, c->ca_file, c->ca_pem, false, NULL, t);
@@ -15330,10 +15407,16 @@ static VT__UNUSED int vt__ossl_ctx_client(vt__ossl_ctx **out, const vt__ossl_cli
     else if (x) vt__ossl_unref(x);
     return r;
 }
-/* Whom a client means to speak to: a name (it goes out as SNI) or an address; its certificate must be for that. */
-static VT__UNUSED int vt__ossl_expect(vt__ossl *o, const char *host) {
+/* Whom a client means to speak to: a name (it goes out as SNI) or an address; its certificate must be for that. port: with it
+ * a session of that server's is resumed, and the next is kept; 0: not so. */
+static VT__UNUSED int vt__ossl_expect(vt__ossl *o, const char *host, int port) {
     X509_VERIFY_PARAM *param = SSL_get0_param(o->ssl);
+    size_t n = strlen(host) + 8;
     ERR_clear_error();
+    if (port && (o->key = vt__mem_alloc(n)) != NULL) {
+        snprintf(o->key, n, "%s %d", host, port);
+        vt__ossl_session_offer(o);
+    }
     if (X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1) return 0;
     ERR_clear_error();
     SSL_set_hostflags(o->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
@@ -15764,9 +15847,11 @@ static VT__UNUSED void vt__tls_trust_free(vt__tls_trust *x) {
     if (x) vt__ossl_unref(x);
 }
 /* Speaks TLS on a connected socket from here on, as a client that means `host`; parks until the handshake is over. x: made
- * by vt__ossl_ctx_client, one for many connections; the caller keeps its reference. On an error the connection is still
+ * by vt__ossl_ctx_client, one for many connections; the caller keeps its reference. port: as vt__ossl_expect. On an error the
+ * connection is still
  * to be closed. errors: VT_ECERT, VT_ETLS, VT_EEOF, those of the socket, -ETIMEDOUT, -ECANCELED. */
-static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char *host, int64_t until) {
+static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char *host, int port,
+                                      int64_t until) {
     int64_t due;
     vt__vth *v = vt__sched_self();
     int r = v ? vt__sched_enter(v, until, &due) : -EPERM;
@@ -15775,7 +15860,7 @@ static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char 
     c->up = t;
     c->ops = &vt__tls_ops;
     __atomic_fetch_add(&x->refs, 1, __ATOMIC_RELAXED);
-    if ((r = vt__ossl_open(&t->o, x, true)) < 0 || (r = vt__ossl_expect(&t->o, host)) < 0) return r;
+    if ((r = vt__ossl_open(&t->o, x, true)) < 0 || (r = vt__ossl_expect(&t->o, host, port)) < 0) return r;
     while ((r = vt__tls_go_on(c, t, until)) == VT__TLS_WAIT)
         if ((r = vt__io_wait(&c->pd, VT__PD_R, due)) < 0) return r;
     return r < 0 ? r : 0;
@@ -15813,8 +15898,9 @@ static VT__UNUSED int vt__tls_trust_new(vt__tls_trust **out, const vt_client_cfg
     return VT_ENOTLS;
 }
 static VT__UNUSED void vt__tls_trust_free(vt__tls_trust *x) { (void)x; }
-static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char *host, int64_t until) {
-    (void)c, (void)x, (void)host, (void)until;
+static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char *host, int port,
+                                      int64_t until) {
+    (void)c, (void)x, (void)host, (void)port, (void)until;
     return VT_ENOTLS;
 }
 #endif
@@ -20494,7 +20580,7 @@ static int vt__cli_secure(vt_call *call, vt__cpool_conn *k, int64_t until) {
     else if (host.len > 1 && host.ptr[host.len - 1] == '.') host.len--; /* RFC 6066 3: SNI has none */
     const char *name = vt__mem_arena_str(&call->arena, host.ptr, host.len);
     int r = name ? vt__cpool_trust(call->client, until) : -ENOMEM;
-    return r < 0 ? r : vt__tls_connect(&k->conn, call->client->trust, name, until);
+    return r < 0 ? r : vt__tls_connect(&k->conn, call->client->trust, name, (int)call->url.port, until);
 }
 /* Connects, in its place. */
 static int vt__cli_dial(vt_call *call, vt__cpool_conn *k, int64_t until) {

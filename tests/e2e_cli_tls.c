@@ -32,6 +32,11 @@ static int h_who(vt_req *req, vt_res *res) {
     int r = vt_req_tls(req, &i);
     return vt_res_printf(res, 200, "%s", r != 1 ? "plain" : i.subject ? i.subject : i.alpn);
 }
+static int h_resumed(vt_req *req, vt_res *res) {
+    vt_tls_info i;
+    vt_req_tls(req, &i);
+    return vt_res_printf(res, 200, "%s %s", i.version, i.resumed ? "resumed" : "new");
+}
 static int h_fields(vt_req *req, vt_res *res) {
     vt_str name, value;
     for (size_t i = 0; vt_req_field_nth(req, i, &name, &value); i++)
@@ -123,6 +128,7 @@ static void up(void) {
     vt_server_post(server, "/pipe", h_pipe);
     vt_server_get(server, "/stall", h_stall);
     vt_server_get(server, "/fields", h_fields);
+    vt_server_get(server, "/resumed", h_resumed);
     vt_server_get(server, "/to-tls", h_to_tls);
     vt_server_get(server, "/to-plain", h_to_plain);
     vt_server_ws(server, "/ws", ws_echo, &speaks);
@@ -196,6 +202,51 @@ CLI_TEST(who_calls, 2) {
     int r = get_by(client, at(CALLERS, "/"), NULL);
     CHECK(r == VT_ETLS || r == -ECONNRESET || r == -EPIPE);
     down();
+}
+/* A connection more does not cost a handshake more, with either version. */
+static void resume(int version, const char *name) {
+    char local[200], first[40], later[40];
+    vt_client *c = vt_client_new(&(vt_client_cfg){.tls_ca_pem = ca.cert_text});
+    SSL_CTX_set_max_proto_version(c->trust->certs[0].ctx, version);
+    snprintf(local, sizeof local, "https://localhost:%d/resumed", vt_server_port(server, GOOD));
+    snprintf(first, sizeof first, "%s new", name);
+    snprintf(later, sizeof later, "%s resumed", name);
+    for (int i = 0; i < 4; i++) {
+        CHECK_EQ(get_by(c, at(GOOD, "/resumed"), i ? later : first), 200);
+        CHECK_EQ(get_by(c, local, i ? later : first), 200); /* another origin, if the same server */
+        vt_client_close_idle(c);
+    }
+    CHECK(c->trust->sessions->n <= 2 * VT__OSSL_SESSIONS_KEY);
+    vt_client_free(c);
+}
+CLI_TEST(sessions_are_resumed, 2) {
+    up();
+    resume(TLS1_3_VERSION, "TLSv1.3");
+    resume(TLS1_2_VERSION, "TLSv1.2");
+    down();
+}
+/* No more of them than there is room for, and of one server no more than it hands out at once: the oldest go. */
+TEST(sessions_are_bounded) {
+    vt_client *c = vt_client_new(&(vt_client_cfg){.tls_ca_pem = ca.cert_text});
+    vt__ossl_sessions *all = c->trust->sessions;
+    char key[20];
+    for (int i = 0; i < 200; i++) {
+        SSL_SESSION *s = SSL_SESSION_new();
+        snprintf(key, sizeof key, "host%d", i / 4);
+        vt__ossl_session_keep(all, i % 50 ? key : "rare", s);
+        SSL_SESSION_free(s);
+    }
+    CHECK_EQ(all->n, VT__OSSL_SESSIONS);
+    int newest = 0, oldest = 0, rare = 0;
+    for (int i = 0; i < all->n; i++) {
+        newest += strcmp(all->at[i].key, "host49") == 0;
+        oldest += strcmp(all->at[i].key, "host1") == 0;
+        rare += strcmp(all->at[i].key, "rare") == 0;
+    }
+    CHECK_EQ(newest, VT__OSSL_SESSIONS_KEY);
+    CHECK_EQ(oldest, 0);
+    CHECK_EQ(rare, VT__OSSL_SESSIONS_KEY); /* of four */
+    vt_client_free(c);
 }
 CLI_TEST(from_plain_to_tls_and_not_back, 2) {
     up();
