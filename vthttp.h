@@ -48,6 +48,7 @@
  *   @uri        percent-encoding, path segments, queries, authority
  *   @h1         HTTP/1.1 codec: request and response heads, field sections, chunked bodies, encoders
  *   @ws         WebSocket codec: frames, masks, UTF-8, close codes, handshake
+ *   @url        absolute URLs, what references mean, lists of hosts (VTHTTP_CLIENT)
  *   @ctx        context switch: assembly, ucontext, sanitizer hooks
  *   @stack      guarded stacks, caches, trimming, overflow reports
  *   @timer      hierarchical timing wheel
@@ -80,7 +81,8 @@
  *   @wsc        WebSocket connections
  *   @srv        servers: configuration, listeners, limits, drain
  *   @conf       configuration: arguments, environment, files
- *   @cli        calling other services: connections kept, calls (VTHTTP_CLIENT)
+ *   @cpool      clients: configuration, connections that are kept (VTHTTP_CLIENT)
+ *   @cli        calling other services: calls, redirects, WebSockets (VTHTTP_CLIENT)
  */
 #ifndef VTHTTP_H
 #define VTHTTP_H
@@ -202,6 +204,7 @@ __attribute__((used)) static const char *const vt__abi = &VT__ABI;
     X(VT_EREDIRECT, -10132, "too many redirects, or one to nowhere")                                         \
     X(VT_EPROXY, -10133, "not a valid proxy, or it refused")                                                 \
     X(VT_EHEAD, -10134, "the response's head is over its limit")                                             \
+    X(VT_EBODY, -10136, "the response's body is over its limit")                                             \
     X(VT_EANSWERED, -10135, "the response came before the request's end")                                    \
     X(VT_ECONF, -10200, "bad configuration")                                                                 \
     X(VT_ETLS, -10300, "TLS failed, or the peer does not speak it")                                          \
@@ -737,9 +740,11 @@ typedef int vt_middleware(vt_req *req, vt_res *res, vt_next *next);
 VT_API int vt_next_run(vt_next *next, vt_req *req, vt_res *res);
 VT_API void *vt_next_ctx(const vt_next *next); /* the ctx that was given to vt_server_use or vt_route_use */
 
-/* The status a handler's error turns into: 400 VT_EBADREQ VT_EHTTP VT_EEOF, 403 VT_EFORBIDDEN -EACCES, 404 VT_ENOTFOUND
- * -ENOENT, 413 VT_ETOOLARGE, 415 VT_ETYPE, 426 VT_EWSUPGRADE, 503 VT_ELIMIT VT_ESTOPPED -ECANCELED, 504 -ETIMEDOUT (the server makes it 408
- * when it was the body that stalled), else 500. */
+/* The status a handler's error turns into: 400 VT_EBADREQ, 403 VT_EFORBIDDEN -EACCES, 404 VT_ENOTFOUND -ENOENT, 413
+ * VT_ETOOLARGE, 415 VT_ETYPE, 426 VT_EWSUPGRADE, 503 VT_ELIMIT VT_ESTOPPED -ECANCELED; another server's fault (RFC 9110 15.6.3,
+ * 15.6.5) is 502 for VT_EHTTP VT_EEOF VT_EHEAD VT_EBODY VT_EREDIRECT VT_EPROXY VT_ETLS VT_ECERT VT_ENAME VT_ENAMETRY
+ * -ECONNREFUSED -ECONNRESET -EPIPE -EHOSTUNREACH -ENETUNREACH, and 504 for -ETIMEDOUT; else 500. What is the error of the request's own
+ * body is the client's fault: there the server makes 408 of -ETIMEDOUT, and 400 of VT_EHTTP, VT_EEOF, -ECONNRESET, -EPIPE. */
 VT_API int vt_status_of(int err);
 /* The reason phrase of a status, "" when unknown (RFC 9110 15). */
 VT_API const char *vt_status_text(int status);
@@ -1076,7 +1081,7 @@ typedef struct vt_client_cfg {
     int max_connections_host;    /* of these to one address; default 64 */
     int max_idle;                /* kept for later calls; default 64; VT_NONE: none */
     int max_idle_host;           /* of these to one address; default 16 */
-    int64_t idle_timeout_ms;     /* kept no longer, closed at the client's next use; default 30,000 */
+    int64_t idle_timeout_ms;     /* kept no longer, if the peer does not close it before; default 30,000 */
     int64_t connect_timeout_ms;  /* with look-up and the wait for a place; default 10,000 */
     int64_t timeout_ms;          /* a whole call, to the response's last byte; default none */
     int64_t read_timeout_ms;     /* a response's head; then, body bytes that do not come; default 30,000 */
@@ -1088,11 +1093,12 @@ typedef struct vt_client_cfg {
     int64_t max_trailer_bytes;   /* default 8 KiB */
     int64_t max_body;            /* of vt_call_whole and what uses it; default 16 MiB */
     int max_redirects;           /* followed; default 10; VT_NONE: none is */
-    const char
-        *proxy; /* "http://proxy.example:3128"; "": none; NULL: of the environment http_proxy, for https
-                          https_proxy. https and WebSockets go through it by CONNECT */
+    /* "http://proxy.example:3128", also with "user:password@", which is for it alone (Basic); "": none; NULL: of the
+     * environment http_proxy, for https https_proxy. https and WebSockets go through it by CONNECT. */
+    const char *proxy;
     const char *no_proxy; /* "a.example, .b.example, *": asked without it; NULL: the environment's */
-    /* https (VTHTTP_TLS=1). Servers are verified: their certificate is trusted, in time, and the URL's host's. */
+    /* https (VTHTTP_TLS=1). Servers are verified: their certificate is trusted, in time, and the URL's host's. Sessions are
+     * resumed, of at most 64 kept, 2 a host and port; no 0-RTT. */
     const char *tls_ca_file, *tls_ca_pem; /* whom to trust, instead of the system's store (not beside it) */
     const struct vt_tls_cert *tls_cert; /* what servers are shown that ask for a certificate; default none */
     int tls_min_version;                /* 12 (TLS 1.2, the default) or 13 */
@@ -1106,7 +1112,7 @@ VT_API void vt_client_cfg_defaults(vt_client_cfg *cfg);
  * certificates at the first call that needs it. Any thread. owns: the caller, until vt_client_free, when none of its calls lives any more. */
 VT_API vt_client *vt_client_new(const vt_client_cfg *cfg);
 VT_API void vt_client_free(vt_client *c);
-/* Closes what is idle. errors: -EPERM off a virtual thread. */
+/* Closes what is idle, and returns 0 (or the error of a client that failed). Any thread; never parks. */
 VT_API int vt_client_close_idle(vt_client *c);
 
 /* The common case: the whole exchange, redirects followed, the body in memory, at most max_body of it. Never NULL:
@@ -1131,8 +1137,8 @@ VT_API vt_call *vt_call_new(vt_client *c, const char *method, const char *url);
 VT_API void vt_call_free(vt_call *call);
 
 /* Before it is sent (else VT_ESTATE). Fields: as vt_res_field, vt_res_field_add; VT_EFIELD also for Content-Length,
- * Transfer-Encoding, TE, Upgrade, Expect and Connection (but "close", which is honoured): they are the client's. Host may
- * be set. Accept-Encoding is never sent by itself: bodies come as they are stored. */
+ * Transfer-Encoding, TE, Upgrade, Expect, Proxy-Authorization and Connection (but "close", which is honoured): they are the
+ * client's. Host may be set. Accept-Encoding is never sent by itself: bodies come as they are stored. */
 VT_API int vt_call_field(vt_call *call, const char *name, const char *value);
 VT_API int vt_call_field_add(vt_call *call, const char *name, const char *value);
 /* Connects to this address ("unix:/run/app.sock", "127.0.0.1:8080") instead of the URL's host, and by no proxy; redirects to
@@ -1164,17 +1170,18 @@ VT_API int64_t vt_call_write(vt_call *call, const void *p, size_t n);
 VT_API int vt_call_flush(vt_call *call);
 VT_API int vt_call_trailer(vt_call *call, const char *name, const char *value); /* if chunked */
 
-/* The response. Fields: as vt_req_field_at, vt_req_field_nth. */
+/* The response. Fields: as vt_req_field, _at, _nth; Set-Cookie is read by _at, since it cannot be joined. */
 VT_API int vt_call_status(const vt_call *call); /* 0: none yet; < 0: the call's error */
-VT_API vt_str vt_call_get(const vt_call *call, const char *name, size_t i);
-VT_API int vt_call_get_nth(const vt_call *call, size_t n, vt_str *name, vt_str *value);
+VT_API vt_str vt_call_res_field(const vt_call *call, const char *name);
+VT_API vt_str vt_call_res_field_at(const vt_call *call, const char *name, size_t i);
+VT_API int vt_call_res_field_nth(const vt_call *call, size_t n, vt_str *name, vt_str *value);
 VT_API int64_t vt_call_length(const vt_call *call);              /* of the body, 0 none, -1 not known */
 VT_API const char *vt_call_url(const vt_call *call);             /* where it came from, after redirects */
 VT_API int64_t vt_call_read(vt_call *call, void *buf, size_t n); /* > 0 bytes, 0 at the body's end; parks */
-/* The rest of the body, in the call's memory: 0 and vt_call_text, which is empty before. errors: VT_ETOOLARGE over max_body. */
+/* The rest of the body, in the call's memory: 0 and vt_call_text, which is empty before. errors: VT_EBODY over max_body. */
 VT_API int vt_call_whole(vt_call *call);
 VT_API vt_str vt_call_text(const vt_call *call);
-VT_API vt_str vt_call_get_trailer(const vt_call *call, const char *name); /* at the body's end */
+VT_API vt_str vt_call_res_trailer(const vt_call *call, const char *name); /* at the body's end */
 /* After 101: reads and writes as vt_stream_read, vt_stream_write, until vt_call_free. errors: VT_ESTATE. */
 VT_API int vt_call_stream(vt_call *call, vt_stream **out);
 
@@ -4542,6 +4549,116 @@ static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, c
 }
 #endif /* VTHTTP_HTTP */
 
+#if VTHTTP_HTTP && VTHTTP_CLIENT
+/*==============================================================================
+ * MARK: - @url     absolute URLs, what references mean, lists of hosts
+ * uses:   @mem @str @uri @h1
+ * pure.   RFC 3986 3, 5.2, 5.2.4; RFC 9110 4.2, 10.2.2
+ * test:   tests/test_cli.c
+ *
+ * A URL comes out of here in one piece that a request may hold: scheme and host in lower case, a path without dot
+ * segments, not a byte that ends a line, no userinfo (RFC 9110 4.2.4).
+ *============================================================================*/
+typedef struct vt__url {
+    const char *text; /* all of it, without a fragment; the rest are slices of it */
+    vt_str authority, host, target;
+    int32_t port;
+    bool tls;
+} vt__url;
+
+/* '.' and '..' taken out of a path (RFC 3986 5.2.4), in place; its new length. */
+static size_t vt__url_undot(char *path, size_t n) {
+    size_t out = 0;
+    for (size_t i = 0, end; i < n; i = end) {
+        for (end = i + 1; end < n && path[end] != '/'; end++) continue;
+        vt_str seg = {path + i + 1, end - i - 1};
+        bool one = vt__str_eq(seg, VT__STR_LIT(".")), two = vt__str_eq(seg, VT__STR_LIT(".."));
+        if (two)
+            while (out > 0 && path[--out] != '/') continue;
+        if (!one && !two) memmove(path + out, path + i, end - i), out += end - i;
+        else if (end == n) path[out++] = '/';
+    }
+    if (out == 0) path[out++] = '/';
+    return out;
+}
+static bool vt__url_bytes(vt_str s) {
+    for (size_t i = 0; i < s.len; i++) {
+        if (!vt__uri_is(s.ptr[i], VT__URI_C_ANY)) return false;
+        if (s.ptr[i] == '%' && (s.len - i < 3 || !vt__uri_is(s.ptr[i + 1], VT__URI_C_HEX) ||
+                                !vt__uri_is(s.ptr[i + 2], VT__URI_C_HEX)))
+            return false;
+    }
+    return true;
+}
+static size_t vt__url_find(vt_str s, size_t from, const char *any) {
+    while (from < s.len && !memchr(any, s.ptr[from], strlen(any))) from++;
+    return from;
+}
+/* An absolute URL; what it holds is checked, so that the request line may hold it. */
+static int vt__url_parse(vt__arena *a, vt_str s, vt__url *u) {
+    vt__uri_auth auth;
+    s.len = vt__url_find(s, 0, "#");
+    u->tls = s.len >= 8 && vt__str_eq_ci((vt_str){s.ptr, 8}, VT__STR_LIT("https://"));
+    if (u->tls && !VTHTTP_TLS) return VT_ESCHEME;
+    if (!u->tls && (s.len < 8 || !vt__str_eq_ci((vt_str){s.ptr, 7}, VT__STR_LIT("http://")))) return VT_EURL;
+    size_t from = u->tls ? 8 : 7, end = vt__url_find(s, from, "/?"), query = vt__url_find(s, end, "?");
+    vt_str name = {s.ptr + from, end - from};
+    if (!vt__url_bytes(s) || vt__uri_authority(name, &auth) < 0 || auth.port == 0) return VT_EURL;
+    char *p = vt__mem_arena_get(a, s.len + 2), *path;
+    if (!p) return -ENOMEM;
+    u->text = p;
+    for (size_t i = 0; i < end; i++) p[i] = vt__str_lower(s.ptr[i]);
+    u->authority = (vt_str){p + from, end - from};
+    u->host = (vt_str){p + from, auth.host.len};
+    u->port = auth.port >= 0 ? auth.port : u->tls ? 443 : 80;
+    p = path = p + end;
+    if (query > end) memcpy(p, s.ptr + end, query - end), p += vt__url_undot(p, query - end);
+    else *p++ = '/';
+    memcpy(p, s.ptr + query, s.len - query);
+    p += s.len - query;
+    *p = 0;
+    u->target = (vt_str){path, (size_t)(p - path)};
+    return 0;
+}
+static bool vt__url_same(const vt__url *a, const vt__url *b) {
+    return a->tls == b->tls && a->port == b->port && vt__str_eq(a->host, b->host); /* in lower case both */
+}
+/* What a Location refers to (RFC 3986 5.2); bytes that no URL holds, which browsers let pass, are encoded. */
+static int vt__url_resolve(vt__arena *a, const vt__url *base, vt_str ref, vt__url *out) {
+    vt_str from = {base->text, 0};
+    size_t first = vt__url_find(ref, 0, ":/?#");
+    ptrdiff_t n = vt__uri_encode(NULL, 0, ref, VT__URI_SET_LOCATION);
+    size_t path = (size_t)(base->target.ptr - base->text);
+    size_t query = vt__url_find((vt_str){base->text, path + base->target.len}, path, "?");
+    if (first < ref.len && ref.ptr[first] == ':' && first > 0) from.len = 0;
+    else if (ref.len >= 2 && memcmp(ref.ptr, "//", 2) == 0) from.len = base->tls ? 6 : 5;
+    else if (ref.len && ref.ptr[0] == '/') from.len = path;
+    else if (ref.len && ref.ptr[0] == '?') from.len = query;
+    else if (first == 0) from.len = path + base->target.len;
+    else
+        for (from.len = query; base->text[from.len - 1] != '/';) from.len--;
+    char *p = n < 0 ? NULL : vt__mem_arena_get(a, from.len + (size_t)n + 1);
+    if (!p) return -ENOMEM;
+    memcpy(p, from.ptr, from.len);
+    vt__uri_encode(p + from.len, (size_t)n, ref, VT__URI_SET_LOCATION);
+    return vt__url_parse(a, (vt_str){p, from.len + (size_t)n}, out);
+}
+/* Whether a host stands in a list like "localhost, .example.com": itself, or below a name that stands there. */
+static bool vt__url_listed(const char *list, const vt__url *u) {
+    vt_str all = vt__str_of(list), item;
+    size_t pos = 0;
+    while (list && vt__h1_list_next(all, &pos, &item)) {
+        if (vt__str_eq(item, VT__STR_LIT("*"))) return true;
+        if (item.len && item.ptr[0] == '.') item.ptr++, item.len--;
+        if (!item.len || item.len > u->host.len) continue;
+        size_t before = u->host.len - item.len;
+        vt_str tail = {u->host.ptr + before, item.len};
+        if (vt__str_eq_ci(tail, item) && (before == 0 || tail.ptr[-1] == '.')) return true;
+    }
+    return false;
+}
+#endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
+
 /*==============================================================================
  * MARK: - @ctx     context switch: assembly, ucontext, sanitizer hooks
  * uses:   @plat
@@ -5511,8 +5628,12 @@ static int vt__poll_ctl_add(vt__dom *dom, vt__pd *pd, uint32_t word) {
     vt__plat_spin_unlock(&dom->set_spin);
     return room ? 0 : -ENOMEM;
 }
-VT__INLINE void vt__poll_ctl_del(vt__dom *dom, vt__pd *pd) {
-    (void)dom, (void)pd; /* the generation has changed; vt__poll_build drops the entry */
+static void vt__poll_kick(vt__dom *dom) { (void)vt__plat_write(dom->wake_w, "", 1); }
+/* The generation has changed, and vt__poll_build drops the entry; but while its driver waits for it, the file stays open
+ * whoever closes it. */
+static void vt__poll_ctl_del(vt__dom *dom, vt__pd *pd) {
+    (void)pd;
+    vt__poll_kick(dom);
 }
 /* What a descriptor wants now, -1: nothing. An error that is known already is not asked for again: it would spin. */
 static int vt__poll_interest(uint32_t w) {
@@ -5569,7 +5690,6 @@ static int vt__poll_wait(vt__dom *dom, int64_t ns) {
     }
     return r;
 }
-static void vt__poll_kick(vt__dom *dom) { (void)vt__plat_write(dom->wake_w, "", 1); }
 #else
 /*--- epoll: registered once, edge-triggered; the event carries the address and 16 bits of generation ---*/
 static uint64_t vt__poll_pack(const vt__pd *pd, uint32_t word) {
@@ -13569,9 +13689,7 @@ VT_API const char *vt_status_text(int status) {
 VT_API int vt_status_of(int err) {
     if (err >= 0) return 200;
     switch (err) {
-    case VT_EBADREQ:
-    case VT_EHTTP:
-    case VT_EEOF: return 400;
+    case VT_EBADREQ: return 400;
     case VT_EFORBIDDEN:
     case -EACCES: return 403;
     case VT_ENOTFOUND:
@@ -13582,6 +13700,21 @@ VT_API int vt_status_of(int err) {
     case VT_ELIMIT:
     case VT_ESTOPPED:
     case -ECANCELED: return 503; /* the server stops, or nobody is there to see it */
+    case VT_EHTTP:               /* from here on: what a peer of the handler's did, another server */
+    case VT_EEOF:
+    case VT_EHEAD:
+    case VT_EBODY:
+    case VT_EREDIRECT:
+    case VT_EPROXY:
+    case VT_ETLS:
+    case VT_ECERT:
+    case VT_ENAME:
+    case VT_ENAMETRY:
+    case -ECONNREFUSED:
+    case -ECONNRESET:
+    case -EPIPE:
+    case -EHOSTUNREACH:
+    case -ENETUNREACH: return 502;
     case -ETIMEDOUT: return 504;
     default: return 500;
     }
@@ -14243,8 +14376,15 @@ static void vt__http_log(const vt_req *req, const vt_res *res, int err, int stat
 }
 
 static int vt__http_error_status(const vt_req *req, int err, bool late) {
-    if (err == -ETIMEDOUT && req->body_err == -ETIMEDOUT && !late) return 408;
-    return vt_status_of(err);
+    if (err != req->body_err) return vt_status_of(err);
+    switch (err) {
+    case -ETIMEDOUT: return late ? 504 : 408;
+    case VT_EHTTP:
+    case VT_EEOF:
+    case -ECONNRESET:
+    case -EPIPE: return 400;
+    default: return vt_status_of(err);
+    }
 }
 
 /* What was said about a body that does not come. */
@@ -14661,7 +14801,8 @@ VT_API int vt_stream_shutdown(vt_stream *st) {
  * client asks for, found by bisection: of several for one name OpenSSL takes the kind that the client can verify.
  *
  * Tickets are the only way to resume: no cache that OS threads would share. Their keys outlive reloads; what they may
- * resume is bound to the client CA by the session's context, lest a ticket outlive the trust in it.
+ * resume is bound to the client CA by the session's context, lest a ticket outlive the trust in it. A client keeps the sessions
+ * that it is given in its context.
  *============================================================================*/
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -14676,6 +14817,8 @@ enum {
     VT__OSSL_QUIET = 1 << 16,   /* bytes in a row without application data: key updates, empty records */
     VT__OSSL_DEAR = 2,
     VT__OSSL_CERTS_MAX = 1000,
+    VT__OSSL_SESSIONS = 64,    /* that a client keeps */
+    VT__OSSL_SESSIONS_KEY = 2, /* of these for one server: as many as one hands out at once */
     VT__OSSL_FILE_MAX = 1 << 20
 };
 
@@ -14702,6 +14845,15 @@ typedef struct vt__ossl_name {
     char *text;
     int cert;
 } vt__ossl_name;
+/* What a client can resume, by the server's "host:port"; in `at` from the oldest on. */
+typedef struct vt__ossl_sessions {
+    uint32_t spin;
+    int n;
+    struct vt__ossl_session {
+        SSL_SESSION *s;
+        char *key;
+    } at[VT__OSSL_SESSIONS];
+} vt__ossl_sessions;
 
 typedef struct vt__ossl_ctx {
     uint32_t refs;
@@ -14716,6 +14868,7 @@ typedef struct vt__ossl_ctx {
     size_t nnames, names_cap;
     const char
         *first; /* a name of the first certificate: what a client gets that gives none, or an unknown one */
+    vt__ossl_sessions *sessions; /* of a client */
 } vt__ossl_ctx;
 
 /* One connection. It stays where it is: the BIO points to it. */
@@ -14729,6 +14882,7 @@ typedef struct vt__ossl {
     int err; /* the first that ended it */
     bool done, ended, starved, client;
     bool dear; /* the rest of the handshake takes longer than a hop to another OS thread */
+    char *key; /* of its sessions; NULL: none are kept */
 } vt__ossl;
 
 /*--- the BIO ---*/
@@ -14812,9 +14966,63 @@ static int vt__ossl_result(vt__ossl *o, int r) {
     return o->err;
 }
 
+/*--- sessions of a client ---*/
+static void vt__ossl_session_free(struct vt__ossl_session e) {
+    SSL_SESSION_free(e.s);
+    vt__mem_free(e.key);
+}
+/* Takes out the i-th; under the lock. */
+static struct vt__ossl_session vt__ossl_session_out(vt__ossl_sessions *all, int i) {
+    struct vt__ossl_session e = all->at[i];
+    memmove(&all->at[i], &all->at[i + 1], (size_t)(--all->n - i) * sizeof e);
+    return e;
+}
+/* Keeps a copy of a session: connections change theirs. An older one goes for it, of the same server, or the oldest. */
+static void vt__ossl_session_keep(vt__ossl_sessions *all, const char *key, SSL_SESSION *s) {
+    struct vt__ossl_session e = {SSL_SESSION_dup(s), vt__mem_strdup(key, strlen(key))}, old = {NULL, NULL};
+    if (!e.s || !e.key) {
+        vt__ossl_session_free(e);
+        return;
+    }
+    vt__plat_spin_lock(&all->spin);
+    int oldest = -1, same = 0;
+    for (int i = all->n; i-- > 0;)
+        if (strcmp(all->at[i].key, key) == 0) oldest = i, same++;
+    if (same >= VT__OSSL_SESSIONS_KEY) old = vt__ossl_session_out(all, oldest);
+    else if (all->n == VT__OSSL_SESSIONS) old = vt__ossl_session_out(all, 0);
+    all->at[all->n++] = e;
+    vt__plat_spin_unlock(&all->spin);
+    vt__ossl_session_free(old);
+}
+/* Offers the newest that there is for o's server, and none twice (RFC 8446 C.4). */
+static void vt__ossl_session_offer(vt__ossl *o) {
+    vt__ossl_sessions *all = o->ctx->sessions;
+    struct vt__ossl_session e = {NULL, NULL};
+    vt__plat_spin_lock(&all->spin);
+    for (int i = all->n; i-- > 0 && !e.s;)
+        if (strcmp(all->at[i].key, o->key) == 0) e = vt__ossl_session_out(all, i);
+    vt__plat_spin_unlock(&all->spin);
+    if (e.s) (void)SSL_set_session(o->ssl, e.s);
+    vt__ossl_session_free(e);
+}
+/* A server has given one. */
+static int vt__ossl_on_session(SSL *ssl, SSL_SESSION *s) {
+    vt__ossl *o = BIO_get_data(SSL_get_rbio(ssl));
+    if (o->key) vt__ossl_session_keep(o->ctx->sessions, o->key, s);
+    return 0; /* the reference stays OpenSSL's */
+}
+/* With TLS 1.2 a session that was resumed is as good as before, and no other comes for it. */
+static void vt__ossl_session_again(vt__ossl *o) {
+    if (o->key && SSL_session_reused(o->ssl) && SSL_version(o->ssl) < TLS1_3_VERSION)
+        vt__ossl_session_keep(o->ctx->sessions, o->key, SSL_get_session(o->ssl));
+}
+
 /*--- one connection ---*/
 static void vt__ossl_unref(vt__ossl_ctx *x) {
     if (__atomic_sub_fetch(&x->refs, 1, __ATOMIC_ACQ_REL)) return;
+    while (x->sessions && x->sessions->n > 0)
+        vt__ossl_session_free(vt__ossl_session_out(x->sessions, x->sessions->n - 1));
+    vt__mem_free(x->sessions);
     SSL_CTX_free(x->ctx);
     for (int i = 0; i < x->ncerts; i++) {
         X509_free(x->certs[i].cert);
@@ -14847,6 +15055,7 @@ static void vt__ossl_close(vt__ossl *o) {
     ERR_clear_error();
     SSL_free(o->ssl);
     vt__mem_free(o->out);
+    vt__mem_free(o->key);
     if (o->ctx) vt__ossl_unref(o->ctx);
     memset(o, 0, sizeof *o);
 }
@@ -14858,6 +15067,7 @@ static int vt__ossl_shake(vt__ossl *o) {
     if (r == 1) {
         o->done = true;
         o->quiet = 0;
+        vt__ossl_session_again(o);
         return 1;
     }
     if (SSL_get_error(o->ssl, r) == SSL_ERROR_WANT_CLIENT_HELLO_CB) return VT__OSSL_DEAR;
@@ -14956,7 +15166,8 @@ static int vt__ossl_on_ticket(SSL *s, unsigned char *name, unsigned char *iv, EV
     bool ok = (!enc || RAND_bytes(iv, 16) == 1) && EVP_MAC_CTX_set_params(mac, params) &&
               EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, k.aes, iv, enc);
     OPENSSL_cleanse(&k, sizeof k);
-    return !ok ? -1 : i > 0 ? 2 : 1; /* 2: read, and to be replaced */
+    bool again = i > 0 || (!enc && SSL_version(s) == TLS1_3_VERSION); /* clients use one once: RFC 8446 C.4 */
+    return !ok ? -1 : again ? 2 : 1;                                  /* 2: read, and to be replaced */
 }
 
 /*--- what a handshake asks ---*/
@@ -15344,6 +15555,10 @@ static VT__UNUSED int vt__ossl_ctx_client(vt__ossl_ctx **out, const vt__ossl_cli
     vt__ossl_ctx *x = vt__ossl_ctx_new(TLS_client_method(), c->min_version, c->cert != NULL);
     if (!x) return vt__ossl_fail(t, -ENOMEM, "out of memory");
     int r = vt__ossl_ciphers(x->ctx, NULL, NULL, t);
+    x->sessions = vt__mem_zalloc(sizeof *x->sessions);
+    if (r == 0 && !x->sessions) r = vt__ossl_fail(t, -ENOMEM, "out of memory");
+    SSL_CTX_set_session_cache_mode(x->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(x->ctx, vt__ossl_on_session);
     if (r == 0 && (c->ca_file || c->ca_pem))
         r = vt__ossl_load_trust(x->ctx, c->ca_file, c->ca_pem, "tls_ca_pem", false, NULL, t);
     else if (r == 0 && !c->no_verify && SSL_CTX_set_default_verify_paths(x->ctx) != 1)
@@ -15358,10 +15573,16 @@ static VT__UNUSED int vt__ossl_ctx_client(vt__ossl_ctx **out, const vt__ossl_cli
     else vt__ossl_unref(x);
     return r;
 }
-/* Whom a client means to speak to: a name (it goes out as SNI) or an address; its certificate must be for that. */
-static VT__UNUSED int vt__ossl_expect(vt__ossl *o, const char *host) {
+/* Whom a client means to speak to: a name (it goes out as SNI) or an address; its certificate must be for that. port: with it
+ * a session of that server's is resumed, and the next is kept; 0: not so. */
+static VT__UNUSED int vt__ossl_expect(vt__ossl *o, const char *host, int port) {
     X509_VERIFY_PARAM *param = SSL_get0_param(o->ssl);
+    size_t n = strlen(host) + 8;
     ERR_clear_error();
+    if (port && (o->key = vt__mem_alloc(n)) != NULL) {
+        snprintf(o->key, n, "%s %d", host, port);
+        vt__ossl_session_offer(o);
+    }
     if (X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1) return 0;
     ERR_clear_error();
     SSL_set_hostflags(o->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
@@ -15799,9 +16020,11 @@ static VT__UNUSED void vt__tls_trust_free(vt__tls_trust *x) {
     if (x) vt__ossl_unref(x);
 }
 /* Speaks TLS on a connected socket from here on, as a client that means `host`; parks until the handshake is over. x: made
- * by vt__ossl_ctx_client, one for many connections; the caller keeps its reference. On an error the connection is still
+ * by vt__ossl_ctx_client, one for many connections; the caller keeps its reference. port: as vt__ossl_expect. On an error the
+ * connection is still
  * to be closed. errors: VT_ECERT, VT_ETLS, VT_EEOF, those of the socket, -ETIMEDOUT, -ECANCELED. */
-static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char *host, int64_t until) {
+static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char *host, int port,
+                                      int64_t until) {
     int64_t due;
     vt__vth *v = vt__sched_self();
     int r = v ? vt__sched_enter(v, until, &due) : -EPERM;
@@ -15810,7 +16033,7 @@ static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char 
     c->up = t;
     c->ops = &vt__tls_ops;
     __atomic_fetch_add(&x->refs, 1, __ATOMIC_RELAXED);
-    if ((r = vt__ossl_open(&t->o, x, true)) < 0 || (r = vt__ossl_expect(&t->o, host)) < 0) return r;
+    if ((r = vt__ossl_open(&t->o, x, true)) < 0 || (r = vt__ossl_expect(&t->o, host, port)) < 0) return r;
     while ((r = vt__tls_go_on(c, t, until)) == VT__TLS_WAIT)
         if ((r = vt__io_wait(&c->pd, VT__PD_R, due)) < 0) return r;
     return r < 0 ? r : 0;
@@ -15844,7 +16067,7 @@ static int vt__tls_client(vt__conn *c, const vt_tls_client_cfg *g, const char *h
     if (n) memcpy(alpn + 1, g->alpn, n);
     int r = vt__block_call(vt__tls_ask_trust, &ask, &made, until);
     if (r < 0 || made < 0) return r < 0 ? r : made;
-    r = vt__tls_connect(c, ask.trust, host, until);
+    r = vt__tls_connect(c, ask.trust, host, 0, until);
     vt__tls_trust_free(ask.trust);
     return r < 0 ? r : vt__tls_push_all(c, c->up, until); /* the server may be the first to speak */
 }
@@ -15931,8 +16154,9 @@ static VT__UNUSED int vt__tls_trust_new(vt__tls_trust **out, const vt_client_cfg
     return VT_ENOTLS;
 }
 static VT__UNUSED void vt__tls_trust_free(vt__tls_trust *x) { (void)x; }
-static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char *host, int64_t until) {
-    (void)c, (void)x, (void)host, (void)until;
+static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char *host, int port,
+                                      int64_t until) {
+    (void)c, (void)x, (void)host, (void)port, (void)until;
     return VT_ENOTLS;
 }
 VT_API int vt_tls_client_take(vt_stream **out, vt_sock *s, const vt_tls_client_cfg *cfg, int64_t until) {
@@ -19684,161 +19908,77 @@ VT_API vt_server *vt_server_from_args(int *argc, char **argv) {
 
 #if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
- * MARK: - @cli     calling other services: connections kept, calls
- * uses:   @plat @mem @str @ds @log @uri @h1 @ws @poll @sched @self @sync @block @io @req @res @conn @tls @wsc
- * test:   tests/test_cli.c tests/e2e_cli.c tests/e2e_cli_srv.c tests/e2e_cli_tls.c tests/fault_cli.c
+ * MARK: - @cpool   clients: configuration, connections that are kept
+ * uses:   @plat @mem @str @ds @uri @h1 @url @timer @poll @sched @sync @block @conn @tls
+ * test:   tests/test_cli.c tests/e2e_cli.c tests/e2e_cli_tls.c tests/fault_cli.c
  *
- *     NEW --open--> OPEN --send--> ANSWERED --body read--> ENDED       any --error--> FAILED (call->err)
- *      \--------------send--------/   \--101--> the stream's
+ *     made --take--> a call's --give--> idle --take--> a call's        any --> closed
  *
- * A call knows requests, redirects, and what may be sent again; vt__cli_wire is what a protocol does for it: HTTP/1.1
- * here, a connection a call. Connections that are kept own no buffer and no timer; who takes one looks whether it is still
- * good. They go from worker to worker: the descriptor leaves the poll set of the one before.
+ * Idle connections own no buffer; they stand in the reactor, armed. Who clears ARMED has one: a call that takes it, or
+ * looks for one to close; the client's timer; or the reactor, since its peer has closed it or spoken. They go from worker to
+ * worker: the descriptor leaves the poll set of the one before.
  *
- * A connection is kept only when nothing is left to doubt: the request was sent whole, the response read to an end
- * that is not the connection's, and not a byte more has come. Whatever else, it is closed: a response that is taken
- * for another request's is worse than a connection more.
+ * Pools are touched under one spin lock, by vthreads and in scheduler context, and nothing is closed, allocated or waited
+ * for under it. At a limit calls wait in a queue, and whoever makes room gives it to the first of them that it is good for.
  *============================================================================*/
-
-/*--- URLs: pure ---*/
-typedef struct vt__cli_url {
-    const char *text; /* all of it, without a fragment; the rest are slices of it */
-    vt_str authority, host, target;
-    int32_t port;
-    bool tls;
-} vt__cli_url;
-
-/* '.' and '..' taken out of a path (RFC 3986 5.2.4), in place; its new length. */
-static size_t vt__cli_undot(char *path, size_t n) {
-    size_t out = 0;
-    for (size_t i = 0, end; i < n; i = end) {
-        for (end = i + 1; end < n && path[end] != '/'; end++) continue;
-        vt_str seg = {path + i + 1, end - i - 1};
-        bool one = vt__str_eq(seg, VT__STR_LIT(".")), two = vt__str_eq(seg, VT__STR_LIT(".."));
-        if (two)
-            while (out > 0 && path[--out] != '/') continue;
-        if (!one && !two) memmove(path + out, path + i, end - i), out += end - i;
-        else if (end == n) path[out++] = '/';
-    }
-    if (out == 0) path[out++] = '/';
-    return out;
-}
-static bool vt__cli_url_bytes(vt_str s) {
-    for (size_t i = 0; i < s.len; i++) {
-        if (!vt__uri_is(s.ptr[i], VT__URI_C_ANY)) return false;
-        if (s.ptr[i] == '%' && (s.len - i < 3 || !vt__uri_is(s.ptr[i + 1], VT__URI_C_HEX) ||
-                                !vt__uri_is(s.ptr[i + 2], VT__URI_C_HEX)))
-            return false;
-    }
-    return true;
-}
-static size_t vt__cli_find(vt_str s, size_t from, const char *any) {
-    while (from < s.len && !strchr(any, s.ptr[from])) from++;
-    return from;
-}
-/* An absolute URL; what it holds is checked, so that the request line may hold it. */
-static int vt__cli_url_parse(vt__arena *a, vt_str s, vt__cli_url *u) {
-    vt__uri_auth auth;
-    s.len = vt__cli_find(s, 0, "#");
-    u->tls = s.len >= 8 && vt__str_eq_ci((vt_str){s.ptr, 8}, VT__STR_LIT("https://"));
-    if (u->tls && !VTHTTP_TLS) return VT_ESCHEME;
-    if (!u->tls && (s.len < 8 || !vt__str_eq_ci((vt_str){s.ptr, 7}, VT__STR_LIT("http://")))) return VT_EURL;
-    size_t from = u->tls ? 8 : 7, end = vt__cli_find(s, from, "/?"), query = vt__cli_find(s, end, "?");
-    vt_str name = {s.ptr + from, end - from};
-    if (!vt__cli_url_bytes(s) || vt__uri_authority(name, &auth) < 0 || auth.port == 0) return VT_EURL;
-    char *p = vt__mem_arena_get(a, s.len + 2), *path;
-    if (!p) return -ENOMEM;
-    u->text = p;
-    for (size_t i = 0; i < end; i++) p[i] = vt__str_lower(s.ptr[i]);
-    u->authority = (vt_str){p + from, end - from};
-    u->host = (vt_str){p + from, auth.host.len};
-    u->port = auth.port >= 0 ? auth.port : u->tls ? 443 : 80;
-    p = path = p + end;
-    if (query > end) memcpy(p, s.ptr + end, query - end), p += vt__cli_undot(p, query - end);
-    else *p++ = '/';
-    memcpy(p, s.ptr + query, s.len - query);
-    p += s.len - query;
-    *p = 0;
-    u->target = (vt_str){path, (size_t)(p - path)};
-    return 0;
-}
-static bool vt__cli_url_same(const vt__cli_url *a, const vt__cli_url *b) {
-    return a->tls == b->tls && a->port == b->port && vt__str_eq(a->host, b->host); /* in lower case both */
-}
-/* What a Location refers to (RFC 3986 5.2); bytes that no URL holds, which browsers let pass, are encoded. */
-static int vt__cli_url_resolve(vt__arena *a, const vt__cli_url *base, vt_str ref, vt__cli_url *out) {
-    vt_str from = {base->text, 0};
-    size_t first = vt__cli_find(ref, 0, ":/?#");
-    ptrdiff_t n = vt__uri_encode(NULL, 0, ref, VT__URI_SET_LOCATION);
-    size_t path = (size_t)(base->target.ptr - base->text);
-    size_t query = vt__cli_find((vt_str){base->text, path + base->target.len}, path, "?");
-    if (first < ref.len && ref.ptr[first] == ':' && first > 0) from.len = 0;
-    else if (ref.len >= 2 && memcmp(ref.ptr, "//", 2) == 0) from.len = base->tls ? 6 : 5;
-    else if (ref.len && ref.ptr[0] == '/') from.len = path;
-    else if (ref.len && ref.ptr[0] == '?') from.len = query;
-    else if (first == 0) from.len = path + base->target.len;
-    else
-        for (from.len = query; base->text[from.len - 1] != '/';) from.len--;
-    char *p = n < 0 ? NULL : vt__mem_arena_get(a, from.len + (size_t)n + 1);
-    if (!p) return -ENOMEM;
-    memcpy(p, from.ptr, from.len);
-    vt__uri_encode(p + from.len, (size_t)n, ref, VT__URI_SET_LOCATION);
-    return vt__cli_url_parse(a, (vt_str){p, from.len + (size_t)n}, out);
-}
-/* Whether a host stands in a list like "localhost, .example.com": itself, or below a name that stands there. */
-static bool vt__cli_listed(const char *list, const vt__cli_url *u) {
-    vt_str all = vt__str_of(list), item;
-    size_t pos = 0;
-    while (list && vt__h1_list_next(all, &pos, &item)) {
-        if (vt__str_eq(item, VT__STR_LIT("*"))) return true;
-        if (item.len && item.ptr[0] == '.') item.ptr++, item.len--;
-        if (!item.len || item.len > u->host.len) continue;
-        size_t before = u->host.len - item.len;
-        vt_str tail = {u->host.ptr + before, item.len};
-        if (vt__str_eq_ci(tail, item) && (before == 0 || tail.ptr[-1] == '.')) return true;
-    }
-    return false;
-}
-
-/*--- clients and their connections ---*/
-struct vt__cli_host;
-typedef struct vt__cli_conn { /* type-stable: an event on its way may still look at the descriptor's word */
+struct vt__cpool_host;
+typedef struct vt__cpool_conn { /* type-stable: an event on its way may still look at the descriptor's word */
     vt__conn conn;
-    vt__list link, age; /* while idle: of its host, of all */
-    struct vt__cli_host *host;
-    struct vt__cli_conn *next; /* in the free list */
-    int64_t since;             /* idle */
-    uint64_t run;              /* the runtime whose poll set it may stand in */
+    const struct vt__cli_wire *wire; /* what is spoken on it */
+    vt__list link, age;              /* while idle: of its host, of all */
+    struct vt__cpool_host *host;
+    struct vt__cpool_conn *next; /* in a list of free ones, or of those that are to be closed */
+    int64_t since;               /* idle */
+    uint64_t run;                /* the runtime whose poll set it may stand in */
     bool reused;
-} vt__cli_conn;
+} vt__cpool_conn;
 
 /* What connections of the same use lead to: an address; with TLS or through a tunnel, "host:port", the URL's, before it. */
-enum { VT__CLI_TLS = 1, VT__CLI_TUNNEL = 2 };
-typedef struct vt__cli_host {
+enum { VT__CPOOL_TLS = 1, VT__CPOOL_TUNNEL = 2 };
+typedef struct vt__cpool_host {
+    vt_client *client;
     vt__list link, idle; /* idle: the last one used last */
     int conns, nidle;
     unsigned how;
     char key[];
-} vt__cli_host;
+} vt__cpool_host;
 
+typedef struct vt__cpool_proxy {
+    char *addr, *auth; /* auth: what Proxy-Authorization says to it; NULL: nothing */
+} vt__cpool_proxy;
 struct vt_client {
     int err;
     vt_client_cfg cfg; /* defaults filled in */
     vt__h1_limits limits;
     size_t max_head;
-    char *proxy, *proxy_tls, *no_proxy; /* proxies: addresses */
-    vt_mutex trust_mu;                  /* while it is made */
+    vt__cpool_proxy proxy, proxy_tls; /* of http, of https */
+    char *no_proxy;
+    vt_mutex trust_mu; /* while it is made */
     vt__tls_trust *trust;
-    vt_mutex mu; /* of all below, and of what hangs from it */
-    vt_cond freed;
-    vt__list hosts, idle; /* idle: the oldest first */
+    /* Under vt__cpool_g.spin, with what hangs from it. */
+    vt__list hosts, idle, waiting; /* idle: the oldest first */
     int conns, nidle;
+    uint64_t sweep_run; /* the runtime in which `sweep` is armed, or about to be; 0: in none */
+    vt__dom *sweep_dom;
+    vt__timer sweep; /* its domain's lock */
 };
-static vt_client vt__cli_none = {.err = -ENOMEM};
+static vt_client vt__cpool_none = {.err = -ENOMEM};
 static struct {
-    uint32_t spin;
-    vt__cli_conn *free;
-} vt__cli_g;
+    uint32_t
+        spin; /* of every client's pool: an idle connection holds its client, which the reactor has no other hold of */
+    vt__cpool_conn *free;
+} vt__cpool_g;
+/* One that wants a connection: on its stack. */
+typedef struct vt__cpool_want {
+    vt__list link; /* while it waits */
+    const char *key;
+    unsigned how;
+    bool fresh; /* nothing that was used before */
+    vt_sem ready;
+    vt__cpool_conn *got;
+    vt__cpool_conn *conn; /* one to be made, and its host's entry: allocated before the lock */
+    vt__cpool_host *host;
+} vt__cpool_want;
 
 VT_API void vt_client_cfg_defaults(vt_client_cfg *cfg) {
     *cfg = (vt_client_cfg){.max_connections = 256,
@@ -19858,14 +19998,14 @@ VT_API void vt_client_cfg_defaults(vt_client_cfg *cfg) {
                            .max_body = INT64_C(16) << 20,
                            .max_redirects = 10};
 }
-static void vt__cli_default(int64_t *v, int64_t standard) {
+static void vt__cpool_default(int64_t *v, int64_t standard) {
     if (*v == 0) *v = standard;
 }
-static void vt__cli_default_int(int *v, int standard) {
+static void vt__cpool_default_int(int *v, int standard) {
     if (*v == 0) *v = standard;
 }
 /* Zeros become defaults; limits that are none, as large as they can be. */
-static void vt__cli_configure(vt_client *c) {
+static void vt__cpool_configure(vt_client *c) {
     vt_client_cfg d, *g = &c->cfg;
     vt_client_cfg_defaults(&d);
     int *counts[] = {&g->max_connections, &g->max_connections_host, &g->max_header_count, &g->max_redirects,
@@ -19874,61 +20014,100 @@ static void vt__cli_configure(vt_client *c) {
                       d.max_idle,        d.max_idle_host};
     int64_t *sizes[] = {&g->max_response_line, &g->max_header_bytes, &g->max_trailer_bytes};
     int64_t usual[] = {d.max_response_line, d.max_header_bytes, d.max_trailer_bytes};
-    for (size_t i = 0; i < VT__COUNT(counts); i++) vt__cli_default_int(counts[i], standard[i]);
+    for (size_t i = 0; i < VT__COUNT(counts); i++) vt__cpool_default_int(counts[i], standard[i]);
     for (size_t i = 0; i < 2; i++)
         if (*counts[i] < 0) *counts[i] = INT_MAX;
     if (g->max_header_count < 0 || g->max_header_count > 10000) g->max_header_count = 10000;
     for (size_t i = 0; i < VT__COUNT(sizes); i++) {
-        vt__cli_default(sizes[i], usual[i]);
+        vt__cpool_default(sizes[i], usual[i]);
         if (*sizes[i] < 0 || *sizes[i] > 1 << 24) *sizes[i] = 1 << 24;
     }
-    vt__cli_default(&g->idle_timeout_ms, d.idle_timeout_ms);
-    vt__cli_default(&g->connect_timeout_ms, d.connect_timeout_ms);
-    vt__cli_default(&g->timeout_ms, d.timeout_ms);
-    vt__cli_default(&g->read_timeout_ms, d.read_timeout_ms);
-    vt__cli_default(&g->write_timeout_ms, d.write_timeout_ms);
-    vt__cli_default(&g->continue_timeout_ms, d.continue_timeout_ms);
-    vt__cli_default(&g->max_body, d.max_body);
+    vt__cpool_default(&g->idle_timeout_ms, d.idle_timeout_ms);
+    vt__cpool_default(&g->connect_timeout_ms, d.connect_timeout_ms);
+    vt__cpool_default(&g->timeout_ms, d.timeout_ms);
+    vt__cpool_default(&g->read_timeout_ms, d.read_timeout_ms);
+    vt__cpool_default(&g->write_timeout_ms, d.write_timeout_ms);
+    vt__cpool_default(&g->continue_timeout_ms, d.continue_timeout_ms);
+    vt__cpool_default(&g->max_body, d.max_body);
     c->limits.line = (uint32_t)g->max_response_line;
     c->limits.section = (uint32_t)g->max_header_bytes;
     c->limits.trailer = (uint32_t)g->max_trailer_bytes;
     c->max_head = (size_t)g->max_response_line + (size_t)g->max_header_bytes + 1024;
 }
-static int64_t vt__cli_ns(int64_t ms) { return ms < 0 ? 0 : VT__MIN(ms, INT64_MAX / 4 / VT_MS) * VT_MS; }
+static int64_t vt__cpool_ns(int64_t ms) { return ms < 0 ? 0 : VT__MIN(ms, INT64_MAX / 4 / VT_MS) * VT_MS; }
 
-static int vt__cli_proxy_addr(const char *url, char **out) {
+/* "user:password" of a proxy's URL, which may be percent-encoded, as Proxy-Authorization has it (RFC 7617 2): no user with a
+ * colon, no control characters. */
+static int vt__cpool_proxy_auth(vt__arena *a, vt_str raw, char **out) {
+    char *plain = vt__mem_arena_get(a, raw.len + 2);
+    if (!plain) return -ENOMEM;
+    size_t colon = vt__url_find(raw, 0, ":"), n;
+    ptrdiff_t user = vt__uri_decode(plain, raw.len + 1, (vt_str){raw.ptr, colon}, 0), password = 0;
+    if (user < 0 || memchr(plain, ':', (size_t)user)) return VT_EPROXY;
+    plain[user] = ':';
+    if (colon < raw.len) {
+        vt_str rest = {raw.ptr + colon + 1, raw.len - colon - 1};
+        password = vt__uri_decode(plain + user + 1, raw.len + 1 - (size_t)user, rest, 0);
+    }
+    if (password < 0) return VT_EPROXY;
+    n = (size_t)user + 1 + (size_t)password;
+    for (size_t i = 0; i < n; i++)
+        if ((uint8_t)plain[i] < ' ' || plain[i] == 0x7f) return VT_EPROXY;
+    if (!(*out = vt__mem_alloc(6 + (n + 2) / 3 * 4 + 1))) return -ENOMEM;
+    memcpy(*out, "Basic ", 6);
+    (*out)[6 + vt__str_base64(*out + 6, (const uint8_t *)plain, n)] = 0;
+    return 0;
+}
+static int vt__cpool_proxy_parse(vt__arena *a, vt_str url, vt__cpool_proxy *out) {
+    vt__url u;
+    size_t from = vt__url_find(url, 0, "/") + 2, end = from < url.len ? vt__url_find(url, from, "/?#") : 0,
+           at = end;
+    while (at > from && url.ptr[at - 1] != '@') at--;
+    if (at > from) {
+        int r = vt__cpool_proxy_auth(a, (vt_str){url.ptr + from, at - 1 - from}, &out->auth);
+        char *bare = vt__mem_arena_get(a, url.len);
+        if (r < 0 || !bare) return r < 0 ? r : -ENOMEM;
+        memcpy(bare, url.ptr, from);
+        memcpy(bare + from, url.ptr + at, url.len - at);
+        url = (vt_str){bare, url.len - (at - from)};
+    }
+    int r = vt__url_parse(a, url, &u);
+    if (r < 0) return r;
+    if (u.tls || !vt__str_eq(u.target, VT__STR_LIT("/"))) return VT_EURL;
+    if (!(out->addr = vt__mem_alloc(u.host.len + 8))) return -ENOMEM;
+    snprintf(out->addr, u.host.len + 8, "%.*s:%d", (int)u.host.len, u.host.ptr, (int)u.port);
+    return 0;
+}
+static int vt__cpool_proxy_init(vt__cpool_proxy *out, const char *url) {
     vt__pool pool;
     vt__arena a;
-    vt__cli_url u;
     if (!url || !*url) return 0;
     vt__mem_pool_init(&pool, VT__ARENA_BLOCK_BYTES, 0);
     vt__mem_arena_init(&a, &pool, 0);
-    int r = vt__cli_url_parse(&a, vt__str_of(url), &u);
-    if (r == 0 && (u.tls || !vt__str_eq(u.target, VT__STR_LIT("/")))) r = VT_EURL;
-    if (r == 0 && !(*out = vt__mem_alloc(u.host.len + 8))) r = -ENOMEM;
-    if (r == 0) snprintf(*out, u.host.len + 8, "%.*s:%d", (int)u.host.len, u.host.ptr, (int)u.port);
+    int r = vt__cpool_proxy_parse(&a, vt__str_of(url), out);
     vt__mem_arena_reset(&a);
     return r == 0 || r == -ENOMEM ? r : VT_EPROXY;
 }
 /* From configuration or environment; the latter in lower case alone, since a CGI's HTTP_PROXY may be a request's. */
-static int vt__cli_proxies(vt_client *c) {
+static int vt__cpool_proxies(vt_client *c) {
     const char *no = c->cfg.no_proxy ? c->cfg.no_proxy : getenv("no_proxy");
-    int r = vt__cli_proxy_addr(c->cfg.proxy ? c->cfg.proxy : getenv("http_proxy"), &c->proxy);
+    int r = vt__cpool_proxy_init(&c->proxy, c->cfg.proxy ? c->cfg.proxy : getenv("http_proxy"));
     if (r == 0 && VTHTTP_TLS)
-        r = vt__cli_proxy_addr(c->cfg.proxy ? c->cfg.proxy : getenv("https_proxy"), &c->proxy_tls);
-    if (r < 0 || !no || !(c->proxy || c->proxy_tls)) return r;
+        r = vt__cpool_proxy_init(&c->proxy_tls, c->cfg.proxy ? c->cfg.proxy : getenv("https_proxy"));
+    if (r < 0 || !no || !(c->proxy.addr || c->proxy_tls.addr)) return r;
     c->no_proxy = vt__mem_strdup(no, strlen(no));
     return c->no_proxy ? 0 : -ENOMEM;
 }
 VT_API vt_client *vt_client_new(const vt_client_cfg *cfg) {
     vt_client *c = vt__mem_zalloc(sizeof *c);
-    if (!c) return &vt__cli_none;
+    if (!c) return &vt__cpool_none;
     vt_client_cfg *g = &c->cfg;
     if (cfg) *g = *cfg;
-    vt__cli_configure(c);
+    vt__cpool_configure(c);
     vt__ds_list_init(&c->hosts);
     vt__ds_list_init(&c->idle);
-    c->err = vt__cli_proxies(c);
+    vt__ds_list_init(&c->waiting);
+    c->err = vt__cpool_proxies(c);
     if (g->tls_min_version && g->tls_min_version != 12 && g->tls_min_version != 13) c->err = -EINVAL;
     if (c->err == 0 && (g->tls_ca_file || g->tls_ca_pem || g->tls_cert))
         c->err = vt__tls_trust_new(&c->trust, g);
@@ -19936,25 +20115,27 @@ VT_API vt_client *vt_client_new(const vt_client_cfg *cfg) {
     g->tls_cert = NULL;
     return c;
 }
-static int vt__cli_trust_make(void *arg) {
+static int vt__cpool_trust_make(void *arg) {
     vt_client *c = arg;
     return vt__tls_trust_new(&c->trust, &c->cfg);
 }
 /* The system's store takes a while to read: only who calls https has it. */
-static int vt__cli_trust(vt_client *c, int64_t until) {
+static int vt__cpool_trust(vt_client *c, int64_t until) {
     int made = 0, r = vt_mutex_lock_until(&c->trust_mu, until);
     if (r < 0) return r;
-    if (!c->trust) r = vt_blocking(vt__cli_trust_make, c, &made);
+    if (!c->trust) r = vt_blocking(vt__cpool_trust_make, c, &made);
     vt_mutex_unlock(&c->trust_mu);
     return r < 0 ? r : made;
 }
 
+static void vt__cpool_lock(void) { vt__plat_spin_lock(&vt__cpool_g.spin); }
+static void vt__cpool_unlock(void) { vt__plat_spin_unlock(&vt__cpool_g.spin); }
 /* A struct for a connection that is to be made. */
-static vt__cli_conn *vt__cli_conn_new(void) {
-    vt__plat_spin_lock(&vt__cli_g.spin);
-    vt__cli_conn *k = vt__cli_g.free;
-    if (k) vt__cli_g.free = k->next;
-    vt__plat_spin_unlock(&vt__cli_g.spin);
+static vt__cpool_conn *vt__cpool_conn_new(void) {
+    vt__cpool_lock();
+    vt__cpool_conn *k = vt__cpool_g.free;
+    if (k) vt__cpool_g.free = k->next;
+    vt__cpool_unlock();
     if (!k && !(k = vt__mem_zalloc(sizeof *k))) return NULL;
     vt__conn_open(&k->conn, -1);
     vt__ds_list_init(&k->link);
@@ -19963,163 +20144,335 @@ static vt__cli_conn *vt__cli_conn_new(void) {
     k->reused = false;
     return k;
 }
-static void vt__cli_conn_free(vt__cli_conn *k) {
-    vt__plat_spin_lock(&vt__cli_g.spin);
-    k->next = vt__cli_g.free;
-    vt__cli_g.free = k;
-    vt__plat_spin_unlock(&vt__cli_g.spin);
+static void vt__cpool_conn_free(vt__cpool_conn *k) {
+    if (!k) return;
+    vt__cpool_lock();
+    k->next = vt__cpool_g.free;
+    vt__cpool_g.free = k;
+    vt__cpool_unlock();
+}
+static vt__cpool_host *vt__cpool_host_new(vt_client *c, const char *key, unsigned how) {
+    size_t n = strlen(key) + 1;
+    vt__cpool_host *h = vt__mem_zalloc(sizeof *h + n);
+    if (!h) return NULL;
+    h->client = c;
+    h->how = how;
+    memcpy(h->key, key, n);
+    vt__ds_list_init(&h->idle);
+    return h;
+}
+/* Whether that runtime is still there, with its domains. */
+static bool vt__cpool_lives(uint64_t run) {
+    return run == vt__sched_g.runs && __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 1;
+}
+static void vt__cpool_conn_close(vt__cpool_conn *k) {
+    if (!vt__cpool_lives(k->run)) vt__poll_clear(&k->conn.pd, VT__PD_ADDED); /* its set is gone */
+    else if (VTHTTP_POLL) vt__poll_remove(&k->conn.pd); /* which may be another thread's */
+    (void)vt__conn_close(&k->conn);
+    vt__cpool_conn_free(k);
+}
+/* Idle ones that are the caller's: nothing is cut off here. */
+static void vt__cpool_bury(vt__cpool_conn *dead) {
+    for (vt__cpool_conn *next; dead; dead = next) {
+        next = dead->next;
+        if (dead->conn.ops) (void)dead->conn.ops->end(&dead->conn);
+        vt__cpool_conn_close(dead);
+    }
 }
 
 /* --- under the lock --- */
-static vt__cli_host *vt__cli_host_find(vt_client *c, const char *key, unsigned how) {
+static vt__cpool_host *vt__cpool_host_find(vt_client *c, const char *key, unsigned how) {
     for (vt__list *n = c->hosts.next; n != &c->hosts; n = n->next) {
-        vt__cli_host *h = VT__CONTAINER(n, vt__cli_host, link);
+        vt__cpool_host *h = VT__CONTAINER(n, vt__cpool_host, link);
         if (h->how == how && strcmp(h->key, key) == 0) return h;
     }
     return NULL;
 }
-/* Counts one more connection, which is to be made. */
-static int vt__cli_reserve(vt_client *c, vt__cli_host *h, const char *key, unsigned how, vt__cli_conn **out) {
-    vt__cli_conn *k = vt__cli_conn_new();
-    if (!k) return -ENOMEM;
-    if (!h) {
-        size_t n = strlen(key) + 1;
-        h = vt__mem_zalloc(sizeof *h + n);
-        if (!h) {
-            vt__cli_conn_free(k);
-            return -ENOMEM;
-        }
-        memcpy(h->key, key, n);
-        h->how = how;
-        vt__ds_list_init(&h->idle);
-        vt__ds_list_push(&c->hosts, &h->link);
-    }
-    k->host = h;
-    h->conns++;
-    c->conns++;
-    *out = k;
-    return 0;
+/* Its place is free. */
+static void vt__cpool_uncount(vt__cpool_conn *k) {
+    vt__cpool_host *h = k->host;
+    h->client->conns--;
+    if (--h->conns > 0) return;
+    vt__ds_list_remove(&h->link);
+    vt__mem_free(h);
 }
-static void vt__cli_unidle(vt_client *c, vt__cli_conn *k) {
+static void vt__cpool_unlist(vt__cpool_conn *k) {
     vt__ds_list_remove(&k->link);
     vt__ds_list_remove(&k->age);
     k->host->nidle--;
-    c->nidle--;
+    k->host->client->nidle--;
 }
-/* Closes it; its place is free. */
-static void vt__cli_drop(vt_client *c, vt__cli_conn *k) {
-    vt__cli_host *h = k->host;
-    (void)vt__conn_close(&k->conn);
-    c->conns--;
-    if (--h->conns == 0) {
-        vt__ds_list_remove(&h->link);
-        vt__mem_free(h);
+/* Takes an idle one; false: the reactor has just done so. */
+static bool vt__cpool_claim(vt__cpool_conn *k) {
+    if (!vt__poll_disarm(&k->conn.pd)) return false;
+    vt__cpool_unlist(k);
+    return true;
+}
+/* Takes an idle one out, to be closed behind the lock. */
+static bool vt__cpool_discard(vt__cpool_conn *k, vt__cpool_conn **dead) {
+    if (!vt__cpool_claim(k)) return false;
+    vt__cpool_uncount(k);
+    k->next = *dead;
+    *dead = k;
+    return true;
+}
+/* Discards what is idle, the oldest first, down to `keep`, and what is so since before `before`; how many. */
+static int vt__cpool_trim(vt_client *c, int keep, int64_t before, vt__cpool_conn **dead) {
+    int count = 0;
+    for (vt__list *n = c->idle.next, *next; n != &c->idle; n = next) {
+        vt__cpool_conn *k = VT__CONTAINER(n, vt__cpool_conn, age);
+        next = n->next;
+        if (c->nidle <= keep && k->since >= before) break;
+        count += vt__cpool_discard(k, dead);
     }
-    vt__cli_conn_free(k);
-    vt_cond_broadcast(&c->freed);
+    return count;
 }
-static void vt__cli_drop_idle(vt_client *c, vt__cli_conn *k) {
-    vt__cli_unidle(c, k);
-    if (k->conn.ops) (void)k->conn.ops->end(&k->conn); /* nothing is cut off here */
-    vt__cli_drop(c, k);
+/* Whether one more may be made; an idle one may have to go for it. */
+static bool vt__cpool_room(vt_client *c, vt__cpool_host *h, vt__cpool_conn **dead) {
+    bool full = h && h->conns >= c->cfg.max_connections_host;
+    if (!full && c->conns < c->cfg.max_connections) return true;
+    for (vt__list *l = full ? &h->idle : &c->idle, *n = l->next; n != l; n = n->next)
+        if (vt__cpool_discard(
+                full ? VT__CONTAINER(n, vt__cpool_conn, link) : VT__CONTAINER(n, vt__cpool_conn, age), dead))
+            return true;
+    return false;
 }
-/* Closes the oldest idle connections, down to `keep`, and those that are too old. */
-static void vt__cli_trim(vt_client *c, int keep) {
-    int64_t most = vt__cli_ns(c->cfg.idle_timeout_ms), now = vt__plat_now();
-    while (!vt__ds_list_empty(&c->idle)) {
-        vt__cli_conn *k = VT__CONTAINER(c->idle.next, vt__cli_conn, age);
-        if (c->nidle <= keep && (!most || now - k->since < most)) break;
-        vt__cli_drop_idle(c, k);
+/* Finds w a connection, or a place for one (got->reused tells). */
+static bool vt__cpool_pick(vt_client *c, vt__cpool_want *w, vt__cpool_conn **dead) {
+    vt__cpool_host *h = vt__cpool_host_find(c, w->key, w->how);
+    for (vt__list *n = h && !w->fresh ? h->idle.prev : NULL; n && n != &h->idle; n = n->prev) {
+        w->got = VT__CONTAINER(n, vt__cpool_conn, link);
+        if (vt__cpool_claim(w->got)) return true;
+    }
+    w->got = NULL;
+    if (!w->conn || !vt__cpool_room(c, h, dead)) return false;
+    if (!(h = vt__cpool_host_find(c, w->key, w->how))) { /* it may just have lost its last one */
+        h = w->host;
+        w->host = NULL;
+        vt__ds_list_push(&c->hosts, &h->link);
+    }
+    w->got = w->conn;
+    w->conn = NULL;
+    w->got->host = h;
+    h->conns++;
+    c->conns++;
+    return true;
+}
+/* There is an idle one more, or a place: for the first that can use it. */
+static void vt__cpool_serve(vt_client *c, vt__cpool_conn **dead) {
+    for (vt__list *n = c->waiting.next; n != &c->waiting; n = n->next) {
+        vt__cpool_want *w = VT__CONTAINER(n, vt__cpool_want, link);
+        if (!vt__cpool_pick(c, w, dead)) continue;
+        vt__ds_list_remove(n);
+        (void)vt_sem_release(&w->ready, 1);
+        return;
     }
 }
-/* Room for one connection more, maybe by the end of an idle one: 1; 2: look again; 0: wait. */
-static int vt__cli_room(vt_client *c, vt__cli_host *h) {
-    vt__list *victims = h && h->conns >= c->cfg.max_connections_host ? &h->idle : NULL;
-    if (victims && !vt__ds_list_empty(victims))
-        return vt__cli_drop_idle(c, VT__CONTAINER(victims->next, vt__cli_conn, link)), 2;
-    if (victims) return 0;
-    if (c->conns < c->cfg.max_connections) return 1;
-    if (vt__ds_list_empty(&c->idle)) return 0;
-    return vt__cli_drop_idle(c, VT__CONTAINER(c->idle.next, vt__cli_conn, age)), 2;
-}
-/* Whether an idle connection is as it was left: its peer has neither closed it nor said anything. The kernel is asked, since an
- * event may be on its way. */
-static bool vt__cli_good(vt__cli_conn *k) {
-    vt__pd *pd = &k->conn.pd;
+
+/* --- what the reactor does --- */
+/* Whether a connection is as it was left: its peer has neither closed it nor said anything. */
+static bool vt__cpool_quiet(vt__cpool_conn *k) {
     char surplus;
-    if (k->run != vt__sched_g.runs) return false;
+    return !vt__conn_readable(&k->conn) || vt__conn_recv_try(&k->conn, &surplus, 1) == -EAGAIN;
+}
+/* An idle one has input: its end, most likely. TLS may have had something to say to itself. */
+static void vt__cpool_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
+    vt__cpool_conn *k = VT__CONTAINER(pd, vt__cpool_conn, conn.pd), *dead = NULL;
+    (void)dom, (void)bits;
+    while (vt__cpool_quiet(k))
+        if (vt__poll_arm(pd)) return;
+    vt__cpool_lock();
+    vt_client *c = k->host->client;
+    vt__cpool_unlist(k);
+    vt__cpool_uncount(k);
+    vt__cpool_serve(c, &dead);
+    vt__cpool_unlock();
+    k->next = dead;
+    vt__cpool_bury(k);
+}
+/* Closes those whose time is up; when none is idle any more, the client may be gone behind the lock. */
+static void vt__cpool_sweep(vt__timer *t) {
+    vt_client *c = VT__CONTAINER(t, vt_client, sweep);
+    int64_t most = vt__cpool_ns(c->cfg.idle_timeout_ms), due = 0;
+    vt__cpool_conn *dead = NULL;
+    vt__cpool_lock();
+    for (int n = vt__cpool_trim(c, INT_MAX, vt__plat_now() - most + 1, &dead); n > 0; n--)
+        vt__cpool_serve(c, &dead);
+    if (vt__ds_list_empty(&c->idle)) c->sweep_run = 0;
+    else due = VT__CONTAINER(c->idle.next, vt__cpool_conn, age)->since + most;
+    vt__cpool_unlock();
+    if (due) vt__timer_arm(&c->sweep_dom->wheel, t, due);
+    vt__cpool_bury(dead);
+}
+/* A domain's lock, for somebody who may be outside of the runtime, or drive it. */
+static bool vt__cpool_dom_lock(vt__dom *d) {
+    const vt__thr *thr = vt__sched_thr();
+    if (thr && thr->drives && thr->dom == d) return false;
+    vt__sched_dom_lock(d);
+    return true;
+}
+/* The client's end. */
+static void vt__cpool_sweep_cancel(vt_client *c) {
+    if (!vt__sched_guest_in()) return;
+    vt__cpool_lock();
+    vt__dom *dom = vt__cpool_lives(c->sweep_run) ? c->sweep_dom : NULL;
+    vt__cpool_unlock();
+    bool locked = dom && vt__cpool_dom_lock(dom);
+    if (dom) vt__timer_cancel(&dom->wheel, &c->sweep);
+    if (locked) vt__sched_dom_unlock(dom);
+    vt__sched_guest_out();
+}
+
+/* --- for calls --- */
+/* The next connection for w. It waits at a limit. */
+static int vt__cpool_get(vt_client *c, vt__cpool_want *w, int64_t until) {
+    vt__cpool_conn *dead = NULL;
+    vt__cpool_lock();
+    bool found = vt__cpool_pick(c, w, &dead);
+    vt__cpool_unlock();
+    if (found) return 0;
+    if (!w->conn) w->conn = vt__cpool_conn_new();
+    if (!w->host) w->host = vt__cpool_host_new(c, w->key, w->how);
+    if (!w->conn || !w->host) return -ENOMEM;
+    vt__cpool_lock();
+    if (!(found = vt__cpool_pick(c, w, &dead))) vt__ds_list_push(&c->waiting, &w->link);
+    vt__cpool_unlock();
+    vt__cpool_bury(dead);
+    if (found) return 0;
+    int r = vt_sem_acquire_until(&w->ready, until);
+    vt__cpool_lock();
+    if (!w->got) vt__ds_list_remove(&w->link);
+    vt__cpool_unlock();
+    return w->got ? 0 : r;
+}
+/* Takes what it stands in out of the account. */
+static void vt__cpool_drop(vt_client *c, vt__cpool_conn *k) {
+    vt__cpool_conn *dead = NULL;
+    vt__cpool_lock();
+    vt__cpool_uncount(k);
+    vt__cpool_serve(c, &dead);
+    vt__cpool_unlock();
+    vt__cpool_conn_close(k);
+    vt__cpool_bury(dead);
+}
+/* Whether a kept one is good for this thread. The kernel is asked, since an event may be on its way. */
+static bool vt__cpool_good(vt__cpool_conn *k) {
+    vt__pd *pd = &k->conn.pd;
+    if (!vt__cpool_lives(k->run)) return false;
     if (pd->dom != vt__sched_thr()->dom) vt__poll_remove(pd);
     vt__poll_set(pd, VT__PD_R);
-    return vt__conn_recv_try(&k->conn, &surplus, 1) == -EAGAIN;
+    return vt__cpool_quiet(k);
 }
 /* A kept connection, or one that is to be made (k->reused tells); waits at a limit. */
-static int vt__cli_take(vt_client *c, const char *key, unsigned how, bool fresh, int64_t until,
-                        vt__cli_conn **out) {
-    int r = 0;
-    vt_mutex_lock(&c->mu);
-    vt__cli_trim(c, INT_MAX);
-    for (bool found = false; r >= 0 && !found;) {
-        vt__cli_host *h = vt__cli_host_find(c, key, how);
-        if (h && !fresh && !vt__ds_list_empty(&h->idle)) {
-            vt__cli_conn *k = VT__CONTAINER(h->idle.prev, vt__cli_conn, link);
-            vt__cli_unidle(c, k);
-            found = vt__cli_good(k);
-            if (found) *out = k;
-            else vt__cli_drop(c, k);
-            continue;
-        }
-        int room = vt__cli_room(c, h);
-        if (room == 1) r = vt__cli_reserve(c, h, key, how, out), found = true;
-        else if (room == 0) r = vt_cond_wait_until(&c->freed, &c->mu, until);
-    }
-    vt_mutex_unlock(&c->mu);
+static int vt__cpool_take(vt_client *c, const char *key, unsigned how, bool fresh, int64_t until,
+                          vt__cpool_conn **out) {
+    vt__cpool_want w = {.key = key, .how = how, .fresh = fresh};
+    int r;
+    vt__ds_list_init(&w.link);
+    while ((r = vt__cpool_get(c, &w, until)) == 0 && w.got->reused && !vt__cpool_good(w.got))
+        vt__cpool_drop(c, w.got);
+    vt__cpool_conn_free(w.conn);
+    vt__mem_free(w.host);
+    *out = r == 0 ? w.got : NULL;
     return r;
 }
-/* Gives it back, to be kept or closed. */
-static void vt__cli_give(vt_client *c, vt__cli_conn *k, bool keep) {
-    vt_mutex_lock(&c->mu);
-    if (keep) {
-        k->reused = true;
-        k->since = vt__plat_now();
-        vt__ds_list_push(&k->host->idle, &k->link);
-        vt__ds_list_push(&c->idle, &k->age);
-        c->nidle++;
-        if (++k->host->nidle > VT__MAX(c->cfg.max_idle_host, 0))
-            vt__cli_drop_idle(c, VT__CONTAINER(k->host->idle.next, vt__cli_conn, link));
-        vt__cli_trim(c, VT__MAX(c->cfg.max_idle, 0));
-        vt_cond_broadcast(&c->freed);
-    } else {
-        vt__cli_drop(c, k);
+/* Lists it as idle and arms it: 1; 0: there is input. */
+static int vt__cpool_idle(vt_client *c, vt__cpool_conn *k, bool *sweep, vt__cpool_conn **dead) {
+    vt__cpool_host *h = k->host;
+    k->reused = true;
+    k->since = vt__plat_now();
+    vt__ds_list_push(&h->idle, &k->link);
+    vt__ds_list_push(&c->idle, &k->age);
+    h->nidle++;
+    c->nidle++;
+    if (!vt__poll_arm(&k->conn.pd)) {
+        vt__cpool_unlist(k);
+        return 0;
     }
-    vt_mutex_unlock(&c->mu);
+    vt__cpool_serve(c, dead);
+    if (h->nidle > VT__MAX(c->cfg.max_idle_host, 0))
+        vt__cpool_discard(VT__CONTAINER(h->idle.next, vt__cpool_conn, link), dead);
+    vt__cpool_trim(c, VT__MAX(c->cfg.max_idle, 0), INT64_MIN, dead);
+    *sweep = c->nidle && c->cfg.idle_timeout_ms >= 0 && !vt__cpool_lives(c->sweep_run);
+    if (*sweep) c->sweep_run = vt__sched_g.runs, c->sweep_dom = vt__sched_thr()->dom;
+    return 1;
+}
+/* Gives it back, to be kept or closed. */
+static void vt__cpool_give(vt_client *c, vt__cpool_conn *k, bool keep) {
+    vt__cpool_conn *dead = NULL;
+    bool sweep = false;
+    k->conn.pd.sink = vt__cpool_sink;
+    for (int listed = 0; keep && !listed;) {
+        keep = vt__cpool_quiet(k) && vt__poll_add(vt__sched_thr()->dom, &k->conn.pd) == 0;
+        if (!keep) break;
+        vt__cpool_lock();
+        listed = vt__cpool_idle(c, k, &sweep, &dead);
+        vt__cpool_unlock();
+    }
+    if (!keep) vt__cpool_drop(c, k);
+    vt__cpool_bury(dead);
+    if (!sweep) return;
+    vt__sched_dom_lock(c->sweep_dom);
+    vt__timer_init(&c->sweep, vt__cpool_sweep);
+    vt__timer_arm(&c->sweep_dom->wheel, &c->sweep, vt__plat_now() + vt__cpool_ns(c->cfg.idle_timeout_ms));
+    vt__sched_dom_unlock(c->sweep_dom);
+}
+/* Closes what is idle; how many there are that the reactor is just closing. */
+static int vt__cpool_empty(vt_client *c) {
+    vt__cpool_conn *dead = NULL;
+    vt__cpool_lock();
+    for (int n = vt__cpool_trim(c, 0, INT64_MAX, &dead); n > 0; n--) vt__cpool_serve(c, &dead);
+    int left = c->nidle;
+    vt__cpool_unlock();
+    vt__cpool_bury(dead);
+    return left;
 }
 VT_API int vt_client_close_idle(vt_client *c) {
-    if (c == &vt__cli_none) return c->err;
-    int r = vt_mutex_lock(&c->mu);
-    if (r < 0) return r;
-    vt__cli_trim(c, 0);
-    vt_mutex_unlock(&c->mu);
+    if (c == &vt__cpool_none) return c->err;
+    (void)vt__cpool_empty(c);
     return 0;
 }
+static void vt__cpool_proxy_free(vt__cpool_proxy *p) {
+    vt__mem_free(p->addr);
+    vt__mem_free(p->auth);
+}
 VT_API void vt_client_free(vt_client *c) {
-    if (!c || c == &vt__cli_none) return;
-    vt__cli_trim(c, 0);
+    if (!c || c == &vt__cpool_none) return;
+    while (vt__cpool_empty(c)) vt__plat_sleep(10000);
+    vt__cpool_sweep_cancel(c);
     vt__tls_trust_free(c->trust);
-    vt__mem_free(c->proxy);
-    vt__mem_free(c->proxy_tls);
+    vt__cpool_proxy_free(&c->proxy);
+    vt__cpool_proxy_free(&c->proxy_tls);
     vt__mem_free(c->no_proxy);
     vt__mem_free(c);
 }
+#endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
+
+#if VTHTTP_HTTP && VTHTTP_CLIENT
+/*==============================================================================
+ * MARK: - @cli     calling other services: calls, redirects, WebSockets
+ * uses:   @plat @mem @str @log @uri @h1 @url @ws @poll @sched @self @io @req @res @conn @tls @wsc @cpool
+ * test:   tests/test_cli.c tests/e2e_cli.c tests/e2e_cli_srv.c tests/e2e_cli_tls.c tests/fault_cli.c
+ *
+ *     NEW --open--> OPEN --send--> ANSWERED --body read--> ENDED       any --error--> FAILED (call->err)
+ *      \--------------send--------/   \--101--> the stream's
+ *
+ * A call knows requests, redirects, and what may be sent again; vt__cli_wire is what a protocol does for it: HTTP/1.1
+ * here, a connection a call. Which one that is belongs to the connection (vt__cpool_conn.wire): it is known once it is made.
+ *
+ * A connection is kept only when nothing is left to doubt: the request was sent whole, the response read to an end
+ * that is not the connection's, and not a byte more has come. Whatever else, it is closed: a response that is taken
+ * for another request's is worse than a connection more.
+ *============================================================================*/
 
 /*--- calls: what they are made of ---*/
 enum vt__cli_state { VT__CLI_NEW, VT__CLI_OPEN, VT__CLI_ANSWERED, VT__CLI_ENDED };
 enum { VT__CLI_FIELDS = 64, VT__CLI_INTERIM = 100, VT__CLI_DRAIN = 65536, VT__CLI_DIRECT = 4096 };
 #define VT__CLI_TRY INT64_MIN /* as a deadline: does not wait */
 
-/* What a protocol does for a call. Results < 0 are errors, each the last thing before `close`. */
+/* What a protocol does for a call, on call->conn. Results < 0 are errors, each the last thing before `close`. */
 typedef struct vt__cli_wire {
-    /* Gets what the call is sent on; fresh: nothing that was used before. */
-    int (*open)(vt_call *call, bool fresh);
+    void (*open)(vt_call *call);
     int (*head)(vt_call *call); /* the request's, as far as a buffer takes it */
     /* Waits for leave to send the body. 0, or VT_EANSWERED. */
     int (*go)(vt_call *call);
@@ -20132,17 +20485,17 @@ typedef struct vt__cli_wire {
     int (*wait)(vt_call *call, bool late);
     /* 1..n bytes, 0 at the end, with the call's trailers filled in; what is then kept is kept. */
     int64_t (*read)(vt_call *call, void *buf, size_t n);
-    int (*upgrade)(vt_call *call, vt_stream **out);
-    bool (*stale)(vt_call *call,
-                  int err); /* that error says nothing of a new connection, and nobody took the request */
-    /* Ends the exchange at any point. `rest`: bytes of the response that may be waited for, so as to keep the connection. */
+    /* Behind 101: the bytes are the caller's, those in io->in have come already. VT_ESTATE. */
+    int (*upgrade)(vt_call *call, vt__conn_io **io);
+    /* On a connection that was used before: that error says nothing of a new one, and nobody took the request. */
+    bool (*stale)(const vt_call *call, int err);
+    /* Ends the exchange at any point, and call->conn. `rest`: bytes of the response that may be waited for, so as to keep the
+     * connection. */
     void (*close)(vt_call *call, int64_t rest);
 } vt__cli_wire;
 
 typedef struct vt__cli_h1 {
     vt__conn_io io;
-    vt__cli_conn *conn;
-    vt_stream stream;
     vt__h1_field *fields;
     uint32_t fields_cap, interim;
     int64_t sent, got, left; /* left: of Content-Length, not received */
@@ -20158,7 +20511,9 @@ typedef struct vt__cli_h1 {
 
 struct vt_call {
     vt_client *client;
+    vt__cpool_conn *conn; /* NULL: before it begins, and when it has been given back */
     const vt__cli_wire *wire;
+    vt_stream stream; /* behind 101 */
     int err;
     uint8_t state, method_id;
     bool close, expect, pulled; /* pulled: the reader was asked */
@@ -20167,10 +20522,11 @@ struct vt_call {
     int hops, max_hops;
     vt_str method;
     const char *via, *upgrade, *addr; /* addr: what is connected to */
-    const char *origin, *key;         /* the URL's "host:port"; key: of vt__cli_host, as `how` */
+    const char *origin, *key;         /* the URL's "host:port"; key: of vt__cpool_host, as `how` */
     unsigned how;
-    bool proxied, tunnel; /* tunnel: a proxy is asked to CONNECT */
-    vt__cli_url url;
+    bool tunnel;                  /* a proxy is asked to CONNECT */
+    const vt__cpool_proxy *proxy; /* that it goes by */
+    vt__url url;
     vt__res_list fields, trailers;
     const char *body;
     vt_call_reader *reader;
@@ -20221,98 +20577,44 @@ static vt_str vt__cli_value(const char *base, const vt__h1_field *f, uint32_t n,
             return vt__req_cut((vt_str){base + f->value_off, f->value_len});
     return none;
 }
-VT_API vt_str vt_call_get(const vt_call *call, const char *name, size_t i) {
+VT_API vt_str vt_call_res_field_at(const vt_call *call, const char *name, size_t i) {
     return vt__cli_value(call->head, call->res_fields, call->nfields, name, i);
+}
+VT_API vt_str vt_call_res_field(const vt_call *call, const char *name) {
+    vt_str v = vt_call_res_field_at(call, name, 0), all = {NULL, 0};
+    size_t n = 1, len = v.len;
+    for (vt_str one; (one = vt_call_res_field_at(call, name, n)).ptr; n++) len += 2 + one.len;
+    if (n == 1) return v;
+    char *p = vt__mem_arena_get((vt__arena *)(uintptr_t)&call->arena, len + 1);
+    if (!p) return all;
+    all = (vt_str){p, len};
+    for (size_t i = 0; i < n; i++) {
+        v = vt_call_res_field_at(call, name, i);
+        if (i > 0) memcpy(p, ", ", 2), p += 2;
+        if (v.len) memcpy(p, v.ptr, v.len), p += v.len;
+    }
+    *p = 0;
+    return all;
 }
 
 /*--- HTTP/1.1: a connection a call ---*/
-/* What the proxy says to CONNECT: 0 when the connection is the host's from here on, without a byte of it taken. */
-static int vt__cli_tunnel_answer(vt_call *call, vt__conn_io *io, int64_t until) {
-    vt__h1_field fields[VT__CLI_FIELDS];
-    vt__h1_res res;
-    vt__conn_buf *b = &io->in;
-    vt__mem_zero(&res, sizeof res);
-    for (int interim = 0; interim < VT__CLI_INTERIM;) {
-        int n = b->pos < b->len ? vt__h1_res_parse(&res, VT__H1_M_CONNECT, b->p + b->pos, b->len - b->pos,
-                                                   fields, VT__CLI_FIELDS, &call->client->limits)
-                                : 0;
-        if (n > 0 && res.status >= 102 && res.status < 200) n = -1;
-        if (n > 0 && res.status == 100) {
-            vt__mem_zero(&res, sizeof res);
-            b->pos += (size_t)n;
-            interim++;
-            continue;
-        }
-        if (n > 0 && res.status / 100 == 2 && b->pos + (size_t)n == b->len) return 0;
-        if (n != 0) {
-            vt_log(VT_LOG_DEBUG, "CONNECT %s: the proxy %s answered with %d", call->origin, call->addr,
-                   n > 0 ? res.status : n);
-            return VT_EPROXY;
-        }
-        int64_t r = vt__conn_buf_room(io->thr, b, VT__MAX(call->client->max_head, (size_t)VT__BUF_BYTES));
-        if (r >= 0) r = vt__conn_recv(io->c, b->p + b->len, b->cap - b->len, until);
-        if (r <= 0) return r ? (int)r : VT_EEOF;
-        b->len += (size_t)r;
-    }
-    return VT_EPROXY;
-}
-static int vt__cli_tunnel(vt_call *call, vt__cli_conn *k, int64_t until) {
-    vt__conn_io io = {.c = &k->conn, .thr = vt__sched_thr()};
-    const char *parts[] = {"CONNECT ", call->origin, " HTTP/1.1\r\nHost: ", call->origin, "\r\n\r\n"};
-    int r = 0;
-    io.write_ns = vt__cli_ns(call->client->cfg.write_timeout_ms);
-    for (size_t i = 0; i < VT__COUNT(parts) && r == 0; i++) r = vt__conn_put(&io, parts[i], strlen(parts[i]));
-    if (r == 0) r = vt__conn_flush(&io);
-    if (r == 0) r = vt__cli_tunnel_answer(call, &io, until);
-    vt__conn_buf_put(io.thr, &io.in);
-    vt__conn_buf_put(io.thr, &io.out);
-    return r;
-}
-static int vt__cli_secure(vt_call *call, vt__cli_conn *k, int64_t until) {
-    vt_str host = call->url.host;
-    if (host.ptr[0] == '[') host.ptr++, host.len -= 2;
-    else if (host.len > 1 && host.ptr[host.len - 1] == '.') host.len--; /* RFC 6066 3: SNI has none */
-    const char *name = vt__mem_arena_str(&call->arena, host.ptr, host.len);
-    int r = name ? vt__cli_trust(call->client, until) : -ENOMEM;
-    return r < 0 ? r : vt__tls_connect(&k->conn, call->client->trust, name, until);
-}
-/* Connects, in its place. */
-static int vt__cli_dial(vt_call *call, vt__cli_conn *k, int64_t until) {
-    vt_sock *s;
-    int r = vt_dial_until(&s, call->addr, NULL, until);
-    if (r >= 0) vt__conn_open(&k->conn, vt__io_detach(s));
-    if (r >= 0 && call->tunnel) r = vt__cli_tunnel(call, k, until);
-    if (r >= 0 && call->url.tls) r = vt__cli_secure(call, k, until);
-    return r;
-}
-static int vt__cli_h1_open(vt_call *call, bool fresh) {
+static void vt__cli_h1_open(vt_call *call) {
     vt__cli_h1 *h = &call->h1;
-    vt_client *c = call->client;
-    int64_t until = vt__cli_due(call, vt__cli_ns(c->cfg.connect_timeout_ms));
     vt__mem_zero(h, offsetof(vt__cli_h1, chunk));
-    int r = vt__cli_take(c, call->key, call->how, fresh, until, &h->conn);
-    if (r < 0) return r;
-    if (!h->conn->reused && (r = vt__cli_dial(call, h->conn, until)) < 0) {
-        vt__cli_give(c, h->conn, false);
-        return r;
-    }
-    h->io.c = &h->conn->conn;
+    h->io.c = &call->conn->conn;
     h->io.thr = vt__sched_thr();
-    h->io.write_ns = vt__cli_ns(c->cfg.write_timeout_ms);
+    h->io.write_ns = vt__cpool_ns(call->client->cfg.write_timeout_ms);
     h->fields = h->few;
-    h->fields_cap = (uint32_t)VT__MIN((int)VT__CLI_FIELDS, c->cfg.max_header_count);
-    return 0;
+    h->fields_cap = (uint32_t)VT__MIN((int)VT__CLI_FIELDS, call->client->cfg.max_header_count);
 }
 static void vt__cli_h1_part(vt_call *call, bool keep) {
     vt__cli_h1 *h = &call->h1;
-    char surplus;
-    if (!h->conn) return;
-    if (keep && h->io.c->ops) /* of input that is decrypted nothing may stay behind */
-        keep = vt__conn_recv_try(h->io.c, &surplus, 1) == -EAGAIN;
+    if (!call->conn) return;
+    keep = keep && h->io.in.pos == h->io.in.len;
     vt__conn_buf_put(h->io.thr, &h->io.in);
     vt__conn_buf_put(h->io.thr, &h->io.out);
-    vt__cli_give(call->client, h->conn, keep);
-    h->conn = NULL;
+    vt__cpool_give(call->client, call->conn, keep);
+    call->conn = NULL;
 }
 
 /* --- input --- */
@@ -20395,12 +20697,11 @@ static int vt__cli_h1_next(vt_call *call, int64_t due) {
 }
 static int vt__cli_h1_wait(vt_call *call, bool late) {
     vt__cli_h1 *h = &call->h1;
-    int64_t ns = vt__cli_ns(call->client->cfg.read_timeout_ms);
+    int64_t ns = vt__cpool_ns(call->client->cfg.read_timeout_ms);
     int r = call->answered;
     if (late) vt__poll_set(&h->io.c->pd, VT__PD_R);
     while (r == 0) r = vt__cli_h1_next(call, late ? VT__CLI_TRY : vt__cli_due(call, ns));
-    if (r > 0 && h->until == VT__H1_UNTIL_HEAD)
-        vt__cli_h1_part(call, h->keep && h->io.in.pos == h->io.in.len);
+    if (r > 0 && h->until == VT__H1_UNTIL_HEAD) vt__cli_h1_part(call, h->keep);
     return r < 0 ? r : 0;
 }
 /* Has the peer answered before it got all? 0 or VT_EANSWERED; does not wait. */
@@ -20411,7 +20712,7 @@ static int vt__cli_h1_peek(vt_call *call) {
 }
 static int vt__cli_h1_go(vt_call *call) {
     vt__cli_h1 *h = &call->h1;
-    int64_t due = vt__cli_due(call, vt__cli_ns(call->client->cfg.continue_timeout_ms));
+    int64_t due = vt__cli_due(call, vt__cpool_ns(call->client->cfg.continue_timeout_ms));
     int r = call->wire->flush(call);
     while (r == 0 && !h->go) r = vt__cli_h1_next(call, due);
     if (r == -ETIMEDOUT && !vt__cli_late(call) && !vt_cancelled())
@@ -20492,10 +20793,13 @@ static int vt__cli_h1_head(vt_call *call) {
     char digits[20];
     vt__cli_h1_put(call, call->method);
     vt__cli_h1_put(call, VT__STR_LIT(" "));
-    vt__cli_h1_put(call, call->proxied && !call->tunnel ? vt__str_of(call->url.text) : call->url.target);
+    const vt__cpool_proxy *reader = call->tunnel ? NULL : call->proxy;
+    vt__cli_h1_put(call, reader ? vt__str_of(call->url.text) : call->url.target);
     vt__cli_h1_put(call, VT__STR_LIT(" HTTP/1.1\r\n"));
     if (vt__cli_has(call, VT__H1_F_HOST)) vt__cli_h1_put_fields(call, &call->fields, true);
     else vt__cli_h1_put_field(call, VT__STR_LIT("Host"), call->url.authority);
+    if (reader && reader->auth)
+        vt__cli_h1_put_field(call, VT__STR_LIT("Proxy-Authorization"), vt__str_of(reader->auth));
     vt__cli_h1_put_fields(call, &call->fields, false);
     if (call->has_body && call->length < 0)
         vt__cli_h1_put_field(call, VT__STR_LIT("Transfer-Encoding"), VT__STR_LIT("chunked"));
@@ -20606,7 +20910,7 @@ static int64_t vt__cli_h1_direct(vt_call *call, void *buf, size_t n, int64_t due
 }
 static int64_t vt__cli_h1_read(vt_call *call, void *buf, size_t n) {
     vt__cli_h1 *h = &call->h1;
-    int64_t due = vt__cli_due(call, vt__cli_ns(call->client->cfg.read_timeout_ms)), r;
+    int64_t due = vt__cli_due(call, vt__cpool_ns(call->client->cfg.read_timeout_ms)), r;
     bool plain = h->until == VT__H1_UNTIL_CLOSE ||
                  (h->until == VT__H1_UNTIL_LENGTH && h->left >= VT__CLI_DIRECT);
     if (plain && h->data.len == 0 && h->io.in.pos == h->io.in.len && n >= VT__CLI_DIRECT) {
@@ -20618,41 +20922,141 @@ static int64_t vt__cli_h1_read(vt_call *call, void *buf, size_t n) {
         h->data.len -= n;
         r = (int64_t)n;
     }
-    if (r >= 0 && h->until == VT__H1_UNTIL_HEAD && h->data.len == 0)
-        vt__cli_h1_part(call, h->keep && h->io.in.pos == h->io.in.len);
+    if (r >= 0 && h->until == VT__H1_UNTIL_HEAD && h->data.len == 0) vt__cli_h1_part(call, h->keep);
     return r;
 }
-static int vt__cli_h1_upgrade(vt_call *call, vt_stream **out) {
-    vt__cli_h1 *h = &call->h1;
-    if (h->until != VT__H1_UNTIL_OTHER) return VT_ESTATE;
-    h->stream.io = &h->io;
-    *out = &h->stream;
-    return 0;
+static int vt__cli_h1_upgrade(vt_call *call, vt__conn_io **io) {
+    *io = &call->h1.io;
+    return call->h1.until == VT__H1_UNTIL_OTHER ? 0 : VT_ESTATE;
 }
 static bool vt__cli_idempotent(const vt_call *call) {
     return call->method_id != VT__H1_M_POST && call->method_id != VT__H1_M_PATCH && call->method_id != 0;
 }
-static bool vt__cli_h1_stale(vt_call *call, int err) {
+static bool vt__cli_h1_stale(const vt_call *call, int err) {
     const vt__cli_h1 *h = &call->h1;
-    if (!h->conn || !h->conn->reused || h->got) return false;
-    return (err == -EPIPE || err == -ECONNRESET || err == VT_EEOF) &&
+    return !h->got && (err == -EPIPE || err == -ECONNRESET || err == VT_EEOF) &&
            (h->sent == 0 || vt__cli_idempotent(call));
 }
 static void vt__cli_h1_close(vt_call *call, int64_t rest) {
     vt__cli_h1 *h = &call->h1;
     int64_t due = rest ? vt__cli_due(call, VT_SEC) : VT__CLI_TRY;
-    bool keep = h->conn && h->keep && call->answered && h->until != VT__H1_UNTIL_OTHER && !vt_cancelled();
+    bool keep = call->conn && h->keep && call->answered && h->until != VT__H1_UNTIL_OTHER && !vt_cancelled();
     if (h->until == VT__H1_UNTIL_LENGTH && h->left > VT__MAX(rest, VT__CLI_DRAIN)) keep = false;
     for (int64_t dropped = 0; keep; dropped += (int64_t)h->data.len, h->data.len = 0) {
         int r = dropped > VT__CLI_DRAIN ? VT_ELIMIT : vt__cli_h1_body(call, due);
         if (r == 0) break;
         if (r < 0) keep = false;
     }
-    vt__cli_h1_part(call, keep && h->io.in.pos == h->io.in.len);
+    vt__cli_h1_part(call, keep);
 }
 static const vt__cli_wire vt__cli_h1_wire = {
     vt__cli_h1_open, vt__cli_h1_head, vt__cli_h1_go,      vt__cli_h1_write, vt__cli_h1_flush, vt__cli_h1_end,
     vt__cli_h1_wait, vt__cli_h1_read, vt__cli_h1_upgrade, vt__cli_h1_stale, vt__cli_h1_close};
+
+/*--- connections: making them ---*/
+/* Where it goes, and by what way. */
+static int vt__cli_route(vt_call *call) {
+    const vt_client *c = call->client;
+    const vt__url *u = &call->url;
+    const vt__cpool_proxy *proxy = u->tls ? &c->proxy_tls : &c->proxy;
+    size_t n = u->host.len + 8;
+    char *origin = vt__mem_arena_get(&call->arena, n), *key;
+    if (!origin) return -ENOMEM;
+    snprintf(origin, n, "%.*s:%d", (int)u->host.len, u->host.ptr, (int)u->port);
+    call->origin = origin;
+    call->proxy = proxy->addr && !call->via && !vt__url_listed(c->no_proxy, u) ? proxy : NULL;
+    call->tunnel = call->proxy && (u->tls || call->ws);
+    call->addr = call->via ? call->via : call->proxy ? proxy->addr : origin;
+    call->how = (u->tls ? VT__CPOOL_TLS : 0u) | (call->tunnel ? VT__CPOOL_TUNNEL : 0u);
+    call->key = call->addr;
+    if (!call->how) return 0;
+    n += strlen(call->addr) + 1;
+    if (!(key = vt__mem_arena_get(&call->arena, n))) return -ENOMEM;
+    snprintf(key, n, "%s %s", origin, call->addr);
+    call->key = key;
+    return 0;
+}
+/* What the proxy says to CONNECT: 0 when the connection is the host's from here on, without a byte of it taken. */
+static int vt__cli_tunnel_answer(vt_call *call, vt__conn_io *io, int64_t until) {
+    vt__h1_field fields[VT__CLI_FIELDS];
+    vt__h1_res res;
+    vt__conn_buf *b = &io->in;
+    vt__mem_zero(&res, sizeof res);
+    for (int interim = 0; interim < VT__CLI_INTERIM;) {
+        int n = b->pos < b->len ? vt__h1_res_parse(&res, VT__H1_M_CONNECT, b->p + b->pos, b->len - b->pos,
+                                                   fields, VT__CLI_FIELDS, &call->client->limits)
+                                : 0;
+        if (n > 0 && res.status < 200 && res.status != 101) {
+            vt__mem_zero(&res, sizeof res);
+            b->pos += (size_t)n;
+            interim++;
+            continue;
+        }
+        if (n > 0 && res.status / 100 == 2 && b->pos + (size_t)n == b->len) return 0;
+        if (n != 0) {
+            vt_log(VT_LOG_DEBUG, "CONNECT %s: the proxy %s answered with %d", call->origin, call->addr,
+                   n > 0 ? res.status : n);
+            return VT_EPROXY;
+        }
+        int64_t r = vt__conn_buf_room(io->thr, b, VT__MAX(call->client->max_head, (size_t)VT__BUF_BYTES));
+        if (r >= 0) r = vt__conn_recv(io->c, b->p + b->len, b->cap - b->len, until);
+        if (r <= 0) return r ? (int)r : VT_EEOF;
+        b->len += (size_t)r;
+    }
+    return VT_EPROXY;
+}
+static int vt__cli_tunnel(vt_call *call, vt__cpool_conn *k, int64_t until) {
+    vt__conn_io io = {.c = &k->conn, .thr = vt__sched_thr()};
+    const char *auth = call->proxy->auth;
+    const char *parts[] = {"CONNECT ",
+                           call->origin,
+                           " HTTP/1.1\r\nHost: ",
+                           call->origin,
+                           auth ? "\r\nProxy-Authorization: " : "",
+                           auth ? auth : "",
+                           "\r\n\r\n"};
+    int r = 0;
+    io.write_ns = vt__cpool_ns(call->client->cfg.write_timeout_ms);
+    for (size_t i = 0; i < VT__COUNT(parts) && r == 0; i++) r = vt__conn_put(&io, parts[i], strlen(parts[i]));
+    if (r == 0) r = vt__conn_flush(&io);
+    if (r == 0) r = vt__cli_tunnel_answer(call, &io, until);
+    vt__conn_buf_put(io.thr, &io.in);
+    vt__conn_buf_put(io.thr, &io.out);
+    return r;
+}
+static int vt__cli_secure(vt_call *call, vt__cpool_conn *k, int64_t until) {
+    vt_str host = call->url.host;
+    if (host.ptr[0] == '[') host.ptr++, host.len -= 2;
+    else if (host.len > 1 && host.ptr[host.len - 1] == '.') host.len--; /* RFC 6066 3: SNI has none */
+    const char *name = vt__mem_arena_str(&call->arena, host.ptr, host.len);
+    int r = name ? vt__cpool_trust(call->client, until) : -ENOMEM;
+    return r < 0 ? r : vt__tls_connect(&k->conn, call->client->trust, name, (int)call->url.port, until);
+}
+/* Connects, in its place. */
+static int vt__cli_dial(vt_call *call, vt__cpool_conn *k, int64_t until) {
+    vt_sock *s;
+    int r = vt_dial_until(&s, call->addr, NULL, until);
+    if (r >= 0) vt__conn_open(&k->conn, vt__io_detach(s));
+    if (r >= 0 && call->tunnel) r = vt__cli_tunnel(call, k, until);
+    if (r >= 0 && call->url.tls) r = vt__cli_secure(call, k, until);
+    k->wire = &vt__cli_h1_wire; /* what else a server can speak is not asked for (ALPN) */
+    return r;
+}
+/* A connection for the call, kept or made, and what is spoken on it. */
+static int vt__cli_connect(vt_call *call, bool fresh) {
+    vt_client *c = call->client;
+    int64_t until = vt__cli_due(call, vt__cpool_ns(c->cfg.connect_timeout_ms));
+    int r = vt__cli_route(call);
+    if (r >= 0) r = vt__cpool_take(c, call->key, call->how, fresh, until, &call->conn);
+    if (r < 0) return r;
+    if (!call->conn->reused && (r = vt__cli_dial(call, call->conn, until)) < 0) {
+        vt__cpool_give(c, call->conn, false);
+        call->conn = NULL;
+        return r;
+    }
+    call->wire = call->conn->wire;
+    return 0;
+}
 
 /*--- calls: making them ---*/
 VT_API vt_call *vt_call_new(vt_client *c, const char *method, const char *url) {
@@ -20663,8 +21067,6 @@ VT_API vt_call *vt_call_new(vt_client *c, const char *method, const char *url) {
     memset(call, 0, offsetof(vt_call, h1));
     vt__mem_arena_init(&call->arena, &thr->block_pool, 0);
     call->client = c;
-    call->wire = &vt__cli_h1_wire;
-    call->h1.conn = NULL;
     call->max_hops = VT__MAX(c->cfg.max_redirects, 0);
     call->method = vt__str_of(method);
     call->method_id = (uint8_t)vt__h1_method(call->method);
@@ -20672,7 +21074,7 @@ VT_API vt_call *vt_call_new(vt_client *c, const char *method, const char *url) {
     if (vt__h1_check_name(call->method) < 0 || call->method_id == VT__H1_M_CONNECT)
         return vt__cli_fail(call, VT_EFIELD), call;
     call->method.ptr = vt__mem_arena_str(&call->arena, method, call->method.len);
-    int r = call->method.ptr ? vt__cli_url_parse(&call->arena, vt__str_of(url), &call->url) : -ENOMEM;
+    int r = call->method.ptr ? vt__url_parse(&call->arena, vt__str_of(url), &call->url) : -ENOMEM;
     if (r < 0) vt__cli_fail(call, r);
     return call;
 }
@@ -20689,7 +21091,7 @@ static int vt__cli_settable(const vt_call *call) {
 static bool vt__cli_own_field(int id) {
     return id == VT__H1_F_CONTENT_LENGTH || id == VT__H1_F_TRANSFER_ENCODING || id == VT__H1_F_TE ||
            id == VT__H1_F_UPGRADE || id == VT__H1_F_EXPECT || id == VT__H1_F_CONNECTION ||
-           id == VT__H1_F_KEEP_ALIVE || id == VT__H1_F_PROXY_CONNECTION;
+           id == VT__H1_F_KEEP_ALIVE || id == VT__H1_F_PROXY_CONNECTION || id == VT__H1_F_PROXY_AUTHORIZATION;
 }
 static void vt__cli_unset(vt_call *call, int id, vt_str name) {
     uint32_t kept = 0;
@@ -20774,36 +21176,13 @@ VT_API int vt_call_trailer(vt_call *call, const char *name, const char *value) {
 }
 
 /*--- calls: sending them ---*/
-/* Where it goes, and by what way. */
-static int vt__cli_route(vt_call *call) {
-    const vt_client *c = call->client;
-    const vt__cli_url *u = &call->url;
-    const char *proxy = u->tls ? c->proxy_tls : c->proxy;
-    size_t n = u->host.len + 8;
-    char *origin = vt__mem_arena_get(&call->arena, n), *key;
-    if (!origin) return -ENOMEM;
-    snprintf(origin, n, "%.*s:%d", (int)u->host.len, u->host.ptr, (int)u->port);
-    call->origin = origin;
-    call->proxied = proxy && !call->via && !vt__cli_listed(c->no_proxy, u);
-    call->tunnel = call->proxied && (u->tls || call->ws);
-    call->addr = call->via ? call->via : call->proxied ? proxy : origin;
-    call->how = (u->tls ? VT__CLI_TLS : 0u) | (call->tunnel ? VT__CLI_TUNNEL : 0u);
-    call->key = call->addr;
-    if (!call->how) return 0;
-    n += strlen(call->addr) + 1;
-    if (!(key = vt__mem_arena_get(&call->arena, n))) return -ENOMEM;
-    snprintf(key, n, "%s %s", origin, call->addr);
-    call->key = key;
-    return 0;
-}
 static int vt__cli_begin(vt_call *call, bool fresh) {
     call->answered = false;
     call->written = 0;
-    int routed = vt__cli_route(call);
-    if (routed < 0) return routed;
-    int r = call->wire->open(call, fresh);
+    int r = vt__cli_connect(call, fresh);
     if (r < 0) return r;
     call->on_wire = true;
+    call->wire->open(call);
     return call->wire->head(call);
 }
 /* All that the reader has; each piece goes out at once, since the next may take its time. */
@@ -20847,7 +21226,7 @@ static int vt__cli_exchange(vt_call *call) {
         if (r >= 0) r = vt__cli_transmit(call);
         if (call->on_wire) r = vt__cli_settle(call, r);
         if (r >= 0) return r;
-        bool again = call->on_wire && !fresh && !call->pulled && call->wire->stale(call, r);
+        bool again = call->conn && call->conn->reused && !call->pulled && call->wire->stale(call, r);
         if (!again) return r;
         call->wire->close(call, 0);
         call->on_wire = false;
@@ -20884,17 +21263,17 @@ static int vt__cli_redirect(vt_call *call) {
     int status = call->status;
     bool as_is = status == 307 || status == 308, old = status == 301 || status == 302;
     bool to_get = status == 303 ? call->method_id != VT__H1_M_HEAD : old && call->method_id == VT__H1_M_POST;
-    vt_str location = vt_call_get(call, "location", 0);
-    vt__cli_url to;
+    vt_str location = vt_call_res_field_at(call, "location", 0);
+    vt__url to;
     if ((!as_is && !old && status != 303) || call->max_hops <= 0) return 0;
-    if (!location.ptr || vt_call_get(call, "location", 1).ptr) return 0;
+    if (!location.ptr || vt_call_res_field_at(call, "location", 1).ptr) return 0;
     if (!to_get &&
         ((old && !vt__cli_safe(call)) || call->pulled || (call->has_body && call->state == VT__CLI_OPEN)))
         return 0;
-    int r = vt__cli_url_resolve(&call->arena, &call->url, location, &to);
+    int r = vt__url_resolve(&call->arena, &call->url, location, &to);
     if (r < 0) return r == VT_EURL ? VT_EREDIRECT : r;
     if (call->url.tls && !to.tls) return 0; /* who asked for secrecy gets no answer without */
-    bool same = vt__cli_url_same(&call->url, &to);
+    bool same = vt__url_same(&call->url, &to);
     if (!same && (call->via || (!to_get && !vt__cli_safe(call)))) return 0;
     if (call->hops++ >= call->max_hops) return VT_EREDIRECT;
     call->wire->close(call, VT__CLI_DRAIN);
@@ -20909,7 +21288,7 @@ static int vt__cli_redirect(vt_call *call) {
     return 1;
 }
 static void vt__cli_clock(vt_call *call) {
-    int64_t ns = vt__cli_ns(call->client->cfg.timeout_ms);
+    int64_t ns = vt__cpool_ns(call->client->cfg.timeout_ms);
     if (ns && !call->total) call->total = vt__plat_now() + ns;
 }
 VT_API int vt_call_send(vt_call *call) {
@@ -20973,14 +21352,14 @@ VT_API int vt_call_status(const vt_call *call) {
 }
 VT_API const char *vt_call_url(const vt_call *call) { return call->url.text ? call->url.text : ""; }
 VT_API int64_t vt_call_length(const vt_call *call) { return call->res_length; }
-VT_API int vt_call_get_nth(const vt_call *call, size_t n, vt_str *name, vt_str *value) {
+VT_API int vt_call_res_field_nth(const vt_call *call, size_t n, vt_str *name, vt_str *value) {
     if (n >= call->nfields) return 0;
     const vt__h1_field *f = &call->res_fields[n];
     *name = vt__req_cut((vt_str){call->head + f->name_off, f->name_len});
     *value = vt__req_cut((vt_str){call->head + f->value_off, f->value_len});
     return 1;
 }
-VT_API vt_str vt_call_get_trailer(const vt_call *call, const char *name) {
+VT_API vt_str vt_call_res_trailer(const vt_call *call, const char *name) {
     return vt__cli_value(call->trailer_base, call->res_trailers, call->ntrailers, name, 0);
 }
 VT_API int64_t vt_call_read(vt_call *call, void *buf, size_t n) {
@@ -20999,14 +21378,14 @@ VT_API int vt_call_whole(vt_call *call) {
     int64_t max = call->client ? call->client->cfg.max_body : 0, r = call->err;
     if (r < 0 || call->text.ptr) return (int)r;
     if (call->state < VT__CLI_ANSWERED || call->status == 101) return VT_ESTATE;
-    if (max >= 0 && call->res_length > max) return vt__cli_fail(call, VT_ETOOLARGE);
+    if (max >= 0 && call->res_length > max) return vt__cli_fail(call, VT_EBODY);
     if ((uint64_t)call->res_length >= SIZE_MAX / 4 && call->res_length > 0)
         return vt__cli_fail(call, -ENOMEM);
     size_t cap = call->res_length < 0 ? 4000 : (size_t)(call->res_length - call->res_got), len = 0;
     char *p = vt__mem_arena_get(&call->arena, cap + 1), more;
     while (p && (r = vt_call_read(call, len < cap ? p + len : &more, len < cap ? cap - len : 1)) > 0) {
         len += (size_t)r;
-        if (max >= 0 && len > (uint64_t)max) return vt__cli_fail(call, VT_ETOOLARGE);
+        if (max >= 0 && len > (uint64_t)max) return vt__cli_fail(call, VT_EBODY);
         if (len <= cap) continue;
         char *q = cap < SIZE_MAX / 4 ? vt__mem_arena_get(&call->arena, 2 * cap + 1) : NULL;
         if (q) memcpy(q, p, cap), q[cap] = more;
@@ -21023,7 +21402,9 @@ VT_API vt_str vt_call_text(const vt_call *call) { return call->text.ptr ? call->
 VT_API int vt_call_stream(vt_call *call, vt_stream **out) {
     *out = NULL;
     if (call->err < 0) return call->err;
-    return call->state == VT__CLI_ANSWERED ? call->wire->upgrade(call, out) : VT_ESTATE;
+    int r = call->state == VT__CLI_ANSWERED ? call->wire->upgrade(call, &call->stream.io) : VT_ESTATE;
+    if (r == 0) *out = &call->stream;
+    return r;
 }
 
 /*--- the common case ---*/
@@ -21065,7 +21446,7 @@ static int vt__cli_ws_fields(vt_call *call, const vt_ws_cfg *cfg, const char *ke
 static int vt__cli_ws_check(const vt_call *call, const vt_ws_cfg *cfg, const char *key, vt__ws_shake *s) {
     vt_str name, value;
     memset(s, 0, sizeof *s);
-    for (size_t i = 0; vt_call_get_nth(call, i, &name, &value); i++) vt__ws_shake_field(s, name, value);
+    for (size_t i = 0; vt_call_res_field_nth(call, i, &name, &value); i++) vt__ws_shake_field(s, name, value);
     if (vt__ws_shake_response(s, call->status, key, vt__str_of(cfg->protocols ? cfg->protocols : "")) == 0)
         return 0;
     vt_log(VT_LOG_DEBUG, "%s: no WebSocket; status %d", call->url.text, call->status);
@@ -21075,17 +21456,18 @@ static int vt__cli_ws_open(vt_call *call, const vt_ws_cfg *cfg, vt_ws **out) {
     uint8_t random[16];
     char key[VT__WS_KEY_LEN + 1] = "";
     vt__ws_shake s;
-    vt__conn_buf *b = &call->h1.io.in;
+    vt__conn_io *io;
     vt__plat_random(random, sizeof random);
     (void)vt__str_base64(key, random, sizeof random);
     int r = vt__cli_ws_fields(call, cfg, key);
     if (r >= 0) r = vt_call_send(call);
     if (r >= 0) r = vt__cli_ws_check(call, cfg, key, &s);
+    if (r >= 0) r = call->wire->upgrade(call, &io);
     if (r < 0) return r;
-    *out = vt__wsc_client(&call->h1.conn->conn, cfg, s.protocol, b->p + b->pos, b->len - b->pos,
-                          vt__cli_ns(call->client->cfg.write_timeout_ms));
+    *out = vt__wsc_client(io->c, cfg, s.protocol, io->in.p + io->in.pos, io->in.len - io->in.pos,
+                          io->write_ns);
     if (!*out) return -ENOMEM;
-    vt__conn_buf_put(call->h1.io.thr, b);
+    vt__conn_buf_put(io->thr, &io->in);
     (*out)->base = call;
     return 0;
 }

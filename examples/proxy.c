@@ -48,12 +48,12 @@ static int copy_request(vt_req *req, vt_call *call) {
     return r == 0 ? append(req, call, "Via", vt_req_version(req) == 10 ? "1.0 proxy" : "1.1 proxy") : r;
 }
 static int copy_response(vt_call *call, vt_res *res) {
-    const char *connection = vt_call_get(call, "Connection", 0).ptr;
+    const char *connection = vt_call_res_field(call, "Connection").ptr;
     vt_str name, value;
     int r = vt_call_status(call) == 101 ? 0 : vt_res_status(res, vt_call_status(call));
-    for (size_t i = 0; r == 0 && vt_call_get_nth(call, i, &name, &value); i++)
+    for (size_t i = 0; r == 0 && vt_call_res_field_nth(call, i, &name, &value); i++)
         if (!for_one_hop(connection, name)) r = vt_res_field_add(res, name.ptr, value.ptr);
-    value = vt_call_get(call, "Content-Length", 0); /* also of a HEAD */
+    value = vt_call_res_field(call, "Content-Length"); /* also of a HEAD */
     return r == 0 && value.ptr ? vt_res_field(res, "Content-Length", value.ptr) : r;
 }
 
@@ -83,7 +83,7 @@ static int tunnel(vt_call *call, vt_res *res) {
     vt_stream *up, *down;
     vt_scope both; /* an error of one way ends the other, too */
     int r = vt_call_stream(call, &up);
-    if (r == 0) r = vt_res_upgrade(res, vt_call_get(call, "Upgrade", 0).ptr, &down);
+    if (r == 0) r = vt_res_upgrade(res, vt_call_res_field(call, "Upgrade").ptr, &down);
     if (r < 0) return r;
     struct way there = {down, up}, back = {up, down};
     vt_scope_open(&both, 0, 0);
@@ -99,8 +99,7 @@ static int pass(vt_req *req, vt_res *res, vt_call *call) {
     if (r == 0 && length != 0) r = vt_call_body_from(call, read_body, &body, length);
     if (r == 0) r = vt_call_redirects(call, 0); /* they are the client's business */
     if (r == 0) r = vt_call_send(call);
-    if (body.err < 0) return (int)body.err;
-    if (r < 0) return vt_res_text(res, r == -ETIMEDOUT ? 504 : 502, vt_strerror(r));
+    if (r < 0) return body.err < 0 ? (int)body.err : r; /* which the server makes a status of */
     if (copy_response(call, res) < 0)
         return vt_res_text(res, 502, "the upstream's response cannot be passed on");
     if (r == 101) return tunnel(call, res);

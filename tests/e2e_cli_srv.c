@@ -114,16 +114,18 @@ CLI_TEST(fields_of_responses, 1) {
     vt_call *call = vt_client_get(client, at("/hello"));
     vt_str name, value;
     size_t n = 0;
-    CHECK_STR(vt_call_get(call, "x-two", 0).ptr, "a");
-    CHECK_STR(vt_call_get(call, "X-TWO", 1).ptr, "b");
-    CHECK(!vt_call_get(call, "x-two", 2).ptr);
-    while (vt_call_get_nth(call, n, &name, &value))
+    CHECK_STR(vt_call_res_field(call, "x-two").ptr, "a, b");
+    CHECK_EQ(vt_call_res_field(call, "x-two").len, 4);
+    CHECK_STR(vt_call_res_field_at(call, "x-two", 0).ptr, "a");
+    CHECK_STR(vt_call_res_field_at(call, "X-TWO", 1).ptr, "b");
+    CHECK(!vt_call_res_field_at(call, "x-two", 2).ptr);
+    while (vt_call_res_field_nth(call, n, &name, &value))
         CHECK(strlen(name.ptr) == name.len && strlen(value.ptr) == value.len), n++;
     CHECK(n >= 5);
     vt_call_free(call);
     call = vt_call_new(client, "HEAD", at("/hello"));
     CHECK_EQ(vt_call_send(call), 200);
-    CHECK_STR(vt_call_get(call, "content-length", 0).ptr, "5");
+    CHECK_STR(vt_call_res_field(call, "content-length").ptr, "5");
     CHECK_EQ(vt_call_length(call), 0);
     CHECK_EQ(vt_call_whole(call), 0);
     CHECK_EQ(vt_call_text(call).len, 0);
@@ -141,7 +143,7 @@ static void download(const char *path, int64_t length, size_t piece, const char 
     CHECK_EQ(n, 0);
     CHECK_EQ(sum, 3000000);
     CHECK_EQ(vt_call_read(call, buf, piece), 0);
-    CHECK_STR(vt_call_get_trailer(call, "x-end").ptr, trailer);
+    CHECK_STR(vt_call_res_trailer(call, "x-end").ptr, trailer);
     vt_call_free(call);
     CHECK_EQ(client->nidle, 1);
 }

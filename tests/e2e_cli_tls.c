@@ -30,6 +30,17 @@ static int h_who(vt_req *req, vt_res *res) {
     int r = vt_req_tls(req, &i);
     return vt_res_printf(res, 200, "%s", r != 1 ? "plain" : i.subject ? i.subject : i.alpn);
 }
+static int h_resumed(vt_req *req, vt_res *res) {
+    vt_tls_info i;
+    vt_req_tls(req, &i);
+    return vt_res_printf(res, 200, "%s %s", i.version, i.resumed ? "resumed" : "new");
+}
+static int h_fields(vt_req *req, vt_res *res) {
+    vt_str name, value;
+    for (size_t i = 0; vt_req_field_nth(req, i, &name, &value); i++)
+        if (vt_res_write(res, name.ptr, name.len) < 0) break;
+    return 0;
+}
 static const char *at(int listener, const char *path);
 static int h_to_tls(vt_req *req, vt_res *res) {
     (void)req;
@@ -105,6 +116,8 @@ static void up(void) {
     vt_server_post(server, "/echo", h_echo);
     vt_server_post(server, "/pipe", h_pipe);
     vt_server_get(server, "/stall", h_stall);
+    vt_server_get(server, "/fields", h_fields);
+    vt_server_get(server, "/resumed", h_resumed);
     vt_server_get(server, "/to-tls", h_to_tls);
     vt_server_get(server, "/to-plain", h_to_plain);
     vt_server_ws(server, "/ws", ws_echo, &speaks);
@@ -162,6 +175,51 @@ CLI_TEST(who_calls, 2) {
     CHECK(r == VT_ETLS || r == -ECONNRESET || r == -EPIPE);
     down();
 }
+/* A connection more does not cost a handshake more, with either version. */
+static void resume(int version, const char *name) {
+    char local[200], first[40], later[40];
+    vt_client *c = vt_client_new(&(vt_client_cfg){.tls_ca_pem = ca.cert_text});
+    SSL_CTX_set_max_proto_version(c->trust->certs[0].ctx, version);
+    snprintf(local, sizeof local, "https://localhost:%d/resumed", vt_server_port(server, GOOD));
+    snprintf(first, sizeof first, "%s new", name);
+    snprintf(later, sizeof later, "%s resumed", name);
+    for (int i = 0; i < 4; i++) {
+        CHECK_EQ(get_by(c, at(GOOD, "/resumed"), i ? later : first), 200);
+        CHECK_EQ(get_by(c, local, i ? later : first), 200); /* another origin, if the same server */
+        vt_client_close_idle(c);
+    }
+    CHECK(c->trust->sessions->n <= 2 * VT__OSSL_SESSIONS_KEY);
+    vt_client_free(c);
+}
+CLI_TEST(sessions_are_resumed, 2) {
+    up();
+    resume(TLS1_3_VERSION, "TLSv1.3");
+    resume(TLS1_2_VERSION, "TLSv1.2");
+    down();
+}
+/* No more of them than there is room for, and of one server no more than it hands out at once: the oldest go. */
+TEST(sessions_are_bounded) {
+    vt_client *c = vt_client_new(&(vt_client_cfg){.tls_ca_pem = ca.cert_text});
+    vt__ossl_sessions *all = c->trust->sessions;
+    char key[20];
+    for (int i = 0; i < 200; i++) {
+        SSL_SESSION *s = SSL_SESSION_new();
+        snprintf(key, sizeof key, "host%d", i / 4);
+        vt__ossl_session_keep(all, i % 50 ? key : "rare", s);
+        SSL_SESSION_free(s);
+    }
+    CHECK_EQ(all->n, VT__OSSL_SESSIONS);
+    int newest = 0, oldest = 0, rare = 0;
+    for (int i = 0; i < all->n; i++) {
+        newest += strcmp(all->at[i].key, "host49") == 0;
+        oldest += strcmp(all->at[i].key, "host1") == 0;
+        rare += strcmp(all->at[i].key, "rare") == 0;
+    }
+    CHECK_EQ(newest, VT__OSSL_SESSIONS_KEY);
+    CHECK_EQ(oldest, 0);
+    CHECK_EQ(rare, VT__OSSL_SESSIONS_KEY); /* of four */
+    vt_client_free(c);
+}
 CLI_TEST(from_plain_to_tls_and_not_back, 2) {
     up();
     vt_call *call = vt_client_get(client, at(PLAIN, "/to-tls"));
@@ -200,15 +258,15 @@ CLI_TEST(a_call_that_is_late_or_left, 2) {
 static void url_is(const char *base, const char *ref, const char *text, int port) {
     vt__pool pool;
     vt__arena a;
-    vt__cli_url u, to;
+    vt__url u, to;
     vt__mem_pool_init(&pool, VT__ARENA_BLOCK_BYTES, 0);
     vt__mem_arena_init(&a, &pool, 0);
-    CHECK_EQ(vt__cli_url_parse(&a, vt__str_of(base), &u), 0);
-    CHECK_EQ(vt__cli_url_resolve(&a, &u, vt__str_of(ref), &to), 0);
+    CHECK_EQ(vt__url_parse(&a, vt__str_of(base), &u), 0);
+    CHECK_EQ(vt__url_resolve(&a, &u, vt__str_of(ref), &to), 0);
     CHECK_STR(to.text, text);
     CHECK_EQ(to.port, port);
     CHECK_EQ(to.tls, text[4] == 's');
-    CHECK_EQ(vt__cli_url_same(&u, &to), strncasecmp(base, text, 9) == 0);
+    CHECK_EQ(vt__url_same(&u, &to), strncasecmp(base, text, 9) == 0);
     vt__mem_arena_reset(&a);
 }
 TEST(urls) {
@@ -442,6 +500,14 @@ CLI_TEST(through_a_proxy, 1) {
         vt_ws_free(ws);
     }
     CHECK_EQ(p.requests, 3); /* wss took the connection of the first calls */
+    CHECK(!strstr(p.got, "Proxy-"));
+    vt_client_free(c);
+    char with[200];
+    snprintf(with, sizeof with, "http://u:p@%s", p.addr);
+    c = vt_client_new(&(vt_client_cfg){.tls_ca_pem = ca.cert_text, .proxy = with});
+    p.ngot = 0;
+    CHECK_EQ(get_by(c, at(GOOD, "/fields"), "Host"), 200); /* all that the origin gets */
+    CHECK(strstr(p.got, "\r\nProxy-Authorization: Basic dTpw\r\n\r\n"));
     vt_client_close_idle(c);
     p.answer = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
     CHECK_EQ(get_by(c, at(GOOD, "/"), NULL), VT_EPROXY);

@@ -2222,10 +2222,10 @@ static void routes_errors(vt_server *s) {
 TEST(b070_errors_become_statuses) {
     static const struct {
         int err, status;
-    } cases[] = {
-        {VT_EBADREQ, 400}, {VT_EHTTP, 400},     {VT_EFORBIDDEN, 403}, {-EACCES, 403},   {VT_ENOTFOUND, 404},
-        {-ENOENT, 404},    {VT_ETOOLARGE, 413}, {VT_ETYPE, 415},      {VT_ELIMIT, 503}, {VT_ESTOPPED, 503},
-        {-ETIMEDOUT, 504}, {-EIO, 500},         {VT_EFIELD, 500},     {-ENOMEM, 500},   {-1, 500}};
+    } cases[] = {{VT_EBADREQ, 400}, {VT_EHTTP, 502},     {-ECONNREFUSED, 502}, {VT_EFORBIDDEN, 403},
+                 {-EACCES, 403},    {VT_ENOTFOUND, 404}, {-ENOENT, 404},       {VT_ETOOLARGE, 413},
+                 {VT_ETYPE, 415},   {VT_ELIMIT, 503},    {VT_ESTOPPED, 503},   {-ETIMEDOUT, 504},
+                 {-EIO, 500},       {VT_EFIELD, 500},    {-ENOMEM, 500},       {-1, 500}};
     REQUIRE(e2e_start(NULL, routes_errors) == 0);
     for (size_t i = 0; i < VT__COUNT(cases); i++) {
         CL(c);

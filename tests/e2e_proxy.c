@@ -83,9 +83,9 @@ CLI_TEST(proxy_request_fields, 1) {
 }
 CLI_TEST(proxy_response_fields, 1) {
     up(serve_answer);
-    answer(
-        "HTTP/1.1 201 Made\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nX-Hop: 1\r\nKeep-Alive: 3\r\nConnection: x-hop\r\n"
-        "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+    answer("HTTP/1.1 201 Made\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nX-Hop: 1\r\nKeep-Alive: 3\r\n"
+           "Connection: keep-alive\r\nConnection: x-hop\r\n"
+           "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
     CHECK(starts(ask(GET("/")), "HTTP/1.1 201 "));
     CHECK(strstr(said, "\r\nSet-Cookie: a\r\n") && strstr(said, "\r\nSet-Cookie: b\r\n"));
     CHECK(!strstr(said, "X-Hop") && !strstr(said, "Keep-Alive"));

@@ -66,7 +66,7 @@ static int64_t piece(void *ctx, void *buf, size_t n) {
 }
 static bool whole(vt_call *call) {
     bool good = vt_call_send(call) == 200 && vt_call_whole(call) == 0 && vt_call_text(call).len == 8999 &&
-                vt_call_get(call, "x-99", 0).ptr && vt_call_get_trailer(call, "x-end").ptr;
+                vt_call_res_field(call, "x-99").ptr && vt_call_res_trailer(call, "x-end").ptr;
     CHECK(good || vt_call_status(call) < 0); /* never a wrong answer */
     vt_call_free(call);
     return good;

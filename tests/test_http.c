@@ -937,7 +937,7 @@ TEST(b045_b097_failing_bodies) {
     } cases[] = {{VT_EEOF, "400 close\n" TEXT "length 16\n\n400 Bad Request\n|end"},
                  {VT_EHTTP, "400 close\n" TEXT "length 16\n\n400 Bad Request\n|end"},
                  {-ETIMEDOUT, "408 close\n" TEXT "length 20\n\n408 Request Timeout\n|end"},
-                 {-ECONNRESET, "500 close\n" TEXT "length 26\n\n500 Internal Server Error\n|end"}};
+                 {-ECONNRESET, "400 close\n" TEXT "length 16\n\n400 Bad Request\n|end"}};
     for (size_t i = 0; i < VT__COUNT(cases); i++) {
         fresh_scripted();
         fx.read_err = cases[i].err;
@@ -1392,15 +1392,22 @@ TEST(b056_on_response_is_called_once) { /* serve_mem checks the count in every t
 TEST(b070_errors_become_statuses_and_log_levels) {
     static const struct {
         int err, status, level;
-    } cases[] = {{VT_EBADREQ, 400, VT_LOG_DEBUG},  {VT_EHTTP, 400, VT_LOG_DEBUG},
-                 {VT_EEOF, 400, VT_LOG_DEBUG},     {VT_EFORBIDDEN, 403, VT_LOG_DEBUG},
-                 {-EACCES, 403, VT_LOG_DEBUG},     {VT_ENOTFOUND, 404, VT_LOG_DEBUG},
-                 {-ENOENT, 404, VT_LOG_DEBUG},     {VT_ETOOLARGE, 413, VT_LOG_DEBUG},
-                 {VT_ETYPE, 415, VT_LOG_DEBUG},    {VT_ELIMIT, 503, VT_LOG_ERROR},
-                 {VT_ESTOPPED, 503, VT_LOG_ERROR}, {-ETIMEDOUT, 504, VT_LOG_ERROR},
-                 {-EIO, 500, VT_LOG_ERROR},        {-ENOMEM, 500, VT_LOG_ERROR},
-                 {-1, 500, VT_LOG_ERROR},          {-ECONNRESET, 500, VT_LOG_ERROR},
-                 {-ECANCELED, 503, VT_LOG_DEBUG},  {-123456, 500, VT_LOG_ERROR}};
+    } cases[] = {{VT_EBADREQ, 400, VT_LOG_DEBUG},    {VT_EHTTP, 502, VT_LOG_ERROR},
+                 {VT_EEOF, 502, VT_LOG_ERROR},       {VT_EHEAD, 502, VT_LOG_ERROR},
+                 {VT_EBODY, 502, VT_LOG_ERROR},      {VT_EREDIRECT, 502, VT_LOG_ERROR},
+                 {VT_EPROXY, 502, VT_LOG_ERROR},     {VT_ETLS, 502, VT_LOG_ERROR},
+                 {VT_ECERT, 502, VT_LOG_ERROR},      {VT_ENAME, 502, VT_LOG_ERROR},
+                 {VT_ENAMETRY, 502, VT_LOG_ERROR},   {-ECONNREFUSED, 502, VT_LOG_ERROR},
+                 {-EPIPE, 502, VT_LOG_ERROR},        {-EHOSTUNREACH, 502, VT_LOG_ERROR},
+                 {-ENETUNREACH, 502, VT_LOG_ERROR},  {VT_EURL, 500, VT_LOG_ERROR},
+                 {VT_EFORBIDDEN, 403, VT_LOG_DEBUG}, {-EACCES, 403, VT_LOG_DEBUG},
+                 {VT_ENOTFOUND, 404, VT_LOG_DEBUG},  {-ENOENT, 404, VT_LOG_DEBUG},
+                 {VT_ETOOLARGE, 413, VT_LOG_DEBUG},  {VT_ETYPE, 415, VT_LOG_DEBUG},
+                 {VT_ELIMIT, 503, VT_LOG_ERROR},     {VT_ESTOPPED, 503, VT_LOG_ERROR},
+                 {-ETIMEDOUT, 504, VT_LOG_ERROR},    {-EIO, 500, VT_LOG_ERROR},
+                 {-ENOMEM, 500, VT_LOG_ERROR},       {-1, 500, VT_LOG_ERROR},
+                 {-ECONNRESET, 502, VT_LOG_ERROR},   {-ECANCELED, 503, VT_LOG_DEBUG},
+                 {-123456, 500, VT_LOG_ERROR}};
     for (size_t i = 0; i < VT__COUNT(cases); i++) {
         fresh_scripted();
         fail_with = cases[i].err;

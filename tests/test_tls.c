@@ -61,7 +61,7 @@ static int pair_open(struct pair *p, const vt__ossl_client *cc, const char *host
         return r;
     }
     if ((r = vt__ossl_open(&p->c, cx, true)) < 0) return r;
-    return vt__ossl_expect(&p->c, host);
+    return vt__ossl_expect(&p->c, host, 0);
 }
 static void pair_close(struct pair *p) {
     vt__ossl_close(&p->s);
@@ -318,7 +318,7 @@ static int client(void *arg) {
     (void)arg;
     memset(&c, 0, sizeof c);
     vt__conn_open(&c, w.fd[1]);
-    int r = vt__tls_connect(&c, w.client, w.host, w.until);
+    int r = vt__tls_connect(&c, w.client, w.host, 0, w.until);
     int64_t n = 1;
     for (got = 0; r == 0 && (n = vt__conn_recv(&c, buf, 1 + (size_t)(got % 69000), 0)) > 0; got += n) {
         fill(want, (size_t)n, got);
