@@ -179,7 +179,7 @@ CLI_TEST(who_calls, 2) {
 static void resume(int version, const char *name) {
     char local[200], first[40], later[40];
     vt_client *c = vt_client_new(&(vt_client_cfg){.tls_ca_pem = ca.cert_text});
-    SSL_CTX_set_max_proto_version(c->trust->certs[0].ctx, version);
+    SSL_CTX_set_max_proto_version(c->trust->ctx, version);
     snprintf(local, sizeof local, "https://localhost:%d/resumed", vt_server_port(server, GOOD));
     snprintf(first, sizeof first, "%s new", name);
     snprintf(later, sizeof later, "%s resumed", name);

@@ -436,23 +436,20 @@ static void routes_two(vt_server *s) {
     CHECK_EQ(vt_server_listen_tls(s, "127.0.0.1:0", &second_cfg), 0);
 }
 TEST(a_reload_of_several_listeners_is_all_or_nothing) {
-    char path[] = "/tmp/vt_tls_one_XXXXXX", other[] = "/tmp/vt_tls_two_XXXXXX";
+    const char *path = tmp_text("one", site.text), *other = tmp_text("two", site.text);
     vt_tls_cert second = {.cert_file = other};
-    close(mkstemp(path)), close(mkstemp(other));
-    REQUIRE(pem_write(path, site.text) && pem_write(other, site.text));
     fresh();
     tk[0] = (vt_tls_cert){.cert_file = path};
     second_cfg = (vt_tls_cfg){.certs = &second, .ncerts = 1};
     REQUIRE(e2e_start(NULL, routes_two) == 0);
-    REQUIRE(pem_write(path, wild.text) && pem_write(other, "not a certificate\n"));
+    tmp_text("one", wild.text), tmp_text("two", "not a certificate\n");
     CHECK_EQ(vt_server_tls_reload(e2e.s), VT_ECONF);
     CHECK_EQ(e2e_logged(VT_LOG_ERROR, other), 1);
     CHECK_STR(served(NULL), "default"); /* its own file is good, but not every one */
-    REQUIRE(pem_write(other, wild.text));
+    tmp_text("two", wild.text);
     CHECK_EQ(vt_server_tls_reload(e2e.s), 0);
     CHECK_STR(served(NULL), "wild");
     CHECK_EQ(e2e_stop(), 0);
-    unlink(path), unlink(other);
 }
 
 /* ---- ends ---- */
