@@ -4524,12 +4524,13 @@ static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, c
 #if VTHTTP_H2
 /*==============================================================================
  * MARK: - @hpack   HPACK: field sections of HTTP/2 (VTHTTP_H2)
- * uses:   @plat
+ * uses:   @plat @str @uri @h1
  * pure.   RFC 7541. A block: SIZES -> (FIELD -> NAME -> VALUE)* -> SIZES of the next one, see vt__hpack_dec_next.
+ * test:   tests/test_hpack.c
  *
  * Decoder, one for a connection:
  *     vt__hpack_dec_init(&d, 4096);                        // the largest SETTINGS_HEADER_TABLE_SIZE that we ever send
- *     vt__hpack_dec_table(&d, memory);                     // of vt__hpack_mem(4096) bytes, before the first block
+ *     vt__hpack_dec_table(&d, memory);                     // of vt__hpack_mem(d.t.cap) bytes, before the first block
  *     vt__hpack_dec_limit(&d, size);                       // when the peer has acknowledged our SETTINGS
  *   and for each block, in pieces of any size (frames, reads):
  *     vt__hpack_dec_begin(&d, scratch, n);                 // n >= the 4096 of init; lives until the block's end
@@ -4538,7 +4539,7 @@ static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, c
  *   Any error is the connection's, COMPRESSION_ERROR; the decoder is of no use after one.
  * Encoder, one for a connection:
  *     vt__hpack_enc_init(&e, 4096);                        // what its table may take, whatever the peer allows
- *     vt__hpack_enc_table(&e, memory);                     // of vt__hpack_enc_mem(4096) bytes; without it nothing is indexed
+ *     vt__hpack_enc_table(&e, memory);                     // of vt__hpack_enc_mem(&e) bytes; without it nothing is indexed
  *     vt__hpack_enc_limit(&e, size);                       // when the peer's SETTINGS_HEADER_TABLE_SIZE has come
  *   and for each block, all of which are sent, in this order:
  *     n = vt__hpack_enc_begin(&e, out);                    // 0 to VT__HPACK_BEGIN_MAX bytes
@@ -4560,7 +4561,7 @@ static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, c
 #define VT__HPACK_ERRORS(X) \
     X(EOS, -11401, "Huffman code of EOS")                                  \
     X(PADDING, -11402, "Huffman padding over 7 bits, or not all ones")     \
-    X(INTEGER, -11403, "integer over 5 continuation bytes, or 32 bits")    \
+    X(INTEGER, -11403, "integer over 5 continuation bytes, or over 2^28")    \
     X(INDEX, -11404, "index 0, or past the table")                         \
     X(SIZE, -11405, "table size update over the limit")                    \
     X(SIZE_LATE, -11406, "table size update behind a field")               \
@@ -4597,12 +4598,9 @@ enum {
 };
 /* Flags of a field. */
 enum {
-    VT__HPACK_NEVER =
-        1, /* never indexed: whoever passes the field on has to say so, too; see vt__hpack_put */
-    VT__HPACK_LONG =
-        2, /* name and value have more bytes than the scratch: their ptr is NULL, their len is right */
-    VT__HPACK_BAD_NAME =
-        4, /* malformed (RFC 9113 8.2.1): empty, upper case or no token behind the ':' of a pseudo-header */
+    VT__HPACK_NEVER = 1,    /* never indexed: whoever passes the field on has to say so, too; see vt__hpack_put */
+    VT__HPACK_LONG = 2,     /* name and value have more bytes than the scratch: their ptr is NULL, their len is right */
+    VT__HPACK_BAD_NAME = 4, /* malformed (RFC 9113 8.2.1): empty, in upper case or no token */
     VT__HPACK_BAD_VALUE = 8 /* malformed: a control byte but HTAB, or SP or HTAB at an end */
 };
 /* Lives until the next call of vt__hpack_dec_next, _begin or _limit. Counts as name.len + value.len + 32. */
@@ -4625,9 +4623,763 @@ typedef struct vt__hpack_entry {
 typedef struct vt__hpack_table {
     uint8_t *mem;
     uint32_t cap, max, size; /* max: its size now, <= cap; size: of its entries, with their overhead */
-    uint32_t at, made,
-        live; /* where the next entry's bytes go; entries ever made; entries there are, the last ones */
+    uint32_t at, made, live; /* where the next entry's bytes go; entries ever made; entries there are, the last ones */
 } vt__hpack_table;
+
+/* ---- static table (RFC 7541 Appendix A) ---- */
+/* X: the first of a name; Y: others of it, and names without an id. */
+/* clang-format off */
+#define VT__HPACK_STATICS(X, Y) \
+    X(1, HPACK_F_AUTHORITY, ":authority", "") X(2, HPACK_F_METHOD, ":method", "GET") \
+    Y(3, HPACK_F_METHOD, ":method", "POST") X(4, HPACK_F_PATH, ":path", "/") \
+    Y(5, HPACK_F_PATH, ":path", "/index.html") X(6, HPACK_F_SCHEME, ":scheme", "http") \
+    Y(7, HPACK_F_SCHEME, ":scheme", "https") X(8, HPACK_F_STATUS, ":status", "200") \
+    Y(9, HPACK_F_STATUS, ":status", "204") Y(10, HPACK_F_STATUS, ":status", "206") \
+    Y(11, HPACK_F_STATUS, ":status", "304") Y(12, HPACK_F_STATUS, ":status", "400") \
+    Y(13, HPACK_F_STATUS, ":status", "404") Y(14, HPACK_F_STATUS, ":status", "500") \
+    X(15, H1_F_ACCEPT_CHARSET, "accept-charset", "") \
+    X(16, H1_F_ACCEPT_ENCODING, "accept-encoding", "gzip, deflate") \
+    X(17, H1_F_ACCEPT_LANGUAGE, "accept-language", "") X(18, H1_F_ACCEPT_RANGES, "accept-ranges", "") \
+    X(19, H1_F_ACCEPT, "accept", "") Y(20, H1_F_OTHER, "access-control-allow-origin", "") \
+    X(21, H1_F_AGE, "age", "") X(22, H1_F_ALLOW, "allow", "") X(23, H1_F_AUTHORIZATION, "authorization", "") \
+    X(24, H1_F_CACHE_CONTROL, "cache-control", "") \
+    X(25, H1_F_CONTENT_DISPOSITION, "content-disposition", "") \
+    X(26, H1_F_CONTENT_ENCODING, "content-encoding", "") \
+    X(27, H1_F_CONTENT_LANGUAGE, "content-language", "") X(28, H1_F_CONTENT_LENGTH, "content-length", "") \
+    X(29, H1_F_CONTENT_LOCATION, "content-location", "") X(30, H1_F_CONTENT_RANGE, "content-range", "") \
+    X(31, H1_F_CONTENT_TYPE, "content-type", "") X(32, H1_F_COOKIE, "cookie", "") \
+    X(33, H1_F_DATE, "date", "") X(34, H1_F_ETAG, "etag", "") X(35, H1_F_EXPECT, "expect", "") \
+    X(36, H1_F_EXPIRES, "expires", "") X(37, H1_F_FROM, "from", "") X(38, H1_F_HOST, "host", "") \
+    X(39, H1_F_IF_MATCH, "if-match", "") X(40, H1_F_IF_MODIFIED_SINCE, "if-modified-since", "") \
+    X(41, H1_F_IF_NONE_MATCH, "if-none-match", "") X(42, H1_F_IF_RANGE, "if-range", "") \
+    X(43, H1_F_IF_UNMODIFIED_SINCE, "if-unmodified-since", "") \
+    X(44, H1_F_LAST_MODIFIED, "last-modified", "") X(45, H1_F_LINK, "link", "") \
+    X(46, H1_F_LOCATION, "location", "") X(47, H1_F_MAX_FORWARDS, "max-forwards", "") \
+    Y(48, H1_F_OTHER, "proxy-authenticate", "") X(49, H1_F_PROXY_AUTHORIZATION, "proxy-authorization", "") \
+    X(50, H1_F_RANGE, "range", "") X(51, H1_F_REFERER, "referer", "") Y(52, H1_F_OTHER, "refresh", "") \
+    X(53, H1_F_RETRY_AFTER, "retry-after", "") X(54, H1_F_SERVER, "server", "") \
+    X(55, H1_F_SET_COOKIE, "set-cookie", "") Y(56, H1_F_OTHER, "strict-transport-security", "") \
+    X(57, H1_F_TRANSFER_ENCODING, "transfer-encoding", "") X(58, H1_F_USER_AGENT, "user-agent", "") \
+    X(59, H1_F_VARY, "vary", "") X(60, H1_F_VIA, "via", "") \
+    X(61, H1_F_WWW_AUTHENTICATE, "www-authenticate", "")
+/* clang-format on */
+typedef struct vt__hpack_static {
+    char name[28], value[14];
+    uint8_t name_len, value_len, id;
+} vt__hpack_static;
+enum { VT__HPACK_STATIC_N = 61 };
+static const vt__hpack_static vt__hpack_statics[VT__HPACK_STATIC_N + 1] = {
+#define VT__HPACK_STATIC(i, id, name, value) [i] = {name, value, sizeof(name) - 1, sizeof(value) - 1, VT__##id},
+    VT__HPACK_STATICS(VT__HPACK_STATIC, VT__HPACK_STATIC)
+#undef VT__HPACK_STATIC
+};
+/* The first entry of a name by its id; 0: none. */
+static const uint8_t vt__hpack_firsts[VT__HPACK_F_COUNT] = {
+#define VT__HPACK_FIRST(i, id, name, value) [VT__##id] = i,
+#define VT__HPACK_NO_FIRST(i, id, name, value)
+    VT__HPACK_STATICS(VT__HPACK_FIRST, VT__HPACK_NO_FIRST)
+#undef VT__HPACK_NO_FIRST
+#undef VT__HPACK_FIRST
+};
+
+/* ---- dynamic table ---- */
+/* Bytes of a table's memory; `cap` as in vt__hpack_dec_init. Aligned for uint16_t. */
+static VT__UNUSED size_t vt__hpack_mem(uint32_t cap) {
+    return cap + cap / VT__HPACK_OVERHEAD * sizeof(vt__hpack_entry);
+}
+static void vt__hpack_table_init(vt__hpack_table *t, uint32_t cap) {
+    memset(t, 0, sizeof *t);
+    t->cap = cap;
+    t->max = VT__HPACK_DEFAULT;
+}
+/* The entry that was made i-th from last, 1 <= i <= live. */
+VT__INLINE vt__hpack_entry *vt__hpack_entry_of(const vt__hpack_table *t, uint32_t i) {
+    vt__hpack_entry *all = (vt__hpack_entry *)(void *)(t->mem + t->cap);
+    return &all[(t->made - i) & (t->cap / VT__HPACK_OVERHEAD - 1)];
+}
+static void vt__hpack_evict(vt__hpack_table *t, uint32_t size) {
+    while (t->size > size) {
+        const vt__hpack_entry *e = vt__hpack_entry_of(t, t->live--);
+        t->size -= e->name_len + e->value_len + (uint32_t)VT__HPACK_OVERHEAD;
+    }
+}
+static void vt__hpack_ring_put(vt__hpack_table *t, vt_str s) {
+    size_t first = VT__MIN(s.len, t->cap - t->at);
+    if (first) memcpy(t->mem + t->at, s.ptr, first);
+    if (first < s.len) memcpy(t->mem, s.ptr + first, s.len - first);
+    t->at = (t->at + (uint32_t)s.len) & (t->cap - 1);
+}
+static void vt__hpack_ring_get(const vt__hpack_table *t, uint32_t at, size_t n, char *out) {
+    at &= t->cap - 1;
+    size_t first = VT__MIN(n, t->cap - at);
+    memcpy(out, t->mem + at, first);
+    memcpy(out + first, t->mem, n - first);
+}
+/* What does not fit leaves the table empty (RFC 7541 4.4), and the result NULL. Name and value are not in the table. */
+static vt__hpack_entry *vt__hpack_add(vt__hpack_table *t, vt_str name, vt_str value, uint8_t id, uint8_t flags) {
+    size_t size = name.len + value.len + VT__HPACK_OVERHEAD;
+    vt__hpack_evict(t, size <= t->max ? t->max - (uint32_t)size : 0);
+    if (size > t->max) return NULL;
+    vt__hpack_entry *e = vt__hpack_entry_of(t, 0);
+    *e = (vt__hpack_entry){(uint16_t)t->at, (uint16_t)name.len, (uint16_t)value.len, id, flags};
+    vt__hpack_ring_put(t, name);
+    vt__hpack_ring_put(t, value);
+    t->size += (uint32_t)size;
+    t->made++, t->live++;
+    return e;
+}
+
+/* ---- Huffman code (RFC 7541 Appendix B) ---- */
+/* Lengths with the one before and how many symbols have it; then the symbols in the order of their codes. EOS is the last
+ * of the codes of 30 bits, and no symbol here. */
+/* clang-format off */
+#define VT__HPACK_LENGTHS(X) \
+    X(5, 4, 10)   X(6, 5, 26)   X(7, 6, 32)   X(8, 7, 6)    X(10, 8, 5)   X(11, 10, 3)  X(12, 11, 2) \
+    X(13, 12, 6)  X(14, 13, 2)  X(15, 14, 3)  X(19, 15, 3)  X(20, 19, 8)  X(21, 20, 13) X(22, 21, 26) \
+    X(23, 22, 29) X(24, 23, 12) X(25, 24, 4)  X(26, 25, 15) X(27, 26, 19) X(28, 27, 29) X(30, 28, 3)
+#define VT__HPACK_SHORT_CODES(X) \
+    X(5, 48) X(5, 49) X(5, 50) X(5, 97) X(5, 99) X(5, 101) X(5, 105) X(5, 111) X(5, 115) X(5, 116) \
+    X(6, 32) X(6, 37) X(6, 45) X(6, 46) X(6, 47) X(6, 51) X(6, 52) X(6, 53) X(6, 54) X(6, 55) X(6, 56) \
+    X(6, 57) X(6, 61) X(6, 65) X(6, 95) X(6, 98) X(6, 100) X(6, 102) X(6, 103) X(6, 104) X(6, 108) \
+    X(6, 109) X(6, 110) X(6, 112) X(6, 114) X(6, 117) X(7, 58) X(7, 66) X(7, 67) X(7, 68) X(7, 69) \
+    X(7, 70) X(7, 71) X(7, 72) X(7, 73) X(7, 74) X(7, 75) X(7, 76) X(7, 77) X(7, 78) X(7, 79) X(7, 80) \
+    X(7, 81) X(7, 82) X(7, 83) X(7, 84) X(7, 85) X(7, 86) X(7, 87) X(7, 89) X(7, 106) X(7, 107) \
+    X(7, 113) X(7, 118) X(7, 119) X(7, 120) X(7, 121) X(7, 122) X(8, 38) X(8, 42) X(8, 44) X(8, 59) \
+    X(8, 88) X(8, 90)
+#define VT__HPACK_LONG_CODES(X) \
+    X(10, 33) X(10, 34) X(10, 40) X(10, 41) X(10, 63) X(11, 39) X(11, 43) X(11, 124) X(12, 35) X(12, 62) \
+    X(13, 0) X(13, 36) X(13, 64) X(13, 91) X(13, 93) X(13, 126) X(14, 94) X(14, 125) X(15, 60) X(15, 96) \
+    X(15, 123) X(19, 92) X(19, 195) X(19, 208) X(20, 128) X(20, 130) X(20, 131) X(20, 162) X(20, 184) \
+    X(20, 194) X(20, 224) X(20, 226) X(21, 153) X(21, 161) X(21, 167) X(21, 172) X(21, 176) X(21, 177) \
+    X(21, 179) X(21, 209) X(21, 216) X(21, 217) X(21, 227) X(21, 229) X(21, 230) X(22, 129) X(22, 132) \
+    X(22, 133) X(22, 134) X(22, 136) X(22, 146) X(22, 154) X(22, 156) X(22, 160) X(22, 163) X(22, 164) \
+    X(22, 169) X(22, 170) X(22, 173) X(22, 178) X(22, 181) X(22, 185) X(22, 186) X(22, 187) X(22, 189) \
+    X(22, 190) X(22, 196) X(22, 198) X(22, 228) X(22, 232) X(22, 233) X(23, 1) X(23, 135) X(23, 137) \
+    X(23, 138) X(23, 139) X(23, 140) X(23, 141) X(23, 143) X(23, 147) X(23, 149) X(23, 150) X(23, 151) \
+    X(23, 152) X(23, 155) X(23, 157) X(23, 158) X(23, 165) X(23, 166) X(23, 168) X(23, 174) X(23, 175) \
+    X(23, 180) X(23, 182) X(23, 183) X(23, 188) X(23, 191) X(23, 197) X(23, 231) X(23, 239) X(24, 9) \
+    X(24, 142) X(24, 144) X(24, 145) X(24, 148) X(24, 159) X(24, 171) X(24, 206) X(24, 215) X(24, 225) \
+    X(24, 236) X(24, 237) X(25, 199) X(25, 207) X(25, 234) X(25, 235) X(26, 192) X(26, 193) X(26, 200) \
+    X(26, 201) X(26, 202) X(26, 205) X(26, 210) X(26, 213) X(26, 218) X(26, 219) X(26, 238) X(26, 240) \
+    X(26, 242) X(26, 243) X(26, 255) X(27, 203) X(27, 204) X(27, 211) X(27, 212) X(27, 214) X(27, 221) \
+    X(27, 222) X(27, 223) X(27, 241) X(27, 244) X(27, 245) X(27, 246) X(27, 247) X(27, 248) X(27, 250) \
+    X(27, 251) X(27, 252) X(27, 253) X(27, 254) X(28, 2) X(28, 3) X(28, 4) X(28, 5) X(28, 6) X(28, 7) \
+    X(28, 8) X(28, 11) X(28, 12) X(28, 14) X(28, 15) X(28, 16) X(28, 17) X(28, 18) X(28, 19) X(28, 20) \
+    X(28, 21) X(28, 23) X(28, 24) X(28, 25) X(28, 26) X(28, 27) X(28, 28) X(28, 29) X(28, 30) X(28, 31) \
+    X(28, 127) X(28, 220) X(28, 249) X(30, 10) X(30, 13) X(30, 22)
+/* clang-format on */
+enum { VT__HPACK_LEN_MAX = 30, VT__HPACK_LEN_SHORT = 8 };
+/* For each length its first code, the one behind its last, and the same of the ranks of symbols. */
+enum {
+    VT__HPACK_NEXT_4 = 0,
+    VT__HPACK_END_4 = 0,
+#define VT__HPACK_LENGTH(len, prev, count)                                                                   \
+    VT__HPACK_CODE_##len = VT__HPACK_NEXT_##prev << (len - prev),                                            \
+    VT__HPACK_NEXT_##len = VT__HPACK_CODE_##len + count, VT__HPACK_RANK_##len = VT__HPACK_END_##prev,        \
+    VT__HPACK_END_##len = VT__HPACK_RANK_##len + count,
+    VT__HPACK_LENGTHS(VT__HPACK_LENGTH)
+#undef VT__HPACK_LENGTH
+};
+enum { /* ranks */
+#define VT__HPACK_SYM(len, sym) VT__HPACK_SYM_##sym,
+       VT__HPACK_SHORT_CODES(VT__HPACK_SYM) VT__HPACK_LONG_CODES(VT__HPACK_SYM)
+#undef VT__HPACK_SYM
+};
+static const uint8_t vt__hpack_order[256] = {
+#define VT__HPACK_SYM(len, sym) sym,
+    VT__HPACK_SHORT_CODES(VT__HPACK_SYM) VT__HPACK_LONG_CODES(VT__HPACK_SYM)
+#undef VT__HPACK_SYM
+};
+static const uint32_t vt__hpack_codes[256] = {
+#define VT__HPACK_SYM(len, sym) [sym] = VT__HPACK_CODE_##len + VT__HPACK_SYM_##sym - VT__HPACK_RANK_##len,
+    VT__HPACK_SHORT_CODES(VT__HPACK_SYM) VT__HPACK_LONG_CODES(VT__HPACK_SYM)
+#undef VT__HPACK_SYM
+};
+static const uint8_t vt__hpack_lens[256] = {
+#define VT__HPACK_SYM(len, sym) [sym] = len,
+    VT__HPACK_SHORT_CODES(VT__HPACK_SYM) VT__HPACK_LONG_CODES(VT__HPACK_SYM)
+#undef VT__HPACK_SYM
+};
+/* By the next eight bits: length << 8 | symbol, as often as bits behind the code can differ; 0: it is longer. */
+static const uint16_t vt__hpack_short[1 << VT__HPACK_LEN_SHORT] = {
+#define VT__HPACK_FILL_8(x) x,
+#define VT__HPACK_FILL_7(x) x, x,
+#define VT__HPACK_FILL_6(x) x, x, x, x,
+#define VT__HPACK_FILL_5(x) x, x, x, x, x, x, x, x,
+#define VT__HPACK_SYM(len, sym) VT__HPACK_FILL_##len(len << 8 | sym)
+    VT__HPACK_SHORT_CODES(VT__HPACK_SYM)
+#undef VT__HPACK_SYM
+#undef VT__HPACK_FILL_5
+#undef VT__HPACK_FILL_6
+#undef VT__HPACK_FILL_7
+#undef VT__HPACK_FILL_8
+};
+/* Codes of a length, left-aligned, are below `end`; code - bias is the symbol's rank. */
+typedef struct vt__hpack_long {
+    uint32_t end, bias, len;
+} vt__hpack_long;
+static const vt__hpack_long vt__hpack_longs[] = {
+#define VT__HPACK_LENGTH(len, prev, count)                                                                   \
+    {(uint32_t)VT__HPACK_NEXT_##len << (32 - len), VT__HPACK_CODE_##len - VT__HPACK_RANK_##len, len},
+    VT__HPACK_LENGTHS(VT__HPACK_LENGTH)
+#undef VT__HPACK_LENGTH
+};
+
+/* length << 8 | symbol of the code that `top` begins with; 0: EOS. */
+static VT__NOINLINE unsigned vt__hpack_huff_long(uint32_t top) {
+    for (size_t i = 0; i < VT__COUNT(vt__hpack_longs); i++) {
+        const vt__hpack_long *l = &vt__hpack_longs[i];
+        if (top < l->end) return l->len << 8 | vt__hpack_order[(top >> (32 - l->len)) - l->bias];
+    }
+    return 0;
+}
+
+/* ---- decoder ---- */
+enum {
+    VT__HPACK_S_FIELD,
+    VT__HPACK_S_HEAD,
+    VT__HPACK_S_NAME_LEN,
+    VT__HPACK_S_NAME,
+    VT__HPACK_S_VALUE_LEN,
+    VT__HPACK_S_VALUE
+};
+/* Representations (RFC 7541 6). */
+enum { VT__HPACK_INDEXED, VT__HPACK_ADD, VT__HPACK_SIZE, VT__HPACK_SECRET, VT__HPACK_PLAIN };
+enum { VT__HPACK_INT_MAX = 1 << 28 }; /* so that no sum of two lengths, decoded, is over 32 bits */
+typedef struct vt__hpack_dec {
+    vt__hpack_table t;
+    uint32_t limit; /* what a table size update may say */
+    uint32_t owed;  /* the first update of the next block may not say more; UINT32_MAX: need not be */
+    /* of a block: */
+    char *scratch; /* the name, when it has to be there, then the value */
+    uint32_t room; /* what a field may have */
+    uint32_t n;    /* integer under way; then bytes of a string that have not come */
+    uint32_t len;  /* of the string so far, decoded */
+    uint8_t state, kind;
+    uint8_t more;    /* bytes of the integer so far */
+    uint8_t updates; /* table size updates so far; from the first field on 3 */
+    bool huffman;
+    bool in_input; /* the name stands there, and has to be saved if the input ends */
+    uint32_t nbits;
+    uint64_t bits; /* nbits of Huffman code from the top that no symbol has come of yet */
+    vt__hpack_field f;
+} vt__hpack_dec;
+
+/* `cap`: the largest SETTINGS_HEADER_TABLE_SIZE that the connection will announce; up to VT__HPACK_CAP_MAX. The table is of
+ * that size, made a power of two, and at least of VT__HPACK_DEFAULT: that counts before SETTINGS are acknowledged. */
+static VT__UNUSED void vt__hpack_dec_init(vt__hpack_dec *d, uint32_t cap) {
+    uint32_t size = VT__HPACK_DEFAULT;
+    while (size < cap && size < VT__HPACK_CAP_MAX) size *= 2;
+    memset(d, 0, offsetof(vt__hpack_dec, scratch));
+    vt__hpack_table_init(&d->t, size);
+    d->limit = VT__HPACK_DEFAULT;
+    d->owed = UINT32_MAX;
+}
+/* vt__hpack_mem(d->t.cap) bytes, before the first block. owns: the caller, who may take them back, and give others, between
+ * blocks as long as d->t.live is 0. */
+static VT__UNUSED void vt__hpack_dec_table(vt__hpack_dec *d, void *mem) { d->t.mem = mem; }
+/* Our SETTINGS_HEADER_TABLE_SIZE is acknowledged. When it lowers what the peer's table may be, the next block has to begin
+ * with a table size update. Between blocks. */
+static VT__UNUSED void vt__hpack_dec_limit(vt__hpack_dec *d, uint32_t size) {
+    d->limit = VT__MIN(size, d->t.cap);
+    if (d->limit < d->t.max) d->owed = VT__MIN(d->owed, d->limit);
+}
+/* A block begins. The scratch has n >= d->t.cap bytes, and is the decoder's until the block's end; a field of more than n -
+ * VT__HPACK_SCRATCH_MORE bytes is too long. */
+static VT__UNUSED void vt__hpack_dec_begin(vt__hpack_dec *d, void *scratch, uint32_t n) {
+    d->scratch = scratch;
+    d->room = n - VT__HPACK_SCRATCH_MORE;
+    d->state = VT__HPACK_S_FIELD;
+    d->updates = d->more = 0;
+    d->in_input = false;
+}
+/* The block has ended: 0, or < 0. */
+static VT__UNUSED int vt__hpack_dec_end(vt__hpack_dec *d) {
+    d->scratch = NULL;
+    if (d->state != VT__HPACK_S_FIELD) return VT__HPACK_E_CUT;
+    return d->owed == UINT32_MAX ? 0 : VT__HPACK_E_SIZE_MISSING;
+}
+
+/* An integer with a prefix of `bits` (RFC 7541 5.1), into d->n: 1, 0 or < 0. */
+VT__INLINE int vt__hpack_dec_int(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end, unsigned bits) {
+    const uint32_t most = (1U << bits) - 1;
+    if (*p == end) return 0;
+    if (d->more == 0) {
+        d->n = *(*p)++ & most;
+        if (VT__LIKELY(d->n < most)) return 1;
+        d->more = 1;
+    }
+    while (*p < end) {
+        uint8_t b = *(*p)++;
+        uint64_t n = d->n + ((uint64_t)(b & 127) << 7 * (d->more - 1));
+        if (d->more++ > 5 || n > VT__HPACK_INT_MAX) return VT__HPACK_E_INTEGER;
+        d->n = (uint32_t)n;
+        if (!(b & 128)) return d->more = 0, 1;
+    }
+    return 0;
+}
+
+static int vt__hpack_dec_size(vt__hpack_dec *d) {
+    if (d->updates > 2) return VT__HPACK_E_SIZE_LATE;
+    if (d->updates++ == 2) return VT__HPACK_E_SIZE_MANY;
+    if (d->n > d->limit) return VT__HPACK_E_SIZE;
+    if (d->n > d->owed) return VT__HPACK_E_SIZE_MISSING;
+    d->owed = UINT32_MAX;
+    d->t.max = d->n;
+    vt__hpack_evict(&d->t, d->n);
+    return 2;
+}
+
+/* The name of an entry, and its value unless `value` is false. Where they turn round the ring's end, or the entry may go
+ * before they have been used, in the scratch. */
+static int vt__hpack_dec_entry(vt__hpack_dec *d, bool value) {
+    vt__hpack_field *f = &d->f;
+    if (VT__LIKELY(d->n - 1 < VT__HPACK_STATIC_N)) {
+        const vt__hpack_static *s = &vt__hpack_statics[d->n];
+        *f = (vt__hpack_field){{s->name, s->name_len}, {s->value, s->value_len}, s->id, 0};
+        return 1;
+    }
+    if (d->n == 0 || d->n - VT__HPACK_STATIC_N > d->t.live) return VT__HPACK_E_INDEX;
+    const vt__hpack_entry *e = vt__hpack_entry_of(&d->t, d->n - VT__HPACK_STATIC_N);
+    const char *at = (const char *)d->t.mem + e->at;
+    uint32_t len = e->name_len + (value ? e->value_len : 0U);
+    if (VT__UNLIKELY(e->at + len > d->t.cap || d->kind == VT__HPACK_ADD)) {
+        vt__hpack_ring_get(&d->t, e->at, len, d->scratch);
+        at = d->scratch;
+    }
+    uint8_t flags = value ? e->flags : e->flags & (uint8_t)VT__HPACK_BAD_NAME;
+    *f = (vt__hpack_field){{at, e->name_len}, {at + e->name_len, e->value_len}, e->id, flags};
+    return 1;
+}
+
+/* Decodes all of [p, end) behind what the scratch has from `at` on; what is too long for it is counted. */
+static int vt__hpack_huff_run(vt__hpack_dec *d, const uint8_t *p, const uint8_t *end, uint32_t at) {
+    char *base = d->scratch + at, *last = d->scratch + d->room;
+    char *out = base + (d->len <= d->room - at ? d->len : 0), *from = out;
+    uint64_t w = d->bits;
+    uint32_t n = d->nbits;
+    unsigned e;
+    for (;;) {
+        if (VT__LIKELY(end - p >= 8)) {
+            w |= __builtin_bswap64(vt__h1_le64(p)) >> n;
+            p += (63 - n) / 8;
+            n += (63 - n) / 8 * 8;
+        } else {
+            for (; n <= 56 && p < end; n += 8) w |= (uint64_t)*p++ << (56 - n);
+        }
+        if (n < VT__HPACK_LEN_MAX) break;
+        do {
+            e = vt__hpack_short[w >> (64 - VT__HPACK_LEN_SHORT)];
+            if (VT__UNLIKELY(!e) && !(e = vt__hpack_huff_long((uint32_t)(w >> 32)))) return VT__HPACK_E_EOS;
+            *out++ = (char)e;
+            w <<= e >> 8, n -= e >> 8;
+        } while (n >= VT__HPACK_LEN_MAX);
+        if (VT__UNLIKELY(out > last)) d->len += (uint32_t)(out - from), from = out = base;
+    }
+    for (;;) { /* bits that are not there are 0, which EOS has none of */
+        e = vt__hpack_short[w >> (64 - VT__HPACK_LEN_SHORT)];
+        if (!e) e = vt__hpack_huff_long((uint32_t)(w >> 32));
+        if (e >> 8 > n) break;
+        *out++ = (char)e;
+        w <<= e >> 8, n -= e >> 8;
+    }
+    d->len += (uint32_t)(out - from);
+    d->bits = w, d->nbits = n;
+    return 0;
+}
+
+/* The string's first byte has come: its length and coding. */
+VT__INLINE int vt__hpack_dec_length(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end) {
+    if (*p < end && d->more == 0) d->huffman = **p >> 7;
+    int rc = vt__hpack_dec_int(d, p, end, 7);
+    if (rc > 0) d->len = d->nbits = 0, d->bits = 0;
+    return rc;
+}
+/* The next bytes of a string that goes to the scratch at `at`, or stays where it is; *s when it is whole: 1, 0 or < 0. */
+static int vt__hpack_dec_string(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end, uint32_t at, vt_str *s) {
+    const uint8_t *from = *p;
+    uint32_t n = (size_t)(end - from) < d->n ? (uint32_t)(end - from) : d->n;
+    *p += n;
+    s->ptr = d->scratch + at;
+    if (d->huffman) {
+        int rc = vt__hpack_huff_run(d, from, *p, at);
+        if (VT__UNLIKELY(rc < 0)) return rc;
+        if (n == d->n && (d->nbits > 7 || d->bits != ~(UINT64_MAX >> d->nbits))) return VT__HPACK_E_PADDING;
+    } else if (n == d->n && d->len == 0) {
+        s->ptr = (const char *)from;
+        d->len = n;
+    } else {
+        if (n && d->len + n <= d->room - at) memcpy(d->scratch + at + d->len, from, n);
+        d->len += n;
+    }
+    s->len = d->len;
+    return (d->n -= n) == 0;
+}
+
+/* What a name is worth: its id, and whether it is one. */
+static void vt__hpack_name_check(vt__hpack_field *f) {
+    const char *p = f->name.ptr;
+    size_t n = f->name.len;
+    f->id = f->flags = 0;
+    if (n && p[0] == ':') {
+        f->id = VT__HPACK_F_PSEUDO;
+        if (vt__str_eq(f->name, VT__STR_LIT(":protocol"))) f->id = VT__HPACK_F_PROTOCOL;
+        for (unsigned i = 1; i <= 8; i++)
+            if (vt__str_eq(f->name, (vt_str){vt__hpack_statics[i].name, vt__hpack_statics[i].name_len}))
+                f->id = vt__hpack_statics[i].id;
+        return;
+    }
+    bool good = n > 0;
+    for (size_t i = 0; i < n; i++) good &= vt__uri_is(p[i], VT__URI_C_TOKEN) && !(p[i] >= 'A' && p[i] <= 'Z');
+    if (!good) f->flags = VT__HPACK_BAD_NAME;
+    else if (n <= 32) f->id = (uint8_t)vt__h1_name_id(p, n, 0);
+}
+static void vt__hpack_value_check(vt__hpack_field *f) {
+    vt_str v = f->value;
+    if (v.len == 0) return;
+    if (vt__h1_is_ws(v.ptr[0]) || vt__h1_is_ws(v.ptr[v.len - 1]) || vt__h1_check_value(v) < 0)
+        f->flags |= VT__HPACK_BAD_VALUE;
+}
+
+/* A literal field is whole. */
+static void vt__hpack_dec_literal(vt__hpack_dec *d) {
+    vt__hpack_field *f = &d->f;
+    bool fits = f->name.len <= d->room && f->value.len <= d->room - f->name.len;
+    if (VT__LIKELY(fits)) {
+        vt__hpack_value_check(f);
+    } else {
+        f->name.ptr = f->value.ptr = NULL;
+        f->id = 0, f->flags = VT__HPACK_LONG;
+    }
+    if (d->kind == VT__HPACK_ADD) (void)vt__hpack_add(&d->t, f->name, f->value, f->id, f->flags);
+    if (d->kind == VT__HPACK_SECRET) f->flags |= VT__HPACK_NEVER;
+}
+
+/* What a field begins with is whole: an index, or a size. */
+static int vt__hpack_dec_head(vt__hpack_dec *d) {
+    if (d->kind == VT__HPACK_SIZE) {
+        d->state = VT__HPACK_S_FIELD;
+        return vt__hpack_dec_size(d);
+    }
+    if (VT__UNLIKELY(d->owed != UINT32_MAX)) return VT__HPACK_E_SIZE_MISSING;
+    d->updates = 3;
+    if (d->kind == VT__HPACK_INDEXED) {
+        d->state = VT__HPACK_S_FIELD;
+        return vt__hpack_dec_entry(d, true);
+    }
+    d->state = d->n ? VT__HPACK_S_VALUE_LEN : VT__HPACK_S_NAME_LEN;
+    if (d->n == 0) return 2;
+    int rc = vt__hpack_dec_entry(d, false);
+    return rc < 0 ? rc : 2;
+}
+/* One step: 2 go on, else as vt__hpack_dec_next. */
+VT__INLINE int vt__hpack_dec_step(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end) {
+    static const uint8_t bits[] = {7, 6, 5, 4, 4};
+    vt__hpack_field *f = &d->f;
+    int rc;
+    switch (d->state) {
+    case VT__HPACK_S_FIELD:
+        if (*p == end) return 0;
+        d->kind = **p >= 128 ? VT__HPACK_INDEXED : **p >= 64 ? VT__HPACK_ADD : **p >= 32 ? VT__HPACK_SIZE
+                : **p >= 16  ? VT__HPACK_SECRET  : VT__HPACK_PLAIN;
+        d->state = VT__HPACK_S_HEAD;
+        return 2;
+    case VT__HPACK_S_HEAD:
+        rc = vt__hpack_dec_int(d, p, end, bits[d->kind]);
+        return rc > 0 ? vt__hpack_dec_head(d) : rc;
+    case VT__HPACK_S_NAME_LEN:
+        if ((rc = vt__hpack_dec_length(d, p, end)) <= 0) return rc;
+        d->state = VT__HPACK_S_NAME;
+        return 2;
+    case VT__HPACK_S_NAME:
+        if ((rc = vt__hpack_dec_string(d, p, end, 0, &f->name)) <= 0) return rc;
+        d->in_input = f->name.ptr != d->scratch;
+        if (VT__LIKELY(f->name.len <= d->room)) vt__hpack_name_check(f);
+        d->state = VT__HPACK_S_VALUE_LEN;
+        return 2;
+    case VT__HPACK_S_VALUE_LEN:
+        if ((rc = vt__hpack_dec_length(d, p, end)) <= 0) return rc;
+        d->state = VT__HPACK_S_VALUE;
+        return 2;
+    default:
+        rc = vt__hpack_dec_string(d, p, end, (uint32_t)VT__MIN(f->name.len, d->room), &f->value);
+        if (rc <= 0) return rc;
+        vt__hpack_dec_literal(d);
+        d->in_input = false;
+        d->state = VT__HPACK_S_FIELD;
+        return 1;
+    }
+}
+/* The next field of the block: 1 and *f; 0: the input is used up, and may stop anywhere; < 0: VT__HPACK_E_x. *p is moved
+ * behind what was used. Takes time for the bytes of the input and of the fields, and no other. */
+static VT__UNUSED int vt__hpack_dec_next(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end, vt__hpack_field *f) {
+    int rc;
+    while ((rc = vt__hpack_dec_step(d, p, end)) == 2) continue;
+    if (rc > 0) *f = d->f;
+    if (rc == 0 && d->in_input) {
+        size_t n = d->f.name.len;
+        if (n <= d->room) memcpy(d->scratch, d->f.name.ptr, n);
+        d->f.name.ptr = d->scratch;
+        d->in_input = false;
+    }
+    return rc;
+}
+
+/* ---- encoder ---- */
+/* What is worth an entry. SEEN: a field that was there a short while ago with the same value, or whose name no table has
+ * yet. ONCE: at once. PLAIN: never. */
+enum { VT__HPACK_P_SEEN, VT__HPACK_P_ONCE, VT__HPACK_P_PLAIN, VT__HPACK_P_SECRET };
+static const uint8_t vt__hpack_policies[VT__HPACK_F_COUNT] = {
+    [VT__H1_F_SERVER] = VT__HPACK_P_ONCE,
+    [VT__H1_F_CONTENT_TYPE] = VT__HPACK_P_ONCE,
+    [VT__H1_F_CONTENT_ENCODING] = VT__HPACK_P_ONCE,
+    [VT__H1_F_CACHE_CONTROL] = VT__HPACK_P_ONCE,
+    [VT__H1_F_VARY] = VT__HPACK_P_ONCE,
+    [VT__H1_F_ACCEPT_RANGES] = VT__HPACK_P_ONCE,
+    [VT__H1_F_ACCEPT] = VT__HPACK_P_ONCE,
+    [VT__H1_F_ACCEPT_ENCODING] = VT__HPACK_P_ONCE,
+    [VT__H1_F_ACCEPT_LANGUAGE] = VT__HPACK_P_ONCE,
+    [VT__H1_F_USER_AGENT] = VT__HPACK_P_ONCE,
+    [VT__H1_F_COOKIE] = VT__HPACK_P_ONCE,
+    [VT__HPACK_F_AUTHORITY] = VT__HPACK_P_ONCE,
+    [VT__H1_F_DATE] = VT__HPACK_P_PLAIN,
+    [VT__H1_F_CONTENT_LENGTH] = VT__HPACK_P_PLAIN,
+    [VT__H1_F_SET_COOKIE] = VT__HPACK_P_SECRET,
+    [VT__H1_F_AUTHORIZATION] = VT__HPACK_P_SECRET,
+    [VT__H1_F_PROXY_AUTHORIZATION] = VT__HPACK_P_SECRET,
+};
+enum { VT__HPACK_COOKIE_MIN = 20 }; /* a shorter cookie can be guessed by its effect on sizes (RFC 7541 7.1.3) */
+
+/* By a hash: numbers of the entries that have this field, or this name, last; fingerprints of fields that were not entered.
+ * What stands there may be of another field: it is compared. */
+enum { VT__HPACK_SLOTS = 64 };
+typedef struct vt__hpack_slots {
+    uint16_t field[VT__HPACK_SLOTS], name[VT__HPACK_SLOTS], seen[VT__HPACK_SLOTS];
+} vt__hpack_slots;
+typedef struct vt__hpack_enc {
+    vt__hpack_table t;
+    vt__hpack_slots *slots;
+    uint32_t next, lowest; /* sizes to be told: the last one, and the lowest there was since the last block */
+} vt__hpack_enc;
+/* A field name and what is known of it. */
+typedef struct vt__hpack_key {
+    vt_str name;
+    int id;
+    uint32_t index; /* of a name like it in the tables; 0: none */
+} vt__hpack_key;
+
+/* `cap`: the most that the table may take, whatever the peer allows; made a power of two from 256 to VT__HPACK_CAP_MAX. */
+static VT__UNUSED void vt__hpack_enc_init(vt__hpack_enc *e, uint32_t cap) {
+    uint32_t size = 256;
+    while (size < cap && size < VT__HPACK_CAP_MAX) size *= 2;
+    memset(e, 0, sizeof *e);
+    vt__hpack_table_init(&e->t, size);
+    e->next = e->lowest = VT__MIN(size, (uint32_t)VT__HPACK_DEFAULT);
+}
+/* Bytes of an encoder's memory. */
+static VT__UNUSED size_t vt__hpack_enc_mem(const vt__hpack_enc *e) {
+    return vt__hpack_mem(e->t.cap) + sizeof(vt__hpack_slots);
+}
+/* vt__hpack_enc_mem(e) bytes, aligned for uint16_t, at any time before the first field that may be indexed. owns: the caller. */
+static VT__UNUSED void vt__hpack_enc_table(vt__hpack_enc *e, void *mem) {
+    e->t.mem = mem;
+    e->slots = (vt__hpack_slots *)(void *)(e->t.mem + vt__hpack_mem(e->t.cap));
+    memset(e->slots, 0, sizeof *e->slots);
+}
+/* The peer's SETTINGS_HEADER_TABLE_SIZE. Told to its decoder at the next block's start. */
+static VT__UNUSED void vt__hpack_enc_limit(vt__hpack_enc *e, uint32_t size) {
+    e->next = VT__MIN(size, e->t.cap);
+    e->lowest = VT__MIN(e->lowest, e->next);
+}
+
+enum { VT__HPACK_INT_BYTES = 6, VT__HPACK_BEGIN_MAX = 8 };
+/* Bytes of an integer behind a prefix, its own byte included. */
+VT__INLINE size_t vt__hpack_int_size(unsigned bits, size_t v) {
+    size_t n = 1, most = (1U << bits) - 1;
+    if (VT__LIKELY(v < most)) return 1;
+    for (v -= most; v >= 128; v >>= 7) n++;
+    return n + 1;
+}
+VT__INLINE uint8_t *vt__hpack_put_int(uint8_t *out, unsigned first, unsigned bits, size_t v) {
+    size_t most = (1U << bits) - 1;
+    if (VT__LIKELY(v < most)) {
+        *out++ = (uint8_t)(first | v);
+        return out;
+    }
+    *out++ = (uint8_t)(first | most);
+    for (v -= most; v >= 128; v >>= 7) *out++ = (uint8_t)(v | 128);
+    *out++ = (uint8_t)v;
+    return out;
+}
+/* A block begins: writes the table size updates that are due, and how many bytes they have; mostly none. */
+static VT__UNUSED size_t vt__hpack_enc_begin(vt__hpack_enc *e, uint8_t out[VT__HPACK_BEGIN_MAX]) {
+    uint8_t *p = out;
+    if (VT__LIKELY(e->next == e->t.max && e->lowest >= e->t.max)) return 0;
+    if (e->lowest < e->next) p = vt__hpack_put_int(p, 0x20, 5, e->lowest);
+    p = vt__hpack_put_int(p, 0x20, 5, e->next);
+    vt__hpack_evict(&e->t, e->lowest);
+    e->t.max = e->lowest = e->next;
+    return (size_t)(p - out);
+}
+
+/* Bytes of a string's Huffman code, in lower case when `fold`. */
+VT__INLINE size_t vt__hpack_huff_size(vt_str s, bool fold) {
+    size_t bits = 0;
+    for (size_t i = 0; i < s.len; i++) bits += vt__hpack_lens[(uint8_t)(fold ? vt__str_lower(s.ptr[i]) : s.ptr[i])];
+    return (bits + 7) / 8;
+}
+VT__INLINE uint8_t *vt__hpack_huff_put(uint8_t *out, vt_str s, bool fold) {
+    uint64_t w = 0;
+    unsigned n = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        uint8_t c = (uint8_t)(fold ? vt__str_lower(s.ptr[i]) : s.ptr[i]);
+        w = w << vt__hpack_lens[c] | vt__hpack_codes[c];
+        n += vt__hpack_lens[c];
+        if (n < 32) continue;
+        n -= 32;
+        uint32_t v = (uint32_t)(w >> n);
+        out[0] = (uint8_t)(v >> 24), out[1] = (uint8_t)(v >> 16), out[2] = (uint8_t)(v >> 8), out[3] = (uint8_t)v;
+        out += 4;
+    }
+    w = w << 8 | 0xff;
+    for (; n >= 8; n -= 8) *out++ = (uint8_t)(w >> n);
+    if (n) *out++ = (uint8_t)(w >> n);
+    return out;
+}
+/* A string with its length, `coded` being the size of its Huffman code. */
+VT__INLINE uint8_t *vt__hpack_put_string(uint8_t *out, vt_str s, size_t coded, bool fold) {
+    if (coded < s.len) return vt__hpack_huff_put(vt__hpack_put_int(out, 0x80, 7, coded), s, fold);
+    out = vt__hpack_put_int(out, 0, 7, s.len);
+    for (size_t i = 0; fold && i < s.len; i++) out[i] = (uint8_t)vt__str_lower(s.ptr[i]);
+    if (!fold && s.len) memcpy(out, s.ptr, s.len);
+    return out + s.len;
+}
+/* A literal, its name by index unless that is 0: its size, or 0 when it does not fit. */
+static size_t vt__hpack_put_literal(uint8_t *out, size_t cap, int kind, uint32_t index, vt_str name, vt_str value) {
+    static const uint8_t firsts[] = {0x80, 0x40, 0x20, 0x10, 0x00};
+    unsigned first = firsts[kind], bits = kind == VT__HPACK_ADD ? 6 : 4;
+    size_t coded_name = index ? 0 : vt__hpack_huff_size(name, true), coded = vt__hpack_huff_size(value, false);
+    size_t n = VT__MIN(coded_name, name.len), v = VT__MIN(coded, value.len);
+    size_t size = vt__hpack_int_size(bits, index) + vt__hpack_int_size(7, v) + v;
+    if (!index) size += vt__hpack_int_size(7, n) + n;
+    if (size > cap) return 0;
+    out = vt__hpack_put_int(out, first, bits, index);
+    if (!index) out = vt__hpack_put_string(out, name, coded_name, true);
+    (void)vt__hpack_put_string(out, value, coded, false);
+    return size;
+}
+
+static uint64_t vt__hpack_hash(uint64_t h, vt_str s, uint64_t fold) {
+    const char *p = s.ptr;
+    size_t n = s.len;
+    uint64_t v = 0;
+    for (; n >= 8; n -= 8, p += 8) h = (h ^ (vt__h1_le64(p) | fold)) * UINT64_C(0x9e3779b97f4a7c15), h ^= h >> 32;
+    for (; n > 0; n--) v = v << 8 | (uint8_t)*p++;
+    h = (h ^ (v | fold) ^ s.len) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 32;
+}
+static bool vt__hpack_ring_eq(const vt__hpack_table *t, uint32_t at, vt_str s, bool fold) {
+    at &= t->cap - 1;
+    size_t first = VT__MIN(s.len, t->cap - at), rest = s.len - first;
+    vt_str a = {(const char *)t->mem + at, first}, b = {(const char *)t->mem, rest};
+    vt_str x = {s.ptr, first}, y = {s.ptr + first, rest};
+    return fold ? vt__str_eq_ci(a, x) && vt__str_eq_ci(b, y) : vt__str_eq(a, x) && vt__str_eq(b, y);
+}
+/* The index of the entry with number `seq`, if it lives and has this name, and this value unless that is NULL; else 0. */
+static uint32_t vt__hpack_find(const vt__hpack_enc *e, uint16_t seq, const vt__hpack_key *k, const vt_str *value) {
+    uint32_t i = (uint16_t)(e->t.made - seq);
+    if (i - 1 >= e->t.live) return 0;
+    const vt__hpack_entry *x = vt__hpack_entry_of(&e->t, i);
+    if (x->id != k->id || (!k->id && x->name_len != k->name.len)) return 0;
+    if (!k->id && !vt__hpack_ring_eq(&e->t, x->at, k->name, true)) return 0;
+    if (value && x->value_len != value->len) return 0;
+    return value && !vt__hpack_ring_eq(&e->t, x->at + x->name_len, *value, false) ? 0 : VT__HPACK_STATIC_N + i;
+}
+/* The static entry of this field; k->index becomes that of its name. 0: none. */
+static uint32_t vt__hpack_find_static(vt__hpack_key *k, vt_str value) {
+    static const uint8_t others[] = {20, 48, 52, 56}; /* those without an id */
+    uint32_t i = vt__hpack_firsts[k->id];
+    for (size_t j = 0; !k->id && j < VT__COUNT(others); j++) {
+        const vt__hpack_static *s = &vt__hpack_statics[others[j]];
+        if (vt__str_eq_ci(k->name, (vt_str){s->name, s->name_len})) i = others[j];
+    }
+    k->index = i;
+    for (; i && i <= VT__HPACK_STATIC_N; i++) {
+        const vt__hpack_static *s = &vt__hpack_statics[i];
+        if (s->id != vt__hpack_statics[k->index].id) break;
+        if (vt__str_eq(value, (vt_str){s->value, s->value_len})) return i;
+    }
+    return 0;
+}
+static size_t vt__hpack_put_index(uint8_t *out, size_t cap, uint32_t index) {
+    if (vt__hpack_int_size(7, index) > cap) return 0;
+    return (size_t)(vt__hpack_put_int(out, 0x80, 7, index) - out);
+}
+/* A field that has no static entry, by the dynamic table. */
+static size_t vt__hpack_put_dynamic(vt__hpack_enc *e, uint8_t *out, size_t cap, vt__hpack_key *k, vt_str value,
+                                    bool once) {
+    enum { SHIFT = 58 }; /* 64 slots */
+    uint64_t name_hash = vt__hpack_hash((uint64_t)k->id, k->id ? (vt_str){"", 0} : k->name, VT__H1_ONES * 0x20);
+    uint64_t hash = vt__hpack_hash(name_hash, value, 0);
+    uint16_t *of_field = &e->slots->field[hash >> SHIFT], *of_name = &e->slots->name[name_hash >> SHIFT];
+    uint16_t *seen = &e->slots->seen[hash >> SHIFT], print = (uint16_t)hash;
+    uint32_t i = vt__hpack_find(e, *of_field, k, &value);
+    if (i) return vt__hpack_put_index(out, cap, i);
+    if (!k->index) k->index = vt__hpack_find(e, *of_name, k, NULL);
+    bool add = once || !k->index || *seen == print;
+    add = add && k->name.len + value.len + VT__HPACK_OVERHEAD <= e->t.max / 2;
+    size_t n = vt__hpack_put_literal(out, cap, add ? VT__HPACK_ADD : VT__HPACK_PLAIN, k->index, k->name, value);
+    if (n == 0) return 0;
+    *seen = print;
+    if (!add) return n;
+    const vt__hpack_entry *x = vt__hpack_add(&e->t, k->name, value, (uint8_t)k->id, 0);
+    for (size_t j = 0; j < k->name.len; j++) {
+        uint8_t *c = &e->t.mem[(x->at + j) & (e->t.cap - 1)];
+        *c = (uint8_t)vt__str_lower((char)*c);
+    }
+    *of_field = *of_name = (uint16_t)(e->t.made - 1);
+    return n;
+}
+/* Writes a field: its size, or 0 when that is over `cap`, and then nothing has happened. The name goes out in lower case; `id`
+ * is that of its name (VT__H1_F_x, VT__HPACK_F_x; 0 for those that have none, and for VT__HPACK_F_PSEUDO). flags: 0, or
+ * VT__HPACK_NEVER. Both together are shorter than 2^28. */
+static VT__UNUSED size_t vt__hpack_put(vt__hpack_enc *e, uint8_t *out, size_t cap, int id, vt_str name,
+                                       vt_str value, unsigned flags) {
+    vt__hpack_key k = {name, id, 0};
+    int policy = flags & VT__HPACK_NEVER ? VT__HPACK_P_SECRET : vt__hpack_policies[id];
+    uint32_t i = vt__hpack_find_static(&k, value);
+    if (policy == VT__HPACK_P_SECRET || (id == VT__H1_F_COOKIE && value.len < VT__HPACK_COOKIE_MIN))
+        return vt__hpack_put_literal(out, cap, VT__HPACK_SECRET, k.index, name, value);
+    if (i) return vt__hpack_put_index(out, cap, i);
+    if (policy == VT__HPACK_P_PLAIN || !e->slots)
+        return vt__hpack_put_literal(out, cap, VT__HPACK_PLAIN, k.index, name, value);
+    return vt__hpack_put_dynamic(e, out, cap, &k, value, policy == VT__HPACK_P_ONCE);
+}
+
+/* What every response has, for any encoder, as no table is needed: the size. */
+enum { VT__HPACK_STATUS_MAX = 5, VT__HPACK_LENGTH_MAX = 23, VT__HPACK_DATE_MAX = 32 };
+/* :status, of three digits. */
+static VT__UNUSED size_t vt__hpack_put_status(uint8_t out[VT__HPACK_STATUS_MAX], int status) {
+    char text[3] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10), (char)('0' + status % 10)};
+    if (VT__LIKELY(status == 200)) return *out = 0x88, 1;
+    vt__hpack_key k = {{"", 0}, VT__HPACK_F_STATUS, 0};
+    vt_str value = {text, 3};
+    uint32_t i = vt__hpack_find_static(&k, value);
+    if (i) return vt__hpack_put_index(out, VT__HPACK_STATUS_MAX, i);
+    return vt__hpack_put_literal(out, VT__HPACK_STATUS_MAX, VT__HPACK_PLAIN, k.index, k.name, value);
+}
+static VT__UNUSED size_t vt__hpack_put_length(uint8_t out[VT__HPACK_LENGTH_MAX], uint64_t length) {
+    char digits[20];
+    vt_str value = {digits, vt__str_put_u64(digits, length)};
+    uint32_t index = vt__hpack_firsts[VT__H1_F_CONTENT_LENGTH];
+    return vt__hpack_put_literal(out, VT__HPACK_LENGTH_MAX, VT__HPACK_PLAIN, index, value, value);
+}
+/* Of vt__str_put_date's 29 bytes. It is good to keep what comes out for as long as they are the same. */
+static VT__UNUSED size_t vt__hpack_put_date(uint8_t out[VT__HPACK_DATE_MAX], const char date[29]) {
+    vt_str value = {date, 29};
+    uint32_t index = vt__hpack_firsts[VT__H1_F_DATE];
+    return vt__hpack_put_literal(out, VT__HPACK_DATE_MAX, VT__HPACK_PLAIN, index, value, value);
+}
 #endif /* VTHTTP_H2 */
 #endif /* VTHTTP_HTTP */
 
