@@ -49,6 +49,7 @@
  *   @h1         HTTP/1.1 codec: request and response heads, field sections, chunked bodies, encoders
  *   @ws         WebSocket codec: frames, masks, UTF-8, close codes, handshake
  *   @hpack      HPACK: field sections of HTTP/2 (VTHTTP_H2)
+ *   @h2         HTTP/2 connection machine: frames, streams, flow control, priorities, budgets (VTHTTP_H2)
  *   @ctx        context switch: assembly, ucontext, sanitizer hooks
  *   @stack      guarded stacks, caches, trimming, overflow reports
  *   @timer      hierarchical timing wheel
@@ -5379,6 +5380,1499 @@ static VT__UNUSED size_t vt__hpack_put_date(uint8_t out[VT__HPACK_DATE_MAX], con
     vt_str value = {date, 29};
     uint32_t index = vt__hpack_firsts[VT__H1_F_DATE];
     return vt__hpack_put_literal(out, VT__HPACK_DATE_MAX, VT__HPACK_PLAIN, index, value, value);
+}
+
+/*==============================================================================
+ * MARK: - @h2      HTTP/2 connection machine: frames, streams, flow control, priorities, budgets
+ * uses:   @plat @str @ds @uri @h1 @hpack
+ * pure.   RFC 9113, RFC 9218, RFC 8441. A stream: open -> half-closed by either side -> closed, see vt__h2_end, vt__h2_close.
+ * test:   tests/test_h2.c   fuzz: fuzz/fuzz_h2.c
+ *
+ * In: vt__h2_recv takes bytes and gives one event at a time; it keeps at most a frame's head and a few bytes of it, so that
+ * events are the same wherever the input is cut, and data are pointed at, not copied. It takes no further frame while what
+ * it has to answer would not fit: whoever sends floods and does not read waits like everybody else.
+ *
+ * Out: vt__h2_pick says what to write next, and a put or head function writes it: control frames first, then heads,
+ * encoded when they are written, because HPACK's table lives in their order, then data by urgency.
+ *
+ * Streams are the caller's memory from vt__h2_attach or vt__h2_open to vt__h2_release, which is called when the stream's
+ * *handler* has ended: so long a stream counts against the limit, whoever reset it, and a client that opens and cancels
+ * is never given more than its share of handlers. Closed streams leave a bit each (was the id used) and, when they were
+ * reset, a place in a small ring; what was forgotten is taken for a stream that this end reset, the milder of two readings.
+ *
+ * Errors of the connection end it; those of a stream are answered by RST_STREAM and counted with the peer's own resets,
+ * since either makes this end throw work away. Whatever costs more than it is worth has such a budget: a burst and a rate.
+ *============================================================================*/
+/* clang-format off */
+#define VT__H2_CODES(X) \
+    X(NO_ERROR) X(PROTOCOL_ERROR) X(INTERNAL_ERROR) X(FLOW_CONTROL_ERROR) X(SETTINGS_TIMEOUT) X(STREAM_CLOSED) \
+    X(FRAME_SIZE_ERROR) X(REFUSED_STREAM) X(CANCEL) X(COMPRESSION_ERROR) X(CONNECT_ERROR) X(ENHANCE_YOUR_CALM) \
+    X(INADEQUATE_SECURITY) X(HTTP_1_1_REQUIRED)
+#define VT__H2_ERRORS(X) \
+    X(PREFACE, -11501, PROTOCOL_ERROR, "not the preface of HTTP/2")                       \
+    X(FIRST, -11502, PROTOCOL_ERROR, "the first frame is not SETTINGS")                   \
+    X(LONG, -11503, FRAME_SIZE_ERROR, "frame over the size that was announced")           \
+    X(LENGTH, -11504, FRAME_SIZE_ERROR, "frame of a length that its type cannot have")    \
+    X(PLACE, -11505, PROTOCOL_ERROR, "frame of a stream on stream 0, or the other way round") \
+    X(BLOCK, -11506, PROTOCOL_ERROR, "header block cut into, or CONTINUATION of none")    \
+    X(PADDING, -11507, PROTOCOL_ERROR, "padding longer than its frame")                   \
+    X(ID, -11508, PROTOCOL_ERROR, "stream that the peer may not open")                    \
+    X(IDLE, -11509, PROTOCOL_ERROR, "frame of an idle stream")                            \
+    X(CLOSED, -11510, STREAM_CLOSED, "frame of a stream that has ended")                  \
+    X(PUSH, -11511, PROTOCOL_ERROR, "PUSH_PROMISE")                                       \
+    X(SETTING, -11512, PROTOCOL_ERROR, "setting out of its range")                        \
+    X(INCREMENT, -11513, PROTOCOL_ERROR, "window update of 0")                            \
+    X(WINDOW, -11514, FLOW_CONTROL_ERROR, "window over 2^31-1")                           \
+    X(SURPLUS, -11515, FLOW_CONTROL_ERROR, "data beyond the window")                      \
+    X(PRIORITY, -11516, PROTOCOL_ERROR, "priority of no stream, or of one on itself")     \
+    X(HPACK, -11517, COMPRESSION_ERROR, "header block that cannot be decoded")            \
+    X(LARGE, -11518, ENHANCE_YOUR_CALM, "header block over its limits")                   \
+    X(FLOOD, -11519, ENHANCE_YOUR_CALM, "a budget is used up")                            \
+    X(ACK, -11520, SETTINGS_TIMEOUT, "SETTINGS not acknowledged in time")                 \
+    X(UPGRADE, -11521, PROTOCOL_ERROR, "bad HTTP2-Settings")                              \
+    X(NO_MORE, -11522, NO_ERROR, "no stream may be opened")
+/* clang-format on */
+enum vt__h2_code {
+#define VT__H2_CODE_ENUM(name) VT__H2_##name,
+    VT__H2_CODES(VT__H2_CODE_ENUM)
+#undef VT__H2_CODE_ENUM
+};
+enum vt__h2_err {
+#define VT__H2_ERR_ENUM(name, value, code, text) VT__H2_E_##name = value,
+    VT__H2_ERRORS(VT__H2_ERR_ENUM)
+#undef VT__H2_ERR_ENUM
+};
+typedef struct vt__h2_err_row {
+    uint32_t code; /* that GOAWAY carries */
+    const char *text;
+} vt__h2_err_row;
+/* Of one of the errors above. */
+static VT__UNUSED const vt__h2_err_row *vt__h2_err_of(int err) {
+    static const vt__h2_err_row rows[] = {
+#define VT__H2_ERR_ROW(name, value, code, text) {VT__H2_##code, text},
+        VT__H2_ERRORS(VT__H2_ERR_ROW)
+#undef VT__H2_ERR_ROW
+    };
+    return &rows[VT__H2_E_PREFACE - err];
+}
+
+/* What is paid for, and what by default: burst and rate a second. A budget is never used up when its burst is VT__H2_ANY. The
+ * rate of resets is above other servers' (33), for a client that cancels 10,000 requests in a minute is a map being
+ * dragged about, and the handlers at work are bounded all the same. */
+/* clang-format off */
+#define VT__H2_BUDGETS(X) \
+    X(RESETS, 1000, 200)     /* streams reset by the peer, or by this end for its fault */ \
+    X(REFUSALS, 1000, 33)    /* streams over the limit */                                \
+    X(PINGS, 1000, 33)       /* but those after data either way */                       \
+    X(SETTINGSES, 1000, 33)                                                              \
+    X(EMPTIES, 1000, 100)    /* DATA, HEADERS and CONTINUATION that bring nothing */     \
+    X(PRIORITIES, 10000, 330)                                                            \
+    X(GLITCHES, 10000, 330)  /* what is ignored */                                       \
+    X(WASTE, 16, 1)          /* 64 KiB that were neither fields nor data, less eight times what was */
+/* clang-format on */
+enum vt__h2_cause {
+#define VT__H2_BUDGET_ENUM(name, burst, rate) VT__H2_##name,
+    VT__H2_BUDGETS(VT__H2_BUDGET_ENUM)
+#undef VT__H2_BUDGET_ENUM
+        VT__H2_CAUSES
+};
+enum { VT__H2_WASTE_UNIT = 65536, VT__H2_ANY = -1 };
+typedef struct vt__h2_budget {
+    int32_t burst;
+    uint32_t per_s;
+} vt__h2_budget;
+
+/* Shared by many connections. Zero means the default; see vt__h2_cfg_fill. */
+typedef struct vt__h2_cfg {
+    uint32_t max_streams;       /* at once, with a handler; 100 */
+    uint32_t max_head;          /* name + value + 32 of a head's fields; 16384; over: event.too_large */
+    uint32_t max_fields;        /* 1000; over: likewise */
+    uint32_t max_block;         /* bytes of an encoded head; 65536; over: E_LARGE */
+    uint32_t max_continuations; /* frames of a head after its first; 8; over: E_LARGE */
+    uint32_t table;             /* HPACK's table, of the peer's heads; 4096 */
+    uint32_t max_frame;         /* payload bytes of a frame that is taken; 16384 at least, the default */
+    uint32_t window,
+        max_window; /* bytes a stream may send ahead, at first and at most; 65535 at least, the default; 1 MiB */
+    int64_t ack_timeout_ns;               /* for our SETTINGS; 10 s */
+    bool connect_protocol;                /* a server takes extended CONNECT */
+    vt__h2_budget budgets[VT__H2_CAUSES]; /* {0, 0}: the default */
+} vt__h2_cfg;
+
+enum vt__h2_queue { VT__H2_Q_NONE, VT__H2_Q_FIRST, VT__H2_Q_DATA };
+enum { VT__H2_REMOTE = 1, VT__H2_LOCAL = 2, VT__H2_BOTH = 3 }; /* sides of a stream */
+enum { VT__H2_OURS = 1, VT__H2_THEIRS = 2 };                   /* who reset it */
+
+/* Zeroed by vt__h2_attach and vt__h2_open; the caller reads id, ended, reset, held. */
+typedef struct vt__h2_stream {
+    vt__list out, owing; /* in the queue of what goes out; in that of streams that owe a control frame */
+    struct vt__h2_stream *chain;
+    uint32_t id, code; /* 0: not sent yet; of the reset */
+    int32_t send_window, recv_window;
+    uint32_t held;       /* bytes that the caller has got and not consumed */
+    size_t avail;        /* bytes the caller has ready to send */
+    int64_t length, got; /* Content-Length, or -1; bytes of data so far */
+    uint8_t ended, reset, queue, urgency;
+    bool incremental, fin;     /* fin: `avail` ends it */
+    bool want_head, sent_head; /* sent_head: the final one */
+    bool headed, bodyless; /* the peer's final head is here; no body follows it (a client says so for HEAD) */
+    bool tunnel;           /* it is a client's CONNECT, the caller says before its head */
+    bool pinned;           /* PRIORITY_UPDATE told its priority, so the field does not */
+    bool owes, owes_reset, released;
+} vt__h2_stream;
+
+enum {
+    VT__H2_BUCKETS = 16,
+    VT__H2_RESETS_KEPT = 16,
+    VT__H2_EARLY = 4,
+    VT__H2_SCRATCH = 32,
+    VT__H2_REPLIES = 112
+};
+enum { VT__H2_FRAME = 9, VT__H2_FRAME_MIN = 16384, VT__H2_FRAME_MAX = 0xffffff, VT__H2_WINDOW_FIRST = 65535 };
+enum { VT__H2_CONTROL_MIN = 512 }; /* what vt__h2_put_control needs */
+
+/* A header block on its way in. */
+typedef struct vt__h2_block {
+    uint32_t id, bytes, size, nfields; /* id 0: none; size: name + value + 32 */
+    uint32_t bad;                      /* the code that its stream will be reset with */
+    uint64_t authority;                /* a hash of it */
+    uint16_t seen, status;             /* bits of pseudo-fields */
+    uint8_t continuations, method;
+    bool fin, regular, host, asterisk, too_large, opening, port;
+} vt__h2_block;
+
+/* One connection. Zeroed and set up by vt__h2_init. */
+typedef struct vt__h2 {
+    const vt__h2_cfg *cfg;
+    int64_t now;
+    int err;
+    bool server, settled, unacked; /* the peer's SETTINGS are here; ours are not acknowledged */
+    /* in */
+    uint8_t state, got, type, flags, pad;
+    uint32_t len, left, id; /* of the frame; len as it was announced */
+    vt__h2_stream *cur;     /* whom the frame under way is for, or NULL */
+    vt__h2_block block;
+    void *
+        room; /* the caller's, as vt__hpack_dec_begin wants it: set before vt__h2_recv, kept as long as vt__h2_in_head */
+    uint32_t room_len;
+    uint8_t scratch[VT__H2_SCRATCH];
+    /* streams */
+    uint32_t active, last; /* with a handler; the highest id used */
+    uint64_t used;         /* bit i: id last - 2 * i was */
+    uint32_t resets[VT__H2_RESETS_KEPT], nresets, forgotten;
+    vt__h2_stream *buckets[VT__H2_BUCKETS];
+    uint32_t early_ids[VT__H2_EARLY]; /* idle streams with a priority, the latest */
+    uint8_t early[VT__H2_EARLY], nearly;
+    /* flow */
+    int32_t send_window, recv_window;
+    uint32_t held, target, sampled; /* a stream's window as it should be; bytes since the last probe */
+    int64_t sent_at, rtt;           /* of the probe; the last one's, or 0 */
+    /* what the peer set */
+    uint32_t peer_window, peer_window_next, peer_frame, peer_streams, peer_head, peer_last;
+    bool peer_connect_protocol, peer_away; /* peer_away: GOAWAY is here, peer_last its stream */
+    /* out */
+    uint8_t want, pinging, drain, replied; /* VT__H2_W_x, twice; see vt__h2_shutdown; bytes of replies */
+    uint16_t ready;                        /* bit q: queues[q] is not empty */
+    uint32_t acks, away_last;
+    bool turn, busy; /* busy: data went either way since the last PING */
+    uint8_t replies[VT__H2_REPLIES];
+    vt__list *first, *owing, *done, *queues[16]; /* urgency * 2 + incremental */
+    int64_t opened_at, drain_at;
+    /* budgets */
+    int64_t debts[VT__H2_CAUSES]; /* until when each is paid off */
+    uint32_t counts[VT__H2_CAUSES], waste;
+    uint8_t flood; /* of E_FLOOD: the cause */
+    vt__hpack_dec dec;
+    vt__hpack_enc enc;
+} vt__h2;
+
+enum vt__h2_ev {
+    VT__H2_EV_OPEN = 1, /* a request; vt__h2_attach before the next call, else it is refused */
+    VT__H2_EV_FIELD,    /* name, value, field; until the next call */
+    VT__H2_EV_INFORM,   /* the end of an interim response's head: status */
+    VT__H2_EV_HEAD,     /* the end of a head; status of a response; end, too_large */
+    VT__H2_EV_TRAILERS, /* their end, and that of the stream's other side */
+    VT__H2_EV_DATA,     /* value: as long as the input; vt__h2_consumed when it was put to use */
+    VT__H2_EV_END,      /* of the data */
+    VT__H2_EV_RESET, /* by the peer, or by us for an error of its: code; vt__h2_release when the handler has ended */
+    VT__H2_EV_SETTINGS, /* the peer's have changed */
+    VT__H2_EV_PING,     /* vt__h2_ping was answered */
+    VT__H2_EV_GOAWAY,   /* id, code; streams above it, and those without an id, may be tried elsewhere */
+    VT__H2_EV_PRIORITY  /* of the stream has changed */
+};
+typedef struct vt__h2_event {
+    vt__h2_stream *stream;
+    vt_str name, value;
+    uint32_t id, code;
+    uint16_t status;
+    uint8_t type, field; /* VT__H1_F_x or VT__HPACK_F_x */
+    bool end;            /* nothing follows on this side of the stream */
+    bool too_large;      /* fields over the limits, and the rest, were left out: 431 */
+    bool never;          /* the field is never to be indexed */
+} vt__h2_event;
+
+/* ---- frames ---- */
+enum { VT__H2_T_DATA = 0, VT__H2_T_HEADERS, VT__H2_T_PRIORITY, VT__H2_T_RST_STREAM, VT__H2_T_SETTINGS };
+enum { VT__H2_T_PUSH_PROMISE = 5, VT__H2_T_PING, VT__H2_T_GOAWAY, VT__H2_T_WINDOW_UPDATE };
+enum { VT__H2_T_CONTINUATION = 9, VT__H2_T_PRIORITY_UPDATE = 16 };
+enum {
+    VT__H2_END_STREAM = 1,
+    VT__H2_ACK = 1,
+    VT__H2_END_HEADERS = 4,
+    VT__H2_PADDED = 8,
+    VT__H2_DEPENDS = 32
+};
+/* settings */
+enum { VT__H2_S_TABLE = 1, VT__H2_S_PUSH, VT__H2_S_STREAMS, VT__H2_S_WINDOW, VT__H2_S_FRAME, VT__H2_S_HEAD };
+enum { VT__H2_S_CONNECT = 8, VT__H2_S_NO_OLD_PRIORITIES };
+enum { VT__H2_ID_MAX = 0x7fffffff };
+#define VT__H2_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+enum { VT__H2_PREFACE_LEN = 24 };
+
+/* Lengths that a type may have, where it may stand, and how many bytes of it are looked at together (0: see its function). */
+enum vt__h2_where { VT__H2_ANYWHERE, VT__H2_ON_STREAM, VT__H2_ON_ZERO };
+typedef struct vt__h2_shape {
+    uint32_t min, max;
+    uint8_t where, unit;
+} vt__h2_shape;
+static const vt__h2_shape vt__h2_shapes[] = {
+    [VT__H2_T_DATA] = {0, VT__H2_FRAME_MAX, VT__H2_ON_STREAM, 0},
+    [VT__H2_T_HEADERS] = {0, VT__H2_FRAME_MAX, VT__H2_ON_STREAM, 0},
+    [VT__H2_T_PRIORITY] = {0, VT__H2_FRAME_MAX, VT__H2_ON_STREAM,
+                           5}, /* its length is an error of the stream */
+    [VT__H2_T_RST_STREAM] = {4, 4, VT__H2_ON_STREAM, 4},
+    [VT__H2_T_SETTINGS] = {0, VT__H2_FRAME_MAX, VT__H2_ON_ZERO, 6},
+    [VT__H2_T_PUSH_PROMISE] = {4, VT__H2_FRAME_MAX, VT__H2_ON_STREAM, 0},
+    [VT__H2_T_PING] = {8, 8, VT__H2_ON_ZERO, 8},
+    [VT__H2_T_GOAWAY] = {8, VT__H2_FRAME_MAX, VT__H2_ON_ZERO, 8},
+    [VT__H2_T_WINDOW_UPDATE] = {4, 4, VT__H2_ANYWHERE, 4},
+    [VT__H2_T_CONTINUATION] = {0, VT__H2_FRAME_MAX, VT__H2_ON_STREAM, 0},
+    [VT__H2_T_CONTINUATION + 1 ... VT__H2_T_PRIORITY_UPDATE - 1] = {0, VT__H2_FRAME_MAX, VT__H2_ANYWHERE, 0},
+    [VT__H2_T_PRIORITY_UPDATE] = {4, VT__H2_FRAME_MAX, VT__H2_ON_ZERO, 4}};
+
+VT__INLINE uint32_t vt__h2_get32(const uint8_t *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+VT__INLINE uint8_t *vt__h2_put32(uint8_t *p, uint32_t v) {
+    p[0] = (uint8_t)(v >> 24), p[1] = (uint8_t)(v >> 16), p[2] = (uint8_t)(v >> 8), p[3] = (uint8_t)v;
+    return p + 4;
+}
+/* A frame's head; where its payload goes. */
+VT__INLINE uint8_t *vt__h2_put_frame(uint8_t *p, size_t len, unsigned type, unsigned flags, uint32_t id) {
+    (void)vt__h2_put32(p, (uint32_t)len << 8 | type);
+    p[4] = (uint8_t)flags;
+    return vt__h2_put32(p + 5, id);
+}
+static uint8_t *vt__h2_put_word(uint8_t *p, unsigned type, uint32_t id, uint32_t word) {
+    return vt__h2_put32(vt__h2_put_frame(p, 4, type, 0, id), word);
+}
+enum vt__h2_state { /* of the input */
+                    VT__H2_IN_PREFACE,
+                    VT__H2_IN_FRAME,  /* a frame's head */
+                    VT__H2_IN_PREFIX, /* what stands before data and fields */
+                    VT__H2_IN_BLOCK,
+                    VT__H2_IN_DATA,
+                    VT__H2_IN_UNIT, /* a piece of vt__h2_shape.unit bytes */
+                    VT__H2_IN_SKIP  /* padding, and what nobody wants */
+};
+/* `n` bytes in one piece, of the input or put together from several; NULL: more is needed. */
+static const uint8_t *vt__h2_take(vt__h2 *h, const uint8_t **p, const uint8_t *end, uint32_t n) {
+    const uint8_t *at = *p;
+    size_t have = (size_t)(end - at);
+    if (VT__LIKELY(!h->got && have >= n)) {
+        *p += n;
+        return at;
+    }
+    uint32_t k = (uint32_t)VT__MIN(have, n - h->got);
+    if (k) memcpy(h->scratch + h->got, at, k);
+    *p += k;
+    h->got = (uint8_t)(h->got + k);
+    if (h->got < n) return NULL;
+    h->got = 0;
+    return h->scratch;
+}
+
+/* ---- budgets ---- */
+/* Takes n from a budget: 0, or VT__H2_E_FLOOD when it is used up. A debt is the time at which it will be paid off. */
+static VT__NOINLINE int vt__h2_spend(vt__h2 *h, enum vt__h2_cause cause, uint32_t n) {
+    const vt__h2_budget *b = &h->cfg->budgets[cause];
+    int64_t each = VT_SEC / b->per_s, *debt = &h->debts[cause];
+    h->counts[cause] += n;
+    *debt = VT__MAX(*debt, h->now) + each * n;
+    if (b->burst == VT__H2_ANY || *debt - h->now <= each * b->burst) return 0;
+    h->flood = (uint8_t)cause;
+    return VT__H2_E_FLOOD;
+}
+VT__INLINE int vt__h2_spoil(vt__h2 *h, uint32_t bytes) {
+    h->waste += bytes;
+    if (VT__LIKELY(h->waste < VT__H2_WASTE_UNIT)) return 0;
+    uint32_t units = h->waste / VT__H2_WASTE_UNIT;
+    h->waste %= VT__H2_WASTE_UNIT;
+    return vt__h2_spend(h, VT__H2_WASTE, units);
+}
+VT__INLINE void vt__h2_earn(vt__h2 *h, size_t bytes) { h->waste -= (uint32_t)VT__MIN(h->waste, bytes * 8); }
+
+/* ---- rings and queues: a pointer to the first of a circular list, or NULL ---- */
+#define VT__H2_OUT(node) ((vt__h2_stream *)(void *)((char *)(node)-offsetof(vt__h2_stream, out)))
+#define VT__H2_OWING(node) ((vt__h2_stream *)(void *)((char *)(node)-offsetof(vt__h2_stream, owing)))
+static void vt__h2_ring_push(vt__list **ring, vt__list *n) {
+    if (*ring) vt__ds_list_push(*ring, n);
+    else *ring = n;
+}
+static void vt__h2_ring_remove(vt__list **ring, vt__list *n) {
+    if (*ring == n) *ring = n->next == n ? NULL : n->next;
+    vt__ds_list_remove(n);
+}
+/* In order of ids. Streams become ready nearly in that order, so this looks at one or two. */
+static void vt__h2_ring_sort(vt__list **ring, vt__h2_stream *s) {
+    vt__list *before = *ring;
+    if (before) {
+        while (VT__H2_OUT(before->prev)->id > s->id) {
+            before = before->prev;
+            if (before == *ring) break;
+        }
+        vt__ds_list_push(before, &s->out);
+    }
+    if (!before || (before == *ring && VT__H2_OUT(before)->id > s->id)) *ring = &s->out;
+}
+VT__INLINE unsigned vt__h2_lane(const vt__h2_stream *s) { return s->urgency * 2U + s->incremental; }
+
+static void vt__h2_unqueue(vt__h2 *h, vt__h2_stream *s) {
+    unsigned q = vt__h2_lane(s);
+    if (s->queue == VT__H2_Q_FIRST) vt__h2_ring_remove(&h->first, &s->out);
+    if (s->queue == VT__H2_Q_DATA) {
+        vt__h2_ring_remove(&h->queues[q], &s->out);
+        if (!h->queues[q]) h->ready &= (uint16_t) ~(1U << q);
+    }
+    s->queue = VT__H2_Q_NONE;
+}
+/* Where a stream belongs. Heads, and the ends of streams without more data, need no window and go first. A head that is
+ * asked for while data are ready comes after them: they are trailers. */
+static enum vt__h2_queue vt__h2_place(const vt__h2_stream *s) {
+    if (s->ended & VT__H2_LOCAL) return VT__H2_Q_NONE;
+    if (s->want_head && (!s->sent_head || !s->avail)) return VT__H2_Q_FIRST;
+    if (!s->sent_head) return VT__H2_Q_NONE;
+    if (s->avail) return s->send_window > 0 ? VT__H2_Q_DATA : VT__H2_Q_NONE;
+    return s->fin ? VT__H2_Q_FIRST : VT__H2_Q_NONE;
+}
+/* After every change that vt__h2_place looks at. */
+static void vt__h2_schedule(vt__h2 *h, vt__h2_stream *s) {
+    enum vt__h2_queue to = vt__h2_place(s);
+    unsigned q = vt__h2_lane(s);
+    if (to == s->queue) return;
+    vt__h2_unqueue(h, s);
+    s->queue = (uint8_t)to;
+    if (to == VT__H2_Q_FIRST) vt__h2_ring_push(&h->first, &s->out);
+    if (to != VT__H2_Q_DATA) return;
+    if (s->incremental) vt__h2_ring_push(&h->queues[q], &s->out);
+    else vt__h2_ring_sort(&h->queues[q], s);
+    h->ready |= (uint16_t)(1U << q);
+}
+static void vt__h2_owe(vt__h2 *h, vt__h2_stream *s) {
+    if (!s->owes) vt__h2_ring_push(&h->owing, &s->owing);
+    s->owes = true;
+}
+static void vt__h2_settle(vt__h2 *h, vt__h2_stream *s) {
+    if (s->owes) vt__h2_ring_remove(&h->owing, &s->owing);
+    s->owes = s->owes_reset = false;
+}
+
+/* ---- streams ---- */
+static vt__h2_stream *vt__h2_find(const vt__h2 *h, uint32_t id) {
+    vt__h2_stream *s = h->buckets[id / 2 % VT__H2_BUCKETS];
+    while (s && s->id != id) s = s->chain;
+    return s;
+}
+static void vt__h2_note(vt__h2 *h, uint32_t id) {
+    uint32_t steps = (id + 1) / 2 - (h->last + 1) / 2;
+    h->used = (steps < 64 ? h->used << steps : 0) | 1;
+    h->last = id;
+}
+/* Of an id that is not idle. */
+static bool vt__h2_was_used(const vt__h2 *h, uint32_t id) {
+    uint32_t back = (h->last - id) / 2;
+    return back >= 64 || (h->used >> back & 1);
+}
+/* Streams have odd ids: nobody pushes. */
+VT__INLINE bool vt__h2_idle(const vt__h2 *h, uint32_t id) { return !(id & 1) || id > h->last; }
+
+static void vt__h2_remember(vt__h2 *h, uint32_t id, int by) {
+    uint32_t *slot = &h->resets[h->nresets++ % VT__H2_RESETS_KEPT];
+    if (!(*slot & ~(uint32_t)VT__H2_ID_MAX)) h->forgotten = VT__MAX(h->forgotten, *slot);
+    *slot = id | (by == VT__H2_THEIRS ? ~(uint32_t)VT__H2_ID_MAX : 0);
+}
+/* Who reset a stream that is not there any more; 0: it came to its end. */
+static int vt__h2_reset_by(const vt__h2 *h, uint32_t id) {
+    for (size_t i = 0; i < VT__H2_RESETS_KEPT; i++)
+        if ((h->resets[i] & VT__H2_ID_MAX) == id) return h->resets[i] == id ? VT__H2_OURS : VT__H2_THEIRS;
+    return id <= h->forgotten ? VT__H2_OURS : 0;
+}
+static void vt__h2_init_stream(vt__h2 *h, vt__h2_stream *s) {
+    memset(s, 0, sizeof *s);
+    vt__ds_list_init(&s->out);
+    vt__ds_list_init(&s->owing);
+    s->send_window = (int32_t)h->peer_window;
+    s->recv_window = (int32_t)h->cfg->window;
+    s->length = -1;
+    s->urgency = 3;
+    h->active++;
+}
+static void vt__h2_enter(vt__h2 *h, vt__h2_stream *s, uint32_t id) {
+    vt__h2_stream **bucket = &h->buckets[id / 2 % VT__H2_BUCKETS];
+    s->id = id;
+    s->chain = *bucket;
+    *bucket = s;
+}
+/* One side has said its last. */
+static void vt__h2_end(vt__h2 *h, vt__h2_stream *s, int side) {
+    s->ended |= (uint8_t)side;
+    if (side == VT__H2_LOCAL) vt__h2_schedule(h, s);
+}
+/* Both sides are cut off. */
+static void vt__h2_close(vt__h2 *h, vt__h2_stream *s, int by, uint32_t code) {
+    s->ended = VT__H2_BOTH;
+    s->reset = (uint8_t)by;
+    s->code = code;
+    vt__h2_schedule(h, s);
+    vt__h2_settle(h, s);
+    if (h->cur == s) h->cur = NULL;
+    if (s->id) vt__h2_remember(h, s->id, by);
+}
+/* Resets a stream that has not ended: nothing more is sent or reported of it. It is still to be released. */
+static VT__UNUSED void vt__h2_reset(vt__h2 *h, vt__h2_stream *s, uint32_t code) {
+    if (s->ended == VT__H2_BOTH) return;
+    vt__h2_close(h, s, VT__H2_OURS, code);
+    if (!s->id) return;
+    s->owes_reset = true;
+    vt__h2_owe(h, s);
+}
+static int vt__h2_emit(vt__h2_event *ev, enum vt__h2_ev type, vt__h2_stream *s) {
+    memset(ev, 0, sizeof *ev);
+    ev->type = (uint8_t)type;
+    ev->stream = s;
+    if (s) ev->id = s->id;
+    return 1;
+}
+enum { VT__H2_GO = 2 }; /* no event; go on */
+/* The peer broke a rule on one stream; s NULL: it is not there any more. */
+static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__h2_event *ev) {
+    bool open = s && !s->reset;
+    int rc = code == VT__H2_REFUSED_STREAM ? 0 : vt__h2_spend(h, VT__H2_RESETS, 1);
+    if (rc < 0) return rc;
+    h->replied = (uint8_t)(vt__h2_put_word(h->replies + h->replied, VT__H2_T_RST_STREAM, h->id, code) -
+                           h->replies);
+    if (!open) {
+        vt__h2_remember(h, h->id, VT__H2_OURS);
+        return VT__H2_GO;
+    }
+    vt__h2_close(h, s, VT__H2_OURS, code);
+    rc = vt__h2_emit(ev, VT__H2_EV_RESET, s);
+    ev->code = code;
+    return rc;
+}
+
+/* ---- flow control of what comes in ---- */
+/* The connection's window: two streams' worth, so that one that is not read leaves room for another. */
+VT__INLINE uint32_t vt__h2_target(const vt__h2 *h) {
+    return (uint32_t)VT__MIN(h->cfg->max_window, (uint64_t)h->target * 2);
+}
+/* What a window may be opened by: nothing before it is worth a frame. */
+VT__INLINE uint32_t vt__h2_credit(uint32_t target, int32_t window, uint32_t held) {
+    int64_t credit = (int64_t)target - window - held;
+    return credit * 2 >= target ? (uint32_t)credit : 0;
+}
+VT__INLINE uint32_t vt__h2_stream_credit(const vt__h2 *h, const vt__h2_stream *s) {
+    return s->ended & VT__H2_REMOTE ? 0 : vt__h2_credit(h->target, s->recv_window, s->held);
+}
+VT__INLINE uint32_t vt__h2_conn_credit(const vt__h2 *h) {
+    return vt__h2_credit(vt__h2_target(h), h->recv_window, h->held);
+}
+static void vt__h2_look_at_credit(vt__h2 *h, vt__h2_stream *s) {
+    if (vt__h2_stream_credit(h, s)) vt__h2_owe(h, s);
+}
+/* n bytes of data have been put to use; the peer may send as many more. */
+static VT__UNUSED void vt__h2_consumed(vt__h2 *h, vt__h2_stream *s, size_t n) {
+    s->held -= (uint32_t)n;
+    h->held -= (uint32_t)n;
+    vt__h2_look_at_credit(h, s);
+}
+/* What is to be sent once; the pings also: what is to be answered. */
+enum { VT__H2_W_PROBE = 1, VT__H2_W_PING = 2, VT__H2_W_DRAIN = 4 };
+enum { VT__H2_W_PREFACE = 8, VT__H2_W_SETTINGS = 16, VT__H2_W_GOAWAY = 32 };
+/* The window should hold what comes in a round trip. A probe counts that: a PING, sent when a third of a window has come. */
+static void vt__h2_sample(vt__h2 *h, uint32_t n) {
+    h->busy = true;
+    h->sampled += n;
+    if (h->target == h->cfg->max_window || h->sampled < h->target / 3 || h->pinging & VT__H2_W_PROBE) return;
+    h->pinging |= VT__H2_W_PROBE;
+    h->want |= VT__H2_W_PROBE;
+}
+static void vt__h2_on_probe(vt__h2 *h) {
+    h->rtt = h->now - h->sent_at;
+    if (h->sampled >= h->target / 3 * 2)
+        h->target = (uint32_t)VT__MIN(h->cfg->max_window, (uint64_t)VT__MAX(h->sampled, h->target) * 2);
+    h->sampled = 0;
+}
+
+/* ---- priorities (RFC 9218) ---- */
+/* A priority in a byte, urgency and 8: incremental. What cannot be read leaves the default. */
+static uint8_t vt__h2_read_priority(vt_str value) {
+    unsigned urgency = 3, incremental = 0;
+    size_t pos = 0;
+    vt_str one;
+    while (vt__h1_list_next(value, &pos, &one)) {
+        const char *semi = memchr(one.ptr, ';', one.len);
+        if (semi) one = vt__str_trim((vt_str){one.ptr, (size_t)(semi - one.ptr)});
+        if (one.len == 3 && memcmp(one.ptr, "u=", 2) == 0 && one.ptr[2] >= '0' && one.ptr[2] <= '7')
+            urgency = (unsigned)(one.ptr[2] - '0');
+        if ((one.len == 1 && one.ptr[0] == 'i') || vt__str_eq(one, VT__STR_LIT("i=?1"))) incremental = 8;
+        if (vt__str_eq(one, VT__STR_LIT("i=?0"))) incremental = 0;
+    }
+    return (uint8_t)(urgency | incremental);
+}
+/* Of vt__h2_read_priority; also a server's own opinion. */
+static void vt__h2_prioritize(vt__h2 *h, vt__h2_stream *s, uint8_t priority) {
+    vt__h2_unqueue(h, s);
+    s->urgency = priority & 7;
+    s->incremental = priority >> 3;
+    vt__h2_schedule(h, s);
+}
+/* A priority that came before its stream: the latest few are kept. */
+static void vt__h2_keep_early(vt__h2 *h, uint32_t id, uint8_t priority) {
+    size_t i = 0;
+    while (i < VT__H2_EARLY && h->early_ids[i] != id) i++;
+    if (i == VT__H2_EARLY) i = h->nearly % VT__H2_EARLY, h->nearly = (uint8_t)(i + 1);
+    h->early_ids[i] = id;
+    h->early[i] = priority;
+}
+static int vt__h2_take_early(vt__h2 *h, uint32_t id) {
+    for (size_t i = 0; i < VT__H2_EARLY && h->nearly; i++)
+        if (h->early_ids[i] == id) {
+            h->early_ids[i] = 0;
+            return h->early[i];
+        }
+    return -1;
+}
+static int vt__h2_on_priority_update(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+    uint32_t id = vt__h2_get32(b) & VT__H2_ID_MAX;
+    uint8_t priority = vt__h2_read_priority((vt_str){(const char *)b + 4, h->len - 4});
+    if (!h->server || !(id & 1)) return VT__H2_E_PRIORITY;
+    int rc = vt__h2_spend(h, VT__H2_PRIORITIES, 1);
+    if (rc < 0) return rc;
+    vt__h2_stream *s = vt__h2_find(h, id);
+    if (!s && vt__h2_idle(h, id)) vt__h2_keep_early(h, id, priority);
+    if (!s) return VT__H2_GO;
+    s->pinned = true;
+    vt__h2_prioritize(h, s, priority);
+    return vt__h2_emit(ev, VT__H2_EV_PRIORITY, s);
+}
+
+/* ---- heads ---- */
+#define VT__H2_SEEN(x) (1U << (VT__HPACK_F_##x - VT__HPACK_F_AUTHORITY))
+/* For comparing :authority with Host. Letters fold, and of the bytes that an authority has nothing else. What it lets through is
+ * not used: of the two only one is reported. */
+static uint64_t vt__h2_hash(vt_str s) {
+    uint64_t hash = s.len, word = 0;
+    for (size_t i = 0; i < s.len; i += 8) {
+        memcpy(&word, s.ptr + i, VT__MIN(s.len - i, 8));
+        hash = (hash ^ vt__h1_fold(word)) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 32;
+    }
+    return hash;
+}
+static bool vt__h2_path_ok(vt__h2_block *b, vt_str path) {
+    b->asterisk = path.len == 1 && path.ptr[0] == '*';
+    if (!b->asterisk && (path.len == 0 || path.ptr[0] != '/')) return false;
+    for (size_t i = 0; i < path.len; i++)
+        if (path.ptr[i] <= ' ' || path.ptr[i] == 0x7f || path.ptr[i] == '#') return false;
+    return true;
+}
+/* Host and :authority: each is good, and they agree. */
+static bool vt__h2_authority_ok(vt__h2_block *b, vt_str value) {
+    vt__uri_auth auth;
+    uint64_t hash = vt__h2_hash(value);
+    if (vt__uri_authority(value, &auth) < 0) return false;
+    if ((b->host || b->seen & VT__H2_SEEN(AUTHORITY)) && b->authority != hash) return false;
+    b->authority = hash;
+    b->port = auth.port >= 0;
+    return true;
+}
+/* 100 to 599, and no change of protocols: HTTP/2 has none. */
+static bool vt__h2_status_ok(vt__h2_block *b, vt_str value) {
+    int64_t status = 0;
+    if (value.len != 3 || vt__str_u63(value, 599, &status) < 0 || status < 100) return false;
+    b->status = (uint16_t)status;
+    return status != 101;
+}
+/* A pseudo-field: known, in its place, once, and of a value it may have (RFC 9113 8.3). */
+static bool vt__h2_pseudo_ok(vt__h2 *h, const vt__hpack_field *f) {
+    vt__h2_block *b = &h->block;
+    unsigned bit = 1U << (f->id - VT__HPACK_F_AUTHORITY);
+    if (f->id == VT__HPACK_F_PSEUDO || b->regular || b->seen & bit || h->cur->headed) return false;
+    if ((f->id == VT__HPACK_F_STATUS) == h->server) return false;
+    bool ok = true;
+    switch (f->id) {
+    case VT__HPACK_F_AUTHORITY: ok = vt__h2_authority_ok(b, f->value); break;
+    case VT__HPACK_F_METHOD:
+        b->method = (uint8_t)vt__h1_method(f->value);
+        ok = b->method || vt__h1_is_token(f->value);
+        break;
+    case VT__HPACK_F_PATH: ok = vt__h2_path_ok(b, f->value); break;
+    case VT__HPACK_F_STATUS: ok = vt__h2_status_ok(b, f->value); break;
+    case VT__HPACK_F_PROTOCOL: ok = h->cfg->connect_protocol && vt__h1_is_token(f->value); break;
+    default: ok = f->value.len > 0; break; /* :scheme */
+    }
+    b->seen |= (uint16_t)bit;
+    return ok;
+}
+/* Every other field. False: it makes its head malformed (RFC 9113 8.2.2). */
+static bool vt__h2_regular_ok(vt__h2 *h, const vt__hpack_field *f) {
+    vt__h2_stream *s = h->cur;
+    vt__h2_block *b = &h->block;
+    b->regular = true;
+    if (s->headed && !vt__h1_trailer_ok(f->id)) return false;
+    switch (f->id) {
+    case VT__H1_F_CONNECTION:
+    case VT__H1_F_KEEP_ALIVE:
+    case VT__H1_F_PROXY_CONNECTION:
+    case VT__H1_F_TRANSFER_ENCODING:
+    case VT__H1_F_UPGRADE: return false;
+    case VT__H1_F_TE: return vt__str_eq_ci(f->value, VT__STR_LIT("trailers"));
+    case VT__H1_F_CONTENT_LENGTH:
+        return s->length < 0 && vt__str_u63(f->value, INT64_MAX, &s->length) == 0; /* once */
+    case VT__H1_F_PRIORITY:
+        if (h->server && !s->pinned) vt__h2_prioritize(h, s, vt__h2_read_priority(f->value));
+        return true;
+    case VT__H1_F_HOST:
+        if (!h->server) return true;
+        if (b->host || !vt__h2_authority_ok(b, f->value)) return false;
+        b->host = true;
+        return true;
+    default: return true;
+    }
+}
+/* Whether a field counts within the limits of its head. */
+static bool vt__h2_fits(vt__h2 *h, const vt__hpack_field *f) {
+    vt__h2_block *b = &h->block;
+    size_t size = f->name.len + f->value.len + VT__HPACK_OVERHEAD;
+    if (b->too_large || f->flags & VT__HPACK_LONG || size > h->cfg->max_head - b->size ||
+        b->nfields == h->cfg->max_fields) {
+        b->too_large = true;
+        return false;
+    }
+    b->size += (uint32_t)size;
+    b->nfields++;
+    return true;
+}
+static int vt__h2_on_field(vt__h2 *h, const vt__hpack_field *f, vt__h2_event *ev) {
+    vt__h2_block *b = &h->block;
+    if (!h->cur || b->bad || !vt__h2_fits(h, f)) return VT__H2_GO;
+    bool ok = !(f->flags & (VT__HPACK_BAD_NAME | VT__HPACK_BAD_VALUE));
+    ok = ok && (f->id >= VT__HPACK_F_AUTHORITY ? vt__h2_pseudo_ok(h, f) : vt__h2_regular_ok(h, f));
+    if (!ok) {
+        b->bad = VT__H2_PROTOCOL_ERROR;
+        return VT__H2_GO;
+    }
+    if (f->id == VT__H1_F_HOST && b->seen & VT__H2_SEEN(AUTHORITY)) return VT__H2_GO; /* says the same */
+    ev->type = VT__H2_EV_FIELD;
+    ev->stream = h->cur;
+    ev->id = h->cur->id;
+    ev->name = f->name;
+    ev->value = f->value;
+    ev->field = f->id;
+    ev->never = f->flags & VT__HPACK_NEVER;
+    return 1;
+}
+/* RFC 9113 8.3.1, 8.5; RFC 8441 4. */
+static bool vt__h2_request_ok(const vt__h2_block *b) {
+    unsigned place = VT__H2_SEEN(SCHEME) | VT__H2_SEEN(PATH), seen = b->seen;
+    bool connect = b->method == VT__H1_M_CONNECT, extended = seen & VT__H2_SEEN(PROTOCOL);
+    if (!(seen & VT__H2_SEEN(METHOD)) || (extended && !connect)) return false;
+    if (connect && !extended) return !(seen & place) && seen & VT__H2_SEEN(AUTHORITY) && b->port;
+    if (b->asterisk && b->method != VT__H1_M_OPTIONS) return false;
+    return (seen & place) == place && (seen & VT__H2_SEEN(AUTHORITY) || b->host);
+}
+static bool vt__h2_response_ok(vt__h2_stream *s, const vt__h2_block *b) {
+    if (!(b->seen & VT__H2_SEEN(STATUS))) return false;
+    if (b->status < 200) {
+        s->length = -1;
+        return !b->fin;
+    }
+    if (s->tunnel && b->status < 300) s->length = -1;
+    if (b->status == 204 || b->status == 304) s->bodyless = true;
+    if (s->bodyless) s->length = 0; /* whatever Content-Length says of the body that is not sent */
+    return true;
+}
+/* A head is complete; its stream lives, and what is wrong with single fields is known. */
+static int vt__h2_on_head(vt__h2 *h, vt__h2_stream *s, vt__h2_event *ev) {
+    const vt__h2_block *b = &h->block;
+    bool ok = b->too_large || s->headed || (h->server ? vt__h2_request_ok(b) : vt__h2_response_ok(s, b));
+    bool interim = b->status >= 100 && b->status < 200;
+    if (b->fin && s->length > s->got) ok = b->too_large;
+    if (!ok) return vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
+    int rc = vt__h2_emit(ev, s->headed ? VT__H2_EV_TRAILERS : interim ? VT__H2_EV_INFORM : VT__H2_EV_HEAD, s);
+    ev->status = b->status;
+    ev->end = b->fin;
+    ev->too_large = b->too_large;
+    s->headed |= !interim;
+    if (b->fin) vt__h2_end(h, s, VT__H2_REMOTE);
+    return rc;
+}
+static int vt__h2_on_block_end(vt__h2 *h, vt__h2_event *ev) {
+    vt__h2_block *b = &h->block;
+    vt__h2_stream *s = h->cur;
+    b->id = 0;
+    if (vt__hpack_dec_end(&h->dec) < 0) return VT__H2_E_HPACK;
+    if (b->bad) return vt__h2_stream_error(h, s, b->bad, ev);
+    return s ? vt__h2_on_head(h, s, ev) : VT__H2_GO;
+}
+
+/* ---- what comes in: data ---- */
+/* A frame of a stream that is not there: the code it is reset with, 0: ignored, < 0. `idle` is the error of an idle one. */
+static int vt__h2_gone(vt__h2 *h, int idle) {
+    if (vt__h2_idle(h, h->id)) return idle;
+    if (h->drain == 2 && h->id > h->away_last) return 0;
+    switch (vt__h2_reset_by(h, h->id)) {
+    case VT__H2_OURS: return vt__h2_spend(h, VT__H2_GLITCHES, 1); /* it was on its way */
+    case VT__H2_THEIRS: return VT__H2_STREAM_CLOSED;
+    default: return VT__H2_E_CLOSED;
+    }
+}
+/* The same of one that is there, for data and heads. *to is the stream, NULL if they are ignored. */
+static int vt__h2_live(vt__h2 *h, vt__h2_stream *s, vt__h2_stream **to) {
+    *to = NULL;
+    if (s->reset == VT__H2_OURS) return vt__h2_spend(h, VT__H2_GLITCHES, 1);
+    if (s->ended == VT__H2_BOTH && !s->reset) return VT__H2_E_CLOSED;
+    *to = s;
+    return s->ended & VT__H2_REMOTE ? VT__H2_STREAM_CLOSED : 0;
+}
+/* The padding is known, and so is what the frame brings. */
+static int vt__h2_on_payload(vt__h2 *h, vt__h2_event *ev) {
+    vt__h2_stream *s = h->cur;
+    uint32_t n = h->left - h->pad;
+    bool end = h->flags & VT__H2_END_STREAM;
+    int rc = n || end ? 0 : vt__h2_spend(h, VT__H2_EMPTIES, 1);
+    if (rc < 0) return rc;
+    if (!s) return VT__H2_GO;
+    vt__h2_sample(h, n);
+    s->got += n;
+    bool ok = s->length < 0 || s->got == s->length || (s->got < s->length && !end);
+    return ok ? VT__H2_GO : vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
+}
+/* The whole frame counts against the windows, of streams that are gone as well. */
+static int vt__h2_on_data(vt__h2 *h, vt__h2_event *ev) {
+    vt__h2_stream *s = vt__h2_find(h, h->id), *to = NULL;
+    bool padded = h->flags & VT__H2_PADDED;
+    if (padded && !h->left) return VT__H2_E_LENGTH;
+    h->state = padded ? VT__H2_IN_PREFIX : VT__H2_IN_DATA;
+    int rc = s ? vt__h2_live(h, s, &to) : vt__h2_gone(h, VT__H2_E_IDLE);
+    if (rc < 0) return rc;
+    if ((int64_t)h->left > h->recv_window) return VT__H2_E_SURPLUS;
+    h->recv_window -= (int32_t)h->left;
+    if (rc == 0 && to && !to->headed) rc = VT__H2_PROTOCOL_ERROR;
+    if (rc == 0 && to && (int64_t)h->left > to->recv_window) rc = VT__H2_FLOW_CONTROL_ERROR;
+    if (rc > 0) return vt__h2_stream_error(h, to, (uint32_t)rc, ev);
+    if (to) to->recv_window -= (int32_t)h->left;
+    h->cur = to;
+    return padded ? VT__H2_GO : vt__h2_on_payload(h, ev);
+}
+static int vt__h2_in_data(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+    uint32_t n = (uint32_t)VT__MIN((size_t)(end - *p), h->left - h->pad);
+    vt__h2_stream *s = h->cur;
+    if (h->left == h->pad) h->state = VT__H2_IN_SKIP;
+    else if (n == 0) return 0;
+    const uint8_t *data = *p;
+    *p += n;
+    h->left -= n;
+    if (!s || n == 0) return VT__H2_GO;
+    vt__h2_earn(h, n);
+    s->held += n;
+    h->held += n;
+    (void)vt__h2_emit(ev, VT__H2_EV_DATA, s);
+    ev->value = (vt_str){(const char *)data, n};
+    return 1;
+}
+static int vt__h2_on_data_end(vt__h2 *h, vt__h2_event *ev) {
+    vt__h2_stream *s = h->cur;
+    if (!s) return VT__H2_GO;
+    if (!(h->flags & VT__H2_END_STREAM)) {
+        vt__h2_look_at_credit(h, s); /* for the padding */
+        return VT__H2_GO;
+    }
+    vt__h2_end(h, s, VT__H2_REMOTE);
+    return vt__h2_emit(ev, VT__H2_EV_END, s);
+}
+
+/* ---- what comes in: header blocks ---- */
+/* A piece of a block, of which a frame's head is known. */
+static int vt__h2_on_fragment(vt__h2 *h) {
+    uint32_t n = h->left - h->pad;
+    h->block.bytes += n;
+    vt__h2_earn(h, n);
+    h->state = VT__H2_IN_BLOCK;
+    if (h->block.bytes > h->cfg->max_block) return VT__H2_E_LARGE;
+    return n || h->flags & VT__H2_END_HEADERS ? 0 : vt__h2_spend(h, VT__H2_EMPTIES, 1);
+}
+/* The client opens a stream: it is reported, or its block decoded for nothing. */
+static int vt__h2_on_open(vt__h2 *h, vt__h2_event *ev) {
+    vt__h2_block *b = &h->block;
+    vt__h2_note(h, h->id);
+    if (h->drain == 2 || b->bad) return VT__H2_GO;
+    if (h->active >= h->cfg->max_streams) {
+        b->bad = VT__H2_REFUSED_STREAM;
+        int rc = vt__h2_spend(h, VT__H2_REFUSALS, 1);
+        return rc < 0 ? rc : VT__H2_GO;
+    }
+    b->opening = true;
+    (void)vt__h2_emit(ev, VT__H2_EV_OPEN, NULL);
+    ev->id = h->id;
+    return 1;
+}
+static int vt__h2_on_block(vt__h2 *h, bool on_itself, vt__h2_event *ev) {
+    vt__h2_block *b = &h->block;
+    vt__h2_stream *s = vt__h2_find(h, h->id);
+    memset(b, 0, sizeof *b);
+    b->id = h->id;
+    b->fin = h->flags & VT__H2_END_STREAM;
+    if (on_itself) b->bad = VT__H2_PROTOCOL_ERROR;
+    vt__hpack_dec_begin(&h->dec, h->room, h->room_len);
+    int rc = vt__h2_on_fragment(h);
+    if (rc < 0) return rc;
+    if (h->server && (h->id & 1) && h->id > h->last) return vt__h2_on_open(h, ev);
+    if (s) rc = vt__h2_live(h, s, &h->cur);
+    else rc = vt__h2_idle(h, h->id) || vt__h2_was_used(h, h->id) ? vt__h2_gone(h, VT__H2_E_ID) : VT__H2_E_ID;
+    if (rc < 0) return rc;
+    if (rc == 0 && h->cur && h->cur->headed && !b->fin) rc = VT__H2_PROTOCOL_ERROR;
+    if (rc > 0) b->bad = (uint32_t)rc;
+    return VT__H2_GO;
+}
+static int vt__h2_on_continuation(vt__h2 *h) {
+    if (++h->block.continuations > h->cfg->max_continuations) return VT__H2_E_LARGE;
+    int rc = vt__h2_on_fragment(h);
+    return rc < 0 ? rc : VT__H2_GO;
+}
+static int vt__h2_in_block(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+    const uint8_t *from = *p, *stop = from + VT__MIN((size_t)(end - from), h->left - h->pad);
+    vt__hpack_field f = {.id = 0};
+    if (h->block.opening) h->block.bad = VT__H2_REFUSED_STREAM; /* nobody attached a stream */
+    h->block.opening = false;
+    int rc = vt__hpack_dec_next(&h->dec, p, stop, &f);
+    h->left -= (uint32_t)(*p - from);
+    if (rc < 0) return VT__H2_E_HPACK;
+    if (rc > 0) return vt__h2_on_field(h, &f, ev);
+    if (h->left > h->pad) return 0;
+    h->state = VT__H2_IN_SKIP;
+    return VT__H2_GO;
+}
+
+/* ---- what comes in: small frames ---- */
+static int vt__h2_in_preface(vt__h2 *h, const uint8_t **p, const uint8_t *end) {
+    for (; h->got < VT__H2_PREFACE_LEN; h->got++) {
+        if (*p == end) return 0;
+        if (*(*p)++ != (uint8_t)VT__H2_PREFACE[h->got]) return VT__H2_E_PREFACE;
+    }
+    h->got = 0;
+    h->state = VT__H2_IN_FRAME;
+    return VT__H2_GO;
+}
+/* What stands before data and fields: the length of the padding, an old priority. */
+static uint32_t vt__h2_prefix(const vt__h2 *h) {
+    bool depends = h->type == VT__H2_T_HEADERS && h->flags & VT__H2_DEPENDS;
+    return (h->flags & VT__H2_PADDED ? 1U : 0U) + (depends ? 5U : 0U);
+}
+static int vt__h2_in_prefix(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+    uint32_t n = vt__h2_prefix(h);
+    const uint8_t *b = vt__h2_take(h, p, end, n);
+    if (!b) return 0;
+    h->left -= n;
+    h->pad = h->flags & VT__H2_PADDED ? b[0] : 0;
+    if (h->pad > h->left) return VT__H2_E_PADDING;
+    int rc = vt__h2_spoil(h, h->pad);
+    if (rc < 0) return rc;
+    if (h->type == VT__H2_T_HEADERS)
+        return vt__h2_on_block(h, n >= 5 && (vt__h2_get32(b + n - 5) & VT__H2_ID_MAX) == h->id, ev);
+    h->state = VT__H2_IN_DATA;
+    return vt__h2_on_payload(h, ev);
+}
+/* An error in a frame that any stream may get: the stream's if it is open, the connection's if it is idle. */
+static int vt__h2_priority_error(vt__h2 *h, uint32_t code, int idle, vt__h2_event *ev) {
+    vt__h2_stream *s = vt__h2_find(h, h->id);
+    if (s && s->ended != VT__H2_BOTH) return vt__h2_stream_error(h, s, code, ev);
+    return vt__h2_idle(h, h->id) ? idle : VT__H2_GO;
+}
+static int vt__h2_on_priority(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+    int rc = vt__h2_spend(h, VT__H2_PRIORITIES, 1);
+    if (rc < 0) return rc;
+    if ((vt__h2_get32(b) & VT__H2_ID_MAX) != h->id) return VT__H2_GO;
+    return vt__h2_priority_error(h, VT__H2_PROTOCOL_ERROR, VT__H2_E_PRIORITY, ev);
+}
+static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__h2_event *ev) {
+    vt__h2_stream *s = vt__h2_find(h, h->id);
+    if (!s && vt__h2_idle(h, h->id)) return VT__H2_E_IDLE;
+    bool open = s && s->ended != VT__H2_BOTH;
+    int rc = h->server ? vt__h2_spend(h, open ? VT__H2_RESETS : VT__H2_GLITCHES, 1) : 0;
+    if (rc < 0) return rc;
+    if (!open) return VT__H2_GO;
+    vt__h2_close(h, s, VT__H2_THEIRS, code);
+    (void)vt__h2_emit(ev, VT__H2_EV_RESET, s);
+    ev->code = code;
+    return 1;
+}
+static int vt__h2_on_window(vt__h2 *h, uint32_t n, vt__h2_event *ev) {
+    vt__h2_stream *s = h->id ? vt__h2_find(h, h->id) : NULL;
+    if (!h->id) {
+        if (n == 0) return VT__H2_E_INCREMENT;
+        if (n > (uint32_t)(INT32_MAX - h->send_window)) return VT__H2_E_WINDOW;
+        h->send_window += (int32_t)n;
+        return VT__H2_GO;
+    }
+    if (!s && vt__h2_idle(h, h->id)) return VT__H2_E_IDLE;
+    if (!s || s->ended == VT__H2_BOTH) return VT__H2_GO;
+    if (n == 0) return vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
+    if (n > (int64_t)INT32_MAX - s->send_window)
+        return vt__h2_stream_error(h, s, VT__H2_FLOW_CONTROL_ERROR, ev);
+    s->send_window += (int32_t)n;
+    vt__h2_schedule(h, s);
+    return VT__H2_GO;
+}
+static int vt__h2_on_goaway(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+    int rc = vt__h2_spend(h, VT__H2_GLITCHES, 1);
+    if (rc < 0) return rc;
+    h->peer_away = true;
+    h->peer_last = VT__MIN(h->peer_last, vt__h2_get32(b) & VT__H2_ID_MAX);
+    (void)vt__h2_emit(ev, VT__H2_EV_GOAWAY, NULL);
+    ev->id = h->peer_last;
+    ev->code = vt__h2_get32(b + 4);
+    return 1;
+}
+static void vt__h2_ping_text(uint8_t p[8], uint8_t kind) {
+    memcpy(p, "vthttp ", 7);
+    p[7] = kind;
+}
+/* New streams are not taken any more; those that are here finish. */
+static void vt__h2_drain(vt__h2 *h) {
+    if (h->drain == 2) return;
+    h->drain = 2;
+    h->away_last = h->server ? h->last : 0;
+    h->want |= VT__H2_W_GOAWAY;
+}
+static int vt__h2_on_pong(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+    uint8_t text[8], kind = b[7];
+    vt__h2_ping_text(text, kind);
+    bool ours = memcmp(text, b, 8) == 0 && h->pinging & kind & ~h->want && !(kind & (kind - 1));
+    if (!ours) {
+        int rc = vt__h2_spend(h, VT__H2_GLITCHES, 1);
+        return rc < 0 ? rc : VT__H2_GO;
+    }
+    h->pinging &= (uint8_t)~kind;
+    if (kind == VT__H2_W_PROBE) vt__h2_on_probe(h);
+    if (kind == VT__H2_W_DRAIN) vt__h2_drain(h);
+    return kind == VT__H2_W_PING ? vt__h2_emit(ev, VT__H2_EV_PING, NULL) : VT__H2_GO;
+}
+static int vt__h2_on_ping(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+    if (h->flags & VT__H2_ACK) return vt__h2_on_pong(h, b, ev);
+    int rc = h->busy ? 0 : vt__h2_spend(h, VT__H2_PINGS, 1);
+    h->busy = false;
+    if (rc < 0) return rc;
+    uint8_t *p = vt__h2_put_frame(h->replies + h->replied, 8, VT__H2_T_PING, VT__H2_ACK, 0);
+    memcpy(p, b, 8);
+    h->replied = (uint8_t)(h->replied + VT__H2_FRAME + 8);
+    return VT__H2_GO;
+}
+
+/* ---- what comes in: settings ---- */
+static int vt__h2_on_setting(vt__h2 *h, unsigned id, uint32_t v) {
+    switch (id) {
+    case VT__H2_S_TABLE: vt__hpack_enc_limit(&h->enc, v); return 0;
+    case VT__H2_S_PUSH: return v > (h->server ? 1 : 0) ? VT__H2_E_SETTING : 0;
+    case VT__H2_S_STREAMS: h->peer_streams = v; return 0;
+    case VT__H2_S_WINDOW: h->peer_window_next = v; return v > INT32_MAX ? VT__H2_E_WINDOW : 0;
+    case VT__H2_S_FRAME:
+        h->peer_frame = v;
+        return v < VT__H2_FRAME_MIN || v > VT__H2_FRAME_MAX ? VT__H2_E_SETTING : 0;
+    case VT__H2_S_HEAD: h->peer_head = v; return 0;
+    case VT__H2_S_CONNECT:
+        if (v > 1 || v < h->peer_connect_protocol) return VT__H2_E_SETTING;
+        h->peer_connect_protocol = v;
+        return 0;
+    case VT__H2_S_NO_OLD_PRIORITIES: return v > 1 ? VT__H2_E_SETTING : 0;
+    default: return 0;
+    }
+}
+/* Of all open streams, which may go below zero (RFC 9113 6.9.2). Once a frame, however often it names the setting. */
+static int vt__h2_move_windows(vt__h2 *h) {
+    int64_t by = (int64_t)h->peer_window_next - h->peer_window;
+    h->peer_window = h->peer_window_next;
+    for (size_t i = 0; by && i < VT__H2_BUCKETS; i++)
+        for (vt__h2_stream *s = h->buckets[i]; s; s = s->chain) {
+            if (s->ended == VT__H2_BOTH) continue;
+            if (s->send_window + by > INT32_MAX) return VT__H2_E_WINDOW;
+            s->send_window = (int32_t)(s->send_window + by);
+            vt__h2_schedule(h, s);
+        }
+    return 0;
+}
+static int vt__h2_on_settings_ack(vt__h2 *h) {
+    if (h->len) return VT__H2_E_LENGTH;
+    h->state = VT__H2_IN_SKIP;
+    int rc = h->unacked ? 0 : vt__h2_spend(h, VT__H2_GLITCHES, 1);
+    if (rc < 0) return rc;
+    if (h->unacked) vt__hpack_dec_limit(&h->dec, h->cfg->table);
+    h->unacked = false;
+    return VT__H2_GO;
+}
+static int vt__h2_on_settings(vt__h2 *h) {
+    if (h->flags & VT__H2_ACK) return vt__h2_on_settings_ack(h);
+    if (h->len % 6) return VT__H2_E_LENGTH;
+    int rc = vt__h2_spend(h, VT__H2_SETTINGSES, 1);
+    h->peer_window_next = h->peer_window;
+    h->state = h->len ? VT__H2_IN_UNIT : VT__H2_IN_SKIP;
+    return rc < 0 ? rc : VT__H2_GO;
+}
+static int vt__h2_on_settings_end(vt__h2 *h, vt__h2_event *ev) {
+    if (h->flags & VT__H2_ACK) return VT__H2_GO;
+    int rc = vt__h2_move_windows(h);
+    if (rc < 0) return rc;
+    h->settled = true;
+    h->acks++;
+    return vt__h2_emit(ev, VT__H2_EV_SETTINGS, NULL);
+}
+
+/* ---- what comes in: any frame ---- */
+static int vt__h2_frame_ok(const vt__h2 *h) {
+    if (!h->settled && (h->type != VT__H2_T_SETTINGS || h->flags & VT__H2_ACK)) return VT__H2_E_FIRST;
+    if (h->len > h->cfg->max_frame) return VT__H2_E_LONG;
+    if (h->block.id ? h->type != VT__H2_T_CONTINUATION || h->id != h->block.id
+                    : h->type == VT__H2_T_CONTINUATION)
+        return VT__H2_E_BLOCK;
+    if (h->type >= VT__COUNT(vt__h2_shapes)) return 0;
+    const vt__h2_shape *shape = &vt__h2_shapes[h->type];
+    if (h->id ? shape->where == VT__H2_ON_ZERO : shape->where == VT__H2_ON_STREAM) return VT__H2_E_PLACE;
+    return h->len < shape->min || h->len > shape->max ? VT__H2_E_LENGTH : 0;
+}
+static int vt__h2_in_frame(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+    if (h->replied > VT__H2_REPLIES - 32) return 0; /* what a frame is answered may not fit */
+    const uint8_t *b = vt__h2_take(h, p, end, VT__H2_FRAME);
+    if (!b) return 0;
+    h->len = h->left = vt__h2_get32(b) >> 8;
+    h->type = b[3], h->flags = b[4], h->pad = 0;
+    h->id = vt__h2_get32(b + 5) & VT__H2_ID_MAX;
+    h->cur = h->block.id ? h->cur : NULL;
+    bool useful = h->type <= VT__H2_T_HEADERS || h->type == VT__H2_T_CONTINUATION;
+    int rc = vt__h2_frame_ok(h);
+    if (rc == 0) rc = vt__h2_spoil(h, VT__H2_FRAME + (useful ? 0 : h->len));
+    if (rc < 0) return rc;
+    bool small = h->type < VT__COUNT(vt__h2_shapes) && vt__h2_shapes[h->type].unit;
+    h->state = small ? VT__H2_IN_UNIT : VT__H2_IN_SKIP;
+    switch (h->type) {
+    case VT__H2_T_DATA: return vt__h2_on_data(h, ev);
+    case VT__H2_T_HEADERS:
+        h->state = VT__H2_IN_PREFIX;
+        return h->left < vt__h2_prefix(h) ? VT__H2_E_LENGTH : VT__H2_GO;
+    case VT__H2_T_CONTINUATION: return vt__h2_on_continuation(h);
+    case VT__H2_T_PUSH_PROMISE: return VT__H2_E_PUSH;
+    case VT__H2_T_SETTINGS: return vt__h2_on_settings(h);
+    case VT__H2_T_PRIORITY:
+        if (h->len == 5) return VT__H2_GO;
+        h->state = VT__H2_IN_SKIP;
+        return vt__h2_priority_error(h, VT__H2_FRAME_SIZE_ERROR, VT__H2_E_LENGTH, ev);
+    case VT__H2_T_PRIORITY_UPDATE: /* a longer one says nothing that is known */
+        if (h->len > VT__H2_SCRATCH) h->state = VT__H2_IN_SKIP;
+        return VT__H2_GO;
+    default: return VT__H2_GO;
+    }
+}
+static int vt__h2_in_unit(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+    uint32_t n = h->type == VT__H2_T_PRIORITY_UPDATE ? h->len : vt__h2_shapes[h->type].unit;
+    const uint8_t *b = vt__h2_take(h, p, end, n);
+    if (!b) return 0;
+    h->left -= n;
+    if (h->type == VT__H2_T_SETTINGS) {
+        int rc = vt__h2_on_setting(h, (unsigned)b[0] << 8 | b[1], vt__h2_get32(b + 2));
+        if (!h->left) h->state = VT__H2_IN_SKIP;
+        return rc < 0 ? rc : VT__H2_GO;
+    }
+    h->state = VT__H2_IN_SKIP;
+    switch (h->type) {
+    case VT__H2_T_PRIORITY: return vt__h2_on_priority(h, b, ev);
+    case VT__H2_T_RST_STREAM: return vt__h2_on_reset(h, vt__h2_get32(b), ev);
+    case VT__H2_T_PING: return vt__h2_on_ping(h, b, ev);
+    case VT__H2_T_GOAWAY: return vt__h2_on_goaway(h, b, ev);
+    case VT__H2_T_WINDOW_UPDATE: return vt__h2_on_window(h, vt__h2_get32(b) & VT__H2_ID_MAX, ev);
+    default: return vt__h2_on_priority_update(h, b, ev);
+    }
+}
+/* The rest of a frame goes by; what its end means. */
+static int vt__h2_in_skip(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+    uint32_t n = (uint32_t)VT__MIN((size_t)(end - *p), h->left);
+    *p += n;
+    h->left -= n;
+    if (h->left) return 0;
+    h->state = VT__H2_IN_FRAME;
+    switch (h->type) {
+    case VT__H2_T_DATA: return vt__h2_on_data_end(h, ev);
+    case VT__H2_T_HEADERS:
+    case VT__H2_T_CONTINUATION: return h->flags & VT__H2_END_HEADERS ? vt__h2_on_block_end(h, ev) : VT__H2_GO;
+    case VT__H2_T_SETTINGS: return vt__h2_on_settings_end(h, ev);
+    default: return VT__H2_GO;
+    }
+}
+static int vt__h2_step(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+    switch (h->state) {
+    case VT__H2_IN_PREFACE: return vt__h2_in_preface(h, p, end);
+    case VT__H2_IN_FRAME: return vt__h2_in_frame(h, p, end, ev);
+    case VT__H2_IN_PREFIX: return vt__h2_in_prefix(h, p, end, ev);
+    case VT__H2_IN_BLOCK: return vt__h2_in_block(h, p, end, ev);
+    case VT__H2_IN_DATA: return vt__h2_in_data(h, p, end, ev);
+    case VT__H2_IN_UNIT: return vt__h2_in_unit(h, p, end, ev);
+    default: return vt__h2_in_skip(h, p, end, ev);
+    }
+}
+/* The connection is to be closed: GOAWAY goes out, and nothing else. */
+static int vt__h2_fail(vt__h2 *h, int err) {
+    h->err = err;
+    h->away_last = h->server ? h->last : 0;
+    h->want |= VT__H2_W_GOAWAY;
+    return err;
+}
+/* One event of the bytes from *p on, which it takes: 1. 0: more are needed, or, with *p < end, what waits in vt__h2_pick has to
+ * go first. < 0: the connection failed; GOAWAY waits. `now` never goes back. */
+static VT__UNUSED int vt__h2_recv(vt__h2 *h, const uint8_t **p, const uint8_t *end, int64_t now,
+                                  vt__h2_event *ev) {
+    int rc = VT__H2_GO;
+    if (h->err) return h->err;
+    h->now = now;
+    while (rc == VT__H2_GO) rc = vt__h2_step(h, p, end, ev);
+    return rc < 0 ? vt__h2_fail(h, rc) : rc;
+}
+/* Whether a header block is half here, and h->room in use. */
+static VT__UNUSED bool vt__h2_in_head(const vt__h2 *h) { return h->block.id != 0; }
+
+/* ---- a connection, its streams ---- */
+/* Defaults and bounds. A connection keeps a pointer to the result. */
+static VT__UNUSED void vt__h2_cfg_fill(vt__h2_cfg *c) {
+    static const vt__h2_budget budgets[] = {
+#define VT__H2_BUDGET_ROW(name, burst, rate) {burst, rate},
+        VT__H2_BUDGETS(VT__H2_BUDGET_ROW)
+#undef VT__H2_BUDGET_ROW
+    };
+    if (!c->max_streams) c->max_streams = 100;
+    if (!c->max_head) c->max_head = 16384;
+    if (!c->max_fields) c->max_fields = 1000;
+    if (!c->max_block) c->max_block = 65536;
+    if (!c->max_continuations) c->max_continuations = 8;
+    if (!c->table) c->table = VT__HPACK_DEFAULT;
+    c->max_frame = VT__MIN(VT__MAX(c->max_frame, VT__H2_FRAME_MIN), VT__H2_FRAME_MAX);
+    c->window = VT__MIN(VT__MAX(c->window, VT__H2_WINDOW_FIRST), INT32_MAX);
+    if (!c->max_window) c->max_window = 1 << 20;
+    c->max_window = VT__MIN(VT__MAX(c->max_window, c->window), INT32_MAX);
+    if (!c->ack_timeout_ns) c->ack_timeout_ns = 10 * VT_SEC;
+    for (size_t i = 0; i < VT__H2_CAUSES; i++)
+        if (!c->budgets[i].per_s) c->budgets[i] = budgets[i];
+}
+/* The caller gives h->dec and h->enc their tables, as @hpack says. */
+static VT__UNUSED void vt__h2_init(vt__h2 *h, const vt__h2_cfg *cfg, bool server, int64_t now) {
+    memset(h, 0, sizeof *h);
+    h->cfg = cfg;
+    h->server = server;
+    h->now = h->opened_at = now;
+    h->state = server ? VT__H2_IN_PREFACE : VT__H2_IN_FRAME;
+    h->want = VT__H2_W_SETTINGS | (server ? 0 : VT__H2_W_PREFACE);
+    h->unacked = true;
+    h->send_window = h->recv_window = VT__H2_WINDOW_FIRST;
+    h->peer_window = VT__H2_WINDOW_FIRST;
+    h->peer_frame = VT__H2_FRAME_MIN;
+    h->peer_streams = h->peer_head = UINT32_MAX;
+    h->peer_last = VT__H2_ID_MAX;
+    h->target = cfg->window;
+    vt__hpack_dec_init(&h->dec, VT__MAX(cfg->table, VT__HPACK_DEFAULT));
+    vt__hpack_enc_init(&h->enc, VT__HPACK_DEFAULT);
+}
+/* Answers VT__H2_EV_OPEN. */
+static VT__UNUSED void vt__h2_attach(vt__h2 *h, vt__h2_stream *s) {
+    vt__h2_init_stream(h, s);
+    vt__h2_enter(h, s, h->block.id);
+    h->cur = s;
+    h->block.opening = false;
+    int early = vt__h2_take_early(h, s->id);
+    s->pinned = early >= 0;
+    if (s->pinned) vt__h2_prioritize(h, s, (uint8_t)early);
+}
+/* A client's request; its head is asked for at once, and it gets its id when that is written. VT__H2_E_NO_MORE: not now (the
+ * peer's limit) or never (GOAWAY, no ids left). */
+static VT__UNUSED int vt__h2_open(vt__h2 *h, vt__h2_stream *s) {
+    if (h->err || h->peer_away || h->drain || h->last >= VT__H2_ID_MAX - 2 * h->active ||
+        h->active >= h->peer_streams)
+        return VT__H2_E_NO_MORE;
+    vt__h2_init_stream(h, s);
+    s->want_head = true;
+    vt__h2_schedule(h, s);
+    return 0;
+}
+/* The handler of a stream has ended, and nothing that it sent waits outside. True: the memory is the caller's again; false:
+ * when vt__h2_pick gives it back. What was not ended is reset; a server's whole response stands (RFC 9113 8.1). */
+static VT__UNUSED bool vt__h2_release(vt__h2 *h, vt__h2_stream *s) {
+    vt__h2_reset(h, s, h->server && s->ended & VT__H2_LOCAL ? VT__H2_NO_ERROR : VT__H2_CANCEL);
+    vt__h2_stream **link = &h->buckets[s->id / 2 % VT__H2_BUCKETS];
+    while (s->id && *link != s) link = &(*link)->chain;
+    if (s->id) *link = s->chain;
+    if (h->cur == s) h->cur = NULL;
+    h->active--;
+    h->held -= s->held;
+    s->released = s->owes_reset && !h->err;
+    if (!s->released) vt__h2_settle(h, s);
+    return !s->released;
+}
+/* The digit's value, of base64url (RFC 4648 5); -1: none. */
+static int vt__h2_digit(char c) {
+    if (c >= 'A' && c <= 'Z') return c - 'A';
+    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (c >= '0' && c <= '9') return c - '0' + 52;
+    return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+/* A server's machine begins with the request that asked for h2c, HTTP2-Settings being `settings`: as stream 1, which has
+ * its head and its body. 0, or VT__H2_E_UPGRADE and there is no upgrade. Of a fresh machine, which an error leaves useless. */
+static VT__UNUSED int vt__h2_upgrade(vt__h2 *h, vt__h2_stream *s, vt_str settings) {
+    if (settings.len % 8) return VT__H2_E_UPGRADE;
+    for (size_t i = 0; i < settings.len; i += 8) { /* eight digits are a setting */
+        uint64_t v = 0;
+        for (size_t k = 0; k < 8; k++) {
+            int digit = vt__h2_digit(settings.ptr[i + k]);
+            if (digit < 0) return VT__H2_E_UPGRADE;
+            v = v << 6 | (unsigned)digit;
+        }
+        h->peer_window_next = h->peer_window;
+        if (vt__h2_on_setting(h, (unsigned)(v >> 32), (uint32_t)v) < 0) return VT__H2_E_UPGRADE;
+        h->peer_window = h->peer_window_next;
+    }
+    vt__h2_note(h, 1);
+    vt__h2_init_stream(h, s);
+    vt__h2_enter(h, s, 1);
+    s->headed = true;
+    vt__h2_end(h, s, VT__H2_REMOTE);
+    return 0;
+}
+/* Asks the peer for a sign of life: VT__H2_EV_PING. One at a time. */
+static VT__UNUSED void vt__h2_ping(vt__h2 *h) {
+    if (h->pinging & VT__H2_W_PING) return;
+    h->pinging |= VT__H2_W_PING;
+    h->want |= VT__H2_W_PING;
+}
+/* The end, in two steps: GOAWAY that takes every stream yet, and, when a PING says that it has been read or a second is over,
+ * GOAWAY with the last one. See vt__h2_finished. */
+static VT__UNUSED void vt__h2_shutdown(vt__h2 *h, int64_t now) {
+    if (h->drain || h->err) return;
+    h->drain = 1;
+    h->drain_at = now + VT_SEC;
+    h->away_last = VT__H2_ID_MAX;
+    h->pinging |= VT__H2_W_DRAIN;
+    h->want |= VT__H2_W_DRAIN | VT__H2_W_GOAWAY;
+}
+/* When vt__h2_expire has something to do; INT64_MAX: never. */
+static VT__UNUSED int64_t vt__h2_deadline(const vt__h2 *h) {
+    int64_t at = h->unacked && !h->err ? h->opened_at + h->cfg->ack_timeout_ns : INT64_MAX;
+    return h->drain == 1 ? VT__MIN(at, h->drain_at) : at;
+}
+/* 0, or the connection has failed. */
+static VT__UNUSED int vt__h2_expire(vt__h2 *h, int64_t now) {
+    if (h->err) return h->err;
+    if (h->drain == 1 && now >= h->drain_at) vt__h2_drain(h);
+    bool late = h->unacked && now >= h->opened_at + h->cfg->ack_timeout_ns;
+    return late ? vt__h2_fail(h, VT__H2_E_ACK) : 0;
+}
+
+/* ---- what goes out ---- */
+enum vt__h2_out {
+    VT__H2_OUT_NONE,
+    VT__H2_OUT_CONTROL, /* call vt__h2_put_control */
+    VT__H2_OUT_HEAD,    /* of *s: call vt__h2_head_begin */
+    VT__H2_OUT_DATA,    /* of *s, at most *max bytes: call vt__h2_put_data */
+    VT__H2_OUT_DONE     /* *s was released and is free */
+};
+VT__INLINE bool vt__h2_has_control(const vt__h2 *h) {
+    return h->want || h->replied || h->acks || h->owing || vt__h2_conn_credit(h);
+}
+/* A head (of a response or request, an interim one, trailers) is ready to be encoded. Not while data of vt__h2_ready wait for
+ * the final one. */
+static VT__UNUSED void vt__h2_want_head(vt__h2 *h, vt__h2_stream *s) {
+    s->want_head = true;
+    vt__h2_schedule(h, s);
+}
+/* So many bytes of data are ready, in all; `fin`: and no more will come, trailers neither. */
+static VT__UNUSED void vt__h2_ready(vt__h2 *h, vt__h2_stream *s, size_t avail, bool fin) {
+    s->avail = avail;
+    s->fin = fin;
+    vt__h2_schedule(h, s);
+}
+/* The lane to serve: the most urgent; of its two, each in turn. */
+VT__INLINE unsigned vt__h2_lane_next(const vt__h2 *h) {
+    unsigned q = (unsigned)__builtin_ctz(h->ready) & ~1U, both = h->ready >> q & 3;
+    return both == 3 ? q + h->turn : q + (both == 2);
+}
+/* What to write next; the same until something changes. */
+static VT__UNUSED enum vt__h2_out vt__h2_pick(vt__h2 *h, vt__h2_stream **s, size_t *max) {
+    *max = 0;
+    if (vt__h2_has_control(h)) return VT__H2_OUT_CONTROL;
+    if (h->done) {
+        *s = VT__H2_OWING(h->done);
+        vt__h2_ring_remove(&h->done, h->done);
+        return VT__H2_OUT_DONE;
+    }
+    if (h->err) return VT__H2_OUT_NONE;
+    if (h->first) {
+        *s = VT__H2_OUT(h->first);
+        return (*s)->want_head ? VT__H2_OUT_HEAD : VT__H2_OUT_DATA;
+    }
+    if (!h->ready || h->send_window <= 0) return VT__H2_OUT_NONE;
+    *s = VT__H2_OUT(h->queues[vt__h2_lane_next(h)]);
+    *max = VT__MIN((*s)->avail, (size_t)VT__MIN((*s)->send_window, h->send_window));
+    *max = VT__MIN(*max, h->peer_frame);
+    return VT__H2_OUT_DATA;
+}
+/* The head of a frame with n of the stream's bytes, up to what vt__h2_pick allowed; they follow it. */
+static VT__UNUSED void vt__h2_put_data(vt__h2 *h, vt__h2_stream *s, size_t n, uint8_t out[VT__H2_FRAME]) {
+    bool end = s->fin && n == s->avail && !s->want_head;
+    unsigned lane = vt__h2_lane(s);
+    (void)vt__h2_put_frame(out, n, VT__H2_T_DATA, end ? VT__H2_END_STREAM : 0, s->id);
+    s->send_window -= (int32_t)n;
+    h->send_window -= (int32_t)n;
+    s->avail -= n;
+    h->busy = true;
+    vt__h2_earn(h, n);
+    h->turn = !s->incremental; /* the other lane's */
+    if (s->queue == VT__H2_Q_DATA && s->incremental) h->queues[lane] = s->out.next;
+    if (end) vt__h2_end(h, s, VT__H2_LOCAL);
+    else vt__h2_schedule(h, s);
+}
+
+static uint8_t *vt__h2_put_setting(uint8_t *p, unsigned id, uint32_t v) {
+    p[0] = 0, p[1] = (uint8_t)id;
+    return vt__h2_put32(p + 2, v);
+}
+/* What differs from the default. */
+static uint8_t *vt__h2_put_settings(const vt__h2 *h, uint8_t *frame) {
+    const vt__h2_cfg *c = h->cfg;
+    uint8_t *p = frame + VT__H2_FRAME;
+    if (h->server) p = vt__h2_put_setting(p, VT__H2_S_STREAMS, c->max_streams);
+    else p = vt__h2_put_setting(p, VT__H2_S_PUSH, 0);
+    if (c->table != VT__HPACK_DEFAULT) p = vt__h2_put_setting(p, VT__H2_S_TABLE, c->table);
+    if (c->window != VT__H2_WINDOW_FIRST) p = vt__h2_put_setting(p, VT__H2_S_WINDOW, c->window);
+    if (c->max_frame != VT__H2_FRAME_MIN) p = vt__h2_put_setting(p, VT__H2_S_FRAME, c->max_frame);
+    p = vt__h2_put_setting(p, VT__H2_S_HEAD, c->max_head);
+    if (h->server && c->connect_protocol) p = vt__h2_put_setting(p, VT__H2_S_CONNECT, 1);
+    p = vt__h2_put_setting(p, VT__H2_S_NO_OLD_PRIORITIES, 1);
+    (void)vt__h2_put_frame(frame, (size_t)(p - frame) - VT__H2_FRAME, VT__H2_T_SETTINGS, 0, 0);
+    return p;
+}
+static uint8_t *vt__h2_put_opening(vt__h2 *h, uint8_t *p) {
+    if (h->want & VT__H2_W_PREFACE) {
+        memcpy(p, VT__H2_PREFACE, VT__H2_PREFACE_LEN);
+        p += VT__H2_PREFACE_LEN;
+    }
+    return h->want & VT__H2_W_SETTINGS ? vt__h2_put_settings(h, p) : p;
+}
+static uint8_t *vt__h2_put_pings(vt__h2 *h, uint8_t *p) {
+    for (unsigned kind = VT__H2_W_PROBE; kind <= VT__H2_W_DRAIN; kind *= 2) {
+        if (!(h->want & kind)) continue;
+        vt__h2_ping_text(vt__h2_put_frame(p, 8, VT__H2_T_PING, 0, 0), (uint8_t)kind);
+        p += VT__H2_FRAME + 8;
+    }
+    if (h->want & VT__H2_W_PROBE) {
+        h->sampled = 0;
+        h->sent_at = h->now;
+    }
+    return p;
+}
+static uint8_t *vt__h2_put_goaway(const vt__h2 *h, uint8_t *p) {
+    p = vt__h2_put_frame(p, 8, VT__H2_T_GOAWAY, 0, 0);
+    p = vt__h2_put32(p, h->away_last);
+    return vt__h2_put32(p, h->err ? vt__h2_err_of(h->err)->code : VT__H2_NO_ERROR);
+}
+/* What one stream owes. */
+static uint8_t *vt__h2_put_owed(vt__h2 *h, vt__h2_stream *s, uint8_t *p) {
+    uint32_t credit = vt__h2_stream_credit(h, s);
+    if (s->owes_reset) p = vt__h2_put_word(p, VT__H2_T_RST_STREAM, s->id, s->code);
+    else if (credit) p = vt__h2_put_word(p, VT__H2_T_WINDOW_UPDATE, s->id, credit);
+    s->recv_window += (int32_t)credit;
+    vt__h2_settle(h, s);
+    if (s->released) vt__h2_ring_push(&h->done, &s->owing);
+    return p;
+}
+/* Writes control frames, as many as fit in cap >= VT__H2_CONTROL_MIN bytes; their number of bytes. */
+static VT__UNUSED size_t vt__h2_put_control(vt__h2 *h, uint8_t *buf, size_t cap) {
+    uint8_t *p = vt__h2_put_opening(h, buf), *end = buf + cap - VT__H2_FRAME - 8; /* GOAWAY's */
+    uint32_t credit = vt__h2_conn_credit(h);
+    if (credit) p = vt__h2_put_word(p, VT__H2_T_WINDOW_UPDATE, 0, credit);
+    h->recv_window += (int32_t)credit;
+    memcpy(p, h->replies, h->replied);
+    p = vt__h2_put_pings(h, p + h->replied);
+    h->replied = 0;
+    for (; h->acks && end - p >= VT__H2_FRAME; h->acks--)
+        p = vt__h2_put_frame(p, 0, VT__H2_T_SETTINGS, VT__H2_ACK, 0);
+    while (h->owing && end - p >= VT__H2_FRAME + 4) p = vt__h2_put_owed(h, VT__H2_OWING(h->owing), p);
+    if (h->want & VT__H2_W_GOAWAY) p = vt__h2_put_goaway(h, p);
+    h->want = 0;
+    return (size_t)(p - buf);
+}
+
+/* A head being written. The caller may move what it has to a larger buffer, and change buf and cap. */
+typedef struct vt__h2_head {
+    vt__h2 *h;
+    vt__h2_stream *s;
+    uint8_t *buf;
+    size_t cap, at; /* at: bytes used, a frame's head in front */
+    uint8_t how;
+} vt__h2_head;
+enum { VT__H2_INTERIM = 1, VT__H2_FIN = 2 }; /* another head follows; nothing follows */
+
+/* Answers VT__H2_OUT_HEAD. Until vt__h2_head_end nothing else may be written, as HPACK's table is the connection's. A client's
+ * stream gets its id: VT__H2_E_NO_MORE, when there is none left or the peer has gone. */
+static VT__UNUSED int vt__h2_head_begin(vt__h2 *h, vt__h2_stream *s, vt__h2_head *w, uint8_t *buf, size_t cap,
+                                        int how) {
+    if (!s->id) {
+        if (h->peer_away || h->last == VT__H2_ID_MAX) return VT__H2_E_NO_MORE;
+        vt__h2_note(h, h->last ? h->last + 2 : 1);
+        vt__h2_enter(h, s, h->last);
+    }
+    *w = (vt__h2_head){h, s, buf, cap, VT__H2_FRAME, (uint8_t)how};
+    w->at += vt__hpack_enc_begin(&h->enc, buf + w->at);
+    return 0;
+}
+/* False: it does not fit. id, flags: see vt__hpack_put. Names are in lower case; those of HTTP/1.1's connections are not sent. */
+static VT__UNUSED bool vt__h2_head_field(vt__h2_head *w, int id, vt_str name, vt_str value, unsigned flags) {
+    size_t n = vt__hpack_put(&w->h->enc, w->buf + w->at, w->cap - w->at, id, name, value, flags);
+    w->at += n;
+    return n > 0;
+}
+/* Makes room for the heads of CONTINUATION, from the last on, and writes them. */
+static VT__NOINLINE void vt__h2_head_cut(const vt__h2_head *w, size_t block, size_t more) {
+    size_t most = w->h->peer_frame;
+    for (size_t i = more; i > 0; i--) {
+        size_t n = VT__MIN(block - i * most, most);
+        uint8_t *to = w->buf + i * (most + VT__H2_FRAME);
+        memmove(to + VT__H2_FRAME, w->buf + VT__H2_FRAME + i * most, n);
+        (void)vt__h2_put_frame(to, n, VT__H2_T_CONTINUATION, i == more ? VT__H2_END_HEADERS : 0, w->s->id);
+    }
+}
+/* The number of bytes of the head's frames, or 0: a larger buffer is needed. */
+static VT__UNUSED size_t vt__h2_head_end(vt__h2_head *w) {
+    vt__h2 *h = w->h;
+    vt__h2_stream *s = w->s;
+    size_t block = w->at - VT__H2_FRAME, more = block ? (block - 1) / h->peer_frame : 0;
+    size_t size = w->at + more * VT__H2_FRAME;
+    unsigned flags = (w->how & VT__H2_FIN ? VT__H2_END_STREAM : 0) | (more ? 0 : VT__H2_END_HEADERS);
+    if (size > w->cap) return 0;
+    if (more) vt__h2_head_cut(w, block, more);
+    (void)vt__h2_put_frame(w->buf, more ? h->peer_frame : block, VT__H2_T_HEADERS, flags, s->id);
+    s->want_head = false;
+    s->sent_head |= !(w->how & VT__H2_INTERIM);
+    if (w->how & VT__H2_FIN) vt__h2_end(h, s, VT__H2_LOCAL);
+    else vt__h2_schedule(h, s);
+    return size;
+}
+/* Nothing is left to do on the connection: it may be closed. */
+static VT__UNUSED bool vt__h2_finished(const vt__h2 *h) {
+    bool ending = h->err || ((h->drain == 2 || h->peer_away) && !h->active);
+    return ending && !vt__h2_has_control(h);
 }
 #endif /* VTHTTP_H2 */
 #endif /* VTHTTP_HTTP */
