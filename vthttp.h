@@ -5465,7 +5465,7 @@ static VT__UNUSED const vt__h2_err_row *vt__h2_err_of(int err) {
     X(REFUSALS, 1000, 33)    /* streams over the limit */                                \
     X(PINGS, 1000, 33)       /* but those after data either way */                       \
     X(SETTINGSES, 1000, 33)                                                              \
-    X(EMPTIES, 1000, 100)    /* DATA, HEADERS and CONTINUATION that bring nothing */     \
+    X(EMPTIES, 1000, 100)    /* DATA, HEADERS and CONTINUATION that bring nothing; 1xx */     \
     X(PRIORITIES, 10000, 330)                                                            \
     X(GLITCHES, 10000, 330)  /* what is ignored */                                       \
     X(WASTE, 16, 1)          /* 64 KiB that were neither fields nor data, less eight times what was */
@@ -5491,11 +5491,11 @@ typedef struct vt__h2_cfg {
     uint32_t max_continuations; /* frames of a head after its first; 8; over: E_LARGE */
     uint32_t table;             /* HPACK's table, of the peer's heads; 4096 */
     uint32_t max_frame;         /* payload bytes of a frame that is taken; 16384 at least, the default */
-    uint32_t window,
-        max_window; /* bytes a stream may send ahead, at first and at most; 65535 at least, the default; 1 MiB */
-    int64_t ack_timeout_ns;               /* for our SETTINGS; 10 s */
-    bool connect_protocol;                /* a server takes extended CONNECT */
-    vt__h2_budget budgets[VT__H2_CAUSES]; /* {0, 0}: the default */
+    uint32_t window;            /* bytes a stream may send ahead, at first; 65535 at least, the default */
+    uint32_t max_window;        /* the same at most, and of all streams together; 1 MiB */
+    int64_t ack_timeout_ns;     /* for our SETTINGS; 10 s */
+    bool connect_protocol;      /* a server takes extended CONNECT */
+    vt__h2_budget budgets[VT__H2_CAUSES]; /* see above */
 } vt__h2_cfg;
 
 enum vt__h2_queue { VT__H2_Q_NONE, VT__H2_Q_FIRST, VT__H2_Q_DATA };
@@ -5520,13 +5520,8 @@ typedef struct vt__h2_stream {
     bool owes, owes_reset, released;
 } vt__h2_stream;
 
-enum {
-    VT__H2_BUCKETS = 16,
-    VT__H2_RESETS_KEPT = 16,
-    VT__H2_EARLY = 4,
-    VT__H2_SCRATCH = 32,
-    VT__H2_REPLIES = 112
-};
+enum { VT__H2_BUCKETS = 16, VT__H2_RESETS_KEPT = 16, VT__H2_EARLY = 4 };
+enum { VT__H2_SCRATCH = 32, VT__H2_REPLIES = 112 };
 enum { VT__H2_FRAME = 9, VT__H2_FRAME_MIN = 16384, VT__H2_FRAME_MAX = 0xffffff, VT__H2_WINDOW_FIRST = 65535 };
 enum { VT__H2_CONTROL_MIN = 512 }; /* what vt__h2_put_control needs */
 
@@ -5551,8 +5546,7 @@ typedef struct vt__h2 {
     uint32_t len, left, id; /* of the frame; len as it was announced */
     vt__h2_stream *cur;     /* whom the frame under way is for, or NULL */
     vt__h2_block block;
-    void *
-        room; /* the caller's, as vt__hpack_dec_begin wants it: set before vt__h2_recv, kept as long as vt__h2_in_head */
+    void *room; /* the caller's, see vt__hpack_dec_begin: set before vt__h2_recv, kept while vt__h2_in_head */
     uint32_t room_len;
     uint8_t scratch[VT__H2_SCRATCH];
     /* streams */
@@ -5614,13 +5608,8 @@ typedef struct vt__h2_event {
 enum { VT__H2_T_DATA = 0, VT__H2_T_HEADERS, VT__H2_T_PRIORITY, VT__H2_T_RST_STREAM, VT__H2_T_SETTINGS };
 enum { VT__H2_T_PUSH_PROMISE = 5, VT__H2_T_PING, VT__H2_T_GOAWAY, VT__H2_T_WINDOW_UPDATE };
 enum { VT__H2_T_CONTINUATION = 9, VT__H2_T_PRIORITY_UPDATE = 16 };
-enum {
-    VT__H2_END_STREAM = 1,
-    VT__H2_ACK = 1,
-    VT__H2_END_HEADERS = 4,
-    VT__H2_PADDED = 8,
-    VT__H2_DEPENDS = 32
-};
+enum { VT__H2_END_STREAM = 1, VT__H2_ACK = 1, VT__H2_END_HEADERS = 4 };
+enum { VT__H2_PADDED = 8, VT__H2_DEPENDS = 32 };
 /* settings */
 enum { VT__H2_S_TABLE = 1, VT__H2_S_PUSH, VT__H2_S_STREAMS, VT__H2_S_WINDOW, VT__H2_S_FRAME, VT__H2_S_HEAD };
 enum { VT__H2_S_CONNECT = 8, VT__H2_S_NO_OLD_PRIORITIES };
@@ -5637,8 +5626,7 @@ typedef struct vt__h2_shape {
 static const vt__h2_shape vt__h2_shapes[] = {
     [VT__H2_T_DATA] = {0, VT__H2_FRAME_MAX, VT__H2_ON_STREAM, 0},
     [VT__H2_T_HEADERS] = {0, VT__H2_FRAME_MAX, VT__H2_ON_STREAM, 0},
-    [VT__H2_T_PRIORITY] = {0, VT__H2_FRAME_MAX, VT__H2_ON_STREAM,
-                           5}, /* its length is an error of the stream */
+    [VT__H2_T_PRIORITY] = {0, VT__H2_FRAME_MAX, VT__H2_ON_STREAM, 5}, /* another length: of the stream */
     [VT__H2_T_RST_STREAM] = {4, 4, VT__H2_ON_STREAM, 4},
     [VT__H2_T_SETTINGS] = {0, VT__H2_FRAME_MAX, VT__H2_ON_ZERO, 6},
     [VT__H2_T_PUSH_PROMISE] = {4, VT__H2_FRAME_MAX, VT__H2_ON_STREAM, 0},
@@ -5665,14 +5653,15 @@ VT__INLINE uint8_t *vt__h2_put_frame(uint8_t *p, size_t len, unsigned type, unsi
 static uint8_t *vt__h2_put_word(uint8_t *p, unsigned type, uint32_t id, uint32_t word) {
     return vt__h2_put32(vt__h2_put_frame(p, 4, type, 0, id), word);
 }
-enum vt__h2_state { /* of the input */
-                    VT__H2_IN_PREFACE,
-                    VT__H2_IN_FRAME,  /* a frame's head */
-                    VT__H2_IN_PREFIX, /* what stands before data and fields */
-                    VT__H2_IN_BLOCK,
-                    VT__H2_IN_DATA,
-                    VT__H2_IN_UNIT, /* a piece of vt__h2_shape.unit bytes */
-                    VT__H2_IN_SKIP  /* padding, and what nobody wants */
+/* Of the input. */
+enum vt__h2_state {
+    VT__H2_IN_PREFACE,
+    VT__H2_IN_FRAME,  /* a frame's head */
+    VT__H2_IN_PREFIX, /* what stands before data and fields */
+    VT__H2_IN_BLOCK,
+    VT__H2_IN_DATA,
+    VT__H2_IN_UNIT, /* a piece of vt__h2_shape.unit bytes */
+    VT__H2_IN_SKIP  /* padding, and what nobody wants */
 };
 /* `n` bytes in one piece, of the input or put together from several; NULL: more is needed. */
 static const uint8_t *vt__h2_take(vt__h2 *h, const uint8_t **p, const uint8_t *end, uint32_t n) {
@@ -5898,11 +5887,14 @@ static VT__UNUSED void vt__h2_consumed(vt__h2 *h, vt__h2_stream *s, size_t n) {
 /* What is to be sent once; the pings also: what is to be answered. */
 enum { VT__H2_W_PROBE = 1, VT__H2_W_PING = 2, VT__H2_W_DRAIN = 4 };
 enum { VT__H2_W_PREFACE = 8, VT__H2_W_SETTINGS = 16, VT__H2_W_GOAWAY = 32 };
-/* The window should hold what comes in a round trip. A probe counts that: a PING, sent when a third of a window has come. */
+/* The window should hold what comes in a round trip. A probe counts that: a PING, sent when a third of a window has come, but
+ * twenty times a second at most. */
 static void vt__h2_sample(vt__h2 *h, uint32_t n) {
     h->busy = true;
     h->sampled += n;
-    if (h->target == h->cfg->max_window || h->sampled < h->target / 3 || h->pinging & VT__H2_W_PROBE) return;
+    bool early = h->sent_at && h->now - h->sent_at < VT_SEC / 20;
+    if (h->target == h->cfg->max_window || h->sampled < h->target / 3 || h->pinging & VT__H2_W_PROBE || early)
+        return;
     h->pinging |= VT__H2_W_PROBE;
     h->want |= VT__H2_W_PROBE;
 }
@@ -5982,8 +5974,10 @@ static uint64_t vt__h2_hash(vt_str s) {
 static bool vt__h2_path_ok(vt__h2_block *b, vt_str path) {
     b->asterisk = path.len == 1 && path.ptr[0] == '*';
     if (!b->asterisk && (path.len == 0 || path.ptr[0] != '/')) return false;
-    for (size_t i = 0; i < path.len; i++)
-        if (path.ptr[i] <= ' ' || path.ptr[i] == 0x7f || path.ptr[i] == '#') return false;
+    for (size_t i = 0; i < path.len; i++) {
+        uint8_t c = (uint8_t)path.ptr[i];
+        if (c <= ' ' || c >= 0x7f || c == '#') return false;
+    }
     return true;
 }
 /* Host and :authority: each is good, and they agree. */
@@ -6109,7 +6103,9 @@ static int vt__h2_on_head(vt__h2 *h, vt__h2_stream *s, vt__h2_event *ev) {
     bool interim = b->status >= 100 && b->status < 200;
     if (b->fin && s->length > s->got) ok = b->too_large;
     if (!ok) return vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
-    int rc = vt__h2_emit(ev, s->headed ? VT__H2_EV_TRAILERS : interim ? VT__H2_EV_INFORM : VT__H2_EV_HEAD, s);
+    int rc = interim ? vt__h2_spend(h, VT__H2_EMPTIES, 1) : 0;
+    if (rc < 0) return rc;
+    rc = vt__h2_emit(ev, s->headed ? VT__H2_EV_TRAILERS : interim ? VT__H2_EV_INFORM : VT__H2_EV_HEAD, s);
     ev->status = b->status;
     ev->end = b->fin;
     ev->too_large = b->too_large;
@@ -6566,8 +6562,10 @@ static VT__UNUSED void vt__h2_cfg_fill(vt__h2_cfg *c) {
     if (!c->max_window) c->max_window = 1 << 20;
     c->max_window = VT__MIN(VT__MAX(c->max_window, c->window), INT32_MAX);
     if (!c->ack_timeout_ns) c->ack_timeout_ns = 10 * VT_SEC;
-    for (size_t i = 0; i < VT__H2_CAUSES; i++)
-        if (!c->budgets[i].per_s) c->budgets[i] = budgets[i];
+    for (size_t i = 0; i < VT__H2_CAUSES; i++) {
+        if (!c->budgets[i].burst) c->budgets[i].burst = budgets[i].burst;
+        if (!c->budgets[i].per_s) c->budgets[i].per_s = budgets[i].per_s;
+    }
 }
 /* The caller gives h->dec and h->enc their tables, as @hpack says. */
 static VT__UNUSED void vt__h2_init(vt__h2 *h, const vt__h2_cfg *cfg, bool server, int64_t now) {

@@ -514,6 +514,7 @@ TEST(a15_path_and_host) {
     BAD(":method", "GET", ":scheme", "http", ":path", "x", ":authority", "a");
     BAD(":method", "GET", ":scheme", "http", ":path", "/ HTTP/1.1", ":authority", "a");
     BAD(":method", "GET", ":scheme", "http", ":path", "/#x", ":authority", "a");
+    BAD(":method", "GET", ":scheme", "http", ":path", "/\x80", ":authority", "a");
     BAD(":method", "GET", ":scheme", "http", ":path", "/", ":authority", "u@a");
     BAD(":method", "GET", ":scheme", "http", ":path", "/", ":authority", "");
     BAD(GET_FIELDS, "host", "b");
@@ -1235,6 +1236,22 @@ TEST(window_stays_where_a_round_trip_brings_little) {
     CHECK_EQ(q.h.err, 0);
     policy = ANSWER;
 }
+TEST(probes_are_rare) {
+    policy = HOLD;
+    fresh(), q.now = VT_SEC, begin(), put_post(&in, 1), peer_take(&q, in.p, in.n), peer_flush(&q),
+             (void)frames();
+    size_t probes = 0;
+    for (int i = 0; i < 1000; i++) { /* a second */
+        q.now += VT_MS;
+        in.n = 0, put_zeros(&in, 0, 1, 16384);
+        if (q.h.pinging) put_frame(&in, VT__H2_T_PING, VT__H2_ACK, 0, "vthttp \1", 8);
+        peer_take(&q, in.p, in.n), peer_flush(&q);
+        probes += strstr(frames(), "PING") != NULL;
+    }
+    CHECK_EQ(q.h.err, 0);
+    CHECK(probes >= 15 && probes <= 20);
+    policy = ANSWER;
+}
 TEST(window_is_not_opened_before_data_are_consumed) {
     policy = HOLD;
     fresh(), q.late = true, begin(), put_post(&in, 1);
@@ -1445,6 +1462,14 @@ TEST(client_reads_a_response) {
         events(),
         "settings;:status=103;link=x;inform 1 103;:status=200;content-length=3;head 1;data 1 3;x=y;trailers 1;");
     CHECK_EQ(peer_find(&q, 1)->s.ended, VT__H2_BOTH);
+}
+TEST(client_is_not_informed_for_ever) {
+    client = true, fresh(), client = false;
+    in.n = 0, put_frame(&in, VT__H2_T_SETTINGS, 0, 0, NULL, 0);
+    for (int i = 0; i < 1001; i++) put_head(&in, 1, WHOLE, ":status", "103", NULL);
+    peer_take(&q, in.p, in.n);
+    CHECK_EQ(q.h.flood, VT__H2_EMPTIES);
+    CHECK_EQ(q.h.err, VT__H2_E_FLOOD);
 }
 TEST(client_refuses_what_is_malformed) {
     static const char *const bad[] = {"99", "600", "20", "2000", "2x0", "101", ""};
