@@ -852,6 +852,8 @@ TEST(a35_content_length) {
     }
     begin(), put_head(&in, 1, BOTH, POST_FIELDS, "content-length", "1", NULL);
     RESETS(1, "PROTOCOL_ERROR");
+    begin(), put_head(&in, 1, WHOLE, POST_FIELDS, "content-length", "1", NULL), put_zeros(&in, 0, 1, 2);
+    RESETS(1, "PROTOCOL_ERROR"); /* at once */
     begin(), put_head(&in, 1, WHOLE, POST_FIELDS, "content-length", "3", NULL), put_zeros(&in, 0, 1, 2);
     put_head(&in, 1, BOTH, "x", "y", NULL);
     RESETS(1, "PROTOCOL_ERROR");
@@ -1308,6 +1310,15 @@ TEST(data_by_urgency_and_in_turn) {
     CHECK(has(frames(),
               "DATA 7 16384;DATA 7 3616 end;DATA 3 16384;DATA 5 16384;DATA 3 3616 end;DATA 5 3616 end;"
               "DATA 1 16384;DATA 1 3616 end;DATA 9 16384;DATA 9 3616 end;"));
+}
+TEST(priority_update_beats_the_field) {
+    policy = HOLD;
+    begin(), put_priority(&in, 1, "u=1"), put_urgent(1, "u=5, i"), put_urgent(3, "u=5, i");
+    FINE();
+    CHECK_EQ(peer_find(&q, 1)->s.urgency, 1);
+    CHECK(!peer_find(&q, 1)->s.incremental);
+    CHECK_EQ(peer_find(&q, 3)->s.urgency, 5);
+    CHECK(peer_find(&q, 3)->s.incremental);
 }
 TEST(one_after_another_beside_in_turn) { /* of one urgency: each kind has every other frame */
     fresh(), q.body = 33000;
