@@ -5215,7 +5215,7 @@ VT__INLINE uint8_t *vt__hpack_put_int(uint8_t *out, unsigned first, unsigned bit
 static VT__UNUSED size_t vt__hpack_enc_begin(vt__hpack_enc *e, uint8_t out[VT__HPACK_BEGIN_MAX]) {
     uint8_t *p = out;
     if (VT__LIKELY(e->next == e->t.max && e->lowest >= e->t.max)) return 0;
-    if (e->lowest < e->next) p = vt__hpack_put_int(p, 0x20, 5, e->lowest);
+    if (e->lowest < VT__MIN(e->next, e->t.max)) p = vt__hpack_put_int(p, 0x20, 5, e->lowest);
     p = vt__hpack_put_int(p, 0x20, 5, e->next);
     vt__hpack_evict(&e->t, e->lowest);
     e->t.max = e->lowest = e->next;
