@@ -4801,13 +4801,13 @@ static const uint8_t vt__hpack_lens[256] = {
     VT__HPACK_SHORT_CODES(VT__HPACK_SYM) VT__HPACK_LONG_CODES(VT__HPACK_SYM)
 #undef VT__HPACK_SYM
 };
-/* By the next eight bits: length << 8 | symbol, as often as bits behind the code can differ; 0: it is longer. */
+/* By the next eight bits: symbol << 8 | length, as often as bits behind the code can differ; 0: it is longer. */
 static const uint16_t vt__hpack_short[1 << VT__HPACK_LEN_SHORT] = {
 #define VT__HPACK_FILL_8(x) x,
 #define VT__HPACK_FILL_7(x) x, x,
 #define VT__HPACK_FILL_6(x) x, x, x, x,
 #define VT__HPACK_FILL_5(x) x, x, x, x, x, x, x, x,
-#define VT__HPACK_SYM(len, sym) VT__HPACK_FILL_##len(len << 8 | sym)
+#define VT__HPACK_SYM(len, sym) VT__HPACK_FILL_##len(sym << 8 | len)
     VT__HPACK_SHORT_CODES(VT__HPACK_SYM)
 #undef VT__HPACK_SYM
 #undef VT__HPACK_FILL_5
@@ -4826,11 +4826,11 @@ static const vt__hpack_long vt__hpack_longs[] = {
 #undef VT__HPACK_LENGTH
 };
 
-/* length << 8 | symbol of the code that `top` begins with; 0: EOS. */
+/* symbol << 8 | length of the code that `top` begins with; 0: EOS. */
 static VT__NOINLINE unsigned vt__hpack_huff_long(uint32_t top) {
     for (size_t i = 0; i < VT__COUNT(vt__hpack_longs); i++) {
         const vt__hpack_long *l = &vt__hpack_longs[i];
-        if (top < l->end) return l->len << 8 | vt__hpack_order[(top >> (32 - l->len)) - l->bias];
+        if (top < l->end) return (unsigned)vt__hpack_order[(top >> (32 - l->len)) - l->bias] << 8 | l->len;
     }
     return 0;
 }
@@ -4933,15 +4933,14 @@ static int vt__hpack_dec_size(vt__hpack_dec *d) {
 
 /* The name of an entry, and its value unless `value` is false. Where they turn round the ring's end, or the entry may go
  * before they have been used, in the scratch. */
-static int vt__hpack_dec_entry(vt__hpack_dec *d, bool value) {
-    vt__hpack_field *f = &d->f;
-    if (VT__LIKELY(d->n - 1 < VT__HPACK_STATIC_N)) {
-        const vt__hpack_static *s = &vt__hpack_statics[d->n];
+static int vt__hpack_dec_entry(vt__hpack_dec *d, uint32_t index, bool value, vt__hpack_field *f) {
+    if (index - 1 < VT__HPACK_STATIC_N) {
+        const vt__hpack_static *s = &vt__hpack_statics[index];
         *f = (vt__hpack_field){{s->name, s->name_len}, {s->value, s->value_len}, s->id, 0};
         return 1;
     }
-    if (d->n == 0 || d->n - VT__HPACK_STATIC_N > d->t.live) return VT__HPACK_E_INDEX;
-    const vt__hpack_entry *e = vt__hpack_entry_of(&d->t, d->n - VT__HPACK_STATIC_N);
+    if (index == 0 || index - VT__HPACK_STATIC_N > d->t.live) return VT__HPACK_E_INDEX;
+    const vt__hpack_entry *e = vt__hpack_entry_of(&d->t, index - VT__HPACK_STATIC_N);
     const char *at = (const char *)d->t.mem + e->at;
     uint32_t len = e->name_len + (value ? e->value_len : 0U);
     if (VT__UNLIKELY(e->at + len > d->t.cap || d->kind == VT__HPACK_ADD)) {
@@ -4972,17 +4971,17 @@ static int vt__hpack_huff_run(vt__hpack_dec *d, const uint8_t *p, const uint8_t 
         do {
             e = vt__hpack_short[w >> (64 - VT__HPACK_LEN_SHORT)];
             if (VT__UNLIKELY(!e) && !(e = vt__hpack_huff_long((uint32_t)(w >> 32)))) return VT__HPACK_E_EOS;
-            *out++ = (char)e;
-            w <<= e >> 8, n -= e >> 8;
+            *out++ = (char)(e >> 8);
+            w <<= e & 63, n -= e & 63;
         } while (n >= VT__HPACK_LEN_MAX);
         if (VT__UNLIKELY(out > last)) d->len += (uint32_t)(out - from), from = out = base;
     }
     for (;;) { /* bits that are not there are 0, which EOS has none of */
         e = vt__hpack_short[w >> (64 - VT__HPACK_LEN_SHORT)];
         if (!e) e = vt__hpack_huff_long((uint32_t)(w >> 32));
-        if (e >> 8 > n) break;
-        *out++ = (char)e;
-        w <<= e >> 8, n -= e >> 8;
+        if ((e & 63) > n) break;
+        *out++ = (char)(e >> 8);
+        w <<= e & 63, n -= e & 63;
     }
     d->len += (uint32_t)(out - from);
     d->bits = w, d->nbits = n;
@@ -5066,11 +5065,11 @@ static int vt__hpack_dec_head(vt__hpack_dec *d) {
     d->updates = 3;
     if (d->kind == VT__HPACK_INDEXED) {
         d->state = VT__HPACK_S_FIELD;
-        return vt__hpack_dec_entry(d, true);
+        return vt__hpack_dec_entry(d, d->n, true, &d->f);
     }
     d->state = d->n ? VT__HPACK_S_VALUE_LEN : VT__HPACK_S_NAME_LEN;
     if (d->n == 0) return 2;
-    int rc = vt__hpack_dec_entry(d, false);
+    int rc = vt__hpack_dec_entry(d, d->n, false, &d->f);
     return rc < 0 ? rc : 2;
 }
 /* One step: 2 go on, else as vt__hpack_dec_next. */
@@ -5115,6 +5114,10 @@ VT__INLINE int vt__hpack_dec_step(vt__hpack_dec *d, const uint8_t **p, const uin
  * behind what was used. Takes time for the bytes of the input and of the fields, and no other. */
 static VT__UNUSED int vt__hpack_dec_next(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end, vt__hpack_field *f) {
     int rc;
+    if (d->state == VT__HPACK_S_FIELD && *p < end && **p > 0x80 && **p < 0xff && d->updates == 3) { /* most */
+        d->kind = VT__HPACK_INDEXED;
+        return vt__hpack_dec_entry(d, *(*p)++ & 127, true, f);
+    }
     while ((rc = vt__hpack_dec_step(d, p, end)) == 2) continue;
     if (rc > 0) *f = d->f;
     if (rc == 0 && d->in_input) {
@@ -5151,11 +5154,15 @@ static const uint8_t vt__hpack_policies[VT__HPACK_F_COUNT] = {
 };
 enum { VT__HPACK_COOKIE_MIN = 20 }; /* a shorter cookie can be guessed by its effect on sizes (RFC 7541 7.1.3) */
 
-/* By a hash: numbers of the entries that have this field, or this name, last; fingerprints of fields that were not entered.
- * What stands there may be of another field: it is compared. */
-enum { VT__HPACK_SLOTS = 64 };
+/* Entries whose names have the same hash make a chain, of which so many are looked at: the newest ones. Entries are meant by
+ * their numbers, `made` when they were made; what a number is worth is seen by comparing. `seen`: fields that have no entry. */
+enum { VT__HPACK_SLOTS = 64, VT__HPACK_CHAIN_MAX = 16 };
+typedef struct vt__hpack_link {
+    uint16_t older, print; /* the next one of the chain; of the field's hash */
+} vt__hpack_link;
 typedef struct vt__hpack_slots {
-    uint16_t field[VT__HPACK_SLOTS], name[VT__HPACK_SLOTS], seen[VT__HPACK_SLOTS];
+    uint16_t newest[VT__HPACK_SLOTS], seen[VT__HPACK_SLOTS];
+    vt__hpack_link links[]; /* as many as entries, in the same order */
 } vt__hpack_slots;
 typedef struct vt__hpack_enc {
     vt__hpack_table t;
@@ -5179,7 +5186,8 @@ static VT__UNUSED void vt__hpack_enc_init(vt__hpack_enc *e, uint32_t cap) {
 }
 /* Bytes of an encoder's memory. */
 static VT__UNUSED size_t vt__hpack_enc_mem(const vt__hpack_enc *e) {
-    return vt__hpack_mem(e->t.cap) + sizeof(vt__hpack_slots);
+    return vt__hpack_mem(e->t.cap) + sizeof(vt__hpack_slots) +
+           e->t.cap / VT__HPACK_OVERHEAD * sizeof(vt__hpack_link);
 }
 /* vt__hpack_enc_mem(e) bytes, aligned for uint16_t, at any time before the first field that may be indexed. owns: the caller. */
 static VT__UNUSED void vt__hpack_enc_table(vt__hpack_enc *e, void *mem) {
@@ -5216,7 +5224,7 @@ VT__INLINE uint8_t *vt__hpack_put_int(uint8_t *out, unsigned first, unsigned bit
 static VT__UNUSED size_t vt__hpack_enc_begin(vt__hpack_enc *e, uint8_t out[VT__HPACK_BEGIN_MAX]) {
     uint8_t *p = out;
     if (VT__LIKELY(e->next == e->t.max && e->lowest >= e->t.max)) return 0;
-    if (e->lowest < e->next) p = vt__hpack_put_int(p, 0x20, 5, e->lowest);
+    if (e->lowest < VT__MIN(e->next, e->t.max)) p = vt__hpack_put_int(p, 0x20, 5, e->lowest);
     p = vt__hpack_put_int(p, 0x20, 5, e->next);
     vt__hpack_evict(&e->t, e->lowest);
     e->t.max = e->lowest = e->next;
@@ -5270,31 +5278,50 @@ static size_t vt__hpack_put_literal(uint8_t *out, size_t cap, int kind, uint32_t
     return size;
 }
 
+#define VT__HPACK_MIX UINT64_C(0x9e3779b97f4a7c15)
+/* Eight bytes at a time, the last ones from the end; `fold` is set in all of them. */
 static uint64_t vt__hpack_hash(uint64_t h, vt_str s, uint64_t fold) {
     const char *p = s.ptr;
-    size_t n = s.len;
     uint64_t v = 0;
-    for (; n >= 8; n -= 8, p += 8) h = (h ^ (vt__h1_le64(p) | fold)) * UINT64_C(0x9e3779b97f4a7c15), h ^= h >> 32;
-    for (; n > 0; n--) v = v << 8 | (uint8_t)*p++;
-    h = (h ^ (v | fold) ^ s.len) * UINT64_C(0x9e3779b97f4a7c15);
+    size_t n = s.len;
+    for (; n > 8; n -= 8, p += 8) h = (h ^ (vt__h1_le64(p) | fold)) * VT__HPACK_MIX, h ^= h >> 32;
+    if (s.len >= 8) v = vt__h1_le64(s.ptr + s.len - 8);
+    else
+        for (; n > 0; n--) v = v << 8 | (uint8_t)*p++;
+    h = (h ^ (v | fold) ^ s.len) * VT__HPACK_MIX;
     return h ^ h >> 32;
 }
 static bool vt__hpack_ring_eq(const vt__hpack_table *t, uint32_t at, vt_str s, bool fold) {
     at &= t->cap - 1;
-    size_t first = VT__MIN(s.len, t->cap - at), rest = s.len - first;
-    vt_str a = {(const char *)t->mem + at, first}, b = {(const char *)t->mem, rest};
-    vt_str x = {s.ptr, first}, y = {s.ptr + first, rest};
-    return fold ? vt__str_eq_ci(a, x) && vt__str_eq_ci(b, y) : vt__str_eq(a, x) && vt__str_eq(b, y);
+    size_t first = VT__MIN(s.len, t->cap - at);
+    vt_str a = {(const char *)t->mem + at, first}, x = {s.ptr, first};
+    if (!(fold ? vt__str_eq_ci(a, x) : vt__str_eq(a, x))) return false;
+    if (VT__LIKELY(first == s.len)) return true;
+    vt_str b = {(const char *)t->mem, s.len - first}, y = {s.ptr + first, s.len - first};
+    return fold ? vt__str_eq_ci(b, y) : vt__str_eq(b, y);
 }
-/* The index of the entry with number `seq`, if it lives and has this name, and this value unless that is NULL; else 0. */
-static uint32_t vt__hpack_find(const vt__hpack_enc *e, uint16_t seq, const vt__hpack_key *k, const vt_str *value) {
-    uint32_t i = (uint16_t)(e->t.made - seq);
-    if (i - 1 >= e->t.live) return 0;
-    const vt__hpack_entry *x = vt__hpack_entry_of(&e->t, i);
-    if (x->id != k->id || (!k->id && x->name_len != k->name.len)) return 0;
-    if (!k->id && !vt__hpack_ring_eq(&e->t, x->at, k->name, true)) return 0;
-    if (value && x->value_len != value->len) return 0;
-    return value && !vt__hpack_ring_eq(&e->t, x->at + x->name_len, *value, false) ? 0 : VT__HPACK_STATIC_N + i;
+VT__INLINE vt__hpack_link *vt__hpack_link_of(const vt__hpack_enc *e, uint32_t number) {
+    return &e->slots->links[number & (e->t.cap / VT__HPACK_OVERHEAD - 1)];
+}
+/* The index of the entry of this field, from number `at` on; 0: none. k->index, if it is 0, becomes that of an entry of its
+ * name. */
+static uint32_t vt__hpack_find(const vt__hpack_enc *e, uint16_t at, uint16_t print, vt__hpack_key *k, vt_str value) {
+    const vt__hpack_table *t = &e->t;
+    uint32_t last = 0;
+    for (int steps = 0; steps < VT__HPACK_CHAIN_MAX; steps++) {
+        uint32_t i = (uint16_t)(t->made - at);
+        if (i <= last || i > t->live) return 0;
+        const vt__hpack_entry *x = vt__hpack_entry_of(t, i);
+        const vt__hpack_link *l = vt__hpack_link_of(e, t->made - i);
+        bool named = k->id == x->id && (!k->index || l->print == print);
+        if (named && !k->id) named = x->name_len == k->name.len && vt__hpack_ring_eq(t, x->at, k->name, true);
+        if (named && l->print == print && x->value_len == value.len &&
+            vt__hpack_ring_eq(t, x->at + x->name_len, value, false))
+            return VT__HPACK_STATIC_N + i;
+        if (named && !k->index) k->index = VT__HPACK_STATIC_N + i;
+        last = i, at = l->older;
+    }
+    return 0;
 }
 /* The static entry of this field; k->index becomes that of its name. 0: none. */
 static uint32_t vt__hpack_find_static(vt__hpack_key *k, vt_str value) {
@@ -5316,29 +5343,33 @@ static size_t vt__hpack_put_index(uint8_t *out, size_t cap, uint32_t index) {
     if (vt__hpack_int_size(7, index) > cap) return 0;
     return (size_t)(vt__hpack_put_int(out, 0x80, 7, index) - out);
 }
+/* The field that was written with VT__HPACK_ADD becomes an entry, its name in lower case. */
+static void vt__hpack_enter(vt__hpack_enc *e, const vt__hpack_key *k, vt_str value, uint16_t *newest, uint16_t print) {
+    vt__hpack_table *t = &e->t;
+    *vt__hpack_link_of(e, t->made) = (vt__hpack_link){*newest, print};
+    *newest = (uint16_t)t->made;
+    const vt__hpack_entry *x = vt__hpack_add(t, k->name, value, (uint8_t)k->id, 0);
+    for (size_t i = 0; i < k->name.len; i++) {
+        char *c = (char *)&t->mem[(x->at + i) & (t->cap - 1)];
+        *c = vt__str_lower(*c);
+    }
+}
 /* A field that has no static entry, by the dynamic table. */
-static size_t vt__hpack_put_dynamic(vt__hpack_enc *e, uint8_t *out, size_t cap, vt__hpack_key *k, vt_str value,
-                                    bool once) {
-    enum { SHIFT = 58 }; /* 64 slots */
-    uint64_t name_hash = vt__hpack_hash((uint64_t)k->id, k->id ? (vt_str){"", 0} : k->name, VT__H1_ONES * 0x20);
+static size_t vt__hpack_put_dynamic(vt__hpack_enc *e, uint8_t *out, size_t cap, vt__hpack_key *k, vt_str value, bool once) {
+    enum { SHIFT = 58 }; /* to 64 slots */
+    uint64_t name_hash = (uint64_t)k->id * VT__HPACK_MIX;
+    if (!k->id) name_hash = vt__hpack_hash(0, k->name, VT__H1_ONES * 0x20);
     uint64_t hash = vt__hpack_hash(name_hash, value, 0);
-    uint16_t *of_field = &e->slots->field[hash >> SHIFT], *of_name = &e->slots->name[name_hash >> SHIFT];
-    uint16_t *seen = &e->slots->seen[hash >> SHIFT], print = (uint16_t)hash;
-    uint32_t i = vt__hpack_find(e, *of_field, k, &value);
+    uint16_t *newest = &e->slots->newest[name_hash >> SHIFT], *seen = &e->slots->seen[hash >> SHIFT];
+    uint16_t print = (uint16_t)hash;
+    uint32_t i = vt__hpack_find(e, *newest, print, k, value);
     if (i) return vt__hpack_put_index(out, cap, i);
-    if (!k->index) k->index = vt__hpack_find(e, *of_name, k, NULL);
     bool add = once || !k->index || *seen == print;
     add = add && k->name.len + value.len + VT__HPACK_OVERHEAD <= e->t.max / 2;
     size_t n = vt__hpack_put_literal(out, cap, add ? VT__HPACK_ADD : VT__HPACK_PLAIN, k->index, k->name, value);
     if (n == 0) return 0;
-    *seen = print;
-    if (!add) return n;
-    const vt__hpack_entry *x = vt__hpack_add(&e->t, k->name, value, (uint8_t)k->id, 0);
-    for (size_t j = 0; j < k->name.len; j++) {
-        uint8_t *c = &e->t.mem[(x->at + j) & (e->t.cap - 1)];
-        *c = (uint8_t)vt__str_lower((char)*c);
-    }
-    *of_field = *of_name = (uint16_t)(e->t.made - 1);
+    if (add) vt__hpack_enter(e, k, value, newest, print);
+    else *seen = print;
     return n;
 }
 /* Writes a field: its size, or 0 when that is over `cap`, and then nothing has happened. The name goes out in lower case; `id`
