@@ -5487,16 +5487,16 @@ static VT__UNUSED const vt__h2_err_row *vt__h2_err_of(int err) {
     return &rows[VT__H2_E_PREFACE - err];
 }
 
-/* What is paid for, and what by default: burst and rate a second. A budget is never used up when its burst is VT__H2_ANY. The
- * rate of resets is above other servers' (33), for a client that cancels 10,000 requests in a minute is a map being
- * dragged about, and the handlers at work are bounded all the same. */
+/* What is paid for, and what by default: burst and rate a second. A burst of VT__H2_ANY is never used up. The rates of resets
+ * and refusals are above other servers' (33), for a client that cancels 10,000 requests in a minute is a map being dragged
+ * about, which may not know that its handlers still run; and how many are at work is bounded all the same. */
 /* clang-format off */
 #define VT__H2_BUDGETS(X) \
     X(RESETS, 1000, 200)     /* streams reset by the peer, or by this end for its fault */ \
-    X(REFUSALS, 1000, 33)    /* streams over the limit */                                \
+    X(REFUSALS, 1000, 200)   /* streams over the limit */                                \
     X(PINGS, 1000, 33)       /* but those after data either way */                       \
     X(SETTINGSES, 1000, 33)                                                              \
-    X(EMPTIES, 1000, 100)    /* DATA, HEADERS and CONTINUATION that bring nothing; 1xx */     \
+    X(EMPTIES, 1000, 100)    /* DATA, HEADERS and CONTINUATION that bring nothing; 1xx */ \
     X(PRIORITIES, 10000, 330)                                                            \
     X(GLITCHES, 10000, 330)  /* what is ignored */                                       \
     X(WASTE, 16, 1)          /* 64 KiB that were neither fields nor data, less eight times what was */

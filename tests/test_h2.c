@@ -282,6 +282,14 @@ TEST(a01_ten_thousand_fast_cancellations_in_a_minute) {
     CHECK_EQ(q.h.err, 0);
     CHECK_EQ(q.opened, 10000);
 }
+TEST(a01_fast_cancellations_of_handlers_that_go_on) {
+    policy = HOLD;
+    rapid(10000, 1, 60 * VT_SEC / 10000);
+    policy = ANSWER;
+    CHECK_EQ(q.h.err, 0);
+    CHECK_EQ(q.opened, 100);
+    CHECK_EQ(q.h.counts[VT__H2_REFUSALS], 9900);
+}
 TEST(a02_a_reset_stream_counts_until_its_handler_ends) {
     config.max_streams = 10, policy = HOLD;
     fresh();
@@ -892,6 +900,14 @@ TEST(a38_unknown_frames) {
     begin(), put_frame(&in, 0x0a, 0, 3, "abc", 3), put_frame(&in, 0x11, 9, 0, NULL, 0), put_get(&in, 1);
     FINE();
 }
+TEST(a38_useful_bytes_make_up_for_waste) {
+    policy = HOLD, config.budgets[VT__H2_WASTE].burst = 1;
+    fresh(), begin(), put_post(&in, 1), peer_take(&q, in.p, in.n), peer_flush(&q), in.n = 0;
+    for (int i = 0; i < 100; i++) put_zeros(&in, 0, 1, 2);
+    for (int i = 0; i < 200; i++) peer_take(&q, in.p, in.n), peer_flush(&q), q.log.n = q.out.n = q.data.n = 0;
+    CHECK_EQ(q.h.err, 0);
+    memset(&config, 0, sizeof config), policy = ANSWER;
+}
 TEST(a39_preface) {
     in.n = 0, bytes_add(&in, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27);
     DIES(VT__H2_E_PREFACE);
@@ -930,6 +946,8 @@ TEST(a40_upgrade) {
         if (i != 4) CHECK_EQ(rc, VT__H2_E_UPGRADE); /* the fifth is a window of 65535 */
         else CHECK_EQ(rc, 0);
     }
+    fresh(), r = peer_handler(&q); /* not a byte further */
+    CHECK_EQ(vt__h2_upgrade(&q.h, &r->s, (vt_str){"AAMAAABkAAMAAABk", 9}), VT__H2_E_UPGRADE);
     fresh(), r = peer_handler(&q); /* stream 1 is taken */
     CHECK_EQ(vt__h2_upgrade(&q.h, &r->s, word("")), 0);
     begin(), put_get(&in, 1), peer_take(&q, in.p, in.n), peer_flush(&q);
