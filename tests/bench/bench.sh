@@ -3,7 +3,7 @@
 #   tests/bench/bench.sh [BUILD_DIR]      (make bench; default build/bench)
 # BENCH_QUICK=1     fewer and shorter slices
 # BENCH_LIVE=N      virtual threads that live at once (default 1,000,000 where 8 GB are free, else 100,000)
-# BENCH_ONLY=WORD   of: runtime parser keep pipelined close echo ws client idle size instructions tls
+# BENCH_ONLY=WORD   of: runtime parser hpack keep pipelined close echo ws client idle size instructions tls
 # Servers run on CPU 0, the load on CPU 1. What lacks a tool says SKIP and why; exit status 1 when something failed (a
 # missed goal is no failure).
 cd "$(dirname "$0")/../.." || exit 1
@@ -35,6 +35,11 @@ fi
 if wanted parser && build bench_h1; then
     say "## HTTP/1.1 codec"
     run 60 "$dir/bench_h1"
+fi
+
+if wanted hpack && build bench_hpack; then
+    say "## HPACK: header blocks, beside copying the bytes that they decode to"
+    run 60 "$dir/bench_hpack" -n=$((count * 2)) -reps=$pairs
 fi
 
 # both NAME GOAL SYS_GOAL LOW HIGH A B LOAD [same]: CPU in alternating slices, then system calls

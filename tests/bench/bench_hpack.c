@@ -1,0 +1,162 @@
+/* Time of HPACK alone, one thread: header blocks of a browser, a program and a server, the first one of a connection and those
+ * after it, decoded and encoded; beside each the time to copy what it decodes to.
+ * -n=N blocks a run, -reps=N runs (the median counts), -only=NAME one measure */
+#define VTHTTP_H2 1
+#define VTHTTP_IMPLEMENTATION
+#include "../../vthttp.h"
+
+#include "bench.h"
+
+typedef struct field {
+    const char *name, *value;
+} field;
+static const field browser[] = {
+    {":method", "GET"},
+    {":scheme", "https"},
+    {":authority", "www.example.org"},
+    {":path", "/static/images/photo-0123456789.jpg?width=640&height=480"},
+    {"user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:102.0) Gecko/20100101 Firefox/102.0"},
+    {"accept", "image/avif,image/webp,*/*"},
+    {"accept-language", "en-US,en;q=0.5"},
+    {"accept-encoding", "gzip, deflate, br"},
+    {"referer", "https://www.example.org/articles/2026/11/26/headers.html"},
+    {"cookie", "session=0123456789abcdef0123456789abcdef"},
+    {"cookie", "consent=yes; theme=dark; lang=en"},
+    {"sec-fetch-dest", "image"},
+    {"sec-fetch-mode", "no-cors"},
+    {"sec-fetch-site", "same-origin"},
+};
+static const field program[] = {
+    {":method", "GET"}, {":scheme", "http"},           {":authority", "127.0.0.1:8080"},
+    {":path", "/"},     {"user-agent", "h2load/1.52"}, {"accept", "*/*"},
+};
+static const field server[] = {
+    {":status", "200"},       {"date", "Thu, 26 Nov 2026 08:00:00 GMT"},
+    {"content-length", "13"}, {"content-type", "text/plain; charset=utf-8"},
+    {"server", "vthttp"},
+};
+
+enum { BLOCK_MAX = 2048 };
+typedef struct story {
+    const field *fields;
+    size_t n, bytes; /* of names and values */
+    int ids[20];
+    vt_str names[20], values[20];
+    vt__hpack_enc e;
+    vt__hpack_dec d;
+    uint8_t first[BLOCK_MAX], later[BLOCK_MAX]; /* blocks: of a connection's start; of its middle */
+    size_t first_len, later_len;
+} story;
+static uint8_t dec_mem[8192], enc_mem[8192], scratch[4096], out[BLOCK_MAX];
+
+static size_t encode(story *s, uint8_t *to) {
+    size_t len = vt__hpack_enc_begin(&s->e, to);
+    for (size_t i = 0; i < s->n; i++)
+        len += vt__hpack_put(&s->e, to + len, BLOCK_MAX - len, s->ids[i], s->names[i], s->values[i], 0);
+    return len;
+}
+/* As a server does what every response has: the date is kept coded. */
+static size_t encode_fast(story *s, uint8_t *to, const uint8_t *date, size_t date_len) {
+    size_t len = vt__hpack_enc_begin(&s->e, to);
+    len += vt__hpack_put_status(to + len, 200);
+    memcpy(to + len, date, VT__HPACK_DATE_MAX);
+    len += date_len;
+    len += vt__hpack_put_length(to + len, 13);
+    for (size_t i = 3; i < s->n; i++)
+        len += vt__hpack_put(&s->e, to + len, BLOCK_MAX - len, s->ids[i], s->names[i], s->values[i], 0);
+    return len;
+}
+static size_t decode(story *s, const uint8_t *p, size_t len) {
+    const uint8_t *end = p + len;
+    vt__hpack_field f;
+    size_t bytes = 0;
+    int rc;
+    vt__hpack_dec_begin(&s->d, scratch, sizeof(scratch));
+    while ((rc = vt__hpack_dec_next(&s->d, &p, end, &f)) > 0) bytes += f.name.len + f.value.len;
+    if (rc < 0 || vt__hpack_dec_end(&s->d) < 0) bench_die("a block is refused: %s", vt__hpack_err_name(rc));
+    return bytes;
+}
+static void enc_start(story *s) {
+    vt__hpack_enc_init(&s->e, 4096);
+    vt__hpack_enc_table(&s->e, enc_mem);
+}
+static void dec_start(story *s) {
+    vt__hpack_dec_init(&s->d, 4096);
+    vt__hpack_dec_table(&s->d, dec_mem);
+}
+static void prepare(story *s, const field *fields, size_t n) {
+    s->fields = fields, s->n = n, s->bytes = 0;
+    for (size_t i = 0; i < n; i++) {
+        vt__hpack_field f = {vt__str_of(fields[i].name), vt__str_of(fields[i].value), 0, 0};
+        vt__hpack_name_check(&f);
+        s->ids[i] = f.id, s->names[i] = f.name, s->values[i] = f.value;
+        s->bytes += f.name.len + f.value.len;
+    }
+    enc_start(s);
+    s->first_len = encode(s, s->first);
+    encode(s, s->later); /* what is indexed when it comes again */
+    s->later_len = encode(s, s->later);
+}
+
+enum { DECODE_FIRST, DECODE_LATER, ENCODE_FIRST, ENCODE_LATER, ENCODE_FAST, COPY };
+static double once(story *s, int what, long long n) {
+    uint8_t date[VT__HPACK_DATE_MAX];
+    size_t date_len = vt__hpack_put_date(date, server[1].value), sum = 0;
+    enc_start(s), dec_start(s);
+    decode(s, out, encode(s, out)), decode(s, out, encode(s, out)), decode(s, out, encode(s, out));
+    int64_t from = bench_now();
+    for (long long i = 0; i < n; i++) {
+        switch (what) {
+        case DECODE_FIRST: dec_start(s), sum += decode(s, s->first, s->first_len); break;
+        case DECODE_LATER: sum += decode(s, s->later, s->later_len); break;
+        case ENCODE_FIRST: enc_start(s), sum += encode(s, out); break;
+        case ENCODE_LATER: sum += encode(s, out); break;
+        case ENCODE_FAST: sum += encode_fast(s, out, date, date_len); break;
+        default: memcpy(out, s->first, s->bytes);
+        }
+        __asm__ volatile("" : : "r"(out), "r"(&sum) : "memory");
+    }
+    return (double)(bench_now() - from) / (double)n;
+}
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+static double median(story *s, int what, long long n, int reps) {
+    double v[32];
+    once(s, what, n / 10 + 1);
+    for (int i = 0; i < reps; i++) v[i] = once(s, what, n);
+    qsort(v, (size_t)reps, sizeof(*v), by_value);
+    return v[reps / 2];
+}
+static void measure(const char *name, const field *fields, size_t n, long long times, int reps,
+                    const char *only) {
+    static const char *const what[] = {"decode_first", "decode_later", "encode_first",
+                                       "encode_later", "encode_fast",  "copy"};
+    static story s;
+    prepare(&s, fields, n);
+    for (int i = DECODE_FIRST; i <= COPY; i++) {
+        char full[64];
+        snprintf(full, sizeof(full), "%s_%s", name, what[i]);
+        if ((i == ENCODE_FAST && fields != server) || (*only && strcmp(only, full) != 0)) continue;
+        printf("= hpack_%s %.1f ns - -\n", full, median(&s, i, times, reps));
+    }
+    if (!*only)
+        printf("%s: %zu fields of %zu bytes, coded in %zu, later in %zu\n", name, n, s.bytes, s.first_len,
+               s.later_len);
+}
+
+int main(int argc, char **argv) {
+    static const char *const known[] = {"n", "reps", "only", NULL};
+    bench_known(argc, argv, known);
+    long long n = bench_num(argc, argv, "n", 200000);
+    int reps = (int)bench_num(argc, argv, "reps", 9);
+    const char *only = bench_opt(argc, argv, "only", "");
+    errno = 0;
+    if (reps < 1 || reps > 32 || n < 1) bench_die("-reps is 1 to 32, -n at least 1");
+    measure("browser", browser, VT__COUNT(browser), n, reps, only);
+    measure("program", program, VT__COUNT(program), n, reps, only);
+    measure("server", server, VT__COUNT(server), n, reps, only);
+    return 0;
+}
