@@ -48,6 +48,7 @@
  *   @uri        percent-encoding, path segments, queries, authority
  *   @h1         HTTP/1.1 codec: request and response heads, field sections, chunked bodies, encoders
  *   @ws         WebSocket codec: frames, masks, UTF-8, close codes, handshake
+ *   @hpack      HPACK: field sections of HTTP/2 (VTHTTP_H2)
  *   @ctx        context switch: assembly, ucontext, sanitizer hooks
  *   @stack      guarded stacks, caches, trimming, overflow reports
  *   @timer      hierarchical timing wheel
@@ -117,6 +118,10 @@
 #ifndef VTHTTP_TLS
 #define VTHTTP_TLS 0 /* 1: TLS by OpenSSL 3.0 or later; link with -lssl -lcrypto */
 #endif
+#ifndef VTHTTP_H2
+#define VTHTTP_H2                                                                                            \
+    0 /* 1: HTTP/2; so far it compiles the codec of field sections (HPACK), and nothing speaks it yet */
+#endif
 #ifndef VTHTTP_HOOKS
 #define VTHTTP_HOOKS 0 /* 1: libc's blocking calls in this program park the virtual thread that makes them */
 #endif
@@ -158,9 +163,9 @@ extern "C" {
 
 /* Every file refers to a symbol that only an implementation of the same version and the same switches has: objects that
  * do not fit together do not link. Public structs are the same under every switch. */
-#define VT__ABI_PASTE(version, http) vt_version_##version##_http_##http
-#define VT__ABI_NAME(version, http) VT__ABI_PASTE(version, http)
-#define VT__ABI VT__ABI_NAME(VTHTTP_VERSION_NUMBER, VTHTTP_HTTP)
+#define VT__ABI_PASTE(version, http, h2) vt_version_##version##_http_##http##_h2_##h2
+#define VT__ABI_NAME(version, http, h2) VT__ABI_PASTE(version, http, h2)
+#define VT__ABI VT__ABI_NAME(VTHTTP_VERSION_NUMBER, VTHTTP_HTTP, VTHTTP_H2)
 #if !VTHTTP_STATIC
 VT_API const char VT__ABI;
 __attribute__((used)) static const char *const vt__abi = &VT__ABI;
@@ -4517,6 +4522,115 @@ static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, c
     bool named = s->protocols == 1 && s->protocol.len && vt__ws_list_has(offered, s->protocol);
     return named ? 0 : VT__WS_E_SHAKE;
 }
+
+#if VTHTTP_H2
+/*==============================================================================
+ * MARK: - @hpack   HPACK: field sections of HTTP/2 (VTHTTP_H2)
+ * uses:   @plat
+ * pure.   RFC 7541. A block: SIZES -> (FIELD -> NAME -> VALUE)* -> SIZES of the next one, see vt__hpack_dec_next.
+ *
+ * Decoder, one for a connection:
+ *     vt__hpack_dec_init(&d, 4096);                        // the largest SETTINGS_HEADER_TABLE_SIZE that we ever send
+ *     vt__hpack_dec_table(&d, memory);                     // of vt__hpack_mem(4096) bytes, before the first block
+ *     vt__hpack_dec_limit(&d, size);                       // when the peer has acknowledged our SETTINGS
+ *   and for each block, in pieces of any size (frames, reads):
+ *     vt__hpack_dec_begin(&d, scratch, n);                 // n >= the 4096 of init; lives until the block's end
+ *     while ((rc = vt__hpack_dec_next(&d, &p, end, &field)) > 0) ...; // 0: all is used, give the next piece; < 0: an error
+ *     rc = vt__hpack_dec_end(&d);                          // after the last piece
+ *   Any error is the connection's, COMPRESSION_ERROR; the decoder is of no use after one.
+ * Encoder, one for a connection:
+ *     vt__hpack_enc_init(&e, 4096);                        // what its table may take, whatever the peer allows
+ *     vt__hpack_enc_table(&e, memory);                     // of vt__hpack_enc_mem(4096) bytes; without it nothing is indexed
+ *     vt__hpack_enc_limit(&e, size);                       // when the peer's SETTINGS_HEADER_TABLE_SIZE has come
+ *   and for each block, all of which are sent, in this order:
+ *     n = vt__hpack_enc_begin(&e, out);                    // 0 to VT__HPACK_BEGIN_MAX bytes
+ *     n = vt__hpack_put(&e, out, cap, id, name, value, 0); // 0: does not fit, and nothing has happened
+ *   vt__hpack_put_status, _length and _date do the same for what is in every response; they touch no table.
+ *
+ * A field is given as pointers into the input, into the table or into static names where all of it stands there in one piece;
+ * only what is Huffman coded, comes in pieces, or turns round the end of the table's ring is copied, to the scratch. So an
+ * idle connection owns nothing but its table. A field of more than the scratch is reported as too long, and the table goes on
+ * as the peer's does.
+ *
+ * What holds for a name or value whoever looks at it (its id, whether it is well-formed) is found when it is decoded and kept
+ * with its entry: a field that is given by its index costs no look at its bytes.
+ *
+ * Huffman codes are canonical (RFC 7541 Appendix B): the symbols in the order of their codes and the number of those of each
+ * length say everything, and the compiler makes the tables from them.
+ *============================================================================*/
+/* clang-format off */
+#define VT__HPACK_ERRORS(X) \
+    X(EOS, -11401, "Huffman code of EOS")                                  \
+    X(PADDING, -11402, "Huffman padding over 7 bits, or not all ones")     \
+    X(INTEGER, -11403, "integer over 5 continuation bytes, or 32 bits")    \
+    X(INDEX, -11404, "index 0, or past the table")                         \
+    X(SIZE, -11405, "table size update over the limit")                    \
+    X(SIZE_LATE, -11406, "table size update behind a field")               \
+    X(SIZE_MANY, -11407, "more than two table size updates")               \
+    X(SIZE_MISSING, -11408, "no table size update after the limit was lowered") \
+    X(CUT, -11409, "block ends within a field")
+/* clang-format on */
+enum vt__hpack_err {
+#define VT__HPACK_ERR_ENUM(name, code, text) VT__HPACK_E_##name = code,
+    VT__HPACK_ERRORS(VT__HPACK_ERR_ENUM)
+#undef VT__HPACK_ERR_ENUM
+};
+/* Which rule was broken, for the log. */
+static VT__UNUSED const char *vt__hpack_err_name(int err) {
+    switch (err) {
+#define VT__HPACK_ERR_CASE(name, code, text)                                                                 \
+    case code: return text;
+        VT__HPACK_ERRORS(VT__HPACK_ERR_CASE)
+#undef VT__HPACK_ERR_CASE
+    default: return "?";
+    }
+}
+
+/* Ids of pseudo-header fields; those of other fields are VT__H1_F_x, 0 for a name that is not known. */
+enum {
+    VT__HPACK_F_AUTHORITY = VT__H1_F_COUNT,
+    VT__HPACK_F_METHOD,
+    VT__HPACK_F_PATH,
+    VT__HPACK_F_SCHEME,
+    VT__HPACK_F_STATUS,
+    VT__HPACK_F_PROTOCOL,
+    VT__HPACK_F_PSEUDO, /* another name that begins with ':' */
+    VT__HPACK_F_COUNT
+};
+/* Flags of a field. */
+enum {
+    VT__HPACK_NEVER =
+        1, /* never indexed: whoever passes the field on has to say so, too; see vt__hpack_put */
+    VT__HPACK_LONG =
+        2, /* name and value have more bytes than the scratch: their ptr is NULL, their len is right */
+    VT__HPACK_BAD_NAME =
+        4, /* malformed (RFC 9113 8.2.1): empty, upper case or no token behind the ':' of a pseudo-header */
+    VT__HPACK_BAD_VALUE = 8 /* malformed: a control byte but HTAB, or SP or HTAB at an end */
+};
+/* Lives until the next call of vt__hpack_dec_next, _begin or _limit. Counts as name.len + value.len + 32. */
+typedef struct vt__hpack_field {
+    vt_str name, value;
+    uint8_t id, flags; /* with VT__HPACK_LONG the id is 0, and neither BAD flag is set */
+} vt__hpack_field;
+
+enum {
+    VT__HPACK_DEFAULT = 4096,   /* SETTINGS_HEADER_TABLE_SIZE before any SETTINGS */
+    VT__HPACK_CAP_MAX = 65536,  /* of a table */
+    VT__HPACK_OVERHEAD = 32,    /* of an entry, and of a field in a list's size */
+    VT__HPACK_SCRATCH_MORE = 16 /* bytes of the scratch that no field may have: Huffman decoding runs over */
+};
+/* The dynamic table of either direction: bytes in a ring of `cap` (a power of two), then entries in a ring of cap / 32. */
+typedef struct vt__hpack_entry {
+    uint16_t at, name_len, value_len; /* the value follows the name; both may turn round the ring's end */
+    uint8_t id, flags;
+} vt__hpack_entry;
+typedef struct vt__hpack_table {
+    uint8_t *mem;
+    uint32_t cap, max, size; /* max: its size now, <= cap; size: of its entries, with their overhead */
+    uint32_t at, made,
+        live; /* where the next entry's bytes go; entries ever made; entries there are, the last ones */
+} vt__hpack_table;
+#endif /* VTHTTP_H2 */
 #endif /* VTHTTP_HTTP */
 
 /*==============================================================================
