@@ -49,6 +49,7 @@
  *   @h1         HTTP/1.1 codec: request and response heads, field sections, chunked bodies, encoders
  *   @ws         WebSocket codec: frames, masks, UTF-8, close codes, handshake
  *   @hpack      HPACK: field sections of HTTP/2 (VTHTTP_H2)
+ *   @h2         HTTP/2 connection machine: frames, streams, flow control, priorities, budgets
  *   @ctx        context switch: assembly, ucontext, sanitizer hooks
  *   @stack      guarded stacks, caches, trimming, overflow reports
  *   @timer      hierarchical timing wheel
@@ -77,6 +78,7 @@
  *   @ossl       TLS as a machine in memory, by OpenSSL (VTHTTP_TLS)
  *   @tls        TLS over a connection
  *   @link       connections of a server: from accept to close, whatever is spoken on them
+ *   @h2c        HTTP/2 connections (VTHTTP_H2)
  *   @h1c        HTTP/1.1 connections
  *   @wsc        WebSocket connections
  *   @srv        servers: configuration, listeners, limits, drain
@@ -211,7 +213,8 @@ __attribute__((used)) static const char *const vt__abi = &VT__ABI;
     X(VT_ECONF, -10200, "bad configuration")                                                                 \
     X(VT_ETLS, -10300, "TLS failed, or the peer does not speak it")                                          \
     X(VT_ECERT, -10301, "a certificate is missing or not trusted")                                           \
-    X(VT_ENOTLS, -10302, "built without TLS (VTHTTP_TLS=1)")
+    X(VT_ENOTLS, -10302, "built without TLS (VTHTTP_TLS=1)") \
+    X(VT_ENOHTTP2, -10303, "built without HTTP/2 (VTHTTP_H2=1)")
 
 enum vt_err {
 #define VT__ERR_ENUM(name, value, text) name = value,
@@ -910,6 +913,9 @@ typedef struct vt_server_cfg {
     int ssl_only;              /* 1: no plain listener: host, port and addr are not used */
     int ssl_redirect;          /* 1: plain HTTP on the TLS port gets 308 to https, not 400 */
     int reload_on_hup; /* 1: at SIGHUP vt_server_run reads the certificates anew (vt_server_tls_reload) */
+    int http2;         /* "-http2=": VT_NONE (off): HTTP/1.1 alone; 1 (on): fails in a build without; default: on in a
+                          build with VTHTTP_H2=1. By ALPN on TLS listeners, by its preface on plain ones */
+    int max_streams;   /* HTTP/2: requests of one connection at a time; default 100 */
     int no_date;       /* 1: no Date field */
     const char *server_name;                     /* value of the Server field; default none */
     void *ctx;                                   /* vt_req_ctx */
@@ -4526,12 +4532,12 @@ static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, c
 #if VTHTTP_H2
 /*==============================================================================
  * MARK: - @hpack   HPACK: field sections of HTTP/2 (VTHTTP_H2)
- * uses:   @plat
+ * uses:   @plat @str @uri @h1
  * pure.   RFC 7541. A block: SIZES -> (FIELD -> NAME -> VALUE)* -> SIZES of the next one, see vt__hpack_dec_next.
  *
  * Decoder, one for a connection:
  *     vt__hpack_dec_init(&d, 4096);                        // the largest SETTINGS_HEADER_TABLE_SIZE that we ever send
- *     vt__hpack_dec_table(&d, memory);                     // of vt__hpack_mem(4096) bytes, before the first block
+ *     vt__hpack_dec_table(&d, memory);                     // of vt__hpack_mem(d.t.cap) bytes, before the first block
  *     vt__hpack_dec_limit(&d, size);                       // when the peer has acknowledged our SETTINGS
  *   and for each block, in pieces of any size (frames, reads):
  *     vt__hpack_dec_begin(&d, scratch, n);                 // n >= the 4096 of init; lives until the block's end
@@ -4540,7 +4546,7 @@ static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, c
  *   Any error is the connection's, COMPRESSION_ERROR; the decoder is of no use after one.
  * Encoder, one for a connection:
  *     vt__hpack_enc_init(&e, 4096);                        // what its table may take, whatever the peer allows
- *     vt__hpack_enc_table(&e, memory);                     // of vt__hpack_enc_mem(4096) bytes; without it nothing is indexed
+ *     vt__hpack_enc_table(&e, memory);                     // of vt__hpack_enc_mem(&e) bytes; without it nothing is indexed
  *     vt__hpack_enc_limit(&e, size);                       // when the peer's SETTINGS_HEADER_TABLE_SIZE has come
  *   and for each block, all of which are sent, in this order:
  *     n = vt__hpack_enc_begin(&e, out);                    // 0 to VT__HPACK_BEGIN_MAX bytes
@@ -4562,7 +4568,7 @@ static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, c
 #define VT__HPACK_ERRORS(X) \
     X(EOS, -11401, "Huffman code of EOS")                                  \
     X(PADDING, -11402, "Huffman padding over 7 bits, or not all ones")     \
-    X(INTEGER, -11403, "integer over 5 continuation bytes, or 32 bits")    \
+    X(INTEGER, -11403, "integer over 5 continuation bytes, or over 2^28")    \
     X(INDEX, -11404, "index 0, or past the table")                         \
     X(SIZE, -11405, "table size update over the limit")                    \
     X(SIZE_LATE, -11406, "table size update behind a field")               \
@@ -4599,12 +4605,9 @@ enum {
 };
 /* Flags of a field. */
 enum {
-    VT__HPACK_NEVER =
-        1, /* never indexed: whoever passes the field on has to say so, too; see vt__hpack_put */
-    VT__HPACK_LONG =
-        2, /* name and value have more bytes than the scratch: their ptr is NULL, their len is right */
-    VT__HPACK_BAD_NAME =
-        4, /* malformed (RFC 9113 8.2.1): empty, upper case or no token behind the ':' of a pseudo-header */
+    VT__HPACK_NEVER = 1,    /* never indexed: whoever passes the field on has to say so, too; see vt__hpack_put */
+    VT__HPACK_LONG = 2,     /* name and value have more bytes than the scratch: their ptr is NULL, their len is right */
+    VT__HPACK_BAD_NAME = 4, /* malformed (RFC 9113 8.2.1): empty, in upper case or no token */
     VT__HPACK_BAD_VALUE = 8 /* malformed: a control byte but HTAB, or SP or HTAB at an end */
 };
 /* Lives until the next call of vt__hpack_dec_next, _begin or _limit. Counts as name.len + value.len + 32. */
@@ -4627,9 +4630,2284 @@ typedef struct vt__hpack_entry {
 typedef struct vt__hpack_table {
     uint8_t *mem;
     uint32_t cap, max, size; /* max: its size now, <= cap; size: of its entries, with their overhead */
-    uint32_t at, made,
-        live; /* where the next entry's bytes go; entries ever made; entries there are, the last ones */
+    uint32_t at, made, live; /* where the next entry's bytes go; entries ever made; entries there are, the last ones */
 } vt__hpack_table;
+
+/* ---- static table (RFC 7541 Appendix A) ---- */
+/* X: the first of a name; Y: others of it, and names without an id. */
+/* clang-format off */
+#define VT__HPACK_STATICS(X, Y) \
+    X(1, HPACK_F_AUTHORITY, ":authority", "") X(2, HPACK_F_METHOD, ":method", "GET") \
+    Y(3, HPACK_F_METHOD, ":method", "POST") X(4, HPACK_F_PATH, ":path", "/") \
+    Y(5, HPACK_F_PATH, ":path", "/index.html") X(6, HPACK_F_SCHEME, ":scheme", "http") \
+    Y(7, HPACK_F_SCHEME, ":scheme", "https") X(8, HPACK_F_STATUS, ":status", "200") \
+    Y(9, HPACK_F_STATUS, ":status", "204") Y(10, HPACK_F_STATUS, ":status", "206") \
+    Y(11, HPACK_F_STATUS, ":status", "304") Y(12, HPACK_F_STATUS, ":status", "400") \
+    Y(13, HPACK_F_STATUS, ":status", "404") Y(14, HPACK_F_STATUS, ":status", "500") \
+    X(15, H1_F_ACCEPT_CHARSET, "accept-charset", "") \
+    X(16, H1_F_ACCEPT_ENCODING, "accept-encoding", "gzip, deflate") \
+    X(17, H1_F_ACCEPT_LANGUAGE, "accept-language", "") X(18, H1_F_ACCEPT_RANGES, "accept-ranges", "") \
+    X(19, H1_F_ACCEPT, "accept", "") Y(20, H1_F_OTHER, "access-control-allow-origin", "") \
+    X(21, H1_F_AGE, "age", "") X(22, H1_F_ALLOW, "allow", "") X(23, H1_F_AUTHORIZATION, "authorization", "") \
+    X(24, H1_F_CACHE_CONTROL, "cache-control", "") \
+    X(25, H1_F_CONTENT_DISPOSITION, "content-disposition", "") \
+    X(26, H1_F_CONTENT_ENCODING, "content-encoding", "") \
+    X(27, H1_F_CONTENT_LANGUAGE, "content-language", "") X(28, H1_F_CONTENT_LENGTH, "content-length", "") \
+    X(29, H1_F_CONTENT_LOCATION, "content-location", "") X(30, H1_F_CONTENT_RANGE, "content-range", "") \
+    X(31, H1_F_CONTENT_TYPE, "content-type", "") X(32, H1_F_COOKIE, "cookie", "") \
+    X(33, H1_F_DATE, "date", "") X(34, H1_F_ETAG, "etag", "") X(35, H1_F_EXPECT, "expect", "") \
+    X(36, H1_F_EXPIRES, "expires", "") X(37, H1_F_FROM, "from", "") X(38, H1_F_HOST, "host", "") \
+    X(39, H1_F_IF_MATCH, "if-match", "") X(40, H1_F_IF_MODIFIED_SINCE, "if-modified-since", "") \
+    X(41, H1_F_IF_NONE_MATCH, "if-none-match", "") X(42, H1_F_IF_RANGE, "if-range", "") \
+    X(43, H1_F_IF_UNMODIFIED_SINCE, "if-unmodified-since", "") \
+    X(44, H1_F_LAST_MODIFIED, "last-modified", "") X(45, H1_F_LINK, "link", "") \
+    X(46, H1_F_LOCATION, "location", "") X(47, H1_F_MAX_FORWARDS, "max-forwards", "") \
+    Y(48, H1_F_OTHER, "proxy-authenticate", "") X(49, H1_F_PROXY_AUTHORIZATION, "proxy-authorization", "") \
+    X(50, H1_F_RANGE, "range", "") X(51, H1_F_REFERER, "referer", "") Y(52, H1_F_OTHER, "refresh", "") \
+    X(53, H1_F_RETRY_AFTER, "retry-after", "") X(54, H1_F_SERVER, "server", "") \
+    X(55, H1_F_SET_COOKIE, "set-cookie", "") Y(56, H1_F_OTHER, "strict-transport-security", "") \
+    X(57, H1_F_TRANSFER_ENCODING, "transfer-encoding", "") X(58, H1_F_USER_AGENT, "user-agent", "") \
+    X(59, H1_F_VARY, "vary", "") X(60, H1_F_VIA, "via", "") \
+    X(61, H1_F_WWW_AUTHENTICATE, "www-authenticate", "")
+/* clang-format on */
+typedef struct vt__hpack_static {
+    char name[28], value[14];
+    uint8_t name_len, value_len, id;
+} vt__hpack_static;
+enum { VT__HPACK_STATIC_N = 61 };
+static const vt__hpack_static vt__hpack_statics[VT__HPACK_STATIC_N + 1] = {
+#define VT__HPACK_STATIC(i, id, name, value) [i] = {name, value, sizeof(name) - 1, sizeof(value) - 1, VT__##id},
+    VT__HPACK_STATICS(VT__HPACK_STATIC, VT__HPACK_STATIC)
+#undef VT__HPACK_STATIC
+};
+/* The first entry of a name by its id; 0: none. */
+static const uint8_t vt__hpack_firsts[VT__HPACK_F_COUNT] = {
+#define VT__HPACK_FIRST(i, id, name, value) [VT__##id] = i,
+#define VT__HPACK_NO_FIRST(i, id, name, value)
+    VT__HPACK_STATICS(VT__HPACK_FIRST, VT__HPACK_NO_FIRST)
+#undef VT__HPACK_NO_FIRST
+#undef VT__HPACK_FIRST
+};
+
+/* ---- dynamic table ---- */
+/* Bytes of a table's memory; `cap` as in vt__hpack_dec_init. Aligned for uint16_t. */
+static VT__UNUSED size_t vt__hpack_mem(uint32_t cap) {
+    return cap + cap / VT__HPACK_OVERHEAD * sizeof(vt__hpack_entry);
+}
+static void vt__hpack_table_init(vt__hpack_table *t, uint32_t cap) {
+    memset(t, 0, sizeof *t);
+    t->cap = cap;
+    t->max = VT__HPACK_DEFAULT;
+}
+/* The entry that was made i-th from last, 1 <= i <= live. */
+VT__INLINE vt__hpack_entry *vt__hpack_entry_of(const vt__hpack_table *t, uint32_t i) {
+    vt__hpack_entry *all = (vt__hpack_entry *)(void *)(t->mem + t->cap);
+    return &all[(t->made - i) & (t->cap / VT__HPACK_OVERHEAD - 1)];
+}
+static void vt__hpack_evict(vt__hpack_table *t, uint32_t size) {
+    while (t->size > size) {
+        const vt__hpack_entry *e = vt__hpack_entry_of(t, t->live--);
+        t->size -= e->name_len + e->value_len + (uint32_t)VT__HPACK_OVERHEAD;
+    }
+}
+static void vt__hpack_ring_put(vt__hpack_table *t, vt_str s) {
+    size_t first = VT__MIN(s.len, t->cap - t->at);
+    if (first) memcpy(t->mem + t->at, s.ptr, first);
+    if (first < s.len) memcpy(t->mem, s.ptr + first, s.len - first);
+    t->at = (t->at + (uint32_t)s.len) & (t->cap - 1);
+}
+static void vt__hpack_ring_get(const vt__hpack_table *t, uint32_t at, size_t n, char *out) {
+    at &= t->cap - 1;
+    size_t first = VT__MIN(n, t->cap - at);
+    memcpy(out, t->mem + at, first);
+    memcpy(out + first, t->mem, n - first);
+}
+/* What does not fit leaves the table empty (RFC 7541 4.4), and the result NULL. Name and value are not in the table. */
+static vt__hpack_entry *vt__hpack_add(vt__hpack_table *t, vt_str name, vt_str value, uint8_t id, uint8_t flags) {
+    size_t size = name.len + value.len + VT__HPACK_OVERHEAD;
+    vt__hpack_evict(t, size <= t->max ? t->max - (uint32_t)size : 0);
+    if (size > t->max) return NULL;
+    vt__hpack_entry *e = vt__hpack_entry_of(t, 0);
+    *e = (vt__hpack_entry){(uint16_t)t->at, (uint16_t)name.len, (uint16_t)value.len, id, flags};
+    vt__hpack_ring_put(t, name);
+    vt__hpack_ring_put(t, value);
+    t->size += (uint32_t)size;
+    t->made++, t->live++;
+    return e;
+}
+
+/* ---- Huffman code (RFC 7541 Appendix B) ---- */
+/* Lengths with the one before and how many symbols have it; then the symbols in the order of their codes. EOS is the last
+ * of the codes of 30 bits, and no symbol here. */
+/* clang-format off */
+#define VT__HPACK_LENGTHS(X) \
+    X(5, 4, 10)   X(6, 5, 26)   X(7, 6, 32)   X(8, 7, 6)    X(10, 8, 5)   X(11, 10, 3)  X(12, 11, 2) \
+    X(13, 12, 6)  X(14, 13, 2)  X(15, 14, 3)  X(19, 15, 3)  X(20, 19, 8)  X(21, 20, 13) X(22, 21, 26) \
+    X(23, 22, 29) X(24, 23, 12) X(25, 24, 4)  X(26, 25, 15) X(27, 26, 19) X(28, 27, 29) X(30, 28, 3)
+#define VT__HPACK_SHORT_CODES(X) \
+    X(5, 48) X(5, 49) X(5, 50) X(5, 97) X(5, 99) X(5, 101) X(5, 105) X(5, 111) X(5, 115) X(5, 116) \
+    X(6, 32) X(6, 37) X(6, 45) X(6, 46) X(6, 47) X(6, 51) X(6, 52) X(6, 53) X(6, 54) X(6, 55) X(6, 56) \
+    X(6, 57) X(6, 61) X(6, 65) X(6, 95) X(6, 98) X(6, 100) X(6, 102) X(6, 103) X(6, 104) X(6, 108) \
+    X(6, 109) X(6, 110) X(6, 112) X(6, 114) X(6, 117) X(7, 58) X(7, 66) X(7, 67) X(7, 68) X(7, 69) \
+    X(7, 70) X(7, 71) X(7, 72) X(7, 73) X(7, 74) X(7, 75) X(7, 76) X(7, 77) X(7, 78) X(7, 79) X(7, 80) \
+    X(7, 81) X(7, 82) X(7, 83) X(7, 84) X(7, 85) X(7, 86) X(7, 87) X(7, 89) X(7, 106) X(7, 107) \
+    X(7, 113) X(7, 118) X(7, 119) X(7, 120) X(7, 121) X(7, 122) X(8, 38) X(8, 42) X(8, 44) X(8, 59) \
+    X(8, 88) X(8, 90)
+#define VT__HPACK_LONG_CODES(X) \
+    X(10, 33) X(10, 34) X(10, 40) X(10, 41) X(10, 63) X(11, 39) X(11, 43) X(11, 124) X(12, 35) X(12, 62) \
+    X(13, 0) X(13, 36) X(13, 64) X(13, 91) X(13, 93) X(13, 126) X(14, 94) X(14, 125) X(15, 60) X(15, 96) \
+    X(15, 123) X(19, 92) X(19, 195) X(19, 208) X(20, 128) X(20, 130) X(20, 131) X(20, 162) X(20, 184) \
+    X(20, 194) X(20, 224) X(20, 226) X(21, 153) X(21, 161) X(21, 167) X(21, 172) X(21, 176) X(21, 177) \
+    X(21, 179) X(21, 209) X(21, 216) X(21, 217) X(21, 227) X(21, 229) X(21, 230) X(22, 129) X(22, 132) \
+    X(22, 133) X(22, 134) X(22, 136) X(22, 146) X(22, 154) X(22, 156) X(22, 160) X(22, 163) X(22, 164) \
+    X(22, 169) X(22, 170) X(22, 173) X(22, 178) X(22, 181) X(22, 185) X(22, 186) X(22, 187) X(22, 189) \
+    X(22, 190) X(22, 196) X(22, 198) X(22, 228) X(22, 232) X(22, 233) X(23, 1) X(23, 135) X(23, 137) \
+    X(23, 138) X(23, 139) X(23, 140) X(23, 141) X(23, 143) X(23, 147) X(23, 149) X(23, 150) X(23, 151) \
+    X(23, 152) X(23, 155) X(23, 157) X(23, 158) X(23, 165) X(23, 166) X(23, 168) X(23, 174) X(23, 175) \
+    X(23, 180) X(23, 182) X(23, 183) X(23, 188) X(23, 191) X(23, 197) X(23, 231) X(23, 239) X(24, 9) \
+    X(24, 142) X(24, 144) X(24, 145) X(24, 148) X(24, 159) X(24, 171) X(24, 206) X(24, 215) X(24, 225) \
+    X(24, 236) X(24, 237) X(25, 199) X(25, 207) X(25, 234) X(25, 235) X(26, 192) X(26, 193) X(26, 200) \
+    X(26, 201) X(26, 202) X(26, 205) X(26, 210) X(26, 213) X(26, 218) X(26, 219) X(26, 238) X(26, 240) \
+    X(26, 242) X(26, 243) X(26, 255) X(27, 203) X(27, 204) X(27, 211) X(27, 212) X(27, 214) X(27, 221) \
+    X(27, 222) X(27, 223) X(27, 241) X(27, 244) X(27, 245) X(27, 246) X(27, 247) X(27, 248) X(27, 250) \
+    X(27, 251) X(27, 252) X(27, 253) X(27, 254) X(28, 2) X(28, 3) X(28, 4) X(28, 5) X(28, 6) X(28, 7) \
+    X(28, 8) X(28, 11) X(28, 12) X(28, 14) X(28, 15) X(28, 16) X(28, 17) X(28, 18) X(28, 19) X(28, 20) \
+    X(28, 21) X(28, 23) X(28, 24) X(28, 25) X(28, 26) X(28, 27) X(28, 28) X(28, 29) X(28, 30) X(28, 31) \
+    X(28, 127) X(28, 220) X(28, 249) X(30, 10) X(30, 13) X(30, 22)
+/* clang-format on */
+enum { VT__HPACK_LEN_MAX = 30, VT__HPACK_LEN_SHORT = 8 };
+/* For each length its first code, the one behind its last, and the same of the ranks of symbols. */
+enum {
+    VT__HPACK_NEXT_4 = 0,
+    VT__HPACK_END_4 = 0,
+#define VT__HPACK_LENGTH(len, prev, count)                                                                   \
+    VT__HPACK_CODE_##len = VT__HPACK_NEXT_##prev << (len - prev),                                            \
+    VT__HPACK_NEXT_##len = VT__HPACK_CODE_##len + count, VT__HPACK_RANK_##len = VT__HPACK_END_##prev,        \
+    VT__HPACK_END_##len = VT__HPACK_RANK_##len + count,
+    VT__HPACK_LENGTHS(VT__HPACK_LENGTH)
+#undef VT__HPACK_LENGTH
+};
+enum { /* ranks */
+#define VT__HPACK_SYM(len, sym) VT__HPACK_SYM_##sym,
+       VT__HPACK_SHORT_CODES(VT__HPACK_SYM) VT__HPACK_LONG_CODES(VT__HPACK_SYM)
+#undef VT__HPACK_SYM
+};
+static const uint8_t vt__hpack_order[256] = {
+#define VT__HPACK_SYM(len, sym) sym,
+    VT__HPACK_SHORT_CODES(VT__HPACK_SYM) VT__HPACK_LONG_CODES(VT__HPACK_SYM)
+#undef VT__HPACK_SYM
+};
+static const uint32_t vt__hpack_codes[256] = {
+#define VT__HPACK_SYM(len, sym) [sym] = VT__HPACK_CODE_##len + VT__HPACK_SYM_##sym - VT__HPACK_RANK_##len,
+    VT__HPACK_SHORT_CODES(VT__HPACK_SYM) VT__HPACK_LONG_CODES(VT__HPACK_SYM)
+#undef VT__HPACK_SYM
+};
+static const uint8_t vt__hpack_lens[256] = {
+#define VT__HPACK_SYM(len, sym) [sym] = len,
+    VT__HPACK_SHORT_CODES(VT__HPACK_SYM) VT__HPACK_LONG_CODES(VT__HPACK_SYM)
+#undef VT__HPACK_SYM
+};
+/* By the next eight bits: length << 8 | symbol, as often as bits behind the code can differ; 0: it is longer. */
+static const uint16_t vt__hpack_short[1 << VT__HPACK_LEN_SHORT] = {
+#define VT__HPACK_FILL_8(x) x,
+#define VT__HPACK_FILL_7(x) x, x,
+#define VT__HPACK_FILL_6(x) x, x, x, x,
+#define VT__HPACK_FILL_5(x) x, x, x, x, x, x, x, x,
+#define VT__HPACK_SYM(len, sym) VT__HPACK_FILL_##len(len << 8 | sym)
+    VT__HPACK_SHORT_CODES(VT__HPACK_SYM)
+#undef VT__HPACK_SYM
+#undef VT__HPACK_FILL_5
+#undef VT__HPACK_FILL_6
+#undef VT__HPACK_FILL_7
+#undef VT__HPACK_FILL_8
+};
+/* Codes of a length, left-aligned, are below `end`; code - bias is the symbol's rank. */
+typedef struct vt__hpack_long {
+    uint32_t end, bias, len;
+} vt__hpack_long;
+static const vt__hpack_long vt__hpack_longs[] = {
+#define VT__HPACK_LENGTH(len, prev, count)                                                                   \
+    {(uint32_t)VT__HPACK_NEXT_##len << (32 - len), VT__HPACK_CODE_##len - VT__HPACK_RANK_##len, len},
+    VT__HPACK_LENGTHS(VT__HPACK_LENGTH)
+#undef VT__HPACK_LENGTH
+};
+
+/* length << 8 | symbol of the code that `top` begins with; 0: EOS. */
+static VT__NOINLINE unsigned vt__hpack_huff_long(uint32_t top) {
+    for (size_t i = 0; i < VT__COUNT(vt__hpack_longs); i++) {
+        const vt__hpack_long *l = &vt__hpack_longs[i];
+        if (top < l->end) return l->len << 8 | vt__hpack_order[(top >> (32 - l->len)) - l->bias];
+    }
+    return 0;
+}
+
+/* ---- decoder ---- */
+enum {
+    VT__HPACK_S_FIELD,
+    VT__HPACK_S_HEAD,
+    VT__HPACK_S_NAME_LEN,
+    VT__HPACK_S_NAME,
+    VT__HPACK_S_VALUE_LEN,
+    VT__HPACK_S_VALUE
+};
+/* Representations (RFC 7541 6). */
+enum { VT__HPACK_INDEXED, VT__HPACK_ADD, VT__HPACK_SIZE, VT__HPACK_SECRET, VT__HPACK_PLAIN };
+enum { VT__HPACK_INT_MAX = 1 << 28 }; /* so that no sum of two lengths, decoded, is over 32 bits */
+typedef struct vt__hpack_dec {
+    vt__hpack_table t;
+    uint32_t limit; /* what a table size update may say */
+    uint32_t owed;  /* the first update of the next block may not say more; UINT32_MAX: need not be */
+    /* of a block: */
+    char *scratch; /* the name, when it has to be there, then the value */
+    uint32_t room; /* what a field may have */
+    uint32_t n;    /* integer under way; then bytes of a string that have not come */
+    uint32_t len;  /* of the string so far, decoded */
+    uint8_t state, kind;
+    uint8_t more;    /* bytes of the integer so far */
+    uint8_t updates; /* table size updates so far; from the first field on 3 */
+    bool huffman;
+    bool in_input; /* the name stands there, and has to be saved if the input ends */
+    uint32_t nbits;
+    uint64_t bits; /* nbits of Huffman code from the top that no symbol has come of yet */
+    vt__hpack_field f;
+} vt__hpack_dec;
+
+/* `cap`: the largest SETTINGS_HEADER_TABLE_SIZE that the connection will announce; up to VT__HPACK_CAP_MAX. The table is of
+ * that size, made a power of two, and at least of VT__HPACK_DEFAULT: that counts before SETTINGS are acknowledged. */
+static VT__UNUSED void vt__hpack_dec_init(vt__hpack_dec *d, uint32_t cap) {
+    uint32_t size = VT__HPACK_DEFAULT;
+    while (size < cap && size < VT__HPACK_CAP_MAX) size *= 2;
+    memset(d, 0, offsetof(vt__hpack_dec, scratch));
+    vt__hpack_table_init(&d->t, size);
+    d->limit = VT__HPACK_DEFAULT;
+    d->owed = UINT32_MAX;
+}
+/* vt__hpack_mem(d->t.cap) bytes, before the first block. owns: the caller, who may take them back, and give others, between
+ * blocks as long as d->t.live is 0. */
+static VT__UNUSED void vt__hpack_dec_table(vt__hpack_dec *d, void *mem) { d->t.mem = mem; }
+/* Our SETTINGS_HEADER_TABLE_SIZE is acknowledged. When it lowers what the peer's table may be, the next block has to begin
+ * with a table size update. Between blocks. */
+static VT__UNUSED void vt__hpack_dec_limit(vt__hpack_dec *d, uint32_t size) {
+    d->limit = VT__MIN(size, d->t.cap);
+    if (d->limit < d->t.max) d->owed = VT__MIN(d->owed, d->limit);
+}
+/* A block begins. The scratch has n >= d->t.cap bytes, and is the decoder's until the block's end; a field of more than n -
+ * VT__HPACK_SCRATCH_MORE bytes is too long. */
+static VT__UNUSED void vt__hpack_dec_begin(vt__hpack_dec *d, void *scratch, uint32_t n) {
+    d->scratch = scratch;
+    d->room = n - VT__HPACK_SCRATCH_MORE;
+    d->state = VT__HPACK_S_FIELD;
+    d->updates = d->more = 0;
+    d->in_input = false;
+}
+/* The block has ended: 0, or < 0. */
+static VT__UNUSED int vt__hpack_dec_end(vt__hpack_dec *d) {
+    d->scratch = NULL;
+    if (d->state != VT__HPACK_S_FIELD) return VT__HPACK_E_CUT;
+    return d->owed == UINT32_MAX ? 0 : VT__HPACK_E_SIZE_MISSING;
+}
+
+/* An integer with a prefix of `bits` (RFC 7541 5.1), into d->n: 1, 0 or < 0. */
+VT__INLINE int vt__hpack_dec_int(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end, unsigned bits) {
+    const uint32_t most = (1U << bits) - 1;
+    if (*p == end) return 0;
+    if (d->more == 0) {
+        d->n = *(*p)++ & most;
+        if (VT__LIKELY(d->n < most)) return 1;
+        d->more = 1;
+    }
+    while (*p < end) {
+        uint8_t b = *(*p)++;
+        uint64_t n = d->n + ((uint64_t)(b & 127) << 7 * (d->more - 1));
+        if (d->more++ > 5 || n > VT__HPACK_INT_MAX) return VT__HPACK_E_INTEGER;
+        d->n = (uint32_t)n;
+        if (!(b & 128)) return d->more = 0, 1;
+    }
+    return 0;
+}
+
+static int vt__hpack_dec_size(vt__hpack_dec *d) {
+    if (d->updates > 2) return VT__HPACK_E_SIZE_LATE;
+    if (d->updates++ == 2) return VT__HPACK_E_SIZE_MANY;
+    if (d->n > d->limit) return VT__HPACK_E_SIZE;
+    if (d->n > d->owed) return VT__HPACK_E_SIZE_MISSING;
+    d->owed = UINT32_MAX;
+    d->t.max = d->n;
+    vt__hpack_evict(&d->t, d->n);
+    return 2;
+}
+
+/* The name of an entry, and its value unless `value` is false. Where they turn round the ring's end, or the entry may go
+ * before they have been used, in the scratch. */
+static int vt__hpack_dec_entry(vt__hpack_dec *d, bool value) {
+    vt__hpack_field *f = &d->f;
+    if (VT__LIKELY(d->n - 1 < VT__HPACK_STATIC_N)) {
+        const vt__hpack_static *s = &vt__hpack_statics[d->n];
+        *f = (vt__hpack_field){{s->name, s->name_len}, {s->value, s->value_len}, s->id, 0};
+        return 1;
+    }
+    if (d->n == 0 || d->n - VT__HPACK_STATIC_N > d->t.live) return VT__HPACK_E_INDEX;
+    const vt__hpack_entry *e = vt__hpack_entry_of(&d->t, d->n - VT__HPACK_STATIC_N);
+    const char *at = (const char *)d->t.mem + e->at;
+    uint32_t len = e->name_len + (value ? e->value_len : 0U);
+    if (VT__UNLIKELY(e->at + len > d->t.cap || d->kind == VT__HPACK_ADD)) {
+        vt__hpack_ring_get(&d->t, e->at, len, d->scratch);
+        at = d->scratch;
+    }
+    uint8_t flags = value ? e->flags : e->flags & (uint8_t)VT__HPACK_BAD_NAME;
+    *f = (vt__hpack_field){{at, e->name_len}, {at + e->name_len, e->value_len}, e->id, flags};
+    return 1;
+}
+
+/* Decodes all of [p, end) behind what the scratch has from `at` on; what is too long for it is counted. */
+static int vt__hpack_huff_run(vt__hpack_dec *d, const uint8_t *p, const uint8_t *end, uint32_t at) {
+    char *base = d->scratch + at, *last = d->scratch + d->room;
+    char *out = base + (d->len <= d->room - at ? d->len : 0), *from = out;
+    uint64_t w = d->bits;
+    uint32_t n = d->nbits;
+    unsigned e;
+    for (;;) {
+        if (VT__LIKELY(end - p >= 8)) {
+            w |= __builtin_bswap64(vt__h1_le64(p)) >> n;
+            p += (63 - n) / 8;
+            n += (63 - n) / 8 * 8;
+        } else {
+            for (; n <= 56 && p < end; n += 8) w |= (uint64_t)*p++ << (56 - n);
+        }
+        if (n < VT__HPACK_LEN_MAX) break;
+        do {
+            e = vt__hpack_short[w >> (64 - VT__HPACK_LEN_SHORT)];
+            if (VT__UNLIKELY(!e) && !(e = vt__hpack_huff_long((uint32_t)(w >> 32)))) return VT__HPACK_E_EOS;
+            *out++ = (char)e;
+            w <<= e >> 8, n -= e >> 8;
+        } while (n >= VT__HPACK_LEN_MAX);
+        if (VT__UNLIKELY(out > last)) d->len += (uint32_t)(out - from), from = out = base;
+    }
+    for (;;) { /* bits that are not there are 0, which EOS has none of */
+        e = vt__hpack_short[w >> (64 - VT__HPACK_LEN_SHORT)];
+        if (!e) e = vt__hpack_huff_long((uint32_t)(w >> 32));
+        if (e >> 8 > n) break;
+        *out++ = (char)e;
+        w <<= e >> 8, n -= e >> 8;
+    }
+    d->len += (uint32_t)(out - from);
+    d->bits = w, d->nbits = n;
+    return 0;
+}
+
+/* The string's first byte has come: its length and coding. */
+VT__INLINE int vt__hpack_dec_length(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end) {
+    if (*p < end && d->more == 0) d->huffman = **p >> 7;
+    int rc = vt__hpack_dec_int(d, p, end, 7);
+    if (rc > 0) d->len = d->nbits = 0, d->bits = 0;
+    return rc;
+}
+/* The next bytes of a string that goes to the scratch at `at`, or stays where it is; *s when it is whole: 1, 0 or < 0. */
+static int vt__hpack_dec_string(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end, uint32_t at, vt_str *s) {
+    const uint8_t *from = *p;
+    uint32_t n = (size_t)(end - from) < d->n ? (uint32_t)(end - from) : d->n;
+    *p += n;
+    s->ptr = d->scratch + at;
+    if (d->huffman) {
+        int rc = vt__hpack_huff_run(d, from, *p, at);
+        if (VT__UNLIKELY(rc < 0)) return rc;
+        if (n == d->n && (d->nbits > 7 || d->bits != ~(UINT64_MAX >> d->nbits))) return VT__HPACK_E_PADDING;
+    } else if (n == d->n && d->len == 0) {
+        s->ptr = (const char *)from;
+        d->len = n;
+    } else {
+        if (n && d->len + n <= d->room - at) memcpy(d->scratch + at + d->len, from, n);
+        d->len += n;
+    }
+    s->len = d->len;
+    return (d->n -= n) == 0;
+}
+
+/* What a name is worth: its id, and whether it is one. */
+static void vt__hpack_name_check(vt__hpack_field *f) {
+    const char *p = f->name.ptr;
+    size_t n = f->name.len;
+    f->id = f->flags = 0;
+    if (n && p[0] == ':') {
+        f->id = VT__HPACK_F_PSEUDO;
+        if (vt__str_eq(f->name, VT__STR_LIT(":protocol"))) f->id = VT__HPACK_F_PROTOCOL;
+        for (unsigned i = 1; i <= 8; i++)
+            if (vt__str_eq(f->name, (vt_str){vt__hpack_statics[i].name, vt__hpack_statics[i].name_len}))
+                f->id = vt__hpack_statics[i].id;
+        return;
+    }
+    bool good = n > 0;
+    for (size_t i = 0; i < n; i++) good &= vt__uri_is(p[i], VT__URI_C_TOKEN) && !(p[i] >= 'A' && p[i] <= 'Z');
+    if (!good) f->flags = VT__HPACK_BAD_NAME;
+    else if (n <= 32) f->id = (uint8_t)vt__h1_name_id(p, n, 0);
+}
+static void vt__hpack_value_check(vt__hpack_field *f) {
+    vt_str v = f->value;
+    if (v.len == 0) return;
+    if (vt__h1_is_ws(v.ptr[0]) || vt__h1_is_ws(v.ptr[v.len - 1]) || vt__h1_check_value(v) < 0)
+        f->flags |= VT__HPACK_BAD_VALUE;
+}
+
+/* A literal field is whole. */
+static void vt__hpack_dec_literal(vt__hpack_dec *d) {
+    vt__hpack_field *f = &d->f;
+    bool fits = f->name.len <= d->room && f->value.len <= d->room - f->name.len;
+    if (VT__LIKELY(fits)) {
+        vt__hpack_value_check(f);
+    } else {
+        f->name.ptr = f->value.ptr = NULL;
+        f->id = 0, f->flags = VT__HPACK_LONG;
+    }
+    if (d->kind == VT__HPACK_ADD) (void)vt__hpack_add(&d->t, f->name, f->value, f->id, f->flags);
+    if (d->kind == VT__HPACK_SECRET) f->flags |= VT__HPACK_NEVER;
+}
+
+/* What a field begins with is whole: an index, or a size. */
+static int vt__hpack_dec_head(vt__hpack_dec *d) {
+    if (d->kind == VT__HPACK_SIZE) {
+        d->state = VT__HPACK_S_FIELD;
+        return vt__hpack_dec_size(d);
+    }
+    if (VT__UNLIKELY(d->owed != UINT32_MAX)) return VT__HPACK_E_SIZE_MISSING;
+    d->updates = 3;
+    if (d->kind == VT__HPACK_INDEXED) {
+        d->state = VT__HPACK_S_FIELD;
+        return vt__hpack_dec_entry(d, true);
+    }
+    d->state = d->n ? VT__HPACK_S_VALUE_LEN : VT__HPACK_S_NAME_LEN;
+    if (d->n == 0) return 2;
+    int rc = vt__hpack_dec_entry(d, false);
+    return rc < 0 ? rc : 2;
+}
+/* One step: 2 go on, else as vt__hpack_dec_next. */
+VT__INLINE int vt__hpack_dec_step(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end) {
+    static const uint8_t bits[] = {7, 6, 5, 4, 4};
+    vt__hpack_field *f = &d->f;
+    int rc;
+    switch (d->state) {
+    case VT__HPACK_S_FIELD:
+        if (*p == end) return 0;
+        d->kind = **p >= 128 ? VT__HPACK_INDEXED : **p >= 64 ? VT__HPACK_ADD : **p >= 32 ? VT__HPACK_SIZE
+                : **p >= 16  ? VT__HPACK_SECRET  : VT__HPACK_PLAIN;
+        d->state = VT__HPACK_S_HEAD;
+        return 2;
+    case VT__HPACK_S_HEAD:
+        rc = vt__hpack_dec_int(d, p, end, bits[d->kind]);
+        return rc > 0 ? vt__hpack_dec_head(d) : rc;
+    case VT__HPACK_S_NAME_LEN:
+        if ((rc = vt__hpack_dec_length(d, p, end)) <= 0) return rc;
+        d->state = VT__HPACK_S_NAME;
+        return 2;
+    case VT__HPACK_S_NAME:
+        if ((rc = vt__hpack_dec_string(d, p, end, 0, &f->name)) <= 0) return rc;
+        d->in_input = f->name.ptr != d->scratch;
+        if (VT__LIKELY(f->name.len <= d->room)) vt__hpack_name_check(f);
+        d->state = VT__HPACK_S_VALUE_LEN;
+        return 2;
+    case VT__HPACK_S_VALUE_LEN:
+        if ((rc = vt__hpack_dec_length(d, p, end)) <= 0) return rc;
+        d->state = VT__HPACK_S_VALUE;
+        return 2;
+    default:
+        rc = vt__hpack_dec_string(d, p, end, (uint32_t)VT__MIN(f->name.len, d->room), &f->value);
+        if (rc <= 0) return rc;
+        vt__hpack_dec_literal(d);
+        d->in_input = false;
+        d->state = VT__HPACK_S_FIELD;
+        return 1;
+    }
+}
+/* The next field of the block: 1 and *f; 0: the input is used up, and may stop anywhere; < 0: VT__HPACK_E_x. *p is moved
+ * behind what was used. Takes time for the bytes of the input and of the fields, and no other. */
+static VT__UNUSED int vt__hpack_dec_next(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end, vt__hpack_field *f) {
+    int rc;
+    while ((rc = vt__hpack_dec_step(d, p, end)) == 2) continue;
+    if (rc > 0) *f = d->f;
+    if (rc == 0 && d->in_input) {
+        size_t n = d->f.name.len;
+        if (n <= d->room) memcpy(d->scratch, d->f.name.ptr, n);
+        d->f.name.ptr = d->scratch;
+        d->in_input = false;
+    }
+    return rc;
+}
+
+/* ---- encoder ---- */
+/* What is worth an entry. SEEN: a field that was there a short while ago with the same value, or whose name no table has
+ * yet. ONCE: at once. PLAIN: never. */
+enum { VT__HPACK_P_SEEN, VT__HPACK_P_ONCE, VT__HPACK_P_PLAIN, VT__HPACK_P_SECRET };
+static const uint8_t vt__hpack_policies[VT__HPACK_F_COUNT] = {
+    [VT__H1_F_SERVER] = VT__HPACK_P_ONCE,
+    [VT__H1_F_CONTENT_TYPE] = VT__HPACK_P_ONCE,
+    [VT__H1_F_CONTENT_ENCODING] = VT__HPACK_P_ONCE,
+    [VT__H1_F_CACHE_CONTROL] = VT__HPACK_P_ONCE,
+    [VT__H1_F_VARY] = VT__HPACK_P_ONCE,
+    [VT__H1_F_ACCEPT_RANGES] = VT__HPACK_P_ONCE,
+    [VT__H1_F_ACCEPT] = VT__HPACK_P_ONCE,
+    [VT__H1_F_ACCEPT_ENCODING] = VT__HPACK_P_ONCE,
+    [VT__H1_F_ACCEPT_LANGUAGE] = VT__HPACK_P_ONCE,
+    [VT__H1_F_USER_AGENT] = VT__HPACK_P_ONCE,
+    [VT__H1_F_COOKIE] = VT__HPACK_P_ONCE,
+    [VT__HPACK_F_AUTHORITY] = VT__HPACK_P_ONCE,
+    [VT__H1_F_DATE] = VT__HPACK_P_PLAIN,
+    [VT__H1_F_CONTENT_LENGTH] = VT__HPACK_P_PLAIN,
+    [VT__H1_F_SET_COOKIE] = VT__HPACK_P_SECRET,
+    [VT__H1_F_AUTHORIZATION] = VT__HPACK_P_SECRET,
+    [VT__H1_F_PROXY_AUTHORIZATION] = VT__HPACK_P_SECRET,
+};
+enum { VT__HPACK_COOKIE_MIN = 20 }; /* a shorter cookie can be guessed by its effect on sizes (RFC 7541 7.1.3) */
+
+/* By a hash: numbers of the entries that have this field, or this name, last; fingerprints of fields that were not entered.
+ * What stands there may be of another field: it is compared. */
+enum { VT__HPACK_SLOTS = 64 };
+typedef struct vt__hpack_slots {
+    uint16_t field[VT__HPACK_SLOTS], name[VT__HPACK_SLOTS], seen[VT__HPACK_SLOTS];
+} vt__hpack_slots;
+typedef struct vt__hpack_enc {
+    vt__hpack_table t;
+    vt__hpack_slots *slots;
+    uint32_t next, lowest; /* sizes to be told: the last one, and the lowest there was since the last block */
+} vt__hpack_enc;
+/* A field name and what is known of it. */
+typedef struct vt__hpack_key {
+    vt_str name;
+    int id;
+    uint32_t index; /* of a name like it in the tables; 0: none */
+} vt__hpack_key;
+
+/* `cap`: the most that the table may take, whatever the peer allows; made a power of two from 256 to VT__HPACK_CAP_MAX. */
+static VT__UNUSED void vt__hpack_enc_init(vt__hpack_enc *e, uint32_t cap) {
+    uint32_t size = 256;
+    while (size < cap && size < VT__HPACK_CAP_MAX) size *= 2;
+    memset(e, 0, sizeof *e);
+    vt__hpack_table_init(&e->t, size);
+    e->next = e->lowest = VT__MIN(size, (uint32_t)VT__HPACK_DEFAULT);
+}
+/* Bytes of an encoder's memory. */
+static VT__UNUSED size_t vt__hpack_enc_mem(const vt__hpack_enc *e) {
+    return vt__hpack_mem(e->t.cap) + sizeof(vt__hpack_slots);
+}
+/* vt__hpack_enc_mem(e) bytes, aligned for uint16_t, at any time before the first field that may be indexed. owns: the caller. */
+static VT__UNUSED void vt__hpack_enc_table(vt__hpack_enc *e, void *mem) {
+    e->t.mem = mem;
+    e->slots = (vt__hpack_slots *)(void *)(e->t.mem + vt__hpack_mem(e->t.cap));
+    memset(e->slots, 0, sizeof *e->slots);
+}
+/* The peer's SETTINGS_HEADER_TABLE_SIZE. Told to its decoder at the next block's start. */
+static VT__UNUSED void vt__hpack_enc_limit(vt__hpack_enc *e, uint32_t size) {
+    e->next = VT__MIN(size, e->t.cap);
+    e->lowest = VT__MIN(e->lowest, e->next);
+}
+
+enum { VT__HPACK_INT_BYTES = 6, VT__HPACK_BEGIN_MAX = 8 };
+/* Bytes of an integer behind a prefix, its own byte included. */
+VT__INLINE size_t vt__hpack_int_size(unsigned bits, size_t v) {
+    size_t n = 1, most = (1U << bits) - 1;
+    if (VT__LIKELY(v < most)) return 1;
+    for (v -= most; v >= 128; v >>= 7) n++;
+    return n + 1;
+}
+VT__INLINE uint8_t *vt__hpack_put_int(uint8_t *out, unsigned first, unsigned bits, size_t v) {
+    size_t most = (1U << bits) - 1;
+    if (VT__LIKELY(v < most)) {
+        *out++ = (uint8_t)(first | v);
+        return out;
+    }
+    *out++ = (uint8_t)(first | most);
+    for (v -= most; v >= 128; v >>= 7) *out++ = (uint8_t)(v | 128);
+    *out++ = (uint8_t)v;
+    return out;
+}
+/* A block begins: writes the table size updates that are due, and how many bytes they have; mostly none. */
+static VT__UNUSED size_t vt__hpack_enc_begin(vt__hpack_enc *e, uint8_t out[VT__HPACK_BEGIN_MAX]) {
+    uint8_t *p = out;
+    if (VT__LIKELY(e->next == e->t.max && e->lowest >= e->t.max)) return 0;
+    if (e->lowest < e->next) p = vt__hpack_put_int(p, 0x20, 5, e->lowest);
+    p = vt__hpack_put_int(p, 0x20, 5, e->next);
+    vt__hpack_evict(&e->t, e->lowest);
+    e->t.max = e->lowest = e->next;
+    return (size_t)(p - out);
+}
+
+/* Bytes of a string's Huffman code, in lower case when `fold`. */
+VT__INLINE size_t vt__hpack_huff_size(vt_str s, bool fold) {
+    size_t bits = 0;
+    for (size_t i = 0; i < s.len; i++) bits += vt__hpack_lens[(uint8_t)(fold ? vt__str_lower(s.ptr[i]) : s.ptr[i])];
+    return (bits + 7) / 8;
+}
+VT__INLINE uint8_t *vt__hpack_huff_put(uint8_t *out, vt_str s, bool fold) {
+    uint64_t w = 0;
+    unsigned n = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        uint8_t c = (uint8_t)(fold ? vt__str_lower(s.ptr[i]) : s.ptr[i]);
+        w = w << vt__hpack_lens[c] | vt__hpack_codes[c];
+        n += vt__hpack_lens[c];
+        if (n < 32) continue;
+        n -= 32;
+        uint32_t v = (uint32_t)(w >> n);
+        out[0] = (uint8_t)(v >> 24), out[1] = (uint8_t)(v >> 16), out[2] = (uint8_t)(v >> 8), out[3] = (uint8_t)v;
+        out += 4;
+    }
+    w = w << 8 | 0xff;
+    for (; n >= 8; n -= 8) *out++ = (uint8_t)(w >> n);
+    if (n) *out++ = (uint8_t)(w >> n);
+    return out;
+}
+/* A string with its length, `coded` being the size of its Huffman code. */
+VT__INLINE uint8_t *vt__hpack_put_string(uint8_t *out, vt_str s, size_t coded, bool fold) {
+    if (coded < s.len) return vt__hpack_huff_put(vt__hpack_put_int(out, 0x80, 7, coded), s, fold);
+    out = vt__hpack_put_int(out, 0, 7, s.len);
+    for (size_t i = 0; fold && i < s.len; i++) out[i] = (uint8_t)vt__str_lower(s.ptr[i]);
+    if (!fold && s.len) memcpy(out, s.ptr, s.len);
+    return out + s.len;
+}
+/* A literal, its name by index unless that is 0: its size, or 0 when it does not fit. */
+static size_t vt__hpack_put_literal(uint8_t *out, size_t cap, int kind, uint32_t index, vt_str name, vt_str value) {
+    static const uint8_t firsts[] = {0x80, 0x40, 0x20, 0x10, 0x00};
+    unsigned first = firsts[kind], bits = kind == VT__HPACK_ADD ? 6 : 4;
+    size_t coded_name = index ? 0 : vt__hpack_huff_size(name, true), coded = vt__hpack_huff_size(value, false);
+    size_t n = VT__MIN(coded_name, name.len), v = VT__MIN(coded, value.len);
+    size_t size = vt__hpack_int_size(bits, index) + vt__hpack_int_size(7, v) + v;
+    if (!index) size += vt__hpack_int_size(7, n) + n;
+    if (size > cap) return 0;
+    out = vt__hpack_put_int(out, first, bits, index);
+    if (!index) out = vt__hpack_put_string(out, name, coded_name, true);
+    (void)vt__hpack_put_string(out, value, coded, false);
+    return size;
+}
+
+static uint64_t vt__hpack_hash(uint64_t h, vt_str s, uint64_t fold) {
+    const char *p = s.ptr;
+    size_t n = s.len;
+    uint64_t v = 0;
+    for (; n >= 8; n -= 8, p += 8) h = (h ^ (vt__h1_le64(p) | fold)) * UINT64_C(0x9e3779b97f4a7c15), h ^= h >> 32;
+    for (; n > 0; n--) v = v << 8 | (uint8_t)*p++;
+    h = (h ^ (v | fold) ^ s.len) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 32;
+}
+static bool vt__hpack_ring_eq(const vt__hpack_table *t, uint32_t at, vt_str s, bool fold) {
+    at &= t->cap - 1;
+    size_t first = VT__MIN(s.len, t->cap - at), rest = s.len - first;
+    vt_str a = {(const char *)t->mem + at, first}, b = {(const char *)t->mem, rest};
+    vt_str x = {s.ptr, first}, y = {s.ptr + first, rest};
+    return fold ? vt__str_eq_ci(a, x) && vt__str_eq_ci(b, y) : vt__str_eq(a, x) && vt__str_eq(b, y);
+}
+/* The index of the entry with number `seq`, if it lives and has this name, and this value unless that is NULL; else 0. */
+static uint32_t vt__hpack_find(const vt__hpack_enc *e, uint16_t seq, const vt__hpack_key *k, const vt_str *value) {
+    uint32_t i = (uint16_t)(e->t.made - seq);
+    if (i - 1 >= e->t.live) return 0;
+    const vt__hpack_entry *x = vt__hpack_entry_of(&e->t, i);
+    if (x->id != k->id || (!k->id && x->name_len != k->name.len)) return 0;
+    if (!k->id && !vt__hpack_ring_eq(&e->t, x->at, k->name, true)) return 0;
+    if (value && x->value_len != value->len) return 0;
+    return value && !vt__hpack_ring_eq(&e->t, x->at + x->name_len, *value, false) ? 0 : VT__HPACK_STATIC_N + i;
+}
+/* The static entry of this field; k->index becomes that of its name. 0: none. */
+static uint32_t vt__hpack_find_static(vt__hpack_key *k, vt_str value) {
+    static const uint8_t others[] = {20, 48, 52, 56}; /* those without an id */
+    uint32_t i = vt__hpack_firsts[k->id];
+    for (size_t j = 0; !k->id && j < VT__COUNT(others); j++) {
+        const vt__hpack_static *s = &vt__hpack_statics[others[j]];
+        if (vt__str_eq_ci(k->name, (vt_str){s->name, s->name_len})) i = others[j];
+    }
+    k->index = i;
+    for (; i && i <= VT__HPACK_STATIC_N; i++) {
+        const vt__hpack_static *s = &vt__hpack_statics[i];
+        if (s->id != vt__hpack_statics[k->index].id) break;
+        if (vt__str_eq(value, (vt_str){s->value, s->value_len})) return i;
+    }
+    return 0;
+}
+static size_t vt__hpack_put_index(uint8_t *out, size_t cap, uint32_t index) {
+    if (vt__hpack_int_size(7, index) > cap) return 0;
+    return (size_t)(vt__hpack_put_int(out, 0x80, 7, index) - out);
+}
+/* A field that has no static entry, by the dynamic table. */
+static size_t vt__hpack_put_dynamic(vt__hpack_enc *e, uint8_t *out, size_t cap, vt__hpack_key *k, vt_str value,
+                                    bool once) {
+    enum { SHIFT = 58 }; /* 64 slots */
+    uint64_t name_hash = vt__hpack_hash((uint64_t)k->id, k->id ? (vt_str){"", 0} : k->name, VT__H1_ONES * 0x20);
+    uint64_t hash = vt__hpack_hash(name_hash, value, 0);
+    uint16_t *of_field = &e->slots->field[hash >> SHIFT], *of_name = &e->slots->name[name_hash >> SHIFT];
+    uint16_t *seen = &e->slots->seen[hash >> SHIFT], print = (uint16_t)hash;
+    uint32_t i = vt__hpack_find(e, *of_field, k, &value);
+    if (i) return vt__hpack_put_index(out, cap, i);
+    if (!k->index) k->index = vt__hpack_find(e, *of_name, k, NULL);
+    bool add = once || !k->index || *seen == print;
+    add = add && k->name.len + value.len + VT__HPACK_OVERHEAD <= e->t.max / 2;
+    size_t n = vt__hpack_put_literal(out, cap, add ? VT__HPACK_ADD : VT__HPACK_PLAIN, k->index, k->name, value);
+    if (n == 0) return 0;
+    *seen = print;
+    if (!add) return n;
+    const vt__hpack_entry *x = vt__hpack_add(&e->t, k->name, value, (uint8_t)k->id, 0);
+    for (size_t j = 0; j < k->name.len; j++) {
+        uint8_t *c = &e->t.mem[(x->at + j) & (e->t.cap - 1)];
+        *c = (uint8_t)vt__str_lower((char)*c);
+    }
+    *of_field = *of_name = (uint16_t)(e->t.made - 1);
+    return n;
+}
+/* Writes a field: its size, or 0 when that is over `cap`, and then nothing has happened. The name goes out in lower case; `id`
+ * is that of its name (VT__H1_F_x, VT__HPACK_F_x; 0 for those that have none, and for VT__HPACK_F_PSEUDO). flags: 0, or
+ * VT__HPACK_NEVER. Both together are shorter than 2^28. */
+static VT__UNUSED size_t vt__hpack_put(vt__hpack_enc *e, uint8_t *out, size_t cap, int id, vt_str name,
+                                       vt_str value, unsigned flags) {
+    vt__hpack_key k = {name, id, 0};
+    int policy = flags & VT__HPACK_NEVER ? VT__HPACK_P_SECRET : vt__hpack_policies[id];
+    uint32_t i = vt__hpack_find_static(&k, value);
+    if (policy == VT__HPACK_P_SECRET || (id == VT__H1_F_COOKIE && value.len < VT__HPACK_COOKIE_MIN))
+        return vt__hpack_put_literal(out, cap, VT__HPACK_SECRET, k.index, name, value);
+    if (i) return vt__hpack_put_index(out, cap, i);
+    if (policy == VT__HPACK_P_PLAIN || !e->slots)
+        return vt__hpack_put_literal(out, cap, VT__HPACK_PLAIN, k.index, name, value);
+    return vt__hpack_put_dynamic(e, out, cap, &k, value, policy == VT__HPACK_P_ONCE);
+}
+
+/* What every response has, for any encoder, as no table is needed: the size. */
+enum { VT__HPACK_STATUS_MAX = 5, VT__HPACK_LENGTH_MAX = 23, VT__HPACK_DATE_MAX = 32 };
+/* :status, of three digits. */
+static VT__UNUSED size_t vt__hpack_put_status(uint8_t out[VT__HPACK_STATUS_MAX], int status) {
+    char text[3] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10), (char)('0' + status % 10)};
+    if (VT__LIKELY(status == 200)) return *out = 0x88, 1;
+    vt__hpack_key k = {{"", 0}, VT__HPACK_F_STATUS, 0};
+    vt_str value = {text, 3};
+    uint32_t i = vt__hpack_find_static(&k, value);
+    if (i) return vt__hpack_put_index(out, VT__HPACK_STATUS_MAX, i);
+    return vt__hpack_put_literal(out, VT__HPACK_STATUS_MAX, VT__HPACK_PLAIN, k.index, k.name, value);
+}
+static VT__UNUSED size_t vt__hpack_put_length(uint8_t out[VT__HPACK_LENGTH_MAX], uint64_t length) {
+    char digits[20];
+    vt_str value = {digits, vt__str_put_u64(digits, length)};
+    uint32_t index = vt__hpack_firsts[VT__H1_F_CONTENT_LENGTH];
+    return vt__hpack_put_literal(out, VT__HPACK_LENGTH_MAX, VT__HPACK_PLAIN, index, value, value);
+}
+/* Of vt__str_put_date's 29 bytes. It is good to keep what comes out for as long as they are the same. */
+static VT__UNUSED size_t vt__hpack_put_date(uint8_t out[VT__HPACK_DATE_MAX], const char date[29]) {
+    vt_str value = {date, 29};
+    uint32_t index = vt__hpack_firsts[VT__H1_F_DATE];
+    return vt__hpack_put_literal(out, VT__HPACK_DATE_MAX, VT__HPACK_PLAIN, index, value, value);
+}
+
+/*==============================================================================
+ * MARK: - @h2      HTTP/2 connection machine: frames, streams, flow control, priorities, budgets
+ * uses:   @plat @str @ds @uri @h1 @hpack
+ * pure.   RFC 9113, RFC 9218, RFC 8441. A stream: open -> half-closed by either side -> closed, see vt__h2_end, vt__h2_close.
+ * test:   tests/test_h2.c   fuzz: fuzz/fuzz_h2.c
+ *
+ * In: vt__h2_recv takes bytes and gives one event at a time; it keeps at most a frame's head and a few bytes of it, so that
+ * events are the same wherever the input is cut, and data are pointed at, not copied. It takes no further frame while what
+ * it has to answer would not fit: whoever sends floods and does not read waits like everybody else.
+ *
+ * Out: vt__h2_pick says what to write next, and a put or head function writes it: control frames first, then heads,
+ * encoded when they are written, because HPACK's table lives in their order, then data by urgency.
+ *
+ * Streams are the caller's memory from vt__h2_attach or vt__h2_open to vt__h2_release, which is called when the stream's
+ * *handler* has ended: so long a stream counts against the limit, whoever reset it, and a client that opens and cancels
+ * is never given more than its share of handlers. Closed streams leave a bit each (was the id used) and, when they were
+ * reset, a place in a small ring; what was forgotten is taken for a stream that this end reset, the milder of two readings.
+ *
+ * Errors of the connection end it; those of a stream are answered by RST_STREAM and counted with the peer's own resets,
+ * since either makes this end throw work away. Whatever costs more than it is worth has such a budget: a burst and a rate.
+ *============================================================================*/
+/* clang-format off */
+#define VT__H2_CODES(X) \
+    X(NO_ERROR) X(PROTOCOL_ERROR) X(INTERNAL_ERROR) X(FLOW_CONTROL_ERROR) X(SETTINGS_TIMEOUT) X(STREAM_CLOSED) \
+    X(FRAME_SIZE_ERROR) X(REFUSED_STREAM) X(CANCEL) X(COMPRESSION_ERROR) X(CONNECT_ERROR) X(ENHANCE_YOUR_CALM) \
+    X(INADEQUATE_SECURITY) X(HTTP_1_1_REQUIRED)
+#define VT__H2_ERRORS(X) \
+    X(PREFACE, -11501, PROTOCOL_ERROR, "not the preface of HTTP/2")                       \
+    X(FIRST, -11502, PROTOCOL_ERROR, "the first frame is not SETTINGS")                   \
+    X(LONG, -11503, FRAME_SIZE_ERROR, "frame over the size that was announced")           \
+    X(LENGTH, -11504, FRAME_SIZE_ERROR, "frame of a length that its type cannot have")    \
+    X(PLACE, -11505, PROTOCOL_ERROR, "frame of a stream on stream 0, or the other way round") \
+    X(BLOCK, -11506, PROTOCOL_ERROR, "header block cut into, or CONTINUATION of none")    \
+    X(PADDING, -11507, PROTOCOL_ERROR, "padding longer than its frame")                   \
+    X(ID, -11508, PROTOCOL_ERROR, "stream that the peer may not open")                    \
+    X(IDLE, -11509, PROTOCOL_ERROR, "frame of an idle stream")                            \
+    X(CLOSED, -11510, STREAM_CLOSED, "frame of a stream that has ended")                  \
+    X(PUSH, -11511, PROTOCOL_ERROR, "PUSH_PROMISE")                                       \
+    X(SETTING, -11512, PROTOCOL_ERROR, "setting out of its range")                        \
+    X(INCREMENT, -11513, PROTOCOL_ERROR, "window update of 0")                            \
+    X(WINDOW, -11514, FLOW_CONTROL_ERROR, "window over 2^31-1")                           \
+    X(SURPLUS, -11515, FLOW_CONTROL_ERROR, "data beyond the window")                      \
+    X(PRIORITY, -11516, PROTOCOL_ERROR, "priority of no stream, or of one on itself")     \
+    X(HPACK, -11517, COMPRESSION_ERROR, "header block that cannot be decoded")            \
+    X(LARGE, -11518, ENHANCE_YOUR_CALM, "header block over its limits")                   \
+    X(FLOOD, -11519, ENHANCE_YOUR_CALM, "a budget is used up")                            \
+    X(ACK, -11520, SETTINGS_TIMEOUT, "SETTINGS not acknowledged in time")                 \
+    X(UPGRADE, -11521, PROTOCOL_ERROR, "bad HTTP2-Settings")                              \
+    X(NO_MORE, -11522, NO_ERROR, "no stream may be opened")
+/* clang-format on */
+enum vt__h2_code {
+#define VT__H2_CODE_ENUM(name) VT__H2_##name,
+    VT__H2_CODES(VT__H2_CODE_ENUM)
+#undef VT__H2_CODE_ENUM
+};
+enum vt__h2_err {
+#define VT__H2_ERR_ENUM(name, value, code, text) VT__H2_E_##name = value,
+    VT__H2_ERRORS(VT__H2_ERR_ENUM)
+#undef VT__H2_ERR_ENUM
+};
+/* The code that GOAWAY carries. */
+static VT__UNUSED uint32_t vt__h2_err_code(int err) {
+    switch (err) {
+#define VT__H2_ERR_CASE(name, value, code, text)                                                             \
+    case value: return VT__H2_##code;
+        VT__H2_ERRORS(VT__H2_ERR_CASE)
+#undef VT__H2_ERR_CASE
+    default: return VT__H2_INTERNAL_ERROR;
+    }
+}
+static VT__UNUSED const char *vt__h2_err_name(int err) {
+    switch (err) {
+#define VT__H2_ERR_CASE(name, value, code, text)                                                             \
+    case value: return text;
+        VT__H2_ERRORS(VT__H2_ERR_CASE)
+#undef VT__H2_ERR_CASE
+    default: return "?";
+    }
+}
+
+/* What is paid for, and what by default: burst and rate a second. A budget is never used up when its burst is VT__H2_ANY. The
+ * rate of resets is above other servers' (33), for a client that cancels 10,000 requests in a minute is a map being
+ * dragged about, and the handlers at work are bounded all the same. */
+/* clang-format off */
+#define VT__H2_BUDGETS(X) \
+    X(RESETS, 1000, 200)     /* streams reset by the peer, or by this end for its fault */ \
+    X(REFUSALS, 1000, 33)    /* streams over the limit */                                \
+    X(PINGS, 1000, 33)       /* but those after data either way */                       \
+    X(SETTINGSES, 1000, 33)                                                              \
+    X(EMPTIES, 1000, 100)    /* DATA, HEADERS and CONTINUATION that bring nothing */     \
+    X(PRIORITIES, 10000, 330)                                                            \
+    X(GLITCHES, 10000, 330)  /* what is ignored */                                       \
+    X(WASTE, 16, 1)          /* 64 KiB that were neither fields nor data, less eight times what was */
+/* clang-format on */
+enum vt__h2_cause {
+#define VT__H2_BUDGET_ENUM(name, burst, rate) VT__H2_##name,
+    VT__H2_BUDGETS(VT__H2_BUDGET_ENUM)
+#undef VT__H2_BUDGET_ENUM
+        VT__H2_CAUSES
+};
+enum { VT__H2_WASTE_UNIT = 65536, VT__H2_ANY = -1 };
+typedef struct vt__h2_budget {
+    int32_t burst;
+    uint32_t per_s;
+} vt__h2_budget;
+
+/* Shared by many connections. Zero means the default; see vt__h2_cfg_fill. */
+typedef struct vt__h2_cfg {
+    uint32_t max_streams;        /* at once, with a handler; 100 */
+    uint32_t max_head;           /* name + value + 32 of a head's fields; 16384; over: event.too_large */
+    uint32_t max_fields;         /* 1000; over: likewise */
+    uint32_t max_block;          /* bytes of an encoded head; 65536; over: E_LARGE */
+    uint32_t max_continuations;  /* frames of a head after its first; 8; over: E_LARGE */
+    uint32_t table;              /* HPACK's table, of the peer's heads; 4096 */
+    uint32_t max_frame;          /* payload bytes of a frame that is taken; 16384 at least, the default */
+    uint32_t window, max_window; /* bytes a stream may send ahead, at first and at most; 65535 at least, the default; 1 MiB */
+    int64_t ack_timeout_ns;      /* for our SETTINGS; 10 s */
+    bool connect_protocol;       /* a server takes extended CONNECT */
+    vt__h2_budget budgets[VT__H2_CAUSES]; /* {0, 0}: the default */
+} vt__h2_cfg;
+
+enum vt__h2_queue { VT__H2_Q_NONE, VT__H2_Q_FIRST, VT__H2_Q_DATA };
+enum { VT__H2_REMOTE = 1, VT__H2_LOCAL = 2, VT__H2_BOTH = 3 };  /* sides of a stream */
+enum { VT__H2_OURS = 1, VT__H2_THEIRS = 2 };                    /* who reset it */
+
+/* Zeroed by vt__h2_attach and vt__h2_open; the caller reads id, ended, reset, held. */
+typedef struct vt__h2_stream {
+    vt__list out, owing; /* in the queue of what goes out; in that of streams that owe a control frame */
+    struct vt__h2_stream *chain;
+    uint32_t id, code; /* 0: not sent yet; of the reset */
+    int32_t send_window, recv_window;
+    uint32_t held;       /* bytes that the caller has got and not consumed */
+    size_t avail;        /* bytes the caller has ready to send */
+    int64_t length, got; /* Content-Length, or -1; bytes of data so far */
+    uint8_t ended, reset, queue, urgency;
+    bool incremental, fin;      /* fin: `avail` ends it */
+    bool want_head, sent_head;  /* sent_head: the final one */
+    bool headed, bodyless;      /* the peer's final head is here; no body follows it (a client says so for HEAD) */
+    bool tunnel;                /* it is a client's CONNECT, the caller says before its head */
+    bool pinned;                /* PRIORITY_UPDATE told its priority, so the field does not */
+    bool owes, owes_reset, released;
+} vt__h2_stream;
+
+enum { VT__H2_BUCKETS = 16, VT__H2_RESETS_KEPT = 16, VT__H2_EARLY = 8, VT__H2_SCRATCH = 32, VT__H2_REPLIES = 160 };
+enum { VT__H2_FRAME = 9, VT__H2_FRAME_MIN = 16384, VT__H2_FRAME_MAX = 0xffffff, VT__H2_WINDOW_FIRST = 65535 };
+enum { VT__H2_CONTROL_MIN = 512 }; /* what vt__h2_put_control needs */
+
+/* A header block on its way in. */
+typedef struct vt__h2_block {
+    uint32_t id, bytes, size, nfields; /* id 0: none; size: name + value + 32 */
+    uint32_t bad;                      /* the code that its stream will be reset with */
+    uint64_t authority;                /* a hash of it */
+    uint16_t seen, status;             /* bits of pseudo-fields */
+    uint8_t continuations, method;
+    bool fin, regular, host, asterisk, too_large, opening, port;
+} vt__h2_block;
+
+/* One connection. Zeroed and set up by vt__h2_init. */
+typedef struct vt__h2 {
+    const vt__h2_cfg *cfg;
+    int64_t now;
+    int err;
+    bool server, settled, unacked; /* the peer's SETTINGS are here; ours are not acknowledged */
+    /* in */
+    uint8_t state, got, type, flags, pad;
+    uint32_t len, left, id; /* of the frame; len as it was announced */
+    vt__h2_stream *cur;     /* whom the frame under way is for, or NULL */
+    vt__h2_block block;
+    void *room;
+    uint32_t room_len;
+    uint8_t scratch[VT__H2_SCRATCH];
+    /* streams */
+    uint32_t active, last; /* with a handler; the highest id used */
+    uint64_t used;         /* bit i: id last - 2 * i was */
+    uint32_t resets[VT__H2_RESETS_KEPT], nresets, forgotten;
+    vt__h2_stream *buckets[VT__H2_BUCKETS];
+    uint32_t early_ids[VT__H2_EARLY]; /* idle streams with a priority, the latest */
+    uint8_t early[VT__H2_EARLY], nearly;
+    /* flow */
+    int32_t send_window, recv_window;
+    uint32_t held, target, sampled; /* a stream's window as it should be; bytes since the last probe */
+    int64_t sent_at, rtt;           /* of the probe; the last one's, or 0 */
+    /* what the peer set */
+    uint32_t peer_window, peer_window_next, peer_frame, peer_streams, peer_head, peer_last;
+    bool peer_connect_protocol, peer_away; /* peer_away: GOAWAY is here, peer_last its stream */
+    /* out */
+    uint8_t want, pinging, drain, replied; /* VT__H2_W_x, twice; see vt__h2_shutdown; bytes of replies */
+    uint16_t ready;                        /* bit q: queues[q] is not empty */
+    uint32_t acks, away_last;
+    bool turn, busy; /* busy: data went either way since the last PING */
+    uint8_t replies[VT__H2_REPLIES];
+    vt__list *first, *owing, *done, *queues[16]; /* urgency * 2 + incremental */
+    int64_t opened_at, drain_at;
+    /* budgets */
+    int64_t debts[VT__H2_CAUSES]; /* until when each is paid off */
+    uint32_t counts[VT__H2_CAUSES], waste;
+    uint8_t flood; /* of E_FLOOD: the cause */
+    vt__hpack_dec dec;
+    vt__hpack_enc enc;
+} vt__h2;
+
+enum vt__h2_ev {
+    VT__H2_EV_OPEN = 1, /* a request; vt__h2_attach before the next call, else it is refused */
+    VT__H2_EV_FIELD,    /* name, value, field; until the next call */
+    VT__H2_EV_INFORM,   /* the end of an interim response's head: status */
+    VT__H2_EV_HEAD,     /* the end of a head; status of a response; end, too_large */
+    VT__H2_EV_TRAILERS, /* their end, and that of the stream's other side */
+    VT__H2_EV_DATA,     /* value: as long as the input; vt__h2_consumed when it was put to use */
+    VT__H2_EV_END,      /* of the data */
+    VT__H2_EV_RESET,    /* by the peer, or by us for an error of its: code; vt__h2_release when the handler has ended */
+    VT__H2_EV_SETTINGS, /* the peer's have changed */
+    VT__H2_EV_PING,     /* vt__h2_ping was answered */
+    VT__H2_EV_GOAWAY,   /* id, code; streams above it, and those without an id, may be tried elsewhere */
+    VT__H2_EV_PRIORITY  /* of the stream has changed */
+};
+typedef struct vt__h2_event {
+    vt__h2_stream *stream;
+    vt_str name, value;
+    uint32_t id, code;
+    uint16_t status;
+    uint8_t type, field; /* VT__H1_F_x or VT__HPACK_F_x */
+    bool end;       /* nothing follows on this side of the stream */
+    bool too_large; /* fields over the limits, and the rest, were left out: 431 */
+    bool never;     /* the field is never to be indexed */
+} vt__h2_event;
+
+/* ---- frames ---- */
+enum vt__h2_type {
+    VT__H2_T_DATA,
+    VT__H2_T_HEADERS,
+    VT__H2_T_PRIORITY,
+    VT__H2_T_RST_STREAM,
+    VT__H2_T_SETTINGS,
+    VT__H2_T_PUSH_PROMISE,
+    VT__H2_T_PING,
+    VT__H2_T_GOAWAY,
+    VT__H2_T_WINDOW_UPDATE,
+    VT__H2_T_CONTINUATION,
+    VT__H2_T_PRIORITY_UPDATE = 16
+};
+enum { VT__H2_END_STREAM = 1, VT__H2_ACK = 1, VT__H2_END_HEADERS = 4, VT__H2_PADDED = 8, VT__H2_DEPENDS = 32 };
+enum { /* settings */
+    VT__H2_S_TABLE = 1,
+    VT__H2_S_PUSH,
+    VT__H2_S_STREAMS,
+    VT__H2_S_WINDOW,
+    VT__H2_S_FRAME,
+    VT__H2_S_HEAD,
+    VT__H2_S_CONNECT = 8,
+    VT__H2_S_NO_OLD_PRIORITIES
+};
+enum { VT__H2_ID_MAX = 0x7fffffff };
+#define VT__H2_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+enum { VT__H2_PREFACE_LEN = 24 };
+
+/* Lengths that a type may have, where it may stand, and how many bytes of it are looked at together (0: see its function). */
+enum vt__h2_where { VT__H2_ANYWHERE, VT__H2_ON_STREAM, VT__H2_ON_ZERO };
+typedef struct vt__h2_shape {
+    uint32_t min, max;
+    uint8_t where, unit;
+} vt__h2_shape;
+static const vt__h2_shape vt__h2_shapes[] = {
+    [VT__H2_T_DATA] = {0, VT__H2_FRAME_MAX, VT__H2_ON_STREAM, 0},
+    [VT__H2_T_HEADERS] = {0, VT__H2_FRAME_MAX, VT__H2_ON_STREAM, 0},
+    [VT__H2_T_PRIORITY] = {0, VT__H2_FRAME_MAX, VT__H2_ON_STREAM, 5}, /* its length is an error of the stream */
+    [VT__H2_T_RST_STREAM] = {4, 4, VT__H2_ON_STREAM, 4},
+    [VT__H2_T_SETTINGS] = {0, VT__H2_FRAME_MAX, VT__H2_ON_ZERO, 6},
+    [VT__H2_T_PUSH_PROMISE] = {4, VT__H2_FRAME_MAX, VT__H2_ON_STREAM, 0},
+    [VT__H2_T_PING] = {8, 8, VT__H2_ON_ZERO, 8},
+    [VT__H2_T_GOAWAY] = {8, VT__H2_FRAME_MAX, VT__H2_ON_ZERO, 8},
+    [VT__H2_T_WINDOW_UPDATE] = {4, 4, VT__H2_ANYWHERE, 4},
+    [VT__H2_T_CONTINUATION] = {0, VT__H2_FRAME_MAX, VT__H2_ON_STREAM, 0},
+    [VT__H2_T_CONTINUATION + 1 ... VT__H2_T_PRIORITY_UPDATE - 1] = {0, VT__H2_FRAME_MAX, VT__H2_ANYWHERE, 0},
+    [VT__H2_T_PRIORITY_UPDATE] = {4, VT__H2_FRAME_MAX, VT__H2_ON_ZERO, 4}};
+
+VT__INLINE uint32_t vt__h2_get32(const uint8_t *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+VT__INLINE uint8_t *vt__h2_put32(uint8_t *p, uint32_t v) {
+    p[0] = (uint8_t)(v >> 24), p[1] = (uint8_t)(v >> 16), p[2] = (uint8_t)(v >> 8), p[3] = (uint8_t)v;
+    return p + 4;
+}
+/* A frame's head; where its payload goes. */
+VT__INLINE uint8_t *vt__h2_put_frame(uint8_t *p, size_t len, unsigned type, unsigned flags, uint32_t id) {
+    (void)vt__h2_put32(p, (uint32_t)len << 8 | type);
+    p[4] = (uint8_t)flags;
+    return vt__h2_put32(p + 5, id);
+}
+static uint8_t *vt__h2_put_word(uint8_t *p, unsigned type, uint32_t id, uint32_t word) {
+    return vt__h2_put32(vt__h2_put_frame(p, 4, type, 0, id), word);
+}
+enum vt__h2_state { /* of the input */
+    VT__H2_IN_PREFACE,
+    VT__H2_IN_FRAME,  /* a frame's head */
+    VT__H2_IN_PREFIX, /* what stands before data and fields */
+    VT__H2_IN_BLOCK,
+    VT__H2_IN_DATA,
+    VT__H2_IN_UNIT, /* a piece of vt__h2_shape.unit bytes */
+    VT__H2_IN_SKIP  /* padding, and what nobody wants */
+};
+/* `n` bytes in one piece, of the input or put together from several; NULL: more is needed. */
+static const uint8_t *vt__h2_take(vt__h2 *h, const uint8_t **p, const uint8_t *end, uint32_t n) {
+    const uint8_t *at = *p;
+    size_t have = (size_t)(end - at);
+    if (VT__LIKELY(!h->got && have >= n)) {
+        *p += n;
+        return at;
+    }
+    uint32_t k = (uint32_t)VT__MIN(have, n - h->got);
+    if (k) memcpy(h->scratch + h->got, at, k);
+    *p += k;
+    h->got = (uint8_t)(h->got + k);
+    if (h->got < n) return NULL;
+    h->got = 0;
+    return h->scratch;
+}
+
+/* ---- budgets ---- */
+/* Takes n from a budget: 0, or VT__H2_E_FLOOD when it is used up. A debt is the time at which it will be paid off. */
+static VT__NOINLINE int vt__h2_spend(vt__h2 *h, enum vt__h2_cause cause, uint32_t n) {
+    const vt__h2_budget *b = &h->cfg->budgets[cause];
+    int64_t each = VT_SEC / b->per_s, *debt = &h->debts[cause];
+    h->counts[cause] += n;
+    *debt = VT__MAX(*debt, h->now) + each * n;
+    if (b->burst == VT__H2_ANY || *debt - h->now <= each * b->burst) return 0;
+    h->flood = (uint8_t)cause;
+    return VT__H2_E_FLOOD;
+}
+VT__INLINE int vt__h2_spoil(vt__h2 *h, uint32_t bytes) {
+    h->waste += bytes;
+    if (VT__LIKELY(h->waste < VT__H2_WASTE_UNIT)) return 0;
+    uint32_t units = h->waste / VT__H2_WASTE_UNIT;
+    h->waste %= VT__H2_WASTE_UNIT;
+    return vt__h2_spend(h, VT__H2_WASTE, units);
+}
+VT__INLINE void vt__h2_earn(vt__h2 *h, size_t bytes) {
+    h->waste -= (uint32_t)VT__MIN(h->waste, bytes * 8);
+}
+
+/* ---- rings and queues: a pointer to the first of a circular list, or NULL ---- */
+#define VT__H2_OUT(node) ((vt__h2_stream *)(void *)((char *)(node)-offsetof(vt__h2_stream, out)))
+#define VT__H2_OWING(node) ((vt__h2_stream *)(void *)((char *)(node)-offsetof(vt__h2_stream, owing)))
+static void vt__h2_ring_push(vt__list **ring, vt__list *n) {
+    if (*ring) vt__ds_list_push(*ring, n);
+    else *ring = n;
+}
+static void vt__h2_ring_remove(vt__list **ring, vt__list *n) {
+    if (*ring == n) *ring = n->next == n ? NULL : n->next;
+    vt__ds_list_remove(n);
+}
+/* In order of ids. Streams become ready nearly in that order, so this looks at one or two. */
+static void vt__h2_ring_sort(vt__list **ring, vt__h2_stream *s) {
+    vt__list *before = *ring;
+    if (before) {
+        while (VT__H2_OUT(before->prev)->id > s->id) {
+            before = before->prev;
+            if (before == *ring) break;
+        }
+        vt__ds_list_push(before, &s->out);
+    }
+    if (!before || (before == *ring && VT__H2_OUT(before)->id > s->id)) *ring = &s->out;
+}
+VT__INLINE unsigned vt__h2_lane(const vt__h2_stream *s) { return s->urgency * 2U + s->incremental; }
+
+static void vt__h2_unqueue(vt__h2 *h, vt__h2_stream *s) {
+    unsigned q = vt__h2_lane(s);
+    if (s->queue == VT__H2_Q_FIRST) vt__h2_ring_remove(&h->first, &s->out);
+    if (s->queue == VT__H2_Q_DATA) {
+        vt__h2_ring_remove(&h->queues[q], &s->out);
+        if (!h->queues[q]) h->ready &= (uint16_t)~(1U << q);
+    }
+    s->queue = VT__H2_Q_NONE;
+}
+/* Where a stream belongs. Heads, and the ends of streams without more data, need no window and go first. A head that is
+ * asked for while data are ready comes after them: they are trailers. */
+static enum vt__h2_queue vt__h2_place(const vt__h2_stream *s) {
+    if (s->ended & VT__H2_LOCAL) return VT__H2_Q_NONE;
+    if (s->want_head && (!s->sent_head || !s->avail)) return VT__H2_Q_FIRST;
+    if (!s->sent_head) return VT__H2_Q_NONE;
+    if (s->avail) return s->send_window > 0 ? VT__H2_Q_DATA : VT__H2_Q_NONE;
+    return s->fin ? VT__H2_Q_FIRST : VT__H2_Q_NONE;
+}
+/* After every change that vt__h2_place looks at. */
+static void vt__h2_schedule(vt__h2 *h, vt__h2_stream *s) {
+    enum vt__h2_queue to = vt__h2_place(s);
+    unsigned q = vt__h2_lane(s);
+    if (to == s->queue) return;
+    vt__h2_unqueue(h, s);
+    s->queue = (uint8_t)to;
+    if (to == VT__H2_Q_FIRST) vt__h2_ring_push(&h->first, &s->out);
+    if (to != VT__H2_Q_DATA) return;
+    if (s->incremental) vt__h2_ring_push(&h->queues[q], &s->out);
+    else vt__h2_ring_sort(&h->queues[q], s);
+    h->ready |= (uint16_t)(1U << q);
+}
+static void vt__h2_owe(vt__h2 *h, vt__h2_stream *s) {
+    if (!s->owes) vt__h2_ring_push(&h->owing, &s->owing);
+    s->owes = true;
+}
+static void vt__h2_settle(vt__h2 *h, vt__h2_stream *s) {
+    if (s->owes) vt__h2_ring_remove(&h->owing, &s->owing);
+    s->owes = s->owes_reset = false;
+}
+
+/* ---- streams ---- */
+static vt__h2_stream *vt__h2_find(const vt__h2 *h, uint32_t id) {
+    vt__h2_stream *s = h->buckets[id / 2 % VT__H2_BUCKETS];
+    while (s && s->id != id) s = s->chain;
+    return s;
+}
+static void vt__h2_note(vt__h2 *h, uint32_t id) {
+    uint32_t steps = (id + 1) / 2 - (h->last + 1) / 2;
+    h->used = (steps < 64 ? h->used << steps : 0) | 1;
+    h->last = id;
+}
+/* Of an id that is not idle. */
+static bool vt__h2_was_used(const vt__h2 *h, uint32_t id) {
+    uint32_t back = (h->last - id) / 2;
+    return back >= 64 || (h->used >> back & 1);
+}
+/* Streams have odd ids: nobody pushes. */
+VT__INLINE bool vt__h2_idle(const vt__h2 *h, uint32_t id) { return !(id & 1) || id > h->last; }
+
+static void vt__h2_remember(vt__h2 *h, uint32_t id, int by) {
+    uint32_t *slot = &h->resets[h->nresets++ % VT__H2_RESETS_KEPT];
+    if (!(*slot & ~(uint32_t)VT__H2_ID_MAX)) h->forgotten = VT__MAX(h->forgotten, *slot);
+    *slot = id | (by == VT__H2_THEIRS ? ~(uint32_t)VT__H2_ID_MAX : 0);
+}
+/* Who reset a stream that is not there any more; 0: it came to its end. */
+static int vt__h2_reset_by(const vt__h2 *h, uint32_t id) {
+    for (size_t i = 0; i < VT__H2_RESETS_KEPT; i++)
+        if ((h->resets[i] & VT__H2_ID_MAX) == id)
+            return h->resets[i] == id ? VT__H2_OURS : VT__H2_THEIRS;
+    return id <= h->forgotten ? VT__H2_OURS : 0;
+}
+static void vt__h2_init_stream(vt__h2 *h, vt__h2_stream *s) {
+    memset(s, 0, sizeof *s);
+    vt__ds_list_init(&s->out);
+    vt__ds_list_init(&s->owing);
+    s->send_window = (int32_t)h->peer_window;
+    s->recv_window = (int32_t)h->cfg->window;
+    s->length = -1;
+    s->urgency = 3;
+    h->active++;
+}
+static void vt__h2_enter(vt__h2 *h, vt__h2_stream *s, uint32_t id) {
+    vt__h2_stream **bucket = &h->buckets[id / 2 % VT__H2_BUCKETS];
+    s->id = id;
+    s->chain = *bucket;
+    *bucket = s;
+}
+/* One side has said its last. */
+static void vt__h2_end(vt__h2 *h, vt__h2_stream *s, int side) {
+    s->ended |= (uint8_t)side;
+    if (side == VT__H2_LOCAL) vt__h2_schedule(h, s);
+}
+/* Both sides are cut off. */
+static void vt__h2_close(vt__h2 *h, vt__h2_stream *s, int by, uint32_t code) {
+    s->ended = VT__H2_BOTH;
+    s->reset = (uint8_t)by;
+    s->code = code;
+    vt__h2_schedule(h, s);
+    vt__h2_settle(h, s);
+    if (h->cur == s) h->cur = NULL;
+    if (s->id) vt__h2_remember(h, s->id, by);
+}
+VT__INLINE bool vt__h2_room(const vt__h2 *h) { return h->replied <= VT__H2_REPLIES - 32; }
+static void vt__h2_reply_reset(vt__h2 *h, uint32_t id, uint32_t code) {
+    uint8_t *p = h->replies + h->replied;
+    h->replied = (uint8_t)(vt__h2_put_word(p, VT__H2_T_RST_STREAM, id, code) - h->replies);
+}
+/* Resets a stream that has not ended: nothing more is sent or reported of it. It is still to be released. */
+static VT__UNUSED void vt__h2_reset(vt__h2 *h, vt__h2_stream *s, uint32_t code) {
+    if (s->ended == VT__H2_BOTH) return;
+    vt__h2_close(h, s, VT__H2_OURS, code);
+    if (!s->id) return;
+    s->owes_reset = true;
+    vt__h2_owe(h, s);
+}
+static int vt__h2_emit(vt__h2_event *ev, enum vt__h2_ev type, vt__h2_stream *s) {
+    memset(ev, 0, sizeof *ev);
+    ev->type = (uint8_t)type;
+    ev->stream = s;
+    if (s) ev->id = s->id;
+    return 1;
+}
+enum { VT__H2_GO = 2 }; /* no event; go on */
+/* The peer broke a rule on one stream; s NULL: it is not there any more. */
+static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__h2_event *ev) {
+    bool open = s && !s->reset;
+    int rc = code == VT__H2_REFUSED_STREAM ? 0 : vt__h2_spend(h, VT__H2_RESETS, 1);
+    if (rc < 0) return rc;
+    vt__h2_reply_reset(h, h->id, code);
+    if (!open) {
+        vt__h2_remember(h, h->id, VT__H2_OURS);
+        return VT__H2_GO;
+    }
+    vt__h2_close(h, s, VT__H2_OURS, code);
+    rc = vt__h2_emit(ev, VT__H2_EV_RESET, s);
+    ev->code = code;
+    return rc;
+}
+
+/* ---- flow control of what comes in ---- */
+/* The connection's window: two streams' worth, so that one that is not read leaves room for another. */
+VT__INLINE uint32_t vt__h2_target(const vt__h2 *h) {
+    return (uint32_t)VT__MIN(h->cfg->max_window, (uint64_t)h->target * 2);
+}
+/* What a window may be opened by: nothing before it is worth a frame. */
+VT__INLINE uint32_t vt__h2_credit(uint32_t target, int32_t window, uint32_t held) {
+    int64_t credit = (int64_t)target - window - held;
+    return credit * 2 >= target ? (uint32_t)credit : 0;
+}
+VT__INLINE uint32_t vt__h2_stream_credit(const vt__h2 *h, const vt__h2_stream *s) {
+    return s->ended & VT__H2_REMOTE ? 0 : vt__h2_credit(h->target, s->recv_window, s->held);
+}
+VT__INLINE uint32_t vt__h2_conn_credit(const vt__h2 *h) {
+    return vt__h2_credit(vt__h2_target(h), h->recv_window, h->held);
+}
+static void vt__h2_look_at_credit(vt__h2 *h, vt__h2_stream *s) {
+    if (vt__h2_stream_credit(h, s)) vt__h2_owe(h, s);
+}
+/* n bytes of data have been put to use; the peer may send as many more. */
+static VT__UNUSED void vt__h2_consumed(vt__h2 *h, vt__h2_stream *s, size_t n) {
+    s->held -= (uint32_t)n;
+    h->held -= (uint32_t)n;
+    vt__h2_look_at_credit(h, s);
+}
+enum { /* what is to be sent once, in this order; the first three of them also: what is to be answered */
+    VT__H2_W_PROBE = 1,
+    VT__H2_W_PING = 2,
+    VT__H2_W_DRAIN = 4,
+    VT__H2_W_PREFACE = 8,
+    VT__H2_W_SETTINGS = 16,
+    VT__H2_W_GOAWAY = 32
+};
+/* The window should hold what comes in a round trip. A probe counts that: a PING, sent when a third of a window has come. */
+static void vt__h2_sample(vt__h2 *h, uint32_t n) {
+    h->busy = true;
+    h->sampled += n;
+    if (h->target == h->cfg->max_window || h->sampled < h->target / 3 || h->pinging & VT__H2_W_PROBE) return;
+    h->pinging |= VT__H2_W_PROBE;
+    h->want |= VT__H2_W_PROBE;
+}
+static void vt__h2_on_probe(vt__h2 *h) {
+    h->rtt = h->now - h->sent_at;
+    if (h->sampled >= h->target / 3 * 2)
+        h->target = (uint32_t)VT__MIN(h->cfg->max_window, (uint64_t)VT__MAX(h->sampled, h->target) * 2);
+    h->sampled = 0;
+}
+
+/* ---- priorities (RFC 9218) ---- */
+/* A priority in a byte, urgency and 8: incremental. What cannot be read leaves the default. */
+static uint8_t vt__h2_read_priority(vt_str value) {
+    unsigned urgency = 3, incremental = 0;
+    size_t pos = 0;
+    vt_str one;
+    while (vt__h1_list_next(value, &pos, &one)) {
+        const char *semi = memchr(one.ptr, ';', one.len);
+        if (semi) one = vt__str_trim((vt_str){one.ptr, (size_t)(semi - one.ptr)});
+        if (one.len == 3 && memcmp(one.ptr, "u=", 2) == 0 && one.ptr[2] >= '0' && one.ptr[2] <= '7')
+            urgency = (unsigned)(one.ptr[2] - '0');
+        if ((one.len == 1 && one.ptr[0] == 'i') || vt__str_eq(one, VT__STR_LIT("i=?1"))) incremental = 8;
+        if (vt__str_eq(one, VT__STR_LIT("i=?0"))) incremental = 0;
+    }
+    return (uint8_t)(urgency | incremental);
+}
+/* Of vt__h2_read_priority; also a server's own opinion. */
+static void vt__h2_prioritize(vt__h2 *h, vt__h2_stream *s, uint8_t priority) {
+    vt__h2_unqueue(h, s);
+    s->urgency = priority & 7;
+    s->incremental = priority >> 3;
+    vt__h2_schedule(h, s);
+}
+/* A priority that came before its stream: the latest few are kept. */
+static void vt__h2_keep_early(vt__h2 *h, uint32_t id, uint8_t priority) {
+    size_t i = 0;
+    while (i < VT__H2_EARLY && h->early_ids[i] != id) i++;
+    if (i == VT__H2_EARLY) i = h->nearly++ % VT__H2_EARLY;
+    h->early_ids[i] = id;
+    h->early[i] = priority;
+}
+static int vt__h2_take_early(vt__h2 *h, uint32_t id) {
+    for (size_t i = 0; i < VT__H2_EARLY; i++)
+        if (h->early_ids[i] == id) {
+            h->early_ids[i] = 0;
+            return h->early[i];
+        }
+    return -1;
+}
+static int vt__h2_on_priority_update(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+    uint32_t id = vt__h2_get32(b) & VT__H2_ID_MAX;
+    uint8_t priority = vt__h2_read_priority((vt_str){(const char *)b + 4, h->len - 4});
+    if (!h->server || !(id & 1)) return VT__H2_E_PRIORITY;
+    int rc = vt__h2_spend(h, VT__H2_PRIORITIES, 1);
+    if (rc < 0) return rc;
+    vt__h2_stream *s = vt__h2_find(h, id);
+    if (!s && vt__h2_idle(h, id)) vt__h2_keep_early(h, id, priority);
+    if (!s) return VT__H2_GO;
+    s->pinned = true;
+    vt__h2_prioritize(h, s, priority);
+    return vt__h2_emit(ev, VT__H2_EV_PRIORITY, s);
+}
+
+/* ---- heads ---- */
+#define VT__H2_SEEN(x) (1U << (VT__HPACK_F_##x - VT__HPACK_F_AUTHORITY))
+/* For comparing :authority with Host; letters fold. What it lets through is not used: of the two only one is reported. */
+static uint64_t vt__h2_hash(vt_str s) {
+    uint64_t hash = s.len;
+    for (size_t i = 0; i < s.len; i++)
+        hash = (hash ^ (uint8_t)vt__str_lower(s.ptr[i])) * UINT64_C(0x100000001b3);
+    return hash;
+}
+static bool vt__h2_path_ok(vt__h2_block *b, vt_str path) {
+    b->asterisk = path.len == 1 && path.ptr[0] == '*';
+    if (!b->asterisk && (path.len == 0 || path.ptr[0] != '/')) return false;
+    for (size_t i = 0; i < path.len; i++)
+        if (path.ptr[i] <= ' ' || path.ptr[i] == 0x7f || path.ptr[i] == '#') return false;
+    return true;
+}
+/* Host and :authority: each is good, and they agree. */
+static bool vt__h2_authority_ok(vt__h2_block *b, vt_str value) {
+    vt__uri_auth auth;
+    uint64_t hash = vt__h2_hash(value);
+    if (vt__uri_authority(value, &auth) < 0) return false;
+    if ((b->host || b->seen & VT__H2_SEEN(AUTHORITY)) && b->authority != hash) return false;
+    b->authority = hash;
+    b->port = auth.port >= 0;
+    return true;
+}
+/* 100 to 599, and no change of protocols: HTTP/2 has none. */
+static bool vt__h2_status_ok(vt__h2_block *b, vt_str value) {
+    int64_t status = 0;
+    if (value.len != 3 || vt__str_u63(value, 599, &status) < 0 || status < 100) return false;
+    b->status = (uint16_t)status;
+    return status != 101;
+}
+/* A pseudo-field: known, in its place, once, and of a value it may have (RFC 9113 8.3). */
+static bool vt__h2_pseudo_ok(vt__h2 *h, const vt__hpack_field *f) {
+    vt__h2_block *b = &h->block;
+    unsigned bit = 1U << (f->id - VT__HPACK_F_AUTHORITY);
+    if (f->id == VT__HPACK_F_PSEUDO || b->regular || b->seen & bit || h->cur->headed) return false;
+    if ((f->id == VT__HPACK_F_STATUS) == h->server) return false;
+    bool ok = true;
+    switch (f->id) {
+    case VT__HPACK_F_AUTHORITY: ok = vt__h2_authority_ok(b, f->value); break;
+    case VT__HPACK_F_METHOD:
+        ok = vt__h1_is_token(f->value);
+        b->method = (uint8_t)vt__h1_method(f->value);
+        break;
+    case VT__HPACK_F_PATH: ok = vt__h2_path_ok(b, f->value); break;
+    case VT__HPACK_F_STATUS: ok = vt__h2_status_ok(b, f->value); break;
+    case VT__HPACK_F_PROTOCOL: ok = h->cfg->connect_protocol && vt__h1_is_token(f->value); break;
+    default: ok = f->value.len > 0; break; /* :scheme */
+    }
+    b->seen |= (uint16_t)bit;
+    return ok;
+}
+/* Once, and no larger than it can be. */
+static bool vt__h2_length_ok(vt__h2_stream *s, vt_str value) {
+    return s->length < 0 && vt__str_u63(value, INT64_MAX, &s->length) == 0;
+}
+static void vt__h2_on_priority_field(vt__h2 *h, vt__h2_stream *s, vt_str value) {
+    if (h->server && !s->pinned) vt__h2_prioritize(h, s, vt__h2_read_priority(value));
+}
+/* Every other field. False: it makes its head malformed (RFC 9113 8.2.2). */
+static bool vt__h2_regular_ok(vt__h2 *h, const vt__hpack_field *f) {
+    vt__h2_stream *s = h->cur;
+    vt__h2_block *b = &h->block;
+    b->regular = true;
+    if (s->headed && !vt__h1_trailer_ok(f->id)) return false;
+    switch (f->id) {
+    case VT__H1_F_CONNECTION:
+    case VT__H1_F_KEEP_ALIVE:
+    case VT__H1_F_PROXY_CONNECTION:
+    case VT__H1_F_TRANSFER_ENCODING:
+    case VT__H1_F_UPGRADE: return false;
+    case VT__H1_F_TE: return vt__str_eq_ci(f->value, VT__STR_LIT("trailers"));
+    case VT__H1_F_CONTENT_LENGTH: return vt__h2_length_ok(s, f->value);
+    case VT__H1_F_PRIORITY: vt__h2_on_priority_field(h, s, f->value); return true;
+    case VT__H1_F_HOST:
+        if (!h->server) return true;
+        if (b->host || !vt__h2_authority_ok(b, f->value)) return false;
+        b->host = true;
+        return true;
+    default: return true;
+    }
+}
+/* Whether a field counts within the limits of its head. */
+static bool vt__h2_fits(vt__h2 *h, const vt__hpack_field *f) {
+    vt__h2_block *b = &h->block;
+    size_t size = f->name.len + f->value.len + VT__HPACK_OVERHEAD;
+    if (b->too_large || f->flags & VT__HPACK_LONG || size > h->cfg->max_head - b->size ||
+        b->nfields == h->cfg->max_fields) {
+        b->too_large = true;
+        return false;
+    }
+    b->size += (uint32_t)size;
+    b->nfields++;
+    return true;
+}
+static int vt__h2_on_field(vt__h2 *h, const vt__hpack_field *f, vt__h2_event *ev) {
+    vt__h2_block *b = &h->block;
+    vt__h2_earn(h, f->name.len + f->value.len);
+    if (!h->cur || b->bad || !vt__h2_fits(h, f)) return VT__H2_GO;
+    bool ok = !(f->flags & (VT__HPACK_BAD_NAME | VT__HPACK_BAD_VALUE));
+    ok = ok && (f->id >= VT__HPACK_F_AUTHORITY ? vt__h2_pseudo_ok(h, f) : vt__h2_regular_ok(h, f));
+    if (!ok) {
+        b->bad = VT__H2_PROTOCOL_ERROR;
+        return VT__H2_GO;
+    }
+    if (f->id == VT__H1_F_HOST && b->seen & VT__H2_SEEN(AUTHORITY)) return VT__H2_GO; /* says the same */
+    ev->type = VT__H2_EV_FIELD;
+    ev->stream = h->cur;
+    ev->id = h->cur->id;
+    ev->name = f->name;
+    ev->value = f->value;
+    ev->field = f->id;
+    ev->never = f->flags & VT__HPACK_NEVER;
+    return 1;
+}
+/* RFC 9113 8.3.1, 8.5; RFC 8441 4. */
+static bool vt__h2_request_ok(const vt__h2_block *b) {
+    unsigned place = VT__H2_SEEN(SCHEME) | VT__H2_SEEN(PATH), seen = b->seen;
+    bool connect = b->method == VT__H1_M_CONNECT, extended = seen & VT__H2_SEEN(PROTOCOL);
+    if (!(seen & VT__H2_SEEN(METHOD)) || (extended && !connect)) return false;
+    if (connect && !extended) return !(seen & place) && seen & VT__H2_SEEN(AUTHORITY) && b->port;
+    if (b->asterisk && b->method != VT__H1_M_OPTIONS) return false;
+    return (seen & place) == place && (seen & VT__H2_SEEN(AUTHORITY) || b->host);
+}
+static bool vt__h2_response_ok(vt__h2_stream *s, const vt__h2_block *b) {
+    if (!(b->seen & VT__H2_SEEN(STATUS))) return false;
+    if (b->status < 200) {
+        s->length = -1;
+        return !b->fin;
+    }
+    if (s->tunnel && b->status < 300) s->length = -1;
+    if (b->status == 204 || b->status == 304) s->bodyless = true;
+    if (s->bodyless) s->length = 0; /* whatever Content-Length says of the body that is not sent */
+    return true;
+}
+/* A head is complete; its stream lives, and what is wrong with single fields is known. */
+static int vt__h2_on_head(vt__h2 *h, vt__h2_stream *s, vt__h2_event *ev) {
+    const vt__h2_block *b = &h->block;
+    bool ok = b->too_large || s->headed || (h->server ? vt__h2_request_ok(b) : vt__h2_response_ok(s, b));
+    bool interim = b->status >= 100 && b->status < 200;
+    if (b->fin && s->length > s->got) ok = b->too_large;
+    if (!ok) return vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
+    int rc = vt__h2_emit(ev, s->headed ? VT__H2_EV_TRAILERS : interim ? VT__H2_EV_INFORM : VT__H2_EV_HEAD, s);
+    ev->status = b->status;
+    ev->end = b->fin;
+    ev->too_large = b->too_large;
+    s->headed |= !interim;
+    if (b->fin) vt__h2_end(h, s, VT__H2_REMOTE);
+    return rc;
+}
+static int vt__h2_on_block_end(vt__h2 *h, vt__h2_event *ev) {
+    vt__h2_block *b = &h->block;
+    vt__h2_stream *s = h->cur;
+    b->id = 0;
+    if (vt__hpack_dec_end(&h->dec) < 0) return VT__H2_E_HPACK;
+    if (b->bad) return vt__h2_stream_error(h, s, b->bad, ev);
+    return s ? vt__h2_on_head(h, s, ev) : VT__H2_GO;
+}
+
+/* ---- what comes in: data ---- */
+/* A frame of a stream that is not there: the code it is reset with, 0: ignored, < 0. `idle` is the error of an idle one. */
+static int vt__h2_gone(vt__h2 *h, int idle) {
+    if (vt__h2_idle(h, h->id)) return idle;
+    if (h->drain == 2 && h->id > h->away_last) return 0;
+    switch (vt__h2_reset_by(h, h->id)) {
+    case VT__H2_OURS: return vt__h2_spend(h, VT__H2_GLITCHES, 1); /* it was on its way */
+    case VT__H2_THEIRS: return VT__H2_STREAM_CLOSED;
+    default: return VT__H2_E_CLOSED;
+    }
+}
+/* The same of one that is there, for data and heads. *to is the stream, NULL if they are ignored. */
+static int vt__h2_live(vt__h2 *h, vt__h2_stream *s, vt__h2_stream **to) {
+    *to = NULL;
+    if (s->reset == VT__H2_OURS) return vt__h2_spend(h, VT__H2_GLITCHES, 1);
+    if (s->ended == VT__H2_BOTH && !s->reset) return VT__H2_E_CLOSED;
+    *to = s;
+    return s->ended & VT__H2_REMOTE ? VT__H2_STREAM_CLOSED : 0;
+}
+/* The padding is known, and so is what the frame brings. */
+static int vt__h2_on_payload(vt__h2 *h, vt__h2_event *ev) {
+    vt__h2_stream *s = h->cur;
+    uint32_t n = h->left - h->pad;
+    bool end = h->flags & VT__H2_END_STREAM;
+    int rc = n || end ? 0 : vt__h2_spend(h, VT__H2_EMPTIES, 1);
+    if (rc < 0) return rc;
+    if (!s) return VT__H2_GO;
+    vt__h2_sample(h, n);
+    s->got += n;
+    bool ok = s->length < 0 || s->got == s->length || (s->got < s->length && !end);
+    return ok ? VT__H2_GO : vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
+}
+/* The whole frame counts against the windows, of streams that are gone as well. */
+static int vt__h2_on_data(vt__h2 *h, vt__h2_event *ev) {
+    vt__h2_stream *s = vt__h2_find(h, h->id), *to = NULL;
+    bool padded = h->flags & VT__H2_PADDED;
+    if (padded && !h->left) return VT__H2_E_LENGTH;
+    h->state = padded ? VT__H2_IN_PREFIX : VT__H2_IN_DATA;
+    int rc = s ? vt__h2_live(h, s, &to) : vt__h2_gone(h, VT__H2_E_IDLE);
+    if (rc < 0) return rc;
+    if ((int64_t)h->left > h->recv_window) return VT__H2_E_SURPLUS;
+    h->recv_window -= (int32_t)h->left;
+    if (rc == 0 && to && !to->headed) rc = VT__H2_PROTOCOL_ERROR;
+    if (rc == 0 && to && (int64_t)h->left > to->recv_window) rc = VT__H2_FLOW_CONTROL_ERROR;
+    if (rc > 0) return vt__h2_stream_error(h, to, (uint32_t)rc, ev);
+    if (to) to->recv_window -= (int32_t)h->left;
+    h->cur = to;
+    return padded ? VT__H2_GO : vt__h2_on_payload(h, ev);
+}
+static int vt__h2_in_data(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+    uint32_t n = (uint32_t)VT__MIN((size_t)(end - *p), h->left - h->pad);
+    vt__h2_stream *s = h->cur;
+    if (h->left == h->pad) h->state = VT__H2_IN_SKIP;
+    else if (n == 0) return 0;
+    const uint8_t *data = *p;
+    *p += n;
+    h->left -= n;
+    if (!s || n == 0) return VT__H2_GO;
+    vt__h2_earn(h, n);
+    s->held += n;
+    h->held += n;
+    (void)vt__h2_emit(ev, VT__H2_EV_DATA, s);
+    ev->value = (vt_str){(const char *)data, n};
+    return 1;
+}
+static int vt__h2_on_data_end(vt__h2 *h, vt__h2_event *ev) {
+    vt__h2_stream *s = h->cur;
+    if (!s) return VT__H2_GO;
+    if (!(h->flags & VT__H2_END_STREAM)) {
+        vt__h2_look_at_credit(h, s); /* for the padding */
+        return VT__H2_GO;
+    }
+    vt__h2_end(h, s, VT__H2_REMOTE);
+    return vt__h2_emit(ev, VT__H2_EV_END, s);
+}
+
+/* ---- what comes in: header blocks ---- */
+/* A piece of a block, of which a frame's head is known. */
+static int vt__h2_on_fragment(vt__h2 *h) {
+    uint32_t n = h->left - h->pad;
+    h->block.bytes += n;
+    h->state = VT__H2_IN_BLOCK;
+    if (h->block.bytes > h->cfg->max_block) return VT__H2_E_LARGE;
+    return n || h->flags & VT__H2_END_HEADERS ? 0 : vt__h2_spend(h, VT__H2_EMPTIES, 1);
+}
+/* The client opens a stream: it is reported, or its block decoded for nothing. */
+static int vt__h2_on_open(vt__h2 *h, vt__h2_event *ev) {
+    vt__h2_block *b = &h->block;
+    vt__h2_note(h, h->id);
+    if (h->drain == 2 || b->bad) return VT__H2_GO;
+    if (h->active >= h->cfg->max_streams) {
+        b->bad = VT__H2_REFUSED_STREAM;
+        int rc = vt__h2_spend(h, VT__H2_REFUSALS, 1);
+        return rc < 0 ? rc : VT__H2_GO;
+    }
+    b->opening = true;
+    (void)vt__h2_emit(ev, VT__H2_EV_OPEN, NULL);
+    ev->id = h->id;
+    return 1;
+}
+static int vt__h2_on_block(vt__h2 *h, bool on_itself, vt__h2_event *ev) {
+    vt__h2_block *b = &h->block;
+    vt__h2_stream *s = vt__h2_find(h, h->id);
+    memset(b, 0, sizeof *b);
+    b->id = h->id;
+    b->fin = h->flags & VT__H2_END_STREAM;
+    if (on_itself) b->bad = VT__H2_PROTOCOL_ERROR;
+    vt__hpack_dec_begin(&h->dec, h->room, h->room_len);
+    int rc = vt__h2_on_fragment(h);
+    if (rc < 0) return rc;
+    if (h->server && (h->id & 1) && h->id > h->last) return vt__h2_on_open(h, ev);
+    if (s) rc = vt__h2_live(h, s, &h->cur);
+    else rc = vt__h2_idle(h, h->id) || vt__h2_was_used(h, h->id) ? vt__h2_gone(h, VT__H2_E_ID) : VT__H2_E_ID;
+    if (rc < 0) return rc;
+    if (rc == 0 && h->cur && h->cur->headed && !b->fin) rc = VT__H2_PROTOCOL_ERROR;
+    if (rc > 0) b->bad = (uint32_t)rc;
+    return VT__H2_GO;
+}
+static int vt__h2_on_continuation(vt__h2 *h) {
+    if (++h->block.continuations > h->cfg->max_continuations) return VT__H2_E_LARGE;
+    int rc = vt__h2_on_fragment(h);
+    return rc < 0 ? rc : VT__H2_GO;
+}
+static int vt__h2_in_block(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+    const uint8_t *from = *p, *stop = from + VT__MIN((size_t)(end - from), h->left - h->pad);
+    vt__hpack_field f;
+    if (h->block.opening) h->block.bad = VT__H2_REFUSED_STREAM; /* nobody attached a stream */
+    h->block.opening = false;
+    int rc = vt__hpack_dec_next(&h->dec, p, stop, &f);
+    h->left -= (uint32_t)(*p - from);
+    if (rc < 0) return VT__H2_E_HPACK;
+    if (rc > 0) return vt__h2_on_field(h, &f, ev);
+    if (h->left > h->pad) return 0;
+    h->state = VT__H2_IN_SKIP;
+    return VT__H2_GO;
+}
+
+/* ---- what comes in: small frames ---- */
+static int vt__h2_in_preface(vt__h2 *h, const uint8_t **p, const uint8_t *end) {
+    for (; h->got < VT__H2_PREFACE_LEN; h->got++) {
+        if (*p == end) return 0;
+        if (*(*p)++ != (uint8_t)VT__H2_PREFACE[h->got]) return VT__H2_E_PREFACE;
+    }
+    h->got = 0;
+    h->state = VT__H2_IN_FRAME;
+    return VT__H2_GO;
+}
+/* What stands before data and fields: the length of the padding, an old priority. */
+static uint32_t vt__h2_prefix(const vt__h2 *h) {
+    bool depends = h->type == VT__H2_T_HEADERS && h->flags & VT__H2_DEPENDS;
+    return (h->flags & VT__H2_PADDED ? 1U : 0U) + (depends ? 5U : 0U);
+}
+static int vt__h2_in_prefix(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+    uint32_t n = vt__h2_prefix(h);
+    const uint8_t *b = vt__h2_take(h, p, end, n);
+    if (!b) return 0;
+    h->left -= n;
+    h->pad = h->flags & VT__H2_PADDED ? b[0] : 0;
+    if (h->pad > h->left) return VT__H2_E_PADDING;
+    int rc = vt__h2_spoil(h, h->pad);
+    if (rc < 0) return rc;
+    if (h->type == VT__H2_T_HEADERS)
+        return vt__h2_on_block(h, n >= 5 && (vt__h2_get32(b + n - 5) & VT__H2_ID_MAX) == h->id, ev);
+    h->state = VT__H2_IN_DATA;
+    return vt__h2_on_payload(h, ev);
+}
+/* An error in a frame that any stream may get: the stream's if it is open, the connection's if it is idle. */
+static int vt__h2_priority_error(vt__h2 *h, uint32_t code, int idle, vt__h2_event *ev) {
+    vt__h2_stream *s = vt__h2_find(h, h->id);
+    if (s && s->ended != VT__H2_BOTH) return vt__h2_stream_error(h, s, code, ev);
+    return vt__h2_idle(h, h->id) ? idle : VT__H2_GO;
+}
+static int vt__h2_on_priority(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+    int rc = vt__h2_spend(h, VT__H2_PRIORITIES, 1);
+    if (rc < 0) return rc;
+    if ((vt__h2_get32(b) & VT__H2_ID_MAX) != h->id) return VT__H2_GO;
+    return vt__h2_priority_error(h, VT__H2_PROTOCOL_ERROR, VT__H2_E_PRIORITY, ev);
+}
+static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__h2_event *ev) {
+    vt__h2_stream *s = vt__h2_find(h, h->id);
+    if (!s && vt__h2_idle(h, h->id)) return VT__H2_E_IDLE;
+    bool open = s && s->ended != VT__H2_BOTH;
+    int rc = h->server ? vt__h2_spend(h, open ? VT__H2_RESETS : VT__H2_GLITCHES, 1) : 0;
+    if (rc < 0) return rc;
+    if (!open) return VT__H2_GO;
+    vt__h2_close(h, s, VT__H2_THEIRS, code);
+    (void)vt__h2_emit(ev, VT__H2_EV_RESET, s);
+    ev->code = code;
+    return 1;
+}
+static int vt__h2_on_window(vt__h2 *h, uint32_t n, vt__h2_event *ev) {
+    vt__h2_stream *s = h->id ? vt__h2_find(h, h->id) : NULL;
+    if (!h->id) {
+        if (n == 0) return VT__H2_E_INCREMENT;
+        if (n > (uint32_t)(INT32_MAX - h->send_window)) return VT__H2_E_WINDOW;
+        h->send_window += (int32_t)n;
+        return VT__H2_GO;
+    }
+    if (!s && vt__h2_idle(h, h->id)) return VT__H2_E_IDLE;
+    if (!s || s->ended == VT__H2_BOTH) return VT__H2_GO;
+    if (n == 0) return vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
+    if (n > (int64_t)INT32_MAX - s->send_window)
+        return vt__h2_stream_error(h, s, VT__H2_FLOW_CONTROL_ERROR, ev);
+    s->send_window += (int32_t)n;
+    vt__h2_schedule(h, s);
+    return VT__H2_GO;
+}
+static int vt__h2_on_goaway(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+    int rc = vt__h2_spend(h, VT__H2_GLITCHES, 1);
+    if (rc < 0) return rc;
+    h->peer_away = true;
+    h->peer_last = VT__MIN(h->peer_last, vt__h2_get32(b) & VT__H2_ID_MAX);
+    (void)vt__h2_emit(ev, VT__H2_EV_GOAWAY, NULL);
+    ev->id = h->peer_last;
+    ev->code = vt__h2_get32(b + 4);
+    return 1;
+}
+static void vt__h2_ping_text(uint8_t p[8], uint8_t kind) {
+    memcpy(p, "vthttp ", 7);
+    p[7] = kind;
+}
+/* New streams are not taken any more; those that are here finish. */
+static void vt__h2_drain(vt__h2 *h) {
+    if (h->drain == 2) return;
+    h->drain = 2;
+    h->away_last = h->server ? h->last : 0;
+    h->want |= VT__H2_W_GOAWAY;
+}
+static int vt__h2_on_pong(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+    uint8_t text[8], kind = b[7];
+    vt__h2_ping_text(text, kind);
+    bool ours = memcmp(text, b, 8) == 0 && h->pinging & kind & ~h->want && !(kind & (kind - 1));
+    if (!ours) {
+        int rc = vt__h2_spend(h, VT__H2_GLITCHES, 1);
+        return rc < 0 ? rc : VT__H2_GO;
+    }
+    h->pinging &= (uint8_t)~kind;
+    if (kind == VT__H2_W_PROBE) vt__h2_on_probe(h);
+    if (kind == VT__H2_W_DRAIN) vt__h2_drain(h);
+    return kind == VT__H2_W_PING ? vt__h2_emit(ev, VT__H2_EV_PING, NULL) : VT__H2_GO;
+}
+static int vt__h2_on_ping(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+    if (h->flags & VT__H2_ACK) return vt__h2_on_pong(h, b, ev);
+    int rc = h->busy ? 0 : vt__h2_spend(h, VT__H2_PINGS, 1);
+    h->busy = false;
+    if (rc < 0) return rc;
+    uint8_t *p = vt__h2_put_frame(h->replies + h->replied, 8, VT__H2_T_PING, VT__H2_ACK, 0);
+    memcpy(p, b, 8);
+    h->replied = (uint8_t)(h->replied + VT__H2_FRAME + 8);
+    return VT__H2_GO;
+}
+
+/* ---- what comes in: settings ---- */
+static int vt__h2_on_setting(vt__h2 *h, unsigned id, uint32_t v) {
+    switch (id) {
+    case VT__H2_S_TABLE: vt__hpack_enc_limit(&h->enc, v); return 0;
+    case VT__H2_S_PUSH: return v > (h->server ? 1 : 0) ? VT__H2_E_SETTING : 0;
+    case VT__H2_S_STREAMS: h->peer_streams = v; return 0;
+    case VT__H2_S_WINDOW: h->peer_window_next = v; return v > INT32_MAX ? VT__H2_E_WINDOW : 0;
+    case VT__H2_S_FRAME:
+        h->peer_frame = v;
+        return v < VT__H2_FRAME_MIN || v > VT__H2_FRAME_MAX ? VT__H2_E_SETTING : 0;
+    case VT__H2_S_HEAD: h->peer_head = v; return 0;
+    case VT__H2_S_CONNECT:
+        if (v > 1 || v < h->peer_connect_protocol) return VT__H2_E_SETTING;
+        h->peer_connect_protocol = v;
+        return 0;
+    case VT__H2_S_NO_OLD_PRIORITIES: return v > 1 ? VT__H2_E_SETTING : 0;
+    default: return 0;
+    }
+}
+/* Of all open streams, which may go below zero (RFC 9113 6.9.2). Once a frame, however often it names the setting. */
+static int vt__h2_move_windows(vt__h2 *h) {
+    int64_t by = (int64_t)h->peer_window_next - h->peer_window;
+    h->peer_window = h->peer_window_next;
+    for (size_t i = 0; by && i < VT__H2_BUCKETS; i++)
+        for (vt__h2_stream *s = h->buckets[i]; s; s = s->chain) {
+            if (s->ended == VT__H2_BOTH) continue;
+            if (s->send_window + by > INT32_MAX) return VT__H2_E_WINDOW;
+            s->send_window = (int32_t)(s->send_window + by);
+            vt__h2_schedule(h, s);
+        }
+    return 0;
+}
+static int vt__h2_on_settings_ack(vt__h2 *h) {
+    if (h->len) return VT__H2_E_LENGTH;
+    h->state = VT__H2_IN_SKIP;
+    int rc = h->unacked ? 0 : vt__h2_spend(h, VT__H2_GLITCHES, 1);
+    if (rc < 0) return rc;
+    if (h->unacked) vt__hpack_dec_limit(&h->dec, h->cfg->table);
+    h->unacked = false;
+    return VT__H2_GO;
+}
+static int vt__h2_on_settings(vt__h2 *h) {
+    if (h->flags & VT__H2_ACK) return vt__h2_on_settings_ack(h);
+    if (h->len % 6) return VT__H2_E_LENGTH;
+    int rc = vt__h2_spend(h, VT__H2_SETTINGSES, 1);
+    h->peer_window_next = h->peer_window;
+    h->state = h->len ? VT__H2_IN_UNIT : VT__H2_IN_SKIP;
+    return rc < 0 ? rc : VT__H2_GO;
+}
+static int vt__h2_on_settings_end(vt__h2 *h, vt__h2_event *ev) {
+    if (h->flags & VT__H2_ACK) return VT__H2_GO;
+    int rc = vt__h2_move_windows(h);
+    if (rc < 0) return rc;
+    h->settled = true;
+    h->acks++;
+    return vt__h2_emit(ev, VT__H2_EV_SETTINGS, NULL);
+}
+
+/* ---- what comes in: any frame ---- */
+static int vt__h2_frame_ok(const vt__h2 *h) {
+    if (!h->settled && (h->type != VT__H2_T_SETTINGS || h->flags & VT__H2_ACK)) return VT__H2_E_FIRST;
+    if (h->len > h->cfg->max_frame) return VT__H2_E_LONG;
+    if (h->block.id ? h->type != VT__H2_T_CONTINUATION || h->id != h->block.id
+                    : h->type == VT__H2_T_CONTINUATION)
+        return VT__H2_E_BLOCK;
+    if (h->type >= VT__COUNT(vt__h2_shapes)) return 0;
+    const vt__h2_shape *shape = &vt__h2_shapes[h->type];
+    if (h->id ? shape->where == VT__H2_ON_ZERO : shape->where == VT__H2_ON_STREAM) return VT__H2_E_PLACE;
+    return h->len < shape->min || h->len > shape->max ? VT__H2_E_LENGTH : 0;
+}
+static int vt__h2_in_frame(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+    if (!vt__h2_room(h)) return 0;
+    const uint8_t *b = vt__h2_take(h, p, end, VT__H2_FRAME);
+    if (!b) return 0;
+    h->len = h->left = vt__h2_get32(b) >> 8;
+    h->type = b[3], h->flags = b[4], h->pad = 0;
+    h->id = vt__h2_get32(b + 5) & VT__H2_ID_MAX;
+    h->cur = h->block.id ? h->cur : NULL;
+    bool useful = h->type <= VT__H2_T_HEADERS || h->type == VT__H2_T_CONTINUATION;
+    int rc = vt__h2_frame_ok(h);
+    if (rc == 0) rc = vt__h2_spoil(h, VT__H2_FRAME + (useful ? 0 : h->len));
+    if (rc < 0) return rc;
+    h->state = VT__H2_IN_UNIT;
+    switch (h->type) {
+    case VT__H2_T_DATA: return vt__h2_on_data(h, ev);
+    case VT__H2_T_HEADERS: h->state = VT__H2_IN_PREFIX; return h->left < vt__h2_prefix(h) ? VT__H2_E_LENGTH : VT__H2_GO;
+    case VT__H2_T_CONTINUATION: return vt__h2_on_continuation(h);
+    case VT__H2_T_PUSH_PROMISE: return VT__H2_E_PUSH;
+    case VT__H2_T_SETTINGS: return vt__h2_on_settings(h);
+    case VT__H2_T_PRIORITY:
+        if (h->len == 5) return VT__H2_GO;
+        h->state = VT__H2_IN_SKIP;
+        return vt__h2_priority_error(h, VT__H2_FRAME_SIZE_ERROR, VT__H2_E_LENGTH, ev);
+    case VT__H2_T_RST_STREAM:
+    case VT__H2_T_PING:
+    case VT__H2_T_GOAWAY:
+    case VT__H2_T_WINDOW_UPDATE: return VT__H2_GO;
+    case VT__H2_T_PRIORITY_UPDATE:
+        if (h->len <= VT__H2_SCRATCH) return VT__H2_GO;
+        /* fall through */
+    default: h->state = VT__H2_IN_SKIP; return VT__H2_GO;
+    }
+}
+static int vt__h2_in_unit(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+    uint32_t n = h->type == VT__H2_T_PRIORITY_UPDATE ? h->len : vt__h2_shapes[h->type].unit;
+    const uint8_t *b = vt__h2_take(h, p, end, n);
+    if (!b) return 0;
+    h->left -= n;
+    if (h->type == VT__H2_T_SETTINGS) {
+        int rc = vt__h2_on_setting(h, (unsigned)b[0] << 8 | b[1], vt__h2_get32(b + 2));
+        if (!h->left) h->state = VT__H2_IN_SKIP;
+        return rc < 0 ? rc : VT__H2_GO;
+    }
+    h->state = VT__H2_IN_SKIP;
+    switch (h->type) {
+    case VT__H2_T_PRIORITY: return vt__h2_on_priority(h, b, ev);
+    case VT__H2_T_RST_STREAM: return vt__h2_on_reset(h, vt__h2_get32(b), ev);
+    case VT__H2_T_PING: return vt__h2_on_ping(h, b, ev);
+    case VT__H2_T_GOAWAY: return vt__h2_on_goaway(h, b, ev);
+    case VT__H2_T_WINDOW_UPDATE: return vt__h2_on_window(h, vt__h2_get32(b) & VT__H2_ID_MAX, ev);
+    default: return vt__h2_on_priority_update(h, b, ev);
+    }
+}
+/* The rest of a frame goes by; what its end means. */
+static int vt__h2_in_skip(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+    uint32_t n = (uint32_t)VT__MIN((size_t)(end - *p), h->left);
+    *p += n;
+    h->left -= n;
+    if (h->left) return 0;
+    h->state = VT__H2_IN_FRAME;
+    switch (h->type) {
+    case VT__H2_T_DATA: return vt__h2_on_data_end(h, ev);
+    case VT__H2_T_HEADERS:
+    case VT__H2_T_CONTINUATION:
+        return h->flags & VT__H2_END_HEADERS ? vt__h2_on_block_end(h, ev) : VT__H2_GO;
+    case VT__H2_T_SETTINGS: return vt__h2_on_settings_end(h, ev);
+    default: return VT__H2_GO;
+    }
+}
+static int vt__h2_step(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+    switch (h->state) {
+    case VT__H2_IN_PREFACE: return vt__h2_in_preface(h, p, end);
+    case VT__H2_IN_FRAME: return vt__h2_in_frame(h, p, end, ev);
+    case VT__H2_IN_PREFIX: return vt__h2_in_prefix(h, p, end, ev);
+    case VT__H2_IN_BLOCK: return vt__h2_in_block(h, p, end, ev);
+    case VT__H2_IN_DATA: return vt__h2_in_data(h, p, end, ev);
+    case VT__H2_IN_UNIT: return vt__h2_in_unit(h, p, end, ev);
+    default: return vt__h2_in_skip(h, p, end, ev);
+    }
+}
+/* The connection is to be closed: GOAWAY goes out, and nothing else. */
+static int vt__h2_fail(vt__h2 *h, int err) {
+    h->err = err;
+    h->away_last = h->server ? h->last : 0;
+    h->want |= VT__H2_W_GOAWAY;
+    return err;
+}
+/* One event of the bytes from *p on, which it takes: 1. 0: more are needed, or, with *p < end, what waits in vt__h2_pick has to
+ * go first. < 0: the connection failed; GOAWAY waits. `now` never goes back. */
+static VT__UNUSED int vt__h2_recv(vt__h2 *h, const uint8_t **p, const uint8_t *end, int64_t now,
+                                  vt__h2_event *ev) {
+    int rc = VT__H2_GO;
+    if (h->err) return h->err;
+    h->now = now;
+    while (rc == VT__H2_GO) rc = vt__h2_step(h, p, end, ev);
+    return rc < 0 ? vt__h2_fail(h, rc) : rc;
+}
+/* Whether a header block is half here, and the room of vt__h2_set_room in use. */
+static VT__UNUSED bool vt__h2_in_head(const vt__h2 *h) { return h->block.id != 0; }
+
+/* ---- a connection, its streams ---- */
+/* Defaults and bounds. A connection keeps a pointer to the result. */
+static VT__UNUSED void vt__h2_cfg_fill(vt__h2_cfg *c) {
+    static const vt__h2_budget budgets[] = {
+#define VT__H2_BUDGET_ROW(name, burst, rate) {burst, rate},
+        VT__H2_BUDGETS(VT__H2_BUDGET_ROW)
+#undef VT__H2_BUDGET_ROW
+    };
+    if (!c->max_streams) c->max_streams = 100;
+    if (!c->max_head) c->max_head = 16384;
+    if (!c->max_fields) c->max_fields = 1000;
+    if (!c->max_block) c->max_block = 65536;
+    if (!c->max_continuations) c->max_continuations = 8;
+    if (!c->table) c->table = VT__HPACK_DEFAULT;
+    c->max_frame = VT__MIN(VT__MAX(c->max_frame, VT__H2_FRAME_MIN), VT__H2_FRAME_MAX);
+    c->window = VT__MIN(VT__MAX(c->window, VT__H2_WINDOW_FIRST), INT32_MAX);
+    if (!c->max_window) c->max_window = 1 << 20;
+    c->max_window = VT__MIN(VT__MAX(c->max_window, c->window), INT32_MAX);
+    if (!c->ack_timeout_ns) c->ack_timeout_ns = 10 * VT_SEC;
+    for (size_t i = 0; i < VT__H2_CAUSES; i++)
+        if (!c->budgets[i].per_s) c->budgets[i] = budgets[i];
+}
+/* The caller gives h->dec and h->enc their tables, as @hpack says. */
+static VT__UNUSED void vt__h2_init(vt__h2 *h, const vt__h2_cfg *cfg, bool server, int64_t now) {
+    memset(h, 0, sizeof *h);
+    h->cfg = cfg;
+    h->server = server;
+    h->now = h->opened_at = now;
+    h->state = server ? VT__H2_IN_PREFACE : VT__H2_IN_FRAME;
+    h->want = VT__H2_W_SETTINGS | (server ? 0 : VT__H2_W_PREFACE);
+    h->unacked = true;
+    h->send_window = h->recv_window = VT__H2_WINDOW_FIRST;
+    h->peer_window = VT__H2_WINDOW_FIRST;
+    h->peer_frame = VT__H2_FRAME_MIN;
+    h->peer_streams = h->peer_head = UINT32_MAX;
+    h->peer_last = VT__H2_ID_MAX;
+    h->target = cfg->window;
+    vt__hpack_dec_init(&h->dec, VT__MAX(cfg->table, VT__HPACK_DEFAULT));
+    vt__hpack_enc_init(&h->enc, VT__HPACK_DEFAULT);
+}
+/* Where fields are put together, as vt__hpack_dec_begin wants it: before vt__h2_recv, the same as long as vt__h2_in_head. */
+static VT__UNUSED void vt__h2_set_room(vt__h2 *h, void *room, size_t n) {
+    h->room = room;
+    h->room_len = (uint32_t)n;
+}
+/* Answers VT__H2_EV_OPEN. */
+static VT__UNUSED void vt__h2_attach(vt__h2 *h, vt__h2_stream *s) {
+    vt__h2_init_stream(h, s);
+    vt__h2_enter(h, s, h->block.id);
+    h->cur = s;
+    h->block.opening = false;
+    int early = vt__h2_take_early(h, s->id);
+    s->pinned = early >= 0;
+    if (s->pinned) vt__h2_prioritize(h, s, (uint8_t)early);
+}
+/* A client's request; its head is asked for at once, and it gets its id when that is written. VT__H2_E_NO_MORE: not now (the
+ * peer's limit) or never (GOAWAY, no ids left). */
+static VT__UNUSED int vt__h2_open(vt__h2 *h, vt__h2_stream *s) {
+    if (h->err || h->peer_away || h->drain || h->last >= VT__H2_ID_MAX - 2 * h->active ||
+        h->active >= h->peer_streams)
+        return VT__H2_E_NO_MORE;
+    vt__h2_init_stream(h, s);
+    s->want_head = true;
+    vt__h2_schedule(h, s);
+    return 0;
+}
+/* The handler of a stream has ended, and nothing that it sent waits outside. True: the memory is the caller's again; false:
+ * when vt__h2_pick gives it back. What was not ended is reset; a server's whole response stands (RFC 9113 8.1). */
+static VT__UNUSED bool vt__h2_release(vt__h2 *h, vt__h2_stream *s) {
+    vt__h2_reset(h, s, h->server && s->ended & VT__H2_LOCAL ? VT__H2_NO_ERROR : VT__H2_CANCEL);
+    vt__h2_stream **link = &h->buckets[s->id / 2 % VT__H2_BUCKETS];
+    while (s->id && *link != s) link = &(*link)->chain;
+    if (s->id) *link = s->chain;
+    if (h->cur == s) h->cur = NULL;
+    h->active--;
+    h->held -= s->held;
+    s->released = s->owes_reset && !h->err;
+    if (!s->released) vt__h2_settle(h, s);
+    return !s->released;
+}
+/* The digit's value, of base64url (RFC 4648 5); -1: none. */
+static int vt__h2_digit(char c) {
+    if (c >= 'A' && c <= 'Z') return c - 'A';
+    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (c >= '0' && c <= '9') return c - '0' + 52;
+    return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+/* A server's machine begins with the request that asked for h2c, HTTP2-Settings being `settings`: as stream 1, which has
+ * its head and its body. 0, or VT__H2_E_UPGRADE and there is no upgrade. Of a fresh machine, which an error leaves useless. */
+static VT__UNUSED int vt__h2_upgrade(vt__h2 *h, vt__h2_stream *s, vt_str settings) {
+    if (settings.len % 8) return VT__H2_E_UPGRADE;
+    for (size_t i = 0; i < settings.len; i += 8) { /* eight digits are a setting */
+        uint64_t v = 0;
+        for (size_t k = 0; k < 8; k++) {
+            int digit = vt__h2_digit(settings.ptr[i + k]);
+            if (digit < 0) return VT__H2_E_UPGRADE;
+            v = v << 6 | (unsigned)digit;
+        }
+        h->peer_window_next = h->peer_window;
+        if (vt__h2_on_setting(h, (unsigned)(v >> 32), (uint32_t)v) < 0) return VT__H2_E_UPGRADE;
+        h->peer_window = h->peer_window_next;
+    }
+    vt__h2_note(h, 1);
+    vt__h2_init_stream(h, s);
+    vt__h2_enter(h, s, 1);
+    s->headed = true;
+    vt__h2_end(h, s, VT__H2_REMOTE);
+    return 0;
+}
+/* Asks the peer for a sign of life: VT__H2_EV_PING. One at a time. */
+static VT__UNUSED void vt__h2_ping(vt__h2 *h) {
+    if (h->pinging & VT__H2_W_PING) return;
+    h->pinging |= VT__H2_W_PING;
+    h->want |= VT__H2_W_PING;
+}
+/* The end, in two steps: GOAWAY that takes every stream yet, and, when a PING says that it has been read or a second is over,
+ * GOAWAY with the last one. See vt__h2_finished. */
+static VT__UNUSED void vt__h2_shutdown(vt__h2 *h, int64_t now) {
+    if (h->drain || h->err) return;
+    h->drain = 1;
+    h->drain_at = now + VT_SEC;
+    h->away_last = VT__H2_ID_MAX;
+    h->pinging |= VT__H2_W_DRAIN;
+    h->want |= VT__H2_W_DRAIN | VT__H2_W_GOAWAY;
+}
+/* When vt__h2_expire has something to do; INT64_MAX: never. */
+static VT__UNUSED int64_t vt__h2_deadline(const vt__h2 *h) {
+    int64_t at = h->unacked && !h->err ? h->opened_at + h->cfg->ack_timeout_ns : INT64_MAX;
+    return h->drain == 1 ? VT__MIN(at, h->drain_at) : at;
+}
+/* 0, or the connection has failed. */
+static VT__UNUSED int vt__h2_expire(vt__h2 *h, int64_t now) {
+    if (h->err) return h->err;
+    if (h->drain == 1 && now >= h->drain_at) vt__h2_drain(h);
+    bool late = h->unacked && now >= h->opened_at + h->cfg->ack_timeout_ns;
+    return late ? vt__h2_fail(h, VT__H2_E_ACK) : 0;
+}
+
+/* ---- what goes out ---- */
+enum vt__h2_out {
+    VT__H2_OUT_NONE,
+    VT__H2_OUT_CONTROL, /* call vt__h2_put_control */
+    VT__H2_OUT_HEAD,    /* of *s: call vt__h2_head_begin */
+    VT__H2_OUT_DATA,    /* of *s, at most *max bytes: call vt__h2_put_data */
+    VT__H2_OUT_DONE     /* *s was released and is free */
+};
+VT__INLINE bool vt__h2_has_control(const vt__h2 *h) {
+    return h->want || h->replied || h->acks || h->owing || vt__h2_conn_credit(h);
+}
+/* A head (of a response or request, an interim one, trailers) is ready to be encoded. Not while data of vt__h2_ready wait for
+ * the final one. */
+static VT__UNUSED void vt__h2_want_head(vt__h2 *h, vt__h2_stream *s) {
+    s->want_head = true;
+    vt__h2_schedule(h, s);
+}
+/* So many bytes of data are ready, in all; `fin`: and no more will come, trailers neither. */
+static VT__UNUSED void vt__h2_ready(vt__h2 *h, vt__h2_stream *s, size_t avail, bool fin) {
+    s->avail = avail;
+    s->fin = fin;
+    vt__h2_schedule(h, s);
+}
+/* The lane to serve: the most urgent; of its two, each in turn. */
+VT__INLINE unsigned vt__h2_lane_next(const vt__h2 *h) {
+    unsigned q = (unsigned)__builtin_ctz(h->ready) & ~1U, both = h->ready >> q & 3;
+    return both == 3 ? q + h->turn : q + (both == 2);
+}
+/* What to write next; the same until something changes. */
+static VT__UNUSED enum vt__h2_out vt__h2_pick(vt__h2 *h, vt__h2_stream **s, size_t *max) {
+    *max = 0;
+    if (vt__h2_has_control(h)) return VT__H2_OUT_CONTROL;
+    if (h->done) {
+        *s = VT__H2_OWING(h->done);
+        vt__h2_ring_remove(&h->done, h->done);
+        return VT__H2_OUT_DONE;
+    }
+    if (h->err) return VT__H2_OUT_NONE;
+    if (h->first) {
+        *s = VT__H2_OUT(h->first);
+        return (*s)->want_head ? VT__H2_OUT_HEAD : VT__H2_OUT_DATA;
+    }
+    if (!h->ready || h->send_window <= 0) return VT__H2_OUT_NONE;
+    *s = VT__H2_OUT(h->queues[vt__h2_lane_next(h)]);
+    *max = VT__MIN((*s)->avail, (size_t)VT__MIN((*s)->send_window, h->send_window));
+    *max = VT__MIN(*max, h->peer_frame);
+    return VT__H2_OUT_DATA;
+}
+/* The head of a frame with n of the stream's bytes, up to what vt__h2_pick allowed; they follow it. */
+static VT__UNUSED void vt__h2_put_data(vt__h2 *h, vt__h2_stream *s, size_t n, uint8_t out[VT__H2_FRAME]) {
+    bool end = s->fin && n == s->avail && !s->want_head;
+    unsigned lane = vt__h2_lane(s);
+    (void)vt__h2_put_frame(out, n, VT__H2_T_DATA, end ? VT__H2_END_STREAM : 0, s->id);
+    s->send_window -= (int32_t)n;
+    h->send_window -= (int32_t)n;
+    s->avail -= n;
+    h->busy = true;
+    vt__h2_earn(h, n);
+    h->turn = !s->incremental; /* the other lane's */
+    if (s->queue == VT__H2_Q_DATA && s->incremental) h->queues[lane] = s->out.next;
+    if (end) vt__h2_end(h, s, VT__H2_LOCAL);
+    else vt__h2_schedule(h, s);
+}
+
+static uint8_t *vt__h2_put_setting(uint8_t *p, unsigned id, uint32_t v) {
+    p[0] = 0, p[1] = (uint8_t)id;
+    return vt__h2_put32(p + 2, v);
+}
+/* What differs from the default. */
+static uint8_t *vt__h2_put_settings(const vt__h2 *h, uint8_t *frame) {
+    const vt__h2_cfg *c = h->cfg;
+    uint8_t *p = frame + VT__H2_FRAME;
+    if (h->server) p = vt__h2_put_setting(p, VT__H2_S_STREAMS, c->max_streams);
+    else p = vt__h2_put_setting(p, VT__H2_S_PUSH, 0);
+    if (c->table != VT__HPACK_DEFAULT) p = vt__h2_put_setting(p, VT__H2_S_TABLE, c->table);
+    if (c->window != VT__H2_WINDOW_FIRST) p = vt__h2_put_setting(p, VT__H2_S_WINDOW, c->window);
+    if (c->max_frame != VT__H2_FRAME_MIN) p = vt__h2_put_setting(p, VT__H2_S_FRAME, c->max_frame);
+    p = vt__h2_put_setting(p, VT__H2_S_HEAD, c->max_head);
+    if (h->server && c->connect_protocol) p = vt__h2_put_setting(p, VT__H2_S_CONNECT, 1);
+    p = vt__h2_put_setting(p, VT__H2_S_NO_OLD_PRIORITIES, 1);
+    (void)vt__h2_put_frame(frame, (size_t)(p - frame) - VT__H2_FRAME, VT__H2_T_SETTINGS, 0, 0);
+    return p;
+}
+static uint8_t *vt__h2_put_opening(vt__h2 *h, uint8_t *p) {
+    if (h->want & VT__H2_W_PREFACE) {
+        memcpy(p, VT__H2_PREFACE, VT__H2_PREFACE_LEN);
+        p += VT__H2_PREFACE_LEN;
+    }
+    return h->want & VT__H2_W_SETTINGS ? vt__h2_put_settings(h, p) : p;
+}
+static uint8_t *vt__h2_put_pings(vt__h2 *h, uint8_t *p) {
+    for (unsigned kind = VT__H2_W_PROBE; kind <= VT__H2_W_DRAIN; kind *= 2) {
+        if (!(h->want & kind)) continue;
+        vt__h2_ping_text(vt__h2_put_frame(p, 8, VT__H2_T_PING, 0, 0), (uint8_t)kind);
+        p += VT__H2_FRAME + 8;
+    }
+    if (h->want & VT__H2_W_PROBE) {
+        h->sampled = 0;
+        h->sent_at = h->now;
+    }
+    return p;
+}
+static uint8_t *vt__h2_put_goaway(const vt__h2 *h, uint8_t *p) {
+    p = vt__h2_put_frame(p, 8, VT__H2_T_GOAWAY, 0, 0);
+    p = vt__h2_put32(p, h->away_last);
+    return vt__h2_put32(p, h->err ? vt__h2_err_code(h->err) : VT__H2_NO_ERROR);
+}
+/* What one stream owes. */
+static uint8_t *vt__h2_put_owed(vt__h2 *h, vt__h2_stream *s, uint8_t *p) {
+    uint32_t credit = vt__h2_stream_credit(h, s);
+    if (s->owes_reset) p = vt__h2_put_word(p, VT__H2_T_RST_STREAM, s->id, s->code);
+    else if (credit) p = vt__h2_put_word(p, VT__H2_T_WINDOW_UPDATE, s->id, credit);
+    s->recv_window += (int32_t)credit;
+    vt__h2_settle(h, s);
+    if (s->released) vt__h2_ring_push(&h->done, &s->owing);
+    return p;
+}
+/* Writes control frames, as many as fit in cap >= VT__H2_CONTROL_MIN bytes; their number of bytes. */
+static VT__UNUSED size_t vt__h2_put_control(vt__h2 *h, uint8_t *buf, size_t cap) {
+    uint8_t *p = vt__h2_put_opening(h, buf), *end = buf + cap - VT__H2_FRAME - 8; /* GOAWAY's */
+    uint32_t credit = vt__h2_conn_credit(h);
+    if (credit) p = vt__h2_put_word(p, VT__H2_T_WINDOW_UPDATE, 0, credit);
+    h->recv_window += (int32_t)credit;
+    memcpy(p, h->replies, h->replied);
+    p = vt__h2_put_pings(h, p + h->replied);
+    h->replied = 0;
+    for (; h->acks && end - p >= VT__H2_FRAME; h->acks--)
+        p = vt__h2_put_frame(p, 0, VT__H2_T_SETTINGS, VT__H2_ACK, 0);
+    while (h->owing && end - p >= VT__H2_FRAME + 4) p = vt__h2_put_owed(h, VT__H2_OWING(h->owing), p);
+    if (h->want & VT__H2_W_GOAWAY) p = vt__h2_put_goaway(h, p);
+    h->want = 0;
+    return (size_t)(p - buf);
+}
+
+/* A head being written. The caller may move what it has to a larger buffer, and change buf and cap. */
+typedef struct vt__h2_head {
+    vt__h2 *h;
+    vt__h2_stream *s;
+    uint8_t *buf;
+    size_t cap, at; /* at: bytes used, a frame's head in front */
+    uint8_t how;
+} vt__h2_head;
+enum { VT__H2_HEAD_MIN = 64 }; /* of the first buffer */
+enum { VT__H2_INTERIM = 1, VT__H2_FIN = 2 }; /* another head follows; nothing follows */
+
+/* Answers VT__H2_OUT_HEAD. Until vt__h2_head_end nothing else may be written, as HPACK's table is the connection's. A client's
+ * stream gets its id: VT__H2_E_NO_MORE, when there is none left or the peer has gone. */
+static VT__UNUSED int vt__h2_head_begin(vt__h2 *h, vt__h2_stream *s, vt__h2_head *w, uint8_t *buf, size_t cap,
+                                        int how) {
+    if (!s->id) {
+        if (h->peer_away || h->last == VT__H2_ID_MAX) return VT__H2_E_NO_MORE;
+        vt__h2_note(h, h->last ? h->last + 2 : 1);
+        vt__h2_enter(h, s, h->last);
+    }
+    *w = (vt__h2_head){h, s, buf, cap, VT__H2_FRAME, (uint8_t)how};
+    w->at += vt__hpack_enc_begin(&h->enc, buf + w->at);
+    return 0;
+}
+/* False: it does not fit. id, flags: see vt__hpack_put. Names are in lower case; those of HTTP/1.1's connections are not sent. */
+static VT__UNUSED bool vt__h2_head_field(vt__h2_head *w, int id, vt_str name, vt_str value, unsigned flags) {
+    size_t n = vt__hpack_put(&w->h->enc, w->buf + w->at, w->cap - w->at, id, name, value, flags);
+    w->at += n;
+    return n > 0;
+}
+/* Makes room for the heads of CONTINUATION, from the last on, and writes them. */
+static VT__NOINLINE void vt__h2_head_cut(const vt__h2_head *w, size_t block, size_t more) {
+    size_t most = w->h->peer_frame;
+    for (size_t i = more; i > 0; i--) {
+        size_t n = VT__MIN(block - i * most, most);
+        uint8_t *to = w->buf + i * (most + VT__H2_FRAME);
+        memmove(to + VT__H2_FRAME, w->buf + VT__H2_FRAME + i * most, n);
+        (void)vt__h2_put_frame(to, n, VT__H2_T_CONTINUATION, i == more ? VT__H2_END_HEADERS : 0, w->s->id);
+    }
+}
+/* The number of bytes of the head's frames, or 0: a larger buffer is needed. */
+static VT__UNUSED size_t vt__h2_head_end(vt__h2_head *w) {
+    vt__h2 *h = w->h;
+    vt__h2_stream *s = w->s;
+    size_t block = w->at - VT__H2_FRAME, more = block ? (block - 1) / h->peer_frame : 0;
+    size_t size = w->at + more * VT__H2_FRAME;
+    unsigned flags = (w->how & VT__H2_FIN ? VT__H2_END_STREAM : 0) | (more ? 0 : VT__H2_END_HEADERS);
+    if (size > w->cap) return 0;
+    if (more) vt__h2_head_cut(w, block, more);
+    (void)vt__h2_put_frame(w->buf, more ? h->peer_frame : block, VT__H2_T_HEADERS, flags, s->id);
+    s->want_head = false;
+    s->sent_head |= !(w->how & VT__H2_INTERIM);
+    if (w->how & VT__H2_FIN) vt__h2_end(h, s, VT__H2_LOCAL);
+    else vt__h2_schedule(h, s);
+    return size;
+}
+/* Nothing is left to do on the connection: it may be closed. */
+static VT__UNUSED bool vt__h2_finished(const vt__h2 *h) {
+    bool ending = h->err || ((h->drain == 2 || h->peer_away) && !h->active);
+    return ending && !vt__h2_has_control(h);
+}
 #endif /* VTHTTP_H2 */
 #endif /* VTHTTP_HTTP */
 
@@ -6949,6 +9227,8 @@ static void vt__sched_pass(vt__thr *t, int64_t until) {
     if (t->now >= t->stacks.next_trim) vt__stack_trim(&t->stacks, t->now, 16);
     vt__sched_drive(t);
     if (VT__UNLIKELY(vt__sched_alone(t))) return; /* not to sleep here, but to idle */
+    if (t->drives && VT__UNLIKELY(__atomic_load_n(&t->dom->inbox, __ATOMIC_RELAXED) != NULL))
+        vt__poll_messages(t->dom); /* what vthreads have left to be sent together */
     if (VTHTTP_POLL && !t->drives)
         vt__poll_kick(t->dom); /* its driver shall ask for what is waited for here as well */
     if (vt__sched_has_work(t) && !starved && t->now - t->last_poll < VT__SCHED_POLL_NS) return;
@@ -14530,6 +16810,27 @@ static void vt__conn_open(vt__conn *c, int fd) {
     c->ops = NULL;
     c->up = NULL;
 }
+/* For transports that show by the descriptor's bits whether to try, as the socket does. */
+static VT__UNUSED int64_t vt__conn_recv_over(vt__conn *c, void *p, size_t n, int64_t until) {
+    vt__vth *v = vt__sched_self();
+    int64_t due, r;
+    if (VT__UNLIKELY(!v)) return -EPERM;
+    if ((r = vt__sched_enter(v, until, &due)) < 0) return r;
+    vt__sched_fuel(v);
+    do {
+        if ((r = c->ops->recv_try(c, p, n)) != -EAGAIN) return r;
+        r = vt__io_wait(&c->pd, VT__PD_R, due);
+    } while (r >= 0);
+    if (r != -ETIMEDOUT) return r;
+    vt__poll_set(&c->pd, VT__PD_R); /* see vt__io_recv */
+    int64_t last = c->ops->recv_try(c, p, n);
+    return last == -EAGAIN ? r : last;
+}
+static int vt__conn_room_over(vt__conn *c, int64_t until) {
+    int64_t due;
+    int r = vt__sched_enter(vt__sched_self(), until, &due);
+    return r < 0 ? r : vt__io_wait(&c->pd, VT__PD_W, due);
+}
 VT__INLINE int64_t vt__conn_recv(vt__conn *c, void *p, size_t n, int64_t until) {
     if (VT__UNLIKELY(c->ops != NULL)) return c->ops->recv(c, p, n, until);
     return vt__io_recv(&c->pd, p, n, until);
@@ -14543,10 +16844,7 @@ VT__INLINE int64_t vt__conn_send_try(vt__conn *c, struct iovec *v, int n) {
     return vt__io_send_try(&c->pd, v, n);
 }
 static int vt__conn_send_wait(vt__conn *c, int64_t until) {
-    int64_t due;
-    if (c->ops) return c->ops->send_wait(c, until);
-    int r = vt__sched_enter(vt__sched_self(), until, &due);
-    return r < 0 ? r : vt__io_wait(&c->pd, VT__PD_W, due);
+    return c->ops ? c->ops->send_wait(c, until) : vt__conn_room_over(c, until);
 }
 /* The same, or for input, which every transport shows by VT__PD_R. */
 static VT__UNUSED int vt__conn_wait_either(vt__conn *c, int64_t until) {
@@ -15470,17 +17768,22 @@ static int vt__ossl_info_cert(X509 *cert, vt__arena *a, vt_tls_info *out) {
     BIO_free(b);
     return out->subject && out->issuer && out->client_cert ? 0 : -ENOMEM;
 }
+/* The protocol that was agreed on; len 0: none. */
+static vt_str vt__ossl_alpn(const vt__ossl *o) {
+    const unsigned char *p = NULL;
+    unsigned n = 0;
+    SSL_get0_alpn_selected(o->ssl, &p, &n);
+    return (vt_str){(const char *)p, n};
+}
 static int vt__ossl_info(vt__ossl *o, vt__arena *a, vt_tls_info *out) {
-    const unsigned char *alpn = NULL;
-    unsigned alpn_len = 0;
+    vt_str alpn = vt__ossl_alpn(o);
     const char *name = SSL_get_servername(o->ssl, TLSEXT_NAMETYPE_host_name);
     X509 *cert = SSL_get0_peer_certificate(o->ssl);
     long verify = SSL_get_verify_result(o->ssl);
     ERR_clear_error();
-    SSL_get0_alpn_selected(o->ssl, &alpn, &alpn_len);
     out->version = SSL_get_version(o->ssl);
     out->cipher = SSL_get_cipher_name(o->ssl);
-    out->alpn = vt__mem_arena_str(a, (const char *)alpn, alpn_len);
+    out->alpn = vt__mem_arena_str(a, alpn.ptr, alpn.len);
     out->server_name = name ? vt__mem_arena_str(a, name, strlen(name)) : "";
     out->resumed = SSL_session_reused(o->ssl);
     out->verify_text = "";
@@ -15494,7 +17797,7 @@ static int vt__ossl_info(vt__ossl *o, vt__arena *a, vt_tls_info *out) {
 
 /*==============================================================================
  * MARK: - @tls     TLS over a connection
- * uses:   @api_base @api_tls @plat @mem @log @poll @sched @sync @block @io @conn @ossl
+ * uses:   @api_base @api_tls @plat @mem @str @log @poll @sched @sync @block @io @conn @ossl
  * raises: vt__conn_ops
  * test:   tests/test_tls.c tests/e2e_tls.c tests/interop_tls.sh
  *
@@ -15576,21 +17879,6 @@ static int64_t vt__tls_recv_try(vt__conn *c, void *p, size_t n) {
     if (r == -EAGAIN) r = k == 0 ? VT_EEOF : k; /* an end without close_notify may be anybody's doing */
     return r;
 }
-static int64_t vt__tls_recv(vt__conn *c, void *p, size_t n, int64_t until) {
-    vt__vth *v = vt__sched_self();
-    int64_t due, r;
-    if (VT__UNLIKELY(!v)) return -EPERM;
-    if ((r = vt__sched_enter(v, until, &due)) < 0) return r;
-    vt__sched_fuel(v);
-    do {
-        if ((r = vt__tls_recv_try(c, p, n)) != -EAGAIN) return r;
-        r = vt__io_wait(&c->pd, VT__PD_R, due);
-    } while (r >= 0);
-    if (r != -ETIMEDOUT) return r;
-    vt__poll_set(&c->pd, VT__PD_R); /* see vt__io_recv */
-    int64_t last = vt__tls_recv_try(c, p, n);
-    return last == -EAGAIN ? r : last;
-}
 /* Encrypts a record's worth of what v holds: bytes, or an error. Small slices go into one record. */
 static int64_t vt__tls_seal(vt__tls *t, const struct iovec *v, int n) {
     while (n > 1 && v->iov_len == 0) v++, n--;
@@ -15632,11 +17920,6 @@ static int64_t vt__tls_send_try(vt__conn *c, struct iovec *v, int n) {
     vt__plat_spin_unlock(&t->spin);
     return r;
 }
-static int vt__tls_send_wait(vt__conn *c, int64_t until) {
-    int64_t due;
-    int r = vt__sched_enter(vt__sched_self(), until, &due);
-    return r < 0 ? r : vt__io_wait(&c->pd, VT__PD_W, due);
-}
 static int vt__tls_end(vt__conn *c) {
     vt__tls *t = c->up;
     if (!t) return 0;
@@ -15677,9 +17960,7 @@ static int vt__tls_close(vt__conn *c) {
     vt__tls_drop(c);
     return vt__poll_close(&c->pd);
 }
-static const struct vt__conn_ops vt__tls_ops = {vt__tls_recv,      vt__tls_recv_try, vt__tls_send_try,
-                                                vt__tls_send_wait, vt__tls_shutdown, vt__tls_close,
-                                                vt__tls_end,       vt__tls_bare};
+static const struct vt__conn_ops vt__tls_ops = {vt__conn_recv_over, vt__tls_recv_try, vt__tls_send_try, vt__conn_room_over, vt__tls_shutdown, vt__tls_close, vt__tls_end, vt__tls_bare};
 
 /*--- handshakes ---*/
 static vt__ossl_ctx *vt__tls_gate_ctx(vt__tls_gate *g) {
@@ -15729,7 +18010,7 @@ static int vt__tls_shake_on(vt__tls *t) {
 static int vt__tls_push_all(vt__conn *c, vt__tls *t, int64_t until) {
     int r;
     while ((r = vt__tls_push(c, t)) == -EAGAIN)
-        if ((r = vt__tls_send_wait(c, until)) < 0) break;
+        if ((r = vt__conn_send_wait(c, until)) < 0) break;
     return r;
 }
 /* As far as the input goes: VT__TLS_WAIT for more, VT__TLS_DONE, or an error. What the last step made goes out with the first
@@ -15763,12 +18044,16 @@ static int vt__tls_step(vt__conn *c, vt__tls_gate *g, int64_t until) {
 /* An accepted connection of this listener. */
 static void vt__tls_accept(vt__conn *c) { c->ops = &vt__tls_ops; }
 static bool vt__tls_begun(const vt__conn *c) { return c->up != NULL; }
+/* Whether that was agreed on. */
+static bool vt__tls_speaks(const vt__conn *c, const char *protocol) {
+    return vt__str_eq(vt__ossl_alpn(&((vt__tls *)c->up)->o), vt__str_of(protocol));
+}
 static int vt__tls_info(vt__conn *c, vt__arena *a, vt_tls_info *out) {
     return vt__ossl_info(&((vt__tls *)c->up)->o, a, out);
 }
 
 /*--- listeners ---*/
-static const vt_str vt__tls_alpn = {"\x08http/1.1\x08http/1.0", 18};
+static const vt_str vt__tls_alpn = {"\x08http/1.1\x08http/1.0", 18}, vt__tls_alpn_h2 = {"\x02h2\x08http/1.1\x08http/1.0", 21};
 
 /* Calls fn for each text of a configuration. */
 static void vt__tls_cfg_texts(vt_tls_cfg *c, vt_tls_cert *certs, void (*fn)(const char **text, void *to),
@@ -15833,10 +18118,10 @@ static int vt__tls_gate_new(vt__tls_gate **out, const vt_tls_cfg *cfg, const cha
     return 0;
 }
 /* Reads the files: from now on this is what handshakes use. On an error, which `text` tells, all stays. */
-static int vt__tls_gate_load(vt__tls_gate *g, char *text, size_t cap) {
+static int vt__tls_gate_load(vt__tls_gate *g, bool h2, char *text, size_t cap) {
     vt__ossl_text t = {""};
     vt__ossl_ctx *x = NULL;
-    int r = vt__ossl_ctx_server(&x, &g->cfg, &g->keys, vt__tls_alpn, &t);
+    int r = vt__ossl_ctx_server(&x, &g->cfg, &g->keys, h2 ? vt__tls_alpn_h2 : vt__tls_alpn, &t);
     if (r < 0) {
         snprintf(text, cap, "%s", t.text);
         return r;
@@ -15903,6 +18188,10 @@ static int vt__tls_step(vt__conn *c, vt__tls_gate *g, int64_t until) {
 }
 static void vt__tls_accept(vt__conn *c) { (void)c; }
 static bool vt__tls_begun(const vt__conn *c) { return c->up != NULL; }
+static bool vt__tls_speaks(const vt__conn *c, const char *protocol) {
+    (void)c, (void)protocol;
+    return false;
+}
 static int vt__tls_info(vt__conn *c, vt__arena *a, vt_tls_info *out) {
     (void)c, (void)a, (void)out;
     return 0;
@@ -15911,8 +18200,8 @@ static int vt__tls_gate_new(vt__tls_gate **out, const vt_tls_cfg *cfg, const cha
     (void)out, (void)cfg, (void)bad;
     return VT_ENOTLS;
 }
-static int vt__tls_gate_load(vt__tls_gate *g, char *text, size_t cap) {
-    (void)g, (void)text, (void)cap;
+static int vt__tls_gate_load(vt__tls_gate *g, bool h2, char *text, size_t cap) {
+    (void)g, (void)h2, (void)text, (void)cap;
     return VT_ENOTLS;
 }
 static int vt__tls_gate_plain(const vt__tls_gate *g) { return g->none; }
@@ -15956,6 +18245,7 @@ static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char 
  *============================================================================*/
 enum { VT__LINK_LINGER_BYTES = 1 << 20, VT__LINK_SLAB = 64 };
 #define VT__LINK_LINGER_NS (2 * VT_SEC)
+#define VT__LINK_RATE_NS (10 * VT_SEC) /* min_body_rate counts from here on */
 #define VT__LINK_RETRY_NS (10 * VT_MS) /* how often who waits looks for room that nobody told of */
 
 /* vt_server_cfg with defaults filled in, as plain numbers. Times: 0 is none; sizes: none is as large as the type takes. */
@@ -15981,6 +18271,7 @@ typedef struct vt__link_group {
     int64_t open;
     int64_t waiting;   /* in vt__link_queue, and under its lock */
     uint32_t stopping; /* requests in flight are the last */
+    const struct vt__h2_cfg *h2; /* NULL: no HTTP/2 */
     uint32_t tell;     /* call `closed` */
     void (*closed)(struct vt__link_group *g);
 } vt__link_group;
@@ -16061,12 +18352,17 @@ static void vt__link_drop(vt__link *c) {
     do c->run = head;
     while (!__atomic_compare_exchange_n(&home->returned, &head, c, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
+/* What else the server is open for. */
+static VT__UNUSED void vt__link_count(vt__link_group *g) { __atomic_fetch_add(&g->open, 1, __ATOMIC_SEQ_CST); }
+static void vt__link_uncount(vt__link_group *g) {
+    __atomic_fetch_sub(&g->open, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&g->tell, __ATOMIC_SEQ_CST)) g->closed(g);
+}
 static void vt__link_close(vt__link *c) {
     vt__link_group *g = c->host->group;
     (void)vt__conn_close(&c->conn);
     vt__link_drop(c);
-    __atomic_fetch_sub(&g->open, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&g->tell, __ATOMIC_SEQ_CST)) g->closed(g);
+    vt__link_uncount(g);
 }
 
 static void vt__link_sweep_at(vt__link_host *h, int64_t due) {
@@ -16368,6 +18664,26 @@ static void vt__link_left(vt__link *c) {
     vt__ds_list_remove(&c->link);
 }
 
+/*--- for the protocols ---*/
+/* "192.0.2.7:40312"; returns the length. */
+static int vt__link_address(const vt__link *c, bool local, char *buf, size_t cap) {
+    vt__addr a;
+    if (!local) return (int)vt__io_addr_format(&c->peer.sa, c->peer_len, buf, cap);
+    a.len = sizeof a.u;
+    int r = vt__plat_getsockname(c->conn.pd.fd, &a.u.sa, &a.len);
+    return r < 0 ? r : (int)vt__io_addr_format(&a.u.sa, a.len, buf, cap);
+}
+/* How long the next bytes of a body may take, of which `got` have come in `waited`; 0: for ever. */
+static int64_t vt__link_body_until(const vt__link_conf *conf, int64_t got, int64_t waited, int64_t now) {
+    int64_t until = conf->body_ns ? now + conf->body_ns : 0;
+    if (conf->min_rate) {
+        int64_t s = VT__MIN(got / conf->min_rate, INT64_C(1) << 32);
+        int64_t rate = now + VT__MAX(s * VT_SEC, VT__LINK_RATE_NS) - waited;
+        if (!until || rate < until) until = rate;
+    }
+    return until;
+}
+
 /*--- accepted ones, and the server's end ---*/
 static void vt__link_host_init(vt__link_host *h, vt__link_group *g, vt__dom *dom) {
     memset(h, 0, sizeof *h);
@@ -16461,8 +18777,991 @@ static void vt__link_host_kill(vt__link_host *h) {
 static void vt__link_host_quit(vt__link_host *h) { vt__timer_cancel(&h->dom->wheel, &h->sweep); }
 
 /*==============================================================================
+ * MARK: - @h2c     HTTP/2 connections
+ * uses:   @api_base @plat @mem @str @ds @log @uri @h1 @hpack @h2 @timer @poll @sched @req @res @http @conn @tls
+ *         @link
+ * raises: vt__conn_ops
+ * test:   tests/e2e_h2.c
+ *
+ * A connection is a machine (@h2) that the reactor drives, with no vthread of its own. With its streams and its output it
+ * belongs to one domain for life, and is touched under that domain's lock. A request whose head is complete gets a vthread,
+ * on any worker. What its handler has to say it says under the lock, into the connection's output, and that goes out when
+ * the domain's driver next comes by (vt__h2c_turn): once for all that was said meanwhile.
+ *
+ * A handler waits for its stream as others wait for a socket: the stream's vt__conn has a descriptor word without a
+ * descriptor, whose bits are set by the engine: VT__PD_R for body bytes or their end, VT__PD_W for its turn to write,
+ * VT__PD_HUP when the stream is dead. What it writes is copied to the output as far as windows and room go; then it waits
+ * for its turn, which the machine gives by priority (vt__h2c_grant).
+ *
+ *     stream:  head comes -> queued for a worker -> a handler runs -> free
+ *
+ * The peer, or the connection's end, may kill a stream at any time (vt__h2c_kill). Its memory, and its place among the
+ * streams that count, are its handler's until that returns; and so the connection's object lasts until its last stream's
+ * handler has returned, which may be long after the socket is gone.
+ *============================================================================*/
+#if VTHTTP_H2
+enum {
+    VT__H2C_READS = 4,         /* blocks of input at a turn */
+    VT__H2C_OUT_MAX = 1 << 17, /* output that waits for the socket; at this, handlers wait and nothing more is read */
+    VT__H2C_FIELDS = 24,       /* of a head, to begin with */
+    VT__H2C_STREAM = 4096      /* bytes of a stream's block, its head's text included */
+};
+
+/* The fields of one section as they come: entries, then text, in one block. */
+typedef struct vt__h2c_fields {
+    vt__h1_field *at;
+    char *text;
+    uint32_t n, cap, len, room;
+    bool apart; /* a block of its own */
+} vt__h2c_fields;
+typedef struct vt__h2c_part { /* of the text */
+    uint32_t at, len;
+} vt__h2c_part;
+
+struct vt__h2c;
+typedef struct vt__h2c_stream {
+    vt__h2_stream m; /* first */
+    vt__conn conn;
+    vt__start start;
+    struct vt__h2c *h;
+    vt__list link;
+    vt__link_notes notes; /* its thr is NULL until a handler runs */
+    struct vt__h2c_run *run;
+    vt__h2c_fields head, trailers;
+    vt__h2c_part method, path, authority;
+    vt__conn_buf body; /* received, and not read */
+    int64_t length;    /* of the body; -1: unknown */
+    uint16_t refuse;   /* the status that takes the handler's place */
+    bool headed;       /* its head is complete: more fields are trailers */
+    bool ended;        /* its body is complete */
+    bool expect;       /* 100 (Continue) is owed */
+    bool over;         /* no handler any more: the machine gives it back */
+    int err;           /* why it is dead */
+} vt__h2c_stream;
+_Static_assert(sizeof(vt__h2c_stream) <= 1024, "most of the block is for the head");
+
+typedef struct vt__h2c {
+    vt__h2 m;
+    vt__link *c; /* NULL: the socket is gone */
+    vt__link_host *host;
+    vt__list streams;
+    vt__conn_buf in, out, room; /* room: of a head that is half here */
+    vt__timer timer;
+    vt__msg msg;        /* to the domain, while `told` */
+    bool told, held;    /* held: reading waits for room in the output */
+    int64_t stalled;    /* since when output waits for the socket; 0: none does */
+    int64_t head_since; /* since when a head is half here; 0: none is */
+    int64_t idle_since;
+} vt__h2c;
+
+/* A stream with a handler: on its vthread's stack. */
+typedef struct vt__h2c_run {
+    vt__h2c_stream *s;
+    vt__dom *dom; /* the connection's */
+    const vt__link_conf *conf;
+    vt__thr *thr;
+    vt__vth *v;
+    vt__conn_buf out; /* body bytes that are gathered */
+    int64_t waited;   /* for body bytes */
+    bool head_due;    /* the response's head is known, and not said yet */
+    bool sending;     /* the output is not to be touched */
+    bool handling;        /* `handling`: from the head's end to the response's */
+    vt__arena arena;  /* from here on each is prepared before its use */
+    vt_req req;
+    vt_res res;
+} vt__h2c_run;
+
+/*--- field sections ---*/
+static bool vt__h2c_fields_grow(vt__h2c_fields *f, size_t more) {
+    size_t cap = f->n < f->cap ? f->cap : f->cap * 2, room = f->room;
+    if (!cap) cap = VT__H2C_FIELDS;
+    while (room - f->len < more) room = room ? room * 2 : 1024;
+    vt__h1_field *at = vt__mem_alloc(cap * sizeof *at + room);
+    if (!at) return false;
+    if (f->n) memcpy(at, f->at, f->n * sizeof *at);
+    if (f->len) memcpy(at + cap, f->text, f->len);
+    if (f->apart) vt__mem_free(f->at);
+    *f = (vt__h2c_fields){at, (char *)(at + cap), f->n, (uint32_t)cap, f->len, (uint32_t)room, true};
+    return true;
+}
+static void vt__h2c_fields_free(vt__h2c_fields *f) {
+    if (f->apart) vt__mem_free(f->at);
+    f->apart = false;
+}
+/* Adds text, with a byte behind it for a NUL (see @req). There is room. */
+static vt__h2c_part vt__h2c_text(vt__h2c_fields *f, vt_str s) {
+    vt__h2c_part part = {f->len, (uint32_t)s.len};
+    if (s.len) memcpy(f->text + f->len, s.ptr, s.len);
+    f->text[f->len + s.len] = 0;
+    f->len += (uint32_t)s.len + 1;
+    return part;
+}
+static bool vt__h2c_fields_room(vt__h2c_fields *f, size_t text) {
+    return (f->n < f->cap && f->room - f->len >= text) || vt__h2c_fields_grow(f, text);
+}
+static bool vt__h2c_fields_add(vt__h2c_fields *f, vt_str name, vt_str value, int id) {
+    if (!vt__h2c_fields_room(f, name.len + value.len + 2)) return false;
+    vt__h2c_part k = vt__h2c_text(f, name), v = vt__h2c_text(f, value);
+    vt__h1_field *to = &f->at[f->n++];
+    memset(to, 0, sizeof *to);
+    to->name_off = k.at, to->name_len = (uint16_t)k.len;
+    to->value_off = v.at, to->value_len = v.len;
+    to->id = (uint8_t)(id <= VT__H1_F_UPGRADE ? id : 0);
+    return true;
+}
+VT__INLINE vt_str vt__h2c_str(const vt__h2c_fields *f, vt__h2c_part p) {
+    return (vt_str){f->text + p.at, p.len};
+}
+
+/*--- streams ---*/
+static void vt__h2c_stream_free(vt__h2c_stream *s) {
+    vt__thr *thr = vt__sched_thr();
+    vt__ds_list_remove(&s->link);
+    vt__conn_buf_put(thr, &s->body);
+    vt__h2c_fields_free(&s->head);
+    vt__h2c_fields_free(&s->trailers);
+    vt__mem_pool_put(&thr->block_pool, s);
+}
+/* No handler has it, or will. */
+static void vt__h2c_forget(vt__h2c *h, vt__h2c_stream *s) {
+    s->over = true;
+    if (vt__h2_release(&h->m, &s->m)) vt__h2c_stream_free(s);
+}
+/* What its handler may be waiting for. */
+static void vt__h2c_show(vt__h2c_stream *s, unsigned bits) {
+    vt__poll_event(s->h->host->dom, &s->conn.pd, s->conn.pd.word >> 16, bits);
+}
+static void vt__h2c_kill(vt__h2c_stream *s, int err) {
+    if (s->err || s->over) return;
+    s->err = err;
+    vt__h2c_show(s, VT__PD_R | VT__PD_W | VT__PD_HUP);
+    if (s->run && s->h->host->group->conf.cancel_on != VT_CANCEL_NEVER) vt__link_tell(&s->notes, VT__PD_WATCH);
+}
+/* On the handler's thread, scheduler context. */
+static void vt__h2c_heed(vt__link_notes *to, unsigned bits) {
+    vt__h2c_stream *s = VT__CONTAINER(to, vt__h2c_stream, notes);
+    if (bits & VT__LINK_KILL && s->run->handling) {
+        vt_str m = s->run->req.method, t = s->run->req.target;
+        vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
+               (int)VT__MIN(t.len, (size_t)500), t.ptr);
+    }
+    if (bits & (VT__PD_WATCH | VT__LINK_KILL)) vt__sched_cancel(&s->start.task);
+}
+
+/*--- the connection's output ---*/
+/* The driver comes by. */
+static void vt__h2c_stir(vt__h2c *h) {
+    if (h->told) return;
+    h->told = true;
+    vt__sched_post(h->host->dom, &h->msg);
+}
+static void vt__h2c_free(vt__h2c *h) {
+    if (h->told || h->c || !vt__ds_list_empty(&h->streams)) return; /* whoever comes last */
+    vt__link_uncount(h->host->group);
+    vt__mem_free(h);
+}
+/* n bytes at the output's end; NULL: no memory, and the connection is to end. */
+static uint8_t *vt__h2c_room(vt__h2c *h, size_t n) {
+    vt__conn_buf *b = &h->out, big = {NULL, 0, 0, 0};
+    vt__thr *thr = vt__sched_thr();
+    if (VT__LIKELY(vt__conn_buf_get(thr, b) && b->cap - b->len >= n)) return (uint8_t *)b->p + b->len;
+    if (b->p && b->cap - (b->len - b->pos) >= n) {
+        memmove(b->p, b->p + b->pos, b->len - b->pos);
+    } else {
+        if (!vt__conn_buf_get_for(thr, &big, VT__MAX(b->cap * 2, b->len - b->pos + n))) {
+            (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+            return NULL;
+        }
+        if (b->p) memcpy(big.p, b->p + b->pos, b->len - b->pos);
+        big.len = b->len - b->pos;
+        vt__conn_buf_put(thr, b);
+        *b = big;
+        return (uint8_t *)b->p + b->len;
+    }
+    b->len -= b->pos;
+    b->pos = 0;
+    return (uint8_t *)b->p + b->len;
+}
+VT__INLINE size_t vt__h2c_pending(const vt__h2c *h) { return h->out.len - h->out.pos; }
+/* Control frames go to the output, and what the machine gives back is freed; then, what is next. */
+static enum vt__h2_out vt__h2c_next(vt__h2c *h, vt__h2_stream **s, size_t *max) {
+    enum vt__h2_out what;
+    while ((what = vt__h2_pick(&h->m, s, max)) == VT__H2_OUT_CONTROL || what == VT__H2_OUT_DONE) {
+        if (what == VT__H2_OUT_DONE) {
+            vt__h2c_stream_free(VT__CONTAINER(*s, vt__h2c_stream, m));
+            continue;
+        }
+        uint8_t *to = vt__h2c_room(h, VT__H2_CONTROL_MIN);
+        if (!to) return VT__H2_OUT_NONE;
+        h->out.len += vt__h2_put_control(&h->m, to, VT__H2_CONTROL_MIN);
+    }
+    return what;
+}
+/*--- the handler's side: what it waits for ---*/
+static int64_t vt__h2c_recv_try(vt__conn *conn, void *p, size_t n) {
+    vt__h2c_stream *s = VT__CONTAINER(conn, vt__h2c_stream, conn);
+    vt__h2c *h = s->h;
+    vt__conn_buf *b = &s->body;
+    vt__dom *dom = h->host->dom;
+    int64_t r = -EAGAIN;
+    vt__sched_dom_lock(dom);
+    size_t have = b->len - b->pos, k = VT__MIN(n, have);
+    if (k) {
+        memcpy(p, b->p + b->pos, k);
+        b->pos += k;
+        r = (int64_t)k;
+        if (k == have) vt__conn_buf_put(vt__sched_thr(), b);
+        if (!s->err) vt__h2_consumed(&h->m, &s->m, k);
+        if (h->c) vt__h2c_stir(h);
+    } else if (s->err) {
+        r = s->err;
+    } else if (s->ended) {
+        r = 0;
+    }
+    if (r == -EAGAIN || (k == have && !s->ended && !s->err)) vt__poll_clear(&s->conn.pd, VT__PD_R);
+    vt__sched_dom_unlock(dom);
+    return r;
+}
+/* Copies of n bytes at p what may go out now; with `fin` they are the last. How many; under the lock. */
+static size_t vt__h2c_take(vt__h2c *h, vt__h2c_stream *s, const char *p, size_t n, bool fin) {
+    vt__h2_stream *next;
+    size_t max, done = 0;
+    vt__h2_ready(&h->m, &s->m, n, fin);
+    while (!(s->m.ended & VT__H2_LOCAL) && (done < n || fin) && vt__h2c_pending(h) < VT__H2C_OUT_MAX) {
+        if (vt__h2c_next(h, &next, &max) != VT__H2_OUT_DATA || next != &s->m) break;
+        uint8_t *to = vt__h2c_room(h, max + VT__H2_FRAME);
+        if (!to) break;
+        vt__h2_put_data(&h->m, &s->m, max, to);
+        if (max) memcpy(to + VT__H2_FRAME, p + done, max);
+        h->out.len += max + VT__H2_FRAME;
+        done += max;
+    }
+    return done;
+}
+static int64_t vt__h2c_send_try(vt__conn *conn, struct iovec *v, int n) {
+    vt__h2c_stream *s = VT__CONTAINER(conn, vt__h2c_stream, conn);
+    vt__h2c *h = s->h;
+    vt__dom *dom = h->host->dom;
+    int64_t r = 0;
+    vt__sched_dom_lock(dom);
+    for (int i = 0; i < n && !s->err; i++) {
+        size_t k = vt__h2c_take(h, s, v[i].iov_base, v[i].iov_len, false);
+        r += (int64_t)k;
+        if (k < v[i].iov_len) break;
+    }
+    if (s->err) r = s->err;
+    else vt__h2c_stir(h);
+    if (r == 0) {
+        vt__poll_clear(&s->conn.pd, VT__PD_W);
+        r = -EAGAIN;
+    }
+    vt__sched_dom_unlock(dom);
+    return r;
+}
+static int vt__h2c_no_op(vt__conn *conn) {
+    (void)conn;
+    return 0;
+}
+static void vt__h2c_no_bare(vt__conn *conn) { (void)conn; }
+static const struct vt__conn_ops vt__h2c_ops = {vt__conn_recv_over, vt__h2c_recv_try, vt__h2c_send_try,
+                                                vt__conn_room_over, vt__h2c_no_op,    vt__h2c_no_op,
+                                                vt__h2c_no_op,      vt__h2c_no_bare};
+
+/*--- the response ---*/
+/* Fields of HTTP/1.1's connections, and those that the head has by itself. */
+static bool vt__h2c_is_hop(const vt__res_field *f) {
+    switch (f->id) {
+    case VT__H1_F_CONNECTION:
+    case VT__H1_F_KEEP_ALIVE:
+    case VT__H1_F_PROXY_CONNECTION:
+    case VT__H1_F_TRANSFER_ENCODING:
+    case VT__H1_F_UPGRADE: return true;
+    default: return false;
+    }
+}
+static void vt__h2c_put_fields(vt__h2_head *w, const vt__res_field *f, uint32_t n) {
+    for (; n > 0; f++, n--)
+        if (!vt__h2c_is_hop(f))
+            (void)vt__h2_head_field(w, f->id, (vt_str){f->name, f->name_len}, (vt_str){f->value, f->value_len}, 0);
+}
+static size_t vt__h2c_fields_size(const vt__res_field *f, uint32_t n) {
+    size_t size = 0;
+    for (; n > 0; f++, n--) size += (size_t)f->name_len + f->value_len + 16;
+    return size;
+}
+/* Begins a frame of fields with room for `size` bytes of them, and for the heads that cut it. 0 or an error. */
+static int vt__h2c_head_begin(vt__h2c_run *run, vt__h2_head *w, size_t size, int how) {
+    vt__h2c *h = run->s->h;
+    vt__h2_stream *next;
+    size_t max, cap = size + VT__H2_HEAD_MIN + (size / VT__H2_FRAME_MIN + 1) * VT__H2_FRAME;
+    (void)vt__h2c_next(h, &next, &max); /* SETTINGS first */
+    uint8_t *to = vt__h2c_room(h, cap);
+    return to ? vt__h2_head_begin(&h->m, &run->s->m, w, to, cap, how) : -ENOMEM;
+}
+static int vt__h2c_put_head(vt__h2c_run *run, bool fin) {
+    const vt_res *res = &run->res;
+    const vt__link_conf *conf = run->conf;
+    vt__h2_head w;
+    size_t size = vt__h2c_fields_size(res->fields, res->nfields) + conf->server_len + 128;
+    int r = vt__h2c_head_begin(run, &w, size, fin ? VT__H2_FIN : 0);
+    if (r < 0) return r;
+    w.at += vt__hpack_put_status(w.buf + w.at, res->status);
+    if (!res->has_date && !conf->no_date)
+        w.at += vt__hpack_put_date(w.buf + w.at, vt__link_date_line(run->thr->now) + 6);
+    if (!res->has_server && conf->server_len) /* "Server: " and CRLF */
+        (void)vt__h2_head_field(&w, VT__H1_F_SERVER, VT__STR_LIT("server"),
+                                (vt_str){conf->server + 8, conf->server_len - 10}, 0);
+    vt__h2c_put_fields(&w, res->fields, res->nfields);
+    if (res->framing == VT__HTTP_LENGTH) w.at += vt__hpack_put_length(w.buf + w.at, (uint64_t)res->length);
+    run->s->h->out.len += vt__h2_head_end(&w);
+    run->head_due = false;
+    return 0;
+}
+/* Says what there is, as far as it goes: > 0 when all was said, 0 when it has to wait, < 0 on an error. */
+static int vt__h2c_say(vt__h2c_run *run, const char *p, size_t *n, bool fin) {
+    vt__h2c_stream *s = run->s;
+    vt__h2c *h = s->h;
+    vt__conn_buf *b = &run->out;
+    int r = s->err;
+    if (r == 0 && run->head_due) r = vt__h2c_put_head(run, fin && !*n && b->pos == b->len);
+    if (r < 0) return r;
+    b->pos += vt__h2c_take(h, s, b->p + b->pos, b->len - b->pos, fin && !*n);
+    if (b->pos == b->len) {
+        vt__conn_buf_put(run->thr, b);
+        size_t k = *n ? vt__h2c_take(h, s, p, *n, fin) : 0;
+        *n -= k;
+    }
+    if (b->pos == b->len && !*n && (!fin || s->m.ended & VT__H2_LOCAL)) r = 1;
+    if (r == 0) vt__poll_clear(&s->conn.pd, VT__PD_W);
+    else if (!fin) vt__h2_ready(&h->m, &s->m, 0, false);
+    vt__h2c_stir(h);
+    return r;
+}
+/* The same, and waits. 0 or an error. */
+static int vt__h2c_commit(vt__h2c_run *run, const char *p, size_t n, bool fin) {
+    vt__h2c_stream *s = run->s;
+    int64_t until = 0;
+    int r;
+    run->sending = true;
+    vt__sched_fuel(run->v);
+    for (;;) {
+        size_t before = n + run->out.len - run->out.pos, left = n;
+        vt__sched_dom_lock(run->dom);
+        r = vt__h2c_say(run, p, &left, fin);
+        vt__sched_dom_unlock(run->dom);
+        if (r != 0) break;
+        p += n - left, n = left;
+        if (!until || n + run->out.len - run->out.pos < before) until = vt__conn_until(run->conf->write_ns);
+        if ((r = vt__conn_send_wait(&s->conn, until)) < 0) break;
+    }
+    if (r < 0) { /* its turn is another's */
+        vt__sched_dom_lock(run->dom);
+        vt__h2_ready(&s->h->m, &s->m, 0, false);
+        if (s->h->c) vt__h2c_stir(s->h);
+        vt__sched_dom_unlock(run->dom);
+    }
+    run->sending = false;
+    return VT__MIN(r, 0);
+}
+/* The vthread is about to park, wherever in the handler that is: the peer gets what there is. */
+static void vt__h2c_on_park(void *arg) {
+    vt__h2c_run *run = arg;
+    size_t none = 0;
+    if (run->sending || !(run->head_due || run->out.p)) return;
+    vt__sched_dom_lock(run->dom);
+    (void)vt__h2c_say(run, NULL, &none, false);
+    vt__h2_ready(&run->s->h->m, &run->s->m, 0, false); /* nobody waits for its turn */
+    vt__sched_dom_unlock(run->dom);
+}
+static int vt__h2c_head(vt_res *res, bool end_now) {
+    vt__h2c_run *run = res->req->conn;
+    (void)end_now;
+    run->head_due = true;
+    return __atomic_load_n(&run->s->err, __ATOMIC_RELAXED);
+}
+static int64_t vt__h2c_write(vt_res *res, const void *p, size_t n) {
+    vt__h2c_run *run = res->req->conn;
+    vt__conn_buf *b = &run->out;
+    bool last = res->framing == VT__HTTP_LENGTH && (uint64_t)(res->length - res->bytes) == n;
+    if (!last && vt__conn_buf_get(run->thr, b) && b->cap - b->len >= n) {
+        memcpy(b->p + b->len, p, n);
+        b->len += n;
+        return (int64_t)n;
+    }
+    int r = vt__h2c_commit(run, p, n, last);
+    return r < 0 ? r : (int64_t)n;
+}
+static int vt__h2c_wire_flush(vt_res *res) { return vt__h2c_commit(res->req->conn, NULL, 0, false); }
+static int vt__h2c_put_trailers(vt__h2c_run *run, const vt__res_list *l) {
+    vt__h2_head w;
+    int r = vt__h2c_head_begin(run, &w, vt__h2c_fields_size(l->at, l->n), VT__H2_FIN);
+    if (r < 0) return r;
+    vt__h2c_put_fields(&w, l->at, l->n);
+    run->s->h->out.len += vt__h2_head_end(&w);
+    vt__h2c_stir(run->s->h);
+    return 0;
+}
+static int vt__h2c_end(vt_res *res) {
+    vt__h2c_run *run = res->req->conn;
+    if (run->s->m.ended & VT__H2_LOCAL && !run->head_due) return run->s->err;
+    int r = vt__h2c_commit(run, NULL, 0, res->trailers.n == 0);
+    if (r < 0 || res->trailers.n == 0) return r;
+    vt__sched_dom_lock(run->dom);
+    r = run->s->err;
+    if (r == 0) r = vt__h2c_put_trailers(run, &res->trailers);
+    vt__sched_dom_unlock(run->dom);
+    return r;
+}
+static void vt__h2c_abort(vt_res *res) {
+    vt__h2c_run *run = res->req->conn;
+    vt__sched_dom_lock(run->dom);
+    vt__h2_reset(&run->s->h->m, &run->s->m, VT__H2_INTERNAL_ERROR);
+    vt__sched_dom_unlock(run->dom);
+}
+/* `lines`: "name: value" CRLF each, checked. */
+static void vt__h2c_put_lines(vt__h2_head *w, vt_str lines) {
+    for (size_t at = 0, end; at < lines.len; at = end + 2) {
+        const char *cr = memchr(lines.ptr + at, '\r', lines.len - at), *colon = memchr(lines.ptr + at, ':', lines.len - at);
+        if (!cr || !colon) return;
+        end = (size_t)(cr - lines.ptr);
+        vt_str name = {lines.ptr + at, (size_t)(colon - lines.ptr) - at}, value = {colon + 1, (size_t)(cr - colon) - 1};
+        vt__res_field f = {.name = name.ptr, .id = (uint8_t)vt__h1_field_id(name)};
+        if (!vt__h2c_is_hop(&f)) (void)vt__h2_head_field(w, f.id, name, vt__str_trim(value), 0);
+    }
+}
+static int vt__h2c_inform(vt_res *res, int status, vt_str lines) {
+    vt__h2c_run *run = res->req->conn;
+    vt__h2_head w;
+    if (status == 100) run->s->expect = false;
+    vt__sched_dom_lock(run->dom);
+    int r = run->s->err;
+    if (r == 0) r = vt__h2c_head_begin(run, &w, lines.len + lines.len / 4 * 16 + 16, VT__H2_INTERIM);
+    if (r == 0) {
+        w.at += vt__hpack_put_status(w.buf + w.at, status);
+        vt__h2c_put_lines(&w, lines);
+        run->s->h->out.len += vt__h2_head_end(&w);
+        vt__h2c_stir(run->s->h);
+    }
+    vt__sched_dom_unlock(run->dom);
+    return r;
+}
+
+/*--- the request ---*/
+static int64_t vt__h2c_body_recv(vt__h2c_run *run, void *p, size_t n) {
+    vt__h2c_stream *s = run->s;
+    int64_t due, r = vt__sched_enter(run->v, 0, &due);
+    if (r < 0) return r;
+    if ((r = vt__h2c_recv_try(&s->conn, p, n)) == -EAGAIN) {
+        int64_t start = vt__plat_now();
+        int64_t until = vt__link_body_until(run->conf, run->req.body_got, run->waited, start);
+        r = vt__conn_recv(&s->conn, p, n, until);
+        run->waited += vt__plat_now() - start;
+        if (r == -ETIMEDOUT) __atomic_fetch_add(&s->h->host->timeouts, 1, __ATOMIC_RELAXED);
+    } else {
+        vt__sched_fuel(run->v);
+    }
+    return r;
+}
+static int64_t vt__h2c_read_body(vt_req *req, void *buf, size_t n) {
+    vt__h2c_run *run = req->conn;
+    vt__h2c_stream *s = run->s;
+    if (s->expect && !run->head_due && !s->m.sent_head && vt__h2c_inform(req->res, 100, VT__STR_LIT("")) < 0)
+        return -ECONNRESET;
+    int64_t r = vt__h2c_body_recv(run, buf, n);
+    if (r == 0) { /* complete: nobody touches these any more */
+        req->trailers = s->trailers.at;
+        req->ntrailers = s->trailers.n;
+        req->trailer_base = s->trailers.text;
+    }
+    return r;
+}
+static int vt__h2c_address(vt_req *req, bool local, char *buf, size_t cap) {
+    vt__h2c_run *run = req->conn;
+    vt__sched_dom_lock(run->dom);
+    const vt__link *c = run->s->h->c;
+    int r = c ? vt__link_address(c, local, buf, cap) : -ENOTCONN;
+    vt__sched_dom_unlock(run->dom);
+    return r;
+}
+static int vt__h2c_tls(vt_req *req, vt_tls_info *out) {
+    vt__h2c_run *run = req->conn;
+    vt__sched_dom_lock(run->dom);
+    vt__link *c = run->s->h->c;
+    int r = c ? vt__tls_info(&c->conn, &run->arena, out) : -ENOTCONN;
+    vt__sched_dom_unlock(run->dom);
+    return r;
+}
+#define VT__H2C_WIRE(tls, scheme)                                                                            \
+    {                                                                                                        \
+        vt__h2c_read_body, vt__h2c_inform, vt__h2c_head, vt__h2c_write, vt__h2c_wire_flush, vt__h2c_end,     \
+            vt__h2c_abort, NULL, vt__h2c_address, tls, scheme                                                \
+    }
+static const vt__http_wire vt__h2c_wire = VT__H2C_WIRE(NULL, "http");
+static const vt__http_wire vt__h2c_wire_tls = VT__H2C_WIRE(vt__h2c_tls, "https");
+
+/* What @http wants to know of the head. */
+static void vt__h2c_describe(vt__h2c_run *run) {
+    vt__h2c_stream *s = run->s;
+    vt_req *req = &run->req;
+    req->head = s->head.text;
+    req->fields = s->head.at;
+    req->nfields = s->head.n;
+    req->method = vt__h2c_str(&s->head, s->method);
+    req->method_id = (uint8_t)vt__h1_method(req->method);
+    req->target = req->path = vt__h2c_str(&s->head, s->path);
+    req->query = (vt_str){NULL, 0};
+    req->authority = vt__h2c_str(&s->head, s->authority);
+    const char *mark = req->path.len ? memchr(req->path.ptr, '?', req->path.len) : NULL;
+    if (mark) {
+        req->query = (vt_str){mark + 1, req->path.len - (size_t)(mark + 1 - req->path.ptr)};
+        req->path.len = (size_t)(mark - req->path.ptr);
+    }
+    req->form = VT__H1_ORIGIN;
+    if (req->method_id == VT__H1_M_CONNECT) req->form = VT__H1_AUTHORITY;
+    else if (req->path.len == 1 && req->path.ptr[0] == '*') req->form = VT__H1_ASTERISK;
+    req->version = 20;
+    req->keep_alive = true;
+    req->upgrade = false;
+    req->body_length = s->length;
+}
+static void vt__h2c_begin(vt__h2c_run *run, vt__h2c_stream *s) {
+    vt__mem_zero(run, offsetof(vt__h2c_run, arena));
+    run->s = s;
+    run->dom = s->h->host->dom;
+    run->conf = &s->h->host->group->conf;
+    run->thr = vt__sched_thr();
+    run->v = vt__sched_self();
+    run->handling = true;
+    vt__mem_arena_init(&run->arena, &run->thr->block_pool, 0);
+    vt__req_init(&run->req, &run->res, s->h->host->group->server, NULL, run, &run->arena);
+    vt__h2c_describe(run);
+    run->v->task = &s->start.task;
+    vt__sched_on_park(run->v, vt__h2c_on_park, run);
+}
+/* The stream is the handler's no longer. */
+static void vt__h2c_leave(vt__h2c_run *run) {
+    vt__h2c_stream *s = run->s;
+    vt__h2c *h = s->h;
+    run->handling = false;
+    vt__sched_on_park(run->v, NULL, NULL);
+    vt__link_last_word(run->dom, &s->notes);
+    run->v->task = NULL;
+    s->run = NULL;
+    s->notes.thr = NULL;
+    vt__conn_buf_put(run->thr, &run->out);
+    vt__h2c_forget(h, s);
+    if (!h->m.active) h->idle_since = run->thr->now;
+    if (h->c) vt__h2c_stir(h);
+    else vt__h2c_free(h);
+    vt__sched_dom_unlock(run->dom);
+    vt__mem_arena_reset(&run->arena);
+}
+static int vt__h2c_main(void *arg) {
+    vt__h2c_stream *s = arg;
+    vt__h2c_run run;
+    vt__h2c_begin(&run, s);
+    vt__sched_dom_lock(run.dom);
+    bool dead = s->err < 0;
+    run.req.wire = s->h->c && s->h->c->wire == &vt__h2c_wire_tls ? &vt__h2c_wire_tls : &vt__h2c_wire;
+    s->run = &run;
+    s->notes.heed = vt__h2c_heed;
+    s->notes.thr = run.thr;
+    vt__sched_dom_unlock(run.dom);
+    if (!dead && s->refuse) (void)vt__http_refuse(&run.req, &run.res, s->refuse);
+    else if (!dead) (void)vt__http_serve(&run.req, &run.res);
+    vt__h2c_leave(&run);
+    return 0;
+}
+
+/*--- the connection: turns, times, its end ---*/
+/* Who is next gets its turn to write. */
+static void vt__h2c_grant(vt__h2c *h) {
+    vt__h2_stream *s;
+    size_t max;
+    if (vt__h2c_next(h, &s, &max) == VT__H2_OUT_DATA && vt__h2c_pending(h) < VT__H2C_OUT_MAX)
+        vt__h2c_show(VT__CONTAINER(s, vt__h2c_stream, m), VT__PD_W);
+}
+/* The socket's end: with `linger`, what was said gets there first. Handlers that run keep the object, which counts as
+ * the open connection then. */
+static void vt__h2c_close(vt__h2c *h, bool linger) {
+    vt__thr *thr = vt__sched_thr();
+    vt__link *c = h->c;
+    if (!h->m.err) (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+    for (vt__list *n = h->streams.next, *next; n != &h->streams; n = next) {
+        vt__h2c_stream *s = VT__CONTAINER(n, vt__h2c_stream, link);
+        next = n->next;
+        vt__h2c_kill(s, -ECONNRESET);
+        if (!s->headed) vt__h2c_forget(h, s);
+    }
+    vt__h2_stream *none;
+    size_t max;
+    (void)vt__h2c_next(h, &none, &max); /* gives back what waited for that */
+    vt__timer_cancel(&h->host->dom->wheel, &h->timer);
+    vt__conn_buf_put(thr, &h->in);
+    vt__conn_buf_put(thr, &h->out);
+    vt__conn_buf_put(thr, &h->room);
+    vt__link_count(h->host->group);
+    h->c = NULL;
+    vt__link_left(c);
+    c->conn.pd.sink = vt__link_sink;
+    if (linger) vt__link_linger(c);
+    else vt__link_close(c);
+    vt__h2c_free(h);
+}
+/* As much as the socket takes. False: the connection was closed. */
+static bool vt__h2c_flush(vt__h2c *h) {
+    vt__conn_buf *b = &h->out;
+    vt__h2_stream *s;
+    size_t max;
+    (void)vt__h2c_next(h, &s, &max);
+    while (b->pos < b->len) {
+        struct iovec v = {b->p + b->pos, b->len - b->pos};
+        int64_t r = vt__conn_send_try(&h->c->conn, &v, 1);
+        if (r > 0) {
+            b->pos += (size_t)r;
+            h->stalled = 0;
+        } else if (r != -EAGAIN) {
+            vt__h2c_close(h, false);
+            return false;
+        } else if (vt__poll_want_room(&h->c->conn.pd)) {
+            if (!h->stalled) h->stalled = vt__plat_now();
+            return true;
+        }
+    }
+    vt__conn_buf_put(vt__sched_thr(), b);
+    return true;
+}
+
+/*--- times ---*/
+/* When vt__h2c_check has something to do. */
+static int64_t vt__h2c_due(const vt__h2c *h) {
+    const vt__link_conf *conf = &h->host->group->conf;
+    int64_t due = vt__h2_deadline(&h->m);
+    if (h->stalled && conf->write_ns) due = VT__MIN(due, h->stalled + conf->write_ns);
+    if (h->head_since && conf->header_ns) due = VT__MIN(due, h->head_since + conf->header_ns);
+    if (!h->m.active && conf->idle_ns) due = VT__MIN(due, h->idle_since + conf->idle_ns);
+    return due;
+}
+static void vt__h2c_arm(vt__h2c *h) {
+    int64_t due = vt__h2c_due(h);
+    if (due < INT64_MAX) vt__timer_lazy(&h->host->dom->wheel, &h->timer, due);
+}
+/* Whose time is over. The timer may be early: it is only ever moved forward. */
+static void vt__h2c_check(vt__h2c *h) {
+    const vt__link_conf *conf = &h->host->group->conf;
+    int64_t now = vt__plat_now();
+    bool stalled = h->stalled && conf->write_ns && now >= h->stalled + conf->write_ns;
+    bool late = h->head_since && conf->header_ns && now >= h->head_since + conf->header_ns;
+    if (stalled || late) {
+        __atomic_fetch_add(&h->host->timeouts, 1, __ATOMIC_RELAXED);
+        (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+        if (vt__h2c_flush(h)) vt__h2c_close(h, !stalled);
+        return;
+    }
+    if (!h->m.active && conf->idle_ns && now >= h->idle_since + conf->idle_ns) vt__h2_shutdown(&h->m, now);
+    (void)vt__h2_expire(&h->m, now);
+    vt__h2c_stir(h);
+}
+static void vt__h2c_timer(vt__timer *t) { vt__h2c_check(VT__CONTAINER(t, vt__h2c, timer)); }
+
+/*--- requests ---*/
+/* NULL: no memory. */
+static vt__h2c_stream *vt__h2c_stream_new(vt__h2c *h) {
+    vt__h2c_stream *s = vt__mem_pool_get(&vt__sched_thr()->block_pool);
+    if (!s) return NULL;
+    memset(s, 0, sizeof *s);
+    vt__conn_open(&s->conn, -1);
+    s->conn.ops = &vt__h2c_ops;
+    vt__poll_set(&s->conn.pd, VT__PD_ADDED); /* where nothing is to be asked for */
+    vt__poll_clear(&s->conn.pd, VT__PD_R);
+    s->h = h;
+    s->length = -1;
+    s->head.at = (vt__h1_field *)(void *)(s + 1);
+    s->head.cap = VT__H2C_FIELDS;
+    s->head.text = (char *)(s->head.at + VT__H2C_FIELDS);
+    s->head.room = (uint32_t)((char *)s + VT__H2C_STREAM - s->head.text);
+    vt__ds_list_push(&h->streams, &s->link);
+    return s;
+}
+/* The answer for whom there is no vthread. */
+static void vt__h2c_busy(vt__h2c *h, vt__h2c_stream *s) {
+    vt__h2_head w;
+    vt__h2_stream *next;
+    size_t max;
+    char after[24];
+    int32_t wait = h->host->group->server->cfg.retry_after_s;
+    size_t n = vt__str_put_u64(after, (uint64_t)(wait > 0 ? wait : 1));
+    vt__plat_count(&h->host->refused, 1);
+    (void)vt__h2c_next(h, &next, &max);
+    uint8_t *to = vt__h2c_room(h, 128);
+    if (to && vt__h2_head_begin(&h->m, &s->m, &w, to, 128, VT__H2_FIN) == 0) {
+        w.at += vt__hpack_put_status(to + w.at, 503);
+        (void)vt__h2_head_field(&w, VT__H1_F_RETRY_AFTER, VT__STR_LIT("retry-after"), (vt_str){after, n}, 0);
+        h->out.len += vt__h2_head_end(&w);
+    }
+    vt__h2c_forget(h, s);
+}
+static bool vt__h2c_target_ok(vt_str path) {
+    for (size_t i = 0; i < path.len; i++)
+        if (path.ptr[i] <= ' ' || path.ptr[i] == 0x7f || path.ptr[i] == '#') return false;
+    return true;
+}
+/* Its head is complete. */
+static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__h2_event *ev) {
+    vt_str authority = vt__h2c_str(&s->head, s->authority);
+    vt__uri_auth auth;
+    s->headed = true;
+    s->ended = ev->end;
+    if (ev->end) s->length = 0;
+    else if (s->m.length >= 0) s->length = s->m.length;
+    if (ev->too_large) s->refuse = 431;
+    else if (authority.len && vt__uri_authority(authority, &auth) < 0) s->refuse = 400;
+    else if (!vt__h2c_target_ok(vt__h2c_str(&s->head, s->path))) s->refuse = 400;
+    if (s->ended) vt__poll_set(&s->conn.pd, VT__PD_R);
+    h->c->requests++;
+    __atomic_fetch_add(&h->host->requests, 1, __ATOMIC_RELAXED);
+    if (h->c->requests >= h->host->group->conf.max_requests) vt__h2_shutdown(&h->m, vt__plat_now());
+    vt__sched_start_init(&s->start, vt__h2c_main, s, "stream");
+    if (VT__UNLIKELY(vt__sched_admit() < 0)) vt__h2c_busy(h, s);
+    else vt__sched_submit(h->host->dom, &s->start);
+}
+static void vt__h2c_on_field(vt__h2c_stream *s, const vt__h2_event *ev) {
+    vt__h2c_fields *f = s->headed ? &s->trailers : &s->head;
+    vt__h2c_part *to = NULL;
+    bool ok = true;
+    switch (ev->field) {
+    case VT__HPACK_F_METHOD: to = &s->method; break;
+    case VT__HPACK_F_PATH: to = &s->path; break;
+    case VT__HPACK_F_AUTHORITY: to = &s->authority; break;
+    case VT__HPACK_F_SCHEME:
+    case VT__HPACK_F_PROTOCOL: return;
+    case VT__H1_F_EXPECT:
+        if (vt__str_eq_ci(ev->value, VT__STR_LIT("100-continue"))) s->expect = true;
+        else s->refuse = 417;
+        break;
+    default: break;
+    }
+    if (to && (ok = vt__h2c_fields_room(f, ev->value.len + 1))) *to = vt__h2c_text(f, ev->value);
+    /* a handler finds the host where HTTP/1.1 has it (RFC 9113 8.3.1) */
+    if (ok && ev->field == VT__HPACK_F_AUTHORITY)
+        ok = vt__h2c_fields_add(f, VT__STR_LIT("host"), ev->value, VT__H1_F_HOST);
+    else if (!to) ok = vt__h2c_fields_add(f, ev->name, ev->value, ev->field);
+    if (ok && ev->field == VT__H1_F_HOST)
+        s->authority = (vt__h2c_part){f->at[f->n - 1].value_off, f->at[f->n - 1].value_len};
+    if (!ok) s->refuse = 500;
+}
+static void vt__h2c_on_data(vt__h2c *h, vt__h2c_stream *s, vt_str data) {
+    vt__thr *thr = vt__sched_thr();
+    size_t max = VT__MAX(h->m.cfg->max_window, (uint32_t)VT__BUF_BYTES), got = data.len;
+    while (data.len && !s->err) {
+        vt__conn_buf *b = &s->body;
+        if (vt__conn_buf_room(thr, b, max) < 0) {
+            vt__h2_reset(&h->m, &s->m, VT__H2_INTERNAL_ERROR);
+            vt__h2c_kill(s, -ENOMEM);
+            break;
+        }
+        size_t k = VT__MIN(data.len, b->cap - b->len);
+        memcpy(b->p + b->len, data.ptr, k);
+        b->len += k;
+        data.ptr += k, data.len -= k;
+    }
+    if (s->err) vt__h2_consumed(&h->m, &s->m, got);
+    else vt__h2c_show(s, VT__PD_R);
+}
+static void vt__h2c_on_event(vt__h2c *h, const vt__h2_event *ev) {
+    vt__h2c_stream *s = ev->stream ? VT__CONTAINER(ev->stream, vt__h2c_stream, m) : NULL;
+    switch (ev->type) {
+    case VT__H2_EV_OPEN:
+        if ((s = vt__h2c_stream_new(h)) != NULL) vt__h2_attach(&h->m, &s->m);
+        break;
+    case VT__H2_EV_FIELD: vt__h2c_on_field(s, ev); break;
+    case VT__H2_EV_HEAD: vt__h2c_launch(h, s, ev); break;
+    case VT__H2_EV_DATA: vt__h2c_on_data(h, s, ev->value); break;
+    case VT__H2_EV_TRAILERS:
+    case VT__H2_EV_END:
+        s->ended = true;
+        vt__h2c_show(s, VT__PD_R);
+        break;
+    case VT__H2_EV_RESET: /* before its head was complete nobody knows of it */
+        vt__h2c_kill(s, -ECONNRESET);
+        if (!s->headed) vt__h2c_forget(h, s);
+        break;
+    default: break; /* settings, answers, priorities: the machine's */
+    }
+}
+
+/*--- input ---*/
+/* False: the output has to go first. */
+static bool vt__h2c_feed(vt__h2c *h) {
+    vt__conn_buf *b = &h->in;
+    vt__thr *thr = vt__sched_thr();
+    vt__h2_stream *s;
+    vt__h2_event ev;
+    size_t max;
+    int r = 1;
+    while (b->pos < b->len && r >= 0) {
+        const uint8_t *p = (const uint8_t *)b->p + b->pos, *end = (const uint8_t *)b->p + b->len;
+        if (!h->room.p && !vt__conn_buf_get_for(thr, &h->room, VT__MAX(h->m.dec.t.cap, (uint32_t)VT__BUF_BYTES)))
+            r = vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+        vt__h2_set_room(&h->m, h->room.p, (uint32_t)h->room.cap);
+        while (r > 0 && (r = vt__h2_recv(&h->m, &p, end, thr->now, &ev)) > 0) vt__h2c_on_event(h, &ev);
+        b->pos = (size_t)(p - (const uint8_t *)b->p);
+        if (r == 0 && p < end) {
+            (void)vt__h2c_next(h, &s, &max);
+            if (vt__h2c_pending(h) >= VT__H2C_OUT_MAX) return false;
+        }
+        if (r == 0) r = 1;
+    }
+    vt__conn_buf_put(thr, b);
+    if (!vt__h2_in_head(&h->m)) vt__conn_buf_put(thr, &h->room);
+    h->head_since = !vt__h2_in_head(&h->m) && h->m.settled ? 0 : h->head_since ? h->head_since : thr->now;
+    return true;
+}
+/* Until nothing comes, or much has come. False: the connection was closed. */
+static bool vt__h2c_read(vt__h2c *h) {
+    vt__thr *thr = vt__sched_thr();
+    vt__conn *conn = &h->c->conn;
+    for (int left = VT__H2C_READS; !h->m.err; left--) {
+        h->held = !vt__h2c_feed(h) || vt__h2c_pending(h) >= VT__H2C_OUT_MAX || left == 0;
+        if (h->held || h->m.err) break;
+        if (!vt__conn_readable(conn)) {
+            if (vt__poll_arm(&conn->pd)) break;
+            continue;
+        }
+        if (!vt__conn_buf_get(thr, &h->in)) (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+        if (h->m.err) break;
+        int64_t r = vt__conn_recv_try(conn, h->in.p, h->in.cap);
+        if (r > 0) h->in.len = (size_t)r;
+        if (r > 0 || r == -EAGAIN) continue;
+        vt__h2c_close(h, false);
+        return false;
+    }
+    if (h->m.err) {
+        vt_log(VT_LOG_DEBUG, "an HTTP/2 connection fails: %s", vt__h2_err_name(h->m.err));
+        __atomic_fetch_add(&h->host->bad, 1, __ATOMIC_RELAXED);
+    }
+    return true;
+}
+/* All that there is to do at present; under the lock. */
+static void vt__h2c_turn(vt__h2c *h, bool readable) {
+    if ((readable || (h->held && vt__h2c_pending(h) < VT__H2C_OUT_MAX)) && !h->m.err && !vt__h2c_read(h)) return;
+    if (!vt__h2c_flush(h)) return;
+    if (!vt__h2c_pending(h) && vt__h2_finished(&h->m)) {
+        vt__h2c_close(h, true);
+        return;
+    }
+    vt__h2c_grant(h);
+    if (h->held && vt__h2c_pending(h) < VT__H2C_OUT_MAX) vt__h2c_stir(h);
+    vt__h2c_arm(h);
+}
+static void vt__h2c_told(vt__dom *dom, vt__msg *m) {
+    vt__h2c *h = VT__CONTAINER(m, vt__h2c, msg);
+    (void)dom;
+    h->told = false;
+    if (h->c) vt__h2c_turn(h, false);
+    else vt__h2c_free(h);
+}
+static void vt__h2c_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
+    vt__h2c *h = VT__CONTAINER(pd, vt__link, conn.pd)->run;
+    (void)dom;
+    if (!(bits & VT__PD_ARMED)) vt__h2c_turn(h, false);
+    else if (vt__h2c_read(h)) vt__h2c_stir(h); /* the answers of this round go out together */
+}
+/* Of the server's stop; under the lock. */
+static void vt__h2c_heed_stop(vt__link_notes *to, unsigned bits) {
+    vt__h2c *h = VT__CONTAINER(to, vt__link, notes)->run;
+    vt__h2_shutdown(&h->m, vt__plat_now());
+    for (vt__list *n = h->streams.next; bits & VT__LINK_KILL && n != &h->streams; n = n->next) {
+        vt__h2c_stream *s = VT__CONTAINER(n, vt__h2c_stream, link);
+        if (s->run) vt__link_tell(&s->notes, VT__LINK_KILL);
+    }
+    vt__h2c_stir(h);
+}
+
+/*--- how a connection becomes one ---*/
+static int vt__h2c_alloc(vt__h2c **out, const vt__h2_cfg *cfg) {
+    vt__h2 probe;
+    vt__h2_init(&probe, cfg, true, 0);
+    size_t dec = vt__hpack_mem(probe.dec.t.cap), enc = vt__hpack_enc_mem(&probe.enc);
+    vt__h2c *h = vt__mem_alloc(sizeof *h + dec + enc);
+    if (!h) return -ENOMEM;
+    memset(h, 0, sizeof *h);
+    vt__h2_init(&h->m, cfg, true, vt__plat_now());
+    vt__hpack_dec_table(&h->m.dec, h + 1);
+    vt__hpack_enc_table(&h->m.enc, (char *)(h + 1) + dec);
+    *out = h;
+    return 0;
+}
+/* A connection that its vthread has left, with what was read of it; on that vthread's thread. */
+static void vt__h2c_adopt(vt__link *c, vt__conn_buf in) {
+    vt__h2c *h = NULL;
+    vt__dom *dom = c->host->dom;
+    int r = vt__h2c_alloc(&h, c->host->group->h2);
+    if (r == 0) r = vt__poll_add(dom, &c->conn.pd);
+    vt__sched_dom_lock(dom);
+    if (r < 0) {
+        vt__conn_buf_put(vt__sched_thr(), &in);
+        vt__mem_free(h);
+        vt__link_close(c);
+    } else {
+        h->c = c;
+        h->host = c->host;
+        h->in = in;
+        h->msg.fn = vt__h2c_told;
+        h->head_since = h->idle_since = vt__plat_now();
+        vt__ds_list_init(&h->streams);
+        vt__timer_init(&h->timer, vt__h2c_timer);
+        c->run = h;
+        c->conn.pd.sink = vt__h2c_sink;
+        c->notes = (vt__link_notes){.heed = vt__h2c_heed_stop};
+        c->wire = c->gate ? &vt__h2c_wire_tls : &vt__h2c_wire;
+        vt__ds_list_push(&c->host->running, &c->link);
+        if (vt__link_stopping(c)) vt__h2_shutdown(&h->m, vt__plat_now());
+        if (vt__h2c_read(h)) vt__h2c_stir(h);
+    }
+    vt__sched_dom_unlock(dom);
+}
+/* One server's share: nothing, where the configuration says so. */
+static int vt__h2c_group_init(vt__link_group *g) {
+    const vt_server_cfg *c = &g->server->cfg;
+    g->h2 = NULL;
+    if (c->http2 == VT_NONE) return 0;
+    vt__h2_cfg *cfg = vt__mem_zalloc(sizeof *cfg);
+    if (!cfg) return -ENOMEM;
+    cfg->max_streams = (uint32_t)c->max_streams;
+    cfg->max_head = g->conf.limits.section;
+    cfg->max_fields = g->conf.max_fields;
+    cfg->max_block = VT__MAX(cfg->max_head, UINT32_C(65536));
+    vt__h2_cfg_fill(cfg);
+    g->h2 = cfg;
+    return 0;
+}
+static void vt__h2c_group_drop(vt__link_group *g) {
+    vt__mem_free((void *)(uintptr_t)g->h2);
+    g->h2 = NULL;
+}
+/* Whether these first bytes of a connection, which are no request of HTTP/1.1, begin one of HTTP/2. */
+static bool vt__h2c_begins(const vt__link *c, const char *p, size_t n) {
+    if (!c->host->group->h2 || c->requests || n < 3) return false;
+    return memcmp(p, VT__H2_PREFACE, VT__MIN(n, (size_t)VT__H2_PREFACE_LEN)) == 0;
+}
+#else
+/* Nobody speaks it. */
+static int vt__h2c_group_init(vt__link_group *g) {
+    g->h2 = NULL;
+    return g->server->cfg.http2 == 1 ? VT_ENOHTTP2 : 0;
+}
+static void vt__h2c_group_drop(vt__link_group *g) { g->h2 = NULL; }
+static bool vt__h2c_begins(const vt__link *c, const char *p, size_t n) {
+    (void)c, (void)p, (void)n;
+    return false;
+}
+static void vt__h2c_adopt(vt__link *c, vt__conn_buf in) { (void)c, (void)in; }
+#endif /* VTHTTP_H2 */
+
+/*==============================================================================
  * MARK: - @h1c     HTTP/1.1 connections
- * uses:   @plat @mem @str @log @uri @h1 @poll @sched @self @io @conn @tls @req @res @http @link
+ * uses:   @plat @mem @str @log @uri @h1 @poll @sched @self @io @conn @tls @req @res @http @link @h2c
  * test:   tests/e2e_life.c tests/e2e_http.c tests/sim_edges.c tests/e2e_edges.c
  *
  * A connection with input gets a vthread, which reads, and answers requests in order until none is buffered; then the
@@ -16477,7 +19776,6 @@ enum {
     VT__H1C_DIRECT = 4096,   /* body reads from this size on go past the input block */
     VT__H1C_CHUNK_ROOM = 6,  /* "3fff" CRLF: a chunk that is being gathered fits in a block */
 };
-#define VT__H1C_RATE_NS (10 * VT_SEC) /* min_body_rate counts from here on */
 
 /* What the protocol of an upgraded connection is told, on its thread; the first two in scheduler context. */
 typedef struct vt__h1c_up {
@@ -16629,15 +19927,8 @@ static int vt__h1c_body_room(vt__h1c_run *run) {
     run->base = 0;
     return 0;
 }
-/* How long the next body bytes may take. */
 static int64_t vt__h1c_body_until(const vt__h1c_run *run, int64_t now) {
-    const vt__link_conf *conf = run->conf;
-    int64_t until = conf->body_ns ? now + conf->body_ns : 0;
-    if (conf->min_rate) {
-        int64_t s = VT__MIN(run->req.body_got / conf->min_rate, INT64_C(1) << 32);
-        int64_t rate = now + VT__MAX(s * VT_SEC, VT__H1C_RATE_NS) - run->waited;
-        if (!until || rate < until) until = rate;
-    }
+    int64_t until = vt__link_body_until(run->conf, run->req.body_got, run->waited, now);
     if (run->until && (!until || run->until < until)) until = run->until;
     return until;
 }
@@ -16906,12 +20197,7 @@ static int vt__h1c_upgrade(vt_res *res, const char *protocol, vt_stream **out) {
     return 0;
 }
 static int vt__h1c_address(vt_req *req, bool local, char *buf, size_t cap) {
-    vt__link *c = ((vt__h1c_run *)req->conn)->c;
-    vt__addr a;
-    if (!local) return (int)vt__io_addr_format(&c->peer.sa, c->peer_len, buf, cap);
-    a.len = sizeof a.u;
-    int r = vt__plat_getsockname(c->conn.pd.fd, &a.u.sa, &a.len);
-    return r < 0 ? r : (int)vt__io_addr_format(&a.u.sa, a.len, buf, cap);
+    return vt__link_address(((vt__h1c_run *)req->conn)->c, local, buf, cap);
 }
 static int vt__h1c_tls(vt_req *req, vt_tls_info *out) {
     vt__h1c_run *run = req->conn;
@@ -17016,7 +20302,8 @@ static int vt__h1c_more(vt__h1c_run *run) {
     b->len += (size_t)r;
     return 1;
 }
-/* The next head: 1 when it is complete; 0, -1 as above. */
+enum { VT__H1C_HTTP2 = 2 };
+/* The next head: 1 when it is complete; 0, -1 as above; VT__H1C_HTTP2: no more of them. */
 static int vt__h1c_next(vt__h1c_run *run) {
     vt__conn_buf *b = &run->io.in;
     const vt__link_conf *conf = run->conf;
@@ -17044,6 +20331,7 @@ static int vt__h1c_next(vt__h1c_run *run) {
             continue;
         }
         if (n < 0) {
+            if (vt__h2c_begins(run->c, b->p + b->pos, b->len - b->pos)) return VT__H1C_HTTP2;
             vt__h1c_bad(run, vt__h1_err_status(n), vt__h1_err_name(n));
             return -1;
         }
@@ -17199,6 +20487,14 @@ VT__INLINE bool vt__h1c_park(vt__h1c_run *run) {
     if (!gone) vt__h1c_begin(run, c);
     return gone;
 }
+/* To HTTP/2, with its preface. */
+static void vt__h1c_give_over(vt__h1c_run *run) {
+    vt__link *c = run->c;
+    vt__conn_buf in = run->io.in;
+    memset(&run->io.in, 0, sizeof run->io.in);
+    vt__sched_dom_unlock(vt__h1c_leave(run));
+    vt__h2c_adopt(c, in);
+}
 static int vt__h1c_main(void *arg) {
     vt__h1c_run run;
     vt__link *c = arg;
@@ -17206,11 +20502,15 @@ static int vt__h1c_main(void *arg) {
     vt__h1c_begin(&run, c);
     for (;;) {
         int r = vt__h1c_next(&run);
-        if (VT__LIKELY(r > 0)) {
+        if (VT__LIKELY(r == 1)) {
             expired = false;
             if (!vt__h1c_request(&run)) break;
             vt__sched_fuel(run.v);
             continue;
+        }
+        if (r == VT__H1C_HTTP2) {
+            vt__h1c_give_over(&run);
+            return 0;
         }
         bool stopping = vt__link_stopping(c);
         if (r == 0 && expired && !stopping) __atomic_fetch_add(&run.host->timeouts, 1, __ATOMIC_RELAXED);
@@ -17324,7 +20624,13 @@ static VT__NOINLINE bool vt__h1c_hello(vt__link *c) {
     vt__sched_dom_unlock(vt__h1c_leave(&run));
     return true;
 }
-static int vt__h1c_main_tls(void *arg) { return vt__h1c_hello(arg) ? vt__h1c_main(arg) : 0; }
+static int vt__h1c_main_tls(void *arg) {
+    vt__link *c = arg;
+    if (!vt__h1c_hello(c)) return 0;
+    if (!vt__tls_speaks(&c->conn, "h2")) return vt__h1c_main(c);
+    vt__h2c_adopt(c, (vt__conn_buf){NULL, 0, 0, 0});
+    return 0;
+}
 
 /* An accepted connection, of the TLS listener `gate` if that is not NULL. Under the lock. */
 static void vt__h1c_accept(vt__link_host *h, int fd, const vt__addr *peer, vt__tls_gate *gate) {
@@ -18160,7 +21466,7 @@ static VT__UNUSED void vt__wsc_client_free(vt_ws *ws) {
 
 /*==============================================================================
  * MARK: - @srv     servers: configuration, listeners, limits, drain
- * uses:   @api_base @api_tls @plat @mem @str @err @ds @log @h1 @timer @poll @sched @rt @self @sync @block @io @tls @link @h1c @http
+ * uses:   @api_base @api_tls @plat @mem @str @err @ds @log @h1 @timer @poll @sched @rt @self @sync @block @io @tls @link @h2c @h1c @http
  * test:   tests/test_srv.c tests/e2e_life.c tests/fault_server.c tests/sim_server.c tests/sim_edges.c   fuzz: fuzz/fuzz_server.c
  *
  * Each listening socket stands in every domain's poll set (EPOLLEXCLUSIVE). A vthread of the server's own drains it:
@@ -18255,7 +21561,8 @@ static vt_server vt__srv_none = {.error = -ENOMEM, .error_text = "out of memory"
     X(backlog, 1024, 1, 0)               X(port, 8080, 1, 1)                  \
     X(workers, 0, 0, 0)                  X(stack_bytes, 0, 0, 0)              \
     X(stall_ms, 0, 0, 1)                 X(max_spares, 0, 0, 1)               \
-    X(deadlock, 0, 0, 1)                 X(cancel_on, 0, 0, 0)
+    X(deadlock, 0, 0, 1)                 X(cancel_on, 0, 0, 0)                \
+    X(http2, 0, 0, 1)                    X(max_streams, 100, 1, 0)
 /* clang-format on */
 
 static void vt__srv_fill(vt_server_cfg *c) {
@@ -18419,6 +21726,7 @@ static void vt__srv_drop_conns(vt__srv *srv) {
 }
 static void vt__srv_drop_doms(vt__srv *srv) {
     vt__srv_drop_conns(srv);
+    vt__h2c_group_drop(&srv->group);
     vt__mem_free(srv->group.hosts);
     vt__mem_free(srv->doms);
     vt__mem_free(srv->doors);
@@ -18803,7 +22111,7 @@ static int vt__srv_stand_by(vt__srv *srv) {
 static int vt__srv_load(vt__srv *srv, char *text, size_t cap) {
     int err = 0;
     for (int i = 0; i < srv->nlisteners && err == 0; i++)
-        if (srv->listeners[i].gate) err = vt__tls_gate_load(srv->listeners[i].gate, text, cap);
+        if (srv->listeners[i].gate) err = vt__tls_gate_load(srv->listeners[i].gate, srv->group.h2 != NULL, text, cap);
     return err;
 }
 static int vt__srv_reload(void *arg) {
@@ -18835,6 +22143,7 @@ static int vt__srv_start(vt__srv *srv) {
     g->server = s;
     g->closed = vt__srv_closed;
     vt__srv_resolve(&g->conf, &s->cfg);
+    if ((r = vt__h2c_group_init(g)) < 0) return vt__srv_fail(srv, r, "http2");
     srv->max_open = vt__srv_max(s->cfg.max_connections);
     srv->empty = (vt_sem){0};
     srv->left = 0;
@@ -19108,6 +22417,8 @@ enum vt__conf_flags {
     X("sslOnly", ssl_only, FLAG, 0, 0, 1)                                                                    \
     X("sslRedirect", ssl_redirect, FLAG, 0, 0, 1)                                                            \
     X("reloadOnHup", reload_on_hup, FLAG, 0, 0, 1)                                                           \
+    X("http2", http2, FLAG, VT__CONF_ARG | VT__CONF_ZERO_NONE, 0, 1) \
+    X("maxStreams", max_streams, COUNT, 0, 1, 1000000) \
     X("noDate", no_date, FLAG, 0, 0, 1)                                                                      \
     X("serverName", server_name, STRING, 0, 0, 0)
 #define VT__CONF_MS_MAX (INT64_C(366) * 86400 * 1000) /* far from overflow in nanoseconds */
@@ -19124,7 +22435,7 @@ typedef struct vt__conf_row {
     {key, offsetof(vt_server_cfg, field), VT__CONF_SIZE(field), VT__CONF_##kind, flags, min, max},
 static const vt__conf_row vt__conf_rows[] = {VT__CONF_FIELDS(VT__CONF_ROW)};
 
-#define VT__CONF_ROWS_MAX 48
+#define VT__CONF_ROWS_MAX 64
 #define VT__CONF_LINE_MAX 4096
 #define VT__CONF_FILE_MAX ((size_t)1 << 20)
 
@@ -19239,7 +22550,9 @@ static int vt__conf_parse(const vt__conf_row *row, vt_str text, int64_t *out) {
         bool flag = row->kind == VT__CONF_FLAG;
         int64_t i = vt__conf_word(flag ? "0 1 no yes off on false true" : "reset fin never", text);
         *out = flag ? i % 2 : i;
-        return i < 0 ? -EINVAL : 0;
+        if (i < 0) return -EINVAL;
+        if (*out == 0 && (row->flags & VT__CONF_ZERO_NONE)) *out = VT_NONE;
+        return 0;
     }
     int err = vt__conf_number(row, text, out);
     if (err == 0 && *out == 0 && (row->flags & VT__CONF_ZERO_NONE)) *out = VT_NONE;
