@@ -18929,7 +18929,8 @@ static void vt__h2c_forget(vt__h2c *h, vt__h2c_stream *s) {
 }
 /* What its handler may be waiting for. */
 static void vt__h2c_show(vt__h2c_stream *s, unsigned bits) {
-    vt__poll_event(s->h->host->dom, &s->conn.pd, s->conn.pd.word >> 16, bits);
+    uint32_t word = __atomic_load_n(&s->conn.pd.word, __ATOMIC_RELAXED);
+    vt__poll_event(s->h->host->dom, &s->conn.pd, word >> 16, bits);
 }
 static void vt__h2c_kill(vt__h2c_stream *s, int err) {
     if (s->err || s->over) return;
@@ -19176,8 +19177,8 @@ static void vt__h2c_on_park(void *arg) {
 static int vt__h2c_head(vt_res *res, bool end_now) {
     vt__h2c_run *run = res->req->conn;
     (void)end_now;
-    run->head_due = true;
-    return __atomic_load_n(&run->s->err, __ATOMIC_RELAXED);
+    run->head_due = true; /* it goes out with the first of the body, or the end */
+    return 0;
 }
 static int64_t vt__h2c_write(vt_res *res, const void *p, size_t n) {
     vt__h2c_run *run = res->req->conn;
