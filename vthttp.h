@@ -79,6 +79,7 @@
  *   @ossl       TLS as a machine in memory, by OpenSSL (VTHTTP_TLS)
  *   @tls        TLS over a connection
  *   @link       connections of a server: from accept to close, whatever is spoken on them
+ *   @h2c        HTTP/2 connections (VTHTTP_H2)
  *   @h1c        HTTP/1.1 connections
  *   @wsc        WebSocket connections
  *   @srv        servers: configuration, listeners, limits, drain
@@ -215,7 +216,8 @@ __attribute__((used)) static const char *const vt__abi = &VT__ABI;
     X(VT_ECONF, -10200, "bad configuration")                                                                 \
     X(VT_ETLS, -10300, "TLS failed, or the peer does not speak it")                                          \
     X(VT_ECERT, -10301, "a certificate is missing or not trusted")                                           \
-    X(VT_ENOTLS, -10302, "built without TLS (VTHTTP_TLS=1)")
+    X(VT_ENOTLS, -10302, "built without TLS (VTHTTP_TLS=1)") \
+    X(VT_ENOHTTP2, -10303, "built without HTTP/2 (VTHTTP_H2=1)")
 
 enum vt_err {
 #define VT__ERR_ENUM(name, value, text) name = value,
@@ -920,6 +922,9 @@ typedef struct vt_server_cfg {
                                   VT_NONE: 0 s, which takes it back */
     int hsts_subdomains;    /* 1: and to every subdomain */
     int reload_on_hup; /* 1: at SIGHUP vt_server_run reads the certificates anew (vt_server_tls_reload) */
+    int http2;         /* "-http2=": VT_NONE (off): HTTP/1.1 alone; 1 (on): fails in a build without; default: on in a
+                          build with VTHTTP_H2=1. By ALPN on TLS listeners, by its preface on plain ones */
+    int max_streams;   /* HTTP/2: requests of one connection at a time; default 100 */
     int no_date;       /* 1: no Date field */
     const char *server_name;                     /* value of the Server field; default none */
     void *ctx;                                   /* vt_req_ctx */
@@ -9367,6 +9372,8 @@ static void vt__sched_pass(vt__thr *t, int64_t until) {
     if (t->now >= t->stacks.next_trim) vt__stack_trim(&t->stacks, t->now, 16);
     vt__sched_drive(t);
     if (VT__UNLIKELY(vt__sched_alone(t))) return; /* not to sleep here, but to idle */
+    if (t->drives && VT__UNLIKELY(__atomic_load_n(&t->dom->inbox, __ATOMIC_RELAXED) != NULL))
+        vt__poll_messages(t->dom); /* what vthreads have left to be sent together */
     if (VTHTTP_POLL && !t->drives)
         vt__poll_kick(t->dom); /* its driver shall ask for what is waited for here as well */
     if (vt__sched_has_work(t) && !starved && t->now - t->last_poll < VT__SCHED_POLL_NS) return;
@@ -16970,6 +16977,27 @@ static void vt__conn_open(vt__conn *c, int fd) {
     c->ops = NULL;
     c->up = NULL;
 }
+/* For transports that show by the descriptor's bits whether to try, as the socket does. */
+static VT__UNUSED int64_t vt__conn_recv_over(vt__conn *c, void *p, size_t n, int64_t until) {
+    vt__vth *v = vt__sched_self();
+    int64_t due, r;
+    if (VT__UNLIKELY(!v)) return -EPERM;
+    if ((r = vt__sched_enter(v, until, &due)) < 0) return r;
+    vt__sched_fuel(v);
+    do {
+        if ((r = c->ops->recv_try(c, p, n)) != -EAGAIN) return r;
+        r = vt__io_wait(&c->pd, VT__PD_R, due);
+    } while (r >= 0);
+    if (r != -ETIMEDOUT) return r;
+    vt__poll_set(&c->pd, VT__PD_R); /* see vt__io_recv */
+    int64_t last = c->ops->recv_try(c, p, n);
+    return last == -EAGAIN ? r : last;
+}
+static int vt__conn_room_over(vt__conn *c, int64_t until) {
+    int64_t due;
+    int r = vt__sched_enter(vt__sched_self(), until, &due);
+    return r < 0 ? r : vt__io_wait(&c->pd, VT__PD_W, due);
+}
 VT__INLINE int64_t vt__conn_recv(vt__conn *c, void *p, size_t n, int64_t until) {
     if (VT__UNLIKELY(c->ops != NULL)) return c->ops->recv(c, p, n, until);
     return vt__io_recv(&c->pd, p, n, until);
@@ -16983,10 +17011,7 @@ VT__INLINE int64_t vt__conn_send_try(vt__conn *c, struct iovec *v, int n) {
     return vt__io_send_try(&c->pd, v, n);
 }
 static int vt__conn_send_wait(vt__conn *c, int64_t until) {
-    int64_t due;
-    if (c->ops) return c->ops->send_wait(c, until);
-    int r = vt__sched_enter(vt__sched_self(), until, &due);
-    return r < 0 ? r : vt__io_wait(&c->pd, VT__PD_W, due);
+    return c->ops ? c->ops->send_wait(c, until) : vt__conn_room_over(c, until);
 }
 /* The same, or for input, which every transport shows by VT__PD_R. */
 static VT__UNUSED int vt__conn_wait_either(vt__conn *c, int64_t until) {
@@ -17996,17 +18021,22 @@ static int vt__ossl_info_cert(X509 *cert, vt__arena *a, vt_tls_info *out) {
     BIO_free(b);
     return out->subject && out->issuer && out->client_cert ? 0 : -ENOMEM;
 }
+/* The protocol that was agreed on; len 0: none. */
+static vt_str vt__ossl_alpn(const vt__ossl *o) {
+    const unsigned char *p = NULL;
+    unsigned n = 0;
+    SSL_get0_alpn_selected(o->ssl, &p, &n);
+    return (vt_str){(const char *)p, n};
+}
 static int vt__ossl_info(vt__ossl *o, vt__arena *a, vt_tls_info *out) {
-    const unsigned char *alpn = NULL;
-    unsigned alpn_len = 0;
+    vt_str alpn = vt__ossl_alpn(o);
     const char *name = SSL_get_servername(o->ssl, TLSEXT_NAMETYPE_host_name);
     X509 *cert = SSL_get0_peer_certificate(o->ssl);
     long verify = SSL_get_verify_result(o->ssl);
     ERR_clear_error();
-    SSL_get0_alpn_selected(o->ssl, &alpn, &alpn_len);
     out->version = SSL_get_version(o->ssl);
     out->cipher = SSL_get_cipher_name(o->ssl);
-    out->alpn = vt__mem_arena_str(a, (const char *)alpn, alpn_len);
+    out->alpn = vt__mem_arena_str(a, alpn.ptr, alpn.len);
     out->server_name = name ? vt__mem_arena_str(a, name, strlen(name)) : "";
     out->resumed = SSL_session_reused(o->ssl);
     out->verify_text = "";
@@ -18020,7 +18050,7 @@ static int vt__ossl_info(vt__ossl *o, vt__arena *a, vt_tls_info *out) {
 
 /*==============================================================================
  * MARK: - @tls     TLS over a connection
- * uses:   @api_base @api_tls @plat @mem @log @poll @sched @sync @block @io @conn @ossl
+ * uses:   @api_base @api_tls @plat @mem @str @log @poll @sched @sync @block @io @conn @ossl
  * raises: vt__conn_ops
  * test:   tests/test_tls.c tests/e2e_tls.c tests/interop_tls.sh
  *
@@ -18102,21 +18132,6 @@ static int64_t vt__tls_recv_try(vt__conn *c, void *p, size_t n) {
     if (r == -EAGAIN) r = k == 0 ? VT_EEOF : k; /* an end without close_notify may be anybody's doing */
     return r;
 }
-static int64_t vt__tls_recv(vt__conn *c, void *p, size_t n, int64_t until) {
-    vt__vth *v = vt__sched_self();
-    int64_t due, r;
-    if (VT__UNLIKELY(!v)) return -EPERM;
-    if ((r = vt__sched_enter(v, until, &due)) < 0) return r;
-    vt__sched_fuel(v);
-    do {
-        if ((r = vt__tls_recv_try(c, p, n)) != -EAGAIN) return r;
-        r = vt__io_wait(&c->pd, VT__PD_R, due);
-    } while (r >= 0);
-    if (r != -ETIMEDOUT) return r;
-    vt__poll_set(&c->pd, VT__PD_R); /* see vt__io_recv */
-    int64_t last = vt__tls_recv_try(c, p, n);
-    return last == -EAGAIN ? r : last;
-}
 /* Encrypts a record's worth of what v holds: bytes, or an error. Small slices go into one record. */
 static int64_t vt__tls_seal(vt__tls *t, const struct iovec *v, int n) {
     while (n > 1 && v->iov_len == 0) v++, n--;
@@ -18158,11 +18173,6 @@ static int64_t vt__tls_send_try(vt__conn *c, struct iovec *v, int n) {
     vt__plat_spin_unlock(&t->spin);
     return r;
 }
-static int vt__tls_send_wait(vt__conn *c, int64_t until) {
-    int64_t due;
-    int r = vt__sched_enter(vt__sched_self(), until, &due);
-    return r < 0 ? r : vt__io_wait(&c->pd, VT__PD_W, due);
-}
 static int vt__tls_end(vt__conn *c) {
     vt__tls *t = c->up;
     if (!t) return 0;
@@ -18203,9 +18213,7 @@ static int vt__tls_close(vt__conn *c) {
     vt__tls_drop(c);
     return vt__poll_close(&c->pd);
 }
-static const struct vt__conn_ops vt__tls_ops = {vt__tls_recv,      vt__tls_recv_try, vt__tls_send_try,
-                                                vt__tls_send_wait, vt__tls_shutdown, vt__tls_close,
-                                                vt__tls_end,       vt__tls_bare};
+static const struct vt__conn_ops vt__tls_ops = {vt__conn_recv_over, vt__tls_recv_try, vt__tls_send_try, vt__conn_room_over, vt__tls_shutdown, vt__tls_close, vt__tls_end, vt__tls_bare};
 
 /*--- handshakes ---*/
 static vt__ossl_ctx *vt__tls_gate_ctx(vt__tls_gate *g) {
@@ -18255,7 +18263,7 @@ static int vt__tls_shake_on(vt__tls *t, int64_t until) {
 static int vt__tls_push_all(vt__conn *c, vt__tls *t, int64_t until) {
     int r;
     while ((r = vt__tls_push(c, t)) == -EAGAIN)
-        if ((r = vt__tls_send_wait(c, until)) < 0) break;
+        if ((r = vt__conn_send_wait(c, until)) < 0) break;
     return r;
 }
 /* As far as the input goes: VT__TLS_WAIT for more, VT__TLS_DONE, or an error. What the last step made goes out with the first
@@ -18289,12 +18297,16 @@ static int vt__tls_step(vt__conn *c, vt__tls_gate *g, int64_t until) {
 /* An accepted connection of this listener. */
 static void vt__tls_accept(vt__conn *c) { c->ops = &vt__tls_ops; }
 static bool vt__tls_begun(const vt__conn *c) { return c->up != NULL; }
+/* Whether that was agreed on. */
+static bool vt__tls_speaks(const vt__conn *c, const char *protocol) {
+    return vt__str_eq(vt__ossl_alpn(&((vt__tls *)c->up)->o), vt__str_of(protocol));
+}
 static int vt__tls_info(vt__conn *c, vt__arena *a, vt_tls_info *out) {
     return vt__ossl_info(&((vt__tls *)c->up)->o, a, out);
 }
 
 /*--- listeners ---*/
-static const vt_str vt__tls_alpn = {"\x08http/1.1\x08http/1.0", 18};
+static const vt_str vt__tls_alpn = {"\x08http/1.1\x08http/1.0", 18}, vt__tls_alpn_h2 = {"\x02h2\x08http/1.1\x08http/1.0", 21};
 
 /* Calls fn for each text of a configuration. */
 static void vt__tls_cfg_texts(vt_tls_cfg *c, vt_tls_cert *certs, void (*fn)(const char **text, void *to),
@@ -18363,9 +18375,9 @@ static int vt__tls_gate_new(vt__tls_gate **out, const vt_tls_cfg *cfg, const cha
 }
 /* What the files say, for vt__tls_gate_use; `text` tells the error. Any OS thread. */
 typedef vt__ossl_ctx vt__tls_files;
-static int vt__tls_gate_read(vt__tls_gate *g, vt__tls_files **out, char *text, size_t cap) {
+static int vt__tls_gate_read(vt__tls_gate *g, bool h2, vt__tls_files **out, char *text, size_t cap) {
     vt__ossl_text t = {""};
-    int r = vt__ossl_ctx_server(out, &g->cfg, &g->keys, vt__tls_alpn, &t);
+    int r = vt__ossl_ctx_server(out, &g->cfg, &g->keys, h2 ? vt__tls_alpn_h2 : vt__tls_alpn, &t);
     if (r < 0) snprintf(text, cap, "%s", t.text);
     return r;
 }
@@ -18516,6 +18528,10 @@ static int vt__tls_step(vt__conn *c, vt__tls_gate *g, int64_t until) {
 }
 static void vt__tls_accept(vt__conn *c) { (void)c; }
 static bool vt__tls_begun(const vt__conn *c) { return c->up != NULL; }
+static bool vt__tls_speaks(const vt__conn *c, const char *protocol) {
+    (void)c, (void)protocol;
+    return false;
+}
 static int vt__tls_info(vt__conn *c, vt__arena *a, vt_tls_info *out) {
     (void)c, (void)a, (void)out;
     return 0;
@@ -18527,8 +18543,8 @@ static int vt__tls_gate_new(vt__tls_gate **out, const vt_tls_cfg *cfg, const cha
 typedef struct vt__tls_files {
     char none;
 } vt__tls_files;
-static int vt__tls_gate_read(vt__tls_gate *g, vt__tls_files **out, char *text, size_t cap) {
-    (void)g, (void)out, (void)text, (void)cap;
+static int vt__tls_gate_read(vt__tls_gate *g, bool h2, vt__tls_files **out, char *text, size_t cap) {
+    (void)g, (void)h2, (void)out, (void)text, (void)cap;
     return VT_ENOTLS;
 }
 static void vt__tls_gate_use(vt__tls_gate *g, vt__tls_files *x) { (void)g, (void)x; }
@@ -18585,6 +18601,7 @@ VT_API void vt_tls_close(vt_stream *st) { (void)st; }
  *============================================================================*/
 enum { VT__LINK_LINGER_BYTES = 1 << 20, VT__LINK_SLAB = 64 };
 #define VT__LINK_LINGER_NS (2 * VT_SEC)
+#define VT__LINK_RATE_NS (10 * VT_SEC) /* min_body_rate counts from here on */
 #define VT__LINK_RETRY_NS (10 * VT_MS) /* how often who waits looks for room that nobody told of */
 
 /* vt_server_cfg with defaults filled in, as plain numbers. Times: 0 is none; sizes: none is as large as the type takes. */
@@ -18612,6 +18629,7 @@ typedef struct vt__link_group {
     int64_t open;
     int64_t waiting;   /* in vt__link_queue, and under its lock */
     uint32_t stopping; /* requests in flight are the last */
+    const struct vt__h2_cfg *h2; /* NULL: no HTTP/2 */
     uint32_t tell;     /* call `closed` */
     void (*closed)(struct vt__link_group *g);
 } vt__link_group;
@@ -18692,12 +18710,17 @@ static void vt__link_drop(vt__link *c) {
     do c->run = head;
     while (!__atomic_compare_exchange_n(&home->returned, &head, c, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
+/* What else the server is open for. */
+static VT__UNUSED void vt__link_count(vt__link_group *g) { __atomic_fetch_add(&g->open, 1, __ATOMIC_SEQ_CST); }
+static void vt__link_uncount(vt__link_group *g) {
+    __atomic_fetch_sub(&g->open, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&g->tell, __ATOMIC_SEQ_CST)) g->closed(g);
+}
 static void vt__link_close(vt__link *c) {
     vt__link_group *g = c->host->group;
     (void)vt__conn_close(&c->conn);
     vt__link_drop(c);
-    __atomic_fetch_sub(&g->open, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&g->tell, __ATOMIC_SEQ_CST)) g->closed(g);
+    vt__link_uncount(g);
 }
 
 static void vt__link_sweep_at(vt__link_host *h, int64_t due) {
@@ -18999,6 +19022,26 @@ static void vt__link_left(vt__link *c) {
     vt__ds_list_remove(&c->link);
 }
 
+/*--- for the protocols ---*/
+/* "192.0.2.7:40312"; returns the length. */
+static int vt__link_address(const vt__link *c, bool local, char *buf, size_t cap) {
+    vt__addr a;
+    if (!local) return (int)vt__io_addr_format(&c->peer.sa, c->peer_len, buf, cap);
+    a.len = sizeof a.u;
+    int r = vt__plat_getsockname(c->conn.pd.fd, &a.u.sa, &a.len);
+    return r < 0 ? r : (int)vt__io_addr_format(&a.u.sa, a.len, buf, cap);
+}
+/* How long the next bytes of a body may take, of which `got` have come in `waited`; 0: for ever. */
+static int64_t vt__link_body_until(const vt__link_conf *conf, int64_t got, int64_t waited, int64_t now) {
+    int64_t until = conf->body_ns ? now + conf->body_ns : 0;
+    if (conf->min_rate) {
+        int64_t s = VT__MIN(got / conf->min_rate, INT64_C(1) << 32);
+        int64_t rate = now + VT__MAX(s * VT_SEC, VT__LINK_RATE_NS) - waited;
+        if (!until || rate < until) until = rate;
+    }
+    return until;
+}
+
 /*--- accepted ones, and the server's end ---*/
 static void vt__link_host_init(vt__link_host *h, vt__link_group *g, vt__dom *dom) {
     memset(h, 0, sizeof *h);
@@ -19093,8 +19136,993 @@ static void vt__link_host_kill(vt__link_host *h) {
 static void vt__link_host_quit(vt__link_host *h) { vt__timer_cancel(&h->dom->wheel, &h->sweep); }
 
 /*==============================================================================
+ * MARK: - @h2c     HTTP/2 connections
+ * uses:   @api_base @plat @mem @str @ds @log @uri @h1 @hpack @h2 @timer @poll @sched @req @res @http @conn @tls
+ *         @link
+ * raises: vt__conn_ops
+ * test:   tests/e2e_h2.c
+ *
+ * A connection is a machine (@h2) that the reactor drives, with no vthread of its own. With its streams and its output it
+ * belongs to one domain for life, and is touched under that domain's lock. A request whose head is complete gets a vthread,
+ * on any worker. What its handler has to say it says under the lock, into the connection's output, and that goes out when
+ * the domain's driver next comes by (vt__h2c_turn): once for all that was said meanwhile.
+ *
+ * A handler waits for its stream as others wait for a socket: the stream's vt__conn has a descriptor word without a
+ * descriptor, whose bits are set by the engine: VT__PD_R for body bytes or their end, VT__PD_W for its turn to write,
+ * VT__PD_HUP when the stream is dead. What it writes is copied to the output as far as windows and room go; then it waits
+ * for its turn, which the machine gives by priority (vt__h2c_grant).
+ *
+ *     stream:  head comes -> queued for a worker -> a handler runs -> free
+ *
+ * The peer, or the connection's end, may kill a stream at any time (vt__h2c_kill). Its memory, and its place among the
+ * streams that count, are its handler's until that returns; and so the connection's object lasts until its last stream's
+ * handler has returned, which may be long after the socket is gone.
+ *============================================================================*/
+#if VTHTTP_H2
+enum {
+    VT__H2C_READS = 4,         /* blocks of input at a turn */
+    VT__H2C_OUT_MAX = 1 << 17, /* output that waits for the socket; at this, handlers wait and nothing more is read */
+    VT__H2C_FIELDS = 24,       /* of a head, to begin with */
+    VT__H2C_STREAM = 4096      /* bytes of a stream's block, its head's text included */
+};
+
+/* The fields of one section as they come: entries, then text, in one block. */
+typedef struct vt__h2c_fields {
+    vt__h1_field *at;
+    char *text;
+    uint32_t n, cap, len, room;
+    bool apart; /* a block of its own */
+} vt__h2c_fields;
+typedef struct vt__h2c_part { /* of the text */
+    uint32_t at, len;
+} vt__h2c_part;
+
+struct vt__h2c;
+typedef struct vt__h2c_stream {
+    vt__h2_stream m; /* first */
+    vt__conn conn;
+    vt__start start;
+    struct vt__h2c *h;
+    vt__list link;
+    vt__link_notes notes; /* its thr is NULL until a handler runs */
+    struct vt__h2c_run *run;
+    vt__h2c_fields head, trailers;
+    vt__h2c_part method, path, authority;
+    vt__conn_buf body; /* received, and not read */
+    int64_t length;    /* of the body; -1: unknown */
+    uint16_t refuse;   /* the status that takes the handler's place */
+    bool headed;       /* its head is complete: more fields are trailers */
+    bool ended;        /* its body is complete */
+    bool expect;       /* 100 (Continue) is owed */
+    bool over;         /* no handler any more: the machine gives it back */
+    int err;           /* why it is dead */
+} vt__h2c_stream;
+_Static_assert(sizeof(vt__h2c_stream) <= 1024, "most of the block is for the head");
+
+typedef struct vt__h2c {
+    vt__h2 m;
+    vt__link *c; /* NULL: the socket is gone */
+    vt__link_host *host;
+    vt__list streams;
+    vt__conn_buf in, out, room; /* room: of a head that is half here */
+    vt__timer timer;
+    vt__msg msg;        /* to the domain, while `told` */
+    bool told, held;    /* held: reading waits for room in the output */
+    int64_t stalled;    /* since when output waits for the socket; 0: none does */
+    int64_t head_since; /* since when a head is half here; 0: none is */
+    int64_t idle_since;
+} vt__h2c;
+
+/* A stream with a handler: on its vthread's stack. */
+typedef struct vt__h2c_run {
+    vt__h2c_stream *s;
+    vt__dom *dom; /* the connection's */
+    const vt__link_conf *conf;
+    vt__thr *thr;
+    vt__vth *v;
+    vt__conn_buf out; /* body bytes that are gathered */
+    int64_t waited;   /* for body bytes */
+    bool head_due;    /* the response's head is known, and not said yet */
+    bool sending;     /* the output is not to be touched */
+    bool handling;        /* `handling`: from the head's end to the response's */
+    vt__arena arena;  /* from here on each is prepared before its use */
+    vt_req req;
+    vt_res res;
+} vt__h2c_run;
+
+/*--- field sections ---*/
+static bool vt__h2c_fields_grow(vt__h2c_fields *f, size_t more) {
+    size_t cap = f->n < f->cap ? f->cap : f->cap * 2, room = f->room;
+    if (!cap) cap = VT__H2C_FIELDS;
+    while (room - f->len < more) room = room ? room * 2 : 1024;
+    vt__h1_field *at = vt__mem_alloc(cap * sizeof *at + room);
+    if (!at) return false;
+    if (f->n) memcpy(at, f->at, f->n * sizeof *at);
+    if (f->len) memcpy(at + cap, f->text, f->len);
+    if (f->apart) vt__mem_free(f->at);
+    *f = (vt__h2c_fields){at, (char *)(at + cap), f->n, (uint32_t)cap, f->len, (uint32_t)room, true};
+    return true;
+}
+static void vt__h2c_fields_free(vt__h2c_fields *f) {
+    if (f->apart) vt__mem_free(f->at);
+    f->apart = false;
+}
+/* Adds text, with a byte behind it for a NUL (see @req). There is room. */
+static vt__h2c_part vt__h2c_text(vt__h2c_fields *f, vt_str s) {
+    vt__h2c_part part = {f->len, (uint32_t)s.len};
+    if (s.len) memcpy(f->text + f->len, s.ptr, s.len);
+    f->text[f->len + s.len] = 0;
+    f->len += (uint32_t)s.len + 1;
+    return part;
+}
+static bool vt__h2c_fields_room(vt__h2c_fields *f, size_t text) {
+    return (f->n < f->cap && f->room - f->len >= text) || vt__h2c_fields_grow(f, text);
+}
+static bool vt__h2c_fields_add(vt__h2c_fields *f, vt_str name, vt_str value, int id) {
+    if (!vt__h2c_fields_room(f, name.len + value.len + 2)) return false;
+    vt__h2c_part k = vt__h2c_text(f, name), v = vt__h2c_text(f, value);
+    vt__h1_field *to = &f->at[f->n++];
+    memset(to, 0, sizeof *to);
+    to->name_off = k.at, to->name_len = (uint16_t)k.len;
+    to->value_off = v.at, to->value_len = v.len;
+    to->id = (uint8_t)(id <= VT__H1_F_UPGRADE ? id : 0);
+    return true;
+}
+VT__INLINE vt_str vt__h2c_str(const vt__h2c_fields *f, vt__h2c_part p) {
+    return (vt_str){f->text + p.at, p.len};
+}
+
+/*--- streams ---*/
+static void vt__h2c_stream_free(vt__h2c_stream *s) {
+    vt__thr *thr = vt__sched_thr();
+    vt__ds_list_remove(&s->link);
+    vt__conn_buf_put(thr, &s->body);
+    vt__h2c_fields_free(&s->head);
+    vt__h2c_fields_free(&s->trailers);
+    vt__mem_pool_put(&thr->block_pool, s);
+}
+/* No handler has it, or will. */
+static void vt__h2c_forget(vt__h2c *h, vt__h2c_stream *s) {
+    s->over = true;
+    if (vt__h2_release(&h->m, &s->m)) vt__h2c_stream_free(s);
+}
+/* What its handler may be waiting for. */
+static void vt__h2c_show(vt__h2c_stream *s, unsigned bits) {
+    uint32_t word = __atomic_load_n(&s->conn.pd.word, __ATOMIC_RELAXED);
+    vt__poll_event(s->h->host->dom, &s->conn.pd, word >> 16, bits);
+}
+static void vt__h2c_kill(vt__h2c_stream *s, int err) {
+    if (s->err || s->over) return;
+    s->err = err;
+    vt__h2c_show(s, VT__PD_R | VT__PD_W | VT__PD_HUP);
+    if (s->run && s->h->host->group->conf.cancel_on != VT_CANCEL_NEVER) vt__link_tell(&s->notes, VT__PD_WATCH);
+}
+/* On the handler's thread, scheduler context. */
+static void vt__h2c_heed(vt__link_notes *to, unsigned bits) {
+    vt__h2c_stream *s = VT__CONTAINER(to, vt__h2c_stream, notes);
+    if (bits & VT__LINK_KILL && s->run->handling) {
+        vt_str m = s->run->req.method, t = s->run->req.target;
+        vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
+               (int)VT__MIN(t.len, (size_t)500), t.ptr);
+    }
+    if (bits & (VT__PD_WATCH | VT__LINK_KILL)) vt__sched_cancel(&s->start.task);
+}
+
+/*--- the connection's output ---*/
+/* The driver comes by. */
+static void vt__h2c_stir(vt__h2c *h) {
+    if (h->told) return;
+    h->told = true;
+    vt__sched_post(h->host->dom, &h->msg);
+}
+static void vt__h2c_free(vt__h2c *h) {
+    if (h->told || h->c || !vt__ds_list_empty(&h->streams)) return; /* whoever comes last */
+    vt__link_uncount(h->host->group);
+    vt__mem_free(h);
+}
+/* n bytes at the output's end; NULL: no memory, and the connection is to end. */
+static uint8_t *vt__h2c_room(vt__h2c *h, size_t n) {
+    vt__conn_buf *b = &h->out, big = {NULL, 0, 0, 0};
+    vt__thr *thr = vt__sched_thr();
+    if (VT__LIKELY(vt__conn_buf_get(thr, b) && b->cap - b->len >= n)) return (uint8_t *)b->p + b->len;
+    if (b->p && b->cap - (b->len - b->pos) >= n) {
+        memmove(b->p, b->p + b->pos, b->len - b->pos);
+    } else {
+        if (!vt__conn_buf_get_for(thr, &big, VT__MAX(b->cap * 2, b->len - b->pos + n))) {
+            (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+            return NULL;
+        }
+        if (b->p) memcpy(big.p, b->p + b->pos, b->len - b->pos);
+        big.len = b->len - b->pos;
+        vt__conn_buf_put(thr, b);
+        *b = big;
+        return (uint8_t *)b->p + b->len;
+    }
+    b->len -= b->pos;
+    b->pos = 0;
+    return (uint8_t *)b->p + b->len;
+}
+VT__INLINE size_t vt__h2c_pending(const vt__h2c *h) { return h->out.len - h->out.pos; }
+/* Control frames go to the output, and what the machine gives back is freed; then, what is next. */
+static enum vt__h2_out vt__h2c_next(vt__h2c *h, vt__h2_stream **s, size_t *max) {
+    enum vt__h2_out what;
+    while ((what = vt__h2_pick(&h->m, s, max)) == VT__H2_OUT_CONTROL || what == VT__H2_OUT_DONE) {
+        if (what == VT__H2_OUT_DONE) {
+            vt__h2c_stream_free(VT__CONTAINER(*s, vt__h2c_stream, m));
+            continue;
+        }
+        uint8_t *to = vt__h2c_room(h, VT__H2_CONTROL_MIN);
+        if (!to) return VT__H2_OUT_NONE;
+        h->out.len += vt__h2_put_control(&h->m, to, VT__H2_CONTROL_MIN);
+    }
+    return what;
+}
+/*--- the handler's side: what it waits for ---*/
+static int64_t vt__h2c_recv_try(vt__conn *conn, void *p, size_t n) {
+    vt__h2c_stream *s = VT__CONTAINER(conn, vt__h2c_stream, conn);
+    vt__h2c *h = s->h;
+    vt__conn_buf *b = &s->body;
+    vt__dom *dom = h->host->dom;
+    int64_t r = -EAGAIN;
+    vt__sched_dom_lock(dom);
+    size_t have = b->len - b->pos, k = VT__MIN(n, have);
+    if (k) {
+        memcpy(p, b->p + b->pos, k);
+        b->pos += k;
+        r = (int64_t)k;
+        if (k == have) vt__conn_buf_put(vt__sched_thr(), b);
+        if (!s->err) vt__h2_consumed(&h->m, &s->m, k);
+        if (h->c) vt__h2c_stir(h);
+    } else if (s->err) {
+        r = s->err;
+    } else if (s->ended) {
+        r = 0;
+    }
+    if (r == -EAGAIN || (k == have && !s->ended && !s->err)) vt__poll_clear(&s->conn.pd, VT__PD_R);
+    vt__sched_dom_unlock(dom);
+    return r;
+}
+/* Copies of n bytes at p what may go out now; with `fin` they are the last. How many; under the lock. */
+static size_t vt__h2c_take(vt__h2c *h, vt__h2c_stream *s, const char *p, size_t n, bool fin) {
+    vt__h2_stream *next;
+    size_t max, done = 0;
+    vt__h2_ready(&h->m, &s->m, n, fin);
+    while (!(s->m.ended & VT__H2_LOCAL) && (done < n || fin) && vt__h2c_pending(h) < VT__H2C_OUT_MAX) {
+        if (vt__h2c_next(h, &next, &max) != VT__H2_OUT_DATA || next != &s->m) break;
+        uint8_t *to = vt__h2c_room(h, max + VT__H2_FRAME);
+        if (!to) break;
+        vt__h2_put_data(&h->m, &s->m, max, to);
+        if (max) memcpy(to + VT__H2_FRAME, p + done, max);
+        h->out.len += max + VT__H2_FRAME;
+        done += max;
+    }
+    return done;
+}
+static int64_t vt__h2c_send_try(vt__conn *conn, struct iovec *v, int n) {
+    vt__h2c_stream *s = VT__CONTAINER(conn, vt__h2c_stream, conn);
+    vt__h2c *h = s->h;
+    vt__dom *dom = h->host->dom;
+    int64_t r = 0;
+    vt__sched_dom_lock(dom);
+    for (int i = 0; i < n && !s->err; i++) {
+        size_t k = vt__h2c_take(h, s, v[i].iov_base, v[i].iov_len, false);
+        r += (int64_t)k;
+        if (k < v[i].iov_len) break;
+    }
+    if (s->err) r = s->err;
+    else vt__h2c_stir(h);
+    if (r == 0) {
+        vt__poll_clear(&s->conn.pd, VT__PD_W);
+        r = -EAGAIN;
+    }
+    vt__sched_dom_unlock(dom);
+    return r;
+}
+static int vt__h2c_no_op(vt__conn *conn) {
+    (void)conn;
+    return 0;
+}
+static void vt__h2c_no_bare(vt__conn *conn) { (void)conn; }
+static const struct vt__conn_ops vt__h2c_ops = {vt__conn_recv_over, vt__h2c_recv_try, vt__h2c_send_try,
+                                                vt__conn_room_over, vt__h2c_no_op,    vt__h2c_no_op,
+                                                vt__h2c_no_op,      vt__h2c_no_bare};
+
+/*--- the response ---*/
+/* Fields of HTTP/1.1's connections, and those that the head has by itself. */
+static bool vt__h2c_is_hop(const vt__res_field *f) {
+    switch (f->id) {
+    case VT__H1_F_CONNECTION:
+    case VT__H1_F_KEEP_ALIVE:
+    case VT__H1_F_PROXY_CONNECTION:
+    case VT__H1_F_TRANSFER_ENCODING:
+    case VT__H1_F_UPGRADE: return true;
+    default: return false;
+    }
+}
+static void vt__h2c_put_fields(vt__h2_head *w, const vt__res_field *f, uint32_t n) {
+    for (; n > 0; f++, n--)
+        if (!vt__h2c_is_hop(f))
+            (void)vt__h2_head_field(w, f->id, (vt_str){f->name, f->name_len}, (vt_str){f->value, f->value_len}, 0);
+}
+static size_t vt__h2c_fields_size(const vt__res_field *f, uint32_t n) {
+    size_t size = 0;
+    for (; n > 0; f++, n--) size += (size_t)f->name_len + f->value_len + 16;
+    return size;
+}
+/* Begins a frame of fields with room for `size` bytes of them, and for the heads that cut it. 0 or an error. */
+static int vt__h2c_head_begin(vt__h2c_run *run, vt__h2_head *w, size_t size, int how) {
+    vt__h2c *h = run->s->h;
+    vt__h2_stream *next;
+    size_t max, cap = size + 64 + (size / VT__H2_FRAME_MIN + 1) * VT__H2_FRAME;
+    (void)vt__h2c_next(h, &next, &max); /* SETTINGS first */
+    uint8_t *to = vt__h2c_room(h, cap);
+    return to ? vt__h2_head_begin(&h->m, &run->s->m, w, to, cap, how) : -ENOMEM;
+}
+static int vt__h2c_put_head(vt__h2c_run *run, bool fin) {
+    const vt_res *res = &run->res;
+    const vt__link_conf *conf = run->conf;
+    vt__h2_head w;
+    size_t size = vt__h2c_fields_size(res->fields, res->nfields) + conf->server_len + 128;
+    int r = vt__h2c_head_begin(run, &w, size, fin ? VT__H2_FIN : 0);
+    if (r < 0) return r;
+    w.at += vt__hpack_put_status(w.buf + w.at, res->status);
+    if (!res->has_date && !conf->no_date)
+        w.at += vt__hpack_put_date(w.buf + w.at, vt__link_date_line(run->thr->now) + 6);
+    if (!res->has_server && conf->server_len) /* "Server: " and CRLF */
+        (void)vt__h2_head_field(&w, VT__H1_F_SERVER, VT__STR_LIT("server"),
+                                (vt_str){conf->server + 8, conf->server_len - 10}, 0);
+    vt__h2c_put_fields(&w, res->fields, res->nfields);
+    if (res->framing == VT__HTTP_LENGTH) w.at += vt__hpack_put_length(w.buf + w.at, (uint64_t)res->length);
+    run->s->h->out.len += vt__h2_head_end(&w);
+    run->head_due = false;
+    return 0;
+}
+/* Says what there is, as far as it goes: > 0 when all was said, 0 when it has to wait, < 0 on an error. */
+static int vt__h2c_say(vt__h2c_run *run, const char *p, size_t *n, bool fin) {
+    vt__h2c_stream *s = run->s;
+    vt__h2c *h = s->h;
+    vt__conn_buf *b = &run->out;
+    int r = s->err;
+    if (r == 0 && run->head_due) r = vt__h2c_put_head(run, fin && !*n && b->pos == b->len);
+    if (r < 0) return r;
+    b->pos += vt__h2c_take(h, s, b->p + b->pos, b->len - b->pos, fin && !*n);
+    if (b->pos == b->len) {
+        vt__conn_buf_put(run->thr, b);
+        size_t k = *n ? vt__h2c_take(h, s, p, *n, fin) : 0;
+        *n -= k;
+    }
+    if (b->pos == b->len && !*n && (!fin || s->m.ended & VT__H2_LOCAL)) r = 1;
+    if (r == 0) vt__poll_clear(&s->conn.pd, VT__PD_W);
+    else if (!fin) vt__h2_ready(&h->m, &s->m, 0, false);
+    vt__h2c_stir(h);
+    return r;
+}
+/* The same, and waits. 0 or an error. */
+static int vt__h2c_commit(vt__h2c_run *run, const char *p, size_t n, bool fin) {
+    vt__h2c_stream *s = run->s;
+    int64_t until = 0;
+    int r;
+    run->sending = true;
+    vt__sched_fuel(run->v);
+    for (;;) {
+        size_t before = n + run->out.len - run->out.pos, left = n;
+        vt__sched_dom_lock(run->dom);
+        r = vt__h2c_say(run, p, &left, fin);
+        vt__sched_dom_unlock(run->dom);
+        if (r != 0) break;
+        p += n - left, n = left;
+        if (!until || n + run->out.len - run->out.pos < before) until = vt__conn_until(run->conf->write_ns);
+        if ((r = vt__conn_send_wait(&s->conn, until)) < 0) break;
+    }
+    if (r < 0) { /* its turn is another's */
+        vt__sched_dom_lock(run->dom);
+        vt__h2_ready(&s->h->m, &s->m, 0, false);
+        if (s->h->c) vt__h2c_stir(s->h);
+        vt__sched_dom_unlock(run->dom);
+    }
+    run->sending = false;
+    return VT__MIN(r, 0);
+}
+/* The vthread is about to park, wherever in the handler that is: the peer gets what there is. */
+static void vt__h2c_on_park(void *arg) {
+    vt__h2c_run *run = arg;
+    size_t none = 0;
+    if (run->sending || !(run->head_due || run->out.p)) return;
+    vt__sched_dom_lock(run->dom);
+    (void)vt__h2c_say(run, NULL, &none, false);
+    vt__h2_ready(&run->s->h->m, &run->s->m, 0, false); /* nobody waits for its turn */
+    vt__sched_dom_unlock(run->dom);
+}
+static int vt__h2c_head(vt_res *res, bool end_now) {
+    vt__h2c_run *run = res->req->conn;
+    (void)end_now;
+    run->head_due = true; /* it goes out with the first of the body, or the end */
+    return 0;
+}
+static int64_t vt__h2c_write(vt_res *res, const void *p, size_t n) {
+    vt__h2c_run *run = res->req->conn;
+    vt__conn_buf *b = &run->out;
+    bool last = res->framing == VT__HTTP_LENGTH && (uint64_t)(res->length - res->bytes) == n;
+    if (!last && vt__conn_buf_get(run->thr, b) && b->cap - b->len >= n) {
+        memcpy(b->p + b->len, p, n);
+        b->len += n;
+        return (int64_t)n;
+    }
+    int r = vt__h2c_commit(run, p, n, last);
+    return r < 0 ? r : (int64_t)n;
+}
+static int vt__h2c_wire_flush(vt_res *res) { return vt__h2c_commit(res->req->conn, NULL, 0, false); }
+static int vt__h2c_put_trailers(vt__h2c_run *run, const vt__res_list *l) {
+    vt__h2_head w;
+    int r = vt__h2c_head_begin(run, &w, vt__h2c_fields_size(l->at, l->n), VT__H2_FIN);
+    if (r < 0) return r;
+    vt__h2c_put_fields(&w, l->at, l->n);
+    run->s->h->out.len += vt__h2_head_end(&w);
+    vt__h2c_stir(run->s->h);
+    return 0;
+}
+static int vt__h2c_end(vt_res *res) {
+    vt__h2c_run *run = res->req->conn;
+    if (run->s->m.ended & VT__H2_LOCAL && !run->head_due) return run->s->err;
+    int r = vt__h2c_commit(run, NULL, 0, res->trailers.n == 0);
+    if (r < 0 || res->trailers.n == 0) return r;
+    vt__sched_dom_lock(run->dom);
+    r = run->s->err;
+    if (r == 0) r = vt__h2c_put_trailers(run, &res->trailers);
+    vt__sched_dom_unlock(run->dom);
+    return r;
+}
+static void vt__h2c_abort(vt_res *res) {
+    vt__h2c_run *run = res->req->conn;
+    vt__sched_dom_lock(run->dom);
+    vt__h2_reset(&run->s->h->m, &run->s->m, VT__H2_INTERNAL_ERROR);
+    vt__sched_dom_unlock(run->dom);
+}
+/* `lines`: "name: value" CRLF each, checked. */
+static void vt__h2c_put_lines(vt__h2_head *w, vt_str lines) {
+    for (size_t at = 0, end; at < lines.len; at = end + 2) {
+        const char *cr = memchr(lines.ptr + at, '\r', lines.len - at), *colon = memchr(lines.ptr + at, ':', lines.len - at);
+        if (!cr || !colon) return;
+        end = (size_t)(cr - lines.ptr);
+        vt_str name = {lines.ptr + at, (size_t)(colon - lines.ptr) - at}, value = {colon + 1, (size_t)(cr - colon) - 1};
+        vt__res_field f = {.name = name.ptr, .id = (uint8_t)vt__h1_field_id(name)};
+        if (!vt__h2c_is_hop(&f)) (void)vt__h2_head_field(w, f.id, name, vt__str_trim(value), 0);
+    }
+}
+static int vt__h2c_inform(vt_res *res, int status, vt_str lines) {
+    vt__h2c_run *run = res->req->conn;
+    vt__h2_head w;
+    if (status == 100) run->s->expect = false;
+    vt__sched_dom_lock(run->dom);
+    int r = run->s->err;
+    if (r == 0) r = vt__h2c_head_begin(run, &w, lines.len + lines.len / 4 * 16 + 16, VT__H2_INTERIM);
+    if (r == 0) {
+        w.at += vt__hpack_put_status(w.buf + w.at, status);
+        vt__h2c_put_lines(&w, lines);
+        run->s->h->out.len += vt__h2_head_end(&w);
+        vt__h2c_stir(run->s->h);
+    }
+    vt__sched_dom_unlock(run->dom);
+    return r;
+}
+
+/*--- the request ---*/
+static int64_t vt__h2c_body_recv(vt__h2c_run *run, void *p, size_t n) {
+    vt__h2c_stream *s = run->s;
+    int64_t due, r = vt__sched_enter(run->v, 0, &due);
+    if (r < 0) return r;
+    if ((r = vt__h2c_recv_try(&s->conn, p, n)) == -EAGAIN) {
+        int64_t start = vt__plat_now();
+        int64_t until = vt__link_body_until(run->conf, run->req.body_got, run->waited, start);
+        r = vt__conn_recv(&s->conn, p, n, until);
+        run->waited += vt__plat_now() - start;
+        if (r == -ETIMEDOUT) __atomic_fetch_add(&s->h->host->timeouts, 1, __ATOMIC_RELAXED);
+    } else {
+        vt__sched_fuel(run->v);
+    }
+    return r;
+}
+static int64_t vt__h2c_read_body(vt_req *req, void *buf, size_t n) {
+    vt__h2c_run *run = req->conn;
+    vt__h2c_stream *s = run->s;
+    if (s->expect && !run->head_due && !s->m.sent_head && vt__h2c_inform(req->res, 100, VT__STR_LIT("")) < 0)
+        return -ECONNRESET;
+    int64_t r = vt__h2c_body_recv(run, buf, n);
+    if (r == 0) { /* complete: nobody touches these any more */
+        req->trailers = s->trailers.at;
+        req->ntrailers = s->trailers.n;
+        req->trailer_base = s->trailers.text;
+    }
+    return r;
+}
+static int vt__h2c_address(vt_req *req, bool local, char *buf, size_t cap) {
+    vt__h2c_run *run = req->conn;
+    vt__sched_dom_lock(run->dom);
+    const vt__link *c = run->s->h->c;
+    int r = c ? vt__link_address(c, local, buf, cap) : -ENOTCONN;
+    vt__sched_dom_unlock(run->dom);
+    return r;
+}
+static int vt__h2c_tls(vt_req *req, vt_tls_info *out) {
+    vt__h2c_run *run = req->conn;
+    vt__sched_dom_lock(run->dom);
+    vt__link *c = run->s->h->c;
+    int r = c ? vt__tls_info(&c->conn, &run->arena, out) : -ENOTCONN;
+    vt__sched_dom_unlock(run->dom);
+    return r;
+}
+#define VT__H2C_WIRE(tls, scheme)                                                                            \
+    {                                                                                                        \
+        vt__h2c_read_body, vt__h2c_inform, vt__h2c_head, vt__h2c_write, vt__h2c_wire_flush, vt__h2c_end,     \
+            vt__h2c_abort, NULL, vt__h2c_address, tls, scheme                                                \
+    }
+static const vt__http_wire vt__h2c_wire = VT__H2C_WIRE(NULL, "http");
+static const vt__http_wire vt__h2c_wire_tls = VT__H2C_WIRE(vt__h2c_tls, "https");
+
+/* What @http wants to know of the head. */
+static void vt__h2c_describe(vt__h2c_run *run) {
+    vt__h2c_stream *s = run->s;
+    vt_req *req = &run->req;
+    req->head = s->head.text;
+    req->fields = s->head.at;
+    req->nfields = s->head.n;
+    req->method = vt__h2c_str(&s->head, s->method);
+    req->method_id = (uint8_t)vt__h1_method(req->method);
+    req->target = req->path = vt__h2c_str(&s->head, s->path);
+    req->query = (vt_str){NULL, 0};
+    req->authority = vt__h2c_str(&s->head, s->authority);
+    const char *mark = req->path.len ? memchr(req->path.ptr, '?', req->path.len) : NULL;
+    if (mark) {
+        req->query = (vt_str){mark + 1, req->path.len - (size_t)(mark + 1 - req->path.ptr)};
+        req->path.len = (size_t)(mark - req->path.ptr);
+    }
+    req->form = VT__H1_ORIGIN;
+    if (req->method_id == VT__H1_M_CONNECT) req->form = VT__H1_AUTHORITY;
+    else if (req->path.len == 1 && req->path.ptr[0] == '*') req->form = VT__H1_ASTERISK;
+    req->version = 20;
+    req->keep_alive = true;
+    req->upgrade = false;
+    req->body_length = s->length;
+}
+static void vt__h2c_begin(vt__h2c_run *run, vt__h2c_stream *s) {
+    vt__mem_zero(run, offsetof(vt__h2c_run, arena));
+    run->s = s;
+    run->dom = s->h->host->dom;
+    run->conf = &s->h->host->group->conf;
+    run->thr = vt__sched_thr();
+    run->v = vt__sched_self();
+    run->handling = true;
+    vt__mem_arena_init(&run->arena, &run->thr->block_pool, 0);
+    vt__req_init(&run->req, &run->res, s->h->host->group->server, NULL, run, &run->arena);
+    vt__h2c_describe(run);
+    run->v->task = &s->start.task;
+    vt__sched_on_park(run->v, vt__h2c_on_park, run);
+}
+/* The stream is the handler's no longer. */
+static void vt__h2c_leave(vt__h2c_run *run) {
+    vt__h2c_stream *s = run->s;
+    vt__h2c *h = s->h;
+    run->handling = false;
+    vt__sched_on_park(run->v, NULL, NULL);
+    vt__link_last_word(run->dom, &s->notes);
+    run->v->task = NULL;
+    s->run = NULL;
+    s->notes.thr = NULL;
+    vt__conn_buf_put(run->thr, &run->out);
+    vt__h2c_forget(h, s);
+    if (!h->m.active) h->idle_since = run->thr->now;
+    if (h->c) vt__h2c_stir(h);
+    else vt__h2c_free(h);
+    vt__sched_dom_unlock(run->dom);
+    vt__mem_arena_reset(&run->arena);
+}
+static int vt__h2c_main(void *arg) {
+    vt__h2c_stream *s = arg;
+    vt__h2c_run run;
+    vt__h2c_begin(&run, s);
+    vt__sched_dom_lock(run.dom);
+    bool dead = s->err < 0;
+    run.req.wire = s->h->c && s->h->c->wire == &vt__h2c_wire_tls ? &vt__h2c_wire_tls : &vt__h2c_wire;
+    s->run = &run;
+    s->notes.heed = vt__h2c_heed;
+    s->notes.thr = run.thr;
+    vt__sched_dom_unlock(run.dom);
+    if (!dead && s->refuse) (void)vt__http_refuse(&run.req, &run.res, s->refuse);
+    else if (!dead) (void)vt__http_serve(&run.req, &run.res);
+    vt__h2c_leave(&run);
+    return 0;
+}
+
+/*--- the connection: turns, times, its end ---*/
+/* Who is next gets its turn to write. */
+static void vt__h2c_grant(vt__h2c *h) {
+    vt__h2_stream *s;
+    size_t max;
+    if (vt__h2c_next(h, &s, &max) == VT__H2_OUT_DATA && vt__h2c_pending(h) < VT__H2C_OUT_MAX)
+        vt__h2c_show(VT__CONTAINER(s, vt__h2c_stream, m), VT__PD_W);
+}
+/* The socket's end: with `linger`, what was said gets there first. Handlers that run keep the object, which counts as
+ * the open connection then. */
+static void vt__h2c_close(vt__h2c *h, bool linger) {
+    vt__thr *thr = vt__sched_thr();
+    vt__link *c = h->c;
+    if (!h->m.err) (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+    for (vt__list *n = h->streams.next, *next; n != &h->streams; n = next) {
+        vt__h2c_stream *s = VT__CONTAINER(n, vt__h2c_stream, link);
+        next = n->next;
+        vt__h2c_kill(s, -ECONNRESET);
+        if (!s->headed) vt__h2c_forget(h, s);
+    }
+    vt__h2_stream *none;
+    size_t max;
+    (void)vt__h2c_next(h, &none, &max); /* gives back what waited for that */
+    vt__timer_cancel(&h->host->dom->wheel, &h->timer);
+    vt__conn_buf_put(thr, &h->in);
+    vt__conn_buf_put(thr, &h->out);
+    vt__conn_buf_put(thr, &h->room);
+    vt__link_count(h->host->group);
+    h->c = NULL;
+    vt__link_left(c);
+    c->conn.pd.sink = vt__link_sink;
+    if (linger) vt__link_linger(c);
+    else vt__link_close(c);
+    vt__h2c_free(h);
+}
+/* As much as the socket takes. False: the connection was closed. */
+static bool vt__h2c_flush(vt__h2c *h) {
+    vt__conn_buf *b = &h->out;
+    vt__h2_stream *s;
+    size_t max;
+    (void)vt__h2c_next(h, &s, &max);
+    while (b->pos < b->len) {
+        struct iovec v = {b->p + b->pos, b->len - b->pos};
+        int64_t r = vt__conn_send_try(&h->c->conn, &v, 1);
+        if (r > 0) {
+            b->pos += (size_t)r;
+            h->stalled = 0;
+        } else if (r != -EAGAIN) {
+            vt__h2c_close(h, false);
+            return false;
+        } else if (vt__poll_want_room(&h->c->conn.pd)) {
+            if (!h->stalled) h->stalled = vt__plat_now();
+            return true;
+        }
+    }
+    vt__conn_buf_put(vt__sched_thr(), b);
+    return true;
+}
+
+/*--- times ---*/
+/* When vt__h2c_check has something to do. */
+static int64_t vt__h2c_due(const vt__h2c *h) {
+    const vt__link_conf *conf = &h->host->group->conf;
+    int64_t due = vt__h2_deadline(&h->m);
+    if (h->stalled && conf->write_ns) due = VT__MIN(due, h->stalled + conf->write_ns);
+    if (h->head_since && conf->header_ns) due = VT__MIN(due, h->head_since + conf->header_ns);
+    if (!h->m.active && conf->idle_ns) due = VT__MIN(due, h->idle_since + conf->idle_ns);
+    return due;
+}
+static void vt__h2c_arm(vt__h2c *h) {
+    int64_t due = vt__h2c_due(h);
+    if (due < INT64_MAX) vt__timer_lazy(&h->host->dom->wheel, &h->timer, due);
+}
+/* Whose time is over. The timer may be early: it is only ever moved forward. */
+static void vt__h2c_check(vt__h2c *h) {
+    const vt__link_conf *conf = &h->host->group->conf;
+    int64_t now = vt__plat_now();
+    bool stalled = h->stalled && conf->write_ns && now >= h->stalled + conf->write_ns;
+    bool late = h->head_since && conf->header_ns && now >= h->head_since + conf->header_ns;
+    if (stalled || late) {
+        __atomic_fetch_add(&h->host->timeouts, 1, __ATOMIC_RELAXED);
+        (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+        if (vt__h2c_flush(h)) vt__h2c_close(h, !stalled);
+        return;
+    }
+    if (!h->m.active && conf->idle_ns && now >= h->idle_since + conf->idle_ns) vt__h2_shutdown(&h->m, now);
+    (void)vt__h2_expire(&h->m, now);
+    vt__h2c_stir(h);
+}
+static void vt__h2c_timer(vt__timer *t) { vt__h2c_check(VT__CONTAINER(t, vt__h2c, timer)); }
+
+/*--- requests ---*/
+/* NULL: no memory. */
+static vt__h2c_stream *vt__h2c_stream_new(vt__h2c *h) {
+    vt__h2c_stream *s = vt__mem_pool_get(&vt__sched_thr()->block_pool);
+    if (!s) return NULL;
+    memset(s, 0, sizeof *s);
+    vt__conn_open(&s->conn, -1);
+    s->conn.ops = &vt__h2c_ops;
+    vt__poll_set(&s->conn.pd, VT__PD_ADDED); /* where nothing is to be asked for */
+    vt__poll_clear(&s->conn.pd, VT__PD_R);
+    s->h = h;
+    s->length = -1;
+    s->head.at = (vt__h1_field *)(void *)(s + 1);
+    s->head.cap = VT__H2C_FIELDS;
+    s->head.text = (char *)(s->head.at + VT__H2C_FIELDS);
+    s->head.room = (uint32_t)((char *)s + VT__H2C_STREAM - s->head.text);
+    vt__ds_list_push(&h->streams, &s->link);
+    return s;
+}
+/* The answer for whom there is no vthread. */
+static void vt__h2c_busy(vt__h2c *h, vt__h2c_stream *s) {
+    vt__h2_head w;
+    vt__h2_stream *next;
+    size_t max;
+    char after[24];
+    int32_t wait = h->host->group->server->cfg.retry_after_s;
+    size_t n = vt__str_put_u64(after, (uint64_t)(wait > 0 ? wait : 1));
+    vt__plat_count(&h->host->refused, 1);
+    (void)vt__h2c_next(h, &next, &max);
+    uint8_t *to = vt__h2c_room(h, 128);
+    if (to && vt__h2_head_begin(&h->m, &s->m, &w, to, 128, VT__H2_FIN) == 0) {
+        w.at += vt__hpack_put_status(to + w.at, 503);
+        (void)vt__h2_head_field(&w, VT__H1_F_RETRY_AFTER, VT__STR_LIT("retry-after"), (vt_str){after, n}, 0);
+        h->out.len += vt__h2_head_end(&w);
+    }
+    vt__h2c_forget(h, s);
+}
+static bool vt__h2c_target_ok(vt_str path) {
+    for (size_t i = 0; i < path.len; i++)
+        if (path.ptr[i] <= ' ' || path.ptr[i] == 0x7f || path.ptr[i] == '#') return false;
+    return true;
+}
+/* Its head is complete. */
+static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__h2_event *ev) {
+    vt_str authority = vt__h2c_str(&s->head, s->authority);
+    vt__uri_auth auth;
+    s->headed = true;
+    s->ended = ev->end;
+    if (ev->end) s->length = 0;
+    else if (s->m.length >= 0) s->length = s->m.length;
+    if (ev->too_large) s->refuse = 431;
+    else if (authority.len && vt__uri_authority(authority, &auth) < 0) s->refuse = 400;
+    else if (!vt__h2c_target_ok(vt__h2c_str(&s->head, s->path))) s->refuse = 400;
+    if (s->ended) vt__poll_set(&s->conn.pd, VT__PD_R);
+    h->c->requests++;
+    __atomic_fetch_add(&h->host->requests, 1, __ATOMIC_RELAXED);
+    if (h->c->requests >= h->host->group->conf.max_requests) vt__h2_shutdown(&h->m, vt__plat_now());
+    vt__sched_start_init(&s->start, vt__h2c_main, s, "stream");
+    if (VT__UNLIKELY(vt__sched_admit() < 0)) vt__h2c_busy(h, s);
+    else vt__sched_submit(h->host->dom, &s->start);
+}
+static void vt__h2c_on_field(vt__h2c_stream *s, const vt__h2_event *ev) {
+    vt__h2c_fields *f = s->headed ? &s->trailers : &s->head;
+    vt__h2c_part *to = NULL;
+    bool ok = true;
+    switch (ev->field) {
+    case VT__HPACK_F_METHOD: to = &s->method; break;
+    case VT__HPACK_F_PATH: to = &s->path; break;
+    case VT__HPACK_F_AUTHORITY: to = &s->authority; break;
+    case VT__HPACK_F_SCHEME:
+    case VT__HPACK_F_PROTOCOL: return;
+    case VT__H1_F_EXPECT:
+        if (vt__str_eq_ci(ev->value, VT__STR_LIT("100-continue"))) s->expect = true;
+        else s->refuse = 417;
+        break;
+    default: break;
+    }
+    if (to && (ok = vt__h2c_fields_room(f, ev->value.len + 1))) *to = vt__h2c_text(f, ev->value);
+    /* a handler finds the host where HTTP/1.1 has it (RFC 9113 8.3.1) */
+    if (ok && ev->field == VT__HPACK_F_AUTHORITY)
+        ok = vt__h2c_fields_add(f, VT__STR_LIT("host"), ev->value, VT__H1_F_HOST);
+    else if (!to) ok = vt__h2c_fields_add(f, ev->name, ev->value, ev->field);
+    if (ok && ev->field == VT__H1_F_HOST)
+        s->authority = (vt__h2c_part){f->at[f->n - 1].value_off, f->at[f->n - 1].value_len};
+    if (!ok) s->refuse = 500;
+}
+static void vt__h2c_on_data(vt__h2c *h, vt__h2c_stream *s, vt_str data) {
+    vt__thr *thr = vt__sched_thr();
+    size_t max = VT__MAX(h->m.cfg->max_window, (uint32_t)VT__BUF_BYTES), got = data.len;
+    while (data.len && !s->err) {
+        vt__conn_buf *b = &s->body;
+        if (vt__conn_buf_room(thr, b, max) < 0) {
+            vt__h2_reset(&h->m, &s->m, VT__H2_INTERNAL_ERROR);
+            vt__h2c_kill(s, -ENOMEM);
+            break;
+        }
+        size_t k = VT__MIN(data.len, b->cap - b->len);
+        memcpy(b->p + b->len, data.ptr, k);
+        b->len += k;
+        data.ptr += k, data.len -= k;
+    }
+    if (s->err) vt__h2_consumed(&h->m, &s->m, got);
+    else vt__h2c_show(s, VT__PD_R);
+}
+static void vt__h2c_on_event(vt__h2c *h, const vt__h2_event *ev) {
+    vt__h2c_stream *s = ev->stream ? VT__CONTAINER(ev->stream, vt__h2c_stream, m) : NULL;
+    switch (ev->type) {
+    case VT__H2_EV_OPEN:
+        if ((s = vt__h2c_stream_new(h)) != NULL) vt__h2_attach(&h->m, &s->m);
+        break;
+    case VT__H2_EV_FIELD: vt__h2c_on_field(s, ev); break;
+    case VT__H2_EV_HEAD: vt__h2c_launch(h, s, ev); break;
+    case VT__H2_EV_DATA: vt__h2c_on_data(h, s, ev->value); break;
+    case VT__H2_EV_TRAILERS:
+    case VT__H2_EV_END:
+        s->ended = true;
+        vt__h2c_show(s, VT__PD_R);
+        break;
+    case VT__H2_EV_RESET: /* before its head was complete nobody knows of it */
+        vt__h2c_kill(s, -ECONNRESET);
+        if (!s->headed) vt__h2c_forget(h, s);
+        break;
+    default: break; /* settings, answers, priorities: the machine's */
+    }
+}
+
+/*--- input ---*/
+/* False: the output has to go first. */
+static bool vt__h2c_feed(vt__h2c *h) {
+    vt__conn_buf *b = &h->in;
+    vt__thr *thr = vt__sched_thr();
+    vt__h2_stream *s;
+    vt__h2_event ev;
+    size_t max;
+    int r = 1;
+    while (b->pos < b->len && r >= 0) {
+        const uint8_t *p = (const uint8_t *)b->p + b->pos, *end = (const uint8_t *)b->p + b->len;
+        if (!h->room.p && !vt__conn_buf_get_for(thr, &h->room, VT__MAX(h->m.dec.t.cap, (uint32_t)VT__BUF_BYTES)))
+            r = vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+        h->m.room = h->room.p;
+        h->m.room_len = (uint32_t)h->room.cap;
+        while (r > 0 && (r = vt__h2_recv(&h->m, &p, end, thr->now, &ev)) > 0) vt__h2c_on_event(h, &ev);
+        b->pos = (size_t)(p - (const uint8_t *)b->p);
+        if (r == 0 && p < end) {
+            (void)vt__h2c_next(h, &s, &max);
+            if (vt__h2c_pending(h) >= VT__H2C_OUT_MAX) return false;
+        }
+        if (r == 0) r = 1;
+    }
+    vt__conn_buf_put(thr, b);
+    if (!vt__h2_in_head(&h->m)) vt__conn_buf_put(thr, &h->room);
+    h->head_since = !vt__h2_in_head(&h->m) && h->m.settled ? 0 : h->head_since ? h->head_since : thr->now;
+    return true;
+}
+/* Until nothing comes, or much has come. False: the connection was closed. */
+static bool vt__h2c_read(vt__h2c *h) {
+    vt__thr *thr = vt__sched_thr();
+    vt__conn *conn = &h->c->conn;
+    for (int left = VT__H2C_READS; !h->m.err; left--) {
+        h->held = !vt__h2c_feed(h) || vt__h2c_pending(h) >= VT__H2C_OUT_MAX || left == 0;
+        if (h->held || h->m.err) break;
+        if (!vt__conn_readable(conn)) {
+            if (vt__poll_arm(&conn->pd)) break;
+            continue;
+        }
+        if (!vt__conn_buf_get(thr, &h->in)) (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+        if (h->m.err) break;
+        int64_t r = vt__conn_recv_try(conn, h->in.p, h->in.cap);
+        if (r > 0) h->in.len = (size_t)r;
+        if (r > 0 || r == -EAGAIN) continue;
+        vt__h2c_close(h, false);
+        return false;
+    }
+    if (h->m.err) {
+        vt_log(VT_LOG_DEBUG, "an HTTP/2 connection fails: %s", vt__h2_err_of(h->m.err)->text);
+        __atomic_fetch_add(&h->host->bad, 1, __ATOMIC_RELAXED);
+    }
+    return true;
+}
+/* All that there is to do at present; under the lock. */
+static void vt__h2c_turn(vt__h2c *h, bool readable) {
+    if ((readable || (h->held && vt__h2c_pending(h) < VT__H2C_OUT_MAX)) && !h->m.err && !vt__h2c_read(h)) return;
+    if (!vt__h2c_flush(h)) return;
+    if (!vt__h2c_pending(h) && vt__h2_finished(&h->m)) {
+        vt__h2c_close(h, true);
+        return;
+    }
+    vt__h2c_grant(h);
+    if (h->held && vt__h2c_pending(h) < VT__H2C_OUT_MAX) vt__h2c_stir(h);
+    vt__h2c_arm(h);
+}
+static void vt__h2c_told(vt__dom *dom, vt__msg *m) {
+    vt__h2c *h = VT__CONTAINER(m, vt__h2c, msg);
+    (void)dom;
+    h->told = false;
+    if (h->c) vt__h2c_turn(h, false);
+    else vt__h2c_free(h);
+}
+static void vt__h2c_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
+    vt__h2c *h = VT__CONTAINER(pd, vt__link, conn.pd)->run;
+    (void)dom;
+    if (!(bits & VT__PD_ARMED)) vt__h2c_turn(h, false);
+    else if (vt__h2c_read(h)) vt__h2c_stir(h); /* the answers of this round go out together */
+}
+/* Of the server's stop; under the lock. */
+static void vt__h2c_heed_stop(vt__link_notes *to, unsigned bits) {
+    vt__h2c *h = VT__CONTAINER(to, vt__link, notes)->run;
+    vt__h2_shutdown(&h->m, vt__plat_now());
+    for (vt__list *n = h->streams.next; bits & VT__LINK_KILL && n != &h->streams; n = n->next) {
+        vt__h2c_stream *s = VT__CONTAINER(n, vt__h2c_stream, link);
+        if (s->run) vt__link_tell(&s->notes, VT__LINK_KILL);
+    }
+    vt__h2c_stir(h);
+}
+
+/*--- how a connection becomes one ---*/
+static int vt__h2c_alloc(vt__h2c **out, const vt__h2_cfg *cfg) {
+    vt__h2 probe;
+    vt__h2_init(&probe, cfg, true, 0);
+    size_t dec = vt__hpack_mem(probe.dec.t.cap), enc = vt__hpack_enc_mem(&probe.enc);
+    vt__h2c *h = vt__mem_alloc(sizeof *h + dec + enc);
+    if (!h) return -ENOMEM;
+    memset(h, 0, sizeof *h);
+    vt__h2_init(&h->m, cfg, true, vt__plat_now());
+    vt__hpack_dec_table(&h->m.dec, h + 1);
+    vt__hpack_enc_table(&h->m.enc, (char *)(h + 1) + dec);
+    *out = h;
+    return 0;
+}
+/* A connection that its vthread has left, with what was read of it; on that vthread's thread. */
+static void vt__h2c_adopt(vt__link *c, vt__conn_buf in) {
+    vt__h2c *h = NULL;
+    vt__dom *dom = c->host->dom;
+    int r = vt__h2c_alloc(&h, c->host->group->h2);
+    if (r == 0) r = vt__poll_add(dom, &c->conn.pd);
+    vt__sched_dom_lock(dom);
+    if (r < 0) {
+        vt__conn_buf_put(vt__sched_thr(), &in);
+        vt__mem_free(h);
+        vt__link_close(c);
+    } else {
+        h->c = c;
+        h->host = c->host;
+        h->in = in;
+        h->msg.fn = vt__h2c_told;
+        h->head_since = h->idle_since = vt__plat_now();
+        vt__ds_list_init(&h->streams);
+        vt__timer_init(&h->timer, vt__h2c_timer);
+        c->run = h;
+        c->conn.pd.sink = vt__h2c_sink;
+        c->notes = (vt__link_notes){.heed = vt__h2c_heed_stop};
+        c->wire = c->gate ? &vt__h2c_wire_tls : &vt__h2c_wire;
+        vt__ds_list_push(&c->host->running, &c->link);
+        if (vt__link_stopping(c)) vt__h2_shutdown(&h->m, vt__plat_now());
+        if (vt__h2c_read(h)) vt__h2c_stir(h);
+    }
+    vt__sched_dom_unlock(dom);
+}
+/* One server's share: nothing, where the configuration says so. */
+static int vt__h2c_group_init(vt__link_group *g) {
+    const vt_server_cfg *c = &g->server->cfg;
+    g->h2 = NULL;
+    if (c->http2 == VT_NONE) return 0;
+    vt__h2_cfg *cfg = vt__mem_zalloc(sizeof *cfg);
+    if (!cfg) return -ENOMEM;
+    cfg->max_streams = (uint32_t)c->max_streams;
+    cfg->max_head = g->conf.limits.section;
+    cfg->max_fields = g->conf.max_fields;
+    cfg->max_block = VT__MAX(cfg->max_head, UINT32_C(65536));
+    vt__h2_cfg_fill(cfg);
+    g->h2 = cfg;
+    return 0;
+}
+static void vt__h2c_group_drop(vt__link_group *g) {
+    vt__mem_free((void *)(uintptr_t)g->h2);
+    g->h2 = NULL;
+}
+/* Whether these first bytes of a connection, which are no request of HTTP/1.1, begin one of HTTP/2. */
+static bool vt__h2c_begins(const vt__link *c, const char *p, size_t n) {
+    if (!c->host->group->h2 || c->requests || n < 3) return false;
+    return memcmp(p, VT__H2_PREFACE, VT__MIN(n, (size_t)VT__H2_PREFACE_LEN)) == 0;
+}
+#else
+/* Nobody speaks it. */
+static int vt__h2c_group_init(vt__link_group *g) {
+    g->h2 = NULL;
+    return g->server->cfg.http2 == 1 ? VT_ENOHTTP2 : 0;
+}
+static void vt__h2c_group_drop(vt__link_group *g) { g->h2 = NULL; }
+static bool vt__h2c_begins(const vt__link *c, const char *p, size_t n) {
+    (void)c, (void)p, (void)n;
+    return false;
+}
+static void vt__h2c_adopt(vt__link *c, vt__conn_buf in) { (void)c, (void)in; }
+#endif /* VTHTTP_H2 */
+
+/*==============================================================================
  * MARK: - @h1c     HTTP/1.1 connections
- * uses:   @plat @mem @str @log @uri @h1 @poll @sched @self @io @conn @tls @req @res @http @link
+ * uses:   @plat @mem @str @log @uri @h1 @poll @sched @self @io @conn @tls @req @res @http @link @h2c
  * test:   tests/e2e_life.c tests/e2e_http.c tests/sim_edges.c tests/e2e_edges.c
  *
  * A connection with input gets a vthread, which reads, and answers requests in order until none is buffered; then the
@@ -19109,7 +20137,6 @@ enum {
     VT__H1C_DIRECT = 4096,   /* body reads from this size on go past the input block */
     VT__H1C_CHUNK_ROOM = 6,  /* "3fff" CRLF: a chunk that is being gathered fits in a block */
 };
-#define VT__H1C_RATE_NS (10 * VT_SEC) /* min_body_rate counts from here on */
 
 /* What the protocol of an upgraded connection is told, on its thread; the first two in scheduler context. */
 typedef struct vt__h1c_up {
@@ -19262,15 +20289,8 @@ static int vt__h1c_body_room(vt__h1c_run *run) {
     run->base = 0;
     return 0;
 }
-/* How long the next body bytes may take. */
 static int64_t vt__h1c_body_until(const vt__h1c_run *run, int64_t now) {
-    const vt__link_conf *conf = run->conf;
-    int64_t until = conf->body_ns ? now + conf->body_ns : 0;
-    if (conf->min_rate) {
-        int64_t s = VT__MIN(run->req.body_got / conf->min_rate, INT64_C(1) << 32);
-        int64_t rate = now + VT__MAX(s * VT_SEC, VT__H1C_RATE_NS) - run->waited;
-        if (!until || rate < until) until = rate;
-    }
+    int64_t until = vt__link_body_until(run->conf, run->req.body_got, run->waited, now);
     if (run->until && (!until || run->until < until)) until = run->until;
     return until;
 }
@@ -19542,12 +20562,7 @@ static int vt__h1c_upgrade(vt_res *res, const char *protocol, vt_stream **out) {
     return 0;
 }
 static int vt__h1c_address(vt_req *req, bool local, char *buf, size_t cap) {
-    vt__link *c = ((vt__h1c_run *)req->conn)->c;
-    vt__addr a;
-    if (!local) return (int)vt__io_addr_format(&c->peer.sa, c->peer_len, buf, cap);
-    a.len = sizeof a.u;
-    int r = vt__plat_getsockname(c->conn.pd.fd, &a.u.sa, &a.len);
-    return r < 0 ? r : (int)vt__io_addr_format(&a.u.sa, a.len, buf, cap);
+    return vt__link_address(((vt__h1c_run *)req->conn)->c, local, buf, cap);
 }
 static int vt__h1c_tls(vt_req *req, vt_tls_info *out) {
     vt__h1c_run *run = req->conn;
@@ -19661,7 +20676,8 @@ static int vt__h1c_more(vt__h1c_run *run) {
     b->len += (size_t)r;
     return 1;
 }
-/* The next head: 1 when it is complete; 0, -1 as above. */
+enum { VT__H1C_HTTP2 = 2 };
+/* The next head: 1 when it is complete; 0, -1 as above; VT__H1C_HTTP2: no more of them. */
 static int vt__h1c_next(vt__h1c_run *run) {
     vt__conn_buf *b = &run->io.in;
     const vt__link_conf *conf = run->conf;
@@ -19689,6 +20705,7 @@ static int vt__h1c_next(vt__h1c_run *run) {
             continue;
         }
         if (n < 0) {
+            if (vt__h2c_begins(run->c, b->p + b->pos, b->len - b->pos)) return VT__H1C_HTTP2;
             vt__h1c_bad(run, vt__h1_err_status(n), vt__h1_err_name(n));
             return -1;
         }
@@ -19845,6 +20862,14 @@ VT__INLINE bool vt__h1c_park(vt__h1c_run *run) {
     if (!gone) vt__h1c_begin(run, c);
     return gone;
 }
+/* To HTTP/2, with its preface. */
+static void vt__h1c_give_over(vt__h1c_run *run) {
+    vt__link *c = run->c;
+    vt__conn_buf in = run->io.in;
+    memset(&run->io.in, 0, sizeof run->io.in);
+    vt__sched_dom_unlock(vt__h1c_leave(run));
+    vt__h2c_adopt(c, in);
+}
 static int vt__h1c_main(void *arg) {
     vt__h1c_run run;
     vt__link *c = arg;
@@ -19852,11 +20877,15 @@ static int vt__h1c_main(void *arg) {
     vt__h1c_begin(&run, c);
     for (;;) {
         int r = vt__h1c_next(&run);
-        if (VT__LIKELY(r > 0)) {
+        if (VT__LIKELY(r == 1)) {
             expired = false;
             if (!vt__h1c_request(&run)) break;
             vt__sched_fuel(run.v);
             continue;
+        }
+        if (r == VT__H1C_HTTP2) {
+            vt__h1c_give_over(&run);
+            return 0;
         }
         bool stopping = vt__link_stopping(c);
         if (r == 0 && expired && !stopping) __atomic_fetch_add(&run.host->timeouts, 1, __ATOMIC_RELAXED);
@@ -19970,7 +20999,13 @@ static VT__NOINLINE bool vt__h1c_hello(vt__link *c) {
     vt__sched_dom_unlock(vt__h1c_leave(&run));
     return true;
 }
-static int vt__h1c_main_tls(void *arg) { return vt__h1c_hello(arg) ? vt__h1c_main(arg) : 0; }
+static int vt__h1c_main_tls(void *arg) {
+    vt__link *c = arg;
+    if (!vt__h1c_hello(c)) return 0;
+    if (!vt__tls_speaks(&c->conn, "h2")) return vt__h1c_main(c);
+    vt__h2c_adopt(c, (vt__conn_buf){NULL, 0, 0, 0});
+    return 0;
+}
 
 /* An accepted connection, of the TLS listener `gate` if that is not NULL; -ENOMEM: it is closed. Under the lock. */
 static int vt__h1c_accept(vt__link_host *h, int fd, const vt__addr *peer, vt__tls_gate *gate) {
@@ -20916,7 +21951,7 @@ static VT__UNUSED void vt__wsc_client_free(vt_ws *ws) {
 
 /*==============================================================================
  * MARK: - @srv     servers: configuration, listeners, limits, drain
- * uses:   @api_base @api_tls @plat @mem @str @err @ds @log @h1 @timer @poll @sched @rt @self @sync @block @io @tls @link @h1c @http
+ * uses:   @api_base @api_tls @plat @mem @str @err @ds @log @h1 @timer @poll @sched @rt @self @sync @block @io @tls @link @h2c @h1c @http
  * test:   tests/test_srv.c tests/e2e_life.c tests/fault_server.c tests/sim_server.c tests/sim_edges.c   fuzz: fuzz/fuzz_server.c
  *
  * Each listening socket stands in every domain's poll set (EPOLLEXCLUSIVE). A vthread of the server's own drains it:
@@ -21011,7 +22046,8 @@ static vt_server vt__srv_none = {.error = -ENOMEM, .error_text = "out of memory"
     X(backlog, 1024, 1, 0)               X(port, 8080, 1, 1)                  \
     X(workers, 0, 0, 0)                  X(stack_bytes, 0, 0, 0)              \
     X(stall_ms, 0, 0, 1)                 X(max_spares, 0, 0, 1)               \
-    X(deadlock, 0, 0, 1)                 X(cancel_on, 0, 0, 0)
+    X(deadlock, 0, 0, 1)                 X(cancel_on, 0, 0, 0)                \
+    X(http2, 0, 0, 1)                    X(max_streams, 100, 1, 0)
 /* clang-format on */
 
 static void vt__srv_fill(vt_server_cfg *c) {
@@ -21180,6 +22216,7 @@ static void vt__srv_drop_conns(vt__srv *srv) {
 }
 static void vt__srv_drop_doms(vt__srv *srv) {
     vt__srv_drop_conns(srv);
+    vt__h2c_group_drop(&srv->group);
     vt__mem_free(srv->group.hosts);
     vt__mem_free(srv->doms);
     vt__mem_free(srv->doors);
@@ -21570,7 +22607,7 @@ static int vt__srv_load(vt__srv *srv, char *text, size_t cap) {
         return -ENOMEM;
     }
     for (int i = 0; i < n && r == 0; i++)
-        if (srv->listeners[i].gate) r = vt__tls_gate_read(srv->listeners[i].gate, &files[i], text, cap);
+        if (srv->listeners[i].gate) r = vt__tls_gate_read(srv->listeners[i].gate, srv->group.h2 != NULL, &files[i], text, cap);
     for (int i = 0; i < n; i++) {
         if (!files[i]) continue;
         if (r == 0) vt__tls_gate_use(srv->listeners[i].gate, files[i]);
@@ -21609,6 +22646,7 @@ static int vt__srv_start(vt__srv *srv) {
     g->server = s;
     g->closed = vt__srv_closed;
     vt__srv_resolve(&g->conf, &s->cfg);
+    if ((r = vt__h2c_group_init(g)) < 0) return vt__srv_fail(srv, r, "http2");
     srv->max_open = vt__srv_max(s->cfg.max_connections);
     srv->empty = (vt_sem){0};
     srv->left = 0;
@@ -21884,6 +22922,8 @@ enum vt__conf_flags {
     X("hstsMaxAgeS", hsts_max_age_s, COUNT, VT__CONF_ZERO_NONE, 0, INT64_MAX)                                \
     X("hstsSubdomains", hsts_subdomains, FLAG, 0, 0, 1)                                                      \
     X("reloadOnHup", reload_on_hup, FLAG, 0, 0, 1)                                                           \
+    X("http2", http2, FLAG, VT__CONF_ARG | VT__CONF_ZERO_NONE, 0, 1) \
+    X("maxStreams", max_streams, COUNT, 0, 1, 1000000) \
     X("noDate", no_date, FLAG, 0, 0, 1)                                                                      \
     X("serverName", server_name, STRING, 0, 0, 0)
 #define VT__CONF_MS_MAX (INT64_C(366) * 86400 * 1000) /* far from overflow in nanoseconds */
@@ -21900,7 +22940,7 @@ typedef struct vt__conf_row {
     {key, offsetof(vt_server_cfg, field), VT__CONF_SIZE(field), VT__CONF_##kind, flags, min, max},
 static const vt__conf_row vt__conf_rows[] = {VT__CONF_FIELDS(VT__CONF_ROW)};
 
-#define VT__CONF_ROWS_MAX 48
+#define VT__CONF_ROWS_MAX 64
 #define VT__CONF_LINE_MAX 4096
 #define VT__CONF_FILE_MAX ((size_t)1 << 20)
 
@@ -22015,7 +23055,9 @@ static int vt__conf_parse(const vt__conf_row *row, vt_str text, int64_t *out) {
         bool flag = row->kind == VT__CONF_FLAG;
         int64_t i = vt__conf_word(flag ? "0 1 no yes off on false true" : "reset fin never", text);
         *out = flag ? i % 2 : i;
-        return i < 0 ? -EINVAL : 0;
+        if (i < 0) return -EINVAL;
+        if (*out == 0 && (row->flags & VT__CONF_ZERO_NONE)) *out = VT_NONE;
+        return 0;
     }
     int err = vt__conf_number(row, text, out);
     if (err == 0 && *out == 0 && (row->flags & VT__CONF_ZERO_NONE)) *out = VT_NONE;
