@@ -144,9 +144,9 @@ skip() {
     skipped=$((skipped + 1))
     echo "SKIP $1: $2"
 }
-# name, crowd: everybody is answered or told that there is no room (of a hundred four may be cut off); somebody is served
+# name, crowd: everybody is answered or told that there is no room (of ten one may be cut off); somebody is served
 crowded() {
-    same "$1: answered, told, cut ($2)" 1 "$(echo "$2" | awk '{ print ($1 > 0 && $3 * 25 <= $1 + $2) }')"
+    same "$1: answered, told, cut ($2)" 1 "$(echo "$2" | awk '{ print ($1 > 0 && $3 * 10 <= $1 + $2) }')"
 }
 # name, count, error: the log has so many lines of accept's at the least, and not one for each failure
 complains() {
