@@ -1,7 +1,7 @@
 #!/bin/sh
 # variants: default
-# The unchanged examples/conformance under faults from outside: system calls that strace makes fail, SIGSTOP, kill -9 and
-# SIGTERM under load, two processes on one port.
+# The unchanged examples/conformance under faults from outside: system calls that strace makes fail, limits and a cap of
+# memory, SIGSTOP, kill -9 and SIGTERM under load, two processes on one port.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 if ! command -v python3 > /dev/null; then
@@ -10,9 +10,9 @@ if ! command -v python3 > /dev/null; then
     exit 0
 fi
 tmp=$(mktemp -d) || exit 2
-passed=0 failed=0 skipped=0 pids= load=
+passed=0 failed=0 skipped=0 pids= load= cap=
 server=${VT_EXAMPLES:-build/examples}/conformance
-trap 'for p in $pids $load; do kill -9 "$p" 2> /dev/null; done; rm -rf "$tmp"' EXIT
+trap 'for p in $pids $load; do kill -9 "$p" 2> /dev/null; done; [ -z "$cap" ] || rmdir "$cap"; rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM HUP
 if [ ! -x "$server" ]; then
     server=$tmp/conformance
@@ -36,6 +36,32 @@ while not os.path.exists(count) if "/" in count else good + bad < int(count):
     ok = got.startswith(b"HTTP/1.1 200 ") and got.split(b"\r\n\r\n", 1)[1:] == [want]
     good, bad = good + ok, bad + (not ok)
 print(good, bad)
+PY
+# crowd.py PORT COUNT PATH: so many requests at once; prints how many were answered 200, how many 503, and how many neither
+cat > "$tmp/crowd.py" << 'PY'
+import selectors, socket, sys, time
+port, count, path = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+sel, got, end = selectors.DefaultSelector(), {}, time.monotonic() + 60
+for _ in range(count):
+    s = socket.create_connection(("127.0.0.1", port), 60)
+    s.sendall(b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path.encode())
+    s.setblocking(False)
+    sel.register(s, selectors.EVENT_READ)
+    got[s] = b""
+while sel.get_map() and time.monotonic() < end:
+    for key, _ in sel.select(1):
+        s = key.fileobj
+        try:
+            piece = s.recv(65536)
+        except OSError:
+            piece = b""
+        got[s] += piece
+        if not piece:
+            sel.unregister(s)
+            s.close()
+good = sum(g.startswith(b"HTTP/1.1 200 ") for g in got.values())
+busy = sum(g.startswith(b"HTTP/1.1 503 ") for g in got.values())
+print(good, busy, count - good - busy)
 PY
 same() {
     if [ "$2" = "$3" ]; then
@@ -61,6 +87,9 @@ start() {
 }
 ask() {
     python3 "$tmp/client.py" "$@" 2>> "$tmp/errors"
+}
+ask_crowd() {
+    python3 "$tmp/crowd.py" "$port" "$@" 2>> "$tmp/errors"
 }
 ends() {
     kill -TERM "$1"
@@ -111,22 +140,121 @@ load=
 same "in flight at SIGTERM" "1 0" "$(cat "$tmp/count")"
 option=
 
+skip() {
+    skipped=$((skipped + 1))
+    echo "SKIP $1: $2"
+}
+# name, crowd: everybody is answered or told that there is no room (of ten one may be cut off); somebody is served
+crowded() {
+    same "$1: answered, told, cut ($2)" 1 "$(echo "$2" | awk '{ print ($1 > 0 && $3 * 10 <= $1 + $2) }')"
+}
+# name, count, error: the log has so many lines of accept's at the least, and not one for each failure
+complains() {
+    same "$1: said" 1 "$(grep -c "accept: .*($3)" "$tmp/log" | awk -v least="$2" '{ print ($1 >= least && $1 < 30) }')"
+}
+
+# limits
+option=-workers=1
+start 0 prlimit --nofile=48:48
+got=$(ask_crowd 200 "/delay?ms=200")
+crowded "48 descriptors" "$got"
+complains "48 descriptors" 1 EMFILE
+same "48 descriptors: afterwards" "10 0" "$(ask "$port" 10)"
+ends "$pid" "one with 48 descriptors"
+start 0
+kib=$(awk '/^VmSize:/ { print $2 }' "/proc/$pid/status")
+prlimit --pid "$pid" --as=$(((kib + 30000) * 1024))
+got=$(ask_crowd 3000 "/delay?ms=200")
+crowded "30 MB of addresses" "$got"
+complains "30 MB of addresses" 1 ENOMEM
+same "30 MB of addresses: afterwards" "10 0" "$(ask "$port" 10)"
+ends "$pid" "one with 30 MB of addresses"
+
+# a cap of memory
+for dir in /sys/fs/cgroup/memory /sys/fs/cgroup; do
+    mkdir "$dir/vt_faults_$$" 2> /dev/null || continue
+    cap=$dir/vt_faults_$$
+    for file in memory.limit_in_bytes memory.max; do
+        [ -w "$cap/$file" ] && echo 64M 2> /dev/null > "$cap/$file" && break 2
+    done
+    rmdir "$cap"
+    cap=
+done
+if [ -n "$cap" ]; then
+    start 0 sh -c 'echo $$ > '"$cap"'/cgroup.procs && exec "$@"' sh
+    for path in "/delay?ms=200" "/bytes?n=100000"; do
+        got=$(ask_crowd 3000 "$path")
+        crowded "64 MB of memory, $path" "$got"
+    done
+    same "64 MB of memory: afterwards" "10 0" "$(ask "$port" 10)"
+    ends "$pid" "one with 64 MB of memory"
+    rmdir "$cap"
+    cap=
+else
+    skip memory_cap "no cgroup that may be made"
+fi
+
+# what strace makes fail
+injected() { # name, how often at the least and at the most
+    same "$1: injected" 1 "$(grep -c INJECTED "$tmp/trace" | awk -v a="$2" -v z="$3" '{ print ($1 >= a && $1 <= z) }')"
+}
+traced() { # CALLS:FAULT
+    start 0 strace -qq -f -o "$tmp/trace" -e "trace=${1%%:*}" -e "inject=$1"
+}
+untraced() { # name: ends the server under strace
+    child=$(pgrep -P "$pid" | head -n 1)
+    pids="$pids $child" # strace that is killed lets go of it
+    kill -TERM "$child"
+    wait "$pid"
+    same "$1: exit status" 0 $?
+}
 if strace -f -e trace=none true 2> /dev/null; then
     calls=recvfrom,recvmsg,sendto,sendmsg,accept4,epoll_wait,epoll_pwait,epoll_pwait2
-    for fault in "$calls:error=EINTR:when=2+3"; do
-        start 0 strace -qq -f -o "$tmp/trace" -e "trace=${fault%%:*}" -e "inject=$fault"
+    fault=$calls:error=EINTR:when=2+3
+    traced "$fault"
+    same "$fault: served" "10 0" "$(ask "$port" 10)"
+    same "$fault: large" "3 0" "$(ask "$port" 3 "/bytes?n=300000")"
+    injected "$fault" 1 1000000
+    untraced "$fault"
+    for error in EMFILE ENFILE ENOMEM ECONNABORTED; do
+        fault=accept4:error=$error:when=1..4
+        traced "$fault"
         same "$fault: served" "10 0" "$(ask "$port" 10)"
-        same "$fault: injected" 1 "$(grep -c INJECTED "$tmp/trace" | awk '{ print ($1 > 0) }')"
-        same "$fault: large" "3 0" "$(ask "$port" 3 "/bytes?n=300000")"
-        child=$(pgrep -P "$pid" | head -n 1)
-        pids="$pids $child" # strace that is killed lets go of it
-        kill -TERM "$child"
-        wait "$pid"
-        same "$fault: exit status" 0 $?
+        injected "$fault" 4 4
+        if [ $error = ECONNABORTED ]; then
+            same "$fault: it is the client's affair" 0 "$(grep -c 'accept:' "$tmp/log")"
+        else
+            complains "$fault" 1 $error
+        fi
+        untraced "$fault"
     done
+    # For as long as it lasts the listener rests, and is tried a few times a second.
+    fault=accept4:error=EMFILE
+    option="-workers=1 -P:graceMs=500" # a stop would serve who still stands in the queue
+    traced "$fault"
+    timeout 2 python3 "$tmp/client.py" "$port" 1
+    injected "$fault" 4 200
+    complains "$fault" 1 EMFILE
+    untraced "$fault"
+    option=-workers=1
+    # The runtime lives; from now on there is no memory by mmap.
+    start 0
+    strace -qq -f -o "$tmp/trace" -e trace=mmap -e inject=mmap:error=ENOMEM -p "$pid" &
+    tracer=$! tries=0
+    pids="$pids $tracer"
+    while grep -q '^TracerPid:.0$' "/proc/$pid"/task/*/status && [ $tries -lt 200 ]; do
+        sleep 0.05
+        tries=$((tries + 1))
+    done
+    got=$(ask_crowd 300 "/delay?ms=200")
+    crowded "mmap: ENOMEM" "$got"
+    injected "mmap: ENOMEM" 1 1000000
+    kill -INT $tracer
+    wait $tracer
+    same "mmap: ENOMEM: afterwards" "10 0" "$(ask "$port" 10)"
+    ends "$pid" "one that had no mmap"
 else
-    skipped=1
-    echo "SKIP faults: no strace that may trace (make deps)"
+    skip strace "no strace that may trace (make deps)"
 fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

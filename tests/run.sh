@@ -5,8 +5,8 @@
 #   tests/run.sh fuzz SECONDS TARGET...   runs libFuzzer programs, a fixed time each
 # An ITEM is a program, a script (*.sh), fuzz:PROGRAM (the replay of a corpus) or built:PROGRAM (exists or has failed).
 # Each program's and script's last line is "N passed, N failed, N skipped". Environment: VT_RUN (a program that runs the
-# programs), VT_BUILD (where logs go), VT_BIN_TIMEOUT (seconds for one item), VT_JOBS (items at a time, else as many as
-# CPUs), VT_NOTE (a line shown before the sum).
+# programs), VT_BUILD (where logs go), VT_BIN_TIMEOUT (seconds for one item), VT_JOBS (items at a time, else one more
+# than CPUs, since many wait more than they compute), VT_NOTE (a line shown before the sum).
 set -u
 mode=${1:-}
 [ $# -gt 0 ] && shift
@@ -133,7 +133,7 @@ run_items() {
         if is_there "$item"; then echo "$item" >> "$logs/items"; fi
     done
     # Not in the background: that would have them ignore SIGINT.
-    xargs -P "${VT_JOBS:-$(nproc 2> /dev/null || echo 2)}" -n 1 sh "$0" start < "$logs/items" | {
+    xargs -P "${VT_JOBS:-$(($(nproc 2> /dev/null || echo 2) + 1))}" -n 1 sh "$0" start < "$logs/items" | {
         while read -r item; do end_item "$item"; done
         while read -r item; do
             name_item "$item"
