@@ -302,7 +302,7 @@ static void turn_keys(void) {
 }
 TEST(tickets_resume_and_their_keys_turn) {
     for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
-        SSL_SESSION *s = NULL, *old;
+        SSL_SESSION *s = NULL;
         SSL_CTX *ctx = client_ctx();
         SSL_CTX_set_min_proto_version(ctx, version);
         SSL_CTX_set_max_proto_version(ctx, version);
@@ -320,13 +320,11 @@ TEST(tickets_resume_and_their_keys_turn) {
         CHECK_EQ(vt_server_tls_reload(e2e.s), 0);
         CHECK_EQ(resumed(ctx, &s), 1); /* keys outlive a reload */
         CHECK_EQ(e2e_stop(), 0);
-        old = s;
         lcfg.ticket_life_s = VT_NONE;
         REQUIRE(start(NULL));
         CHECK_EQ(resumed(ctx, &s), 0);
         CHECK_EQ(resumed(ctx, &s), 0);
         CHECK_EQ(e2e_stop(), 0);
-        (void)old;
         SSL_SESSION_free(s);
         SSL_CTX_free(ctx);
     }
@@ -556,8 +554,7 @@ TEST(input_byte_by_byte) {
             asked = SSL_write(s, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27) == 27;
         while ((n = BIO_read(out, buf, 1)) == 1) {
             if (send(c.fd, buf, 1, MSG_NOSIGNAL) != 1) break;
-            if ((++got & 0) == 0) got--; /* each in a segment of its own: TCP_NODELAY */
-            sched_yield();
+            sched_yield(); /* each in a segment of its own: TCP_NODELAY */
         }
         if ((n = (int)recv(c.fd, buf, sizeof buf, 0)) > 0) BIO_write(in, buf, n);
         else e2e_sleep_ms(1);
