@@ -163,7 +163,16 @@ same "plain HTTP" "400" "$(curl -q -s --noproxy '*' --max-time 30 -o "$tmp/body"
 has "plain HTTP is told" 'https://' "$tmp/body"
 
 # no renegotiation, though the connection has been of use
-{ sleep 1 && printf 'R\n' && sleep 2; } | timeout 30 openssl s_client -tls1_2 -connect "127.0.0.1:$tls" > "$tmp/out" 2>&1
+again() { # asks for it, and waits for what is said of it
+    sleep 1
+    echo R
+    tries=0
+    while [ $tries -lt 20 ] && ! grep -q 'no renegotiation' "$tmp/out"; do
+        tries=$((tries + 1))
+        sleep 1
+    done
+}
+again | timeout 30 openssl s_client -tls1_2 -connect "127.0.0.1:$tls" > "$tmp/out" 2>&1
 has "renegotiation is refused" 'no renegotiation' "$tmp/out"
 
 # Chromium: a certificate that it is told to accept, and one that it knows nothing about

@@ -136,6 +136,10 @@ TEST(srv_tls_that_is_not_built_in) {
     CHECK_EQ(vt_server_listen_tls(s, ":0", &tls), VT_ENOTLS);
     CHECK_EQ(vt_server_tls_reload(s), VT_ESTATE);
     vt_server_free(s);
+    vt_stream *st;
+    CHECK_EQ(vt_tls_dial(&st, "127.0.0.1:1", NULL, 0), VT_ENOTLS);
+    CHECK_EQ(vt_tls_client_take(&st, NULL, NULL, 0), VT_ENOTLS);
+    vt_tls_close(NULL);
 }
 
 TEST(srv_resolved) {

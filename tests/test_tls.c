@@ -195,6 +195,26 @@ TEST(a_bad_record_is_an_error_for_good) {
     CHECK(p.s.out_len > p.s.out_pos); /* the alert */
     pair_close(&p);
 }
+TEST(ticket_keys_turn_in_time) {
+    vt__ossl_keys ks = {.every = 3600 * VT_SEC};
+    struct vt__ossl_key first, k;
+    REQUIRE(vt__ossl_key_find(&ks, NULL, &first) == 0);
+    CHECK_EQ(ks.n, 1);
+    CHECK(ks.due > vt_now() + 3500 * VT_SEC);
+    REQUIRE(vt__ossl_key_find(&ks, NULL, &k) == 0);
+    CHECK(memcmp(&k, &first, sizeof k) == 0); /* not yet */
+    for (int turns = 1; turns <= 3; turns++) {
+        ks.due = vt_now() - 1;
+        REQUIRE(vt__ossl_key_find(&ks, NULL, &k) == 0);
+        CHECK(memcmp(&k, &first, sizeof k) != 0);
+        CHECK_EQ(vt__ossl_key_find(&ks, first.name, &k), turns < 3 ? turns : -1);
+        CHECK(turns == 3 || memcmp(&k, &first, sizeof k) == 0);
+    }
+    REQUIRE(vt__ossl_key_find(&ks, NULL, &first) == 0);
+    ks.due = vt_now() - 2 * ks.every; /* for so long nobody came: no ticket is young enough */
+    CHECK_EQ(vt__ossl_key_find(&ks, first.name, &k), -1);
+    CHECK_EQ(ks.n, 1);
+}
 /* Whoever else uses OpenSSL on this thread may look at the queue without clearing it first. */
 TEST(the_error_queue_is_left_empty) {
     static const char broken[] = "-----BEGIN PRIVATE KEY-----\nMIIBAAAA\n-----END PRIVATE KEY-----\n";
