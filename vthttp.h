@@ -17669,7 +17669,7 @@ VT__INLINE char *vt__wsc_at_once(vt_ws *ws, size_t n) {
     if (ws->owner != v || !ws->kept || n > VT__WSC_GATHER || b->cap - b->len < n + VT__WS_HEAD_MAX)
         return NULL;
     if (VT__UNLIKELY(ws->closing || ws->io.err || ws->writer || vt__sched_cancelled(v))) return NULL;
-    return VT__UNLIKELY(vt__wsc_unheard(ws)) ? NULL : b->p + b->len;
+    return b->p + b->len;
 }
 VT_API int vt_ws_send(vt_ws *ws, int type, const void *p, size_t n) {
     if (type != VT_WS_TEXT && type != VT_WS_BINARY) return -EINVAL;
