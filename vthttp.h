@@ -21106,9 +21106,9 @@ static unsigned vt__wsc_noted(vt_ws *ws, uint8_t pong[VT__WS_CONTROL_MAX], size_
 static unsigned vt__wsc_hand_on(vt_ws *ws, bool heed, uint8_t pong[VT__WS_CONTROL_MAX], size_t *n,
                                 vt__waiter *turn) {
     vt__sync_lock(&ws->mu.flags, &ws->mu.spin);
-    unsigned noted = heed ? vt__wsc_noted(ws, pong, n) : 0;
+    unsigned noted = VT__UNLIKELY(ws->noted) && heed ? vt__wsc_noted(ws, pong, n) : 0;
     vt__waiter *w = noted ? NULL : ws->mu.q.head;
-    if (turn && !noted) {
+    if (VT__UNLIKELY(turn != NULL) && !noted) {
         vt__sync_lock(&ws->turn.flags, &ws->turn.spin);
         vt__sync_enqueue(turn, vt__sched_self(), &ws->turn.q, &ws->turn.flags, &ws->turn.spin);
     }
@@ -21139,21 +21139,23 @@ static int vt__wsc_put_masked(vt_ws *ws, unsigned first, const uint8_t *p, size_
     }
     return ws->io.err;
 }
-static int vt__wsc_put(vt_ws *ws, unsigned first, const void *p, size_t n) {
-    vt__conn_buf *b = &ws->io.out;
-    ws->io.thr = vt__sched_thr(); /* whose pool a block comes from, and goes to */
-    if (VT__UNLIKELY(ws->keys != NULL)) return vt__wsc_put_masked(ws, first, p, n);
-    if (n <= VT__WSC_GATHER) {
-        char *to = vt__conn_room(&ws->io, n + VT__WS_HEAD_MAX);
-        if (VT__UNLIKELY(!to)) return ws->io.err;
-        size_t k = vt__ws_put_head((uint8_t *)to, first, n, NULL);
-        if (n) memcpy(to + k, p, n);
-        b->len += k + n;
-        return 0;
-    }
+static VT__NOINLINE int vt__wsc_put_slow(vt_ws *ws, unsigned first, const void *p, size_t n) {
+    if (ws->keys) return vt__wsc_put_masked(ws, first, p, n);
     uint8_t head[VT__WS_HEAD_MAX];
     struct iovec v[3] = {{NULL, 0}, {head, vt__ws_put_head(head, first, n, NULL)}, {(char *)(uintptr_t)p, n}};
     return vt__conn_send_behind(&ws->io, v, 3);
+}
+VT__INLINE int vt__wsc_put_at(vt_ws *ws, char *to, unsigned first, const void *p, size_t n) {
+    size_t k = vt__ws_put_head((uint8_t *)to, first, n, NULL);
+    ws->io.out.len += k + n;
+    if (n) memcpy(to + k, p, n);
+    return 0;
+}
+static int vt__wsc_put(vt_ws *ws, unsigned first, const void *p, size_t n) {
+    ws->io.thr = vt__sched_thr(); /* whose pool a block comes from, and goes to */
+    if (VT__UNLIKELY(n > VT__WSC_GATHER || ws->keys)) return vt__wsc_put_slow(ws, first, p, n);
+    char *to = vt__conn_room(&ws->io, n + VT__WS_HEAD_MAX);
+    return VT__LIKELY(to != NULL) ? vt__wsc_put_at(ws, to, first, p, n) : ws->io.err;
 }
 static void vt__wsc_flush(vt_ws *ws) {
     ws->io.thr = vt__sched_thr();
@@ -21316,7 +21318,7 @@ static int64_t vt__wsc_try_get(vt_ws *ws, vt__thr *thr, char *p, size_t n) {
     return r;
 }
 /* What came of it: > 0, or < 0, for good unless it is the program's own affair. */
-static int64_t vt__wsc_got(vt_ws *ws, vt__thr *thr, int64_t r) {
+VT__INLINE int64_t vt__wsc_got(vt_ws *ws, vt__thr *thr, int64_t r) {
     if (VT__LIKELY(r > 0)) {
         ws->heard = thr->now, ws->asked = 0;
         bool late = VT__UNLIKELY(__atomic_load_n(&ws->closing, __ATOMIC_RELAXED)) &&
@@ -21332,12 +21334,11 @@ static int64_t vt__wsc_get(vt_ws *ws, char *p, size_t n, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t r;
     int waited = 0;
-    if (until == VT__WSC_NOW) return vt__wsc_got(ws, v->thr, vt__wsc_try_get(ws, v->thr, p, n));
-    vt__sched_fuel(v);
+    if (VT__LIKELY(until != VT__WSC_NOW)) vt__sched_fuel(v);
     if (ws->kept && ws->owner == v && vt__conn_readable(ws->io.c)) ws->kept = false, vt__wsc_release(ws);
     for (;;) {
         r = vt__sched_cancelled(v) ? -ECANCELED : vt__wsc_try_get(ws, v->thr, p, n);
-        if (r != -EAGAIN) break;
+        if (r != -EAGAIN || until == VT__WSC_NOW) break;
         if (waited == -ETIMEDOUT) return waited;
         if (waited == VT__WSC_TICK && (r = vt__wsc_tick(ws, v->thr->now)) < 0) return r;
         if (ws->io.in.pos == ws->io.in.len) vt__conn_buf_put(v->thr, &ws->io.in);
@@ -21445,27 +21446,30 @@ static int vt__wsc_collect(vt_ws *ws, int64_t until) {
     ws->inside = ws->dec.left > 0;
     return r < 0 ? vt__wsc_bad(ws, r) : 0;
 }
-VT__INLINE int vt__wsc_short(vt_ws *ws, vt_str *msg, size_t n) {
-    char *p = ws->io.in.p + ws->io.in.pos;
+/* The next message, if it is a short one that is here: its type, 0 if not, or < 0. */
+VT__INLINE int vt__wsc_short(vt_ws *ws, vt_str *msg) {
+    vt__conn_buf *b = &ws->io.in;
+    uint8_t *p = (uint8_t *)b->p + b->pos;
+    size_t n = ws->inside ? 0 : vt__ws_short(&ws->dec, p, b->len - b->pos);
+    if (n == 0) return 0;
     int type = p[0] & 15;
-    if (type == VT__WS_TEXT && VT__UNLIKELY(!vt__ws_is_text((uint8_t *)p + 6, n - 6)))
+    if (type == VT__WS_TEXT && VT__UNLIKELY(!vt__ws_is_text(p + 6, n - 6)))
         return vt__wsc_bad(ws, VT__WS_E_UTF8);
-    ws->io.in.pos += n;
-    *msg = vt__wsc_give(ws, p + 6, n - 6);
+    b->pos += n;
+    ws->streams = false;
+    *msg = vt__wsc_give(ws, (char *)p + 6, n - 6);
     return type;
 }
-VT__INLINE int vt__wsc_recv(vt_ws *ws, vt_str *msg, int64_t until) {
+static VT__NOINLINE int vt__wsc_recv(vt_ws *ws, vt_str *msg, int64_t until) {
     vt__conn_buf *b = &ws->io.in;
-    int r;
     size_t n;
+    int r;
     if (ws->streams && ws->dec.msg) return VT_ESTATE;
     ws->streams = false;
-    while (!ws->inside) {
-        n = vt__ws_short(&ws->dec, (uint8_t *)b->p + b->pos, b->len - b->pos);
-        if (VT__LIKELY(n > 0)) return vt__wsc_short(ws, msg, n);
-        if (b->len > b->pos) break;
+    while (!ws->inside && b->len == b->pos) {
         int64_t got = vt__wsc_get(ws, NULL, 0, until);
         if (VT__UNLIKELY(got < 0)) return (int)got;
+        if (VT__LIKELY((r = vt__wsc_short(ws, msg)) != 0)) return r;
     }
     do {
         if ((r = vt__wsc_frame(ws, until)) <= 0) return r;
@@ -21486,15 +21490,18 @@ VT__INLINE int vt__wsc_recv(vt_ws *ws, vt_str *msg, int64_t until) {
         }
     } while (true);
 }
-VT_API int vt_ws_recv_until(vt_ws *ws, vt_str *msg, int64_t until) {
+VT__INLINE int vt__wsc_recv_any(vt_ws *ws, vt_str *msg, int64_t until) {
     int r = vt__wsc_begin(ws);
     *msg = (vt_str){"", 0};
     if (r <= 0) return r;
-    r = vt__wsc_recv(ws, msg, VT__MAX(until, VT_NONE));
+    if ((r = vt__wsc_short(ws, msg)) == 0) r = vt__wsc_recv(ws, msg, until);
     ws->reading = false;
     return r;
 }
-VT_API int vt_ws_recv(vt_ws *ws, vt_str *msg) { return vt_ws_recv_until(ws, msg, 0); }
+VT_API int vt_ws_recv(vt_ws *ws, vt_str *msg) { return vt__wsc_recv_any(ws, msg, 0); }
+VT_API int vt_ws_recv_until(vt_ws *ws, vt_str *msg, int64_t until) {
+    return vt__wsc_recv_any(ws, msg, VT__MAX(until, VT_NONE));
+}
 
 /* Bytes of the message under way: > 0; 0 its end; < 0. */
 static int64_t vt__wsc_read(vt_ws *ws, char *buf, size_t n) {
@@ -21556,6 +21563,7 @@ VT__INLINE int vt__wsc_lock_any(vt_ws *ws) {
         ws->kept = false;
         return 0;
     }
+    if (VT__LIKELY(v && !vt__sched_cancelled(v) && vt__wsc_try(ws, 0, NULL, 0))) return 0;
     int r = vt_mutex_lock_until(&ws->mu, 0);
     return VT__UNLIKELY(r < 0) ? vt__wsc_unsent(ws, r) : 0;
 }
@@ -21617,17 +21625,32 @@ static int vt__wsc_wait_turn(vt_ws *ws) {
     return r;
 }
 /* ... and no message in fragments of somebody else's is under way. */
-VT__INLINE int vt__wsc_lock_turn(vt_ws *ws) {
-    int r = vt__wsc_lock(ws);
-    while (VT__UNLIKELY(r == 0 && ws->writer)) {
+static VT__NOINLINE int vt__wsc_lock_later(vt_ws *ws) {
+    int r = 0;
+    while (r == 0 && ws->writer) {
         r = ws->writer == vt__sched_self() ? VT_ESTATE : vt__wsc_unsent(ws, vt__wsc_wait_turn(ws));
         if (r == 0) r = ws->closing ? VT_EWSCLOSED : ws->io.err;
         if (r < 0) vt__wsc_release(ws);
     }
     return r;
 }
+VT__INLINE int vt__wsc_lock_turn(vt_ws *ws) {
+    int r = vt__wsc_lock(ws);
+    return VT__UNLIKELY(r == 0 && ws->writer) ? vt__wsc_lock_later(ws) : r;
+}
+/* Where the handler's message goes that need not wait for anything, nor ask: it is not the first since he last waited. */
+VT__INLINE char *vt__wsc_at_once(vt_ws *ws, size_t n) {
+    vt__vth *v = vt__sched_self();
+    const vt__conn_buf *b = &ws->io.out;
+    if (ws->owner != v || !ws->kept || n > VT__WSC_GATHER || b->cap - b->len < n + VT__WS_HEAD_MAX)
+        return NULL;
+    if (VT__UNLIKELY(ws->closing || ws->io.err || ws->writer || vt__sched_cancelled(v))) return NULL;
+    return b->p + b->len;
+}
 VT_API int vt_ws_send(vt_ws *ws, int type, const void *p, size_t n) {
     if (type != VT_WS_TEXT && type != VT_WS_BINARY) return -EINVAL;
+    char *to = vt__wsc_at_once(ws, n);
+    if (VT__LIKELY(to != NULL)) return vt__wsc_put_at(ws, to, VT__WS_FIN | (unsigned)type, p, n);
     int r = vt__wsc_lock_turn(ws);
     if (r < 0) return r;
     return vt__wsc_unlock(ws, vt__wsc_put(ws, VT__WS_FIN | (unsigned)type, p, n));

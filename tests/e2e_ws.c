@@ -228,6 +228,29 @@ static int ticks(vt_ws *ws, vt_req *req) {
     seen_end(ws, r);
     return r;
 }
+/* Receives nothing until it may, and then a hundred. */
+static int slow_goes_on;
+static int slow(vt_ws *ws, vt_req *req) {
+    int r, n = 0;
+    vt_str m;
+    (void)req;
+    seen_start();
+    while ((r = vt_sleep_ms(5)) == 0 && !load(&slow_goes_on)) continue;
+    while (r == 0 && n < 100 && (r = vt_ws_recv(ws, &m)) > 0)
+        if (m.ptr[0] == n) r = 0, n++;
+    if (r == 0) r = vt_ws_text(ws, n == 100 ? "100 in order" : "other ones");
+    return r < 0 ? r : vt_ws_recv(ws, &m);
+}
+static int within(vt_ws *ws, vt_req *req) {
+    (void)req;
+    int r = vt_ws_text(ws, "whole"); /* so that it has the lock */
+    if (r == 0) r = vt_ws_begin(ws, VT_WS_TEXT);
+    if (r == 0 && vt_ws_write(ws, "in ", 3) == 3) seen.aux = vt_ws_text(ws, "no");
+    if (r == 0 && vt_ws_write(ws, "parts", 5) == 5) r = vt_ws_end(ws);
+    if (r == 0) r = vt_ws_text(ws, "again");
+    seen_end(ws, r);
+    return r;
+}
 /* Never parks, and has sent something before it is to stop. */
 static int never_parks(vt_ws *ws, vt_req *req) {
     (void)req;
@@ -280,6 +303,8 @@ static void routes(vt_server *s) {
     vt_server_ws(s, "/meanwhile", receives_meanwhile, NULL);
     vt_server_ws(s, "/waits", waits, &brief);
     vt_server_ws(s, "/ticks", ticks, NULL);
+    vt_server_ws(s, "/within", within, NULL);
+    vt_server_ws(s, "/slow", slow, NULL);
     vt_server_ws(s, "/yields", never_parks, NULL);
     vt_server_ws(s, "/lets_go", flush_lets_go, NULL);
     vt_server_get(s, "/hand", by_hand);
@@ -432,6 +457,7 @@ TEST(b121_b122_lengths) {
     for (size_t i = 0; i < sizeof body; i++) body[i] = (char)('a' + i % 26);
     REQUIRE(ws_open(&c, "/echo"));
     for (size_t n = 0; n <= 125; n++) CHECK(ws_put(&c, 0x81, body, n) && ws_is(&c, 0x81, body, n));
+    CHECK(ws_put(&c, 0x81, body, 49000) && ws_is(&c, 0x81, body, 49000));
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         CHECK(ws_put(&c, 0x82, body, sizes[i]) && ws_is(&c, 0x82, body, sizes[i]));
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
@@ -594,6 +620,27 @@ TEST(b123_b126_a_handler_that_only_sends) {
     CHECK_STR(seen.reason, "enough");
     CHECK_EQ(e2e_stop(), 0);
     CHECK_EQ(e2e_logged(VT_LOG_ERROR, ""), 0);
+}
+TEST(b126_close_codes_of_every_class) {
+    static const int good[] = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010,
+                               1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999},
+                     bad[] = {0, 999, 1004, 1005, 1006, 1015, 1016, 2000, 2999, 5000, 65535};
+    REQUIRE(begin());
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        CL(c);
+        int before = load(&seen.ended);
+        REQUIRE(ws_open(&c, "/echo"));
+        CHECK(ws_bye(&c, good[i], "why") && ws_is_bye(&c, good[i], "why") && ws_ends(&c));
+        CHECK(comes(&seen.ended, before + 1));
+        CHECK_EQ(seen.code, good[i]);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CL(c);
+        REQUIRE(ws_open(&c, "/echo"));
+        CHECK(ws_bye(&c, bad[i], "why") && ws_is_bye(&c, 1002, "close code that nobody may send") &&
+              ws_ends(&c));
+    }
+    CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b127_disconnects) {
     static const char *const paths[] = {"/echo", "/flood", "/sleeper"};
@@ -773,6 +820,34 @@ TEST(b134_slow_reader_stops_the_sender) {
     CHECK(comes(&seen.ended, 1));
     CHECK_EQ(e2e_stop(), 0);
 }
+/* The other way round: who is slow is the handler, and what he has not taken waits with the client. */
+static void *sends_much(void *arg) {
+    static char block[100000];
+    for (int i = 0; i < 100; i++) {
+        block[0] = (char)i;
+        if (!ws_put(arg, 0x82, block, sizeof block)) break;
+        __atomic_store_n(&seen.aux, i + 1, __ATOMIC_SEQ_CST);
+    }
+    return NULL;
+}
+TEST(b134_slow_handler_stops_the_client) {
+    CL(c);
+    pthread_t t;
+    struct wsf f;
+    REQUIRE(begin());
+    REQUIRE(cl_open_to(&c, e2e.port, 4096) && ws_shake(&c, "/slow", "") == 101);
+    REQUIRE(pthread_create(&t, NULL, sends_much, &c) == 0);
+    CHECK(comes(&seen.started, 1));
+    e2e_sleep_ms(200);
+    CHECK(load(&seen.aux) < 100); /* 10 MB are more than sockets hold */
+    __atomic_store_n(&slow_goes_on, 1, __ATOMIC_SEQ_CST);
+    pthread_join(t, NULL);
+    CHECK_EQ(load(&seen.aux), 100);
+    CHECK(ws_get(&c, &f) == 1 && f.first == 0x81);
+    CHECK_STR((const char *)f.p, "100 in order");
+    CHECK(part(&c));
+    CHECK_EQ(e2e_stop(), 0);
+}
 TEST(b134_senders_on_all_workers_while_somebody_receives) {
     int next[SENDERS] = {0}, echoes = 0, total = 0;
     char text[400];
@@ -824,6 +899,18 @@ TEST(b123_b134_pong_behind_a_message_that_is_stuck) {
     while ((r = ws_get(&c, &f)) == 1 && f.first == 0x8a && strcmp((const char *)f.p, "noted") != 0) continue;
     CHECK(r == 1 && f.first == 0x8a);
     CHECK(part(&c));
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(no_message_within_one_in_fragments) {
+    CL(c);
+    REQUIRE(begin());
+    REQUIRE(ws_open(&c, "/within"));
+    CHECK(ws_is_text(&c, "whole") && ws_is(&c, 0x01, "in ", 3) && ws_is(&c, 0x00, "parts", 5));
+    CHECK(ws_is(&c, 0x80, "", 0) && ws_is_text(&c, "again") && ws_is_bye(&c, 1000, ""));
+    CHECK(comes(&seen.ended, 1));
+    CHECK_EQ(seen.aux, VT_ESTATE);
+    CHECK_EQ(seen.result, 0);
+    CHECK(ws_bye(&c, 1000, "") && ws_ends(&c));
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(a_child_receives) {

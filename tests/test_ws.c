@@ -155,6 +155,23 @@ TEST(reserved_bits_and_opcodes) {
                     if (want == 0 && data && !fin) CHECK_EQ(o.in.msg_rsv, rsv << 4);
                 }
 }
+TEST(b128_a_message_has_the_reserved_bits_of_its_first_frame) {
+    uint8_t b[64];
+    for (unsigned rsv = 0; rsv < 2; rsv++) { /* with one set the payload is an extension's, and no text yet */
+        vt__ws_in in = fresh(true);
+        in.rsv = 0x40;
+        size_t n = frame(b, 0x01 | rsv << 6, 0, "\xff", 1, "wxyz"), first = n;
+        n += frame(b + n, 0x89, 0, "p", 1, "wxyz");
+        n += frame(b + n, 0x80, 0, "\xfe", 1, "wxyz");
+        struct outcome o = settle(in, b, n), at = feed(in, b, n, &first, 1);
+        CHECK_EQ(o.rc, rsv ? 0 : VT__WS_E_UTF8);
+        CHECK_EQ(o.messages, rsv);
+        CHECK_EQ(at.in.msg_rsv, rsv << 6);
+        n = frame(b, 0x81, 0, "\xff", 1, "wxyz"); /* and not those of the message before */
+        at.in.msg = 0;
+        CHECK_EQ(feed(at.in, b, n, NULL, 0).rc, VT__WS_E_UTF8);
+    }
+}
 TEST(control_frames_have_125_bytes_and_are_whole) {
     CHECK_EQ(one(0x89, 0, 125), 0);
     CHECK_EQ(one(0x8a, 0, 126), VT__WS_E_CONTROL_LONG);

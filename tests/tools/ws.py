@@ -12,9 +12,13 @@ def check(ok, text):
 
 
 class Client:
-    def __init__(self, port, path):
+    def __init__(self, port, path, room=0):
         key = base64.b64encode(os.urandom(16)).decode()
-        self.s = socket.create_connection(("127.0.0.1", port), 20)
+        self.s = socket.socket()
+        self.s.settimeout(20)
+        if room:
+            self.s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        self.s.connect(("127.0.0.1", port))
         self.buf = b""
         self.s.sendall((f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                         f"Origin: http://127.0.0.1:{port}\r\n"
@@ -77,10 +81,15 @@ class Client:
 
 def echo(port):
     c = Client(port, "/ws")
-    for n in (0, 1, 125, 126, 127, 65535, 65536, 1 << 20, (20 << 20) + 3):
+    for n in (0, 1, 125, 126, 127, 65535, 65536, 1 << 20, (20 << 20) + 3, 32 << 20):
         body = os.urandom(n)
         c.send(0x82, body)
         check(c.recv() == (0x82, body), f"an echo of {n} bytes")
+    over = Client(port, "/ws")
+    over.s.sendall(b"\x82\xff" + struct.pack(">Q", (32 << 20) + 1) + b"mask")
+    first, payload = over.recv()
+    check(first == 0x88 and struct.unpack(">H", payload[:2])[0] == 1009, (first, payload, "over 32 MiB"))
+    over.s.close()
     c.send(0x01, "Gr\u00fc".encode()[:3])
     c.send(0x89, b"between")
     c.send(0x00, "Gr\u00fc".encode()[3:])
@@ -96,7 +105,22 @@ def echo(port):
         c.s.close()
 
 
+def left_behind(port):  # who does not read is out once 64 lines wait for it, and delays nobody
+    ada, slow = Client(port, "/ws?name=ada"), Client(port, "/ws?name=slow", 4096)
+    check(ada.text() == "ada: is here" and ada.text() == "slow: is here", "who has come")
+    for _ in range(12000):  # more than sockets hold
+        ada.send(0x81, b"x" * 480)
+        check(len(ada.text()) == 485, "a line")
+    while (frame := slow.recv())[0] == 0x81:
+        pass
+    check(frame == (0x88, struct.pack(">H", 1008) + b"too slow"), frame)
+    slow.send(0x88, struct.pack(">H", 1008))
+    check(slow.s.recv(1) == b"", "the server does not close")
+    ada.close()
+
+
 def chat(port):
+    left_behind(port)
     names = ["ada", "bob", "eve"]
     all_ = []
     for i, name in enumerate(names):
