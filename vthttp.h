@@ -19808,15 +19808,16 @@ static bool vt__cpool_pick(vt_client *c, vt__cpool_want *w, vt__cpool_conn **dea
     c->conns++;
     return true;
 }
-/* There is an idle one more, or a place: for the first that can use it. */
-static void vt__cpool_serve(vt_client *c, vt__cpool_conn **dead) {
+/* There is an idle one more, or a place: for the first that can use it; false: nobody. */
+static bool vt__cpool_serve(vt_client *c, vt__cpool_conn **dead) {
     for (vt__list *n = c->waiting.next; n != &c->waiting; n = n->next) {
         vt__cpool_want *w = VT__CONTAINER(n, vt__cpool_want, link);
         if (!vt__cpool_pick(c, w, dead)) continue;
         vt__ds_list_remove(n);
         (void)vt_sem_release(&w->ready, 1);
-        return;
+        return true;
     }
+    return false;
 }
 
 /* --- what the reactor does --- */
@@ -19846,8 +19847,9 @@ static void vt__cpool_sweep(vt__timer *t) {
     int64_t most = vt__cpool_ns(c->cfg.idle_timeout_ms), due = 0;
     vt__cpool_conn *dead = NULL;
     vt__cpool_lock();
-    for (int n = vt__cpool_trim(c, INT_MAX, vt__plat_now() - most + 1, &dead); n > 0; n--)
-        vt__cpool_serve(c, &dead);
+    for (int n = vt__cpool_trim(c, INT_MAX, vt__plat_now() - most + 1, &dead);
+         n > 0 && vt__cpool_serve(c, &dead);)
+        n--;
     if (vt__ds_list_empty(&c->idle)) c->sweep_run = 0;
     else due = VT__CONTAINER(c->idle.next, vt__cpool_conn, age)->since + most;
     vt__cpool_unlock();
@@ -19926,8 +19928,9 @@ static int vt__cpool_take(vt_client *c, const char *key, unsigned how, bool fres
     *out = r == 0 ? w.got : NULL;
     return r;
 }
-/* Lists it as idle and arms it: 1; 0: there is input. */
-static int vt__cpool_idle(vt_client *c, vt__cpool_conn *k, bool *sweep, vt__cpool_conn **dead) {
+/* Lists it as idle and arms it; false: there is input. sweep: the timer is to be armed. Who waits may take it, or its
+ * place, at once. */
+static bool vt__cpool_idle(vt_client *c, vt__cpool_conn *k, bool *sweep, vt__cpool_conn **dead) {
     vt__cpool_host *h = k->host;
     k->reused = true;
     k->since = vt__plat_now();
@@ -19937,22 +19940,22 @@ static int vt__cpool_idle(vt_client *c, vt__cpool_conn *k, bool *sweep, vt__cpoo
     c->nidle++;
     if (!vt__poll_arm(&k->conn.pd)) {
         vt__cpool_unlist(k);
-        return 0;
+        return false;
     }
-    vt__cpool_serve(c, dead);
+    if (vt__cpool_serve(c, dead)) return true;
     if (h->nidle > VT__MAX(c->cfg.max_idle_host, 0))
         vt__cpool_discard(VT__CONTAINER(h->idle.next, vt__cpool_conn, link), dead);
     vt__cpool_trim(c, VT__MAX(c->cfg.max_idle, 0), INT64_MIN, dead);
     *sweep = c->nidle && c->cfg.idle_timeout_ms >= 0 && !vt__cpool_lives(c->sweep_run);
     if (*sweep) c->sweep_run = vt__sched_g.runs, c->sweep_dom = vt__sched_thr()->dom;
-    return 1;
+    return true;
 }
 /* Gives it back, to be kept or closed. */
 static void vt__cpool_give(vt_client *c, vt__cpool_conn *k, bool keep) {
     vt__cpool_conn *dead = NULL;
     bool sweep = false;
     k->conn.pd.sink = vt__cpool_sink;
-    for (int listed = 0; keep && !listed;) {
+    for (bool listed = false; keep && !listed;) {
         keep = vt__cpool_quiet(k) && vt__poll_add(vt__sched_thr()->dom, &k->conn.pd) == 0;
         if (!keep) break;
         vt__cpool_lock();
@@ -19971,7 +19974,7 @@ static void vt__cpool_give(vt_client *c, vt__cpool_conn *k, bool keep) {
 static int vt__cpool_empty(vt_client *c) {
     vt__cpool_conn *dead = NULL;
     vt__cpool_lock();
-    for (int n = vt__cpool_trim(c, 0, INT64_MAX, &dead); n > 0; n--) vt__cpool_serve(c, &dead);
+    for (int n = vt__cpool_trim(c, 0, INT64_MAX, &dead); n > 0 && vt__cpool_serve(c, &dead);) n--;
     int left = c->nidle;
     vt__cpool_unlock();
     vt__cpool_bury(dead);
