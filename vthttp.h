@@ -739,11 +739,13 @@ typedef int vt_middleware(vt_req *req, vt_res *res, vt_next *next);
 VT_API int vt_next_run(vt_next *next, vt_req *req, vt_res *res);
 VT_API void *vt_next_ctx(const vt_next *next); /* the ctx that was given to vt_server_use or vt_route_use */
 
-/* The status a handler's error turns into: 400 VT_EBADREQ, 403 VT_EFORBIDDEN -EACCES, 404 VT_ENOTFOUND -ENOENT, 413
- * VT_ETOOLARGE, 415 VT_ETYPE, 426 VT_EWSUPGRADE, 503 VT_ELIMIT VT_ESTOPPED -ECANCELED; another server's fault (RFC 9110 15.6.3,
- * 15.6.5) is 502 for VT_EHTTP VT_EEOF VT_EHEAD VT_EBODY VT_EREDIRECT VT_EPROXY VT_ETLS VT_ECERT VT_ENAME VT_ENAMETRY
- * -ECONNREFUSED -ECONNRESET -EPIPE -EHOSTUNREACH -ENETUNREACH, and 504 for -ETIMEDOUT; else 500. What is the error of the request's own
- * body is the client's fault: there the server makes 408 of -ETIMEDOUT, and 400 of VT_EHTTP, VT_EEOF, -ECONNRESET, -EPIPE. */
+/* The status a handler's error turns into: 400 VT_EBADREQ, 403 VT_EFORBIDDEN -EACCES, 404 VT_ENOTFOUND
+ * -ENOENT, 413 VT_ETOOLARGE, 415 VT_ETYPE, 426 VT_EWSUPGRADE, 503 VT_ELIMIT VT_ESTOPPED -ECANCELED;
+ * another server's fault (RFC 9110 15.6.3, 15.6.5) is 502 for VT_EHTTP VT_EEOF VT_EHEAD VT_EBODY
+ * VT_EREDIRECT VT_EPROXY VT_ETLS VT_ECERT VT_ENAME VT_ENAMETRY -ECONNREFUSED -ECONNRESET -EPIPE
+ * -EHOSTUNREACH -ENETUNREACH, and 504 for -ETIMEDOUT; else 500. What is the error of the request's own
+ * body is the client's fault: there the server makes 408 of -ETIMEDOUT, and 400 of VT_EHTTP, VT_EEOF,
+ * -ECONNRESET, -EPIPE. */
 VT_API int vt_status_of(int err);
 /* The reason phrase of a status, "" when unknown (RFC 9110 15). */
 VT_API const char *vt_status_text(int status);
@@ -1092,9 +1094,11 @@ typedef struct vt_client_cfg {
 
 /* Fills in every default (zero means the same). */
 VT_API void vt_client_cfg_defaults(vt_client_cfg *cfg);
-/* Never NULL; calls of a client that failed (out of memory, a bad proxy, VT_ECONF files for TLS that the log names) return
- * its error. cfg may be NULL; its strings are copied, files read: at once where cfg names them, the system's store of
- * certificates at the first call that needs it. Any thread. owns: the caller, until vt_client_free, when none of its calls lives any more. */
+/* Never NULL; calls of a client that failed (out of memory, a bad proxy, VT_ECONF files for TLS that the
+ * log names) return its error. cfg may be NULL; its strings are copied, files read: at once where cfg
+ * names them, the system's store of certificates at the first call that needs it. Any thread. owns: the
+ * caller, until vt_client_free (any thread, also behind the runtime's end), when none of its calls lives
+ * any more. */
 VT_API vt_client *vt_client_new(const vt_client_cfg *cfg);
 VT_API void vt_client_free(vt_client *c);
 /* Closes what is idle, and returns 0 (or the error of a client that failed). Any thread; never parks. */
@@ -1121,9 +1125,10 @@ VT_API vt_call *vt_call_new(vt_client *c, const char *method, const char *url);
 /* Ends it at any point. What is unread of the response closes the connection, unless it is here already. NULL is ignored. */
 VT_API void vt_call_free(vt_call *call);
 
-/* Before it is sent (else VT_ESTATE). Fields: as vt_res_field, vt_res_field_add; VT_EFIELD also for Content-Length,
- * Transfer-Encoding, TE, Upgrade, Expect, Proxy-Authorization and Connection (but "close", which is honoured): they are the
- * client's. Host may be set. Accept-Encoding is never sent by itself: bodies come as they are stored. */
+/* Before it is sent (else VT_ESTATE). Fields: as vt_res_field, vt_res_field_add; VT_EFIELD also for
+ * Content-Length, Transfer-Encoding, TE, Upgrade, Expect, Proxy-Authorization and Connection (but "close",
+ * which is honoured): they are the client's. Host may be set. Accept-Encoding is never sent by itself:
+ * bodies come as they are stored. */
 VT_API int vt_call_field(vt_call *call, const char *name, const char *value);
 VT_API int vt_call_field_add(vt_call *call, const char *name, const char *value);
 /* Connects to this address ("unix:/run/app.sock", "127.0.0.1:8080") instead of the URL's host, and by no proxy; redirects to
@@ -1170,12 +1175,14 @@ VT_API vt_str vt_call_res_trailer(const vt_call *call, const char *name); /* at 
 /* After 101: reads and writes as vt_stream_read, vt_stream_write, until vt_call_free. errors: VT_ESTATE. */
 VT_API int vt_call_stream(vt_call *call, vt_stream **out);
 
-/* Opens a WebSocket to "ws://host/path" or "wss://..." (TLS). 0, or an error with *out NULL. Of cfg (NULL: the defaults) the
- * protocols are offered, and `fields` are lines for the request (Origin, Authorization, Cookie); origins is not used. Time
- * limits of connecting and of the answer are the client's; redirects are not followed. It is used as a handler's is: any
- * virtual thread may send, one at a time receives, on the OS thread that opened it; but what is sent goes out at once. It
- * counts as one of the client's connections. owns: the caller, until vt_ws_free. parks. errors: those of calls; VT_EWSUPGRADE the
- * server does not agree (the log's debug level says more); -EINVAL a bad cfg. */
+/* Opens a WebSocket to "ws://host/path" or "wss://..." (TLS). 0, or an error with *out NULL. Of cfg (NULL:
+ * the defaults) the protocols are offered, and `fields` are lines for the request (Origin, Authorization,
+ * Cookie; none of the client's own, nor Sec-WebSocket-*); origins is not used. Time limits of connecting
+ * and of the answer are the client's; redirects are not followed. It is used as a handler's is: any
+ * virtual thread may send, one at a time receives, on the OS thread that opened it; but what is sent goes
+ * out at once. It counts as one of the client's connections. owns: the caller, until vt_ws_free. parks.
+ * errors: those of calls; VT_EWSUPGRADE the server does not agree (the log's debug level says more);
+ * -EINVAL a bad cfg. */
 VT_API int vt_client_ws(vt_client *c, const char *url, const vt_ws_cfg *cfg, vt_ws **out);
 /* Ends it, on the OS thread that opened it, when nobody else uses it any more: closes with 1000 unless a close frame was sent,
  * and waits for the answer, close_ms at most. NULL and a handler's are ignored. parks. */
@@ -20012,6 +20019,7 @@ VT_API void vt_client_free(vt_client *c) {
  *
  * A call knows requests, redirects, and what may be sent again; vt__cli_wire is what a protocol does for it: HTTP/1.1
  * here, a connection a call. Which one that is belongs to the connection (vt__cpool_conn.wire): it is known once it is made.
+ * Content codings are offered by nobody; who offers one (Accept-Encoding) decodes between vt__cli_wire.read and vt_call_read.
  *
  * A connection is kept only when nothing is left to doubt: the request was sent whole, the response read to an end
  * that is not the connection's, and not a byte more has come. Whatever else, it is closed: a response that is taken
@@ -20652,25 +20660,25 @@ static void vt__cli_unset(vt_call *call, int id, vt_str name) {
         if (!vt__res_is(&call->fields.at[i], id, name)) call->fields.at[kept++] = call->fields.at[i];
     call->fields.n = kept;
 }
-static int vt__cli_set(vt_call *call, const char *name, const char *value, bool replace) {
-    vt_str key = vt__str_of(name), v = vt__str_of(value);
+/* v.ptr NULL: removes what there is of the name. */
+static int vt__cli_set(vt_call *call, vt_str key, vt_str v, bool replace) {
     vt__uri_auth auth;
     int r = vt__cli_settable(call);
     if (r < 0) return r;
-    if (vt__h1_check_name(key) < 0 || (value && vt__h1_check_value(v) < 0) || v.len > UINT32_MAX)
+    if (vt__h1_check_name(key) < 0 || (v.ptr && vt__h1_check_value(v) < 0) || v.len > UINT32_MAX)
         return VT_EFIELD;
     int id = vt__h1_field_id(key);
     if (id == VT__H1_F_CONNECTION && vt__str_eq_ci(v, VT__STR_LIT("close"))) return call->close = true, 0;
     if (vt__cli_own_field(id)) return VT_EFIELD;
-    if (id == VT__H1_F_HOST && value && (vt__uri_authority(v, &auth) < 0 || !replace)) return VT_EFIELD;
+    if (id == VT__H1_F_HOST && v.ptr && (vt__uri_authority(v, &auth) < 0 || !replace)) return VT_EFIELD;
     if (replace) vt__cli_unset(call, id, key);
-    return value ? vt__res_list_add(&call->arena, &call->fields, key, v) : 0;
+    return v.ptr ? vt__res_list_add(&call->arena, &call->fields, key, v) : 0;
 }
 VT_API int vt_call_field(vt_call *call, const char *name, const char *value) {
-    return vt__cli_set(call, name, value, true);
+    return vt__cli_set(call, vt__str_of(name), vt__str_of(value), true);
 }
 VT_API int vt_call_field_add(vt_call *call, const char *name, const char *value) {
-    return value ? vt__cli_set(call, name, value, false) : VT_EFIELD;
+    return value ? vt__cli_set(call, vt__str_of(name), vt__str_of(value), false) : VT_EFIELD;
 }
 VT_API int vt_call_via(vt_call *call, const char *addr) {
     int r = vt__cli_settable(call);
@@ -20989,10 +20997,13 @@ static int vt__cli_ws_fields(vt_call *call, const vt_ws_cfg *cfg, const char *ke
         r = vt__ws_protocols_ok(vt__str_of(cfg->protocols))
                 ? vt_call_field(call, "Sec-WebSocket-Protocol", cfg->protocols)
                 : -EINVAL;
-    while (r == 0 && lines && (r = vt__wsc_line(&lines, &name, &value)) > 0)
-        r = vt__cli_own_field(vt__h1_field_id(name))
-                ? -EINVAL
-                : vt__res_list_add(&call->arena, &call->fields, name, value);
+    while (r == 0 && lines && (r = vt__wsc_line(&lines, &name, &value)) > 0) {
+        int id = vt__h1_field_id(name);
+        bool ours = id == VT__H1_F_CONNECTION ||
+                    (name.len > 14 && vt__str_eq_ci((vt_str){name.ptr, 14}, VT__STR_LIT("sec-websocket-")));
+        r = ours ? VT_EFIELD : vt__cli_set(call, name, value, id == VT__H1_F_HOST);
+        if (r == VT_EFIELD) r = -EINVAL;
+    }
     return r;
 }
 /* 0, or why the answer is no WebSocket's. */
