@@ -748,11 +748,13 @@ typedef int vt_middleware(vt_req *req, vt_res *res, vt_next *next);
 VT_API int vt_next_run(vt_next *next, vt_req *req, vt_res *res);
 VT_API void *vt_next_ctx(const vt_next *next); /* the ctx that was given to vt_server_use or vt_route_use */
 
-/* The status a handler's error turns into: 400 VT_EBADREQ, 403 VT_EFORBIDDEN -EACCES, 404 VT_ENOTFOUND -ENOENT, 413
- * VT_ETOOLARGE, 415 VT_ETYPE, 426 VT_EWSUPGRADE, 503 VT_ELIMIT VT_ESTOPPED -ECANCELED; another server's fault (RFC 9110 15.6.3,
- * 15.6.5) is 502 for VT_EHTTP VT_EEOF VT_EHEAD VT_EBODY VT_EREDIRECT VT_EPROXY VT_ETLS VT_ECERT VT_ENAME VT_ENAMETRY
- * -ECONNREFUSED -ECONNRESET -EPIPE -EHOSTUNREACH -ENETUNREACH, and 504 for -ETIMEDOUT; else 500. What is the error of the request's own
- * body is the client's fault: there the server makes 408 of -ETIMEDOUT, and 400 of VT_EHTTP, VT_EEOF, -ECONNRESET, -EPIPE. */
+/* The status a handler's error turns into: 400 VT_EBADREQ, 403 VT_EFORBIDDEN -EACCES, 404 VT_ENOTFOUND
+ * -ENOENT, 413 VT_ETOOLARGE, 415 VT_ETYPE, 426 VT_EWSUPGRADE, 503 VT_ELIMIT VT_ESTOPPED -ECANCELED;
+ * another server's fault (RFC 9110 15.6.3, 15.6.5) is 502 for VT_EHTTP VT_EEOF VT_EHEAD VT_EBODY
+ * VT_EREDIRECT VT_EPROXY VT_ETLS VT_ECERT VT_ENAME VT_ENAMETRY -ECONNREFUSED -ECONNRESET -EPIPE
+ * -EHOSTUNREACH -ENETUNREACH, and 504 for -ETIMEDOUT; else 500. What is the error of the request's own
+ * body is the client's fault: there the server makes 408 of -ETIMEDOUT, and 400 of VT_EHTTP, VT_EEOF,
+ * -ECONNRESET, -EPIPE. */
 VT_API int vt_status_of(int err);
 /* The reason phrase of a status, "" when unknown (RFC 9110 15). */
 VT_API const char *vt_status_text(int status);
@@ -1118,9 +1120,11 @@ typedef struct vt_client_cfg {
 
 /* Fills in every default (zero means the same). */
 VT_API void vt_client_cfg_defaults(vt_client_cfg *cfg);
-/* Never NULL; calls of a client that failed (out of memory, a bad proxy, VT_ECONF files for TLS that the log names) return
- * its error. cfg may be NULL; its strings are copied, files read: at once where cfg names them, the system's store of
- * certificates at the first call that needs it. Any thread. owns: the caller, until vt_client_free, when none of its calls lives any more. */
+/* Never NULL; calls of a client that failed (out of memory, a bad proxy, VT_ECONF files for TLS that the
+ * log names) return its error. cfg may be NULL; its strings are copied, files read: at once where cfg
+ * names them, the system's store of certificates at the first call that needs it. Any thread. owns: the
+ * caller, until vt_client_free (any thread, also behind the runtime's end), when none of its calls lives
+ * any more. */
 VT_API vt_client *vt_client_new(const vt_client_cfg *cfg);
 VT_API void vt_client_free(vt_client *c);
 /* Closes what is idle, and returns 0 (or the error of a client that failed). Any thread; never parks. */
@@ -1147,9 +1151,10 @@ VT_API vt_call *vt_call_new(vt_client *c, const char *method, const char *url);
 /* Ends it at any point. What is unread of the response closes the connection, unless it is here already. NULL is ignored. */
 VT_API void vt_call_free(vt_call *call);
 
-/* Before it is sent (else VT_ESTATE). Fields: as vt_res_field, vt_res_field_add; VT_EFIELD also for Content-Length,
- * Transfer-Encoding, TE, Upgrade, Expect, Proxy-Authorization and Connection (but "close", which is honoured): they are the
- * client's. Host may be set. Accept-Encoding is never sent by itself: bodies come as they are stored. */
+/* Before it is sent (else VT_ESTATE). Fields: as vt_res_field, vt_res_field_add; VT_EFIELD also for
+ * Content-Length, Transfer-Encoding, TE, Upgrade, Expect, Proxy-Authorization and Connection (but "close",
+ * which is honoured): they are the client's. Host may be set. Accept-Encoding is never sent by itself:
+ * bodies come as they are stored. */
 VT_API int vt_call_field(vt_call *call, const char *name, const char *value);
 VT_API int vt_call_field_add(vt_call *call, const char *name, const char *value);
 /* Connects to this address ("unix:/run/app.sock", "127.0.0.1:8080") instead of the URL's host, and by no proxy; redirects to
@@ -1196,12 +1201,14 @@ VT_API vt_str vt_call_res_trailer(const vt_call *call, const char *name); /* at 
 /* After 101: reads and writes as vt_stream_read, vt_stream_write, until vt_call_free. errors: VT_ESTATE. */
 VT_API int vt_call_stream(vt_call *call, vt_stream **out);
 
-/* Opens a WebSocket to "ws://host/path" or "wss://..." (TLS). 0, or an error with *out NULL. Of cfg (NULL: the defaults) the
- * protocols are offered, and `fields` are lines for the request (Origin, Authorization, Cookie); origins is not used. Time
- * limits of connecting and of the answer are the client's; redirects are not followed. It is used as a handler's is: any
- * virtual thread may send, one at a time receives, on the OS thread that opened it; but what is sent goes out at once. It
- * counts as one of the client's connections. owns: the caller, until vt_ws_free. parks. errors: those of calls; VT_EWSUPGRADE the
- * server does not agree (the log's debug level says more); -EINVAL a bad cfg. */
+/* Opens a WebSocket to "ws://host/path" or "wss://..." (TLS). 0, or an error with *out NULL. Of cfg (NULL:
+ * the defaults) the protocols are offered, and `fields` are lines for the request (Origin, Authorization,
+ * Cookie; none of the client's own, nor Sec-WebSocket-*); origins is not used. Time limits of connecting
+ * and of the answer are the client's; redirects are not followed. It is used as a handler's is: any
+ * virtual thread may send, one at a time receives, on the OS thread that opened it; but what is sent goes
+ * out at once. It counts as one of the client's connections. owns: the caller, until vt_ws_free. parks.
+ * errors: those of calls; VT_EWSUPGRADE the server does not agree (the log's debug level says more);
+ * -EINVAL a bad cfg. */
 VT_API int vt_client_ws(vt_client *c, const char *url, const vt_ws_cfg *cfg, vt_ws **out);
 /* Ends it, on the OS thread that opened it, when nobody else uses it any more: closes with 1000 unless a close frame was sent,
  * and waits for the answer, close_ms at most. NULL and a handler's are ignored. parks. */
@@ -23712,15 +23719,16 @@ static bool vt__cpool_pick(vt_client *c, vt__cpool_want *w, vt__cpool_conn **dea
     c->conns++;
     return true;
 }
-/* There is an idle one more, or a place: for the first that can use it. */
-static void vt__cpool_serve(vt_client *c, vt__cpool_conn **dead) {
+/* There is an idle one more, or a place: for the first that can use it; false: nobody. */
+static bool vt__cpool_serve(vt_client *c, vt__cpool_conn **dead) {
     for (vt__list *n = c->waiting.next; n != &c->waiting; n = n->next) {
         vt__cpool_want *w = VT__CONTAINER(n, vt__cpool_want, link);
         if (!vt__cpool_pick(c, w, dead)) continue;
         vt__ds_list_remove(n);
         (void)vt_sem_release(&w->ready, 1);
-        return;
+        return true;
     }
+    return false;
 }
 
 /* --- what the reactor does --- */
@@ -23750,8 +23758,9 @@ static void vt__cpool_sweep(vt__timer *t) {
     int64_t most = vt__cpool_ns(c->cfg.idle_timeout_ms), due = 0;
     vt__cpool_conn *dead = NULL;
     vt__cpool_lock();
-    for (int n = vt__cpool_trim(c, INT_MAX, vt__plat_now() - most + 1, &dead); n > 0; n--)
-        vt__cpool_serve(c, &dead);
+    for (int n = vt__cpool_trim(c, INT_MAX, vt__plat_now() - most + 1, &dead);
+         n > 0 && vt__cpool_serve(c, &dead);)
+        n--;
     if (vt__ds_list_empty(&c->idle)) c->sweep_run = 0;
     else due = VT__CONTAINER(c->idle.next, vt__cpool_conn, age)->since + most;
     vt__cpool_unlock();
@@ -23830,8 +23839,9 @@ static int vt__cpool_take(vt_client *c, const char *key, unsigned how, bool fres
     *out = r == 0 ? w.got : NULL;
     return r;
 }
-/* Lists it as idle and arms it: 1; 0: there is input. */
-static int vt__cpool_idle(vt_client *c, vt__cpool_conn *k, bool *sweep, vt__cpool_conn **dead) {
+/* Lists it as idle and arms it; false: there is input. sweep: the timer is to be armed. Who waits may take it, or its
+ * place, at once. */
+static bool vt__cpool_idle(vt_client *c, vt__cpool_conn *k, bool *sweep, vt__cpool_conn **dead) {
     vt__cpool_host *h = k->host;
     k->reused = true;
     k->since = vt__plat_now();
@@ -23841,22 +23851,22 @@ static int vt__cpool_idle(vt_client *c, vt__cpool_conn *k, bool *sweep, vt__cpoo
     c->nidle++;
     if (!vt__poll_arm(&k->conn.pd)) {
         vt__cpool_unlist(k);
-        return 0;
+        return false;
     }
-    vt__cpool_serve(c, dead);
+    if (vt__cpool_serve(c, dead)) return true;
     if (h->nidle > VT__MAX(c->cfg.max_idle_host, 0))
         vt__cpool_discard(VT__CONTAINER(h->idle.next, vt__cpool_conn, link), dead);
     vt__cpool_trim(c, VT__MAX(c->cfg.max_idle, 0), INT64_MIN, dead);
     *sweep = c->nidle && c->cfg.idle_timeout_ms >= 0 && !vt__cpool_lives(c->sweep_run);
     if (*sweep) c->sweep_run = vt__sched_g.runs, c->sweep_dom = vt__sched_thr()->dom;
-    return 1;
+    return true;
 }
 /* Gives it back, to be kept or closed. */
 static void vt__cpool_give(vt_client *c, vt__cpool_conn *k, bool keep) {
     vt__cpool_conn *dead = NULL;
     bool sweep = false;
     k->conn.pd.sink = vt__cpool_sink;
-    for (int listed = 0; keep && !listed;) {
+    for (bool listed = false; keep && !listed;) {
         keep = vt__cpool_quiet(k) && vt__poll_add(vt__sched_thr()->dom, &k->conn.pd) == 0;
         if (!keep) break;
         vt__cpool_lock();
@@ -23875,7 +23885,7 @@ static void vt__cpool_give(vt_client *c, vt__cpool_conn *k, bool keep) {
 static int vt__cpool_empty(vt_client *c) {
     vt__cpool_conn *dead = NULL;
     vt__cpool_lock();
-    for (int n = vt__cpool_trim(c, 0, INT64_MAX, &dead); n > 0; n--) vt__cpool_serve(c, &dead);
+    for (int n = vt__cpool_trim(c, 0, INT64_MAX, &dead); n > 0 && vt__cpool_serve(c, &dead);) n--;
     int left = c->nidle;
     vt__cpool_unlock();
     vt__cpool_bury(dead);
@@ -23913,6 +23923,7 @@ VT_API void vt_client_free(vt_client *c) {
  *
  * A call knows requests, redirects, and what may be sent again; vt__cli_wire is what a protocol does for it: HTTP/1.1
  * here, a connection a call. Which one that is belongs to the connection (vt__cpool_conn.wire): it is known once it is made.
+ * Content codings are offered by nobody; who offers one (Accept-Encoding) decodes between vt__cli_wire.read and vt_call_read.
  *
  * A connection is kept only when nothing is left to doubt: the request was sent whole, the response read to an end
  * that is not the connection's, and not a byte more has come. Whatever else, it is closed: a response that is taken
@@ -24553,25 +24564,25 @@ static void vt__cli_unset(vt_call *call, int id, vt_str name) {
         if (!vt__res_is(&call->fields.at[i], id, name)) call->fields.at[kept++] = call->fields.at[i];
     call->fields.n = kept;
 }
-static int vt__cli_set(vt_call *call, const char *name, const char *value, bool replace) {
-    vt_str key = vt__str_of(name), v = vt__str_of(value);
+/* v.ptr NULL: removes what there is of the name. */
+static int vt__cli_set(vt_call *call, vt_str key, vt_str v, bool replace) {
     vt__uri_auth auth;
     int r = vt__cli_settable(call);
     if (r < 0) return r;
-    if (vt__h1_check_name(key) < 0 || (value && vt__h1_check_value(v) < 0) || v.len > UINT32_MAX)
+    if (vt__h1_check_name(key) < 0 || (v.ptr && vt__h1_check_value(v) < 0) || v.len > UINT32_MAX)
         return VT_EFIELD;
     int id = vt__h1_field_id(key);
     if (id == VT__H1_F_CONNECTION && vt__str_eq_ci(v, VT__STR_LIT("close"))) return call->close = true, 0;
     if (vt__cli_own_field(id)) return VT_EFIELD;
-    if (id == VT__H1_F_HOST && value && (vt__uri_authority(v, &auth) < 0 || !replace)) return VT_EFIELD;
+    if (id == VT__H1_F_HOST && v.ptr && (vt__uri_authority(v, &auth) < 0 || !replace)) return VT_EFIELD;
     if (replace) vt__cli_unset(call, id, key);
-    return value ? vt__res_list_add(&call->arena, &call->fields, key, v) : 0;
+    return v.ptr ? vt__res_list_add(&call->arena, &call->fields, key, v) : 0;
 }
 VT_API int vt_call_field(vt_call *call, const char *name, const char *value) {
-    return vt__cli_set(call, name, value, true);
+    return vt__cli_set(call, vt__str_of(name), vt__str_of(value), true);
 }
 VT_API int vt_call_field_add(vt_call *call, const char *name, const char *value) {
-    return value ? vt__cli_set(call, name, value, false) : VT_EFIELD;
+    return value ? vt__cli_set(call, vt__str_of(name), vt__str_of(value), false) : VT_EFIELD;
 }
 VT_API int vt_call_via(vt_call *call, const char *addr) {
     int r = vt__cli_settable(call);
@@ -24890,10 +24901,13 @@ static int vt__cli_ws_fields(vt_call *call, const vt_ws_cfg *cfg, const char *ke
         r = vt__ws_protocols_ok(vt__str_of(cfg->protocols))
                 ? vt_call_field(call, "Sec-WebSocket-Protocol", cfg->protocols)
                 : -EINVAL;
-    while (r == 0 && lines && (r = vt__wsc_line(&lines, &name, &value)) > 0)
-        r = vt__cli_own_field(vt__h1_field_id(name))
-                ? -EINVAL
-                : vt__res_list_add(&call->arena, &call->fields, name, value);
+    while (r == 0 && lines && (r = vt__wsc_line(&lines, &name, &value)) > 0) {
+        int id = vt__h1_field_id(name);
+        bool ours = id == VT__H1_F_CONNECTION ||
+                    (name.len > 14 && vt__str_eq_ci((vt_str){name.ptr, 14}, VT__STR_LIT("sec-websocket-")));
+        r = ours ? VT_EFIELD : vt__cli_set(call, name, value, id == VT__H1_F_HOST);
+        if (r == VT_EFIELD) r = -EINVAL;
+    }
     return r;
 }
 /* 0, or why the answer is no WebSocket's. */

@@ -295,6 +295,24 @@ CLI_TEST(the_end_of_an_idle_connection_is_noticed, 1) {
     }
     end(&p);
 }
+/* One that the reactor has in hand is nobody else's: not a call's, nor to be closed. */
+CLI_TEST(whose_an_idle_connection_is, 1) {
+    static struct peer p;
+    begin(&p, serve_answer, NULL);
+    answer(&p, EMPTY);
+    CHECK_EQ(get(p.url, ""), 200);
+    vt__cpool_conn *k = VT__CONTAINER(client->idle.next, vt__cpool_conn, age);
+    CHECK(vt__poll_disarm(&k->conn.pd)); /* an event */
+    CHECK_EQ(vt_client_close_idle(client), 0);
+    CHECK_EQ(client->nidle, 1);
+    CHECK_EQ(get(p.url, ""), 200);
+    CHECK_EQ(p.conns, 2);
+    CHECK_EQ(client->nidle, 2);
+    vt__cpool_sink(NULL, &k->conn.pd, VT__PD_R); /* that was invented: it goes on being idle */
+    CHECK_EQ(vt_client_close_idle(client), 0);
+    CHECK_EQ(client->conns, 0);
+    end(&p);
+}
 CLI_TEST(idle_connections_are_closed_when_asked, 1) {
     static struct peer p;
     begin(&p, serve_answer, &(vt_client_cfg){.idle_timeout_ms = VT_NONE});

@@ -261,6 +261,39 @@ CLI_TEST(shared_by_all_workers, 4) {
     CHECK_EQ(client->conns, client->nidle);
     down();
 }
+/* A server that closes at once what is idle, a client's timer that does, a limit that takes what another host has, and the
+ * client's own end: all at the same connections, on all workers. */
+static int serve_briefly(struct peer *p, vt_sock *s, int nth) {
+    if (!peer_head(p, s, 0) || peer_say(s, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") < 0) return 0;
+    if (nth % 2 == 0) vt_sleep(VT_MS / 2);
+    return nth % 4 == 2 ? (int)peer_head(p, s, 0) - 1 : 0;
+}
+static struct peer brief[2];
+static int hurried_caller(void *arg) {
+    int id = (int)(intptr_t)arg, good = 0;
+    for (int i = 0; i < 10 * ROUNDS; i++) {
+        vt_call *call = vt_client_get(client, brief[(i + id) % 2].url);
+        good += vt_call_status(call) == 200;
+        vt_call_free(call);
+        if ((i + id) % 3 == 0) vt_sleep((i + id) % 7 * VT_MS / 4);
+    }
+    return good;
+}
+CLI_TEST(idle_connections_end_on_all_workers, 4) {
+    vt_task *t[8];
+    for (int i = 0; i < 2; i++) peer_start(&brief[i], serve_briefly);
+    client = vt_client_new(
+        &(vt_client_cfg){.idle_timeout_ms = 1, .max_connections = 6, .connect_timeout_ms = VT_NONE});
+    for (int i = 0; i < 8; i++) t[i] = vt_async_any(hurried_caller, (void *)(intptr_t)i);
+    for (int i = 0; i < 8; i++) {
+        int good = 0;
+        CHECK_EQ(vt_await(t[i], &good), 0);
+        CHECK_EQ(good, 10 * ROUNDS);
+    }
+    CHECK_EQ(client->conns, client->nidle);
+    vt_client_free(client);
+    for (int i = 0; i < 2; i++) peer_stop(&brief[i]);
+}
 static int stall_caller(void *arg) {
     (void)arg;
     return get("/stall", NULL);
