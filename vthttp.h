@@ -216,7 +216,7 @@ __attribute__((used)) static const char *const vt__abi = &VT__ABI;
     X(VT_ECONF, -10200, "bad configuration")                                                                 \
     X(VT_ETLS, -10300, "TLS failed, or the peer does not speak it")                                          \
     X(VT_ECERT, -10301, "a certificate is missing or not trusted")                                           \
-    X(VT_ENOTLS, -10302, "built without TLS (VTHTTP_TLS=1)") \
+    X(VT_ENOTLS, -10302, "built without TLS (VTHTTP_TLS=1)")                                                 \
     X(VT_ENOHTTP2, -10303, "built without HTTP/2 (VTHTTP_H2=1)")
 
 enum vt_err {
@@ -924,14 +924,14 @@ typedef struct vt_server_cfg {
                                   VT_NONE: 0 s, which takes it back */
     int hsts_subdomains;    /* 1: and to every subdomain */
     int reload_on_hup; /* 1: at SIGHUP vt_server_run reads the certificates anew (vt_server_tls_reload) */
-    int http2;         /* "-http2=": VT_NONE (off): HTTP/1.1 alone; 1 (on): fails in a build without; default: on in a
+    int http2; /* "-http2=": VT_NONE (off): HTTP/1.1 alone; 1 (on): fails in a build without; default: on in a
                           build with VTHTTP_H2=1. By ALPN on TLS listeners, by its preface on plain ones */
-    int max_streams;   /* HTTP/2: requests of one connection at a time; default 100 */
-    int no_date;       /* 1: no Date field */
-    const char *server_name;                     /* value of the Server field; default none */
-    void *ctx;                                   /* vt_req_ctx */
-    int (*on_start)(vt_server *s, void *ctx);    /* before listening, once; < 0 fails the start */
-    void (*on_ready)(vt_server *s, void *ctx);   /* connections are accepted; vt_server_port says where */
+    int max_streams;                           /* HTTP/2: requests of one connection at a time; default 100 */
+    int no_date;                               /* 1: no Date field */
+    const char *server_name;                   /* value of the Server field; default none */
+    void *ctx;                                 /* vt_req_ctx */
+    int (*on_start)(vt_server *s, void *ctx);  /* before listening, once; < 0 fails the start */
+    void (*on_ready)(vt_server *s, void *ctx); /* connections are accepted; vt_server_port says where */
     void (*on_stopped)(vt_server *s, void *ctx); /* all is drained */
     void (*on_response)(vt_req *req, vt_res *res, void *ctx,
                         int err); /* once a request, when all is sent or given up */
@@ -4571,7 +4571,7 @@ static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, c
  * MARK: - @hpack   HPACK: field sections of HTTP/2 (VTHTTP_H2)
  * uses:   @plat @str @uri @h1
  * pure.   RFC 7541. A block: SIZES -> (FIELD -> NAME -> VALUE)* -> SIZES of the next one, see vt__hpack_dec_next.
- * test:   tests/test_hpack.c
+ * test:   tests/test_hpack.c tests/interop_hpack.sh   fuzz: fuzz/fuzz_hpack.c
  *
  * Decoder, one for a connection:
  *     vt__hpack_dec_init(&d, 4096);                        // the largest SETTINGS_HEADER_TABLE_SIZE that we ever send
@@ -4641,10 +4641,11 @@ enum {
     VT__HPACK_F_PSEUDO, /* another name that begins with ':' */
     VT__HPACK_F_COUNT
 };
-/* Flags of a field. */
+/* Flags of a field. NEVER: it is never indexed, and whoever passes it on has to say so, too (see vt__hpack_put). LONG: name
+ * and value have more bytes than the scratch: their ptr is NULL, their len is right. */
 enum {
-    VT__HPACK_NEVER = 1,    /* never indexed: whoever passes the field on has to say so, too; see vt__hpack_put */
-    VT__HPACK_LONG = 2,     /* name and value have more bytes than the scratch: their ptr is NULL, their len is right */
+    VT__HPACK_NEVER = 1,
+    VT__HPACK_LONG = 2,
     VT__HPACK_BAD_NAME = 4, /* malformed (RFC 9113 8.2.1): empty, in upper case or no token */
     VT__HPACK_BAD_VALUE = 8 /* malformed: a control byte but HTAB, or SP or HTAB at an end */
 };
@@ -4668,45 +4669,50 @@ typedef struct vt__hpack_entry {
 typedef struct vt__hpack_table {
     uint8_t *mem;
     uint32_t cap, max, size; /* max: its size now, <= cap; size: of its entries, with their overhead */
-    uint32_t at, made, live; /* where the next entry's bytes go; entries ever made; entries there are, the last ones */
+    uint32_t at;             /* where the next entry's bytes go */
+    uint32_t made, live;     /* entries ever made; entries there are, the last ones of them */
 } vt__hpack_table;
 
 /* ---- static table (RFC 7541 Appendix A) ---- */
 /* X: the first of a name; Y: others of it, and names without an id. */
 /* clang-format off */
 #define VT__HPACK_STATICS(X, Y) \
-    X(1, HPACK_F_AUTHORITY, ":authority", "") X(2, HPACK_F_METHOD, ":method", "GET") \
-    Y(3, HPACK_F_METHOD, ":method", "POST") X(4, HPACK_F_PATH, ":path", "/") \
-    Y(5, HPACK_F_PATH, ":path", "/index.html") X(6, HPACK_F_SCHEME, ":scheme", "http") \
-    Y(7, HPACK_F_SCHEME, ":scheme", "https") X(8, HPACK_F_STATUS, ":status", "200") \
-    Y(9, HPACK_F_STATUS, ":status", "204") Y(10, HPACK_F_STATUS, ":status", "206") \
-    Y(11, HPACK_F_STATUS, ":status", "304") Y(12, HPACK_F_STATUS, ":status", "400") \
-    Y(13, HPACK_F_STATUS, ":status", "404") Y(14, HPACK_F_STATUS, ":status", "500") \
-    X(15, H1_F_ACCEPT_CHARSET, "accept-charset", "") \
-    X(16, H1_F_ACCEPT_ENCODING, "accept-encoding", "gzip, deflate") \
-    X(17, H1_F_ACCEPT_LANGUAGE, "accept-language", "") X(18, H1_F_ACCEPT_RANGES, "accept-ranges", "") \
-    X(19, H1_F_ACCEPT, "accept", "") Y(20, H1_F_OTHER, "access-control-allow-origin", "") \
-    X(21, H1_F_AGE, "age", "") X(22, H1_F_ALLOW, "allow", "") X(23, H1_F_AUTHORIZATION, "authorization", "") \
-    X(24, H1_F_CACHE_CONTROL, "cache-control", "") \
-    X(25, H1_F_CONTENT_DISPOSITION, "content-disposition", "") \
-    X(26, H1_F_CONTENT_ENCODING, "content-encoding", "") \
-    X(27, H1_F_CONTENT_LANGUAGE, "content-language", "") X(28, H1_F_CONTENT_LENGTH, "content-length", "") \
-    X(29, H1_F_CONTENT_LOCATION, "content-location", "") X(30, H1_F_CONTENT_RANGE, "content-range", "") \
-    X(31, H1_F_CONTENT_TYPE, "content-type", "") X(32, H1_F_COOKIE, "cookie", "") \
-    X(33, H1_F_DATE, "date", "") X(34, H1_F_ETAG, "etag", "") X(35, H1_F_EXPECT, "expect", "") \
-    X(36, H1_F_EXPIRES, "expires", "") X(37, H1_F_FROM, "from", "") X(38, H1_F_HOST, "host", "") \
-    X(39, H1_F_IF_MATCH, "if-match", "") X(40, H1_F_IF_MODIFIED_SINCE, "if-modified-since", "") \
-    X(41, H1_F_IF_NONE_MATCH, "if-none-match", "") X(42, H1_F_IF_RANGE, "if-range", "") \
-    X(43, H1_F_IF_UNMODIFIED_SINCE, "if-unmodified-since", "") \
-    X(44, H1_F_LAST_MODIFIED, "last-modified", "") X(45, H1_F_LINK, "link", "") \
-    X(46, H1_F_LOCATION, "location", "") X(47, H1_F_MAX_FORWARDS, "max-forwards", "") \
-    Y(48, H1_F_OTHER, "proxy-authenticate", "") X(49, H1_F_PROXY_AUTHORIZATION, "proxy-authorization", "") \
-    X(50, H1_F_RANGE, "range", "") X(51, H1_F_REFERER, "referer", "") Y(52, H1_F_OTHER, "refresh", "") \
-    X(53, H1_F_RETRY_AFTER, "retry-after", "") X(54, H1_F_SERVER, "server", "") \
-    X(55, H1_F_SET_COOKIE, "set-cookie", "") Y(56, H1_F_OTHER, "strict-transport-security", "") \
-    X(57, H1_F_TRANSFER_ENCODING, "transfer-encoding", "") X(58, H1_F_USER_AGENT, "user-agent", "") \
-    X(59, H1_F_VARY, "vary", "") X(60, H1_F_VIA, "via", "") \
-    X(61, H1_F_WWW_AUTHENTICATE, "www-authenticate", "")
+    X(1, VT__HPACK_F_AUTHORITY, ":authority", "") X(2, VT__HPACK_F_METHOD, ":method", "GET") \
+    Y(3, VT__HPACK_F_METHOD, ":method", "POST") X(4, VT__HPACK_F_PATH, ":path", "/") \
+    Y(5, VT__HPACK_F_PATH, ":path", "/index.html") X(6, VT__HPACK_F_SCHEME, ":scheme", "http") \
+    Y(7, VT__HPACK_F_SCHEME, ":scheme", "https") X(8, VT__HPACK_F_STATUS, ":status", "200") \
+    Y(9, VT__HPACK_F_STATUS, ":status", "204") Y(10, VT__HPACK_F_STATUS, ":status", "206") \
+    Y(11, VT__HPACK_F_STATUS, ":status", "304") Y(12, VT__HPACK_F_STATUS, ":status", "400") \
+    Y(13, VT__HPACK_F_STATUS, ":status", "404") Y(14, VT__HPACK_F_STATUS, ":status", "500") \
+    X(15, VT__H1_F_ACCEPT_CHARSET, "accept-charset", "") \
+    X(16, VT__H1_F_ACCEPT_ENCODING, "accept-encoding", "gzip, deflate") \
+    X(17, VT__H1_F_ACCEPT_LANGUAGE, "accept-language", "") \
+    X(18, VT__H1_F_ACCEPT_RANGES, "accept-ranges", "") X(19, VT__H1_F_ACCEPT, "accept", "") \
+    Y(20, VT__H1_F_OTHER, "access-control-allow-origin", "") X(21, VT__H1_F_AGE, "age", "") \
+    X(22, VT__H1_F_ALLOW, "allow", "") X(23, VT__H1_F_AUTHORIZATION, "authorization", "") \
+    X(24, VT__H1_F_CACHE_CONTROL, "cache-control", "") \
+    X(25, VT__H1_F_CONTENT_DISPOSITION, "content-disposition", "") \
+    X(26, VT__H1_F_CONTENT_ENCODING, "content-encoding", "") \
+    X(27, VT__H1_F_CONTENT_LANGUAGE, "content-language", "") \
+    X(28, VT__H1_F_CONTENT_LENGTH, "content-length", "") \
+    X(29, VT__H1_F_CONTENT_LOCATION, "content-location", "") \
+    X(30, VT__H1_F_CONTENT_RANGE, "content-range", "") X(31, VT__H1_F_CONTENT_TYPE, "content-type", "") \
+    X(32, VT__H1_F_COOKIE, "cookie", "") X(33, VT__H1_F_DATE, "date", "") X(34, VT__H1_F_ETAG, "etag", "") \
+    X(35, VT__H1_F_EXPECT, "expect", "") X(36, VT__H1_F_EXPIRES, "expires", "") \
+    X(37, VT__H1_F_FROM, "from", "") X(38, VT__H1_F_HOST, "host", "") \
+    X(39, VT__H1_F_IF_MATCH, "if-match", "") X(40, VT__H1_F_IF_MODIFIED_SINCE, "if-modified-since", "") \
+    X(41, VT__H1_F_IF_NONE_MATCH, "if-none-match", "") X(42, VT__H1_F_IF_RANGE, "if-range", "") \
+    X(43, VT__H1_F_IF_UNMODIFIED_SINCE, "if-unmodified-since", "") \
+    X(44, VT__H1_F_LAST_MODIFIED, "last-modified", "") X(45, VT__H1_F_LINK, "link", "") \
+    X(46, VT__H1_F_LOCATION, "location", "") X(47, VT__H1_F_MAX_FORWARDS, "max-forwards", "") \
+    Y(48, VT__H1_F_OTHER, "proxy-authenticate", "") \
+    X(49, VT__H1_F_PROXY_AUTHORIZATION, "proxy-authorization", "") X(50, VT__H1_F_RANGE, "range", "") \
+    X(51, VT__H1_F_REFERER, "referer", "") Y(52, VT__H1_F_OTHER, "refresh", "") \
+    X(53, VT__H1_F_RETRY_AFTER, "retry-after", "") X(54, VT__H1_F_SERVER, "server", "") \
+    X(55, VT__H1_F_SET_COOKIE, "set-cookie", "") Y(56, VT__H1_F_OTHER, "strict-transport-security", "") \
+    X(57, VT__H1_F_TRANSFER_ENCODING, "transfer-encoding", "") X(58, VT__H1_F_USER_AGENT, "user-agent", "") \
+    X(59, VT__H1_F_VARY, "vary", "") X(60, VT__H1_F_VIA, "via", "") \
+    X(61, VT__H1_F_WWW_AUTHENTICATE, "www-authenticate", "")
 /* clang-format on */
 typedef struct vt__hpack_static {
     char name[28], value[14];
@@ -4714,13 +4720,13 @@ typedef struct vt__hpack_static {
 } vt__hpack_static;
 enum { VT__HPACK_STATIC_N = 61 };
 static const vt__hpack_static vt__hpack_statics[VT__HPACK_STATIC_N + 1] = {
-#define VT__HPACK_STATIC(i, id, name, value) [i] = {name, value, sizeof(name) - 1, sizeof(value) - 1, VT__##id},
+#define VT__HPACK_STATIC(i, id, name, value) [i] = {name, value, sizeof(name) - 1, sizeof(value) - 1, id},
     VT__HPACK_STATICS(VT__HPACK_STATIC, VT__HPACK_STATIC)
 #undef VT__HPACK_STATIC
 };
 /* The first entry of a name by its id; 0: none. */
 static const uint8_t vt__hpack_firsts[VT__HPACK_F_COUNT] = {
-#define VT__HPACK_FIRST(i, id, name, value) [VT__##id] = i,
+#define VT__HPACK_FIRST(i, id, name, value) [id] = i,
 #define VT__HPACK_NO_FIRST(i, id, name, value)
     VT__HPACK_STATICS(VT__HPACK_FIRST, VT__HPACK_NO_FIRST)
 #undef VT__HPACK_NO_FIRST
@@ -4761,7 +4767,8 @@ static void vt__hpack_ring_get(const vt__hpack_table *t, uint32_t at, size_t n, 
     memcpy(out + first, t->mem, n - first);
 }
 /* What does not fit leaves the table empty (RFC 7541 4.4), and the result NULL. Name and value are not in the table. */
-static vt__hpack_entry *vt__hpack_add(vt__hpack_table *t, vt_str name, vt_str value, uint8_t id, uint8_t flags) {
+static vt__hpack_entry *vt__hpack_add(vt__hpack_table *t, vt_str name, vt_str value, uint8_t id,
+                                      uint8_t flags) {
     size_t size = name.len + value.len + VT__HPACK_OVERHEAD;
     vt__hpack_evict(t, size <= t->max ? t->max - (uint32_t)size : 0);
     if (size > t->max) return NULL;
@@ -5040,7 +5047,8 @@ VT__INLINE int vt__hpack_dec_length(vt__hpack_dec *d, const uint8_t **p, const u
     return rc;
 }
 /* The next bytes of a string that goes to the scratch at `at`, or stays where it is; *s when it is whole: 1, 0 or < 0. */
-static int vt__hpack_dec_string(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end, uint32_t at, vt_str *s) {
+static int vt__hpack_dec_string(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end, uint32_t at,
+                                vt_str *s) {
     const uint8_t *from = *p;
     uint32_t n = (size_t)(end - from) < d->n ? (uint32_t)(end - from) : d->n;
     *p += n;
@@ -5124,8 +5132,11 @@ VT__INLINE int vt__hpack_dec_step(vt__hpack_dec *d, const uint8_t **p, const uin
     switch (d->state) {
     case VT__HPACK_S_FIELD:
         if (*p == end) return 0;
-        d->kind = **p >= 128 ? VT__HPACK_INDEXED : **p >= 64 ? VT__HPACK_ADD : **p >= 32 ? VT__HPACK_SIZE
-                : **p >= 16  ? VT__HPACK_SECRET  : VT__HPACK_PLAIN;
+        d->kind = **p >= 128  ? VT__HPACK_INDEXED
+                  : **p >= 64 ? VT__HPACK_ADD
+                  : **p >= 32 ? VT__HPACK_SIZE
+                  : **p >= 16 ? VT__HPACK_SECRET
+                              : VT__HPACK_PLAIN;
         d->state = VT__HPACK_S_HEAD;
         return 2;
     case VT__HPACK_S_HEAD:
@@ -5156,9 +5167,10 @@ VT__INLINE int vt__hpack_dec_step(vt__hpack_dec *d, const uint8_t **p, const uin
 }
 /* The next field of the block: 1 and *f; 0: the input is used up, and may stop anywhere; < 0: VT__HPACK_E_x. *p is moved
  * behind what was used. Takes time for the bytes of the input and of the fields, and no other. */
-static VT__UNUSED int vt__hpack_dec_next(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end, vt__hpack_field *f) {
+static VT__UNUSED int vt__hpack_dec_next(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end,
+                                         vt__hpack_field *f) {
     int rc;
-    if (d->state == VT__HPACK_S_FIELD && *p < end && **p > 0x80 && **p < 0xff && d->updates == 3) { /* most */
+    if (d->state == VT__HPACK_S_FIELD && *p<end &&* * p> 0x80 && **p < 0xff && d->updates == 3) { /* most */
         d->kind = VT__HPACK_INDEXED;
         return vt__hpack_dec_entry(d, *(*p)++ & 127, true, f);
     }
@@ -5196,7 +5208,9 @@ static const uint8_t vt__hpack_policies[VT__HPACK_F_COUNT] = {
     [VT__H1_F_AUTHORIZATION] = VT__HPACK_P_SECRET,
     [VT__H1_F_PROXY_AUTHORIZATION] = VT__HPACK_P_SECRET,
 };
-enum { VT__HPACK_COOKIE_MIN = 20 }; /* a shorter cookie can be guessed by its effect on sizes (RFC 7541 7.1.3) */
+enum {
+    VT__HPACK_COOKIE_MIN = 20
+}; /* a shorter cookie can be guessed by its effect on sizes (RFC 7541 7.1.3) */
 
 /* Entries whose names have the same hash make a chain, of which so many are looked at: the newest ones. Entries are meant by
  * their numbers, `made` when they were made; what a number is worth is seen by comparing. `seen`: fields that have no entry. */
@@ -5278,7 +5292,8 @@ static VT__UNUSED size_t vt__hpack_enc_begin(vt__hpack_enc *e, uint8_t out[VT__H
 /* Bytes of a string's Huffman code, in lower case when `fold`. */
 VT__INLINE size_t vt__hpack_huff_size(vt_str s, bool fold) {
     size_t bits = 0;
-    for (size_t i = 0; i < s.len; i++) bits += vt__hpack_lens[(uint8_t)(fold ? vt__str_lower(s.ptr[i]) : s.ptr[i])];
+    for (size_t i = 0; i < s.len; i++)
+        bits += vt__hpack_lens[(uint8_t)(fold ? vt__str_lower(s.ptr[i]) : s.ptr[i])];
     return (bits + 7) / 8;
 }
 VT__INLINE uint8_t *vt__hpack_huff_put(uint8_t *out, vt_str s, bool fold) {
@@ -5291,7 +5306,8 @@ VT__INLINE uint8_t *vt__hpack_huff_put(uint8_t *out, vt_str s, bool fold) {
         if (n < 32) continue;
         n -= 32;
         uint32_t v = (uint32_t)(w >> n);
-        out[0] = (uint8_t)(v >> 24), out[1] = (uint8_t)(v >> 16), out[2] = (uint8_t)(v >> 8), out[3] = (uint8_t)v;
+        out[0] = (uint8_t)(v >> 24), out[1] = (uint8_t)(v >> 16), out[2] = (uint8_t)(v >> 8),
+        out[3] = (uint8_t)v;
         out += 4;
     }
     w = w << 8 | 0xff;
@@ -5308,10 +5324,12 @@ VT__INLINE uint8_t *vt__hpack_put_string(uint8_t *out, vt_str s, size_t coded, b
     return out + s.len;
 }
 /* A literal, its name by index unless that is 0: its size, or 0 when it does not fit. */
-static size_t vt__hpack_put_literal(uint8_t *out, size_t cap, int kind, uint32_t index, vt_str name, vt_str value) {
+static size_t vt__hpack_put_literal(uint8_t *out, size_t cap, int kind, uint32_t index, vt_str name,
+                                    vt_str value) {
     static const uint8_t firsts[] = {0x80, 0x40, 0x20, 0x10, 0x00};
     unsigned first = firsts[kind], bits = kind == VT__HPACK_ADD ? 6 : 4;
-    size_t coded_name = index ? 0 : vt__hpack_huff_size(name, true), coded = vt__hpack_huff_size(value, false);
+    size_t coded_name = index ? 0 : vt__hpack_huff_size(name, true),
+           coded = vt__hpack_huff_size(value, false);
     size_t n = VT__MIN(coded_name, name.len), v = VT__MIN(coded, value.len);
     size_t size = vt__hpack_int_size(bits, index) + vt__hpack_int_size(7, v) + v;
     if (!index) size += vt__hpack_int_size(7, n) + n;
@@ -5349,7 +5367,8 @@ VT__INLINE vt__hpack_link *vt__hpack_link_of(const vt__hpack_enc *e, uint32_t nu
 }
 /* The index of the entry of this field, from number `at` on; 0: none. k->index, if it is 0, becomes that of an entry of its
  * name. */
-static uint32_t vt__hpack_find(const vt__hpack_enc *e, uint16_t at, uint16_t print, vt__hpack_key *k, vt_str value) {
+static uint32_t vt__hpack_find(const vt__hpack_enc *e, uint16_t at, uint16_t print, vt__hpack_key *k,
+                               vt_str value) {
     const vt__hpack_table *t = &e->t;
     uint32_t last = 0;
     for (int steps = 0; steps < VT__HPACK_CHAIN_MAX; steps++) {
@@ -5388,7 +5407,8 @@ static size_t vt__hpack_put_index(uint8_t *out, size_t cap, uint32_t index) {
     return (size_t)(vt__hpack_put_int(out, 0x80, 7, index) - out);
 }
 /* The field that was written with VT__HPACK_ADD becomes an entry, its name in lower case. */
-static void vt__hpack_enter(vt__hpack_enc *e, const vt__hpack_key *k, vt_str value, uint16_t *newest, uint16_t print) {
+static void vt__hpack_enter(vt__hpack_enc *e, const vt__hpack_key *k, vt_str value, uint16_t *newest,
+                            uint16_t print) {
     vt__hpack_table *t = &e->t;
     *vt__hpack_link_of(e, t->made) = (vt__hpack_link){*newest, print};
     *newest = (uint16_t)t->made;
@@ -5399,7 +5419,8 @@ static void vt__hpack_enter(vt__hpack_enc *e, const vt__hpack_key *k, vt_str val
     }
 }
 /* A field that has no static entry, by the dynamic table. */
-static size_t vt__hpack_put_dynamic(vt__hpack_enc *e, uint8_t *out, size_t cap, vt__hpack_key *k, vt_str value, bool once) {
+static size_t vt__hpack_put_dynamic(vt__hpack_enc *e, uint8_t *out, size_t cap, vt__hpack_key *k,
+                                    vt_str value, bool once) {
     enum { SHIFT = 58 }; /* to 64 slots */
     uint64_t name_hash = (uint64_t)k->id * VT__HPACK_MIX;
     if (!k->id) name_hash = vt__hpack_hash(0, k->name, VT__H1_ONES * 0x20);
@@ -5410,7 +5431,8 @@ static size_t vt__hpack_put_dynamic(vt__hpack_enc *e, uint8_t *out, size_t cap, 
     if (i) return vt__hpack_put_index(out, cap, i);
     bool add = once || !k->index || *seen == print;
     add = add && k->name.len + value.len + VT__HPACK_OVERHEAD <= e->t.max / 2;
-    size_t n = vt__hpack_put_literal(out, cap, add ? VT__HPACK_ADD : VT__HPACK_PLAIN, k->index, k->name, value);
+    size_t n = vt__hpack_put_literal(out, cap, add ? VT__HPACK_ADD : VT__HPACK_PLAIN, k->index, k->name,
+                                     value);
     if (n == 0) return 0;
     if (add) vt__hpack_enter(e, k, value, newest, print);
     else *seen = print;
@@ -18220,7 +18242,9 @@ static int vt__tls_close(vt__conn *c) {
     vt__tls_drop(c);
     return vt__poll_close(&c->pd);
 }
-static const struct vt__conn_ops vt__tls_ops = {vt__conn_recv_over, vt__tls_recv_try, vt__tls_send_try, vt__conn_room_over, vt__tls_shutdown, vt__tls_close, vt__tls_end, vt__tls_bare};
+static const struct vt__conn_ops vt__tls_ops = {vt__conn_recv_over, vt__tls_recv_try, vt__tls_send_try,
+                                                vt__conn_room_over, vt__tls_shutdown, vt__tls_close,
+                                                vt__tls_end,        vt__tls_bare};
 
 /*--- handshakes ---*/
 static vt__ossl_ctx *vt__tls_gate_ctx(vt__tls_gate *g) {
@@ -18313,7 +18337,8 @@ static int vt__tls_info(vt__conn *c, vt__arena *a, vt_tls_info *out) {
 }
 
 /*--- listeners ---*/
-static const vt_str vt__tls_alpn = {"\x08http/1.1\x08http/1.0", 18}, vt__tls_alpn_h2 = {"\x02h2\x08http/1.1\x08http/1.0", 21};
+static const vt_str vt__tls_alpn = {"\x08http/1.1\x08http/1.0", 18},
+                    vt__tls_alpn_h2 = {"\x02h2\x08http/1.1\x08http/1.0", 21};
 
 /* Calls fn for each text of a configuration. */
 static void vt__tls_cfg_texts(vt_tls_cfg *c, vt_tls_cert *certs, void (*fn)(const char **text, void *to),
@@ -18634,10 +18659,10 @@ typedef struct vt__link_group {
     vt__link_conf conf;
     struct vt__link_host *hosts; /* by index of the domain */
     int64_t open;
-    int64_t waiting;   /* in vt__link_queue, and under its lock */
-    uint32_t stopping; /* requests in flight are the last */
+    int64_t waiting;             /* in vt__link_queue, and under its lock */
+    uint32_t stopping;           /* requests in flight are the last */
     const struct vt__h2_cfg *h2; /* NULL: no HTTP/2 */
-    uint32_t tell;     /* call `closed` */
+    uint32_t tell;               /* call `closed` */
     void (*closed)(struct vt__link_group *g);
 } vt__link_group;
 
@@ -18718,7 +18743,9 @@ static void vt__link_drop(vt__link *c) {
     while (!__atomic_compare_exchange_n(&home->returned, &head, c, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
 /* What else the server is open for. */
-static VT__UNUSED void vt__link_count(vt__link_group *g) { __atomic_fetch_add(&g->open, 1, __ATOMIC_SEQ_CST); }
+static VT__UNUSED void vt__link_count(vt__link_group *g) {
+    __atomic_fetch_add(&g->open, 1, __ATOMIC_SEQ_CST);
+}
 static void vt__link_uncount(vt__link_group *g) {
     __atomic_fetch_sub(&g->open, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&g->tell, __ATOMIC_SEQ_CST)) g->closed(g);
@@ -19167,10 +19194,11 @@ static void vt__link_host_quit(vt__link_host *h) { vt__timer_cancel(&h->dom->whe
  *============================================================================*/
 #if VTHTTP_H2
 enum {
-    VT__H2C_READS = 4,         /* blocks of input at a turn */
-    VT__H2C_OUT_MAX = 1 << 17, /* output that waits for the socket; at this, handlers wait and nothing more is read */
-    VT__H2C_FIELDS = 24,       /* of a head, to begin with */
-    VT__H2C_STREAM = 4096      /* bytes of a stream's block, its head's text included */
+    VT__H2C_READS = 4, /* blocks of input at a turn */
+    VT__H2C_OUT_MAX =
+        1 << 17, /* output that waits for the socket; at this, handlers wait and nothing more is read */
+    VT__H2C_FIELDS = 24,  /* of a head, to begin with */
+    VT__H2C_STREAM = 4096 /* bytes of a stream's block, its head's text included */
 };
 
 /* The fields of one section as they come: entries, then text, in one block. */
@@ -19231,7 +19259,7 @@ typedef struct vt__h2c_run {
     int64_t waited;   /* for body bytes */
     bool head_due;    /* the response's head is known, and not said yet */
     bool sending;     /* the output is not to be touched */
-    bool handling;        /* `handling`: from the head's end to the response's */
+    bool handling;    /* `handling`: from the head's end to the response's */
     vt__arena arena;  /* from here on each is prepared before its use */
     vt_req req;
     vt_res res;
@@ -19302,7 +19330,8 @@ static void vt__h2c_kill(vt__h2c_stream *s, int err) {
     if (s->err || s->over) return;
     s->err = err;
     vt__h2c_show(s, VT__PD_R | VT__PD_W | VT__PD_HUP);
-    if (s->run && s->h->host->group->conf.cancel_on != VT_CANCEL_NEVER) vt__link_tell(&s->notes, VT__PD_WATCH);
+    if (s->run && s->h->host->group->conf.cancel_on != VT_CANCEL_NEVER)
+        vt__link_tell(&s->notes, VT__PD_WATCH);
 }
 /* On the handler's thread, scheduler context. */
 static void vt__h2c_heed(vt__link_notes *to, unsigned bits) {
@@ -19449,7 +19478,8 @@ static bool vt__h2c_is_hop(const vt__res_field *f) {
 static void vt__h2c_put_fields(vt__h2_head *w, const vt__res_field *f, uint32_t n) {
     for (; n > 0; f++, n--)
         if (!vt__h2c_is_hop(f))
-            (void)vt__h2_head_field(w, f->id, (vt_str){f->name, f->name_len}, (vt_str){f->value, f->value_len}, 0);
+            (void)vt__h2_head_field(w, f->id, (vt_str){f->name, f->name_len},
+                                    (vt_str){f->value, f->value_len}, 0);
 }
 static size_t vt__h2c_fields_size(const vt__res_field *f, uint32_t n) {
     size_t size = 0;
@@ -19588,10 +19618,12 @@ static void vt__h2c_abort(vt_res *res) {
 /* `lines`: "name: value" CRLF each, checked. */
 static void vt__h2c_put_lines(vt__h2_head *w, vt_str lines) {
     for (size_t at = 0, end; at < lines.len; at = end + 2) {
-        const char *cr = memchr(lines.ptr + at, '\r', lines.len - at), *colon = memchr(lines.ptr + at, ':', lines.len - at);
+        const char *cr = memchr(lines.ptr + at, '\r', lines.len - at),
+                   *colon = memchr(lines.ptr + at, ':', lines.len - at);
         if (!cr || !colon) return;
         end = (size_t)(cr - lines.ptr);
-        vt_str name = {lines.ptr + at, (size_t)(colon - lines.ptr) - at}, value = {colon + 1, (size_t)(cr - colon) - 1};
+        vt_str name = {lines.ptr + at, (size_t)(colon - lines.ptr) - at},
+               value = {colon + 1, (size_t)(cr - colon) - 1};
         vt__res_field f = {.name = name.ptr, .id = (uint8_t)vt__h1_field_id(name)};
         if (!vt__h2c_is_hop(&f)) (void)vt__h2_head_field(w, f.id, name, vt__str_trim(value), 0);
     }
@@ -19968,7 +20000,8 @@ static bool vt__h2c_feed(vt__h2c *h) {
     int r = 1;
     while (b->pos < b->len && r >= 0) {
         const uint8_t *p = (const uint8_t *)b->p + b->pos, *end = (const uint8_t *)b->p + b->len;
-        if (!h->room.p && !vt__conn_buf_get_for(thr, &h->room, VT__MAX(h->m.dec.t.cap, (uint32_t)VT__BUF_BYTES)))
+        if (!h->room.p &&
+            !vt__conn_buf_get_for(thr, &h->room, VT__MAX(h->m.dec.t.cap, (uint32_t)VT__BUF_BYTES)))
             r = vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
         h->m.room = h->room.p;
         h->m.room_len = (uint32_t)h->room.cap;
@@ -20012,7 +20045,8 @@ static bool vt__h2c_read(vt__h2c *h) {
 }
 /* All that there is to do at present; under the lock. */
 static void vt__h2c_turn(vt__h2c *h, bool readable) {
-    if ((readable || (h->held && vt__h2c_pending(h) < VT__H2C_OUT_MAX)) && !h->m.err && !vt__h2c_read(h)) return;
+    if ((readable || (h->held && vt__h2c_pending(h) < VT__H2C_OUT_MAX)) && !h->m.err && !vt__h2c_read(h))
+        return;
     if (!vt__h2c_flush(h)) return;
     if (!vt__h2c_pending(h) && vt__h2_finished(&h->m)) {
         vt__h2c_close(h, true);
@@ -22637,7 +22671,8 @@ static int vt__srv_load(vt__srv *srv, char *text, size_t cap) {
         return -ENOMEM;
     }
     for (int i = 0; i < n && r == 0; i++)
-        if (srv->listeners[i].gate) r = vt__tls_gate_read(srv->listeners[i].gate, srv->group.h2 != NULL, &files[i], text, cap);
+        if (srv->listeners[i].gate)
+            r = vt__tls_gate_read(srv->listeners[i].gate, srv->group.h2 != NULL, &files[i], text, cap);
     for (int i = 0; i < n; i++) {
         if (!files[i]) continue;
         if (r == 0) vt__tls_gate_use(srv->listeners[i].gate, files[i]);
@@ -22952,8 +22987,8 @@ enum vt__conf_flags {
     X("hstsMaxAgeS", hsts_max_age_s, COUNT, VT__CONF_ZERO_NONE, 0, INT64_MAX)                                \
     X("hstsSubdomains", hsts_subdomains, FLAG, 0, 0, 1)                                                      \
     X("reloadOnHup", reload_on_hup, FLAG, 0, 0, 1)                                                           \
-    X("http2", http2, FLAG, VT__CONF_ARG | VT__CONF_ZERO_NONE, 0, 1) \
-    X("maxStreams", max_streams, COUNT, 0, 1, 1000000) \
+    X("http2", http2, FLAG, VT__CONF_ARG | VT__CONF_ZERO_NONE, 0, 1)                                         \
+    X("maxStreams", max_streams, COUNT, 0, 1, 1000000)                                                       \
     X("noDate", no_date, FLAG, 0, 0, 1)                                                                      \
     X("serverName", server_name, STRING, 0, 0, 0)
 #define VT__CONF_MS_MAX (INT64_C(366) * 86400 * 1000) /* far from overflow in nanoseconds */
