@@ -215,6 +215,10 @@ TEST(head_in_continuations) {
     begin(), put_cut_head(&in, 1, 5, false);
     FINE();
     CHECK_EQ(q.answered, 1);
+    CHECK(!vt__h2_in_head(&q.h));
+    begin(), put_cut_head(&in, 1, 5, true);
+    settle();
+    CHECK(vt__h2_in_head(&q.h));
 }
 TEST(cookie_crumbs_come_one_by_one) {
     begin(), put_head(&in, 1, BOTH, GET_FIELDS, "cookie", "a=1", "cookie", "b=2", NULL);
@@ -1576,7 +1580,7 @@ static void carry(struct peer *from, struct peer *to, size_t n) {
     from->out.n -= n;
 }
 TEST(two_machines) {
-    for (int round = 0; round < 60; round++) {
+    for (int round = 0; round < 20; round++) {
         uint64_t seed = test_seed() + (uint64_t)round, cancelled = 0, asked = 0;
         struct peer c = {.cfg = {.max_window = 1 << 18}}, s = {.cfg = {.max_streams = 20}};
         peer_start(&c, false), peer_start(&s, true);
@@ -1654,7 +1658,7 @@ static void put_random(struct bytes *b, uint64_t *seed) {
 }
 TEST(peers_that_misbehave) {
     size_t died = 0, lived = 0;
-    for (int round = 0; round < 3000; round++) {
+    for (int round = 0; round < 1000; round++) {
         uint64_t seed = test_seed() * 31 + (uint64_t)round;
         in.n = 0, put_preface(&in);
         for (uint64_t i = 1 + test_rand(&seed) % 40; i > 0; i--) put_random(&in, &seed);
@@ -1687,7 +1691,7 @@ TEST(peers_that_misbehave) {
             break;
         }
     }
-    CHECK(test_failures || (died > 100 && lived > 100));
+    CHECK(test_failures || (died > 30 && lived > 30));
     memset(&config, 0, sizeof config), policy = ANSWER;
 }
 TEST(sizes) {
