@@ -1419,6 +1419,25 @@ TEST(long_head_is_cut_into_continuations) {
     free(table), free(room), bytes_free(&block);
     policy = ANSWER;
 }
+TEST(head_that_just_fits_a_frame) {
+    static uint8_t buf[40000];
+    static char value[20000];
+    memset(value, '~', sizeof value);
+    policy = HOLD;
+    for (size_t over = 0; over < 2; over++) {
+        fresh(), begin(), put_get(&in, 1), peer_take(&q, in.p, in.n), peer_flush(&q), (void)frames();
+        struct handler *r = peer_find(&q, 1);
+        vt__h2_head w;
+        vt__h2_want_head(&q.h, &r->s);
+        CHECK_EQ(vt__h2_head_begin(&q.h, &r->s, &w, buf, sizeof buf, VT__H2_FIN), 0);
+        size_t before = w.at, n = 16384 - 6; /* a byte, a name of two, a length of three */
+        CHECK(vt__h2_head_field(&w, 0, word("x"), (vt_str){value, n + over}, VT__HPACK_NEVER));
+        CHECK_EQ(w.at - before, 16384 + over);
+        bytes_add(&q.out, buf, vt__h2_head_end(&w));
+        CHECK_STR(frames(), over ? "HEADERS 1 0 end;CONTINUATION 1 0;" : "HEADERS 1 0 end;");
+    }
+    policy = ANSWER;
+}
 /* Writes a head with one field. */
 static void head_out(struct peer *to, vt__h2_stream *s, const char *name, const char *value, int how) {
     uint8_t buf[256];
