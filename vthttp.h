@@ -4527,7 +4527,7 @@ static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, c
  * MARK: - @hpack   HPACK: field sections of HTTP/2 (VTHTTP_H2)
  * uses:   @plat @str @uri @h1
  * pure.   RFC 7541. A block: SIZES -> (FIELD -> NAME -> VALUE)* -> SIZES of the next one, see vt__hpack_dec_next.
- * test:   tests/test_hpack.c
+ * test:   tests/test_hpack.c tests/interop_hpack.sh   fuzz: fuzz/fuzz_hpack.c
  *
  * Decoder, one for a connection:
  *     vt__hpack_dec_init(&d, 4096);                        // the largest SETTINGS_HEADER_TABLE_SIZE that we ever send
@@ -4597,10 +4597,11 @@ enum {
     VT__HPACK_F_PSEUDO, /* another name that begins with ':' */
     VT__HPACK_F_COUNT
 };
-/* Flags of a field. */
+/* Flags of a field. NEVER: it is never indexed, and whoever passes it on has to say so, too (see vt__hpack_put). LONG: name
+ * and value have more bytes than the scratch: their ptr is NULL, their len is right. */
 enum {
-    VT__HPACK_NEVER = 1,    /* never indexed: whoever passes the field on has to say so, too; see vt__hpack_put */
-    VT__HPACK_LONG = 2,     /* name and value have more bytes than the scratch: their ptr is NULL, their len is right */
+    VT__HPACK_NEVER = 1,
+    VT__HPACK_LONG = 2,
     VT__HPACK_BAD_NAME = 4, /* malformed (RFC 9113 8.2.1): empty, in upper case or no token */
     VT__HPACK_BAD_VALUE = 8 /* malformed: a control byte but HTAB, or SP or HTAB at an end */
 };
@@ -4624,45 +4625,50 @@ typedef struct vt__hpack_entry {
 typedef struct vt__hpack_table {
     uint8_t *mem;
     uint32_t cap, max, size; /* max: its size now, <= cap; size: of its entries, with their overhead */
-    uint32_t at, made, live; /* where the next entry's bytes go; entries ever made; entries there are, the last ones */
+    uint32_t at;             /* where the next entry's bytes go */
+    uint32_t made, live;     /* entries ever made; entries there are, the last ones of them */
 } vt__hpack_table;
 
 /* ---- static table (RFC 7541 Appendix A) ---- */
 /* X: the first of a name; Y: others of it, and names without an id. */
 /* clang-format off */
 #define VT__HPACK_STATICS(X, Y) \
-    X(1, HPACK_F_AUTHORITY, ":authority", "") X(2, HPACK_F_METHOD, ":method", "GET") \
-    Y(3, HPACK_F_METHOD, ":method", "POST") X(4, HPACK_F_PATH, ":path", "/") \
-    Y(5, HPACK_F_PATH, ":path", "/index.html") X(6, HPACK_F_SCHEME, ":scheme", "http") \
-    Y(7, HPACK_F_SCHEME, ":scheme", "https") X(8, HPACK_F_STATUS, ":status", "200") \
-    Y(9, HPACK_F_STATUS, ":status", "204") Y(10, HPACK_F_STATUS, ":status", "206") \
-    Y(11, HPACK_F_STATUS, ":status", "304") Y(12, HPACK_F_STATUS, ":status", "400") \
-    Y(13, HPACK_F_STATUS, ":status", "404") Y(14, HPACK_F_STATUS, ":status", "500") \
-    X(15, H1_F_ACCEPT_CHARSET, "accept-charset", "") \
-    X(16, H1_F_ACCEPT_ENCODING, "accept-encoding", "gzip, deflate") \
-    X(17, H1_F_ACCEPT_LANGUAGE, "accept-language", "") X(18, H1_F_ACCEPT_RANGES, "accept-ranges", "") \
-    X(19, H1_F_ACCEPT, "accept", "") Y(20, H1_F_OTHER, "access-control-allow-origin", "") \
-    X(21, H1_F_AGE, "age", "") X(22, H1_F_ALLOW, "allow", "") X(23, H1_F_AUTHORIZATION, "authorization", "") \
-    X(24, H1_F_CACHE_CONTROL, "cache-control", "") \
-    X(25, H1_F_CONTENT_DISPOSITION, "content-disposition", "") \
-    X(26, H1_F_CONTENT_ENCODING, "content-encoding", "") \
-    X(27, H1_F_CONTENT_LANGUAGE, "content-language", "") X(28, H1_F_CONTENT_LENGTH, "content-length", "") \
-    X(29, H1_F_CONTENT_LOCATION, "content-location", "") X(30, H1_F_CONTENT_RANGE, "content-range", "") \
-    X(31, H1_F_CONTENT_TYPE, "content-type", "") X(32, H1_F_COOKIE, "cookie", "") \
-    X(33, H1_F_DATE, "date", "") X(34, H1_F_ETAG, "etag", "") X(35, H1_F_EXPECT, "expect", "") \
-    X(36, H1_F_EXPIRES, "expires", "") X(37, H1_F_FROM, "from", "") X(38, H1_F_HOST, "host", "") \
-    X(39, H1_F_IF_MATCH, "if-match", "") X(40, H1_F_IF_MODIFIED_SINCE, "if-modified-since", "") \
-    X(41, H1_F_IF_NONE_MATCH, "if-none-match", "") X(42, H1_F_IF_RANGE, "if-range", "") \
-    X(43, H1_F_IF_UNMODIFIED_SINCE, "if-unmodified-since", "") \
-    X(44, H1_F_LAST_MODIFIED, "last-modified", "") X(45, H1_F_LINK, "link", "") \
-    X(46, H1_F_LOCATION, "location", "") X(47, H1_F_MAX_FORWARDS, "max-forwards", "") \
-    Y(48, H1_F_OTHER, "proxy-authenticate", "") X(49, H1_F_PROXY_AUTHORIZATION, "proxy-authorization", "") \
-    X(50, H1_F_RANGE, "range", "") X(51, H1_F_REFERER, "referer", "") Y(52, H1_F_OTHER, "refresh", "") \
-    X(53, H1_F_RETRY_AFTER, "retry-after", "") X(54, H1_F_SERVER, "server", "") \
-    X(55, H1_F_SET_COOKIE, "set-cookie", "") Y(56, H1_F_OTHER, "strict-transport-security", "") \
-    X(57, H1_F_TRANSFER_ENCODING, "transfer-encoding", "") X(58, H1_F_USER_AGENT, "user-agent", "") \
-    X(59, H1_F_VARY, "vary", "") X(60, H1_F_VIA, "via", "") \
-    X(61, H1_F_WWW_AUTHENTICATE, "www-authenticate", "")
+    X(1, VT__HPACK_F_AUTHORITY, ":authority", "") X(2, VT__HPACK_F_METHOD, ":method", "GET") \
+    Y(3, VT__HPACK_F_METHOD, ":method", "POST") X(4, VT__HPACK_F_PATH, ":path", "/") \
+    Y(5, VT__HPACK_F_PATH, ":path", "/index.html") X(6, VT__HPACK_F_SCHEME, ":scheme", "http") \
+    Y(7, VT__HPACK_F_SCHEME, ":scheme", "https") X(8, VT__HPACK_F_STATUS, ":status", "200") \
+    Y(9, VT__HPACK_F_STATUS, ":status", "204") Y(10, VT__HPACK_F_STATUS, ":status", "206") \
+    Y(11, VT__HPACK_F_STATUS, ":status", "304") Y(12, VT__HPACK_F_STATUS, ":status", "400") \
+    Y(13, VT__HPACK_F_STATUS, ":status", "404") Y(14, VT__HPACK_F_STATUS, ":status", "500") \
+    X(15, VT__H1_F_ACCEPT_CHARSET, "accept-charset", "") \
+    X(16, VT__H1_F_ACCEPT_ENCODING, "accept-encoding", "gzip, deflate") \
+    X(17, VT__H1_F_ACCEPT_LANGUAGE, "accept-language", "") \
+    X(18, VT__H1_F_ACCEPT_RANGES, "accept-ranges", "") X(19, VT__H1_F_ACCEPT, "accept", "") \
+    Y(20, VT__H1_F_OTHER, "access-control-allow-origin", "") X(21, VT__H1_F_AGE, "age", "") \
+    X(22, VT__H1_F_ALLOW, "allow", "") X(23, VT__H1_F_AUTHORIZATION, "authorization", "") \
+    X(24, VT__H1_F_CACHE_CONTROL, "cache-control", "") \
+    X(25, VT__H1_F_CONTENT_DISPOSITION, "content-disposition", "") \
+    X(26, VT__H1_F_CONTENT_ENCODING, "content-encoding", "") \
+    X(27, VT__H1_F_CONTENT_LANGUAGE, "content-language", "") \
+    X(28, VT__H1_F_CONTENT_LENGTH, "content-length", "") \
+    X(29, VT__H1_F_CONTENT_LOCATION, "content-location", "") \
+    X(30, VT__H1_F_CONTENT_RANGE, "content-range", "") X(31, VT__H1_F_CONTENT_TYPE, "content-type", "") \
+    X(32, VT__H1_F_COOKIE, "cookie", "") X(33, VT__H1_F_DATE, "date", "") X(34, VT__H1_F_ETAG, "etag", "") \
+    X(35, VT__H1_F_EXPECT, "expect", "") X(36, VT__H1_F_EXPIRES, "expires", "") \
+    X(37, VT__H1_F_FROM, "from", "") X(38, VT__H1_F_HOST, "host", "") \
+    X(39, VT__H1_F_IF_MATCH, "if-match", "") X(40, VT__H1_F_IF_MODIFIED_SINCE, "if-modified-since", "") \
+    X(41, VT__H1_F_IF_NONE_MATCH, "if-none-match", "") X(42, VT__H1_F_IF_RANGE, "if-range", "") \
+    X(43, VT__H1_F_IF_UNMODIFIED_SINCE, "if-unmodified-since", "") \
+    X(44, VT__H1_F_LAST_MODIFIED, "last-modified", "") X(45, VT__H1_F_LINK, "link", "") \
+    X(46, VT__H1_F_LOCATION, "location", "") X(47, VT__H1_F_MAX_FORWARDS, "max-forwards", "") \
+    Y(48, VT__H1_F_OTHER, "proxy-authenticate", "") \
+    X(49, VT__H1_F_PROXY_AUTHORIZATION, "proxy-authorization", "") X(50, VT__H1_F_RANGE, "range", "") \
+    X(51, VT__H1_F_REFERER, "referer", "") Y(52, VT__H1_F_OTHER, "refresh", "") \
+    X(53, VT__H1_F_RETRY_AFTER, "retry-after", "") X(54, VT__H1_F_SERVER, "server", "") \
+    X(55, VT__H1_F_SET_COOKIE, "set-cookie", "") Y(56, VT__H1_F_OTHER, "strict-transport-security", "") \
+    X(57, VT__H1_F_TRANSFER_ENCODING, "transfer-encoding", "") X(58, VT__H1_F_USER_AGENT, "user-agent", "") \
+    X(59, VT__H1_F_VARY, "vary", "") X(60, VT__H1_F_VIA, "via", "") \
+    X(61, VT__H1_F_WWW_AUTHENTICATE, "www-authenticate", "")
 /* clang-format on */
 typedef struct vt__hpack_static {
     char name[28], value[14];
@@ -4670,13 +4676,13 @@ typedef struct vt__hpack_static {
 } vt__hpack_static;
 enum { VT__HPACK_STATIC_N = 61 };
 static const vt__hpack_static vt__hpack_statics[VT__HPACK_STATIC_N + 1] = {
-#define VT__HPACK_STATIC(i, id, name, value) [i] = {name, value, sizeof(name) - 1, sizeof(value) - 1, VT__##id},
+#define VT__HPACK_STATIC(i, id, name, value) [i] = {name, value, sizeof(name) - 1, sizeof(value) - 1, id},
     VT__HPACK_STATICS(VT__HPACK_STATIC, VT__HPACK_STATIC)
 #undef VT__HPACK_STATIC
 };
 /* The first entry of a name by its id; 0: none. */
 static const uint8_t vt__hpack_firsts[VT__HPACK_F_COUNT] = {
-#define VT__HPACK_FIRST(i, id, name, value) [VT__##id] = i,
+#define VT__HPACK_FIRST(i, id, name, value) [id] = i,
 #define VT__HPACK_NO_FIRST(i, id, name, value)
     VT__HPACK_STATICS(VT__HPACK_FIRST, VT__HPACK_NO_FIRST)
 #undef VT__HPACK_NO_FIRST
@@ -4717,7 +4723,8 @@ static void vt__hpack_ring_get(const vt__hpack_table *t, uint32_t at, size_t n, 
     memcpy(out + first, t->mem, n - first);
 }
 /* What does not fit leaves the table empty (RFC 7541 4.4), and the result NULL. Name and value are not in the table. */
-static vt__hpack_entry *vt__hpack_add(vt__hpack_table *t, vt_str name, vt_str value, uint8_t id, uint8_t flags) {
+static vt__hpack_entry *vt__hpack_add(vt__hpack_table *t, vt_str name, vt_str value, uint8_t id,
+                                      uint8_t flags) {
     size_t size = name.len + value.len + VT__HPACK_OVERHEAD;
     vt__hpack_evict(t, size <= t->max ? t->max - (uint32_t)size : 0);
     if (size > t->max) return NULL;
@@ -4996,7 +5003,8 @@ VT__INLINE int vt__hpack_dec_length(vt__hpack_dec *d, const uint8_t **p, const u
     return rc;
 }
 /* The next bytes of a string that goes to the scratch at `at`, or stays where it is; *s when it is whole: 1, 0 or < 0. */
-static int vt__hpack_dec_string(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end, uint32_t at, vt_str *s) {
+static int vt__hpack_dec_string(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end, uint32_t at,
+                                vt_str *s) {
     const uint8_t *from = *p;
     uint32_t n = (size_t)(end - from) < d->n ? (uint32_t)(end - from) : d->n;
     *p += n;
@@ -5080,8 +5088,11 @@ VT__INLINE int vt__hpack_dec_step(vt__hpack_dec *d, const uint8_t **p, const uin
     switch (d->state) {
     case VT__HPACK_S_FIELD:
         if (*p == end) return 0;
-        d->kind = **p >= 128 ? VT__HPACK_INDEXED : **p >= 64 ? VT__HPACK_ADD : **p >= 32 ? VT__HPACK_SIZE
-                : **p >= 16  ? VT__HPACK_SECRET  : VT__HPACK_PLAIN;
+        d->kind = **p >= 128  ? VT__HPACK_INDEXED
+                  : **p >= 64 ? VT__HPACK_ADD
+                  : **p >= 32 ? VT__HPACK_SIZE
+                  : **p >= 16 ? VT__HPACK_SECRET
+                              : VT__HPACK_PLAIN;
         d->state = VT__HPACK_S_HEAD;
         return 2;
     case VT__HPACK_S_HEAD:
@@ -5112,9 +5123,10 @@ VT__INLINE int vt__hpack_dec_step(vt__hpack_dec *d, const uint8_t **p, const uin
 }
 /* The next field of the block: 1 and *f; 0: the input is used up, and may stop anywhere; < 0: VT__HPACK_E_x. *p is moved
  * behind what was used. Takes time for the bytes of the input and of the fields, and no other. */
-static VT__UNUSED int vt__hpack_dec_next(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end, vt__hpack_field *f) {
+static VT__UNUSED int vt__hpack_dec_next(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end,
+                                         vt__hpack_field *f) {
     int rc;
-    if (d->state == VT__HPACK_S_FIELD && *p < end && **p > 0x80 && **p < 0xff && d->updates == 3) { /* most */
+    if (d->state == VT__HPACK_S_FIELD && *p<end &&* * p> 0x80 && **p < 0xff && d->updates == 3) { /* most */
         d->kind = VT__HPACK_INDEXED;
         return vt__hpack_dec_entry(d, *(*p)++ & 127, true, f);
     }
@@ -5152,7 +5164,9 @@ static const uint8_t vt__hpack_policies[VT__HPACK_F_COUNT] = {
     [VT__H1_F_AUTHORIZATION] = VT__HPACK_P_SECRET,
     [VT__H1_F_PROXY_AUTHORIZATION] = VT__HPACK_P_SECRET,
 };
-enum { VT__HPACK_COOKIE_MIN = 20 }; /* a shorter cookie can be guessed by its effect on sizes (RFC 7541 7.1.3) */
+enum {
+    VT__HPACK_COOKIE_MIN = 20
+}; /* a shorter cookie can be guessed by its effect on sizes (RFC 7541 7.1.3) */
 
 /* Entries whose names have the same hash make a chain, of which so many are looked at: the newest ones. Entries are meant by
  * their numbers, `made` when they were made; what a number is worth is seen by comparing. `seen`: fields that have no entry. */
@@ -5234,7 +5248,8 @@ static VT__UNUSED size_t vt__hpack_enc_begin(vt__hpack_enc *e, uint8_t out[VT__H
 /* Bytes of a string's Huffman code, in lower case when `fold`. */
 VT__INLINE size_t vt__hpack_huff_size(vt_str s, bool fold) {
     size_t bits = 0;
-    for (size_t i = 0; i < s.len; i++) bits += vt__hpack_lens[(uint8_t)(fold ? vt__str_lower(s.ptr[i]) : s.ptr[i])];
+    for (size_t i = 0; i < s.len; i++)
+        bits += vt__hpack_lens[(uint8_t)(fold ? vt__str_lower(s.ptr[i]) : s.ptr[i])];
     return (bits + 7) / 8;
 }
 VT__INLINE uint8_t *vt__hpack_huff_put(uint8_t *out, vt_str s, bool fold) {
@@ -5247,7 +5262,8 @@ VT__INLINE uint8_t *vt__hpack_huff_put(uint8_t *out, vt_str s, bool fold) {
         if (n < 32) continue;
         n -= 32;
         uint32_t v = (uint32_t)(w >> n);
-        out[0] = (uint8_t)(v >> 24), out[1] = (uint8_t)(v >> 16), out[2] = (uint8_t)(v >> 8), out[3] = (uint8_t)v;
+        out[0] = (uint8_t)(v >> 24), out[1] = (uint8_t)(v >> 16), out[2] = (uint8_t)(v >> 8),
+        out[3] = (uint8_t)v;
         out += 4;
     }
     w = w << 8 | 0xff;
@@ -5264,10 +5280,12 @@ VT__INLINE uint8_t *vt__hpack_put_string(uint8_t *out, vt_str s, size_t coded, b
     return out + s.len;
 }
 /* A literal, its name by index unless that is 0: its size, or 0 when it does not fit. */
-static size_t vt__hpack_put_literal(uint8_t *out, size_t cap, int kind, uint32_t index, vt_str name, vt_str value) {
+static size_t vt__hpack_put_literal(uint8_t *out, size_t cap, int kind, uint32_t index, vt_str name,
+                                    vt_str value) {
     static const uint8_t firsts[] = {0x80, 0x40, 0x20, 0x10, 0x00};
     unsigned first = firsts[kind], bits = kind == VT__HPACK_ADD ? 6 : 4;
-    size_t coded_name = index ? 0 : vt__hpack_huff_size(name, true), coded = vt__hpack_huff_size(value, false);
+    size_t coded_name = index ? 0 : vt__hpack_huff_size(name, true),
+           coded = vt__hpack_huff_size(value, false);
     size_t n = VT__MIN(coded_name, name.len), v = VT__MIN(coded, value.len);
     size_t size = vt__hpack_int_size(bits, index) + vt__hpack_int_size(7, v) + v;
     if (!index) size += vt__hpack_int_size(7, n) + n;
@@ -5305,7 +5323,8 @@ VT__INLINE vt__hpack_link *vt__hpack_link_of(const vt__hpack_enc *e, uint32_t nu
 }
 /* The index of the entry of this field, from number `at` on; 0: none. k->index, if it is 0, becomes that of an entry of its
  * name. */
-static uint32_t vt__hpack_find(const vt__hpack_enc *e, uint16_t at, uint16_t print, vt__hpack_key *k, vt_str value) {
+static uint32_t vt__hpack_find(const vt__hpack_enc *e, uint16_t at, uint16_t print, vt__hpack_key *k,
+                               vt_str value) {
     const vt__hpack_table *t = &e->t;
     uint32_t last = 0;
     for (int steps = 0; steps < VT__HPACK_CHAIN_MAX; steps++) {
@@ -5344,7 +5363,8 @@ static size_t vt__hpack_put_index(uint8_t *out, size_t cap, uint32_t index) {
     return (size_t)(vt__hpack_put_int(out, 0x80, 7, index) - out);
 }
 /* The field that was written with VT__HPACK_ADD becomes an entry, its name in lower case. */
-static void vt__hpack_enter(vt__hpack_enc *e, const vt__hpack_key *k, vt_str value, uint16_t *newest, uint16_t print) {
+static void vt__hpack_enter(vt__hpack_enc *e, const vt__hpack_key *k, vt_str value, uint16_t *newest,
+                            uint16_t print) {
     vt__hpack_table *t = &e->t;
     *vt__hpack_link_of(e, t->made) = (vt__hpack_link){*newest, print};
     *newest = (uint16_t)t->made;
@@ -5355,7 +5375,8 @@ static void vt__hpack_enter(vt__hpack_enc *e, const vt__hpack_key *k, vt_str val
     }
 }
 /* A field that has no static entry, by the dynamic table. */
-static size_t vt__hpack_put_dynamic(vt__hpack_enc *e, uint8_t *out, size_t cap, vt__hpack_key *k, vt_str value, bool once) {
+static size_t vt__hpack_put_dynamic(vt__hpack_enc *e, uint8_t *out, size_t cap, vt__hpack_key *k,
+                                    vt_str value, bool once) {
     enum { SHIFT = 58 }; /* to 64 slots */
     uint64_t name_hash = (uint64_t)k->id * VT__HPACK_MIX;
     if (!k->id) name_hash = vt__hpack_hash(0, k->name, VT__H1_ONES * 0x20);
@@ -5366,7 +5387,8 @@ static size_t vt__hpack_put_dynamic(vt__hpack_enc *e, uint8_t *out, size_t cap, 
     if (i) return vt__hpack_put_index(out, cap, i);
     bool add = once || !k->index || *seen == print;
     add = add && k->name.len + value.len + VT__HPACK_OVERHEAD <= e->t.max / 2;
-    size_t n = vt__hpack_put_literal(out, cap, add ? VT__HPACK_ADD : VT__HPACK_PLAIN, k->index, k->name, value);
+    size_t n = vt__hpack_put_literal(out, cap, add ? VT__HPACK_ADD : VT__HPACK_PLAIN, k->index, k->name,
+                                     value);
     if (n == 0) return 0;
     if (add) vt__hpack_enter(e, k, value, newest, print);
     else *seen = print;

@@ -140,6 +140,8 @@ fi
 # --- switches ---
 for s in VTHTTP_HTTP=0 VTHTTP_CLIENT=0 VTHTTP_POLL=1 VTHTTP_UCONTEXT=1 VTHTTP_SIM=1 VTHTTP_FPU_CONTROL=1 VTHTTP_GDB=1 \
     VTHTTP_STATIC=1 \
+    VTHTTP_H2=1 'VTHTTP_H2=1 -DVTHTTP_HTTP=0' 'VTHTTP_H2=1 -DVTHTTP_POLL=1 -DVTHTTP_SIM=1' \
+    'VTHTTP_H2=1 -DVTHTTP_HOOKS=1 -DVTHTTP_CLIENT=0' 'VTHTTP_H2=1 -DNDEBUG -O2' \
     VTHTTP_HOOKS=1 'VTHTTP_HOOKS=1 -DVTHTTP_WRAP=1 -DVTHTTP_SIM=1' 'VTHTTP_HOOKS=1 -DVTHTTP_POLL=1 -DVTHTTP_HTTP=0' \
     'VTHTTP_HTTP=0 -DVTHTTP_POLL=1 -DVTHTTP_UCONTEXT=1'; do
     ok "gcc, $s" cc gcc -std=gnu11 -fsyntax-only -D$s main.c
@@ -147,7 +149,7 @@ for s in VTHTTP_HTTP=0 VTHTTP_CLIENT=0 VTHTTP_POLL=1 VTHTTP_UCONTEXT=1 VTHTTP_SI
 done
 if echo '#include <openssl/ssl.h>' | gcc -E -x c - > /dev/null 2>&1; then
     for s in VTHTTP_TLS=1 'VTHTTP_TLS=1 -DVTHTTP_POLL=1' 'VTHTTP_TLS=1 -DVTHTTP_HOOKS=1' 'VTHTTP_TLS=1 -DVTHTTP_HTTP=0' \
-        'VTHTTP_TLS=1 -DVTHTTP_SIM=1 -DVTHTTP_UCONTEXT=1' 'VTHTTP_TLS=1 -DNDEBUG -O2'; do
+        'VTHTTP_TLS=1 -DVTHTTP_SIM=1 -DVTHTTP_UCONTEXT=1' 'VTHTTP_TLS=1 -DNDEBUG -O2' 'VTHTTP_TLS=1 -DVTHTTP_H2=1'; do
         ok "gcc, $s" cc gcc -std=gnu11 -fsyntax-only -D$s main.c
         if have clang; then ok "clang, $s" cc clang -std=gnu11 -fsyntax-only -D$s main.c; fi
     done
@@ -161,6 +163,9 @@ ok 'c11 after other headers, VTHTTP_POLL=1 VTHTTP_SIM=1' cc gcc -std=c11 -fsynta
 ok 'c11 after other headers, VTHTTP_HOOKS=1' cc gcc -std=c11 -fsyntax-only -DVTHTTP_HOOKS=1 after.c
 ok 'VTHTTP_HOOKS=1, -D_FORTIFY_SOURCE=2' cc gcc -std=gnu11 -O2 -D_FORTIFY_SOURCE=2 -DVTHTTP_HOOKS=1 -c -o fort.o main.c
 cc gcc -fsyntax-only -DVTHTTP_HOOKS=1 -DVTHTTP_STATIC=1 main.c > out 2>&1 && fail 'VTHTTP_HOOKS=1 with VTHTTP_STATIC=1 compiles'
+ok 'c11 after other headers, VTHTTP_H2=1' cc gcc -std=c11 -fsyntax-only -DVTHTTP_H2=1 after.c
+ok 'a program, VTHTTP_H2=1' cc gcc -std=gnu11 -O1 -DVTHTTP_H2=1 -o h2 main.c
+ok 'the VTHTTP_H2=1 program runs' timeout 20 ./h2
 ok 'VTHTTP_HTTP=0, a program -O2' cc gcc -std=gnu11 -O2 -DVTHTTP_HTTP=0 -o threads main.c
 ok 'the VTHTTP_HTTP=0 program runs' timeout 20 ./threads
 
@@ -185,10 +190,11 @@ ok 'compiles: user.c, two.c' cc gcc -std=gnu11 -c user.c two.c
 ok 'two files and one implementation link' gcc -o two two.o user.o impl.o -pthread
 ok 'they run' ./two
 ok 'compiles: impl.c, VTHTTP_HTTP=0' cc gcc -std=gnu11 -DVTHTTP_HTTP=0 -c -o threads.o impl.c
+ok 'compiles: impl.c, VTHTTP_H2=1' cc gcc -std=gnu11 -O0 -DVTHTTP_H2=1 -c -o h2.o impl.c
 sed 's/^#define VTHTTP_VERSION_NUMBER.*/#define VTHTTP_VERSION_NUMBER 99/' "$root/vthttp.h" > old.h
 sed 's/vthttp.h/old.h/' user.c > old_user.c
 ok 'compiles: a file with an older header' cc gcc -std=gnu11 -I. -c old_user.c
-for other in 'user.o threads.o' 'old_user.o impl.o'; do
+for other in 'user.o threads.o' 'user.o h2.o' 'old_user.o impl.o'; do
     if gcc -o differ two.o $other -pthread > out 2>&1 || ! grep -q 'vt_version_' out; then
         fail "objects of different switches or versions link: $other"
     else
@@ -208,6 +214,12 @@ ok 'they run, each with its own' ./static
 if have nm; then
     if nm -g --defined-only impl.o | awk '{ print $3 }' | grep -v -E '^vt_' > out; then
         fail "the implementation exports other names than vt_...: $(tr '\n' ' ' < out)"
+    else
+        pass
+    fi
+    # Without optimization functions stay that nobody calls, which tells what was compiled.
+    if nm c11.o | grep -q hpack || ! nm h2.o | grep -q hpack; then
+        fail 'HPACK is there without VTHTTP_H2=1, or is not with it'
     else
         pass
     fi

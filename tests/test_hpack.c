@@ -1,4 +1,5 @@
-/* @hpack: the examples of RFC 7541 Appendix C, every error, every split, the table against a plain model, encoder to decoder. */
+/* @hpack: the examples of RFC 7541 Appendix C, every error, every split, the table against a plain model, encoder to
+ * decoder. */
 #define VTHTTP_H2 1
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
@@ -51,7 +52,7 @@ static void reader_field(reader *r, const vt__hpack_field *f) {
     if (f->flags & VT__HPACK_BAD_VALUE) reader_note(r, " (bad value)", 12);
     reader_note(r, "\n", 1);
 }
-/* One block, in pieces of `most` bytes (0: all at once), each in memory of its own that goes when it is used up. */
+/* One block, in pieces of `most` bytes (0: all at once), each in memory of its own that goes when it is used. */
 static int reader_block(reader *r, const uint8_t *p, size_t n, size_t most) {
     r->len = r->fields = r->used = 0;
     r->text[0] = 0;
@@ -608,7 +609,7 @@ static void check_model(const model *m, const vt__hpack_table *t) {
         CHECK_MEM(text + e->name_len, e->value_len, m->e[i - 1].value.ptr, m->e[i - 1].value.len);
     }
 }
-/* One random representation: its bytes, what it has to give (none for a size), and what it does to the model. */
+/* One random representation: its bytes, what it has to give (nothing for a size), what it does to the model. */
 static uint8_t *random_step(uint64_t *s, model *m, uint8_t *out, bool first, uint32_t limit, pair *want) {
     static char name[ROOM], value[ROOM];
     uint32_t index = (uint32_t)(test_rand(s) % (VT__HPACK_STATIC_N + m->n + 1)),

@@ -80,7 +80,7 @@ else
         want "$cc" "$cc" || continue
         check "$cc -O2 warnings" header "$cc" -std=gnu11 -O2
         check "$cc warnings, c11" header "$cc" -std=c11 -fsyntax-only
-        for s in VTHTTP_POLL=1 VTHTTP_UCONTEXT=1 VTHTTP_HTTP=0 VTHTTP_SIM=1 VTHTTP_HOOKS=1 NDEBUG $tls; do
+        for s in VTHTTP_POLL=1 VTHTTP_UCONTEXT=1 VTHTTP_HTTP=0 VTHTTP_SIM=1 VTHTTP_HOOKS=1 VTHTTP_H2=1 NDEBUG $tls; do
             check "$cc warnings, $s" header "$cc" -std=gnu11 -fsyntax-only "-D$s"
         done
         for f in tests/*.c tests/bench/*.c tests/bench/*/*.c examples/*.c fuzz/*.c; do
