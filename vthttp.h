@@ -124,7 +124,7 @@
 #endif
 #ifndef VTHTTP_H2
 #define VTHTTP_H2                                                                                            \
-    0 /* 1: HTTP/2; so far it compiles the codec of field sections (HPACK), and nothing speaks it yet */
+    0 /* 1: HTTP/2; so far it compiles the codecs (HPACK, the connection machine), and nothing speaks it yet */
 #endif
 #ifndef VTHTTP_HOOKS
 #define VTHTTP_HOOKS 0 /* 1: libc's blocking calls in this program park the virtual thread that makes them */

@@ -86,8 +86,8 @@ static void frames_say(struct bytes *to, const uint8_t *p, size_t n) {
 enum { POOL = 160, ROOM = 8192 };
 struct handler { /* of one stream */
     vt__h2_stream s;
-    bool used, asked, complete; /* complete: the request, or response, is here */
-    size_t respond;             /* bytes of the body to send */
+    bool used, complete; /* complete: the request, or response, is here */
+    size_t respond;      /* bytes of the body to send */
     size_t got;
 };
 enum policy {

@@ -215,6 +215,10 @@ TEST(head_in_continuations) {
     begin(), put_cut_head(&in, 1, 5, false);
     FINE();
     CHECK_EQ(q.answered, 1);
+    CHECK(!vt__h2_in_head(&q.h));
+    begin(), put_cut_head(&in, 1, 5, true);
+    settle();
+    CHECK(vt__h2_in_head(&q.h));
 }
 TEST(cookie_crumbs_come_one_by_one) {
     begin(), put_head(&in, 1, BOTH, GET_FIELDS, "cookie", "a=1", "cookie", "b=2", NULL);
@@ -1099,8 +1103,7 @@ TEST(http2_5_1_closed_by_the_peer) {
         policy = hold ? HOLD : ANSWER;
         begin(), put_post(&in, 1), put_word(&in, VT__H2_T_RST_STREAM, 1, 8), put_get(&in, 1);
         RESETS(1, "STREAM_CLOSED");
-        size_t opens = q.opened;
-        CHECK_EQ(opens, 1);
+        CHECK_EQ(q.opened, 1);
     }
 }
 TEST(http2_5_1_closed) {
@@ -1415,6 +1418,25 @@ TEST(long_head_is_cut_into_continuations) {
     free(table), free(room), bytes_free(&block);
     policy = ANSWER;
 }
+TEST(head_that_just_fits_a_frame) {
+    static uint8_t buf[40000];
+    static char value[20000];
+    memset(value, '~', sizeof value);
+    policy = HOLD;
+    for (size_t over = 0; over < 2; over++) {
+        fresh(), begin(), put_get(&in, 1), peer_take(&q, in.p, in.n), peer_flush(&q), (void)frames();
+        struct handler *r = peer_find(&q, 1);
+        vt__h2_head w;
+        vt__h2_want_head(&q.h, &r->s);
+        CHECK_EQ(vt__h2_head_begin(&q.h, &r->s, &w, buf, sizeof buf, VT__H2_FIN), 0);
+        size_t before = w.at, n = 16384 - 6; /* a byte, a name of two, a length of three */
+        CHECK(vt__h2_head_field(&w, 0, word("x"), (vt_str){value, n + over}, VT__HPACK_NEVER));
+        CHECK_EQ(w.at - before, 16384 + over);
+        bytes_add(&q.out, buf, vt__h2_head_end(&w));
+        CHECK_STR(frames(), over ? "HEADERS 1 0 end;CONTINUATION 1 0;" : "HEADERS 1 0 end;");
+    }
+    policy = ANSWER;
+}
 /* Writes a head with one field. */
 static void head_out(struct peer *to, vt__h2_stream *s, const char *name, const char *value, int how) {
     uint8_t buf[256];
@@ -1568,6 +1590,7 @@ TEST(client_pings) {
 }
 
 /* ---- two machines, and peers that misbehave ---- */
+static size_t below(uint64_t *seed, size_t n) { return (size_t)(test_rand(seed) % n); }
 /* Hands over up to n bytes. */
 static void carry(struct peer *from, struct peer *to, size_t n) {
     n = VT__MIN(n, from->out.n);
@@ -1576,26 +1599,25 @@ static void carry(struct peer *from, struct peer *to, size_t n) {
     from->out.n -= n;
 }
 TEST(two_machines) {
-    for (int round = 0; round < 60; round++) {
+    for (int round = 0; round < 20; round++) {
         uint64_t seed = test_seed() + (uint64_t)round, cancelled = 0, asked = 0;
         struct peer c = {.cfg = {.max_window = 1 << 18}}, s = {.cfg = {.max_streams = 20}};
         peer_start(&c, false), peer_start(&s, true);
-        s.body = test_rand(&seed) % 3 ? test_rand(&seed) % 50000 : 0;
+        s.body = below(&seed, 3) ? below(&seed, 50000) : 0;
         for (int i = 0; i < 4000; i++) {
-            size_t most = (size_t)1 << test_rand(&seed) % 18, what = test_rand(&seed) % 8;
-            struct handler *r = &c.pool[test_rand(&seed) % POOL];
+            size_t most = (size_t)1 << below(&seed, 18), what = below(&seed, 8);
+            struct handler *r = &c.pool[below(&seed, POOL)];
             c.now = s.now += VT_MS;
             if (what < 3 && asked < 300) {
                 r = peer_handler(&c);
-                r->respond = test_rand(&seed) % 2 ? test_rand(&seed) % 40000 : 0;
-                size_t body = r->respond;
-                if (!r || vt__h2_open(&c.h, &r->s) < 0) r->used = false;
-                else asked++, r->asked = body > 0;
-            } else if (what == 3 && r->used && r->s.id && test_rand(&seed) % 8 == 0 && !r->s.released) {
+                if (r) r->respond = below(&seed, 2) ? below(&seed, 40000) : 0;
+                if (r && vt__h2_open(&c.h, &r->s) < 0) r->used = false;
+                else asked += r != NULL;
+            } else if (what == 3 && r->used && r->s.id && below(&seed, 8) == 0 && !r->s.released) {
                 cancelled++, peer_release(&c, r);
             }
-            while (test_rand(&seed) % 4 && peer_send(&c)) continue;
-            while (test_rand(&seed) % 4 && peer_send(&s)) continue;
+            while (below(&seed, 4) && peer_send(&c)) continue;
+            while (below(&seed, 4) && peer_send(&s)) continue;
             carry(&c, &s, most), carry(&s, &c, most);
             for (size_t k = 0; k < POOL; k++)
                 if (c.pool[k].used && !c.pool[k].s.released) peer_wrote(&c, &c.pool[k]);
@@ -1623,25 +1645,23 @@ TEST(two_machines) {
 }
 /* Frames that a peer may or may not send. */
 static void put_random(struct bytes *b, uint64_t *seed) {
-    uint32_t id = (uint32_t)(test_rand(seed) % 30), top = 1 + (uint32_t)(test_rand(seed) % 4);
+    uint32_t id = (uint32_t)below(seed, 30), top = 1 + (uint32_t)below(seed, 4);
     uint8_t junk[64];
     for (size_t i = 0; i < sizeof junk; i++) junk[i] = (uint8_t)test_rand(seed);
-    size_t n = test_rand(seed) % sizeof junk;
+    size_t n = below(seed, sizeof junk);
     static uint32_t next;
     next = b->n < 100 ? 1 : next;
-    switch (test_rand(seed) % 16) {
-    case 0: put_frame(b, (unsigned)test_rand(seed) % 20, (unsigned)test_rand(seed), id, junk, n); break;
+    switch (below(seed, 16)) {
+    case 0: put_frame(b, (unsigned)below(seed, 20), (unsigned)test_rand(seed), id, junk, n); break;
     case 1: put_frame(b, VT__H2_T_HEADERS, (unsigned)test_rand(seed), next, junk, n), next += 2; break;
     case 2:
         put_word(b, VT__H2_T_WINDOW_UPDATE, id % 5 ? id | 1 : 0,
-                 (uint32_t)test_rand(seed) >> test_rand(seed) % 32);
+                 (uint32_t)test_rand(seed) >> below(seed, 32));
         break;
     case 3: put_word(b, VT__H2_T_RST_STREAM, id | 1, 8); break;
-    case 4:
-        put_setting(b, (unsigned)test_rand(seed) % 10, (uint32_t)test_rand(seed) >> test_rand(seed) % 32);
-        break;
+    case 4: put_setting(b, (unsigned)below(seed, 10), (uint32_t)test_rand(seed) >> below(seed, 32)); break;
     case 5: put_frame(b, VT__H2_T_PING, test_rand(seed) & 1, 0, junk, 8); break;
-    case 6: put_zeros(b, (unsigned)test_rand(seed) & END, id | 1, test_rand(seed) % 5000); break;
+    case 6: put_zeros(b, (unsigned)test_rand(seed) & END, id | 1, below(seed, 5000)); break;
     case 7: put_priority(b, id | 1, "u=1,i"); break;
     case 8: put_cut_head(b, next, top, false), next += 2; break;
     case 9: put_bomb(b, next, n), next += 2; break;
@@ -1654,17 +1674,17 @@ static void put_random(struct bytes *b, uint64_t *seed) {
 }
 TEST(peers_that_misbehave) {
     size_t died = 0, lived = 0;
-    for (int round = 0; round < 3000; round++) {
+    for (int round = 0; round < 1000; round++) {
         uint64_t seed = test_seed() * 31 + (uint64_t)round;
         in.n = 0, put_preface(&in);
-        for (uint64_t i = 1 + test_rand(&seed) % 40; i > 0; i--) put_random(&in, &seed);
+        for (uint64_t i = 1 + below(&seed, 40); i > 0; i--) put_random(&in, &seed);
         config.max_streams = 8;
-        policy = (enum policy)(test_rand(&seed) % 3);
+        policy = (enum policy)below(&seed, 3);
         play(in.n, 1);
         struct bytes log = q.log;
         int err = q.h.err;
         q.log = (struct bytes){NULL, 0, 0};
-        play(1 + test_rand(&seed) % in.n, 1 + test_rand(&seed) % 50);
+        play(1 + below(&seed, in.n), 1 + below(&seed, 50));
         CHECK_EQ(q.h.err, err);
         CHECK(bytes_same(&log, &q.log));
         CHECK(q.h.active <= 8 && q.h.replied <= VT__H2_REPLIES);
@@ -1687,7 +1707,7 @@ TEST(peers_that_misbehave) {
             break;
         }
     }
-    CHECK(test_failures || (died > 100 && lived > 100));
+    CHECK(test_failures || (died > 30 && lived > 30));
     memset(&config, 0, sizeof config), policy = ANSWER;
 }
 TEST(sizes) {
