@@ -6419,10 +6419,12 @@ static int vt__h2_on_window(vt__h2 *h, uint32_t n, vt__h2_event *ev) {
         return VT__H2_GO;
     }
     if (!s && vt__h2_idle(h, h->id)) return VT__H2_E_IDLE;
-    if (!s || s->ended == VT__H2_BOTH) return VT__H2_GO;
+    if ((s ? s->reset : vt__h2_reset_by(h, h->id)) == VT__H2_OURS) return VT__H2_GO; /* it was on its way */
+    if (s && s->ended == VT__H2_BOTH) s = NULL;
     if (n == 0) return vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
-    if (n > (int64_t)INT32_MAX - s->send_window)
-        return vt__h2_stream_error(h, s, VT__H2_FLOW_CONTROL_ERROR, ev);
+    int64_t window = s ? s->send_window : VT__H2_WINDOW_FIRST; /* of one that has ended: as good as any */
+    if (n > INT32_MAX - window) return vt__h2_stream_error(h, s, VT__H2_FLOW_CONTROL_ERROR, ev);
+    if (!s) return VT__H2_GO;
     s->send_window += (int32_t)n;
     vt__h2_schedule(h, s);
     return VT__H2_GO;
@@ -19229,8 +19231,10 @@ typedef struct vt__h2c_stream {
     bool headed;       /* its head is complete: more fields are trailers */
     bool ended;        /* its body is complete */
     bool expect;       /* 100 (Continue) is owed */
-    bool over;         /* no handler any more: the machine gives it back */
-    int err;           /* why it is dead */
+    bool over;         /* no handler any more: the machine gives it back, perhaps later */
+    bool draining;     /* over but for the rest of its request, which is dropped: see vt__h2c_leave */
+    int64_t drained, drain_due;
+    int err; /* why it is dead */
 } vt__h2c_stream;
 _Static_assert(sizeof(vt__h2c_stream) <= 1024, "most of the block is for the head");
 
@@ -19239,6 +19243,7 @@ typedef struct vt__h2c {
     vt__link *c; /* NULL: the socket is gone */
     vt__link_host *host;
     vt__list streams;
+    uint32_t draining;
     vt__conn_buf in, out, room; /* room: of a head that is half here */
     vt__timer timer;
     vt__msg msg;        /* to the domain, while `told` */
@@ -19318,7 +19323,9 @@ static void vt__h2c_stream_free(vt__h2c_stream *s) {
 }
 /* No handler has it, or will. */
 static void vt__h2c_forget(vt__h2c *h, vt__h2c_stream *s) {
+    if (s->draining) h->draining--;
     s->over = true;
+    s->draining = false;
     if (vt__h2_release(&h->m, &s->m)) vt__h2c_stream_free(s);
 }
 /* What its handler may be waiting for. */
@@ -19737,6 +19744,23 @@ static void vt__h2c_begin(vt__h2c_run *run, vt__h2c_stream *s) {
     run->v->task = &s->start.task;
     vt__sched_on_park(run->v, vt__h2c_on_park, run);
 }
+/* The answer is whole, and the request still on its way and not long: it is let in and dropped, as HTTP/1.1's is. A stream that
+ * is reset instead, if without an error, takes the answer away from many a client. */
+static bool vt__h2c_has_rest(const vt__h2c_run *run) {
+    const vt__h2c_stream *s = run->s;
+    int64_t left = s->length < 0 ? 0 : s->length - s->m.got;
+    return s->m.ended == VT__H2_LOCAL && !s->err && left <= run->conf->max_drain;
+}
+static void vt__h2c_drain(vt__h2c_run *run) {
+    vt__h2c_stream *s = run->s;
+    size_t have = s->body.len - s->body.pos;
+    s->over = s->draining = true;
+    s->h->draining++;
+    s->drained = (int64_t)have;
+    s->drain_due = run->conf->body_ns ? vt__plat_now() + run->conf->body_ns : INT64_MAX;
+    vt__conn_buf_put(run->thr, &s->body);
+    vt__h2_consumed(&s->h->m, &s->m, have);
+}
 /* The stream is the handler's no longer. */
 static void vt__h2c_leave(vt__h2c_run *run) {
     vt__h2c_stream *s = run->s;
@@ -19748,7 +19772,8 @@ static void vt__h2c_leave(vt__h2c_run *run) {
     s->run = NULL;
     s->notes.thr = NULL;
     vt__conn_buf_put(run->thr, &run->out);
-    vt__h2c_forget(h, s);
+    if (h->c && vt__h2c_has_rest(run)) vt__h2c_drain(run);
+    else vt__h2c_forget(h, s);
     if (!h->m.active) h->idle_since = run->thr->now;
     if (h->c) vt__h2c_stir(h);
     else vt__h2c_free(h);
@@ -19790,7 +19815,7 @@ static void vt__h2c_close(vt__h2c *h, bool linger) {
         vt__h2c_stream *s = VT__CONTAINER(n, vt__h2c_stream, link);
         next = n->next;
         vt__h2c_kill(s, -ECONNRESET);
-        if (!s->headed) vt__h2c_forget(h, s);
+        if (!s->headed || s->draining) vt__h2c_forget(h, s);
     }
     vt__h2_stream *none;
     size_t max;
@@ -19839,6 +19864,10 @@ static int64_t vt__h2c_due(const vt__h2c *h) {
     if (h->stalled && conf->write_ns) due = VT__MIN(due, h->stalled + conf->write_ns);
     if (h->head_since && conf->header_ns) due = VT__MIN(due, h->head_since + conf->header_ns);
     if (!h->m.active && conf->idle_ns) due = VT__MIN(due, h->idle_since + conf->idle_ns);
+    for (vt__list *n = h->streams.next; h->draining && n != &h->streams; n = n->next) {
+        const vt__h2c_stream *s = VT__CONTAINER(n, vt__h2c_stream, link);
+        if (s->draining) due = VT__MIN(due, s->drain_due);
+    }
     return due;
 }
 static void vt__h2c_arm(vt__h2c *h) {
@@ -19856,6 +19885,11 @@ static void vt__h2c_check(vt__h2c *h) {
         (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
         if (vt__h2c_flush(h)) vt__h2c_close(h, !stalled);
         return;
+    }
+    for (vt__list *n = h->streams.next, *next; h->draining && n != &h->streams; n = next) {
+        vt__h2c_stream *s = VT__CONTAINER(n, vt__h2c_stream, link);
+        next = n->next;
+        if (s->draining && now >= s->drain_due) vt__h2c_forget(h, s);
     }
     if (!h->m.active && conf->idle_ns && now >= h->idle_since + conf->idle_ns) vt__h2_shutdown(&h->m, now);
     (void)vt__h2_expire(&h->m, now);
@@ -19951,6 +19985,12 @@ static void vt__h2c_on_field(vt__h2c_stream *s, const vt__h2_event *ev) {
 }
 static void vt__h2c_on_data(vt__h2c *h, vt__h2c_stream *s, vt_str data) {
     vt__thr *thr = vt__sched_thr();
+    if (s->draining) {
+        vt__h2_consumed(&h->m, &s->m, data.len);
+        s->drained += (int64_t)data.len;
+        if (s->drained > h->host->group->conf.max_drain) vt__h2c_forget(h, s);
+        return;
+    }
     size_t max = VT__MAX(h->m.cfg->max_window, (uint32_t)VT__BUF_BYTES), got = data.len;
     while (data.len && !s->err) {
         vt__conn_buf *b = &s->body;
@@ -19979,11 +20019,12 @@ static void vt__h2c_on_event(vt__h2c *h, const vt__h2_event *ev) {
     case VT__H2_EV_TRAILERS:
     case VT__H2_EV_END:
         s->ended = true;
-        vt__h2c_show(s, VT__PD_R);
+        if (s->draining) vt__h2c_forget(h, s);
+        else vt__h2c_show(s, VT__PD_R);
         break;
     case VT__H2_EV_RESET: /* before its head was complete nobody knows of it */
         vt__h2c_kill(s, -ECONNRESET);
-        if (!s->headed) vt__h2c_forget(h, s);
+        if (!s->headed || s->draining) vt__h2c_forget(h, s);
         break;
     default: break; /* settings, answers, priorities: the machine's */
     }
@@ -20717,6 +20758,16 @@ static int vt__h1c_more(vt__h1c_run *run) {
     b->len += (size_t)r;
     return 1;
 }
+/* The first line of a connection that might have been HTTP/2, and names no version of HTTP: a broken preface, which is not to be
+ * answered in HTTP/1.1 (RFC 9113 3.4). */
+static bool vt__h1c_is_noise(vt__h1c_run *run, const char *p, size_t n) {
+    if (!run->c->host->group->h2 || run->c->requests) return false;
+    for (size_t i = 0; i < n && p[i] != '\n'; i++)
+        if (n - i >= 5 && memcmp(p + i, "HTTP/", 5) == 0) return false;
+    run->closing = run->linger = true;
+    __atomic_fetch_add(&run->host->bad, 1, __ATOMIC_RELAXED);
+    return true;
+}
 enum { VT__H1C_HTTP2 = 2 };
 /* The next head: 1 when it is complete; 0, -1 as above; VT__H1C_HTTP2: no more of them. */
 static int vt__h1c_next(vt__h1c_run *run) {
@@ -20747,6 +20798,7 @@ static int vt__h1c_next(vt__h1c_run *run) {
         }
         if (n < 0) {
             if (vt__h2c_begins(run->c, b->p + b->pos, b->len - b->pos)) return VT__H1C_HTTP2;
+            if (vt__h1c_is_noise(run, b->p + b->pos, b->len - b->pos)) return -1;
             vt__h1c_bad(run, vt__h1_err_status(n), vt__h1_err_name(n));
             return -1;
         }
@@ -22151,6 +22203,7 @@ static int vt__srv_check(vt_server *s) {
     if (c->ssl_port < VT_NONE || c->ssl_port > 65535) return vt__srv_bad_field(s, "ssl_port", c->ssl_port);
     if (c->hsts_max_age_s < VT_NONE) return vt__srv_bad_field(s, "hsts_max_age_s", c->hsts_max_age_s);
     if (c->deadlock > 1) return vt__srv_bad_field(s, "deadlock", c->deadlock);
+    if (c->http2 > 1) return vt__srv_bad_field(s, "http2", c->http2);
     if (c->server_name &&
         (vt__h1_check_value(vt__str_of(c->server_name)) < 0 || strlen(c->server_name) > 200))
         return vt__http_fail(s, -EINVAL, "server_name: not a field value of 200 bytes at most");

@@ -43,6 +43,8 @@ enum { PORT = 8080, CLIENTS = 120 };
     X(stall_ms, 0, 1, 1, 3600000)                                                                            \
     X(max_spares, 0, 1, 1, 256)                                                                              \
     X(deadlock, 0, 0, 1, 1)                                                                                  \
+    X(http2, 0, 0, 1, 1)                                                                                     \
+    X(max_streams, 100, 1, 0, 0)                                                                             \
     X(cancel_on, 0, 0, 0, 2)
 
 static void field_is(const vt_server_cfg *cfg, const char *field, int64_t value, bool good) {
