@@ -123,8 +123,7 @@
 #define VTHTTP_TLS 0 /* 1: TLS by OpenSSL 3.0 or later; link with -lssl -lcrypto */
 #endif
 #ifndef VTHTTP_H2
-#define VTHTTP_H2                                                                                            \
-    0 /* 1: HTTP/2; so far it compiles the codecs (HPACK, the connection machine), and nothing speaks it yet */
+#define VTHTTP_H2 0 /* 1: servers speak HTTP/2 as well; clients, and WebSockets, HTTP/1.1 alone */
 #endif
 #ifndef VTHTTP_HOOKS
 #define VTHTTP_HOOKS 0 /* 1: libc's blocking calls in this program park the virtual thread that makes them */
