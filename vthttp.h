@@ -8052,12 +8052,8 @@ static int vt__poll_ctl_add(vt__dom *dom, vt__pd *pd, uint32_t word) {
     vt__plat_spin_unlock(&dom->set_spin);
     return room ? 0 : -ENOMEM;
 }
-static void vt__poll_kick(vt__dom *dom) { (void)vt__plat_write(dom->wake_w, "", 1); }
-/* The generation has changed, and vt__poll_build drops the entry; but while its driver waits for it, the file stays open
- * whoever closes it. */
-static void vt__poll_ctl_del(vt__dom *dom, vt__pd *pd) {
-    (void)pd;
-    vt__poll_kick(dom);
+VT__INLINE void vt__poll_ctl_del(vt__dom *dom, vt__pd *pd) {
+    (void)dom, (void)pd; /* the generation has changed; vt__poll_build drops the entry */
 }
 /* What a descriptor wants now, -1: nothing. An error that is known already is not asked for again: it would spin. */
 static int vt__poll_interest(uint32_t w) {
@@ -8114,6 +8110,7 @@ static int vt__poll_wait(vt__dom *dom, int64_t ns) {
     }
     return r;
 }
+static void vt__poll_kick(vt__dom *dom) { (void)vt__plat_write(dom->wake_w, "", 1); }
 #else
 /*--- epoll: registered once, edge-triggered; the event carries the address and 16 bits of generation ---*/
 static uint64_t vt__poll_pack(const vt__pd *pd, uint32_t word) {
@@ -8239,9 +8236,12 @@ static bool vt__poll_disown(vt__pd *pd) {
     } while (!__atomic_compare_exchange_n(&pd->word, &w, n, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
     return true;
 }
-/* Out of its set. By the descriptor's only user, from any thread. */
+/* Out of its set. By the descriptor's only user, from any thread: while another waits for it in poll(2), its file would stay
+ * open whoever closes it. */
 static VT__UNUSED void vt__poll_remove(vt__pd *pd) {
-    if (vt__poll_disown(pd)) vt__poll_ctl_del(pd->dom, pd);
+    if (!vt__poll_disown(pd)) return;
+    vt__poll_ctl_del(pd->dom, pd);
+    if (VTHTTP_POLL) vt__poll_kick(pd->dom);
 }
 /* Marks it closed and wakes who waits; later waits fail. The descriptor itself is closed by vt__poll_close. */
 static void vt__poll_shut(vt__pd *pd) {
