@@ -21127,6 +21127,11 @@ static int vt__h1c_accept(vt__link_host *h, int fd, const vt__addr *peer, vt__tl
  *
  *     OPEN --vt_ws_close, a violation, the handler's end--> closing (sent) --peer's frame, or time--> CLOSED
  *      \---peer's close frame: answered with its code-----------------------------------------------> CLOSED
+ *
+ * No extension is spoken: none is offered, what clients offer is not answered, and every reserved bit is an error. One would
+ * be agreed on where vt__wsc_shake and vt__wsc_switch (servers) and vt__ws_shake_response (clients) look at the handshake;
+ * vt__wsc_init allows its bits (dec.rsv), vt__wsc_recv and vt__wsc_read see them on a message (dec.msg_rsv), and the
+ * first byte of vt__wsc_put sets them.
  *============================================================================*/
 enum { VT__WSC_PONG = 1, VT__WSC_PING = 2, VT__WSC_CLOSE = 4 }; /* notes */
 enum { VT__WSC_GATHER = 4096, VT__WSC_KEYS = 32, VT__WSC_LARGE = 65536 };
@@ -21298,7 +21303,7 @@ static void vt__wsc_control(vt_ws *ws, unsigned what, const void *p, size_t n) {
     vt__wsc_say(ws, what, p, n);
     if (!kept) vt__wsc_release(ws);
 }
-/* ---- the handler's vthread ----*/
+/*--- the handler's vthread ---*/
 static int vt__wsc_flush_try(vt_ws *ws) {
     vt__pd *pd = &ws->io.c->pd;
     ws->io.thr = vt__sched_thr();

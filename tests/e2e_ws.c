@@ -323,11 +323,15 @@ TEST(b119_handshake) {
     CL(c);
     REQUIRE(begin());
     REQUIRE(cl_open(&c));
-    CHECK_EQ(ws_shake(&c, "/echo", "Content-Type: text/plain\r\nContent-Length: 0\r\nX-Odd: \r\n"), 101);
+    CHECK_EQ(ws_shake(&c, "/echo",
+                      "Content-Type: text/plain\r\nContent-Length: 0\r\nX-Odd: \r\n"
+                      "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"),
+             101);
     CHECK(strstr(c.head, "\r\nSec-WebSocket-Accept: " WS_ACCEPT "\r\n") != NULL);
     CHECK(strstr(c.head, "\r\nUpgrade: websocket\r\n") != NULL);
     CHECK(strstr(c.head, "\r\nConnection: Upgrade\r\n") != NULL);
-    CHECK(strcasestr(c.head, "content-length") == NULL && strcasestr(c.head, "protocol:") == NULL);
+    CHECK(strcasestr(c.head, "content-length") == NULL && strcasestr(c.head, "protocol:") == NULL &&
+          strcasestr(c.head, "extensions:") == NULL);
     CHECK(ws_text(&c, "hi") && ws_is_text(&c, "hi") && part(&c));
     CL(d);
     REQUIRE(cl_open(&d));
