@@ -380,6 +380,7 @@ TEST(a_lowered_limit_wants_an_update) {
         for (size_t j = 0; j < 3 && cases[i].limits[j] != UINT32_MAX; j++)
             vt__hpack_dec_limit(&r.d, cases[i].limits[j]);
         CHECK_EQ(one_block(&r, cases[i].block), cases[i].rc);
+        if (cases[i].rc) CHECK_EQ(r.fields, 0);                 /* it is known at the first */
         if (cases[i].rc == 0) CHECK_EQ(one_block(&r, "82"), 0); /* it is told once */
         if (test_failures != before) printf("in case %zu\n", i);
         reader_free(&r);
@@ -864,6 +865,17 @@ TEST(a_new_name_is_entered_once) {
     both_end(b);
     CHECK_STR(b->r.text,
               "x-trace-number-of-this: 000\nx-trace-number-of-this: 001\nx-trace-number-of-this: 002\n");
+    both_free(b);
+}
+TEST(values_of_a_name_are_found_beside_each_other) {
+    pair_of *b = both_new(4096, true, 4096);
+    char value[20];
+    both_begin(b);
+    for (int i = 0; i < 2 * VT__HPACK_CHAIN_MAX; i++) {
+        snprintf(value, sizeof value, "text/%d", i % VT__HPACK_CHAIN_MAX);
+        CHECK_EQ(both_put(b, "content-type", value, 0) == 1, i >= VT__HPACK_CHAIN_MAX);
+    }
+    both_end(b);
     both_free(b);
 }
 TEST(an_hour_of_responses_keeps_the_table_small) {
