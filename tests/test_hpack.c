@@ -585,7 +585,7 @@ static void model_add(model *m, vt_str name, vt_str value) {
     m->e[0] = p, m->n++, m->size += size;
 }
 static vt_str random_text(uint64_t *s, char *out, size_t most, bool any) {
-    size_t n = test_rand(s) % (most + 1);
+    size_t n = (size_t)(test_rand(s) % (most + 1));
     for (size_t i = 0; i < n; i++)
         out[i] = (char)(any && test_rand(s) % 8 == 0 ? test_rand(s) : 'a' + test_rand(s) % 26);
     return (vt_str){out, n};
@@ -653,7 +653,7 @@ static void check_random(uint64_t seed, uint32_t cap, uint32_t limit) {
             pair want;
             vt__hpack_field f;
             uint8_t *end = random_step(&s, &m, block, j == 0, limit, &want);
-            size_t n = (size_t)(end - block), cut = test_rand(&s) % (n + 1);
+            size_t n = (size_t)(end - block), cut = (size_t)(test_rand(&s) % (n + 1));
             const uint8_t *p = block;
             int rc = vt__hpack_dec_next(&r.d, &p, block + cut, &f);
             if (rc == 0) rc = vt__hpack_dec_next(&r.d, &p, end, &f);
