@@ -4765,19 +4765,17 @@ static void vt__hpack_ring_get(const vt__hpack_table *t, uint32_t at, size_t n, 
     memcpy(out, t->mem + at, first);
     memcpy(out + first, t->mem, n - first);
 }
-/* What does not fit leaves the table empty (RFC 7541 4.4), and the result NULL. Name and value are not in the table. */
-static vt__hpack_entry *vt__hpack_add(vt__hpack_table *t, vt_str name, vt_str value, uint8_t id,
-                                      uint8_t flags) {
+/* What does not fit leaves the table empty (RFC 7541 4.4). Name and value are not in the table. */
+static void vt__hpack_add(vt__hpack_table *t, vt_str name, vt_str value, uint8_t id, uint8_t flags) {
     size_t size = name.len + value.len + VT__HPACK_OVERHEAD;
     vt__hpack_evict(t, size <= t->max ? t->max - (uint32_t)size : 0);
-    if (size > t->max) return NULL;
-    vt__hpack_entry *e = vt__hpack_entry_of(t, 0);
-    *e = (vt__hpack_entry){(uint16_t)t->at, (uint16_t)name.len, (uint16_t)value.len, id, flags};
+    if (size > t->max) return;
+    *vt__hpack_entry_of(t, 0) = (vt__hpack_entry){(uint16_t)t->at, (uint16_t)name.len, (uint16_t)value.len,
+                                                  id, flags};
     vt__hpack_ring_put(t, name);
     vt__hpack_ring_put(t, value);
     t->size += (uint32_t)size;
     t->made++, t->live++;
-    return e;
 }
 
 /* ---- Huffman code (RFC 7541 Appendix B) ---- */
@@ -5102,7 +5100,7 @@ static void vt__hpack_dec_literal(vt__hpack_dec *d) {
         f->name.ptr = f->value.ptr = NULL;
         f->id = 0, f->flags = VT__HPACK_LONG;
     }
-    if (d->kind == VT__HPACK_ADD) (void)vt__hpack_add(&d->t, f->name, f->value, f->id, f->flags);
+    if (d->kind == VT__HPACK_ADD) vt__hpack_add(&d->t, f->name, f->value, f->id, f->flags);
     if (d->kind == VT__HPACK_SECRET) f->flags |= VT__HPACK_NEVER;
 }
 
@@ -5405,17 +5403,12 @@ static size_t vt__hpack_put_index(uint8_t *out, size_t cap, uint32_t index) {
     if (vt__hpack_int_size(7, index) > cap) return 0;
     return (size_t)(vt__hpack_put_int(out, 0x80, 7, index) - out);
 }
-/* The field that was written with VT__HPACK_ADD becomes an entry, its name in lower case. */
+/* The field that was written with VT__HPACK_ADD becomes an entry. Its name stays as it is: names are compared without case. */
 static void vt__hpack_enter(vt__hpack_enc *e, const vt__hpack_key *k, vt_str value, uint16_t *newest,
                             uint16_t print) {
-    vt__hpack_table *t = &e->t;
-    *vt__hpack_link_of(e, t->made) = (vt__hpack_link){*newest, print};
-    *newest = (uint16_t)t->made;
-    const vt__hpack_entry *x = vt__hpack_add(t, k->name, value, (uint8_t)k->id, 0);
-    for (size_t i = 0; i < k->name.len; i++) {
-        char *c = (char *)&t->mem[(x->at + i) & (t->cap - 1)];
-        *c = vt__str_lower(*c);
-    }
+    *vt__hpack_link_of(e, e->t.made) = (vt__hpack_link){*newest, print};
+    *newest = (uint16_t)e->t.made;
+    vt__hpack_add(&e->t, k->name, value, (uint8_t)k->id, 0);
 }
 /* A field that has no static entry, by the dynamic table. */
 static size_t vt__hpack_put_dynamic(vt__hpack_enc *e, uint8_t *out, size_t cap, vt__hpack_key *k,

@@ -380,6 +380,7 @@ TEST(a_lowered_limit_wants_an_update) {
         for (size_t j = 0; j < 3 && cases[i].limits[j] != UINT32_MAX; j++)
             vt__hpack_dec_limit(&r.d, cases[i].limits[j]);
         CHECK_EQ(one_block(&r, cases[i].block), cases[i].rc);
+        if (cases[i].rc) CHECK_EQ(r.fields, 0);                 /* it is known at the first */
         if (cases[i].rc == 0) CHECK_EQ(one_block(&r, "82"), 0); /* it is told once */
         if (test_failures != before) printf("in case %zu\n", i);
         reader_free(&r);
@@ -584,7 +585,7 @@ static void model_add(model *m, vt_str name, vt_str value) {
     m->e[0] = p, m->n++, m->size += size;
 }
 static vt_str random_text(uint64_t *s, char *out, size_t most, bool any) {
-    size_t n = test_rand(s) % (most + 1);
+    size_t n = (size_t)(test_rand(s) % (most + 1));
     for (size_t i = 0; i < n; i++)
         out[i] = (char)(any && test_rand(s) % 8 == 0 ? test_rand(s) : 'a' + test_rand(s) % 26);
     return (vt_str){out, n};
@@ -652,7 +653,7 @@ static void check_random(uint64_t seed, uint32_t cap, uint32_t limit) {
             pair want;
             vt__hpack_field f;
             uint8_t *end = random_step(&s, &m, block, j == 0, limit, &want);
-            size_t n = (size_t)(end - block), cut = test_rand(&s) % (n + 1);
+            size_t n = (size_t)(end - block), cut = (size_t)(test_rand(&s) % (n + 1));
             const uint8_t *p = block;
             int rc = vt__hpack_dec_next(&r.d, &p, block + cut, &f);
             if (rc == 0) rc = vt__hpack_dec_next(&r.d, &p, end, &f);
@@ -864,6 +865,17 @@ TEST(a_new_name_is_entered_once) {
     both_end(b);
     CHECK_STR(b->r.text,
               "x-trace-number-of-this: 000\nx-trace-number-of-this: 001\nx-trace-number-of-this: 002\n");
+    both_free(b);
+}
+TEST(values_of_a_name_are_found_beside_each_other) {
+    pair_of *b = both_new(4096, true, 4096);
+    char value[20];
+    both_begin(b);
+    for (int i = 0; i < 2 * VT__HPACK_CHAIN_MAX; i++) {
+        snprintf(value, sizeof value, "text/%d", i % VT__HPACK_CHAIN_MAX);
+        CHECK_EQ(both_put(b, "content-type", value, 0) == 1, i >= VT__HPACK_CHAIN_MAX);
+    }
+    both_end(b);
     both_free(b);
 }
 TEST(an_hour_of_responses_keeps_the_table_small) {
