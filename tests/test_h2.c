@@ -1133,6 +1133,21 @@ TEST(
         policy = ANSWER;
     }
 }
+TEST(nothing_is_reported_of_a_stream_reset_within_a_frame) {
+    policy = HOLD;
+    for (int data = 0; data < 2; data++) {
+        fresh(), begin(), put_post(&in, 1), peer_take(&q, in.p, in.n), peer_flush(&q), in.n = 0;
+        if (data) put_zeros(&in, END, 1, 100);
+        else put_head(&in, 1, BOTH, "x", "y", "z", "z", NULL);
+        peer_take(&q, in.p, 16), q.log.n = 0; /* seven bytes, or one field */
+        q.data_run = 0;
+        vt__h2_reset(&q.h, &peer_find(&q, 1)->s, VT__H2_CANCEL);
+        peer_take(&q, in.p + 16, in.n - 16), peer_flush(&q);
+        CHECK_STR(events(), "");
+        CHECK_EQ(q.h.err, 0);
+    }
+    policy = ANSWER;
+}
 TEST(http2_5_1_forgotten_resets_are_ignored_too) {
     fresh(), begin(), peer_take(&q, in.p, in.n), peer_flush(&q);
     for (uint32_t id = 1; id < 200; id += 2) {
