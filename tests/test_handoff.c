@@ -631,20 +631,12 @@ static const scenario scenarios[] = {
     {{"SYLP", ""}, "v", 1, 1, 0, .goes = false},  /* the lock, by a vthread of the worker */
     {{"GSL", "LSL"}, "", 1, 1, 0, .goes = false}, /* ... and by one of the spare, which stalls as well */
     {{"SGSP", ""}, "v", 1, 1, 0, .goes = false},  /* a start by the worker while the spare drives */
-    {{"SYGS", "S"},
-     "",
-     1,
-     2,
-     0,
-     .goes = true}, /* a spare that has gone, and stalls at once in its next life */
+    /* a spare that has gone, and stalls at once in its next life */
+    {{"SYGS", "S"}, "", 1, 2, 0, .goes = true},
     {{"SYSYS", ""}, "", 1, 3, 1, .goes = true}, /* one that is called again and again */
     {{"SYS", ""}, "p", 1, 2, 0, .goes = true},  /* ... with a message */
-    {{"GS", "S"},
-     "",
-     2,
-     2,
-     1,
-     .goes = false}, /* a second spare for the first; a thread that cannot be made */
+    /* a second spare for the first; a thread that cannot be made */
+    {{"GS", "S"}, "", 2, 2, 1, .goes = false},
     {{"SYP", ""}, "pv", 1, 1, 0, false, .rests = true},    /* the worker rests; a message */
     {{"SYGYP", "S"}, "v", 1, 1, 0, false, .rests = true},  /* ... or has a start */
     {{"SYGSYP", "S"}, "v", 1, 2, 0, false, .lends = true}, /* given away by its driver, or by the monitor */
