@@ -303,8 +303,9 @@ typedef struct vt_cfg {
     int deadlock; /* default: virtual threads that nothing can wake are logged, once, unless the program has OS threads
                      of its own, which may be about to; 1: also then; VT_NONE: never. Not with vt_open */
     int max_spares; /* OS threads that stand in for workers that stall (see stall_ms): they go on with all that has not
-                       begun on the stalled one. Made when needed; default 64, at most 256; VT_NONE: none. Linux; not
-                       with vt_open */
+                       begun on the stalled one. Made when needed; default 64, at most 256; VT_NONE: none. While all of
+                       them and the workers are stalled, what has not begun waits until one returns. Linux; not with
+                       vt_open */
 } vt_cfg;
 
 /* Fills in every default. Optional: a zeroed vt_cfg (or a NULL pointer) means the same. */
@@ -7824,6 +7825,7 @@ typedef struct vt__dom {
     int index;
     uint32_t lock, waiters; /* see vt__sched_dom_lock */
     struct vt__thr *owner;  /* who drives it; changes under the lock */
+    int32_t lends;          /* over 0: its driver gives it away before a start, see vt__sched_lend */
     vt__wheel wheel;
     vt__msg *inbox;     /* a stack; its taker reverses it */
     int wake_r, wake_w; /* one eventfd, or a pipe */
@@ -8396,7 +8398,8 @@ static void vt__poll_fdw_put(vt__poll_fdws *of, vt__poll_fdw *f) {
  *         vt__sched_up.gone (a thread's struct is freed, with VTHTTP_HOOKS), vt_task.fn,
  *         vt__sched_up.start, stop, awake (of @watch: the runtime begins, ends, a thread runs again),
  *         vt__sched_up.stopping (of @srv: vt_stop was called; in the first domain, under its lock),
- *         vt__sched_up.room (a vthread has ended while somebody waits for room under max_vthreads)
+ *         vt__sched_up.room (a vthread has ended while somebody waits for room under max_vthreads),
+ *         vt__sched_up.lend (of @spare: gives the domain of the caller to another thread)
  * test:   tests/test_sched.c
  *
  * An OS thread (vt__thr) runs the vthreads that have started on it, for life: compilers keep addresses of thread-local
@@ -8435,6 +8438,8 @@ enum {
     VT__TASK_ANY = 256
 };
 enum { VT__SCHED_RUN = 256, VT__SCHED_FUEL = 64, VT__SCHED_TIMERS = 512, VT__SCHED_POLL_NS = 100000 };
+/* From when on a turn is a long one; how much of vt__dom.lends there is. */
+enum { VT__SCHED_LONG_NS = 1000000, VT__SCHED_LENDS = 8 };
 /* Of vt__thr.spare, see @spare; a worker stays NONE. The order counts: from CALLED on it has an OS thread. */
 enum { VT__SPARE_NONE, VT__SPARE_GONE, VT__SPARE_CALLED, VT__SPARE_BUSY, VT__SPARE_IDLE };
 /* Of vt__thr.sleeping: in the reactor, or on the word itself where it has no domain; ENDLESS: no time ends it. */
@@ -8558,6 +8563,7 @@ typedef struct vt__thr {
     void *hooks;    /* of @hooks */
     vt__list mark;  /* of @dump: where it is, in `all` */
     uint32_t spare; /* VT__SPARE_... */
+    int64_t rested; /* see vt__sched_tired */
     int slice;      /* the monitor's: 1 short, 0 the system's, -1 like the monitor's own */
 } vt__thr;
 
@@ -8592,7 +8598,8 @@ static struct {
     uint32_t watch_parked; /* whoever runs again says so by vt__sched_up.awake */
     uint32_t sources;      /* of work that no vthread waits for: running servers */
     int64_t stalls, stalled_ns, handoffs;
-    uint64_t runs; /* how many runtimes there were: what lasts longer than one tells them apart by it */
+    int64_t rest_ns; /* of vt__sched_tired; set by the monitor */
+    uint64_t runs;   /* how many runtimes there were: what lasts longer than one tells them apart by it */
 } vt__sched_g;
 
 static struct {
@@ -8600,6 +8607,7 @@ static struct {
     void (*gone)(vt__thr *t);
     void (*start)(void), (*stop)(void), (*awake)(void), (*stopping)(void);
     void (*room)(void);
+    bool (*lend)(vt__thr *t);
 } vt__sched_up; /* NULL: nobody asked */
 static __thread vt__thr *vt__sched_tls;
 _Static_assert(sizeof(vt__defers) <= sizeof(vt_task), "blocks of one pool");
@@ -8639,18 +8647,21 @@ static int vt__sched_absent(void) {
 VT__INLINE vt__thr *vt__sched_driver(const vt__dom *d) {
     return __atomic_load_n(&d->owner, __ATOMIC_SEQ_CST);
 }
+VT__INLINE bool vt__sched_is_spare(const vt__thr *t) { return t->index >= vt__sched_g.ndoms; }
 /* Whether it has an OS thread: a spare's may have ended. */
 static VT__UNUSED bool vt__sched_lives(const vt__thr *t) {
-    return t->index < vt__sched_g.ndoms || __atomic_load_n(&t->spare, __ATOMIC_SEQ_CST) > VT__SPARE_GONE;
+    return !vt__sched_is_spare(t) || __atomic_load_n(&t->spare, __ATOMIC_SEQ_CST) > VT__SPARE_GONE;
 }
 VT__INLINE int vt__sched_nthrs(void) { return __atomic_load_n(&vt__sched_g.nthrs, __ATOMIC_SEQ_CST); }
+/* Where another thread is; a spare may be called elsewhere meanwhile. */
+VT__INLINE vt__dom *vt__sched_dom_of(const vt__thr *t) { return __atomic_load_n(&t->dom, __ATOMIC_RELAXED); }
 /* Lets a sleeping thread look at its queues. What it shall see was published by a seq_cst operation before. True: it
  * slept, and nobody else has woken it. */
 static bool vt__sched_kick(vt__thr *t) {
     uint32_t how = __atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST);
     if (!how || !(how = __atomic_exchange_n(&t->sleeping, 0, __ATOMIC_SEQ_CST))) return false;
     if (how & VT__SCHED_FUTEX) return vt__plat_unpark(&t->sleeping), true;
-    vt__dom *d = __atomic_load_n(&t->dom, __ATOMIC_RELAXED); /* if a spare has another now, it is awake */
+    vt__dom *d = vt__sched_dom_of(t); /* if a spare has another now, it is awake */
     vt__plat_count(&d->wakes, 1);
     vt__poll_kick(d);
     return true;
@@ -8766,10 +8777,17 @@ static void vt__sched_take(vt__thr *t) {
     if (!t->drives) vt__sched_dom_unlock(d);
     else if (VT__UNLIKELY(vt__sched_driver(d) != t)) __atomic_store_n(&d->owner, t, __ATOMIC_SEQ_CST);
 }
-/* Behind the vthreads, before the reactor. */
+/* A thread that has burnt CPU beside others is ahead of its share, and gets none until they have had theirs: with n of them
+ * that takes n times as long. Till then it is no good driver: it would wake late, and all of its domain with it. */
+static VT__NOINLINE bool vt__sched_tired(vt__thr *t) {
+    int64_t now = vt__plat_now(), rest = __atomic_load_n(&vt__sched_g.rest_ns, __ATOMIC_RELAXED);
+    if (rest && now - t->now >= VT__SCHED_LONG_NS) __atomic_store_n(&t->rested, now + rest, __ATOMIC_RELAXED);
+    return now < __atomic_load_n(&t->rested, __ATOMIC_RELAXED);
+}
+/* Behind the vthreads, before the reactor. A worker that has lost its domain may rest before it takes it back. */
 static void vt__sched_drive(vt__thr *t) {
     vt__dom *d = t->dom;
-    if (d->index != t->index && vt__sched_driver(d) != t) return;
+    if (VT__UNLIKELY(vt__sched_driver(d) != t) && (vt__sched_tired(t) || vt__sched_is_spare(t))) return;
     for (int i = 0; i < 50 && VT__UNLIKELY(__atomic_load_n(&d->waiters, __ATOMIC_SEQ_CST) != 0); i++)
         vt__plat_sleep(20000); /* whoever waits would get it from nobody else */
     vt__sched_take(t);
@@ -9239,6 +9257,19 @@ static void vt__sched_switch_to(vt__thr *t, vt__node *n) {
     v->node.result = 0;
     (void)vt__ctx_switch(&t->main, &v->ctx, r);
 }
+/* Starts the first, and gives the domain away before that if it can: while one start after another takes long, each would
+ * else keep the domain from those behind until the monitor notices. The monitor begins with it (vt__dom.lends), and it ends
+ * when more than two starts in three were short: for them it was for nothing. */
+static VT__NOINLINE void vt__sched_lend(vt__thr *t) {
+    vt__dom *d = t->dom;
+    bool lent = vt__sched_up.lend(t);
+    int64_t begun = vt__plat_now();
+    vt__sched_switch_to(t, vt__sched_begin_first(t));
+    if (!lent) return;
+    int32_t n = __atomic_load_n(&d->lends, __ATOMIC_RELAXED);
+    n += vt__plat_now() - begun < VT__SCHED_LONG_NS ? -1 : 2;
+    __atomic_store_n(&d->lends, VT__MIN(VT__MAX(n, 0), VT__SCHED_LENDS), __ATOMIC_RELAXED);
+}
 /* Runs what is ready, then starts what has not begun; true when a task waits for a stack. Without one to be had the
  * unstarted go to the queue's end: those behind them may finish and give theirs back. */
 static bool vt__sched_run(vt__thr *t) {
@@ -9263,7 +9294,8 @@ static bool vt__sched_run(vt__thr *t) {
         vt__sched_set_left(t, 2 * VT__SCHED_FUEL); /* a turn, and back */
         vt__sched_run_front(t, &task->node);
         vt__plat_count(&t->switches, 1);
-        vt__sched_switch_to(t, vt__sched_begin_first(t));
+        if (VT__UNLIKELY(__atomic_load_n(&t->dom->lends, __ATOMIC_RELAXED) != 0)) vt__sched_lend(t);
+        else vt__sched_switch_to(t, vt__sched_begin_first(t));
     }
     return starved;
 }
@@ -9345,6 +9377,7 @@ static bool vt__sched_has_work(const vt__thr *t) {
 static int64_t vt__sched_patience(const vt__thr *t, int64_t until, bool starved) {
     int64_t due = vt__timer_next(&t->wheel);
     if (t->drives) due = VT__MIN(due, vt__timer_next(&t->dom->wheel));
+    else if (!vt__sched_is_spare(t)) due = VT__MIN(due, __atomic_load_n(&t->rested, __ATOMIC_RELAXED));
     if (vt__sched_has_work(t)) {
         if (!starved) return 0;
         due = VT__MIN(due, t->now + 10 * VT_MS); /* a stack may be had by then */
@@ -9378,7 +9411,7 @@ static void vt__sched_sleep(vt__thr *t, int64_t ns, bool starved) {
 /* A spare whose domain is another's again, and all that started on it has ended. */
 static bool vt__sched_alone(const vt__thr *t) {
     const vt__list *n = t->all.next == &t->mark ? t->mark.next : t->all.next; /* a dump's mark is none */
-    return !t->drives && !t->last && n == &t->all;
+    return !t->drives && !t->last && n == &t->all && vt__sched_is_spare(t);
 }
 /* One round: mail, timers, vthreads, reactor. Waits for events until `until` at most (0: not, -1: for ever). Begins and
  * ends with the domain's lock held, where the domain is this thread's. */
@@ -12990,25 +13023,30 @@ static VT__UNUSED int vt__dump_deadlocked(void) {
  * test:   tests/test_spare.c tests/test_handoff.c
  *
  * The monitor (@watch) gives the domain of a thread that does not come back from a vthread to a spare one, which then
- * drives it: accepts, parked connections, timers, what has not started. The worker takes it back when it does come back
- * (vt__sched_drive). The spare keeps the vthreads that started on it, sleeps between their turns until the last has ended, and idles.
+ * drives it: accepts, parked connections, timers, what has not started. While one after another does not come back, drivers
+ * do it themselves before they start the next (vt__sched_lend). The worker takes it back when it does come back, and has
+ * rested if it needs to (vt__sched_drive). The spare keeps the vthreads that started on it, sleeps between their turns until the last has ended, and idles.
  *
  *     NONE ----> CALLED ----> BUSY ----> IDLE ----> CALLED ...
  *                                         |
  *     GONE <------------------------------'  after a while; its OS thread ends. GONE ----> CALLED with a new one.
  *
- * Who calls has the domain's lock until the domain is there, and who is called takes that lock first.
- * Only the monitor calls, so there is one caller. A spare may stall as well: it then loses the domain to the next.
+ * Who calls has the domain's lock until the domain is there, and who is called takes that lock first. The monitor calls, and
+ * drivers do; the monitor alone makes OS threads. A spare may stall as well: it then loses the domain to the next.
  *
  * Threads whose vthreads burn CPU share the CPUs with whoever drives the domains. With the system's slices (1.4 to 3 ms) a
  * driver would get its turn behind half of them, so as long as there are such the monitor, and by it who drives a domain,
- * a worker that has it back as well, has a short one: it is no larger part of the CPU, but comes at once.
+ * a worker that has it back as well, has a short one: it is no larger part of the CPU, but comes at once. Unless it is in
+ * debt: whoever has just burnt CPU has had more than its part, and is made to wait, among 50 of them for 200 ms and more.
+ * So those that idle are called in the order of their ends, who has not rested (vt__sched_tired) only when no other is to
+ * be had, and a worker rests before it drives.
  *============================================================================*/
 enum { VT__SPARE_SLICE_NS = 100000 };
 
 static struct {
     struct vt__plat_sigset mask; /* of the program's own threads */
     int64_t idle_ns;             /* how long one idles before it goes */
+    uint32_t calls;              /* spin lock of whoever calls one that idles */
 } vt__spare_g = {.idle_ns = 2 * VT_SEC};
 
 /* Until it is called: true; false: nobody does for a while, or the runtime ends. */
@@ -13070,13 +13108,26 @@ static void vt__spare_place(vt__thr *t, vt__dom *d) {
     __atomic_store_n(&t->dom, d, __ATOMIC_RELAXED);
     vt__poll_fdws_place(&t->fdws, d);
 }
-/* Calls one that idles, for d. */
-static bool vt__spare_call(vt__thr *t, vt__dom *d) {
+/* Calls one that idles, for d: the one that has rested longest, before `until`; NULL: there is none. */
+static vt__thr *vt__spare_call(vt__dom *d, int64_t until) {
     uint32_t idle = VT__SPARE_IDLE;
-    if (__atomic_load_n(&t->spare, __ATOMIC_SEQ_CST) != VT__SPARE_IDLE) return false;
-    vt__spare_place(t, d); /* it looks there once it is called */
-    return __atomic_compare_exchange_n(&t->spare, &idle, VT__SPARE_CALLED, false, __ATOMIC_SEQ_CST,
-                                       __ATOMIC_SEQ_CST);
+    vt__thr *t = NULL;
+    vt__plat_spin_lock(
+        &vt__spare_g.calls); /* of two callers one would change where the other's spare looks */
+    for (int i = vt__sched_g.ndoms, n = vt__sched_nthrs(); i < n; i++) {
+        vt__thr *s = vt__sched_g.thrs[i];
+        int64_t rested = __atomic_load_n(&s->rested, __ATOMIC_RELAXED);
+        if (rested < until && __atomic_load_n(&s->spare, __ATOMIC_SEQ_CST) == VT__SPARE_IDLE)
+            t = s, until = rested;
+    }
+    if (t) {
+        vt__spare_place(t, d); /* it looks there once it is called */
+        if (!__atomic_compare_exchange_n(&t->spare, &idle, VT__SPARE_CALLED, false, __ATOMIC_SEQ_CST,
+                                         __ATOMIC_SEQ_CST))
+            t = NULL; /* it has just gone */
+    }
+    vt__plat_spin_unlock(&vt__spare_g.calls);
+    return t;
 }
 /* One without an OS thread; NULL: there is none to be had. */
 static vt__thr *vt__spare_find_free(void) {
@@ -13105,28 +13156,40 @@ static bool vt__spare_launch(vt__thr *t, vt__dom *d) {
     __atomic_store_n(&t->spare, VT__SPARE_NONE, __ATOMIC_SEQ_CST);
     return false;
 }
-/* One that is CALLED, for d, and has an OS thread. */
+/* One that is CALLED, for d, and has an OS thread. A new one needs no rest. */
 static vt__thr *vt__spare_get(vt__dom *d) {
-    for (int i = vt__sched_g.ndoms; i < vt__sched_g.nthrs; i++)
-        if (vt__spare_call(vt__sched_g.thrs[i], d)) return vt__sched_g.thrs[i];
-    vt__thr *t = vt__spare_find_free();
-    return t && vt__spare_launch(t, d) ? t : NULL;
+    vt__thr *t = vt__spare_call(d, vt__plat_now());
+    if (t) return t;
+    t = vt__spare_find_free();
+    return t && vt__spare_launch(t, d) ? t : vt__spare_call(d, INT64_MAX);
 }
-/* Gives the domain of `from` to a spare: 0; -EAGAIN: it is not its driver, or is not lost among its vthreads. The spare
- * waits for the lock, and nobody sees an owner without a thread. */
-static VT__UNUSED int vt__spare_handoff(vt__thr *from) {
-    vt__dom *d = from->dom;
-    if (vt__sched_g.host || vt__sched_driver(d) != from || !vt__spare_try(d)) return -EAGAIN;
+/* Gives the domain of `from` to the one that `get` finds: 0; -EAGAIN: it is not its driver, or is not lost among its
+ * vthreads. The spare waits for the lock, and nobody sees an owner without a thread. */
+static int vt__spare_give(vt__thr *from, vt__thr *(*get)(vt__dom *d), bool is_short) {
+    vt__dom *d = vt__sched_dom_of(from);
+    if (vt__sched_driver(d) != from || !vt__spare_try(d)) return -EAGAIN;
     bool its = vt__sched_driver(d) == from;
-    vt__thr *t = its ? vt__spare_get(d) : NULL;
+    vt__thr *t = its ? get(d) : NULL;
     if (t) __atomic_store_n(&d->owner, t, __ATOMIC_SEQ_CST);
     vt__sched_dom_unlock(d);
     if (!t) return its ? VT_ELIMIT : -EAGAIN;
-    /* before it wakes: it is to have its turn as soon */
-    vt__spare_slice(t, __atomic_load_n(&from->slice, __ATOMIC_RELAXED) > 0);
-    (void)vt__sched_kick(t);
+    vt__spare_slice(t, is_short); /* before it wakes: it is to have its turn as soon */
     __atomic_fetch_add(&vt__sched_g.handoffs, 1, __ATOMIC_RELAXED);
+    (void)vt__sched_kick(t);
     return 0;
+}
+/* By the monitor. */
+static VT__UNUSED int vt__spare_handoff(vt__thr *from) {
+    if (vt__sched_g.host) return -EAGAIN;
+    return vt__spare_give(from, vt__spare_get, __atomic_load_n(&from->slice, __ATOMIC_RELAXED) > 0);
+}
+/* By its driver, before it starts what may take long: to one that comes at once, else the monitor will see to it. */
+static vt__thr *vt__spare_rested(vt__dom *d) { return vt__spare_call(d, vt__plat_now()); }
+static VT__UNUSED bool vt__spare_lend(vt__thr *from) {
+    bool crowded = __atomic_load_n(&vt__sched_g.rest_ns, __ATOMIC_RELAXED) != 0;
+    if (vt__spare_give(from, vt__spare_rested, crowded) < 0) return false;
+    vt__spare_slice(from, 0);
+    return true;
 }
 /* By one of the program's threads, before the monitor begins. */
 static void vt__spare_start(void) { (void)vt__libc_sigmask(SIG_BLOCK, NULL, &vt__spare_g.mask); }
@@ -13161,7 +13224,8 @@ static int vt__spare_count(void) {
  *
  * A stalled worker's domain goes to a spare thread (@spare). Where one virtual thread blocks its OS thread, the next often
  * does as well, and what waits behind a row of them waits for each to be noticed: for a while after a hand-off a worker
- * loses its domain after a quarter of the time, and while each hand-off is soon followed by the next, after less and less.
+ * loses its domain after a quarter of the time, and while each hand-off is soon followed by the next, after less and less;
+ * then drivers do not wait for the monitor any more (vt__dom.lends).
  *
  * Deadlock: every worker sleeps without a timer, no server runs, no other thread is inside, and each vthread waits for
  * something that other vthreads do. Asked after each burst of work, at its end, until there is an answer. The program's
@@ -13170,6 +13234,8 @@ static int vt__spare_count(void) {
  *
  * In a simulated world (VTHTTP_SIM) there is no such thread.
  *============================================================================*/
+/* A row of hand-offs; how far ahead of its share a thread gets (a tick of 250 Hz). */
+enum { VT__WATCH_ROW = 2, VT__WATCH_AHEAD_MS = 4 };
 enum { VT__WATCH_QUIET_MS = 200, VT__WATCH_LINES_MAX = 200, VT__WATCH_LOGS_MAX = 10 };
 
 typedef struct vt__watched {
@@ -13235,13 +13301,14 @@ static int64_t vt__watch_cpu(const vt__thr *t) {
     return 0;
 #endif
 }
-/* Vthreads that have lost their domain burn CPU, on other threads than `but`. */
-static bool vt__watch_crowded(const vt__thr *but) {
+/* How many vthreads that have lost their domain burn CPU, on other threads than `but`. */
+static int vt__watch_crowd(const vt__thr *but) {
+    int crowd = 0;
     for (int i = 0; i < vt__sched_nthrs(); i++) {
         const vt__watched *w = &vt__watch_g.of[i];
-        if (w->burns && w->replaced && vt__sched_g.thrs[i] != but) return true;
+        crowd += w->burns && w->replaced && vt__sched_g.thrs[i] != but;
     }
-    return false;
+    return crowd;
 }
 /* What a thread that does not switch does; false: it would, if it got a CPU. line: of its system call, "" when it burns
  * CPU. */
@@ -13259,7 +13326,7 @@ static bool vt__watch_doing(const vt__thr *t, vt__watched *w, char *out, size_t 
         if (!w->run.v) return false;
         line[0] = 0;
         snprintf(out, cap, "wants a CPU, as others do");
-        return w->burns = vt__watch_crowded(NULL);
+        return w->burns = vt__watch_crowd(NULL) > 0;
     }
     vt__watch_proc(tid, "syscall", line, max);
     if (!line[0]) snprintf(line, max, "?"); /* not allowed to read it, or not there */
@@ -13393,7 +13460,7 @@ static void vt__watch_trace(const vt__thr *t, const vt__dump_run *run, const cha
     out[0] = 0;
     if (run->v && line[0]) n = vt__watch_trace_asleep(run->v, line, at);
     /* among many that burn CPU it would be long before it has one to answer with, and the monitor has more to do */
-    else if (run->v && !vt__watch_crowded(t)) n = vt__watch_trace_busy(t, run->v, at);
+    else if (run->v && !vt__watch_crowd(t)) n = vt__watch_trace_busy(t, run->v, at);
     if (!n) return;
     vt__dump_put(&o, ";");
     vt__dump_addrs(&o, at, n);
@@ -13410,15 +13477,25 @@ static void vt__watch_name(const vt__dump_run *r, char *out, size_t cap) {
     if (r->v) snprintf(out, cap, "virtual thread '%s' spawned at %s", r->name, r->site ? r->site : "?");
     else snprintf(out, cap, "the scheduler");
 }
+/* Its own worker may rest: better that than nobody. */
+static void vt__watch_call_worker(const vt__dom *d) {
+    vt__thr *t = vt__sched_g.thrs[d->index];
+    __atomic_store_n(&t->rested, 0, __ATOMIC_RELAXED);
+    (void)vt__sched_kick(t);
+}
 /* What becomes of its domain. */
 static const char *vt__watch_replace(vt__thr *t, vt__watched *w, int64_t now) {
+    vt__dom *d = vt__sched_dom_of(t);
     int r = vt__sched_g.cfg.max_spares ? vt__spare_handoff(t) : -EAGAIN;
     if (r >= 0) {
         bool soon = now - vt__watch_g.handed < vt__sched_g.cfg.stall_ms * VT_MS;
         vt__watch_g.row = soon ? vt__watch_g.row + 1 : 0;
         vt__watch_g.handed = now;
+        if (vt__watch_g.row >= VT__WATCH_ROW) __atomic_store_n(&d->lends, VT__SCHED_LENDS, __ATOMIC_RELAXED);
+    } else if (r == VT_ELIMIT) {
+        vt__watch_call_worker(d);
     }
-    w->replaced = r >= 0 || vt__sched_driver(t->dom) != t;
+    w->replaced = r >= 0 || vt__sched_driver(d) != t;
     return r >= 0 ? "; another thread takes its place" : r == VT_ELIMIT ? "; no spare thread is left" : "";
 }
 static void vt__watch_stalled(vt__thr *t, vt__watched *w, int64_t now) {
@@ -13457,7 +13534,7 @@ static bool vt__watch_busy(const vt__thr *t) {
 static int64_t vt__watch_patience(int64_t now) {
     int64_t stall = vt__sched_g.cfg.stall_ms * VT_MS, since = now - vt__watch_g.handed;
     if (since >= 10 * stall) return stall;
-    int64_t in_a_row = stall / 4 >> (since < stall ? VT__MIN(vt__watch_g.row, 2) : 0);
+    int64_t in_a_row = stall / 4 >> (since < stall ? VT__MIN(vt__watch_g.row, VT__WATCH_ROW) : 0);
     return VT__MAX(in_a_row, VT__MIN(stall / 4, VT_MS));
 }
 static void vt__watch_worker(vt__thr *t, vt__watched *w, int64_t now, int64_t patience) {
@@ -13555,12 +13632,14 @@ static bool vt__watch_deadlock(void) {
 }
 
 /*--- the thread ---*/
-/* Who drives a domain beside vthreads that burn CPU comes soon; nobody else. */
+/* Who drives a domain beside vthreads that burn CPU comes soon; nobody else. And who burnt it rests. */
 static void vt__watch_slices(void) {
-    bool crowded = vt__watch_crowded(NULL);
+    int crowd = vt__watch_crowd(NULL);
+    int64_t rest = crowd * VT__WATCH_AHEAD_MS * VT_MS / vt__sched_g.ndoms;
+    __atomic_store_n(&vt__sched_g.rest_ns, rest, __ATOMIC_RELAXED);
     for (int i = 0; i < vt__sched_nthrs(); i++) {
         vt__thr *t = vt__sched_g.thrs[i];
-        if (vt__sched_lives(t)) vt__spare_slice(t, crowded && vt__sched_driver(t->dom) == t);
+        if (vt__sched_lives(t)) vt__spare_slice(t, crowd && vt__sched_driver(vt__sched_dom_of(t)) == t);
     }
 }
 /* One look at everything; how long until the next, in ns, -1: until somebody wakes us. */
@@ -13671,6 +13750,7 @@ __attribute__((constructor(101))) static void vt__watch_register(void) {
     vt__sched_up.start = vt__watch_start;
     vt__sched_up.stop = vt__watch_stop;
     vt__sched_up.awake = vt__watch_awake;
+    vt__sched_up.lend = vt__spare_lend;
 }
 
 /* Under the lock. */

@@ -493,6 +493,193 @@ TEST(b111_a_spare_ends_a_wait_of_a_select_that_is_over) {
     CHECK_EQ(vt_run(&cfg, sel_main, NULL), 0);
 }
 
+/*--- who gets a domain, and when; the vthread is the monitor, as above ---*/
+/* n new ones, which idle. */
+static void idle_spares(int n) {
+    vt__dom *d = vt__sched_thr()->dom;
+    for (int i = 0; i < n; i++) {
+        vt__sched_dom_lock(d);
+        vt__thr *t = vt__spare_find_free();
+        CHECK(t && vt__spare_launch(t, d));
+        vt__sched_dom_unlock(d);
+        while (SEEN(t->spare) != VT__SPARE_IDLE) (void)vt_sleep_ms(1);
+    }
+}
+static int longest_main(void *arg) {
+    vt__dom *d = vt__sched_thr()->dom;
+    vt__thr **spare = vt__sched_g.thrs + 1;
+    int64_t now = vt_now();
+    (void)arg;
+    idle_spares(3);
+    SAY(spare[0]->rested, now - 10);
+    SAY(spare[1]->rested, now - 20);
+    SAY(spare[2]->rested, now + 3600 * VT_SEC);
+    vt__sched_dom_lock(d);
+    CHECK(vt__spare_get(d) == spare[1]);
+    CHECK(vt__spare_get(d) == spare[0]);
+    CHECK(!vt__spare_rested(d));
+    CHECK(vt__spare_get(d) == spare[3]); /* rather a new one, as long as there may be more */
+    CHECK(vt__spare_get(d) == spare[2]);
+    CHECK(!vt__spare_get(d));
+    vt__sched_dom_unlock(d);
+    return 0;
+}
+TEST(the_spare_that_has_rested_longest_is_called) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 3600000, .max_spares = 4};
+    CHECK_EQ(vt_run(&cfg, longest_main, NULL), 0);
+}
+
+/* Where starts take long the driver gives its domain away before each, until that turns out to be for nothing. */
+static int behind_it; /* 1: ran while the one before blocked; 2: the test has lost its patience */
+static int runs_behind(void *arg) {
+    int no = 0;
+    (void)arg;
+    (void)__atomic_compare_exchange_n(&behind_it, &no, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    return 0;
+}
+static void *opens_behind(void *arg) {
+    int no = 0;
+    (void)arg;
+    while (SEEN(entered) < 1) usleep(1000);
+    for (int i = 0; i < 20000 && !SEEN(behind_it); i++) usleep(1000);
+    (void)__atomic_compare_exchange_n(&behind_it, &no, 2, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    usleep(2000); /* a long turn in any case */
+    gate_open(1);
+    return NULL;
+}
+static int is_short(void *arg) { return (void)arg, 0; }
+static int lend_main(void *arg) {
+    vt__dom *d = vt__sched_thr()->dom;
+    pthread_t os;
+    (void)arg;
+    gate_make();
+    idle_spares(1);
+    SAY(behind_it, 0);
+    SAY(d->lends, 1);
+    if (pthread_create(&os, NULL, opens_behind, NULL)) abort();
+    vt_task *a = vt_async_any(blocks, NULL), *b = vt_async_any(runs_behind, NULL);
+    CHECK_EQ(vt_await(a, NULL), 0);
+    CHECK_EQ(vt_await(b, NULL), 0);
+    pthread_join(os, NULL);
+    CHECK_EQ(SEEN(behind_it), 1);
+    CHECK(handoffs() >= 1);
+    for (int i = 0; i < 100000 && SEEN(d->lends); i++)
+        CHECK_EQ(vt_await(vt_async_any(is_short, NULL), NULL), 0);
+    CHECK_EQ(SEEN(d->lends), 0);
+    int64_t before = handoffs();
+    CHECK_EQ(vt_await(vt_async_any(is_short, NULL), NULL), 0);
+    CHECK_EQ(handoffs(), before);
+    return 0;
+}
+TEST(b111_a_driver_lends_its_domain_before_a_start) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 3600000};
+    CHECK_EQ(vt_run(&cfg, lend_main, NULL), 0);
+}
+/* ... each start that took long counts for two that were short. */
+static int takes_long(void *arg) {
+    (void)arg;
+    usleep(2000);
+    return 0;
+}
+static int counts_main(void *arg) {
+    vt__thr *me = vt__sched_thr(), *spare;
+    (void)arg;
+    idle_spares(1);
+    spare = vt__sched_g.thrs[1];
+    SAY(me->dom->lends, 1);
+    CHECK_EQ(vt_await(vt_async_any(takes_long, NULL), NULL), 0);
+    CHECK_EQ(SEEN(me->dom->lends), 3);
+    while (SEEN(spare->spare) != VT__SPARE_IDLE) (void)vt_sleep_ms(1);
+    SAY(spare->rested, vt_now() + 3600 * VT_SEC); /* to none that would come late */
+    int64_t before = handoffs();
+    CHECK_EQ(vt_await(vt_async_any(takes_long, NULL), NULL), 0);
+    CHECK_EQ(handoffs(), before);
+    CHECK_EQ(SEEN(me->dom->lends), 3);
+    return 0;
+}
+TEST(what_was_lent_for_something_is_counted) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 3600000};
+    CHECK_EQ(vt_run(&cfg, counts_main, NULL), 0);
+}
+/* ... and the monitor begins with it. */
+static int row_main(void *arg) {
+    vt__dom *d = vt__sched_thr()->dom;
+    (void)many_main(arg);
+    CHECK(SEEN(d->lends) > 0);
+    return 0;
+}
+TEST(a_row_of_handoffs_makes_drivers_lend) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 400};
+    CHECK_EQ(vt_run(&cfg, row_main, NULL), 0);
+}
+
+/* A worker that is to rest leaves its domain where it is until then, and sleeps. */
+static int rests_main(void *arg) {
+    vt__thr *me = vt__sched_thr();
+    int64_t until = vt_now() + VT_SEC / 2;
+    (void)arg;
+    SAY(me->rested, until);
+    CHECK_EQ(vt__spare_handoff(me), 0);
+    (void)vt_sleep_ms(1);
+    CHECK(driven_by_spare());
+    while (driven_by_spare()) (void)vt_sleep_ms(1);
+    CHECK(vt_now() >= until);
+    return 0;
+}
+TEST(a_worker_rests_before_it_takes_its_domain_back) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 3600000};
+    CHECK_EQ(vt_run(&cfg, rests_main, NULL), 0);
+}
+/* ... also when no vthread is left on it, and then it takes it back. */
+static int looks_at_worker(void *arg) {
+    vt__thr *worker = vt__sched_g.thrs[0];
+    (void)arg;
+    CHECK(vt__sched_thr() != worker);
+    while (!(SEEN(worker->sleeping) & VT__SCHED_FUTEX)) (void)vt_sleep_ms(1);
+    int64_t passes = SEEN(worker->passes);
+    (void)vt_sleep_ms(200);
+    CHECK(SEEN(worker->passes) - passes < 5);
+    while (driven_by_spare()) (void)vt_sleep_ms(1); /* nobody wakes it */
+    CHECK(vt_now() >= SEEN(worker->rested));
+    return 0;
+}
+static int rests_alone_main(void *arg) {
+    vt__thr *me = vt__sched_thr();
+    (void)arg;
+    SAY(me->rested, vt_now() + VT_SEC);
+    (void)vt_go_any(looks_at_worker, NULL);
+    CHECK_EQ(vt__spare_handoff(me), 0);
+    while (SEEN(me->dom->any_count)) usleep(1000);
+    return 0;
+}
+TEST(a_worker_rests_alone) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 3600000};
+    CHECK_EQ(vt_run(&cfg, rests_alone_main, NULL), 0);
+}
+/* ... and is called when there is nobody else. */
+static int called_main(void *arg) {
+    vt__thr *me = vt__sched_thr();
+    pthread_t os;
+    (void)arg;
+    gate_make();
+    SAY(behind_it, 0);
+    SAY(me->rested, vt_now() + 3600 * VT_SEC);
+    while (!driven_by_spare()) usleep(1000); /* by the monitor, this time */
+    (void)vt_sleep_ms(1);
+    if (pthread_create(&os, NULL, opens_behind, NULL)) abort();
+    vt_task *a = vt_async_any(blocks, NULL), *b = vt_async_any(runs_behind, NULL);
+    CHECK_EQ(vt_await(b, NULL), 0);
+    CHECK_EQ(vt_await(a, NULL), 0);
+    pthread_join(os, NULL);
+    return SEEN(behind_it);
+}
+TEST(a_worker_that_rests_is_called_when_no_spare_is_left) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 5, .max_spares = 1};
+    log_begin();
+    CHECK_EQ(vt_run(&cfg, called_main, NULL), 1);
+    vt_log_set(NULL, NULL, 0);
+}
+
 /*--- everything at once, from a seed ---*/
 enum { STRESS_BORN_MAX = 300 };
 static struct {
@@ -764,6 +951,37 @@ TEST(who_drives_beside_vthreads_that_burn_cpu_has_a_short_slice) {
     vt_cfg cfg = {.workers = 1, .stall_ms = 5};
     CHECK_EQ(vt_run(&cfg, slice_main, NULL), 0);
     CHECK_EQ(slice(), usual_slice);
+}
+
+/* Who has burnt CPU beside others is to rest. */
+static int burns_beside(void *arg) {
+    vt__thr *t = vt__sched_thr();
+    (void)arg;
+    while (SEEN(vt__sched_g.rest_ns) < 2 * VT__WATCH_AHEAD_MS * VT_MS || vt__sched_driver(t->dom) == t)
+        continue;
+    SAY(burn_until[0], vt__sched_thr()->index == 0 ? 1 : 2);
+    return 0;
+}
+static int beside_main(void *arg) {
+    vt__thr *me = vt__sched_thr();
+    (void)arg;
+    for (int tries = 0; tries < 100; tries++) {
+        SAY(burn_until[0], 0);
+        SAY(burn_until[1], 0);
+        vt_task *a = vt_async_any(burns_beside, NULL), *b = vt_async_any(burns_on, &burn_until[1]);
+        CHECK_EQ(vt_await(a, NULL), 0);
+        (void)vt_sleep_ms(1); /* a round ends */
+        bool rests = SEEN(me->rested) > 0;
+        SAY(burn_until[1], 1);
+        CHECK_EQ(vt_await(b, NULL), 0);
+        if (SEEN(burn_until[0]) == 1) return rests; /* else it had begun on a spare */
+        while (driven_by_spare()) (void)vt_sleep_ms(1);
+    }
+    return -1;
+}
+TEST(who_has_burnt_cpu_beside_others_rests) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 5};
+    CHECK_EQ(vt_run(&cfg, beside_main, NULL), 1);
 }
 
 /* One that burns CPU behind a wait in which it lost its domain counts as well. */
