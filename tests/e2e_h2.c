@@ -101,7 +101,9 @@ static int h_early(vt_req *req, vt_res *res) {
     note(RESULT, r);
     return vt_res_text(res, 200, "late");
 }
-static int h_redirect(vt_req *req, vt_res *res) { return vt_res_redirect(res, 302, vt_req_query(req, "to").ptr); }
+static int h_redirect(vt_req *req, vt_res *res) {
+    return vt_res_redirect(res, 302, vt_req_query(req, "to").ptr);
+}
 static int h_fields(vt_req *req, vt_res *res) {
     vt_cookie k = {.name = "k", .value = "v", .path = "/"};
     (void)req;
@@ -165,7 +167,8 @@ static int h_early_answer(vt_req *req, vt_res *res) {
 static int h_where(vt_req *req, vt_res *res) {
     vt_tls_info t;
     int r = vt_req_tls(req, &t);
-    return vt_res_printf(res, 200, "%s %s %d %s", vt_req_peer(req), vt_req_local(req), r, r > 0 ? t.alpn : "-");
+    return vt_res_printf(res, 200, "%s %s %d %s", vt_req_peer(req), vt_req_local(req), r,
+                         r > 0 ? t.alpn : "-");
 }
 static int h_thread(vt_req *req, vt_res *res) {
     (void)req;
@@ -201,6 +204,11 @@ static bool start(const vt_server_cfg *cfg) {
     forget();
     return e2e_start(cfg, routes) == 0;
 }
+/* The server's result; a client that stays would be waited for. */
+static int stop(struct h2 *h) {
+    h2_close(h);
+    return e2e_stop();
+}
 static int64_t open_connections(void) {
     vt_server_stats st;
     vt_server_stats_get(e2e.s, &st);
@@ -229,7 +237,7 @@ TEST(b141_prior_knowledge) {
     h2_ping(&h);
     H2_UNTIL(&h, h.pongs == 1);
     CHECK_EQ(h.pongs, 1);
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(head_has_no_body) {
     REQUIRE(start(NULL));
@@ -241,7 +249,7 @@ TEST(head_has_no_body) {
     CHECK_EQ(h2_wait(&h, h2_ask(&h, "HEAD /bytes?n=70000", NULL, true)), 200);
     CHECK_EQ(h.s->body_len, 0);
     CHECK(goes_on(&h));
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 static void post_of(struct h2 *h, const char *path, size_t n, bool with_length) {
     char *p = malloc(n + 1), lines[64] = "", want[32];
@@ -273,7 +281,7 @@ TEST(bodies_of_many_sizes_both_ways) {
         }
     }
     CHECK(goes_on(&h));
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(megabytes_both_ways) {
     size_t n = SLOW ? 1 << 20 : 8 << 20;
@@ -287,7 +295,7 @@ TEST(megabytes_both_ways) {
     CHECK_EQ(h2_get(&h, path), 200);
     CHECK(h.s->body_len == n && is_pattern(h.s->body, n));
     CHECK(goes_on(&h));
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(body_without_an_end_of_its_own) { /* an empty DATA frame ends it; so do trailers */
     REQUIRE(start(NULL));
@@ -311,7 +319,7 @@ TEST(body_without_an_end_of_its_own) { /* an empty DATA frame ends it; so do tra
     CHECK_EQ(h2_wait(&h, id), 200);
     BODY(h, "");
     CHECK_STR(h2_field(h.s, "x-trailer"), "empty");
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(trailers_of_a_response) {
     REQUIRE(start(NULL));
@@ -321,7 +329,7 @@ TEST(trailers_of_a_response) {
     CHECK_STR(h.s->trailers, "x-end: done\n");
     CHECK_EQ(h2_get(&h, "/bytes?n=10"), 200);
     CHECK_STR(h.s->trailers, "");
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(interim_responses) {
     REQUIRE(start(NULL));
@@ -345,7 +353,7 @@ TEST(interim_responses) {
     CHECK_EQ(h.s->informs, 0);
     CHECK_EQ(h2_wait(&h, h2_ask(&h, "GET /", "expect: more\n", true)), 417);
     CHECK(goes_on(&h));
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(what_a_handler_sees) {
     static const struct {
@@ -369,17 +377,19 @@ TEST(what_a_handler_sees) {
         CHECK_EQ(h2_wait(&h, h2_ask(&h, cases[i].what, cases[i].lines, true)), 200);
         BODY(h, want);
     }
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(paths_and_statuses) {
     static const struct {
         const char *what;
         int status;
         const char *body;
-    } cases[] = {{"GET /p/a%20b", 200, "a b"}, {"GET /p/%c3%bc", 200, "\xc3\xbc"}, {"GET /p/a%2Fb", 200, "a/b"},
-                 {"GET /nowhere", 404, NULL},  {"PUT /p/x", 405, NULL},             {"GET /p/%zz", 400, NULL},
-                 {"GET /p/%00", 400, NULL},    {"GET /a b", MALFORMED, NULL},       {"GET /a#b", MALFORMED, NULL},
-                 {"get /", 405, NULL},         {"OPTIONS *", 204, NULL}};
+    } cases[] = {{"GET /p/a%20b", 200, "a b"},  {"GET /p/%c3%bc", 200, "\xc3\xbc"},
+                 {"GET /p/a%2Fb", 200, "a/b"},  {"GET /nowhere", 404, NULL},
+                 {"PUT /p/x", 405, NULL},       {"GET /p/%zz", 400, NULL},
+                 {"GET /p/%00", 400, NULL},     {"GET /a b", MALFORMED, NULL},
+                 {"GET /a#b", MALFORMED, NULL}, {"get /", 405, NULL},
+                 {"OPTIONS *", 204, NULL}};
     REQUIRE(start(NULL));
     H2(h);
     REQUIRE(h2_open(&h));
@@ -399,7 +409,7 @@ TEST(paths_and_statuses) {
     CHECK(strstr(h.s->head, "x-many: 1\nx-many: 2\n") != NULL);
     CHECK_STR(h2_field(h.s, "set-cookie"), "k=v; Path=/");
     CHECK(goes_on(&h));
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(connect_is_not_implemented) {
     uint8_t block[64], *p = h2_put_lines(block, ":method: CONNECT\n:authority: example.org:443\n");
@@ -411,7 +421,7 @@ TEST(connect_is_not_implemented) {
     h2_wait(&h, 1);
     CHECK_EQ(h.s->status, 501);
     CHECK(goes_on(&h));
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(body_over_its_limit) {
     REQUIRE(start(NULL));
@@ -425,7 +435,7 @@ TEST(body_over_its_limit) {
     h2_wait(&h, id);
     CHECK_EQ(h.s->status, 413);
     CHECK(goes_on(&h));
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(head_over_its_limits) {
     vt_server_cfg cfg = {.max_header_bytes = 2000, .max_header_count = 20};
@@ -442,7 +452,7 @@ TEST(head_over_its_limits) {
     memcpy(lines + 1500, "\n", 2);
     CHECK_EQ(h2_wait(&h, h2_ask(&h, "GET /", lines, true)), 200);
     CHECK(goes_on(&h));
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 /* A response while the body still comes: it stands, the rest of the body is not wanted. */
 TEST(response_before_the_body) {
@@ -457,7 +467,7 @@ TEST(response_before_the_body) {
         h2_data(&h, id, "more", 4, i == 1);
     }
     CHECK(goes_on(&h));
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 
 /* ---- streams ---- */
@@ -476,7 +486,7 @@ TEST(answers_out_of_order) {
     BODY(h, "stubborn");
     CHECK_EQ(h.ended, N + 1);
     CHECK_EQ(h.order[N], ids[0]);
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(many_streams_at_once) {
     int rounds = SLOW ? 3 : 20;
@@ -492,7 +502,7 @@ TEST(many_streams_at_once) {
         }
     }
     CHECK_EQ(h.resets, 0);
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(several_workers_serve_one_connection) {
     vt_server_cfg cfg = {.workers = 2};
@@ -503,7 +513,7 @@ TEST(several_workers_serve_one_connection) {
     CHECK_EQ(h2_wait(&h, a), 200);
     BODY(h, "1");
     CHECK_EQ(h2_wait(&h, b), 200);
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 /* With one worker, whose thread a handler keeps: others take over. */
 TEST(handler_that_blocks_its_thread) {
@@ -521,7 +531,7 @@ TEST(handler_that_blocks_its_thread) {
     CHECK_EQ(h2_get(&h, "/release"), 200);
     CHECK_EQ(h2_wait(&h, id), 200);
     BODY(h, "blocked");
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(reset_cancels_the_handler) {
     REQUIRE(start(NULL));
@@ -535,7 +545,7 @@ TEST(reset_cancels_the_handler) {
     CHECK_EQ(noted(RESULT), -ECANCELED);
     CHECK(goes_on(&h));
     CHECK_EQ(h2_of(&h, id)->status, 0);
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 /* Also one that reads its body, or writes without a window. */
 TEST(reset_ends_reads_and_writes) {
@@ -556,7 +566,7 @@ TEST(reset_ends_reads_and_writes) {
     CHECK_EQ(noted(LEFT), 2);
     CHECK(noted(RESULT) == -ECANCELED || noted(RESULT) == -ECONNRESET);
     CHECK(goes_on(&h));
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(a02_reset_frees_the_place_when_the_handler_ended) {
     vt_server_cfg cfg = {.max_streams = 2};
@@ -571,7 +581,7 @@ TEST(a02_reset_frees_the_place_when_the_handler_ended) {
     WAIT(noted(LEFT) == noted(ENTERED));
     for (int i = 0; i < 1000 && h2_get(&h, "/") != 200; i++) e2e_sleep_ms(1);
     CHECK(goes_on(&h));
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(a33_streams_over_the_limit_are_refused) {
     vt_server_cfg cfg = {.max_streams = 3};
@@ -586,7 +596,7 @@ TEST(a33_streams_over_the_limit_are_refused) {
     note(THREADS, 1);
     for (int i = 0; i < 3; i++) CHECK_EQ(h2_wait(&h, ids[i]), 200);
     CHECK(goes_on(&h));
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(client_that_is_gone_cancels) {
     REQUIRE(start(NULL));
@@ -600,7 +610,7 @@ TEST(client_that_is_gone_cancels) {
     CHECK_EQ(noted(RESULT), -ECANCELED);
     WAIT(open_connections() == 0);
     CHECK_EQ(open_connections(), 0);
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(handler_that_fails) {
     REQUIRE(start(NULL));
@@ -611,7 +621,7 @@ TEST(handler_that_fails) {
     CHECK_EQ(h.s->status, 200);
     CHECK_EQ(h2_get(&h, "/fail?short"), H2_RST - VT__H2_INTERNAL_ERROR);
     CHECK(goes_on(&h));
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(deadline_of_a_handler) {
     REQUIRE(start(NULL));
@@ -620,7 +630,7 @@ TEST(deadline_of_a_handler) {
     CHECK_EQ(noted(RESULT), -ETIMEDOUT);
     CHECK_EQ(h2_get(&h, "/deadline?ms=0"), 200);
     CHECK(goes_on(&h));
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 
 /* ---- flow control ---- */
@@ -649,7 +659,7 @@ TEST(slow_reader_parks_the_handler) {
         if (s->body_len == before) break;
     }
     CHECK(s->end && s->body_len == (size_t)n && is_pattern(s->body, s->body_len));
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(window_of_one_byte) {
     REQUIRE(start(NULL));
@@ -658,7 +668,7 @@ TEST(window_of_one_byte) {
     CHECK_EQ(h2_get(&h, "/bytes?n=300"), 200);
     CHECK(h.s->body_len == 300 && is_pattern(h.s->body, 300));
     CHECK(goes_on(&h));
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 /* A handler that does not read: the client is held by its window, and no more is kept. */
 TEST(reader_that_waits_holds_the_client) {
@@ -686,7 +696,7 @@ TEST(reader_that_waits_holds_the_client) {
     CHECK(is_pattern(s->body, s->body_len));
     CHECK_EQ(s->body_len, 1 << 20);
     free(p);
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 
 /* ---- the connection's life ---- */
@@ -703,7 +713,8 @@ TEST(http1_on_the_same_port) {
     cl_puts(&c, VT__H2_PREFACE); /* not in the middle */
     CHECK(cl_response(&c) >= 400);
     CHECK(goes_on(&h));
-    CHECK_EQ(e2e_stop(), 0);
+    cl_close(&c);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(b140_switched_off) {
     vt_server_cfg cfg = {.http2 = VT_NONE};
@@ -721,7 +732,8 @@ TEST(b140_switched_off) {
     REQUIRE(cl_open(&c));
     cl_puts(&c, VT__H2_PREFACE);
     CHECK_EQ(cl_response(&c), 505);
-    CHECK_EQ(e2e_stop(), 0);
+    cl_close(&c);
+    CHECK_EQ(stop(&h), 0);
 }
 #if E2E_TLS
 TEST(a41_alpn_says_what_is_spoken) {
@@ -749,7 +761,7 @@ TEST(where_a_request_comes_from) {
     snprintf(want, sizeof want, "127.0.0.1:%d 127.0.0.1:%d %s", ntohs(sa.sin_port), e2e.port,
              E2E_TLS ? "1 h2" : "0 -");
     BODY(h, want);
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(a44_drain_in_two_steps) {
     REQUIRE(start(NULL));
@@ -770,7 +782,7 @@ TEST(a44_drain_in_two_steps) {
     BODY(h, "stubborn");
     CHECK_EQ(h2_ended(&h), VT__H2_NO_ERROR);
     CHECK_EQ(h2_of(&h, late)->status, 0);
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(kill_after_the_grace_period) {
     vt_server_cfg cfg = {.grace_ms = 50};
@@ -783,7 +795,7 @@ TEST(kill_after_the_grace_period) {
     CHECK_EQ(h2_wait(&h, id), 503);
     CHECK_EQ(noted(RESULT), -ECANCELED);
     CHECK_EQ(e2e_logged(VT_LOG_WARN, "still running after the grace period: GET /slept?ms=100000"), 1);
-    CHECK_EQ(e2e_stop(), -ETIMEDOUT);
+    CHECK_EQ(stop(&h), -ETIMEDOUT);
 }
 TEST(stop_with_idle_connections) {
     REQUIRE(start(NULL));
@@ -791,7 +803,7 @@ TEST(stop_with_idle_connections) {
     CHECK(goes_on(&h));
     vt_server_stop(e2e.s);
     CHECK_EQ(h2_ended(&h), VT__H2_NO_ERROR);
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(requests_of_a_connection_are_bounded) {
     vt_server_cfg cfg = {.max_keep_alive = 3};
@@ -799,7 +811,7 @@ TEST(requests_of_a_connection_are_bounded) {
     H2(h);
     for (int i = 0; i < 3; i++) CHECK(goes_on(&h));
     CHECK_EQ(h2_ended(&h), VT__H2_NO_ERROR);
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(without_a_vthread_503) {
     vt_server_cfg cfg = {.max_vthreads = 8, .workers = 1, .retry_after_s = 7};
@@ -820,7 +832,7 @@ TEST(without_a_vthread_503) {
     CHECK_EQ(served + busy, 20);
     CHECK(served >= 1 && busy >= 12);
     CHECK(goes_on(&h));
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(idle_timeout) {
     vt_server_cfg cfg = {.idle_timeout_ms = 100};
@@ -831,7 +843,7 @@ TEST(idle_timeout) {
     CHECK_EQ(h2_ended(&h), VT__H2_NO_ERROR);
     WAIT(open_connections() == 0);
     CHECK_EQ(open_connections(), 0);
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(a39_half_a_preface_or_head) {
     vt_server_cfg cfg = {.header_timeout_ms = 100};
@@ -849,11 +861,12 @@ TEST(a39_half_a_preface_or_head) {
     REQUIRE(h2_open(&h));
     CHECK(goes_on(&h));
     size_t len = h2_block(block, "GET /", NULL);
-    h2_frame(&h, VT__H2_T_HEADERS, VT__H2_END_STREAM, h.next, block, len / 2); /* its CONTINUATION never comes */
+    h2_frame(&h, VT__H2_T_HEADERS, VT__H2_END_STREAM, h.next, block,
+             len / 2); /* its CONTINUATION never comes */
     CHECK(h2_ended(&h) >= -1);
     WAIT(open_connections() == 0);
     CHECK_EQ(open_connections(), 0);
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(a39_wrong_preface) {
     REQUIRE(start(NULL));
@@ -867,7 +880,8 @@ TEST(a39_wrong_preface) {
     cl_puts(&h.c, VT__H2_PREFACE);
     h2_ping(&h); /* where SETTINGS belong */
     CHECK_EQ(h2_ended(&h), VT__H2_PROTOCOL_ERROR);
-    CHECK_EQ(e2e_stop(), 0);
+    cl_close(&c);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(body_that_stalls) {
     vt_server_cfg cfg = {.body_timeout_ms = 50};
@@ -880,7 +894,7 @@ TEST(body_that_stalls) {
     CHECK_EQ(h.s->status, 408);
     CHECK_EQ(noted(RESULT), -ETIMEDOUT);
     CHECK(goes_on(&h));
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 /* A window that is never opened ends the stream; a socket that is never read ends the connection. */
 TEST(a26_window_that_stays_closed) {
@@ -898,7 +912,7 @@ TEST(a26_window_that_stays_closed) {
     h2_ping(&h);
     H2_UNTIL(&h, h.pongs == 1);
     CHECK_EQ(h.pongs, 1);
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(a25_open_window_and_closed_socket) {
     vt_server_cfg cfg = {.write_timeout_ms = SLOW ? 1000 : 300};
@@ -913,7 +927,7 @@ TEST(a25_open_window_and_closed_socket) {
     CHECK(noted(WROTE) < 40000000); /* they waited */
     WAIT(open_connections() == 0);
     CHECK_EQ(open_connections(), 0);
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(a24_dribble_is_bounded) {
     REQUIRE(start(NULL));
@@ -931,8 +945,9 @@ TEST(a24_dribble_is_bounded) {
     CHECK(is_pattern(s->body, 200));
     h2_rst(&h, id);
     WAIT(noted(LEFT) == 1);
-    CHECK(goes_on(&h) || h.s->body_len <= 1);
-    CHECK_EQ(e2e_stop(), 0);
+    h.hold = false;
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
 }
 
 /* ---- clients that mean harm ---- */
@@ -972,7 +987,7 @@ TEST(a01_rapid_reset) {
     WAIT(noted(OPEN) == 0);
     CHECK_EQ(noted(OPEN), 0);
     CHECK(next_is_served());
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(a03_resets_that_the_server_is_made_to_send) {
     REQUIRE(start(NULL));
@@ -989,7 +1004,7 @@ TEST(a03_resets_that_the_server_is_made_to_send) {
     WAIT(noted(OPEN) == 0);
     CHECK_EQ(noted(OPEN), 0);
     CHECK(next_is_served());
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 /* Its GOAWAY may be lost: who is flooded closes on unread input. */
 static bool calmed(int code) { return code == VT__H2_ENHANCE_YOUR_CALM || code == -1; }
@@ -1002,14 +1017,15 @@ TEST(a04_continuation_flood) {
     size_t n = h2_block(block, "GET /", NULL);
     h2_frame(&h, VT__H2_T_HEADERS, VT__H2_END_STREAM, 1, block, n);
     for (int i = 0; i < 1000 && !h.c.eof; i++) {
-        if (!h2_frame(&h, VT__H2_T_CONTINUATION, 0, 1, field, (size_t)(h2_put((uint8_t *)field, "x", 1, "y", 1) - (uint8_t *)field)))
+        if (!h2_frame(&h, VT__H2_T_CONTINUATION, 0, 1, field,
+                      (size_t)(h2_put((uint8_t *)field, "x", 1, "y", 1) - (uint8_t *)field)))
             break;
         h2_pump(&h, 0);
     }
     CHECK(calmed(h2_ended(&h)));
     CHECK_EQ(noted(ENTERED), 0);
     CHECK(next_is_served());
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(a17_a18_a23_a38_floods) {
     REQUIRE(start(NULL));
@@ -1034,7 +1050,7 @@ TEST(a35_length_that_the_data_belie) {
     CHECK_EQ(h2_post(&h, "POST /", "content-length: 3\n", "abcd", 4), MALFORMED);
     CHECK_EQ(h2_post(&h, "POST /", "content-length: 5\n", "abcd", 4), MALFORMED);
     CHECK_EQ(h2_post(&h, "POST /", "content-length: 4\n", "abcd", 4), 200);
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(a43_tiny_data) {
     enum { N = 3000 };
@@ -1049,7 +1065,7 @@ TEST(a43_tiny_data) {
     }
     CHECK_EQ(h2_wait(&h, id), 200); /* a slow typist is not cut */
     CHECK(h.s->body_len == N && is_pattern(h.s->body, N));
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(a45_many_slow_streams_delay_nobody) {
     vt_server_cfg cfg = {.max_streams = 1000};
@@ -1071,7 +1087,7 @@ TEST(a45_many_slow_streams_delay_nobody) {
     H2_UNTIL(&h, h.ended == n + 1);
     CHECK_EQ(h.ended, n + 1);
     CHECK_EQ(h.resets, 0);
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }
 
 /* ---- bytes, however they are cut ---- */
@@ -1114,5 +1130,5 @@ TEST(a_byte_at_a_time) {
     for (size_t i = 0; i < n; i++) cl_send(&h.c, p + i, 1), e2e_sleep_ms(1);
     CHECK_EQ(h2_wait(&h, 1), 200);
     BODY(h, "abcde");
-    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(stop(&h), 0);
 }

@@ -26,7 +26,8 @@ struct h2 {
     struct h2_stream *slots[H2_SLOTS], *s; /* s: of the last h2_wait */
     vt__hpack_dec dec;
     char *scratch;
-    uint32_t next, block_id, first_window; /* next: the id of h2_ask; first_window: that the server gives streams */
+    uint32_t next, block_id,
+        first_window; /* next: the id of h2_ask; first_window: that the server gives streams */
     char *block;
     size_t block_len;
     bool hold, bad; /* hold: gives no windows back; bad: what came is not HTTP/2 */
@@ -172,7 +173,9 @@ static const char *h2_find(struct h2_stream *s, const char *lines, const char *n
     }
     return NULL;
 }
-static const char *h2_field(struct h2_stream *s, const char *name) { return h2_find(s, s->head, name); }
+static __attribute__((unused)) const char *h2_field(struct h2_stream *s, const char *name) {
+    return h2_find(s, s->head, name);
+}
 static const char *h2_text(vt_str v) {
     static char text[16];
     snprintf(text, sizeof text, "%.*s", (int)v.len, v.ptr);
@@ -213,8 +216,7 @@ static void h2_on_end(struct h2 *h, struct h2_stream *s) {
     h->ended++;
 }
 static void h2_on_data(struct h2 *h, struct h2_stream *s, const char *p, size_t n, bool fin) {
-    while (s->body_len + n + 1 > s->body_cap)
-        s->body = realloc(s->body, s->body_cap = s->body_cap * 2 + 256);
+    while (s->body_len + n + 1 > s->body_cap) s->body = realloc(s->body, s->body_cap = s->body_cap * 2 + 256);
     memcpy(s->body + s->body_len, p, n);
     s->body[s->body_len += n] = 0;
     if (h->hold) return;
@@ -231,7 +233,8 @@ static void h2_on_setting(struct h2 *h, unsigned id, uint32_t v) {
 static bool h2_on_frame(struct h2 *h, unsigned type, unsigned flags, uint32_t id, const char *p, size_t n) {
     const uint8_t *u = (const uint8_t *)p;
     struct h2_stream *s = id ? h2_of(h, id) : NULL;
-    if (s && (!(id & 1) || s->end) && type != VT__H2_T_RST_STREAM && type != VT__H2_T_WINDOW_UPDATE) return false;
+    if (s && (!(id & 1) || s->end) && type != VT__H2_T_RST_STREAM && type != VT__H2_T_WINDOW_UPDATE)
+        return false;
     if (h->block_id && type != VT__H2_T_CONTINUATION) return false;
     switch (type) {
     case VT__H2_T_DATA:
@@ -272,9 +275,7 @@ static bool h2_on_frame(struct h2 *h, unsigned type, unsigned flags, uint32_t id
         h->goaway_last = vt__h2_get32(u);
         h->goaway_code = vt__h2_get32(u + 4);
         return n >= 8;
-    case VT__H2_T_WINDOW_UPDATE:
-        *(s ? &s->window : &h->window) += vt__h2_get32(u);
-        return n == 4;
+    case VT__H2_T_WINDOW_UPDATE: *(s ? &s->window : &h->window) += vt__h2_get32(u); return n == 4;
     default: return false; /* no other was asked for */
     }
 }
@@ -371,7 +372,7 @@ static __attribute__((unused)) bool h2_open_window(struct h2 *h, uint32_t window
     (void)vt__h2_put32(p + 2, window);
     return h2_open_with(h, p, 6, rcvbuf);
 }
-static int h2_get(struct h2 *h, const char *path) {
+static __attribute__((unused)) int h2_get(struct h2 *h, const char *path) {
     char what[8300];
     if (h->c.fd < 0 && !h2_open(h)) return H2_GONE;
     snprintf(what, sizeof what, "GET %s", path);
