@@ -56,7 +56,8 @@ TEST(conf_every_key_reaches_its_field) {
             "reuseport = yes\ncancelOn = never\nnoSignals = 1\nnoDate = true\nserverName = x/1\n"
             "stallMs = 24\nmaxSpares = 25\ndeadlock = 1\nsslPort = 26\nsslCert = c\nsslKey = k\n"
             "sslKeyPasswordFile = p\nsslClientCA = ca\nsslMinVersion = 13\nsslOnly = 1\nsslRedirect = 1\n"
-            "reloadOnHup = 1\nmaxQueued = 27\nqueueTimeoutMs = 28\n"),
+            "reloadOnHup = 1\nmaxQueued = 27\nqueueTimeoutMs = 28\nhttp2 = on\n"
+            "maxStreams = 29\n"),
         0);
     CHECK_STR(conf.error, "");
     CHECK_STR(conf.cfg.host, "localhost");
@@ -92,6 +93,8 @@ TEST(conf_every_key_reaches_its_field) {
     CHECK_EQ(conf.cfg.deadlock, 1);
     CHECK_EQ(conf.cfg.max_queued, 27);
     CHECK_EQ(conf.cfg.queue_timeout_ms, 28);
+    CHECK_EQ(conf.cfg.http2, 1);
+    CHECK_EQ(conf.cfg.max_streams, 29);
     CHECK_EQ(conf.cfg.ssl_port, 26);
     CHECK_STR(conf.cfg.ssl_cert, "c");
     CHECK_STR(conf.cfg.ssl_key, "k");
@@ -99,10 +102,13 @@ TEST(conf_every_key_reaches_its_field) {
     CHECK_STR(conf.cfg.ssl_client_ca, "ca");
     CHECK_EQ(conf.cfg.ssl_min_version, 13);
     CHECK(conf.cfg.ssl_only == 1 && conf.cfg.ssl_redirect == 1 && conf.cfg.reload_on_hup == 1);
+    CHECK_EQ(read_text("http2 = off\n"), 0);
+    CHECK_EQ(conf.cfg.http2, VT_NONE);
+    CHECK_EQ(read_text("http2 = 2\n"), VT_ECONF);
     CHECK_EQ(read_text("addr = 127.0.0.1:0\n"), 0);
     CHECK_STR(conf.cfg.addr, "127.0.0.1:0");
     CHECK(VT__COUNT(vt__conf_rows) <= VT__CONF_ROWS_MAX);
-    CHECK_EQ(VT__COUNT(vt__conf_rows), 43); /* a new key belongs into this test */
+    CHECK_EQ(VT__COUNT(vt__conf_rows), 45); /* a new key belongs into this test */
 }
 
 /* The value that `text` gives a row, or its error. */

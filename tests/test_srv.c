@@ -43,7 +43,9 @@ enum { PORT = 8080, CLIENTS = 120 };
     X(stall_ms, 0, 1, 1, 3600000)                                                                            \
     X(max_spares, 0, 1, 1, 256)                                                                              \
     X(deadlock, 0, 0, 1, 1)                                                                                  \
-    X(cancel_on, 0, 0, 0, 2)
+    X(cancel_on, 0, 0, 0, 2)                                                                                 \
+    X(http2, 0, 0, 1, 1)                                                                                     \
+    X(max_streams, 100, 1, 0, 0)
 
 static void field_is(const vt_server_cfg *cfg, const char *field, int64_t value, bool good) {
     char want[80];
@@ -136,6 +138,18 @@ TEST(srv_tls_that_is_not_built_in) {
     CHECK_EQ(vt_server_listen_tls(s, ":0", &tls), VT_ENOTLS);
     CHECK_EQ(vt_server_tls_reload(s), VT_ESTATE);
     vt_server_free(s);
+}
+TEST(srv_http2_that_is_not_built_in) {
+    vt_server_cfg cfgs[] = {{.http2 = 1}, {.http2 = 1, .max_streams = 5}};
+    for (size_t i = 0; i < VT__COUNT(cfgs); i++) {
+        cfgs[i].host = "127.0.0.1";
+        cfgs[i].port = VT_NONE;
+        cfgs[i].no_signals = 1;
+        vt_server *s = vt_server_new(&cfgs[i]);
+        CHECK_EQ(vt_server_error(s), 0); /* it is what the program wants; it shows when it starts */
+        CHECK_EQ(vt_server_run(s), VT_ENOHTTP2);
+        vt_server_free(s);
+    }
 }
 
 TEST(srv_resolved) {
