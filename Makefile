@@ -190,7 +190,7 @@ docs: ## the API reference, from the header's comments: build/docs/api.md
 DEPS := clang clang-format libclang-rt-14-dev g++ valgrind gdb curl strace python3 perl qemu-user \
 	gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-riscv64-linux-gnu libc6-dev-riscv64-cross \
 	gcc-i686-linux-gnu libc6-dev-i386-cross \
-	musl-tools postgresql libpq-dev redis-server libhiredis-dev libcurl4-openssl-dev libssl-dev openssl
+	musl-tools postgresql libpq-dev redis-server libhiredis-dev libcurl4-openssl-dev libssl-dev openssl nghttp2-client
 deps: ## on Debian: install what skipped tests want (as root)
 	apt-get update -q
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(DEPS)
