@@ -6,26 +6,8 @@
 #include "e2e.h"
 #include "faultcalls.h"
 #include "faulthttp.h"
+#include "faultsweep.h"
 #include "wsclient.h"
-
-static void *fault_mmap(size_t n) { return fault_hits() ? NULL : vt__plat_sys_mmap(n); }
-static int fault_shutdown(int fd, int how) {
-    return fault_hits() ? -ENOTCONN : vt__plat_sys_shutdown(fd, how);
-}
-static int fault_accept(int fd, struct sockaddr *sa, socklen_t *len) {
-    static const int errors[] = {ECONNABORTED, ENOBUFS, EPROTO, EMFILE, EINTR, ENOMEM};
-    if (!fault_hits()) return vt__plat_sys_accept(fd, sa, len);
-    return -errors[fault.count % (int64_t)VT__COUNT(errors)];
-}
-static void on_memory(void) {
-    vt__plat.realloc = fault_realloc;
-    vt__plat.mmap = fault_mmap;
-}
-static void on_calls(void) {
-    fault_conn_calls();
-    vt__plat.shutdown = fault_shutdown;
-    vt__plat.accept = fault_accept;
-}
 
 static bool one(const char *head, const char *body, size_t n, int want) {
     CL(c);
@@ -120,26 +102,9 @@ static bool work(void) {
     good &= one_ws_streamed(body);
     return good;
 }
-static void sweep(void (*table)(void), bool onward) {
-    struct vt__plat_table before = vt__plat;
-    int64_t n = 1, most = 400;
-    table();
-    for (bool last = false; !last && n < most; n++) {
-        if (e2e_start(NULL, ws_routes) != 0) break;
-        fault_set(n, onward);
-        bool good = work();
-        last = fault.count < n;
-        fault_set(0, false);
-        CHECK(!last || good);
-        CHECK(work()); /* what failed has left nothing behind */
-        CHECK_EQ(e2e_stop(), 0);
-    }
-    vt__plat = before;
-    CHECK(n > 8 && n < most);
-}
-TEST(fault_one_allocation_fails) { sweep(on_memory, false); }
-TEST(fault_all_allocations_fail_from_there) { sweep(on_memory, true); }
-TEST(fault_one_system_call_fails) { sweep(on_calls, false); }
+TEST(fault_one_allocation_fails) { sweep(on_memory, ws_routes, work, false); }
+TEST(fault_all_allocations_fail_from_there) { sweep(on_memory, ws_routes, work, true); }
+TEST(fault_one_system_call_fails) { sweep(on_calls, ws_routes, work, false); }
 /* Whoever comes while there is no memory is told so: no connection ends without a word, and the log has it. */
 TEST(no_memory_is_said) {
     struct vt__plat_table before = vt__plat;

@@ -49,7 +49,7 @@ static void routes(vt_server *s) {
     vt_server_get(s, "/upgrade", h_upgrade);
 }
 /* What /fields is asked with: a hundred fields. */
-static void fields_head(char *p, size_t cap) {
+static inline void fields_head(char *p, size_t cap) {
     size_t n = (size_t)snprintf(p, cap, "GET /fields?q=%%41 HTTP/1.1\r\n" HOST);
     for (int i = 0; i < 100; i++) n += (size_t)snprintf(p + n, cap - n, "x-%d: %d\r\n", i, i);
     snprintf(p + n, cap - n, "\r\n");

@@ -1,0 +1,1136 @@
+/* What the server must be seen to do with HTTP/2: requests, bodies, flow control, lives of streams and connections, and
+ * clients that mean harm (aNN_: number NN of that list). */
+/* variants: default asan clang poll tsan */
+#define VTHTTP_H2 1
+#include "e2e.h"
+
+#include "h2client.h"
+
+#define SLOW (VT__ASAN || VT__TSAN)
+#define WAIT(cond)                                                                                           \
+    for (int64_t wait_end = e2e_now_ms() + E2E_MS; !(cond) && e2e_now_ms() < wait_end; e2e_sleep_ms(1))      \
+    continue
+
+/* Counts and results that handlers leave for the test. */
+static int64_t seen[8];
+enum { ENTERED, LEFT, RESULT, WROTE, OPEN, THREADS, RESPONSES, MOST };
+static void note(int i, int64_t v) { __atomic_store_n(&seen[i], v, __ATOMIC_SEQ_CST); }
+static int64_t noted(int i) { return __atomic_load_n(&seen[i], __ATOMIC_SEQ_CST); }
+static int64_t count(int i) { return __atomic_add_fetch(&seen[i], 1, __ATOMIC_SEQ_CST); }
+static void forget(void) {
+    for (int i = 0; i < 8; i++) note(i, 0);
+}
+static int number(vt_req *req, const char *name) {
+    vt_str v = vt_req_query(req, name);
+    return v.ptr ? atoi(v.ptr) : 0;
+}
+static char pattern_at(size_t i) { return (char)('a' + (i * 7 + i / 251) % 26); }
+static void pattern(char *p, size_t from, size_t n) {
+    for (size_t i = 0; i < n; i++) p[i] = pattern_at(from + i);
+}
+static bool is_pattern(const char *p, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (p[i] != pattern_at(i)) return false;
+    return true;
+}
+
+/* ---- handlers ---- */
+static int h_hello(vt_req *req, vt_res *res) {
+    (void)req;
+    count(ENTERED);
+    return vt_res_text(res, 200, "hello");
+}
+/* The whole body back, its length in a field. */
+static int h_body(vt_req *req, vt_res *res) {
+    vt_str body;
+    char n[32];
+    count(ENTERED);
+    int r = vt_req_body(req, &body);
+    note(RESULT, r);
+    if (r < 0) return r;
+    snprintf(n, sizeof n, "%lld", (long long)vt_req_body_length(req));
+    vt_res_field(res, "X-Length", n);
+    vt_str end = vt_req_trailer(req, "x-end");
+    if (end.ptr) vt_res_field(res, "X-Trailer", end.ptr);
+    return vt_res_send(res, 200, "application/octet-stream", body.ptr, body.len);
+}
+/* The body back while it comes. */
+static int h_stream(vt_req *req, vt_res *res) {
+    char buf[4096];
+    int64_t n = vt_res_status(res, 200);
+    count(ENTERED);
+    while ((n = vt_req_read(req, buf, sizeof buf)) > 0)
+        if ((n = vt_res_write(res, buf, (size_t)n)) < 0) break;
+    note(RESULT, n);
+    count(LEFT);
+    return (int)n;
+}
+/* n bytes of the pattern in pieces; with a length when `length` is asked for. */
+static int h_bytes(vt_req *req, vt_res *res) {
+    char piece[5000];
+    size_t n = (size_t)number(req, "n");
+    if (vt_req_query(req, "length").ptr) vt_res_length(res, (int64_t)n);
+    int64_t r = vt_res_status(res, 200);
+    count(ENTERED);
+    for (size_t at = 0; at < n && r >= 0; at += VT__MIN(sizeof piece, n - at)) {
+        size_t k = VT__MIN(sizeof piece, n - at);
+        pattern(piece, at, k);
+        r = vt_res_write(res, piece, k);
+        if (r > 0) note(WROTE, (int64_t)(at + k));
+    }
+    if (r >= 0 && vt_req_query(req, "trailer").ptr) vt_res_trailer(res, "X-End", "done");
+    note(RESULT, r);
+    count(LEFT);
+    return r < 0 ? (int)r : 0;
+}
+/* What it sees of the request. */
+static int h_show(vt_req *req, vt_res *res) {
+    vt_str q = vt_req_query(req, "q"), x = vt_req_field(req, "x"), cookie = vt_req_field(req, "cookie"),
+           b = vt_req_cookie(req, "b"), host = vt_req_field(req, "host");
+    vt_str h = vt_req_host(req);
+    return vt_res_printf(res, 200, "%s %s %s q=%s x=%s cookie=%s b=%s host=%s %.*s %d v%d %s",
+                         vt_req_method(req).ptr, vt_req_target(req).ptr, vt_req_path(req).ptr,
+                         q.ptr ? q.ptr : "-", x.ptr ? x.ptr : "-", cookie.ptr ? cookie.ptr : "-",
+                         b.ptr ? b.ptr : "-", host.ptr ? host.ptr : "-", (int)h.len, h.ptr, vt_req_port(req),
+                         vt_req_version(req), vt_req_scheme(req));
+}
+static int h_param(vt_req *req, vt_res *res) { return vt_res_text(res, 200, vt_req_param(req, "x").ptr); }
+static int h_early(vt_req *req, vt_res *res) {
+    (void)req;
+    int r = vt_res_inform(res, 103, "Link: </a.css>; rel=preload\r\n");
+    note(RESULT, r);
+    return vt_res_text(res, 200, "late");
+}
+static int h_redirect(vt_req *req, vt_res *res) {
+    return vt_res_redirect(res, 302, vt_req_query(req, "to").ptr);
+}
+static int h_fields(vt_req *req, vt_res *res) {
+    vt_cookie k = {.name = "k", .value = "v", .path = "/"};
+    (void)req;
+    vt_res_field(res, "Connection", "close");
+    vt_res_field(res, "Keep-Alive", "x");
+    vt_res_field_add(res, "X-Many", "1");
+    vt_res_field_add(res, "X-Many", "2");
+    vt_res_cookie(res, &k);
+    return vt_res_no_content(res);
+}
+static int h_slept(vt_req *req, vt_res *res) {
+    int64_t open = count(OPEN);
+    if (open > noted(MOST)) note(MOST, open);
+    int r = vt_sleep_ms(number(req, "ms"));
+    note(RESULT, r);
+    __atomic_sub_fetch(&seen[OPEN], 1, __ATOMIC_SEQ_CST);
+    count(LEFT);
+    return r < 0 ? r : vt_res_printf(res, 200, "slept %d", number(req, "ms"));
+}
+/* Heeds no cancel until the test lets it. */
+static int h_stubborn(vt_req *req, vt_res *res) {
+    (void)req;
+    count(ENTERED);
+    int r = 0;
+    int64_t until = e2e_now_ms() + E2E_MS;
+    while (!noted(THREADS) && e2e_now_ms() < until) {
+        int e = vt_sleep_ms(1);
+        if (e < 0 && r == 0) note(RESULT, r = e);
+        if (e < 0) vt_yield();
+    }
+    count(LEFT);
+    return r < 0 ? r : vt_res_text(res, 200, "stubborn");
+}
+static int h_block(vt_req *req, vt_res *res) {
+    (void)req;
+    count(ENTERED);
+    int64_t until = e2e_now_ms() + E2E_MS;
+    while (!noted(THREADS) && e2e_now_ms() < until) poll(NULL, 0, 1); /* keeps its OS thread */
+    return vt_res_text(res, 200, "blocked");
+}
+static int h_release(vt_req *req, vt_res *res) {
+    (void)req;
+    note(THREADS, 1);
+    return vt_res_text(res, 200, "released");
+}
+static int h_fail(vt_req *req, vt_res *res) {
+    if (vt_req_query(req, "late").ptr) {
+        if (vt_res_write(res, "begun", 5) < 0 || vt_res_flush(res) < 0) return -EPIPE;
+    }
+    if (vt_req_query(req, "short").ptr) {
+        vt_res_length(res, 100);
+        return vt_res_write(res, "short", 5) < 0 ? -EPIPE : 0;
+    }
+    return -EIO;
+}
+static int h_early_answer(vt_req *req, vt_res *res) {
+    (void)req;
+    count(ENTERED);
+    return vt_res_text(res, 200, "enough");
+}
+static int h_where(vt_req *req, vt_res *res) {
+    vt_tls_info t;
+    int r = vt_req_tls(req, &t);
+    return vt_res_printf(res, 200, "%s %s %d %s", vt_req_peer(req), vt_req_local(req), r,
+                         r > 0 ? t.alpn : "-");
+}
+static int h_thread(vt_req *req, vt_res *res) {
+    (void)req;
+    int64_t open = count(OPEN), until = e2e_now_ms() + E2E_MS;
+    /* spins until another one runs, too, on another thread */
+    while (open == 1 && noted(OPEN) < 2 && e2e_now_ms() < until) continue;
+    return vt_res_printf(res, 200, "%d", noted(OPEN) >= 2);
+}
+static void routes(vt_server *s) {
+    vt_server_get(s, "/", h_hello);
+    vt_server_post(s, "/", h_body);
+    vt_server_post(s, "/stream", h_stream);
+    vt_server_get(s, "/bytes", h_bytes);
+    vt_server_any(s, "/show", h_show);
+    vt_server_get(s, "/p/{x}", h_param);
+    vt_server_get(s, "/early", h_early);
+    vt_server_get(s, "/redirect", h_redirect);
+    vt_server_get(s, "/fields", h_fields);
+    vt_server_get(s, "/slept", h_slept);
+    vt_server_get(s, "/stubborn", h_stubborn);
+    vt_server_get(s, "/block", h_block);
+    vt_server_get(s, "/release", h_release);
+    vt_server_get(s, "/fail", h_fail);
+    vt_server_post(s, "/enough", h_early_answer);
+    vt_server_get(s, "/where", h_where);
+    vt_server_get(s, "/thread", h_thread);
+    vt_route_max_body(vt_server_post(s, "/small", h_body), 10);
+    vt_route_timeout_ms(vt_server_get(s, "/deadline", h_slept), 30);
+    vt_route_max_body(vt_server_post(s, "/big", h_body), 64 << 20);
+    vt_route_max_body(vt_server_post(s, "/bigstream", h_stream), 64 << 20);
+}
+static bool start(const vt_server_cfg *cfg) {
+    forget();
+    return e2e_start(cfg, routes) == 0;
+}
+/* The server's result; a client that stays would be waited for. */
+static int stop(struct h2 *h) {
+    h2_close(h);
+    return e2e_stop();
+}
+static int64_t open_connections(void) {
+    vt_server_stats st;
+    vt_server_stats_get(e2e.s, &st);
+    return st.open;
+}
+/* The connection is in step, and serves. */
+static bool goes_on(struct h2 *h) { return h2_get(h, "/") == 200 && strcmp(h->s->body, "hello") == 0; }
+#define MALFORMED (H2_RST - VT__H2_PROTOCOL_ERROR)
+#define BODY(h, text) CHECK_STR((h).s->body, text)
+
+/* ---- requests and responses ---- */
+TEST(b141_prior_knowledge) {
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    CHECK_EQ(h2_get(&h, "/"), 200);
+    BODY(h, "hello");
+    CHECK_STR(h2_field(h.s, "content-length"), "5");
+    CHECK_STR(h2_field(h.s, "content-type"), "text/plain; charset=utf-8");
+    CHECK(h2_field(h.s, "date") && strlen(h2_field(h.s, "date")) == 29);
+    CHECK(!h2_field(h.s, "connection") && !h2_field(h.s, "server") && !h2_field(h.s, "transfer-encoding"));
+    H2_UNTIL(&h, h.acks == 1);
+    CHECK_EQ(h.settings, 1);
+    CHECK_EQ(h.acks, 1);
+    CHECK_EQ(h.max_streams, 100);
+    h2_ping(&h);
+    H2_UNTIL(&h, h.pongs == 1);
+    CHECK_EQ(h.pongs, 1);
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(head_has_no_body) {
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    CHECK_EQ(h2_wait(&h, h2_ask(&h, "HEAD /", NULL, true)), 200);
+    CHECK_EQ(h.s->body_len, 0);
+    CHECK_STR(h2_field(h.s, "content-length"), "5");
+    CHECK_EQ(h2_wait(&h, h2_ask(&h, "HEAD /bytes?n=70000", NULL, true)), 200);
+    CHECK_EQ(h.s->body_len, 0);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+static void post_of(struct h2 *h, const char *path, size_t n, bool with_length) {
+    char *p = malloc(n + 1), lines[64] = "", want[32];
+    pattern(p, 0, n);
+    if (with_length) snprintf(lines, sizeof lines, "content-length: %zu\n", n);
+    CHECK_EQ(h2_post(h, path, lines, p, n), 200);
+    CHECK_EQ(h->s->body_len, n);
+    CHECK(h->s->body_len == n && is_pattern(h->s->body, n));
+    snprintf(want, sizeof want, "%lld", with_length ? (long long)n : -1LL);
+    if (h2_field(h->s, "x-length")) CHECK_STR(h2_field(h->s, "x-length"), want);
+    free(p);
+}
+TEST(bodies_of_many_sizes_both_ways) {
+    static const size_t sizes[] = {0, 1, 16383, 16384, 16385, 65534, 65535, 65536, 200000};
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (size_t i = 0; i < VT__COUNT(sizes); i++) {
+        char path[64];
+        post_of(&h, "POST /", sizes[i], true);
+        post_of(&h, "POST /", sizes[i], false);
+        post_of(&h, "POST /stream", sizes[i], false);
+        for (int length = 0; length < 2; length++) {
+            snprintf(path, sizeof path, "/bytes?n=%zu%s", sizes[i], length ? "&length" : "");
+            CHECK_EQ(h2_get(&h, path), 200);
+            CHECK_EQ(h.s->body_len, sizes[i]);
+            CHECK(h.s->body_len == sizes[i] && is_pattern(h.s->body, sizes[i]));
+            if (sizes[i]) CHECK(!h2_field(h.s, "content-length") == !length);
+        }
+    }
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(megabytes_both_ways) {
+    size_t n = SLOW ? 1 << 20 : 8 << 20;
+    char path[64];
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    post_of(&h, "POST /big", n, true);
+    post_of(&h, "POST /bigstream", n, false);
+    snprintf(path, sizeof path, "/bytes?n=%zu", n);
+    CHECK_EQ(h2_get(&h, path), 200);
+    CHECK(h.s->body_len == n && is_pattern(h.s->body, n));
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(body_without_an_end_of_its_own) { /* an empty DATA frame ends it; so do trailers */
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    uint32_t id = h2_ask(&h, "POST /", NULL, false);
+    h2_data(&h, id, "ab", 2, false);
+    h2_data(&h, id, "c", 1, false);
+    h2_data(&h, id, "", 0, true);
+    CHECK_EQ(h2_wait(&h, id), 200);
+    BODY(h, "abc");
+    CHECK(!h2_field(h.s, "x-trailer"));
+    id = h2_ask(&h, "POST /", NULL, false);
+    h2_data(&h, id, "abcd", 4, false);
+    h2_trailers(&h, id, "x-end: yes\nx-more: 1\n");
+    CHECK_EQ(h2_wait(&h, id), 200);
+    BODY(h, "abcd");
+    CHECK_STR(h2_field(h.s, "x-trailer"), "yes");
+    id = h2_ask(&h, "POST /", NULL, false);
+    h2_trailers(&h, id, "x-end: empty\n");
+    CHECK_EQ(h2_wait(&h, id), 200);
+    BODY(h, "");
+    CHECK_STR(h2_field(h.s, "x-trailer"), "empty");
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(trailers_of_a_response) {
+    REQUIRE(start(NULL));
+    H2(h);
+    CHECK_EQ(h2_get(&h, "/bytes?n=100000&trailer"), 200);
+    CHECK(h.s->body_len == 100000 && is_pattern(h.s->body, 100000));
+    CHECK_STR(h.s->trailers, "x-end: done\n");
+    CHECK_EQ(h2_get(&h, "/bytes?n=10"), 200);
+    CHECK_STR(h.s->trailers, "");
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(interim_responses) {
+    REQUIRE(start(NULL));
+    H2(h);
+    CHECK_EQ(h2_get(&h, "/early"), 200);
+    BODY(h, "late");
+    CHECK_EQ(h.s->informs, 1);
+    CHECK_STR(h.s->inform, "link: </a.css>; rel=preload\n");
+    CHECK_EQ(noted(RESULT), 0);
+    uint32_t id = h2_ask(&h, "POST /", "expect: 100-continue\n", false);
+    struct h2_stream *s = h2_of(&h, id);
+    H2_UNTIL(&h, s->status != 0);
+    CHECK_EQ(s->status, 100);
+    h2_data(&h, id, "go", 2, true);
+    CHECK_EQ(h2_wait(&h, id), 200);
+    BODY(h, "go");
+    CHECK_EQ(s->informs, 1);
+    id = h2_ask(&h, "POST /nowhere", "expect: 100-continue\n", false); /* refused before 100 */
+    h2_wait(&h, id);
+    CHECK_EQ(h.s->status, 404);
+    CHECK_EQ(h.s->informs, 0);
+    CHECK_EQ(h2_wait(&h, h2_ask(&h, "GET /", "expect: more\n", true)), 417);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(what_a_handler_sees) {
+    static const struct {
+        const char *what, *lines, *body;
+    } cases[] = {
+        {"GET /show", NULL, "GET /show /show q=- x=- cookie=- b=- host=a a PORT v20 " E2E_SCHEME},
+        {"GET /sh%6fw?q=a%20b+c&r", ":authority: example.org:81\nx: 1\n",
+         "GET /sh%6fw?q=a%20b+c&r /show q=a b c x=1 cookie=- b=- host=example.org:81 example.org 81 v20 " E2E_SCHEME},
+        {"BREW /show?", "cookie: a=1\ncookie: b=2\nx: 0\ncookie: c=3; d=4\n",
+         "BREW /show? /show q=- x=0 cookie=a=1; b=2; c=3; d=4 b=2 host=a a PORT v20 " E2E_SCHEME},
+        {"PUT /show", ":authority: [::1]:8\n",
+         "PUT /show /show q=- x=- cookie=- b=- host=[::1]:8 [::1] 8 v20 " E2E_SCHEME}};
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (size_t i = 0; i < VT__COUNT(cases); i++) {
+        char want[400];
+        const char *port = strstr(cases[i].body, "PORT");
+        snprintf(want, sizeof want, "%.*s%s%s", port ? (int)(port - cases[i].body) : 400, cases[i].body,
+                 port ? (E2E_TLS ? "443" : "80") : "", port ? port + 4 : "");
+        CHECK_EQ(h2_wait(&h, h2_ask(&h, cases[i].what, cases[i].lines, true)), 200);
+        BODY(h, want);
+    }
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(paths_and_statuses) {
+    static const struct {
+        const char *what;
+        int status;
+        const char *body;
+    } cases[] = {{"GET /p/a%20b", 200, "a b"},  {"GET /p/%c3%bc", 200, "\xc3\xbc"},
+                 {"GET /p/a%2Fb", 200, "a/b"},  {"GET /nowhere", 404, NULL},
+                 {"PUT /p/x", 405, NULL},       {"GET /p/%zz", 400, NULL},
+                 {"GET /p/%00", 400, NULL},     {"GET /a b", MALFORMED, NULL},
+                 {"GET /a#b", MALFORMED, NULL}, {"get /", 405, NULL},
+                 {"OPTIONS *", 204, NULL}};
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (size_t i = 0; i < VT__COUNT(cases); i++) {
+        int status = h2_wait(&h, h2_ask(&h, cases[i].what, NULL, true));
+        if (status != cases[i].status) printf("%s: %d\n", cases[i].what, status);
+        CHECK_EQ(status, cases[i].status);
+        if (cases[i].body) BODY(h, cases[i].body);
+        if (status == 405) CHECK(h2_field(h.s, "allow") && strstr(h2_field(h.s, "allow"), "GET"));
+        CHECK(goes_on(&h)); /* a bad request is its stream's affair */
+    }
+    CHECK_EQ(h2_wait(&h, h2_ask(&h, "GET /", ":authority: a b\n", true)), MALFORMED);
+    CHECK_EQ(h2_get(&h, "/redirect?to=/there"), 302);
+    CHECK_STR(h2_field(h.s, "location"), "/there");
+    CHECK_EQ(h2_get(&h, "/fields"), 204);
+    CHECK(!h2_field(h.s, "connection") && !h2_field(h.s, "keep-alive"));
+    CHECK(strstr(h.s->head, "x-many: 1\nx-many: 2\n") != NULL);
+    CHECK_STR(h2_field(h.s, "set-cookie"), "k=v; Path=/");
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(connect_is_not_implemented) {
+    uint8_t block[64], *p = h2_put_lines(block, ":method: CONNECT\n:authority: example.org:443\n");
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    h2_send_block(&h, 1, block, (size_t)(p - block), sizeof block, false);
+    h.next = 3;
+    h2_wait(&h, 1);
+    CHECK_EQ(h.s->status, 501);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(body_over_its_limit) {
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    CHECK_EQ(h2_post(&h, "POST /small", "content-length: 10\n", "0123456789", 10), 200);
+    h2_wait(&h, h2_ask(&h, "POST /small", "content-length: 11\n", false)); /* told by its length */
+    CHECK_EQ(h.s->status, 413);
+    uint32_t id = h2_ask(&h, "POST /small", NULL, false); /* by its bytes */
+    h2_data(&h, id, "0123456789a", 11, false);
+    h2_wait(&h, id);
+    CHECK_EQ(h.s->status, 413);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(head_over_its_limits) {
+    vt_server_cfg cfg = {.max_header_bytes = 2000, .max_header_count = 20};
+    char lines[4096] = "", *p = lines;
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (int i = 0; i < 40; i++) p += sprintf(p, "x%d: 1\n", i);
+    CHECK_EQ(h2_wait(&h, h2_ask(&h, "GET /", lines, true)), 431);
+    memset(lines, 'x', 3000);
+    memcpy(lines, "x: ", 3);
+    memcpy(lines + 2500, "\n", 2);
+    CHECK_EQ(h2_wait(&h, h2_ask(&h, "GET /", lines, true)), 431);
+    memcpy(lines + 1500, "\n", 2);
+    CHECK_EQ(h2_wait(&h, h2_ask(&h, "GET /", lines, true)), 200);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+/* A response while the body still comes: it stands, the rest of the body is not wanted. */
+TEST(response_before_the_body) {
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (int i = 0; i < 3; i++) {
+        uint32_t id = h2_ask(&h, "POST /enough", NULL, false);
+        h2_data(&h, id, "some", 4, false);
+        CHECK_EQ(h2_wait(&h, id), 200);
+        BODY(h, "enough");
+        h2_data(&h, id, "more", 4, i == 1);
+    }
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+
+/* ---- streams ---- */
+TEST(answers_out_of_order) {
+    enum { N = 5 };
+    uint32_t ids[N];
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    ids[0] = h2_ask(&h, "GET /stubborn", NULL, true);
+    for (int i = 1; i < N; i++) ids[i] = h2_ask(&h, "GET /", NULL, true);
+    for (int i = 1; i < N; i++) CHECK_EQ(h2_wait(&h, ids[i]), 200);
+    CHECK_EQ(h2_of(&h, ids[0])->status, 0);
+    CHECK_EQ(h2_get(&h, "/release"), 200);
+    CHECK_EQ(h2_wait(&h, ids[0]), 200);
+    BODY(h, "stubborn");
+    CHECK_EQ(h.ended, N + 1);
+    CHECK_EQ(h.order[N], ids[0]);
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(many_streams_at_once) {
+    int rounds = SLOW ? 3 : 20;
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (int r = 0; r < rounds; r++) {
+        uint32_t ids[100];
+        for (int i = 0; i < 100; i++) ids[i] = h2_ask(&h, i % 3 ? "GET /" : "GET /bytes?n=3000", NULL, true);
+        for (int i = 0; i < 100; i++) {
+            CHECK_EQ(h2_wait(&h, ids[i]), 200);
+            CHECK_EQ(h.s->body_len, i % 3 ? 5 : 3000);
+        }
+    }
+    CHECK_EQ(h.resets, 0);
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(several_workers_serve_one_connection) {
+    vt_server_cfg cfg = {.workers = 2};
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    uint32_t a = h2_ask(&h, "GET /thread", NULL, true), b = h2_ask(&h, "GET /thread", NULL, true);
+    CHECK_EQ(h2_wait(&h, a), 200);
+    BODY(h, "1");
+    CHECK_EQ(h2_wait(&h, b), 200);
+    CHECK_EQ(stop(&h), 0);
+}
+/* With one worker, whose thread a handler keeps: others take over. */
+TEST(handler_that_blocks_its_thread) {
+    vt_server_cfg cfg = {.workers = 1, .stall_ms = 20};
+    if (VTHTTP_SIM) SKIP("there is no monitor");
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    uint32_t id = h2_ask(&h, "GET /block", NULL, true);
+    WAIT(noted(ENTERED) == 1);
+    CHECK(goes_on(&h));
+    h2_ping(&h);
+    H2_UNTIL(&h, h.pongs == 1);
+    CHECK_EQ(h.pongs, 1);
+    CHECK_EQ(h2_of(&h, id)->status, 0);
+    CHECK_EQ(h2_get(&h, "/release"), 200);
+    CHECK_EQ(h2_wait(&h, id), 200);
+    BODY(h, "blocked");
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(reset_cancels_the_handler) {
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    uint32_t id = h2_ask(&h, "GET /slept?ms=100000", NULL, true);
+    WAIT(noted(OPEN) == 1);
+    h2_rst(&h, id);
+    WAIT(noted(LEFT) == 1);
+    CHECK_EQ(noted(LEFT), 1);
+    CHECK_EQ(noted(RESULT), -ECANCELED);
+    CHECK(goes_on(&h));
+    CHECK_EQ(h2_of(&h, id)->status, 0);
+    CHECK_EQ(stop(&h), 0);
+}
+/* Also one that reads its body, or writes without a window. */
+TEST(reset_ends_reads_and_writes) {
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open_window(&h, 1000, 0));
+    uint32_t id = h2_ask(&h, "POST /stream", NULL, false);
+    WAIT(noted(ENTERED) == 1);
+    h2_rst(&h, id);
+    WAIT(noted(LEFT) == 1);
+    CHECK(noted(RESULT) == -ECANCELED || noted(RESULT) == -ECONNRESET);
+    h.hold = true;
+    id = h2_ask(&h, "GET /bytes?n=1000000", NULL, true);
+    H2_UNTIL(&h, h2_of(&h, id)->body_len == 1000);
+    CHECK_EQ(noted(LEFT), 1);
+    h2_rst(&h, id);
+    WAIT(noted(LEFT) == 2);
+    CHECK_EQ(noted(LEFT), 2);
+    CHECK(noted(RESULT) == -ECANCELED || noted(RESULT) == -ECONNRESET);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(a02_reset_frees_the_place_when_the_handler_ended) {
+    vt_server_cfg cfg = {.max_streams = 2};
+    if (VTHTTP_SIM) SKIP("handlers that spin keep the input waiting there: to be looked into");
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (int i = 0; i < 2; i++) h2_ask(&h, "GET /stubborn", NULL, true);
+    WAIT(noted(ENTERED) == 2);
+    h2_rst(&h, 1), h2_rst(&h, 3);
+    for (int i = 0; i < 3; i++) CHECK_EQ(h2_get(&h, "/"), H2_RST - VT__H2_REFUSED_STREAM);
+    note(THREADS, 1);
+    WAIT(noted(LEFT) == noted(ENTERED));
+    for (int i = 0; i < 1000 && h2_get(&h, "/") != 200; i++) e2e_sleep_ms(1);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(a33_streams_over_the_limit_are_refused) {
+    vt_server_cfg cfg = {.max_streams = 3};
+    uint32_t ids[5];
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (int i = 0; i < 5; i++) ids[i] = h2_ask(&h, "GET /stubborn", NULL, true);
+    CHECK_EQ(h2_wait(&h, ids[3]), H2_RST - VT__H2_REFUSED_STREAM);
+    CHECK_EQ(h2_wait(&h, ids[4]), H2_RST - VT__H2_REFUSED_STREAM);
+    CHECK_EQ(h.max_streams, 3);
+    note(THREADS, 1);
+    for (int i = 0; i < 3; i++) CHECK_EQ(h2_wait(&h, ids[i]), 200);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(client_that_is_gone_cancels) {
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (int i = 0; i < 5; i++) h2_ask(&h, "GET /slept?ms=100000", NULL, true);
+    WAIT(noted(OPEN) == 5);
+    cl_reset(&h.c);
+    WAIT(noted(LEFT) == 5);
+    CHECK_EQ(noted(LEFT), 5);
+    CHECK_EQ(noted(RESULT), -ECANCELED);
+    WAIT(open_connections() == 0);
+    CHECK_EQ(open_connections(), 0);
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(handler_that_fails) {
+    REQUIRE(start(NULL));
+    H2(h);
+    CHECK_EQ(h2_get(&h, "/fail"), 500);
+    CHECK_EQ(h2_get(&h, "/fail?late"), H2_RST - VT__H2_INTERNAL_ERROR);
+    BODY(h, "begun");
+    CHECK_EQ(h.s->status, 200);
+    CHECK_EQ(h2_get(&h, "/fail?short"), H2_RST - VT__H2_INTERNAL_ERROR);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(deadline_of_a_handler) {
+    REQUIRE(start(NULL));
+    H2(h);
+    CHECK_EQ(h2_get(&h, "/deadline?ms=100000"), 504);
+    CHECK_EQ(noted(RESULT), -ETIMEDOUT);
+    CHECK_EQ(h2_get(&h, "/deadline?ms=0"), 200);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+
+/* ---- flow control ---- */
+/* A window that is closed: the handler waits, having written little; the others go on. */
+TEST(slow_reader_parks_the_handler) {
+    int64_t n = 4 << 20;
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    h.hold = true;
+    uint32_t id = h2_ask(&h, "GET /bytes?n=4194304", NULL, true);
+    struct h2_stream *s = h2_of(&h, id);
+    H2_UNTIL(&h, s->body_len == 65535);
+    h2_ping(&h);
+    H2_UNTIL(&h, h.pongs == 1);
+    CHECK_EQ(s->body_len, 65535);
+    CHECK(noted(WROTE) < 65535 + 100000);
+    CHECK_EQ(noted(LEFT), 0);
+    h2_credit(&h, 0, 100); /* the connection's alone is not enough for it, but for others */
+    CHECK(goes_on(&h));
+    CHECK_EQ(s->body_len, 65535);
+    while (s->body_len < (size_t)n && !s->end && h.ended >= 0) { /* bit by bit */
+        size_t before = s->body_len, more = 30000;
+        h2_credit(&h, 0, more), h2_credit(&h, id, more);
+        H2_UNTIL(&h, s->end || s->body_len == before + more);
+        if (s->body_len == before) break;
+    }
+    CHECK(s->end && s->body_len == (size_t)n && is_pattern(s->body, s->body_len));
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(window_of_one_byte) {
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open_window(&h, 1, 0));
+    CHECK_EQ(h2_get(&h, "/bytes?n=300"), 200);
+    CHECK(h.s->body_len == 300 && is_pattern(h.s->body, 300));
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+/* A handler that does not read: the client is held by its window, and no more is kept. */
+TEST(reader_that_waits_holds_the_client) {
+    char *p = calloc(1, 2 << 20);
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    uint32_t id = h2_ask(&h, "POST /stream", NULL, false); /* its response is not taken: it stops reading */
+    struct h2_stream *s = h2_of(&h, id);
+    size_t sent = 0;
+    h.hold = true;
+    pattern(p, 0, 2 << 20);
+    for (int64_t until = e2e_now_ms() + E2E_MS; e2e_now_ms() < until && sent < 2 << 20;) {
+        size_t k = (size_t)VT__MIN(VT__MIN(s->window, h.window), 16384);
+        k = VT__MIN(k, (2u << 20) - sent);
+        if ((int64_t)k > 0) h2_data(&h, id, p + sent, k, false), sent += k;
+        else if (h2_pump(&h, 200) < 0) break; /* held */
+    }
+    CHECK(sent >= 65535 && sent < 1000000);
+    CHECK_EQ(s->body_len, 65535);
+    h.hold = false;
+    h2_credit(&h, 0, s->body_len), h2_credit(&h, id, s->body_len);
+    CHECK(h2_body(&h, id, p + sent, (1 << 20) - (sent < 1 << 20 ? sent : 1 << 20), true));
+    CHECK_EQ(h2_wait(&h, id), 200);
+    CHECK(is_pattern(s->body, s->body_len));
+    CHECK_EQ(s->body_len, 1 << 20);
+    free(p);
+    CHECK_EQ(stop(&h), 0);
+}
+
+/* ---- the connection's life ---- */
+static bool with_http1(struct cl *c, const char *path) { return cl_get(c, path) == 200; }
+TEST(http1_on_the_same_port) {
+    REQUIRE(start(NULL));
+    CL(c);
+    H2(h);
+    CHECK(with_http1(&c, "/"));
+    CHECK_STR(c.body, "hello");
+    CHECK(goes_on(&h));
+    CHECK(with_http1(&c, "/show"));
+    CHECK(strstr(c.body, " v11 ") != NULL);
+    cl_puts(&c, VT__H2_PREFACE); /* not in the middle */
+    CHECK(cl_response(&c) >= 400);
+    CHECK(goes_on(&h));
+    cl_close(&c);
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(b140_switched_off) {
+    vt_server_cfg cfg = {.http2 = VT_NONE};
+    REQUIRE(start(&cfg));
+    CL(c);
+    H2(h);
+#if E2E_TLS
+    REQUIRE(h2_connect(&h, "\2h2\10http/1.1", 0));
+    const unsigned char *name;
+    unsigned n;
+    SSL_get0_alpn_selected(h.c.tls, &name, &n);
+    CHECK_MEM(name, n, "http/1.1", 8);
+    CHECK(with_http1(&h.c, "/"));
+#endif
+    REQUIRE(cl_open(&c));
+    cl_puts(&c, VT__H2_PREFACE);
+    CHECK_EQ(cl_response(&c), 505);
+    cl_close(&c);
+    CHECK_EQ(stop(&h), 0);
+}
+#if E2E_TLS
+TEST(a41_alpn_says_what_is_spoken) {
+    static const char *const offers[] = {"\2h2", "\2h2\10http/1.1", "\10http/1.1\2h2", "\10http/1.1"};
+    REQUIRE(start(NULL));
+    for (int i = 0; i < 4; i++) {
+        H2(h);
+        REQUIRE(h2_connect(&h, offers[i], 0));
+        const unsigned char *name;
+        unsigned n;
+        SSL_get0_alpn_selected(h.c.tls, &name, &n);
+        CHECK_MEM(name, n, i < 3 ? "h2" : "http/1.1", i < 3 ? 2 : 8);
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
+#endif
+TEST(where_a_request_comes_from) {
+    char want[200];
+    struct sockaddr_in sa;
+    socklen_t len = sizeof sa;
+    REQUIRE(start(NULL));
+    H2(h);
+    CHECK_EQ(h2_get(&h, "/where"), 200);
+    getsockname(h.c.fd, (struct sockaddr *)&sa, &len);
+    snprintf(want, sizeof want, "127.0.0.1:%d 127.0.0.1:%d %s", ntohs(sa.sin_port), e2e.port,
+             E2E_TLS ? "1 h2" : "0 -");
+    BODY(h, want);
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(a44_drain_in_two_steps) {
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    uint32_t id = h2_ask(&h, "GET /stubborn", NULL, true);
+    WAIT(noted(ENTERED) == 1);
+    vt_server_stop(e2e.s);
+    H2_UNTIL(&h, h.goaways == 1);
+    CHECK_EQ(h.goaway_last, VT__H2_ID_MAX);
+    CHECK_EQ(h.goaway_code, VT__H2_NO_ERROR);
+    H2_UNTIL(&h, h.goaways == 2); /* its probe was answered */
+    CHECK_EQ(h.goaway_last, id);
+    CHECK_EQ(h.goaway_code, VT__H2_NO_ERROR);
+    uint32_t late = h2_ask(&h, "GET /", NULL, true); /* nobody answers it */
+    note(THREADS, 1);
+    CHECK_EQ(h2_wait(&h, id), 200);
+    BODY(h, "stubborn");
+    CHECK_EQ(h2_ended(&h), VT__H2_NO_ERROR);
+    CHECK_EQ(h2_of(&h, late)->status, 0);
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(kill_after_the_grace_period) {
+    vt_server_cfg cfg = {.grace_ms = 50};
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    uint32_t id = h2_ask(&h, "GET /slept?ms=100000", NULL, true);
+    WAIT(noted(OPEN) == 1);
+    vt_server_stop(e2e.s);
+    CHECK_EQ(h2_wait(&h, id), 503);
+    CHECK_EQ(noted(RESULT), -ECANCELED);
+    CHECK_EQ(e2e_logged(VT_LOG_WARN, "still running after the grace period: GET /slept?ms=100000"), 1);
+    CHECK_EQ(stop(&h), -ETIMEDOUT);
+}
+TEST(stop_with_idle_connections) {
+    REQUIRE(start(NULL));
+    H2(h);
+    CHECK(goes_on(&h));
+    vt_server_stop(e2e.s);
+    CHECK_EQ(h2_ended(&h), VT__H2_NO_ERROR);
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(requests_of_a_connection_are_bounded) {
+    vt_server_cfg cfg = {.max_keep_alive = 3};
+    REQUIRE(start(&cfg));
+    H2(h);
+    for (int i = 0; i < 3; i++) CHECK(goes_on(&h));
+    CHECK_EQ(h2_ended(&h), VT__H2_NO_ERROR);
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(without_a_vthread_503) {
+    vt_server_cfg cfg = {.max_vthreads = 8, .workers = 1, .retry_after_s = 7};
+    uint32_t ids[20];
+    int served = 0, busy = 0;
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (int i = 0; i < 20; i++) ids[i] = h2_ask(&h, "GET /stubborn", NULL, true);
+    H2_UNTIL(&h, h.ended >= 12);
+    note(THREADS, 1);
+    for (int i = 0; i < 20; i++) {
+        int status = h2_wait(&h, ids[i]);
+        served += status == 200;
+        busy += status == 503;
+        if (status == 503) CHECK_STR(h2_field(h.s, "retry-after"), "7");
+    }
+    CHECK_EQ(served + busy, 20);
+    CHECK(served >= 1 && busy >= 12);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(idle_timeout) {
+    vt_server_cfg cfg = {.idle_timeout_ms = 100};
+    REQUIRE(start(&cfg));
+    H2(h);
+    CHECK(goes_on(&h));
+    CHECK_EQ(h2_get(&h, "/slept?ms=300"), 200); /* that was not idle */
+    CHECK_EQ(h2_ended(&h), VT__H2_NO_ERROR);
+    WAIT(open_connections() == 0);
+    CHECK_EQ(open_connections(), 0);
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(a39_half_a_preface_or_head) {
+    vt_server_cfg cfg = {.header_timeout_ms = 100};
+    REQUIRE(start(&cfg));
+    for (size_t n = 0; n < 4; n++) { /* no byte, a few, the preface without SETTINGS */
+        static const size_t cuts[] = {3, 10, 23, 24};
+        H2(h);
+        REQUIRE(h2_connect(&h, "\2h2", 0));
+        cl_send(&h.c, VT__H2_PREFACE, cuts[n]);
+        while (cl_more(&h.c, E2E_MS) > 0) continue;
+        CHECK(h.c.eof);
+    }
+    H2(h);
+    uint8_t block[200];
+    REQUIRE(h2_open(&h));
+    CHECK(goes_on(&h));
+    size_t len = h2_block(block, "GET /", NULL);
+    h2_frame(&h, VT__H2_T_HEADERS, VT__H2_END_STREAM, h.next, block,
+             len / 2); /* its CONTINUATION never comes */
+    CHECK(h2_ended(&h) >= -1);
+    WAIT(open_connections() == 0);
+    CHECK_EQ(open_connections(), 0);
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(a39_wrong_preface) {
+    REQUIRE(start(NULL));
+    CL(c);
+    REQUIRE(cl_open(&c));
+    cl_puts(&c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\rx");
+    while (cl_more(&c, E2E_MS) > 0) continue;
+    CHECK(c.eof);
+    H2(h);
+    REQUIRE(h2_connect(&h, "\2h2", 0));
+    cl_puts(&h.c, VT__H2_PREFACE);
+    h2_ping(&h); /* where SETTINGS belong */
+    CHECK_EQ(h2_ended(&h), VT__H2_PROTOCOL_ERROR);
+    cl_close(&c);
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(body_that_stalls) {
+    vt_server_cfg cfg = {.body_timeout_ms = 50};
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    uint32_t id = h2_ask(&h, "POST /", NULL, false);
+    h2_data(&h, id, "half", 4, false);
+    h2_wait(&h, id);
+    CHECK_EQ(h.s->status, 408);
+    CHECK_EQ(noted(RESULT), -ETIMEDOUT);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+/* A window that is never opened ends the stream; a socket that is never read ends the connection. */
+TEST(a26_window_that_stays_closed) {
+    vt_server_cfg cfg = {.write_timeout_ms = 100};
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open_window(&h, 0, 0));
+    h.hold = true;
+    uint32_t ids[10];
+    for (int i = 0; i < 10; i++) ids[i] = h2_ask(&h, "GET /bytes?n=100000", NULL, true);
+    for (int i = 0; i < 10; i++) CHECK(h2_wait(&h, ids[i]) <= H2_RST);
+    WAIT(noted(LEFT) == 10);
+    CHECK_EQ(noted(LEFT), 10);
+    CHECK_EQ(noted(RESULT), -ETIMEDOUT);
+    h2_ping(&h);
+    H2_UNTIL(&h, h.pongs == 1);
+    CHECK_EQ(h.pongs, 1);
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(a25_open_window_and_closed_socket) {
+    vt_server_cfg cfg = {.write_timeout_ms = SLOW ? 1000 : 300};
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open_window(&h, VT__H2_ID_MAX, 4096));
+    h2_credit(&h, 0, VT__H2_ID_MAX - VT__H2_WINDOW_FIRST);
+    for (int i = 0; i < 10; i++) h2_ask(&h, "GET /bytes?n=100000000", NULL, true);
+    WAIT(noted(LEFT) == 10);
+    CHECK_EQ(noted(LEFT), 10);
+    CHECK(noted(RESULT) < 0);
+    CHECK(noted(WROTE) < 40000000); /* they waited */
+    WAIT(open_connections() == 0);
+    CHECK_EQ(open_connections(), 0);
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(a24_dribble_is_bounded) {
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open_window(&h, 1, 0));
+    h.hold = true;
+    uint32_t id = h2_ask(&h, "GET /bytes?n=50000000", NULL, true);
+    struct h2_stream *s = h2_of(&h, id);
+    for (size_t i = 1; i <= 200; i++) {
+        H2_UNTIL(&h, s->body_len == i);
+        h2_credit(&h, id, 1);
+    }
+    CHECK_EQ(s->body_len, 200);
+    CHECK(noted(WROTE) < 100000);
+    CHECK(is_pattern(s->body, 200));
+    h2_rst(&h, id);
+    WAIT(noted(LEFT) == 1);
+    h.hold = false;
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+
+/* ---- clients that mean harm ---- */
+/* Frames in plenty until the server ends the connection: its GOAWAY's code, -1 without, -2 when it never does. */
+static int flooded(struct h2 *h, const char *frames, size_t n, int times) {
+    for (int i = 0; i < times && !h->c.eof; i++) {
+        if (!cl_send(&h->c, frames, n)) break;
+        while (h2_pump(h, 0) == 1) continue;
+    }
+    return h2_ended(h);
+}
+/* 100 frames at a time. */
+static int flood(struct h2 *h, unsigned type, unsigned flags, uint32_t id, const void *p, size_t n) {
+    static char many[100 * 64];
+    for (int i = 0; i < 100; i++) {
+        char *to = many + (size_t)i * (n + VT__H2_FRAME);
+        (void)vt__h2_put_frame((uint8_t *)to, n, type, flags, id);
+        if (n) memcpy(to + VT__H2_FRAME, p, n);
+    }
+    return flooded(h, many, 100 * (n + VT__H2_FRAME), 1000);
+}
+static bool next_is_served(void) {
+    H2(h);
+    return goes_on(&h);
+}
+TEST(a01_rapid_reset) {
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (int i = 0; i < 100000 && !h.c.eof; i++) {
+        if (!h2_rst(&h, h2_ask(&h, "GET /slept?ms=1000", NULL, true))) break;
+        while (h2_pump(&h, 0) == 1) continue;
+    }
+    int code = h2_ended(&h);
+    CHECK(code == VT__H2_ENHANCE_YOUR_CALM || (code == -1 && h.c.reset));
+    CHECK(noted(MOST) <= 100);
+    WAIT(noted(OPEN) == 0);
+    CHECK_EQ(noted(OPEN), 0);
+    CHECK(next_is_served());
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(a03_resets_that_the_server_is_made_to_send) {
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (int i = 0; i < 100000 && !h.c.eof; i++) {
+        if (!h2_credit(&h, h2_ask(&h, "GET /slept?ms=1000", NULL, true), VT__H2_ID_MAX)) break;
+        while (h2_pump(&h, 0) == 1) continue;
+    }
+    int code = h2_ended(&h);
+    CHECK(code == VT__H2_ENHANCE_YOUR_CALM || (code == -1 && h.c.reset));
+    CHECK(h.resets > 0);
+    CHECK(noted(MOST) <= 100);
+    WAIT(noted(OPEN) == 0);
+    CHECK_EQ(noted(OPEN), 0);
+    CHECK(next_is_served());
+    CHECK_EQ(stop(&h), 0);
+}
+/* Its GOAWAY may be lost: who is flooded closes on unread input. */
+static bool calmed(int code) { return code == VT__H2_ENHANCE_YOUR_CALM || code == -1; }
+TEST(a04_continuation_flood) {
+    static char field[1002];
+    uint8_t block[100];
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    size_t n = h2_block(block, "GET /", NULL);
+    h2_frame(&h, VT__H2_T_HEADERS, VT__H2_END_STREAM, 1, block, n);
+    for (int i = 0; i < 1000 && !h.c.eof; i++) {
+        if (!h2_frame(&h, VT__H2_T_CONTINUATION, 0, 1, field,
+                      (size_t)(h2_put((uint8_t *)field, "x", 1, "y", 1) - (uint8_t *)field)))
+            break;
+    }
+    int code = h2_ended(&h);
+    CHECK(calmed(code));
+    CHECK_EQ(noted(ENTERED), 0);
+    CHECK(next_is_served());
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(a17_a18_a23_a38_floods) {
+    REQUIRE(start(NULL));
+    for (int i = 0; i < 4; i++) {
+        H2(h);
+        REQUIRE(h2_open(&h));
+        int code = -3;
+        if (i == 0) code = flood(&h, VT__H2_T_SETTINGS, 0, 0, "\0\3\0\0\0\144", 6);
+        if (i == 1) code = flood(&h, VT__H2_T_PING, 0, 0, "12345678", 8);
+        if (i == 2) code = flood(&h, VT__H2_T_DATA, 0, h2_ask(&h, "POST /stream", NULL, false), NULL, 0);
+        if (i == 3) code = flood(&h, 0x77, 0, 0, "unknown", 7);
+        CHECK(calmed(code));
+        CHECK(next_is_served());
+    }
+    WAIT(open_connections() == 0);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(a35_length_that_the_data_belie) {
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    CHECK_EQ(h2_post(&h, "POST /", "content-length: 3\n", "abcd", 4), MALFORMED);
+    CHECK_EQ(h2_post(&h, "POST /", "content-length: 5\n", "abcd", 4), MALFORMED);
+    CHECK_EQ(h2_post(&h, "POST /", "content-length: 4\n", "abcd", 4), 200);
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(a43_tiny_data) {
+    enum { N = 3000 };
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    uint32_t id = h2_ask(&h, "POST /", NULL, false);
+    for (int i = 0; i < N; i++) {
+        char c = pattern_at((size_t)i);
+        h2_data(&h, id, &c, 1, i == N - 1);
+        while (h2_pump(&h, 0) == 1) continue;
+    }
+    CHECK_EQ(h2_wait(&h, id), 200); /* a slow typist is not cut */
+    CHECK(h.s->body_len == N && is_pattern(h.s->body, N));
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(a45_many_slow_streams_delay_nobody) {
+    vt_server_cfg cfg = {.max_streams = 1000};
+    int n = SLOW ? 200 : 999;
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (int i = 0; i < n; i++) h2_ask(&h, "GET /stubborn", NULL, true);
+    WAIT(noted(ENTERED) == n);
+    CHECK_EQ(noted(ENTERED), n);
+    h2_ping(&h);
+    H2_UNTIL(&h, h.pongs == 1);
+    CHECK_EQ(h.pongs, 1);
+    h2_frame(&h, VT__H2_T_SETTINGS, 0, 0, NULL, 0);
+    H2_UNTIL(&h, h.acks == 2);
+    CHECK_EQ(h.acks, 2);
+    CHECK(goes_on(&h));
+    note(THREADS, 1);
+    H2_UNTIL(&h, h.ended == n + 1);
+    CHECK_EQ(h.ended, n + 1);
+    CHECK_EQ(h.resets, 0);
+    CHECK_EQ(stop(&h), 0);
+}
+
+/* ---- bytes, however they are cut ---- */
+/* A small exchange as one text. */
+static size_t small_exchange(char *p) {
+    struct h2 h = {.c = {.fd = -1}};
+    uint8_t block[300];
+    size_t at = VT__H2_PREFACE_LEN, n;
+    memcpy(p, VT__H2_PREFACE, at);
+    (void)vt__h2_put_frame((uint8_t *)p + at, 0, VT__H2_T_SETTINGS, 0, 0), at += VT__H2_FRAME;
+    n = h2_block(block, "POST /", "content-length: 5\nx: y\n");
+    (void)vt__h2_put_frame((uint8_t *)p + at, n, VT__H2_T_HEADERS, VT__H2_END_HEADERS, 1), at += VT__H2_FRAME;
+    memcpy(p + at, block, n), at += n;
+    (void)vt__h2_put_frame((uint8_t *)p + at, 5, VT__H2_T_DATA, VT__H2_END_STREAM, 1), at += VT__H2_FRAME;
+    memcpy(p + at, "abcde", 5), at += 5;
+    (void)h;
+    return at;
+}
+TEST(every_split_of_a_small_exchange) {
+    char p[600];
+    size_t n = small_exchange(p), step = SLOW || E2E_TLS ? 7 : 1;
+    REQUIRE(start(NULL));
+    for (size_t cut = 1; cut <= n; cut += step) {
+        H2(h);
+        REQUIRE(h2_connect(&h, "\2h2", 0));
+        cl_send(&h.c, p, cut);
+        e2e_sleep_ms(1); /* mostly two reads */
+        cl_send(&h.c, p + cut, n - cut);
+        CHECK_EQ(h2_wait(&h, 1), 200);
+        BODY(h, "abcde");
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(a_byte_at_a_time) {
+    char p[600];
+    size_t n = small_exchange(p);
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_connect(&h, "\2h2", 0));
+    for (size_t i = 0; i < n; i++) cl_send(&h.c, p + i, 1), e2e_sleep_ms(1);
+    CHECK_EQ(h2_wait(&h, 1), 200);
+    BODY(h, "abcde");
+    CHECK_EQ(stop(&h), 0);
+}

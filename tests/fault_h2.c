@@ -1,0 +1,37 @@
+/* As fault_srv.c, over HTTP/2: whoever is hit gets an error, a reset or a close, the next client is served, nothing
+ * leaks. */
+#define VTHTTP_SIM 1
+#define VTHTTP_H2 1
+#define E2E_WORKERS 1
+#define E2E_MS 5000
+#include "e2e.h"
+
+#include "faultcalls.h"
+#include "faulthttp.h"
+#include "faultsweep.h"
+#include "h2client.h"
+
+static char body[40000];
+static bool one(struct h2 *h, const char *what, const char *lines, size_t n, int want) {
+    if (h->c.fd < 0 && !h2_open(h)) return false;
+    uint32_t id = h2_ask(h, what, lines, n == 0);
+    if (n) h2_body(h, id, body, n, true);
+    int status = h2_wait(h, id);
+    if (status == H2_TIMEOUT || h->bad)
+        test_fail(__FILE__, __LINE__, what); /* no answer and no close: a hang */
+    return status == want;
+}
+static bool work(void) {
+    char lines[2000], *p = lines;
+    H2(h);
+    for (int i = 0; i < 100; i++) p += sprintf(p, "x-%d: %d\n", i, i);
+    bool good = one(&h, "GET /fields?q=%41", lines, 0, 200);
+    good &= one(&h, "POST /body", "content-length: 40000\n", sizeof body, 200);
+    good &= one(&h, "POST /body", NULL, 100, 200);
+    good &= one(&h, "GET /stream", NULL, 0, 200);
+    good &= one(&h, "GET /spawn", NULL, 0, 200);
+    return good & one(&h, "GET /%zz", NULL, 0, 400);
+}
+TEST(fault_one_allocation_fails_h2) { sweep(on_memory, routes, work, false); }
+TEST(fault_all_allocations_fail_from_there_h2) { sweep(on_memory, routes, work, true); }
+TEST(fault_one_system_call_fails_h2) { sweep(on_calls, routes, work, false); }

@@ -1,0 +1,156 @@
+#!/bin/sh
+# variants: default asan
+# curl, nghttp and h2load, and h2spec where there is one (in PATH, or $H2SPEC), against examples/conformance built with
+# HTTP/2: by prior knowledge, and by ALPN where OpenSSL is there.
+set -u
+cd "$(dirname "$0")/.." || exit 2
+tmp=$(mktemp -d) || exit 2
+passed=0 failed=0 skipped=0 pid=
+server=$tmp/conformance
+h2spec=${H2SPEC:-$(command -v h2spec)}
+trap '[ -n "$pid" ] && kill -9 "$pid" 2> /dev/null; rm -rf "$tmp"' EXIT
+trap 'exit 1' INT TERM HUP
+
+ok() {
+    passed=$((passed + 1))
+}
+bad() {
+    failed=$((failed + 1))
+    echo "FAIL interop_h2: $1"
+}
+skip() {
+    skipped=$((skipped + 1))
+    echo "SKIP interop_h2: $1"
+}
+same() { # name want got
+    if [ "$2" = "$3" ]; then
+        ok
+    else
+        bad "$1: want '$2', got '$(printf '%s' "$3" | head -c 300)'"
+    fi
+}
+has() { # name what file
+    if grep -q -e "$2" "$3"; then
+        ok
+    else
+        bad "$1: no '$2' in: $(tail -c 1000 "$3")"
+    fi
+}
+
+# Its own build: HTTP/2 is not in the examples of other tests.
+cc="${VT_CC:-${CC:-cc}} -std=gnu11 ${VT_CFLAGS:--O2 -pthread} -DVTHTTP_H2=1"
+tls=yes
+$cc -DVTHTTP_TLS=1 -o "$server" examples/conformance.c -lssl -lcrypto 2> "$tmp/cc" || {
+    tls=
+    $cc -o "$server" examples/conformance.c || exit 2
+}
+set -- -port=0 -host=127.0.0.1
+if [ -n "$tls" ] && command -v openssl > /dev/null; then
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$tmp/key.pem" -out "$tmp/cert.pem" \
+        -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 2> /dev/null
+    set -- "$@" -sslPort=0 "-sslCert=$tmp/cert.pem" "-sslKey=$tmp/key.pem"
+else
+    tls=
+    skip "TLS (make deps)"
+fi
+: > "$tmp/log"
+"$server" "$@" > "$tmp/log" 2>&1 &
+pid=$!
+# port SCHEME: where the server listens
+port() {
+    tries=0 found=
+    while [ -z "$found" ] && [ $tries -lt 200 ] && kill -0 "$pid" 2> /dev/null; do
+        found=$(sed -n "s,.*listening on $1://.*:\([0-9][0-9]*\).*,\1,p" "$tmp/log" | head -n 1)
+        [ -n "$found" ] || sleep 0.1 2> /dev/null || sleep 1
+        tries=$((tries + 1))
+    done
+    echo "$found"
+}
+
+with_curl() { # url, how
+    url=$1
+    shift
+    req() {
+        curl -q -s --noproxy '*' --max-time 30 -k "$@"
+    }
+    same "version ($url)" "2 200 hello" "$(req "$@" -w '%{http_version} %{http_code} ' -o "$tmp/got" "$url/"; cat "$tmp/got")"
+    same "404 ($url)" "404" "$(req "$@" -w '%{http_code}' -o "$tmp/got" "$url/nowhere")"
+    same "HEAD ($url)" "HTTP/2 200 content-length: 5 " \
+        "$(req "$@" -I "$url/" | tr -d '\r' | grep -i -e '^HTTP' -e '^content-length' | sed 's/ $//' | tr '\n' ' ')"
+    for n in 1 16384 65535 65536 1000000 8388607; do
+        head -c "$n" /dev/zero | tr '\0' x > "$tmp/want"
+        req "$@" "$url/bytes?n=$n" -o "$tmp/got"
+        cmp -s "$tmp/want" "$tmp/got" && ok || bad "$url/bytes?n=$n differs"
+        head -c "$n" /dev/urandom > "$tmp/want"
+        req "$@" --data-binary "@$tmp/want" "$url/echo" -o "$tmp/got"
+        cmp -s "$tmp/want" "$tmp/got" && ok || bad "$url/echo of $n bytes differs"
+        req "$@" -X POST -T - "$url/echo" -o "$tmp/got" < "$tmp/want"
+        cmp -s "$tmp/want" "$tmp/got" && ok || bad "$url/echo of $n bytes of unknown length differs"
+    done
+    same "used again ($url)" "1 0 0 " "$(req "$@" -w '%{num_connects} ' "$url/" -o /dev/null "$url/chunked" -o /dev/null \
+        "$url/nocontent" -o /dev/null)"
+}
+with_nghttp() { # url, how
+    url=$1
+    shift
+    head -c 200000 /dev/urandom > "$tmp/want"
+    timeout 30 nghttp "$@" -y -d "$tmp/want" "$url/echo" > "$tmp/got" 2> "$tmp/err"
+    cmp -s "$tmp/want" "$tmp/got" && ok || bad "nghttp: $url/echo differs: $(head -c 300 "$tmp/err")"
+    timeout 30 nghttp "$@" -y -n -v -m 20 "$url/" > "$tmp/got" 2>&1
+    same "nghttp: 20 responses ($url)" 20 "$(grep -c ':status: 200' "$tmp/got")"
+}
+with_h2load() { # url
+    timeout 60 h2load -n 5000 -c 5 -m 20 "$1/" > "$tmp/got" 2>&1
+    has "h2load ($1)" 'requests: 5000 total, 5000 started, 5000 done, 5000 succeeded, 0 failed, 0 errored, 0 timeout' "$tmp/got"
+    timeout 60 h2load -n 200 -c 2 -m 10 "$1/bytes?n=100000" > "$tmp/got" 2>&1
+    has "h2load of bodies ($1)" '200 succeeded, 0 failed, 0 errored' "$tmp/got"
+}
+with_h2spec() { # port, how
+    port=$1
+    shift
+    timeout 250 "$h2spec" -h 127.0.0.1 -p "$port" -S "$@" > "$tmp/got" 2>&1
+    sum=$(grep -E '^[0-9]+ tests, [0-9]+ passed' "$tmp/got")
+    case $sum in
+    *' 0 failed') ok ;;
+    *) bad "h2spec: ${sum:-no sum}: $(grep -e '×' "$tmp/got" | head -n 20)" ;;
+    esac
+}
+
+plain=$(port http)
+secure=
+[ -n "$tls" ] && secure=$(port https)
+if [ -z "$plain" ] || { [ -n "$tls" ] && [ -z "$secure" ]; }; then
+    cat "$tmp/log"
+    exit 2
+fi
+if ! command -v curl > /dev/null; then
+    skip "no curl (make deps)"
+elif ! curl --version | grep -q HTTP2; then
+    skip "this curl speaks no HTTP/2"
+else
+    with_curl "http://127.0.0.1:$plain" --http2-prior-knowledge
+    [ -n "$secure" ] && with_curl "https://127.0.0.1:$secure" --http2
+    same "HTTP/1.1 beside it" "1.1" \
+        "$(curl -q -s --noproxy '*' --max-time 30 -w '%{http_version}' -o /dev/null "http://127.0.0.1:$plain/")"
+fi
+for tool in nghttp h2load; do
+    if ! command -v $tool > /dev/null; then
+        skip "no $tool (make deps)"
+        continue
+    fi
+    with_$tool "http://127.0.0.1:$plain"
+    [ -n "$secure" ] && with_$tool "https://127.0.0.1:$secure"
+done
+if [ -n "$h2spec" ]; then
+    with_h2spec "$plain"
+    [ -n "$secure" ] && with_h2spec "$secure" -t -k
+else
+    skip "no h2spec"
+fi
+
+kill -TERM "$pid"
+wait "$pid"
+same "exit status" "0" "$?"
+pid=
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
