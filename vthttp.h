@@ -22271,7 +22271,6 @@ static int vt__srv_check(vt_server *s) {
 #undef VT__SRV_CHECK
     if (c->port > 65535) return vt__srv_bad_field(s, "port", c->port);
     if (c->cancel_on > VT_CANCEL_NEVER) return vt__srv_bad_field(s, "cancel_on", c->cancel_on);
-    if (c->http2 > 1) return vt__srv_bad_field(s, "http2", c->http2);
     if (c->workers > VT__WORKERS_MAX) return vt__srv_bad_field(s, "workers", c->workers);
     if (c->stack_bytes && (c->stack_bytes < 16384 || c->stack_bytes > INT64_C(1) << 30))
         return vt__srv_bad_field(s, "stack_bytes", c->stack_bytes);

@@ -124,6 +124,18 @@ TEST(srv_server_name) {
         vt_server_free(s);
     }
 }
+TEST(srv_http2_that_is_not_built_in) {
+    vt_server_cfg cfgs[] = {{.http2 = 1}, {.http2 = 1, .max_streams = 5}};
+    for (size_t i = 0; i < VT__COUNT(cfgs); i++) {
+        cfgs[i].host = "127.0.0.1";
+        cfgs[i].port = VT_NONE;
+        cfgs[i].no_signals = 1;
+        vt_server *s = vt_server_new(&cfgs[i]);
+        CHECK_EQ(vt_server_error(s), 0); /* it is what the program wants; it shows when it starts */
+        CHECK_EQ(vt_server_run(s), VT_ENOHTTP2);
+        vt_server_free(s);
+    }
+}
 TEST(srv_tls_that_is_not_built_in) {
     vt_tls_cert cert = {.cert_file = "cert.pem"};
     vt_tls_cfg tls = {.certs = &cert, .ncerts = 1};
