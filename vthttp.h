@@ -6379,17 +6379,20 @@ static int vt__h2_in_prefix(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt
     h->state = VT__H2_IN_DATA;
     return vt__h2_on_payload(h, ev);
 }
-/* An error in a frame that any stream may get: the stream's if it is open, the connection's if it is idle. */
-static int vt__h2_priority_error(vt__h2 *h, uint32_t code, int idle, vt__h2_event *ev) {
+/* An error in a frame that a stream may get in any state: the connection's if it is idle. One that has ended is reset all the
+ * same, unless this end did so before. */
+static int vt__h2_frame_error(vt__h2 *h, uint32_t code, int idle, vt__h2_event *ev) {
     vt__h2_stream *s = vt__h2_find(h, h->id);
     if (s && s->ended != VT__H2_BOTH) return vt__h2_stream_error(h, s, code, ev);
-    return vt__h2_idle(h, h->id) ? idle : VT__H2_GO;
+    if (vt__h2_idle(h, h->id)) return idle;
+    if ((s ? s->reset : vt__h2_reset_by(h, h->id)) == VT__H2_OURS) return VT__H2_GO;
+    return vt__h2_stream_error(h, NULL, code, ev);
 }
 static int vt__h2_on_priority(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
     int rc = vt__h2_spend(h, VT__H2_PRIORITIES, 1);
     if (rc < 0) return rc;
     if ((vt__h2_get32(b) & VT__H2_ID_MAX) != h->id) return VT__H2_GO;
-    return vt__h2_priority_error(h, VT__H2_PROTOCOL_ERROR, VT__H2_E_PRIORITY, ev);
+    return vt__h2_frame_error(h, VT__H2_PROTOCOL_ERROR, VT__H2_E_PRIORITY, ev);
 }
 static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__h2_event *ev) {
     vt__h2_stream *s = vt__h2_find(h, h->id);
@@ -6412,12 +6415,11 @@ static int vt__h2_on_window(vt__h2 *h, uint32_t n, vt__h2_event *ev) {
         return VT__H2_GO;
     }
     if (!s && vt__h2_idle(h, h->id)) return VT__H2_E_IDLE;
-    if ((s ? s->reset : vt__h2_reset_by(h, h->id)) == VT__H2_OURS) return VT__H2_GO; /* it was on its way */
-    if (s && s->ended == VT__H2_BOTH) s = NULL;
-    if (n == 0) return vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
-    int64_t window = s ? s->send_window : VT__H2_WINDOW_FIRST; /* of one that has ended: as good as any */
-    if (n > INT32_MAX - window) return vt__h2_stream_error(h, s, VT__H2_FLOW_CONTROL_ERROR, ev);
-    if (!s) return VT__H2_GO;
+    if (n == 0) return vt__h2_frame_error(h, VT__H2_PROTOCOL_ERROR, VT__H2_E_IDLE, ev);
+    bool open = s && s->ended != VT__H2_BOTH;
+    int64_t window = open ? s->send_window : VT__H2_WINDOW_FIRST; /* of one that has ended: as good as any */
+    if (n > INT32_MAX - window) return vt__h2_frame_error(h, VT__H2_FLOW_CONTROL_ERROR, VT__H2_E_IDLE, ev);
+    if (!open) return VT__H2_GO;
     s->send_window += (int32_t)n;
     vt__h2_schedule(h, s);
     return VT__H2_GO;
@@ -6562,7 +6564,7 @@ static int vt__h2_in_frame(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt_
     case VT__H2_T_PRIORITY:
         if (h->len == 5) return VT__H2_GO;
         h->state = VT__H2_IN_SKIP;
-        return vt__h2_priority_error(h, VT__H2_FRAME_SIZE_ERROR, VT__H2_E_LENGTH, ev);
+        return vt__h2_frame_error(h, VT__H2_FRAME_SIZE_ERROR, VT__H2_E_LENGTH, ev);
     case VT__H2_T_PRIORITY_UPDATE: /* a longer one says nothing that is known */
         if (h->len > VT__H2_SCRATCH) h->state = VT__H2_IN_SKIP;
         return VT__H2_GO;

@@ -42,8 +42,9 @@ has() { # name what file
         bad "$1: no '$2' in: $(head -c 2000 "$3")"
     fi
 }
+# HTTP/1.1: what goes over HTTP/2 is interop_h2's
 req() {
-    curl -q -s --noproxy '*' --max-time 30 --cacert "$tmp/ca.pem" --resolve "localhost:$tls:127.0.0.1" "$@"
+    curl -q -s --http1.1 --noproxy '*' --max-time 30 --cacert "$tmp/ca.pem" --resolve "localhost:$tls:127.0.0.1" "$@"
 }
 # What s_client says, with a request on its standard input.
 client() {
@@ -139,9 +140,11 @@ client -tls1_1 -cipher 'ALL:@SECLEVEL=0'
 has "TLS 1.1 is refused" 'alert protocol version' "$tmp/out"
 
 # ALPN
-client -alpn h2,http/1.1
+client -alpn http/1.1,h2
+has "ALPN, by the server's preference" 'ALPN protocol: h2' "$tmp/out"
+client -alpn spdy/3,http/1.1
 has "ALPN" 'ALPN protocol: http/1.1' "$tmp/out"
-client -alpn h2
+client -alpn spdy/3
 has "ALPN without a common protocol" 'alert no application protocol' "$tmp/out"
 
 # resumption
