@@ -19247,10 +19247,9 @@ static void vt__link_host_quit(vt__link_host *h) { vt__timer_cancel(&h->dom->whe
 
 /*==============================================================================
  * MARK: - @h2c     HTTP/2 connections
- * uses:   @api_base @plat @mem @str @ds @log @uri @h1 @hpack @h2 @timer @poll @sched @req @res @http @conn @tls
- *         @link
+ * uses:   @api_base @plat @mem @str @ds @log @h1 @hpack @h2 @timer @poll @sched @req @res @http @conn @tls @link
  * raises: vt__conn_ops
- * test:   tests/e2e_h2.c
+ * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/fault_h2.c tests/interop_h2.sh
  *
  * A connection is a machine (@h2) that the reactor drives, with no vthread of its own. With its streams and its output it
  * belongs to one domain for life, and is touched under that domain's lock. A request whose head is complete gets a vthread,
@@ -19515,34 +19514,9 @@ static size_t vt__h2c_take(vt__h2c *h, vt__h2c_stream *s, const char *p, size_t 
     }
     return done;
 }
-static int64_t vt__h2c_send_try(vt__conn *conn, struct iovec *v, int n) {
-    vt__h2c_stream *s = VT__CONTAINER(conn, vt__h2c_stream, conn);
-    vt__h2c *h = s->h;
-    vt__dom *dom = h->host->dom;
-    int64_t r = 0;
-    vt__sched_dom_lock(dom);
-    for (int i = 0; i < n && !s->err; i++) {
-        size_t k = vt__h2c_take(h, s, v[i].iov_base, v[i].iov_len, false);
-        r += (int64_t)k;
-        if (k < v[i].iov_len) break;
-    }
-    if (s->err) r = s->err;
-    else vt__h2c_stir(h);
-    if (r == 0) {
-        vt__poll_clear(&s->conn.pd, VT__PD_W);
-        r = -EAGAIN;
-    }
-    vt__sched_dom_unlock(dom);
-    return r;
-}
-static int vt__h2c_no_op(vt__conn *conn) {
-    (void)conn;
-    return 0;
-}
-static void vt__h2c_no_bare(vt__conn *conn) { (void)conn; }
-static const struct vt__conn_ops vt__h2c_ops = {vt__conn_recv_over, vt__h2c_recv_try, vt__h2c_send_try,
-                                                vt__conn_room_over, vt__h2c_no_op,    vt__h2c_no_op,
-                                                vt__h2c_no_op,      vt__h2c_no_bare};
+/* What a handler sends goes by vt__h2c_commit, which waits for its turn by this. */
+static const struct vt__conn_ops vt__h2c_ops = {
+    .recv = vt__conn_recv_over, .recv_try = vt__h2c_recv_try, .send_wait = vt__conn_room_over};
 
 /*--- the response ---*/
 /* Fields of HTTP/1.1's connections, and those that the head has by itself. */
@@ -20008,22 +19982,13 @@ static void vt__h2c_busy(vt__h2c *h, vt__h2c_stream *s) {
     }
     vt__h2c_forget(h, s);
 }
-static bool vt__h2c_target_ok(vt_str path) {
-    for (size_t i = 0; i < path.len; i++)
-        if (path.ptr[i] <= ' ' || path.ptr[i] == 0x7f || path.ptr[i] == '#') return false;
-    return true;
-}
 /* Its head is complete. */
 static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__h2_event *ev) {
-    vt_str authority = vt__h2c_str(&s->head, s->authority);
-    vt__uri_auth auth;
     s->headed = true;
     s->ended = ev->end;
     if (ev->end) s->length = 0;
     else if (s->m.length >= 0) s->length = s->m.length;
     if (ev->too_large) s->refuse = 431;
-    else if (authority.len && vt__uri_authority(authority, &auth) < 0) s->refuse = 400;
-    else if (!vt__h2c_target_ok(vt__h2c_str(&s->head, s->path))) s->refuse = 400;
     if (s->ended) vt__poll_set(&s->conn.pd, VT__PD_R);
     h->c->requests++;
     __atomic_fetch_add(&h->host->requests, 1, __ATOMIC_RELAXED);
