@@ -3,7 +3,7 @@
 #   tests/bench/bench.sh [BUILD_DIR]      (make bench; default build/bench)
 # BENCH_QUICK=1     fewer and shorter slices
 # BENCH_LIVE=N      virtual threads that live at once (default 1,000,000 where 8 GB are free, else 100,000)
-# BENCH_ONLY=WORD   of: runtime parser hpack keep pipelined close echo ws client idle size instructions tls
+# BENCH_ONLY=WORD   of: h2 runtime parser hpack keep pipelined close echo ws client idle size instructions tls
 # Servers run on CPU 0, the load on CPU 1. What lacks a tool says SKIP and why; exit status 1 when something failed (a
 # missed goal is no failure).
 cd "$(dirname "$0")/../.." || exit 1
@@ -110,6 +110,43 @@ if wanted size; then
     else
         say "FAILED: examples/hello.c does not compile"
         failed=$((failed + 1))
+    fi
+fi
+
+# HTTP/2 beside nghttpd, in turns: CPU a request by what the kernel counts (10 ms steps, so the slices are long).
+h2_slice() { # NAME PID PORT: adds to NAME's ticks
+    before=$(awk '{ print $14 + $15 }' "/proc/$2/stat")
+    taskset -c 1 h2load $h2_args "http://127.0.0.1:$3/" > "$dir/out" 2>&1
+    grep -q " $h2_count succeeded, 0 failed" "$dir/out" || { say "FAILED: h2load $h2_args, $1" && failed=$((failed + 1)); }
+    ticks=$(($(awk '{ print $14 + $15 }' "/proc/$2/stat") - before))
+    eval "h2_$1=\$((\${h2_$1:-0} + ticks))"
+}
+h2_case() { # NAME GOAL_NS H2LOAD_ARGS
+    h2_args="$3 -n$h2_count" h2_ours=0 h2_theirs=0
+    for _ in $(seq $pairs); do
+        h2_slice ours $h2_pid $port
+        h2_slice theirs $their_pid $their_port
+    done
+    ns=$((h2_ours * 10000000 / (h2_count * pairs)))
+    say "= h2_$1 $ns ns_CPU_request $([ "$2" = - ] && echo - - || echo "<=$2 $([ $ns -le "$2" ] && echo ok || echo MISS)")"
+    say "= h2_$1_nghttpd $((h2_theirs * 10000000 / (h2_count * pairs))) ns_CPU_request - -"
+}
+if wanted h2; then
+    say "## HTTP/2"
+    h2_count=$((count * 2))
+    if ! command -v h2load > /dev/null || ! command -v nghttpd > /dev/null; then
+        say "SKIP h2: no h2load or nghttpd (packages nghttp2-client, nghttp2-server)"
+    elif build h2_vt && start taskset -c 0 "$dir/h2_vt"; then
+        h2_pid=$pid their_port=$((port + 1))
+        mkdir -p "$dir/htdocs" && printf 'Hello, World!' > "$dir/htdocs/index.html"
+        taskset -c 0 nghttpd --no-tls -d "$dir/htdocs" $their_port > /dev/null 2>> "$log" &
+        their_pid=$!
+        sleep 1
+        h2_case c10_m32 2000 "-c10 -m32"
+        h2_case c100_m10 - "-c100 -m10"
+        h2_case c10_m1 - "-c10 -m1"
+        kill $h2_pid $their_pid
+        wait $h2_pid $their_pid 2> /dev/null
     fi
 fi
 
