@@ -19425,11 +19425,14 @@ static void vt__h2c_heed(vt__link_notes *to, unsigned bits) {
 }
 
 /*--- the connection's output ---*/
-/* The driver comes by. */
+/* The driver comes by: it need not be called when it is here, for it has its mail before it sleeps, unless it is a program's own
+ * loop. Under the lock. */
 static void vt__h2c_stir(vt__h2c *h) {
+    vt__dom *dom = h->host->dom;
     if (h->told) return;
     h->told = true;
-    vt__sched_post(h->host->dom, &h->msg);
+    if (vt__sched_driver(dom) == vt__sched_thr() && !vt__sched_g.host) (void)vt__poll_post(dom, &h->msg);
+    else vt__sched_post(dom, &h->msg);
 }
 static void vt__h2c_free(vt__h2c *h) {
     if (h->told || h->c || !vt__ds_list_empty(&h->streams)) return; /* whoever comes last */
