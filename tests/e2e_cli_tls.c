@@ -319,7 +319,7 @@ static void script_start(struct peer *p, const char *answer) {
     const char *bad;
     char why[512];
     CHECK_EQ(vt__tls_gate_new(&gate, &cfg, &bad), 0);
-    CHECK_EQ(vt__tls_gate_read(gate, &files, why, sizeof why), 0);
+    CHECK_EQ(vt__tls_gate_read(gate, false, &files, why, sizeof why), 0);
     vt__tls_gate_use(gate, files);
     script = (struct script){.answer = answer};
     client = vt_client_new(&(vt_client_cfg){.tls_ca_pem = ca.cert_text});

@@ -364,7 +364,7 @@ static int over_sockets(int64_t total) {
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, w.fd) < 0) return -errno;
     setsockopt(w.fd[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     int r = vt__tls_gate_new(&w.gate, &cfg, &bad);
-    if (r == 0) r = vt__tls_gate_read(w.gate, &files, why, sizeof why);
+    if (r == 0) r = vt__tls_gate_read(w.gate, false, &files, why, sizeof why);
     if (r == 0) vt__tls_gate_use(w.gate, files);
     if (r == 0) r = vt__ossl_ctx_client(&w.client, &cc, &text);
     if (r == 0) r = vt_run(&rt, client, NULL);
@@ -507,7 +507,7 @@ static int own_run(void) {
     vt__tls_files *files;
     vt_cfg rt = {.workers = 1};
     int before = open_files(), r = vt__tls_gate_new(&own.gate, &cfg, &bad);
-    if (r == 0) r = vt__tls_gate_read(own.gate, &files, why, sizeof why);
+    if (r == 0) r = vt__tls_gate_read(own.gate, false, &files, why, sizeof why);
     if (r == 0) vt__tls_gate_use(own.gate, files);
     if (r == 0) r = vt_run(&rt, own_client, NULL);
     vt__tls_gate_free(own.gate);
