@@ -20840,7 +20840,7 @@ static int vt__h1c_next(vt__h1c_run *run) {
         }
         if (n < 0) {
             if (vt__h2c_begins(run->c, b->p + b->pos, b->len - b->pos)) return VT__H1C_HTTP2;
-            if (vt__h1c_is_noise(run, b->p + b->pos, b->len - b->pos)) return -1;
+            if (n == VT__H1_E_VERSION && vt__h1c_is_noise(run, b->p + b->pos, b->len - b->pos)) return -1;
             vt__h1c_bad(run, vt__h1_err_status(n), vt__h1_err_name(n));
             return -1;
         }

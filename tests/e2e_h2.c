@@ -506,6 +506,8 @@ TEST(many_streams_at_once) {
 }
 TEST(several_workers_serve_one_connection) {
     vt_server_cfg cfg = {.workers = 2};
+    if (VTHTTP_SIM)
+        SKIP("the second request may come while the first one's handler spins, and no monitor is there");
     REQUIRE(start(&cfg));
     H2(h);
     REQUIRE(h2_open(&h));
