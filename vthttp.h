@@ -12697,10 +12697,10 @@ static const vt_scope *vt__dump_scope_of(const vt_task *t) {
     if (!t || t->fn != vt__scope_main) return NULL;
     return ((const vt__scope_child *)t->arg)->scope;
 }
-static void vt__dump_parent(vt__dump_out *o, const vt_scope *s) {
-    if (!s) return;
-    vt__dump_ptr(o, "scope", s);
-    vt__dump_ptr(o, "parent", s->owner);
+static void vt__dump_parent(vt__dump_out *o, const void *scope, const void *owner) {
+    if (!scope) return;
+    vt__dump_ptr(o, "scope", scope);
+    vt__dump_ptr(o, "parent", owner);
 }
 
 /*--- on the OS thread of the vthreads ---*/
@@ -12722,31 +12722,37 @@ static bool vt__dump_vth(vt__dump_walk *w, vt__thr *t, const vt__vth *v) {
     if (v->deadline) vt__dump_num(o, "deadline_ms", vt__dump_ms(v->deadline, w->now));
     if (v->cancel) vt__dump_word(o, "cancelled", v->shield ? "shielded" : "yes");
     vt__dump_text(o, "site", v->site ? v->site : "?");
-    if (!v->embedded) vt__dump_parent(o, vt__dump_scope_of(v->task)); /* else the task may be gone */
+    const vt_scope *scope = v->embedded ? NULL
+                                        : vt__dump_scope_of(v->task); /* an embedded task may be gone */
+    vt__dump_parent(o, scope, scope ? scope->owner : NULL);
     vt__dump_stack(o, v, !(w->flags & VT_DUMP_NO_TRACE));
     vt__dump_end(o);
     return true;
 }
+/* One that has not begun. Its scope is there as long as it waits, and may be gone when it is written down. */
+typedef struct vt__dump_new {
+    const void *id, *scope, *owner;
+    const char *site;
+} vt__dump_new;
+static vt__dump_new vt__dump_new_of(const vt_task *t) {
+    const vt_scope *s = vt__dump_scope_of(t);
+    return (vt__dump_new){t, s, s ? s->owner : NULL, t->site};
+}
 /* Those that have not begun: the first of the ring and of the domain's queue. */
 static void vt__dump_unbegun(vt__dump_walk *w, vt__thr *t) {
-    struct {
-        const void *id;
-        const char *site;
-        const vt_scope *scope;
-    } found[VT__DUMP_UNBEGUN];
+    vt__dump_new found[VT__DUMP_UNBEGUN];
     int n = 0, looked = 0;
     const vt__node *first = t->last ? t->last->next : NULL, *at = first;
     for (; at && n < VT__DUMP_UNBEGUN && looked < 4096; looked++) {
-        const vt_task *task = (const vt_task *)(const void *)at; /* node is first */
         if (at->result == VT__SCHED_NEW)
-            found[n].id = task, found[n].scope = vt__dump_scope_of(task), found[n++].site = task->site;
+            found[n++] = vt__dump_new_of((const vt_task *)(const void *)at); /* node is first */
         at = at->next == first ? NULL : at->next;
     }
     if (t->drives) { /* else who does lists them */
         vt__plat_spin_lock(&t->dom->any_spin);
         const vt_task *task = t->dom->any_head;
         for (; task && n < VT__DUMP_UNBEGUN; task = (const vt_task *)(const void *)task->node.next)
-            found[n].id = task, found[n].scope = vt__dump_scope_of(task), found[n++].site = task->site;
+            found[n++] = vt__dump_new_of(task);
         vt__plat_spin_unlock(&t->dom->any_spin);
     }
     for (int i = 0; i < n; i++) {
@@ -12755,7 +12761,7 @@ static void vt__dump_unbegun(vt__dump_walk *w, vt__thr *t) {
         vt__dump_ptr(&w->out, "id", found[i].id);
         vt__dump_word(&w->out, "state", "starting");
         vt__dump_text(&w->out, "site", found[i].site ? found[i].site : "?");
-        vt__dump_parent(&w->out, found[i].scope);
+        vt__dump_parent(&w->out, found[i].scope, found[i].owner);
         vt__dump_end(&w->out);
     }
 }
