@@ -21718,7 +21718,7 @@ VT__INLINE bool vt__wsc_unheard(const vt_ws *ws) {
     const vt__conn_buf *b = &ws->io.in;
     if (ws->home != vt__sched_thr() || VT__LIKELY(ws->home->now - ws->heard < VT__WSC_DEAF_NS)) return false;
     if (ws->reading) return false;
-    if (b->pos == b->len) return vt__conn_readable(ws->io.c);
+    if (b->pos == b->len) return VTHTTP_POLL || vt__conn_readable(ws->io.c);
     return ws->inside || (ws->end ? ws->was : b->p[b->pos]) & VT__WS_CONTROL;
 }
 /* The last message keeps its block, and what is behind it gets another. */
@@ -21742,6 +21742,7 @@ static VT__NOINLINE void vt__wsc_hear(vt_ws *ws) {
     uint8_t pong[VT__WS_CONTROL_MAX];
     size_t n = 0;
     if (ws->closed || ws->err || (ws->end && !vt__wsc_set_apart(ws))) return;
+    if (VTHTTP_POLL) vt__poll_set(&ws->io.c->pd, VT__PD_R); /* poll tells only who waits */
     (void)vt__wsc_frame(ws, VT__WSC_NOW);
     if (ws->io.in.pos == ws->io.in.len) vt__conn_buf_put(vt__sched_thr(), &ws->io.in);
     vt__sync_lock(&ws->mu.flags, &ws->mu.spin);
