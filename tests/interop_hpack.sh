@@ -49,13 +49,13 @@ static int decode(vt__hpack_dec *d, void *scratch, const uint8_t *p, size_t n) {
 int main(void) {
     static char line[ROOM * 4], name[ROOM], value[ROOM];
     static uint8_t out[ROOM], bytes[ROOM], scratch[ROOM];
+    static uint64_t tables[2][ROOM / 8]; /* more than either asks for */
     vt__hpack_enc e;
     vt__hpack_dec d;
     size_t len = 0, n;
     bool open = false;
     vt__hpack_enc_init(&e, 65536), vt__hpack_dec_init(&d, 65536);
-    vt__hpack_enc_table(&e, malloc(vt__hpack_enc_mem(&e)));
-    vt__hpack_dec_table(&d, malloc(vt__hpack_mem(d.t.cap)));
+    vt__hpack_enc_table(&e, tables[0]), vt__hpack_dec_table(&d, tables[1]);
     while (fgets(line, sizeof line, stdin)) {
         if (line[0] == 'S') {
             uint32_t size = (uint32_t)strtoul(line + 2, NULL, 10);
