@@ -7838,6 +7838,7 @@ typedef struct vt__dom {
     int64_t polls, wakes;
 #if VTHTTP_POLL
     uint32_t set_spin; /* of ents, n, cap, next */
+    uint32_t waiting;  /* the driver asks the kernel, or is about to */
     struct vt__poll_ent {
         vt__pd *pd;
         uint16_t gen;
@@ -8087,11 +8088,16 @@ static int vt__poll_build(vt__dom *dom) {
     return n + 1;
 }
 static int vt__poll_wait(vt__dom *dom, int64_t ns) {
+    __atomic_store_n(&dom->waiting, 1, __ATOMIC_SEQ_CST); /* see vt__poll_remove */
     int n = vt__poll_build(dom);
-    if (n < 0) return n;
+    if (n < 0) {
+        __atomic_store_n(&dom->waiting, 0, __ATOMIC_SEQ_CST);
+        return n;
+    }
     int ms = ns < 0 ? -1 : (int)VT__MIN((ns + VT_MS - 1) / VT_MS, INT64_C(3600000));
     vt__plat_count(&dom->polls, 1);
     int r = vt__plat_poll(dom->now.fds, (unsigned)n, ms);
+    __atomic_store_n(&dom->waiting, 0, __ATOMIC_SEQ_CST);
     if (r <= 0) return r;
     if (dom->now.fds[n - 1].revents) {
         char sink[256];
@@ -8238,7 +8244,9 @@ static bool vt__poll_disown(vt__pd *pd) {
 static VT__UNUSED void vt__poll_remove(vt__pd *pd) {
     if (!vt__poll_disown(pd)) return;
     vt__poll_ctl_del(pd->dom, pd);
-    if (VTHTTP_POLL) vt__poll_kick(pd->dom);
+#if VTHTTP_POLL
+    if (__atomic_load_n(&pd->dom->waiting, __ATOMIC_SEQ_CST)) vt__poll_kick(pd->dom);
+#endif
 }
 /* Marks it closed and wakes who waits; later waits fail. The descriptor itself is closed by vt__poll_close. */
 static void vt__poll_shut(vt__pd *pd) {
