@@ -38,7 +38,7 @@ EX := $(if $(filter default,$(V)),build/examples,$(B)/examples)
 VCC := $(or $(CC_$(V)),$(CC))
 COMPILE := $(VCC) -std=gnu11 $(CFLAGS) $(WARN) $(FLAGS_$(V)) -pthread
 RUNNER := $(RUN_$(V))
-TIMES := $(or $(TIMES_$(V)),60 300)
+TIMES := $(or $(TIMES_$(V)),60 480)
 
 TEST_SRC := $(sort $(wildcard tests/test_*.c tests/e2e_*.c tests/sim_*.c tests/fault_*.c))
 SCRIPT_SRC := $(sort $(filter-out tests/run.sh,$(wildcard tests/*.sh tests/lint/test_*.sh)))

@@ -11,7 +11,7 @@ set -u
 mode=${1:-}
 [ $# -gt 0 ] && shift
 logs=${VT_BUILD:-build/default}/log
-limit=${VT_BIN_TIMEOUT:-300}
+limit=${VT_BIN_TIMEOUT:-480}
 passed=0 failed=0 skipped=0 skips= fails= nl='
 '
 
