@@ -158,7 +158,7 @@ static int closing_main(void *arg) {
     int r = connect_pair(&p, "127.0.0.1:0"), any = *(int *)arg;
     if (r < 0) return r;
     vt_task *t = any ? vt_async_any(read_b, &p) : vt_async(read_b, &p), *u = vt_async(accept_more, &p);
-    vt_sleep_ms(2);
+    while (!(vt__poll_bits(&p.b->pd) & vt__poll_bits(&p.listener->pd) & VT__PD_RWAIT)) vt_sleep_ms(1);
     char c;
     CHECK_EQ(vt_read(p.b, &c, 1), -EBUSY); /* one reader at a time */
     vt_sock_close(p.b);
@@ -210,7 +210,7 @@ TEST(waits_on_descriptors_of_others) { CHECK_EQ(run_on(1, fd_main, NULL), 0); }
 
 TEST(a_stale_socket_file_is_replaced_a_live_one_is_not) {
     const char *path = tmp_path("stale");
-    char addr[80];
+    char addr[160];
     vt_sock *a, *b;
     snprintf(addr, sizeof addr, "unix:%s", path);
     REQUIRE(vt_listen(&a, addr, NULL) == 0);
@@ -232,7 +232,7 @@ static int options_main(void *arg) {
     for (int on = 0; on < 2; on++) {
         vt_sock_cfg cfg = {.reuseport = on, .delay = on, .v6only = on, .unix_mode = on ? 0600 : 0};
         vt_sock *l, *again, *a, *b;
-        char addr[VT_ADDR_MAX], path[80];
+        char addr[VT_ADDR_MAX], path[160];
         struct stat st;
         CHECK_EQ(vt_listen(&l, "127.0.0.1:0", &cfg), 0);
         vt_sock_local(l, addr, sizeof addr);
