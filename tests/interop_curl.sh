@@ -10,7 +10,7 @@ if ! command -v curl > /dev/null; then
     exit 0
 fi
 tmp=$(mktemp -d) || exit 2
-passed=0 failed=0 pid= port=
+pid= port=
 server=${VT_EXAMPLES:-build/examples}/conformance
 trap '[ -n "$pid" ] && kill -9 "$pid" 2> /dev/null; rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM HUP
@@ -19,20 +19,8 @@ if [ ! -x "$server" ]; then
     ${CC:-cc} -std=gnu11 -O2 -pthread -o "$server" examples/conformance.c || exit 2
 fi
 
-ok() {
-    passed=$((passed + 1))
-}
-bad() {
-    failed=$((failed + 1))
-    echo "FAIL interop_curl: $1"
-}
-same() {
-    if [ "$2" = "$3" ]; then
-        ok
-    else
-        bad "$1: want '$2', got '$(printf '%s' "$3" | head -c 300)'"
-    fi
-}
+name=interop_curl
+. tests/tools/interop.sh
 # curl that a test cannot wait for longer than 30 s, that uses no proxy and no configuration of the user's
 req() {
     curl -q -s --noproxy '*' --max-time 30 "$@"

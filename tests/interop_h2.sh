@@ -5,36 +5,17 @@
 set -u
 cd "$(dirname "$0")/.." || exit 2
 tmp=$(mktemp -d) || exit 2
-passed=0 failed=0 skipped=0 pid=
+skipped=0 pid=
 server=$tmp/conformance
 h2spec=${H2SPEC:-$(command -v h2spec)}
 trap '[ -n "$pid" ] && kill -9 "$pid" 2> /dev/null; rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM HUP
 
-ok() {
-    passed=$((passed + 1))
-}
-bad() {
-    failed=$((failed + 1))
-    echo "FAIL interop_h2: $1"
-}
+name=interop_h2
+. tests/tools/interop.sh
 skip() {
     skipped=$((skipped + 1))
     echo "SKIP interop_h2: $1"
-}
-same() { # name want got
-    if [ "$2" = "$3" ]; then
-        ok
-    else
-        bad "$1: want '$2', got '$(printf '%s' "$3" | head -c 300)'"
-    fi
-}
-has() { # name what file
-    if grep -q -e "$2" "$3"; then
-        ok
-    else
-        bad "$1: no '$2' in: $(tail -c 1000 "$3")"
-    fi
 }
 
 # Its own build: HTTP/2 is not in the examples of other tests.

@@ -12,7 +12,7 @@ for tool in curl openssl; do
     exit 0
 done
 tmp=$(mktemp -d) || exit 2
-passed=0 failed=0 skipped=0 pid= port= tls=
+skipped=0 pid= port= tls=
 server=${VT_EXAMPLES:-build/examples}/conformance
 trap '[ -n "$pid" ] && kill -9 "$pid" 2> /dev/null; rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM HUP
@@ -21,27 +21,8 @@ if [ ! -x "$server" ]; then
     ${CC:-cc} -std=gnu11 -O2 -pthread -DVTHTTP_TLS=1 -o "$server" examples/conformance.c -lssl -lcrypto || exit 2
 fi
 
-ok() {
-    passed=$((passed + 1))
-}
-bad() {
-    failed=$((failed + 1))
-    echo "FAIL interop_tls: $1"
-}
-same() { # name want got
-    if [ "$2" = "$3" ]; then
-        ok
-    else
-        bad "$1: want '$2', got '$(printf '%s' "$3" | head -c 300)'"
-    fi
-}
-has() { # name what file
-    if grep -q -e "$2" "$3"; then
-        ok
-    else
-        bad "$1: no '$2' in: $(head -c 2000 "$3")"
-    fi
-}
+name=interop_tls
+. tests/tools/interop.sh
 # HTTP/1.1: what goes over HTTP/2 is interop_h2's
 req() {
     curl -q -s --http1.1 --noproxy '*' --max-time 30 --cacert "$tmp/ca.pem" --resolve "localhost:$tls:127.0.0.1" "$@"
