@@ -8420,7 +8420,7 @@ static void vt__poll_fdw_put(vt__poll_fdws *of, vt__poll_fdw *f) {
  *
  * A domain has a lock, and its driver holds it except while vthreads run. Thus there are two moments: with the lock free
  * anybody may take the domain over, since its driver is out among the vthreads; and with it taken nobody may. What
- * vthreads do to something of the domain they do under the lock as well.
+ * vthreads do to something of the domain they do under the lock as well, or have the driver do it (vt__sched_at).
  *
  * A vthread is pinned, so whoever ends its wait only puts it into its thread's queue: a wake-up cannot overtake the
  * park. Each wait has one owner: what is waited for (see vt__poll_event, vt__waiter). Time-outs and cancels are carried
@@ -9226,6 +9226,37 @@ static VT__NOINLINE int vt__sched_park_slow(vt__vth *v, bool (*abort)(vt__vth *)
 static VT__NOINLINE int vt__sched_park(vt__vth *v, bool (*abort)(vt__vth *), int64_t due) {
     if (v->slow || (due && !vt__timer_before(&v->timer, due))) return vt__sched_park_slow(v, abort, due);
     return vt__sched_wait(v->thr, v, abort, due);
+}
+
+/* What is done in a domain by who drives it, for a vthread that waits meanwhile. */
+typedef struct vt__errand {
+    vt__msg msg;
+    vt__vth *v;
+    bool (*fn)(void *arg);
+    void *arg;
+    bool result;
+} vt__errand;
+static void vt__sched_errand(vt__dom *dom, vt__msg *m) {
+    vt__errand *e = VT__CONTAINER(m, vt__errand, msg);
+    (void)dom;
+    e->result = e->fn(e->arg);
+    vt__sched_ready(e->v);
+}
+static VT__NOINLINE bool vt__sched_send_errand(vt__dom *d, bool (*fn)(void *arg), void *arg) {
+    vt__errand e = {.msg = {.fn = vt__sched_errand}, .v = vt__sched_tls->cur, .fn = fn, .arg = arg};
+    vt__sched_post(d, &e.msg);
+    (void)vt__sched_park(e.v, NULL, 0);
+    return e.result;
+}
+/* fn(arg) under the domain's lock, without parking. Where another thread drives the domain, it does that: this one, which has
+ * lost it, may have burnt CPU and be ahead of its share, and with the lock in its hand would keep all of the domain waiting
+ * for its next turn. By a vthread. */
+VT__INLINE bool vt__sched_at(vt__dom *d, bool (*fn)(void *arg), void *arg) {
+    if (VT__UNLIKELY(vt__sched_driver(d) != vt__sched_tls)) return vt__sched_send_errand(d, fn, arg);
+    vt__sched_dom_lock(d);
+    bool r = fn(arg);
+    vt__sched_dom_unlock(d);
+    return r;
 }
 
 /* For waits that time, deadline or cancel alone end. Each kind of wait has an abort of its own, even where they would
@@ -19130,7 +19161,7 @@ static void vt__link_begin(vt__link *c, void *run) {
 }
 /* Takes the domain's lock when no note is on its way: one that came later would find another run, perhaps of another
  * connection and on another thread. By the vthread that they are for; nothing more is said to it before the unlock. */
-static void vt__link_last_word(vt__dom *dom, vt__link_notes *to) {
+static VT__UNUSED void vt__link_last_word(vt__dom *dom, vt__link_notes *to) {
     vt__sched_dom_lock(dom);
     if (VT__LIKELY(!__atomic_load_n(&to->bits, __ATOMIC_ACQUIRE))) return;
     vt_shield(true);
@@ -20958,18 +20989,49 @@ static void vt__h1c_begin(vt__h1c_run *run, vt__link *c) {
     run->v->task = &c->start.task;
     vt__sched_on_park(run->v, vt__h1c_on_park, run);
 }
-/* What a run has is given back, and the lock of its domain taken: its connection is to go on from there. */
-static vt__dom *vt__h1c_leave(vt__h1c_run *run) {
+/* Where a connection goes on from a run. */
+enum vt__h1c_whither { VT__H1C_AWAY, VT__H1C_PARK, VT__H1C_LINGER, VT__H1C_CLOSE, VT__H1C_REFUSE };
+typedef struct vt__h1c_exit {
+    vt__h1c_run *run;
+    enum vt__h1c_whither to;
+    int list; /* PARK: where, and until when */
+    int64_t due;
+    bool back; /* there is input already */
+} vt__h1c_exit;
+/* Under the lock of its domain, maybe by its driver. False: a note is on its way to the run. */
+static bool vt__h1c_hand_over(void *arg) {
+    vt__h1c_exit *e = arg;
+    vt__link *c = e->run->c;
+    if (VT__UNLIKELY(__atomic_load_n(&c->notes.bits, __ATOMIC_ACQUIRE))) return false;
+    if (VT__UNLIKELY(e->run->flushing)) vt__poll_clear(&c->conn.pd, VT__PD_FLUSH);
+    vt__link_left(c);
+    switch (e->to) {
+    case VT__H1C_AWAY: break;
+    case VT__H1C_PARK: e->back = !vt__link_arm(c, e->list, e->due); break;
+    case VT__H1C_LINGER: vt__link_linger(c); break;
+    case VT__H1C_CLOSE: vt__link_close(c); break;
+    case VT__H1C_REFUSE: vt__link_refuse(c); break;
+    }
+    return true;
+}
+/* A note that came later would find another run, perhaps of another connection and on another thread. */
+static VT__NOINLINE void vt__h1c_heed_last(vt__h1c_exit *e, vt__dom *dom) {
+    vt_shield(true);
+    do (void)vt_yield(); /* to the mail */
+    while (!vt__sched_at(dom, vt__h1c_hand_over, e));
+    vt_shield(false);
+}
+/* What a run has is given back, and its connection goes on, without the run: when this returns, the connection, and the
+ * server with the last one, may be gone. */
+VT__INLINE void vt__h1c_leave(vt__h1c_exit *e) {
+    vt__h1c_run *run = e->run;
     vt__dom *dom = run->host->dom;
-    vt__link_last_word(dom, &run->c->notes);
     vt__conn_buf_put(run->io.thr, &run->io.in);
     vt__conn_buf_put(run->io.thr, &run->io.out);
     vt__h1c_release(run);
-    if (VT__UNLIKELY(run->flushing)) vt__poll_clear(&run->c->conn.pd, VT__PD_FLUSH);
     vt__sched_on_park(run->v, NULL, NULL);
     run->v->task = NULL; /* what the vthread still does, it does without the connection */
-    vt__link_left(run->c);
-    return dom;
+    if (VT__UNLIKELY(!vt__sched_at(dom, vt__h1c_hand_over, e))) vt__h1c_heed_last(e, dom);
 }
 /* Sends what is left and closes. A response that was to be ended by close, and is cut off, ends with RST. */
 static void vt__h1c_finish(vt__h1c_run *run) {
@@ -20988,11 +21050,10 @@ static void vt__h1c_finish(vt__h1c_run *run) {
         (void)vt__plat_setsockopt(c->conn.pd.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
         linger = false;
     }
-    vt__dom *dom = vt__h1c_leave(run);
-    if (VT__UNLIKELY(run->mute)) vt__link_refuse(c);
-    else if (linger) vt__link_linger(c);
-    else vt__link_close(c);
-    vt__sched_dom_unlock(dom);
+    vt__h1c_leave(&(vt__h1c_exit){.run = run,
+                                  .to = VT__UNLIKELY(run->mute) ? VT__H1C_REFUSE
+                                        : linger                ? VT__H1C_LINGER
+                                                                : VT__H1C_CLOSE});
 }
 /* Parks; false: there is input. After true the connection is no longer ours. */
 VT__INLINE bool vt__h1c_park(vt__h1c_run *run) {
@@ -21004,19 +21065,17 @@ VT__INLINE bool vt__h1c_park(vt__h1c_run *run) {
     bool added = vt__poll_add(c->host->dom, &c->conn.pd) >= 0;
     c->blank = c->blank || run->io.in.pos < run->io.in.len;
     c->why = VT__LINK_INPUT;
-    vt__dom *dom = vt__h1c_leave(run);
-    bool gone = !added || vt__link_arm(c, list, due);
-    if (!added) vt__link_close(c);
-    vt__sched_dom_unlock(dom);
-    if (!gone) vt__h1c_begin(run, c);
-    return gone;
+    vt__h1c_exit e = {.run = run, .to = added ? VT__H1C_PARK : VT__H1C_CLOSE, .list = list, .due = due};
+    vt__h1c_leave(&e);
+    if (e.back) vt__h1c_begin(run, c);
+    return !e.back;
 }
 /* To HTTP/2, with its preface. */
 static void vt__h1c_give_over(vt__h1c_run *run) {
     vt__link *c = run->c;
     vt__conn_buf in = run->io.in;
     memset(&run->io.in, 0, sizeof run->io.in);
-    vt__sched_dom_unlock(vt__h1c_leave(run));
+    vt__h1c_leave(&(vt__h1c_exit){.run = run, .to = VT__H1C_AWAY});
     vt__h2c_adopt(c, in);
 }
 static int vt__h1c_main(void *arg) {
@@ -21122,10 +21181,7 @@ static void vt__h1c_hello_over(vt__h1c_run *run) {
     vt_shield(true);
     bool linger = vt__conn_flush(&run->io) == 0 && (run->linger || vt__poll_bits(&c->conn.pd) & VT__PD_R);
     vt_shield(false);
-    vt__dom *dom = vt__h1c_leave(run);
-    if (linger) vt__link_linger(c);
-    else vt__link_close(c);
-    vt__sched_dom_unlock(dom);
+    vt__h1c_leave(&(vt__h1c_exit){.run = run, .to = linger ? VT__H1C_LINGER : VT__H1C_CLOSE});
 }
 /* True: requests may follow. Else the connection is parked, like one that has not said anything yet, or on its way out. */
 static VT__NOINLINE bool vt__h1c_hello(vt__link *c) {
@@ -21145,7 +21201,7 @@ static VT__NOINLINE bool vt__h1c_hello(vt__link *c) {
     c->start.fn = vt__h1c_main;
     c->why = VT__LINK_INPUT;
     c->since = 0; /* the head has its own time */
-    vt__sched_dom_unlock(vt__h1c_leave(&run));
+    vt__h1c_leave(&(vt__h1c_exit){.run = &run, .to = VT__H1C_AWAY});
     return true;
 }
 static int vt__h1c_main_tls(void *arg) {
