@@ -8884,29 +8884,21 @@ static VT__UNUSED void vt__sched_want_room(void (*room)(void)) {
     __atomic_store_n(&vt__sched_g.credit_batch, room ? 0 : vt__sched_g.credit_full, __ATOMIC_SEQ_CST);
 }
 
-/* A vthread's start that needs no memory, embedded in what it is for: vt__sched_admit, then vt__sched_submit; again and
- * again. Its cancel is asked for on its own thread only. */
-typedef struct vt__start {
-    vt_task task;
-    vt_fn *fn;
-    void *arg;
-} vt__start;
-static VT__UNUSED void vt__sched_start_init(vt__start *s, vt_fn *fn, void *arg, const char *site) {
-    memset(s, 0, sizeof *s);
-    s->fn = fn;
-    s->arg = arg;
-    s->task.site = site;
-    s->task.flags = VT__TASK_EMBEDDED | VT__TASK_DETACHED | VT__TASK_ANY;
+/* A task that needs no memory, embedded in what it is for: vt__sched_admit, then vt__sched_submit; again and again. Its cancel
+ * is asked for on its own thread only. */
+static VT__UNUSED void vt__sched_embed(vt_task *t, vt_fn *fn, void *arg, const char *site) {
+    memset(t, 0, sizeof *t);
+    t->fn = fn;
+    t->arg = arg;
+    t->site = site;
+    t->flags = VT__TASK_EMBEDDED | VT__TASK_DETACHED | VT__TASK_ANY;
 }
 static VT__UNUSED int vt__sched_admit(void) { return vt__sched_credit_take(vt__sched_tls); }
 /* Queues unstarted work in `dom`; an idle worker may take it. From then on it belongs to whoever runs it. */
-static VT__UNUSED void vt__sched_submit(vt__dom *dom, vt__start *s) {
+static VT__UNUSED void vt__sched_submit(vt__dom *dom, vt_task *t) {
     uint32_t keep = VT__TASK_EMBEDDED | VT__TASK_DETACHED | VT__TASK_ANY;
-    vt_task *t = &s->task;
     __atomic_fetch_and(&t->flags, keep, __ATOMIC_ACQ_REL);
     t->node.result = VT__SCHED_NEW;
-    t->fn = s->fn;
-    t->arg = s->arg;
     vt__plat_count(&vt__sched_tls->spawned, 1);
     if (vt__sched_g.fixed) vt__sched_run_push(vt__sched_tls, &t->node); /* nobody else could take it */
     else vt__sched_any_push(dom, t, t, 1);
@@ -18731,7 +18723,7 @@ VT_API void vt_tls_close(vt_stream *st) { (void)st; }
 
 /*==============================================================================
  * MARK: - @link    connections of a server: from accept to close, whatever is spoken on them
- * uses:   @plat @mem @str @ds @h1 @timer @poll @sched @self @io @req @conn @tls
+ * uses:   @plat @mem @str @ds @h1 @timer @poll @sched @self @io @conn @tls
  * raises: vt__link.start (there is input, or the time is up), vt__link_notes.heed (to one that runs),
  *         vt__link_group.closed (a connection has ended and somebody waits for that)
  * test:   tests/e2e_life.c tests/sim_edges.c tests/e2e_edges.c
@@ -18815,27 +18807,28 @@ typedef struct vt__link_notes {
 
 typedef struct vt__link {
     vt__conn conn;
-    vt__start start;
+    vt_task start;
     vt__list link;
     int64_t due;                /* while parked or waiting */
     vt__link_host *host, *home; /* home: whose slab it is part of */
     void *run;                  /* while it runs: the protocol's; in the free list: the next */
     vt__link_notes notes;       /* while it runs */
-    int64_t since;              /* accepted, or the rest of a head was first waited for; 0: not yet */
+    union {
+        int64_t since;     /* accepted, or the rest of a head was first waited for; 0: not yet */
+        uint32_t lingered; /* bytes that have come and gone */
+    };
     int64_t requests;
-    uint32_t lingered;
     uint8_t why, list, peer_len;
-    uint8_t unsaid; /* of a refusal: the bytes that are not sent yet, while it lingers */
-    const vt__http_wire *wire;
-    vt__tls_gate *gate; /* the TLS listener that it came to; NULL: a plain one */
     bool blank;         /* the empty line that may precede a request has come, and is dropped */
+    uint8_t unsaid;     /* of a refusal: the bytes that are not sent yet, while it lingers */
+    vt__tls_gate *gate; /* the TLS listener that it came to; NULL: a plain one */
     union {
         struct sockaddr sa;
         struct sockaddr_in in;
         struct sockaddr_in6 in6;
     } peer;
 } vt__link;
-_Static_assert(sizeof(vt__link) <= 448, "an idle connection is to stay small");
+_Static_assert(sizeof(vt__link) <= 320, "an idle connection is to stay small");
 _Static_assert(sizeof(((vt__link_conf *)0)->refusal) <= UINT8_MAX, "vt__link.unsaid counts its bytes");
 
 /* Type-stable: an event on its way may still look at a closed connection's descriptor word. */
@@ -19336,7 +19329,7 @@ struct vt__h2c;
 typedef struct vt__h2c_stream {
     vt__h2_stream m; /* first */
     vt__conn conn;
-    vt__start start;
+    vt_task start;
     struct vt__h2c *h;
     vt__list link;
     vt__link_notes notes; /* its thr is NULL until a handler runs */
@@ -19466,7 +19459,7 @@ static void vt__h2c_heed(vt__link_notes *to, unsigned bits) {
         vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
                (int)VT__MIN(t.len, (size_t)500), t.ptr);
     }
-    if (bits & (VT__PD_WATCH | VT__LINK_KILL)) vt__sched_cancel(&s->start.task);
+    if (bits & (VT__PD_WATCH | VT__LINK_KILL)) vt__sched_cancel(&s->start);
 }
 
 /*--- the connection's output ---*/
@@ -19837,7 +19830,7 @@ static void vt__h2c_begin(vt__h2c_run *run, vt__h2c_stream *s) {
     vt__mem_arena_init(&run->arena, &run->thr->block_pool, 0);
     vt__req_init(&run->req, &run->res, s->h->host->group->server, NULL, run, &run->arena);
     vt__h2c_describe(run);
-    run->v->task = &s->start.task;
+    run->v->task = &s->start;
     vt__sched_on_park(run->v, vt__h2c_on_park, run);
 }
 /* The answer is whole, and the request still on its way and not long: it is let in and dropped, as HTTP/1.1's is. A stream that
@@ -19882,7 +19875,7 @@ static int vt__h2c_main(void *arg) {
     vt__h2c_begin(&run, s);
     vt__sched_dom_lock(run.dom);
     bool dead = s->err < 0;
-    run.req.wire = s->h->c && s->h->c->wire == &vt__h2c_wire_tls ? &vt__h2c_wire_tls : &vt__h2c_wire;
+    run.req.wire = s->h->c && s->h->c->gate ? &vt__h2c_wire_tls : &vt__h2c_wire;
     s->run = &run;
     s->notes.heed = vt__h2c_heed;
     s->notes.thr = run.thr;
@@ -20041,7 +20034,7 @@ static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__h2_event *ev
     h->c->requests++;
     __atomic_fetch_add(&h->host->requests, 1, __ATOMIC_RELAXED);
     if (h->c->requests >= h->host->group->conf.max_requests) vt__h2_shutdown(&h->m, vt__plat_now());
-    vt__sched_start_init(&s->start, vt__h2c_main, s, "stream");
+    vt__sched_embed(&s->start, vt__h2c_main, s, "stream");
     if (VT__UNLIKELY(vt__sched_admit() < 0)) vt__h2c_busy(h, s);
     else vt__sched_submit(h->host->dom, &s->start);
 }
@@ -20244,7 +20237,6 @@ static void vt__h2c_adopt(vt__link *c, vt__conn_buf in) {
         c->run = h;
         c->conn.pd.sink = vt__h2c_sink;
         c->notes = (vt__link_notes){.heed = vt__h2c_heed_stop};
-        c->wire = c->gate ? &vt__h2c_wire_tls : &vt__h2c_wire;
         vt__ds_list_push(&c->host->running, &c->link);
         if (vt__link_stopping(c)) vt__h2_shutdown(&h->m, vt__plat_now());
         if (vt__h2c_read(h)) vt__h2c_stir(h);
@@ -20401,7 +20393,7 @@ static void vt__h1c_watch(vt__h1c_run *run, bool fin) {
     run->watched = true;
     if (run->io.err == 0 && vt__poll_watch(pd, fin)) return;
     run->gone = true;
-    vt__sched_cancel(&run->c->start.task);
+    vt__sched_cancel(&run->c->start);
 }
 /* What the socket takes at once goes out, and the rest as it takes more, while the vthread waits for something else. */
 static void vt__h1c_flush_parked(vt__h1c_run *run) {
@@ -20429,7 +20421,7 @@ static void vt__h1c_heed(vt__link_notes *to, unsigned bits) {
                (int)VT__MIN(t.len, (size_t)500), t.ptr);
     }
     if (bits & VT__PD_WATCH) run->gone = true;
-    if (bits & (VT__PD_WATCH | VT__LINK_KILL)) vt__sched_cancel(&c->start.task);
+    if (bits & (VT__PD_WATCH | VT__LINK_KILL)) vt__sched_cancel(&c->start);
 }
 /* The vthread is about to park, wherever in the handler that is: the peer gets what there is. */
 static void vt__h1c_on_park(void *arg) {
@@ -20979,14 +20971,14 @@ static void vt__h1c_begin(vt__h1c_run *run, vt__link *c) {
     run->c = c;
     run->host = c->host;
     run->conf = &c->host->group->conf;
-    run->wire = c->wire;
+    run->wire = c->gate ? &vt__h1c_wire_tls : &vt__h1c_wire;
     run->io.write_ns = run->conf->write_ns;
     run->fields = run->few;
     run->fields_cap = VT__MIN(VT__H1C_FIELDS, run->conf->max_fields);
     run->chunk_at = SIZE_MAX;
     vt__mem_arena_init(&run->arena, &thr->block_pool, 0);
     run->v = vt__sched_self();
-    run->v->task = &c->start.task;
+    run->v->task = &c->start;
     vt__sched_on_park(run->v, vt__h1c_on_park, run);
 }
 /* Where a connection goes on from a run. */
@@ -21216,10 +21208,9 @@ static int vt__h1c_main_tls(void *arg) {
 static int vt__h1c_accept(vt__link_host *h, int fd, const vt__addr *peer, vt__tls_gate *gate) {
     vt__link *c = vt__link_take(h, fd, peer, !gate);
     if (!c) return -ENOMEM;
-    vt__sched_start_init(&c->start, gate ? vt__h1c_main_tls : vt__h1c_main, c, "connection");
+    vt__sched_embed(&c->start, gate ? vt__h1c_main_tls : vt__h1c_main, c, "connection");
     c->notes.heed = vt__h1c_heed;
     c->gate = gate;
-    c->wire = gate ? &vt__h1c_wire_tls : &vt__h1c_wire;
     c->blank = false;
     if (gate) vt__tls_accept(&c->conn);
     vt__link_submit(c, VT__LINK_INPUT);
@@ -21433,7 +21424,7 @@ static int vt__wsc_flush_try(vt_ws *ws) {
 static void vt__wsc_lost(vt_ws *ws) {
     if (ws->run->gone || ws->run->conf->cancel_on == VT_CANCEL_NEVER) return;
     ws->run->gone = true;
-    vt__sched_cancel(&ws->run->c->start.task);
+    vt__sched_cancel(&ws->run->c->start);
 }
 /* What the socket takes at once goes out, and the rest as it takes more. Notes are heeded with an empty block alone: nothing
  * here may park. */
@@ -21982,7 +21973,7 @@ static void vt__wsc_leave(vt_ws *ws, int code, bool gone) {
 static void vt__wsc_stop(void *arg) {
     vt_ws *ws = arg;
     __atomic_store_n(&ws->stopping, true, __ATOMIC_RELAXED);
-    vt__sched_cancel(&ws->run->c->start.task);
+    vt__sched_cancel(&ws->run->c->start);
 }
 static int vt__wsc_end(void *arg, bool failed) {
     vt_ws *ws = arg;
