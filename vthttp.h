@@ -925,7 +925,8 @@ typedef struct vt_server_cfg {
     int hsts_subdomains;    /* 1: and to every subdomain */
     int reload_on_hup; /* 1: at SIGHUP vt_server_run reads the certificates anew (vt_server_tls_reload) */
     int http2; /* "-http2=": VT_NONE (off): HTTP/1.1 alone; 1 (on): fails in a build without; default: on in a
-                          build with VTHTTP_H2=1. By ALPN on TLS listeners, by its preface on plain ones */
+                          build with VTHTTP_H2=1. By ALPN on TLS listeners, on plain ones by its preface, or Upgrade
+                          (a proxy in front that minds its requests is not to hand that on: RFC 9110 7.6.1) */
     int max_streams;                           /* HTTP/2: requests of one connection at a time; default 100 */
     int no_date;                               /* 1: no Date field */
     const char *server_name;                   /* value of the Server field; default none */
@@ -3315,20 +3316,20 @@ static VT__NOINLINE int vt__h1_on_res_field(vt__h1_req *r, const char *buf, vt__
     return 0;
 }
 
-/* Fields for framing, routing, authentication, and the interpretation of the content have no place in trailers
- * (RFC 9110 6.5.1). */
+/* Of a connection of HTTP/1.1, which other versions have not (RFC 9113 8.2.2). */
+static bool vt__h1_is_hop(int id) {
+    return id == VT__H1_F_CONNECTION || id == VT__H1_F_UPGRADE || id == VT__H1_F_KEEP_ALIVE ||
+           id == VT__H1_F_PROXY_CONNECTION || id == VT__H1_F_TRANSFER_ENCODING;
+}
+/* Not fields for framing, routing, authentication, nor for what the content means (RFC 9110 6.5.1). */
 static bool vt__h1_trailer_ok(int id) {
+    if (vt__h1_is_hop(id)) return false;
     switch (id) {
     case VT__H1_F_HOST:
-    case VT__H1_F_CONNECTION:
     case VT__H1_F_CONTENT_LENGTH:
-    case VT__H1_F_TRANSFER_ENCODING:
     case VT__H1_F_EXPECT:
-    case VT__H1_F_UPGRADE:
     case VT__H1_F_TE:
     case VT__H1_F_TRAILER:
-    case VT__H1_F_KEEP_ALIVE:
-    case VT__H1_F_PROXY_CONNECTION:
     case VT__H1_F_CONTENT_ENCODING:
     case VT__H1_F_CONTENT_TYPE:
     case VT__H1_F_CONTENT_RANGE:
@@ -6113,13 +6114,8 @@ static bool vt__h2_regular_ok(vt__h2 *h, const vt__hpack_field *f) {
     vt__h2_stream *s = h->cur;
     vt__h2_block *b = &h->block;
     b->regular = true;
-    if (s->headed && !vt__h1_trailer_ok(f->id)) return false;
+    if (vt__h1_is_hop(f->id) || (s->headed && !vt__h1_trailer_ok(f->id))) return false;
     switch (f->id) {
-    case VT__H1_F_CONNECTION:
-    case VT__H1_F_KEEP_ALIVE:
-    case VT__H1_F_PROXY_CONNECTION:
-    case VT__H1_F_TRANSFER_ENCODING:
-    case VT__H1_F_UPGRADE: return false;
     case VT__H1_F_TE: return vt__str_eq_ci(f->value, VT__STR_LIT("trailers"));
     case VT__H1_F_CONTENT_LENGTH:
         return s->length < 0 && vt__str_u63(f->value, INT64_MAX, &s->length) == 0; /* once */
@@ -19536,20 +19532,9 @@ static const struct vt__conn_ops vt__h2c_ops = {
     .recv = vt__conn_recv_over, .recv_try = vt__h2c_recv_try, .send_wait = vt__conn_room_over};
 
 /*--- the response ---*/
-/* Fields of HTTP/1.1's connections, and those that the head has by itself. */
-static bool vt__h2c_is_hop(const vt__res_field *f) {
-    switch (f->id) {
-    case VT__H1_F_CONNECTION:
-    case VT__H1_F_KEEP_ALIVE:
-    case VT__H1_F_PROXY_CONNECTION:
-    case VT__H1_F_TRANSFER_ENCODING:
-    case VT__H1_F_UPGRADE: return true;
-    default: return false;
-    }
-}
 static void vt__h2c_put_fields(vt__h2_head *w, const vt__res_field *f, uint32_t n) {
     for (; n > 0; f++, n--)
-        if (!vt__h2c_is_hop(f))
+        if (!vt__h1_is_hop(f->id))
             (void)vt__h2_head_field(w, f->id, (vt_str){f->name, f->name_len},
                                     (vt_str){f->value, f->value_len}, 0);
 }
@@ -19563,6 +19548,7 @@ static int vt__h2c_head_begin(vt__h2c_run *run, vt__h2_head *w, size_t size, int
     vt__h2c *h = run->s->h;
     vt__h2_stream *next;
     size_t max, cap = size + 64 + (size / VT__H2_FRAME_MIN + 1) * VT__H2_FRAME;
+    if (h->m.err) return -ECONNRESET;   /* GOAWAY was the last */
     (void)vt__h2c_next(h, &next, &max); /* SETTINGS first */
     uint8_t *to = vt__h2c_room(h, cap);
     return to ? vt__h2_head_begin(&h->m, &run->s->m, w, to, cap, how) : -ENOMEM;
@@ -19696,8 +19682,8 @@ static void vt__h2c_put_lines(vt__h2_head *w, vt_str lines) {
         end = (size_t)(cr - lines.ptr);
         vt_str name = {lines.ptr + at, (size_t)(colon - lines.ptr) - at},
                value = {colon + 1, (size_t)(cr - colon) - 1};
-        vt__res_field f = {.name = name.ptr, .id = (uint8_t)vt__h1_field_id(name)};
-        if (!vt__h2c_is_hop(&f)) (void)vt__h2_head_field(w, f.id, name, vt__str_trim(value), 0);
+        int id = vt__h1_field_id(name);
+        if (!vt__h1_is_hop(id)) (void)vt__h2_head_field(w, id, name, vt__str_trim(value), 0);
     }
 }
 static int vt__h2c_inform(vt_res *res, int status, vt_str lines) {
@@ -20178,47 +20164,123 @@ static void vt__h2c_heed_stop(vt__link_notes *to, unsigned bits) {
 }
 
 /*--- how a connection becomes one ---*/
-static int vt__h2c_alloc(vt__h2c **out, const vt__h2_cfg *cfg) {
+/* NULL: no memory. */
+static vt__h2c *vt__h2c_new(vt__link *c) {
+    const vt__h2_cfg *cfg = c->host->group->h2;
     vt__h2 probe;
     vt__h2_init(&probe, cfg, true, 0);
     size_t dec = vt__hpack_mem(probe.dec.t.cap), enc = vt__hpack_enc_mem(&probe.enc);
     vt__h2c *h = vt__mem_alloc(sizeof *h + dec + enc);
-    if (!h) return -ENOMEM;
+    if (!h) return NULL;
     memset(h, 0, sizeof *h);
     vt__h2_init(&h->m, cfg, true, vt__plat_now());
     vt__hpack_dec_table(&h->m.dec, h + 1);
     vt__hpack_enc_table(&h->m.enc, (char *)(h + 1) + dec);
-    *out = h;
-    return 0;
+    h->c = c;
+    h->host = c->host;
+    h->msg.fn = vt__h2c_told;
+    vt__ds_list_init(&h->streams);
+    vt__timer_init(&h->timer, vt__h2c_timer);
+    return h;
 }
-/* A connection that its vthread has left, with what was read of it; on that vthread's thread. */
-static void vt__h2c_adopt(vt__link *c, vt__conn_buf in) {
-    vt__h2c *h = NULL;
+/* One that never began, with its first stream if that is there. */
+static void vt__h2c_scrap(vt__h2c *h) {
+    vt__thr *thr = vt__sched_thr();
+    if (!h) return;
+    if (!vt__ds_list_empty(&h->streams))
+        vt__h2c_stream_free(VT__CONTAINER(h->streams.next, vt__h2c_stream, link));
+    vt__conn_buf_put(thr, &h->in);
+    vt__conn_buf_put(thr, &h->out);
+    vt__mem_free(h);
+}
+/* A connection that its vthread has left, with what was read of it; on that vthread's thread. h: of vt__h2c_upgrade, or NULL. */
+static void vt__h2c_adopt(vt__link *c, vt__h2c *h, vt__conn_buf in) {
     vt__dom *dom = c->host->dom;
-    int r = vt__h2c_alloc(&h, c->host->group->h2);
-    if (r == 0) r = vt__poll_add(dom, &c->conn.pd);
+    bool upgraded = h != NULL;
+    if (!h) h = vt__h2c_new(c);
+    if (h) h->in = in;
+    else vt__conn_buf_put(vt__sched_thr(), &in);
+    bool failed = !h || vt__poll_add(dom, &c->conn.pd) < 0;
     vt__sched_dom_lock(dom);
-    if (r < 0) {
-        vt__conn_buf_put(vt__sched_thr(), &in);
-        vt__mem_free(h);
+    if (failed) {
+        vt__h2c_scrap(h);
         vt__link_close(c);
     } else {
-        h->c = c;
-        h->host = c->host;
-        h->in = in;
-        h->msg.fn = vt__h2c_told;
         h->head_since = h->idle_since = vt__plat_now();
-        vt__ds_list_init(&h->streams);
-        vt__timer_init(&h->timer, vt__h2c_timer);
         c->run = h;
         c->conn.pd.sink = vt__h2c_sink;
         c->notes = (vt__link_notes){.heed = vt__h2c_heed_stop};
         c->wire = c->gate ? &vt__h2c_wire_tls : &vt__h2c_wire;
         vt__ds_list_push(&c->host->running, &c->link);
         if (vt__link_stopping(c)) vt__h2_shutdown(&h->m, vt__plat_now());
+        if (upgraded)
+            vt__h2c_launch(h, VT__CONTAINER(h->streams.next, vt__h2c_stream, link),
+                           &(vt__h2_event){.end = true});
         if (vt__h2c_read(h)) vt__h2c_stir(h);
     }
     vt__sched_dom_unlock(dom);
+}
+
+/*--- by Upgrade (RFC 7540 3.2) ---*/
+/* Whether a request asks for HTTP/2, and may have it. One with a body may not: what follows its head would have two readings,
+ * and a proxy that knows nothing of all this might take the other one. */
+static bool vt__h2c_asked(const vt__h1_req *r, const char *base, const vt__h1_field *f, vt_str *settings) {
+    unsigned upgrades = 0, given = 0, others = VT__H1_CHUNKED | VT__H1_EXPECT_OTHER | VT__H1_KEEP_ALIVE;
+    bool h2c = false, named = false, origin = r->form == VT__H1_ORIGIN || r->form == VT__H1_ASTERISK;
+    if ((r->flags & others) != VT__H1_KEEP_ALIVE || r->content_length || !origin) return false;
+    for (const vt__h1_field *end = f + r->nfields; f < end; f++) {
+        vt_str name = {base + f->name_off, f->name_len}, value = {base + f->value_off, f->value_len};
+        switch (vt__h1_field_id(name)) {
+        case VT__H1_F_UPGRADE:
+            h2c = vt__str_eq_ci(value, VT__STR_LIT("h2c"));
+            upgrades++;
+            break;
+        case VT__H1_F_CONNECTION: named |= vt__h1_list_has(value, VT__STR_LIT("http2-settings")); break;
+        case VT__H1_F_HTTP2_SETTINGS:
+            *settings = value;
+            given++;
+            break;
+        default: break;
+        }
+    }
+    return h2c && upgrades == 1 && named && given == 1;
+}
+/* The request as stream 1 has it. */
+static void vt__h2c_convert(vt__h2c_stream *s, const vt__h1_req *r, const char *base, const vt__h1_field *f) {
+    vt_str method = {base + r->method_off, r->method_len}, target = {base + r->target_off, r->target_len};
+    vt__h2c_on_field(s, &(vt__h2_event){.field = VT__HPACK_F_METHOD, .value = method});
+    vt__h2c_on_field(s, &(vt__h2_event){.field = VT__HPACK_F_PATH, .value = target});
+    for (const vt__h1_field *end = f + r->nfields; f < end; f++) {
+        vt__h2_event ev = {.name = {base + f->name_off, f->name_len},
+                           .value = {base + f->value_off, f->value_len}};
+        ev.field = (uint8_t)vt__h1_field_id(ev.name);
+        if (ev.field == VT__H1_F_PRIORITY) vt__h2_prioritize(&s->h->m, &s->m, vt__h2_read_priority(ev.value));
+        if (!vt__h1_is_hop(ev.field) && ev.field != VT__H1_F_HTTP2_SETTINGS) vt__h2c_on_field(s, &ev);
+    }
+}
+/* A request that asks for HTTP/2 in good order becomes the first stream of what vt__h2c_adopt takes; *out, what is still to be
+ * sent before, goes with it. NULL: it is to be answered in HTTP/1.1, and nobody is told of HTTP/2. */
+static vt__h2c *vt__h2c_upgrade(vt__link *c, const vt__h1_req *r, const char *base, const vt__h1_field *f,
+                                vt__conn_buf *out) {
+    static const char yes[] =
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+    vt_str settings;
+    uint8_t *to = NULL;
+    if (!c->host->group->h2 || c->gate || !vt__h2c_asked(r, base, f, &settings)) return NULL;
+    vt__h2c *h = vt__h2c_new(c);
+    vt__h2c_stream *s = h ? vt__h2c_stream_new(h) : NULL;
+    if (s && vt__h2_upgrade(&h->m, &s->m, settings) == 0) to = vt__h2c_room(h, sizeof yes - 1 + out->len);
+    if (!to) {
+        vt__h2c_scrap(h);
+        return NULL;
+    }
+    if (out->len) memcpy(to, out->p + out->pos, out->len - out->pos);
+    to += out->len - out->pos;
+    memcpy(to, yes, sizeof yes - 1);
+    h->out.len = out->len - out->pos + sizeof yes - 1;
+    vt__conn_buf_put(vt__sched_thr(), out);
+    vt__h2c_convert(s, r, base, f);
+    return h;
 }
 /* One server's share: nothing, where the configuration says so. */
 static int vt__h2c_group_init(vt__link_group *g) {
@@ -20246,6 +20308,7 @@ static bool vt__h2c_begins(const vt__link *c, const char *p, size_t n) {
 }
 #else
 /* Nobody speaks it. */
+typedef struct vt__h2c vt__h2c;
 static int vt__h2c_group_init(vt__link_group *g) {
     g->h2 = NULL;
     return g->server->cfg.http2 == 1 ? VT_ENOHTTP2 : 0;
@@ -20255,7 +20318,12 @@ static bool vt__h2c_begins(const vt__link *c, const char *p, size_t n) {
     (void)c, (void)p, (void)n;
     return false;
 }
-static void vt__h2c_adopt(vt__link *c, vt__conn_buf in) { (void)c, (void)in; }
+static vt__h2c *vt__h2c_upgrade(vt__link *c, const vt__h1_req *r, const char *base, const vt__h1_field *f,
+                                vt__conn_buf *out) {
+    (void)c, (void)r, (void)base, (void)f, (void)out;
+    return NULL;
+}
+static void vt__h2c_adopt(vt__link *c, vt__h2c *h, vt__conn_buf in) { (void)c, (void)h, (void)in; }
 #endif /* VTHTTP_H2 */
 
 /*==============================================================================
@@ -20315,6 +20383,7 @@ typedef struct vt__h1c_run {
     vt_stream stream;
     const vt__h1c_up *up; /* NULL: the connection is not upgraded, or the handler reads and writes bytes */
     void *up_arg;
+    vt__h2c *h2;     /* of a request that asked for HTTP/2: what goes on */
     char *spare;     /* see vt__h1c_room */
     vt__h1_req head; /* from here on each is prepared before its use */
     vt__h1_chunk chunk;
@@ -20825,6 +20894,12 @@ static bool vt__h1c_is_noise(vt__h1c_run *run, const char *p, size_t n) {
     return true;
 }
 enum { VT__H1C_HTTP2 = 2 };
+/* A head that asks for another protocol: 1, or VT__H1C_HTTP2 when it gets HTTP/2. */
+static VT__NOINLINE int vt__h1c_asked(vt__h1c_run *run) {
+    run->h2 = vt__h2c_upgrade(run->c, &run->head, run->io.in.p + run->io.in.pos, run->fields, &run->io.out);
+    if (run->h2) run->io.in.pos = run->base;
+    return run->h2 ? VT__H1C_HTTP2 : 1;
+}
 /* The next head: 1 when it is complete; 0, -1 as above; VT__H1C_HTTP2: no more of them. */
 static int vt__h1c_next(vt__h1c_run *run) {
     vt__conn_buf *b = &run->io.in;
@@ -20839,7 +20914,7 @@ static int vt__h1c_next(vt__h1c_run *run) {
                                  &conf->limits);
         if (VT__LIKELY(n > 0)) {
             run->base = b->pos + (size_t)n;
-            return 1;
+            return VTHTTP_H2 && VT__UNLIKELY(run->head.flags & VT__H1_UPGRADE) ? vt__h1c_asked(run) : 1;
         }
         if (n == VT__H1_E_FIELDS &&
             run->fields_cap < conf->max_fields) { /* from the start, with room for all */
@@ -21011,13 +21086,13 @@ VT__INLINE bool vt__h1c_park(vt__h1c_run *run) {
     if (!gone) vt__h1c_begin(run, c);
     return gone;
 }
-/* To HTTP/2, with its preface. */
+/* To HTTP/2, with what follows its preface, or a request that asked for it. */
 static void vt__h1c_give_over(vt__h1c_run *run) {
     vt__link *c = run->c;
     vt__conn_buf in = run->io.in;
     memset(&run->io.in, 0, sizeof run->io.in);
     vt__sched_dom_unlock(vt__h1c_leave(run));
-    vt__h2c_adopt(c, in);
+    vt__h2c_adopt(c, run->h2, in);
 }
 static int vt__h1c_main(void *arg) {
     vt__h1c_run run;
@@ -21152,7 +21227,7 @@ static int vt__h1c_main_tls(void *arg) {
     vt__link *c = arg;
     if (!vt__h1c_hello(c)) return 0;
     if (!vt__tls_speaks(&c->conn, "h2")) return vt__h1c_main(c);
-    vt__h2c_adopt(c, (vt__conn_buf){NULL, 0, 0, 0});
+    vt__h2c_adopt(c, NULL, (vt__conn_buf){NULL, 0, 0, 0});
     return 0;
 }
 
