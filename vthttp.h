@@ -886,8 +886,9 @@ typedef struct vt_server_cfg {
     int stall_ms;        /* as in vt_cfg, like the next two; for vt_server_run */
     int max_spares;      /* OS threads that stand in for workers whose handlers block them */
     int deadlock;
-    int64_t max_connections;    /* default 100,000; at it accepting stops */
-    int64_t max_vthreads;       /* default 1,000,000; at it connections with input wait in a queue: */
+    int64_t max_connections; /* default 100,000; at it accepting stops */
+    int64_t
+        max_vthreads; /* default 1,000,000; at it connections with input, and requests of HTTP/2, wait in a queue: */
     int64_t max_queued;         /* at most so many, else 503 with Retry-After; default 1,024; VT_NONE: none */
     int64_t queue_timeout_ms;   /* so long, then 503; default 1,000 */
     int64_t max_header_bytes;   /* header section, each field name + value + 32; default 16 KiB; 431 */
@@ -991,7 +992,8 @@ VT_API void vt_server_stop(vt_server *s);
 VT_API int vt_server_port(const vt_server *s, int i);
 typedef struct vt_server_stats {
     int64_t accepted, open, parked, requests, refused, bad_requests, timeouts;
-    int64_t queued, waiting; /* how often a connection waited for a virtual thread; how many do now */
+    int64_t queued,
+        waiting; /* how often a connection, or a request of HTTP/2, waited for a virtual thread; how many do now */
 } vt_server_stats;
 VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out);
 
@@ -18778,11 +18780,19 @@ typedef struct vt__link_notes {
     uint32_t bits; /* not 0: msg is on its way */
 } vt__link_notes;
 
+/* Who waits at max_vthreads: a connection, or a request of one that has many. */
+typedef struct vt__link_wait {
+    vt__list link;
+    int64_t due;
+    vt__link_host *host; /* in vt__link_queue, and under its lock; NULL: it is not there */
+    /* there is room: any thread, no lock; or its time is over: under the lock of the domain */
+    void (*settle)(struct vt__link_wait *w, bool room);
+} vt__link_wait;
+
 typedef struct vt__link {
     vt__conn conn;
     vt__start start;
-    vt__list link;
-    int64_t due;                /* while parked or waiting */
+    vt__link_wait wait;         /* its link is also that of who is parked or runs, its due of who is parked */
     vt__link_host *host, *home; /* home: whose slab it is part of */
     void *run;                  /* while it runs: the protocol's; in the free list: the next */
     vt__link_notes notes;       /* while it runs */
@@ -18853,13 +18863,13 @@ static void vt__link_sweep_at(vt__link_host *h, int64_t due) {
 static void vt__link_list(vt__link *c, int list, int64_t due) {
     vt__link_host *h = c->host;
     c->list = (uint8_t)list;
-    c->due = due;
-    vt__ds_list_push(&h->parked[list], &c->link);
+    c->wait.due = due;
+    vt__ds_list_push(&h->parked[list], &c->wait.link);
     vt__plat_count(&h->nparked, 1);
     vt__link_sweep_at(h, due);
 }
 static void vt__link_unlist(vt__link *c) {
-    vt__ds_list_remove(&c->link);
+    vt__ds_list_remove(&c->wait.link);
     vt__plat_count(&c->host->nparked, -1);
 }
 /* Gives the connection to the reactor until `due`; false: there is input already. After true it is gone. */
@@ -18936,9 +18946,10 @@ static void vt__link_refuse(vt__link *c) {
 }
 
 /*--- at max_vthreads ---*/
-/* The connections of all servers and domains that wait for a vthread, in the order in which they came. One that is in it
+/* Those of all servers and domains that wait for a vthread, in the order in which they came. A connection that is in it
  * belongs to the queue: it is in no reactor, and whoever takes it out under the spin lock has it. That is whose vthread
- * ends, on any thread, or its own domain when its time is over. */
+ * ends, on any thread, or its own domain when its time is over. A request is taken out by its own domain also when nobody
+ * wants an answer any more. */
 static struct {
     uint32_t spin;
     int64_t n;
@@ -18946,44 +18957,45 @@ static struct {
 } vt__link_queue = {.list = {&vt__link_queue.list, &vt__link_queue.list}};
 
 /* Under the spin lock. */
-static void vt__link_unqueue(vt__link *c) {
-    vt__ds_list_remove(&c->link);
-    c->host->group->waiting--;
-    vt__plat_count(&c->host->waiting, -1);
+static void vt__link_unqueue(vt__link_wait *w) {
+    vt__ds_list_remove(&w->link);
+    w->host->group->waiting--;
+    vt__plat_count(&w->host->waiting, -1);
+    __atomic_store_n(&w->host, NULL, __ATOMIC_RELAXED);
     if (__atomic_sub_fetch(&vt__link_queue.n, 1, __ATOMIC_RELAXED) == 0) vt__sched_want_room(NULL);
 }
 /* The first, with room for its vthread; NULL: there is no room, or nobody. */
-static vt__link *vt__link_dequeue(void) {
-    vt__link *c = NULL;
+static vt__link_wait *vt__link_dequeue(vt__dom **dom) {
+    vt__link_wait *w = NULL;
     if (!__atomic_load_n(&vt__link_queue.n, __ATOMIC_RELAXED)) return NULL;
     vt__plat_spin_lock(&vt__link_queue.spin);
     if (vt__link_queue.n && vt__sched_admit() >= 0) {
-        c = VT__CONTAINER(vt__link_queue.list.next, vt__link, link);
-        vt__link_unqueue(c);
+        w = VT__CONTAINER(vt__link_queue.list.next, vt__link_wait, link);
+        *dom = w->host->dom;
+        vt__link_unqueue(w);
     }
     vt__plat_spin_unlock(&vt__link_queue.spin);
-    return c;
+    return w;
 }
 /* Any worker, with or without its domain's lock. */
 static void vt__link_serve_queue(void) {
-    for (vt__link *c; (c = vt__link_dequeue()) != NULL;) {
-        vt__dom *dom = c->host->dom;
-        vt__ds_list_init(&c->link);
-        vt__sched_submit(dom, &c->start);
+    vt__dom *dom;
+    for (vt__link_wait *w; (w = vt__link_dequeue(&dom)) != NULL;) {
+        w->settle(w, true);
         vt__thr *driver = vt__sched_driver(dom);
         if (driver != vt__sched_thr()) (void)vt__sched_kick(driver);
     }
 }
 /* False: as many wait as may. Allocates nothing. */
-static bool vt__link_enqueue(vt__link *c) {
-    vt__link_host *h = c->host;
+static bool vt__link_enqueue(vt__link_host *h, vt__link_wait *w) {
     vt__link_group *g = h->group;
     int64_t now = vt__plat_now();
     vt__plat_spin_lock(&vt__link_queue.spin);
     bool fits = g->waiting < g->conf.max_queued;
     if (fits) {
-        c->due = g->conf.queue_ns ? now + g->conf.queue_ns : INT64_MAX;
-        vt__ds_list_push(&vt__link_queue.list, &c->link);
+        w->due = g->conf.queue_ns ? now + g->conf.queue_ns : INT64_MAX;
+        w->host = h;
+        vt__ds_list_push(&vt__link_queue.list, &w->link);
         g->waiting++;
         vt__plat_count(&h->waiting, 1);
         if (__atomic_add_fetch(&vt__link_queue.n, 1, __ATOMIC_RELAXED) == 1)
@@ -18996,31 +19008,45 @@ static bool vt__link_enqueue(vt__link *c) {
     vt__link_serve_queue(); /* what became free meanwhile */
     return true;
 }
+/* Takes it out; false: it is not there, or not any more. By its domain. */
+static VT__UNUSED bool vt__link_withdraw(vt__link_wait *w) {
+    if (!__atomic_load_n(&w->host, __ATOMIC_RELAXED)) return false;
+    vt__plat_spin_lock(&vt__link_queue.spin);
+    bool found = w->host != NULL;
+    if (found) vt__link_unqueue(w);
+    vt__plat_spin_unlock(&vt__link_queue.spin);
+    return found;
+}
 /* Refuses those of `h` whose time was over at `now`. A server's own come in the order of their ends. */
 static void vt__link_queue_expire(vt__link_host *h, int64_t now) {
     vt__list late;
     vt__ds_list_init(&late);
     vt__plat_spin_lock(&vt__link_queue.spin);
     for (vt__list *n = vt__link_queue.list.next, *next; n != &vt__link_queue.list; n = next) {
-        vt__link *c = VT__CONTAINER(n, vt__link, link);
+        vt__link_wait *w = VT__CONTAINER(n, vt__link_wait, link);
         next = n->next;
-        if (c->host->group == h->group && c->due > now) break;
-        if (c->host != h) continue;
-        vt__link_unqueue(c);
+        if (w->host->group == h->group && w->due > now) break;
+        if (w->host != h) continue;
+        vt__link_unqueue(w);
         vt__ds_list_push(&late, n);
     }
     vt__plat_spin_unlock(&vt__link_queue.spin);
     while (!vt__ds_list_empty(&late)) {
-        vt__list *n = vt__ds_list_pop(&late);
-        vt__ds_list_init(n);
-        vt__link_refuse(VT__CONTAINER(n, vt__link, link));
+        vt__link_wait *w = VT__CONTAINER(vt__ds_list_pop(&late), vt__link_wait, link);
+        w->settle(w, false);
     }
+}
+static void vt__link_settle(vt__link_wait *w, bool room) {
+    vt__link *c = VT__CONTAINER(w, vt__link, wait);
+    vt__ds_list_init(&w->link);
+    if (room) vt__sched_submit(c->host->dom, &c->start);
+    else vt__link_refuse(c);
 }
 static void vt__link_submit(vt__link *c, int why) {
     c->why = (uint8_t)why;
     if (VT__UNLIKELY(vt__sched_admit() < 0)) {
         if (why == VT__LINK_EXPIRED) vt__link_close(c);
-        else if (!vt__link_enqueue(c)) vt__link_refuse(c);
+        else if (!vt__link_enqueue(c->host, &c->wait)) vt__link_refuse(c);
         return;
     }
     vt__sched_submit(c->host->dom, &c->start);
@@ -19043,12 +19069,12 @@ static void vt__link_sweep(vt__timer *t) {
     for (int i = 0; i < 3; i++) {
         vt__list *n = h->parked[i].next;
         for (int budget = 256; n != &h->parked[i] && budget > 0; budget--) {
-            vt__link *c = VT__CONTAINER(n, vt__link, link);
-            if (c->due > now) break;
+            vt__link *c = VT__CONTAINER(n, vt__link, wait.link);
+            if (c->wait.due > now) break;
             n = n->next;
             vt__link_expire(c);
         }
-        if (n != &h->parked[i]) next = VT__MIN(next, VT__CONTAINER(n, vt__link, link)->due);
+        if (n != &h->parked[i]) next = VT__MIN(next, VT__CONTAINER(n, vt__link, wait.link)->wait.due);
     }
     if (__atomic_load_n(&h->waiting, __ATOMIC_RELAXED)) {
         vt__link_queue_expire(h, now);
@@ -19121,7 +19147,7 @@ static void vt__link_begin(vt__link *c, void *run) {
     c->host = &c->host->group->hosts[thr->dom->index];
     c->run = run;
     c->notes.thr = thr;
-    vt__ds_list_push(&c->host->running, &c->link);
+    vt__ds_list_push(&c->host->running, &c->wait.link);
     vt__sched_dom_unlock(thr->dom);
 }
 /* Takes the domain's lock when no note is on its way: one that came later would find another run, perhaps of another
@@ -19139,7 +19165,7 @@ static void vt__link_last_word(vt__dom *dom, vt__link_notes *to) {
 }
 static void vt__link_left(vt__link *c) {
     c->run = NULL;
-    vt__ds_list_remove(&c->link);
+    vt__ds_list_remove(&c->wait.link);
 }
 
 /*--- for the protocols ---*/
@@ -19220,7 +19246,9 @@ static vt__link *vt__link_take(vt__link_host *h, int fd, const vt__addr *peer, b
     }
     vt__conn_open(&c->conn, fd);
     c->conn.pd.sink = vt__link_sink;
-    vt__ds_list_init(&c->link);
+    vt__ds_list_init(&c->wait.link);
+    c->wait.host = NULL;
+    c->wait.settle = vt__link_settle;
     c->host = h;
     c->run = NULL;
     c->since = 0;
@@ -19234,22 +19262,22 @@ static vt__link *vt__link_take(vt__link_host *h, int fd, const vt__addr *peer, b
 /* group->stopping is set: sends the idle connections to their end, which looks for input one last time. */
 static void vt__link_host_stop(vt__link_host *h) {
     for (vt__list *n = h->running.next; n != &h->running; n = n->next)
-        vt__link_tell(&VT__CONTAINER(n, vt__link, link)->notes, VT__LINK_STOP);
+        vt__link_tell(&VT__CONTAINER(n, vt__link, wait.link)->notes, VT__LINK_STOP);
     for (int i = VT__LINK_FRESH; i <= VT__LINK_IDLE; i++)
         for (vt__list *n = h->parked[i].next, *next; n != &h->parked[i]; n = next) {
             next = n->next;
-            vt__link_expire(VT__CONTAINER(n, vt__link, link));
+            vt__link_expire(VT__CONTAINER(n, vt__link, wait.link));
         }
 }
 /* Cancels what still runs, refuses what waits, closes what lingers; names the requests in the log. */
 static void vt__link_host_kill(vt__link_host *h) {
     vt__link_queue_expire(h, INT64_MAX);
     for (vt__list *n = h->running.next; n != &h->running; n = n->next)
-        vt__link_tell(&VT__CONTAINER(n, vt__link, link)->notes, VT__LINK_KILL);
+        vt__link_tell(&VT__CONTAINER(n, vt__link, wait.link)->notes, VT__LINK_KILL);
     vt__list *list = &h->parked[VT__LINK_LINGER];
     for (vt__list *n = list->next, *next; n != list; n = next) {
         next = n->next;
-        vt__link_expire(VT__CONTAINER(n, vt__link, link));
+        vt__link_expire(VT__CONTAINER(n, vt__link, wait.link));
     }
 }
 /* No connection is left. */
@@ -19272,6 +19300,7 @@ static void vt__link_host_quit(vt__link_host *h) { vt__timer_cancel(&h->dom->whe
  * for its turn, which the machine gives by priority (vt__h2c_grant).
  *
  *     stream:  head comes -> queued for a worker -> a handler runs -> free
+ *                   \-> waits in vt__link_queue -/
  *
  * The peer, or the connection's end, may kill a stream at any time (vt__h2c_kill). Its memory, and its place among the
  * streams that count, are its handler's until that returns; and so the connection's object lasts until its last stream's
@@ -19304,6 +19333,7 @@ typedef struct vt__h2c_stream {
     vt__start start;
     struct vt__h2c *h;
     vt__list link;
+    vt__link_wait wait;   /* for a vthread */
     vt__link_notes notes; /* its thr is NULL until a handler runs */
     struct vt__h2c_run *run;
     vt__h2c_fields head, trailers;
@@ -19410,6 +19440,10 @@ static void vt__h2c_forget(vt__h2c *h, vt__h2c_stream *s) {
     s->over = true;
     s->draining = false;
     if (vt__h2_release(&h->m, &s->m)) vt__h2c_stream_free(s);
+}
+/* No handler has it, and none will get it. */
+static bool vt__h2c_is_idle(vt__h2c_stream *s) {
+    return !s->headed || s->draining || vt__link_withdraw(&s->wait);
 }
 /* What its handler may be waiting for. */
 static void vt__h2c_show(vt__h2c_stream *s, unsigned bits) {
@@ -19866,7 +19900,7 @@ static void vt__h2c_close(vt__h2c *h, bool linger) {
         vt__h2c_stream *s = VT__CONTAINER(n, vt__h2c_stream, link);
         next = n->next;
         vt__h2c_kill(s, -ECONNRESET);
-        if (!s->headed || s->draining) vt__h2c_forget(h, s);
+        if (vt__h2c_is_idle(s)) vt__h2c_forget(h, s);
     }
     vt__h2_stream *none;
     size_t max;
@@ -19968,22 +20002,31 @@ static vt__h2c_stream *vt__h2c_stream_new(vt__h2c *h) {
     return s;
 }
 /* The answer for whom there is no vthread. */
-static void vt__h2c_busy(vt__h2c *h, vt__h2c_stream *s) {
+static void vt__h2c_put_busy(vt__h2c *h, vt__h2c_stream *s) {
     vt__h2_head w;
     vt__h2_stream *next;
     size_t max;
     char after[24];
     int32_t wait = h->host->group->server->cfg.retry_after_s;
     size_t n = vt__str_put_u64(after, (uint64_t)(wait > 0 ? wait : 1));
-    vt__plat_count(&h->host->refused, 1);
     (void)vt__h2c_next(h, &next, &max);
     uint8_t *to = vt__h2c_room(h, 128);
-    if (to && vt__h2_head_begin(&h->m, &s->m, &w, to, 128, VT__H2_FIN) == 0) {
-        w.at += vt__hpack_put_status(to + w.at, 503);
-        (void)vt__h2_head_field(&w, VT__H1_F_RETRY_AFTER, VT__STR_LIT("retry-after"), (vt_str){after, n}, 0);
-        h->out.len += vt__h2_head_end(&w);
-    }
+    if (!to || vt__h2_head_begin(&h->m, &s->m, &w, to, 128, VT__H2_FIN) < 0) return;
+    w.at += vt__hpack_put_status(to + w.at, 503);
+    (void)vt__h2_head_field(&w, VT__H1_F_RETRY_AFTER, VT__STR_LIT("retry-after"), (vt_str){after, n}, 0);
+    h->out.len += vt__h2_head_end(&w);
+}
+static void vt__h2c_busy(vt__h2c *h, vt__h2c_stream *s) {
+    vt__plat_count(&h->host->refused, 1);
+    if (!s->err && !h->m.err) vt__h2c_put_busy(h, s);
     vt__h2c_forget(h, s);
+    if (!h->m.active) h->idle_since = vt__plat_now();
+    vt__h2c_stir(h);
+}
+static void vt__h2c_settle(vt__link_wait *w, bool room) {
+    vt__h2c_stream *s = VT__CONTAINER(w, vt__h2c_stream, wait);
+    if (room) vt__sched_submit(s->h->host->dom, &s->start);
+    else vt__h2c_busy(s->h, s);
 }
 /* Its head is complete. */
 static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__h2_event *ev) {
@@ -19997,8 +20040,9 @@ static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__h2_event *ev
     __atomic_fetch_add(&h->host->requests, 1, __ATOMIC_RELAXED);
     if (h->c->requests >= h->host->group->conf.max_requests) vt__h2_shutdown(&h->m, vt__plat_now());
     vt__sched_start_init(&s->start, vt__h2c_main, s, "stream");
-    if (VT__UNLIKELY(vt__sched_admit() < 0)) vt__h2c_busy(h, s);
-    else vt__sched_submit(h->host->dom, &s->start);
+    s->wait.settle = vt__h2c_settle;
+    if (VT__LIKELY(vt__sched_admit() >= 0)) vt__sched_submit(h->host->dom, &s->start);
+    else if (!vt__link_enqueue(h->host, &s->wait)) vt__h2c_busy(h, s);
 }
 static void vt__h2c_on_field(vt__h2c_stream *s, const vt__h2_event *ev) {
     vt__h2c_fields *f = s->headed ? &s->trailers : &s->head;
@@ -20066,7 +20110,7 @@ static void vt__h2c_on_event(vt__h2c *h, const vt__h2_event *ev) {
         break;
     case VT__H2_EV_RESET: /* before its head was complete nobody knows of it */
         vt__h2c_kill(s, -ECONNRESET);
-        if (!s->headed || s->draining) vt__h2c_forget(h, s);
+        if (vt__h2c_is_idle(s)) vt__h2c_forget(h, s);
         break;
     default: break; /* settings, answers, priorities: the machine's */
     }
@@ -20211,7 +20255,7 @@ static void vt__h2c_adopt(vt__link *c, vt__h2c *h, vt__conn_buf in) {
         c->conn.pd.sink = vt__h2c_sink;
         c->notes = (vt__link_notes){.heed = vt__h2c_heed_stop};
         c->wire = c->gate ? &vt__h2c_wire_tls : &vt__h2c_wire;
-        vt__ds_list_push(&c->host->running, &c->link);
+        vt__ds_list_push(&c->host->running, &c->wait.link);
         if (vt__link_stopping(c)) vt__h2_shutdown(&h->m, vt__plat_now());
         if (upgraded)
             vt__h2c_launch(h, VT__CONTAINER(h->streams.next, vt__h2c_stream, link),

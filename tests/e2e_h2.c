@@ -137,6 +137,12 @@ static int h_stubborn(vt_req *req, vt_res *res) {
     count(LEFT);
     return r < 0 ? r : vt_res_text(res, 200, "stubborn");
 }
+/* The n-th that comes; until the test lets it go. */
+static int h_turn(vt_req *req, vt_res *res) {
+    if (count(ENTERED) != number(req, "n") + 1) count(MOST);
+    while (!noted(THREADS) && vt_sleep_ms(1) == 0) continue;
+    return vt_res_text(res, 200, "turn");
+}
 static int h_block(vt_req *req, vt_res *res) {
     (void)req;
     count(ENTERED);
@@ -189,6 +195,8 @@ static void routes(vt_server *s) {
     vt_server_get(s, "/fields", h_fields);
     vt_server_get(s, "/slept", h_slept);
     vt_server_get(s, "/stubborn", h_stubborn);
+    vt_server_post(s, "/stubborn", h_stubborn);
+    vt_server_get(s, "/turn", h_turn);
     vt_server_get(s, "/block", h_block);
     vt_server_get(s, "/release", h_release);
     vt_server_get(s, "/fail", h_fail);
@@ -1016,8 +1024,89 @@ TEST(requests_of_a_connection_are_bounded) {
     CHECK_EQ(h2_ended(&h), VT__H2_NO_ERROR);
     CHECK_EQ(stop(&h), 0);
 }
+static int64_t waiting(void) {
+    vt_server_stats st;
+    vt_server_stats_get(e2e.s, &st);
+    return st.waiting;
+}
+/* At max_vthreads requests wait as connections do, the first first. */
+TEST(requests_wait_for_a_vthread) {
+    vt_server_cfg cfg = {.max_vthreads = 8, .workers = 1, .queue_timeout_ms = VT_NONE};
+    enum { N = 30 };
+    vt_server_stats st;
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (int i = 0; i < N; i++) {
+        char what[64];
+        snprintf(what, sizeof what, "GET /turn?n=%d", i);
+        h2_ask(&h, what, NULL, true);
+    }
+    WAIT(noted(ENTERED) + waiting() == N);
+    CHECK(waiting() >= N - 8 && noted(ENTERED) >= 1);
+    h2_ping(&h);
+    H2_UNTIL(&h, h.pongs == 1);
+    CHECK_EQ(h.pongs, 1);
+    CHECK_EQ(h.ended, 0);
+    note(THREADS, 1);
+    for (int i = 0; i < N; i++) CHECK_EQ(h2_wait(&h, (uint32_t)(2 * i + 1)), 200);
+    CHECK_EQ(noted(MOST), 0); /* none before its turn */
+    CHECK_EQ(waiting(), 0);
+    vt_server_stats_get(e2e.s, &st);
+    CHECK(st.queued >= N - 8 && st.refused == 0);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+/* Nobody wants their answers any more: they leave the queue, and their places are free. */
+TEST(requests_that_wait_are_reset) {
+    vt_server_cfg cfg = {.max_vthreads = 8, .workers = 1, .max_streams = 10, .queue_timeout_ms = VT_NONE};
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (int i = 0; i < 10; i++) h2_ask(&h, "GET /stubborn", NULL, true);
+    WAIT(noted(ENTERED) + waiting() == 10);
+    int64_t ran = noted(ENTERED), waited = waiting();
+    REQUIRE(waited >= 2);
+    h2_rst(&h, 19), h2_rst(&h, 17);
+    WAIT(waiting() == waited - 2);
+    CHECK_EQ(waiting(), waited - 2);
+    for (int i = 0; i < 3; i++) h2_ask(&h, "GET /stubborn", NULL, true);
+    CHECK_EQ(h2_wait(&h, 25), H2_RST - VT__H2_REFUSED_STREAM);
+    CHECK_EQ(waiting(), waited);
+    cl_reset(&h.c); /* the rest, with the connection */
+    WAIT(waiting() == 0);
+    CHECK_EQ(waiting(), 0);
+    note(THREADS, 1);
+    WAIT(open_connections() == 0 && noted(LEFT) == ran);
+    CHECK_EQ(noted(ENTERED), ran);
+    CHECK_EQ(open_connections(), 0);
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(requests_that_wait_too_long) {
+    vt_server_cfg cfg = {.max_vthreads = 8, .workers = 1, .queue_timeout_ms = 50, .retry_after_s = 7};
+    uint32_t ids[20];
+    int64_t busy = 0;
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (int i = 0; i < 20; i++)
+        ids[i] = h2_ask(&h, i & 1 ? "POST /stubborn" : "GET /stubborn", NULL, !(i & 1));
+    WAIT(waiting() > 0);
+    WAIT(waiting() == 0);
+    int64_t ran = noted(ENTERED);
+    note(THREADS, 1);
+    for (int i = 0; i < 20; i++) {
+        int status = h2_wait(&h, ids[i]);
+        busy += status == 503;
+        if (status == 503) CHECK_STR(h2_field(h.s, "retry-after"), "7");
+    }
+    CHECK(busy >= 12);
+    CHECK_EQ(noted(ENTERED), ran);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
 TEST(without_a_vthread_503) {
-    vt_server_cfg cfg = {.max_vthreads = 8, .workers = 1, .retry_after_s = 7};
+    vt_server_cfg cfg = {.max_vthreads = 8, .workers = 1, .retry_after_s = 7, .max_queued = VT_NONE};
     uint32_t ids[20];
     int served = 0, busy = 0;
     REQUIRE(start(&cfg));
