@@ -79,6 +79,7 @@
  *   @ossl       TLS as a machine in memory, by OpenSSL (VTHTTP_TLS)
  *   @tls        TLS over a connection
  *   @link       connections of a server: from accept to close, whatever is spoken on them
+ *   @h2e        HTTP/2 engine: a connection machine over a socket, driven by the reactor, for servers and clients (VTHTTP_H2)
  *   @h2c        HTTP/2 connections (VTHTTP_H2)
  *   @h1c        HTTP/1.1 connections
  *   @wsc        WebSocket connections
@@ -19284,136 +19285,116 @@ static void vt__link_host_kill(vt__link_host *h) {
 static void vt__link_host_quit(vt__link_host *h) { vt__timer_cancel(&h->dom->wheel, &h->sweep); }
 
 /*==============================================================================
- * MARK: - @h2c     HTTP/2 connections
- * uses:   @api_base @plat @mem @str @ds @log @h1 @hpack @h2 @timer @poll @sched @req @res @http @conn @tls @link
- * raises: vt__conn_ops
- * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/fault_h2.c tests/interop_h2.sh
+ * MARK: - @h2e     HTTP/2 engine: a connection machine over a socket, driven by the reactor, for servers and clients
+ * uses:   @plat @mem @ds @h1 @hpack @h2 @timer @poll @sched @res @conn
+ * raises: vt__conn_ops, vt__h2e_role
+ * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/fault_h2.c
  *
  * A connection is a machine (@h2) that the reactor drives, with no vthread of its own. With its streams and its output it
- * belongs to one domain for life, and is touched under that domain's lock. A request whose head is complete gets a vthread,
- * on any worker. What its handler has to say it says under the lock, into the connection's output, and that goes out when
- * the domain's driver next comes by (vt__h2c_turn): once for all that was said meanwhile.
+ * belongs to one domain for life, and is touched under that domain's lock. Each stream is some vthread's, on any worker. What
+ * that has to say it says under the lock, into the connection's output, and that goes out when the domain's driver next
+ * comes by (vt__h2e_turn): once for all that was said meanwhile.
  *
- * A handler waits for its stream as others wait for a socket: the stream's vt__conn has a descriptor word without a
+ * A vthread waits for its stream as others wait for a socket: the stream's vt__conn has a descriptor word without a
  * descriptor, whose bits are set by the engine: VT__PD_R for body bytes or their end, VT__PD_W for its turn to write,
  * VT__PD_HUP when the stream is dead. What it writes is copied to the output as far as windows and room go; then it waits
- * for its turn, which the machine gives by priority (vt__h2c_grant).
+ * for its turn, which the machine gives by priority (vt__h2e_grant).
  *
- *     stream:  head comes -> queued for a worker -> a handler runs -> free
- *                   \-> waits in vt__link_queue -/
- *
- * The peer, or the connection's end, may kill a stream at any time (vt__h2c_kill). Its memory, and its place among the
- * streams that count, are its handler's until that returns; and so the connection's object lasts until its last stream's
- * handler has returned, which may be long after the socket is gone.
+ * The peer, or the connection's end, may kill a stream at any time (vt__h2e_kill). Its memory, and its place among the
+ * streams that count, are its vthread's until vt__h2e_forget; so the connection's object lasts until its last stream is
+ * forgotten, which may be long after the socket is gone.
  *============================================================================*/
 #if VTHTTP_H2
 enum {
-    VT__H2C_READS = 4, /* blocks of input at a turn */
-    VT__H2C_OUT_MAX =
-        1 << 17, /* output that waits for the socket; at this, handlers wait and nothing more is read */
-    VT__H2C_FIELDS = 24,  /* of a head, to begin with */
-    VT__H2C_STREAM = 4096 /* bytes of a stream's block, its head's text included */
+    VT__H2E_READS = 4, /* blocks of input at a turn */
+    VT__H2E_OUT_MAX =
+        1 << 17, /* output that waits for the socket; at this, vthreads wait and nothing more is read */
+    VT__H2E_FIELDS = 24,  /* of a head, to begin with */
+    VT__H2E_STREAM = 4096 /* bytes of a stream's block, its head's text included */
 };
 
 /* The fields of one section as they come: entries, then text, in one block. */
-typedef struct vt__h2c_fields {
+typedef struct vt__h2e_fields {
     vt__h1_field *at;
     char *text;
     uint32_t n, cap, len, room;
     bool apart; /* a block of its own */
-} vt__h2c_fields;
-typedef struct vt__h2c_part { /* of the text */
+} vt__h2e_fields;
+typedef struct vt__h2e_part { /* of the text */
     uint32_t at, len;
-} vt__h2c_part;
+} vt__h2e_part;
 
-struct vt__h2c;
-typedef struct vt__h2c_stream {
+struct vt__h2e;
+/* A role's stream begins with this. */
+typedef struct vt__h2e_stream {
     vt__h2_stream m; /* first */
     vt__conn conn;
-    vt__start start;
-    struct vt__h2c *h;
+    struct vt__h2e *h;
     vt__list link;
-    vt__link_wait wait;   /* for a vthread */
-    vt__link_notes notes; /* its thr is NULL until a handler runs */
-    struct vt__h2c_run *run;
-    vt__h2c_fields head, trailers;
-    vt__h2c_part method, path, authority;
+    vt__h2e_fields head, trailers;
     vt__conn_buf body; /* received, and not read */
-    int64_t length;    /* of the body; -1: unknown */
-    uint16_t refuse;   /* the status that takes the handler's place */
     bool headed;       /* its head is complete: more fields are trailers */
     bool ended;        /* its body is complete */
-    bool expect;       /* 100 (Continue) is owed */
-    bool over;         /* no handler any more: the machine gives it back, perhaps later */
-    bool draining;     /* over but for the rest of its request, which is dropped: see vt__h2c_leave */
-    int64_t drained, drain_due;
-    int err; /* why it is dead */
-} vt__h2c_stream;
-_Static_assert(sizeof(vt__h2c_stream) <= 1024, "most of the block is for the head");
+    bool over;         /* no vthread's any more: the machine gives it back, perhaps later */
+    int err;           /* why it is dead */
+} vt__h2e_stream;
 
-typedef struct vt__h2c {
+/* What a server and a client do in their own ways. All of it under the domain's lock. */
+typedef struct vt__h2e_role {
+    void (*event)(struct vt__h2e *h, const vt__h2_event *ev); /* of the machine */
+    void (*failed)(struct vt__h2e *h);                        /* the machine has; it is closed soon */
+    void (*close)(struct vt__h2e *h,
+                  bool linger);              /* the socket's end; linger: what was said gets there first */
+    int64_t (*due)(const struct vt__h2e *h); /* when the timer is to fire */
+    void (*free)(struct vt__h2e *h);         /* the socket is gone; unless somebody else still knows it */
+} vt__h2e_role;
+/* A role's connection begins with this. */
+typedef struct vt__h2e {
     vt__h2 m;
-    vt__link *c; /* NULL: the socket is gone */
-    vt__link_host *host;
+    const vt__h2e_role *role;
+    vt__dom *dom;
+    vt__conn *conn; /* NULL: the socket is gone */
     vt__list streams;
-    uint32_t draining;
     vt__conn_buf in, out, room; /* room: of a head that is half here */
     vt__timer timer;
-    vt__msg msg;        /* to the domain, while `told` */
-    bool told, held;    /* held: reading waits for room in the output */
-    int64_t stalled;    /* since when output waits for the socket; 0: none does */
-    int64_t head_since; /* since when a head is half here; 0: none is */
-    int64_t idle_since;
-} vt__h2c;
-
-/* A stream with a handler: on its vthread's stack. */
-typedef struct vt__h2c_run {
-    vt__h2c_stream *s;
-    vt__dom *dom; /* the connection's */
-    const vt__link_conf *conf;
-    vt__thr *thr;
-    vt__vth *v;
-    vt__conn_buf out; /* body bytes that are gathered */
-    int64_t waited;   /* for body bytes */
-    bool head_due;    /* the response's head is known, and not said yet */
-    bool sending;     /* the output is not to be touched */
-    bool handling;    /* `handling`: from the head's end to the response's */
-    vt__arena arena;  /* from here on each is prepared before its use */
-    vt_req req;
-    vt_res res;
-} vt__h2c_run;
+    vt__msg msg;               /* to the domain, while `told` */
+    bool told, held;           /* held: reading waits for room in the output */
+    int64_t stalled;           /* since when output waits for the socket; 0: none does */
+    int64_t head_since;        /* since when a head is half here; 0: none is */
+    int64_t write_ns, head_ns; /* how long that may be; 0: for ever */
+} vt__h2e;
 
 /*--- field sections ---*/
-static bool vt__h2c_fields_grow(vt__h2c_fields *f, size_t more) {
+static bool vt__h2e_fields_grow(vt__h2e_fields *f, size_t more) {
     size_t cap = f->n < f->cap ? f->cap : f->cap * 2, room = f->room;
-    if (!cap) cap = VT__H2C_FIELDS;
+    if (!cap) cap = VT__H2E_FIELDS;
     while (room - f->len < more) room = room ? room * 2 : 1024;
     vt__h1_field *at = vt__mem_alloc(cap * sizeof *at + room);
     if (!at) return false;
     if (f->n) memcpy(at, f->at, f->n * sizeof *at);
     if (f->len) memcpy(at + cap, f->text, f->len);
     if (f->apart) vt__mem_free(f->at);
-    *f = (vt__h2c_fields){at, (char *)(at + cap), f->n, (uint32_t)cap, f->len, (uint32_t)room, true};
+    *f = (vt__h2e_fields){at, (char *)(at + cap), f->n, (uint32_t)cap, f->len, (uint32_t)room, true};
     return true;
 }
-static void vt__h2c_fields_free(vt__h2c_fields *f) {
+static void vt__h2e_fields_free(vt__h2e_fields *f) {
     if (f->apart) vt__mem_free(f->at);
     f->apart = false;
 }
 /* Adds text, with a byte behind it for a NUL (see @req). There is room. */
-static vt__h2c_part vt__h2c_text(vt__h2c_fields *f, vt_str s) {
-    vt__h2c_part part = {f->len, (uint32_t)s.len};
+static vt__h2e_part vt__h2e_text(vt__h2e_fields *f, vt_str s) {
+    vt__h2e_part part = {f->len, (uint32_t)s.len};
     if (s.len) memcpy(f->text + f->len, s.ptr, s.len);
     f->text[f->len + s.len] = 0;
     f->len += (uint32_t)s.len + 1;
     return part;
 }
-static bool vt__h2c_fields_room(vt__h2c_fields *f, size_t text) {
-    return (f->n < f->cap && f->room - f->len >= text) || vt__h2c_fields_grow(f, text);
+static bool vt__h2e_fields_room(vt__h2e_fields *f, size_t text) {
+    return (f->n < f->cap && f->room - f->len >= text) || vt__h2e_fields_grow(f, text);
 }
-static bool vt__h2c_fields_add(vt__h2c_fields *f, vt_str name, vt_str value, int id) {
-    if (!vt__h2c_fields_room(f, name.len + value.len + 2)) return false;
-    vt__h2c_part k = vt__h2c_text(f, name), v = vt__h2c_text(f, value);
+static bool vt__h2e_fields_add(vt__h2e_fields *f, vt_str name, vt_str value, int id) {
+    if (!vt__h2e_fields_room(f, name.len + value.len + 2)) return false;
+    vt__h2e_part k = vt__h2e_text(f, name), v = vt__h2e_text(f, value);
     vt__h1_field *to = &f->at[f->n++];
     memset(to, 0, sizeof *to);
     to->name_off = k.at, to->name_len = (uint16_t)k.len;
@@ -19421,70 +19402,46 @@ static bool vt__h2c_fields_add(vt__h2c_fields *f, vt_str name, vt_str value, int
     to->id = (uint8_t)(id <= VT__H1_F_UPGRADE ? id : 0);
     return true;
 }
-VT__INLINE vt_str vt__h2c_str(const vt__h2c_fields *f, vt__h2c_part p) {
-    return (vt_str){f->text + p.at, p.len};
-}
 
 /*--- streams ---*/
-static void vt__h2c_stream_free(vt__h2c_stream *s) {
+static void vt__h2e_stream_free(vt__h2e_stream *s) {
     vt__thr *thr = vt__sched_thr();
     vt__ds_list_remove(&s->link);
     vt__conn_buf_put(thr, &s->body);
-    vt__h2c_fields_free(&s->head);
-    vt__h2c_fields_free(&s->trailers);
+    vt__h2e_fields_free(&s->head);
+    vt__h2e_fields_free(&s->trailers);
     vt__mem_pool_put(&thr->block_pool, s);
 }
-/* No handler has it, or will. */
-static void vt__h2c_forget(vt__h2c *h, vt__h2c_stream *s) {
-    if (s->draining) h->draining--;
+/* No vthread has it, or will. */
+static void vt__h2e_forget(vt__h2e_stream *s) {
     s->over = true;
-    s->draining = false;
-    if (vt__h2_release(&h->m, &s->m)) vt__h2c_stream_free(s);
+    if (vt__h2_release(&s->h->m, &s->m)) vt__h2e_stream_free(s);
 }
-/* No handler has it, and none will get it. */
-static bool vt__h2c_is_idle(vt__h2c_stream *s) {
-    return !s->headed || s->draining || vt__link_withdraw(&s->wait);
-}
-/* What its handler may be waiting for. */
-static void vt__h2c_show(vt__h2c_stream *s, unsigned bits) {
+/* What its vthread may be waiting for. */
+static void vt__h2e_show(vt__h2e_stream *s, unsigned bits) {
     uint32_t word = __atomic_load_n(&s->conn.pd.word, __ATOMIC_RELAXED);
-    vt__poll_event(s->h->host->dom, &s->conn.pd, word >> 16, bits);
+    vt__poll_event(s->h->dom, &s->conn.pd, word >> 16, bits);
 }
-static void vt__h2c_kill(vt__h2c_stream *s, int err) {
-    if (s->err || s->over) return;
+/* False: it was dead before, or is nobody's. */
+static bool vt__h2e_kill(vt__h2e_stream *s, int err) {
+    if (s->err || s->over) return false;
     s->err = err;
-    vt__h2c_show(s, VT__PD_R | VT__PD_W | VT__PD_HUP);
-    if (s->run && s->h->host->group->conf.cancel_on != VT_CANCEL_NEVER)
-        vt__link_tell(&s->notes, VT__PD_WATCH);
-}
-/* On the handler's thread, scheduler context. */
-static void vt__h2c_heed(vt__link_notes *to, unsigned bits) {
-    vt__h2c_stream *s = VT__CONTAINER(to, vt__h2c_stream, notes);
-    if (bits & VT__LINK_KILL && s->run->handling) {
-        vt_str m = s->run->req.method, t = s->run->req.target;
-        vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
-               (int)VT__MIN(t.len, (size_t)500), t.ptr);
-    }
-    if (bits & (VT__PD_WATCH | VT__LINK_KILL)) vt__sched_cancel(&s->start.task);
+    vt__h2e_show(s, VT__PD_R | VT__PD_W | VT__PD_HUP);
+    return true;
 }
 
 /*--- the connection's output ---*/
 /* The driver comes by: it need not be called when it is here, for it has its mail before it sleeps, unless it is a program's own
  * loop. Under the lock. */
-static void vt__h2c_stir(vt__h2c *h) {
-    vt__dom *dom = h->host->dom;
+static void vt__h2e_stir(vt__h2e *h) {
+    vt__dom *dom = h->dom;
     if (h->told) return;
     h->told = true;
     if (vt__sched_driver(dom) == vt__sched_thr() && !vt__sched_g.host) (void)vt__poll_post(dom, &h->msg);
     else vt__sched_post(dom, &h->msg);
 }
-static void vt__h2c_free(vt__h2c *h) {
-    if (h->told || h->c || !vt__ds_list_empty(&h->streams)) return; /* whoever comes last */
-    vt__link_uncount(h->host->group);
-    vt__mem_free(h);
-}
 /* n bytes at the output's end; NULL: no memory, and the connection is to end. */
-static uint8_t *vt__h2c_room(vt__h2c *h, size_t n) {
+static uint8_t *vt__h2e_room(vt__h2e *h, size_t n) {
     vt__conn_buf *b = &h->out, big = {NULL, 0, 0, 0};
     vt__thr *thr = vt__sched_thr();
     if (VT__LIKELY(vt__conn_buf_get(thr, b) && b->cap - b->len >= n)) return (uint8_t *)b->p + b->len;
@@ -19505,27 +19462,29 @@ static uint8_t *vt__h2c_room(vt__h2c *h, size_t n) {
     b->pos = 0;
     return (uint8_t *)b->p + b->len;
 }
-VT__INLINE size_t vt__h2c_pending(const vt__h2c *h) { return h->out.len - h->out.pos; }
+VT__INLINE size_t vt__h2e_pending(const vt__h2e *h) { return h->out.len - h->out.pos; }
+VT__INLINE bool vt__h2e_full(const vt__h2e *h) { return vt__h2e_pending(h) >= VT__H2E_OUT_MAX; }
 /* Control frames go to the output, and what the machine gives back is freed; then, what is next. */
-static enum vt__h2_out vt__h2c_next(vt__h2c *h, vt__h2_stream **s, size_t *max) {
+static enum vt__h2_out vt__h2e_next(vt__h2e *h, vt__h2_stream **s, size_t *max) {
     enum vt__h2_out what;
     while ((what = vt__h2_pick(&h->m, s, max)) == VT__H2_OUT_CONTROL || what == VT__H2_OUT_DONE) {
         if (what == VT__H2_OUT_DONE) {
-            vt__h2c_stream_free(VT__CONTAINER(*s, vt__h2c_stream, m));
+            vt__h2e_stream_free(VT__CONTAINER(*s, vt__h2e_stream, m));
             continue;
         }
-        uint8_t *to = vt__h2c_room(h, VT__H2_CONTROL_MIN);
+        uint8_t *to = vt__h2e_room(h, VT__H2_CONTROL_MIN);
         if (!to) return VT__H2_OUT_NONE;
         h->out.len += vt__h2_put_control(&h->m, to, VT__H2_CONTROL_MIN);
     }
     return what;
 }
-/*--- the handler's side: what it waits for ---*/
-static int64_t vt__h2c_recv_try(vt__conn *conn, void *p, size_t n) {
-    vt__h2c_stream *s = VT__CONTAINER(conn, vt__h2c_stream, conn);
-    vt__h2c *h = s->h;
+
+/*--- the stream's vthread: what it waits for, and says ---*/
+static int64_t vt__h2e_recv_try(vt__conn *conn, void *p, size_t n) {
+    vt__h2e_stream *s = VT__CONTAINER(conn, vt__h2e_stream, conn);
+    vt__h2e *h = s->h;
     vt__conn_buf *b = &s->body;
-    vt__dom *dom = h->host->dom;
+    vt__dom *dom = h->dom;
     int64_t r = -EAGAIN;
     vt__sched_dom_lock(dom);
     size_t have = b->len - b->pos, k = VT__MIN(n, have);
@@ -19535,7 +19494,7 @@ static int64_t vt__h2c_recv_try(vt__conn *conn, void *p, size_t n) {
         r = (int64_t)k;
         if (k == have) vt__conn_buf_put(vt__sched_thr(), b);
         if (!s->err) vt__h2_consumed(&h->m, &s->m, k);
-        if (h->c) vt__h2c_stir(h);
+        if (h->conn) vt__h2e_stir(h);
     } else if (s->err) {
         r = s->err;
     } else if (s->ended) {
@@ -19546,13 +19505,14 @@ static int64_t vt__h2c_recv_try(vt__conn *conn, void *p, size_t n) {
     return r;
 }
 /* Copies of n bytes at p what may go out now; with `fin` they are the last. How many; under the lock. */
-static size_t vt__h2c_take(vt__h2c *h, vt__h2c_stream *s, const char *p, size_t n, bool fin) {
+static size_t vt__h2e_take(vt__h2e_stream *s, const char *p, size_t n, bool fin) {
+    vt__h2e *h = s->h;
     vt__h2_stream *next;
     size_t max, done = 0;
     vt__h2_ready(&h->m, &s->m, n, fin);
-    while (!(s->m.ended & VT__H2_LOCAL) && (done < n || fin) && vt__h2c_pending(h) < VT__H2C_OUT_MAX) {
-        if (vt__h2c_next(h, &next, &max) != VT__H2_OUT_DATA || next != &s->m) break;
-        uint8_t *to = vt__h2c_room(h, max + VT__H2_FRAME);
+    while (!(s->m.ended & VT__H2_LOCAL) && (done < n || fin) && !vt__h2e_full(h)) {
+        if (vt__h2e_next(h, &next, &max) != VT__H2_OUT_DATA || next != &s->m) break;
+        uint8_t *to = vt__h2e_room(h, max + VT__H2_FRAME);
         if (!to) break;
         vt__h2_put_data(&h->m, &s->m, max, to);
         if (max) memcpy(to + VT__H2_FRAME, p + done, max);
@@ -19561,38 +19521,359 @@ static size_t vt__h2c_take(vt__h2c *h, vt__h2c_stream *s, const char *p, size_t 
     }
     return done;
 }
-/* What a handler sends goes by vt__h2c_commit, which waits for its turn by this. */
-static const struct vt__conn_ops vt__h2c_ops = {
-    .recv = vt__conn_recv_over, .recv_try = vt__h2c_recv_try, .send_wait = vt__conn_room_over};
+/* Says what there is in b and then at p, as far as it goes: 1 when all was said, 0 when it has to wait. */
+static int vt__h2e_say(vt__h2e_stream *s, vt__conn_buf *b, const char *p, size_t *n, bool fin) {
+    vt__h2e *h = s->h;
+    b->pos += vt__h2e_take(s, b->p + b->pos, b->len - b->pos, fin && !*n);
+    if (b->pos == b->len) {
+        vt__conn_buf_put(vt__sched_thr(), b);
+        *n -= *n ? vt__h2e_take(s, p, *n, fin) : 0;
+    }
+    bool all = b->pos == b->len && !*n && (!fin || s->m.ended & VT__H2_LOCAL);
+    if (!all) vt__poll_clear(&s->conn.pd, VT__PD_W);
+    else if (!fin) vt__h2_ready(&h->m, &s->m, 0, false);
+    vt__h2e_stir(h);
+    return all;
+}
+/* Its turn is another's: nobody waits for it any more. */
+static void vt__h2e_pass(vt__h2e_stream *s) {
+    vt__h2_ready(&s->h->m, &s->m, 0, false);
+    if (s->h->conn) vt__h2e_stir(s->h);
+}
+/* What is sent goes by vt__h2e_say, whose caller waits for its turn by this. */
+static const struct vt__conn_ops vt__h2e_ops = {
+    .recv = vt__conn_recv_over, .recv_try = vt__h2e_recv_try, .send_wait = vt__conn_room_over};
 
-/*--- the response ---*/
-static void vt__h2c_put_fields(vt__h2_head *w, const vt__res_field *f, uint32_t n) {
+static void vt__h2e_put_fields(vt__h2_head *w, const vt__res_field *f, uint32_t n) {
     for (; n > 0; f++, n--)
         if (!vt__h1_is_hop(f->id))
             (void)vt__h2_head_field(w, f->id, (vt_str){f->name, f->name_len},
                                     (vt_str){f->value, f->value_len}, 0);
 }
-static size_t vt__h2c_fields_size(const vt__res_field *f, uint32_t n) {
+static size_t vt__h2e_fields_size(const vt__res_field *f, uint32_t n) {
     size_t size = 0;
     for (; n > 0; f++, n--) size += (size_t)f->name_len + f->value_len + 16;
     return size;
 }
 /* Begins a frame of fields with room for `size` bytes of them, and for the heads that cut it. 0 or an error. */
-static int vt__h2c_head_begin(vt__h2c_run *run, vt__h2_head *w, size_t size, int how) {
-    vt__h2c *h = run->s->h;
+static int vt__h2e_head_begin(vt__h2e_stream *s, vt__h2_head *w, size_t size, int how) {
+    vt__h2e *h = s->h;
     vt__h2_stream *next;
     size_t max, cap = size + 64 + (size / VT__H2_FRAME_MIN + 1) * VT__H2_FRAME;
     if (h->m.err) return -ECONNRESET;   /* GOAWAY was the last */
-    (void)vt__h2c_next(h, &next, &max); /* SETTINGS first */
-    uint8_t *to = vt__h2c_room(h, cap);
-    return to ? vt__h2_head_begin(&h->m, &run->s->m, w, to, cap, how) : -ENOMEM;
+    (void)vt__h2e_next(h, &next, &max); /* SETTINGS first */
+    uint8_t *to = vt__h2e_room(h, cap);
+    return to ? vt__h2_head_begin(&h->m, &s->m, w, to, cap, how) : -ENOMEM;
 }
+static int vt__h2e_put_trailers(vt__h2e_stream *s, const vt__res_list *l) {
+    vt__h2_head w;
+    int r = vt__h2e_head_begin(s, &w, vt__h2e_fields_size(l->at, l->n), VT__H2_FIN);
+    if (r < 0) return r;
+    vt__h2e_put_fields(&w, l->at, l->n);
+    s->h->out.len += vt__h2_head_end(&w);
+    vt__h2e_stir(s->h);
+    return 0;
+}
+
+/*--- turns, times, the end ---*/
+/* Who is next gets its turn to write. */
+static void vt__h2e_grant(vt__h2e *h) {
+    vt__h2_stream *s;
+    size_t max;
+    if (vt__h2e_next(h, &s, &max) == VT__H2_OUT_DATA && !vt__h2e_full(h))
+        vt__h2e_show(VT__CONTAINER(s, vt__h2e_stream, m), VT__PD_W);
+}
+/* The socket is left: the machine has failed, and each stream is dead or forgotten. */
+static void vt__h2e_leave(vt__h2e *h) {
+    vt__thr *thr = vt__sched_thr();
+    vt__h2_stream *none;
+    size_t max;
+    (void)vt__h2e_next(h, &none, &max); /* gives back what waited for that */
+    vt__timer_cancel(&h->dom->wheel, &h->timer);
+    vt__conn_buf_put(thr, &h->in);
+    vt__conn_buf_put(thr, &h->out);
+    vt__conn_buf_put(thr, &h->room);
+    h->conn = NULL;
+}
+/* As much as the socket takes. False: the connection was closed. */
+static bool vt__h2e_flush(vt__h2e *h) {
+    vt__conn_buf *b = &h->out;
+    vt__h2_stream *s;
+    size_t max;
+    (void)vt__h2e_next(h, &s, &max);
+    while (b->pos < b->len) {
+        struct iovec v = {b->p + b->pos, b->len - b->pos};
+        int64_t r = vt__conn_send_try(h->conn, &v, 1);
+        if (r > 0) {
+            b->pos += (size_t)r;
+            h->stalled = 0;
+        } else if (r != -EAGAIN) {
+            h->role->close(h, false);
+            return false;
+        } else if (vt__poll_want_room(&h->conn->pd)) {
+            if (!h->stalled) h->stalled = vt__plat_now();
+            return true;
+        }
+    }
+    vt__conn_buf_put(vt__sched_thr(), b);
+    return true;
+}
+/* When vt__h2e_overdue, or the machine, has something to do. */
+static int64_t vt__h2e_due(const vt__h2e *h) {
+    int64_t due = vt__h2_deadline(&h->m);
+    if (h->stalled && h->write_ns) due = VT__MIN(due, h->stalled + h->write_ns);
+    if (h->head_since && h->head_ns) due = VT__MIN(due, h->head_since + h->head_ns);
+    return due;
+}
+/* A peer that does not take what is sent, or end what it began, in time: the connection was closed. */
+static bool vt__h2e_overdue(vt__h2e *h, int64_t now) {
+    bool stalled = h->stalled && h->write_ns && now >= h->stalled + h->write_ns;
+    bool late = h->head_since && h->head_ns && now >= h->head_since + h->head_ns;
+    if (!stalled && !late) return false;
+    (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+    if (vt__h2e_flush(h)) h->role->close(h, !stalled);
+    return true;
+}
+
+/*--- streams: what comes in ---*/
+/* A stream in a block, of which `size` bytes are the role's. NULL: no memory. */
+static vt__h2e_stream *vt__h2e_stream_new(vt__h2e *h, size_t size) {
+    vt__h2e_stream *s = vt__mem_pool_get(&vt__sched_thr()->block_pool);
+    if (!s) return NULL;
+    memset(s, 0, size);
+    vt__conn_open(&s->conn, -1);
+    s->conn.ops = &vt__h2e_ops;
+    vt__poll_set(&s->conn.pd, VT__PD_ADDED); /* where nothing is to be asked for */
+    vt__poll_clear(&s->conn.pd, VT__PD_R);
+    s->h = h;
+    s->head.at = (vt__h1_field *)(void *)((char *)s + size);
+    s->head.cap = VT__H2E_FIELDS;
+    s->head.text = (char *)(s->head.at + VT__H2E_FIELDS);
+    s->head.room = (uint32_t)((char *)s + VT__H2E_STREAM - s->head.text);
+    vt__ds_list_push(&h->streams, &s->link);
+    return s;
+}
+/* Body bytes. 0, or -ENOMEM and the stream is to be killed. */
+static int vt__h2e_gather(vt__h2e_stream *s, vt_str data) {
+    vt__h2e *h = s->h;
+    vt__thr *thr = vt__sched_thr();
+    size_t max = VT__MAX(h->m.cfg->max_window, (uint32_t)VT__BUF_BYTES), got = data.len;
+    int r = s->err;
+    while (data.len && r == 0) {
+        vt__conn_buf *b = &s->body;
+        if (vt__conn_buf_room(thr, b, max) < 0) {
+            vt__h2_reset(&h->m, &s->m, VT__H2_INTERNAL_ERROR);
+            r = -ENOMEM;
+            break;
+        }
+        size_t k = VT__MIN(data.len, b->cap - b->len);
+        memcpy(b->p + b->len, data.ptr, k);
+        b->len += k;
+        data.ptr += k, data.len -= k;
+    }
+    if (r < 0) vt__h2_consumed(&h->m, &s->m, got);
+    else vt__h2e_show(s, VT__PD_R);
+    return s->err ? 0 : r;
+}
+
+/*--- input ---*/
+/* False: the output has to go first. */
+static bool vt__h2e_feed(vt__h2e *h) {
+    vt__conn_buf *b = &h->in;
+    vt__thr *thr = vt__sched_thr();
+    vt__h2_stream *s;
+    vt__h2_event ev;
+    size_t max;
+    int r = 1;
+    while (b->pos < b->len && r >= 0) {
+        const uint8_t *p = (const uint8_t *)b->p + b->pos, *end = (const uint8_t *)b->p + b->len;
+        if (!h->room.p &&
+            !vt__conn_buf_get_for(thr, &h->room, VT__MAX(h->m.dec.t.cap, (uint32_t)VT__BUF_BYTES)))
+            r = vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+        h->m.room = h->room.p;
+        h->m.room_len = (uint32_t)h->room.cap;
+        while (r > 0 && (r = vt__h2_recv(&h->m, &p, end, thr->now, &ev)) > 0) h->role->event(h, &ev);
+        b->pos = (size_t)(p - (const uint8_t *)b->p);
+        if (r == 0 && p < end) {
+            (void)vt__h2e_next(h, &s, &max);
+            if (vt__h2e_full(h)) return false;
+        }
+        if (r == 0) r = 1;
+    }
+    vt__conn_buf_put(thr, b);
+    if (!vt__h2_in_head(&h->m)) vt__conn_buf_put(thr, &h->room);
+    h->head_since = !vt__h2_in_head(&h->m) && h->m.settled ? 0 : h->head_since ? h->head_since : thr->now;
+    return true;
+}
+/* Until nothing comes, or much has come. False: the connection was closed. */
+static bool vt__h2e_read(vt__h2e *h) {
+    vt__thr *thr = vt__sched_thr();
+    vt__conn *conn = h->conn;
+    for (int left = VT__H2E_READS; !h->m.err; left--) {
+        h->held = !vt__h2e_feed(h) || vt__h2e_full(h) || left == 0;
+        if (h->held || h->m.err) break;
+        if (!vt__conn_readable(conn)) {
+            if (vt__poll_arm(&conn->pd)) break;
+            continue;
+        }
+        if (!vt__conn_buf_get(thr, &h->in)) (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+        if (h->m.err) break;
+        int64_t r = vt__conn_recv_try(conn, h->in.p, h->in.cap);
+        if (r > 0) h->in.len = (size_t)r;
+        if (r > 0 || r == -EAGAIN) continue;
+        h->role->close(h, false);
+        return false;
+    }
+    if (h->m.err) h->role->failed(h);
+    return true;
+}
+/* All that there is to do at present; under the lock. */
+static void vt__h2e_turn(vt__h2e *h, bool readable) {
+    if ((readable || (h->held && !vt__h2e_full(h))) && !h->m.err && !vt__h2e_read(h)) return;
+    if (!vt__h2e_flush(h)) return;
+    if (!vt__h2e_pending(h) && vt__h2_finished(&h->m)) {
+        h->role->close(h, true);
+        return;
+    }
+    vt__h2e_grant(h);
+    if (h->held && !vt__h2e_full(h)) vt__h2e_stir(h);
+    int64_t due = h->role->due(h);
+    if (due < INT64_MAX) vt__timer_lazy(&h->dom->wheel, &h->timer, due);
+}
+static void vt__h2e_told(vt__dom *dom, vt__msg *m) {
+    vt__h2e *h = VT__CONTAINER(m, vt__h2e, msg);
+    (void)dom;
+    h->told = false;
+    if (h->conn) vt__h2e_turn(h, false);
+    else h->role->free(h);
+}
+/* Of the socket's sink. */
+static void vt__h2e_sink(vt__h2e *h, unsigned bits) {
+    if (!(bits & VT__PD_ARMED)) vt__h2e_turn(h, false);
+    else if (vt__h2e_read(h)) vt__h2e_stir(h); /* the answers of this round go out together */
+}
+
+/* One of `size` bytes, of which the engine's are filled in but for conn and times. NULL: no memory. */
+static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom, const vt__h2_cfg *cfg,
+                            bool server, void (*timer)(vt__timer *t)) {
+    vt__h2 probe;
+    vt__h2_init(&probe, cfg, server, 0);
+    size_t dec = vt__hpack_mem(probe.dec.t.cap), enc = vt__hpack_enc_mem(&probe.enc);
+    vt__h2e *h = vt__mem_alloc(size + dec + enc);
+    if (!h) return NULL;
+    memset(h, 0, size);
+    vt__h2_init(&h->m, cfg, server, vt__plat_now());
+    vt__hpack_dec_table(&h->m.dec, (char *)h + size);
+    vt__hpack_enc_table(&h->m.enc, (char *)h + size + dec);
+    h->role = role;
+    h->dom = dom;
+    h->msg.fn = vt__h2e_told;
+    vt__ds_list_init(&h->streams);
+    vt__timer_init(&h->timer, timer);
+    return h;
+}
+#endif /* VTHTTP_H2 */
+
+/*==============================================================================
+ * MARK: - @h2c     HTTP/2 connections
+ * uses:   @api_base @plat @mem @str @ds @log @h1 @hpack @h2 @timer @poll @sched @req @res @http @conn @tls @link @h2e
+ * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/fault_h2.c tests/interop_h2.sh
+ *
+ * A request whose head is complete gets a vthread, on any worker. What its handler says goes by the engine (@h2e), to which
+ * the connection belongs.
+ *
+ *     stream:  head comes -> queued for a worker -> a handler runs -> free
+ *                   \-> waits in vt__link_queue -/
+ *============================================================================*/
+#if VTHTTP_H2
+typedef struct vt__h2c_stream {
+    vt__h2e_stream e; /* first */
+    vt__start start;
+    vt__link_wait wait;   /* for a vthread */
+    vt__link_notes notes; /* its thr is NULL until a handler runs */
+    struct vt__h2c_run *run;
+    vt__h2e_part method, path, authority;
+    int64_t length;  /* of the body; -1: unknown */
+    uint16_t refuse; /* the status that takes the handler's place */
+    bool expect;     /* 100 (Continue) is owed */
+    bool draining;   /* over but for the rest of its request, which is dropped: see vt__h2c_leave */
+    int64_t drained, drain_due;
+} vt__h2c_stream;
+_Static_assert(sizeof(vt__h2c_stream) <= 1024, "most of the block is for the head");
+
+typedef struct vt__h2c {
+    vt__h2e e;   /* first */
+    vt__link *c; /* NULL: the socket is gone */
+    vt__link_host *host;
+    uint32_t draining;
+    int64_t idle_since;
+} vt__h2c;
+VT__INLINE vt__h2c *vt__h2c_of(const vt__h2c_stream *s) { return VT__CONTAINER(s->e.h, vt__h2c, e); }
+#define VT__H2C_STREAM(node) VT__CONTAINER(node, vt__h2c_stream, e.link)
+
+/* A stream with a handler: on its vthread's stack. */
+typedef struct vt__h2c_run {
+    vt__h2c_stream *s;
+    vt__dom *dom; /* the connection's */
+    const vt__link_conf *conf;
+    vt__thr *thr;
+    vt__vth *v;
+    vt__conn_buf out; /* body bytes that are gathered */
+    int64_t waited;   /* for body bytes */
+    bool head_due;    /* the response's head is known, and not said yet */
+    bool sending;     /* the output is not to be touched */
+    bool handling;    /* `handling`: from the head's end to the response's */
+    vt__arena arena;  /* from here on each is prepared before its use */
+    vt_req req;
+    vt_res res;
+} vt__h2c_run;
+
+VT__INLINE vt_str vt__h2c_str(const vt__h2e_fields *f, vt__h2e_part p) {
+    return (vt_str){f->text + p.at, p.len};
+}
+
+/*--- streams ---*/
+/* No handler has it, or will. */
+static void vt__h2c_forget(vt__h2c *h, vt__h2c_stream *s) {
+    if (s->draining) h->draining--;
+    s->draining = false;
+    vt__h2e_forget(&s->e);
+}
+/* No handler has it, and none will get it. */
+static bool vt__h2c_is_idle(vt__h2c_stream *s) {
+    return !s->e.headed || s->draining || vt__link_withdraw(&s->wait);
+}
+static void vt__h2c_kill(vt__h2c_stream *s, int err) {
+    if (!vt__h2e_kill(&s->e, err)) return;
+    if (s->run && vt__h2c_of(s)->host->group->conf.cancel_on != VT_CANCEL_NEVER)
+        vt__link_tell(&s->notes, VT__PD_WATCH);
+}
+/* On the handler's thread, scheduler context. */
+static void vt__h2c_heed(vt__link_notes *to, unsigned bits) {
+    vt__h2c_stream *s = VT__CONTAINER(to, vt__h2c_stream, notes);
+    if (bits & VT__LINK_KILL && s->run->handling) {
+        vt_str m = s->run->req.method, t = s->run->req.target;
+        vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
+               (int)VT__MIN(t.len, (size_t)500), t.ptr);
+    }
+    if (bits & (VT__PD_WATCH | VT__LINK_KILL)) vt__sched_cancel(&s->start.task);
+}
+
+/* Whoever comes last. */
+static void vt__h2c_free(vt__h2e *e) {
+    vt__h2c *h = VT__CONTAINER(e, vt__h2c, e);
+    if (e->told || e->conn || !vt__ds_list_empty(&e->streams)) return;
+    vt__link_uncount(h->host->group);
+    vt__mem_free(h);
+}
+
+/*--- the response ---*/
 static int vt__h2c_put_head(vt__h2c_run *run, bool fin) {
     const vt_res *res = &run->res;
     const vt__link_conf *conf = run->conf;
     vt__h2_head w;
-    size_t size = vt__h2c_fields_size(res->fields, res->nfields) + conf->server_len + 128;
-    int r = vt__h2c_head_begin(run, &w, size, fin ? VT__H2_FIN : 0);
+    size_t size = vt__h2e_fields_size(res->fields, res->nfields) + conf->server_len + 128;
+    int r = vt__h2e_head_begin(&run->s->e, &w, size, fin ? VT__H2_FIN : 0);
     if (r < 0) return r;
     w.at += vt__hpack_put_status(w.buf + w.at, res->status);
     if (!res->has_date && !conf->no_date)
@@ -19600,31 +19881,18 @@ static int vt__h2c_put_head(vt__h2c_run *run, bool fin) {
     if (!res->has_server && conf->server_len) /* "Server: " and CRLF */
         (void)vt__h2_head_field(&w, VT__H1_F_SERVER, VT__STR_LIT("server"),
                                 (vt_str){conf->server + 8, conf->server_len - 10}, 0);
-    vt__h2c_put_fields(&w, res->fields, res->nfields);
+    vt__h2e_put_fields(&w, res->fields, res->nfields);
     if (res->framing == VT__HTTP_LENGTH) w.at += vt__hpack_put_length(w.buf + w.at, (uint64_t)res->length);
-    run->s->h->out.len += vt__h2_head_end(&w);
+    run->s->e.h->out.len += vt__h2_head_end(&w);
     run->head_due = false;
     return 0;
 }
-/* Says what there is, as far as it goes: > 0 when all was said, 0 when it has to wait, < 0 on an error. */
+/* As vt__h2e_say, and the head before it; < 0 on an error. */
 static int vt__h2c_say(vt__h2c_run *run, const char *p, size_t *n, bool fin) {
-    vt__h2c_stream *s = run->s;
-    vt__h2c *h = s->h;
     vt__conn_buf *b = &run->out;
-    int r = s->err;
+    int r = run->s->e.err;
     if (r == 0 && run->head_due) r = vt__h2c_put_head(run, fin && !*n && b->pos == b->len);
-    if (r < 0) return r;
-    b->pos += vt__h2c_take(h, s, b->p + b->pos, b->len - b->pos, fin && !*n);
-    if (b->pos == b->len) {
-        vt__conn_buf_put(run->thr, b);
-        size_t k = *n ? vt__h2c_take(h, s, p, *n, fin) : 0;
-        *n -= k;
-    }
-    if (b->pos == b->len && !*n && (!fin || s->m.ended & VT__H2_LOCAL)) r = 1;
-    if (r == 0) vt__poll_clear(&s->conn.pd, VT__PD_W);
-    else if (!fin) vt__h2_ready(&h->m, &s->m, 0, false);
-    vt__h2c_stir(h);
-    return r;
+    return r < 0 ? r : vt__h2e_say(&run->s->e, b, p, n, fin);
 }
 /* The same, and waits. 0 or an error. */
 static int vt__h2c_commit(vt__h2c_run *run, const char *p, size_t n, bool fin) {
@@ -19641,12 +19909,11 @@ static int vt__h2c_commit(vt__h2c_run *run, const char *p, size_t n, bool fin) {
         if (r != 0) break;
         p += n - left, n = left;
         if (!until || n + run->out.len - run->out.pos < before) until = vt__conn_until(run->conf->write_ns);
-        if ((r = vt__conn_send_wait(&s->conn, until)) < 0) break;
+        if ((r = vt__conn_send_wait(&s->e.conn, until)) < 0) break;
     }
-    if (r < 0) { /* its turn is another's */
+    if (r < 0) {
         vt__sched_dom_lock(run->dom);
-        vt__h2_ready(&s->h->m, &s->m, 0, false);
-        if (s->h->c) vt__h2c_stir(s->h);
+        vt__h2e_pass(&s->e);
         vt__sched_dom_unlock(run->dom);
     }
     run->sending = false;
@@ -19659,7 +19926,7 @@ static void vt__h2c_on_park(void *arg) {
     if (run->sending || !(run->head_due || run->out.p)) return;
     vt__sched_dom_lock(run->dom);
     (void)vt__h2c_say(run, NULL, &none, false);
-    vt__h2_ready(&run->s->h->m, &run->s->m, 0, false); /* nobody waits for its turn */
+    vt__h2_ready(&run->s->e.h->m, &run->s->e.m, 0, false); /* nobody waits for its turn */
     vt__sched_dom_unlock(run->dom);
 }
 static int vt__h2c_head(vt_res *res, bool end_now) {
@@ -19681,30 +19948,21 @@ static int64_t vt__h2c_write(vt_res *res, const void *p, size_t n) {
     return r < 0 ? r : (int64_t)n;
 }
 static int vt__h2c_wire_flush(vt_res *res) { return vt__h2c_commit(res->req->conn, NULL, 0, false); }
-static int vt__h2c_put_trailers(vt__h2c_run *run, const vt__res_list *l) {
-    vt__h2_head w;
-    int r = vt__h2c_head_begin(run, &w, vt__h2c_fields_size(l->at, l->n), VT__H2_FIN);
-    if (r < 0) return r;
-    vt__h2c_put_fields(&w, l->at, l->n);
-    run->s->h->out.len += vt__h2_head_end(&w);
-    vt__h2c_stir(run->s->h);
-    return 0;
-}
 static int vt__h2c_end(vt_res *res) {
     vt__h2c_run *run = res->req->conn;
-    if (run->s->m.ended & VT__H2_LOCAL && !run->head_due) return run->s->err;
+    if (run->s->e.m.ended & VT__H2_LOCAL && !run->head_due) return run->s->e.err;
     int r = vt__h2c_commit(run, NULL, 0, res->trailers.n == 0);
     if (r < 0 || res->trailers.n == 0) return r;
     vt__sched_dom_lock(run->dom);
-    r = run->s->err;
-    if (r == 0) r = vt__h2c_put_trailers(run, &res->trailers);
+    r = run->s->e.err;
+    if (r == 0) r = vt__h2e_put_trailers(&run->s->e, &res->trailers);
     vt__sched_dom_unlock(run->dom);
     return r;
 }
 static void vt__h2c_abort(vt_res *res) {
     vt__h2c_run *run = res->req->conn;
     vt__sched_dom_lock(run->dom);
-    vt__h2_reset(&run->s->h->m, &run->s->m, VT__H2_INTERNAL_ERROR);
+    vt__h2_reset(&run->s->e.h->m, &run->s->e.m, VT__H2_INTERNAL_ERROR);
     vt__sched_dom_unlock(run->dom);
 }
 /* `lines`: "name: value" CRLF each, checked. */
@@ -19725,13 +19983,13 @@ static int vt__h2c_inform(vt_res *res, int status, vt_str lines) {
     vt__h2_head w;
     if (status == 100) run->s->expect = false;
     vt__sched_dom_lock(run->dom);
-    int r = run->s->err;
-    if (r == 0) r = vt__h2c_head_begin(run, &w, lines.len + lines.len / 4 * 16 + 16, VT__H2_INTERIM);
+    int r = run->s->e.err;
+    if (r == 0) r = vt__h2e_head_begin(&run->s->e, &w, lines.len + lines.len / 4 * 16 + 16, VT__H2_INTERIM);
     if (r == 0) {
         w.at += vt__hpack_put_status(w.buf + w.at, status);
         vt__h2c_put_lines(&w, lines);
-        run->s->h->out.len += vt__h2_head_end(&w);
-        vt__h2c_stir(run->s->h);
+        run->s->e.h->out.len += vt__h2_head_end(&w);
+        vt__h2e_stir(run->s->e.h);
     }
     vt__sched_dom_unlock(run->dom);
     return r;
@@ -19742,12 +20000,12 @@ static int64_t vt__h2c_body_recv(vt__h2c_run *run, void *p, size_t n) {
     vt__h2c_stream *s = run->s;
     int64_t due, r = vt__sched_enter(run->v, 0, &due);
     if (r < 0) return r;
-    if ((r = vt__h2c_recv_try(&s->conn, p, n)) == -EAGAIN) {
+    if ((r = vt__h2e_recv_try(&s->e.conn, p, n)) == -EAGAIN) {
         int64_t start = vt__plat_now();
         int64_t until = vt__link_body_until(run->conf, run->req.body_got, run->waited, start);
-        r = vt__conn_recv(&s->conn, p, n, until);
+        r = vt__conn_recv(&s->e.conn, p, n, until);
         run->waited += vt__plat_now() - start;
-        if (r == -ETIMEDOUT) __atomic_fetch_add(&s->h->host->timeouts, 1, __ATOMIC_RELAXED);
+        if (r == -ETIMEDOUT) __atomic_fetch_add(&vt__h2c_of(s)->host->timeouts, 1, __ATOMIC_RELAXED);
     } else {
         vt__sched_fuel(run->v);
     }
@@ -19756,20 +20014,21 @@ static int64_t vt__h2c_body_recv(vt__h2c_run *run, void *p, size_t n) {
 static int64_t vt__h2c_read_body(vt_req *req, void *buf, size_t n) {
     vt__h2c_run *run = req->conn;
     vt__h2c_stream *s = run->s;
-    if (s->expect && !run->head_due && !s->m.sent_head && vt__h2c_inform(req->res, 100, VT__STR_LIT("")) < 0)
+    if (s->expect && !run->head_due && !s->e.m.sent_head &&
+        vt__h2c_inform(req->res, 100, VT__STR_LIT("")) < 0)
         return -ECONNRESET;
     int64_t r = vt__h2c_body_recv(run, buf, n);
     if (r == 0) { /* complete: nobody touches these any more */
-        req->trailers = s->trailers.at;
-        req->ntrailers = s->trailers.n;
-        req->trailer_base = s->trailers.text;
+        req->trailers = s->e.trailers.at;
+        req->ntrailers = s->e.trailers.n;
+        req->trailer_base = s->e.trailers.text;
     }
     return r;
 }
 static int vt__h2c_address(vt_req *req, bool local, char *buf, size_t cap) {
     vt__h2c_run *run = req->conn;
     vt__sched_dom_lock(run->dom);
-    const vt__link *c = run->s->h->c;
+    const vt__link *c = vt__h2c_of(run->s)->c;
     int r = c ? vt__link_address(c, local, buf, cap) : -ENOTCONN;
     vt__sched_dom_unlock(run->dom);
     return r;
@@ -19777,7 +20036,7 @@ static int vt__h2c_address(vt_req *req, bool local, char *buf, size_t cap) {
 static int vt__h2c_tls(vt_req *req, vt_tls_info *out) {
     vt__h2c_run *run = req->conn;
     vt__sched_dom_lock(run->dom);
-    vt__link *c = run->s->h->c;
+    vt__link *c = vt__h2c_of(run->s)->c;
     int r = c ? vt__tls_info(&c->conn, &run->arena, out) : -ENOTCONN;
     vt__sched_dom_unlock(run->dom);
     return r;
@@ -19794,14 +20053,14 @@ static const vt__http_wire vt__h2c_wire_tls = VT__H2C_WIRE(vt__h2c_tls, "https")
 static void vt__h2c_describe(vt__h2c_run *run) {
     vt__h2c_stream *s = run->s;
     vt_req *req = &run->req;
-    req->head = s->head.text;
-    req->fields = s->head.at;
-    req->nfields = s->head.n;
-    req->method = vt__h2c_str(&s->head, s->method);
+    req->head = s->e.head.text;
+    req->fields = s->e.head.at;
+    req->nfields = s->e.head.n;
+    req->method = vt__h2c_str(&s->e.head, s->method);
     req->method_id = (uint8_t)vt__h1_method(req->method);
-    req->target = req->path = vt__h2c_str(&s->head, s->path);
+    req->target = req->path = vt__h2c_str(&s->e.head, s->path);
     req->query = (vt_str){NULL, 0};
-    req->authority = vt__h2c_str(&s->head, s->authority);
+    req->authority = vt__h2c_str(&s->e.head, s->authority);
     const char *mark = req->path.len ? memchr(req->path.ptr, '?', req->path.len) : NULL;
     if (mark) {
         req->query = (vt_str){mark + 1, req->path.len - (size_t)(mark + 1 - req->path.ptr)};
@@ -19818,13 +20077,13 @@ static void vt__h2c_describe(vt__h2c_run *run) {
 static void vt__h2c_begin(vt__h2c_run *run, vt__h2c_stream *s) {
     vt__mem_zero(run, offsetof(vt__h2c_run, arena));
     run->s = s;
-    run->dom = s->h->host->dom;
-    run->conf = &s->h->host->group->conf;
+    run->dom = s->e.h->dom;
+    run->conf = &vt__h2c_of(s)->host->group->conf;
     run->thr = vt__sched_thr();
     run->v = vt__sched_self();
     run->handling = true;
     vt__mem_arena_init(&run->arena, &run->thr->block_pool, 0);
-    vt__req_init(&run->req, &run->res, s->h->host->group->server, NULL, run, &run->arena);
+    vt__req_init(&run->req, &run->res, vt__h2c_of(s)->host->group->server, NULL, run, &run->arena);
     vt__h2c_describe(run);
     run->v->task = &s->start.task;
     vt__sched_on_park(run->v, vt__h2c_on_park, run);
@@ -19833,23 +20092,23 @@ static void vt__h2c_begin(vt__h2c_run *run, vt__h2c_stream *s) {
  * is reset instead, if without an error, takes the answer away from many a client. */
 static bool vt__h2c_has_rest(const vt__h2c_run *run) {
     const vt__h2c_stream *s = run->s;
-    int64_t left = s->length < 0 ? 0 : s->length - s->m.got;
-    return s->m.ended == VT__H2_LOCAL && !s->err && left <= run->conf->max_drain;
+    int64_t left = s->length < 0 ? 0 : s->length - s->e.m.got;
+    return s->e.m.ended == VT__H2_LOCAL && !s->e.err && left <= run->conf->max_drain;
 }
 static void vt__h2c_drain(vt__h2c_run *run) {
     vt__h2c_stream *s = run->s;
-    size_t have = s->body.len - s->body.pos;
-    s->over = s->draining = true;
-    s->h->draining++;
+    size_t have = s->e.body.len - s->e.body.pos;
+    s->e.over = s->draining = true;
+    vt__h2c_of(s)->draining++;
     s->drained = (int64_t)have;
     s->drain_due = run->conf->body_ns ? vt__plat_now() + run->conf->body_ns : INT64_MAX;
-    vt__conn_buf_put(run->thr, &s->body);
-    vt__h2_consumed(&s->h->m, &s->m, have);
+    vt__conn_buf_put(run->thr, &s->e.body);
+    vt__h2_consumed(&s->e.h->m, &s->e.m, have);
 }
 /* The stream is the handler's no longer. */
 static void vt__h2c_leave(vt__h2c_run *run) {
     vt__h2c_stream *s = run->s;
-    vt__h2c *h = s->h;
+    vt__h2c *h = vt__h2c_of(s);
     run->handling = false;
     vt__sched_on_park(run->v, NULL, NULL);
     vt__link_last_word(run->dom, &s->notes);
@@ -19859,9 +20118,9 @@ static void vt__h2c_leave(vt__h2c_run *run) {
     vt__conn_buf_put(run->thr, &run->out);
     if (h->c && vt__h2c_has_rest(run)) vt__h2c_drain(run);
     else vt__h2c_forget(h, s);
-    if (!h->m.active) h->idle_since = run->thr->now;
-    if (h->c) vt__h2c_stir(h);
-    else vt__h2c_free(h);
+    if (!h->e.m.active) h->idle_since = run->thr->now;
+    if (h->c) vt__h2e_stir(&h->e);
+    else vt__h2c_free(&h->e);
     vt__sched_dom_unlock(run->dom);
     vt__mem_arena_reset(&run->arena);
 }
@@ -19870,8 +20129,9 @@ static int vt__h2c_main(void *arg) {
     vt__h2c_run run;
     vt__h2c_begin(&run, s);
     vt__sched_dom_lock(run.dom);
-    bool dead = s->err < 0;
-    run.req.wire = s->h->c && s->h->c->wire == &vt__h2c_wire_tls ? &vt__h2c_wire_tls : &vt__h2c_wire;
+    bool dead = s->e.err < 0;
+    run.req.wire = vt__h2c_of(s)->c && vt__h2c_of(s)->c->wire == &vt__h2c_wire_tls ? &vt__h2c_wire_tls
+                                                                                   : &vt__h2c_wire;
     s->run = &run;
     s->notes.heed = vt__h2c_heed;
     s->notes.thr = run.thr;
@@ -19882,171 +20142,107 @@ static int vt__h2c_main(void *arg) {
     return 0;
 }
 
-/*--- the connection: turns, times, its end ---*/
-/* Who is next gets its turn to write. */
-static void vt__h2c_grant(vt__h2c *h) {
-    vt__h2_stream *s;
-    size_t max;
-    if (vt__h2c_next(h, &s, &max) == VT__H2_OUT_DATA && vt__h2c_pending(h) < VT__H2C_OUT_MAX)
-        vt__h2c_show(VT__CONTAINER(s, vt__h2c_stream, m), VT__PD_W);
-}
-/* The socket's end: with `linger`, what was said gets there first. Handlers that run keep the object, which counts as
- * the open connection then. */
-static void vt__h2c_close(vt__h2c *h, bool linger) {
-    vt__thr *thr = vt__sched_thr();
+/*--- the connection: its end, times ---*/
+/* Handlers that run keep the object, which counts as the open connection then. */
+static void vt__h2c_close(vt__h2e *e, bool linger) {
+    vt__h2c *h = VT__CONTAINER(e, vt__h2c, e);
     vt__link *c = h->c;
-    if (!h->m.err) (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
-    for (vt__list *n = h->streams.next, *next; n != &h->streams; n = next) {
-        vt__h2c_stream *s = VT__CONTAINER(n, vt__h2c_stream, link);
+    if (!e->m.err) (void)vt__h2_fail(&e->m, VT__H2_E_NO_MORE);
+    for (vt__list *n = e->streams.next, *next; n != &e->streams; n = next) {
+        vt__h2c_stream *s = VT__H2C_STREAM(n);
         next = n->next;
         vt__h2c_kill(s, -ECONNRESET);
         if (vt__h2c_is_idle(s)) vt__h2c_forget(h, s);
     }
-    vt__h2_stream *none;
-    size_t max;
-    (void)vt__h2c_next(h, &none, &max); /* gives back what waited for that */
-    vt__timer_cancel(&h->host->dom->wheel, &h->timer);
-    vt__conn_buf_put(thr, &h->in);
-    vt__conn_buf_put(thr, &h->out);
-    vt__conn_buf_put(thr, &h->room);
+    vt__h2e_leave(e);
     vt__link_count(h->host->group);
     h->c = NULL;
     vt__link_left(c);
     c->conn.pd.sink = vt__link_sink;
     if (linger) vt__link_linger(c);
     else vt__link_close(c);
-    vt__h2c_free(h);
-}
-/* As much as the socket takes. False: the connection was closed. */
-static bool vt__h2c_flush(vt__h2c *h) {
-    vt__conn_buf *b = &h->out;
-    vt__h2_stream *s;
-    size_t max;
-    (void)vt__h2c_next(h, &s, &max);
-    while (b->pos < b->len) {
-        struct iovec v = {b->p + b->pos, b->len - b->pos};
-        int64_t r = vt__conn_send_try(&h->c->conn, &v, 1);
-        if (r > 0) {
-            b->pos += (size_t)r;
-            h->stalled = 0;
-        } else if (r != -EAGAIN) {
-            vt__h2c_close(h, false);
-            return false;
-        } else if (vt__poll_want_room(&h->c->conn.pd)) {
-            if (!h->stalled) h->stalled = vt__plat_now();
-            return true;
-        }
-    }
-    vt__conn_buf_put(vt__sched_thr(), b);
-    return true;
+    vt__h2c_free(e);
 }
 
-/*--- times ---*/
-/* When vt__h2c_check has something to do. */
-static int64_t vt__h2c_due(const vt__h2c *h) {
+static int64_t vt__h2c_due(const vt__h2e *e) {
+    const vt__h2c *h = VT__CONTAINER(e, const vt__h2c, e);
     const vt__link_conf *conf = &h->host->group->conf;
-    int64_t due = vt__h2_deadline(&h->m);
-    if (h->stalled && conf->write_ns) due = VT__MIN(due, h->stalled + conf->write_ns);
-    if (h->head_since && conf->header_ns) due = VT__MIN(due, h->head_since + conf->header_ns);
-    if (!h->m.active && conf->idle_ns) due = VT__MIN(due, h->idle_since + conf->idle_ns);
-    for (vt__list *n = h->streams.next; h->draining && n != &h->streams; n = n->next) {
-        const vt__h2c_stream *s = VT__CONTAINER(n, vt__h2c_stream, link);
-        if (s->draining) due = VT__MIN(due, s->drain_due);
-    }
+    int64_t due = vt__h2e_due(e);
+    if (!e->m.active && conf->idle_ns) due = VT__MIN(due, h->idle_since + conf->idle_ns);
+    for (vt__list *n = e->streams.next; h->draining && n != &e->streams; n = n->next)
+        if (VT__H2C_STREAM(n)->draining) due = VT__MIN(due, VT__H2C_STREAM(n)->drain_due);
     return due;
 }
-static void vt__h2c_arm(vt__h2c *h) {
-    int64_t due = vt__h2c_due(h);
-    if (due < INT64_MAX) vt__timer_lazy(&h->host->dom->wheel, &h->timer, due);
-}
 /* Whose time is over. The timer may be early: it is only ever moved forward. */
-static void vt__h2c_check(vt__h2c *h) {
-    const vt__link_conf *conf = &h->host->group->conf;
+static void vt__h2c_timer(vt__timer *t) {
+    vt__h2c *h = VT__CONTAINER(t, vt__h2c, e.timer);
+    vt__link_host *host = h->host;
+    const vt__link_conf *conf = &host->group->conf;
     int64_t now = vt__plat_now();
-    bool stalled = h->stalled && conf->write_ns && now >= h->stalled + conf->write_ns;
-    bool late = h->head_since && conf->header_ns && now >= h->head_since + conf->header_ns;
-    if (stalled || late) {
-        __atomic_fetch_add(&h->host->timeouts, 1, __ATOMIC_RELAXED);
-        (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
-        if (vt__h2c_flush(h)) vt__h2c_close(h, !stalled);
+    if (vt__h2e_overdue(&h->e, now)) {
+        __atomic_fetch_add(&host->timeouts, 1, __ATOMIC_RELAXED);
         return;
     }
-    for (vt__list *n = h->streams.next, *next; h->draining && n != &h->streams; n = next) {
-        vt__h2c_stream *s = VT__CONTAINER(n, vt__h2c_stream, link);
+    for (vt__list *n = h->e.streams.next, *next; h->draining && n != &h->e.streams; n = next) {
+        vt__h2c_stream *s = VT__H2C_STREAM(n);
         next = n->next;
         if (s->draining && now >= s->drain_due) vt__h2c_forget(h, s);
     }
-    if (!h->m.active && conf->idle_ns && now >= h->idle_since + conf->idle_ns) vt__h2_shutdown(&h->m, now);
-    (void)vt__h2_expire(&h->m, now);
-    vt__h2c_stir(h);
+    if (!h->e.m.active && conf->idle_ns && now >= h->idle_since + conf->idle_ns)
+        vt__h2_shutdown(&h->e.m, now);
+    (void)vt__h2_expire(&h->e.m, now);
+    vt__h2e_stir(&h->e);
 }
-static void vt__h2c_timer(vt__timer *t) { vt__h2c_check(VT__CONTAINER(t, vt__h2c, timer)); }
 
 /*--- requests ---*/
 /* NULL: no memory. */
 static vt__h2c_stream *vt__h2c_stream_new(vt__h2c *h) {
-    vt__h2c_stream *s = vt__mem_pool_get(&vt__sched_thr()->block_pool);
-    if (!s) return NULL;
-    memset(s, 0, sizeof *s);
-    vt__conn_open(&s->conn, -1);
-    s->conn.ops = &vt__h2c_ops;
-    vt__poll_set(&s->conn.pd, VT__PD_ADDED); /* where nothing is to be asked for */
-    vt__poll_clear(&s->conn.pd, VT__PD_R);
-    s->h = h;
-    s->length = -1;
-    s->head.at = (vt__h1_field *)(void *)(s + 1);
-    s->head.cap = VT__H2C_FIELDS;
-    s->head.text = (char *)(s->head.at + VT__H2C_FIELDS);
-    s->head.room = (uint32_t)((char *)s + VT__H2C_STREAM - s->head.text);
-    vt__ds_list_push(&h->streams, &s->link);
+    vt__h2e_stream *e = vt__h2e_stream_new(&h->e, sizeof(vt__h2c_stream));
+    vt__h2c_stream *s = e ? VT__CONTAINER(e, vt__h2c_stream, e) : NULL;
+    if (s) s->length = -1;
     return s;
 }
 /* The answer for whom there is no vthread. */
-static void vt__h2c_put_busy(vt__h2c *h, vt__h2c_stream *s) {
+static void vt__h2c_put_busy(vt__h2c_stream *s, int32_t wait) {
     vt__h2_head w;
-    vt__h2_stream *next;
-    size_t max;
     char after[24];
-    int32_t wait = h->host->group->server->cfg.retry_after_s;
     size_t n = vt__str_put_u64(after, (uint64_t)(wait > 0 ? wait : 1));
-    (void)vt__h2c_next(h, &next, &max);
-    uint8_t *to = vt__h2c_room(h, 128);
-    if (!to || vt__h2_head_begin(&h->m, &s->m, &w, to, 128, VT__H2_FIN) < 0) return;
-    w.at += vt__hpack_put_status(to + w.at, 503);
+    if (vt__h2e_head_begin(&s->e, &w, 64, VT__H2_FIN) < 0) return;
+    w.at += vt__hpack_put_status(w.buf + w.at, 503);
     (void)vt__h2_head_field(&w, VT__H1_F_RETRY_AFTER, VT__STR_LIT("retry-after"), (vt_str){after, n}, 0);
-    h->out.len += vt__h2_head_end(&w);
+    s->e.h->out.len += vt__h2_head_end(&w);
 }
 static void vt__h2c_busy(vt__h2c *h, vt__h2c_stream *s) {
     vt__plat_count(&h->host->refused, 1);
-    if (!s->err && !h->m.err) vt__h2c_put_busy(h, s);
+    if (!s->e.err) vt__h2c_put_busy(s, h->host->group->server->cfg.retry_after_s);
     vt__h2c_forget(h, s);
-    if (!h->m.active) h->idle_since = vt__plat_now();
-    vt__h2c_stir(h);
+    if (!h->e.m.active) h->idle_since = vt__plat_now();
+    vt__h2e_stir(&h->e);
 }
 static void vt__h2c_settle(vt__link_wait *w, bool room) {
     vt__h2c_stream *s = VT__CONTAINER(w, vt__h2c_stream, wait);
-    if (room) vt__sched_submit(s->h->host->dom, &s->start);
-    else vt__h2c_busy(s->h, s);
+    if (room) vt__sched_submit(s->e.h->dom, &s->start);
+    else vt__h2c_busy(vt__h2c_of(s), s);
 }
 /* Its head is complete. */
 static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__h2_event *ev) {
-    s->headed = true;
-    s->ended = ev->end;
+    s->e.headed = true;
+    s->e.ended = ev->end;
     if (ev->end) s->length = 0;
-    else if (s->m.length >= 0) s->length = s->m.length;
+    else if (s->e.m.length >= 0) s->length = s->e.m.length;
     if (ev->too_large) s->refuse = 431;
-    if (s->ended) vt__poll_set(&s->conn.pd, VT__PD_R);
+    if (s->e.ended) vt__poll_set(&s->e.conn.pd, VT__PD_R);
     h->c->requests++;
     __atomic_fetch_add(&h->host->requests, 1, __ATOMIC_RELAXED);
-    if (h->c->requests >= h->host->group->conf.max_requests) vt__h2_shutdown(&h->m, vt__plat_now());
+    if (h->c->requests >= h->host->group->conf.max_requests) vt__h2_shutdown(&h->e.m, vt__plat_now());
     vt__sched_start_init(&s->start, vt__h2c_main, s, "stream");
     s->wait.settle = vt__h2c_settle;
     if (VT__LIKELY(vt__sched_admit() >= 0)) vt__sched_submit(h->host->dom, &s->start);
     else if (!vt__link_enqueue(h->host, &s->wait)) vt__h2c_busy(h, s);
 }
 static void vt__h2c_on_field(vt__h2c_stream *s, const vt__h2_event *ev) {
-    vt__h2c_fields *f = s->headed ? &s->trailers : &s->head;
-    vt__h2c_part *to = NULL;
+    vt__h2e_fields *f = s->e.headed ? &s->e.trailers : &s->e.head;
+    vt__h2e_part *to = NULL;
     bool ok = true;
     switch (ev->field) {
     case VT__HPACK_F_METHOD: to = &s->method; break;
@@ -20060,53 +20256,39 @@ static void vt__h2c_on_field(vt__h2c_stream *s, const vt__h2_event *ev) {
         break;
     default: break;
     }
-    if (to && (ok = vt__h2c_fields_room(f, ev->value.len + 1))) *to = vt__h2c_text(f, ev->value);
+    if (to && (ok = vt__h2e_fields_room(f, ev->value.len + 1))) *to = vt__h2e_text(f, ev->value);
     /* a handler finds the host where HTTP/1.1 has it (RFC 9113 8.3.1) */
     if (ok && ev->field == VT__HPACK_F_AUTHORITY)
-        ok = vt__h2c_fields_add(f, VT__STR_LIT("host"), ev->value, VT__H1_F_HOST);
-    else if (!to) ok = vt__h2c_fields_add(f, ev->name, ev->value, ev->field);
+        ok = vt__h2e_fields_add(f, VT__STR_LIT("host"), ev->value, VT__H1_F_HOST);
+    else if (!to) ok = vt__h2e_fields_add(f, ev->name, ev->value, ev->field);
     if (ok && ev->field == VT__H1_F_HOST)
-        s->authority = (vt__h2c_part){f->at[f->n - 1].value_off, f->at[f->n - 1].value_len};
+        s->authority = (vt__h2e_part){f->at[f->n - 1].value_off, f->at[f->n - 1].value_len};
     if (!ok) s->refuse = 500;
 }
 static void vt__h2c_on_data(vt__h2c *h, vt__h2c_stream *s, vt_str data) {
-    vt__thr *thr = vt__sched_thr();
     if (s->draining) {
-        vt__h2_consumed(&h->m, &s->m, data.len);
+        vt__h2_consumed(&h->e.m, &s->e.m, data.len);
         s->drained += (int64_t)data.len;
         if (s->drained > h->host->group->conf.max_drain) vt__h2c_forget(h, s);
         return;
     }
-    size_t max = VT__MAX(h->m.cfg->max_window, (uint32_t)VT__BUF_BYTES), got = data.len;
-    while (data.len && !s->err) {
-        vt__conn_buf *b = &s->body;
-        if (vt__conn_buf_room(thr, b, max) < 0) {
-            vt__h2_reset(&h->m, &s->m, VT__H2_INTERNAL_ERROR);
-            vt__h2c_kill(s, -ENOMEM);
-            break;
-        }
-        size_t k = VT__MIN(data.len, b->cap - b->len);
-        memcpy(b->p + b->len, data.ptr, k);
-        b->len += k;
-        data.ptr += k, data.len -= k;
-    }
-    if (s->err) vt__h2_consumed(&h->m, &s->m, got);
-    else vt__h2c_show(s, VT__PD_R);
+    if (vt__h2e_gather(&s->e, data) < 0) vt__h2c_kill(s, -ENOMEM);
 }
-static void vt__h2c_on_event(vt__h2c *h, const vt__h2_event *ev) {
-    vt__h2c_stream *s = ev->stream ? VT__CONTAINER(ev->stream, vt__h2c_stream, m) : NULL;
+static void vt__h2c_on_event(vt__h2e *e, const vt__h2_event *ev) {
+    vt__h2c *h = VT__CONTAINER(e, vt__h2c, e);
+    vt__h2c_stream *s = ev->stream ? VT__CONTAINER(ev->stream, vt__h2c_stream, e.m) : NULL;
     switch (ev->type) {
     case VT__H2_EV_OPEN:
-        if ((s = vt__h2c_stream_new(h)) != NULL) vt__h2_attach(&h->m, &s->m);
+        if ((s = vt__h2c_stream_new(h)) != NULL) vt__h2_attach(&h->e.m, &s->e.m);
         break;
     case VT__H2_EV_FIELD: vt__h2c_on_field(s, ev); break;
     case VT__H2_EV_HEAD: vt__h2c_launch(h, s, ev); break;
     case VT__H2_EV_DATA: vt__h2c_on_data(h, s, ev->value); break;
     case VT__H2_EV_TRAILERS:
     case VT__H2_EV_END:
-        s->ended = true;
+        s->e.ended = true;
         if (s->draining) vt__h2c_forget(h, s);
-        else vt__h2c_show(s, VT__PD_R);
+        else vt__h2e_show(&s->e, VT__PD_R);
         break;
     case VT__H2_EV_RESET: /* before its head was complete nobody knows of it */
         vt__h2c_kill(s, -ECONNRESET);
@@ -20116,125 +20298,50 @@ static void vt__h2c_on_event(vt__h2c *h, const vt__h2_event *ev) {
     }
 }
 
-/*--- input ---*/
-/* False: the output has to go first. */
-static bool vt__h2c_feed(vt__h2c *h) {
-    vt__conn_buf *b = &h->in;
-    vt__thr *thr = vt__sched_thr();
-    vt__h2_stream *s;
-    vt__h2_event ev;
-    size_t max;
-    int r = 1;
-    while (b->pos < b->len && r >= 0) {
-        const uint8_t *p = (const uint8_t *)b->p + b->pos, *end = (const uint8_t *)b->p + b->len;
-        if (!h->room.p &&
-            !vt__conn_buf_get_for(thr, &h->room, VT__MAX(h->m.dec.t.cap, (uint32_t)VT__BUF_BYTES)))
-            r = vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
-        h->m.room = h->room.p;
-        h->m.room_len = (uint32_t)h->room.cap;
-        while (r > 0 && (r = vt__h2_recv(&h->m, &p, end, thr->now, &ev)) > 0) vt__h2c_on_event(h, &ev);
-        b->pos = (size_t)(p - (const uint8_t *)b->p);
-        if (r == 0 && p < end) {
-            (void)vt__h2c_next(h, &s, &max);
-            if (vt__h2c_pending(h) >= VT__H2C_OUT_MAX) return false;
-        }
-        if (r == 0) r = 1;
-    }
-    vt__conn_buf_put(thr, b);
-    if (!vt__h2_in_head(&h->m)) vt__conn_buf_put(thr, &h->room);
-    h->head_since = !vt__h2_in_head(&h->m) && h->m.settled ? 0 : h->head_since ? h->head_since : thr->now;
-    return true;
+static void vt__h2c_failed(vt__h2e *e) {
+    vt_log(VT_LOG_DEBUG, "an HTTP/2 connection fails: %s", vt__h2_err_of(e->m.err)->text);
+    __atomic_fetch_add(&VT__CONTAINER(e, vt__h2c, e)->host->bad, 1, __ATOMIC_RELAXED);
 }
-/* Until nothing comes, or much has come. False: the connection was closed. */
-static bool vt__h2c_read(vt__h2c *h) {
-    vt__thr *thr = vt__sched_thr();
-    vt__conn *conn = &h->c->conn;
-    for (int left = VT__H2C_READS; !h->m.err; left--) {
-        h->held = !vt__h2c_feed(h) || vt__h2c_pending(h) >= VT__H2C_OUT_MAX || left == 0;
-        if (h->held || h->m.err) break;
-        if (!vt__conn_readable(conn)) {
-            if (vt__poll_arm(&conn->pd)) break;
-            continue;
-        }
-        if (!vt__conn_buf_get(thr, &h->in)) (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
-        if (h->m.err) break;
-        int64_t r = vt__conn_recv_try(conn, h->in.p, h->in.cap);
-        if (r > 0) h->in.len = (size_t)r;
-        if (r > 0 || r == -EAGAIN) continue;
-        vt__h2c_close(h, false);
-        return false;
-    }
-    if (h->m.err) {
-        vt_log(VT_LOG_DEBUG, "an HTTP/2 connection fails: %s", vt__h2_err_of(h->m.err)->text);
-        __atomic_fetch_add(&h->host->bad, 1, __ATOMIC_RELAXED);
-    }
-    return true;
-}
-/* All that there is to do at present; under the lock. */
-static void vt__h2c_turn(vt__h2c *h, bool readable) {
-    if ((readable || (h->held && vt__h2c_pending(h) < VT__H2C_OUT_MAX)) && !h->m.err && !vt__h2c_read(h))
-        return;
-    if (!vt__h2c_flush(h)) return;
-    if (!vt__h2c_pending(h) && vt__h2_finished(&h->m)) {
-        vt__h2c_close(h, true);
-        return;
-    }
-    vt__h2c_grant(h);
-    if (h->held && vt__h2c_pending(h) < VT__H2C_OUT_MAX) vt__h2c_stir(h);
-    vt__h2c_arm(h);
-}
-static void vt__h2c_told(vt__dom *dom, vt__msg *m) {
-    vt__h2c *h = VT__CONTAINER(m, vt__h2c, msg);
-    (void)dom;
-    h->told = false;
-    if (h->c) vt__h2c_turn(h, false);
-    else vt__h2c_free(h);
-}
+static const vt__h2e_role vt__h2c_role = {vt__h2c_on_event, vt__h2c_failed, vt__h2c_close, vt__h2c_due,
+                                          vt__h2c_free};
+
 static void vt__h2c_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
     vt__h2c *h = VT__CONTAINER(pd, vt__link, conn.pd)->run;
     (void)dom;
-    if (!(bits & VT__PD_ARMED)) vt__h2c_turn(h, false);
-    else if (vt__h2c_read(h)) vt__h2c_stir(h); /* the answers of this round go out together */
+    vt__h2e_sink(&h->e, bits);
 }
 /* Of the server's stop; under the lock. */
 static void vt__h2c_heed_stop(vt__link_notes *to, unsigned bits) {
     vt__h2c *h = VT__CONTAINER(to, vt__link, notes)->run;
-    vt__h2_shutdown(&h->m, vt__plat_now());
-    for (vt__list *n = h->streams.next; bits & VT__LINK_KILL && n != &h->streams; n = n->next) {
-        vt__h2c_stream *s = VT__CONTAINER(n, vt__h2c_stream, link);
+    vt__h2_shutdown(&h->e.m, vt__plat_now());
+    for (vt__list *n = h->e.streams.next; bits & VT__LINK_KILL && n != &h->e.streams; n = n->next) {
+        vt__h2c_stream *s = VT__H2C_STREAM(n);
         if (s->run) vt__link_tell(&s->notes, VT__LINK_KILL);
     }
-    vt__h2c_stir(h);
+    vt__h2e_stir(&h->e);
 }
 
 /*--- how a connection becomes one ---*/
 /* NULL: no memory. */
 static vt__h2c *vt__h2c_new(vt__link *c) {
-    const vt__h2_cfg *cfg = c->host->group->h2;
-    vt__h2 probe;
-    vt__h2_init(&probe, cfg, true, 0);
-    size_t dec = vt__hpack_mem(probe.dec.t.cap), enc = vt__hpack_enc_mem(&probe.enc);
-    vt__h2c *h = vt__mem_alloc(sizeof *h + dec + enc);
+    const vt__link_group *g = c->host->group;
+    vt__h2e *e = vt__h2e_new(sizeof(vt__h2c), &vt__h2c_role, c->host->dom, g->h2, true, vt__h2c_timer);
+    vt__h2c *h = e ? VT__CONTAINER(e, vt__h2c, e) : NULL;
     if (!h) return NULL;
-    memset(h, 0, sizeof *h);
-    vt__h2_init(&h->m, cfg, true, vt__plat_now());
-    vt__hpack_dec_table(&h->m.dec, h + 1);
-    vt__hpack_enc_table(&h->m.enc, (char *)(h + 1) + dec);
+    e->conn = &c->conn;
+    e->write_ns = g->conf.write_ns;
+    e->head_ns = g->conf.header_ns;
     h->c = c;
     h->host = c->host;
-    h->msg.fn = vt__h2c_told;
-    vt__ds_list_init(&h->streams);
-    vt__timer_init(&h->timer, vt__h2c_timer);
     return h;
 }
 /* One that never began, with its first stream if that is there. */
 static void vt__h2c_scrap(vt__h2c *h) {
     vt__thr *thr = vt__sched_thr();
     if (!h) return;
-    if (!vt__ds_list_empty(&h->streams))
-        vt__h2c_stream_free(VT__CONTAINER(h->streams.next, vt__h2c_stream, link));
-    vt__conn_buf_put(thr, &h->in);
-    vt__conn_buf_put(thr, &h->out);
+    if (!vt__ds_list_empty(&h->e.streams)) vt__h2e_stream_free(&VT__H2C_STREAM(h->e.streams.next)->e);
+    vt__conn_buf_put(thr, &h->e.in);
+    vt__conn_buf_put(thr, &h->e.out);
     vt__mem_free(h);
 }
 /* A connection that its vthread has left, with what was read of it; on that vthread's thread. h: of vt__h2c_upgrade, or NULL. */
@@ -20242,7 +20349,7 @@ static void vt__h2c_adopt(vt__link *c, vt__h2c *h, vt__conn_buf in) {
     vt__dom *dom = c->host->dom;
     bool upgraded = h != NULL;
     if (!h) h = vt__h2c_new(c);
-    if (h) h->in = in;
+    if (h) h->e.in = in;
     else vt__conn_buf_put(vt__sched_thr(), &in);
     bool failed = !h || vt__poll_add(dom, &c->conn.pd) < 0;
     vt__sched_dom_lock(dom);
@@ -20250,17 +20357,15 @@ static void vt__h2c_adopt(vt__link *c, vt__h2c *h, vt__conn_buf in) {
         vt__h2c_scrap(h);
         vt__link_close(c);
     } else {
-        h->head_since = h->idle_since = vt__plat_now();
+        h->e.head_since = h->idle_since = vt__plat_now();
         c->run = h;
         c->conn.pd.sink = vt__h2c_sink;
         c->notes = (vt__link_notes){.heed = vt__h2c_heed_stop};
         c->wire = c->gate ? &vt__h2c_wire_tls : &vt__h2c_wire;
         vt__ds_list_push(&c->host->running, &c->wait.link);
-        if (vt__link_stopping(c)) vt__h2_shutdown(&h->m, vt__plat_now());
-        if (upgraded)
-            vt__h2c_launch(h, VT__CONTAINER(h->streams.next, vt__h2c_stream, link),
-                           &(vt__h2_event){.end = true});
-        if (vt__h2c_read(h)) vt__h2c_stir(h);
+        if (vt__link_stopping(c)) vt__h2_shutdown(&h->e.m, vt__plat_now());
+        if (upgraded) vt__h2c_launch(h, VT__H2C_STREAM(h->e.streams.next), &(vt__h2_event){.end = true});
+        if (vt__h2e_read(&h->e)) vt__h2e_stir(&h->e);
     }
     vt__sched_dom_unlock(dom);
 }
@@ -20298,7 +20403,8 @@ static void vt__h2c_convert(vt__h2c_stream *s, const vt__h1_req *r, const char *
         vt__h2_event ev = {.name = {base + f->name_off, f->name_len},
                            .value = {base + f->value_off, f->value_len}};
         ev.field = (uint8_t)vt__h1_field_id(ev.name);
-        if (ev.field == VT__H1_F_PRIORITY) vt__h2_prioritize(&s->h->m, &s->m, vt__h2_read_priority(ev.value));
+        if (ev.field == VT__H1_F_PRIORITY)
+            vt__h2_prioritize(&s->e.h->m, &s->e.m, vt__h2_read_priority(ev.value));
         if (!vt__h1_is_hop(ev.field) && ev.field != VT__H1_F_HTTP2_SETTINGS) vt__h2c_on_field(s, &ev);
     }
 }
@@ -20313,7 +20419,8 @@ static vt__h2c *vt__h2c_upgrade(vt__link *c, const vt__h1_req *r, const char *ba
     if (!c->host->group->h2 || c->gate || !vt__h2c_asked(r, base, f, &settings)) return NULL;
     vt__h2c *h = vt__h2c_new(c);
     vt__h2c_stream *s = h ? vt__h2c_stream_new(h) : NULL;
-    if (s && vt__h2_upgrade(&h->m, &s->m, settings) == 0) to = vt__h2c_room(h, sizeof yes - 1 + out->len);
+    if (s && vt__h2_upgrade(&h->e.m, &s->e.m, settings) == 0)
+        to = vt__h2e_room(&h->e, sizeof yes - 1 + out->len);
     if (!to) {
         vt__h2c_scrap(h);
         return NULL;
@@ -20321,7 +20428,7 @@ static vt__h2c *vt__h2c_upgrade(vt__link *c, const vt__h1_req *r, const char *ba
     if (out->len) memcpy(to, out->p + out->pos, out->len - out->pos);
     to += out->len - out->pos;
     memcpy(to, yes, sizeof yes - 1);
-    h->out.len = out->len - out->pos + sizeof yes - 1;
+    h->e.out.len = out->len - out->pos + sizeof yes - 1;
     vt__conn_buf_put(vt__sched_thr(), out);
     vt__h2c_convert(s, r, base, f);
     return h;
