@@ -9234,16 +9234,6 @@ static VT__UNUSED bool vt__sched_sleep_abort(vt__vth *v) {
     return true;
 }
 
-/* What every parking call does first: 0 and the deadline that counts, or -ECANCELED. */
-VT__INLINE int vt__sched_enter(const vt__vth *v, int64_t until, int64_t *due) {
-    if (VT__UNLIKELY(vt__sched_cancelled(v))) return -ECANCELED;
-    int64_t own = v->shield ? 0 : v->deadline;
-    if (until == 0) *due = own;
-    else if (until < 0) *due = 0;
-    else *due = own && own < until ? own : until;
-    return 0;
-}
-
 /* Every parking call that need not park counts; whoever never parks lets others run after a while, through the
  * scheduler, so that the reactor is looked at, too. */
 static VT__NOINLINE void vt__sched_fuel_out(vt__thr *t, vt__vth *v) {
@@ -9256,6 +9246,21 @@ VT__INLINE void vt__sched_fuel(vt__vth *v) {
     vt__thr *t = v->thr;
     if (VT__UNLIKELY((vt__sched_set_left(t, t->left - 1) & (VT__SCHED_FUEL - 1)) == 0))
         vt__sched_fuel_out(t, v);
+}
+/* Calls that a cancel ends at once count as well: who does not heed it, and calls again, would have the worker for himself. */
+static VT__COLD void vt__sched_burn(vt__vth *v) { vt__sched_fuel(v); }
+VT__INLINE int vt__sched_refused(vt__vth *v) {
+    vt__sched_burn(v);
+    return -ECANCELED;
+}
+/* What every parking call does first: 0 and the deadline that counts, or -ECANCELED, and then others may have run. */
+VT__INLINE int vt__sched_enter(vt__vth *v, int64_t until, int64_t *due) {
+    if (VT__UNLIKELY(vt__sched_cancelled(v))) return vt__sched_refused(v);
+    int64_t own = v->shield ? 0 : v->deadline;
+    if (until == 0) *due = own;
+    else if (until < 0) *due = 0;
+    else *due = own && own < until ? own : until;
+    return 0;
 }
 
 /*--- the loop of an OS thread ---*/
@@ -10109,8 +10114,8 @@ VT_API void vt_shield(bool on) {
 /* By the clock of the pass: reading it here would cost more than the yield. Others run first: who yields until another has
  * done something, and does not look at the result, is not to keep that other from it. */
 static VT__NOINLINE int vt__self_yield_slow(vt__thr *t, vt__vth *v) {
-    if (vt__sched_cancelled(v)) return -ECANCELED;
     int r = v->dated && !v->shield && t->now >= v->deadline ? -ETIMEDOUT : 0;
+    if (vt__sched_cancelled(v)) r = -ECANCELED;
     vt__node *n = v->node.next;
     if (n == &v->node) return vt__sched_fuel(v), r;
     t->last = &v->node;
@@ -10482,20 +10487,24 @@ VT_API int vt_once_do(vt_once *o, vt_fn *fn, void *arg) {
     vt__vth *v = vt__sched_self();
     vt__waiter w;
     int64_t due;
-    int r = 0;
+    int r;
     if (__atomic_load_n(&o->state, __ATOMIC_ACQUIRE) == 2) return 0;
     if (!v) return -EPERM;
     for (;;) {
         vt__sync_lock(&o->flags, &o->spin);
         if (o->state != 1) break;
-        if ((r = vt__sched_enter(v, 0, &due)) < 0) break;
+        if (vt__sched_cancelled(v)) { /* not under the lock */
+            vt__sync_unlock(&o->flags, &o->spin);
+            return vt__sched_refused(v);
+        }
+        (void)vt__sched_enter(v, 0, &due);
         vt__sync_enqueue(&w, v, &o->q, &o->flags, &o->spin);
         if ((r = vt__sched_park(v, vt__sync_abort_once, due)) < 0) return r;
     }
-    bool mine = r == 0 && o->state == 0;
+    bool mine = o->state == 0;
     if (mine) __atomic_store_n(&o->state, 1, __ATOMIC_RELAXED);
     vt__sync_unlock(&o->flags, &o->spin);
-    if (!mine) return r;
+    if (!mine) return 0;
     r = fn(arg);
     vt__sync_lock(&o->flags, &o->spin);
     __atomic_store_n(&o->state, r < 0 ? 0 : 2, __ATOMIC_RELEASE);
@@ -21939,7 +21948,7 @@ static int vt__wsc_unsent(const vt_ws *ws, int r) {
 VT__INLINE int vt__wsc_lock_any(vt_ws *ws) {
     vt__vth *v = vt__sched_self();
     if (VT__LIKELY(ws->owner == v && ws->kept)) {
-        if (vt__sched_cancelled(v)) return vt__wsc_unsent(ws, -ECANCELED);
+        if (vt__sched_cancelled(v)) return vt__wsc_unsent(ws, vt__sched_refused(v));
         ws->kept = false;
         return 0;
     }
