@@ -887,8 +887,9 @@ typedef struct vt_server_cfg {
     int stall_ms;        /* as in vt_cfg, like the next two; for vt_server_run */
     int max_spares;      /* OS threads that stand in for workers whose handlers block them */
     int deadlock;
-    int64_t max_connections;    /* default 100,000; at it accepting stops */
-    int64_t max_vthreads;       /* default 1,000,000; at it connections with input wait in a queue: */
+    int64_t max_connections; /* default 100,000; at it accepting stops */
+    int64_t
+        max_vthreads; /* default 1,000,000; at it connections with input, and requests of HTTP/2, wait in a queue: */
     int64_t max_queued;         /* at most so many, else 503 with Retry-After; default 1,024; VT_NONE: none */
     int64_t queue_timeout_ms;   /* so long, then 503; default 1,000 */
     int64_t max_header_bytes;   /* header section, each field name + value + 32; default 16 KiB; 431 */
@@ -926,7 +927,8 @@ typedef struct vt_server_cfg {
     int hsts_subdomains;    /* 1: and to every subdomain */
     int reload_on_hup; /* 1: at SIGHUP vt_server_run reads the certificates anew (vt_server_tls_reload) */
     int http2; /* "-http2=": VT_NONE (off): HTTP/1.1 alone; 1 (on): fails in a build without; default: on in a
-                          build with VTHTTP_H2=1. By ALPN on TLS listeners, by its preface on plain ones */
+                          build with VTHTTP_H2=1. By ALPN on TLS listeners, on plain ones by its preface, or Upgrade
+                          (a proxy in front that minds its requests is not to hand that on: RFC 9110 7.6.1) */
     int max_streams;                           /* HTTP/2: requests of one connection at a time; default 100 */
     int no_date;                               /* 1: no Date field */
     const char *server_name;                   /* value of the Server field; default none */
@@ -991,7 +993,8 @@ VT_API void vt_server_stop(vt_server *s);
 VT_API int vt_server_port(const vt_server *s, int i);
 typedef struct vt_server_stats {
     int64_t accepted, open, parked, requests, refused, bad_requests, timeouts;
-    int64_t queued, waiting; /* how often a connection waited for a virtual thread; how many do now */
+    int64_t queued,
+        waiting; /* how often a connection, or a request of HTTP/2, waited for a virtual thread; how many do now */
 } vt_server_stats;
 VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out);
 
@@ -3316,20 +3319,20 @@ static VT__NOINLINE int vt__h1_on_res_field(vt__h1_req *r, const char *buf, vt__
     return 0;
 }
 
-/* Fields for framing, routing, authentication, and the interpretation of the content have no place in trailers
- * (RFC 9110 6.5.1). */
+/* Of a connection of HTTP/1.1, which other versions have not (RFC 9113 8.2.2). */
+static bool vt__h1_is_hop(int id) {
+    return id == VT__H1_F_CONNECTION || id == VT__H1_F_UPGRADE || id == VT__H1_F_KEEP_ALIVE ||
+           id == VT__H1_F_PROXY_CONNECTION || id == VT__H1_F_TRANSFER_ENCODING;
+}
+/* Not fields for framing, routing, authentication, nor for what the content means (RFC 9110 6.5.1). */
 static bool vt__h1_trailer_ok(int id) {
+    if (vt__h1_is_hop(id)) return false;
     switch (id) {
     case VT__H1_F_HOST:
-    case VT__H1_F_CONNECTION:
     case VT__H1_F_CONTENT_LENGTH:
-    case VT__H1_F_TRANSFER_ENCODING:
     case VT__H1_F_EXPECT:
-    case VT__H1_F_UPGRADE:
     case VT__H1_F_TE:
     case VT__H1_F_TRAILER:
-    case VT__H1_F_KEEP_ALIVE:
-    case VT__H1_F_PROXY_CONNECTION:
     case VT__H1_F_CONTENT_ENCODING:
     case VT__H1_F_CONTENT_TYPE:
     case VT__H1_F_CONTENT_RANGE:
@@ -6114,13 +6117,8 @@ static bool vt__h2_regular_ok(vt__h2 *h, const vt__hpack_field *f) {
     vt__h2_stream *s = h->cur;
     vt__h2_block *b = &h->block;
     b->regular = true;
-    if (s->headed && !vt__h1_trailer_ok(f->id)) return false;
+    if (vt__h1_is_hop(f->id) || (s->headed && !vt__h1_trailer_ok(f->id))) return false;
     switch (f->id) {
-    case VT__H1_F_CONNECTION:
-    case VT__H1_F_KEEP_ALIVE:
-    case VT__H1_F_PROXY_CONNECTION:
-    case VT__H1_F_TRANSFER_ENCODING:
-    case VT__H1_F_UPGRADE: return false;
     case VT__H1_F_TE: return vt__str_eq_ci(f->value, VT__STR_LIT("trailers"));
     case VT__H1_F_CONTENT_LENGTH:
         return s->length < 0 && vt__str_u63(f->value, INT64_MAX, &s->length) == 0; /* once */
@@ -9259,16 +9257,6 @@ static VT__UNUSED bool vt__sched_sleep_abort(vt__vth *v) {
     return true;
 }
 
-/* What every parking call does first: 0 and the deadline that counts, or -ECANCELED. */
-VT__INLINE int vt__sched_enter(const vt__vth *v, int64_t until, int64_t *due) {
-    if (VT__UNLIKELY(vt__sched_cancelled(v))) return -ECANCELED;
-    int64_t own = v->shield ? 0 : v->deadline;
-    if (until == 0) *due = own;
-    else if (until < 0) *due = 0;
-    else *due = own && own < until ? own : until;
-    return 0;
-}
-
 /* Every parking call that need not park counts; whoever never parks lets others run after a while, through the
  * scheduler, so that the reactor is looked at, too. */
 static VT__NOINLINE void vt__sched_fuel_out(vt__thr *t, vt__vth *v) {
@@ -9281,6 +9269,21 @@ VT__INLINE void vt__sched_fuel(vt__vth *v) {
     vt__thr *t = v->thr;
     if (VT__UNLIKELY((vt__sched_set_left(t, t->left - 1) & (VT__SCHED_FUEL - 1)) == 0))
         vt__sched_fuel_out(t, v);
+}
+/* Calls that a cancel ends at once count as well: who does not heed it, and calls again, would have the worker for himself. */
+static VT__COLD void vt__sched_burn(vt__vth *v) { vt__sched_fuel(v); }
+VT__INLINE int vt__sched_refused(vt__vth *v) {
+    vt__sched_burn(v);
+    return -ECANCELED;
+}
+/* What every parking call does first: 0 and the deadline that counts, or -ECANCELED, and then others may have run. */
+VT__INLINE int vt__sched_enter(vt__vth *v, int64_t until, int64_t *due) {
+    if (VT__UNLIKELY(vt__sched_cancelled(v))) return vt__sched_refused(v);
+    int64_t own = v->shield ? 0 : v->deadline;
+    if (until == 0) *due = own;
+    else if (until < 0) *due = 0;
+    else *due = own && own < until ? own : until;
+    return 0;
 }
 
 /*--- the loop of an OS thread ---*/
@@ -10134,8 +10137,8 @@ VT_API void vt_shield(bool on) {
 /* By the clock of the pass: reading it here would cost more than the yield. Others run first: who yields until another has
  * done something, and does not look at the result, is not to keep that other from it. */
 static VT__NOINLINE int vt__self_yield_slow(vt__thr *t, vt__vth *v) {
-    if (vt__sched_cancelled(v)) return -ECANCELED;
     int r = v->dated && !v->shield && t->now >= v->deadline ? -ETIMEDOUT : 0;
+    if (vt__sched_cancelled(v)) r = -ECANCELED;
     vt__node *n = v->node.next;
     if (n == &v->node) return vt__sched_fuel(v), r;
     t->last = &v->node;
@@ -10507,20 +10510,24 @@ VT_API int vt_once_do(vt_once *o, vt_fn *fn, void *arg) {
     vt__vth *v = vt__sched_self();
     vt__waiter w;
     int64_t due;
-    int r = 0;
+    int r;
     if (__atomic_load_n(&o->state, __ATOMIC_ACQUIRE) == 2) return 0;
     if (!v) return -EPERM;
     for (;;) {
         vt__sync_lock(&o->flags, &o->spin);
         if (o->state != 1) break;
-        if ((r = vt__sched_enter(v, 0, &due)) < 0) break;
+        if (vt__sched_cancelled(v)) { /* not under the lock */
+            vt__sync_unlock(&o->flags, &o->spin);
+            return vt__sched_refused(v);
+        }
+        (void)vt__sched_enter(v, 0, &due);
         vt__sync_enqueue(&w, v, &o->q, &o->flags, &o->spin);
         if ((r = vt__sched_park(v, vt__sync_abort_once, due)) < 0) return r;
     }
-    bool mine = r == 0 && o->state == 0;
+    bool mine = o->state == 0;
     if (mine) __atomic_store_n(&o->state, 1, __ATOMIC_RELAXED);
     vt__sync_unlock(&o->flags, &o->spin);
-    if (!mine) return r;
+    if (!mine) return 0;
     r = fn(arg);
     vt__sync_lock(&o->flags, &o->spin);
     __atomic_store_n(&o->state, r < 0 ? 0 : 2, __ATOMIC_RELEASE);
@@ -18806,11 +18813,19 @@ typedef struct vt__link_notes {
     uint32_t bits; /* not 0: msg is on its way */
 } vt__link_notes;
 
+/* Who waits at max_vthreads: a connection, or a request of one that has many. */
+typedef struct vt__link_wait {
+    vt__list link;
+    int64_t due;
+    vt__link_host *host; /* in vt__link_queue, and under its lock; NULL: it is not there */
+    /* there is room: any thread, no lock; or its time is over: under the lock of the domain */
+    void (*settle)(struct vt__link_wait *w, bool room);
+} vt__link_wait;
+
 typedef struct vt__link {
     vt__conn conn;
     vt_task start;
-    vt__list link;
-    int64_t due;                /* while parked or waiting */
+    vt__link_wait wait;         /* its link is also that of who is parked or runs, its due of who is parked */
     vt__link_host *host, *home; /* home: whose slab it is part of */
     void *run;                  /* while it runs: the protocol's; in the free list: the next */
     vt__link_notes notes;       /* while it runs */
@@ -18829,7 +18844,7 @@ typedef struct vt__link {
         struct sockaddr_in6 in6;
     } peer;
 } vt__link;
-_Static_assert(sizeof(vt__link) <= 320, "an idle connection is to stay small");
+_Static_assert(sizeof(vt__link) <= 352, "an idle connection is to stay small");
 _Static_assert(sizeof(((vt__link_conf *)0)->refusal) <= UINT8_MAX, "vt__link.unsaid counts its bytes");
 
 /* Type-stable: an event on its way may still look at a closed connection's descriptor word. */
@@ -18882,13 +18897,13 @@ static void vt__link_sweep_at(vt__link_host *h, int64_t due) {
 static void vt__link_list(vt__link *c, int list, int64_t due) {
     vt__link_host *h = c->host;
     c->list = (uint8_t)list;
-    c->due = due;
-    vt__ds_list_push(&h->parked[list], &c->link);
+    c->wait.due = due;
+    vt__ds_list_push(&h->parked[list], &c->wait.link);
     vt__plat_count(&h->nparked, 1);
     vt__link_sweep_at(h, due);
 }
 static void vt__link_unlist(vt__link *c) {
-    vt__ds_list_remove(&c->link);
+    vt__ds_list_remove(&c->wait.link);
     vt__plat_count(&c->host->nparked, -1);
 }
 /* Gives the connection to the reactor until `due`; false: there is input already. After true it is gone. */
@@ -18965,9 +18980,10 @@ static void vt__link_refuse(vt__link *c) {
 }
 
 /*--- at max_vthreads ---*/
-/* The connections of all servers and domains that wait for a vthread, in the order in which they came. One that is in it
+/* Those of all servers and domains that wait for a vthread, in the order in which they came. A connection that is in it
  * belongs to the queue: it is in no reactor, and whoever takes it out under the spin lock has it. That is whose vthread
- * ends, on any thread, or its own domain when its time is over. */
+ * ends, on any thread, or its own domain when its time is over. A request is taken out by its own domain also when nobody
+ * wants an answer any more. */
 static struct {
     uint32_t spin;
     int64_t n;
@@ -18975,44 +18991,45 @@ static struct {
 } vt__link_queue = {.list = {&vt__link_queue.list, &vt__link_queue.list}};
 
 /* Under the spin lock. */
-static void vt__link_unqueue(vt__link *c) {
-    vt__ds_list_remove(&c->link);
-    c->host->group->waiting--;
-    vt__plat_count(&c->host->waiting, -1);
+static void vt__link_unqueue(vt__link_wait *w) {
+    vt__ds_list_remove(&w->link);
+    w->host->group->waiting--;
+    vt__plat_count(&w->host->waiting, -1);
+    __atomic_store_n(&w->host, NULL, __ATOMIC_RELAXED);
     if (__atomic_sub_fetch(&vt__link_queue.n, 1, __ATOMIC_RELAXED) == 0) vt__sched_want_room(NULL);
 }
 /* The first, with room for its vthread; NULL: there is no room, or nobody. */
-static vt__link *vt__link_dequeue(void) {
-    vt__link *c = NULL;
+static vt__link_wait *vt__link_dequeue(vt__dom **dom) {
+    vt__link_wait *w = NULL;
     if (!__atomic_load_n(&vt__link_queue.n, __ATOMIC_RELAXED)) return NULL;
     vt__plat_spin_lock(&vt__link_queue.spin);
     if (vt__link_queue.n && vt__sched_admit() >= 0) {
-        c = VT__CONTAINER(vt__link_queue.list.next, vt__link, link);
-        vt__link_unqueue(c);
+        w = VT__CONTAINER(vt__link_queue.list.next, vt__link_wait, link);
+        *dom = w->host->dom;
+        vt__link_unqueue(w);
     }
     vt__plat_spin_unlock(&vt__link_queue.spin);
-    return c;
+    return w;
 }
 /* Any worker, with or without its domain's lock. */
 static void vt__link_serve_queue(void) {
-    for (vt__link *c; (c = vt__link_dequeue()) != NULL;) {
-        vt__dom *dom = c->host->dom;
-        vt__ds_list_init(&c->link);
-        vt__sched_submit(dom, &c->start);
+    vt__dom *dom;
+    for (vt__link_wait *w; (w = vt__link_dequeue(&dom)) != NULL;) {
+        w->settle(w, true);
         vt__thr *driver = vt__sched_driver(dom);
         if (driver != vt__sched_thr()) (void)vt__sched_kick(driver);
     }
 }
 /* False: as many wait as may. Allocates nothing. */
-static bool vt__link_enqueue(vt__link *c) {
-    vt__link_host *h = c->host;
+static bool vt__link_enqueue(vt__link_host *h, vt__link_wait *w) {
     vt__link_group *g = h->group;
     int64_t now = vt__plat_now();
     vt__plat_spin_lock(&vt__link_queue.spin);
     bool fits = g->waiting < g->conf.max_queued;
     if (fits) {
-        c->due = g->conf.queue_ns ? now + g->conf.queue_ns : INT64_MAX;
-        vt__ds_list_push(&vt__link_queue.list, &c->link);
+        w->due = g->conf.queue_ns ? now + g->conf.queue_ns : INT64_MAX;
+        w->host = h;
+        vt__ds_list_push(&vt__link_queue.list, &w->link);
         g->waiting++;
         vt__plat_count(&h->waiting, 1);
         if (__atomic_add_fetch(&vt__link_queue.n, 1, __ATOMIC_RELAXED) == 1)
@@ -19025,31 +19042,45 @@ static bool vt__link_enqueue(vt__link *c) {
     vt__link_serve_queue(); /* what became free meanwhile */
     return true;
 }
+/* Takes it out; false: it is not there, or not any more. By its domain. */
+static VT__UNUSED bool vt__link_withdraw(vt__link_wait *w) {
+    if (!__atomic_load_n(&w->host, __ATOMIC_RELAXED)) return false;
+    vt__plat_spin_lock(&vt__link_queue.spin);
+    bool found = w->host != NULL;
+    if (found) vt__link_unqueue(w);
+    vt__plat_spin_unlock(&vt__link_queue.spin);
+    return found;
+}
 /* Refuses those of `h` whose time was over at `now`. A server's own come in the order of their ends. */
 static void vt__link_queue_expire(vt__link_host *h, int64_t now) {
     vt__list late;
     vt__ds_list_init(&late);
     vt__plat_spin_lock(&vt__link_queue.spin);
     for (vt__list *n = vt__link_queue.list.next, *next; n != &vt__link_queue.list; n = next) {
-        vt__link *c = VT__CONTAINER(n, vt__link, link);
+        vt__link_wait *w = VT__CONTAINER(n, vt__link_wait, link);
         next = n->next;
-        if (c->host->group == h->group && c->due > now) break;
-        if (c->host != h) continue;
-        vt__link_unqueue(c);
+        if (w->host->group == h->group && w->due > now) break;
+        if (w->host != h) continue;
+        vt__link_unqueue(w);
         vt__ds_list_push(&late, n);
     }
     vt__plat_spin_unlock(&vt__link_queue.spin);
     while (!vt__ds_list_empty(&late)) {
-        vt__list *n = vt__ds_list_pop(&late);
-        vt__ds_list_init(n);
-        vt__link_refuse(VT__CONTAINER(n, vt__link, link));
+        vt__link_wait *w = VT__CONTAINER(vt__ds_list_pop(&late), vt__link_wait, link);
+        w->settle(w, false);
     }
+}
+static void vt__link_settle(vt__link_wait *w, bool room) {
+    vt__link *c = VT__CONTAINER(w, vt__link, wait);
+    vt__ds_list_init(&w->link);
+    if (room) vt__sched_submit(c->host->dom, &c->start);
+    else vt__link_refuse(c);
 }
 static void vt__link_submit(vt__link *c, int why) {
     c->why = (uint8_t)why;
     if (VT__UNLIKELY(vt__sched_admit() < 0)) {
         if (why == VT__LINK_EXPIRED) vt__link_close(c);
-        else if (!vt__link_enqueue(c)) vt__link_refuse(c);
+        else if (!vt__link_enqueue(c->host, &c->wait)) vt__link_refuse(c);
         return;
     }
     vt__sched_submit(c->host->dom, &c->start);
@@ -19072,12 +19103,12 @@ static void vt__link_sweep(vt__timer *t) {
     for (int i = 0; i < 3; i++) {
         vt__list *n = h->parked[i].next;
         for (int budget = 256; n != &h->parked[i] && budget > 0; budget--) {
-            vt__link *c = VT__CONTAINER(n, vt__link, link);
-            if (c->due > now) break;
+            vt__link *c = VT__CONTAINER(n, vt__link, wait.link);
+            if (c->wait.due > now) break;
             n = n->next;
             vt__link_expire(c);
         }
-        if (n != &h->parked[i]) next = VT__MIN(next, VT__CONTAINER(n, vt__link, link)->due);
+        if (n != &h->parked[i]) next = VT__MIN(next, VT__CONTAINER(n, vt__link, wait.link)->wait.due);
     }
     if (__atomic_load_n(&h->waiting, __ATOMIC_RELAXED)) {
         vt__link_queue_expire(h, now);
@@ -19150,7 +19181,7 @@ static void vt__link_begin(vt__link *c, void *run) {
     c->host = &c->host->group->hosts[thr->dom->index];
     c->run = run;
     c->notes.thr = thr;
-    vt__ds_list_push(&c->host->running, &c->link);
+    vt__ds_list_push(&c->host->running, &c->wait.link);
     vt__sched_dom_unlock(thr->dom);
 }
 /* Takes the domain's lock when no note is on its way: one that came later would find another run, perhaps of another
@@ -19168,7 +19199,7 @@ static VT__UNUSED void vt__link_last_word(vt__dom *dom, vt__link_notes *to) {
 }
 static void vt__link_left(vt__link *c) {
     c->run = NULL;
-    vt__ds_list_remove(&c->link);
+    vt__ds_list_remove(&c->wait.link);
 }
 
 /*--- for the protocols ---*/
@@ -19249,7 +19280,9 @@ static vt__link *vt__link_take(vt__link_host *h, int fd, const vt__addr *peer, b
     }
     vt__conn_open(&c->conn, fd);
     c->conn.pd.sink = vt__link_sink;
-    vt__ds_list_init(&c->link);
+    vt__ds_list_init(&c->wait.link);
+    c->wait.host = NULL;
+    c->wait.settle = vt__link_settle;
     c->host = h;
     c->run = NULL;
     c->since = 0;
@@ -19263,22 +19296,22 @@ static vt__link *vt__link_take(vt__link_host *h, int fd, const vt__addr *peer, b
 /* group->stopping is set: sends the idle connections to their end, which looks for input one last time. */
 static void vt__link_host_stop(vt__link_host *h) {
     for (vt__list *n = h->running.next; n != &h->running; n = n->next)
-        vt__link_tell(&VT__CONTAINER(n, vt__link, link)->notes, VT__LINK_STOP);
+        vt__link_tell(&VT__CONTAINER(n, vt__link, wait.link)->notes, VT__LINK_STOP);
     for (int i = VT__LINK_FRESH; i <= VT__LINK_IDLE; i++)
         for (vt__list *n = h->parked[i].next, *next; n != &h->parked[i]; n = next) {
             next = n->next;
-            vt__link_expire(VT__CONTAINER(n, vt__link, link));
+            vt__link_expire(VT__CONTAINER(n, vt__link, wait.link));
         }
 }
 /* Cancels what still runs, refuses what waits, closes what lingers; names the requests in the log. */
 static void vt__link_host_kill(vt__link_host *h) {
     vt__link_queue_expire(h, INT64_MAX);
     for (vt__list *n = h->running.next; n != &h->running; n = n->next)
-        vt__link_tell(&VT__CONTAINER(n, vt__link, link)->notes, VT__LINK_KILL);
+        vt__link_tell(&VT__CONTAINER(n, vt__link, wait.link)->notes, VT__LINK_KILL);
     vt__list *list = &h->parked[VT__LINK_LINGER];
     for (vt__list *n = list->next, *next; n != list; n = next) {
         next = n->next;
-        vt__link_expire(VT__CONTAINER(n, vt__link, link));
+        vt__link_expire(VT__CONTAINER(n, vt__link, wait.link));
     }
 }
 /* No connection is left. */
@@ -19544,20 +19577,9 @@ static void vt__h2e_pass(vt__h2e_stream *s) {
 static const struct vt__conn_ops vt__h2e_ops = {
     .recv = vt__conn_recv_over, .recv_try = vt__h2e_recv_try, .send_wait = vt__conn_room_over};
 
-/* Fields of HTTP/1.1's connections, and those that the head has by itself. */
-static bool vt__h2e_is_hop(const vt__res_field *f) {
-    switch (f->id) {
-    case VT__H1_F_CONNECTION:
-    case VT__H1_F_KEEP_ALIVE:
-    case VT__H1_F_PROXY_CONNECTION:
-    case VT__H1_F_TRANSFER_ENCODING:
-    case VT__H1_F_UPGRADE: return true;
-    default: return false;
-    }
-}
 static void vt__h2e_put_fields(vt__h2_head *w, const vt__res_field *f, uint32_t n) {
     for (; n > 0; f++, n--)
-        if (!vt__h2e_is_hop(f))
+        if (!vt__h1_is_hop(f->id))
             (void)vt__h2_head_field(w, f->id, (vt_str){f->name, f->name_len},
                                     (vt_str){f->value, f->value_len}, 0);
 }
@@ -19571,6 +19593,7 @@ static int vt__h2e_head_begin(vt__h2e_stream *s, vt__h2_head *w, size_t size, in
     vt__h2e *h = s->h;
     vt__h2_stream *next;
     size_t max, cap = size + 64 + (size / VT__H2_FRAME_MIN + 1) * VT__H2_FRAME;
+    if (h->m.err) return -ECONNRESET;   /* GOAWAY was the last */
     (void)vt__h2e_next(h, &next, &max); /* SETTINGS first */
     uint8_t *to = vt__h2e_room(h, cap);
     return to ? vt__h2_head_begin(&h->m, &s->m, w, to, cap, how) : -ENOMEM;
@@ -19793,11 +19816,13 @@ static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom,
  * the connection belongs.
  *
  *     stream:  head comes -> queued for a worker -> a handler runs -> free
+ *                   \-> waits in vt__link_queue -/
  *============================================================================*/
 #if VTHTTP_H2
 typedef struct vt__h2c_stream {
     vt__h2e_stream e; /* first */
     vt_task start;
+    vt__link_wait wait;   /* for a vthread */
     vt__link_notes notes; /* its thr is NULL until a handler runs */
     struct vt__h2c_run *run;
     vt__h2e_part method, path, authority;
@@ -19846,6 +19871,10 @@ static void vt__h2c_forget(vt__h2c *h, vt__h2c_stream *s) {
     if (s->draining) h->draining--;
     s->draining = false;
     vt__h2e_forget(&s->e);
+}
+/* No handler has it, and none will get it. */
+static bool vt__h2c_is_idle(vt__h2c_stream *s) {
+    return !s->e.headed || s->draining || vt__link_withdraw(&s->wait);
 }
 static void vt__h2c_kill(vt__h2c_stream *s, int err) {
     if (!vt__h2e_kill(&s->e, err)) return;
@@ -19978,8 +20007,8 @@ static void vt__h2c_put_lines(vt__h2_head *w, vt_str lines) {
         end = (size_t)(cr - lines.ptr);
         vt_str name = {lines.ptr + at, (size_t)(colon - lines.ptr) - at},
                value = {colon + 1, (size_t)(cr - colon) - 1};
-        vt__res_field f = {.name = name.ptr, .id = (uint8_t)vt__h1_field_id(name)};
-        if (!vt__h2e_is_hop(&f)) (void)vt__h2_head_field(w, f.id, name, vt__str_trim(value), 0);
+        int id = vt__h1_field_id(name);
+        if (!vt__h1_is_hop(id)) (void)vt__h2_head_field(w, id, name, vt__str_trim(value), 0);
     }
 }
 static int vt__h2c_inform(vt_res *res, int status, vt_str lines) {
@@ -20155,7 +20184,7 @@ static void vt__h2c_close(vt__h2e *e, bool linger) {
         vt__h2c_stream *s = VT__H2C_STREAM(n);
         next = n->next;
         vt__h2c_kill(s, -ECONNRESET);
-        if (!s->e.headed || s->draining) vt__h2c_forget(h, s);
+        if (vt__h2c_is_idle(s)) vt__h2c_forget(h, s);
     }
     vt__h2e_leave(e);
     vt__link_count(h->host->group);
@@ -20206,22 +20235,26 @@ static vt__h2c_stream *vt__h2c_stream_new(vt__h2c *h) {
     return s;
 }
 /* The answer for whom there is no vthread. */
-static void vt__h2c_busy(vt__h2c *h, vt__h2c_stream *s) {
+static void vt__h2c_put_busy(vt__h2c_stream *s, int32_t wait) {
     vt__h2_head w;
-    vt__h2_stream *next;
-    size_t max;
     char after[24];
-    int32_t wait = h->host->group->server->cfg.retry_after_s;
     size_t n = vt__str_put_u64(after, (uint64_t)(wait > 0 ? wait : 1));
+    if (vt__h2e_head_begin(&s->e, &w, 64, VT__H2_FIN) < 0) return;
+    w.at += vt__hpack_put_status(w.buf + w.at, 503);
+    (void)vt__h2_head_field(&w, VT__H1_F_RETRY_AFTER, VT__STR_LIT("retry-after"), (vt_str){after, n}, 0);
+    s->e.h->out.len += vt__h2_head_end(&w);
+}
+static void vt__h2c_busy(vt__h2c *h, vt__h2c_stream *s) {
     vt__plat_count(&h->host->refused, 1);
-    (void)vt__h2e_next(&h->e, &next, &max);
-    uint8_t *to = vt__h2e_room(&h->e, 128);
-    if (to && vt__h2_head_begin(&h->e.m, &s->e.m, &w, to, 128, VT__H2_FIN) == 0) {
-        w.at += vt__hpack_put_status(to + w.at, 503);
-        (void)vt__h2_head_field(&w, VT__H1_F_RETRY_AFTER, VT__STR_LIT("retry-after"), (vt_str){after, n}, 0);
-        h->e.out.len += vt__h2_head_end(&w);
-    }
+    if (!s->e.err) vt__h2c_put_busy(s, h->host->group->server->cfg.retry_after_s);
     vt__h2c_forget(h, s);
+    if (!h->e.m.active) h->idle_since = vt__plat_now();
+    vt__h2e_stir(&h->e);
+}
+static void vt__h2c_settle(vt__link_wait *w, bool room) {
+    vt__h2c_stream *s = VT__CONTAINER(w, vt__h2c_stream, wait);
+    if (room) vt__sched_submit(s->e.h->dom, &s->start);
+    else vt__h2c_busy(vt__h2c_of(s), s);
 }
 /* Its head is complete. */
 static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__h2_event *ev) {
@@ -20235,8 +20268,9 @@ static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__h2_event *ev
     __atomic_fetch_add(&h->host->requests, 1, __ATOMIC_RELAXED);
     if (h->c->requests >= h->host->group->conf.max_requests) vt__h2_shutdown(&h->e.m, vt__plat_now());
     vt__sched_embed(&s->start, vt__h2c_main, s, "stream");
-    if (VT__UNLIKELY(vt__sched_admit() < 0)) vt__h2c_busy(h, s);
-    else vt__sched_submit(h->host->dom, &s->start);
+    s->wait.settle = vt__h2c_settle;
+    if (VT__LIKELY(vt__sched_admit() >= 0)) vt__sched_submit(h->host->dom, &s->start);
+    else if (!vt__link_enqueue(h->host, &s->wait)) vt__h2c_busy(h, s);
 }
 static void vt__h2c_on_field(vt__h2c_stream *s, const vt__h2_event *ev) {
     vt__h2e_fields *f = s->e.headed ? &s->e.trailers : &s->e.head;
@@ -20290,7 +20324,7 @@ static void vt__h2c_on_event(vt__h2e *e, const vt__h2_event *ev) {
         break;
     case VT__H2_EV_RESET: /* before its head was complete nobody knows of it */
         vt__h2c_kill(s, -ECONNRESET);
-        if (!s->e.headed || s->draining) vt__h2c_forget(h, s);
+        if (vt__h2c_is_idle(s)) vt__h2c_forget(h, s);
         break;
     default: break; /* settings, answers, priorities: the machine's */
     }
@@ -20320,33 +20354,115 @@ static void vt__h2c_heed_stop(vt__link_notes *to, unsigned bits) {
 }
 
 /*--- how a connection becomes one ---*/
-/* A connection that its vthread has left, with what was read of it; on that vthread's thread. */
-static void vt__h2c_adopt(vt__link *c, vt__conn_buf in) {
-    vt__dom *dom = c->host->dom;
-    vt__h2e *e = vt__h2e_new(sizeof(vt__h2c), &vt__h2c_role, dom, c->host->group->h2, true, vt__h2c_timer);
+/* NULL: no memory. */
+static vt__h2c *vt__h2c_new(vt__link *c) {
+    const vt__link_group *g = c->host->group;
+    vt__h2e *e = vt__h2e_new(sizeof(vt__h2c), &vt__h2c_role, c->host->dom, g->h2, true, vt__h2c_timer);
     vt__h2c *h = e ? VT__CONTAINER(e, vt__h2c, e) : NULL;
-    int r = e ? vt__poll_add(dom, &c->conn.pd) : -ENOMEM;
+    if (!h) return NULL;
+    e->conn = &c->conn;
+    e->write_ns = g->conf.write_ns;
+    e->head_ns = g->conf.header_ns;
+    h->c = c;
+    h->host = c->host;
+    return h;
+}
+/* One that never began, with its first stream if that is there. */
+static void vt__h2c_scrap(vt__h2c *h) {
+    vt__thr *thr = vt__sched_thr();
+    if (!h) return;
+    if (!vt__ds_list_empty(&h->e.streams)) vt__h2e_stream_free(&VT__H2C_STREAM(h->e.streams.next)->e);
+    vt__conn_buf_put(thr, &h->e.in);
+    vt__conn_buf_put(thr, &h->e.out);
+    vt__mem_free(h);
+}
+/* A connection that its vthread has left, with what was read of it; on that vthread's thread. h: of vt__h2c_upgrade, or NULL. */
+static void vt__h2c_adopt(vt__link *c, vt__h2c *h, vt__conn_buf in) {
+    vt__dom *dom = c->host->dom;
+    bool upgraded = h != NULL;
+    if (!h) h = vt__h2c_new(c);
+    if (h) h->e.in = in;
+    else vt__conn_buf_put(vt__sched_thr(), &in);
+    bool failed = !h || vt__poll_add(dom, &c->conn.pd) < 0;
     vt__sched_dom_lock(dom);
-    if (r < 0) {
-        vt__conn_buf_put(vt__sched_thr(), &in);
-        vt__mem_free(e);
+    if (failed) {
+        vt__h2c_scrap(h);
         vt__link_close(c);
     } else {
-        h->c = c;
-        h->host = c->host;
-        e->conn = &c->conn;
-        e->in = in;
-        e->write_ns = c->host->group->conf.write_ns;
-        e->head_ns = c->host->group->conf.header_ns;
-        e->head_since = h->idle_since = vt__plat_now();
+        h->e.head_since = h->idle_since = vt__plat_now();
         c->run = h;
         c->conn.pd.sink = vt__h2c_sink;
         c->notes = (vt__link_notes){.heed = vt__h2c_heed_stop};
-        vt__ds_list_push(&c->host->running, &c->link);
+        vt__ds_list_push(&c->host->running, &c->wait.link);
         if (vt__link_stopping(c)) vt__h2_shutdown(&h->e.m, vt__plat_now());
+        if (upgraded) vt__h2c_launch(h, VT__H2C_STREAM(h->e.streams.next), &(vt__h2_event){.end = true});
         if (vt__h2e_read(&h->e)) vt__h2e_stir(&h->e);
     }
     vt__sched_dom_unlock(dom);
+}
+
+/*--- by Upgrade (RFC 7540 3.2) ---*/
+/* Whether a request asks for HTTP/2, and may have it. One with a body may not: what follows its head would have two readings,
+ * and a proxy that knows nothing of all this might take the other one. */
+static bool vt__h2c_asked(const vt__h1_req *r, const char *base, const vt__h1_field *f, vt_str *settings) {
+    unsigned upgrades = 0, given = 0, others = VT__H1_CHUNKED | VT__H1_EXPECT_OTHER | VT__H1_KEEP_ALIVE;
+    bool h2c = false, named = false, origin = r->form == VT__H1_ORIGIN || r->form == VT__H1_ASTERISK;
+    if ((r->flags & others) != VT__H1_KEEP_ALIVE || r->content_length || !origin) return false;
+    for (const vt__h1_field *end = f + r->nfields; f < end; f++) {
+        vt_str name = {base + f->name_off, f->name_len}, value = {base + f->value_off, f->value_len};
+        switch (vt__h1_field_id(name)) {
+        case VT__H1_F_UPGRADE:
+            h2c = vt__str_eq_ci(value, VT__STR_LIT("h2c"));
+            upgrades++;
+            break;
+        case VT__H1_F_CONNECTION: named |= vt__h1_list_has(value, VT__STR_LIT("http2-settings")); break;
+        case VT__H1_F_HTTP2_SETTINGS:
+            *settings = value;
+            given++;
+            break;
+        default: break;
+        }
+    }
+    return h2c && upgrades == 1 && named && given == 1;
+}
+/* The request as stream 1 has it. */
+static void vt__h2c_convert(vt__h2c_stream *s, const vt__h1_req *r, const char *base, const vt__h1_field *f) {
+    vt_str method = {base + r->method_off, r->method_len}, target = {base + r->target_off, r->target_len};
+    vt__h2c_on_field(s, &(vt__h2_event){.field = VT__HPACK_F_METHOD, .value = method});
+    vt__h2c_on_field(s, &(vt__h2_event){.field = VT__HPACK_F_PATH, .value = target});
+    for (const vt__h1_field *end = f + r->nfields; f < end; f++) {
+        vt__h2_event ev = {.name = {base + f->name_off, f->name_len},
+                           .value = {base + f->value_off, f->value_len}};
+        ev.field = (uint8_t)vt__h1_field_id(ev.name);
+        if (ev.field == VT__H1_F_PRIORITY)
+            vt__h2_prioritize(&s->e.h->m, &s->e.m, vt__h2_read_priority(ev.value));
+        if (!vt__h1_is_hop(ev.field) && ev.field != VT__H1_F_HTTP2_SETTINGS) vt__h2c_on_field(s, &ev);
+    }
+}
+/* A request that asks for HTTP/2 in good order becomes the first stream of what vt__h2c_adopt takes; *out, what is still to be
+ * sent before, goes with it. NULL: it is to be answered in HTTP/1.1, and nobody is told of HTTP/2. */
+static vt__h2c *vt__h2c_upgrade(vt__link *c, const vt__h1_req *r, const char *base, const vt__h1_field *f,
+                                vt__conn_buf *out) {
+    static const char yes[] =
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+    vt_str settings;
+    uint8_t *to = NULL;
+    if (!c->host->group->h2 || c->gate || !vt__h2c_asked(r, base, f, &settings)) return NULL;
+    vt__h2c *h = vt__h2c_new(c);
+    vt__h2c_stream *s = h ? vt__h2c_stream_new(h) : NULL;
+    if (s && vt__h2_upgrade(&h->e.m, &s->e.m, settings) == 0)
+        to = vt__h2e_room(&h->e, sizeof yes - 1 + out->len);
+    if (!to) {
+        vt__h2c_scrap(h);
+        return NULL;
+    }
+    if (out->len) memcpy(to, out->p + out->pos, out->len - out->pos);
+    to += out->len - out->pos;
+    memcpy(to, yes, sizeof yes - 1);
+    h->e.out.len = out->len - out->pos + sizeof yes - 1;
+    vt__conn_buf_put(vt__sched_thr(), out);
+    vt__h2c_convert(s, r, base, f);
+    return h;
 }
 /* One server's share: nothing, where the configuration says so. */
 static int vt__h2c_group_init(vt__link_group *g) {
@@ -20374,6 +20490,7 @@ static bool vt__h2c_begins(const vt__link *c, const char *p, size_t n) {
 }
 #else
 /* Nobody speaks it. */
+typedef struct vt__h2c vt__h2c;
 static int vt__h2c_group_init(vt__link_group *g) {
     g->h2 = NULL;
     return g->server->cfg.http2 == 1 ? VT_ENOHTTP2 : 0;
@@ -20383,7 +20500,12 @@ static bool vt__h2c_begins(const vt__link *c, const char *p, size_t n) {
     (void)c, (void)p, (void)n;
     return false;
 }
-static void vt__h2c_adopt(vt__link *c, vt__conn_buf in) { (void)c, (void)in; }
+static vt__h2c *vt__h2c_upgrade(vt__link *c, const vt__h1_req *r, const char *base, const vt__h1_field *f,
+                                vt__conn_buf *out) {
+    (void)c, (void)r, (void)base, (void)f, (void)out;
+    return NULL;
+}
+static void vt__h2c_adopt(vt__link *c, vt__h2c *h, vt__conn_buf in) { (void)c, (void)h, (void)in; }
 #endif /* VTHTTP_H2 */
 
 /*==============================================================================
@@ -20443,6 +20565,7 @@ typedef struct vt__h1c_run {
     vt_stream stream;
     const vt__h1c_up *up; /* NULL: the connection is not upgraded, or the handler reads and writes bytes */
     void *up_arg;
+    vt__h2c *h2;     /* of a request that asked for HTTP/2: what goes on */
     char *spare;     /* see vt__h1c_room */
     vt__h1_req head; /* from here on each is prepared before its use */
     vt__h1_chunk chunk;
@@ -20953,6 +21076,12 @@ static bool vt__h1c_is_noise(vt__h1c_run *run, const char *p, size_t n) {
     return true;
 }
 enum { VT__H1C_HTTP2 = 2 };
+/* A head that asks for another protocol: 1, or VT__H1C_HTTP2 when it gets HTTP/2. */
+static VT__NOINLINE int vt__h1c_asked(vt__h1c_run *run) {
+    run->h2 = vt__h2c_upgrade(run->c, &run->head, run->io.in.p + run->io.in.pos, run->fields, &run->io.out);
+    if (run->h2) run->io.in.pos = run->base;
+    return run->h2 ? VT__H1C_HTTP2 : 1;
+}
 /* The next head: 1 when it is complete; 0, -1 as above; VT__H1C_HTTP2: no more of them. */
 static int vt__h1c_next(vt__h1c_run *run) {
     vt__conn_buf *b = &run->io.in;
@@ -20967,7 +21096,7 @@ static int vt__h1c_next(vt__h1c_run *run) {
                                  &conf->limits);
         if (VT__LIKELY(n > 0)) {
             run->base = b->pos + (size_t)n;
-            return 1;
+            return VTHTTP_H2 && VT__UNLIKELY(run->head.flags & VT__H1_UPGRADE) ? vt__h1c_asked(run) : 1;
         }
         if (n == VT__H1_E_FIELDS &&
             run->fields_cap < conf->max_fields) { /* from the start, with room for all */
@@ -21167,13 +21296,13 @@ VT__INLINE bool vt__h1c_park(vt__h1c_run *run) {
     if (e.back) vt__h1c_begin(run, c);
     return !e.back;
 }
-/* To HTTP/2, with its preface. */
+/* To HTTP/2, with what follows its preface, or a request that asked for it. */
 static void vt__h1c_give_over(vt__h1c_run *run) {
     vt__link *c = run->c;
     vt__conn_buf in = run->io.in;
     memset(&run->io.in, 0, sizeof run->io.in);
     vt__h1c_leave(&(vt__h1c_exit){.run = run, .to = VT__H1C_AWAY});
-    vt__h2c_adopt(c, in);
+    vt__h2c_adopt(c, run->h2, in);
 }
 static int vt__h1c_main(void *arg) {
     vt__h1c_run run;
@@ -21305,7 +21434,7 @@ static int vt__h1c_main_tls(void *arg) {
     vt__link *c = arg;
     if (!vt__h1c_hello(c)) return 0;
     if (!vt__tls_speaks(&c->conn, "h2")) return vt__h1c_main(c);
-    vt__h2c_adopt(c, (vt__conn_buf){NULL, 0, 0, 0});
+    vt__h2c_adopt(c, NULL, (vt__conn_buf){NULL, 0, 0, 0});
     return 0;
 }
 
@@ -21865,7 +21994,7 @@ static int vt__wsc_unsent(const vt_ws *ws, int r) {
 VT__INLINE int vt__wsc_lock_any(vt_ws *ws) {
     vt__vth *v = vt__sched_self();
     if (VT__LIKELY(ws->owner == v && ws->kept)) {
-        if (vt__sched_cancelled(v)) return vt__wsc_unsent(ws, -ECANCELED);
+        if (vt__sched_cancelled(v)) return vt__wsc_unsent(ws, vt__sched_refused(v));
         ws->kept = false;
         return 0;
     }

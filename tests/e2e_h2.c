@@ -132,10 +132,15 @@ static int h_stubborn(vt_req *req, vt_res *res) {
     while (!noted(THREADS) && e2e_now_ms() < until) {
         int e = vt_sleep_ms(1);
         if (e < 0 && r == 0) note(RESULT, r = e);
-        if (e < 0) vt_yield();
     }
     count(LEFT);
     return r < 0 ? r : vt_res_text(res, 200, "stubborn");
+}
+/* The n-th that comes; until the test lets it go. */
+static int h_turn(vt_req *req, vt_res *res) {
+    if (count(ENTERED) != number(req, "n") + 1) count(MOST);
+    while (!noted(THREADS) && vt_sleep_ms(1) == 0) continue;
+    return vt_res_text(res, 200, "turn");
 }
 static int h_block(vt_req *req, vt_res *res) {
     (void)req;
@@ -189,6 +194,8 @@ static void routes(vt_server *s) {
     vt_server_get(s, "/fields", h_fields);
     vt_server_get(s, "/slept", h_slept);
     vt_server_get(s, "/stubborn", h_stubborn);
+    vt_server_post(s, "/stubborn", h_stubborn);
+    vt_server_get(s, "/turn", h_turn);
     vt_server_get(s, "/block", h_block);
     vt_server_get(s, "/release", h_release);
     vt_server_get(s, "/fail", h_fail);
@@ -351,6 +358,8 @@ TEST(interim_responses) {
     h2_wait(&h, id);
     CHECK_EQ(h.s->status, 404);
     CHECK_EQ(h.s->informs, 0);
+    CHECK_EQ(h2_wait(&h, h2_ask(&h, "POST /stream", "expect: 100-continue\n", true)), 200);
+    CHECK_EQ(h.s->informs, 0); /* nothing follows */
     CHECK_EQ(h2_wait(&h, h2_ask(&h, "GET /", "expect: more\n", true)), 417);
     CHECK(goes_on(&h));
     CHECK_EQ(stop(&h), 0);
@@ -573,8 +582,6 @@ TEST(reset_ends_reads_and_writes) {
 }
 TEST(a02_reset_frees_the_place_when_the_handler_ended) {
     vt_server_cfg cfg = {.max_streams = 2};
-    if (VTHTTP_SIM)
-        SKIP("calls of a cancelled handler that spins let nobody run, and no monitor is there to help");
     REQUIRE(start(&cfg));
     H2(h);
     REQUIRE(h2_open(&h));
@@ -755,6 +762,202 @@ TEST(a41_alpn_says_what_is_spoken) {
     CHECK_EQ(e2e_stop(), 0);
 }
 #endif
+
+/* ---- by Upgrade ---- */
+#define SETTINGS_OF_10 "AAQAAAAK" /* streams may get 10 bytes at first */
+#define UPGRADE_WITH(settings)                                                                               \
+    "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: " settings "\r\n"
+#define UPGRADE UPGRADE_WITH("AAMAAABkAAQAAP__")
+#if !E2E_TLS
+/* Sends `request` on a new connection, and what follows it in the same piece; true: it becomes one of HTTP/2. */
+static bool upgraded(struct h2 *h, const char *request, const char *what, size_t n) {
+    char all[4096];
+    size_t len = strlen(request);
+    memcpy(all, request, len);
+    if (n) memcpy(all + len, what, n);
+    if (!cl_open(&h->c) || !cl_send(&h->c, all, len + n)) return false;
+    int status = cl_response(&h->c);
+    CHECK(status != 101 || (cl_fields(&h->c, "upgrade") == 1 && cl_fields(&h->c, "connection") == 1));
+    if (status != 101) return false;
+    CHECK_STR(cl_field(&h->c, "upgrade"), "h2c");
+    h2_init(h);
+    h->next = 3;
+    return true;
+}
+static const char opening[] = VT__H2_PREFACE "\0\0\0\4\0\0\0\0\0";
+enum { OPENING = sizeof opening - 1 };
+TEST(b142_upgrade) {
+    REQUIRE(start(NULL));
+    for (int i = 0; i < 2; i++) { /* the preface comes in the same piece, or waits for 101 */
+        H2(h);
+        REQUIRE(upgraded(&h,
+                         "GET /show?q=1 HTTP/1.1\r\nHost: example.org:81\r\nX: 1\r\nKeep-Alive: 3\r\n"
+                         "Expect: 100-continue\r\nCookie: b=2\r\n" UPGRADE "\r\n",
+                         opening, i ? 0 : OPENING));
+        if (i) cl_send(&h.c, opening, OPENING);
+        CHECK_EQ(h2_wait(&h, 1), 200);
+        BODY(h, "GET /show?q=1 /show q=1 x=1 cookie=b=2 b=2 host=example.org:81 example.org 81 v20 http");
+        CHECK_EQ(h.s->informs, 0);
+        CHECK_EQ(h.settings, 1);
+        CHECK(goes_on(&h));
+        CHECK_EQ(h.acks, 1);
+        CHECK_EQ(h2_post(&h, "POST /", NULL, "abc", 3), 200);
+        BODY(h, "abc");
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(upgrade_of_other_methods) {
+    static const char *const requests[] = {
+        "HEAD / HTTP/1.1\r\nHost: a\r\n" UPGRADE "\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n" UPGRADE "\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\n" UPGRADE "\r\n", "OPTIONS * HTTP/1.1\r\nHost: a\r\n" UPGRADE "\r\n",
+        "GET /nowhere HTTP/1.1\r\nHost: a\r\nconnection: http2-settings\r\nconnection: upgrade\r\n"
+        "upgrade: H2C\r\nhttp2-settings: \r\n\r\n"};
+    static const int statuses[] = {200, 200, 200, 204, 404};
+    REQUIRE(start(NULL));
+    for (size_t i = 0; i < VT__COUNT(requests); i++) {
+        H2(h);
+        REQUIRE(upgraded(&h, requests[i], opening, OPENING));
+        CHECK_EQ(h2_wait(&h, 1), statuses[i]);
+        if (i < 4) CHECK_EQ(h.s->body_len, 0);
+        CHECK(goes_on(&h));
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
+/* What HTTP2-Settings says holds for stream 1. */
+TEST(upgrade_with_settings) {
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(upgraded(&h, "GET /bytes?n=1000 HTTP/1.1\r\nHost: a\r\n" UPGRADE_WITH(SETTINGS_OF_10) "\r\n",
+                     opening, OPENING));
+    h.hold = true;
+    struct h2_stream *s = h2_of(&h, 1);
+    H2_UNTIL(&h, s->body_len == 10);
+    h2_ping(&h);
+    H2_UNTIL(&h, h.pongs == 1);
+    CHECK_EQ(s->body_len, 10);
+    h2_credit(&h, 1, 990);
+    CHECK_EQ(h2_wait(&h, 1), 200);
+    CHECK(s->body_len == 1000 && is_pattern(s->body, 1000));
+    CHECK_EQ(stop(&h), 0);
+}
+/* Answers of HTTP/1.1 that were asked for before come before. */
+TEST(upgrade_behind_pipelined_requests) {
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(cl_open(&h.c));
+    cl_puts(&h.c, "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /show HTTP/1.1\r\nHost: a\r\n\r\n"
+                  "GET /show HTTP/1.1\r\nHost: a\r\n" UPGRADE "\r\n");
+    cl_send(&h.c, opening, OPENING);
+    CHECK_EQ(cl_response(&h.c), 200);
+    CHECK_STR(h.c.body, "hello");
+    CHECK_EQ(cl_response(&h.c), 200);
+    CHECK(strstr(h.c.body, " v11 ") != NULL);
+    CHECK_EQ(cl_response(&h.c), 101);
+    h2_init(&h);
+    h.next = 3;
+    CHECK_EQ(h2_wait(&h, 1), 200);
+    CHECK(strstr(h.s->body, " v20 ") != NULL);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+/* With 101 the connection is HTTP/2's: what is no preface ends it, and no request of HTTP/1.1 is taken any more. */
+TEST(a39_upgrade_and_no_preface) {
+    vt_server_cfg cfg = {.header_timeout_ms = 100};
+    static const char *const bad[] = {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\rx"};
+    REQUIRE(start(&cfg));
+    for (size_t i = 0; i < VT__COUNT(bad); i++) {
+        H2(h);
+        REQUIRE(upgraded(&h, "GET / HTTP/1.1\r\nHost: a\r\n" UPGRADE "\r\n", bad[i], strlen(bad[i])));
+        CHECK_EQ(h2_ended(&h), VT__H2_PROTOCOL_ERROR);
+        CHECK_EQ(h2_of(&h, 1)->status, 0); /* nothing follows GOAWAY */
+    }
+    H2(h);
+    REQUIRE(upgraded(&h, "GET / HTTP/1.1\r\nHost: a\r\n" UPGRADE "\r\n", "", 0));
+    while (cl_more(&h.c, E2E_MS) > 0) continue; /* silence */
+    CHECK(h.c.eof);
+    CHECK(noted(ENTERED) <= 3);
+    WAIT(open_connections() == 0);
+    CHECK_EQ(open_connections(), 0);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(every_split_of_an_upgrade) {
+    static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\n" UPGRADE "\r\n";
+    char all[400];
+    size_t n = sizeof request - 1 + OPENING, step = SLOW ? 7 : 1;
+    memcpy(all, request, sizeof request - 1);
+    memcpy(all + sizeof request - 1, opening, OPENING);
+    REQUIRE(start(NULL));
+    for (size_t cut = 1; cut < n; cut += step) {
+        H2(h);
+        REQUIRE(cl_open(&h.c));
+        cl_send(&h.c, all, cut);
+        e2e_sleep_ms(1); /* mostly two reads */
+        cl_send(&h.c, all + cut, n - cut);
+        CHECK_EQ(cl_response(&h.c), 101);
+        h2_init(&h);
+        h.next = 3;
+        CHECK_EQ(h2_wait(&h, 1), 200);
+        BODY(h, "hello");
+        CHECK(goes_on(&h));
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
+#endif
+#define REFUSED(fields) "POST / HTTP/1.1\r\nHost: a\r\n" fields "\r\n"
+/* Whatever is not as it should be is answered in HTTP/1.1, which goes on, and says nothing of another protocol. */
+TEST(a40_upgrade_is_declined) {
+    static const char *const requests[] = {
+        REFUSED("Connection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"), /* not named */
+        REFUSED("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"),
+        REFUSED(UPGRADE "HTTP2-Settings: AAMAAABk\r\n"),
+        REFUSED(UPGRADE "Upgrade: websocket\r\n"),
+        REFUSED("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2\r\nHTTP2-Settings: AAMAAABk\r\n"),
+        REFUSED(UPGRADE_WITH("AAMAAAB")),          /* half a setting */
+        REFUSED(UPGRADE_WITH("AAMAAAB=")),         /* not of the alphabet */
+        REFUSED(UPGRADE_WITH("AAM AABk")),         /* nor this */
+        REFUSED(UPGRADE_WITH("AASAAAAA")),         /* a window of 2^31 */
+        REFUSED(UPGRADE_WITH("AAMAAABkAAUAAAAA")), /* frames of no byte */
+        REFUSED(UPGRADE "Content-Length: 3\r\n") "abc",
+        REFUSED(UPGRADE "Transfer-Encoding: chunked\r\n") "3\r\nabc\r\n0\r\n\r\n",
+        REFUSED(UPGRADE "Content-Length: 24\r\n") VT__H2_PREFACE, /* a body that looks like more */
+        "POST http://a/ HTTP/1.1\r\nHost: a\r\n" UPGRADE "\r\n",
+#if E2E_TLS
+        REFUSED(UPGRADE),
+#endif
+    };
+    REQUIRE(start(NULL));
+    for (size_t i = 0; i < VT__COUNT(requests); i++) {
+        CL(c);
+        REQUIRE(cl_open(&c));
+        cl_puts(&c, requests[i]);
+        int status = cl_response(&c);
+        if (status != 200) printf("%s", requests[i]);
+        CHECK_EQ(status, 200);
+        CHECK(!cl_field(&c, "upgrade") && !cl_field(&c, "connection"));
+        CHECK_STR(c.body, strstr(requests[i], "\r\n\r\nPRI") ? VT__H2_PREFACE
+                          : strstr(requests[i], "abc")       ? "abc"
+                                                             : "");
+        CHECK_EQ(cl_get(&c, "/"), 200);
+    }
+    CL(c);
+    CHECK_EQ(cl_ask(&c, "GET / HTTP/1.0\r\nHost: a\r\n" UPGRADE "\r\n"), 200);
+    CHECK_EQ(cl_ask(&c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" UPGRADE "\r\n"), 200);
+    CHECK_EQ(cl_ask(&c, "GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n" UPGRADE "\r\n"), 417);
+    cl_close(&c);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(upgrade_where_http2_is_off) {
+    vt_server_cfg cfg = {.http2 = VT_NONE};
+    REQUIRE(start(&cfg));
+    CL(c);
+    CHECK_EQ(cl_ask(&c, "GET / HTTP/1.1\r\nHost: a\r\n" UPGRADE "\r\n"), 200);
+    CHECK_STR(c.body, "hello");
+    cl_close(&c);
+    CHECK_EQ(e2e_stop(), 0);
+}
+
+/* ---- the connection's life ---- */
 TEST(where_a_request_comes_from) {
     char want[200];
     struct sockaddr_in sa;
@@ -818,8 +1021,89 @@ TEST(requests_of_a_connection_are_bounded) {
     CHECK_EQ(h2_ended(&h), VT__H2_NO_ERROR);
     CHECK_EQ(stop(&h), 0);
 }
+static int64_t waiting(void) {
+    vt_server_stats st;
+    vt_server_stats_get(e2e.s, &st);
+    return st.waiting;
+}
+/* At max_vthreads requests wait as connections do, the first first. */
+TEST(requests_wait_for_a_vthread) {
+    vt_server_cfg cfg = {.max_vthreads = 8, .workers = 1, .queue_timeout_ms = VT_NONE};
+    enum { N = 30 };
+    vt_server_stats st;
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (int i = 0; i < N; i++) {
+        char what[64];
+        snprintf(what, sizeof what, "GET /turn?n=%d", i);
+        h2_ask(&h, what, NULL, true);
+    }
+    WAIT(noted(ENTERED) + waiting() == N);
+    CHECK(waiting() >= N - 8 && noted(ENTERED) >= 1);
+    h2_ping(&h);
+    H2_UNTIL(&h, h.pongs == 1);
+    CHECK_EQ(h.pongs, 1);
+    CHECK_EQ(h.ended, 0);
+    note(THREADS, 1);
+    for (int i = 0; i < N; i++) CHECK_EQ(h2_wait(&h, (uint32_t)(2 * i + 1)), 200);
+    CHECK_EQ(noted(MOST), 0); /* none before its turn */
+    CHECK_EQ(waiting(), 0);
+    vt_server_stats_get(e2e.s, &st);
+    CHECK(st.queued >= N - 8 && st.refused == 0);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+/* Nobody wants their answers any more: they leave the queue, and their places are free. */
+TEST(requests_that_wait_are_reset) {
+    vt_server_cfg cfg = {.max_vthreads = 8, .workers = 1, .max_streams = 10, .queue_timeout_ms = VT_NONE};
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (int i = 0; i < 10; i++) h2_ask(&h, "GET /stubborn", NULL, true);
+    WAIT(noted(ENTERED) + waiting() == 10);
+    int64_t ran = noted(ENTERED), waited = waiting();
+    REQUIRE(waited >= 2);
+    h2_rst(&h, 19), h2_rst(&h, 17);
+    WAIT(waiting() == waited - 2);
+    CHECK_EQ(waiting(), waited - 2);
+    for (int i = 0; i < 3; i++) h2_ask(&h, "GET /stubborn", NULL, true);
+    CHECK_EQ(h2_wait(&h, 25), H2_RST - VT__H2_REFUSED_STREAM);
+    CHECK_EQ(waiting(), waited);
+    cl_reset(&h.c); /* the rest, with the connection */
+    WAIT(waiting() == 0);
+    CHECK_EQ(waiting(), 0);
+    note(THREADS, 1);
+    WAIT(open_connections() == 0 && noted(LEFT) == ran);
+    CHECK_EQ(noted(ENTERED), ran);
+    CHECK_EQ(open_connections(), 0);
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(requests_that_wait_too_long) {
+    vt_server_cfg cfg = {.max_vthreads = 8, .workers = 1, .queue_timeout_ms = 50, .retry_after_s = 7};
+    uint32_t ids[20];
+    int64_t busy = 0;
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (int i = 0; i < 20; i++)
+        ids[i] = h2_ask(&h, i & 1 ? "POST /stubborn" : "GET /stubborn", NULL, !(i & 1));
+    WAIT(waiting() > 0);
+    WAIT(waiting() == 0);
+    int64_t ran = noted(ENTERED);
+    note(THREADS, 1);
+    for (int i = 0; i < 20; i++) {
+        int status = h2_wait(&h, ids[i]);
+        busy += status == 503;
+        if (status == 503) CHECK_STR(h2_field(h.s, "retry-after"), "7");
+    }
+    CHECK(busy >= 12);
+    CHECK_EQ(noted(ENTERED), ran);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
 TEST(without_a_vthread_503) {
-    vt_server_cfg cfg = {.max_vthreads = 8, .workers = 1, .retry_after_s = 7};
+    vt_server_cfg cfg = {.max_vthreads = 8, .workers = 1, .retry_after_s = 7, .max_queued = VT_NONE};
     uint32_t ids[20];
     int served = 0, busy = 0;
     REQUIRE(start(&cfg));

@@ -21,6 +21,21 @@ static bool one(struct h2 *h, const char *what, const char *lines, size_t n, int
         test_fail(__FILE__, __LINE__, what); /* no answer and no close: a hang */
     return status == want;
 }
+/* A connection that begins with HTTP/1.1. */
+static bool by_upgrade(void) {
+    H2(h);
+    if (!cl_open(&h.c)) return false;
+    cl_puts(&h.c, "GET /stream HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+                  "HTTP2-Settings: AAMAAABk\r\n\r\n");
+    int status = cl_response(&h.c);
+    if (status == -1) test_fail(__FILE__, __LINE__, "upgrade");
+    if (status != 101) return false;
+    h2_init(&h);
+    cl_send(&h.c, VT__H2_PREFACE "\0\0\0\4\0\0\0\0\0", VT__H2_PREFACE_LEN + VT__H2_FRAME);
+    h.next = 3;
+    if (h2_wait(&h, 1) == H2_TIMEOUT || h.bad) test_fail(__FILE__, __LINE__, "upgrade");
+    return h.s->status == 200 && one(&h, "GET /stream", NULL, 0, 200);
+}
 static bool work(void) {
     char lines[2000], *p = lines;
     H2(h);
@@ -30,7 +45,7 @@ static bool work(void) {
     good &= one(&h, "POST /body", NULL, 100, 200);
     good &= one(&h, "GET /stream", NULL, 0, 200);
     good &= one(&h, "GET /spawn", NULL, 0, 200);
-    return good & one(&h, "GET /%zz", NULL, 0, 400);
+    return good & one(&h, "GET /%zz", NULL, 0, 400) & by_upgrade();
 }
 TEST(fault_one_allocation_fails_h2) { sweep(on_memory, routes, work, false); }
 TEST(fault_all_allocations_fail_from_there_h2) { sweep(on_memory, routes, work, true); }

@@ -111,6 +111,12 @@ elif ! curl --version | grep -q HTTP2; then
 else
     with_curl "http://127.0.0.1:$plain" --http2-prior-knowledge
     [ -n "$secure" ] && with_curl "https://127.0.0.1:$secure" --http2
+    same "by Upgrade" "101 2 200 hello" "$(curl -q -s --noproxy '*' --max-time 30 --http2 -D "$tmp/head" \
+        -w '%{http_version} %{http_code} ' -o "$tmp/got" "http://127.0.0.1:$plain/" > "$tmp/code"
+        sed -n '1s,HTTP/1.1 \([0-9]*\).*,\1 ,p' "$tmp/head" | tr -d '\n'; cat "$tmp/code" "$tmp/got")"
+    head -c 300000 /dev/urandom > "$tmp/want"
+    curl -q -s --noproxy '*' --max-time 30 --http2 --data-binary "@$tmp/want" -o "$tmp/got" "http://127.0.0.1:$plain/echo"
+    cmp -s "$tmp/want" "$tmp/got" && ok || bad "a body with Upgrade: the echo differs"
     same "HTTP/1.1 beside it" "1.1" \
         "$(curl -q -s --noproxy '*' --max-time 30 -w '%{http_version}' -o /dev/null "http://127.0.0.1:$plain/")"
 fi

@@ -126,6 +126,23 @@ static int in_await(void *arg) {
     return r;
 }
 static int in_once(void *arg) { return vt_once_do(&((struct waits *)arg)->o, give, NULL); }
+static int in_yield(void *arg) {
+    (void)arg;
+    return vt_yield();
+}
+/* Heeds no cancel: it makes one call after the other until it is told to end. */
+struct heedless {
+    vt_fn *fn;
+    struct waits *w;
+    uint32_t end;
+    int calls;
+};
+static int heedless(void *arg) {
+    struct heedless *s = arg;
+    while (!__atomic_load_n(&s->end, __ATOMIC_RELAXED) && s->calls++ < 100000)
+        CHECK_EQ(s->fn(s->w), -ECANCELED);
+    return 0;
+}
 static int holds_once(void *arg) { return vt_once_do(&((struct waits *)arg)->o, sleep_long, NULL); }
 static int cancel_main(void *arg) {
     static vt_fn *const kinds[] = {sleep_long, in_lock, in_sem,   in_wg,   in_fd,   in_accept,
@@ -150,6 +167,15 @@ static int cancel_main(void *arg) {
                 CHECK_EQ(vt_await(t, &r), 0);
                 CHECK_EQ(r, -ECANCELED);
             }
+    for (size_t i = 0; i <= sizeof kinds / sizeof *kinds; i++) { /* it does not keep its thread for itself */
+        struct heedless s = {i < sizeof kinds / sizeof *kinds ? kinds[i] : in_yield, &w, 0, 0};
+        vt_task *t = vt_async(heedless, &s);
+        vt_cancel(t);
+        vt_yield();
+        __atomic_store_n(&s.end, 1, __ATOMIC_RELAXED);
+        CHECK_EQ(vt_await(t, NULL), 0);
+        CHECK(s.calls > 0 && s.calls <= 2 * VT__SCHED_FUEL);
+    }
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) { /* and the inherited deadline */
         int r = 0;
         vt_deadline_set(vt_now() + 3 * VT_MS);
