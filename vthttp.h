@@ -50,6 +50,11 @@
  *   @ws         WebSocket codec: frames, masks, UTF-8, close codes, handshake
  *   @hpack      HPACK: field sections of HTTP/2 (VTHTTP_H2)
  *   @h2         HTTP/2 connection machine: frames, streams, flow control, priorities, budgets (VTHTTP_H2)
+ *   @qpack      QPACK: field sections of HTTP/3 (VTHTTP_H3)
+ *   @qpkt       QUIC on the wire: integers, packet heads, frames, transport parameters (VTHTTP_H3)
+ *   @qrec       QUIC: acknowledgements, loss recovery, congestion control, pacing (VTHTTP_H3)
+ *   @qstr       QUIC streams: reassembly, what is sent and kept, flow control (VTHTTP_H3)
+ *   @h3         HTTP/3 machine: frames on streams, requests, settings, priorities (VTHTTP_H3)
  *   @url        absolute URLs, what references mean, lists of hosts (VTHTTP_CLIENT)
  *   @ctx        context switch: assembly, ucontext, sanitizer hooks
  *   @stack      guarded stacks, caches, trimming, overflow reports
@@ -65,6 +70,7 @@
  *   @block      a pool of OS threads for calls that block
  *   @file       files, by that pool
  *   @io         sockets: addresses, reading, writing, connecting, listening
+ *   @udp        UDP sockets: batches of datagrams in and out (VTHTTP_H3)
  *   @unwind     return addresses of a stack, by unwind tables and frame pointers
  *   @dump       what every virtual thread is doing, written down
  *   @spare      OS threads that stand in for workers which stall
@@ -78,6 +84,9 @@
  *   @conn       one transport under every protocol: a byte stream that parks, with buffers
  *   @ossl       TLS as a machine in memory, by OpenSSL (VTHTTP_TLS)
  *   @tls        TLS over a connection
+ *   @qsec       QUIC packet protection, by OpenSSL (VTHTTP_H3)
+ *   @qtls       QUIC's handshake, by OpenSSL (VTHTTP_H3)
+ *   @quic       QUIC connection machine (VTHTTP_H3)
  *   @link       connections of a server: from accept to close, whatever is spoken on them
  *   @h2c        HTTP/2 connections (VTHTTP_H2)
  *   @h1c        HTTP/1.1 connections
@@ -125,6 +134,9 @@
 #ifndef VTHTTP_H2
 #define VTHTTP_H2 0 /* 1: servers speak HTTP/2 as well; clients, and WebSockets, HTTP/1.1 alone */
 #endif
+#ifndef VTHTTP_H3
+#define VTHTTP_H3 0 /* 1: HTTP/3; needs VTHTTP_TLS=1 */
+#endif
 #ifndef VTHTTP_HOOKS
 #define VTHTTP_HOOKS 0 /* 1: libc's blocking calls in this program park the virtual thread that makes them */
 #endif
@@ -146,6 +158,10 @@
 #endif
 #ifndef VTHTTP_STATIC
 #define VTHTTP_STATIC 0 /* 1: everything static, implementation private to the including file */
+#endif
+
+#if VTHTTP_H3 && (!VTHTTP_TLS || !VTHTTP_HTTP)
+#error "VTHTTP_H3=1 needs VTHTTP_TLS=1 and VTHTTP_HTTP=1: there is no HTTP/3 without TLS"
 #endif
 
 #ifndef VT_API
@@ -6967,6 +6983,44 @@ static VT__UNUSED bool vt__h2_finished(const vt__h2 *h) {
     return ending && !vt__h2_has_control(h);
 }
 #endif /* VTHTTP_H2 */
+
+#if VTHTTP_H3
+/*==============================================================================
+ * MARK: - @qpack   QPACK: field sections of HTTP/3 (VTHTTP_H3)
+ * uses:   @plat
+ * pure.
+ * test:   tests/test_qpack.c   fuzz: fuzz/fuzz_qpack.c
+ *============================================================================*/
+
+/*==============================================================================
+ * MARK: - @qpkt    QUIC on the wire: integers, packet heads, frames, transport parameters (VTHTTP_H3)
+ * uses:   @plat
+ * pure.
+ * test:   tests/test_qpkt.c   fuzz: fuzz/fuzz_qpkt.c
+ *============================================================================*/
+
+/*==============================================================================
+ * MARK: - @qrec    QUIC: acknowledgements, loss recovery, congestion control, pacing (VTHTTP_H3)
+ * uses:   @plat
+ * pure.
+ * test:   tests/test_qrec.c
+ *============================================================================*/
+
+/*==============================================================================
+ * MARK: - @qstr    QUIC streams: reassembly, what is sent and kept, flow control (VTHTTP_H3)
+ * uses:   @plat
+ * pure.
+ * test:   tests/test_qstr.c
+ *============================================================================*/
+
+/*==============================================================================
+ * MARK: - @h3      HTTP/3 machine: frames on streams, requests, settings, priorities (VTHTTP_H3)
+ * uses:   @plat
+ * pure.
+ * test:   tests/test_h3.c   fuzz: fuzz/fuzz_h3.c
+ *============================================================================*/
+
+#endif /* VTHTTP_H3 */
 #endif /* VTHTTP_HTTP */
 
 #if VTHTTP_HTTP && VTHTTP_CLIENT
@@ -12074,6 +12128,15 @@ VT_API int vt_wait_fd(int fd, int events, int64_t until) {
     vt__poll_fdw_put(of, f);
     return r;
 }
+
+#if VTHTTP_H3
+/*==============================================================================
+ * MARK: - @udp     UDP sockets: batches of datagrams in and out (VTHTTP_H3)
+ * uses:   @plat
+ * test:   tests/test_udp.c
+ *============================================================================*/
+
+#endif /* VTHTTP_H3 */
 
 /*==============================================================================
  * MARK: - @unwind  return addresses of a stack, by unwind tables and frame pointers
@@ -18697,6 +18760,27 @@ VT_API int vt_tls_dial(vt_stream **out, const char *addr, const vt_tls_client_cf
 }
 VT_API void vt_tls_close(vt_stream *st) { (void)st; }
 #endif
+
+#if VTHTTP_H3
+/*==============================================================================
+ * MARK: - @qsec    QUIC packet protection, by OpenSSL (VTHTTP_H3)
+ * uses:   @plat
+ * test:   tests/test_qsec.c
+ *============================================================================*/
+
+/*==============================================================================
+ * MARK: - @qtls    QUIC's handshake, by OpenSSL (VTHTTP_H3)
+ * uses:   @plat
+ * test:   tests/test_qtls.c
+ *============================================================================*/
+
+/*==============================================================================
+ * MARK: - @quic    QUIC connection machine (VTHTTP_H3)
+ * uses:   @plat
+ * test:   tests/test_quic.c tests/sim_quic.c   fuzz: fuzz/fuzz_quic.c
+ *============================================================================*/
+
+#endif /* VTHTTP_H3 */
 
 /*==============================================================================
  * MARK: - @link    connections of a server: from accept to close, whatever is spoken on them
