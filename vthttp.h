@@ -19812,7 +19812,403 @@ VT_API void vt_tls_close(vt_stream *st) { (void)st; }
  * MARK: - @qsec    QUIC packet protection, by OpenSSL (VTHTTP_H3)
  * uses:   @plat
  * test:   tests/test_qsec.c
+ *
+ * RFC 9001 5 and 6, RFC 9369 3.3, RFC 9000 8.1 and 10.3. Keys of one direction and one phase are an OpenSSL context that is keyed
+ * once: a packet costs the setting of its nonce. Header protection has a context of its own, as key updates do not change it,
+ * and masks a whole train of packets in one call. What is fetched from OpenSSL's providers is fetched once, or each
+ * context would look for it under a lock.
+ *
+ * Everything is derived by HMAC: each label asks for no more than one hash, so that an expansion is a single HMAC.
+ *
+ * Tokens and reset tokens need no table: they come from a master key that all workers, or processes, share. A token has a key
+ * of its own, made from the master and its salt, so that none wears out; what it is bound to (an address) is authenticated
+ * with it and not in it.
  *============================================================================*/
+enum {
+    VT__QSEC_TAG = 16,
+    VT__QSEC_SAMPLE = 16,
+    VT__QSEC_IV = 12,
+    VT__QSEC_SECRET_MAX = 48,
+    VT__QSEC_RESET = 16,
+    VT__QSEC_CID_MAX = 20,
+    VT__QSEC_SALT = 16,
+    VT__QSEC_TOKEN_HEAD = 1 + VT__QSEC_SALT,
+    VT__QSEC_TOKEN_TEXT = 8 + 1 + VT__QSEC_CID_MAX,
+    VT__QSEC_TOKEN_MAX = VT__QSEC_TOKEN_HEAD + VT__QSEC_TOKEN_TEXT + VT__QSEC_TAG
+};
+/* Versions of QUIC, and TLS 1.3's own records, which are protected in the same way by other labels. */
+#define VT__QSEC_TLS13 UINT32_C(0)
+#define VT__QSEC_V1 UINT32_C(1)
+#define VT__QSEC_V2 UINT32_C(0x6b3343cf)
+
+enum vt__qsec_aead { VT__QSEC_AES128, VT__QSEC_AES256, VT__QSEC_CHACHA, VT__QSEC_AEADS };
+enum vt__qsec_kind { VT__QSEC_TOKEN_RETRY = 1, VT__QSEC_TOKEN_NEW = 2 };
+
+typedef struct vt__qsec_secret {
+    uint8_t aead, len; /* enum vt__qsec_aead; of its hash */
+    uint8_t b[VT__QSEC_SECRET_MAX];
+} vt__qsec_secret;
+
+/* RFC 9001 6.6: packets that one key may seal, and forged ones that a connection may see. */
+typedef struct vt__qsec_limits {
+    uint64_t seal, forged;
+} vt__qsec_limits;
+
+/* Of one direction and key phase; zeroed: none. */
+typedef struct vt__qsec_keys {
+    EVP_CIPHER_CTX *ctx;    /* NULL: there are none */
+    uint64_t used;          /* packets sealed */
+    vt__qsec_secret secret; /* what these, and the next ones, come from */
+    uint8_t iv[VT__QSEC_IV];
+    bool seal;
+} vt__qsec_keys;
+
+/* Header protection; zeroed: none. */
+typedef struct vt__qsec_hp {
+    EVP_CIPHER_CTX *ctx;
+    uint8_t aead;
+} vt__qsec_hp;
+
+/* What an endpoint's tokens come from. It does not change once made: any thread. */
+typedef struct vt__qsec_vault {
+    uint8_t token[32], reset[32];
+} vt__qsec_vault;
+
+/* An address token: what proves that a client receives at its address. */
+typedef struct vt__qsec_token {
+    uint8_t kind;      /* enum vt__qsec_kind */
+    uint8_t odcid_len; /* with RETRY: the DCID of the client's first Initial */
+    uint8_t odcid[VT__QSEC_CID_MAX];
+    int64_t born; /* ns */
+} vt__qsec_token;
+
+/*--- what is fetched once ---*/
+typedef struct vt__qsec_kit {
+    EVP_CIPHER *aead[VT__QSEC_AEADS], *hp[VT__QSEC_AEADS];
+    EVP_MD *sha256, *sha384;
+} vt__qsec_kit;
+static struct {
+    uint32_t spin;
+    bool ok;
+    vt__qsec_kit kit;
+} vt__qsec_g;
+
+/* What is still missing is tried again by the next caller. */
+static bool vt__qsec_begin(vt__qsec_kit *k) {
+    static const char *const aead[] = {"AES-128-GCM", "AES-256-GCM", "ChaCha20-Poly1305"};
+    static const char *const hp[] = {"AES-128-ECB", "AES-256-ECB", "ChaCha20"};
+    bool ok = (k->sha256 || (k->sha256 = EVP_MD_fetch(NULL, "SHA2-256", NULL)) != NULL) &&
+              (k->sha384 || (k->sha384 = EVP_MD_fetch(NULL, "SHA2-384", NULL)) != NULL);
+    for (int i = 0; i < VT__QSEC_AEADS && ok; i++)
+        ok = (k->aead[i] || (k->aead[i] = EVP_CIPHER_fetch(NULL, aead[i], NULL)) != NULL) &&
+             (k->hp[i] || (k->hp[i] = EVP_CIPHER_fetch(NULL, hp[i], NULL)) != NULL);
+    if (!ok) ERR_clear_error();
+    return ok;
+}
+/* NULL: OpenSSL is out of memory, or has not got what is needed. */
+static const vt__qsec_kit *vt__qsec_kit_get(void) {
+    if (__atomic_load_n(&vt__qsec_g.ok, __ATOMIC_ACQUIRE)) return &vt__qsec_g.kit;
+    vt__plat_spin_lock(&vt__qsec_g.spin);
+    bool ok = vt__qsec_g.ok || vt__qsec_begin(&vt__qsec_g.kit);
+    __atomic_store_n(&vt__qsec_g.ok, ok, __ATOMIC_RELEASE);
+    vt__plat_spin_unlock(&vt__qsec_g.spin);
+    return ok ? &vt__qsec_g.kit : NULL;
+}
+
+/*--- derivation ---*/
+/* RFC 2104; the key is no longer than a block. out: as long as the hash. */
+static int vt__qsec_hmac(const EVP_MD *md, const uint8_t *key, size_t key_len, const uint8_t *p, size_t n,
+                         uint8_t *out) {
+    uint8_t pad[128];
+    size_t block = (size_t)EVP_MD_get_block_size(md), hash = (size_t)EVP_MD_get_size(md);
+    EVP_MD_CTX *c = EVP_MD_CTX_new();
+    bool ok = c != NULL;
+    for (int outer = 0; outer < 2 && ok; outer++) {
+        memset(pad, outer ? 0x5c : 0x36, block);
+        for (size_t i = 0; i < key_len; i++) pad[i] ^= key[i];
+        ok = EVP_DigestInit_ex(c, md, NULL) == 1 && EVP_DigestUpdate(c, pad, block) == 1 &&
+             EVP_DigestUpdate(c, outer ? out : p, outer ? hash : n) == 1 &&
+             EVP_DigestFinal_ex(c, out, NULL) == 1;
+    }
+    OPENSSL_cleanse(pad, sizeof pad);
+    EVP_MD_CTX_free(c);
+    return ok ? 0 : -ENOMEM;
+}
+/* HKDF-Expand-Label (RFC 8446 7.1) without context; n is at most the hash's length. */
+static int vt__qsec_expand(const vt__qsec_secret *s, const char *label, uint8_t *out, size_t n) {
+    const vt__qsec_kit *kit = vt__qsec_kit_get();
+    uint8_t info[64] = {0, (uint8_t)n}, hash[VT__QSEC_SECRET_MAX];
+    if (!kit) return -ENOMEM;
+    int k = snprintf((char *)info + 3, sizeof info - 3, "tls13 %s", label);
+    info[2] = (uint8_t)k;
+    info[3 + k] = 0; /* no context */
+    info[4 + k] = 1; /* the first block, and the last */
+    int r = vt__qsec_hmac(s->len == 48 ? kit->sha384 : kit->sha256, s->b, s->len, info, (size_t)k + 5, hash);
+    if (r == 0) memcpy(out, hash, n);
+    OPENSSL_cleanse(hash, sizeof hash);
+    return r;
+}
+typedef struct vt__qsec_labels {
+    const char *key, *iv, *hp, *update;
+} vt__qsec_labels;
+static vt__qsec_labels vt__qsec_labels_of(uint32_t version) {
+    static const vt__qsec_labels tls = {"key", "iv", NULL, NULL},
+                                 v1 = {"quic key", "quic iv", "quic hp", "quic ku"},
+                                 v2 = {"quicv2 key", "quicv2 iv", "quicv2 hp", "quicv2 ku"};
+    return version == VT__QSEC_V2 ? v2 : version == VT__QSEC_TLS13 ? tls : v1;
+}
+static size_t vt__qsec_key_len(int aead) { return aead == VT__QSEC_AES128 ? 16 : 32; }
+
+/* RFC 9001 5.2: what both sides' Initial packets are protected with, from the DCID of the client's first one. */
+static VT__UNUSED int vt__qsec_initial(uint32_t version, const uint8_t *dcid, size_t n,
+                                       vt__qsec_secret *client, vt__qsec_secret *server) {
+    static const uint8_t v1[20] = {0x38, 0x76, 0x2c, 0xf7, 0xf5, 0x59, 0x34, 0xb3, 0x4d, 0x17,
+                                   0x9a, 0xe6, 0xa4, 0xc8, 0x0c, 0xad, 0xcc, 0xbb, 0x7f, 0x0a},
+                         v2[20] = {0x0d, 0xed, 0xe3, 0xde, 0xf7, 0x00, 0xa6, 0xdb, 0x81, 0x93,
+                                   0x81, 0xbe, 0x6e, 0x26, 0x9d, 0xcb, 0xf9, 0xbd, 0x2e, 0xd9};
+    const vt__qsec_kit *kit = vt__qsec_kit_get();
+    vt__qsec_secret both = {VT__QSEC_AES128, 32, {0}};
+    if (!kit) return -ENOMEM;
+    *client = *server = both;
+    int r = vt__qsec_hmac(kit->sha256, version == VT__QSEC_V2 ? v2 : v1, sizeof v1, dcid, n, both.b);
+    if (r == 0) r = vt__qsec_expand(&both, "client in", client->b, client->len);
+    if (r == 0) r = vt__qsec_expand(&both, "server in", server->b, server->len);
+    OPENSSL_cleanse(&both, sizeof both);
+    return r;
+}
+
+/*--- packets ---*/
+static VT__UNUSED bool vt__qsec_has(const vt__qsec_keys *k) { return k->ctx != NULL; }
+static VT__UNUSED void vt__qsec_keys_free(vt__qsec_keys *k) {
+    EVP_CIPHER_CTX_free(k->ctx);
+    OPENSSL_cleanse(k, sizeof *k);
+}
+/* A context for the cipher with that key; the one that *ctx is, when it has this cipher already: `same`. */
+static bool vt__qsec_key(EVP_CIPHER_CTX **ctx, bool same, const EVP_CIPHER *cipher, const uint8_t *key,
+                         bool seal) {
+    if (!*ctx) *ctx = EVP_CIPHER_CTX_new(), same = false;
+    return *ctx && EVP_CipherInit_ex(*ctx, same ? NULL : cipher, NULL, key, NULL, seal) == 1;
+}
+/* The keys that come from a secret: `seal` to protect with, else to open with. k is zeroed or has keys, whose context serves
+ * again. On an error there are none. */
+static VT__UNUSED int vt__qsec_keys_init(vt__qsec_keys *k, uint32_t version, const vt__qsec_secret *s,
+                                         bool seal) {
+    const vt__qsec_labels label = vt__qsec_labels_of(version);
+    uint8_t key[32];
+    bool same = k->secret.aead == s->aead;
+    if (&k->secret != s) k->secret = *s;
+    k->used = 0;
+    k->seal = seal;
+    int r = vt__qsec_expand(s, label.key, key, vt__qsec_key_len(s->aead));
+    if (r == 0) r = vt__qsec_expand(s, label.iv, k->iv, sizeof k->iv);
+    if (r == 0 && !vt__qsec_key(&k->ctx, same, vt__qsec_g.kit.aead[s->aead], key, seal)) r = -ENOMEM;
+    OPENSSL_cleanse(key, sizeof key);
+    if (r < 0) vt__qsec_keys_free(k);
+    return r;
+}
+/* RFC 9001 6.1: the keys of the next phase, in the same direction. next is zeroed or has keys. */
+static VT__UNUSED int vt__qsec_keys_next(vt__qsec_keys *next, const vt__qsec_keys *k, uint32_t version) {
+    vt__qsec_secret s = k->secret;
+    int r = vt__qsec_expand(&k->secret, vt__qsec_labels_of(version).update, s.b, s.len);
+    if (r == 0) r = vt__qsec_keys_init(next, version, &s, k->seal);
+    OPENSSL_cleanse(&s, sizeof s);
+    return r;
+}
+static VT__UNUSED vt__qsec_limits vt__qsec_limits_of(int aead) {
+    static const vt__qsec_limits gcm = {UINT64_C(1) << 23, UINT64_C(1) << 52},
+                                 chacha = {UINT64_C(1) << 62, UINT64_C(1) << 36};
+    return aead == VT__QSEC_CHACHA ? chacha : gcm;
+}
+/* Sets the nonce of a packet and takes its head in. */
+VT__INLINE bool vt__qsec_aim(const vt__qsec_keys *k, uint64_t pn, const uint8_t *head, size_t head_len) {
+    uint8_t nonce[VT__QSEC_IV];
+    int n;
+    memcpy(nonce, k->iv, sizeof nonce);
+    for (int i = 0; i < 8; i++) nonce[VT__QSEC_IV - 1 - i] ^= (uint8_t)(pn >> 8 * i);
+    return EVP_CipherInit_ex(k->ctx, NULL, NULL, NULL, nonce, -1) == 1 &&
+           EVP_CipherUpdate(k->ctx, NULL, &n, head, (int)head_len) == 1;
+}
+/* Encrypts p in place and puts the tag behind it: room for VT__QSEC_TAG more is the caller's. head: before header protection.
+ * -ERANGE: these keys have sealed as many packets as they may. */
+static VT__UNUSED int vt__qsec_seal(vt__qsec_keys *k, uint64_t pn, const uint8_t *head, size_t head_len,
+                                    uint8_t *p, size_t n) {
+    int put;
+    if (k->used >= vt__qsec_limits_of(k->secret.aead).seal) return -ERANGE;
+    if (!vt__qsec_aim(k, pn, head, head_len) || EVP_CipherUpdate(k->ctx, p, &put, p, (int)n) != 1 ||
+        EVP_CipherFinal_ex(k->ctx, p + n, &put) != 1 ||
+        EVP_CIPHER_CTX_ctrl(k->ctx, EVP_CTRL_AEAD_GET_TAG, VT__QSEC_TAG, p + n) != 1) {
+        ERR_clear_error();
+        return VT_ETLS;
+    }
+    k->used++;
+    return 0;
+}
+/* Decrypts p, whose last VT__QSEC_TAG bytes are the tag, in place: how much text there is. -EBADMSG: it is not authentic, and
+ * what stands in p is anything. */
+static VT__UNUSED int vt__qsec_open(vt__qsec_keys *k, uint64_t pn, const uint8_t *head, size_t head_len,
+                                    uint8_t *p, size_t n) {
+    int put;
+    if (n < VT__QSEC_TAG) return -EBADMSG;
+    n -= VT__QSEC_TAG;
+    if (vt__qsec_aim(k, pn, head, head_len) && EVP_CipherUpdate(k->ctx, p, &put, p, (int)n) == 1 &&
+        EVP_CIPHER_CTX_ctrl(k->ctx, EVP_CTRL_AEAD_SET_TAG, VT__QSEC_TAG, p + n) == 1 &&
+        EVP_CipherFinal_ex(k->ctx, p + n, &put) == 1)
+        return (int)n;
+    ERR_clear_error();
+    return -EBADMSG;
+}
+
+/*--- header protection ---*/
+static VT__UNUSED void vt__qsec_hp_free(vt__qsec_hp *h) {
+    EVP_CIPHER_CTX_free(h->ctx);
+    memset(h, 0, sizeof *h);
+}
+/* h is zeroed or has a key; on an error it has none. */
+static VT__UNUSED int vt__qsec_hp_init(vt__qsec_hp *h, uint32_t version, const vt__qsec_secret *s) {
+    uint8_t key[32];
+    bool same = h->aead == s->aead;
+    h->aead = s->aead;
+    int r = vt__qsec_expand(s, vt__qsec_labels_of(version).hp, key, vt__qsec_key_len(s->aead));
+    if (r == 0 && !vt__qsec_key(&h->ctx, same, vt__qsec_g.kit.hp[s->aead], key, true)) r = -ENOMEM;
+    if (r == 0) EVP_CIPHER_CTX_set_padding(h->ctx, 0);
+    OPENSSL_cleanse(key, sizeof key);
+    if (r < 0) vt__qsec_hp_free(h);
+    return r;
+}
+/* The sample is the counter and nonce of a key stream (RFC 9001 5.4.4). */
+static bool vt__qsec_mask_chacha(vt__qsec_hp *h, const uint8_t *sample, uint8_t *mask) {
+    int put;
+    if (EVP_CipherInit_ex(h->ctx, NULL, NULL, NULL, sample, -1) != 1) return false;
+    memset(mask, 0, VT__QSEC_SAMPLE);
+    return EVP_CipherUpdate(h->ctx, mask, &put, mask, VT__QSEC_SAMPLE) == 1;
+}
+/* n samples in a row become n masks in a row, of 16 bytes each, whose first five count; it may be the same memory. */
+static VT__UNUSED int vt__qsec_mask(vt__qsec_hp *h, const uint8_t *samples, size_t n, uint8_t *masks) {
+    int put;
+    bool ok = true;
+    if (h->aead != VT__QSEC_CHACHA)
+        ok = EVP_CipherUpdate(h->ctx, masks, &put, samples, (int)n * VT__QSEC_SAMPLE) == 1;
+    else
+        for (size_t i = 0; i < n && ok; i++)
+            ok = vt__qsec_mask_chacha(h, samples + i * VT__QSEC_SAMPLE, masks + i * VT__QSEC_SAMPLE);
+    if (ok) return 0;
+    ERR_clear_error();
+    return VT_ETLS;
+}
+
+/*--- Retry, tokens ---*/
+static VT__UNUSED bool vt__qsec_equal(const void *a, const void *b, size_t n) {
+    return CRYPTO_memcmp(a, b, n) == 0;
+}
+/* Keys that seal one text; there is no packet number. */
+static int vt__qsec_once(vt__qsec_keys *k, const uint8_t *key, const uint8_t *iv, bool seal) {
+    const vt__qsec_kit *kit = vt__qsec_kit_get();
+    memset(k, 0, sizeof *k);
+    k->secret.aead = VT__QSEC_AES128;
+    memcpy(k->iv, iv, sizeof k->iv);
+    if (kit && vt__qsec_key(&k->ctx, false, kit->aead[VT__QSEC_AES128], key, seal)) return 0;
+    vt__qsec_keys_free(k);
+    return -ENOMEM;
+}
+/* RFC 9001 5.8: the tag of a Retry packet, from what stands before it and the DCID that it answers. */
+static VT__UNUSED int vt__qsec_retry_tag(uint32_t version, const uint8_t *odcid, size_t n,
+                                         const uint8_t *packet, size_t len, uint8_t tag[VT__QSEC_TAG]) {
+    static const uint8_t v1[28] = {0xbe, 0x0c, 0x69, 0x0b, 0x9f, 0x66, 0x57, 0x5a, 0x1d, 0x76,
+                                   0x6b, 0x54, 0xe3, 0x68, 0xc8, 0x4e, 0x46, 0x15, 0x99, 0xd3,
+                                   0x5d, 0x63, 0x2b, 0xf2, 0x23, 0x98, 0x25, 0xbb},
+                         v2[28] = {0x8f, 0xb4, 0xb0, 0x1b, 0x56, 0xac, 0x48, 0xe2, 0x60, 0xfb,
+                                   0xcb, 0xce, 0xad, 0x7c, 0xcc, 0x92, 0xd8, 0x69, 0x69, 0xbc,
+                                   0x2d, 0x7c, 0x6d, 0x99, 0x90, 0xef, 0xb0, 0x4a};
+    const uint8_t *key = version == VT__QSEC_V2 ? v2 : v1;
+    uint8_t id[1 + VT__QSEC_CID_MAX] = {(uint8_t)n};
+    vt__qsec_keys k;
+    int put, r = vt__qsec_once(&k, key, key + 16, true);
+    if (r < 0) return r;
+    memcpy(id + 1, odcid, n);
+    bool ok = vt__qsec_aim(&k, 0, id, n + 1) && EVP_CipherUpdate(k.ctx, NULL, &put, packet, (int)len) == 1 &&
+              EVP_CipherFinal_ex(k.ctx, tag, &put) == 1 &&
+              EVP_CIPHER_CTX_ctrl(k.ctx, EVP_CTRL_AEAD_GET_TAG, VT__QSEC_TAG, tag) == 1;
+    vt__qsec_keys_free(&k);
+    if (!ok) ERR_clear_error();
+    return ok ? 0 : VT_ETLS;
+}
+/* master: 32 bytes that several processes have in common, or NULL: random ones. */
+static VT__UNUSED int vt__qsec_vault_init(vt__qsec_vault *v, const uint8_t *master) {
+    const vt__qsec_kit *kit = vt__qsec_kit_get();
+    uint8_t key[32];
+    if (!kit) return -ENOMEM;
+    if (master) memcpy(key, master, sizeof key);
+    else if (RAND_bytes(key, sizeof key) != 1) return VT_ETLS;
+    int r = vt__qsec_hmac(kit->sha256, key, sizeof key, (const uint8_t *)"token", 5, v->token);
+    if (r == 0) r = vt__qsec_hmac(kit->sha256, key, sizeof key, (const uint8_t *)"reset", 5, v->reset);
+    OPENSSL_cleanse(key, sizeof key);
+    return r;
+}
+static VT__UNUSED void vt__qsec_vault_free(vt__qsec_vault *v) { OPENSSL_cleanse(v, sizeof *v); }
+/* RFC 9000 10.3.2: the stateless reset token of a connection ID of ours. */
+static VT__UNUSED int vt__qsec_reset_token(const vt__qsec_vault *v, const uint8_t *cid, size_t n,
+                                           uint8_t out[VT__QSEC_RESET]) {
+    const vt__qsec_kit *kit = vt__qsec_kit_get();
+    uint8_t hash[32];
+    int r = kit ? vt__qsec_hmac(kit->sha256, v->reset, sizeof v->reset, cid, n, hash) : -ENOMEM;
+    if (r == 0) memcpy(out, hash, VT__QSEC_RESET);
+    return r;
+}
+/* The keys of the token that begins with `head`. */
+static int vt__qsec_token_keys(const vt__qsec_vault *v, const uint8_t *head, bool seal, vt__qsec_keys *k) {
+    const vt__qsec_kit *kit = vt__qsec_kit_get();
+    uint8_t hash[32];
+    int r = kit ? vt__qsec_hmac(kit->sha256, v->token, sizeof v->token, head, VT__QSEC_TOKEN_HEAD, hash)
+                : -ENOMEM;
+    if (r == 0) r = vt__qsec_once(k, hash, hash + 16, seal);
+    OPENSSL_cleanse(hash, sizeof hash);
+    return r;
+}
+/* What a token claims to be; 0: none of ours. */
+static VT__UNUSED int vt__qsec_token_kind(const uint8_t *p, size_t n) {
+    if (n < VT__QSEC_TOKEN_HEAD + 9 + VT__QSEC_TAG || n > VT__QSEC_TOKEN_MAX) return 0;
+    return p[0] == VT__QSEC_TOKEN_RETRY || p[0] == VT__QSEC_TOKEN_NEW ? p[0] : 0;
+}
+/* Writes a token, at most VT__QSEC_TOKEN_MAX bytes: its length. bind: without it the token is worth nothing; for RETRY the
+ * address, the port and the Retry's SCID, for NEW the address. */
+static VT__UNUSED int vt__qsec_token_seal(const vt__qsec_vault *v, const vt__qsec_token *t, const void *bind,
+                                          size_t bind_len, uint8_t *out) {
+    uint8_t *p = out + VT__QSEC_TOKEN_HEAD;
+    vt__qsec_keys k;
+    out[0] = t->kind;
+    if (RAND_bytes(out + 1, VT__QSEC_SALT) != 1) return VT_ETLS;
+    int r = vt__qsec_token_keys(v, out, true, &k);
+    if (r < 0) return r;
+    for (int i = 0; i < 8; i++) p[i] = (uint8_t)((uint64_t)t->born >> 8 * i);
+    p[8] = t->odcid_len;
+    memcpy(p + 9, t->odcid, t->odcid_len);
+    r = vt__qsec_seal(&k, 0, bind, bind_len, p, 9 + (size_t)t->odcid_len);
+    vt__qsec_keys_free(&k);
+    return r < 0 ? r : VT__QSEC_TOKEN_HEAD + 9 + t->odcid_len + VT__QSEC_TAG;
+}
+/* 1: the token is good; 0: forged, bound to something else, over `life` ns old, or not born yet. */
+static VT__UNUSED int vt__qsec_token_open(const vt__qsec_vault *v, const uint8_t *token, size_t n,
+                                          const void *bind, size_t bind_len, int64_t now, int64_t life,
+                                          vt__qsec_token *t) {
+    uint8_t p[VT__QSEC_TOKEN_TEXT + VT__QSEC_TAG];
+    vt__qsec_keys k;
+    uint64_t born = 0;
+    memset(t, 0, sizeof *t);
+    t->kind = (uint8_t)vt__qsec_token_kind(token, n);
+    if (!t->kind) return 0;
+    n -= VT__QSEC_TOKEN_HEAD;
+    memcpy(p, token + VT__QSEC_TOKEN_HEAD, n);
+    int r = vt__qsec_token_keys(v, token, false, &k);
+    if (r < 0) return r;
+    r = vt__qsec_open(&k, 0, bind, bind_len, p, n);
+    vt__qsec_keys_free(&k);
+    if (r < 0) return 0;
+    for (int i = 0; i < 8; i++) born |= (uint64_t)p[i] << 8 * i;
+    t->born = (int64_t)born;
+    t->odcid_len = p[8];
+    memcpy(t->odcid, p + 9, t->odcid_len);
+    return t->born <= now && now - t->born <= life;
+}
 
 /*==============================================================================
  * MARK: - @qtls    QUIC's handshake, by OpenSSL (VTHTTP_H3)
