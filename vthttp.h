@@ -50,6 +50,13 @@
  *   @ws         WebSocket codec: frames, masks, UTF-8, close codes, handshake
  *   @hpack      HPACK: field sections of HTTP/2 (VTHTTP_H2)
  *   @h2         HTTP/2 connection machine: frames, streams, flow control, priorities, budgets (VTHTTP_H2)
+ *   @qpack      QPACK: field sections of HTTP/3 (VTHTTP_H3)
+ *   @qpkt       QUIC on the wire: integers, packet heads, frames, transport parameters (VTHTTP_H3)
+ *   @qpath      QUIC: what a path carries: size of datagrams, ECN (VTHTTP_H3)
+ *   @qcc        QUIC: congestion control and pacing (VTHTTP_H3)
+ *   @qrec       QUIC: acknowledgements, loss recovery (VTHTTP_H3)
+ *   @qstr       QUIC streams: reassembly, what is sent and kept, flow control (VTHTTP_H3)
+ *   @h3         HTTP/3 machine: frames on streams, requests, settings, priorities (VTHTTP_H3)
  *   @url        absolute URLs, what references mean, lists of hosts (VTHTTP_CLIENT)
  *   @ctx        context switch: assembly, ucontext, sanitizer hooks
  *   @stack      guarded stacks, caches, trimming, overflow reports
@@ -65,6 +72,7 @@
  *   @block      a pool of OS threads for calls that block
  *   @file       files, by that pool
  *   @io         sockets: addresses, reading, writing, connecting, listening
+ *   @udp        UDP sockets: batches of datagrams in and out (VTHTTP_H3)
  *   @unwind     return addresses of a stack, by unwind tables and frame pointers
  *   @dump       what every virtual thread is doing, written down
  *   @spare      OS threads that stand in for workers which stall
@@ -78,6 +86,9 @@
  *   @conn       one transport under every protocol: a byte stream that parks, with buffers
  *   @ossl       TLS as a machine in memory, by OpenSSL (VTHTTP_TLS)
  *   @tls        TLS over a connection
+ *   @qsec       QUIC packet protection, by OpenSSL (VTHTTP_H3)
+ *   @qtls       QUIC's handshake, by OpenSSL (VTHTTP_H3)
+ *   @quic       QUIC connection machine (VTHTTP_H3)
  *   @link       connections of a server: from accept to close, whatever is spoken on them
  *   @h2e        HTTP/2 engine: a connection machine over a socket, driven by the reactor, for servers and clients (VTHTTP_H2)
  *   @h2c        HTTP/2 connections (VTHTTP_H2)
@@ -126,6 +137,9 @@
 #ifndef VTHTTP_H2
 #define VTHTTP_H2 0 /* 1: servers speak HTTP/2 as well; clients, and WebSockets, HTTP/1.1 alone */
 #endif
+#ifndef VTHTTP_H3
+#define VTHTTP_H3 0 /* 1: HTTP/3; needs VTHTTP_TLS=1 */
+#endif
 #ifndef VTHTTP_HOOKS
 #define VTHTTP_HOOKS 0 /* 1: libc's blocking calls in this program park the virtual thread that makes them */
 #endif
@@ -147,6 +161,10 @@
 #endif
 #ifndef VTHTTP_STATIC
 #define VTHTTP_STATIC 0 /* 1: everything static, implementation private to the including file */
+#endif
+
+#if VTHTTP_H3 && (!VTHTTP_TLS || !VTHTTP_HTTP)
+#error "VTHTTP_H3=1 needs VTHTTP_TLS=1 and VTHTTP_HTTP=1: there is no HTTP/3 without TLS"
 #endif
 
 #ifndef VT_API
@@ -6966,6 +6984,1088 @@ static VT__UNUSED bool vt__h2_finished(const vt__h2 *h) {
     return ending && !vt__h2_has_control(h);
 }
 #endif /* VTHTTP_H2 */
+
+#if VTHTTP_H3
+/*==============================================================================
+ * MARK: - @qpack   QPACK: field sections of HTTP/3 (VTHTTP_H3)
+ * uses:   @plat
+ * pure.
+ * test:   tests/test_qpack.c   fuzz: fuzz/fuzz_qpack.c
+ *============================================================================*/
+
+/*==============================================================================
+ * MARK: - @qpkt    QUIC on the wire: integers, packet heads, frames, transport parameters (VTHTTP_H3)
+ * uses:   @plat
+ * pure.
+ * test:   tests/test_qpkt.c   fuzz: fuzz/fuzz_qpkt.c
+ *============================================================================*/
+
+/*==============================================================================
+ * MARK: - @qpath   QUIC: what a path carries: size of datagrams, ECN (VTHTTP_H3)
+ * uses:   @plat
+ * pure.   RFC 8899, RFC 9000 13.4.2, 14.3, A.4
+ * test:   tests/test_qrec.c
+ *
+ * Size: the largest is tried first, for most paths carry it, and then the middle of what is left; three losses of a probe
+ * are an answer. A probe that is lost says nothing about congestion. Datagrams over the least size that are lost again and
+ * again while none of them arrives fell into a black hole: then the search begins anew from below.
+ *
+ * ECN: the first packets of a path are marked ECT(0); the counts that come back have to tell of every one that was
+ * acknowledged, or marking ends for this path: a path that clears the bits or marks everything must not slow us down.
+ *============================================================================*/
+enum { VT__QPATH_MTU_MIN = 1200, VT__QPATH_STEP = 16, VT__QPATH_TRIES = 3, VT__QPATH_HOLE = 10 };
+enum { VT__QPATH_TESTED = 10 }; /* packets that are marked before the answer is awaited */
+#define VT__QPATH_AGAIN_NS (600 * INT64_C(1000000000))
+
+enum vt__qpath_ecn { VT__QPATH_TESTING, VT__QPATH_CAPABLE, VT__QPATH_FAILED };
+typedef struct vt__qpath {
+    uint16_t mtu, most;      /* bytes of a datagram: that go through; that may be tried */
+    uint16_t high, probe;    /* what may still go through; size of the probe under way, or 0 */
+    uint8_t tries, big_lost; /* lost probes of that size; datagrams over the least size lost in a row */
+    uint8_t ecn, ecn_lost;   /* vt__qpath_ecn; marked packets lost before one was acknowledged */
+    bool search, no_ecn;
+    uint32_t ecn_sent;
+    int64_t again; /* when a search that has ended begins anew */
+} vt__qpath;
+
+static VT__UNUSED void vt__qpath_init(vt__qpath *p, unsigned mtu, unsigned most, bool no_ecn) {
+    bool search = p->search;
+    memset(p, 0, sizeof *p);
+    p->mtu = (uint16_t)mtu, p->most = p->high = (uint16_t)VT__MAX(mtu, most);
+    p->search = search, p->no_ecn = no_ecn;
+    p->again = INT64_MAX;
+}
+/* The peer, or the interface, takes no larger ones. */
+static VT__UNUSED void vt__qpath_limit(vt__qpath *p, uint64_t most) {
+    if (most < VT__QPATH_MTU_MIN) most = VT__QPATH_MTU_MIN;
+    if (most < p->most) p->most = (uint16_t)most;
+    p->high = VT__MIN(p->high, p->most);
+    p->mtu = VT__MIN(p->mtu, p->most);
+}
+/* Size of a probe to be sent now, or 0. */
+static VT__UNUSED unsigned vt__qpath_probe(vt__qpath *p, int64_t now) {
+    if (!p->search || p->probe) return 0;
+    if (p->high - p->mtu < (p->high == p->most ? 1 : VT__QPATH_STEP)) {
+        if (p->again == INT64_MAX) p->again = now + VT__QPATH_AGAIN_NS;
+        if (now < p->again || p->mtu == p->most) return 0;
+        p->high = p->most;
+    }
+    p->again = INT64_MAX;
+    return p->high == p->most ? p->high : (p->mtu + p->high + 1u) / 2;
+}
+/* Whether p->mtu changed. */
+static VT__UNUSED bool vt__qpath_probe_acked(vt__qpath *p, unsigned bytes) {
+    if (bytes == p->probe) p->probe = p->tries = 0;
+    if (bytes <= p->mtu || bytes > p->high) return false;
+    p->mtu = (uint16_t)bytes;
+    p->big_lost = 0;
+    return true;
+}
+static VT__UNUSED void vt__qpath_probe_lost(vt__qpath *p, unsigned bytes) {
+    if (bytes != p->probe) return;
+    p->probe = 0;
+    if (++p->tries < VT__QPATH_TRIES) return;
+    p->tries = 0;
+    p->high = (uint16_t)(bytes - 1);
+}
+/* The size that went through does so no more. */
+static VT__UNUSED bool vt__qpath_hole(vt__qpath *p) {
+    p->big_lost = p->tries = 0;
+    if (p->mtu <= VT__QPATH_MTU_MIN) return false;
+    p->high = (uint16_t)(p->mtu - 1);
+    p->mtu = VT__QPATH_MTU_MIN;
+    p->probe = 0, p->again = INT64_MAX;
+    return true;
+}
+/* A datagram that is no probe was lost; whether p->mtu changed. */
+static VT__UNUSED bool vt__qpath_lost(vt__qpath *p, unsigned bytes) {
+    if (bytes <= VT__QPATH_MTU_MIN || ++p->big_lost < VT__QPATH_HOLE) return false;
+    return vt__qpath_hole(p);
+}
+
+/* IP bits of the next packets. */
+static VT__UNUSED unsigned vt__qpath_ecn_bits(const vt__qpath *p) {
+    bool mark = p->ecn == VT__QPATH_CAPABLE ||
+                (p->ecn == VT__QPATH_TESTING && p->ecn_sent < VT__QPATH_TESTED);
+    return mark && !p->no_ecn ? 2 : 0;
+}
+static VT__UNUSED void vt__qpath_ecn_dropped(vt__qpath *p) {
+    if (p->ecn == VT__QPATH_TESTING && ++p->ecn_lost >= VT__QPATH_TESTED) p->ecn = VT__QPATH_FAILED;
+}
+/* `acked` marked packets are acknowledged for the first time, with the counts `is` (NULL: none) where there were `was`, of
+ * `sent` marked ones in all. Whether congestion was experienced. */
+static VT__UNUSED bool vt__qpath_ecn_counts(vt__qpath *p, const uint64_t *is, uint64_t *was, uint64_t acked,
+                                            uint64_t sent) {
+    static const uint64_t none[3];
+    if (p->ecn == VT__QPATH_FAILED) return false;
+    if (!is) is = none;
+    bool shrank = is[0] < was[0] || is[1] < was[1] || is[2] < was[2];
+    uint64_t told = is[0] - was[0] + is[2] - was[2];
+    if (shrank || told < acked || is[1] || is[0] > sent || is[2] > sent - is[0]) {
+        p->ecn = VT__QPATH_FAILED;
+        return false;
+    }
+    if (acked) p->ecn = VT__QPATH_CAPABLE;
+    bool ce = is[2] > was[2];
+    memcpy(was, is, 3 * sizeof *was);
+    return ce;
+}
+
+/*==============================================================================
+ * MARK: - @qcc     QUIC: congestion control and pacing (VTHTTP_H3)
+ * uses:   @plat
+ * pure.   RFC 9002 7 (NewReno), RFC 9438 (CUBIC), RFC 9406 (HyStart++)
+ * test:   tests/test_qrec.c
+ *
+ * A controller is told what was acknowledged once an ACK frame, and of a loss once a recovery period, and answers with a
+ * window. It grows only while the window is really made use of: what an application does not fill proves nothing, and a
+ * peer that acknowledges eagerly gains nothing.
+ *
+ * What a loss did is kept for as long as it may prove spurious, and then undone.
+ *
+ * Pacing is a time, `next`, that each packet pushes on by what it costs at the rate; it may lag behind now by a burst.
+ *============================================================================*/
+enum vt__qcc_kind { VT__QCC_CUBIC, VT__QCC_NEWRENO };
+enum { VT__QCC_FIRST = 10, VT__QCC_LEAST = 2 }; /* windows in datagrams: at first, at least */
+
+/* What a loss changes, so what an undo brings back. */
+typedef struct vt__qcc_curve {
+    uint64_t window, ssthresh;             /* bytes */
+    int64_t recovery;                      /* packets sent until then belong to the last congestion event */
+    int64_t epoch;                         /* CUBIC: begin of avoidance; 0: at the next ACK */
+    double w_max, w_est, prior, origin, k; /* CUBIC: datagrams; seconds */
+    uint64_t credit;                       /* NewReno: bytes acknowledged towards the next datagram */
+} vt__qcc_curve;
+/* HyStart++: slow start ends when the round trips grow longer. */
+typedef struct vt__qcc_hystart {
+    int64_t begin;           /* of the round: it ends when a packet sent later is acknowledged */
+    int64_t last_min, min;   /* of round trips: the round before, this one */
+    int64_t base;            /* conservative slow start: the round trip that led to it; 0: plain slow start */
+    uint8_t samples, rounds; /* of this round; of conservative slow start */
+} vt__qcc_hystart;
+typedef struct vt__qcc {
+    vt__qcc_curve c, undo;
+    vt__qcc_hystart h;
+    uint8_t kind;
+    bool can_undo, no_pacing;
+    uint32_t mss;
+    uint64_t window_max;
+    uint64_t peak;      /* most bytes in flight of this round and the one before */
+    uint64_t peak_next; /* of this round */
+    int64_t acked_at;
+    int64_t next; /* pacing: when the next byte may go */
+    int64_t lag;  /* how far that may be behind */
+    double ns_per_byte;
+} vt__qcc;
+/* Of one ACK frame. */
+typedef struct vt__qcc_ack {
+    int64_t now, sent; /* sent: when the newest packet was that it acknowledges */
+    int64_t rtt, srtt; /* rtt 0: no sample */
+    uint64_t bytes;    /* newly acknowledged, of packets sent since the last congestion event */
+} vt__qcc_ack;
+
+static VT__UNUSED void vt__qcc_rate(vt__qcc *cc, int64_t srtt) {
+    double gain = cc->c.window < cc->c.ssthresh ? 2 : 1.25;
+    double burst = VT__QCC_FIRST * (double)cc->mss;
+    cc->ns_per_byte = (double)srtt / (gain * (double)cc->c.window);
+    int64_t lag = (int64_t)(burst * cc->ns_per_byte);
+    cc->lag = VT__MAX(lag, 2000000); /* timers are late: the rate must not suffer */
+}
+static VT__UNUSED void vt__qcc_init(vt__qcc *cc, unsigned kind, uint32_t mss, uint64_t window_max,
+                                    int64_t srtt) {
+    bool no_pacing = cc->no_pacing;
+    memset(cc, 0, sizeof *cc);
+    cc->kind = (uint8_t)kind, cc->mss = mss, cc->no_pacing = no_pacing;
+    cc->window_max = window_max;
+    cc->c.window = (uint64_t)VT__QCC_FIRST * mss;
+    cc->c.ssthresh = UINT64_MAX;
+    cc->c.recovery = cc->h.begin = INT64_MIN;
+    cc->h.last_min = cc->h.min = INT64_MAX;
+    cc->next = INT64_MIN;
+    vt__qcc_rate(cc, srtt);
+}
+VT__INLINE void vt__qcc_sent(vt__qcc *cc, size_t bytes, uint64_t in_flight, int64_t now) {
+    int64_t from = now - cc->lag;
+    if (in_flight > cc->peak_next) cc->peak_next = in_flight;
+    if (cc->next < from) cc->next = from;
+    cc->next += (int64_t)((double)bytes * cc->ns_per_byte);
+}
+/* Bytes that may go now by the pace. */
+static VT__UNUSED uint64_t vt__qcc_paced(const vt__qcc *cc, int64_t now) {
+    int64_t from = VT__MAX(cc->next, now - cc->lag);
+    if (cc->no_pacing) return UINT64_MAX;
+    return from >= now ? 0 : (uint64_t)((double)(now - from) / cc->ns_per_byte);
+}
+/* When a millisecond's worth may go, or two datagrams if that is more: nobody is woken for less. */
+static VT__UNUSED int64_t vt__qcc_pace_at(const vt__qcc *cc) {
+    int64_t two = (int64_t)(2 * (double)cc->mss * cc->ns_per_byte);
+    int64_t wait = VT__MIN(VT__MAX(two, 1000000), cc->lag);
+    return cc->no_pacing || cc->next == INT64_MIN ? 0 : cc->next + wait;
+}
+
+static VT__UNUSED double vt__qcc_cbrt(double v) {
+    double x = v > 1 ? v : 1; /* from above, Newton's steps only fall */
+    for (int i = 0; i < 100; i++) {
+        double next = (2 * x + v / (x * x)) / 3;
+        if (next >= x) break;
+        x = next;
+    }
+    return x;
+}
+static VT__UNUSED void vt__qcc_cubic_begin(vt__qcc *cc, int64_t now) {
+    vt__qcc_curve *c = &cc->c;
+    double w = (double)c->window / cc->mss;
+    c->epoch = now;
+    c->w_est = w;
+    c->origin = VT__MAX(c->w_max, w);
+    c->k = vt__qcc_cbrt((c->origin - w) / 0.4);
+}
+VT__INLINE double vt__qcc_cubic_at(const vt__qcc_curve *c, double t) {
+    double d = t - c->k;
+    return c->origin + 0.4 * d * d * d;
+}
+static VT__UNUSED void vt__qcc_cubic_grow(vt__qcc *cc, const vt__qcc_ack *a) {
+    vt__qcc_curve *c = &cc->c;
+    if (!c->epoch) vt__qcc_cubic_begin(cc, a->now);
+    double w = (double)c->window / cc->mss, t = (double)(a->now - c->epoch) / 1e9;
+    double share = (double)a->bytes / (double)c->window;
+    double target = vt__qcc_cubic_at(c, t + (double)a->srtt / 1e9);
+    c->w_est += (c->w_est < c->prior ? 9.0 / 17 : 1) * share; /* as NewReno would, at a decrease of 0.7 */
+    if (vt__qcc_cubic_at(c, t) < c->w_est) w = VT__MAX(w, c->w_est);
+    else if (target > w) w += (VT__MIN(target, 1.5 * w) - w) * share;
+    c->window = (uint64_t)(w * cc->mss);
+}
+static VT__UNUSED void vt__qcc_reno_grow(vt__qcc *cc, const vt__qcc_ack *a) {
+    cc->c.credit += a->bytes;
+    if (cc->c.credit < cc->c.window) return;
+    cc->c.credit -= cc->c.window;
+    cc->c.window += cc->mss;
+}
+static VT__UNUSED void vt__qcc_round(vt__qcc *cc, int64_t now) {
+    vt__qcc_hystart *h = &cc->h;
+    h->begin = now;
+    h->last_min = h->min, h->min = INT64_MAX;
+    h->samples = 0;
+    cc->peak = cc->peak_next, cc->peak_next = 0;
+    if (h->base && ++h->rounds >= 5) cc->c.ssthresh = cc->c.window;
+}
+static VT__UNUSED void vt__qcc_hystart_sample(vt__qcc_hystart *h, int64_t rtt) {
+    if (rtt < h->min) h->min = rtt;
+    if (h->samples < 8 && ++h->samples < 8) return;
+    if (h->base) {
+        if (h->min < h->base) h->base = 0; /* it was but a peak */
+        return;
+    }
+    if (h->last_min == INT64_MAX) return;
+    int64_t more = VT__MAX(4000000, VT__MIN(h->last_min / 8, 16000000));
+    if (h->min >= h->last_min + more) h->base = h->min, h->rounds = 0;
+}
+VT__INLINE bool vt__qcc_limited(const vt__qcc *cc) {
+    uint64_t most = VT__MAX(cc->peak, cc->peak_next), w = cc->c.window;
+    return w < cc->c.ssthresh ? most > w / 2 : most > w - w / 8;
+}
+static VT__UNUSED void vt__qcc_acked(vt__qcc *cc, const vt__qcc_ack *a) {
+    vt__qcc_curve *c = &cc->c;
+    bool slow = c->window < c->ssthresh;
+    if (a->rtt && slow) vt__qcc_hystart_sample(&cc->h, a->rtt);
+    if (vt__qcc_limited(cc)) {
+        if (slow) c->window += a->bytes / (cc->h.base ? 4 : 1);
+        else if (cc->kind == VT__QCC_CUBIC) vt__qcc_cubic_grow(cc, a);
+        else vt__qcc_reno_grow(cc, a);
+        if (c->window > cc->window_max) c->window = cc->window_max;
+    } else if (c->epoch) c->epoch += a->now - cc->acked_at; /* the curve stands still */
+    cc->acked_at = a->now;
+    if (a->sent > cc->h.begin) vt__qcc_round(cc, a->now);
+    vt__qcc_rate(cc, a->srtt);
+    cc->next = VT__MIN(cc->next, a->now + cc->lag); /* probes that went in spite of a slower pace */
+}
+/* A packet sent at `sent` was lost, or marked: whether that is a new congestion event. */
+VT__INLINE bool vt__qcc_is_new(const vt__qcc *cc, int64_t sent) { return sent > cc->c.recovery; }
+static VT__UNUSED void vt__qcc_lost(vt__qcc *cc, int64_t sent, int64_t srtt, int64_t now) {
+    vt__qcc_curve *c = &cc->c;
+    if (!vt__qcc_is_new(cc, sent)) return;
+    cc->undo = *c, cc->can_undo = true;
+    double w = (double)c->window / cc->mss, beta = cc->kind == VT__QCC_CUBIC ? 0.7 : 0.5;
+    c->prior = w;
+    c->w_max = w < c->w_max ? w * (1 + beta) / 2 : w; /* leaves room to who is new */
+    c->window = VT__MAX((uint64_t)((double)c->window * beta), (uint64_t)VT__QCC_LEAST * cc->mss);
+    c->ssthresh = c->window;
+    c->recovery = now;
+    c->epoch = 0, c->credit = 0;
+    cc->h.base = 0;
+    vt__qcc_rate(cc, srtt);
+}
+/* Nothing went through for long: everything begins anew. */
+static VT__UNUSED void vt__qcc_collapse(vt__qcc *cc, int64_t srtt) {
+    cc->c.window = (uint64_t)VT__QCC_LEAST * cc->mss;
+    cc->c.recovery = INT64_MIN;
+    cc->c.epoch = 0, cc->c.credit = 0;
+    cc->can_undo = false;
+    cc->h.last_min = cc->h.min = INT64_MAX, cc->h.base = 0, cc->h.samples = 0;
+    vt__qcc_rate(cc, srtt);
+}
+static VT__UNUSED void vt__qcc_undo(vt__qcc *cc, int64_t srtt) {
+    if (!cc->can_undo) return;
+    uint64_t window = VT__MAX(cc->c.window, cc->undo.window);
+    cc->c = cc->undo, cc->can_undo = false;
+    cc->c.window = window;
+    if (cc->c.epoch) cc->c.epoch = 0;
+    vt__qcc_rate(cc, srtt);
+}
+static VT__UNUSED void vt__qcc_set_mss(vt__qcc *cc, uint32_t mss) {
+    cc->mss = mss;
+    cc->c.window = VT__MAX(cc->c.window, (uint64_t)VT__QCC_LEAST * mss);
+}
+
+/*==============================================================================
+ * MARK: - @qrec    QUIC: acknowledgements, loss recovery (VTHTTP_H3)
+ * uses:   @plat @mem @qpath @qcc
+ * pure.   RFC 9002; RFC 9000 12.3, 13.2, 21.4. A packet: sent -> acknowledged or lost, see vt__qrec_settle.
+ * test:   tests/test_qrec.c
+ *
+ * In: the numbers that arrived are kept as a few ranges, newest last: what is below them counts as seen. An ACK is owed at
+ * once where a hole shows, a packet was marked, or in the handshake, else for every second packet, or after a while.
+ *
+ * Out: the packets of a space stand in a ring by number, and what was in them, in words of the caller's, in a second ring in
+ * the same order: a packet costs two stores, and its acknowledgement a load. `base` is the oldest whose fate is open; since
+ * three later ones acknowledged make a packet lost, the walk from there to the newest that is acknowledged stays short,
+ * whatever ACKs a peer makes up. Packets are never sent again; what was in them is.
+ *
+ * Numbers are left out now and then: who acknowledges one of those did not wait for packets.
+ *
+ * A loss that is disproved by a late ACK, when all of its congestion event are, is taken back, and both thresholds give
+ * more room from then on.
+ *============================================================================*/
+enum { VT__QREC_INITIAL, VT__QREC_HANDSHAKE, VT__QREC_APP, VT__QREC_SPACES };
+#define VT__QREC_NEVER INT64_MAX
+#define VT__QREC_GRANULE_NS INT64_C(1000000)
+enum {
+    VT__QREC_RANGES = 64,     /* of received numbers in APP */
+    VT__QREC_RANGES_FEW = 16, /* in the other spaces */
+    VT__QREC_DISPROVED = 32,  /* losses of a congestion event that are watched for late ACKs */
+    VT__QREC_THRESHOLD = 3,   /* packets: later ones acknowledged make one lost; at first */
+    VT__QREC_THRESHOLD_MAX = 128,
+    VT__QREC_RING = 32,     /* packets, frames: what rings begin with */
+    VT__QREC_SKIP_MIN = 64, /* packets until a number is left out: at first, in the end */
+    VT__QREC_SKIP_MAX = 16384,
+    VT__QREC_ALONE = 16 /* packets of ACKs alone until one should ask for an ACK */
+};
+
+/* Shared by many connections. Zero means the default. */
+typedef struct vt__qrec_cfg {
+    uint8_t cc;            /* vt__qcc_kind; CUBIC */
+    uint16_t mtu, mtu_max; /* bytes of a datagram: at first; that are searched for; 1200, 1452 */
+    uint32_t ack_every;    /* ack-eliciting packets an ACK; 2 */
+    int64_t ack_delay_ns;  /* our max_ack_delay; 25 ms */
+    int64_t rtt_ns;        /* while there is no sample; 333 ms */
+    uint32_t window_max;   /* bytes in flight; 16 MiB */
+    uint32_t max_packets;  /* of a space whose fate is open, a power of 2; 32768 */
+    bool no_ecn, no_pacing, no_mtu_search, no_skip;
+} vt__qrec_cfg;
+
+/* What was in a packet, so that it can be made again: the caller's words. Kind 0 is an ACK's, of this section. */
+typedef struct vt__qrec_frame {
+    uint64_t a, b;
+    uint32_t c;
+    uint8_t kind, d;
+    uint16_t e;
+} vt__qrec_frame;
+enum vt__qrec_fate {
+    VT__QREC_ACKED,
+    VT__QREC_LOST,
+    VT__QREC_PROBE /* send it again now, for nothing is heard; it may still be acknowledged */
+};
+/* Must not call this section. */
+typedef void vt__qrec_fn(void *arg, unsigned space, const vt__qrec_frame *f, enum vt__qrec_fate fate);
+
+typedef struct vt__qrec_range {
+    uint64_t lo, hi; /* both within */
+} vt__qrec_range;
+
+/* Of a packet sent. */
+enum {
+    VT__QREC_ELICITING = 1,
+    VT__QREC_IN_FLIGHT = 2, /* eliciting, or with PADDING */
+    VT__QREC_WITH_ACK = 4,  /* of what vt__qrec_ack_get told */
+    VT__QREC_MTU_PROBE = 8,
+    VT__QREC_OTHER_PATH = 16, /* counts neither in the window nor for the round trip */
+    VT__QREC_ECT = 32,
+    VT__QREC_SKIPPED = 64, /* these two by this section */
+    VT__QREC_DONE = 128
+};
+typedef struct vt__qrec_packet {
+    int64_t time;
+    uint32_t frame; /* the first of its frames */
+    uint16_t bytes;
+    uint8_t frames, flags;
+} vt__qrec_packet;
+
+typedef struct vt__qrec_space {
+    /* in */
+    vt__qrec_range *got; /* ascending */
+    uint32_t ranges, ranges_max;
+    uint64_t floor;       /* numbers below count as seen */
+    uint64_t ack_from;    /* ACKs tell of ranges from here on: the peer knows of the others */
+    int64_t largest_time; /* when the largest came */
+    int64_t ack_due;
+    uint32_t owed, idle; /* packets since the last ACK: eliciting, others */
+    uint32_t alone;      /* packets without anything eliciting since the last that had */
+    uint64_t ecn[3];     /* ECT(0), ECT(1), CE */
+    /* out */
+    vt__qrec_packet *packets;
+    vt__qrec_frame *frames;
+    uint32_t packets_cap, frames_cap, frame_base, frame_next;
+    uint64_t base, next;
+    int64_t largest_acked;  /* -1: none */
+    int64_t loss_at;        /* when the packet at `base` will be lost, if it is not acknowledged */
+    int64_t eliciting_time; /* of the last one sent */
+    uint32_t eliciting;     /* whose fate is open */
+    uint32_t probes;        /* owed */
+    int64_t lost_since;     /* time of the first of the lost packets since the last acknowledged one */
+    uint64_t skip_at, skipped, ect; /* number that is left out next; that was; packets marked */
+    uint64_t peer_ecn[3];
+} vt__qrec_space;
+
+typedef struct vt__qrec_rtt {
+    int64_t latest, min, smoothed, var;
+    int64_t first; /* time of the first sample, NEVER: there is none */
+} vt__qrec_rtt;
+typedef struct vt__qrec_stats {
+    uint64_t sent, acked, lost, spurious, ptos, events, collapses; /* events: that the window shrank for */
+} vt__qrec_stats;
+
+/* One connection. Zeroed and set up by vt__qrec_init. */
+typedef struct vt__qrec {
+    vt__qrec_cfg cfg;
+    vt__qrec_fn *fn;
+    void *arg;
+    vt__qrec_space s[VT__QREC_SPACES];
+    vt__qrec_rtt rtt;
+    vt__qpath path;
+    vt__qcc cc;
+    uint64_t in_flight; /* bytes */
+    int64_t peer_ack_delay;
+    int64_t anchor; /* when the last packet came or went: PTO of a client that has nothing in flight */
+    uint32_t pto_count, threshold, time_shift; /* of losses: packets; round trips and 1 / 2^shift */
+    bool server, keys, confirmed, blocked, validated;
+    uint64_t rng, skip_period;
+    /* of the ACK that is being taken */
+    unsigned space;
+    int64_t now, delay, newest; /* time of the newest packet that it acknowledges, or -1 */
+    uint64_t largest, grown, ect_acked;
+    bool sample, eliciting;
+    uint32_t late; /* entries of disproved[] that may still be in its ranges */
+    /* losses of the last congestion event, ascending */
+    uint64_t watched[VT__QREC_DISPROVED];
+    uint32_t nwatched;   /* over DISPROVED: too many to tell */
+    int64_t lost_newest; /* time of the newest packet that was just lost, or -1 */
+    bool collapsed;
+    vt__qrec_range few[2][VT__QREC_RANGES_FEW], many[VT__QREC_RANGES];
+    vt__qrec_stats stats;
+} vt__qrec;
+
+static VT__UNUSED void vt__qrec_cfg_fill(vt__qrec_cfg *c) {
+    if (!c->mtu) c->mtu = VT__QPATH_MTU_MIN;
+    if (!c->mtu_max) c->mtu_max = 1452;
+    if (!c->ack_every) c->ack_every = 2;
+    if (!c->ack_delay_ns) c->ack_delay_ns = 25 * INT64_C(1000000);
+    if (!c->rtt_ns) c->rtt_ns = 333 * INT64_C(1000000);
+    if (!c->window_max) c->window_max = 16 << 20;
+    if (!c->max_packets) c->max_packets = 32768;
+}
+static VT__UNUSED uint64_t vt__qrec_random(vt__qrec *r) { /* xorshift64* */
+    r->rng ^= r->rng >> 12, r->rng ^= r->rng << 25, r->rng ^= r->rng >> 27;
+    return r->rng * UINT64_C(0x2545f4914f6cdd1d) >> 32;
+}
+static VT__UNUSED void vt__qrec_skip_later(vt__qrec *r, vt__qrec_space *s) {
+    s->skip_at = s->next + r->skip_period / 2 + vt__qrec_random(r) % r->skip_period;
+    r->skip_period = VT__MIN(2 * r->skip_period, (uint64_t)VT__QREC_SKIP_MAX);
+}
+/* What is known of a path. */
+static VT__UNUSED void vt__qrec_path_init(vt__qrec *r) {
+    r->rtt = (vt__qrec_rtt){0, VT__QREC_NEVER, r->cfg.rtt_ns, r->cfg.rtt_ns / 2, VT__QREC_NEVER};
+    r->cc.no_pacing = r->cfg.no_pacing;
+    vt__qcc_init(&r->cc, r->cfg.cc, r->path.mtu, r->cfg.window_max, r->cfg.rtt_ns);
+    r->threshold = VT__QREC_THRESHOLD, r->time_shift = 3;
+    r->nwatched = 0;
+}
+/* Takes a copy of *cfg. `seed` is random and secret: it decides which numbers are left out. */
+static VT__UNUSED void vt__qrec_init(vt__qrec *r, const vt__qrec_cfg *cfg, bool server, uint64_t seed,
+                                     vt__qrec_fn *fn, void *arg, int64_t now) {
+    memset(r, 0, sizeof *r);
+    r->cfg = *cfg, r->fn = fn, r->arg = arg;
+    vt__qrec_cfg_fill(&r->cfg);
+    r->server = r->validated = server, r->rng = seed | 1, r->skip_period = VT__QREC_SKIP_MIN;
+    r->peer_ack_delay = 25 * INT64_C(1000000);
+    r->anchor = now;
+    for (unsigned i = 0; i < VT__QREC_SPACES; i++) {
+        vt__qrec_space *s = &r->s[i];
+        s->got = i == VT__QREC_APP ? r->many : r->few[i];
+        s->ranges_max = i == VT__QREC_APP ? VT__QREC_RANGES : VT__QREC_RANGES_FEW;
+        s->ack_due = s->loss_at = s->lost_since = VT__QREC_NEVER;
+        s->largest_acked = -1;
+        s->skip_at = s->skipped = UINT64_MAX;
+    }
+    if (!r->cfg.no_skip) vt__qrec_skip_later(r, &r->s[VT__QREC_APP]);
+    vt__qpath_init(&r->path, r->cfg.mtu, r->cfg.mtu_max, r->cfg.no_ecn);
+    vt__qrec_path_init(r);
+}
+static VT__UNUSED void vt__qrec_free(vt__qrec *r) {
+    for (unsigned i = 0; i < VT__QREC_SPACES; i++)
+        vt__mem_free(r->s[i].packets), vt__mem_free(r->s[i].frames);
+    memset(r->s, 0, sizeof r->s);
+}
+
+/* ---- packets in, ACKs out ---- */
+/* What a truncated number is read against: the largest that came, plus 1. */
+static VT__UNUSED uint64_t vt__qrec_expect(const vt__qrec *r, unsigned space) {
+    const vt__qrec_space *s = &r->s[space];
+    return s->ranges ? s->got[s->ranges - 1].hi + 1 : 0;
+}
+/* The first range that ends at pn or later; s->ranges: none. */
+VT__INLINE uint32_t vt__qrec_range_at(const vt__qrec_space *s, uint64_t pn) {
+    uint32_t i = s->ranges;
+    while (i && s->got[i - 1].hi >= pn) i--;
+    return i;
+}
+/* False: the packet came before, or is too old to tell: it is dropped. To be asked once it is authentic. */
+static VT__UNUSED bool vt__qrec_fresh(const vt__qrec *r, unsigned space, uint64_t pn) {
+    const vt__qrec_space *s = &r->s[space];
+    uint32_t i = vt__qrec_range_at(s, pn);
+    return pn >= s->floor && (i == s->ranges || pn < s->got[i].lo);
+}
+static VT__UNUSED void vt__qrec_range_drop(vt__qrec_space *s, uint32_t i) {
+    memmove(s->got + i, s->got + i + 1, (s->ranges - i - 1) * sizeof *s->got);
+    s->ranges--;
+}
+/* A range of its own at i; the lowest makes room. */
+static VT__UNUSED void vt__qrec_range_add(vt__qrec_space *s, uint32_t i, uint64_t pn) {
+    if (s->ranges == s->ranges_max) {
+        s->floor = (i ? s->got[0].hi : pn) + 1;
+        if (!i) return;
+        vt__qrec_range_drop(s, 0);
+        i--;
+    }
+    memmove(s->got + i + 1, s->got + i, (s->ranges - i) * sizeof *s->got);
+    s->got[i] = (vt__qrec_range){pn, pn};
+    s->ranges++;
+}
+static VT__UNUSED void vt__qrec_range_put(vt__qrec_space *s, uint64_t pn) {
+    uint32_t i = vt__qrec_range_at(s, pn);
+    bool below = i && s->got[i - 1].hi + 1 == pn, above = i < s->ranges && s->got[i].lo == pn + 1;
+    if (below) s->got[i - 1].hi = pn;
+    else if (above) s->got[i].lo = pn;
+    else vt__qrec_range_add(s, i, pn);
+    if (!below || !above) return;
+    s->got[i - 1].hi = s->got[i].hi;
+    vt__qrec_range_drop(s, i);
+}
+/* A fresh packet, whose frames were good. `ecn`: the two bits of its IP head. */
+static VT__UNUSED void vt__qrec_got(vt__qrec *r, unsigned space, uint64_t pn, bool eliciting, unsigned ecn,
+                                    int64_t now) {
+    static const uint8_t count_of[] = {0, 2, 1, 3}; /* RFC 3168 5: 01 is ECT(1), 10 ECT(0) */
+    vt__qrec_space *s = &r->s[space];
+    uint64_t expect = vt__qrec_expect(r, space);
+    vt__qrec_range_put(s, pn);
+    if (pn >= expect) s->largest_time = now;
+    if (pn < s->ack_from) s->ack_from = pn;
+    if (ecn) s->ecn[count_of[ecn] - 1]++;
+    r->anchor = now;
+    s->owed += eliciting, s->idle += !eliciting;
+    if (!eliciting) return;
+    if (space != VT__QREC_APP || pn != expect || ecn == 3 || s->owed >= r->cfg.ack_every) s->ack_due = 0;
+    else if (s->ack_due == VT__QREC_NEVER) s->ack_due = now + r->cfg.ack_delay_ns;
+}
+/* When an ACK has to go: 0, at once; NEVER: none is owed. */
+static VT__UNUSED int64_t vt__qrec_ack_due(const vt__qrec *r, unsigned space) { return r->s[space].ack_due; }
+/* A packet that goes anyway should take one along. */
+static VT__UNUSED bool vt__qrec_ack_any(const vt__qrec *r, unsigned space) {
+    return r->s[space].owed || r->s[space].idle >= VT__QREC_ALONE;
+}
+/* Packets without anything eliciting went for long: one more should ask for an ACK, for only those tell us which of ours
+ * the peer has got, and ours grow. */
+static VT__UNUSED bool vt__qrec_ack_ping(const vt__qrec *r, unsigned space) {
+    return r->s[space].alone >= VT__QREC_ALONE && r->s[space].ranges > 1;
+}
+typedef struct vt__qrec_ack {
+    const vt__qrec_range *ranges; /* ascending */
+    unsigned n;
+    int64_t delay_ns;
+    const uint64_t *ecn; /* ECT(0), ECT(1), CE; NULL: no packet was marked */
+} vt__qrec_ack;
+/* False: nothing came. The caller may leave old ranges away, and sends the packet WITH_ACK. */
+static VT__UNUSED bool vt__qrec_ack_get(const vt__qrec *r, unsigned space, int64_t now, vt__qrec_ack *out) {
+    const vt__qrec_space *s = &r->s[space];
+    if (!s->ranges) return false;
+    uint32_t i = VT__MIN(vt__qrec_range_at(s, s->ack_from), s->ranges - 1);
+    out->ranges = s->got + i;
+    out->n = s->ranges - i;
+    out->delay_ns = now - s->largest_time;
+    out->ecn = s->ecn[0] | s->ecn[1] | s->ecn[2] ? s->ecn : NULL;
+    return true;
+}
+static VT__UNUSED void vt__qrec_ack_went(vt__qrec_space *s) {
+    s->owed = s->idle = 0;
+    s->ack_due = VT__QREC_NEVER;
+}
+
+/* ---- the rings of what was sent ---- */
+VT__INLINE vt__qrec_packet *vt__qrec_at(const vt__qrec_space *s, uint64_t pn) {
+    return &s->packets[pn & (s->packets_cap - 1)];
+}
+VT__INLINE vt__qrec_frame *vt__qrec_frame_at(const vt__qrec_space *s, uint32_t i) {
+    return &s->frames[i & (s->frames_cap - 1)];
+}
+/* Rings are powers of 2, so that an index is a number's low bits. */
+static VT__UNUSED int vt__qrec_packets_grow(vt__qrec_space *s) {
+    uint32_t cap = s->packets_cap ? 2 * s->packets_cap : VT__QREC_RING;
+    vt__qrec_packet *to = (vt__qrec_packet *)vt__mem_alloc(cap * sizeof *to);
+    if (!to) return -ENOMEM;
+    for (uint64_t pn = s->base; pn != s->next; pn++) to[pn & (cap - 1)] = *vt__qrec_at(s, pn);
+    vt__mem_free(s->packets);
+    s->packets = to, s->packets_cap = cap;
+    return 0;
+}
+static VT__UNUSED int vt__qrec_frames_grow(vt__qrec_space *s, uint32_t n) {
+    uint32_t cap = s->frames_cap ? s->frames_cap : VT__QREC_RING, used = s->frame_next - s->frame_base;
+    while (cap < used + n) cap *= 2;
+    vt__qrec_frame *to = (vt__qrec_frame *)vt__mem_alloc(cap * sizeof *to);
+    if (!to) return -ENOMEM;
+    for (uint32_t i = s->frame_base; i != s->frame_next; i++) to[i & (cap - 1)] = *vt__qrec_frame_at(s, i);
+    vt__mem_free(s->frames);
+    s->frames = to, s->frames_cap = cap;
+    return 0;
+}
+/* Gives the rings back, where they are empty and large: for a connection that rests. */
+static VT__UNUSED void vt__qrec_trim(vt__qrec *r) {
+    vt__qrec_space *s = &r->s[VT__QREC_APP];
+    if (s->base != s->next) return;
+    vt__mem_free(s->packets), vt__mem_free(s->frames);
+    s->packets = NULL, s->frames = NULL;
+    s->packets_cap = s->frames_cap = 0;
+}
+static VT__UNUSED void vt__qrec_tell(vt__qrec *r, unsigned space, const vt__qrec_packet *p,
+                                     enum vt__qrec_fate fate) {
+    vt__qrec_space *s = &r->s[space];
+    for (uint32_t i = p->frame, end = p->frame + p->frames; i != end; i++) {
+        const vt__qrec_frame *f = vt__qrec_frame_at(s, i);
+        if (f->kind) r->fn(r->arg, space, f, fate);
+        else if (fate == VT__QREC_ACKED && f->a >= s->ack_from) s->ack_from = f->a + 1;
+    }
+}
+/* It flies no more, or at least not on this path. */
+VT__INLINE void vt__qrec_land(vt__qrec *r, const vt__qrec_packet *p) {
+    if ((p->flags & (VT__QREC_IN_FLIGHT | VT__QREC_OTHER_PATH)) == VT__QREC_IN_FLIGHT)
+        r->in_flight -= p->bytes;
+}
+
+/* ---- losses ---- */
+static VT__UNUSED int64_t vt__qrec_pto_base(const vt__qrec *r) {
+    return r->rtt.smoothed + VT__MAX(4 * r->rtt.var, VT__QREC_GRANULE_NS);
+}
+/* One probe timeout, without backoff. The time of closing and the like is three of them. */
+static VT__UNUSED int64_t vt__qrec_pto(const vt__qrec *r, unsigned space) {
+    return vt__qrec_pto_base(r) + (space == VT__QREC_APP ? r->peer_ack_delay : 0);
+}
+static VT__UNUSED int64_t vt__qrec_loss_delay(const vt__qrec *r) {
+    int64_t rtt = VT__MAX(r->rtt.latest, r->rtt.smoothed);
+    return VT__MAX(rtt + (rtt >> r->time_shift), VT__QREC_GRANULE_NS);
+}
+static VT__UNUSED void vt__qrec_mtu_changed(vt__qrec *r) { vt__qcc_set_mss(&r->cc, r->path.mtu); }
+/* For a late ACK to disprove. The first packet of a new congestion event begins the list anew. */
+static VT__UNUSED void vt__qrec_watch(vt__qrec *r, unsigned space, uint64_t pn, int64_t time) {
+    if (r->lost_newest < 0 && vt__qcc_is_new(&r->cc, time)) r->nwatched = 0;
+    if (space != VT__QREC_APP) r->nwatched = VT__QREC_DISPROVED;
+    if (r->nwatched < VT__QREC_DISPROVED) r->watched[r->nwatched] = pn;
+    if (r->nwatched <= VT__QREC_DISPROVED) r->nwatched++;
+}
+static VT__UNUSED void vt__qrec_blame(vt__qrec *r, unsigned space, uint64_t pn, const vt__qrec_packet *p) {
+    vt__qrec_space *s = &r->s[space];
+    if (p->flags & VT__QREC_ECT) vt__qpath_ecn_dropped(&r->path);
+    if (vt__qpath_lost(&r->path, p->bytes)) vt__qrec_mtu_changed(r);
+    vt__qrec_watch(r, space, pn, p->time);
+    r->lost_newest = VT__MAX(r->lost_newest, p->time);
+    if (!(p->flags & VT__QREC_ELICITING) || p->time <= r->rtt.first) return;
+    s->lost_since = VT__MIN(s->lost_since, p->time);
+    if (p->time - s->lost_since > 3 * vt__qrec_pto(r, VT__QREC_APP)) r->collapsed = true;
+}
+static VT__UNUSED void vt__qrec_lose(vt__qrec *r, unsigned space, uint64_t pn) {
+    vt__qrec_space *s = &r->s[space];
+    vt__qrec_packet *p = vt__qrec_at(s, pn);
+    vt__qrec_land(r, p);
+    s->eliciting -= p->flags & VT__QREC_ELICITING;
+    r->stats.lost++;
+    if (p->flags & VT__QREC_MTU_PROBE) vt__qpath_probe_lost(&r->path, p->bytes);
+    else if (!(p->flags & VT__QREC_OTHER_PATH)) vt__qrec_blame(r, space, pn, p);
+    vt__qrec_tell(r, space, p, VT__QREC_LOST);
+}
+static VT__UNUSED void vt__qrec_forget(vt__qrec_space *s) {
+    s->frame_base += vt__qrec_at(s, s->base)->frames;
+    s->base++;
+}
+/* From the oldest packet on: what is acknowledged is forgotten, what is lost is told, and what nobody waits for left behind;
+ * up to the first whose fate is open. Numbers and times ascend: where one is not lost yet, no later one is. */
+static VT__UNUSED void vt__qrec_settle(vt__qrec *r, unsigned space, int64_t now) {
+    vt__qrec_space *s = &r->s[space];
+    int64_t old = now - vt__qrec_loss_delay(r);
+    s->loss_at = VT__QREC_NEVER;
+    for (; s->base != s->next && (int64_t)s->base <= s->largest_acked; vt__qrec_forget(s)) {
+        const vt__qrec_packet *p = vt__qrec_at(s, s->base);
+        if (p->flags & VT__QREC_DONE) {
+            s->lost_since = VT__QREC_NEVER;
+            continue;
+        }
+        if (!(p->flags & VT__QREC_IN_FLIGHT)) continue;
+        if (p->time > old && s->largest_acked < (int64_t)(s->base + r->threshold)) {
+            s->loss_at = p->time + (now - old);
+            break;
+        }
+        vt__qrec_lose(r, space, s->base);
+    }
+}
+/* What losses do to the window. */
+static VT__UNUSED void vt__qrec_lost(vt__qrec *r, int64_t now) {
+    if (r->lost_newest >= 0) {
+        r->stats.events += vt__qcc_is_new(&r->cc, r->lost_newest);
+        vt__qcc_lost(&r->cc, r->lost_newest, r->rtt.smoothed, now);
+    }
+    if (r->collapsed) {
+        r->stats.collapses++;
+        r->rtt.min = r->rtt.latest;
+        vt__qcc_collapse(&r->cc, r->rtt.smoothed);
+    }
+    r->lost_newest = -1, r->collapsed = false;
+}
+
+/* ---- ACKs in ---- */
+/* An ACK frame: this, then its ranges in descending order, then vt__qrec_ack_end. -1, here and by the ranges: it tells of a
+ * packet that was never sent, a PROTOCOL_VIOLATION. */
+static VT__UNUSED int vt__qrec_ack_begin(vt__qrec *r, unsigned space, uint64_t largest, int64_t delay_ns,
+                                         int64_t now) {
+    r->space = space, r->now = now, r->delay = delay_ns, r->largest = largest;
+    r->newest = r->lost_newest = -1;
+    r->grown = r->ect_acked = 0;
+    r->sample = r->eliciting = false;
+    r->late = space == VT__QREC_APP && r->nwatched <= VT__QREC_DISPROVED ? r->nwatched : 0;
+    return largest < r->s[space].next ? 0 : -1;
+}
+VT__INLINE void vt__qrec_acked(vt__qrec *r, vt__qrec_space *s, vt__qrec_packet *p) {
+    unsigned flags = p->flags;
+    p->flags |= VT__QREC_DONE;
+    s->eliciting -= flags & VT__QREC_ELICITING;
+    r->eliciting |= flags & VT__QREC_ELICITING;
+    r->stats.acked++;
+    if ((flags & (VT__QREC_IN_FLIGHT | VT__QREC_OTHER_PATH)) == VT__QREC_IN_FLIGHT) {
+        r->in_flight -= p->bytes;
+        if (vt__qcc_is_new(&r->cc, p->time)) r->grown += p->bytes;
+        if (p->bytes > VT__QPATH_MTU_MIN) r->path.big_lost = 0;
+    }
+    r->ect_acked += (flags & VT__QREC_ECT) != 0;
+    if (VT__UNLIKELY(flags & VT__QREC_MTU_PROBE) && vt__qpath_probe_acked(&r->path, p->bytes))
+        vt__qrec_mtu_changed(r);
+    vt__qrec_tell(r, r->space, p, VT__QREC_ACKED);
+}
+/* It was not lost after all: wait longer from now on. */
+static VT__UNUSED void vt__qrec_disproved(vt__qrec *r, uint64_t pn) {
+    uint64_t room = r->largest - pn + 1;
+    r->stats.spurious++;
+    if (room > r->threshold) r->threshold = (uint32_t)VT__MIN(room, (uint64_t)VT__QREC_THRESHOLD_MAX);
+    if (r->time_shift > 1) r->time_shift--;
+}
+/* Of packets that were given up for lost: their list is walked down along with the ranges. */
+static VT__UNUSED void vt__qrec_ack_late(vt__qrec *r, uint64_t lo, uint64_t hi) {
+    while (r->late && r->watched[r->late - 1] > hi) r->late--;
+    for (; r->late && r->watched[r->late - 1] >= lo; r->late--) {
+        uint64_t *w = &r->watched[r->late - 1];
+        vt__qrec_disproved(r, *w);
+        memmove(w, w + 1, (--r->nwatched - (r->late - 1)) * sizeof *w);
+        if (!r->nwatched) vt__qcc_undo(&r->cc, r->rtt.smoothed);
+    }
+}
+static VT__UNUSED int vt__qrec_ack_range(vt__qrec *r, uint64_t lo, uint64_t hi) {
+    vt__qrec_space *s = &r->s[r->space];
+    if (lo > hi || hi > r->largest || (lo <= s->skipped && s->skipped <= hi)) return -1;
+    if (lo < s->base && r->late) vt__qrec_ack_late(r, lo, hi);
+    if (hi < s->base) return 0;
+    for (uint64_t pn = hi + 1, end = VT__MAX(lo, s->base); pn-- > end;) {
+        vt__qrec_packet *p = vt__qrec_at(s, pn);
+        if (p->flags & VT__QREC_SKIPPED) return -1;
+        if (p->flags & VT__QREC_DONE) continue;
+        if (pn == r->largest) r->sample = !(p->flags & VT__QREC_OTHER_PATH);
+        r->newest = VT__MAX(r->newest, p->time);
+        vt__qrec_acked(r, s, p);
+    }
+    return 0;
+}
+/* RFC 9002 5.3. A peer delays nothing in the handshake, and later no longer than it said. */
+static VT__UNUSED void vt__qrec_rtt_sample(vt__qrec *r) {
+    vt__qrec_rtt *t = &r->rtt;
+    int64_t latest = VT__MAX(r->now - r->newest, 1), delay = VT__MAX(r->delay, 0);
+    t->latest = latest;
+    if (t->first == VT__QREC_NEVER) {
+        *t = (vt__qrec_rtt){latest, latest, latest, latest / 2, r->now};
+        return;
+    }
+    t->min = VT__MIN(t->min, latest);
+    if (r->space == VT__QREC_INITIAL) delay = 0;
+    if (r->confirmed) delay = VT__MIN(delay, r->peer_ack_delay);
+    int64_t adjusted = latest - t->min >= delay ? latest - delay : latest, off = t->smoothed - adjusted;
+    t->var += ((off < 0 ? -off : off) - t->var) / 4;
+    t->smoothed += (adjusted - t->smoothed) / 8;
+}
+static VT__UNUSED void vt__qrec_ack_ecn(vt__qrec *r, vt__qrec_space *s, const uint64_t *ecn, bool newer) {
+    if (!newer || (!ecn && !r->ect_acked)) return; /* an older frame that was overtaken */
+    if (!vt__qpath_ecn_counts(&r->path, ecn, s->peer_ecn, r->ect_acked, s->ect)) return;
+    if (vt__qcc_is_new(&r->cc, r->newest)) r->nwatched = VT__QREC_DISPROVED + 1;
+    r->lost_newest = VT__MAX(r->lost_newest, r->newest);
+}
+/* `ecn`: the frame's three counts, or NULL. */
+static VT__UNUSED void vt__qrec_ack_end(vt__qrec *r, const uint64_t *ecn) {
+    vt__qrec_space *s = &r->s[r->space];
+    bool sample = r->sample && r->eliciting, newer = (int64_t)r->largest > s->largest_acked;
+    r->anchor = r->now;
+    if (newer) s->largest_acked = (int64_t)r->largest;
+    if (r->space != VT__QREC_INITIAL) r->validated = true;
+    if (r->newest < 0) return;
+    if (sample) vt__qrec_rtt_sample(r);
+    vt__qrec_ack_ecn(r, s, ecn, newer);
+    vt__qrec_settle(r, r->space, r->now);
+    vt__qrec_lost(r, r->now);
+    if (r->grown) {
+        vt__qcc_ack a = {r->now, r->newest, sample ? r->rtt.latest : 0, r->rtt.smoothed, r->grown};
+        vt__qcc_acked(&r->cc, &a);
+    }
+    if (r->validated) r->pto_count = 0;
+}
+
+/* ---- packets out ---- */
+/* The number of the next packet. */
+static VT__UNUSED uint64_t vt__qrec_next(const vt__qrec *r, unsigned space) { return r->s[space].next; }
+static VT__UNUSED int64_t vt__qrec_largest_acked(const vt__qrec *r, unsigned space) {
+    return r->s[space].largest_acked;
+}
+/* Room for one more packet. Where there are more than are remembered, the oldest is given up. */
+static VT__UNUSED int vt__qrec_make_room(vt__qrec *r, unsigned space, int64_t now) {
+    vt__qrec_space *s = &r->s[space];
+    while (s->base != s->next && !(vt__qrec_at(s, s->base)->flags & VT__QREC_IN_FLIGHT)) vt__qrec_forget(s);
+    if (s->next - s->base < s->packets_cap) return 0;
+    if (s->packets_cap < r->cfg.max_packets) return vt__qrec_packets_grow(s);
+    if (!(vt__qrec_at(s, s->base)->flags & VT__QREC_DONE)) vt__qrec_lose(r, space, s->base);
+    vt__qrec_forget(s);
+    vt__qrec_lost(r, now);
+    return 0;
+}
+VT__INLINE int vt__qrec_push(vt__qrec *r, unsigned space, size_t bytes, unsigned flags, unsigned n,
+                             int64_t now) {
+    vt__qrec_space *s = &r->s[space];
+    if (VT__UNLIKELY(s->next - s->base >= s->packets_cap)) {
+        int rc = vt__qrec_make_room(r, space, now);
+        if (rc < 0) return rc;
+    }
+    *vt__qrec_at(s, s->next++) = (vt__qrec_packet){now, s->frame_next, (uint16_t)bytes, (uint8_t)n,
+                                                   (uint8_t)flags};
+    return 0;
+}
+static VT__UNUSED void vt__qrec_skip(vt__qrec *r, unsigned space, int64_t now) {
+    vt__qrec_space *s = &r->s[space];
+    uint64_t pn = s->next;
+    vt__qrec_skip_later(r, s);
+    if (vt__qrec_push(r, space, 0, VT__QREC_SKIPPED, 0, now) == 0) s->skipped = pn;
+}
+static VT__UNUSED void vt__qrec_sent_ack(vt__qrec_space *s) {
+    vt__qrec_frame f = {s->got[s->ranges - 1].hi, 0, 0, 0, 0, 0};
+    *vt__qrec_frame_at(s, s->frame_next++) = f;
+    vt__qrec_ack_went(s);
+}
+/* Packet number vt__qrec_next() of `bytes` goes out now; the n <= 254 frames are copied. To be called before it is given to
+ * the system. 0, or -ENOMEM: nothing was done. */
+static VT__UNUSED int vt__qrec_sent(vt__qrec *r, unsigned space, size_t bytes, unsigned flags,
+                                    const vt__qrec_frame *f, unsigned n, int64_t now) {
+    vt__qrec_space *s = &r->s[space];
+    unsigned all = n + ((flags & VT__QREC_WITH_ACK) != 0);
+    int rc = 0;
+    if (VT__UNLIKELY(s->frame_next - s->frame_base + all > s->frames_cap)) rc = vt__qrec_frames_grow(s, all);
+    if (rc == 0) rc = vt__qrec_push(r, space, bytes, flags, all, now);
+    if (rc < 0) return rc;
+    for (unsigned i = 0; i < n; i++) *vt__qrec_frame_at(s, s->frame_next++) = f[i];
+    if (flags & VT__QREC_WITH_ACK) vt__qrec_sent_ack(s);
+    r->stats.sent++, r->anchor = now;
+    s->alone = flags & VT__QREC_ELICITING ? 0 : s->alone + 1;
+    if (flags & VT__QREC_ELICITING) {
+        s->eliciting++, s->eliciting_time = now;
+        if (s->probes) s->probes--;
+    }
+    if (flags & VT__QREC_ECT) s->ect++, r->path.ecn_sent++;
+    if (VT__UNLIKELY(flags & VT__QREC_MTU_PROBE)) r->path.probe = (uint16_t)bytes;
+    if ((flags & (VT__QREC_IN_FLIGHT | VT__QREC_OTHER_PATH)) == VT__QREC_IN_FLIGHT) {
+        r->in_flight += bytes;
+        vt__qcc_sent(&r->cc, bytes, r->in_flight, now);
+    }
+    if (VT__UNLIKELY(s->next == s->skip_at)) vt__qrec_skip(r, space, now);
+    return 0;
+}
+/* Bytes that may go now: as many as window and pace allow, or 0, and a whole datagram at least. */
+static VT__UNUSED size_t vt__qrec_room(const vt__qrec *r, int64_t now) {
+    const vt__qrec_space *s = &r->s[VT__QREC_APP];
+    uint64_t window = r->cc.c.window, room = window > r->in_flight ? window - r->in_flight : 0;
+    if (room >= r->path.mtu) room = VT__MIN(room, vt__qcc_paced(&r->cc, now));
+    if (s->next - s->base > r->cfg.max_packets / 4 * 3) return 0;
+    return room >= r->path.mtu ? (size_t)room : 0;
+}
+/* When there will be room without an ACK; NEVER: the window is full. */
+static VT__UNUSED int64_t vt__qrec_pace_at(const vt__qrec *r) {
+    if (r->in_flight + r->path.mtu > r->cc.c.window) return VT__QREC_NEVER;
+    return vt__qcc_pace_at(&r->cc);
+}
+/* Ack-eliciting packets that go whatever the room, because nothing is heard: PING if there is nothing else. */
+static VT__UNUSED unsigned vt__qrec_probes(const vt__qrec *r, unsigned space) { return r->s[space].probes; }
+static VT__UNUSED unsigned vt__qrec_ecn(const vt__qrec *r) { return vt__qpath_ecn_bits(&r->path); }
+static VT__UNUSED unsigned vt__qrec_mtu(const vt__qrec *r) { return r->path.mtu; }
+/* Bytes of a datagram that is to be sent now to see whether it arrives (PING and PADDING; flag MTU_PROBE), or 0. */
+static VT__UNUSED unsigned vt__qrec_mtu_probe(vt__qrec *r, int64_t now) {
+    unsigned n = r->confirmed ? vt__qpath_probe(&r->path, now) : 0;
+    return r->in_flight + n <= r->cc.c.window ? n : 0;
+}
+
+/* ---- time ---- */
+static VT__UNUSED int64_t vt__qrec_backoff(const vt__qrec *r, int64_t pto) {
+    int64_t most = 60 * INT64_C(1000000000);
+    return r->pto_count < 16 && pto << r->pto_count < most ? pto << r->pto_count : VT__MAX(pto, most);
+}
+/* RFC 9002 6.2, A.8: which space is probed next, and when. */
+static VT__UNUSED int64_t vt__qrec_pto_at(const vt__qrec *r, unsigned *space) {
+    int64_t at = VT__QREC_NEVER;
+    bool open = false;
+    *space = r->keys ? VT__QREC_HANDSHAKE : VT__QREC_INITIAL;
+    if (r->blocked) return at;
+    for (unsigned i = 0; i < VT__QREC_SPACES; i++) {
+        const vt__qrec_space *s = &r->s[i];
+        if (!s->eliciting) continue;
+        open = true;
+        if (i == VT__QREC_APP && !r->confirmed) continue;
+        int64_t t = s->eliciting_time + vt__qrec_backoff(r, vt__qrec_pto(r, i));
+        if (t < at) at = t, *space = i;
+    }
+    /* The peer may be unable to send: it waits to see more of the client. */
+    if (!open && !r->validated) at = r->anchor + vt__qrec_backoff(r, vt__qrec_pto_base(r));
+    return at;
+}
+static VT__UNUSED int64_t vt__qrec_loss_at(const vt__qrec *r) {
+    int64_t at = VT__QREC_NEVER;
+    for (unsigned i = 0; i < VT__QREC_SPACES; i++) at = VT__MIN(at, r->s[i].loss_at);
+    return at;
+}
+/* When vt__qrec_tick is to be called, or a delayed ACK to be sent. */
+static VT__UNUSED int64_t vt__qrec_due(const vt__qrec *r) {
+    unsigned space;
+    int64_t at = vt__qrec_loss_at(r);
+    if (at == VT__QREC_NEVER) at = vt__qrec_pto_at(r, &space);
+    for (unsigned i = 0; i < VT__QREC_SPACES; i++) at = VT__MIN(at, r->s[i].ack_due);
+    return at;
+}
+/* The two oldest packets that are to be answered: what was in them goes again, in probes. */
+static VT__UNUSED void vt__qrec_probe(vt__qrec *r, unsigned space) {
+    vt__qrec_space *s = &r->s[space];
+    unsigned n = 0;
+    s->probes = 2;
+    for (uint64_t pn = s->base; pn != s->next && n < 2; pn++) {
+        const vt__qrec_packet *p = vt__qrec_at(s, pn);
+        if ((p->flags & (VT__QREC_DONE | VT__QREC_ELICITING)) != VT__QREC_ELICITING) continue;
+        vt__qrec_tell(r, space, p, VT__QREC_PROBE);
+        n++;
+    }
+}
+static VT__UNUSED void vt__qrec_pto_tick(vt__qrec *r, int64_t now) {
+    unsigned space;
+    if (vt__qrec_pto_at(r, &space) > now) return;
+    r->pto_count++, r->stats.ptos++;
+    if (r->pto_count == 3 && vt__qpath_hole(&r->path)) vt__qrec_mtu_changed(r);
+    vt__qrec_probe(r, space);
+    if (space == VT__QREC_INITIAL && r->s[VT__QREC_HANDSHAKE].eliciting)
+        vt__qrec_probe(r, VT__QREC_HANDSHAKE);
+}
+static VT__UNUSED void vt__qrec_tick(vt__qrec *r, int64_t now) {
+    if (vt__qrec_loss_at(r) == VT__QREC_NEVER) {
+        vt__qrec_pto_tick(r, now);
+        return;
+    }
+    for (unsigned i = 0; i < VT__QREC_SPACES; i++)
+        if (r->s[i].loss_at <= now) vt__qrec_settle(r, i, now);
+    vt__qrec_lost(r, now);
+}
+
+/* ---- what becomes of the connection ---- */
+/* Everything of the space that may still be on its way is told as lost, and nothing blamed for it: a Retry, or 0-RTT that
+ * was rejected. Numbers go on. */
+static VT__UNUSED void vt__qrec_resend(vt__qrec *r, unsigned space) {
+    vt__qrec_space *s = &r->s[space];
+    for (; s->base != s->next; vt__qrec_forget(s)) {
+        const vt__qrec_packet *p = vt__qrec_at(s, s->base);
+        if (p->flags & VT__QREC_DONE) continue;
+        vt__qrec_land(r, p);
+        vt__qrec_tell(r, space, p, VT__QREC_LOST);
+    }
+    s->eliciting = s->probes = r->pto_count = 0;
+    s->loss_at = s->lost_since = VT__QREC_NEVER;
+}
+/* Its keys are gone: so is all that it sent and owes. */
+static VT__UNUSED void vt__qrec_discard(vt__qrec *r, unsigned space, int64_t now) {
+    vt__qrec_space *s = &r->s[space];
+    for (; s->base != s->next; vt__qrec_forget(s))
+        if (!(vt__qrec_at(s, s->base)->flags & VT__QREC_DONE)) vt__qrec_land(r, vt__qrec_at(s, s->base));
+    vt__mem_free(s->packets), vt__mem_free(s->frames);
+    s->packets = NULL, s->frames = NULL;
+    s->packets_cap = s->frames_cap = 0;
+    s->eliciting = s->probes = r->pto_count = 0;
+    s->loss_at = s->lost_since = VT__QREC_NEVER;
+    vt__qrec_ack_went(s);
+    r->anchor = now;
+}
+/* The peer's transport parameters. */
+static VT__UNUSED void vt__qrec_peer(vt__qrec *r, int64_t max_ack_delay_ns, uint64_t max_udp_payload) {
+    r->peer_ack_delay = max_ack_delay_ns;
+    vt__qpath_limit(&r->path, max_udp_payload);
+    vt__qrec_mtu_changed(r);
+}
+/* Handshake keys are here: a client probes with them. */
+static VT__UNUSED void vt__qrec_keys(vt__qrec *r) { r->keys = true; }
+static VT__UNUSED void vt__qrec_confirmed(vt__qrec *r, int64_t now) {
+    r->confirmed = r->validated = true;
+    r->path.search = !r->cfg.no_mtu_search;
+    r->pto_count = 0, r->anchor = now;
+}
+/* A server may send no more to an address that was not validated: there is no use in a timer. */
+static VT__UNUSED void vt__qrec_blocked(vt__qrec *r, bool on) { r->blocked = on; }
+/* Another path is taken (its address, not its port alone, is another): what is known of the old one does not hold, and what
+ * flies there counts no more. */
+static VT__UNUSED void vt__qrec_path(vt__qrec *r) {
+    vt__qrec_space *s = &r->s[VT__QREC_APP];
+    for (uint64_t pn = s->base; pn != s->next; pn++) {
+        vt__qrec_packet *p = vt__qrec_at(s, pn);
+        if (p->flags & (VT__QREC_DONE | VT__QREC_SKIPPED)) continue;
+        vt__qrec_land(r, p);
+        p->flags |= VT__QREC_OTHER_PATH;
+    }
+    s->lost_since = VT__QREC_NEVER, r->pto_count = 0;
+    vt__qpath_init(&r->path, VT__MIN(r->cfg.mtu, r->path.most), r->path.most, r->cfg.no_ecn);
+    vt__qrec_path_init(r);
+}
+
+/*==============================================================================
+ * MARK: - @qstr    QUIC streams: reassembly, what is sent and kept, flow control (VTHTTP_H3)
+ * uses:   @plat
+ * pure.
+ * test:   tests/test_qstr.c
+ *============================================================================*/
+
+/*==============================================================================
+ * MARK: - @h3      HTTP/3 machine: frames on streams, requests, settings, priorities (VTHTTP_H3)
+ * uses:   @plat
+ * pure.
+ * test:   tests/test_h3.c   fuzz: fuzz/fuzz_h3.c
+ *============================================================================*/
+
+#endif /* VTHTTP_H3 */
 #endif /* VTHTTP_HTTP */
 
 #if VTHTTP_HTTP && VTHTTP_CLIENT
@@ -12105,6 +13205,15 @@ VT_API int vt_wait_fd(int fd, int events, int64_t until) {
     vt__poll_fdw_put(of, f);
     return r;
 }
+
+#if VTHTTP_H3
+/*==============================================================================
+ * MARK: - @udp     UDP sockets: batches of datagrams in and out (VTHTTP_H3)
+ * uses:   @plat
+ * test:   tests/test_udp.c
+ *============================================================================*/
+
+#endif /* VTHTTP_H3 */
 
 /*==============================================================================
  * MARK: - @unwind  return addresses of a stack, by unwind tables and frame pointers
@@ -18728,6 +19837,423 @@ VT_API int vt_tls_dial(vt_stream **out, const char *addr, const vt_tls_client_cf
 }
 VT_API void vt_tls_close(vt_stream *st) { (void)st; }
 #endif
+
+#if VTHTTP_H3
+/*==============================================================================
+ * MARK: - @qsec    QUIC packet protection, by OpenSSL (VTHTTP_H3)
+ * uses:   @plat
+ * test:   tests/test_qsec.c
+ *
+ * RFC 9001 5 and 6, RFC 9369 3.3, RFC 9000 8.1 and 10.3. Keys of one direction and one phase are an OpenSSL context that is keyed
+ * once: a packet costs the setting of its nonce. Header protection has a context of its own, as key updates do not change it,
+ * and masks a whole train of packets in one call. What is fetched from OpenSSL's providers is fetched once, or each
+ * context would look for it under a lock.
+ *
+ * Everything is derived by HMAC: each label asks for no more than one hash, so that an expansion is a single HMAC.
+ *
+ * Tokens and reset tokens need no table: they come from a master key that all workers, or processes, share. A token has a key
+ * of its own, made from the master and its salt, so that none wears out; what it is bound to (an address) is authenticated
+ * with it and not in it.
+ *============================================================================*/
+enum {
+    VT__QSEC_TAG = 16,
+    VT__QSEC_SAMPLE = 16,
+    VT__QSEC_IV = 12,
+    VT__QSEC_SECRET_MAX = 48,
+    VT__QSEC_RESET = 16,
+    VT__QSEC_CID_MAX = 20,
+    VT__QSEC_SALT = 16,
+    VT__QSEC_TOKEN_HEAD = 1 + VT__QSEC_SALT,
+    VT__QSEC_TOKEN_TEXT = 8 + 1 + VT__QSEC_CID_MAX,
+    VT__QSEC_TOKEN_MAX = VT__QSEC_TOKEN_HEAD + VT__QSEC_TOKEN_TEXT + VT__QSEC_TAG
+};
+/* Versions of QUIC, and TLS 1.3's own records, which are protected in the same way by other labels. */
+#define VT__QSEC_TLS13 UINT32_C(0)
+#define VT__QSEC_V1 UINT32_C(1)
+#define VT__QSEC_V2 UINT32_C(0x6b3343cf)
+
+enum vt__qsec_aead { VT__QSEC_AES128, VT__QSEC_AES256, VT__QSEC_CHACHA, VT__QSEC_AEADS };
+enum vt__qsec_kind { VT__QSEC_TOKEN_RETRY = 1, VT__QSEC_TOKEN_NEW = 2 };
+
+typedef struct vt__qsec_secret {
+    uint8_t aead, len; /* enum vt__qsec_aead; of its hash */
+    uint8_t b[VT__QSEC_SECRET_MAX];
+} vt__qsec_secret;
+
+/* RFC 9001 6.6: packets that one key may seal, and forged ones that a connection may see. */
+typedef struct vt__qsec_limits {
+    uint64_t seal, forged;
+} vt__qsec_limits;
+
+/* Of one direction and key phase; zeroed: none. */
+typedef struct vt__qsec_keys {
+    EVP_CIPHER_CTX *ctx;    /* NULL: there are none */
+    uint64_t used;          /* packets sealed */
+    vt__qsec_secret secret; /* what these, and the next ones, come from */
+    uint8_t iv[VT__QSEC_IV];
+    bool seal;
+} vt__qsec_keys;
+
+/* Header protection; zeroed: none. */
+typedef struct vt__qsec_hp {
+    EVP_CIPHER_CTX *ctx;
+    uint8_t aead;
+} vt__qsec_hp;
+
+/* What an endpoint's tokens come from. It does not change once made: any thread. */
+typedef struct vt__qsec_vault {
+    uint8_t token[32], reset[32];
+} vt__qsec_vault;
+
+/* An address token: what proves that a client receives at its address. */
+typedef struct vt__qsec_token {
+    uint8_t kind;      /* enum vt__qsec_kind */
+    uint8_t odcid_len; /* with RETRY: the DCID of the client's first Initial */
+    uint8_t odcid[VT__QSEC_CID_MAX];
+    int64_t born; /* ns */
+} vt__qsec_token;
+
+/*--- what is fetched once ---*/
+typedef struct vt__qsec_kit {
+    EVP_CIPHER *aead[VT__QSEC_AEADS], *hp[VT__QSEC_AEADS];
+    EVP_MD *sha256, *sha384;
+} vt__qsec_kit;
+static struct {
+    uint32_t spin;
+    bool ok;
+    vt__qsec_kit kit;
+} vt__qsec_g;
+
+/* What is still missing is tried again by the next caller. */
+static bool vt__qsec_begin(vt__qsec_kit *k) {
+    static const char *const aead[] = {"AES-128-GCM", "AES-256-GCM", "ChaCha20-Poly1305"};
+    static const char *const hp[] = {"AES-128-ECB", "AES-256-ECB", "ChaCha20"};
+    bool ok = (k->sha256 || (k->sha256 = EVP_MD_fetch(NULL, "SHA2-256", NULL)) != NULL) &&
+              (k->sha384 || (k->sha384 = EVP_MD_fetch(NULL, "SHA2-384", NULL)) != NULL);
+    for (int i = 0; i < VT__QSEC_AEADS && ok; i++)
+        ok = (k->aead[i] || (k->aead[i] = EVP_CIPHER_fetch(NULL, aead[i], NULL)) != NULL) &&
+             (k->hp[i] || (k->hp[i] = EVP_CIPHER_fetch(NULL, hp[i], NULL)) != NULL);
+    if (!ok) ERR_clear_error();
+    return ok;
+}
+/* NULL: OpenSSL is out of memory, or has not got what is needed. */
+static const vt__qsec_kit *vt__qsec_kit_get(void) {
+    if (__atomic_load_n(&vt__qsec_g.ok, __ATOMIC_ACQUIRE)) return &vt__qsec_g.kit;
+    vt__plat_spin_lock(&vt__qsec_g.spin);
+    bool ok = vt__qsec_g.ok || vt__qsec_begin(&vt__qsec_g.kit);
+    __atomic_store_n(&vt__qsec_g.ok, ok, __ATOMIC_RELEASE);
+    vt__plat_spin_unlock(&vt__qsec_g.spin);
+    return ok ? &vt__qsec_g.kit : NULL;
+}
+
+/*--- derivation ---*/
+/* RFC 2104; the key is no longer than a block. out: as long as the hash. */
+static int vt__qsec_hmac(const EVP_MD *md, const uint8_t *key, size_t key_len, const uint8_t *p, size_t n,
+                         uint8_t *out) {
+    uint8_t pad[128];
+    size_t block = (size_t)EVP_MD_get_block_size(md), hash = (size_t)EVP_MD_get_size(md);
+    EVP_MD_CTX *c = EVP_MD_CTX_new();
+    bool ok = c != NULL;
+    for (int outer = 0; outer < 2 && ok; outer++) {
+        memset(pad, outer ? 0x5c : 0x36, block);
+        for (size_t i = 0; i < key_len; i++) pad[i] ^= key[i];
+        ok = EVP_DigestInit_ex(c, md, NULL) == 1 && EVP_DigestUpdate(c, pad, block) == 1 &&
+             EVP_DigestUpdate(c, outer ? out : p, outer ? hash : n) == 1 &&
+             EVP_DigestFinal_ex(c, out, NULL) == 1;
+    }
+    OPENSSL_cleanse(pad, sizeof pad);
+    EVP_MD_CTX_free(c);
+    return ok ? 0 : -ENOMEM;
+}
+/* HKDF-Expand-Label (RFC 8446 7.1) without context; n is at most the hash's length. */
+static int vt__qsec_expand(const vt__qsec_secret *s, const char *label, uint8_t *out, size_t n) {
+    const vt__qsec_kit *kit = vt__qsec_kit_get();
+    uint8_t info[64] = {0, (uint8_t)n}, hash[VT__QSEC_SECRET_MAX];
+    if (!kit) return -ENOMEM;
+    int k = snprintf((char *)info + 3, sizeof info - 3, "tls13 %s", label);
+    info[2] = (uint8_t)k;
+    info[3 + k] = 0; /* no context */
+    info[4 + k] = 1; /* the first block, and the last */
+    int r = vt__qsec_hmac(s->len == 48 ? kit->sha384 : kit->sha256, s->b, s->len, info, (size_t)k + 5, hash);
+    if (r == 0) memcpy(out, hash, n);
+    OPENSSL_cleanse(hash, sizeof hash);
+    return r;
+}
+typedef struct vt__qsec_labels {
+    const char *key, *iv, *hp, *update;
+} vt__qsec_labels;
+static vt__qsec_labels vt__qsec_labels_of(uint32_t version) {
+    static const vt__qsec_labels tls = {"key", "iv", NULL, NULL},
+                                 v1 = {"quic key", "quic iv", "quic hp", "quic ku"},
+                                 v2 = {"quicv2 key", "quicv2 iv", "quicv2 hp", "quicv2 ku"};
+    return version == VT__QSEC_V2 ? v2 : version == VT__QSEC_TLS13 ? tls : v1;
+}
+static size_t vt__qsec_key_len(int aead) { return aead == VT__QSEC_AES128 ? 16 : 32; }
+
+/* RFC 9001 5.2: what both sides' Initial packets are protected with, from the DCID of the client's first one. */
+static VT__UNUSED int vt__qsec_initial(uint32_t version, const uint8_t *dcid, size_t n,
+                                       vt__qsec_secret *client, vt__qsec_secret *server) {
+    static const uint8_t v1[20] = {0x38, 0x76, 0x2c, 0xf7, 0xf5, 0x59, 0x34, 0xb3, 0x4d, 0x17,
+                                   0x9a, 0xe6, 0xa4, 0xc8, 0x0c, 0xad, 0xcc, 0xbb, 0x7f, 0x0a},
+                         v2[20] = {0x0d, 0xed, 0xe3, 0xde, 0xf7, 0x00, 0xa6, 0xdb, 0x81, 0x93,
+                                   0x81, 0xbe, 0x6e, 0x26, 0x9d, 0xcb, 0xf9, 0xbd, 0x2e, 0xd9};
+    const vt__qsec_kit *kit = vt__qsec_kit_get();
+    vt__qsec_secret both = {VT__QSEC_AES128, 32, {0}};
+    if (!kit) return -ENOMEM;
+    *client = *server = both;
+    int r = vt__qsec_hmac(kit->sha256, version == VT__QSEC_V2 ? v2 : v1, sizeof v1, dcid, n, both.b);
+    if (r == 0) r = vt__qsec_expand(&both, "client in", client->b, client->len);
+    if (r == 0) r = vt__qsec_expand(&both, "server in", server->b, server->len);
+    OPENSSL_cleanse(&both, sizeof both);
+    return r;
+}
+
+/*--- packets ---*/
+static VT__UNUSED bool vt__qsec_has(const vt__qsec_keys *k) { return k->ctx != NULL; }
+static VT__UNUSED void vt__qsec_keys_free(vt__qsec_keys *k) {
+    EVP_CIPHER_CTX_free(k->ctx);
+    OPENSSL_cleanse(k, sizeof *k);
+}
+/* A context for the cipher with that key; the one that *ctx is, when it has this cipher already: `same`. */
+static bool vt__qsec_key(EVP_CIPHER_CTX **ctx, bool same, const EVP_CIPHER *cipher, const uint8_t *key,
+                         bool seal) {
+    if (!*ctx) *ctx = EVP_CIPHER_CTX_new(), same = false;
+    return *ctx && EVP_CipherInit_ex(*ctx, same ? NULL : cipher, NULL, key, NULL, seal) == 1;
+}
+/* The keys that come from a secret: `seal` to protect with, else to open with. k is zeroed or has keys, whose context serves
+ * again. On an error there are none. */
+static VT__UNUSED int vt__qsec_keys_init(vt__qsec_keys *k, uint32_t version, const vt__qsec_secret *s,
+                                         bool seal) {
+    const vt__qsec_labels label = vt__qsec_labels_of(version);
+    uint8_t key[32];
+    bool same = k->secret.aead == s->aead;
+    if (&k->secret != s) k->secret = *s;
+    k->used = 0;
+    k->seal = seal;
+    int r = vt__qsec_expand(s, label.key, key, vt__qsec_key_len(s->aead));
+    if (r == 0) r = vt__qsec_expand(s, label.iv, k->iv, sizeof k->iv);
+    if (r == 0 && !vt__qsec_key(&k->ctx, same, vt__qsec_g.kit.aead[s->aead], key, seal)) r = -ENOMEM;
+    OPENSSL_cleanse(key, sizeof key);
+    if (r < 0) vt__qsec_keys_free(k);
+    return r;
+}
+/* RFC 9001 6.1: the keys of the next phase, in the same direction. next is zeroed or has keys. */
+static VT__UNUSED int vt__qsec_keys_next(vt__qsec_keys *next, const vt__qsec_keys *k, uint32_t version) {
+    vt__qsec_secret s = k->secret;
+    int r = vt__qsec_expand(&k->secret, vt__qsec_labels_of(version).update, s.b, s.len);
+    if (r == 0) r = vt__qsec_keys_init(next, version, &s, k->seal);
+    OPENSSL_cleanse(&s, sizeof s);
+    return r;
+}
+static VT__UNUSED vt__qsec_limits vt__qsec_limits_of(int aead) {
+    static const vt__qsec_limits gcm = {UINT64_C(1) << 23, UINT64_C(1) << 52},
+                                 chacha = {UINT64_C(1) << 62, UINT64_C(1) << 36};
+    return aead == VT__QSEC_CHACHA ? chacha : gcm;
+}
+/* Sets the nonce of a packet and takes its head in. */
+VT__INLINE bool vt__qsec_aim(const vt__qsec_keys *k, uint64_t pn, const uint8_t *head, size_t head_len) {
+    uint8_t nonce[VT__QSEC_IV];
+    int n;
+    memcpy(nonce, k->iv, sizeof nonce);
+    for (int i = 0; i < 8; i++) nonce[VT__QSEC_IV - 1 - i] ^= (uint8_t)(pn >> 8 * i);
+    return EVP_CipherInit_ex(k->ctx, NULL, NULL, NULL, nonce, -1) == 1 &&
+           EVP_CipherUpdate(k->ctx, NULL, &n, head, (int)head_len) == 1;
+}
+/* Encrypts p in place and puts the tag behind it: room for VT__QSEC_TAG more is the caller's. head: before header protection.
+ * -ERANGE: these keys have sealed as many packets as they may. */
+static VT__UNUSED int vt__qsec_seal(vt__qsec_keys *k, uint64_t pn, const uint8_t *head, size_t head_len,
+                                    uint8_t *p, size_t n) {
+    int put;
+    if (k->used >= vt__qsec_limits_of(k->secret.aead).seal) return -ERANGE;
+    if (!vt__qsec_aim(k, pn, head, head_len) || EVP_CipherUpdate(k->ctx, p, &put, p, (int)n) != 1 ||
+        EVP_CipherFinal_ex(k->ctx, p + n, &put) != 1 ||
+        EVP_CIPHER_CTX_ctrl(k->ctx, EVP_CTRL_AEAD_GET_TAG, VT__QSEC_TAG, p + n) != 1) {
+        ERR_clear_error();
+        return VT_ETLS;
+    }
+    k->used++;
+    return 0;
+}
+/* Decrypts p, whose last VT__QSEC_TAG bytes are the tag, in place: how much text there is. -EBADMSG: it is not authentic, and
+ * what stands in p is anything. */
+static VT__UNUSED int vt__qsec_open(vt__qsec_keys *k, uint64_t pn, const uint8_t *head, size_t head_len,
+                                    uint8_t *p, size_t n) {
+    int put;
+    if (n < VT__QSEC_TAG) return -EBADMSG;
+    n -= VT__QSEC_TAG;
+    if (vt__qsec_aim(k, pn, head, head_len) && EVP_CipherUpdate(k->ctx, p, &put, p, (int)n) == 1 &&
+        EVP_CIPHER_CTX_ctrl(k->ctx, EVP_CTRL_AEAD_SET_TAG, VT__QSEC_TAG, p + n) == 1 &&
+        EVP_CipherFinal_ex(k->ctx, p + n, &put) == 1)
+        return (int)n;
+    ERR_clear_error();
+    return -EBADMSG;
+}
+
+/*--- header protection ---*/
+static VT__UNUSED void vt__qsec_hp_free(vt__qsec_hp *h) {
+    EVP_CIPHER_CTX_free(h->ctx);
+    memset(h, 0, sizeof *h);
+}
+/* h is zeroed or has a key; on an error it has none. */
+static VT__UNUSED int vt__qsec_hp_init(vt__qsec_hp *h, uint32_t version, const vt__qsec_secret *s) {
+    uint8_t key[32];
+    bool same = h->aead == s->aead;
+    h->aead = s->aead;
+    int r = vt__qsec_expand(s, vt__qsec_labels_of(version).hp, key, vt__qsec_key_len(s->aead));
+    if (r == 0 && !vt__qsec_key(&h->ctx, same, vt__qsec_g.kit.hp[s->aead], key, true)) r = -ENOMEM;
+    if (r == 0) EVP_CIPHER_CTX_set_padding(h->ctx, 0);
+    OPENSSL_cleanse(key, sizeof key);
+    if (r < 0) vt__qsec_hp_free(h);
+    return r;
+}
+/* The sample is the counter and nonce of a key stream (RFC 9001 5.4.4). */
+static bool vt__qsec_mask_chacha(vt__qsec_hp *h, const uint8_t *sample, uint8_t *mask) {
+    int put;
+    if (EVP_CipherInit_ex(h->ctx, NULL, NULL, NULL, sample, -1) != 1) return false;
+    memset(mask, 0, VT__QSEC_SAMPLE);
+    return EVP_CipherUpdate(h->ctx, mask, &put, mask, VT__QSEC_SAMPLE) == 1;
+}
+/* n samples in a row become n masks in a row, of 16 bytes each, whose first five count; it may be the same memory. */
+static VT__UNUSED int vt__qsec_mask(vt__qsec_hp *h, const uint8_t *samples, size_t n, uint8_t *masks) {
+    int put;
+    bool ok = true;
+    if (h->aead != VT__QSEC_CHACHA)
+        ok = EVP_CipherUpdate(h->ctx, masks, &put, samples, (int)n * VT__QSEC_SAMPLE) == 1;
+    else
+        for (size_t i = 0; i < n && ok; i++)
+            ok = vt__qsec_mask_chacha(h, samples + i * VT__QSEC_SAMPLE, masks + i * VT__QSEC_SAMPLE);
+    if (ok) return 0;
+    ERR_clear_error();
+    return VT_ETLS;
+}
+
+/*--- Retry, tokens ---*/
+static VT__UNUSED bool vt__qsec_equal(const void *a, const void *b, size_t n) {
+    return CRYPTO_memcmp(a, b, n) == 0;
+}
+/* Keys that seal one text; there is no packet number. */
+static int vt__qsec_once(vt__qsec_keys *k, const uint8_t *key, const uint8_t *iv, bool seal) {
+    const vt__qsec_kit *kit = vt__qsec_kit_get();
+    memset(k, 0, sizeof *k);
+    k->secret.aead = VT__QSEC_AES128;
+    memcpy(k->iv, iv, sizeof k->iv);
+    if (kit && vt__qsec_key(&k->ctx, false, kit->aead[VT__QSEC_AES128], key, seal)) return 0;
+    vt__qsec_keys_free(k);
+    return -ENOMEM;
+}
+/* RFC 9001 5.8: the tag of a Retry packet, from what stands before it and the DCID that it answers. */
+static VT__UNUSED int vt__qsec_retry_tag(uint32_t version, const uint8_t *odcid, size_t n,
+                                         const uint8_t *packet, size_t len, uint8_t tag[VT__QSEC_TAG]) {
+    static const uint8_t v1[28] = {0xbe, 0x0c, 0x69, 0x0b, 0x9f, 0x66, 0x57, 0x5a, 0x1d, 0x76,
+                                   0x6b, 0x54, 0xe3, 0x68, 0xc8, 0x4e, 0x46, 0x15, 0x99, 0xd3,
+                                   0x5d, 0x63, 0x2b, 0xf2, 0x23, 0x98, 0x25, 0xbb},
+                         v2[28] = {0x8f, 0xb4, 0xb0, 0x1b, 0x56, 0xac, 0x48, 0xe2, 0x60, 0xfb,
+                                   0xcb, 0xce, 0xad, 0x7c, 0xcc, 0x92, 0xd8, 0x69, 0x69, 0xbc,
+                                   0x2d, 0x7c, 0x6d, 0x99, 0x90, 0xef, 0xb0, 0x4a};
+    const uint8_t *key = version == VT__QSEC_V2 ? v2 : v1;
+    uint8_t id[1 + VT__QSEC_CID_MAX] = {(uint8_t)n};
+    vt__qsec_keys k;
+    int put, r = vt__qsec_once(&k, key, key + 16, true);
+    if (r < 0) return r;
+    memcpy(id + 1, odcid, n);
+    bool ok = vt__qsec_aim(&k, 0, id, n + 1) && EVP_CipherUpdate(k.ctx, NULL, &put, packet, (int)len) == 1 &&
+              EVP_CipherFinal_ex(k.ctx, tag, &put) == 1 &&
+              EVP_CIPHER_CTX_ctrl(k.ctx, EVP_CTRL_AEAD_GET_TAG, VT__QSEC_TAG, tag) == 1;
+    vt__qsec_keys_free(&k);
+    if (!ok) ERR_clear_error();
+    return ok ? 0 : VT_ETLS;
+}
+/* master: 32 bytes that several processes have in common, or NULL: random ones. */
+static VT__UNUSED int vt__qsec_vault_init(vt__qsec_vault *v, const uint8_t *master) {
+    const vt__qsec_kit *kit = vt__qsec_kit_get();
+    uint8_t key[32];
+    if (!kit) return -ENOMEM;
+    if (master) memcpy(key, master, sizeof key);
+    else if (RAND_bytes(key, sizeof key) != 1) return VT_ETLS;
+    int r = vt__qsec_hmac(kit->sha256, key, sizeof key, (const uint8_t *)"token", 5, v->token);
+    if (r == 0) r = vt__qsec_hmac(kit->sha256, key, sizeof key, (const uint8_t *)"reset", 5, v->reset);
+    OPENSSL_cleanse(key, sizeof key);
+    return r;
+}
+static VT__UNUSED void vt__qsec_vault_free(vt__qsec_vault *v) { OPENSSL_cleanse(v, sizeof *v); }
+/* RFC 9000 10.3.2: the stateless reset token of a connection ID of ours. */
+static VT__UNUSED int vt__qsec_reset_token(const vt__qsec_vault *v, const uint8_t *cid, size_t n,
+                                           uint8_t out[VT__QSEC_RESET]) {
+    const vt__qsec_kit *kit = vt__qsec_kit_get();
+    uint8_t hash[32];
+    int r = kit ? vt__qsec_hmac(kit->sha256, v->reset, sizeof v->reset, cid, n, hash) : -ENOMEM;
+    if (r == 0) memcpy(out, hash, VT__QSEC_RESET);
+    return r;
+}
+/* The keys of the token that begins with `head`. */
+static int vt__qsec_token_keys(const vt__qsec_vault *v, const uint8_t *head, bool seal, vt__qsec_keys *k) {
+    const vt__qsec_kit *kit = vt__qsec_kit_get();
+    uint8_t hash[32];
+    int r = kit ? vt__qsec_hmac(kit->sha256, v->token, sizeof v->token, head, VT__QSEC_TOKEN_HEAD, hash)
+                : -ENOMEM;
+    if (r == 0) r = vt__qsec_once(k, hash, hash + 16, seal);
+    OPENSSL_cleanse(hash, sizeof hash);
+    return r;
+}
+/* What a token claims to be; 0: none of ours. */
+static VT__UNUSED int vt__qsec_token_kind(const uint8_t *p, size_t n) {
+    if (n < VT__QSEC_TOKEN_HEAD + 9 + VT__QSEC_TAG || n > VT__QSEC_TOKEN_MAX) return 0;
+    return p[0] == VT__QSEC_TOKEN_RETRY || p[0] == VT__QSEC_TOKEN_NEW ? p[0] : 0;
+}
+/* Writes a token, at most VT__QSEC_TOKEN_MAX bytes: its length. bind: without it the token is worth nothing; for RETRY the
+ * address, the port and the Retry's SCID, for NEW the address. */
+static VT__UNUSED int vt__qsec_token_seal(const vt__qsec_vault *v, const vt__qsec_token *t, const void *bind,
+                                          size_t bind_len, uint8_t *out) {
+    uint8_t *p = out + VT__QSEC_TOKEN_HEAD;
+    vt__qsec_keys k;
+    out[0] = t->kind;
+    if (RAND_bytes(out + 1, VT__QSEC_SALT) != 1) return VT_ETLS;
+    int r = vt__qsec_token_keys(v, out, true, &k);
+    if (r < 0) return r;
+    for (int i = 0; i < 8; i++) p[i] = (uint8_t)((uint64_t)t->born >> 8 * i);
+    p[8] = t->odcid_len;
+    memcpy(p + 9, t->odcid, t->odcid_len);
+    r = vt__qsec_seal(&k, 0, bind, bind_len, p, 9 + (size_t)t->odcid_len);
+    vt__qsec_keys_free(&k);
+    return r < 0 ? r : VT__QSEC_TOKEN_HEAD + 9 + t->odcid_len + VT__QSEC_TAG;
+}
+/* 1: the token is good; 0: forged, bound to something else, over `life` ns old, or not born yet. */
+static VT__UNUSED int vt__qsec_token_open(const vt__qsec_vault *v, const uint8_t *token, size_t n,
+                                          const void *bind, size_t bind_len, int64_t now, int64_t life,
+                                          vt__qsec_token *t) {
+    uint8_t p[VT__QSEC_TOKEN_TEXT + VT__QSEC_TAG];
+    vt__qsec_keys k;
+    uint64_t born = 0;
+    memset(t, 0, sizeof *t);
+    t->kind = (uint8_t)vt__qsec_token_kind(token, n);
+    if (!t->kind) return 0;
+    n -= VT__QSEC_TOKEN_HEAD;
+    memcpy(p, token + VT__QSEC_TOKEN_HEAD, n);
+    int r = vt__qsec_token_keys(v, token, false, &k);
+    if (r < 0) return r;
+    r = vt__qsec_open(&k, 0, bind, bind_len, p, n);
+    vt__qsec_keys_free(&k);
+    if (r < 0) return 0;
+    for (int i = 0; i < 8; i++) born |= (uint64_t)p[i] << 8 * i;
+    t->born = (int64_t)born;
+    t->odcid_len = p[8];
+    memcpy(t->odcid, p + 9, t->odcid_len);
+    return t->born <= now && now - t->born <= life;
+}
+
+/*==============================================================================
+ * MARK: - @qtls    QUIC's handshake, by OpenSSL (VTHTTP_H3)
+ * uses:   @plat
+ * test:   tests/test_qtls.c
+ *============================================================================*/
+
+/*==============================================================================
+ * MARK: - @quic    QUIC connection machine (VTHTTP_H3)
+ * uses:   @plat
+ * test:   tests/test_quic.c tests/sim_quic.c   fuzz: fuzz/fuzz_quic.c
+ *============================================================================*/
+
+#endif /* VTHTTP_H3 */
 
 /*==============================================================================
  * MARK: - @link    connections of a server: from accept to close, whatever is spoken on them
