@@ -48,7 +48,8 @@
  *   @uri        percent-encoding, path segments, queries, authority
  *   @h1         HTTP/1.1 codec: request and response heads, field sections, chunked bodies, encoders
  *   @ws         WebSocket codec: frames, masks, UTF-8, close codes, handshake
- *   @hpack      HPACK: field sections of HTTP/2 (VTHTTP_H2)
+ *   @hpack      HPACK: field sections of HTTP/2 (VTHTTP_H2, VTHTTP_H3)
+ *   @msg        HTTP messages as HTTP/2 and HTTP/3 have them: what is malformed, limits, priorities, budgets
  *   @h2         HTTP/2 connection machine: frames, streams, flow control, priorities, budgets (VTHTTP_H2)
  *   @qpack      QPACK: field sections of HTTP/3 (VTHTTP_H3)
  *   @qpkt       QUIC on the wire: integers, packet heads, frames, transport parameters (VTHTTP_H3)
@@ -4582,9 +4583,9 @@ static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, c
     return named ? 0 : VT__WS_E_SHAKE;
 }
 
-#if VTHTTP_H2
+#if VTHTTP_H2 || VTHTTP_H3
 /*==============================================================================
- * MARK: - @hpack   HPACK: field sections of HTTP/2 (VTHTTP_H2)
+ * MARK: - @hpack   HPACK: field sections of HTTP/2 (VTHTTP_H2, VTHTTP_H3)
  * uses:   @plat @str @uri @h1
  * pure.   RFC 7541. A block: SIZES -> (FIELD -> NAME -> VALUE)* -> SIZES of the next one, see vt__hpack_dec_next.
  * test:   tests/test_hpack.c tests/interop_hpack.sh   fuzz: fuzz/fuzz_hpack.c
@@ -4776,7 +4777,7 @@ static void vt__hpack_ring_put(vt__hpack_table *t, vt_str s) {
     if (first < s.len) memcpy(t->mem, s.ptr + first, s.len - first);
     t->at = (t->at + (uint32_t)s.len) & (t->cap - 1);
 }
-static void vt__hpack_ring_get(const vt__hpack_table *t, uint32_t at, size_t n, char *out) {
+static VT__NOINLINE void vt__hpack_ring_get(const vt__hpack_table *t, uint32_t at, size_t n, char *out) {
     at &= t->cap - 1;
     size_t first = VT__MIN(n, t->cap - at);
     memcpy(out, t->mem + at, first);
@@ -4793,6 +4794,21 @@ static void vt__hpack_add(vt__hpack_table *t, vt_str name, vt_str value, uint8_t
     vt__hpack_ring_put(t, value);
     t->size += (uint32_t)size;
     t->made++, t->live++;
+}
+
+/* The field, or its name alone, of the entry that was made i-th from last. Where it turns round the ring's end, or is to be
+ * a copy, it is in the scratch. */
+VT__INLINE void vt__hpack_table_field(const vt__hpack_table *t, uint32_t i, bool value, bool copy,
+                                      char *scratch, vt__hpack_field *f) {
+    const vt__hpack_entry *e = vt__hpack_entry_of(t, i);
+    const char *at = (const char *)t->mem + e->at;
+    uint32_t len = e->name_len + (value ? e->value_len : 0U);
+    if (VT__UNLIKELY(e->at + len > t->cap) || VT__UNLIKELY(copy)) {
+        vt__hpack_ring_get(t, e->at, len, scratch);
+        at = scratch;
+    }
+    uint8_t flags = value ? e->flags : e->flags & (uint8_t)VT__HPACK_BAD_NAME;
+    *f = (vt__hpack_field){{at, e->name_len}, {at + e->name_len, e->value_len}, e->id, flags};
 }
 
 /* ---- Huffman code (RFC 7541 Appendix B) ---- */
@@ -4912,117 +4928,42 @@ enum {
 /* Representations (RFC 7541 6). */
 enum { VT__HPACK_INDEXED, VT__HPACK_ADD, VT__HPACK_SIZE, VT__HPACK_SECRET, VT__HPACK_PLAIN };
 enum { VT__HPACK_INT_MAX = 1 << 28 }; /* so that no sum of two lengths, decoded, is over 32 bits */
-typedef struct vt__hpack_dec {
-    vt__hpack_table t;
-    uint32_t limit; /* what a table size update may say */
-    uint32_t owed;  /* the first update of the next block may not say more; UINT32_MAX: need not be */
-    /* of a block: */
+/* What integers and strings are read with, wherever the input is cut. */
+typedef struct vt__hpack_reader {
     char *scratch; /* the name, when it has to be there, then the value */
+    uint64_t bits; /* nbits of Huffman code from the top that no symbol has come of yet */
+    uint32_t nbits;
     uint32_t room; /* what a field may have */
     uint32_t n;    /* integer under way; then bytes of a string that have not come */
     uint32_t len;  /* of the string so far, decoded */
-    uint8_t state, kind;
-    uint8_t more;    /* bytes of the integer so far */
-    uint8_t updates; /* table size updates so far; from the first field on 3 */
+    uint8_t more;  /* bytes of the integer so far */
     bool huffman;
-    bool in_input; /* the name stands there, and has to be saved if the input ends */
-    uint32_t nbits;
-    uint64_t bits; /* nbits of Huffman code from the top that no symbol has come of yet */
-    vt__hpack_field f;
-} vt__hpack_dec;
-
-/* `cap`: the largest SETTINGS_HEADER_TABLE_SIZE that the connection will announce; up to VT__HPACK_CAP_MAX. The table is of
- * that size, made a power of two, and at least of VT__HPACK_DEFAULT: that counts before SETTINGS are acknowledged. */
-static VT__UNUSED void vt__hpack_dec_init(vt__hpack_dec *d, uint32_t cap) {
-    uint32_t size = VT__HPACK_DEFAULT;
-    while (size < cap && size < VT__HPACK_CAP_MAX) size *= 2;
-    memset(d, 0, offsetof(vt__hpack_dec, scratch));
-    vt__hpack_table_init(&d->t, size);
-    d->limit = VT__HPACK_DEFAULT;
-    d->owed = UINT32_MAX;
-}
-/* vt__hpack_mem(d->t.cap) bytes, before the first block. owns: the caller, who may take them back, and give others, between
- * blocks as long as d->t.live is 0. */
-static VT__UNUSED void vt__hpack_dec_table(vt__hpack_dec *d, void *mem) { d->t.mem = mem; }
-/* Our SETTINGS_HEADER_TABLE_SIZE is acknowledged. When it lowers what the peer's table may be, the next block has to begin
- * with a table size update. Between blocks. */
-static VT__UNUSED void vt__hpack_dec_limit(vt__hpack_dec *d, uint32_t size) {
-    d->limit = VT__MIN(size, d->t.cap);
-    if (d->limit < d->t.max) d->owed = VT__MIN(d->owed, d->limit);
-}
-/* A block begins. The scratch has n >= d->t.cap bytes, and is the decoder's until the block's end; a field of more than n -
- * VT__HPACK_SCRATCH_MORE bytes is too long. */
-static VT__UNUSED void vt__hpack_dec_begin(vt__hpack_dec *d, void *scratch, uint32_t n) {
-    d->scratch = scratch;
-    d->room = n - VT__HPACK_SCRATCH_MORE;
-    d->state = VT__HPACK_S_FIELD;
-    d->updates = d->more = 0;
-    d->in_input = false;
-}
-/* The block has ended: 0, or < 0. */
-static VT__UNUSED int vt__hpack_dec_end(vt__hpack_dec *d) {
-    d->scratch = NULL;
-    if (d->state != VT__HPACK_S_FIELD) return VT__HPACK_E_CUT;
-    return d->owed == UINT32_MAX ? 0 : VT__HPACK_E_SIZE_MISSING;
-}
-
-/* An integer with a prefix of `bits` (RFC 7541 5.1), into d->n: 1, 0 or < 0. */
-VT__INLINE int vt__hpack_dec_int(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end, unsigned bits) {
+} vt__hpack_reader;
+/* An integer with a prefix of `bits` (RFC 7541 5.1), into r->n: 1, 0 or < 0. */
+VT__INLINE int vt__hpack_read_int(vt__hpack_reader *r, const uint8_t **p, const uint8_t *end, unsigned bits) {
     const uint32_t most = (1U << bits) - 1;
     if (*p == end) return 0;
-    if (d->more == 0) {
-        d->n = *(*p)++ & most;
-        if (VT__LIKELY(d->n < most)) return 1;
-        d->more = 1;
+    if (r->more == 0) {
+        r->n = *(*p)++ & most;
+        if (VT__LIKELY(r->n < most)) return 1;
+        r->more = 1;
     }
     while (*p < end) {
         uint8_t b = *(*p)++;
-        uint64_t n = d->n + ((uint64_t)(b & 127) << 7 * (d->more - 1));
-        if (d->more++ > 5 || n > VT__HPACK_INT_MAX) return VT__HPACK_E_INTEGER;
-        d->n = (uint32_t)n;
-        if (!(b & 128)) return d->more = 0, 1;
+        uint64_t n = r->n + ((uint64_t)(b & 127) << 7 * (r->more - 1));
+        if (r->more++ > 5 || n > VT__HPACK_INT_MAX) return VT__HPACK_E_INTEGER;
+        r->n = (uint32_t)n;
+        if (!(b & 128)) return r->more = 0, 1;
     }
     return 0;
 }
 
-static int vt__hpack_dec_size(vt__hpack_dec *d) {
-    if (d->updates > 2) return VT__HPACK_E_SIZE_LATE;
-    if (d->updates++ == 2) return VT__HPACK_E_SIZE_MANY;
-    if (d->n > d->limit) return VT__HPACK_E_SIZE;
-    if (d->n > d->owed) return VT__HPACK_E_SIZE_MISSING;
-    d->owed = UINT32_MAX;
-    d->t.max = d->n;
-    vt__hpack_evict(&d->t, d->n);
-    return 2;
-}
-
-/* The name of an entry, and its value unless `value` is false. Where they turn round the ring's end, or the entry may go
- * before they have been used, in the scratch. */
-static int vt__hpack_dec_entry(vt__hpack_dec *d, uint32_t index, bool value, vt__hpack_field *f) {
-    if (index - 1 < VT__HPACK_STATIC_N) {
-        const vt__hpack_static *s = &vt__hpack_statics[index];
-        *f = (vt__hpack_field){{s->name, s->name_len}, {s->value, s->value_len}, s->id, 0};
-        return 1;
-    }
-    if (index == 0 || index - VT__HPACK_STATIC_N > d->t.live) return VT__HPACK_E_INDEX;
-    const vt__hpack_entry *e = vt__hpack_entry_of(&d->t, index - VT__HPACK_STATIC_N);
-    const char *at = (const char *)d->t.mem + e->at;
-    uint32_t len = e->name_len + (value ? e->value_len : 0U);
-    if (VT__UNLIKELY(e->at + len > d->t.cap || d->kind == VT__HPACK_ADD)) {
-        vt__hpack_ring_get(&d->t, e->at, len, d->scratch);
-        at = d->scratch;
-    }
-    uint8_t flags = value ? e->flags : e->flags & (uint8_t)VT__HPACK_BAD_NAME;
-    *f = (vt__hpack_field){{at, e->name_len}, {at + e->name_len, e->value_len}, e->id, flags};
-    return 1;
-}
-
 /* Decodes all of [p, end) behind what the scratch has from `at` on; what is too long for it is counted. */
-static int vt__hpack_huff_run(vt__hpack_dec *d, const uint8_t *p, const uint8_t *end, uint32_t at) {
-    char *base = d->scratch + at, *last = d->scratch + d->room;
-    char *out = base + (d->len <= d->room - at ? d->len : 0), *from = out;
-    uint64_t w = d->bits;
-    uint32_t n = d->nbits;
+static int vt__hpack_huff_run(vt__hpack_reader *r, const uint8_t *p, const uint8_t *end, uint32_t at) {
+    char *base = r->scratch + at, *last = r->scratch + r->room;
+    char *out = base + (r->len <= r->room - at ? r->len : 0), *from = out;
+    uint64_t w = r->bits;
+    uint32_t n = r->nbits;
     unsigned e;
     for (;;) {
         if (VT__LIKELY(end - p >= 8)) {
@@ -5039,7 +4980,7 @@ static int vt__hpack_huff_run(vt__hpack_dec *d, const uint8_t *p, const uint8_t 
             *out++ = (char)(e >> 8);
             w <<= e & 63, n -= e & 63;
         } while (n >= VT__HPACK_LEN_MAX);
-        if (VT__UNLIKELY(out > last)) d->len += (uint32_t)(out - from), from = out = base;
+        if (VT__UNLIKELY(out > last)) r->len += (uint32_t)(out - from), from = out = base;
     }
     for (;;) { /* bits that are not there are 0, which EOS has none of */
         e = vt__hpack_short[w >> (64 - VT__HPACK_LEN_SHORT)];
@@ -5048,38 +4989,111 @@ static int vt__hpack_huff_run(vt__hpack_dec *d, const uint8_t *p, const uint8_t 
         *out++ = (char)(e >> 8);
         w <<= e & 63, n -= e & 63;
     }
-    d->len += (uint32_t)(out - from);
-    d->bits = w, d->nbits = n;
+    r->len += (uint32_t)(out - from);
+    r->bits = w, r->nbits = n;
     return 0;
 }
 
-/* The string's first byte has come: its length and coding. */
-VT__INLINE int vt__hpack_dec_length(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end) {
-    if (*p < end && d->more == 0) d->huffman = **p >> 7;
-    int rc = vt__hpack_dec_int(d, p, end, 7);
-    if (rc > 0) d->len = d->nbits = 0, d->bits = 0;
+/* A string's length, with a prefix of `bits`, and its coding. */
+VT__INLINE int vt__hpack_read_length(vt__hpack_reader *r, const uint8_t **p, const uint8_t *end,
+                                     unsigned bits) {
+    if (*p < end && r->more == 0) r->huffman = **p >> bits & 1;
+    int rc = vt__hpack_read_int(r, p, end, bits);
+    if (rc > 0) r->len = r->nbits = 0, r->bits = 0;
     return rc;
 }
 /* The next bytes of a string that goes to the scratch at `at`, or stays where it is; *s when it is whole: 1, 0 or < 0. */
-static int vt__hpack_dec_string(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end, uint32_t at,
-                                vt_str *s) {
+static int vt__hpack_read_string(vt__hpack_reader *r, const uint8_t **p, const uint8_t *end, uint32_t at,
+                                 vt_str *s) {
     const uint8_t *from = *p;
-    uint32_t n = (size_t)(end - from) < d->n ? (uint32_t)(end - from) : d->n;
+    uint32_t n = (size_t)(end - from) < r->n ? (uint32_t)(end - from) : r->n;
     *p += n;
-    s->ptr = d->scratch + at;
-    if (d->huffman) {
-        int rc = vt__hpack_huff_run(d, from, *p, at);
+    s->ptr = r->scratch + at;
+    if (r->huffman) {
+        int rc = vt__hpack_huff_run(r, from, *p, at);
         if (VT__UNLIKELY(rc < 0)) return rc;
-        if (n == d->n && (d->nbits > 7 || d->bits != ~(UINT64_MAX >> d->nbits))) return VT__HPACK_E_PADDING;
-    } else if (n == d->n && d->len == 0) {
+        if (n == r->n && (r->nbits > 7 || r->bits != ~(UINT64_MAX >> r->nbits))) return VT__HPACK_E_PADDING;
+    } else if (n == r->n && r->len == 0) {
         s->ptr = (const char *)from;
-        d->len = n;
+        r->len = n;
     } else {
-        if (n && d->len + n <= d->room - at) memcpy(d->scratch + at + d->len, from, n);
-        d->len += n;
+        if (n && r->len + n <= r->room - at) memcpy(r->scratch + at + r->len, from, n);
+        r->len += n;
     }
-    s->len = d->len;
-    return (d->n -= n) == 0;
+    s->len = r->len;
+    return (r->n -= n) == 0;
+}
+
+typedef struct vt__hpack_dec {
+    vt__hpack_table t;
+    uint32_t limit; /* what a table size update may say */
+    uint32_t owed;  /* the first update of the next block may not say more; UINT32_MAX: need not be */
+    /* of a block: */
+    vt__hpack_reader r;
+    uint8_t state, kind;
+    uint8_t updates; /* table size updates so far; from the first field on 3 */
+    bool in_input;   /* the name stands there, and has to be saved if the input ends */
+    vt__hpack_field f;
+} vt__hpack_dec;
+
+/* `cap`: the largest SETTINGS_HEADER_TABLE_SIZE that the connection will announce; up to VT__HPACK_CAP_MAX. The table is of
+ * that size, made a power of two, and at least of VT__HPACK_DEFAULT: that counts before SETTINGS are acknowledged. */
+static VT__UNUSED void vt__hpack_dec_init(vt__hpack_dec *d, uint32_t cap) {
+    uint32_t size = VT__HPACK_DEFAULT;
+    while (size < cap && size < VT__HPACK_CAP_MAX) size *= 2;
+    memset(d, 0, offsetof(vt__hpack_dec, r));
+    vt__hpack_table_init(&d->t, size);
+    d->limit = VT__HPACK_DEFAULT;
+    d->owed = UINT32_MAX;
+}
+/* vt__hpack_mem(d->t.cap) bytes, before the first block. owns: the caller, who may take them back, and give others, between
+ * blocks as long as d->t.live is 0. */
+static VT__UNUSED void vt__hpack_dec_table(vt__hpack_dec *d, void *mem) { d->t.mem = mem; }
+/* Our SETTINGS_HEADER_TABLE_SIZE is acknowledged. When it lowers what the peer's table may be, the next block has to begin
+ * with a table size update. Between blocks. */
+static VT__UNUSED void vt__hpack_dec_limit(vt__hpack_dec *d, uint32_t size) {
+    d->limit = VT__MIN(size, d->t.cap);
+    if (d->limit < d->t.max) d->owed = VT__MIN(d->owed, d->limit);
+}
+/* A block begins. The scratch has n >= d->t.cap bytes, and is the decoder's until the block's end; a field of more than n -
+ * VT__HPACK_SCRATCH_MORE bytes is too long. */
+static VT__UNUSED void vt__hpack_dec_begin(vt__hpack_dec *d, void *scratch, uint32_t n) {
+    d->r.scratch = scratch;
+    d->r.room = n - VT__HPACK_SCRATCH_MORE;
+    d->state = VT__HPACK_S_FIELD;
+    d->updates = d->r.more = 0;
+    d->in_input = false;
+}
+/* The block has ended: 0, or < 0. */
+static VT__UNUSED int vt__hpack_dec_end(vt__hpack_dec *d) {
+    d->r.scratch = NULL;
+    if (d->state != VT__HPACK_S_FIELD) return VT__HPACK_E_CUT;
+    return d->owed == UINT32_MAX ? 0 : VT__HPACK_E_SIZE_MISSING;
+}
+
+static int vt__hpack_dec_size(vt__hpack_dec *d) {
+    if (d->updates > 2) return VT__HPACK_E_SIZE_LATE;
+    if (d->updates++ == 2) return VT__HPACK_E_SIZE_MANY;
+    if (d->r.n > d->limit) return VT__HPACK_E_SIZE;
+    if (d->r.n > d->owed) return VT__HPACK_E_SIZE_MISSING;
+    d->owed = UINT32_MAX;
+    d->t.max = d->r.n;
+    vt__hpack_evict(&d->t, d->r.n);
+    return 2;
+}
+
+/* The name of an entry, and its value unless `value` is false. Where they turn round the ring's end, or the entry may go
+ * before they have been used, in the scratch. */
+static int vt__hpack_dec_entry(vt__hpack_dec *d, uint32_t index, bool value, vt__hpack_field *f) {
+    if (index - 1 < VT__HPACK_STATIC_N) {
+        const vt__hpack_static *s = &vt__hpack_statics[index];
+        *f = (vt__hpack_field){{s->name, s->name_len}, {s->value, s->value_len}, s->id, 0};
+        return 1;
+    }
+    if (index == 0 || index - VT__HPACK_STATIC_N > d->t.live) return VT__HPACK_E_INDEX;
+    vt__hpack_table_field(&d->t, index - VT__HPACK_STATIC_N, value, d->kind == VT__HPACK_ADD, d->r.scratch,
+                          f);
+    return 1;
 }
 
 /* What a name is worth: its id, and whether it is one. */
@@ -5107,16 +5121,19 @@ static void vt__hpack_value_check(vt__hpack_field *f) {
         f->flags |= VT__HPACK_BAD_VALUE;
 }
 
-/* A literal field is whole. */
-static void vt__hpack_dec_literal(vt__hpack_dec *d) {
-    vt__hpack_field *f = &d->f;
-    bool fits = f->name.len <= d->room && f->value.len <= d->room - f->name.len;
+/* A literal field is whole: whether it fits the scratch, and what its value is worth. */
+VT__INLINE void vt__hpack_literal(const vt__hpack_reader *r, vt__hpack_field *f) {
+    bool fits = f->name.len <= r->room && f->value.len <= r->room - f->name.len;
     if (VT__LIKELY(fits)) {
         vt__hpack_value_check(f);
     } else {
         f->name.ptr = f->value.ptr = NULL;
         f->id = 0, f->flags = VT__HPACK_LONG;
     }
+}
+static void vt__hpack_dec_literal(vt__hpack_dec *d) {
+    vt__hpack_field *f = &d->f;
+    vt__hpack_literal(&d->r, f);
     if (d->kind == VT__HPACK_ADD) vt__hpack_add(&d->t, f->name, f->value, f->id, f->flags);
     if (d->kind == VT__HPACK_SECRET) f->flags |= VT__HPACK_NEVER;
 }
@@ -5131,11 +5148,11 @@ static int vt__hpack_dec_head(vt__hpack_dec *d) {
     d->updates = 3;
     if (d->kind == VT__HPACK_INDEXED) {
         d->state = VT__HPACK_S_FIELD;
-        return vt__hpack_dec_entry(d, d->n, true, &d->f);
+        return vt__hpack_dec_entry(d, d->r.n, true, &d->f);
     }
-    d->state = d->n ? VT__HPACK_S_VALUE_LEN : VT__HPACK_S_NAME_LEN;
-    if (d->n == 0) return 2;
-    int rc = vt__hpack_dec_entry(d, d->n, false, &d->f);
+    d->state = d->r.n ? VT__HPACK_S_VALUE_LEN : VT__HPACK_S_NAME_LEN;
+    if (d->r.n == 0) return 2;
+    int rc = vt__hpack_dec_entry(d, d->r.n, false, &d->f);
     return rc < 0 ? rc : 2;
 }
 /* One step: 2 go on, else as vt__hpack_dec_next. */
@@ -5154,24 +5171,24 @@ VT__INLINE int vt__hpack_dec_step(vt__hpack_dec *d, const uint8_t **p, const uin
         d->state = VT__HPACK_S_HEAD;
         return 2;
     case VT__HPACK_S_HEAD:
-        rc = vt__hpack_dec_int(d, p, end, bits[d->kind]);
+        rc = vt__hpack_read_int(&d->r, p, end, bits[d->kind]);
         return rc > 0 ? vt__hpack_dec_head(d) : rc;
     case VT__HPACK_S_NAME_LEN:
-        if ((rc = vt__hpack_dec_length(d, p, end)) <= 0) return rc;
+        if ((rc = vt__hpack_read_length(&d->r, p, end, 7)) <= 0) return rc;
         d->state = VT__HPACK_S_NAME;
         return 2;
     case VT__HPACK_S_NAME:
-        if ((rc = vt__hpack_dec_string(d, p, end, 0, &f->name)) <= 0) return rc;
-        d->in_input = f->name.ptr != d->scratch;
-        if (VT__LIKELY(f->name.len <= d->room)) vt__hpack_name_check(f);
+        if ((rc = vt__hpack_read_string(&d->r, p, end, 0, &f->name)) <= 0) return rc;
+        d->in_input = f->name.ptr != d->r.scratch;
+        if (VT__LIKELY(f->name.len <= d->r.room)) vt__hpack_name_check(f);
         d->state = VT__HPACK_S_VALUE_LEN;
         return 2;
     case VT__HPACK_S_VALUE_LEN:
-        if ((rc = vt__hpack_dec_length(d, p, end)) <= 0) return rc;
+        if ((rc = vt__hpack_read_length(&d->r, p, end, 7)) <= 0) return rc;
         d->state = VT__HPACK_S_VALUE;
         return 2;
     default:
-        rc = vt__hpack_dec_string(d, p, end, (uint32_t)VT__MIN(f->name.len, d->room), &f->value);
+        rc = vt__hpack_read_string(&d->r, p, end, (uint32_t)VT__MIN(f->name.len, d->r.room), &f->value);
         if (rc <= 0) return rc;
         vt__hpack_dec_literal(d);
         d->in_input = false;
@@ -5192,8 +5209,8 @@ static VT__UNUSED int vt__hpack_dec_next(vt__hpack_dec *d, const uint8_t **p, co
     if (rc > 0) *f = d->f;
     if (rc == 0 && d->in_input) {
         size_t n = d->f.name.len;
-        if (n <= d->room) memcpy(d->scratch, d->f.name.ptr, n);
-        d->f.name.ptr = d->scratch;
+        if (n <= d->r.room) memcpy(d->r.scratch, d->f.name.ptr, n);
+        d->f.name.ptr = d->r.scratch;
         d->in_input = false;
     }
     return rc;
@@ -5489,8 +5506,226 @@ static VT__UNUSED size_t vt__hpack_put_date(uint8_t out[VT__HPACK_DATE_MAX], con
 }
 
 /*==============================================================================
+ * MARK: - @msg     HTTP messages as HTTP/2 and HTTP/3 have them: what is malformed, limits, priorities, budgets
+ * uses:   @plat @str @uri @h1 @hpack
+ * pure.   RFC 9113 8.2-8.5, RFC 9114 4.2-4.4, RFC 8441, RFC 9220, RFC 9218.
+ * test:   tests/test_h2.c tests/test_h3.c
+ *
+ * What both machines ask of a message, and how they tell of it. A vt__msg_head is filled while the fields of one head come
+ * (vt__msg_field), and judged when they have (vt__msg_request_ok, vt__msg_response_ok).
+ *============================================================================*/
+/* What a machine reports, one at a time. */
+enum vt__msg_ev {
+    VT__MSG_EV_OPEN = 1, /* a request; whoever does not want it says so before the next call */
+    VT__MSG_EV_FIELD,    /* name, value, field; until the next call */
+    VT__MSG_EV_INFORM,   /* the end of an interim response's head: status */
+    VT__MSG_EV_HEAD,     /* the end of a head; status of a response; end, too_large */
+    VT__MSG_EV_TRAILERS, /* their end, and that of the stream's other side */
+    VT__MSG_EV_DATA,     /* value: as long as the input */
+    VT__MSG_EV_END,      /* of the data */
+    VT__MSG_EV_RESET,    /* by the peer, or by us for an error of its: code */
+    VT__MSG_EV_SETTINGS, /* the peer's are here */
+    VT__MSG_EV_PING,     /* ours was answered */
+    VT__MSG_EV_GOAWAY,   /* id, code; what was asked for on streams above it may be asked elsewhere */
+    VT__MSG_EV_PRIORITY  /* of the stream has changed */
+};
+typedef struct vt__msg_event {
+    void *stream; /* a vt__h2_stream or vt__h3_stream */
+    vt_str name, value;
+    uint64_t id, code;
+    uint16_t status;
+    uint8_t type, field; /* VT__H1_F_x or VT__HPACK_F_x */
+    bool end;            /* nothing follows on this side of the stream */
+    bool too_large;      /* fields over the limits, and the rest, were left out: 431 */
+    bool never;          /* the field is never to be indexed */
+} vt__msg_event;
+
+/* ---- budgets ---- */
+/* What costs more than it is worth: a burst, and a rate. A burst of VT__MSG_ANY is never used up. */
+enum { VT__MSG_ANY = -1 };
+typedef struct vt__msg_budget {
+    int32_t burst;
+    uint32_t per_s;
+} vt__msg_budget;
+/* Takes n from a budget; false: it is used up. A debt is the time at which it will be paid off. */
+VT__INLINE bool vt__msg_spend(const vt__msg_budget *b, int64_t *debt, int64_t now, uint32_t n) {
+    int64_t each = VT_SEC / b->per_s;
+    *debt = VT__MAX(*debt, now) + each * n;
+    return b->burst == VT__MSG_ANY || *debt - now <= each * b->burst;
+}
+
+/* ---- priorities (RFC 9218) ---- */
+/* A priority in a byte, urgency and 8: incremental. What cannot be read leaves the default. */
+static uint8_t vt__msg_priority(vt_str value) {
+    unsigned urgency = 3, incremental = 0;
+    size_t pos = 0;
+    vt_str one;
+    while (vt__h1_list_next(value, &pos, &one)) {
+        const char *semi = memchr(one.ptr, ';', one.len);
+        if (semi) one = vt__str_trim((vt_str){one.ptr, (size_t)(semi - one.ptr)});
+        if (one.len == 3 && memcmp(one.ptr, "u=", 2) == 0 && one.ptr[2] >= '0' && one.ptr[2] <= '7')
+            urgency = (unsigned)(one.ptr[2] - '0');
+        if ((one.len == 1 && one.ptr[0] == 'i') || vt__str_eq(one, VT__STR_LIT("i=?1"))) incremental = 8;
+        if (vt__str_eq(one, VT__STR_LIT("i=?0"))) incremental = 0;
+    }
+    return (uint8_t)(urgency | incremental);
+}
+
+/* ---- heads ---- */
+/* A head on its way in; zeroed when it begins, with what is known of it before. */
+typedef struct vt__msg_head {
+    uint64_t authority;     /* a hash of it */
+    int64_t length;         /* Content-Length; -1: none */
+    uint32_t size, nfields; /* size: name + value + 32 */
+    uint16_t seen, status;  /* bits of pseudo-fields */
+    uint8_t method;
+    uint8_t priority;                         /* of its field, see vt__msg_priority; VT__MSG_NO_PRIORITY */
+    bool request, trailers, connect_protocol; /* set before: what it is, and whether it may have :protocol */
+    bool regular, host, asterisk, port, too_large;
+} vt__msg_head;
+enum { VT__MSG_NO_PRIORITY = 255 };
+VT__INLINE vt__msg_head vt__msg_begin(bool request, bool trailers, bool connect_protocol) {
+    return (vt__msg_head){.length = -1,
+                          .priority = VT__MSG_NO_PRIORITY,
+                          .request = request,
+                          .trailers = trailers,
+                          .connect_protocol = connect_protocol};
+}
+#define VT__MSG_SEEN(x) (1U << (VT__HPACK_F_##x - VT__HPACK_F_AUTHORITY))
+/* For comparing :authority with Host. Letters fold, and of the bytes that an authority has nothing else. What it lets through is
+ * not used: of the two only one is reported. */
+static uint64_t vt__msg_hash(vt_str s) {
+    uint64_t hash = s.len, word = 0;
+    for (size_t i = 0; i < s.len; i += 8) {
+        memcpy(&word, s.ptr + i, VT__MIN(s.len - i, 8));
+        hash = (hash ^ vt__h1_fold(word)) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 32;
+    }
+    return hash;
+}
+static bool vt__msg_path_ok(vt__msg_head *b, vt_str path) {
+    b->asterisk = path.len == 1 && path.ptr[0] == '*';
+    if (!b->asterisk && (path.len == 0 || path.ptr[0] != '/')) return false;
+    for (size_t i = 0; i < path.len; i++) {
+        uint8_t c = (uint8_t)path.ptr[i];
+        if (c <= ' ' || c >= 0x7f || c == '#') return false;
+    }
+    return true;
+}
+/* Host and :authority: each is good, and they agree. */
+static bool vt__msg_authority_ok(vt__msg_head *b, vt_str value) {
+    vt__uri_auth auth;
+    uint64_t hash = vt__msg_hash(value);
+    if (vt__uri_authority(value, &auth) < 0) return false;
+    if ((b->host || b->seen & VT__MSG_SEEN(AUTHORITY)) && b->authority != hash) return false;
+    b->authority = hash;
+    b->port = auth.port >= 0;
+    return true;
+}
+/* 100 to 599, and no change of protocols: HTTP/2 has none. */
+static bool vt__msg_status_ok(vt__msg_head *b, vt_str value) {
+    int64_t status = 0;
+    if (value.len != 3 || vt__str_u63(value, 599, &status) < 0 || status < 100) return false;
+    b->status = (uint16_t)status;
+    return status != 101;
+}
+/* A pseudo-field: known, in its place, once, and of a value it may have (RFC 9113 8.3). */
+static bool vt__msg_pseudo_ok(vt__msg_head *b, const vt__hpack_field *f) {
+    unsigned bit = 1U << (f->id - VT__HPACK_F_AUTHORITY);
+    if (f->id == VT__HPACK_F_PSEUDO || b->regular || b->seen & bit || b->trailers) return false;
+    if ((f->id == VT__HPACK_F_STATUS) == b->request) return false;
+    bool ok = true;
+    switch (f->id) {
+    case VT__HPACK_F_AUTHORITY: ok = vt__msg_authority_ok(b, f->value); break;
+    case VT__HPACK_F_METHOD:
+        b->method = (uint8_t)vt__h1_method(f->value);
+        ok = b->method || vt__h1_is_token(f->value);
+        break;
+    case VT__HPACK_F_PATH: ok = vt__msg_path_ok(b, f->value); break;
+    case VT__HPACK_F_STATUS: ok = vt__msg_status_ok(b, f->value); break;
+    case VT__HPACK_F_PROTOCOL: ok = b->connect_protocol && vt__h1_is_token(f->value); break;
+    default: ok = f->value.len > 0; break; /* :scheme */
+    }
+    b->seen |= (uint16_t)bit;
+    return ok;
+}
+/* Every other field. False: it makes its head malformed (RFC 9113 8.2.2). */
+static bool vt__msg_regular_ok(vt__msg_head *b, const vt__hpack_field *f) {
+    b->regular = true;
+    if (b->trailers && !vt__h1_trailer_ok(f->id)) return false;
+    switch (f->id) {
+    case VT__H1_F_CONNECTION:
+    case VT__H1_F_KEEP_ALIVE:
+    case VT__H1_F_PROXY_CONNECTION:
+    case VT__H1_F_TRANSFER_ENCODING:
+    case VT__H1_F_UPGRADE: return false;
+    case VT__H1_F_TE: return vt__str_eq_ci(f->value, VT__STR_LIT("trailers"));
+    case VT__H1_F_CONTENT_LENGTH:
+        return b->length < 0 && vt__str_u63(f->value, INT64_MAX, &b->length) == 0; /* once */
+    case VT__H1_F_PRIORITY: b->priority = vt__msg_priority(f->value); return true;
+    case VT__H1_F_HOST:
+        if (!b->request) return true;
+        if (b->host || !vt__msg_authority_ok(b, f->value)) return false;
+        b->host = true;
+        return true;
+    default: return true;
+    }
+}
+/* Whether a field counts within the limits of its head. */
+VT__INLINE bool vt__msg_fits(vt__msg_head *b, const vt__hpack_field *f, uint32_t max_head,
+                             uint32_t max_fields) {
+    size_t size = f->name.len + f->value.len + VT__HPACK_OVERHEAD;
+    if (b->too_large || f->flags & VT__HPACK_LONG || size > max_head - b->size || b->nfields == max_fields) {
+        b->too_large = true;
+        return false;
+    }
+    b->size += (uint32_t)size;
+    b->nfields++;
+    return true;
+}
+/* A field that fits: 1 and *ev, of which the stream and its id are the caller's; 0: it says nothing; < 0: it makes its head
+ * malformed. */
+VT__INLINE int vt__msg_field(vt__msg_head *b, const vt__hpack_field *f, vt__msg_event *ev) {
+    bool ok = !(f->flags & (VT__HPACK_BAD_NAME | VT__HPACK_BAD_VALUE));
+    ok = ok && (f->id >= VT__HPACK_F_AUTHORITY ? vt__msg_pseudo_ok(b, f) : vt__msg_regular_ok(b, f));
+    if (!ok) return -1;
+    if (f->id == VT__H1_F_HOST && b->seen & VT__MSG_SEEN(AUTHORITY)) return 0; /* says the same */
+    ev->type = VT__MSG_EV_FIELD;
+    ev->name = f->name;
+    ev->value = f->value;
+    ev->field = f->id;
+    ev->never = f->flags & VT__HPACK_NEVER;
+    return 1;
+}
+/* RFC 9113 8.3.1, 8.5; RFC 8441 4. */
+static bool vt__msg_request_ok(const vt__msg_head *b) {
+    unsigned place = VT__MSG_SEEN(SCHEME) | VT__MSG_SEEN(PATH), seen = b->seen;
+    bool connect = b->method == VT__H1_M_CONNECT, extended = seen & VT__MSG_SEEN(PROTOCOL);
+    if (!(seen & VT__MSG_SEEN(METHOD)) || (extended && !connect)) return false;
+    if (connect && !extended) return !(seen & place) && seen & VT__MSG_SEEN(AUTHORITY) && b->port;
+    if (b->asterisk && b->method != VT__H1_M_OPTIONS) return false;
+    return (seen & place) == place && (seen & VT__MSG_SEEN(AUTHORITY) || b->host);
+}
+/* A response's. `fin`: nothing follows it; `tunnel`: of a CONNECT; *bodyless: whether it has no body, whatever Content-Length
+ * says of that. */
+static bool vt__msg_response_ok(vt__msg_head *b, bool fin, bool tunnel, bool *bodyless) {
+    if (!(b->seen & VT__MSG_SEEN(STATUS))) return false;
+    if (b->status < 200) {
+        b->length = -1;
+        return !fin;
+    }
+    if (tunnel && b->status < 300) b->length = -1;
+    if (b->status == 204 || b->status == 304) *bodyless = true;
+    if (*bodyless) b->length = 0;
+    return true;
+}
+
+#endif /* VTHTTP_H2 || VTHTTP_H3 */
+
+#if VTHTTP_H2
+/*==============================================================================
  * MARK: - @h2      HTTP/2 connection machine: frames, streams, flow control, priorities, budgets
- * uses:   @plat @str @ds @uri @h1 @hpack
+ * uses:   @plat @ds @hpack @msg
  * pure.   RFC 9113, RFC 9218, RFC 8441. A stream: open -> half-closed by either side -> closed, see vt__h2_end, vt__h2_close.
  * test:   tests/test_h2.c   fuzz: fuzz/fuzz_h2.c
  *
@@ -5562,7 +5797,7 @@ static VT__UNUSED const vt__h2_err_row *vt__h2_err_of(int err) {
     return &rows[VT__H2_E_PREFACE - err];
 }
 
-/* What is paid for, and what by default: burst and rate a second. A burst of VT__H2_ANY is never used up. The rates of resets
+/* What is paid for, and what by default: burst and rate a second. The rates of resets
  * and refusals are above other servers' (33), for a client that cancels 10,000 requests in a minute is a map being dragged
  * about, which may not know that its handlers still run; and how many are at work is bounded all the same. */
 /* clang-format off */
@@ -5582,11 +5817,7 @@ enum vt__h2_cause {
 #undef VT__H2_BUDGET_ENUM
         VT__H2_CAUSES
 };
-enum { VT__H2_WASTE_UNIT = 65536, VT__H2_ANY = -1 };
-typedef struct vt__h2_budget {
-    int32_t burst;
-    uint32_t per_s;
-} vt__h2_budget;
+enum { VT__H2_WASTE_UNIT = 65536 };
 
 /* Shared by many connections. Zero means the default; see vt__h2_cfg_fill. */
 typedef struct vt__h2_cfg {
@@ -5601,7 +5832,7 @@ typedef struct vt__h2_cfg {
     uint32_t max_window;        /* the same at most, and of all streams together; 1 MiB */
     int64_t ack_timeout_ns;     /* for our SETTINGS; 10 s */
     bool connect_protocol;      /* a server takes extended CONNECT */
-    vt__h2_budget budgets[VT__H2_CAUSES]; /* see above */
+    vt__msg_budget budgets[VT__H2_CAUSES]; /* see above */
 } vt__h2_cfg;
 
 enum vt__h2_queue { VT__H2_Q_NONE, VT__H2_Q_FIRST, VT__H2_Q_DATA };
@@ -5633,12 +5864,11 @@ enum { VT__H2_CONTROL_MIN = 512 }; /* what vt__h2_put_control needs */
 
 /* A header block on its way in. */
 typedef struct vt__h2_block {
-    uint32_t id, bytes, size, nfields; /* id 0: none; size: name + value + 32 */
-    uint32_t bad;                      /* the code that its stream will be reset with */
-    uint64_t authority;                /* a hash of it */
-    uint16_t seen, status;             /* bits of pseudo-fields */
-    uint8_t continuations, method;
-    bool fin, regular, host, asterisk, too_large, opening, port;
+    vt__msg_head m;
+    uint32_t id, bytes; /* id 0: none */
+    uint32_t bad;       /* the code that its stream will be reset with */
+    uint8_t continuations;
+    bool fin, opening;
 } vt__h2_block;
 
 /* One connection. Zeroed and set up by vt__h2_init. */
@@ -5684,31 +5914,6 @@ typedef struct vt__h2 {
     vt__hpack_dec dec;
     vt__hpack_enc enc;
 } vt__h2;
-
-enum vt__h2_ev {
-    VT__H2_EV_OPEN = 1, /* a request; vt__h2_attach before the next call, else it is refused */
-    VT__H2_EV_FIELD,    /* name, value, field; until the next call */
-    VT__H2_EV_INFORM,   /* the end of an interim response's head: status */
-    VT__H2_EV_HEAD,     /* the end of a head; status of a response; end, too_large */
-    VT__H2_EV_TRAILERS, /* their end, and that of the stream's other side */
-    VT__H2_EV_DATA,     /* value: as long as the input; vt__h2_consumed when it was put to use */
-    VT__H2_EV_END,      /* of the data */
-    VT__H2_EV_RESET, /* by the peer, or by us for an error of its: code; vt__h2_release when the handler has ended */
-    VT__H2_EV_SETTINGS, /* the peer's have changed */
-    VT__H2_EV_PING,     /* vt__h2_ping was answered */
-    VT__H2_EV_GOAWAY,   /* id, code; streams above it, and those without an id, may be tried elsewhere */
-    VT__H2_EV_PRIORITY  /* of the stream has changed */
-};
-typedef struct vt__h2_event {
-    vt__h2_stream *stream;
-    vt_str name, value;
-    uint32_t id, code;
-    uint16_t status;
-    uint8_t type, field; /* VT__H1_F_x or VT__HPACK_F_x */
-    bool end;            /* nothing follows on this side of the stream */
-    bool too_large;      /* fields over the limits, and the rest, were left out: 431 */
-    bool never;          /* the field is never to be indexed */
-} vt__h2_event;
 
 /* ---- frames ---- */
 enum { VT__H2_T_DATA = 0, VT__H2_T_HEADERS, VT__H2_T_PRIORITY, VT__H2_T_RST_STREAM, VT__H2_T_SETTINGS };
@@ -5787,13 +5992,10 @@ static const uint8_t *vt__h2_take(vt__h2 *h, const uint8_t **p, const uint8_t *e
 }
 
 /* ---- budgets ---- */
-/* Takes n from a budget: 0, or VT__H2_E_FLOOD when it is used up. A debt is the time at which it will be paid off. */
+/* Takes n from a budget: 0, or VT__H2_E_FLOOD when it is used up. */
 static VT__NOINLINE int vt__h2_spend(vt__h2 *h, enum vt__h2_cause cause, uint32_t n) {
-    const vt__h2_budget *b = &h->cfg->budgets[cause];
-    int64_t each = VT_SEC / b->per_s, *debt = &h->debts[cause];
     h->counts[cause] += n;
-    *debt = VT__MAX(*debt, h->now) + each * n;
-    if (b->burst == VT__H2_ANY || *debt - h->now <= each * b->burst) return 0;
+    if (vt__msg_spend(&h->cfg->budgets[cause], &h->debts[cause], h->now, n)) return 0;
     h->flood = (uint8_t)cause;
     return VT__H2_E_FLOOD;
 }
@@ -5940,7 +6142,7 @@ static VT__UNUSED void vt__h2_reset(vt__h2 *h, vt__h2_stream *s, uint32_t code) 
     s->owes_reset = true;
     vt__h2_owe(h, s);
 }
-static int vt__h2_emit(vt__h2_event *ev, enum vt__h2_ev type, vt__h2_stream *s) {
+static int vt__h2_emit(vt__msg_event *ev, enum vt__msg_ev type, vt__h2_stream *s) {
     memset(ev, 0, sizeof *ev);
     ev->type = (uint8_t)type;
     ev->stream = s;
@@ -5949,7 +6151,7 @@ static int vt__h2_emit(vt__h2_event *ev, enum vt__h2_ev type, vt__h2_stream *s) 
 }
 enum { VT__H2_GO = 2 }; /* no event; go on */
 /* The peer broke a rule on one stream; s NULL: it is not there any more. */
-static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__h2_event *ev) {
+static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__msg_event *ev) {
     bool open = s && !s->reset;
     int rc = code == VT__H2_REFUSED_STREAM ? 0 : vt__h2_spend(h, VT__H2_RESETS, 1);
     if (rc < 0) return rc;
@@ -5960,7 +6162,7 @@ static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__h
         return VT__H2_GO;
     }
     vt__h2_close(h, s, VT__H2_OURS, code);
-    rc = vt__h2_emit(ev, VT__H2_EV_RESET, s);
+    rc = vt__h2_emit(ev, VT__MSG_EV_RESET, s);
     ev->code = code;
     return rc;
 }
@@ -6012,22 +6214,7 @@ static void vt__h2_on_probe(vt__h2 *h) {
 }
 
 /* ---- priorities (RFC 9218) ---- */
-/* A priority in a byte, urgency and 8: incremental. What cannot be read leaves the default. */
-static uint8_t vt__h2_read_priority(vt_str value) {
-    unsigned urgency = 3, incremental = 0;
-    size_t pos = 0;
-    vt_str one;
-    while (vt__h1_list_next(value, &pos, &one)) {
-        const char *semi = memchr(one.ptr, ';', one.len);
-        if (semi) one = vt__str_trim((vt_str){one.ptr, (size_t)(semi - one.ptr)});
-        if (one.len == 3 && memcmp(one.ptr, "u=", 2) == 0 && one.ptr[2] >= '0' && one.ptr[2] <= '7')
-            urgency = (unsigned)(one.ptr[2] - '0');
-        if ((one.len == 1 && one.ptr[0] == 'i') || vt__str_eq(one, VT__STR_LIT("i=?1"))) incremental = 8;
-        if (vt__str_eq(one, VT__STR_LIT("i=?0"))) incremental = 0;
-    }
-    return (uint8_t)(urgency | incremental);
-}
-/* Of vt__h2_read_priority; also a server's own opinion. */
+/* Of vt__msg_priority; also a server's own opinion. */
 static void vt__h2_prioritize(vt__h2 *h, vt__h2_stream *s, uint8_t priority) {
     vt__h2_unqueue(h, s);
     s->urgency = priority & 7;
@@ -6050,9 +6237,9 @@ static int vt__h2_take_early(vt__h2 *h, uint32_t id) {
         }
     return -1;
 }
-static int vt__h2_on_priority_update(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+static int vt__h2_on_priority_update(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     uint32_t id = vt__h2_get32(b) & VT__H2_ID_MAX;
-    uint8_t priority = vt__h2_read_priority((vt_str){(const char *)b + 4, h->len - 4});
+    uint8_t priority = vt__msg_priority((vt_str){(const char *)b + 4, h->len - 4});
     if (!h->server || !(id & 1)) return VT__H2_E_PRIORITY;
     int rc = vt__h2_spend(h, VT__H2_PRIORITIES, 1);
     if (rc < 0) return rc;
@@ -6061,165 +6248,51 @@ static int vt__h2_on_priority_update(vt__h2 *h, const uint8_t *b, vt__h2_event *
     if (!s) return VT__H2_GO;
     s->pinned = true;
     vt__h2_prioritize(h, s, priority);
-    return vt__h2_emit(ev, VT__H2_EV_PRIORITY, s);
+    return vt__h2_emit(ev, VT__MSG_EV_PRIORITY, s);
 }
 
 /* ---- heads ---- */
-#define VT__H2_SEEN(x) (1U << (VT__HPACK_F_##x - VT__HPACK_F_AUTHORITY))
-/* For comparing :authority with Host. Letters fold, and of the bytes that an authority has nothing else. What it lets through is
- * not used: of the two only one is reported. */
-static uint64_t vt__h2_hash(vt_str s) {
-    uint64_t hash = s.len, word = 0;
-    for (size_t i = 0; i < s.len; i += 8) {
-        memcpy(&word, s.ptr + i, VT__MIN(s.len - i, 8));
-        hash = (hash ^ vt__h1_fold(word)) * UINT64_C(0x9e3779b97f4a7c15);
-        hash ^= hash >> 32;
-    }
-    return hash;
-}
-static bool vt__h2_path_ok(vt__h2_block *b, vt_str path) {
-    b->asterisk = path.len == 1 && path.ptr[0] == '*';
-    if (!b->asterisk && (path.len == 0 || path.ptr[0] != '/')) return false;
-    for (size_t i = 0; i < path.len; i++) {
-        uint8_t c = (uint8_t)path.ptr[i];
-        if (c <= ' ' || c >= 0x7f || c == '#') return false;
-    }
-    return true;
-}
-/* Host and :authority: each is good, and they agree. */
-static bool vt__h2_authority_ok(vt__h2_block *b, vt_str value) {
-    vt__uri_auth auth;
-    uint64_t hash = vt__h2_hash(value);
-    if (vt__uri_authority(value, &auth) < 0) return false;
-    if ((b->host || b->seen & VT__H2_SEEN(AUTHORITY)) && b->authority != hash) return false;
-    b->authority = hash;
-    b->port = auth.port >= 0;
-    return true;
-}
-/* 100 to 599, and no change of protocols: HTTP/2 has none. */
-static bool vt__h2_status_ok(vt__h2_block *b, vt_str value) {
-    int64_t status = 0;
-    if (value.len != 3 || vt__str_u63(value, 599, &status) < 0 || status < 100) return false;
-    b->status = (uint16_t)status;
-    return status != 101;
-}
-/* A pseudo-field: known, in its place, once, and of a value it may have (RFC 9113 8.3). */
-static bool vt__h2_pseudo_ok(vt__h2 *h, const vt__hpack_field *f) {
+static int vt__h2_on_field(vt__h2 *h, const vt__hpack_field *f, vt__msg_event *ev) {
     vt__h2_block *b = &h->block;
-    unsigned bit = 1U << (f->id - VT__HPACK_F_AUTHORITY);
-    if (f->id == VT__HPACK_F_PSEUDO || b->regular || b->seen & bit || h->cur->headed) return false;
-    if ((f->id == VT__HPACK_F_STATUS) == h->server) return false;
-    bool ok = true;
-    switch (f->id) {
-    case VT__HPACK_F_AUTHORITY: ok = vt__h2_authority_ok(b, f->value); break;
-    case VT__HPACK_F_METHOD:
-        b->method = (uint8_t)vt__h1_method(f->value);
-        ok = b->method || vt__h1_is_token(f->value);
-        break;
-    case VT__HPACK_F_PATH: ok = vt__h2_path_ok(b, f->value); break;
-    case VT__HPACK_F_STATUS: ok = vt__h2_status_ok(b, f->value); break;
-    case VT__HPACK_F_PROTOCOL: ok = h->cfg->connect_protocol && vt__h1_is_token(f->value); break;
-    default: ok = f->value.len > 0; break; /* :scheme */
+    if (!h->cur || b->bad || !vt__msg_fits(&b->m, f, h->cfg->max_head, h->cfg->max_fields)) return VT__H2_GO;
+    int rc = vt__msg_field(&b->m, f, ev);
+    if (VT__LIKELY(rc > 0)) {
+        ev->stream = h->cur;
+        ev->id = h->cur->id;
+        return rc;
     }
-    b->seen |= (uint16_t)bit;
+    if (rc < 0) b->bad = VT__H2_PROTOCOL_ERROR;
+    return VT__H2_GO;
+}
+/* The final head is here, and nothing is wrong with single fields of it. */
+static bool vt__h2_final_ok(vt__h2 *h, vt__h2_stream *s) {
+    vt__h2_block *b = &h->block;
+    bool ok = b->m.too_large;
+    if (!ok && h->server) ok = vt__msg_request_ok(&b->m);
+    if (!ok && !h->server) ok = vt__msg_response_ok(&b->m, b->fin, s->tunnel, &s->bodyless);
+    s->length = b->m.length;
+    if (h->server && b->m.priority != VT__MSG_NO_PRIORITY && !s->pinned)
+        vt__h2_prioritize(h, s, b->m.priority);
     return ok;
 }
-/* Every other field. False: it makes its head malformed (RFC 9113 8.2.2). */
-static bool vt__h2_regular_ok(vt__h2 *h, const vt__hpack_field *f) {
-    vt__h2_stream *s = h->cur;
-    vt__h2_block *b = &h->block;
-    b->regular = true;
-    if (s->headed && !vt__h1_trailer_ok(f->id)) return false;
-    switch (f->id) {
-    case VT__H1_F_CONNECTION:
-    case VT__H1_F_KEEP_ALIVE:
-    case VT__H1_F_PROXY_CONNECTION:
-    case VT__H1_F_TRANSFER_ENCODING:
-    case VT__H1_F_UPGRADE: return false;
-    case VT__H1_F_TE: return vt__str_eq_ci(f->value, VT__STR_LIT("trailers"));
-    case VT__H1_F_CONTENT_LENGTH:
-        return s->length < 0 && vt__str_u63(f->value, INT64_MAX, &s->length) == 0; /* once */
-    case VT__H1_F_PRIORITY:
-        if (h->server && !s->pinned) vt__h2_prioritize(h, s, vt__h2_read_priority(f->value));
-        return true;
-    case VT__H1_F_HOST:
-        if (!h->server) return true;
-        if (b->host || !vt__h2_authority_ok(b, f->value)) return false;
-        b->host = true;
-        return true;
-    default: return true;
-    }
-}
-/* Whether a field counts within the limits of its head. */
-static bool vt__h2_fits(vt__h2 *h, const vt__hpack_field *f) {
-    vt__h2_block *b = &h->block;
-    size_t size = f->name.len + f->value.len + VT__HPACK_OVERHEAD;
-    if (b->too_large || f->flags & VT__HPACK_LONG || size > h->cfg->max_head - b->size ||
-        b->nfields == h->cfg->max_fields) {
-        b->too_large = true;
-        return false;
-    }
-    b->size += (uint32_t)size;
-    b->nfields++;
-    return true;
-}
-static int vt__h2_on_field(vt__h2 *h, const vt__hpack_field *f, vt__h2_event *ev) {
-    vt__h2_block *b = &h->block;
-    if (!h->cur || b->bad || !vt__h2_fits(h, f)) return VT__H2_GO;
-    bool ok = !(f->flags & (VT__HPACK_BAD_NAME | VT__HPACK_BAD_VALUE));
-    ok = ok && (f->id >= VT__HPACK_F_AUTHORITY ? vt__h2_pseudo_ok(h, f) : vt__h2_regular_ok(h, f));
-    if (!ok) {
-        b->bad = VT__H2_PROTOCOL_ERROR;
-        return VT__H2_GO;
-    }
-    if (f->id == VT__H1_F_HOST && b->seen & VT__H2_SEEN(AUTHORITY)) return VT__H2_GO; /* says the same */
-    ev->type = VT__H2_EV_FIELD;
-    ev->stream = h->cur;
-    ev->id = h->cur->id;
-    ev->name = f->name;
-    ev->value = f->value;
-    ev->field = f->id;
-    ev->never = f->flags & VT__HPACK_NEVER;
-    return 1;
-}
-/* RFC 9113 8.3.1, 8.5; RFC 8441 4. */
-static bool vt__h2_request_ok(const vt__h2_block *b) {
-    unsigned place = VT__H2_SEEN(SCHEME) | VT__H2_SEEN(PATH), seen = b->seen;
-    bool connect = b->method == VT__H1_M_CONNECT, extended = seen & VT__H2_SEEN(PROTOCOL);
-    if (!(seen & VT__H2_SEEN(METHOD)) || (extended && !connect)) return false;
-    if (connect && !extended) return !(seen & place) && seen & VT__H2_SEEN(AUTHORITY) && b->port;
-    if (b->asterisk && b->method != VT__H1_M_OPTIONS) return false;
-    return (seen & place) == place && (seen & VT__H2_SEEN(AUTHORITY) || b->host);
-}
-static bool vt__h2_response_ok(vt__h2_stream *s, const vt__h2_block *b) {
-    if (!(b->seen & VT__H2_SEEN(STATUS))) return false;
-    if (b->status < 200) {
-        s->length = -1;
-        return !b->fin;
-    }
-    if (s->tunnel && b->status < 300) s->length = -1;
-    if (b->status == 204 || b->status == 304) s->bodyless = true;
-    if (s->bodyless) s->length = 0; /* whatever Content-Length says of the body that is not sent */
-    return true;
-}
-/* A head is complete; its stream lives, and what is wrong with single fields is known. */
-static int vt__h2_on_head(vt__h2 *h, vt__h2_stream *s, vt__h2_event *ev) {
+/* A head is complete; its stream lives. */
+static int vt__h2_on_head(vt__h2 *h, vt__h2_stream *s, vt__msg_event *ev) {
     const vt__h2_block *b = &h->block;
-    bool ok = b->too_large || s->headed || (h->server ? vt__h2_request_ok(b) : vt__h2_response_ok(s, b));
-    bool interim = b->status >= 100 && b->status < 200;
-    if (b->fin && s->length > s->got) ok = b->too_large;
+    bool ok = s->headed || vt__h2_final_ok(h, s);
+    bool interim = b->m.status >= 100 && b->m.status < 200;
+    if (b->fin && s->length > s->got) ok = b->m.too_large;
     if (!ok) return vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
     int rc = interim ? vt__h2_spend(h, VT__H2_EMPTIES, 1) : 0;
     if (rc < 0) return rc;
-    rc = vt__h2_emit(ev, s->headed ? VT__H2_EV_TRAILERS : interim ? VT__H2_EV_INFORM : VT__H2_EV_HEAD, s);
-    ev->status = b->status;
+    rc = vt__h2_emit(ev, s->headed ? VT__MSG_EV_TRAILERS : interim ? VT__MSG_EV_INFORM : VT__MSG_EV_HEAD, s);
+    ev->status = b->m.status;
     ev->end = b->fin;
-    ev->too_large = b->too_large;
+    ev->too_large = b->m.too_large;
     s->headed |= !interim;
     if (b->fin) vt__h2_end(h, s, VT__H2_REMOTE);
     return rc;
 }
-static int vt__h2_on_block_end(vt__h2 *h, vt__h2_event *ev) {
+static int vt__h2_on_block_end(vt__h2 *h, vt__msg_event *ev) {
     vt__h2_block *b = &h->block;
     vt__h2_stream *s = h->cur;
     b->id = 0;
@@ -6248,7 +6321,7 @@ static int vt__h2_live(vt__h2 *h, vt__h2_stream *s, vt__h2_stream **to) {
     return s->ended & VT__H2_REMOTE ? VT__H2_STREAM_CLOSED : 0;
 }
 /* The padding is known, and so is what the frame brings. */
-static int vt__h2_on_payload(vt__h2 *h, vt__h2_event *ev) {
+static int vt__h2_on_payload(vt__h2 *h, vt__msg_event *ev) {
     vt__h2_stream *s = h->cur;
     uint32_t n = h->left - h->pad;
     bool end = h->flags & VT__H2_END_STREAM;
@@ -6261,7 +6334,7 @@ static int vt__h2_on_payload(vt__h2 *h, vt__h2_event *ev) {
     return ok ? VT__H2_GO : vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
 }
 /* The whole frame counts against the windows, of streams that are gone as well. */
-static int vt__h2_on_data(vt__h2 *h, vt__h2_event *ev) {
+static int vt__h2_on_data(vt__h2 *h, vt__msg_event *ev) {
     vt__h2_stream *s = vt__h2_find(h, h->id), *to = NULL;
     bool padded = h->flags & VT__H2_PADDED;
     if (padded && !h->left) return VT__H2_E_LENGTH;
@@ -6277,7 +6350,7 @@ static int vt__h2_on_data(vt__h2 *h, vt__h2_event *ev) {
     h->cur = to;
     return padded ? VT__H2_GO : vt__h2_on_payload(h, ev);
 }
-static int vt__h2_in_data(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_in_data(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     uint32_t n = (uint32_t)VT__MIN((size_t)(end - *p), h->left - h->pad);
     vt__h2_stream *s = h->cur;
     if (h->left == h->pad) h->state = VT__H2_IN_SKIP;
@@ -6289,11 +6362,11 @@ static int vt__h2_in_data(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__
     vt__h2_earn(h, n);
     s->held += n;
     h->held += n;
-    (void)vt__h2_emit(ev, VT__H2_EV_DATA, s);
+    (void)vt__h2_emit(ev, VT__MSG_EV_DATA, s);
     ev->value = (vt_str){(const char *)data, n};
     return 1;
 }
-static int vt__h2_on_data_end(vt__h2 *h, vt__h2_event *ev) {
+static int vt__h2_on_data_end(vt__h2 *h, vt__msg_event *ev) {
     vt__h2_stream *s = h->cur;
     if (!s) return VT__H2_GO;
     if (!(h->flags & VT__H2_END_STREAM)) {
@@ -6301,7 +6374,7 @@ static int vt__h2_on_data_end(vt__h2 *h, vt__h2_event *ev) {
         return VT__H2_GO;
     }
     vt__h2_end(h, s, VT__H2_REMOTE);
-    return vt__h2_emit(ev, VT__H2_EV_END, s);
+    return vt__h2_emit(ev, VT__MSG_EV_END, s);
 }
 
 /* ---- what comes in: header blocks ---- */
@@ -6315,7 +6388,7 @@ static int vt__h2_on_fragment(vt__h2 *h) {
     return n || h->flags & VT__H2_END_HEADERS ? 0 : vt__h2_spend(h, VT__H2_EMPTIES, 1);
 }
 /* The client opens a stream: it is reported, or its block decoded for nothing. */
-static int vt__h2_on_open(vt__h2 *h, vt__h2_event *ev) {
+static int vt__h2_on_open(vt__h2 *h, vt__msg_event *ev) {
     vt__h2_block *b = &h->block;
     vt__h2_note(h, h->id);
     if (h->drain == 2 || b->bad) return VT__H2_GO;
@@ -6325,16 +6398,16 @@ static int vt__h2_on_open(vt__h2 *h, vt__h2_event *ev) {
         return rc < 0 ? rc : VT__H2_GO;
     }
     b->opening = true;
-    (void)vt__h2_emit(ev, VT__H2_EV_OPEN, NULL);
+    (void)vt__h2_emit(ev, VT__MSG_EV_OPEN, NULL);
     ev->id = h->id;
     return 1;
 }
-static int vt__h2_on_block(vt__h2 *h, bool on_itself, vt__h2_event *ev) {
+static int vt__h2_on_block(vt__h2 *h, bool on_itself, vt__msg_event *ev) {
     vt__h2_block *b = &h->block;
     vt__h2_stream *s = vt__h2_find(h, h->id);
-    memset(b, 0, sizeof *b);
-    b->id = h->id;
-    b->fin = h->flags & VT__H2_END_STREAM;
+    *b = (vt__h2_block){.m = vt__msg_begin(h->server, s && s->headed, h->cfg->connect_protocol),
+                        .id = h->id,
+                        .fin = h->flags & VT__H2_END_STREAM};
     if (on_itself) b->bad = VT__H2_PROTOCOL_ERROR;
     vt__hpack_dec_begin(&h->dec, h->room, h->room_len);
     int rc = vt__h2_on_fragment(h);
@@ -6352,9 +6425,9 @@ static int vt__h2_on_continuation(vt__h2 *h) {
     int rc = vt__h2_on_fragment(h);
     return rc < 0 ? rc : VT__H2_GO;
 }
-static int vt__h2_in_block(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_in_block(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     const uint8_t *from = *p, *stop = from + VT__MIN((size_t)(end - from), h->left - h->pad);
-    vt__hpack_field f = {.id = 0};
+    vt__hpack_field f;
     if (h->block.opening) h->block.bad = VT__H2_REFUSED_STREAM; /* nobody attached a stream */
     h->block.opening = false;
     int rc = vt__hpack_dec_next(&h->dec, p, stop, &f);
@@ -6381,7 +6454,7 @@ static uint32_t vt__h2_prefix(const vt__h2 *h) {
     bool depends = h->type == VT__H2_T_HEADERS && h->flags & VT__H2_DEPENDS;
     return (h->flags & VT__H2_PADDED ? 1U : 0U) + (depends ? 5U : 0U);
 }
-static int vt__h2_in_prefix(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_in_prefix(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     uint32_t n = vt__h2_prefix(h);
     const uint8_t *b = vt__h2_take(h, p, end, n);
     if (!b) return 0;
@@ -6397,20 +6470,20 @@ static int vt__h2_in_prefix(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt
 }
 /* An error in a frame that a stream may get in any state: the connection's if it is idle. One that has ended is reset all the
  * same, unless this end did so before. */
-static int vt__h2_frame_error(vt__h2 *h, uint32_t code, int idle, vt__h2_event *ev) {
+static int vt__h2_frame_error(vt__h2 *h, uint32_t code, int idle, vt__msg_event *ev) {
     vt__h2_stream *s = vt__h2_find(h, h->id);
     if (s && s->ended != VT__H2_BOTH) return vt__h2_stream_error(h, s, code, ev);
     if (vt__h2_idle(h, h->id)) return idle;
     if ((s ? s->reset : vt__h2_reset_by(h, h->id)) == VT__H2_OURS) return VT__H2_GO;
     return vt__h2_stream_error(h, NULL, code, ev);
 }
-static int vt__h2_on_priority(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+static int vt__h2_on_priority(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     int rc = vt__h2_spend(h, VT__H2_PRIORITIES, 1);
     if (rc < 0) return rc;
     if ((vt__h2_get32(b) & VT__H2_ID_MAX) != h->id) return VT__H2_GO;
     return vt__h2_frame_error(h, VT__H2_PROTOCOL_ERROR, VT__H2_E_PRIORITY, ev);
 }
-static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__h2_event *ev) {
+static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__msg_event *ev) {
     vt__h2_stream *s = vt__h2_find(h, h->id);
     if (!s && vt__h2_idle(h, h->id)) return VT__H2_E_IDLE;
     bool open = s && s->ended != VT__H2_BOTH;
@@ -6418,11 +6491,11 @@ static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__h2_event *ev) {
     if (rc < 0) return rc;
     if (!open) return VT__H2_GO;
     vt__h2_close(h, s, VT__H2_THEIRS, code);
-    (void)vt__h2_emit(ev, VT__H2_EV_RESET, s);
+    (void)vt__h2_emit(ev, VT__MSG_EV_RESET, s);
     ev->code = code;
     return 1;
 }
-static int vt__h2_on_window(vt__h2 *h, uint32_t n, vt__h2_event *ev) {
+static int vt__h2_on_window(vt__h2 *h, uint32_t n, vt__msg_event *ev) {
     vt__h2_stream *s = h->id ? vt__h2_find(h, h->id) : NULL;
     if (!h->id) {
         if (n == 0) return VT__H2_E_INCREMENT;
@@ -6440,12 +6513,12 @@ static int vt__h2_on_window(vt__h2 *h, uint32_t n, vt__h2_event *ev) {
     vt__h2_schedule(h, s);
     return VT__H2_GO;
 }
-static int vt__h2_on_goaway(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+static int vt__h2_on_goaway(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     int rc = vt__h2_spend(h, VT__H2_GLITCHES, 1);
     if (rc < 0) return rc;
     h->peer_away = true;
     h->peer_last = VT__MIN(h->peer_last, vt__h2_get32(b) & VT__H2_ID_MAX);
-    (void)vt__h2_emit(ev, VT__H2_EV_GOAWAY, NULL);
+    (void)vt__h2_emit(ev, VT__MSG_EV_GOAWAY, NULL);
     ev->id = h->peer_last;
     ev->code = vt__h2_get32(b + 4);
     return 1;
@@ -6461,7 +6534,7 @@ static void vt__h2_drain(vt__h2 *h) {
     h->away_last = h->server ? h->last : 0;
     h->want |= VT__H2_W_GOAWAY;
 }
-static int vt__h2_on_pong(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+static int vt__h2_on_pong(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     uint8_t text[8], kind = b[7];
     vt__h2_ping_text(text, kind);
     bool ours = memcmp(text, b, 8) == 0 && h->pinging & kind & ~h->want && !(kind & (kind - 1));
@@ -6472,9 +6545,9 @@ static int vt__h2_on_pong(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
     h->pinging &= (uint8_t)~kind;
     if (kind == VT__H2_W_PROBE) vt__h2_on_probe(h);
     if (kind == VT__H2_W_DRAIN) vt__h2_drain(h);
-    return kind == VT__H2_W_PING ? vt__h2_emit(ev, VT__H2_EV_PING, NULL) : VT__H2_GO;
+    return kind == VT__H2_W_PING ? vt__h2_emit(ev, VT__MSG_EV_PING, NULL) : VT__H2_GO;
 }
-static int vt__h2_on_ping(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+static int vt__h2_on_ping(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     if (h->flags & VT__H2_ACK) return vt__h2_on_pong(h, b, ev);
     int rc = h->busy ? 0 : vt__h2_spend(h, VT__H2_PINGS, 1);
     h->busy = false;
@@ -6534,13 +6607,13 @@ static int vt__h2_on_settings(vt__h2 *h) {
     h->state = h->len ? VT__H2_IN_UNIT : VT__H2_IN_SKIP;
     return rc < 0 ? rc : VT__H2_GO;
 }
-static int vt__h2_on_settings_end(vt__h2 *h, vt__h2_event *ev) {
+static int vt__h2_on_settings_end(vt__h2 *h, vt__msg_event *ev) {
     if (h->flags & VT__H2_ACK) return VT__H2_GO;
     int rc = vt__h2_move_windows(h);
     if (rc < 0) return rc;
     h->settled = true;
     h->acks++;
-    return vt__h2_emit(ev, VT__H2_EV_SETTINGS, NULL);
+    return vt__h2_emit(ev, VT__MSG_EV_SETTINGS, NULL);
 }
 
 /* ---- what comes in: any frame ---- */
@@ -6555,7 +6628,7 @@ static int vt__h2_frame_ok(const vt__h2 *h) {
     if (h->id ? shape->where == VT__H2_ON_ZERO : shape->where == VT__H2_ON_STREAM) return VT__H2_E_PLACE;
     return h->len < shape->min || h->len > shape->max ? VT__H2_E_LENGTH : 0;
 }
-static int vt__h2_in_frame(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_in_frame(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     if (h->replied > VT__H2_REPLIES - 32) return 0; /* what a frame is answered may not fit */
     const uint8_t *b = vt__h2_take(h, p, end, VT__H2_FRAME);
     if (!b) return 0;
@@ -6587,7 +6660,7 @@ static int vt__h2_in_frame(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt_
     default: return VT__H2_GO;
     }
 }
-static int vt__h2_in_unit(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_in_unit(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     uint32_t n = h->type == VT__H2_T_PRIORITY_UPDATE ? h->len : vt__h2_shapes[h->type].unit;
     const uint8_t *b = vt__h2_take(h, p, end, n);
     if (!b) return 0;
@@ -6608,7 +6681,7 @@ static int vt__h2_in_unit(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__
     }
 }
 /* The rest of a frame goes by; what its end means. */
-static int vt__h2_in_skip(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_in_skip(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     uint32_t n = (uint32_t)VT__MIN((size_t)(end - *p), h->left);
     *p += n;
     h->left -= n;
@@ -6622,7 +6695,7 @@ static int vt__h2_in_skip(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__
     default: return VT__H2_GO;
     }
 }
-static int vt__h2_step(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_step(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     switch (h->state) {
     case VT__H2_IN_PREFACE: return vt__h2_in_preface(h, p, end);
     case VT__H2_IN_FRAME: return vt__h2_in_frame(h, p, end, ev);
@@ -6643,7 +6716,7 @@ static int vt__h2_fail(vt__h2 *h, int err) {
 /* One event of the bytes from *p on, which it takes: 1. 0: more are needed, or, with *p < end, what waits in vt__h2_pick has to
  * go first. < 0: the connection failed; GOAWAY waits. `now` never goes back. */
 static VT__UNUSED int vt__h2_recv(vt__h2 *h, const uint8_t **p, const uint8_t *end, int64_t now,
-                                  vt__h2_event *ev) {
+                                  vt__msg_event *ev) {
     int rc = VT__H2_GO;
     if (h->err) return h->err;
     h->now = now;
@@ -6656,7 +6729,7 @@ static VT__UNUSED bool vt__h2_in_head(const vt__h2 *h) { return h->block.id != 0
 /* ---- a connection, its streams ---- */
 /* Defaults and bounds. A connection keeps a pointer to the result. */
 static VT__UNUSED void vt__h2_cfg_fill(vt__h2_cfg *c) {
-    static const vt__h2_budget budgets[] = {
+    static const vt__msg_budget budgets[] = {
 #define VT__H2_BUDGET_ROW(name, burst, rate) {burst, rate},
         VT__H2_BUDGETS(VT__H2_BUDGET_ROW)
 #undef VT__H2_BUDGET_ROW
@@ -6695,7 +6768,7 @@ static VT__UNUSED void vt__h2_init(vt__h2 *h, const vt__h2_cfg *cfg, bool server
     vt__hpack_dec_init(&h->dec, VT__MAX(cfg->table, VT__HPACK_DEFAULT));
     vt__hpack_enc_init(&h->enc, VT__HPACK_DEFAULT);
 }
-/* Answers VT__H2_EV_OPEN. */
+/* Answers VT__MSG_EV_OPEN. */
 static VT__UNUSED void vt__h2_attach(vt__h2 *h, vt__h2_stream *s) {
     vt__h2_init_stream(h, s);
     vt__h2_enter(h, s, h->block.id);
@@ -6759,7 +6832,7 @@ static VT__UNUSED int vt__h2_upgrade(vt__h2 *h, vt__h2_stream *s, vt_str setting
     vt__h2_end(h, s, VT__H2_REMOTE);
     return 0;
 }
-/* Asks the peer for a sign of life: VT__H2_EV_PING. One at a time. */
+/* Asks the peer for a sign of life: VT__MSG_EV_PING. One at a time. */
 static VT__UNUSED void vt__h2_ping(vt__h2 *h) {
     if (h->pinging & VT__H2_W_PING) return;
     h->pinging |= VT__H2_W_PING;
@@ -20084,7 +20157,7 @@ static void vt__h2c_busy(vt__h2c *h, vt__h2c_stream *s) {
     vt__h2c_forget(h, s);
 }
 /* Its head is complete. */
-static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__h2_event *ev) {
+static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__msg_event *ev) {
     s->headed = true;
     s->ended = ev->end;
     if (ev->end) s->length = 0;
@@ -20098,7 +20171,7 @@ static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__h2_event *ev
     if (VT__UNLIKELY(vt__sched_admit() < 0)) vt__h2c_busy(h, s);
     else vt__sched_submit(h->host->dom, &s->start);
 }
-static void vt__h2c_on_field(vt__h2c_stream *s, const vt__h2_event *ev) {
+static void vt__h2c_on_field(vt__h2c_stream *s, const vt__msg_event *ev) {
     vt__h2c_fields *f = s->headed ? &s->trailers : &s->head;
     vt__h2c_part *to = NULL;
     bool ok = true;
@@ -20147,22 +20220,22 @@ static void vt__h2c_on_data(vt__h2c *h, vt__h2c_stream *s, vt_str data) {
     if (s->err) vt__h2_consumed(&h->m, &s->m, got);
     else vt__h2c_show(s, VT__PD_R);
 }
-static void vt__h2c_on_event(vt__h2c *h, const vt__h2_event *ev) {
+static void vt__h2c_on_event(vt__h2c *h, const vt__msg_event *ev) {
     vt__h2c_stream *s = ev->stream ? VT__CONTAINER(ev->stream, vt__h2c_stream, m) : NULL;
     switch (ev->type) {
-    case VT__H2_EV_OPEN:
+    case VT__MSG_EV_OPEN:
         if ((s = vt__h2c_stream_new(h)) != NULL) vt__h2_attach(&h->m, &s->m);
         break;
-    case VT__H2_EV_FIELD: vt__h2c_on_field(s, ev); break;
-    case VT__H2_EV_HEAD: vt__h2c_launch(h, s, ev); break;
-    case VT__H2_EV_DATA: vt__h2c_on_data(h, s, ev->value); break;
-    case VT__H2_EV_TRAILERS:
-    case VT__H2_EV_END:
+    case VT__MSG_EV_FIELD: vt__h2c_on_field(s, ev); break;
+    case VT__MSG_EV_HEAD: vt__h2c_launch(h, s, ev); break;
+    case VT__MSG_EV_DATA: vt__h2c_on_data(h, s, ev->value); break;
+    case VT__MSG_EV_TRAILERS:
+    case VT__MSG_EV_END:
         s->ended = true;
         if (s->draining) vt__h2c_forget(h, s);
         else vt__h2c_show(s, VT__PD_R);
         break;
-    case VT__H2_EV_RESET: /* before its head was complete nobody knows of it */
+    case VT__MSG_EV_RESET: /* before its head was complete nobody knows of it */
         vt__h2c_kill(s, -ECONNRESET);
         if (!s->headed || s->draining) vt__h2c_forget(h, s);
         break;
@@ -20176,7 +20249,7 @@ static bool vt__h2c_feed(vt__h2c *h) {
     vt__conn_buf *b = &h->in;
     vt__thr *thr = vt__sched_thr();
     vt__h2_stream *s;
-    vt__h2_event ev;
+    vt__msg_event ev;
     size_t max;
     int r = 1;
     while (b->pos < b->len && r >= 0) {
