@@ -161,7 +161,7 @@
 #define VTHTTP_STATIC 0 /* 1: everything static, implementation private to the including file */
 #endif
 
-#if VTHTTP_H3 && (!VTHTTP_TLS || !VTHTTP_HTTP)
+#if VTHTTP_H3 && (!(VTHTTP_TLS || VTHTTP_SIM) || !VTHTTP_HTTP) /* tests of its codecs need no TLS */
 #error "VTHTTP_H3=1 needs VTHTTP_TLS=1 and VTHTTP_HTTP=1: there is no HTTP/3 without TLS"
 #endif
 
@@ -5292,14 +5292,14 @@ static VT__UNUSED void vt__hpack_enc_limit(vt__hpack_enc *e, uint32_t size) {
 
 enum { VT__HPACK_INT_BYTES = 6, VT__HPACK_BEGIN_MAX = 8 };
 /* Bytes of an integer behind a prefix, its own byte included. */
-VT__INLINE size_t vt__hpack_int_size(unsigned bits, size_t v) {
+VT__INLINE size_t vt__hpack_int_size(unsigned bits, uint64_t v) {
     size_t n = 1, most = (1U << bits) - 1;
     if (VT__LIKELY(v < most)) return 1;
     for (v -= most; v >= 128; v >>= 7) n++;
     return n + 1;
 }
-VT__INLINE uint8_t *vt__hpack_put_int(uint8_t *out, unsigned first, unsigned bits, size_t v) {
-    size_t most = (1U << bits) - 1;
+VT__INLINE uint8_t *vt__hpack_put_int(uint8_t *out, unsigned first, unsigned bits, uint64_t v) {
+    unsigned most = (1U << bits) - 1;
     if (VT__LIKELY(v < most)) {
         *out++ = (uint8_t)(first | v);
         return out;
@@ -5346,10 +5346,12 @@ VT__INLINE uint8_t *vt__hpack_huff_put(uint8_t *out, vt_str s, bool fold) {
     if (n) *out++ = (uint8_t)(w >> n);
     return out;
 }
-/* A string with its length, `coded` being the size of its Huffman code. */
-VT__INLINE uint8_t *vt__hpack_put_string(uint8_t *out, vt_str s, size_t coded, bool fold) {
-    if (coded < s.len) return vt__hpack_huff_put(vt__hpack_put_int(out, 0x80, 7, coded), s, fold);
-    out = vt__hpack_put_int(out, 0, 7, s.len);
+/* A string behind its length, which has `bits` of a byte that begins with `first`; `coded` is the size of its Huffman code. */
+VT__INLINE uint8_t *vt__hpack_put_string(uint8_t *out, unsigned first, unsigned bits, vt_str s, size_t coded,
+                                         bool fold) {
+    if (coded < s.len)
+        return vt__hpack_huff_put(vt__hpack_put_int(out, first | 1U << bits, bits, coded), s, fold);
+    out = vt__hpack_put_int(out, first, bits, s.len);
     for (size_t i = 0; fold && i < s.len; i++) out[i] = (uint8_t)vt__str_lower(s.ptr[i]);
     if (!fold && s.len) memcpy(out, s.ptr, s.len);
     return out + s.len;
@@ -5366,8 +5368,8 @@ static size_t vt__hpack_put_literal(uint8_t *out, size_t cap, int kind, uint32_t
     if (!index) size += vt__hpack_int_size(7, n) + n;
     if (size > cap) return 0;
     out = vt__hpack_put_int(out, first, bits, index);
-    if (!index) out = vt__hpack_put_string(out, name, coded_name, true);
-    (void)vt__hpack_put_string(out, value, coded, false);
+    if (!index) out = vt__hpack_put_string(out, 0, 7, name, coded_name, true);
+    (void)vt__hpack_put_string(out, 0, 7, value, coded, false);
     return size;
 }
 
@@ -5444,24 +5446,31 @@ static void vt__hpack_enter(vt__hpack_enc *e, const vt__hpack_key *k, vt_str val
     *newest = (uint16_t)e->t.made;
     vt__hpack_add(&e->t, k->name, value, (uint8_t)k->id, 0);
 }
-/* A field that has no static entry, by the dynamic table. */
-static size_t vt__hpack_put_dynamic(vt__hpack_enc *e, uint8_t *out, size_t cap, vt__hpack_key *k,
-                                    vt_str value, bool once) {
+/* Where a field belongs in the index. */
+typedef struct vt__hpack_spot {
+    uint16_t *newest, *seen, print;
+} vt__hpack_spot;
+VT__INLINE vt__hpack_spot vt__hpack_spot_of(const vt__hpack_enc *e, const vt__hpack_key *k, vt_str value) {
     enum { SHIFT = 58 }; /* to 64 slots */
     uint64_t name_hash = (uint64_t)k->id * VT__HPACK_MIX;
     if (!k->id) name_hash = vt__hpack_hash(0, k->name, VT__H1_ONES * 0x20);
     uint64_t hash = vt__hpack_hash(name_hash, value, 0);
-    uint16_t *newest = &e->slots->newest[name_hash >> SHIFT], *seen = &e->slots->seen[hash >> SHIFT];
-    uint16_t print = (uint16_t)hash;
-    uint32_t i = vt__hpack_find(e, *newest, print, k, value);
+    return (vt__hpack_spot){&e->slots->newest[name_hash >> SHIFT], &e->slots->seen[hash >> SHIFT],
+                            (uint16_t)hash};
+}
+/* A field that has no static entry, by the dynamic table. */
+static size_t vt__hpack_put_dynamic(vt__hpack_enc *e, uint8_t *out, size_t cap, vt__hpack_key *k,
+                                    vt_str value, bool once) {
+    vt__hpack_spot spot = vt__hpack_spot_of(e, k, value);
+    uint32_t i = vt__hpack_find(e, *spot.newest, spot.print, k, value);
     if (i) return vt__hpack_put_index(out, cap, i);
-    bool add = once || !k->index || *seen == print;
+    bool add = once || !k->index || *spot.seen == spot.print;
     add = add && k->name.len + value.len + VT__HPACK_OVERHEAD <= e->t.max / 2;
     size_t n = vt__hpack_put_literal(out, cap, add ? VT__HPACK_ADD : VT__HPACK_PLAIN, k->index, k->name,
                                      value);
     if (n == 0) return 0;
-    if (add) vt__hpack_enter(e, k, value, newest, print);
-    else *seen = print;
+    if (add) vt__hpack_enter(e, k, value, spot.newest, spot.print);
+    else *spot.seen = spot.print;
     return n;
 }
 /* Writes a field: its size, or 0 when that is over `cap`, and then nothing has happened. The name goes out in lower case; `id`
@@ -5698,7 +5707,7 @@ VT__INLINE int vt__msg_field(vt__msg_head *b, const vt__hpack_field *f, vt__msg_
     return 1;
 }
 /* RFC 9113 8.3.1, 8.5; RFC 8441 4. */
-static bool vt__msg_request_ok(const vt__msg_head *b) {
+static VT__UNUSED bool vt__msg_request_ok(const vt__msg_head *b) {
     unsigned place = VT__MSG_SEEN(SCHEME) | VT__MSG_SEEN(PATH), seen = b->seen;
     bool connect = b->method == VT__H1_M_CONNECT, extended = seen & VT__MSG_SEEN(PROTOCOL);
     if (!(seen & VT__MSG_SEEN(METHOD)) || (extended && !connect)) return false;
@@ -5708,7 +5717,7 @@ static bool vt__msg_request_ok(const vt__msg_head *b) {
 }
 /* A response's. `fin`: nothing follows it; `tunnel`: of a CONNECT; *bodyless: whether it has no body, whatever Content-Length
  * says of that. */
-static bool vt__msg_response_ok(vt__msg_head *b, bool fin, bool tunnel, bool *bodyless) {
+static VT__UNUSED bool vt__msg_response_ok(vt__msg_head *b, bool fin, bool tunnel, bool *bodyless) {
     if (!(b->seen & VT__MSG_SEEN(STATUS))) return false;
     if (b->status < 200) {
         b->length = -1;
@@ -7060,10 +7069,721 @@ static VT__UNUSED bool vt__h2_finished(const vt__h2 *h) {
 #if VTHTTP_H3
 /*==============================================================================
  * MARK: - @qpack   QPACK: field sections of HTTP/3 (VTHTTP_H3)
- * uses:   @plat
- * pure.
- * test:   tests/test_qpack.c   fuzz: fuzz/fuzz_qpack.c
+ * uses:   @plat @mem @str @h1 @hpack
+ * pure.   RFC 9204. An instruction: FIELD -> HEAD or NAME -> VALUE, see vt__qpack_ins_step; a section is decoded when it is whole.
+ * test:   tests/test_qpack.c tests/interop_qpack.sh   fuzz: fuzz/fuzz_qpack.c
+ *
+ * Decoder, one for a connection:
+ *     vt__qpack_dec_init(&d, 4096);                        // our SETTINGS_QPACK_MAX_TABLE_CAPACITY; 0: no table
+ *     rc = vt__qpack_dec_insert(&d, &p, end, room, n);     // the peer's encoder stream, in pieces of any size
+ *   and for each section, once all of its bytes are here:
+ *     rc = vt__qpack_dec_begin(&d, &s, p, end);            // 0: blocked, until d.t.made >= s.need; then go on
+ *     while ((rc = vt__qpack_dec_next(&d, &s, room, n, &field)) > 0) ...;
+ *     n = vt__qpack_put_ack(&d, s.need, stream, out);      // for our decoder stream; vt__qpack_put_increment once in a while
+ * Encoder, one for a connection:
+ *     vt__qpack_enc_init(&e, 1024);                        // what its table may take, whatever the peer allows
+ *     vt__qpack_enc_table(&e, memory);                     // of vt__qpack_enc_mem(&e) bytes; without it nothing is indexed
+ *     vt__qpack_enc_limit(&e, capacity, blocked);          // the peer's SETTINGS
+ *     rc = vt__qpack_enc_recv(&e, p, end);                 // the peer's decoder stream, in pieces of any size
+ *   and for each section:
+ *     vt__qpack_enc_begin(&e, &w, stream, buf, cap, ins, ins_cap);
+ *     ok = vt__qpack_put(&w, id, name, value, flags);      // false: no room
+ *     n = vt__qpack_enc_end(&w, &section);                 // and w.ins_len bytes for our encoder stream, sent in any case
+ *
+ * The tables, Huffman codes, integers, ids and the policy of what is worth an entry are HPACK's. What differs: sections come in
+ * any order, so they say how many inserts they need, and an entry may go only when no section on its way needs it. The encoder
+ * remembers the sections that are not acknowledged, a bounded number; over it, or where the peer would have to wait and must
+ * not, fields go out as literals. An old entry that is still wanted is duplicated before it stands in the way of others.
+ *
+ * Numbers of entries have 32 bits: after 2^31 inserts the decoder gives up, and the encoder inserts no more.
  *============================================================================*/
+/* clang-format off */
+#define VT__QPACK_ERRORS(X) \
+    X(INDEX, -11751, "index past the static or the dynamic table")          \
+    X(EARLY, -11752, "entry behind the Required Insert Count")              \
+    X(INSERTS, -11753, "Required Insert Count that cannot be")              \
+    X(BASE, -11754, "Base below 0")                                         \
+    X(CUT, -11755, "section ends within a field")                           \
+    X(CAPACITY, -11756, "table capacity over the limit")                    \
+    X(ENTRY, -11757, "entry larger than the table")                         \
+    X(MANY, -11758, "over 2^31 inserts")                                    \
+    X(INCREMENT, -11759, "Insert Count Increment of 0, or past what was inserted") \
+    X(ACK, -11760, "acknowledgement of no section")                         \
+    X(INTEGER, -11761, "integer over 62 bits")
+/* clang-format on */
+enum vt__qpack_err {
+#define VT__QPACK_ERR_ENUM(name, code, text) VT__QPACK_E_##name = code,
+    VT__QPACK_ERRORS(VT__QPACK_ERR_ENUM)
+#undef VT__QPACK_ERR_ENUM
+};
+/* Which rule was broken, for the log; of strings and integers in sections and inserts it is HPACK's. */
+static VT__UNUSED const char *vt__qpack_err_name(int err) {
+    switch (err) {
+#define VT__QPACK_ERR_CASE(name, code, text)                                                                 \
+    case code: return text;
+        VT__QPACK_ERRORS(VT__QPACK_ERR_CASE)
+#undef VT__QPACK_ERR_CASE
+    default: return vt__hpack_err_name(err);
+    }
+}
+
+/* ---- static table (RFC 9204 Appendix A) ---- */
+/* Index, that of the next entry of the same name (0: none), id, name, value. X: the first of a name; Y: others of it, and names
+ * without an id. */
+/* clang-format off */
+#define VT__QPACK_STATICS(X, Y) \
+    X(0, 0, VT__HPACK_F_AUTHORITY, ":authority", "") X(1, 0, VT__HPACK_F_PATH, ":path", "/") \
+    X(2, 0, VT__H1_F_AGE, "age", "0") X(3, 0, VT__H1_F_CONTENT_DISPOSITION, "content-disposition", "") \
+    X(4, 0, VT__H1_F_CONTENT_LENGTH, "content-length", "0") X(5, 0, VT__H1_F_COOKIE, "cookie", "") \
+    X(6, 0, VT__H1_F_DATE, "date", "") X(7, 0, VT__H1_F_ETAG, "etag", "") \
+    X(8, 0, VT__H1_F_IF_MODIFIED_SINCE, "if-modified-since", "") \
+    X(9, 0, VT__H1_F_IF_NONE_MATCH, "if-none-match", "") \
+    X(10, 0, VT__H1_F_LAST_MODIFIED, "last-modified", "") X(11, 0, VT__H1_F_LINK, "link", "") \
+    X(12, 0, VT__H1_F_LOCATION, "location", "") X(13, 0, VT__H1_F_REFERER, "referer", "") \
+    X(14, 0, VT__H1_F_SET_COOKIE, "set-cookie", "") X(15, 16, VT__HPACK_F_METHOD, ":method", "CONNECT") \
+    Y(16, 17, VT__HPACK_F_METHOD, ":method", "DELETE") Y(17, 18, VT__HPACK_F_METHOD, ":method", "GET") \
+    Y(18, 19, VT__HPACK_F_METHOD, ":method", "HEAD") Y(19, 20, VT__HPACK_F_METHOD, ":method", "OPTIONS") \
+    Y(20, 21, VT__HPACK_F_METHOD, ":method", "POST") Y(21, 0, VT__HPACK_F_METHOD, ":method", "PUT") \
+    X(22, 23, VT__HPACK_F_SCHEME, ":scheme", "http") Y(23, 0, VT__HPACK_F_SCHEME, ":scheme", "https") \
+    X(24, 25, VT__HPACK_F_STATUS, ":status", "103") Y(25, 26, VT__HPACK_F_STATUS, ":status", "200") \
+    Y(26, 27, VT__HPACK_F_STATUS, ":status", "304") Y(27, 28, VT__HPACK_F_STATUS, ":status", "404") \
+    Y(28, 63, VT__HPACK_F_STATUS, ":status", "503") X(29, 30, VT__H1_F_ACCEPT, "accept", "*/*") \
+    Y(30, 0, VT__H1_F_ACCEPT, "accept", "application/dns-message") \
+    X(31, 0, VT__H1_F_ACCEPT_ENCODING, "accept-encoding", "gzip, deflate, br") \
+    X(32, 0, VT__H1_F_ACCEPT_RANGES, "accept-ranges", "bytes") \
+    Y(33, 34, VT__H1_F_OTHER, "access-control-allow-headers", "cache-control") \
+    Y(34, 75, VT__H1_F_OTHER, "access-control-allow-headers", "content-type") \
+    Y(35, 0, VT__H1_F_OTHER, "access-control-allow-origin", "*") \
+    X(36, 37, VT__H1_F_CACHE_CONTROL, "cache-control", "max-age=0") \
+    Y(37, 38, VT__H1_F_CACHE_CONTROL, "cache-control", "max-age=2592000") \
+    Y(38, 39, VT__H1_F_CACHE_CONTROL, "cache-control", "max-age=604800") \
+    Y(39, 40, VT__H1_F_CACHE_CONTROL, "cache-control", "no-cache") \
+    Y(40, 41, VT__H1_F_CACHE_CONTROL, "cache-control", "no-store") \
+    Y(41, 0, VT__H1_F_CACHE_CONTROL, "cache-control", "public, max-age=31536000") \
+    X(42, 43, VT__H1_F_CONTENT_ENCODING, "content-encoding", "br") \
+    Y(43, 0, VT__H1_F_CONTENT_ENCODING, "content-encoding", "gzip") \
+    X(44, 45, VT__H1_F_CONTENT_TYPE, "content-type", "application/dns-message") \
+    Y(45, 46, VT__H1_F_CONTENT_TYPE, "content-type", "application/javascript") \
+    Y(46, 47, VT__H1_F_CONTENT_TYPE, "content-type", "application/json") \
+    Y(47, 48, VT__H1_F_CONTENT_TYPE, "content-type", "application/x-www-form-urlencoded") \
+    Y(48, 49, VT__H1_F_CONTENT_TYPE, "content-type", "image/gif") \
+    Y(49, 50, VT__H1_F_CONTENT_TYPE, "content-type", "image/jpeg") \
+    Y(50, 51, VT__H1_F_CONTENT_TYPE, "content-type", "image/png") \
+    Y(51, 52, VT__H1_F_CONTENT_TYPE, "content-type", "text/css") \
+    Y(52, 53, VT__H1_F_CONTENT_TYPE, "content-type", "text/html; charset=utf-8") \
+    Y(53, 54, VT__H1_F_CONTENT_TYPE, "content-type", "text/plain") \
+    Y(54, 0, VT__H1_F_CONTENT_TYPE, "content-type", "text/plain;charset=utf-8") \
+    X(55, 0, VT__H1_F_RANGE, "range", "bytes=0-") \
+    Y(56, 57, VT__H1_F_OTHER, "strict-transport-security", "max-age=31536000") \
+    Y(57, 58, VT__H1_F_OTHER, "strict-transport-security", "max-age=31536000; includesubdomains") \
+    Y(58, 0, VT__H1_F_OTHER, "strict-transport-security", "max-age=31536000; includesubdomains; preload") \
+    X(59, 60, VT__H1_F_VARY, "vary", "accept-encoding") Y(60, 0, VT__H1_F_VARY, "vary", "origin") \
+    Y(61, 0, VT__H1_F_OTHER, "x-content-type-options", "nosniff") \
+    Y(62, 0, VT__H1_F_OTHER, "x-xss-protection", "1; mode=block") \
+    Y(63, 64, VT__HPACK_F_STATUS, ":status", "100") Y(64, 65, VT__HPACK_F_STATUS, ":status", "204") \
+    Y(65, 66, VT__HPACK_F_STATUS, ":status", "206") Y(66, 67, VT__HPACK_F_STATUS, ":status", "302") \
+    Y(67, 68, VT__HPACK_F_STATUS, ":status", "400") Y(68, 69, VT__HPACK_F_STATUS, ":status", "403") \
+    Y(69, 70, VT__HPACK_F_STATUS, ":status", "421") Y(70, 71, VT__HPACK_F_STATUS, ":status", "425") \
+    Y(71, 0, VT__HPACK_F_STATUS, ":status", "500") \
+    X(72, 0, VT__H1_F_ACCEPT_LANGUAGE, "accept-language", "") \
+    Y(73, 74, VT__H1_F_OTHER, "access-control-allow-credentials", "FALSE") \
+    Y(74, 0, VT__H1_F_OTHER, "access-control-allow-credentials", "TRUE") \
+    Y(75, 0, VT__H1_F_OTHER, "access-control-allow-headers", "*") \
+    Y(76, 77, VT__H1_F_OTHER, "access-control-allow-methods", "get") \
+    Y(77, 78, VT__H1_F_OTHER, "access-control-allow-methods", "get, post, options") \
+    Y(78, 0, VT__H1_F_OTHER, "access-control-allow-methods", "options") \
+    Y(79, 0, VT__H1_F_OTHER, "access-control-expose-headers", "content-length") \
+    X(80, 0, VT__H1_F_ACCESS_CONTROL_REQUEST_HEADERS, "access-control-request-headers", "content-type") \
+    X(81, 82, VT__H1_F_ACCESS_CONTROL_REQUEST_METHOD, "access-control-request-method", "get") \
+    Y(82, 0, VT__H1_F_ACCESS_CONTROL_REQUEST_METHOD, "access-control-request-method", "post") \
+    Y(83, 0, VT__H1_F_OTHER, "alt-svc", "clear") X(84, 0, VT__H1_F_AUTHORIZATION, "authorization", "") \
+    Y(85, 0, VT__H1_F_OTHER, "content-security-policy", "script-src 'none'; object-src 'none'; base-uri 'none'") \
+    Y(86, 0, VT__H1_F_OTHER, "early-data", "1") Y(87, 0, VT__H1_F_OTHER, "expect-ct", "") \
+    X(88, 0, VT__H1_F_FORWARDED, "forwarded", "") X(89, 0, VT__H1_F_IF_RANGE, "if-range", "") \
+    X(90, 0, VT__H1_F_ORIGIN, "origin", "") Y(91, 0, VT__H1_F_OTHER, "purpose", "prefetch") \
+    X(92, 0, VT__H1_F_SERVER, "server", "") Y(93, 0, VT__H1_F_OTHER, "timing-allow-origin", "*") \
+    X(94, 0, VT__H1_F_UPGRADE_INSECURE_REQUESTS, "upgrade-insecure-requests", "1") \
+    X(95, 0, VT__H1_F_USER_AGENT, "user-agent", "") \
+    X(96, 0, VT__H1_F_X_FORWARDED_FOR, "x-forwarded-for", "") \
+    Y(97, 98, VT__H1_F_OTHER, "x-frame-options", "deny") \
+    Y(98, 0, VT__H1_F_OTHER, "x-frame-options", "sameorigin")
+/* clang-format on */
+typedef struct vt__qpack_static {
+    const char *name, *value;
+    uint8_t name_len, value_len, id, next;
+} vt__qpack_static;
+enum { VT__QPACK_STATIC_N = 99, VT__QPACK_STATUS_200 = 25 };
+static const vt__qpack_static vt__qpack_statics[VT__QPACK_STATIC_N] = {
+#define VT__QPACK_STATIC(i, next, id, name, value)                                                           \
+    [i] = {name, value, sizeof(name) - 1, sizeof(value) - 1, id, next},
+    VT__QPACK_STATICS(VT__QPACK_STATIC, VT__QPACK_STATIC)
+#undef VT__QPACK_STATIC
+};
+/* The first entry of a name by its id, plus one; 0: none. */
+static const uint8_t vt__qpack_firsts[VT__HPACK_F_COUNT] = {
+#define VT__QPACK_FIRST(i, next, id, name, value) [id] = (i) + 1,
+#define VT__QPACK_NO_FIRST(i, next, id, name, value)
+    VT__QPACK_STATICS(VT__QPACK_FIRST, VT__QPACK_NO_FIRST)
+#undef VT__QPACK_NO_FIRST
+#undef VT__QPACK_FIRST
+};
+VT__INLINE void vt__qpack_static_field(uint32_t i, vt__hpack_field *f) {
+    const vt__qpack_static *s = &vt__qpack_statics[i];
+    *f = (vt__hpack_field){{s->name, s->name_len}, {s->value, s->value_len}, s->id, 0};
+}
+
+/* ---- decoder: inserts ---- */
+enum { VT__QPACK_S_FIELD, VT__QPACK_S_HEAD, VT__QPACK_S_NAME_LEN, VT__QPACK_S_NAME };
+enum { VT__QPACK_S_VALUE_LEN = 4, VT__QPACK_S_VALUE };
+/* Instructions of the encoder stream (RFC 9204 4.3). */
+enum { VT__QPACK_NAMED, VT__QPACK_NAMED_STATIC, VT__QPACK_LITERAL, VT__QPACK_CAPACITY, VT__QPACK_DUPLICATE };
+enum { VT__QPACK_INSERTS_MAX = INT32_MAX };
+typedef struct vt__qpack_dec {
+    vt__hpack_table t;    /* t.max: the capacity that the peer has set; t.made: the Insert Count */
+    uint32_t limit;       /* what it may set */
+    uint32_t told;        /* inserts that the peer knows to be here */
+    uint64_t copied;      /* bytes of entries so far; the caller may set it to 0 */
+    vt__hpack_reader ins; /* of the encoder stream */
+    vt__hpack_reader sec; /* of the section under way */
+    void *own;            /* the scratch of an instruction that came in pieces */
+    uint8_t state, kind;
+    vt__hpack_field f; /* of the instruction */
+} vt__qpack_dec;
+
+/* `limit`: our SETTINGS_QPACK_MAX_TABLE_CAPACITY, up to VT__HPACK_CAP_MAX. Memory for the table comes when the peer wants one. */
+static VT__UNUSED void vt__qpack_dec_init(vt__qpack_dec *d, uint32_t limit) {
+    uint32_t size = 256;
+    memset(d, 0, sizeof *d);
+    d->limit = VT__MIN(limit, (uint32_t)VT__HPACK_CAP_MAX);
+    while (size < d->limit) size *= 2;
+    d->t.cap = size;
+}
+static VT__UNUSED void vt__qpack_dec_free(vt__qpack_dec *d) {
+    vt__mem_free(d->t.mem);
+    vt__mem_free(d->own);
+    d->t.mem = NULL;
+    d->own = NULL;
+}
+
+static int vt__qpack_ins_capacity(vt__qpack_dec *d, uint32_t size) {
+    if (size > d->limit) return VT__QPACK_E_CAPACITY;
+    if (size && !d->t.mem && !(d->t.mem = vt__mem_alloc(vt__hpack_mem(d->t.cap)))) return -ENOMEM;
+    d->t.max = size;
+    vt__hpack_evict(&d->t, size);
+    d->state = VT__QPACK_S_FIELD;
+    return 2;
+}
+/* d->f becomes an entry. Neither name nor value is in the table. */
+static int vt__qpack_ins_add(vt__qpack_dec *d) {
+    const vt__hpack_field *f = &d->f;
+    size_t size = f->name.len + f->value.len + VT__HPACK_OVERHEAD;
+    if (f->flags & VT__HPACK_LONG || size > d->t.max) return VT__QPACK_E_ENTRY;
+    if (d->t.made >= VT__QPACK_INSERTS_MAX) return VT__QPACK_E_MANY;
+    vt__hpack_add(&d->t, f->name, f->value, f->id, f->flags);
+    d->copied += size;
+    vt__mem_free(d->own);
+    d->own = NULL;
+    d->state = VT__QPACK_S_FIELD;
+    return 2;
+}
+/* What an instruction begins with is whole: an index, or a capacity. */
+static int vt__qpack_ins_head(vt__qpack_dec *d) {
+    uint32_t n = d->ins.n;
+    if (d->kind == VT__QPACK_CAPACITY) return vt__qpack_ins_capacity(d, n);
+    if (n >= (d->kind == VT__QPACK_NAMED_STATIC ? (uint32_t)VT__QPACK_STATIC_N : d->t.live))
+        return VT__QPACK_E_INDEX;
+    if (d->kind == VT__QPACK_NAMED_STATIC) vt__qpack_static_field(n, &d->f);
+    else vt__hpack_table_field(&d->t, n + 1, d->kind == VT__QPACK_DUPLICATE, true, d->ins.scratch, &d->f);
+    if (d->kind == VT__QPACK_DUPLICATE) return vt__qpack_ins_add(d);
+    d->state = VT__QPACK_S_VALUE_LEN;
+    return 2;
+}
+/* One step of the encoder stream: 2 go on, 0 more is needed, or < 0. */
+static int vt__qpack_ins_step(vt__qpack_dec *d, const uint8_t **p, const uint8_t *end) {
+    static const uint8_t bits[] = {6, 6, 5, 5, 5};
+    vt__hpack_reader *r = &d->ins;
+    vt__hpack_field *f = &d->f;
+    int rc;
+    switch (d->state) {
+    case VT__QPACK_S_FIELD:
+        if (*p == end) return 0;
+        d->kind = **p >= 0xc0   ? VT__QPACK_NAMED_STATIC
+                  : **p >= 0x80 ? VT__QPACK_NAMED
+                  : **p >= 0x40 ? VT__QPACK_LITERAL
+                  : **p >= 0x20 ? VT__QPACK_CAPACITY
+                                : VT__QPACK_DUPLICATE;
+        d->state = d->kind == VT__QPACK_LITERAL ? VT__QPACK_S_NAME_LEN : VT__QPACK_S_HEAD;
+        r->room = d->t.max;
+        return 2;
+    case VT__QPACK_S_HEAD:
+        rc = vt__hpack_read_int(r, p, end, bits[d->kind]);
+        return rc > 0 ? vt__qpack_ins_head(d) : rc;
+    case VT__QPACK_S_NAME_LEN:
+        if ((rc = vt__hpack_read_length(r, p, end, 5)) <= 0) return rc;
+        d->state = VT__QPACK_S_NAME;
+        return 2;
+    case VT__QPACK_S_NAME:
+        if ((rc = vt__hpack_read_string(r, p, end, 0, &f->name)) <= 0) return rc;
+        if (f->name.len > r->room) return VT__QPACK_E_ENTRY;
+        vt__hpack_name_check(f);
+        d->state = VT__QPACK_S_VALUE_LEN;
+        return 2;
+    case VT__QPACK_S_VALUE_LEN:
+        if ((rc = vt__hpack_read_length(r, p, end, 7)) <= 0) return rc;
+        d->state = VT__QPACK_S_VALUE;
+        return 2;
+    default:
+        if (f->name.len > r->room) return VT__QPACK_E_ENTRY;
+        if ((rc = vt__hpack_read_string(r, p, end, (uint32_t)f->name.len, &f->value)) <= 0) return rc;
+        vt__hpack_literal(r, f);
+        return vt__qpack_ins_add(d);
+    }
+}
+/* The input ends within an instruction: what there is of it moves to memory that stays. [at, end) is the input. */
+static int vt__qpack_ins_keep(vt__qpack_dec *d, const uint8_t *at, const uint8_t *end) {
+    const char *name = d->f.name.ptr;
+    bool have_name = d->state >= VT__QPACK_S_VALUE_LEN,
+         in_input = name >= (const char *)at && name < (const char *)end;
+    if (d->state <= VT__QPACK_S_NAME_LEN) return 0;
+    if (!d->own) {
+        d->own = vt__mem_alloc(d->t.max + (size_t)VT__HPACK_SCRATCH_MORE);
+        if (!d->own) return -ENOMEM;
+        memcpy(d->own, d->ins.scratch, d->t.max);
+        if (have_name && name == d->ins.scratch) d->f.name.ptr = d->own;
+    }
+    if (have_name && in_input && d->f.name.len) d->f.name.ptr = memcpy(d->own, name, d->f.name.len);
+    return 0;
+}
+/* Takes the peer's encoder stream from *p on: 0, and all is used; < 0: VT__QPACK_E_x, VT__HPACK_E_x or -ENOMEM, and the
+ * decoder is of no use. `room` has n >= limit + VT__HPACK_SCRATCH_MORE bytes, for this call. */
+static VT__UNUSED int vt__qpack_dec_insert(vt__qpack_dec *d, const uint8_t **p, const uint8_t *end,
+                                           void *room) {
+    const uint8_t *at = *p;
+    int rc = 2;
+    while (rc == 2) {
+        d->ins.scratch = d->own ? d->own : room;
+        rc = vt__qpack_ins_step(d, p, end);
+    }
+    return rc < 0 ? rc : vt__qpack_ins_keep(d, at, end);
+}
+
+/* ---- decoder: sections ---- */
+/* A section under way; its bytes stay where they are. */
+typedef struct vt__qpack_sec {
+    const uint8_t *p, *end;
+    uint32_t need, base; /* Required Insert Count; Base */
+} vt__qpack_sec;
+
+/* The Required Insert Count that `coded` means (RFC 9204 4.5.1.1): 1, or 0: none. */
+static bool vt__qpack_need(const vt__qpack_dec *d, uint32_t coded, uint32_t *need) {
+    uint64_t entries = d->limit / VT__HPACK_OVERHEAD, full = 2 * entries, most = d->t.made + entries;
+    *need = 0;
+    if (coded == 0) return true;
+    if (coded > full) return false;
+    uint64_t count = most / full * full + coded - 1;
+    if (count > most) {
+        if (count <= full) return false;
+        count -= full;
+    }
+    *need = (uint32_t)count;
+    return count > 0;
+}
+/* The bytes of a whole section: 1; 0: it is blocked, until d->t.made >= s->need; < 0. */
+static VT__UNUSED int vt__qpack_dec_begin(vt__qpack_dec *d, vt__qpack_sec *s, const uint8_t *p,
+                                          const uint8_t *end) {
+    vt__hpack_reader *r = &d->sec;
+    r->more = 0;
+    int rc = vt__hpack_read_int(r, &p, end, 8);
+    if (rc <= 0) return rc < 0 ? rc : VT__QPACK_E_CUT;
+    if (!vt__qpack_need(d, r->n, &s->need)) return VT__QPACK_E_INSERTS;
+    rc = vt__hpack_read_length(r, &p, end, 7); /* the sign stands where strings have their coding */
+    if (rc <= 0) return rc < 0 ? rc : VT__QPACK_E_CUT;
+    if (r->huffman && r->n >= s->need) return VT__QPACK_E_BASE;
+    s->base = r->huffman ? s->need - r->n - 1 : s->need + r->n;
+    s->p = p, s->end = end;
+    return s->need <= d->t.made;
+}
+/* The field, or the name alone, of the entry of this number. */
+VT__INLINE int vt__qpack_dec_entry(vt__qpack_dec *d, const vt__qpack_sec *s, uint32_t number, bool value,
+                                   vt__hpack_field *f) {
+    if (number >= s->need) return VT__QPACK_E_EARLY;
+    if (d->t.made - number > d->t.live) return VT__QPACK_E_INDEX;
+    vt__hpack_table_field(&d->t, d->t.made - number, value, false, d->sec.scratch, f);
+    return 1;
+}
+/* The same by an index below Base, or of the static table. */
+VT__INLINE int vt__qpack_dec_indexed(vt__qpack_dec *d, const vt__qpack_sec *s, bool fixed, bool value,
+                                     vt__hpack_field *f) {
+    uint32_t n = d->sec.n;
+    if (n >= (fixed ? (uint32_t)VT__QPACK_STATIC_N : s->base)) return VT__QPACK_E_INDEX;
+    if (!fixed) return vt__qpack_dec_entry(d, s, s->base - 1 - n, value, f);
+    vt__qpack_static_field(n, f);
+    return 1;
+}
+/* The name of a literal, with what stands before it. */
+static int vt__qpack_dec_name(vt__qpack_dec *d, vt__qpack_sec *s, unsigned first, vt__hpack_field *f) {
+    vt__hpack_reader *r = &d->sec;
+    int rc;
+    if (first >= 0x40 || first < 0x10) {
+        if ((rc = vt__hpack_read_int(r, &s->p, s->end, first >= 0x40 ? 4 : 3)) <= 0) return rc;
+        if (first >= 0x40) return vt__qpack_dec_indexed(d, s, first & 0x10, false, f);
+        return vt__qpack_dec_entry(d, s, s->base + r->n, false, f);
+    }
+    if ((rc = vt__hpack_read_length(r, &s->p, s->end, 3)) <= 0) return rc;
+    if ((rc = vt__hpack_read_string(r, &s->p, s->end, 0, &f->name)) <= 0) return rc;
+    if (VT__LIKELY(f->name.len <= r->room)) vt__hpack_name_check(f);
+    return 1;
+}
+static int vt__qpack_dec_literal(vt__qpack_dec *d, vt__qpack_sec *s, unsigned first, vt__hpack_field *f) {
+    vt__hpack_reader *r = &d->sec;
+    bool never = first & (first >= 0x40 ? 0x20 : first >= 0x20 ? 0x10 : 0x08);
+    int rc = vt__qpack_dec_name(d, s, first, f);
+    if (rc <= 0 || (rc = vt__hpack_read_length(r, &s->p, s->end, 7)) <= 0) return rc;
+    rc = vt__hpack_read_string(r, &s->p, s->end, (uint32_t)VT__MIN(f->name.len, r->room), &f->value);
+    if (rc <= 0) return rc;
+    vt__hpack_literal(r, f);
+    if (never) f->flags |= VT__HPACK_NEVER;
+    return 1;
+}
+/* The next field of a section that is not blocked: 1 and *f, which lives until the next call of any function of the decoder;
+ * 0: the end; < 0. `room` has n >= limit + VT__HPACK_SCRATCH_MORE bytes, those between two calls included; a field of
+ * more than n - VT__HPACK_SCRATCH_MORE bytes is too long. */
+static VT__UNUSED int vt__qpack_dec_next(vt__qpack_dec *d, vt__qpack_sec *s, void *room, uint32_t n,
+                                         vt__hpack_field *f) {
+    vt__hpack_reader *r = &d->sec;
+    if (s->p == s->end) return 0;
+    unsigned first = *s->p;
+    r->scratch = room;
+    r->room = n - VT__HPACK_SCRATCH_MORE;
+    r->more = 0;
+    int rc;
+    if (first >= 0x80) {
+        rc = vt__hpack_read_int(r, &s->p, s->end, 6);
+        if (rc > 0) rc = vt__qpack_dec_indexed(d, s, first & 0x40, true, f);
+    } else if (first >= 0x10 && first < 0x20) {
+        rc = vt__hpack_read_int(r, &s->p, s->end, 4);
+        if (rc > 0) rc = vt__qpack_dec_entry(d, s, s->base + r->n, true, f);
+    } else {
+        rc = vt__qpack_dec_literal(d, s, first, f);
+    }
+    return rc ? rc : VT__QPACK_E_CUT;
+}
+enum { VT__QPACK_INT_BYTES = 11 }; /* of an integer of 62 bits at most */
+/* A section has been decoded: the bytes that our decoder stream gets; 0 of one that needed no entry. */
+static VT__UNUSED size_t vt__qpack_put_ack(vt__qpack_dec *d, uint32_t need, uint64_t stream,
+                                           uint8_t out[VT__QPACK_INT_BYTES]) {
+    if (!need) return 0;
+    d->told = VT__MAX(d->told, need);
+    return (size_t)(vt__hpack_put_int(out, 0x80, 7, stream) - out);
+}
+/* The same when sections of a stream will not be decoded. */
+static VT__UNUSED size_t vt__qpack_put_cancel(const vt__qpack_dec *d, uint64_t stream,
+                                              uint8_t out[VT__QPACK_INT_BYTES]) {
+    return d->limit ? (size_t)(vt__hpack_put_int(out, 0x40, 6, stream) - out) : 0;
+}
+/* The same of inserts that no section told of yet. */
+static VT__UNUSED size_t vt__qpack_put_increment(vt__qpack_dec *d, uint8_t out[VT__QPACK_INT_BYTES]) {
+    uint32_t n = d->t.made - d->told;
+    d->told = d->t.made;
+    return n ? (size_t)(vt__hpack_put_int(out, 0, 6, n) - out) : 0;
+}
+
+/* ---- encoder ---- */
+enum { VT__QPACK_REFS = 64, VT__QPACK_PREFIX = 12 };
+enum { VT__QPACK_NO_INDEX = UINT32_MAX };
+/* A section that is not acknowledged. */
+typedef struct vt__qpack_ref {
+    uint64_t stream;
+    uint32_t need, least; /* inserts that it needs; the lowest number of an entry in it */
+} vt__qpack_ref;
+typedef struct vt__qpack_enc {
+    vt__hpack_enc h; /* the table and its index; h.next: the capacity that is to be set */
+    vt__qpack_ref *refs;
+    uint32_t nrefs, known; /* inserts that the peer has got */
+    uint32_t entries;      /* the most that the peer's table may have */
+    uint64_t blocked;      /* streams that may have to wait */
+    uint64_t n;            /* of the decoder stream's instruction under way */
+    uint8_t first, more;
+} vt__qpack_enc;
+/* A section being written. The caller may move what it has to a larger buffer, and change buf and cap. */
+typedef struct vt__qpack_head {
+    vt__qpack_enc *e;
+    uint64_t stream;
+    uint8_t *buf, *ins;
+    size_t cap, at, ins_cap, ins_len; /* at: bytes used, room for the prefix in front */
+    uint32_t base, need, least;
+    bool indexing, waits; /* whether it may need entries; and those that the peer may not have got */
+} vt__qpack_head;
+
+/* `cap`: the most that the table may take; made a power of two from 256 to VT__HPACK_CAP_MAX. */
+static VT__UNUSED void vt__qpack_enc_init(vt__qpack_enc *e, uint32_t cap) {
+    memset(e, 0, sizeof *e);
+    vt__hpack_enc_init(&e->h, cap);
+    e->h.t.max = e->h.next = 0;
+}
+/* Bytes of an encoder's memory. */
+static VT__UNUSED size_t vt__qpack_enc_mem(const vt__qpack_enc *e) {
+    return VT__QPACK_REFS * sizeof(vt__qpack_ref) + vt__hpack_enc_mem(&e->h);
+}
+/* vt__qpack_enc_mem(e) bytes, aligned for uint64_t, before the first section. owns: the caller. */
+static VT__UNUSED void vt__qpack_enc_table(vt__qpack_enc *e, void *mem) {
+    e->refs = mem;
+    vt__hpack_enc_table(&e->h, e->refs + VT__QPACK_REFS);
+}
+/* The peer's SETTINGS_QPACK_MAX_TABLE_CAPACITY and SETTINGS_QPACK_BLOCKED_STREAMS, once. */
+static VT__UNUSED void vt__qpack_enc_limit(vt__qpack_enc *e, uint64_t capacity, uint64_t blocked) {
+    e->entries = (uint32_t)(VT__MIN(capacity, VT__HPACK_INT_MAX) / VT__HPACK_OVERHEAD);
+    e->h.next = (uint32_t)VT__MIN(capacity, e->h.t.cap);
+    e->blocked = blocked;
+}
+
+/* An integer of up to 62 bits: 1, 0 or < 0. */
+static int vt__qpack_read_long(vt__qpack_enc *e, const uint8_t **p, const uint8_t *end, unsigned bits) {
+    const uint32_t most = (1U << bits) - 1;
+    if (e->more == 0) {
+        e->n = *(*p)++ & most;
+        if (e->n < most) return 1;
+        e->more = 1;
+    }
+    while (*p < end) {
+        uint8_t b = *(*p)++;
+        unsigned shift = 7 * (e->more++ - 1U);
+        if (shift > 56 || (e->n += (uint64_t)(b & 127) << shift) >> 62) return VT__QPACK_E_INTEGER;
+        if (!(b & 128)) return e->more = 0, 1;
+    }
+    return 0;
+}
+/* The oldest section of the stream is forgotten. */
+static bool vt__qpack_unref(vt__qpack_enc *e, uint64_t stream, uint32_t *need) {
+    uint32_t i = 0;
+    while (i < e->nrefs && e->refs[i].stream != stream) i++;
+    if (i == e->nrefs) return false;
+    *need = e->refs[i].need;
+    memmove(&e->refs[i], &e->refs[i + 1], (--e->nrefs - i) * sizeof *e->refs);
+    return true;
+}
+static int vt__qpack_enc_on(vt__qpack_enc *e) {
+    uint32_t need = 0;
+    if (e->first >= 0x80) {
+        if (!vt__qpack_unref(e, e->n, &need)) return VT__QPACK_E_ACK;
+        e->known = VT__MAX(e->known, need);
+    } else if (e->first >= 0x40) {
+        while (vt__qpack_unref(e, e->n, &need)) continue;
+    } else {
+        if (e->n == 0 || e->n > e->h.t.made - e->known) return VT__QPACK_E_INCREMENT;
+        e->known += (uint32_t)e->n;
+    }
+    return 0;
+}
+/* Takes the peer's decoder stream: 0, and all is used, or < 0. */
+static VT__UNUSED int vt__qpack_enc_recv(vt__qpack_enc *e, const uint8_t *p, const uint8_t *end) {
+    int rc = 1;
+    while (p < end && rc >= 0) {
+        if (e->more == 0) e->first = *p;
+        rc = vt__qpack_read_long(e, &p, end, e->first >= 0x80 ? 7 : 6);
+        if (rc > 0) rc = vt__qpack_enc_on(e);
+    }
+    return rc < 0 ? rc : 0;
+}
+
+/* A literal: `first` and an index, or a name, in `bits`; then the value. Its size, or 0 when it does not fit. */
+static size_t vt__qpack_put_literal(uint8_t *out, size_t cap, unsigned first, unsigned bits, uint32_t index,
+                                    vt_str name, vt_str value) {
+    bool named = index != VT__QPACK_NO_INDEX;
+    size_t coded_name = named ? 0 : vt__hpack_huff_size(name, true),
+           coded = vt__hpack_huff_size(value, false);
+    size_t n = VT__MIN(coded_name, name.len), v = VT__MIN(coded, value.len);
+    size_t size = vt__hpack_int_size(7, v) + v;
+    size += named ? vt__hpack_int_size(bits, index) : vt__hpack_int_size(bits, n) + n;
+    if (size > cap) return 0;
+    if (named) out = vt__hpack_put_int(out, first, bits, index);
+    else out = vt__hpack_put_string(out, first, bits, name, coded_name, true);
+    (void)vt__hpack_put_string(out, 0, 7, value, coded, false);
+    return size;
+}
+/* The static entry of this field, *named being one of its name; VT__QPACK_NO_INDEX: none. */
+static uint32_t vt__qpack_find_static(int id, vt_str name, vt_str value, uint32_t *named) {
+    static const uint8_t others[] = {33, 35, 56, 61, 62, 73, 76, 79,
+                                     83, 85, 86, 87, 91, 93, 97}; /* without an id */
+    uint32_t i = vt__qpack_firsts[id] - 1U;
+    for (size_t j = 0; !id && j < VT__COUNT(others); j++) {
+        const vt__qpack_static *s = &vt__qpack_statics[others[j]];
+        if (vt__str_eq_ci(name, (vt_str){s->name, s->name_len})) i = others[j];
+    }
+    *named = i;
+    while (i != VT__QPACK_NO_INDEX) {
+        const vt__qpack_static *s = &vt__qpack_statics[i];
+        if (vt__str_eq(value, (vt_str){s->value, s->value_len})) return i;
+        i = s->next ? s->next : (uint32_t)VT__QPACK_NO_INDEX;
+    }
+    return i;
+}
+/* A section of the stream begins: to buf, its instructions for the encoder stream to ins. */
+static VT__UNUSED void vt__qpack_enc_begin(vt__qpack_enc *e, vt__qpack_head *w, uint64_t stream, void *buf,
+                                           size_t cap, void *ins, size_t ins_cap) {
+    *w = (vt__qpack_head){.e = e,
+                          .stream = stream,
+                          .buf = buf,
+                          .cap = cap,
+                          .at = VT__QPACK_PREFIX,
+                          .ins = ins,
+                          .ins_cap = ins_cap,
+                          .least = UINT32_MAX};
+    if (!e->h.slots || !e->h.next) return;
+    if (e->h.t.max != e->h.next) {
+        if (ins_cap < VT__HPACK_INT_BYTES) return;
+        w->ins_len = (size_t)(vt__hpack_put_int(w->ins, 0x20, 5, e->h.next) - w->ins);
+        e->h.t.max = e->h.next;
+    }
+    uint64_t waiting = 0;
+    for (uint32_t i = 0; i < e->nrefs; i++) waiting += e->refs[i].need > e->known;
+    w->base = e->h.t.made;
+    w->indexing = e->nrefs < VT__QPACK_REFS;
+    w->waits = waiting < e->blocked;
+}
+/* Whether the entry of this number may stand in the section. */
+VT__INLINE bool vt__qpack_usable(const vt__qpack_head *w, uint32_t number) {
+    return number < w->e->known || w->waits;
+}
+static void vt__qpack_use(vt__qpack_head *w, uint32_t number) {
+    w->need = VT__MAX(w->need, number + 1);
+    w->least = VT__MIN(w->least, number);
+}
+/* Whether an entry of this size can be made: nobody needs those which have to go for it, and the peer has them. */
+static bool vt__qpack_may_insert(const vt__qpack_head *w, size_t size) {
+    const vt__qpack_enc *e = w->e;
+    const vt__hpack_table *t = &e->h.t;
+    uint32_t room = t->max - t->size, least = VT__MIN(w->least, e->known), i = t->live;
+    if (size > t->max / 2 || t->made >= VT__QPACK_INSERTS_MAX) return false;
+    for (uint32_t k = 0; size > room && k < e->nrefs; k++) least = VT__MIN(least, e->refs[k].least);
+    for (; size > room; i--) {
+        const vt__hpack_entry *x = vt__hpack_entry_of(t, i);
+        if (t->made - i >= least) return false;
+        room += x->name_len + x->value_len + (uint32_t)VT__HPACK_OVERHEAD;
+    }
+    return true;
+}
+/* Whether the entry made i-th from last is among those that will go next. */
+VT__INLINE bool vt__qpack_drains(const vt__hpack_table *t, uint32_t i) {
+    return i > t->live - t->live / 4 && t->max - t->size < t->max / 4;
+}
+/* The instruction that makes the entry: of one like it, made i-th from last; of a name by its index; or a literal. */
+static bool vt__qpack_put_insert(vt__qpack_head *w, uint32_t i, uint32_t named, vt_str name, vt_str value) {
+    uint8_t *out = w->ins + w->ins_len;
+    size_t cap = w->ins_cap - w->ins_len, n;
+    if (i) n = cap < VT__HPACK_INT_BYTES ? 0 : (size_t)(vt__hpack_put_int(out, 0, 5, i - 1) - out);
+    else if (named != VT__QPACK_NO_INDEX) n = vt__qpack_put_literal(out, cap, 0xc0, 6, named, name, value);
+    else n = vt__qpack_put_literal(out, cap, 0x40, 5, VT__QPACK_NO_INDEX, name, value);
+    w->ins_len += n;
+    return n > 0;
+}
+/* The entry's index, below Base or not. There is room. */
+static bool vt__qpack_put_number(vt__qpack_head *w, uint32_t number) {
+    uint8_t *out = w->buf + w->at;
+    if (number < w->base) out = vt__hpack_put_int(out, 0x80, 6, w->base - 1 - number);
+    else out = vt__hpack_put_int(out, 0x10, 4, number - w->base);
+    w->at = (size_t)(out - w->buf);
+    vt__qpack_use(w, number);
+    return true;
+}
+/* A literal of the section, its name by static index where there is one. */
+static bool vt__qpack_put_plain(vt__qpack_head *w, uint32_t named, vt_str name, vt_str value, bool never) {
+    uint8_t *out = w->buf + w->at;
+    size_t n = named != VT__QPACK_NO_INDEX
+                   ? vt__qpack_put_literal(out, w->cap - w->at, never ? 0x70 : 0x50, 4, named, name, value)
+                   : vt__qpack_put_literal(out, w->cap - w->at, never ? 0x30 : 0x20, 3, named, name, value);
+    w->at += n;
+    return n > 0;
+}
+/* A literal; its name is that of the entry of this number where it may be. */
+static bool vt__qpack_put_named(vt__qpack_head *w, uint32_t number, uint32_t named, vt_str name,
+                                vt_str value) {
+    const vt__hpack_table *t = &w->e->h.t;
+    uint32_t i = t->made - number;
+    bool usable = number < w->base && i <= t->live && !vt__qpack_drains(t, i) && vt__qpack_usable(w, number);
+    if (!usable) return vt__qpack_put_plain(w, named, name, value, false);
+    size_t n = vt__qpack_put_literal(w->buf + w->at, w->cap - w->at, 0x40, 4, w->base - 1 - number, name,
+                                     value);
+    w->at += n;
+    if (n) vt__qpack_use(w, number);
+    return n > 0;
+}
+/* A field that has no static entry, by the dynamic table. */
+static bool vt__qpack_put_dynamic(vt__qpack_head *w, int id, uint32_t named, vt_str name, vt_str value,
+                                  bool once) {
+    vt__hpack_enc *h = &w->e->h;
+    vt__hpack_key k = {name, id, named != VT__QPACK_NO_INDEX};
+    vt__hpack_spot spot = vt__hpack_spot_of(h, &k, value);
+    uint32_t i = vt__hpack_find(h, *spot.newest, spot.print, &k, value), like = VT__QPACK_NO_INDEX;
+    if (w->cap - w->at < VT__HPACK_INT_BYTES) return false;
+    if (i) i -= VT__HPACK_STATIC_N;
+    if (k.index > VT__HPACK_STATIC_N) like = h->t.made - (k.index - VT__HPACK_STATIC_N);
+    bool drains = i && vt__qpack_drains(&h->t, i);
+    bool add = i ? drains : once || !k.index || *spot.seen == spot.print;
+    if (add && vt__qpack_may_insert(w, name.len + value.len + VT__HPACK_OVERHEAD) &&
+        vt__qpack_put_insert(w, i, named, name, value)) {
+        vt__hpack_enter(h, &k, value, spot.newest, spot.print);
+        i = 1;
+    }
+    *spot.seen = spot.print;
+    if (i && vt__qpack_usable(w, h->t.made - i)) return vt__qpack_put_number(w, h->t.made - i);
+    return vt__qpack_put_named(w, like, named, name, value);
+}
+/* Writes a field; false: it does not fit, and there is no trace of it in the section. Names, ids, flags: as vt__hpack_put's. */
+static VT__UNUSED bool vt__qpack_put(vt__qpack_head *w, int id, vt_str name, vt_str value, unsigned flags) {
+    uint32_t named, i = vt__qpack_find_static(id, name, value, &named);
+    int policy = flags & VT__HPACK_NEVER ? VT__HPACK_P_SECRET : vt__hpack_policies[id];
+    if (policy == VT__HPACK_P_SECRET || (id == VT__H1_F_COOKIE && value.len < VT__HPACK_COOKIE_MIN))
+        return vt__qpack_put_plain(w, named, name, value, true);
+    if (i != VT__QPACK_NO_INDEX) {
+        if (w->cap - w->at < 2) return false;
+        w->at = (size_t)(vt__hpack_put_int(w->buf + w->at, 0xc0, 6, i) - w->buf);
+        return true;
+    }
+    if (policy == VT__HPACK_P_PLAIN || !w->indexing) return vt__qpack_put_plain(w, named, name, value, false);
+    return vt__qpack_put_dynamic(w, id, named, name, value, policy == VT__HPACK_P_ONCE);
+}
+/* The section is complete: its bytes, of which *section is the first. */
+static VT__UNUSED size_t vt__qpack_enc_end(vt__qpack_head *w, uint8_t **section) {
+    vt__qpack_enc *e = w->e;
+    uint8_t prefix[VT__QPACK_PREFIX], *p = prefix;
+    bool below = w->need && w->need <= w->base;
+    *p = 0;
+    if (w->need) p = vt__hpack_put_int(p, 0, 8, w->need % (2 * e->entries) + 1);
+    else p++;
+    if (!w->need) *p++ = 0;
+    else if (below) p = vt__hpack_put_int(p, 0, 7, w->base - w->need);
+    else p = vt__hpack_put_int(p, 0x80, 7, w->need - w->base - 1);
+    if (w->need) e->refs[e->nrefs++] = (vt__qpack_ref){w->stream, w->need, w->least};
+    size_t n = (size_t)(p - prefix);
+    *section = w->buf + VT__QPACK_PREFIX - n;
+    memcpy(*section, prefix, n);
+    return w->at - VT__QPACK_PREFIX + n;
+}
+
+/* What every response has, for any encoder, as no table is needed: the size. */
+enum { VT__QPACK_STATUS_MAX = 6, VT__QPACK_LENGTH_MAX = 23, VT__QPACK_DATE_MAX = 32 };
+/* :status, of three digits. */
+static VT__UNUSED size_t vt__qpack_put_status(uint8_t out[VT__QPACK_STATUS_MAX], int status) {
+    char text[3] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10), (char)('0' + status % 10)};
+    uint32_t named, i = VT__QPACK_STATUS_200;
+    vt_str value = {text, 3};
+    if (VT__UNLIKELY(status != 200)) i = vt__qpack_find_static(VT__HPACK_F_STATUS, value, value, &named);
+    if (i != VT__QPACK_NO_INDEX) return (size_t)(vt__hpack_put_int(out, 0xc0, 6, i) - out);
+    return vt__qpack_put_literal(out, VT__QPACK_STATUS_MAX, 0x50, 4, named, value, value);
+}
+static size_t vt__qpack_put_known(uint8_t *out, size_t cap, int id, vt_str value) {
+    return vt__qpack_put_literal(out, cap, 0x50, 4, vt__qpack_firsts[id] - 1U, value, value);
+}
+static VT__UNUSED size_t vt__qpack_put_length(uint8_t out[VT__QPACK_LENGTH_MAX], uint64_t length) {
+    char digits[20];
+    vt_str value = {digits, vt__str_put_u64(digits, length)};
+    return vt__qpack_put_known(out, VT__QPACK_LENGTH_MAX, VT__H1_F_CONTENT_LENGTH, value);
+}
+/* Of vt__str_put_date's 29 bytes. It is good to keep what comes out for as long as they are the same. */
+static VT__UNUSED size_t vt__qpack_put_date(uint8_t out[VT__QPACK_DATE_MAX], const char date[29]) {
+    return vt__qpack_put_known(out, VT__QPACK_DATE_MAX, VT__H1_F_DATE, (vt_str){date, 29});
+}
 
 /*==============================================================================
  * MARK: - @qpkt    QUIC on the wire: integers, packet heads, frames, transport parameters (VTHTTP_H3)
