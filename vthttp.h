@@ -20631,7 +20631,7 @@ VT_API int vt_tls_dial(vt_stream **out, const char *addr, const vt_tls_client_cf
 VT_API void vt_tls_close(vt_stream *st) { (void)st; }
 #endif
 
-#if VTHTTP_H3
+#if VTHTTP_H3 && VTHTTP_TLS
 /*==============================================================================
  * MARK: - @qsec    QUIC packet protection, by OpenSSL (VTHTTP_H3)
  * uses:   @plat
