@@ -828,7 +828,8 @@ VT_API int vt_req_set(vt_req *req, const void *key, void *value);
 /* Setters before the first byte return 0; afterwards VT_ESTATE. Bad names or values (CR, LF, NUL, controls): VT_EFIELD.
  * Content-Length, Transfer-Encoding, Connection and Date are the server's; setting them through vt_res_field gives
  * VT_EFIELD, but Connection: close, which is honoured, Date, which replaces the server's, and Content-Length, which acts as
- * vt_res_length. */
+ * vt_res_length. Priority (RFC 9218; HTTP/2) ranks the responses of one connection, whatever the client said: "u=0" goes
+ * first, "u=7" last, and of one rank those with "i" share in turns, the others go one by one; default "u=3". */
 VT_API int vt_res_status(vt_res *res, int status);                         /* 200 .. 599; default 200 */
 VT_API int vt_res_field(vt_res *res, const char *name, const char *value); /* replaces; value NULL removes */
 VT_API int vt_res_field_add(vt_res *res, const char *name, const char *value); /* appends another */
@@ -5595,6 +5596,7 @@ typedef struct vt__h2_cfg {
 enum vt__h2_queue { VT__H2_Q_NONE, VT__H2_Q_FIRST, VT__H2_Q_DATA };
 enum { VT__H2_REMOTE = 1, VT__H2_LOCAL = 2, VT__H2_BOTH = 3 }; /* sides of a stream */
 enum { VT__H2_OURS = 1, VT__H2_THEIRS = 2 };                   /* who reset it */
+enum { VT__H2_USUAL = 3 };                                     /* priority: see vt__h2_read_priority */
 
 /* Zeroed by vt__h2_attach and vt__h2_open; the caller reads id, ended, reset, held. */
 typedef struct vt__h2_stream {
@@ -5896,7 +5898,7 @@ static void vt__h2_init_stream(vt__h2 *h, vt__h2_stream *s) {
     s->send_window = (int32_t)h->peer_window;
     s->recv_window = (int32_t)h->cfg->window;
     s->length = -1;
-    s->urgency = 3;
+    s->urgency = VT__H2_USUAL;
     h->active++;
 }
 static void vt__h2_enter(vt__h2 *h, vt__h2_stream *s, uint32_t id) {
@@ -6000,9 +6002,9 @@ static void vt__h2_on_probe(vt__h2 *h) {
 }
 
 /* ---- priorities (RFC 9218) ---- */
-/* A priority in a byte, urgency and 8: incremental. What cannot be read leaves the default. */
-static uint8_t vt__h2_read_priority(vt_str value) {
-    unsigned urgency = 3, incremental = 0;
+/* A priority in a byte, urgency and 8: incremental. What is not said, or cannot be read, is as it was. */
+static uint8_t vt__h2_read_priority(vt_str value, unsigned was) {
+    unsigned urgency = was & 7, incremental = was & 8;
     size_t pos = 0;
     vt_str one;
     while (vt__h1_list_next(value, &pos, &one)) {
@@ -6015,7 +6017,7 @@ static uint8_t vt__h2_read_priority(vt_str value) {
     }
     return (uint8_t)(urgency | incremental);
 }
-/* Of vt__h2_read_priority; also a server's own opinion. */
+/* Of vt__h2_read_priority. */
 static void vt__h2_prioritize(vt__h2 *h, vt__h2_stream *s, uint8_t priority) {
     vt__h2_unqueue(h, s);
     s->urgency = priority & 7;
@@ -6040,7 +6042,7 @@ static int vt__h2_take_early(vt__h2 *h, uint32_t id) {
 }
 static int vt__h2_on_priority_update(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
     uint32_t id = vt__h2_get32(b) & VT__H2_ID_MAX;
-    uint8_t priority = vt__h2_read_priority((vt_str){(const char *)b + 4, h->len - 4});
+    uint8_t priority = vt__h2_read_priority((vt_str){(const char *)b + 4, h->len - 4}, VT__H2_USUAL);
     if (!h->server || !(id & 1)) return VT__H2_E_PRIORITY;
     int rc = vt__h2_spend(h, VT__H2_PRIORITIES, 1);
     if (rc < 0) return rc;
@@ -6123,7 +6125,7 @@ static bool vt__h2_regular_ok(vt__h2 *h, const vt__hpack_field *f) {
     case VT__H1_F_CONTENT_LENGTH:
         return s->length < 0 && vt__str_u63(f->value, INT64_MAX, &s->length) == 0; /* once */
     case VT__H1_F_PRIORITY:
-        if (h->server && !s->pinned) vt__h2_prioritize(h, s, vt__h2_read_priority(f->value));
+        if (h->server && !s->pinned) vt__h2_prioritize(h, s, vt__h2_read_priority(f->value, VT__H2_USUAL));
         return true;
     case VT__H1_F_HOST:
         if (!h->server) return true;
@@ -19533,7 +19535,8 @@ static size_t vt__h2e_take(vt__h2e_stream *s, const char *p, size_t n, bool fin)
 /* Says what there is in b and then at p, as far as it goes: 1 when all was said, 0 when it has to wait. */
 static int vt__h2e_say(vt__h2e_stream *s, vt__conn_buf *b, const char *p, size_t *n, bool fin) {
     vt__h2e *h = s->h;
-    b->pos += vt__h2e_take(s, b->p + b->pos, b->len - b->pos, fin && !*n);
+    bool none = b->pos == b->len && *n; /* to say so would cost it its turn */
+    b->pos += none ? 0 : vt__h2e_take(s, b->p + b->pos, b->len - b->pos, fin && !*n);
     if (b->pos == b->len) {
         vt__conn_buf_put(vt__sched_thr(), b);
         *n -= *n ? vt__h2e_take(s, p, *n, fin) : 0;
@@ -19877,6 +19880,16 @@ static void vt__h2c_free(vt__h2e *e) {
 }
 
 /*--- the response ---*/
+/* What the handler says of its response's priority wins over what the client said (RFC 9218 8). */
+static void vt__h2c_rank(vt__h2c_run *run) {
+    vt__h2_stream *s = &run->s->e.m;
+    const vt__res_field *f = run->res.fields, *end = f + run->res.nfields;
+    while (f < end && f->id != VT__H1_F_PRIORITY) f++;
+    if (VT__LIKELY(f == end)) return;
+    vt_str value = {f->value, f->value_len};
+    uint8_t was = (uint8_t)(s->urgency | s->incremental << 3);
+    vt__h2_prioritize(&run->s->e.h->m, s, vt__h2_read_priority(value, was));
+}
 static int vt__h2c_put_head(vt__h2c_run *run, bool fin) {
     const vt_res *res = &run->res;
     const vt__link_conf *conf = run->conf;
@@ -19890,6 +19903,7 @@ static int vt__h2c_put_head(vt__h2c_run *run, bool fin) {
     if (!res->has_server && conf->server_len) /* "Server: " and CRLF */
         (void)vt__h2_head_field(&w, VT__H1_F_SERVER, VT__STR_LIT("server"),
                                 (vt_str){conf->server + 8, conf->server_len - 10}, 0);
+    vt__h2c_rank(run);
     vt__h2e_put_fields(&w, res->fields, res->nfields);
     if (res->framing == VT__HTTP_LENGTH) w.at += vt__hpack_put_length(w.buf + w.at, (uint64_t)res->length);
     run->s->e.h->out.len += vt__h2_head_end(&w);
@@ -20413,7 +20427,7 @@ static void vt__h2c_convert(vt__h2c_stream *s, const vt__h1_req *r, const char *
                            .value = {base + f->value_off, f->value_len}};
         ev.field = (uint8_t)vt__h1_field_id(ev.name);
         if (ev.field == VT__H1_F_PRIORITY)
-            vt__h2_prioritize(&s->e.h->m, &s->e.m, vt__h2_read_priority(ev.value));
+            vt__h2_prioritize(&s->e.h->m, &s->e.m, vt__h2_read_priority(ev.value, VT__H2_USUAL));
         if (!vt__h1_is_hop(ev.field) && ev.field != VT__H1_F_HTTP2_SETTINGS) vt__h2c_on_field(s, &ev);
     }
 }

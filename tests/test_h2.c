@@ -1387,7 +1387,10 @@ TEST(priority_texts) {
                  {"i", 11},       {"u=1,i", 9}, {"i=?1 , u=2", 10}, {"i=?0", 3}, {"u=1;a=b", 1},
                  {"x=y, u=4", 4}, {"u = 1", 3}, {"i=1", 3},         {",,,", 3}};
     for (size_t i = 0; i < VT__COUNT(tests); i++)
-        CHECK_EQ(vt__h2_read_priority(word(tests[i].text)), tests[i].want);
+        CHECK_EQ(vt__h2_read_priority(word(tests[i].text), VT__H2_USUAL), tests[i].want);
+    CHECK_EQ(vt__h2_read_priority(word("i"), 1), 9); /* what is not said stays */
+    CHECK_EQ(vt__h2_read_priority(word("u=5"), 9), 13);
+    CHECK_EQ(vt__h2_read_priority(word("i=?0"), 9), 1);
 }
 
 /* ---- what goes out ---- */
