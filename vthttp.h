@@ -878,6 +878,23 @@ VT_API int64_t vt_stream_write(vt_stream *st, const void *buf, size_t n);
 VT_API int vt_stream_shutdown(vt_stream *st); /* ends the sending half */
 
 /* --- server --- */
+/* HTTP/2: what costs a server more than its client, by cause. Each has a budget on every connection: what may come at once,
+ * and what is added a second. Who goes over it loses the connection (GOAWAY with ENHANCE_YOUR_CALM). */
+enum vt_h2_cause {               /* defaults: */
+                   VT_H2_RESETS, /* requests that the client cancels, or that end by its fault; 1,000 and 200 */
+                   VT_H2_REFUSALS,   /* requests over max_streams; 1,000 and 200 */
+                   VT_H2_PINGS,      /* but those after data either way; 1,000 and 33 */
+                   VT_H2_SETTINGS,   /* 1,000 and 33 */
+                   VT_H2_EMPTIES,    /* frames of requests that bring nothing; 1,000 and 100 */
+                   VT_H2_PRIORITIES, /* 10,000 and 330 */
+                   VT_H2_GLITCHES,   /* what is ignored; 10,000 and 330 */
+                   VT_H2_WASTE, /* 64 KiB that were neither fields nor data, less eight times what was; 16 and 1 */
+                   VT_H2_CAUSES
+};
+typedef struct vt_h2_budget {
+    int burst; /* VT_NONE: no limit */
+    int per_s;
+} vt_h2_budget;
 /* Zero means the default; VT_NONE no limit or no timeout. Times in milliseconds. */
 typedef struct vt_server_cfg {
     const char *host;    /* "-host=": address of the first listener; default every address */
@@ -931,6 +948,7 @@ typedef struct vt_server_cfg {
                           build with VTHTTP_H2=1. By ALPN on TLS listeners, on plain ones by its preface, or Upgrade
                           (a proxy in front that minds its requests is not to hand that on: RFC 9110 7.6.1) */
     int max_streams;                           /* HTTP/2: requests of one connection at a time; default 100 */
+    vt_h2_budget h2_budgets[VT_H2_CAUSES];     /* see enum vt_h2_cause */
     int no_date;                               /* 1: no Date field */
     const char *server_name;                   /* value of the Server field; default none */
     void *ctx;                                 /* vt_req_ctx */
@@ -994,6 +1012,8 @@ VT_API void vt_server_stop(vt_server *s);
 VT_API int vt_server_port(const vt_server *s, int i);
 typedef struct vt_server_stats {
     int64_t accepted, open, parked, requests, refused, bad_requests, timeouts;
+    int64_t h2_counts[VT_H2_CAUSES]; /* what came of each cause; see enum vt_h2_cause */
+    int64_t h2_floods[VT_H2_CAUSES]; /* connections that were lost for it */
     int64_t queued,
         waiting; /* how often a connection, or a request of HTTP/2, waited for a virtual thread; how many do now */
 } vt_server_stats;
@@ -5479,7 +5499,7 @@ static VT__UNUSED size_t vt__hpack_put_date(uint8_t out[VT__HPACK_DATE_MAX], con
 
 /*==============================================================================
  * MARK: - @h2      HTTP/2 connection machine: frames, streams, flow control, priorities, budgets
- * uses:   @plat @str @ds @uri @h1 @hpack
+ * uses:   @api_http @plat @str @ds @uri @h1 @hpack
  * pure.   RFC 9113, RFC 9218, RFC 8441. A stream: open -> half-closed by either side -> closed, see vt__h2_end, vt__h2_close.
  * test:   tests/test_h2.c   fuzz: fuzz/fuzz_h2.c
  *
@@ -5551,31 +5571,7 @@ static VT__UNUSED const vt__h2_err_row *vt__h2_err_of(int err) {
     return &rows[VT__H2_E_PREFACE - err];
 }
 
-/* What is paid for, and what by default: burst and rate a second. A burst of VT__H2_ANY is never used up. The rates of resets
- * and refusals are above other servers' (33), for a client that cancels 10,000 requests in a minute is a map being dragged
- * about, which may not know that its handlers still run; and how many are at work is bounded all the same. */
-/* clang-format off */
-#define VT__H2_BUDGETS(X) \
-    X(RESETS, 1000, 200)     /* streams reset by the peer, or by this end for its fault */ \
-    X(REFUSALS, 1000, 200)   /* streams over the limit */                                \
-    X(PINGS, 1000, 33)       /* but those after data either way */                       \
-    X(SETTINGSES, 1000, 33)                                                              \
-    X(EMPTIES, 1000, 100)    /* DATA, HEADERS and CONTINUATION that bring nothing; 1xx */ \
-    X(PRIORITIES, 10000, 330)                                                            \
-    X(GLITCHES, 10000, 330)  /* what is ignored */                                       \
-    X(WASTE, 16, 1)          /* 64 KiB that were neither fields nor data, less eight times what was */
-/* clang-format on */
-enum vt__h2_cause {
-#define VT__H2_BUDGET_ENUM(name, burst, rate) VT__H2_##name,
-    VT__H2_BUDGETS(VT__H2_BUDGET_ENUM)
-#undef VT__H2_BUDGET_ENUM
-        VT__H2_CAUSES
-};
-enum { VT__H2_WASTE_UNIT = 65536, VT__H2_ANY = -1 };
-typedef struct vt__h2_budget {
-    int32_t burst;
-    uint32_t per_s;
-} vt__h2_budget;
+enum { VT__H2_WASTE_UNIT = 65536 }; /* of VT_H2_WASTE */
 
 /* Shared by many connections. Zero means the default; see vt__h2_cfg_fill. */
 typedef struct vt__h2_cfg {
@@ -5590,7 +5586,7 @@ typedef struct vt__h2_cfg {
     uint32_t max_window;        /* the same at most, and of all streams together; 1 MiB */
     int64_t ack_timeout_ns;     /* for our SETTINGS; 10 s */
     bool connect_protocol;      /* a server takes extended CONNECT */
-    vt__h2_budget budgets[VT__H2_CAUSES]; /* see above */
+    vt_h2_budget budgets[VT_H2_CAUSES];
 } vt__h2_cfg;
 
 enum vt__h2_queue { VT__H2_Q_NONE, VT__H2_Q_FIRST, VT__H2_Q_DATA };
@@ -5668,8 +5664,9 @@ typedef struct vt__h2 {
     vt__list *first, *owing, *done, *queues[16]; /* urgency * 2 + incremental */
     int64_t opened_at, drain_at;
     /* budgets */
-    int64_t debts[VT__H2_CAUSES]; /* until when each is paid off */
-    uint32_t counts[VT__H2_CAUSES], waste;
+    int64_t debts[VT_H2_CAUSES]; /* until when each is paid off */
+    int64_t *counts;             /* the caller's, of each cause; NULL: nobody wants to know */
+    uint32_t waste;
     uint8_t flood; /* of E_FLOOD: the cause */
     vt__hpack_dec dec;
     vt__hpack_enc enc;
@@ -5778,12 +5775,12 @@ static const uint8_t *vt__h2_take(vt__h2 *h, const uint8_t **p, const uint8_t *e
 
 /* ---- budgets ---- */
 /* Takes n from a budget: 0, or VT__H2_E_FLOOD when it is used up. A debt is the time at which it will be paid off. */
-static VT__NOINLINE int vt__h2_spend(vt__h2 *h, enum vt__h2_cause cause, uint32_t n) {
-    const vt__h2_budget *b = &h->cfg->budgets[cause];
+static VT__NOINLINE int vt__h2_spend(vt__h2 *h, enum vt_h2_cause cause, uint32_t n) {
+    const vt_h2_budget *b = &h->cfg->budgets[cause];
     int64_t each = VT_SEC / b->per_s, *debt = &h->debts[cause];
-    h->counts[cause] += n;
+    if (h->counts) __atomic_store_n(&h->counts[cause], h->counts[cause] + n, __ATOMIC_RELAXED);
     *debt = VT__MAX(*debt, h->now) + each * n;
-    if (b->burst == VT__H2_ANY || *debt - h->now <= each * b->burst) return 0;
+    if (b->burst == VT_NONE || *debt - h->now <= each * b->burst) return 0;
     h->flood = (uint8_t)cause;
     return VT__H2_E_FLOOD;
 }
@@ -5792,7 +5789,7 @@ VT__INLINE int vt__h2_spoil(vt__h2 *h, uint32_t bytes) {
     if (VT__LIKELY(h->waste < VT__H2_WASTE_UNIT)) return 0;
     uint32_t units = h->waste / VT__H2_WASTE_UNIT;
     h->waste %= VT__H2_WASTE_UNIT;
-    return vt__h2_spend(h, VT__H2_WASTE, units);
+    return vt__h2_spend(h, VT_H2_WASTE, units);
 }
 VT__INLINE void vt__h2_earn(vt__h2 *h, size_t bytes) { h->waste -= (uint32_t)VT__MIN(h->waste, bytes * 8); }
 
@@ -5941,7 +5938,7 @@ enum { VT__H2_GO = 2 }; /* no event; go on */
 /* The peer broke a rule on one stream; s NULL: it is not there any more. */
 static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__h2_event *ev) {
     bool open = s && !s->reset;
-    int rc = code == VT__H2_REFUSED_STREAM ? 0 : vt__h2_spend(h, VT__H2_RESETS, 1);
+    int rc = code == VT__H2_REFUSED_STREAM ? 0 : vt__h2_spend(h, VT_H2_RESETS, 1);
     if (rc < 0) return rc;
     h->replied = (uint8_t)(vt__h2_put_word(h->replies + h->replied, VT__H2_T_RST_STREAM, h->id, code) -
                            h->replies);
@@ -6044,7 +6041,7 @@ static int vt__h2_on_priority_update(vt__h2 *h, const uint8_t *b, vt__h2_event *
     uint32_t id = vt__h2_get32(b) & VT__H2_ID_MAX;
     uint8_t priority = vt__h2_read_priority((vt_str){(const char *)b + 4, h->len - 4}, VT__H2_USUAL);
     if (!h->server || !(id & 1)) return VT__H2_E_PRIORITY;
-    int rc = vt__h2_spend(h, VT__H2_PRIORITIES, 1);
+    int rc = vt__h2_spend(h, VT_H2_PRIORITIES, 1);
     if (rc < 0) return rc;
     vt__h2_stream *s = vt__h2_find(h, id);
     if (!s && vt__h2_idle(h, id)) vt__h2_keep_early(h, id, priority);
@@ -6194,7 +6191,7 @@ static int vt__h2_on_head(vt__h2 *h, vt__h2_stream *s, vt__h2_event *ev) {
     bool interim = b->status >= 100 && b->status < 200;
     if (b->fin && s->length > s->got) ok = b->too_large;
     if (!ok) return vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
-    int rc = interim ? vt__h2_spend(h, VT__H2_EMPTIES, 1) : 0;
+    int rc = interim ? vt__h2_spend(h, VT_H2_EMPTIES, 1) : 0;
     if (rc < 0) return rc;
     rc = vt__h2_emit(ev, s->headed ? VT__H2_EV_TRAILERS : interim ? VT__H2_EV_INFORM : VT__H2_EV_HEAD, s);
     ev->status = b->status;
@@ -6219,7 +6216,7 @@ static int vt__h2_gone(vt__h2 *h, int idle) {
     if (vt__h2_idle(h, h->id)) return idle;
     if (h->drain == 2 && h->id > h->away_last) return 0;
     switch (vt__h2_reset_by(h, h->id)) {
-    case VT__H2_OURS: return vt__h2_spend(h, VT__H2_GLITCHES, 1); /* it was on its way */
+    case VT__H2_OURS: return vt__h2_spend(h, VT_H2_GLITCHES, 1); /* it was on its way */
     case VT__H2_THEIRS: return VT__H2_STREAM_CLOSED;
     default: return VT__H2_E_CLOSED;
     }
@@ -6227,7 +6224,7 @@ static int vt__h2_gone(vt__h2 *h, int idle) {
 /* The same of one that is there, for data and heads. *to is the stream, NULL if they are ignored. */
 static int vt__h2_live(vt__h2 *h, vt__h2_stream *s, vt__h2_stream **to) {
     *to = NULL;
-    if (s->reset == VT__H2_OURS) return vt__h2_spend(h, VT__H2_GLITCHES, 1);
+    if (s->reset == VT__H2_OURS) return vt__h2_spend(h, VT_H2_GLITCHES, 1);
     if (s->ended == VT__H2_BOTH && !s->reset) return VT__H2_E_CLOSED;
     *to = s;
     return s->ended & VT__H2_REMOTE ? VT__H2_STREAM_CLOSED : 0;
@@ -6237,7 +6234,7 @@ static int vt__h2_on_payload(vt__h2 *h, vt__h2_event *ev) {
     vt__h2_stream *s = h->cur;
     uint32_t n = h->left - h->pad;
     bool end = h->flags & VT__H2_END_STREAM;
-    int rc = n || end ? 0 : vt__h2_spend(h, VT__H2_EMPTIES, 1);
+    int rc = n || end ? 0 : vt__h2_spend(h, VT_H2_EMPTIES, 1);
     if (rc < 0) return rc;
     if (!s) return VT__H2_GO;
     vt__h2_sample(h, n);
@@ -6297,7 +6294,7 @@ static int vt__h2_on_fragment(vt__h2 *h) {
     vt__h2_earn(h, n);
     h->state = VT__H2_IN_BLOCK;
     if (h->block.bytes > h->cfg->max_block) return VT__H2_E_LARGE;
-    return n || h->flags & VT__H2_END_HEADERS ? 0 : vt__h2_spend(h, VT__H2_EMPTIES, 1);
+    return n || h->flags & VT__H2_END_HEADERS ? 0 : vt__h2_spend(h, VT_H2_EMPTIES, 1);
 }
 /* The client opens a stream: it is reported, or its block decoded for nothing. */
 static int vt__h2_on_open(vt__h2 *h, vt__h2_event *ev) {
@@ -6306,7 +6303,7 @@ static int vt__h2_on_open(vt__h2 *h, vt__h2_event *ev) {
     if (h->drain == 2 || b->bad) return VT__H2_GO;
     if (h->active >= h->cfg->max_streams) {
         b->bad = VT__H2_REFUSED_STREAM;
-        int rc = vt__h2_spend(h, VT__H2_REFUSALS, 1);
+        int rc = vt__h2_spend(h, VT_H2_REFUSALS, 1);
         return rc < 0 ? rc : VT__H2_GO;
     }
     b->opening = true;
@@ -6390,7 +6387,7 @@ static int vt__h2_frame_error(vt__h2 *h, uint32_t code, int idle, vt__h2_event *
     return vt__h2_stream_error(h, NULL, code, ev);
 }
 static int vt__h2_on_priority(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
-    int rc = vt__h2_spend(h, VT__H2_PRIORITIES, 1);
+    int rc = vt__h2_spend(h, VT_H2_PRIORITIES, 1);
     if (rc < 0) return rc;
     if ((vt__h2_get32(b) & VT__H2_ID_MAX) != h->id) return VT__H2_GO;
     return vt__h2_frame_error(h, VT__H2_PROTOCOL_ERROR, VT__H2_E_PRIORITY, ev);
@@ -6399,7 +6396,7 @@ static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__h2_event *ev) {
     vt__h2_stream *s = vt__h2_find(h, h->id);
     if (!s && vt__h2_idle(h, h->id)) return VT__H2_E_IDLE;
     bool open = s && s->ended != VT__H2_BOTH;
-    int rc = h->server ? vt__h2_spend(h, open ? VT__H2_RESETS : VT__H2_GLITCHES, 1) : 0;
+    int rc = h->server ? vt__h2_spend(h, open ? VT_H2_RESETS : VT_H2_GLITCHES, 1) : 0;
     if (rc < 0) return rc;
     if (!open) return VT__H2_GO;
     vt__h2_close(h, s, VT__H2_THEIRS, code);
@@ -6426,7 +6423,7 @@ static int vt__h2_on_window(vt__h2 *h, uint32_t n, vt__h2_event *ev) {
     return VT__H2_GO;
 }
 static int vt__h2_on_goaway(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
-    int rc = vt__h2_spend(h, VT__H2_GLITCHES, 1);
+    int rc = vt__h2_spend(h, VT_H2_GLITCHES, 1);
     if (rc < 0) return rc;
     h->peer_away = true;
     h->peer_last = VT__MIN(h->peer_last, vt__h2_get32(b) & VT__H2_ID_MAX);
@@ -6451,7 +6448,7 @@ static int vt__h2_on_pong(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
     vt__h2_ping_text(text, kind);
     bool ours = memcmp(text, b, 8) == 0 && h->pinging & kind & ~h->want && !(kind & (kind - 1));
     if (!ours) {
-        int rc = vt__h2_spend(h, VT__H2_GLITCHES, 1);
+        int rc = vt__h2_spend(h, VT_H2_GLITCHES, 1);
         return rc < 0 ? rc : VT__H2_GO;
     }
     h->pinging &= (uint8_t)~kind;
@@ -6461,7 +6458,7 @@ static int vt__h2_on_pong(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
 }
 static int vt__h2_on_ping(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
     if (h->flags & VT__H2_ACK) return vt__h2_on_pong(h, b, ev);
-    int rc = h->busy ? 0 : vt__h2_spend(h, VT__H2_PINGS, 1);
+    int rc = h->busy ? 0 : vt__h2_spend(h, VT_H2_PINGS, 1);
     h->busy = false;
     if (rc < 0) return rc;
     uint8_t *p = vt__h2_put_frame(h->replies + h->replied, 8, VT__H2_T_PING, VT__H2_ACK, 0);
@@ -6505,7 +6502,7 @@ static int vt__h2_move_windows(vt__h2 *h) {
 static int vt__h2_on_settings_ack(vt__h2 *h) {
     if (h->len) return VT__H2_E_LENGTH;
     h->state = VT__H2_IN_SKIP;
-    int rc = h->unacked ? 0 : vt__h2_spend(h, VT__H2_GLITCHES, 1);
+    int rc = h->unacked ? 0 : vt__h2_spend(h, VT_H2_GLITCHES, 1);
     if (rc < 0) return rc;
     if (h->unacked) vt__hpack_dec_limit(&h->dec, h->cfg->table);
     h->unacked = false;
@@ -6514,7 +6511,7 @@ static int vt__h2_on_settings_ack(vt__h2 *h) {
 static int vt__h2_on_settings(vt__h2 *h) {
     if (h->flags & VT__H2_ACK) return vt__h2_on_settings_ack(h);
     if (h->len % 6) return VT__H2_E_LENGTH;
-    int rc = vt__h2_spend(h, VT__H2_SETTINGSES, 1);
+    int rc = vt__h2_spend(h, VT_H2_SETTINGS, 1);
     h->peer_window_next = h->peer_window;
     h->state = h->len ? VT__H2_IN_UNIT : VT__H2_IN_SKIP;
     return rc < 0 ? rc : VT__H2_GO;
@@ -6641,11 +6638,12 @@ static VT__UNUSED bool vt__h2_in_head(const vt__h2 *h) { return h->block.id != 0
 /* ---- a connection, its streams ---- */
 /* Defaults and bounds. A connection keeps a pointer to the result. */
 static VT__UNUSED void vt__h2_cfg_fill(vt__h2_cfg *c) {
-    static const vt__h2_budget budgets[] = {
-#define VT__H2_BUDGET_ROW(name, burst, rate) {burst, rate},
-        VT__H2_BUDGETS(VT__H2_BUDGET_ROW)
-#undef VT__H2_BUDGET_ROW
-    };
+    /* The rates of resets and refusals are above other servers' (33), for a client that cancels 10,000 requests in a minute is
+     * a map being dragged about, which may not know that its handlers still run; how many do is bounded all the same. */
+    static const vt_h2_budget budgets[VT_H2_CAUSES] = {
+        [VT_H2_RESETS] = {1000, 200},    [VT_H2_REFUSALS] = {1000, 200}, [VT_H2_PINGS] = {1000, 33},
+        [VT_H2_SETTINGS] = {1000, 33},   [VT_H2_EMPTIES] = {1000, 100},  [VT_H2_PRIORITIES] = {10000, 330},
+        [VT_H2_GLITCHES] = {10000, 330}, [VT_H2_WASTE] = {16, 1}};
     if (!c->max_streams) c->max_streams = 100;
     if (!c->max_head) c->max_head = 16384;
     if (!c->max_fields) c->max_fields = 1000;
@@ -6657,7 +6655,7 @@ static VT__UNUSED void vt__h2_cfg_fill(vt__h2_cfg *c) {
     if (!c->max_window) c->max_window = 1 << 20;
     c->max_window = VT__MIN(VT__MAX(c->max_window, c->window), INT32_MAX);
     if (!c->ack_timeout_ns) c->ack_timeout_ns = 10 * VT_SEC;
-    for (size_t i = 0; i < VT__H2_CAUSES; i++) {
+    for (size_t i = 0; i < VT_H2_CAUSES; i++) {
         if (!c->budgets[i].burst) c->budgets[i].burst = budgets[i].burst;
         if (!c->budgets[i].per_s) c->budgets[i].per_s = budgets[i].per_s;
     }
@@ -18776,6 +18774,7 @@ typedef struct vt__link_host {
     struct vt__link *free, *returned; /* returned: by other domains; a stack that is taken whole */
     struct vt__link_slab *slabs;
     int64_t accepted, nparked, requests, refused, bad, timeouts, queued;
+    int64_t h2_counts[VT_H2_CAUSES], h2_floods[VT_H2_CAUSES];
 } __attribute__((aligned(64))) vt__link_host;
 
 /* Beside the bits of an event: the server's grace period is over, or begins. */
@@ -20322,8 +20321,10 @@ static void vt__h2c_on_event(vt__h2e *e, const vt__h2_event *ev) {
 }
 
 static void vt__h2c_failed(vt__h2e *e) {
+    vt__link_host *host = VT__CONTAINER(e, vt__h2c, e)->host;
     vt_log(VT_LOG_DEBUG, "an HTTP/2 connection fails: %s", vt__h2_err_of(e->m.err)->text);
-    __atomic_fetch_add(&VT__CONTAINER(e, vt__h2c, e)->host->bad, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&host->bad, 1, __ATOMIC_RELAXED);
+    if (e->m.err == VT__H2_E_FLOOD) vt__plat_count(&host->h2_floods[e->m.flood], 1);
 }
 static const vt__h2e_role vt__h2c_role = {vt__h2c_on_event, vt__h2c_failed, vt__h2c_close, vt__h2c_due,
                                           vt__h2c_free};
@@ -20354,6 +20355,7 @@ static vt__h2c *vt__h2c_new(vt__link *c) {
     e->conn = &c->conn;
     e->write_ns = g->conf.write_ns;
     e->head_ns = g->conf.header_ns;
+    e->m.counts = c->host->h2_counts;
     h->c = c;
     h->host = c->host;
     return h;
@@ -20467,9 +20469,16 @@ static int vt__h2c_group_init(vt__link_group *g) {
     cfg->max_head = g->conf.limits.section;
     cfg->max_fields = g->conf.max_fields;
     cfg->max_block = VT__MAX(cfg->max_head, UINT32_C(65536));
+    memcpy(cfg->budgets, c->h2_budgets, sizeof cfg->budgets);
     vt__h2_cfg_fill(cfg);
     g->h2 = cfg;
     return 0;
+}
+static void vt__h2c_fill(vt_server_cfg *c) {
+    vt__h2_cfg cfg = {0};
+    memcpy(cfg.budgets, c->h2_budgets, sizeof cfg.budgets);
+    vt__h2_cfg_fill(&cfg);
+    memcpy(c->h2_budgets, cfg.budgets, sizeof cfg.budgets);
 }
 static void vt__h2c_group_drop(vt__link_group *g) {
     vt__mem_free((void *)(uintptr_t)g->h2);
@@ -20487,6 +20496,7 @@ static int vt__h2c_group_init(vt__link_group *g) {
     g->h2 = NULL;
     return g->server->cfg.http2 == 1 ? VT_ENOHTTP2 : 0;
 }
+static void vt__h2c_fill(vt_server_cfg *c) { (void)c; }
 static void vt__h2c_group_drop(vt__link_group *g) { g->h2 = NULL; }
 static bool vt__h2c_begins(const vt__link *c, const char *p, size_t n) {
     (void)c, (void)p, (void)n;
@@ -22482,6 +22492,7 @@ static void vt__srv_fill(vt_server_cfg *c) {
     if (c->field == 0) c->field = (value);
     VT__SRV_FIELDS(VT__SRV_FILL)
 #undef VT__SRV_FILL
+    vt__h2c_fill(c);
 }
 VT_API void vt_server_cfg_defaults(vt_server_cfg *cfg) {
     vt_cfg rt;
@@ -22496,6 +22507,11 @@ VT_API void vt_server_cfg_defaults(vt_server_cfg *cfg) {
 
 static int vt__srv_bad_field(vt_server *s, const char *field, int64_t value) {
     return vt__http_fail(s, -EINVAL, "%s: %lld is out of range", field, (long long)value);
+}
+static int vt__srv_bad_budget(vt_server *s, int cause, const vt_h2_budget *b) {
+    char field[40];
+    snprintf(field, sizeof field, "h2_budgets[%d].%s", cause, b->per_s < 0 ? "per_s" : "burst");
+    return vt__srv_bad_field(s, field, b->per_s < 0 ? b->per_s : b->burst);
 }
 static int vt__srv_check(vt_server *s) {
     const vt_server_cfg *c = &s->cfg;
@@ -22515,6 +22531,9 @@ static int vt__srv_check(vt_server *s) {
     if (c->hsts_max_age_s < VT_NONE) return vt__srv_bad_field(s, "hsts_max_age_s", c->hsts_max_age_s);
     if (c->deadlock > 1) return vt__srv_bad_field(s, "deadlock", c->deadlock);
     if (c->http2 > 1) return vt__srv_bad_field(s, "http2", c->http2);
+    for (int i = 0; i < VT_H2_CAUSES; i++)
+        if (c->h2_budgets[i].burst < VT_NONE || c->h2_budgets[i].per_s < 0)
+            return vt__srv_bad_budget(s, i, &c->h2_budgets[i]);
     if (c->server_name &&
         (vt__h1_check_value(vt__str_of(c->server_name)) < 0 || strlen(c->server_name) > 200))
         return vt__http_fail(s, -EINVAL, "server_name: not a field value of 200 bytes at most");
@@ -23182,6 +23201,10 @@ VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out) {
         out->timeouts += __atomic_load_n(&h->timeouts, __ATOMIC_RELAXED);
         out->queued += __atomic_load_n(&h->queued, __ATOMIC_RELAXED);
         out->waiting += __atomic_load_n(&h->waiting, __ATOMIC_RELAXED);
+        for (int k = 0; k < VT_H2_CAUSES; k++) {
+            out->h2_counts[k] += __atomic_load_n(&h->h2_counts[k], __ATOMIC_RELAXED);
+            out->h2_floods[k] += __atomic_load_n(&h->h2_floods[k], __ATOMIC_RELAXED);
+        }
     }
 }
 

@@ -1405,6 +1405,33 @@ TEST(a17_a18_a23_a38_floods) {
     WAIT(open_connections() == 0);
     CHECK_EQ(e2e_stop(), 0);
 }
+/* Budgets are a server's to set, and what was counted can be read. */
+TEST(budgets) {
+    vt_server_cfg cfg = {.h2_budgets = {[VT_H2_PINGS] = {5, 1}, [VT_H2_GLITCHES] = {.burst = VT_NONE}}};
+    vt_server_stats st;
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (int i = 0; i < 20000; i++) {
+        h2_frame(&h, VT__H2_T_SETTINGS, VT__H2_ACK, 0, NULL, 0); /* of nothing */
+        while (h2_pump(&h, 0) == 1) continue;
+    }
+    CHECK(goes_on(&h));
+    vt_server_stats_get(e2e.s, &st);
+    CHECK(st.h2_counts[VT_H2_GLITCHES] >= 19999);
+    CHECK_EQ(st.h2_floods[VT_H2_GLITCHES], 0);
+    CHECK_EQ(st.h2_counts[VT_H2_PINGS], 0);
+    for (int i = 0; i < 8; i++) h2_ping(&h);
+    CHECK(calmed(h2_ended(&h)));
+    WAIT(open_connections() == 0);
+    vt_server_stats_get(e2e.s, &st);
+    CHECK(st.h2_counts[VT_H2_PINGS] >= 6);
+    CHECK_EQ(st.h2_floods[VT_H2_PINGS], 1);
+    CHECK_EQ(st.h2_counts[VT_H2_RESETS], 0);
+    CHECK_EQ(st.bad_requests, 1);
+    CHECK(next_is_served());
+    CHECK_EQ(stop(&h), 0);
+}
 TEST(a35_length_that_the_data_belie) {
     REQUIRE(start(NULL));
     H2(h);
