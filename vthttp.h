@@ -847,7 +847,8 @@ VT_API int vt_req_set(vt_req *req, const void *key, void *value);
 /* Setters before the first byte return 0; afterwards VT_ESTATE. Bad names or values (CR, LF, NUL, controls): VT_EFIELD.
  * Content-Length, Transfer-Encoding, Connection and Date are the server's; setting them through vt_res_field gives
  * VT_EFIELD, but Connection: close, which is honoured, Date, which replaces the server's, and Content-Length, which acts as
- * vt_res_length. */
+ * vt_res_length. Priority (RFC 9218; HTTP/2) ranks the responses of one connection, whatever the client said: "u=0" goes
+ * first, "u=7" last, and of one rank those with "i" share in turns, the others go one by one; default "u=3". */
 VT_API int vt_res_status(vt_res *res, int status);                         /* 200 .. 599; default 200 */
 VT_API int vt_res_field(vt_res *res, const char *name, const char *value); /* replaces; value NULL removes */
 VT_API int vt_res_field_add(vt_res *res, const char *name, const char *value); /* appends another */
@@ -896,6 +897,23 @@ VT_API int64_t vt_stream_write(vt_stream *st, const void *buf, size_t n);
 VT_API int vt_stream_shutdown(vt_stream *st); /* ends the sending half */
 
 /* --- server --- */
+/* HTTP/2: what costs a server more than its client, by cause. Each has a budget on every connection: what may come at once,
+ * and what is added a second. Who goes over it loses the connection (GOAWAY with ENHANCE_YOUR_CALM). */
+enum vt_h2_cause {               /* defaults: */
+                   VT_H2_RESETS, /* requests that the client cancels, or that end by its fault; 1,000 and 200 */
+                   VT_H2_REFUSALS,   /* requests over max_streams; 1,000 and 200 */
+                   VT_H2_PINGS,      /* but those after data either way; 1,000 and 33 */
+                   VT_H2_SETTINGS,   /* 1,000 and 33 */
+                   VT_H2_EMPTIES,    /* frames of requests that bring nothing; 1,000 and 100 */
+                   VT_H2_PRIORITIES, /* 10,000 and 330 */
+                   VT_H2_GLITCHES,   /* what is ignored; 10,000 and 330 */
+                   VT_H2_WASTE, /* 64 KiB that were neither fields nor data, less eight times what was; 16 and 1 */
+                   VT_H2_CAUSES
+};
+typedef struct vt_h2_budget {
+    int burst; /* VT_NONE: no limit */
+    int per_s;
+} vt_h2_budget;
 /* Zero means the default; VT_NONE no limit or no timeout. Times in milliseconds. */
 typedef struct vt_server_cfg {
     const char *host;    /* "-host=": address of the first listener; default every address */
@@ -949,6 +967,7 @@ typedef struct vt_server_cfg {
                           build with VTHTTP_H2=1. By ALPN on TLS listeners, on plain ones by its preface, or Upgrade
                           (a proxy in front that minds its requests is not to hand that on: RFC 9110 7.6.1) */
     int max_streams;                           /* HTTP/2: requests of one connection at a time; default 100 */
+    vt_h2_budget h2_budgets[VT_H2_CAUSES];     /* see enum vt_h2_cause */
     int no_date;                               /* 1: no Date field */
     const char *server_name;                   /* value of the Server field; default none */
     void *ctx;                                 /* vt_req_ctx */
@@ -1012,6 +1031,8 @@ VT_API void vt_server_stop(vt_server *s);
 VT_API int vt_server_port(const vt_server *s, int i);
 typedef struct vt_server_stats {
     int64_t accepted, open, parked, requests, refused, bad_requests, timeouts;
+    int64_t h2_counts[VT_H2_CAUSES]; /* what came of each cause; see enum vt_h2_cause */
+    int64_t h2_floods[VT_H2_CAUSES]; /* connections that were lost for it */
     int64_t queued,
         waiting; /* how often a connection, or a request of HTTP/2, waited for a virtual thread; how many do now */
 } vt_server_stats;
@@ -5522,7 +5543,7 @@ static VT__UNUSED size_t vt__hpack_put_date(uint8_t out[VT__HPACK_DATE_MAX], con
 
 /*==============================================================================
  * MARK: - @msg     HTTP messages as HTTP/2 and HTTP/3 have them: what is malformed, limits, priorities, budgets
- * uses:   @plat @str @uri @h1 @hpack
+ * uses:   @api_http @plat @str @uri @h1 @hpack
  * pure.   RFC 9113 8.2-8.5, RFC 9114 4.2-4.4, RFC 8441, RFC 9220, RFC 9218.
  * test:   tests/test_h2.c tests/test_h3.c
  *
@@ -5556,23 +5577,18 @@ typedef struct vt__msg_event {
 } vt__msg_event;
 
 /* ---- budgets ---- */
-/* What costs more than it is worth: a burst, and a rate. A burst of VT__MSG_ANY is never used up. */
-enum { VT__MSG_ANY = -1 };
-typedef struct vt__msg_budget {
-    int32_t burst;
-    uint32_t per_s;
-} vt__msg_budget;
 /* Takes n from a budget; false: it is used up. A debt is the time at which it will be paid off. */
-VT__INLINE bool vt__msg_spend(const vt__msg_budget *b, int64_t *debt, int64_t now, uint32_t n) {
+VT__INLINE bool vt__msg_spend(const vt_h2_budget *b, int64_t *debt, int64_t now, uint32_t n) {
     int64_t each = VT_SEC / b->per_s;
     *debt = VT__MAX(*debt, now) + each * n;
-    return b->burst == VT__MSG_ANY || *debt - now <= each * b->burst;
+    return b->burst == VT_NONE || *debt - now <= each * b->burst;
 }
 
 /* ---- priorities (RFC 9218) ---- */
-/* A priority in a byte, urgency and 8: incremental. What cannot be read leaves the default. */
-static uint8_t vt__msg_priority(vt_str value) {
-    unsigned urgency = 3, incremental = 0;
+/* A priority in a byte, urgency and 8: incremental. What is not said, or cannot be read, is as it was. */
+enum { VT__MSG_USUAL = 3 };
+static uint8_t vt__msg_priority(vt_str value, unsigned was) {
+    unsigned urgency = was & 7, incremental = was & 8;
     size_t pos = 0;
     vt_str one;
     while (vt__h1_list_next(value, &pos, &one)) {
@@ -5672,7 +5688,7 @@ static bool vt__msg_regular_ok(vt__msg_head *b, const vt__hpack_field *f) {
     case VT__H1_F_TE: return vt__str_eq_ci(f->value, VT__STR_LIT("trailers"));
     case VT__H1_F_CONTENT_LENGTH:
         return b->length < 0 && vt__str_u63(f->value, INT64_MAX, &b->length) == 0; /* once */
-    case VT__H1_F_PRIORITY: b->priority = vt__msg_priority(f->value); return true;
+    case VT__H1_F_PRIORITY: b->priority = vt__msg_priority(f->value, VT__MSG_USUAL); return true;
     case VT__H1_F_HOST:
         if (!b->request) return true;
         if (b->host || !vt__msg_authority_ok(b, f->value)) return false;
@@ -5735,7 +5751,7 @@ static VT__UNUSED bool vt__msg_response_ok(vt__msg_head *b, bool fin, bool tunne
 #if VTHTTP_H2
 /*==============================================================================
  * MARK: - @h2      HTTP/2 connection machine: frames, streams, flow control, priorities, budgets
- * uses:   @plat @ds @hpack @msg
+ * uses:   @api_http @plat @ds @hpack @msg
  * pure.   RFC 9113, RFC 9218, RFC 8441. A stream: open -> half-closed by either side -> closed, see vt__h2_end, vt__h2_close.
  * test:   tests/test_h2.c   fuzz: fuzz/fuzz_h2.c
  *
@@ -5807,27 +5823,7 @@ static VT__UNUSED const vt__h2_err_row *vt__h2_err_of(int err) {
     return &rows[VT__H2_E_PREFACE - err];
 }
 
-/* What is paid for, and what by default: burst and rate a second. The rates of resets
- * and refusals are above other servers' (33), for a client that cancels 10,000 requests in a minute is a map being dragged
- * about, which may not know that its handlers still run; and how many are at work is bounded all the same. */
-/* clang-format off */
-#define VT__H2_BUDGETS(X) \
-    X(RESETS, 1000, 200)     /* streams reset by the peer, or by this end for its fault */ \
-    X(REFUSALS, 1000, 200)   /* streams over the limit */                                \
-    X(PINGS, 1000, 33)       /* but those after data either way */                       \
-    X(SETTINGSES, 1000, 33)                                                              \
-    X(EMPTIES, 1000, 100)    /* DATA, HEADERS and CONTINUATION that bring nothing; 1xx */ \
-    X(PRIORITIES, 10000, 330)                                                            \
-    X(GLITCHES, 10000, 330)  /* what is ignored */                                       \
-    X(WASTE, 16, 1)          /* 64 KiB that were neither fields nor data, less eight times what was */
-/* clang-format on */
-enum vt__h2_cause {
-#define VT__H2_BUDGET_ENUM(name, burst, rate) VT__H2_##name,
-    VT__H2_BUDGETS(VT__H2_BUDGET_ENUM)
-#undef VT__H2_BUDGET_ENUM
-        VT__H2_CAUSES
-};
-enum { VT__H2_WASTE_UNIT = 65536 };
+enum { VT__H2_WASTE_UNIT = 65536 }; /* of VT_H2_WASTE */
 
 /* Shared by many connections. Zero means the default; see vt__h2_cfg_fill. */
 typedef struct vt__h2_cfg {
@@ -5842,7 +5838,7 @@ typedef struct vt__h2_cfg {
     uint32_t max_window;        /* the same at most, and of all streams together; 1 MiB */
     int64_t ack_timeout_ns;     /* for our SETTINGS; 10 s */
     bool connect_protocol;      /* a server takes extended CONNECT */
-    vt__msg_budget budgets[VT__H2_CAUSES]; /* see above */
+    vt_h2_budget budgets[VT_H2_CAUSES];
 } vt__h2_cfg;
 
 enum vt__h2_queue { VT__H2_Q_NONE, VT__H2_Q_FIRST, VT__H2_Q_DATA };
@@ -5918,8 +5914,9 @@ typedef struct vt__h2 {
     vt__list *first, *owing, *done, *queues[16]; /* urgency * 2 + incremental */
     int64_t opened_at, drain_at;
     /* budgets */
-    int64_t debts[VT__H2_CAUSES]; /* until when each is paid off */
-    uint32_t counts[VT__H2_CAUSES], waste;
+    int64_t debts[VT_H2_CAUSES]; /* until when each is paid off */
+    int64_t *counts;             /* the caller's, of each cause; NULL: nobody wants to know */
+    uint32_t waste;
     uint8_t flood; /* of E_FLOOD: the cause */
     vt__hpack_dec dec;
     vt__hpack_enc enc;
@@ -6003,8 +6000,8 @@ static const uint8_t *vt__h2_take(vt__h2 *h, const uint8_t **p, const uint8_t *e
 
 /* ---- budgets ---- */
 /* Takes n from a budget: 0, or VT__H2_E_FLOOD when it is used up. */
-static VT__NOINLINE int vt__h2_spend(vt__h2 *h, enum vt__h2_cause cause, uint32_t n) {
-    h->counts[cause] += n;
+static VT__NOINLINE int vt__h2_spend(vt__h2 *h, enum vt_h2_cause cause, uint32_t n) {
+    if (h->counts) __atomic_store_n(&h->counts[cause], h->counts[cause] + n, __ATOMIC_RELAXED);
     if (vt__msg_spend(&h->cfg->budgets[cause], &h->debts[cause], h->now, n)) return 0;
     h->flood = (uint8_t)cause;
     return VT__H2_E_FLOOD;
@@ -6014,7 +6011,7 @@ VT__INLINE int vt__h2_spoil(vt__h2 *h, uint32_t bytes) {
     if (VT__LIKELY(h->waste < VT__H2_WASTE_UNIT)) return 0;
     uint32_t units = h->waste / VT__H2_WASTE_UNIT;
     h->waste %= VT__H2_WASTE_UNIT;
-    return vt__h2_spend(h, VT__H2_WASTE, units);
+    return vt__h2_spend(h, VT_H2_WASTE, units);
 }
 VT__INLINE void vt__h2_earn(vt__h2 *h, size_t bytes) { h->waste -= (uint32_t)VT__MIN(h->waste, bytes * 8); }
 
@@ -6120,7 +6117,7 @@ static void vt__h2_init_stream(vt__h2 *h, vt__h2_stream *s) {
     s->send_window = (int32_t)h->peer_window;
     s->recv_window = (int32_t)h->cfg->window;
     s->length = -1;
-    s->urgency = 3;
+    s->urgency = VT__MSG_USUAL;
     h->active++;
 }
 static void vt__h2_enter(vt__h2 *h, vt__h2_stream *s, uint32_t id) {
@@ -6163,7 +6160,7 @@ enum { VT__H2_GO = 2 }; /* no event; go on */
 /* The peer broke a rule on one stream; s NULL: it is not there any more. */
 static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__msg_event *ev) {
     bool open = s && !s->reset;
-    int rc = code == VT__H2_REFUSED_STREAM ? 0 : vt__h2_spend(h, VT__H2_RESETS, 1);
+    int rc = code == VT__H2_REFUSED_STREAM ? 0 : vt__h2_spend(h, VT_H2_RESETS, 1);
     if (rc < 0) return rc;
     h->replied = (uint8_t)(vt__h2_put_word(h->replies + h->replied, VT__H2_T_RST_STREAM, h->id, code) -
                            h->replies);
@@ -6224,7 +6221,7 @@ static void vt__h2_on_probe(vt__h2 *h) {
 }
 
 /* ---- priorities (RFC 9218) ---- */
-/* Of vt__msg_priority; also a server's own opinion. */
+/* Of vt__msg_priority. */
 static void vt__h2_prioritize(vt__h2 *h, vt__h2_stream *s, uint8_t priority) {
     vt__h2_unqueue(h, s);
     s->urgency = priority & 7;
@@ -6249,9 +6246,9 @@ static int vt__h2_take_early(vt__h2 *h, uint32_t id) {
 }
 static int vt__h2_on_priority_update(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     uint32_t id = vt__h2_get32(b) & VT__H2_ID_MAX;
-    uint8_t priority = vt__msg_priority((vt_str){(const char *)b + 4, h->len - 4});
+    uint8_t priority = vt__msg_priority((vt_str){(const char *)b + 4, h->len - 4}, VT__MSG_USUAL);
     if (!h->server || !(id & 1)) return VT__H2_E_PRIORITY;
-    int rc = vt__h2_spend(h, VT__H2_PRIORITIES, 1);
+    int rc = vt__h2_spend(h, VT_H2_PRIORITIES, 1);
     if (rc < 0) return rc;
     vt__h2_stream *s = vt__h2_find(h, id);
     if (!s && vt__h2_idle(h, id)) vt__h2_keep_early(h, id, priority);
@@ -6292,7 +6289,7 @@ static int vt__h2_on_head(vt__h2 *h, vt__h2_stream *s, vt__msg_event *ev) {
     bool interim = b->m.status >= 100 && b->m.status < 200;
     if (b->fin && s->length > s->got) ok = b->m.too_large;
     if (!ok) return vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
-    int rc = interim ? vt__h2_spend(h, VT__H2_EMPTIES, 1) : 0;
+    int rc = interim ? vt__h2_spend(h, VT_H2_EMPTIES, 1) : 0;
     if (rc < 0) return rc;
     rc = vt__h2_emit(ev, s->headed ? VT__MSG_EV_TRAILERS : interim ? VT__MSG_EV_INFORM : VT__MSG_EV_HEAD, s);
     ev->status = b->m.status;
@@ -6317,7 +6314,7 @@ static int vt__h2_gone(vt__h2 *h, int idle) {
     if (vt__h2_idle(h, h->id)) return idle;
     if (h->drain == 2 && h->id > h->away_last) return 0;
     switch (vt__h2_reset_by(h, h->id)) {
-    case VT__H2_OURS: return vt__h2_spend(h, VT__H2_GLITCHES, 1); /* it was on its way */
+    case VT__H2_OURS: return vt__h2_spend(h, VT_H2_GLITCHES, 1); /* it was on its way */
     case VT__H2_THEIRS: return VT__H2_STREAM_CLOSED;
     default: return VT__H2_E_CLOSED;
     }
@@ -6325,7 +6322,7 @@ static int vt__h2_gone(vt__h2 *h, int idle) {
 /* The same of one that is there, for data and heads. *to is the stream, NULL if they are ignored. */
 static int vt__h2_live(vt__h2 *h, vt__h2_stream *s, vt__h2_stream **to) {
     *to = NULL;
-    if (s->reset == VT__H2_OURS) return vt__h2_spend(h, VT__H2_GLITCHES, 1);
+    if (s->reset == VT__H2_OURS) return vt__h2_spend(h, VT_H2_GLITCHES, 1);
     if (s->ended == VT__H2_BOTH && !s->reset) return VT__H2_E_CLOSED;
     *to = s;
     return s->ended & VT__H2_REMOTE ? VT__H2_STREAM_CLOSED : 0;
@@ -6335,7 +6332,7 @@ static int vt__h2_on_payload(vt__h2 *h, vt__msg_event *ev) {
     vt__h2_stream *s = h->cur;
     uint32_t n = h->left - h->pad;
     bool end = h->flags & VT__H2_END_STREAM;
-    int rc = n || end ? 0 : vt__h2_spend(h, VT__H2_EMPTIES, 1);
+    int rc = n || end ? 0 : vt__h2_spend(h, VT_H2_EMPTIES, 1);
     if (rc < 0) return rc;
     if (!s) return VT__H2_GO;
     vt__h2_sample(h, n);
@@ -6395,7 +6392,7 @@ static int vt__h2_on_fragment(vt__h2 *h) {
     vt__h2_earn(h, n);
     h->state = VT__H2_IN_BLOCK;
     if (h->block.bytes > h->cfg->max_block) return VT__H2_E_LARGE;
-    return n || h->flags & VT__H2_END_HEADERS ? 0 : vt__h2_spend(h, VT__H2_EMPTIES, 1);
+    return n || h->flags & VT__H2_END_HEADERS ? 0 : vt__h2_spend(h, VT_H2_EMPTIES, 1);
 }
 /* The client opens a stream: it is reported, or its block decoded for nothing. */
 static int vt__h2_on_open(vt__h2 *h, vt__msg_event *ev) {
@@ -6404,7 +6401,7 @@ static int vt__h2_on_open(vt__h2 *h, vt__msg_event *ev) {
     if (h->drain == 2 || b->bad) return VT__H2_GO;
     if (h->active >= h->cfg->max_streams) {
         b->bad = VT__H2_REFUSED_STREAM;
-        int rc = vt__h2_spend(h, VT__H2_REFUSALS, 1);
+        int rc = vt__h2_spend(h, VT_H2_REFUSALS, 1);
         return rc < 0 ? rc : VT__H2_GO;
     }
     b->opening = true;
@@ -6488,7 +6485,7 @@ static int vt__h2_frame_error(vt__h2 *h, uint32_t code, int idle, vt__msg_event 
     return vt__h2_stream_error(h, NULL, code, ev);
 }
 static int vt__h2_on_priority(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
-    int rc = vt__h2_spend(h, VT__H2_PRIORITIES, 1);
+    int rc = vt__h2_spend(h, VT_H2_PRIORITIES, 1);
     if (rc < 0) return rc;
     if ((vt__h2_get32(b) & VT__H2_ID_MAX) != h->id) return VT__H2_GO;
     return vt__h2_frame_error(h, VT__H2_PROTOCOL_ERROR, VT__H2_E_PRIORITY, ev);
@@ -6497,7 +6494,7 @@ static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__msg_event *ev) {
     vt__h2_stream *s = vt__h2_find(h, h->id);
     if (!s && vt__h2_idle(h, h->id)) return VT__H2_E_IDLE;
     bool open = s && s->ended != VT__H2_BOTH;
-    int rc = h->server ? vt__h2_spend(h, open ? VT__H2_RESETS : VT__H2_GLITCHES, 1) : 0;
+    int rc = h->server ? vt__h2_spend(h, open ? VT_H2_RESETS : VT_H2_GLITCHES, 1) : 0;
     if (rc < 0) return rc;
     if (!open) return VT__H2_GO;
     vt__h2_close(h, s, VT__H2_THEIRS, code);
@@ -6524,7 +6521,7 @@ static int vt__h2_on_window(vt__h2 *h, uint32_t n, vt__msg_event *ev) {
     return VT__H2_GO;
 }
 static int vt__h2_on_goaway(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
-    int rc = vt__h2_spend(h, VT__H2_GLITCHES, 1);
+    int rc = vt__h2_spend(h, VT_H2_GLITCHES, 1);
     if (rc < 0) return rc;
     h->peer_away = true;
     h->peer_last = VT__MIN(h->peer_last, vt__h2_get32(b) & VT__H2_ID_MAX);
@@ -6549,7 +6546,7 @@ static int vt__h2_on_pong(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     vt__h2_ping_text(text, kind);
     bool ours = memcmp(text, b, 8) == 0 && h->pinging & kind & ~h->want && !(kind & (kind - 1));
     if (!ours) {
-        int rc = vt__h2_spend(h, VT__H2_GLITCHES, 1);
+        int rc = vt__h2_spend(h, VT_H2_GLITCHES, 1);
         return rc < 0 ? rc : VT__H2_GO;
     }
     h->pinging &= (uint8_t)~kind;
@@ -6559,7 +6556,7 @@ static int vt__h2_on_pong(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
 }
 static int vt__h2_on_ping(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     if (h->flags & VT__H2_ACK) return vt__h2_on_pong(h, b, ev);
-    int rc = h->busy ? 0 : vt__h2_spend(h, VT__H2_PINGS, 1);
+    int rc = h->busy ? 0 : vt__h2_spend(h, VT_H2_PINGS, 1);
     h->busy = false;
     if (rc < 0) return rc;
     uint8_t *p = vt__h2_put_frame(h->replies + h->replied, 8, VT__H2_T_PING, VT__H2_ACK, 0);
@@ -6603,7 +6600,7 @@ static int vt__h2_move_windows(vt__h2 *h) {
 static int vt__h2_on_settings_ack(vt__h2 *h) {
     if (h->len) return VT__H2_E_LENGTH;
     h->state = VT__H2_IN_SKIP;
-    int rc = h->unacked ? 0 : vt__h2_spend(h, VT__H2_GLITCHES, 1);
+    int rc = h->unacked ? 0 : vt__h2_spend(h, VT_H2_GLITCHES, 1);
     if (rc < 0) return rc;
     if (h->unacked) vt__hpack_dec_limit(&h->dec, h->cfg->table);
     h->unacked = false;
@@ -6612,7 +6609,7 @@ static int vt__h2_on_settings_ack(vt__h2 *h) {
 static int vt__h2_on_settings(vt__h2 *h) {
     if (h->flags & VT__H2_ACK) return vt__h2_on_settings_ack(h);
     if (h->len % 6) return VT__H2_E_LENGTH;
-    int rc = vt__h2_spend(h, VT__H2_SETTINGSES, 1);
+    int rc = vt__h2_spend(h, VT_H2_SETTINGS, 1);
     h->peer_window_next = h->peer_window;
     h->state = h->len ? VT__H2_IN_UNIT : VT__H2_IN_SKIP;
     return rc < 0 ? rc : VT__H2_GO;
@@ -6739,11 +6736,12 @@ static VT__UNUSED bool vt__h2_in_head(const vt__h2 *h) { return h->block.id != 0
 /* ---- a connection, its streams ---- */
 /* Defaults and bounds. A connection keeps a pointer to the result. */
 static VT__UNUSED void vt__h2_cfg_fill(vt__h2_cfg *c) {
-    static const vt__msg_budget budgets[] = {
-#define VT__H2_BUDGET_ROW(name, burst, rate) {burst, rate},
-        VT__H2_BUDGETS(VT__H2_BUDGET_ROW)
-#undef VT__H2_BUDGET_ROW
-    };
+    /* The rates of resets and refusals are above other servers' (33), for a client that cancels 10,000 requests in a minute is
+     * a map being dragged about, which may not know that its handlers still run; how many do is bounded all the same. */
+    static const vt_h2_budget budgets[VT_H2_CAUSES] = {
+        [VT_H2_RESETS] = {1000, 200},    [VT_H2_REFUSALS] = {1000, 200}, [VT_H2_PINGS] = {1000, 33},
+        [VT_H2_SETTINGS] = {1000, 33},   [VT_H2_EMPTIES] = {1000, 100},  [VT_H2_PRIORITIES] = {10000, 330},
+        [VT_H2_GLITCHES] = {10000, 330}, [VT_H2_WASTE] = {16, 1}};
     if (!c->max_streams) c->max_streams = 100;
     if (!c->max_head) c->max_head = 16384;
     if (!c->max_fields) c->max_fields = 1000;
@@ -6755,7 +6753,7 @@ static VT__UNUSED void vt__h2_cfg_fill(vt__h2_cfg *c) {
     if (!c->max_window) c->max_window = 1 << 20;
     c->max_window = VT__MIN(VT__MAX(c->max_window, c->window), INT32_MAX);
     if (!c->ack_timeout_ns) c->ack_timeout_ns = 10 * VT_SEC;
-    for (size_t i = 0; i < VT__H2_CAUSES; i++) {
+    for (size_t i = 0; i < VT_H2_CAUSES; i++) {
         if (!c->budgets[i].burst) c->budgets[i].burst = budgets[i].burst;
         if (!c->budgets[i].per_s) c->budgets[i].per_s = budgets[i].per_s;
     }
@@ -21116,6 +21114,7 @@ typedef struct vt__link_host {
     struct vt__link *free, *returned; /* returned: by other domains; a stack that is taken whole */
     struct vt__link_slab *slabs;
     int64_t accepted, nparked, requests, refused, bad, timeouts, queued;
+    int64_t h2_counts[VT_H2_CAUSES], h2_floods[VT_H2_CAUSES];
 } __attribute__((aligned(64))) vt__link_host;
 
 /* Beside the bits of an event: the server's grace period is over, or begins. */
@@ -21876,7 +21875,8 @@ static size_t vt__h2e_take(vt__h2e_stream *s, const char *p, size_t n, bool fin)
 /* Says what there is in b and then at p, as far as it goes: 1 when all was said, 0 when it has to wait. */
 static int vt__h2e_say(vt__h2e_stream *s, vt__conn_buf *b, const char *p, size_t *n, bool fin) {
     vt__h2e *h = s->h;
-    b->pos += vt__h2e_take(s, b->p + b->pos, b->len - b->pos, fin && !*n);
+    bool none = b->pos == b->len && *n; /* to say so would cost it its turn */
+    b->pos += none ? 0 : vt__h2e_take(s, b->p + b->pos, b->len - b->pos, fin && !*n);
     if (b->pos == b->len) {
         vt__conn_buf_put(vt__sched_thr(), b);
         *n -= *n ? vt__h2e_take(s, p, *n, fin) : 0;
@@ -22220,6 +22220,16 @@ static void vt__h2c_free(vt__h2e *e) {
 }
 
 /*--- the response ---*/
+/* What the handler says of its response's priority wins over what the client said (RFC 9218 8). */
+static void vt__h2c_rank(vt__h2c_run *run) {
+    vt__h2_stream *s = &run->s->e.m;
+    const vt__res_field *f = run->res.fields, *end = f + run->res.nfields;
+    while (f < end && f->id != VT__H1_F_PRIORITY) f++;
+    if (VT__LIKELY(f == end)) return;
+    vt_str value = {f->value, f->value_len};
+    uint8_t was = (uint8_t)(s->urgency | s->incremental << 3);
+    vt__h2_prioritize(&run->s->e.h->m, s, vt__msg_priority(value, was));
+}
 static int vt__h2c_put_head(vt__h2c_run *run, bool fin) {
     const vt_res *res = &run->res;
     const vt__link_conf *conf = run->conf;
@@ -22233,6 +22243,7 @@ static int vt__h2c_put_head(vt__h2c_run *run, bool fin) {
     if (!res->has_server && conf->server_len) /* "Server: " and CRLF */
         (void)vt__h2_head_field(&w, VT__H1_F_SERVER, VT__STR_LIT("server"),
                                 (vt_str){conf->server + 8, conf->server_len - 10}, 0);
+    vt__h2c_rank(run);
     vt__h2e_put_fields(&w, res->fields, res->nfields);
     if (res->framing == VT__HTTP_LENGTH) w.at += vt__hpack_put_length(w.buf + w.at, (uint64_t)res->length);
     run->s->e.h->out.len += vt__h2_head_end(&w);
@@ -22650,8 +22661,10 @@ static void vt__h2c_on_event(vt__h2e *e, const vt__msg_event *ev) {
 }
 
 static void vt__h2c_failed(vt__h2e *e) {
+    vt__link_host *host = VT__CONTAINER(e, vt__h2c, e)->host;
     vt_log(VT_LOG_DEBUG, "an HTTP/2 connection fails: %s", vt__h2_err_of(e->m.err)->text);
-    __atomic_fetch_add(&VT__CONTAINER(e, vt__h2c, e)->host->bad, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&host->bad, 1, __ATOMIC_RELAXED);
+    if (e->m.err == VT__H2_E_FLOOD) vt__plat_count(&host->h2_floods[e->m.flood], 1);
 }
 static const vt__h2e_role vt__h2c_role = {vt__h2c_on_event, vt__h2c_failed, vt__h2c_close, vt__h2c_due,
                                           vt__h2c_free};
@@ -22682,6 +22695,7 @@ static vt__h2c *vt__h2c_new(vt__link *c) {
     e->conn = &c->conn;
     e->write_ns = g->conf.write_ns;
     e->head_ns = g->conf.header_ns;
+    e->m.counts = c->host->h2_counts;
     h->c = c;
     h->host = c->host;
     return h;
@@ -22753,7 +22767,8 @@ static void vt__h2c_convert(vt__h2c_stream *s, const vt__h1_req *r, const char *
         vt__msg_event ev = {.name = {base + f->name_off, f->name_len},
                             .value = {base + f->value_off, f->value_len}};
         ev.field = (uint8_t)vt__h1_field_id(ev.name);
-        if (ev.field == VT__H1_F_PRIORITY) vt__h2_prioritize(&s->e.h->m, &s->e.m, vt__msg_priority(ev.value));
+        if (ev.field == VT__H1_F_PRIORITY)
+            vt__h2_prioritize(&s->e.h->m, &s->e.m, vt__msg_priority(ev.value, VT__MSG_USUAL));
         if (!vt__h1_is_hop(ev.field) && ev.field != VT__H1_F_HTTP2_SETTINGS) vt__h2c_on_field(s, &ev);
     }
 }
@@ -22793,9 +22808,16 @@ static int vt__h2c_group_init(vt__link_group *g) {
     cfg->max_head = g->conf.limits.section;
     cfg->max_fields = g->conf.max_fields;
     cfg->max_block = VT__MAX(cfg->max_head, UINT32_C(65536));
+    memcpy(cfg->budgets, c->h2_budgets, sizeof cfg->budgets);
     vt__h2_cfg_fill(cfg);
     g->h2 = cfg;
     return 0;
+}
+static void vt__h2c_fill(vt_server_cfg *c) {
+    vt__h2_cfg cfg = {0};
+    memcpy(cfg.budgets, c->h2_budgets, sizeof cfg.budgets);
+    vt__h2_cfg_fill(&cfg);
+    memcpy(c->h2_budgets, cfg.budgets, sizeof cfg.budgets);
 }
 static void vt__h2c_group_drop(vt__link_group *g) {
     vt__mem_free((void *)(uintptr_t)g->h2);
@@ -22813,6 +22835,7 @@ static int vt__h2c_group_init(vt__link_group *g) {
     g->h2 = NULL;
     return g->server->cfg.http2 == 1 ? VT_ENOHTTP2 : 0;
 }
+static void vt__h2c_fill(vt_server_cfg *c) { (void)c; }
 static void vt__h2c_group_drop(vt__link_group *g) { g->h2 = NULL; }
 static bool vt__h2c_begins(const vt__link *c, const char *p, size_t n) {
     (void)c, (void)p, (void)n;
@@ -24832,6 +24855,7 @@ static void vt__srv_fill(vt_server_cfg *c) {
     if (c->field == 0) c->field = (value);
     VT__SRV_FIELDS(VT__SRV_FILL)
 #undef VT__SRV_FILL
+    vt__h2c_fill(c);
 }
 VT_API void vt_server_cfg_defaults(vt_server_cfg *cfg) {
     vt_cfg rt;
@@ -24846,6 +24870,11 @@ VT_API void vt_server_cfg_defaults(vt_server_cfg *cfg) {
 
 static int vt__srv_bad_field(vt_server *s, const char *field, int64_t value) {
     return vt__http_fail(s, -EINVAL, "%s: %lld is out of range", field, (long long)value);
+}
+static int vt__srv_bad_budget(vt_server *s, int cause, const vt_h2_budget *b) {
+    char field[40];
+    snprintf(field, sizeof field, "h2_budgets[%d].%s", cause, b->per_s < 0 ? "per_s" : "burst");
+    return vt__srv_bad_field(s, field, b->per_s < 0 ? b->per_s : b->burst);
 }
 static int vt__srv_check(vt_server *s) {
     const vt_server_cfg *c = &s->cfg;
@@ -24865,6 +24894,9 @@ static int vt__srv_check(vt_server *s) {
     if (c->hsts_max_age_s < VT_NONE) return vt__srv_bad_field(s, "hsts_max_age_s", c->hsts_max_age_s);
     if (c->deadlock > 1) return vt__srv_bad_field(s, "deadlock", c->deadlock);
     if (c->http2 > 1) return vt__srv_bad_field(s, "http2", c->http2);
+    for (int i = 0; i < VT_H2_CAUSES; i++)
+        if (c->h2_budgets[i].burst < VT_NONE || c->h2_budgets[i].per_s < 0)
+            return vt__srv_bad_budget(s, i, &c->h2_budgets[i]);
     if (c->server_name &&
         (vt__h1_check_value(vt__str_of(c->server_name)) < 0 || strlen(c->server_name) > 200))
         return vt__http_fail(s, -EINVAL, "server_name: not a field value of 200 bytes at most");
@@ -25532,6 +25564,10 @@ VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out) {
         out->timeouts += __atomic_load_n(&h->timeouts, __ATOMIC_RELAXED);
         out->queued += __atomic_load_n(&h->queued, __ATOMIC_RELAXED);
         out->waiting += __atomic_load_n(&h->waiting, __ATOMIC_RELAXED);
+        for (int k = 0; k < VT_H2_CAUSES; k++) {
+            out->h2_counts[k] += __atomic_load_n(&h->h2_counts[k], __ATOMIC_RELAXED);
+            out->h2_floods[k] += __atomic_load_n(&h->h2_floods[k], __ATOMIC_RELAXED);
+        }
     }
 }
 

@@ -83,6 +83,14 @@ static int h_bytes(vt_req *req, vt_res *res) {
     count(LEFT);
     return r < 0 ? (int)r : 0;
 }
+/* n bytes at once, with a priority of its own. */
+static int h_ranked(vt_req *req, vt_res *res) {
+    size_t n = (size_t)number(req, "n");
+    char *p = vt_req_alloc(req, n);
+    vt_str priority = vt_req_query(req, "priority");
+    if (priority.ptr) vt_res_field(res, "Priority", priority.ptr);
+    return p ? vt_res_send(res, 200, "text/plain", memset(p, 'x', n), n) : -ENOMEM;
+}
 /* What it sees of the request. */
 static int h_show(vt_req *req, vt_res *res) {
     vt_str q = vt_req_query(req, "q"), x = vt_req_field(req, "x"), cookie = vt_req_field(req, "cookie"),
@@ -187,6 +195,7 @@ static void routes(vt_server *s) {
     vt_server_post(s, "/", h_body);
     vt_server_post(s, "/stream", h_stream);
     vt_server_get(s, "/bytes", h_bytes);
+    vt_server_get(s, "/ranked", h_ranked);
     vt_server_any(s, "/show", h_show);
     vt_server_get(s, "/p/{x}", h_param);
     vt_server_get(s, "/early", h_early);
@@ -708,6 +717,70 @@ TEST(reader_that_waits_holds_the_client) {
     CHECK(is_pattern(s->body, s->body_len));
     CHECK_EQ(s->body_len, 1 << 20);
     free(p);
+    CHECK_EQ(stop(&h), 0);
+}
+
+/* ---- priorities ---- */
+enum { RANKED = 200000, SHARE = 4 * VT__H2_FRAME_MIN };
+/* Three responses whose streams have room; the connection's window is used up by another one. */
+static bool ranked(struct h2 *h, const char *const priorities[3], const char *const said[3]) {
+    if (!h2_open_window(h, 1 << 20, 0)) return false;
+    h->hold = true;
+    if (h2_get(h, "/bytes?n=65535") != 200) return false;
+    for (int i = 0; i < 3; i++) {
+        char what[100], lines[100] = "";
+        snprintf(what, sizeof what, "GET /ranked?n=%d%s%s", RANKED, said[i] ? "&priority=" : "",
+                 said[i] ? said[i] : "");
+        if (priorities[i]) snprintf(lines, sizeof lines, "priority: %s\n", priorities[i]);
+        struct h2_stream *s = h2_of(h, h2_ask(h, what, lines, true));
+        H2_UNTIL(h, s->status != 0); /* its body waits */
+        if (s->status != 200 || s->body_len) return false;
+        if (said[i]) CHECK_STR(h2_field(s, "priority"), said[i]);
+    }
+    return true;
+}
+static size_t of_ranked(struct h2 *h, int i) { return h2_of(h, (uint32_t)(3 + 2 * i))->body_len; }
+/* Gives them a share more; what each has. */
+static void share(struct h2 *h, size_t has[3]) {
+    size_t before = of_ranked(h, 0) + of_ranked(h, 1) + of_ranked(h, 2);
+    h2_credit(h, 0, SHARE);
+    H2_UNTIL(h, of_ranked(h, 0) + of_ranked(h, 1) + of_ranked(h, 2) == before + SHARE);
+    for (int i = 0; i < 3; i++) has[i] = of_ranked(h, i);
+}
+TEST(priority_that_the_client_says) {
+    size_t has[3];
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(ranked(&h, (const char *const[]){"u=5", NULL, "u=1"}, (const char *const[3]){NULL}));
+    share(&h, has);
+    CHECK(has[0] == 0 && has[1] == 0 && has[2] == SHARE);
+    h2_frame(&h, VT__H2_T_PRIORITY_UPDATE, 0, 0, "\0\0\0\3u=0", 7); /* another opinion on the first */
+    share(&h, has);
+    CHECK(has[0] == SHARE && has[1] == 0 && has[2] == SHARE);
+    CHECK_EQ(stop(&h), 0);
+}
+/* The handler knows better (RFC 9218 8); what it does not say stays as the client had it. */
+TEST(priority_that_the_handler_says) {
+    size_t has[3];
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(ranked(&h, (const char *const[]){"u=1", "u=5", NULL}, (const char *const[]){"u=6", NULL, "u=0"}));
+    for (int i = 1; i <= 3; i++) share(&h, has);
+    CHECK(has[0] == 0 && has[1] == 0 && has[2] == 3 * SHARE);
+    share(&h, has); /* what the third leaves */
+    CHECK(has[0] == 0 && has[1] == 4 * SHARE - RANKED && has[2] == RANKED);
+    CHECK(h2_of(&h, 7)->end && !h2_of(&h, 3)->end);
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(priority_in_turns) {
+    size_t has[3];
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(ranked(&h, (const char *const[]){"u=2", NULL, "u=2"}, (const char *const[]){"i", NULL, "i"}));
+    for (size_t i = 1; i <= 5; i++) {
+        share(&h, has);
+        CHECK(has[0] == i * SHARE / 2 && has[1] == 0 && has[2] == i * SHARE / 2);
+    }
     CHECK_EQ(stop(&h), 0);
 }
 
@@ -1331,6 +1404,33 @@ TEST(a17_a18_a23_a38_floods) {
     }
     WAIT(open_connections() == 0);
     CHECK_EQ(e2e_stop(), 0);
+}
+/* Budgets are a server's to set, and what was counted can be read. */
+TEST(budgets) {
+    vt_server_cfg cfg = {.h2_budgets = {[VT_H2_PINGS] = {5, 1}, [VT_H2_GLITCHES] = {.burst = VT_NONE}}};
+    vt_server_stats st;
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    for (int i = 0; i < 20000; i++) {
+        h2_frame(&h, VT__H2_T_SETTINGS, VT__H2_ACK, 0, NULL, 0); /* of nothing */
+        while (h2_pump(&h, 0) == 1) continue;
+    }
+    CHECK(goes_on(&h));
+    vt_server_stats_get(e2e.s, &st);
+    CHECK(st.h2_counts[VT_H2_GLITCHES] >= 19999);
+    CHECK_EQ(st.h2_floods[VT_H2_GLITCHES], 0);
+    CHECK_EQ(st.h2_counts[VT_H2_PINGS], 0);
+    for (int i = 0; i < 8; i++) h2_ping(&h);
+    CHECK(calmed(h2_ended(&h)));
+    WAIT(open_connections() == 0);
+    vt_server_stats_get(e2e.s, &st);
+    CHECK(st.h2_counts[VT_H2_PINGS] >= 6);
+    CHECK_EQ(st.h2_floods[VT_H2_PINGS], 1);
+    CHECK_EQ(st.h2_counts[VT_H2_RESETS], 0);
+    CHECK_EQ(st.bad_requests, 1);
+    CHECK(next_is_served());
+    CHECK_EQ(stop(&h), 0);
 }
 TEST(a35_length_that_the_data_belie) {
     REQUIRE(start(NULL));

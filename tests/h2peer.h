@@ -78,6 +78,7 @@ struct peer {
     size_t data_run;       /* bytes of DATA events in a row: as one in the log */
     uint32_t run_id;
     uint64_t opened, ended, reset, answered;
+    int64_t counts[VT_H2_CAUSES];
 };
 static void peer_free(struct peer *q) {
     free(q->tables[0]), free(q->tables[1]), free(q->room), free(q->pool);
@@ -88,6 +89,7 @@ static void peer_free(struct peer *q) {
 static void peer_start(struct peer *q, bool server) {
     vt__h2_cfg_fill(&q->cfg);
     vt__h2_init(&q->h, &q->cfg, server, q->now);
+    q->h.counts = q->counts;
     q->tables[0] = malloc(vt__hpack_mem(VT__HPACK_DEFAULT));
     q->tables[1] = malloc(vt__hpack_enc_mem(&q->h.enc));
     q->room = malloc(ROOM);

@@ -273,9 +273,9 @@ static void rapid(size_t n, size_t burst, int64_t pause) {
 TEST(a01_rapid_reset) {
     rapid(100000, 100, VT_MS);
     CHECK_EQ(q.h.err, VT__H2_E_FLOOD);
-    CHECK_EQ(q.h.flood, VT__H2_RESETS);
+    CHECK_EQ(q.h.flood, VT_H2_RESETS);
     CHECK(q.opened < 1300);
-    CHECK_EQ(q.h.counts[VT__H2_RESETS], q.opened);
+    CHECK_EQ(q.counts[VT_H2_RESETS], q.opened);
     CHECK_EQ(q.h.active, 1); /* the one whose reset was too many */
 }
 TEST(a01_ten_thousand_fast_cancellations_in_a_minute) {
@@ -292,7 +292,7 @@ TEST(a01_fast_cancellations_of_handlers_that_go_on) {
     policy = ANSWER;
     CHECK_EQ(q.h.err, 0);
     CHECK_EQ(q.opened, 100);
-    CHECK_EQ(q.h.counts[VT__H2_REFUSALS], 9900);
+    CHECK_EQ(q.counts[VT_H2_REFUSALS], 9900);
 }
 TEST(a02_a_reset_stream_counts_until_its_handler_ends) {
     config.max_streams = 10, policy = HOLD;
@@ -342,7 +342,7 @@ TEST(a03_made_you_reset) {
             if (r) peer_release(&q, r);
         }
         CHECK_EQ(q.h.err, VT__H2_E_FLOOD);
-        CHECK_EQ(q.h.flood, VT__H2_RESETS);
+        CHECK_EQ(q.h.flood, VT_H2_RESETS);
         CHECK(q.opened <= 1002);
         memset(&config, 0, sizeof config), policy = ANSWER;
     }
@@ -365,7 +365,7 @@ TEST(a05_empty_continuations_count) {
     begin(), put_cut_head(&in, 1, 1, true);
     for (int i = 0; i < 8; i++) put_frame(&in, VT__H2_T_CONTINUATION, i == 7 ? WHOLE : 0, 1, NULL, 0);
     FINE();
-    CHECK_EQ(q.h.counts[VT__H2_EMPTIES], 7);
+    CHECK_EQ(q.counts[VT_H2_EMPTIES], 7);
 }
 TEST(a06_a_block_is_not_interrupted) {
     begin(), put_cut_head(&in, 1, 1, true), put_frame(&in, VT__H2_T_PING, 0, 0, "12345678", 8);
@@ -566,15 +566,15 @@ static void flood(int line, unsigned type, unsigned flags, uint32_t id, size_t l
         test_fail(__FILE__, line, "flood");
     }
 }
-#define FLOOD(type, flags, id, len, cause) flood(__LINE__, VT__H2_T_##type, flags, id, len, VT__H2_##cause)
+#define FLOOD(type, flags, id, len, cause) flood(__LINE__, VT__H2_T_##type, flags, id, len, VT_H2_##cause)
 TEST(a17_settings_flood) {
-    FLOOD(SETTINGS, 0, 0, 0, SETTINGSES);
-    CHECK_EQ(q.h.counts[VT__H2_SETTINGSES], 1000 + 1);
+    FLOOD(SETTINGS, 0, 0, 0, SETTINGS);
+    CHECK_EQ(q.counts[VT_H2_SETTINGS], 1000 + 1);
     FLOOD(SETTINGS, VT__H2_ACK, 0, 0, GLITCHES);
 }
 TEST(a18_ping_flood) {
     FLOOD(PING, 0, 0, 8, PINGS);
-    CHECK_EQ(q.h.counts[VT__H2_PINGS], 1000 + 1);
+    CHECK_EQ(q.counts[VT_H2_PINGS], 1000 + 1);
     FLOOD(PING, VT__H2_ACK, 0, 8, GLITCHES);
 }
 TEST(a18_the_machine_waits_for_whoever_does_not_read) {
@@ -602,7 +602,7 @@ TEST(a18_pings_after_data_are_free) {
         peer_take(&q, in.p, in.n), peer_flush(&q), in.n = 0;
     }
     CHECK_EQ(q.h.err, 0);
-    CHECK_EQ(q.h.counts[VT__H2_PINGS], 0);
+    CHECK_EQ(q.counts[VT_H2_PINGS], 0);
     policy = ANSWER;
 }
 TEST(a19_two_thousand_settings) {
@@ -665,7 +665,7 @@ TEST(a23_empty_frames) {
         put_get(&in, id), in.p[at + 3] = VT__H2_T_CONTINUATION;
         peer_take(&q, in.p, in.n), peer_flush(&q), in.n = 0;
     }
-    CHECK_EQ(q.h.flood, VT__H2_EMPTIES);
+    CHECK_EQ(q.h.flood, VT_H2_EMPTIES);
 }
 TEST(a27_window_overflow) {
     begin(), put_word(&in, VT__H2_T_WINDOW_UPDATE, 0, 0x7fffffff - 65535), put_get(&in, 1);
@@ -752,7 +752,7 @@ TEST(a30_priority_update_of_idle_streams) {
     fresh(), begin(), peer_take(&q, in.p, in.n), peer_flush(&q);
     for (uint32_t i = 0; i < 20000; i++) put_priority(&b, 1 + i * 2, "u=7");
     peer_take(&q, b.p, b.n);
-    CHECK_EQ(q.h.flood, VT__H2_PRIORITIES);
+    CHECK_EQ(q.h.flood, VT_H2_PRIORITIES);
     bytes_free(&b);
     begin(), put_priority(&in, 0, "u=1");
     DIES(VT__H2_E_PRIORITY);
@@ -804,7 +804,7 @@ TEST(a33_too_many_streams) {
     settle();
     CHECK(has(frames(), "RST 5 REFUSED_STREAM;"));
     CHECK_EQ(q.h.err, 0);
-    CHECK_EQ(q.h.counts[VT__H2_REFUSALS], 1);
+    CHECK_EQ(q.counts[VT_H2_REFUSALS], 1);
     CHECK_EQ(q.h.dec.t.live, 1); /* its block went through the table */
     config.max_streams = 1, policy = HOLD;
     fresh(), begin();
@@ -812,8 +812,8 @@ TEST(a33_too_many_streams) {
         put_get(&in, id);
         peer_take(&q, in.p, in.n), peer_flush(&q), in.n = 0;
     }
-    CHECK_EQ(q.h.flood, VT__H2_REFUSALS);
-    CHECK_EQ(q.h.counts[VT__H2_REFUSALS], 1001);
+    CHECK_EQ(q.h.flood, VT_H2_REFUSALS);
+    CHECK_EQ(q.counts[VT_H2_REFUSALS], 1001);
     memset(&config, 0, sizeof config), policy = ANSWER;
 }
 TEST(a34_padding) {
@@ -835,7 +835,7 @@ TEST(a34_padding) {
     FINE();
     CHECK_EQ(q.h.recv_window, 131070); /* already given back */
     CHECK_EQ(peer_find(&q, 1)->s.recv_window, 65535 - 5);
-    CHECK_EQ(q.h.counts[VT__H2_EMPTIES], 1);
+    CHECK_EQ(q.counts[VT_H2_EMPTIES], 1);
     policy = HOLD; /* what padding takes of a window is given back */
     fresh(), begin(), put_post(&in, 1);
     uint8_t pad[256] = {255};
@@ -898,14 +898,14 @@ TEST(a37_goaway_flood) {
     DIES(VT__H2_E_PLACE);
 }
 TEST(a38_unknown_frames) {
-    flood(__LINE__, 0x7f, 0, 0, 1000, VT__H2_WASTE);
-    CHECK_EQ(q.h.counts[VT__H2_WASTE], 17);
-    flood(__LINE__, 0xff, 255, 7, 0, VT__H2_WASTE);
+    flood(__LINE__, 0x7f, 0, 0, 1000, VT_H2_WASTE);
+    CHECK_EQ(q.counts[VT_H2_WASTE], 17);
+    flood(__LINE__, 0xff, 255, 7, 0, VT_H2_WASTE);
     begin(), put_frame(&in, 0x0a, 0, 3, "abc", 3), put_frame(&in, 0x11, 9, 0, NULL, 0), put_get(&in, 1);
     FINE();
 }
 TEST(a38_useful_bytes_make_up_for_waste) {
-    policy = HOLD, config.budgets[VT__H2_WASTE].burst = 1;
+    policy = HOLD, config.budgets[VT_H2_WASTE].burst = 1;
     fresh(), begin(), put_post(&in, 1), peer_take(&q, in.p, in.n), peer_flush(&q), in.n = 0;
     for (int i = 0; i < 100; i++) put_zeros(&in, 0, 1, 2);
     for (int i = 0; i < 200; i++) peer_take(&q, in.p, in.n), peer_flush(&q), q.log.n = q.out.n = q.data.n = 0;
@@ -1214,7 +1214,7 @@ TEST(http2_6_7_ping) {
     CHECK_MEM(q.out.p + 9 + 18 + 13, 17, "\0\0\10\6\1\0\0\0\0abcdefgh", 17);
     begin(), put_frame(&in, VT__H2_T_PING, VT__H2_ACK, 0, "abcdefgh", 8); /* no answer to an answer */
     FINE();
-    CHECK_EQ(q.h.counts[VT__H2_GLITCHES], 1);
+    CHECK_EQ(q.counts[VT_H2_GLITCHES], 1);
 }
 TEST(http2_7_unknown_codes) {
     begin(), put_post(&in, 1), put_word(&in, VT__H2_T_RST_STREAM, 1, 0xff), put_get(&in, 3);
@@ -1387,7 +1387,10 @@ TEST(priority_texts) {
                  {"i", 11},       {"u=1,i", 9}, {"i=?1 , u=2", 10}, {"i=?0", 3}, {"u=1;a=b", 1},
                  {"x=y, u=4", 4}, {"u = 1", 3}, {"i=1", 3},         {",,,", 3}};
     for (size_t i = 0; i < VT__COUNT(tests); i++)
-        CHECK_EQ(vt__msg_priority(word(tests[i].text)), tests[i].want);
+        CHECK_EQ(vt__msg_priority(word(tests[i].text), VT__MSG_USUAL), tests[i].want);
+    CHECK_EQ(vt__msg_priority(word("i"), 1), 9); /* what is not said stays */
+    CHECK_EQ(vt__msg_priority(word("u=5"), 9), 13);
+    CHECK_EQ(vt__msg_priority(word("i=?0"), 9), 1);
 }
 
 /* ---- what goes out ---- */
@@ -1534,7 +1537,7 @@ TEST(client_is_not_informed_for_ever) {
     in.n = 0, put_frame(&in, VT__H2_T_SETTINGS, 0, 0, NULL, 0);
     for (int i = 0; i < 1001; i++) put_head(&in, 1, WHOLE, ":status", "103", NULL);
     peer_take(&q, in.p, in.n);
-    CHECK_EQ(q.h.flood, VT__H2_EMPTIES);
+    CHECK_EQ(q.h.flood, VT_H2_EMPTIES);
     CHECK_EQ(q.h.err, VT__H2_E_FLOOD);
 }
 TEST(client_refuses_what_is_malformed) {

@@ -101,6 +101,11 @@ TEST(srv_bounds_of_every_field) {
     TRY(max_body, INT64_MAX, true);
     TRY(grace_ms, INT64_MAX, true);
     TRY(max_body, INT64_MIN, false);
+    TRY(h2_budgets[2].burst, VT_NONE, true);
+    TRY(h2_budgets[2].burst, INT_MAX, true);
+    TRY(h2_budgets[7].per_s, INT_MAX, true);
+    TRY(h2_budgets[0].burst, -2, false);
+    TRY(h2_budgets[7].per_s, -1, false);
 }
 TEST(srv_server_name) {
     char name[202];
