@@ -24502,8 +24502,8 @@ struct vt_call {
     uint32_t nfields, ntrailers;
     vt_str text;
     vt__arena arena;
+    vt__cli_h1 h1; /* these two are prepared by vt__cli_wire.open */
     vt__cli_h2 h2;
-    vt__cli_h1 h1;
 };
 static vt_call vt__cli_no_memory = {.err = -ENOMEM}, vt__cli_no_vthread = {.err = -EPERM};
 
@@ -24924,7 +24924,7 @@ static const vt__cli_wire vt__cli_h1_wire = {
  * MARK: - @ch2     calls over HTTP/2: many on a connection
  * uses:   @plat @mem @str @log @h1 @hpack @h2 @timer @poll @sched @self @io @conn @h2e @cpool @ccall
  * raises: vt__cli_wire, vt__cpool_mux, vt__h2e_role
- * test:   tests/e2e_cli_h2.c tests/e2e_cli_h2_tls.c
+ * test:   tests/e2e_cli_h2.c tests/e2e_cli_h2_tls.c tests/fault_cli_h2.c
  *
  * A connection belongs to the domain of whoever made it, and the reactor drives it (@h2e), as a server's: windows, PING and
  * GOAWAY are heeded whether or not anybody waits for a response, a call wakes nobody but its own vthread, and none of them
