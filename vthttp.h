@@ -98,6 +98,8 @@
  *   @srv        servers: configuration, listeners, limits, drain
  *   @conf       configuration: arguments, environment, files
  *   @cpool      clients: configuration, connections that are kept (VTHTTP_CLIENT)
+ *   @ccall      calls: what they are made of, and HTTP/1.1, a connection a call (VTHTTP_CLIENT)
+ *   @ch2        calls over HTTP/2: many on a connection (VTHTTP_CLIENT)
  *   @cli        calling other services: calls, redirects, WebSockets (VTHTTP_CLIENT)
  */
 #ifndef VTHTTP_H
@@ -136,7 +138,7 @@
 #define VTHTTP_TLS 0 /* 1: TLS by OpenSSL 3.0 or later; link with -lssl -lcrypto */
 #endif
 #ifndef VTHTTP_H2
-#define VTHTTP_H2 0 /* 1: servers speak HTTP/2 as well; clients, and WebSockets, HTTP/1.1 alone */
+#define VTHTTP_H2 0 /* 1: servers and clients speak HTTP/2 as well; WebSockets HTTP/1.1 alone */
 #endif
 #ifndef VTHTTP_H3
 #define VTHTTP_H3 0 /* 1: HTTP/3; needs VTHTTP_TLS=1 */
@@ -232,6 +234,8 @@ __attribute__((used)) static const char *const vt__abi = &VT__ABI;
     X(VT_EHEAD, -10134, "the response's head is over its limit")                                             \
     X(VT_EBODY, -10136, "the response's body is over its limit")                                             \
     X(VT_EANSWERED, -10135, "the response came before the request's end")                                    \
+    X(VT_ERESET, -10137, "the server gave the call up (HTTP/2)")                                             \
+    X(VT_EREFUSED, -10138, "the server did not begin with the call, being busy or about to end (HTTP/2)")    \
     X(VT_ECONF, -10200, "bad configuration")                                                                 \
     X(VT_ETLS, -10300, "TLS failed, or the peer does not speak it")                                          \
     X(VT_ECERT, -10301, "a certificate is missing or not trusted")                                           \
@@ -1160,7 +1164,13 @@ typedef struct vt_client_cfg {
     const struct vt_tls_cert *tls_cert; /* what servers are shown that ask for a certificate; default none */
     int tls_min_version;                /* 12 (TLS 1.2, the default) or 13 */
     int tls_no_verify; /* 1: whoever answers is believed, so nothing is kept from who sits between; for tests */
+    /* HTTP/2 (VTHTTP_H2=1). VT_NONE: HTTP/1.1 alone; 1: fails in a build without (VT_ENOHTTP2); default: https servers choose
+     * it, by ALPN, in a build that has it. VT_HTTP2_PRIOR: as 1, and http servers have to speak it without being asked, but by a
+     * proxy. Calls to one origin share a connection then, up to the server's limit; over that, others are made. WebSockets and
+     * vt_call_upgrade stay on HTTP/1.1. */
+    int http2;
 } vt_client_cfg;
+enum { VT_HTTP2_PRIOR = 2 };
 
 /* Fills in every default (zero means the same). */
 VT_API void vt_client_cfg_defaults(vt_client_cfg *cfg);
@@ -5836,8 +5846,10 @@ typedef struct vt__h2_cfg {
     uint32_t max_frame;         /* payload bytes of a frame that is taken; 16384 at least, the default */
     uint32_t window;            /* bytes a stream may send ahead, at first; 65535 at least, the default */
     uint32_t max_window;        /* the same at most, and of all streams together; 1 MiB */
-    int64_t ack_timeout_ns;     /* for our SETTINGS; 10 s */
-    bool connect_protocol;      /* a server takes extended CONNECT */
+    uint32_t
+        all_window; /* of all streams together, if another: more, and nobody waits for what others leave unread */
+    int64_t ack_timeout_ns; /* for our SETTINGS; 10 s */
+    bool connect_protocol;  /* a server takes extended CONNECT */
     vt_h2_budget budgets[VT_H2_CAUSES];
 } vt__h2_cfg;
 
@@ -6177,6 +6189,7 @@ static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__m
 /* ---- flow control of what comes in ---- */
 /* The connection's window: two streams' worth, so that one that is not read leaves room for another. */
 VT__INLINE uint32_t vt__h2_target(const vt__h2 *h) {
+    if (h->cfg->all_window) return h->cfg->all_window;
     return (uint32_t)VT__MIN(h->cfg->max_window, (uint64_t)h->target * 2);
 }
 /* What a window may be opened by: nothing before it is worth a frame. */
@@ -20072,6 +20085,10 @@ static int vt__ossl_info_cert(X509 *cert, vt__arena *a, vt_tls_info *out) {
     return out->subject && out->issuer && out->client_cert ? 0 : -ENOMEM;
 }
 /* The protocol that was agreed on; len 0: none. */
+/* A client's, in place of what its context says; as in vt__ossl_ctx. */
+static VT__UNUSED int vt__ossl_offer(vt__ossl *o, vt_str alpn) {
+    return SSL_set_alpn_protos(o->ssl, (const unsigned char *)alpn.ptr, (unsigned)alpn.len) ? -ENOMEM : 0;
+}
 static vt_str vt__ossl_alpn(const vt__ossl *o) {
     const unsigned char *p = NULL;
     unsigned n = 0;
@@ -20474,10 +20491,9 @@ static VT__UNUSED void vt__tls_trust_free(vt__tls_trust *x) {
     if (x) vt__ossl_unref(x);
 }
 /* Speaks TLS on a connected socket from here on, as a client that means `host`; parks until the handshake is over. x: made
- * by vt__ossl_ctx_client, one for many connections; the caller keeps its reference. port: as vt__ossl_expect. On an error the
- * connection is still
- * to be closed. errors: VT_ECERT, VT_ETLS, VT_EEOF, those of the socket, -ETIMEDOUT, -ECANCELED. */
-static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char *host, int port,
+ * by vt__ossl_ctx_client, one for many connections; the caller keeps its reference. port: as vt__ossl_expect. h2: offers
+ * HTTP/2 as well. On an error the connection is still to be closed. errors: VT_ECERT, VT_ETLS, VT_EEOF, those of the socket, -ETIMEDOUT, -ECANCELED. */
+static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char *host, int port, bool h2,
                                       int64_t until) {
     int64_t due;
     vt__vth *v = vt__sched_self();
@@ -20488,6 +20504,7 @@ static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char 
     c->ops = &vt__tls_ops;
     __atomic_fetch_add(&x->refs, 1, __ATOMIC_RELAXED);
     if ((r = vt__ossl_open(&t->o, x, true)) < 0 || (r = vt__ossl_expect(&t->o, host, port)) < 0) return r;
+    if (h2 && (r = vt__ossl_offer(&t->o, (vt_str){vt__tls_alpn_h2.ptr, 12})) < 0) return r;
     while ((r = vt__tls_go_on(c, t, until)) == VT__TLS_WAIT)
         if ((r = vt__io_wait(&c->pd, VT__PD_R, due)) < 0) return r;
     return r < 0 ? r : 0;
@@ -20521,7 +20538,7 @@ static int vt__tls_client(vt__conn *c, const vt_tls_client_cfg *g, const char *h
     if (n) memcpy(alpn + 1, g->alpn, n);
     int r = vt__block_call(vt__tls_ask_trust, &ask, &made, until);
     if (r < 0 || made < 0) return r < 0 ? r : made;
-    r = vt__tls_connect(c, ask.trust, host, 0, until);
+    r = vt__tls_connect(c, ask.trust, host, 0, false, until);
     vt__tls_trust_free(ask.trust);
     return r < 0 ? r : vt__tls_push_all(c, c->up, until); /* the server may be the first to speak */
 }
@@ -20612,9 +20629,9 @@ static VT__UNUSED int vt__tls_trust_new(vt__tls_trust **out, const vt_client_cfg
     return VT_ENOTLS;
 }
 static VT__UNUSED void vt__tls_trust_free(vt__tls_trust *x) { (void)x; }
-static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char *host, int port,
+static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char *host, int port, bool h2,
                                       int64_t until) {
-    (void)c, (void)x, (void)host, (void)port, (void)until;
+    (void)c, (void)x, (void)host, (void)port, (void)h2, (void)until;
     return VT_ENOTLS;
 }
 VT_API int vt_tls_client_take(vt_stream **out, vt_sock *s, const vt_tls_client_cfg *cfg, int64_t until) {
@@ -21713,6 +21730,8 @@ typedef struct vt__h2e {
     int64_t stalled;           /* since when output waits for the socket; 0: none does */
     int64_t head_since;        /* since when a head is half here; 0: none is */
     int64_t write_ns, head_ns; /* how long that may be; 0: for ever */
+    size_t head_room;          /* for a field of a head that comes, at least */
+    int why;                   /* the first error that is not the machine's; 0: none */
 } vt__h2e;
 
 /*--- field sections ---*/
@@ -21791,6 +21810,11 @@ static void vt__h2e_stir(vt__h2e *h) {
     if (vt__sched_driver(dom) == vt__sched_thr() && !vt__sched_g.host) (void)vt__poll_post(dom, &h->msg);
     else vt__sched_post(dom, &h->msg);
 }
+/* The connection is to end. */
+static void vt__h2e_fail(vt__h2e *h, int why) {
+    if (!h->why) h->why = why;
+    (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+}
 /* n bytes at the output's end; NULL: no memory, and the connection is to end. */
 static uint8_t *vt__h2e_room(vt__h2e *h, size_t n) {
     vt__conn_buf *b = &h->out, big = {NULL, 0, 0, 0};
@@ -21800,7 +21824,7 @@ static uint8_t *vt__h2e_room(vt__h2e *h, size_t n) {
         memmove(b->p, b->p + b->pos, b->len - b->pos);
     } else {
         if (!vt__conn_buf_get_for(thr, &big, VT__MAX(b->cap * 2, b->len - b->pos + n))) {
-            (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+            vt__h2e_fail(h, -ENOMEM);
             return NULL;
         }
         if (b->p) memcpy(big.p, b->p + b->pos, b->len - b->pos);
@@ -21947,6 +21971,20 @@ static void vt__h2e_leave(vt__h2e *h) {
     vt__conn_buf_put(thr, &h->room);
     h->conn = NULL;
 }
+/* All that it holds, when its runtime, and the thread that worked for it, are no more. */
+static VT__UNUSED void vt__h2e_abandon(vt__h2e *h) {
+    for (vt__list *n = h->streams.next, *next; n != &h->streams; n = next) {
+        vt__h2e_stream *s = VT__CONTAINER(n, vt__h2e_stream, link);
+        next = n->next;
+        vt__mem_free(s->body.p);
+        vt__h2e_fields_free(&s->head);
+        vt__h2e_fields_free(&s->trailers);
+        vt__mem_free(s);
+    }
+    vt__mem_free(h->in.p);
+    vt__mem_free(h->out.p);
+    vt__mem_free(h->room.p);
+}
 /* As much as the socket takes. False: the connection was closed. */
 static bool vt__h2e_flush(vt__h2e *h) {
     vt__conn_buf *b = &h->out;
@@ -21960,6 +21998,7 @@ static bool vt__h2e_flush(vt__h2e *h) {
             b->pos += (size_t)r;
             h->stalled = 0;
         } else if (r != -EAGAIN) {
+            vt__h2e_fail(h, (int)r);
             h->role->close(h, false);
             return false;
         } else if (vt__poll_want_room(&h->conn->pd)) {
@@ -21982,7 +22021,7 @@ static bool vt__h2e_overdue(vt__h2e *h, int64_t now) {
     bool stalled = h->stalled && h->write_ns && now >= h->stalled + h->write_ns;
     bool late = h->head_since && h->head_ns && now >= h->head_since + h->head_ns;
     if (!stalled && !late) return false;
-    (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+    vt__h2e_fail(h, -ETIMEDOUT);
     if (vt__h2e_flush(h)) h->role->close(h, !stalled);
     return true;
 }
@@ -22039,9 +22078,7 @@ static bool vt__h2e_feed(vt__h2e *h) {
     int r = 1;
     while (b->pos < b->len && r >= 0) {
         const uint8_t *p = (const uint8_t *)b->p + b->pos, *end = (const uint8_t *)b->p + b->len;
-        if (!h->room.p &&
-            !vt__conn_buf_get_for(thr, &h->room, VT__MAX(h->m.dec.t.cap, (uint32_t)VT__BUF_BYTES)))
-            r = vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+        if (!h->room.p && !vt__conn_buf_get_for(thr, &h->room, h->head_room)) vt__h2e_fail(h, -ENOMEM);
         h->m.room = h->room.p;
         h->m.room_len = (uint32_t)h->room.cap;
         while (r > 0 && (r = vt__h2_recv(&h->m, &p, end, thr->now, &ev)) > 0) h->role->event(h, &ev);
@@ -22068,11 +22105,12 @@ static bool vt__h2e_read(vt__h2e *h) {
             if (vt__poll_arm(&conn->pd)) break;
             continue;
         }
-        if (!vt__conn_buf_get(thr, &h->in)) (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+        if (!vt__conn_buf_get(thr, &h->in)) vt__h2e_fail(h, -ENOMEM);
         if (h->m.err) break;
         int64_t r = vt__conn_recv_try(conn, h->in.p, h->in.cap);
         if (r > 0) h->in.len = (size_t)r;
         if (r > 0 || r == -EAGAIN) continue;
+        vt__h2e_fail(h, r == 0 ? VT_EEOF : (int)r);
         h->role->close(h, false);
         return false;
     }
@@ -22119,6 +22157,7 @@ static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom,
     vt__hpack_enc_table(&h->m.enc, (char *)h + size + dec);
     h->role = role;
     h->dom = dom;
+    h->head_room = VT__MAX(h->m.dec.t.cap, (uint32_t)VT__BUF_BYTES);
     h->msg.fn = vt__h2e_told;
     vt__ds_list_init(&h->streams);
     vt__timer_init(&h->timer, timer);
@@ -26166,26 +26205,48 @@ VT_API vt_server *vt_server_from_args(int *argc, char **argv) {
  *
  * Pools are touched under one spin lock, by vthreads and in scheduler context, and nothing is closed, allocated or waited
  * for under it. At a limit calls wait in a queue, and whoever makes room gives it to the first of them that it is good for.
+ *
+ * A connection that many calls share (vt__cpool_share) stays in the domain that drives it, and serves calls of any worker.
+ *
+ *     made --share--> shared <--first call, last call--> idle        any --leave--> left: the last of its calls ends it
+ *
+ * While one is being made that may turn out so, others for its host wait for it, instead of making their own: of a hundred
+ * calls that begin together one connection comes. It is in the list of all such until nobody knows it any more: its calls,
+ * its driver, and who is to retire it hold a reference each. Those of a runtime that is over hold nothing.
  *============================================================================*/
 struct vt__cpool_host;
+struct vt__cpool_conn;
+typedef struct vt__cpool_mux {
+    /* It was idle, and is taken out of the account: to be closed. Takes a reference over. now: no domain's lock is held. */
+    void (*retire)(struct vt__cpool_conn *k, bool now);
+    void (*abandon)(struct vt__cpool_conn *k); /* its runtime is over: closed, and all freed but k */
+} vt__cpool_mux;
 typedef struct vt__cpool_conn { /* type-stable: an event on its way may still look at the descriptor's word */
     vt__conn conn;
     const struct vt__cli_wire *wire; /* what is spoken on it */
     vt__list link, age;              /* while idle: of its host, of all */
-    struct vt__cpool_host *host;
-    struct vt__cpool_conn *next; /* in a list of free ones, or of those that are to be closed */
-    int64_t since;               /* idle */
-    uint64_t run;                /* the runtime whose poll set it may stand in */
-    bool reused;
+    struct vt__cpool_host *host;     /* while it counts */
+    struct vt__cpool_conn *next;     /* in a list of free ones, or of those that are to be closed */
+    int64_t since;                   /* idle */
+    uint64_t run;                    /* the runtime whose poll set it may stand in */
+    bool reused, making, counts;
+    /* One that is shared: its link, with calls on it, is in host->shared. */
+    const vt__cpool_mux *mux; /* NULL: it is not */
+    void *up;                 /* its owner's, one block, freed with the last reference */
+    vt__list all;
+    int users, most, refs;
+    bool open; /* takes calls */
 } vt__cpool_conn;
 
 /* What connections of the same use lead to: an address; with TLS or through a tunnel, "host:port", the URL's, before it. */
-enum { VT__CPOOL_TLS = 1, VT__CPOOL_TUNNEL = 2 };
+enum { VT__CPOOL_TLS = 1, VT__CPOOL_TUNNEL = 2, VT__CPOOL_MUX = 4 }; /* MUX: they may turn out to be shared */
 typedef struct vt__cpool_host {
     vt_client *client;
     vt__list link, idle; /* idle: the last one used last */
-    int conns, nidle;
+    vt__list shared;     /* with calls on them */
+    int conns, nidle, making;
     unsigned how;
+    bool single; /* of how & MUX: but they do not */
     char key[];
 } vt__cpool_host;
 
@@ -26213,6 +26274,7 @@ static struct {
     uint32_t
         spin; /* of every client's pool: an idle connection holds its client, which the reactor has no other hold of */
     vt__cpool_conn *free;
+    vt__list shared; /* of every client; zero: none yet */
 } vt__cpool_g;
 /* One that wants a connection: on its stack. */
 typedef struct vt__cpool_want {
@@ -26280,6 +26342,45 @@ static void vt__cpool_configure(vt_client *c) {
     c->limits.trailer = (uint32_t)g->max_trailer_bytes;
     c->max_head = (size_t)g->max_response_line + (size_t)g->max_header_bytes + 1024;
 }
+static void vt__cpool_lock(void) { vt__plat_spin_lock(&vt__cpool_g.spin); }
+static void vt__cpool_unlock(void) { vt__plat_spin_unlock(&vt__cpool_g.spin); }
+static void vt__cpool_conn_free(vt__cpool_conn *k) {
+    if (!k) return;
+    vt__cpool_lock();
+    k->next = vt__cpool_g.free;
+    vt__cpool_g.free = k;
+    vt__cpool_unlock();
+}
+/* Whether that runtime is still there, with its domains. */
+static bool vt__cpool_lives(uint64_t run) {
+    return run == vt__sched_g.runs && __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 1;
+}
+/* Whether it is gone for good. */
+static bool vt__cpool_over(uint64_t run) {
+    return run != vt__sched_g.runs || __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 0;
+}
+/* A shared one, of a runtime that is over; under nobody's eyes but the caller's. */
+static void vt__cpool_abandon(vt__cpool_conn *k) {
+    vt__cpool_lock();
+    vt__ds_list_remove(&k->all);
+    vt__cpool_unlock();
+    k->mux->abandon(k);
+    vt__cpool_conn_free(k);
+}
+/* Shared ones whose driver's runtime ended before they did. */
+static void vt__cpool_reclaim(void) {
+    for (vt__cpool_conn *k = NULL;; vt__cpool_abandon(k), k = NULL) {
+        vt__cpool_lock();
+        vt__list *l = &vt__cpool_g.shared;
+        for (vt__list *n = l->next; n && n != l && !k; n = n->next) {
+            vt__cpool_conn *one = VT__CONTAINER(n, vt__cpool_conn, all);
+            if (!one->counts && !one->users && vt__cpool_over(one->run)) k = one;
+        }
+        if (k) k->counts = true; /* the caller's: nobody else finds it */
+        vt__cpool_unlock();
+        if (!k) return;
+    }
+}
 static int64_t vt__cpool_ns(int64_t ms) { return ms < 0 ? 0 : VT__MIN(ms, INT64_MAX / 4 / VT_MS) * VT_MS; }
 
 /* "user:password" of a proxy's URL, which may be percent-encoded, as Proxy-Authorization has it (RFC 7617 2): no user with a
@@ -26345,6 +26446,7 @@ static int vt__cpool_proxies(vt_client *c) {
     return c->no_proxy ? 0 : -ENOMEM;
 }
 VT_API vt_client *vt_client_new(const vt_client_cfg *cfg) {
+    vt__cpool_reclaim();
     vt_client *c = vt__mem_zalloc(sizeof *c);
     if (!c) return &vt__cpool_none;
     vt_client_cfg *g = &c->cfg;
@@ -26354,6 +26456,8 @@ VT_API vt_client *vt_client_new(const vt_client_cfg *cfg) {
     vt__ds_list_init(&c->idle);
     vt__ds_list_init(&c->waiting);
     c->err = vt__cpool_proxies(c);
+    if (g->http2 < VT_NONE || g->http2 > VT_HTTP2_PRIOR) c->err = -EINVAL;
+    else if (g->http2 > 0 && !VTHTTP_H2) c->err = VT_ENOHTTP2;
     if (g->tls_min_version && g->tls_min_version != 12 && g->tls_min_version != 13) c->err = -EINVAL;
     if (c->err == 0 && (g->tls_ca_file || g->tls_ca_pem || g->tls_cert))
         c->err = vt__tls_trust_new(&c->trust, g);
@@ -26374,8 +26478,6 @@ static int vt__cpool_trust(vt_client *c, int64_t until) {
     return r < 0 ? r : made;
 }
 
-static void vt__cpool_lock(void) { vt__plat_spin_lock(&vt__cpool_g.spin); }
-static void vt__cpool_unlock(void) { vt__plat_spin_unlock(&vt__cpool_g.spin); }
 /* A struct for a connection that is to be made. */
 static vt__cpool_conn *vt__cpool_conn_new(void) {
     vt__cpool_lock();
@@ -26387,15 +26489,9 @@ static vt__cpool_conn *vt__cpool_conn_new(void) {
     vt__ds_list_init(&k->link);
     vt__ds_list_init(&k->age);
     k->run = vt__sched_g.runs;
-    k->reused = false;
+    k->reused = k->making = k->counts = k->open = false;
+    k->mux = NULL;
     return k;
-}
-static void vt__cpool_conn_free(vt__cpool_conn *k) {
-    if (!k) return;
-    vt__cpool_lock();
-    k->next = vt__cpool_g.free;
-    vt__cpool_g.free = k;
-    vt__cpool_unlock();
 }
 static vt__cpool_host *vt__cpool_host_new(vt_client *c, const char *key, unsigned how) {
     size_t n = strlen(key) + 1;
@@ -26405,24 +26501,25 @@ static vt__cpool_host *vt__cpool_host_new(vt_client *c, const char *key, unsigne
     h->how = how;
     memcpy(h->key, key, n);
     vt__ds_list_init(&h->idle);
+    vt__ds_list_init(&h->shared);
     return h;
 }
-/* Whether that runtime is still there, with its domains. */
-static bool vt__cpool_lives(uint64_t run) {
-    return run == vt__sched_g.runs && __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 1;
-}
-static void vt__cpool_conn_close(vt__cpool_conn *k) {
+static void vt__cpool_conn_close(vt__cpool_conn *k, bool now) {
+    if (k->mux) {
+        k->mux->retire(k, now);
+        return;
+    }
     if (!vt__cpool_lives(k->run)) vt__poll_clear(&k->conn.pd, VT__PD_ADDED); /* its set is gone */
     else if (VTHTTP_POLL) vt__poll_remove(&k->conn.pd); /* which may be another thread's */
     (void)vt__conn_close(&k->conn);
     vt__cpool_conn_free(k);
 }
-/* Idle ones that are the caller's: nothing is cut off here. */
-static void vt__cpool_bury(vt__cpool_conn *dead) {
+/* Idle ones that are the caller's: nothing is cut off here. now: as vt__cpool_mux.retire. */
+static void vt__cpool_bury(vt__cpool_conn *dead, bool now) {
     for (vt__cpool_conn *next; dead; dead = next) {
         next = dead->next;
-        if (dead->conn.ops) (void)dead->conn.ops->end(&dead->conn);
-        vt__cpool_conn_close(dead);
+        if (!dead->mux && dead->conn.ops) (void)dead->conn.ops->end(&dead->conn);
+        vt__cpool_conn_close(dead, now);
     }
 }
 
@@ -26437,7 +26534,9 @@ static vt__cpool_host *vt__cpool_host_find(vt_client *c, const char *key, unsign
 /* Its place is free. */
 static void vt__cpool_uncount(vt__cpool_conn *k) {
     vt__cpool_host *h = k->host;
+    k->counts = false;
     h->client->conns--;
+    h->making -= k->making;
     if (--h->conns > 0) return;
     vt__ds_list_remove(&h->link);
     vt__mem_free(h);
@@ -26448,9 +26547,9 @@ static void vt__cpool_unlist(vt__cpool_conn *k) {
     k->host->nidle--;
     k->host->client->nidle--;
 }
-/* Takes an idle one; false: the reactor has just done so. */
+/* Takes an idle one; false: the reactor has just done so, of those that the lock does not keep from it. */
 static bool vt__cpool_claim(vt__cpool_conn *k) {
-    if (!vt__poll_disarm(&k->conn.pd)) return false;
+    if (!k->mux && !vt__poll_disarm(&k->conn.pd)) return false;
     vt__cpool_unlist(k);
     return true;
 }
@@ -26458,6 +26557,7 @@ static bool vt__cpool_claim(vt__cpool_conn *k) {
 static bool vt__cpool_discard(vt__cpool_conn *k, vt__cpool_conn **dead) {
     if (!vt__cpool_claim(k)) return false;
     vt__cpool_uncount(k);
+    if (k->mux) k->open = false, k->refs++;
     k->next = *dead;
     *dead = k;
     return true;
@@ -26483,14 +26583,31 @@ static bool vt__cpool_room(vt_client *c, vt__cpool_host *h, vt__cpool_conn **dea
             return true;
     return false;
 }
+/* One call more on a shared one, of which there may be as many. */
+static void vt__cpool_join(vt__cpool_conn *k) {
+    if (!k->users++) vt__ds_list_push(&k->host->shared, &k->link);
+    k->refs++;
+}
+/* One that is there, shared or idle. */
+static bool vt__cpool_find(vt__cpool_host *h, vt__cpool_want *w) {
+    for (vt__list *n = h->shared.next; n != &h->shared; n = n->next) {
+        w->got = VT__CONTAINER(n, vt__cpool_conn, link);
+        if (w->got->users < w->got->most) return vt__cpool_join(w->got), true;
+    }
+    for (vt__list *n = h->idle.prev; n != &h->idle; n = n->prev) {
+        w->got = VT__CONTAINER(n, vt__cpool_conn, link);
+        if ((w->got->mux && !w->got->most) || !vt__cpool_claim(w->got)) continue;
+        if (w->got->mux) vt__cpool_join(w->got);
+        return true;
+    }
+    w->got = NULL;
+    return false;
+}
 /* Finds w a connection, or a place for one (got->reused tells). */
 static bool vt__cpool_pick(vt_client *c, vt__cpool_want *w, vt__cpool_conn **dead) {
     vt__cpool_host *h = vt__cpool_host_find(c, w->key, w->how);
-    for (vt__list *n = h && !w->fresh ? h->idle.prev : NULL; n && n != &h->idle; n = n->prev) {
-        w->got = VT__CONTAINER(n, vt__cpool_conn, link);
-        if (vt__cpool_claim(w->got)) return true;
-    }
-    w->got = NULL;
+    if (h && !w->fresh && vt__cpool_find(h, w)) return true;
+    if (h && h->making && !h->single) return false; /* it may be for this one, too */
     if (!w->conn || !vt__cpool_room(c, h, dead)) return false;
     if (!(h = vt__cpool_host_find(c, w->key, w->how))) { /* it may just have lost its last one */
         h = w->host;
@@ -26500,6 +26617,9 @@ static bool vt__cpool_pick(vt_client *c, vt__cpool_want *w, vt__cpool_conn **dea
     w->got = w->conn;
     w->conn = NULL;
     w->got->host = h;
+    w->got->counts = true;
+    w->got->making = w->how & VT__CPOOL_MUX;
+    h->making += w->got->making;
     h->conns++;
     c->conns++;
     return true;
@@ -26535,7 +26655,7 @@ static void vt__cpool_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
     vt__cpool_serve(c, &dead);
     vt__cpool_unlock();
     k->next = dead;
-    vt__cpool_bury(k);
+    vt__cpool_bury(k, false);
 }
 /* Closes those whose time is up; when none is idle any more, the client may be gone behind the lock. */
 static void vt__cpool_sweep(vt__timer *t) {
@@ -26550,7 +26670,7 @@ static void vt__cpool_sweep(vt__timer *t) {
     else due = VT__CONTAINER(c->idle.next, vt__cpool_conn, age)->since + most;
     vt__cpool_unlock();
     if (due) vt__timer_arm(&c->sweep_dom->wheel, t, due);
-    vt__cpool_bury(dead);
+    vt__cpool_bury(dead, false);
 }
 /* A domain's lock, for somebody who may be outside of the runtime, or drive it. */
 static bool vt__cpool_dom_lock(vt__dom *d) {
@@ -26585,7 +26705,7 @@ static int vt__cpool_get(vt_client *c, vt__cpool_want *w, int64_t until) {
     vt__cpool_lock();
     if (!(found = vt__cpool_pick(c, w, &dead))) vt__ds_list_push(&c->waiting, &w->link);
     vt__cpool_unlock();
-    vt__cpool_bury(dead);
+    vt__cpool_bury(dead, true);
     if (found) return 0;
     int r = vt_sem_acquire_until(&w->ready, until);
     vt__cpool_lock();
@@ -26597,16 +26717,22 @@ static int vt__cpool_get(vt_client *c, vt__cpool_want *w, int64_t until) {
 static void vt__cpool_drop(vt_client *c, vt__cpool_conn *k) {
     vt__cpool_conn *dead = NULL;
     vt__cpool_lock();
+    if (k->mux) {
+        k->open = false;
+        k->users = 0;
+        vt__ds_list_remove(&k->link);
+    }
     vt__cpool_uncount(k);
     vt__cpool_serve(c, &dead);
     vt__cpool_unlock();
-    vt__cpool_conn_close(k);
-    vt__cpool_bury(dead);
+    vt__cpool_conn_close(k, true);
+    vt__cpool_bury(dead, true);
 }
 /* Whether a kept one is good for this thread. The kernel is asked, since an event may be on its way. */
 static bool vt__cpool_good(vt__cpool_conn *k) {
     vt__pd *pd = &k->conn.pd;
     if (!vt__cpool_lives(k->run)) return false;
+    if (k->mux) return true; /* its driver sees to that */
     if (pd->dom != vt__sched_thr()->dom) vt__poll_remove(pd);
     vt__poll_set(pd, VT__PD_R);
     return vt__cpool_quiet(k);
@@ -26634,7 +26760,7 @@ static bool vt__cpool_idle(vt_client *c, vt__cpool_conn *k, bool *sweep, vt__cpo
     vt__ds_list_push(&c->idle, &k->age);
     h->nidle++;
     c->nidle++;
-    if (!vt__poll_arm(&k->conn.pd)) {
+    if (!k->mux && !vt__poll_arm(&k->conn.pd)) {
         vt__cpool_unlist(k);
         return false;
     }
@@ -26645,6 +26771,13 @@ static bool vt__cpool_idle(vt_client *c, vt__cpool_conn *k, bool *sweep, vt__cpo
     *sweep = c->nidle && c->cfg.idle_timeout_ms >= 0 && !vt__cpool_lives(c->sweep_run);
     if (*sweep) c->sweep_run = vt__sched_g.runs, c->sweep_dom = vt__sched_thr()->dom;
     return true;
+}
+/* The timer of what is idle, where there was nothing before. */
+static void vt__cpool_sweep_arm(vt_client *c) {
+    vt__sched_dom_lock(c->sweep_dom);
+    vt__timer_init(&c->sweep, vt__cpool_sweep);
+    vt__timer_arm(&c->sweep_dom->wheel, &c->sweep, vt__plat_now() + vt__cpool_ns(c->cfg.idle_timeout_ms));
+    vt__sched_dom_unlock(c->sweep_dom);
 }
 /* Gives it back, to be kept or closed. */
 static void vt__cpool_give(vt_client *c, vt__cpool_conn *k, bool keep) {
@@ -26659,12 +26792,101 @@ static void vt__cpool_give(vt_client *c, vt__cpool_conn *k, bool keep) {
         vt__cpool_unlock();
     }
     if (!keep) vt__cpool_drop(c, k);
-    vt__cpool_bury(dead);
-    if (!sweep) return;
-    vt__sched_dom_lock(c->sweep_dom);
-    vt__timer_init(&c->sweep, vt__cpool_sweep);
-    vt__timer_arm(&c->sweep_dom->wheel, &c->sweep, vt__plat_now() + vt__cpool_ns(c->cfg.idle_timeout_ms));
-    vt__sched_dom_unlock(c->sweep_dom);
+    vt__cpool_bury(dead, true);
+    if (sweep) vt__cpool_sweep_arm(c);
+}
+
+/* --- connections that calls share --- */
+static bool vt__cpool_unref_locked(vt__cpool_conn *k) {
+    if (--k->refs > 0) return false;
+    vt__ds_list_remove(&k->all);
+    return true;
+}
+static void vt__cpool_shared_free(vt__cpool_conn *k) {
+    vt__mem_free(k->up);
+    vt__cpool_conn_free(k);
+}
+static VT__UNUSED void vt__cpool_unref(vt__cpool_conn *k) {
+    vt__cpool_lock();
+    bool last = vt__cpool_unref_locked(k);
+    vt__cpool_unlock();
+    if (last) vt__cpool_shared_free(k);
+}
+static void vt__cpool_made(vt__cpool_conn *k) {
+    k->host->making -= k->making;
+    k->making = false;
+}
+/* One just made turns out to be shared, by `most` calls at once. Its maker's is the first, and its driver holds a reference. */
+static VT__UNUSED void vt__cpool_share(vt_client *c, vt__cpool_conn *k, const vt__cpool_mux *mux, void *up,
+                                       int most) {
+    vt__cpool_conn *dead = NULL;
+    vt__cpool_lock();
+    if (!vt__cpool_g.shared.next) vt__ds_list_init(&vt__cpool_g.shared);
+    vt__ds_list_push(&vt__cpool_g.shared, &k->all);
+    k->mux = mux;
+    k->up = up;
+    k->most = most;
+    k->users = 0;
+    k->refs = 1;
+    k->open = k->reused = true;
+    vt__cpool_join(k);
+    vt__cpool_made(k);
+    while (vt__cpool_serve(c, &dead)) continue;
+    vt__cpool_unlock();
+    vt__cpool_bury(dead, true);
+}
+/* Or it does not, and neither will others of its host. */
+static void vt__cpool_single(vt_client *c, vt__cpool_conn *k) {
+    vt__cpool_conn *dead = NULL;
+    vt__cpool_lock();
+    k->host->single = true;
+    vt__cpool_made(k);
+    while (vt__cpool_serve(c, &dead)) continue;
+    vt__cpool_unlock();
+    vt__cpool_bury(dead, true);
+}
+/* From now on it takes so many. Its driver, under the domain's lock. */
+static VT__UNUSED void vt__cpool_limit(vt__cpool_conn *k, int most) {
+    vt__cpool_conn *dead = NULL;
+    vt__cpool_lock();
+    k->most = most;
+    while (k->counts && vt__cpool_serve(k->host->client, &dead)) continue;
+    vt__cpool_unlock();
+    vt__cpool_bury(dead, false);
+}
+/* It takes no more calls; `closed`: and its socket is gone. Its place is free with that, or with its last call. Likewise. */
+static VT__UNUSED void vt__cpool_leave(vt__cpool_conn *k, bool closed) {
+    vt__cpool_conn *dead = NULL;
+    vt__cpool_lock();
+    if (k->open && k->users) vt__ds_list_remove(&k->link);
+    else if (k->open) vt__cpool_unlist(k);
+    k->open = false;
+    if (k->counts && (closed || !k->users)) {
+        vt_client *c = k->host->client;
+        vt__cpool_uncount(k);
+        vt__cpool_serve(c, &dead);
+    }
+    vt__cpool_unlock();
+    vt__cpool_bury(dead, false);
+}
+/* A call on it has ended. */
+static VT__UNUSED void vt__cpool_part(vt_client *c, vt__cpool_conn *k) {
+    vt__cpool_conn *dead = NULL;
+    bool sweep = false;
+    vt__cpool_lock();
+    k->users--;
+    if (k->open && !k->users) {
+        vt__ds_list_remove(&k->link);
+        (void)vt__cpool_idle(c, k, &sweep, &dead);
+    } else {
+        if (k->counts && !k->users) vt__cpool_uncount(k);
+        vt__cpool_serve(c, &dead);
+    }
+    bool last = vt__cpool_unref_locked(k);
+    vt__cpool_unlock();
+    if (last) vt__cpool_shared_free(k);
+    vt__cpool_bury(dead, true);
+    if (sweep) vt__cpool_sweep_arm(c);
 }
 /* Closes what is idle; how many there are that the reactor is just closing. */
 static int vt__cpool_empty(vt_client *c) {
@@ -26673,7 +26895,7 @@ static int vt__cpool_empty(vt_client *c) {
     for (int n = vt__cpool_trim(c, 0, INT64_MAX, &dead); n > 0 && vt__cpool_serve(c, &dead);) n--;
     int left = c->nidle;
     vt__cpool_unlock();
-    vt__cpool_bury(dead);
+    vt__cpool_bury(dead, true);
     return left;
 }
 VT_API int vt_client_close_idle(vt_client *c) {
@@ -26694,20 +26916,24 @@ VT_API void vt_client_free(vt_client *c) {
     vt__cpool_proxy_free(&c->proxy_tls);
     vt__mem_free(c->no_proxy);
     vt__mem_free(c);
+    vt__cpool_reclaim();
 }
 #endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
 
 #if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
- * MARK: - @cli     calling other services: calls, redirects, WebSockets
- * uses:   @plat @mem @str @log @uri @h1 @url @ws @poll @sched @self @io @req @res @conn @tls @wsc @cpool
- * test:   tests/test_cli.c tests/e2e_cli.c tests/e2e_cli_srv.c tests/e2e_cli_tls.c tests/fault_cli.c
+ * MARK: - @ccall   calls: what they are made of, and HTTP/1.1, a connection a call
+ * uses:   @plat @mem @str @log @h1 @url @poll @sched @self @io @req @res @conn @cpool
+ * prefix: cli
+ * raises: vt__cli_wire
+ * test:   tests/test_cli.c tests/e2e_cli.c tests/fault_cli.c
  *
  *     NEW --open--> OPEN --send--> ANSWERED --body read--> ENDED       any --error--> FAILED (call->err)
  *      \--------------send--------/   \--101--> the stream's
  *
  * A call knows requests, redirects, and what may be sent again; vt__cli_wire is what a protocol does for it: HTTP/1.1
- * here, a connection a call. Which one that is belongs to the connection (vt__cpool_conn.wire): it is known once it is made.
+ * here, a connection a call; HTTP/2 in @ch2. Which one that is belongs to the connection (vt__cpool_conn.wire): it is known
+ * once it is made.
  * Content codings are offered by nobody; who offers one (Accept-Encoding) decodes between vt__cli_wire.read and vt_call_read.
  *
  * A connection is kept only when nothing is left to doubt: the request was sent whole, the response read to an end
@@ -26718,12 +26944,14 @@ VT_API void vt_client_free(vt_client *c) {
 /*--- calls: what they are made of ---*/
 enum vt__cli_state { VT__CLI_NEW, VT__CLI_OPEN, VT__CLI_ANSWERED, VT__CLI_ENDED };
 enum { VT__CLI_FIELDS = 64, VT__CLI_INTERIM = 100, VT__CLI_DRAIN = 65536, VT__CLI_DIRECT = 4096 };
-#define VT__CLI_TRY INT64_MIN /* as a deadline: does not wait */
+#define VT__CLI_TRY INT64_MIN         /* as a deadline: does not wait */
+enum { VT__CLI_ELSEWHERE = -EAGAIN }; /* of vt__cli_wire.head: the connection takes no more calls */
+enum { VT__CLI_FRESH = 1, VT__CLI_ANY = 2, VT__CLI_TRIES = 4 }; /* of vt__cli_wire.again; in all */
 
 /* What a protocol does for a call, on call->conn. Results < 0 are errors, each the last thing before `close`. */
 typedef struct vt__cli_wire {
     void (*open)(vt_call *call);
-    int (*head)(vt_call *call); /* the request's, as far as a buffer takes it */
+    int (*head)(vt_call *call); /* the request's, as far as a buffer takes it; or VT__CLI_ELSEWHERE */
     /* Waits for leave to send the body. 0, or VT_EANSWERED. */
     int (*go)(vt_call *call);
     /* Body bytes, never more than call->length: 0 when all are taken, or VT_EANSWERED. */
@@ -26737,8 +26965,9 @@ typedef struct vt__cli_wire {
     int64_t (*read)(vt_call *call, void *buf, size_t n);
     /* Behind 101: the bytes are the caller's, those in io->in have come already. VT_ESTATE. */
     int (*upgrade)(vt_call *call, vt__conn_io **io);
-    /* On a connection that was used before: that error says nothing of a new one, and nobody took the request. */
-    bool (*stale)(const vt_call *call, int err);
+    /* That error says nothing of another connection, and nobody took the request: it may be sent again, on a new one or any.
+     * 0: it may not. */
+    int (*again)(vt_call *call, int err);
     /* Ends the exchange at any point, and call->conn. `rest`: bytes of the response that may be waited for, so as to keep the
      * connection. */
     void (*close)(vt_call *call, int64_t rest);
@@ -26759,6 +26988,13 @@ typedef struct vt__cli_h1 {
     vt__h1_field few[VT__CLI_FIELDS];
 } vt__cli_h1;
 
+struct vt__ch2_stream;
+typedef struct vt__cli_h2 {
+    struct vt__ch2_stream *s; /* NULL: before it begins, and when it has been given back */
+    vt__conn_buf out;         /* body bytes that are gathered */
+    uint32_t interim;         /* responses that were looked at */
+} vt__cli_h2;
+
 struct vt_call {
     vt_client *client;
     vt__cpool_conn *conn; /* NULL: before it begins, and when it has been given back */
@@ -26768,6 +27004,8 @@ struct vt_call {
     uint8_t state, method_id;
     bool close, expect, pulled; /* pulled: the reader was asked */
     bool on_wire;               /* between wire->open and wire->close */
+    bool reused;                /* its connection was not made for it */
+    bool single;                /* HTTP/1.1 is wanted */
     bool ws;                    /* it asks for a WebSocket */
     int hops, max_hops;
     vt_str method;
@@ -26793,7 +27031,8 @@ struct vt_call {
     uint32_t nfields, ntrailers;
     vt_str text;
     vt__arena arena;
-    vt__cli_h1 h1;
+    vt__cli_h1 h1; /* these two are prepared by vt__cli_wire.open */
+    vt__cli_h2 h2;
 };
 static vt_call vt__cli_no_memory = {.err = -ENOMEM}, vt__cli_no_vthread = {.err = -EPERM};
 
@@ -26811,11 +27050,14 @@ static bool vt__cli_late(const vt_call *call) {
     int64_t due = vt__cli_due(call, 0);
     return due && vt__plat_now() >= due;
 }
+static void vt__cli_close(vt_call *call, int64_t rest) {
+    if (call->on_wire) call->wire->close(call, rest);
+    call->on_wire = false;
+}
 static int vt__cli_fail(vt_call *call, int err) {
     if (vt__cli_is_static(call)) return call->err;
     if (call->err == 0) call->err = err;
-    if (call->on_wire) call->wire->close(call, 0);
-    call->on_wire = false;
+    vt__cli_close(call, 0);
     return call->err;
 }
 
@@ -27182,10 +27424,12 @@ static int vt__cli_h1_upgrade(vt_call *call, vt__conn_io **io) {
 static bool vt__cli_idempotent(const vt_call *call) {
     return call->method_id != VT__H1_M_POST && call->method_id != VT__H1_M_PATCH && call->method_id != 0;
 }
-static bool vt__cli_h1_stale(const vt_call *call, int err) {
+static int vt__cli_h1_again(vt_call *call, int err) {
     const vt__cli_h1 *h = &call->h1;
-    return !h->got && (err == -EPIPE || err == -ECONNRESET || err == VT_EEOF) &&
-           (h->sent == 0 || vt__cli_idempotent(call));
+    bool stale = call->conn && call->reused && !h->got &&
+                 (err == -EPIPE || err == -ECONNRESET || err == VT_EEOF) &&
+                 (h->sent == 0 || vt__cli_idempotent(call));
+    return stale ? VT__CLI_FRESH : 0;
 }
 static void vt__cli_h1_close(vt_call *call, int64_t rest) {
     vt__cli_h1 *h = &call->h1;
@@ -27201,8 +27445,511 @@ static void vt__cli_h1_close(vt_call *call, int64_t rest) {
 }
 static const vt__cli_wire vt__cli_h1_wire = {
     vt__cli_h1_open, vt__cli_h1_head, vt__cli_h1_go,      vt__cli_h1_write, vt__cli_h1_flush, vt__cli_h1_end,
-    vt__cli_h1_wait, vt__cli_h1_read, vt__cli_h1_upgrade, vt__cli_h1_stale, vt__cli_h1_close};
+    vt__cli_h1_wait, vt__cli_h1_read, vt__cli_h1_upgrade, vt__cli_h1_again, vt__cli_h1_close};
+#endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
 
+#if VTHTTP_HTTP && VTHTTP_CLIENT
+/*==============================================================================
+ * MARK: - @ch2     calls over HTTP/2: many on a connection
+ * uses:   @plat @mem @str @log @h1 @hpack @h2 @timer @poll @sched @self @io @conn @h2e @cpool @ccall
+ * raises: vt__cli_wire, vt__cpool_mux, vt__h2e_role
+ * test:   tests/e2e_cli_h2.c tests/e2e_cli_h2_tls.c tests/fault_cli_h2.c
+ *
+ * A connection belongs to the domain of whoever made it, and the reactor drives it (@h2e), as a server's: windows, PING and
+ * GOAWAY are heeded whether or not anybody waits for a response, a call wakes nobody but its own vthread, and none of them
+ * lends its stack to the others. Calls of any worker use it, each under the domain's lock. A call's stream holds what the
+ * peer sent and the call has not taken: a stream's window of it at most, since the connection's own is as wide as can be, so that
+ * a body that nobody reads keeps no other call waiting.
+ *
+ * What a peer did not begin with (REFUSED_STREAM, streams above GOAWAY's) is sent again on any connection, whatever the
+ * method; what was lost with its connection, as HTTP/1.1 has it: on a new one, if the method is idempotent and the
+ * connection was used before. A peer that is asked for more calls than it takes at once is asked on further connections, up
+ * to the pool's limits, since who set no limit expects none; at those, calls wait for their turn. Connections serve one
+ * origin, whatever else their certificate names (RFC 9113 9.1.1 allows more): what a server answers under another's name is
+ * for its configuration to say, and 421 for those that get it wrong.
+ *============================================================================*/
+#if VTHTTP_H2
+enum {
+    VT__CH2_MOST = 100,       /* calls at once, as long as the peer's limit is not known */
+    VT__CH2_WINDOW = 1 << 18, /* of a stream, at first; it grows to the machine's max_window */
+    VT__CH2_ALL = 1 << 30
+};
+
+/* Of one call. */
+typedef struct vt__ch2_stream {
+    vt__h2e_stream e; /* first */
+    uint16_t status;
+    bool go;          /* 100 (Continue) has come */
+    bool answered;    /* the final head is here */
+    bool untaken;     /* the peer did not begin with it */
+    bool old;         /* and wants it over HTTP/1.1 */
+    bool lost;        /* the connection ended before it did */
+    uint32_t interim; /* responses that came before the final one */
+} vt__ch2_stream;
+/* One connection; vt__cpool_conn.up. */
+typedef struct vt__ch2 {
+    vt__h2e e; /* first */
+    vt__cpool_conn *k;
+    vt__h2_cfg cfg;
+    vt__msg bye;               /* to the domain, when it is retired */
+    int64_t pong_ns, pong_due; /* how long a PING may take; when the answer to one is due, 0: to none */
+    size_t max_trailer;
+} vt__ch2;
+#define VT__CH2_STREAM(node) VT__CONTAINER(node, vt__ch2_stream, e.link)
+
+/*--- the connection; under its domain's lock ---*/
+static void vt__ch2_free(vt__h2e *e) {
+    if (!e->told && !e->conn) vt__cpool_unref(VT__CONTAINER(e, vt__ch2, e)->k);
+}
+/* A response that is here whole stays. */
+static void vt__ch2_kill(vt__ch2_stream *s, int err) {
+    if (!s->e.ended) (void)vt__h2e_kill(&s->e, err);
+}
+static int vt__ch2_why(const vt__h2e *e) {
+    return e->why ? e->why : e->m.err && e->m.err != VT__H2_E_NO_MORE ? VT_EHTTP : -ECONNRESET;
+}
+static void vt__ch2_close(vt__h2e *e, bool linger) {
+    vt__ch2 *c = VT__CONTAINER(e, vt__ch2, e);
+    vt__conn *conn = e->conn;
+    int why = vt__ch2_why(e);
+    if (!e->m.err) (void)vt__h2_fail(&e->m, VT__H2_E_NO_MORE);
+    for (vt__list *n = e->streams.next; n != &e->streams; n = n->next) {
+        vt__ch2_stream *s = VT__CH2_STREAM(n);
+        s->lost |= !s->e.err;
+        vt__ch2_kill(s, why);
+    }
+    vt__h2e_leave(e);
+    vt__cpool_leave(c->k, true);
+    if (linger && conn->ops) (void)conn->ops->end(conn);
+    if (VTHTTP_POLL) vt__poll_remove(&conn->pd);
+    (void)vt__conn_close(conn);
+    vt__ch2_free(e);
+}
+/* Says so, as far as the socket takes it. */
+static void vt__ch2_quit(vt__ch2 *c) {
+    vt__h2_drain(&c->e.m);
+    if (vt__h2e_flush(&c->e)) vt__ch2_close(&c->e, true);
+}
+static void vt__ch2_failed(vt__h2e *e) {
+    vt_log(VT_LOG_DEBUG, "an HTTP/2 connection to a server fails: %s", vt__h2_err_of(e->m.err)->text);
+}
+static int64_t vt__ch2_due(const vt__h2e *e) {
+    const vt__ch2 *c = VT__CONTAINER(e, const vt__ch2, e);
+    int64_t due = vt__h2e_due(e);
+    return c->pong_due ? VT__MIN(due, c->pong_due) : due;
+}
+static void vt__ch2_timer(vt__timer *t) {
+    vt__ch2 *c = VT__CONTAINER(t, vt__ch2, e.timer);
+    int64_t now = vt__plat_now();
+    if (vt__h2e_overdue(&c->e, now)) return;
+    if (c->pong_due && now >= c->pong_due) {
+        vt__h2e_fail(&c->e, -ETIMEDOUT);
+        if (vt__h2e_flush(&c->e)) vt__ch2_close(&c->e, false);
+        return;
+    }
+    (void)vt__h2_expire(&c->e.m, now);
+    vt__h2e_stir(&c->e);
+}
+/* A response did not come in time: whether anybody is there at all, a PING tells. */
+static void vt__ch2_doubt(vt__h2e *e) {
+    vt__ch2 *c = VT__CONTAINER(e, vt__ch2, e);
+    vt__sched_dom_lock(e->dom);
+    if (e->conn && !c->pong_due && c->pong_ns) {
+        vt__h2_ping(&e->m);
+        c->pong_due = vt__plat_now() + c->pong_ns;
+        vt__h2e_stir(e);
+    }
+    vt__sched_dom_unlock(e->dom);
+}
+
+/*--- what comes in ---*/
+static void vt__ch2_on_field(vt__ch2_stream *s, const vt__msg_event *ev) {
+    vt__h2e_fields *to = s->e.headed ? &s->e.trailers : &s->e.head;
+    if (ev->field >= VT__HPACK_F_AUTHORITY || s->e.err) return; /* :status comes with the head */
+    if (!vt__h2e_fields_add(to, ev->name, ev->value, ev->field)) vt__ch2_kill(s, -ENOMEM);
+}
+static void vt__ch2_on_head(vt__ch2_stream *s, const vt__msg_event *ev) {
+    s->e.headed = true;
+    if (ev->too_large) vt__ch2_kill(s, VT_EHEAD);
+    if (s->e.err) return;
+    s->answered = true;
+    s->status = ev->status;
+    s->e.ended = ev->end;
+    vt__h2e_show(&s->e, VT__PD_R);
+}
+static void vt__ch2_on_inform(vt__ch2_stream *s, const vt__msg_event *ev) {
+    s->interim++;
+    s->go |= ev->status == 100;
+    s->e.head.n = s->e.head.len = 0;
+    vt__h2e_show(&s->e, VT__PD_R);
+}
+static void vt__ch2_on_end(vt__ch2 *c, vt__ch2_stream *s, const vt__msg_event *ev) {
+    if (ev->too_large || s->e.trailers.len > c->max_trailer) vt__ch2_kill(s, VT_EHTTP);
+    s->e.ended = !s->e.err;
+    vt__h2e_show(&s->e, VT__PD_R);
+}
+static void vt__ch2_on_reset(vt__ch2_stream *s, uint32_t code) {
+    bool ours = s->e.m.reset == VT__H2_OURS;
+    s->old = !ours && code == VT__H2_HTTP_1_1_REQUIRED;
+    s->untaken = s->old || (!ours && code == VT__H2_REFUSED_STREAM);
+    vt_log(VT_LOG_DEBUG, "a call was reset by %s: error %u", ours ? "its response" : "the server", code);
+    vt__ch2_kill(s, ours ? VT_EHTTP : s->untaken ? VT_EREFUSED : VT_ERESET);
+}
+static void vt__ch2_on_goaway(vt__ch2 *c, const vt__msg_event *ev) {
+    for (vt__list *n = c->e.streams.next; n != &c->e.streams; n = n->next) {
+        vt__ch2_stream *s = VT__CH2_STREAM(n);
+        if (s->e.m.id <= ev->id || s->e.err) continue;
+        s->untaken = true;
+        vt__ch2_kill(s, VT_EREFUSED);
+    }
+    vt__cpool_leave(c->k, false);
+}
+static void vt__ch2_on_event(vt__h2e *e, const vt__msg_event *ev) {
+    vt__ch2 *c = VT__CONTAINER(e, vt__ch2, e);
+    vt__ch2_stream *s = ev->stream ? VT__CONTAINER(ev->stream, vt__ch2_stream, e.m) : NULL;
+    switch (ev->type) {
+    case VT__MSG_EV_FIELD: vt__ch2_on_field(s, ev); break;
+    case VT__MSG_EV_INFORM: vt__ch2_on_inform(s, ev); break;
+    case VT__MSG_EV_HEAD: vt__ch2_on_head(s, ev); break;
+    case VT__MSG_EV_DATA:
+        if (vt__h2e_gather(&s->e, ev->value) < 0) vt__ch2_kill(s, -ENOMEM);
+        break;
+    case VT__MSG_EV_TRAILERS:
+    case VT__MSG_EV_END: vt__ch2_on_end(c, s, ev); break;
+    case VT__MSG_EV_RESET: vt__ch2_on_reset(s, (uint32_t)ev->code); break;
+    case VT__MSG_EV_SETTINGS:
+        vt__cpool_limit(c->k, (int)VT__MIN(e->m.peer_streams, (uint32_t)INT_MAX));
+        break;
+    case VT__MSG_EV_PING: c->pong_due = 0; break;
+    case VT__MSG_EV_GOAWAY: vt__ch2_on_goaway(c, ev); break;
+    default: break; /* a server's */
+    }
+}
+static const vt__h2e_role vt__ch2_role = {vt__ch2_on_event, vt__ch2_failed, vt__ch2_close, vt__ch2_due,
+                                          vt__ch2_free};
+static void vt__ch2_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
+    vt__ch2 *c = VT__CONTAINER(pd, vt__cpool_conn, conn.pd)->up;
+    (void)dom;
+    vt__h2e_sink(&c->e, bits);
+}
+
+/*--- in the pool ---*/
+static void vt__ch2_bye(vt__dom *dom, vt__msg *m) {
+    vt__ch2 *c = VT__CONTAINER(m, vt__ch2, bye);
+    (void)dom;
+    if (c->e.conn) vt__ch2_quit(c);
+    vt__cpool_unref(c->k);
+}
+/* A vthread does it itself; others leave it to the driver, whose lock they may not wait for. */
+static void vt__ch2_retire(vt__cpool_conn *k, bool now) {
+    vt__ch2 *c = k->up;
+    bool in = vt__sched_guest_in();
+    if (!in || !vt__cpool_lives(k->run)) {
+        vt__cpool_abandon(k);
+    } else if (now && vt__sched_self()) {
+        vt__sched_dom_lock(c->e.dom);
+        if (c->e.conn) vt__ch2_quit(c);
+        vt__sched_dom_unlock(c->e.dom);
+        vt__cpool_unref(k);
+    } else {
+        vt__sched_post(c->e.dom, &c->bye);
+    }
+    if (in) vt__sched_guest_out();
+}
+static void vt__ch2_abandon(vt__cpool_conn *k) {
+    vt__ch2 *c = k->up;
+    vt__poll_clear(&k->conn.pd, VT__PD_ADDED); /* its set is gone */
+    if (c->e.conn) (void)vt__conn_close(&k->conn);
+    vt__h2e_abandon(&c->e);
+    vt__mem_free(c);
+}
+static const vt__cpool_mux vt__ch2_mux = {vt__ch2_retire, vt__ch2_abandon};
+
+/*--- requests ---*/
+static void vt__ch2_open(vt_call *call) { memset(&call->h2, 0, sizeof call->h2); }
+static void vt__ch2_put_request(vt__h2_head *w, const vt_call *call) {
+    vt_str authority = call->url.authority;
+    for (uint32_t i = 0; i < call->fields.n; i++)
+        if (call->fields.at[i].id == VT__H1_F_HOST)
+            authority = (vt_str){call->fields.at[i].value, call->fields.at[i].value_len};
+    vt_str scheme = call->url.tls ? VT__STR_LIT("https") : VT__STR_LIT("http");
+    (void)vt__h2_head_field(w, VT__HPACK_F_METHOD, VT__STR_LIT(":method"), call->method, 0);
+    (void)vt__h2_head_field(w, VT__HPACK_F_SCHEME, VT__STR_LIT(":scheme"), scheme, 0);
+    (void)vt__h2_head_field(w, VT__HPACK_F_AUTHORITY, VT__STR_LIT(":authority"), authority, 0);
+    (void)vt__h2_head_field(w, VT__HPACK_F_PATH, VT__STR_LIT(":path"), call->url.target, 0);
+    for (uint32_t i = 0; i < call->fields.n; i++)
+        if (call->fields.at[i].id != VT__H1_F_HOST) vt__h2e_put_fields(w, &call->fields.at[i], 1);
+    if ((call->has_body && call->length >= 0) || (!call->has_body && vt__cli_wants_body(call)))
+        w->at += vt__hpack_put_length(w->buf + w->at, (uint64_t)call->length);
+    if (vt__cli_expects(call))
+        (void)vt__h2_head_field(w, VT__H1_F_EXPECT, VT__STR_LIT("expect"), VT__STR_LIT("100-continue"), 0);
+}
+/* Its stream begins, or the connection takes no more. */
+static int vt__ch2_begin(vt_call *call, vt__ch2 *c) {
+    vt__h2e *e = &c->e;
+    vt__h2_head w;
+    if (!e->conn || e->m.err || e->m.peer_away) return call->reused ? VT__CLI_ELSEWHERE : vt__ch2_why(e);
+    vt__h2e_stream *s = vt__h2e_stream_new(e, sizeof(vt__ch2_stream));
+    if (!s) return -ENOMEM;
+    if (vt__h2_open(&e->m, &s->m) < 0) {
+        vt__h2e_stream_free(s);
+        if (e->m.active < e->m.peer_streams) vt__cpool_leave(c->k, false); /* no ids are left */
+        return call->reused ? VT__CLI_ELSEWHERE : VT_EREFUSED;
+    }
+    call->h2.s = VT__CONTAINER(s, vt__ch2_stream, e);
+    s->m.bodyless = call->method_id == VT__H1_M_HEAD;
+    size_t size = vt__h2e_fields_size(call->fields.at, call->fields.n) + call->method.len +
+                  call->url.authority.len + call->url.target.len + 160;
+    int r = vt__h2e_head_begin(s, &w, size, call->has_body ? 0 : VT__H2_FIN);
+    if (r < 0) return -ENOMEM;
+    vt__ch2_put_request(&w, call);
+    e->out.len += vt__h2_head_end(&w);
+    vt__h2e_stir(e);
+    return 0;
+}
+static int vt__ch2_head(vt_call *call) {
+    vt__ch2 *c = call->conn->up;
+    vt__sched_dom_lock(c->e.dom);
+    int r = vt__ch2_begin(call, c);
+    vt__sched_dom_unlock(c->e.dom);
+    return r;
+}
+
+/*--- responses ---*/
+/* A section in the call's memory. */
+static int vt__ch2_keep(vt_call *call, const vt__h2e_fields *f, char **text, vt__h1_field **fields) {
+    *text = vt__mem_arena_str(&call->arena, f->text, f->len);
+    *fields = vt__mem_arena_get(&call->arena, (f->n + 1) * sizeof **fields);
+    if (!*text || !*fields) return -ENOMEM;
+    if (f->n) memcpy(*fields, f->at, f->n * sizeof **fields);
+    return 0;
+}
+static int vt__ch2_answer(vt_call *call) {
+    const vt__ch2_stream *s = call->h2.s;
+    bool nothing = s->e.ended && s->e.body.pos == s->e.body.len && !s->e.trailers.n;
+    if (vt__ch2_keep(call, &s->e.head, &call->head, &call->res_fields) < 0) return -ENOMEM;
+    call->nfields = s->e.head.n;
+    call->status = s->status;
+    call->res_length = s->e.m.length >= 0 ? s->e.m.length : nothing ? 0 : -1;
+    call->answered = true;
+    return 1;
+}
+/* 1 the final head is here, 0 an interim one was, -EAGAIN nothing yet, other errors. */
+static int vt__ch2_look(vt_call *call) {
+    vt__ch2_stream *s = call->h2.s;
+    vt__dom *dom = s->e.h->dom;
+    int r = -EAGAIN;
+    vt__sched_dom_lock(dom);
+    if (s->answered) r = vt__ch2_answer(call);
+    else if (s->interim > VT__CLI_INTERIM) r = VT_EHTTP;
+    else if (s->interim > call->h2.interim) r = 0;
+    else if (s->e.err) r = s->e.err;
+    else vt__poll_clear(&s->e.conn.pd, VT__PD_R);
+    call->h2.interim = s->interim;
+    vt__sched_dom_unlock(dom);
+    return r;
+}
+/* The same, and waits. */
+static int vt__ch2_next(vt_call *call, int64_t until) {
+    vt__vth *v = vt__sched_self();
+    int64_t due;
+    int r, waited = 0;
+    while ((r = vt__ch2_look(call)) == -EAGAIN && waited == 0 && until != VT__CLI_TRY) {
+        waited = vt__cli_late(call) ? -ETIMEDOUT : vt__sched_enter(v, until, &due);
+        vt__sched_fuel(v);
+        if (waited == 0) waited = vt__io_wait(&call->h2.s->e.conn.pd, VT__PD_R, due);
+        waited = VT__MIN(waited, 0);
+    }
+    return r == -EAGAIN && waited < 0 ? waited : r;
+}
+/* The call's stream, if it has one, and its share of the connection are given back. */
+static void vt__ch2_part(vt_call *call) {
+    vt__cpool_conn *k = call->conn;
+    if (!k) return;
+    vt__h2e *e = &((vt__ch2 *)k->up)->e;
+    vt__conn_buf_put(vt__sched_thr(), &call->h2.out);
+    vt__sched_dom_lock(e->dom);
+    if (call->h2.s) vt__h2e_forget(&call->h2.s->e);
+    if (call->close && e->conn) vt__h2_drain(&e->m);
+    if (e->conn) vt__h2e_stir(e);
+    vt__sched_dom_unlock(e->dom);
+    if (call->close) vt__cpool_leave(k, false);
+    call->h2.s = NULL;
+    call->conn = NULL;
+    vt__cpool_part(call->client, k);
+}
+static int vt__ch2_wait(vt_call *call, bool late) {
+    int64_t ns = vt__cpool_ns(call->client->cfg.read_timeout_ms);
+    int r = call->answered ? 1 : call->h2.s ? 0 : VT_ESTATE;
+    while (r == 0) r = vt__ch2_next(call, late ? VT__CLI_TRY : vt__cli_due(call, ns));
+    if (r == -ETIMEDOUT) vt__ch2_doubt(call->h2.s->e.h);
+    if (r > 0 && call->res_length == 0) vt__ch2_part(call);
+    return VT__MIN(r, 0);
+}
+static int vt__ch2_trailers(vt_call *call) {
+    vt__ch2_stream *s = call->h2.s;
+    vt__dom *dom = s->e.h->dom;
+    vt__sched_dom_lock(dom);
+    int r = s->e.trailers.n ? vt__ch2_keep(call, &s->e.trailers, &call->trailer_base, &call->res_trailers)
+                            : 0;
+    call->ntrailers = r < 0 ? 0 : s->e.trailers.n;
+    vt__sched_dom_unlock(dom);
+    return r;
+}
+static int64_t vt__ch2_read(vt_call *call, void *buf, size_t n) {
+    int64_t due = vt__cli_due(call, vt__cpool_ns(call->client->cfg.read_timeout_ms));
+    int64_t r = vt__cli_late(call) ? -ETIMEDOUT : vt__conn_recv(&call->h2.s->e.conn, buf, n, due);
+    if (r == -ETIMEDOUT) vt__ch2_doubt(call->h2.s->e.h);
+    if (r == 0) r = vt__ch2_trailers(call);
+    if (r == 0) vt__ch2_part(call);
+    return r;
+}
+
+/*--- bodies of requests ---*/
+/* What is gathered, and n bytes at p: as far as the windows let it, then it waits. */
+static int vt__ch2_commit(vt_call *call, const char *p, size_t n, bool fin) {
+    vt__ch2_stream *s = call->h2.s;
+    vt__dom *dom = s->e.h->dom;
+    vt__conn_buf *b = &call->h2.out;
+    int64_t until = 0;
+    int r = 0;
+    while (r == 0) {
+        size_t before = n + b->len - b->pos, left = n;
+        if (vt__cli_late(call)) return -ETIMEDOUT;
+        if ((r = vt__ch2_look(call)) == 0) continue;
+        if (r != -EAGAIN) return r > 0 ? VT_EANSWERED : r;
+        vt__sched_dom_lock(dom);
+        r = s->e.err ? s->e.err : vt__h2e_say(&s->e, b, p, &left, fin);
+        vt__sched_dom_unlock(dom);
+        p += n - left, n = left;
+        if (!until || n + b->len - b->pos < before)
+            until = vt__cli_due(call, vt__cpool_ns(call->client->cfg.write_timeout_ms));
+        if (r == 0) r = VT__MIN(vt__conn_wait_either(&s->e.conn, until), 0);
+    }
+    vt__sched_dom_lock(dom);
+    if (r < 0) vt__h2e_pass(&s->e);
+    vt__sched_dom_unlock(dom);
+    return VT__MIN(r, 0);
+}
+static int vt__ch2_flush(vt_call *call) { return vt__ch2_commit(call, NULL, 0, false); }
+static int vt__ch2_write(vt_call *call, const char *p, size_t n) {
+    vt__conn_buf *b = &call->h2.out;
+    int r = vt__conn_readable(&call->h2.s->e.conn) ? vt__ch2_look(call) : 0;
+    if (r != 0 && r != -EAGAIN) return r > 0 ? VT_EANSWERED : r;
+    if (!vt__conn_buf_get(vt__sched_thr(), b)) return -ENOMEM;
+    if (b->cap - b->len < n) return vt__ch2_commit(call, p, n, false);
+    memcpy(b->p + b->len, p, n);
+    b->len += n;
+    return 0;
+}
+static int vt__ch2_go(vt_call *call) {
+    int64_t due = vt__cli_due(call, vt__cpool_ns(call->client->cfg.continue_timeout_ms));
+    int r = 0;
+    while (r == 0 && !call->h2.s->go) r = vt__ch2_next(call, due);
+    if (r == -ETIMEDOUT && !vt__cli_late(call) && !vt_cancelled())
+        return 0; /* one that does not know of it */
+    return r == 1 ? VT_EANSWERED : r;
+}
+static int vt__ch2_end(vt_call *call) {
+    vt__ch2_stream *s = call->h2.s;
+    vt__dom *dom = s->e.h->dom;
+    bool more = call->trailers.n > 0;
+    int r = call->has_body ? vt__ch2_commit(call, NULL, 0, !more) : 0;
+    vt__conn_buf_put(vt__sched_thr(), &call->h2.out);
+    if (r < 0 || !call->has_body || !more) return r;
+    vt__sched_dom_lock(dom);
+    r = s->e.err ? s->e.err : vt__h2e_put_trailers(&s->e, &call->trailers);
+    vt__sched_dom_unlock(dom);
+    return r;
+}
+
+/*--- the rest of what a call wants ---*/
+static int vt__ch2_upgrade(vt_call *call, vt__conn_io **io) {
+    (void)call, (void)io;
+    return VT_ESTATE;
+}
+static int vt__ch2_again(vt_call *call, int err) {
+    const vt__ch2_stream *s = call->h2.s;
+    if (!s || s->e.err != err) return 0;
+    call->single |= s->old;
+    if (s->untaken) return VT__CLI_ANY;
+    return s->lost && call->reused && !s->e.headed && !s->interim && vt__cli_idempotent(call) ? VT__CLI_FRESH
+                                                                                              : 0;
+}
+static void vt__ch2_end_call(vt_call *call, int64_t rest) {
+    (void)rest;
+    vt__ch2_part(call);
+}
+static const vt__cli_wire vt__ch2_wire = {vt__ch2_open,    vt__ch2_head,  vt__ch2_go,      vt__ch2_write,
+                                          vt__ch2_flush,   vt__ch2_end,   vt__ch2_wait,    vt__ch2_read,
+                                          vt__ch2_upgrade, vt__ch2_again, vt__ch2_end_call};
+
+/*--- how a connection becomes one ---*/
+static void vt__ch2_configure(const vt_client *client, vt__h2_cfg *cfg) {
+    cfg->max_head = client->limits.section + 64; /* :status does not count */
+    cfg->max_fields = (uint32_t)client->cfg.max_header_count + 1;
+    cfg->max_block = VT__MAX(cfg->max_head, UINT32_C(65536));
+    cfg->window = VT__CH2_WINDOW;
+    cfg->all_window = VT__CH2_ALL;
+    vt__h2_cfg_fill(cfg);
+}
+/* One that was just made, on the vthread that made it, for its first call. 0 or an error. */
+static int vt__ch2_adopt(vt_client *client, vt__cpool_conn *k) {
+    vt__dom *dom = vt__sched_thr()->dom;
+    vt__h2_cfg cfg = {0};
+    vt__ch2_configure(client, &cfg);
+    vt__h2e *e = vt__h2e_new(sizeof(vt__ch2), &vt__ch2_role, dom, &cfg, false, vt__ch2_timer);
+    if (!e) return -ENOMEM;
+    vt__ch2 *c = VT__CONTAINER(e, vt__ch2, e);
+    vt__poll_remove(&k->conn.pd); /* it may have been another domain's */
+    int r = vt__poll_add(dom, &k->conn.pd);
+    if (r < 0) {
+        vt__mem_free(e);
+        return r;
+    }
+    c->k = k;
+    c->cfg = cfg;
+    e->m.cfg = &c->cfg;
+    e->conn = &k->conn;
+    e->write_ns = vt__cpool_ns(client->cfg.write_timeout_ms);
+    e->head_ns = vt__cpool_ns(client->cfg.read_timeout_ms);
+    e->head_room = VT__MAX(e->head_room, cfg.max_head);
+    e->head_since = vt__plat_now(); /* SETTINGS are due */
+    c->bye.fn = vt__ch2_bye;
+    c->pong_ns = vt__cpool_ns(client->cfg.connect_timeout_ms);
+    c->max_trailer = client->limits.trailer;
+    k->conn.pd.sink = vt__ch2_sink;
+    k->wire = &vt__ch2_wire;
+    vt__cpool_share(client, k, &vt__ch2_mux, c, VT__CH2_MOST);
+    vt__sched_dom_lock(dom);
+    if (vt__h2e_read(e)) vt__h2e_stir(e);
+    vt__sched_dom_unlock(dom);
+    return 0;
+}
+/* Whether connections of that sort are to speak it, if the server agrees. */
+static bool vt__ch2_offers(const vt_client *client, bool tls, bool proxy) {
+    return client->cfg.http2 >= 0 && (tls || (client->cfg.http2 == VT_HTTP2_PRIOR && !proxy));
+}
+#else
+static int vt__ch2_adopt(vt_client *client, vt__cpool_conn *k) {
+    (void)client, (void)k;
+    return VT_ENOHTTP2;
+}
+static bool vt__ch2_offers(const vt_client *client, bool tls, bool proxy) {
+    (void)client, (void)tls, (void)proxy;
+    return false;
+}
+#endif /* VTHTTP_H2 */
+#endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
+
+#if VTHTTP_HTTP && VTHTTP_CLIENT
+/*==============================================================================
+ * MARK: - @cli     calling other services: calls, redirects, WebSockets
+ * uses:   @plat @mem @str @log @uri @h1 @url @ws @sched @io @req @res @conn @tls @wsc @cpool @ccall @ch2
+ * test:   tests/test_cli.c tests/e2e_cli.c tests/e2e_cli_srv.c tests/e2e_cli_tls.c tests/fault_cli.c
+ *
+ * What calls do, whatever is spoken: setters, where to connect and how, sending, redirects, the response.
+ *============================================================================*/
 /*--- connections: making them ---*/
 /* Where it goes, and by what way. */
 static int vt__cli_route(vt_call *call) {
@@ -27218,6 +27965,8 @@ static int vt__cli_route(vt_call *call) {
     call->tunnel = call->proxy && (u->tls || call->ws);
     call->addr = call->via ? call->via : call->proxy ? proxy->addr : origin;
     call->how = (u->tls ? VT__CPOOL_TLS : 0u) | (call->tunnel ? VT__CPOOL_TUNNEL : 0u);
+    if (!call->single && !call->upgrade && vt__ch2_offers(c, u->tls, call->proxy != NULL))
+        call->how |= VT__CPOOL_MUX;
     call->key = call->addr;
     if (!call->how) return 0;
     n += strlen(call->addr) + 1;
@@ -27280,7 +28029,8 @@ static int vt__cli_secure(vt_call *call, vt__cpool_conn *k, int64_t until) {
     else if (host.len > 1 && host.ptr[host.len - 1] == '.') host.len--; /* RFC 6066 3: SNI has none */
     const char *name = vt__mem_arena_str(&call->arena, host.ptr, host.len);
     int r = name ? vt__cpool_trust(call->client, until) : -ENOMEM;
-    return r < 0 ? r : vt__tls_connect(&k->conn, call->client->trust, name, (int)call->url.port, until);
+    bool h2 = call->how & VT__CPOOL_MUX;
+    return r < 0 ? r : vt__tls_connect(&k->conn, call->client->trust, name, (int)call->url.port, h2, until);
 }
 /* Connects, in its place. */
 static int vt__cli_dial(vt_call *call, vt__cpool_conn *k, int64_t until) {
@@ -27289,8 +28039,11 @@ static int vt__cli_dial(vt_call *call, vt__cpool_conn *k, int64_t until) {
     if (r >= 0) vt__conn_open(&k->conn, vt__io_detach(s));
     if (r >= 0 && call->tunnel) r = vt__cli_tunnel(call, k, until);
     if (r >= 0 && call->url.tls) r = vt__cli_secure(call, k, until);
-    k->wire = &vt__cli_h1_wire; /* what else a server can speak is not asked for (ALPN) */
-    return r;
+    k->wire = &vt__cli_h1_wire;
+    if (r < 0 || !(call->how & VT__CPOOL_MUX)) return r;
+    if (!call->url.tls || vt__tls_speaks(&k->conn, "h2")) return vt__ch2_adopt(call->client, k);
+    vt__cpool_single(call->client, k);
+    return 0;
 }
 /* A connection for the call, kept or made, and what is spoken on it. */
 static int vt__cli_connect(vt_call *call, bool fresh) {
@@ -27299,7 +28052,8 @@ static int vt__cli_connect(vt_call *call, bool fresh) {
     int r = vt__cli_route(call);
     if (r >= 0) r = vt__cpool_take(c, call->key, call->how, fresh, until, &call->conn);
     if (r < 0) return r;
-    if (!call->conn->reused && (r = vt__cli_dial(call, call->conn, until)) < 0) {
+    call->reused = call->conn->reused;
+    if (!call->reused && (r = vt__cli_dial(call, call->conn, until)) < 0) {
         vt__cpool_give(c, call->conn, false);
         call->conn = NULL;
         return r;
@@ -27330,7 +28084,7 @@ VT_API vt_call *vt_call_new(vt_client *c, const char *method, const char *url) {
 }
 VT_API void vt_call_free(vt_call *call) {
     if (!call || vt__cli_is_static(call)) return;
-    if (call->on_wire) call->wire->close(call, 0);
+    vt__cli_close(call, 0);
     vt__mem_arena_reset(&call->arena);
     vt__mem_free(call);
 }
@@ -27429,11 +28183,14 @@ VT_API int vt_call_trailer(vt_call *call, const char *name, const char *value) {
 static int vt__cli_begin(vt_call *call, bool fresh) {
     call->answered = false;
     call->written = 0;
-    int r = vt__cli_connect(call, fresh);
-    if (r < 0) return r;
-    call->on_wire = true;
-    call->wire->open(call);
-    return call->wire->head(call);
+    for (;;) {
+        int r = vt__cli_connect(call, fresh);
+        if (r < 0) return r;
+        call->on_wire = true;
+        call->wire->open(call);
+        if ((r = call->wire->head(call)) != VT__CLI_ELSEWHERE) return r;
+        vt__cli_close(call, 0);
+    }
 }
 /* All that the reader has; each piece goes out at once, since the next may take its time. */
 static int vt__cli_pump(vt_call *call) {
@@ -27469,17 +28226,19 @@ static int vt__cli_settle(vt_call *call, int r) {
     int waited = call->wire->wait(call, refused);
     return waited >= 0 ? 0 : refused ? r : waited;
 }
-/* One exchange; once more, where a connection that was kept was no good. */
+/* One exchange; once more, where a connection that was kept was no good, or not meant for this origin (421, RFC 9110 15.5.20),
+ * or where the peer did not begin with it. */
 static int vt__cli_exchange(vt_call *call) {
-    for (bool fresh = false;; fresh = true) {
-        int r = vt__cli_begin(call, fresh);
+    bool fresh = false;
+    for (int tries = 1;; tries++) {
+        int r = vt__cli_begin(call, fresh), again = 0;
         if (r >= 0) r = vt__cli_transmit(call);
         if (call->on_wire) r = vt__cli_settle(call, r);
-        if (r >= 0) return r;
-        bool again = call->conn && call->conn->reused && !call->pulled && call->wire->stale(call, r);
-        if (!again) return r;
-        call->wire->close(call, 0);
-        call->on_wire = false;
+        if (r >= 0 && (call->status != 421 || !call->reused)) return r;
+        if (!call->pulled && call->on_wire) again = r < 0 ? call->wire->again(call, r) : VT__CLI_FRESH;
+        if (!again || tries == VT__CLI_TRIES) return r;
+        vt__cli_close(call, VT__CLI_DRAIN);
+        fresh = again == VT__CLI_FRESH;
     }
 }
 static bool vt__cli_safe(const vt_call *call) {
@@ -27526,8 +28285,7 @@ static int vt__cli_redirect(vt_call *call) {
     bool same = vt__url_same(&call->url, &to);
     if (!same && (call->via || (!to_get && !vt__cli_safe(call)))) return 0;
     if (call->hops++ >= call->max_hops) return VT_EREDIRECT;
-    call->wire->close(call, VT__CLI_DRAIN);
-    call->on_wire = false;
+    vt__cli_close(call, VT__CLI_DRAIN);
     if (to_get) vt__cli_become_get(call);
     if (!same) {
         vt__cli_unset(call, VT__H1_F_AUTHORIZATION, VT__STR_LIT("authorization"));
