@@ -1164,13 +1164,15 @@ typedef struct vt_client_cfg {
     const struct vt_tls_cert *tls_cert; /* what servers are shown that ask for a certificate; default none */
     int tls_min_version;                /* 12 (TLS 1.2, the default) or 13 */
     int tls_no_verify; /* 1: whoever answers is believed, so nothing is kept from who sits between; for tests */
-    /* HTTP/2 (VTHTTP_H2=1). VT_NONE: HTTP/1.1 alone; 1: fails in a build without (VT_ENOHTTP2); default: https servers choose
-     * it, by ALPN, in a build that has it. VT_HTTP2_PRIOR: as 1, and http servers have to speak it without being asked, but by a
-     * proxy. Calls to one origin share a connection then, up to the server's limit; over that, others are made. WebSockets and
-     * vt_call_upgrade stay on HTTP/1.1. */
+    /* HTTP/2. Default: https servers choose it, by ALPN, in a build with VTHTTP_H2=1; 1: the same, and a build without fails
+     * (VT_ENOHTTP2); VT_HTTP2_PRIOR: as 1, and http servers have to speak it without being asked (but a proxy gets HTTP/1.1);
+     * VT_NONE: HTTP/1.1 alone. Calls of all workers to one origin then share a connection; over the number that the server takes
+     * at once, others are made up to the limits above, and at those calls wait. What a call has not read of its response is at
+     * most 1 MiB. A server that lets a call time out is asked for a sign of life (PING) and given up after connect_timeout_ms.
+     * WebSockets and vt_call_upgrade stay on HTTP/1.1. */
     int http2;
 } vt_client_cfg;
-enum { VT_HTTP2_PRIOR = 2 };
+enum { VT_HTTP2_PRIOR = 2 }; /* vt_client_cfg.http2 */
 
 /* Fills in every default (zero means the same). */
 VT_API void vt_client_cfg_defaults(vt_client_cfg *cfg);
@@ -1198,11 +1200,14 @@ VT_API vt_call *vt_client_post(vt_client *c, const char *url, const char *type, 
  * A call keeps its first error, which all later ones return; a failed call's connection is closed. errors of all that
  * parks: VT_EURL, VT_ESCHEME, VT_EPROXY, VT_EEOF the peer closed before the end, VT_EHTTP malformed response (the log's
  * debug level says how), VT_EHEAD its head is over a limit, VT_ECERT the server's certificate is not trusted or another
- * host's, VT_ETLS no TLS, or it failed (a client certificate is wanted), -ETIMEDOUT, -ECANCELED, those of vt_dial, -ECONNRESET, -EPIPE.
+ * host's, VT_ETLS no TLS, or it failed (a client certificate is wanted), -ETIMEDOUT, -ECANCELED, those of vt_dial, -ECONNRESET, -EPIPE;
+ * with HTTP/2 VT_ERESET the server gave this call up, VT_EREFUSED it did not begin with it.
  * A request that fails on a connection from the pool before a byte of the response came is sent again, once and on a new
- * one, if the method is idempotent or nothing was sent, and if its body can be had again. */
+ * one, if the method is idempotent or nothing was sent, and if its body can be had again; so is one that is answered by 421,
+ * whatever the method; what was refused (VT_EREFUSED) up to three times. */
 VT_API vt_call *vt_call_new(vt_client *c, const char *method, const char *url);
-/* Ends it at any point. What is unread of the response closes the connection, unless it is here already. NULL is ignored. */
+/* Ends it at any point. What is unread of the response closes the connection, unless it is here already (with HTTP/2 it ends
+ * the call alone). NULL is ignored. */
 VT_API void vt_call_free(vt_call *call);
 
 /* Before it is sent (else VT_ESTATE). Fields: as vt_res_field, vt_res_field_add; VT_EFIELD also for
@@ -1238,7 +1243,8 @@ VT_API int vt_call_send(vt_call *call);
 VT_API int vt_call_open(vt_call *call, int64_t length);
 VT_API int64_t vt_call_write(vt_call *call, const void *p, size_t n);
 VT_API int vt_call_flush(vt_call *call);
-VT_API int vt_call_trailer(vt_call *call, const char *name, const char *value); /* if chunked */
+VT_API int vt_call_trailer(vt_call *call, const char *name,
+                           const char *value); /* if chunked; HTTP/2: any body */
 
 /* The response. Fields: as vt_req_field, _at, _nth; Set-Cookie is read by _at, since it cannot be joined. */
 VT_API int vt_call_status(const vt_call *call); /* 0: none yet; < 0: the call's error */
@@ -27453,7 +27459,7 @@ static const vt__cli_wire vt__cli_h1_wire = {
  * MARK: - @ch2     calls over HTTP/2: many on a connection
  * uses:   @plat @mem @str @log @h1 @hpack @h2 @timer @poll @sched @self @io @conn @h2e @cpool @ccall
  * raises: vt__cli_wire, vt__cpool_mux, vt__h2e_role
- * test:   tests/e2e_cli_h2.c tests/e2e_cli_h2_tls.c tests/fault_cli_h2.c
+ * test:   tests/e2e_cli_h2.c tests/e2e_cli_h2_tls.c tests/fault_cli_h2.c tests/sim_cli_h2.c
  *
  * A connection belongs to the domain of whoever made it, and the reactor drives it (@h2e), as a server's: windows, PING and
  * GOAWAY are heeded whether or not anybody waits for a response, a call wakes nobody but its own vthread, and none of them
@@ -27508,16 +27514,19 @@ static void vt__ch2_kill(vt__ch2_stream *s, int err) {
 static int vt__ch2_why(const vt__h2e *e) {
     return e->why ? e->why : e->m.err && e->m.err != VT__H2_E_NO_MORE ? VT_EHTTP : -ECONNRESET;
 }
-static void vt__ch2_close(vt__h2e *e, bool linger) {
-    vt__ch2 *c = VT__CONTAINER(e, vt__ch2, e);
-    vt__conn *conn = e->conn;
+static void vt__ch2_kill_all(vt__h2e *e) {
     int why = vt__ch2_why(e);
-    if (!e->m.err) (void)vt__h2_fail(&e->m, VT__H2_E_NO_MORE);
     for (vt__list *n = e->streams.next; n != &e->streams; n = n->next) {
         vt__ch2_stream *s = VT__CH2_STREAM(n);
         s->lost |= !s->e.err;
         vt__ch2_kill(s, why);
     }
+}
+static void vt__ch2_close(vt__h2e *e, bool linger) {
+    vt__ch2 *c = VT__CONTAINER(e, vt__ch2, e);
+    vt__conn *conn = e->conn;
+    if (!e->m.err) (void)vt__h2_fail(&e->m, VT__H2_E_NO_MORE);
+    vt__ch2_kill_all(e);
     vt__h2e_leave(e);
     vt__cpool_leave(c->k, true);
     if (linger && conn->ops) (void)conn->ops->end(conn);
@@ -27530,8 +27539,11 @@ static void vt__ch2_quit(vt__ch2 *c) {
     vt__h2_drain(&c->e.m);
     if (vt__h2e_flush(&c->e)) vt__ch2_close(&c->e, true);
 }
+/* Its calls need not wait until GOAWAY has gone out. */
 static void vt__ch2_failed(vt__h2e *e) {
     vt_log(VT_LOG_DEBUG, "an HTTP/2 connection to a server fails: %s", vt__h2_err_of(e->m.err)->text);
+    vt__ch2_kill_all(e);
+    vt__cpool_leave(VT__CONTAINER(e, vt__ch2, e)->k, false);
 }
 static int64_t vt__ch2_due(const vt__h2e *e) {
     const vt__ch2 *c = VT__CONTAINER(e, const vt__ch2, e);
@@ -27688,12 +27700,15 @@ static void vt__ch2_put_request(vt__h2_head *w, const vt_call *call) {
 static int vt__ch2_begin(vt_call *call, vt__ch2 *c) {
     vt__h2e *e = &c->e;
     vt__h2_head w;
-    if (!e->conn || e->m.err || e->m.peer_away) return call->reused ? VT__CLI_ELSEWHERE : vt__ch2_why(e);
+    if (!e->conn || e->m.err || e->m.peer_away) {
+        vt__cpool_leave(c->k, false);
+        return call->reused ? VT__CLI_ELSEWHERE : vt__ch2_why(e);
+    }
     vt__h2e_stream *s = vt__h2e_stream_new(e, sizeof(vt__ch2_stream));
     if (!s) return -ENOMEM;
     if (vt__h2_open(&e->m, &s->m) < 0) {
         vt__h2e_stream_free(s);
-        if (e->m.active < e->m.peer_streams) vt__cpool_leave(c->k, false); /* no ids are left */
+        if (e->m.active < e->m.peer_streams) vt__cpool_leave(c->k, false); /* it is to end */
         return call->reused ? VT__CLI_ELSEWHERE : VT_EREFUSED;
     }
     call->h2.s = VT__CONTAINER(s, vt__ch2_stream, e);
@@ -27773,7 +27788,6 @@ static void vt__ch2_part(vt_call *call) {
     if (call->close && e->conn) vt__h2_drain(&e->m);
     if (e->conn) vt__h2e_stir(e);
     vt__sched_dom_unlock(e->dom);
-    if (call->close) vt__cpool_leave(k, false);
     call->h2.s = NULL;
     call->conn = NULL;
     vt__cpool_part(call->client, k);
@@ -27914,7 +27928,6 @@ static int vt__ch2_adopt(vt_client *client, vt__cpool_conn *k) {
     e->write_ns = vt__cpool_ns(client->cfg.write_timeout_ms);
     e->head_ns = vt__cpool_ns(client->cfg.read_timeout_ms);
     e->head_room = VT__MAX(e->head_room, cfg.max_head);
-    e->head_since = vt__plat_now(); /* SETTINGS are due */
     c->bye.fn = vt__ch2_bye;
     c->pong_ns = vt__cpool_ns(client->cfg.connect_timeout_ms);
     c->max_trailer = client->limits.trailer;

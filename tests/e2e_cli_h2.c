@@ -580,7 +580,7 @@ CLI_TEST(refusals_and_resets, 1) {
         {VT__H2_REFUSED_STREAM, 1, 200, 2},           {VT__H2_REFUSED_STREAM, 3, 200, 4},
         {VT__H2_REFUSED_STREAM, 100, VT_EREFUSED, 4}, {VT__H2_CANCEL, 1, VT_ERESET, 1},
         {VT__H2_INTERNAL_ERROR, 1, VT_ERESET, 1},     {VT__H2_NO_ERROR, 1, VT_ERESET, 1},
-        {VT__H2_HTTP_1_1_REQUIRED, 1, 200, 2},
+        {VT__H2_HTTP_1_1_REQUIRED, 100, 200, 2},
     };
     for (size_t i = 0; i < VT__COUNT(cases); i++) {
         begin(serve_refusals, NULL);
@@ -656,7 +656,7 @@ CLI_TEST(silence, 1) {
     int r = get_by(client, script.url, NULL);
     CHECK(r == VT_EEOF || r == -ECONNRESET || r == -EPIPE);
     CHECK_EQ(get_by(client, script.url, NULL), -ETIMEDOUT);
-    settles(client, 0); /* SETTINGS were due */
+    settles(client, 0); /* a PING tells */
     end();
 }
 /* A peer that does not answer a PING is not asked again: its other calls end. One that does is. */
