@@ -22823,7 +22823,7 @@ static vt__h2c *vt__h2c_upgrade(vt__link *c, const vt__h1_req *r, const char *ba
                                 vt__conn_buf *out) {
     static const char yes[] =
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
-    vt_str settings;
+    vt_str settings = {NULL, 0};
     uint8_t *to = NULL;
     if (!c->host->group->h2 || c->gate || !vt__h2c_asked(r, base, f, &settings)) return NULL;
     vt__h2c *h = vt__h2c_new(c);
