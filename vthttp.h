@@ -160,7 +160,7 @@
 #define VTHTTP_STATIC 0 /* 1: everything static, implementation private to the including file */
 #endif
 
-#if VTHTTP_H3 && (!VTHTTP_TLS || !VTHTTP_HTTP)
+#if VTHTTP_H3 && (!(VTHTTP_TLS || VTHTTP_SIM) || !VTHTTP_HTTP) /* tests of its codecs need no TLS */
 #error "VTHTTP_H3=1 needs VTHTTP_TLS=1 and VTHTTP_HTTP=1: there is no HTTP/3 without TLS"
 #endif
 
@@ -6995,9 +6995,867 @@ static VT__UNUSED bool vt__h2_finished(const vt__h2 *h) {
 /*==============================================================================
  * MARK: - @qpkt    QUIC on the wire: integers, packet heads, frames, transport parameters (VTHTTP_H3)
  * uses:   @plat
- * pure.
+ * pure.   RFC 9000 12, 16-20; versions 1 and 2 (RFC 9369), RFC 9221, RFC 9287, RFC 9368. No state and no memory of its own.
  * test:   tests/test_qpkt.c   fuzz: fuzz/fuzz_qpkt.c
+ *
+ * What is read points into the datagram; it has been checked as far as one can without knowing the connection. What is
+ * written goes between p and end: a writer returns the new end, or NULL when it does not fit, and then nothing counts.
+ * A packet's head is read and written in two steps, as its protection lies between them: vt__qpkt_head_get and
+ * vt__qpkt_unmask, vt__qpkt_put_long or _short and vt__qpkt_mask.
+ *
+ * The errors of all that looks at frames stand here, with the codes that close a connection for them.
  *============================================================================*/
+/* clang-format off */
+#define VT__QPKT_CODES(X) \
+    X(NO_ERROR, 0) X(INTERNAL_ERROR, 1) X(CONNECTION_REFUSED, 2) X(FLOW_CONTROL_ERROR, 3) X(STREAM_LIMIT_ERROR, 4) \
+    X(STREAM_STATE_ERROR, 5) X(FINAL_SIZE_ERROR, 6) X(FRAME_ENCODING_ERROR, 7) X(TRANSPORT_PARAMETER_ERROR, 8)     \
+    X(CONNECTION_ID_LIMIT_ERROR, 9) X(PROTOCOL_VIOLATION, 10) X(INVALID_TOKEN, 11) X(APPLICATION_ERROR, 12)        \
+    X(CRYPTO_BUFFER_EXCEEDED, 13) X(KEY_UPDATE_ERROR, 14) X(AEAD_LIMIT_REACHED, 15) X(NO_VIABLE_PATH, 16)          \
+    X(VERSION_NEGOTIATION_ERROR, 17) X(CRYPTO_ERROR, 0x100) /* + the alert of TLS */
+#define VT__QPKT_ERRORS(X) \
+    X(HEAD, -11601, PROTOCOL_VIOLATION, "not the head of a packet")                              \
+    X(FRAME, -11602, FRAME_ENCODING_ERROR, "frame cut short, or with a value that it cannot have") \
+    X(TYPE, -11603, FRAME_ENCODING_ERROR, "frame of an unknown type")                            \
+    X(LONG_TYPE, -11604, PROTOCOL_VIOLATION, "frame type not in its shortest form")              \
+    X(PLACE, -11605, PROTOCOL_VIOLATION, "frame that may not be in this packet, or not from this end") \
+    X(EMPTY, -11606, PROTOCOL_VIOLATION, "packet without frames")                                \
+    X(PARAM, -11607, TRANSPORT_PARAMETER_ERROR, "transport parameter with a value that it cannot have") \
+    X(PARAM_TWICE, -11608, TRANSPORT_PARAMETER_ERROR, "transport parameter that stands twice")   \
+    X(PARAM_ROLE, -11609, TRANSPORT_PARAMETER_ERROR, "transport parameter that only servers may send") \
+    X(PARAM_MISSING, -11610, TRANSPORT_PARAMETER_ERROR, "transport parameter that must be there") \
+    X(STREAM_LIMIT, -11611, STREAM_LIMIT_ERROR, "more streams than were allowed")                \
+    X(STREAM_STATE, -11612, STREAM_STATE_ERROR, "frame of a stream that cannot have it")         \
+    X(FINAL_SIZE, -11613, FINAL_SIZE_ERROR, "the stream's end is somewhere else")                \
+    X(FLOW_CONTROL, -11614, FLOW_CONTROL_ERROR, "data beyond the window")                        \
+    X(GAPS, -11615, PROTOCOL_VIOLATION, "stream in too many pieces")
+/* clang-format on */
+enum vt__qpkt_code {
+#define VT__QPKT_CODE_ENUM(name, value) VT__QPKT_##name = value,
+    VT__QPKT_CODES(VT__QPKT_CODE_ENUM)
+#undef VT__QPKT_CODE_ENUM
+};
+enum vt__qpkt_err {
+#define VT__QPKT_ERR_ENUM(name, value, code, text) VT__QPKT_E_##name = value,
+    VT__QPKT_ERRORS(VT__QPKT_ERR_ENUM)
+#undef VT__QPKT_ERR_ENUM
+};
+typedef struct vt__qpkt_err_row {
+    uint32_t code; /* that CONNECTION_CLOSE carries */
+    const char *text;
+} vt__qpkt_err_row;
+/* Of one of the errors above. */
+static VT__UNUSED const vt__qpkt_err_row *vt__qpkt_err_of(int err) {
+    static const vt__qpkt_err_row rows[] = {
+#define VT__QPKT_ERR_ROW(name, value, code, text) {VT__QPKT_##code, text},
+        VT__QPKT_ERRORS(VT__QPKT_ERR_ROW)
+#undef VT__QPKT_ERR_ROW
+    };
+    return &rows[VT__QPKT_E_HEAD - err];
+}
+
+enum vt__qpkt_space { VT__QPKT_INITIAL, VT__QPKT_HANDSHAKE, VT__QPKT_APP, VT__QPKT_SPACES };
+#define VT__QPKT_V1 UINT32_C(1)
+#define VT__QPKT_V2 UINT32_C(0x6b3343cf)
+VT__INLINE bool vt__qpkt_known(uint32_t version) { return version == VT__QPKT_V1 || version == VT__QPKT_V2; }
+
+/* A frame that was sent, noted with its packet, and given back when that is acknowledged or lost. Kinds up to 31 are @quic's,
+ * from 32 on @qstr's. */
+typedef struct vt__qpkt_note {
+    uint64_t a, b;
+    uint32_t len;
+    uint8_t kind, flags;
+    uint16_t more;
+} vt__qpkt_note;
+
+enum { VT__QPKT_CID_MAX = 20 };
+typedef struct vt__qpkt_cid {
+    uint8_t len;
+    uint8_t b[VT__QPKT_CID_MAX];
+} vt__qpkt_cid;
+/* Of at most VT__QPKT_CID_MAX bytes. What is not used is zero. */
+static VT__UNUSED void vt__qpkt_cid_set(vt__qpkt_cid *cid, const uint8_t *p, size_t n) {
+    memset(cid, 0, sizeof *cid);
+    cid->len = (uint8_t)n;
+    if (n) memcpy(cid->b, p, n);
+}
+VT__INLINE bool vt__qpkt_cid_eq(const vt__qpkt_cid *a, const vt__qpkt_cid *b) {
+    return a->len == b->len && memcmp(a->b, b->b, a->len) == 0;
+}
+
+/* ---- integers ---- */
+#define VT__QPKT_INT_MAX ((UINT64_C(1) << 62) - 1)
+VT__INLINE uint32_t vt__qpkt_get32(const uint8_t *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+VT__INLINE uint8_t *vt__qpkt_put32(uint8_t *p, uint32_t v) {
+    p[0] = (uint8_t)(v >> 24), p[1] = (uint8_t)(v >> 16), p[2] = (uint8_t)(v >> 8), p[3] = (uint8_t)v;
+    return p + 4;
+}
+/* The low n bytes of v. */
+VT__INLINE uint8_t *vt__qpkt_put_bytes(uint8_t *p, uint64_t v, unsigned n) {
+    for (unsigned i = 0; i < n; i++) p[i] = (uint8_t)(v >> 8 * (n - 1 - i));
+    return p + n;
+}
+VT__INLINE uint8_t *vt__qpkt_put_raw(uint8_t *p, const void *from, size_t n) {
+    if (n) memcpy(p, from, n);
+    return p + n;
+}
+VT__INLINE size_t vt__qpkt_int_size(uint64_t v) {
+    return v < 64 ? 1 : v < 16384 ? 2 : v < UINT64_C(1) << 30 ? 4 : 8;
+}
+static VT__NOINLINE uint8_t *vt__qpkt_put_long_int(uint8_t *p, uint64_t v) {
+    if (v < UINT64_C(1) << 30) return vt__qpkt_put32(p, (uint32_t)v | UINT32_C(2) << 30);
+    return vt__qpkt_put32(vt__qpkt_put32(p, (uint32_t)(v >> 32) | UINT32_C(3) << 30), (uint32_t)v);
+}
+/* There is room for it, and v is at most VT__QPKT_INT_MAX. */
+VT__INLINE uint8_t *vt__qpkt_put_int(uint8_t *p, uint64_t v) {
+    if (v < 64) return *p = (uint8_t)v, p + 1;
+    if (v < 16384) return p[0] = (uint8_t)(v >> 8 | 64), p[1] = (uint8_t)v, p + 2;
+    return vt__qpkt_put_long_int(p, v);
+}
+/* An integer of 4 or 8 bytes, or the last one there is, or one that is cut short. */
+static VT__NOINLINE bool vt__qpkt_get_long_int(const uint8_t **p, const uint8_t *end, uint64_t *v) {
+    const uint8_t *at = *p;
+    size_t have = (size_t)(end - at), n;
+    if (have == 0 || have < (n = (size_t)1 << (*at >> 6))) return false;
+    if (n == 1) *v = *at;
+    else if (n == 4) *v = vt__qpkt_get32(at) & 0x3fffffff;
+    else *v = (uint64_t)(vt__qpkt_get32(at) & 0x3fffffff) << 32 | vt__qpkt_get32(at + 4);
+    *p = at + n;
+    return true;
+}
+/* False: it is cut short, and *p where it was. */
+VT__INLINE bool vt__qpkt_get_int(const uint8_t **p, const uint8_t *end, uint64_t *v) {
+    const uint8_t *at = *p;
+    if (VT__LIKELY(end - at >= 2)) {
+        if (*at < 64) return *v = *at, *p = at + 1, true;
+        if (*at < 128) return *v = (uint64_t)(*at & 63) << 8 | at[1], *p = at + 2, true;
+    }
+    return vt__qpkt_get_long_int(p, end, v);
+}
+/* A length and where so many bytes begin; *p goes behind them. */
+VT__INLINE bool vt__qpkt_get_bytes(const uint8_t **p, const uint8_t *end, const uint8_t **bytes, size_t *n) {
+    const uint8_t *at = *p;
+    uint64_t len;
+    if (!vt__qpkt_get_int(&at, end, &len) || len > (uint64_t)(end - at)) return false;
+    *bytes = at;
+    *n = (size_t)len;
+    *p = at + len;
+    return true;
+}
+
+/* ---- packet numbers (RFC 9000 A.2, A.3) ---- */
+/* How many bytes tell `pn`, when the peer has everything up to `acked` (UINT64_MAX: nothing yet). */
+VT__INLINE unsigned vt__qpkt_pn_size(uint64_t pn, uint64_t acked) {
+    uint64_t ahead = pn - acked; /* pn + 1 when there is nothing */
+    return ahead < 0x80 ? 1 : ahead < 0x8000 ? 2 : ahead < 0x800000 ? 3 : 4;
+}
+/* The number nearest to `expected`, the largest one so far + 1, that ends in those bytes. */
+VT__INLINE uint64_t vt__qpkt_pn_decode(uint64_t expected, uint32_t truncated, unsigned size) {
+    uint64_t window = UINT64_C(1) << 8 * size, half = window / 2;
+    uint64_t pn = (expected & ~(window - 1)) | truncated;
+    if (pn + half <= expected && pn <= VT__QPKT_INT_MAX - window) return pn + window;
+    return pn > expected + half && pn >= window ? pn - window : pn;
+}
+
+/* ---- heads ---- */
+enum vt__qpkt_type {
+    VT__QPKT_T_INITIAL,
+    VT__QPKT_T_EARLY, /* 0-RTT */
+    VT__QPKT_T_HANDSHAKE,
+    VT__QPKT_T_RETRY,
+    VT__QPKT_T_SHORT, /* 1-RTT */
+    VT__QPKT_T_NEGOTIATION,
+    VT__QPKT_T_UNKNOWN /* a long head, of a version that is not ours */
+};
+enum { VT__QPKT_LONG = 0x80, VT__QPKT_FIXED = 0x40, VT__QPKT_SPIN = 0x20, VT__QPKT_KEY_PHASE = 4 };
+enum { VT__QPKT_SAMPLE = 16, VT__QPKT_TAG = 16, VT__QPKT_TOKEN = 16, VT__QPKT_PN_MAX = 4 };
+typedef struct vt__qpkt_head {
+    enum vt__qpkt_type type;
+    uint32_t version;
+    const uint8_t *dcid, *scid;
+    const uint8_t *token; /* of Initial and Retry; NEGOTIATION: the versions, of 4 bytes each */
+    size_t token_len;
+    size_t pn_at,
+        len; /* where the packet number is; of the packet. Of Retry the last VT__QPKT_TAG bytes are its tag */
+    uint8_t dcid_len, scid_len; /* over VT__QPKT_CID_MAX only of UNKNOWN and NEGOTIATION */
+    bool fixed; /* the bit is set: a packet without it is dropped, but where grease_quic_bit was announced */
+} vt__qpkt_head;
+
+static bool vt__qpkt_get_cid(const uint8_t **p, const uint8_t *end, const uint8_t **cid, uint8_t *n) {
+    const uint8_t *at = *p;
+    if (at == end || *at > end - at - 1) return false;
+    *n = *at;
+    *cid = at + 1;
+    *p = at + 1 + *at;
+    return true;
+}
+/* What stands behind the IDs, where the packet has a number. */
+static int vt__qpkt_get_numbered(vt__qpkt_head *h, const uint8_t *p, const uint8_t *at, const uint8_t *end) {
+    const uint8_t *rest;
+    size_t n;
+    h->token_len = 0;
+    if (h->type == VT__QPKT_T_INITIAL && !vt__qpkt_get_bytes(&at, end, &h->token, &h->token_len))
+        return VT__QPKT_E_HEAD;
+    if (!vt__qpkt_get_bytes(&at, end, &rest, &n) || n < VT__QPKT_PN_MAX + VT__QPKT_SAMPLE)
+        return VT__QPKT_E_HEAD;
+    h->pn_at = (size_t)(rest - p);
+    h->len = (size_t)(at - p);
+    return 1;
+}
+static int vt__qpkt_get_long(vt__qpkt_head *h, const uint8_t *p, const uint8_t *end) {
+    const uint8_t *at = p + 5;
+    if (end - p < 5) return VT__QPKT_E_HEAD;
+    h->version = vt__qpkt_get32(p + 1);
+    if (!vt__qpkt_get_cid(&at, end, &h->dcid, &h->dcid_len) ||
+        !vt__qpkt_get_cid(&at, end, &h->scid, &h->scid_len))
+        return VT__QPKT_E_HEAD;
+    h->len = (size_t)(end - p);
+    h->token = at;
+    h->token_len = (size_t)(end - at);
+    h->type = h->version ? VT__QPKT_T_UNKNOWN : VT__QPKT_T_NEGOTIATION;
+    if (!h->version) return h->token_len && h->token_len % 4 == 0 ? 1 : VT__QPKT_E_HEAD;
+    if (!vt__qpkt_known(h->version)) return 1;
+    if (h->dcid_len > VT__QPKT_CID_MAX || h->scid_len > VT__QPKT_CID_MAX) return VT__QPKT_E_HEAD;
+    h->type = (enum vt__qpkt_type)(((*p >> 4) - (h->version == VT__QPKT_V2)) & 3);
+    if (h->type != VT__QPKT_T_RETRY) return vt__qpkt_get_numbered(h, p, at, end);
+    if (h->token_len <= VT__QPKT_TAG) return VT__QPKT_E_HEAD;
+    h->token_len -= VT__QPKT_TAG;
+    return 1;
+}
+/* The head of the packet that the n bytes of a datagram begin with; short ones have an ID of `cid_len` bytes. 1, or VT__QPKT_E_HEAD:
+ * it is none, nor is what follows it. Of those with a packet number there is a sample, VT__QPKT_PN_MAX bytes after pn_at. */
+static VT__UNUSED int vt__qpkt_head_get(vt__qpkt_head *h, const uint8_t *p, size_t n, size_t cid_len) {
+    if (n == 0) return VT__QPKT_E_HEAD;
+    *h = (vt__qpkt_head){.type = VT__QPKT_T_SHORT, .fixed = *p & VT__QPKT_FIXED};
+    if (*p & VT__QPKT_LONG) return vt__qpkt_get_long(h, p, p + n);
+    if (n < 1 + cid_len + VT__QPKT_PN_MAX + VT__QPKT_SAMPLE) return VT__QPKT_E_HEAD;
+    h->dcid = p + 1;
+    h->dcid_len = (uint8_t)cid_len;
+    h->pn_at = 1 + cid_len;
+    h->len = n;
+    return 1;
+}
+VT__INLINE uint8_t vt__qpkt_mask_bits(uint8_t first) { return first & VT__QPKT_LONG ? 0x0f : 0x1f; }
+/* Takes a packet's header protection off, in place: the bytes of its number, behind which the payload begins. Of the first byte
+ * nothing may be believed before the packet is decrypted. */
+static VT__UNUSED unsigned vt__qpkt_unmask(uint8_t *p, const vt__qpkt_head *h, const uint8_t mask[5],
+                                           uint64_t expected, uint64_t *pn) {
+    uint8_t *at = p + h->pn_at;
+    uint32_t truncated = 0;
+    *p ^= mask[0] & vt__qpkt_mask_bits(*p);
+    unsigned size = (*p & 3U) + 1;
+    for (unsigned i = 0; i < size; i++) truncated = truncated << 8 | (at[i] ^= mask[1 + i]);
+    *pn = vt__qpkt_pn_decode(expected, truncated, size);
+    return size;
+}
+/* Bits that must be 0, once the packet is decrypted. */
+VT__INLINE bool vt__qpkt_reserved(uint8_t first) { return first & (first & VT__QPKT_LONG ? 0x0c : 0x18); }
+/* Puts the protection on. */
+static VT__UNUSED void vt__qpkt_mask(uint8_t *packet, uint8_t *pn_at, unsigned pn_size,
+                                     const uint8_t mask[5]) {
+    *packet ^= mask[0] & vt__qpkt_mask_bits(*packet);
+    for (unsigned i = 0; i < pn_size; i++) pn_at[i] ^= mask[1 + i];
+}
+
+static uint8_t *vt__qpkt_put_cid_of(uint8_t *p, const uint8_t *cid, size_t n) {
+    *p = (uint8_t)n;
+    return vt__qpkt_put_raw(p + 1, cid, n);
+}
+/* A long head as far as its second ID; `low` are bits of the first byte. */
+static uint8_t *vt__qpkt_put_ids(uint8_t *p, enum vt__qpkt_type type, unsigned low, uint32_t version,
+                                 const vt__qpkt_cid *dcid, const vt__qpkt_cid *scid) {
+    unsigned bits = ((unsigned)type + (version == VT__QPKT_V2)) & 3;
+    *p = (uint8_t)(VT__QPKT_LONG | VT__QPKT_FIXED | bits << 4 | low);
+    p = vt__qpkt_put32(p + 1, version);
+    return vt__qpkt_put_cid_of(vt__qpkt_put_cid_of(p, dcid->b, dcid->len), scid->b, scid->len);
+}
+/* Where the payload goes: its head is complete but for the length. The number's `pn_size` bytes stand right before. */
+static VT__UNUSED uint8_t *vt__qpkt_put_long(uint8_t *p, const uint8_t *end, enum vt__qpkt_type type,
+                                             uint32_t version, const vt__qpkt_cid *dcid,
+                                             const vt__qpkt_cid *scid, vt_str token, uint64_t pn,
+                                             unsigned pn_size) {
+    bool first = type == VT__QPKT_T_INITIAL;
+    size_t need = 7U + dcid->len + scid->len + (first ? vt__qpkt_int_size(token.len) + token.len : 0) + 2 +
+                  pn_size;
+    if ((size_t)(end - p) < need) return NULL;
+    p = vt__qpkt_put_ids(p, type, pn_size - 1, version, dcid, scid);
+    if (first) p = vt__qpkt_put_raw(vt__qpkt_put_int(p, token.len), token.ptr, token.len);
+    return vt__qpkt_put_bytes(p + 2, pn, pn_size);
+}
+/* The packet ends at `end`, behind its tag, less than 16 KiB after the payload's beginning. */
+static VT__UNUSED void vt__qpkt_end_long(uint8_t *payload, unsigned pn_size, const uint8_t *end) {
+    uint8_t *pn = payload - pn_size;
+    (void)vt__qpkt_put_bytes(pn - 2, (uint64_t)(end - pn) | 0x4000, 2);
+}
+/* Where the payload goes. bits: of VT__QPKT_SPIN and VT__QPKT_KEY_PHASE. */
+static VT__UNUSED uint8_t *vt__qpkt_put_short(uint8_t *p, const uint8_t *end, const vt__qpkt_cid *dcid,
+                                              unsigned bits, uint64_t pn, unsigned pn_size) {
+    if ((size_t)(end - p) < 1U + dcid->len + pn_size) return NULL;
+    *p = (uint8_t)(VT__QPKT_FIXED | bits | (pn_size - 1));
+    return vt__qpkt_put_bytes(vt__qpkt_put_raw(p + 1, dcid->b, dcid->len), pn, pn_size);
+}
+/* A whole Retry but for its tag. */
+static VT__UNUSED uint8_t *vt__qpkt_put_retry(uint8_t *p, const uint8_t *end, uint32_t version,
+                                              const vt__qpkt_cid *dcid, const vt__qpkt_cid *scid,
+                                              vt_str token) {
+    if ((size_t)(end - p) < 7U + dcid->len + scid->len + token.len) return NULL;
+    return vt__qpkt_put_raw(vt__qpkt_put_ids(p, VT__QPKT_T_RETRY, 0, version, dcid, scid), token.ptr,
+                            token.len);
+}
+/* Answers a packet of a version that is not ours by those that are, and one that nobody has, made of `grease`. */
+static VT__UNUSED uint8_t *vt__qpkt_put_negotiation(uint8_t *p, const uint8_t *end, const vt__qpkt_head *of,
+                                                    const uint32_t *versions, size_t n, uint32_t grease) {
+    if ((size_t)(end - p) < 7U + of->dcid_len + of->scid_len + 4 * (n + 1)) return NULL;
+    *p = (uint8_t)(VT__QPKT_LONG | VT__QPKT_FIXED | (grease & 0x3f));
+    p = vt__qpkt_put32(p + 1, 0);
+    p = vt__qpkt_put_cid_of(vt__qpkt_put_cid_of(p, of->scid, of->scid_len), of->dcid, of->dcid_len);
+    p = vt__qpkt_put32(p, (grease & 0xf0f0f0f0) | 0x0a0a0a0a);
+    for (size_t i = 0; i < n; i++) p = vt__qpkt_put32(p, versions[i]);
+    return p;
+}
+
+/* ---- frames ---- */
+enum { VT__QPKT_F_PADDING, VT__QPKT_F_PING, VT__QPKT_F_ACK, VT__QPKT_F_ACK_ECN, VT__QPKT_F_RESET_STREAM };
+enum { VT__QPKT_F_STOP_SENDING = 5, VT__QPKT_F_CRYPTO, VT__QPKT_F_NEW_TOKEN, VT__QPKT_F_STREAM };
+enum {
+    VT__QPKT_F_MAX_DATA = 0x10,
+    VT__QPKT_F_MAX_STREAM_DATA,
+    VT__QPKT_F_MAX_STREAMS,
+    VT__QPKT_F_MAX_STREAMS_UNI
+};
+enum { VT__QPKT_F_DATA_BLOCKED = 0x14, VT__QPKT_F_STREAM_DATA_BLOCKED, VT__QPKT_F_STREAMS_BLOCKED };
+enum { VT__QPKT_F_STREAMS_BLOCKED_UNI = 0x17, VT__QPKT_F_NEW_CID, VT__QPKT_F_RETIRE_CID };
+enum { VT__QPKT_F_PATH_CHALLENGE = 0x1a, VT__QPKT_F_PATH_RESPONSE, VT__QPKT_F_CLOSE, VT__QPKT_F_CLOSE_APP };
+enum { VT__QPKT_F_HANDSHAKE_DONE = 0x1e, VT__QPKT_F_DATAGRAM = 0x30, VT__QPKT_F_TYPES = 0x32 };
+enum { VT__QPKT_STREAM_FIN = 1, VT__QPKT_STREAM_LEN = 2, VT__QPKT_STREAM_OFF = 4 };
+
+typedef struct vt__qpkt_frame {
+    uint64_t type; /* as on the wire, and of a frame that is in error */
+    uint8_t kind;  /* VT__QPKT_F_x: STREAM and DATAGRAM whatever bits their types have */
+    bool fin;
+    union {
+        uint64_t
+            n[3]; /* frames that are integers alone, in their order: the structs as far as `max` name them */
+        struct {
+            uint64_t id, code, size;
+        } reset; /* RESET_STREAM; STOP_SENDING, without size */
+        struct {
+            uint64_t id, value;
+        } stream_max; /* MAX_STREAM_DATA, STREAM_DATA_BLOCKED */
+        struct {
+            uint64_t value;
+        } max; /* MAX_DATA, MAX_STREAMS, _UNI; DATA_BLOCKED, STREAMS_BLOCKED, _UNI */
+        struct {
+            uint64_t id, offset;
+            const uint8_t *data;
+            size_t len;
+        } stream; /* STREAM; CRYPTO, without id; DATAGRAM, data alone */
+        struct {
+            uint64_t largest, first;     /* the first range */
+            uint64_t delay;              /* not yet scaled */
+            uint64_t ecn[3];             /* ECT(0), ECT(1), CE, of ACK_ECN */
+            const uint8_t *ranges, *end; /* what vt__qpkt_ack_next reads */
+        } ack;
+        struct {
+            uint64_t seq, retire;
+            const uint8_t *token; /* VT__QPKT_TOKEN bytes */
+            const uint8_t *id;
+            uint8_t len;
+        } cid; /* NEW_CID; RETIRE_CID: seq alone */
+        struct {
+            uint64_t code, frame; /* frame: 0 of CLOSE_APP */
+            const uint8_t *reason;
+            size_t len;
+        } close;
+        struct {
+            const uint8_t *data;
+            size_t len;
+        } bytes; /* NEW_TOKEN; PATH_CHALLENGE and PATH_RESPONSE, of 8 bytes */
+    };
+} vt__qpkt_frame;
+
+/* How many integers a frame is, and what else there is to know: in which packets it may be (1 << vt__qpkt_type), that only a
+ * server sends it, that it elicits no acknowledgement, that it may probe a path. */
+enum { VT__QPKT_SERVER = 1 << VT__QPKT_T_RETRY, VT__QPKT_QUIET = 32, VT__QPKT_PROBE = 64 };
+enum { VT__QPKT_IN_APP = 1 << VT__QPKT_T_SHORT, VT__QPKT_IN_01 = VT__QPKT_IN_APP | 1 << VT__QPKT_T_EARLY };
+enum { VT__QPKT_IN_IH1 = 1 << VT__QPKT_T_INITIAL | 1 << VT__QPKT_T_HANDSHAKE | VT__QPKT_IN_APP };
+enum { VT__QPKT_IN_ALL = VT__QPKT_IN_IH1 | VT__QPKT_IN_01 };
+typedef struct vt__qpkt_rule {
+    uint8_t ints, where;
+} vt__qpkt_rule;
+static const vt__qpkt_rule vt__qpkt_rules[VT__QPKT_F_TYPES] = {
+    [VT__QPKT_F_PADDING] = {0, VT__QPKT_IN_ALL | VT__QPKT_QUIET | VT__QPKT_PROBE},
+    [VT__QPKT_F_PING] = {0, VT__QPKT_IN_ALL},
+    [VT__QPKT_F_ACK... VT__QPKT_F_ACK_ECN] = {0, VT__QPKT_IN_IH1 | VT__QPKT_QUIET},
+    [VT__QPKT_F_RESET_STREAM] = {3, VT__QPKT_IN_01},
+    [VT__QPKT_F_STOP_SENDING] = {2, VT__QPKT_IN_01},
+    [VT__QPKT_F_CRYPTO] = {0, VT__QPKT_IN_IH1},
+    [VT__QPKT_F_NEW_TOKEN] = {0, VT__QPKT_IN_APP | VT__QPKT_SERVER},
+    [VT__QPKT_F_STREAM... VT__QPKT_F_STREAM + 7] = {0, VT__QPKT_IN_01},
+    [VT__QPKT_F_MAX_DATA] = {1, VT__QPKT_IN_01},
+    [VT__QPKT_F_MAX_STREAM_DATA] = {2, VT__QPKT_IN_01},
+    [VT__QPKT_F_MAX_STREAMS... VT__QPKT_F_DATA_BLOCKED] = {1, VT__QPKT_IN_01},
+    [VT__QPKT_F_STREAM_DATA_BLOCKED] = {2, VT__QPKT_IN_01},
+    [VT__QPKT_F_STREAMS_BLOCKED... VT__QPKT_F_STREAMS_BLOCKED_UNI] = {1, VT__QPKT_IN_01},
+    [VT__QPKT_F_NEW_CID] = {0, VT__QPKT_IN_01 | VT__QPKT_PROBE},
+    [VT__QPKT_F_RETIRE_CID] =
+        {1, VT__QPKT_IN_APP}, /* 12.5: a client cannot have any before it has better keys */
+    [VT__QPKT_F_PATH_CHALLENGE] = {0, VT__QPKT_IN_01 | VT__QPKT_PROBE},
+    [VT__QPKT_F_PATH_RESPONSE] = {0, VT__QPKT_IN_APP | VT__QPKT_PROBE},
+    [VT__QPKT_F_CLOSE] = {0, VT__QPKT_IN_ALL | VT__QPKT_QUIET},
+    [VT__QPKT_F_CLOSE_APP] = {0, VT__QPKT_IN_01 | VT__QPKT_QUIET},
+    [VT__QPKT_F_HANDSHAKE_DONE] = {0, VT__QPKT_IN_APP | VT__QPKT_SERVER},
+    [VT__QPKT_F_DATAGRAM... VT__QPKT_F_DATAGRAM + 1] = {0, VT__QPKT_IN_01}};
+VT__INLINE bool vt__qpkt_frame_elicits(unsigned kind) {
+    return !(vt__qpkt_rules[kind].where & VT__QPKT_QUIET);
+}
+VT__INLINE bool vt__qpkt_frame_probes(unsigned kind) { return vt__qpkt_rules[kind].where & VT__QPKT_PROBE; }
+/* 0, or VT__QPKT_E_PLACE: it may not be in such a packet (RFC 9000 12.4, table 3), or not from that end. */
+VT__INLINE int vt__qpkt_frame_check(const vt__qpkt_frame *f, enum vt__qpkt_type in, bool from_server) {
+    unsigned where = vt__qpkt_rules[f->kind].where;
+    return where >> in & 1 && (from_server || !(where & VT__QPKT_SERVER)) ? 0 : VT__QPKT_E_PLACE;
+}
+
+/* Each of these reads what follows the type: where the frame ends, or NULL. */
+static const uint8_t *vt__qpkt_get_stream(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    unsigned bits = (unsigned)f->type;
+    f->kind = VT__QPKT_F_STREAM;
+    f->fin = bits & VT__QPKT_STREAM_FIN;
+    f->stream.offset = 0;
+    if (!vt__qpkt_get_int(&at, end, &f->stream.id)) return NULL;
+    if (bits & VT__QPKT_STREAM_OFF && !vt__qpkt_get_int(&at, end, &f->stream.offset)) return NULL;
+    if (!(bits & VT__QPKT_STREAM_LEN)) f->stream.data = at, f->stream.len = (size_t)(end - at), at = end;
+    else if (!vt__qpkt_get_bytes(&at, end, &f->stream.data, &f->stream.len)) return NULL;
+    return f->stream.offset + f->stream.len <= VT__QPKT_INT_MAX ? at : NULL;
+}
+static const uint8_t *vt__qpkt_get_crypto(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    if (!vt__qpkt_get_int(&at, end, &f->stream.offset) ||
+        !vt__qpkt_get_bytes(&at, end, &f->stream.data, &f->stream.len))
+        return NULL;
+    return f->stream.offset + f->stream.len <= VT__QPKT_INT_MAX ? at : NULL;
+}
+/* A range below `first`, the lowest of that above it: false when it would go below 0. */
+VT__INLINE bool vt__qpkt_get_range(const uint8_t **p, const uint8_t *end, uint64_t *first, uint64_t *last) {
+    uint64_t gap, len;
+    if (!vt__qpkt_get_int(p, end, &gap) || !vt__qpkt_get_int(p, end, &len) || *first < gap + 2) return false;
+    *last = *first - gap - 2;
+    *first = *last - len;
+    return len <= *last;
+}
+static const uint8_t *vt__qpkt_get_ack(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    uint64_t len, more, last;
+    if (!vt__qpkt_get_int(&at, end, &f->ack.largest) || !vt__qpkt_get_int(&at, end, &f->ack.delay) ||
+        !vt__qpkt_get_int(&at, end, &more) || !vt__qpkt_get_int(&at, end, &len) || len > f->ack.largest)
+        return NULL;
+    f->ack.first = f->ack.largest - len;
+    f->ack.ranges = at;
+    uint64_t first = f->ack.first;
+    for (uint64_t i = 0; i < more; i++)
+        if (!vt__qpkt_get_range(&at, end, &first, &last)) return NULL;
+    f->ack.end = at;
+    if (f->kind == VT__QPKT_F_ACK) return at;
+    for (size_t i = 0; i < 3; i++)
+        if (!vt__qpkt_get_int(&at, end, &f->ack.ecn[i])) return NULL;
+    return at;
+}
+static const uint8_t *vt__qpkt_get_new_cid(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    if (!vt__qpkt_get_int(&at, end, &f->cid.seq) || !vt__qpkt_get_int(&at, end, &f->cid.retire) ||
+        !vt__qpkt_get_cid(&at, end, &f->cid.id, &f->cid.len) || end - at < VT__QPKT_TOKEN)
+        return NULL;
+    f->cid.token = at;
+    bool good = f->cid.len && f->cid.len <= VT__QPKT_CID_MAX && f->cid.retire <= f->cid.seq;
+    return good ? at + VT__QPKT_TOKEN : NULL;
+}
+static const uint8_t *vt__qpkt_get_close(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    f->close.frame = 0;
+    if (!vt__qpkt_get_int(&at, end, &f->close.code) ||
+        (f->kind == VT__QPKT_F_CLOSE && !vt__qpkt_get_int(&at, end, &f->close.frame)) ||
+        !vt__qpkt_get_bytes(&at, end, &f->close.reason, &f->close.len))
+        return NULL;
+    return at;
+}
+static const uint8_t *vt__qpkt_get_datagram(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    f->kind = VT__QPKT_F_DATAGRAM;
+    if (f->type & 1) return vt__qpkt_get_bytes(&at, end, &f->stream.data, &f->stream.len) ? at : NULL;
+    f->stream.data = at;
+    f->stream.len = (size_t)(end - at);
+    return end;
+}
+/* Frames of integers alone; a number of streams has a limit. */
+static const uint8_t *vt__qpkt_get_ints(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    unsigned streams = 1U << (VT__QPKT_F_MAX_STREAMS - 16) | 1U << (VT__QPKT_F_MAX_STREAMS_UNI - 16) |
+                       1U << (VT__QPKT_F_STREAMS_BLOCKED - 16) | 1U << (VT__QPKT_F_STREAMS_BLOCKED_UNI - 16);
+    for (size_t i = 0; i < vt__qpkt_rules[f->kind].ints; i++)
+        if (!vt__qpkt_get_int(&at, end, &f->n[i])) return NULL;
+    bool counts = f->kind >= 16 && streams >> (f->kind - 16) & 1;
+    return counts && f->n[0] > UINT64_C(1) << 60 ? NULL : at;
+}
+static const uint8_t *vt__qpkt_skip_zeros(const uint8_t *at, const uint8_t *end) {
+    for (uint64_t word; end - at >= 8; at += 8) {
+        memcpy(&word, at, 8);
+        if (word) break;
+    }
+    while (at < end && !*at) at++;
+    return at;
+}
+static const uint8_t *vt__qpkt_get_other(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    switch (f->kind) {
+    case VT__QPKT_F_PADDING: return vt__qpkt_skip_zeros(at, end);
+    case VT__QPKT_F_CRYPTO: return vt__qpkt_get_crypto(f, at, end);
+    case VT__QPKT_F_NEW_TOKEN:
+        return vt__qpkt_get_bytes(&at, end, &f->bytes.data, &f->bytes.len) && f->bytes.len ? at : NULL;
+    case VT__QPKT_F_NEW_CID: return vt__qpkt_get_new_cid(f, at, end);
+    case VT__QPKT_F_PATH_CHALLENGE:
+    case VT__QPKT_F_PATH_RESPONSE: f->bytes.data = at, f->bytes.len = 8; return end - at >= 8 ? at + 8 : NULL;
+    case VT__QPKT_F_CLOSE:
+    case VT__QPKT_F_CLOSE_APP: return vt__qpkt_get_close(f, at, end);
+    case VT__QPKT_F_DATAGRAM:
+    case VT__QPKT_F_DATAGRAM + 1: return vt__qpkt_get_datagram(f, at, end);
+    default: return vt__qpkt_get_ints(f, at, end);
+    }
+}
+/* A type that takes more than a byte: all are unknown. */
+static VT__COLD int vt__qpkt_bad_type(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    const uint8_t *from = at;
+    if (!vt__qpkt_get_int(&at, end, &f->type)) return VT__QPKT_E_FRAME;
+    return (size_t)(at - from) == vt__qpkt_int_size(f->type) ? VT__QPKT_E_TYPE : VT__QPKT_E_LONG_TYPE;
+}
+/* The next frame of a packet's payload: 1; 0 at its end; an error, with f->type. Padding comes in one piece. */
+static VT__UNUSED int vt__qpkt_frame_get(vt__qpkt_frame *f, const uint8_t **p, const uint8_t *end) {
+    const uint8_t *at = *p;
+    if (at == end) return 0;
+    unsigned type = *at;
+    f->type = type;
+    if (type >= VT__QPKT_F_TYPES || !vt__qpkt_rules[type].where) return vt__qpkt_bad_type(f, at, end);
+    f->kind = (uint8_t)type;
+    f->fin = false;
+    if (VT__LIKELY((type & ~7U) == VT__QPKT_F_STREAM)) at = vt__qpkt_get_stream(f, at + 1, end);
+    else if ((type & ~1U) == VT__QPKT_F_ACK) at = vt__qpkt_get_ack(f, at + 1, end);
+    else at = vt__qpkt_get_other(f, at + 1, end);
+    if (!at) return VT__QPKT_E_FRAME;
+    *p = at;
+    return 1;
+}
+typedef struct vt__qpkt_range {
+    uint64_t lo, hi; /* packet numbers, both acknowledged */
+} vt__qpkt_range;
+/* The ranges of an ACK that follow the first one, downwards; false: that was all. */
+VT__INLINE bool vt__qpkt_ack_next(vt__qpkt_frame *f, vt__qpkt_range *r) {
+    if (f->ack.ranges == f->ack.end) return false;
+    bool good = vt__qpkt_get_range(&f->ack.ranges, f->ack.end, &f->ack.first, &r->hi);
+    r->lo = f->ack.first;
+    return good;
+}
+
+/* A frame of integers alone, or of nothing; those that it has not got are not looked at. */
+static VT__UNUSED uint8_t *vt__qpkt_put_frame(uint8_t *p, const uint8_t *end, unsigned type, uint64_t a,
+                                              uint64_t b, uint64_t c) {
+    uint64_t n[3] = {a, b, c};
+    size_t need = 1;
+    for (size_t i = 0; i < vt__qpkt_rules[type].ints; i++) need += vt__qpkt_int_size(n[i]);
+    if ((size_t)(end - p) < need) return NULL;
+    *p++ = (uint8_t)type;
+    for (size_t i = 0; i < vt__qpkt_rules[type].ints; i++) p = vt__qpkt_put_int(p, n[i]);
+    return p;
+}
+/* Bytes of data that go into a frame of `room` bytes whose head without the length has `head`. */
+VT__INLINE size_t vt__qpkt_room(size_t room, size_t head) {
+    if (room <= head) return 0;
+    room -= head + 1;
+    return room < 64 ? room : room <= 64 ? 63 : room - 1 < 16384 ? room - 1 : room < 16387 ? 16383 : room - 3;
+}
+VT__INLINE size_t vt__qpkt_stream_head(uint64_t id, uint64_t offset) {
+    return 1 + vt__qpkt_int_size(id) + (offset ? vt__qpkt_int_size(offset) : 0);
+}
+VT__INLINE size_t vt__qpkt_stream_room(size_t room, uint64_t id, uint64_t offset) {
+    return vt__qpkt_room(room, vt__qpkt_stream_head(id, offset));
+}
+VT__INLINE size_t vt__qpkt_crypto_room(size_t room, uint64_t offset) {
+    return vt__qpkt_room(room, 1 + vt__qpkt_int_size(offset));
+}
+/* The head of a frame whose `len` bytes of data the caller puts behind it: they fit as well. */
+static VT__UNUSED uint8_t *vt__qpkt_put_stream(uint8_t *p, const uint8_t *end, uint64_t id, uint64_t offset,
+                                               size_t len, bool fin) {
+    size_t head = vt__qpkt_stream_head(id, offset) + vt__qpkt_int_size(len);
+    if ((size_t)(end - p) < head || (size_t)(end - p) - head < len) return NULL;
+    *p++ = (uint8_t)(VT__QPKT_F_STREAM | VT__QPKT_STREAM_LEN | (offset ? VT__QPKT_STREAM_OFF : 0) | fin);
+    p = vt__qpkt_put_int(p, id);
+    if (offset) p = vt__qpkt_put_int(p, offset);
+    return vt__qpkt_put_int(p, len);
+}
+/* Likewise. */
+static VT__UNUSED uint8_t *vt__qpkt_put_crypto(uint8_t *p, const uint8_t *end, uint64_t offset, size_t len) {
+    size_t head = 1 + vt__qpkt_int_size(offset) + vt__qpkt_int_size(len);
+    if ((size_t)(end - p) < head || (size_t)(end - p) - head < len) return NULL;
+    *p++ = VT__QPKT_F_CRYPTO;
+    return vt__qpkt_put_int(vt__qpkt_put_int(p, offset), len);
+}
+/* A frame that is its type and counted bytes. */
+static uint8_t *vt__qpkt_put_counted(uint8_t *p, const uint8_t *end, unsigned type, const void *bytes,
+                                     size_t n) {
+    size_t head = 1 + vt__qpkt_int_size(n);
+    if ((size_t)(end - p) < head || (size_t)(end - p) - head < n) return NULL;
+    *p++ = (uint8_t)type;
+    return vt__qpkt_put_raw(vt__qpkt_put_int(p, n), bytes, n);
+}
+static VT__UNUSED uint8_t *vt__qpkt_put_datagram(uint8_t *p, const uint8_t *end, const void *bytes,
+                                                 size_t n) {
+    return vt__qpkt_put_counted(p, end, VT__QPKT_F_DATAGRAM + 1, bytes, n);
+}
+static VT__UNUSED uint8_t *vt__qpkt_put_token(uint8_t *p, const uint8_t *end, vt_str token) {
+    return vt__qpkt_put_counted(p, end, VT__QPKT_F_NEW_TOKEN, token.ptr, token.len);
+}
+/* type: PATH_CHALLENGE or PATH_RESPONSE. */
+static VT__UNUSED uint8_t *vt__qpkt_put_path(uint8_t *p, const uint8_t *end, unsigned type,
+                                             const uint8_t data[8]) {
+    if (end - p < 9) return NULL;
+    *p = (uint8_t)type;
+    return vt__qpkt_put_raw(p + 1, data, 8);
+}
+static VT__UNUSED uint8_t *vt__qpkt_put_new_cid(uint8_t *p, const uint8_t *end, uint64_t seq, uint64_t retire,
+                                                const vt__qpkt_cid *cid,
+                                                const uint8_t token[VT__QPKT_TOKEN]) {
+    size_t need = 2 + vt__qpkt_int_size(seq) + vt__qpkt_int_size(retire) + cid->len + VT__QPKT_TOKEN;
+    if ((size_t)(end - p) < need) return NULL;
+    *p++ = VT__QPKT_F_NEW_CID;
+    p = vt__qpkt_put_cid_of(vt__qpkt_put_int(vt__qpkt_put_int(p, seq), retire), cid->b, cid->len);
+    return vt__qpkt_put_raw(p, token, VT__QPKT_TOKEN);
+}
+/* CONNECTION_CLOSE, `app` of the application's code; of the reason as much as fits. */
+static VT__UNUSED uint8_t *vt__qpkt_put_close(uint8_t *p, const uint8_t *end, bool app, uint64_t code,
+                                              uint64_t frame, vt_str reason) {
+    size_t head = 1 + vt__qpkt_int_size(code) + (app ? 0 : vt__qpkt_int_size(frame)),
+           room = (size_t)(end - p);
+    if (room < head + 1) return NULL;
+    size_t n = VT__MIN(reason.len, vt__qpkt_room(room, head));
+    *p++ = app ? VT__QPKT_F_CLOSE_APP : VT__QPKT_F_CLOSE;
+    p = vt__qpkt_put_int(p, code);
+    if (!app) p = vt__qpkt_put_int(p, frame);
+    return vt__qpkt_put_raw(vt__qpkt_put_int(p, n), reason.ptr, n);
+}
+/* How many of the n ranges below the newest fit into `room` bytes, with their number. */
+static size_t vt__qpkt_ranges_fit(const vt__qpkt_range *newest, size_t n, size_t room) {
+    size_t used = vt__qpkt_int_size(n), i = 0;
+    for (const vt__qpkt_range *r = newest; i < n; i++, r--) {
+        used += vt__qpkt_int_size(r->lo - r[-1].hi - 2) + vt__qpkt_int_size(r[-1].hi - r[-1].lo);
+        if (used > room) break;
+    }
+    return i;
+}
+/* n ranges, upwards, with gaps between them: the newest first, as many as fit, one at least. delay: in the units of the wire.
+ * ecn: counts of ECT(0), ECT(1), CE, or NULL. */
+static VT__UNUSED uint8_t *vt__qpkt_put_ack(uint8_t *p, const uint8_t *end, const vt__qpkt_range *ranges,
+                                            size_t n, uint64_t delay, const uint64_t ecn[3]) {
+    const vt__qpkt_range *r = ranges + n - 1;
+    size_t need = 1 + vt__qpkt_int_size(r->hi) + vt__qpkt_int_size(delay) + vt__qpkt_int_size(r->hi - r->lo);
+    for (size_t i = 0; ecn && i < 3; i++) need += vt__qpkt_int_size(ecn[i]);
+    if ((size_t)(end - p) < need + vt__qpkt_int_size(n - 1)) return NULL;
+    size_t more = vt__qpkt_ranges_fit(r, n - 1, (size_t)(end - p) - need);
+    *p++ = ecn ? VT__QPKT_F_ACK_ECN : VT__QPKT_F_ACK;
+    p = vt__qpkt_put_int(vt__qpkt_put_int(p, r->hi), delay);
+    p = vt__qpkt_put_int(vt__qpkt_put_int(p, more), r->hi - r->lo);
+    for (; more; more--, r--) {
+        p = vt__qpkt_put_int(p, r->lo - r[-1].hi - 2);
+        p = vt__qpkt_put_int(p, r[-1].hi - r[-1].lo);
+    }
+    for (size_t i = 0; ecn && i < 3; i++) p = vt__qpkt_put_int(p, ecn[i]);
+    return p;
+}
+
+/* ---- transport parameters (RFC 9000 18) ---- */
+/* Those that are an integer: id, field, default, least, most. */
+/* clang-format off */
+#define VT__QPKT_PARAMS(X) \
+    X(0x01, idle_ms, 0, 0, VT__QPKT_INT_MAX)                                                     \
+    X(0x03, max_udp, 65527, 1200, VT__QPKT_INT_MAX)                                              \
+    X(0x04, max_data, 0, 0, VT__QPKT_INT_MAX)                                                    \
+    X(0x05, max_bidi_local, 0, 0, VT__QPKT_INT_MAX)  /* of a stream that the sender opened */    \
+    X(0x06, max_bidi_remote, 0, 0, VT__QPKT_INT_MAX)                                             \
+    X(0x07, max_uni, 0, 0, VT__QPKT_INT_MAX)                                                     \
+    X(0x08, streams_bidi, 0, 0, UINT64_C(1) << 60)                                               \
+    X(0x09, streams_uni, 0, 0, UINT64_C(1) << 60)                                                \
+    X(0x0a, ack_exponent, 3, 0, 20)                                                              \
+    X(0x0b, max_ack_delay_ms, 25, 0, (1 << 14) - 1)                                              \
+    X(0x0e, active_cids, 2, 2, VT__QPKT_INT_MAX)                                                 \
+    X(0x20, max_datagram, 0, 0, VT__QPKT_INT_MAX)
+/* clang-format on */
+enum { VT__QPKT_P_ORIGINAL_DCID = 0, VT__QPKT_P_RESET_TOKEN = 2, VT__QPKT_P_NO_MIGRATION = 12 };
+enum { VT__QPKT_P_PREFERRED = 13, VT__QPKT_P_INITIAL_SCID = 15, VT__QPKT_P_RETRY_SCID, VT__QPKT_P_VERSIONS };
+enum { VT__QPKT_P_GREASE_BIT = 0x2ab2, VT__QPKT_P_GREASE_BIT_SEEN = 31 }; /* bit of `have` */
+#define VT__QPKT_HAS(name) (UINT64_C(1) << VT__QPKT_P_##name)
+
+typedef struct vt__qpkt_preferred { /* a port of 0: no such address */
+    uint8_t ip4[4], ip6[16], token[VT__QPKT_TOKEN];
+    uint16_t port4, port6;
+    vt__qpkt_cid cid;
+} vt__qpkt_preferred;
+enum { VT__QPKT_VERSIONS_MAX = 4 };
+typedef struct vt__qpkt_params {
+#define VT__QPKT_PARAM_FIELD(id, field, by_default, least, most) uint64_t field;
+    VT__QPKT_PARAMS(VT__QPKT_PARAM_FIELD)
+#undef VT__QPKT_PARAM_FIELD
+    uint64_t
+        have; /* VT__QPKT_HAS(x): which of the following are there; of what was read also the integers, by id */
+    vt__qpkt_cid original_dcid, initial_scid, retry_scid;
+    uint8_t reset_token[VT__QPKT_TOKEN];
+    vt__qpkt_preferred preferred;
+    bool no_migration, grease_bit;
+    uint8_t nversions;
+    uint32_t chosen,
+        versions[VT__QPKT_VERSIONS_MAX]; /* of those that were read the ones we know, in their order */
+} vt__qpkt_params;
+
+/* The RFC's defaults. */
+static VT__UNUSED void vt__qpkt_params_init(vt__qpkt_params *tp) {
+    memset(tp, 0, sizeof *tp);
+#define VT__QPKT_PARAM_INIT(id, field, by_default, least, most) tp->field = by_default;
+    VT__QPKT_PARAMS(VT__QPKT_PARAM_INIT)
+#undef VT__QPKT_PARAM_INIT
+}
+typedef struct vt__qpkt_param { /* one being read */
+    uint64_t id;
+    const uint8_t *p;
+    size_t n;
+} vt__qpkt_param;
+static int vt__qpkt_param_cid(vt__qpkt_cid *cid, const vt__qpkt_param *a) {
+    if (a->n > VT__QPKT_CID_MAX) return VT__QPKT_E_PARAM;
+    vt__qpkt_cid_set(cid, a->p, a->n);
+    return 0;
+}
+static int vt__qpkt_param_preferred(vt__qpkt_preferred *to, const vt__qpkt_param *a) {
+    enum { FIXED = 4 + 2 + 16 + 2 + 1 };
+    const uint8_t *p = a->p;
+    if (a->n < FIXED + VT__QPKT_TOKEN) return VT__QPKT_E_PARAM;
+    size_t len = p[FIXED - 1];
+    if (len == 0 || len > VT__QPKT_CID_MAX || a->n != FIXED + len + VT__QPKT_TOKEN) return VT__QPKT_E_PARAM;
+    memcpy(to->ip4, p, 4);
+    to->port4 = (uint16_t)(p[4] << 8 | p[5]);
+    memcpy(to->ip6, p + 6, 16);
+    to->port6 = (uint16_t)(p[22] << 8 | p[23]);
+    vt__qpkt_cid_set(&to->cid, p + FIXED, len);
+    memcpy(to->token, p + FIXED + len, VT__QPKT_TOKEN);
+    return 0;
+}
+/* RFC 9368 3, 4: a client's choice is among what it has; no version is 0. */
+static int vt__qpkt_param_versions(vt__qpkt_params *tp, const vt__qpkt_param *a, bool from_server) {
+    if (a->n < 4 || a->n % 4) return VT__QPKT_E_PARAM;
+    tp->chosen = vt__qpkt_get32(a->p);
+    bool there = from_server;
+    for (size_t i = 4; i < a->n; i += 4) {
+        uint32_t version = vt__qpkt_get32(a->p + i);
+        if (!version) return VT__QPKT_E_PARAM;
+        there |= version == tp->chosen;
+        if (vt__qpkt_known(version) && tp->nversions < VT__QPKT_VERSIONS_MAX)
+            tp->versions[tp->nversions++] = version;
+    }
+    return tp->chosen && there ? 0 : VT__QPKT_E_PARAM;
+}
+static int vt__qpkt_param_int(uint64_t *to, const vt__qpkt_param *a, uint64_t least, uint64_t most) {
+    const uint8_t *p = a->p;
+    if (!vt__qpkt_get_int(&p, a->p + a->n, to) || p != a->p + a->n) return VT__QPKT_E_PARAM;
+    return *to >= least && *to <= most ? 0 : VT__QPKT_E_PARAM;
+}
+static int vt__qpkt_param_flag(bool *to, const vt__qpkt_param *a) {
+    *to = true;
+    return a->n ? VT__QPKT_E_PARAM : 0;
+}
+/* 0, or an error. What nobody knows is ignored. */
+static int vt__qpkt_param_get(vt__qpkt_params *tp, const vt__qpkt_param *a, bool from_server) {
+    switch (a->id) {
+#define VT__QPKT_PARAM_GET(number, field, by_default, least, most)                                           \
+    case number: return vt__qpkt_param_int(&tp->field, a, least, most);
+        VT__QPKT_PARAMS(VT__QPKT_PARAM_GET)
+#undef VT__QPKT_PARAM_GET
+    case VT__QPKT_P_ORIGINAL_DCID: return vt__qpkt_param_cid(&tp->original_dcid, a);
+    case VT__QPKT_P_INITIAL_SCID: return vt__qpkt_param_cid(&tp->initial_scid, a);
+    case VT__QPKT_P_RETRY_SCID: return vt__qpkt_param_cid(&tp->retry_scid, a);
+    case VT__QPKT_P_RESET_TOKEN:
+        if (a->n != VT__QPKT_TOKEN) return VT__QPKT_E_PARAM;
+        memcpy(tp->reset_token, a->p, a->n);
+        return 0;
+    case VT__QPKT_P_NO_MIGRATION: return vt__qpkt_param_flag(&tp->no_migration, a);
+    case VT__QPKT_P_PREFERRED: return vt__qpkt_param_preferred(&tp->preferred, a);
+    case VT__QPKT_P_VERSIONS: return vt__qpkt_param_versions(tp, a, from_server);
+    case VT__QPKT_P_GREASE_BIT: return vt__qpkt_param_flag(&tp->grease_bit, a);
+    default: return 0;
+    }
+}
+static uint64_t vt__qpkt_param_bit(uint64_t id) {
+    if (id == VT__QPKT_P_GREASE_BIT) id = VT__QPKT_P_GREASE_BIT_SEEN;
+    else if (id > VT__QPKT_P_VERSIONS && id != 0x20) return 0;
+    return UINT64_C(1) << id;
+}
+/* Reads the peer's: 0, or an error. Refused are values out of range, what is there twice (of what we know), what only servers may
+ * send, and a missing ID that must be there; whether the IDs are the right ones is for the caller to see. */
+static VT__UNUSED int vt__qpkt_params_get(vt__qpkt_params *tp, const uint8_t *p, size_t n, bool from_server) {
+    const uint64_t servers = VT__QPKT_HAS(ORIGINAL_DCID) | VT__QPKT_HAS(RESET_TOKEN) |
+                             VT__QPKT_HAS(PREFERRED) | VT__QPKT_HAS(RETRY_SCID);
+    const uint64_t must = VT__QPKT_HAS(INITIAL_SCID) | (from_server ? VT__QPKT_HAS(ORIGINAL_DCID) : 0);
+    const uint8_t *end = p + n;
+    vt__qpkt_param a;
+    vt__qpkt_params_init(tp);
+    while (p < end) {
+        if (!vt__qpkt_get_int(&p, end, &a.id) || !vt__qpkt_get_bytes(&p, end, &a.p, &a.n))
+            return VT__QPKT_E_PARAM;
+        uint64_t bit = vt__qpkt_param_bit(a.id);
+        if (tp->have & bit) return VT__QPKT_E_PARAM_TWICE;
+        if (bit & servers && !from_server) return VT__QPKT_E_PARAM_ROLE;
+        tp->have |= bit;
+        int rc = vt__qpkt_param_get(tp, &a, from_server);
+        if (rc < 0) return rc;
+    }
+    if ((tp->have & must) != must) return VT__QPKT_E_PARAM_MISSING;
+    bool nameless = tp->have & VT__QPKT_HAS(PREFERRED) && tp->initial_scid.len == 0;
+    return nameless ? VT__QPKT_E_PARAM : 0;
+}
+
+/* p NULL: an earlier one did not fit. */
+static uint8_t *vt__qpkt_put_param(uint8_t *p, const uint8_t *end, uint64_t id, const void *bytes, size_t n) {
+    if (!p || (size_t)(end - p) < vt__qpkt_int_size(id) + vt__qpkt_int_size(n) + n) return NULL;
+    return vt__qpkt_put_raw(vt__qpkt_put_int(vt__qpkt_put_int(p, id), n), bytes, n);
+}
+static uint8_t *vt__qpkt_put_param_int(uint8_t *p, const uint8_t *end, uint64_t id, uint64_t v) {
+    uint8_t bytes[8];
+    return vt__qpkt_put_param(p, end, id, bytes, (size_t)(vt__qpkt_put_int(bytes, v) - bytes));
+}
+static uint8_t *vt__qpkt_put_param_cid(uint8_t *p, const uint8_t *end, uint64_t id, const vt__qpkt_cid *cid) {
+    return vt__qpkt_put_param(p, end, id, cid->b, cid->len);
+}
+static uint8_t *vt__qpkt_put_param_preferred(uint8_t *p, const uint8_t *end, const vt__qpkt_preferred *a) {
+    uint8_t bytes[25 + VT__QPKT_CID_MAX + VT__QPKT_TOKEN], *at = vt__qpkt_put_raw(bytes, a->ip4, 4);
+    at = vt__qpkt_put_raw(vt__qpkt_put_bytes(at, a->port4, 2), a->ip6, 16);
+    at = vt__qpkt_put_cid_of(vt__qpkt_put_bytes(at, a->port6, 2), a->cid.b, a->cid.len);
+    at = vt__qpkt_put_raw(at, a->token, VT__QPKT_TOKEN);
+    return vt__qpkt_put_param(p, end, VT__QPKT_P_PREFERRED, bytes, (size_t)(at - bytes));
+}
+static uint8_t *vt__qpkt_put_param_versions(uint8_t *p, const uint8_t *end, const vt__qpkt_params *tp) {
+    uint8_t bytes[4 + 4 * VT__QPKT_VERSIONS_MAX], *at = vt__qpkt_put32(bytes, tp->chosen);
+    for (size_t i = 0; i < tp->nversions; i++) at = vt__qpkt_put32(at, tp->versions[i]);
+    return vt__qpkt_put_param(p, end, VT__QPKT_P_VERSIONS, bytes, (size_t)(at - bytes));
+}
+/* Writes what differs from the defaults and what tp->have names (versions: those in tp->versions, VT__QPKT_VERSIONS_MAX at
+ * most), and a parameter that nobody knows, made of `grease`. */
+static VT__UNUSED uint8_t *vt__qpkt_params_put(uint8_t *p, const uint8_t *end, const vt__qpkt_params *tp,
+                                               uint32_t grease) {
+#define VT__QPKT_PARAM_PUT(id, field, by_default, least, most)                                               \
+    if (tp->field != by_default) p = vt__qpkt_put_param_int(p, end, id, tp->field);
+    VT__QPKT_PARAMS(VT__QPKT_PARAM_PUT)
+#undef VT__QPKT_PARAM_PUT
+    if (tp->have & VT__QPKT_HAS(ORIGINAL_DCID))
+        p = vt__qpkt_put_param_cid(p, end, VT__QPKT_P_ORIGINAL_DCID, &tp->original_dcid);
+    if (tp->have & VT__QPKT_HAS(INITIAL_SCID))
+        p = vt__qpkt_put_param_cid(p, end, VT__QPKT_P_INITIAL_SCID, &tp->initial_scid);
+    if (tp->have & VT__QPKT_HAS(RETRY_SCID))
+        p = vt__qpkt_put_param_cid(p, end, VT__QPKT_P_RETRY_SCID, &tp->retry_scid);
+    if (tp->have & VT__QPKT_HAS(RESET_TOKEN))
+        p = vt__qpkt_put_param(p, end, VT__QPKT_P_RESET_TOKEN, tp->reset_token, VT__QPKT_TOKEN);
+    if (tp->have & VT__QPKT_HAS(PREFERRED)) p = vt__qpkt_put_param_preferred(p, end, &tp->preferred);
+    if (tp->have & VT__QPKT_HAS(VERSIONS)) p = vt__qpkt_put_param_versions(p, end, tp);
+    if (tp->no_migration) p = vt__qpkt_put_param(p, end, VT__QPKT_P_NO_MIGRATION, NULL, 0);
+    if (tp->grease_bit) p = vt__qpkt_put_param(p, end, VT__QPKT_P_GREASE_BIT, NULL, 0);
+    return vt__qpkt_put_param(p, end, UINT64_C(31) * (grease >> 8) + 27, &grease, grease & 3);
+}
 
 /*==============================================================================
  * MARK: - @qrec    QUIC: acknowledgements, loss recovery, congestion control, pacing (VTHTTP_H3)
@@ -18761,7 +19619,7 @@ VT_API int vt_tls_dial(vt_stream **out, const char *addr, const vt_tls_client_cf
 VT_API void vt_tls_close(vt_stream *st) { (void)st; }
 #endif
 
-#if VTHTTP_H3
+#if VTHTTP_H3 && VTHTTP_TLS
 /*==============================================================================
  * MARK: - @qsec    QUIC packet protection, by OpenSSL (VTHTTP_H3)
  * uses:   @plat
@@ -18780,7 +19638,7 @@ VT_API void vt_tls_close(vt_stream *st) { (void)st; }
  * test:   tests/test_quic.c tests/sim_quic.c   fuzz: fuzz/fuzz_quic.c
  *============================================================================*/
 
-#endif /* VTHTTP_H3 */
+#endif /* VTHTTP_H3 && VTHTTP_TLS */
 
 /*==============================================================================
  * MARK: - @link    connections of a server: from accept to close, whatever is spoken on them
