@@ -43,7 +43,7 @@
  *   @mem        allocator, pools of blocks, arenas
  *   @str        slices, numbers, dates, base64, SHA-1
  *   @err        names and texts of error codes
- *   @ds         intrusive lists
+ *   @ds         intrusive lists; who sends next
  *   @log        messages
  *   @uri        percent-encoding, path segments, queries, authority
  *   @h1         HTTP/1.1 codec: request and response heads, field sections, chunked bodies, encoders
@@ -2179,7 +2179,7 @@ VT_API const char *vt_strerror(int err) {
 }
 
 /*==============================================================================
- * MARK: - @ds      intrusive lists
+ * MARK: - @ds      intrusive lists; who sends next
  * uses:   @plat
  * test:   tests/test_base.c
  *============================================================================*/
@@ -2206,6 +2206,63 @@ VT__INLINE vt__list *vt__ds_list_pop(vt__list *head) {
     if (n == head) return NULL;
     vt__ds_list_remove(n);
     return n;
+}
+/* A ring: a pointer to the first of a circular list without a head, or NULL. */
+VT__INLINE void vt__ds_ring_push(vt__list **ring, vt__list *n) {
+    if (*ring) vt__ds_list_push(*ring, n);
+    else *ring = n;
+}
+VT__INLINE void vt__ds_ring_remove(vt__list **ring, vt__list *n) {
+    if (*ring == n) *ring = n->next == n ? NULL : n->next;
+    vt__ds_list_remove(n);
+}
+
+/* Who sends next (RFC 9218): 8 urgencies of two lanes each, one served in order, one by turns. */
+enum { VT__LANES = 16 };
+typedef struct vt__turn {
+    vt__list link;
+    uint64_t order; /* of a lane that is served in order */
+    uint8_t lane;   /* urgency * 2 + incremental */
+} vt__turn;
+typedef struct vt__lanes {
+    vt__list *rings[VT__LANES];
+    uint16_t ready; /* bit i: rings[i] is not empty */
+    bool turn;      /* whose turn it is, of an urgency's two */
+} vt__lanes;
+#define VT__TURN(node) ((vt__turn *)(void *)((char *)(node)-offsetof(vt__turn, link)))
+/* Those that come become ready nearly in order, so this looks at one or two. */
+static VT__UNUSED void vt__ds_lanes_sort(vt__list **ring, vt__turn *t) {
+    vt__list *before = *ring;
+    if (before) {
+        while (VT__TURN(before->prev)->order > t->order) {
+            before = before->prev;
+            if (before == *ring) break;
+        }
+        vt__ds_list_push(before, &t->link);
+    }
+    if (!before || (before == *ring && VT__TURN(before)->order > t->order)) *ring = &t->link;
+}
+/* One that is in no lane; its order and lane stay as they are until it is taken out. */
+VT__INLINE void vt__ds_lanes_put(vt__lanes *l, vt__turn *t) {
+    vt__list **ring = &l->rings[t->lane];
+    if (t->lane & 1) vt__ds_ring_push(ring, &t->link);
+    else vt__ds_lanes_sort(ring, t);
+    l->ready |= (uint16_t)(1U << t->lane);
+}
+VT__INLINE void vt__ds_lanes_remove(vt__lanes *l, vt__turn *t) {
+    vt__ds_ring_remove(&l->rings[t->lane], &t->link);
+    if (!l->rings[t->lane]) l->ready &= (uint16_t) ~(1U << t->lane);
+}
+/* The most urgent; NULL: nobody. The same until vt__ds_lanes_served. */
+VT__INLINE vt__turn *vt__ds_lanes_next(const vt__lanes *l) {
+    if (!l->ready) return NULL;
+    unsigned q = (unsigned)__builtin_ctz(l->ready) & ~1U, both = l->ready >> q & 3;
+    return VT__TURN(l->rings[both == 3 ? q + l->turn : q + (both == 2)]);
+}
+/* It has had something, and is still in its lane. */
+VT__INLINE void vt__ds_lanes_served(vt__lanes *l, vt__turn *t) {
+    l->turn = !(t->lane & 1); /* the other lane's */
+    if (t->lane & 1) l->rings[t->lane] = t->link.next;
 }
 
 /*==============================================================================
@@ -7866,10 +7923,1063 @@ static VT__UNUSED uint8_t *vt__qpkt_params_put(uint8_t *p, const uint8_t *end, c
 
 /*==============================================================================
  * MARK: - @qstr    QUIC streams: reassembly, what is sent and kept, flow control (VTHTTP_H3)
- * uses:   @plat
- * pure.
- * test:   tests/test_qstr.c
+ * uses:   @plat @mem @ds @qpkt
+ * pure.   RFC 9000 2-4, 19.4-19.14; who sends next: RFC 9218. One connection's streams, of either role.
+ * test:   tests/test_qstr.c   fuzz: fuzz/fuzz_qstr.c
+ *
+ * Halves (vt__qstr_in, vt__qstr_out) are of use alone, too: for the bytes of the handshake. What comes in order is pointed at
+ * where it lies; what comes early is copied into chunks, each of which holds a fixed piece of the stream, so that their number
+ * is bounded by the window, however small the pieces are that come; the list of pieces has a bound of its own. Of bytes
+ * that come twice the first ones count. What goes out is copied into blocks, and kept until it is acknowledged.
+ *
+ * In: vt__qstr_recv takes a frame, then vt__qstr_next says what there is to know, one thing at a time. Out: vt__qstr_put_control
+ * and vt__qstr_put_data write one frame each, and a note on it, which comes back by vt__qstr_acked or vt__qstr_lost. Frames are
+ * made anew, from what is true then: nothing that was written is kept.
+ *
+ * A stream is known from its first frame, or vt__qstr_open, until both sides have ended *and* vt__qstr_release was called, when its
+ * handler has ended: only then does the peer get credit for another. Streams that the peer jumped over are open as well,
+ * but they are only spans of numbers. A frame of a stream that is not known any more is ignored.
+ *
+ *   receiving: open -> all read | reset by the peer | not wanted (vt__qstr_stop), and its size known     = ended, REMOTE
+ *   sending:   open -> fin and everything acknowledged | reset (vt__qstr_reset), and that acknowledged   = ended, LOCAL
  *============================================================================*/
+enum { VT__QSTR_CHUNK = 4096, VT__QSTR_GAPS = 256, VT__QSTR_SIZES = 3 };
+/* Memory for the streams of a worker's connections. */
+typedef struct vt__qstr_mem {
+    vt__pool streams, chunks, blocks[VT__QSTR_SIZES];
+    void *limbo; /* the last chunk that was read to its end: somebody may still look at it */
+} vt__qstr_mem;
+static const uint16_t vt__qstr_sizes[VT__QSTR_SIZES] = {512, 4096, 16384};
+
+/* ---- sets of offsets ---- */
+typedef struct vt__qstr_span {
+    uint64_t from, to; /* to: the first that is not in it */
+} vt__qstr_span;
+/* Spans upwards, none of which touch. */
+typedef struct vt__qstr_set {
+    vt__qstr_span *v;
+    uint32_t n, cap;
+} vt__qstr_set;
+/* Puts k spans in the place of those from i to before j. */
+static int vt__qstr_set_splice(vt__qstr_set *s, uint32_t i, uint32_t j, const vt__qstr_span *with,
+                               uint32_t k) {
+    uint32_t n = s->n - (j - i) + k;
+    if (VT__UNLIKELY(n > s->cap)) {
+        uint32_t cap = VT__MAX(s->cap * 2, 4);
+        vt__qstr_span *v = vt__mem_realloc(s->v, cap * sizeof *v);
+        if (!v) return -ENOMEM;
+        s->v = v;
+        s->cap = cap;
+    }
+    memmove(s->v + i + k, s->v + j, (s->n - j) * sizeof *s->v);
+    for (uint32_t at = 0; at < k; at++) s->v[i + at] = with[at];
+    s->n = n;
+    return 0;
+}
+/* The first span that ends at `at` or behind it; the last one is looked at first. */
+static uint32_t vt__qstr_set_find(const vt__qstr_set *s, uint64_t at) {
+    uint32_t lo = 0, hi = s->n;
+    if (hi && s->v[hi - 1].to < at) return hi;
+    while (lo < hi) {
+        uint32_t mid = (lo + hi) / 2;
+        if (s->v[mid].to < at) lo = mid + 1;
+        else hi = mid;
+    }
+    return lo;
+}
+static int vt__qstr_set_add(vt__qstr_set *s, uint64_t from, uint64_t to) {
+    uint32_t i = vt__qstr_set_find(s, from), j = i;
+    vt__qstr_span all = {from, to};
+    if (from == to) return 0;
+    while (j < s->n && s->v[j].from <= to) j++;
+    if (j > i) all.from = VT__MIN(from, s->v[i].from), all.to = VT__MAX(to, s->v[j - 1].to);
+    return vt__qstr_set_splice(s, i, j, &all, 1);
+}
+static int vt__qstr_set_remove(vt__qstr_set *s, uint64_t from, uint64_t to) {
+    uint32_t i = vt__qstr_set_find(s, from + 1), j = i, k = 0;
+    vt__qstr_span left[2];
+    if (from == to) return 0;
+    while (j < s->n && s->v[j].from < to) j++;
+    if (i == j) return 0;
+    if (s->v[i].from < from) left[k++] = (vt__qstr_span){s->v[i].from, from};
+    if (s->v[j - 1].to > to) left[k++] = (vt__qstr_span){to, s->v[j - 1].to};
+    return vt__qstr_set_splice(s, i, j, left, k);
+}
+static bool vt__qstr_set_has(const vt__qstr_set *s, uint64_t at) {
+    uint32_t i = vt__qstr_set_find(s, at + 1);
+    return i < s->n && s->v[i].from <= at;
+}
+/* Of [*at, to) the first piece that is not in the set: true, and *at goes behind it. */
+static bool vt__qstr_set_gap(const vt__qstr_set *s, uint64_t *at, uint64_t to, vt__qstr_span *gap) {
+    uint32_t i = vt__qstr_set_find(s, *at + 1);
+    if (i < s->n && s->v[i].from <= *at) *at = s->v[i++].to;
+    if (*at >= to) return false;
+    gap->from = *at;
+    gap->to = *at = i < s->n ? VT__MIN(to, s->v[i].from) : to;
+    return true;
+}
+static void vt__qstr_set_free(vt__qstr_set *s) {
+    vt__mem_free(s->v);
+    *s = (vt__qstr_set){NULL, 0, 0};
+}
+
+/* ---- what comes in ---- */
+/* Zeroed, it is at the stream's beginning. */
+typedef struct vt__qstr_in {
+    uint64_t next;      /* everything before it was read */
+    const uint8_t *now; /* bytes at `next`, where they came */
+    size_t now_len;
+    uint8_t **chunks; /* a ring: of number i at i % nchunks, a power of two */
+    uint32_t nchunks;
+    vt__qstr_set have; /* what is in chunks, from `next` on */
+} vt__qstr_in;
+VT__INLINE uint8_t **vt__qstr_in_slot(const vt__qstr_in *in, uint64_t number) {
+    return &in->chunks[number & (in->nchunks - 1)];
+}
+static int vt__qstr_in_grow(vt__qstr_in *in, uint64_t need) {
+    uint32_t n = VT__MAX(in->nchunks, 4);
+    uint64_t first = in->next / VT__QSTR_CHUNK;
+    while (n < need) n *= 2;
+    uint8_t **chunks = vt__mem_zalloc(n * sizeof *chunks);
+    if (!chunks) return -ENOMEM;
+    for (uint64_t i = first; i < first + in->nchunks; i++) chunks[i & (n - 1)] = *vt__qstr_in_slot(in, i);
+    vt__mem_free(in->chunks);
+    in->chunks = chunks;
+    in->nchunks = n;
+    return 0;
+}
+/* Copies bytes into their chunks. */
+static int vt__qstr_in_copy(vt__qstr_mem *mem, vt__qstr_in *in, uint64_t at, const uint8_t *p, size_t n) {
+    for (size_t k; n; at += k, p += k, n -= k) {
+        uint8_t **chunk = vt__qstr_in_slot(in, at / VT__QSTR_CHUNK);
+        size_t pos = (size_t)(at % VT__QSTR_CHUNK);
+        if (!*chunk) *chunk = vt__mem_pool_get(&mem->chunks);
+        if (!*chunk) return -ENOMEM;
+        k = VT__MIN(n, VT__QSTR_CHUNK - pos);
+        memcpy(*chunk + pos, p, k);
+    }
+    return 0;
+}
+static int vt__qstr_in_store(vt__qstr_mem *mem, vt__qstr_in *in, uint64_t from, const uint8_t *p, size_t n) {
+    uint64_t to = from + n, at = from, need = (to - 1) / VT__QSTR_CHUNK - in->next / VT__QSTR_CHUNK + 1;
+    vt__qstr_span gap;
+    int rc = need > in->nchunks ? vt__qstr_in_grow(in, need) : 0;
+    while (rc == 0 && vt__qstr_set_gap(&in->have, &at, to, &gap))
+        rc = vt__qstr_in_copy(mem, in, gap.from, p + (gap.from - from), (size_t)(gap.to - gap.from));
+    return rc < 0 ? rc : vt__qstr_set_add(&in->have, from, to);
+}
+/* Bytes have come: 0, -ENOMEM, or the peer's fault. What is next stays where it is: it is to be read, all of it, before the bytes
+ * go away. `limit`: how far behind what was read bytes may be: VT__QPKT_E_FLOW_CONTROL. */
+static VT__UNUSED int vt__qstr_in_put(vt__qstr_mem *mem, vt__qstr_in *in, uint64_t offset, const uint8_t *p,
+                                      size_t n, uint64_t limit) {
+    uint64_t end = offset + n;
+    if (end <= in->next) return 0;
+    if (end - in->next > limit) return VT__QPKT_E_FLOW_CONTROL;
+    if (offset < in->next) p += in->next - offset, n = (size_t)(end - in->next), offset = in->next;
+    if (offset == in->next) {
+        size_t k = in->have.n ? (size_t)VT__MIN(n, in->have.v[0].from - offset) : n;
+        in->now = p;
+        in->now_len = k;
+        if (k == n) return 0;
+        offset += k, p += k, n -= k;
+    }
+    int rc = vt__qstr_in_store(mem, in, offset, p, n);
+    /* who sends whole packets cannot have more holes in a window */
+    if (rc == 0 && in->have.n > VT__MAX(VT__QSTR_GAPS, limit / 1024)) rc = VT__QPKT_E_GAPS;
+    return rc;
+}
+/* What can be read now, in one piece: its length; 0: nothing. */
+static VT__UNUSED size_t vt__qstr_in_next(const vt__qstr_in *in, const uint8_t **p) {
+    if (in->now_len) return *p = in->now, in->now_len;
+    if (!in->have.n || in->have.v[0].from != in->next) return 0;
+    size_t pos = (size_t)(in->next % VT__QSTR_CHUNK);
+    *p = *vt__qstr_in_slot(in, in->next / VT__QSTR_CHUNK) + pos;
+    return (size_t)VT__MIN(in->have.v[0].to - in->next, VT__QSTR_CHUNK - pos);
+}
+static void vt__qstr_in_drop(vt__qstr_mem *mem, vt__qstr_in *in, uint64_t number) {
+    uint8_t **chunk = vt__qstr_in_slot(in, number);
+    if (!*chunk) return;
+    if (mem->limbo) vt__mem_pool_put(&mem->chunks, mem->limbo);
+    mem->limbo = *chunk;
+    *chunk = NULL;
+}
+/* n of these bytes, at most, have been read. They stay as they are until the next call. */
+static VT__UNUSED void vt__qstr_in_skip(vt__qstr_mem *mem, vt__qstr_in *in, size_t n) {
+    uint64_t number = in->next / VT__QSTR_CHUNK;
+    in->next += n;
+    if (in->now_len) in->now += n, in->now_len -= n;
+    else if (in->have.v[0].to > in->next) in->have.v[0].from = in->next;
+    else (void)vt__qstr_set_splice(&in->have, 0, 1, NULL, 0);
+    if (VT__LIKELY(!in->nchunks)) return;
+    for (; number < in->next / VT__QSTR_CHUNK; number++) vt__qstr_in_drop(mem, in, number);
+    if (!in->have.n) vt__qstr_in_drop(mem, in, number);
+}
+/* Nothing more is wanted of what has come. */
+static VT__UNUSED void vt__qstr_in_free(vt__qstr_mem *mem, vt__qstr_in *in) {
+    for (uint32_t i = 0; i < in->nchunks; i++)
+        if (in->chunks[i]) vt__mem_pool_put(&mem->chunks, in->chunks[i]);
+    vt__mem_free(in->chunks);
+    vt__qstr_set_free(&in->have);
+    *in = (vt__qstr_in){.next = in->next};
+}
+
+/* ---- what goes out ---- */
+typedef struct vt__qstr_block {
+    struct vt__qstr_block *next;
+    uint32_t used, kind; /* bytes; index of vt__qstr_sizes */
+    uint8_t bytes[];
+} vt__qstr_block;
+/* Zeroed, it is empty. */
+typedef struct vt__qstr_out {
+    vt__qstr_block *first, *last;
+    vt__qstr_block *cur;   /* the one with `sent` in it, or NULL */
+    uint64_t base, cur_at; /* offsets of the first's and cur's first bytes */
+    uint64_t done, sent,
+        end; /* all before `done` is acknowledged, all before `sent` has been sent once; what there is */
+    vt__qstr_set acked, lost; /* above done, below sent */
+} vt__qstr_out;
+static vt__qstr_block *vt__qstr_out_more(vt__qstr_mem *mem, vt__qstr_out *o, size_t n) {
+    uint32_t kind = o->first ? 1 + (o->first != o->last) : 0;
+    while (kind < VT__QSTR_SIZES - 1 && n > vt__qstr_sizes[kind] - sizeof(vt__qstr_block)) kind++;
+    vt__qstr_block *b = vt__mem_pool_get(&mem->blocks[kind]);
+    if (!b) return NULL;
+    *b = (vt__qstr_block){.kind = kind};
+    if (o->last) o->last->next = b;
+    else o->first = b, o->base = o->end;
+    return o->last = b;
+}
+/* Copies n bytes to the end: how many; fewer: out of memory. */
+static VT__UNUSED size_t vt__qstr_out_add(vt__qstr_mem *mem, vt__qstr_out *o, const void *from, size_t n) {
+    const uint8_t *p = from;
+    size_t left = n;
+    for (size_t k; left; p += k, left -= k, o->end += k) {
+        vt__qstr_block *b = o->last;
+        if (!b || b->used == vt__qstr_sizes[b->kind] - sizeof *b) b = vt__qstr_out_more(mem, o, left);
+        if (!b) break;
+        k = VT__MIN(left, vt__qstr_sizes[b->kind] - sizeof *b - b->used);
+        memcpy(b->bytes + b->used, p, k);
+        b->used += (uint32_t)k;
+    }
+    return n - left;
+}
+/* What to send next: what was lost, then what never was sent. False: nothing. */
+VT__INLINE bool vt__qstr_out_next(const vt__qstr_out *o, uint64_t *offset, uint64_t *len) {
+    if (VT__UNLIKELY(o->lost.n)) return *offset = o->lost.v[0].from, *len = o->lost.v[0].to - *offset, true;
+    *offset = o->sent;
+    *len = o->end - o->sent;
+    return *len > 0;
+}
+/* The first n bytes of that have been sent: they are written to `to`. */
+static VT__UNUSED void vt__qstr_out_take(vt__qstr_out *o, uint64_t offset, uint8_t *to, size_t n) {
+    bool fresh = offset == o->sent, known = o->cur && offset >= o->cur_at;
+    vt__qstr_block *b = known ? o->cur : o->first;
+    uint64_t at = known ? o->cur_at : o->base, end = offset + n;
+    while (n) {
+        if (offset - at >= b->used) {
+            at += b->used;
+            b = b->next;
+            continue;
+        }
+        size_t k = (size_t)VT__MIN(n, at + b->used - offset);
+        memcpy(to, b->bytes + (offset - at), k);
+        offset += k, to += k, n -= k;
+    }
+    if (fresh) o->sent = end, o->cur = b, o->cur_at = at;
+    else o->lost.v[0].from = end;
+    if (!fresh && o->lost.v[0].to == end) (void)vt__qstr_set_splice(&o->lost, 0, 1, NULL, 0);
+}
+/* Blocks that nobody needs any more. */
+static void vt__qstr_out_trim(vt__qstr_mem *mem, vt__qstr_out *o) {
+    for (vt__qstr_block *b; (b = o->first) != NULL && o->base + b->used <= o->done;) {
+        o->base += b->used;
+        o->first = b->next;
+        if (o->cur == b) o->cur = NULL;
+        if (o->last == b) o->last = NULL;
+        vt__mem_pool_put(&mem->blocks[b->kind], b);
+    }
+}
+/* 0, or -ENOMEM. */
+static VT__UNUSED int vt__qstr_out_acked(vt__qstr_mem *mem, vt__qstr_out *o, uint64_t offset, uint64_t n) {
+    uint64_t from = VT__MAX(offset, o->done), to = offset + n;
+    if (to <= from) return 0;
+    int rc = o->lost.n ? vt__qstr_set_remove(&o->lost, from, to) : 0;
+    if (rc < 0 || from > o->done) return rc < 0 ? rc : vt__qstr_set_add(&o->acked, from, to);
+    o->done = to;
+    while (o->acked.n && o->acked.v[0].from <= o->done) {
+        o->done = VT__MAX(o->done, o->acked.v[0].to);
+        (void)vt__qstr_set_splice(&o->acked, 0, 1, NULL, 0);
+    }
+    vt__qstr_out_trim(mem, o);
+    return 0;
+}
+/* It is sent again, but for what was acknowledged: 0, or -ENOMEM. */
+static VT__UNUSED int vt__qstr_out_lost(vt__qstr_out *o, uint64_t offset, uint64_t n) {
+    uint64_t at = VT__MAX(offset, o->done), to = offset + n;
+    vt__qstr_span gap;
+    int rc = 0;
+    while (rc == 0 && at < to && vt__qstr_set_gap(&o->acked, &at, to, &gap))
+        rc = vt__qstr_set_add(&o->lost, gap.from, gap.to);
+    return rc;
+}
+/* All that was sent is to be sent again, as if it never had been. Nothing of it is acknowledged. */
+static VT__UNUSED void vt__qstr_out_rewind(vt__qstr_out *o) {
+    vt__qstr_set_free(&o->lost);
+    o->sent = 0;
+    o->cur = NULL;
+}
+/* Nothing is kept any more; `sent` and `end` still are what they were. */
+static VT__UNUSED void vt__qstr_out_free(vt__qstr_mem *mem, vt__qstr_out *o) {
+    o->done = o->end;
+    vt__qstr_out_trim(mem, o);
+    vt__qstr_set_free(&o->acked);
+    vt__qstr_set_free(&o->lost);
+}
+
+/* ---- streams ---- */
+/* Shared by many connections. Zero means the default; see vt__qstr_cfg_fill. */
+typedef struct vt__qstr_cfg {
+    uint64_t window;     /* bytes that a stream may send ahead, at first; 256 KiB */
+    uint64_t max_window; /* the same at most, and of all streams together; 2 MiB */
+    int64_t
+        streams[2]; /* that the peer may have open, bidirectional and unidirectional; 100, 8; VT_NONE: none */
+    uint64_t send_buffer;     /* bytes that a stream keeps until they are acknowledged, at first; 64 KiB */
+    uint64_t max_send_buffer; /* the same at most: it is twice the congestion window; 2 MiB */
+} vt__qstr_cfg;
+
+enum { VT__QSTR_REMOTE = 1, VT__QSTR_LOCAL = 2, VT__QSTR_BOTH = 3 }; /* sides of a stream */
+#define VT__QSTR_UNKNOWN UINT64_MAX                                  /* a size */
+enum vt__qstr_queue { VT__QSTR_Q_NONE, VT__QSTR_Q_LANE, VT__QSTR_Q_STALLED };
+
+/* The caller has ctx, and may read id, ended, held. */
+typedef struct vt__qstr_stream {
+    vt__turn
+        turn; /* in a lane of what goes out, or in the ring of those that the connection's window stops */
+    vt__list owing, news; /* in the ring of those that owe a control frame; that have something to tell */
+    struct vt__qstr_stream *chain;
+    void *ctx;
+    uint64_t id;
+    vt__qstr_in in;
+    vt__qstr_out out;
+    uint64_t recv_max, recv_end, final; /* what may come, what has come at most, where the end is */
+    uint64_t held;                      /* bytes that the caller has got and not consumed */
+    uint64_t send_max, blocked_at;      /* what may be sent; the limit that STREAM_DATA_BLOCKED told last */
+    uint64_t recv_code, stop_code, send_code,
+        their_stop;                    /* RESET_STREAM theirs, STOP_SENDING ours, and the other way round */
+    int64_t updated_at;                /* when recv_max was told last */
+    uint8_t ended, queue, owes, tells; /* see VT__QSTR_OWES_x, VT__QSTR_EV_x */
+    bool fin, fin_sent, fin_lost, fin_acked; /* of what goes out */
+    bool reset;                              /* by this end */
+    bool stopped;                            /* nothing more of what comes is wanted */
+    bool full, released;                     /* full: a write was cut short */
+} vt__qstr_stream;
+
+enum { VT__QSTR_BUCKETS = 16 };
+/* One connection's, of a fixed address. Set up by vt__qstr_init. */
+typedef struct vt__qstr {
+    const vt__qstr_cfg *cfg;
+    vt__qstr_mem *mem;
+    int64_t now, rtt;     /* the caller's: before other calls; the round trip, or 0 */
+    uint64_t cwnd;        /* the caller's: the congestion window, bytes */
+    bool server, overdue; /* overdue: the peer allows more streams, and nobody was told */
+    vt__qstr_stream **buckets, *few[VT__QSTR_BUCKETS];
+    uint32_t nbuckets, count;
+    /* by kind: bidirectional, unidirectional */
+    uint64_t most[2], limit[2], opened[2],
+        ended[2];            /* of the peer's streams: at once; how many may be, were, have ended */
+    vt__qstr_set skipped[2]; /* numbers below `opened` of which no frame has come */
+    uint64_t peer_limit[2], mine[2], blocked_streams[2]; /* of this end's */
+    /* flow */
+    uint64_t window;                     /* a stream's, as it should be */
+    uint64_t recv_max, recv_total, used; /* what may come, has come, was consumed, of all streams */
+    uint64_t send_max, send_total, blocked_at;
+    uint64_t peer_window[3]; /* of a stream at first: bidirectional theirs and ours, unidirectional ours */
+    int64_t updated_at;
+    uint16_t owes;
+    vt__list *owing, *news, *stalled;
+    vt__lanes lanes;
+} vt__qstr;
+
+/* What a stream owes, and what the connection: frames that are written when there is room. */
+enum { VT__QSTR_OWES_RESET = 1, VT__QSTR_OWES_STOP = 2, VT__QSTR_OWES_MAX = 4, VT__QSTR_OWES_BLOCKED = 8 };
+enum { VT__QSTR_OWES_STREAMS = 16, VT__QSTR_OWES_STREAMS_BLOCKED = 64 }; /* << kind */
+
+enum vt__qstr_ev {
+    VT__QSTR_EV_OPEN = 1, /* a stream of the peer's: set its ctx */
+    VT__QSTR_EV_DATA =
+        2, /* data, len, fin: until the next call; vt__qstr_consumed when they were put to use */
+    VT__QSTR_EV_RESET = 4,     /* the peer ends what it sends: code */
+    VT__QSTR_EV_STOP = 8,      /* the peer does not want what is sent: code. The stream was reset */
+    VT__QSTR_EV_WRITABLE = 16, /* there is room again */
+    VT__QSTR_EV_SENT = 32,     /* everything was acknowledged, its end too */
+    VT__QSTR_EV_STREAMS = 64   /* more streams may be opened; of no stream */
+};
+typedef struct vt__qstr_event {
+    vt__qstr_stream *stream;
+    enum vt__qstr_ev type;
+    bool fin; /* nothing follows the data; they may be none */
+    const uint8_t *data;
+    size_t len;
+    uint64_t code;
+} vt__qstr_event;
+
+/* Kinds of notes: a is the stream's id, but of the connection's a value. */
+enum { VT__QSTR_N_STREAM = 32, VT__QSTR_N_RESET, VT__QSTR_N_STOP, VT__QSTR_N_MAX, VT__QSTR_N_BLOCKED };
+enum { VT__QSTR_N_CONN_MAX = 37, VT__QSTR_N_CONN_BLOCKED, VT__QSTR_N_STREAMS, VT__QSTR_N_STREAMS_UNI };
+enum { VT__QSTR_N_STREAMS_BLOCKED = 41, VT__QSTR_N_STREAMS_BLOCKED_UNI };
+
+#define VT__QSTR_OF(node, field)                                                                             \
+    ((vt__qstr_stream *)(void *)((char *)(node)-offsetof(vt__qstr_stream, field)))
+VT__INLINE unsigned vt__qstr_kind(uint64_t id) { return id >> 1 & 1; }
+VT__INLINE bool vt__qstr_ours(const vt__qstr *q, uint64_t id) { return (id & 1) == q->server; }
+VT__INLINE vt__qstr_stream **vt__qstr_bucket(const vt__qstr *q, uint64_t id) {
+    return &q->buckets[(id >> 2 ^ (id & 3) * 5) & (q->nbuckets - 1)];
+}
+VT__INLINE vt__qstr_stream *vt__qstr_find(const vt__qstr *q, uint64_t id) {
+    vt__qstr_stream *s = *vt__qstr_bucket(q, id);
+    while (s && s->id != id) s = s->chain;
+    return s;
+}
+/* Twice as many buckets, or as many as before where there is no memory. */
+static VT__NOINLINE void vt__qstr_rehash(vt__qstr *q) {
+    uint32_t was = q->nbuckets;
+    vt__qstr_stream **old = q->buckets, **fresh = vt__mem_zalloc(was * 2 * sizeof *fresh);
+    if (!fresh) return;
+    q->buckets = fresh;
+    q->nbuckets = was * 2;
+    for (uint32_t i = 0; i < was; i++) {
+        for (vt__qstr_stream *s = old[i], *next; s; s = next) {
+            vt__qstr_stream **bucket = vt__qstr_bucket(q, s->id);
+            next = s->chain;
+            s->chain = *bucket;
+            *bucket = s;
+        }
+    }
+    if (old != q->few) vt__mem_free(old);
+}
+static void vt__qstr_tell(vt__qstr *q, vt__qstr_stream *s, unsigned what) {
+    if (s->released) return;
+    if (!s->tells) vt__ds_ring_push(&q->news, &s->news);
+    s->tells |= (uint8_t)what;
+}
+static void vt__qstr_hush(vt__qstr *q, vt__qstr_stream *s, unsigned what) {
+    if (s->tells && !(s->tells & ~what)) vt__ds_ring_remove(&q->news, &s->news);
+    s->tells &= (uint8_t)~what;
+}
+static void vt__qstr_owe(vt__qstr *q, vt__qstr_stream *s, unsigned what) {
+    if (!s->owes) vt__ds_ring_push(&q->owing, &s->owing);
+    s->owes |= (uint8_t)what;
+}
+static void vt__qstr_settle(vt__qstr *q, vt__qstr_stream *s, unsigned what) {
+    if (s->owes && !(s->owes & ~what)) vt__ds_ring_remove(&q->owing, &s->owing);
+    s->owes &= (uint8_t)~what;
+}
+
+/* ---- who sends ---- */
+static enum vt__qstr_queue vt__qstr_place(const vt__qstr *q, const vt__qstr_stream *s) {
+    const vt__qstr_out *o = &s->out;
+    if (s->reset || s->ended & VT__QSTR_LOCAL) return VT__QSTR_Q_NONE;
+    if (o->lost.n || s->fin_lost) return VT__QSTR_Q_LANE;
+    if (o->sent == o->end) return s->fin && !s->fin_sent ? VT__QSTR_Q_LANE : VT__QSTR_Q_NONE;
+    if (o->sent >= s->send_max) return VT__QSTR_Q_NONE;
+    return q->send_total < q->send_max ? VT__QSTR_Q_LANE : VT__QSTR_Q_STALLED;
+}
+static void vt__qstr_unqueue(vt__qstr *q, vt__qstr_stream *s) {
+    if (s->queue == VT__QSTR_Q_LANE) vt__ds_lanes_remove(&q->lanes, &s->turn);
+    if (s->queue == VT__QSTR_Q_STALLED) vt__ds_ring_remove(&q->stalled, &s->turn.link);
+    s->queue = VT__QSTR_Q_NONE;
+}
+/* After every change that vt__qstr_place looks at. */
+static void vt__qstr_schedule(vt__qstr *q, vt__qstr_stream *s) {
+    enum vt__qstr_queue to = vt__qstr_place(q, s);
+    if (to == s->queue) return;
+    vt__qstr_unqueue(q, s);
+    s->queue = (uint8_t)to;
+    if (to == VT__QSTR_Q_LANE) vt__ds_lanes_put(&q->lanes, &s->turn);
+    if (to == VT__QSTR_Q_STALLED) vt__ds_ring_push(&q->stalled, &s->turn.link);
+}
+/* The limits that hold data up are told to the peer, each once. */
+static void vt__qstr_complain(vt__qstr *q, vt__qstr_stream *s) {
+    bool waits = !s->reset && s->out.sent < s->out.end;
+    if (waits && s->out.sent == s->send_max && s->blocked_at != s->send_max) {
+        s->blocked_at = s->send_max;
+        vt__qstr_owe(q, s, VT__QSTR_OWES_BLOCKED);
+    }
+    if (waits && q->send_total == q->send_max && q->blocked_at != q->send_max) {
+        q->blocked_at = q->send_max;
+        q->owes |= VT__QSTR_OWES_BLOCKED;
+    }
+}
+/* Whose turn it is, or NULL. Streams of a lane that the connection's window stops by now are put aside. */
+static vt__qstr_stream *vt__qstr_pick(vt__qstr *q) {
+    for (vt__turn *t; (t = vt__ds_lanes_next(&q->lanes)) != NULL;) {
+        vt__qstr_stream *s = VT__QSTR_OF(t, turn);
+        if (VT__LIKELY(vt__qstr_place(q, s) == VT__QSTR_Q_LANE)) return s;
+        vt__qstr_schedule(q, s);
+    }
+    return NULL;
+}
+/* What is kept for a stream at most. */
+VT__INLINE uint64_t vt__qstr_buffer(const vt__qstr *q) {
+    return VT__MIN(VT__MAX(q->cfg->send_buffer, 2 * q->cwnd), q->cfg->max_send_buffer);
+}
+/* Bytes that vt__qstr_write takes now. */
+static VT__UNUSED size_t vt__qstr_room(const vt__qstr *q, const vt__qstr_stream *s) {
+    uint64_t kept = s->out.end - s->out.done, most = vt__qstr_buffer(q);
+    return kept < most ? (size_t)(most - kept) : 0;
+}
+
+/* ---- flow control of what comes in ---- */
+VT__INLINE uint64_t vt__qstr_conn_window(const vt__qstr *q) {
+    return VT__MIN(q->window * 2, q->cfg->max_window);
+}
+/* Whether a limit is worth a frame: half a window was consumed behind it. */
+VT__INLINE bool vt__qstr_worth(uint64_t used, uint64_t window, uint64_t told) {
+    return used + window - told >= (window + 1) / 2;
+}
+static void vt__qstr_look_at_credit(vt__qstr *q, vt__qstr_stream *s) {
+    bool open = !(s->ended & VT__QSTR_REMOTE) && !s->stopped && s->final == VT__QSTR_UNKNOWN;
+    if (open && vt__qstr_worth(s->in.next - s->held, q->window, s->recv_max))
+        vt__qstr_owe(q, s, VT__QSTR_OWES_MAX);
+    if (vt__qstr_worth(q->used, vt__qstr_conn_window(q), q->recv_max)) q->owes |= VT__QSTR_OWES_MAX;
+}
+/* n bytes of data have been put to use; the peer may send as many more. */
+static VT__UNUSED void vt__qstr_consumed(vt__qstr *q, vt__qstr_stream *s, size_t n) {
+    s->held -= n;
+    q->used += n;
+    vt__qstr_look_at_credit(q, s);
+}
+/* A window that was used up within two round trips is too small. */
+static bool vt__qstr_fast(const vt__qstr *q, int64_t *updated_at) {
+    bool fast = *updated_at && q->rtt && q->now - *updated_at < 2 * q->rtt;
+    *updated_at = q->now;
+    return fast;
+}
+static void vt__qstr_widen(vt__qstr *q) { q->window = VT__MIN(q->window * 2, q->cfg->max_window); }
+/* What has come and was not read counts as consumed. */
+static void vt__qstr_discard(vt__qstr *q, vt__qstr_stream *s) {
+    q->used += s->recv_end - s->in.next;
+    s->in.next = s->recv_end;
+    vt__qstr_in_free(q->mem, &s->in);
+    vt__qstr_hush(q, s, VT__QSTR_EV_DATA);
+    vt__qstr_look_at_credit(q, s);
+}
+
+/* ---- their life ---- */
+static vt__qstr_stream *vt__qstr_new(vt__qstr *q, uint64_t id) {
+    bool ours = vt__qstr_ours(q, id), uni = vt__qstr_kind(id);
+    vt__qstr_stream *s = vt__mem_pool_get(&q->mem->streams);
+    if (!s) return NULL;
+    vt__mem_zero(s, sizeof *s);
+    if (q->count >= q->nbuckets * 2) vt__qstr_rehash(q);
+    vt__ds_list_init(&s->turn.link);
+    vt__ds_list_init(&s->owing);
+    vt__ds_list_init(&s->news);
+    s->id = s->turn.order = id;
+    s->turn.lane = 3 * 2; /* RFC 9218 4.1 */
+    s->final = s->blocked_at = VT__QSTR_UNKNOWN;
+    s->recv_max = q->cfg->window;
+    s->send_max = q->peer_window[uni ? 2 : ours];
+    if (uni) s->ended = ours ? VT__QSTR_REMOTE : VT__QSTR_LOCAL;
+    vt__qstr_stream **bucket = vt__qstr_bucket(q, id);
+    s->chain = *bucket;
+    *bucket = s;
+    q->count++;
+    return s;
+}
+static void vt__qstr_drop(vt__qstr *q, vt__qstr_stream *s) {
+    vt__qstr_in_free(q->mem, &s->in);
+    vt__qstr_out_free(q->mem, &s->out);
+    vt__mem_pool_put(&q->mem->streams, s);
+}
+/* Whether so many streams have ended that the peer is told: a quarter of what it may have. */
+static void vt__qstr_look_at_streams(vt__qstr *q, unsigned kind) {
+    uint64_t more = q->ended[kind] + q->most[kind] - q->limit[kind];
+    if (more * 4 >= q->most[kind]) q->owes |= (uint16_t)(VT__QSTR_OWES_STREAMS << kind);
+}
+/* Forgets a stream that nobody needs any more. */
+static void vt__qstr_retire(vt__qstr *q, vt__qstr_stream *s) {
+    if (!s->released || s->ended != VT__QSTR_BOTH) return;
+    vt__qstr_stream **link = vt__qstr_bucket(q, s->id);
+    while (*link != s) link = &(*link)->chain;
+    *link = s->chain;
+    q->count--;
+    vt__qstr_unqueue(q, s);
+    vt__qstr_settle(q, s, 0xff);
+    if (!vt__qstr_ours(q, s->id)) {
+        q->ended[vt__qstr_kind(s->id)]++;
+        vt__qstr_look_at_streams(q, vt__qstr_kind(s->id));
+    }
+    vt__qstr_drop(q, s);
+}
+/* One side has come to its end. The stream may be gone after it. */
+static void vt__qstr_end(vt__qstr *q, vt__qstr_stream *s, unsigned side) {
+    s->ended |= (uint8_t)side;
+    if (side == VT__QSTR_REMOTE) vt__qstr_settle(q, s, VT__QSTR_OWES_STOP | VT__QSTR_OWES_MAX);
+    else vt__qstr_schedule(q, s);
+    vt__qstr_retire(q, s);
+}
+/* A stream of the peer's that has not been heard of. */
+static int vt__qstr_accept(vt__qstr *q, uint64_t id, vt__qstr_stream **s) {
+    unsigned kind = vt__qstr_kind(id);
+    uint64_t n = id >> 2, *opened = &q->opened[kind];
+    vt__qstr_set *skipped = &q->skipped[kind];
+    if (n >= q->limit[kind]) return VT__QPKT_E_STREAM_LIMIT;
+    if (n < *opened && !vt__qstr_set_has(skipped, n)) return 0;
+    int rc = n < *opened ? vt__qstr_set_remove(skipped, n, n + 1) : vt__qstr_set_add(skipped, *opened, n);
+    if (rc < 0) return rc;
+    *opened = VT__MAX(*opened, n + 1);
+    if (!(*s = vt__qstr_new(q, id))) return -ENOMEM;
+    vt__qstr_tell(q, *s, VT__QSTR_EV_OPEN);
+    return 1;
+}
+/* The stream that a frame is about, be it what this end receives or sends: 1; 0: it has ended; an error. */
+static int vt__qstr_reach(vt__qstr *q, uint64_t id, bool receives, vt__qstr_stream **s) {
+    bool ours = vt__qstr_ours(q, id);
+    if (vt__qstr_kind(id) && ours == receives) return VT__QPKT_E_STREAM_STATE;
+    *s = vt__qstr_find(q, id);
+    if (*s) return 1;
+    if (!ours) return vt__qstr_accept(q, id, s);
+    return id >> 2 < q->mine[vt__qstr_kind(id)] ? 0 : VT__QPKT_E_STREAM_STATE;
+}
+/* Opens a stream: 0; VT__QPKT_E_STREAM_LIMIT: not now, VT__QSTR_EV_STREAMS says when; -ENOMEM. */
+static VT__UNUSED int vt__qstr_open(vt__qstr *q, bool uni, vt__qstr_stream **s) {
+    uint64_t n = q->mine[uni];
+    if (n >= q->peer_limit[uni]) {
+        if (q->blocked_streams[uni] != n) q->owes |= (uint16_t)(VT__QSTR_OWES_STREAMS_BLOCKED << uni);
+        q->blocked_streams[uni] = n;
+        return VT__QPKT_E_STREAM_LIMIT;
+    }
+    *s = vt__qstr_new(q, n << 2 | (uni ? 2 : 0) | (q->server ? 1 : 0));
+    if (!*s) return -ENOMEM;
+    q->mine[uni]++;
+    return 0;
+}
+/* Sends no more, by RESET_STREAM, unless everything has arrived. */
+static VT__UNUSED void vt__qstr_reset(vt__qstr *q, vt__qstr_stream *s, uint64_t code) {
+    if (s->reset || s->ended & VT__QSTR_LOCAL) return;
+    s->reset = true;
+    s->send_code = code;
+    vt__qstr_schedule(q, s);
+    vt__qstr_out_free(q->mem, &s->out);
+    vt__qstr_settle(q, s, VT__QSTR_OWES_BLOCKED);
+    vt__qstr_hush(q, s, VT__QSTR_EV_WRITABLE);
+    vt__qstr_owe(q, s, VT__QSTR_OWES_RESET);
+}
+/* Wants no more of what comes: STOP_SENDING, unless all has come. What was got and not consumed stays so. */
+static VT__UNUSED void vt__qstr_stop(vt__qstr *q, vt__qstr_stream *s, uint64_t code) {
+    if (s->stopped || s->ended & VT__QSTR_REMOTE) return;
+    s->stopped = true;
+    s->stop_code = code;
+    vt__qstr_settle(q, s, VT__QSTR_OWES_MAX);
+    vt__qstr_discard(q, s);
+    if (s->final != VT__QSTR_UNKNOWN) vt__qstr_end(q, s, VT__QSTR_REMOTE);
+    else vt__qstr_owe(q, s, VT__QSTR_OWES_STOP);
+}
+/* The stream's handler has ended: the stream is not the caller's any more. What is not at its end is reset and stopped with
+ * the code; what was written with its end is sent. */
+static VT__UNUSED void vt__qstr_release(vt__qstr *q, vt__qstr_stream *s, uint64_t code) {
+    vt__qstr_hush(q, s, 0xff);
+    s->ctx = NULL;
+    vt__qstr_consumed(q, s, s->held);
+    if (!s->fin) vt__qstr_reset(q, s, code);
+    vt__qstr_stop(q, s, code);
+    s->released = true;
+    vt__qstr_retire(q, s);
+}
+/* urgency: 0, the most urgent, to 7. */
+static VT__UNUSED void vt__qstr_prioritize(vt__qstr *q, vt__qstr_stream *s, unsigned urgency,
+                                           bool incremental) {
+    vt__qstr_unqueue(q, s);
+    s->turn.lane = (uint8_t)(urgency * 2 + incremental);
+    vt__qstr_schedule(q, s);
+}
+/* How many of n bytes are taken, to be sent; `fin`: they end the stream, if all are taken. Fewer: VT__QSTR_EV_WRITABLE says when
+ * there is room. A stream that was reset takes everything, and drops it. -ENOMEM; VT_ESTATE: it has been ended. */
+static VT__UNUSED int64_t vt__qstr_write(vt__qstr *q, vt__qstr_stream *s, const void *p, size_t n, bool fin) {
+    size_t room = vt__qstr_room(q, s);
+    if (s->reset) return (int64_t)n;
+    if (s->fin || s->ended & VT__QSTR_LOCAL) return VT_ESTATE;
+    size_t k = vt__qstr_out_add(q->mem, &s->out, p, VT__MIN(n, room));
+    if (k < VT__MIN(n, room)) return -ENOMEM;
+    s->full = k < n;
+    s->fin = fin && k == n;
+    vt__qstr_complain(q, s);
+    vt__qstr_schedule(q, s);
+    return (int64_t)k;
+}
+
+/* ---- frames in ---- */
+/* The stream reaches as far as `end`: is that allowed? */
+static int vt__qstr_extend(vt__qstr *q, vt__qstr_stream *s, uint64_t end) {
+    if (end <= s->recv_end) return 0;
+    uint64_t more = end - s->recv_end;
+    if (end > s->final) return VT__QPKT_E_FINAL_SIZE;
+    if (end > s->recv_max || more > q->recv_max - q->recv_total) return VT__QPKT_E_FLOW_CONTROL;
+    s->recv_end = end;
+    q->recv_total += more;
+    return 0;
+}
+/* It ends there. */
+static int vt__qstr_finish(vt__qstr *q, vt__qstr_stream *s, uint64_t final) {
+    if ((s->final != VT__QSTR_UNKNOWN && s->final != final) || final < s->recv_end)
+        return VT__QPKT_E_FINAL_SIZE;
+    int rc = vt__qstr_extend(q, s, final);
+    if (rc == 0) s->final = final;
+    return rc;
+}
+static int vt__qstr_on_stream(vt__qstr *q, const vt__qpkt_frame *f) {
+    vt__qstr_stream *s = NULL;
+    int rc = vt__qstr_reach(q, f->stream.id, true, &s);
+    if (rc <= 0) return rc;
+    uint64_t end = f->stream.offset + f->stream.len;
+    rc = f->fin ? vt__qstr_finish(q, s, end) : vt__qstr_extend(q, s, end);
+    if (rc < 0 || s->ended & VT__QSTR_REMOTE) return rc;
+    if (s->stopped) {
+        vt__qstr_discard(q, s);
+        if (s->final != VT__QSTR_UNKNOWN) vt__qstr_end(q, s, VT__QSTR_REMOTE);
+        return 0;
+    }
+    vt__qstr_tell(q, s, VT__QSTR_EV_DATA);
+    return vt__qstr_in_put(q->mem, &s->in, f->stream.offset, f->stream.data, f->stream.len,
+                           s->recv_max - s->in.next);
+}
+static int vt__qstr_on_reset(vt__qstr *q, const vt__qpkt_frame *f) {
+    vt__qstr_stream *s = NULL;
+    int rc = vt__qstr_reach(q, f->reset.id, true, &s);
+    if (rc > 0) rc = vt__qstr_finish(q, s, f->reset.size);
+    if (rc < 0 || !s || s->ended & VT__QSTR_REMOTE) return rc;
+    s->recv_code = f->reset.code;
+    vt__qstr_discard(q, s);
+    if (!s->stopped) vt__qstr_tell(q, s, VT__QSTR_EV_RESET);
+    vt__qstr_end(q, s, VT__QSTR_REMOTE);
+    return 0;
+}
+static int vt__qstr_on_stop(vt__qstr *q, const vt__qpkt_frame *f) {
+    vt__qstr_stream *s = NULL;
+    int rc = vt__qstr_reach(q, f->reset.id, false, &s);
+    if (rc <= 0 || s->reset || s->ended & VT__QSTR_LOCAL) return VT__MIN(rc, 0);
+    s->their_stop = f->reset.code;
+    vt__qstr_reset(q, s, f->reset.code);
+    vt__qstr_tell(q, s, VT__QSTR_EV_STOP);
+    return 0;
+}
+static int vt__qstr_on_stream_max(vt__qstr *q, const vt__qpkt_frame *f) {
+    vt__qstr_stream *s = NULL;
+    int rc = vt__qstr_reach(q, f->stream_max.id, false, &s);
+    if (rc <= 0 || f->stream_max.value <= s->send_max) return VT__MIN(rc, 0);
+    s->send_max = f->stream_max.value;
+    vt__qstr_settle(q, s, VT__QSTR_OWES_BLOCKED);
+    vt__qstr_schedule(q, s);
+    return 0;
+}
+static void vt__qstr_on_max(vt__qstr *q, uint64_t value) {
+    if (value <= q->send_max) return;
+    q->send_max = value;
+    q->owes &= (uint16_t)~VT__QSTR_OWES_BLOCKED;
+    while (q->stalled) vt__qstr_schedule(q, VT__QSTR_OF(q->stalled, turn.link));
+}
+static void vt__qstr_on_streams(vt__qstr *q, unsigned kind, uint64_t value) {
+    if (value <= q->peer_limit[kind]) return;
+    q->peer_limit[kind] = value;
+    q->owes &= (uint16_t) ~(VT__QSTR_OWES_STREAMS_BLOCKED << kind);
+    q->overdue = true;
+}
+/* A frame of these: STREAM, RESET_STREAM, STOP_SENDING, MAX_DATA, MAX_STREAM_DATA, MAX_STREAMS, and of the BLOCKED ones. 0; what the
+ * peer did wrong; -ENOMEM. Then vt__qstr_next, until there are no more, before the frame's bytes go away. */
+static VT__UNUSED int vt__qstr_recv(vt__qstr *q, const vt__qpkt_frame *f) {
+    vt__qstr_stream *s = NULL;
+    switch (f->kind) {
+    case VT__QPKT_F_STREAM: return vt__qstr_on_stream(q, f);
+    case VT__QPKT_F_RESET_STREAM: return vt__qstr_on_reset(q, f);
+    case VT__QPKT_F_STOP_SENDING: return vt__qstr_on_stop(q, f);
+    case VT__QPKT_F_MAX_STREAM_DATA: return vt__qstr_on_stream_max(q, f);
+    case VT__QPKT_F_MAX_DATA: vt__qstr_on_max(q, f->max.value); break;
+    case VT__QPKT_F_MAX_STREAMS:
+    case VT__QPKT_F_MAX_STREAMS_UNI:
+        vt__qstr_on_streams(q, f->kind - VT__QPKT_F_MAX_STREAMS, f->max.value);
+        break;
+    case VT__QPKT_F_STREAM_DATA_BLOCKED: return VT__MIN(vt__qstr_reach(q, f->stream_max.id, true, &s), 0);
+    default: break; /* that the peer is blocked it is told by limits, when there are any to give */
+    }
+    return 0;
+}
+
+/* ---- events ---- */
+static bool vt__qstr_emit(vt__qstr *q, vt__qstr_stream *s, vt__qstr_event *ev, enum vt__qstr_ev type) {
+    *ev = (vt__qstr_event){.stream = s, .type = type};
+    vt__qstr_hush(q, s, type);
+    return true;
+}
+/* The next piece of a stream, or its end: false: there is none. */
+static bool vt__qstr_next_data(vt__qstr *q, vt__qstr_stream *s, vt__qstr_event *ev) {
+    const uint8_t *p = NULL;
+    size_t n = vt__qstr_in_next(&s->in, &p);
+    bool fin = s->in.next + n == s->final;
+    if (n == 0 && !fin) return vt__qstr_hush(q, s, VT__QSTR_EV_DATA), false;
+    *ev = (vt__qstr_event){.stream = s, .type = VT__QSTR_EV_DATA, .fin = fin, .data = p, .len = n};
+    if (n) vt__qstr_in_skip(q->mem, &s->in, n);
+    s->held += n;
+    if (!fin) return true;
+    vt__qstr_hush(q, s, VT__QSTR_EV_DATA);
+    vt__qstr_end(q, s, VT__QSTR_REMOTE);
+    return true;
+}
+/* The next thing to know; false: nothing more. */
+static VT__UNUSED bool vt__qstr_next(vt__qstr *q, vt__qstr_event *ev) {
+    while (q->news) {
+        vt__qstr_stream *s = VT__QSTR_OF(q->news, news);
+        unsigned first = s->tells & (0U - s->tells);
+        if (first == VT__QSTR_EV_DATA) {
+            if (vt__qstr_next_data(q, s, ev)) return true;
+            continue;
+        }
+        vt__qstr_emit(q, s, ev, (enum vt__qstr_ev)first);
+        if (first == VT__QSTR_EV_RESET) ev->code = s->recv_code;
+        if (first == VT__QSTR_EV_STOP) ev->code = s->their_stop;
+        return true;
+    }
+    if (!q->overdue) return false;
+    q->overdue = false;
+    *ev = (vt__qstr_event){.type = VT__QSTR_EV_STREAMS};
+    return true;
+}
+
+/* ---- frames out ---- */
+static uint8_t *vt__qstr_put_owed(vt__qstr *q, vt__qstr_stream *s, uint8_t *p, const uint8_t *end,
+                                  vt__qpkt_note *note) {
+    unsigned what = s->owes & (0U - s->owes), type = VT__QPKT_F_MAX_STREAM_DATA, kind = VT__QSTR_N_MAX;
+    uint64_t value = s->in.next - s->held + q->window, more = 0;
+    if (what == VT__QSTR_OWES_RESET) {
+        type = VT__QPKT_F_RESET_STREAM, kind = VT__QSTR_N_RESET, value = s->send_code, more = s->out.sent;
+    } else if (what == VT__QSTR_OWES_STOP) {
+        type = VT__QPKT_F_STOP_SENDING, kind = VT__QSTR_N_STOP, value = s->stop_code;
+    } else if (what == VT__QSTR_OWES_BLOCKED) {
+        type = VT__QPKT_F_STREAM_DATA_BLOCKED, kind = VT__QSTR_N_BLOCKED, value = s->send_max;
+    }
+    p = vt__qpkt_put_frame(p, end, type, s->id, value, more);
+    if (!p) return NULL;
+    if (what == VT__QSTR_OWES_MAX) {
+        s->recv_max = value;
+        if (vt__qstr_fast(q, &s->updated_at)) vt__qstr_widen(q);
+    }
+    *note = (vt__qpkt_note){.a = s->id, .b = value, .kind = (uint8_t)kind};
+    vt__qstr_settle(q, s, what);
+    return p;
+}
+static uint8_t *vt__qstr_put_conn(vt__qstr *q, uint8_t *p, const uint8_t *end, vt__qpkt_note *note) {
+    unsigned what = q->owes & (0U - q->owes), type, kind;
+    uint64_t value;
+    if (what == VT__QSTR_OWES_MAX) {
+        type = VT__QPKT_F_MAX_DATA, kind = VT__QSTR_N_CONN_MAX, value = q->used + vt__qstr_conn_window(q);
+    } else if (what == VT__QSTR_OWES_BLOCKED) {
+        type = VT__QPKT_F_DATA_BLOCKED, kind = VT__QSTR_N_CONN_BLOCKED, value = q->send_max;
+    } else if (what < VT__QSTR_OWES_STREAMS_BLOCKED) {
+        unsigned uni = what != VT__QSTR_OWES_STREAMS;
+        type = VT__QPKT_F_MAX_STREAMS + uni, kind = VT__QSTR_N_STREAMS + uni;
+        value = q->ended[uni] + q->most[uni];
+    } else {
+        unsigned uni = what != VT__QSTR_OWES_STREAMS_BLOCKED;
+        type = VT__QPKT_F_STREAMS_BLOCKED + uni, kind = VT__QSTR_N_STREAMS_BLOCKED + uni,
+        value = q->peer_limit[uni];
+    }
+    p = vt__qpkt_put_frame(p, end, type, value, 0, 0);
+    if (!p) return NULL;
+    if (kind == VT__QSTR_N_CONN_MAX) {
+        q->recv_max = value;
+        if (vt__qstr_fast(q, &q->updated_at)) vt__qstr_widen(q);
+    }
+    if (kind == VT__QSTR_N_STREAMS || kind == VT__QSTR_N_STREAMS_UNI)
+        q->limit[kind - VT__QSTR_N_STREAMS] = value;
+    *note = (vt__qpkt_note){.a = value, .kind = (uint8_t)kind};
+    q->owes &= (uint16_t)~what;
+    return p;
+}
+/* One control frame that is owed: its end, with a note of it; NULL: none is, or it does not fit. */
+static VT__UNUSED uint8_t *vt__qstr_put_control(vt__qstr *q, uint8_t *p, const uint8_t *end,
+                                                vt__qpkt_note *note) {
+    if (q->owes) return vt__qstr_put_conn(q, p, end, note);
+    return q->owing ? vt__qstr_put_owed(q, VT__QSTR_OF(q->owing, owing), p, end, note) : NULL;
+}
+/* Data of the stream whose turn it is, one frame: likewise. */
+static VT__UNUSED uint8_t *vt__qstr_put_data(vt__qstr *q, uint8_t *p, const uint8_t *end,
+                                             vt__qpkt_note *note) {
+    vt__qstr_stream *s = vt__qstr_pick(q);
+    uint64_t offset, len;
+    if (!s) return NULL;
+    (void)vt__qstr_out_next(&s->out, &offset, &len);
+    bool fresh = offset == s->out.sent;
+    if (fresh) len = VT__MIN(len, VT__MIN(s->send_max - offset, q->send_max - q->send_total));
+    size_t n = (size_t)VT__MIN(len, vt__qpkt_stream_room((size_t)(end - p), s->id, offset));
+    bool fin = s->fin && offset + n == s->out.end;
+    if (n == 0 && !fin) return NULL;
+    p = vt__qpkt_put_stream(p, end, s->id, offset, n, fin);
+    if (!p) return NULL;
+    if (n) vt__qstr_out_take(&s->out, offset, p, n);
+    if (fresh) q->send_total += n;
+    if (fin) s->fin_sent = true, s->fin_lost = false;
+    *note = (vt__qpkt_note){
+        .a = s->id, .b = offset, .len = (uint32_t)n, .kind = VT__QSTR_N_STREAM, .flags = fin};
+    vt__ds_lanes_served(&q->lanes, &s->turn);
+    vt__qstr_complain(q, s);
+    vt__qstr_schedule(q, s);
+    return p + n;
+}
+/* Whether there is something to write, given room. */
+static VT__UNUSED bool vt__qstr_wants(vt__qstr *q) { return q->owes || q->owing || vt__qstr_pick(q); }
+
+/* ---- what became of it ---- */
+static int vt__qstr_acked_data(vt__qstr *q, vt__qstr_stream *s, const vt__qpkt_note *note) {
+    if (s->reset) return 0;
+    int rc = vt__qstr_out_acked(q->mem, &s->out, note->b, note->len);
+    if (rc < 0) return rc;
+    if (note->flags) s->fin_acked = true, s->fin_lost = false;
+    if (s->full && vt__qstr_room(q, s) >= vt__qstr_buffer(q) / 2) {
+        s->full = false;
+        vt__qstr_tell(q, s, VT__QSTR_EV_WRITABLE);
+    }
+    if (!s->fin_acked || s->out.done != s->out.end) return vt__qstr_schedule(q, s), 0;
+    vt__qstr_tell(q, s, VT__QSTR_EV_SENT);
+    vt__qstr_end(q, s, VT__QSTR_LOCAL);
+    return 0;
+}
+/* A frame of this note has arrived: 0, or -ENOMEM. Then vt__qstr_next. */
+static VT__UNUSED int vt__qstr_acked(vt__qstr *q, const vt__qpkt_note *note) {
+    if (note->kind != VT__QSTR_N_STREAM && note->kind != VT__QSTR_N_RESET) return 0;
+    vt__qstr_stream *s = vt__qstr_find(q, note->a);
+    if (!s || s->ended & VT__QSTR_LOCAL) return 0;
+    if (note->kind == VT__QSTR_N_STREAM) return vt__qstr_acked_data(q, s, note);
+    vt__qstr_settle(q, s, VT__QSTR_OWES_RESET);
+    vt__qstr_end(q, s, VT__QSTR_LOCAL);
+    return 0;
+}
+static int vt__qstr_lost_data(vt__qstr *q, vt__qstr_stream *s, const vt__qpkt_note *note) {
+    if (s->reset || s->ended & VT__QSTR_LOCAL) return 0;
+    int rc = vt__qstr_out_lost(&s->out, note->b, note->len);
+    if (note->flags && !s->fin_acked) s->fin_lost = true;
+    vt__qstr_schedule(q, s);
+    return rc;
+}
+/* A stream's control frame: it is owed again while what it says is still true. */
+static void vt__qstr_lost_control(vt__qstr *q, vt__qstr_stream *s, const vt__qpkt_note *note) {
+    bool receives = !(s->ended & VT__QSTR_REMOTE), sends = !(s->ended & VT__QSTR_LOCAL);
+    if (note->kind == VT__QSTR_N_RESET && sends) vt__qstr_owe(q, s, VT__QSTR_OWES_RESET);
+    if (note->kind == VT__QSTR_N_STOP && receives) vt__qstr_owe(q, s, VT__QSTR_OWES_STOP);
+    if (note->kind == VT__QSTR_N_MAX && receives && !s->stopped && s->final == VT__QSTR_UNKNOWN &&
+        note->b == s->recv_max)
+        vt__qstr_owe(q, s, VT__QSTR_OWES_MAX);
+    bool waits = sends && !s->reset && note->b == s->send_max && s->out.sent == s->send_max &&
+                 s->out.sent < s->out.end;
+    if (note->kind == VT__QSTR_N_BLOCKED && waits) vt__qstr_owe(q, s, VT__QSTR_OWES_BLOCKED);
+}
+static void vt__qstr_lost_conn(vt__qstr *q, const vt__qpkt_note *note) {
+    unsigned uni = note->kind == VT__QSTR_N_STREAMS_UNI || note->kind == VT__QSTR_N_STREAMS_BLOCKED_UNI,
+             owes = 0;
+    uint64_t value = note->a;
+    if (note->kind == VT__QSTR_N_CONN_MAX) owes = value == q->recv_max ? VT__QSTR_OWES_MAX : 0;
+    else if (note->kind == VT__QSTR_N_CONN_BLOCKED)
+        owes = value == q->send_max && q->stalled ? VT__QSTR_OWES_BLOCKED : 0;
+    else if (note->kind <= VT__QSTR_N_STREAMS_UNI)
+        owes = value == q->limit[uni] ? (unsigned)VT__QSTR_OWES_STREAMS << uni : 0;
+    else owes = value == q->peer_limit[uni] ? (unsigned)VT__QSTR_OWES_STREAMS_BLOCKED << uni : 0;
+    q->owes |= (uint16_t)owes;
+}
+/* It was lost, or may have been: what it said is sent again. 0, or -ENOMEM. */
+static VT__UNUSED int vt__qstr_lost(vt__qstr *q, const vt__qpkt_note *note) {
+    if (note->kind >= VT__QSTR_N_CONN_MAX) return vt__qstr_lost_conn(q, note), 0;
+    vt__qstr_stream *s = vt__qstr_find(q, note->a);
+    if (!s) return 0;
+    if (note->kind == VT__QSTR_N_STREAM) return vt__qstr_lost_data(q, s, note);
+    vt__qstr_lost_control(q, s, note);
+    return 0;
+}
+
+/* ---- the connection's ---- */
+/* fn of each stream that there is; it leaves them all. */
+static void vt__qstr_each(vt__qstr *q, void (*fn)(vt__qstr *q, vt__qstr_stream *s)) {
+    for (uint32_t i = 0; i < q->nbuckets; i++)
+        for (vt__qstr_stream *s = q->buckets[i]; s; s = s->chain) fn(q, s);
+}
+static void vt__qstr_allow(vt__qstr *q, vt__qstr_stream *s) {
+    bool ours = vt__qstr_ours(q, s->id);
+    uint64_t max = q->peer_window[vt__qstr_kind(s->id) ? 2 : ours];
+    if (max <= s->send_max) return;
+    s->send_max = max;
+    vt__qstr_settle(q, s, VT__QSTR_OWES_BLOCKED);
+    vt__qstr_schedule(q, s);
+}
+/* The peer's limits, of its transport parameters, or of those remembered from before. */
+static VT__UNUSED void vt__qstr_peer_params(vt__qstr *q, const vt__qpkt_params *tp) {
+    q->peer_window[0] = tp->max_bidi_local;
+    q->peer_window[1] = tp->max_bidi_remote;
+    q->peer_window[2] = tp->max_uni;
+    vt__qstr_on_max(q, tp->max_data);
+    vt__qstr_on_streams(q, 0, tp->streams_bidi);
+    vt__qstr_on_streams(q, 1, tp->streams_uni);
+    vt__qstr_each(q, vt__qstr_allow);
+}
+/* Ours. */
+static VT__UNUSED void vt__qstr_params(const vt__qstr *q, vt__qpkt_params *tp) {
+    tp->max_data = q->recv_max;
+    tp->max_bidi_local = tp->max_bidi_remote = tp->max_uni = q->cfg->window;
+    tp->streams_bidi = q->limit[0];
+    tp->streams_uni = q->limit[1];
+}
+static void vt__qstr_rewind(vt__qstr *q, vt__qstr_stream *s) {
+    s->fin_sent = s->fin_lost = false;
+    s->send_max = 0;
+    vt__qstr_out_rewind(&s->out);
+    vt__qstr_schedule(q, s);
+}
+/* 0-RTT was rejected: all that was sent is sent anew, within the limits that vt__qstr_peer_params brings next. */
+static VT__UNUSED void vt__qstr_rejected(vt__qstr *q) {
+    q->send_total = q->send_max = q->peer_limit[0] = q->peer_limit[1] = 0;
+    vt__qstr_each(q, vt__qstr_rewind);
+}
+/* Fills in the defaults. */
+static VT__UNUSED void vt__qstr_cfg_fill(vt__qstr_cfg *c) {
+    if (!c->window) c->window = 256 << 10;
+    c->max_window = VT__MAX(c->max_window ? c->max_window : 2 << 20, c->window);
+    if (!c->streams[0]) c->streams[0] = 100;
+    if (!c->streams[1]) c->streams[1] = 8;
+    if (!c->send_buffer) c->send_buffer = 64 << 10;
+    c->max_send_buffer = VT__MAX(c->max_send_buffer ? c->max_send_buffer : 2 << 20, c->send_buffer);
+}
+/* cfg has been filled in. */
+static VT__UNUSED void vt__qstr_init(vt__qstr *q, const vt__qstr_cfg *cfg, vt__qstr_mem *mem, bool server,
+                                     int64_t now) {
+    *q = (vt__qstr){.cfg = cfg, .mem = mem, .server = server, .now = now, .window = cfg->window};
+    q->buckets = q->few;
+    q->nbuckets = VT__QSTR_BUCKETS;
+    q->recv_max = vt__qstr_conn_window(q);
+    for (size_t i = 0; i < 2; i++) q->most[i] = q->limit[i] = (uint64_t)VT__MAX(cfg->streams[i], 0);
+    q->blocked_at = q->blocked_streams[0] = q->blocked_streams[1] = VT__QSTR_UNKNOWN;
+}
+/* With all its streams, whoever has them. */
+static VT__UNUSED void vt__qstr_free(vt__qstr *q) {
+    for (uint32_t i = 0; i < q->nbuckets; i++) {
+        for (vt__qstr_stream *s = q->buckets[i], *next; s; s = next) {
+            next = s->chain;
+            vt__qstr_drop(q, s);
+        }
+    }
+    if (q->buckets != q->few) vt__mem_free(q->buckets);
+    vt__qstr_set_free(&q->skipped[0]);
+    vt__qstr_set_free(&q->skipped[1]);
+}
+static VT__UNUSED void vt__qstr_mem_init(vt__qstr_mem *mem) {
+    enum { KEPT = 64 };
+    vt__mem_pool_init(&mem->streams, sizeof(vt__qstr_stream), KEPT);
+    vt__mem_pool_init(&mem->chunks, VT__QSTR_CHUNK, KEPT);
+    for (size_t i = 0; i < VT__QSTR_SIZES; i++) vt__mem_pool_init(&mem->blocks[i], vt__qstr_sizes[i], KEPT);
+    mem->limbo = NULL;
+}
+static VT__UNUSED void vt__qstr_mem_free(vt__qstr_mem *mem) {
+    vt__mem_free(mem->limbo);
+    vt__mem_pool_drain(&mem->streams);
+    vt__mem_pool_drain(&mem->chunks);
+    for (size_t i = 0; i < VT__QSTR_SIZES; i++) vt__mem_pool_drain(&mem->blocks[i]);
+    mem->limbo = NULL;
+}
 
 /*==============================================================================
  * MARK: - @h3      HTTP/3 machine: frames on streams, requests, settings, priorities (VTHTTP_H3)
