@@ -43,7 +43,7 @@
  *   @mem        allocator, pools of blocks, arenas
  *   @str        slices, numbers, dates, base64, SHA-1
  *   @err        names and texts of error codes
- *   @ds         intrusive lists
+ *   @ds         intrusive lists; who sends next
  *   @log        messages
  *   @uri        percent-encoding, path segments, queries, authority
  *   @h1         HTTP/1.1 codec: request and response heads, field sections, chunked bodies, encoders
@@ -162,7 +162,7 @@
 #define VTHTTP_STATIC 0 /* 1: everything static, implementation private to the including file */
 #endif
 
-#if VTHTTP_H3 && (!VTHTTP_TLS || !VTHTTP_HTTP)
+#if VTHTTP_H3 && (!(VTHTTP_TLS || VTHTTP_SIM) || !VTHTTP_HTTP) /* tests of its codecs need no TLS */
 #error "VTHTTP_H3=1 needs VTHTTP_TLS=1 and VTHTTP_HTTP=1: there is no HTTP/3 without TLS"
 #endif
 
@@ -2181,7 +2181,7 @@ VT_API const char *vt_strerror(int err) {
 }
 
 /*==============================================================================
- * MARK: - @ds      intrusive lists
+ * MARK: - @ds      intrusive lists; who sends next
  * uses:   @plat
  * test:   tests/test_base.c
  *============================================================================*/
@@ -2208,6 +2208,63 @@ VT__INLINE vt__list *vt__ds_list_pop(vt__list *head) {
     if (n == head) return NULL;
     vt__ds_list_remove(n);
     return n;
+}
+/* A ring: a pointer to the first of a circular list without a head, or NULL. */
+VT__INLINE void vt__ds_ring_push(vt__list **ring, vt__list *n) {
+    if (*ring) vt__ds_list_push(*ring, n);
+    else *ring = n;
+}
+VT__INLINE void vt__ds_ring_remove(vt__list **ring, vt__list *n) {
+    if (*ring == n) *ring = n->next == n ? NULL : n->next;
+    vt__ds_list_remove(n);
+}
+
+/* Who sends next (RFC 9218): 8 urgencies of two lanes each, one served in order, one by turns. */
+enum { VT__LANES = 16 };
+typedef struct vt__turn {
+    vt__list link;
+    uint64_t order; /* of a lane that is served in order */
+    uint8_t lane;   /* urgency * 2 + incremental */
+} vt__turn;
+typedef struct vt__lanes {
+    vt__list *rings[VT__LANES];
+    uint16_t ready; /* bit i: rings[i] is not empty */
+    bool turn;      /* whose turn it is, of an urgency's two */
+} vt__lanes;
+#define VT__TURN(node) ((vt__turn *)(void *)((char *)(node)-offsetof(vt__turn, link)))
+/* Those that come become ready nearly in order, so this looks at one or two. */
+static VT__UNUSED void vt__ds_lanes_sort(vt__list **ring, vt__turn *t) {
+    vt__list *before = *ring;
+    if (before) {
+        while (VT__TURN(before->prev)->order > t->order) {
+            before = before->prev;
+            if (before == *ring) break;
+        }
+        vt__ds_list_push(before, &t->link);
+    }
+    if (!before || (before == *ring && VT__TURN(before)->order > t->order)) *ring = &t->link;
+}
+/* One that is in no lane; its order and lane stay as they are until it is taken out. */
+VT__INLINE void vt__ds_lanes_put(vt__lanes *l, vt__turn *t) {
+    vt__list **ring = &l->rings[t->lane];
+    if (t->lane & 1) vt__ds_ring_push(ring, &t->link);
+    else vt__ds_lanes_sort(ring, t);
+    l->ready |= (uint16_t)(1U << t->lane);
+}
+VT__INLINE void vt__ds_lanes_remove(vt__lanes *l, vt__turn *t) {
+    vt__ds_ring_remove(&l->rings[t->lane], &t->link);
+    if (!l->rings[t->lane]) l->ready &= (uint16_t) ~(1U << t->lane);
+}
+/* The most urgent; NULL: nobody. The same until vt__ds_lanes_served. */
+VT__INLINE vt__turn *vt__ds_lanes_next(const vt__lanes *l) {
+    if (!l->ready) return NULL;
+    unsigned q = (unsigned)__builtin_ctz(l->ready) & ~1U, both = l->ready >> q & 3;
+    return VT__TURN(l->rings[both == 3 ? q + l->turn : q + (both == 2)]);
+}
+/* It has had something, and is still in its lane. */
+VT__INLINE void vt__ds_lanes_served(vt__lanes *l, vt__turn *t) {
+    l->turn = !(t->lane & 1); /* the other lane's */
+    if (t->lane & 1) l->rings[t->lane] = t->link.next;
 }
 
 /*==============================================================================
@@ -6997,9 +7054,867 @@ static VT__UNUSED bool vt__h2_finished(const vt__h2 *h) {
 /*==============================================================================
  * MARK: - @qpkt    QUIC on the wire: integers, packet heads, frames, transport parameters (VTHTTP_H3)
  * uses:   @plat
- * pure.
+ * pure.   RFC 9000 12, 16-20; versions 1 and 2 (RFC 9369), RFC 9221, RFC 9287, RFC 9368. No state and no memory of its own.
  * test:   tests/test_qpkt.c   fuzz: fuzz/fuzz_qpkt.c
+ *
+ * What is read points into the datagram; it has been checked as far as one can without knowing the connection. What is
+ * written goes between p and end: a writer returns the new end, or NULL when it does not fit, and then nothing counts.
+ * A packet's head is read and written in two steps, as its protection lies between them: vt__qpkt_head_get and
+ * vt__qpkt_unmask, vt__qpkt_put_long or _short and vt__qpkt_mask.
+ *
+ * The errors of all that looks at frames stand here, with the codes that close a connection for them.
  *============================================================================*/
+/* clang-format off */
+#define VT__QPKT_CODES(X) \
+    X(NO_ERROR, 0) X(INTERNAL_ERROR, 1) X(CONNECTION_REFUSED, 2) X(FLOW_CONTROL_ERROR, 3) X(STREAM_LIMIT_ERROR, 4) \
+    X(STREAM_STATE_ERROR, 5) X(FINAL_SIZE_ERROR, 6) X(FRAME_ENCODING_ERROR, 7) X(TRANSPORT_PARAMETER_ERROR, 8)     \
+    X(CONNECTION_ID_LIMIT_ERROR, 9) X(PROTOCOL_VIOLATION, 10) X(INVALID_TOKEN, 11) X(APPLICATION_ERROR, 12)        \
+    X(CRYPTO_BUFFER_EXCEEDED, 13) X(KEY_UPDATE_ERROR, 14) X(AEAD_LIMIT_REACHED, 15) X(NO_VIABLE_PATH, 16)          \
+    X(VERSION_NEGOTIATION_ERROR, 17) X(CRYPTO_ERROR, 0x100) /* + the alert of TLS */
+#define VT__QPKT_ERRORS(X) \
+    X(HEAD, -11601, PROTOCOL_VIOLATION, "not the head of a packet")                              \
+    X(FRAME, -11602, FRAME_ENCODING_ERROR, "frame cut short, or with a value that it cannot have") \
+    X(TYPE, -11603, FRAME_ENCODING_ERROR, "frame of an unknown type")                            \
+    X(LONG_TYPE, -11604, PROTOCOL_VIOLATION, "frame type not in its shortest form")              \
+    X(PLACE, -11605, PROTOCOL_VIOLATION, "frame that may not be in this packet, or not from this end") \
+    X(EMPTY, -11606, PROTOCOL_VIOLATION, "packet without frames")                                \
+    X(PARAM, -11607, TRANSPORT_PARAMETER_ERROR, "transport parameter with a value that it cannot have") \
+    X(PARAM_TWICE, -11608, TRANSPORT_PARAMETER_ERROR, "transport parameter that stands twice")   \
+    X(PARAM_ROLE, -11609, TRANSPORT_PARAMETER_ERROR, "transport parameter that only servers may send") \
+    X(PARAM_MISSING, -11610, TRANSPORT_PARAMETER_ERROR, "transport parameter that must be there") \
+    X(STREAM_LIMIT, -11611, STREAM_LIMIT_ERROR, "more streams than were allowed")                \
+    X(STREAM_STATE, -11612, STREAM_STATE_ERROR, "frame of a stream that cannot have it")         \
+    X(FINAL_SIZE, -11613, FINAL_SIZE_ERROR, "the stream's end is somewhere else")                \
+    X(FLOW_CONTROL, -11614, FLOW_CONTROL_ERROR, "data beyond the window")                        \
+    X(GAPS, -11615, PROTOCOL_VIOLATION, "stream in too many pieces")
+/* clang-format on */
+enum vt__qpkt_code {
+#define VT__QPKT_CODE_ENUM(name, value) VT__QPKT_##name = value,
+    VT__QPKT_CODES(VT__QPKT_CODE_ENUM)
+#undef VT__QPKT_CODE_ENUM
+};
+enum vt__qpkt_err {
+#define VT__QPKT_ERR_ENUM(name, value, code, text) VT__QPKT_E_##name = value,
+    VT__QPKT_ERRORS(VT__QPKT_ERR_ENUM)
+#undef VT__QPKT_ERR_ENUM
+};
+typedef struct vt__qpkt_err_row {
+    uint32_t code; /* that CONNECTION_CLOSE carries */
+    const char *text;
+} vt__qpkt_err_row;
+/* Of one of the errors above. */
+static VT__UNUSED const vt__qpkt_err_row *vt__qpkt_err_of(int err) {
+    static const vt__qpkt_err_row rows[] = {
+#define VT__QPKT_ERR_ROW(name, value, code, text) {VT__QPKT_##code, text},
+        VT__QPKT_ERRORS(VT__QPKT_ERR_ROW)
+#undef VT__QPKT_ERR_ROW
+    };
+    return &rows[VT__QPKT_E_HEAD - err];
+}
+
+enum vt__qpkt_space { VT__QPKT_INITIAL, VT__QPKT_HANDSHAKE, VT__QPKT_APP, VT__QPKT_SPACES };
+#define VT__QPKT_V1 UINT32_C(1)
+#define VT__QPKT_V2 UINT32_C(0x6b3343cf)
+VT__INLINE bool vt__qpkt_known(uint32_t version) { return version == VT__QPKT_V1 || version == VT__QPKT_V2; }
+
+/* A frame that was sent, noted with its packet, and given back when that is acknowledged or lost. Kinds up to 31 are @quic's,
+ * from 32 on @qstr's. */
+typedef struct vt__qpkt_note {
+    uint64_t a, b;
+    uint32_t len;
+    uint8_t kind, flags;
+    uint16_t more;
+} vt__qpkt_note;
+
+enum { VT__QPKT_CID_MAX = 20 };
+typedef struct vt__qpkt_cid {
+    uint8_t len;
+    uint8_t b[VT__QPKT_CID_MAX];
+} vt__qpkt_cid;
+/* Of at most VT__QPKT_CID_MAX bytes. What is not used is zero. */
+static VT__UNUSED void vt__qpkt_cid_set(vt__qpkt_cid *cid, const uint8_t *p, size_t n) {
+    memset(cid, 0, sizeof *cid);
+    cid->len = (uint8_t)n;
+    if (n) memcpy(cid->b, p, n);
+}
+VT__INLINE bool vt__qpkt_cid_eq(const vt__qpkt_cid *a, const vt__qpkt_cid *b) {
+    return a->len == b->len && memcmp(a->b, b->b, a->len) == 0;
+}
+
+/* ---- integers ---- */
+#define VT__QPKT_INT_MAX ((UINT64_C(1) << 62) - 1)
+VT__INLINE uint32_t vt__qpkt_get32(const uint8_t *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+VT__INLINE uint8_t *vt__qpkt_put32(uint8_t *p, uint32_t v) {
+    p[0] = (uint8_t)(v >> 24), p[1] = (uint8_t)(v >> 16), p[2] = (uint8_t)(v >> 8), p[3] = (uint8_t)v;
+    return p + 4;
+}
+/* The low n bytes of v. */
+VT__INLINE uint8_t *vt__qpkt_put_bytes(uint8_t *p, uint64_t v, unsigned n) {
+    for (unsigned i = 0; i < n; i++) p[i] = (uint8_t)(v >> 8 * (n - 1 - i));
+    return p + n;
+}
+VT__INLINE uint8_t *vt__qpkt_put_raw(uint8_t *p, const void *from, size_t n) {
+    if (n) memcpy(p, from, n);
+    return p + n;
+}
+VT__INLINE size_t vt__qpkt_int_size(uint64_t v) {
+    return v < 64 ? 1 : v < 16384 ? 2 : v < UINT64_C(1) << 30 ? 4 : 8;
+}
+static VT__NOINLINE uint8_t *vt__qpkt_put_long_int(uint8_t *p, uint64_t v) {
+    if (v < UINT64_C(1) << 30) return vt__qpkt_put32(p, (uint32_t)v | UINT32_C(2) << 30);
+    return vt__qpkt_put32(vt__qpkt_put32(p, (uint32_t)(v >> 32) | UINT32_C(3) << 30), (uint32_t)v);
+}
+/* There is room for it, and v is at most VT__QPKT_INT_MAX. */
+VT__INLINE uint8_t *vt__qpkt_put_int(uint8_t *p, uint64_t v) {
+    if (v < 64) return *p = (uint8_t)v, p + 1;
+    if (v < 16384) return p[0] = (uint8_t)(v >> 8 | 64), p[1] = (uint8_t)v, p + 2;
+    return vt__qpkt_put_long_int(p, v);
+}
+/* An integer of 4 or 8 bytes, or the last one there is, or one that is cut short. */
+static VT__NOINLINE bool vt__qpkt_get_long_int(const uint8_t **p, const uint8_t *end, uint64_t *v) {
+    const uint8_t *at = *p;
+    size_t have = (size_t)(end - at), n;
+    if (have == 0 || have < (n = (size_t)1 << (*at >> 6))) return false;
+    if (n == 1) *v = *at;
+    else if (n == 4) *v = vt__qpkt_get32(at) & 0x3fffffff;
+    else *v = (uint64_t)(vt__qpkt_get32(at) & 0x3fffffff) << 32 | vt__qpkt_get32(at + 4);
+    *p = at + n;
+    return true;
+}
+/* False: it is cut short, and *p where it was. */
+VT__INLINE bool vt__qpkt_get_int(const uint8_t **p, const uint8_t *end, uint64_t *v) {
+    const uint8_t *at = *p;
+    if (VT__LIKELY(end - at >= 2)) {
+        if (*at < 64) return *v = *at, *p = at + 1, true;
+        if (*at < 128) return *v = (uint64_t)(*at & 63) << 8 | at[1], *p = at + 2, true;
+    }
+    return vt__qpkt_get_long_int(p, end, v);
+}
+/* A length and where so many bytes begin; *p goes behind them. */
+VT__INLINE bool vt__qpkt_get_bytes(const uint8_t **p, const uint8_t *end, const uint8_t **bytes, size_t *n) {
+    const uint8_t *at = *p;
+    uint64_t len;
+    if (!vt__qpkt_get_int(&at, end, &len) || len > (uint64_t)(end - at)) return false;
+    *bytes = at;
+    *n = (size_t)len;
+    *p = at + len;
+    return true;
+}
+
+/* ---- packet numbers (RFC 9000 A.2, A.3) ---- */
+/* How many bytes tell `pn`, when the peer has everything up to `acked` (UINT64_MAX: nothing yet). */
+VT__INLINE unsigned vt__qpkt_pn_size(uint64_t pn, uint64_t acked) {
+    uint64_t ahead = pn - acked; /* pn + 1 when there is nothing */
+    return ahead < 0x80 ? 1 : ahead < 0x8000 ? 2 : ahead < 0x800000 ? 3 : 4;
+}
+/* The number nearest to `expected`, the largest one so far + 1, that ends in those bytes. */
+VT__INLINE uint64_t vt__qpkt_pn_decode(uint64_t expected, uint32_t truncated, unsigned size) {
+    uint64_t window = UINT64_C(1) << 8 * size, half = window / 2;
+    uint64_t pn = (expected & ~(window - 1)) | truncated;
+    if (pn + half <= expected && pn <= VT__QPKT_INT_MAX - window) return pn + window;
+    return pn > expected + half && pn >= window ? pn - window : pn;
+}
+
+/* ---- heads ---- */
+enum vt__qpkt_type {
+    VT__QPKT_T_INITIAL,
+    VT__QPKT_T_EARLY, /* 0-RTT */
+    VT__QPKT_T_HANDSHAKE,
+    VT__QPKT_T_RETRY,
+    VT__QPKT_T_SHORT, /* 1-RTT */
+    VT__QPKT_T_NEGOTIATION,
+    VT__QPKT_T_UNKNOWN /* a long head, of a version that is not ours */
+};
+enum { VT__QPKT_LONG = 0x80, VT__QPKT_FIXED = 0x40, VT__QPKT_SPIN = 0x20, VT__QPKT_KEY_PHASE = 4 };
+enum { VT__QPKT_SAMPLE = 16, VT__QPKT_TAG = 16, VT__QPKT_TOKEN = 16, VT__QPKT_PN_MAX = 4 };
+typedef struct vt__qpkt_head {
+    enum vt__qpkt_type type;
+    uint32_t version;
+    const uint8_t *dcid, *scid;
+    const uint8_t *token; /* of Initial and Retry; NEGOTIATION: the versions, of 4 bytes each */
+    size_t token_len;
+    size_t pn_at,
+        len; /* where the packet number is; of the packet. Of Retry the last VT__QPKT_TAG bytes are its tag */
+    uint8_t dcid_len, scid_len; /* over VT__QPKT_CID_MAX only of UNKNOWN and NEGOTIATION */
+    bool fixed; /* the bit is set: a packet without it is dropped, but where grease_quic_bit was announced */
+} vt__qpkt_head;
+
+static bool vt__qpkt_get_cid(const uint8_t **p, const uint8_t *end, const uint8_t **cid, uint8_t *n) {
+    const uint8_t *at = *p;
+    if (at == end || *at > end - at - 1) return false;
+    *n = *at;
+    *cid = at + 1;
+    *p = at + 1 + *at;
+    return true;
+}
+/* What stands behind the IDs, where the packet has a number. */
+static int vt__qpkt_get_numbered(vt__qpkt_head *h, const uint8_t *p, const uint8_t *at, const uint8_t *end) {
+    const uint8_t *rest;
+    size_t n;
+    h->token_len = 0;
+    if (h->type == VT__QPKT_T_INITIAL && !vt__qpkt_get_bytes(&at, end, &h->token, &h->token_len))
+        return VT__QPKT_E_HEAD;
+    if (!vt__qpkt_get_bytes(&at, end, &rest, &n) || n < VT__QPKT_PN_MAX + VT__QPKT_SAMPLE)
+        return VT__QPKT_E_HEAD;
+    h->pn_at = (size_t)(rest - p);
+    h->len = (size_t)(at - p);
+    return 1;
+}
+static int vt__qpkt_get_long(vt__qpkt_head *h, const uint8_t *p, const uint8_t *end) {
+    const uint8_t *at = p + 5;
+    if (end - p < 5) return VT__QPKT_E_HEAD;
+    h->version = vt__qpkt_get32(p + 1);
+    if (!vt__qpkt_get_cid(&at, end, &h->dcid, &h->dcid_len) ||
+        !vt__qpkt_get_cid(&at, end, &h->scid, &h->scid_len))
+        return VT__QPKT_E_HEAD;
+    h->len = (size_t)(end - p);
+    h->token = at;
+    h->token_len = (size_t)(end - at);
+    h->type = h->version ? VT__QPKT_T_UNKNOWN : VT__QPKT_T_NEGOTIATION;
+    if (!h->version) return h->token_len && h->token_len % 4 == 0 ? 1 : VT__QPKT_E_HEAD;
+    if (!vt__qpkt_known(h->version)) return 1;
+    if (h->dcid_len > VT__QPKT_CID_MAX || h->scid_len > VT__QPKT_CID_MAX) return VT__QPKT_E_HEAD;
+    h->type = (enum vt__qpkt_type)(((*p >> 4) - (h->version == VT__QPKT_V2)) & 3);
+    if (h->type != VT__QPKT_T_RETRY) return vt__qpkt_get_numbered(h, p, at, end);
+    if (h->token_len <= VT__QPKT_TAG) return VT__QPKT_E_HEAD;
+    h->token_len -= VT__QPKT_TAG;
+    return 1;
+}
+/* The head of the packet that the n bytes of a datagram begin with; short ones have an ID of `cid_len` bytes. 1, or VT__QPKT_E_HEAD:
+ * it is none, nor is what follows it. Of those with a packet number there is a sample, VT__QPKT_PN_MAX bytes after pn_at. */
+static VT__UNUSED int vt__qpkt_head_get(vt__qpkt_head *h, const uint8_t *p, size_t n, size_t cid_len) {
+    if (n == 0) return VT__QPKT_E_HEAD;
+    *h = (vt__qpkt_head){.type = VT__QPKT_T_SHORT, .fixed = *p & VT__QPKT_FIXED};
+    if (*p & VT__QPKT_LONG) return vt__qpkt_get_long(h, p, p + n);
+    if (n < 1 + cid_len + VT__QPKT_PN_MAX + VT__QPKT_SAMPLE) return VT__QPKT_E_HEAD;
+    h->dcid = p + 1;
+    h->dcid_len = (uint8_t)cid_len;
+    h->pn_at = 1 + cid_len;
+    h->len = n;
+    return 1;
+}
+VT__INLINE uint8_t vt__qpkt_mask_bits(uint8_t first) { return first & VT__QPKT_LONG ? 0x0f : 0x1f; }
+/* Takes a packet's header protection off, in place: the bytes of its number, behind which the payload begins. Of the first byte
+ * nothing may be believed before the packet is decrypted. */
+static VT__UNUSED unsigned vt__qpkt_unmask(uint8_t *p, const vt__qpkt_head *h, const uint8_t mask[5],
+                                           uint64_t expected, uint64_t *pn) {
+    uint8_t *at = p + h->pn_at;
+    uint32_t truncated = 0;
+    *p ^= mask[0] & vt__qpkt_mask_bits(*p);
+    unsigned size = (*p & 3U) + 1;
+    for (unsigned i = 0; i < size; i++) truncated = truncated << 8 | (at[i] ^= mask[1 + i]);
+    *pn = vt__qpkt_pn_decode(expected, truncated, size);
+    return size;
+}
+/* Bits that must be 0, once the packet is decrypted. */
+VT__INLINE bool vt__qpkt_reserved(uint8_t first) { return first & (first & VT__QPKT_LONG ? 0x0c : 0x18); }
+/* Puts the protection on. */
+static VT__UNUSED void vt__qpkt_mask(uint8_t *packet, uint8_t *pn_at, unsigned pn_size,
+                                     const uint8_t mask[5]) {
+    *packet ^= mask[0] & vt__qpkt_mask_bits(*packet);
+    for (unsigned i = 0; i < pn_size; i++) pn_at[i] ^= mask[1 + i];
+}
+
+static uint8_t *vt__qpkt_put_cid_of(uint8_t *p, const uint8_t *cid, size_t n) {
+    *p = (uint8_t)n;
+    return vt__qpkt_put_raw(p + 1, cid, n);
+}
+/* A long head as far as its second ID; `low` are bits of the first byte. */
+static uint8_t *vt__qpkt_put_ids(uint8_t *p, enum vt__qpkt_type type, unsigned low, uint32_t version,
+                                 const vt__qpkt_cid *dcid, const vt__qpkt_cid *scid) {
+    unsigned bits = ((unsigned)type + (version == VT__QPKT_V2)) & 3;
+    *p = (uint8_t)(VT__QPKT_LONG | VT__QPKT_FIXED | bits << 4 | low);
+    p = vt__qpkt_put32(p + 1, version);
+    return vt__qpkt_put_cid_of(vt__qpkt_put_cid_of(p, dcid->b, dcid->len), scid->b, scid->len);
+}
+/* Where the payload goes: its head is complete but for the length. The number's `pn_size` bytes stand right before. */
+static VT__UNUSED uint8_t *vt__qpkt_put_long(uint8_t *p, const uint8_t *end, enum vt__qpkt_type type,
+                                             uint32_t version, const vt__qpkt_cid *dcid,
+                                             const vt__qpkt_cid *scid, vt_str token, uint64_t pn,
+                                             unsigned pn_size) {
+    bool first = type == VT__QPKT_T_INITIAL;
+    size_t need = 7U + dcid->len + scid->len + (first ? vt__qpkt_int_size(token.len) + token.len : 0) + 2 +
+                  pn_size;
+    if ((size_t)(end - p) < need) return NULL;
+    p = vt__qpkt_put_ids(p, type, pn_size - 1, version, dcid, scid);
+    if (first) p = vt__qpkt_put_raw(vt__qpkt_put_int(p, token.len), token.ptr, token.len);
+    return vt__qpkt_put_bytes(p + 2, pn, pn_size);
+}
+/* The packet ends at `end`, behind its tag, less than 16 KiB after the payload's beginning. */
+static VT__UNUSED void vt__qpkt_end_long(uint8_t *payload, unsigned pn_size, const uint8_t *end) {
+    uint8_t *pn = payload - pn_size;
+    (void)vt__qpkt_put_bytes(pn - 2, (uint64_t)(end - pn) | 0x4000, 2);
+}
+/* Where the payload goes. bits: of VT__QPKT_SPIN and VT__QPKT_KEY_PHASE. */
+static VT__UNUSED uint8_t *vt__qpkt_put_short(uint8_t *p, const uint8_t *end, const vt__qpkt_cid *dcid,
+                                              unsigned bits, uint64_t pn, unsigned pn_size) {
+    if ((size_t)(end - p) < 1U + dcid->len + pn_size) return NULL;
+    *p = (uint8_t)(VT__QPKT_FIXED | bits | (pn_size - 1));
+    return vt__qpkt_put_bytes(vt__qpkt_put_raw(p + 1, dcid->b, dcid->len), pn, pn_size);
+}
+/* A whole Retry but for its tag. */
+static VT__UNUSED uint8_t *vt__qpkt_put_retry(uint8_t *p, const uint8_t *end, uint32_t version,
+                                              const vt__qpkt_cid *dcid, const vt__qpkt_cid *scid,
+                                              vt_str token) {
+    if ((size_t)(end - p) < 7U + dcid->len + scid->len + token.len) return NULL;
+    return vt__qpkt_put_raw(vt__qpkt_put_ids(p, VT__QPKT_T_RETRY, 0, version, dcid, scid), token.ptr,
+                            token.len);
+}
+/* Answers a packet of a version that is not ours by those that are, and one that nobody has, made of `grease`. */
+static VT__UNUSED uint8_t *vt__qpkt_put_negotiation(uint8_t *p, const uint8_t *end, const vt__qpkt_head *of,
+                                                    const uint32_t *versions, size_t n, uint32_t grease) {
+    if ((size_t)(end - p) < 7U + of->dcid_len + of->scid_len + 4 * (n + 1)) return NULL;
+    *p = (uint8_t)(VT__QPKT_LONG | VT__QPKT_FIXED | (grease & 0x3f));
+    p = vt__qpkt_put32(p + 1, 0);
+    p = vt__qpkt_put_cid_of(vt__qpkt_put_cid_of(p, of->scid, of->scid_len), of->dcid, of->dcid_len);
+    p = vt__qpkt_put32(p, (grease & 0xf0f0f0f0) | 0x0a0a0a0a);
+    for (size_t i = 0; i < n; i++) p = vt__qpkt_put32(p, versions[i]);
+    return p;
+}
+
+/* ---- frames ---- */
+enum { VT__QPKT_F_PADDING, VT__QPKT_F_PING, VT__QPKT_F_ACK, VT__QPKT_F_ACK_ECN, VT__QPKT_F_RESET_STREAM };
+enum { VT__QPKT_F_STOP_SENDING = 5, VT__QPKT_F_CRYPTO, VT__QPKT_F_NEW_TOKEN, VT__QPKT_F_STREAM };
+enum {
+    VT__QPKT_F_MAX_DATA = 0x10,
+    VT__QPKT_F_MAX_STREAM_DATA,
+    VT__QPKT_F_MAX_STREAMS,
+    VT__QPKT_F_MAX_STREAMS_UNI
+};
+enum { VT__QPKT_F_DATA_BLOCKED = 0x14, VT__QPKT_F_STREAM_DATA_BLOCKED, VT__QPKT_F_STREAMS_BLOCKED };
+enum { VT__QPKT_F_STREAMS_BLOCKED_UNI = 0x17, VT__QPKT_F_NEW_CID, VT__QPKT_F_RETIRE_CID };
+enum { VT__QPKT_F_PATH_CHALLENGE = 0x1a, VT__QPKT_F_PATH_RESPONSE, VT__QPKT_F_CLOSE, VT__QPKT_F_CLOSE_APP };
+enum { VT__QPKT_F_HANDSHAKE_DONE = 0x1e, VT__QPKT_F_DATAGRAM = 0x30, VT__QPKT_F_TYPES = 0x32 };
+enum { VT__QPKT_STREAM_FIN = 1, VT__QPKT_STREAM_LEN = 2, VT__QPKT_STREAM_OFF = 4 };
+
+typedef struct vt__qpkt_frame {
+    uint64_t type; /* as on the wire, and of a frame that is in error */
+    uint8_t kind;  /* VT__QPKT_F_x: STREAM and DATAGRAM whatever bits their types have */
+    bool fin;
+    union {
+        uint64_t
+            n[3]; /* frames that are integers alone, in their order: the structs as far as `max` name them */
+        struct {
+            uint64_t id, code, size;
+        } reset; /* RESET_STREAM; STOP_SENDING, without size */
+        struct {
+            uint64_t id, value;
+        } stream_max; /* MAX_STREAM_DATA, STREAM_DATA_BLOCKED */
+        struct {
+            uint64_t value;
+        } max; /* MAX_DATA, MAX_STREAMS, _UNI; DATA_BLOCKED, STREAMS_BLOCKED, _UNI */
+        struct {
+            uint64_t id, offset;
+            const uint8_t *data;
+            size_t len;
+        } stream; /* STREAM; CRYPTO, without id; DATAGRAM, data alone */
+        struct {
+            uint64_t largest, first;     /* the first range */
+            uint64_t delay;              /* not yet scaled */
+            uint64_t ecn[3];             /* ECT(0), ECT(1), CE, of ACK_ECN */
+            const uint8_t *ranges, *end; /* what vt__qpkt_ack_next reads */
+        } ack;
+        struct {
+            uint64_t seq, retire;
+            const uint8_t *token; /* VT__QPKT_TOKEN bytes */
+            const uint8_t *id;
+            uint8_t len;
+        } cid; /* NEW_CID; RETIRE_CID: seq alone */
+        struct {
+            uint64_t code, frame; /* frame: 0 of CLOSE_APP */
+            const uint8_t *reason;
+            size_t len;
+        } close;
+        struct {
+            const uint8_t *data;
+            size_t len;
+        } bytes; /* NEW_TOKEN; PATH_CHALLENGE and PATH_RESPONSE, of 8 bytes */
+    };
+} vt__qpkt_frame;
+
+/* How many integers a frame is, and what else there is to know: in which packets it may be (1 << vt__qpkt_type), that only a
+ * server sends it, that it elicits no acknowledgement, that it may probe a path. */
+enum { VT__QPKT_SERVER = 1 << VT__QPKT_T_RETRY, VT__QPKT_QUIET = 32, VT__QPKT_PROBE = 64 };
+enum { VT__QPKT_IN_APP = 1 << VT__QPKT_T_SHORT, VT__QPKT_IN_01 = VT__QPKT_IN_APP | 1 << VT__QPKT_T_EARLY };
+enum { VT__QPKT_IN_IH1 = 1 << VT__QPKT_T_INITIAL | 1 << VT__QPKT_T_HANDSHAKE | VT__QPKT_IN_APP };
+enum { VT__QPKT_IN_ALL = VT__QPKT_IN_IH1 | VT__QPKT_IN_01 };
+typedef struct vt__qpkt_rule {
+    uint8_t ints, where;
+} vt__qpkt_rule;
+static const vt__qpkt_rule vt__qpkt_rules[VT__QPKT_F_TYPES] = {
+    [VT__QPKT_F_PADDING] = {0, VT__QPKT_IN_ALL | VT__QPKT_QUIET | VT__QPKT_PROBE},
+    [VT__QPKT_F_PING] = {0, VT__QPKT_IN_ALL},
+    [VT__QPKT_F_ACK... VT__QPKT_F_ACK_ECN] = {0, VT__QPKT_IN_IH1 | VT__QPKT_QUIET},
+    [VT__QPKT_F_RESET_STREAM] = {3, VT__QPKT_IN_01},
+    [VT__QPKT_F_STOP_SENDING] = {2, VT__QPKT_IN_01},
+    [VT__QPKT_F_CRYPTO] = {0, VT__QPKT_IN_IH1},
+    [VT__QPKT_F_NEW_TOKEN] = {0, VT__QPKT_IN_APP | VT__QPKT_SERVER},
+    [VT__QPKT_F_STREAM... VT__QPKT_F_STREAM + 7] = {0, VT__QPKT_IN_01},
+    [VT__QPKT_F_MAX_DATA] = {1, VT__QPKT_IN_01},
+    [VT__QPKT_F_MAX_STREAM_DATA] = {2, VT__QPKT_IN_01},
+    [VT__QPKT_F_MAX_STREAMS... VT__QPKT_F_DATA_BLOCKED] = {1, VT__QPKT_IN_01},
+    [VT__QPKT_F_STREAM_DATA_BLOCKED] = {2, VT__QPKT_IN_01},
+    [VT__QPKT_F_STREAMS_BLOCKED... VT__QPKT_F_STREAMS_BLOCKED_UNI] = {1, VT__QPKT_IN_01},
+    [VT__QPKT_F_NEW_CID] = {0, VT__QPKT_IN_01 | VT__QPKT_PROBE},
+    [VT__QPKT_F_RETIRE_CID] =
+        {1, VT__QPKT_IN_APP}, /* 12.5: a client cannot have any before it has better keys */
+    [VT__QPKT_F_PATH_CHALLENGE] = {0, VT__QPKT_IN_01 | VT__QPKT_PROBE},
+    [VT__QPKT_F_PATH_RESPONSE] = {0, VT__QPKT_IN_APP | VT__QPKT_PROBE},
+    [VT__QPKT_F_CLOSE] = {0, VT__QPKT_IN_ALL | VT__QPKT_QUIET},
+    [VT__QPKT_F_CLOSE_APP] = {0, VT__QPKT_IN_01 | VT__QPKT_QUIET},
+    [VT__QPKT_F_HANDSHAKE_DONE] = {0, VT__QPKT_IN_APP | VT__QPKT_SERVER},
+    [VT__QPKT_F_DATAGRAM... VT__QPKT_F_DATAGRAM + 1] = {0, VT__QPKT_IN_01}};
+VT__INLINE bool vt__qpkt_frame_elicits(unsigned kind) {
+    return !(vt__qpkt_rules[kind].where & VT__QPKT_QUIET);
+}
+VT__INLINE bool vt__qpkt_frame_probes(unsigned kind) { return vt__qpkt_rules[kind].where & VT__QPKT_PROBE; }
+/* 0, or VT__QPKT_E_PLACE: it may not be in such a packet (RFC 9000 12.4, table 3), or not from that end. */
+VT__INLINE int vt__qpkt_frame_check(const vt__qpkt_frame *f, enum vt__qpkt_type in, bool from_server) {
+    unsigned where = vt__qpkt_rules[f->kind].where;
+    return where >> in & 1 && (from_server || !(where & VT__QPKT_SERVER)) ? 0 : VT__QPKT_E_PLACE;
+}
+
+/* Each of these reads what follows the type: where the frame ends, or NULL. */
+static const uint8_t *vt__qpkt_get_stream(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    unsigned bits = (unsigned)f->type;
+    f->kind = VT__QPKT_F_STREAM;
+    f->fin = bits & VT__QPKT_STREAM_FIN;
+    f->stream.offset = 0;
+    if (!vt__qpkt_get_int(&at, end, &f->stream.id)) return NULL;
+    if (bits & VT__QPKT_STREAM_OFF && !vt__qpkt_get_int(&at, end, &f->stream.offset)) return NULL;
+    if (!(bits & VT__QPKT_STREAM_LEN)) f->stream.data = at, f->stream.len = (size_t)(end - at), at = end;
+    else if (!vt__qpkt_get_bytes(&at, end, &f->stream.data, &f->stream.len)) return NULL;
+    return f->stream.offset + f->stream.len <= VT__QPKT_INT_MAX ? at : NULL;
+}
+static const uint8_t *vt__qpkt_get_crypto(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    if (!vt__qpkt_get_int(&at, end, &f->stream.offset) ||
+        !vt__qpkt_get_bytes(&at, end, &f->stream.data, &f->stream.len))
+        return NULL;
+    return f->stream.offset + f->stream.len <= VT__QPKT_INT_MAX ? at : NULL;
+}
+/* A range below `first`, the lowest of that above it: false when it would go below 0. */
+VT__INLINE bool vt__qpkt_get_range(const uint8_t **p, const uint8_t *end, uint64_t *first, uint64_t *last) {
+    uint64_t gap, len;
+    if (!vt__qpkt_get_int(p, end, &gap) || !vt__qpkt_get_int(p, end, &len) || *first < gap + 2) return false;
+    *last = *first - gap - 2;
+    *first = *last - len;
+    return len <= *last;
+}
+static const uint8_t *vt__qpkt_get_ack(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    uint64_t len, more, last;
+    if (!vt__qpkt_get_int(&at, end, &f->ack.largest) || !vt__qpkt_get_int(&at, end, &f->ack.delay) ||
+        !vt__qpkt_get_int(&at, end, &more) || !vt__qpkt_get_int(&at, end, &len) || len > f->ack.largest)
+        return NULL;
+    f->ack.first = f->ack.largest - len;
+    f->ack.ranges = at;
+    uint64_t first = f->ack.first;
+    for (uint64_t i = 0; i < more; i++)
+        if (!vt__qpkt_get_range(&at, end, &first, &last)) return NULL;
+    f->ack.end = at;
+    if (f->kind == VT__QPKT_F_ACK) return at;
+    for (size_t i = 0; i < 3; i++)
+        if (!vt__qpkt_get_int(&at, end, &f->ack.ecn[i])) return NULL;
+    return at;
+}
+static const uint8_t *vt__qpkt_get_new_cid(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    if (!vt__qpkt_get_int(&at, end, &f->cid.seq) || !vt__qpkt_get_int(&at, end, &f->cid.retire) ||
+        !vt__qpkt_get_cid(&at, end, &f->cid.id, &f->cid.len) || end - at < VT__QPKT_TOKEN)
+        return NULL;
+    f->cid.token = at;
+    bool good = f->cid.len && f->cid.len <= VT__QPKT_CID_MAX && f->cid.retire <= f->cid.seq;
+    return good ? at + VT__QPKT_TOKEN : NULL;
+}
+static const uint8_t *vt__qpkt_get_close(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    f->close.frame = 0;
+    if (!vt__qpkt_get_int(&at, end, &f->close.code) ||
+        (f->kind == VT__QPKT_F_CLOSE && !vt__qpkt_get_int(&at, end, &f->close.frame)) ||
+        !vt__qpkt_get_bytes(&at, end, &f->close.reason, &f->close.len))
+        return NULL;
+    return at;
+}
+static const uint8_t *vt__qpkt_get_datagram(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    f->kind = VT__QPKT_F_DATAGRAM;
+    if (f->type & 1) return vt__qpkt_get_bytes(&at, end, &f->stream.data, &f->stream.len) ? at : NULL;
+    f->stream.data = at;
+    f->stream.len = (size_t)(end - at);
+    return end;
+}
+/* Frames of integers alone; a number of streams has a limit. */
+static const uint8_t *vt__qpkt_get_ints(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    unsigned streams = 1U << (VT__QPKT_F_MAX_STREAMS - 16) | 1U << (VT__QPKT_F_MAX_STREAMS_UNI - 16) |
+                       1U << (VT__QPKT_F_STREAMS_BLOCKED - 16) | 1U << (VT__QPKT_F_STREAMS_BLOCKED_UNI - 16);
+    for (size_t i = 0; i < vt__qpkt_rules[f->kind].ints; i++)
+        if (!vt__qpkt_get_int(&at, end, &f->n[i])) return NULL;
+    bool counts = f->kind >= 16 && streams >> (f->kind - 16) & 1;
+    return counts && f->n[0] > UINT64_C(1) << 60 ? NULL : at;
+}
+static const uint8_t *vt__qpkt_skip_zeros(const uint8_t *at, const uint8_t *end) {
+    for (uint64_t word; end - at >= 8; at += 8) {
+        memcpy(&word, at, 8);
+        if (word) break;
+    }
+    while (at < end && !*at) at++;
+    return at;
+}
+static const uint8_t *vt__qpkt_get_other(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    switch (f->kind) {
+    case VT__QPKT_F_PADDING: return vt__qpkt_skip_zeros(at, end);
+    case VT__QPKT_F_CRYPTO: return vt__qpkt_get_crypto(f, at, end);
+    case VT__QPKT_F_NEW_TOKEN:
+        return vt__qpkt_get_bytes(&at, end, &f->bytes.data, &f->bytes.len) && f->bytes.len ? at : NULL;
+    case VT__QPKT_F_NEW_CID: return vt__qpkt_get_new_cid(f, at, end);
+    case VT__QPKT_F_PATH_CHALLENGE:
+    case VT__QPKT_F_PATH_RESPONSE: f->bytes.data = at, f->bytes.len = 8; return end - at >= 8 ? at + 8 : NULL;
+    case VT__QPKT_F_CLOSE:
+    case VT__QPKT_F_CLOSE_APP: return vt__qpkt_get_close(f, at, end);
+    case VT__QPKT_F_DATAGRAM:
+    case VT__QPKT_F_DATAGRAM + 1: return vt__qpkt_get_datagram(f, at, end);
+    default: return vt__qpkt_get_ints(f, at, end);
+    }
+}
+/* A type that takes more than a byte: all are unknown. */
+static VT__COLD int vt__qpkt_bad_type(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    const uint8_t *from = at;
+    if (!vt__qpkt_get_int(&at, end, &f->type)) return VT__QPKT_E_FRAME;
+    return (size_t)(at - from) == vt__qpkt_int_size(f->type) ? VT__QPKT_E_TYPE : VT__QPKT_E_LONG_TYPE;
+}
+/* The next frame of a packet's payload: 1; 0 at its end; an error, with f->type. Padding comes in one piece. */
+static VT__UNUSED int vt__qpkt_frame_get(vt__qpkt_frame *f, const uint8_t **p, const uint8_t *end) {
+    const uint8_t *at = *p;
+    if (at == end) return 0;
+    unsigned type = *at;
+    f->type = type;
+    if (type >= VT__QPKT_F_TYPES || !vt__qpkt_rules[type].where) return vt__qpkt_bad_type(f, at, end);
+    f->kind = (uint8_t)type;
+    f->fin = false;
+    if (VT__LIKELY((type & ~7U) == VT__QPKT_F_STREAM)) at = vt__qpkt_get_stream(f, at + 1, end);
+    else if ((type & ~1U) == VT__QPKT_F_ACK) at = vt__qpkt_get_ack(f, at + 1, end);
+    else at = vt__qpkt_get_other(f, at + 1, end);
+    if (!at) return VT__QPKT_E_FRAME;
+    *p = at;
+    return 1;
+}
+typedef struct vt__qpkt_range {
+    uint64_t lo, hi; /* packet numbers, both acknowledged */
+} vt__qpkt_range;
+/* The ranges of an ACK that follow the first one, downwards; false: that was all. */
+VT__INLINE bool vt__qpkt_ack_next(vt__qpkt_frame *f, vt__qpkt_range *r) {
+    if (f->ack.ranges == f->ack.end) return false;
+    bool good = vt__qpkt_get_range(&f->ack.ranges, f->ack.end, &f->ack.first, &r->hi);
+    r->lo = f->ack.first;
+    return good;
+}
+
+/* A frame of integers alone, or of nothing; those that it has not got are not looked at. */
+static VT__UNUSED uint8_t *vt__qpkt_put_frame(uint8_t *p, const uint8_t *end, unsigned type, uint64_t a,
+                                              uint64_t b, uint64_t c) {
+    uint64_t n[3] = {a, b, c};
+    size_t need = 1;
+    for (size_t i = 0; i < vt__qpkt_rules[type].ints; i++) need += vt__qpkt_int_size(n[i]);
+    if ((size_t)(end - p) < need) return NULL;
+    *p++ = (uint8_t)type;
+    for (size_t i = 0; i < vt__qpkt_rules[type].ints; i++) p = vt__qpkt_put_int(p, n[i]);
+    return p;
+}
+/* Bytes of data that go into a frame of `room` bytes whose head without the length has `head`. */
+VT__INLINE size_t vt__qpkt_room(size_t room, size_t head) {
+    if (room <= head) return 0;
+    room -= head + 1;
+    return room < 64 ? room : room <= 64 ? 63 : room - 1 < 16384 ? room - 1 : room < 16387 ? 16383 : room - 3;
+}
+VT__INLINE size_t vt__qpkt_stream_head(uint64_t id, uint64_t offset) {
+    return 1 + vt__qpkt_int_size(id) + (offset ? vt__qpkt_int_size(offset) : 0);
+}
+VT__INLINE size_t vt__qpkt_stream_room(size_t room, uint64_t id, uint64_t offset) {
+    return vt__qpkt_room(room, vt__qpkt_stream_head(id, offset));
+}
+VT__INLINE size_t vt__qpkt_crypto_room(size_t room, uint64_t offset) {
+    return vt__qpkt_room(room, 1 + vt__qpkt_int_size(offset));
+}
+/* The head of a frame whose `len` bytes of data the caller puts behind it: they fit as well. */
+static VT__UNUSED uint8_t *vt__qpkt_put_stream(uint8_t *p, const uint8_t *end, uint64_t id, uint64_t offset,
+                                               size_t len, bool fin) {
+    size_t head = vt__qpkt_stream_head(id, offset) + vt__qpkt_int_size(len);
+    if ((size_t)(end - p) < head || (size_t)(end - p) - head < len) return NULL;
+    *p++ = (uint8_t)(VT__QPKT_F_STREAM | VT__QPKT_STREAM_LEN | (offset ? VT__QPKT_STREAM_OFF : 0) | fin);
+    p = vt__qpkt_put_int(p, id);
+    if (offset) p = vt__qpkt_put_int(p, offset);
+    return vt__qpkt_put_int(p, len);
+}
+/* Likewise. */
+static VT__UNUSED uint8_t *vt__qpkt_put_crypto(uint8_t *p, const uint8_t *end, uint64_t offset, size_t len) {
+    size_t head = 1 + vt__qpkt_int_size(offset) + vt__qpkt_int_size(len);
+    if ((size_t)(end - p) < head || (size_t)(end - p) - head < len) return NULL;
+    *p++ = VT__QPKT_F_CRYPTO;
+    return vt__qpkt_put_int(vt__qpkt_put_int(p, offset), len);
+}
+/* A frame that is its type and counted bytes. */
+static uint8_t *vt__qpkt_put_counted(uint8_t *p, const uint8_t *end, unsigned type, const void *bytes,
+                                     size_t n) {
+    size_t head = 1 + vt__qpkt_int_size(n);
+    if ((size_t)(end - p) < head || (size_t)(end - p) - head < n) return NULL;
+    *p++ = (uint8_t)type;
+    return vt__qpkt_put_raw(vt__qpkt_put_int(p, n), bytes, n);
+}
+static VT__UNUSED uint8_t *vt__qpkt_put_datagram(uint8_t *p, const uint8_t *end, const void *bytes,
+                                                 size_t n) {
+    return vt__qpkt_put_counted(p, end, VT__QPKT_F_DATAGRAM + 1, bytes, n);
+}
+static VT__UNUSED uint8_t *vt__qpkt_put_token(uint8_t *p, const uint8_t *end, vt_str token) {
+    return vt__qpkt_put_counted(p, end, VT__QPKT_F_NEW_TOKEN, token.ptr, token.len);
+}
+/* type: PATH_CHALLENGE or PATH_RESPONSE. */
+static VT__UNUSED uint8_t *vt__qpkt_put_path(uint8_t *p, const uint8_t *end, unsigned type,
+                                             const uint8_t data[8]) {
+    if (end - p < 9) return NULL;
+    *p = (uint8_t)type;
+    return vt__qpkt_put_raw(p + 1, data, 8);
+}
+static VT__UNUSED uint8_t *vt__qpkt_put_new_cid(uint8_t *p, const uint8_t *end, uint64_t seq, uint64_t retire,
+                                                const vt__qpkt_cid *cid,
+                                                const uint8_t token[VT__QPKT_TOKEN]) {
+    size_t need = 2 + vt__qpkt_int_size(seq) + vt__qpkt_int_size(retire) + cid->len + VT__QPKT_TOKEN;
+    if ((size_t)(end - p) < need) return NULL;
+    *p++ = VT__QPKT_F_NEW_CID;
+    p = vt__qpkt_put_cid_of(vt__qpkt_put_int(vt__qpkt_put_int(p, seq), retire), cid->b, cid->len);
+    return vt__qpkt_put_raw(p, token, VT__QPKT_TOKEN);
+}
+/* CONNECTION_CLOSE, `app` of the application's code; of the reason as much as fits. */
+static VT__UNUSED uint8_t *vt__qpkt_put_close(uint8_t *p, const uint8_t *end, bool app, uint64_t code,
+                                              uint64_t frame, vt_str reason) {
+    size_t head = 1 + vt__qpkt_int_size(code) + (app ? 0 : vt__qpkt_int_size(frame)),
+           room = (size_t)(end - p);
+    if (room < head + 1) return NULL;
+    size_t n = VT__MIN(reason.len, vt__qpkt_room(room, head));
+    *p++ = app ? VT__QPKT_F_CLOSE_APP : VT__QPKT_F_CLOSE;
+    p = vt__qpkt_put_int(p, code);
+    if (!app) p = vt__qpkt_put_int(p, frame);
+    return vt__qpkt_put_raw(vt__qpkt_put_int(p, n), reason.ptr, n);
+}
+/* How many of the n ranges below the newest fit into `room` bytes, with their number. */
+static size_t vt__qpkt_ranges_fit(const vt__qpkt_range *newest, size_t n, size_t room) {
+    size_t used = vt__qpkt_int_size(n), i = 0;
+    for (const vt__qpkt_range *r = newest; i < n; i++, r--) {
+        used += vt__qpkt_int_size(r->lo - r[-1].hi - 2) + vt__qpkt_int_size(r[-1].hi - r[-1].lo);
+        if (used > room) break;
+    }
+    return i;
+}
+/* n ranges, upwards, with gaps between them: the newest first, as many as fit, one at least. delay: in the units of the wire.
+ * ecn: counts of ECT(0), ECT(1), CE, or NULL. */
+static VT__UNUSED uint8_t *vt__qpkt_put_ack(uint8_t *p, const uint8_t *end, const vt__qpkt_range *ranges,
+                                            size_t n, uint64_t delay, const uint64_t ecn[3]) {
+    const vt__qpkt_range *r = ranges + n - 1;
+    size_t need = 1 + vt__qpkt_int_size(r->hi) + vt__qpkt_int_size(delay) + vt__qpkt_int_size(r->hi - r->lo);
+    for (size_t i = 0; ecn && i < 3; i++) need += vt__qpkt_int_size(ecn[i]);
+    if ((size_t)(end - p) < need + vt__qpkt_int_size(n - 1)) return NULL;
+    size_t more = vt__qpkt_ranges_fit(r, n - 1, (size_t)(end - p) - need);
+    *p++ = ecn ? VT__QPKT_F_ACK_ECN : VT__QPKT_F_ACK;
+    p = vt__qpkt_put_int(vt__qpkt_put_int(p, r->hi), delay);
+    p = vt__qpkt_put_int(vt__qpkt_put_int(p, more), r->hi - r->lo);
+    for (; more; more--, r--) {
+        p = vt__qpkt_put_int(p, r->lo - r[-1].hi - 2);
+        p = vt__qpkt_put_int(p, r[-1].hi - r[-1].lo);
+    }
+    for (size_t i = 0; ecn && i < 3; i++) p = vt__qpkt_put_int(p, ecn[i]);
+    return p;
+}
+
+/* ---- transport parameters (RFC 9000 18) ---- */
+/* Those that are an integer: id, field, default, least, most. */
+/* clang-format off */
+#define VT__QPKT_PARAMS(X) \
+    X(0x01, idle_ms, 0, 0, VT__QPKT_INT_MAX)                                                     \
+    X(0x03, max_udp, 65527, 1200, VT__QPKT_INT_MAX)                                              \
+    X(0x04, max_data, 0, 0, VT__QPKT_INT_MAX)                                                    \
+    X(0x05, max_bidi_local, 0, 0, VT__QPKT_INT_MAX)  /* of a stream that the sender opened */    \
+    X(0x06, max_bidi_remote, 0, 0, VT__QPKT_INT_MAX)                                             \
+    X(0x07, max_uni, 0, 0, VT__QPKT_INT_MAX)                                                     \
+    X(0x08, streams_bidi, 0, 0, UINT64_C(1) << 60)                                               \
+    X(0x09, streams_uni, 0, 0, UINT64_C(1) << 60)                                                \
+    X(0x0a, ack_exponent, 3, 0, 20)                                                              \
+    X(0x0b, max_ack_delay_ms, 25, 0, (1 << 14) - 1)                                              \
+    X(0x0e, active_cids, 2, 2, VT__QPKT_INT_MAX)                                                 \
+    X(0x20, max_datagram, 0, 0, VT__QPKT_INT_MAX)
+/* clang-format on */
+enum { VT__QPKT_P_ORIGINAL_DCID = 0, VT__QPKT_P_RESET_TOKEN = 2, VT__QPKT_P_NO_MIGRATION = 12 };
+enum { VT__QPKT_P_PREFERRED = 13, VT__QPKT_P_INITIAL_SCID = 15, VT__QPKT_P_RETRY_SCID, VT__QPKT_P_VERSIONS };
+enum { VT__QPKT_P_GREASE_BIT = 0x2ab2, VT__QPKT_P_GREASE_BIT_SEEN = 31 }; /* bit of `have` */
+#define VT__QPKT_HAS(name) (UINT64_C(1) << VT__QPKT_P_##name)
+
+typedef struct vt__qpkt_preferred { /* a port of 0: no such address */
+    uint8_t ip4[4], ip6[16], token[VT__QPKT_TOKEN];
+    uint16_t port4, port6;
+    vt__qpkt_cid cid;
+} vt__qpkt_preferred;
+enum { VT__QPKT_VERSIONS_MAX = 4 };
+typedef struct vt__qpkt_params {
+#define VT__QPKT_PARAM_FIELD(id, field, by_default, least, most) uint64_t field;
+    VT__QPKT_PARAMS(VT__QPKT_PARAM_FIELD)
+#undef VT__QPKT_PARAM_FIELD
+    uint64_t
+        have; /* VT__QPKT_HAS(x): which of the following are there; of what was read also the integers, by id */
+    vt__qpkt_cid original_dcid, initial_scid, retry_scid;
+    uint8_t reset_token[VT__QPKT_TOKEN];
+    vt__qpkt_preferred preferred;
+    bool no_migration, grease_bit;
+    uint8_t nversions;
+    uint32_t chosen,
+        versions[VT__QPKT_VERSIONS_MAX]; /* of those that were read the ones we know, in their order */
+} vt__qpkt_params;
+
+/* The RFC's defaults. */
+static VT__UNUSED void vt__qpkt_params_init(vt__qpkt_params *tp) {
+    memset(tp, 0, sizeof *tp);
+#define VT__QPKT_PARAM_INIT(id, field, by_default, least, most) tp->field = by_default;
+    VT__QPKT_PARAMS(VT__QPKT_PARAM_INIT)
+#undef VT__QPKT_PARAM_INIT
+}
+typedef struct vt__qpkt_param { /* one being read */
+    uint64_t id;
+    const uint8_t *p;
+    size_t n;
+} vt__qpkt_param;
+static int vt__qpkt_param_cid(vt__qpkt_cid *cid, const vt__qpkt_param *a) {
+    if (a->n > VT__QPKT_CID_MAX) return VT__QPKT_E_PARAM;
+    vt__qpkt_cid_set(cid, a->p, a->n);
+    return 0;
+}
+static int vt__qpkt_param_preferred(vt__qpkt_preferred *to, const vt__qpkt_param *a) {
+    enum { FIXED = 4 + 2 + 16 + 2 + 1 };
+    const uint8_t *p = a->p;
+    if (a->n < FIXED + VT__QPKT_TOKEN) return VT__QPKT_E_PARAM;
+    size_t len = p[FIXED - 1];
+    if (len == 0 || len > VT__QPKT_CID_MAX || a->n != FIXED + len + VT__QPKT_TOKEN) return VT__QPKT_E_PARAM;
+    memcpy(to->ip4, p, 4);
+    to->port4 = (uint16_t)(p[4] << 8 | p[5]);
+    memcpy(to->ip6, p + 6, 16);
+    to->port6 = (uint16_t)(p[22] << 8 | p[23]);
+    vt__qpkt_cid_set(&to->cid, p + FIXED, len);
+    memcpy(to->token, p + FIXED + len, VT__QPKT_TOKEN);
+    return 0;
+}
+/* RFC 9368 3, 4: a client's choice is among what it has; no version is 0. */
+static int vt__qpkt_param_versions(vt__qpkt_params *tp, const vt__qpkt_param *a, bool from_server) {
+    if (a->n < 4 || a->n % 4) return VT__QPKT_E_PARAM;
+    tp->chosen = vt__qpkt_get32(a->p);
+    bool there = from_server;
+    for (size_t i = 4; i < a->n; i += 4) {
+        uint32_t version = vt__qpkt_get32(a->p + i);
+        if (!version) return VT__QPKT_E_PARAM;
+        there |= version == tp->chosen;
+        if (vt__qpkt_known(version) && tp->nversions < VT__QPKT_VERSIONS_MAX)
+            tp->versions[tp->nversions++] = version;
+    }
+    return tp->chosen && there ? 0 : VT__QPKT_E_PARAM;
+}
+static int vt__qpkt_param_int(uint64_t *to, const vt__qpkt_param *a, uint64_t least, uint64_t most) {
+    const uint8_t *p = a->p;
+    if (!vt__qpkt_get_int(&p, a->p + a->n, to) || p != a->p + a->n) return VT__QPKT_E_PARAM;
+    return *to >= least && *to <= most ? 0 : VT__QPKT_E_PARAM;
+}
+static int vt__qpkt_param_flag(bool *to, const vt__qpkt_param *a) {
+    *to = true;
+    return a->n ? VT__QPKT_E_PARAM : 0;
+}
+/* 0, or an error. What nobody knows is ignored. */
+static int vt__qpkt_param_get(vt__qpkt_params *tp, const vt__qpkt_param *a, bool from_server) {
+    switch (a->id) {
+#define VT__QPKT_PARAM_GET(number, field, by_default, least, most)                                           \
+    case number: return vt__qpkt_param_int(&tp->field, a, least, most);
+        VT__QPKT_PARAMS(VT__QPKT_PARAM_GET)
+#undef VT__QPKT_PARAM_GET
+    case VT__QPKT_P_ORIGINAL_DCID: return vt__qpkt_param_cid(&tp->original_dcid, a);
+    case VT__QPKT_P_INITIAL_SCID: return vt__qpkt_param_cid(&tp->initial_scid, a);
+    case VT__QPKT_P_RETRY_SCID: return vt__qpkt_param_cid(&tp->retry_scid, a);
+    case VT__QPKT_P_RESET_TOKEN:
+        if (a->n != VT__QPKT_TOKEN) return VT__QPKT_E_PARAM;
+        memcpy(tp->reset_token, a->p, a->n);
+        return 0;
+    case VT__QPKT_P_NO_MIGRATION: return vt__qpkt_param_flag(&tp->no_migration, a);
+    case VT__QPKT_P_PREFERRED: return vt__qpkt_param_preferred(&tp->preferred, a);
+    case VT__QPKT_P_VERSIONS: return vt__qpkt_param_versions(tp, a, from_server);
+    case VT__QPKT_P_GREASE_BIT: return vt__qpkt_param_flag(&tp->grease_bit, a);
+    default: return 0;
+    }
+}
+static uint64_t vt__qpkt_param_bit(uint64_t id) {
+    if (id == VT__QPKT_P_GREASE_BIT) id = VT__QPKT_P_GREASE_BIT_SEEN;
+    else if (id > VT__QPKT_P_VERSIONS && id != 0x20) return 0;
+    return UINT64_C(1) << id;
+}
+/* Reads the peer's: 0, or an error. Refused are values out of range, what is there twice (of what we know), what only servers may
+ * send, and a missing ID that must be there; whether the IDs are the right ones is for the caller to see. */
+static VT__UNUSED int vt__qpkt_params_get(vt__qpkt_params *tp, const uint8_t *p, size_t n, bool from_server) {
+    const uint64_t servers = VT__QPKT_HAS(ORIGINAL_DCID) | VT__QPKT_HAS(RESET_TOKEN) |
+                             VT__QPKT_HAS(PREFERRED) | VT__QPKT_HAS(RETRY_SCID);
+    const uint64_t must = VT__QPKT_HAS(INITIAL_SCID) | (from_server ? VT__QPKT_HAS(ORIGINAL_DCID) : 0);
+    const uint8_t *end = p + n;
+    vt__qpkt_param a;
+    vt__qpkt_params_init(tp);
+    while (p < end) {
+        if (!vt__qpkt_get_int(&p, end, &a.id) || !vt__qpkt_get_bytes(&p, end, &a.p, &a.n))
+            return VT__QPKT_E_PARAM;
+        uint64_t bit = vt__qpkt_param_bit(a.id);
+        if (tp->have & bit) return VT__QPKT_E_PARAM_TWICE;
+        if (bit & servers && !from_server) return VT__QPKT_E_PARAM_ROLE;
+        tp->have |= bit;
+        int rc = vt__qpkt_param_get(tp, &a, from_server);
+        if (rc < 0) return rc;
+    }
+    if ((tp->have & must) != must) return VT__QPKT_E_PARAM_MISSING;
+    bool nameless = tp->have & VT__QPKT_HAS(PREFERRED) && tp->initial_scid.len == 0;
+    return nameless ? VT__QPKT_E_PARAM : 0;
+}
+
+/* p NULL: an earlier one did not fit. */
+static uint8_t *vt__qpkt_put_param(uint8_t *p, const uint8_t *end, uint64_t id, const void *bytes, size_t n) {
+    if (!p || (size_t)(end - p) < vt__qpkt_int_size(id) + vt__qpkt_int_size(n) + n) return NULL;
+    return vt__qpkt_put_raw(vt__qpkt_put_int(vt__qpkt_put_int(p, id), n), bytes, n);
+}
+static uint8_t *vt__qpkt_put_param_int(uint8_t *p, const uint8_t *end, uint64_t id, uint64_t v) {
+    uint8_t bytes[8];
+    return vt__qpkt_put_param(p, end, id, bytes, (size_t)(vt__qpkt_put_int(bytes, v) - bytes));
+}
+static uint8_t *vt__qpkt_put_param_cid(uint8_t *p, const uint8_t *end, uint64_t id, const vt__qpkt_cid *cid) {
+    return vt__qpkt_put_param(p, end, id, cid->b, cid->len);
+}
+static uint8_t *vt__qpkt_put_param_preferred(uint8_t *p, const uint8_t *end, const vt__qpkt_preferred *a) {
+    uint8_t bytes[25 + VT__QPKT_CID_MAX + VT__QPKT_TOKEN], *at = vt__qpkt_put_raw(bytes, a->ip4, 4);
+    at = vt__qpkt_put_raw(vt__qpkt_put_bytes(at, a->port4, 2), a->ip6, 16);
+    at = vt__qpkt_put_cid_of(vt__qpkt_put_bytes(at, a->port6, 2), a->cid.b, a->cid.len);
+    at = vt__qpkt_put_raw(at, a->token, VT__QPKT_TOKEN);
+    return vt__qpkt_put_param(p, end, VT__QPKT_P_PREFERRED, bytes, (size_t)(at - bytes));
+}
+static uint8_t *vt__qpkt_put_param_versions(uint8_t *p, const uint8_t *end, const vt__qpkt_params *tp) {
+    uint8_t bytes[4 + 4 * VT__QPKT_VERSIONS_MAX], *at = vt__qpkt_put32(bytes, tp->chosen);
+    for (size_t i = 0; i < tp->nversions; i++) at = vt__qpkt_put32(at, tp->versions[i]);
+    return vt__qpkt_put_param(p, end, VT__QPKT_P_VERSIONS, bytes, (size_t)(at - bytes));
+}
+/* Writes what differs from the defaults and what tp->have names (versions: those in tp->versions, VT__QPKT_VERSIONS_MAX at
+ * most), and a parameter that nobody knows, made of `grease`. */
+static VT__UNUSED uint8_t *vt__qpkt_params_put(uint8_t *p, const uint8_t *end, const vt__qpkt_params *tp,
+                                               uint32_t grease) {
+#define VT__QPKT_PARAM_PUT(id, field, by_default, least, most)                                               \
+    if (tp->field != by_default) p = vt__qpkt_put_param_int(p, end, id, tp->field);
+    VT__QPKT_PARAMS(VT__QPKT_PARAM_PUT)
+#undef VT__QPKT_PARAM_PUT
+    if (tp->have & VT__QPKT_HAS(ORIGINAL_DCID))
+        p = vt__qpkt_put_param_cid(p, end, VT__QPKT_P_ORIGINAL_DCID, &tp->original_dcid);
+    if (tp->have & VT__QPKT_HAS(INITIAL_SCID))
+        p = vt__qpkt_put_param_cid(p, end, VT__QPKT_P_INITIAL_SCID, &tp->initial_scid);
+    if (tp->have & VT__QPKT_HAS(RETRY_SCID))
+        p = vt__qpkt_put_param_cid(p, end, VT__QPKT_P_RETRY_SCID, &tp->retry_scid);
+    if (tp->have & VT__QPKT_HAS(RESET_TOKEN))
+        p = vt__qpkt_put_param(p, end, VT__QPKT_P_RESET_TOKEN, tp->reset_token, VT__QPKT_TOKEN);
+    if (tp->have & VT__QPKT_HAS(PREFERRED)) p = vt__qpkt_put_param_preferred(p, end, &tp->preferred);
+    if (tp->have & VT__QPKT_HAS(VERSIONS)) p = vt__qpkt_put_param_versions(p, end, tp);
+    if (tp->no_migration) p = vt__qpkt_put_param(p, end, VT__QPKT_P_NO_MIGRATION, NULL, 0);
+    if (tp->grease_bit) p = vt__qpkt_put_param(p, end, VT__QPKT_P_GREASE_BIT, NULL, 0);
+    return vt__qpkt_put_param(p, end, UINT64_C(31) * (grease >> 8) + 27, &grease, grease & 3);
+}
 
 /*==============================================================================
  * MARK: - @qpath   QUIC: what a path carries: size of datagrams, ECN (VTHTTP_H3)
@@ -8054,10 +8969,1063 @@ static VT__UNUSED void vt__qrec_path(vt__qrec *r) {
 
 /*==============================================================================
  * MARK: - @qstr    QUIC streams: reassembly, what is sent and kept, flow control (VTHTTP_H3)
- * uses:   @plat
- * pure.
- * test:   tests/test_qstr.c
+ * uses:   @plat @mem @ds @qpkt
+ * pure.   RFC 9000 2-4, 19.4-19.14; who sends next: RFC 9218. One connection's streams, of either role.
+ * test:   tests/test_qstr.c   fuzz: fuzz/fuzz_qstr.c
+ *
+ * Halves (vt__qstr_in, vt__qstr_out) are of use alone, too: for the bytes of the handshake. What comes in order is pointed at
+ * where it lies; what comes early is copied into chunks, each of which holds a fixed piece of the stream, so that their number
+ * is bounded by the window, however small the pieces are that come; the list of pieces has a bound of its own. Of bytes
+ * that come twice the first ones count. What goes out is copied into blocks, and kept until it is acknowledged.
+ *
+ * In: vt__qstr_recv takes a frame, then vt__qstr_next says what there is to know, one thing at a time. Out: vt__qstr_put_control
+ * and vt__qstr_put_data write one frame each, and a note on it, which comes back by vt__qstr_acked or vt__qstr_lost. Frames are
+ * made anew, from what is true then: nothing that was written is kept.
+ *
+ * A stream is known from its first frame, or vt__qstr_open, until both sides have ended *and* vt__qstr_release was called, when its
+ * handler has ended: only then does the peer get credit for another. Streams that the peer jumped over are open as well,
+ * but they are only spans of numbers. A frame of a stream that is not known any more is ignored.
+ *
+ *   receiving: open -> all read | reset by the peer | not wanted (vt__qstr_stop), and its size known     = ended, REMOTE
+ *   sending:   open -> fin and everything acknowledged | reset (vt__qstr_reset), and that acknowledged   = ended, LOCAL
  *============================================================================*/
+enum { VT__QSTR_CHUNK = 4096, VT__QSTR_GAPS = 256, VT__QSTR_SIZES = 3 };
+/* Memory for the streams of a worker's connections. */
+typedef struct vt__qstr_mem {
+    vt__pool streams, chunks, blocks[VT__QSTR_SIZES];
+    void *limbo; /* the last chunk that was read to its end: somebody may still look at it */
+} vt__qstr_mem;
+static const uint16_t vt__qstr_sizes[VT__QSTR_SIZES] = {512, 4096, 16384};
+
+/* ---- sets of offsets ---- */
+typedef struct vt__qstr_span {
+    uint64_t from, to; /* to: the first that is not in it */
+} vt__qstr_span;
+/* Spans upwards, none of which touch. */
+typedef struct vt__qstr_set {
+    vt__qstr_span *v;
+    uint32_t n, cap;
+} vt__qstr_set;
+/* Puts k spans in the place of those from i to before j. */
+static int vt__qstr_set_splice(vt__qstr_set *s, uint32_t i, uint32_t j, const vt__qstr_span *with,
+                               uint32_t k) {
+    uint32_t n = s->n - (j - i) + k;
+    if (VT__UNLIKELY(n > s->cap)) {
+        uint32_t cap = VT__MAX(s->cap * 2, 4);
+        vt__qstr_span *v = vt__mem_realloc(s->v, cap * sizeof *v);
+        if (!v) return -ENOMEM;
+        s->v = v;
+        s->cap = cap;
+    }
+    memmove(s->v + i + k, s->v + j, (s->n - j) * sizeof *s->v);
+    for (uint32_t at = 0; at < k; at++) s->v[i + at] = with[at];
+    s->n = n;
+    return 0;
+}
+/* The first span that ends at `at` or behind it; the last one is looked at first. */
+static uint32_t vt__qstr_set_find(const vt__qstr_set *s, uint64_t at) {
+    uint32_t lo = 0, hi = s->n;
+    if (hi && s->v[hi - 1].to < at) return hi;
+    while (lo < hi) {
+        uint32_t mid = (lo + hi) / 2;
+        if (s->v[mid].to < at) lo = mid + 1;
+        else hi = mid;
+    }
+    return lo;
+}
+static int vt__qstr_set_add(vt__qstr_set *s, uint64_t from, uint64_t to) {
+    uint32_t i = vt__qstr_set_find(s, from), j = i;
+    vt__qstr_span all = {from, to};
+    if (from == to) return 0;
+    while (j < s->n && s->v[j].from <= to) j++;
+    if (j > i) all.from = VT__MIN(from, s->v[i].from), all.to = VT__MAX(to, s->v[j - 1].to);
+    return vt__qstr_set_splice(s, i, j, &all, 1);
+}
+static int vt__qstr_set_remove(vt__qstr_set *s, uint64_t from, uint64_t to) {
+    uint32_t i = vt__qstr_set_find(s, from + 1), j = i, k = 0;
+    vt__qstr_span left[2];
+    if (from == to) return 0;
+    while (j < s->n && s->v[j].from < to) j++;
+    if (i == j) return 0;
+    if (s->v[i].from < from) left[k++] = (vt__qstr_span){s->v[i].from, from};
+    if (s->v[j - 1].to > to) left[k++] = (vt__qstr_span){to, s->v[j - 1].to};
+    return vt__qstr_set_splice(s, i, j, left, k);
+}
+static bool vt__qstr_set_has(const vt__qstr_set *s, uint64_t at) {
+    uint32_t i = vt__qstr_set_find(s, at + 1);
+    return i < s->n && s->v[i].from <= at;
+}
+/* Of [*at, to) the first piece that is not in the set: true, and *at goes behind it. */
+static bool vt__qstr_set_gap(const vt__qstr_set *s, uint64_t *at, uint64_t to, vt__qstr_span *gap) {
+    uint32_t i = vt__qstr_set_find(s, *at + 1);
+    if (i < s->n && s->v[i].from <= *at) *at = s->v[i++].to;
+    if (*at >= to) return false;
+    gap->from = *at;
+    gap->to = *at = i < s->n ? VT__MIN(to, s->v[i].from) : to;
+    return true;
+}
+static void vt__qstr_set_free(vt__qstr_set *s) {
+    vt__mem_free(s->v);
+    *s = (vt__qstr_set){NULL, 0, 0};
+}
+
+/* ---- what comes in ---- */
+/* Zeroed, it is at the stream's beginning. */
+typedef struct vt__qstr_in {
+    uint64_t next;      /* everything before it was read */
+    const uint8_t *now; /* bytes at `next`, where they came */
+    size_t now_len;
+    uint8_t **chunks; /* a ring: of number i at i % nchunks, a power of two */
+    uint32_t nchunks;
+    vt__qstr_set have; /* what is in chunks, from `next` on */
+} vt__qstr_in;
+VT__INLINE uint8_t **vt__qstr_in_slot(const vt__qstr_in *in, uint64_t number) {
+    return &in->chunks[number & (in->nchunks - 1)];
+}
+static int vt__qstr_in_grow(vt__qstr_in *in, uint64_t need) {
+    uint32_t n = VT__MAX(in->nchunks, 4);
+    uint64_t first = in->next / VT__QSTR_CHUNK;
+    while (n < need) n *= 2;
+    uint8_t **chunks = vt__mem_zalloc(n * sizeof *chunks);
+    if (!chunks) return -ENOMEM;
+    for (uint64_t i = first; i < first + in->nchunks; i++) chunks[i & (n - 1)] = *vt__qstr_in_slot(in, i);
+    vt__mem_free(in->chunks);
+    in->chunks = chunks;
+    in->nchunks = n;
+    return 0;
+}
+/* Copies bytes into their chunks. */
+static int vt__qstr_in_copy(vt__qstr_mem *mem, vt__qstr_in *in, uint64_t at, const uint8_t *p, size_t n) {
+    for (size_t k; n; at += k, p += k, n -= k) {
+        uint8_t **chunk = vt__qstr_in_slot(in, at / VT__QSTR_CHUNK);
+        size_t pos = (size_t)(at % VT__QSTR_CHUNK);
+        if (!*chunk) *chunk = vt__mem_pool_get(&mem->chunks);
+        if (!*chunk) return -ENOMEM;
+        k = VT__MIN(n, VT__QSTR_CHUNK - pos);
+        memcpy(*chunk + pos, p, k);
+    }
+    return 0;
+}
+static int vt__qstr_in_store(vt__qstr_mem *mem, vt__qstr_in *in, uint64_t from, const uint8_t *p, size_t n) {
+    uint64_t to = from + n, at = from, need = (to - 1) / VT__QSTR_CHUNK - in->next / VT__QSTR_CHUNK + 1;
+    vt__qstr_span gap;
+    int rc = need > in->nchunks ? vt__qstr_in_grow(in, need) : 0;
+    while (rc == 0 && vt__qstr_set_gap(&in->have, &at, to, &gap))
+        rc = vt__qstr_in_copy(mem, in, gap.from, p + (gap.from - from), (size_t)(gap.to - gap.from));
+    return rc < 0 ? rc : vt__qstr_set_add(&in->have, from, to);
+}
+/* Bytes have come: 0, -ENOMEM, or the peer's fault. What is next stays where it is: it is to be read, all of it, before the bytes
+ * go away. `limit`: how far behind what was read bytes may be: VT__QPKT_E_FLOW_CONTROL. */
+static VT__UNUSED int vt__qstr_in_put(vt__qstr_mem *mem, vt__qstr_in *in, uint64_t offset, const uint8_t *p,
+                                      size_t n, uint64_t limit) {
+    uint64_t end = offset + n;
+    if (end <= in->next) return 0;
+    if (end - in->next > limit) return VT__QPKT_E_FLOW_CONTROL;
+    if (offset < in->next) p += in->next - offset, n = (size_t)(end - in->next), offset = in->next;
+    if (offset == in->next) {
+        size_t k = in->have.n ? (size_t)VT__MIN(n, in->have.v[0].from - offset) : n;
+        in->now = p;
+        in->now_len = k;
+        if (k == n) return 0;
+        offset += k, p += k, n -= k;
+    }
+    int rc = vt__qstr_in_store(mem, in, offset, p, n);
+    /* who sends whole packets cannot have more holes in a window */
+    if (rc == 0 && in->have.n > VT__MAX(VT__QSTR_GAPS, limit / 1024)) rc = VT__QPKT_E_GAPS;
+    return rc;
+}
+/* What can be read now, in one piece: its length; 0: nothing. */
+static VT__UNUSED size_t vt__qstr_in_next(const vt__qstr_in *in, const uint8_t **p) {
+    if (in->now_len) return *p = in->now, in->now_len;
+    if (!in->have.n || in->have.v[0].from != in->next) return 0;
+    size_t pos = (size_t)(in->next % VT__QSTR_CHUNK);
+    *p = *vt__qstr_in_slot(in, in->next / VT__QSTR_CHUNK) + pos;
+    return (size_t)VT__MIN(in->have.v[0].to - in->next, VT__QSTR_CHUNK - pos);
+}
+static void vt__qstr_in_drop(vt__qstr_mem *mem, vt__qstr_in *in, uint64_t number) {
+    uint8_t **chunk = vt__qstr_in_slot(in, number);
+    if (!*chunk) return;
+    if (mem->limbo) vt__mem_pool_put(&mem->chunks, mem->limbo);
+    mem->limbo = *chunk;
+    *chunk = NULL;
+}
+/* n of these bytes, at most, have been read. They stay as they are until the next call. */
+static VT__UNUSED void vt__qstr_in_skip(vt__qstr_mem *mem, vt__qstr_in *in, size_t n) {
+    uint64_t number = in->next / VT__QSTR_CHUNK;
+    in->next += n;
+    if (in->now_len) in->now += n, in->now_len -= n;
+    else if (in->have.v[0].to > in->next) in->have.v[0].from = in->next;
+    else (void)vt__qstr_set_splice(&in->have, 0, 1, NULL, 0);
+    if (VT__LIKELY(!in->nchunks)) return;
+    for (; number < in->next / VT__QSTR_CHUNK; number++) vt__qstr_in_drop(mem, in, number);
+    if (!in->have.n) vt__qstr_in_drop(mem, in, number);
+}
+/* Nothing more is wanted of what has come. */
+static VT__UNUSED void vt__qstr_in_free(vt__qstr_mem *mem, vt__qstr_in *in) {
+    for (uint32_t i = 0; i < in->nchunks; i++)
+        if (in->chunks[i]) vt__mem_pool_put(&mem->chunks, in->chunks[i]);
+    vt__mem_free(in->chunks);
+    vt__qstr_set_free(&in->have);
+    *in = (vt__qstr_in){.next = in->next};
+}
+
+/* ---- what goes out ---- */
+typedef struct vt__qstr_block {
+    struct vt__qstr_block *next;
+    uint32_t used, kind; /* bytes; index of vt__qstr_sizes */
+    uint8_t bytes[];
+} vt__qstr_block;
+/* Zeroed, it is empty. */
+typedef struct vt__qstr_out {
+    vt__qstr_block *first, *last;
+    vt__qstr_block *cur;   /* the one with `sent` in it, or NULL */
+    uint64_t base, cur_at; /* offsets of the first's and cur's first bytes */
+    uint64_t done, sent,
+        end; /* all before `done` is acknowledged, all before `sent` has been sent once; what there is */
+    vt__qstr_set acked, lost; /* above done, below sent */
+} vt__qstr_out;
+static vt__qstr_block *vt__qstr_out_more(vt__qstr_mem *mem, vt__qstr_out *o, size_t n) {
+    uint32_t kind = o->first ? 1 + (o->first != o->last) : 0;
+    while (kind < VT__QSTR_SIZES - 1 && n > vt__qstr_sizes[kind] - sizeof(vt__qstr_block)) kind++;
+    vt__qstr_block *b = vt__mem_pool_get(&mem->blocks[kind]);
+    if (!b) return NULL;
+    *b = (vt__qstr_block){.kind = kind};
+    if (o->last) o->last->next = b;
+    else o->first = b, o->base = o->end;
+    return o->last = b;
+}
+/* Copies n bytes to the end: how many; fewer: out of memory. */
+static VT__UNUSED size_t vt__qstr_out_add(vt__qstr_mem *mem, vt__qstr_out *o, const void *from, size_t n) {
+    const uint8_t *p = from;
+    size_t left = n;
+    for (size_t k; left; p += k, left -= k, o->end += k) {
+        vt__qstr_block *b = o->last;
+        if (!b || b->used == vt__qstr_sizes[b->kind] - sizeof *b) b = vt__qstr_out_more(mem, o, left);
+        if (!b) break;
+        k = VT__MIN(left, vt__qstr_sizes[b->kind] - sizeof *b - b->used);
+        memcpy(b->bytes + b->used, p, k);
+        b->used += (uint32_t)k;
+    }
+    return n - left;
+}
+/* What to send next: what was lost, then what never was sent. False: nothing. */
+VT__INLINE bool vt__qstr_out_next(const vt__qstr_out *o, uint64_t *offset, uint64_t *len) {
+    if (VT__UNLIKELY(o->lost.n)) return *offset = o->lost.v[0].from, *len = o->lost.v[0].to - *offset, true;
+    *offset = o->sent;
+    *len = o->end - o->sent;
+    return *len > 0;
+}
+/* The first n bytes of that have been sent: they are written to `to`. */
+static VT__UNUSED void vt__qstr_out_take(vt__qstr_out *o, uint64_t offset, uint8_t *to, size_t n) {
+    bool fresh = offset == o->sent, known = o->cur && offset >= o->cur_at;
+    vt__qstr_block *b = known ? o->cur : o->first;
+    uint64_t at = known ? o->cur_at : o->base, end = offset + n;
+    while (n) {
+        if (offset - at >= b->used) {
+            at += b->used;
+            b = b->next;
+            continue;
+        }
+        size_t k = (size_t)VT__MIN(n, at + b->used - offset);
+        memcpy(to, b->bytes + (offset - at), k);
+        offset += k, to += k, n -= k;
+    }
+    if (fresh) o->sent = end, o->cur = b, o->cur_at = at;
+    else o->lost.v[0].from = end;
+    if (!fresh && o->lost.v[0].to == end) (void)vt__qstr_set_splice(&o->lost, 0, 1, NULL, 0);
+}
+/* Blocks that nobody needs any more. */
+static void vt__qstr_out_trim(vt__qstr_mem *mem, vt__qstr_out *o) {
+    for (vt__qstr_block *b; (b = o->first) != NULL && o->base + b->used <= o->done;) {
+        o->base += b->used;
+        o->first = b->next;
+        if (o->cur == b) o->cur = NULL;
+        if (o->last == b) o->last = NULL;
+        vt__mem_pool_put(&mem->blocks[b->kind], b);
+    }
+}
+/* 0, or -ENOMEM. */
+static VT__UNUSED int vt__qstr_out_acked(vt__qstr_mem *mem, vt__qstr_out *o, uint64_t offset, uint64_t n) {
+    uint64_t from = VT__MAX(offset, o->done), to = offset + n;
+    if (to <= from) return 0;
+    int rc = o->lost.n ? vt__qstr_set_remove(&o->lost, from, to) : 0;
+    if (rc < 0 || from > o->done) return rc < 0 ? rc : vt__qstr_set_add(&o->acked, from, to);
+    o->done = to;
+    while (o->acked.n && o->acked.v[0].from <= o->done) {
+        o->done = VT__MAX(o->done, o->acked.v[0].to);
+        (void)vt__qstr_set_splice(&o->acked, 0, 1, NULL, 0);
+    }
+    vt__qstr_out_trim(mem, o);
+    return 0;
+}
+/* It is sent again, but for what was acknowledged: 0, or -ENOMEM. */
+static VT__UNUSED int vt__qstr_out_lost(vt__qstr_out *o, uint64_t offset, uint64_t n) {
+    uint64_t at = VT__MAX(offset, o->done), to = offset + n;
+    vt__qstr_span gap;
+    int rc = 0;
+    while (rc == 0 && at < to && vt__qstr_set_gap(&o->acked, &at, to, &gap))
+        rc = vt__qstr_set_add(&o->lost, gap.from, gap.to);
+    return rc;
+}
+/* All that was sent is to be sent again, as if it never had been. Nothing of it is acknowledged. */
+static VT__UNUSED void vt__qstr_out_rewind(vt__qstr_out *o) {
+    vt__qstr_set_free(&o->lost);
+    o->sent = 0;
+    o->cur = NULL;
+}
+/* Nothing is kept any more; `sent` and `end` still are what they were. */
+static VT__UNUSED void vt__qstr_out_free(vt__qstr_mem *mem, vt__qstr_out *o) {
+    o->done = o->end;
+    vt__qstr_out_trim(mem, o);
+    vt__qstr_set_free(&o->acked);
+    vt__qstr_set_free(&o->lost);
+}
+
+/* ---- streams ---- */
+/* Shared by many connections. Zero means the default; see vt__qstr_cfg_fill. */
+typedef struct vt__qstr_cfg {
+    uint64_t window;     /* bytes that a stream may send ahead, at first; 256 KiB */
+    uint64_t max_window; /* the same at most, and of all streams together; 2 MiB */
+    int64_t
+        streams[2]; /* that the peer may have open, bidirectional and unidirectional; 100, 8; VT_NONE: none */
+    uint64_t send_buffer;     /* bytes that a stream keeps until they are acknowledged, at first; 64 KiB */
+    uint64_t max_send_buffer; /* the same at most: it is twice the congestion window; 2 MiB */
+} vt__qstr_cfg;
+
+enum { VT__QSTR_REMOTE = 1, VT__QSTR_LOCAL = 2, VT__QSTR_BOTH = 3 }; /* sides of a stream */
+#define VT__QSTR_UNKNOWN UINT64_MAX                                  /* a size */
+enum vt__qstr_queue { VT__QSTR_Q_NONE, VT__QSTR_Q_LANE, VT__QSTR_Q_STALLED };
+
+/* The caller has ctx, and may read id, ended, held. */
+typedef struct vt__qstr_stream {
+    vt__turn
+        turn; /* in a lane of what goes out, or in the ring of those that the connection's window stops */
+    vt__list owing, news; /* in the ring of those that owe a control frame; that have something to tell */
+    struct vt__qstr_stream *chain;
+    void *ctx;
+    uint64_t id;
+    vt__qstr_in in;
+    vt__qstr_out out;
+    uint64_t recv_max, recv_end, final; /* what may come, what has come at most, where the end is */
+    uint64_t held;                      /* bytes that the caller has got and not consumed */
+    uint64_t send_max, blocked_at;      /* what may be sent; the limit that STREAM_DATA_BLOCKED told last */
+    uint64_t recv_code, stop_code, send_code,
+        their_stop;                    /* RESET_STREAM theirs, STOP_SENDING ours, and the other way round */
+    int64_t updated_at;                /* when recv_max was told last */
+    uint8_t ended, queue, owes, tells; /* see VT__QSTR_OWES_x, VT__QSTR_EV_x */
+    bool fin, fin_sent, fin_lost, fin_acked; /* of what goes out */
+    bool reset;                              /* by this end */
+    bool stopped;                            /* nothing more of what comes is wanted */
+    bool full, released;                     /* full: a write was cut short */
+} vt__qstr_stream;
+
+enum { VT__QSTR_BUCKETS = 16 };
+/* One connection's, of a fixed address. Set up by vt__qstr_init. */
+typedef struct vt__qstr {
+    const vt__qstr_cfg *cfg;
+    vt__qstr_mem *mem;
+    int64_t now, rtt;     /* the caller's: before other calls; the round trip, or 0 */
+    uint64_t cwnd;        /* the caller's: the congestion window, bytes */
+    bool server, overdue; /* overdue: the peer allows more streams, and nobody was told */
+    vt__qstr_stream **buckets, *few[VT__QSTR_BUCKETS];
+    uint32_t nbuckets, count;
+    /* by kind: bidirectional, unidirectional */
+    uint64_t most[2], limit[2], opened[2],
+        ended[2];            /* of the peer's streams: at once; how many may be, were, have ended */
+    vt__qstr_set skipped[2]; /* numbers below `opened` of which no frame has come */
+    uint64_t peer_limit[2], mine[2], blocked_streams[2]; /* of this end's */
+    /* flow */
+    uint64_t window;                     /* a stream's, as it should be */
+    uint64_t recv_max, recv_total, used; /* what may come, has come, was consumed, of all streams */
+    uint64_t send_max, send_total, blocked_at;
+    uint64_t peer_window[3]; /* of a stream at first: bidirectional theirs and ours, unidirectional ours */
+    int64_t updated_at;
+    uint16_t owes;
+    vt__list *owing, *news, *stalled;
+    vt__lanes lanes;
+} vt__qstr;
+
+/* What a stream owes, and what the connection: frames that are written when there is room. */
+enum { VT__QSTR_OWES_RESET = 1, VT__QSTR_OWES_STOP = 2, VT__QSTR_OWES_MAX = 4, VT__QSTR_OWES_BLOCKED = 8 };
+enum { VT__QSTR_OWES_STREAMS = 16, VT__QSTR_OWES_STREAMS_BLOCKED = 64 }; /* << kind */
+
+enum vt__qstr_ev {
+    VT__QSTR_EV_OPEN = 1, /* a stream of the peer's: set its ctx */
+    VT__QSTR_EV_DATA =
+        2, /* data, len, fin: until the next call; vt__qstr_consumed when they were put to use */
+    VT__QSTR_EV_RESET = 4,     /* the peer ends what it sends: code */
+    VT__QSTR_EV_STOP = 8,      /* the peer does not want what is sent: code. The stream was reset */
+    VT__QSTR_EV_WRITABLE = 16, /* there is room again */
+    VT__QSTR_EV_SENT = 32,     /* everything was acknowledged, its end too */
+    VT__QSTR_EV_STREAMS = 64   /* more streams may be opened; of no stream */
+};
+typedef struct vt__qstr_event {
+    vt__qstr_stream *stream;
+    enum vt__qstr_ev type;
+    bool fin; /* nothing follows the data; they may be none */
+    const uint8_t *data;
+    size_t len;
+    uint64_t code;
+} vt__qstr_event;
+
+/* Kinds of notes: a is the stream's id, but of the connection's a value. */
+enum { VT__QSTR_N_STREAM = 32, VT__QSTR_N_RESET, VT__QSTR_N_STOP, VT__QSTR_N_MAX, VT__QSTR_N_BLOCKED };
+enum { VT__QSTR_N_CONN_MAX = 37, VT__QSTR_N_CONN_BLOCKED, VT__QSTR_N_STREAMS, VT__QSTR_N_STREAMS_UNI };
+enum { VT__QSTR_N_STREAMS_BLOCKED = 41, VT__QSTR_N_STREAMS_BLOCKED_UNI };
+
+#define VT__QSTR_OF(node, field)                                                                             \
+    ((vt__qstr_stream *)(void *)((char *)(node)-offsetof(vt__qstr_stream, field)))
+VT__INLINE unsigned vt__qstr_kind(uint64_t id) { return id >> 1 & 1; }
+VT__INLINE bool vt__qstr_ours(const vt__qstr *q, uint64_t id) { return (id & 1) == q->server; }
+VT__INLINE vt__qstr_stream **vt__qstr_bucket(const vt__qstr *q, uint64_t id) {
+    return &q->buckets[(id >> 2 ^ (id & 3) * 5) & (q->nbuckets - 1)];
+}
+VT__INLINE vt__qstr_stream *vt__qstr_find(const vt__qstr *q, uint64_t id) {
+    vt__qstr_stream *s = *vt__qstr_bucket(q, id);
+    while (s && s->id != id) s = s->chain;
+    return s;
+}
+/* Twice as many buckets, or as many as before where there is no memory. */
+static VT__NOINLINE void vt__qstr_rehash(vt__qstr *q) {
+    uint32_t was = q->nbuckets;
+    vt__qstr_stream **old = q->buckets, **fresh = vt__mem_zalloc(was * 2 * sizeof *fresh);
+    if (!fresh) return;
+    q->buckets = fresh;
+    q->nbuckets = was * 2;
+    for (uint32_t i = 0; i < was; i++) {
+        for (vt__qstr_stream *s = old[i], *next; s; s = next) {
+            vt__qstr_stream **bucket = vt__qstr_bucket(q, s->id);
+            next = s->chain;
+            s->chain = *bucket;
+            *bucket = s;
+        }
+    }
+    if (old != q->few) vt__mem_free(old);
+}
+static void vt__qstr_tell(vt__qstr *q, vt__qstr_stream *s, unsigned what) {
+    if (s->released) return;
+    if (!s->tells) vt__ds_ring_push(&q->news, &s->news);
+    s->tells |= (uint8_t)what;
+}
+static void vt__qstr_hush(vt__qstr *q, vt__qstr_stream *s, unsigned what) {
+    if (s->tells && !(s->tells & ~what)) vt__ds_ring_remove(&q->news, &s->news);
+    s->tells &= (uint8_t)~what;
+}
+static void vt__qstr_owe(vt__qstr *q, vt__qstr_stream *s, unsigned what) {
+    if (!s->owes) vt__ds_ring_push(&q->owing, &s->owing);
+    s->owes |= (uint8_t)what;
+}
+static void vt__qstr_settle(vt__qstr *q, vt__qstr_stream *s, unsigned what) {
+    if (s->owes && !(s->owes & ~what)) vt__ds_ring_remove(&q->owing, &s->owing);
+    s->owes &= (uint8_t)~what;
+}
+
+/* ---- who sends ---- */
+static enum vt__qstr_queue vt__qstr_place(const vt__qstr *q, const vt__qstr_stream *s) {
+    const vt__qstr_out *o = &s->out;
+    if (s->reset || s->ended & VT__QSTR_LOCAL) return VT__QSTR_Q_NONE;
+    if (o->lost.n || s->fin_lost) return VT__QSTR_Q_LANE;
+    if (o->sent == o->end) return s->fin && !s->fin_sent ? VT__QSTR_Q_LANE : VT__QSTR_Q_NONE;
+    if (o->sent >= s->send_max) return VT__QSTR_Q_NONE;
+    return q->send_total < q->send_max ? VT__QSTR_Q_LANE : VT__QSTR_Q_STALLED;
+}
+static void vt__qstr_unqueue(vt__qstr *q, vt__qstr_stream *s) {
+    if (s->queue == VT__QSTR_Q_LANE) vt__ds_lanes_remove(&q->lanes, &s->turn);
+    if (s->queue == VT__QSTR_Q_STALLED) vt__ds_ring_remove(&q->stalled, &s->turn.link);
+    s->queue = VT__QSTR_Q_NONE;
+}
+/* After every change that vt__qstr_place looks at. */
+static void vt__qstr_schedule(vt__qstr *q, vt__qstr_stream *s) {
+    enum vt__qstr_queue to = vt__qstr_place(q, s);
+    if (to == s->queue) return;
+    vt__qstr_unqueue(q, s);
+    s->queue = (uint8_t)to;
+    if (to == VT__QSTR_Q_LANE) vt__ds_lanes_put(&q->lanes, &s->turn);
+    if (to == VT__QSTR_Q_STALLED) vt__ds_ring_push(&q->stalled, &s->turn.link);
+}
+/* The limits that hold data up are told to the peer, each once. */
+static void vt__qstr_complain(vt__qstr *q, vt__qstr_stream *s) {
+    bool waits = !s->reset && s->out.sent < s->out.end;
+    if (waits && s->out.sent == s->send_max && s->blocked_at != s->send_max) {
+        s->blocked_at = s->send_max;
+        vt__qstr_owe(q, s, VT__QSTR_OWES_BLOCKED);
+    }
+    if (waits && q->send_total == q->send_max && q->blocked_at != q->send_max) {
+        q->blocked_at = q->send_max;
+        q->owes |= VT__QSTR_OWES_BLOCKED;
+    }
+}
+/* Whose turn it is, or NULL. Streams of a lane that the connection's window stops by now are put aside. */
+static vt__qstr_stream *vt__qstr_pick(vt__qstr *q) {
+    for (vt__turn *t; (t = vt__ds_lanes_next(&q->lanes)) != NULL;) {
+        vt__qstr_stream *s = VT__QSTR_OF(t, turn);
+        if (VT__LIKELY(vt__qstr_place(q, s) == VT__QSTR_Q_LANE)) return s;
+        vt__qstr_schedule(q, s);
+    }
+    return NULL;
+}
+/* What is kept for a stream at most. */
+VT__INLINE uint64_t vt__qstr_buffer(const vt__qstr *q) {
+    return VT__MIN(VT__MAX(q->cfg->send_buffer, 2 * q->cwnd), q->cfg->max_send_buffer);
+}
+/* Bytes that vt__qstr_write takes now. */
+static VT__UNUSED size_t vt__qstr_room(const vt__qstr *q, const vt__qstr_stream *s) {
+    uint64_t kept = s->out.end - s->out.done, most = vt__qstr_buffer(q);
+    return kept < most ? (size_t)(most - kept) : 0;
+}
+
+/* ---- flow control of what comes in ---- */
+VT__INLINE uint64_t vt__qstr_conn_window(const vt__qstr *q) {
+    return VT__MIN(q->window * 2, q->cfg->max_window);
+}
+/* Whether a limit is worth a frame: half a window was consumed behind it. */
+VT__INLINE bool vt__qstr_worth(uint64_t used, uint64_t window, uint64_t told) {
+    return used + window - told >= (window + 1) / 2;
+}
+static void vt__qstr_look_at_credit(vt__qstr *q, vt__qstr_stream *s) {
+    bool open = !(s->ended & VT__QSTR_REMOTE) && !s->stopped && s->final == VT__QSTR_UNKNOWN;
+    if (open && vt__qstr_worth(s->in.next - s->held, q->window, s->recv_max))
+        vt__qstr_owe(q, s, VT__QSTR_OWES_MAX);
+    if (vt__qstr_worth(q->used, vt__qstr_conn_window(q), q->recv_max)) q->owes |= VT__QSTR_OWES_MAX;
+}
+/* n bytes of data have been put to use; the peer may send as many more. */
+static VT__UNUSED void vt__qstr_consumed(vt__qstr *q, vt__qstr_stream *s, size_t n) {
+    s->held -= n;
+    q->used += n;
+    vt__qstr_look_at_credit(q, s);
+}
+/* A window that was used up within two round trips is too small. */
+static bool vt__qstr_fast(const vt__qstr *q, int64_t *updated_at) {
+    bool fast = *updated_at && q->rtt && q->now - *updated_at < 2 * q->rtt;
+    *updated_at = q->now;
+    return fast;
+}
+static void vt__qstr_widen(vt__qstr *q) { q->window = VT__MIN(q->window * 2, q->cfg->max_window); }
+/* What has come and was not read counts as consumed. */
+static void vt__qstr_discard(vt__qstr *q, vt__qstr_stream *s) {
+    q->used += s->recv_end - s->in.next;
+    s->in.next = s->recv_end;
+    vt__qstr_in_free(q->mem, &s->in);
+    vt__qstr_hush(q, s, VT__QSTR_EV_DATA);
+    vt__qstr_look_at_credit(q, s);
+}
+
+/* ---- their life ---- */
+static vt__qstr_stream *vt__qstr_new(vt__qstr *q, uint64_t id) {
+    bool ours = vt__qstr_ours(q, id), uni = vt__qstr_kind(id);
+    vt__qstr_stream *s = vt__mem_pool_get(&q->mem->streams);
+    if (!s) return NULL;
+    vt__mem_zero(s, sizeof *s);
+    if (q->count >= q->nbuckets * 2) vt__qstr_rehash(q);
+    vt__ds_list_init(&s->turn.link);
+    vt__ds_list_init(&s->owing);
+    vt__ds_list_init(&s->news);
+    s->id = s->turn.order = id;
+    s->turn.lane = 3 * 2; /* RFC 9218 4.1 */
+    s->final = s->blocked_at = VT__QSTR_UNKNOWN;
+    s->recv_max = q->cfg->window;
+    s->send_max = q->peer_window[uni ? 2 : ours];
+    if (uni) s->ended = ours ? VT__QSTR_REMOTE : VT__QSTR_LOCAL;
+    vt__qstr_stream **bucket = vt__qstr_bucket(q, id);
+    s->chain = *bucket;
+    *bucket = s;
+    q->count++;
+    return s;
+}
+static void vt__qstr_drop(vt__qstr *q, vt__qstr_stream *s) {
+    vt__qstr_in_free(q->mem, &s->in);
+    vt__qstr_out_free(q->mem, &s->out);
+    vt__mem_pool_put(&q->mem->streams, s);
+}
+/* Whether so many streams have ended that the peer is told: a quarter of what it may have. */
+static void vt__qstr_look_at_streams(vt__qstr *q, unsigned kind) {
+    uint64_t more = q->ended[kind] + q->most[kind] - q->limit[kind];
+    if (more * 4 >= q->most[kind]) q->owes |= (uint16_t)(VT__QSTR_OWES_STREAMS << kind);
+}
+/* Forgets a stream that nobody needs any more. */
+static void vt__qstr_retire(vt__qstr *q, vt__qstr_stream *s) {
+    if (!s->released || s->ended != VT__QSTR_BOTH) return;
+    vt__qstr_stream **link = vt__qstr_bucket(q, s->id);
+    while (*link != s) link = &(*link)->chain;
+    *link = s->chain;
+    q->count--;
+    vt__qstr_unqueue(q, s);
+    vt__qstr_settle(q, s, 0xff);
+    if (!vt__qstr_ours(q, s->id)) {
+        q->ended[vt__qstr_kind(s->id)]++;
+        vt__qstr_look_at_streams(q, vt__qstr_kind(s->id));
+    }
+    vt__qstr_drop(q, s);
+}
+/* One side has come to its end. The stream may be gone after it. */
+static void vt__qstr_end(vt__qstr *q, vt__qstr_stream *s, unsigned side) {
+    s->ended |= (uint8_t)side;
+    if (side == VT__QSTR_REMOTE) vt__qstr_settle(q, s, VT__QSTR_OWES_STOP | VT__QSTR_OWES_MAX);
+    else vt__qstr_schedule(q, s);
+    vt__qstr_retire(q, s);
+}
+/* A stream of the peer's that has not been heard of. */
+static int vt__qstr_accept(vt__qstr *q, uint64_t id, vt__qstr_stream **s) {
+    unsigned kind = vt__qstr_kind(id);
+    uint64_t n = id >> 2, *opened = &q->opened[kind];
+    vt__qstr_set *skipped = &q->skipped[kind];
+    if (n >= q->limit[kind]) return VT__QPKT_E_STREAM_LIMIT;
+    if (n < *opened && !vt__qstr_set_has(skipped, n)) return 0;
+    int rc = n < *opened ? vt__qstr_set_remove(skipped, n, n + 1) : vt__qstr_set_add(skipped, *opened, n);
+    if (rc < 0) return rc;
+    *opened = VT__MAX(*opened, n + 1);
+    if (!(*s = vt__qstr_new(q, id))) return -ENOMEM;
+    vt__qstr_tell(q, *s, VT__QSTR_EV_OPEN);
+    return 1;
+}
+/* The stream that a frame is about, be it what this end receives or sends: 1; 0: it has ended; an error. */
+static int vt__qstr_reach(vt__qstr *q, uint64_t id, bool receives, vt__qstr_stream **s) {
+    bool ours = vt__qstr_ours(q, id);
+    if (vt__qstr_kind(id) && ours == receives) return VT__QPKT_E_STREAM_STATE;
+    *s = vt__qstr_find(q, id);
+    if (*s) return 1;
+    if (!ours) return vt__qstr_accept(q, id, s);
+    return id >> 2 < q->mine[vt__qstr_kind(id)] ? 0 : VT__QPKT_E_STREAM_STATE;
+}
+/* Opens a stream: 0; VT__QPKT_E_STREAM_LIMIT: not now, VT__QSTR_EV_STREAMS says when; -ENOMEM. */
+static VT__UNUSED int vt__qstr_open(vt__qstr *q, bool uni, vt__qstr_stream **s) {
+    uint64_t n = q->mine[uni];
+    if (n >= q->peer_limit[uni]) {
+        if (q->blocked_streams[uni] != n) q->owes |= (uint16_t)(VT__QSTR_OWES_STREAMS_BLOCKED << uni);
+        q->blocked_streams[uni] = n;
+        return VT__QPKT_E_STREAM_LIMIT;
+    }
+    *s = vt__qstr_new(q, n << 2 | (uni ? 2 : 0) | (q->server ? 1 : 0));
+    if (!*s) return -ENOMEM;
+    q->mine[uni]++;
+    return 0;
+}
+/* Sends no more, by RESET_STREAM, unless everything has arrived. */
+static VT__UNUSED void vt__qstr_reset(vt__qstr *q, vt__qstr_stream *s, uint64_t code) {
+    if (s->reset || s->ended & VT__QSTR_LOCAL) return;
+    s->reset = true;
+    s->send_code = code;
+    vt__qstr_schedule(q, s);
+    vt__qstr_out_free(q->mem, &s->out);
+    vt__qstr_settle(q, s, VT__QSTR_OWES_BLOCKED);
+    vt__qstr_hush(q, s, VT__QSTR_EV_WRITABLE);
+    vt__qstr_owe(q, s, VT__QSTR_OWES_RESET);
+}
+/* Wants no more of what comes: STOP_SENDING, unless all has come. What was got and not consumed stays so. */
+static VT__UNUSED void vt__qstr_stop(vt__qstr *q, vt__qstr_stream *s, uint64_t code) {
+    if (s->stopped || s->ended & VT__QSTR_REMOTE) return;
+    s->stopped = true;
+    s->stop_code = code;
+    vt__qstr_settle(q, s, VT__QSTR_OWES_MAX);
+    vt__qstr_discard(q, s);
+    if (s->final != VT__QSTR_UNKNOWN) vt__qstr_end(q, s, VT__QSTR_REMOTE);
+    else vt__qstr_owe(q, s, VT__QSTR_OWES_STOP);
+}
+/* The stream's handler has ended: the stream is not the caller's any more. What is not at its end is reset and stopped with
+ * the code; what was written with its end is sent. */
+static VT__UNUSED void vt__qstr_release(vt__qstr *q, vt__qstr_stream *s, uint64_t code) {
+    vt__qstr_hush(q, s, 0xff);
+    s->ctx = NULL;
+    vt__qstr_consumed(q, s, s->held);
+    if (!s->fin) vt__qstr_reset(q, s, code);
+    vt__qstr_stop(q, s, code);
+    s->released = true;
+    vt__qstr_retire(q, s);
+}
+/* urgency: 0, the most urgent, to 7. */
+static VT__UNUSED void vt__qstr_prioritize(vt__qstr *q, vt__qstr_stream *s, unsigned urgency,
+                                           bool incremental) {
+    vt__qstr_unqueue(q, s);
+    s->turn.lane = (uint8_t)(urgency * 2 + incremental);
+    vt__qstr_schedule(q, s);
+}
+/* How many of n bytes are taken, to be sent; `fin`: they end the stream, if all are taken. Fewer: VT__QSTR_EV_WRITABLE says when
+ * there is room. A stream that was reset takes everything, and drops it. -ENOMEM; VT_ESTATE: it has been ended. */
+static VT__UNUSED int64_t vt__qstr_write(vt__qstr *q, vt__qstr_stream *s, const void *p, size_t n, bool fin) {
+    size_t room = vt__qstr_room(q, s);
+    if (s->reset) return (int64_t)n;
+    if (s->fin || s->ended & VT__QSTR_LOCAL) return VT_ESTATE;
+    size_t k = vt__qstr_out_add(q->mem, &s->out, p, VT__MIN(n, room));
+    if (k < VT__MIN(n, room)) return -ENOMEM;
+    s->full = k < n;
+    s->fin = fin && k == n;
+    vt__qstr_complain(q, s);
+    vt__qstr_schedule(q, s);
+    return (int64_t)k;
+}
+
+/* ---- frames in ---- */
+/* The stream reaches as far as `end`: is that allowed? */
+static int vt__qstr_extend(vt__qstr *q, vt__qstr_stream *s, uint64_t end) {
+    if (end <= s->recv_end) return 0;
+    uint64_t more = end - s->recv_end;
+    if (end > s->final) return VT__QPKT_E_FINAL_SIZE;
+    if (end > s->recv_max || more > q->recv_max - q->recv_total) return VT__QPKT_E_FLOW_CONTROL;
+    s->recv_end = end;
+    q->recv_total += more;
+    return 0;
+}
+/* It ends there. */
+static int vt__qstr_finish(vt__qstr *q, vt__qstr_stream *s, uint64_t final) {
+    if ((s->final != VT__QSTR_UNKNOWN && s->final != final) || final < s->recv_end)
+        return VT__QPKT_E_FINAL_SIZE;
+    int rc = vt__qstr_extend(q, s, final);
+    if (rc == 0) s->final = final;
+    return rc;
+}
+static int vt__qstr_on_stream(vt__qstr *q, const vt__qpkt_frame *f) {
+    vt__qstr_stream *s = NULL;
+    int rc = vt__qstr_reach(q, f->stream.id, true, &s);
+    if (rc <= 0) return rc;
+    uint64_t end = f->stream.offset + f->stream.len;
+    rc = f->fin ? vt__qstr_finish(q, s, end) : vt__qstr_extend(q, s, end);
+    if (rc < 0 || s->ended & VT__QSTR_REMOTE) return rc;
+    if (s->stopped) {
+        vt__qstr_discard(q, s);
+        if (s->final != VT__QSTR_UNKNOWN) vt__qstr_end(q, s, VT__QSTR_REMOTE);
+        return 0;
+    }
+    vt__qstr_tell(q, s, VT__QSTR_EV_DATA);
+    return vt__qstr_in_put(q->mem, &s->in, f->stream.offset, f->stream.data, f->stream.len,
+                           s->recv_max - s->in.next);
+}
+static int vt__qstr_on_reset(vt__qstr *q, const vt__qpkt_frame *f) {
+    vt__qstr_stream *s = NULL;
+    int rc = vt__qstr_reach(q, f->reset.id, true, &s);
+    if (rc > 0) rc = vt__qstr_finish(q, s, f->reset.size);
+    if (rc < 0 || !s || s->ended & VT__QSTR_REMOTE) return rc;
+    s->recv_code = f->reset.code;
+    vt__qstr_discard(q, s);
+    if (!s->stopped) vt__qstr_tell(q, s, VT__QSTR_EV_RESET);
+    vt__qstr_end(q, s, VT__QSTR_REMOTE);
+    return 0;
+}
+static int vt__qstr_on_stop(vt__qstr *q, const vt__qpkt_frame *f) {
+    vt__qstr_stream *s = NULL;
+    int rc = vt__qstr_reach(q, f->reset.id, false, &s);
+    if (rc <= 0 || s->reset || s->ended & VT__QSTR_LOCAL) return VT__MIN(rc, 0);
+    s->their_stop = f->reset.code;
+    vt__qstr_reset(q, s, f->reset.code);
+    vt__qstr_tell(q, s, VT__QSTR_EV_STOP);
+    return 0;
+}
+static int vt__qstr_on_stream_max(vt__qstr *q, const vt__qpkt_frame *f) {
+    vt__qstr_stream *s = NULL;
+    int rc = vt__qstr_reach(q, f->stream_max.id, false, &s);
+    if (rc <= 0 || f->stream_max.value <= s->send_max) return VT__MIN(rc, 0);
+    s->send_max = f->stream_max.value;
+    vt__qstr_settle(q, s, VT__QSTR_OWES_BLOCKED);
+    vt__qstr_schedule(q, s);
+    return 0;
+}
+static void vt__qstr_on_max(vt__qstr *q, uint64_t value) {
+    if (value <= q->send_max) return;
+    q->send_max = value;
+    q->owes &= (uint16_t)~VT__QSTR_OWES_BLOCKED;
+    while (q->stalled) vt__qstr_schedule(q, VT__QSTR_OF(q->stalled, turn.link));
+}
+static void vt__qstr_on_streams(vt__qstr *q, unsigned kind, uint64_t value) {
+    if (value <= q->peer_limit[kind]) return;
+    q->peer_limit[kind] = value;
+    q->owes &= (uint16_t) ~(VT__QSTR_OWES_STREAMS_BLOCKED << kind);
+    q->overdue = true;
+}
+/* A frame of these: STREAM, RESET_STREAM, STOP_SENDING, MAX_DATA, MAX_STREAM_DATA, MAX_STREAMS, and of the BLOCKED ones. 0; what the
+ * peer did wrong; -ENOMEM. Then vt__qstr_next, until there are no more, before the frame's bytes go away. */
+static VT__UNUSED int vt__qstr_recv(vt__qstr *q, const vt__qpkt_frame *f) {
+    vt__qstr_stream *s = NULL;
+    switch (f->kind) {
+    case VT__QPKT_F_STREAM: return vt__qstr_on_stream(q, f);
+    case VT__QPKT_F_RESET_STREAM: return vt__qstr_on_reset(q, f);
+    case VT__QPKT_F_STOP_SENDING: return vt__qstr_on_stop(q, f);
+    case VT__QPKT_F_MAX_STREAM_DATA: return vt__qstr_on_stream_max(q, f);
+    case VT__QPKT_F_MAX_DATA: vt__qstr_on_max(q, f->max.value); break;
+    case VT__QPKT_F_MAX_STREAMS:
+    case VT__QPKT_F_MAX_STREAMS_UNI:
+        vt__qstr_on_streams(q, f->kind - VT__QPKT_F_MAX_STREAMS, f->max.value);
+        break;
+    case VT__QPKT_F_STREAM_DATA_BLOCKED: return VT__MIN(vt__qstr_reach(q, f->stream_max.id, true, &s), 0);
+    default: break; /* that the peer is blocked it is told by limits, when there are any to give */
+    }
+    return 0;
+}
+
+/* ---- events ---- */
+static bool vt__qstr_emit(vt__qstr *q, vt__qstr_stream *s, vt__qstr_event *ev, enum vt__qstr_ev type) {
+    *ev = (vt__qstr_event){.stream = s, .type = type};
+    vt__qstr_hush(q, s, type);
+    return true;
+}
+/* The next piece of a stream, or its end: false: there is none. */
+static bool vt__qstr_next_data(vt__qstr *q, vt__qstr_stream *s, vt__qstr_event *ev) {
+    const uint8_t *p = NULL;
+    size_t n = vt__qstr_in_next(&s->in, &p);
+    bool fin = s->in.next + n == s->final;
+    if (n == 0 && !fin) return vt__qstr_hush(q, s, VT__QSTR_EV_DATA), false;
+    *ev = (vt__qstr_event){.stream = s, .type = VT__QSTR_EV_DATA, .fin = fin, .data = p, .len = n};
+    if (n) vt__qstr_in_skip(q->mem, &s->in, n);
+    s->held += n;
+    if (!fin) return true;
+    vt__qstr_hush(q, s, VT__QSTR_EV_DATA);
+    vt__qstr_end(q, s, VT__QSTR_REMOTE);
+    return true;
+}
+/* The next thing to know; false: nothing more. */
+static VT__UNUSED bool vt__qstr_next(vt__qstr *q, vt__qstr_event *ev) {
+    while (q->news) {
+        vt__qstr_stream *s = VT__QSTR_OF(q->news, news);
+        unsigned first = s->tells & (0U - s->tells);
+        if (first == VT__QSTR_EV_DATA) {
+            if (vt__qstr_next_data(q, s, ev)) return true;
+            continue;
+        }
+        vt__qstr_emit(q, s, ev, (enum vt__qstr_ev)first);
+        if (first == VT__QSTR_EV_RESET) ev->code = s->recv_code;
+        if (first == VT__QSTR_EV_STOP) ev->code = s->their_stop;
+        return true;
+    }
+    if (!q->overdue) return false;
+    q->overdue = false;
+    *ev = (vt__qstr_event){.type = VT__QSTR_EV_STREAMS};
+    return true;
+}
+
+/* ---- frames out ---- */
+static uint8_t *vt__qstr_put_owed(vt__qstr *q, vt__qstr_stream *s, uint8_t *p, const uint8_t *end,
+                                  vt__qpkt_note *note) {
+    unsigned what = s->owes & (0U - s->owes), type = VT__QPKT_F_MAX_STREAM_DATA, kind = VT__QSTR_N_MAX;
+    uint64_t value = s->in.next - s->held + q->window, more = 0;
+    if (what == VT__QSTR_OWES_RESET) {
+        type = VT__QPKT_F_RESET_STREAM, kind = VT__QSTR_N_RESET, value = s->send_code, more = s->out.sent;
+    } else if (what == VT__QSTR_OWES_STOP) {
+        type = VT__QPKT_F_STOP_SENDING, kind = VT__QSTR_N_STOP, value = s->stop_code;
+    } else if (what == VT__QSTR_OWES_BLOCKED) {
+        type = VT__QPKT_F_STREAM_DATA_BLOCKED, kind = VT__QSTR_N_BLOCKED, value = s->send_max;
+    }
+    p = vt__qpkt_put_frame(p, end, type, s->id, value, more);
+    if (!p) return NULL;
+    if (what == VT__QSTR_OWES_MAX) {
+        s->recv_max = value;
+        if (vt__qstr_fast(q, &s->updated_at)) vt__qstr_widen(q);
+    }
+    *note = (vt__qpkt_note){.a = s->id, .b = value, .kind = (uint8_t)kind};
+    vt__qstr_settle(q, s, what);
+    return p;
+}
+static uint8_t *vt__qstr_put_conn(vt__qstr *q, uint8_t *p, const uint8_t *end, vt__qpkt_note *note) {
+    unsigned what = q->owes & (0U - q->owes), type, kind;
+    uint64_t value;
+    if (what == VT__QSTR_OWES_MAX) {
+        type = VT__QPKT_F_MAX_DATA, kind = VT__QSTR_N_CONN_MAX, value = q->used + vt__qstr_conn_window(q);
+    } else if (what == VT__QSTR_OWES_BLOCKED) {
+        type = VT__QPKT_F_DATA_BLOCKED, kind = VT__QSTR_N_CONN_BLOCKED, value = q->send_max;
+    } else if (what < VT__QSTR_OWES_STREAMS_BLOCKED) {
+        unsigned uni = what != VT__QSTR_OWES_STREAMS;
+        type = VT__QPKT_F_MAX_STREAMS + uni, kind = VT__QSTR_N_STREAMS + uni;
+        value = q->ended[uni] + q->most[uni];
+    } else {
+        unsigned uni = what != VT__QSTR_OWES_STREAMS_BLOCKED;
+        type = VT__QPKT_F_STREAMS_BLOCKED + uni, kind = VT__QSTR_N_STREAMS_BLOCKED + uni,
+        value = q->peer_limit[uni];
+    }
+    p = vt__qpkt_put_frame(p, end, type, value, 0, 0);
+    if (!p) return NULL;
+    if (kind == VT__QSTR_N_CONN_MAX) {
+        q->recv_max = value;
+        if (vt__qstr_fast(q, &q->updated_at)) vt__qstr_widen(q);
+    }
+    if (kind == VT__QSTR_N_STREAMS || kind == VT__QSTR_N_STREAMS_UNI)
+        q->limit[kind - VT__QSTR_N_STREAMS] = value;
+    *note = (vt__qpkt_note){.a = value, .kind = (uint8_t)kind};
+    q->owes &= (uint16_t)~what;
+    return p;
+}
+/* One control frame that is owed: its end, with a note of it; NULL: none is, or it does not fit. */
+static VT__UNUSED uint8_t *vt__qstr_put_control(vt__qstr *q, uint8_t *p, const uint8_t *end,
+                                                vt__qpkt_note *note) {
+    if (q->owes) return vt__qstr_put_conn(q, p, end, note);
+    return q->owing ? vt__qstr_put_owed(q, VT__QSTR_OF(q->owing, owing), p, end, note) : NULL;
+}
+/* Data of the stream whose turn it is, one frame: likewise. */
+static VT__UNUSED uint8_t *vt__qstr_put_data(vt__qstr *q, uint8_t *p, const uint8_t *end,
+                                             vt__qpkt_note *note) {
+    vt__qstr_stream *s = vt__qstr_pick(q);
+    uint64_t offset, len;
+    if (!s) return NULL;
+    (void)vt__qstr_out_next(&s->out, &offset, &len);
+    bool fresh = offset == s->out.sent;
+    if (fresh) len = VT__MIN(len, VT__MIN(s->send_max - offset, q->send_max - q->send_total));
+    size_t n = (size_t)VT__MIN(len, vt__qpkt_stream_room((size_t)(end - p), s->id, offset));
+    bool fin = s->fin && offset + n == s->out.end;
+    if (n == 0 && !fin) return NULL;
+    p = vt__qpkt_put_stream(p, end, s->id, offset, n, fin);
+    if (!p) return NULL;
+    if (n) vt__qstr_out_take(&s->out, offset, p, n);
+    if (fresh) q->send_total += n;
+    if (fin) s->fin_sent = true, s->fin_lost = false;
+    *note = (vt__qpkt_note){
+        .a = s->id, .b = offset, .len = (uint32_t)n, .kind = VT__QSTR_N_STREAM, .flags = fin};
+    vt__ds_lanes_served(&q->lanes, &s->turn);
+    vt__qstr_complain(q, s);
+    vt__qstr_schedule(q, s);
+    return p + n;
+}
+/* Whether there is something to write, given room. */
+static VT__UNUSED bool vt__qstr_wants(vt__qstr *q) { return q->owes || q->owing || vt__qstr_pick(q); }
+
+/* ---- what became of it ---- */
+static int vt__qstr_acked_data(vt__qstr *q, vt__qstr_stream *s, const vt__qpkt_note *note) {
+    if (s->reset) return 0;
+    int rc = vt__qstr_out_acked(q->mem, &s->out, note->b, note->len);
+    if (rc < 0) return rc;
+    if (note->flags) s->fin_acked = true, s->fin_lost = false;
+    if (s->full && vt__qstr_room(q, s) >= vt__qstr_buffer(q) / 2) {
+        s->full = false;
+        vt__qstr_tell(q, s, VT__QSTR_EV_WRITABLE);
+    }
+    if (!s->fin_acked || s->out.done != s->out.end) return vt__qstr_schedule(q, s), 0;
+    vt__qstr_tell(q, s, VT__QSTR_EV_SENT);
+    vt__qstr_end(q, s, VT__QSTR_LOCAL);
+    return 0;
+}
+/* A frame of this note has arrived: 0, or -ENOMEM. Then vt__qstr_next. */
+static VT__UNUSED int vt__qstr_acked(vt__qstr *q, const vt__qpkt_note *note) {
+    if (note->kind != VT__QSTR_N_STREAM && note->kind != VT__QSTR_N_RESET) return 0;
+    vt__qstr_stream *s = vt__qstr_find(q, note->a);
+    if (!s || s->ended & VT__QSTR_LOCAL) return 0;
+    if (note->kind == VT__QSTR_N_STREAM) return vt__qstr_acked_data(q, s, note);
+    vt__qstr_settle(q, s, VT__QSTR_OWES_RESET);
+    vt__qstr_end(q, s, VT__QSTR_LOCAL);
+    return 0;
+}
+static int vt__qstr_lost_data(vt__qstr *q, vt__qstr_stream *s, const vt__qpkt_note *note) {
+    if (s->reset || s->ended & VT__QSTR_LOCAL) return 0;
+    int rc = vt__qstr_out_lost(&s->out, note->b, note->len);
+    if (note->flags && !s->fin_acked) s->fin_lost = true;
+    vt__qstr_schedule(q, s);
+    return rc;
+}
+/* A stream's control frame: it is owed again while what it says is still true. */
+static void vt__qstr_lost_control(vt__qstr *q, vt__qstr_stream *s, const vt__qpkt_note *note) {
+    bool receives = !(s->ended & VT__QSTR_REMOTE), sends = !(s->ended & VT__QSTR_LOCAL);
+    if (note->kind == VT__QSTR_N_RESET && sends) vt__qstr_owe(q, s, VT__QSTR_OWES_RESET);
+    if (note->kind == VT__QSTR_N_STOP && receives) vt__qstr_owe(q, s, VT__QSTR_OWES_STOP);
+    if (note->kind == VT__QSTR_N_MAX && receives && !s->stopped && s->final == VT__QSTR_UNKNOWN &&
+        note->b == s->recv_max)
+        vt__qstr_owe(q, s, VT__QSTR_OWES_MAX);
+    bool waits = sends && !s->reset && note->b == s->send_max && s->out.sent == s->send_max &&
+                 s->out.sent < s->out.end;
+    if (note->kind == VT__QSTR_N_BLOCKED && waits) vt__qstr_owe(q, s, VT__QSTR_OWES_BLOCKED);
+}
+static void vt__qstr_lost_conn(vt__qstr *q, const vt__qpkt_note *note) {
+    unsigned uni = note->kind == VT__QSTR_N_STREAMS_UNI || note->kind == VT__QSTR_N_STREAMS_BLOCKED_UNI,
+             owes = 0;
+    uint64_t value = note->a;
+    if (note->kind == VT__QSTR_N_CONN_MAX) owes = value == q->recv_max ? VT__QSTR_OWES_MAX : 0;
+    else if (note->kind == VT__QSTR_N_CONN_BLOCKED)
+        owes = value == q->send_max && q->stalled ? VT__QSTR_OWES_BLOCKED : 0;
+    else if (note->kind <= VT__QSTR_N_STREAMS_UNI)
+        owes = value == q->limit[uni] ? (unsigned)VT__QSTR_OWES_STREAMS << uni : 0;
+    else owes = value == q->peer_limit[uni] ? (unsigned)VT__QSTR_OWES_STREAMS_BLOCKED << uni : 0;
+    q->owes |= (uint16_t)owes;
+}
+/* It was lost, or may have been: what it said is sent again. 0, or -ENOMEM. */
+static VT__UNUSED int vt__qstr_lost(vt__qstr *q, const vt__qpkt_note *note) {
+    if (note->kind >= VT__QSTR_N_CONN_MAX) return vt__qstr_lost_conn(q, note), 0;
+    vt__qstr_stream *s = vt__qstr_find(q, note->a);
+    if (!s) return 0;
+    if (note->kind == VT__QSTR_N_STREAM) return vt__qstr_lost_data(q, s, note);
+    vt__qstr_lost_control(q, s, note);
+    return 0;
+}
+
+/* ---- the connection's ---- */
+/* fn of each stream that there is; it leaves them all. */
+static void vt__qstr_each(vt__qstr *q, void (*fn)(vt__qstr *q, vt__qstr_stream *s)) {
+    for (uint32_t i = 0; i < q->nbuckets; i++)
+        for (vt__qstr_stream *s = q->buckets[i]; s; s = s->chain) fn(q, s);
+}
+static void vt__qstr_allow(vt__qstr *q, vt__qstr_stream *s) {
+    bool ours = vt__qstr_ours(q, s->id);
+    uint64_t max = q->peer_window[vt__qstr_kind(s->id) ? 2 : ours];
+    if (max <= s->send_max) return;
+    s->send_max = max;
+    vt__qstr_settle(q, s, VT__QSTR_OWES_BLOCKED);
+    vt__qstr_schedule(q, s);
+}
+/* The peer's limits, of its transport parameters, or of those remembered from before. */
+static VT__UNUSED void vt__qstr_peer_params(vt__qstr *q, const vt__qpkt_params *tp) {
+    q->peer_window[0] = tp->max_bidi_local;
+    q->peer_window[1] = tp->max_bidi_remote;
+    q->peer_window[2] = tp->max_uni;
+    vt__qstr_on_max(q, tp->max_data);
+    vt__qstr_on_streams(q, 0, tp->streams_bidi);
+    vt__qstr_on_streams(q, 1, tp->streams_uni);
+    vt__qstr_each(q, vt__qstr_allow);
+}
+/* Ours. */
+static VT__UNUSED void vt__qstr_params(const vt__qstr *q, vt__qpkt_params *tp) {
+    tp->max_data = q->recv_max;
+    tp->max_bidi_local = tp->max_bidi_remote = tp->max_uni = q->cfg->window;
+    tp->streams_bidi = q->limit[0];
+    tp->streams_uni = q->limit[1];
+}
+static void vt__qstr_rewind(vt__qstr *q, vt__qstr_stream *s) {
+    s->fin_sent = s->fin_lost = false;
+    s->send_max = 0;
+    vt__qstr_out_rewind(&s->out);
+    vt__qstr_schedule(q, s);
+}
+/* 0-RTT was rejected: all that was sent is sent anew, within the limits that vt__qstr_peer_params brings next. */
+static VT__UNUSED void vt__qstr_rejected(vt__qstr *q) {
+    q->send_total = q->send_max = q->peer_limit[0] = q->peer_limit[1] = 0;
+    vt__qstr_each(q, vt__qstr_rewind);
+}
+/* Fills in the defaults. */
+static VT__UNUSED void vt__qstr_cfg_fill(vt__qstr_cfg *c) {
+    if (!c->window) c->window = 256 << 10;
+    c->max_window = VT__MAX(c->max_window ? c->max_window : 2 << 20, c->window);
+    if (!c->streams[0]) c->streams[0] = 100;
+    if (!c->streams[1]) c->streams[1] = 8;
+    if (!c->send_buffer) c->send_buffer = 64 << 10;
+    c->max_send_buffer = VT__MAX(c->max_send_buffer ? c->max_send_buffer : 2 << 20, c->send_buffer);
+}
+/* cfg has been filled in. */
+static VT__UNUSED void vt__qstr_init(vt__qstr *q, const vt__qstr_cfg *cfg, vt__qstr_mem *mem, bool server,
+                                     int64_t now) {
+    *q = (vt__qstr){.cfg = cfg, .mem = mem, .server = server, .now = now, .window = cfg->window};
+    q->buckets = q->few;
+    q->nbuckets = VT__QSTR_BUCKETS;
+    q->recv_max = vt__qstr_conn_window(q);
+    for (size_t i = 0; i < 2; i++) q->most[i] = q->limit[i] = (uint64_t)VT__MAX(cfg->streams[i], 0);
+    q->blocked_at = q->blocked_streams[0] = q->blocked_streams[1] = VT__QSTR_UNKNOWN;
+}
+/* With all its streams, whoever has them. */
+static VT__UNUSED void vt__qstr_free(vt__qstr *q) {
+    for (uint32_t i = 0; i < q->nbuckets; i++) {
+        for (vt__qstr_stream *s = q->buckets[i], *next; s; s = next) {
+            next = s->chain;
+            vt__qstr_drop(q, s);
+        }
+    }
+    if (q->buckets != q->few) vt__mem_free(q->buckets);
+    vt__qstr_set_free(&q->skipped[0]);
+    vt__qstr_set_free(&q->skipped[1]);
+}
+static VT__UNUSED void vt__qstr_mem_init(vt__qstr_mem *mem) {
+    enum { KEPT = 64 };
+    vt__mem_pool_init(&mem->streams, sizeof(vt__qstr_stream), KEPT);
+    vt__mem_pool_init(&mem->chunks, VT__QSTR_CHUNK, KEPT);
+    for (size_t i = 0; i < VT__QSTR_SIZES; i++) vt__mem_pool_init(&mem->blocks[i], vt__qstr_sizes[i], KEPT);
+    mem->limbo = NULL;
+}
+static VT__UNUSED void vt__qstr_mem_free(vt__qstr_mem *mem) {
+    vt__mem_free(mem->limbo);
+    vt__mem_pool_drain(&mem->streams);
+    vt__mem_pool_drain(&mem->chunks);
+    for (size_t i = 0; i < VT__QSTR_SIZES; i++) vt__mem_pool_drain(&mem->blocks[i]);
+    mem->limbo = NULL;
+}
 
 /*==============================================================================
  * MARK: - @h3      HTTP/3 machine: frames on streams, requests, settings, priorities (VTHTTP_H3)
@@ -19807,7 +21775,7 @@ VT_API int vt_tls_dial(vt_stream **out, const char *addr, const vt_tls_client_cf
 VT_API void vt_tls_close(vt_stream *st) { (void)st; }
 #endif
 
-#if VTHTTP_H3
+#if VTHTTP_H3 && VTHTTP_TLS
 /*==============================================================================
  * MARK: - @qsec    QUIC packet protection, by OpenSSL (VTHTTP_H3)
  * uses:   @plat
@@ -20222,7 +22190,7 @@ static VT__UNUSED int vt__qsec_token_open(const vt__qsec_vault *v, const uint8_t
  * test:   tests/test_quic.c tests/sim_quic.c   fuzz: fuzz/fuzz_quic.c
  *============================================================================*/
 
-#endif /* VTHTTP_H3 */
+#endif /* VTHTTP_H3 && VTHTTP_TLS */
 
 /*==============================================================================
  * MARK: - @link    connections of a server: from accept to close, whatever is spoken on them
