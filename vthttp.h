@@ -17649,7 +17649,7 @@ static int vt__ossl_open(vt__ossl *o, vt__ossl_ctx *x, bool client) {
     o->client = client;
     if (client) SSL_set_connect_state(o->ssl);
     else SSL_set_accept_state(o->ssl);
-    return 0;
+    return ERR_peek_error() ? -ENOMEM : 0; /* from 3.2 on they can fail, and say so nowhere else */
 }
 static void vt__ossl_close(vt__ossl *o) {
     ERR_clear_error();
@@ -19396,10 +19396,20 @@ static bool vt__qtls_back_open(vt__qtls *q) {
 static bool vt__qtls_back_params(vt__qtls *q) {
     return SSL_set_quic_tls_transport_params(q->o.ssl, q->params, q->params_len) == 1;
 }
+/* OpenSSL 3.5 would offer 0-RTT a second time after a HelloRetryRequest, and take it that a new ticket allows what the old one
+ * did. What the old one allowed is forgotten once the server has answered. */
+static void vt__qtls_on_answer(int write, int version, int type, const void *p, size_t n, SSL *s, void *arg) {
+    (void)version, (void)arg;
+    if (write || type != SSL3_RT_HANDSHAKE || n == 0 || *(const uint8_t *)p != SSL3_MT_SERVER_HELLO) return;
+    SSL_SESSION_set_max_early_data(SSL_get_session(s), 0);
+}
 /* After the session: a client that has none to do it with offers nothing. */
 static void vt__qtls_back_early(vt__qtls *q) {
-    if (SSL_set_quic_tls_early_data_enabled(q->o.ssl, 1) == 1 && q->cfg.client) q->early = VT__QTLS_OFFERED;
+    bool on = SSL_set_quic_tls_early_data_enabled(q->o.ssl, 1) == 1;
     ERR_clear_error();
+    if (!on || !q->cfg.client) return;
+    q->early = VT__QTLS_OFFERED;
+    SSL_set_msg_callback(q->o.ssl, vt__qtls_on_answer);
 }
 /* Writes n bytes of the handshake as OpenSSL reads them: how many they become, at most VT__QTLS_RECORD_MORE more; < 0 none. */
 static int vt__qtls_back_wrap(vt__qtls *q, int level, const uint8_t *p, size_t n, uint8_t *out) {
@@ -19502,15 +19512,16 @@ static int vt__qtls_back_wrap(vt__qtls *q, int level, const uint8_t *p, size_t n
 static int vt__qtls_on_hello(SSL *s, int *alert, void *arg) {
     const unsigned char *p;
     size_t n;
-    *alert = 0;
-    if (SSL_client_hello_get0_session_id(s, &p)) { /* RFC 9001 8.4 */
-        (void)vt__qtls_fail(vt__qtls_of(s), VT__QTLS_PROTOCOL_VIOLATION, "a legacy session ID");
-        *alert = SSL_AD_ILLEGAL_PARAMETER;
-    } else if (!SSL_client_hello_get0_ext(s, TLSEXT_TYPE_application_layer_protocol_negotiation, &p, &n))
-        *alert = SSL_AD_NO_APPLICATION_PROTOCOL; /* RFC 9001 8.1 */
+    vt__qtls *q = vt__qtls_of(s);
+    if (SSL_client_hello_get0_session_id(s, &p))
+        (void)vt__qtls_fail(q, VT__QTLS_PROTOCOL_VIOLATION, "a legacy session ID"); /* RFC 9001 8.4 */
+    else if (!SSL_client_hello_get0_ext(s, TLSEXT_TYPE_application_layer_protocol_negotiation, &p, &n))
+        (void)vt__qtls_fail(q, VT__QTLS_ALERT + SSL_AD_NO_APPLICATION_PROTOCOL, "no ALPN"); /* 8.1 */
     else if (!SSL_client_hello_get0_ext(s, VT__QTLS_PARAMS, &p, &n))
-        *alert = SSL_AD_MISSING_EXTENSION; /* RFC 9001 8.2 */
-    return *alert ? SSL_CLIENT_HELLO_ERROR : vt__ossl_on_hello(s, alert, arg);
+        (void)vt__qtls_fail(q, VT__QTLS_ALERT + SSL_AD_MISSING_EXTENSION,
+                            "no transport parameters"); /* 8.2 */
+    else return vt__ossl_on_hello(s, alert, arg);
+    return SSL_CLIENT_HELLO_ERROR;
 }
 /* A session remembers with what parameters 0-RTT may begin; RFC 9001 4.6.1. */
 static int vt__qtls_on_session(SSL *ssl, SSL_SESSION *s) {
@@ -19570,12 +19581,16 @@ static int vt__qtls_tickets(vt__qtls *q) {
     char none;
     int64_t r = q->o.in_len ? vt__ossl_read(&q->o, &none, 1) : -EAGAIN;
     if (r == -EAGAIN) return 0;
-    return vt__qtls_fail(q, VT__QTLS_BUFFER_EXCEEDED, "too much behind the handshake");
+    if (q->alert < 0 && q->o.err == VT_ETLS)
+        return vt__qtls_fail(q, VT__QTLS_BUFFER_EXCEEDED, "too much behind the handshake");
+    return -1;
 }
 /* Goes on: also a client's first step, and what follows VT__QTLS_DEAR, on any OS thread. As vt__qtls_recv. */
 static VT__UNUSED int vt__qtls_go(vt__qtls *q) {
     if (q->o.err) return q->o.err;
     int r = q->complete ? 0 : vt__ossl_shake(&q->o);
+    /* A server that would read 0-RTT data stops behind its Finished, and says that it is through: on with it. */
+    if (r == 1 && !SSL_is_init_finished(q->o.ssl)) r = vt__ossl_shake(&q->o);
     if (r == VT__QTLS_DEAR) return r;
     if (r == 1) r = vt__qtls_complete(q);
     if (r == 0 && q->complete) r = vt__qtls_tickets(q);
