@@ -19375,7 +19375,7 @@ static bool vt__qtls_back_ctx(SSL_CTX *ctx) {
     (void)ctx;
     return true;
 }
-/* `rbio` is not read from, it leads from the SSL to the machine. */
+/* The BIO is not read from: it leads from the SSL to the machine, so that it is put back where another was set. */
 static bool vt__qtls_back_open(vt__qtls *q) {
 #define VT__QTLS_FN(id, fn)                                                                                  \
     { OSSL_FUNC_SSL_QUIC_TLS_##id, (void (*)(void))fn }
@@ -19390,7 +19390,8 @@ static bool vt__qtls_back_open(vt__qtls *q) {
     BIO *b = SSL_get_rbio(q->o.ssl);
     BIO_up_ref(b);
     bool ok = SSL_set_quic_tls_cbs(q->o.ssl, calls, q) == 1;
-    SSL_set_bio(q->o.ssl, b, b);
+    if (SSL_get_rbio(q->o.ssl) != b) SSL_set_bio(q->o.ssl, b, b);
+    else BIO_free(b); /* it failed early */
     return ok;
 }
 static bool vt__qtls_back_params(vt__qtls *q) {
