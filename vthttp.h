@@ -139,6 +139,10 @@
 #ifndef VTHTTP_H3
 #define VTHTTP_H3 0 /* 1: HTTP/3; needs VTHTTP_TLS=1 */
 #endif
+#ifndef VTHTTP_QUIC_COMPAT
+#define VTHTTP_QUIC_COMPAT                                                                                   \
+    0 /* 1: with VTHTTP_H3, OpenSSL 3.5.1 or later is used as earlier ones are: no 0-RTT. For tests */
+#endif
 #ifndef VTHTTP_HOOKS
 #define VTHTTP_HOOKS 0 /* 1: libc's blocking calls in this program park the virtual thread that makes them */
 #endif
@@ -20659,7 +20663,7 @@ static int vt__ossl_open(vt__ossl *o, vt__ossl_ctx *x, bool client) {
     o->client = client;
     if (client) SSL_set_connect_state(o->ssl);
     else SSL_set_accept_state(o->ssl);
-    return 0;
+    return ERR_peek_error() ? -ENOMEM : 0; /* from 3.2 on they can fail, and say so nowhere else */
 }
 static void vt__ossl_close(vt__ossl *o) {
     ERR_clear_error();
@@ -22180,9 +22184,621 @@ static VT__UNUSED int vt__qsec_token_open(const vt__qsec_vault *v, const uint8_t
 
 /*==============================================================================
  * MARK: - @qtls    QUIC's handshake, by OpenSSL (VTHTTP_H3)
- * uses:   @plat
+ * uses:   @plat @mem @ossl @qsec
  * test:   tests/test_qtls.c
+ *
+ * One TLS handshake without records (RFC 9001 4): handshake bytes in and out by encryption level, secrets out. It is a machine
+ * of @ossl's (contexts, certificates, tickets, sessions, errors, dear keys) with two backs:
+ *
+ * native   OpenSSL from 3.5.1 on has an interface for this. (3.5.0 loses the transport parameters with some certificates.)
+ * compat   earlier ones have none, so that records are made up. Secrets are read from what OpenSSL logs for debuggers, handshake
+ *          messages from what it shows to observers before it encrypts them; what it writes then goes nowhere. What comes in
+ *          is put into records: plain ones for Initial, else encrypted with the peer's own secret, for OpenSSL to decrypt. No
+ *          0-RTT: TLS wants EndOfEarlyData, which QUIC has not. A client gets its Handshake secret no sooner than its Finished.
+ *
+ * What OpenSSL does not ask for is checked here: ALPN, transport parameters, the messages that may follow the handshake. The
+ * machine is given up once the handshake is confirmed, for it is 48 KB.
  *============================================================================*/
+#if OPENSSL_VERSION_NUMBER >= 0x30500010L && !VTHTTP_QUIC_COMPAT
+#define VT__QTLS_NATIVE 1
+#include <openssl/core_dispatch.h>
+#else
+#define VT__QTLS_NATIVE 0
+#endif
+
+/* The levels are numbered as OpenSSL's. */
+enum vt__qtls_level { VT__QTLS_INITIAL, VT__QTLS_EARLY, VT__QTLS_HANDSHAKE, VT__QTLS_APP, VT__QTLS_LEVELS };
+enum vt__qtls_zero { VT__QTLS_NO_EARLY, VT__QTLS_OFFERED, VT__QTLS_ACCEPTED, VT__QTLS_REFUSED };
+enum {
+    VT__QTLS_DEAR = VT__OSSL_DEAR,
+    VT__QTLS_SECRETS = 8,
+    VT__QTLS_PARAMS = 0x39,                      /* the extension (RFC 9001 8.2) */
+    VT__QTLS_RECORD = 16384,                     /* bytes of the handshake in one */
+    VT__QTLS_RECORD_MORE = 5 + 1 + VT__QSEC_TAG, /* a record's head, its type, its tag */
+    VT__QTLS_OUT_MAX = 1 << 18,                  /* bytes of one level that wait to be taken */
+    VT__QTLS_EARLY_MAX = 64,                     /* what a ticket remembers of the server */
+    VT__QTLS_TICKET = 4,                         /* the message (RFC 8446 4) */
+    VT__QTLS_MESSAGE_MAX = 1 << 16,              /* of one after the handshake */
+    VT__QTLS_INTERNAL_ERROR = 0x1,               /* RFC 9000 20.1 */
+    VT__QTLS_PROTOCOL_VIOLATION = 0xa,
+    VT__QTLS_BUFFER_EXCEEDED = 0xd,
+    VT__QTLS_ALERT = 0x100
+};
+
+/* Copied, but for what it points to. */
+typedef struct vt__qtls_cfg {
+    vt__ossl_ctx *ctx; /* the machine takes a reference of its own */
+    bool client;
+    const uint8_t *params; /* our transport parameters; copied. A server may give them later: on_params */
+    size_t params_len;
+    uint64_t (*on_params)(void *arg, const uint8_t *p, size_t n);
+    /* The peer's have come: within recv, before a server's own are sent, so that it may call vt__qtls_params; again after a
+     * HelloRetryRequest. Returns 0, or the code to close with. What a client gets is not authenticated before `complete`. */
+    void *arg;
+    const char *host; /* a client: whom the certificate must name */
+    int port;         /* with it sessions are resumed, and kept; 0: not so */
+    const uint8_t *
+        early; /* not NULL: 0-RTT. A server: what must be the same as when the ticket was given: limits, settings;
+                             at most VT__QTLS_EARLY_MAX bytes. A client: anything */
+    size_t early_len;
+} vt__qtls_cfg;
+
+typedef struct vt__qtls_buf {
+    uint8_t *p;
+    size_t pos, len, cap;
+} vt__qtls_buf;
+typedef struct vt__qtls {
+    vt__ossl o; /* first: the BIO points to it. `in` is what of `record` is left to be read */
+    vt__qtls_cfg cfg;
+    uint64_t code;   /* what to close the connection with; 0: all is well */
+    const char *why; /* in words */
+    bool complete;   /* the handshake; a client's server is the one that it wants */
+    bool resumed;
+    int early;       /* enum vt__qtls_zero */
+    int alert;       /* that OpenSSL would send; -1: none */
+    int read, write; /* levels */
+    uint8_t *peer;   /* its transport parameters; NULL: not come yet */
+    size_t peer_len;
+    uint8_t *params; /* ours */
+    size_t params_len;
+    uint8_t context[VT__QTLS_EARLY_MAX]; /* cfg.early of a server */
+    uint8_t *record;
+    vt__qsec_keys back; /* compat: what is read is encrypted with */
+    uint8_t head[4];    /* of the message that the input is in, after the handshake */
+    size_t head_len, body_left;
+    vt__qtls_buf out[VT__QTLS_LEVELS];
+    int nsecrets, taken;
+    struct {
+        int level;
+        bool write;
+        vt__qsec_secret s;
+    } secrets[VT__QTLS_SECRETS];
+} vt__qtls;
+
+/*--- what both backs tell ---*/
+static vt__qtls *vt__qtls_of(SSL *s) { return BIO_get_data(SSL_get_rbio(s)); }
+/* The first reason stays. */
+static int vt__qtls_fail(vt__qtls *q, uint64_t code, const char *why) {
+    if (!q->code) q->code = code, q->why = why;
+    return -1;
+}
+static int vt__qtls_starved(vt__qtls *q) {
+    q->o.starved = true;
+    return vt__qtls_fail(q, VT__QTLS_INTERNAL_ERROR, "out of memory");
+}
+/* A copy in place of *to. */
+static bool vt__qtls_copy(uint8_t **to, size_t *len, const uint8_t *p, size_t n) {
+    uint8_t *copy = vt__mem_alloc(n + 1);
+    if (!copy) return false;
+    if (n) memcpy(copy, p, n);
+    vt__mem_free(*to);
+    *to = copy;
+    *len = n;
+    return true;
+}
+/* Handshake bytes to be sent at the level that is written to. */
+static int vt__qtls_put(vt__qtls *q, const void *p, size_t n) {
+    vt__qtls_buf *b = &q->out[q->write];
+    if (b->len + n > b->cap) {
+        size_t cap = VT__MAX(b->cap * 2, b->len + n);
+        uint8_t *more = cap <= VT__QTLS_OUT_MAX ? vt__mem_realloc(b->p, cap) : NULL;
+        if (!more) return vt__qtls_starved(q);
+        b->p = more;
+        b->cap = cap;
+    }
+    memcpy(b->p + b->len, p, n);
+    b->len += n;
+    return 0;
+}
+static int vt__qtls_aead(const SSL_CIPHER *c) {
+    switch (c ? SSL_CIPHER_get_protocol_id(c) : 0) {
+    case 0x1301: return VT__QSEC_AES128;
+    case 0x1302: return VT__QSEC_AES256;
+    case 0x1303: return VT__QSEC_CHACHA;
+    default: return -1;
+    }
+}
+/* That of the session counts where nothing is agreed on yet: of 0-RTT. */
+static int vt__qtls_aead_of(const vt__qtls *q, int level) {
+    const SSL_CIPHER *c = level == VT__QTLS_EARLY ? NULL : SSL_get_pending_cipher(q->o.ssl);
+    const SSL_SESSION *s = SSL_get_session(q->o.ssl);
+    if (!c && level != VT__QTLS_EARLY) c = SSL_get_current_cipher(q->o.ssl);
+    if (!c && s) c = SSL_SESSION_get0_cipher(s);
+    return vt__qtls_aead(c);
+}
+/* A secret has come. CRYPTO frames follow the keys, but for those of 0-RTT, which has none. */
+static int vt__qtls_found(vt__qtls *q, int level, bool write, const uint8_t *p, size_t n) {
+    int aead = vt__qtls_aead_of(q, level);
+    if (aead < 0 || n > VT__QSEC_SECRET_MAX || q->nsecrets == VT__QTLS_SECRETS)
+        return vt__qtls_fail(q, VT__QTLS_INTERNAL_ERROR, "a secret without a use");
+    vt__qsec_secret *s = &q->secrets[q->nsecrets].s;
+    q->secrets[q->nsecrets].level = level;
+    q->secrets[q->nsecrets++].write = write;
+    s->aead = (uint8_t)aead;
+    s->len = (uint8_t)n;
+    memcpy(s->b, p, n);
+    if (level == VT__QTLS_EARLY) return 0;
+    if (write) q->write = level;
+    else q->read = level;
+    return 0;
+}
+static int vt__qtls_got_params(vt__qtls *q, const uint8_t *p, size_t n) {
+    if (!vt__qtls_copy(&q->peer, &q->peer_len, p, n)) return vt__qtls_starved(q);
+    uint64_t code = q->cfg.on_params ? q->cfg.on_params(q->cfg.arg, q->peer, n) : 0;
+    return code ? vt__qtls_fail(q, code, "transport parameters refused") : 0;
+}
+
+#if VT__QTLS_NATIVE
+/*--- the native back ---*/
+static int vt__qtls_on_send(SSL *s, const unsigned char *p, size_t n, size_t *taken, void *arg) {
+    (void)s;
+    if (vt__qtls_put(arg, p, n) < 0) return 0;
+    *taken = n;
+    return 1;
+}
+static int vt__qtls_on_recv(SSL *s, const unsigned char **p, size_t *n, void *arg) {
+    const vt__qtls *q = arg;
+    (void)s;
+    *p = (const unsigned char *)q->o.in;
+    *n = VT__MIN(q->o.in_len, (size_t)VT__QTLS_RECORD);
+    return 1;
+}
+static int vt__qtls_on_release(SSL *s, size_t n, void *arg) {
+    vt__qtls *q = arg;
+    (void)s;
+    q->o.in += n;
+    q->o.in_len -= n;
+    q->o.quiet += n;
+    return 1;
+}
+static int vt__qtls_on_secret(SSL *s, uint32_t level, int write, const unsigned char *p, size_t n,
+                              void *arg) {
+    (void)s;
+    return vt__qtls_found(arg, (int)level, write, p, n) == 0;
+}
+static int vt__qtls_on_params(SSL *s, const unsigned char *p, size_t n, void *arg) {
+    (void)s;
+    return vt__qtls_got_params(arg, p, n) == 0;
+}
+static int vt__qtls_on_alert(SSL *s, unsigned char code, void *arg) {
+    (void)s;
+    ((vt__qtls *)arg)->alert = code;
+    return 1;
+}
+static bool vt__qtls_back_ctx(SSL_CTX *ctx) {
+    (void)ctx;
+    return true;
+}
+/* The BIO is not read from: it leads from the SSL to the machine, so that it is put back where another was set. */
+static bool vt__qtls_back_open(vt__qtls *q) {
+#define VT__QTLS_FN(id, fn)                                                                                  \
+    { OSSL_FUNC_SSL_QUIC_TLS_##id, (void (*)(void))fn }
+    static const OSSL_DISPATCH calls[] = {VT__QTLS_FN(CRYPTO_SEND, vt__qtls_on_send),
+                                          VT__QTLS_FN(CRYPTO_RECV_RCD, vt__qtls_on_recv),
+                                          VT__QTLS_FN(CRYPTO_RELEASE_RCD, vt__qtls_on_release),
+                                          VT__QTLS_FN(YIELD_SECRET, vt__qtls_on_secret),
+                                          VT__QTLS_FN(GOT_TRANSPORT_PARAMS, vt__qtls_on_params),
+                                          VT__QTLS_FN(ALERT, vt__qtls_on_alert),
+                                          OSSL_DISPATCH_END};
+#undef VT__QTLS_FN
+    BIO *b = SSL_get_rbio(q->o.ssl);
+    BIO_up_ref(b);
+    bool ok = SSL_set_quic_tls_cbs(q->o.ssl, calls, q) == 1;
+    if (SSL_get_rbio(q->o.ssl) != b) SSL_set_bio(q->o.ssl, b, b);
+    else BIO_free(b); /* it failed early */
+    return ok;
+}
+static bool vt__qtls_back_params(vt__qtls *q) {
+    return SSL_set_quic_tls_transport_params(q->o.ssl, q->params, q->params_len) == 1;
+}
+/* OpenSSL 3.5 would offer 0-RTT a second time after a HelloRetryRequest, and take it that a new ticket allows what the old one
+ * did. What the old one allowed is forgotten once the server has answered. */
+static void vt__qtls_on_answer(int write, int version, int type, const void *p, size_t n, SSL *s, void *arg) {
+    (void)version, (void)arg;
+    if (write || type != SSL3_RT_HANDSHAKE || n == 0 || *(const uint8_t *)p != SSL3_MT_SERVER_HELLO) return;
+    SSL_SESSION_set_max_early_data(SSL_get_session(s), 0);
+}
+/* After the session: a client that has none to do it with offers nothing. */
+static void vt__qtls_back_early(vt__qtls *q) {
+    bool on = SSL_set_quic_tls_early_data_enabled(q->o.ssl, 1) == 1;
+    ERR_clear_error();
+    if (!on || !q->cfg.client) return;
+    q->early = VT__QTLS_OFFERED;
+    SSL_set_msg_callback(q->o.ssl, vt__qtls_on_answer);
+}
+/* Writes n bytes of the handshake as OpenSSL reads them: how many they become, at most VT__QTLS_RECORD_MORE more; < 0 none. */
+static int vt__qtls_back_wrap(vt__qtls *q, int level, const uint8_t *p, size_t n, uint8_t *out) {
+    (void)q, (void)level;
+    memcpy(out, p, n);
+    return (int)n;
+}
+#else
+/*--- the compat back ---*/
+/* What is shown to observers: whole messages, and alerts. */
+static void vt__qtls_on_message(int write, int version, int type, const void *p, size_t n, SSL *s,
+                                void *arg) {
+    vt__qtls *q = arg;
+    (void)version, (void)s;
+    if (!write) return;
+    if (type == SSL3_RT_HANDSHAKE) (void)vt__qtls_put(q, p, n);
+    else if (type == SSL3_RT_ALERT && n == 2) q->alert = ((const uint8_t *)p)[1];
+}
+static size_t vt__qtls_unhex(const char *p, uint8_t *out, size_t max) {
+    size_t n = 0;
+    for (unsigned v; n < max && sscanf(p, "%2x", &v) == 1; p += 2) out[n++] = (uint8_t)v;
+    return n;
+}
+/* "LABEL random secret", the latter two in hexadecimal digits. */
+static void vt__qtls_on_keylog(const SSL *s, const char *line) {
+    static const struct {
+        const char *label;
+        bool server;
+        int level;
+    } labels[] = {{"CLIENT_HANDSHAKE_TRAFFIC_SECRET ", false, VT__QTLS_HANDSHAKE},
+                  {"SERVER_HANDSHAKE_TRAFFIC_SECRET ", true, VT__QTLS_HANDSHAKE},
+                  {"CLIENT_TRAFFIC_SECRET_0 ", false, VT__QTLS_APP},
+                  {"SERVER_TRAFFIC_SECRET_0 ", true, VT__QTLS_APP}};
+    vt__qtls *q = BIO_get_data(SSL_get_rbio(s));
+    const char *hex = strrchr(line, ' ');
+    uint8_t secret[VT__QSEC_SECRET_MAX];
+    for (size_t i = 0; i < VT__COUNT(labels) && hex; i++) {
+        if (strncmp(line, labels[i].label, strlen(labels[i].label)) != 0) continue;
+        bool write = labels[i].server != q->cfg.client;
+        size_t n = vt__qtls_unhex(hex + 1, secret, sizeof secret);
+        int r = vt__qtls_found(q, labels[i].level, write, secret, n);
+        if (r == 0 && !write &&
+            vt__qsec_keys_init(&q->back, VT__QSEC_TLS13, &q->secrets[q->nsecrets - 1].s, true) < 0)
+            (void)vt__qtls_starved(q);
+    }
+    OPENSSL_cleanse(secret, sizeof secret);
+}
+static int vt__qtls_on_add(SSL *s, unsigned type, unsigned context, const unsigned char **out, size_t *n,
+                           X509 *x, size_t i, int *alert, void *arg) {
+    const vt__qtls *q = vt__qtls_of(s);
+    (void)type, (void)context, (void)x, (void)i, (void)arg, (void)alert;
+    *out = q->params;
+    *n = q->params_len;
+    return 1;
+}
+static int vt__qtls_on_parse(SSL *s, unsigned type, unsigned context, const unsigned char *p, size_t n,
+                             X509 *x, size_t i, int *alert, void *arg) {
+    (void)type, (void)context, (void)x, (void)i, (void)arg;
+    if (vt__qtls_got_params(vt__qtls_of(s), p, n) == 0) return 1;
+    *alert = SSL_AD_ILLEGAL_PARAMETER;
+    return 0;
+}
+static bool vt__qtls_back_ctx(SSL_CTX *ctx) {
+    SSL_CTX_set_keylog_callback(ctx, vt__qtls_on_keylog);
+    SSL_CTX_set_max_early_data(ctx, 0);
+    return SSL_CTX_add_custom_ext(ctx, VT__QTLS_PARAMS,
+                                  SSL_EXT_CLIENT_HELLO | SSL_EXT_TLS1_3_ENCRYPTED_EXTENSIONS, vt__qtls_on_add,
+                                  NULL, NULL, vt__qtls_on_parse, NULL) == 1;
+}
+static bool vt__qtls_back_open(vt__qtls *q) {
+    BIO *nowhere = BIO_new(BIO_s_null());
+    if (!nowhere) return false;
+    SSL_set0_wbio(q->o.ssl, nowhere);
+    SSL_set_msg_callback(q->o.ssl, vt__qtls_on_message);
+    SSL_set_msg_callback_arg(q->o.ssl, q);
+    return true;
+}
+static bool vt__qtls_back_params(vt__qtls *q) {
+    (void)q;
+    return true;
+}
+static void vt__qtls_back_early(vt__qtls *q) { (void)q; }
+/* A record of TLS 1.3 (RFC 8446 5.1, 5.2). */
+static int vt__qtls_back_wrap(vt__qtls *q, int level, const uint8_t *p, size_t n, uint8_t *out) {
+    bool plain = level == VT__QTLS_INITIAL;
+    size_t len = plain ? n : n + 1 + VT__QSEC_TAG;
+    out[0] = plain ? SSL3_RT_HANDSHAKE : SSL3_RT_APPLICATION_DATA;
+    out[1] = out[2] = 3;
+    out[3] = (uint8_t)(len >> 8);
+    out[4] = (uint8_t)len;
+    memcpy(out + 5, p, n);
+    out[5 + n] = SSL3_RT_HANDSHAKE; /* behind the text, where it is encrypted */
+    if (!plain && vt__qsec_seal(&q->back, q->back.used, out, 5, out + 5, n + 1) < 0) return -1;
+    return (int)len + 5;
+}
+#endif
+
+/*--- the handshake ---*/
+/* What a client's first message must have. */
+static int vt__qtls_on_hello(SSL *s, int *alert, void *arg) {
+    const unsigned char *p;
+    size_t n;
+    vt__qtls *q = vt__qtls_of(s);
+    if (SSL_client_hello_get0_session_id(s, &p))
+        (void)vt__qtls_fail(q, VT__QTLS_PROTOCOL_VIOLATION, "a legacy session ID"); /* RFC 9001 8.4 */
+    else if (!SSL_client_hello_get0_ext(s, TLSEXT_TYPE_application_layer_protocol_negotiation, &p, &n))
+        (void)vt__qtls_fail(q, VT__QTLS_ALERT + SSL_AD_NO_APPLICATION_PROTOCOL, "no ALPN"); /* 8.1 */
+    else if (!SSL_client_hello_get0_ext(s, VT__QTLS_PARAMS, &p, &n))
+        (void)vt__qtls_fail(q, VT__QTLS_ALERT + SSL_AD_MISSING_EXTENSION,
+                            "no transport parameters"); /* 8.2 */
+    else return vt__ossl_on_hello(s, alert, arg);
+    return SSL_CLIENT_HELLO_ERROR;
+}
+/* A session remembers with what parameters 0-RTT may begin; RFC 9001 4.6.1. */
+static int vt__qtls_on_session(SSL *ssl, SSL_SESSION *s) {
+    vt__qtls *q = vt__qtls_of(ssl);
+    uint32_t early = SSL_SESSION_get_max_early_data(s);
+    if (early != 0 && early != UINT32_MAX)
+        (void)vt__qtls_fail(q, VT__QTLS_PROTOCOL_VIOLATION, "a ticket with a limit of early data");
+    else if (SSL_SESSION_set1_ticket_appdata(s, q->peer, q->peer_len) == 1)
+        return vt__ossl_on_session(ssl, s);
+    return 0;
+}
+static int vt__qtls_on_ticket_made(SSL *s, void *arg) {
+    const vt__qtls *q = vt__qtls_of(s);
+    (void)arg;
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(s), q->context, q->cfg.early_len);
+}
+static SSL_TICKET_RETURN vt__qtls_on_ticket_read(SSL *s, SSL_SESSION *ss, const unsigned char *name, size_t n,
+                                                 SSL_TICKET_STATUS status, void *arg) {
+    (void)s, (void)ss, (void)name, (void)n, (void)arg;
+    if (status == SSL_TICKET_SUCCESS) return SSL_TICKET_RETURN_USE;
+    if (status == SSL_TICKET_SUCCESS_RENEW) return SSL_TICKET_RETURN_USE_RENEW;
+    return SSL_TICKET_RETURN_IGNORE_RENEW;
+}
+/* Only what the server would promise today may have been promised then. */
+static int vt__qtls_on_early(SSL *s, void *arg) {
+    const vt__qtls *q = vt__qtls_of(s);
+    void *was = NULL;
+    size_t n = 0;
+    (void)arg;
+    return SSL_SESSION_get0_ticket_appdata(SSL_get_session(s), &was, &n) == 1 && n == q->cfg.early_len &&
+           memcmp(was, q->context, n) == 0;
+}
+/* What the connection ends with. */
+static int vt__qtls_end(vt__qtls *q) {
+    if (q->code == 0 && q->alert >= 0) {
+        (void)vt__qtls_fail(q, VT__QTLS_ALERT + (uint64_t)q->alert, SSL_alert_desc_string_long(q->alert));
+    } else if (q->code == 0 && q->o.err == -ENOMEM) (void)vt__qtls_starved(q);
+    else (void)vt__qtls_fail(q, VT__QTLS_ALERT + SSL_AD_INTERNAL_ERROR, "TLS failed");
+    if (!q->o.err) q->o.err = q->o.starved ? -ENOMEM : VT_ETLS;
+    ERR_clear_error();
+    return q->o.err;
+}
+static int vt__qtls_complete(vt__qtls *q) {
+    static const uint8_t how[] = {VT__QTLS_NO_EARLY, VT__QTLS_REFUSED,
+                                  VT__QTLS_ACCEPTED}; /* SSL_EARLY_DATA_x */
+    if (!q->peer)
+        return vt__qtls_fail(q, VT__QTLS_ALERT + SSL_AD_MISSING_EXTENSION, "no transport parameters");
+    if (vt__ossl_alpn(&q->o).len == 0)
+        return vt__qtls_fail(q, VT__QTLS_ALERT + SSL_AD_NO_APPLICATION_PROTOCOL, "no ALPN");
+    q->complete = true;
+    q->resumed = SSL_session_reused(q->o.ssl);
+    q->early = how[SSL_get_early_data_status(q->o.ssl)];
+    return 0;
+}
+/* Behind the handshake: tickets, which OpenSSL takes when it is asked for data. */
+static int vt__qtls_tickets(vt__qtls *q) {
+    char none;
+    int64_t r = q->o.in_len ? vt__ossl_read(&q->o, &none, 1) : -EAGAIN;
+    if (r == -EAGAIN) return 0;
+    if (q->alert < 0 && q->o.err == VT_ETLS)
+        return vt__qtls_fail(q, VT__QTLS_BUFFER_EXCEEDED, "too much behind the handshake");
+    return -1;
+}
+/* Goes on: also a client's first step, and what follows VT__QTLS_DEAR, on any OS thread. As vt__qtls_recv. */
+static VT__UNUSED int vt__qtls_go(vt__qtls *q) {
+    if (q->o.err) return q->o.err;
+    int r = q->complete ? 0 : vt__ossl_shake(&q->o);
+    /* A server that would read 0-RTT data stops behind its Finished, and says that it is through: on with it. */
+    if (r == 1 && !SSL_is_init_finished(q->o.ssl)) r = vt__ossl_shake(&q->o);
+    if (r == VT__QTLS_DEAR) return r;
+    if (r == 1) r = vt__qtls_complete(q);
+    if (r == 0 && q->complete) r = vt__qtls_tickets(q);
+    vt__mem_free(q->record);
+    q->record = NULL;
+    return r < 0 || q->code ? vt__qtls_end(q) : 0;
+}
+/* The messages that may follow the handshake: tickets to a client. Looked at here, since OpenSSL takes key updates (RFC 9001 6). */
+static int vt__qtls_after(vt__qtls *q, const uint8_t *p, size_t n) {
+    while (n > 0) {
+        if (q->body_left) {
+            size_t k = VT__MIN(n, q->body_left);
+            q->body_left -= k, p += k, n -= k;
+            continue;
+        }
+        q->head[q->head_len++] = *p++, n--;
+        if (q->head[0] == SSL3_MT_CERTIFICATE_REQUEST && q->cfg.client)
+            return vt__qtls_fail(q, VT__QTLS_PROTOCOL_VIOLATION, "certificate request behind the handshake");
+        if (q->head[0] != SSL3_MT_NEWSESSION_TICKET || !q->cfg.client)
+            return vt__qtls_fail(q, VT__QTLS_ALERT + SSL_AD_UNEXPECTED_MESSAGE,
+                                 "message behind the handshake");
+        if (q->head_len < sizeof q->head) continue;
+        q->head_len = 0;
+        q->body_left = (size_t)q->head[1] << 16 | (size_t)q->head[2] << 8 | q->head[3];
+        if (q->body_left > VT__QTLS_MESSAGE_MAX)
+            return vt__qtls_fail(q, VT__QTLS_BUFFER_EXCEEDED, "too long a ticket");
+    }
+    return 0;
+}
+/* Puts the bytes where OpenSSL reads. */
+static int vt__qtls_wrap(vt__qtls *q, int level, const uint8_t *p, size_t n) {
+    size_t records = n / VT__QTLS_RECORD + 1, have = 0;
+    q->record = vt__mem_alloc(n + records * VT__QTLS_RECORD_MORE);
+    if (!q->record) return vt__qtls_starved(q);
+    for (size_t k; n > 0; p += k, n -= k) {
+        k = VT__MIN(n, (size_t)VT__QTLS_RECORD);
+        int put = vt__qtls_back_wrap(q, level, p, k, q->record + have);
+        if (put < 0) return vt__qtls_starved(q);
+        have += (size_t)put;
+    }
+    q->o.in = (const char *)q->record;
+    q->o.in_len = have;
+    return 0;
+}
+/* Takes bytes of a level's CRYPTO stream, in order, cut anywhere. 0: go on. VT__QTLS_DEAR: they are taken; vt__qtls_go is to
+ * be called next, on whatever OS thread has time. < 0: an error for good, the connection is to be closed with q->code. */
+static VT__UNUSED int vt__qtls_recv(vt__qtls *q, int level, const uint8_t *p, size_t n) {
+    int r = 0;
+    if (q->o.err) return q->o.err;
+    if (n == 0) return 0;
+    if (q->complete) r = vt__qtls_after(q, p, n);
+    if (r == 0 && level != q->read) /* RFC 9001 4.1.3 */
+        r = vt__qtls_fail(q, VT__QTLS_PROTOCOL_VIOLATION, "CRYPTO of a level that is over");
+    if (r == 0) r = vt__qtls_wrap(q, level, p, n);
+    return r < 0 ? vt__qtls_end(q) : vt__qtls_go(q);
+}
+/* The next vt__qtls_recv may take longer than a hop to another OS thread (RSA keys): only a hint. */
+static VT__UNUSED bool vt__qtls_is_dear(const vt__qtls *q) { return q->o.dear && !q->complete; }
+
+/*--- what comes out ---*/
+/* 1: the next secret that is new, in the order in which they came; the caller wipes *out. 0: none. */
+static VT__UNUSED int vt__qtls_secret(vt__qtls *q, int *level, bool *write, vt__qsec_secret *out) {
+    if (q->taken == q->nsecrets) return 0;
+    *level = q->secrets[q->taken].level;
+    *write = q->secrets[q->taken].write;
+    *out = q->secrets[q->taken].s;
+    OPENSSL_cleanse(&q->secrets[q->taken++].s, sizeof *out);
+    return 1;
+}
+/* Bytes for a level's CRYPTO stream: how many. */
+static VT__UNUSED size_t vt__qtls_out(const vt__qtls *q, int level, const uint8_t **p) {
+    const vt__qtls_buf *b = &q->out[level];
+    *p = b->p ? b->p + b->pos : NULL;
+    return b->len - b->pos;
+}
+/* n of them have been copied. */
+static VT__UNUSED void vt__qtls_took(vt__qtls *q, int level, size_t n) {
+    vt__qtls_buf *b = &q->out[level];
+    b->pos += n;
+    if (b->pos < b->len) return;
+    vt__mem_free(b->p);
+    memset(b, 0, sizeof *b);
+}
+/* A client that offers 0-RTT: the transport parameters that its server had when it gave the session. 0: it offers none. */
+static VT__UNUSED size_t vt__qtls_remembered(const vt__qtls *q, const uint8_t **p) {
+    void *data = NULL;
+    size_t n = 0;
+    if (q->early != VT__QTLS_OFFERED ||
+        SSL_SESSION_get0_ticket_appdata(SSL_get_session(q->o.ssl), &data, &n) != 1)
+        return 0;
+    *p = data;
+    return n;
+}
+
+/*--- its beginning and end ---*/
+/* Sets our transport parameters, before they are sent. */
+static VT__UNUSED int vt__qtls_params(vt__qtls *q, const uint8_t *p, size_t n) {
+    if (!vt__qtls_copy(&q->params, &q->params_len, p, n)) return -ENOMEM;
+    return vt__qtls_back_params(q) ? 0 : VT_ESTATE;
+}
+static VT__UNUSED void vt__qtls_free(vt__qtls *q) {
+    if (!q) return;
+    if (q->o.ctx) vt__ossl_close(&q->o);
+    vt__qsec_keys_free(&q->back);
+    for (int i = 0; i < VT__QTLS_LEVELS; i++) vt__mem_free(q->out[i].p);
+    vt__mem_free(q->record);
+    vt__mem_free(q->peer);
+    vt__mem_free(q->params);
+    OPENSSL_cleanse(q, sizeof *q);
+    vt__mem_free(q);
+}
+static int vt__qtls_open(vt__qtls *q) {
+    const vt__qtls_cfg *c = &q->cfg;
+    int r = vt__ossl_open(&q->o, c->ctx, c->client);
+    if (r < 0) return r;
+    if (!vt__qtls_back_open(q)) return -ENOMEM;
+    if ((r = vt__qtls_params(q, c->params, c->params_len)) < 0) return r;
+    if (c->client && (r = vt__ossl_expect(&q->o, c->host, c->port)) < 0) return r;
+    if (c->early) vt__qtls_back_early(q);
+    return 0;
+}
+/* errors: -ENOMEM; -EINVAL a bad host, or too long an `early`. */
+static VT__UNUSED int vt__qtls_new(vt__qtls **out, const vt__qtls_cfg *cfg) {
+    vt__qtls *q = cfg->early_len > VT__QTLS_EARLY_MAX ? NULL : vt__mem_zalloc(sizeof *q);
+    if (!q) return cfg->early_len > VT__QTLS_EARLY_MAX ? -EINVAL : -ENOMEM;
+    __atomic_fetch_add(&cfg->ctx->refs, 1, __ATOMIC_RELAXED);
+    q->cfg = *cfg;
+    q->alert = -1;
+    if (cfg->early_len) memcpy(q->context, cfg->early, cfg->early_len);
+    int r = vt__qtls_open(q);
+    ERR_clear_error();
+    if (r == 0) *out = q;
+    else vt__qtls_free(q);
+    return r;
+}
+
+/*--- contexts ---*/
+static const char vt__qtls_suites[] =
+    "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+static int vt__qtls_ctx_both(vt__ossl_ctx *x, vt__ossl_text *t) {
+    SSL_CTX_clear_options(x->ctx, SSL_OP_ENABLE_MIDDLEBOX_COMPAT);
+    return vt__qtls_back_ctx(x->ctx) ? 0 : vt__ossl_fail(t, -ENOMEM, "out of memory");
+}
+/* Those of a list that can protect packets too: not CCM. "" when none is left. */
+static void vt__qtls_ciphers(const char *list, char *out, size_t cap) {
+    size_t n = 0;
+    *out = 0;
+    for (size_t k; *list; list += k + (list[k] == ':')) {
+        k = strcspn(list, ":");
+        if (n + k + 2 > cap) return;
+        snprintf(out + n, cap - n, "%s%.*s", n ? ":" : "", (int)k, list);
+        if (strstr(out + n, "_CCM")) out[n] = 0;
+        else n += strlen(out + n);
+    }
+}
+/* A context for QUIC of a TLS listener's configuration, beside that for TCP. keys: for tickets, of QUIC alone. alpn: as in
+ * vt__ossl_ctx. errors: as vt__ossl_ctx_server. */
+static VT__UNUSED int vt__qtls_ctx_server(vt__ossl_ctx **out, const vt_tls_cfg *c, vt__ossl_keys *keys,
+                                          vt_str alpn, vt__ossl_text *t) {
+    char suites[256];
+    vt_tls_cfg cfg = *c;
+    vt__ossl_ctx *x = NULL;
+    vt__qtls_ciphers(c->ciphersuites ? c->ciphersuites : vt__qtls_suites, suites, sizeof suites);
+    if (!*suites) return vt__ossl_fail(t, -EINVAL, "ciphersuites: none that QUIC can use");
+    cfg.min_version = 13;
+    cfg.ciphersuites = suites;
+    int r = vt__ossl_ctx_server(&x, &cfg, keys, alpn, t);
+    if (r < 0) return r;
+    SSL_CTX_set_client_hello_cb(x->ctx, vt__qtls_on_hello, NULL);
+    SSL_CTX_set_options(
+        x->ctx, SSL_OP_NO_ANTI_REPLAY); /* of one process; whoever serves 0-RTT takes care (RFC 8470) */
+    SSL_CTX_set_session_ticket_cb(x->ctx, vt__qtls_on_ticket_made, vt__qtls_on_ticket_read, NULL);
+    SSL_CTX_set_allow_early_data_cb(x->ctx, vt__qtls_on_early, NULL);
+    r = vt__qtls_ctx_both(x, t);
+    if (r == 0) *out = x;
+    else vt__ossl_unref(x);
+    return r;
+}
+/* The same for clients. */
+static VT__UNUSED int vt__qtls_ctx_client(vt__ossl_ctx **out, const vt__ossl_client *c, vt__ossl_text *t) {
+    vt__ossl_client cfg = *c;
+    vt__ossl_ctx *x = NULL;
+    cfg.min_version = 13;
+    int r = vt__ossl_ctx_client(&x, &cfg, t);
+    if (r < 0) return r;
+    SSL_CTX_sess_set_new_cb(x->ctx, vt__qtls_on_session);
+    if (SSL_CTX_set_ciphersuites(x->ctx, vt__qtls_suites) != 1)
+        r = vt__ossl_fail(t, -ENOMEM, "out of memory");
+    if (r == 0) r = vt__qtls_ctx_both(x, t);
+    if (r == 0) *out = x;
+    else vt__ossl_unref(x);
+    return r;
+}
 
 /*==============================================================================
  * MARK: - @quic    QUIC connection machine (VTHTTP_H3)
