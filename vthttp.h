@@ -7924,7 +7924,7 @@ static VT__UNUSED uint8_t *vt__qpkt_params_put(uint8_t *p, const uint8_t *end, c
  * MARK: - @qpath   QUIC: what a path carries: size of datagrams, ECN (VTHTTP_H3)
  * uses:   @plat
  * pure.   RFC 8899, RFC 9000 13.4.2, 14.3, A.4
- * test:   tests/test_qrec.c
+ * test:   tests/test_qrec.c tests/sim_qrec.c
  *
  * Size: the largest is tried first, for most paths carry it, and then the middle of what is left; three losses of a probe
  * are an answer. A probe that is lost says nothing about congestion. Datagrams over the least size that are lost again and
@@ -8035,7 +8035,7 @@ static VT__UNUSED bool vt__qpath_ecn_counts(vt__qpath *p, const uint64_t *is, ui
  * MARK: - @qcc     QUIC: congestion control and pacing (VTHTTP_H3)
  * uses:   @plat
  * pure.   RFC 9002 7 (NewReno), RFC 9438 (CUBIC), RFC 9406 (HyStart++)
- * test:   tests/test_qrec.c
+ * test:   tests/test_qrec.c tests/sim_qrec.c
  *
  * A controller is told what was acknowledged once an ACK frame, and of a loss once a recovery period, and answers with a
  * window. It grows only while the window is really made use of: what an application does not fill proves nothing, and a
@@ -8181,7 +8181,7 @@ static VT__UNUSED void vt__qcc_hystart_sample(vt__qcc_hystart *h, int64_t rtt) {
     if (h->min >= h->last_min + more) h->base = h->min, h->rounds = 0;
 }
 VT__INLINE bool vt__qcc_limited(const vt__qcc *cc) {
-    uint64_t most = VT__MAX(cc->peak, cc->peak_next), w = cc->c.window;
+    uint64_t most = VT__MAX(cc->peak, cc->peak_next) + cc->mss, w = cc->c.window; /* one more would not fit */
     return w < cc->c.ssthresh ? most > w / 2 : most > w - w / 8;
 }
 static VT__UNUSED void vt__qcc_acked(vt__qcc *cc, const vt__qcc_ack *a) {
@@ -8241,7 +8241,7 @@ static VT__UNUSED void vt__qcc_set_mss(vt__qcc *cc, uint32_t mss) {
  * MARK: - @qrec    QUIC: acknowledgements, loss recovery (VTHTTP_H3)
  * uses:   @plat @mem @qpath @qcc
  * pure.   RFC 9002; RFC 9000 12.3, 13.2, 21.4. A packet: sent -> acknowledged or lost, see vt__qrec_settle.
- * test:   tests/test_qrec.c
+ * test:   tests/test_qrec.c tests/sim_qrec.c
  *
  * In: the numbers that arrived are kept as a few ranges, newest last: what is below them counts as seen. An ACK is owed at
  * once where a hole shows, a packet was marked, or in the handshake, else for every second packet, or after a while.
@@ -8286,9 +8286,9 @@ typedef struct vt__qrec_cfg {
 /* What was in a packet, so that it can be made again: the caller's words. Kind 0 is an ACK's, of this section. */
 typedef struct vt__qrec_frame {
     uint64_t a, b;
-    uint32_t c;
-    uint8_t kind, d;
-    uint16_t e;
+    uint32_t len;
+    uint8_t kind, flags;
+    uint16_t more;
 } vt__qrec_frame;
 enum vt__qrec_fate {
     VT__QREC_ACKED,
@@ -8793,8 +8793,7 @@ static VT__UNUSED void vt__qrec_skip(vt__qrec *r, unsigned space, int64_t now) {
     if (vt__qrec_push(r, space, 0, VT__QREC_SKIPPED, 0, now) == 0) s->skipped = pn;
 }
 static VT__UNUSED void vt__qrec_sent_ack(vt__qrec_space *s) {
-    vt__qrec_frame f = {s->got[s->ranges - 1].hi, 0, 0, 0, 0, 0};
-    *vt__qrec_frame_at(s, s->frame_next++) = f;
+    *vt__qrec_frame_at(s, s->frame_next++) = (vt__qrec_frame){.a = s->got[s->ranges - 1].hi};
     vt__qrec_ack_went(s);
 }
 /* Packet number vt__qrec_next() of `bytes` goes out now; the n <= 254 frames are copied. To be called before it is given to
@@ -8832,6 +8831,8 @@ static VT__UNUSED size_t vt__qrec_room(const vt__qrec *r, int64_t now) {
     if (s->next - s->base > r->cfg.max_packets / 4 * 3) return 0;
     return room >= r->path.mtu ? (size_t)room : 0;
 }
+/* Bytes that may be in flight. */
+static VT__UNUSED uint64_t vt__qrec_window(const vt__qrec *r) { return r->cc.c.window; }
 /* When there will be room without an ACK; NEVER: the window is full. */
 static VT__UNUSED int64_t vt__qrec_pace_at(const vt__qrec *r) {
     if (r->in_flight + r->path.mtu > r->cc.c.window) return VT__QREC_NEVER;

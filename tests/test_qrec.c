@@ -19,7 +19,7 @@ static int64_t now;
 static char told[4096]; /* "a3 l4 p5": fate and word `a` of each frame */
 static size_t ntold;
 static void tell(void *arg, unsigned space, const vt__qrec_frame *f, enum vt__qrec_fate fate) {
-    CHECK(arg == &r && f->kind == 1 && f->b == f->a + 1 && f->c == space);
+    CHECK(arg == &r && f->kind == 1 && f->b == f->a + 1 && f->len == space);
     if (ntold < sizeof told - 32)
         ntold += (size_t)sprintf(told + ntold, "%s%c%llu", ntold ? " " : "", "alp"[fate],
                                  (unsigned long long)f -> a);
