@@ -88,7 +88,11 @@
  *   @tls        TLS over a connection
  *   @qsec       QUIC packet protection, by OpenSSL (VTHTTP_H3)
  *   @qtls       QUIC's handshake, by OpenSSL (VTHTTP_H3)
+ *   @qcid       QUIC connection IDs: those given out and those of the peer (VTHTTP_H3)
+ *   @qroute     QUIC paths: pairs of addresses, what may be sent to them, validation (VTHTTP_H3)
+ *   @qkeys      QUIC keys of a connection: levels, key updates, limits (VTHTTP_H3)
  *   @quic       QUIC connection machine (VTHTTP_H3)
+ *   @qedge      QUIC without a connection: Retry, tokens, refusals, resets (VTHTTP_H3)
  *   @link       connections of a server: from accept to close, whatever is spoken on them
  *   @h2c        HTTP/2 connections (VTHTTP_H2)
  *   @h1c        HTTP/1.1 connections
@@ -7074,7 +7078,7 @@ static VT__UNUSED bool vt__h2_finished(const vt__h2 *h) {
     X(STREAM_STATE_ERROR, 5) X(FINAL_SIZE_ERROR, 6) X(FRAME_ENCODING_ERROR, 7) X(TRANSPORT_PARAMETER_ERROR, 8)     \
     X(CONNECTION_ID_LIMIT_ERROR, 9) X(PROTOCOL_VIOLATION, 10) X(INVALID_TOKEN, 11) X(APPLICATION_ERROR, 12)        \
     X(CRYPTO_BUFFER_EXCEEDED, 13) X(KEY_UPDATE_ERROR, 14) X(AEAD_LIMIT_REACHED, 15) X(NO_VIABLE_PATH, 16)          \
-    X(VERSION_NEGOTIATION_ERROR, 17) X(CRYPTO_ERROR, 0x100) /* + the alert of TLS */
+    X(VERSION_NEGOTIATION_ERROR, 17) X(CRYPTO_UNEXPECTED, 0x10a) X(CRYPTO_ERROR, 0x100) /* + the alert of TLS */
 #define VT__QPKT_ERRORS(X) \
     X(HEAD, -11601, PROTOCOL_VIOLATION, "not the head of a packet")                              \
     X(FRAME, -11602, FRAME_ENCODING_ERROR, "frame cut short, or with a value that it cannot have") \
@@ -7090,7 +7094,20 @@ static VT__UNUSED bool vt__h2_finished(const vt__h2 *h) {
     X(STREAM_STATE, -11612, STREAM_STATE_ERROR, "frame of a stream that cannot have it")         \
     X(FINAL_SIZE, -11613, FINAL_SIZE_ERROR, "the stream's end is somewhere else")                \
     X(FLOW_CONTROL, -11614, FLOW_CONTROL_ERROR, "data beyond the window")                        \
-    X(GAPS, -11615, PROTOCOL_VIOLATION, "stream in too many pieces")
+    X(GAPS, -11615, PROTOCOL_VIOLATION, "stream in too many pieces")   \
+    X(RETIRE, -11616, PROTOCOL_VIOLATION, "retired a connection ID that is in use, or was never given") \
+    X(CID, -11617, PROTOCOL_VIOLATION, "connection ID that contradicts another")                \
+    X(CIDS, -11618, CONNECTION_ID_LIMIT_ERROR, "more connection IDs than were allowed")         \
+    X(KEY_UPDATE, -11619, KEY_UPDATE_ERROR, "keys changed too early, or back")                  \
+    X(AEAD, -11620, AEAD_LIMIT_REACHED, "keys are used up")                                     \
+    X(CRYPTO, -11621, CRYPTO_BUFFER_EXCEEDED, "handshake bytes too far ahead")                  \
+    X(CRYPTO_LATE, -11622, CRYPTO_UNEXPECTED, "handshake message after the handshake")          \
+    X(RESERVED, -11623, PROTOCOL_VIOLATION, "reserved bits are set")                            \
+    X(ACKED, -11624, PROTOCOL_VIOLATION, "packet acknowledged that was not sent")               \
+    X(PARAM_CIDS, -11625, TRANSPORT_PARAMETER_ERROR, "connection IDs that are not those of the packets") \
+    X(VERSION, -11626, VERSION_NEGOTIATION_ERROR, "version that was not agreed on")             \
+    X(TOKEN, -11627, INVALID_TOKEN, "token of no Retry of ours")                                \
+    X(DATAGRAM, -11628, PROTOCOL_VIOLATION, "datagram that is too large, or not wanted at all")
 /* clang-format on */
 enum vt__qpkt_code {
 #define VT__QPKT_CODE_ENUM(name, value) VT__QPKT_##name = value,
@@ -8239,7 +8256,7 @@ static VT__UNUSED void vt__qcc_set_mss(vt__qcc *cc, uint32_t mss) {
 
 /*==============================================================================
  * MARK: - @qrec    QUIC: acknowledgements, loss recovery (VTHTTP_H3)
- * uses:   @plat @mem @qpath @qcc
+ * uses:   @plat @mem @qpkt @qpath @qcc
  * pure.   RFC 9002; RFC 9000 12.3, 13.2, 21.4. A packet: sent -> acknowledged or lost, see vt__qrec_settle.
  * test:   tests/test_qrec.c tests/sim_qrec.c
  *
@@ -8284,23 +8301,13 @@ typedef struct vt__qrec_cfg {
 } vt__qrec_cfg;
 
 /* What was in a packet, so that it can be made again: the caller's words. Kind 0 is an ACK's, of this section. */
-typedef struct vt__qrec_frame {
-    uint64_t a, b;
-    uint32_t len;
-    uint8_t kind, flags;
-    uint16_t more;
-} vt__qrec_frame;
 enum vt__qrec_fate {
     VT__QREC_ACKED,
     VT__QREC_LOST,
     VT__QREC_PROBE /* send it again now, for nothing is heard; it may still be acknowledged */
 };
 /* Must not call this section. */
-typedef void vt__qrec_fn(void *arg, unsigned space, const vt__qrec_frame *f, enum vt__qrec_fate fate);
-
-typedef struct vt__qrec_range {
-    uint64_t lo, hi; /* both within */
-} vt__qrec_range;
+typedef void vt__qrec_fn(void *arg, unsigned space, const vt__qpkt_note *f, enum vt__qrec_fate fate);
 
 /* Of a packet sent. */
 enum {
@@ -8322,7 +8329,7 @@ typedef struct vt__qrec_packet {
 
 typedef struct vt__qrec_space {
     /* in */
-    vt__qrec_range *got; /* ascending */
+    vt__qpkt_range *got; /* ascending */
     uint32_t ranges, ranges_max;
     uint64_t floor;       /* numbers below count as seen */
     uint64_t ack_from;    /* ACKs tell of ranges from here on: the peer knows of the others */
@@ -8333,7 +8340,7 @@ typedef struct vt__qrec_space {
     uint64_t ecn[3];     /* ECT(0), ECT(1), CE */
     /* out */
     vt__qrec_packet *packets;
-    vt__qrec_frame *frames;
+    vt__qpkt_note *frames;
     uint32_t packets_cap, frames_cap, frame_base, frame_next;
     uint64_t base, next;
     int64_t largest_acked;  /* -1: none */
@@ -8380,7 +8387,7 @@ typedef struct vt__qrec {
     uint32_t nwatched;   /* over DISPROVED: too many to tell */
     int64_t lost_newest; /* time of the newest packet that was just lost, or -1 */
     bool collapsed;
-    vt__qrec_range few[2][VT__QREC_RANGES_FEW], many[VT__QREC_RANGES];
+    vt__qpkt_range few[2][VT__QREC_RANGES_FEW], many[VT__QREC_RANGES];
     vt__qrec_stats stats;
 } vt__qrec;
 
@@ -8467,7 +8474,7 @@ static VT__UNUSED void vt__qrec_range_add(vt__qrec_space *s, uint32_t i, uint64_
         i--;
     }
     memmove(s->got + i + 1, s->got + i, (s->ranges - i) * sizeof *s->got);
-    s->got[i] = (vt__qrec_range){pn, pn};
+    s->got[i] = (vt__qpkt_range){pn, pn};
     s->ranges++;
 }
 static VT__UNUSED void vt__qrec_range_put(vt__qrec_space *s, uint64_t pn) {
@@ -8508,7 +8515,7 @@ static VT__UNUSED bool vt__qrec_ack_ping(const vt__qrec *r, unsigned space) {
     return r->s[space].alone >= VT__QREC_ALONE && r->s[space].ranges > 1;
 }
 typedef struct vt__qrec_ack {
-    const vt__qrec_range *ranges; /* ascending */
+    const vt__qpkt_range *ranges; /* ascending */
     unsigned n;
     int64_t delay_ns;
     const uint64_t *ecn; /* ECT(0), ECT(1), CE; NULL: no packet was marked */
@@ -8533,7 +8540,7 @@ static VT__UNUSED void vt__qrec_ack_went(vt__qrec_space *s) {
 VT__INLINE vt__qrec_packet *vt__qrec_at(const vt__qrec_space *s, uint64_t pn) {
     return &s->packets[pn & (s->packets_cap - 1)];
 }
-VT__INLINE vt__qrec_frame *vt__qrec_frame_at(const vt__qrec_space *s, uint32_t i) {
+VT__INLINE vt__qpkt_note *vt__qrec_note_at(const vt__qrec_space *s, uint32_t i) {
     return &s->frames[i & (s->frames_cap - 1)];
 }
 /* Rings are powers of 2, so that an index is a number's low bits. */
@@ -8546,12 +8553,12 @@ static VT__UNUSED int vt__qrec_packets_grow(vt__qrec_space *s) {
     s->packets = to, s->packets_cap = cap;
     return 0;
 }
-static VT__UNUSED int vt__qrec_frames_grow(vt__qrec_space *s, uint32_t n) {
+static VT__UNUSED int vt__qrec_notes_grow(vt__qrec_space *s, uint32_t n) {
     uint32_t cap = s->frames_cap ? s->frames_cap : VT__QREC_RING, used = s->frame_next - s->frame_base;
     while (cap < used + n) cap *= 2;
-    vt__qrec_frame *to = (vt__qrec_frame *)vt__mem_alloc(cap * sizeof *to);
+    vt__qpkt_note *to = (vt__qpkt_note *)vt__mem_alloc(cap * sizeof *to);
     if (!to) return -ENOMEM;
-    for (uint32_t i = s->frame_base; i != s->frame_next; i++) to[i & (cap - 1)] = *vt__qrec_frame_at(s, i);
+    for (uint32_t i = s->frame_base; i != s->frame_next; i++) to[i & (cap - 1)] = *vt__qrec_note_at(s, i);
     vt__mem_free(s->frames);
     s->frames = to, s->frames_cap = cap;
     return 0;
@@ -8568,7 +8575,7 @@ static VT__UNUSED void vt__qrec_tell(vt__qrec *r, unsigned space, const vt__qrec
                                      enum vt__qrec_fate fate) {
     vt__qrec_space *s = &r->s[space];
     for (uint32_t i = p->frame, end = p->frame + p->frames; i != end; i++) {
-        const vt__qrec_frame *f = vt__qrec_frame_at(s, i);
+        const vt__qpkt_note *f = vt__qrec_note_at(s, i);
         if (f->kind) r->fn(r->arg, space, f, fate);
         else if (fate == VT__QREC_ACKED && f->a >= s->ack_from) s->ack_from = f->a + 1;
     }
@@ -8793,20 +8800,20 @@ static VT__UNUSED void vt__qrec_skip(vt__qrec *r, unsigned space, int64_t now) {
     if (vt__qrec_push(r, space, 0, VT__QREC_SKIPPED, 0, now) == 0) s->skipped = pn;
 }
 static VT__UNUSED void vt__qrec_sent_ack(vt__qrec_space *s) {
-    *vt__qrec_frame_at(s, s->frame_next++) = (vt__qrec_frame){.a = s->got[s->ranges - 1].hi};
+    *vt__qrec_note_at(s, s->frame_next++) = (vt__qpkt_note){.a = s->got[s->ranges - 1].hi};
     vt__qrec_ack_went(s);
 }
 /* Packet number vt__qrec_next() of `bytes` goes out now; the n <= 254 frames are copied. To be called before it is given to
  * the system. 0, or -ENOMEM: nothing was done. */
 static VT__UNUSED int vt__qrec_sent(vt__qrec *r, unsigned space, size_t bytes, unsigned flags,
-                                    const vt__qrec_frame *f, unsigned n, int64_t now) {
+                                    const vt__qpkt_note *f, unsigned n, int64_t now) {
     vt__qrec_space *s = &r->s[space];
     unsigned all = n + ((flags & VT__QREC_WITH_ACK) != 0);
     int rc = 0;
-    if (VT__UNLIKELY(s->frame_next - s->frame_base + all > s->frames_cap)) rc = vt__qrec_frames_grow(s, all);
+    if (VT__UNLIKELY(s->frame_next - s->frame_base + all > s->frames_cap)) rc = vt__qrec_notes_grow(s, all);
     if (rc == 0) rc = vt__qrec_push(r, space, bytes, flags, all, now);
     if (rc < 0) return rc;
-    for (unsigned i = 0; i < n; i++) *vt__qrec_frame_at(s, s->frame_next++) = f[i];
+    for (unsigned i = 0; i < n; i++) *vt__qrec_note_at(s, s->frame_next++) = f[i];
     if (flags & VT__QREC_WITH_ACK) vt__qrec_sent_ack(s);
     r->stats.sent++, r->anchor = now;
     s->alone = flags & VT__QREC_ELICITING ? 0 : s->alone + 1;
@@ -22802,10 +22809,1957 @@ static VT__UNUSED int vt__qtls_ctx_client(vt__ossl_ctx **out, const vt__ossl_cli
 }
 
 /*==============================================================================
- * MARK: - @quic    QUIC connection machine (VTHTTP_H3)
- * uses:   @plat
- * test:   tests/test_quic.c tests/sim_quic.c   fuzz: fuzz/fuzz_quic.c
+ * MARK: - @qcid    QUIC connection IDs: those given out and those of the peer (VTHTTP_H3)
+ * uses:   @plat @qpkt
+ * pure.   RFC 9000 5.1, 19.15, 19.16
+ * test:   tests/test_quic.c
+ *
+ * Both tables are of fixed size. What the peer may hold of ours is its limit or ours, whichever is lower; a retired ID is
+ * replaced at once. What we hold of the peer's is VT__QCID_MAX; an ID is used on one path only, so that paths cannot be
+ * told to be one connection. RETIRE_CONNECTION_ID frames that are owed or not acknowledged have as many places again twice:
+ * whoever makes them grow beyond that, by retire_prior_to or by never acknowledging, ends the connection.
  *============================================================================*/
+enum { VT__QCID_MAX = 8, VT__QCID_LEN = 8, VT__QCID_TOKEN = 16, VT__QCID_RETIRES = 2 * VT__QCID_MAX };
+
+/* One that we gave out. */
+typedef struct vt__qcid_ours {
+    vt__qpkt_cid cid;
+    uint64_t seq;
+    uint8_t token[VT__QCID_TOKEN]; /* of a stateless reset */
+    bool owed;                     /* a NEW_CONNECTION_ID frame */
+} vt__qcid_ours;
+/* One that the peer gave out. */
+typedef struct vt__qcid_theirs {
+    vt__qpkt_cid cid;
+    uint64_t seq;
+    uint8_t token[VT__QCID_TOKEN];
+    bool has_token, used; /* used: on a path */
+} vt__qcid_theirs;
+typedef struct vt__qcid {
+    vt__qcid_ours ours[VT__QCID_MAX];
+    vt__qcid_theirs theirs[VT__QCID_MAX];
+    struct vt__qcid_retire {
+        uint64_t seq;
+        bool owed;
+    } retires[VT__QCID_RETIRES];
+    uint64_t next;                           /* sequence number of our next one */
+    uint64_t highest, seen;                  /* of the peer's sequence numbers; bit i: highest - i is known */
+    uint64_t retire_prior;                   /* the peer's */
+    uint8_t nours, ntheirs, nretires, limit; /* limit: of ours */
+} vt__qcid;
+
+/* ---- ours ---- */
+/* The next one, with place for its ID and its token, which the caller fills in; NULL: the peer holds as many as it may. */
+static VT__UNUSED vt__qcid_ours *vt__qcid_issue(vt__qcid *q) {
+    if (q->nours >= q->limit) return NULL;
+    vt__qcid_ours *o = &q->ours[q->nours++];
+    o->seq = q->next++;
+    o->owed = o->seq > 0; /* the first is in the head of our packets */
+    return o;
+}
+static VT__UNUSED vt__qcid_ours *vt__qcid_ours_of(vt__qcid *q, uint64_t seq) {
+    for (unsigned i = 0; i < q->nours; i++)
+        if (q->ours[i].seq == seq) return &q->ours[i];
+    return NULL;
+}
+static VT__UNUSED vt__qcid_ours *vt__qcid_ours_find(vt__qcid *q, const vt__qpkt_cid *cid) {
+    for (unsigned i = 0; i < q->nours; i++)
+        if (vt__qpkt_cid_eq(&q->ours[i].cid, cid)) return &q->ours[i];
+    return NULL;
+}
+/* The peer retires one, by a packet that came to `to`: 1 and which it was, 0: it is gone already, < 0. */
+static VT__UNUSED int vt__qcid_retired(vt__qcid *q, uint64_t seq, const vt__qpkt_cid *to,
+                                       vt__qpkt_cid *gone) {
+    if (seq >= q->next) return VT__QPKT_E_RETIRE;
+    vt__qcid_ours *o = vt__qcid_ours_of(q, seq);
+    if (!o) return 0;
+    if (vt__qpkt_cid_eq(&o->cid, to)) return VT__QPKT_E_RETIRE;
+    *gone = o->cid;
+    *o = q->ours[--q->nours];
+    return 1;
+}
+
+/* ---- theirs ---- */
+static VT__UNUSED vt__qcid_theirs *vt__qcid_theirs_of(vt__qcid *q, uint64_t seq) {
+    for (unsigned i = 0; i < q->ntheirs; i++)
+        if (q->theirs[i].seq == seq) return &q->theirs[i];
+    return NULL;
+}
+/* The first, from the head of a packet. Another one takes its place as long as it is the only one. */
+static VT__UNUSED vt__qcid_theirs *vt__qcid_first(vt__qcid *q, const vt__qpkt_cid *cid) {
+    vt__qcid_theirs *t = &q->theirs[0];
+    *t = (vt__qcid_theirs){.cid = *cid, .used = true};
+    q->ntheirs = 1;
+    q->seen = 1;
+    return t;
+}
+static int vt__qcid_owe_retire(vt__qcid *q, uint64_t seq) {
+    if (q->nretires == VT__QCID_RETIRES) return VT__QPKT_E_CIDS;
+    q->retires[q->nretires++] = (struct vt__qcid_retire){seq, true};
+    return 0;
+}
+/* Gives one back. */
+static VT__UNUSED int vt__qcid_drop(vt__qcid *q, uint64_t seq) {
+    vt__qcid_theirs *t = vt__qcid_theirs_of(q, seq);
+    if (!t) return 0;
+    *t = q->theirs[--q->ntheirs];
+    return vt__qcid_owe_retire(q, seq);
+}
+/* RETIRE_CONNECTION_ID was acknowledged, or (lost) has to be sent again. */
+static VT__UNUSED void vt__qcid_retire_done(vt__qcid *q, uint64_t seq, bool lost) {
+    for (unsigned i = 0; i < q->nretires; i++)
+        if (q->retires[i].seq == seq) {
+            q->retires[i].owed = true;
+            if (!lost) q->retires[i] = q->retires[--q->nretires];
+            return;
+        }
+}
+/* Known already? Notes it. */
+static bool vt__qcid_note(vt__qcid *q, uint64_t seq) {
+    if (seq > q->highest) {
+        uint64_t up = seq - q->highest;
+        q->seen = (up < 64 ? q->seen << up : 0) | 1;
+        q->highest = seq;
+        return false;
+    }
+    uint64_t back = q->highest - seq;
+    if (back >= 64 || (q->seen >> back & 1)) return true;
+    q->seen |= UINT64_C(1) << back;
+    return false;
+}
+/* Whether one that is here contradicts a frame. */
+static bool vt__qcid_clash(const vt__qcid_theirs *t, uint64_t seq, const vt__qpkt_cid *cid,
+                           const uint8_t *token) {
+    bool same = vt__qpkt_cid_eq(&t->cid, cid);
+    if (t->seq != seq) return same;
+    return !same || (t->has_token && memcmp(t->token, token, VT__QCID_TOKEN) != 0);
+}
+static int vt__qcid_retire_before(vt__qcid *q, uint64_t prior) {
+    int rc = 0;
+    for (unsigned i = 0; i < q->ntheirs && rc >= 0;)
+        if (q->theirs[i].seq < prior) rc = vt__qcid_drop(q, q->theirs[i].seq);
+        else i++;
+    return rc;
+}
+/* NEW_CONNECTION_ID. Paths whose ID is not there any more have to take another one. */
+static VT__UNUSED int vt__qcid_given(vt__qcid *q, uint64_t seq, uint64_t prior, const vt__qpkt_cid *cid,
+                                     const uint8_t *token) {
+    if (q->ntheirs && q->theirs[0].cid.len == 0) return VT__QPKT_E_CID;
+    for (unsigned i = 0; i < q->ntheirs; i++)
+        if (vt__qcid_clash(&q->theirs[i], seq, cid, token)) return VT__QPKT_E_CID;
+    if (vt__qcid_note(q, seq)) return 0;
+    if (prior > q->retire_prior) {
+        q->retire_prior = prior;
+        int rc = vt__qcid_retire_before(q, prior);
+        if (rc < 0) return rc;
+    }
+    if (seq < q->retire_prior) return vt__qcid_owe_retire(q, seq);
+    if (q->ntheirs == VT__QCID_MAX) return VT__QPKT_E_CIDS;
+    vt__qcid_theirs *t = &q->theirs[q->ntheirs++];
+    *t = (vt__qcid_theirs){.cid = *cid, .seq = seq, .has_token = true};
+    memcpy(t->token, token, VT__QCID_TOKEN);
+    return 0;
+}
+/* One that no path uses yet, or NULL. */
+static VT__UNUSED vt__qcid_theirs *vt__qcid_take(vt__qcid *q) {
+    for (unsigned i = 0; i < q->ntheirs; i++)
+        if (!q->theirs[i].used) {
+            q->theirs[i].used = true;
+            return &q->theirs[i];
+        }
+    return NULL;
+}
+
+/*==============================================================================
+ * MARK: - @qroute   QUIC paths: pairs of addresses, what may be sent to them, validation (VTHTTP_H3)
+ * uses:   @plat
+ * pure.   RFC 9000 8, 9
+ * test:   tests/test_quic.c
+ *
+ * A path is a place in a small table; one is active, and one that was validated is kept to fall back on. To an address that
+ * has not been validated goes at most three times of what came from it. PATH_CHALLENGE is sent again with new bytes each
+ * time; any of the last few is a good answer, on whichever path it comes. A challenge too small to prove that full datagrams
+ * get through validates the address only, and is followed by a large one. One PATH_RESPONSE a path waits to be sent, the newest.
+ *============================================================================*/
+/* IPv4 as ::ffff:a.b.c.d. Compared as bytes. */
+typedef struct vt__qroute_addr {
+    uint8_t ip[16];
+    uint32_t scope;
+    uint16_t port, zero;
+} vt__qroute_addr;
+
+enum {
+    VT__QROUTE_MAX = 4,
+    VT__QROUTE_KEPT = 3,
+    VT__QROUTE_NONE = 255,
+    VT__QROUTE_AMPLIFY = 3,
+    VT__QROUTE_FULL = 1200
+};
+typedef struct vt__qroute {
+    vt__qroute_addr local, remote;
+    uint64_t seq;                            /* of the peer's connection ID that is used here */
+    uint64_t rx, tx;                         /* bytes */
+    int64_t used_at;                         /* a packet came */
+    int64_t again, until;                    /* the next challenge; when the path is given up */
+    uint8_t sent[VT__QROUTE_KEPT][8], nsent; /* challenges */
+    uint8_t answer[8];
+    bool used, valid;  /* the address is */
+    bool full;         /* and full datagrams get there */
+    bool proven;       /* there was an answer */
+    bool asking, owes; /* a challenge is under way; an answer waits */
+    bool small;        /* a challenge was sent in a datagram that is not full */
+    uint64_t ours;     /* the sequence number of our connection ID that the peer uses here */
+} vt__qroute;
+
+VT__INLINE bool vt__qroute_addr_same(const vt__qroute_addr *a, const vt__qroute_addr *b) {
+    return memcmp(a, b, sizeof *a) == 0;
+}
+/* All but the port. */
+VT__INLINE bool vt__qroute_same_host(const vt__qroute_addr *a, const vt__qroute_addr *b) {
+    return memcmp(a->ip, b->ip, sizeof a->ip) == 0 && a->scope == b->scope;
+}
+/* The place of a path; VT__QROUTE_NONE. */
+static VT__UNUSED unsigned vt__qroute_find(const vt__qroute *all, const vt__qroute_addr *local,
+                                           const vt__qroute_addr *remote) {
+    for (unsigned i = 0; i < VT__QROUTE_MAX; i++)
+        if (all[i].used && vt__qroute_addr_same(&all[i].remote, remote) &&
+            vt__qroute_addr_same(&all[i].local, local))
+            return i;
+    return VT__QROUTE_NONE;
+}
+/* A place for another one: a free one, or that of the one used least lately but for those of `keep` (bits). */
+static VT__UNUSED unsigned vt__qroute_place(const vt__qroute *all, unsigned keep) {
+    unsigned best = VT__QROUTE_NONE;
+    for (unsigned i = 0; i < VT__QROUTE_MAX; i++) {
+        if (!all[i].used) return i;
+        if (keep >> i & 1) continue;
+        if (best == VT__QROUTE_NONE || all[i].used_at < all[best].used_at) best = i;
+    }
+    return best;
+}
+/* Bytes that may be sent to it now. */
+VT__INLINE uint64_t vt__qroute_room(const vt__qroute *p) {
+    if (p->valid) return UINT64_MAX;
+    return p->rx * VT__QROUTE_AMPLIFY > p->tx ? p->rx * VT__QROUTE_AMPLIFY - p->tx : 0;
+}
+/* Begins to validate it; `each` between challenges, the third one unanswered ends it. */
+static VT__UNUSED void vt__qroute_ask(vt__qroute *p, int64_t now, int64_t each) {
+    if (p->asking) return;
+    p->asking = true;
+    p->small = false;
+    p->nsent = 0;
+    p->again = now;
+    p->until = now + VT__QROUTE_KEPT * each;
+}
+VT__INLINE bool vt__qroute_asks(const vt__qroute *p, int64_t now) { return p->asking && p->again <= now; }
+/* A challenge with these bytes went out, in a datagram of n bytes. */
+static VT__UNUSED void vt__qroute_asked(vt__qroute *p, const uint8_t *bytes, size_t n) {
+    memcpy(p->sent[p->nsent++ % VT__QROUTE_KEPT], bytes, 8);
+    p->small |= n < VT__QROUTE_FULL;
+}
+/* PATH_RESPONSE: whose it is and validates; VT__QROUTE_NONE. */
+static VT__UNUSED unsigned vt__qroute_answered(vt__qroute *all, const uint8_t *bytes) {
+    for (unsigned i = 0; i < VT__QROUTE_MAX; i++) {
+        vt__qroute *p = &all[i];
+        for (unsigned k = 0; p->used && p->asking && k < VT__MIN(p->nsent, VT__QROUTE_KEPT); k++) {
+            if (memcmp(p->sent[k], bytes, 8) != 0) continue;
+            p->asking = false;
+            p->full = !p->small;
+            p->valid = p->proven = true;
+            return i;
+        }
+    }
+    return VT__QROUTE_NONE;
+}
+/* The earliest of what the table waits for. */
+static VT__UNUSED int64_t vt__qroute_due(const vt__qroute *all) {
+    int64_t due = INT64_MAX;
+    for (unsigned i = 0; i < VT__QROUTE_MAX; i++)
+        if (all[i].used && all[i].asking) due = VT__MIN(due, VT__MIN(all[i].again, all[i].until));
+    return due;
+}
+
+/*==============================================================================
+ * MARK: - @qkeys   QUIC keys of a connection: levels, key updates, limits (VTHTTP_H3)
+ * uses:   @plat @qpkt @qsec
+ * test:   tests/test_quic.c
+ *
+ * Keys by packet number space; there is no 0-RTT. The next keys to read 1-RTT packets with are made ahead, so that a
+ * packet of the next phase takes as long as any other, and the last ones are kept for three PTO for what arrives late. What
+ * we write with changes with what the peer writes with, or before it, and not again before a packet of the new phase was
+ * acknowledged. A packet that cannot be opened changes nothing but the count of such, which ends the connection at the AEAD's
+ * limit.
+ *============================================================================*/
+typedef struct vt__qkeys_level {
+    vt__qsec_keys rx, tx;
+    vt__qsec_hp rx_hp, tx_hp;
+} vt__qkeys_level;
+
+typedef struct vt__qkeys {
+    vt__qkeys_level at[VT__QPKT_SPACES];
+    vt__qkeys_level other; /* Initial packets of the other version, while it is changed */
+    vt__qsec_keys next, old;
+    uint64_t rx_first, tx_first; /* of this phase: the lowest number read; the first written */
+    int64_t old_until;           /* old is thrown away */
+    uint64_t forged;
+    uint64_t update_after; /* packets of a phase; the AEAD's limit or less */
+    uint32_t version;
+    bool rx_phase, tx_phase;
+    bool answered; /* something was acknowledged since the peer's last update */
+} vt__qkeys;
+
+static void vt__qkeys_level_free(vt__qkeys_level *l) {
+    vt__qsec_keys_free(&l->rx), vt__qsec_keys_free(&l->tx);
+    vt__qsec_hp_free(&l->rx_hp), vt__qsec_hp_free(&l->tx_hp);
+}
+static VT__UNUSED void vt__qkeys_free(vt__qkeys *k) {
+    for (unsigned i = 0; i < VT__QPKT_SPACES; i++) vt__qkeys_level_free(&k->at[i]);
+    vt__qkeys_level_free(&k->other);
+    vt__qsec_keys_free(&k->next), vt__qsec_keys_free(&k->old);
+}
+/* One direction of a level. */
+static int vt__qkeys_set(vt__qkeys_level *l, uint32_t version, const vt__qsec_secret *s, bool write) {
+    int rc = vt__qsec_keys_init(write ? &l->tx : &l->rx, version, s, write);
+    return rc < 0 ? rc : vt__qsec_hp_init(write ? &l->tx_hp : &l->rx_hp, version, s);
+}
+/* Initial keys, from the client's first destination ID. */
+static VT__UNUSED int vt__qkeys_initial(vt__qkeys_level *l, uint32_t version, const vt__qpkt_cid *dcid,
+                                        bool server) {
+    vt__qsec_secret theirs, ours;
+    int rc = vt__qsec_initial(version, dcid->b, dcid->len, server ? &theirs : &ours,
+                              server ? &ours : &theirs);
+    if (rc >= 0) rc = vt__qkeys_set(l, version, &theirs, false);
+    return rc < 0 ? rc : vt__qkeys_set(l, version, &ours, true);
+}
+/* 1-RTT, one direction. */
+static VT__UNUSED int vt__qkeys_app(vt__qkeys *k, const vt__qsec_secret *s, bool write) {
+    vt__qkeys_level *app = &k->at[VT__QPKT_APP];
+    int rc = vt__qkeys_set(app, k->version, s, write);
+    if (rc < 0) return rc;
+    k->answered = true;
+    if (write && !k->update_after) k->update_after = vt__qsec_limits_of(s->aead).seal / 2;
+    return write ? 0 : vt__qsec_keys_next(&k->next, &app->rx, k->version);
+}
+
+/* ---- key updates ---- */
+static int vt__qkeys_turn_tx(vt__qkeys *k, uint64_t next_pn) {
+    vt__qsec_keys *tx = &k->at[VT__QPKT_APP].tx, next = {0};
+    int rc = vt__qsec_keys_next(&next, tx, k->version);
+    if (rc < 0) return rc;
+    vt__qsec_keys_free(tx);
+    *tx = next;
+    k->tx_phase = !k->tx_phase;
+    k->tx_first = next_pn;
+    return 0;
+}
+/* The peer's packet `pn` was opened by the next keys. */
+static int vt__qkeys_turn_rx(vt__qkeys *k, uint64_t pn, uint64_t next_pn, int64_t until) {
+    vt__qsec_keys *rx = &k->at[VT__QPKT_APP].rx;
+    bool theirs = k->tx_phase == k->rx_phase; /* else it follows our own update */
+    if (theirs && !k->answered) return VT__QPKT_E_KEY_UPDATE;
+    vt__qsec_keys_free(&k->old);
+    k->old = *rx, *rx = k->next;
+    memset(&k->next, 0, sizeof k->next);
+    k->old_until = until;
+    k->rx_phase = !k->rx_phase;
+    k->rx_first = pn;
+    k->answered = false;
+    int rc = vt__qsec_keys_next(&k->next, rx, k->version);
+    return rc < 0 || !theirs ? rc : vt__qkeys_turn_tx(k, next_pn);
+}
+/* Whether an update may begin: the last one has come to its end on both sides. */
+static VT__UNUSED bool vt__qkeys_may_update(const vt__qkeys *k, int64_t largest_acked) {
+    return k->tx_phase == k->rx_phase && !vt__qsec_has(&k->old) && largest_acked >= (int64_t)k->tx_first;
+}
+VT__INLINE bool vt__qkeys_worn(const vt__qkeys *k) { return k->at[VT__QPKT_APP].tx.used >= k->update_after; }
+static VT__UNUSED void vt__qkeys_tick(vt__qkeys *k, int64_t now) {
+    if (vt__qsec_has(&k->old) && now >= k->old_until) vt__qsec_keys_free(&k->old);
+}
+
+/* ---- packets ---- */
+/* One that is being opened. */
+typedef struct vt__qkeys_packet {
+    uint8_t *p; /* its head */
+    const vt__qpkt_head *head;
+    uint64_t expected, pn;
+    uint8_t *payload;
+    size_t len;
+    uint64_t next_pn; /* ours: the first of a new phase */
+    int64_t until;    /* the last keys are kept */
+} vt__qkeys_packet;
+
+static int vt__qkeys_try(vt__qsec_keys *k, vt__qkeys_packet *pk, uint8_t *body, size_t n) {
+    int rc = vt__qsec_open(k, pk->pn, pk->p, (size_t)(body - pk->p), body, n);
+    if (rc >= 0) pk->payload = body, pk->len = (size_t)rc;
+    return rc;
+}
+/* A packet of the other phase: of the one before, or of the one that begins. What fails to open is destroyed, so what may
+ * be either is copied. */
+static int vt__qkeys_open_phase(vt__qkeys *k, vt__qkeys_packet *pk, uint8_t *body, size_t n) {
+    uint8_t copy[2048];
+    if (pk->pn < k->rx_first) return vt__qsec_has(&k->old) ? vt__qkeys_try(&k->old, pk, body, n) : -EBADMSG;
+    bool twice = vt__qsec_has(&k->old) && n <= sizeof copy;
+    if (twice) memcpy(copy, body, n);
+    int rc = vt__qkeys_try(&k->next, pk, body, n);
+    if (rc >= 0) {
+        int turned = vt__qkeys_turn_rx(k, pk->pn, pk->next_pn, pk->until);
+        return turned < 0 ? turned : rc;
+    }
+    if (!twice) return rc;
+    memcpy(body, copy, n);
+    return vt__qkeys_try(&k->old, pk, body, n) >= 0 ? VT__QPKT_E_KEY_UPDATE : -EBADMSG;
+}
+/* Takes the protection off, in place: >= 0; -EBADMSG: drop it; another error ends the connection. */
+static VT__UNUSED int vt__qkeys_open(vt__qkeys *k, vt__qkeys_level *l, vt__qkeys_packet *pk) {
+    uint8_t mask[VT__QSEC_SAMPLE];
+    int rc = vt__qsec_mask(&l->rx_hp, pk->p + pk->head->pn_at + 4, 1, mask);
+    if (rc < 0) return rc;
+    unsigned size = vt__qpkt_unmask(pk->p, pk->head, mask, pk->expected, &pk->pn);
+    uint8_t *body = pk->p + pk->head->pn_at + size;
+    size_t n = pk->head->len - pk->head->pn_at - size;
+    bool other = pk->head->type == VT__QPKT_T_SHORT && !(pk->p[0] & VT__QPKT_KEY_PHASE) == k->rx_phase;
+    rc = other ? vt__qkeys_open_phase(k, pk, body, n) : vt__qkeys_try(&l->rx, pk, body, n);
+    if (rc >= 0 && !other && pk->head->type == VT__QPKT_T_SHORT) k->rx_first = VT__MIN(k->rx_first, pk->pn);
+    if (rc == -EBADMSG && ++k->forged >= vt__qsec_limits_of(l->rx.secret.aead).forged) return VT__QPKT_E_AEAD;
+    return rc;
+}
+
+/*==============================================================================
+ * MARK: - @quic    QUIC connection machine (VTHTTP_H3)
+ * uses:   @api_base @plat @mem @str @qpkt @qrec @qstr @ossl @qsec @qtls @qcid @qroute @qkeys
+ * test:   tests/test_quic.c tests/sim_quic.c
+ *         RFC 9000, 9001, 9002, 9221, 9368, 9369. HANDSHAKE -> OPEN -> CLOSING (we said so) or DRAINING (the peer did) -> DEAD,
+ *         see vt__quic_shut; CONFIRMED is a step of OPEN.
+ *
+ * One connection of either role, without a descriptor and without a clock. In: vt__quic_recv takes a datagram, which is
+ * decrypted where it stands; vt__quic_next reads it and gives one event at a time, so that stream data are pointed at, not
+ * copied. Out: vt__quic_send writes a train of datagrams to one address, all of one length but for the last, straight into
+ * the caller's buffer. Time: vt__quic_tick at vt__quic_due. After each of recv and tick, and after whatever the caller
+ * does to streams: next until 0, then send until 0.
+ *
+ * Nothing that was sent is kept as a packet: @qrec keeps a note for each frame, and gives it back when the packet was
+ * acknowledged or lost, so that what is still wanted is written anew. Packets of a datagram are written in the clear first and
+ * sealed together: only then it is known how much padding is wanted. Masks of a train are made by one call.
+ *
+ * What a peer can make grow: the tables of @qcid and @qroute, of fixed size; handshake bytes (VT__QUIC_CRYPTO_MAX a level);
+ * packets that come before their keys (VT__QUIC_EARLY_MAX of them); streams, by their windows; datagrams that wait to be sent
+ * are the caller's and as many as VT__QUIC_DGRAMS. No memory is asked for by a packet that was not authenticated, but for those
+ * early ones. Whatever runs out of memory closes the connection.
+ *============================================================================*/
+enum vt__quic_state { VT__QUIC_HANDSHAKE, VT__QUIC_OPEN, VT__QUIC_CLOSING, VT__QUIC_DRAINING, VT__QUIC_DEAD };
+enum { VT__QUIC_CRYPTO_MAX = 1 << 16, VT__QUIC_EARLY_MAX = 4, VT__QUIC_DGRAMS = 16, VT__QUIC_NOTES = 32 };
+enum { VT__QUIC_MIN = 1200, VT__QUIC_TRAIN = 64, VT__QUIC_TRAIN_MAX = 65487, VT__QUIC_WHY = 64 };
+enum { VT__QUIC_PARAMS_MAX = 512 };
+/* Kinds of notes; those of @qstr follow at 32. */
+enum {
+    VT__QUIC_N_CRYPTO = 1,
+    VT__QUIC_N_DONE,
+    VT__QUIC_N_TOKEN,
+    VT__QUIC_N_CID,
+    VT__QUIC_N_RETIRE,
+    VT__QUIC_N_STREAMS = 32
+};
+
+/* Shared by many connections, which it outlives. Zero means the default. */
+typedef struct vt__quic_cfg {
+    bool server;
+    vt__ossl_ctx *tls;     /* by vt__qtls_ctx_server or _client */
+    vt__qsec_vault *vault; /* a server's: tokens */
+    vt__qrec_cfg rec;
+    vt__qstr_cfg streams;
+    int64_t idle_ns;       /* without a packet; 30 s */
+    int64_t handshake_ns;  /* from the first packet to its end; 10 s */
+    int64_t token_life_ns; /* of NEW_TOKEN's; a day */
+    int64_t keep_alive_ns; /* of silence, then PING; none */
+    uint64_t update_after; /* packets of a key phase; half of the AEAD's limit */
+    uint32_t max_datagram; /* bytes of a DATAGRAM frame that is taken; none */
+    uint8_t worker;        /* whose connection it is: in our connection IDs, see vt__quic_worker */
+    bool no_migration;     /* the peer is asked to stay where it is */
+    bool no_v2; /* a server stays with the version that the client begins with; a client offers no other */
+} vt__quic_cfg;
+
+/* What a connection begins with. */
+typedef struct vt__quic_start {
+    vt__qroute_addr local, remote;
+    vt__qstr_mem *mem;       /* of the OS thread */
+    uint32_t version;        /* of the first packet; a client: 0 is version 1 */
+    vt__qpkt_cid dcid, scid; /* a server: of the first packet */
+    bool
+        retried; /* a server: it is after Retry; odcid is that of the packet before it, see vt__qedge_take_token */
+    bool proven; /* a server: the address was validated by a token */
+    vt__qpkt_cid odcid;
+    const char *host; /* a client: see vt__qtls_cfg */
+    int port;
+    vt_str token; /* a client: of an earlier NEW_TOKEN, until vt__quic_init returns */
+} vt__quic_start;
+
+/* A datagram that came; its bytes are overwritten, and needed until vt__quic_next gives 0. */
+typedef struct vt__quic_dgram {
+    uint8_t *p;
+    size_t n;
+    const vt__qroute_addr *local, *remote;
+    unsigned ecn; /* the two bits of IP */
+} vt__quic_dgram;
+/* Datagrams that go. */
+typedef struct vt__quic_train {
+    vt__qroute_addr local, remote;
+    size_t segment; /* bytes of each but the last, which may be shorter */
+    unsigned n, ecn;
+} vt__quic_train;
+
+enum vt__quic_ev {
+    VT__QUIC_EV_READY =
+        1, /* the handshake is complete: see c->tls before the next call; streams may be used */
+    VT__QUIC_EV_CONFIRMED, /* and the peer knows */
+    VT__QUIC_EV_STREAM,    /* see `stream` */
+    VT__QUIC_EV_DATAGRAM,  /* p, n: until the next call */
+    VT__QUIC_EV_TOKEN,     /* a client: p, n for a later connection to this server */
+    VT__QUIC_EV_PATH,      /* another path is active: c->paths[c->active] */
+    VT__QUIC_EV_CID_ADD,   /* cid is ours from now on */
+    VT__QUIC_EV_CID_DEL,   /* and no more */
+    VT__QUIC_EV_CLOSED     /* see c->end; no other event follows; it is dead when vt__quic_dead says so */
+};
+#define VT__QUIC_NEWS(event) (1U << VT__QUIC_EV_##event)
+typedef struct vt__quic_event {
+    uint8_t type;
+    vt__qpkt_cid cid;
+    const uint8_t *p;
+    size_t n;
+    vt__qstr_event stream;
+} vt__quic_event;
+
+enum vt__quic_cause {
+    VT__QUIC_BY_US = 1,
+    VT__QUIC_BY_PEER,
+    VT__QUIC_BY_TIME,
+    VT__QUIC_BY_RESET,
+    VT__QUIC_BY_VERSION
+};
+typedef struct vt__quic_end {
+    uint8_t cause, why_len;
+    bool app;             /* the code is the application's */
+    uint64_t code, frame; /* BY_VERSION: the code is a version that both know, or 0 */
+    char why[VT__QUIC_WHY];
+} vt__quic_end;
+
+typedef struct vt__quic_space {
+    vt__qstr_in in; /* CRYPTO */
+    vt__qstr_out out;
+} vt__quic_space;
+/* A packet that came before its keys; or a DATAGRAM frame to be sent. */
+typedef struct vt__quic_kept {
+    struct vt__quic_kept *next;
+    size_t n;
+    uint8_t space, path, ecn;
+    uint8_t b[];
+} vt__quic_kept;
+
+typedef struct vt__quic {
+    const vt__quic_cfg *cfg;
+    vt__qstr_mem *mem;
+    int64_t now, opened_at, idle_at, ping_at, close_at;
+    uint8_t state, active, fallback, probed;   /* paths; probed: bits of those that wait for EV_PATH */
+    bool server, complete, confirmed, got_one; /* got_one: a packet of the peer was opened */
+    bool quiet;                                /* nothing eliciting was sent since a packet came */
+    bool owes_done, owes_token, owes_ping, owes_close, paced;
+    uint8_t lonely; /* times that a client asked whether it is reached */
+    bool retried, blocked, discarded[VT__QPKT_SPACES];
+    uint16_t news;                             /* VT__QUIC_NEWS */
+    int err;                                   /* of a callback, not yet acted upon */
+    uint32_t first_version;                    /* of the first packet */
+    vt__qpkt_cid odcid, retry_scid, peer_scid; /* peer_scid: of its first packet */
+    vt__qcid cids;
+    vt__qroute paths[VT__QROUTE_MAX];
+    vt__qkeys keys;
+    vt__qtls *tls;
+    vt__quic_space spaces[VT__QPKT_SPACES];
+    vt__qrec rec;
+    vt__qstr streams;
+    vt__qpkt_params peer;
+    char *token; /* a client's, for its Initial packets */
+    size_t token_len;
+    vt__quic_kept *early, *dgrams, **dgrams_end;
+    uint8_t nearly, ndgrams;
+    struct {
+        vt__qpkt_cid cid;
+        bool add;
+    } cid_news[VT__QCID_MAX + 4];
+    uint8_t ncid_news;
+    vt__quic_end end;
+    uint32_t close_got, close_next; /* packets while closing, and which is answered */
+    struct {
+        uint8_t *p, *end, *begin;
+        vt__qroute_addr local, remote;
+        uint8_t path, ecn;
+        vt__quic_kept *kept; /* the datagram is this one */
+    } in;
+    struct {
+        const uint8_t *p, *end;
+        uint64_t pn, frame;
+        uint8_t type, space;
+        bool eliciting, plain; /* plain: not only frames that probe */
+        vt__qpkt_cid to;       /* our connection ID, */
+        uint64_t ours;         /* and its number */
+        uint8_t path;
+    } pkt;
+} vt__quic;
+
+static VT__UNUSED void vt__quic_cfg_fill(vt__quic_cfg *cfg) {
+    vt__qstr_cfg_fill(&cfg->streams);
+    if (!cfg->idle_ns) cfg->idle_ns = 30 * VT_SEC;
+    if (!cfg->handshake_ns) cfg->handshake_ns = 10 * VT_SEC;
+    if (!cfg->token_life_ns) cfg->token_life_ns = 86400 * VT_SEC;
+}
+VT__INLINE bool vt__quic_dead(const vt__quic *c) { return c->state == VT__QUIC_DEAD; }
+VT__INLINE int64_t vt__quic_pto(const vt__quic *c) {
+    return vt__qrec_pto(&c->rec, c->confirmed ? VT__QPKT_APP : VT__QPKT_HANDSHAKE);
+}
+
+/* ---- how it ends ---- */
+/* The first cause counts. */
+static void vt__quic_shut(vt__quic *c, enum vt__quic_state state, const vt__quic_end *end) {
+    if (c->state >= state) return;
+    if (c->state < VT__QUIC_CLOSING) {
+        c->end = *end;
+        c->news |= VT__QUIC_NEWS(CLOSED);
+    }
+    c->state = (uint8_t)state;
+    c->owes_close = state == VT__QUIC_CLOSING;
+    c->close_next = 1;
+    c->close_at = c->now + 3 * vt__quic_pto(c);
+    c->pkt.p = NULL;
+}
+static void vt__quic_end_set(vt__quic_end *e, enum vt__quic_cause cause, uint64_t code, vt_str why) {
+    *e = (vt__quic_end){.cause = (uint8_t)cause, .code = code};
+    e->why_len = (uint8_t)VT__MIN(why.len, sizeof e->why);
+    if (e->why_len) memcpy(e->why, why.ptr, e->why_len);
+}
+/* An error of this end's: one of @qpkt's table, -ENOMEM, or OpenSSL's. */
+static void vt__quic_fail(vt__quic *c, int err) {
+    vt__quic_end e;
+    bool known = err <= VT__QPKT_E_HEAD && err >= VT__QPKT_E_DATAGRAM;
+    const vt__qpkt_err_row *row = known ? vt__qpkt_err_of(err) : NULL;
+    vt__quic_end_set(&e, VT__QUIC_BY_US, row ? row->code : VT__QPKT_INTERNAL_ERROR,
+                     vt__str_of(row              ? row->text
+                                : err == -ENOMEM ? "out of memory"
+                                                 : "internal error"));
+    e.frame = c->pkt.p ? c->pkt.frame : 0;
+    vt__quic_shut(c, VT__QUIC_CLOSING, &e);
+}
+/* An error that TLS has a code for. */
+static void vt__quic_fail_tls(vt__quic *c) {
+    vt__quic_end e;
+    vt__quic_end_set(&e, VT__QUIC_BY_US, c->tls->code, vt__str_of(c->tls->why ? c->tls->why : "TLS"));
+    e.frame = VT__QPKT_F_CRYPTO;
+    vt__quic_shut(c, VT__QUIC_CLOSING, &e);
+}
+/* Nothing more is sent. */
+static void vt__quic_vanish(vt__quic *c, enum vt__quic_cause cause, uint64_t code) {
+    vt__quic_end e;
+    vt__quic_end_set(&e, cause, code, (vt_str){NULL, 0});
+    vt__quic_shut(c, cause == VT__QUIC_BY_RESET ? VT__QUIC_DRAINING : VT__QUIC_DEAD, &e);
+}
+/* Ends it: `why` is cut to VT__QUIC_WHY bytes. */
+static VT__UNUSED void vt__quic_close(vt__quic *c, bool app, uint64_t code, vt_str why, int64_t now) {
+    vt__quic_end e;
+    vt__quic_end_set(&e, VT__QUIC_BY_US, code, why);
+    e.app = app;
+    c->now = now;
+    vt__quic_shut(c, VT__QUIC_CLOSING, &e);
+}
+
+/* ---- connection IDs ---- */
+static void vt__quic_tell_cid(vt__quic *c, const vt__qpkt_cid *cid, bool add) {
+    if (c->ncid_news == VT__COUNT(c->cid_news))
+        return; /* as many as there are, and one of each kind a frame */
+    c->cid_news[c->ncid_news].cid = *cid;
+    c->cid_news[c->ncid_news++].add = add;
+}
+/* Whose one of our connection IDs is: the first byte is the worker's number under a mask made of the rest. */
+static VT__UNUSED uint8_t vt__quic_worker(const uint8_t *cid) {
+    uint32_t mask = 0;
+    for (int i = 1; i < VT__QCID_LEN; i++) mask = (mask ^ cid[i]) * 0x01000193;
+    return (uint8_t)(cid[0] ^ mask >> 24);
+}
+static void vt__quic_make_cid(uint8_t worker, vt__qpkt_cid *cid) {
+    memset(cid, 0, sizeof *cid);
+    vt__plat_random(cid->b, VT__QCID_LEN);
+    cid->len = VT__QCID_LEN;
+    cid->b[0] = (uint8_t)(cid->b[0] ^ vt__quic_worker(cid->b) ^ worker);
+}
+/* Gives the peer as many as it may hold. Nobody sends resets for a client's. */
+static int vt__quic_issue(vt__quic *c) {
+    for (vt__qcid_ours *o; (o = vt__qcid_issue(&c->cids)) != NULL;) {
+        vt__quic_make_cid(c->cfg->worker, &o->cid);
+        int rc = c->server ? vt__qsec_reset_token(c->cfg->vault, o->cid.b, o->cid.len, o->token) : 0;
+        if (rc < 0) return rc;
+        if (!c->server) vt__plat_random(o->token, sizeof o->token);
+        vt__quic_tell_cid(c, &o->cid, true);
+    }
+    return 0;
+}
+/* Where packets on a path go: its connection ID. If that was retired another one is taken; with none left any will do. */
+static const vt__qpkt_cid *vt__quic_dcid(vt__quic *c, vt__qroute *p) {
+    vt__qcid_theirs *t = vt__qcid_theirs_of(&c->cids, p->seq);
+    if (!t) t = vt__qcid_take(&c->cids);
+    if (!t) t = &c->cids.theirs[0];
+    p->seq = t->seq;
+    return &t->cid;
+}
+
+/* ---- the handshake ---- */
+static int vt__quic_discard(vt__quic *c, unsigned space) {
+    if (c->discarded[space]) return 0;
+    c->discarded[space] = true;
+    vt__qkeys_level_free(&c->keys.at[space]);
+    if (space == VT__QPKT_INITIAL) vt__qkeys_level_free(&c->keys.other);
+    memset(&c->keys.at[space], 0, sizeof c->keys.at[space]);
+    vt__qrec_discard(&c->rec, space, c->now);
+    vt__qstr_in_free(c->mem, &c->spaces[space].in);
+    vt__qstr_out_free(c->mem, &c->spaces[space].out);
+    return 0;
+}
+/* The handshake is confirmed: what belongs to it goes. */
+static void vt__quic_confirm(vt__quic *c) {
+    if (c->confirmed) return;
+    c->confirmed = true;
+    c->news |= VT__QUIC_NEWS(CONFIRMED);
+    vt__quic_discard(c, VT__QPKT_INITIAL);
+    vt__quic_discard(c, VT__QPKT_HANDSHAKE);
+    vt__qrec_confirmed(&c->rec, c->now);
+    if (c->server) vt__quic_tell_cid(c, c->retried ? &c->retry_scid : &c->odcid, false);
+}
+/* Initial keys of another version, beside those that are in use. */
+static int vt__quic_other_version(vt__quic *c, uint32_t version) {
+    if (vt__qsec_has(&c->keys.other.rx)) return 0;
+    return vt__qkeys_initial(&c->keys.other, version, c->retried ? &c->retry_scid : &c->odcid, c->server);
+}
+/* They are used from now on; the others stay for what is on its way. */
+static void vt__quic_turn_version(vt__quic *c, uint32_t version) {
+    vt__qkeys_level was = c->keys.at[VT__QPKT_INITIAL];
+    c->keys.at[VT__QPKT_INITIAL] = c->keys.other;
+    c->keys.other = was;
+    c->keys.version = version;
+}
+/* Our version information: what we speak now, and may. */
+static void vt__quic_put_versions(const vt__quic *c, vt__qpkt_params *mine) {
+    mine->chosen = c->keys.version;
+    if (!c->cfg->no_v2) mine->versions[mine->nversions++] = VT__QPKT_V2;
+    mine->versions[mine->nversions++] = VT__QPKT_V1;
+    mine->have |= VT__QPKT_HAS(VERSIONS);
+}
+static int vt__quic_put_params(vt__quic *c, uint8_t *out) {
+    vt__qpkt_params mine;
+    uint32_t grease;
+    vt__plat_random(&grease, sizeof grease);
+    vt__qpkt_params_init(&mine);
+    vt__qstr_params(&c->streams, &mine);
+    mine.idle_ms = (uint64_t)(c->cfg->idle_ns / VT_MS);
+    mine.active_cids = VT__QCID_MAX;
+    mine.max_datagram = c->cfg->max_datagram;
+    mine.no_migration = c->cfg->no_migration;
+    mine.grease_bit = true;
+    mine.initial_scid = c->cids.ours[0].cid;
+    mine.have |= VT__QPKT_HAS(INITIAL_SCID);
+    vt__quic_put_versions(c, &mine);
+    if (c->server) {
+        mine.original_dcid = c->odcid;
+        mine.have |= VT__QPKT_HAS(ORIGINAL_DCID) | VT__QPKT_HAS(RESET_TOKEN);
+        memcpy(mine.reset_token, c->cids.ours[0].token, VT__QCID_TOKEN);
+    }
+    if (c->server && c->retried) mine.retry_scid = c->retry_scid, mine.have |= VT__QPKT_HAS(RETRY_SCID);
+    uint8_t *end = vt__qpkt_params_put(out, out + VT__QUIC_PARAMS_MAX, &mine, grease);
+    return end ? (int)(end - out) : -ENOMEM;
+}
+/* The peer's connection IDs, as it says and as they were seen (RFC 9000 7.3). */
+static bool vt__quic_cids_true(const vt__quic *c, const vt__qpkt_params *tp) {
+    if (!vt__qpkt_cid_eq(&tp->initial_scid, &c->peer_scid)) return false;
+    if (c->server) return true;
+    bool has = tp->have & VT__QPKT_HAS(RETRY_SCID);
+    return vt__qpkt_cid_eq(&tp->original_dcid, &c->odcid) && has == c->retried &&
+           (!has || vt__qpkt_cid_eq(&tp->retry_scid, &c->retry_scid));
+}
+/* A server goes over to the version it likes best of those that the client offers; a client sees whether it is told the truth. */
+static int vt__quic_agree_version(vt__quic *c, const vt__qpkt_params *tp) {
+    if (!tp->chosen) return !c->server && c->keys.version != c->first_version ? VT__QPKT_E_VERSION : 0;
+    if (tp->chosen != (c->server ? c->first_version : c->keys.version)) return VT__QPKT_E_VERSION;
+    bool v2 = false;
+    for (unsigned i = 0; i < tp->nversions; i++) v2 |= tp->versions[i] == VT__QPKT_V2;
+    if (!c->server || !v2 || c->cfg->no_v2 || c->keys.version == VT__QPKT_V2) return 0;
+    int rc = vt__quic_other_version(c, VT__QPKT_V2);
+    if (rc >= 0) vt__quic_turn_version(c, VT__QPKT_V2);
+    return rc;
+}
+static int vt__quic_take_params(vt__quic *c, const uint8_t *p, size_t n) {
+    uint8_t mine[VT__QUIC_PARAMS_MAX];
+    int rc = vt__qpkt_params_get(&c->peer, p, n, !c->server);
+    if (rc >= 0 && !vt__quic_cids_true(c, &c->peer)) rc = VT__QPKT_E_PARAM_CIDS;
+    if (rc >= 0) rc = vt__quic_agree_version(c, &c->peer);
+    if (rc < 0 || !c->server) return rc;
+    rc = vt__quic_put_params(c, mine);
+    return rc < 0 ? rc : vt__qtls_params(c->tls, mine, (size_t)rc);
+}
+static uint64_t vt__quic_on_params(void *arg, const uint8_t *p, size_t n) {
+    vt__quic *c = arg;
+    int rc = vt__quic_take_params(c, p, n);
+    if (rc >= 0) return 0;
+    c->err = rc;
+    bool known = rc <= VT__QPKT_E_HEAD && rc >= VT__QPKT_E_DATAGRAM;
+    return known ? vt__qpkt_err_of(rc)->code : VT__QPKT_INTERNAL_ERROR;
+}
+/* The peer's parameters are to be believed, and count. */
+static void vt__quic_use_params(vt__quic *c) {
+    vt__qrec_peer(&c->rec, (int64_t)c->peer.max_ack_delay_ms * VT_MS, c->peer.max_udp);
+    c->cids.limit = (uint8_t)VT__MIN(c->peer.active_cids, VT__QCID_MAX);
+    if (!c->server && c->peer.have & VT__QPKT_HAS(RESET_TOKEN)) {
+        memcpy(c->cids.theirs[0].token, c->peer.reset_token, VT__QCID_TOKEN);
+        c->cids.theirs[0].has_token = true;
+    }
+}
+static int vt__quic_completed(vt__quic *c) {
+    c->complete = true;
+    c->state = VT__QUIC_OPEN;
+    c->news |= VT__QUIC_NEWS(READY);
+    vt__quic_use_params(c);
+    vt__qstr_peer_params(&c->streams, &c->peer);
+    if (c->server) {
+        c->owes_done = c->owes_token = true;
+        vt__quic_confirm(c);
+    }
+    return vt__quic_issue(c);
+}
+static int vt__quic_secret(vt__quic *c, int level, bool write, const vt__qsec_secret *s) {
+    switch (level) {
+    case VT__QTLS_HANDSHAKE:
+        if (write) vt__qrec_keys(&c->rec);
+        return vt__qkeys_set(&c->keys.at[VT__QPKT_HANDSHAKE], c->keys.version, s, write);
+    default: return vt__qkeys_app(&c->keys, s, write);
+    }
+}
+static int vt__quic_secrets(vt__quic *c) {
+    vt__qsec_secret s;
+    int level, rc = 0;
+    bool write;
+    while (rc >= 0 && vt__qtls_secret(c->tls, &level, &write, &s)) rc = vt__quic_secret(c, level, write, &s);
+    OPENSSL_cleanse(&s, sizeof s);
+    return rc;
+}
+static int vt__quic_outputs(vt__quic *c) {
+    static const uint8_t levels[] = {VT__QTLS_INITIAL, VT__QTLS_HANDSHAKE, VT__QTLS_APP};
+    const uint8_t *p;
+    for (unsigned i = 0; i < VT__QPKT_SPACES; i++) {
+        size_t n = vt__qtls_out(c->tls, levels[i], &p);
+        if (!n) continue;
+        if (vt__qstr_out_add(c->mem, &c->spaces[i].out, p, n) < n) return -ENOMEM;
+        vt__qtls_took(c->tls, levels[i], n);
+    }
+    return 0;
+}
+/* After each step of TLS: what it gave. A server needs it no longer when the handshake is complete, and it is large. */
+static void vt__quic_tls_did(vt__quic *c, int rc) {
+    while (rc == VT__QTLS_DEAR) rc = vt__qtls_go(c->tls);
+    int failed = rc < 0 ? rc : vt__quic_secrets(c);
+    if (failed >= 0) failed = vt__quic_outputs(c);
+    if (failed >= 0 && c->tls->complete && !c->complete) failed = vt__quic_completed(c);
+    if (failed >= 0) return;
+    if (c->err) vt__quic_fail(c, c->err);
+    else if (rc < 0) vt__quic_fail_tls(c);
+    else vt__quic_fail(c, failed);
+}
+/* CRYPTO: handed to TLS as far as there is no gap. */
+static int vt__quic_crypto(vt__quic *c, const vt__qpkt_frame *f) {
+    static const uint8_t levels[] = {VT__QTLS_INITIAL, VT__QTLS_HANDSHAKE, VT__QTLS_APP};
+    unsigned space = c->pkt.space;
+    vt__qstr_in *in = &c->spaces[space].in;
+    const uint8_t *p;
+    if (!c->tls) return f->stream.len ? VT__QPKT_E_CRYPTO_LATE : 0;
+    int rc = vt__qstr_in_put(c->mem, in, f->stream.offset, f->stream.data, f->stream.len,
+                             VT__QUIC_CRYPTO_MAX);
+    if (rc < 0) return rc == VT__QPKT_E_FLOW_CONTROL ? VT__QPKT_E_CRYPTO : rc;
+    for (size_t n; c->state < VT__QUIC_CLOSING && (n = vt__qstr_in_next(in, &p)) > 0;) {
+        rc = vt__qtls_recv(c->tls, levels[space], p, n);
+        vt__qstr_in_skip(c->mem, in, n);
+        vt__quic_tls_did(c, rc);
+    }
+    return 0;
+}
+
+/* ---- frames in ---- */
+static int vt__quic_on_ack(vt__quic *c, vt__qpkt_frame *f) {
+    unsigned space = c->pkt.space;
+    vt__qpkt_range r = {f->ack.first, f->ack.largest};
+    uint64_t exponent = space == VT__QPKT_APP ? c->peer.ack_exponent : 3;
+    uint64_t delay = VT__MIN(f->ack.delay, UINT64_C(1) << 32)
+                     << exponent; /* µs; @qrec cuts what is too long */
+    if (c->discarded[space]) return 0;
+    int rc = vt__qrec_ack_begin(&c->rec, space, f->ack.largest, (int64_t)delay * 1000, c->now);
+    bool ecn = f->type == VT__QPKT_F_ACK_ECN;
+    do
+        if (rc >= 0) rc = vt__qrec_ack_range(&c->rec, r.lo, r.hi);
+    while (rc >= 0 && vt__qpkt_ack_next(f, &r));
+    if (rc < 0) return VT__QPKT_E_ACKED;
+    vt__qrec_ack_end(&c->rec, ecn ? f->ack.ecn : NULL);
+    c->streams.cwnd = vt__qrec_window(&c->rec);
+    c->streams.rtt = c->rec.rtt.smoothed;
+    return c->err;
+}
+static int vt__quic_on_cid(vt__quic *c, const vt__qpkt_frame *f) {
+    vt__qpkt_cid cid;
+    vt__qpkt_cid_set(&cid, f->cid.id, f->cid.len);
+    return vt__qcid_given(&c->cids, f->cid.seq, f->cid.retire, &cid, f->cid.token);
+}
+static int vt__quic_on_retire(vt__quic *c, const vt__qpkt_frame *f) {
+    vt__qpkt_cid gone;
+    int rc = vt__qcid_retired(&c->cids, f->cid.seq, &c->pkt.to, &gone);
+    if (rc <= 0) return rc;
+    vt__quic_tell_cid(c, &gone, false);
+    return vt__quic_issue(c);
+}
+static int64_t vt__quic_ask_each(const vt__quic *c) { return VT__MAX(vt__quic_pto(c), 100 * VT_MS); }
+static int vt__quic_on_response(vt__quic *c, const vt__qpkt_frame *f) {
+    unsigned i = vt__qroute_answered(c->paths, f->bytes.data);
+    if (i == VT__QROUTE_NONE) return 0;
+    vt__qroute *p = &c->paths[i];
+    if (!p->full)
+        vt__qroute_ask(p, c->now, vt__quic_ask_each(c)); /* only the address has been shown to be good */
+    if (i != c->active) return 0;
+    c->fallback = VT__QROUTE_NONE;
+    vt__qrec_blocked(&c->rec, c->blocked = false);
+    return 0;
+}
+static int vt__quic_on_close(vt__quic *c, const vt__qpkt_frame *f) {
+    vt__quic_end e;
+    vt_str why = {(const char *)f->close.reason, f->close.len};
+    vt__quic_end_set(&e, VT__QUIC_BY_PEER, f->close.code, why);
+    e.app = f->kind == VT__QPKT_F_CLOSE_APP;
+    e.frame = f->close.frame;
+    vt__quic_shut(c, VT__QUIC_DRAINING, &e);
+    return 0;
+}
+static int vt__quic_on_datagram(vt__quic *c, const vt__qpkt_frame *f, vt__quic_event *ev) {
+    if (!c->cfg->max_datagram || f->stream.len > c->cfg->max_datagram) return VT__QPKT_E_DATAGRAM;
+    ev->type = VT__QUIC_EV_DATAGRAM;
+    ev->p = f->stream.data, ev->n = f->stream.len;
+    return 1;
+}
+/* 1: an event, 0, < 0. */
+static int vt__quic_frame(vt__quic *c, vt__qpkt_frame *f, vt__quic_event *ev) {
+    int rc = vt__qpkt_frame_check(f, (enum vt__qpkt_type)c->pkt.type, !c->server);
+    if (rc < 0) return rc;
+    c->pkt.eliciting |= vt__qpkt_frame_elicits(f->kind);
+    c->pkt.plain |= !vt__qpkt_frame_probes(f->kind);
+    switch (f->kind) {
+    case VT__QPKT_F_PADDING:
+    case VT__QPKT_F_PING: return 0;
+    case VT__QPKT_F_ACK:
+    case VT__QPKT_F_ACK_ECN: return vt__quic_on_ack(c, f);
+    case VT__QPKT_F_CRYPTO: return vt__quic_crypto(c, f);
+    case VT__QPKT_F_NEW_TOKEN:
+        ev->type = VT__QUIC_EV_TOKEN;
+        ev->p = f->bytes.data, ev->n = f->bytes.len;
+        return 1;
+    case VT__QPKT_F_NEW_CID: return vt__quic_on_cid(c, f);
+    case VT__QPKT_F_RETIRE_CID: return vt__quic_on_retire(c, f);
+    case VT__QPKT_F_PATH_CHALLENGE:
+        memcpy(c->paths[c->pkt.path].answer, f->bytes.data, 8);
+        c->paths[c->pkt.path].owes = true;
+        return 0;
+    case VT__QPKT_F_PATH_RESPONSE: return vt__quic_on_response(c, f);
+    case VT__QPKT_F_CLOSE:
+    case VT__QPKT_F_CLOSE_APP: return vt__quic_on_close(c, f);
+    case VT__QPKT_F_HANDSHAKE_DONE: vt__quic_confirm(c); return 0;
+    case VT__QPKT_F_DATAGRAM: return vt__quic_on_datagram(c, f, ev);
+    default: return vt__qstr_recv(&c->streams, f);
+    }
+}
+
+/* ---- paths ---- */
+static void vt__quic_path_drop(vt__quic *c, unsigned i) {
+    vt__qroute *p = &c->paths[i];
+    bool shared = false;
+    for (unsigned k = 0; k < VT__QROUTE_MAX; k++)
+        shared |= k != i && c->paths[k].used && c->paths[k].seq == p->seq;
+    p->used = p->asking = p->owes = false;
+    if (c->fallback == i) c->fallback = VT__QROUTE_NONE;
+    int rc = shared ? 0 : vt__qcid_drop(&c->cids, p->seq);
+    if (rc < 0) vt__quic_fail(c, rc);
+}
+/* A place for another path, VT__QROUTE_NONE: all are in use. It begins with the connection ID of the active one. */
+static unsigned vt__quic_path_add(vt__quic *c, const vt__qroute_addr *local, const vt__qroute_addr *remote) {
+    unsigned keep = 1U << c->active | (c->fallback == VT__QROUTE_NONE ? 0 : 1U << c->fallback);
+    unsigned i = vt__qroute_place(c->paths, keep);
+    if (i == VT__QROUTE_NONE) return i;
+    if (c->paths[i].used) vt__quic_path_drop(c, i);
+    c->paths[i] = (vt__qroute){
+        .local = *local, .remote = *remote, .used = true, .seq = c->paths[c->active].seq};
+    return i;
+}
+/* Another connection ID for a path to or from another address. */
+static bool vt__quic_path_own(vt__quic *c, unsigned i) {
+    vt__qcid_theirs *t = vt__qcid_take(&c->cids);
+    if (t) c->paths[i].seq = t->seq;
+    return t != NULL;
+}
+/* The path of a packet that was opened; VT__QROUTE_NONE: it is dropped. Only clients move, when the handshake is over; not
+ * to another host if they were asked not to: they may be behind something that changes ports. */
+static unsigned vt__quic_path_of(vt__quic *c) {
+    if (c->in.path != VT__QROUTE_NONE) return c->in.path;
+    if (!c->server || !c->confirmed) return VT__QROUTE_NONE;
+    if (c->cfg->no_migration && !vt__qroute_same_host(&c->paths[c->active].remote, &c->in.remote))
+        return VT__QROUTE_NONE;
+    unsigned i = vt__quic_path_add(c, &c->in.local, &c->in.remote);
+    if (i == VT__QROUTE_NONE) return i;
+    c->paths[i].rx = (uint64_t)(c->in.end - c->in.begin);
+    return c->in.path = (uint8_t)i;
+}
+/* Packets go there from now on. A mere change of the port is a rebinding on the way: the network is the same. */
+static void vt__quic_path_switch(vt__quic *c, unsigned to) {
+    vt__qroute *old = &c->paths[c->active], *p = &c->paths[to];
+    bool same_host = vt__qroute_same_host(&old->remote, &p->remote) &&
+                     vt__qroute_same_host(&old->local, &p->local);
+    if (old->proven) c->fallback = c->active;
+    if (c->fallback == to) c->fallback = VT__QROUTE_NONE;
+    c->active = (uint8_t)to;
+    c->news |= VT__QUIC_NEWS(PATH);
+    if (!same_host) vt__qrec_path(&c->rec);
+    vt__qrec_blocked(&c->rec, c->blocked = false);
+}
+/* The peer sends from another address (RFC 9000 9.3): it, and the old one, have to show that they are there. */
+static void vt__quic_path_follow(vt__quic *c, unsigned to) {
+    vt__qroute *old = &c->paths[c->active], *p = &c->paths[to];
+    bool rebound = p->ours == old->ours; /* the peer has not noticed */
+    if (!rebound && p->seq == old->seq) (void)vt__quic_path_own(c, to);
+    int64_t each = vt__quic_ask_each(c);
+    vt__quic_path_switch(c, to);
+    if (!p->valid || !p->full) vt__qroute_ask(p, c->now, each);
+    if (old->proven) vt__qroute_ask(old, c->now, each);
+}
+/* Those that did not answer in time. */
+static void vt__quic_paths_tick(vt__quic *c) {
+    for (unsigned i = 0; i < VT__QROUTE_MAX && c->state == VT__QUIC_OPEN; i++) {
+        vt__qroute *p = &c->paths[i];
+        if (!p->used || !p->asking || c->now < p->until) continue;
+        p->asking = false;
+        if (p->proven && i == c->active) continue; /* its address was good: full datagrams are not */
+        if (i == c->active && c->fallback == VT__QROUTE_NONE)
+            vt__quic_vanish(c, VT__QUIC_BY_TIME, VT__QPKT_NO_VIABLE_PATH);
+        else {
+            if (i == c->active) vt__quic_path_switch(c, c->fallback);
+            vt__quic_path_drop(c, i);
+        }
+    }
+}
+/* A client goes to another address, of its own or (preferred_address) of the server: 0; -EAGAIN: no connection ID is left, or
+ * it is too early; -EPERM: the server does not want it. */
+static VT__UNUSED int vt__quic_move(vt__quic *c, const vt__qroute_addr *local, const vt__qroute_addr *remote,
+                                    int64_t now) {
+    c->now = now;
+    if (c->server || c->peer.no_migration) return -EPERM;
+    if (!c->confirmed || c->state != VT__QUIC_OPEN) return -EAGAIN;
+    unsigned i = vt__qroute_find(c->paths, local, remote);
+    if (i == c->active) return 0;
+    if (i == VT__QROUTE_NONE) {
+        i = vt__quic_path_add(c, local, remote);
+        if (i == VT__QROUTE_NONE) return -EAGAIN;
+        if (!vt__quic_path_own(c, i)) {
+            c->paths[i].used = false;
+            return -EAGAIN;
+        }
+    }
+    c->paths[i]
+        .valid = true; /* a server has shown itself in the handshake; this asks whether the way is open */
+    vt__quic_path_switch(c, i);
+    vt__qroute_ask(&c->paths[i], now, vt__quic_ask_each(c));
+    return 0;
+}
+
+/* ---- packets in ---- */
+/* Packets that end in a token of the peer's, and cannot be opened, say that it has forgotten us. */
+static bool vt__quic_is_reset(const vt__quic *c) {
+    size_t n = (size_t)(c->in.end - c->in.begin);
+    bool found = false;
+    if (n < 21 || c->in.kept) return false;
+    for (unsigned i = 0; i < c->cids.ntheirs; i++) {
+        const vt__qcid_theirs *t = &c->cids.theirs[i];
+        if (t->has_token && t->used)
+            found |= vt__qsec_equal(t->token, c->in.end - VT__QCID_TOKEN, VT__QCID_TOKEN);
+    }
+    return found;
+}
+/* A packet whose keys may still come. */
+static void vt__quic_keep(vt__quic *c, const uint8_t *p, size_t n, unsigned space) {
+    if (c->nearly == VT__QUIC_EARLY_MAX || c->in.kept || c->in.path != c->active) return;
+    vt__quic_kept *k = vt__mem_alloc(sizeof *k + n);
+    if (!k) return;
+    *k = (vt__quic_kept){.n = n, .space = (uint8_t)space, .ecn = c->in.ecn};
+    memcpy(k->b, p, n);
+    vt__quic_kept **at = &c->early;
+    while (*at) at = &(*at)->next;
+    *at = k;
+    c->nearly++;
+}
+/* One that can be opened now, as a datagram. */
+static bool vt__quic_replay(vt__quic *c) {
+    for (vt__quic_kept **at = &c->early; *at; at = &(*at)->next) {
+        vt__quic_kept *k = *at;
+        if (!vt__qsec_has(&c->keys.at[k->space].rx) && !c->discarded[k->space]) continue;
+        *at = k->next;
+        c->nearly--;
+        c->in.p = c->in.begin = k->b, c->in.end = k->b + k->n;
+        c->in.local = c->paths[c->active].local, c->in.remote = c->paths[c->active].remote;
+        c->in.path = c->active, c->in.ecn = k->ecn, c->in.kept = k;
+        return true;
+    }
+    return false;
+}
+static unsigned vt__quic_space_of(enum vt__qpkt_type type) {
+    if (type == VT__QPKT_T_INITIAL) return VT__QPKT_INITIAL;
+    return type == VT__QPKT_T_HANDSHAKE ? VT__QPKT_HANDSHAKE : VT__QPKT_APP;
+}
+static void vt__quic_datagram_done(vt__quic *c) {
+    vt__mem_free(c->in.kept);
+    c->in.p = c->in.end = NULL, c->in.kept = NULL;
+}
+/* Retry (RFC 9000 17.2.5, RFC 9001 5.8): once, and before anything else. */
+static int vt__quic_on_retry(vt__quic *c, const vt__qpkt_head *h, const uint8_t *p) {
+    uint8_t tag[VT__QSEC_TAG];
+    if (c->server || c->retried || c->got_one || !h->token_len || h->version != c->keys.version) return 0;
+    if (vt__qsec_retry_tag(h->version, c->odcid.b, c->odcid.len, p, h->len - sizeof tag, tag) < 0)
+        return -ENOMEM;
+    if (!vt__qsec_equal(tag, p + h->len - sizeof tag, sizeof tag)) return 0;
+    char *token = vt__mem_strdup((const char *)h->token, h->token_len);
+    if (!token) return -ENOMEM;
+    vt__mem_free(c->token);
+    c->token = token, c->token_len = h->token_len;
+    c->retried = true;
+    vt__qpkt_cid_set(&c->retry_scid, h->scid, h->scid_len);
+    c->cids.theirs[0].cid = c->retry_scid;
+    int rc = vt__qkeys_initial(&c->keys.at[VT__QPKT_INITIAL], h->version, &c->retry_scid, false);
+    if (rc < 0) return rc;
+    vt__qrec_resend(&c->rec, VT__QPKT_INITIAL);
+    return c->err;
+}
+/* Version Negotiation: the end of this connection, and maybe the beginning of another one, of a version that both know. */
+static int vt__quic_on_versions(vt__quic *c, const vt__qpkt_head *h) {
+    uint64_t best = 0;
+    if (c->server || c->got_one || c->retried) return 0;
+    if (h->dcid_len != VT__QCID_LEN || memcmp(h->dcid, c->cids.ours[0].cid.b, VT__QCID_LEN) != 0) return 0;
+    if (h->scid_len != c->odcid.len || memcmp(h->scid, c->odcid.b, h->scid_len) != 0) return 0;
+    for (size_t i = 0; i + 4 <= h->token_len; i += 4) {
+        uint32_t v = vt__qpkt_get32(h->token + i);
+        if (v == c->keys.version) return 0; /* a lie, or a stray one */
+        if (v == VT__QPKT_V1 || (v == VT__QPKT_V2 && !c->cfg->no_v2 && !best)) best = v;
+    }
+    vt__quic_vanish(c, VT__QUIC_BY_VERSION, best);
+    return 0;
+}
+/* Whether a packet is for us, and from whom we talk to. */
+static bool vt__quic_for_us(vt__quic *c, const vt__qpkt_head *h) {
+    vt__qpkt_cid *to = &c->pkt.to, was = *to;
+    if (h->dcid_len > VT__QPKT_CID_MAX || h->scid_len > VT__QPKT_CID_MAX) return false;
+    vt__qpkt_cid_set(to, h->dcid, h->dcid_len);
+    if (c->in.begin != c->in.p && !vt__qpkt_cid_eq(&was, to)) return false; /* behind one for another */
+    const vt__qcid_ours *o = vt__qcid_ours_find(&c->cids, to);
+    bool first = c->server && h->type < VT__QPKT_T_HANDSHAKE &&
+                 vt__qpkt_cid_eq(to, c->retried ? &c->retry_scid : &c->odcid);
+    if (!o && !first) return false;
+    c->pkt.ours = o ? o->seq : 0;
+    if (h->type == VT__QPKT_T_SHORT || !(c->got_one || c->server)) return true;
+    return h->scid_len == c->peer_scid.len && memcmp(h->scid, c->peer_scid.b, h->scid_len) == 0;
+}
+/* The keys that a packet is read with; NULL: there are none (yet). There are none for 0-RTT. */
+static vt__qkeys_level *vt__quic_level_of(vt__quic *c, const vt__qpkt_head *h) {
+    vt__qkeys *k = &c->keys;
+    vt__qkeys_level *l = &k->at[vt__quic_space_of(h->type)];
+    if (h->type == VT__QPKT_T_EARLY) return NULL;
+    if (h->type != VT__QPKT_T_SHORT && h->version != k->version) {
+        if (h->type != VT__QPKT_T_INITIAL || c->cfg->no_v2 || !vt__qpkt_known(h->version)) return NULL;
+        bool chosen = k->version != c->first_version || vt__qsec_has(&k->at[VT__QPKT_HANDSHAKE].rx);
+        if (!c->server && (chosen || vt__quic_other_version(c, h->version) < 0)) return NULL;
+        l = &k->other;
+    }
+    return vt__qsec_has(&l->rx) ? l : NULL;
+}
+/* A client learns the server's connection ID by its first packet, and the version that it chose by the first one behind
+ * ClientHello. */
+static void vt__quic_met(vt__quic *c, const vt__qpkt_head *h) {
+    bool first = !c->got_one;
+    c->got_one = true;
+    if (c->server || h->type == VT__QPKT_T_SHORT) return;
+    if (first) {
+        vt__qpkt_cid_set(&c->peer_scid, h->scid, h->scid_len);
+        c->cids.theirs[0].cid = c->peer_scid;
+    }
+    if (h->version != c->keys.version) vt__quic_turn_version(c, h->version);
+}
+/* One that was opened: 1, 0: drop it, < 0. */
+static int vt__quic_opened(vt__quic *c, const vt__qpkt_head *h, const vt__qkeys_packet *k) {
+    unsigned space = vt__quic_space_of(h->type);
+    if (vt__qpkt_reserved(k->p[0])) return VT__QPKT_E_RESERVED;
+    if (!vt__qrec_fresh(&c->rec, space, k->pn)) return 0;
+    if (!k->len) return VT__QPKT_E_EMPTY;
+    unsigned path = vt__quic_path_of(c);
+    if (path == VT__QROUTE_NONE) return 0;
+    vt__quic_met(c, h);
+    if (c->server && space == VT__QPKT_HANDSHAKE) {
+        c->paths[path].valid = c->paths[path].full = c->paths[path].proven = true;
+        vt__quic_discard(c, VT__QPKT_INITIAL);
+    }
+    c->pkt.p = k->payload, c->pkt.end = k->payload + k->len;
+    c->pkt.pn = k->pn;
+    c->pkt.type = (uint8_t)h->type, c->pkt.space = (uint8_t)space, c->pkt.path = (uint8_t)path;
+    c->pkt.eliciting = c->pkt.plain = false;
+    c->idle_at = c->now, c->quiet = true;
+    return 1;
+}
+/* What could not be opened may be a stateless reset. */
+static int vt__quic_not_opened(vt__quic *c, const vt__qpkt_head *h) {
+    if (h->type == VT__QPKT_T_SHORT && vt__quic_is_reset(c)) vt__quic_vanish(c, VT__QUIC_BY_RESET, 0);
+    return 0;
+}
+static int vt__quic_open_packet(vt__quic *c, const vt__qpkt_head *h, uint8_t *p) {
+    unsigned space = vt__quic_space_of(h->type);
+    if (!vt__quic_for_us(c, h)) return vt__quic_not_opened(c, h);
+    if (!h->fixed && !c->complete) return 0;
+    vt__qkeys_level *l = vt__quic_level_of(c, h);
+    if (!l) {
+        if (h->type != VT__QPKT_T_EARLY && !c->discarded[space]) vt__quic_keep(c, p, h->len, space);
+        return 0;
+    }
+    vt__qkeys_packet k = {.p = p,
+                          .head = h,
+                          .expected = vt__qrec_expect(&c->rec, space),
+                          .next_pn = vt__qrec_next(&c->rec, space),
+                          .until = c->now + 3 * vt__quic_pto(c)};
+    int rc = vt__qkeys_open(&c->keys, l, &k);
+    if (rc == -EBADMSG) return vt__quic_not_opened(c, h);
+    return rc < 0 ? rc : vt__quic_opened(c, h, &k);
+}
+/* The next packet of the datagram: 1: its frames can be read; 0: it is dropped; < 0. */
+static int vt__quic_packet(vt__quic *c) {
+    vt__qpkt_head h;
+    uint8_t *p = c->in.p;
+    if (vt__qpkt_head_get(&h, p, (size_t)(c->in.end - p), VT__QCID_LEN) < 0) {
+        c->in.p = c->in.end;
+        return 0;
+    }
+    size_t whole = (size_t)(c->in.end - c->in.begin);
+    int rc = 0;
+    switch (h.type) {
+    case VT__QPKT_T_UNKNOWN: break;
+    case VT__QPKT_T_NEGOTIATION: rc = vt__quic_on_versions(c, &h); break;
+    case VT__QPKT_T_RETRY: rc = vt__quic_on_retry(c, &h, p); break;
+    default:
+        if (h.type == VT__QPKT_T_INITIAL && c->server && whole < VT__QUIC_MIN) break; /* RFC 9000 14.1 */
+        rc = vt__quic_open_packet(c, &h, p);
+    }
+    c->in.p = p + h.len;
+    return rc;
+}
+static void vt__quic_packet_done(vt__quic *c) {
+    unsigned space = c->pkt.space;
+    vt__qroute *p = &c->paths[c->pkt.path];
+    bool newest = c->pkt.pn >= vt__qrec_expect(&c->rec, space);
+    c->pkt.p = NULL;
+    bool asks = c->pkt.eliciting &&
+                vt__qsec_has(&c->keys.at[space].tx); /* what cannot be sent is not owed yet */
+    if (!c->discarded[space]) vt__qrec_got(&c->rec, space, c->pkt.pn, asks, c->in.ecn, c->now);
+    p->used_at = c->now;
+    if (space != VT__QPKT_APP) return;
+    p->ours = c->pkt.ours;
+    if (c->pkt.eliciting) c->lonely = 0;
+    if (newest && c->pkt.plain && c->pkt.path != c->active && c->server) vt__quic_path_follow(c, c->pkt.path);
+}
+/* Closing: what comes is answered at first, and then the less the more there is. */
+static void vt__quic_recv_closing(vt__quic *c) {
+    if (c->state != VT__QUIC_CLOSING || ++c->close_got < c->close_next) return;
+    c->close_next *= 2;
+    c->close_got = 0;
+    c->owes_close = true;
+}
+static VT__UNUSED void vt__quic_recv(vt__quic *c, const vt__quic_dgram *d, int64_t now) {
+    c->now = c->streams.now = now;
+    unsigned i = vt__qroute_find(c->paths, d->local, d->remote);
+    if (i != VT__QROUTE_NONE) c->paths[i].rx += d->n;
+    if (c->state >= VT__QUIC_CLOSING) {
+        vt__quic_recv_closing(c);
+        return;
+    }
+    if (c->blocked && i == c->active) vt__qrec_blocked(&c->rec, c->blocked = false);
+    c->in.p = c->in.begin = d->p, c->in.end = d->p + d->n;
+    c->in.local = *d->local, c->in.remote = *d->remote;
+    c->in.path = (uint8_t)i, c->in.ecn = (uint8_t)d->ecn;
+}
+
+/* ---- events ---- */
+static bool vt__quic_tell(vt__quic *c, vt__quic_event *ev) {
+    static const uint8_t order[] = {VT__QUIC_EV_READY, VT__QUIC_EV_CONFIRMED, VT__QUIC_EV_PATH,
+                                    VT__QUIC_EV_CLOSED};
+    if (c->ncid_news) {
+        ev->type = c->cid_news[0].add ? VT__QUIC_EV_CID_ADD : VT__QUIC_EV_CID_DEL;
+        ev->cid = c->cid_news[0].cid;
+        memmove(c->cid_news, c->cid_news + 1, --c->ncid_news * sizeof c->cid_news[0]);
+        return true;
+    }
+    for (unsigned i = 0; i < VT__COUNT(order); i++)
+        if (c->news >> order[i] & 1) {
+            c->news &= (uint16_t) ~(1U << order[i]);
+            ev->type = order[i];
+            return true;
+        }
+    return false;
+}
+/* A step on: 1: an event; 0: go on; -1: nothing is left. */
+static int vt__quic_step(vt__quic *c, vt__quic_event *ev) {
+    int rc = 0;
+    if (c->state >= VT__QUIC_CLOSING) {
+        vt__quic_datagram_done(c);
+        return -1;
+    }
+    if (c->pkt.p) {
+        vt__qpkt_frame f;
+        rc = vt__qpkt_frame_get(&f, &c->pkt.p, c->pkt.end);
+        c->pkt.frame = f.type;
+        if (rc > 0) rc = vt__quic_frame(c, &f, ev);
+        else if (rc == 0) vt__quic_packet_done(c);
+    } else if (c->in.p < c->in.end) {
+        rc = vt__quic_packet(c);
+        rc = VT__MIN(rc, 0);
+    } else {
+        vt__quic_datagram_done(c);
+        if (!vt__quic_replay(c)) return -1;
+    }
+    if (rc < 0) vt__quic_fail(c, rc);
+    return VT__MAX(rc, 0);
+}
+/* 1: an event; 0: nothing more: the datagram is not needed any longer. */
+static VT__UNUSED int vt__quic_next(vt__quic *c, vt__quic_event *ev) {
+    if (c->server && c->complete && !(c->news & VT__QUIC_NEWS(READY))) vt__qtls_free(c->tls), c->tls = NULL;
+    for (;;) {
+        if (vt__quic_tell(c, ev)) return 1;
+        if (c->state < VT__QUIC_CLOSING && vt__qstr_next(&c->streams, &ev->stream)) {
+            ev->type = VT__QUIC_EV_STREAM;
+            return 1;
+        }
+        int rc = vt__quic_step(c, ev);
+        if (rc > 0) return 1;
+        if (rc < 0 && !c->news && !c->ncid_news) return 0;
+    }
+}
+
+/* ---- packets out ---- */
+/* One being written: frames in the clear, from payload to end. */
+typedef struct vt__quic_out {
+    uint8_t *head, *payload, *end;
+    const uint8_t *most; /* of end; the tag fits behind it */
+    uint64_t pn;
+    uint8_t type, space, pn_size, n;
+    uint8_t flags; /* VT__QREC_x */
+    bool acks;
+    vt__qpkt_note notes[VT__QUIC_NOTES];
+} vt__quic_out;
+/* Datagrams of one train: where masks have to be put, and what they are made of. */
+typedef struct vt__quic_tx {
+    unsigned n;
+    struct {
+        uint8_t *head, *pn;
+        unsigned size;
+    } at[VT__QUIC_TRAIN];
+    uint8_t samples[VT__QUIC_TRAIN * VT__QSEC_SAMPLE];
+} vt__quic_tx;
+
+static void vt__quic_wrote(vt__quic_out *o, uint8_t *end) {
+    o->end = end;
+    o->flags |= VT__QREC_ELICITING | VT__QREC_IN_FLIGHT;
+}
+/* A frame is at `end`; NULL: it did not fit. With a note of it. */
+static bool vt__quic_noted(vt__quic_out *o, uint8_t *end, unsigned kind, uint64_t a, uint64_t b, size_t len) {
+    if (!end) return false;
+    vt__quic_wrote(o, end);
+    o->notes[o->n++] = (vt__qpkt_note){.kind = (uint8_t)kind, .len = (uint32_t)len, .a = a, .b = b};
+    return true;
+}
+VT__INLINE bool vt__quic_full(const vt__quic_out *o) { return o->n == VT__QUIC_NOTES; }
+
+static void vt__quic_put_ack(vt__quic *c, vt__quic_out *o) {
+    vt__qrec_ack a;
+    if (!vt__qrec_ack_any(&c->rec, o->space) || !vt__qrec_ack_get(&c->rec, o->space, c->now, &a)) return;
+    uint64_t delay = (uint64_t)(a.delay_ns / 1000) >> 3; /* our ack_delay_exponent */
+    uint8_t *end = vt__qpkt_put_ack(o->end, o->most, a.ranges, a.n, delay, a.ecn);
+    if (!end) return;
+    o->end = end;
+    o->acks = true;
+    o->flags |= VT__QREC_WITH_ACK;
+}
+static void vt__quic_put_crypto(vt__quic *c, vt__quic_out *o) {
+    vt__qstr_out *out = &c->spaces[o->space].out;
+    uint64_t offset, all;
+    while (!vt__quic_full(o) && vt__qstr_out_next(out, &offset, &all)) {
+        size_t len = (size_t)VT__MIN(all, vt__qpkt_crypto_room((size_t)(o->most - o->end), offset));
+        uint8_t *data = len ? vt__qpkt_put_crypto(o->end, o->most, offset, len) : NULL;
+        if (!data) return;
+        vt__qstr_out_take(out, offset, data, len);
+        (void)vt__quic_noted(o, data + len, VT__QUIC_N_CRYPTO, offset, 0, len);
+    }
+}
+/* NEW_TOKEN: good for the address alone, not for the port. */
+static void vt__quic_put_token(vt__quic *c, vt__quic_out *o) {
+    uint8_t token[VT__QSEC_TOKEN_MAX];
+    vt__qsec_token t = {.kind = VT__QSEC_TOKEN_NEW, .born = c->now};
+    const vt__qroute_addr *to = &c->paths[c->active].remote;
+    int n = vt__qsec_token_seal(c->cfg->vault, &t, to->ip, sizeof to->ip, token);
+    if (n <= 0) c->owes_token = false;
+    else {
+        uint8_t *end = vt__qpkt_put_token(o->end, o->most, (vt_str){(char *)token, (size_t)n});
+        if (vt__quic_noted(o, end, VT__QUIC_N_TOKEN, 0, 0, 0)) c->owes_token = false;
+    }
+}
+static void vt__quic_put_cids(vt__quic *c, vt__quic_out *o) {
+    for (unsigned i = 0; i < c->cids.nours && !vt__quic_full(o); i++) {
+        vt__qcid_ours *q = &c->cids.ours[i];
+        if (!q->owed) continue;
+        uint8_t *end = vt__qpkt_put_new_cid(o->end, o->most, q->seq, 0, &q->cid, q->token);
+        if (vt__quic_noted(o, end, VT__QUIC_N_CID, q->seq, 0, 0)) q->owed = false;
+    }
+    for (unsigned i = 0; i < c->cids.nretires && !vt__quic_full(o); i++) {
+        struct vt__qcid_retire *r = &c->cids.retires[i];
+        if (!r->owed) continue;
+        uint8_t *end = vt__qpkt_put_frame(o->end, o->most, VT__QPKT_F_RETIRE_CID, r->seq, 0, 0);
+        if (vt__quic_noted(o, end, VT__QUIC_N_RETIRE, r->seq, 0, 0)) r->owed = false;
+    }
+}
+/* DATAGRAM frames are sent once; one that fits no packet is dropped. */
+static void vt__quic_put_datagrams(vt__quic *c, vt__quic_out *o) {
+    for (vt__quic_kept *d; (d = c->dgrams) != NULL;) {
+        uint8_t *end = vt__qpkt_put_datagram(o->end, o->most, d->b, d->n);
+        if (!end && o->end != o->payload) return;
+        if (end) vt__quic_wrote(o, end);
+        c->dgrams = d->next;
+        c->ndgrams--;
+        vt__mem_free(d);
+    }
+}
+static void vt__quic_put_streams(vt__quic *c, vt__quic_out *o) {
+    uint8_t *end;
+    while (!vt__quic_full(o) &&
+           (end = vt__qstr_put_control(&c->streams, o->end, o->most, &o->notes[o->n])) != NULL)
+        vt__quic_wrote(o, end), o->n++;
+    if (c->dgrams) vt__quic_put_datagrams(c, o);
+    while (!vt__quic_full(o) &&
+           (end = vt__qstr_put_data(&c->streams, o->end, o->most, &o->notes[o->n])) != NULL)
+        vt__quic_wrote(o, end), o->n++;
+}
+static void vt__quic_put_frames(vt__quic *c, vt__quic_out *o) {
+    vt__quic_put_crypto(c, o);
+    if (o->space != VT__QPKT_APP) return;
+    if (c->owes_done && !vt__quic_full(o)) {
+        uint8_t *end = vt__qpkt_put_frame(o->end, o->most, VT__QPKT_F_HANDSHAKE_DONE, 0, 0, 0);
+        if (vt__quic_noted(o, end, VT__QUIC_N_DONE, 0, 0, 0)) c->owes_done = false;
+    }
+    if (!vt__quic_full(o)) vt__quic_put_cids(c, o);
+    if (c->owes_token && !vt__quic_full(o)) vt__quic_put_token(c, o);
+    if (c->complete) vt__quic_put_streams(c, o);
+}
+static void vt__quic_put_ping(vt__quic_out *o) {
+    uint8_t *end = vt__qpkt_put_frame(o->end, o->most, VT__QPKT_F_PING, 0, 0, 0);
+    if (end) vt__quic_wrote(o, end);
+}
+/* CONNECTION_CLOSE; before 1-RTT the application's reasons are nobody's business (RFC 9000 10.2.3). */
+static void vt__quic_put_close(vt__quic *c, vt__quic_out *o) {
+    const vt__quic_end *e = &c->end;
+    bool hide = e->app && o->space != VT__QPKT_APP;
+    vt_str why = {e->why, hide ? 0 : e->why_len};
+    uint8_t *end = vt__qpkt_put_close(o->end, o->most, e->app && !hide,
+                                      hide ? VT__QPKT_APPLICATION_ERROR : e->code, e->frame, why);
+    if (end) o->end = end;
+}
+/* The head of a packet on a path, and the place for its frames; false: no room. */
+static bool vt__quic_begin(vt__quic *c, vt__quic_out *o, unsigned space, unsigned path, uint8_t *p,
+                           const uint8_t *end) {
+    const vt__qpkt_cid *dcid = vt__quic_dcid(c, &c->paths[path]);
+    static const uint8_t types[] = {VT__QPKT_T_INITIAL, VT__QPKT_T_HANDSHAKE, VT__QPKT_T_SHORT};
+    int64_t acked = vt__qrec_largest_acked(&c->rec, space);
+    o->head = p;
+    o->space = (uint8_t)space;
+    o->type = types[space];
+    o->n = o->flags = 0;
+    o->acks = false;
+    o->pn = vt__qrec_next(&c->rec, space);
+    o->pn_size = (uint8_t)vt__qpkt_pn_size(o->pn, acked < 0 ? UINT64_MAX : (uint64_t)acked);
+    if (end - p < VT__QSEC_TAG) return false;
+    o->most = end - VT__QSEC_TAG;
+    if (o->type == VT__QPKT_T_SHORT)
+        o->payload = vt__qpkt_put_short(p, o->most, dcid, c->keys.tx_phase ? VT__QPKT_KEY_PHASE : 0, o->pn,
+                                        o->pn_size);
+    else {
+        vt_str token = {c->token, space == VT__QPKT_INITIAL ? c->token_len : 0};
+        o->payload = vt__qpkt_put_long(p, o->most, (enum vt__qpkt_type)o->type, c->keys.version, dcid,
+                                       &c->cids.ours[0].cid, token, o->pn, o->pn_size);
+    }
+    o->end = o->payload;
+    return o->payload != NULL;
+}
+/* Padding, to `n` bytes with the tag, or what the sample needs. */
+static void vt__quic_pad(vt__quic_out *o, size_t n) {
+    size_t have = (size_t)(o->end - o->head) + VT__QSEC_TAG;
+    if (have >= n) return;
+    memset(o->end, 0, n - have);
+    o->end += n - have;
+    o->flags |= VT__QREC_IN_FLIGHT;
+}
+/* One packet of what there is to say: false: nothing. Without `allow`, what the window does not count: ACKs and probes. */
+static bool vt__quic_put_packet(vt__quic *c, vt__quic_out *o, unsigned space, uint8_t *p, const uint8_t *end,
+                                bool allow) {
+    if (!vt__quic_begin(c, o, space, c->active, p, end)) return false;
+    if (c->state == VT__QUIC_CLOSING) vt__quic_put_close(c, o);
+    else {
+        bool probe = vt__qrec_probes(&c->rec, space) > 0, ping = space == VT__QPKT_APP && c->owes_ping;
+        vt__quic_put_ack(c, o);
+        if (allow || probe) vt__quic_put_frames(c, o);
+        bool due = o->acks && vt__qrec_ack_due(&c->rec, space) <= c->now;
+        if (!(o->flags & VT__QREC_ELICITING) && (probe || ping || (due && vt__qrec_ack_ping(&c->rec, space))))
+            vt__quic_put_ping(o);
+        if (!(o->flags & VT__QREC_ELICITING) && !due) return false;
+    }
+    if (o->end == o->payload) return false;
+    if (o->flags & VT__QREC_ELICITING && space == VT__QPKT_APP) c->owes_ping = false;
+    while (o->end - o->payload < 4 - o->pn_size) *o->end++ = 0; /* header protection's sample */
+    return true;
+}
+static void vt__quic_masked(vt__quic *c, vt__quic_tx *tx) {
+    if (tx->n && vt__qsec_mask(&c->keys.at[VT__QPKT_APP].tx_hp, tx->samples, tx->n, tx->samples) < 0)
+        vt__quic_fail(c, -ENOMEM);
+    for (unsigned i = 0; i < tx->n; i++)
+        vt__qpkt_mask(tx->at[i].head, tx->at[i].pn, tx->at[i].size, tx->samples + i * VT__QSEC_SAMPLE);
+    tx->n = 0;
+}
+static int vt__quic_mask_later(vt__quic *c, vt__quic_tx *tx, const vt__quic_out *o) {
+    uint8_t *pn = o->payload - o->pn_size, mask[VT__QSEC_SAMPLE];
+    if (o->type == VT__QPKT_T_SHORT) {
+        memcpy(tx->samples + tx->n * VT__QSEC_SAMPLE, pn + 4, VT__QSEC_SAMPLE);
+        tx->at[tx->n].head = o->head, tx->at[tx->n].pn = pn, tx->at[tx->n].size = o->pn_size;
+        tx->n++;
+        return 0;
+    }
+    int rc = vt__qsec_mask(&c->keys.at[o->space].tx_hp, pn + 4, 1, mask);
+    vt__qpkt_mask(o->head, pn, o->pn_size, mask);
+    return rc;
+}
+/* Seals it, and gives it to @qrec. */
+static int vt__quic_seal(vt__quic *c, vt__quic_tx *tx, vt__quic_out *o, unsigned flags) {
+    size_t n = (size_t)(o->end - o->payload);
+    if (o->type != VT__QPKT_T_SHORT) vt__qpkt_end_long(o->payload, o->pn_size, o->end + VT__QSEC_TAG);
+    int rc = vt__qsec_seal(&c->keys.at[o->space].tx, o->pn, o->head, (size_t)(o->payload - o->head),
+                           o->payload, n);
+    o->end += VT__QSEC_TAG;
+    if (rc < 0) return rc == -ERANGE ? VT__QPKT_E_AEAD : rc;
+    rc = vt__qrec_sent(&c->rec, o->space, (size_t)(o->end - o->head), (unsigned)o->flags | flags, o->notes,
+                       o->n, c->now);
+    if (rc < 0) return rc;
+    if (o->acks && o->space == VT__QPKT_APP) c->keys.answered = true;
+    if (o->flags & VT__QREC_ELICITING) {
+        if (c->quiet) c->idle_at = c->now;
+        c->quiet = false;
+        c->ping_at = c->now;
+    }
+    return vt__quic_mask_later(c, tx, o);
+}
+/* One datagram of up to `most` bytes: its length. Packets of several spaces share it; the last one is padded. */
+static size_t vt__quic_put_datagram(vt__quic *c, vt__quic_tx *tx, uint8_t *p, size_t most, bool allow,
+                                    unsigned flags) {
+    vt__quic_out out[VT__QPKT_SPACES];
+    unsigned n = 0;
+    uint8_t *at = p;
+    bool pad = false, handshake = false;
+    for (unsigned space = 0; space < VT__QPKT_SPACES; space++) {
+        if (!vt__qsec_has(&c->keys.at[space].tx)) continue;
+        if (!vt__quic_put_packet(c, &out[n], space, at, p + most, allow)) continue;
+        pad |= space == VT__QPKT_INITIAL && (!c->server || out[n].flags & VT__QREC_ELICITING);
+        handshake |= space == VT__QPKT_HANDSHAKE;
+        at = out[n++].end + VT__QSEC_TAG;
+    }
+    if (!n) return 0;
+    vt__quic_out *last = &out[n - 1];
+    if (pad) vt__quic_pad(last, (size_t)(p + VT__QUIC_MIN - last->head));
+    for (unsigned i = 0; i < n; i++) {
+        int rc = vt__quic_seal(c, tx, &out[i], flags);
+        if (rc < 0) {
+            vt__quic_fail(c, rc);
+            return 0;
+        }
+    }
+    if (handshake && !c->server) vt__quic_discard(c, VT__QPKT_INITIAL);
+    return (size_t)(last->end - p);
+}
+
+/* ---- trains ---- */
+/* Other keys for what we write; -EAGAIN: not while the last change is under way. */
+static int vt__quic_update(vt__quic *c) {
+    int64_t acked = vt__qrec_largest_acked(&c->rec, VT__QPKT_APP);
+    if (!c->confirmed || !vt__qkeys_may_update(&c->keys, acked)) return -EAGAIN;
+    return vt__qkeys_turn_tx(&c->keys, vt__qrec_next(&c->rec, VT__QPKT_APP));
+}
+static size_t vt__quic_train_of(vt__quic *c, vt__quic_train *t, unsigned path, size_t segment, size_t total) {
+    const vt__qroute *p = &c->paths[path];
+    c->paths[path].tx += total;
+    t->local = p->local, t->remote = p->remote;
+    t->segment = segment;
+    t->n = segment ? (unsigned)((total + segment - 1) / segment) : 0;
+    t->ecn = vt__qrec_ecn(&c->rec);
+    return total;
+}
+VT__INLINE unsigned vt__quic_ect(const vt__quic *c) { return vt__qrec_ecn(&c->rec) ? VT__QREC_ECT : 0; }
+/* A datagram of one packet with frames that go before all others, already written from o->payload to o->end. */
+static size_t vt__quic_send_alone(vt__quic *c, vt__quic_out *o, unsigned flags) {
+    vt__quic_tx tx;
+    tx.n = 0;
+    int rc = vt__quic_seal(c, &tx, o, flags | vt__quic_ect(c));
+    vt__quic_masked(c, &tx);
+    if (rc >= 0) return (size_t)(o->end - o->head);
+    vt__quic_fail(c, rc);
+    return 0;
+}
+/* PATH_RESPONSE and PATH_CHALLENGE, in a full datagram unless the address may not be sent so much. */
+static size_t vt__quic_send_path(vt__quic *c, unsigned i, uint8_t *buf, size_t cap, vt__quic_train *t) {
+    vt__qroute *p = &c->paths[i];
+    bool ask = vt__qroute_asks(p, c->now);
+    size_t most = (size_t)VT__MIN(vt__qroute_room(p), VT__MIN(cap, VT__QUIC_MIN));
+    uint8_t challenge[8];
+    vt__quic_out o;
+    if (!p->used || (!ask && !p->owes)) return 0;
+    if (!vt__quic_begin(c, &o, VT__QPKT_APP, i, buf, buf + most)) o.end = NULL;
+    if (o.end && p->owes) o.end = vt__qpkt_put_path(o.end, o.most, VT__QPKT_F_PATH_RESPONSE, p->answer);
+    p->owes = false;
+    if (o.end && ask) {
+        vt__plat_random(challenge, sizeof challenge);
+        o.end = vt__qpkt_put_path(o.end, o.most, VT__QPKT_F_PATH_CHALLENGE, challenge);
+    }
+    if (ask) p->again = c->now + vt__quic_ask_each(c); /* also when there was no room */
+    if (!o.end) return 0;
+    vt__quic_wrote(&o, o.end);
+    vt__quic_pad(&o, most);
+    size_t n = vt__quic_send_alone(c, &o, i == c->active ? 0 : VT__QREC_OTHER_PATH);
+    if (ask && n) vt__qroute_asked(p, challenge, n);
+    return vt__quic_train_of(c, t, i, n, n);
+}
+static size_t vt__quic_send_mtu(vt__quic *c, uint8_t *buf, size_t cap, vt__quic_train *t) {
+    vt__quic_out o;
+    size_t n = vt__qrec_mtu_probe(&c->rec, c->now);
+    if (!n || n > cap || !c->paths[c->active].full) return 0;
+    if (!vt__quic_begin(c, &o, VT__QPKT_APP, c->active, buf, buf + n)) return 0;
+    vt__quic_put_ping(&o);
+    vt__quic_pad(&o, n);
+    n = vt__quic_send_alone(c, &o, VT__QREC_MTU_PROBE);
+    return vt__quic_train_of(c, t, c->active, n, n);
+}
+/* Whether there is something that waits for the window alone. */
+static bool vt__quic_wants(vt__quic *c) {
+    uint64_t offset, len;
+    for (unsigned i = 0; i < VT__QPKT_SPACES; i++)
+        if (vt__qsec_has(&c->keys.at[i].tx) && vt__qstr_out_next(&c->spaces[i].out, &offset, &len))
+            return true;
+    return c->complete && (c->dgrams || vt__qstr_wants(&c->streams));
+}
+static size_t vt__quic_send_train(vt__quic *c, uint8_t *buf, size_t cap, vt__quic_train *t) {
+    vt__quic_tx tx;
+    vt__qroute *path = &c->paths[c->active];
+    size_t mtu = vt__qrec_mtu(&c->rec), total = 0, n = mtu, room = vt__qrec_room(&c->rec, c->now);
+    unsigned flags = vt__quic_ect(c);
+    cap = VT__MIN(cap, VT__QUIC_TRAIN_MAX);
+    tx.n = 0;
+    for (unsigned i = 0; i < VT__QUIC_TRAIN && n == mtu && total + mtu <= cap; i++) {
+        uint64_t may = vt__qroute_room(path);
+        may = may > total ? may - total : 0;
+        if (may < VT__QUIC_MIN) {
+            if (!c->blocked) vt__qrec_blocked(&c->rec, c->blocked = true);
+            break;
+        }
+        n = vt__quic_put_datagram(c, &tx, buf + total, (size_t)VT__MIN(may, mtu), room > 0, flags);
+        total += n;
+        room -= VT__MIN(room, n);
+    }
+    vt__quic_masked(c, &tx);
+    c->paced = !room && vt__quic_wants(c);
+    return vt__quic_train_of(c, t, c->active, VT__MIN(mtu, total), total);
+}
+static size_t vt__quic_send_close(vt__quic *c, uint8_t *buf, size_t cap, vt__quic_train *t) {
+    vt__quic_tx tx;
+    size_t most = (size_t)VT__MIN(vt__qroute_room(&c->paths[c->active]), VT__MIN(cap, VT__QUIC_MIN)), n;
+    if (!c->owes_close) return 0;
+    c->owes_close = false;
+    tx.n = 0;
+    n = most < VT__QUIC_MIN ? 0 : vt__quic_put_datagram(c, &tx, buf, most, true, 0);
+    vt__quic_masked(c, &tx);
+    return vt__quic_train_of(c, t, c->active, n, n);
+}
+/* Datagrams to send now, written to buf, which has room for one at least (cap >= cfg->rec.mtu_max): their bytes; 0: nothing
+ * more for now. */
+static VT__UNUSED size_t vt__quic_send(vt__quic *c, uint8_t *buf, size_t cap, vt__quic_train *t,
+                                       int64_t now) {
+    size_t n = 0;
+    c->now = c->streams.now = now;
+    if (c->state >= VT__QUIC_CLOSING)
+        return c->state == VT__QUIC_CLOSING ? vt__quic_send_close(c, buf, cap, t) : 0;
+    if (vt__qkeys_worn(&c->keys)) (void)vt__quic_update(c);
+    for (unsigned i = 0; i < VT__QROUTE_MAX && !n && c->complete; i++)
+        n = vt__quic_send_path(c, i, buf, cap, t);
+    if (!n && c->confirmed) n = vt__quic_send_mtu(c, buf, cap, t);
+    if (!n) n = vt__quic_send_train(c, buf, cap, t);
+    if (!n && c->state == VT__QUIC_CLOSING) return vt__quic_send_close(c, buf, cap, t);
+    return n;
+}
+
+/* ---- time ---- */
+static int64_t vt__quic_idle_due(const vt__quic *c) {
+    int64_t ns = c->cfg->idle_ns, theirs = (int64_t)VT__MIN(c->peer.idle_ms, UINT64_C(1) << 32) * VT_MS;
+    if (c->complete && theirs) ns = VT__MIN(ns, theirs);
+    return c->idle_at + VT__MAX(ns, 3 * vt__quic_pto(c));
+}
+/* PING keeps a connection alive; and a client that waits for answers and hears nothing asks whether it is still reached, the
+ * less often the longer: whatever stands on the way may know it by another port by now, and the server sends to the old one. */
+static int64_t vt__quic_ping_due(const vt__quic *c) {
+    int64_t last = VT__MAX(c->ping_at, c->idle_at), due = INT64_MAX;
+    if (!c->confirmed || c->owes_ping) return due;
+    if (c->cfg->keep_alive_ns) due = last + c->cfg->keep_alive_ns;
+    if (!c->server && c->streams.count && !c->rec.in_flight)
+        due = VT__MIN(due, last + (3 * vt__quic_pto(c) << VT__MIN(c->lonely, 5)));
+    return due;
+}
+/* When vt__quic_tick wants to be called; INT64_MAX: never. */
+static VT__UNUSED int64_t vt__quic_due(const vt__quic *c) {
+    if (c->state >= VT__QUIC_CLOSING) return c->state == VT__QUIC_DEAD ? INT64_MAX : c->close_at;
+    int64_t due = vt__quic_idle_due(c);
+    if (!c->complete) due = VT__MIN(due, c->opened_at + c->cfg->handshake_ns);
+    if (!c->blocked) due = VT__MIN(due, vt__qrec_due(&c->rec));
+    if (c->paced) due = VT__MIN(due, vt__qrec_pace_at(&c->rec));
+    if (vt__qsec_has(&c->keys.old)) due = VT__MIN(due, c->keys.old_until);
+    due = VT__MIN(due, vt__quic_ping_due(c));
+    return VT__MIN(due, vt__qroute_due(c->paths));
+}
+/* Time has passed; then next and send, as after recv. */
+static VT__UNUSED void vt__quic_tick(vt__quic *c, int64_t now) {
+    c->now = c->streams.now = now;
+    if (c->state >= VT__QUIC_CLOSING) {
+        if (now >= c->close_at) c->state = VT__QUIC_DEAD;
+        return;
+    }
+    if (now >= vt__quic_idle_due(c) || (!c->complete && now >= c->opened_at + c->cfg->handshake_ns)) {
+        vt__quic_vanish(c, VT__QUIC_BY_TIME, VT__QPKT_NO_ERROR);
+        return;
+    }
+    vt__qkeys_tick(&c->keys, now);
+    vt__quic_paths_tick(c);
+    if (now >= vt__quic_ping_due(c)) {
+        c->owes_ping = true;
+        c->lonely++;
+    }
+    if (!c->blocked && now >= vt__qrec_due(&c->rec)) vt__qrec_tick(&c->rec, now);
+    if (c->err) vt__quic_fail(c, c->err);
+}
+
+/* ---- life ---- */
+/* What became of a frame. Not acknowledged: it is owed again. */
+static void vt__quic_fate(void *arg, unsigned space, const vt__qpkt_note *f, enum vt__qrec_fate fate) {
+    vt__quic *c = arg;
+    bool acked = fate == VT__QREC_ACKED;
+    vt__qstr_out *out = &c->spaces[space].out;
+    vt__qcid_ours *o;
+    int rc = 0;
+    switch (f->kind) {
+    case VT__QUIC_N_CRYPTO:
+        rc = acked ? vt__qstr_out_acked(c->mem, out, f->a, f->len) : vt__qstr_out_lost(out, f->a, f->len);
+        break;
+    case VT__QUIC_N_DONE: c->owes_done |= !acked; break;
+    case VT__QUIC_N_TOKEN: c->owes_token |= !acked; break;
+    case VT__QUIC_N_CID:
+        if (!acked && (o = vt__qcid_ours_of(&c->cids, f->a)) != NULL) o->owed = true;
+        break;
+    case VT__QUIC_N_RETIRE: vt__qcid_retire_done(&c->cids, f->a, !acked); break;
+    default: rc = acked ? vt__qstr_acked(&c->streams, f) : vt__qstr_lost(&c->streams, f);
+    }
+    if (rc < 0 && !c->err) c->err = rc;
+}
+static int vt__quic_init_ids(vt__quic *c, const vt__quic_start *s) {
+    if (c->server) {
+        c->odcid = s->retried ? s->odcid : s->dcid;
+        c->peer_scid = s->scid;
+        c->retried = s->retried;
+        if (c->retried) c->retry_scid = s->dcid;
+        vt__quic_tell_cid(c, &s->dcid, true);
+    } else vt__quic_make_cid(c->cfg->worker, &c->odcid);
+    (void)vt__qcid_first(&c->cids, c->server ? &s->scid : &c->odcid);
+    c->cids.limit = 1;
+    int rc = vt__quic_issue(c);
+    return rc < 0 ? rc
+                  : vt__qkeys_initial(&c->keys.at[VT__QPKT_INITIAL], c->keys.version,
+                                      c->retried ? &c->retry_scid : &c->odcid, c->server);
+}
+static void vt__quic_init_path(vt__quic *c, const vt__quic_start *s) {
+    bool valid = !c->server || s->proven;
+    c->paths[0] = (vt__qroute){
+        .local = s->local, .remote = s->remote, .used = true, .valid = valid, .full = true, .proven = valid};
+    c->fallback = VT__QROUTE_NONE;
+}
+static int vt__quic_init_tls(vt__quic *c, const vt__quic_start *s) {
+    uint8_t params[VT__QUIC_PARAMS_MAX];
+    int n = vt__quic_put_params(c, params);
+    if (n < 0) return n;
+    vt__qtls_cfg t = {.ctx = c->cfg->tls,
+                      .client = !c->server,
+                      .params = params,
+                      .params_len = (size_t)n,
+                      .on_params = vt__quic_on_params,
+                      .arg = c,
+                      .host = s->host,
+                      .port = s->port};
+    n = vt__qtls_new(&c->tls, &t);
+    if (n >= 0 && !c->server) vt__quic_tls_did(c, vt__qtls_go(c->tls));
+    return n;
+}
+static VT__UNUSED void vt__quic_free(vt__quic *c) {
+    vt__qtls_free(c->tls);
+    vt__qkeys_free(&c->keys);
+    vt__qrec_free(&c->rec);
+    vt__qstr_free(&c->streams);
+    for (unsigned i = 0; i < VT__QPKT_SPACES; i++)
+        vt__qstr_in_free(c->mem, &c->spaces[i].in), vt__qstr_out_free(c->mem, &c->spaces[i].out);
+    vt__mem_free(c->token);
+    vt__mem_free(c->in.kept);
+    for (vt__quic_kept *k; (k = c->early) != NULL; vt__mem_free(k)) c->early = k->next;
+    for (vt__quic_kept *k; (k = c->dgrams) != NULL; vt__mem_free(k)) c->dgrams = k->next;
+}
+/* Begins a connection; 0 or an error, then there is nothing to free. A server's first datagram is given to vt__quic_recv. */
+static VT__UNUSED int vt__quic_init(vt__quic *c, const vt__quic_cfg *cfg, const vt__quic_start *s,
+                                    int64_t now) {
+    uint64_t seed;
+    memset(c, 0, sizeof *c);
+    vt__plat_random(&seed, sizeof seed);
+    c->cfg = cfg, c->mem = s->mem, c->server = cfg->server;
+    c->now = c->opened_at = c->idle_at = c->ping_at = now;
+    c->quiet = true;
+    c->first_version = c->keys.version = s->version ? s->version : VT__QPKT_V1;
+    c->keys.update_after = cfg->update_after;
+    vt__qpkt_params_init(&c->peer);
+    vt__qrec_init(&c->rec, &cfg->rec, cfg->server, seed, vt__quic_fate, c, now);
+    vt__qstr_init(&c->streams, &cfg->streams, s->mem, cfg->server, now);
+    vt__quic_init_path(c, s);
+    int rc = vt__quic_init_ids(c, s);
+    if (rc >= 0 && s->token.len) {
+        c->token = vt__mem_strdup(s->token.ptr, s->token.len);
+        c->token_len = s->token.len;
+        if (!c->token) rc = -ENOMEM;
+    }
+    if (rc >= 0) rc = vt__quic_init_tls(c, s);
+    if (rc < 0) vt__quic_free(c);
+    return rc;
+}
+/* A datagram to be sent, once: 0; -EMSGSIZE: the peer takes none so large, or none at all; -ENOMEM. The oldest goes when there are
+ * too many. */
+static VT__UNUSED int vt__quic_datagram(vt__quic *c, const void *p, size_t n) {
+    if (n + 3 > c->peer.max_datagram) return -EMSGSIZE;
+    vt__quic_kept *k = vt__mem_alloc(sizeof *k + n), *old = c->dgrams, **at = &c->dgrams;
+    if (!k) return -ENOMEM;
+    *k = (vt__quic_kept){.n = n};
+    memcpy(k->b, p, n);
+    if (c->ndgrams == VT__QUIC_DGRAMS) {
+        c->dgrams = old->next;
+        vt__mem_free(old);
+        c->ndgrams--;
+    }
+    while (*at) at = &(*at)->next;
+    *at = k;
+    c->ndgrams++;
+    return 0;
+}
+VT__INLINE void vt__quic_ping(vt__quic *c) { c->owes_ping = true; }
+
+/*==============================================================================
+ * MARK: - @qedge   QUIC without a connection: Retry, tokens, refusals, resets (VTHTTP_H3)
+ * uses:   @plat @qpkt @qsec @qroute @qcid @qkeys @quic
+ * test:   tests/test_quic.c
+ *
+ * What a server's endpoint says to packets that no connection is, or will be, there for. Nothing is kept: what has to be
+ * remembered is in tokens that the client brings back.
+ *============================================================================*/
+#define VT__QEDGE_RETRY_LIFE_NS (10 * VT_SEC) /* of the token in a Retry */
+enum { VT__QEDGE_BIND = 16 + 2 + VT__QCID_LEN, VT__QEDGE_RESET_MIN = 21, VT__QEDGE_RESET_MAX = 43 };
+/* What a Retry's token is good with: address, port, and the connection ID that the client has to use from now on. */
+static void vt__qedge_bind(uint8_t *bind, const vt__qroute_addr *from, const uint8_t *cid) {
+    memcpy(bind, from->ip, 16);
+    memcpy(bind + 16, &from->port, 2);
+    memcpy(bind + 18, cid, VT__QCID_LEN);
+}
+/* A Retry packet for the Initial of `h`, which makes the client show that it gets what is sent to it: its bytes, or an error. */
+static VT__UNUSED int vt__qedge_put_retry(const vt__quic_cfg *cfg, const vt__qpkt_head *h,
+                                          const vt__qroute_addr *from, uint8_t *out, size_t cap,
+                                          int64_t now) {
+    uint8_t bind[VT__QEDGE_BIND], token[VT__QSEC_TOKEN_MAX];
+    vt__qsec_token t = {.kind = VT__QSEC_TOKEN_RETRY, .odcid_len = h->dcid_len, .born = now};
+    vt__qpkt_cid dcid, scid;
+    vt__quic_make_cid(cfg->worker, &scid);
+    vt__qpkt_cid_set(&dcid, h->scid, h->scid_len);
+    memcpy(t.odcid, h->dcid, h->dcid_len);
+    vt__qedge_bind(bind, from, scid.b);
+    int n = vt__qsec_token_seal(cfg->vault, &t, bind, sizeof bind, token);
+    if (n < 0) return n;
+    uint8_t *end = vt__qpkt_put_retry(out, out + cap, h->version, &dcid, &scid,
+                                      (vt_str){(char *)token, (size_t)n});
+    if (!end || out + cap - end < VT__QSEC_TAG) return -EMSGSIZE;
+    n = vt__qsec_retry_tag(h->version, h->dcid, h->dcid_len, out, (size_t)(end - out), end);
+    return n < 0 ? n : (int)(end + VT__QSEC_TAG - out);
+}
+/* What an Initial's token says: 1, and s->proven and s->odcid are set; 0: there is none, or none that is worth anything; VT__QPKT_E_TOKEN:
+ * it pretends to be a Retry's, and the connection is to be refused. */
+static VT__UNUSED int vt__qedge_take_token(const vt__quic_cfg *cfg, const vt__qpkt_head *h,
+                                           const vt__qroute_addr *from, vt__quic_start *s, int64_t now) {
+    uint8_t bind[VT__QEDGE_BIND];
+    vt__qsec_token t;
+    int kind = vt__qsec_token_kind(h->token, h->token_len), rc = 0;
+    if (kind == VT__QSEC_TOKEN_NEW)
+        rc = vt__qsec_token_open(cfg->vault, h->token, h->token_len, from->ip, sizeof from->ip, now,
+                                 cfg->token_life_ns, &t);
+    if (kind == VT__QSEC_TOKEN_RETRY && h->dcid_len == VT__QCID_LEN) {
+        vt__qedge_bind(bind, from, h->dcid);
+        rc = vt__qsec_token_open(cfg->vault, h->token, h->token_len, bind, sizeof bind, now,
+                                 VT__QEDGE_RETRY_LIFE_NS, &t);
+        if (rc > 0) {
+            s->retried = true;
+            vt__qpkt_cid_set(&s->odcid, t.odcid, t.odcid_len);
+        }
+    }
+    s->proven = rc > 0;
+    return kind == VT__QSEC_TOKEN_RETRY && rc == 0 ? VT__QPKT_E_TOKEN : rc;
+}
+/* CONNECTION_CLOSE for an Initial that no connection is made for (CONNECTION_REFUSED, INVALID_TOKEN): its bytes, or an error. */
+static VT__UNUSED int vt__qedge_put_refusal(const vt__qpkt_head *h, uint64_t code, uint8_t *out, size_t cap) {
+    vt__qpkt_cid dcid, scid;
+    vt__qkeys_level l;
+    uint8_t mask[VT__QSEC_SAMPLE], *at, *end;
+    memset(&l, 0, sizeof l);
+    vt__qpkt_cid_set(&scid, h->dcid, h->dcid_len), vt__qpkt_cid_set(&dcid, h->scid, h->scid_len);
+    at = vt__qpkt_put_long(out, out + cap, VT__QPKT_T_INITIAL, h->version, &dcid, &scid, (vt_str){NULL, 0}, 0,
+                           1);
+    end = at ? vt__qpkt_put_close(at, out + cap, false, code, 0, (vt_str){NULL, 0}) : NULL;
+    if (!end || out + cap - end < VT__QSEC_TAG) return -EMSGSIZE;
+    int rc = vt__qkeys_initial(&l, h->version, &scid, true);
+    vt__qpkt_end_long(at, 1, end + VT__QSEC_TAG);
+    if (rc >= 0) rc = vt__qsec_seal(&l.tx, 0, out, (size_t)(at - out), at, (size_t)(end - at));
+    if (rc >= 0) rc = vt__qsec_mask(&l.tx_hp, at - 1 + 4, 1, mask);
+    if (rc >= 0) vt__qpkt_mask(out, at - 1, 1, mask);
+    vt__qkeys_level_free(&l);
+    return rc < 0 ? rc : (int)(end + VT__QSEC_TAG - out);
+}
+/* A stateless reset for a packet to `cid` in a datagram of n bytes: shorter than it, lest two ends that have forgotten each
+ * other go on for ever. Its bytes; 0: none may be sent. */
+static VT__UNUSED int vt__qedge_put_reset(const vt__quic_cfg *cfg, const uint8_t *cid, size_t n,
+                                          uint8_t *out) {
+    if (n <= VT__QEDGE_RESET_MIN) return 0;
+    size_t len = VT__MIN(n - 1, VT__QEDGE_RESET_MAX), random = len - VT__QCID_TOKEN;
+    vt__plat_random(out, random);
+    out[0] = (uint8_t)((out[0] & 0x3f) | VT__QPKT_FIXED);
+    int rc = vt__qsec_reset_token(cfg->vault, cid, VT__QCID_LEN, out + random);
+    return rc < 0 ? rc : (int)len;
+}
 
 #endif /* VTHTTP_H3 && VTHTTP_TLS */
 

@@ -17,7 +17,7 @@ struct wire {
     int64_t delay;
     bool eliciting, marked;
     uint64_t ecn[3];
-    vt__qrec_range ranges[NRANGES]; /* descending */
+    vt__qpkt_range ranges[NRANGES]; /* descending */
 };
 static uint64_t sum_of(const uint8_t *p, size_t n) {
     uint64_t h = 7;
@@ -42,7 +42,7 @@ struct end {
     bool always_acks, bad, hashed; /* hashed: the link corrupts */
     int64_t start, done;
 };
-static void told(void *arg, unsigned space, const vt__qrec_frame *f, enum vt__qrec_fate fate) {
+static void told(void *arg, unsigned space, const vt__qpkt_note *f, enum vt__qrec_fate fate) {
     struct end *e = arg;
     if (space != APP || f->kind != 1 || !f->len) return;
     if (fate != VT__QREC_ACKED) {
@@ -113,7 +113,7 @@ static void end_put(struct end *e, struct piece p, bool ping, uint32_t size, uns
     unsigned ecn = vt__qrec_ecn(&e->r);
     if (ecn) flags |= VT__QREC_ECT;
     if (!size) size = p.len ? p.len + HEAD : 40;
-    vt__qrec_frame f = {.a = p.off, .len = p.len, .kind = 1};
+    vt__qpkt_note f = {.a = p.off, .len = p.len, .kind = 1};
     e->bad |= vt__qrec_sent(&e->r, APP, size, flags, &f, w->eliciting, now) < 0;
     /* The size on the wire is the packet's; what is read of it is the struct. */
     struct qlink_dgram d = {.n = size, .data = buf, .flow = e->flow, .ecn = (uint8_t)ecn};

@@ -18,7 +18,7 @@ static vt__qrec_cfg cfg; /* zero again after each end */
 static int64_t now;
 static char told[4096]; /* "a3 l4 p5": fate and word `a` of each frame */
 static size_t ntold;
-static void tell(void *arg, unsigned space, const vt__qrec_frame *f, enum vt__qrec_fate fate) {
+static void tell(void *arg, unsigned space, const vt__qpkt_note *f, enum vt__qrec_fate fate) {
     CHECK(arg == &r && f->kind == 1 && f->b == f->a + 1 && f->len == space);
     if (ntold < sizeof told - 32)
         ntold += (size_t)sprintf(told + ntold, "%s%c%llu", ntold ? " " : "", "alp"[fate],
@@ -42,7 +42,7 @@ static void end(void) { vt__qrec_free(&r); }
 /* A packet whose one frame has the packet's number. */
 static uint64_t put(unsigned space, size_t bytes, unsigned flags) {
     uint64_t pn = vt__qrec_next(&r, space);
-    vt__qrec_frame f = {pn, pn + 1, space, 1, 0, 0};
+    vt__qpkt_note f = {pn, pn + 1, space, 1, 0, 0};
     CHECK_EQ(vt__qrec_sent(&r, space, bytes, flags, &f, flags & VT__QREC_ELICITING ? 1 : 0, now), 0);
     return pn;
 }
@@ -333,10 +333,10 @@ TEST(order_of_ranges_and_repeated_ones) {
     end();
 }
 TEST(frames_of_a_packet_stay_together) {
-    vt__qrec_frame f[40];
+    vt__qpkt_note f[40];
     warm();
     for (unsigned n = 0; n < 40; n++) {
-        for (unsigned i = 0; i < n; i++) f[i] = (vt__qrec_frame){n * 100 + i, n * 100 + i + 1, APP, 1, 0, 0};
+        for (unsigned i = 0; i < n; i++) f[i] = (vt__qpkt_note){n * 100 + i, n * 100 + i + 1, APP, 1, 0, 0};
         CHECK_EQ(vt__qrec_sent(&r, APP, 1000, DATA, f, n, now), 0);
     }
     now += 100 * MS;
