@@ -23227,7 +23227,7 @@ static VT__UNUSED int vt__qkeys_open(vt__qkeys *k, vt__qkeys_level *l, vt__qkeys
 /*==============================================================================
  * MARK: - @quic    QUIC connection machine (VTHTTP_H3)
  * uses:   @api_base @plat @mem @str @qpkt @qrec @qstr @ossl @qsec @qtls @qcid @qroute @qkeys
- * test:   tests/test_quic.c tests/sim_quic.c
+ * test:   tests/test_quic.c tests/sim_quic.c   fuzz: fuzz/fuzz_quic.c
  *         RFC 9000, 9001, 9002, 9221, 9368, 9369. HANDSHAKE -> OPEN -> CLOSING (we said so) or DRAINING (the peer did) -> DEAD,
  *         see vt__quic_shut; CONFIRMED is a step of OPEN.
  *
@@ -23272,7 +23272,7 @@ typedef struct vt__quic_cfg {
     int64_t token_life_ns; /* of NEW_TOKEN's; a day */
     int64_t keep_alive_ns; /* of silence, then PING; none */
     uint64_t update_after; /* packets of a key phase; half of the AEAD's limit */
-    uint32_t max_datagram; /* bytes of a DATAGRAM frame that is taken; none */
+    uint32_t max_datagram; /* bytes of a DATAGRAM frame that is taken, with its head; none */
     uint8_t worker;        /* whose connection it is: in our connection IDs, see vt__quic_worker */
     bool no_migration;     /* the peer is asked to stay where it is */
     bool no_v2; /* a server stays with the version that the client begins with; a client offers no other */
@@ -23737,7 +23737,8 @@ static int vt__quic_on_close(vt__quic *c, const vt__qpkt_frame *f) {
     return 0;
 }
 static int vt__quic_on_datagram(vt__quic *c, const vt__qpkt_frame *f, vt__quic_event *ev) {
-    if (!c->cfg->max_datagram || f->stream.len > c->cfg->max_datagram) return VT__QPKT_E_DATAGRAM;
+    size_t head = f->type == VT__QPKT_F_DATAGRAM ? 1 : 1 + vt__qpkt_int_size(f->stream.len);
+    if (f->stream.len + head > c->cfg->max_datagram) return VT__QPKT_E_DATAGRAM;
     ev->type = VT__QUIC_EV_DATAGRAM;
     ev->p = f->stream.data, ev->n = f->stream.len;
     return 1;
@@ -24455,10 +24456,13 @@ static size_t vt__quic_send_mtu(vt__quic *c, uint8_t *buf, size_t cap, vt__quic_
 /* Whether there is something that waits for the window alone. */
 static bool vt__quic_wants(vt__quic *c) {
     uint64_t offset, len;
+    bool owes = c->owes_done || c->owes_token || c->dgrams;
     for (unsigned i = 0; i < VT__QPKT_SPACES; i++)
         if (vt__qsec_has(&c->keys.at[i].tx) && vt__qstr_out_next(&c->spaces[i].out, &offset, &len))
             return true;
-    return c->complete && (c->dgrams || vt__qstr_wants(&c->streams));
+    for (unsigned i = 0; i < c->cids.nours; i++) owes |= c->cids.ours[i].owed;
+    for (unsigned i = 0; i < c->cids.nretires; i++) owes |= c->cids.retires[i].owed;
+    return c->complete && (owes || vt__qstr_wants(&c->streams));
 }
 static size_t vt__quic_send_train(vt__quic *c, uint8_t *buf, size_t cap, vt__quic_train *t) {
     vt__quic_tx tx;
@@ -24531,7 +24535,7 @@ static VT__UNUSED int64_t vt__quic_due(const vt__quic *c) {
     int64_t due = vt__quic_idle_due(c);
     if (!c->complete) due = VT__MIN(due, c->opened_at + c->cfg->handshake_ns);
     if (!c->blocked) due = VT__MIN(due, vt__qrec_due(&c->rec));
-    if (c->paced) due = VT__MIN(due, vt__qrec_pace_at(&c->rec));
+    if (c->paced && vt__qrec_pace_at(&c->rec) > c->now) due = VT__MIN(due, vt__qrec_pace_at(&c->rec));
     if (vt__qsec_has(&c->keys.old)) due = VT__MIN(due, c->keys.old_until);
     due = VT__MIN(due, vt__quic_ping_due(c));
     return VT__MIN(due, vt__qroute_due(c->paths));
@@ -24656,7 +24660,8 @@ static VT__UNUSED int vt__quic_init(vt__quic *c, const vt__quic_cfg *cfg, const 
 /* A datagram to be sent, once: 0; -EMSGSIZE: the peer takes none so large, or none at all; -ENOMEM. The oldest goes when there are
  * too many. */
 static VT__UNUSED int vt__quic_datagram(vt__quic *c, const void *p, size_t n) {
-    if (n + 3 > c->peer.max_datagram) return -EMSGSIZE;
+    size_t size = 1 + vt__qpkt_int_size(n) + n, head = 1 + VT__QPKT_CID_MAX + VT__QPKT_PN_MAX + VT__QSEC_TAG;
+    if (size > c->peer.max_datagram || size + head > vt__qrec_mtu(&c->rec)) return -EMSGSIZE;
     vt__quic_kept *k = vt__mem_alloc(sizeof *k + n), *old = c->dgrams, **at = &c->dgrams;
     if (!k) return -ENOMEM;
     *k = (vt__quic_kept){.n = n};
