@@ -1510,6 +1510,10 @@ struct vt__plat_ss {
     int flags;
     size_t size;
 };
+struct vt__plat_mmsg { /* struct mmsghdr */
+    struct msghdr hdr;
+    unsigned len;
+};
 struct vt__plat_ai {
     int flags, family, socktype, protocol;
     socklen_t addrlen;
@@ -1737,6 +1741,10 @@ VT__INLINE int vt__plat_raw_nanosleep(const struct timespec *req, struct timespe
     X(futex, int, (uint32_t * word, int op, uint32_t value, const long ts[2]), (word, op, value, ts),        \
       (int)vt__libc_syscall(SYS_futex, word, op, value, ts, NULL, 0))                                        \
     X(cputime, int64_t, (int tid), (tid), vt__plat_cputime_of(tid))                                          \
+    X(recvmmsg, int, (int fd, struct vt__plat_mmsg *v, unsigned n, int fl), (fd, v, n, fl),                  \
+      (int)vt__libc_syscall(SYS_recvmmsg, fd, v, n, fl, NULL))                                               \
+    X(sendmmsg, int, (int fd, struct vt__plat_mmsg *v, unsigned n, int fl), (fd, v, n, fl),                  \
+      (int)vt__libc_syscall(SYS_sendmmsg, fd, v, n, fl))                                                     \
     X(slice, int, (int tid, int64_t ns), (tid, ns), vt__plat_slice_of(tid, ns))
 #else
 #define VT__PLAT_LINUX_CALLS(X)
@@ -15156,11 +15164,352 @@ VT_API int vt_wait_fd(int fd, int events, int64_t until) {
 }
 
 #if VTHTTP_H3
+#if !defined(__linux__)
+#error "VTHTTP_H3=1 is for Linux"
+#endif
 /*==============================================================================
  * MARK: - @udp     UDP sockets: batches of datagrams in and out (VTHTTP_H3)
- * uses:   @plat
+ * uses:   @plat @mem
  * test:   tests/test_udp.c
+ *
+ * A datagram costs the kernel more than us, so many go by one call: recvmmsg of messages that GRO has put together from
+ * datagrams of one sender, and trains of datagrams of one size, which GSO takes apart as late as may be. Where a kernel or a device
+ * has no GSO, sendmmsg sends the train. With each datagram comes the local address (a server answers from that one) and what ECN
+ * says. Nothing parks here; whoever calls waits for the descriptor.
+ *
+ * Datagrams are never cut into fragments (IP_PMTUDISC_PROBE), and what ICMP says about sizes is not believed: @quic probes.
  *============================================================================*/
+#ifndef IP_RECVTOS
+#define IP_RECVTOS 13
+#endif
+#ifndef IPV6_RECVPKTINFO
+#define IPV6_RECVPKTINFO 49
+#define IPV6_PKTINFO 50
+#endif
+#ifndef IPV6_RECVTCLASS
+#define IPV6_RECVTCLASS 66
+#define IPV6_TCLASS 67
+#endif
+#ifndef SO_RXQ_OVFL
+#define SO_RXQ_OVFL 40
+#endif
+#ifndef SO_RCVBUFFORCE
+#define SO_SNDBUFFORCE 32
+#define SO_RCVBUFFORCE 33
+#endif
+enum { VT__UDP_SOL = 17, VT__UDP_SEGMENT = 103, VT__UDP_GRO = 104, VT__UDP_MTU4 = 10, VT__UDP_MTU6 = 23 };
+enum { VT__UDP_PROBE = 3 }; /* IP_PMTUDISC_PROBE */
+/* What an address is: one of IPv4 as ::ffff:a.b.c.d. Equal ones have equal bytes. */
+typedef struct vt__udp_addr {
+    uint8_t ip[16];
+    uint32_t scope; /* of link-local ones: the interface */
+    uint16_t port, zero;
+} vt__udp_addr;
+static const uint8_t vt__udp_mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+struct vt__udp_pktinfo4 {
+    int interface;
+    uint8_t local[4], to[4];
+};
+struct vt__udp_pktinfo6 {
+    uint8_t to[16];
+    int interface;
+};
+VT__INLINE bool vt__udp_is_v4(const vt__udp_addr *a) { return memcmp(a->ip, vt__udp_mapped, 12) == 0; }
+VT__INLINE bool vt__udp_is_local(const uint8_t ip[16]) { return ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80; }
+static void vt__udp_set4(vt__udp_addr *a, const uint8_t ip[4]) {
+    memcpy(a->ip, vt__udp_mapped, 12);
+    memcpy(a->ip + 12, ip, 4);
+}
+/* Of AF_INET or AF_INET6. */
+static VT__UNUSED void vt__udp_addr_from(vt__udp_addr *a, const struct sockaddr *sa) {
+    memset(a, 0, sizeof *a);
+    if (sa->sa_family == AF_INET) {
+        const struct sockaddr_in *in = (const void *)sa;
+        vt__udp_set4(a, (const uint8_t *)&in->sin_addr);
+        a->port = ntohs(in->sin_port);
+        return;
+    }
+    const struct sockaddr_in6 *in = (const void *)sa;
+    memcpy(a->ip, &in->sin6_addr, 16);
+    a->port = ntohs(in->sin6_port);
+    if (vt__udp_is_local(a->ip)) a->scope = in->sin6_scope_id;
+}
+/* For a socket of that family; one of AF_INET is only asked for addresses of IPv4. */
+static VT__UNUSED socklen_t vt__udp_addr_to(const vt__udp_addr *a, int family, struct sockaddr_in6 *out) {
+    memset(out, 0, sizeof *out);
+    if (family == AF_INET) {
+        struct sockaddr_in *in = (void *)out;
+        in->sin_family = AF_INET;
+        in->sin_port = htons(a->port);
+        memcpy(&in->sin_addr, a->ip + 12, 4);
+        return sizeof *in;
+    }
+    out->sin6_family = AF_INET6;
+    out->sin6_port = htons(a->port);
+    memcpy(&out->sin6_addr, a->ip, 16);
+    out->sin6_scope_id = a->scope;
+    return sizeof *out;
+}
+
+/* ---- sockets ---- */
+typedef struct vt__udp_cfg {
+    int rcvbuf, sndbuf; /* bytes of the kernel's; 0: 4 MiB */
+    bool reuse_port;    /* SO_REUSEPORT */
+    bool v6_only;       /* of AF_INET6: not for IPv4 as well */
+    bool no_gso, no_gro;
+} vt__udp_cfg;
+typedef struct vt__udp {
+    int fd, family;
+    bool gso;
+    uint16_t port; /* this end's */
+    uint32_t lost; /* datagrams that found no room in the socket, as far as later ones have told */
+} vt__udp;
+static int vt__udp_set(int fd, int level, int opt, int value) {
+    return vt__plat_setsockopt(fd, level, opt, &value, sizeof value);
+}
+static void vt__udp_set_room(int fd, int opt, int forced, int bytes) {
+    if (vt__udp_set(fd, SOL_SOCKET, forced, bytes) < 0) (void)vt__udp_set(fd, SOL_SOCKET, opt, bytes);
+}
+/* Of these no socket fails: a kernel without them tells less, or is slower. */
+static void vt__udp_set_all(vt__udp *u, const vt__udp_cfg *cfg) {
+    enum { ROOM = 4 << 20 };
+    bool v6 = u->family == AF_INET6;
+    vt__udp_set_room(u->fd, SO_RCVBUF, SO_RCVBUFFORCE, cfg->rcvbuf ? cfg->rcvbuf : ROOM);
+    vt__udp_set_room(u->fd, SO_SNDBUF, SO_SNDBUFFORCE, cfg->sndbuf ? cfg->sndbuf : ROOM);
+    (void)vt__udp_set(u->fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
+    (void)vt__udp_set(u->fd, IPPROTO_IP, IP_RECVTOS, 1); /* of AF_INET6 for IPv4 */
+    (void)vt__udp_set(u->fd, IPPROTO_IP, VT__UDP_MTU4, VT__UDP_PROBE);
+    if (v6) (void)vt__udp_set(u->fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+    if (v6) (void)vt__udp_set(u->fd, IPPROTO_IPV6, VT__UDP_MTU6, VT__UDP_PROBE);
+    if (!cfg->no_gro) (void)vt__udp_set(u->fd, VT__UDP_SOL, VT__UDP_GRO, 1);
+    u->gso = !cfg->no_gso;
+}
+static int vt__udp_bind(vt__udp *u, const struct sockaddr *sa, socklen_t len, const vt__udp_cfg *cfg) {
+    struct sockaddr_in6 name;
+    socklen_t n = sizeof name;
+    vt__udp_addr a;
+    bool v6 = u->family == AF_INET6;
+    int r = v6 ? vt__udp_set(u->fd, IPPROTO_IPV6, IPV6_V6ONLY, cfg->v6_only) : 0;
+    if (r == 0 && cfg->reuse_port) r = vt__udp_set(u->fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (r == 0 && v6) r = vt__udp_set(u->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+    else if (r == 0) r = vt__udp_set(u->fd, IPPROTO_IP, IP_PKTINFO, 1);
+    if (r == 0) r = vt__plat_bind(u->fd, sa, len);
+    if (r == 0) r = vt__plat_getsockname(u->fd, (struct sockaddr *)(void *)&name, &n);
+    if (r < 0) return r;
+    vt__udp_addr_from(&a, (struct sockaddr *)(void *)&name);
+    u->port = a.port;
+    return 0;
+}
+static VT__UNUSED void vt__udp_close(vt__udp *u) {
+    if (u->fd >= 0) (void)vt__plat_close(u->fd);
+    u->fd = -1;
+}
+/* A socket bound to that address of AF_INET or AF_INET6: 0, or -errno and there is none. */
+static VT__UNUSED int vt__udp_open(vt__udp *u, const struct sockaddr *sa, socklen_t len,
+                                   const vt__udp_cfg *cfg) {
+    *u = (vt__udp){.family = sa->sa_family, .fd = vt__plat_socket(sa->sa_family, SOCK_DGRAM)};
+    if (u->fd < 0) return u->fd;
+    vt__udp_set_all(u, cfg);
+    int r = vt__udp_bind(u, sa, len, cfg);
+    if (r < 0) vt__udp_close(u);
+    return r;
+}
+
+/* ---- in ---- */
+enum { VT__UDP_BATCH = 16, VT__UDP_ROOM = 65536, VT__UDP_CONTROL = 192 };
+typedef struct vt__udp_dgram {
+    uint8_t *p; /* may be written to; until the next vt__udp_recv */
+    size_t n;   /* may be 0 */
+    const vt__udp_addr *remote, *local;
+    uint8_t ecn; /* 0 to 3 */
+} vt__udp_dgram;
+/* A batch, of a worker. */
+typedef struct vt__udp_rx {
+    struct vt__plat_mmsg msgs[VT__UDP_BATCH];
+    struct iovec iov[VT__UDP_BATCH];
+    struct sockaddr_in6 names[VT__UDP_BATCH];
+    _Alignas(8) uint8_t control[VT__UDP_BATCH][VT__UDP_CONTROL];
+    uint8_t *room;    /* VT__UDP_ROOM for each */
+    unsigned n, next; /* messages; the first that was not looked at */
+    uint8_t *p;       /* what is left of the one before it */
+    size_t left, segment;
+    vt__udp_addr remote, local;
+    uint8_t ecn;
+    bool more; /* a datagram of it is there, of no bytes maybe */
+} vt__udp_rx;
+/* 0, or -ENOMEM. It takes 1 MiB, as far as it is used. */
+static VT__UNUSED int vt__udp_rx_init(vt__udp_rx *rx) {
+    memset(rx, 0, sizeof *rx);
+    rx->room = vt__mem_alloc((size_t)VT__UDP_BATCH * VT__UDP_ROOM);
+    return rx->room ? 0 : -ENOMEM;
+}
+static VT__UNUSED void vt__udp_rx_free(vt__udp_rx *rx) {
+    vt__mem_free(rx->room);
+    rx->room = NULL;
+}
+/* Takes a batch: how many messages, of one or more datagrams each; 0: there are none; -errno: what the network said about an
+ * earlier datagram (ECONNREFUSED and the like), once, or the socket is of no use. What was taken before is gone. */
+static VT__UNUSED int vt__udp_recv(vt__udp *u, vt__udp_rx *rx) {
+    int r;
+    for (size_t i = 0; i < VT__UDP_BATCH; i++) {
+        rx->iov[i] = (struct iovec){rx->room + i * VT__UDP_ROOM, VT__UDP_ROOM};
+        struct msghdr *m = &rx->msgs[i].hdr;
+        m->msg_name = &rx->names[i];
+        m->msg_namelen = sizeof rx->names[i];
+        m->msg_iov = &rx->iov[i];
+        m->msg_iovlen = 1;
+        m->msg_control = rx->control[i];
+        m->msg_controllen = VT__UDP_CONTROL;
+    }
+    rx->n = rx->next = 0;
+    rx->more = false;
+    do r = vt__plat_recvmmsg(u->fd, rx->msgs, VT__UDP_BATCH, 0);
+    while (r == -EINTR);
+    if (r > 0) rx->n = (unsigned)r;
+    return r == -EAGAIN ? 0 : r;
+}
+static void vt__udp_rx_control(vt__udp *u, vt__udp_rx *rx, struct cmsghdr *c) {
+    const uint8_t *data = CMSG_DATA(c);
+    int value = 0;
+    if (c->cmsg_len >= CMSG_LEN(sizeof value)) memcpy(&value, data, sizeof value);
+    if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) rx->ecn = *data & 3;
+    else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) rx->ecn = value & 3;
+    else if (c->cmsg_level == VT__UDP_SOL && c->cmsg_type == VT__UDP_GRO) rx->segment = (size_t)value;
+    else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) u->lost = (uint32_t)value;
+    else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+        struct vt__udp_pktinfo4 info;
+        memcpy(&info, data, sizeof info);
+        vt__udp_set4(&rx->local, info.local);
+    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+        struct vt__udp_pktinfo6 info;
+        memcpy(&info, data, sizeof info);
+        memcpy(rx->local.ip, info.to, 16);
+        if (vt__udp_is_local(info.to)) rx->local.scope = (uint32_t)info.interface;
+    }
+}
+/* The next message that is whole. */
+static bool vt__udp_rx_turn(vt__udp *u, vt__udp_rx *rx) {
+    while (rx->next < rx->n) {
+        struct vt__plat_mmsg *m = &rx->msgs[rx->next];
+        rx->p = rx->room + (size_t)rx->next++ * VT__UDP_ROOM;
+        if (m->hdr.msg_flags & MSG_TRUNC) continue;
+        rx->left = rx->segment = m->len;
+        rx->ecn = 0;
+        memset(&rx->local, 0, sizeof rx->local);
+        vt__udp_addr_from(&rx->remote, m->hdr.msg_name);
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(&m->hdr); c; c = CMSG_NXTHDR(&m->hdr, c))
+            vt__udp_rx_control(u, rx, c);
+        rx->local.port = u->port;
+        return true;
+    }
+    return false;
+}
+/* The next datagram of the batch; false: that was the last. Those of no bytes come as well: they are work, too. */
+static VT__UNUSED bool vt__udp_rx_next(vt__udp *u, vt__udp_rx *rx, vt__udp_dgram *d) {
+    if (!rx->more && !vt__udp_rx_turn(u, rx)) return false;
+    size_t n = rx->segment && rx->segment < rx->left ? rx->segment : rx->left;
+    *d = (vt__udp_dgram){rx->p, n, &rx->remote, &rx->local, rx->ecn};
+    rx->p += n;
+    rx->left -= n;
+    rx->more = rx->left > 0;
+    return true;
+}
+
+/* ---- out ---- */
+/* Datagrams to one peer: all but the last are `segment` bytes long, and that is not longer. */
+typedef struct vt__udp_train {
+    const uint8_t *p;
+    size_t n, segment;
+    const vt__udp_addr *remote, *local; /* local: NULL, or an IP of 0: the kernel's choice */
+    uint8_t ecn;
+} vt__udp_train;
+enum { VT__UDP_SEGMENTS = 64, VT__UDP_TRAIN = 65000, VT__UDP_SINGLES = 32 };
+typedef struct vt__udp_tx { /* what a train's messages have in common */
+    struct sockaddr_in6 name;
+    struct msghdr hdr;
+    _Alignas(8) uint8_t control[VT__UDP_CONTROL];
+} vt__udp_tx;
+static void vt__udp_tx_add(vt__udp_tx *tx, int level, int type, const void *data, size_t n) {
+    struct cmsghdr *c = (void *)(tx->control + tx->hdr.msg_controllen);
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = CMSG_LEN(n);
+    memcpy(CMSG_DATA(c), data, n);
+    tx->hdr.msg_control = tx->control;
+    tx->hdr.msg_controllen += CMSG_SPACE(n);
+}
+static void vt__udp_tx_source(vt__udp_tx *tx, int family, const vt__udp_addr *a) {
+    struct vt__udp_pktinfo4 v4 = {0, {0}, {0}};
+    struct vt__udp_pktinfo6 v6 = {{0}, (int)a->scope};
+    memcpy(v4.local, a->ip + 12, 4);
+    memcpy(v6.to, a->ip, 16);
+    if (family == AF_INET) vt__udp_tx_add(tx, IPPROTO_IP, IP_PKTINFO, &v4, sizeof v4);
+    else vt__udp_tx_add(tx, IPPROTO_IPV6, IPV6_PKTINFO, &v6, sizeof v6);
+}
+static void vt__udp_tx_init(vt__udp_tx *tx, const vt__udp *u, const vt__udp_train *t) {
+    static const vt__udp_addr any;
+    int ecn = t->ecn;
+    memset(tx, 0, sizeof *tx);
+    tx->hdr.msg_name = &tx->name;
+    tx->hdr.msg_namelen = vt__udp_addr_to(t->remote, u->family, &tx->name);
+    if (t->local && memcmp(t->local->ip, any.ip, 16) != 0) vt__udp_tx_source(tx, u->family, t->local);
+    if (!ecn) return;
+    if (vt__udp_is_v4(t->remote)) vt__udp_tx_add(tx, IPPROTO_IP, IP_TOS, &ecn, sizeof ecn);
+    else vt__udp_tx_add(tx, IPPROTO_IPV6, IPV6_TCLASS, &ecn, sizeof ecn);
+}
+/* By GSO, as much as goes at once: bytes, or -errno. */
+static ssize_t vt__udp_send_train(const vt__udp *u, const vt__udp_train *t, const vt__udp_tx *common,
+                                  size_t from) {
+    vt__udp_tx tx = *common;
+    size_t most = VT__MIN(VT__UDP_SEGMENTS, VT__UDP_TRAIN / t->segment) * t->segment;
+    struct iovec iov = {(void *)(uintptr_t)(t->p + from), VT__MIN(t->n - from, most)};
+    uint16_t segment = (uint16_t)t->segment;
+    ssize_t r;
+    if (tx.hdr.msg_control) tx.hdr.msg_control = tx.control;
+    tx.hdr.msg_name = &tx.name;
+    tx.hdr.msg_iov = &iov;
+    tx.hdr.msg_iovlen = 1;
+    vt__udp_tx_add(&tx, VT__UDP_SOL, VT__UDP_SEGMENT, &segment, sizeof segment);
+    do r = vt__plat_sendmsg(u->fd, &tx.hdr, MSG_NOSIGNAL);
+    while (r == -EINTR);
+    return r < 0 ? r : (ssize_t)iov.iov_len;
+}
+/* One by one, as many as go at once: bytes, or -errno. */
+static ssize_t vt__udp_send_singles(const vt__udp *u, const vt__udp_train *t, const vt__udp_tx *common,
+                                    size_t from) {
+    struct vt__plat_mmsg msgs[VT__UDP_SINGLES];
+    struct iovec iov[VT__UDP_SINGLES];
+    unsigned n = 0;
+    int r;
+    for (size_t at = from; at < t->n && n < VT__UDP_SINGLES; at += t->segment, n++) {
+        iov[n] = (struct iovec){(void *)(uintptr_t)(t->p + at), VT__MIN(t->n - at, t->segment)};
+        msgs[n] = (struct vt__plat_mmsg){.hdr = common->hdr};
+        msgs[n].hdr.msg_iov = &iov[n];
+        msgs[n].hdr.msg_iovlen = 1;
+    }
+    do r = vt__plat_sendmmsg(u->fd, msgs, n, MSG_NOSIGNAL);
+    while (r == -EINTR);
+    return r < 0 ? r : (ssize_t)VT__MIN((size_t)r * t->segment, t->n - from);
+}
+/* Sends a train; *sent: how many bytes of it are off. 0: all; -EAGAIN: the rest is to be sent when the descriptor is writable;
+ * -EMSGSIZE: the next datagram is too large for the way out; other errors: it cannot be sent, and may count as lost. A train that
+ * the kernel cannot take apart goes out in singles; if they go, so will later ones. */
+static VT__UNUSED int vt__udp_send(vt__udp *u, const vt__udp_train *t, size_t *sent) {
+    vt__udp_tx tx;
+    *sent = 0;
+    vt__udp_tx_init(&tx, u, t);
+    while (*sent < t->n) {
+        bool train = u->gso && t->n - *sent > t->segment && t->segment <= VT__UDP_TRAIN / 2;
+        ssize_t r = train ? vt__udp_send_train(u, t, &tx, *sent) : vt__udp_send_singles(u, t, &tx, *sent);
+        if (train && (r == -EINVAL || r == -EIO)) {
+            r = vt__udp_send_singles(u, t, &tx, *sent);
+            u->gso = r < 0;
+        }
+        if (r < 0) return (int)r;
+        *sent += (size_t)r;
+    }
+    return 0;
+}
 
 #endif /* VTHTTP_H3 */
 
