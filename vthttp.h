@@ -19170,7 +19170,7 @@ static VT__UNUSED int vt__qsec_token_open(const vt__qsec_vault *v, const uint8_t
 
 /*==============================================================================
  * MARK: - @qtls    QUIC's handshake, by OpenSSL (VTHTTP_H3)
- * uses:   @plat @mem @ossl @qsec
+ * uses:   @plat @mem @uri @ossl @qsec
  * test:   tests/test_qtls.c
  *
  * One TLS handshake without records (RFC 9001 4): handshake bytes in and out by encryption level, secrets out. It is a machine
@@ -19431,7 +19431,7 @@ static void vt__qtls_on_message(int write, int version, int type, const void *p,
 }
 static size_t vt__qtls_unhex(const char *p, uint8_t *out, size_t max) {
     size_t n = 0;
-    for (unsigned v; n < max && sscanf(p, "%2x", &v) == 1; p += 2) out[n++] = (uint8_t)v;
+    for (; n < max && p[0] && p[1]; p += 2) out[n++] = (uint8_t)(vt__uri_hex(p[0]) << 4 | vt__uri_hex(p[1]));
     return n;
 }
 /* "LABEL random secret", the latter two in hexadecimal digits. */
