@@ -356,6 +356,21 @@ TEST(masks_of_many_samples_are_those_of_each) {
     CHECK_MEM(one, 5, all, 5);
     vt__qsec_hp_free(&hp);
 }
+/* Contexts without a key: what OpenSSL refuses is an error, and its queue is left empty. */
+TEST(what_openssl_refuses_is_an_error) {
+    uint8_t p[40] = {0};
+    vt__qsec_keys k = {.ctx = EVP_CIPHER_CTX_new()};
+    vt__qsec_hp hp = {.ctx = EVP_CIPHER_CTX_new()};
+    CHECK_EQ(vt__qsec_seal(&k, 1, p, 1, p, 4), VT_ETLS);
+    CHECK_EQ(k.used, 0);
+    CHECK_EQ(vt__qsec_open(&k, 1, p, 1, p, 20), -EBADMSG);
+    CHECK_EQ(vt__qsec_mask(&hp, p, 1, p), VT_ETLS);
+    hp.aead = VT__QSEC_CHACHA;
+    CHECK_EQ(vt__qsec_mask(&hp, p, 1, p), VT_ETLS);
+    CHECK_EQ(ERR_peek_error(), 0);
+    vt__qsec_keys_free(&k);
+    vt__qsec_hp_free(&hp);
+}
 
 /* ---- tokens ---- */
 TEST(b26_tokens_are_good_for_their_address_and_time_alone) {
