@@ -18964,11 +18964,12 @@ static VT__UNUSED int vt__qsec_keys_init(vt__qsec_keys *k, uint32_t version, con
     if (r < 0) vt__qsec_keys_free(k);
     return r;
 }
-/* RFC 9001 6.1: the keys of the next phase, in the same direction. next is zeroed or has keys. */
+/* RFC 9001 6.1: the keys of the next phase, in the same direction. next is zeroed or has keys; on an error it has none. */
 static VT__UNUSED int vt__qsec_keys_next(vt__qsec_keys *next, const vt__qsec_keys *k, uint32_t version) {
     vt__qsec_secret s = k->secret;
     int r = vt__qsec_expand(&k->secret, vt__qsec_labels_of(version).update, s.b, s.len);
     if (r == 0) r = vt__qsec_keys_init(next, version, &s, k->seal);
+    else vt__qsec_keys_free(next);
     OPENSSL_cleanse(&s, sizeof s);
     return r;
 }
