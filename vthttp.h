@@ -22142,16 +22142,16 @@ VT_API void vt_tls_close(vt_stream *st) { (void)st; }
  * uses:   @plat
  * test:   tests/test_qsec.c
  *
- * RFC 9001 5 and 6, RFC 9369 3.3, RFC 9000 8.1 and 10.3. Keys of one direction and one phase are an OpenSSL context that is keyed
- * once: a packet costs the setting of its nonce. Header protection has a context of its own, as key updates do not change it,
- * and masks a whole train of packets in one call. What is fetched from OpenSSL's providers is fetched once, or each
- * context would look for it under a lock.
+ * RFC 9001 5 and 6, RFC 9369 3.3, RFC 9000 8.1 and 10.3. Keys of one direction and one phase are an OpenSSL context that
+ * is keyed once: a packet costs the setting of its nonce. Header protection has a context of its own, as key updates do
+ * not change it, and masks a whole train of packets in one call. What is fetched from OpenSSL's providers is fetched
+ * once, or each context would look for it under a lock.
  *
  * Everything is derived by HMAC: each label asks for no more than one hash, so that an expansion is a single HMAC.
  *
- * Tokens and reset tokens need no table: they come from a master key that all workers, or processes, share. A token has a key
- * of its own, made from the master and its salt, so that none wears out; what it is bound to (an address) is authenticated
- * with it and not in it.
+ * Tokens and reset tokens need no table: they come from a master key that all workers, or processes, share. A token has a
+ * key of its own, made from the master and its salt, so that none wears out; what it is bound to (an address) is
+ * authenticated with it and not in it.
  *============================================================================*/
 enum {
     VT__QSEC_TAG = 16,
@@ -22318,8 +22318,8 @@ static bool vt__qsec_key(EVP_CIPHER_CTX **ctx, bool same, const EVP_CIPHER *ciph
     if (!*ctx) *ctx = EVP_CIPHER_CTX_new(), same = false;
     return *ctx && EVP_CipherInit_ex(*ctx, same ? NULL : cipher, NULL, key, NULL, seal) == 1;
 }
-/* The keys that come from a secret: `seal` to protect with, else to open with. k is zeroed or has keys, whose context serves
- * again. On an error there are none. */
+/* The keys that come from a secret: `seal` to protect with, else to open with. k is zeroed or has keys, whose context
+ * serves again. On an error there are none. */
 static VT__UNUSED int vt__qsec_keys_init(vt__qsec_keys *k, uint32_t version, const vt__qsec_secret *s,
                                          bool seal) {
     const vt__qsec_labels label = vt__qsec_labels_of(version);
@@ -22335,11 +22335,12 @@ static VT__UNUSED int vt__qsec_keys_init(vt__qsec_keys *k, uint32_t version, con
     if (r < 0) vt__qsec_keys_free(k);
     return r;
 }
-/* RFC 9001 6.1: the keys of the next phase, in the same direction. next is zeroed or has keys. */
+/* RFC 9001 6.1: the keys of the next phase, in the same direction. next is zeroed or has keys; on an error it has none. */
 static VT__UNUSED int vt__qsec_keys_next(vt__qsec_keys *next, const vt__qsec_keys *k, uint32_t version) {
     vt__qsec_secret s = k->secret;
     int r = vt__qsec_expand(&k->secret, vt__qsec_labels_of(version).update, s.b, s.len);
     if (r == 0) r = vt__qsec_keys_init(next, version, &s, k->seal);
+    else vt__qsec_keys_free(next);
     OPENSSL_cleanse(&s, sizeof s);
     return r;
 }
@@ -22357,8 +22358,8 @@ VT__INLINE bool vt__qsec_aim(const vt__qsec_keys *k, uint64_t pn, const uint8_t 
     return EVP_CipherInit_ex(k->ctx, NULL, NULL, NULL, nonce, -1) == 1 &&
            EVP_CipherUpdate(k->ctx, NULL, &n, head, (int)head_len) == 1;
 }
-/* Encrypts p in place and puts the tag behind it: room for VT__QSEC_TAG more is the caller's. head: before header protection.
- * -ERANGE: these keys have sealed as many packets as they may. */
+/* Encrypts p in place and puts the tag behind it: room for VT__QSEC_TAG more is the caller's. head: before header
+ * protection. -ERANGE: these keys have sealed as many packets as they may. */
 static VT__UNUSED int vt__qsec_seal(vt__qsec_keys *k, uint64_t pn, const uint8_t *head, size_t head_len,
                                     uint8_t *p, size_t n) {
     int put;
@@ -22372,8 +22373,8 @@ static VT__UNUSED int vt__qsec_seal(vt__qsec_keys *k, uint64_t pn, const uint8_t
     k->used++;
     return 0;
 }
-/* Decrypts p, whose last VT__QSEC_TAG bytes are the tag, in place: how much text there is. -EBADMSG: it is not authentic, and
- * what stands in p is anything. */
+/* Decrypts p, whose last VT__QSEC_TAG bytes are the tag, in place: how much text there is. -EBADMSG: it is not authentic,
+ * and what stands in p is anything. */
 static VT__UNUSED int vt__qsec_open(vt__qsec_keys *k, uint64_t pn, const uint8_t *head, size_t head_len,
                                     uint8_t *p, size_t n) {
     int put;
@@ -22411,7 +22412,7 @@ static bool vt__qsec_mask_chacha(vt__qsec_hp *h, const uint8_t *sample, uint8_t 
     memset(mask, 0, VT__QSEC_SAMPLE);
     return EVP_CipherUpdate(h->ctx, mask, &put, mask, VT__QSEC_SAMPLE) == 1;
 }
-/* n samples in a row become n masks in a row, of 16 bytes each, whose first five count; it may be the same memory. */
+/* n samples in a row become n masks in a row, 16 bytes each, whose first five count; it may be the same memory. */
 static VT__UNUSED int vt__qsec_mask(vt__qsec_hp *h, const uint8_t *samples, size_t n, uint8_t *masks) {
     int put;
     bool ok = true;
@@ -22541,20 +22542,21 @@ static VT__UNUSED int vt__qsec_token_open(const vt__qsec_vault *v, const uint8_t
 
 /*==============================================================================
  * MARK: - @qtls    QUIC's handshake, by OpenSSL (VTHTTP_H3)
- * uses:   @plat @mem @ossl @qsec
+ * uses:   @plat @mem @uri @ossl @qsec
  * test:   tests/test_qtls.c
  *
- * One TLS handshake without records (RFC 9001 4): handshake bytes in and out by encryption level, secrets out. It is a machine
- * of @ossl's (contexts, certificates, tickets, sessions, errors, dear keys) with two backs:
+ * One TLS handshake without records (RFC 9001 4): handshake bytes in and out by encryption level, secrets out. It is a
+ * machine of @ossl's (contexts, certificates, tickets, sessions, errors, dear keys) with two backs:
  *
- * native   OpenSSL from 3.5.1 on has an interface for this. (3.5.0 loses the transport parameters with some certificates.)
- * compat   earlier ones have none, so that records are made up. Secrets are read from what OpenSSL logs for debuggers, handshake
- *          messages from what it shows to observers before it encrypts them; what it writes then goes nowhere. What comes in
- *          is put into records: plain ones for Initial, else encrypted with the peer's own secret, for OpenSSL to decrypt. No
- *          0-RTT: TLS wants EndOfEarlyData, which QUIC has not. A client gets its Handshake secret no sooner than its Finished.
+ * native   OpenSSL from 3.5.1 on has an interface for this. (3.5.0 can lose the transport parameters.)
+ * compat   Earlier ones have none, so that records are made up. Secrets are read from what OpenSSL logs for debuggers,
+ *          handshake messages from what it shows to observers before it encrypts them; what it writes then goes nowhere.
+ *          What comes in is put into records: plain ones for Initial, else encrypted with the peer's own secret, for
+ *          OpenSSL to decrypt. No 0-RTT: TLS wants EndOfEarlyData, which QUIC has not. A client gets its Handshake
+ *          secret no sooner than its Finished.
  *
- * What OpenSSL does not ask for is checked here: ALPN, transport parameters, the messages that may follow the handshake. The
- * machine is given up once the handshake is confirmed, for it is 48 KB.
+ * What OpenSSL does not ask for is checked here: ALPN, transport parameters, the messages that may follow the handshake.
+ * The machine is given up once the handshake is confirmed, for it is 48 KB.
  *============================================================================*/
 #if OPENSSL_VERSION_NUMBER >= 0x30500010L && !VTHTTP_QUIC_COMPAT
 #define VT__QTLS_NATIVE 1
@@ -22574,7 +22576,6 @@ enum {
     VT__QTLS_RECORD_MORE = 5 + 1 + VT__QSEC_TAG, /* a record's head, its type, its tag */
     VT__QTLS_OUT_MAX = 1 << 18,                  /* bytes of one level that wait to be taken */
     VT__QTLS_EARLY_MAX = 64,                     /* what a ticket remembers of the server */
-    VT__QTLS_TICKET = 4,                         /* the message (RFC 8446 4) */
     VT__QTLS_MESSAGE_MAX = 1 << 16,              /* of one after the handshake */
     VT__QTLS_INTERNAL_ERROR = 0x1,               /* RFC 9000 20.1 */
     VT__QTLS_PROTOCOL_VIOLATION = 0xa,
@@ -22582,21 +22583,22 @@ enum {
     VT__QTLS_ALERT = 0x100
 };
 
-/* Copied, but for what it points to. */
+/* What it points to need not stay, but for `ctx` and `arg`. */
 typedef struct vt__qtls_cfg {
     vt__ossl_ctx *ctx; /* the machine takes a reference of its own */
     bool client;
     const uint8_t *params; /* our transport parameters; copied. A server may give them later: on_params */
     size_t params_len;
     uint64_t (*on_params)(void *arg, const uint8_t *p, size_t n);
-    /* The peer's have come: within recv, before a server's own are sent, so that it may call vt__qtls_params; again after a
-     * HelloRetryRequest. Returns 0, or the code to close with. What a client gets is not authenticated before `complete`. */
+    /* The peer's have come: within vt__qtls_recv or vt__qtls_go, on their OS thread, before a server's own are sent, so
+     * that it may call vt__qtls_params; again after a HelloRetryRequest. Returns 0, or the code to close with. What a
+     * client gets is not authenticated before `complete`. */
     void *arg;
     const char *host; /* a client: whom the certificate must name */
     int port;         /* with it sessions are resumed, and kept; 0: not so */
-    const uint8_t *
-        early; /* not NULL: 0-RTT. A server: what must be the same as when the ticket was given: limits, settings;
-                             at most VT__QTLS_EARLY_MAX bytes. A client: anything */
+    /* Not NULL: 0-RTT, where the back can. A server: what must be the same as when the ticket was given, its limits, its
+     * settings; at most VT__QTLS_EARLY_MAX bytes, copied. A client: anything. */
+    const uint8_t *early;
     size_t early_len;
 } vt__qtls_cfg;
 
@@ -22658,7 +22660,7 @@ static int vt__qtls_put(vt__qtls *q, const void *p, size_t n) {
     vt__qtls_buf *b = &q->out[q->write];
     if (b->len + n > b->cap) {
         size_t cap = VT__MAX(b->cap * 2, b->len + n);
-        uint8_t *more = cap <= VT__QTLS_OUT_MAX ? vt__mem_realloc(b->p, cap) : NULL;
+        uint8_t *more = b->len + n <= VT__QTLS_OUT_MAX ? vt__mem_realloc(b->p, cap) : NULL;
         if (!more) return vt__qtls_starved(q);
         b->p = more;
         b->cap = cap;
@@ -22768,8 +22770,8 @@ static bool vt__qtls_back_open(vt__qtls *q) {
 static bool vt__qtls_back_params(vt__qtls *q) {
     return SSL_set_quic_tls_transport_params(q->o.ssl, q->params, q->params_len) == 1;
 }
-/* OpenSSL 3.5 would offer 0-RTT a second time after a HelloRetryRequest, and take it that a new ticket allows what the old one
- * did. What the old one allowed is forgotten once the server has answered. */
+/* OpenSSL 3.5 would offer 0-RTT a second time after a HelloRetryRequest, and take it that a new ticket allows what the
+ * old one did. What the old one allowed is forgotten once the server has answered. */
 static void vt__qtls_on_answer(int write, int version, int type, const void *p, size_t n, SSL *s, void *arg) {
     (void)version, (void)arg;
     if (write || type != SSL3_RT_HANDSHAKE || n == 0 || *(const uint8_t *)p != SSL3_MT_SERVER_HELLO) return;
@@ -22783,7 +22785,8 @@ static void vt__qtls_back_early(vt__qtls *q) {
     q->early = VT__QTLS_OFFERED;
     SSL_set_msg_callback(q->o.ssl, vt__qtls_on_answer);
 }
-/* Writes n bytes of the handshake as OpenSSL reads them: how many they become, at most VT__QTLS_RECORD_MORE more; < 0 none. */
+/* Writes n bytes of the handshake as OpenSSL reads them: how many they become, at most VT__QTLS_RECORD_MORE more; < 0:
+ * out of memory. */
 static int vt__qtls_back_wrap(vt__qtls *q, int level, const uint8_t *p, size_t n, uint8_t *out) {
     (void)q, (void)level;
     memcpy(out, p, n);
@@ -22802,7 +22805,7 @@ static void vt__qtls_on_message(int write, int version, int type, const void *p,
 }
 static size_t vt__qtls_unhex(const char *p, uint8_t *out, size_t max) {
     size_t n = 0;
-    for (unsigned v; n < max && sscanf(p, "%2x", &v) == 1; p += 2) out[n++] = (uint8_t)v;
+    for (; n < max && p[0] && p[1]; p += 2) out[n++] = (uint8_t)(vt__uri_hex(p[0]) << 4 | vt__uri_hex(p[1]));
     return n;
 }
 /* "LABEL random secret", the latter two in hexadecimal digits. */
@@ -22970,7 +22973,8 @@ static VT__UNUSED int vt__qtls_go(vt__qtls *q) {
     q->record = NULL;
     return r < 0 || q->code ? vt__qtls_end(q) : 0;
 }
-/* The messages that may follow the handshake: tickets to a client. Looked at here, since OpenSSL takes key updates (RFC 9001 6). */
+/* The messages that may follow the handshake: tickets to a client. Looked at here, since compat OpenSSL takes key updates
+ * (RFC 9001 6). */
 static int vt__qtls_after(vt__qtls *q, const uint8_t *p, size_t n) {
     while (n > 0) {
         if (q->body_left) {
@@ -23118,7 +23122,7 @@ static void vt__qtls_ciphers(const char *list, char *out, size_t cap) {
         else n += strlen(out + n);
     }
 }
-/* A context for QUIC of a TLS listener's configuration, beside that for TCP. keys: for tickets, of QUIC alone. alpn: as in
+/* A context for QUIC of a TLS listener's configuration, beside that for TCP. keys: for tickets. alpn: as in
  * vt__ossl_ctx. errors: as vt__ossl_ctx_server. */
 static VT__UNUSED int vt__qtls_ctx_server(vt__ossl_ctx **out, const vt_tls_cfg *c, vt__ossl_keys *keys,
                                           vt_str alpn, vt__ossl_text *t) {
