@@ -8085,6 +8085,7 @@ typedef struct vt__qcc_curve {
 typedef struct vt__qcc_hystart {
     int64_t begin;           /* of the round: it ends when a packet sent later is acknowledged */
     int64_t last_min, min;   /* of round trips: the round before, this one */
+    int64_t few_min;         /* of the last 8 to 16 samples */
     int64_t base;            /* conservative slow start: the round trip that led to it; 0: plain slow start */
     uint8_t samples, rounds; /* of this round; of conservative slow start */
 } vt__qcc_hystart;
@@ -8125,7 +8126,7 @@ static VT__UNUSED void vt__qcc_init(vt__qcc *cc, unsigned kind, uint32_t mss, ui
     cc->c.window = (uint64_t)VT__QCC_FIRST * mss;
     cc->c.ssthresh = UINT64_MAX;
     cc->c.recovery = cc->h.begin = INT64_MIN;
-    cc->h.last_min = cc->h.min = INT64_MAX;
+    cc->h.last_min = cc->h.min = cc->h.few_min = INT64_MAX;
     cc->next = INT64_MIN;
     vt__qcc_rate(cc, srtt);
 }
@@ -8189,21 +8190,24 @@ static VT__UNUSED void vt__qcc_reno_grow(vt__qcc *cc, const vt__qcc_ack *a) {
 static VT__UNUSED void vt__qcc_round(vt__qcc *cc, int64_t now) {
     vt__qcc_hystart *h = &cc->h;
     h->begin = now;
-    h->last_min = h->min, h->min = INT64_MAX;
+    h->last_min = h->min, h->min = h->few_min = INT64_MAX;
     h->samples = 0;
     cc->peak = cc->peak_next, cc->peak_next = 0;
     if (h->base && ++h->rounds >= 5) cc->c.ssthresh = cc->c.window;
 }
-static VT__UNUSED void vt__qcc_hystart_sample(vt__qcc_hystart *h, int64_t rtt) {
-    if (rtt < h->min) h->min = rtt;
-    if (h->samples < 8 && ++h->samples < 8) return;
-    if (h->base) {
-        if (h->min < h->base) h->base = 0; /* it was but a peak */
-        return;
-    }
-    if (h->last_min == INT64_MAX) return;
+/* Beyond RFC 9406: not the least sample of a round decides, which is as old as the round, but that of the last few; and round
+ * trips that grow again in conservative slow start end it at once, for its five rounds are three times the window. */
+static VT__UNUSED void vt__qcc_hystart_sample(vt__qcc *cc, int64_t rtt) {
+    vt__qcc_hystart *h = &cc->h;
+    h->min = VT__MIN(h->min, rtt);
+    if (h->samples == 16) h->samples = 0, h->few_min = INT64_MAX;
+    h->few_min = VT__MIN(h->few_min, rtt);
+    if (++h->samples < 8 || h->last_min == INT64_MAX) return;
     int64_t more = VT__MAX(4000000, VT__MIN(h->last_min / 8, 16000000));
-    if (h->min >= h->last_min + more) h->base = h->min, h->rounds = 0;
+    if (!h->base) {
+        if (h->few_min >= h->last_min + more) h->base = h->few_min, h->rounds = 0;
+    } else if (h->few_min < h->base) h->base = 0; /* it was but a peak */
+    else if (h->few_min >= h->base + more) cc->c.ssthresh = cc->c.window;
 }
 VT__INLINE bool vt__qcc_limited(const vt__qcc *cc) {
     uint64_t most = VT__MAX(cc->peak, cc->peak_next) + cc->mss, w = cc->c.window; /* one more would not fit */
@@ -8212,7 +8216,7 @@ VT__INLINE bool vt__qcc_limited(const vt__qcc *cc) {
 static VT__UNUSED void vt__qcc_acked(vt__qcc *cc, const vt__qcc_ack *a) {
     vt__qcc_curve *c = &cc->c;
     bool slow = c->window < c->ssthresh;
-    if (a->rtt && slow) vt__qcc_hystart_sample(&cc->h, a->rtt);
+    if (a->rtt && slow) vt__qcc_hystart_sample(cc, a->rtt);
     if (vt__qcc_limited(cc)) {
         if (slow) c->window += a->bytes / (cc->h.base ? 4 : 1);
         else if (cc->kind == VT__QCC_CUBIC) vt__qcc_cubic_grow(cc, a);
@@ -8246,7 +8250,8 @@ static VT__UNUSED void vt__qcc_collapse(vt__qcc *cc, int64_t srtt) {
     cc->c.recovery = INT64_MIN;
     cc->c.epoch = 0, cc->c.credit = 0;
     cc->can_undo = false;
-    cc->h.last_min = cc->h.min = INT64_MAX, cc->h.base = 0, cc->h.samples = 0;
+    cc->h.last_min = cc->h.min = cc->h.few_min = INT64_MAX;
+    cc->h.base = cc->h.samples = 0;
     vt__qcc_rate(cc, srtt);
 }
 static VT__UNUSED void vt__qcc_undo(vt__qcc *cc, int64_t srtt) {
@@ -8838,20 +8843,22 @@ static VT__UNUSED int vt__qrec_sent(vt__qrec *r, unsigned space, size_t bytes, u
     if (VT__UNLIKELY(s->next == s->skip_at)) vt__qrec_skip(r, space, now);
     return 0;
 }
+/* Not one more datagram before an ACK: the window, or the memory of what was sent, is full. */
+VT__INLINE bool vt__qrec_full(const vt__qrec *r) {
+    return r->in_flight + r->path.mtu > r->cc.c.window ||
+           r->s[VT__QREC_APP].eliciting > r->cfg.max_packets / 4 * 3;
+}
 /* Bytes that may go now: as many as window and pace allow, or 0, and a whole datagram at least. */
 static VT__UNUSED size_t vt__qrec_room(const vt__qrec *r, int64_t now) {
-    const vt__qrec_space *s = &r->s[VT__QREC_APP];
-    uint64_t window = r->cc.c.window, room = window > r->in_flight ? window - r->in_flight : 0;
-    if (room >= r->path.mtu) room = VT__MIN(room, vt__qcc_paced(&r->cc, now));
-    if (s->next - s->base > r->cfg.max_packets / 4 * 3) return 0;
+    if (vt__qrec_full(r)) return 0;
+    uint64_t room = VT__MIN(r->cc.c.window - r->in_flight, vt__qcc_paced(&r->cc, now));
     return room >= r->path.mtu ? (size_t)room : 0;
 }
 /* Bytes that may be in flight. */
 static VT__UNUSED uint64_t vt__qrec_window(const vt__qrec *r) { return r->cc.c.window; }
-/* When there will be room without an ACK; NEVER: the window is full. */
+/* When there will be room without an ACK; NEVER: not without one. */
 static VT__UNUSED int64_t vt__qrec_pace_at(const vt__qrec *r) {
-    if (r->in_flight + r->path.mtu > r->cc.c.window) return VT__QREC_NEVER;
-    return vt__qcc_pace_at(&r->cc);
+    return vt__qrec_full(r) ? VT__QREC_NEVER : vt__qcc_pace_at(&r->cc);
 }
 /* Ack-eliciting packets that go whatever the room, because nothing is heard: PING if there is nothing else. */
 static VT__UNUSED unsigned vt__qrec_probes(const vt__qrec *r, unsigned space) { return r->s[space].probes; }

@@ -274,3 +274,200 @@ TEST(loss_table) {
         for (unsigned cc = 0; cc < 2; cc++) CHECK(reach(cc, &c, 10000000) >= rows[i].least[cc]);
     }
 }
+
+/* ---- sharing ---- */
+static double jain(const double *x, unsigned n) {
+    double sum = 0, squares = 0;
+    for (unsigned i = 0; i < n; i++) sum += x[i], squares += x[i] * x[i];
+    return sum * sum / (n * squares);
+}
+/* Bytes that have arrived of each flow when the last one had time to find its share. */
+static uint64_t before[FLOWS_MAX];
+static int64_t before_at;
+static void note_before(struct sim *s) {
+    if (s->now > before_at) return;
+    for (unsigned i = 0; i < s->n; i++) before[i] = s->b[i].ends;
+}
+static void share(unsigned cc0, unsigned cc1, double least) {
+    static struct sim s;
+    double rate[2], worst = 1, sum = 0;
+    for (unsigned i = 0; i < 5; i++) {
+        struct qlink_cfg c = {.delay_ns = 15 * MS, .rate_bps = 20000000, .queue = 50};
+        vt__qrec_cfg first = {.cc = (uint8_t)cc0}, second = {.cc = (uint8_t)cc1};
+        sim_init(&s, &c, &c, test_seed() + 16 * i);
+        sim_flow(&s, &first, 1000000000, 0, test_seed() + 16 * i);
+        sim_flow(&s, &second, 1000000000, 3 * SECOND, test_seed() + 16 * i + 8);
+        s.at_step = note_before;
+        before_at = 10 * SECOND;
+        CHECK(!sim_run(&s, 40 * SECOND));
+        CHECK(!s.a[0].bad && !s.a[1].bad);
+        for (unsigned k = 0; k < 2; k++) rate[k] = (double)(s.b[k].ends - before[k]) * 8 / 30e6;
+        worst = VT__MIN(worst, jain(rate, 2));
+        sum += rate[0] + rate[1];
+        printf("  %s %.2f, %s %.2f Mbit/s\n", cc_names[cc0], rate[0], cc_names[cc1], rate[1]);
+        sim_free(&s);
+    }
+    CHECK(worst >= least);
+    CHECK(sum / 5 >= 18);
+}
+TEST(two_flows_share) {
+    share(VT__QCC_CUBIC, VT__QCC_CUBIC, 0.9);
+    share(VT__QCC_NEWRENO, VT__QCC_NEWRENO, 0.9);
+    share(VT__QCC_CUBIC, VT__QCC_NEWRENO, 0.7);
+}
+
+/* ---- single conditions ---- */
+static struct sim one;
+static void begin(const struct qlink_cfg *there, const struct qlink_cfg *back, const vt__qrec_cfg *cfg,
+                  uint64_t bytes) {
+    static const vt__qrec_cfg plain;
+    sim_init(&one, there, back, test_seed());
+    sim_flow(&one, cfg ? cfg : &plain, bytes, 0, test_seed());
+}
+static const vt__qrec *sender(void) { return &one.a[0].r; }
+static void say(const char *what) {
+    const vt__qrec_stats *t = &sender()->stats;
+    printf(
+        "  %s: %.2f Mbit/s in %.2f s; %llu sent, %llu lost (%llu dropped), %llu spurious, %llu events, %llu ptos, mtu %u\n",
+        what, mbit_s(&one, 0), (double)one.now / 1e9, (unsigned long long)t->sent,
+        (unsigned long long)t->lost,
+        (unsigned long long)(one.there.stats.lost + one.there.stats.tail + one.there.stats.down +
+                             one.there.stats.big),
+        (unsigned long long)t->spurious, (unsigned long long)t->events, (unsigned long long)t->ptos,
+        vt__qrec_mtu(sender()));
+}
+TEST(black_holes) {
+    struct qlink_cfg c = {
+        .delay_ns = 15 * MS, .rate_bps = 10000000, .queue = 25, .up_ns = 5 * SECOND, .down_ns = 2 * SECOND};
+    begin(&c, &c, NULL, 20000000);
+    CHECK(sim_run(&one, 60 * SECOND));
+    say("5 s up, 2 s down");
+    /* 20 MB take 17.3 s, or three times 5 s and then some; each hole costs up to as much again by backoff. */
+    CHECK(one.now < 32 * SECOND);
+    sim_free(&one);
+}
+TEST(reordering_is_learnt) {
+    struct qlink_cfg c = {.delay_ns = 15 * MS, .rate_bps = 10000000, .queue = 50, .reorder = 50000};
+    begin(&c, &c, NULL, 10000000);
+    CHECK(sim_run(&one, 60 * SECOND));
+    say("5 % held back by 4 ms");
+    CHECK(mbit_s(&one, 0) > 8.5);
+    CHECK(sender()->stats.spurious < 60);
+    sim_free(&one);
+}
+TEST(slow_start_ends_before_the_queue_does) {
+    static const unsigned queues[] = {1000, 250};
+    for (unsigned i = 0; i < 2; i++) {
+        struct qlink_cfg c = {.delay_ns = 25 * MS, .rate_bps = 100000000, .queue = queues[i]};
+        begin(&c, &c, NULL, 20000000);
+        CHECK(sim_run(&one, 60 * SECOND));
+        say("100 Mbit/s, 50 ms");
+        CHECK(one.there.stats.tail < 100);
+        CHECK(mbit_s(&one, 0) > 65);
+        sim_free(&one);
+    }
+}
+TEST(long_fat_link) {
+    struct qlink_cfg c = {.delay_ns = 50 * MS, .rate_bps = 1000000000, .queue = 4000};
+    begin(&c, &c, NULL, 600000000);
+    CHECK(sim_run(&one, 60 * SECOND));
+    say("1 Gbit/s, 100 ms");
+    CHECK(mbit_s(&one, 0) > 600);
+    sim_free(&one);
+}
+TEST(b03_39_cleared_marks_do_not_stall) {
+    struct qlink_cfg c = {.delay_ns = 15 * MS, .rate_bps = 10000000, .queue = 25, .bleach = true};
+    begin(&c, &c, NULL, 5000000);
+    CHECK(sim_run(&one, 60 * SECOND));
+    say("ECN cleared");
+    CHECK(mbit_s(&one, 0) > 8.5);
+    CHECK_EQ(sender()->path.ecn, VT__QPATH_FAILED);
+    CHECK_EQ(vt__qrec_ecn(sender()), 0);
+    sim_free(&one);
+}
+TEST(marks_come_before_losses) {
+    struct qlink_cfg c = {.delay_ns = 15 * MS, .rate_bps = 10000000, .queue = 100, .ce_at = 20};
+    begin(&c, &c, NULL, 10000000);
+    CHECK(sim_run(&one, 60 * SECOND));
+    say("marked from 20 waiting");
+    CHECK_EQ(sender()->path.ecn, VT__QPATH_CAPABLE);
+    CHECK_EQ(sender()->stats.lost, 0);
+    CHECK(sender()->stats.events > 3);
+    CHECK(mbit_s(&one, 0) > 8.5);
+    sim_free(&one);
+}
+TEST(size_of_datagrams_is_found) {
+    struct qlink_cfg c = {.delay_ns = 5 * MS, .rate_bps = 10000000, .queue = 25, .mtu = 1313};
+    vt__qrec_cfg cfg = {.mtu_max = 1472};
+    begin(&c, &c, &cfg, 5000000);
+    CHECK(sim_run(&one, 60 * SECOND));
+    say("1313 bytes at most");
+    CHECK(vt__qrec_mtu(sender()) <= 1313 && vt__qrec_mtu(sender()) > 1313 - VT__QPATH_STEP);
+    sim_free(&one);
+}
+static void narrow(struct sim *s) {
+    if (s->now > SECOND) s->there.cfg.mtu = 1250;
+}
+TEST(b03_40_size_that_goes_through_no_more) {
+    struct qlink_cfg c = {.delay_ns = 5 * MS, .rate_bps = 10000000, .queue = 25};
+    begin(&c, &c, NULL, 5000000);
+    one.at_step = narrow;
+    CHECK(sim_run(&one, 60 * SECOND));
+    say("1250 bytes from the first second on");
+    CHECK(one.now < 7 * SECOND);
+    CHECK(vt__qrec_mtu(sender()) <= 1250);
+    sim_free(&one);
+}
+
+/* ---- links at random ---- */
+static unsigned up_to(uint64_t *rng, unsigned n) { return (unsigned)(test_rand(rng) % (n + 1)); }
+static void random_link(struct qlink_cfg *c, uint64_t *rng) {
+    memset(c, 0, sizeof *c);
+    c->delay_ns = (int64_t)(test_rand(rng) % (200 * MS));
+    if (up_to(rng, 1)) c->jitter_ns = (int64_t)(test_rand(rng) % (20 * MS));
+    if (up_to(rng, 1)) c->rate_bps = 100000 + test_rand(rng) % 50000000, c->queue = 5 + up_to(rng, 100);
+    if (up_to(rng, 1)) c->loss = up_to(rng, 300000), c->burst = up_to(rng, 3);
+    if (up_to(rng, 2) == 0) c->reorder = up_to(rng, 200000);
+    if (up_to(rng, 2) == 0) c->dup = up_to(rng, 100000);
+    if (up_to(rng, 2) == 0) c->corrupt = up_to(rng, 100000);
+    if (up_to(rng, 3) == 0) c->ce_at = 1 + up_to(rng, 20);
+    if (up_to(rng, 3) == 0) c->mtu = 1200 + up_to(rng, 300);
+    if (up_to(rng, 7) == 0) c->up_ns = 1700 * MS, c->down_ns = 900 * MS;
+    c->bleach = up_to(rng, 3) == 0;
+}
+static void random_run(uint64_t seed) {
+    static struct sim s;
+    struct qlink_cfg there, back;
+    uint64_t rng = seed;
+    random_link(&there, &rng), random_link(&back, &rng);
+    vt__qrec_cfg cfg = {.cc = (uint8_t)up_to(&rng, 1),
+                        .no_pacing = up_to(&rng, 3) == 0,
+                        .max_packets = 1u << (5 + up_to(&rng, 8))};
+    sim_init(&s, &there, &back, seed);
+    sim_flow(&s, &cfg, 100 + test_rand(&rng) % 300000, 0, seed);
+    bool through = sim_run(&s, 3600 * SECOND);
+    const vt__qrec *r = &s.a[0].r;
+    bool sound = through && !s.a[0].bad && !s.b[0].bad && s.b[0].ends == s.a[0].total &&
+                 r->in_flight <= r->cfg.window_max;
+    if (!sound) {
+        printf("  seed 0x%llx: through %d at %.1f s, %llu of %llu\n", (unsigned long long)seed, through,
+               (double)s.now / 1e9, (unsigned long long)s.b[0].ends, (unsigned long long)s.a[0].total);
+        test_fail(__FILE__, __LINE__, "the transfer is sound");
+    }
+    sim_free(&s);
+}
+TEST(any_link) {
+    for (uint64_t i = 0; i < 4000 && test_failures < 5; i++) random_run(test_seed() + i);
+}
+TEST(same_seed_same_run) {
+    int64_t at[2];
+    for (unsigned i = 0; i < 2; i++) {
+        struct qlink_cfg c = {
+            .delay_ns = 15 * MS, .rate_bps = 10000000, .queue = 25, .loss = 50000, .jitter_ns = MS};
+        begin(&c, &c, NULL, 1000000);
+        CHECK(sim_run(&one, 60 * SECOND));
+        at[i] = one.now;
+        sim_free(&one);
+    }
+    CHECK_EQ(at[0], at[1]);
+}
