@@ -7489,7 +7489,7 @@ static VT__UNUSED size_t vt__qpack_put_increment(vt__qpack_dec *d, uint8_t out[V
 }
 
 /* ---- encoder ---- */
-enum { VT__QPACK_REFS = 64, VT__QPACK_PREFIX = 12 };
+enum { VT__QPACK_REFS = 64, VT__QPACK_PREFIX = 20 }; /* a frame's head before it included */
 enum { VT__QPACK_NO_INDEX = UINT32_MAX };
 /* A section that is not acknowledged. */
 typedef struct vt__qpack_ref {
@@ -7808,10 +7808,1060 @@ static VT__UNUSED size_t vt__qpack_put_date(uint8_t out[VT__QPACK_DATE_MAX], con
 
 /*==============================================================================
  * MARK: - @h3      HTTP/3 machine: frames on streams, requests, settings, priorities (VTHTTP_H3)
- * uses:   @plat
- * pure.
+ * uses:   @plat @mem @ds @hpack @msg @qpack
+ * pure.   RFC 9114, RFC 9218, RFC 9220. A frame: TYPE -> LENGTH -> its payload -> TYPE, see vt__h3_on_frame, vt__h3_on_control.
  * test:   tests/test_h3.c   fuzz: fuzz/fuzz_h3.c
+ *
+ * In: the caller attaches the peer's streams, and gives vt__h3_recv their bytes, in pieces of any size, for one event at a time.
+ * All that is given is taken. Data are pointed at, not copied. A field section is decoded when it is whole, because it may have
+ * to wait for QPACK's entries: one that comes in pieces, and what comes behind one that waits, is kept with its stream, and
+ * is not among the bytes that the transport may give credit for (vt__h3_stream.used), so that its windows bound the memory.
+ * When the entries are there, the same call that brought them tells what was kept.
+ *
+ * Out: heads and the heads of data frames are written where the caller wants them; what goes to the control and QPACK streams
+ * waits in pipes (vt__h3_out). Order between streams does not matter.
+ *
+ * Streams are the caller's memory from vt__h3_attach or vt__h3_open to vt__h3_release. Errors of the connection end it; those of
+ * a stream are an event, and counted with the peer's own resets: either makes this end throw work away.
  *============================================================================*/
+/* clang-format off */
+#define VT__H3_CODES(X) \
+    X(NO_ERROR, 0x100) X(GENERAL_PROTOCOL_ERROR, 0x101) X(INTERNAL_ERROR, 0x102) X(STREAM_CREATION_ERROR, 0x103) \
+    X(CLOSED_CRITICAL_STREAM, 0x104) X(FRAME_UNEXPECTED, 0x105) X(FRAME_ERROR, 0x106) X(EXCESSIVE_LOAD, 0x107) \
+    X(ID_ERROR, 0x108) X(SETTINGS_ERROR, 0x109) X(MISSING_SETTINGS, 0x10a) X(REQUEST_REJECTED, 0x10b) \
+    X(REQUEST_CANCELLED, 0x10c) X(REQUEST_INCOMPLETE, 0x10d) X(MESSAGE_ERROR, 0x10e) X(CONNECT_ERROR, 0x10f) \
+    X(VERSION_FALLBACK, 0x110) X(QPACK_DECOMPRESSION_FAILED, 0x200) X(QPACK_ENCODER_STREAM_ERROR, 0x201) \
+    X(QPACK_DECODER_STREAM_ERROR, 0x202)
+#define VT__H3_ERRORS(X) \
+    X(CREATION, -11701, STREAM_CREATION_ERROR, "stream of a kind that the peer may not open")   \
+    X(SECOND, -11702, STREAM_CREATION_ERROR, "second control or QPACK stream")                  \
+    X(CRITICAL, -11703, CLOSED_CRITICAL_STREAM, "control or QPACK stream closed")               \
+    X(FIRST, -11704, MISSING_SETTINGS, "the control stream does not begin with SETTINGS")       \
+    X(FRAME, -11705, FRAME_UNEXPECTED, "frame that has no place on this stream, or not now")    \
+    X(LENGTH, -11706, FRAME_ERROR, "frame shorter or longer than what is in it")                \
+    X(CUT, -11707, FRAME_ERROR, "stream ends within a frame")                                   \
+    X(SETTING, -11708, SETTINGS_ERROR, "setting of HTTP/2, given twice or out of its range")    \
+    X(ID, -11709, ID_ERROR, "stream or push that cannot be")                                    \
+    X(SECTION, -11710, QPACK_DECOMPRESSION_FAILED, "field section that cannot be decoded")      \
+    X(BLOCKED, -11711, QPACK_DECOMPRESSION_FAILED, "more streams wait for QPACK than allowed")  \
+    X(ENCODER, -11712, QPACK_ENCODER_STREAM_ERROR, "QPACK encoder stream that makes no sense")  \
+    X(DECODER, -11713, QPACK_DECODER_STREAM_ERROR, "QPACK decoder stream that makes no sense")  \
+    X(LARGE, -11714, EXCESSIVE_LOAD, "field section, or settings, over the limit")              \
+    X(FLOOD, -11715, EXCESSIVE_LOAD, "a budget is used up")                                     \
+    X(UNREAD, -11716, EXCESSIVE_LOAD, "nobody reads our control or QPACK streams")              \
+    X(NO_MORE, -11717, NO_ERROR, "no stream may be opened")                                     \
+    X(MEMORY, -11718, INTERNAL_ERROR, "no memory")
+/* clang-format on */
+enum vt__h3_code {
+#define VT__H3_CODE_ENUM(name, value) VT__H3_##name = value,
+    VT__H3_CODES(VT__H3_CODE_ENUM)
+#undef VT__H3_CODE_ENUM
+};
+enum vt__h3_err {
+#define VT__H3_ERR_ENUM(name, value, code, text) VT__H3_E_##name = value,
+    VT__H3_ERRORS(VT__H3_ERR_ENUM)
+#undef VT__H3_ERR_ENUM
+};
+typedef struct vt__h3_err_row {
+    uint32_t code; /* that CONNECTION_CLOSE carries */
+    const char *text;
+} vt__h3_err_row;
+/* Of one of the errors above. */
+static VT__UNUSED const vt__h3_err_row *vt__h3_err_of(int err) {
+    static const vt__h3_err_row rows[] = {
+#define VT__H3_ERR_ROW(name, value, code, text) {VT__H3_##code, text},
+        VT__H3_ERRORS(VT__H3_ERR_ROW)
+#undef VT__H3_ERR_ROW
+    };
+    return &rows[VT__H3_E_CREATION - err];
+}
+
+/* What is paid for, and what by default: burst and rate a second; as HTTP/2's. */
+/* clang-format off */
+#define VT__H3_BUDGETS(X) \
+    X(RESETS, 1000, 200)     /* streams reset by the peer, or by this end for its fault */ \
+    X(EMPTIES, 1000, 100)    /* DATA that brings nothing; 1xx */                         \
+    X(PRIORITIES, 10000, 330)                                                            \
+    X(GLITCHES, 10000, 330)  /* what is ignored */                                       \
+    X(WASTE, 16, 1)          /* 64 KiB that were neither fields nor data, less eight times what was */
+/* clang-format on */
+enum vt__h3_cause {
+#define VT__H3_BUDGET_ENUM(name, burst, rate) VT__H3_##name,
+    VT__H3_BUDGETS(VT__H3_BUDGET_ENUM)
+#undef VT__H3_BUDGET_ENUM
+        VT__H3_CAUSES
+};
+enum { VT__H3_WASTE_UNIT = 65536 };
+
+/* Shared by many connections. Zero means the default; see vt__h3_cfg_fill. */
+typedef struct vt__h3_cfg {
+    uint32_t max_head;        /* name + value + 32 of a head's fields; 16384; over: event.too_large */
+    uint32_t max_fields;      /* 1000; over: likewise */
+    uint32_t max_block;       /* bytes of an encoded head; 65536; over: E_LARGE */
+    uint32_t table;           /* QPACK's table of the peer's heads; 4096; VT__H3_NONE: none */
+    uint32_t blocked;         /* streams that may wait for it; 16; VT__H3_NONE: none */
+    uint32_t enc_table;       /* the table of our heads, at most; 1024; VT__H3_NONE: none */
+    int64_t block_timeout_ns; /* how long one may wait; 10 s */
+    bool connect_protocol;    /* a server takes extended CONNECT */
+    vt__msg_budget budgets[VT__H3_CAUSES]; /* see above */
+} vt__h3_cfg;
+enum { VT__H3_NONE = UINT32_MAX };
+
+enum { VT__H3_REMOTE = 1, VT__H3_LOCAL = 2, VT__H3_BOTH = 3 }; /* sides of a stream */
+enum { VT__H3_OURS = 1, VT__H3_THEIRS = 2 };                   /* who reset it */
+enum vt__h3_kind {
+    VT__H3_K_CONTROL, /* as the types of streams; likewise the pipes */
+    VT__H3_K_PUSH,
+    VT__H3_K_ENCODER,
+    VT__H3_K_DECODER,
+    VT__H3_K_REQUEST,
+    VT__H3_K_NEW, /* its type has not come */
+    VT__H3_K_IGNORED
+};
+
+/* Zeroed by vt__h3_attach and vt__h3_open. The caller reads id, code, ended, reset, urgency and incremental, and takes `used`. */
+typedef struct vt__h3_stream {
+    vt__list waiting; /* among those that are blocked, or were */
+    struct vt__h3_stream *chain;
+    uint64_t id, code; /* code: of the reset */
+    uint64_t used;     /* bytes that were no data: the caller gives them back to the transport, and sets 0 */
+    uint64_t type, left; /* of the frame under way; bytes of it to come */
+    uint64_t n;          /* integer under way */
+    int64_t length, got; /* Content-Length, or -1; bytes of data so far */
+    int64_t blocked_at;
+    uint8_t *kept; /* a section that is not whole; or one that is blocked, and what came behind it */
+    size_t kept_len, kept_cap;
+    size_t section, fields;    /* of a blocked section: its bytes; where its fields begin */
+    uint32_t need, base;       /* the same: see vt__qpack_sec */
+    uint8_t kind, state, more; /* more: bytes of the integer to come, with its first one */
+    uint8_t ended, reset, urgency;
+    bool incremental;
+    bool headed, trailed; /* the final head is here (of a control stream: a frame); and trailers */
+    bool bodyless,
+        tunnel; /* no body follows the head (a client says so for HEAD); it is a client's CONNECT, said before its head */
+    bool connected;              /* nothing but data may follow */
+    bool pinned;                 /* PRIORITY_UPDATE told its priority, so the field does not */
+    bool blocked, fin, finished; /* fin: nothing follows what is kept; finished: that has been seen */
+} vt__h3_stream;
+
+/* Bytes for one of our unidirectional streams. */
+typedef struct vt__h3_pipe {
+    uint8_t *p;
+    size_t n, cap;
+} vt__h3_pipe;
+enum { VT__H3_CONTROL, VT__H3_ENCODER, VT__H3_DECODER, VT__H3_PIPES };
+enum { VT__H3_BUCKETS = 16, VT__H3_EARLY = 4, VT__H3_TEXT = 32 };
+enum { VT__H3_INT_MAX = 8, VT__H3_PIPE_MAX = 4096, VT__H3_PIPE_ENCODER = 1024, VT__H3_SETTINGS_MAX = 4096 };
+
+/* One connection. Zeroed and set up by vt__h3_init. */
+typedef struct vt__h3 {
+    const vt__h3_cfg *cfg;
+    int64_t now;
+    int err, detail;      /* detail: of E_SECTION, E_ENCODER, E_DECODER, what @qpack said */
+    bool server, settled; /* the peer's SETTINGS are here */
+    /* in */
+    void *
+        room; /* the caller's, of room_len >= VT__H3_ROOM(cfg) bytes: set before vt__h3_recv, kept until it returns <= 0 */
+    uint32_t room_len;
+    vt__h3_stream *reading; /* whose section is being decoded */
+    vt__qpack_sec sec;
+    vt__msg_head head;
+    vt__h3_stream *feeding; /* whose kept bytes are being read: feed */
+    uint8_t *feed;
+    const uint8_t *feed_at, *feed_end;
+    bool last;               /* nothing follows the section on its stream */
+    vt__h3_stream *peers[4]; /* the control and QPACK streams, by kind */
+    vt__list blocked, ready; /* ready: need not wait any more */
+    uint32_t nblocked;
+    uint64_t setting, element; /* ids, in SETTINGS; in PRIORITY_UPDATE */
+    uint32_t seen;             /* bits of settings */
+    bool half;                 /* of a setting: the id is here */
+    uint8_t text_len;
+    char text[VT__H3_TEXT];
+    /* streams */
+    uint32_t active; /* requests that are not released */
+    uint64_t next;   /* the lowest id of a request that has not come */
+    uint64_t
+        id_limit; /* requests that the transport allows have ids below it; the caller's, UINT64_MAX at first */
+    vt__h3_stream *buckets[VT__H3_BUCKETS];
+    uint64_t early_ids[VT__H3_EARLY]; /* idle streams with a priority, the latest: id + 1 */
+    uint8_t early[VT__H3_EARLY], nearly;
+    /* what the peer set */
+    uint64_t peer_table, peer_blocked, peer_head, peer_away, max_push; /* peer_away: GOAWAY's id */
+    bool peer_connect_protocol;
+    /* out */
+    vt__h3_pipe pipes[VT__H3_PIPES];
+    uint8_t drain; /* see vt__h3_shutdown */
+    uint64_t away; /* the id in our last GOAWAY */
+    int64_t drain_at;
+    void *enc_mem;
+    /* budgets */
+    int64_t debts[VT__H3_CAUSES]; /* until when each is paid off */
+    uint32_t counts[VT__H3_CAUSES];
+    uint64_t waste;
+    int64_t cheap; /* bytes of entries that the peer's encoder stream may still make for nothing */
+    uint8_t flood; /* of E_FLOOD: the cause */
+    vt__qpack_dec dec;
+    vt__qpack_enc enc;
+} vt__h3;
+/* What vt__h3.room needs. */
+#define VT__H3_ROOM(cfg)                                                                                     \
+    (VT__MAX((cfg)->table == VT__H3_NONE ? 0U : (cfg)->table, 4096U) + VT__HPACK_SCRATCH_MORE)
+
+/* ---- frames ---- */
+enum { VT__H3_T_DATA, VT__H3_T_HEADERS, VT__H3_T_CANCEL_PUSH = 3, VT__H3_T_SETTINGS, VT__H3_T_PUSH_PROMISE };
+enum { VT__H3_T_GOAWAY = 7, VT__H3_T_MAX_PUSH_ID = 13 };
+enum { VT__H3_T_PRIORITY_UPDATE = 0xf0700, VT__H3_T_PRIORITY_UPDATE_PUSH };
+/* settings */
+enum { VT__H3_S_TABLE = 1, VT__H3_S_HEAD = 6, VT__H3_S_BLOCKED, VT__H3_S_CONNECT };
+/* Of a stream's input. */
+enum vt__h3_state {
+    VT__H3_IN_TYPE,
+    VT__H3_IN_LENGTH,
+    VT__H3_IN_DATA,
+    VT__H3_IN_SECTION,
+    VT__H3_IN_VALUE, /* integers */
+    VT__H3_IN_TEXT,  /* of PRIORITY_UPDATE */
+    VT__H3_IN_SKIP
+};
+/* Types that were HTTP/2's and have no meaning (RFC 9114 7.2.8). */
+VT__INLINE bool vt__h3_is_reserved(uint64_t type) { return type == 2 || type == 6 || type == 8 || type == 9; }
+
+/* An integer (RFC 9000 16), wherever it is cut, into s->n: false, more is needed. */
+VT__INLINE bool vt__h3_get(vt__h3_stream *s, const uint8_t **p, const uint8_t *end) {
+    if (*p == end) return false;
+    if (!s->more) {
+        s->n = **p & 63U;
+        s->more = (uint8_t)(1U << (*(*p)++ >> 6));
+    }
+    for (; s->more > 1 && *p < end; s->more--) s->n = s->n << 8 | *(*p)++;
+    if (s->more > 1) return false;
+    s->more = 0;
+    return true;
+}
+static uint8_t *vt__h3_put(uint8_t *p, uint64_t v) {
+    unsigned log = v < 64 ? 0 : v < 16384 ? 1 : v < 1 << 30 ? 2 : 3, n = 1U << log;
+    for (unsigned i = n; i > 0; i--, v >>= 8) p[i - 1] = (uint8_t)v;
+    p[0] |= (uint8_t)(log << 6);
+    return p + n;
+}
+
+/* ---- budgets ---- */
+/* Takes n from a budget: 0, or VT__H3_E_FLOOD when it is used up. */
+static int vt__h3_spend(vt__h3 *h, enum vt__h3_cause cause, uint32_t n) {
+    h->counts[cause] += n;
+    if (vt__msg_spend(&h->cfg->budgets[cause], &h->debts[cause], h->now, n)) return 0;
+    h->flood = (uint8_t)cause;
+    return VT__H3_E_FLOOD;
+}
+static int vt__h3_spoil(vt__h3 *h, uint64_t bytes) {
+    h->waste += bytes;
+    if (VT__LIKELY(h->waste < VT__H3_WASTE_UNIT)) return 0;
+    uint32_t units = (uint32_t)VT__MIN(h->waste / VT__H3_WASTE_UNIT, 1U << 20);
+    h->waste %= VT__H3_WASTE_UNIT;
+    return vt__h3_spend(h, VT__H3_WASTE, units);
+}
+VT__INLINE void vt__h3_earn(vt__h3 *h, uint64_t bytes) { h->waste -= VT__MIN(h->waste, bytes * 8); }
+
+/* ---- pipes ---- */
+/* Room for n bytes more: where they go, or NULL: E_UNREAD or E_MEMORY, which the connection fails with. */
+static uint8_t *vt__h3_pipe_room(vt__h3 *h, int which, size_t n) {
+    static const uint8_t types[] = {VT__H3_K_CONTROL, VT__H3_K_ENCODER, VT__H3_K_DECODER};
+    vt__h3_pipe *q = &h->pipes[which];
+    bool first = !q->p;
+    if (q->n + n > q->cap) {
+        size_t cap = VT__MAX(q->cap * 2, VT__MAX(n + q->n + 1, 64U));
+        uint8_t *p = q->n + n > VT__H3_PIPE_MAX ? NULL : vt__mem_realloc(q->p, cap);
+        if (!p) {
+            h->err = q->n + n > VT__H3_PIPE_MAX ? VT__H3_E_UNREAD : VT__H3_E_MEMORY;
+            return NULL;
+        }
+        q->p = p, q->cap = cap;
+    }
+    if (first) q->p[q->n++] = types[which];
+    return q->p + q->n;
+}
+VT__INLINE void vt__h3_pipe_add(vt__h3 *h, int which, const uint8_t *end) {
+    h->pipes[which].n = (size_t)(end - h->pipes[which].p);
+}
+/* What waits for one of our unidirectional streams: bytes from *p on; 0: nothing. The first one is the stream's type: it is to
+ * be opened. They live until the next call of any function but vt__h3_sent. */
+static VT__UNUSED size_t vt__h3_out(vt__h3 *h, int which, const uint8_t **p) {
+    if (which == VT__H3_DECODER && h->dec.t.made != h->dec.told && !h->err) {
+        uint8_t *to = vt__h3_pipe_room(h, which, VT__QPACK_INT_BYTES);
+        if (to) vt__h3_pipe_add(h, which, to + vt__qpack_put_increment(&h->dec, to));
+    }
+    *p = h->pipes[which].p;
+    return h->pipes[which].n;
+}
+/* The first n of them are gone. */
+static VT__UNUSED void vt__h3_sent(vt__h3 *h, int which, size_t n) {
+    vt__h3_pipe *q = &h->pipes[which];
+    q->n -= n;
+    if (q->n) memmove(q->p, q->p + n, q->n);
+}
+
+/* ---- streams ---- */
+static vt__h3_stream **vt__h3_bucket(vt__h3 *h, uint64_t id) { return &h->buckets[id / 4 % VT__H3_BUCKETS]; }
+static vt__h3_stream *vt__h3_find(vt__h3 *h, uint64_t id) {
+    vt__h3_stream *s = *vt__h3_bucket(h, id);
+    while (s && s->id != id) s = s->chain;
+    return s;
+}
+static void vt__h3_enter(vt__h3 *h, vt__h3_stream *s, uint64_t id) {
+    vt__h3_stream **bucket = vt__h3_bucket(h, id);
+    memset(s, 0, sizeof *s);
+    vt__ds_list_init(&s->waiting);
+    s->id = id;
+    s->length = -1;
+    s->urgency = 3;
+    s->kind = id & 2 ? VT__H3_K_NEW : VT__H3_K_REQUEST;
+    if (s->kind == VT__H3_K_NEW) return;
+    s->chain = *bucket;
+    *bucket = s;
+    h->active++;
+}
+/* Kept bytes and the section under way go; what was fed as well. */
+static void vt__h3_drop(vt__h3 *h, vt__h3_stream *s) {
+    if (h->reading == s) h->reading = NULL;
+    if (h->feeding == s) {
+        s->used += (uint64_t)(h->feed_end - h->feed_at);
+        vt__mem_free(h->feed);
+        h->feeding = NULL;
+    }
+    if (s->blocked) h->nblocked--;
+    vt__ds_list_remove(&s->waiting);
+    s->blocked = false;
+    s->used += s->kept_len;
+    vt__mem_free(s->kept);
+    s->kept = NULL;
+    s->kept_len = s->kept_cap = 0;
+}
+/* Both sides of a request are cut off. The peer's encoder learns that what was on its way is not decoded. */
+static int vt__h3_close(vt__h3 *h, vt__h3_stream *s, int by, uint64_t code) {
+    bool whole = s->ended & VT__H3_REMOTE;
+    s->ended = VT__H3_BOTH;
+    s->reset = (uint8_t)by;
+    s->code = code;
+    vt__h3_drop(h, s);
+    if (whole || !h->dec.limit || h->err) return 0;
+    uint8_t *to = vt__h3_pipe_room(h, VT__H3_DECODER, VT__QPACK_INT_BYTES);
+    if (to) vt__h3_pipe_add(h, VT__H3_DECODER, to + vt__qpack_put_cancel(&h->dec, s->id, to));
+    return h->err;
+}
+static int vt__h3_emit(vt__msg_event *ev, enum vt__msg_ev type, vt__h3_stream *s) {
+    memset(ev, 0, sizeof *ev);
+    ev->type = (uint8_t)type;
+    ev->stream = s;
+    if (s) ev->id = s->id;
+    return 1;
+}
+static int vt__h3_emit_reset(vt__msg_event *ev, vt__h3_stream *s) {
+    (void)vt__h3_emit(ev, VT__MSG_EV_RESET, s);
+    ev->code = s->code;
+    return 1;
+}
+enum { VT__H3_GO = 2 }; /* no event; go on */
+/* The peer broke a rule on one stream. */
+static int vt__h3_stream_error(vt__h3 *h, vt__h3_stream *s, uint64_t code, vt__msg_event *ev) {
+    int rc = vt__h3_spend(h, VT__H3_RESETS, 1);
+    if (rc == 0) rc = vt__h3_close(h, s, VT__H3_OURS, code);
+    return rc < 0 ? rc : vt__h3_emit_reset(ev, s);
+}
+/* The connection is to be closed, with vt__h3_code. */
+static int vt__h3_fail(vt__h3 *h, int err) { return h->err = err; }
+
+/* ---- priorities (RFC 9218) ---- */
+/* Of vt__msg_priority; also a server's own opinion. */
+static void vt__h3_prioritize(vt__h3_stream *s, uint8_t priority) {
+    s->urgency = priority & 7;
+    s->incremental = priority >> 3;
+}
+/* A priority that came before its stream: the latest few are kept. */
+static void vt__h3_keep_early(vt__h3 *h, uint64_t id, uint8_t priority) {
+    size_t i = 0;
+    while (i < VT__H3_EARLY && h->early_ids[i] != id + 1) i++;
+    if (i == VT__H3_EARLY) i = h->nearly % VT__H3_EARLY, h->nearly = (uint8_t)(i + 1);
+    h->early_ids[i] = id + 1;
+    h->early[i] = priority;
+}
+static void vt__h3_take_early(vt__h3 *h, vt__h3_stream *s) {
+    for (size_t i = 0; i < VT__H3_EARLY && h->nearly; i++) {
+        if (h->early_ids[i] != s->id + 1) continue;
+        h->early_ids[i] = 0;
+        s->pinned = true;
+        vt__h3_prioritize(s, h->early[i]);
+    }
+}
+static int vt__h3_on_priority(vt__h3 *h, vt__msg_event *ev) {
+    uint8_t priority = vt__msg_priority((vt_str){h->text, h->text_len});
+    int rc = vt__h3_spend(h, VT__H3_PRIORITIES, 1);
+    if (rc < 0) return rc;
+    vt__h3_stream *s = vt__h3_find(h, h->element);
+    if (!s) {
+        vt__h3_keep_early(h, h->element, priority);
+        return VT__H3_GO;
+    }
+    s->pinned = true;
+    vt__h3_prioritize(s, priority);
+    return vt__h3_emit(ev, VT__MSG_EV_PRIORITY, s);
+}
+
+/* ---- field sections ---- */
+static int vt__h3_keep(vt__h3_stream *s, const uint8_t *p, size_t n) {
+    if (s->kept_len + n > s->kept_cap) {
+        size_t cap = VT__MAX(s->kept_len + n, VT__MAX(s->kept_cap * 2, 512U));
+        uint8_t *kept = vt__mem_realloc(s->kept, cap);
+        if (!kept) return VT__H3_E_MEMORY;
+        s->kept = kept, s->kept_cap = cap;
+    }
+    if (n) memcpy(s->kept + s->kept_len, p, n);
+    s->kept_len += n;
+    s->used -= n; /* whoever moves over the bytes counts them */
+    return 0;
+}
+/* The fields of a section can be read. */
+static int vt__h3_section_start(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    h->reading = s;
+    h->head = vt__msg_begin(h->server, s->headed, h->cfg->connect_protocol);
+    return h->server && !s->headed ? vt__h3_emit(ev, VT__MSG_EV_OPEN, s) : VT__H3_GO;
+}
+/* A section is whole. It stands in s->kept, or in the input and is moved there if it has to wait. */
+static int vt__h3_section_whole(vt__h3 *h, vt__h3_stream *s, const uint8_t *p, size_t n, vt__msg_event *ev) {
+    s->state = VT__H3_IN_TYPE;
+    vt__h3_earn(h, n);
+    int rc = vt__qpack_dec_begin(&h->dec, &h->sec, p, p + n);
+    if (rc > 0) return vt__h3_section_start(h, s, ev);
+    if (rc < 0) {
+        h->detail = rc;
+        return VT__H3_E_SECTION;
+    }
+    if (h->cfg->blocked == VT__H3_NONE || h->nblocked >= h->cfg->blocked) return VT__H3_E_BLOCKED;
+    if (p != s->kept && (rc = vt__h3_keep(s, p, n)) < 0) return rc;
+    s->section = n;
+    s->fields = (size_t)(h->sec.p - p);
+    s->need = h->sec.need, s->base = h->sec.base;
+    s->blocked = true;
+    s->blocked_at = h->now;
+    h->nblocked++;
+    vt__ds_list_push(&h->blocked, &s->waiting);
+    return VT__H3_GO;
+}
+static int vt__h3_in_section(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end,
+                             vt__msg_event *ev) {
+    const uint8_t *from = *p;
+    size_t n = (size_t)VT__MIN((uint64_t)(end - from), s->left);
+    *p += n;
+    s->left -= n;
+    if (!s->kept_len && !s->left) return vt__h3_section_whole(h, s, from, n, ev);
+    int rc = vt__h3_keep(s, from, n);
+    if (rc < 0 || s->left) return rc;
+    return vt__h3_section_whole(h, s, s->kept, s->kept_len, ev);
+}
+/* Streams whose entries have come since. */
+static void vt__h3_unblock(vt__h3 *h) {
+    for (vt__list *n = h->blocked.next, *next; n != &h->blocked; n = next) {
+        next = n->next;
+        if (((vt__h3_stream *)(void *)n)->need > h->dec.t.made) continue;
+        vt__ds_list_remove(n);
+        vt__ds_list_push(&h->ready, n);
+    }
+}
+/* A stream that was blocked goes on: its section, then what came behind it. */
+static int vt__h3_resume(vt__h3 *h, vt__msg_event *ev) {
+    vt__h3_stream *s = (vt__h3_stream *)(void *)vt__ds_list_pop(&h->ready);
+    h->nblocked--;
+    h->feeding = s;
+    h->feed = s->kept;
+    h->feed_at = h->feed + s->section;
+    h->feed_end = h->feed + s->kept_len;
+    h->sec = (vt__qpack_sec){h->feed + s->fields, h->feed_at, s->need, s->base};
+    h->last = s->fin && h->feed_at == h->feed_end;
+    s->used += s->section;
+    s->kept = NULL;
+    s->kept_len = s->kept_cap = 0;
+    s->blocked = false;
+    return vt__h3_section_start(h, s, ev);
+}
+/* Whether a final head is well-formed; what the stream learns of it. */
+static bool vt__h3_final_ok(vt__h3 *h, vt__h3_stream *s) {
+    vt__msg_head *b = &h->head;
+    bool ok = b->too_large;
+    if (!ok && h->server) ok = vt__msg_request_ok(b);
+    if (!ok && !h->server) ok = vt__msg_response_ok(b, false, s->tunnel, &s->bodyless);
+    s->length = b->length;
+    s->connected = h->server ? b->method == VT__H1_M_CONNECT
+                             : s->tunnel && b->status >= 200 && b->status < 300;
+    if (h->server && b->priority != VT__MSG_NO_PRIORITY && !s->pinned) vt__h3_prioritize(s, b->priority);
+    return ok;
+}
+/* A head is complete. */
+static int vt__h3_on_head(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    const vt__msg_head *b = &h->head;
+    bool trailers = s->headed, interim = b->status >= 100 && b->status < 200;
+    bool ok = trailers ? s->length <= s->got : vt__h3_final_ok(h, s);
+    if (!ok) return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
+    int rc = interim ? vt__h3_spend(h, VT__H3_EMPTIES, 1) : 0;
+    if (rc < 0) return rc;
+    rc = vt__h3_emit(ev, trailers ? VT__MSG_EV_TRAILERS : interim ? VT__MSG_EV_INFORM : VT__MSG_EV_HEAD, s);
+    ev->status = b->status;
+    ev->too_large = b->too_large;
+    ev->end = trailers || (h->last && !interim && s->length <= 0);
+    s->trailed = trailers;
+    s->headed |= !interim;
+    if (ev->end) s->ended |= VT__H3_REMOTE;
+    return rc;
+}
+static int vt__h3_section_end(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    h->reading = NULL;
+    s->used += s->kept_len;
+    vt__mem_free(s->kept);
+    s->kept = NULL;
+    s->kept_len = s->kept_cap = 0;
+    if (h->sec.need) {
+        uint8_t *to = vt__h3_pipe_room(h, VT__H3_DECODER, VT__QPACK_INT_BYTES);
+        if (!to) return h->err;
+        vt__h3_pipe_add(h, VT__H3_DECODER, to + vt__qpack_put_ack(&h->dec, h->sec.need, s->id, to));
+    }
+    return vt__h3_on_head(h, s, ev);
+}
+/* The next field of the section under way. What is over the limits, or malformed, is not looked at to its end. */
+static int vt__h3_in_fields(vt__h3 *h, vt__msg_event *ev) {
+    vt__h3_stream *s = h->reading;
+    vt__hpack_field f;
+    int rc = vt__qpack_dec_next(&h->dec, &h->sec, h->room, h->room_len, &f);
+    if (rc < 0) {
+        h->detail = rc;
+        return VT__H3_E_SECTION;
+    }
+    if (rc == 0 || !vt__msg_fits(&h->head, &f, h->cfg->max_head, h->cfg->max_fields))
+        return vt__h3_section_end(h, s, ev);
+    rc = vt__msg_field(&h->head, &f, ev);
+    if (rc < 0) return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
+    if (rc == 0) return VT__H3_GO;
+    ev->stream = s;
+    ev->id = s->id;
+    return rc;
+}
+
+/* ---- what comes in: requests and responses ---- */
+static int vt__h3_skip(vt__h3 *h, vt__h3_stream *s) {
+    int rc = vt__h3_spend(h, VT__H3_GLITCHES, 1);
+    s->state = s->left ? VT__H3_IN_SKIP : VT__H3_IN_TYPE;
+    return rc < 0 ? rc : VT__H3_GO;
+}
+static int vt__h3_on_data(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    if (!s->headed || s->trailed) return VT__H3_E_FRAME;
+    if (s->length >= 0 && s->left > (uint64_t)(s->length - s->got))
+        return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
+    s->state = s->left ? VT__H3_IN_DATA : VT__H3_IN_TYPE;
+    int rc = s->left ? 0 : vt__h3_spend(h, VT__H3_EMPTIES, 1);
+    return rc < 0 ? rc : VT__H3_GO;
+}
+/* The type and length of a frame of a request stream are here. */
+static int vt__h3_on_frame(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    switch (s->type) {
+    case VT__H3_T_DATA: return vt__h3_on_data(h, s, ev);
+    case VT__H3_T_HEADERS:
+        if (s->trailed || s->connected) return VT__H3_E_FRAME;
+        if (s->left > h->cfg->max_block) return VT__H3_E_LARGE;
+        s->state = VT__H3_IN_SECTION;
+        return VT__H3_GO;
+    case VT__H3_T_PUSH_PROMISE: return h->server ? VT__H3_E_FRAME : VT__H3_E_ID; /* no push was allowed */
+    case VT__H3_T_CANCEL_PUSH:
+    case VT__H3_T_SETTINGS:
+    case VT__H3_T_GOAWAY:
+    case VT__H3_T_MAX_PUSH_ID:
+    case VT__H3_T_PRIORITY_UPDATE:
+    case VT__H3_T_PRIORITY_UPDATE_PUSH: return VT__H3_E_FRAME;
+    default: return vt__h3_is_reserved(s->type) ? VT__H3_E_FRAME : vt__h3_skip(h, s);
+    }
+}
+static int vt__h3_in_data(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end,
+                          vt__msg_event *ev) {
+    size_t n = (size_t)VT__MIN((uint64_t)(end - *p), s->left);
+    if (n == 0) return 0;
+    (void)vt__h3_emit(ev, VT__MSG_EV_DATA, s);
+    ev->value = (vt_str){(const char *)*p, n};
+    *p += n;
+    s->left -= n;
+    s->got += (int64_t)n;
+    s->used -= n; /* the caller counts these */
+    if (!s->left) s->state = VT__H3_IN_TYPE;
+    vt__h3_earn(h, n);
+    return 1;
+}
+
+/* ---- what comes in: the control stream ---- */
+static int vt__h3_on_setting(vt__h3 *h, uint64_t id, uint64_t v) {
+    if (id <= VT__H3_S_CONNECT) {
+        if (h->seen >> id & 1) return VT__H3_E_SETTING;
+        h->seen |= 1U << id;
+    }
+    switch (id) {
+    case VT__H3_S_TABLE: h->peer_table = v; return 0;
+    case VT__H3_S_HEAD: h->peer_head = v; return 0;
+    case VT__H3_S_BLOCKED: h->peer_blocked = v; return 0;
+    case VT__H3_S_CONNECT: h->peer_connect_protocol = v; return v > 1 ? VT__H3_E_SETTING : 0;
+    default: return id >= 2 && id <= 5 ? VT__H3_E_SETTING : 0; /* HTTP/2's */
+    }
+}
+/* Without memory there is no table for our heads, which does no harm. */
+static int vt__h3_on_settings_end(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    s->state = VT__H3_IN_TYPE;
+    h->settled = true;
+    if (h->cfg->enc_table != VT__H3_NONE && h->peer_table >= 2 * VT__HPACK_OVERHEAD)
+        h->enc_mem = vt__mem_alloc(vt__qpack_enc_mem(&h->enc));
+    if (h->enc_mem) vt__qpack_enc_table(&h->enc, h->enc_mem);
+    vt__qpack_enc_limit(&h->enc, h->peer_table, h->peer_blocked);
+    return vt__h3_emit(ev, VT__MSG_EV_SETTINGS, NULL);
+}
+static int vt__h3_on_goaway(vt__h3 *h, uint64_t id, vt__msg_event *ev) {
+    if (id > h->peer_away || (!h->server && id % 4)) return VT__H3_E_ID;
+    int rc = vt__h3_spend(h, VT__H3_GLITCHES, 1);
+    if (rc < 0) return rc;
+    h->peer_away = id;
+    (void)vt__h3_emit(ev, VT__MSG_EV_GOAWAY, NULL);
+    ev->id = id;
+    return 1;
+}
+static int vt__h3_on_max_push(vt__h3 *h, uint64_t id) {
+    if (id < h->max_push) return VT__H3_E_ID;
+    h->max_push = id;
+    int rc = vt__h3_spend(h, VT__H3_GLITCHES, 1);
+    return rc < 0 ? rc : VT__H3_GO;
+}
+/* The type and length of a frame of the control stream are here. */
+static int vt__h3_on_control(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    bool first = !s->headed, one = false; /* one: an integer, and nothing else */
+    s->headed = true;
+    if (first && s->type != VT__H3_T_SETTINGS) return VT__H3_E_FIRST;
+    switch (s->type) {
+    case VT__H3_T_SETTINGS:
+        if (!first) return VT__H3_E_FRAME;
+        if (s->left > VT__H3_SETTINGS_MAX) return VT__H3_E_LARGE;
+        if (!s->left) return vt__h3_on_settings_end(h, s, ev);
+        break;
+    case VT__H3_T_MAX_PUSH_ID:
+        if (!h->server) return VT__H3_E_FRAME;
+        one = true;
+        break;
+    case VT__H3_T_GOAWAY:
+    case VT__H3_T_CANCEL_PUSH: one = true; break;
+    case VT__H3_T_PRIORITY_UPDATE:
+    case VT__H3_T_PRIORITY_UPDATE_PUSH:
+        if (!h->server) return VT__H3_E_FRAME;
+        h->text_len = 0;
+        break;
+    case VT__H3_T_DATA:
+    case VT__H3_T_HEADERS:
+    case VT__H3_T_PUSH_PROMISE: return VT__H3_E_FRAME;
+    default: return vt__h3_is_reserved(s->type) ? VT__H3_E_FRAME : vt__h3_skip(h, s);
+    }
+    s->state = VT__H3_IN_VALUE;
+    return !s->left || (one && s->left > VT__H3_INT_MAX) ? VT__H3_E_LENGTH : VT__H3_GO;
+}
+/* An integer of a frame's payload is here; s->left bytes follow it. */
+static int vt__h3_on_value(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    if (s->type == VT__H3_T_SETTINGS) {
+        h->half = !h->half;
+        if (h->half) h->setting = s->n;
+        else if (vt__h3_on_setting(h, h->setting, s->n) < 0) return VT__H3_E_SETTING;
+        if (s->left) return VT__H3_GO;
+        return h->half ? VT__H3_E_LENGTH : vt__h3_on_settings_end(h, s, ev);
+    }
+    if (s->type == VT__H3_T_PRIORITY_UPDATE_PUSH) return VT__H3_E_ID; /* nothing was promised */
+    if (s->type == VT__H3_T_PRIORITY_UPDATE) {
+        if (s->n % 4 || s->n >= h->id_limit) return VT__H3_E_ID;
+        h->element = s->n;
+        if (s->left > VT__H3_TEXT) return vt__h3_skip(h, s); /* says nothing that is known */
+        s->state = s->left ? VT__H3_IN_TEXT : VT__H3_IN_TYPE;
+        return s->left ? VT__H3_GO : vt__h3_on_priority(h, ev);
+    }
+    if (s->left) return VT__H3_E_LENGTH;
+    s->state = VT__H3_IN_TYPE;
+    if (s->type == VT__H3_T_GOAWAY) return vt__h3_on_goaway(h, s->n, ev);
+    return s->type == VT__H3_T_MAX_PUSH_ID ? vt__h3_on_max_push(h, s->n) : VT__H3_E_ID; /* of no push */
+}
+static int vt__h3_in_value(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end,
+                           vt__msg_event *ev) {
+    const uint8_t *from = *p;
+    bool whole = vt__h3_get(s, p, from + VT__MIN((uint64_t)(end - from), s->left));
+    s->left -= (uint64_t)(*p - from);
+    if (whole) return vt__h3_on_value(h, s, ev);
+    return s->left ? 0 : VT__H3_E_LENGTH;
+}
+static int vt__h3_in_text(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end,
+                          vt__msg_event *ev) {
+    size_t n = (size_t)VT__MIN((uint64_t)(end - *p), s->left);
+    memcpy(h->text + h->text_len, *p, n);
+    h->text_len = (uint8_t)(h->text_len + n);
+    *p += n;
+    s->left -= n;
+    if (s->left) return 0;
+    s->state = VT__H3_IN_TYPE;
+    return vt__h3_on_priority(h, ev);
+}
+
+/* ---- what comes in: any stream ---- */
+static int vt__h3_on_kind(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    if (s->n == VT__H3_K_PUSH) return h->server ? VT__H3_E_CREATION : VT__H3_E_ID;
+    if (s->n <= VT__H3_K_DECODER) {
+        s->kind = (uint8_t)s->n;
+        if (h->peers[s->kind]) return VT__H3_E_SECOND;
+        h->peers[s->kind] = s;
+        return VT__H3_GO;
+    }
+    int rc = vt__h3_spend(h, VT__H3_GLITCHES, 1);
+    if (rc < 0) return rc;
+    s->kind = VT__H3_K_IGNORED;
+    s->reset = VT__H3_OURS;
+    s->code = VT__H3_STREAM_CREATION_ERROR;
+    return vt__h3_emit_reset(ev, s);
+}
+/* The peer's encoder stream. Entries that cost far more to make than to ask for are paid for. */
+static int vt__h3_in_encoder(vt__h3 *h, const uint8_t **p, const uint8_t *end) {
+    uint64_t n = (uint64_t)(end - *p);
+    if (n == 0) return 0;
+    int rc = vt__qpack_dec_insert(&h->dec, p, end, h->room);
+    if (rc < 0) h->detail = rc;
+    if (rc < 0) return rc == -ENOMEM ? VT__H3_E_MEMORY : VT__H3_E_ENCODER;
+    h->cheap += 8 * (int64_t)VT__MIN(n, VT__H3_WASTE_UNIT) - (int64_t)h->dec.copied;
+    h->dec.copied = 0;
+    if (h->cheap < 0) rc = vt__h3_spoil(h, (uint64_t)-h->cheap / 4);
+    h->cheap = h->cheap < 0 ? 0 : VT__MIN(h->cheap, VT__H3_WASTE_UNIT);
+    vt__h3_unblock(h);
+    return rc;
+}
+static int vt__h3_in_decoder(vt__h3 *h, const uint8_t **p, const uint8_t *end) {
+    int rc = vt__qpack_enc_recv(&h->enc, *p, end);
+    *p = end;
+    h->detail = rc;
+    return rc < 0 ? VT__H3_E_DECODER : 0;
+}
+static int vt__h3_in_skip(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end) {
+    size_t n = (size_t)VT__MIN((uint64_t)(end - *p), s->left);
+    *p += n;
+    s->left -= n;
+    if (!s->left) s->state = VT__H3_IN_TYPE;
+    int rc = vt__h3_spoil(h, n);
+    return rc < 0 ? rc : s->left ? 0 : VT__H3_GO;
+}
+static int vt__h3_step(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end,
+                       vt__msg_event *ev) {
+    if (s->kind == VT__H3_K_ENCODER) return vt__h3_in_encoder(h, p, end);
+    if (s->kind == VT__H3_K_DECODER) return vt__h3_in_decoder(h, p, end);
+    switch (s->state) {
+    case VT__H3_IN_TYPE:
+        if (!vt__h3_get(s, p, end)) return 0;
+        if (s->kind == VT__H3_K_NEW) return vt__h3_on_kind(h, s, ev);
+        s->type = s->n;
+        s->state = VT__H3_IN_LENGTH;
+        return VT__H3_GO;
+    case VT__H3_IN_LENGTH:
+        if (!vt__h3_get(s, p, end)) return 0;
+        s->left = s->n;
+        return s->kind == VT__H3_K_CONTROL ? vt__h3_on_control(h, s, ev) : vt__h3_on_frame(h, s, ev);
+    case VT__H3_IN_DATA: return vt__h3_in_data(h, s, p, end, ev);
+    case VT__H3_IN_SECTION: return vt__h3_in_section(h, s, p, end, ev);
+    case VT__H3_IN_VALUE: return vt__h3_in_value(h, s, p, end, ev);
+    case VT__H3_IN_TEXT: return vt__h3_in_text(h, s, p, end, ev);
+    default: return vt__h3_in_skip(h, s, p, end);
+    }
+}
+/* The stream has ended, and all of it was read. */
+static int vt__h3_on_fin(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    if (s->finished) return 0;
+    s->finished = true;
+    if (s->kind <= VT__H3_K_DECODER) return VT__H3_E_CRITICAL;
+    if (s->kind != VT__H3_K_REQUEST) return 0;
+    if (s->state != VT__H3_IN_TYPE || s->more) return VT__H3_E_CUT;
+    if (s->ended & VT__H3_REMOTE) return 0;
+    if (!s->headed && h->server) return vt__h3_stream_error(h, s, VT__H3_REQUEST_INCOMPLETE, ev);
+    if (!s->headed || s->length > s->got) return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
+    s->ended |= VT__H3_REMOTE;
+    return vt__h3_emit(ev, VT__MSG_EV_END, s);
+}
+/* Bytes of a stream, the input's or those that were kept. */
+static int vt__h3_take(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end, bool fin,
+                       vt__msg_event *ev) {
+    const uint8_t *from = *p;
+    int rc = 0;
+    if (s->blocked) {
+        rc = vt__h3_keep(s, *p, (size_t)(end - *p));
+        *p = end;
+        s->fin |= fin;
+        s->used += (uint64_t)(end - from);
+        return rc;
+    }
+    if (s->reset) *p = end;
+    else rc = vt__h3_step(h, s, p, end, ev);
+    s->used += (uint64_t)(*p - from);
+    h->last = fin && *p == end;
+    if (rc == 0 && h->last && !s->reset) rc = vt__h3_on_fin(h, s, ev);
+    return rc;
+}
+/* What to do next: vt__h3_recv's result, or VT__H3_GO. */
+static int vt__h3_turn(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end, bool fin,
+                       vt__msg_event *ev) {
+    if (h->reading) return vt__h3_in_fields(h, ev);
+    if (h->feeding) {
+        vt__h3_stream *fed = h->feeding;
+        int rc = vt__h3_take(h, fed, &h->feed_at, h->feed_end, fed->fin, ev);
+        if (rc || h->feeding != fed) return rc ? rc : VT__H3_GO;
+        vt__mem_free(h->feed);
+        h->feeding = NULL;
+        return VT__H3_GO;
+    }
+    int rc = s ? vt__h3_take(h, s, p, end, fin, ev) : 0;
+    if (rc || vt__ds_list_empty(&h->ready)) return rc;
+    return vt__h3_resume(h, ev);
+}
+/* One event, of the bytes of s from *p on or of streams that waited for them: 1; call again with the same. 0: all is taken. < 0:
+ * the connection failed, see vt__h3_code. `fin`: the stream ends with these bytes. s NULL, without bytes: who released the stream
+ * between two events asks for those of others. `now` never goes back. Events of DATA point into the input or to what was kept,
+ * and live until the next call; whose bytes the caller gives back to the transport when it has put them to use. */
+static VT__UNUSED int vt__h3_recv(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end,
+                                  bool fin, int64_t now, vt__msg_event *ev) {
+    int rc = VT__H3_GO;
+    if (h->err) return h->err;
+    h->now = now;
+    while (rc == VT__H3_GO) rc = vt__h3_turn(h, s, p, end, fin, ev);
+    return rc < 0 ? vt__h3_fail(h, rc) : rc;
+}
+/* The peer's RESET_STREAM: 1 an event, 0, or < 0. */
+static VT__UNUSED int vt__h3_on_reset(vt__h3 *h, vt__h3_stream *s, uint64_t code, int64_t now,
+                                      vt__msg_event *ev) {
+    if (h->err) return h->err;
+    h->now = now;
+    if (s->kind <= VT__H3_K_DECODER) return vt__h3_fail(h, VT__H3_E_CRITICAL);
+    if (s->kind != VT__H3_K_REQUEST || s->reset || s->ended & VT__H3_REMOTE) return 0;
+    int rc = h->server ? vt__h3_spend(h, VT__H3_RESETS, 1) : 0;
+    if (rc == 0) rc = vt__h3_close(h, s, VT__H3_THEIRS, code);
+    return rc < 0 ? vt__h3_fail(h, rc) : vt__h3_emit_reset(ev, s);
+}
+/* The peer's STOP_SENDING, s NULL: of one of our unidirectional streams. A server that has heard enough of a request says so
+ * with NO_ERROR, and its response goes on. */
+static VT__UNUSED int vt__h3_on_stop(vt__h3 *h, vt__h3_stream *s, uint64_t code, int64_t now,
+                                     vt__msg_event *ev) {
+    if (h->err) return h->err;
+    h->now = now;
+    if (!s) return vt__h3_fail(h, VT__H3_E_CRITICAL);
+    if (s->reset || s->ended & VT__H3_LOCAL) return 0;
+    if (!h->server && code == VT__H3_NO_ERROR) {
+        s->ended |= VT__H3_LOCAL;
+        return 0;
+    }
+    int rc = h->server ? vt__h3_spend(h, VT__H3_RESETS, 1) : 0;
+    if (rc == 0) rc = vt__h3_close(h, s, VT__H3_THEIRS, code);
+    return rc < 0 ? vt__h3_fail(h, rc) : vt__h3_emit_reset(ev, s);
+}
+
+/* ---- a connection, its streams ---- */
+/* Defaults and bounds. A connection keeps a pointer to the result. */
+static VT__UNUSED void vt__h3_cfg_fill(vt__h3_cfg *c) {
+    static const vt__msg_budget budgets[] = {
+#define VT__H3_BUDGET_ROW(name, burst, rate) {burst, rate},
+        VT__H3_BUDGETS(VT__H3_BUDGET_ROW)
+#undef VT__H3_BUDGET_ROW
+    };
+    if (!c->max_head) c->max_head = 16384;
+    if (!c->max_fields) c->max_fields = 1000;
+    if (!c->max_block) c->max_block = 65536;
+    if (!c->table) c->table = 4096;
+    if (c->table != VT__H3_NONE) c->table = VT__MIN(c->table, (uint32_t)VT__HPACK_CAP_MAX);
+    if (!c->blocked) c->blocked = 16;
+    if (!c->enc_table) c->enc_table = 1024;
+    if (!c->block_timeout_ns) c->block_timeout_ns = 10 * VT_SEC;
+    for (size_t i = 0; i < VT__H3_CAUSES; i++) {
+        if (!c->budgets[i].burst) c->budgets[i].burst = budgets[i].burst;
+        if (!c->budgets[i].per_s) c->budgets[i].per_s = budgets[i].per_s;
+    }
+}
+static uint8_t *vt__h3_put_settings(const vt__h3 *h, uint8_t *p) {
+    const vt__h3_cfg *c = h->cfg;
+    uint64_t grease = (uint64_t)h->now % 1000000 * 0x1f + 0x21; /* RFC 9114 7.2.4.1 */
+    bool table = c->table != VT__H3_NONE;
+    if (table) p = vt__h3_put(vt__h3_put(p, VT__H3_S_TABLE), c->table);
+    p = vt__h3_put(vt__h3_put(p, VT__H3_S_HEAD), c->max_head);
+    if (table && c->blocked != VT__H3_NONE) p = vt__h3_put(vt__h3_put(p, VT__H3_S_BLOCKED), c->blocked);
+    if (h->server && c->connect_protocol) p = vt__h3_put(vt__h3_put(p, VT__H3_S_CONNECT), 1);
+    return vt__h3_put(vt__h3_put(p, grease), 0);
+}
+/* A frame of one integer for the control stream: 0 or < 0. */
+static int vt__h3_put_control(vt__h3 *h, uint64_t type, uint64_t v) {
+    uint8_t *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 2 + VT__H3_INT_MAX), value[VT__H3_INT_MAX];
+    if (!p) return h->err;
+    size_t n = (size_t)(vt__h3_put(value, v) - value);
+    p = vt__h3_put(vt__h3_put(p, type), n);
+    memcpy(p, value, n);
+    vt__h3_pipe_add(h, VT__H3_CONTROL, p + n);
+    return 0;
+}
+/* 0, or the connection has failed for want of memory. Either way vt__h3_free. */
+static VT__UNUSED int vt__h3_init(vt__h3 *h, const vt__h3_cfg *cfg, bool server, int64_t now) {
+    uint8_t settings[64];
+    memset(h, 0, sizeof *h);
+    h->cfg = cfg;
+    h->server = server;
+    h->now = now;
+    vt__ds_list_init(&h->blocked);
+    vt__ds_list_init(&h->ready);
+    h->id_limit = h->peer_head = UINT64_MAX;
+    h->peer_away = UINT64_MAX;
+    vt__qpack_dec_init(&h->dec, cfg->table == VT__H3_NONE ? 0 : cfg->table);
+    vt__qpack_enc_init(&h->enc, cfg->enc_table == VT__H3_NONE ? 0 : cfg->enc_table);
+    uint8_t *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 2 + sizeof settings);
+    if (!p) return h->err;
+    size_t n = (size_t)(vt__h3_put_settings(h, settings) - settings);
+    p = vt__h3_put(vt__h3_put(p, VT__H3_T_SETTINGS), n);
+    memcpy(p, settings, n);
+    vt__h3_pipe_add(h, VT__H3_CONTROL, p + n);
+    return 0;
+}
+/* All streams have been released. */
+static VT__UNUSED void vt__h3_free(vt__h3 *h) {
+    for (int i = 0; i < VT__H3_PIPES; i++) vt__mem_free(h->pipes[i].p);
+    vt__mem_free(h->enc_mem);
+    vt__qpack_dec_free(&h->dec);
+}
+/* The code for CONNECTION_CLOSE. */
+static VT__UNUSED uint64_t vt__h3_code(const vt__h3 *h) {
+    return h->err ? vt__h3_err_of(h->err)->code : VT__H3_NO_ERROR;
+}
+/* The transport has a stream of the peer's, of either kind: 0; 1: it comes too late (GOAWAY), and is to be reset and stopped with
+ * s->code; < 0: the connection failed. It is attached in any case. */
+static VT__UNUSED int vt__h3_attach(vt__h3 *h, vt__h3_stream *s, uint64_t id) {
+    vt__h3_enter(h, s, id);
+    if (s->kind == VT__H3_K_NEW) return 0;
+    if (!h->server) return h->err ? h->err : vt__h3_fail(h, VT__H3_E_CREATION);
+    if (h->drain && id >= h->away) {
+        s->ended = VT__H3_BOTH;
+        s->reset = VT__H3_OURS;
+        s->code = VT__H3_REQUEST_REJECTED;
+        return 1;
+    }
+    h->next = VT__MAX(h->next, id + 4);
+    vt__h3_take_early(h, s);
+    return 0;
+}
+/* A client's request, on a stream that the transport has opened: 0, or VT__H3_E_NO_MORE and it is not attached. */
+static VT__UNUSED int vt__h3_open(vt__h3 *h, vt__h3_stream *s, uint64_t id) {
+    if (h->err || h->drain || id >= h->peer_away) return VT__H3_E_NO_MORE;
+    vt__h3_enter(h, s, id);
+    return 0;
+}
+/* The caller resets a request (the transport's stream, too, which it stops as well) that has not ended: nothing more is
+ * reported of it. It is still to be released. Also the answer to VT__MSG_EV_OPEN from whom no request is wanted, with
+ * VT__H3_REQUEST_REJECTED. */
+static VT__UNUSED void vt__h3_reset(vt__h3 *h, vt__h3_stream *s, uint64_t code) {
+    if (s->ended != VT__H3_BOTH) (void)vt__h3_close(h, s, VT__H3_OURS, code);
+}
+/* The handler of a stream has ended, or the transport's stream of another kind. The memory is the caller's again. */
+static VT__UNUSED void vt__h3_release(vt__h3 *h, vt__h3_stream *s) {
+    for (size_t i = 0; i < VT__COUNT(h->peers); i++)
+        if (h->peers[i] == s) h->peers[i] = NULL;
+    if (s->kind != VT__H3_K_REQUEST) return;
+    vt__h3_reset(h, s, VT__H3_REQUEST_CANCELLED);
+    vt__h3_drop(h, s);
+    vt__h3_stream **link = vt__h3_bucket(h, s->id);
+    while (*link != s) link = &(*link)->chain;
+    *link = s->chain;
+    h->active--;
+}
+/* The end, in two steps: GOAWAY that takes every stream yet, and a second later GOAWAY with the last one. A client's says that
+ * it takes no pushes. See vt__h3_finished. */
+static VT__UNUSED void vt__h3_shutdown(vt__h3 *h, int64_t now) {
+    if (h->drain || h->err) return;
+    h->drain = h->server ? 1 : 2;
+    h->drain_at = now + VT_SEC;
+    h->away = h->server ? (UINT64_C(1) << 62) - 4 : 0;
+    (void)vt__h3_put_control(h, VT__H3_T_GOAWAY, h->away);
+}
+/* When vt__h3_expire has something to do; INT64_MAX: never. */
+static VT__UNUSED int64_t vt__h3_deadline(const vt__h3 *h) {
+    int64_t at = INT64_MAX;
+    if (h->err) return at;
+    if (!vt__ds_list_empty(&h->blocked))
+        at = ((const vt__h3_stream *)(const void *)h->blocked.next)->blocked_at + h->cfg->block_timeout_ns;
+    return h->drain == 1 ? VT__MIN(at, h->drain_at) : at;
+}
+/* 1: the event that a stream was reset which had waited too long; call again. 0, or < 0: the connection failed. */
+static VT__UNUSED int vt__h3_expire(vt__h3 *h, int64_t now, vt__msg_event *ev) {
+    if (h->err) return h->err;
+    h->now = now;
+    if (h->drain == 1 && now >= h->drain_at) {
+        h->drain = 2;
+        h->away = h->next;
+        if (vt__h3_put_control(h, VT__H3_T_GOAWAY, h->away) < 0) return h->err;
+    }
+    vt__h3_stream *s = (vt__h3_stream *)(void *)h->blocked.next;
+    if (vt__ds_list_empty(&h->blocked) || now < s->blocked_at + h->cfg->block_timeout_ns) return 0;
+    int rc = vt__h3_stream_error(h, s, VT__H3_REQUEST_CANCELLED, ev);
+    return rc < 0 ? vt__h3_fail(h, rc) : rc;
+}
+/* Nothing is left to do on the connection: it may be closed. */
+static VT__UNUSED bool vt__h3_finished(const vt__h3 *h) {
+    return h->err || ((h->drain == 2 || h->peer_away != UINT64_MAX) && !h->active);
+}
+
+/* ---- what goes out ---- */
+/* A head being written; the caller may move q.buf and change q.cap. */
+typedef struct vt__h3_head {
+    vt__h3 *h;
+    vt__h3_stream *s;
+    vt__qpack_head q;
+    uint8_t how;
+} vt__h3_head;
+enum { VT__H3_INTERIM = 1, VT__H3_FIN = 2 }; /* another head follows; nothing follows */
+enum { VT__H3_HEAD_MIN = VT__QPACK_PREFIX };
+
+/* A head of a request or response, an interim one, trailers, to buf, of cap >= VT__H3_HEAD_MIN bytes. Until vt__h3_head_end no
+ * other is written. */
+static VT__UNUSED void vt__h3_head_begin(vt__h3 *h, vt__h3_stream *s, vt__h3_head *w, uint8_t *buf,
+                                         size_t cap, int how) {
+    vt__h3_pipe *q = &h->pipes[VT__H3_ENCODER];
+    w->h = h, w->s = s, w->how = (uint8_t)how;
+    if (h->enc_mem && !q->p) {
+        uint8_t *p = vt__mem_alloc(VT__H3_PIPE_ENCODER);
+        if (p) *p = VT__H3_K_ENCODER, *q = (vt__h3_pipe){p, 1, VT__H3_PIPE_ENCODER};
+    }
+    vt__qpack_enc_begin(&h->enc, &w->q, s->id, buf, cap, q->p ? q->p + q->n : NULL, q->cap - q->n);
+    q->n += w->q.ins_len;
+}
+/* False: it does not fit. id, flags: see vt__hpack_put. Names are in lower case; those of HTTP/1.1's connections are not sent. */
+static VT__UNUSED bool vt__h3_head_field(vt__h3_head *w, int id, vt_str name, vt_str value, unsigned flags) {
+    size_t before = w->q.ins_len;
+    bool ok = vt__qpack_put(&w->q, id, name, value, flags);
+    w->h->pipes[VT__H3_ENCODER].n += w->q.ins_len - before;
+    return ok;
+}
+/* The number of bytes of the head's frame, and the first one of them. With VT__H3_FIN the caller ends the stream behind them. */
+static VT__UNUSED size_t vt__h3_head_end(vt__h3_head *w, uint8_t **frame) {
+    uint8_t *section, head[1 + VT__H3_INT_MAX];
+    size_t n = vt__qpack_enc_end(&w->q, &section),
+           k = (size_t)(vt__h3_put(vt__h3_put(head, VT__H3_T_HEADERS), n) - head);
+    *frame = memcpy(section - k, head, k);
+    if (w->how & VT__H3_FIN) w->s->ended |= VT__H3_LOCAL;
+    return n + k;
+}
+/* The head of a frame of n bytes of data, which follow it: its size. `fin`: the caller ends the stream behind them. */
+static VT__UNUSED size_t vt__h3_put_data(vt__h3_stream *s, size_t n, bool fin,
+                                         uint8_t out[1 + VT__H3_INT_MAX]) {
+    if (fin) s->ended |= VT__H3_LOCAL;
+    return (size_t)(vt__h3_put(vt__h3_put(out, VT__H3_T_DATA), n) - out);
+}
+/* A client has another opinion of its request's priority, as text (RFC 9218 4) of up to VT__H3_TEXT bytes: 0 or < 0. */
+static VT__UNUSED int vt__h3_put_priority(vt__h3 *h, const vt__h3_stream *s, vt_str priority) {
+    uint8_t id[VT__H3_INT_MAX], *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 5 + VT__H3_INT_MAX + priority.len);
+    if (!p) return h->err;
+    size_t n = (size_t)(vt__h3_put(id, s->id) - id);
+    p = vt__h3_put(vt__h3_put(p, VT__H3_T_PRIORITY_UPDATE), n + priority.len);
+    memcpy(p, id, n);
+    memcpy(p + n, priority.ptr, priority.len);
+    vt__h3_pipe_add(h, VT__H3_CONTROL, p + n + priority.len);
+    return 0;
+}
 
 #endif /* VTHTTP_H3 */
 #endif /* VTHTTP_HTTP */
