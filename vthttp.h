@@ -48,7 +48,8 @@
  *   @uri        percent-encoding, path segments, queries, authority
  *   @h1         HTTP/1.1 codec: request and response heads, field sections, chunked bodies, encoders
  *   @ws         WebSocket codec: frames, masks, UTF-8, close codes, handshake
- *   @hpack      HPACK: field sections of HTTP/2 (VTHTTP_H2)
+ *   @hpack      HPACK: field sections of HTTP/2 (VTHTTP_H2, VTHTTP_H3)
+ *   @msg        HTTP messages as HTTP/2 and HTTP/3 have them: what is malformed, limits, priorities, budgets
  *   @h2         HTTP/2 connection machine: frames, streams, flow control, priorities, budgets (VTHTTP_H2)
  *   @qpack      QPACK: field sections of HTTP/3 (VTHTTP_H3)
  *   @qpkt       QUIC on the wire: integers, packet heads, frames, transport parameters (VTHTTP_H3)
@@ -4657,9 +4658,9 @@ static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, c
     return named ? 0 : VT__WS_E_SHAKE;
 }
 
-#if VTHTTP_H2
+#if VTHTTP_H2 || VTHTTP_H3
 /*==============================================================================
- * MARK: - @hpack   HPACK: field sections of HTTP/2 (VTHTTP_H2)
+ * MARK: - @hpack   HPACK: field sections of HTTP/2 (VTHTTP_H2, VTHTTP_H3)
  * uses:   @plat @str @uri @h1
  * pure.   RFC 7541. A block: SIZES -> (FIELD -> NAME -> VALUE)* -> SIZES of the next one, see vt__hpack_dec_next.
  * test:   tests/test_hpack.c tests/interop_hpack.sh   fuzz: fuzz/fuzz_hpack.c
@@ -4851,7 +4852,7 @@ static void vt__hpack_ring_put(vt__hpack_table *t, vt_str s) {
     if (first < s.len) memcpy(t->mem, s.ptr + first, s.len - first);
     t->at = (t->at + (uint32_t)s.len) & (t->cap - 1);
 }
-static void vt__hpack_ring_get(const vt__hpack_table *t, uint32_t at, size_t n, char *out) {
+static VT__NOINLINE void vt__hpack_ring_get(const vt__hpack_table *t, uint32_t at, size_t n, char *out) {
     at &= t->cap - 1;
     size_t first = VT__MIN(n, t->cap - at);
     memcpy(out, t->mem + at, first);
@@ -4868,6 +4869,21 @@ static void vt__hpack_add(vt__hpack_table *t, vt_str name, vt_str value, uint8_t
     vt__hpack_ring_put(t, value);
     t->size += (uint32_t)size;
     t->made++, t->live++;
+}
+
+/* The field, or its name alone, of the entry that was made i-th from last. Where it turns round the ring's end, or is to be
+ * a copy, it is in the scratch. */
+VT__INLINE void vt__hpack_table_field(const vt__hpack_table *t, uint32_t i, bool value, bool copy,
+                                      char *scratch, vt__hpack_field *f) {
+    const vt__hpack_entry *e = vt__hpack_entry_of(t, i);
+    const char *at = (const char *)t->mem + e->at;
+    uint32_t len = e->name_len + (value ? e->value_len : 0U);
+    if (VT__UNLIKELY(e->at + len > t->cap) || VT__UNLIKELY(copy)) {
+        vt__hpack_ring_get(t, e->at, len, scratch);
+        at = scratch;
+    }
+    uint8_t flags = value ? e->flags : e->flags & (uint8_t)VT__HPACK_BAD_NAME;
+    *f = (vt__hpack_field){{at, e->name_len}, {at + e->name_len, e->value_len}, e->id, flags};
 }
 
 /* ---- Huffman code (RFC 7541 Appendix B) ---- */
@@ -4987,117 +5003,42 @@ enum {
 /* Representations (RFC 7541 6). */
 enum { VT__HPACK_INDEXED, VT__HPACK_ADD, VT__HPACK_SIZE, VT__HPACK_SECRET, VT__HPACK_PLAIN };
 enum { VT__HPACK_INT_MAX = 1 << 28 }; /* so that no sum of two lengths, decoded, is over 32 bits */
-typedef struct vt__hpack_dec {
-    vt__hpack_table t;
-    uint32_t limit; /* what a table size update may say */
-    uint32_t owed;  /* the first update of the next block may not say more; UINT32_MAX: need not be */
-    /* of a block: */
+/* What integers and strings are read with, wherever the input is cut. */
+typedef struct vt__hpack_reader {
     char *scratch; /* the name, when it has to be there, then the value */
+    uint64_t bits; /* nbits of Huffman code from the top that no symbol has come of yet */
+    uint32_t nbits;
     uint32_t room; /* what a field may have */
     uint32_t n;    /* integer under way; then bytes of a string that have not come */
     uint32_t len;  /* of the string so far, decoded */
-    uint8_t state, kind;
-    uint8_t more;    /* bytes of the integer so far */
-    uint8_t updates; /* table size updates so far; from the first field on 3 */
+    uint8_t more;  /* bytes of the integer so far */
     bool huffman;
-    bool in_input; /* the name stands there, and has to be saved if the input ends */
-    uint32_t nbits;
-    uint64_t bits; /* nbits of Huffman code from the top that no symbol has come of yet */
-    vt__hpack_field f;
-} vt__hpack_dec;
-
-/* `cap`: the largest SETTINGS_HEADER_TABLE_SIZE that the connection will announce; up to VT__HPACK_CAP_MAX. The table is of
- * that size, made a power of two, and at least of VT__HPACK_DEFAULT: that counts before SETTINGS are acknowledged. */
-static VT__UNUSED void vt__hpack_dec_init(vt__hpack_dec *d, uint32_t cap) {
-    uint32_t size = VT__HPACK_DEFAULT;
-    while (size < cap && size < VT__HPACK_CAP_MAX) size *= 2;
-    memset(d, 0, offsetof(vt__hpack_dec, scratch));
-    vt__hpack_table_init(&d->t, size);
-    d->limit = VT__HPACK_DEFAULT;
-    d->owed = UINT32_MAX;
-}
-/* vt__hpack_mem(d->t.cap) bytes, before the first block. owns: the caller, who may take them back, and give others, between
- * blocks as long as d->t.live is 0. */
-static VT__UNUSED void vt__hpack_dec_table(vt__hpack_dec *d, void *mem) { d->t.mem = mem; }
-/* Our SETTINGS_HEADER_TABLE_SIZE is acknowledged. When it lowers what the peer's table may be, the next block has to begin
- * with a table size update. Between blocks. */
-static VT__UNUSED void vt__hpack_dec_limit(vt__hpack_dec *d, uint32_t size) {
-    d->limit = VT__MIN(size, d->t.cap);
-    if (d->limit < d->t.max) d->owed = VT__MIN(d->owed, d->limit);
-}
-/* A block begins. The scratch has n >= d->t.cap bytes, and is the decoder's until the block's end; a field of more than n -
- * VT__HPACK_SCRATCH_MORE bytes is too long. */
-static VT__UNUSED void vt__hpack_dec_begin(vt__hpack_dec *d, void *scratch, uint32_t n) {
-    d->scratch = scratch;
-    d->room = n - VT__HPACK_SCRATCH_MORE;
-    d->state = VT__HPACK_S_FIELD;
-    d->updates = d->more = 0;
-    d->in_input = false;
-}
-/* The block has ended: 0, or < 0. */
-static VT__UNUSED int vt__hpack_dec_end(vt__hpack_dec *d) {
-    d->scratch = NULL;
-    if (d->state != VT__HPACK_S_FIELD) return VT__HPACK_E_CUT;
-    return d->owed == UINT32_MAX ? 0 : VT__HPACK_E_SIZE_MISSING;
-}
-
-/* An integer with a prefix of `bits` (RFC 7541 5.1), into d->n: 1, 0 or < 0. */
-VT__INLINE int vt__hpack_dec_int(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end, unsigned bits) {
+} vt__hpack_reader;
+/* An integer with a prefix of `bits` (RFC 7541 5.1), into r->n: 1, 0 or < 0. */
+VT__INLINE int vt__hpack_read_int(vt__hpack_reader *r, const uint8_t **p, const uint8_t *end, unsigned bits) {
     const uint32_t most = (1U << bits) - 1;
     if (*p == end) return 0;
-    if (d->more == 0) {
-        d->n = *(*p)++ & most;
-        if (VT__LIKELY(d->n < most)) return 1;
-        d->more = 1;
+    if (r->more == 0) {
+        r->n = *(*p)++ & most;
+        if (VT__LIKELY(r->n < most)) return 1;
+        r->more = 1;
     }
     while (*p < end) {
         uint8_t b = *(*p)++;
-        uint64_t n = d->n + ((uint64_t)(b & 127) << 7 * (d->more - 1));
-        if (d->more++ > 5 || n > VT__HPACK_INT_MAX) return VT__HPACK_E_INTEGER;
-        d->n = (uint32_t)n;
-        if (!(b & 128)) return d->more = 0, 1;
+        uint64_t n = r->n + ((uint64_t)(b & 127) << 7 * (r->more - 1));
+        if (r->more++ > 5 || n > VT__HPACK_INT_MAX) return VT__HPACK_E_INTEGER;
+        r->n = (uint32_t)n;
+        if (!(b & 128)) return r->more = 0, 1;
     }
     return 0;
 }
 
-static int vt__hpack_dec_size(vt__hpack_dec *d) {
-    if (d->updates > 2) return VT__HPACK_E_SIZE_LATE;
-    if (d->updates++ == 2) return VT__HPACK_E_SIZE_MANY;
-    if (d->n > d->limit) return VT__HPACK_E_SIZE;
-    if (d->n > d->owed) return VT__HPACK_E_SIZE_MISSING;
-    d->owed = UINT32_MAX;
-    d->t.max = d->n;
-    vt__hpack_evict(&d->t, d->n);
-    return 2;
-}
-
-/* The name of an entry, and its value unless `value` is false. Where they turn round the ring's end, or the entry may go
- * before they have been used, in the scratch. */
-static int vt__hpack_dec_entry(vt__hpack_dec *d, uint32_t index, bool value, vt__hpack_field *f) {
-    if (index - 1 < VT__HPACK_STATIC_N) {
-        const vt__hpack_static *s = &vt__hpack_statics[index];
-        *f = (vt__hpack_field){{s->name, s->name_len}, {s->value, s->value_len}, s->id, 0};
-        return 1;
-    }
-    if (index == 0 || index - VT__HPACK_STATIC_N > d->t.live) return VT__HPACK_E_INDEX;
-    const vt__hpack_entry *e = vt__hpack_entry_of(&d->t, index - VT__HPACK_STATIC_N);
-    const char *at = (const char *)d->t.mem + e->at;
-    uint32_t len = e->name_len + (value ? e->value_len : 0U);
-    if (VT__UNLIKELY(e->at + len > d->t.cap || d->kind == VT__HPACK_ADD)) {
-        vt__hpack_ring_get(&d->t, e->at, len, d->scratch);
-        at = d->scratch;
-    }
-    uint8_t flags = value ? e->flags : e->flags & (uint8_t)VT__HPACK_BAD_NAME;
-    *f = (vt__hpack_field){{at, e->name_len}, {at + e->name_len, e->value_len}, e->id, flags};
-    return 1;
-}
-
 /* Decodes all of [p, end) behind what the scratch has from `at` on; what is too long for it is counted. */
-static int vt__hpack_huff_run(vt__hpack_dec *d, const uint8_t *p, const uint8_t *end, uint32_t at) {
-    char *base = d->scratch + at, *last = d->scratch + d->room;
-    char *out = base + (d->len <= d->room - at ? d->len : 0), *from = out;
-    uint64_t w = d->bits;
-    uint32_t n = d->nbits;
+static int vt__hpack_huff_run(vt__hpack_reader *r, const uint8_t *p, const uint8_t *end, uint32_t at) {
+    char *base = r->scratch + at, *last = r->scratch + r->room;
+    char *out = base + (r->len <= r->room - at ? r->len : 0), *from = out;
+    uint64_t w = r->bits;
+    uint32_t n = r->nbits;
     unsigned e;
     for (;;) {
         if (VT__LIKELY(end - p >= 8)) {
@@ -5114,7 +5055,7 @@ static int vt__hpack_huff_run(vt__hpack_dec *d, const uint8_t *p, const uint8_t 
             *out++ = (char)(e >> 8);
             w <<= e & 63, n -= e & 63;
         } while (n >= VT__HPACK_LEN_MAX);
-        if (VT__UNLIKELY(out > last)) d->len += (uint32_t)(out - from), from = out = base;
+        if (VT__UNLIKELY(out > last)) r->len += (uint32_t)(out - from), from = out = base;
     }
     for (;;) { /* bits that are not there are 0, which EOS has none of */
         e = vt__hpack_short[w >> (64 - VT__HPACK_LEN_SHORT)];
@@ -5123,38 +5064,111 @@ static int vt__hpack_huff_run(vt__hpack_dec *d, const uint8_t *p, const uint8_t 
         *out++ = (char)(e >> 8);
         w <<= e & 63, n -= e & 63;
     }
-    d->len += (uint32_t)(out - from);
-    d->bits = w, d->nbits = n;
+    r->len += (uint32_t)(out - from);
+    r->bits = w, r->nbits = n;
     return 0;
 }
 
-/* The string's first byte has come: its length and coding. */
-VT__INLINE int vt__hpack_dec_length(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end) {
-    if (*p < end && d->more == 0) d->huffman = **p >> 7;
-    int rc = vt__hpack_dec_int(d, p, end, 7);
-    if (rc > 0) d->len = d->nbits = 0, d->bits = 0;
+/* A string's length, with a prefix of `bits`, and its coding. */
+VT__INLINE int vt__hpack_read_length(vt__hpack_reader *r, const uint8_t **p, const uint8_t *end,
+                                     unsigned bits) {
+    if (*p < end && r->more == 0) r->huffman = **p >> bits & 1;
+    int rc = vt__hpack_read_int(r, p, end, bits);
+    if (rc > 0) r->len = r->nbits = 0, r->bits = 0;
     return rc;
 }
 /* The next bytes of a string that goes to the scratch at `at`, or stays where it is; *s when it is whole: 1, 0 or < 0. */
-static int vt__hpack_dec_string(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end, uint32_t at,
-                                vt_str *s) {
+static int vt__hpack_read_string(vt__hpack_reader *r, const uint8_t **p, const uint8_t *end, uint32_t at,
+                                 vt_str *s) {
     const uint8_t *from = *p;
-    uint32_t n = (size_t)(end - from) < d->n ? (uint32_t)(end - from) : d->n;
+    uint32_t n = (size_t)(end - from) < r->n ? (uint32_t)(end - from) : r->n;
     *p += n;
-    s->ptr = d->scratch + at;
-    if (d->huffman) {
-        int rc = vt__hpack_huff_run(d, from, *p, at);
+    s->ptr = r->scratch + at;
+    if (r->huffman) {
+        int rc = vt__hpack_huff_run(r, from, *p, at);
         if (VT__UNLIKELY(rc < 0)) return rc;
-        if (n == d->n && (d->nbits > 7 || d->bits != ~(UINT64_MAX >> d->nbits))) return VT__HPACK_E_PADDING;
-    } else if (n == d->n && d->len == 0) {
+        if (n == r->n && (r->nbits > 7 || r->bits != ~(UINT64_MAX >> r->nbits))) return VT__HPACK_E_PADDING;
+    } else if (n == r->n && r->len == 0) {
         s->ptr = (const char *)from;
-        d->len = n;
+        r->len = n;
     } else {
-        if (n && d->len + n <= d->room - at) memcpy(d->scratch + at + d->len, from, n);
-        d->len += n;
+        if (n && r->len + n <= r->room - at) memcpy(r->scratch + at + r->len, from, n);
+        r->len += n;
     }
-    s->len = d->len;
-    return (d->n -= n) == 0;
+    s->len = r->len;
+    return (r->n -= n) == 0;
+}
+
+typedef struct vt__hpack_dec {
+    vt__hpack_table t;
+    uint32_t limit; /* what a table size update may say */
+    uint32_t owed;  /* the first update of the next block may not say more; UINT32_MAX: need not be */
+    /* of a block: */
+    vt__hpack_reader r;
+    uint8_t state, kind;
+    uint8_t updates; /* table size updates so far; from the first field on 3 */
+    bool in_input;   /* the name stands there, and has to be saved if the input ends */
+    vt__hpack_field f;
+} vt__hpack_dec;
+
+/* `cap`: the largest SETTINGS_HEADER_TABLE_SIZE that the connection will announce; up to VT__HPACK_CAP_MAX. The table is of
+ * that size, made a power of two, and at least of VT__HPACK_DEFAULT: that counts before SETTINGS are acknowledged. */
+static VT__UNUSED void vt__hpack_dec_init(vt__hpack_dec *d, uint32_t cap) {
+    uint32_t size = VT__HPACK_DEFAULT;
+    while (size < cap && size < VT__HPACK_CAP_MAX) size *= 2;
+    memset(d, 0, offsetof(vt__hpack_dec, r));
+    vt__hpack_table_init(&d->t, size);
+    d->limit = VT__HPACK_DEFAULT;
+    d->owed = UINT32_MAX;
+}
+/* vt__hpack_mem(d->t.cap) bytes, before the first block. owns: the caller, who may take them back, and give others, between
+ * blocks as long as d->t.live is 0. */
+static VT__UNUSED void vt__hpack_dec_table(vt__hpack_dec *d, void *mem) { d->t.mem = mem; }
+/* Our SETTINGS_HEADER_TABLE_SIZE is acknowledged. When it lowers what the peer's table may be, the next block has to begin
+ * with a table size update. Between blocks. */
+static VT__UNUSED void vt__hpack_dec_limit(vt__hpack_dec *d, uint32_t size) {
+    d->limit = VT__MIN(size, d->t.cap);
+    if (d->limit < d->t.max) d->owed = VT__MIN(d->owed, d->limit);
+}
+/* A block begins. The scratch has n >= d->t.cap bytes, and is the decoder's until the block's end; a field of more than n -
+ * VT__HPACK_SCRATCH_MORE bytes is too long. */
+static VT__UNUSED void vt__hpack_dec_begin(vt__hpack_dec *d, void *scratch, uint32_t n) {
+    d->r.scratch = scratch;
+    d->r.room = n - VT__HPACK_SCRATCH_MORE;
+    d->state = VT__HPACK_S_FIELD;
+    d->updates = d->r.more = 0;
+    d->in_input = false;
+}
+/* The block has ended: 0, or < 0. */
+static VT__UNUSED int vt__hpack_dec_end(vt__hpack_dec *d) {
+    d->r.scratch = NULL;
+    if (d->state != VT__HPACK_S_FIELD) return VT__HPACK_E_CUT;
+    return d->owed == UINT32_MAX ? 0 : VT__HPACK_E_SIZE_MISSING;
+}
+
+static int vt__hpack_dec_size(vt__hpack_dec *d) {
+    if (d->updates > 2) return VT__HPACK_E_SIZE_LATE;
+    if (d->updates++ == 2) return VT__HPACK_E_SIZE_MANY;
+    if (d->r.n > d->limit) return VT__HPACK_E_SIZE;
+    if (d->r.n > d->owed) return VT__HPACK_E_SIZE_MISSING;
+    d->owed = UINT32_MAX;
+    d->t.max = d->r.n;
+    vt__hpack_evict(&d->t, d->r.n);
+    return 2;
+}
+
+/* The name of an entry, and its value unless `value` is false. Where they turn round the ring's end, or the entry may go
+ * before they have been used, in the scratch. */
+static int vt__hpack_dec_entry(vt__hpack_dec *d, uint32_t index, bool value, vt__hpack_field *f) {
+    if (index - 1 < VT__HPACK_STATIC_N) {
+        const vt__hpack_static *s = &vt__hpack_statics[index];
+        *f = (vt__hpack_field){{s->name, s->name_len}, {s->value, s->value_len}, s->id, 0};
+        return 1;
+    }
+    if (index == 0 || index - VT__HPACK_STATIC_N > d->t.live) return VT__HPACK_E_INDEX;
+    vt__hpack_table_field(&d->t, index - VT__HPACK_STATIC_N, value, d->kind == VT__HPACK_ADD, d->r.scratch,
+                          f);
+    return 1;
 }
 
 /* What a name is worth: its id, and whether it is one. */
@@ -5182,16 +5196,19 @@ static void vt__hpack_value_check(vt__hpack_field *f) {
         f->flags |= VT__HPACK_BAD_VALUE;
 }
 
-/* A literal field is whole. */
-static void vt__hpack_dec_literal(vt__hpack_dec *d) {
-    vt__hpack_field *f = &d->f;
-    bool fits = f->name.len <= d->room && f->value.len <= d->room - f->name.len;
+/* A literal field is whole: whether it fits the scratch, and what its value is worth. */
+VT__INLINE void vt__hpack_literal(const vt__hpack_reader *r, vt__hpack_field *f) {
+    bool fits = f->name.len <= r->room && f->value.len <= r->room - f->name.len;
     if (VT__LIKELY(fits)) {
         vt__hpack_value_check(f);
     } else {
         f->name.ptr = f->value.ptr = NULL;
         f->id = 0, f->flags = VT__HPACK_LONG;
     }
+}
+static void vt__hpack_dec_literal(vt__hpack_dec *d) {
+    vt__hpack_field *f = &d->f;
+    vt__hpack_literal(&d->r, f);
     if (d->kind == VT__HPACK_ADD) vt__hpack_add(&d->t, f->name, f->value, f->id, f->flags);
     if (d->kind == VT__HPACK_SECRET) f->flags |= VT__HPACK_NEVER;
 }
@@ -5206,11 +5223,11 @@ static int vt__hpack_dec_head(vt__hpack_dec *d) {
     d->updates = 3;
     if (d->kind == VT__HPACK_INDEXED) {
         d->state = VT__HPACK_S_FIELD;
-        return vt__hpack_dec_entry(d, d->n, true, &d->f);
+        return vt__hpack_dec_entry(d, d->r.n, true, &d->f);
     }
-    d->state = d->n ? VT__HPACK_S_VALUE_LEN : VT__HPACK_S_NAME_LEN;
-    if (d->n == 0) return 2;
-    int rc = vt__hpack_dec_entry(d, d->n, false, &d->f);
+    d->state = d->r.n ? VT__HPACK_S_VALUE_LEN : VT__HPACK_S_NAME_LEN;
+    if (d->r.n == 0) return 2;
+    int rc = vt__hpack_dec_entry(d, d->r.n, false, &d->f);
     return rc < 0 ? rc : 2;
 }
 /* One step: 2 go on, else as vt__hpack_dec_next. */
@@ -5229,24 +5246,24 @@ VT__INLINE int vt__hpack_dec_step(vt__hpack_dec *d, const uint8_t **p, const uin
         d->state = VT__HPACK_S_HEAD;
         return 2;
     case VT__HPACK_S_HEAD:
-        rc = vt__hpack_dec_int(d, p, end, bits[d->kind]);
+        rc = vt__hpack_read_int(&d->r, p, end, bits[d->kind]);
         return rc > 0 ? vt__hpack_dec_head(d) : rc;
     case VT__HPACK_S_NAME_LEN:
-        if ((rc = vt__hpack_dec_length(d, p, end)) <= 0) return rc;
+        if ((rc = vt__hpack_read_length(&d->r, p, end, 7)) <= 0) return rc;
         d->state = VT__HPACK_S_NAME;
         return 2;
     case VT__HPACK_S_NAME:
-        if ((rc = vt__hpack_dec_string(d, p, end, 0, &f->name)) <= 0) return rc;
-        d->in_input = f->name.ptr != d->scratch;
-        if (VT__LIKELY(f->name.len <= d->room)) vt__hpack_name_check(f);
+        if ((rc = vt__hpack_read_string(&d->r, p, end, 0, &f->name)) <= 0) return rc;
+        d->in_input = f->name.ptr != d->r.scratch;
+        if (VT__LIKELY(f->name.len <= d->r.room)) vt__hpack_name_check(f);
         d->state = VT__HPACK_S_VALUE_LEN;
         return 2;
     case VT__HPACK_S_VALUE_LEN:
-        if ((rc = vt__hpack_dec_length(d, p, end)) <= 0) return rc;
+        if ((rc = vt__hpack_read_length(&d->r, p, end, 7)) <= 0) return rc;
         d->state = VT__HPACK_S_VALUE;
         return 2;
     default:
-        rc = vt__hpack_dec_string(d, p, end, (uint32_t)VT__MIN(f->name.len, d->room), &f->value);
+        rc = vt__hpack_read_string(&d->r, p, end, (uint32_t)VT__MIN(f->name.len, d->r.room), &f->value);
         if (rc <= 0) return rc;
         vt__hpack_dec_literal(d);
         d->in_input = false;
@@ -5267,8 +5284,8 @@ static VT__UNUSED int vt__hpack_dec_next(vt__hpack_dec *d, const uint8_t **p, co
     if (rc > 0) *f = d->f;
     if (rc == 0 && d->in_input) {
         size_t n = d->f.name.len;
-        if (n <= d->room) memcpy(d->scratch, d->f.name.ptr, n);
-        d->f.name.ptr = d->scratch;
+        if (n <= d->r.room) memcpy(d->r.scratch, d->f.name.ptr, n);
+        d->f.name.ptr = d->r.scratch;
         d->in_input = false;
     }
     return rc;
@@ -5350,14 +5367,14 @@ static VT__UNUSED void vt__hpack_enc_limit(vt__hpack_enc *e, uint32_t size) {
 
 enum { VT__HPACK_INT_BYTES = 6, VT__HPACK_BEGIN_MAX = 8 };
 /* Bytes of an integer behind a prefix, its own byte included. */
-VT__INLINE size_t vt__hpack_int_size(unsigned bits, size_t v) {
+VT__INLINE size_t vt__hpack_int_size(unsigned bits, uint64_t v) {
     size_t n = 1, most = (1U << bits) - 1;
     if (VT__LIKELY(v < most)) return 1;
     for (v -= most; v >= 128; v >>= 7) n++;
     return n + 1;
 }
-VT__INLINE uint8_t *vt__hpack_put_int(uint8_t *out, unsigned first, unsigned bits, size_t v) {
-    size_t most = (1U << bits) - 1;
+VT__INLINE uint8_t *vt__hpack_put_int(uint8_t *out, unsigned first, unsigned bits, uint64_t v) {
+    unsigned most = (1U << bits) - 1;
     if (VT__LIKELY(v < most)) {
         *out++ = (uint8_t)(first | v);
         return out;
@@ -5404,10 +5421,12 @@ VT__INLINE uint8_t *vt__hpack_huff_put(uint8_t *out, vt_str s, bool fold) {
     if (n) *out++ = (uint8_t)(w >> n);
     return out;
 }
-/* A string with its length, `coded` being the size of its Huffman code. */
-VT__INLINE uint8_t *vt__hpack_put_string(uint8_t *out, vt_str s, size_t coded, bool fold) {
-    if (coded < s.len) return vt__hpack_huff_put(vt__hpack_put_int(out, 0x80, 7, coded), s, fold);
-    out = vt__hpack_put_int(out, 0, 7, s.len);
+/* A string behind its length, which has `bits` of a byte that begins with `first`; `coded` is the size of its Huffman code. */
+VT__INLINE uint8_t *vt__hpack_put_string(uint8_t *out, unsigned first, unsigned bits, vt_str s, size_t coded,
+                                         bool fold) {
+    if (coded < s.len)
+        return vt__hpack_huff_put(vt__hpack_put_int(out, first | 1U << bits, bits, coded), s, fold);
+    out = vt__hpack_put_int(out, first, bits, s.len);
     for (size_t i = 0; fold && i < s.len; i++) out[i] = (uint8_t)vt__str_lower(s.ptr[i]);
     if (!fold && s.len) memcpy(out, s.ptr, s.len);
     return out + s.len;
@@ -5424,8 +5443,8 @@ static size_t vt__hpack_put_literal(uint8_t *out, size_t cap, int kind, uint32_t
     if (!index) size += vt__hpack_int_size(7, n) + n;
     if (size > cap) return 0;
     out = vt__hpack_put_int(out, first, bits, index);
-    if (!index) out = vt__hpack_put_string(out, name, coded_name, true);
-    (void)vt__hpack_put_string(out, value, coded, false);
+    if (!index) out = vt__hpack_put_string(out, 0, 7, name, coded_name, true);
+    (void)vt__hpack_put_string(out, 0, 7, value, coded, false);
     return size;
 }
 
@@ -5502,24 +5521,31 @@ static void vt__hpack_enter(vt__hpack_enc *e, const vt__hpack_key *k, vt_str val
     *newest = (uint16_t)e->t.made;
     vt__hpack_add(&e->t, k->name, value, (uint8_t)k->id, 0);
 }
-/* A field that has no static entry, by the dynamic table. */
-static size_t vt__hpack_put_dynamic(vt__hpack_enc *e, uint8_t *out, size_t cap, vt__hpack_key *k,
-                                    vt_str value, bool once) {
+/* Where a field belongs in the index. */
+typedef struct vt__hpack_spot {
+    uint16_t *newest, *seen, print;
+} vt__hpack_spot;
+VT__INLINE vt__hpack_spot vt__hpack_spot_of(const vt__hpack_enc *e, const vt__hpack_key *k, vt_str value) {
     enum { SHIFT = 58 }; /* to 64 slots */
     uint64_t name_hash = (uint64_t)k->id * VT__HPACK_MIX;
     if (!k->id) name_hash = vt__hpack_hash(0, k->name, VT__H1_ONES * 0x20);
     uint64_t hash = vt__hpack_hash(name_hash, value, 0);
-    uint16_t *newest = &e->slots->newest[name_hash >> SHIFT], *seen = &e->slots->seen[hash >> SHIFT];
-    uint16_t print = (uint16_t)hash;
-    uint32_t i = vt__hpack_find(e, *newest, print, k, value);
+    return (vt__hpack_spot){&e->slots->newest[name_hash >> SHIFT], &e->slots->seen[hash >> SHIFT],
+                            (uint16_t)hash};
+}
+/* A field that has no static entry, by the dynamic table. */
+static size_t vt__hpack_put_dynamic(vt__hpack_enc *e, uint8_t *out, size_t cap, vt__hpack_key *k,
+                                    vt_str value, bool once) {
+    vt__hpack_spot spot = vt__hpack_spot_of(e, k, value);
+    uint32_t i = vt__hpack_find(e, *spot.newest, spot.print, k, value);
     if (i) return vt__hpack_put_index(out, cap, i);
-    bool add = once || !k->index || *seen == print;
+    bool add = once || !k->index || *spot.seen == spot.print;
     add = add && k->name.len + value.len + VT__HPACK_OVERHEAD <= e->t.max / 2;
     size_t n = vt__hpack_put_literal(out, cap, add ? VT__HPACK_ADD : VT__HPACK_PLAIN, k->index, k->name,
                                      value);
     if (n == 0) return 0;
-    if (add) vt__hpack_enter(e, k, value, newest, print);
-    else *seen = print;
+    if (add) vt__hpack_enter(e, k, value, spot.newest, spot.print);
+    else *spot.seen = spot.print;
     return n;
 }
 /* Writes a field: its size, or 0 when that is over `cap`, and then nothing has happened. The name goes out in lower case; `id`
@@ -5564,8 +5590,226 @@ static VT__UNUSED size_t vt__hpack_put_date(uint8_t out[VT__HPACK_DATE_MAX], con
 }
 
 /*==============================================================================
+ * MARK: - @msg     HTTP messages as HTTP/2 and HTTP/3 have them: what is malformed, limits, priorities, budgets
+ * uses:   @plat @str @uri @h1 @hpack
+ * pure.   RFC 9113 8.2-8.5, RFC 9114 4.2-4.4, RFC 8441, RFC 9220, RFC 9218.
+ * test:   tests/test_h2.c tests/test_h3.c
+ *
+ * What both machines ask of a message, and how they tell of it. A vt__msg_head is filled while the fields of one head come
+ * (vt__msg_field), and judged when they have (vt__msg_request_ok, vt__msg_response_ok).
+ *============================================================================*/
+/* What a machine reports, one at a time. */
+enum vt__msg_ev {
+    VT__MSG_EV_OPEN = 1, /* a request; whoever does not want it says so before the next call */
+    VT__MSG_EV_FIELD,    /* name, value, field; until the next call */
+    VT__MSG_EV_INFORM,   /* the end of an interim response's head: status */
+    VT__MSG_EV_HEAD,     /* the end of a head; status of a response; end, too_large */
+    VT__MSG_EV_TRAILERS, /* their end, and that of the stream's other side */
+    VT__MSG_EV_DATA,     /* value: as long as the input */
+    VT__MSG_EV_END,      /* of the data */
+    VT__MSG_EV_RESET,    /* by the peer, or by us for an error of its: code */
+    VT__MSG_EV_SETTINGS, /* the peer's are here */
+    VT__MSG_EV_PING,     /* ours was answered */
+    VT__MSG_EV_GOAWAY,   /* id, code; what was asked for on streams above it may be asked elsewhere */
+    VT__MSG_EV_PRIORITY  /* of the stream has changed */
+};
+typedef struct vt__msg_event {
+    void *stream; /* a vt__h2_stream or vt__h3_stream */
+    vt_str name, value;
+    uint64_t id, code;
+    uint16_t status;
+    uint8_t type, field; /* VT__H1_F_x or VT__HPACK_F_x */
+    bool end;            /* nothing follows on this side of the stream */
+    bool too_large;      /* fields over the limits, and the rest, were left out: 431 */
+    bool never;          /* the field is never to be indexed */
+} vt__msg_event;
+
+/* ---- budgets ---- */
+/* What costs more than it is worth: a burst, and a rate. A burst of VT__MSG_ANY is never used up. */
+enum { VT__MSG_ANY = -1 };
+typedef struct vt__msg_budget {
+    int32_t burst;
+    uint32_t per_s;
+} vt__msg_budget;
+/* Takes n from a budget; false: it is used up. A debt is the time at which it will be paid off. */
+VT__INLINE bool vt__msg_spend(const vt__msg_budget *b, int64_t *debt, int64_t now, uint32_t n) {
+    int64_t each = VT_SEC / b->per_s;
+    *debt = VT__MAX(*debt, now) + each * n;
+    return b->burst == VT__MSG_ANY || *debt - now <= each * b->burst;
+}
+
+/* ---- priorities (RFC 9218) ---- */
+/* A priority in a byte, urgency and 8: incremental. What cannot be read leaves the default. */
+static uint8_t vt__msg_priority(vt_str value) {
+    unsigned urgency = 3, incremental = 0;
+    size_t pos = 0;
+    vt_str one;
+    while (vt__h1_list_next(value, &pos, &one)) {
+        const char *semi = memchr(one.ptr, ';', one.len);
+        if (semi) one = vt__str_trim((vt_str){one.ptr, (size_t)(semi - one.ptr)});
+        if (one.len == 3 && memcmp(one.ptr, "u=", 2) == 0 && one.ptr[2] >= '0' && one.ptr[2] <= '7')
+            urgency = (unsigned)(one.ptr[2] - '0');
+        if ((one.len == 1 && one.ptr[0] == 'i') || vt__str_eq(one, VT__STR_LIT("i=?1"))) incremental = 8;
+        if (vt__str_eq(one, VT__STR_LIT("i=?0"))) incremental = 0;
+    }
+    return (uint8_t)(urgency | incremental);
+}
+
+/* ---- heads ---- */
+/* A head on its way in; zeroed when it begins, with what is known of it before. */
+typedef struct vt__msg_head {
+    uint64_t authority;     /* a hash of it */
+    int64_t length;         /* Content-Length; -1: none */
+    uint32_t size, nfields; /* size: name + value + 32 */
+    uint16_t seen, status;  /* bits of pseudo-fields */
+    uint8_t method;
+    uint8_t priority;                         /* of its field, see vt__msg_priority; VT__MSG_NO_PRIORITY */
+    bool request, trailers, connect_protocol; /* set before: what it is, and whether it may have :protocol */
+    bool regular, host, asterisk, port, too_large;
+} vt__msg_head;
+enum { VT__MSG_NO_PRIORITY = 255 };
+VT__INLINE vt__msg_head vt__msg_begin(bool request, bool trailers, bool connect_protocol) {
+    return (vt__msg_head){.length = -1,
+                          .priority = VT__MSG_NO_PRIORITY,
+                          .request = request,
+                          .trailers = trailers,
+                          .connect_protocol = connect_protocol};
+}
+#define VT__MSG_SEEN(x) (1U << (VT__HPACK_F_##x - VT__HPACK_F_AUTHORITY))
+/* For comparing :authority with Host. Letters fold, and of the bytes that an authority has nothing else. What it lets through is
+ * not used: of the two only one is reported. */
+static uint64_t vt__msg_hash(vt_str s) {
+    uint64_t hash = s.len, word = 0;
+    for (size_t i = 0; i < s.len; i += 8) {
+        memcpy(&word, s.ptr + i, VT__MIN(s.len - i, 8));
+        hash = (hash ^ vt__h1_fold(word)) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 32;
+    }
+    return hash;
+}
+static bool vt__msg_path_ok(vt__msg_head *b, vt_str path) {
+    b->asterisk = path.len == 1 && path.ptr[0] == '*';
+    if (!b->asterisk && (path.len == 0 || path.ptr[0] != '/')) return false;
+    for (size_t i = 0; i < path.len; i++) {
+        uint8_t c = (uint8_t)path.ptr[i];
+        if (c <= ' ' || c >= 0x7f || c == '#') return false;
+    }
+    return true;
+}
+/* Host and :authority: each is good, and they agree. */
+static bool vt__msg_authority_ok(vt__msg_head *b, vt_str value) {
+    vt__uri_auth auth;
+    uint64_t hash = vt__msg_hash(value);
+    if (vt__uri_authority(value, &auth) < 0) return false;
+    if ((b->host || b->seen & VT__MSG_SEEN(AUTHORITY)) && b->authority != hash) return false;
+    b->authority = hash;
+    b->port = auth.port >= 0;
+    return true;
+}
+/* 100 to 599, and no change of protocols: HTTP/2 has none. */
+static bool vt__msg_status_ok(vt__msg_head *b, vt_str value) {
+    int64_t status = 0;
+    if (value.len != 3 || vt__str_u63(value, 599, &status) < 0 || status < 100) return false;
+    b->status = (uint16_t)status;
+    return status != 101;
+}
+/* A pseudo-field: known, in its place, once, and of a value it may have (RFC 9113 8.3). */
+static bool vt__msg_pseudo_ok(vt__msg_head *b, const vt__hpack_field *f) {
+    unsigned bit = 1U << (f->id - VT__HPACK_F_AUTHORITY);
+    if (f->id == VT__HPACK_F_PSEUDO || b->regular || b->seen & bit || b->trailers) return false;
+    if ((f->id == VT__HPACK_F_STATUS) == b->request) return false;
+    bool ok = true;
+    switch (f->id) {
+    case VT__HPACK_F_AUTHORITY: ok = vt__msg_authority_ok(b, f->value); break;
+    case VT__HPACK_F_METHOD:
+        b->method = (uint8_t)vt__h1_method(f->value);
+        ok = b->method || vt__h1_is_token(f->value);
+        break;
+    case VT__HPACK_F_PATH: ok = vt__msg_path_ok(b, f->value); break;
+    case VT__HPACK_F_STATUS: ok = vt__msg_status_ok(b, f->value); break;
+    case VT__HPACK_F_PROTOCOL: ok = b->connect_protocol && vt__h1_is_token(f->value); break;
+    default: ok = f->value.len > 0; break; /* :scheme */
+    }
+    b->seen |= (uint16_t)bit;
+    return ok;
+}
+/* Every other field. False: it makes its head malformed (RFC 9113 8.2.2). */
+static bool vt__msg_regular_ok(vt__msg_head *b, const vt__hpack_field *f) {
+    b->regular = true;
+    if (b->trailers && !vt__h1_trailer_ok(f->id)) return false;
+    switch (f->id) {
+    case VT__H1_F_CONNECTION:
+    case VT__H1_F_KEEP_ALIVE:
+    case VT__H1_F_PROXY_CONNECTION:
+    case VT__H1_F_TRANSFER_ENCODING:
+    case VT__H1_F_UPGRADE: return false;
+    case VT__H1_F_TE: return vt__str_eq_ci(f->value, VT__STR_LIT("trailers"));
+    case VT__H1_F_CONTENT_LENGTH:
+        return b->length < 0 && vt__str_u63(f->value, INT64_MAX, &b->length) == 0; /* once */
+    case VT__H1_F_PRIORITY: b->priority = vt__msg_priority(f->value); return true;
+    case VT__H1_F_HOST:
+        if (!b->request) return true;
+        if (b->host || !vt__msg_authority_ok(b, f->value)) return false;
+        b->host = true;
+        return true;
+    default: return true;
+    }
+}
+/* Whether a field counts within the limits of its head. */
+VT__INLINE bool vt__msg_fits(vt__msg_head *b, const vt__hpack_field *f, uint32_t max_head,
+                             uint32_t max_fields) {
+    size_t size = f->name.len + f->value.len + VT__HPACK_OVERHEAD;
+    if (b->too_large || f->flags & VT__HPACK_LONG || size > max_head - b->size || b->nfields == max_fields) {
+        b->too_large = true;
+        return false;
+    }
+    b->size += (uint32_t)size;
+    b->nfields++;
+    return true;
+}
+/* A field that fits: 1 and *ev, of which the stream and its id are the caller's; 0: it says nothing; < 0: it makes its head
+ * malformed. */
+VT__INLINE int vt__msg_field(vt__msg_head *b, const vt__hpack_field *f, vt__msg_event *ev) {
+    bool ok = !(f->flags & (VT__HPACK_BAD_NAME | VT__HPACK_BAD_VALUE));
+    ok = ok && (f->id >= VT__HPACK_F_AUTHORITY ? vt__msg_pseudo_ok(b, f) : vt__msg_regular_ok(b, f));
+    if (!ok) return -1;
+    if (f->id == VT__H1_F_HOST && b->seen & VT__MSG_SEEN(AUTHORITY)) return 0; /* says the same */
+    ev->type = VT__MSG_EV_FIELD;
+    ev->name = f->name;
+    ev->value = f->value;
+    ev->field = f->id;
+    ev->never = f->flags & VT__HPACK_NEVER;
+    return 1;
+}
+/* RFC 9113 8.3.1, 8.5; RFC 8441 4. */
+static VT__UNUSED bool vt__msg_request_ok(const vt__msg_head *b) {
+    unsigned place = VT__MSG_SEEN(SCHEME) | VT__MSG_SEEN(PATH), seen = b->seen;
+    bool connect = b->method == VT__H1_M_CONNECT, extended = seen & VT__MSG_SEEN(PROTOCOL);
+    if (!(seen & VT__MSG_SEEN(METHOD)) || (extended && !connect)) return false;
+    if (connect && !extended) return !(seen & place) && seen & VT__MSG_SEEN(AUTHORITY) && b->port;
+    if (b->asterisk && b->method != VT__H1_M_OPTIONS) return false;
+    return (seen & place) == place && (seen & VT__MSG_SEEN(AUTHORITY) || b->host);
+}
+/* A response's. `fin`: nothing follows it; `tunnel`: of a CONNECT; *bodyless: whether it has no body, whatever Content-Length
+ * says of that. */
+static VT__UNUSED bool vt__msg_response_ok(vt__msg_head *b, bool fin, bool tunnel, bool *bodyless) {
+    if (!(b->seen & VT__MSG_SEEN(STATUS))) return false;
+    if (b->status < 200) {
+        b->length = -1;
+        return !fin;
+    }
+    if (tunnel && b->status < 300) b->length = -1;
+    if (b->status == 204 || b->status == 304) *bodyless = true;
+    if (*bodyless) b->length = 0;
+    return true;
+}
+
+#endif /* VTHTTP_H2 || VTHTTP_H3 */
+
+#if VTHTTP_H2
+/*==============================================================================
  * MARK: - @h2      HTTP/2 connection machine: frames, streams, flow control, priorities, budgets
- * uses:   @plat @str @ds @uri @h1 @hpack
+ * uses:   @plat @ds @hpack @msg
  * pure.   RFC 9113, RFC 9218, RFC 8441. A stream: open -> half-closed by either side -> closed, see vt__h2_end, vt__h2_close.
  * test:   tests/test_h2.c   fuzz: fuzz/fuzz_h2.c
  *
@@ -5637,7 +5881,7 @@ static VT__UNUSED const vt__h2_err_row *vt__h2_err_of(int err) {
     return &rows[VT__H2_E_PREFACE - err];
 }
 
-/* What is paid for, and what by default: burst and rate a second. A burst of VT__H2_ANY is never used up. The rates of resets
+/* What is paid for, and what by default: burst and rate a second. The rates of resets
  * and refusals are above other servers' (33), for a client that cancels 10,000 requests in a minute is a map being dragged
  * about, which may not know that its handlers still run; and how many are at work is bounded all the same. */
 /* clang-format off */
@@ -5657,11 +5901,7 @@ enum vt__h2_cause {
 #undef VT__H2_BUDGET_ENUM
         VT__H2_CAUSES
 };
-enum { VT__H2_WASTE_UNIT = 65536, VT__H2_ANY = -1 };
-typedef struct vt__h2_budget {
-    int32_t burst;
-    uint32_t per_s;
-} vt__h2_budget;
+enum { VT__H2_WASTE_UNIT = 65536 };
 
 /* Shared by many connections. Zero means the default; see vt__h2_cfg_fill. */
 typedef struct vt__h2_cfg {
@@ -5676,7 +5916,7 @@ typedef struct vt__h2_cfg {
     uint32_t max_window;        /* the same at most, and of all streams together; 1 MiB */
     int64_t ack_timeout_ns;     /* for our SETTINGS; 10 s */
     bool connect_protocol;      /* a server takes extended CONNECT */
-    vt__h2_budget budgets[VT__H2_CAUSES]; /* see above */
+    vt__msg_budget budgets[VT__H2_CAUSES]; /* see above */
 } vt__h2_cfg;
 
 enum vt__h2_queue { VT__H2_Q_NONE, VT__H2_Q_FIRST, VT__H2_Q_DATA };
@@ -5708,12 +5948,11 @@ enum { VT__H2_CONTROL_MIN = 512 }; /* what vt__h2_put_control needs */
 
 /* A header block on its way in. */
 typedef struct vt__h2_block {
-    uint32_t id, bytes, size, nfields; /* id 0: none; size: name + value + 32 */
-    uint32_t bad;                      /* the code that its stream will be reset with */
-    uint64_t authority;                /* a hash of it */
-    uint16_t seen, status;             /* bits of pseudo-fields */
-    uint8_t continuations, method;
-    bool fin, regular, host, asterisk, too_large, opening, port;
+    vt__msg_head m;
+    uint32_t id, bytes; /* id 0: none */
+    uint32_t bad;       /* the code that its stream will be reset with */
+    uint8_t continuations;
+    bool fin, opening;
 } vt__h2_block;
 
 /* One connection. Zeroed and set up by vt__h2_init. */
@@ -5759,31 +5998,6 @@ typedef struct vt__h2 {
     vt__hpack_dec dec;
     vt__hpack_enc enc;
 } vt__h2;
-
-enum vt__h2_ev {
-    VT__H2_EV_OPEN = 1, /* a request; vt__h2_attach before the next call, else it is refused */
-    VT__H2_EV_FIELD,    /* name, value, field; until the next call */
-    VT__H2_EV_INFORM,   /* the end of an interim response's head: status */
-    VT__H2_EV_HEAD,     /* the end of a head; status of a response; end, too_large */
-    VT__H2_EV_TRAILERS, /* their end, and that of the stream's other side */
-    VT__H2_EV_DATA,     /* value: as long as the input; vt__h2_consumed when it was put to use */
-    VT__H2_EV_END,      /* of the data */
-    VT__H2_EV_RESET, /* by the peer, or by us for an error of its: code; vt__h2_release when the handler has ended */
-    VT__H2_EV_SETTINGS, /* the peer's have changed */
-    VT__H2_EV_PING,     /* vt__h2_ping was answered */
-    VT__H2_EV_GOAWAY,   /* id, code; streams above it, and those without an id, may be tried elsewhere */
-    VT__H2_EV_PRIORITY  /* of the stream has changed */
-};
-typedef struct vt__h2_event {
-    vt__h2_stream *stream;
-    vt_str name, value;
-    uint32_t id, code;
-    uint16_t status;
-    uint8_t type, field; /* VT__H1_F_x or VT__HPACK_F_x */
-    bool end;            /* nothing follows on this side of the stream */
-    bool too_large;      /* fields over the limits, and the rest, were left out: 431 */
-    bool never;          /* the field is never to be indexed */
-} vt__h2_event;
 
 /* ---- frames ---- */
 enum { VT__H2_T_DATA = 0, VT__H2_T_HEADERS, VT__H2_T_PRIORITY, VT__H2_T_RST_STREAM, VT__H2_T_SETTINGS };
@@ -5862,13 +6076,10 @@ static const uint8_t *vt__h2_take(vt__h2 *h, const uint8_t **p, const uint8_t *e
 }
 
 /* ---- budgets ---- */
-/* Takes n from a budget: 0, or VT__H2_E_FLOOD when it is used up. A debt is the time at which it will be paid off. */
+/* Takes n from a budget: 0, or VT__H2_E_FLOOD when it is used up. */
 static VT__NOINLINE int vt__h2_spend(vt__h2 *h, enum vt__h2_cause cause, uint32_t n) {
-    const vt__h2_budget *b = &h->cfg->budgets[cause];
-    int64_t each = VT_SEC / b->per_s, *debt = &h->debts[cause];
     h->counts[cause] += n;
-    *debt = VT__MAX(*debt, h->now) + each * n;
-    if (b->burst == VT__H2_ANY || *debt - h->now <= each * b->burst) return 0;
+    if (vt__msg_spend(&h->cfg->budgets[cause], &h->debts[cause], h->now, n)) return 0;
     h->flood = (uint8_t)cause;
     return VT__H2_E_FLOOD;
 }
@@ -6015,7 +6226,7 @@ static VT__UNUSED void vt__h2_reset(vt__h2 *h, vt__h2_stream *s, uint32_t code) 
     s->owes_reset = true;
     vt__h2_owe(h, s);
 }
-static int vt__h2_emit(vt__h2_event *ev, enum vt__h2_ev type, vt__h2_stream *s) {
+static int vt__h2_emit(vt__msg_event *ev, enum vt__msg_ev type, vt__h2_stream *s) {
     memset(ev, 0, sizeof *ev);
     ev->type = (uint8_t)type;
     ev->stream = s;
@@ -6024,7 +6235,7 @@ static int vt__h2_emit(vt__h2_event *ev, enum vt__h2_ev type, vt__h2_stream *s) 
 }
 enum { VT__H2_GO = 2 }; /* no event; go on */
 /* The peer broke a rule on one stream; s NULL: it is not there any more. */
-static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__h2_event *ev) {
+static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__msg_event *ev) {
     bool open = s && !s->reset;
     int rc = code == VT__H2_REFUSED_STREAM ? 0 : vt__h2_spend(h, VT__H2_RESETS, 1);
     if (rc < 0) return rc;
@@ -6035,7 +6246,7 @@ static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__h
         return VT__H2_GO;
     }
     vt__h2_close(h, s, VT__H2_OURS, code);
-    rc = vt__h2_emit(ev, VT__H2_EV_RESET, s);
+    rc = vt__h2_emit(ev, VT__MSG_EV_RESET, s);
     ev->code = code;
     return rc;
 }
@@ -6087,22 +6298,7 @@ static void vt__h2_on_probe(vt__h2 *h) {
 }
 
 /* ---- priorities (RFC 9218) ---- */
-/* A priority in a byte, urgency and 8: incremental. What cannot be read leaves the default. */
-static uint8_t vt__h2_read_priority(vt_str value) {
-    unsigned urgency = 3, incremental = 0;
-    size_t pos = 0;
-    vt_str one;
-    while (vt__h1_list_next(value, &pos, &one)) {
-        const char *semi = memchr(one.ptr, ';', one.len);
-        if (semi) one = vt__str_trim((vt_str){one.ptr, (size_t)(semi - one.ptr)});
-        if (one.len == 3 && memcmp(one.ptr, "u=", 2) == 0 && one.ptr[2] >= '0' && one.ptr[2] <= '7')
-            urgency = (unsigned)(one.ptr[2] - '0');
-        if ((one.len == 1 && one.ptr[0] == 'i') || vt__str_eq(one, VT__STR_LIT("i=?1"))) incremental = 8;
-        if (vt__str_eq(one, VT__STR_LIT("i=?0"))) incremental = 0;
-    }
-    return (uint8_t)(urgency | incremental);
-}
-/* Of vt__h2_read_priority; also a server's own opinion. */
+/* Of vt__msg_priority; also a server's own opinion. */
 static void vt__h2_prioritize(vt__h2 *h, vt__h2_stream *s, uint8_t priority) {
     vt__h2_unqueue(h, s);
     s->urgency = priority & 7;
@@ -6125,9 +6321,9 @@ static int vt__h2_take_early(vt__h2 *h, uint32_t id) {
         }
     return -1;
 }
-static int vt__h2_on_priority_update(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+static int vt__h2_on_priority_update(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     uint32_t id = vt__h2_get32(b) & VT__H2_ID_MAX;
-    uint8_t priority = vt__h2_read_priority((vt_str){(const char *)b + 4, h->len - 4});
+    uint8_t priority = vt__msg_priority((vt_str){(const char *)b + 4, h->len - 4});
     if (!h->server || !(id & 1)) return VT__H2_E_PRIORITY;
     int rc = vt__h2_spend(h, VT__H2_PRIORITIES, 1);
     if (rc < 0) return rc;
@@ -6136,165 +6332,51 @@ static int vt__h2_on_priority_update(vt__h2 *h, const uint8_t *b, vt__h2_event *
     if (!s) return VT__H2_GO;
     s->pinned = true;
     vt__h2_prioritize(h, s, priority);
-    return vt__h2_emit(ev, VT__H2_EV_PRIORITY, s);
+    return vt__h2_emit(ev, VT__MSG_EV_PRIORITY, s);
 }
 
 /* ---- heads ---- */
-#define VT__H2_SEEN(x) (1U << (VT__HPACK_F_##x - VT__HPACK_F_AUTHORITY))
-/* For comparing :authority with Host. Letters fold, and of the bytes that an authority has nothing else. What it lets through is
- * not used: of the two only one is reported. */
-static uint64_t vt__h2_hash(vt_str s) {
-    uint64_t hash = s.len, word = 0;
-    for (size_t i = 0; i < s.len; i += 8) {
-        memcpy(&word, s.ptr + i, VT__MIN(s.len - i, 8));
-        hash = (hash ^ vt__h1_fold(word)) * UINT64_C(0x9e3779b97f4a7c15);
-        hash ^= hash >> 32;
-    }
-    return hash;
-}
-static bool vt__h2_path_ok(vt__h2_block *b, vt_str path) {
-    b->asterisk = path.len == 1 && path.ptr[0] == '*';
-    if (!b->asterisk && (path.len == 0 || path.ptr[0] != '/')) return false;
-    for (size_t i = 0; i < path.len; i++) {
-        uint8_t c = (uint8_t)path.ptr[i];
-        if (c <= ' ' || c >= 0x7f || c == '#') return false;
-    }
-    return true;
-}
-/* Host and :authority: each is good, and they agree. */
-static bool vt__h2_authority_ok(vt__h2_block *b, vt_str value) {
-    vt__uri_auth auth;
-    uint64_t hash = vt__h2_hash(value);
-    if (vt__uri_authority(value, &auth) < 0) return false;
-    if ((b->host || b->seen & VT__H2_SEEN(AUTHORITY)) && b->authority != hash) return false;
-    b->authority = hash;
-    b->port = auth.port >= 0;
-    return true;
-}
-/* 100 to 599, and no change of protocols: HTTP/2 has none. */
-static bool vt__h2_status_ok(vt__h2_block *b, vt_str value) {
-    int64_t status = 0;
-    if (value.len != 3 || vt__str_u63(value, 599, &status) < 0 || status < 100) return false;
-    b->status = (uint16_t)status;
-    return status != 101;
-}
-/* A pseudo-field: known, in its place, once, and of a value it may have (RFC 9113 8.3). */
-static bool vt__h2_pseudo_ok(vt__h2 *h, const vt__hpack_field *f) {
+static int vt__h2_on_field(vt__h2 *h, const vt__hpack_field *f, vt__msg_event *ev) {
     vt__h2_block *b = &h->block;
-    unsigned bit = 1U << (f->id - VT__HPACK_F_AUTHORITY);
-    if (f->id == VT__HPACK_F_PSEUDO || b->regular || b->seen & bit || h->cur->headed) return false;
-    if ((f->id == VT__HPACK_F_STATUS) == h->server) return false;
-    bool ok = true;
-    switch (f->id) {
-    case VT__HPACK_F_AUTHORITY: ok = vt__h2_authority_ok(b, f->value); break;
-    case VT__HPACK_F_METHOD:
-        b->method = (uint8_t)vt__h1_method(f->value);
-        ok = b->method || vt__h1_is_token(f->value);
-        break;
-    case VT__HPACK_F_PATH: ok = vt__h2_path_ok(b, f->value); break;
-    case VT__HPACK_F_STATUS: ok = vt__h2_status_ok(b, f->value); break;
-    case VT__HPACK_F_PROTOCOL: ok = h->cfg->connect_protocol && vt__h1_is_token(f->value); break;
-    default: ok = f->value.len > 0; break; /* :scheme */
+    if (!h->cur || b->bad || !vt__msg_fits(&b->m, f, h->cfg->max_head, h->cfg->max_fields)) return VT__H2_GO;
+    int rc = vt__msg_field(&b->m, f, ev);
+    if (VT__LIKELY(rc > 0)) {
+        ev->stream = h->cur;
+        ev->id = h->cur->id;
+        return rc;
     }
-    b->seen |= (uint16_t)bit;
+    if (rc < 0) b->bad = VT__H2_PROTOCOL_ERROR;
+    return VT__H2_GO;
+}
+/* The final head is here, and nothing is wrong with single fields of it. */
+static bool vt__h2_final_ok(vt__h2 *h, vt__h2_stream *s) {
+    vt__h2_block *b = &h->block;
+    bool ok = b->m.too_large;
+    if (!ok && h->server) ok = vt__msg_request_ok(&b->m);
+    if (!ok && !h->server) ok = vt__msg_response_ok(&b->m, b->fin, s->tunnel, &s->bodyless);
+    s->length = b->m.length;
+    if (h->server && b->m.priority != VT__MSG_NO_PRIORITY && !s->pinned)
+        vt__h2_prioritize(h, s, b->m.priority);
     return ok;
 }
-/* Every other field. False: it makes its head malformed (RFC 9113 8.2.2). */
-static bool vt__h2_regular_ok(vt__h2 *h, const vt__hpack_field *f) {
-    vt__h2_stream *s = h->cur;
-    vt__h2_block *b = &h->block;
-    b->regular = true;
-    if (s->headed && !vt__h1_trailer_ok(f->id)) return false;
-    switch (f->id) {
-    case VT__H1_F_CONNECTION:
-    case VT__H1_F_KEEP_ALIVE:
-    case VT__H1_F_PROXY_CONNECTION:
-    case VT__H1_F_TRANSFER_ENCODING:
-    case VT__H1_F_UPGRADE: return false;
-    case VT__H1_F_TE: return vt__str_eq_ci(f->value, VT__STR_LIT("trailers"));
-    case VT__H1_F_CONTENT_LENGTH:
-        return s->length < 0 && vt__str_u63(f->value, INT64_MAX, &s->length) == 0; /* once */
-    case VT__H1_F_PRIORITY:
-        if (h->server && !s->pinned) vt__h2_prioritize(h, s, vt__h2_read_priority(f->value));
-        return true;
-    case VT__H1_F_HOST:
-        if (!h->server) return true;
-        if (b->host || !vt__h2_authority_ok(b, f->value)) return false;
-        b->host = true;
-        return true;
-    default: return true;
-    }
-}
-/* Whether a field counts within the limits of its head. */
-static bool vt__h2_fits(vt__h2 *h, const vt__hpack_field *f) {
-    vt__h2_block *b = &h->block;
-    size_t size = f->name.len + f->value.len + VT__HPACK_OVERHEAD;
-    if (b->too_large || f->flags & VT__HPACK_LONG || size > h->cfg->max_head - b->size ||
-        b->nfields == h->cfg->max_fields) {
-        b->too_large = true;
-        return false;
-    }
-    b->size += (uint32_t)size;
-    b->nfields++;
-    return true;
-}
-static int vt__h2_on_field(vt__h2 *h, const vt__hpack_field *f, vt__h2_event *ev) {
-    vt__h2_block *b = &h->block;
-    if (!h->cur || b->bad || !vt__h2_fits(h, f)) return VT__H2_GO;
-    bool ok = !(f->flags & (VT__HPACK_BAD_NAME | VT__HPACK_BAD_VALUE));
-    ok = ok && (f->id >= VT__HPACK_F_AUTHORITY ? vt__h2_pseudo_ok(h, f) : vt__h2_regular_ok(h, f));
-    if (!ok) {
-        b->bad = VT__H2_PROTOCOL_ERROR;
-        return VT__H2_GO;
-    }
-    if (f->id == VT__H1_F_HOST && b->seen & VT__H2_SEEN(AUTHORITY)) return VT__H2_GO; /* says the same */
-    ev->type = VT__H2_EV_FIELD;
-    ev->stream = h->cur;
-    ev->id = h->cur->id;
-    ev->name = f->name;
-    ev->value = f->value;
-    ev->field = f->id;
-    ev->never = f->flags & VT__HPACK_NEVER;
-    return 1;
-}
-/* RFC 9113 8.3.1, 8.5; RFC 8441 4. */
-static bool vt__h2_request_ok(const vt__h2_block *b) {
-    unsigned place = VT__H2_SEEN(SCHEME) | VT__H2_SEEN(PATH), seen = b->seen;
-    bool connect = b->method == VT__H1_M_CONNECT, extended = seen & VT__H2_SEEN(PROTOCOL);
-    if (!(seen & VT__H2_SEEN(METHOD)) || (extended && !connect)) return false;
-    if (connect && !extended) return !(seen & place) && seen & VT__H2_SEEN(AUTHORITY) && b->port;
-    if (b->asterisk && b->method != VT__H1_M_OPTIONS) return false;
-    return (seen & place) == place && (seen & VT__H2_SEEN(AUTHORITY) || b->host);
-}
-static bool vt__h2_response_ok(vt__h2_stream *s, const vt__h2_block *b) {
-    if (!(b->seen & VT__H2_SEEN(STATUS))) return false;
-    if (b->status < 200) {
-        s->length = -1;
-        return !b->fin;
-    }
-    if (s->tunnel && b->status < 300) s->length = -1;
-    if (b->status == 204 || b->status == 304) s->bodyless = true;
-    if (s->bodyless) s->length = 0; /* whatever Content-Length says of the body that is not sent */
-    return true;
-}
-/* A head is complete; its stream lives, and what is wrong with single fields is known. */
-static int vt__h2_on_head(vt__h2 *h, vt__h2_stream *s, vt__h2_event *ev) {
+/* A head is complete; its stream lives. */
+static int vt__h2_on_head(vt__h2 *h, vt__h2_stream *s, vt__msg_event *ev) {
     const vt__h2_block *b = &h->block;
-    bool ok = b->too_large || s->headed || (h->server ? vt__h2_request_ok(b) : vt__h2_response_ok(s, b));
-    bool interim = b->status >= 100 && b->status < 200;
-    if (b->fin && s->length > s->got) ok = b->too_large;
+    bool ok = s->headed || vt__h2_final_ok(h, s);
+    bool interim = b->m.status >= 100 && b->m.status < 200;
+    if (b->fin && s->length > s->got) ok = b->m.too_large;
     if (!ok) return vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
     int rc = interim ? vt__h2_spend(h, VT__H2_EMPTIES, 1) : 0;
     if (rc < 0) return rc;
-    rc = vt__h2_emit(ev, s->headed ? VT__H2_EV_TRAILERS : interim ? VT__H2_EV_INFORM : VT__H2_EV_HEAD, s);
-    ev->status = b->status;
+    rc = vt__h2_emit(ev, s->headed ? VT__MSG_EV_TRAILERS : interim ? VT__MSG_EV_INFORM : VT__MSG_EV_HEAD, s);
+    ev->status = b->m.status;
     ev->end = b->fin;
-    ev->too_large = b->too_large;
+    ev->too_large = b->m.too_large;
     s->headed |= !interim;
     if (b->fin) vt__h2_end(h, s, VT__H2_REMOTE);
     return rc;
 }
-static int vt__h2_on_block_end(vt__h2 *h, vt__h2_event *ev) {
+static int vt__h2_on_block_end(vt__h2 *h, vt__msg_event *ev) {
     vt__h2_block *b = &h->block;
     vt__h2_stream *s = h->cur;
     b->id = 0;
@@ -6323,7 +6405,7 @@ static int vt__h2_live(vt__h2 *h, vt__h2_stream *s, vt__h2_stream **to) {
     return s->ended & VT__H2_REMOTE ? VT__H2_STREAM_CLOSED : 0;
 }
 /* The padding is known, and so is what the frame brings. */
-static int vt__h2_on_payload(vt__h2 *h, vt__h2_event *ev) {
+static int vt__h2_on_payload(vt__h2 *h, vt__msg_event *ev) {
     vt__h2_stream *s = h->cur;
     uint32_t n = h->left - h->pad;
     bool end = h->flags & VT__H2_END_STREAM;
@@ -6336,7 +6418,7 @@ static int vt__h2_on_payload(vt__h2 *h, vt__h2_event *ev) {
     return ok ? VT__H2_GO : vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
 }
 /* The whole frame counts against the windows, of streams that are gone as well. */
-static int vt__h2_on_data(vt__h2 *h, vt__h2_event *ev) {
+static int vt__h2_on_data(vt__h2 *h, vt__msg_event *ev) {
     vt__h2_stream *s = vt__h2_find(h, h->id), *to = NULL;
     bool padded = h->flags & VT__H2_PADDED;
     if (padded && !h->left) return VT__H2_E_LENGTH;
@@ -6352,7 +6434,7 @@ static int vt__h2_on_data(vt__h2 *h, vt__h2_event *ev) {
     h->cur = to;
     return padded ? VT__H2_GO : vt__h2_on_payload(h, ev);
 }
-static int vt__h2_in_data(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_in_data(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     uint32_t n = (uint32_t)VT__MIN((size_t)(end - *p), h->left - h->pad);
     vt__h2_stream *s = h->cur;
     if (h->left == h->pad) h->state = VT__H2_IN_SKIP;
@@ -6364,11 +6446,11 @@ static int vt__h2_in_data(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__
     vt__h2_earn(h, n);
     s->held += n;
     h->held += n;
-    (void)vt__h2_emit(ev, VT__H2_EV_DATA, s);
+    (void)vt__h2_emit(ev, VT__MSG_EV_DATA, s);
     ev->value = (vt_str){(const char *)data, n};
     return 1;
 }
-static int vt__h2_on_data_end(vt__h2 *h, vt__h2_event *ev) {
+static int vt__h2_on_data_end(vt__h2 *h, vt__msg_event *ev) {
     vt__h2_stream *s = h->cur;
     if (!s) return VT__H2_GO;
     if (!(h->flags & VT__H2_END_STREAM)) {
@@ -6376,7 +6458,7 @@ static int vt__h2_on_data_end(vt__h2 *h, vt__h2_event *ev) {
         return VT__H2_GO;
     }
     vt__h2_end(h, s, VT__H2_REMOTE);
-    return vt__h2_emit(ev, VT__H2_EV_END, s);
+    return vt__h2_emit(ev, VT__MSG_EV_END, s);
 }
 
 /* ---- what comes in: header blocks ---- */
@@ -6390,7 +6472,7 @@ static int vt__h2_on_fragment(vt__h2 *h) {
     return n || h->flags & VT__H2_END_HEADERS ? 0 : vt__h2_spend(h, VT__H2_EMPTIES, 1);
 }
 /* The client opens a stream: it is reported, or its block decoded for nothing. */
-static int vt__h2_on_open(vt__h2 *h, vt__h2_event *ev) {
+static int vt__h2_on_open(vt__h2 *h, vt__msg_event *ev) {
     vt__h2_block *b = &h->block;
     vt__h2_note(h, h->id);
     if (h->drain == 2 || b->bad) return VT__H2_GO;
@@ -6400,16 +6482,16 @@ static int vt__h2_on_open(vt__h2 *h, vt__h2_event *ev) {
         return rc < 0 ? rc : VT__H2_GO;
     }
     b->opening = true;
-    (void)vt__h2_emit(ev, VT__H2_EV_OPEN, NULL);
+    (void)vt__h2_emit(ev, VT__MSG_EV_OPEN, NULL);
     ev->id = h->id;
     return 1;
 }
-static int vt__h2_on_block(vt__h2 *h, bool on_itself, vt__h2_event *ev) {
+static int vt__h2_on_block(vt__h2 *h, bool on_itself, vt__msg_event *ev) {
     vt__h2_block *b = &h->block;
     vt__h2_stream *s = vt__h2_find(h, h->id);
-    memset(b, 0, sizeof *b);
-    b->id = h->id;
-    b->fin = h->flags & VT__H2_END_STREAM;
+    *b = (vt__h2_block){.m = vt__msg_begin(h->server, s && s->headed, h->cfg->connect_protocol),
+                        .id = h->id,
+                        .fin = h->flags & VT__H2_END_STREAM};
     if (on_itself) b->bad = VT__H2_PROTOCOL_ERROR;
     vt__hpack_dec_begin(&h->dec, h->room, h->room_len);
     int rc = vt__h2_on_fragment(h);
@@ -6427,9 +6509,9 @@ static int vt__h2_on_continuation(vt__h2 *h) {
     int rc = vt__h2_on_fragment(h);
     return rc < 0 ? rc : VT__H2_GO;
 }
-static int vt__h2_in_block(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_in_block(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     const uint8_t *from = *p, *stop = from + VT__MIN((size_t)(end - from), h->left - h->pad);
-    vt__hpack_field f = {.id = 0};
+    vt__hpack_field f;
     if (h->block.opening) h->block.bad = VT__H2_REFUSED_STREAM; /* nobody attached a stream */
     h->block.opening = false;
     int rc = vt__hpack_dec_next(&h->dec, p, stop, &f);
@@ -6456,7 +6538,7 @@ static uint32_t vt__h2_prefix(const vt__h2 *h) {
     bool depends = h->type == VT__H2_T_HEADERS && h->flags & VT__H2_DEPENDS;
     return (h->flags & VT__H2_PADDED ? 1U : 0U) + (depends ? 5U : 0U);
 }
-static int vt__h2_in_prefix(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_in_prefix(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     uint32_t n = vt__h2_prefix(h);
     const uint8_t *b = vt__h2_take(h, p, end, n);
     if (!b) return 0;
@@ -6472,20 +6554,20 @@ static int vt__h2_in_prefix(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt
 }
 /* An error in a frame that a stream may get in any state: the connection's if it is idle. One that has ended is reset all the
  * same, unless this end did so before. */
-static int vt__h2_frame_error(vt__h2 *h, uint32_t code, int idle, vt__h2_event *ev) {
+static int vt__h2_frame_error(vt__h2 *h, uint32_t code, int idle, vt__msg_event *ev) {
     vt__h2_stream *s = vt__h2_find(h, h->id);
     if (s && s->ended != VT__H2_BOTH) return vt__h2_stream_error(h, s, code, ev);
     if (vt__h2_idle(h, h->id)) return idle;
     if ((s ? s->reset : vt__h2_reset_by(h, h->id)) == VT__H2_OURS) return VT__H2_GO;
     return vt__h2_stream_error(h, NULL, code, ev);
 }
-static int vt__h2_on_priority(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+static int vt__h2_on_priority(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     int rc = vt__h2_spend(h, VT__H2_PRIORITIES, 1);
     if (rc < 0) return rc;
     if ((vt__h2_get32(b) & VT__H2_ID_MAX) != h->id) return VT__H2_GO;
     return vt__h2_frame_error(h, VT__H2_PROTOCOL_ERROR, VT__H2_E_PRIORITY, ev);
 }
-static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__h2_event *ev) {
+static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__msg_event *ev) {
     vt__h2_stream *s = vt__h2_find(h, h->id);
     if (!s && vt__h2_idle(h, h->id)) return VT__H2_E_IDLE;
     bool open = s && s->ended != VT__H2_BOTH;
@@ -6493,11 +6575,11 @@ static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__h2_event *ev) {
     if (rc < 0) return rc;
     if (!open) return VT__H2_GO;
     vt__h2_close(h, s, VT__H2_THEIRS, code);
-    (void)vt__h2_emit(ev, VT__H2_EV_RESET, s);
+    (void)vt__h2_emit(ev, VT__MSG_EV_RESET, s);
     ev->code = code;
     return 1;
 }
-static int vt__h2_on_window(vt__h2 *h, uint32_t n, vt__h2_event *ev) {
+static int vt__h2_on_window(vt__h2 *h, uint32_t n, vt__msg_event *ev) {
     vt__h2_stream *s = h->id ? vt__h2_find(h, h->id) : NULL;
     if (!h->id) {
         if (n == 0) return VT__H2_E_INCREMENT;
@@ -6515,12 +6597,12 @@ static int vt__h2_on_window(vt__h2 *h, uint32_t n, vt__h2_event *ev) {
     vt__h2_schedule(h, s);
     return VT__H2_GO;
 }
-static int vt__h2_on_goaway(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+static int vt__h2_on_goaway(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     int rc = vt__h2_spend(h, VT__H2_GLITCHES, 1);
     if (rc < 0) return rc;
     h->peer_away = true;
     h->peer_last = VT__MIN(h->peer_last, vt__h2_get32(b) & VT__H2_ID_MAX);
-    (void)vt__h2_emit(ev, VT__H2_EV_GOAWAY, NULL);
+    (void)vt__h2_emit(ev, VT__MSG_EV_GOAWAY, NULL);
     ev->id = h->peer_last;
     ev->code = vt__h2_get32(b + 4);
     return 1;
@@ -6536,7 +6618,7 @@ static void vt__h2_drain(vt__h2 *h) {
     h->away_last = h->server ? h->last : 0;
     h->want |= VT__H2_W_GOAWAY;
 }
-static int vt__h2_on_pong(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+static int vt__h2_on_pong(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     uint8_t text[8], kind = b[7];
     vt__h2_ping_text(text, kind);
     bool ours = memcmp(text, b, 8) == 0 && h->pinging & kind & ~h->want && !(kind & (kind - 1));
@@ -6547,9 +6629,9 @@ static int vt__h2_on_pong(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
     h->pinging &= (uint8_t)~kind;
     if (kind == VT__H2_W_PROBE) vt__h2_on_probe(h);
     if (kind == VT__H2_W_DRAIN) vt__h2_drain(h);
-    return kind == VT__H2_W_PING ? vt__h2_emit(ev, VT__H2_EV_PING, NULL) : VT__H2_GO;
+    return kind == VT__H2_W_PING ? vt__h2_emit(ev, VT__MSG_EV_PING, NULL) : VT__H2_GO;
 }
-static int vt__h2_on_ping(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+static int vt__h2_on_ping(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     if (h->flags & VT__H2_ACK) return vt__h2_on_pong(h, b, ev);
     int rc = h->busy ? 0 : vt__h2_spend(h, VT__H2_PINGS, 1);
     h->busy = false;
@@ -6609,13 +6691,13 @@ static int vt__h2_on_settings(vt__h2 *h) {
     h->state = h->len ? VT__H2_IN_UNIT : VT__H2_IN_SKIP;
     return rc < 0 ? rc : VT__H2_GO;
 }
-static int vt__h2_on_settings_end(vt__h2 *h, vt__h2_event *ev) {
+static int vt__h2_on_settings_end(vt__h2 *h, vt__msg_event *ev) {
     if (h->flags & VT__H2_ACK) return VT__H2_GO;
     int rc = vt__h2_move_windows(h);
     if (rc < 0) return rc;
     h->settled = true;
     h->acks++;
-    return vt__h2_emit(ev, VT__H2_EV_SETTINGS, NULL);
+    return vt__h2_emit(ev, VT__MSG_EV_SETTINGS, NULL);
 }
 
 /* ---- what comes in: any frame ---- */
@@ -6630,7 +6712,7 @@ static int vt__h2_frame_ok(const vt__h2 *h) {
     if (h->id ? shape->where == VT__H2_ON_ZERO : shape->where == VT__H2_ON_STREAM) return VT__H2_E_PLACE;
     return h->len < shape->min || h->len > shape->max ? VT__H2_E_LENGTH : 0;
 }
-static int vt__h2_in_frame(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_in_frame(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     if (h->replied > VT__H2_REPLIES - 32) return 0; /* what a frame is answered may not fit */
     const uint8_t *b = vt__h2_take(h, p, end, VT__H2_FRAME);
     if (!b) return 0;
@@ -6662,7 +6744,7 @@ static int vt__h2_in_frame(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt_
     default: return VT__H2_GO;
     }
 }
-static int vt__h2_in_unit(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_in_unit(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     uint32_t n = h->type == VT__H2_T_PRIORITY_UPDATE ? h->len : vt__h2_shapes[h->type].unit;
     const uint8_t *b = vt__h2_take(h, p, end, n);
     if (!b) return 0;
@@ -6683,7 +6765,7 @@ static int vt__h2_in_unit(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__
     }
 }
 /* The rest of a frame goes by; what its end means. */
-static int vt__h2_in_skip(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_in_skip(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     uint32_t n = (uint32_t)VT__MIN((size_t)(end - *p), h->left);
     *p += n;
     h->left -= n;
@@ -6697,7 +6779,7 @@ static int vt__h2_in_skip(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__
     default: return VT__H2_GO;
     }
 }
-static int vt__h2_step(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_step(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     switch (h->state) {
     case VT__H2_IN_PREFACE: return vt__h2_in_preface(h, p, end);
     case VT__H2_IN_FRAME: return vt__h2_in_frame(h, p, end, ev);
@@ -6718,7 +6800,7 @@ static int vt__h2_fail(vt__h2 *h, int err) {
 /* One event of the bytes from *p on, which it takes: 1. 0: more are needed, or, with *p < end, what waits in vt__h2_pick has to
  * go first. < 0: the connection failed; GOAWAY waits. `now` never goes back. */
 static VT__UNUSED int vt__h2_recv(vt__h2 *h, const uint8_t **p, const uint8_t *end, int64_t now,
-                                  vt__h2_event *ev) {
+                                  vt__msg_event *ev) {
     int rc = VT__H2_GO;
     if (h->err) return h->err;
     h->now = now;
@@ -6731,7 +6813,7 @@ static VT__UNUSED bool vt__h2_in_head(const vt__h2 *h) { return h->block.id != 0
 /* ---- a connection, its streams ---- */
 /* Defaults and bounds. A connection keeps a pointer to the result. */
 static VT__UNUSED void vt__h2_cfg_fill(vt__h2_cfg *c) {
-    static const vt__h2_budget budgets[] = {
+    static const vt__msg_budget budgets[] = {
 #define VT__H2_BUDGET_ROW(name, burst, rate) {burst, rate},
         VT__H2_BUDGETS(VT__H2_BUDGET_ROW)
 #undef VT__H2_BUDGET_ROW
@@ -6770,7 +6852,7 @@ static VT__UNUSED void vt__h2_init(vt__h2 *h, const vt__h2_cfg *cfg, bool server
     vt__hpack_dec_init(&h->dec, VT__MAX(cfg->table, VT__HPACK_DEFAULT));
     vt__hpack_enc_init(&h->enc, VT__HPACK_DEFAULT);
 }
-/* Answers VT__H2_EV_OPEN. */
+/* Answers VT__MSG_EV_OPEN. */
 static VT__UNUSED void vt__h2_attach(vt__h2 *h, vt__h2_stream *s) {
     vt__h2_init_stream(h, s);
     vt__h2_enter(h, s, h->block.id);
@@ -6834,7 +6916,7 @@ static VT__UNUSED int vt__h2_upgrade(vt__h2 *h, vt__h2_stream *s, vt_str setting
     vt__h2_end(h, s, VT__H2_REMOTE);
     return 0;
 }
-/* Asks the peer for a sign of life: VT__H2_EV_PING. One at a time. */
+/* Asks the peer for a sign of life: VT__MSG_EV_PING. One at a time. */
 static VT__UNUSED void vt__h2_ping(vt__h2 *h) {
     if (h->pinging & VT__H2_W_PING) return;
     h->pinging |= VT__H2_W_PING;
@@ -7062,10 +7144,721 @@ static VT__UNUSED bool vt__h2_finished(const vt__h2 *h) {
 #if VTHTTP_H3
 /*==============================================================================
  * MARK: - @qpack   QPACK: field sections of HTTP/3 (VTHTTP_H3)
- * uses:   @plat
- * pure.
- * test:   tests/test_qpack.c   fuzz: fuzz/fuzz_qpack.c
+ * uses:   @plat @mem @str @h1 @hpack
+ * pure.   RFC 9204. An instruction: FIELD -> HEAD or NAME -> VALUE, see vt__qpack_ins_step; a section is decoded when it is whole.
+ * test:   tests/test_qpack.c tests/interop_qpack.sh   fuzz: fuzz/fuzz_qpack.c
+ *
+ * Decoder, one for a connection:
+ *     vt__qpack_dec_init(&d, 4096);                        // our SETTINGS_QPACK_MAX_TABLE_CAPACITY; 0: no table
+ *     rc = vt__qpack_dec_insert(&d, &p, end, room, n);     // the peer's encoder stream, in pieces of any size
+ *   and for each section, once all of its bytes are here:
+ *     rc = vt__qpack_dec_begin(&d, &s, p, end);            // 0: blocked, until d.t.made >= s.need; then go on
+ *     while ((rc = vt__qpack_dec_next(&d, &s, room, n, &field)) > 0) ...;
+ *     n = vt__qpack_put_ack(&d, s.need, stream, out);      // for our decoder stream; vt__qpack_put_increment once in a while
+ * Encoder, one for a connection:
+ *     vt__qpack_enc_init(&e, 1024);                        // what its table may take, whatever the peer allows
+ *     vt__qpack_enc_table(&e, memory);                     // of vt__qpack_enc_mem(&e) bytes; without it nothing is indexed
+ *     vt__qpack_enc_limit(&e, capacity, blocked);          // the peer's SETTINGS
+ *     rc = vt__qpack_enc_recv(&e, p, end);                 // the peer's decoder stream, in pieces of any size
+ *   and for each section:
+ *     vt__qpack_enc_begin(&e, &w, stream, buf, cap, ins, ins_cap);
+ *     ok = vt__qpack_put(&w, id, name, value, flags);      // false: no room
+ *     n = vt__qpack_enc_end(&w, &section);                 // and w.ins_len bytes for our encoder stream, sent in any case
+ *
+ * The tables, Huffman codes, integers, ids and the policy of what is worth an entry are HPACK's. What differs: sections come in
+ * any order, so they say how many inserts they need, and an entry may go only when no section on its way needs it. The encoder
+ * remembers the sections that are not acknowledged, a bounded number; over it, or where the peer would have to wait and must
+ * not, fields go out as literals. An old entry that is still wanted is duplicated before it stands in the way of others.
+ *
+ * Numbers of entries have 32 bits: after 2^31 inserts the decoder gives up, and the encoder inserts no more.
  *============================================================================*/
+/* clang-format off */
+#define VT__QPACK_ERRORS(X) \
+    X(INDEX, -11751, "index past the static or the dynamic table")          \
+    X(EARLY, -11752, "entry behind the Required Insert Count")              \
+    X(INSERTS, -11753, "Required Insert Count that cannot be")              \
+    X(BASE, -11754, "Base below 0")                                         \
+    X(CUT, -11755, "section ends within a field")                           \
+    X(CAPACITY, -11756, "table capacity over the limit")                    \
+    X(ENTRY, -11757, "entry larger than the table")                         \
+    X(MANY, -11758, "over 2^31 inserts")                                    \
+    X(INCREMENT, -11759, "Insert Count Increment of 0, or past what was inserted") \
+    X(ACK, -11760, "acknowledgement of no section")                         \
+    X(INTEGER, -11761, "integer over 62 bits")
+/* clang-format on */
+enum vt__qpack_err {
+#define VT__QPACK_ERR_ENUM(name, code, text) VT__QPACK_E_##name = code,
+    VT__QPACK_ERRORS(VT__QPACK_ERR_ENUM)
+#undef VT__QPACK_ERR_ENUM
+};
+/* Which rule was broken, for the log; of strings and integers in sections and inserts it is HPACK's. */
+static VT__UNUSED const char *vt__qpack_err_name(int err) {
+    switch (err) {
+#define VT__QPACK_ERR_CASE(name, code, text)                                                                 \
+    case code: return text;
+        VT__QPACK_ERRORS(VT__QPACK_ERR_CASE)
+#undef VT__QPACK_ERR_CASE
+    default: return vt__hpack_err_name(err);
+    }
+}
+
+/* ---- static table (RFC 9204 Appendix A) ---- */
+/* Index, that of the next entry of the same name (0: none), id, name, value. X: the first of a name; Y: others of it, and names
+ * without an id. */
+/* clang-format off */
+#define VT__QPACK_STATICS(X, Y) \
+    X(0, 0, VT__HPACK_F_AUTHORITY, ":authority", "") X(1, 0, VT__HPACK_F_PATH, ":path", "/") \
+    X(2, 0, VT__H1_F_AGE, "age", "0") X(3, 0, VT__H1_F_CONTENT_DISPOSITION, "content-disposition", "") \
+    X(4, 0, VT__H1_F_CONTENT_LENGTH, "content-length", "0") X(5, 0, VT__H1_F_COOKIE, "cookie", "") \
+    X(6, 0, VT__H1_F_DATE, "date", "") X(7, 0, VT__H1_F_ETAG, "etag", "") \
+    X(8, 0, VT__H1_F_IF_MODIFIED_SINCE, "if-modified-since", "") \
+    X(9, 0, VT__H1_F_IF_NONE_MATCH, "if-none-match", "") \
+    X(10, 0, VT__H1_F_LAST_MODIFIED, "last-modified", "") X(11, 0, VT__H1_F_LINK, "link", "") \
+    X(12, 0, VT__H1_F_LOCATION, "location", "") X(13, 0, VT__H1_F_REFERER, "referer", "") \
+    X(14, 0, VT__H1_F_SET_COOKIE, "set-cookie", "") X(15, 16, VT__HPACK_F_METHOD, ":method", "CONNECT") \
+    Y(16, 17, VT__HPACK_F_METHOD, ":method", "DELETE") Y(17, 18, VT__HPACK_F_METHOD, ":method", "GET") \
+    Y(18, 19, VT__HPACK_F_METHOD, ":method", "HEAD") Y(19, 20, VT__HPACK_F_METHOD, ":method", "OPTIONS") \
+    Y(20, 21, VT__HPACK_F_METHOD, ":method", "POST") Y(21, 0, VT__HPACK_F_METHOD, ":method", "PUT") \
+    X(22, 23, VT__HPACK_F_SCHEME, ":scheme", "http") Y(23, 0, VT__HPACK_F_SCHEME, ":scheme", "https") \
+    X(24, 25, VT__HPACK_F_STATUS, ":status", "103") Y(25, 26, VT__HPACK_F_STATUS, ":status", "200") \
+    Y(26, 27, VT__HPACK_F_STATUS, ":status", "304") Y(27, 28, VT__HPACK_F_STATUS, ":status", "404") \
+    Y(28, 63, VT__HPACK_F_STATUS, ":status", "503") X(29, 30, VT__H1_F_ACCEPT, "accept", "*/*") \
+    Y(30, 0, VT__H1_F_ACCEPT, "accept", "application/dns-message") \
+    X(31, 0, VT__H1_F_ACCEPT_ENCODING, "accept-encoding", "gzip, deflate, br") \
+    X(32, 0, VT__H1_F_ACCEPT_RANGES, "accept-ranges", "bytes") \
+    Y(33, 34, VT__H1_F_OTHER, "access-control-allow-headers", "cache-control") \
+    Y(34, 75, VT__H1_F_OTHER, "access-control-allow-headers", "content-type") \
+    Y(35, 0, VT__H1_F_OTHER, "access-control-allow-origin", "*") \
+    X(36, 37, VT__H1_F_CACHE_CONTROL, "cache-control", "max-age=0") \
+    Y(37, 38, VT__H1_F_CACHE_CONTROL, "cache-control", "max-age=2592000") \
+    Y(38, 39, VT__H1_F_CACHE_CONTROL, "cache-control", "max-age=604800") \
+    Y(39, 40, VT__H1_F_CACHE_CONTROL, "cache-control", "no-cache") \
+    Y(40, 41, VT__H1_F_CACHE_CONTROL, "cache-control", "no-store") \
+    Y(41, 0, VT__H1_F_CACHE_CONTROL, "cache-control", "public, max-age=31536000") \
+    X(42, 43, VT__H1_F_CONTENT_ENCODING, "content-encoding", "br") \
+    Y(43, 0, VT__H1_F_CONTENT_ENCODING, "content-encoding", "gzip") \
+    X(44, 45, VT__H1_F_CONTENT_TYPE, "content-type", "application/dns-message") \
+    Y(45, 46, VT__H1_F_CONTENT_TYPE, "content-type", "application/javascript") \
+    Y(46, 47, VT__H1_F_CONTENT_TYPE, "content-type", "application/json") \
+    Y(47, 48, VT__H1_F_CONTENT_TYPE, "content-type", "application/x-www-form-urlencoded") \
+    Y(48, 49, VT__H1_F_CONTENT_TYPE, "content-type", "image/gif") \
+    Y(49, 50, VT__H1_F_CONTENT_TYPE, "content-type", "image/jpeg") \
+    Y(50, 51, VT__H1_F_CONTENT_TYPE, "content-type", "image/png") \
+    Y(51, 52, VT__H1_F_CONTENT_TYPE, "content-type", "text/css") \
+    Y(52, 53, VT__H1_F_CONTENT_TYPE, "content-type", "text/html; charset=utf-8") \
+    Y(53, 54, VT__H1_F_CONTENT_TYPE, "content-type", "text/plain") \
+    Y(54, 0, VT__H1_F_CONTENT_TYPE, "content-type", "text/plain;charset=utf-8") \
+    X(55, 0, VT__H1_F_RANGE, "range", "bytes=0-") \
+    Y(56, 57, VT__H1_F_OTHER, "strict-transport-security", "max-age=31536000") \
+    Y(57, 58, VT__H1_F_OTHER, "strict-transport-security", "max-age=31536000; includesubdomains") \
+    Y(58, 0, VT__H1_F_OTHER, "strict-transport-security", "max-age=31536000; includesubdomains; preload") \
+    X(59, 60, VT__H1_F_VARY, "vary", "accept-encoding") Y(60, 0, VT__H1_F_VARY, "vary", "origin") \
+    Y(61, 0, VT__H1_F_OTHER, "x-content-type-options", "nosniff") \
+    Y(62, 0, VT__H1_F_OTHER, "x-xss-protection", "1; mode=block") \
+    Y(63, 64, VT__HPACK_F_STATUS, ":status", "100") Y(64, 65, VT__HPACK_F_STATUS, ":status", "204") \
+    Y(65, 66, VT__HPACK_F_STATUS, ":status", "206") Y(66, 67, VT__HPACK_F_STATUS, ":status", "302") \
+    Y(67, 68, VT__HPACK_F_STATUS, ":status", "400") Y(68, 69, VT__HPACK_F_STATUS, ":status", "403") \
+    Y(69, 70, VT__HPACK_F_STATUS, ":status", "421") Y(70, 71, VT__HPACK_F_STATUS, ":status", "425") \
+    Y(71, 0, VT__HPACK_F_STATUS, ":status", "500") \
+    X(72, 0, VT__H1_F_ACCEPT_LANGUAGE, "accept-language", "") \
+    Y(73, 74, VT__H1_F_OTHER, "access-control-allow-credentials", "FALSE") \
+    Y(74, 0, VT__H1_F_OTHER, "access-control-allow-credentials", "TRUE") \
+    Y(75, 0, VT__H1_F_OTHER, "access-control-allow-headers", "*") \
+    Y(76, 77, VT__H1_F_OTHER, "access-control-allow-methods", "get") \
+    Y(77, 78, VT__H1_F_OTHER, "access-control-allow-methods", "get, post, options") \
+    Y(78, 0, VT__H1_F_OTHER, "access-control-allow-methods", "options") \
+    Y(79, 0, VT__H1_F_OTHER, "access-control-expose-headers", "content-length") \
+    X(80, 0, VT__H1_F_ACCESS_CONTROL_REQUEST_HEADERS, "access-control-request-headers", "content-type") \
+    X(81, 82, VT__H1_F_ACCESS_CONTROL_REQUEST_METHOD, "access-control-request-method", "get") \
+    Y(82, 0, VT__H1_F_ACCESS_CONTROL_REQUEST_METHOD, "access-control-request-method", "post") \
+    Y(83, 0, VT__H1_F_OTHER, "alt-svc", "clear") X(84, 0, VT__H1_F_AUTHORIZATION, "authorization", "") \
+    Y(85, 0, VT__H1_F_OTHER, "content-security-policy", "script-src 'none'; object-src 'none'; base-uri 'none'") \
+    Y(86, 0, VT__H1_F_OTHER, "early-data", "1") Y(87, 0, VT__H1_F_OTHER, "expect-ct", "") \
+    X(88, 0, VT__H1_F_FORWARDED, "forwarded", "") X(89, 0, VT__H1_F_IF_RANGE, "if-range", "") \
+    X(90, 0, VT__H1_F_ORIGIN, "origin", "") Y(91, 0, VT__H1_F_OTHER, "purpose", "prefetch") \
+    X(92, 0, VT__H1_F_SERVER, "server", "") Y(93, 0, VT__H1_F_OTHER, "timing-allow-origin", "*") \
+    X(94, 0, VT__H1_F_UPGRADE_INSECURE_REQUESTS, "upgrade-insecure-requests", "1") \
+    X(95, 0, VT__H1_F_USER_AGENT, "user-agent", "") \
+    X(96, 0, VT__H1_F_X_FORWARDED_FOR, "x-forwarded-for", "") \
+    Y(97, 98, VT__H1_F_OTHER, "x-frame-options", "deny") \
+    Y(98, 0, VT__H1_F_OTHER, "x-frame-options", "sameorigin")
+/* clang-format on */
+typedef struct vt__qpack_static {
+    const char *name, *value;
+    uint8_t name_len, value_len, id, next;
+} vt__qpack_static;
+enum { VT__QPACK_STATIC_N = 99, VT__QPACK_STATUS_200 = 25 };
+static const vt__qpack_static vt__qpack_statics[VT__QPACK_STATIC_N] = {
+#define VT__QPACK_STATIC(i, next, id, name, value)                                                           \
+    [i] = {name, value, sizeof(name) - 1, sizeof(value) - 1, id, next},
+    VT__QPACK_STATICS(VT__QPACK_STATIC, VT__QPACK_STATIC)
+#undef VT__QPACK_STATIC
+};
+/* The first entry of a name by its id, plus one; 0: none. */
+static const uint8_t vt__qpack_firsts[VT__HPACK_F_COUNT] = {
+#define VT__QPACK_FIRST(i, next, id, name, value) [id] = (i) + 1,
+#define VT__QPACK_NO_FIRST(i, next, id, name, value)
+    VT__QPACK_STATICS(VT__QPACK_FIRST, VT__QPACK_NO_FIRST)
+#undef VT__QPACK_NO_FIRST
+#undef VT__QPACK_FIRST
+};
+VT__INLINE void vt__qpack_static_field(uint32_t i, vt__hpack_field *f) {
+    const vt__qpack_static *s = &vt__qpack_statics[i];
+    *f = (vt__hpack_field){{s->name, s->name_len}, {s->value, s->value_len}, s->id, 0};
+}
+
+/* ---- decoder: inserts ---- */
+enum { VT__QPACK_S_FIELD, VT__QPACK_S_HEAD, VT__QPACK_S_NAME_LEN, VT__QPACK_S_NAME };
+enum { VT__QPACK_S_VALUE_LEN = 4, VT__QPACK_S_VALUE };
+/* Instructions of the encoder stream (RFC 9204 4.3). */
+enum { VT__QPACK_NAMED, VT__QPACK_NAMED_STATIC, VT__QPACK_LITERAL, VT__QPACK_CAPACITY, VT__QPACK_DUPLICATE };
+enum { VT__QPACK_INSERTS_MAX = INT32_MAX };
+typedef struct vt__qpack_dec {
+    vt__hpack_table t;    /* t.max: the capacity that the peer has set; t.made: the Insert Count */
+    uint32_t limit;       /* what it may set */
+    uint32_t told;        /* inserts that the peer knows to be here */
+    uint64_t copied;      /* bytes of entries so far; the caller may set it to 0 */
+    vt__hpack_reader ins; /* of the encoder stream */
+    vt__hpack_reader sec; /* of the section under way */
+    void *own;            /* the scratch of an instruction that came in pieces */
+    uint8_t state, kind;
+    vt__hpack_field f; /* of the instruction */
+} vt__qpack_dec;
+
+/* `limit`: our SETTINGS_QPACK_MAX_TABLE_CAPACITY, up to VT__HPACK_CAP_MAX. Memory for the table comes when the peer wants one. */
+static VT__UNUSED void vt__qpack_dec_init(vt__qpack_dec *d, uint32_t limit) {
+    uint32_t size = 256;
+    memset(d, 0, sizeof *d);
+    d->limit = VT__MIN(limit, (uint32_t)VT__HPACK_CAP_MAX);
+    while (size < d->limit) size *= 2;
+    d->t.cap = size;
+}
+static VT__UNUSED void vt__qpack_dec_free(vt__qpack_dec *d) {
+    vt__mem_free(d->t.mem);
+    vt__mem_free(d->own);
+    d->t.mem = NULL;
+    d->own = NULL;
+}
+
+static int vt__qpack_ins_capacity(vt__qpack_dec *d, uint32_t size) {
+    if (size > d->limit) return VT__QPACK_E_CAPACITY;
+    if (size && !d->t.mem && !(d->t.mem = vt__mem_alloc(vt__hpack_mem(d->t.cap)))) return -ENOMEM;
+    d->t.max = size;
+    vt__hpack_evict(&d->t, size);
+    d->state = VT__QPACK_S_FIELD;
+    return 2;
+}
+/* d->f becomes an entry. Neither name nor value is in the table. */
+static int vt__qpack_ins_add(vt__qpack_dec *d) {
+    const vt__hpack_field *f = &d->f;
+    size_t size = f->name.len + f->value.len + VT__HPACK_OVERHEAD;
+    if (f->flags & VT__HPACK_LONG || size > d->t.max) return VT__QPACK_E_ENTRY;
+    if (d->t.made >= VT__QPACK_INSERTS_MAX) return VT__QPACK_E_MANY;
+    vt__hpack_add(&d->t, f->name, f->value, f->id, f->flags);
+    d->copied += size;
+    vt__mem_free(d->own);
+    d->own = NULL;
+    d->state = VT__QPACK_S_FIELD;
+    return 2;
+}
+/* What an instruction begins with is whole: an index, or a capacity. */
+static int vt__qpack_ins_head(vt__qpack_dec *d) {
+    uint32_t n = d->ins.n;
+    if (d->kind == VT__QPACK_CAPACITY) return vt__qpack_ins_capacity(d, n);
+    if (n >= (d->kind == VT__QPACK_NAMED_STATIC ? (uint32_t)VT__QPACK_STATIC_N : d->t.live))
+        return VT__QPACK_E_INDEX;
+    if (d->kind == VT__QPACK_NAMED_STATIC) vt__qpack_static_field(n, &d->f);
+    else vt__hpack_table_field(&d->t, n + 1, d->kind == VT__QPACK_DUPLICATE, true, d->ins.scratch, &d->f);
+    if (d->kind == VT__QPACK_DUPLICATE) return vt__qpack_ins_add(d);
+    d->state = VT__QPACK_S_VALUE_LEN;
+    return 2;
+}
+/* One step of the encoder stream: 2 go on, 0 more is needed, or < 0. */
+static int vt__qpack_ins_step(vt__qpack_dec *d, const uint8_t **p, const uint8_t *end) {
+    static const uint8_t bits[] = {6, 6, 5, 5, 5};
+    vt__hpack_reader *r = &d->ins;
+    vt__hpack_field *f = &d->f;
+    int rc;
+    switch (d->state) {
+    case VT__QPACK_S_FIELD:
+        if (*p == end) return 0;
+        d->kind = **p >= 0xc0   ? VT__QPACK_NAMED_STATIC
+                  : **p >= 0x80 ? VT__QPACK_NAMED
+                  : **p >= 0x40 ? VT__QPACK_LITERAL
+                  : **p >= 0x20 ? VT__QPACK_CAPACITY
+                                : VT__QPACK_DUPLICATE;
+        d->state = d->kind == VT__QPACK_LITERAL ? VT__QPACK_S_NAME_LEN : VT__QPACK_S_HEAD;
+        r->room = d->t.max;
+        return 2;
+    case VT__QPACK_S_HEAD:
+        rc = vt__hpack_read_int(r, p, end, bits[d->kind]);
+        return rc > 0 ? vt__qpack_ins_head(d) : rc;
+    case VT__QPACK_S_NAME_LEN:
+        if ((rc = vt__hpack_read_length(r, p, end, 5)) <= 0) return rc;
+        d->state = VT__QPACK_S_NAME;
+        return 2;
+    case VT__QPACK_S_NAME:
+        if ((rc = vt__hpack_read_string(r, p, end, 0, &f->name)) <= 0) return rc;
+        if (f->name.len > r->room) return VT__QPACK_E_ENTRY;
+        vt__hpack_name_check(f);
+        d->state = VT__QPACK_S_VALUE_LEN;
+        return 2;
+    case VT__QPACK_S_VALUE_LEN:
+        if ((rc = vt__hpack_read_length(r, p, end, 7)) <= 0) return rc;
+        d->state = VT__QPACK_S_VALUE;
+        return 2;
+    default:
+        if (f->name.len > r->room) return VT__QPACK_E_ENTRY;
+        if ((rc = vt__hpack_read_string(r, p, end, (uint32_t)f->name.len, &f->value)) <= 0) return rc;
+        vt__hpack_literal(r, f);
+        return vt__qpack_ins_add(d);
+    }
+}
+/* The input ends within an instruction: what there is of it moves to memory that stays. [at, end) is the input. */
+static int vt__qpack_ins_keep(vt__qpack_dec *d, const uint8_t *at, const uint8_t *end) {
+    const char *name = d->f.name.ptr;
+    bool have_name = d->state >= VT__QPACK_S_VALUE_LEN,
+         in_input = name >= (const char *)at && name < (const char *)end;
+    if (d->state <= VT__QPACK_S_NAME_LEN) return 0;
+    if (!d->own) {
+        d->own = vt__mem_alloc(d->t.max + (size_t)VT__HPACK_SCRATCH_MORE);
+        if (!d->own) return -ENOMEM;
+        memcpy(d->own, d->ins.scratch, d->t.max);
+        if (have_name && name == d->ins.scratch) d->f.name.ptr = d->own;
+    }
+    if (have_name && in_input && d->f.name.len) d->f.name.ptr = memcpy(d->own, name, d->f.name.len);
+    return 0;
+}
+/* Takes the peer's encoder stream from *p on: 0, and all is used; < 0: VT__QPACK_E_x, VT__HPACK_E_x or -ENOMEM, and the
+ * decoder is of no use. `room` has n >= limit + VT__HPACK_SCRATCH_MORE bytes, for this call. */
+static VT__UNUSED int vt__qpack_dec_insert(vt__qpack_dec *d, const uint8_t **p, const uint8_t *end,
+                                           void *room) {
+    const uint8_t *at = *p;
+    int rc = 2;
+    while (rc == 2) {
+        d->ins.scratch = d->own ? d->own : room;
+        rc = vt__qpack_ins_step(d, p, end);
+    }
+    return rc < 0 ? rc : vt__qpack_ins_keep(d, at, end);
+}
+
+/* ---- decoder: sections ---- */
+/* A section under way; its bytes stay where they are. */
+typedef struct vt__qpack_sec {
+    const uint8_t *p, *end;
+    uint32_t need, base; /* Required Insert Count; Base */
+} vt__qpack_sec;
+
+/* The Required Insert Count that `coded` means (RFC 9204 4.5.1.1): 1, or 0: none. */
+static bool vt__qpack_need(const vt__qpack_dec *d, uint32_t coded, uint32_t *need) {
+    uint64_t entries = d->limit / VT__HPACK_OVERHEAD, full = 2 * entries, most = d->t.made + entries;
+    *need = 0;
+    if (coded == 0) return true;
+    if (coded > full) return false;
+    uint64_t count = most / full * full + coded - 1;
+    if (count > most) {
+        if (count <= full) return false;
+        count -= full;
+    }
+    *need = (uint32_t)count;
+    return count > 0;
+}
+/* The bytes of a whole section: 1; 0: it is blocked, until d->t.made >= s->need; < 0. */
+static VT__UNUSED int vt__qpack_dec_begin(vt__qpack_dec *d, vt__qpack_sec *s, const uint8_t *p,
+                                          const uint8_t *end) {
+    vt__hpack_reader *r = &d->sec;
+    r->more = 0;
+    int rc = vt__hpack_read_int(r, &p, end, 8);
+    if (rc <= 0) return rc < 0 ? rc : VT__QPACK_E_CUT;
+    if (!vt__qpack_need(d, r->n, &s->need)) return VT__QPACK_E_INSERTS;
+    rc = vt__hpack_read_length(r, &p, end, 7); /* the sign stands where strings have their coding */
+    if (rc <= 0) return rc < 0 ? rc : VT__QPACK_E_CUT;
+    if (r->huffman && r->n >= s->need) return VT__QPACK_E_BASE;
+    s->base = r->huffman ? s->need - r->n - 1 : s->need + r->n;
+    s->p = p, s->end = end;
+    return s->need <= d->t.made;
+}
+/* The field, or the name alone, of the entry of this number. */
+VT__INLINE int vt__qpack_dec_entry(vt__qpack_dec *d, const vt__qpack_sec *s, uint32_t number, bool value,
+                                   vt__hpack_field *f) {
+    if (number >= s->need) return VT__QPACK_E_EARLY;
+    if (d->t.made - number > d->t.live) return VT__QPACK_E_INDEX;
+    vt__hpack_table_field(&d->t, d->t.made - number, value, false, d->sec.scratch, f);
+    return 1;
+}
+/* The same by an index below Base, or of the static table. */
+VT__INLINE int vt__qpack_dec_indexed(vt__qpack_dec *d, const vt__qpack_sec *s, bool fixed, bool value,
+                                     vt__hpack_field *f) {
+    uint32_t n = d->sec.n;
+    if (n >= (fixed ? (uint32_t)VT__QPACK_STATIC_N : s->base)) return VT__QPACK_E_INDEX;
+    if (!fixed) return vt__qpack_dec_entry(d, s, s->base - 1 - n, value, f);
+    vt__qpack_static_field(n, f);
+    return 1;
+}
+/* The name of a literal, with what stands before it. */
+static int vt__qpack_dec_name(vt__qpack_dec *d, vt__qpack_sec *s, unsigned first, vt__hpack_field *f) {
+    vt__hpack_reader *r = &d->sec;
+    int rc;
+    if (first >= 0x40 || first < 0x10) {
+        if ((rc = vt__hpack_read_int(r, &s->p, s->end, first >= 0x40 ? 4 : 3)) <= 0) return rc;
+        if (first >= 0x40) return vt__qpack_dec_indexed(d, s, first & 0x10, false, f);
+        return vt__qpack_dec_entry(d, s, s->base + r->n, false, f);
+    }
+    if ((rc = vt__hpack_read_length(r, &s->p, s->end, 3)) <= 0) return rc;
+    if ((rc = vt__hpack_read_string(r, &s->p, s->end, 0, &f->name)) <= 0) return rc;
+    if (VT__LIKELY(f->name.len <= r->room)) vt__hpack_name_check(f);
+    return 1;
+}
+static int vt__qpack_dec_literal(vt__qpack_dec *d, vt__qpack_sec *s, unsigned first, vt__hpack_field *f) {
+    vt__hpack_reader *r = &d->sec;
+    bool never = first & (first >= 0x40 ? 0x20 : first >= 0x20 ? 0x10 : 0x08);
+    int rc = vt__qpack_dec_name(d, s, first, f);
+    if (rc <= 0 || (rc = vt__hpack_read_length(r, &s->p, s->end, 7)) <= 0) return rc;
+    rc = vt__hpack_read_string(r, &s->p, s->end, (uint32_t)VT__MIN(f->name.len, r->room), &f->value);
+    if (rc <= 0) return rc;
+    vt__hpack_literal(r, f);
+    if (never) f->flags |= VT__HPACK_NEVER;
+    return 1;
+}
+/* The next field of a section that is not blocked: 1 and *f, which lives until the next call of any function of the decoder;
+ * 0: the end; < 0. `room` has n >= limit + VT__HPACK_SCRATCH_MORE bytes, those between two calls included; a field of
+ * more than n - VT__HPACK_SCRATCH_MORE bytes is too long. */
+static VT__UNUSED int vt__qpack_dec_next(vt__qpack_dec *d, vt__qpack_sec *s, void *room, uint32_t n,
+                                         vt__hpack_field *f) {
+    vt__hpack_reader *r = &d->sec;
+    if (s->p == s->end) return 0;
+    unsigned first = *s->p;
+    r->scratch = room;
+    r->room = n - VT__HPACK_SCRATCH_MORE;
+    r->more = 0;
+    int rc;
+    if (first >= 0x80) {
+        rc = vt__hpack_read_int(r, &s->p, s->end, 6);
+        if (rc > 0) rc = vt__qpack_dec_indexed(d, s, first & 0x40, true, f);
+    } else if (first >= 0x10 && first < 0x20) {
+        rc = vt__hpack_read_int(r, &s->p, s->end, 4);
+        if (rc > 0) rc = vt__qpack_dec_entry(d, s, s->base + r->n, true, f);
+    } else {
+        rc = vt__qpack_dec_literal(d, s, first, f);
+    }
+    return rc ? rc : VT__QPACK_E_CUT;
+}
+enum { VT__QPACK_INT_BYTES = 11 }; /* of an integer of 62 bits at most */
+/* A section has been decoded: the bytes that our decoder stream gets; 0 of one that needed no entry. */
+static VT__UNUSED size_t vt__qpack_put_ack(vt__qpack_dec *d, uint32_t need, uint64_t stream,
+                                           uint8_t out[VT__QPACK_INT_BYTES]) {
+    if (!need) return 0;
+    d->told = VT__MAX(d->told, need);
+    return (size_t)(vt__hpack_put_int(out, 0x80, 7, stream) - out);
+}
+/* The same when sections of a stream will not be decoded. */
+static VT__UNUSED size_t vt__qpack_put_cancel(const vt__qpack_dec *d, uint64_t stream,
+                                              uint8_t out[VT__QPACK_INT_BYTES]) {
+    return d->limit ? (size_t)(vt__hpack_put_int(out, 0x40, 6, stream) - out) : 0;
+}
+/* The same of inserts that no section told of yet. */
+static VT__UNUSED size_t vt__qpack_put_increment(vt__qpack_dec *d, uint8_t out[VT__QPACK_INT_BYTES]) {
+    uint32_t n = d->t.made - d->told;
+    d->told = d->t.made;
+    return n ? (size_t)(vt__hpack_put_int(out, 0, 6, n) - out) : 0;
+}
+
+/* ---- encoder ---- */
+enum { VT__QPACK_REFS = 64, VT__QPACK_PREFIX = 20 }; /* a frame's head before it included */
+enum { VT__QPACK_NO_INDEX = UINT32_MAX };
+/* A section that is not acknowledged. */
+typedef struct vt__qpack_ref {
+    uint64_t stream;
+    uint32_t need, least; /* inserts that it needs; the lowest number of an entry in it */
+} vt__qpack_ref;
+typedef struct vt__qpack_enc {
+    vt__hpack_enc h; /* the table and its index; h.next: the capacity that is to be set */
+    vt__qpack_ref *refs;
+    uint32_t nrefs, known; /* inserts that the peer has got */
+    uint32_t entries;      /* the most that the peer's table may have */
+    uint64_t blocked;      /* streams that may have to wait */
+    uint64_t n;            /* of the decoder stream's instruction under way */
+    uint8_t first, more;
+} vt__qpack_enc;
+/* A section being written. The caller may move what it has to a larger buffer, and change buf and cap. */
+typedef struct vt__qpack_head {
+    vt__qpack_enc *e;
+    uint64_t stream;
+    uint8_t *buf, *ins;
+    size_t cap, at, ins_cap, ins_len; /* at: bytes used, room for the prefix in front */
+    uint32_t base, need, least;
+    bool indexing, waits; /* whether it may need entries; and those that the peer may not have got */
+} vt__qpack_head;
+
+/* `cap`: the most that the table may take; made a power of two from 256 to VT__HPACK_CAP_MAX. */
+static VT__UNUSED void vt__qpack_enc_init(vt__qpack_enc *e, uint32_t cap) {
+    memset(e, 0, sizeof *e);
+    vt__hpack_enc_init(&e->h, cap);
+    e->h.t.max = e->h.next = 0;
+}
+/* Bytes of an encoder's memory. */
+static VT__UNUSED size_t vt__qpack_enc_mem(const vt__qpack_enc *e) {
+    return VT__QPACK_REFS * sizeof(vt__qpack_ref) + vt__hpack_enc_mem(&e->h);
+}
+/* vt__qpack_enc_mem(e) bytes, aligned for uint64_t, before the first section. owns: the caller. */
+static VT__UNUSED void vt__qpack_enc_table(vt__qpack_enc *e, void *mem) {
+    e->refs = mem;
+    vt__hpack_enc_table(&e->h, e->refs + VT__QPACK_REFS);
+}
+/* The peer's SETTINGS_QPACK_MAX_TABLE_CAPACITY and SETTINGS_QPACK_BLOCKED_STREAMS, once. */
+static VT__UNUSED void vt__qpack_enc_limit(vt__qpack_enc *e, uint64_t capacity, uint64_t blocked) {
+    e->entries = (uint32_t)(VT__MIN(capacity, VT__HPACK_INT_MAX) / VT__HPACK_OVERHEAD);
+    e->h.next = (uint32_t)VT__MIN(capacity, e->h.t.cap);
+    e->blocked = blocked;
+}
+
+/* An integer of up to 62 bits: 1, 0 or < 0. */
+static int vt__qpack_read_long(vt__qpack_enc *e, const uint8_t **p, const uint8_t *end, unsigned bits) {
+    const uint32_t most = (1U << bits) - 1;
+    if (e->more == 0) {
+        e->n = *(*p)++ & most;
+        if (e->n < most) return 1;
+        e->more = 1;
+    }
+    while (*p < end) {
+        uint8_t b = *(*p)++;
+        unsigned shift = 7 * (e->more++ - 1U);
+        if (shift > 56 || (e->n += (uint64_t)(b & 127) << shift) >> 62) return VT__QPACK_E_INTEGER;
+        if (!(b & 128)) return e->more = 0, 1;
+    }
+    return 0;
+}
+/* The oldest section of the stream is forgotten. */
+static bool vt__qpack_unref(vt__qpack_enc *e, uint64_t stream, uint32_t *need) {
+    uint32_t i = 0;
+    while (i < e->nrefs && e->refs[i].stream != stream) i++;
+    if (i == e->nrefs) return false;
+    *need = e->refs[i].need;
+    memmove(&e->refs[i], &e->refs[i + 1], (--e->nrefs - i) * sizeof *e->refs);
+    return true;
+}
+static int vt__qpack_enc_on(vt__qpack_enc *e) {
+    uint32_t need = 0;
+    if (e->first >= 0x80) {
+        if (!vt__qpack_unref(e, e->n, &need)) return VT__QPACK_E_ACK;
+        e->known = VT__MAX(e->known, need);
+    } else if (e->first >= 0x40) {
+        while (vt__qpack_unref(e, e->n, &need)) continue;
+    } else {
+        if (e->n == 0 || e->n > e->h.t.made - e->known) return VT__QPACK_E_INCREMENT;
+        e->known += (uint32_t)e->n;
+    }
+    return 0;
+}
+/* Takes the peer's decoder stream: 0, and all is used, or < 0. */
+static VT__UNUSED int vt__qpack_enc_recv(vt__qpack_enc *e, const uint8_t *p, const uint8_t *end) {
+    int rc = 1;
+    while (p < end && rc >= 0) {
+        if (e->more == 0) e->first = *p;
+        rc = vt__qpack_read_long(e, &p, end, e->first >= 0x80 ? 7 : 6);
+        if (rc > 0) rc = vt__qpack_enc_on(e);
+    }
+    return rc < 0 ? rc : 0;
+}
+
+/* A literal: `first` and an index, or a name, in `bits`; then the value. Its size, or 0 when it does not fit. */
+static size_t vt__qpack_put_literal(uint8_t *out, size_t cap, unsigned first, unsigned bits, uint32_t index,
+                                    vt_str name, vt_str value) {
+    bool named = index != VT__QPACK_NO_INDEX;
+    size_t coded_name = named ? 0 : vt__hpack_huff_size(name, true),
+           coded = vt__hpack_huff_size(value, false);
+    size_t n = VT__MIN(coded_name, name.len), v = VT__MIN(coded, value.len);
+    size_t size = vt__hpack_int_size(7, v) + v;
+    size += named ? vt__hpack_int_size(bits, index) : vt__hpack_int_size(bits, n) + n;
+    if (size > cap) return 0;
+    if (named) out = vt__hpack_put_int(out, first, bits, index);
+    else out = vt__hpack_put_string(out, first, bits, name, coded_name, true);
+    (void)vt__hpack_put_string(out, 0, 7, value, coded, false);
+    return size;
+}
+/* The static entry of this field, *named being one of its name; VT__QPACK_NO_INDEX: none. */
+static uint32_t vt__qpack_find_static(int id, vt_str name, vt_str value, uint32_t *named) {
+    static const uint8_t others[] = {33, 35, 56, 61, 62, 73, 76, 79,
+                                     83, 85, 86, 87, 91, 93, 97}; /* without an id */
+    uint32_t i = vt__qpack_firsts[id] - 1U;
+    for (size_t j = 0; !id && j < VT__COUNT(others); j++) {
+        const vt__qpack_static *s = &vt__qpack_statics[others[j]];
+        if (vt__str_eq_ci(name, (vt_str){s->name, s->name_len})) i = others[j];
+    }
+    *named = i;
+    while (i != VT__QPACK_NO_INDEX) {
+        const vt__qpack_static *s = &vt__qpack_statics[i];
+        if (vt__str_eq(value, (vt_str){s->value, s->value_len})) return i;
+        i = s->next ? s->next : (uint32_t)VT__QPACK_NO_INDEX;
+    }
+    return i;
+}
+/* A section of the stream begins: to buf, its instructions for the encoder stream to ins. */
+static VT__UNUSED void vt__qpack_enc_begin(vt__qpack_enc *e, vt__qpack_head *w, uint64_t stream, void *buf,
+                                           size_t cap, void *ins, size_t ins_cap) {
+    *w = (vt__qpack_head){.e = e,
+                          .stream = stream,
+                          .buf = buf,
+                          .cap = cap,
+                          .at = VT__QPACK_PREFIX,
+                          .ins = ins,
+                          .ins_cap = ins_cap,
+                          .least = UINT32_MAX};
+    if (!e->h.slots || !e->h.next) return;
+    if (e->h.t.max != e->h.next) {
+        if (ins_cap < VT__HPACK_INT_BYTES) return;
+        w->ins_len = (size_t)(vt__hpack_put_int(w->ins, 0x20, 5, e->h.next) - w->ins);
+        e->h.t.max = e->h.next;
+    }
+    uint64_t waiting = 0;
+    for (uint32_t i = 0; i < e->nrefs; i++) waiting += e->refs[i].need > e->known;
+    w->base = e->h.t.made;
+    w->indexing = e->nrefs < VT__QPACK_REFS;
+    w->waits = waiting < e->blocked;
+}
+/* Whether the entry of this number may stand in the section. */
+VT__INLINE bool vt__qpack_usable(const vt__qpack_head *w, uint32_t number) {
+    return number < w->e->known || w->waits;
+}
+static void vt__qpack_use(vt__qpack_head *w, uint32_t number) {
+    w->need = VT__MAX(w->need, number + 1);
+    w->least = VT__MIN(w->least, number);
+}
+/* Whether an entry of this size can be made: nobody needs those which have to go for it, and the peer has them. */
+static bool vt__qpack_may_insert(const vt__qpack_head *w, size_t size) {
+    const vt__qpack_enc *e = w->e;
+    const vt__hpack_table *t = &e->h.t;
+    uint32_t room = t->max - t->size, least = VT__MIN(w->least, e->known), i = t->live;
+    if (size > t->max / 2 || t->made >= VT__QPACK_INSERTS_MAX) return false;
+    for (uint32_t k = 0; size > room && k < e->nrefs; k++) least = VT__MIN(least, e->refs[k].least);
+    for (; size > room; i--) {
+        const vt__hpack_entry *x = vt__hpack_entry_of(t, i);
+        if (t->made - i >= least) return false;
+        room += x->name_len + x->value_len + (uint32_t)VT__HPACK_OVERHEAD;
+    }
+    return true;
+}
+/* Whether the entry made i-th from last is among those that will go next. */
+VT__INLINE bool vt__qpack_drains(const vt__hpack_table *t, uint32_t i) {
+    return i > t->live - t->live / 4 && t->max - t->size < t->max / 4;
+}
+/* The instruction that makes the entry: of one like it, made i-th from last; of a name by its index; or a literal. */
+static bool vt__qpack_put_insert(vt__qpack_head *w, uint32_t i, uint32_t named, vt_str name, vt_str value) {
+    uint8_t *out = w->ins + w->ins_len;
+    size_t cap = w->ins_cap - w->ins_len, n;
+    if (i) n = cap < VT__HPACK_INT_BYTES ? 0 : (size_t)(vt__hpack_put_int(out, 0, 5, i - 1) - out);
+    else if (named != VT__QPACK_NO_INDEX) n = vt__qpack_put_literal(out, cap, 0xc0, 6, named, name, value);
+    else n = vt__qpack_put_literal(out, cap, 0x40, 5, VT__QPACK_NO_INDEX, name, value);
+    w->ins_len += n;
+    return n > 0;
+}
+/* The entry's index, below Base or not. There is room. */
+static bool vt__qpack_put_number(vt__qpack_head *w, uint32_t number) {
+    uint8_t *out = w->buf + w->at;
+    if (number < w->base) out = vt__hpack_put_int(out, 0x80, 6, w->base - 1 - number);
+    else out = vt__hpack_put_int(out, 0x10, 4, number - w->base);
+    w->at = (size_t)(out - w->buf);
+    vt__qpack_use(w, number);
+    return true;
+}
+/* A literal of the section, its name by static index where there is one. */
+static bool vt__qpack_put_plain(vt__qpack_head *w, uint32_t named, vt_str name, vt_str value, bool never) {
+    uint8_t *out = w->buf + w->at;
+    size_t n = named != VT__QPACK_NO_INDEX
+                   ? vt__qpack_put_literal(out, w->cap - w->at, never ? 0x70 : 0x50, 4, named, name, value)
+                   : vt__qpack_put_literal(out, w->cap - w->at, never ? 0x30 : 0x20, 3, named, name, value);
+    w->at += n;
+    return n > 0;
+}
+/* A literal; its name is that of the entry of this number where it may be. */
+static bool vt__qpack_put_named(vt__qpack_head *w, uint32_t number, uint32_t named, vt_str name,
+                                vt_str value) {
+    const vt__hpack_table *t = &w->e->h.t;
+    uint32_t i = t->made - number;
+    bool usable = number < w->base && i <= t->live && !vt__qpack_drains(t, i) && vt__qpack_usable(w, number);
+    if (!usable) return vt__qpack_put_plain(w, named, name, value, false);
+    size_t n = vt__qpack_put_literal(w->buf + w->at, w->cap - w->at, 0x40, 4, w->base - 1 - number, name,
+                                     value);
+    w->at += n;
+    if (n) vt__qpack_use(w, number);
+    return n > 0;
+}
+/* A field that has no static entry, by the dynamic table. */
+static bool vt__qpack_put_dynamic(vt__qpack_head *w, int id, uint32_t named, vt_str name, vt_str value,
+                                  bool once) {
+    vt__hpack_enc *h = &w->e->h;
+    vt__hpack_key k = {name, id, named != VT__QPACK_NO_INDEX};
+    vt__hpack_spot spot = vt__hpack_spot_of(h, &k, value);
+    uint32_t i = vt__hpack_find(h, *spot.newest, spot.print, &k, value), like = VT__QPACK_NO_INDEX;
+    if (w->cap - w->at < VT__HPACK_INT_BYTES) return false;
+    if (i) i -= VT__HPACK_STATIC_N;
+    if (k.index > VT__HPACK_STATIC_N) like = h->t.made - (k.index - VT__HPACK_STATIC_N);
+    bool drains = i && vt__qpack_drains(&h->t, i);
+    bool add = i ? drains : once || !k.index || *spot.seen == spot.print;
+    if (add && vt__qpack_may_insert(w, name.len + value.len + VT__HPACK_OVERHEAD) &&
+        vt__qpack_put_insert(w, i, named, name, value)) {
+        vt__hpack_enter(h, &k, value, spot.newest, spot.print);
+        i = 1;
+    }
+    *spot.seen = spot.print;
+    if (i && vt__qpack_usable(w, h->t.made - i)) return vt__qpack_put_number(w, h->t.made - i);
+    return vt__qpack_put_named(w, like, named, name, value);
+}
+/* Writes a field; false: it does not fit, and there is no trace of it in the section. Names, ids, flags: as vt__hpack_put's. */
+static VT__UNUSED bool vt__qpack_put(vt__qpack_head *w, int id, vt_str name, vt_str value, unsigned flags) {
+    uint32_t named, i = vt__qpack_find_static(id, name, value, &named);
+    int policy = flags & VT__HPACK_NEVER ? VT__HPACK_P_SECRET : vt__hpack_policies[id];
+    if (policy == VT__HPACK_P_SECRET || (id == VT__H1_F_COOKIE && value.len < VT__HPACK_COOKIE_MIN))
+        return vt__qpack_put_plain(w, named, name, value, true);
+    if (i != VT__QPACK_NO_INDEX) {
+        if (w->cap - w->at < 2) return false;
+        w->at = (size_t)(vt__hpack_put_int(w->buf + w->at, 0xc0, 6, i) - w->buf);
+        return true;
+    }
+    if (policy == VT__HPACK_P_PLAIN || !w->indexing) return vt__qpack_put_plain(w, named, name, value, false);
+    return vt__qpack_put_dynamic(w, id, named, name, value, policy == VT__HPACK_P_ONCE);
+}
+/* The section is complete: its bytes, of which *section is the first. */
+static VT__UNUSED size_t vt__qpack_enc_end(vt__qpack_head *w, uint8_t **section) {
+    vt__qpack_enc *e = w->e;
+    uint8_t prefix[VT__QPACK_PREFIX], *p = prefix;
+    bool below = w->need && w->need <= w->base;
+    *p = 0;
+    if (w->need) p = vt__hpack_put_int(p, 0, 8, w->need % (2 * e->entries) + 1);
+    else p++;
+    if (!w->need) *p++ = 0;
+    else if (below) p = vt__hpack_put_int(p, 0, 7, w->base - w->need);
+    else p = vt__hpack_put_int(p, 0x80, 7, w->need - w->base - 1);
+    if (w->need) e->refs[e->nrefs++] = (vt__qpack_ref){w->stream, w->need, w->least};
+    size_t n = (size_t)(p - prefix);
+    *section = w->buf + VT__QPACK_PREFIX - n;
+    memcpy(*section, prefix, n);
+    return w->at - VT__QPACK_PREFIX + n;
+}
+
+/* What every response has, for any encoder, as no table is needed: the size. */
+enum { VT__QPACK_STATUS_MAX = 6, VT__QPACK_LENGTH_MAX = 23, VT__QPACK_DATE_MAX = 32 };
+/* :status, of three digits. */
+static VT__UNUSED size_t vt__qpack_put_status(uint8_t out[VT__QPACK_STATUS_MAX], int status) {
+    char text[3] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10), (char)('0' + status % 10)};
+    uint32_t named, i = VT__QPACK_STATUS_200;
+    vt_str value = {text, 3};
+    if (VT__UNLIKELY(status != 200)) i = vt__qpack_find_static(VT__HPACK_F_STATUS, value, value, &named);
+    if (i != VT__QPACK_NO_INDEX) return (size_t)(vt__hpack_put_int(out, 0xc0, 6, i) - out);
+    return vt__qpack_put_literal(out, VT__QPACK_STATUS_MAX, 0x50, 4, named, value, value);
+}
+static size_t vt__qpack_put_known(uint8_t *out, size_t cap, int id, vt_str value) {
+    return vt__qpack_put_literal(out, cap, 0x50, 4, vt__qpack_firsts[id] - 1U, value, value);
+}
+static VT__UNUSED size_t vt__qpack_put_length(uint8_t out[VT__QPACK_LENGTH_MAX], uint64_t length) {
+    char digits[20];
+    vt_str value = {digits, vt__str_put_u64(digits, length)};
+    return vt__qpack_put_known(out, VT__QPACK_LENGTH_MAX, VT__H1_F_CONTENT_LENGTH, value);
+}
+/* Of vt__str_put_date's 29 bytes. It is good to keep what comes out for as long as they are the same. */
+static VT__UNUSED size_t vt__qpack_put_date(uint8_t out[VT__QPACK_DATE_MAX], const char date[29]) {
+    return vt__qpack_put_known(out, VT__QPACK_DATE_MAX, VT__H1_F_DATE, (vt_str){date, 29});
+}
 
 /*==============================================================================
  * MARK: - @qpkt    QUIC on the wire: integers, packet heads, frames, transport parameters (VTHTTP_H3)
@@ -10056,10 +10849,1060 @@ static VT__UNUSED void vt__qstr_mem_free(vt__qstr_mem *mem) {
 
 /*==============================================================================
  * MARK: - @h3      HTTP/3 machine: frames on streams, requests, settings, priorities (VTHTTP_H3)
- * uses:   @plat
- * pure.
+ * uses:   @plat @mem @ds @hpack @msg @qpack
+ * pure.   RFC 9114, RFC 9218, RFC 9220. A frame: TYPE -> LENGTH -> its payload -> TYPE, see vt__h3_on_frame, vt__h3_on_control.
  * test:   tests/test_h3.c   fuzz: fuzz/fuzz_h3.c
+ *
+ * In: the caller attaches the peer's streams, and gives vt__h3_recv their bytes, in pieces of any size, for one event at a time.
+ * All that is given is taken. Data are pointed at, not copied. A field section is decoded when it is whole, because it may have
+ * to wait for QPACK's entries: one that comes in pieces, and what comes behind one that waits, is kept with its stream, and
+ * is not among the bytes that the transport may give credit for (vt__h3_stream.used), so that its windows bound the memory.
+ * When the entries are there, the same call that brought them tells what was kept.
+ *
+ * Out: heads and the heads of data frames are written where the caller wants them; what goes to the control and QPACK streams
+ * waits in pipes (vt__h3_out). Order between streams does not matter.
+ *
+ * Streams are the caller's memory from vt__h3_attach or vt__h3_open to vt__h3_release. Errors of the connection end it; those of
+ * a stream are an event, and counted with the peer's own resets: either makes this end throw work away.
  *============================================================================*/
+/* clang-format off */
+#define VT__H3_CODES(X) \
+    X(NO_ERROR, 0x100) X(GENERAL_PROTOCOL_ERROR, 0x101) X(INTERNAL_ERROR, 0x102) X(STREAM_CREATION_ERROR, 0x103) \
+    X(CLOSED_CRITICAL_STREAM, 0x104) X(FRAME_UNEXPECTED, 0x105) X(FRAME_ERROR, 0x106) X(EXCESSIVE_LOAD, 0x107) \
+    X(ID_ERROR, 0x108) X(SETTINGS_ERROR, 0x109) X(MISSING_SETTINGS, 0x10a) X(REQUEST_REJECTED, 0x10b) \
+    X(REQUEST_CANCELLED, 0x10c) X(REQUEST_INCOMPLETE, 0x10d) X(MESSAGE_ERROR, 0x10e) X(CONNECT_ERROR, 0x10f) \
+    X(VERSION_FALLBACK, 0x110) X(QPACK_DECOMPRESSION_FAILED, 0x200) X(QPACK_ENCODER_STREAM_ERROR, 0x201) \
+    X(QPACK_DECODER_STREAM_ERROR, 0x202)
+#define VT__H3_ERRORS(X) \
+    X(CREATION, -11701, STREAM_CREATION_ERROR, "stream of a kind that the peer may not open")   \
+    X(SECOND, -11702, STREAM_CREATION_ERROR, "second control or QPACK stream")                  \
+    X(CRITICAL, -11703, CLOSED_CRITICAL_STREAM, "control or QPACK stream closed")               \
+    X(FIRST, -11704, MISSING_SETTINGS, "the control stream does not begin with SETTINGS")       \
+    X(FRAME, -11705, FRAME_UNEXPECTED, "frame that has no place on this stream, or not now")    \
+    X(LENGTH, -11706, FRAME_ERROR, "frame shorter or longer than what is in it")                \
+    X(CUT, -11707, FRAME_ERROR, "stream ends within a frame")                                   \
+    X(SETTING, -11708, SETTINGS_ERROR, "setting of HTTP/2, given twice or out of its range")    \
+    X(ID, -11709, ID_ERROR, "stream or push that cannot be")                                    \
+    X(SECTION, -11710, QPACK_DECOMPRESSION_FAILED, "field section that cannot be decoded")      \
+    X(BLOCKED, -11711, QPACK_DECOMPRESSION_FAILED, "more streams wait for QPACK than allowed")  \
+    X(ENCODER, -11712, QPACK_ENCODER_STREAM_ERROR, "QPACK encoder stream that makes no sense")  \
+    X(DECODER, -11713, QPACK_DECODER_STREAM_ERROR, "QPACK decoder stream that makes no sense")  \
+    X(LARGE, -11714, EXCESSIVE_LOAD, "field section, or settings, over the limit")              \
+    X(FLOOD, -11715, EXCESSIVE_LOAD, "a budget is used up")                                     \
+    X(UNREAD, -11716, EXCESSIVE_LOAD, "nobody reads our control or QPACK streams")              \
+    X(NO_MORE, -11717, NO_ERROR, "no stream may be opened")                                     \
+    X(MEMORY, -11718, INTERNAL_ERROR, "no memory")
+/* clang-format on */
+enum vt__h3_code {
+#define VT__H3_CODE_ENUM(name, value) VT__H3_##name = value,
+    VT__H3_CODES(VT__H3_CODE_ENUM)
+#undef VT__H3_CODE_ENUM
+};
+enum vt__h3_err {
+#define VT__H3_ERR_ENUM(name, value, code, text) VT__H3_E_##name = value,
+    VT__H3_ERRORS(VT__H3_ERR_ENUM)
+#undef VT__H3_ERR_ENUM
+};
+typedef struct vt__h3_err_row {
+    uint32_t code; /* that CONNECTION_CLOSE carries */
+    const char *text;
+} vt__h3_err_row;
+/* Of one of the errors above. */
+static VT__UNUSED const vt__h3_err_row *vt__h3_err_of(int err) {
+    static const vt__h3_err_row rows[] = {
+#define VT__H3_ERR_ROW(name, value, code, text) {VT__H3_##code, text},
+        VT__H3_ERRORS(VT__H3_ERR_ROW)
+#undef VT__H3_ERR_ROW
+    };
+    return &rows[VT__H3_E_CREATION - err];
+}
+
+/* What is paid for, and what by default: burst and rate a second; as HTTP/2's. */
+/* clang-format off */
+#define VT__H3_BUDGETS(X) \
+    X(RESETS, 1000, 200)     /* streams reset by the peer, or by this end for its fault */ \
+    X(EMPTIES, 1000, 100)    /* DATA that brings nothing; 1xx */                         \
+    X(PRIORITIES, 10000, 330)                                                            \
+    X(GLITCHES, 10000, 330)  /* what is ignored */                                       \
+    X(WASTE, 16, 1)          /* 64 KiB that were neither fields nor data, less eight times what was */
+/* clang-format on */
+enum vt__h3_cause {
+#define VT__H3_BUDGET_ENUM(name, burst, rate) VT__H3_##name,
+    VT__H3_BUDGETS(VT__H3_BUDGET_ENUM)
+#undef VT__H3_BUDGET_ENUM
+        VT__H3_CAUSES
+};
+enum { VT__H3_WASTE_UNIT = 65536 };
+
+/* Shared by many connections. Zero means the default; see vt__h3_cfg_fill. */
+typedef struct vt__h3_cfg {
+    uint32_t max_head;        /* name + value + 32 of a head's fields; 16384; over: event.too_large */
+    uint32_t max_fields;      /* 1000; over: likewise */
+    uint32_t max_block;       /* bytes of an encoded head; 65536; over: E_LARGE */
+    uint32_t table;           /* QPACK's table of the peer's heads; 4096; VT__H3_NONE: none */
+    uint32_t blocked;         /* streams that may wait for it; 16; VT__H3_NONE: none */
+    uint32_t enc_table;       /* the table of our heads, at most; 1024; VT__H3_NONE: none */
+    int64_t block_timeout_ns; /* how long one may wait; 10 s */
+    bool connect_protocol;    /* a server takes extended CONNECT */
+    vt__msg_budget budgets[VT__H3_CAUSES]; /* see above */
+} vt__h3_cfg;
+enum { VT__H3_NONE = UINT32_MAX };
+
+enum { VT__H3_REMOTE = 1, VT__H3_LOCAL = 2, VT__H3_BOTH = 3 }; /* sides of a stream */
+enum { VT__H3_OURS = 1, VT__H3_THEIRS = 2 };                   /* who reset it */
+enum vt__h3_kind {
+    VT__H3_K_CONTROL, /* as the types of streams; likewise the pipes */
+    VT__H3_K_PUSH,
+    VT__H3_K_ENCODER,
+    VT__H3_K_DECODER,
+    VT__H3_K_REQUEST,
+    VT__H3_K_NEW, /* its type has not come */
+    VT__H3_K_IGNORED
+};
+
+/* Zeroed by vt__h3_attach and vt__h3_open. The caller reads id, code, ended, reset, urgency and incremental, and takes `used`. */
+typedef struct vt__h3_stream {
+    vt__list waiting; /* among those that are blocked, or were */
+    struct vt__h3_stream *chain;
+    uint64_t id, code; /* code: of the reset */
+    uint64_t used;     /* bytes that were no data: the caller gives them back to the transport, and sets 0 */
+    uint64_t type, left; /* of the frame under way; bytes of it to come */
+    uint64_t n;          /* integer under way */
+    int64_t length, got; /* Content-Length, or -1; bytes of data so far */
+    int64_t blocked_at;
+    uint8_t *kept; /* a section that is not whole; or one that is blocked, and what came behind it */
+    size_t kept_len, kept_cap;
+    size_t section, fields;    /* of a blocked section: its bytes; where its fields begin */
+    uint32_t need, base;       /* the same: see vt__qpack_sec */
+    uint8_t kind, state, more; /* more: bytes of the integer to come, with its first one */
+    uint8_t ended, reset, urgency;
+    bool incremental;
+    bool headed, trailed; /* the final head is here (of a control stream: a frame); and trailers */
+    bool bodyless,
+        tunnel; /* no body follows the head (a client says so for HEAD); it is a client's CONNECT, said before its head */
+    bool connected;              /* nothing but data may follow */
+    bool pinned;                 /* PRIORITY_UPDATE told its priority, so the field does not */
+    bool blocked, fin, finished; /* fin: nothing follows what is kept; finished: that has been seen */
+} vt__h3_stream;
+
+/* Bytes for one of our unidirectional streams. */
+typedef struct vt__h3_pipe {
+    uint8_t *p;
+    size_t n, cap;
+} vt__h3_pipe;
+enum { VT__H3_CONTROL, VT__H3_ENCODER, VT__H3_DECODER, VT__H3_PIPES };
+enum { VT__H3_BUCKETS = 16, VT__H3_EARLY = 4, VT__H3_TEXT = 32 };
+enum { VT__H3_INT_MAX = 8, VT__H3_PIPE_MAX = 4096, VT__H3_PIPE_ENCODER = 1024, VT__H3_SETTINGS_MAX = 4096 };
+
+/* One connection. Zeroed and set up by vt__h3_init. */
+typedef struct vt__h3 {
+    const vt__h3_cfg *cfg;
+    int64_t now;
+    int err, detail;      /* detail: of E_SECTION, E_ENCODER, E_DECODER, what @qpack said */
+    bool server, settled; /* the peer's SETTINGS are here */
+    /* in */
+    void *
+        room; /* the caller's, of room_len >= VT__H3_ROOM(cfg) bytes: set before vt__h3_recv, kept until it returns <= 0 */
+    uint32_t room_len;
+    vt__h3_stream *reading; /* whose section is being decoded */
+    vt__qpack_sec sec;
+    vt__msg_head head;
+    vt__h3_stream *feeding; /* whose kept bytes are being read: feed */
+    uint8_t *feed;
+    const uint8_t *feed_at, *feed_end;
+    bool last;               /* nothing follows the section on its stream */
+    vt__h3_stream *peers[4]; /* the control and QPACK streams, by kind */
+    vt__list blocked, ready; /* ready: need not wait any more */
+    uint32_t nblocked;
+    uint64_t setting, element; /* ids, in SETTINGS; in PRIORITY_UPDATE */
+    uint32_t seen;             /* bits of settings */
+    bool half;                 /* of a setting: the id is here */
+    uint8_t text_len;
+    char text[VT__H3_TEXT];
+    /* streams */
+    uint32_t active; /* requests that are not released */
+    uint64_t next;   /* the lowest id of a request that has not come */
+    uint64_t
+        id_limit; /* requests that the transport allows have ids below it; the caller's, UINT64_MAX at first */
+    vt__h3_stream *buckets[VT__H3_BUCKETS];
+    uint64_t early_ids[VT__H3_EARLY]; /* idle streams with a priority, the latest: id + 1 */
+    uint8_t early[VT__H3_EARLY], nearly;
+    /* what the peer set */
+    uint64_t peer_table, peer_blocked, peer_head, peer_away, max_push; /* peer_away: GOAWAY's id */
+    bool peer_connect_protocol;
+    /* out */
+    vt__h3_pipe pipes[VT__H3_PIPES];
+    uint8_t drain; /* see vt__h3_shutdown */
+    uint64_t away; /* the id in our last GOAWAY */
+    int64_t drain_at;
+    void *enc_mem;
+    /* budgets */
+    int64_t debts[VT__H3_CAUSES]; /* until when each is paid off */
+    uint32_t counts[VT__H3_CAUSES];
+    uint64_t waste;
+    int64_t cheap; /* bytes of entries that the peer's encoder stream may still make for nothing */
+    uint8_t flood; /* of E_FLOOD: the cause */
+    vt__qpack_dec dec;
+    vt__qpack_enc enc;
+} vt__h3;
+/* What vt__h3.room needs. */
+#define VT__H3_ROOM(cfg)                                                                                     \
+    (VT__MAX((cfg)->table == VT__H3_NONE ? 0U : (cfg)->table, 4096U) + VT__HPACK_SCRATCH_MORE)
+
+/* ---- frames ---- */
+enum { VT__H3_T_DATA, VT__H3_T_HEADERS, VT__H3_T_CANCEL_PUSH = 3, VT__H3_T_SETTINGS, VT__H3_T_PUSH_PROMISE };
+enum { VT__H3_T_GOAWAY = 7, VT__H3_T_MAX_PUSH_ID = 13 };
+enum { VT__H3_T_PRIORITY_UPDATE = 0xf0700, VT__H3_T_PRIORITY_UPDATE_PUSH };
+/* settings */
+enum { VT__H3_S_TABLE = 1, VT__H3_S_HEAD = 6, VT__H3_S_BLOCKED, VT__H3_S_CONNECT };
+/* Of a stream's input. */
+enum vt__h3_state {
+    VT__H3_IN_TYPE,
+    VT__H3_IN_LENGTH,
+    VT__H3_IN_DATA,
+    VT__H3_IN_SECTION,
+    VT__H3_IN_VALUE, /* integers */
+    VT__H3_IN_TEXT,  /* of PRIORITY_UPDATE */
+    VT__H3_IN_SKIP
+};
+/* Types that were HTTP/2's and have no meaning (RFC 9114 7.2.8). */
+VT__INLINE bool vt__h3_is_reserved(uint64_t type) { return type == 2 || type == 6 || type == 8 || type == 9; }
+
+/* An integer (RFC 9000 16), wherever it is cut, into s->n: false, more is needed. */
+VT__INLINE bool vt__h3_get(vt__h3_stream *s, const uint8_t **p, const uint8_t *end) {
+    if (*p == end) return false;
+    if (!s->more) {
+        s->n = **p & 63U;
+        s->more = (uint8_t)(1U << (*(*p)++ >> 6));
+    }
+    for (; s->more > 1 && *p < end; s->more--) s->n = s->n << 8 | *(*p)++;
+    if (s->more > 1) return false;
+    s->more = 0;
+    return true;
+}
+static uint8_t *vt__h3_put(uint8_t *p, uint64_t v) {
+    unsigned log = v < 64 ? 0 : v < 16384 ? 1 : v < 1 << 30 ? 2 : 3, n = 1U << log;
+    for (unsigned i = n; i > 0; i--, v >>= 8) p[i - 1] = (uint8_t)v;
+    p[0] |= (uint8_t)(log << 6);
+    return p + n;
+}
+
+/* ---- budgets ---- */
+/* Takes n from a budget: 0, or VT__H3_E_FLOOD when it is used up. */
+static int vt__h3_spend(vt__h3 *h, enum vt__h3_cause cause, uint32_t n) {
+    h->counts[cause] += n;
+    if (vt__msg_spend(&h->cfg->budgets[cause], &h->debts[cause], h->now, n)) return 0;
+    h->flood = (uint8_t)cause;
+    return VT__H3_E_FLOOD;
+}
+static int vt__h3_spoil(vt__h3 *h, uint64_t bytes) {
+    h->waste += bytes;
+    if (VT__LIKELY(h->waste < VT__H3_WASTE_UNIT)) return 0;
+    uint32_t units = (uint32_t)VT__MIN(h->waste / VT__H3_WASTE_UNIT, 1U << 20);
+    h->waste %= VT__H3_WASTE_UNIT;
+    return vt__h3_spend(h, VT__H3_WASTE, units);
+}
+VT__INLINE void vt__h3_earn(vt__h3 *h, uint64_t bytes) { h->waste -= VT__MIN(h->waste, bytes * 8); }
+
+/* ---- pipes ---- */
+/* Room for n bytes more: where they go, or NULL: E_UNREAD or E_MEMORY, which the connection fails with. */
+static uint8_t *vt__h3_pipe_room(vt__h3 *h, int which, size_t n) {
+    static const uint8_t types[] = {VT__H3_K_CONTROL, VT__H3_K_ENCODER, VT__H3_K_DECODER};
+    vt__h3_pipe *q = &h->pipes[which];
+    bool first = !q->p;
+    if (q->n + n > q->cap) {
+        size_t cap = VT__MAX(q->cap * 2, VT__MAX(n + q->n + 1, 64U));
+        uint8_t *p = q->n + n > VT__H3_PIPE_MAX ? NULL : vt__mem_realloc(q->p, cap);
+        if (!p) {
+            h->err = q->n + n > VT__H3_PIPE_MAX ? VT__H3_E_UNREAD : VT__H3_E_MEMORY;
+            return NULL;
+        }
+        q->p = p, q->cap = cap;
+    }
+    if (first) q->p[q->n++] = types[which];
+    return q->p + q->n;
+}
+VT__INLINE void vt__h3_pipe_add(vt__h3 *h, int which, const uint8_t *end) {
+    h->pipes[which].n = (size_t)(end - h->pipes[which].p);
+}
+/* What waits for one of our unidirectional streams: bytes from *p on; 0: nothing. The first one is the stream's type: it is to
+ * be opened. They live until the next call of any function but vt__h3_sent. */
+static VT__UNUSED size_t vt__h3_out(vt__h3 *h, int which, const uint8_t **p) {
+    if (which == VT__H3_DECODER && h->dec.t.made != h->dec.told && !h->err) {
+        uint8_t *to = vt__h3_pipe_room(h, which, VT__QPACK_INT_BYTES);
+        if (to) vt__h3_pipe_add(h, which, to + vt__qpack_put_increment(&h->dec, to));
+    }
+    *p = h->pipes[which].p;
+    return h->pipes[which].n;
+}
+/* The first n of them are gone. */
+static VT__UNUSED void vt__h3_sent(vt__h3 *h, int which, size_t n) {
+    vt__h3_pipe *q = &h->pipes[which];
+    q->n -= n;
+    if (q->n) memmove(q->p, q->p + n, q->n);
+}
+
+/* ---- streams ---- */
+static vt__h3_stream **vt__h3_bucket(vt__h3 *h, uint64_t id) { return &h->buckets[id / 4 % VT__H3_BUCKETS]; }
+static vt__h3_stream *vt__h3_find(vt__h3 *h, uint64_t id) {
+    vt__h3_stream *s = *vt__h3_bucket(h, id);
+    while (s && s->id != id) s = s->chain;
+    return s;
+}
+static void vt__h3_enter(vt__h3 *h, vt__h3_stream *s, uint64_t id) {
+    vt__h3_stream **bucket = vt__h3_bucket(h, id);
+    memset(s, 0, sizeof *s);
+    vt__ds_list_init(&s->waiting);
+    s->id = id;
+    s->length = -1;
+    s->urgency = 3;
+    s->kind = id & 2 ? VT__H3_K_NEW : VT__H3_K_REQUEST;
+    if (s->kind == VT__H3_K_NEW) return;
+    s->chain = *bucket;
+    *bucket = s;
+    h->active++;
+}
+/* Kept bytes and the section under way go; what was fed as well. */
+static void vt__h3_drop(vt__h3 *h, vt__h3_stream *s) {
+    if (h->reading == s) h->reading = NULL;
+    if (h->feeding == s) {
+        s->used += (uint64_t)(h->feed_end - h->feed_at);
+        vt__mem_free(h->feed);
+        h->feeding = NULL;
+    }
+    if (s->blocked) h->nblocked--;
+    vt__ds_list_remove(&s->waiting);
+    s->blocked = false;
+    s->used += s->kept_len;
+    vt__mem_free(s->kept);
+    s->kept = NULL;
+    s->kept_len = s->kept_cap = 0;
+}
+/* Both sides of a request are cut off. The peer's encoder learns that what was on its way is not decoded. */
+static int vt__h3_close(vt__h3 *h, vt__h3_stream *s, int by, uint64_t code) {
+    bool whole = s->ended & VT__H3_REMOTE;
+    s->ended = VT__H3_BOTH;
+    s->reset = (uint8_t)by;
+    s->code = code;
+    vt__h3_drop(h, s);
+    if (whole || !h->dec.limit || h->err) return 0;
+    uint8_t *to = vt__h3_pipe_room(h, VT__H3_DECODER, VT__QPACK_INT_BYTES);
+    if (to) vt__h3_pipe_add(h, VT__H3_DECODER, to + vt__qpack_put_cancel(&h->dec, s->id, to));
+    return h->err;
+}
+static int vt__h3_emit(vt__msg_event *ev, enum vt__msg_ev type, vt__h3_stream *s) {
+    memset(ev, 0, sizeof *ev);
+    ev->type = (uint8_t)type;
+    ev->stream = s;
+    if (s) ev->id = s->id;
+    return 1;
+}
+static int vt__h3_emit_reset(vt__msg_event *ev, vt__h3_stream *s) {
+    (void)vt__h3_emit(ev, VT__MSG_EV_RESET, s);
+    ev->code = s->code;
+    return 1;
+}
+enum { VT__H3_GO = 2 }; /* no event; go on */
+/* The peer broke a rule on one stream. */
+static int vt__h3_stream_error(vt__h3 *h, vt__h3_stream *s, uint64_t code, vt__msg_event *ev) {
+    int rc = vt__h3_spend(h, VT__H3_RESETS, 1);
+    if (rc == 0) rc = vt__h3_close(h, s, VT__H3_OURS, code);
+    return rc < 0 ? rc : vt__h3_emit_reset(ev, s);
+}
+/* The connection is to be closed, with vt__h3_code. */
+static int vt__h3_fail(vt__h3 *h, int err) { return h->err = err; }
+
+/* ---- priorities (RFC 9218) ---- */
+/* Of vt__msg_priority; also a server's own opinion. */
+static void vt__h3_prioritize(vt__h3_stream *s, uint8_t priority) {
+    s->urgency = priority & 7;
+    s->incremental = priority >> 3;
+}
+/* A priority that came before its stream: the latest few are kept. */
+static void vt__h3_keep_early(vt__h3 *h, uint64_t id, uint8_t priority) {
+    size_t i = 0;
+    while (i < VT__H3_EARLY && h->early_ids[i] != id + 1) i++;
+    if (i == VT__H3_EARLY) i = h->nearly % VT__H3_EARLY, h->nearly = (uint8_t)(i + 1);
+    h->early_ids[i] = id + 1;
+    h->early[i] = priority;
+}
+static void vt__h3_take_early(vt__h3 *h, vt__h3_stream *s) {
+    for (size_t i = 0; i < VT__H3_EARLY && h->nearly; i++) {
+        if (h->early_ids[i] != s->id + 1) continue;
+        h->early_ids[i] = 0;
+        s->pinned = true;
+        vt__h3_prioritize(s, h->early[i]);
+    }
+}
+static int vt__h3_on_priority(vt__h3 *h, vt__msg_event *ev) {
+    uint8_t priority = vt__msg_priority((vt_str){h->text, h->text_len});
+    int rc = vt__h3_spend(h, VT__H3_PRIORITIES, 1);
+    if (rc < 0) return rc;
+    vt__h3_stream *s = vt__h3_find(h, h->element);
+    if (!s) {
+        vt__h3_keep_early(h, h->element, priority);
+        return VT__H3_GO;
+    }
+    s->pinned = true;
+    vt__h3_prioritize(s, priority);
+    return vt__h3_emit(ev, VT__MSG_EV_PRIORITY, s);
+}
+
+/* ---- field sections ---- */
+static int vt__h3_keep(vt__h3_stream *s, const uint8_t *p, size_t n) {
+    if (s->kept_len + n > s->kept_cap) {
+        size_t cap = VT__MAX(s->kept_len + n, VT__MAX(s->kept_cap * 2, 512U));
+        uint8_t *kept = vt__mem_realloc(s->kept, cap);
+        if (!kept) return VT__H3_E_MEMORY;
+        s->kept = kept, s->kept_cap = cap;
+    }
+    if (n) memcpy(s->kept + s->kept_len, p, n);
+    s->kept_len += n;
+    s->used -= n; /* whoever moves over the bytes counts them */
+    return 0;
+}
+/* The fields of a section can be read. */
+static int vt__h3_section_start(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    h->reading = s;
+    h->head = vt__msg_begin(h->server, s->headed, h->cfg->connect_protocol);
+    return h->server && !s->headed ? vt__h3_emit(ev, VT__MSG_EV_OPEN, s) : VT__H3_GO;
+}
+/* A section is whole. It stands in s->kept, or in the input and is moved there if it has to wait. */
+static int vt__h3_section_whole(vt__h3 *h, vt__h3_stream *s, const uint8_t *p, size_t n, vt__msg_event *ev) {
+    s->state = VT__H3_IN_TYPE;
+    vt__h3_earn(h, n);
+    int rc = vt__qpack_dec_begin(&h->dec, &h->sec, p, p + n);
+    if (rc > 0) return vt__h3_section_start(h, s, ev);
+    if (rc < 0) {
+        h->detail = rc;
+        return VT__H3_E_SECTION;
+    }
+    if (h->cfg->blocked == VT__H3_NONE || h->nblocked >= h->cfg->blocked) return VT__H3_E_BLOCKED;
+    if (p != s->kept && (rc = vt__h3_keep(s, p, n)) < 0) return rc;
+    s->section = n;
+    s->fields = (size_t)(h->sec.p - p);
+    s->need = h->sec.need, s->base = h->sec.base;
+    s->blocked = true;
+    s->blocked_at = h->now;
+    h->nblocked++;
+    vt__ds_list_push(&h->blocked, &s->waiting);
+    return VT__H3_GO;
+}
+static int vt__h3_in_section(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end,
+                             vt__msg_event *ev) {
+    const uint8_t *from = *p;
+    size_t n = (size_t)VT__MIN((uint64_t)(end - from), s->left);
+    *p += n;
+    s->left -= n;
+    if (!s->kept_len && !s->left) return vt__h3_section_whole(h, s, from, n, ev);
+    int rc = vt__h3_keep(s, from, n);
+    if (rc < 0 || s->left) return rc;
+    return vt__h3_section_whole(h, s, s->kept, s->kept_len, ev);
+}
+/* Streams whose entries have come since. */
+static void vt__h3_unblock(vt__h3 *h) {
+    for (vt__list *n = h->blocked.next, *next; n != &h->blocked; n = next) {
+        next = n->next;
+        if (((vt__h3_stream *)(void *)n)->need > h->dec.t.made) continue;
+        vt__ds_list_remove(n);
+        vt__ds_list_push(&h->ready, n);
+    }
+}
+/* A stream that was blocked goes on: its section, then what came behind it. */
+static int vt__h3_resume(vt__h3 *h, vt__msg_event *ev) {
+    vt__h3_stream *s = (vt__h3_stream *)(void *)vt__ds_list_pop(&h->ready);
+    h->nblocked--;
+    h->feeding = s;
+    h->feed = s->kept;
+    h->feed_at = h->feed + s->section;
+    h->feed_end = h->feed + s->kept_len;
+    h->sec = (vt__qpack_sec){h->feed + s->fields, h->feed_at, s->need, s->base};
+    h->last = s->fin && h->feed_at == h->feed_end;
+    s->used += s->section;
+    s->kept = NULL;
+    s->kept_len = s->kept_cap = 0;
+    s->blocked = false;
+    return vt__h3_section_start(h, s, ev);
+}
+/* Whether a final head is well-formed; what the stream learns of it. */
+static bool vt__h3_final_ok(vt__h3 *h, vt__h3_stream *s) {
+    vt__msg_head *b = &h->head;
+    bool ok = b->too_large;
+    if (!ok && h->server) ok = vt__msg_request_ok(b);
+    if (!ok && !h->server) ok = vt__msg_response_ok(b, false, s->tunnel, &s->bodyless);
+    s->length = b->length;
+    s->connected = h->server ? b->method == VT__H1_M_CONNECT
+                             : s->tunnel && b->status >= 200 && b->status < 300;
+    if (h->server && b->priority != VT__MSG_NO_PRIORITY && !s->pinned) vt__h3_prioritize(s, b->priority);
+    return ok;
+}
+/* A head is complete. */
+static int vt__h3_on_head(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    const vt__msg_head *b = &h->head;
+    bool trailers = s->headed, interim = b->status >= 100 && b->status < 200;
+    bool ok = trailers ? s->length <= s->got : vt__h3_final_ok(h, s);
+    if (!ok) return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
+    int rc = interim ? vt__h3_spend(h, VT__H3_EMPTIES, 1) : 0;
+    if (rc < 0) return rc;
+    rc = vt__h3_emit(ev, trailers ? VT__MSG_EV_TRAILERS : interim ? VT__MSG_EV_INFORM : VT__MSG_EV_HEAD, s);
+    ev->status = b->status;
+    ev->too_large = b->too_large;
+    ev->end = trailers || (h->last && !interim && s->length <= 0);
+    s->trailed = trailers;
+    s->headed |= !interim;
+    if (ev->end) s->ended |= VT__H3_REMOTE;
+    return rc;
+}
+static int vt__h3_section_end(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    h->reading = NULL;
+    s->used += s->kept_len;
+    vt__mem_free(s->kept);
+    s->kept = NULL;
+    s->kept_len = s->kept_cap = 0;
+    if (h->sec.need) {
+        uint8_t *to = vt__h3_pipe_room(h, VT__H3_DECODER, VT__QPACK_INT_BYTES);
+        if (!to) return h->err;
+        vt__h3_pipe_add(h, VT__H3_DECODER, to + vt__qpack_put_ack(&h->dec, h->sec.need, s->id, to));
+    }
+    return vt__h3_on_head(h, s, ev);
+}
+/* The next field of the section under way. What is over the limits, or malformed, is not looked at to its end. */
+static int vt__h3_in_fields(vt__h3 *h, vt__msg_event *ev) {
+    vt__h3_stream *s = h->reading;
+    vt__hpack_field f;
+    int rc = vt__qpack_dec_next(&h->dec, &h->sec, h->room, h->room_len, &f);
+    if (rc < 0) {
+        h->detail = rc;
+        return VT__H3_E_SECTION;
+    }
+    if (rc == 0 || !vt__msg_fits(&h->head, &f, h->cfg->max_head, h->cfg->max_fields))
+        return vt__h3_section_end(h, s, ev);
+    rc = vt__msg_field(&h->head, &f, ev);
+    if (rc < 0) return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
+    if (rc == 0) return VT__H3_GO;
+    ev->stream = s;
+    ev->id = s->id;
+    return rc;
+}
+
+/* ---- what comes in: requests and responses ---- */
+static int vt__h3_skip(vt__h3 *h, vt__h3_stream *s) {
+    int rc = vt__h3_spend(h, VT__H3_GLITCHES, 1);
+    s->state = s->left ? VT__H3_IN_SKIP : VT__H3_IN_TYPE;
+    return rc < 0 ? rc : VT__H3_GO;
+}
+static int vt__h3_on_data(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    if (!s->headed || s->trailed) return VT__H3_E_FRAME;
+    if (s->length >= 0 && s->left > (uint64_t)(s->length - s->got))
+        return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
+    s->state = s->left ? VT__H3_IN_DATA : VT__H3_IN_TYPE;
+    int rc = s->left ? 0 : vt__h3_spend(h, VT__H3_EMPTIES, 1);
+    return rc < 0 ? rc : VT__H3_GO;
+}
+/* The type and length of a frame of a request stream are here. */
+static int vt__h3_on_frame(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    switch (s->type) {
+    case VT__H3_T_DATA: return vt__h3_on_data(h, s, ev);
+    case VT__H3_T_HEADERS:
+        if (s->trailed || s->connected) return VT__H3_E_FRAME;
+        if (s->left > h->cfg->max_block) return VT__H3_E_LARGE;
+        s->state = VT__H3_IN_SECTION;
+        return VT__H3_GO;
+    case VT__H3_T_PUSH_PROMISE: return h->server ? VT__H3_E_FRAME : VT__H3_E_ID; /* no push was allowed */
+    case VT__H3_T_CANCEL_PUSH:
+    case VT__H3_T_SETTINGS:
+    case VT__H3_T_GOAWAY:
+    case VT__H3_T_MAX_PUSH_ID:
+    case VT__H3_T_PRIORITY_UPDATE:
+    case VT__H3_T_PRIORITY_UPDATE_PUSH: return VT__H3_E_FRAME;
+    default: return vt__h3_is_reserved(s->type) ? VT__H3_E_FRAME : vt__h3_skip(h, s);
+    }
+}
+static int vt__h3_in_data(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end,
+                          vt__msg_event *ev) {
+    size_t n = (size_t)VT__MIN((uint64_t)(end - *p), s->left);
+    if (n == 0) return 0;
+    (void)vt__h3_emit(ev, VT__MSG_EV_DATA, s);
+    ev->value = (vt_str){(const char *)*p, n};
+    *p += n;
+    s->left -= n;
+    s->got += (int64_t)n;
+    s->used -= n; /* the caller counts these */
+    if (!s->left) s->state = VT__H3_IN_TYPE;
+    vt__h3_earn(h, n);
+    return 1;
+}
+
+/* ---- what comes in: the control stream ---- */
+static int vt__h3_on_setting(vt__h3 *h, uint64_t id, uint64_t v) {
+    if (id <= VT__H3_S_CONNECT) {
+        if (h->seen >> id & 1) return VT__H3_E_SETTING;
+        h->seen |= 1U << id;
+    }
+    switch (id) {
+    case VT__H3_S_TABLE: h->peer_table = v; return 0;
+    case VT__H3_S_HEAD: h->peer_head = v; return 0;
+    case VT__H3_S_BLOCKED: h->peer_blocked = v; return 0;
+    case VT__H3_S_CONNECT: h->peer_connect_protocol = v; return v > 1 ? VT__H3_E_SETTING : 0;
+    default: return id >= 2 && id <= 5 ? VT__H3_E_SETTING : 0; /* HTTP/2's */
+    }
+}
+/* Without memory there is no table for our heads, which does no harm. */
+static int vt__h3_on_settings_end(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    s->state = VT__H3_IN_TYPE;
+    h->settled = true;
+    if (h->cfg->enc_table != VT__H3_NONE && h->peer_table >= 2 * VT__HPACK_OVERHEAD)
+        h->enc_mem = vt__mem_alloc(vt__qpack_enc_mem(&h->enc));
+    if (h->enc_mem) vt__qpack_enc_table(&h->enc, h->enc_mem);
+    vt__qpack_enc_limit(&h->enc, h->peer_table, h->peer_blocked);
+    return vt__h3_emit(ev, VT__MSG_EV_SETTINGS, NULL);
+}
+static int vt__h3_on_goaway(vt__h3 *h, uint64_t id, vt__msg_event *ev) {
+    if (id > h->peer_away || (!h->server && id % 4)) return VT__H3_E_ID;
+    int rc = vt__h3_spend(h, VT__H3_GLITCHES, 1);
+    if (rc < 0) return rc;
+    h->peer_away = id;
+    (void)vt__h3_emit(ev, VT__MSG_EV_GOAWAY, NULL);
+    ev->id = id;
+    return 1;
+}
+static int vt__h3_on_max_push(vt__h3 *h, uint64_t id) {
+    if (id < h->max_push) return VT__H3_E_ID;
+    h->max_push = id;
+    int rc = vt__h3_spend(h, VT__H3_GLITCHES, 1);
+    return rc < 0 ? rc : VT__H3_GO;
+}
+/* The type and length of a frame of the control stream are here. */
+static int vt__h3_on_control(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    bool first = !s->headed, one = false; /* one: an integer, and nothing else */
+    s->headed = true;
+    if (first && s->type != VT__H3_T_SETTINGS) return VT__H3_E_FIRST;
+    switch (s->type) {
+    case VT__H3_T_SETTINGS:
+        if (!first) return VT__H3_E_FRAME;
+        if (s->left > VT__H3_SETTINGS_MAX) return VT__H3_E_LARGE;
+        if (!s->left) return vt__h3_on_settings_end(h, s, ev);
+        break;
+    case VT__H3_T_MAX_PUSH_ID:
+        if (!h->server) return VT__H3_E_FRAME;
+        one = true;
+        break;
+    case VT__H3_T_GOAWAY:
+    case VT__H3_T_CANCEL_PUSH: one = true; break;
+    case VT__H3_T_PRIORITY_UPDATE:
+    case VT__H3_T_PRIORITY_UPDATE_PUSH:
+        if (!h->server) return VT__H3_E_FRAME;
+        h->text_len = 0;
+        break;
+    case VT__H3_T_DATA:
+    case VT__H3_T_HEADERS:
+    case VT__H3_T_PUSH_PROMISE: return VT__H3_E_FRAME;
+    default: return vt__h3_is_reserved(s->type) ? VT__H3_E_FRAME : vt__h3_skip(h, s);
+    }
+    s->state = VT__H3_IN_VALUE;
+    return !s->left || (one && s->left > VT__H3_INT_MAX) ? VT__H3_E_LENGTH : VT__H3_GO;
+}
+/* An integer of a frame's payload is here; s->left bytes follow it. */
+static int vt__h3_on_value(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    if (s->type == VT__H3_T_SETTINGS) {
+        h->half = !h->half;
+        if (h->half) h->setting = s->n;
+        else if (vt__h3_on_setting(h, h->setting, s->n) < 0) return VT__H3_E_SETTING;
+        if (s->left) return VT__H3_GO;
+        return h->half ? VT__H3_E_LENGTH : vt__h3_on_settings_end(h, s, ev);
+    }
+    if (s->type == VT__H3_T_PRIORITY_UPDATE_PUSH) return VT__H3_E_ID; /* nothing was promised */
+    if (s->type == VT__H3_T_PRIORITY_UPDATE) {
+        if (s->n % 4 || s->n >= h->id_limit) return VT__H3_E_ID;
+        h->element = s->n;
+        if (s->left > VT__H3_TEXT) return vt__h3_skip(h, s); /* says nothing that is known */
+        s->state = s->left ? VT__H3_IN_TEXT : VT__H3_IN_TYPE;
+        return s->left ? VT__H3_GO : vt__h3_on_priority(h, ev);
+    }
+    if (s->left) return VT__H3_E_LENGTH;
+    s->state = VT__H3_IN_TYPE;
+    if (s->type == VT__H3_T_GOAWAY) return vt__h3_on_goaway(h, s->n, ev);
+    return s->type == VT__H3_T_MAX_PUSH_ID ? vt__h3_on_max_push(h, s->n) : VT__H3_E_ID; /* of no push */
+}
+static int vt__h3_in_value(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end,
+                           vt__msg_event *ev) {
+    const uint8_t *from = *p;
+    bool whole = vt__h3_get(s, p, from + VT__MIN((uint64_t)(end - from), s->left));
+    s->left -= (uint64_t)(*p - from);
+    if (whole) return vt__h3_on_value(h, s, ev);
+    return s->left ? 0 : VT__H3_E_LENGTH;
+}
+static int vt__h3_in_text(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end,
+                          vt__msg_event *ev) {
+    size_t n = (size_t)VT__MIN((uint64_t)(end - *p), s->left);
+    memcpy(h->text + h->text_len, *p, n);
+    h->text_len = (uint8_t)(h->text_len + n);
+    *p += n;
+    s->left -= n;
+    if (s->left) return 0;
+    s->state = VT__H3_IN_TYPE;
+    return vt__h3_on_priority(h, ev);
+}
+
+/* ---- what comes in: any stream ---- */
+static int vt__h3_on_kind(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    if (s->n == VT__H3_K_PUSH) return h->server ? VT__H3_E_CREATION : VT__H3_E_ID;
+    if (s->n <= VT__H3_K_DECODER) {
+        s->kind = (uint8_t)s->n;
+        if (h->peers[s->kind]) return VT__H3_E_SECOND;
+        h->peers[s->kind] = s;
+        return VT__H3_GO;
+    }
+    int rc = vt__h3_spend(h, VT__H3_GLITCHES, 1);
+    if (rc < 0) return rc;
+    s->kind = VT__H3_K_IGNORED;
+    s->reset = VT__H3_OURS;
+    s->code = VT__H3_STREAM_CREATION_ERROR;
+    return vt__h3_emit_reset(ev, s);
+}
+/* The peer's encoder stream. Entries that cost far more to make than to ask for are paid for. */
+static int vt__h3_in_encoder(vt__h3 *h, const uint8_t **p, const uint8_t *end) {
+    uint64_t n = (uint64_t)(end - *p);
+    if (n == 0) return 0;
+    int rc = vt__qpack_dec_insert(&h->dec, p, end, h->room);
+    if (rc < 0) h->detail = rc;
+    if (rc < 0) return rc == -ENOMEM ? VT__H3_E_MEMORY : VT__H3_E_ENCODER;
+    h->cheap += 8 * (int64_t)VT__MIN(n, VT__H3_WASTE_UNIT) - (int64_t)h->dec.copied;
+    h->dec.copied = 0;
+    if (h->cheap < 0) rc = vt__h3_spoil(h, (uint64_t)-h->cheap / 4);
+    h->cheap = h->cheap < 0 ? 0 : VT__MIN(h->cheap, VT__H3_WASTE_UNIT);
+    vt__h3_unblock(h);
+    return rc;
+}
+static int vt__h3_in_decoder(vt__h3 *h, const uint8_t **p, const uint8_t *end) {
+    int rc = vt__qpack_enc_recv(&h->enc, *p, end);
+    *p = end;
+    h->detail = rc;
+    return rc < 0 ? VT__H3_E_DECODER : 0;
+}
+static int vt__h3_in_skip(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end) {
+    size_t n = (size_t)VT__MIN((uint64_t)(end - *p), s->left);
+    *p += n;
+    s->left -= n;
+    if (!s->left) s->state = VT__H3_IN_TYPE;
+    int rc = vt__h3_spoil(h, n);
+    return rc < 0 ? rc : s->left ? 0 : VT__H3_GO;
+}
+static int vt__h3_step(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end,
+                       vt__msg_event *ev) {
+    if (s->kind == VT__H3_K_ENCODER) return vt__h3_in_encoder(h, p, end);
+    if (s->kind == VT__H3_K_DECODER) return vt__h3_in_decoder(h, p, end);
+    switch (s->state) {
+    case VT__H3_IN_TYPE:
+        if (!vt__h3_get(s, p, end)) return 0;
+        if (s->kind == VT__H3_K_NEW) return vt__h3_on_kind(h, s, ev);
+        s->type = s->n;
+        s->state = VT__H3_IN_LENGTH;
+        return VT__H3_GO;
+    case VT__H3_IN_LENGTH:
+        if (!vt__h3_get(s, p, end)) return 0;
+        s->left = s->n;
+        return s->kind == VT__H3_K_CONTROL ? vt__h3_on_control(h, s, ev) : vt__h3_on_frame(h, s, ev);
+    case VT__H3_IN_DATA: return vt__h3_in_data(h, s, p, end, ev);
+    case VT__H3_IN_SECTION: return vt__h3_in_section(h, s, p, end, ev);
+    case VT__H3_IN_VALUE: return vt__h3_in_value(h, s, p, end, ev);
+    case VT__H3_IN_TEXT: return vt__h3_in_text(h, s, p, end, ev);
+    default: return vt__h3_in_skip(h, s, p, end);
+    }
+}
+/* The stream has ended, and all of it was read. */
+static int vt__h3_on_fin(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    if (s->finished) return 0;
+    s->finished = true;
+    if (s->kind <= VT__H3_K_DECODER) return VT__H3_E_CRITICAL;
+    if (s->kind != VT__H3_K_REQUEST) return 0;
+    if (s->state != VT__H3_IN_TYPE || s->more) return VT__H3_E_CUT;
+    if (s->ended & VT__H3_REMOTE) return 0;
+    if (!s->headed && h->server) return vt__h3_stream_error(h, s, VT__H3_REQUEST_INCOMPLETE, ev);
+    if (!s->headed || s->length > s->got) return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
+    s->ended |= VT__H3_REMOTE;
+    return vt__h3_emit(ev, VT__MSG_EV_END, s);
+}
+/* Bytes of a stream, the input's or those that were kept. */
+static int vt__h3_take(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end, bool fin,
+                       vt__msg_event *ev) {
+    const uint8_t *from = *p;
+    int rc = 0;
+    if (s->blocked) {
+        rc = vt__h3_keep(s, *p, (size_t)(end - *p));
+        *p = end;
+        s->fin |= fin;
+        s->used += (uint64_t)(end - from);
+        return rc;
+    }
+    if (s->reset) *p = end;
+    else rc = vt__h3_step(h, s, p, end, ev);
+    s->used += (uint64_t)(*p - from);
+    h->last = fin && *p == end;
+    if (rc == 0 && h->last && !s->reset) rc = vt__h3_on_fin(h, s, ev);
+    return rc;
+}
+/* What to do next: vt__h3_recv's result, or VT__H3_GO. */
+static int vt__h3_turn(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end, bool fin,
+                       vt__msg_event *ev) {
+    if (h->reading) return vt__h3_in_fields(h, ev);
+    if (h->feeding) {
+        vt__h3_stream *fed = h->feeding;
+        int rc = vt__h3_take(h, fed, &h->feed_at, h->feed_end, fed->fin, ev);
+        if (rc || h->feeding != fed) return rc ? rc : VT__H3_GO;
+        vt__mem_free(h->feed);
+        h->feeding = NULL;
+        return VT__H3_GO;
+    }
+    int rc = s ? vt__h3_take(h, s, p, end, fin, ev) : 0;
+    if (rc || vt__ds_list_empty(&h->ready)) return rc;
+    return vt__h3_resume(h, ev);
+}
+/* One event, of the bytes of s from *p on or of streams that waited for them: 1; call again with the same. 0: all is taken. < 0:
+ * the connection failed, see vt__h3_code. `fin`: the stream ends with these bytes. s NULL, without bytes: who released the stream
+ * between two events asks for those of others. `now` never goes back. Events of DATA point into the input or to what was kept,
+ * and live until the next call; whose bytes the caller gives back to the transport when it has put them to use. */
+static VT__UNUSED int vt__h3_recv(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end,
+                                  bool fin, int64_t now, vt__msg_event *ev) {
+    int rc = VT__H3_GO;
+    if (h->err) return h->err;
+    h->now = now;
+    while (rc == VT__H3_GO) rc = vt__h3_turn(h, s, p, end, fin, ev);
+    return rc < 0 ? vt__h3_fail(h, rc) : rc;
+}
+/* The peer's RESET_STREAM: 1 an event, 0, or < 0. */
+static VT__UNUSED int vt__h3_on_reset(vt__h3 *h, vt__h3_stream *s, uint64_t code, int64_t now,
+                                      vt__msg_event *ev) {
+    if (h->err) return h->err;
+    h->now = now;
+    if (s->kind <= VT__H3_K_DECODER) return vt__h3_fail(h, VT__H3_E_CRITICAL);
+    if (s->kind != VT__H3_K_REQUEST || s->reset || s->ended & VT__H3_REMOTE) return 0;
+    int rc = h->server ? vt__h3_spend(h, VT__H3_RESETS, 1) : 0;
+    if (rc == 0) rc = vt__h3_close(h, s, VT__H3_THEIRS, code);
+    return rc < 0 ? vt__h3_fail(h, rc) : vt__h3_emit_reset(ev, s);
+}
+/* The peer's STOP_SENDING, s NULL: of one of our unidirectional streams. A server that has heard enough of a request says so
+ * with NO_ERROR, and its response goes on. */
+static VT__UNUSED int vt__h3_on_stop(vt__h3 *h, vt__h3_stream *s, uint64_t code, int64_t now,
+                                     vt__msg_event *ev) {
+    if (h->err) return h->err;
+    h->now = now;
+    if (!s) return vt__h3_fail(h, VT__H3_E_CRITICAL);
+    if (s->reset || s->ended & VT__H3_LOCAL) return 0;
+    if (!h->server && code == VT__H3_NO_ERROR) {
+        s->ended |= VT__H3_LOCAL;
+        return 0;
+    }
+    int rc = h->server ? vt__h3_spend(h, VT__H3_RESETS, 1) : 0;
+    if (rc == 0) rc = vt__h3_close(h, s, VT__H3_THEIRS, code);
+    return rc < 0 ? vt__h3_fail(h, rc) : vt__h3_emit_reset(ev, s);
+}
+
+/* ---- a connection, its streams ---- */
+/* Defaults and bounds. A connection keeps a pointer to the result. */
+static VT__UNUSED void vt__h3_cfg_fill(vt__h3_cfg *c) {
+    static const vt__msg_budget budgets[] = {
+#define VT__H3_BUDGET_ROW(name, burst, rate) {burst, rate},
+        VT__H3_BUDGETS(VT__H3_BUDGET_ROW)
+#undef VT__H3_BUDGET_ROW
+    };
+    if (!c->max_head) c->max_head = 16384;
+    if (!c->max_fields) c->max_fields = 1000;
+    if (!c->max_block) c->max_block = 65536;
+    if (!c->table) c->table = 4096;
+    if (c->table != VT__H3_NONE) c->table = VT__MIN(c->table, (uint32_t)VT__HPACK_CAP_MAX);
+    if (!c->blocked) c->blocked = 16;
+    if (!c->enc_table) c->enc_table = 1024;
+    if (!c->block_timeout_ns) c->block_timeout_ns = 10 * VT_SEC;
+    for (size_t i = 0; i < VT__H3_CAUSES; i++) {
+        if (!c->budgets[i].burst) c->budgets[i].burst = budgets[i].burst;
+        if (!c->budgets[i].per_s) c->budgets[i].per_s = budgets[i].per_s;
+    }
+}
+static uint8_t *vt__h3_put_settings(const vt__h3 *h, uint8_t *p) {
+    const vt__h3_cfg *c = h->cfg;
+    uint64_t grease = (uint64_t)h->now % 1000000 * 0x1f + 0x21; /* RFC 9114 7.2.4.1 */
+    bool table = c->table != VT__H3_NONE;
+    if (table) p = vt__h3_put(vt__h3_put(p, VT__H3_S_TABLE), c->table);
+    p = vt__h3_put(vt__h3_put(p, VT__H3_S_HEAD), c->max_head);
+    if (table && c->blocked != VT__H3_NONE) p = vt__h3_put(vt__h3_put(p, VT__H3_S_BLOCKED), c->blocked);
+    if (h->server && c->connect_protocol) p = vt__h3_put(vt__h3_put(p, VT__H3_S_CONNECT), 1);
+    return vt__h3_put(vt__h3_put(p, grease), 0);
+}
+/* A frame of one integer for the control stream: 0 or < 0. */
+static int vt__h3_put_control(vt__h3 *h, uint64_t type, uint64_t v) {
+    uint8_t *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 2 + VT__H3_INT_MAX), value[VT__H3_INT_MAX];
+    if (!p) return h->err;
+    size_t n = (size_t)(vt__h3_put(value, v) - value);
+    p = vt__h3_put(vt__h3_put(p, type), n);
+    memcpy(p, value, n);
+    vt__h3_pipe_add(h, VT__H3_CONTROL, p + n);
+    return 0;
+}
+/* 0, or the connection has failed for want of memory. Either way vt__h3_free. */
+static VT__UNUSED int vt__h3_init(vt__h3 *h, const vt__h3_cfg *cfg, bool server, int64_t now) {
+    uint8_t settings[64];
+    memset(h, 0, sizeof *h);
+    h->cfg = cfg;
+    h->server = server;
+    h->now = now;
+    vt__ds_list_init(&h->blocked);
+    vt__ds_list_init(&h->ready);
+    h->id_limit = h->peer_head = UINT64_MAX;
+    h->peer_away = UINT64_MAX;
+    vt__qpack_dec_init(&h->dec, cfg->table == VT__H3_NONE ? 0 : cfg->table);
+    vt__qpack_enc_init(&h->enc, cfg->enc_table == VT__H3_NONE ? 0 : cfg->enc_table);
+    uint8_t *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 2 + sizeof settings);
+    if (!p) return h->err;
+    size_t n = (size_t)(vt__h3_put_settings(h, settings) - settings);
+    p = vt__h3_put(vt__h3_put(p, VT__H3_T_SETTINGS), n);
+    memcpy(p, settings, n);
+    vt__h3_pipe_add(h, VT__H3_CONTROL, p + n);
+    return 0;
+}
+/* All streams have been released. */
+static VT__UNUSED void vt__h3_free(vt__h3 *h) {
+    for (int i = 0; i < VT__H3_PIPES; i++) vt__mem_free(h->pipes[i].p);
+    vt__mem_free(h->enc_mem);
+    vt__qpack_dec_free(&h->dec);
+}
+/* The code for CONNECTION_CLOSE. */
+static VT__UNUSED uint64_t vt__h3_code(const vt__h3 *h) {
+    return h->err ? vt__h3_err_of(h->err)->code : VT__H3_NO_ERROR;
+}
+/* The transport has a stream of the peer's, of either kind: 0; 1: it comes too late (GOAWAY), and is to be reset and stopped with
+ * s->code; < 0: the connection failed. It is attached in any case. */
+static VT__UNUSED int vt__h3_attach(vt__h3 *h, vt__h3_stream *s, uint64_t id) {
+    vt__h3_enter(h, s, id);
+    if (s->kind == VT__H3_K_NEW) return 0;
+    if (!h->server) return h->err ? h->err : vt__h3_fail(h, VT__H3_E_CREATION);
+    if (h->drain && id >= h->away) {
+        s->ended = VT__H3_BOTH;
+        s->reset = VT__H3_OURS;
+        s->code = VT__H3_REQUEST_REJECTED;
+        return 1;
+    }
+    h->next = VT__MAX(h->next, id + 4);
+    vt__h3_take_early(h, s);
+    return 0;
+}
+/* A client's request, on a stream that the transport has opened: 0, or VT__H3_E_NO_MORE and it is not attached. */
+static VT__UNUSED int vt__h3_open(vt__h3 *h, vt__h3_stream *s, uint64_t id) {
+    if (h->err || h->drain || id >= h->peer_away) return VT__H3_E_NO_MORE;
+    vt__h3_enter(h, s, id);
+    return 0;
+}
+/* The caller resets a request (the transport's stream, too, which it stops as well) that has not ended: nothing more is
+ * reported of it. It is still to be released. Also the answer to VT__MSG_EV_OPEN from whom no request is wanted, with
+ * VT__H3_REQUEST_REJECTED. */
+static VT__UNUSED void vt__h3_reset(vt__h3 *h, vt__h3_stream *s, uint64_t code) {
+    if (s->ended != VT__H3_BOTH) (void)vt__h3_close(h, s, VT__H3_OURS, code);
+}
+/* The handler of a stream has ended, or the transport's stream of another kind. The memory is the caller's again. */
+static VT__UNUSED void vt__h3_release(vt__h3 *h, vt__h3_stream *s) {
+    for (size_t i = 0; i < VT__COUNT(h->peers); i++)
+        if (h->peers[i] == s) h->peers[i] = NULL;
+    if (s->kind != VT__H3_K_REQUEST) return;
+    vt__h3_reset(h, s, VT__H3_REQUEST_CANCELLED);
+    vt__h3_drop(h, s);
+    vt__h3_stream **link = vt__h3_bucket(h, s->id);
+    while (*link != s) link = &(*link)->chain;
+    *link = s->chain;
+    h->active--;
+}
+/* The end, in two steps: GOAWAY that takes every stream yet, and a second later GOAWAY with the last one. A client's says that
+ * it takes no pushes. See vt__h3_finished. */
+static VT__UNUSED void vt__h3_shutdown(vt__h3 *h, int64_t now) {
+    if (h->drain || h->err) return;
+    h->drain = h->server ? 1 : 2;
+    h->drain_at = now + VT_SEC;
+    h->away = h->server ? (UINT64_C(1) << 62) - 4 : 0;
+    (void)vt__h3_put_control(h, VT__H3_T_GOAWAY, h->away);
+}
+/* When vt__h3_expire has something to do; INT64_MAX: never. */
+static VT__UNUSED int64_t vt__h3_deadline(const vt__h3 *h) {
+    int64_t at = INT64_MAX;
+    if (h->err) return at;
+    if (!vt__ds_list_empty(&h->blocked))
+        at = ((const vt__h3_stream *)(const void *)h->blocked.next)->blocked_at + h->cfg->block_timeout_ns;
+    return h->drain == 1 ? VT__MIN(at, h->drain_at) : at;
+}
+/* 1: the event that a stream was reset which had waited too long; call again. 0, or < 0: the connection failed. */
+static VT__UNUSED int vt__h3_expire(vt__h3 *h, int64_t now, vt__msg_event *ev) {
+    if (h->err) return h->err;
+    h->now = now;
+    if (h->drain == 1 && now >= h->drain_at) {
+        h->drain = 2;
+        h->away = h->next;
+        if (vt__h3_put_control(h, VT__H3_T_GOAWAY, h->away) < 0) return h->err;
+    }
+    vt__h3_stream *s = (vt__h3_stream *)(void *)h->blocked.next;
+    if (vt__ds_list_empty(&h->blocked) || now < s->blocked_at + h->cfg->block_timeout_ns) return 0;
+    int rc = vt__h3_stream_error(h, s, VT__H3_REQUEST_CANCELLED, ev);
+    return rc < 0 ? vt__h3_fail(h, rc) : rc;
+}
+/* Nothing is left to do on the connection: it may be closed. */
+static VT__UNUSED bool vt__h3_finished(const vt__h3 *h) {
+    return h->err || ((h->drain == 2 || h->peer_away != UINT64_MAX) && !h->active);
+}
+
+/* ---- what goes out ---- */
+/* A head being written; the caller may move q.buf and change q.cap. */
+typedef struct vt__h3_head {
+    vt__h3 *h;
+    vt__h3_stream *s;
+    vt__qpack_head q;
+    uint8_t how;
+} vt__h3_head;
+enum { VT__H3_INTERIM = 1, VT__H3_FIN = 2 }; /* another head follows; nothing follows */
+enum { VT__H3_HEAD_MIN = VT__QPACK_PREFIX };
+
+/* A head of a request or response, an interim one, trailers, to buf, of cap >= VT__H3_HEAD_MIN bytes. Until vt__h3_head_end no
+ * other is written. */
+static VT__UNUSED void vt__h3_head_begin(vt__h3 *h, vt__h3_stream *s, vt__h3_head *w, uint8_t *buf,
+                                         size_t cap, int how) {
+    vt__h3_pipe *q = &h->pipes[VT__H3_ENCODER];
+    w->h = h, w->s = s, w->how = (uint8_t)how;
+    if (h->enc_mem && !q->p) {
+        uint8_t *p = vt__mem_alloc(VT__H3_PIPE_ENCODER);
+        if (p) *p = VT__H3_K_ENCODER, *q = (vt__h3_pipe){p, 1, VT__H3_PIPE_ENCODER};
+    }
+    vt__qpack_enc_begin(&h->enc, &w->q, s->id, buf, cap, q->p ? q->p + q->n : NULL, q->cap - q->n);
+    q->n += w->q.ins_len;
+}
+/* False: it does not fit. id, flags: see vt__hpack_put. Names are in lower case; those of HTTP/1.1's connections are not sent. */
+static VT__UNUSED bool vt__h3_head_field(vt__h3_head *w, int id, vt_str name, vt_str value, unsigned flags) {
+    size_t before = w->q.ins_len;
+    bool ok = vt__qpack_put(&w->q, id, name, value, flags);
+    w->h->pipes[VT__H3_ENCODER].n += w->q.ins_len - before;
+    return ok;
+}
+/* The number of bytes of the head's frame, and the first one of them. With VT__H3_FIN the caller ends the stream behind them. */
+static VT__UNUSED size_t vt__h3_head_end(vt__h3_head *w, uint8_t **frame) {
+    uint8_t *section, head[1 + VT__H3_INT_MAX];
+    size_t n = vt__qpack_enc_end(&w->q, &section),
+           k = (size_t)(vt__h3_put(vt__h3_put(head, VT__H3_T_HEADERS), n) - head);
+    *frame = memcpy(section - k, head, k);
+    if (w->how & VT__H3_FIN) w->s->ended |= VT__H3_LOCAL;
+    return n + k;
+}
+/* The head of a frame of n bytes of data, which follow it: its size. `fin`: the caller ends the stream behind them. */
+static VT__UNUSED size_t vt__h3_put_data(vt__h3_stream *s, size_t n, bool fin,
+                                         uint8_t out[1 + VT__H3_INT_MAX]) {
+    if (fin) s->ended |= VT__H3_LOCAL;
+    return (size_t)(vt__h3_put(vt__h3_put(out, VT__H3_T_DATA), n) - out);
+}
+/* A client has another opinion of its request's priority, as text (RFC 9218 4) of up to VT__H3_TEXT bytes: 0 or < 0. */
+static VT__UNUSED int vt__h3_put_priority(vt__h3 *h, const vt__h3_stream *s, vt_str priority) {
+    uint8_t id[VT__H3_INT_MAX], *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 5 + VT__H3_INT_MAX + priority.len);
+    if (!p) return h->err;
+    size_t n = (size_t)(vt__h3_put(id, s->id) - id);
+    p = vt__h3_put(vt__h3_put(p, VT__H3_T_PRIORITY_UPDATE), n + priority.len);
+    memcpy(p, id, n);
+    memcpy(p + n, priority.ptr, priority.len);
+    vt__h3_pipe_add(h, VT__H3_CONTROL, p + n + priority.len);
+    return 0;
+}
 
 #endif /* VTHTTP_H3 */
 #endif /* VTHTTP_HTTP */
@@ -26430,7 +28273,7 @@ static void vt__h2c_busy(vt__h2c *h, vt__h2c_stream *s) {
     vt__h2c_forget(h, s);
 }
 /* Its head is complete. */
-static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__h2_event *ev) {
+static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__msg_event *ev) {
     s->headed = true;
     s->ended = ev->end;
     if (ev->end) s->length = 0;
@@ -26444,7 +28287,7 @@ static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__h2_event *ev
     if (VT__UNLIKELY(vt__sched_admit() < 0)) vt__h2c_busy(h, s);
     else vt__sched_submit(h->host->dom, &s->start);
 }
-static void vt__h2c_on_field(vt__h2c_stream *s, const vt__h2_event *ev) {
+static void vt__h2c_on_field(vt__h2c_stream *s, const vt__msg_event *ev) {
     vt__h2c_fields *f = s->headed ? &s->trailers : &s->head;
     vt__h2c_part *to = NULL;
     bool ok = true;
@@ -26493,22 +28336,22 @@ static void vt__h2c_on_data(vt__h2c *h, vt__h2c_stream *s, vt_str data) {
     if (s->err) vt__h2_consumed(&h->m, &s->m, got);
     else vt__h2c_show(s, VT__PD_R);
 }
-static void vt__h2c_on_event(vt__h2c *h, const vt__h2_event *ev) {
+static void vt__h2c_on_event(vt__h2c *h, const vt__msg_event *ev) {
     vt__h2c_stream *s = ev->stream ? VT__CONTAINER(ev->stream, vt__h2c_stream, m) : NULL;
     switch (ev->type) {
-    case VT__H2_EV_OPEN:
+    case VT__MSG_EV_OPEN:
         if ((s = vt__h2c_stream_new(h)) != NULL) vt__h2_attach(&h->m, &s->m);
         break;
-    case VT__H2_EV_FIELD: vt__h2c_on_field(s, ev); break;
-    case VT__H2_EV_HEAD: vt__h2c_launch(h, s, ev); break;
-    case VT__H2_EV_DATA: vt__h2c_on_data(h, s, ev->value); break;
-    case VT__H2_EV_TRAILERS:
-    case VT__H2_EV_END:
+    case VT__MSG_EV_FIELD: vt__h2c_on_field(s, ev); break;
+    case VT__MSG_EV_HEAD: vt__h2c_launch(h, s, ev); break;
+    case VT__MSG_EV_DATA: vt__h2c_on_data(h, s, ev->value); break;
+    case VT__MSG_EV_TRAILERS:
+    case VT__MSG_EV_END:
         s->ended = true;
         if (s->draining) vt__h2c_forget(h, s);
         else vt__h2c_show(s, VT__PD_R);
         break;
-    case VT__H2_EV_RESET: /* before its head was complete nobody knows of it */
+    case VT__MSG_EV_RESET: /* before its head was complete nobody knows of it */
         vt__h2c_kill(s, -ECONNRESET);
         if (!s->headed || s->draining) vt__h2c_forget(h, s);
         break;
@@ -26522,7 +28365,7 @@ static bool vt__h2c_feed(vt__h2c *h) {
     vt__conn_buf *b = &h->in;
     vt__thr *thr = vt__sched_thr();
     vt__h2_stream *s;
-    vt__h2_event ev;
+    vt__msg_event ev;
     size_t max;
     int r = 1;
     while (b->pos < b->len && r >= 0) {
