@@ -9407,7 +9407,8 @@ static VT__UNUSED int64_t vt__qrec_loss_delay(const vt__qrec *r) {
 static VT__UNUSED void vt__qrec_mtu_changed(vt__qrec *r) { vt__qcc_set_mss(&r->cc, r->path.mtu); }
 /* For a late ACK to disprove. The first packet of a new congestion event begins the list anew. */
 static VT__UNUSED void vt__qrec_watch(vt__qrec *r, unsigned space, uint64_t pn, int64_t time) {
-    if (r->lost_newest < 0 && vt__qcc_is_new(&r->cc, time)) r->nwatched = 0;
+    bool begun = r->lost_newest >= 0 && vt__qcc_is_new(&r->cc, r->lost_newest);
+    if (!begun && vt__qcc_is_new(&r->cc, time)) r->nwatched = 0;
     if (space != VT__QREC_APP) r->nwatched = VT__QREC_DISPROVED;
     if (r->nwatched < VT__QREC_DISPROVED) r->watched[r->nwatched] = pn;
     if (r->nwatched <= VT__QREC_DISPROVED) r->nwatched++;
@@ -9564,7 +9565,7 @@ static VT__UNUSED void vt__qrec_ack_end(vt__qrec *r, const uint64_t *ecn) {
     vt__qrec_ack_ecn(r, s, ecn, newer);
     vt__qrec_settle(r, r->space, r->now);
     vt__qrec_lost(r, r->now);
-    if (r->grown) {
+    if (r->grown && vt__qcc_is_new(&r->cc, r->newest)) { /* not what made this a congestion event */
         vt__qcc_ack a = {r->now, r->newest, sample ? r->rtt.latest : 0, r->rtt.smoothed, r->grown};
         vt__qcc_acked(&r->cc, &a);
     }

@@ -263,10 +263,10 @@ TEST(loss_table) {
         unsigned loss, burst;
         double least[2];
     } rows[] = {{0, 0, {9.0, 9.0}},
-                {10000, 0, {3.5, 3.5}},
-                {20000, 0, {2.3, 2.0}},
-                {20000, 3, {2, 1.5}},
-                {50000, 0, {1.2, 1.0}}};
+                {10000, 0, {3.5, 2.8}},
+                {20000, 0, {2.3, 1.8}},
+                {20000, 3, {2.1, 1.7}},
+                {50000, 0, {1.2, 0.9}}};
     for (unsigned i = 0; i < VT__COUNT(rows); i++) {
         struct qlink_cfg c = {.delay_ns = 15 * MS, .rate_bps = 10000000, .queue = 25};
         c.loss = rows[i].loss, c.burst = rows[i].burst;
