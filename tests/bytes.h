@@ -29,7 +29,7 @@ __attribute__((format(printf, 2, 3))) static void bytes_say(struct bytes *b, con
     va_end(ap);
     bytes_add(b, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }
-static bool bytes_same(const struct bytes *a, const struct bytes *b) {
+__attribute__((unused)) static bool bytes_same(const struct bytes *a, const struct bytes *b) {
     return a->n == b->n && (!a->n || memcmp(a->p, b->p, a->n) == 0);
 }
 static void bytes_free(struct bytes *b) {

@@ -77,7 +77,8 @@ static inline bool qlink_is_down(const struct qlink *l, int64_t now) {
 static inline size_t qlink_waiting(struct qlink *l, int64_t now) {
     size_t gone = 0;
     while (gone < l->nstarts && l->starts[gone] <= now) gone++;
-    memmove(l->starts, l->starts + gone, (l->nstarts -= gone) * sizeof *l->starts);
+    l->nstarts -= gone;
+    if (gone) memmove(l->starts, l->starts + gone, l->nstarts * sizeof *l->starts);
     return l->nstarts;
 }
 static inline void *qlink_more(void *p, size_t n, size_t *cap, size_t size) {
