@@ -45,7 +45,7 @@ static void put_section(struct bytes *b, const char *list) {
     size_t n = vt__qpack_enc_end(&w, &from);
     bytes_add(b, from, n);
 }
-static void put_head(struct bytes *b, const char *list) {
+__attribute__((unused)) static void put_head(struct bytes *b, const char *list) {
     struct bytes in = {NULL, 0, 0};
     put_section(&in, list);
     put_frame(b, VT__H3_T_HEADERS, in.p, in.n);

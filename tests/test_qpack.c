@@ -35,7 +35,7 @@ static int insert_bytes(const uint8_t *bytes, size_t n) {
     const uint8_t *p = copy;
     int rc = vt__qpack_dec_insert(&d, &p, copy + n, room);
     if (rc == 0) CHECK(p == copy + n);
-    memset(copy, 0xaa, n); /* nobody may look at it any more */
+    memset(copy, 0xaa, n), memset(room, 0xaa, ROOM); /* nobody may look at them any more */
     return rc;
 }
 static int insert(const char *hex) {
@@ -574,6 +574,29 @@ TEST(b48_encoder_evicts_nothing_that_is_needed) {
     encode(12, field);
     CHECK_EQ(e.h.t.made, 4);
     pass_on(12, field, false);
+}
+/* Neither what sections on their way need though the peer has it, nor what it may not have though nobody needs it. */
+TEST(b48_encoder_evicts_nothing_too_early) {
+    for (int needed_yet = 0; needed_yet < 2; needed_yet++) {
+        uint8_t two = 2, acks[] = {0x80, 0x84};
+        char field[200], pad[120];
+        memset(pad, 'x', sizeof pad);
+        enc_fresh(256, 256, needed_yet ? 10 : 0);
+        for (int i = 0; i < 2; i++) {
+            snprintf(field, sizeof field, "%s=%.80s;", i ? "vary" : "server", pad);
+            encode((uint64_t)i * 4, field);
+        }
+        CHECK_EQ(e.h.t.made, 2);
+        CHECK_EQ(e.nrefs, needed_yet ? 2 : 0);
+        if (needed_yet) CHECK_EQ(vt__qpack_enc_recv(&e, &two, &two + 1), 0);
+        snprintf(field, sizeof field, "server=%.30s;", pad);
+        encode(8, field);
+        CHECK_EQ(e.h.t.made, 2);
+        if (needed_yet) CHECK_EQ(vt__qpack_enc_recv(&e, acks, acks + 2), 0);
+        else CHECK_EQ(vt__qpack_enc_recv(&e, &two, &two + 1), 0);
+        encode(12, field);
+        CHECK_EQ(e.h.t.made, 3);
+    }
 }
 /* A field that is still wanted goes on as a new entry before its old one stands in the way. */
 TEST(encoder_duplicates_what_would_go) {
