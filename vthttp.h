@@ -10326,7 +10326,7 @@ static void vt__qstr_look_at_credit(vt__qstr *q, vt__qstr_stream *s) {
     if (vt__qstr_worth(q->used, vt__qstr_conn_window(q), q->recv_max)) q->owes |= VT__QSTR_OWES_MAX;
 }
 /* n bytes of data have been put to use; the peer may send as many more. */
-static VT__UNUSED void vt__qstr_consumed(vt__qstr *q, vt__qstr_stream *s, size_t n) {
+static VT__UNUSED void vt__qstr_consumed(vt__qstr *q, vt__qstr_stream *s, uint64_t n) {
     s->held -= n;
     q->used += n;
     vt__qstr_look_at_credit(q, s);
@@ -10961,7 +10961,7 @@ typedef struct vt__h3_cfg {
     uint32_t enc_table;       /* the table of our heads, at most; 1024; VT__H3_NONE: none */
     int64_t block_timeout_ns; /* how long one may wait; 10 s */
     bool connect_protocol;    /* a server takes extended CONNECT */
-    vt__msg_budget budgets[VT__H3_CAUSES]; /* see above */
+    vt_h2_budget budgets[VT__H3_CAUSES]; /* see above */
 } vt__h3_cfg;
 enum { VT__H3_NONE = UINT32_MAX };
 
@@ -11252,7 +11252,7 @@ static void vt__h3_take_early(vt__h3 *h, vt__h3_stream *s) {
     }
 }
 static int vt__h3_on_priority(vt__h3 *h, vt__msg_event *ev) {
-    uint8_t priority = vt__msg_priority((vt_str){h->text, h->text_len});
+    uint8_t priority = vt__msg_priority((vt_str){h->text, h->text_len}, VT__MSG_USUAL);
     int rc = vt__h3_spend(h, VT__H3_PRIORITIES, 1);
     if (rc < 0) return rc;
     vt__h3_stream *s = vt__h3_find(h, h->element);
@@ -11718,7 +11718,7 @@ static VT__UNUSED int vt__h3_on_stop(vt__h3 *h, vt__h3_stream *s, uint64_t code,
 /* ---- a connection, its streams ---- */
 /* Defaults and bounds. A connection keeps a pointer to the result. */
 static VT__UNUSED void vt__h3_cfg_fill(vt__h3_cfg *c) {
-    static const vt__msg_budget budgets[] = {
+    static const vt_h2_budget budgets[] = {
 #define VT__H3_BUDGET_ROW(name, burst, rate) {burst, rate},
         VT__H3_BUDGETS(VT__H3_BUDGET_ROW)
 #undef VT__H3_BUDGET_ROW
@@ -17296,8 +17296,12 @@ static bool vt__udp_rx_turn(vt__udp *u, vt__udp_rx *rx) {
         rx->ecn = 0;
         memset(&rx->local, 0, sizeof rx->local);
         vt__udp_addr_from(&rx->remote, m->hdr.msg_name);
-        for (struct cmsghdr *c = CMSG_FIRSTHDR(&m->hdr); c; c = CMSG_NXTHDR(&m->hdr, c))
+        for (size_t at = 0; at + CMSG_LEN(0) <= m->hdr.msg_controllen;) {
+            struct cmsghdr *c = (void *)((char *)m->hdr.msg_control + at);
+            if (c->cmsg_len < CMSG_LEN(0)) break;
             vt__udp_rx_control(u, rx, c);
+            at += (c->cmsg_len + sizeof(size_t) - 1) & ~(sizeof(size_t) - 1);
+        }
         rx->local.port = u->port;
         return true;
     }
@@ -17332,10 +17336,10 @@ static void vt__udp_tx_add(vt__udp_tx *tx, int level, int type, const void *data
     struct cmsghdr *c = (void *)(tx->control + tx->hdr.msg_controllen);
     c->cmsg_level = level;
     c->cmsg_type = type;
-    c->cmsg_len = CMSG_LEN(n);
+    c->cmsg_len = (__typeof__(c->cmsg_len))CMSG_LEN(n);
     memcpy(CMSG_DATA(c), data, n);
     tx->hdr.msg_control = tx->control;
-    tx->hdr.msg_controllen += CMSG_SPACE(n);
+    tx->hdr.msg_controllen = (__typeof__(tx->hdr.msg_controllen))(tx->hdr.msg_controllen + CMSG_SPACE(n));
 }
 static void vt__udp_tx_source(vt__udp_tx *tx, int family, const vt__udp_addr *a) {
     struct vt__udp_pktinfo4 v4 = {0, {0}, {0}};

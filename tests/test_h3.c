@@ -521,7 +521,7 @@ TEST(budgets_are_used_up) {
                                  VT__H3_WASTE};
     for (size_t i = 0; i < VT__COUNT(causes); i++) {
         vt__h3_cfg cfg = {.budgets = {{10, 1}, {10, 1}, {10, 1}, {10, 1}, {1, 1}}};
-        if (causes[i] == VT__H3_WASTE) cfg.budgets[VT__H3_GLITCHES].burst = VT__MSG_ANY;
+        if (causes[i] == VT__H3_WASTE) cfg.budgets[VT__H3_GLITCHES].burst = VT_NONE;
         start(true, &cfg), settle(INTS(0x21, 0));
         int rounds = 0;
         for (; q.rc == 0 && rounds < 100; rounds++) {
