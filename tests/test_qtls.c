@@ -100,6 +100,8 @@ static void take_secrets(struct pair *p, vt__qtls *q) {
         CHECK(!p->have[client][level][write]);
         p->have[client][level][write] = true;
         p->secrets[client][level][write] = s;
+        memset(&s, 0, sizeof s);
+        CHECK_MEM(&q->secrets[q->taken - 1].s, sizeof s, &s, sizeof s); /* none stays behind */
     }
 }
 static int step(struct pair *p, vt__qtls *q, int r) {
@@ -271,6 +273,7 @@ static void fails_with(struct pair *p, int r, vt__qtls *who, uint64_t code, int 
     }
     const uint8_t *b;
     CHECK_EQ(vt__qtls_recv(who, VT__QTLS_INITIAL, (const uint8_t *)"x", 1), r); /* for good */
+    CHECK_EQ(vt__qtls_recv(who, VT__QTLS_INITIAL, NULL, 0), r);
     CHECK_EQ(vt__qtls_go(who), r);
     CHECK(who->code == code);
     if (who == p->c) CHECK_EQ(vt__qtls_out(who, VT__QTLS_APP, &b), 0);
@@ -592,6 +595,17 @@ TEST(b05_tickets_without_end_are_too_much) {
     CHECK(r < 0 && sum < 1 << 17);
     CHECK_EQ(p.c->code, 0x0d);
     free(b);
+    pair_end(&p);
+}
+TEST(tickets_that_limit_early_data_are_0x0a) {
+    if (VT__QTLS_NATIVE) SKIP("a native server gives no such ticket");
+    const vt__ossl_client cc = trusting();
+    struct pair p;
+    REQUIRE(contexts(&p, &cfg, H3, &cc) == 0);
+    SSL_CTX_set_max_early_data(p.sx->ctx, 1000);
+    CHECK_EQ(start(&p, 0), VT_ETLS);
+    CHECK_EQ(p.c->code, 0x0a);
+    CHECK(p.c->complete && p.s->complete);
     pair_end(&p);
 }
 /* White box: they came, and are taken away before the client is through. */
