@@ -1,6 +1,7 @@
 /* QUIC's wire: integers, packet numbers, heads, frames, transport parameters. The examples of RFC 9000, 9001 and 9369; every
  * frame read at every truncation in front of an unmapped page and written into every room; the attacks of the list by number
  * (bNN). */
+/* variants: default asan clang aarch64 i386 */
 /* valgrind */
 #define VTHTTP_H3 1
 #define VTHTTP_SIM 1
