@@ -580,6 +580,21 @@ TEST(windows_grow_with_the_rate) {
     CHECK(found(0)->recv_max <= at + 8000 && q.recv_max <= at + 8000);
     finish();
 }
+TEST(a_stream_that_is_fast_widens_all_windows) { /* before the connection's is told a second time */
+    config.window = 1000, config.max_window = 8000;
+    begin(true);
+    static char bytes[500];
+    q.rtt = 100, q.now = 1000;
+    for (uint64_t at = 0; at < 1000; at += 500, q.now += 10) {
+        CHECK_EQ(q.window, 1000);
+        CHECK_EQ(stream_bytes(0, at, bytes, 500, false), 0);
+        (void)events();
+        vt__qstr_consumed(&q, found(0), 500);
+        (void)sent();
+    }
+    CHECK_EQ(q.window, 2000);
+    finish();
+}
 TEST(limits_of_the_peer) {
     begin(true);
     vt__qpkt_params tp = limits_of(150, 100, 1);
