@@ -7097,7 +7097,6 @@ typedef struct vt__qpkt_note {
     uint64_t a, b;
     uint32_t len;
     uint8_t kind, flags;
-    uint16_t more;
 } vt__qpkt_note;
 
 enum { VT__QPKT_CID_MAX = 20 };
