@@ -7903,9 +7903,9 @@ static VT__UNUSED uint8_t *vt__qpkt_params_put(uint8_t *p, const uint8_t *end, c
  * test:   tests/test_qstr.c   fuzz: fuzz/fuzz_qstr.c
  *
  * Halves (vt__qstr_in, vt__qstr_out) are of use alone, too: for the bytes of the handshake. What comes in order is pointed at
- * where it lies; what comes early is copied into chunks, each of which holds a fixed piece of the stream, so that their number
- * is bounded by the window, however small the pieces are that come; the list of pieces has a bound of its own. Of bytes
- * that come twice the first ones count. What goes out is copied into blocks, and kept until it is acknowledged.
+ * where it lies; what comes early is copied into chunks, each of which holds a fixed piece of the stream, so that together
+ * they are no larger than the windows and two more for each stream, however small the pieces are that come; the list of
+ * pieces has a bound of its own. Of bytes that come twice the first ones count. What goes out is copied into blocks, and kept until it is acknowledged.
  *
  * In: vt__qstr_recv takes a frame, then vt__qstr_next says what there is to know, one thing at a time. Out: vt__qstr_put_control
  * and vt__qstr_put_data write one frame each, and a note on it, which comes back by vt__qstr_acked or vt__qstr_lost. Frames are

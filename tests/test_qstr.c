@@ -377,6 +377,7 @@ static vt__qstr_stream *opened(bool uni) {
 }
 static vt__qstr_stream *found(uint64_t id) { return vt__qstr_find(&q, id); }
 
+TEST(a_stream_is_small) { CHECK(sizeof(vt__qstr_stream) + vt__qstr_sizes[0] <= 1024); }
 TEST(request_and_response) {
     begin(true);
     CHECK_EQ(stream(0, 0, "hello", true), 0);
@@ -495,6 +496,20 @@ TEST(b09_final_size) {
     CHECK_EQ(control(VT__QPKT_F_RESET_STREAM, 4, 2, 17), 0);
     CHECK_STR(events(), "open 0 reset 0 1 open 4 reset 4 1 ");
     CHECK_EQ(vt__qpkt_err_of(VT__QPKT_E_FINAL_SIZE)->code, VT__QPKT_FINAL_SIZE_ERROR);
+    finish();
+}
+TEST(b08_on_all_streams_at_once) { /* the connection's window, and a chunk for each */
+    enum { WINDOW = 64 << 10, ALL = 128 << 10 };
+    config.window = WINDOW, config.max_window = ALL;
+    begin(true);
+    int refused = 0;
+    for (uint64_t id = 0; id < 100; id++) {
+        int rc = 0;
+        for (uint64_t at = 1; at < WINDOW && rc == 0; at += 1000) rc = stream(id * 4, at, "a", false);
+        refused += rc == VT__QPKT_E_FLOW_CONTROL;
+    }
+    CHECK_EQ(refused, 98);
+    CHECK(live_most < ALL + 100 * (sizeof(vt__qstr_stream) + VT__QSTR_CHUNK) + 8192);
     finish();
 }
 TEST(b10_windows) {
