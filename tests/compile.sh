@@ -142,6 +142,7 @@ for s in VTHTTP_HTTP=0 VTHTTP_CLIENT=0 VTHTTP_POLL=1 VTHTTP_UCONTEXT=1 VTHTTP_SI
     VTHTTP_STATIC=1 \
     VTHTTP_H2=1 'VTHTTP_H2=1 -DVTHTTP_HTTP=0' 'VTHTTP_H2=1 -DVTHTTP_POLL=1 -DVTHTTP_SIM=1' \
     'VTHTTP_H2=1 -DVTHTTP_HOOKS=1 -DVTHTTP_CLIENT=0' 'VTHTTP_H2=1 -DNDEBUG -O2' \
+    'VTHTTP_H3=1 -DVTHTTP_SIM=1' 'VTHTTP_H3=1 -DVTHTTP_SIM=1 -DVTHTTP_H2=1 -O2' \
     VTHTTP_HOOKS=1 'VTHTTP_HOOKS=1 -DVTHTTP_WRAP=1 -DVTHTTP_SIM=1' 'VTHTTP_HOOKS=1 -DVTHTTP_POLL=1 -DVTHTTP_HTTP=0' \
     'VTHTTP_HTTP=0 -DVTHTTP_POLL=1 -DVTHTTP_UCONTEXT=1'; do
     ok "gcc, $s" cc gcc -std=gnu11 -fsyntax-only -D$s main.c
@@ -149,7 +150,8 @@ for s in VTHTTP_HTTP=0 VTHTTP_CLIENT=0 VTHTTP_POLL=1 VTHTTP_UCONTEXT=1 VTHTTP_SI
 done
 if echo '#include <openssl/ssl.h>' | gcc -E -x c - > /dev/null 2>&1; then
     for s in VTHTTP_TLS=1 'VTHTTP_TLS=1 -DVTHTTP_POLL=1' 'VTHTTP_TLS=1 -DVTHTTP_HOOKS=1' 'VTHTTP_TLS=1 -DVTHTTP_HTTP=0' \
-        'VTHTTP_TLS=1 -DVTHTTP_SIM=1 -DVTHTTP_UCONTEXT=1' 'VTHTTP_TLS=1 -DNDEBUG -O2' 'VTHTTP_TLS=1 -DVTHTTP_H2=1'; do
+        'VTHTTP_TLS=1 -DVTHTTP_SIM=1 -DVTHTTP_UCONTEXT=1' 'VTHTTP_TLS=1 -DNDEBUG -O2' 'VTHTTP_TLS=1 -DVTHTTP_H2=1' \
+        'VTHTTP_TLS=1 -DVTHTTP_H3=1' 'VTHTTP_TLS=1 -DVTHTTP_H3=1 -DVTHTTP_H2=1'; do
         ok "gcc, $s" cc gcc -std=gnu11 -fsyntax-only -D$s main.c
         if have clang; then ok "clang, $s" cc clang -std=gnu11 -fsyntax-only -D$s main.c; fi
     done
@@ -192,6 +194,7 @@ ok 'two files and one implementation link' gcc -o two two.o user.o impl.o -pthre
 ok 'they run' ./two
 ok 'compiles: impl.c, VTHTTP_HTTP=0' cc gcc -std=gnu11 -DVTHTTP_HTTP=0 -c -o threads.o impl.c
 ok 'compiles: impl.c, VTHTTP_H2=1' cc gcc -std=gnu11 -O0 -DVTHTTP_H2=1 -c -o h2.o impl.c
+ok 'compiles: impl.c, VTHTTP_H3=1' cc gcc -std=gnu11 -O0 -DVTHTTP_H3=1 -DVTHTTP_SIM=1 -c -o h3.o impl.c
 sed 's/^#define VTHTTP_VERSION_NUMBER.*/#define VTHTTP_VERSION_NUMBER 99/' "$root/vthttp.h" > old.h
 sed 's/vthttp.h/old.h/' user.c > old_user.c
 ok 'compiles: a file with an older header' cc gcc -std=gnu11 -I. -c old_user.c
@@ -219,8 +222,11 @@ if have nm; then
         pass
     fi
     # Without optimization functions stay that nobody calls, which tells what was compiled.
-    if nm c11.o | grep -q hpack || ! nm h2.o | grep -q hpack; then
-        fail 'HPACK is there without VTHTTP_H2=1, or is not with it'
+    if nm c11.o | grep -q -E 'vt__(hpack|msg|h2|qpack|h3)_' || nm h2.o | grep -q -E 'vt__(qpack|h3)_' ||
+        nm h3.o | grep -q vt__h2_; then
+        fail 'what VTHTTP_H2=1 or VTHTTP_H3=1 brings is there without it'
+    elif ! nm h2.o | grep -q vt__hpack_ || ! nm h3.o | grep -q vt__hpack_ || ! nm h3.o | grep -q vt__h3_; then
+        fail 'what VTHTTP_H2=1 or VTHTTP_H3=1 brings is not there with it'
     else
         pass
     fi
