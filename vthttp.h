@@ -7784,7 +7784,7 @@ static bool vt__qpack_put_dynamic(vt__qpack_head *w, int id, uint32_t named, vt_
         vt__hpack_enter(h, &k, value, spot.newest, spot.print);
         i = 1;
     }
-    *spot.seen = spot.print;
+    if (!i) *spot.seen = spot.print;
     if (i && vt__qpack_usable(w, h->t.made - i)) return vt__qpack_put_number(w, h->t.made - i);
     return vt__qpack_put_named(w, like, named, name, value);
 }
@@ -11863,10 +11863,11 @@ static VT__UNUSED bool vt__h3_head_field(vt__h3_head *w, int id, vt_str name, vt
 }
 /* The number of bytes of the head's frame, and the first one of them. With VT__H3_FIN the caller ends the stream behind them. */
 static VT__UNUSED size_t vt__h3_head_end(vt__h3_head *w, uint8_t **frame) {
-    uint8_t *section, head[1 + VT__H3_INT_MAX];
-    size_t n = vt__qpack_enc_end(&w->q, &section),
-           k = (size_t)(vt__h3_put(vt__h3_put(head, VT__H3_T_HEADERS), n) - head);
-    *frame = memcpy(section - k, head, k);
+    uint8_t head[1 + VT__H3_INT_MAX];
+    size_t n = vt__qpack_enc_end(&w->q, frame);
+    size_t k = (size_t)(vt__h3_put(vt__h3_put(head, VT__H3_T_HEADERS), n) - head);
+    *frame -= k;
+    memcpy(*frame, head, k);
     if (w->how & VT__H3_FIN) w->s->ended |= VT__H3_LOCAL;
     return n + k;
 }
