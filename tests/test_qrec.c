@@ -1041,7 +1041,7 @@ TEST(without_memory_nothing_was_sent) {
         fail_after = fail;
         begin(true);
         int rc = 0;
-        vt__qrec_frame f = {.a = 1, .b = 2, .len = APP, .kind = 1};
+        vt__qpkt_note f = {.a = 1, .b = 2, .len = APP, .kind = 1};
         for (int i = 0; i < 100 && rc == 0; i++) {
             uint64_t next = vt__qrec_next(&r, APP), flying = r.in_flight;
             rc = vt__qrec_sent(&r, APP, SIZE, DATA, &f, 1, now);
