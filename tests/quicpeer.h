@@ -92,7 +92,10 @@ static inline void flow_write(struct end *e, struct flow *f) {
         }
         bool fin = f->sent + n == f->total;
         int64_t k = (int64_t)vt__qstr_write(&e->c.streams, f->s, buf, n, fin);
-        if (k < 0) abort();
+        if (k < 0) { /* out of memory */
+            vt__quic_fail(&e->c, (int)k);
+            return;
+        }
         f->sent += (uint64_t)k;
         f->fin = fin && (size_t)k == n;
         if ((size_t)k < n) return;
@@ -300,7 +303,7 @@ static inline void net_connect_with(struct net *w, vt__quic_start *s) {
     s->mem = &w->client.mem;
     s->host = "localhost";
     w->client.up = vt__quic_init(&w->client.c, &w->client.cfg, s, w->now) == 0;
-    if (!w->client.up) abort();
+    if (!w->client.up) return; /* out of memory */
     end_events(&w->client);
     net_flush(w, &w->client);
 }

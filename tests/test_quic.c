@@ -2,6 +2,14 @@
  * number (b03_NN). */
 #define VTHTTP_H3 1
 #define VTHTTP_TLS 1
+#include <stddef.h>
+#include <stdlib.h>
+static long alloc_left; /* the n-th allocation from here on fails; 0: none */
+static void *test_realloc(void *p, size_t n) {
+    return alloc_left > 0 && --alloc_left == 0 ? NULL : realloc(p, n);
+}
+#define VTHTTP_REALLOC(p, n) test_realloc(p, n)
+#define VTHTTP_FREE(p) free(p)
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "quicpeer.h"
@@ -1068,4 +1076,32 @@ TEST(trains) {
     CHECK(n <= t.n * t.segment && n > (t.n - 1) * t.segment);
     CHECK_EQ(number_of(&t.remote), CLIENT_ADDR);
     net_free(&w);
+}
+/* Each allocation fails in its turn: the connection goes on without, or ends in order, and nothing stays behind. */
+TEST(memory_runs_out) {
+    struct qlink_cfg link = {.delay_ns = 10 * VT_MS, .reorder = 200000};
+    unsigned ended = 0, went_on = 0;
+    long n = 1;
+    for (bool failed = true; failed && n < 2000; n++) {
+        net_init(&w, &link, 7);
+        alloc_left = n;
+        net_connect(&w);
+        NET_UNTIL(&w, w.client.ready || w.client.closed, 20 * VT_SEC);
+        if (w.client.ready && end_ask(&w.client, 5000, 30000)) net_flush(&w, &w.client);
+        NET_UNTIL(&w, w.client.finished || w.client.closed || w.server.closed, 40 * VT_SEC);
+        failed = alloc_left == 0;
+        alloc_left = 0;
+        for (int i = 0; i < 2; i++) {
+            struct end *e = i ? &w.server : &w.client;
+            if (!e->up || !e->closed) continue;
+            bool ours = e->c.end.cause == VT__QUIC_BY_US, theirs = e->c.end.cause == VT__QUIC_BY_PEER;
+            if (ours || theirs) CHECK_EQ(e->c.end.code, CODE(INTERNAL_ERROR));
+            if (ours) ended++;
+        }
+        went_on += w.client.finished == 1;
+        CHECK(w.client.finished || !w.client.up || w.client.closed || w.server.closed || !w.server.up);
+        net_free(&w);
+    }
+    printf("%ld allocations: %u times ended in order, %u times went on\n", n, ended, went_on);
+    CHECK(ended > 20 && went_on > 0 && n < 2000);
 }
