@@ -25455,14 +25455,7 @@ enum { VT__QUIC_CRYPTO_MAX = 1 << 16, VT__QUIC_EARLY_MAX = 4, VT__QUIC_DGRAMS = 
 enum { VT__QUIC_MIN = 1200, VT__QUIC_TRAIN = 64, VT__QUIC_TRAIN_MAX = 65487, VT__QUIC_WHY = 64 };
 enum { VT__QUIC_PARAMS_MAX = 512 };
 /* Kinds of notes; those of @qstr follow at 32. */
-enum {
-    VT__QUIC_N_CRYPTO = 1,
-    VT__QUIC_N_DONE,
-    VT__QUIC_N_TOKEN,
-    VT__QUIC_N_CID,
-    VT__QUIC_N_RETIRE,
-    VT__QUIC_N_STREAMS = 32
-};
+enum { VT__QUIC_N_CRYPTO = 1, VT__QUIC_N_DONE, VT__QUIC_N_TOKEN, VT__QUIC_N_CID, VT__QUIC_N_RETIRE };
 
 /* Shared by many connections, which it outlives. Zero means the default. */
 typedef struct vt__quic_cfg {
@@ -25554,7 +25547,7 @@ typedef struct vt__quic_space {
 typedef struct vt__quic_kept {
     struct vt__quic_kept *next;
     size_t n;
-    uint8_t space, path, ecn;
+    uint8_t space, ecn;
     uint8_t b[];
 } vt__quic_kept;
 
@@ -25562,7 +25555,7 @@ typedef struct vt__quic {
     const vt__quic_cfg *cfg;
     vt__qstr_mem *mem;
     int64_t now, opened_at, idle_at, ping_at, close_at;
-    uint8_t state, active, fallback, probed;   /* paths; probed: bits of those that wait for EV_PATH */
+    uint8_t state, active, fallback; /* paths: the one in use, and one that was, or VT__QROUTE_NONE */
     bool server, complete, confirmed, got_one; /* got_one: a packet of the peer was opened */
     bool quiet;                                /* nothing eliciting was sent since a packet came */
     bool owes_done, owes_token, owes_ping, owes_close, paced;
@@ -25582,7 +25575,7 @@ typedef struct vt__quic {
     vt__qpkt_params peer;
     char *token; /* a client's, for its Initial packets */
     size_t token_len;
-    vt__quic_kept *early, *dgrams, **dgrams_end;
+    vt__quic_kept *early, *dgrams;
     uint8_t nearly, ndgrams;
     struct {
         vt__qpkt_cid cid;
