@@ -5925,7 +5925,8 @@ enum { VT__H2_OURS = 1, VT__H2_THEIRS = 2 };                   /* who reset it *
 
 /* Zeroed by vt__h2_attach and vt__h2_open; the caller reads id, ended, reset, held. */
 typedef struct vt__h2_stream {
-    vt__list out, owing; /* in the queue of what goes out; in that of streams that owe a control frame */
+    vt__turn out;   /* in the queue of what goes out */
+    vt__list owing; /* in that of streams that owe a control frame */
     struct vt__h2_stream *chain;
     uint32_t id, code; /* 0: not sent yet; of the reset */
     int32_t send_window, recv_window;
@@ -5985,11 +5986,11 @@ typedef struct vt__h2 {
     bool peer_connect_protocol, peer_away; /* peer_away: GOAWAY is here, peer_last its stream */
     /* out */
     uint8_t want, pinging, drain, replied; /* VT__H2_W_x, twice; see vt__h2_shutdown; bytes of replies */
-    uint16_t ready;                        /* bit q: queues[q] is not empty */
     uint32_t acks, away_last;
-    bool turn, busy; /* busy: data went either way since the last PING */
+    bool busy; /* data went either way since the last PING */
     uint8_t replies[VT__H2_REPLIES];
-    vt__list *first, *owing, *done, *queues[16]; /* urgency * 2 + incremental */
+    vt__list *first, *owing, *done;
+    vt__lanes lanes;
     int64_t opened_at, drain_at;
     /* budgets */
     int64_t debts[VT__H2_CAUSES]; /* until when each is paid off */
@@ -6092,38 +6093,12 @@ VT__INLINE int vt__h2_spoil(vt__h2 *h, uint32_t bytes) {
 }
 VT__INLINE void vt__h2_earn(vt__h2 *h, size_t bytes) { h->waste -= (uint32_t)VT__MIN(h->waste, bytes * 8); }
 
-/* ---- rings and queues: a pointer to the first of a circular list, or NULL ---- */
+/* ---- queues ---- */
 #define VT__H2_OUT(node) ((vt__h2_stream *)(void *)((char *)(node)-offsetof(vt__h2_stream, out)))
 #define VT__H2_OWING(node) ((vt__h2_stream *)(void *)((char *)(node)-offsetof(vt__h2_stream, owing)))
-static void vt__h2_ring_push(vt__list **ring, vt__list *n) {
-    if (*ring) vt__ds_list_push(*ring, n);
-    else *ring = n;
-}
-static void vt__h2_ring_remove(vt__list **ring, vt__list *n) {
-    if (*ring == n) *ring = n->next == n ? NULL : n->next;
-    vt__ds_list_remove(n);
-}
-/* In order of ids. Streams become ready nearly in that order, so this looks at one or two. */
-static void vt__h2_ring_sort(vt__list **ring, vt__h2_stream *s) {
-    vt__list *before = *ring;
-    if (before) {
-        while (VT__H2_OUT(before->prev)->id > s->id) {
-            before = before->prev;
-            if (before == *ring) break;
-        }
-        vt__ds_list_push(before, &s->out);
-    }
-    if (!before || (before == *ring && VT__H2_OUT(before)->id > s->id)) *ring = &s->out;
-}
-VT__INLINE unsigned vt__h2_lane(const vt__h2_stream *s) { return s->urgency * 2U + s->incremental; }
-
 static void vt__h2_unqueue(vt__h2 *h, vt__h2_stream *s) {
-    unsigned q = vt__h2_lane(s);
-    if (s->queue == VT__H2_Q_FIRST) vt__h2_ring_remove(&h->first, &s->out);
-    if (s->queue == VT__H2_Q_DATA) {
-        vt__h2_ring_remove(&h->queues[q], &s->out);
-        if (!h->queues[q]) h->ready &= (uint16_t) ~(1U << q);
-    }
+    if (s->queue == VT__H2_Q_FIRST) vt__ds_ring_remove(&h->first, &s->out.link);
+    if (s->queue == VT__H2_Q_DATA) vt__ds_lanes_remove(&h->lanes, &s->out);
     s->queue = VT__H2_Q_NONE;
 }
 /* Where a stream belongs. Heads, and the ends of streams without more data, need no window and go first. A head that is
@@ -6138,22 +6113,21 @@ static enum vt__h2_queue vt__h2_place(const vt__h2_stream *s) {
 /* After every change that vt__h2_place looks at. */
 static void vt__h2_schedule(vt__h2 *h, vt__h2_stream *s) {
     enum vt__h2_queue to = vt__h2_place(s);
-    unsigned q = vt__h2_lane(s);
     if (to == s->queue) return;
     vt__h2_unqueue(h, s);
     s->queue = (uint8_t)to;
-    if (to == VT__H2_Q_FIRST) vt__h2_ring_push(&h->first, &s->out);
+    if (to == VT__H2_Q_FIRST) vt__ds_ring_push(&h->first, &s->out.link);
     if (to != VT__H2_Q_DATA) return;
-    if (s->incremental) vt__h2_ring_push(&h->queues[q], &s->out);
-    else vt__h2_ring_sort(&h->queues[q], s);
-    h->ready |= (uint16_t)(1U << q);
+    s->out.order = s->id;
+    s->out.lane = (uint8_t)(s->urgency * 2 + s->incremental);
+    vt__ds_lanes_put(&h->lanes, &s->out);
 }
 static void vt__h2_owe(vt__h2 *h, vt__h2_stream *s) {
-    if (!s->owes) vt__h2_ring_push(&h->owing, &s->owing);
+    if (!s->owes) vt__ds_ring_push(&h->owing, &s->owing);
     s->owes = true;
 }
 static void vt__h2_settle(vt__h2 *h, vt__h2_stream *s) {
-    if (s->owes) vt__h2_ring_remove(&h->owing, &s->owing);
+    if (s->owes) vt__ds_ring_remove(&h->owing, &s->owing);
     s->owes = s->owes_reset = false;
 }
 
@@ -6189,7 +6163,7 @@ static int vt__h2_reset_by(const vt__h2 *h, uint32_t id) {
 }
 static void vt__h2_init_stream(vt__h2 *h, vt__h2_stream *s) {
     memset(s, 0, sizeof *s);
-    vt__ds_list_init(&s->out);
+    vt__ds_list_init(&s->out.link);
     vt__ds_list_init(&s->owing);
     s->send_window = (int32_t)h->peer_window;
     s->recv_window = (int32_t)h->cfg->window;
@@ -6968,27 +6942,23 @@ static VT__UNUSED void vt__h2_ready(vt__h2 *h, vt__h2_stream *s, size_t avail, b
     s->fin = fin;
     vt__h2_schedule(h, s);
 }
-/* The lane to serve: the most urgent; of its two, each in turn. */
-VT__INLINE unsigned vt__h2_lane_next(const vt__h2 *h) {
-    unsigned q = (unsigned)__builtin_ctz(h->ready) & ~1U, both = h->ready >> q & 3;
-    return both == 3 ? q + h->turn : q + (both == 2);
-}
 /* What to write next; the same until something changes. */
 static VT__UNUSED enum vt__h2_out vt__h2_pick(vt__h2 *h, vt__h2_stream **s, size_t *max) {
     *max = 0;
     if (vt__h2_has_control(h)) return VT__H2_OUT_CONTROL;
     if (h->done) {
         *s = VT__H2_OWING(h->done);
-        vt__h2_ring_remove(&h->done, h->done);
+        vt__ds_ring_remove(&h->done, h->done);
         return VT__H2_OUT_DONE;
     }
     if (h->err) return VT__H2_OUT_NONE;
     if (h->first) {
-        *s = VT__H2_OUT(h->first);
+        *s = VT__H2_OUT(VT__TURN(h->first));
         return (*s)->want_head ? VT__H2_OUT_HEAD : VT__H2_OUT_DATA;
     }
-    if (!h->ready || h->send_window <= 0) return VT__H2_OUT_NONE;
-    *s = VT__H2_OUT(h->queues[vt__h2_lane_next(h)]);
+    vt__turn *turn = vt__ds_lanes_next(&h->lanes);
+    if (!turn || h->send_window <= 0) return VT__H2_OUT_NONE;
+    *s = VT__H2_OUT(turn);
     *max = VT__MIN((*s)->avail, (size_t)VT__MIN((*s)->send_window, h->send_window));
     *max = VT__MIN(*max, h->peer_frame);
     return VT__H2_OUT_DATA;
@@ -6996,15 +6966,13 @@ static VT__UNUSED enum vt__h2_out vt__h2_pick(vt__h2 *h, vt__h2_stream **s, size
 /* The head of a frame with n of the stream's bytes, up to what vt__h2_pick allowed; they follow it. */
 static VT__UNUSED void vt__h2_put_data(vt__h2 *h, vt__h2_stream *s, size_t n, uint8_t out[VT__H2_FRAME]) {
     bool end = s->fin && n == s->avail && !s->want_head;
-    unsigned lane = vt__h2_lane(s);
     (void)vt__h2_put_frame(out, n, VT__H2_T_DATA, end ? VT__H2_END_STREAM : 0, s->id);
     s->send_window -= (int32_t)n;
     h->send_window -= (int32_t)n;
     s->avail -= n;
     h->busy = true;
     vt__h2_earn(h, n);
-    h->turn = !s->incremental; /* the other lane's */
-    if (s->queue == VT__H2_Q_DATA && s->incremental) h->queues[lane] = s->out.next;
+    if (s->queue == VT__H2_Q_DATA) vt__ds_lanes_served(&h->lanes, &s->out);
     if (end) vt__h2_end(h, s, VT__H2_LOCAL);
     else vt__h2_schedule(h, s);
 }
@@ -7059,7 +7027,7 @@ static uint8_t *vt__h2_put_owed(vt__h2 *h, vt__h2_stream *s, uint8_t *p) {
     else if (credit) p = vt__h2_put_word(p, VT__H2_T_WINDOW_UPDATE, s->id, credit);
     s->recv_window += (int32_t)credit;
     vt__h2_settle(h, s);
-    if (s->released) vt__h2_ring_push(&h->done, &s->owing);
+    if (s->released) vt__ds_ring_push(&h->done, &s->owing);
     return p;
 }
 /* Writes control frames, as many as fit in cap >= VT__H2_CONTROL_MIN bytes; their number of bytes. */
@@ -7945,7 +7913,6 @@ typedef struct vt__qpkt_note {
     uint64_t a, b;
     uint32_t len;
     uint8_t kind, flags;
-    uint16_t more;
 } vt__qpkt_note;
 
 enum { VT__QPKT_CID_MAX = 20 };
@@ -9795,9 +9762,9 @@ static VT__UNUSED void vt__qrec_path(vt__qrec *r) {
  * test:   tests/test_qstr.c   fuzz: fuzz/fuzz_qstr.c
  *
  * Halves (vt__qstr_in, vt__qstr_out) are of use alone, too: for the bytes of the handshake. What comes in order is pointed at
- * where it lies; what comes early is copied into chunks, each of which holds a fixed piece of the stream, so that their number
- * is bounded by the window, however small the pieces are that come; the list of pieces has a bound of its own. Of bytes
- * that come twice the first ones count. What goes out is copied into blocks, and kept until it is acknowledged.
+ * where it lies; what comes early is copied into chunks, each of which holds a fixed piece of the stream, so that together
+ * they are no larger than the windows and two more for each stream, however small the pieces are that come; the list of
+ * pieces has a bound of its own. Of bytes that come twice the first ones count. What goes out is copied into blocks, and kept until it is acknowledged.
  *
  * In: vt__qstr_recv takes a frame, then vt__qstr_next says what there is to know, one thing at a time. Out: vt__qstr_put_control
  * and vt__qstr_put_data write one frame each, and a note on it, which comes back by vt__qstr_acked or vt__qstr_lost. Frames are
@@ -10310,7 +10277,7 @@ static void vt__qstr_look_at_credit(vt__qstr *q, vt__qstr_stream *s) {
     if (vt__qstr_worth(q->used, vt__qstr_conn_window(q), q->recv_max)) q->owes |= VT__QSTR_OWES_MAX;
 }
 /* n bytes of data have been put to use; the peer may send as many more. */
-static VT__UNUSED void vt__qstr_consumed(vt__qstr *q, vt__qstr_stream *s, size_t n) {
+static VT__UNUSED void vt__qstr_consumed(vt__qstr *q, vt__qstr_stream *s, uint64_t n) {
     s->held -= n;
     q->used += n;
     vt__qstr_look_at_credit(q, s);
@@ -17248,8 +17215,12 @@ static bool vt__udp_rx_turn(vt__udp *u, vt__udp_rx *rx) {
         rx->ecn = 0;
         memset(&rx->local, 0, sizeof rx->local);
         vt__udp_addr_from(&rx->remote, m->hdr.msg_name);
-        for (struct cmsghdr *c = CMSG_FIRSTHDR(&m->hdr); c; c = CMSG_NXTHDR(&m->hdr, c))
+        for (size_t at = 0; at + CMSG_LEN(0) <= m->hdr.msg_controllen;) {
+            struct cmsghdr *c = (void *)((char *)m->hdr.msg_control + at);
+            if (c->cmsg_len < CMSG_LEN(0)) break;
             vt__udp_rx_control(u, rx, c);
+            at += (c->cmsg_len + sizeof(size_t) - 1) & ~(sizeof(size_t) - 1);
+        }
         rx->local.port = u->port;
         return true;
     }
@@ -17284,10 +17255,10 @@ static void vt__udp_tx_add(vt__udp_tx *tx, int level, int type, const void *data
     struct cmsghdr *c = (void *)(tx->control + tx->hdr.msg_controllen);
     c->cmsg_level = level;
     c->cmsg_type = type;
-    c->cmsg_len = CMSG_LEN(n);
+    c->cmsg_len = (__typeof__(c->cmsg_len))CMSG_LEN(n);
     memcpy(CMSG_DATA(c), data, n);
     tx->hdr.msg_control = tx->control;
-    tx->hdr.msg_controllen += CMSG_SPACE(n);
+    tx->hdr.msg_controllen = (__typeof__(tx->hdr.msg_controllen))(tx->hdr.msg_controllen + CMSG_SPACE(n));
 }
 static void vt__udp_tx_source(vt__udp_tx *tx, int family, const vt__udp_addr *a) {
     struct vt__udp_pktinfo4 v4 = {0, {0}, {0}};

@@ -52,7 +52,7 @@ static void finish(struct peer *q) {
         if (q->pool[i].used && !q->pool[i].s.released) peer_release(q, &q->pool[i]);
     peer_flush(q);
     for (size_t i = 0; i < POOL; i++) MUST(!q->pool[i].used);
-    MUST(q->h.active == 0 && q->h.held == 0 && !q->h.ready && !q->h.first && !q->h.owing);
+    MUST(q->h.active == 0 && q->h.held == 0 && !q->h.lanes.ready && !q->h.first && !q->h.owing);
     peer_free(q);
 }
 

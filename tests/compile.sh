@@ -142,6 +142,7 @@ for s in VTHTTP_HTTP=0 VTHTTP_CLIENT=0 VTHTTP_POLL=1 VTHTTP_UCONTEXT=1 VTHTTP_SI
     VTHTTP_STATIC=1 \
     VTHTTP_H2=1 'VTHTTP_H2=1 -DVTHTTP_HTTP=0' 'VTHTTP_H2=1 -DVTHTTP_POLL=1 -DVTHTTP_SIM=1' \
     'VTHTTP_H2=1 -DVTHTTP_HOOKS=1 -DVTHTTP_CLIENT=0' 'VTHTTP_H2=1 -DNDEBUG -O2' \
+    'VTHTTP_H3=1 -DVTHTTP_SIM=1' 'VTHTTP_H3=1 -DVTHTTP_SIM=1 -DVTHTTP_POLL=1 -DVTHTTP_HOOKS=1' \
     VTHTTP_HOOKS=1 'VTHTTP_HOOKS=1 -DVTHTTP_WRAP=1 -DVTHTTP_SIM=1' 'VTHTTP_HOOKS=1 -DVTHTTP_POLL=1 -DVTHTTP_HTTP=0' \
     'VTHTTP_HTTP=0 -DVTHTTP_POLL=1 -DVTHTTP_UCONTEXT=1'; do
     ok "gcc, $s" cc gcc -std=gnu11 -fsyntax-only -D$s main.c
@@ -150,7 +151,8 @@ done
 if echo '#include <openssl/ssl.h>' | gcc -E -x c - > /dev/null 2>&1; then
     for s in VTHTTP_TLS=1 'VTHTTP_TLS=1 -DVTHTTP_POLL=1' 'VTHTTP_TLS=1 -DVTHTTP_HOOKS=1' 'VTHTTP_TLS=1 -DVTHTTP_HTTP=0' \
         'VTHTTP_TLS=1 -DVTHTTP_SIM=1 -DVTHTTP_UCONTEXT=1' 'VTHTTP_TLS=1 -DNDEBUG -O2' 'VTHTTP_TLS=1 -DVTHTTP_H2=1' \
-        'VTHTTP_TLS=1 -DVTHTTP_H3=1' 'VTHTTP_TLS=1 -DVTHTTP_H2=1 -DVTHTTP_H3=1 -DVTHTTP_SIM=1'; do
+        'VTHTTP_TLS=1 -DVTHTTP_H3=1' 'VTHTTP_TLS=1 -DVTHTTP_H2=1 -DVTHTTP_H3=1 -DVTHTTP_SIM=1' \
+        'VTHTTP_TLS=1 -DVTHTTP_H2=1 -DVTHTTP_H3=1 -DVTHTTP_HOOKS=1 -DNDEBUG -O2'; do
         ok "gcc, $s" cc gcc -std=gnu11 -fsyntax-only -D$s main.c
         if have clang; then ok "clang, $s" cc clang -std=gnu11 -fsyntax-only -D$s main.c; fi
     done
@@ -165,6 +167,7 @@ ok 'c11 after other headers, VTHTTP_HOOKS=1' cc gcc -std=c11 -fsyntax-only -DVTH
 ok 'VTHTTP_HOOKS=1, -D_FORTIFY_SOURCE=2' cc gcc -std=gnu11 -O2 -D_FORTIFY_SOURCE=2 -DVTHTTP_HOOKS=1 -c -o fort.o main.c
 cc gcc -fsyntax-only -DVTHTTP_HOOKS=1 -DVTHTTP_STATIC=1 main.c > out 2>&1 && fail 'VTHTTP_HOOKS=1 with VTHTTP_STATIC=1 compiles'
 ok 'c11 after other headers, VTHTTP_H2=1' cc gcc -std=c11 -fsyntax-only -DVTHTTP_H2=1 after.c
+ok 'c11 after other headers, VTHTTP_H3=1' cc gcc -std=c11 -fsyntax-only -DVTHTTP_H3=1 -DVTHTTP_SIM=1 after.c
 ok 'a program, VTHTTP_H2=1' cc gcc -std=gnu11 -O1 -DVTHTTP_H2=1 -o h2 main.c
 ok 'the VTHTTP_H2=1 program runs' timeout 20 ./h2
 ok 'VTHTTP_HTTP=0, a program -O2' cc gcc -std=gnu11 -O2 -DVTHTTP_HTTP=0 -o threads main.c
@@ -174,6 +177,7 @@ ok 'the VTHTTP_HTTP=0 program runs' timeout 20 ./threads
 if have musl-gcc; then
     for std in c11 gnu11; do ok "musl-gcc, $std, after other headers" cc musl-gcc -std=$std -fsyntax-only after.c; done
     ok 'musl-gcc, c11' cc musl-gcc -std=c11 -O1 -c -o musl.o impl.c
+    ok 'musl-gcc, c11, VTHTTP_H3=1' cc musl-gcc -std=c11 -O1 -DVTHTTP_H3=1 -DVTHTTP_SIM=1 -c -o musl.o impl.c
     ok 'musl-gcc, c11, VTHTTP_HOOKS=1' cc musl-gcc -std=c11 -O1 -DVTHTTP_HOOKS=1 -c -o musl.o impl.c
     ok 'musl-gcc, gnu11' cc musl-gcc -std=gnu11 -O1 -c -o main.o main.c
     ok 'musl-gcc, gnu11, VTHTTP_HOOKS=1' cc musl-gcc -std=gnu11 -O1 -DVTHTTP_HOOKS=1 -c -o hooked.o hooked.c
