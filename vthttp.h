@@ -24784,7 +24784,6 @@ static int vt__qtls_tickets(vt__qtls *q) {
 }
 /* Goes on: also a client's first step, and what follows VT__QTLS_DEAR, on any OS thread. As vt__qtls_recv. */
 static VT__UNUSED int vt__qtls_go(vt__qtls *q) {
-    if (q->o.err) return q->o.err;
     int r = q->complete ? 0 : vt__ossl_shake(&q->o);
     /* A server that would read 0-RTT data stops behind its Finished, and says that it is through: on with it. */
     if (r == 1 && !SSL_is_init_finished(q->o.ssl)) r = vt__ossl_shake(&q->o);
@@ -24837,8 +24836,7 @@ static int vt__qtls_wrap(vt__qtls *q, int level, const uint8_t *p, size_t n) {
  * be called next, on whatever OS thread has time. < 0: an error for good, the connection is to be closed with q->code. */
 static VT__UNUSED int vt__qtls_recv(vt__qtls *q, int level, const uint8_t *p, size_t n) {
     int r = 0;
-    if (q->o.err) return q->o.err;
-    if (n == 0) return 0;
+    if (n == 0) return q->o.err;
     if (q->complete) r = vt__qtls_after(q, p, n);
     if (r == 0 && level != q->read) /* RFC 9001 4.1.3 */
         r = vt__qtls_fail(q, VT__QTLS_PROTOCOL_VIOLATION, "CRYPTO of a level that is over");

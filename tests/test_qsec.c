@@ -485,6 +485,19 @@ static void kit_drop(void) {
     EVP_MD_free(k->sha384);
     memset(&vt__qsec_g, 0, sizeof vt__qsec_g);
 }
+static void *all_at_once(void *arg) {
+    (void)arg;
+    CHECK_EQ(everything(), 0);
+    return NULL;
+}
+TEST(os_threads_may_begin_together) {
+    enum { THREADS = 4 };
+    pthread_t t[THREADS];
+    CHECK_EQ(everything(), 0);
+    kit_drop();
+    for (int i = 0; i < THREADS; i++) REQUIRE(pthread_create(&t[i], NULL, all_at_once, NULL) == 0);
+    for (int i = 0; i < THREADS; i++) pthread_join(t[i], NULL);
+}
 TEST(allocations_that_fail_give_errors_and_no_more) {
     int failures = 0;
     CHECK_EQ(everything(), 0); /* OpenSSL has begun: its beginning does not survive want of memory */

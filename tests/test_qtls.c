@@ -100,6 +100,8 @@ static void take_secrets(struct pair *p, vt__qtls *q) {
         CHECK(!p->have[client][level][write]);
         p->have[client][level][write] = true;
         p->secrets[client][level][write] = s;
+        memset(&s, 0, sizeof s);
+        CHECK_MEM(&q->secrets[q->taken - 1].s, sizeof s, &s, sizeof s); /* none stays behind */
     }
 }
 static int step(struct pair *p, vt__qtls *q, int r) {
@@ -271,6 +273,7 @@ static void fails_with(struct pair *p, int r, vt__qtls *who, uint64_t code, int 
     }
     const uint8_t *b;
     CHECK_EQ(vt__qtls_recv(who, VT__QTLS_INITIAL, (const uint8_t *)"x", 1), r); /* for good */
+    CHECK_EQ(vt__qtls_recv(who, VT__QTLS_INITIAL, NULL, 0), r);
     CHECK_EQ(vt__qtls_go(who), r);
     CHECK(who->code == code);
     if (who == p->c) CHECK_EQ(vt__qtls_out(who, VT__QTLS_APP, &b), 0);
@@ -594,6 +597,17 @@ TEST(b05_tickets_without_end_are_too_much) {
     free(b);
     pair_end(&p);
 }
+TEST(tickets_that_limit_early_data_are_0x0a) {
+    if (VT__QTLS_NATIVE) SKIP("a native server gives no such ticket");
+    const vt__ossl_client cc = trusting();
+    struct pair p;
+    REQUIRE(contexts(&p, &cfg, H3, &cc) == 0);
+    SSL_CTX_set_max_early_data(p.sx->ctx, 1000);
+    CHECK_EQ(start(&p, 0), VT_ETLS);
+    CHECK_EQ(p.c->code, 0x0a);
+    CHECK(p.c->complete && p.s->complete);
+    pair_end(&p);
+}
 /* White box: they came, and are taken away before the client is through. */
 TEST(a_server_without_parameters_is_0x16d) {
     const vt__ossl_client cc = trusting();
@@ -655,6 +669,59 @@ TEST(dear_keys_are_told_and_may_be_computed_elsewhere) {
     }
     pair_end(&p);
     pem_free(&rsa);
+}
+
+/* ---- OS threads ---- */
+static vt__ossl_ctx *shared_s, *shared_c;
+static void *handshakes(void *arg) {
+    struct pair p = {.sx = shared_s, .cx = shared_c};
+    for (int i = 0; i < 10; i++) {
+        vt__qtls_cfg s = server_of(&p), c = client_of(&p);
+        c.port = 443 + i % 2;
+        CHECK_EQ(machines(&p, &s, &c), 0);
+        CHECK_EQ(shake(&p), 0);
+        is_complete(&p);
+        *(int *)arg += p.s->resumed;
+        machines_end(&p);
+    }
+    return NULL;
+}
+TEST(contexts_tickets_and_sessions_are_shared_by_os_threads) {
+    enum { THREADS = 4 };
+    const vt__ossl_client cc = trusting();
+    struct pair p;
+    pthread_t t[THREADS];
+    int resumed[THREADS] = {0}, sum = 0;
+    REQUIRE(contexts(&p, &cfg, H3, &cc) == 0);
+    shared_s = p.sx, shared_c = p.cx;
+    for (int i = 0; i < THREADS; i++) REQUIRE(pthread_create(&t[i], NULL, handshakes, &resumed[i]) == 0);
+    for (int i = 0; i < THREADS; i++) pthread_join(t[i], NULL), sum += resumed[i];
+    CHECK(sum > 0);
+    pair_end(&p);
+}
+static void *goes_on(void *q) {
+    CHECK_EQ(vt__qtls_go(q), 0);
+    return NULL;
+}
+TEST(a_dear_step_may_be_made_by_another_os_thread) {
+    const vt__ossl_client cc = trusting();
+    struct pair p;
+    pthread_t t;
+    REQUIRE(contexts(&p, &cfg, H3, &cc) == 0);
+    CHECK_EQ(SSL_CTX_set1_groups_list(p.cx->ctx, "P-384"), 1);
+    vt__qtls_cfg s = server_of(&p), c = client_of(&p);
+    REQUIRE(machines(&p, &s, &c) == 0 && vt__qtls_go(p.c) == 0);
+    size_t n;
+    uint8_t *b = all_of(p.c, VT__QTLS_INITIAL, 0, &n);
+    CHECK_EQ(vt__qtls_recv(p.s, VT__QTLS_INITIAL, b, n), VT__QTLS_DEAR);
+    CHECK_EQ(p.s->nsecrets, 0);
+    free(b); /* the input is the machine's by now */
+    REQUIRE(pthread_create(&t, NULL, goes_on, p.s) == 0);
+    pthread_join(t, NULL);
+    take_secrets(&p, p.s);
+    CHECK_EQ(shake(&p), 0);
+    is_complete(&p);
+    pair_end(&p);
 }
 
 /* ---- 0-RTT ---- */
