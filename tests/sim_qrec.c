@@ -1,6 +1,6 @@
 /* Loss recovery and congestion control alone, over a simulated link: senders and receivers that speak a plain format of their
  * own. What transfers reach under loss, reordering, black holes, marks; that flows share; thousands of links at random. */
-#define VTHTTP_TLS 1
+#define VTHTTP_SIM 1
 #define VTHTTP_H3 1
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
@@ -426,7 +426,7 @@ static void random_link(struct qlink_cfg *c, uint64_t *rng) {
     c->delay_ns = (int64_t)(test_rand(rng) % (200 * MS));
     if (up_to(rng, 1)) c->jitter_ns = (int64_t)(test_rand(rng) % (20 * MS));
     if (up_to(rng, 1)) c->rate_bps = 100000 + test_rand(rng) % 50000000, c->queue = 5 + up_to(rng, 100);
-    if (up_to(rng, 1)) c->loss = up_to(rng, 300000), c->burst = up_to(rng, 3);
+    if (up_to(rng, 1)) c->loss = up_to(rng, 200000), c->burst = up_to(rng, 3);
     if (up_to(rng, 2) == 0) c->reorder = up_to(rng, 200000);
     if (up_to(rng, 2) == 0) c->dup = up_to(rng, 100000);
     if (up_to(rng, 2) == 0) c->corrupt = up_to(rng, 100000);
@@ -445,7 +445,7 @@ static void random_run(uint64_t seed) {
                         .max_packets = 1u << (5 + up_to(&rng, 8))};
     sim_init(&s, &there, &back, seed);
     sim_flow(&s, &cfg, 100 + test_rand(&rng) % 300000, 0, seed);
-    bool through = sim_run(&s, 3600 * SECOND);
+    bool through = sim_run(&s, 100000 * SECOND); /* nobody is told to be quick where half is lost */
     const vt__qrec *r = &s.a[0].r;
     bool sound = through && !s.a[0].bad && !s.b[0].bad && s.b[0].ends == s.a[0].total &&
                  r->in_flight <= r->cfg.window_max;

@@ -2,7 +2,6 @@
  * clock of ours; items of the list of attacks by number (b03_NN). */
 /* valgrind */
 #define VTHTTP_SIM 1
-#define VTHTTP_TLS 1
 #define VTHTTP_H3 1
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
