@@ -7768,7 +7768,7 @@ static bool vt__qpack_put_dynamic(vt__qpack_head *w, int id, uint32_t named, vt_
         vt__hpack_enter(h, &k, value, spot.newest, spot.print);
         i = 1;
     }
-    *spot.seen = spot.print;
+    if (!i) *spot.seen = spot.print;
     if (i && vt__qpack_usable(w, h->t.made - i)) return vt__qpack_put_number(w, h->t.made - i);
     return vt__qpack_put_named(w, like, named, name, value);
 }

@@ -197,6 +197,7 @@ ok 'two files and one implementation link' gcc -o two two.o user.o impl.o -pthre
 ok 'they run' ./two
 ok 'compiles: impl.c, VTHTTP_HTTP=0' cc gcc -std=gnu11 -DVTHTTP_HTTP=0 -c -o threads.o impl.c
 ok 'compiles: impl.c, VTHTTP_H2=1' cc gcc -std=gnu11 -O0 -DVTHTTP_H2=1 -c -o h2.o impl.c
+ok 'compiles: impl.c, VTHTTP_H3=1' cc gcc -std=gnu11 -O0 -DVTHTTP_H3=1 -DVTHTTP_SIM=1 -c -o h3.o impl.c
 sed 's/^#define VTHTTP_VERSION_NUMBER.*/#define VTHTTP_VERSION_NUMBER 99/' "$root/vthttp.h" > old.h
 sed 's/vthttp.h/old.h/' user.c > old_user.c
 ok 'compiles: a file with an older header' cc gcc -std=gnu11 -I. -c old_user.c
@@ -224,8 +225,11 @@ if have nm; then
         pass
     fi
     # Without optimization functions stay that nobody calls, which tells what was compiled.
-    if nm c11.o | grep -q hpack || ! nm h2.o | grep -q hpack; then
-        fail 'HPACK is there without VTHTTP_H2=1, or is not with it'
+    if nm c11.o | grep -q -E 'vt__(hpack|msg|h2|qpack|h3)_' || nm h2.o | grep -q -E 'vt__(qpack|h3)_' ||
+        nm h3.o | grep -q vt__h2_; then
+        fail 'what VTHTTP_H2=1 or VTHTTP_H3=1 brings is there without it'
+    elif ! nm h2.o | grep -q vt__hpack_ || ! nm h3.o | grep -q vt__hpack_ || ! nm h3.o | grep -q vt__h3_; then
+        fail 'what VTHTTP_H2=1 or VTHTTP_H3=1 brings is not there with it'
     else
         pass
     fi

@@ -45,7 +45,7 @@ static void put_section(struct bytes *b, const char *list) {
     size_t n = vt__qpack_enc_end(&w, &from);
     bytes_add(b, from, n);
 }
-static void put_head(struct bytes *b, const char *list) {
+__attribute__((unused)) static void put_head(struct bytes *b, const char *list) {
     struct bytes in = {NULL, 0, 0};
     put_section(&in, list);
     put_frame(b, VT__H3_T_HEADERS, in.p, in.n);
@@ -83,6 +83,7 @@ struct peer {
     int rc;
     struct bytes log, data; /* events as text; what DATA brought */
     uint64_t data_run, run_id;
+    int heads_end; /* heads that said that nothing follows */
 };
 static void peer_start(struct peer *q, bool server) {
     vt__h3_cfg_fill(&q->cfg);
@@ -139,6 +140,7 @@ static void peer_on(struct peer *q, const vt__msg_event *ev) {
     peer_flush_run(q);
     bool end = ev->type == VT__MSG_EV_END || ev->type == VT__MSG_EV_TRAILERS ||
                (ev->type == VT__MSG_EV_HEAD && ev->end);
+    q->heads_end += ev->type == VT__MSG_EV_HEAD && ev->end;
     switch (ev->type) {
     case VT__MSG_EV_OPEN:
         peer_say(q, "open", ev->id, "");

@@ -81,11 +81,14 @@ TEST(the_end_comes_by_itself) {
     serve();
     begin(), put_head(&in, GET), give(0, false);
     CHECK_STR(said(), GET_SAID);
+    CHECK_EQ(q.heads_end, 0);
     begin(), give(0, true);
     CHECK_STR(said(), "end 0;");
     begin(), put_head(&in, POST), put_frame(&in, VT__H3_T_DATA, "x", 1), give(4, false);
     begin(), give(4, true);
     CHECK(has(said(), "data 4 1;end 4;"));
+    get(8);
+    CHECK_EQ(q.heads_end, 1);
 }
 TEST(responses) {
     start(false, NULL);
@@ -602,6 +605,7 @@ TEST(b49_a_section_before_its_entry) {
     CHECK_STR(said(), "open 12;:method=GET;:scheme=https;:authority=a;:path=/;head 12;end 12;");
     insert_one();
     CHECK_STR(said(), WAITED(0) "end 0;" WAITED(4) "data 4 3;");
+    CHECK_EQ(q.heads_end, 2); /* of 0 and 12 */
     CHECK_EQ(q.h.nblocked, 1);
     begin(), put_head(&in, "t=u;"), give(4, true);
     CHECK_STR(said(), "t=u;trailers 4;");

@@ -39,7 +39,7 @@ if wanted parser && build bench_h1; then
 fi
 
 if wanted hpack && build bench_hpack; then
-    say "## HPACK: header blocks, beside copying the bytes that they decode to"
+    say "## HPACK, QPACK: header blocks, beside copying the bytes that they decode to"
     run 60 "$dir/bench_hpack" -n=$((count * 2)) -reps=$pairs
 fi
 
