@@ -26131,7 +26131,7 @@ static bool vt__quic_for_us(vt__quic *c, const vt__qpkt_head *h) {
                  vt__qpkt_cid_eq(to, c->retried ? &c->retry_scid : &c->odcid);
     if (!o && !first) return false;
     c->pkt.ours = o ? o->seq : 0;
-    if (h->type == VT__QPKT_T_SHORT || !(c->got_one || c->server)) return true;
+    if (h->type == VT__QPKT_T_SHORT || !c->got_one) return true;
     return h->scid_len == c->peer_scid.len && memcmp(h->scid, c->peer_scid.b, h->scid_len) == 0;
 }
 /* The keys that a packet is read with; NULL: there are none (yet). There are none for 0-RTT. */
@@ -26147,17 +26147,17 @@ static vt__qkeys_level *vt__quic_level_of(vt__quic *c, const vt__qpkt_head *h) {
     }
     return vt__qsec_has(&l->rx) ? l : NULL;
 }
-/* A client learns the server's connection ID by its first packet, and the version that it chose by the first one behind
- * ClientHello. */
+/* The first packet that could be opened says which ID the peer has: heads alone are anybody's. A client learns the version
+ * that the server chose by the first one behind ClientHello. */
 static void vt__quic_met(vt__quic *c, const vt__qpkt_head *h) {
     bool first = !c->got_one;
     c->got_one = true;
-    if (c->server || h->type == VT__QPKT_T_SHORT) return;
+    if (h->type == VT__QPKT_T_SHORT) return;
     if (first) {
         vt__qpkt_cid_set(&c->peer_scid, h->scid, h->scid_len);
         c->cids.theirs[0].cid = c->peer_scid;
     }
-    if (h->version != c->keys.version) vt__quic_turn_version(c, h->version);
+    if (!c->server && h->version != c->keys.version) vt__quic_turn_version(c, h->version);
 }
 /* One that was opened: 1, 0: drop it, < 0. */
 static int vt__quic_opened(vt__quic *c, const vt__qpkt_head *h, const vt__qkeys_packet *k) {

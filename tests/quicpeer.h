@@ -233,10 +233,18 @@ static inline void net_accept(struct net *w, const struct qlink_dgram *d) {
         w->retries++;
         return;
     }
+    if (e->up) vt__quic_free(&e->c);
     e->up = vt__quic_init(&e->c, &e->cfg, &s, w->now) == 0;
 }
+/* For another connection than this one, which nobody knows yet: the packet that it was made for was not what it seemed. */
+static inline bool net_is_another(struct end *e, const struct qlink_dgram *d) {
+    vt__qpkt_head h;
+    const vt__qpkt_cid *first = e->c.retried ? &e->c.retry_scid : &e->c.odcid;
+    if (e->c.got_one || vt__qpkt_head_get(&h, d->data, d->n, VT__QCID_LEN) < 0) return false;
+    return h.dcid_len != first->len || memcmp(h.dcid, first->b, h.dcid_len) != 0;
+}
 static inline void net_deliver(struct net *w, struct end *e, struct qlink_dgram *d) {
-    if (e == &w->server && !e->up) net_accept(w, d);
+    if (e == &w->server && (!e->up || net_is_another(e, d))) net_accept(w, d);
     if (!e->up) return;
     vt__qroute_addr local = addr_of(d->to), remote = addr_of(d->from);
     vt__quic_dgram g = {d->data, d->n, &local, &remote, d->ecn};

@@ -164,6 +164,22 @@ TEST(b03_02_amplification) {
         net_free(&w);
     }
 }
+/* The head of a packet that cannot be opened is anybody's, and nothing of it stays. */
+TEST(b03_03_forged_head) {
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    struct qlink_dgram d = {0};
+    CHECK(qlink_recv(&w.up, w.now + VT_SEC, &d));
+    memcpy(datagram, d.data, d.n);
+    datagram[6 + VT__QCID_LEN + 1] ^= 1; /* of the source's ID */
+    deliver(&w.server, d.n);
+    CHECK(w.server.up && !w.server.c.got_one);
+    memcpy(datagram, d.data, d.n);
+    deliver(&w.server, d.n);
+    net_run(&w, VT_SEC);
+    CHECK(w.client.confirmed && w.server.confirmed);
+    net_free(&w);
+}
 /* Packets that come before their keys are kept, but few. */
 TEST(b03_04_before_keys) {
     net_init(&w, &near_by, test_seed());
