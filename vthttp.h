@@ -17008,6 +17008,9 @@ VT_API int vt_wait_fd(int fd, int events, int64_t until) {
 #define IPV6_RECVTCLASS 66
 #define IPV6_TCLASS 67
 #endif
+#ifndef SO_REUSEPORT
+#define SO_REUSEPORT 15
+#endif
 #ifndef SO_RXQ_OVFL
 #define SO_RXQ_OVFL 40
 #endif
