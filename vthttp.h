@@ -11847,10 +11847,11 @@ static VT__UNUSED bool vt__h3_head_field(vt__h3_head *w, int id, vt_str name, vt
 }
 /* The number of bytes of the head's frame, and the first one of them. With VT__H3_FIN the caller ends the stream behind them. */
 static VT__UNUSED size_t vt__h3_head_end(vt__h3_head *w, uint8_t **frame) {
-    uint8_t *section, head[1 + VT__H3_INT_MAX];
-    size_t n = vt__qpack_enc_end(&w->q, &section),
-           k = (size_t)(vt__h3_put(vt__h3_put(head, VT__H3_T_HEADERS), n) - head);
-    *frame = memcpy(section - k, head, k);
+    uint8_t head[1 + VT__H3_INT_MAX];
+    size_t n = vt__qpack_enc_end(&w->q, frame);
+    size_t k = (size_t)(vt__h3_put(vt__h3_put(head, VT__H3_T_HEADERS), n) - head);
+    *frame -= k;
+    memcpy(*frame, head, k);
     if (w->how & VT__H3_FIN) w->s->ended |= VT__H3_LOCAL;
     return n + k;
 }

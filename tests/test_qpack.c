@@ -96,7 +96,7 @@ static const char b2[] =
 static const char b3[] = "4a63 7573 746f 6d2d 6b65 790c 6375 7374 6f6d 2d76 616c 7565";
 static const char b5[] = "810d 6375 7374 6f6d 2d76 616c 7565 32";
 TEST(rfc_b2_to_b5_dynamic_table) {
-    uint8_t out[VT__QPACK_INT_BYTES];
+    uint8_t out[VT__QPACK_INT_BYTES] = {0};
     fresh(220);
     CHECK_EQ(section("0381 10 11"), 1);
     CHECK_EQ(needed, 2);
