@@ -54,6 +54,7 @@
  *   @qpack      QPACK: field sections of HTTP/3 (VTHTTP_H3)
  *   @qpkt       QUIC on the wire: integers, packet heads, frames, transport parameters (VTHTTP_H3)
  *   @qpath      QUIC: what a path carries: size of datagrams, ECN (VTHTTP_H3)
+ *   @qbbr       QUIC: a congestion controller that models the bottleneck (VTHTTP_H3)
  *   @qcc        QUIC: congestion control and pacing (VTHTTP_H3)
  *   @qrec       QUIC: acknowledgements, loss recovery (VTHTTP_H3)
  *   @qstr       QUIC streams: reassembly, what is sent and kept, flow control (VTHTTP_H3)
@@ -8833,8 +8834,129 @@ static VT__UNUSED bool vt__qpath_ecn_counts(vt__qpath *p, const uint64_t *is, ui
 }
 
 /*==============================================================================
- * MARK: - @qcc     QUIC: congestion control and pacing (VTHTTP_H3)
+ * MARK: - @qbbr    QUIC: a congestion controller that models the bottleneck (VTHTTP_H3)
  * uses:   @plat
+ * pure.   After draft-ietf-ccwg-bbr. States: STARTUP -> DRAIN -> CRUISE <-> PROBE_RTT, see vt__qbbr_step.
+ * test:   tests/test_qrec.c tests/sim_qrec.c
+ *
+ * The rate at which data arrives, at most of ten rounds, and the least round trip of ten seconds say how much fits into the
+ * path; so much is in flight, at that pace, and single losses mean nothing. Where more than a tenth of a round is lost, what
+ * was in flight then becomes a bound, that grows again while nothing is lost.
+ *
+ * Every packet takes along how much had arrived when it was sent: the difference, by the longer of the time that sending and
+ * that acknowledging took, is a sample. Samples of a sender that had nothing to send count only if they are higher.
+ *============================================================================*/
+enum { VT__QBBR_STARTUP, VT__QBBR_DRAIN, VT__QBBR_CRUISE, VT__QBBR_PROBE_RTT };
+enum { VT__QBBR_ROUNDS = 10, VT__QBBR_LEAST = 4, VT__QBBR_PHASES = 8 };
+#define VT__QBBR_RTT_NS INT64_C(10000000000) /* for how long a least round trip is believed */
+#define VT__QBBR_PROBE_NS INT64_C(200000000)
+
+/* What a packet takes along. */
+typedef struct vt__qbbr_snap {
+    uint64_t delivered;
+    int64_t delivered_at, first_sent, sent;
+    bool idle;
+} vt__qbbr_snap;
+typedef struct vt__qbbr {
+    uint64_t delivered; /* bytes acknowledged in all */
+    int64_t delivered_at, first_sent;
+    uint64_t idle_until; /* samples are of a sender that had nothing to send until so much has arrived */
+    uint64_t round_begin, round_lost;
+    double rate_of[VT__QBBR_ROUNDS], rate, full_rate; /* bytes a nanosecond */
+    bool proved; /* the round had a sample that counts: without one none expires */
+    uint8_t round, state, phase, full_rounds;
+    int64_t min_rtt, min_rtt_at, phase_at, probe_until, probe_rtt; /* probe_rtt: least while that lasts */
+    uint64_t bound;                                                /* of bytes in flight */
+} vt__qbbr;
+
+static VT__UNUSED void vt__qbbr_init(vt__qbbr *b) {
+    memset(b, 0, sizeof *b);
+    b->min_rtt = INT64_MAX;
+    b->bound = UINT64_MAX;
+}
+/* `idle`: there was nothing to send before. */
+static VT__UNUSED void vt__qbbr_sent(vt__qbbr *b, uint64_t in_flight, size_t bytes, bool idle, int64_t now,
+                                     vt__qbbr_snap *snap) {
+    if (in_flight <= bytes) b->first_sent = b->delivered_at = now;
+    if (idle) b->idle_until = b->delivered + in_flight;
+    *snap = (vt__qbbr_snap){b->delivered, b->delivered_at, b->first_sent, now, b->delivered < b->idle_until};
+}
+static VT__UNUSED void vt__qbbr_sample(vt__qbbr *b, const vt__qbbr_snap *p, int64_t now) {
+    int64_t span = VT__MAX(now - p->delivered_at, p->sent - p->first_sent);
+    b->delivered_at = now, b->first_sent = p->sent;
+    if (span < (b->min_rtt == INT64_MAX ? 1 : b->min_rtt))
+        return; /* an ACK that was held back and came along */
+    double rate = (double)(b->delivered - p->delivered) / (double)span;
+    if (p->idle && rate < b->rate) return;
+    b->proved = true;
+    b->rate_of[b->round] = VT__MAX(b->rate_of[b->round], rate);
+    b->rate = VT__MAX(b->rate, rate);
+}
+/* Bytes that the path holds. */
+static VT__UNUSED double vt__qbbr_fits(const vt__qbbr *b) {
+    return b->min_rtt == INT64_MAX ? 0 : b->rate * (double)b->min_rtt;
+}
+static VT__UNUSED void vt__qbbr_round(vt__qbbr *b, uint64_t in_flight, uint32_t mss) {
+    uint64_t arrived = b->delivered - b->round_begin;
+    double fits = vt__qbbr_fits(b);
+    bool much = b->round_lost * 10 > b->round_lost + arrived && b->round_lost > 8 * (uint64_t)mss;
+    if (much) b->bound = (uint64_t)VT__MAX(0.85 * VT__MIN((double)in_flight, 2 * fits), 0.85 * fits);
+    else if ((double)b->bound > 4 * fits) b->bound = UINT64_MAX;
+    else if (!b->round_lost) b->bound += b->bound / 4;
+    b->round_begin = b->delivered, b->round_lost = 0;
+    if (b->state == VT__QBBR_STARTUP && b->proved) {
+        if (b->rate > 1.25 * b->full_rate) b->full_rate = b->rate, b->full_rounds = 0;
+        else b->full_rounds++;
+        if (b->full_rounds >= 3 || much) b->state = VT__QBBR_DRAIN;
+    }
+    if (!b->proved) return;
+    b->proved = false;
+    b->round = (uint8_t)((b->round + 1) % VT__QBBR_ROUNDS);
+    b->rate_of[b->round] = b->rate = 0;
+    for (unsigned k = 0; k < VT__QBBR_ROUNDS; k++) b->rate = VT__MAX(b->rate, b->rate_of[k]);
+}
+static VT__UNUSED void vt__qbbr_step(vt__qbbr *b, uint64_t in_flight, int64_t now) {
+    bool fits = (double)in_flight <= vt__qbbr_fits(b);
+    if (b->state == VT__QBBR_DRAIN && fits) b->state = VT__QBBR_CRUISE, b->phase = 2, b->phase_at = now;
+    if (b->state == VT__QBBR_CRUISE && now - b->phase_at > b->min_rtt && (b->phase != 1 || fits)) {
+        b->phase = (uint8_t)((b->phase + 1) % VT__QBBR_PHASES), b->phase_at = now;
+    }
+    if (b->state == VT__QBBR_CRUISE && now - b->min_rtt_at > VT__QBBR_RTT_NS) {
+        b->state = VT__QBBR_PROBE_RTT, b->probe_until = now + VT__QBBR_PROBE_NS;
+        b->probe_rtt = INT64_MAX;
+    }
+    if (b->state != VT__QBBR_PROBE_RTT || now < b->probe_until) return;
+    b->state = VT__QBBR_CRUISE, b->phase = 2, b->phase_at = b->min_rtt_at = now;
+    if (b->probe_rtt != INT64_MAX) b->min_rtt = b->probe_rtt;
+}
+/* An ACK of `bytes`; `snap` of the newest packet; rtt 0: no sample. */
+static VT__UNUSED void vt__qbbr_acked(vt__qbbr *b, uint64_t bytes, const vt__qbbr_snap *snap, int64_t rtt,
+                                      uint64_t in_flight, uint32_t mss, int64_t now) {
+    b->delivered += bytes;
+    if (rtt && rtt <= b->min_rtt) b->min_rtt = rtt, b->min_rtt_at = now;
+    if (rtt && b->state == VT__QBBR_PROBE_RTT) b->probe_rtt = VT__MIN(b->probe_rtt, rtt);
+    vt__qbbr_sample(b, snap, now);
+    if (snap->delivered >= b->round_begin) vt__qbbr_round(b, in_flight, mss);
+    vt__qbbr_step(b, in_flight, now);
+}
+static VT__UNUSED uint64_t vt__qbbr_window(const vt__qbbr *b, uint32_t mss) {
+    double fits = vt__qbbr_fits(b), gain = b->state == VT__QBBR_STARTUP ? 2.89 : 2;
+    double w = b->state == VT__QBBR_PROBE_RTT ? 0 : gain * fits + 3 * mss;
+    if (b->state == VT__QBBR_STARTUP) w = VT__MAX(w, 10.0 * mss);
+    w = VT__MIN(w, (double)b->bound);
+    return (uint64_t)VT__MAX(w, (double)VT__QBBR_LEAST * mss);
+}
+/* 0: there is no sample yet. */
+static VT__UNUSED double vt__qbbr_ns_per_byte(const vt__qbbr *b) {
+    static const double phases[VT__QBBR_PHASES] = {1.25, 0.75, 1, 1, 1, 1, 1, 1};
+    double gain = b->state == VT__QBBR_STARTUP ? 2.77 : b->state == VT__QBBR_DRAIN ? 0.36 : 1;
+    if (b->state == VT__QBBR_CRUISE) gain = phases[b->phase];
+    return b->rate > 0 ? 1 / (gain * b->rate) : 0;
+}
+
+/*==============================================================================
+ * MARK: - @qcc     QUIC: congestion control and pacing (VTHTTP_H3)
+ * uses:   @plat @qbbr
  * pure.   RFC 9002 7 (NewReno), RFC 9438 (CUBIC), RFC 9406 (HyStart++)
  * test:   tests/test_qrec.c tests/sim_qrec.c
  *
@@ -8846,7 +8968,7 @@ static VT__UNUSED bool vt__qpath_ecn_counts(vt__qpath *p, const uint64_t *is, ui
  *
  * Pacing is a time, `next`, that each packet pushes on by what it costs at the rate; it may lag behind now by a burst.
  *============================================================================*/
-enum vt__qcc_kind { VT__QCC_CUBIC, VT__QCC_NEWRENO };
+enum vt__qcc_kind { VT__QCC_CUBIC, VT__QCC_NEWRENO, VT__QCC_BBR };
 enum { VT__QCC_FIRST = 10, VT__QCC_LEAST = 2 }; /* windows in datagrams: at first, at least */
 
 /* What a loss changes, so what an undo brings back. */
@@ -8870,6 +8992,7 @@ typedef struct vt__qcc {
     vt__qcc_hystart h;
     uint8_t kind;
     bool can_undo, no_pacing;
+    bool full; /* the last packet filled the window */
     uint32_t mss;
     uint64_t window_max;
     uint64_t peak;      /* most bytes in flight of this round and the one before */
@@ -8878,18 +9001,22 @@ typedef struct vt__qcc {
     int64_t next; /* pacing: when the next byte may go */
     int64_t lag;  /* how far that may be behind */
     double ns_per_byte;
+    vt__qbbr b;
 } vt__qcc;
 /* Of one ACK frame. */
 typedef struct vt__qcc_ack {
     int64_t now, sent; /* sent: when the newest packet was that it acknowledges */
     int64_t rtt, srtt; /* rtt 0: no sample */
     uint64_t bytes;    /* newly acknowledged, of packets sent since the last congestion event */
+    uint64_t in_flight;
+    const vt__qbbr_snap *snap; /* BBR: of the newest packet */
 } vt__qcc_ack;
 
 static VT__UNUSED void vt__qcc_rate(vt__qcc *cc, int64_t srtt) {
     double gain = cc->c.window < cc->c.ssthresh ? 2 : 1.25;
     double burst = VT__QCC_FIRST * (double)cc->mss;
-    cc->ns_per_byte = (double)srtt / (gain * (double)cc->c.window);
+    double model = cc->kind == VT__QCC_BBR ? vt__qbbr_ns_per_byte(&cc->b) : 0;
+    cc->ns_per_byte = model > 0 ? model : (double)srtt / (gain * (double)cc->c.window);
     int64_t lag = (int64_t)(burst * cc->ns_per_byte);
     cc->lag = VT__MAX(lag, 2000000); /* timers are late: the rate must not suffer */
 }
@@ -8904,10 +9031,17 @@ static VT__UNUSED void vt__qcc_init(vt__qcc *cc, unsigned kind, uint32_t mss, ui
     cc->c.recovery = cc->h.begin = INT64_MIN;
     cc->h.last_min = cc->h.min = cc->h.few_min = INT64_MAX;
     cc->next = INT64_MIN;
+    vt__qbbr_init(&cc->b);
     vt__qcc_rate(cc, srtt);
 }
-VT__INLINE void vt__qcc_sent(vt__qcc *cc, size_t bytes, uint64_t in_flight, int64_t now) {
+/* `in_flight` with it; `snap`, for BBR alone, is the packet's to keep. */
+VT__INLINE void vt__qcc_sent(vt__qcc *cc, size_t bytes, uint64_t in_flight, int64_t now,
+                             vt__qbbr_snap *snap) {
     int64_t from = now - cc->lag;
+    if (VT__UNLIKELY(snap)) {
+        vt__qbbr_sent(&cc->b, in_flight, bytes, cc->next < from && !cc->full, now, snap);
+        cc->full = in_flight + cc->mss > cc->c.window;
+    }
     if (in_flight > cc->peak_next) cc->peak_next = in_flight;
     if (cc->next < from) cc->next = from;
     cc->next += (int64_t)((double)bytes * cc->ns_per_byte);
@@ -8989,8 +9123,18 @@ VT__INLINE bool vt__qcc_limited(const vt__qcc *cc) {
     uint64_t most = VT__MAX(cc->peak, cc->peak_next) + cc->mss, w = cc->c.window; /* one more would not fit */
     return w < cc->c.ssthresh ? most > w / 2 : most > w - w / 8;
 }
+static VT__UNUSED void vt__qcc_model(vt__qcc *cc, const vt__qcc_ack *a) {
+    vt__qbbr_acked(&cc->b, a->bytes, a->snap, a->rtt, a->in_flight, cc->mss, a->now);
+    cc->c.window = VT__MIN(vt__qbbr_window(&cc->b, cc->mss), cc->window_max);
+    vt__qcc_rate(cc, a->srtt);
+    cc->next = VT__MIN(cc->next, a->now + cc->lag);
+}
 static VT__UNUSED void vt__qcc_acked(vt__qcc *cc, const vt__qcc_ack *a) {
     vt__qcc_curve *c = &cc->c;
+    if (cc->kind == VT__QCC_BBR) {
+        vt__qcc_model(cc, a);
+        return;
+    }
     bool slow = c->window < c->ssthresh;
     if (a->rtt && slow) vt__qcc_hystart_sample(cc, a->rtt);
     if (vt__qcc_limited(cc)) {
@@ -9006,9 +9150,11 @@ static VT__UNUSED void vt__qcc_acked(vt__qcc *cc, const vt__qcc_ack *a) {
 }
 /* A packet sent at `sent` was lost, or marked: whether that is a new congestion event. */
 VT__INLINE bool vt__qcc_is_new(const vt__qcc *cc, int64_t sent) { return sent > cc->c.recovery; }
-static VT__UNUSED void vt__qcc_lost(vt__qcc *cc, int64_t sent, int64_t srtt, int64_t now) {
+/* `bytes` were lost. */
+static VT__UNUSED void vt__qcc_lost(vt__qcc *cc, int64_t sent, uint64_t bytes, int64_t srtt, int64_t now) {
     vt__qcc_curve *c = &cc->c;
-    if (!vt__qcc_is_new(cc, sent)) return;
+    cc->b.round_lost += bytes;
+    if (cc->kind == VT__QCC_BBR || !vt__qcc_is_new(cc, sent)) return;
     cc->undo = *c, cc->can_undo = true;
     double w = (double)c->window / cc->mss, beta = cc->kind == VT__QCC_CUBIC ? 0.7 : 0.5;
     c->prior = w;
@@ -9045,7 +9191,7 @@ static VT__UNUSED void vt__qcc_set_mss(vt__qcc *cc, uint32_t mss) {
 
 /*==============================================================================
  * MARK: - @qrec    QUIC: acknowledgements, loss recovery (VTHTTP_H3)
- * uses:   @plat @mem @qpkt @qpath @qcc
+ * uses:   @plat @mem @qpath @qbbr @qcc
  * pure.   RFC 9002; RFC 9000 12.3, 13.2, 21.4. A packet: sent -> acknowledged or lost, see vt__qrec_settle.
  * test:   tests/test_qrec.c tests/sim_qrec.c
  *
@@ -9129,6 +9275,7 @@ typedef struct vt__qrec_space {
     uint64_t ecn[3];     /* ECT(0), ECT(1), CE */
     /* out */
     vt__qrec_packet *packets;
+    vt__qbbr_snap *snaps; /* of packets, for BBR alone */
     vt__qpkt_note *frames;
     uint32_t packets_cap, frames_cap, frame_base, frame_next;
     uint64_t base, next;
@@ -9169,11 +9316,13 @@ typedef struct vt__qrec {
     unsigned space;
     int64_t now, delay, newest; /* time of the newest packet that it acknowledges, or -1 */
     uint64_t largest, grown, ect_acked;
-    bool sample, eliciting;
-    uint32_t late; /* entries of disproved[] that may still be in its ranges */
+    bool sample, eliciting, snapped;
+    vt__qbbr_snap snap; /* of the newest that is in flight */
+    uint32_t late;      /* entries of disproved[] that may still be in its ranges */
     /* losses of the last congestion event, ascending */
     uint64_t watched[VT__QREC_DISPROVED];
-    uint32_t nwatched;   /* over DISPROVED: too many to tell */
+    uint32_t nwatched; /* over DISPROVED: too many to tell */
+    uint64_t lost_bytes;
     int64_t lost_newest; /* time of the newest packet that was just lost, or -1 */
     bool collapsed;
     vt__qpkt_range few[2][VT__QREC_RANGES_FEW], many[VT__QREC_RANGES];
@@ -9226,9 +9375,13 @@ static VT__UNUSED void vt__qrec_init(vt__qrec *r, const vt__qrec_cfg *cfg, bool 
     vt__qpath_init(&r->path, r->cfg.mtu, r->cfg.mtu_max, r->cfg.no_ecn);
     vt__qrec_path_init(r);
 }
+static VT__UNUSED void vt__qrec_drop_rings(vt__qrec_space *s) {
+    vt__mem_free(s->packets), vt__mem_free(s->snaps), vt__mem_free(s->frames);
+    s->packets = NULL, s->snaps = NULL, s->frames = NULL;
+    s->packets_cap = s->frames_cap = 0;
+}
 static VT__UNUSED void vt__qrec_free(vt__qrec *r) {
-    for (unsigned i = 0; i < VT__QREC_SPACES; i++)
-        vt__mem_free(r->s[i].packets), vt__mem_free(r->s[i].frames);
+    for (unsigned i = 0; i < VT__QREC_SPACES; i++) vt__qrec_drop_rings(&r->s[i]);
     memset(r->s, 0, sizeof r->s);
 }
 
@@ -9333,13 +9486,20 @@ VT__INLINE vt__qpkt_note *vt__qrec_note_at(const vt__qrec_space *s, uint32_t i) 
     return &s->frames[i & (s->frames_cap - 1)];
 }
 /* Rings are powers of 2, so that an index is a number's low bits. */
-static VT__UNUSED int vt__qrec_packets_grow(vt__qrec_space *s) {
+static VT__UNUSED int vt__qrec_packets_grow(vt__qrec_space *s, bool snaps) {
     uint32_t cap = s->packets_cap ? 2 * s->packets_cap : VT__QREC_RING;
     vt__qrec_packet *to = (vt__qrec_packet *)vt__mem_alloc(cap * sizeof *to);
-    if (!to) return -ENOMEM;
-    for (uint64_t pn = s->base; pn != s->next; pn++) to[pn & (cap - 1)] = *vt__qrec_at(s, pn);
-    vt__mem_free(s->packets);
-    s->packets = to, s->packets_cap = cap;
+    vt__qbbr_snap *snap = snaps ? (vt__qbbr_snap *)vt__mem_alloc(cap * sizeof *snap) : NULL;
+    if (!to || (snaps && !snap)) {
+        vt__mem_free(to), vt__mem_free(snap);
+        return -ENOMEM;
+    }
+    for (uint64_t pn = s->base; pn != s->next; pn++) {
+        to[pn & (cap - 1)] = *vt__qrec_at(s, pn);
+        if (snap) snap[pn & (cap - 1)] = s->snaps[pn & (s->packets_cap - 1)];
+    }
+    vt__mem_free(s->packets), vt__mem_free(s->snaps);
+    s->packets = to, s->snaps = snap, s->packets_cap = cap;
     return 0;
 }
 static VT__UNUSED int vt__qrec_notes_grow(vt__qrec_space *s, uint32_t n) {
@@ -9356,9 +9516,7 @@ static VT__UNUSED int vt__qrec_notes_grow(vt__qrec_space *s, uint32_t n) {
 static VT__UNUSED void vt__qrec_trim(vt__qrec *r) {
     vt__qrec_space *s = &r->s[VT__QREC_APP];
     if (s->base != s->next) return;
-    vt__mem_free(s->packets), vt__mem_free(s->frames);
-    s->packets = NULL, s->frames = NULL;
-    s->packets_cap = s->frames_cap = 0;
+    vt__qrec_drop_rings(s);
 }
 static VT__UNUSED void vt__qrec_tell(vt__qrec *r, unsigned space, const vt__qrec_packet *p,
                                      enum vt__qrec_fate fate) {
@@ -9401,6 +9559,7 @@ static VT__UNUSED void vt__qrec_blame(vt__qrec *r, unsigned space, uint64_t pn, 
     if (p->flags & VT__QREC_ECT) vt__qpath_ecn_dropped(&r->path);
     if (vt__qpath_lost(&r->path, p->bytes)) vt__qrec_mtu_changed(r);
     vt__qrec_watch(r, space, pn, p->time);
+    r->lost_bytes += p->bytes;
     r->lost_newest = VT__MAX(r->lost_newest, p->time);
     if (!(p->flags & VT__QREC_ELICITING) || p->time <= r->rtt.first) return;
     s->lost_since = VT__MIN(s->lost_since, p->time);
@@ -9444,14 +9603,14 @@ static VT__UNUSED void vt__qrec_settle(vt__qrec *r, unsigned space, int64_t now)
 static VT__UNUSED void vt__qrec_lost(vt__qrec *r, int64_t now) {
     if (r->lost_newest >= 0) {
         r->stats.events += vt__qcc_is_new(&r->cc, r->lost_newest);
-        vt__qcc_lost(&r->cc, r->lost_newest, r->rtt.smoothed, now);
+        vt__qcc_lost(&r->cc, r->lost_newest, r->lost_bytes, r->rtt.smoothed, now);
     }
     if (r->collapsed) {
         r->stats.collapses++;
         r->rtt.min = r->rtt.latest;
         vt__qcc_collapse(&r->cc, r->rtt.smoothed);
     }
-    r->lost_newest = -1, r->collapsed = false;
+    r->lost_newest = -1, r->lost_bytes = 0, r->collapsed = false;
 }
 
 /* ---- ACKs in ---- */
@@ -9462,9 +9621,13 @@ static VT__UNUSED int vt__qrec_ack_begin(vt__qrec *r, unsigned space, uint64_t l
     r->space = space, r->now = now, r->delay = delay_ns, r->largest = largest;
     r->newest = r->lost_newest = -1;
     r->grown = r->ect_acked = 0;
-    r->sample = r->eliciting = false;
+    r->sample = r->eliciting = r->snapped = false;
     r->late = space == VT__QREC_APP && r->nwatched <= VT__QREC_DISPROVED ? r->nwatched : 0;
     return largest < r->s[space].next ? 0 : -1;
+}
+static VT__UNUSED void vt__qrec_snap(vt__qrec *r, const vt__qbbr_snap *snap) {
+    if (!r->snapped || snap->sent > r->snap.sent) r->snap = *snap;
+    r->snapped = true;
 }
 VT__INLINE void vt__qrec_acked(vt__qrec *r, vt__qrec_space *s, vt__qrec_packet *p) {
     unsigned flags = p->flags;
@@ -9476,6 +9639,7 @@ VT__INLINE void vt__qrec_acked(vt__qrec *r, vt__qrec_space *s, vt__qrec_packet *
         r->in_flight -= p->bytes;
         if (vt__qcc_is_new(&r->cc, p->time)) r->grown += p->bytes;
         if (p->bytes > VT__QPATH_MTU_MIN) r->path.big_lost = 0;
+        if (VT__UNLIKELY(s->snaps != NULL)) vt__qrec_snap(r, &s->snaps[p - s->packets]);
     }
     r->ect_acked += (flags & VT__QREC_ECT) != 0;
     if (VT__UNLIKELY(flags & VT__QREC_MTU_PROBE) && vt__qpath_probe_acked(&r->path, p->bytes))
@@ -9549,7 +9713,8 @@ static VT__UNUSED void vt__qrec_ack_end(vt__qrec *r, const uint64_t *ecn) {
     vt__qrec_settle(r, r->space, r->now);
     vt__qrec_lost(r, r->now);
     if (r->grown && vt__qcc_is_new(&r->cc, r->newest)) { /* not what made this a congestion event */
-        vt__qcc_ack a = {r->now, r->newest, sample ? r->rtt.latest : 0, r->rtt.smoothed, r->grown};
+        vt__qcc_ack a = {r->now,       r->newest, sample ? r->rtt.latest : 0, r->rtt.smoothed, r->grown,
+                         r->in_flight, &r->snap};
         vt__qcc_acked(&r->cc, &a);
     }
     if (r->validated) r->pto_count = 0;
@@ -9566,7 +9731,7 @@ static VT__UNUSED int vt__qrec_make_room(vt__qrec *r, unsigned space, int64_t no
     vt__qrec_space *s = &r->s[space];
     while (s->base != s->next && !(vt__qrec_at(s, s->base)->flags & VT__QREC_IN_FLIGHT)) vt__qrec_forget(s);
     if (s->next - s->base < s->packets_cap) return 0;
-    if (s->packets_cap < r->cfg.max_packets) return vt__qrec_packets_grow(s);
+    if (s->packets_cap < r->cfg.max_packets) return vt__qrec_packets_grow(s, r->cfg.cc == VT__QCC_BBR);
     if (!(vt__qrec_at(s, s->base)->flags & VT__QREC_DONE)) vt__qrec_lose(r, space, s->base);
     vt__qrec_forget(s);
     vt__qrec_lost(r, now);
@@ -9615,7 +9780,8 @@ static VT__UNUSED int vt__qrec_sent(vt__qrec *r, unsigned space, size_t bytes, u
     if (VT__UNLIKELY(flags & VT__QREC_MTU_PROBE)) r->path.probe = (uint16_t)bytes;
     if ((flags & (VT__QREC_IN_FLIGHT | VT__QREC_OTHER_PATH)) == VT__QREC_IN_FLIGHT) {
         r->in_flight += bytes;
-        vt__qcc_sent(&r->cc, bytes, r->in_flight, now);
+        vt__qbbr_snap *snap = s->snaps ? &s->snaps[(s->next - 1) & (s->packets_cap - 1)] : NULL;
+        vt__qcc_sent(&r->cc, bytes, r->in_flight, now, snap);
     }
     if (VT__UNLIKELY(s->next == s->skip_at)) vt__qrec_skip(r, space, now);
     return 0;
@@ -9733,9 +9899,7 @@ static VT__UNUSED void vt__qrec_discard(vt__qrec *r, unsigned space, int64_t now
     vt__qrec_space *s = &r->s[space];
     for (; s->base != s->next; vt__qrec_forget(s))
         if (!(vt__qrec_at(s, s->base)->flags & VT__QREC_DONE)) vt__qrec_land(r, vt__qrec_at(s, s->base));
-    vt__mem_free(s->packets), vt__mem_free(s->frames);
-    s->packets = NULL, s->frames = NULL;
-    s->packets_cap = s->frames_cap = 0;
+    vt__qrec_drop_rings(s);
     s->eliciting = s->probes = r->pto_count = 0;
     s->loss_at = s->lost_since = VT__QREC_NEVER;
     vt__qrec_ack_went(s);
@@ -25480,14 +25644,7 @@ enum { VT__QUIC_CRYPTO_MAX = 1 << 16, VT__QUIC_EARLY_MAX = 4, VT__QUIC_DGRAMS = 
 enum { VT__QUIC_MIN = 1200, VT__QUIC_TRAIN = 64, VT__QUIC_TRAIN_MAX = 65487, VT__QUIC_WHY = 64 };
 enum { VT__QUIC_PARAMS_MAX = 512 };
 /* Kinds of notes; those of @qstr follow at 32. */
-enum {
-    VT__QUIC_N_CRYPTO = 1,
-    VT__QUIC_N_DONE,
-    VT__QUIC_N_TOKEN,
-    VT__QUIC_N_CID,
-    VT__QUIC_N_RETIRE,
-    VT__QUIC_N_STREAMS = 32
-};
+enum { VT__QUIC_N_CRYPTO = 1, VT__QUIC_N_DONE, VT__QUIC_N_TOKEN, VT__QUIC_N_CID, VT__QUIC_N_RETIRE };
 
 /* Shared by many connections, which it outlives. Zero means the default. */
 typedef struct vt__quic_cfg {
@@ -25579,7 +25736,7 @@ typedef struct vt__quic_space {
 typedef struct vt__quic_kept {
     struct vt__quic_kept *next;
     size_t n;
-    uint8_t space, path, ecn;
+    uint8_t space, ecn;
     uint8_t b[];
 } vt__quic_kept;
 
@@ -25587,7 +25744,7 @@ typedef struct vt__quic {
     const vt__quic_cfg *cfg;
     vt__qstr_mem *mem;
     int64_t now, opened_at, idle_at, ping_at, close_at;
-    uint8_t state, active, fallback, probed;   /* paths; probed: bits of those that wait for EV_PATH */
+    uint8_t state, active, fallback; /* paths: the one in use, and one that was, or VT__QROUTE_NONE */
     bool server, complete, confirmed, got_one; /* got_one: a packet of the peer was opened */
     bool quiet;                                /* nothing eliciting was sent since a packet came */
     bool owes_done, owes_token, owes_ping, owes_close, paced;
@@ -25607,7 +25764,7 @@ typedef struct vt__quic {
     vt__qpkt_params peer;
     char *token; /* a client's, for its Initial packets */
     size_t token_len;
-    vt__quic_kept *early, *dgrams, **dgrams_end;
+    vt__quic_kept *early, *dgrams;
     uint8_t nearly, ndgrams;
     struct {
         vt__qpkt_cid cid;
@@ -26194,7 +26351,7 @@ static bool vt__quic_for_us(vt__quic *c, const vt__qpkt_head *h) {
                  vt__qpkt_cid_eq(to, c->retried ? &c->retry_scid : &c->odcid);
     if (!o && !first) return false;
     c->pkt.ours = o ? o->seq : 0;
-    if (h->type == VT__QPKT_T_SHORT || !(c->got_one || c->server)) return true;
+    if (h->type == VT__QPKT_T_SHORT || !c->got_one) return true;
     return h->scid_len == c->peer_scid.len && memcmp(h->scid, c->peer_scid.b, h->scid_len) == 0;
 }
 /* The keys that a packet is read with; NULL: there are none (yet). There are none for 0-RTT. */
@@ -26210,17 +26367,17 @@ static vt__qkeys_level *vt__quic_level_of(vt__quic *c, const vt__qpkt_head *h) {
     }
     return vt__qsec_has(&l->rx) ? l : NULL;
 }
-/* A client learns the server's connection ID by its first packet, and the version that it chose by the first one behind
- * ClientHello. */
+/* The first packet that could be opened says which ID the peer has: heads alone are anybody's. A client learns the version
+ * that the server chose by the first one behind ClientHello. */
 static void vt__quic_met(vt__quic *c, const vt__qpkt_head *h) {
     bool first = !c->got_one;
     c->got_one = true;
-    if (c->server || h->type == VT__QPKT_T_SHORT) return;
+    if (h->type == VT__QPKT_T_SHORT) return;
     if (first) {
         vt__qpkt_cid_set(&c->peer_scid, h->scid, h->scid_len);
         c->cids.theirs[0].cid = c->peer_scid;
     }
-    if (h->version != c->keys.version) vt__quic_turn_version(c, h->version);
+    if (!c->server && h->version != c->keys.version) vt__quic_turn_version(c, h->version);
 }
 /* One that was opened: 1, 0: drop it, < 0. */
 static int vt__quic_opened(vt__quic *c, const vt__qpkt_head *h, const vt__qkeys_packet *k) {

@@ -92,7 +92,10 @@ static inline void flow_write(struct end *e, struct flow *f) {
         }
         bool fin = f->sent + n == f->total;
         int64_t k = (int64_t)vt__qstr_write(&e->c.streams, f->s, buf, n, fin);
-        if (k < 0) abort();
+        if (k < 0) { /* out of memory */
+            vt__quic_fail(&e->c, (int)k);
+            return;
+        }
         f->sent += (uint64_t)k;
         f->fin = fin && (size_t)k == n;
         if ((size_t)k < n) return;
@@ -230,10 +233,18 @@ static inline void net_accept(struct net *w, const struct qlink_dgram *d) {
         w->retries++;
         return;
     }
+    if (e->up) vt__quic_free(&e->c);
     e->up = vt__quic_init(&e->c, &e->cfg, &s, w->now) == 0;
 }
+/* For another connection than this one, which nobody knows yet: the packet that it was made for was not what it seemed. */
+static inline bool net_is_another(struct end *e, const struct qlink_dgram *d) {
+    vt__qpkt_head h;
+    const vt__qpkt_cid *first = e->c.retried ? &e->c.retry_scid : &e->c.odcid;
+    if (e->c.got_one || vt__qpkt_head_get(&h, d->data, d->n, VT__QCID_LEN) < 0) return false;
+    return h.dcid_len != first->len || memcmp(h.dcid, first->b, h.dcid_len) != 0;
+}
 static inline void net_deliver(struct net *w, struct end *e, struct qlink_dgram *d) {
-    if (e == &w->server && !e->up) net_accept(w, d);
+    if (e == &w->server && (!e->up || net_is_another(e, d))) net_accept(w, d);
     if (!e->up) return;
     vt__qroute_addr local = addr_of(d->to), remote = addr_of(d->from);
     vt__quic_dgram g = {d->data, d->n, &local, &remote, d->ecn};
@@ -300,7 +311,7 @@ static inline void net_connect_with(struct net *w, vt__quic_start *s) {
     s->mem = &w->client.mem;
     s->host = "localhost";
     w->client.up = vt__quic_init(&w->client.c, &w->client.cfg, s, w->now) == 0;
-    if (!w->client.up) abort();
+    if (!w->client.up) return; /* out of memory */
     end_events(&w->client);
     net_flush(w, &w->client);
 }
