@@ -67,14 +67,16 @@ NO_LIB := $(call lacks,postgres,libpq-fe.h) $(call lacks,redis,hiredis/hiredis.h
 endif
 # What speaks TLS is built with OpenSSL, where this compiler has it; elsewhere it is left out, or built without.
 TLS_LIBS := -lssl -lcrypto
-TLS_TESTS := $(wildcard tests/test_tls.c tests/*_tls.c)
+TLS_TESTS := $(wildcard tests/test_tls.c tests/*_tls.c tests/test_qsec.c tests/test_qtls.c tests/*_quic.c)
+TLS_FUZZ := fuzz/fuzz_quic.c
 TLS_EXAMPLES := chat conformance hello
 LIB_tls := $(TLS_LIBS)
 ifneq ($(filter test-alone build-tests examples bench run run-tls build/%,$(MAKECMDGOALS)),)
 NO_TLS := $(call lacks,tls,openssl/ssl.h)
 endif
 TEST_PICK := $(if $(NO_TLS),$(filter-out $(TLS_TESTS),$(TEST_PICK)),$(TEST_PICK))
-tls = $(if $(filter $(TLS_TESTS:tests/%.c=%),$(1))$(if $(NO_TLS),,$(filter $(TLS_EXAMPLES),$(1))),$(2))
+FUZZ_PICK := $(if $(NO_TLS),$(filter-out $(TLS_FUZZ),$(FUZZ_PICK)),$(FUZZ_PICK))
+tls = $(if $(filter $(TLS_TESTS:tests/%.c=%) $(TLS_FUZZ:fuzz/%.c=%),$(1))$(if $(NO_TLS),,$(filter $(TLS_EXAMPLES),$(1))),$(2))
 EXAMPLE_PICK := $(if $(filter tsan valgrind poll ucontext riscv64 i386,$(V)),,$(filter-out $(NO_LIB),$(EXAMPLE_SRC)))
 LEFT_OUT := $(filter-out $(TEST_PICK) $(FUZZ_PICK),$(TEST_SRC) $(FUZZ_SRC))
 
@@ -129,11 +131,11 @@ PROGRAM = @mkdir -p $(@D) && rm -f $@ && echo "  CC $@" && $(1) -MMD -MP -MF $@.
 $(B)/%: tests/%.c $(B)/.flags
 	$(call PROGRAM,$(COMPILE) $(LEAN)) $< $(call tls,$*,$(TLS_LIBS)) $(LDLIBS)
 $(B)/replay_%: fuzz/fuzz_%.c fuzz/replay.c $(B)/.flags
-	$(call PROGRAM,$(COMPILE) $(LEAN)) $< fuzz/replay.c $(LDLIBS)
+	$(call PROGRAM,$(COMPILE) $(LEAN)) $< fuzz/replay.c $(call tls,fuzz_$*,$(TLS_LIBS)) $(LDLIBS)
 $(EX)/%: examples/%.c $(B)/.flags
 	$(call PROGRAM,$(COMPILE) $(EXAMPLE_FLAGS) $(call tls,$*,-DVTHTTP_TLS=1)) $< $(LIB_$*) $(call tls,$*,$(TLS_LIBS)) $(LDLIBS)
 build/fuzz/fuzz_%: fuzz/fuzz_%.c
-	$(call PROGRAM,$(CLANG) -std=gnu11 -O1 -g $(WARN) -fsanitize=fuzzer $(SANITIZE_asan) -pthread $(LEAN)) $< $(LDLIBS)
+	$(call PROGRAM,$(CLANG) -std=gnu11 -O1 -g $(WARN) -fsanitize=fuzzer $(SANITIZE_asan) -pthread $(LEAN)) $< $(call tls,fuzz_$*,$(TLS_LIBS)) $(LDLIBS)
 
 # Other flags than last time mean another build.
 $(B)/.flags: FORCE

@@ -43,13 +43,21 @@
  *   @mem        allocator, pools of blocks, arenas
  *   @str        slices, numbers, dates, base64, SHA-1
  *   @err        names and texts of error codes
- *   @ds         intrusive lists
+ *   @ds         intrusive lists; who sends next
  *   @log        messages
  *   @uri        percent-encoding, path segments, queries, authority
  *   @h1         HTTP/1.1 codec: request and response heads, field sections, chunked bodies, encoders
  *   @ws         WebSocket codec: frames, masks, UTF-8, close codes, handshake
- *   @hpack      HPACK: field sections of HTTP/2 (VTHTTP_H2)
+ *   @hpack      HPACK: field sections of HTTP/2 (VTHTTP_H2, VTHTTP_H3)
+ *   @msg        HTTP messages as HTTP/2 and HTTP/3 have them: what is malformed, limits, priorities, budgets
  *   @h2         HTTP/2 connection machine: frames, streams, flow control, priorities, budgets (VTHTTP_H2)
+ *   @qpack      QPACK: field sections of HTTP/3 (VTHTTP_H3)
+ *   @qpkt       QUIC on the wire: integers, packet heads, frames, transport parameters (VTHTTP_H3)
+ *   @qpath      QUIC: what a path carries: size of datagrams, ECN (VTHTTP_H3)
+ *   @qcc        QUIC: congestion control and pacing (VTHTTP_H3)
+ *   @qrec       QUIC: acknowledgements, loss recovery (VTHTTP_H3)
+ *   @qstr       QUIC streams: reassembly, what is sent and kept, flow control (VTHTTP_H3)
+ *   @h3         HTTP/3 machine: frames on streams, requests, settings, priorities (VTHTTP_H3)
  *   @url        absolute URLs, what references mean, lists of hosts (VTHTTP_CLIENT)
  *   @ctx        context switch: assembly, ucontext, sanitizer hooks
  *   @stack      guarded stacks, caches, trimming, overflow reports
@@ -65,6 +73,7 @@
  *   @block      a pool of OS threads for calls that block
  *   @file       files, by that pool
  *   @io         sockets: addresses, reading, writing, connecting, listening
+ *   @udp        UDP sockets: batches of datagrams in and out (VTHTTP_H3)
  *   @unwind     return addresses of a stack, by unwind tables and frame pointers
  *   @dump       what every virtual thread is doing, written down
  *   @spare      OS threads that stand in for workers which stall
@@ -78,6 +87,13 @@
  *   @conn       one transport under every protocol: a byte stream that parks, with buffers
  *   @ossl       TLS as a machine in memory, by OpenSSL (VTHTTP_TLS)
  *   @tls        TLS over a connection
+ *   @qsec       QUIC packet protection, by OpenSSL (VTHTTP_H3)
+ *   @qtls       QUIC's handshake, by OpenSSL (VTHTTP_H3)
+ *   @qcid       QUIC connection IDs: those given out and those of the peer (VTHTTP_H3)
+ *   @qroute     QUIC paths: pairs of addresses, what may be sent to them, validation (VTHTTP_H3)
+ *   @qkeys      QUIC keys of a connection: levels, key updates, limits (VTHTTP_H3)
+ *   @quic       QUIC connection machine (VTHTTP_H3)
+ *   @qedge      QUIC without a connection: Retry, tokens, refusals, resets (VTHTTP_H3)
  *   @link       connections of a server: from accept to close, whatever is spoken on them
  *   @h2e        HTTP/2 engine: a connection machine over a socket, driven by the reactor, for servers and clients (VTHTTP_H2)
  *   @h2c        HTTP/2 connections (VTHTTP_H2)
@@ -86,6 +102,8 @@
  *   @srv        servers: configuration, listeners, limits, drain
  *   @conf       configuration: arguments, environment, files
  *   @cpool      clients: configuration, connections that are kept (VTHTTP_CLIENT)
+ *   @ccall      calls: what they are made of, and HTTP/1.1, a connection a call (VTHTTP_CLIENT)
+ *   @ch2        calls over HTTP/2: many on a connection (VTHTTP_CLIENT)
  *   @cli        calling other services: calls, redirects, WebSockets (VTHTTP_CLIENT)
  */
 #ifndef VTHTTP_H
@@ -124,7 +142,14 @@
 #define VTHTTP_TLS 0 /* 1: TLS by OpenSSL 3.0 or later; link with -lssl -lcrypto */
 #endif
 #ifndef VTHTTP_H2
-#define VTHTTP_H2 0 /* 1: servers speak HTTP/2 as well; clients, and WebSockets, HTTP/1.1 alone */
+#define VTHTTP_H2 0 /* 1: servers and clients speak HTTP/2 as well; WebSockets HTTP/1.1 alone */
+#endif
+#ifndef VTHTTP_H3
+#define VTHTTP_H3 0 /* 1: HTTP/3; needs VTHTTP_TLS=1 */
+#endif
+#ifndef VTHTTP_QUIC_COMPAT
+#define VTHTTP_QUIC_COMPAT                                                                                   \
+    0 /* 1: with VTHTTP_H3, OpenSSL 3.5.1 or later is used as earlier ones are: no 0-RTT. For tests */
 #endif
 #ifndef VTHTTP_HOOKS
 #define VTHTTP_HOOKS 0 /* 1: libc's blocking calls in this program park the virtual thread that makes them */
@@ -147,6 +172,10 @@
 #endif
 #ifndef VTHTTP_STATIC
 #define VTHTTP_STATIC 0 /* 1: everything static, implementation private to the including file */
+#endif
+
+#if VTHTTP_H3 && (!(VTHTTP_TLS || VTHTTP_SIM) || !VTHTTP_HTTP) /* tests of its codecs need no TLS */
+#error "VTHTTP_H3=1 needs VTHTTP_TLS=1 and VTHTTP_HTTP=1: there is no HTTP/3 without TLS"
 #endif
 
 #ifndef VT_API
@@ -213,6 +242,8 @@ __attribute__((used)) static const char *const vt__abi = &VT__ABI;
     X(VT_EHEAD, -10134, "the response's head is over its limit")                                             \
     X(VT_EBODY, -10136, "the response's body is over its limit")                                             \
     X(VT_EANSWERED, -10135, "the response came before the request's end")                                    \
+    X(VT_ERESET, -10137, "the server gave the call up (HTTP/2)")                                             \
+    X(VT_EREFUSED, -10138, "the server did not begin with the call, being busy or about to end (HTTP/2)")    \
     X(VT_ECONF, -10200, "bad configuration")                                                                 \
     X(VT_ETLS, -10300, "TLS failed, or the peer does not speak it")                                          \
     X(VT_ECERT, -10301, "a certificate is missing or not trusted")                                           \
@@ -1141,7 +1172,15 @@ typedef struct vt_client_cfg {
     const struct vt_tls_cert *tls_cert; /* what servers are shown that ask for a certificate; default none */
     int tls_min_version;                /* 12 (TLS 1.2, the default) or 13 */
     int tls_no_verify; /* 1: whoever answers is believed, so nothing is kept from who sits between; for tests */
+    /* HTTP/2. Default: https servers choose it, by ALPN, in a build with VTHTTP_H2=1; 1: the same, and a build without fails
+     * (VT_ENOHTTP2); VT_HTTP2_PRIOR: as 1, and http servers have to speak it without being asked (but a proxy gets HTTP/1.1);
+     * VT_NONE: HTTP/1.1 alone. Calls of all workers to one origin then share a connection; over the number that the server takes
+     * at once, others are made up to the limits above, and at those calls wait. What a call has not read of its response is at
+     * most 1 MiB. A server that lets a call time out is asked for a sign of life (PING) and given up after connect_timeout_ms.
+     * WebSockets and vt_call_upgrade stay on HTTP/1.1. */
+    int http2;
 } vt_client_cfg;
+enum { VT_HTTP2_PRIOR = 2 }; /* vt_client_cfg.http2 */
 
 /* Fills in every default (zero means the same). */
 VT_API void vt_client_cfg_defaults(vt_client_cfg *cfg);
@@ -1169,11 +1208,14 @@ VT_API vt_call *vt_client_post(vt_client *c, const char *url, const char *type, 
  * A call keeps its first error, which all later ones return; a failed call's connection is closed. errors of all that
  * parks: VT_EURL, VT_ESCHEME, VT_EPROXY, VT_EEOF the peer closed before the end, VT_EHTTP malformed response (the log's
  * debug level says how), VT_EHEAD its head is over a limit, VT_ECERT the server's certificate is not trusted or another
- * host's, VT_ETLS no TLS, or it failed (a client certificate is wanted), -ETIMEDOUT, -ECANCELED, those of vt_dial, -ECONNRESET, -EPIPE.
+ * host's, VT_ETLS no TLS, or it failed (a client certificate is wanted), -ETIMEDOUT, -ECANCELED, those of vt_dial, -ECONNRESET, -EPIPE;
+ * with HTTP/2 VT_ERESET the server gave this call up, VT_EREFUSED it did not begin with it.
  * A request that fails on a connection from the pool before a byte of the response came is sent again, once and on a new
- * one, if the method is idempotent or nothing was sent, and if its body can be had again. */
+ * one, if the method is idempotent or nothing was sent, and if its body can be had again; so is one that is answered by 421,
+ * whatever the method; what was refused (VT_EREFUSED) up to three times. */
 VT_API vt_call *vt_call_new(vt_client *c, const char *method, const char *url);
-/* Ends it at any point. What is unread of the response closes the connection, unless it is here already. NULL is ignored. */
+/* Ends it at any point. What is unread of the response closes the connection, unless it is here already (with HTTP/2 it ends
+ * the call alone). NULL is ignored. */
 VT_API void vt_call_free(vt_call *call);
 
 /* Before it is sent (else VT_ESTATE). Fields: as vt_res_field, vt_res_field_add; VT_EFIELD also for
@@ -1209,7 +1251,8 @@ VT_API int vt_call_send(vt_call *call);
 VT_API int vt_call_open(vt_call *call, int64_t length);
 VT_API int64_t vt_call_write(vt_call *call, const void *p, size_t n);
 VT_API int vt_call_flush(vt_call *call);
-VT_API int vt_call_trailer(vt_call *call, const char *name, const char *value); /* if chunked */
+VT_API int vt_call_trailer(vt_call *call, const char *name,
+                           const char *value); /* if chunked; HTTP/2: any body */
 
 /* The response. Fields: as vt_req_field, _at, _nth; Set-Cookie is read by _at, since it cannot be joined. */
 VT_API int vt_call_status(const vt_call *call); /* 0: none yet; < 0: the call's error */
@@ -1509,6 +1552,10 @@ struct vt__plat_ss {
     int flags;
     size_t size;
 };
+struct vt__plat_mmsg { /* struct mmsghdr */
+    struct msghdr hdr;
+    unsigned len;
+};
 struct vt__plat_ai {
     int flags, family, socktype, protocol;
     socklen_t addrlen;
@@ -1736,6 +1783,10 @@ VT__INLINE int vt__plat_raw_nanosleep(const struct timespec *req, struct timespe
     X(futex, int, (uint32_t * word, int op, uint32_t value, const long ts[2]), (word, op, value, ts),        \
       (int)vt__libc_syscall(SYS_futex, word, op, value, ts, NULL, 0))                                        \
     X(cputime, int64_t, (int tid), (tid), vt__plat_cputime_of(tid))                                          \
+    X(recvmmsg, int, (int fd, struct vt__plat_mmsg *v, unsigned n, int fl), (fd, v, n, fl),                  \
+      (int)vt__libc_syscall(SYS_recvmmsg, fd, v, n, fl, NULL))                                               \
+    X(sendmmsg, int, (int fd, struct vt__plat_mmsg *v, unsigned n, int fl), (fd, v, n, fl),                  \
+      (int)vt__libc_syscall(SYS_sendmmsg, fd, v, n, fl))                                                     \
     X(slice, int, (int tid, int64_t ns), (tid, ns), vt__plat_slice_of(tid, ns))
 #else
 #define VT__PLAT_LINUX_CALLS(X)
@@ -2188,7 +2239,7 @@ VT_API const char *vt_strerror(int err) {
 }
 
 /*==============================================================================
- * MARK: - @ds      intrusive lists
+ * MARK: - @ds      intrusive lists; who sends next
  * uses:   @plat
  * test:   tests/test_base.c
  *============================================================================*/
@@ -2215,6 +2266,63 @@ VT__INLINE vt__list *vt__ds_list_pop(vt__list *head) {
     if (n == head) return NULL;
     vt__ds_list_remove(n);
     return n;
+}
+/* A ring: a pointer to the first of a circular list without a head, or NULL. */
+VT__INLINE void vt__ds_ring_push(vt__list **ring, vt__list *n) {
+    if (*ring) vt__ds_list_push(*ring, n);
+    else *ring = n;
+}
+VT__INLINE void vt__ds_ring_remove(vt__list **ring, vt__list *n) {
+    if (*ring == n) *ring = n->next == n ? NULL : n->next;
+    vt__ds_list_remove(n);
+}
+
+/* Who sends next (RFC 9218): 8 urgencies of two lanes each, one served in order, one by turns. */
+enum { VT__LANES = 16 };
+typedef struct vt__turn {
+    vt__list link;
+    uint64_t order; /* of a lane that is served in order */
+    uint8_t lane;   /* urgency * 2 + incremental */
+} vt__turn;
+typedef struct vt__lanes {
+    vt__list *rings[VT__LANES];
+    uint16_t ready; /* bit i: rings[i] is not empty */
+    bool turn;      /* whose turn it is, of an urgency's two */
+} vt__lanes;
+#define VT__TURN(node) ((vt__turn *)(void *)((char *)(node)-offsetof(vt__turn, link)))
+/* Those that come become ready nearly in order, so this looks at one or two. */
+static VT__UNUSED void vt__ds_lanes_sort(vt__list **ring, vt__turn *t) {
+    vt__list *before = *ring;
+    if (before) {
+        while (VT__TURN(before->prev)->order > t->order) {
+            before = before->prev;
+            if (before == *ring) break;
+        }
+        vt__ds_list_push(before, &t->link);
+    }
+    if (!before || (before == *ring && VT__TURN(before)->order > t->order)) *ring = &t->link;
+}
+/* One that is in no lane; its order and lane stay as they are until it is taken out. */
+VT__INLINE void vt__ds_lanes_put(vt__lanes *l, vt__turn *t) {
+    vt__list **ring = &l->rings[t->lane];
+    if (t->lane & 1) vt__ds_ring_push(ring, &t->link);
+    else vt__ds_lanes_sort(ring, t);
+    l->ready |= (uint16_t)(1U << t->lane);
+}
+VT__INLINE void vt__ds_lanes_remove(vt__lanes *l, vt__turn *t) {
+    vt__ds_ring_remove(&l->rings[t->lane], &t->link);
+    if (!l->rings[t->lane]) l->ready &= (uint16_t) ~(1U << t->lane);
+}
+/* The most urgent; NULL: nobody. The same until vt__ds_lanes_served. */
+VT__INLINE vt__turn *vt__ds_lanes_next(const vt__lanes *l) {
+    if (!l->ready) return NULL;
+    unsigned q = (unsigned)__builtin_ctz(l->ready) & ~1U, both = l->ready >> q & 3;
+    return VT__TURN(l->rings[both == 3 ? q + l->turn : q + (both == 2)]);
+}
+/* It has had something, and is still in its lane. */
+VT__INLINE void vt__ds_lanes_served(vt__lanes *l, vt__turn *t) {
+    l->turn = !(t->lane & 1); /* the other lane's */
+    if (t->lane & 1) l->rings[t->lane] = t->link.next;
 }
 
 /*==============================================================================
@@ -4591,9 +4699,9 @@ static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, c
     return named ? 0 : VT__WS_E_SHAKE;
 }
 
-#if VTHTTP_H2
+#if VTHTTP_H2 || VTHTTP_H3
 /*==============================================================================
- * MARK: - @hpack   HPACK: field sections of HTTP/2 (VTHTTP_H2)
+ * MARK: - @hpack   HPACK: field sections of HTTP/2 (VTHTTP_H2, VTHTTP_H3)
  * uses:   @plat @str @uri @h1
  * pure.   RFC 7541. A block: SIZES -> (FIELD -> NAME -> VALUE)* -> SIZES of the next one, see vt__hpack_dec_next.
  * test:   tests/test_hpack.c tests/interop_hpack.sh   fuzz: fuzz/fuzz_hpack.c
@@ -4785,7 +4893,7 @@ static void vt__hpack_ring_put(vt__hpack_table *t, vt_str s) {
     if (first < s.len) memcpy(t->mem, s.ptr + first, s.len - first);
     t->at = (t->at + (uint32_t)s.len) & (t->cap - 1);
 }
-static void vt__hpack_ring_get(const vt__hpack_table *t, uint32_t at, size_t n, char *out) {
+static VT__NOINLINE void vt__hpack_ring_get(const vt__hpack_table *t, uint32_t at, size_t n, char *out) {
     at &= t->cap - 1;
     size_t first = VT__MIN(n, t->cap - at);
     memcpy(out, t->mem + at, first);
@@ -4802,6 +4910,21 @@ static void vt__hpack_add(vt__hpack_table *t, vt_str name, vt_str value, uint8_t
     vt__hpack_ring_put(t, value);
     t->size += (uint32_t)size;
     t->made++, t->live++;
+}
+
+/* The field, or its name alone, of the entry that was made i-th from last. Where it turns round the ring's end, or is to be
+ * a copy, it is in the scratch. */
+VT__INLINE void vt__hpack_table_field(const vt__hpack_table *t, uint32_t i, bool value, bool copy,
+                                      char *scratch, vt__hpack_field *f) {
+    const vt__hpack_entry *e = vt__hpack_entry_of(t, i);
+    const char *at = (const char *)t->mem + e->at;
+    uint32_t len = e->name_len + (value ? e->value_len : 0U);
+    if (VT__UNLIKELY(e->at + len > t->cap) || VT__UNLIKELY(copy)) {
+        vt__hpack_ring_get(t, e->at, len, scratch);
+        at = scratch;
+    }
+    uint8_t flags = value ? e->flags : e->flags & (uint8_t)VT__HPACK_BAD_NAME;
+    *f = (vt__hpack_field){{at, e->name_len}, {at + e->name_len, e->value_len}, e->id, flags};
 }
 
 /* ---- Huffman code (RFC 7541 Appendix B) ---- */
@@ -4921,117 +5044,42 @@ enum {
 /* Representations (RFC 7541 6). */
 enum { VT__HPACK_INDEXED, VT__HPACK_ADD, VT__HPACK_SIZE, VT__HPACK_SECRET, VT__HPACK_PLAIN };
 enum { VT__HPACK_INT_MAX = 1 << 28 }; /* so that no sum of two lengths, decoded, is over 32 bits */
-typedef struct vt__hpack_dec {
-    vt__hpack_table t;
-    uint32_t limit; /* what a table size update may say */
-    uint32_t owed;  /* the first update of the next block may not say more; UINT32_MAX: need not be */
-    /* of a block: */
+/* What integers and strings are read with, wherever the input is cut. */
+typedef struct vt__hpack_reader {
     char *scratch; /* the name, when it has to be there, then the value */
+    uint64_t bits; /* nbits of Huffman code from the top that no symbol has come of yet */
+    uint32_t nbits;
     uint32_t room; /* what a field may have */
     uint32_t n;    /* integer under way; then bytes of a string that have not come */
     uint32_t len;  /* of the string so far, decoded */
-    uint8_t state, kind;
-    uint8_t more;    /* bytes of the integer so far */
-    uint8_t updates; /* table size updates so far; from the first field on 3 */
+    uint8_t more;  /* bytes of the integer so far */
     bool huffman;
-    bool in_input; /* the name stands there, and has to be saved if the input ends */
-    uint32_t nbits;
-    uint64_t bits; /* nbits of Huffman code from the top that no symbol has come of yet */
-    vt__hpack_field f;
-} vt__hpack_dec;
-
-/* `cap`: the largest SETTINGS_HEADER_TABLE_SIZE that the connection will announce; up to VT__HPACK_CAP_MAX. The table is of
- * that size, made a power of two, and at least of VT__HPACK_DEFAULT: that counts before SETTINGS are acknowledged. */
-static VT__UNUSED void vt__hpack_dec_init(vt__hpack_dec *d, uint32_t cap) {
-    uint32_t size = VT__HPACK_DEFAULT;
-    while (size < cap && size < VT__HPACK_CAP_MAX) size *= 2;
-    memset(d, 0, offsetof(vt__hpack_dec, scratch));
-    vt__hpack_table_init(&d->t, size);
-    d->limit = VT__HPACK_DEFAULT;
-    d->owed = UINT32_MAX;
-}
-/* vt__hpack_mem(d->t.cap) bytes, before the first block. owns: the caller, who may take them back, and give others, between
- * blocks as long as d->t.live is 0. */
-static VT__UNUSED void vt__hpack_dec_table(vt__hpack_dec *d, void *mem) { d->t.mem = mem; }
-/* Our SETTINGS_HEADER_TABLE_SIZE is acknowledged. When it lowers what the peer's table may be, the next block has to begin
- * with a table size update. Between blocks. */
-static VT__UNUSED void vt__hpack_dec_limit(vt__hpack_dec *d, uint32_t size) {
-    d->limit = VT__MIN(size, d->t.cap);
-    if (d->limit < d->t.max) d->owed = VT__MIN(d->owed, d->limit);
-}
-/* A block begins. The scratch has n >= d->t.cap bytes, and is the decoder's until the block's end; a field of more than n -
- * VT__HPACK_SCRATCH_MORE bytes is too long. */
-static VT__UNUSED void vt__hpack_dec_begin(vt__hpack_dec *d, void *scratch, uint32_t n) {
-    d->scratch = scratch;
-    d->room = n - VT__HPACK_SCRATCH_MORE;
-    d->state = VT__HPACK_S_FIELD;
-    d->updates = d->more = 0;
-    d->in_input = false;
-}
-/* The block has ended: 0, or < 0. */
-static VT__UNUSED int vt__hpack_dec_end(vt__hpack_dec *d) {
-    d->scratch = NULL;
-    if (d->state != VT__HPACK_S_FIELD) return VT__HPACK_E_CUT;
-    return d->owed == UINT32_MAX ? 0 : VT__HPACK_E_SIZE_MISSING;
-}
-
-/* An integer with a prefix of `bits` (RFC 7541 5.1), into d->n: 1, 0 or < 0. */
-VT__INLINE int vt__hpack_dec_int(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end, unsigned bits) {
+} vt__hpack_reader;
+/* An integer with a prefix of `bits` (RFC 7541 5.1), into r->n: 1, 0 or < 0. */
+VT__INLINE int vt__hpack_read_int(vt__hpack_reader *r, const uint8_t **p, const uint8_t *end, unsigned bits) {
     const uint32_t most = (1U << bits) - 1;
     if (*p == end) return 0;
-    if (d->more == 0) {
-        d->n = *(*p)++ & most;
-        if (VT__LIKELY(d->n < most)) return 1;
-        d->more = 1;
+    if (r->more == 0) {
+        r->n = *(*p)++ & most;
+        if (VT__LIKELY(r->n < most)) return 1;
+        r->more = 1;
     }
     while (*p < end) {
         uint8_t b = *(*p)++;
-        uint64_t n = d->n + ((uint64_t)(b & 127) << 7 * (d->more - 1));
-        if (d->more++ > 5 || n > VT__HPACK_INT_MAX) return VT__HPACK_E_INTEGER;
-        d->n = (uint32_t)n;
-        if (!(b & 128)) return d->more = 0, 1;
+        uint64_t n = r->n + ((uint64_t)(b & 127) << 7 * (r->more - 1));
+        if (r->more++ > 5 || n > VT__HPACK_INT_MAX) return VT__HPACK_E_INTEGER;
+        r->n = (uint32_t)n;
+        if (!(b & 128)) return r->more = 0, 1;
     }
     return 0;
 }
 
-static int vt__hpack_dec_size(vt__hpack_dec *d) {
-    if (d->updates > 2) return VT__HPACK_E_SIZE_LATE;
-    if (d->updates++ == 2) return VT__HPACK_E_SIZE_MANY;
-    if (d->n > d->limit) return VT__HPACK_E_SIZE;
-    if (d->n > d->owed) return VT__HPACK_E_SIZE_MISSING;
-    d->owed = UINT32_MAX;
-    d->t.max = d->n;
-    vt__hpack_evict(&d->t, d->n);
-    return 2;
-}
-
-/* The name of an entry, and its value unless `value` is false. Where they turn round the ring's end, or the entry may go
- * before they have been used, in the scratch. */
-static int vt__hpack_dec_entry(vt__hpack_dec *d, uint32_t index, bool value, vt__hpack_field *f) {
-    if (index - 1 < VT__HPACK_STATIC_N) {
-        const vt__hpack_static *s = &vt__hpack_statics[index];
-        *f = (vt__hpack_field){{s->name, s->name_len}, {s->value, s->value_len}, s->id, 0};
-        return 1;
-    }
-    if (index == 0 || index - VT__HPACK_STATIC_N > d->t.live) return VT__HPACK_E_INDEX;
-    const vt__hpack_entry *e = vt__hpack_entry_of(&d->t, index - VT__HPACK_STATIC_N);
-    const char *at = (const char *)d->t.mem + e->at;
-    uint32_t len = e->name_len + (value ? e->value_len : 0U);
-    if (VT__UNLIKELY(e->at + len > d->t.cap || d->kind == VT__HPACK_ADD)) {
-        vt__hpack_ring_get(&d->t, e->at, len, d->scratch);
-        at = d->scratch;
-    }
-    uint8_t flags = value ? e->flags : e->flags & (uint8_t)VT__HPACK_BAD_NAME;
-    *f = (vt__hpack_field){{at, e->name_len}, {at + e->name_len, e->value_len}, e->id, flags};
-    return 1;
-}
-
 /* Decodes all of [p, end) behind what the scratch has from `at` on; what is too long for it is counted. */
-static int vt__hpack_huff_run(vt__hpack_dec *d, const uint8_t *p, const uint8_t *end, uint32_t at) {
-    char *base = d->scratch + at, *last = d->scratch + d->room;
-    char *out = base + (d->len <= d->room - at ? d->len : 0), *from = out;
-    uint64_t w = d->bits;
-    uint32_t n = d->nbits;
+static int vt__hpack_huff_run(vt__hpack_reader *r, const uint8_t *p, const uint8_t *end, uint32_t at) {
+    char *base = r->scratch + at, *last = r->scratch + r->room;
+    char *out = base + (r->len <= r->room - at ? r->len : 0), *from = out;
+    uint64_t w = r->bits;
+    uint32_t n = r->nbits;
     unsigned e;
     for (;;) {
         if (VT__LIKELY(end - p >= 8)) {
@@ -5048,7 +5096,7 @@ static int vt__hpack_huff_run(vt__hpack_dec *d, const uint8_t *p, const uint8_t 
             *out++ = (char)(e >> 8);
             w <<= e & 63, n -= e & 63;
         } while (n >= VT__HPACK_LEN_MAX);
-        if (VT__UNLIKELY(out > last)) d->len += (uint32_t)(out - from), from = out = base;
+        if (VT__UNLIKELY(out > last)) r->len += (uint32_t)(out - from), from = out = base;
     }
     for (;;) { /* bits that are not there are 0, which EOS has none of */
         e = vt__hpack_short[w >> (64 - VT__HPACK_LEN_SHORT)];
@@ -5057,38 +5105,111 @@ static int vt__hpack_huff_run(vt__hpack_dec *d, const uint8_t *p, const uint8_t 
         *out++ = (char)(e >> 8);
         w <<= e & 63, n -= e & 63;
     }
-    d->len += (uint32_t)(out - from);
-    d->bits = w, d->nbits = n;
+    r->len += (uint32_t)(out - from);
+    r->bits = w, r->nbits = n;
     return 0;
 }
 
-/* The string's first byte has come: its length and coding. */
-VT__INLINE int vt__hpack_dec_length(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end) {
-    if (*p < end && d->more == 0) d->huffman = **p >> 7;
-    int rc = vt__hpack_dec_int(d, p, end, 7);
-    if (rc > 0) d->len = d->nbits = 0, d->bits = 0;
+/* A string's length, with a prefix of `bits`, and its coding. */
+VT__INLINE int vt__hpack_read_length(vt__hpack_reader *r, const uint8_t **p, const uint8_t *end,
+                                     unsigned bits) {
+    if (*p < end && r->more == 0) r->huffman = **p >> bits & 1;
+    int rc = vt__hpack_read_int(r, p, end, bits);
+    if (rc > 0) r->len = r->nbits = 0, r->bits = 0;
     return rc;
 }
 /* The next bytes of a string that goes to the scratch at `at`, or stays where it is; *s when it is whole: 1, 0 or < 0. */
-static int vt__hpack_dec_string(vt__hpack_dec *d, const uint8_t **p, const uint8_t *end, uint32_t at,
-                                vt_str *s) {
+static int vt__hpack_read_string(vt__hpack_reader *r, const uint8_t **p, const uint8_t *end, uint32_t at,
+                                 vt_str *s) {
     const uint8_t *from = *p;
-    uint32_t n = (size_t)(end - from) < d->n ? (uint32_t)(end - from) : d->n;
+    uint32_t n = (size_t)(end - from) < r->n ? (uint32_t)(end - from) : r->n;
     *p += n;
-    s->ptr = d->scratch + at;
-    if (d->huffman) {
-        int rc = vt__hpack_huff_run(d, from, *p, at);
+    s->ptr = r->scratch + at;
+    if (r->huffman) {
+        int rc = vt__hpack_huff_run(r, from, *p, at);
         if (VT__UNLIKELY(rc < 0)) return rc;
-        if (n == d->n && (d->nbits > 7 || d->bits != ~(UINT64_MAX >> d->nbits))) return VT__HPACK_E_PADDING;
-    } else if (n == d->n && d->len == 0) {
+        if (n == r->n && (r->nbits > 7 || r->bits != ~(UINT64_MAX >> r->nbits))) return VT__HPACK_E_PADDING;
+    } else if (n == r->n && r->len == 0) {
         s->ptr = (const char *)from;
-        d->len = n;
+        r->len = n;
     } else {
-        if (n && d->len + n <= d->room - at) memcpy(d->scratch + at + d->len, from, n);
-        d->len += n;
+        if (n && r->len + n <= r->room - at) memcpy(r->scratch + at + r->len, from, n);
+        r->len += n;
     }
-    s->len = d->len;
-    return (d->n -= n) == 0;
+    s->len = r->len;
+    return (r->n -= n) == 0;
+}
+
+typedef struct vt__hpack_dec {
+    vt__hpack_table t;
+    uint32_t limit; /* what a table size update may say */
+    uint32_t owed;  /* the first update of the next block may not say more; UINT32_MAX: need not be */
+    /* of a block: */
+    vt__hpack_reader r;
+    uint8_t state, kind;
+    uint8_t updates; /* table size updates so far; from the first field on 3 */
+    bool in_input;   /* the name stands there, and has to be saved if the input ends */
+    vt__hpack_field f;
+} vt__hpack_dec;
+
+/* `cap`: the largest SETTINGS_HEADER_TABLE_SIZE that the connection will announce; up to VT__HPACK_CAP_MAX. The table is of
+ * that size, made a power of two, and at least of VT__HPACK_DEFAULT: that counts before SETTINGS are acknowledged. */
+static VT__UNUSED void vt__hpack_dec_init(vt__hpack_dec *d, uint32_t cap) {
+    uint32_t size = VT__HPACK_DEFAULT;
+    while (size < cap && size < VT__HPACK_CAP_MAX) size *= 2;
+    memset(d, 0, offsetof(vt__hpack_dec, r));
+    vt__hpack_table_init(&d->t, size);
+    d->limit = VT__HPACK_DEFAULT;
+    d->owed = UINT32_MAX;
+}
+/* vt__hpack_mem(d->t.cap) bytes, before the first block. owns: the caller, who may take them back, and give others, between
+ * blocks as long as d->t.live is 0. */
+static VT__UNUSED void vt__hpack_dec_table(vt__hpack_dec *d, void *mem) { d->t.mem = mem; }
+/* Our SETTINGS_HEADER_TABLE_SIZE is acknowledged. When it lowers what the peer's table may be, the next block has to begin
+ * with a table size update. Between blocks. */
+static VT__UNUSED void vt__hpack_dec_limit(vt__hpack_dec *d, uint32_t size) {
+    d->limit = VT__MIN(size, d->t.cap);
+    if (d->limit < d->t.max) d->owed = VT__MIN(d->owed, d->limit);
+}
+/* A block begins. The scratch has n >= d->t.cap bytes, and is the decoder's until the block's end; a field of more than n -
+ * VT__HPACK_SCRATCH_MORE bytes is too long. */
+static VT__UNUSED void vt__hpack_dec_begin(vt__hpack_dec *d, void *scratch, uint32_t n) {
+    d->r.scratch = scratch;
+    d->r.room = n - VT__HPACK_SCRATCH_MORE;
+    d->state = VT__HPACK_S_FIELD;
+    d->updates = d->r.more = 0;
+    d->in_input = false;
+}
+/* The block has ended: 0, or < 0. */
+static VT__UNUSED int vt__hpack_dec_end(vt__hpack_dec *d) {
+    d->r.scratch = NULL;
+    if (d->state != VT__HPACK_S_FIELD) return VT__HPACK_E_CUT;
+    return d->owed == UINT32_MAX ? 0 : VT__HPACK_E_SIZE_MISSING;
+}
+
+static int vt__hpack_dec_size(vt__hpack_dec *d) {
+    if (d->updates > 2) return VT__HPACK_E_SIZE_LATE;
+    if (d->updates++ == 2) return VT__HPACK_E_SIZE_MANY;
+    if (d->r.n > d->limit) return VT__HPACK_E_SIZE;
+    if (d->r.n > d->owed) return VT__HPACK_E_SIZE_MISSING;
+    d->owed = UINT32_MAX;
+    d->t.max = d->r.n;
+    vt__hpack_evict(&d->t, d->r.n);
+    return 2;
+}
+
+/* The name of an entry, and its value unless `value` is false. Where they turn round the ring's end, or the entry may go
+ * before they have been used, in the scratch. */
+static int vt__hpack_dec_entry(vt__hpack_dec *d, uint32_t index, bool value, vt__hpack_field *f) {
+    if (index - 1 < VT__HPACK_STATIC_N) {
+        const vt__hpack_static *s = &vt__hpack_statics[index];
+        *f = (vt__hpack_field){{s->name, s->name_len}, {s->value, s->value_len}, s->id, 0};
+        return 1;
+    }
+    if (index == 0 || index - VT__HPACK_STATIC_N > d->t.live) return VT__HPACK_E_INDEX;
+    vt__hpack_table_field(&d->t, index - VT__HPACK_STATIC_N, value, d->kind == VT__HPACK_ADD, d->r.scratch,
+                          f);
+    return 1;
 }
 
 /* What a name is worth: its id, and whether it is one. */
@@ -5116,16 +5237,19 @@ static void vt__hpack_value_check(vt__hpack_field *f) {
         f->flags |= VT__HPACK_BAD_VALUE;
 }
 
-/* A literal field is whole. */
-static void vt__hpack_dec_literal(vt__hpack_dec *d) {
-    vt__hpack_field *f = &d->f;
-    bool fits = f->name.len <= d->room && f->value.len <= d->room - f->name.len;
+/* A literal field is whole: whether it fits the scratch, and what its value is worth. */
+VT__INLINE void vt__hpack_literal(const vt__hpack_reader *r, vt__hpack_field *f) {
+    bool fits = f->name.len <= r->room && f->value.len <= r->room - f->name.len;
     if (VT__LIKELY(fits)) {
         vt__hpack_value_check(f);
     } else {
         f->name.ptr = f->value.ptr = NULL;
         f->id = 0, f->flags = VT__HPACK_LONG;
     }
+}
+static void vt__hpack_dec_literal(vt__hpack_dec *d) {
+    vt__hpack_field *f = &d->f;
+    vt__hpack_literal(&d->r, f);
     if (d->kind == VT__HPACK_ADD) vt__hpack_add(&d->t, f->name, f->value, f->id, f->flags);
     if (d->kind == VT__HPACK_SECRET) f->flags |= VT__HPACK_NEVER;
 }
@@ -5140,11 +5264,11 @@ static int vt__hpack_dec_head(vt__hpack_dec *d) {
     d->updates = 3;
     if (d->kind == VT__HPACK_INDEXED) {
         d->state = VT__HPACK_S_FIELD;
-        return vt__hpack_dec_entry(d, d->n, true, &d->f);
+        return vt__hpack_dec_entry(d, d->r.n, true, &d->f);
     }
-    d->state = d->n ? VT__HPACK_S_VALUE_LEN : VT__HPACK_S_NAME_LEN;
-    if (d->n == 0) return 2;
-    int rc = vt__hpack_dec_entry(d, d->n, false, &d->f);
+    d->state = d->r.n ? VT__HPACK_S_VALUE_LEN : VT__HPACK_S_NAME_LEN;
+    if (d->r.n == 0) return 2;
+    int rc = vt__hpack_dec_entry(d, d->r.n, false, &d->f);
     return rc < 0 ? rc : 2;
 }
 /* One step: 2 go on, else as vt__hpack_dec_next. */
@@ -5163,24 +5287,24 @@ VT__INLINE int vt__hpack_dec_step(vt__hpack_dec *d, const uint8_t **p, const uin
         d->state = VT__HPACK_S_HEAD;
         return 2;
     case VT__HPACK_S_HEAD:
-        rc = vt__hpack_dec_int(d, p, end, bits[d->kind]);
+        rc = vt__hpack_read_int(&d->r, p, end, bits[d->kind]);
         return rc > 0 ? vt__hpack_dec_head(d) : rc;
     case VT__HPACK_S_NAME_LEN:
-        if ((rc = vt__hpack_dec_length(d, p, end)) <= 0) return rc;
+        if ((rc = vt__hpack_read_length(&d->r, p, end, 7)) <= 0) return rc;
         d->state = VT__HPACK_S_NAME;
         return 2;
     case VT__HPACK_S_NAME:
-        if ((rc = vt__hpack_dec_string(d, p, end, 0, &f->name)) <= 0) return rc;
-        d->in_input = f->name.ptr != d->scratch;
-        if (VT__LIKELY(f->name.len <= d->room)) vt__hpack_name_check(f);
+        if ((rc = vt__hpack_read_string(&d->r, p, end, 0, &f->name)) <= 0) return rc;
+        d->in_input = f->name.ptr != d->r.scratch;
+        if (VT__LIKELY(f->name.len <= d->r.room)) vt__hpack_name_check(f);
         d->state = VT__HPACK_S_VALUE_LEN;
         return 2;
     case VT__HPACK_S_VALUE_LEN:
-        if ((rc = vt__hpack_dec_length(d, p, end)) <= 0) return rc;
+        if ((rc = vt__hpack_read_length(&d->r, p, end, 7)) <= 0) return rc;
         d->state = VT__HPACK_S_VALUE;
         return 2;
     default:
-        rc = vt__hpack_dec_string(d, p, end, (uint32_t)VT__MIN(f->name.len, d->room), &f->value);
+        rc = vt__hpack_read_string(&d->r, p, end, (uint32_t)VT__MIN(f->name.len, d->r.room), &f->value);
         if (rc <= 0) return rc;
         vt__hpack_dec_literal(d);
         d->in_input = false;
@@ -5201,8 +5325,8 @@ static VT__UNUSED int vt__hpack_dec_next(vt__hpack_dec *d, const uint8_t **p, co
     if (rc > 0) *f = d->f;
     if (rc == 0 && d->in_input) {
         size_t n = d->f.name.len;
-        if (n <= d->room) memcpy(d->scratch, d->f.name.ptr, n);
-        d->f.name.ptr = d->scratch;
+        if (n <= d->r.room) memcpy(d->r.scratch, d->f.name.ptr, n);
+        d->f.name.ptr = d->r.scratch;
         d->in_input = false;
     }
     return rc;
@@ -5284,14 +5408,14 @@ static VT__UNUSED void vt__hpack_enc_limit(vt__hpack_enc *e, uint32_t size) {
 
 enum { VT__HPACK_INT_BYTES = 6, VT__HPACK_BEGIN_MAX = 8 };
 /* Bytes of an integer behind a prefix, its own byte included. */
-VT__INLINE size_t vt__hpack_int_size(unsigned bits, size_t v) {
+VT__INLINE size_t vt__hpack_int_size(unsigned bits, uint64_t v) {
     size_t n = 1, most = (1U << bits) - 1;
     if (VT__LIKELY(v < most)) return 1;
     for (v -= most; v >= 128; v >>= 7) n++;
     return n + 1;
 }
-VT__INLINE uint8_t *vt__hpack_put_int(uint8_t *out, unsigned first, unsigned bits, size_t v) {
-    size_t most = (1U << bits) - 1;
+VT__INLINE uint8_t *vt__hpack_put_int(uint8_t *out, unsigned first, unsigned bits, uint64_t v) {
+    unsigned most = (1U << bits) - 1;
     if (VT__LIKELY(v < most)) {
         *out++ = (uint8_t)(first | v);
         return out;
@@ -5338,10 +5462,12 @@ VT__INLINE uint8_t *vt__hpack_huff_put(uint8_t *out, vt_str s, bool fold) {
     if (n) *out++ = (uint8_t)(w >> n);
     return out;
 }
-/* A string with its length, `coded` being the size of its Huffman code. */
-VT__INLINE uint8_t *vt__hpack_put_string(uint8_t *out, vt_str s, size_t coded, bool fold) {
-    if (coded < s.len) return vt__hpack_huff_put(vt__hpack_put_int(out, 0x80, 7, coded), s, fold);
-    out = vt__hpack_put_int(out, 0, 7, s.len);
+/* A string behind its length, which has `bits` of a byte that begins with `first`; `coded` is the size of its Huffman code. */
+VT__INLINE uint8_t *vt__hpack_put_string(uint8_t *out, unsigned first, unsigned bits, vt_str s, size_t coded,
+                                         bool fold) {
+    if (coded < s.len)
+        return vt__hpack_huff_put(vt__hpack_put_int(out, first | 1U << bits, bits, coded), s, fold);
+    out = vt__hpack_put_int(out, first, bits, s.len);
     for (size_t i = 0; fold && i < s.len; i++) out[i] = (uint8_t)vt__str_lower(s.ptr[i]);
     if (!fold && s.len) memcpy(out, s.ptr, s.len);
     return out + s.len;
@@ -5358,8 +5484,8 @@ static size_t vt__hpack_put_literal(uint8_t *out, size_t cap, int kind, uint32_t
     if (!index) size += vt__hpack_int_size(7, n) + n;
     if (size > cap) return 0;
     out = vt__hpack_put_int(out, first, bits, index);
-    if (!index) out = vt__hpack_put_string(out, name, coded_name, true);
-    (void)vt__hpack_put_string(out, value, coded, false);
+    if (!index) out = vt__hpack_put_string(out, 0, 7, name, coded_name, true);
+    (void)vt__hpack_put_string(out, 0, 7, value, coded, false);
     return size;
 }
 
@@ -5436,24 +5562,31 @@ static void vt__hpack_enter(vt__hpack_enc *e, const vt__hpack_key *k, vt_str val
     *newest = (uint16_t)e->t.made;
     vt__hpack_add(&e->t, k->name, value, (uint8_t)k->id, 0);
 }
-/* A field that has no static entry, by the dynamic table. */
-static size_t vt__hpack_put_dynamic(vt__hpack_enc *e, uint8_t *out, size_t cap, vt__hpack_key *k,
-                                    vt_str value, bool once) {
+/* Where a field belongs in the index. */
+typedef struct vt__hpack_spot {
+    uint16_t *newest, *seen, print;
+} vt__hpack_spot;
+VT__INLINE vt__hpack_spot vt__hpack_spot_of(const vt__hpack_enc *e, const vt__hpack_key *k, vt_str value) {
     enum { SHIFT = 58 }; /* to 64 slots */
     uint64_t name_hash = (uint64_t)k->id * VT__HPACK_MIX;
     if (!k->id) name_hash = vt__hpack_hash(0, k->name, VT__H1_ONES * 0x20);
     uint64_t hash = vt__hpack_hash(name_hash, value, 0);
-    uint16_t *newest = &e->slots->newest[name_hash >> SHIFT], *seen = &e->slots->seen[hash >> SHIFT];
-    uint16_t print = (uint16_t)hash;
-    uint32_t i = vt__hpack_find(e, *newest, print, k, value);
+    return (vt__hpack_spot){&e->slots->newest[name_hash >> SHIFT], &e->slots->seen[hash >> SHIFT],
+                            (uint16_t)hash};
+}
+/* A field that has no static entry, by the dynamic table. */
+static size_t vt__hpack_put_dynamic(vt__hpack_enc *e, uint8_t *out, size_t cap, vt__hpack_key *k,
+                                    vt_str value, bool once) {
+    vt__hpack_spot spot = vt__hpack_spot_of(e, k, value);
+    uint32_t i = vt__hpack_find(e, *spot.newest, spot.print, k, value);
     if (i) return vt__hpack_put_index(out, cap, i);
-    bool add = once || !k->index || *seen == print;
+    bool add = once || !k->index || *spot.seen == spot.print;
     add = add && k->name.len + value.len + VT__HPACK_OVERHEAD <= e->t.max / 2;
     size_t n = vt__hpack_put_literal(out, cap, add ? VT__HPACK_ADD : VT__HPACK_PLAIN, k->index, k->name,
                                      value);
     if (n == 0) return 0;
-    if (add) vt__hpack_enter(e, k, value, newest, print);
-    else *seen = print;
+    if (add) vt__hpack_enter(e, k, value, spot.newest, spot.print);
+    else *spot.seen = spot.print;
     return n;
 }
 /* Writes a field: its size, or 0 when that is over `cap`, and then nothing has happened. The name goes out in lower case; `id`
@@ -5498,8 +5631,216 @@ static VT__UNUSED size_t vt__hpack_put_date(uint8_t out[VT__HPACK_DATE_MAX], con
 }
 
 /*==============================================================================
+ * MARK: - @msg     HTTP messages as HTTP/2 and HTTP/3 have them: what is malformed, limits, priorities, budgets
+ * uses:   @api_http @plat @str @uri @h1 @hpack
+ * pure.   RFC 9113 8.2-8.5, RFC 9114 4.2-4.4, RFC 8441, RFC 9220, RFC 9218.
+ * test:   tests/test_h2.c tests/test_h3.c
+ *
+ * What both machines ask of a message, and how they tell of it. A vt__msg_head is filled while the fields of one head come
+ * (vt__msg_field), and judged when they have (vt__msg_request_ok, vt__msg_response_ok).
+ *============================================================================*/
+/* What a machine reports, one at a time. */
+enum vt__msg_ev {
+    VT__MSG_EV_OPEN = 1, /* a request; whoever does not want it says so before the next call */
+    VT__MSG_EV_FIELD,    /* name, value, field; until the next call */
+    VT__MSG_EV_INFORM,   /* the end of an interim response's head: status */
+    VT__MSG_EV_HEAD,     /* the end of a head; status of a response; end, too_large */
+    VT__MSG_EV_TRAILERS, /* their end, and that of the stream's other side */
+    VT__MSG_EV_DATA,     /* value: as long as the input */
+    VT__MSG_EV_END,      /* of the data */
+    VT__MSG_EV_RESET,    /* by the peer, or by us for an error of its: code */
+    VT__MSG_EV_SETTINGS, /* the peer's are here */
+    VT__MSG_EV_PING,     /* ours was answered */
+    VT__MSG_EV_GOAWAY,   /* id, code; what was asked for on streams above it may be asked elsewhere */
+    VT__MSG_EV_PRIORITY  /* of the stream has changed */
+};
+typedef struct vt__msg_event {
+    void *stream; /* a vt__h2_stream or vt__h3_stream */
+    vt_str name, value;
+    uint64_t id, code;
+    uint16_t status;
+    uint8_t type, field; /* VT__H1_F_x or VT__HPACK_F_x */
+    bool end;            /* nothing follows on this side of the stream */
+    bool too_large;      /* fields over the limits, and the rest, were left out: 431 */
+    bool never;          /* the field is never to be indexed */
+} vt__msg_event;
+
+/* ---- budgets ---- */
+/* Takes n from a budget; false: it is used up. A debt is the time at which it will be paid off. */
+VT__INLINE bool vt__msg_spend(const vt_h2_budget *b, int64_t *debt, int64_t now, uint32_t n) {
+    int64_t each = VT_SEC / b->per_s;
+    *debt = VT__MAX(*debt, now) + each * n;
+    return b->burst == VT_NONE || *debt - now <= each * b->burst;
+}
+
+/* ---- priorities (RFC 9218) ---- */
+/* A priority in a byte, urgency and 8: incremental. What is not said, or cannot be read, is as it was. */
+enum { VT__MSG_USUAL = 3 };
+static uint8_t vt__msg_priority(vt_str value, unsigned was) {
+    unsigned urgency = was & 7, incremental = was & 8;
+    size_t pos = 0;
+    vt_str one;
+    while (vt__h1_list_next(value, &pos, &one)) {
+        const char *semi = memchr(one.ptr, ';', one.len);
+        if (semi) one = vt__str_trim((vt_str){one.ptr, (size_t)(semi - one.ptr)});
+        if (one.len == 3 && memcmp(one.ptr, "u=", 2) == 0 && one.ptr[2] >= '0' && one.ptr[2] <= '7')
+            urgency = (unsigned)(one.ptr[2] - '0');
+        if ((one.len == 1 && one.ptr[0] == 'i') || vt__str_eq(one, VT__STR_LIT("i=?1"))) incremental = 8;
+        if (vt__str_eq(one, VT__STR_LIT("i=?0"))) incremental = 0;
+    }
+    return (uint8_t)(urgency | incremental);
+}
+
+/* ---- heads ---- */
+/* A head on its way in; zeroed when it begins, with what is known of it before. */
+typedef struct vt__msg_head {
+    uint64_t authority;     /* a hash of it */
+    int64_t length;         /* Content-Length; -1: none */
+    uint32_t size, nfields; /* size: name + value + 32 */
+    uint16_t seen, status;  /* bits of pseudo-fields */
+    uint8_t method;
+    uint8_t priority;                         /* of its field, see vt__msg_priority; VT__MSG_NO_PRIORITY */
+    bool request, trailers, connect_protocol; /* set before: what it is, and whether it may have :protocol */
+    bool regular, host, asterisk, port, too_large;
+} vt__msg_head;
+enum { VT__MSG_NO_PRIORITY = 255 };
+VT__INLINE vt__msg_head vt__msg_begin(bool request, bool trailers, bool connect_protocol) {
+    return (vt__msg_head){.length = -1,
+                          .priority = VT__MSG_NO_PRIORITY,
+                          .request = request,
+                          .trailers = trailers,
+                          .connect_protocol = connect_protocol};
+}
+#define VT__MSG_SEEN(x) (1U << (VT__HPACK_F_##x - VT__HPACK_F_AUTHORITY))
+/* For comparing :authority with Host. Letters fold, and of the bytes that an authority has nothing else. What it lets through is
+ * not used: of the two only one is reported. */
+static uint64_t vt__msg_hash(vt_str s) {
+    uint64_t hash = s.len, word = 0;
+    for (size_t i = 0; i < s.len; i += 8) {
+        memcpy(&word, s.ptr + i, VT__MIN(s.len - i, 8));
+        hash = (hash ^ vt__h1_fold(word)) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 32;
+    }
+    return hash;
+}
+static bool vt__msg_path_ok(vt__msg_head *b, vt_str path) {
+    b->asterisk = path.len == 1 && path.ptr[0] == '*';
+    if (!b->asterisk && (path.len == 0 || path.ptr[0] != '/')) return false;
+    for (size_t i = 0; i < path.len; i++) {
+        uint8_t c = (uint8_t)path.ptr[i];
+        if (c <= ' ' || c >= 0x7f || c == '#') return false;
+    }
+    return true;
+}
+/* Host and :authority: each is good, and they agree. */
+static bool vt__msg_authority_ok(vt__msg_head *b, vt_str value) {
+    vt__uri_auth auth;
+    uint64_t hash = vt__msg_hash(value);
+    if (vt__uri_authority(value, &auth) < 0) return false;
+    if ((b->host || b->seen & VT__MSG_SEEN(AUTHORITY)) && b->authority != hash) return false;
+    b->authority = hash;
+    b->port = auth.port >= 0;
+    return true;
+}
+/* 100 to 599, and no change of protocols: HTTP/2 has none. */
+static bool vt__msg_status_ok(vt__msg_head *b, vt_str value) {
+    int64_t status = 0;
+    if (value.len != 3 || vt__str_u63(value, 599, &status) < 0 || status < 100) return false;
+    b->status = (uint16_t)status;
+    return status != 101;
+}
+/* A pseudo-field: known, in its place, once, and of a value it may have (RFC 9113 8.3). */
+static bool vt__msg_pseudo_ok(vt__msg_head *b, const vt__hpack_field *f) {
+    unsigned bit = 1U << (f->id - VT__HPACK_F_AUTHORITY);
+    if (f->id == VT__HPACK_F_PSEUDO || b->regular || b->seen & bit || b->trailers) return false;
+    if ((f->id == VT__HPACK_F_STATUS) == b->request) return false;
+    bool ok = true;
+    switch (f->id) {
+    case VT__HPACK_F_AUTHORITY: ok = vt__msg_authority_ok(b, f->value); break;
+    case VT__HPACK_F_METHOD:
+        b->method = (uint8_t)vt__h1_method(f->value);
+        ok = b->method || vt__h1_is_token(f->value);
+        break;
+    case VT__HPACK_F_PATH: ok = vt__msg_path_ok(b, f->value); break;
+    case VT__HPACK_F_STATUS: ok = vt__msg_status_ok(b, f->value); break;
+    case VT__HPACK_F_PROTOCOL: ok = b->connect_protocol && vt__h1_is_token(f->value); break;
+    default: ok = f->value.len > 0; break; /* :scheme */
+    }
+    b->seen |= (uint16_t)bit;
+    return ok;
+}
+/* Every other field. False: it makes its head malformed (RFC 9113 8.2.2). */
+static bool vt__msg_regular_ok(vt__msg_head *b, const vt__hpack_field *f) {
+    b->regular = true;
+    if (vt__h1_is_hop(f->id) || (b->trailers && !vt__h1_trailer_ok(f->id))) return false;
+    switch (f->id) {
+    case VT__H1_F_TE: return vt__str_eq_ci(f->value, VT__STR_LIT("trailers"));
+    case VT__H1_F_CONTENT_LENGTH:
+        return b->length < 0 && vt__str_u63(f->value, INT64_MAX, &b->length) == 0; /* once */
+    case VT__H1_F_PRIORITY: b->priority = vt__msg_priority(f->value, VT__MSG_USUAL); return true;
+    case VT__H1_F_HOST:
+        if (!b->request) return true;
+        if (b->host || !vt__msg_authority_ok(b, f->value)) return false;
+        b->host = true;
+        return true;
+    default: return true;
+    }
+}
+/* Whether a field counts within the limits of its head. */
+VT__INLINE bool vt__msg_fits(vt__msg_head *b, const vt__hpack_field *f, uint32_t max_head,
+                             uint32_t max_fields) {
+    size_t size = f->name.len + f->value.len + VT__HPACK_OVERHEAD;
+    if (b->too_large || f->flags & VT__HPACK_LONG || size > max_head - b->size || b->nfields == max_fields) {
+        b->too_large = true;
+        return false;
+    }
+    b->size += (uint32_t)size;
+    b->nfields++;
+    return true;
+}
+/* A field that fits: 1 and *ev, of which the stream and its id are the caller's; 0: it says nothing; < 0: it makes its head
+ * malformed. */
+VT__INLINE int vt__msg_field(vt__msg_head *b, const vt__hpack_field *f, vt__msg_event *ev) {
+    bool ok = !(f->flags & (VT__HPACK_BAD_NAME | VT__HPACK_BAD_VALUE));
+    ok = ok && (f->id >= VT__HPACK_F_AUTHORITY ? vt__msg_pseudo_ok(b, f) : vt__msg_regular_ok(b, f));
+    if (!ok) return -1;
+    if (f->id == VT__H1_F_HOST && b->seen & VT__MSG_SEEN(AUTHORITY)) return 0; /* says the same */
+    ev->type = VT__MSG_EV_FIELD;
+    ev->name = f->name;
+    ev->value = f->value;
+    ev->field = f->id;
+    ev->never = f->flags & VT__HPACK_NEVER;
+    return 1;
+}
+/* RFC 9113 8.3.1, 8.5; RFC 8441 4. */
+static VT__UNUSED bool vt__msg_request_ok(const vt__msg_head *b) {
+    unsigned place = VT__MSG_SEEN(SCHEME) | VT__MSG_SEEN(PATH), seen = b->seen;
+    bool connect = b->method == VT__H1_M_CONNECT, extended = seen & VT__MSG_SEEN(PROTOCOL);
+    if (!(seen & VT__MSG_SEEN(METHOD)) || (extended && !connect)) return false;
+    if (connect && !extended) return !(seen & place) && seen & VT__MSG_SEEN(AUTHORITY) && b->port;
+    if (b->asterisk && b->method != VT__H1_M_OPTIONS) return false;
+    return (seen & place) == place && (seen & VT__MSG_SEEN(AUTHORITY) || b->host);
+}
+/* A response's. `fin`: nothing follows it; `tunnel`: of a CONNECT; *bodyless: whether it has no body, whatever Content-Length
+ * says of that. */
+static VT__UNUSED bool vt__msg_response_ok(vt__msg_head *b, bool fin, bool tunnel, bool *bodyless) {
+    if (!(b->seen & VT__MSG_SEEN(STATUS))) return false;
+    if (b->status < 200) {
+        b->length = -1;
+        return !fin;
+    }
+    if (tunnel && b->status < 300) b->length = -1;
+    if (b->status == 204 || b->status == 304) *bodyless = true;
+    if (*bodyless) b->length = 0;
+    return true;
+}
+
+#endif /* VTHTTP_H2 || VTHTTP_H3 */
+
+#if VTHTTP_H2
+/*==============================================================================
  * MARK: - @h2      HTTP/2 connection machine: frames, streams, flow control, priorities, budgets
- * uses:   @api_http @plat @str @ds @uri @h1 @hpack
+ * uses:   @api_http @plat @ds @hpack @msg
  * pure.   RFC 9113, RFC 9218, RFC 8441. A stream: open -> half-closed by either side -> closed, see vt__h2_end, vt__h2_close.
  * test:   tests/test_h2.c   fuzz: fuzz/fuzz_h2.c
  *
@@ -5584,15 +5925,16 @@ typedef struct vt__h2_cfg {
     uint32_t max_frame;         /* payload bytes of a frame that is taken; 16384 at least, the default */
     uint32_t window;            /* bytes a stream may send ahead, at first; 65535 at least, the default */
     uint32_t max_window;        /* the same at most, and of all streams together; 1 MiB */
-    int64_t ack_timeout_ns;     /* for our SETTINGS; 10 s */
-    bool connect_protocol;      /* a server takes extended CONNECT */
+    uint32_t
+        all_window; /* of all streams together, if another: more, and nobody waits for what others leave unread */
+    int64_t ack_timeout_ns; /* for our SETTINGS; 10 s */
+    bool connect_protocol;  /* a server takes extended CONNECT */
     vt_h2_budget budgets[VT_H2_CAUSES];
 } vt__h2_cfg;
 
 enum vt__h2_queue { VT__H2_Q_NONE, VT__H2_Q_FIRST, VT__H2_Q_DATA };
 enum { VT__H2_REMOTE = 1, VT__H2_LOCAL = 2, VT__H2_BOTH = 3 }; /* sides of a stream */
 enum { VT__H2_OURS = 1, VT__H2_THEIRS = 2 };                   /* who reset it */
-enum { VT__H2_USUAL = 3 };                                     /* priority: see vt__h2_read_priority */
 
 /* Zeroed by vt__h2_attach and vt__h2_open; the caller reads id, ended, reset, held. */
 typedef struct vt__h2_stream {
@@ -5619,12 +5961,11 @@ enum { VT__H2_CONTROL_MIN = 512 }; /* what vt__h2_put_control needs */
 
 /* A header block on its way in. */
 typedef struct vt__h2_block {
-    uint32_t id, bytes, size, nfields; /* id 0: none; size: name + value + 32 */
-    uint32_t bad;                      /* the code that its stream will be reset with */
-    uint64_t authority;                /* a hash of it */
-    uint16_t seen, status;             /* bits of pseudo-fields */
-    uint8_t continuations, method;
-    bool fin, regular, host, asterisk, too_large, opening, port;
+    vt__msg_head m;
+    uint32_t id, bytes; /* id 0: none */
+    uint32_t bad;       /* the code that its stream will be reset with */
+    uint8_t continuations;
+    bool fin, opening;
 } vt__h2_block;
 
 /* One connection. Zeroed and set up by vt__h2_init. */
@@ -5671,31 +6012,6 @@ typedef struct vt__h2 {
     vt__hpack_dec dec;
     vt__hpack_enc enc;
 } vt__h2;
-
-enum vt__h2_ev {
-    VT__H2_EV_OPEN = 1, /* a request; vt__h2_attach before the next call, else it is refused */
-    VT__H2_EV_FIELD,    /* name, value, field; until the next call */
-    VT__H2_EV_INFORM,   /* the end of an interim response's head: status */
-    VT__H2_EV_HEAD,     /* the end of a head; status of a response; end, too_large */
-    VT__H2_EV_TRAILERS, /* their end, and that of the stream's other side */
-    VT__H2_EV_DATA,     /* value: as long as the input; vt__h2_consumed when it was put to use */
-    VT__H2_EV_END,      /* of the data */
-    VT__H2_EV_RESET, /* by the peer, or by us for an error of its: code; vt__h2_release when the handler has ended */
-    VT__H2_EV_SETTINGS, /* the peer's have changed */
-    VT__H2_EV_PING,     /* vt__h2_ping was answered */
-    VT__H2_EV_GOAWAY,   /* id, code; streams above it, and those without an id, may be tried elsewhere */
-    VT__H2_EV_PRIORITY  /* of the stream has changed */
-};
-typedef struct vt__h2_event {
-    vt__h2_stream *stream;
-    vt_str name, value;
-    uint32_t id, code;
-    uint16_t status;
-    uint8_t type, field; /* VT__H1_F_x or VT__HPACK_F_x */
-    bool end;            /* nothing follows on this side of the stream */
-    bool too_large;      /* fields over the limits, and the rest, were left out: 431 */
-    bool never;          /* the field is never to be indexed */
-} vt__h2_event;
 
 /* ---- frames ---- */
 enum { VT__H2_T_DATA = 0, VT__H2_T_HEADERS, VT__H2_T_PRIORITY, VT__H2_T_RST_STREAM, VT__H2_T_SETTINGS };
@@ -5774,13 +6090,10 @@ static const uint8_t *vt__h2_take(vt__h2 *h, const uint8_t **p, const uint8_t *e
 }
 
 /* ---- budgets ---- */
-/* Takes n from a budget: 0, or VT__H2_E_FLOOD when it is used up. A debt is the time at which it will be paid off. */
+/* Takes n from a budget: 0, or VT__H2_E_FLOOD when it is used up. */
 static VT__NOINLINE int vt__h2_spend(vt__h2 *h, enum vt_h2_cause cause, uint32_t n) {
-    const vt_h2_budget *b = &h->cfg->budgets[cause];
-    int64_t each = VT_SEC / b->per_s, *debt = &h->debts[cause];
     if (h->counts) __atomic_store_n(&h->counts[cause], h->counts[cause] + n, __ATOMIC_RELAXED);
-    *debt = VT__MAX(*debt, h->now) + each * n;
-    if (b->burst == VT_NONE || *debt - h->now <= each * b->burst) return 0;
+    if (vt__msg_spend(&h->cfg->budgets[cause], &h->debts[cause], h->now, n)) return 0;
     h->flood = (uint8_t)cause;
     return VT__H2_E_FLOOD;
 }
@@ -5895,7 +6208,7 @@ static void vt__h2_init_stream(vt__h2 *h, vt__h2_stream *s) {
     s->send_window = (int32_t)h->peer_window;
     s->recv_window = (int32_t)h->cfg->window;
     s->length = -1;
-    s->urgency = VT__H2_USUAL;
+    s->urgency = VT__MSG_USUAL;
     h->active++;
 }
 static void vt__h2_enter(vt__h2 *h, vt__h2_stream *s, uint32_t id) {
@@ -5927,7 +6240,7 @@ static VT__UNUSED void vt__h2_reset(vt__h2 *h, vt__h2_stream *s, uint32_t code) 
     s->owes_reset = true;
     vt__h2_owe(h, s);
 }
-static int vt__h2_emit(vt__h2_event *ev, enum vt__h2_ev type, vt__h2_stream *s) {
+static int vt__h2_emit(vt__msg_event *ev, enum vt__msg_ev type, vt__h2_stream *s) {
     memset(ev, 0, sizeof *ev);
     ev->type = (uint8_t)type;
     ev->stream = s;
@@ -5936,7 +6249,7 @@ static int vt__h2_emit(vt__h2_event *ev, enum vt__h2_ev type, vt__h2_stream *s) 
 }
 enum { VT__H2_GO = 2 }; /* no event; go on */
 /* The peer broke a rule on one stream; s NULL: it is not there any more. */
-static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__h2_event *ev) {
+static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__msg_event *ev) {
     bool open = s && !s->reset;
     int rc = code == VT__H2_REFUSED_STREAM ? 0 : vt__h2_spend(h, VT_H2_RESETS, 1);
     if (rc < 0) return rc;
@@ -5947,7 +6260,7 @@ static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__h
         return VT__H2_GO;
     }
     vt__h2_close(h, s, VT__H2_OURS, code);
-    rc = vt__h2_emit(ev, VT__H2_EV_RESET, s);
+    rc = vt__h2_emit(ev, VT__MSG_EV_RESET, s);
     ev->code = code;
     return rc;
 }
@@ -5955,6 +6268,7 @@ static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__h
 /* ---- flow control of what comes in ---- */
 /* The connection's window: two streams' worth, so that one that is not read leaves room for another. */
 VT__INLINE uint32_t vt__h2_target(const vt__h2 *h) {
+    if (h->cfg->all_window) return h->cfg->all_window;
     return (uint32_t)VT__MIN(h->cfg->max_window, (uint64_t)h->target * 2);
 }
 /* What a window may be opened by: nothing before it is worth a frame. */
@@ -5999,22 +6313,7 @@ static void vt__h2_on_probe(vt__h2 *h) {
 }
 
 /* ---- priorities (RFC 9218) ---- */
-/* A priority in a byte, urgency and 8: incremental. What is not said, or cannot be read, is as it was. */
-static uint8_t vt__h2_read_priority(vt_str value, unsigned was) {
-    unsigned urgency = was & 7, incremental = was & 8;
-    size_t pos = 0;
-    vt_str one;
-    while (vt__h1_list_next(value, &pos, &one)) {
-        const char *semi = memchr(one.ptr, ';', one.len);
-        if (semi) one = vt__str_trim((vt_str){one.ptr, (size_t)(semi - one.ptr)});
-        if (one.len == 3 && memcmp(one.ptr, "u=", 2) == 0 && one.ptr[2] >= '0' && one.ptr[2] <= '7')
-            urgency = (unsigned)(one.ptr[2] - '0');
-        if ((one.len == 1 && one.ptr[0] == 'i') || vt__str_eq(one, VT__STR_LIT("i=?1"))) incremental = 8;
-        if (vt__str_eq(one, VT__STR_LIT("i=?0"))) incremental = 0;
-    }
-    return (uint8_t)(urgency | incremental);
-}
-/* Of vt__h2_read_priority. */
+/* Of vt__msg_priority. */
 static void vt__h2_prioritize(vt__h2 *h, vt__h2_stream *s, uint8_t priority) {
     vt__h2_unqueue(h, s);
     s->urgency = priority & 7;
@@ -6037,9 +6336,9 @@ static int vt__h2_take_early(vt__h2 *h, uint32_t id) {
         }
     return -1;
 }
-static int vt__h2_on_priority_update(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+static int vt__h2_on_priority_update(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     uint32_t id = vt__h2_get32(b) & VT__H2_ID_MAX;
-    uint8_t priority = vt__h2_read_priority((vt_str){(const char *)b + 4, h->len - 4}, VT__H2_USUAL);
+    uint8_t priority = vt__msg_priority((vt_str){(const char *)b + 4, h->len - 4}, VT__MSG_USUAL);
     if (!h->server || !(id & 1)) return VT__H2_E_PRIORITY;
     int rc = vt__h2_spend(h, VT_H2_PRIORITIES, 1);
     if (rc < 0) return rc;
@@ -6048,160 +6347,51 @@ static int vt__h2_on_priority_update(vt__h2 *h, const uint8_t *b, vt__h2_event *
     if (!s) return VT__H2_GO;
     s->pinned = true;
     vt__h2_prioritize(h, s, priority);
-    return vt__h2_emit(ev, VT__H2_EV_PRIORITY, s);
+    return vt__h2_emit(ev, VT__MSG_EV_PRIORITY, s);
 }
 
 /* ---- heads ---- */
-#define VT__H2_SEEN(x) (1U << (VT__HPACK_F_##x - VT__HPACK_F_AUTHORITY))
-/* For comparing :authority with Host. Letters fold, and of the bytes that an authority has nothing else. What it lets through is
- * not used: of the two only one is reported. */
-static uint64_t vt__h2_hash(vt_str s) {
-    uint64_t hash = s.len, word = 0;
-    for (size_t i = 0; i < s.len; i += 8) {
-        memcpy(&word, s.ptr + i, VT__MIN(s.len - i, 8));
-        hash = (hash ^ vt__h1_fold(word)) * UINT64_C(0x9e3779b97f4a7c15);
-        hash ^= hash >> 32;
-    }
-    return hash;
-}
-static bool vt__h2_path_ok(vt__h2_block *b, vt_str path) {
-    b->asterisk = path.len == 1 && path.ptr[0] == '*';
-    if (!b->asterisk && (path.len == 0 || path.ptr[0] != '/')) return false;
-    for (size_t i = 0; i < path.len; i++) {
-        uint8_t c = (uint8_t)path.ptr[i];
-        if (c <= ' ' || c >= 0x7f || c == '#') return false;
-    }
-    return true;
-}
-/* Host and :authority: each is good, and they agree. */
-static bool vt__h2_authority_ok(vt__h2_block *b, vt_str value) {
-    vt__uri_auth auth;
-    uint64_t hash = vt__h2_hash(value);
-    if (vt__uri_authority(value, &auth) < 0) return false;
-    if ((b->host || b->seen & VT__H2_SEEN(AUTHORITY)) && b->authority != hash) return false;
-    b->authority = hash;
-    b->port = auth.port >= 0;
-    return true;
-}
-/* 100 to 599, and no change of protocols: HTTP/2 has none. */
-static bool vt__h2_status_ok(vt__h2_block *b, vt_str value) {
-    int64_t status = 0;
-    if (value.len != 3 || vt__str_u63(value, 599, &status) < 0 || status < 100) return false;
-    b->status = (uint16_t)status;
-    return status != 101;
-}
-/* A pseudo-field: known, in its place, once, and of a value it may have (RFC 9113 8.3). */
-static bool vt__h2_pseudo_ok(vt__h2 *h, const vt__hpack_field *f) {
+static int vt__h2_on_field(vt__h2 *h, const vt__hpack_field *f, vt__msg_event *ev) {
     vt__h2_block *b = &h->block;
-    unsigned bit = 1U << (f->id - VT__HPACK_F_AUTHORITY);
-    if (f->id == VT__HPACK_F_PSEUDO || b->regular || b->seen & bit || h->cur->headed) return false;
-    if ((f->id == VT__HPACK_F_STATUS) == h->server) return false;
-    bool ok = true;
-    switch (f->id) {
-    case VT__HPACK_F_AUTHORITY: ok = vt__h2_authority_ok(b, f->value); break;
-    case VT__HPACK_F_METHOD:
-        b->method = (uint8_t)vt__h1_method(f->value);
-        ok = b->method || vt__h1_is_token(f->value);
-        break;
-    case VT__HPACK_F_PATH: ok = vt__h2_path_ok(b, f->value); break;
-    case VT__HPACK_F_STATUS: ok = vt__h2_status_ok(b, f->value); break;
-    case VT__HPACK_F_PROTOCOL: ok = h->cfg->connect_protocol && vt__h1_is_token(f->value); break;
-    default: ok = f->value.len > 0; break; /* :scheme */
+    if (!h->cur || b->bad || !vt__msg_fits(&b->m, f, h->cfg->max_head, h->cfg->max_fields)) return VT__H2_GO;
+    int rc = vt__msg_field(&b->m, f, ev);
+    if (VT__LIKELY(rc > 0)) {
+        ev->stream = h->cur;
+        ev->id = h->cur->id;
+        return rc;
     }
-    b->seen |= (uint16_t)bit;
+    if (rc < 0) b->bad = VT__H2_PROTOCOL_ERROR;
+    return VT__H2_GO;
+}
+/* The final head is here, and nothing is wrong with single fields of it. */
+static bool vt__h2_final_ok(vt__h2 *h, vt__h2_stream *s) {
+    vt__h2_block *b = &h->block;
+    bool ok = b->m.too_large;
+    if (!ok && h->server) ok = vt__msg_request_ok(&b->m);
+    if (!ok && !h->server) ok = vt__msg_response_ok(&b->m, b->fin, s->tunnel, &s->bodyless);
+    s->length = b->m.length;
+    if (h->server && b->m.priority != VT__MSG_NO_PRIORITY && !s->pinned)
+        vt__h2_prioritize(h, s, b->m.priority);
     return ok;
 }
-/* Every other field. False: it makes its head malformed (RFC 9113 8.2.2). */
-static bool vt__h2_regular_ok(vt__h2 *h, const vt__hpack_field *f) {
-    vt__h2_stream *s = h->cur;
-    vt__h2_block *b = &h->block;
-    b->regular = true;
-    if (vt__h1_is_hop(f->id) || (s->headed && !vt__h1_trailer_ok(f->id))) return false;
-    switch (f->id) {
-    case VT__H1_F_TE: return vt__str_eq_ci(f->value, VT__STR_LIT("trailers"));
-    case VT__H1_F_CONTENT_LENGTH:
-        return s->length < 0 && vt__str_u63(f->value, INT64_MAX, &s->length) == 0; /* once */
-    case VT__H1_F_PRIORITY:
-        if (h->server && !s->pinned) vt__h2_prioritize(h, s, vt__h2_read_priority(f->value, VT__H2_USUAL));
-        return true;
-    case VT__H1_F_HOST:
-        if (!h->server) return true;
-        if (b->host || !vt__h2_authority_ok(b, f->value)) return false;
-        b->host = true;
-        return true;
-    default: return true;
-    }
-}
-/* Whether a field counts within the limits of its head. */
-static bool vt__h2_fits(vt__h2 *h, const vt__hpack_field *f) {
-    vt__h2_block *b = &h->block;
-    size_t size = f->name.len + f->value.len + VT__HPACK_OVERHEAD;
-    if (b->too_large || f->flags & VT__HPACK_LONG || size > h->cfg->max_head - b->size ||
-        b->nfields == h->cfg->max_fields) {
-        b->too_large = true;
-        return false;
-    }
-    b->size += (uint32_t)size;
-    b->nfields++;
-    return true;
-}
-static int vt__h2_on_field(vt__h2 *h, const vt__hpack_field *f, vt__h2_event *ev) {
-    vt__h2_block *b = &h->block;
-    if (!h->cur || b->bad || !vt__h2_fits(h, f)) return VT__H2_GO;
-    bool ok = !(f->flags & (VT__HPACK_BAD_NAME | VT__HPACK_BAD_VALUE));
-    ok = ok && (f->id >= VT__HPACK_F_AUTHORITY ? vt__h2_pseudo_ok(h, f) : vt__h2_regular_ok(h, f));
-    if (!ok) {
-        b->bad = VT__H2_PROTOCOL_ERROR;
-        return VT__H2_GO;
-    }
-    if (f->id == VT__H1_F_HOST && b->seen & VT__H2_SEEN(AUTHORITY)) return VT__H2_GO; /* says the same */
-    ev->type = VT__H2_EV_FIELD;
-    ev->stream = h->cur;
-    ev->id = h->cur->id;
-    ev->name = f->name;
-    ev->value = f->value;
-    ev->field = f->id;
-    ev->never = f->flags & VT__HPACK_NEVER;
-    return 1;
-}
-/* RFC 9113 8.3.1, 8.5; RFC 8441 4. */
-static bool vt__h2_request_ok(const vt__h2_block *b) {
-    unsigned place = VT__H2_SEEN(SCHEME) | VT__H2_SEEN(PATH), seen = b->seen;
-    bool connect = b->method == VT__H1_M_CONNECT, extended = seen & VT__H2_SEEN(PROTOCOL);
-    if (!(seen & VT__H2_SEEN(METHOD)) || (extended && !connect)) return false;
-    if (connect && !extended) return !(seen & place) && seen & VT__H2_SEEN(AUTHORITY) && b->port;
-    if (b->asterisk && b->method != VT__H1_M_OPTIONS) return false;
-    return (seen & place) == place && (seen & VT__H2_SEEN(AUTHORITY) || b->host);
-}
-static bool vt__h2_response_ok(vt__h2_stream *s, const vt__h2_block *b) {
-    if (!(b->seen & VT__H2_SEEN(STATUS))) return false;
-    if (b->status < 200) {
-        s->length = -1;
-        return !b->fin;
-    }
-    if (s->tunnel && b->status < 300) s->length = -1;
-    if (b->status == 204 || b->status == 304) s->bodyless = true;
-    if (s->bodyless) s->length = 0; /* whatever Content-Length says of the body that is not sent */
-    return true;
-}
-/* A head is complete; its stream lives, and what is wrong with single fields is known. */
-static int vt__h2_on_head(vt__h2 *h, vt__h2_stream *s, vt__h2_event *ev) {
+/* A head is complete; its stream lives. */
+static int vt__h2_on_head(vt__h2 *h, vt__h2_stream *s, vt__msg_event *ev) {
     const vt__h2_block *b = &h->block;
-    bool ok = b->too_large || s->headed || (h->server ? vt__h2_request_ok(b) : vt__h2_response_ok(s, b));
-    bool interim = b->status >= 100 && b->status < 200;
-    if (b->fin && s->length > s->got) ok = b->too_large;
+    bool ok = s->headed || vt__h2_final_ok(h, s);
+    bool interim = b->m.status >= 100 && b->m.status < 200;
+    if (b->fin && s->length > s->got) ok = b->m.too_large;
     if (!ok) return vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
     int rc = interim ? vt__h2_spend(h, VT_H2_EMPTIES, 1) : 0;
     if (rc < 0) return rc;
-    rc = vt__h2_emit(ev, s->headed ? VT__H2_EV_TRAILERS : interim ? VT__H2_EV_INFORM : VT__H2_EV_HEAD, s);
-    ev->status = b->status;
+    rc = vt__h2_emit(ev, s->headed ? VT__MSG_EV_TRAILERS : interim ? VT__MSG_EV_INFORM : VT__MSG_EV_HEAD, s);
+    ev->status = b->m.status;
     ev->end = b->fin;
-    ev->too_large = b->too_large;
+    ev->too_large = b->m.too_large;
     s->headed |= !interim;
     if (b->fin) vt__h2_end(h, s, VT__H2_REMOTE);
     return rc;
 }
-static int vt__h2_on_block_end(vt__h2 *h, vt__h2_event *ev) {
+static int vt__h2_on_block_end(vt__h2 *h, vt__msg_event *ev) {
     vt__h2_block *b = &h->block;
     vt__h2_stream *s = h->cur;
     b->id = 0;
@@ -6230,7 +6420,7 @@ static int vt__h2_live(vt__h2 *h, vt__h2_stream *s, vt__h2_stream **to) {
     return s->ended & VT__H2_REMOTE ? VT__H2_STREAM_CLOSED : 0;
 }
 /* The padding is known, and so is what the frame brings. */
-static int vt__h2_on_payload(vt__h2 *h, vt__h2_event *ev) {
+static int vt__h2_on_payload(vt__h2 *h, vt__msg_event *ev) {
     vt__h2_stream *s = h->cur;
     uint32_t n = h->left - h->pad;
     bool end = h->flags & VT__H2_END_STREAM;
@@ -6243,7 +6433,7 @@ static int vt__h2_on_payload(vt__h2 *h, vt__h2_event *ev) {
     return ok ? VT__H2_GO : vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
 }
 /* The whole frame counts against the windows, of streams that are gone as well. */
-static int vt__h2_on_data(vt__h2 *h, vt__h2_event *ev) {
+static int vt__h2_on_data(vt__h2 *h, vt__msg_event *ev) {
     vt__h2_stream *s = vt__h2_find(h, h->id), *to = NULL;
     bool padded = h->flags & VT__H2_PADDED;
     if (padded && !h->left) return VT__H2_E_LENGTH;
@@ -6259,7 +6449,7 @@ static int vt__h2_on_data(vt__h2 *h, vt__h2_event *ev) {
     h->cur = to;
     return padded ? VT__H2_GO : vt__h2_on_payload(h, ev);
 }
-static int vt__h2_in_data(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_in_data(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     uint32_t n = (uint32_t)VT__MIN((size_t)(end - *p), h->left - h->pad);
     vt__h2_stream *s = h->cur;
     if (h->left == h->pad) h->state = VT__H2_IN_SKIP;
@@ -6271,11 +6461,11 @@ static int vt__h2_in_data(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__
     vt__h2_earn(h, n);
     s->held += n;
     h->held += n;
-    (void)vt__h2_emit(ev, VT__H2_EV_DATA, s);
+    (void)vt__h2_emit(ev, VT__MSG_EV_DATA, s);
     ev->value = (vt_str){(const char *)data, n};
     return 1;
 }
-static int vt__h2_on_data_end(vt__h2 *h, vt__h2_event *ev) {
+static int vt__h2_on_data_end(vt__h2 *h, vt__msg_event *ev) {
     vt__h2_stream *s = h->cur;
     if (!s) return VT__H2_GO;
     if (!(h->flags & VT__H2_END_STREAM)) {
@@ -6283,7 +6473,7 @@ static int vt__h2_on_data_end(vt__h2 *h, vt__h2_event *ev) {
         return VT__H2_GO;
     }
     vt__h2_end(h, s, VT__H2_REMOTE);
-    return vt__h2_emit(ev, VT__H2_EV_END, s);
+    return vt__h2_emit(ev, VT__MSG_EV_END, s);
 }
 
 /* ---- what comes in: header blocks ---- */
@@ -6297,7 +6487,7 @@ static int vt__h2_on_fragment(vt__h2 *h) {
     return n || h->flags & VT__H2_END_HEADERS ? 0 : vt__h2_spend(h, VT_H2_EMPTIES, 1);
 }
 /* The client opens a stream: it is reported, or its block decoded for nothing. */
-static int vt__h2_on_open(vt__h2 *h, vt__h2_event *ev) {
+static int vt__h2_on_open(vt__h2 *h, vt__msg_event *ev) {
     vt__h2_block *b = &h->block;
     vt__h2_note(h, h->id);
     if (h->drain == 2 || b->bad) return VT__H2_GO;
@@ -6307,16 +6497,16 @@ static int vt__h2_on_open(vt__h2 *h, vt__h2_event *ev) {
         return rc < 0 ? rc : VT__H2_GO;
     }
     b->opening = true;
-    (void)vt__h2_emit(ev, VT__H2_EV_OPEN, NULL);
+    (void)vt__h2_emit(ev, VT__MSG_EV_OPEN, NULL);
     ev->id = h->id;
     return 1;
 }
-static int vt__h2_on_block(vt__h2 *h, bool on_itself, vt__h2_event *ev) {
+static int vt__h2_on_block(vt__h2 *h, bool on_itself, vt__msg_event *ev) {
     vt__h2_block *b = &h->block;
     vt__h2_stream *s = vt__h2_find(h, h->id);
-    memset(b, 0, sizeof *b);
-    b->id = h->id;
-    b->fin = h->flags & VT__H2_END_STREAM;
+    *b = (vt__h2_block){.m = vt__msg_begin(h->server, s && s->headed, h->cfg->connect_protocol),
+                        .id = h->id,
+                        .fin = h->flags & VT__H2_END_STREAM};
     if (on_itself) b->bad = VT__H2_PROTOCOL_ERROR;
     vt__hpack_dec_begin(&h->dec, h->room, h->room_len);
     int rc = vt__h2_on_fragment(h);
@@ -6334,9 +6524,9 @@ static int vt__h2_on_continuation(vt__h2 *h) {
     int rc = vt__h2_on_fragment(h);
     return rc < 0 ? rc : VT__H2_GO;
 }
-static int vt__h2_in_block(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_in_block(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     const uint8_t *from = *p, *stop = from + VT__MIN((size_t)(end - from), h->left - h->pad);
-    vt__hpack_field f = {.id = 0};
+    vt__hpack_field f;
     if (h->block.opening) h->block.bad = VT__H2_REFUSED_STREAM; /* nobody attached a stream */
     h->block.opening = false;
     int rc = vt__hpack_dec_next(&h->dec, p, stop, &f);
@@ -6363,7 +6553,7 @@ static uint32_t vt__h2_prefix(const vt__h2 *h) {
     bool depends = h->type == VT__H2_T_HEADERS && h->flags & VT__H2_DEPENDS;
     return (h->flags & VT__H2_PADDED ? 1U : 0U) + (depends ? 5U : 0U);
 }
-static int vt__h2_in_prefix(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_in_prefix(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     uint32_t n = vt__h2_prefix(h);
     const uint8_t *b = vt__h2_take(h, p, end, n);
     if (!b) return 0;
@@ -6379,20 +6569,20 @@ static int vt__h2_in_prefix(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt
 }
 /* An error in a frame that a stream may get in any state: the connection's if it is idle. One that has ended is reset all the
  * same, unless this end did so before. */
-static int vt__h2_frame_error(vt__h2 *h, uint32_t code, int idle, vt__h2_event *ev) {
+static int vt__h2_frame_error(vt__h2 *h, uint32_t code, int idle, vt__msg_event *ev) {
     vt__h2_stream *s = vt__h2_find(h, h->id);
     if (s && s->ended != VT__H2_BOTH) return vt__h2_stream_error(h, s, code, ev);
     if (vt__h2_idle(h, h->id)) return idle;
     if ((s ? s->reset : vt__h2_reset_by(h, h->id)) == VT__H2_OURS) return VT__H2_GO;
     return vt__h2_stream_error(h, NULL, code, ev);
 }
-static int vt__h2_on_priority(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+static int vt__h2_on_priority(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     int rc = vt__h2_spend(h, VT_H2_PRIORITIES, 1);
     if (rc < 0) return rc;
     if ((vt__h2_get32(b) & VT__H2_ID_MAX) != h->id) return VT__H2_GO;
     return vt__h2_frame_error(h, VT__H2_PROTOCOL_ERROR, VT__H2_E_PRIORITY, ev);
 }
-static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__h2_event *ev) {
+static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__msg_event *ev) {
     vt__h2_stream *s = vt__h2_find(h, h->id);
     if (!s && vt__h2_idle(h, h->id)) return VT__H2_E_IDLE;
     bool open = s && s->ended != VT__H2_BOTH;
@@ -6400,11 +6590,11 @@ static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__h2_event *ev) {
     if (rc < 0) return rc;
     if (!open) return VT__H2_GO;
     vt__h2_close(h, s, VT__H2_THEIRS, code);
-    (void)vt__h2_emit(ev, VT__H2_EV_RESET, s);
+    (void)vt__h2_emit(ev, VT__MSG_EV_RESET, s);
     ev->code = code;
     return 1;
 }
-static int vt__h2_on_window(vt__h2 *h, uint32_t n, vt__h2_event *ev) {
+static int vt__h2_on_window(vt__h2 *h, uint32_t n, vt__msg_event *ev) {
     vt__h2_stream *s = h->id ? vt__h2_find(h, h->id) : NULL;
     if (!h->id) {
         if (n == 0) return VT__H2_E_INCREMENT;
@@ -6422,12 +6612,12 @@ static int vt__h2_on_window(vt__h2 *h, uint32_t n, vt__h2_event *ev) {
     vt__h2_schedule(h, s);
     return VT__H2_GO;
 }
-static int vt__h2_on_goaway(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+static int vt__h2_on_goaway(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     int rc = vt__h2_spend(h, VT_H2_GLITCHES, 1);
     if (rc < 0) return rc;
     h->peer_away = true;
     h->peer_last = VT__MIN(h->peer_last, vt__h2_get32(b) & VT__H2_ID_MAX);
-    (void)vt__h2_emit(ev, VT__H2_EV_GOAWAY, NULL);
+    (void)vt__h2_emit(ev, VT__MSG_EV_GOAWAY, NULL);
     ev->id = h->peer_last;
     ev->code = vt__h2_get32(b + 4);
     return 1;
@@ -6443,7 +6633,7 @@ static void vt__h2_drain(vt__h2 *h) {
     h->away_last = h->server ? h->last : 0;
     h->want |= VT__H2_W_GOAWAY;
 }
-static int vt__h2_on_pong(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+static int vt__h2_on_pong(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     uint8_t text[8], kind = b[7];
     vt__h2_ping_text(text, kind);
     bool ours = memcmp(text, b, 8) == 0 && h->pinging & kind & ~h->want && !(kind & (kind - 1));
@@ -6454,9 +6644,9 @@ static int vt__h2_on_pong(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
     h->pinging &= (uint8_t)~kind;
     if (kind == VT__H2_W_PROBE) vt__h2_on_probe(h);
     if (kind == VT__H2_W_DRAIN) vt__h2_drain(h);
-    return kind == VT__H2_W_PING ? vt__h2_emit(ev, VT__H2_EV_PING, NULL) : VT__H2_GO;
+    return kind == VT__H2_W_PING ? vt__h2_emit(ev, VT__MSG_EV_PING, NULL) : VT__H2_GO;
 }
-static int vt__h2_on_ping(vt__h2 *h, const uint8_t *b, vt__h2_event *ev) {
+static int vt__h2_on_ping(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     if (h->flags & VT__H2_ACK) return vt__h2_on_pong(h, b, ev);
     int rc = h->busy ? 0 : vt__h2_spend(h, VT_H2_PINGS, 1);
     h->busy = false;
@@ -6516,13 +6706,13 @@ static int vt__h2_on_settings(vt__h2 *h) {
     h->state = h->len ? VT__H2_IN_UNIT : VT__H2_IN_SKIP;
     return rc < 0 ? rc : VT__H2_GO;
 }
-static int vt__h2_on_settings_end(vt__h2 *h, vt__h2_event *ev) {
+static int vt__h2_on_settings_end(vt__h2 *h, vt__msg_event *ev) {
     if (h->flags & VT__H2_ACK) return VT__H2_GO;
     int rc = vt__h2_move_windows(h);
     if (rc < 0) return rc;
     h->settled = true;
     h->acks++;
-    return vt__h2_emit(ev, VT__H2_EV_SETTINGS, NULL);
+    return vt__h2_emit(ev, VT__MSG_EV_SETTINGS, NULL);
 }
 
 /* ---- what comes in: any frame ---- */
@@ -6537,7 +6727,7 @@ static int vt__h2_frame_ok(const vt__h2 *h) {
     if (h->id ? shape->where == VT__H2_ON_ZERO : shape->where == VT__H2_ON_STREAM) return VT__H2_E_PLACE;
     return h->len < shape->min || h->len > shape->max ? VT__H2_E_LENGTH : 0;
 }
-static int vt__h2_in_frame(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_in_frame(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     if (h->replied > VT__H2_REPLIES - 32) return 0; /* what a frame is answered may not fit */
     const uint8_t *b = vt__h2_take(h, p, end, VT__H2_FRAME);
     if (!b) return 0;
@@ -6569,7 +6759,7 @@ static int vt__h2_in_frame(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt_
     default: return VT__H2_GO;
     }
 }
-static int vt__h2_in_unit(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_in_unit(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     uint32_t n = h->type == VT__H2_T_PRIORITY_UPDATE ? h->len : vt__h2_shapes[h->type].unit;
     const uint8_t *b = vt__h2_take(h, p, end, n);
     if (!b) return 0;
@@ -6590,7 +6780,7 @@ static int vt__h2_in_unit(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__
     }
 }
 /* The rest of a frame goes by; what its end means. */
-static int vt__h2_in_skip(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_in_skip(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     uint32_t n = (uint32_t)VT__MIN((size_t)(end - *p), h->left);
     *p += n;
     h->left -= n;
@@ -6604,7 +6794,7 @@ static int vt__h2_in_skip(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__
     default: return VT__H2_GO;
     }
 }
-static int vt__h2_step(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__h2_event *ev) {
+static int vt__h2_step(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     switch (h->state) {
     case VT__H2_IN_PREFACE: return vt__h2_in_preface(h, p, end);
     case VT__H2_IN_FRAME: return vt__h2_in_frame(h, p, end, ev);
@@ -6625,7 +6815,7 @@ static int vt__h2_fail(vt__h2 *h, int err) {
 /* One event of the bytes from *p on, which it takes: 1. 0: more are needed, or, with *p < end, what waits in vt__h2_pick has to
  * go first. < 0: the connection failed; GOAWAY waits. `now` never goes back. */
 static VT__UNUSED int vt__h2_recv(vt__h2 *h, const uint8_t **p, const uint8_t *end, int64_t now,
-                                  vt__h2_event *ev) {
+                                  vt__msg_event *ev) {
     int rc = VT__H2_GO;
     if (h->err) return h->err;
     h->now = now;
@@ -6678,7 +6868,7 @@ static VT__UNUSED void vt__h2_init(vt__h2 *h, const vt__h2_cfg *cfg, bool server
     vt__hpack_dec_init(&h->dec, VT__MAX(cfg->table, VT__HPACK_DEFAULT));
     vt__hpack_enc_init(&h->enc, VT__HPACK_DEFAULT);
 }
-/* Answers VT__H2_EV_OPEN. */
+/* Answers VT__MSG_EV_OPEN. */
 static VT__UNUSED void vt__h2_attach(vt__h2 *h, vt__h2_stream *s) {
     vt__h2_init_stream(h, s);
     vt__h2_enter(h, s, h->block.id);
@@ -6742,7 +6932,7 @@ static VT__UNUSED int vt__h2_upgrade(vt__h2 *h, vt__h2_stream *s, vt_str setting
     vt__h2_end(h, s, VT__H2_REMOTE);
     return 0;
 }
-/* Asks the peer for a sign of life: VT__H2_EV_PING. One at a time. */
+/* Asks the peer for a sign of life: VT__MSG_EV_PING. One at a time. */
 static VT__UNUSED void vt__h2_ping(vt__h2 *h) {
     if (h->pinging & VT__H2_W_PING) return;
     h->pinging |= VT__H2_W_PING;
@@ -6966,6 +7156,4772 @@ static VT__UNUSED bool vt__h2_finished(const vt__h2 *h) {
     return ending && !vt__h2_has_control(h);
 }
 #endif /* VTHTTP_H2 */
+
+#if VTHTTP_H3
+/*==============================================================================
+ * MARK: - @qpack   QPACK: field sections of HTTP/3 (VTHTTP_H3)
+ * uses:   @plat @mem @str @h1 @hpack
+ * pure.   RFC 9204. An instruction: FIELD -> HEAD or NAME -> VALUE, see vt__qpack_ins_step; a section is decoded when it is whole.
+ * test:   tests/test_qpack.c tests/interop_qpack.sh   fuzz: fuzz/fuzz_qpack.c
+ *
+ * Decoder, one for a connection:
+ *     vt__qpack_dec_init(&d, 4096);                        // our SETTINGS_QPACK_MAX_TABLE_CAPACITY; 0: no table
+ *     rc = vt__qpack_dec_insert(&d, &p, end, room, n);     // the peer's encoder stream, in pieces of any size
+ *   and for each section, once all of its bytes are here:
+ *     rc = vt__qpack_dec_begin(&d, &s, p, end);            // 0: blocked, until d.t.made >= s.need; then go on
+ *     while ((rc = vt__qpack_dec_next(&d, &s, room, n, &field)) > 0) ...;
+ *     n = vt__qpack_put_ack(&d, s.need, stream, out);      // for our decoder stream; vt__qpack_put_increment once in a while
+ * Encoder, one for a connection:
+ *     vt__qpack_enc_init(&e, 1024);                        // what its table may take, whatever the peer allows
+ *     vt__qpack_enc_table(&e, memory);                     // of vt__qpack_enc_mem(&e) bytes; without it nothing is indexed
+ *     vt__qpack_enc_limit(&e, capacity, blocked);          // the peer's SETTINGS
+ *     rc = vt__qpack_enc_recv(&e, p, end);                 // the peer's decoder stream, in pieces of any size
+ *   and for each section:
+ *     vt__qpack_enc_begin(&e, &w, stream, buf, cap, ins, ins_cap);
+ *     ok = vt__qpack_put(&w, id, name, value, flags);      // false: no room
+ *     n = vt__qpack_enc_end(&w, &section);                 // and w.ins_len bytes for our encoder stream, sent in any case
+ *
+ * The tables, Huffman codes, integers, ids and the policy of what is worth an entry are HPACK's. What differs: sections come in
+ * any order, so they say how many inserts they need, and an entry may go only when no section on its way needs it. The encoder
+ * remembers the sections that are not acknowledged, a bounded number; over it, or where the peer would have to wait and must
+ * not, fields go out as literals. An old entry that is still wanted is duplicated before it stands in the way of others.
+ *
+ * Numbers of entries have 32 bits: after 2^31 inserts the decoder gives up, and the encoder inserts no more.
+ *============================================================================*/
+/* clang-format off */
+#define VT__QPACK_ERRORS(X) \
+    X(INDEX, -11751, "index past the static or the dynamic table")          \
+    X(EARLY, -11752, "entry behind the Required Insert Count")              \
+    X(INSERTS, -11753, "Required Insert Count that cannot be")              \
+    X(BASE, -11754, "Base below 0")                                         \
+    X(CUT, -11755, "section ends within a field")                           \
+    X(CAPACITY, -11756, "table capacity over the limit")                    \
+    X(ENTRY, -11757, "entry larger than the table")                         \
+    X(MANY, -11758, "over 2^31 inserts")                                    \
+    X(INCREMENT, -11759, "Insert Count Increment of 0, or past what was inserted") \
+    X(ACK, -11760, "acknowledgement of no section")                         \
+    X(INTEGER, -11761, "integer over 62 bits")
+/* clang-format on */
+enum vt__qpack_err {
+#define VT__QPACK_ERR_ENUM(name, code, text) VT__QPACK_E_##name = code,
+    VT__QPACK_ERRORS(VT__QPACK_ERR_ENUM)
+#undef VT__QPACK_ERR_ENUM
+};
+/* Which rule was broken, for the log; of strings and integers in sections and inserts it is HPACK's. */
+static VT__UNUSED const char *vt__qpack_err_name(int err) {
+    switch (err) {
+#define VT__QPACK_ERR_CASE(name, code, text)                                                                 \
+    case code: return text;
+        VT__QPACK_ERRORS(VT__QPACK_ERR_CASE)
+#undef VT__QPACK_ERR_CASE
+    default: return vt__hpack_err_name(err);
+    }
+}
+
+/* ---- static table (RFC 9204 Appendix A) ---- */
+/* Index, that of the next entry of the same name (0: none), id, name, value. X: the first of a name; Y: others of it, and names
+ * without an id. */
+/* clang-format off */
+#define VT__QPACK_STATICS(X, Y) \
+    X(0, 0, VT__HPACK_F_AUTHORITY, ":authority", "") X(1, 0, VT__HPACK_F_PATH, ":path", "/") \
+    X(2, 0, VT__H1_F_AGE, "age", "0") X(3, 0, VT__H1_F_CONTENT_DISPOSITION, "content-disposition", "") \
+    X(4, 0, VT__H1_F_CONTENT_LENGTH, "content-length", "0") X(5, 0, VT__H1_F_COOKIE, "cookie", "") \
+    X(6, 0, VT__H1_F_DATE, "date", "") X(7, 0, VT__H1_F_ETAG, "etag", "") \
+    X(8, 0, VT__H1_F_IF_MODIFIED_SINCE, "if-modified-since", "") \
+    X(9, 0, VT__H1_F_IF_NONE_MATCH, "if-none-match", "") \
+    X(10, 0, VT__H1_F_LAST_MODIFIED, "last-modified", "") X(11, 0, VT__H1_F_LINK, "link", "") \
+    X(12, 0, VT__H1_F_LOCATION, "location", "") X(13, 0, VT__H1_F_REFERER, "referer", "") \
+    X(14, 0, VT__H1_F_SET_COOKIE, "set-cookie", "") X(15, 16, VT__HPACK_F_METHOD, ":method", "CONNECT") \
+    Y(16, 17, VT__HPACK_F_METHOD, ":method", "DELETE") Y(17, 18, VT__HPACK_F_METHOD, ":method", "GET") \
+    Y(18, 19, VT__HPACK_F_METHOD, ":method", "HEAD") Y(19, 20, VT__HPACK_F_METHOD, ":method", "OPTIONS") \
+    Y(20, 21, VT__HPACK_F_METHOD, ":method", "POST") Y(21, 0, VT__HPACK_F_METHOD, ":method", "PUT") \
+    X(22, 23, VT__HPACK_F_SCHEME, ":scheme", "http") Y(23, 0, VT__HPACK_F_SCHEME, ":scheme", "https") \
+    X(24, 25, VT__HPACK_F_STATUS, ":status", "103") Y(25, 26, VT__HPACK_F_STATUS, ":status", "200") \
+    Y(26, 27, VT__HPACK_F_STATUS, ":status", "304") Y(27, 28, VT__HPACK_F_STATUS, ":status", "404") \
+    Y(28, 63, VT__HPACK_F_STATUS, ":status", "503") X(29, 30, VT__H1_F_ACCEPT, "accept", "*/*") \
+    Y(30, 0, VT__H1_F_ACCEPT, "accept", "application/dns-message") \
+    X(31, 0, VT__H1_F_ACCEPT_ENCODING, "accept-encoding", "gzip, deflate, br") \
+    X(32, 0, VT__H1_F_ACCEPT_RANGES, "accept-ranges", "bytes") \
+    Y(33, 34, VT__H1_F_OTHER, "access-control-allow-headers", "cache-control") \
+    Y(34, 75, VT__H1_F_OTHER, "access-control-allow-headers", "content-type") \
+    Y(35, 0, VT__H1_F_OTHER, "access-control-allow-origin", "*") \
+    X(36, 37, VT__H1_F_CACHE_CONTROL, "cache-control", "max-age=0") \
+    Y(37, 38, VT__H1_F_CACHE_CONTROL, "cache-control", "max-age=2592000") \
+    Y(38, 39, VT__H1_F_CACHE_CONTROL, "cache-control", "max-age=604800") \
+    Y(39, 40, VT__H1_F_CACHE_CONTROL, "cache-control", "no-cache") \
+    Y(40, 41, VT__H1_F_CACHE_CONTROL, "cache-control", "no-store") \
+    Y(41, 0, VT__H1_F_CACHE_CONTROL, "cache-control", "public, max-age=31536000") \
+    X(42, 43, VT__H1_F_CONTENT_ENCODING, "content-encoding", "br") \
+    Y(43, 0, VT__H1_F_CONTENT_ENCODING, "content-encoding", "gzip") \
+    X(44, 45, VT__H1_F_CONTENT_TYPE, "content-type", "application/dns-message") \
+    Y(45, 46, VT__H1_F_CONTENT_TYPE, "content-type", "application/javascript") \
+    Y(46, 47, VT__H1_F_CONTENT_TYPE, "content-type", "application/json") \
+    Y(47, 48, VT__H1_F_CONTENT_TYPE, "content-type", "application/x-www-form-urlencoded") \
+    Y(48, 49, VT__H1_F_CONTENT_TYPE, "content-type", "image/gif") \
+    Y(49, 50, VT__H1_F_CONTENT_TYPE, "content-type", "image/jpeg") \
+    Y(50, 51, VT__H1_F_CONTENT_TYPE, "content-type", "image/png") \
+    Y(51, 52, VT__H1_F_CONTENT_TYPE, "content-type", "text/css") \
+    Y(52, 53, VT__H1_F_CONTENT_TYPE, "content-type", "text/html; charset=utf-8") \
+    Y(53, 54, VT__H1_F_CONTENT_TYPE, "content-type", "text/plain") \
+    Y(54, 0, VT__H1_F_CONTENT_TYPE, "content-type", "text/plain;charset=utf-8") \
+    X(55, 0, VT__H1_F_RANGE, "range", "bytes=0-") \
+    Y(56, 57, VT__H1_F_OTHER, "strict-transport-security", "max-age=31536000") \
+    Y(57, 58, VT__H1_F_OTHER, "strict-transport-security", "max-age=31536000; includesubdomains") \
+    Y(58, 0, VT__H1_F_OTHER, "strict-transport-security", "max-age=31536000; includesubdomains; preload") \
+    X(59, 60, VT__H1_F_VARY, "vary", "accept-encoding") Y(60, 0, VT__H1_F_VARY, "vary", "origin") \
+    Y(61, 0, VT__H1_F_OTHER, "x-content-type-options", "nosniff") \
+    Y(62, 0, VT__H1_F_OTHER, "x-xss-protection", "1; mode=block") \
+    Y(63, 64, VT__HPACK_F_STATUS, ":status", "100") Y(64, 65, VT__HPACK_F_STATUS, ":status", "204") \
+    Y(65, 66, VT__HPACK_F_STATUS, ":status", "206") Y(66, 67, VT__HPACK_F_STATUS, ":status", "302") \
+    Y(67, 68, VT__HPACK_F_STATUS, ":status", "400") Y(68, 69, VT__HPACK_F_STATUS, ":status", "403") \
+    Y(69, 70, VT__HPACK_F_STATUS, ":status", "421") Y(70, 71, VT__HPACK_F_STATUS, ":status", "425") \
+    Y(71, 0, VT__HPACK_F_STATUS, ":status", "500") \
+    X(72, 0, VT__H1_F_ACCEPT_LANGUAGE, "accept-language", "") \
+    Y(73, 74, VT__H1_F_OTHER, "access-control-allow-credentials", "FALSE") \
+    Y(74, 0, VT__H1_F_OTHER, "access-control-allow-credentials", "TRUE") \
+    Y(75, 0, VT__H1_F_OTHER, "access-control-allow-headers", "*") \
+    Y(76, 77, VT__H1_F_OTHER, "access-control-allow-methods", "get") \
+    Y(77, 78, VT__H1_F_OTHER, "access-control-allow-methods", "get, post, options") \
+    Y(78, 0, VT__H1_F_OTHER, "access-control-allow-methods", "options") \
+    Y(79, 0, VT__H1_F_OTHER, "access-control-expose-headers", "content-length") \
+    X(80, 0, VT__H1_F_ACCESS_CONTROL_REQUEST_HEADERS, "access-control-request-headers", "content-type") \
+    X(81, 82, VT__H1_F_ACCESS_CONTROL_REQUEST_METHOD, "access-control-request-method", "get") \
+    Y(82, 0, VT__H1_F_ACCESS_CONTROL_REQUEST_METHOD, "access-control-request-method", "post") \
+    Y(83, 0, VT__H1_F_OTHER, "alt-svc", "clear") X(84, 0, VT__H1_F_AUTHORIZATION, "authorization", "") \
+    Y(85, 0, VT__H1_F_OTHER, "content-security-policy", "script-src 'none'; object-src 'none'; base-uri 'none'") \
+    Y(86, 0, VT__H1_F_OTHER, "early-data", "1") Y(87, 0, VT__H1_F_OTHER, "expect-ct", "") \
+    X(88, 0, VT__H1_F_FORWARDED, "forwarded", "") X(89, 0, VT__H1_F_IF_RANGE, "if-range", "") \
+    X(90, 0, VT__H1_F_ORIGIN, "origin", "") Y(91, 0, VT__H1_F_OTHER, "purpose", "prefetch") \
+    X(92, 0, VT__H1_F_SERVER, "server", "") Y(93, 0, VT__H1_F_OTHER, "timing-allow-origin", "*") \
+    X(94, 0, VT__H1_F_UPGRADE_INSECURE_REQUESTS, "upgrade-insecure-requests", "1") \
+    X(95, 0, VT__H1_F_USER_AGENT, "user-agent", "") \
+    X(96, 0, VT__H1_F_X_FORWARDED_FOR, "x-forwarded-for", "") \
+    Y(97, 98, VT__H1_F_OTHER, "x-frame-options", "deny") \
+    Y(98, 0, VT__H1_F_OTHER, "x-frame-options", "sameorigin")
+/* clang-format on */
+typedef struct vt__qpack_static {
+    const char *name, *value;
+    uint8_t name_len, value_len, id, next;
+} vt__qpack_static;
+enum { VT__QPACK_STATIC_N = 99, VT__QPACK_STATUS_200 = 25 };
+static const vt__qpack_static vt__qpack_statics[VT__QPACK_STATIC_N] = {
+#define VT__QPACK_STATIC(i, next, id, name, value)                                                           \
+    [i] = {name, value, sizeof(name) - 1, sizeof(value) - 1, id, next},
+    VT__QPACK_STATICS(VT__QPACK_STATIC, VT__QPACK_STATIC)
+#undef VT__QPACK_STATIC
+};
+/* The first entry of a name by its id, plus one; 0: none. */
+static const uint8_t vt__qpack_firsts[VT__HPACK_F_COUNT] = {
+#define VT__QPACK_FIRST(i, next, id, name, value) [id] = (i) + 1,
+#define VT__QPACK_NO_FIRST(i, next, id, name, value)
+    VT__QPACK_STATICS(VT__QPACK_FIRST, VT__QPACK_NO_FIRST)
+#undef VT__QPACK_NO_FIRST
+#undef VT__QPACK_FIRST
+};
+VT__INLINE void vt__qpack_static_field(uint32_t i, vt__hpack_field *f) {
+    const vt__qpack_static *s = &vt__qpack_statics[i];
+    *f = (vt__hpack_field){{s->name, s->name_len}, {s->value, s->value_len}, s->id, 0};
+}
+
+/* ---- decoder: inserts ---- */
+enum { VT__QPACK_S_FIELD, VT__QPACK_S_HEAD, VT__QPACK_S_NAME_LEN, VT__QPACK_S_NAME };
+enum { VT__QPACK_S_VALUE_LEN = 4, VT__QPACK_S_VALUE };
+/* Instructions of the encoder stream (RFC 9204 4.3). */
+enum { VT__QPACK_NAMED, VT__QPACK_NAMED_STATIC, VT__QPACK_LITERAL, VT__QPACK_CAPACITY, VT__QPACK_DUPLICATE };
+enum { VT__QPACK_INSERTS_MAX = INT32_MAX };
+typedef struct vt__qpack_dec {
+    vt__hpack_table t;    /* t.max: the capacity that the peer has set; t.made: the Insert Count */
+    uint32_t limit;       /* what it may set */
+    uint32_t told;        /* inserts that the peer knows to be here */
+    uint64_t copied;      /* bytes of entries so far; the caller may set it to 0 */
+    vt__hpack_reader ins; /* of the encoder stream */
+    vt__hpack_reader sec; /* of the section under way */
+    void *own;            /* the scratch of an instruction that came in pieces */
+    uint8_t state, kind;
+    vt__hpack_field f; /* of the instruction */
+} vt__qpack_dec;
+
+/* `limit`: our SETTINGS_QPACK_MAX_TABLE_CAPACITY, up to VT__HPACK_CAP_MAX. Memory for the table comes when the peer wants one. */
+static VT__UNUSED void vt__qpack_dec_init(vt__qpack_dec *d, uint32_t limit) {
+    uint32_t size = 256;
+    memset(d, 0, sizeof *d);
+    d->limit = VT__MIN(limit, (uint32_t)VT__HPACK_CAP_MAX);
+    while (size < d->limit) size *= 2;
+    d->t.cap = size;
+}
+static VT__UNUSED void vt__qpack_dec_free(vt__qpack_dec *d) {
+    vt__mem_free(d->t.mem);
+    vt__mem_free(d->own);
+    d->t.mem = NULL;
+    d->own = NULL;
+}
+
+static int vt__qpack_ins_capacity(vt__qpack_dec *d, uint32_t size) {
+    if (size > d->limit) return VT__QPACK_E_CAPACITY;
+    if (size && !d->t.mem && !(d->t.mem = vt__mem_alloc(vt__hpack_mem(d->t.cap)))) return -ENOMEM;
+    d->t.max = size;
+    vt__hpack_evict(&d->t, size);
+    d->state = VT__QPACK_S_FIELD;
+    return 2;
+}
+/* d->f becomes an entry. Neither name nor value is in the table. */
+static int vt__qpack_ins_add(vt__qpack_dec *d) {
+    const vt__hpack_field *f = &d->f;
+    size_t size = f->name.len + f->value.len + VT__HPACK_OVERHEAD;
+    if (f->flags & VT__HPACK_LONG || size > d->t.max) return VT__QPACK_E_ENTRY;
+    if (d->t.made >= VT__QPACK_INSERTS_MAX) return VT__QPACK_E_MANY;
+    vt__hpack_add(&d->t, f->name, f->value, f->id, f->flags);
+    d->copied += size;
+    vt__mem_free(d->own);
+    d->own = NULL;
+    d->state = VT__QPACK_S_FIELD;
+    return 2;
+}
+/* What an instruction begins with is whole: an index, or a capacity. */
+static int vt__qpack_ins_head(vt__qpack_dec *d) {
+    uint32_t n = d->ins.n;
+    if (d->kind == VT__QPACK_CAPACITY) return vt__qpack_ins_capacity(d, n);
+    if (n >= (d->kind == VT__QPACK_NAMED_STATIC ? (uint32_t)VT__QPACK_STATIC_N : d->t.live))
+        return VT__QPACK_E_INDEX;
+    if (d->kind == VT__QPACK_NAMED_STATIC) vt__qpack_static_field(n, &d->f);
+    else vt__hpack_table_field(&d->t, n + 1, d->kind == VT__QPACK_DUPLICATE, true, d->ins.scratch, &d->f);
+    if (d->kind == VT__QPACK_DUPLICATE) return vt__qpack_ins_add(d);
+    d->state = VT__QPACK_S_VALUE_LEN;
+    return 2;
+}
+/* One step of the encoder stream: 2 go on, 0 more is needed, or < 0. */
+static int vt__qpack_ins_step(vt__qpack_dec *d, const uint8_t **p, const uint8_t *end) {
+    static const uint8_t bits[] = {6, 6, 5, 5, 5};
+    vt__hpack_reader *r = &d->ins;
+    vt__hpack_field *f = &d->f;
+    int rc;
+    switch (d->state) {
+    case VT__QPACK_S_FIELD:
+        if (*p == end) return 0;
+        d->kind = **p >= 0xc0   ? VT__QPACK_NAMED_STATIC
+                  : **p >= 0x80 ? VT__QPACK_NAMED
+                  : **p >= 0x40 ? VT__QPACK_LITERAL
+                  : **p >= 0x20 ? VT__QPACK_CAPACITY
+                                : VT__QPACK_DUPLICATE;
+        d->state = d->kind == VT__QPACK_LITERAL ? VT__QPACK_S_NAME_LEN : VT__QPACK_S_HEAD;
+        r->room = d->t.max;
+        return 2;
+    case VT__QPACK_S_HEAD:
+        rc = vt__hpack_read_int(r, p, end, bits[d->kind]);
+        return rc > 0 ? vt__qpack_ins_head(d) : rc;
+    case VT__QPACK_S_NAME_LEN:
+        if ((rc = vt__hpack_read_length(r, p, end, 5)) <= 0) return rc;
+        d->state = VT__QPACK_S_NAME;
+        return 2;
+    case VT__QPACK_S_NAME:
+        if ((rc = vt__hpack_read_string(r, p, end, 0, &f->name)) <= 0) return rc;
+        if (f->name.len > r->room) return VT__QPACK_E_ENTRY;
+        vt__hpack_name_check(f);
+        d->state = VT__QPACK_S_VALUE_LEN;
+        return 2;
+    case VT__QPACK_S_VALUE_LEN:
+        if ((rc = vt__hpack_read_length(r, p, end, 7)) <= 0) return rc;
+        d->state = VT__QPACK_S_VALUE;
+        return 2;
+    default:
+        if (f->name.len > r->room) return VT__QPACK_E_ENTRY;
+        if ((rc = vt__hpack_read_string(r, p, end, (uint32_t)f->name.len, &f->value)) <= 0) return rc;
+        vt__hpack_literal(r, f);
+        return vt__qpack_ins_add(d);
+    }
+}
+/* The input ends within an instruction: what there is of it moves to memory that stays. [at, end) is the input. */
+static int vt__qpack_ins_keep(vt__qpack_dec *d, const uint8_t *at, const uint8_t *end) {
+    const char *name = d->f.name.ptr;
+    bool have_name = d->state >= VT__QPACK_S_VALUE_LEN,
+         in_input = name >= (const char *)at && name < (const char *)end;
+    if (d->state <= VT__QPACK_S_NAME_LEN) return 0;
+    if (!d->own) {
+        d->own = vt__mem_alloc(d->t.max + (size_t)VT__HPACK_SCRATCH_MORE);
+        if (!d->own) return -ENOMEM;
+        memcpy(d->own, d->ins.scratch, d->t.max);
+        if (have_name && name == d->ins.scratch) d->f.name.ptr = d->own;
+    }
+    if (have_name && in_input && d->f.name.len) d->f.name.ptr = memcpy(d->own, name, d->f.name.len);
+    return 0;
+}
+/* Takes the peer's encoder stream from *p on: 0, and all is used; < 0: VT__QPACK_E_x, VT__HPACK_E_x or -ENOMEM, and the
+ * decoder is of no use. `room` has n >= limit + VT__HPACK_SCRATCH_MORE bytes, for this call. */
+static VT__UNUSED int vt__qpack_dec_insert(vt__qpack_dec *d, const uint8_t **p, const uint8_t *end,
+                                           void *room) {
+    const uint8_t *at = *p;
+    int rc = 2;
+    while (rc == 2) {
+        d->ins.scratch = d->own ? d->own : room;
+        rc = vt__qpack_ins_step(d, p, end);
+    }
+    return rc < 0 ? rc : vt__qpack_ins_keep(d, at, end);
+}
+
+/* ---- decoder: sections ---- */
+/* A section under way; its bytes stay where they are. */
+typedef struct vt__qpack_sec {
+    const uint8_t *p, *end;
+    uint32_t need, base; /* Required Insert Count; Base */
+} vt__qpack_sec;
+
+/* The Required Insert Count that `coded` means (RFC 9204 4.5.1.1): 1, or 0: none. */
+static bool vt__qpack_need(const vt__qpack_dec *d, uint32_t coded, uint32_t *need) {
+    uint64_t entries = d->limit / VT__HPACK_OVERHEAD, full = 2 * entries, most = d->t.made + entries;
+    *need = 0;
+    if (coded == 0) return true;
+    if (coded > full) return false;
+    uint64_t count = most / full * full + coded - 1;
+    if (count > most) {
+        if (count <= full) return false;
+        count -= full;
+    }
+    *need = (uint32_t)count;
+    return count > 0;
+}
+/* The bytes of a whole section: 1; 0: it is blocked, until d->t.made >= s->need; < 0. */
+static VT__UNUSED int vt__qpack_dec_begin(vt__qpack_dec *d, vt__qpack_sec *s, const uint8_t *p,
+                                          const uint8_t *end) {
+    vt__hpack_reader *r = &d->sec;
+    r->more = 0;
+    int rc = vt__hpack_read_int(r, &p, end, 8);
+    if (rc <= 0) return rc < 0 ? rc : VT__QPACK_E_CUT;
+    if (!vt__qpack_need(d, r->n, &s->need)) return VT__QPACK_E_INSERTS;
+    rc = vt__hpack_read_length(r, &p, end, 7); /* the sign stands where strings have their coding */
+    if (rc <= 0) return rc < 0 ? rc : VT__QPACK_E_CUT;
+    if (r->huffman && r->n >= s->need) return VT__QPACK_E_BASE;
+    s->base = r->huffman ? s->need - r->n - 1 : s->need + r->n;
+    s->p = p, s->end = end;
+    return s->need <= d->t.made;
+}
+/* The field, or the name alone, of the entry of this number. */
+VT__INLINE int vt__qpack_dec_entry(vt__qpack_dec *d, const vt__qpack_sec *s, uint32_t number, bool value,
+                                   vt__hpack_field *f) {
+    if (number >= s->need) return VT__QPACK_E_EARLY;
+    if (d->t.made - number > d->t.live) return VT__QPACK_E_INDEX;
+    vt__hpack_table_field(&d->t, d->t.made - number, value, false, d->sec.scratch, f);
+    return 1;
+}
+/* The same by an index below Base, or of the static table. */
+VT__INLINE int vt__qpack_dec_indexed(vt__qpack_dec *d, const vt__qpack_sec *s, bool fixed, bool value,
+                                     vt__hpack_field *f) {
+    uint32_t n = d->sec.n;
+    if (n >= (fixed ? (uint32_t)VT__QPACK_STATIC_N : s->base)) return VT__QPACK_E_INDEX;
+    if (!fixed) return vt__qpack_dec_entry(d, s, s->base - 1 - n, value, f);
+    vt__qpack_static_field(n, f);
+    return 1;
+}
+/* The name of a literal, with what stands before it. */
+static int vt__qpack_dec_name(vt__qpack_dec *d, vt__qpack_sec *s, unsigned first, vt__hpack_field *f) {
+    vt__hpack_reader *r = &d->sec;
+    int rc;
+    if (first >= 0x40 || first < 0x10) {
+        if ((rc = vt__hpack_read_int(r, &s->p, s->end, first >= 0x40 ? 4 : 3)) <= 0) return rc;
+        if (first >= 0x40) return vt__qpack_dec_indexed(d, s, first & 0x10, false, f);
+        return vt__qpack_dec_entry(d, s, s->base + r->n, false, f);
+    }
+    if ((rc = vt__hpack_read_length(r, &s->p, s->end, 3)) <= 0) return rc;
+    if ((rc = vt__hpack_read_string(r, &s->p, s->end, 0, &f->name)) <= 0) return rc;
+    if (VT__LIKELY(f->name.len <= r->room)) vt__hpack_name_check(f);
+    return 1;
+}
+static int vt__qpack_dec_literal(vt__qpack_dec *d, vt__qpack_sec *s, unsigned first, vt__hpack_field *f) {
+    vt__hpack_reader *r = &d->sec;
+    bool never = first & (first >= 0x40 ? 0x20 : first >= 0x20 ? 0x10 : 0x08);
+    int rc = vt__qpack_dec_name(d, s, first, f);
+    if (rc <= 0 || (rc = vt__hpack_read_length(r, &s->p, s->end, 7)) <= 0) return rc;
+    rc = vt__hpack_read_string(r, &s->p, s->end, (uint32_t)VT__MIN(f->name.len, r->room), &f->value);
+    if (rc <= 0) return rc;
+    vt__hpack_literal(r, f);
+    if (never) f->flags |= VT__HPACK_NEVER;
+    return 1;
+}
+/* The next field of a section that is not blocked: 1 and *f, which lives until the next call of any function of the decoder;
+ * 0: the end; < 0. `room` has n >= limit + VT__HPACK_SCRATCH_MORE bytes, those between two calls included; a field of
+ * more than n - VT__HPACK_SCRATCH_MORE bytes is too long. */
+static VT__UNUSED int vt__qpack_dec_next(vt__qpack_dec *d, vt__qpack_sec *s, void *room, uint32_t n,
+                                         vt__hpack_field *f) {
+    vt__hpack_reader *r = &d->sec;
+    if (s->p == s->end) return 0;
+    unsigned first = *s->p;
+    r->scratch = room;
+    r->room = n - VT__HPACK_SCRATCH_MORE;
+    r->more = 0;
+    int rc;
+    if (first >= 0x80) {
+        rc = vt__hpack_read_int(r, &s->p, s->end, 6);
+        if (rc > 0) rc = vt__qpack_dec_indexed(d, s, first & 0x40, true, f);
+    } else if (first >= 0x10 && first < 0x20) {
+        rc = vt__hpack_read_int(r, &s->p, s->end, 4);
+        if (rc > 0) rc = vt__qpack_dec_entry(d, s, s->base + r->n, true, f);
+    } else {
+        rc = vt__qpack_dec_literal(d, s, first, f);
+    }
+    return rc ? rc : VT__QPACK_E_CUT;
+}
+enum { VT__QPACK_INT_BYTES = 11 }; /* of an integer of 62 bits at most */
+/* A section has been decoded: the bytes that our decoder stream gets; 0 of one that needed no entry. */
+static VT__UNUSED size_t vt__qpack_put_ack(vt__qpack_dec *d, uint32_t need, uint64_t stream,
+                                           uint8_t out[VT__QPACK_INT_BYTES]) {
+    if (!need) return 0;
+    d->told = VT__MAX(d->told, need);
+    return (size_t)(vt__hpack_put_int(out, 0x80, 7, stream) - out);
+}
+/* The same when sections of a stream will not be decoded. */
+static VT__UNUSED size_t vt__qpack_put_cancel(const vt__qpack_dec *d, uint64_t stream,
+                                              uint8_t out[VT__QPACK_INT_BYTES]) {
+    return d->limit ? (size_t)(vt__hpack_put_int(out, 0x40, 6, stream) - out) : 0;
+}
+/* The same of inserts that no section told of yet. */
+static VT__UNUSED size_t vt__qpack_put_increment(vt__qpack_dec *d, uint8_t out[VT__QPACK_INT_BYTES]) {
+    uint32_t n = d->t.made - d->told;
+    d->told = d->t.made;
+    return n ? (size_t)(vt__hpack_put_int(out, 0, 6, n) - out) : 0;
+}
+
+/* ---- encoder ---- */
+enum { VT__QPACK_REFS = 64, VT__QPACK_PREFIX = 20 }; /* a frame's head before it included */
+enum { VT__QPACK_NO_INDEX = UINT32_MAX };
+/* A section that is not acknowledged. */
+typedef struct vt__qpack_ref {
+    uint64_t stream;
+    uint32_t need, least; /* inserts that it needs; the lowest number of an entry in it */
+} vt__qpack_ref;
+typedef struct vt__qpack_enc {
+    vt__hpack_enc h; /* the table and its index; h.next: the capacity that is to be set */
+    vt__qpack_ref *refs;
+    uint32_t nrefs, known; /* inserts that the peer has got */
+    uint32_t entries;      /* the most that the peer's table may have */
+    uint64_t blocked;      /* streams that may have to wait */
+    uint64_t n;            /* of the decoder stream's instruction under way */
+    uint8_t first, more;
+} vt__qpack_enc;
+/* A section being written. The caller may move what it has to a larger buffer, and change buf and cap. */
+typedef struct vt__qpack_head {
+    vt__qpack_enc *e;
+    uint64_t stream;
+    uint8_t *buf, *ins;
+    size_t cap, at, ins_cap, ins_len; /* at: bytes used, room for the prefix in front */
+    uint32_t base, need, least;
+    bool indexing, waits; /* whether it may need entries; and those that the peer may not have got */
+} vt__qpack_head;
+
+/* `cap`: the most that the table may take; made a power of two from 256 to VT__HPACK_CAP_MAX. */
+static VT__UNUSED void vt__qpack_enc_init(vt__qpack_enc *e, uint32_t cap) {
+    memset(e, 0, sizeof *e);
+    vt__hpack_enc_init(&e->h, cap);
+    e->h.t.max = e->h.next = 0;
+}
+/* Bytes of an encoder's memory. */
+static VT__UNUSED size_t vt__qpack_enc_mem(const vt__qpack_enc *e) {
+    return VT__QPACK_REFS * sizeof(vt__qpack_ref) + vt__hpack_enc_mem(&e->h);
+}
+/* vt__qpack_enc_mem(e) bytes, aligned for uint64_t, before the first section. owns: the caller. */
+static VT__UNUSED void vt__qpack_enc_table(vt__qpack_enc *e, void *mem) {
+    e->refs = mem;
+    vt__hpack_enc_table(&e->h, e->refs + VT__QPACK_REFS);
+}
+/* The peer's SETTINGS_QPACK_MAX_TABLE_CAPACITY and SETTINGS_QPACK_BLOCKED_STREAMS, once. */
+static VT__UNUSED void vt__qpack_enc_limit(vt__qpack_enc *e, uint64_t capacity, uint64_t blocked) {
+    e->entries = (uint32_t)(VT__MIN(capacity, VT__HPACK_INT_MAX) / VT__HPACK_OVERHEAD);
+    e->h.next = (uint32_t)VT__MIN(capacity, e->h.t.cap);
+    e->blocked = blocked;
+}
+
+/* An integer of up to 62 bits: 1, 0 or < 0. */
+static int vt__qpack_read_long(vt__qpack_enc *e, const uint8_t **p, const uint8_t *end, unsigned bits) {
+    const uint32_t most = (1U << bits) - 1;
+    if (e->more == 0) {
+        e->n = *(*p)++ & most;
+        if (e->n < most) return 1;
+        e->more = 1;
+    }
+    while (*p < end) {
+        uint8_t b = *(*p)++;
+        unsigned shift = 7 * (e->more++ - 1U);
+        if (shift > 56 || (e->n += (uint64_t)(b & 127) << shift) >> 62) return VT__QPACK_E_INTEGER;
+        if (!(b & 128)) return e->more = 0, 1;
+    }
+    return 0;
+}
+/* The oldest section of the stream is forgotten. */
+static bool vt__qpack_unref(vt__qpack_enc *e, uint64_t stream, uint32_t *need) {
+    uint32_t i = 0;
+    while (i < e->nrefs && e->refs[i].stream != stream) i++;
+    if (i == e->nrefs) return false;
+    *need = e->refs[i].need;
+    memmove(&e->refs[i], &e->refs[i + 1], (--e->nrefs - i) * sizeof *e->refs);
+    return true;
+}
+static int vt__qpack_enc_on(vt__qpack_enc *e) {
+    uint32_t need = 0;
+    if (e->first >= 0x80) {
+        if (!vt__qpack_unref(e, e->n, &need)) return VT__QPACK_E_ACK;
+        e->known = VT__MAX(e->known, need);
+    } else if (e->first >= 0x40) {
+        while (vt__qpack_unref(e, e->n, &need)) continue;
+    } else {
+        if (e->n == 0 || e->n > e->h.t.made - e->known) return VT__QPACK_E_INCREMENT;
+        e->known += (uint32_t)e->n;
+    }
+    return 0;
+}
+/* Takes the peer's decoder stream: 0, and all is used, or < 0. */
+static VT__UNUSED int vt__qpack_enc_recv(vt__qpack_enc *e, const uint8_t *p, const uint8_t *end) {
+    int rc = 1;
+    while (p < end && rc >= 0) {
+        if (e->more == 0) e->first = *p;
+        rc = vt__qpack_read_long(e, &p, end, e->first >= 0x80 ? 7 : 6);
+        if (rc > 0) rc = vt__qpack_enc_on(e);
+    }
+    return rc < 0 ? rc : 0;
+}
+
+/* A literal: `first` and an index, or a name, in `bits`; then the value. Its size, or 0 when it does not fit. */
+static size_t vt__qpack_put_literal(uint8_t *out, size_t cap, unsigned first, unsigned bits, uint32_t index,
+                                    vt_str name, vt_str value) {
+    bool named = index != VT__QPACK_NO_INDEX;
+    size_t coded_name = named ? 0 : vt__hpack_huff_size(name, true),
+           coded = vt__hpack_huff_size(value, false);
+    size_t n = VT__MIN(coded_name, name.len), v = VT__MIN(coded, value.len);
+    size_t size = vt__hpack_int_size(7, v) + v;
+    size += named ? vt__hpack_int_size(bits, index) : vt__hpack_int_size(bits, n) + n;
+    if (size > cap) return 0;
+    if (named) out = vt__hpack_put_int(out, first, bits, index);
+    else out = vt__hpack_put_string(out, first, bits, name, coded_name, true);
+    (void)vt__hpack_put_string(out, 0, 7, value, coded, false);
+    return size;
+}
+/* The static entry of this field, *named being one of its name; VT__QPACK_NO_INDEX: none. */
+static uint32_t vt__qpack_find_static(int id, vt_str name, vt_str value, uint32_t *named) {
+    static const uint8_t others[] = {33, 35, 56, 61, 62, 73, 76, 79,
+                                     83, 85, 86, 87, 91, 93, 97}; /* without an id */
+    uint32_t i = vt__qpack_firsts[id] - 1U;
+    for (size_t j = 0; !id && j < VT__COUNT(others); j++) {
+        const vt__qpack_static *s = &vt__qpack_statics[others[j]];
+        if (vt__str_eq_ci(name, (vt_str){s->name, s->name_len})) i = others[j];
+    }
+    *named = i;
+    while (i != VT__QPACK_NO_INDEX) {
+        const vt__qpack_static *s = &vt__qpack_statics[i];
+        if (vt__str_eq(value, (vt_str){s->value, s->value_len})) return i;
+        i = s->next ? s->next : (uint32_t)VT__QPACK_NO_INDEX;
+    }
+    return i;
+}
+/* A section of the stream begins: to buf, its instructions for the encoder stream to ins. */
+static VT__UNUSED void vt__qpack_enc_begin(vt__qpack_enc *e, vt__qpack_head *w, uint64_t stream, void *buf,
+                                           size_t cap, void *ins, size_t ins_cap) {
+    *w = (vt__qpack_head){.e = e,
+                          .stream = stream,
+                          .buf = buf,
+                          .cap = cap,
+                          .at = VT__QPACK_PREFIX,
+                          .ins = ins,
+                          .ins_cap = ins_cap,
+                          .least = UINT32_MAX};
+    if (!e->h.slots || !e->h.next) return;
+    if (e->h.t.max != e->h.next) {
+        if (ins_cap < VT__HPACK_INT_BYTES) return;
+        w->ins_len = (size_t)(vt__hpack_put_int(w->ins, 0x20, 5, e->h.next) - w->ins);
+        e->h.t.max = e->h.next;
+    }
+    uint64_t waiting = 0;
+    for (uint32_t i = 0; i < e->nrefs; i++) waiting += e->refs[i].need > e->known;
+    w->base = e->h.t.made;
+    w->indexing = e->nrefs < VT__QPACK_REFS;
+    w->waits = waiting < e->blocked;
+}
+/* Whether the entry of this number may stand in the section. */
+VT__INLINE bool vt__qpack_usable(const vt__qpack_head *w, uint32_t number) {
+    return number < w->e->known || w->waits;
+}
+static void vt__qpack_use(vt__qpack_head *w, uint32_t number) {
+    w->need = VT__MAX(w->need, number + 1);
+    w->least = VT__MIN(w->least, number);
+}
+/* Whether an entry of this size can be made: nobody needs those which have to go for it, and the peer has them. */
+static bool vt__qpack_may_insert(const vt__qpack_head *w, size_t size) {
+    const vt__qpack_enc *e = w->e;
+    const vt__hpack_table *t = &e->h.t;
+    uint32_t room = t->max - t->size, least = VT__MIN(w->least, e->known), i = t->live;
+    if (size > t->max / 2 || t->made >= VT__QPACK_INSERTS_MAX) return false;
+    for (uint32_t k = 0; size > room && k < e->nrefs; k++) least = VT__MIN(least, e->refs[k].least);
+    for (; size > room; i--) {
+        const vt__hpack_entry *x = vt__hpack_entry_of(t, i);
+        if (t->made - i >= least) return false;
+        room += x->name_len + x->value_len + (uint32_t)VT__HPACK_OVERHEAD;
+    }
+    return true;
+}
+/* Whether the entry made i-th from last is among those that will go next. */
+VT__INLINE bool vt__qpack_drains(const vt__hpack_table *t, uint32_t i) {
+    return i > t->live - t->live / 4 && t->max - t->size < t->max / 4;
+}
+/* The instruction that makes the entry: of one like it, made i-th from last; of a name by its index; or a literal. */
+static bool vt__qpack_put_insert(vt__qpack_head *w, uint32_t i, uint32_t named, vt_str name, vt_str value) {
+    uint8_t *out = w->ins + w->ins_len;
+    size_t cap = w->ins_cap - w->ins_len, n;
+    if (i) n = cap < VT__HPACK_INT_BYTES ? 0 : (size_t)(vt__hpack_put_int(out, 0, 5, i - 1) - out);
+    else if (named != VT__QPACK_NO_INDEX) n = vt__qpack_put_literal(out, cap, 0xc0, 6, named, name, value);
+    else n = vt__qpack_put_literal(out, cap, 0x40, 5, VT__QPACK_NO_INDEX, name, value);
+    w->ins_len += n;
+    return n > 0;
+}
+/* The entry's index, below Base or not. There is room. */
+static bool vt__qpack_put_number(vt__qpack_head *w, uint32_t number) {
+    uint8_t *out = w->buf + w->at;
+    if (number < w->base) out = vt__hpack_put_int(out, 0x80, 6, w->base - 1 - number);
+    else out = vt__hpack_put_int(out, 0x10, 4, number - w->base);
+    w->at = (size_t)(out - w->buf);
+    vt__qpack_use(w, number);
+    return true;
+}
+/* A literal of the section, its name by static index where there is one. */
+static bool vt__qpack_put_plain(vt__qpack_head *w, uint32_t named, vt_str name, vt_str value, bool never) {
+    uint8_t *out = w->buf + w->at;
+    size_t n = named != VT__QPACK_NO_INDEX
+                   ? vt__qpack_put_literal(out, w->cap - w->at, never ? 0x70 : 0x50, 4, named, name, value)
+                   : vt__qpack_put_literal(out, w->cap - w->at, never ? 0x30 : 0x20, 3, named, name, value);
+    w->at += n;
+    return n > 0;
+}
+/* A literal; its name is that of the entry of this number where it may be. */
+static bool vt__qpack_put_named(vt__qpack_head *w, uint32_t number, uint32_t named, vt_str name,
+                                vt_str value) {
+    const vt__hpack_table *t = &w->e->h.t;
+    uint32_t i = t->made - number;
+    bool usable = number < w->base && i <= t->live && !vt__qpack_drains(t, i) && vt__qpack_usable(w, number);
+    if (!usable) return vt__qpack_put_plain(w, named, name, value, false);
+    size_t n = vt__qpack_put_literal(w->buf + w->at, w->cap - w->at, 0x40, 4, w->base - 1 - number, name,
+                                     value);
+    w->at += n;
+    if (n) vt__qpack_use(w, number);
+    return n > 0;
+}
+/* A field that has no static entry, by the dynamic table. */
+static bool vt__qpack_put_dynamic(vt__qpack_head *w, int id, uint32_t named, vt_str name, vt_str value,
+                                  bool once) {
+    vt__hpack_enc *h = &w->e->h;
+    vt__hpack_key k = {name, id, named != VT__QPACK_NO_INDEX};
+    vt__hpack_spot spot = vt__hpack_spot_of(h, &k, value);
+    uint32_t i = vt__hpack_find(h, *spot.newest, spot.print, &k, value), like = VT__QPACK_NO_INDEX;
+    if (w->cap - w->at < VT__HPACK_INT_BYTES) return false;
+    if (i) i -= VT__HPACK_STATIC_N;
+    if (k.index > VT__HPACK_STATIC_N) like = h->t.made - (k.index - VT__HPACK_STATIC_N);
+    bool drains = i && vt__qpack_drains(&h->t, i);
+    bool add = i ? drains : once || !k.index || *spot.seen == spot.print;
+    if (add && vt__qpack_may_insert(w, name.len + value.len + VT__HPACK_OVERHEAD) &&
+        vt__qpack_put_insert(w, i, named, name, value)) {
+        vt__hpack_enter(h, &k, value, spot.newest, spot.print);
+        i = 1;
+    }
+    *spot.seen = spot.print;
+    if (i && vt__qpack_usable(w, h->t.made - i)) return vt__qpack_put_number(w, h->t.made - i);
+    return vt__qpack_put_named(w, like, named, name, value);
+}
+/* Writes a field; false: it does not fit, and there is no trace of it in the section. Names, ids, flags: as vt__hpack_put's. */
+static VT__UNUSED bool vt__qpack_put(vt__qpack_head *w, int id, vt_str name, vt_str value, unsigned flags) {
+    uint32_t named, i = vt__qpack_find_static(id, name, value, &named);
+    int policy = flags & VT__HPACK_NEVER ? VT__HPACK_P_SECRET : vt__hpack_policies[id];
+    if (policy == VT__HPACK_P_SECRET || (id == VT__H1_F_COOKIE && value.len < VT__HPACK_COOKIE_MIN))
+        return vt__qpack_put_plain(w, named, name, value, true);
+    if (i != VT__QPACK_NO_INDEX) {
+        if (w->cap - w->at < 2) return false;
+        w->at = (size_t)(vt__hpack_put_int(w->buf + w->at, 0xc0, 6, i) - w->buf);
+        return true;
+    }
+    if (policy == VT__HPACK_P_PLAIN || !w->indexing) return vt__qpack_put_plain(w, named, name, value, false);
+    return vt__qpack_put_dynamic(w, id, named, name, value, policy == VT__HPACK_P_ONCE);
+}
+/* The section is complete: its bytes, of which *section is the first. */
+static VT__UNUSED size_t vt__qpack_enc_end(vt__qpack_head *w, uint8_t **section) {
+    vt__qpack_enc *e = w->e;
+    uint8_t prefix[VT__QPACK_PREFIX], *p = prefix;
+    bool below = w->need && w->need <= w->base;
+    *p = 0;
+    if (w->need) p = vt__hpack_put_int(p, 0, 8, w->need % (2 * e->entries) + 1);
+    else p++;
+    if (!w->need) *p++ = 0;
+    else if (below) p = vt__hpack_put_int(p, 0, 7, w->base - w->need);
+    else p = vt__hpack_put_int(p, 0x80, 7, w->need - w->base - 1);
+    if (w->need) e->refs[e->nrefs++] = (vt__qpack_ref){w->stream, w->need, w->least};
+    size_t n = (size_t)(p - prefix);
+    *section = w->buf + VT__QPACK_PREFIX - n;
+    memcpy(*section, prefix, n);
+    return w->at - VT__QPACK_PREFIX + n;
+}
+
+/* What every response has, for any encoder, as no table is needed: the size. */
+enum { VT__QPACK_STATUS_MAX = 6, VT__QPACK_LENGTH_MAX = 23, VT__QPACK_DATE_MAX = 32 };
+/* :status, of three digits. */
+static VT__UNUSED size_t vt__qpack_put_status(uint8_t out[VT__QPACK_STATUS_MAX], int status) {
+    char text[3] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10), (char)('0' + status % 10)};
+    uint32_t named, i = VT__QPACK_STATUS_200;
+    vt_str value = {text, 3};
+    if (VT__UNLIKELY(status != 200)) i = vt__qpack_find_static(VT__HPACK_F_STATUS, value, value, &named);
+    if (i != VT__QPACK_NO_INDEX) return (size_t)(vt__hpack_put_int(out, 0xc0, 6, i) - out);
+    return vt__qpack_put_literal(out, VT__QPACK_STATUS_MAX, 0x50, 4, named, value, value);
+}
+static size_t vt__qpack_put_known(uint8_t *out, size_t cap, int id, vt_str value) {
+    return vt__qpack_put_literal(out, cap, 0x50, 4, vt__qpack_firsts[id] - 1U, value, value);
+}
+static VT__UNUSED size_t vt__qpack_put_length(uint8_t out[VT__QPACK_LENGTH_MAX], uint64_t length) {
+    char digits[20];
+    vt_str value = {digits, vt__str_put_u64(digits, length)};
+    return vt__qpack_put_known(out, VT__QPACK_LENGTH_MAX, VT__H1_F_CONTENT_LENGTH, value);
+}
+/* Of vt__str_put_date's 29 bytes. It is good to keep what comes out for as long as they are the same. */
+static VT__UNUSED size_t vt__qpack_put_date(uint8_t out[VT__QPACK_DATE_MAX], const char date[29]) {
+    return vt__qpack_put_known(out, VT__QPACK_DATE_MAX, VT__H1_F_DATE, (vt_str){date, 29});
+}
+
+/*==============================================================================
+ * MARK: - @qpkt    QUIC on the wire: integers, packet heads, frames, transport parameters (VTHTTP_H3)
+ * uses:   @plat
+ * pure.   RFC 9000 12, 16-20; versions 1 and 2 (RFC 9369), RFC 9221, RFC 9287, RFC 9368. No state and no memory of its own.
+ * test:   tests/test_qpkt.c   fuzz: fuzz/fuzz_qpkt.c
+ *
+ * What is read points into the datagram; it has been checked as far as one can without knowing the connection. What is
+ * written goes between p and end: a writer returns the new end, or NULL when it does not fit, and then nothing counts.
+ * A packet's head is read and written in two steps, as its protection lies between them: vt__qpkt_head_get and
+ * vt__qpkt_unmask, vt__qpkt_put_long or _short and vt__qpkt_mask.
+ *
+ * The errors of all that looks at frames stand here, with the codes that close a connection for them.
+ *============================================================================*/
+/* clang-format off */
+#define VT__QPKT_CODES(X) \
+    X(NO_ERROR, 0) X(INTERNAL_ERROR, 1) X(CONNECTION_REFUSED, 2) X(FLOW_CONTROL_ERROR, 3) X(STREAM_LIMIT_ERROR, 4) \
+    X(STREAM_STATE_ERROR, 5) X(FINAL_SIZE_ERROR, 6) X(FRAME_ENCODING_ERROR, 7) X(TRANSPORT_PARAMETER_ERROR, 8)     \
+    X(CONNECTION_ID_LIMIT_ERROR, 9) X(PROTOCOL_VIOLATION, 10) X(INVALID_TOKEN, 11) X(APPLICATION_ERROR, 12)        \
+    X(CRYPTO_BUFFER_EXCEEDED, 13) X(KEY_UPDATE_ERROR, 14) X(AEAD_LIMIT_REACHED, 15) X(NO_VIABLE_PATH, 16)          \
+    X(VERSION_NEGOTIATION_ERROR, 17) X(CRYPTO_UNEXPECTED, 0x10a) X(CRYPTO_ERROR, 0x100) /* + the alert of TLS */
+#define VT__QPKT_ERRORS(X) \
+    X(HEAD, -11601, PROTOCOL_VIOLATION, "not the head of a packet")                              \
+    X(FRAME, -11602, FRAME_ENCODING_ERROR, "frame cut short, or with a value that it cannot have") \
+    X(TYPE, -11603, FRAME_ENCODING_ERROR, "frame of an unknown type")                            \
+    X(LONG_TYPE, -11604, PROTOCOL_VIOLATION, "frame type not in its shortest form")              \
+    X(PLACE, -11605, PROTOCOL_VIOLATION, "frame that may not be in this packet, or not from this end") \
+    X(EMPTY, -11606, PROTOCOL_VIOLATION, "packet without frames")                                \
+    X(PARAM, -11607, TRANSPORT_PARAMETER_ERROR, "transport parameter with a value that it cannot have") \
+    X(PARAM_TWICE, -11608, TRANSPORT_PARAMETER_ERROR, "transport parameter that stands twice")   \
+    X(PARAM_ROLE, -11609, TRANSPORT_PARAMETER_ERROR, "transport parameter that only servers may send") \
+    X(PARAM_MISSING, -11610, TRANSPORT_PARAMETER_ERROR, "transport parameter that must be there") \
+    X(STREAM_LIMIT, -11611, STREAM_LIMIT_ERROR, "more streams than were allowed")                \
+    X(STREAM_STATE, -11612, STREAM_STATE_ERROR, "frame of a stream that cannot have it")         \
+    X(FINAL_SIZE, -11613, FINAL_SIZE_ERROR, "the stream's end is somewhere else")                \
+    X(FLOW_CONTROL, -11614, FLOW_CONTROL_ERROR, "data beyond the window")                        \
+    X(GAPS, -11615, PROTOCOL_VIOLATION, "stream in too many pieces")   \
+    X(RETIRE, -11616, PROTOCOL_VIOLATION, "retired a connection ID that is in use, or was never given") \
+    X(CID, -11617, PROTOCOL_VIOLATION, "connection ID that contradicts another")                \
+    X(CIDS, -11618, CONNECTION_ID_LIMIT_ERROR, "more connection IDs than were allowed")         \
+    X(KEY_UPDATE, -11619, KEY_UPDATE_ERROR, "keys changed too early, or back")                  \
+    X(AEAD, -11620, AEAD_LIMIT_REACHED, "keys are used up")                                     \
+    X(CRYPTO, -11621, CRYPTO_BUFFER_EXCEEDED, "handshake bytes too far ahead")                  \
+    X(CRYPTO_LATE, -11622, CRYPTO_UNEXPECTED, "handshake message after the handshake")          \
+    X(RESERVED, -11623, PROTOCOL_VIOLATION, "reserved bits are set")                            \
+    X(ACKED, -11624, PROTOCOL_VIOLATION, "packet acknowledged that was not sent")               \
+    X(PARAM_CIDS, -11625, TRANSPORT_PARAMETER_ERROR, "connection IDs that are not those of the packets") \
+    X(VERSION, -11626, VERSION_NEGOTIATION_ERROR, "version that was not agreed on")             \
+    X(TOKEN, -11627, INVALID_TOKEN, "token of no Retry of ours")                                \
+    X(DATAGRAM, -11628, PROTOCOL_VIOLATION, "datagram that is too large, or not wanted at all")
+/* clang-format on */
+enum vt__qpkt_code {
+#define VT__QPKT_CODE_ENUM(name, value) VT__QPKT_##name = value,
+    VT__QPKT_CODES(VT__QPKT_CODE_ENUM)
+#undef VT__QPKT_CODE_ENUM
+};
+enum vt__qpkt_err {
+#define VT__QPKT_ERR_ENUM(name, value, code, text) VT__QPKT_E_##name = value,
+    VT__QPKT_ERRORS(VT__QPKT_ERR_ENUM)
+#undef VT__QPKT_ERR_ENUM
+};
+typedef struct vt__qpkt_err_row {
+    uint32_t code; /* that CONNECTION_CLOSE carries */
+    const char *text;
+} vt__qpkt_err_row;
+/* Of one of the errors above. */
+static VT__UNUSED const vt__qpkt_err_row *vt__qpkt_err_of(int err) {
+    static const vt__qpkt_err_row rows[] = {
+#define VT__QPKT_ERR_ROW(name, value, code, text) {VT__QPKT_##code, text},
+        VT__QPKT_ERRORS(VT__QPKT_ERR_ROW)
+#undef VT__QPKT_ERR_ROW
+    };
+    return &rows[VT__QPKT_E_HEAD - err];
+}
+
+enum vt__qpkt_space { VT__QPKT_INITIAL, VT__QPKT_HANDSHAKE, VT__QPKT_APP, VT__QPKT_SPACES };
+#define VT__QPKT_V1 UINT32_C(1)
+#define VT__QPKT_V2 UINT32_C(0x6b3343cf)
+VT__INLINE bool vt__qpkt_known(uint32_t version) { return version == VT__QPKT_V1 || version == VT__QPKT_V2; }
+
+/* A frame that was sent, noted with its packet, and given back when that is acknowledged or lost. Kinds up to 31 are @quic's,
+ * from 32 on @qstr's. */
+typedef struct vt__qpkt_note {
+    uint64_t a, b;
+    uint32_t len;
+    uint8_t kind, flags;
+    uint16_t more;
+} vt__qpkt_note;
+
+enum { VT__QPKT_CID_MAX = 20 };
+typedef struct vt__qpkt_cid {
+    uint8_t len;
+    uint8_t b[VT__QPKT_CID_MAX];
+} vt__qpkt_cid;
+/* Of at most VT__QPKT_CID_MAX bytes. What is not used is zero. */
+static VT__UNUSED void vt__qpkt_cid_set(vt__qpkt_cid *cid, const uint8_t *p, size_t n) {
+    memset(cid, 0, sizeof *cid);
+    cid->len = (uint8_t)n;
+    if (n) memcpy(cid->b, p, n);
+}
+VT__INLINE bool vt__qpkt_cid_eq(const vt__qpkt_cid *a, const vt__qpkt_cid *b) {
+    return a->len == b->len && memcmp(a->b, b->b, a->len) == 0;
+}
+
+/* ---- integers ---- */
+#define VT__QPKT_INT_MAX ((UINT64_C(1) << 62) - 1)
+VT__INLINE uint32_t vt__qpkt_get32(const uint8_t *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+VT__INLINE uint8_t *vt__qpkt_put32(uint8_t *p, uint32_t v) {
+    p[0] = (uint8_t)(v >> 24), p[1] = (uint8_t)(v >> 16), p[2] = (uint8_t)(v >> 8), p[3] = (uint8_t)v;
+    return p + 4;
+}
+/* The low n bytes of v. */
+VT__INLINE uint8_t *vt__qpkt_put_bytes(uint8_t *p, uint64_t v, unsigned n) {
+    for (unsigned i = 0; i < n; i++) p[i] = (uint8_t)(v >> 8 * (n - 1 - i));
+    return p + n;
+}
+VT__INLINE uint8_t *vt__qpkt_put_raw(uint8_t *p, const void *from, size_t n) {
+    if (n) memcpy(p, from, n);
+    return p + n;
+}
+VT__INLINE size_t vt__qpkt_int_size(uint64_t v) {
+    return v < 64 ? 1 : v < 16384 ? 2 : v < UINT64_C(1) << 30 ? 4 : 8;
+}
+static VT__NOINLINE uint8_t *vt__qpkt_put_long_int(uint8_t *p, uint64_t v) {
+    if (v < UINT64_C(1) << 30) return vt__qpkt_put32(p, (uint32_t)v | UINT32_C(2) << 30);
+    return vt__qpkt_put32(vt__qpkt_put32(p, (uint32_t)(v >> 32) | UINT32_C(3) << 30), (uint32_t)v);
+}
+/* There is room for it, and v is at most VT__QPKT_INT_MAX. */
+VT__INLINE uint8_t *vt__qpkt_put_int(uint8_t *p, uint64_t v) {
+    if (v < 64) return *p = (uint8_t)v, p + 1;
+    if (v < 16384) return p[0] = (uint8_t)(v >> 8 | 64), p[1] = (uint8_t)v, p + 2;
+    return vt__qpkt_put_long_int(p, v);
+}
+/* An integer of 4 or 8 bytes, or the last one there is, or one that is cut short. */
+static VT__NOINLINE bool vt__qpkt_get_long_int(const uint8_t **p, const uint8_t *end, uint64_t *v) {
+    const uint8_t *at = *p;
+    size_t have = (size_t)(end - at), n;
+    if (have == 0 || have < (n = (size_t)1 << (*at >> 6))) return false;
+    if (n == 1) *v = *at;
+    else if (n == 4) *v = vt__qpkt_get32(at) & 0x3fffffff;
+    else *v = (uint64_t)(vt__qpkt_get32(at) & 0x3fffffff) << 32 | vt__qpkt_get32(at + 4);
+    *p = at + n;
+    return true;
+}
+/* False: it is cut short, and *p where it was. */
+VT__INLINE bool vt__qpkt_get_int(const uint8_t **p, const uint8_t *end, uint64_t *v) {
+    const uint8_t *at = *p;
+    if (VT__LIKELY(end - at >= 2)) {
+        if (*at < 64) return *v = *at, *p = at + 1, true;
+        if (*at < 128) return *v = (uint64_t)(*at & 63) << 8 | at[1], *p = at + 2, true;
+    }
+    return vt__qpkt_get_long_int(p, end, v);
+}
+/* A length and where so many bytes begin; *p goes behind them. */
+VT__INLINE bool vt__qpkt_get_bytes(const uint8_t **p, const uint8_t *end, const uint8_t **bytes, size_t *n) {
+    const uint8_t *at = *p;
+    uint64_t len;
+    if (!vt__qpkt_get_int(&at, end, &len) || len > (uint64_t)(end - at)) return false;
+    *bytes = at;
+    *n = (size_t)len;
+    *p = at + len;
+    return true;
+}
+
+/* ---- packet numbers (RFC 9000 A.2, A.3) ---- */
+/* How many bytes tell `pn`, when the peer has everything up to `acked` (UINT64_MAX: nothing yet). */
+VT__INLINE unsigned vt__qpkt_pn_size(uint64_t pn, uint64_t acked) {
+    uint64_t ahead = pn - acked; /* pn + 1 when there is nothing */
+    return ahead < 0x80 ? 1 : ahead < 0x8000 ? 2 : ahead < 0x800000 ? 3 : 4;
+}
+/* The number nearest to `expected`, the largest one so far + 1, that ends in those bytes. */
+VT__INLINE uint64_t vt__qpkt_pn_decode(uint64_t expected, uint32_t truncated, unsigned size) {
+    uint64_t window = UINT64_C(1) << 8 * size, half = window / 2;
+    uint64_t pn = (expected & ~(window - 1)) | truncated;
+    if (pn + half <= expected && pn <= VT__QPKT_INT_MAX - window) return pn + window;
+    return pn > expected + half && pn >= window ? pn - window : pn;
+}
+
+/* ---- heads ---- */
+enum vt__qpkt_type {
+    VT__QPKT_T_INITIAL,
+    VT__QPKT_T_EARLY, /* 0-RTT */
+    VT__QPKT_T_HANDSHAKE,
+    VT__QPKT_T_RETRY,
+    VT__QPKT_T_SHORT, /* 1-RTT */
+    VT__QPKT_T_NEGOTIATION,
+    VT__QPKT_T_UNKNOWN /* a long head, of a version that is not ours */
+};
+enum { VT__QPKT_LONG = 0x80, VT__QPKT_FIXED = 0x40, VT__QPKT_SPIN = 0x20, VT__QPKT_KEY_PHASE = 4 };
+enum { VT__QPKT_SAMPLE = 16, VT__QPKT_TAG = 16, VT__QPKT_TOKEN = 16, VT__QPKT_PN_MAX = 4 };
+typedef struct vt__qpkt_head {
+    enum vt__qpkt_type type;
+    uint32_t version;
+    const uint8_t *dcid, *scid;
+    const uint8_t *token; /* of Initial and Retry; NEGOTIATION: the versions, of 4 bytes each */
+    size_t token_len;
+    size_t pn_at,
+        len; /* where the packet number is; of the packet. Of Retry the last VT__QPKT_TAG bytes are its tag */
+    uint8_t dcid_len, scid_len; /* over VT__QPKT_CID_MAX only of UNKNOWN and NEGOTIATION */
+    bool fixed; /* the bit is set: a packet without it is dropped, but where grease_quic_bit was announced */
+} vt__qpkt_head;
+
+static bool vt__qpkt_get_cid(const uint8_t **p, const uint8_t *end, const uint8_t **cid, uint8_t *n) {
+    const uint8_t *at = *p;
+    if (at == end || *at > end - at - 1) return false;
+    *n = *at;
+    *cid = at + 1;
+    *p = at + 1 + *at;
+    return true;
+}
+/* What stands behind the IDs, where the packet has a number. */
+static int vt__qpkt_get_numbered(vt__qpkt_head *h, const uint8_t *p, const uint8_t *at, const uint8_t *end) {
+    const uint8_t *rest;
+    size_t n;
+    h->token_len = 0;
+    if (h->type == VT__QPKT_T_INITIAL && !vt__qpkt_get_bytes(&at, end, &h->token, &h->token_len))
+        return VT__QPKT_E_HEAD;
+    if (!vt__qpkt_get_bytes(&at, end, &rest, &n) || n < VT__QPKT_PN_MAX + VT__QPKT_SAMPLE)
+        return VT__QPKT_E_HEAD;
+    h->pn_at = (size_t)(rest - p);
+    h->len = (size_t)(at - p);
+    return 1;
+}
+static int vt__qpkt_get_long(vt__qpkt_head *h, const uint8_t *p, const uint8_t *end) {
+    const uint8_t *at = p + 5;
+    if (end - p < 5) return VT__QPKT_E_HEAD;
+    h->version = vt__qpkt_get32(p + 1);
+    if (!vt__qpkt_get_cid(&at, end, &h->dcid, &h->dcid_len) ||
+        !vt__qpkt_get_cid(&at, end, &h->scid, &h->scid_len))
+        return VT__QPKT_E_HEAD;
+    h->len = (size_t)(end - p);
+    h->token = at;
+    h->token_len = (size_t)(end - at);
+    h->type = h->version ? VT__QPKT_T_UNKNOWN : VT__QPKT_T_NEGOTIATION;
+    if (!h->version) return h->token_len && h->token_len % 4 == 0 ? 1 : VT__QPKT_E_HEAD;
+    if (!vt__qpkt_known(h->version)) return 1;
+    if (h->dcid_len > VT__QPKT_CID_MAX || h->scid_len > VT__QPKT_CID_MAX) return VT__QPKT_E_HEAD;
+    h->type = (enum vt__qpkt_type)(((*p >> 4) - (h->version == VT__QPKT_V2)) & 3);
+    if (h->type != VT__QPKT_T_RETRY) return vt__qpkt_get_numbered(h, p, at, end);
+    if (h->token_len <= VT__QPKT_TAG) return VT__QPKT_E_HEAD;
+    h->token_len -= VT__QPKT_TAG;
+    return 1;
+}
+/* The head of the packet that the n bytes of a datagram begin with; short ones have an ID of `cid_len` bytes. 1, or VT__QPKT_E_HEAD:
+ * it is none, nor is what follows it. Of those with a packet number there is a sample, VT__QPKT_PN_MAX bytes after pn_at. */
+static VT__UNUSED int vt__qpkt_head_get(vt__qpkt_head *h, const uint8_t *p, size_t n, size_t cid_len) {
+    if (n == 0) return VT__QPKT_E_HEAD;
+    *h = (vt__qpkt_head){.type = VT__QPKT_T_SHORT, .fixed = *p & VT__QPKT_FIXED};
+    if (*p & VT__QPKT_LONG) return vt__qpkt_get_long(h, p, p + n);
+    if (n < 1 + cid_len + VT__QPKT_PN_MAX + VT__QPKT_SAMPLE) return VT__QPKT_E_HEAD;
+    h->dcid = p + 1;
+    h->dcid_len = (uint8_t)cid_len;
+    h->pn_at = 1 + cid_len;
+    h->len = n;
+    return 1;
+}
+VT__INLINE uint8_t vt__qpkt_mask_bits(uint8_t first) { return first & VT__QPKT_LONG ? 0x0f : 0x1f; }
+/* Takes a packet's header protection off, in place: the bytes of its number, behind which the payload begins. Of the first byte
+ * nothing may be believed before the packet is decrypted. */
+static VT__UNUSED unsigned vt__qpkt_unmask(uint8_t *p, const vt__qpkt_head *h, const uint8_t mask[5],
+                                           uint64_t expected, uint64_t *pn) {
+    uint8_t *at = p + h->pn_at;
+    uint32_t truncated = 0;
+    *p ^= mask[0] & vt__qpkt_mask_bits(*p);
+    unsigned size = (*p & 3U) + 1;
+    for (unsigned i = 0; i < size; i++) truncated = truncated << 8 | (at[i] ^= mask[1 + i]);
+    *pn = vt__qpkt_pn_decode(expected, truncated, size);
+    return size;
+}
+/* Bits that must be 0, once the packet is decrypted. */
+VT__INLINE bool vt__qpkt_reserved(uint8_t first) { return first & (first & VT__QPKT_LONG ? 0x0c : 0x18); }
+/* Puts the protection on. */
+static VT__UNUSED void vt__qpkt_mask(uint8_t *packet, uint8_t *pn_at, unsigned pn_size,
+                                     const uint8_t mask[5]) {
+    *packet ^= mask[0] & vt__qpkt_mask_bits(*packet);
+    for (unsigned i = 0; i < pn_size; i++) pn_at[i] ^= mask[1 + i];
+}
+
+static uint8_t *vt__qpkt_put_cid_of(uint8_t *p, const uint8_t *cid, size_t n) {
+    *p = (uint8_t)n;
+    return vt__qpkt_put_raw(p + 1, cid, n);
+}
+/* A long head as far as its second ID; `low` are bits of the first byte. */
+static uint8_t *vt__qpkt_put_ids(uint8_t *p, enum vt__qpkt_type type, unsigned low, uint32_t version,
+                                 const vt__qpkt_cid *dcid, const vt__qpkt_cid *scid) {
+    unsigned bits = ((unsigned)type + (version == VT__QPKT_V2)) & 3;
+    *p = (uint8_t)(VT__QPKT_LONG | VT__QPKT_FIXED | bits << 4 | low);
+    p = vt__qpkt_put32(p + 1, version);
+    return vt__qpkt_put_cid_of(vt__qpkt_put_cid_of(p, dcid->b, dcid->len), scid->b, scid->len);
+}
+/* Where the payload goes: its head is complete but for the length. The number's `pn_size` bytes stand right before. */
+static VT__UNUSED uint8_t *vt__qpkt_put_long(uint8_t *p, const uint8_t *end, enum vt__qpkt_type type,
+                                             uint32_t version, const vt__qpkt_cid *dcid,
+                                             const vt__qpkt_cid *scid, vt_str token, uint64_t pn,
+                                             unsigned pn_size) {
+    bool first = type == VT__QPKT_T_INITIAL;
+    size_t need = 7U + dcid->len + scid->len + (first ? vt__qpkt_int_size(token.len) + token.len : 0) + 2 +
+                  pn_size;
+    if ((size_t)(end - p) < need) return NULL;
+    p = vt__qpkt_put_ids(p, type, pn_size - 1, version, dcid, scid);
+    if (first) p = vt__qpkt_put_raw(vt__qpkt_put_int(p, token.len), token.ptr, token.len);
+    return vt__qpkt_put_bytes(p + 2, pn, pn_size);
+}
+/* The packet ends at `end`, behind its tag, less than 16 KiB after the payload's beginning. */
+static VT__UNUSED void vt__qpkt_end_long(uint8_t *payload, unsigned pn_size, const uint8_t *end) {
+    uint8_t *pn = payload - pn_size;
+    (void)vt__qpkt_put_bytes(pn - 2, (uint64_t)(end - pn) | 0x4000, 2);
+}
+/* Where the payload goes. bits: of VT__QPKT_SPIN and VT__QPKT_KEY_PHASE. */
+static VT__UNUSED uint8_t *vt__qpkt_put_short(uint8_t *p, const uint8_t *end, const vt__qpkt_cid *dcid,
+                                              unsigned bits, uint64_t pn, unsigned pn_size) {
+    if ((size_t)(end - p) < 1U + dcid->len + pn_size) return NULL;
+    *p = (uint8_t)(VT__QPKT_FIXED | bits | (pn_size - 1));
+    return vt__qpkt_put_bytes(vt__qpkt_put_raw(p + 1, dcid->b, dcid->len), pn, pn_size);
+}
+/* A whole Retry but for its tag. */
+static VT__UNUSED uint8_t *vt__qpkt_put_retry(uint8_t *p, const uint8_t *end, uint32_t version,
+                                              const vt__qpkt_cid *dcid, const vt__qpkt_cid *scid,
+                                              vt_str token) {
+    if ((size_t)(end - p) < 7U + dcid->len + scid->len + token.len) return NULL;
+    return vt__qpkt_put_raw(vt__qpkt_put_ids(p, VT__QPKT_T_RETRY, 0, version, dcid, scid), token.ptr,
+                            token.len);
+}
+/* Answers a packet of a version that is not ours by those that are, and one that nobody has, made of `grease`. */
+static VT__UNUSED uint8_t *vt__qpkt_put_negotiation(uint8_t *p, const uint8_t *end, const vt__qpkt_head *of,
+                                                    const uint32_t *versions, size_t n, uint32_t grease) {
+    if ((size_t)(end - p) < 7U + of->dcid_len + of->scid_len + 4 * (n + 1)) return NULL;
+    *p = (uint8_t)(VT__QPKT_LONG | VT__QPKT_FIXED | (grease & 0x3f));
+    p = vt__qpkt_put32(p + 1, 0);
+    p = vt__qpkt_put_cid_of(vt__qpkt_put_cid_of(p, of->scid, of->scid_len), of->dcid, of->dcid_len);
+    p = vt__qpkt_put32(p, (grease & 0xf0f0f0f0) | 0x0a0a0a0a);
+    for (size_t i = 0; i < n; i++) p = vt__qpkt_put32(p, versions[i]);
+    return p;
+}
+
+/* ---- frames ---- */
+enum { VT__QPKT_F_PADDING, VT__QPKT_F_PING, VT__QPKT_F_ACK, VT__QPKT_F_ACK_ECN, VT__QPKT_F_RESET_STREAM };
+enum { VT__QPKT_F_STOP_SENDING = 5, VT__QPKT_F_CRYPTO, VT__QPKT_F_NEW_TOKEN, VT__QPKT_F_STREAM };
+enum {
+    VT__QPKT_F_MAX_DATA = 0x10,
+    VT__QPKT_F_MAX_STREAM_DATA,
+    VT__QPKT_F_MAX_STREAMS,
+    VT__QPKT_F_MAX_STREAMS_UNI
+};
+enum { VT__QPKT_F_DATA_BLOCKED = 0x14, VT__QPKT_F_STREAM_DATA_BLOCKED, VT__QPKT_F_STREAMS_BLOCKED };
+enum { VT__QPKT_F_STREAMS_BLOCKED_UNI = 0x17, VT__QPKT_F_NEW_CID, VT__QPKT_F_RETIRE_CID };
+enum { VT__QPKT_F_PATH_CHALLENGE = 0x1a, VT__QPKT_F_PATH_RESPONSE, VT__QPKT_F_CLOSE, VT__QPKT_F_CLOSE_APP };
+enum { VT__QPKT_F_HANDSHAKE_DONE = 0x1e, VT__QPKT_F_DATAGRAM = 0x30, VT__QPKT_F_TYPES = 0x32 };
+enum { VT__QPKT_STREAM_FIN = 1, VT__QPKT_STREAM_LEN = 2, VT__QPKT_STREAM_OFF = 4 };
+
+typedef struct vt__qpkt_frame {
+    uint64_t type; /* as on the wire, and of a frame that is in error */
+    uint8_t kind;  /* VT__QPKT_F_x: STREAM and DATAGRAM whatever bits their types have */
+    bool fin;
+    union {
+        uint64_t
+            n[3]; /* frames that are integers alone, in their order: the structs as far as `max` name them */
+        struct {
+            uint64_t id, code, size;
+        } reset; /* RESET_STREAM; STOP_SENDING, without size */
+        struct {
+            uint64_t id, value;
+        } stream_max; /* MAX_STREAM_DATA, STREAM_DATA_BLOCKED */
+        struct {
+            uint64_t value;
+        } max; /* MAX_DATA, MAX_STREAMS, _UNI; DATA_BLOCKED, STREAMS_BLOCKED, _UNI */
+        struct {
+            uint64_t id, offset;
+            const uint8_t *data;
+            size_t len;
+        } stream; /* STREAM; CRYPTO, without id; DATAGRAM, data alone */
+        struct {
+            uint64_t largest, first;     /* the first range */
+            uint64_t delay;              /* not yet scaled */
+            uint64_t ecn[3];             /* ECT(0), ECT(1), CE, of ACK_ECN */
+            const uint8_t *ranges, *end; /* what vt__qpkt_ack_next reads */
+        } ack;
+        struct {
+            uint64_t seq, retire;
+            const uint8_t *token; /* VT__QPKT_TOKEN bytes */
+            const uint8_t *id;
+            uint8_t len;
+        } cid; /* NEW_CID; RETIRE_CID: seq alone */
+        struct {
+            uint64_t code, frame; /* frame: 0 of CLOSE_APP */
+            const uint8_t *reason;
+            size_t len;
+        } close;
+        struct {
+            const uint8_t *data;
+            size_t len;
+        } bytes; /* NEW_TOKEN; PATH_CHALLENGE and PATH_RESPONSE, of 8 bytes */
+    };
+} vt__qpkt_frame;
+
+/* How many integers a frame is, and what else there is to know: in which packets it may be (1 << vt__qpkt_type), that only a
+ * server sends it, that it elicits no acknowledgement, that it may probe a path. */
+enum { VT__QPKT_SERVER = 1 << VT__QPKT_T_RETRY, VT__QPKT_QUIET = 32, VT__QPKT_PROBE = 64 };
+enum { VT__QPKT_IN_APP = 1 << VT__QPKT_T_SHORT, VT__QPKT_IN_01 = VT__QPKT_IN_APP | 1 << VT__QPKT_T_EARLY };
+enum { VT__QPKT_IN_IH1 = 1 << VT__QPKT_T_INITIAL | 1 << VT__QPKT_T_HANDSHAKE | VT__QPKT_IN_APP };
+enum { VT__QPKT_IN_ALL = VT__QPKT_IN_IH1 | VT__QPKT_IN_01 };
+typedef struct vt__qpkt_rule {
+    uint8_t ints, where;
+} vt__qpkt_rule;
+static const vt__qpkt_rule vt__qpkt_rules[VT__QPKT_F_TYPES] = {
+    [VT__QPKT_F_PADDING] = {0, VT__QPKT_IN_ALL | VT__QPKT_QUIET | VT__QPKT_PROBE},
+    [VT__QPKT_F_PING] = {0, VT__QPKT_IN_ALL},
+    [VT__QPKT_F_ACK... VT__QPKT_F_ACK_ECN] = {0, VT__QPKT_IN_IH1 | VT__QPKT_QUIET},
+    [VT__QPKT_F_RESET_STREAM] = {3, VT__QPKT_IN_01},
+    [VT__QPKT_F_STOP_SENDING] = {2, VT__QPKT_IN_01},
+    [VT__QPKT_F_CRYPTO] = {0, VT__QPKT_IN_IH1},
+    [VT__QPKT_F_NEW_TOKEN] = {0, VT__QPKT_IN_APP | VT__QPKT_SERVER},
+    [VT__QPKT_F_STREAM... VT__QPKT_F_STREAM + 7] = {0, VT__QPKT_IN_01},
+    [VT__QPKT_F_MAX_DATA] = {1, VT__QPKT_IN_01},
+    [VT__QPKT_F_MAX_STREAM_DATA] = {2, VT__QPKT_IN_01},
+    [VT__QPKT_F_MAX_STREAMS... VT__QPKT_F_DATA_BLOCKED] = {1, VT__QPKT_IN_01},
+    [VT__QPKT_F_STREAM_DATA_BLOCKED] = {2, VT__QPKT_IN_01},
+    [VT__QPKT_F_STREAMS_BLOCKED... VT__QPKT_F_STREAMS_BLOCKED_UNI] = {1, VT__QPKT_IN_01},
+    [VT__QPKT_F_NEW_CID] = {0, VT__QPKT_IN_01 | VT__QPKT_PROBE},
+    [VT__QPKT_F_RETIRE_CID] =
+        {1, VT__QPKT_IN_APP}, /* 12.5: a client cannot have any before it has better keys */
+    [VT__QPKT_F_PATH_CHALLENGE] = {0, VT__QPKT_IN_01 | VT__QPKT_PROBE},
+    [VT__QPKT_F_PATH_RESPONSE] = {0, VT__QPKT_IN_APP | VT__QPKT_PROBE},
+    [VT__QPKT_F_CLOSE] = {0, VT__QPKT_IN_ALL | VT__QPKT_QUIET},
+    [VT__QPKT_F_CLOSE_APP] = {0, VT__QPKT_IN_01 | VT__QPKT_QUIET},
+    [VT__QPKT_F_HANDSHAKE_DONE] = {0, VT__QPKT_IN_APP | VT__QPKT_SERVER},
+    [VT__QPKT_F_DATAGRAM... VT__QPKT_F_DATAGRAM + 1] = {0, VT__QPKT_IN_01}};
+VT__INLINE bool vt__qpkt_frame_elicits(unsigned kind) {
+    return !(vt__qpkt_rules[kind].where & VT__QPKT_QUIET);
+}
+VT__INLINE bool vt__qpkt_frame_probes(unsigned kind) { return vt__qpkt_rules[kind].where & VT__QPKT_PROBE; }
+/* 0, or VT__QPKT_E_PLACE: it may not be in such a packet (RFC 9000 12.4, table 3), or not from that end. */
+VT__INLINE int vt__qpkt_frame_check(const vt__qpkt_frame *f, enum vt__qpkt_type in, bool from_server) {
+    unsigned where = vt__qpkt_rules[f->kind].where;
+    return where >> in & 1 && (from_server || !(where & VT__QPKT_SERVER)) ? 0 : VT__QPKT_E_PLACE;
+}
+
+/* Each of these reads what follows the type: where the frame ends, or NULL. */
+static const uint8_t *vt__qpkt_get_stream(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    unsigned bits = (unsigned)f->type;
+    f->kind = VT__QPKT_F_STREAM;
+    f->fin = bits & VT__QPKT_STREAM_FIN;
+    f->stream.offset = 0;
+    if (!vt__qpkt_get_int(&at, end, &f->stream.id)) return NULL;
+    if (bits & VT__QPKT_STREAM_OFF && !vt__qpkt_get_int(&at, end, &f->stream.offset)) return NULL;
+    if (!(bits & VT__QPKT_STREAM_LEN)) f->stream.data = at, f->stream.len = (size_t)(end - at), at = end;
+    else if (!vt__qpkt_get_bytes(&at, end, &f->stream.data, &f->stream.len)) return NULL;
+    return f->stream.offset + f->stream.len <= VT__QPKT_INT_MAX ? at : NULL;
+}
+static const uint8_t *vt__qpkt_get_crypto(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    if (!vt__qpkt_get_int(&at, end, &f->stream.offset) ||
+        !vt__qpkt_get_bytes(&at, end, &f->stream.data, &f->stream.len))
+        return NULL;
+    return f->stream.offset + f->stream.len <= VT__QPKT_INT_MAX ? at : NULL;
+}
+/* A range below `first`, the lowest of that above it: false when it would go below 0. */
+VT__INLINE bool vt__qpkt_get_range(const uint8_t **p, const uint8_t *end, uint64_t *first, uint64_t *last) {
+    uint64_t gap, len;
+    if (!vt__qpkt_get_int(p, end, &gap) || !vt__qpkt_get_int(p, end, &len) || *first < gap + 2) return false;
+    *last = *first - gap - 2;
+    *first = *last - len;
+    return len <= *last;
+}
+static const uint8_t *vt__qpkt_get_ack(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    uint64_t len, more, last;
+    if (!vt__qpkt_get_int(&at, end, &f->ack.largest) || !vt__qpkt_get_int(&at, end, &f->ack.delay) ||
+        !vt__qpkt_get_int(&at, end, &more) || !vt__qpkt_get_int(&at, end, &len) || len > f->ack.largest)
+        return NULL;
+    f->ack.first = f->ack.largest - len;
+    f->ack.ranges = at;
+    uint64_t first = f->ack.first;
+    for (uint64_t i = 0; i < more; i++)
+        if (!vt__qpkt_get_range(&at, end, &first, &last)) return NULL;
+    f->ack.end = at;
+    if (f->kind == VT__QPKT_F_ACK) return at;
+    for (size_t i = 0; i < 3; i++)
+        if (!vt__qpkt_get_int(&at, end, &f->ack.ecn[i])) return NULL;
+    return at;
+}
+static const uint8_t *vt__qpkt_get_new_cid(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    if (!vt__qpkt_get_int(&at, end, &f->cid.seq) || !vt__qpkt_get_int(&at, end, &f->cid.retire) ||
+        !vt__qpkt_get_cid(&at, end, &f->cid.id, &f->cid.len) || end - at < VT__QPKT_TOKEN)
+        return NULL;
+    f->cid.token = at;
+    bool good = f->cid.len && f->cid.len <= VT__QPKT_CID_MAX && f->cid.retire <= f->cid.seq;
+    return good ? at + VT__QPKT_TOKEN : NULL;
+}
+static const uint8_t *vt__qpkt_get_close(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    f->close.frame = 0;
+    if (!vt__qpkt_get_int(&at, end, &f->close.code) ||
+        (f->kind == VT__QPKT_F_CLOSE && !vt__qpkt_get_int(&at, end, &f->close.frame)) ||
+        !vt__qpkt_get_bytes(&at, end, &f->close.reason, &f->close.len))
+        return NULL;
+    return at;
+}
+static const uint8_t *vt__qpkt_get_datagram(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    f->kind = VT__QPKT_F_DATAGRAM;
+    if (f->type & 1) return vt__qpkt_get_bytes(&at, end, &f->stream.data, &f->stream.len) ? at : NULL;
+    f->stream.data = at;
+    f->stream.len = (size_t)(end - at);
+    return end;
+}
+/* Frames of integers alone; a number of streams has a limit. */
+static const uint8_t *vt__qpkt_get_ints(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    unsigned streams = 1U << (VT__QPKT_F_MAX_STREAMS - 16) | 1U << (VT__QPKT_F_MAX_STREAMS_UNI - 16) |
+                       1U << (VT__QPKT_F_STREAMS_BLOCKED - 16) | 1U << (VT__QPKT_F_STREAMS_BLOCKED_UNI - 16);
+    for (size_t i = 0; i < vt__qpkt_rules[f->kind].ints; i++)
+        if (!vt__qpkt_get_int(&at, end, &f->n[i])) return NULL;
+    bool counts = f->kind >= 16 && streams >> (f->kind - 16) & 1;
+    return counts && f->n[0] > UINT64_C(1) << 60 ? NULL : at;
+}
+static const uint8_t *vt__qpkt_skip_zeros(const uint8_t *at, const uint8_t *end) {
+    for (uint64_t word; end - at >= 8; at += 8) {
+        memcpy(&word, at, 8);
+        if (word) break;
+    }
+    while (at < end && !*at) at++;
+    return at;
+}
+static const uint8_t *vt__qpkt_get_other(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    switch (f->kind) {
+    case VT__QPKT_F_PADDING: return vt__qpkt_skip_zeros(at, end);
+    case VT__QPKT_F_CRYPTO: return vt__qpkt_get_crypto(f, at, end);
+    case VT__QPKT_F_NEW_TOKEN:
+        return vt__qpkt_get_bytes(&at, end, &f->bytes.data, &f->bytes.len) && f->bytes.len ? at : NULL;
+    case VT__QPKT_F_NEW_CID: return vt__qpkt_get_new_cid(f, at, end);
+    case VT__QPKT_F_PATH_CHALLENGE:
+    case VT__QPKT_F_PATH_RESPONSE: f->bytes.data = at, f->bytes.len = 8; return end - at >= 8 ? at + 8 : NULL;
+    case VT__QPKT_F_CLOSE:
+    case VT__QPKT_F_CLOSE_APP: return vt__qpkt_get_close(f, at, end);
+    case VT__QPKT_F_DATAGRAM:
+    case VT__QPKT_F_DATAGRAM + 1: return vt__qpkt_get_datagram(f, at, end);
+    default: return vt__qpkt_get_ints(f, at, end);
+    }
+}
+/* A type that takes more than a byte: all are unknown. */
+static VT__COLD int vt__qpkt_bad_type(vt__qpkt_frame *f, const uint8_t *at, const uint8_t *end) {
+    const uint8_t *from = at;
+    if (!vt__qpkt_get_int(&at, end, &f->type)) return VT__QPKT_E_FRAME;
+    return (size_t)(at - from) == vt__qpkt_int_size(f->type) ? VT__QPKT_E_TYPE : VT__QPKT_E_LONG_TYPE;
+}
+/* The next frame of a packet's payload: 1; 0 at its end; an error, with f->type. Padding comes in one piece. */
+static VT__UNUSED int vt__qpkt_frame_get(vt__qpkt_frame *f, const uint8_t **p, const uint8_t *end) {
+    const uint8_t *at = *p;
+    if (at == end) return 0;
+    unsigned type = *at;
+    f->type = type;
+    if (type >= VT__QPKT_F_TYPES || !vt__qpkt_rules[type].where) return vt__qpkt_bad_type(f, at, end);
+    f->kind = (uint8_t)type;
+    f->fin = false;
+    if (VT__LIKELY((type & ~7U) == VT__QPKT_F_STREAM)) at = vt__qpkt_get_stream(f, at + 1, end);
+    else if ((type & ~1U) == VT__QPKT_F_ACK) at = vt__qpkt_get_ack(f, at + 1, end);
+    else at = vt__qpkt_get_other(f, at + 1, end);
+    if (!at) return VT__QPKT_E_FRAME;
+    *p = at;
+    return 1;
+}
+typedef struct vt__qpkt_range {
+    uint64_t lo, hi; /* packet numbers, both acknowledged */
+} vt__qpkt_range;
+/* The ranges of an ACK that follow the first one, downwards; false: that was all. */
+VT__INLINE bool vt__qpkt_ack_next(vt__qpkt_frame *f, vt__qpkt_range *r) {
+    if (f->ack.ranges == f->ack.end) return false;
+    bool good = vt__qpkt_get_range(&f->ack.ranges, f->ack.end, &f->ack.first, &r->hi);
+    r->lo = f->ack.first;
+    return good;
+}
+
+/* A frame of integers alone, or of nothing; those that it has not got are not looked at. */
+static VT__UNUSED uint8_t *vt__qpkt_put_frame(uint8_t *p, const uint8_t *end, unsigned type, uint64_t a,
+                                              uint64_t b, uint64_t c) {
+    uint64_t n[3] = {a, b, c};
+    size_t need = 1;
+    for (size_t i = 0; i < vt__qpkt_rules[type].ints; i++) need += vt__qpkt_int_size(n[i]);
+    if ((size_t)(end - p) < need) return NULL;
+    *p++ = (uint8_t)type;
+    for (size_t i = 0; i < vt__qpkt_rules[type].ints; i++) p = vt__qpkt_put_int(p, n[i]);
+    return p;
+}
+/* Bytes of data that go into a frame of `room` bytes whose head without the length has `head`. */
+VT__INLINE size_t vt__qpkt_room(size_t room, size_t head) {
+    if (room <= head) return 0;
+    room -= head + 1;
+    return room < 64 ? room : room <= 64 ? 63 : room - 1 < 16384 ? room - 1 : room < 16387 ? 16383 : room - 3;
+}
+VT__INLINE size_t vt__qpkt_stream_head(uint64_t id, uint64_t offset) {
+    return 1 + vt__qpkt_int_size(id) + (offset ? vt__qpkt_int_size(offset) : 0);
+}
+VT__INLINE size_t vt__qpkt_stream_room(size_t room, uint64_t id, uint64_t offset) {
+    return vt__qpkt_room(room, vt__qpkt_stream_head(id, offset));
+}
+VT__INLINE size_t vt__qpkt_crypto_room(size_t room, uint64_t offset) {
+    return vt__qpkt_room(room, 1 + vt__qpkt_int_size(offset));
+}
+/* The head of a frame whose `len` bytes of data the caller puts behind it: they fit as well. */
+static VT__UNUSED uint8_t *vt__qpkt_put_stream(uint8_t *p, const uint8_t *end, uint64_t id, uint64_t offset,
+                                               size_t len, bool fin) {
+    size_t head = vt__qpkt_stream_head(id, offset) + vt__qpkt_int_size(len);
+    if ((size_t)(end - p) < head || (size_t)(end - p) - head < len) return NULL;
+    *p++ = (uint8_t)(VT__QPKT_F_STREAM | VT__QPKT_STREAM_LEN | (offset ? VT__QPKT_STREAM_OFF : 0) | fin);
+    p = vt__qpkt_put_int(p, id);
+    if (offset) p = vt__qpkt_put_int(p, offset);
+    return vt__qpkt_put_int(p, len);
+}
+/* Likewise. */
+static VT__UNUSED uint8_t *vt__qpkt_put_crypto(uint8_t *p, const uint8_t *end, uint64_t offset, size_t len) {
+    size_t head = 1 + vt__qpkt_int_size(offset) + vt__qpkt_int_size(len);
+    if ((size_t)(end - p) < head || (size_t)(end - p) - head < len) return NULL;
+    *p++ = VT__QPKT_F_CRYPTO;
+    return vt__qpkt_put_int(vt__qpkt_put_int(p, offset), len);
+}
+/* A frame that is its type and counted bytes. */
+static uint8_t *vt__qpkt_put_counted(uint8_t *p, const uint8_t *end, unsigned type, const void *bytes,
+                                     size_t n) {
+    size_t head = 1 + vt__qpkt_int_size(n);
+    if ((size_t)(end - p) < head || (size_t)(end - p) - head < n) return NULL;
+    *p++ = (uint8_t)type;
+    return vt__qpkt_put_raw(vt__qpkt_put_int(p, n), bytes, n);
+}
+static VT__UNUSED uint8_t *vt__qpkt_put_datagram(uint8_t *p, const uint8_t *end, const void *bytes,
+                                                 size_t n) {
+    return vt__qpkt_put_counted(p, end, VT__QPKT_F_DATAGRAM + 1, bytes, n);
+}
+static VT__UNUSED uint8_t *vt__qpkt_put_token(uint8_t *p, const uint8_t *end, vt_str token) {
+    return vt__qpkt_put_counted(p, end, VT__QPKT_F_NEW_TOKEN, token.ptr, token.len);
+}
+/* type: PATH_CHALLENGE or PATH_RESPONSE. */
+static VT__UNUSED uint8_t *vt__qpkt_put_path(uint8_t *p, const uint8_t *end, unsigned type,
+                                             const uint8_t data[8]) {
+    if (end - p < 9) return NULL;
+    *p = (uint8_t)type;
+    return vt__qpkt_put_raw(p + 1, data, 8);
+}
+static VT__UNUSED uint8_t *vt__qpkt_put_new_cid(uint8_t *p, const uint8_t *end, uint64_t seq, uint64_t retire,
+                                                const vt__qpkt_cid *cid,
+                                                const uint8_t token[VT__QPKT_TOKEN]) {
+    size_t need = 2 + vt__qpkt_int_size(seq) + vt__qpkt_int_size(retire) + cid->len + VT__QPKT_TOKEN;
+    if ((size_t)(end - p) < need) return NULL;
+    *p++ = VT__QPKT_F_NEW_CID;
+    p = vt__qpkt_put_cid_of(vt__qpkt_put_int(vt__qpkt_put_int(p, seq), retire), cid->b, cid->len);
+    return vt__qpkt_put_raw(p, token, VT__QPKT_TOKEN);
+}
+/* CONNECTION_CLOSE, `app` of the application's code; of the reason as much as fits. */
+static VT__UNUSED uint8_t *vt__qpkt_put_close(uint8_t *p, const uint8_t *end, bool app, uint64_t code,
+                                              uint64_t frame, vt_str reason) {
+    size_t head = 1 + vt__qpkt_int_size(code) + (app ? 0 : vt__qpkt_int_size(frame)),
+           room = (size_t)(end - p);
+    if (room < head + 1) return NULL;
+    size_t n = VT__MIN(reason.len, vt__qpkt_room(room, head));
+    *p++ = app ? VT__QPKT_F_CLOSE_APP : VT__QPKT_F_CLOSE;
+    p = vt__qpkt_put_int(p, code);
+    if (!app) p = vt__qpkt_put_int(p, frame);
+    return vt__qpkt_put_raw(vt__qpkt_put_int(p, n), reason.ptr, n);
+}
+/* How many of the n ranges below the newest fit into `room` bytes, with their number. */
+static size_t vt__qpkt_ranges_fit(const vt__qpkt_range *newest, size_t n, size_t room) {
+    size_t used = vt__qpkt_int_size(n), i = 0;
+    for (const vt__qpkt_range *r = newest; i < n; i++, r--) {
+        used += vt__qpkt_int_size(r->lo - r[-1].hi - 2) + vt__qpkt_int_size(r[-1].hi - r[-1].lo);
+        if (used > room) break;
+    }
+    return i;
+}
+/* n ranges, upwards, with gaps between them: the newest first, as many as fit, one at least. delay: in the units of the wire.
+ * ecn: counts of ECT(0), ECT(1), CE, or NULL. */
+static VT__UNUSED uint8_t *vt__qpkt_put_ack(uint8_t *p, const uint8_t *end, const vt__qpkt_range *ranges,
+                                            size_t n, uint64_t delay, const uint64_t ecn[3]) {
+    const vt__qpkt_range *r = ranges + n - 1;
+    size_t need = 1 + vt__qpkt_int_size(r->hi) + vt__qpkt_int_size(delay) + vt__qpkt_int_size(r->hi - r->lo);
+    for (size_t i = 0; ecn && i < 3; i++) need += vt__qpkt_int_size(ecn[i]);
+    if ((size_t)(end - p) < need + vt__qpkt_int_size(n - 1)) return NULL;
+    size_t more = vt__qpkt_ranges_fit(r, n - 1, (size_t)(end - p) - need);
+    *p++ = ecn ? VT__QPKT_F_ACK_ECN : VT__QPKT_F_ACK;
+    p = vt__qpkt_put_int(vt__qpkt_put_int(p, r->hi), delay);
+    p = vt__qpkt_put_int(vt__qpkt_put_int(p, more), r->hi - r->lo);
+    for (; more; more--, r--) {
+        p = vt__qpkt_put_int(p, r->lo - r[-1].hi - 2);
+        p = vt__qpkt_put_int(p, r[-1].hi - r[-1].lo);
+    }
+    for (size_t i = 0; ecn && i < 3; i++) p = vt__qpkt_put_int(p, ecn[i]);
+    return p;
+}
+
+/* ---- transport parameters (RFC 9000 18) ---- */
+/* Those that are an integer: id, field, default, least, most. */
+/* clang-format off */
+#define VT__QPKT_PARAMS(X) \
+    X(0x01, idle_ms, 0, 0, VT__QPKT_INT_MAX)                                                     \
+    X(0x03, max_udp, 65527, 1200, VT__QPKT_INT_MAX)                                              \
+    X(0x04, max_data, 0, 0, VT__QPKT_INT_MAX)                                                    \
+    X(0x05, max_bidi_local, 0, 0, VT__QPKT_INT_MAX)  /* of a stream that the sender opened */    \
+    X(0x06, max_bidi_remote, 0, 0, VT__QPKT_INT_MAX)                                             \
+    X(0x07, max_uni, 0, 0, VT__QPKT_INT_MAX)                                                     \
+    X(0x08, streams_bidi, 0, 0, UINT64_C(1) << 60)                                               \
+    X(0x09, streams_uni, 0, 0, UINT64_C(1) << 60)                                                \
+    X(0x0a, ack_exponent, 3, 0, 20)                                                              \
+    X(0x0b, max_ack_delay_ms, 25, 0, (1 << 14) - 1)                                              \
+    X(0x0e, active_cids, 2, 2, VT__QPKT_INT_MAX)                                                 \
+    X(0x20, max_datagram, 0, 0, VT__QPKT_INT_MAX)
+/* clang-format on */
+enum { VT__QPKT_P_ORIGINAL_DCID = 0, VT__QPKT_P_RESET_TOKEN = 2, VT__QPKT_P_NO_MIGRATION = 12 };
+enum { VT__QPKT_P_PREFERRED = 13, VT__QPKT_P_INITIAL_SCID = 15, VT__QPKT_P_RETRY_SCID, VT__QPKT_P_VERSIONS };
+enum { VT__QPKT_P_GREASE_BIT = 0x2ab2, VT__QPKT_P_GREASE_BIT_SEEN = 31 }; /* bit of `have` */
+#define VT__QPKT_HAS(name) (UINT64_C(1) << VT__QPKT_P_##name)
+
+typedef struct vt__qpkt_preferred { /* a port of 0: no such address */
+    uint8_t ip4[4], ip6[16], token[VT__QPKT_TOKEN];
+    uint16_t port4, port6;
+    vt__qpkt_cid cid;
+} vt__qpkt_preferred;
+enum { VT__QPKT_VERSIONS_MAX = 4 };
+typedef struct vt__qpkt_params {
+#define VT__QPKT_PARAM_FIELD(id, field, by_default, least, most) uint64_t field;
+    VT__QPKT_PARAMS(VT__QPKT_PARAM_FIELD)
+#undef VT__QPKT_PARAM_FIELD
+    uint64_t
+        have; /* VT__QPKT_HAS(x): which of the following are there; of what was read also the integers, by id */
+    vt__qpkt_cid original_dcid, initial_scid, retry_scid;
+    uint8_t reset_token[VT__QPKT_TOKEN];
+    vt__qpkt_preferred preferred;
+    bool no_migration, grease_bit;
+    uint8_t nversions;
+    uint32_t chosen,
+        versions[VT__QPKT_VERSIONS_MAX]; /* of those that were read the ones we know, in their order */
+} vt__qpkt_params;
+
+/* The RFC's defaults. */
+static VT__UNUSED void vt__qpkt_params_init(vt__qpkt_params *tp) {
+    memset(tp, 0, sizeof *tp);
+#define VT__QPKT_PARAM_INIT(id, field, by_default, least, most) tp->field = by_default;
+    VT__QPKT_PARAMS(VT__QPKT_PARAM_INIT)
+#undef VT__QPKT_PARAM_INIT
+}
+typedef struct vt__qpkt_param { /* one being read */
+    uint64_t id;
+    const uint8_t *p;
+    size_t n;
+} vt__qpkt_param;
+static int vt__qpkt_param_cid(vt__qpkt_cid *cid, const vt__qpkt_param *a) {
+    if (a->n > VT__QPKT_CID_MAX) return VT__QPKT_E_PARAM;
+    vt__qpkt_cid_set(cid, a->p, a->n);
+    return 0;
+}
+static int vt__qpkt_param_preferred(vt__qpkt_preferred *to, const vt__qpkt_param *a) {
+    enum { FIXED = 4 + 2 + 16 + 2 + 1 };
+    const uint8_t *p = a->p;
+    if (a->n < FIXED + VT__QPKT_TOKEN) return VT__QPKT_E_PARAM;
+    size_t len = p[FIXED - 1];
+    if (len == 0 || len > VT__QPKT_CID_MAX || a->n != FIXED + len + VT__QPKT_TOKEN) return VT__QPKT_E_PARAM;
+    memcpy(to->ip4, p, 4);
+    to->port4 = (uint16_t)(p[4] << 8 | p[5]);
+    memcpy(to->ip6, p + 6, 16);
+    to->port6 = (uint16_t)(p[22] << 8 | p[23]);
+    vt__qpkt_cid_set(&to->cid, p + FIXED, len);
+    memcpy(to->token, p + FIXED + len, VT__QPKT_TOKEN);
+    return 0;
+}
+/* RFC 9368 3, 4: a client's choice is among what it has; no version is 0. */
+static int vt__qpkt_param_versions(vt__qpkt_params *tp, const vt__qpkt_param *a, bool from_server) {
+    if (a->n < 4 || a->n % 4) return VT__QPKT_E_PARAM;
+    tp->chosen = vt__qpkt_get32(a->p);
+    bool there = from_server;
+    for (size_t i = 4; i < a->n; i += 4) {
+        uint32_t version = vt__qpkt_get32(a->p + i);
+        if (!version) return VT__QPKT_E_PARAM;
+        there |= version == tp->chosen;
+        if (vt__qpkt_known(version) && tp->nversions < VT__QPKT_VERSIONS_MAX)
+            tp->versions[tp->nversions++] = version;
+    }
+    return tp->chosen && there ? 0 : VT__QPKT_E_PARAM;
+}
+static int vt__qpkt_param_int(uint64_t *to, const vt__qpkt_param *a, uint64_t least, uint64_t most) {
+    const uint8_t *p = a->p;
+    if (!vt__qpkt_get_int(&p, a->p + a->n, to) || p != a->p + a->n) return VT__QPKT_E_PARAM;
+    return *to >= least && *to <= most ? 0 : VT__QPKT_E_PARAM;
+}
+static int vt__qpkt_param_flag(bool *to, const vt__qpkt_param *a) {
+    *to = true;
+    return a->n ? VT__QPKT_E_PARAM : 0;
+}
+/* 0, or an error. What nobody knows is ignored. */
+static int vt__qpkt_param_get(vt__qpkt_params *tp, const vt__qpkt_param *a, bool from_server) {
+    switch (a->id) {
+#define VT__QPKT_PARAM_GET(number, field, by_default, least, most)                                           \
+    case number: return vt__qpkt_param_int(&tp->field, a, least, most);
+        VT__QPKT_PARAMS(VT__QPKT_PARAM_GET)
+#undef VT__QPKT_PARAM_GET
+    case VT__QPKT_P_ORIGINAL_DCID: return vt__qpkt_param_cid(&tp->original_dcid, a);
+    case VT__QPKT_P_INITIAL_SCID: return vt__qpkt_param_cid(&tp->initial_scid, a);
+    case VT__QPKT_P_RETRY_SCID: return vt__qpkt_param_cid(&tp->retry_scid, a);
+    case VT__QPKT_P_RESET_TOKEN:
+        if (a->n != VT__QPKT_TOKEN) return VT__QPKT_E_PARAM;
+        memcpy(tp->reset_token, a->p, a->n);
+        return 0;
+    case VT__QPKT_P_NO_MIGRATION: return vt__qpkt_param_flag(&tp->no_migration, a);
+    case VT__QPKT_P_PREFERRED: return vt__qpkt_param_preferred(&tp->preferred, a);
+    case VT__QPKT_P_VERSIONS: return vt__qpkt_param_versions(tp, a, from_server);
+    case VT__QPKT_P_GREASE_BIT: return vt__qpkt_param_flag(&tp->grease_bit, a);
+    default: return 0;
+    }
+}
+static uint64_t vt__qpkt_param_bit(uint64_t id) {
+    if (id == VT__QPKT_P_GREASE_BIT) id = VT__QPKT_P_GREASE_BIT_SEEN;
+    else if (id > VT__QPKT_P_VERSIONS && id != 0x20) return 0;
+    return UINT64_C(1) << id;
+}
+/* Reads the peer's: 0, or an error. Refused are values out of range, what is there twice (of what we know), what only servers may
+ * send, and a missing ID that must be there; whether the IDs are the right ones is for the caller to see. */
+static VT__UNUSED int vt__qpkt_params_get(vt__qpkt_params *tp, const uint8_t *p, size_t n, bool from_server) {
+    const uint64_t servers = VT__QPKT_HAS(ORIGINAL_DCID) | VT__QPKT_HAS(RESET_TOKEN) |
+                             VT__QPKT_HAS(PREFERRED) | VT__QPKT_HAS(RETRY_SCID);
+    const uint64_t must = VT__QPKT_HAS(INITIAL_SCID) | (from_server ? VT__QPKT_HAS(ORIGINAL_DCID) : 0);
+    const uint8_t *end = p + n;
+    vt__qpkt_param a;
+    vt__qpkt_params_init(tp);
+    while (p < end) {
+        if (!vt__qpkt_get_int(&p, end, &a.id) || !vt__qpkt_get_bytes(&p, end, &a.p, &a.n))
+            return VT__QPKT_E_PARAM;
+        uint64_t bit = vt__qpkt_param_bit(a.id);
+        if (tp->have & bit) return VT__QPKT_E_PARAM_TWICE;
+        if (bit & servers && !from_server) return VT__QPKT_E_PARAM_ROLE;
+        tp->have |= bit;
+        int rc = vt__qpkt_param_get(tp, &a, from_server);
+        if (rc < 0) return rc;
+    }
+    if ((tp->have & must) != must) return VT__QPKT_E_PARAM_MISSING;
+    bool nameless = tp->have & VT__QPKT_HAS(PREFERRED) && tp->initial_scid.len == 0;
+    return nameless ? VT__QPKT_E_PARAM : 0;
+}
+
+/* p NULL: an earlier one did not fit. */
+static uint8_t *vt__qpkt_put_param(uint8_t *p, const uint8_t *end, uint64_t id, const void *bytes, size_t n) {
+    if (!p || (size_t)(end - p) < vt__qpkt_int_size(id) + vt__qpkt_int_size(n) + n) return NULL;
+    return vt__qpkt_put_raw(vt__qpkt_put_int(vt__qpkt_put_int(p, id), n), bytes, n);
+}
+static uint8_t *vt__qpkt_put_param_int(uint8_t *p, const uint8_t *end, uint64_t id, uint64_t v) {
+    uint8_t bytes[8];
+    return vt__qpkt_put_param(p, end, id, bytes, (size_t)(vt__qpkt_put_int(bytes, v) - bytes));
+}
+static uint8_t *vt__qpkt_put_param_cid(uint8_t *p, const uint8_t *end, uint64_t id, const vt__qpkt_cid *cid) {
+    return vt__qpkt_put_param(p, end, id, cid->b, cid->len);
+}
+static uint8_t *vt__qpkt_put_param_preferred(uint8_t *p, const uint8_t *end, const vt__qpkt_preferred *a) {
+    uint8_t bytes[25 + VT__QPKT_CID_MAX + VT__QPKT_TOKEN], *at = vt__qpkt_put_raw(bytes, a->ip4, 4);
+    at = vt__qpkt_put_raw(vt__qpkt_put_bytes(at, a->port4, 2), a->ip6, 16);
+    at = vt__qpkt_put_cid_of(vt__qpkt_put_bytes(at, a->port6, 2), a->cid.b, a->cid.len);
+    at = vt__qpkt_put_raw(at, a->token, VT__QPKT_TOKEN);
+    return vt__qpkt_put_param(p, end, VT__QPKT_P_PREFERRED, bytes, (size_t)(at - bytes));
+}
+static uint8_t *vt__qpkt_put_param_versions(uint8_t *p, const uint8_t *end, const vt__qpkt_params *tp) {
+    uint8_t bytes[4 + 4 * VT__QPKT_VERSIONS_MAX], *at = vt__qpkt_put32(bytes, tp->chosen);
+    for (size_t i = 0; i < tp->nversions; i++) at = vt__qpkt_put32(at, tp->versions[i]);
+    return vt__qpkt_put_param(p, end, VT__QPKT_P_VERSIONS, bytes, (size_t)(at - bytes));
+}
+/* Writes what differs from the defaults and what tp->have names (versions: those in tp->versions, VT__QPKT_VERSIONS_MAX at
+ * most), and a parameter that nobody knows, made of `grease`. */
+static VT__UNUSED uint8_t *vt__qpkt_params_put(uint8_t *p, const uint8_t *end, const vt__qpkt_params *tp,
+                                               uint32_t grease) {
+#define VT__QPKT_PARAM_PUT(id, field, by_default, least, most)                                               \
+    if (tp->field != by_default) p = vt__qpkt_put_param_int(p, end, id, tp->field);
+    VT__QPKT_PARAMS(VT__QPKT_PARAM_PUT)
+#undef VT__QPKT_PARAM_PUT
+    if (tp->have & VT__QPKT_HAS(ORIGINAL_DCID))
+        p = vt__qpkt_put_param_cid(p, end, VT__QPKT_P_ORIGINAL_DCID, &tp->original_dcid);
+    if (tp->have & VT__QPKT_HAS(INITIAL_SCID))
+        p = vt__qpkt_put_param_cid(p, end, VT__QPKT_P_INITIAL_SCID, &tp->initial_scid);
+    if (tp->have & VT__QPKT_HAS(RETRY_SCID))
+        p = vt__qpkt_put_param_cid(p, end, VT__QPKT_P_RETRY_SCID, &tp->retry_scid);
+    if (tp->have & VT__QPKT_HAS(RESET_TOKEN))
+        p = vt__qpkt_put_param(p, end, VT__QPKT_P_RESET_TOKEN, tp->reset_token, VT__QPKT_TOKEN);
+    if (tp->have & VT__QPKT_HAS(PREFERRED)) p = vt__qpkt_put_param_preferred(p, end, &tp->preferred);
+    if (tp->have & VT__QPKT_HAS(VERSIONS)) p = vt__qpkt_put_param_versions(p, end, tp);
+    if (tp->no_migration) p = vt__qpkt_put_param(p, end, VT__QPKT_P_NO_MIGRATION, NULL, 0);
+    if (tp->grease_bit) p = vt__qpkt_put_param(p, end, VT__QPKT_P_GREASE_BIT, NULL, 0);
+    return vt__qpkt_put_param(p, end, UINT64_C(31) * (grease >> 8) + 27, &grease, grease & 3);
+}
+
+/*==============================================================================
+ * MARK: - @qpath   QUIC: what a path carries: size of datagrams, ECN (VTHTTP_H3)
+ * uses:   @plat
+ * pure.   RFC 8899, RFC 9000 13.4.2, 14.3, A.4
+ * test:   tests/test_qrec.c tests/sim_qrec.c
+ *
+ * Size: the largest is tried first, for most paths carry it, and then the middle of what is left; three losses of a probe
+ * are an answer. A probe that is lost says nothing about congestion. Datagrams over the least size that are lost again and
+ * again while none of them arrives fell into a black hole: then the search begins anew from below.
+ *
+ * ECN: the first packets of a path are marked ECT(0); the counts that come back have to tell of every one that was
+ * acknowledged, or marking ends for this path: a path that clears the bits or marks everything must not slow us down.
+ *============================================================================*/
+enum { VT__QPATH_MTU_MIN = 1200, VT__QPATH_STEP = 16, VT__QPATH_TRIES = 3, VT__QPATH_HOLE = 10 };
+enum { VT__QPATH_TESTED = 10 }; /* packets that are marked before the answer is awaited */
+#define VT__QPATH_AGAIN_NS (600 * INT64_C(1000000000))
+
+enum vt__qpath_ecn { VT__QPATH_TESTING, VT__QPATH_CAPABLE, VT__QPATH_FAILED };
+typedef struct vt__qpath {
+    uint16_t mtu, most;      /* bytes of a datagram: that go through; that may be tried */
+    uint16_t high, probe;    /* what may still go through; size of the probe under way, or 0 */
+    uint8_t tries, big_lost; /* lost probes of that size; datagrams over the least size lost in a row */
+    uint8_t ecn, ecn_lost;   /* vt__qpath_ecn; marked packets lost before one was acknowledged */
+    bool search, no_ecn;
+    uint32_t ecn_sent;
+    int64_t again; /* when a search that has ended begins anew */
+} vt__qpath;
+
+static VT__UNUSED void vt__qpath_init(vt__qpath *p, unsigned mtu, unsigned most, bool no_ecn) {
+    bool search = p->search;
+    memset(p, 0, sizeof *p);
+    p->mtu = (uint16_t)mtu, p->most = p->high = (uint16_t)VT__MAX(mtu, most);
+    p->search = search, p->no_ecn = no_ecn;
+    p->again = INT64_MAX;
+}
+/* The peer, or the interface, takes no larger ones. */
+static VT__UNUSED void vt__qpath_limit(vt__qpath *p, uint64_t most) {
+    if (most < VT__QPATH_MTU_MIN) most = VT__QPATH_MTU_MIN;
+    if (most < p->most) p->most = (uint16_t)most;
+    p->high = VT__MIN(p->high, p->most);
+    p->mtu = VT__MIN(p->mtu, p->most);
+}
+/* Size of a probe to be sent now, or 0. */
+static VT__UNUSED unsigned vt__qpath_probe(vt__qpath *p, int64_t now) {
+    if (!p->search || p->probe) return 0;
+    if (p->high - p->mtu < (p->high == p->most ? 1 : VT__QPATH_STEP)) {
+        if (p->again == INT64_MAX) p->again = now + VT__QPATH_AGAIN_NS;
+        if (now < p->again || p->mtu == p->most) return 0;
+        p->high = p->most;
+    }
+    p->again = INT64_MAX;
+    return p->high == p->most ? p->high : (p->mtu + p->high + 1u) / 2;
+}
+/* Whether p->mtu changed. */
+static VT__UNUSED bool vt__qpath_probe_acked(vt__qpath *p, unsigned bytes) {
+    if (bytes == p->probe) p->probe = p->tries = 0;
+    if (bytes <= p->mtu || bytes > p->high) return false;
+    p->mtu = (uint16_t)bytes;
+    p->big_lost = 0;
+    return true;
+}
+static VT__UNUSED void vt__qpath_probe_lost(vt__qpath *p, unsigned bytes) {
+    if (bytes != p->probe) return;
+    p->probe = 0;
+    if (++p->tries < VT__QPATH_TRIES) return;
+    p->tries = 0;
+    p->high = (uint16_t)(bytes - 1);
+}
+/* The size that went through does so no more. */
+static VT__UNUSED bool vt__qpath_hole(vt__qpath *p) {
+    p->big_lost = p->tries = 0;
+    if (p->mtu <= VT__QPATH_MTU_MIN) return false;
+    p->high = (uint16_t)(p->mtu - 1);
+    p->mtu = VT__QPATH_MTU_MIN;
+    p->probe = 0, p->again = INT64_MAX;
+    return true;
+}
+/* A datagram that is no probe was lost; whether p->mtu changed. */
+static VT__UNUSED bool vt__qpath_lost(vt__qpath *p, unsigned bytes) {
+    if (bytes <= VT__QPATH_MTU_MIN || ++p->big_lost < VT__QPATH_HOLE) return false;
+    return vt__qpath_hole(p);
+}
+
+/* IP bits of the next packets. */
+static VT__UNUSED unsigned vt__qpath_ecn_bits(const vt__qpath *p) {
+    bool mark = p->ecn == VT__QPATH_CAPABLE ||
+                (p->ecn == VT__QPATH_TESTING && p->ecn_sent < VT__QPATH_TESTED);
+    return mark && !p->no_ecn ? 2 : 0;
+}
+static VT__UNUSED void vt__qpath_ecn_dropped(vt__qpath *p) {
+    if (p->ecn == VT__QPATH_TESTING && ++p->ecn_lost >= VT__QPATH_TESTED) p->ecn = VT__QPATH_FAILED;
+}
+/* `acked` marked packets are acknowledged for the first time, with the counts `is` (NULL: none) where there were `was`, of
+ * `sent` marked ones in all. Whether congestion was experienced. */
+static VT__UNUSED bool vt__qpath_ecn_counts(vt__qpath *p, const uint64_t *is, uint64_t *was, uint64_t acked,
+                                            uint64_t sent) {
+    static const uint64_t none[3];
+    if (p->ecn == VT__QPATH_FAILED) return false;
+    if (!is) is = none;
+    bool shrank = is[0] < was[0] || is[1] < was[1] || is[2] < was[2];
+    uint64_t told = is[0] - was[0] + is[2] - was[2];
+    if (shrank || told < acked || is[1] || is[0] > sent || is[2] > sent - is[0]) {
+        p->ecn = VT__QPATH_FAILED;
+        return false;
+    }
+    if (acked) p->ecn = VT__QPATH_CAPABLE;
+    bool ce = is[2] > was[2];
+    memcpy(was, is, 3 * sizeof *was);
+    return ce;
+}
+
+/*==============================================================================
+ * MARK: - @qcc     QUIC: congestion control and pacing (VTHTTP_H3)
+ * uses:   @plat
+ * pure.   RFC 9002 7 (NewReno), RFC 9438 (CUBIC), RFC 9406 (HyStart++)
+ * test:   tests/test_qrec.c tests/sim_qrec.c
+ *
+ * A controller is told what was acknowledged once an ACK frame, and of a loss once a recovery period, and answers with a
+ * window. It grows only while the window is really made use of: what an application does not fill proves nothing, and a
+ * peer that acknowledges eagerly gains nothing.
+ *
+ * What a loss did is kept for as long as it may prove spurious, and then undone.
+ *
+ * Pacing is a time, `next`, that each packet pushes on by what it costs at the rate; it may lag behind now by a burst.
+ *============================================================================*/
+enum vt__qcc_kind { VT__QCC_CUBIC, VT__QCC_NEWRENO };
+enum { VT__QCC_FIRST = 10, VT__QCC_LEAST = 2 }; /* windows in datagrams: at first, at least */
+
+/* What a loss changes, so what an undo brings back. */
+typedef struct vt__qcc_curve {
+    uint64_t window, ssthresh;             /* bytes */
+    int64_t recovery;                      /* packets sent until then belong to the last congestion event */
+    int64_t epoch;                         /* CUBIC: begin of avoidance; 0: at the next ACK */
+    double w_max, w_est, prior, origin, k; /* CUBIC: datagrams; seconds */
+    uint64_t credit;                       /* NewReno: bytes acknowledged towards the next datagram */
+} vt__qcc_curve;
+/* HyStart++: slow start ends when the round trips grow longer. */
+typedef struct vt__qcc_hystart {
+    int64_t begin;           /* of the round: it ends when a packet sent later is acknowledged */
+    int64_t last_min, min;   /* of round trips: the round before, this one */
+    int64_t few_min;         /* of the last 8 to 16 samples */
+    int64_t base;            /* conservative slow start: the round trip that led to it; 0: plain slow start */
+    uint8_t samples, rounds; /* of this round; of conservative slow start */
+} vt__qcc_hystart;
+typedef struct vt__qcc {
+    vt__qcc_curve c, undo;
+    vt__qcc_hystart h;
+    uint8_t kind;
+    bool can_undo, no_pacing;
+    uint32_t mss;
+    uint64_t window_max;
+    uint64_t peak;      /* most bytes in flight of this round and the one before */
+    uint64_t peak_next; /* of this round */
+    int64_t acked_at;
+    int64_t next; /* pacing: when the next byte may go */
+    int64_t lag;  /* how far that may be behind */
+    double ns_per_byte;
+} vt__qcc;
+/* Of one ACK frame. */
+typedef struct vt__qcc_ack {
+    int64_t now, sent; /* sent: when the newest packet was that it acknowledges */
+    int64_t rtt, srtt; /* rtt 0: no sample */
+    uint64_t bytes;    /* newly acknowledged, of packets sent since the last congestion event */
+} vt__qcc_ack;
+
+static VT__UNUSED void vt__qcc_rate(vt__qcc *cc, int64_t srtt) {
+    double gain = cc->c.window < cc->c.ssthresh ? 2 : 1.25;
+    double burst = VT__QCC_FIRST * (double)cc->mss;
+    cc->ns_per_byte = (double)srtt / (gain * (double)cc->c.window);
+    int64_t lag = (int64_t)(burst * cc->ns_per_byte);
+    cc->lag = VT__MAX(lag, 2000000); /* timers are late: the rate must not suffer */
+}
+static VT__UNUSED void vt__qcc_init(vt__qcc *cc, unsigned kind, uint32_t mss, uint64_t window_max,
+                                    int64_t srtt) {
+    bool no_pacing = cc->no_pacing;
+    memset(cc, 0, sizeof *cc);
+    cc->kind = (uint8_t)kind, cc->mss = mss, cc->no_pacing = no_pacing;
+    cc->window_max = window_max;
+    cc->c.window = (uint64_t)VT__QCC_FIRST * mss;
+    cc->c.ssthresh = UINT64_MAX;
+    cc->c.recovery = cc->h.begin = INT64_MIN;
+    cc->h.last_min = cc->h.min = cc->h.few_min = INT64_MAX;
+    cc->next = INT64_MIN;
+    vt__qcc_rate(cc, srtt);
+}
+VT__INLINE void vt__qcc_sent(vt__qcc *cc, size_t bytes, uint64_t in_flight, int64_t now) {
+    int64_t from = now - cc->lag;
+    if (in_flight > cc->peak_next) cc->peak_next = in_flight;
+    if (cc->next < from) cc->next = from;
+    cc->next += (int64_t)((double)bytes * cc->ns_per_byte);
+}
+/* Bytes that may go now by the pace. */
+static VT__UNUSED uint64_t vt__qcc_paced(const vt__qcc *cc, int64_t now) {
+    int64_t from = VT__MAX(cc->next, now - cc->lag);
+    if (cc->no_pacing) return UINT64_MAX;
+    return from >= now ? 0 : (uint64_t)((double)(now - from) / cc->ns_per_byte);
+}
+/* When a millisecond's worth may go, or two datagrams if that is more: nobody is woken for less. */
+static VT__UNUSED int64_t vt__qcc_pace_at(const vt__qcc *cc) {
+    int64_t two = (int64_t)(2 * (double)cc->mss * cc->ns_per_byte);
+    int64_t wait = VT__MIN(VT__MAX(two, 1000000), cc->lag);
+    return cc->no_pacing || cc->next == INT64_MIN ? 0 : cc->next + wait;
+}
+
+static VT__UNUSED double vt__qcc_cbrt(double v) {
+    double x = v > 1 ? v : 1; /* from above, Newton's steps only fall */
+    for (int i = 0; i < 100; i++) {
+        double next = (2 * x + v / (x * x)) / 3;
+        if (next >= x) break;
+        x = next;
+    }
+    return x;
+}
+static VT__UNUSED void vt__qcc_cubic_begin(vt__qcc *cc, int64_t now) {
+    vt__qcc_curve *c = &cc->c;
+    double w = (double)c->window / cc->mss;
+    c->epoch = now;
+    c->w_est = w;
+    c->origin = VT__MAX(c->w_max, w);
+    c->k = vt__qcc_cbrt((c->origin - w) / 0.4);
+}
+VT__INLINE double vt__qcc_cubic_at(const vt__qcc_curve *c, double t) {
+    double d = t - c->k;
+    return c->origin + 0.4 * d * d * d;
+}
+static VT__UNUSED void vt__qcc_cubic_grow(vt__qcc *cc, const vt__qcc_ack *a) {
+    vt__qcc_curve *c = &cc->c;
+    if (!c->epoch) vt__qcc_cubic_begin(cc, a->now);
+    double w = (double)c->window / cc->mss, t = (double)(a->now - c->epoch) / 1e9;
+    double share = (double)a->bytes / (double)c->window;
+    double target = vt__qcc_cubic_at(c, t + (double)a->srtt / 1e9);
+    c->w_est += (c->w_est < c->prior ? 9.0 / 17 : 1) * share; /* as NewReno would, at a decrease of 0.7 */
+    if (vt__qcc_cubic_at(c, t) < c->w_est) w = VT__MAX(w, c->w_est);
+    else if (target > w) w += (VT__MIN(target, 1.5 * w) - w) * share;
+    c->window = (uint64_t)(w * cc->mss);
+}
+static VT__UNUSED void vt__qcc_reno_grow(vt__qcc *cc, const vt__qcc_ack *a) {
+    cc->c.credit += a->bytes;
+    if (cc->c.credit < cc->c.window) return;
+    cc->c.credit -= cc->c.window;
+    cc->c.window += cc->mss;
+}
+static VT__UNUSED void vt__qcc_round(vt__qcc *cc, int64_t now) {
+    vt__qcc_hystart *h = &cc->h;
+    h->begin = now;
+    h->last_min = h->min, h->min = h->few_min = INT64_MAX;
+    h->samples = 0;
+    cc->peak = cc->peak_next, cc->peak_next = 0;
+    if (h->base && ++h->rounds >= 5) cc->c.ssthresh = cc->c.window;
+}
+/* Beyond RFC 9406: not the least sample of a round decides, which is as old as the round, but that of the last few; and round
+ * trips that grow again in conservative slow start end it at once, for its five rounds are three times the window. */
+static VT__UNUSED void vt__qcc_hystart_sample(vt__qcc *cc, int64_t rtt) {
+    vt__qcc_hystart *h = &cc->h;
+    h->min = VT__MIN(h->min, rtt);
+    if (h->samples == 16) h->samples = 0, h->few_min = INT64_MAX;
+    h->few_min = VT__MIN(h->few_min, rtt);
+    if (++h->samples < 8 || h->last_min == INT64_MAX) return;
+    int64_t more = VT__MAX(4000000, VT__MIN(h->last_min / 8, 16000000));
+    if (!h->base) {
+        if (h->few_min >= h->last_min + more) h->base = h->few_min, h->rounds = 0;
+    } else if (h->few_min < h->base) h->base = 0; /* it was but a peak */
+    else if (h->few_min >= h->base + more) cc->c.ssthresh = cc->c.window;
+}
+VT__INLINE bool vt__qcc_limited(const vt__qcc *cc) {
+    uint64_t most = VT__MAX(cc->peak, cc->peak_next) + cc->mss, w = cc->c.window; /* one more would not fit */
+    return w < cc->c.ssthresh ? most > w / 2 : most > w - w / 8;
+}
+static VT__UNUSED void vt__qcc_acked(vt__qcc *cc, const vt__qcc_ack *a) {
+    vt__qcc_curve *c = &cc->c;
+    bool slow = c->window < c->ssthresh;
+    if (a->rtt && slow) vt__qcc_hystart_sample(cc, a->rtt);
+    if (vt__qcc_limited(cc)) {
+        if (slow) c->window += a->bytes / (cc->h.base ? 4 : 1);
+        else if (cc->kind == VT__QCC_CUBIC) vt__qcc_cubic_grow(cc, a);
+        else vt__qcc_reno_grow(cc, a);
+        if (c->window > cc->window_max) c->window = cc->window_max;
+    } else if (c->epoch) c->epoch += a->now - cc->acked_at; /* the curve stands still */
+    cc->acked_at = a->now;
+    if (a->sent > cc->h.begin) vt__qcc_round(cc, a->now);
+    vt__qcc_rate(cc, a->srtt);
+    cc->next = VT__MIN(cc->next, a->now + cc->lag); /* probes that went in spite of a slower pace */
+}
+/* A packet sent at `sent` was lost, or marked: whether that is a new congestion event. */
+VT__INLINE bool vt__qcc_is_new(const vt__qcc *cc, int64_t sent) { return sent > cc->c.recovery; }
+static VT__UNUSED void vt__qcc_lost(vt__qcc *cc, int64_t sent, int64_t srtt, int64_t now) {
+    vt__qcc_curve *c = &cc->c;
+    if (!vt__qcc_is_new(cc, sent)) return;
+    cc->undo = *c, cc->can_undo = true;
+    double w = (double)c->window / cc->mss, beta = cc->kind == VT__QCC_CUBIC ? 0.7 : 0.5;
+    c->prior = w;
+    c->w_max = w < c->w_max ? w * (1 + beta) / 2 : w; /* leaves room to who is new */
+    c->window = VT__MAX((uint64_t)((double)c->window * beta), (uint64_t)VT__QCC_LEAST * cc->mss);
+    c->ssthresh = c->window;
+    c->recovery = now;
+    c->epoch = 0, c->credit = 0;
+    cc->h.base = 0;
+    vt__qcc_rate(cc, srtt);
+}
+/* Nothing went through for long: everything begins anew. */
+static VT__UNUSED void vt__qcc_collapse(vt__qcc *cc, int64_t srtt) {
+    cc->c.window = (uint64_t)VT__QCC_LEAST * cc->mss;
+    cc->c.recovery = INT64_MIN;
+    cc->c.epoch = 0, cc->c.credit = 0;
+    cc->can_undo = false;
+    cc->h.last_min = cc->h.min = cc->h.few_min = INT64_MAX;
+    cc->h.base = cc->h.samples = 0;
+    vt__qcc_rate(cc, srtt);
+}
+static VT__UNUSED void vt__qcc_undo(vt__qcc *cc, int64_t srtt) {
+    if (!cc->can_undo) return;
+    uint64_t window = VT__MAX(cc->c.window, cc->undo.window);
+    cc->c = cc->undo, cc->can_undo = false;
+    cc->c.window = window;
+    if (cc->c.epoch) cc->c.epoch = 0;
+    vt__qcc_rate(cc, srtt);
+}
+static VT__UNUSED void vt__qcc_set_mss(vt__qcc *cc, uint32_t mss) {
+    cc->mss = mss;
+    cc->c.window = VT__MAX(cc->c.window, (uint64_t)VT__QCC_LEAST * mss);
+}
+
+/*==============================================================================
+ * MARK: - @qrec    QUIC: acknowledgements, loss recovery (VTHTTP_H3)
+ * uses:   @plat @mem @qpkt @qpath @qcc
+ * pure.   RFC 9002; RFC 9000 12.3, 13.2, 21.4. A packet: sent -> acknowledged or lost, see vt__qrec_settle.
+ * test:   tests/test_qrec.c tests/sim_qrec.c
+ *
+ * In: the numbers that arrived are kept as a few ranges, newest last: what is below them counts as seen. An ACK is owed at
+ * once where a hole shows, a packet was marked, or in the handshake, else for every second packet, or after a while.
+ *
+ * Out: the packets of a space stand in a ring by number, and what was in them, in words of the caller's, in a second ring in
+ * the same order: a packet costs two stores, and its acknowledgement a load. `base` is the oldest whose fate is open; since
+ * three later ones acknowledged make a packet lost, the walk from there to the newest that is acknowledged stays short,
+ * whatever ACKs a peer makes up. Packets are never sent again; what was in them is.
+ *
+ * Numbers are left out now and then: who acknowledges one of those did not wait for packets.
+ *
+ * A loss that is disproved by a late ACK, when all of its congestion event are, is taken back, and both thresholds give
+ * more room from then on.
+ *============================================================================*/
+enum { VT__QREC_INITIAL, VT__QREC_HANDSHAKE, VT__QREC_APP, VT__QREC_SPACES };
+#define VT__QREC_NEVER INT64_MAX
+#define VT__QREC_GRANULE_NS INT64_C(1000000)
+enum {
+    VT__QREC_RANGES = 64,     /* of received numbers in APP */
+    VT__QREC_RANGES_FEW = 16, /* in the other spaces */
+    VT__QREC_DISPROVED = 32,  /* losses of a congestion event that are watched for late ACKs */
+    VT__QREC_THRESHOLD = 3,   /* packets: later ones acknowledged make one lost; at first */
+    VT__QREC_THRESHOLD_MAX = 128,
+    VT__QREC_RING = 32,     /* packets, frames: what rings begin with */
+    VT__QREC_SKIP_MIN = 64, /* packets until a number is left out: at first, in the end */
+    VT__QREC_SKIP_MAX = 16384,
+    VT__QREC_ALONE = 16 /* packets of ACKs alone until one should ask for an ACK */
+};
+
+/* Shared by many connections. Zero means the default. */
+typedef struct vt__qrec_cfg {
+    uint8_t cc;            /* vt__qcc_kind; CUBIC */
+    uint16_t mtu, mtu_max; /* bytes of a datagram: at first; that are searched for; 1200, 1452 */
+    uint32_t ack_every;    /* ack-eliciting packets an ACK; 2 */
+    int64_t ack_delay_ns;  /* our max_ack_delay; 25 ms */
+    int64_t rtt_ns;        /* while there is no sample; 333 ms */
+    uint32_t window_max;   /* bytes in flight; 16 MiB */
+    uint32_t max_packets;  /* of a space whose fate is open, a power of 2; 32768 */
+    bool no_ecn, no_pacing, no_mtu_search, no_skip;
+} vt__qrec_cfg;
+
+/* What was in a packet, so that it can be made again: the caller's words. Kind 0 is an ACK's, of this section. */
+enum vt__qrec_fate {
+    VT__QREC_ACKED,
+    VT__QREC_LOST,
+    VT__QREC_PROBE /* send it again now, for nothing is heard; it may still be acknowledged */
+};
+/* Must not call this section. */
+typedef void vt__qrec_fn(void *arg, unsigned space, const vt__qpkt_note *f, enum vt__qrec_fate fate);
+
+/* Of a packet sent. */
+enum {
+    VT__QREC_ELICITING = 1,
+    VT__QREC_IN_FLIGHT = 2, /* eliciting, or with PADDING */
+    VT__QREC_WITH_ACK = 4,  /* of what vt__qrec_ack_get told */
+    VT__QREC_MTU_PROBE = 8,
+    VT__QREC_OTHER_PATH = 16, /* counts neither in the window nor for the round trip */
+    VT__QREC_ECT = 32,
+    VT__QREC_SKIPPED = 64, /* these two by this section */
+    VT__QREC_DONE = 128
+};
+typedef struct vt__qrec_packet {
+    int64_t time;
+    uint32_t frame; /* the first of its frames */
+    uint16_t bytes;
+    uint8_t frames, flags;
+} vt__qrec_packet;
+
+typedef struct vt__qrec_space {
+    /* in */
+    vt__qpkt_range *got; /* ascending */
+    uint32_t ranges, ranges_max;
+    uint64_t floor;       /* numbers below count as seen */
+    uint64_t ack_from;    /* ACKs tell of ranges from here on: the peer knows of the others */
+    int64_t largest_time; /* when the largest came */
+    int64_t ack_due;
+    uint32_t owed, idle; /* packets since the last ACK: eliciting, others */
+    uint32_t alone;      /* packets without anything eliciting since the last that had */
+    uint64_t ecn[3];     /* ECT(0), ECT(1), CE */
+    /* out */
+    vt__qrec_packet *packets;
+    vt__qpkt_note *frames;
+    uint32_t packets_cap, frames_cap, frame_base, frame_next;
+    uint64_t base, next;
+    int64_t largest_acked;  /* -1: none */
+    int64_t loss_at;        /* when the packet at `base` will be lost, if it is not acknowledged */
+    int64_t eliciting_time; /* of the last one sent */
+    uint32_t eliciting;     /* whose fate is open */
+    uint32_t probes;        /* owed */
+    int64_t lost_since;     /* time of the first of the lost packets since the last acknowledged one */
+    uint64_t skip_at, skipped, ect; /* number that is left out next; that was; packets marked */
+    uint64_t peer_ecn[3];
+} vt__qrec_space;
+
+typedef struct vt__qrec_rtt {
+    int64_t latest, min, smoothed, var;
+    int64_t first; /* time of the first sample, NEVER: there is none */
+} vt__qrec_rtt;
+typedef struct vt__qrec_stats {
+    uint64_t sent, acked, lost, spurious, ptos, events, collapses; /* events: that the window shrank for */
+} vt__qrec_stats;
+
+/* One connection. Zeroed and set up by vt__qrec_init. */
+typedef struct vt__qrec {
+    vt__qrec_cfg cfg;
+    vt__qrec_fn *fn;
+    void *arg;
+    vt__qrec_space s[VT__QREC_SPACES];
+    vt__qrec_rtt rtt;
+    vt__qpath path;
+    vt__qcc cc;
+    uint64_t in_flight; /* bytes */
+    int64_t peer_ack_delay;
+    int64_t anchor; /* when the last packet came or went: PTO of a client that has nothing in flight */
+    uint32_t pto_count, threshold, time_shift; /* of losses: packets; round trips and 1 / 2^shift */
+    bool server, keys, confirmed, blocked, validated;
+    uint64_t rng, skip_period;
+    /* of the ACK that is being taken */
+    unsigned space;
+    int64_t now, delay, newest; /* time of the newest packet that it acknowledges, or -1 */
+    uint64_t largest, grown, ect_acked;
+    bool sample, eliciting;
+    uint32_t late; /* entries of disproved[] that may still be in its ranges */
+    /* losses of the last congestion event, ascending */
+    uint64_t watched[VT__QREC_DISPROVED];
+    uint32_t nwatched;   /* over DISPROVED: too many to tell */
+    int64_t lost_newest; /* time of the newest packet that was just lost, or -1 */
+    bool collapsed;
+    vt__qpkt_range few[2][VT__QREC_RANGES_FEW], many[VT__QREC_RANGES];
+    vt__qrec_stats stats;
+} vt__qrec;
+
+static VT__UNUSED void vt__qrec_cfg_fill(vt__qrec_cfg *c) {
+    if (!c->mtu) c->mtu = VT__QPATH_MTU_MIN;
+    if (!c->mtu_max) c->mtu_max = 1452;
+    if (!c->ack_every) c->ack_every = 2;
+    if (!c->ack_delay_ns) c->ack_delay_ns = 25 * INT64_C(1000000);
+    if (!c->rtt_ns) c->rtt_ns = 333 * INT64_C(1000000);
+    if (!c->window_max) c->window_max = 16 << 20;
+    if (!c->max_packets) c->max_packets = 32768;
+}
+static VT__UNUSED uint64_t vt__qrec_random(vt__qrec *r) { /* xorshift64* */
+    r->rng ^= r->rng >> 12, r->rng ^= r->rng << 25, r->rng ^= r->rng >> 27;
+    return r->rng * UINT64_C(0x2545f4914f6cdd1d) >> 32;
+}
+static VT__UNUSED void vt__qrec_skip_later(vt__qrec *r, vt__qrec_space *s) {
+    s->skip_at = s->next + r->skip_period / 2 + vt__qrec_random(r) % r->skip_period;
+    r->skip_period = VT__MIN(2 * r->skip_period, (uint64_t)VT__QREC_SKIP_MAX);
+}
+/* What is known of a path. */
+static VT__UNUSED void vt__qrec_path_init(vt__qrec *r) {
+    r->rtt = (vt__qrec_rtt){0, VT__QREC_NEVER, r->cfg.rtt_ns, r->cfg.rtt_ns / 2, VT__QREC_NEVER};
+    r->cc.no_pacing = r->cfg.no_pacing;
+    vt__qcc_init(&r->cc, r->cfg.cc, r->path.mtu, r->cfg.window_max, r->cfg.rtt_ns);
+    r->threshold = VT__QREC_THRESHOLD, r->time_shift = 3;
+    r->nwatched = 0;
+}
+/* Takes a copy of *cfg. `seed` is random and secret: it decides which numbers are left out. */
+static VT__UNUSED void vt__qrec_init(vt__qrec *r, const vt__qrec_cfg *cfg, bool server, uint64_t seed,
+                                     vt__qrec_fn *fn, void *arg, int64_t now) {
+    memset(r, 0, sizeof *r);
+    r->cfg = *cfg, r->fn = fn, r->arg = arg;
+    vt__qrec_cfg_fill(&r->cfg);
+    r->server = r->validated = server, r->rng = seed | 1, r->skip_period = VT__QREC_SKIP_MIN;
+    r->peer_ack_delay = 25 * INT64_C(1000000);
+    r->anchor = now;
+    for (unsigned i = 0; i < VT__QREC_SPACES; i++) {
+        vt__qrec_space *s = &r->s[i];
+        s->got = i == VT__QREC_APP ? r->many : r->few[i];
+        s->ranges_max = i == VT__QREC_APP ? VT__QREC_RANGES : VT__QREC_RANGES_FEW;
+        s->ack_due = s->loss_at = s->lost_since = VT__QREC_NEVER;
+        s->largest_acked = -1;
+        s->skip_at = s->skipped = UINT64_MAX;
+    }
+    if (!r->cfg.no_skip) vt__qrec_skip_later(r, &r->s[VT__QREC_APP]);
+    vt__qpath_init(&r->path, r->cfg.mtu, r->cfg.mtu_max, r->cfg.no_ecn);
+    vt__qrec_path_init(r);
+}
+static VT__UNUSED void vt__qrec_free(vt__qrec *r) {
+    for (unsigned i = 0; i < VT__QREC_SPACES; i++)
+        vt__mem_free(r->s[i].packets), vt__mem_free(r->s[i].frames);
+    memset(r->s, 0, sizeof r->s);
+}
+
+/* ---- packets in, ACKs out ---- */
+/* What a truncated number is read against: the largest that came, plus 1. */
+static VT__UNUSED uint64_t vt__qrec_expect(const vt__qrec *r, unsigned space) {
+    const vt__qrec_space *s = &r->s[space];
+    return s->ranges ? s->got[s->ranges - 1].hi + 1 : 0;
+}
+/* The first range that ends at pn or later; s->ranges: none. */
+VT__INLINE uint32_t vt__qrec_range_at(const vt__qrec_space *s, uint64_t pn) {
+    uint32_t i = s->ranges;
+    while (i && s->got[i - 1].hi >= pn) i--;
+    return i;
+}
+/* False: the packet came before, or is too old to tell: it is dropped. To be asked once it is authentic. */
+static VT__UNUSED bool vt__qrec_fresh(const vt__qrec *r, unsigned space, uint64_t pn) {
+    const vt__qrec_space *s = &r->s[space];
+    uint32_t i = vt__qrec_range_at(s, pn);
+    return pn >= s->floor && (i == s->ranges || pn < s->got[i].lo);
+}
+static VT__UNUSED void vt__qrec_range_drop(vt__qrec_space *s, uint32_t i) {
+    memmove(s->got + i, s->got + i + 1, (s->ranges - i - 1) * sizeof *s->got);
+    s->ranges--;
+}
+/* A range of its own at i; the lowest makes room. */
+static VT__UNUSED void vt__qrec_range_add(vt__qrec_space *s, uint32_t i, uint64_t pn) {
+    if (s->ranges == s->ranges_max) {
+        s->floor = (i ? s->got[0].hi : pn) + 1;
+        if (!i) return;
+        vt__qrec_range_drop(s, 0);
+        i--;
+    }
+    memmove(s->got + i + 1, s->got + i, (s->ranges - i) * sizeof *s->got);
+    s->got[i] = (vt__qpkt_range){pn, pn};
+    s->ranges++;
+}
+static VT__UNUSED void vt__qrec_range_put(vt__qrec_space *s, uint64_t pn) {
+    uint32_t i = vt__qrec_range_at(s, pn);
+    bool below = i && s->got[i - 1].hi + 1 == pn, above = i < s->ranges && s->got[i].lo == pn + 1;
+    if (below) s->got[i - 1].hi = pn;
+    else if (above) s->got[i].lo = pn;
+    else vt__qrec_range_add(s, i, pn);
+    if (!below || !above) return;
+    s->got[i - 1].hi = s->got[i].hi;
+    vt__qrec_range_drop(s, i);
+}
+/* A fresh packet, whose frames were good. `ecn`: the two bits of its IP head. */
+static VT__UNUSED void vt__qrec_got(vt__qrec *r, unsigned space, uint64_t pn, bool eliciting, unsigned ecn,
+                                    int64_t now) {
+    static const uint8_t count_of[] = {0, 2, 1, 3}; /* RFC 3168 5: 01 is ECT(1), 10 ECT(0) */
+    vt__qrec_space *s = &r->s[space];
+    uint64_t expect = vt__qrec_expect(r, space);
+    vt__qrec_range_put(s, pn);
+    if (pn >= expect) s->largest_time = now;
+    if (pn < s->ack_from) s->ack_from = pn;
+    if (ecn) s->ecn[count_of[ecn] - 1]++;
+    r->anchor = now;
+    s->owed += eliciting, s->idle += !eliciting;
+    if (!eliciting) return;
+    if (space != VT__QREC_APP || pn != expect || ecn == 3 || s->owed >= r->cfg.ack_every) s->ack_due = 0;
+    else if (s->ack_due == VT__QREC_NEVER) s->ack_due = now + r->cfg.ack_delay_ns;
+}
+/* When an ACK has to go: 0, at once; NEVER: none is owed. */
+static VT__UNUSED int64_t vt__qrec_ack_due(const vt__qrec *r, unsigned space) { return r->s[space].ack_due; }
+/* A packet that goes anyway should take one along. */
+static VT__UNUSED bool vt__qrec_ack_any(const vt__qrec *r, unsigned space) {
+    return r->s[space].owed || r->s[space].idle >= VT__QREC_ALONE;
+}
+/* Packets without anything eliciting went for long: one more should ask for an ACK, for only those tell us which of ours
+ * the peer has got, and ours grow. */
+static VT__UNUSED bool vt__qrec_ack_ping(const vt__qrec *r, unsigned space) {
+    return r->s[space].alone >= VT__QREC_ALONE && r->s[space].ranges > 1;
+}
+typedef struct vt__qrec_ack {
+    const vt__qpkt_range *ranges; /* ascending */
+    unsigned n;
+    int64_t delay_ns;
+    const uint64_t *ecn; /* ECT(0), ECT(1), CE; NULL: no packet was marked */
+} vt__qrec_ack;
+/* False: nothing came. The caller may leave old ranges away, and sends the packet WITH_ACK. */
+static VT__UNUSED bool vt__qrec_ack_get(const vt__qrec *r, unsigned space, int64_t now, vt__qrec_ack *out) {
+    const vt__qrec_space *s = &r->s[space];
+    if (!s->ranges) return false;
+    uint32_t i = VT__MIN(vt__qrec_range_at(s, s->ack_from), s->ranges - 1);
+    out->ranges = s->got + i;
+    out->n = s->ranges - i;
+    out->delay_ns = now - s->largest_time;
+    out->ecn = s->ecn[0] | s->ecn[1] | s->ecn[2] ? s->ecn : NULL;
+    return true;
+}
+static VT__UNUSED void vt__qrec_ack_went(vt__qrec_space *s) {
+    s->owed = s->idle = 0;
+    s->ack_due = VT__QREC_NEVER;
+}
+
+/* ---- the rings of what was sent ---- */
+VT__INLINE vt__qrec_packet *vt__qrec_at(const vt__qrec_space *s, uint64_t pn) {
+    return &s->packets[pn & (s->packets_cap - 1)];
+}
+VT__INLINE vt__qpkt_note *vt__qrec_note_at(const vt__qrec_space *s, uint32_t i) {
+    return &s->frames[i & (s->frames_cap - 1)];
+}
+/* Rings are powers of 2, so that an index is a number's low bits. */
+static VT__UNUSED int vt__qrec_packets_grow(vt__qrec_space *s) {
+    uint32_t cap = s->packets_cap ? 2 * s->packets_cap : VT__QREC_RING;
+    vt__qrec_packet *to = (vt__qrec_packet *)vt__mem_alloc(cap * sizeof *to);
+    if (!to) return -ENOMEM;
+    for (uint64_t pn = s->base; pn != s->next; pn++) to[pn & (cap - 1)] = *vt__qrec_at(s, pn);
+    vt__mem_free(s->packets);
+    s->packets = to, s->packets_cap = cap;
+    return 0;
+}
+static VT__UNUSED int vt__qrec_notes_grow(vt__qrec_space *s, uint32_t n) {
+    uint32_t cap = s->frames_cap ? s->frames_cap : VT__QREC_RING, used = s->frame_next - s->frame_base;
+    while (cap < used + n) cap *= 2;
+    vt__qpkt_note *to = (vt__qpkt_note *)vt__mem_alloc(cap * sizeof *to);
+    if (!to) return -ENOMEM;
+    for (uint32_t i = s->frame_base; i != s->frame_next; i++) to[i & (cap - 1)] = *vt__qrec_note_at(s, i);
+    vt__mem_free(s->frames);
+    s->frames = to, s->frames_cap = cap;
+    return 0;
+}
+/* Gives the rings back, where they are empty and large: for a connection that rests. */
+static VT__UNUSED void vt__qrec_trim(vt__qrec *r) {
+    vt__qrec_space *s = &r->s[VT__QREC_APP];
+    if (s->base != s->next) return;
+    vt__mem_free(s->packets), vt__mem_free(s->frames);
+    s->packets = NULL, s->frames = NULL;
+    s->packets_cap = s->frames_cap = 0;
+}
+static VT__UNUSED void vt__qrec_tell(vt__qrec *r, unsigned space, const vt__qrec_packet *p,
+                                     enum vt__qrec_fate fate) {
+    vt__qrec_space *s = &r->s[space];
+    for (uint32_t i = p->frame, end = p->frame + p->frames; i != end; i++) {
+        const vt__qpkt_note *f = vt__qrec_note_at(s, i);
+        if (f->kind) r->fn(r->arg, space, f, fate);
+        else if (fate == VT__QREC_ACKED && f->a >= s->ack_from) s->ack_from = f->a + 1;
+    }
+}
+/* It flies no more, or at least not on this path. */
+VT__INLINE void vt__qrec_land(vt__qrec *r, const vt__qrec_packet *p) {
+    if ((p->flags & (VT__QREC_IN_FLIGHT | VT__QREC_OTHER_PATH)) == VT__QREC_IN_FLIGHT)
+        r->in_flight -= p->bytes;
+}
+
+/* ---- losses ---- */
+static VT__UNUSED int64_t vt__qrec_pto_base(const vt__qrec *r) {
+    return r->rtt.smoothed + VT__MAX(4 * r->rtt.var, VT__QREC_GRANULE_NS);
+}
+/* One probe timeout, without backoff. The time of closing and the like is three of them. */
+static VT__UNUSED int64_t vt__qrec_pto(const vt__qrec *r, unsigned space) {
+    return vt__qrec_pto_base(r) + (space == VT__QREC_APP ? r->peer_ack_delay : 0);
+}
+static VT__UNUSED int64_t vt__qrec_loss_delay(const vt__qrec *r) {
+    int64_t rtt = VT__MAX(r->rtt.latest, r->rtt.smoothed);
+    return VT__MAX(rtt + (rtt >> r->time_shift), VT__QREC_GRANULE_NS);
+}
+static VT__UNUSED void vt__qrec_mtu_changed(vt__qrec *r) { vt__qcc_set_mss(&r->cc, r->path.mtu); }
+/* For a late ACK to disprove. The first packet of a new congestion event begins the list anew. */
+static VT__UNUSED void vt__qrec_watch(vt__qrec *r, unsigned space, uint64_t pn, int64_t time) {
+    bool begun = r->lost_newest >= 0 && vt__qcc_is_new(&r->cc, r->lost_newest);
+    if (!begun && vt__qcc_is_new(&r->cc, time)) r->nwatched = 0;
+    if (space != VT__QREC_APP) r->nwatched = VT__QREC_DISPROVED;
+    if (r->nwatched < VT__QREC_DISPROVED) r->watched[r->nwatched] = pn;
+    if (r->nwatched <= VT__QREC_DISPROVED) r->nwatched++;
+}
+static VT__UNUSED void vt__qrec_blame(vt__qrec *r, unsigned space, uint64_t pn, const vt__qrec_packet *p) {
+    vt__qrec_space *s = &r->s[space];
+    if (p->flags & VT__QREC_ECT) vt__qpath_ecn_dropped(&r->path);
+    if (vt__qpath_lost(&r->path, p->bytes)) vt__qrec_mtu_changed(r);
+    vt__qrec_watch(r, space, pn, p->time);
+    r->lost_newest = VT__MAX(r->lost_newest, p->time);
+    if (!(p->flags & VT__QREC_ELICITING) || p->time <= r->rtt.first) return;
+    s->lost_since = VT__MIN(s->lost_since, p->time);
+    if (p->time - s->lost_since > 3 * vt__qrec_pto(r, VT__QREC_APP)) r->collapsed = true;
+}
+static VT__UNUSED void vt__qrec_lose(vt__qrec *r, unsigned space, uint64_t pn) {
+    vt__qrec_space *s = &r->s[space];
+    vt__qrec_packet *p = vt__qrec_at(s, pn);
+    vt__qrec_land(r, p);
+    s->eliciting -= p->flags & VT__QREC_ELICITING;
+    r->stats.lost++;
+    if (p->flags & VT__QREC_MTU_PROBE) vt__qpath_probe_lost(&r->path, p->bytes);
+    else if (!(p->flags & VT__QREC_OTHER_PATH)) vt__qrec_blame(r, space, pn, p);
+    vt__qrec_tell(r, space, p, VT__QREC_LOST);
+}
+static VT__UNUSED void vt__qrec_forget(vt__qrec_space *s) {
+    s->frame_base += vt__qrec_at(s, s->base)->frames;
+    s->base++;
+}
+/* From the oldest packet on: what is acknowledged is forgotten, what is lost is told, and what nobody waits for left behind;
+ * up to the first whose fate is open. Numbers and times ascend: where one is not lost yet, no later one is. */
+static VT__UNUSED void vt__qrec_settle(vt__qrec *r, unsigned space, int64_t now) {
+    vt__qrec_space *s = &r->s[space];
+    int64_t old = now - vt__qrec_loss_delay(r);
+    s->loss_at = VT__QREC_NEVER;
+    for (; s->base != s->next && (int64_t)s->base <= s->largest_acked; vt__qrec_forget(s)) {
+        const vt__qrec_packet *p = vt__qrec_at(s, s->base);
+        if (p->flags & VT__QREC_DONE) {
+            s->lost_since = VT__QREC_NEVER;
+            continue;
+        }
+        if (!(p->flags & VT__QREC_IN_FLIGHT)) continue;
+        if (p->time > old && s->largest_acked < (int64_t)(s->base + r->threshold)) {
+            s->loss_at = p->time + (now - old);
+            break;
+        }
+        vt__qrec_lose(r, space, s->base);
+    }
+}
+/* What losses do to the window. */
+static VT__UNUSED void vt__qrec_lost(vt__qrec *r, int64_t now) {
+    if (r->lost_newest >= 0) {
+        r->stats.events += vt__qcc_is_new(&r->cc, r->lost_newest);
+        vt__qcc_lost(&r->cc, r->lost_newest, r->rtt.smoothed, now);
+    }
+    if (r->collapsed) {
+        r->stats.collapses++;
+        r->rtt.min = r->rtt.latest;
+        vt__qcc_collapse(&r->cc, r->rtt.smoothed);
+    }
+    r->lost_newest = -1, r->collapsed = false;
+}
+
+/* ---- ACKs in ---- */
+/* An ACK frame: this, then its ranges in descending order, then vt__qrec_ack_end. -1, here and by the ranges: it tells of a
+ * packet that was never sent, a PROTOCOL_VIOLATION. */
+static VT__UNUSED int vt__qrec_ack_begin(vt__qrec *r, unsigned space, uint64_t largest, int64_t delay_ns,
+                                         int64_t now) {
+    r->space = space, r->now = now, r->delay = delay_ns, r->largest = largest;
+    r->newest = r->lost_newest = -1;
+    r->grown = r->ect_acked = 0;
+    r->sample = r->eliciting = false;
+    r->late = space == VT__QREC_APP && r->nwatched <= VT__QREC_DISPROVED ? r->nwatched : 0;
+    return largest < r->s[space].next ? 0 : -1;
+}
+VT__INLINE void vt__qrec_acked(vt__qrec *r, vt__qrec_space *s, vt__qrec_packet *p) {
+    unsigned flags = p->flags;
+    p->flags |= VT__QREC_DONE;
+    s->eliciting -= flags & VT__QREC_ELICITING;
+    r->eliciting |= flags & VT__QREC_ELICITING;
+    r->stats.acked++;
+    if ((flags & (VT__QREC_IN_FLIGHT | VT__QREC_OTHER_PATH)) == VT__QREC_IN_FLIGHT) {
+        r->in_flight -= p->bytes;
+        if (vt__qcc_is_new(&r->cc, p->time)) r->grown += p->bytes;
+        if (p->bytes > VT__QPATH_MTU_MIN) r->path.big_lost = 0;
+    }
+    r->ect_acked += (flags & VT__QREC_ECT) != 0;
+    if (VT__UNLIKELY(flags & VT__QREC_MTU_PROBE) && vt__qpath_probe_acked(&r->path, p->bytes))
+        vt__qrec_mtu_changed(r);
+    vt__qrec_tell(r, r->space, p, VT__QREC_ACKED);
+}
+/* It was not lost after all: wait longer from now on. */
+static VT__UNUSED void vt__qrec_disproved(vt__qrec *r, uint64_t pn) {
+    uint64_t room = r->largest - pn + 1;
+    r->stats.spurious++;
+    if (room > r->threshold) r->threshold = (uint32_t)VT__MIN(room, (uint64_t)VT__QREC_THRESHOLD_MAX);
+    if (r->time_shift > 1) r->time_shift--;
+}
+/* Of packets that were given up for lost: their list is walked down along with the ranges. */
+static VT__UNUSED void vt__qrec_ack_late(vt__qrec *r, uint64_t lo, uint64_t hi) {
+    while (r->late && r->watched[r->late - 1] > hi) r->late--;
+    for (; r->late && r->watched[r->late - 1] >= lo; r->late--) {
+        uint64_t *w = &r->watched[r->late - 1];
+        vt__qrec_disproved(r, *w);
+        memmove(w, w + 1, (--r->nwatched - (r->late - 1)) * sizeof *w);
+        if (!r->nwatched) vt__qcc_undo(&r->cc, r->rtt.smoothed);
+    }
+}
+static VT__UNUSED int vt__qrec_ack_range(vt__qrec *r, uint64_t lo, uint64_t hi) {
+    vt__qrec_space *s = &r->s[r->space];
+    if (lo > hi || hi > r->largest || (lo <= s->skipped && s->skipped <= hi)) return -1;
+    if (lo < s->base && r->late) vt__qrec_ack_late(r, lo, hi);
+    if (hi < s->base) return 0;
+    for (uint64_t pn = hi + 1, end = VT__MAX(lo, s->base); pn-- > end;) {
+        vt__qrec_packet *p = vt__qrec_at(s, pn);
+        if (p->flags & VT__QREC_SKIPPED) return -1;
+        if (p->flags & VT__QREC_DONE) continue;
+        if (pn == r->largest) r->sample = !(p->flags & VT__QREC_OTHER_PATH);
+        r->newest = VT__MAX(r->newest, p->time);
+        vt__qrec_acked(r, s, p);
+    }
+    return 0;
+}
+/* RFC 9002 5.3. A peer delays nothing in the handshake, and later no longer than it said. */
+static VT__UNUSED void vt__qrec_rtt_sample(vt__qrec *r) {
+    vt__qrec_rtt *t = &r->rtt;
+    int64_t latest = VT__MAX(r->now - r->newest, 1), delay = VT__MAX(r->delay, 0);
+    t->latest = latest;
+    if (t->first == VT__QREC_NEVER) {
+        *t = (vt__qrec_rtt){latest, latest, latest, latest / 2, r->now};
+        return;
+    }
+    t->min = VT__MIN(t->min, latest);
+    if (r->space == VT__QREC_INITIAL) delay = 0;
+    if (r->confirmed) delay = VT__MIN(delay, r->peer_ack_delay);
+    int64_t adjusted = latest - t->min >= delay ? latest - delay : latest, off = t->smoothed - adjusted;
+    t->var += ((off < 0 ? -off : off) - t->var) / 4;
+    t->smoothed += (adjusted - t->smoothed) / 8;
+}
+static VT__UNUSED void vt__qrec_ack_ecn(vt__qrec *r, vt__qrec_space *s, const uint64_t *ecn, bool newer) {
+    if (!newer || (!ecn && !r->ect_acked)) return; /* an older frame that was overtaken */
+    if (!vt__qpath_ecn_counts(&r->path, ecn, s->peer_ecn, r->ect_acked, s->ect)) return;
+    if (vt__qcc_is_new(&r->cc, r->newest)) r->nwatched = VT__QREC_DISPROVED + 1;
+    r->lost_newest = VT__MAX(r->lost_newest, r->newest);
+}
+/* `ecn`: the frame's three counts, or NULL. */
+static VT__UNUSED void vt__qrec_ack_end(vt__qrec *r, const uint64_t *ecn) {
+    vt__qrec_space *s = &r->s[r->space];
+    bool sample = r->sample && r->eliciting, newer = (int64_t)r->largest > s->largest_acked;
+    r->anchor = r->now;
+    if (newer) s->largest_acked = (int64_t)r->largest;
+    if (r->space != VT__QREC_INITIAL) r->validated = true;
+    if (r->newest < 0) return;
+    if (sample) vt__qrec_rtt_sample(r);
+    vt__qrec_ack_ecn(r, s, ecn, newer);
+    vt__qrec_settle(r, r->space, r->now);
+    vt__qrec_lost(r, r->now);
+    if (r->grown && vt__qcc_is_new(&r->cc, r->newest)) { /* not what made this a congestion event */
+        vt__qcc_ack a = {r->now, r->newest, sample ? r->rtt.latest : 0, r->rtt.smoothed, r->grown};
+        vt__qcc_acked(&r->cc, &a);
+    }
+    if (r->validated) r->pto_count = 0;
+}
+
+/* ---- packets out ---- */
+/* The number of the next packet. */
+static VT__UNUSED uint64_t vt__qrec_next(const vt__qrec *r, unsigned space) { return r->s[space].next; }
+static VT__UNUSED int64_t vt__qrec_largest_acked(const vt__qrec *r, unsigned space) {
+    return r->s[space].largest_acked;
+}
+/* Room for one more packet. Where there are more than are remembered, the oldest is given up. */
+static VT__UNUSED int vt__qrec_make_room(vt__qrec *r, unsigned space, int64_t now) {
+    vt__qrec_space *s = &r->s[space];
+    while (s->base != s->next && !(vt__qrec_at(s, s->base)->flags & VT__QREC_IN_FLIGHT)) vt__qrec_forget(s);
+    if (s->next - s->base < s->packets_cap) return 0;
+    if (s->packets_cap < r->cfg.max_packets) return vt__qrec_packets_grow(s);
+    if (!(vt__qrec_at(s, s->base)->flags & VT__QREC_DONE)) vt__qrec_lose(r, space, s->base);
+    vt__qrec_forget(s);
+    vt__qrec_lost(r, now);
+    return 0;
+}
+VT__INLINE int vt__qrec_push(vt__qrec *r, unsigned space, size_t bytes, unsigned flags, unsigned n,
+                             int64_t now) {
+    vt__qrec_space *s = &r->s[space];
+    if (VT__UNLIKELY(s->next - s->base >= s->packets_cap)) {
+        int rc = vt__qrec_make_room(r, space, now);
+        if (rc < 0) return rc;
+    }
+    *vt__qrec_at(s, s->next++) = (vt__qrec_packet){now, s->frame_next, (uint16_t)bytes, (uint8_t)n,
+                                                   (uint8_t)flags};
+    return 0;
+}
+static VT__UNUSED void vt__qrec_skip(vt__qrec *r, unsigned space, int64_t now) {
+    vt__qrec_space *s = &r->s[space];
+    uint64_t pn = s->next;
+    vt__qrec_skip_later(r, s);
+    if (vt__qrec_push(r, space, 0, VT__QREC_SKIPPED, 0, now) == 0) s->skipped = pn;
+}
+static VT__UNUSED void vt__qrec_sent_ack(vt__qrec_space *s) {
+    *vt__qrec_note_at(s, s->frame_next++) = (vt__qpkt_note){.a = s->got[s->ranges - 1].hi};
+    vt__qrec_ack_went(s);
+}
+/* Packet number vt__qrec_next() of `bytes` goes out now; the n <= 254 frames are copied. To be called before it is given to
+ * the system. 0, or -ENOMEM: nothing was done. */
+static VT__UNUSED int vt__qrec_sent(vt__qrec *r, unsigned space, size_t bytes, unsigned flags,
+                                    const vt__qpkt_note *f, unsigned n, int64_t now) {
+    vt__qrec_space *s = &r->s[space];
+    unsigned all = n + ((flags & VT__QREC_WITH_ACK) != 0);
+    int rc = 0;
+    if (VT__UNLIKELY(s->frame_next - s->frame_base + all > s->frames_cap)) rc = vt__qrec_notes_grow(s, all);
+    if (rc == 0) rc = vt__qrec_push(r, space, bytes, flags, all, now);
+    if (rc < 0) return rc;
+    for (unsigned i = 0; i < n; i++) *vt__qrec_note_at(s, s->frame_next++) = f[i];
+    if (flags & VT__QREC_WITH_ACK) vt__qrec_sent_ack(s);
+    r->stats.sent++, r->anchor = now;
+    s->alone = flags & VT__QREC_ELICITING ? 0 : s->alone + 1;
+    if (flags & VT__QREC_ELICITING) {
+        s->eliciting++, s->eliciting_time = now;
+        if (s->probes) s->probes--;
+    }
+    if (flags & VT__QREC_ECT) s->ect++, r->path.ecn_sent++;
+    if (VT__UNLIKELY(flags & VT__QREC_MTU_PROBE)) r->path.probe = (uint16_t)bytes;
+    if ((flags & (VT__QREC_IN_FLIGHT | VT__QREC_OTHER_PATH)) == VT__QREC_IN_FLIGHT) {
+        r->in_flight += bytes;
+        vt__qcc_sent(&r->cc, bytes, r->in_flight, now);
+    }
+    if (VT__UNLIKELY(s->next == s->skip_at)) vt__qrec_skip(r, space, now);
+    return 0;
+}
+/* Not one more datagram before an ACK: the window, or the memory of what was sent, is full. */
+VT__INLINE bool vt__qrec_full(const vt__qrec *r) {
+    return r->in_flight + r->path.mtu > r->cc.c.window ||
+           r->s[VT__QREC_APP].eliciting > r->cfg.max_packets / 4 * 3;
+}
+/* Bytes that may go now: as many as window and pace allow, or 0, and a whole datagram at least. */
+static VT__UNUSED size_t vt__qrec_room(const vt__qrec *r, int64_t now) {
+    if (vt__qrec_full(r)) return 0;
+    uint64_t room = VT__MIN(r->cc.c.window - r->in_flight, vt__qcc_paced(&r->cc, now));
+    return room >= r->path.mtu ? (size_t)room : 0;
+}
+/* Bytes that may be in flight. */
+static VT__UNUSED uint64_t vt__qrec_window(const vt__qrec *r) { return r->cc.c.window; }
+/* When there will be room without an ACK; NEVER: not without one. */
+static VT__UNUSED int64_t vt__qrec_pace_at(const vt__qrec *r) {
+    return vt__qrec_full(r) ? VT__QREC_NEVER : vt__qcc_pace_at(&r->cc);
+}
+/* Ack-eliciting packets that go whatever the room, because nothing is heard: PING if there is nothing else. */
+static VT__UNUSED unsigned vt__qrec_probes(const vt__qrec *r, unsigned space) { return r->s[space].probes; }
+static VT__UNUSED unsigned vt__qrec_ecn(const vt__qrec *r) { return vt__qpath_ecn_bits(&r->path); }
+static VT__UNUSED unsigned vt__qrec_mtu(const vt__qrec *r) { return r->path.mtu; }
+/* Bytes of a datagram that is to be sent now to see whether it arrives (PING and PADDING; flag MTU_PROBE), or 0. */
+static VT__UNUSED unsigned vt__qrec_mtu_probe(vt__qrec *r, int64_t now) {
+    unsigned n = r->confirmed ? vt__qpath_probe(&r->path, now) : 0;
+    return r->in_flight + n <= r->cc.c.window ? n : 0;
+}
+
+/* ---- time ---- */
+static VT__UNUSED int64_t vt__qrec_backoff(const vt__qrec *r, int64_t pto) {
+    int64_t most = 60 * INT64_C(1000000000);
+    return r->pto_count < 16 && pto << r->pto_count < most ? pto << r->pto_count : VT__MAX(pto, most);
+}
+/* RFC 9002 6.2, A.8: which space is probed next, and when. */
+static VT__UNUSED int64_t vt__qrec_pto_at(const vt__qrec *r, unsigned *space) {
+    int64_t at = VT__QREC_NEVER;
+    bool open = false;
+    *space = r->keys ? VT__QREC_HANDSHAKE : VT__QREC_INITIAL;
+    if (r->blocked) return at;
+    for (unsigned i = 0; i < VT__QREC_SPACES; i++) {
+        const vt__qrec_space *s = &r->s[i];
+        if (!s->eliciting) continue;
+        open = true;
+        if (i == VT__QREC_APP && !r->confirmed) continue;
+        int64_t t = s->eliciting_time + vt__qrec_backoff(r, vt__qrec_pto(r, i));
+        if (t < at) at = t, *space = i;
+    }
+    /* The peer may be unable to send: it waits to see more of the client. */
+    if (!open && !r->validated) at = r->anchor + vt__qrec_backoff(r, vt__qrec_pto_base(r));
+    return at;
+}
+static VT__UNUSED int64_t vt__qrec_loss_at(const vt__qrec *r) {
+    int64_t at = VT__QREC_NEVER;
+    for (unsigned i = 0; i < VT__QREC_SPACES; i++) at = VT__MIN(at, r->s[i].loss_at);
+    return at;
+}
+/* When vt__qrec_tick is to be called, or a delayed ACK to be sent. */
+static VT__UNUSED int64_t vt__qrec_due(const vt__qrec *r) {
+    unsigned space;
+    int64_t at = vt__qrec_loss_at(r);
+    if (at == VT__QREC_NEVER) at = vt__qrec_pto_at(r, &space);
+    for (unsigned i = 0; i < VT__QREC_SPACES; i++) at = VT__MIN(at, r->s[i].ack_due);
+    return at;
+}
+/* The two oldest packets that are to be answered: what was in them goes again, in probes. */
+static VT__UNUSED void vt__qrec_probe(vt__qrec *r, unsigned space) {
+    vt__qrec_space *s = &r->s[space];
+    unsigned n = 0;
+    s->probes = 2;
+    for (uint64_t pn = s->base; pn != s->next && n < 2; pn++) {
+        const vt__qrec_packet *p = vt__qrec_at(s, pn);
+        if ((p->flags & (VT__QREC_DONE | VT__QREC_ELICITING)) != VT__QREC_ELICITING) continue;
+        vt__qrec_tell(r, space, p, VT__QREC_PROBE);
+        n++;
+    }
+}
+static VT__UNUSED void vt__qrec_pto_tick(vt__qrec *r, int64_t now) {
+    unsigned space;
+    if (vt__qrec_pto_at(r, &space) > now) return;
+    r->pto_count++, r->stats.ptos++;
+    if (r->pto_count == 3 && vt__qpath_hole(&r->path)) vt__qrec_mtu_changed(r);
+    vt__qrec_probe(r, space);
+    if (space == VT__QREC_INITIAL && r->s[VT__QREC_HANDSHAKE].eliciting)
+        vt__qrec_probe(r, VT__QREC_HANDSHAKE);
+}
+static VT__UNUSED void vt__qrec_tick(vt__qrec *r, int64_t now) {
+    if (vt__qrec_loss_at(r) == VT__QREC_NEVER) {
+        vt__qrec_pto_tick(r, now);
+        return;
+    }
+    for (unsigned i = 0; i < VT__QREC_SPACES; i++)
+        if (r->s[i].loss_at <= now) vt__qrec_settle(r, i, now);
+    vt__qrec_lost(r, now);
+}
+
+/* ---- what becomes of the connection ---- */
+/* Everything of the space that may still be on its way is told as lost, and nothing blamed for it: a Retry, or 0-RTT that
+ * was rejected. Numbers go on. */
+static VT__UNUSED void vt__qrec_resend(vt__qrec *r, unsigned space) {
+    vt__qrec_space *s = &r->s[space];
+    for (; s->base != s->next; vt__qrec_forget(s)) {
+        const vt__qrec_packet *p = vt__qrec_at(s, s->base);
+        if (p->flags & VT__QREC_DONE) continue;
+        vt__qrec_land(r, p);
+        vt__qrec_tell(r, space, p, VT__QREC_LOST);
+    }
+    s->eliciting = s->probes = r->pto_count = 0;
+    s->loss_at = s->lost_since = VT__QREC_NEVER;
+}
+/* Its keys are gone: so is all that it sent and owes. */
+static VT__UNUSED void vt__qrec_discard(vt__qrec *r, unsigned space, int64_t now) {
+    vt__qrec_space *s = &r->s[space];
+    for (; s->base != s->next; vt__qrec_forget(s))
+        if (!(vt__qrec_at(s, s->base)->flags & VT__QREC_DONE)) vt__qrec_land(r, vt__qrec_at(s, s->base));
+    vt__mem_free(s->packets), vt__mem_free(s->frames);
+    s->packets = NULL, s->frames = NULL;
+    s->packets_cap = s->frames_cap = 0;
+    s->eliciting = s->probes = r->pto_count = 0;
+    s->loss_at = s->lost_since = VT__QREC_NEVER;
+    vt__qrec_ack_went(s);
+    r->anchor = now;
+}
+/* The peer's transport parameters. */
+static VT__UNUSED void vt__qrec_peer(vt__qrec *r, int64_t max_ack_delay_ns, uint64_t max_udp_payload) {
+    r->peer_ack_delay = max_ack_delay_ns;
+    vt__qpath_limit(&r->path, max_udp_payload);
+    vt__qrec_mtu_changed(r);
+}
+/* Handshake keys are here: a client probes with them. */
+static VT__UNUSED void vt__qrec_keys(vt__qrec *r) { r->keys = true; }
+static VT__UNUSED void vt__qrec_confirmed(vt__qrec *r, int64_t now) {
+    r->confirmed = r->validated = true;
+    r->path.search = !r->cfg.no_mtu_search;
+    r->pto_count = 0, r->anchor = now;
+}
+/* A server may send no more to an address that was not validated: there is no use in a timer. */
+static VT__UNUSED void vt__qrec_blocked(vt__qrec *r, bool on) { r->blocked = on; }
+/* Another path is taken (its address, not its port alone, is another): what is known of the old one does not hold, and what
+ * flies there counts no more. */
+static VT__UNUSED void vt__qrec_path(vt__qrec *r) {
+    vt__qrec_space *s = &r->s[VT__QREC_APP];
+    for (uint64_t pn = s->base; pn != s->next; pn++) {
+        vt__qrec_packet *p = vt__qrec_at(s, pn);
+        if (p->flags & (VT__QREC_DONE | VT__QREC_SKIPPED)) continue;
+        vt__qrec_land(r, p);
+        p->flags |= VT__QREC_OTHER_PATH;
+    }
+    s->lost_since = VT__QREC_NEVER, r->pto_count = 0;
+    vt__qpath_init(&r->path, VT__MIN(r->cfg.mtu, r->path.most), r->path.most, r->cfg.no_ecn);
+    vt__qrec_path_init(r);
+}
+
+/*==============================================================================
+ * MARK: - @qstr    QUIC streams: reassembly, what is sent and kept, flow control (VTHTTP_H3)
+ * uses:   @plat @mem @ds @qpkt
+ * pure.   RFC 9000 2-4, 19.4-19.14; who sends next: RFC 9218. One connection's streams, of either role.
+ * test:   tests/test_qstr.c   fuzz: fuzz/fuzz_qstr.c
+ *
+ * Halves (vt__qstr_in, vt__qstr_out) are of use alone, too: for the bytes of the handshake. What comes in order is pointed at
+ * where it lies; what comes early is copied into chunks, each of which holds a fixed piece of the stream, so that their number
+ * is bounded by the window, however small the pieces are that come; the list of pieces has a bound of its own. Of bytes
+ * that come twice the first ones count. What goes out is copied into blocks, and kept until it is acknowledged.
+ *
+ * In: vt__qstr_recv takes a frame, then vt__qstr_next says what there is to know, one thing at a time. Out: vt__qstr_put_control
+ * and vt__qstr_put_data write one frame each, and a note on it, which comes back by vt__qstr_acked or vt__qstr_lost. Frames are
+ * made anew, from what is true then: nothing that was written is kept.
+ *
+ * A stream is known from its first frame, or vt__qstr_open, until both sides have ended *and* vt__qstr_release was called, when its
+ * handler has ended: only then does the peer get credit for another. Streams that the peer jumped over are open as well,
+ * but they are only spans of numbers. A frame of a stream that is not known any more is ignored.
+ *
+ *   receiving: open -> all read | reset by the peer | not wanted (vt__qstr_stop), and its size known     = ended, REMOTE
+ *   sending:   open -> fin and everything acknowledged | reset (vt__qstr_reset), and that acknowledged   = ended, LOCAL
+ *============================================================================*/
+enum { VT__QSTR_CHUNK = 4096, VT__QSTR_GAPS = 256, VT__QSTR_SIZES = 3 };
+/* Memory for the streams of a worker's connections. */
+typedef struct vt__qstr_mem {
+    vt__pool streams, chunks, blocks[VT__QSTR_SIZES];
+    void *limbo; /* the last chunk that was read to its end: somebody may still look at it */
+} vt__qstr_mem;
+static const uint16_t vt__qstr_sizes[VT__QSTR_SIZES] = {512, 4096, 16384};
+
+/* ---- sets of offsets ---- */
+typedef struct vt__qstr_span {
+    uint64_t from, to; /* to: the first that is not in it */
+} vt__qstr_span;
+/* Spans upwards, none of which touch. */
+typedef struct vt__qstr_set {
+    vt__qstr_span *v;
+    uint32_t n, cap;
+} vt__qstr_set;
+/* Puts k spans in the place of those from i to before j. */
+static int vt__qstr_set_splice(vt__qstr_set *s, uint32_t i, uint32_t j, const vt__qstr_span *with,
+                               uint32_t k) {
+    uint32_t n = s->n - (j - i) + k;
+    if (VT__UNLIKELY(n > s->cap)) {
+        uint32_t cap = VT__MAX(s->cap * 2, 4);
+        vt__qstr_span *v = vt__mem_realloc(s->v, cap * sizeof *v);
+        if (!v) return -ENOMEM;
+        s->v = v;
+        s->cap = cap;
+    }
+    memmove(s->v + i + k, s->v + j, (s->n - j) * sizeof *s->v);
+    for (uint32_t at = 0; at < k; at++) s->v[i + at] = with[at];
+    s->n = n;
+    return 0;
+}
+/* The first span that ends at `at` or behind it; the last one is looked at first. */
+static uint32_t vt__qstr_set_find(const vt__qstr_set *s, uint64_t at) {
+    uint32_t lo = 0, hi = s->n;
+    if (hi && s->v[hi - 1].to < at) return hi;
+    while (lo < hi) {
+        uint32_t mid = (lo + hi) / 2;
+        if (s->v[mid].to < at) lo = mid + 1;
+        else hi = mid;
+    }
+    return lo;
+}
+static int vt__qstr_set_add(vt__qstr_set *s, uint64_t from, uint64_t to) {
+    uint32_t i = vt__qstr_set_find(s, from), j = i;
+    vt__qstr_span all = {from, to};
+    if (from == to) return 0;
+    while (j < s->n && s->v[j].from <= to) j++;
+    if (j > i) all.from = VT__MIN(from, s->v[i].from), all.to = VT__MAX(to, s->v[j - 1].to);
+    return vt__qstr_set_splice(s, i, j, &all, 1);
+}
+static int vt__qstr_set_remove(vt__qstr_set *s, uint64_t from, uint64_t to) {
+    uint32_t i = vt__qstr_set_find(s, from + 1), j = i, k = 0;
+    vt__qstr_span left[2];
+    if (from == to) return 0;
+    while (j < s->n && s->v[j].from < to) j++;
+    if (i == j) return 0;
+    if (s->v[i].from < from) left[k++] = (vt__qstr_span){s->v[i].from, from};
+    if (s->v[j - 1].to > to) left[k++] = (vt__qstr_span){to, s->v[j - 1].to};
+    return vt__qstr_set_splice(s, i, j, left, k);
+}
+static bool vt__qstr_set_has(const vt__qstr_set *s, uint64_t at) {
+    uint32_t i = vt__qstr_set_find(s, at + 1);
+    return i < s->n && s->v[i].from <= at;
+}
+/* Of [*at, to) the first piece that is not in the set: true, and *at goes behind it. */
+static bool vt__qstr_set_gap(const vt__qstr_set *s, uint64_t *at, uint64_t to, vt__qstr_span *gap) {
+    uint32_t i = vt__qstr_set_find(s, *at + 1);
+    if (i < s->n && s->v[i].from <= *at) *at = s->v[i++].to;
+    if (*at >= to) return false;
+    gap->from = *at;
+    gap->to = *at = i < s->n ? VT__MIN(to, s->v[i].from) : to;
+    return true;
+}
+static void vt__qstr_set_free(vt__qstr_set *s) {
+    vt__mem_free(s->v);
+    *s = (vt__qstr_set){NULL, 0, 0};
+}
+
+/* ---- what comes in ---- */
+/* Zeroed, it is at the stream's beginning. */
+typedef struct vt__qstr_in {
+    uint64_t next;      /* everything before it was read */
+    const uint8_t *now; /* bytes at `next`, where they came */
+    size_t now_len;
+    uint8_t **chunks; /* a ring: of number i at i % nchunks, a power of two */
+    uint32_t nchunks;
+    vt__qstr_set have; /* what is in chunks, from `next` on */
+} vt__qstr_in;
+VT__INLINE uint8_t **vt__qstr_in_slot(const vt__qstr_in *in, uint64_t number) {
+    return &in->chunks[number & (in->nchunks - 1)];
+}
+static int vt__qstr_in_grow(vt__qstr_in *in, uint64_t need) {
+    uint32_t n = VT__MAX(in->nchunks, 4);
+    uint64_t first = in->next / VT__QSTR_CHUNK;
+    while (n < need) n *= 2;
+    uint8_t **chunks = vt__mem_zalloc(n * sizeof *chunks);
+    if (!chunks) return -ENOMEM;
+    for (uint64_t i = first; i < first + in->nchunks; i++) chunks[i & (n - 1)] = *vt__qstr_in_slot(in, i);
+    vt__mem_free(in->chunks);
+    in->chunks = chunks;
+    in->nchunks = n;
+    return 0;
+}
+/* Copies bytes into their chunks. */
+static int vt__qstr_in_copy(vt__qstr_mem *mem, vt__qstr_in *in, uint64_t at, const uint8_t *p, size_t n) {
+    for (size_t k; n; at += k, p += k, n -= k) {
+        uint8_t **chunk = vt__qstr_in_slot(in, at / VT__QSTR_CHUNK);
+        size_t pos = (size_t)(at % VT__QSTR_CHUNK);
+        if (!*chunk) *chunk = vt__mem_pool_get(&mem->chunks);
+        if (!*chunk) return -ENOMEM;
+        k = VT__MIN(n, VT__QSTR_CHUNK - pos);
+        memcpy(*chunk + pos, p, k);
+    }
+    return 0;
+}
+static int vt__qstr_in_store(vt__qstr_mem *mem, vt__qstr_in *in, uint64_t from, const uint8_t *p, size_t n) {
+    uint64_t to = from + n, at = from, need = (to - 1) / VT__QSTR_CHUNK - in->next / VT__QSTR_CHUNK + 1;
+    vt__qstr_span gap;
+    int rc = need > in->nchunks ? vt__qstr_in_grow(in, need) : 0;
+    while (rc == 0 && vt__qstr_set_gap(&in->have, &at, to, &gap))
+        rc = vt__qstr_in_copy(mem, in, gap.from, p + (gap.from - from), (size_t)(gap.to - gap.from));
+    return rc < 0 ? rc : vt__qstr_set_add(&in->have, from, to);
+}
+/* Bytes have come: 0, -ENOMEM, or the peer's fault. What is next stays where it is: it is to be read, all of it, before the bytes
+ * go away. `limit`: how far behind what was read bytes may be: VT__QPKT_E_FLOW_CONTROL. */
+static VT__UNUSED int vt__qstr_in_put(vt__qstr_mem *mem, vt__qstr_in *in, uint64_t offset, const uint8_t *p,
+                                      size_t n, uint64_t limit) {
+    uint64_t end = offset + n;
+    if (end <= in->next) return 0;
+    if (end - in->next > limit) return VT__QPKT_E_FLOW_CONTROL;
+    if (offset < in->next) p += in->next - offset, n = (size_t)(end - in->next), offset = in->next;
+    if (offset == in->next) {
+        size_t k = in->have.n ? (size_t)VT__MIN(n, in->have.v[0].from - offset) : n;
+        in->now = p;
+        in->now_len = k;
+        if (k == n) return 0;
+        offset += k, p += k, n -= k;
+    }
+    int rc = vt__qstr_in_store(mem, in, offset, p, n);
+    /* who sends whole packets cannot have more holes in a window */
+    if (rc == 0 && in->have.n > VT__MAX(VT__QSTR_GAPS, limit / 1024)) rc = VT__QPKT_E_GAPS;
+    return rc;
+}
+/* What can be read now, in one piece: its length; 0: nothing. */
+static VT__UNUSED size_t vt__qstr_in_next(const vt__qstr_in *in, const uint8_t **p) {
+    if (in->now_len) return *p = in->now, in->now_len;
+    if (!in->have.n || in->have.v[0].from != in->next) return 0;
+    size_t pos = (size_t)(in->next % VT__QSTR_CHUNK);
+    *p = *vt__qstr_in_slot(in, in->next / VT__QSTR_CHUNK) + pos;
+    return (size_t)VT__MIN(in->have.v[0].to - in->next, VT__QSTR_CHUNK - pos);
+}
+static void vt__qstr_in_drop(vt__qstr_mem *mem, vt__qstr_in *in, uint64_t number) {
+    uint8_t **chunk = vt__qstr_in_slot(in, number);
+    if (!*chunk) return;
+    if (mem->limbo) vt__mem_pool_put(&mem->chunks, mem->limbo);
+    mem->limbo = *chunk;
+    *chunk = NULL;
+}
+/* n of these bytes, at most, have been read. They stay as they are until the next call. */
+static VT__UNUSED void vt__qstr_in_skip(vt__qstr_mem *mem, vt__qstr_in *in, size_t n) {
+    uint64_t number = in->next / VT__QSTR_CHUNK;
+    in->next += n;
+    if (in->now_len) in->now += n, in->now_len -= n;
+    else if (in->have.v[0].to > in->next) in->have.v[0].from = in->next;
+    else (void)vt__qstr_set_splice(&in->have, 0, 1, NULL, 0);
+    if (VT__LIKELY(!in->nchunks)) return;
+    for (; number < in->next / VT__QSTR_CHUNK; number++) vt__qstr_in_drop(mem, in, number);
+    if (!in->have.n) vt__qstr_in_drop(mem, in, number);
+}
+/* Nothing more is wanted of what has come. */
+static VT__UNUSED void vt__qstr_in_free(vt__qstr_mem *mem, vt__qstr_in *in) {
+    for (uint32_t i = 0; i < in->nchunks; i++)
+        if (in->chunks[i]) vt__mem_pool_put(&mem->chunks, in->chunks[i]);
+    vt__mem_free(in->chunks);
+    vt__qstr_set_free(&in->have);
+    *in = (vt__qstr_in){.next = in->next};
+}
+
+/* ---- what goes out ---- */
+typedef struct vt__qstr_block {
+    struct vt__qstr_block *next;
+    uint32_t used, kind; /* bytes; index of vt__qstr_sizes */
+    uint8_t bytes[];
+} vt__qstr_block;
+/* Zeroed, it is empty. */
+typedef struct vt__qstr_out {
+    vt__qstr_block *first, *last;
+    vt__qstr_block *cur;   /* the one with `sent` in it, or NULL */
+    uint64_t base, cur_at; /* offsets of the first's and cur's first bytes */
+    uint64_t done, sent,
+        end; /* all before `done` is acknowledged, all before `sent` has been sent once; what there is */
+    vt__qstr_set acked, lost; /* above done, below sent */
+} vt__qstr_out;
+static vt__qstr_block *vt__qstr_out_more(vt__qstr_mem *mem, vt__qstr_out *o, size_t n) {
+    uint32_t kind = o->first ? 1 + (o->first != o->last) : 0;
+    while (kind < VT__QSTR_SIZES - 1 && n > vt__qstr_sizes[kind] - sizeof(vt__qstr_block)) kind++;
+    vt__qstr_block *b = vt__mem_pool_get(&mem->blocks[kind]);
+    if (!b) return NULL;
+    *b = (vt__qstr_block){.kind = kind};
+    if (o->last) o->last->next = b;
+    else o->first = b, o->base = o->end;
+    return o->last = b;
+}
+/* Copies n bytes to the end: how many; fewer: out of memory. */
+static VT__UNUSED size_t vt__qstr_out_add(vt__qstr_mem *mem, vt__qstr_out *o, const void *from, size_t n) {
+    const uint8_t *p = from;
+    size_t left = n;
+    for (size_t k; left; p += k, left -= k, o->end += k) {
+        vt__qstr_block *b = o->last;
+        if (!b || b->used == vt__qstr_sizes[b->kind] - sizeof *b) b = vt__qstr_out_more(mem, o, left);
+        if (!b) break;
+        k = VT__MIN(left, vt__qstr_sizes[b->kind] - sizeof *b - b->used);
+        memcpy(b->bytes + b->used, p, k);
+        b->used += (uint32_t)k;
+    }
+    return n - left;
+}
+/* What to send next: what was lost, then what never was sent. False: nothing. */
+VT__INLINE bool vt__qstr_out_next(const vt__qstr_out *o, uint64_t *offset, uint64_t *len) {
+    if (VT__UNLIKELY(o->lost.n)) return *offset = o->lost.v[0].from, *len = o->lost.v[0].to - *offset, true;
+    *offset = o->sent;
+    *len = o->end - o->sent;
+    return *len > 0;
+}
+/* The first n bytes of that have been sent: they are written to `to`. */
+static VT__UNUSED void vt__qstr_out_take(vt__qstr_out *o, uint64_t offset, uint8_t *to, size_t n) {
+    bool fresh = offset == o->sent, known = o->cur && offset >= o->cur_at;
+    vt__qstr_block *b = known ? o->cur : o->first;
+    uint64_t at = known ? o->cur_at : o->base, end = offset + n;
+    while (n) {
+        if (offset - at >= b->used) {
+            at += b->used;
+            b = b->next;
+            continue;
+        }
+        size_t k = (size_t)VT__MIN(n, at + b->used - offset);
+        memcpy(to, b->bytes + (offset - at), k);
+        offset += k, to += k, n -= k;
+    }
+    if (fresh) o->sent = end, o->cur = b, o->cur_at = at;
+    else o->lost.v[0].from = end;
+    if (!fresh && o->lost.v[0].to == end) (void)vt__qstr_set_splice(&o->lost, 0, 1, NULL, 0);
+}
+/* Blocks that nobody needs any more. */
+static void vt__qstr_out_trim(vt__qstr_mem *mem, vt__qstr_out *o) {
+    for (vt__qstr_block *b; (b = o->first) != NULL && o->base + b->used <= o->done;) {
+        o->base += b->used;
+        o->first = b->next;
+        if (o->cur == b) o->cur = NULL;
+        if (o->last == b) o->last = NULL;
+        vt__mem_pool_put(&mem->blocks[b->kind], b);
+    }
+}
+/* 0, or -ENOMEM. */
+static VT__UNUSED int vt__qstr_out_acked(vt__qstr_mem *mem, vt__qstr_out *o, uint64_t offset, uint64_t n) {
+    uint64_t from = VT__MAX(offset, o->done), to = offset + n;
+    if (to <= from) return 0;
+    int rc = o->lost.n ? vt__qstr_set_remove(&o->lost, from, to) : 0;
+    if (rc < 0 || from > o->done) return rc < 0 ? rc : vt__qstr_set_add(&o->acked, from, to);
+    o->done = to;
+    while (o->acked.n && o->acked.v[0].from <= o->done) {
+        o->done = VT__MAX(o->done, o->acked.v[0].to);
+        (void)vt__qstr_set_splice(&o->acked, 0, 1, NULL, 0);
+    }
+    vt__qstr_out_trim(mem, o);
+    return 0;
+}
+/* It is sent again, but for what was acknowledged: 0, or -ENOMEM. */
+static VT__UNUSED int vt__qstr_out_lost(vt__qstr_out *o, uint64_t offset, uint64_t n) {
+    uint64_t at = VT__MAX(offset, o->done), to = offset + n;
+    vt__qstr_span gap;
+    int rc = 0;
+    while (rc == 0 && at < to && vt__qstr_set_gap(&o->acked, &at, to, &gap))
+        rc = vt__qstr_set_add(&o->lost, gap.from, gap.to);
+    return rc;
+}
+/* All that was sent is to be sent again, as if it never had been. Nothing of it is acknowledged. */
+static VT__UNUSED void vt__qstr_out_rewind(vt__qstr_out *o) {
+    vt__qstr_set_free(&o->lost);
+    o->sent = 0;
+    o->cur = NULL;
+}
+/* Nothing is kept any more; `sent` and `end` still are what they were. */
+static VT__UNUSED void vt__qstr_out_free(vt__qstr_mem *mem, vt__qstr_out *o) {
+    o->done = o->end;
+    vt__qstr_out_trim(mem, o);
+    vt__qstr_set_free(&o->acked);
+    vt__qstr_set_free(&o->lost);
+}
+
+/* ---- streams ---- */
+/* Shared by many connections. Zero means the default; see vt__qstr_cfg_fill. */
+typedef struct vt__qstr_cfg {
+    uint64_t window;     /* bytes that a stream may send ahead, at first; 256 KiB */
+    uint64_t max_window; /* the same at most, and of all streams together; 2 MiB */
+    int64_t
+        streams[2]; /* that the peer may have open, bidirectional and unidirectional; 100, 8; VT_NONE: none */
+    uint64_t send_buffer;     /* bytes that a stream keeps until they are acknowledged, at first; 64 KiB */
+    uint64_t max_send_buffer; /* the same at most: it is twice the congestion window; 2 MiB */
+} vt__qstr_cfg;
+
+enum { VT__QSTR_REMOTE = 1, VT__QSTR_LOCAL = 2, VT__QSTR_BOTH = 3 }; /* sides of a stream */
+#define VT__QSTR_UNKNOWN UINT64_MAX                                  /* a size */
+enum vt__qstr_queue { VT__QSTR_Q_NONE, VT__QSTR_Q_LANE, VT__QSTR_Q_STALLED };
+
+/* The caller has ctx, and may read id, ended, held. */
+typedef struct vt__qstr_stream {
+    vt__turn
+        turn; /* in a lane of what goes out, or in the ring of those that the connection's window stops */
+    vt__list owing, news; /* in the ring of those that owe a control frame; that have something to tell */
+    struct vt__qstr_stream *chain;
+    void *ctx;
+    uint64_t id;
+    vt__qstr_in in;
+    vt__qstr_out out;
+    uint64_t recv_max, recv_end, final; /* what may come, what has come at most, where the end is */
+    uint64_t held;                      /* bytes that the caller has got and not consumed */
+    uint64_t send_max, blocked_at;      /* what may be sent; the limit that STREAM_DATA_BLOCKED told last */
+    uint64_t recv_code, stop_code, send_code,
+        their_stop;                    /* RESET_STREAM theirs, STOP_SENDING ours, and the other way round */
+    int64_t updated_at;                /* when recv_max was told last */
+    uint8_t ended, queue, owes, tells; /* see VT__QSTR_OWES_x, VT__QSTR_EV_x */
+    bool fin, fin_sent, fin_lost, fin_acked; /* of what goes out */
+    bool reset;                              /* by this end */
+    bool stopped;                            /* nothing more of what comes is wanted */
+    bool full, released;                     /* full: a write was cut short */
+} vt__qstr_stream;
+
+enum { VT__QSTR_BUCKETS = 16 };
+/* One connection's, of a fixed address. Set up by vt__qstr_init. */
+typedef struct vt__qstr {
+    const vt__qstr_cfg *cfg;
+    vt__qstr_mem *mem;
+    int64_t now, rtt;     /* the caller's: before other calls; the round trip, or 0 */
+    uint64_t cwnd;        /* the caller's: the congestion window, bytes */
+    bool server, overdue; /* overdue: the peer allows more streams, and nobody was told */
+    vt__qstr_stream **buckets, *few[VT__QSTR_BUCKETS];
+    uint32_t nbuckets, count;
+    /* by kind: bidirectional, unidirectional */
+    uint64_t most[2], limit[2], opened[2],
+        ended[2];            /* of the peer's streams: at once; how many may be, were, have ended */
+    vt__qstr_set skipped[2]; /* numbers below `opened` of which no frame has come */
+    uint64_t peer_limit[2], mine[2], blocked_streams[2]; /* of this end's */
+    /* flow */
+    uint64_t window;                     /* a stream's, as it should be */
+    uint64_t recv_max, recv_total, used; /* what may come, has come, was consumed, of all streams */
+    uint64_t send_max, send_total, blocked_at;
+    uint64_t peer_window[3]; /* of a stream at first: bidirectional theirs and ours, unidirectional ours */
+    int64_t updated_at;
+    uint16_t owes;
+    vt__list *owing, *news, *stalled;
+    vt__lanes lanes;
+} vt__qstr;
+
+/* What a stream owes, and what the connection: frames that are written when there is room. */
+enum { VT__QSTR_OWES_RESET = 1, VT__QSTR_OWES_STOP = 2, VT__QSTR_OWES_MAX = 4, VT__QSTR_OWES_BLOCKED = 8 };
+enum { VT__QSTR_OWES_STREAMS = 16, VT__QSTR_OWES_STREAMS_BLOCKED = 64 }; /* << kind */
+
+enum vt__qstr_ev {
+    VT__QSTR_EV_OPEN = 1, /* a stream of the peer's: set its ctx */
+    VT__QSTR_EV_DATA =
+        2, /* data, len, fin: until the next call; vt__qstr_consumed when they were put to use */
+    VT__QSTR_EV_RESET = 4,     /* the peer ends what it sends: code */
+    VT__QSTR_EV_STOP = 8,      /* the peer does not want what is sent: code. The stream was reset */
+    VT__QSTR_EV_WRITABLE = 16, /* there is room again */
+    VT__QSTR_EV_SENT = 32,     /* everything was acknowledged, its end too */
+    VT__QSTR_EV_STREAMS = 64   /* more streams may be opened; of no stream */
+};
+typedef struct vt__qstr_event {
+    vt__qstr_stream *stream;
+    enum vt__qstr_ev type;
+    bool fin; /* nothing follows the data; they may be none */
+    const uint8_t *data;
+    size_t len;
+    uint64_t code;
+} vt__qstr_event;
+
+/* Kinds of notes: a is the stream's id, but of the connection's a value. */
+enum { VT__QSTR_N_STREAM = 32, VT__QSTR_N_RESET, VT__QSTR_N_STOP, VT__QSTR_N_MAX, VT__QSTR_N_BLOCKED };
+enum { VT__QSTR_N_CONN_MAX = 37, VT__QSTR_N_CONN_BLOCKED, VT__QSTR_N_STREAMS, VT__QSTR_N_STREAMS_UNI };
+enum { VT__QSTR_N_STREAMS_BLOCKED = 41, VT__QSTR_N_STREAMS_BLOCKED_UNI };
+
+#define VT__QSTR_OF(node, field)                                                                             \
+    ((vt__qstr_stream *)(void *)((char *)(node)-offsetof(vt__qstr_stream, field)))
+VT__INLINE unsigned vt__qstr_kind(uint64_t id) { return id >> 1 & 1; }
+VT__INLINE bool vt__qstr_ours(const vt__qstr *q, uint64_t id) { return (id & 1) == q->server; }
+VT__INLINE vt__qstr_stream **vt__qstr_bucket(const vt__qstr *q, uint64_t id) {
+    return &q->buckets[(id >> 2 ^ (id & 3) * 5) & (q->nbuckets - 1)];
+}
+VT__INLINE vt__qstr_stream *vt__qstr_find(const vt__qstr *q, uint64_t id) {
+    vt__qstr_stream *s = *vt__qstr_bucket(q, id);
+    while (s && s->id != id) s = s->chain;
+    return s;
+}
+/* Twice as many buckets, or as many as before where there is no memory. */
+static VT__NOINLINE void vt__qstr_rehash(vt__qstr *q) {
+    uint32_t was = q->nbuckets;
+    vt__qstr_stream **old = q->buckets, **fresh = vt__mem_zalloc(was * 2 * sizeof *fresh);
+    if (!fresh) return;
+    q->buckets = fresh;
+    q->nbuckets = was * 2;
+    for (uint32_t i = 0; i < was; i++) {
+        for (vt__qstr_stream *s = old[i], *next; s; s = next) {
+            vt__qstr_stream **bucket = vt__qstr_bucket(q, s->id);
+            next = s->chain;
+            s->chain = *bucket;
+            *bucket = s;
+        }
+    }
+    if (old != q->few) vt__mem_free(old);
+}
+static void vt__qstr_tell(vt__qstr *q, vt__qstr_stream *s, unsigned what) {
+    if (s->released) return;
+    if (!s->tells) vt__ds_ring_push(&q->news, &s->news);
+    s->tells |= (uint8_t)what;
+}
+static void vt__qstr_hush(vt__qstr *q, vt__qstr_stream *s, unsigned what) {
+    if (s->tells && !(s->tells & ~what)) vt__ds_ring_remove(&q->news, &s->news);
+    s->tells &= (uint8_t)~what;
+}
+static void vt__qstr_owe(vt__qstr *q, vt__qstr_stream *s, unsigned what) {
+    if (!s->owes) vt__ds_ring_push(&q->owing, &s->owing);
+    s->owes |= (uint8_t)what;
+}
+static void vt__qstr_settle(vt__qstr *q, vt__qstr_stream *s, unsigned what) {
+    if (s->owes && !(s->owes & ~what)) vt__ds_ring_remove(&q->owing, &s->owing);
+    s->owes &= (uint8_t)~what;
+}
+
+/* ---- who sends ---- */
+static enum vt__qstr_queue vt__qstr_place(const vt__qstr *q, const vt__qstr_stream *s) {
+    const vt__qstr_out *o = &s->out;
+    if (s->reset || s->ended & VT__QSTR_LOCAL) return VT__QSTR_Q_NONE;
+    if (o->lost.n || s->fin_lost) return VT__QSTR_Q_LANE;
+    if (o->sent == o->end) return s->fin && !s->fin_sent ? VT__QSTR_Q_LANE : VT__QSTR_Q_NONE;
+    if (o->sent >= s->send_max) return VT__QSTR_Q_NONE;
+    return q->send_total < q->send_max ? VT__QSTR_Q_LANE : VT__QSTR_Q_STALLED;
+}
+static void vt__qstr_unqueue(vt__qstr *q, vt__qstr_stream *s) {
+    if (s->queue == VT__QSTR_Q_LANE) vt__ds_lanes_remove(&q->lanes, &s->turn);
+    if (s->queue == VT__QSTR_Q_STALLED) vt__ds_ring_remove(&q->stalled, &s->turn.link);
+    s->queue = VT__QSTR_Q_NONE;
+}
+/* After every change that vt__qstr_place looks at. */
+static void vt__qstr_schedule(vt__qstr *q, vt__qstr_stream *s) {
+    enum vt__qstr_queue to = vt__qstr_place(q, s);
+    if (to == s->queue) return;
+    vt__qstr_unqueue(q, s);
+    s->queue = (uint8_t)to;
+    if (to == VT__QSTR_Q_LANE) vt__ds_lanes_put(&q->lanes, &s->turn);
+    if (to == VT__QSTR_Q_STALLED) vt__ds_ring_push(&q->stalled, &s->turn.link);
+}
+/* The limits that hold data up are told to the peer, each once. */
+static void vt__qstr_complain(vt__qstr *q, vt__qstr_stream *s) {
+    bool waits = !s->reset && s->out.sent < s->out.end;
+    if (waits && s->out.sent == s->send_max && s->blocked_at != s->send_max) {
+        s->blocked_at = s->send_max;
+        vt__qstr_owe(q, s, VT__QSTR_OWES_BLOCKED);
+    }
+    if (waits && q->send_total == q->send_max && q->blocked_at != q->send_max) {
+        q->blocked_at = q->send_max;
+        q->owes |= VT__QSTR_OWES_BLOCKED;
+    }
+}
+/* Whose turn it is, or NULL. Streams of a lane that the connection's window stops by now are put aside. */
+static vt__qstr_stream *vt__qstr_pick(vt__qstr *q) {
+    for (vt__turn *t; (t = vt__ds_lanes_next(&q->lanes)) != NULL;) {
+        vt__qstr_stream *s = VT__QSTR_OF(t, turn);
+        if (VT__LIKELY(vt__qstr_place(q, s) == VT__QSTR_Q_LANE)) return s;
+        vt__qstr_schedule(q, s);
+    }
+    return NULL;
+}
+/* What is kept for a stream at most. */
+VT__INLINE uint64_t vt__qstr_buffer(const vt__qstr *q) {
+    return VT__MIN(VT__MAX(q->cfg->send_buffer, 2 * q->cwnd), q->cfg->max_send_buffer);
+}
+/* Bytes that vt__qstr_write takes now. */
+static VT__UNUSED size_t vt__qstr_room(const vt__qstr *q, const vt__qstr_stream *s) {
+    uint64_t kept = s->out.end - s->out.done, most = vt__qstr_buffer(q);
+    return kept < most ? (size_t)(most - kept) : 0;
+}
+
+/* ---- flow control of what comes in ---- */
+VT__INLINE uint64_t vt__qstr_conn_window(const vt__qstr *q) {
+    return VT__MIN(q->window * 2, q->cfg->max_window);
+}
+/* Whether a limit is worth a frame: half a window was consumed behind it. */
+VT__INLINE bool vt__qstr_worth(uint64_t used, uint64_t window, uint64_t told) {
+    return used + window - told >= (window + 1) / 2;
+}
+static void vt__qstr_look_at_credit(vt__qstr *q, vt__qstr_stream *s) {
+    bool open = !(s->ended & VT__QSTR_REMOTE) && !s->stopped && s->final == VT__QSTR_UNKNOWN;
+    if (open && vt__qstr_worth(s->in.next - s->held, q->window, s->recv_max))
+        vt__qstr_owe(q, s, VT__QSTR_OWES_MAX);
+    if (vt__qstr_worth(q->used, vt__qstr_conn_window(q), q->recv_max)) q->owes |= VT__QSTR_OWES_MAX;
+}
+/* n bytes of data have been put to use; the peer may send as many more. */
+static VT__UNUSED void vt__qstr_consumed(vt__qstr *q, vt__qstr_stream *s, size_t n) {
+    s->held -= n;
+    q->used += n;
+    vt__qstr_look_at_credit(q, s);
+}
+/* A window that was used up within two round trips is too small. */
+static bool vt__qstr_fast(const vt__qstr *q, int64_t *updated_at) {
+    bool fast = *updated_at && q->rtt && q->now - *updated_at < 2 * q->rtt;
+    *updated_at = q->now;
+    return fast;
+}
+static void vt__qstr_widen(vt__qstr *q) { q->window = VT__MIN(q->window * 2, q->cfg->max_window); }
+/* What has come and was not read counts as consumed. */
+static void vt__qstr_discard(vt__qstr *q, vt__qstr_stream *s) {
+    q->used += s->recv_end - s->in.next;
+    s->in.next = s->recv_end;
+    vt__qstr_in_free(q->mem, &s->in);
+    vt__qstr_hush(q, s, VT__QSTR_EV_DATA);
+    vt__qstr_look_at_credit(q, s);
+}
+
+/* ---- their life ---- */
+static vt__qstr_stream *vt__qstr_new(vt__qstr *q, uint64_t id) {
+    bool ours = vt__qstr_ours(q, id), uni = vt__qstr_kind(id);
+    vt__qstr_stream *s = vt__mem_pool_get(&q->mem->streams);
+    if (!s) return NULL;
+    vt__mem_zero(s, sizeof *s);
+    if (q->count >= q->nbuckets * 2) vt__qstr_rehash(q);
+    vt__ds_list_init(&s->turn.link);
+    vt__ds_list_init(&s->owing);
+    vt__ds_list_init(&s->news);
+    s->id = s->turn.order = id;
+    s->turn.lane = 3 * 2; /* RFC 9218 4.1 */
+    s->final = s->blocked_at = VT__QSTR_UNKNOWN;
+    s->recv_max = q->cfg->window;
+    s->send_max = q->peer_window[uni ? 2 : ours];
+    if (uni) s->ended = ours ? VT__QSTR_REMOTE : VT__QSTR_LOCAL;
+    vt__qstr_stream **bucket = vt__qstr_bucket(q, id);
+    s->chain = *bucket;
+    *bucket = s;
+    q->count++;
+    return s;
+}
+static void vt__qstr_drop(vt__qstr *q, vt__qstr_stream *s) {
+    vt__qstr_in_free(q->mem, &s->in);
+    vt__qstr_out_free(q->mem, &s->out);
+    vt__mem_pool_put(&q->mem->streams, s);
+}
+/* Whether so many streams have ended that the peer is told: a quarter of what it may have. */
+static void vt__qstr_look_at_streams(vt__qstr *q, unsigned kind) {
+    uint64_t more = q->ended[kind] + q->most[kind] - q->limit[kind];
+    if (more * 4 >= q->most[kind]) q->owes |= (uint16_t)(VT__QSTR_OWES_STREAMS << kind);
+}
+/* Forgets a stream that nobody needs any more. */
+static void vt__qstr_retire(vt__qstr *q, vt__qstr_stream *s) {
+    if (!s->released || s->ended != VT__QSTR_BOTH) return;
+    vt__qstr_stream **link = vt__qstr_bucket(q, s->id);
+    while (*link != s) link = &(*link)->chain;
+    *link = s->chain;
+    q->count--;
+    vt__qstr_unqueue(q, s);
+    vt__qstr_settle(q, s, 0xff);
+    if (!vt__qstr_ours(q, s->id)) {
+        q->ended[vt__qstr_kind(s->id)]++;
+        vt__qstr_look_at_streams(q, vt__qstr_kind(s->id));
+    }
+    vt__qstr_drop(q, s);
+}
+/* One side has come to its end. The stream may be gone after it. */
+static void vt__qstr_end(vt__qstr *q, vt__qstr_stream *s, unsigned side) {
+    s->ended |= (uint8_t)side;
+    if (side == VT__QSTR_REMOTE) vt__qstr_settle(q, s, VT__QSTR_OWES_STOP | VT__QSTR_OWES_MAX);
+    else vt__qstr_schedule(q, s);
+    vt__qstr_retire(q, s);
+}
+/* A stream of the peer's that has not been heard of. */
+static int vt__qstr_accept(vt__qstr *q, uint64_t id, vt__qstr_stream **s) {
+    unsigned kind = vt__qstr_kind(id);
+    uint64_t n = id >> 2, *opened = &q->opened[kind];
+    vt__qstr_set *skipped = &q->skipped[kind];
+    if (n >= q->limit[kind]) return VT__QPKT_E_STREAM_LIMIT;
+    if (n < *opened && !vt__qstr_set_has(skipped, n)) return 0;
+    int rc = n < *opened ? vt__qstr_set_remove(skipped, n, n + 1) : vt__qstr_set_add(skipped, *opened, n);
+    if (rc < 0) return rc;
+    *opened = VT__MAX(*opened, n + 1);
+    if (!(*s = vt__qstr_new(q, id))) return -ENOMEM;
+    vt__qstr_tell(q, *s, VT__QSTR_EV_OPEN);
+    return 1;
+}
+/* The stream that a frame is about, be it what this end receives or sends: 1; 0: it has ended; an error. */
+static int vt__qstr_reach(vt__qstr *q, uint64_t id, bool receives, vt__qstr_stream **s) {
+    bool ours = vt__qstr_ours(q, id);
+    if (vt__qstr_kind(id) && ours == receives) return VT__QPKT_E_STREAM_STATE;
+    *s = vt__qstr_find(q, id);
+    if (*s) return 1;
+    if (!ours) return vt__qstr_accept(q, id, s);
+    return id >> 2 < q->mine[vt__qstr_kind(id)] ? 0 : VT__QPKT_E_STREAM_STATE;
+}
+/* Opens a stream: 0; VT__QPKT_E_STREAM_LIMIT: not now, VT__QSTR_EV_STREAMS says when; -ENOMEM. */
+static VT__UNUSED int vt__qstr_open(vt__qstr *q, bool uni, vt__qstr_stream **s) {
+    uint64_t n = q->mine[uni];
+    if (n >= q->peer_limit[uni]) {
+        if (q->blocked_streams[uni] != n) q->owes |= (uint16_t)(VT__QSTR_OWES_STREAMS_BLOCKED << uni);
+        q->blocked_streams[uni] = n;
+        return VT__QPKT_E_STREAM_LIMIT;
+    }
+    *s = vt__qstr_new(q, n << 2 | (uni ? 2 : 0) | (q->server ? 1 : 0));
+    if (!*s) return -ENOMEM;
+    q->mine[uni]++;
+    return 0;
+}
+/* Sends no more, by RESET_STREAM, unless everything has arrived. */
+static VT__UNUSED void vt__qstr_reset(vt__qstr *q, vt__qstr_stream *s, uint64_t code) {
+    if (s->reset || s->ended & VT__QSTR_LOCAL) return;
+    s->reset = true;
+    s->send_code = code;
+    vt__qstr_schedule(q, s);
+    vt__qstr_out_free(q->mem, &s->out);
+    vt__qstr_settle(q, s, VT__QSTR_OWES_BLOCKED);
+    vt__qstr_hush(q, s, VT__QSTR_EV_WRITABLE);
+    vt__qstr_owe(q, s, VT__QSTR_OWES_RESET);
+}
+/* Wants no more of what comes: STOP_SENDING, unless all has come. What was got and not consumed stays so. */
+static VT__UNUSED void vt__qstr_stop(vt__qstr *q, vt__qstr_stream *s, uint64_t code) {
+    if (s->stopped || s->ended & VT__QSTR_REMOTE) return;
+    s->stopped = true;
+    s->stop_code = code;
+    vt__qstr_settle(q, s, VT__QSTR_OWES_MAX);
+    vt__qstr_discard(q, s);
+    if (s->final != VT__QSTR_UNKNOWN) vt__qstr_end(q, s, VT__QSTR_REMOTE);
+    else vt__qstr_owe(q, s, VT__QSTR_OWES_STOP);
+}
+/* The stream's handler has ended: the stream is not the caller's any more. What is not at its end is reset and stopped with
+ * the code; what was written with its end is sent. */
+static VT__UNUSED void vt__qstr_release(vt__qstr *q, vt__qstr_stream *s, uint64_t code) {
+    vt__qstr_hush(q, s, 0xff);
+    s->ctx = NULL;
+    vt__qstr_consumed(q, s, s->held);
+    if (!s->fin) vt__qstr_reset(q, s, code);
+    vt__qstr_stop(q, s, code);
+    s->released = true;
+    vt__qstr_retire(q, s);
+}
+/* urgency: 0, the most urgent, to 7. */
+static VT__UNUSED void vt__qstr_prioritize(vt__qstr *q, vt__qstr_stream *s, unsigned urgency,
+                                           bool incremental) {
+    vt__qstr_unqueue(q, s);
+    s->turn.lane = (uint8_t)(urgency * 2 + incremental);
+    vt__qstr_schedule(q, s);
+}
+/* How many of n bytes are taken, to be sent; `fin`: they end the stream, if all are taken. Fewer: VT__QSTR_EV_WRITABLE says when
+ * there is room. A stream that was reset takes everything, and drops it. -ENOMEM; VT_ESTATE: it has been ended. */
+static VT__UNUSED int64_t vt__qstr_write(vt__qstr *q, vt__qstr_stream *s, const void *p, size_t n, bool fin) {
+    size_t room = vt__qstr_room(q, s);
+    if (s->reset) return (int64_t)n;
+    if (s->fin || s->ended & VT__QSTR_LOCAL) return VT_ESTATE;
+    size_t k = vt__qstr_out_add(q->mem, &s->out, p, VT__MIN(n, room));
+    if (k < VT__MIN(n, room)) return -ENOMEM;
+    s->full = k < n;
+    s->fin = fin && k == n;
+    vt__qstr_complain(q, s);
+    vt__qstr_schedule(q, s);
+    return (int64_t)k;
+}
+
+/* ---- frames in ---- */
+/* The stream reaches as far as `end`: is that allowed? */
+static int vt__qstr_extend(vt__qstr *q, vt__qstr_stream *s, uint64_t end) {
+    if (end <= s->recv_end) return 0;
+    uint64_t more = end - s->recv_end;
+    if (end > s->final) return VT__QPKT_E_FINAL_SIZE;
+    if (end > s->recv_max || more > q->recv_max - q->recv_total) return VT__QPKT_E_FLOW_CONTROL;
+    s->recv_end = end;
+    q->recv_total += more;
+    return 0;
+}
+/* It ends there. */
+static int vt__qstr_finish(vt__qstr *q, vt__qstr_stream *s, uint64_t final) {
+    if ((s->final != VT__QSTR_UNKNOWN && s->final != final) || final < s->recv_end)
+        return VT__QPKT_E_FINAL_SIZE;
+    int rc = vt__qstr_extend(q, s, final);
+    if (rc == 0) s->final = final;
+    return rc;
+}
+static int vt__qstr_on_stream(vt__qstr *q, const vt__qpkt_frame *f) {
+    vt__qstr_stream *s = NULL;
+    int rc = vt__qstr_reach(q, f->stream.id, true, &s);
+    if (rc <= 0) return rc;
+    uint64_t end = f->stream.offset + f->stream.len;
+    rc = f->fin ? vt__qstr_finish(q, s, end) : vt__qstr_extend(q, s, end);
+    if (rc < 0 || s->ended & VT__QSTR_REMOTE) return rc;
+    if (s->stopped) {
+        vt__qstr_discard(q, s);
+        if (s->final != VT__QSTR_UNKNOWN) vt__qstr_end(q, s, VT__QSTR_REMOTE);
+        return 0;
+    }
+    vt__qstr_tell(q, s, VT__QSTR_EV_DATA);
+    return vt__qstr_in_put(q->mem, &s->in, f->stream.offset, f->stream.data, f->stream.len,
+                           s->recv_max - s->in.next);
+}
+static int vt__qstr_on_reset(vt__qstr *q, const vt__qpkt_frame *f) {
+    vt__qstr_stream *s = NULL;
+    int rc = vt__qstr_reach(q, f->reset.id, true, &s);
+    if (rc > 0) rc = vt__qstr_finish(q, s, f->reset.size);
+    if (rc < 0 || !s || s->ended & VT__QSTR_REMOTE) return rc;
+    s->recv_code = f->reset.code;
+    vt__qstr_discard(q, s);
+    if (!s->stopped) vt__qstr_tell(q, s, VT__QSTR_EV_RESET);
+    vt__qstr_end(q, s, VT__QSTR_REMOTE);
+    return 0;
+}
+static int vt__qstr_on_stop(vt__qstr *q, const vt__qpkt_frame *f) {
+    vt__qstr_stream *s = NULL;
+    int rc = vt__qstr_reach(q, f->reset.id, false, &s);
+    if (rc <= 0 || s->reset || s->ended & VT__QSTR_LOCAL) return VT__MIN(rc, 0);
+    s->their_stop = f->reset.code;
+    vt__qstr_reset(q, s, f->reset.code);
+    vt__qstr_tell(q, s, VT__QSTR_EV_STOP);
+    return 0;
+}
+static int vt__qstr_on_stream_max(vt__qstr *q, const vt__qpkt_frame *f) {
+    vt__qstr_stream *s = NULL;
+    int rc = vt__qstr_reach(q, f->stream_max.id, false, &s);
+    if (rc <= 0 || f->stream_max.value <= s->send_max) return VT__MIN(rc, 0);
+    s->send_max = f->stream_max.value;
+    vt__qstr_settle(q, s, VT__QSTR_OWES_BLOCKED);
+    vt__qstr_schedule(q, s);
+    return 0;
+}
+static void vt__qstr_on_max(vt__qstr *q, uint64_t value) {
+    if (value <= q->send_max) return;
+    q->send_max = value;
+    q->owes &= (uint16_t)~VT__QSTR_OWES_BLOCKED;
+    while (q->stalled) vt__qstr_schedule(q, VT__QSTR_OF(q->stalled, turn.link));
+}
+static void vt__qstr_on_streams(vt__qstr *q, unsigned kind, uint64_t value) {
+    if (value <= q->peer_limit[kind]) return;
+    q->peer_limit[kind] = value;
+    q->owes &= (uint16_t) ~(VT__QSTR_OWES_STREAMS_BLOCKED << kind);
+    q->overdue = true;
+}
+/* A frame of these: STREAM, RESET_STREAM, STOP_SENDING, MAX_DATA, MAX_STREAM_DATA, MAX_STREAMS, and of the BLOCKED ones. 0; what the
+ * peer did wrong; -ENOMEM. Then vt__qstr_next, until there are no more, before the frame's bytes go away. */
+static VT__UNUSED int vt__qstr_recv(vt__qstr *q, const vt__qpkt_frame *f) {
+    vt__qstr_stream *s = NULL;
+    switch (f->kind) {
+    case VT__QPKT_F_STREAM: return vt__qstr_on_stream(q, f);
+    case VT__QPKT_F_RESET_STREAM: return vt__qstr_on_reset(q, f);
+    case VT__QPKT_F_STOP_SENDING: return vt__qstr_on_stop(q, f);
+    case VT__QPKT_F_MAX_STREAM_DATA: return vt__qstr_on_stream_max(q, f);
+    case VT__QPKT_F_MAX_DATA: vt__qstr_on_max(q, f->max.value); break;
+    case VT__QPKT_F_MAX_STREAMS:
+    case VT__QPKT_F_MAX_STREAMS_UNI:
+        vt__qstr_on_streams(q, f->kind - VT__QPKT_F_MAX_STREAMS, f->max.value);
+        break;
+    case VT__QPKT_F_STREAM_DATA_BLOCKED: return VT__MIN(vt__qstr_reach(q, f->stream_max.id, true, &s), 0);
+    default: break; /* that the peer is blocked it is told by limits, when there are any to give */
+    }
+    return 0;
+}
+
+/* ---- events ---- */
+static bool vt__qstr_emit(vt__qstr *q, vt__qstr_stream *s, vt__qstr_event *ev, enum vt__qstr_ev type) {
+    *ev = (vt__qstr_event){.stream = s, .type = type};
+    vt__qstr_hush(q, s, type);
+    return true;
+}
+/* The next piece of a stream, or its end: false: there is none. */
+static bool vt__qstr_next_data(vt__qstr *q, vt__qstr_stream *s, vt__qstr_event *ev) {
+    const uint8_t *p = NULL;
+    size_t n = vt__qstr_in_next(&s->in, &p);
+    bool fin = s->in.next + n == s->final;
+    if (n == 0 && !fin) return vt__qstr_hush(q, s, VT__QSTR_EV_DATA), false;
+    *ev = (vt__qstr_event){.stream = s, .type = VT__QSTR_EV_DATA, .fin = fin, .data = p, .len = n};
+    if (n) vt__qstr_in_skip(q->mem, &s->in, n);
+    s->held += n;
+    if (!fin) return true;
+    vt__qstr_hush(q, s, VT__QSTR_EV_DATA);
+    vt__qstr_end(q, s, VT__QSTR_REMOTE);
+    return true;
+}
+/* The next thing to know; false: nothing more. */
+static VT__UNUSED bool vt__qstr_next(vt__qstr *q, vt__qstr_event *ev) {
+    while (q->news) {
+        vt__qstr_stream *s = VT__QSTR_OF(q->news, news);
+        unsigned first = s->tells & (0U - s->tells);
+        if (first == VT__QSTR_EV_DATA) {
+            if (vt__qstr_next_data(q, s, ev)) return true;
+            continue;
+        }
+        vt__qstr_emit(q, s, ev, (enum vt__qstr_ev)first);
+        if (first == VT__QSTR_EV_RESET) ev->code = s->recv_code;
+        if (first == VT__QSTR_EV_STOP) ev->code = s->their_stop;
+        return true;
+    }
+    if (!q->overdue) return false;
+    q->overdue = false;
+    *ev = (vt__qstr_event){.type = VT__QSTR_EV_STREAMS};
+    return true;
+}
+
+/* ---- frames out ---- */
+static uint8_t *vt__qstr_put_owed(vt__qstr *q, vt__qstr_stream *s, uint8_t *p, const uint8_t *end,
+                                  vt__qpkt_note *note) {
+    unsigned what = s->owes & (0U - s->owes), type = VT__QPKT_F_MAX_STREAM_DATA, kind = VT__QSTR_N_MAX;
+    uint64_t value = s->in.next - s->held + q->window, more = 0;
+    if (what == VT__QSTR_OWES_RESET) {
+        type = VT__QPKT_F_RESET_STREAM, kind = VT__QSTR_N_RESET, value = s->send_code, more = s->out.sent;
+    } else if (what == VT__QSTR_OWES_STOP) {
+        type = VT__QPKT_F_STOP_SENDING, kind = VT__QSTR_N_STOP, value = s->stop_code;
+    } else if (what == VT__QSTR_OWES_BLOCKED) {
+        type = VT__QPKT_F_STREAM_DATA_BLOCKED, kind = VT__QSTR_N_BLOCKED, value = s->send_max;
+    }
+    p = vt__qpkt_put_frame(p, end, type, s->id, value, more);
+    if (!p) return NULL;
+    if (what == VT__QSTR_OWES_MAX) {
+        s->recv_max = value;
+        if (vt__qstr_fast(q, &s->updated_at)) vt__qstr_widen(q);
+    }
+    *note = (vt__qpkt_note){.a = s->id, .b = value, .kind = (uint8_t)kind};
+    vt__qstr_settle(q, s, what);
+    return p;
+}
+static uint8_t *vt__qstr_put_conn(vt__qstr *q, uint8_t *p, const uint8_t *end, vt__qpkt_note *note) {
+    unsigned what = q->owes & (0U - q->owes), type, kind;
+    uint64_t value;
+    if (what == VT__QSTR_OWES_MAX) {
+        type = VT__QPKT_F_MAX_DATA, kind = VT__QSTR_N_CONN_MAX, value = q->used + vt__qstr_conn_window(q);
+    } else if (what == VT__QSTR_OWES_BLOCKED) {
+        type = VT__QPKT_F_DATA_BLOCKED, kind = VT__QSTR_N_CONN_BLOCKED, value = q->send_max;
+    } else if (what < VT__QSTR_OWES_STREAMS_BLOCKED) {
+        unsigned uni = what != VT__QSTR_OWES_STREAMS;
+        type = VT__QPKT_F_MAX_STREAMS + uni, kind = VT__QSTR_N_STREAMS + uni;
+        value = q->ended[uni] + q->most[uni];
+    } else {
+        unsigned uni = what != VT__QSTR_OWES_STREAMS_BLOCKED;
+        type = VT__QPKT_F_STREAMS_BLOCKED + uni, kind = VT__QSTR_N_STREAMS_BLOCKED + uni,
+        value = q->peer_limit[uni];
+    }
+    p = vt__qpkt_put_frame(p, end, type, value, 0, 0);
+    if (!p) return NULL;
+    if (kind == VT__QSTR_N_CONN_MAX) {
+        q->recv_max = value;
+        if (vt__qstr_fast(q, &q->updated_at)) vt__qstr_widen(q);
+    }
+    if (kind == VT__QSTR_N_STREAMS || kind == VT__QSTR_N_STREAMS_UNI)
+        q->limit[kind - VT__QSTR_N_STREAMS] = value;
+    *note = (vt__qpkt_note){.a = value, .kind = (uint8_t)kind};
+    q->owes &= (uint16_t)~what;
+    return p;
+}
+/* One control frame that is owed: its end, with a note of it; NULL: none is, or it does not fit. */
+static VT__UNUSED uint8_t *vt__qstr_put_control(vt__qstr *q, uint8_t *p, const uint8_t *end,
+                                                vt__qpkt_note *note) {
+    if (q->owes) return vt__qstr_put_conn(q, p, end, note);
+    return q->owing ? vt__qstr_put_owed(q, VT__QSTR_OF(q->owing, owing), p, end, note) : NULL;
+}
+/* Data of the stream whose turn it is, one frame: likewise. */
+static VT__UNUSED uint8_t *vt__qstr_put_data(vt__qstr *q, uint8_t *p, const uint8_t *end,
+                                             vt__qpkt_note *note) {
+    vt__qstr_stream *s = vt__qstr_pick(q);
+    uint64_t offset, len;
+    if (!s) return NULL;
+    (void)vt__qstr_out_next(&s->out, &offset, &len);
+    bool fresh = offset == s->out.sent;
+    if (fresh) len = VT__MIN(len, VT__MIN(s->send_max - offset, q->send_max - q->send_total));
+    size_t n = (size_t)VT__MIN(len, vt__qpkt_stream_room((size_t)(end - p), s->id, offset));
+    bool fin = s->fin && offset + n == s->out.end;
+    if (n == 0 && !fin) return NULL;
+    p = vt__qpkt_put_stream(p, end, s->id, offset, n, fin);
+    if (!p) return NULL;
+    if (n) vt__qstr_out_take(&s->out, offset, p, n);
+    if (fresh) q->send_total += n;
+    if (fin) s->fin_sent = true, s->fin_lost = false;
+    *note = (vt__qpkt_note){
+        .a = s->id, .b = offset, .len = (uint32_t)n, .kind = VT__QSTR_N_STREAM, .flags = fin};
+    vt__ds_lanes_served(&q->lanes, &s->turn);
+    vt__qstr_complain(q, s);
+    vt__qstr_schedule(q, s);
+    return p + n;
+}
+/* Whether there is something to write, given room. */
+static VT__UNUSED bool vt__qstr_wants(vt__qstr *q) { return q->owes || q->owing || vt__qstr_pick(q); }
+
+/* ---- what became of it ---- */
+static int vt__qstr_acked_data(vt__qstr *q, vt__qstr_stream *s, const vt__qpkt_note *note) {
+    if (s->reset) return 0;
+    int rc = vt__qstr_out_acked(q->mem, &s->out, note->b, note->len);
+    if (rc < 0) return rc;
+    if (note->flags) s->fin_acked = true, s->fin_lost = false;
+    if (s->full && vt__qstr_room(q, s) >= vt__qstr_buffer(q) / 2) {
+        s->full = false;
+        vt__qstr_tell(q, s, VT__QSTR_EV_WRITABLE);
+    }
+    if (!s->fin_acked || s->out.done != s->out.end) return vt__qstr_schedule(q, s), 0;
+    vt__qstr_tell(q, s, VT__QSTR_EV_SENT);
+    vt__qstr_end(q, s, VT__QSTR_LOCAL);
+    return 0;
+}
+/* A frame of this note has arrived: 0, or -ENOMEM. Then vt__qstr_next. */
+static VT__UNUSED int vt__qstr_acked(vt__qstr *q, const vt__qpkt_note *note) {
+    if (note->kind != VT__QSTR_N_STREAM && note->kind != VT__QSTR_N_RESET) return 0;
+    vt__qstr_stream *s = vt__qstr_find(q, note->a);
+    if (!s || s->ended & VT__QSTR_LOCAL) return 0;
+    if (note->kind == VT__QSTR_N_STREAM) return vt__qstr_acked_data(q, s, note);
+    vt__qstr_settle(q, s, VT__QSTR_OWES_RESET);
+    vt__qstr_end(q, s, VT__QSTR_LOCAL);
+    return 0;
+}
+static int vt__qstr_lost_data(vt__qstr *q, vt__qstr_stream *s, const vt__qpkt_note *note) {
+    if (s->reset || s->ended & VT__QSTR_LOCAL) return 0;
+    int rc = vt__qstr_out_lost(&s->out, note->b, note->len);
+    if (note->flags && !s->fin_acked) s->fin_lost = true;
+    vt__qstr_schedule(q, s);
+    return rc;
+}
+/* A stream's control frame: it is owed again while what it says is still true. */
+static void vt__qstr_lost_control(vt__qstr *q, vt__qstr_stream *s, const vt__qpkt_note *note) {
+    bool receives = !(s->ended & VT__QSTR_REMOTE), sends = !(s->ended & VT__QSTR_LOCAL);
+    if (note->kind == VT__QSTR_N_RESET && sends) vt__qstr_owe(q, s, VT__QSTR_OWES_RESET);
+    if (note->kind == VT__QSTR_N_STOP && receives) vt__qstr_owe(q, s, VT__QSTR_OWES_STOP);
+    if (note->kind == VT__QSTR_N_MAX && receives && !s->stopped && s->final == VT__QSTR_UNKNOWN &&
+        note->b == s->recv_max)
+        vt__qstr_owe(q, s, VT__QSTR_OWES_MAX);
+    bool waits = sends && !s->reset && note->b == s->send_max && s->out.sent == s->send_max &&
+                 s->out.sent < s->out.end;
+    if (note->kind == VT__QSTR_N_BLOCKED && waits) vt__qstr_owe(q, s, VT__QSTR_OWES_BLOCKED);
+}
+static void vt__qstr_lost_conn(vt__qstr *q, const vt__qpkt_note *note) {
+    unsigned uni = note->kind == VT__QSTR_N_STREAMS_UNI || note->kind == VT__QSTR_N_STREAMS_BLOCKED_UNI,
+             owes = 0;
+    uint64_t value = note->a;
+    if (note->kind == VT__QSTR_N_CONN_MAX) owes = value == q->recv_max ? VT__QSTR_OWES_MAX : 0;
+    else if (note->kind == VT__QSTR_N_CONN_BLOCKED)
+        owes = value == q->send_max && q->stalled ? VT__QSTR_OWES_BLOCKED : 0;
+    else if (note->kind <= VT__QSTR_N_STREAMS_UNI)
+        owes = value == q->limit[uni] ? (unsigned)VT__QSTR_OWES_STREAMS << uni : 0;
+    else owes = value == q->peer_limit[uni] ? (unsigned)VT__QSTR_OWES_STREAMS_BLOCKED << uni : 0;
+    q->owes |= (uint16_t)owes;
+}
+/* It was lost, or may have been: what it said is sent again. 0, or -ENOMEM. */
+static VT__UNUSED int vt__qstr_lost(vt__qstr *q, const vt__qpkt_note *note) {
+    if (note->kind >= VT__QSTR_N_CONN_MAX) return vt__qstr_lost_conn(q, note), 0;
+    vt__qstr_stream *s = vt__qstr_find(q, note->a);
+    if (!s) return 0;
+    if (note->kind == VT__QSTR_N_STREAM) return vt__qstr_lost_data(q, s, note);
+    vt__qstr_lost_control(q, s, note);
+    return 0;
+}
+
+/* ---- the connection's ---- */
+/* fn of each stream that there is; it leaves them all. */
+static void vt__qstr_each(vt__qstr *q, void (*fn)(vt__qstr *q, vt__qstr_stream *s)) {
+    for (uint32_t i = 0; i < q->nbuckets; i++)
+        for (vt__qstr_stream *s = q->buckets[i]; s; s = s->chain) fn(q, s);
+}
+static void vt__qstr_allow(vt__qstr *q, vt__qstr_stream *s) {
+    bool ours = vt__qstr_ours(q, s->id);
+    uint64_t max = q->peer_window[vt__qstr_kind(s->id) ? 2 : ours];
+    if (max <= s->send_max) return;
+    s->send_max = max;
+    vt__qstr_settle(q, s, VT__QSTR_OWES_BLOCKED);
+    vt__qstr_schedule(q, s);
+}
+/* The peer's limits, of its transport parameters, or of those remembered from before. */
+static VT__UNUSED void vt__qstr_peer_params(vt__qstr *q, const vt__qpkt_params *tp) {
+    q->peer_window[0] = tp->max_bidi_local;
+    q->peer_window[1] = tp->max_bidi_remote;
+    q->peer_window[2] = tp->max_uni;
+    vt__qstr_on_max(q, tp->max_data);
+    vt__qstr_on_streams(q, 0, tp->streams_bidi);
+    vt__qstr_on_streams(q, 1, tp->streams_uni);
+    vt__qstr_each(q, vt__qstr_allow);
+}
+/* Ours. */
+static VT__UNUSED void vt__qstr_params(const vt__qstr *q, vt__qpkt_params *tp) {
+    tp->max_data = q->recv_max;
+    tp->max_bidi_local = tp->max_bidi_remote = tp->max_uni = q->cfg->window;
+    tp->streams_bidi = q->limit[0];
+    tp->streams_uni = q->limit[1];
+}
+static void vt__qstr_rewind(vt__qstr *q, vt__qstr_stream *s) {
+    s->fin_sent = s->fin_lost = false;
+    s->send_max = 0;
+    vt__qstr_out_rewind(&s->out);
+    vt__qstr_schedule(q, s);
+}
+/* 0-RTT was rejected: all that was sent is sent anew, within the limits that vt__qstr_peer_params brings next. */
+static VT__UNUSED void vt__qstr_rejected(vt__qstr *q) {
+    q->send_total = q->send_max = q->peer_limit[0] = q->peer_limit[1] = 0;
+    vt__qstr_each(q, vt__qstr_rewind);
+}
+/* Fills in the defaults. */
+static VT__UNUSED void vt__qstr_cfg_fill(vt__qstr_cfg *c) {
+    if (!c->window) c->window = 256 << 10;
+    c->max_window = VT__MAX(c->max_window ? c->max_window : 2 << 20, c->window);
+    if (!c->streams[0]) c->streams[0] = 100;
+    if (!c->streams[1]) c->streams[1] = 8;
+    if (!c->send_buffer) c->send_buffer = 64 << 10;
+    c->max_send_buffer = VT__MAX(c->max_send_buffer ? c->max_send_buffer : 2 << 20, c->send_buffer);
+}
+/* cfg has been filled in. */
+static VT__UNUSED void vt__qstr_init(vt__qstr *q, const vt__qstr_cfg *cfg, vt__qstr_mem *mem, bool server,
+                                     int64_t now) {
+    *q = (vt__qstr){.cfg = cfg, .mem = mem, .server = server, .now = now, .window = cfg->window};
+    q->buckets = q->few;
+    q->nbuckets = VT__QSTR_BUCKETS;
+    q->recv_max = vt__qstr_conn_window(q);
+    for (size_t i = 0; i < 2; i++) q->most[i] = q->limit[i] = (uint64_t)VT__MAX(cfg->streams[i], 0);
+    q->blocked_at = q->blocked_streams[0] = q->blocked_streams[1] = VT__QSTR_UNKNOWN;
+}
+/* With all its streams, whoever has them. */
+static VT__UNUSED void vt__qstr_free(vt__qstr *q) {
+    for (uint32_t i = 0; i < q->nbuckets; i++) {
+        for (vt__qstr_stream *s = q->buckets[i], *next; s; s = next) {
+            next = s->chain;
+            vt__qstr_drop(q, s);
+        }
+    }
+    if (q->buckets != q->few) vt__mem_free(q->buckets);
+    vt__qstr_set_free(&q->skipped[0]);
+    vt__qstr_set_free(&q->skipped[1]);
+}
+static VT__UNUSED void vt__qstr_mem_init(vt__qstr_mem *mem) {
+    enum { KEPT = 64 };
+    vt__mem_pool_init(&mem->streams, sizeof(vt__qstr_stream), KEPT);
+    vt__mem_pool_init(&mem->chunks, VT__QSTR_CHUNK, KEPT);
+    for (size_t i = 0; i < VT__QSTR_SIZES; i++) vt__mem_pool_init(&mem->blocks[i], vt__qstr_sizes[i], KEPT);
+    mem->limbo = NULL;
+}
+static VT__UNUSED void vt__qstr_mem_free(vt__qstr_mem *mem) {
+    vt__mem_free(mem->limbo);
+    vt__mem_pool_drain(&mem->streams);
+    vt__mem_pool_drain(&mem->chunks);
+    for (size_t i = 0; i < VT__QSTR_SIZES; i++) vt__mem_pool_drain(&mem->blocks[i]);
+    mem->limbo = NULL;
+}
+
+/*==============================================================================
+ * MARK: - @h3      HTTP/3 machine: frames on streams, requests, settings, priorities (VTHTTP_H3)
+ * uses:   @plat @mem @ds @hpack @msg @qpack
+ * pure.   RFC 9114, RFC 9218, RFC 9220. A frame: TYPE -> LENGTH -> its payload -> TYPE, see vt__h3_on_frame, vt__h3_on_control.
+ * test:   tests/test_h3.c   fuzz: fuzz/fuzz_h3.c
+ *
+ * In: the caller attaches the peer's streams, and gives vt__h3_recv their bytes, in pieces of any size, for one event at a time.
+ * All that is given is taken. Data are pointed at, not copied. A field section is decoded when it is whole, because it may have
+ * to wait for QPACK's entries: one that comes in pieces, and what comes behind one that waits, is kept with its stream, and
+ * is not among the bytes that the transport may give credit for (vt__h3_stream.used), so that its windows bound the memory.
+ * When the entries are there, the same call that brought them tells what was kept.
+ *
+ * Out: heads and the heads of data frames are written where the caller wants them; what goes to the control and QPACK streams
+ * waits in pipes (vt__h3_out). Order between streams does not matter.
+ *
+ * Streams are the caller's memory from vt__h3_attach or vt__h3_open to vt__h3_release. Errors of the connection end it; those of
+ * a stream are an event, and counted with the peer's own resets: either makes this end throw work away.
+ *============================================================================*/
+/* clang-format off */
+#define VT__H3_CODES(X) \
+    X(NO_ERROR, 0x100) X(GENERAL_PROTOCOL_ERROR, 0x101) X(INTERNAL_ERROR, 0x102) X(STREAM_CREATION_ERROR, 0x103) \
+    X(CLOSED_CRITICAL_STREAM, 0x104) X(FRAME_UNEXPECTED, 0x105) X(FRAME_ERROR, 0x106) X(EXCESSIVE_LOAD, 0x107) \
+    X(ID_ERROR, 0x108) X(SETTINGS_ERROR, 0x109) X(MISSING_SETTINGS, 0x10a) X(REQUEST_REJECTED, 0x10b) \
+    X(REQUEST_CANCELLED, 0x10c) X(REQUEST_INCOMPLETE, 0x10d) X(MESSAGE_ERROR, 0x10e) X(CONNECT_ERROR, 0x10f) \
+    X(VERSION_FALLBACK, 0x110) X(QPACK_DECOMPRESSION_FAILED, 0x200) X(QPACK_ENCODER_STREAM_ERROR, 0x201) \
+    X(QPACK_DECODER_STREAM_ERROR, 0x202)
+#define VT__H3_ERRORS(X) \
+    X(CREATION, -11701, STREAM_CREATION_ERROR, "stream of a kind that the peer may not open")   \
+    X(SECOND, -11702, STREAM_CREATION_ERROR, "second control or QPACK stream")                  \
+    X(CRITICAL, -11703, CLOSED_CRITICAL_STREAM, "control or QPACK stream closed")               \
+    X(FIRST, -11704, MISSING_SETTINGS, "the control stream does not begin with SETTINGS")       \
+    X(FRAME, -11705, FRAME_UNEXPECTED, "frame that has no place on this stream, or not now")    \
+    X(LENGTH, -11706, FRAME_ERROR, "frame shorter or longer than what is in it")                \
+    X(CUT, -11707, FRAME_ERROR, "stream ends within a frame")                                   \
+    X(SETTING, -11708, SETTINGS_ERROR, "setting of HTTP/2, given twice or out of its range")    \
+    X(ID, -11709, ID_ERROR, "stream or push that cannot be")                                    \
+    X(SECTION, -11710, QPACK_DECOMPRESSION_FAILED, "field section that cannot be decoded")      \
+    X(BLOCKED, -11711, QPACK_DECOMPRESSION_FAILED, "more streams wait for QPACK than allowed")  \
+    X(ENCODER, -11712, QPACK_ENCODER_STREAM_ERROR, "QPACK encoder stream that makes no sense")  \
+    X(DECODER, -11713, QPACK_DECODER_STREAM_ERROR, "QPACK decoder stream that makes no sense")  \
+    X(LARGE, -11714, EXCESSIVE_LOAD, "field section, or settings, over the limit")              \
+    X(FLOOD, -11715, EXCESSIVE_LOAD, "a budget is used up")                                     \
+    X(UNREAD, -11716, EXCESSIVE_LOAD, "nobody reads our control or QPACK streams")              \
+    X(NO_MORE, -11717, NO_ERROR, "no stream may be opened")                                     \
+    X(MEMORY, -11718, INTERNAL_ERROR, "no memory")
+/* clang-format on */
+enum vt__h3_code {
+#define VT__H3_CODE_ENUM(name, value) VT__H3_##name = value,
+    VT__H3_CODES(VT__H3_CODE_ENUM)
+#undef VT__H3_CODE_ENUM
+};
+enum vt__h3_err {
+#define VT__H3_ERR_ENUM(name, value, code, text) VT__H3_E_##name = value,
+    VT__H3_ERRORS(VT__H3_ERR_ENUM)
+#undef VT__H3_ERR_ENUM
+};
+typedef struct vt__h3_err_row {
+    uint32_t code; /* that CONNECTION_CLOSE carries */
+    const char *text;
+} vt__h3_err_row;
+/* Of one of the errors above. */
+static VT__UNUSED const vt__h3_err_row *vt__h3_err_of(int err) {
+    static const vt__h3_err_row rows[] = {
+#define VT__H3_ERR_ROW(name, value, code, text) {VT__H3_##code, text},
+        VT__H3_ERRORS(VT__H3_ERR_ROW)
+#undef VT__H3_ERR_ROW
+    };
+    return &rows[VT__H3_E_CREATION - err];
+}
+
+/* What is paid for, and what by default: burst and rate a second; as HTTP/2's. */
+/* clang-format off */
+#define VT__H3_BUDGETS(X) \
+    X(RESETS, 1000, 200)     /* streams reset by the peer, or by this end for its fault */ \
+    X(EMPTIES, 1000, 100)    /* DATA that brings nothing; 1xx */                         \
+    X(PRIORITIES, 10000, 330)                                                            \
+    X(GLITCHES, 10000, 330)  /* what is ignored */                                       \
+    X(WASTE, 16, 1)          /* 64 KiB that were neither fields nor data, less eight times what was */
+/* clang-format on */
+enum vt__h3_cause {
+#define VT__H3_BUDGET_ENUM(name, burst, rate) VT__H3_##name,
+    VT__H3_BUDGETS(VT__H3_BUDGET_ENUM)
+#undef VT__H3_BUDGET_ENUM
+        VT__H3_CAUSES
+};
+enum { VT__H3_WASTE_UNIT = 65536 };
+
+/* Shared by many connections. Zero means the default; see vt__h3_cfg_fill. */
+typedef struct vt__h3_cfg {
+    uint32_t max_head;        /* name + value + 32 of a head's fields; 16384; over: event.too_large */
+    uint32_t max_fields;      /* 1000; over: likewise */
+    uint32_t max_block;       /* bytes of an encoded head; 65536; over: E_LARGE */
+    uint32_t table;           /* QPACK's table of the peer's heads; 4096; VT__H3_NONE: none */
+    uint32_t blocked;         /* streams that may wait for it; 16; VT__H3_NONE: none */
+    uint32_t enc_table;       /* the table of our heads, at most; 1024; VT__H3_NONE: none */
+    int64_t block_timeout_ns; /* how long one may wait; 10 s */
+    bool connect_protocol;    /* a server takes extended CONNECT */
+    vt__msg_budget budgets[VT__H3_CAUSES]; /* see above */
+} vt__h3_cfg;
+enum { VT__H3_NONE = UINT32_MAX };
+
+enum { VT__H3_REMOTE = 1, VT__H3_LOCAL = 2, VT__H3_BOTH = 3 }; /* sides of a stream */
+enum { VT__H3_OURS = 1, VT__H3_THEIRS = 2 };                   /* who reset it */
+enum vt__h3_kind {
+    VT__H3_K_CONTROL, /* as the types of streams; likewise the pipes */
+    VT__H3_K_PUSH,
+    VT__H3_K_ENCODER,
+    VT__H3_K_DECODER,
+    VT__H3_K_REQUEST,
+    VT__H3_K_NEW, /* its type has not come */
+    VT__H3_K_IGNORED
+};
+
+/* Zeroed by vt__h3_attach and vt__h3_open. The caller reads id, code, ended, reset, urgency and incremental, and takes `used`. */
+typedef struct vt__h3_stream {
+    vt__list waiting; /* among those that are blocked, or were */
+    struct vt__h3_stream *chain;
+    uint64_t id, code; /* code: of the reset */
+    uint64_t used;     /* bytes that were no data: the caller gives them back to the transport, and sets 0 */
+    uint64_t type, left; /* of the frame under way; bytes of it to come */
+    uint64_t n;          /* integer under way */
+    int64_t length, got; /* Content-Length, or -1; bytes of data so far */
+    int64_t blocked_at;
+    uint8_t *kept; /* a section that is not whole; or one that is blocked, and what came behind it */
+    size_t kept_len, kept_cap;
+    size_t section, fields;    /* of a blocked section: its bytes; where its fields begin */
+    uint32_t need, base;       /* the same: see vt__qpack_sec */
+    uint8_t kind, state, more; /* more: bytes of the integer to come, with its first one */
+    uint8_t ended, reset, urgency;
+    bool incremental;
+    bool headed, trailed; /* the final head is here (of a control stream: a frame); and trailers */
+    bool bodyless,
+        tunnel; /* no body follows the head (a client says so for HEAD); it is a client's CONNECT, said before its head */
+    bool connected;              /* nothing but data may follow */
+    bool pinned;                 /* PRIORITY_UPDATE told its priority, so the field does not */
+    bool blocked, fin, finished; /* fin: nothing follows what is kept; finished: that has been seen */
+} vt__h3_stream;
+
+/* Bytes for one of our unidirectional streams. */
+typedef struct vt__h3_pipe {
+    uint8_t *p;
+    size_t n, cap;
+} vt__h3_pipe;
+enum { VT__H3_CONTROL, VT__H3_ENCODER, VT__H3_DECODER, VT__H3_PIPES };
+enum { VT__H3_BUCKETS = 16, VT__H3_EARLY = 4, VT__H3_TEXT = 32 };
+enum { VT__H3_INT_MAX = 8, VT__H3_PIPE_MAX = 4096, VT__H3_PIPE_ENCODER = 1024, VT__H3_SETTINGS_MAX = 4096 };
+
+/* One connection. Zeroed and set up by vt__h3_init. */
+typedef struct vt__h3 {
+    const vt__h3_cfg *cfg;
+    int64_t now;
+    int err, detail;      /* detail: of E_SECTION, E_ENCODER, E_DECODER, what @qpack said */
+    bool server, settled; /* the peer's SETTINGS are here */
+    /* in */
+    void *
+        room; /* the caller's, of room_len >= VT__H3_ROOM(cfg) bytes: set before vt__h3_recv, kept until it returns <= 0 */
+    uint32_t room_len;
+    vt__h3_stream *reading; /* whose section is being decoded */
+    vt__qpack_sec sec;
+    vt__msg_head head;
+    vt__h3_stream *feeding; /* whose kept bytes are being read: feed */
+    uint8_t *feed;
+    const uint8_t *feed_at, *feed_end;
+    bool last;               /* nothing follows the section on its stream */
+    vt__h3_stream *peers[4]; /* the control and QPACK streams, by kind */
+    vt__list blocked, ready; /* ready: need not wait any more */
+    uint32_t nblocked;
+    uint64_t setting, element; /* ids, in SETTINGS; in PRIORITY_UPDATE */
+    uint32_t seen;             /* bits of settings */
+    bool half;                 /* of a setting: the id is here */
+    uint8_t text_len;
+    char text[VT__H3_TEXT];
+    /* streams */
+    uint32_t active; /* requests that are not released */
+    uint64_t next;   /* the lowest id of a request that has not come */
+    uint64_t
+        id_limit; /* requests that the transport allows have ids below it; the caller's, UINT64_MAX at first */
+    vt__h3_stream *buckets[VT__H3_BUCKETS];
+    uint64_t early_ids[VT__H3_EARLY]; /* idle streams with a priority, the latest: id + 1 */
+    uint8_t early[VT__H3_EARLY], nearly;
+    /* what the peer set */
+    uint64_t peer_table, peer_blocked, peer_head, peer_away, max_push; /* peer_away: GOAWAY's id */
+    bool peer_connect_protocol;
+    /* out */
+    vt__h3_pipe pipes[VT__H3_PIPES];
+    uint8_t drain; /* see vt__h3_shutdown */
+    uint64_t away; /* the id in our last GOAWAY */
+    int64_t drain_at;
+    void *enc_mem;
+    /* budgets */
+    int64_t debts[VT__H3_CAUSES]; /* until when each is paid off */
+    uint32_t counts[VT__H3_CAUSES];
+    uint64_t waste;
+    int64_t cheap; /* bytes of entries that the peer's encoder stream may still make for nothing */
+    uint8_t flood; /* of E_FLOOD: the cause */
+    vt__qpack_dec dec;
+    vt__qpack_enc enc;
+} vt__h3;
+/* What vt__h3.room needs. */
+#define VT__H3_ROOM(cfg)                                                                                     \
+    (VT__MAX((cfg)->table == VT__H3_NONE ? 0U : (cfg)->table, 4096U) + VT__HPACK_SCRATCH_MORE)
+
+/* ---- frames ---- */
+enum { VT__H3_T_DATA, VT__H3_T_HEADERS, VT__H3_T_CANCEL_PUSH = 3, VT__H3_T_SETTINGS, VT__H3_T_PUSH_PROMISE };
+enum { VT__H3_T_GOAWAY = 7, VT__H3_T_MAX_PUSH_ID = 13 };
+enum { VT__H3_T_PRIORITY_UPDATE = 0xf0700, VT__H3_T_PRIORITY_UPDATE_PUSH };
+/* settings */
+enum { VT__H3_S_TABLE = 1, VT__H3_S_HEAD = 6, VT__H3_S_BLOCKED, VT__H3_S_CONNECT };
+/* Of a stream's input. */
+enum vt__h3_state {
+    VT__H3_IN_TYPE,
+    VT__H3_IN_LENGTH,
+    VT__H3_IN_DATA,
+    VT__H3_IN_SECTION,
+    VT__H3_IN_VALUE, /* integers */
+    VT__H3_IN_TEXT,  /* of PRIORITY_UPDATE */
+    VT__H3_IN_SKIP
+};
+/* Types that were HTTP/2's and have no meaning (RFC 9114 7.2.8). */
+VT__INLINE bool vt__h3_is_reserved(uint64_t type) { return type == 2 || type == 6 || type == 8 || type == 9; }
+
+/* An integer (RFC 9000 16), wherever it is cut, into s->n: false, more is needed. */
+VT__INLINE bool vt__h3_get(vt__h3_stream *s, const uint8_t **p, const uint8_t *end) {
+    if (*p == end) return false;
+    if (!s->more) {
+        s->n = **p & 63U;
+        s->more = (uint8_t)(1U << (*(*p)++ >> 6));
+    }
+    for (; s->more > 1 && *p < end; s->more--) s->n = s->n << 8 | *(*p)++;
+    if (s->more > 1) return false;
+    s->more = 0;
+    return true;
+}
+static uint8_t *vt__h3_put(uint8_t *p, uint64_t v) {
+    unsigned log = v < 64 ? 0 : v < 16384 ? 1 : v < 1 << 30 ? 2 : 3, n = 1U << log;
+    for (unsigned i = n; i > 0; i--, v >>= 8) p[i - 1] = (uint8_t)v;
+    p[0] |= (uint8_t)(log << 6);
+    return p + n;
+}
+
+/* ---- budgets ---- */
+/* Takes n from a budget: 0, or VT__H3_E_FLOOD when it is used up. */
+static int vt__h3_spend(vt__h3 *h, enum vt__h3_cause cause, uint32_t n) {
+    h->counts[cause] += n;
+    if (vt__msg_spend(&h->cfg->budgets[cause], &h->debts[cause], h->now, n)) return 0;
+    h->flood = (uint8_t)cause;
+    return VT__H3_E_FLOOD;
+}
+static int vt__h3_spoil(vt__h3 *h, uint64_t bytes) {
+    h->waste += bytes;
+    if (VT__LIKELY(h->waste < VT__H3_WASTE_UNIT)) return 0;
+    uint32_t units = (uint32_t)VT__MIN(h->waste / VT__H3_WASTE_UNIT, 1U << 20);
+    h->waste %= VT__H3_WASTE_UNIT;
+    return vt__h3_spend(h, VT__H3_WASTE, units);
+}
+VT__INLINE void vt__h3_earn(vt__h3 *h, uint64_t bytes) { h->waste -= VT__MIN(h->waste, bytes * 8); }
+
+/* ---- pipes ---- */
+/* Room for n bytes more: where they go, or NULL: E_UNREAD or E_MEMORY, which the connection fails with. */
+static uint8_t *vt__h3_pipe_room(vt__h3 *h, int which, size_t n) {
+    static const uint8_t types[] = {VT__H3_K_CONTROL, VT__H3_K_ENCODER, VT__H3_K_DECODER};
+    vt__h3_pipe *q = &h->pipes[which];
+    bool first = !q->p;
+    if (q->n + n > q->cap) {
+        size_t cap = VT__MAX(q->cap * 2, VT__MAX(n + q->n + 1, 64U));
+        uint8_t *p = q->n + n > VT__H3_PIPE_MAX ? NULL : vt__mem_realloc(q->p, cap);
+        if (!p) {
+            h->err = q->n + n > VT__H3_PIPE_MAX ? VT__H3_E_UNREAD : VT__H3_E_MEMORY;
+            return NULL;
+        }
+        q->p = p, q->cap = cap;
+    }
+    if (first) q->p[q->n++] = types[which];
+    return q->p + q->n;
+}
+VT__INLINE void vt__h3_pipe_add(vt__h3 *h, int which, const uint8_t *end) {
+    h->pipes[which].n = (size_t)(end - h->pipes[which].p);
+}
+/* What waits for one of our unidirectional streams: bytes from *p on; 0: nothing. The first one is the stream's type: it is to
+ * be opened. They live until the next call of any function but vt__h3_sent. */
+static VT__UNUSED size_t vt__h3_out(vt__h3 *h, int which, const uint8_t **p) {
+    if (which == VT__H3_DECODER && h->dec.t.made != h->dec.told && !h->err) {
+        uint8_t *to = vt__h3_pipe_room(h, which, VT__QPACK_INT_BYTES);
+        if (to) vt__h3_pipe_add(h, which, to + vt__qpack_put_increment(&h->dec, to));
+    }
+    *p = h->pipes[which].p;
+    return h->pipes[which].n;
+}
+/* The first n of them are gone. */
+static VT__UNUSED void vt__h3_sent(vt__h3 *h, int which, size_t n) {
+    vt__h3_pipe *q = &h->pipes[which];
+    q->n -= n;
+    if (q->n) memmove(q->p, q->p + n, q->n);
+}
+
+/* ---- streams ---- */
+static vt__h3_stream **vt__h3_bucket(vt__h3 *h, uint64_t id) { return &h->buckets[id / 4 % VT__H3_BUCKETS]; }
+static vt__h3_stream *vt__h3_find(vt__h3 *h, uint64_t id) {
+    vt__h3_stream *s = *vt__h3_bucket(h, id);
+    while (s && s->id != id) s = s->chain;
+    return s;
+}
+static void vt__h3_enter(vt__h3 *h, vt__h3_stream *s, uint64_t id) {
+    vt__h3_stream **bucket = vt__h3_bucket(h, id);
+    memset(s, 0, sizeof *s);
+    vt__ds_list_init(&s->waiting);
+    s->id = id;
+    s->length = -1;
+    s->urgency = 3;
+    s->kind = id & 2 ? VT__H3_K_NEW : VT__H3_K_REQUEST;
+    if (s->kind == VT__H3_K_NEW) return;
+    s->chain = *bucket;
+    *bucket = s;
+    h->active++;
+}
+/* Kept bytes and the section under way go; what was fed as well. */
+static void vt__h3_drop(vt__h3 *h, vt__h3_stream *s) {
+    if (h->reading == s) h->reading = NULL;
+    if (h->feeding == s) {
+        s->used += (uint64_t)(h->feed_end - h->feed_at);
+        vt__mem_free(h->feed);
+        h->feeding = NULL;
+    }
+    if (s->blocked) h->nblocked--;
+    vt__ds_list_remove(&s->waiting);
+    s->blocked = false;
+    s->used += s->kept_len;
+    vt__mem_free(s->kept);
+    s->kept = NULL;
+    s->kept_len = s->kept_cap = 0;
+}
+/* Both sides of a request are cut off. The peer's encoder learns that what was on its way is not decoded. */
+static int vt__h3_close(vt__h3 *h, vt__h3_stream *s, int by, uint64_t code) {
+    bool whole = s->ended & VT__H3_REMOTE;
+    s->ended = VT__H3_BOTH;
+    s->reset = (uint8_t)by;
+    s->code = code;
+    vt__h3_drop(h, s);
+    if (whole || !h->dec.limit || h->err) return 0;
+    uint8_t *to = vt__h3_pipe_room(h, VT__H3_DECODER, VT__QPACK_INT_BYTES);
+    if (to) vt__h3_pipe_add(h, VT__H3_DECODER, to + vt__qpack_put_cancel(&h->dec, s->id, to));
+    return h->err;
+}
+static int vt__h3_emit(vt__msg_event *ev, enum vt__msg_ev type, vt__h3_stream *s) {
+    memset(ev, 0, sizeof *ev);
+    ev->type = (uint8_t)type;
+    ev->stream = s;
+    if (s) ev->id = s->id;
+    return 1;
+}
+static int vt__h3_emit_reset(vt__msg_event *ev, vt__h3_stream *s) {
+    (void)vt__h3_emit(ev, VT__MSG_EV_RESET, s);
+    ev->code = s->code;
+    return 1;
+}
+enum { VT__H3_GO = 2 }; /* no event; go on */
+/* The peer broke a rule on one stream. */
+static int vt__h3_stream_error(vt__h3 *h, vt__h3_stream *s, uint64_t code, vt__msg_event *ev) {
+    int rc = vt__h3_spend(h, VT__H3_RESETS, 1);
+    if (rc == 0) rc = vt__h3_close(h, s, VT__H3_OURS, code);
+    return rc < 0 ? rc : vt__h3_emit_reset(ev, s);
+}
+/* The connection is to be closed, with vt__h3_code. */
+static int vt__h3_fail(vt__h3 *h, int err) { return h->err = err; }
+
+/* ---- priorities (RFC 9218) ---- */
+/* Of vt__msg_priority; also a server's own opinion. */
+static void vt__h3_prioritize(vt__h3_stream *s, uint8_t priority) {
+    s->urgency = priority & 7;
+    s->incremental = priority >> 3;
+}
+/* A priority that came before its stream: the latest few are kept. */
+static void vt__h3_keep_early(vt__h3 *h, uint64_t id, uint8_t priority) {
+    size_t i = 0;
+    while (i < VT__H3_EARLY && h->early_ids[i] != id + 1) i++;
+    if (i == VT__H3_EARLY) i = h->nearly % VT__H3_EARLY, h->nearly = (uint8_t)(i + 1);
+    h->early_ids[i] = id + 1;
+    h->early[i] = priority;
+}
+static void vt__h3_take_early(vt__h3 *h, vt__h3_stream *s) {
+    for (size_t i = 0; i < VT__H3_EARLY && h->nearly; i++) {
+        if (h->early_ids[i] != s->id + 1) continue;
+        h->early_ids[i] = 0;
+        s->pinned = true;
+        vt__h3_prioritize(s, h->early[i]);
+    }
+}
+static int vt__h3_on_priority(vt__h3 *h, vt__msg_event *ev) {
+    uint8_t priority = vt__msg_priority((vt_str){h->text, h->text_len});
+    int rc = vt__h3_spend(h, VT__H3_PRIORITIES, 1);
+    if (rc < 0) return rc;
+    vt__h3_stream *s = vt__h3_find(h, h->element);
+    if (!s) {
+        vt__h3_keep_early(h, h->element, priority);
+        return VT__H3_GO;
+    }
+    s->pinned = true;
+    vt__h3_prioritize(s, priority);
+    return vt__h3_emit(ev, VT__MSG_EV_PRIORITY, s);
+}
+
+/* ---- field sections ---- */
+static int vt__h3_keep(vt__h3_stream *s, const uint8_t *p, size_t n) {
+    if (s->kept_len + n > s->kept_cap) {
+        size_t cap = VT__MAX(s->kept_len + n, VT__MAX(s->kept_cap * 2, 512U));
+        uint8_t *kept = vt__mem_realloc(s->kept, cap);
+        if (!kept) return VT__H3_E_MEMORY;
+        s->kept = kept, s->kept_cap = cap;
+    }
+    if (n) memcpy(s->kept + s->kept_len, p, n);
+    s->kept_len += n;
+    s->used -= n; /* whoever moves over the bytes counts them */
+    return 0;
+}
+/* The fields of a section can be read. */
+static int vt__h3_section_start(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    h->reading = s;
+    h->head = vt__msg_begin(h->server, s->headed, h->cfg->connect_protocol);
+    return h->server && !s->headed ? vt__h3_emit(ev, VT__MSG_EV_OPEN, s) : VT__H3_GO;
+}
+/* A section is whole. It stands in s->kept, or in the input and is moved there if it has to wait. */
+static int vt__h3_section_whole(vt__h3 *h, vt__h3_stream *s, const uint8_t *p, size_t n, vt__msg_event *ev) {
+    s->state = VT__H3_IN_TYPE;
+    vt__h3_earn(h, n);
+    int rc = vt__qpack_dec_begin(&h->dec, &h->sec, p, p + n);
+    if (rc > 0) return vt__h3_section_start(h, s, ev);
+    if (rc < 0) {
+        h->detail = rc;
+        return VT__H3_E_SECTION;
+    }
+    if (h->cfg->blocked == VT__H3_NONE || h->nblocked >= h->cfg->blocked) return VT__H3_E_BLOCKED;
+    if (p != s->kept && (rc = vt__h3_keep(s, p, n)) < 0) return rc;
+    s->section = n;
+    s->fields = (size_t)(h->sec.p - p);
+    s->need = h->sec.need, s->base = h->sec.base;
+    s->blocked = true;
+    s->blocked_at = h->now;
+    h->nblocked++;
+    vt__ds_list_push(&h->blocked, &s->waiting);
+    return VT__H3_GO;
+}
+static int vt__h3_in_section(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end,
+                             vt__msg_event *ev) {
+    const uint8_t *from = *p;
+    size_t n = (size_t)VT__MIN((uint64_t)(end - from), s->left);
+    *p += n;
+    s->left -= n;
+    if (!s->kept_len && !s->left) return vt__h3_section_whole(h, s, from, n, ev);
+    int rc = vt__h3_keep(s, from, n);
+    if (rc < 0 || s->left) return rc;
+    return vt__h3_section_whole(h, s, s->kept, s->kept_len, ev);
+}
+/* Streams whose entries have come since. */
+static void vt__h3_unblock(vt__h3 *h) {
+    for (vt__list *n = h->blocked.next, *next; n != &h->blocked; n = next) {
+        next = n->next;
+        if (((vt__h3_stream *)(void *)n)->need > h->dec.t.made) continue;
+        vt__ds_list_remove(n);
+        vt__ds_list_push(&h->ready, n);
+    }
+}
+/* A stream that was blocked goes on: its section, then what came behind it. */
+static int vt__h3_resume(vt__h3 *h, vt__msg_event *ev) {
+    vt__h3_stream *s = (vt__h3_stream *)(void *)vt__ds_list_pop(&h->ready);
+    h->nblocked--;
+    h->feeding = s;
+    h->feed = s->kept;
+    h->feed_at = h->feed + s->section;
+    h->feed_end = h->feed + s->kept_len;
+    h->sec = (vt__qpack_sec){h->feed + s->fields, h->feed_at, s->need, s->base};
+    h->last = s->fin && h->feed_at == h->feed_end;
+    s->used += s->section;
+    s->kept = NULL;
+    s->kept_len = s->kept_cap = 0;
+    s->blocked = false;
+    return vt__h3_section_start(h, s, ev);
+}
+/* Whether a final head is well-formed; what the stream learns of it. */
+static bool vt__h3_final_ok(vt__h3 *h, vt__h3_stream *s) {
+    vt__msg_head *b = &h->head;
+    bool ok = b->too_large;
+    if (!ok && h->server) ok = vt__msg_request_ok(b);
+    if (!ok && !h->server) ok = vt__msg_response_ok(b, false, s->tunnel, &s->bodyless);
+    s->length = b->length;
+    s->connected = h->server ? b->method == VT__H1_M_CONNECT
+                             : s->tunnel && b->status >= 200 && b->status < 300;
+    if (h->server && b->priority != VT__MSG_NO_PRIORITY && !s->pinned) vt__h3_prioritize(s, b->priority);
+    return ok;
+}
+/* A head is complete. */
+static int vt__h3_on_head(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    const vt__msg_head *b = &h->head;
+    bool trailers = s->headed, interim = b->status >= 100 && b->status < 200;
+    bool ok = trailers ? s->length <= s->got : vt__h3_final_ok(h, s);
+    if (!ok) return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
+    int rc = interim ? vt__h3_spend(h, VT__H3_EMPTIES, 1) : 0;
+    if (rc < 0) return rc;
+    rc = vt__h3_emit(ev, trailers ? VT__MSG_EV_TRAILERS : interim ? VT__MSG_EV_INFORM : VT__MSG_EV_HEAD, s);
+    ev->status = b->status;
+    ev->too_large = b->too_large;
+    ev->end = trailers || (h->last && !interim && s->length <= 0);
+    s->trailed = trailers;
+    s->headed |= !interim;
+    if (ev->end) s->ended |= VT__H3_REMOTE;
+    return rc;
+}
+static int vt__h3_section_end(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    h->reading = NULL;
+    s->used += s->kept_len;
+    vt__mem_free(s->kept);
+    s->kept = NULL;
+    s->kept_len = s->kept_cap = 0;
+    if (h->sec.need) {
+        uint8_t *to = vt__h3_pipe_room(h, VT__H3_DECODER, VT__QPACK_INT_BYTES);
+        if (!to) return h->err;
+        vt__h3_pipe_add(h, VT__H3_DECODER, to + vt__qpack_put_ack(&h->dec, h->sec.need, s->id, to));
+    }
+    return vt__h3_on_head(h, s, ev);
+}
+/* The next field of the section under way. What is over the limits, or malformed, is not looked at to its end. */
+static int vt__h3_in_fields(vt__h3 *h, vt__msg_event *ev) {
+    vt__h3_stream *s = h->reading;
+    vt__hpack_field f;
+    int rc = vt__qpack_dec_next(&h->dec, &h->sec, h->room, h->room_len, &f);
+    if (rc < 0) {
+        h->detail = rc;
+        return VT__H3_E_SECTION;
+    }
+    if (rc == 0 || !vt__msg_fits(&h->head, &f, h->cfg->max_head, h->cfg->max_fields))
+        return vt__h3_section_end(h, s, ev);
+    rc = vt__msg_field(&h->head, &f, ev);
+    if (rc < 0) return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
+    if (rc == 0) return VT__H3_GO;
+    ev->stream = s;
+    ev->id = s->id;
+    return rc;
+}
+
+/* ---- what comes in: requests and responses ---- */
+static int vt__h3_skip(vt__h3 *h, vt__h3_stream *s) {
+    int rc = vt__h3_spend(h, VT__H3_GLITCHES, 1);
+    s->state = s->left ? VT__H3_IN_SKIP : VT__H3_IN_TYPE;
+    return rc < 0 ? rc : VT__H3_GO;
+}
+static int vt__h3_on_data(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    if (!s->headed || s->trailed) return VT__H3_E_FRAME;
+    if (s->length >= 0 && s->left > (uint64_t)(s->length - s->got))
+        return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
+    s->state = s->left ? VT__H3_IN_DATA : VT__H3_IN_TYPE;
+    int rc = s->left ? 0 : vt__h3_spend(h, VT__H3_EMPTIES, 1);
+    return rc < 0 ? rc : VT__H3_GO;
+}
+/* The type and length of a frame of a request stream are here. */
+static int vt__h3_on_frame(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    switch (s->type) {
+    case VT__H3_T_DATA: return vt__h3_on_data(h, s, ev);
+    case VT__H3_T_HEADERS:
+        if (s->trailed || s->connected) return VT__H3_E_FRAME;
+        if (s->left > h->cfg->max_block) return VT__H3_E_LARGE;
+        s->state = VT__H3_IN_SECTION;
+        return VT__H3_GO;
+    case VT__H3_T_PUSH_PROMISE: return h->server ? VT__H3_E_FRAME : VT__H3_E_ID; /* no push was allowed */
+    case VT__H3_T_CANCEL_PUSH:
+    case VT__H3_T_SETTINGS:
+    case VT__H3_T_GOAWAY:
+    case VT__H3_T_MAX_PUSH_ID:
+    case VT__H3_T_PRIORITY_UPDATE:
+    case VT__H3_T_PRIORITY_UPDATE_PUSH: return VT__H3_E_FRAME;
+    default: return vt__h3_is_reserved(s->type) ? VT__H3_E_FRAME : vt__h3_skip(h, s);
+    }
+}
+static int vt__h3_in_data(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end,
+                          vt__msg_event *ev) {
+    size_t n = (size_t)VT__MIN((uint64_t)(end - *p), s->left);
+    if (n == 0) return 0;
+    (void)vt__h3_emit(ev, VT__MSG_EV_DATA, s);
+    ev->value = (vt_str){(const char *)*p, n};
+    *p += n;
+    s->left -= n;
+    s->got += (int64_t)n;
+    s->used -= n; /* the caller counts these */
+    if (!s->left) s->state = VT__H3_IN_TYPE;
+    vt__h3_earn(h, n);
+    return 1;
+}
+
+/* ---- what comes in: the control stream ---- */
+static int vt__h3_on_setting(vt__h3 *h, uint64_t id, uint64_t v) {
+    if (id <= VT__H3_S_CONNECT) {
+        if (h->seen >> id & 1) return VT__H3_E_SETTING;
+        h->seen |= 1U << id;
+    }
+    switch (id) {
+    case VT__H3_S_TABLE: h->peer_table = v; return 0;
+    case VT__H3_S_HEAD: h->peer_head = v; return 0;
+    case VT__H3_S_BLOCKED: h->peer_blocked = v; return 0;
+    case VT__H3_S_CONNECT: h->peer_connect_protocol = v; return v > 1 ? VT__H3_E_SETTING : 0;
+    default: return id >= 2 && id <= 5 ? VT__H3_E_SETTING : 0; /* HTTP/2's */
+    }
+}
+/* Without memory there is no table for our heads, which does no harm. */
+static int vt__h3_on_settings_end(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    s->state = VT__H3_IN_TYPE;
+    h->settled = true;
+    if (h->cfg->enc_table != VT__H3_NONE && h->peer_table >= 2 * VT__HPACK_OVERHEAD)
+        h->enc_mem = vt__mem_alloc(vt__qpack_enc_mem(&h->enc));
+    if (h->enc_mem) vt__qpack_enc_table(&h->enc, h->enc_mem);
+    vt__qpack_enc_limit(&h->enc, h->peer_table, h->peer_blocked);
+    return vt__h3_emit(ev, VT__MSG_EV_SETTINGS, NULL);
+}
+static int vt__h3_on_goaway(vt__h3 *h, uint64_t id, vt__msg_event *ev) {
+    if (id > h->peer_away || (!h->server && id % 4)) return VT__H3_E_ID;
+    int rc = vt__h3_spend(h, VT__H3_GLITCHES, 1);
+    if (rc < 0) return rc;
+    h->peer_away = id;
+    (void)vt__h3_emit(ev, VT__MSG_EV_GOAWAY, NULL);
+    ev->id = id;
+    return 1;
+}
+static int vt__h3_on_max_push(vt__h3 *h, uint64_t id) {
+    if (id < h->max_push) return VT__H3_E_ID;
+    h->max_push = id;
+    int rc = vt__h3_spend(h, VT__H3_GLITCHES, 1);
+    return rc < 0 ? rc : VT__H3_GO;
+}
+/* The type and length of a frame of the control stream are here. */
+static int vt__h3_on_control(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    bool first = !s->headed, one = false; /* one: an integer, and nothing else */
+    s->headed = true;
+    if (first && s->type != VT__H3_T_SETTINGS) return VT__H3_E_FIRST;
+    switch (s->type) {
+    case VT__H3_T_SETTINGS:
+        if (!first) return VT__H3_E_FRAME;
+        if (s->left > VT__H3_SETTINGS_MAX) return VT__H3_E_LARGE;
+        if (!s->left) return vt__h3_on_settings_end(h, s, ev);
+        break;
+    case VT__H3_T_MAX_PUSH_ID:
+        if (!h->server) return VT__H3_E_FRAME;
+        one = true;
+        break;
+    case VT__H3_T_GOAWAY:
+    case VT__H3_T_CANCEL_PUSH: one = true; break;
+    case VT__H3_T_PRIORITY_UPDATE:
+    case VT__H3_T_PRIORITY_UPDATE_PUSH:
+        if (!h->server) return VT__H3_E_FRAME;
+        h->text_len = 0;
+        break;
+    case VT__H3_T_DATA:
+    case VT__H3_T_HEADERS:
+    case VT__H3_T_PUSH_PROMISE: return VT__H3_E_FRAME;
+    default: return vt__h3_is_reserved(s->type) ? VT__H3_E_FRAME : vt__h3_skip(h, s);
+    }
+    s->state = VT__H3_IN_VALUE;
+    return !s->left || (one && s->left > VT__H3_INT_MAX) ? VT__H3_E_LENGTH : VT__H3_GO;
+}
+/* An integer of a frame's payload is here; s->left bytes follow it. */
+static int vt__h3_on_value(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    if (s->type == VT__H3_T_SETTINGS) {
+        h->half = !h->half;
+        if (h->half) h->setting = s->n;
+        else if (vt__h3_on_setting(h, h->setting, s->n) < 0) return VT__H3_E_SETTING;
+        if (s->left) return VT__H3_GO;
+        return h->half ? VT__H3_E_LENGTH : vt__h3_on_settings_end(h, s, ev);
+    }
+    if (s->type == VT__H3_T_PRIORITY_UPDATE_PUSH) return VT__H3_E_ID; /* nothing was promised */
+    if (s->type == VT__H3_T_PRIORITY_UPDATE) {
+        if (s->n % 4 || s->n >= h->id_limit) return VT__H3_E_ID;
+        h->element = s->n;
+        if (s->left > VT__H3_TEXT) return vt__h3_skip(h, s); /* says nothing that is known */
+        s->state = s->left ? VT__H3_IN_TEXT : VT__H3_IN_TYPE;
+        return s->left ? VT__H3_GO : vt__h3_on_priority(h, ev);
+    }
+    if (s->left) return VT__H3_E_LENGTH;
+    s->state = VT__H3_IN_TYPE;
+    if (s->type == VT__H3_T_GOAWAY) return vt__h3_on_goaway(h, s->n, ev);
+    return s->type == VT__H3_T_MAX_PUSH_ID ? vt__h3_on_max_push(h, s->n) : VT__H3_E_ID; /* of no push */
+}
+static int vt__h3_in_value(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end,
+                           vt__msg_event *ev) {
+    const uint8_t *from = *p;
+    bool whole = vt__h3_get(s, p, from + VT__MIN((uint64_t)(end - from), s->left));
+    s->left -= (uint64_t)(*p - from);
+    if (whole) return vt__h3_on_value(h, s, ev);
+    return s->left ? 0 : VT__H3_E_LENGTH;
+}
+static int vt__h3_in_text(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end,
+                          vt__msg_event *ev) {
+    size_t n = (size_t)VT__MIN((uint64_t)(end - *p), s->left);
+    memcpy(h->text + h->text_len, *p, n);
+    h->text_len = (uint8_t)(h->text_len + n);
+    *p += n;
+    s->left -= n;
+    if (s->left) return 0;
+    s->state = VT__H3_IN_TYPE;
+    return vt__h3_on_priority(h, ev);
+}
+
+/* ---- what comes in: any stream ---- */
+static int vt__h3_on_kind(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    if (s->n == VT__H3_K_PUSH) return h->server ? VT__H3_E_CREATION : VT__H3_E_ID;
+    if (s->n <= VT__H3_K_DECODER) {
+        s->kind = (uint8_t)s->n;
+        if (h->peers[s->kind]) return VT__H3_E_SECOND;
+        h->peers[s->kind] = s;
+        return VT__H3_GO;
+    }
+    int rc = vt__h3_spend(h, VT__H3_GLITCHES, 1);
+    if (rc < 0) return rc;
+    s->kind = VT__H3_K_IGNORED;
+    s->reset = VT__H3_OURS;
+    s->code = VT__H3_STREAM_CREATION_ERROR;
+    return vt__h3_emit_reset(ev, s);
+}
+/* The peer's encoder stream. Entries that cost far more to make than to ask for are paid for. */
+static int vt__h3_in_encoder(vt__h3 *h, const uint8_t **p, const uint8_t *end) {
+    uint64_t n = (uint64_t)(end - *p);
+    if (n == 0) return 0;
+    int rc = vt__qpack_dec_insert(&h->dec, p, end, h->room);
+    if (rc < 0) h->detail = rc;
+    if (rc < 0) return rc == -ENOMEM ? VT__H3_E_MEMORY : VT__H3_E_ENCODER;
+    h->cheap += 8 * (int64_t)VT__MIN(n, VT__H3_WASTE_UNIT) - (int64_t)h->dec.copied;
+    h->dec.copied = 0;
+    if (h->cheap < 0) rc = vt__h3_spoil(h, (uint64_t)-h->cheap / 4);
+    h->cheap = h->cheap < 0 ? 0 : VT__MIN(h->cheap, VT__H3_WASTE_UNIT);
+    vt__h3_unblock(h);
+    return rc;
+}
+static int vt__h3_in_decoder(vt__h3 *h, const uint8_t **p, const uint8_t *end) {
+    int rc = vt__qpack_enc_recv(&h->enc, *p, end);
+    *p = end;
+    h->detail = rc;
+    return rc < 0 ? VT__H3_E_DECODER : 0;
+}
+static int vt__h3_in_skip(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end) {
+    size_t n = (size_t)VT__MIN((uint64_t)(end - *p), s->left);
+    *p += n;
+    s->left -= n;
+    if (!s->left) s->state = VT__H3_IN_TYPE;
+    int rc = vt__h3_spoil(h, n);
+    return rc < 0 ? rc : s->left ? 0 : VT__H3_GO;
+}
+static int vt__h3_step(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end,
+                       vt__msg_event *ev) {
+    if (s->kind == VT__H3_K_ENCODER) return vt__h3_in_encoder(h, p, end);
+    if (s->kind == VT__H3_K_DECODER) return vt__h3_in_decoder(h, p, end);
+    switch (s->state) {
+    case VT__H3_IN_TYPE:
+        if (!vt__h3_get(s, p, end)) return 0;
+        if (s->kind == VT__H3_K_NEW) return vt__h3_on_kind(h, s, ev);
+        s->type = s->n;
+        s->state = VT__H3_IN_LENGTH;
+        return VT__H3_GO;
+    case VT__H3_IN_LENGTH:
+        if (!vt__h3_get(s, p, end)) return 0;
+        s->left = s->n;
+        return s->kind == VT__H3_K_CONTROL ? vt__h3_on_control(h, s, ev) : vt__h3_on_frame(h, s, ev);
+    case VT__H3_IN_DATA: return vt__h3_in_data(h, s, p, end, ev);
+    case VT__H3_IN_SECTION: return vt__h3_in_section(h, s, p, end, ev);
+    case VT__H3_IN_VALUE: return vt__h3_in_value(h, s, p, end, ev);
+    case VT__H3_IN_TEXT: return vt__h3_in_text(h, s, p, end, ev);
+    default: return vt__h3_in_skip(h, s, p, end);
+    }
+}
+/* The stream has ended, and all of it was read. */
+static int vt__h3_on_fin(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    if (s->finished) return 0;
+    s->finished = true;
+    if (s->kind <= VT__H3_K_DECODER) return VT__H3_E_CRITICAL;
+    if (s->kind != VT__H3_K_REQUEST) return 0;
+    if (s->state != VT__H3_IN_TYPE || s->more) return VT__H3_E_CUT;
+    if (s->ended & VT__H3_REMOTE) return 0;
+    if (!s->headed && h->server) return vt__h3_stream_error(h, s, VT__H3_REQUEST_INCOMPLETE, ev);
+    if (!s->headed || s->length > s->got) return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
+    s->ended |= VT__H3_REMOTE;
+    return vt__h3_emit(ev, VT__MSG_EV_END, s);
+}
+/* Bytes of a stream, the input's or those that were kept. */
+static int vt__h3_take(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end, bool fin,
+                       vt__msg_event *ev) {
+    const uint8_t *from = *p;
+    int rc = 0;
+    if (s->blocked) {
+        rc = vt__h3_keep(s, *p, (size_t)(end - *p));
+        *p = end;
+        s->fin |= fin;
+        s->used += (uint64_t)(end - from);
+        return rc;
+    }
+    if (s->reset) *p = end;
+    else rc = vt__h3_step(h, s, p, end, ev);
+    s->used += (uint64_t)(*p - from);
+    h->last = fin && *p == end;
+    if (rc == 0 && h->last && !s->reset) rc = vt__h3_on_fin(h, s, ev);
+    return rc;
+}
+/* What to do next: vt__h3_recv's result, or VT__H3_GO. */
+static int vt__h3_turn(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end, bool fin,
+                       vt__msg_event *ev) {
+    if (h->reading) return vt__h3_in_fields(h, ev);
+    if (h->feeding) {
+        vt__h3_stream *fed = h->feeding;
+        int rc = vt__h3_take(h, fed, &h->feed_at, h->feed_end, fed->fin, ev);
+        if (rc || h->feeding != fed) return rc ? rc : VT__H3_GO;
+        vt__mem_free(h->feed);
+        h->feeding = NULL;
+        return VT__H3_GO;
+    }
+    int rc = s ? vt__h3_take(h, s, p, end, fin, ev) : 0;
+    if (rc || vt__ds_list_empty(&h->ready)) return rc;
+    return vt__h3_resume(h, ev);
+}
+/* One event, of the bytes of s from *p on or of streams that waited for them: 1; call again with the same. 0: all is taken. < 0:
+ * the connection failed, see vt__h3_code. `fin`: the stream ends with these bytes. s NULL, without bytes: who released the stream
+ * between two events asks for those of others. `now` never goes back. Events of DATA point into the input or to what was kept,
+ * and live until the next call; whose bytes the caller gives back to the transport when it has put them to use. */
+static VT__UNUSED int vt__h3_recv(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end,
+                                  bool fin, int64_t now, vt__msg_event *ev) {
+    int rc = VT__H3_GO;
+    if (h->err) return h->err;
+    h->now = now;
+    while (rc == VT__H3_GO) rc = vt__h3_turn(h, s, p, end, fin, ev);
+    return rc < 0 ? vt__h3_fail(h, rc) : rc;
+}
+/* The peer's RESET_STREAM: 1 an event, 0, or < 0. */
+static VT__UNUSED int vt__h3_on_reset(vt__h3 *h, vt__h3_stream *s, uint64_t code, int64_t now,
+                                      vt__msg_event *ev) {
+    if (h->err) return h->err;
+    h->now = now;
+    if (s->kind <= VT__H3_K_DECODER) return vt__h3_fail(h, VT__H3_E_CRITICAL);
+    if (s->kind != VT__H3_K_REQUEST || s->reset || s->ended & VT__H3_REMOTE) return 0;
+    int rc = h->server ? vt__h3_spend(h, VT__H3_RESETS, 1) : 0;
+    if (rc == 0) rc = vt__h3_close(h, s, VT__H3_THEIRS, code);
+    return rc < 0 ? vt__h3_fail(h, rc) : vt__h3_emit_reset(ev, s);
+}
+/* The peer's STOP_SENDING, s NULL: of one of our unidirectional streams. A server that has heard enough of a request says so
+ * with NO_ERROR, and its response goes on. */
+static VT__UNUSED int vt__h3_on_stop(vt__h3 *h, vt__h3_stream *s, uint64_t code, int64_t now,
+                                     vt__msg_event *ev) {
+    if (h->err) return h->err;
+    h->now = now;
+    if (!s) return vt__h3_fail(h, VT__H3_E_CRITICAL);
+    if (s->reset || s->ended & VT__H3_LOCAL) return 0;
+    if (!h->server && code == VT__H3_NO_ERROR) {
+        s->ended |= VT__H3_LOCAL;
+        return 0;
+    }
+    int rc = h->server ? vt__h3_spend(h, VT__H3_RESETS, 1) : 0;
+    if (rc == 0) rc = vt__h3_close(h, s, VT__H3_THEIRS, code);
+    return rc < 0 ? vt__h3_fail(h, rc) : vt__h3_emit_reset(ev, s);
+}
+
+/* ---- a connection, its streams ---- */
+/* Defaults and bounds. A connection keeps a pointer to the result. */
+static VT__UNUSED void vt__h3_cfg_fill(vt__h3_cfg *c) {
+    static const vt__msg_budget budgets[] = {
+#define VT__H3_BUDGET_ROW(name, burst, rate) {burst, rate},
+        VT__H3_BUDGETS(VT__H3_BUDGET_ROW)
+#undef VT__H3_BUDGET_ROW
+    };
+    if (!c->max_head) c->max_head = 16384;
+    if (!c->max_fields) c->max_fields = 1000;
+    if (!c->max_block) c->max_block = 65536;
+    if (!c->table) c->table = 4096;
+    if (c->table != VT__H3_NONE) c->table = VT__MIN(c->table, (uint32_t)VT__HPACK_CAP_MAX);
+    if (!c->blocked) c->blocked = 16;
+    if (!c->enc_table) c->enc_table = 1024;
+    if (!c->block_timeout_ns) c->block_timeout_ns = 10 * VT_SEC;
+    for (size_t i = 0; i < VT__H3_CAUSES; i++) {
+        if (!c->budgets[i].burst) c->budgets[i].burst = budgets[i].burst;
+        if (!c->budgets[i].per_s) c->budgets[i].per_s = budgets[i].per_s;
+    }
+}
+static uint8_t *vt__h3_put_settings(const vt__h3 *h, uint8_t *p) {
+    const vt__h3_cfg *c = h->cfg;
+    uint64_t grease = (uint64_t)h->now % 1000000 * 0x1f + 0x21; /* RFC 9114 7.2.4.1 */
+    bool table = c->table != VT__H3_NONE;
+    if (table) p = vt__h3_put(vt__h3_put(p, VT__H3_S_TABLE), c->table);
+    p = vt__h3_put(vt__h3_put(p, VT__H3_S_HEAD), c->max_head);
+    if (table && c->blocked != VT__H3_NONE) p = vt__h3_put(vt__h3_put(p, VT__H3_S_BLOCKED), c->blocked);
+    if (h->server && c->connect_protocol) p = vt__h3_put(vt__h3_put(p, VT__H3_S_CONNECT), 1);
+    return vt__h3_put(vt__h3_put(p, grease), 0);
+}
+/* A frame of one integer for the control stream: 0 or < 0. */
+static int vt__h3_put_control(vt__h3 *h, uint64_t type, uint64_t v) {
+    uint8_t *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 2 + VT__H3_INT_MAX), value[VT__H3_INT_MAX];
+    if (!p) return h->err;
+    size_t n = (size_t)(vt__h3_put(value, v) - value);
+    p = vt__h3_put(vt__h3_put(p, type), n);
+    memcpy(p, value, n);
+    vt__h3_pipe_add(h, VT__H3_CONTROL, p + n);
+    return 0;
+}
+/* 0, or the connection has failed for want of memory. Either way vt__h3_free. */
+static VT__UNUSED int vt__h3_init(vt__h3 *h, const vt__h3_cfg *cfg, bool server, int64_t now) {
+    uint8_t settings[64];
+    memset(h, 0, sizeof *h);
+    h->cfg = cfg;
+    h->server = server;
+    h->now = now;
+    vt__ds_list_init(&h->blocked);
+    vt__ds_list_init(&h->ready);
+    h->id_limit = h->peer_head = UINT64_MAX;
+    h->peer_away = UINT64_MAX;
+    vt__qpack_dec_init(&h->dec, cfg->table == VT__H3_NONE ? 0 : cfg->table);
+    vt__qpack_enc_init(&h->enc, cfg->enc_table == VT__H3_NONE ? 0 : cfg->enc_table);
+    uint8_t *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 2 + sizeof settings);
+    if (!p) return h->err;
+    size_t n = (size_t)(vt__h3_put_settings(h, settings) - settings);
+    p = vt__h3_put(vt__h3_put(p, VT__H3_T_SETTINGS), n);
+    memcpy(p, settings, n);
+    vt__h3_pipe_add(h, VT__H3_CONTROL, p + n);
+    return 0;
+}
+/* All streams have been released. */
+static VT__UNUSED void vt__h3_free(vt__h3 *h) {
+    for (int i = 0; i < VT__H3_PIPES; i++) vt__mem_free(h->pipes[i].p);
+    vt__mem_free(h->enc_mem);
+    vt__qpack_dec_free(&h->dec);
+}
+/* The code for CONNECTION_CLOSE. */
+static VT__UNUSED uint64_t vt__h3_code(const vt__h3 *h) {
+    return h->err ? vt__h3_err_of(h->err)->code : VT__H3_NO_ERROR;
+}
+/* The transport has a stream of the peer's, of either kind: 0; 1: it comes too late (GOAWAY), and is to be reset and stopped with
+ * s->code; < 0: the connection failed. It is attached in any case. */
+static VT__UNUSED int vt__h3_attach(vt__h3 *h, vt__h3_stream *s, uint64_t id) {
+    vt__h3_enter(h, s, id);
+    if (s->kind == VT__H3_K_NEW) return 0;
+    if (!h->server) return h->err ? h->err : vt__h3_fail(h, VT__H3_E_CREATION);
+    if (h->drain && id >= h->away) {
+        s->ended = VT__H3_BOTH;
+        s->reset = VT__H3_OURS;
+        s->code = VT__H3_REQUEST_REJECTED;
+        return 1;
+    }
+    h->next = VT__MAX(h->next, id + 4);
+    vt__h3_take_early(h, s);
+    return 0;
+}
+/* A client's request, on a stream that the transport has opened: 0, or VT__H3_E_NO_MORE and it is not attached. */
+static VT__UNUSED int vt__h3_open(vt__h3 *h, vt__h3_stream *s, uint64_t id) {
+    if (h->err || h->drain || id >= h->peer_away) return VT__H3_E_NO_MORE;
+    vt__h3_enter(h, s, id);
+    return 0;
+}
+/* The caller resets a request (the transport's stream, too, which it stops as well) that has not ended: nothing more is
+ * reported of it. It is still to be released. Also the answer to VT__MSG_EV_OPEN from whom no request is wanted, with
+ * VT__H3_REQUEST_REJECTED. */
+static VT__UNUSED void vt__h3_reset(vt__h3 *h, vt__h3_stream *s, uint64_t code) {
+    if (s->ended != VT__H3_BOTH) (void)vt__h3_close(h, s, VT__H3_OURS, code);
+}
+/* The handler of a stream has ended, or the transport's stream of another kind. The memory is the caller's again. */
+static VT__UNUSED void vt__h3_release(vt__h3 *h, vt__h3_stream *s) {
+    for (size_t i = 0; i < VT__COUNT(h->peers); i++)
+        if (h->peers[i] == s) h->peers[i] = NULL;
+    if (s->kind != VT__H3_K_REQUEST) return;
+    vt__h3_reset(h, s, VT__H3_REQUEST_CANCELLED);
+    vt__h3_drop(h, s);
+    vt__h3_stream **link = vt__h3_bucket(h, s->id);
+    while (*link != s) link = &(*link)->chain;
+    *link = s->chain;
+    h->active--;
+}
+/* The end, in two steps: GOAWAY that takes every stream yet, and a second later GOAWAY with the last one. A client's says that
+ * it takes no pushes. See vt__h3_finished. */
+static VT__UNUSED void vt__h3_shutdown(vt__h3 *h, int64_t now) {
+    if (h->drain || h->err) return;
+    h->drain = h->server ? 1 : 2;
+    h->drain_at = now + VT_SEC;
+    h->away = h->server ? (UINT64_C(1) << 62) - 4 : 0;
+    (void)vt__h3_put_control(h, VT__H3_T_GOAWAY, h->away);
+}
+/* When vt__h3_expire has something to do; INT64_MAX: never. */
+static VT__UNUSED int64_t vt__h3_deadline(const vt__h3 *h) {
+    int64_t at = INT64_MAX;
+    if (h->err) return at;
+    if (!vt__ds_list_empty(&h->blocked))
+        at = ((const vt__h3_stream *)(const void *)h->blocked.next)->blocked_at + h->cfg->block_timeout_ns;
+    return h->drain == 1 ? VT__MIN(at, h->drain_at) : at;
+}
+/* 1: the event that a stream was reset which had waited too long; call again. 0, or < 0: the connection failed. */
+static VT__UNUSED int vt__h3_expire(vt__h3 *h, int64_t now, vt__msg_event *ev) {
+    if (h->err) return h->err;
+    h->now = now;
+    if (h->drain == 1 && now >= h->drain_at) {
+        h->drain = 2;
+        h->away = h->next;
+        if (vt__h3_put_control(h, VT__H3_T_GOAWAY, h->away) < 0) return h->err;
+    }
+    vt__h3_stream *s = (vt__h3_stream *)(void *)h->blocked.next;
+    if (vt__ds_list_empty(&h->blocked) || now < s->blocked_at + h->cfg->block_timeout_ns) return 0;
+    int rc = vt__h3_stream_error(h, s, VT__H3_REQUEST_CANCELLED, ev);
+    return rc < 0 ? vt__h3_fail(h, rc) : rc;
+}
+/* Nothing is left to do on the connection: it may be closed. */
+static VT__UNUSED bool vt__h3_finished(const vt__h3 *h) {
+    return h->err || ((h->drain == 2 || h->peer_away != UINT64_MAX) && !h->active);
+}
+
+/* ---- what goes out ---- */
+/* A head being written; the caller may move q.buf and change q.cap. */
+typedef struct vt__h3_head {
+    vt__h3 *h;
+    vt__h3_stream *s;
+    vt__qpack_head q;
+    uint8_t how;
+} vt__h3_head;
+enum { VT__H3_INTERIM = 1, VT__H3_FIN = 2 }; /* another head follows; nothing follows */
+enum { VT__H3_HEAD_MIN = VT__QPACK_PREFIX };
+
+/* A head of a request or response, an interim one, trailers, to buf, of cap >= VT__H3_HEAD_MIN bytes. Until vt__h3_head_end no
+ * other is written. */
+static VT__UNUSED void vt__h3_head_begin(vt__h3 *h, vt__h3_stream *s, vt__h3_head *w, uint8_t *buf,
+                                         size_t cap, int how) {
+    vt__h3_pipe *q = &h->pipes[VT__H3_ENCODER];
+    w->h = h, w->s = s, w->how = (uint8_t)how;
+    if (h->enc_mem && !q->p) {
+        uint8_t *p = vt__mem_alloc(VT__H3_PIPE_ENCODER);
+        if (p) *p = VT__H3_K_ENCODER, *q = (vt__h3_pipe){p, 1, VT__H3_PIPE_ENCODER};
+    }
+    vt__qpack_enc_begin(&h->enc, &w->q, s->id, buf, cap, q->p ? q->p + q->n : NULL, q->cap - q->n);
+    q->n += w->q.ins_len;
+}
+/* False: it does not fit. id, flags: see vt__hpack_put. Names are in lower case; those of HTTP/1.1's connections are not sent. */
+static VT__UNUSED bool vt__h3_head_field(vt__h3_head *w, int id, vt_str name, vt_str value, unsigned flags) {
+    size_t before = w->q.ins_len;
+    bool ok = vt__qpack_put(&w->q, id, name, value, flags);
+    w->h->pipes[VT__H3_ENCODER].n += w->q.ins_len - before;
+    return ok;
+}
+/* The number of bytes of the head's frame, and the first one of them. With VT__H3_FIN the caller ends the stream behind them. */
+static VT__UNUSED size_t vt__h3_head_end(vt__h3_head *w, uint8_t **frame) {
+    uint8_t *section, head[1 + VT__H3_INT_MAX];
+    size_t n = vt__qpack_enc_end(&w->q, &section),
+           k = (size_t)(vt__h3_put(vt__h3_put(head, VT__H3_T_HEADERS), n) - head);
+    *frame = memcpy(section - k, head, k);
+    if (w->how & VT__H3_FIN) w->s->ended |= VT__H3_LOCAL;
+    return n + k;
+}
+/* The head of a frame of n bytes of data, which follow it: its size. `fin`: the caller ends the stream behind them. */
+static VT__UNUSED size_t vt__h3_put_data(vt__h3_stream *s, size_t n, bool fin,
+                                         uint8_t out[1 + VT__H3_INT_MAX]) {
+    if (fin) s->ended |= VT__H3_LOCAL;
+    return (size_t)(vt__h3_put(vt__h3_put(out, VT__H3_T_DATA), n) - out);
+}
+/* A client has another opinion of its request's priority, as text (RFC 9218 4) of up to VT__H3_TEXT bytes: 0 or < 0. */
+static VT__UNUSED int vt__h3_put_priority(vt__h3 *h, const vt__h3_stream *s, vt_str priority) {
+    uint8_t id[VT__H3_INT_MAX], *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 5 + VT__H3_INT_MAX + priority.len);
+    if (!p) return h->err;
+    size_t n = (size_t)(vt__h3_put(id, s->id) - id);
+    p = vt__h3_put(vt__h3_put(p, VT__H3_T_PRIORITY_UPDATE), n + priority.len);
+    memcpy(p, id, n);
+    memcpy(p + n, priority.ptr, priority.len);
+    vt__h3_pipe_add(h, VT__H3_CONTROL, p + n + priority.len);
+    return 0;
+}
+
+#endif /* VTHTTP_H3 */
 #endif /* VTHTTP_HTTP */
 
 #if VTHTTP_HTTP && VTHTTP_CLIENT
@@ -8419,7 +13375,7 @@ static void vt__poll_fdw_put(vt__poll_fdws *of, vt__poll_fdw *f) {
  *
  * A domain has a lock, and its driver holds it except while vthreads run. Thus there are two moments: with the lock free
  * anybody may take the domain over, since its driver is out among the vthreads; and with it taken nobody may. What
- * vthreads do to something of the domain they do under the lock as well.
+ * vthreads do to something of the domain they do under the lock as well, or have the driver do it (vt__sched_at).
  *
  * A vthread is pinned, so whoever ends its wait only puts it into its thread's queue: a wake-up cannot overtake the
  * park. Each wait has one owner: what is waited for (see vt__poll_event, vt__waiter). Time-outs and cancels are carried
@@ -8883,29 +13839,21 @@ static VT__UNUSED void vt__sched_want_room(void (*room)(void)) {
     __atomic_store_n(&vt__sched_g.credit_batch, room ? 0 : vt__sched_g.credit_full, __ATOMIC_SEQ_CST);
 }
 
-/* A vthread's start that needs no memory, embedded in what it is for: vt__sched_admit, then vt__sched_submit; again and
- * again. Its cancel is asked for on its own thread only. */
-typedef struct vt__start {
-    vt_task task;
-    vt_fn *fn;
-    void *arg;
-} vt__start;
-static VT__UNUSED void vt__sched_start_init(vt__start *s, vt_fn *fn, void *arg, const char *site) {
-    memset(s, 0, sizeof *s);
-    s->fn = fn;
-    s->arg = arg;
-    s->task.site = site;
-    s->task.flags = VT__TASK_EMBEDDED | VT__TASK_DETACHED | VT__TASK_ANY;
+/* A task that needs no memory, embedded in what it is for: vt__sched_admit, then vt__sched_submit; again and again. Its cancel
+ * is asked for on its own thread only. */
+static VT__UNUSED void vt__sched_embed(vt_task *t, vt_fn *fn, void *arg, const char *site) {
+    memset(t, 0, sizeof *t);
+    t->fn = fn;
+    t->arg = arg;
+    t->site = site;
+    t->flags = VT__TASK_EMBEDDED | VT__TASK_DETACHED | VT__TASK_ANY;
 }
 static VT__UNUSED int vt__sched_admit(void) { return vt__sched_credit_take(vt__sched_tls); }
 /* Queues unstarted work in `dom`; an idle worker may take it. From then on it belongs to whoever runs it. */
-static VT__UNUSED void vt__sched_submit(vt__dom *dom, vt__start *s) {
+static VT__UNUSED void vt__sched_submit(vt__dom *dom, vt_task *t) {
     uint32_t keep = VT__TASK_EMBEDDED | VT__TASK_DETACHED | VT__TASK_ANY;
-    vt_task *t = &s->task;
     __atomic_fetch_and(&t->flags, keep, __ATOMIC_ACQ_REL);
     t->node.result = VT__SCHED_NEW;
-    t->fn = s->fn;
-    t->arg = s->arg;
     vt__plat_count(&vt__sched_tls->spawned, 1);
     if (vt__sched_g.fixed) vt__sched_run_push(vt__sched_tls, &t->node); /* nobody else could take it */
     else vt__sched_any_push(dom, t, t, 1);
@@ -9225,6 +14173,37 @@ static VT__NOINLINE int vt__sched_park_slow(vt__vth *v, bool (*abort)(vt__vth *)
 static VT__NOINLINE int vt__sched_park(vt__vth *v, bool (*abort)(vt__vth *), int64_t due) {
     if (v->slow || (due && !vt__timer_before(&v->timer, due))) return vt__sched_park_slow(v, abort, due);
     return vt__sched_wait(v->thr, v, abort, due);
+}
+
+/* What is done in a domain by who drives it, for a vthread that waits meanwhile. */
+typedef struct vt__errand {
+    vt__msg msg;
+    vt__vth *v;
+    bool (*fn)(void *arg);
+    void *arg;
+    bool result;
+} vt__errand;
+static void vt__sched_errand(vt__dom *dom, vt__msg *m) {
+    vt__errand *e = VT__CONTAINER(m, vt__errand, msg);
+    (void)dom;
+    e->result = e->fn(e->arg);
+    vt__sched_ready(e->v);
+}
+static VT__NOINLINE bool vt__sched_send_errand(vt__dom *d, bool (*fn)(void *arg), void *arg) {
+    vt__errand e = {.msg = {.fn = vt__sched_errand}, .v = vt__sched_tls->cur, .fn = fn, .arg = arg};
+    vt__sched_post(d, &e.msg);
+    (void)vt__sched_park(e.v, NULL, 0);
+    return e.result;
+}
+/* fn(arg) under the domain's lock, without parking. Where another thread drives the domain, it does that: this one, which has
+ * lost it, may have burnt CPU and be ahead of its share, and with the lock in its hand would keep all of the domain waiting
+ * for its next turn. By a vthread. */
+VT__INLINE bool vt__sched_at(vt__dom *d, bool (*fn)(void *arg), void *arg) {
+    if (VT__UNLIKELY(vt__sched_driver(d) != vt__sched_tls)) return vt__sched_send_errand(d, fn, arg);
+    vt__sched_dom_lock(d);
+    bool r = fn(arg);
+    vt__sched_dom_unlock(d);
+    return r;
 }
 
 /* For waits that time, deadline or cancel alone end. Each kind of wait has an abort of its own, even where they would
@@ -12082,6 +17061,356 @@ VT_API int vt_wait_fd(int fd, int events, int64_t until) {
     vt__poll_fdw_put(of, f);
     return r;
 }
+
+#if VTHTTP_H3
+#if !defined(__linux__)
+#error "VTHTTP_H3=1 is for Linux"
+#endif
+/*==============================================================================
+ * MARK: - @udp     UDP sockets: batches of datagrams in and out (VTHTTP_H3)
+ * uses:   @plat @mem
+ * test:   tests/test_udp.c
+ *
+ * A datagram costs the kernel more than us, so many go by one call: recvmmsg of messages that GRO has put together from
+ * datagrams of one sender, and trains of datagrams of one size, which GSO takes apart as late as may be. Where a kernel or a device
+ * has no GSO, sendmmsg sends the train. With each datagram comes the local address (a server answers from that one) and what ECN
+ * says. Nothing parks here; whoever calls waits for the descriptor.
+ *
+ * Datagrams are never cut into fragments (IP_PMTUDISC_PROBE), and what ICMP says about sizes is not believed: @quic probes.
+ *============================================================================*/
+#ifndef IP_RECVTOS
+#define IP_RECVTOS 13
+#endif
+#ifndef IPV6_RECVPKTINFO
+#define IPV6_RECVPKTINFO 49
+#define IPV6_PKTINFO 50
+#endif
+#ifndef IPV6_RECVTCLASS
+#define IPV6_RECVTCLASS 66
+#define IPV6_TCLASS 67
+#endif
+#ifndef SO_RXQ_OVFL
+#define SO_RXQ_OVFL 40
+#endif
+#ifndef SO_RCVBUFFORCE
+#define SO_SNDBUFFORCE 32
+#define SO_RCVBUFFORCE 33
+#endif
+enum { VT__UDP_SOL = 17, VT__UDP_SEGMENT = 103, VT__UDP_GRO = 104, VT__UDP_MTU4 = 10, VT__UDP_MTU6 = 23 };
+enum { VT__UDP_PROBE = 3 }; /* IP_PMTUDISC_PROBE */
+/* What an address is: one of IPv4 as ::ffff:a.b.c.d. Equal ones have equal bytes. */
+typedef struct vt__udp_addr {
+    uint8_t ip[16];
+    uint32_t scope; /* of link-local ones: the interface */
+    uint16_t port, zero;
+} vt__udp_addr;
+static const uint8_t vt__udp_mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+struct vt__udp_pktinfo4 {
+    int interface;
+    uint8_t local[4], to[4];
+};
+struct vt__udp_pktinfo6 {
+    uint8_t to[16];
+    int interface;
+};
+VT__INLINE bool vt__udp_is_v4(const vt__udp_addr *a) { return memcmp(a->ip, vt__udp_mapped, 12) == 0; }
+VT__INLINE bool vt__udp_is_local(const uint8_t ip[16]) { return ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80; }
+static void vt__udp_set4(vt__udp_addr *a, const uint8_t ip[4]) {
+    memcpy(a->ip, vt__udp_mapped, 12);
+    memcpy(a->ip + 12, ip, 4);
+}
+/* Of AF_INET or AF_INET6. */
+static VT__UNUSED void vt__udp_addr_from(vt__udp_addr *a, const struct sockaddr *sa) {
+    memset(a, 0, sizeof *a);
+    if (sa->sa_family == AF_INET) {
+        const struct sockaddr_in *in = (const void *)sa;
+        vt__udp_set4(a, (const uint8_t *)&in->sin_addr);
+        a->port = ntohs(in->sin_port);
+        return;
+    }
+    const struct sockaddr_in6 *in = (const void *)sa;
+    memcpy(a->ip, &in->sin6_addr, 16);
+    a->port = ntohs(in->sin6_port);
+    if (vt__udp_is_local(a->ip)) a->scope = in->sin6_scope_id;
+}
+/* For a socket of that family; one of AF_INET is only asked for addresses of IPv4. */
+static VT__UNUSED socklen_t vt__udp_addr_to(const vt__udp_addr *a, int family, struct sockaddr_in6 *out) {
+    memset(out, 0, sizeof *out);
+    if (family == AF_INET) {
+        struct sockaddr_in *in = (void *)out;
+        in->sin_family = AF_INET;
+        in->sin_port = htons(a->port);
+        memcpy(&in->sin_addr, a->ip + 12, 4);
+        return sizeof *in;
+    }
+    out->sin6_family = AF_INET6;
+    out->sin6_port = htons(a->port);
+    memcpy(&out->sin6_addr, a->ip, 16);
+    out->sin6_scope_id = a->scope;
+    return sizeof *out;
+}
+
+/* ---- sockets ---- */
+typedef struct vt__udp_cfg {
+    int rcvbuf, sndbuf; /* bytes of the kernel's; 0: 4 MiB */
+    bool reuse_port;    /* SO_REUSEPORT */
+    bool v6_only;       /* of AF_INET6: not for IPv4 as well */
+    bool no_gso, no_gro;
+} vt__udp_cfg;
+typedef struct vt__udp {
+    int fd, family;
+    bool gso;
+    uint16_t port; /* this end's */
+    uint32_t lost; /* datagrams that found no room in the socket, as far as later ones have told */
+} vt__udp;
+static int vt__udp_set(int fd, int level, int opt, int value) {
+    return vt__plat_setsockopt(fd, level, opt, &value, sizeof value);
+}
+static void vt__udp_set_room(int fd, int opt, int forced, int bytes) {
+    if (vt__udp_set(fd, SOL_SOCKET, forced, bytes) < 0) (void)vt__udp_set(fd, SOL_SOCKET, opt, bytes);
+}
+/* Of these no socket fails: a kernel without them tells less, or is slower. */
+static void vt__udp_set_all(vt__udp *u, const vt__udp_cfg *cfg) {
+    enum { ROOM = 4 << 20 };
+    bool v6 = u->family == AF_INET6;
+    vt__udp_set_room(u->fd, SO_RCVBUF, SO_RCVBUFFORCE, cfg->rcvbuf ? cfg->rcvbuf : ROOM);
+    vt__udp_set_room(u->fd, SO_SNDBUF, SO_SNDBUFFORCE, cfg->sndbuf ? cfg->sndbuf : ROOM);
+    (void)vt__udp_set(u->fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
+    (void)vt__udp_set(u->fd, IPPROTO_IP, IP_RECVTOS, 1); /* of AF_INET6 for IPv4 */
+    (void)vt__udp_set(u->fd, IPPROTO_IP, VT__UDP_MTU4, VT__UDP_PROBE);
+    if (v6) (void)vt__udp_set(u->fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+    if (v6) (void)vt__udp_set(u->fd, IPPROTO_IPV6, VT__UDP_MTU6, VT__UDP_PROBE);
+    if (!cfg->no_gro) (void)vt__udp_set(u->fd, VT__UDP_SOL, VT__UDP_GRO, 1);
+    u->gso = !cfg->no_gso;
+}
+static int vt__udp_bind(vt__udp *u, const struct sockaddr *sa, socklen_t len, const vt__udp_cfg *cfg) {
+    struct sockaddr_in6 name;
+    socklen_t n = sizeof name;
+    vt__udp_addr a;
+    bool v6 = u->family == AF_INET6;
+    int r = v6 ? vt__udp_set(u->fd, IPPROTO_IPV6, IPV6_V6ONLY, cfg->v6_only) : 0;
+    if (r == 0 && cfg->reuse_port) r = vt__udp_set(u->fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (r == 0 && v6) r = vt__udp_set(u->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+    else if (r == 0) r = vt__udp_set(u->fd, IPPROTO_IP, IP_PKTINFO, 1);
+    if (r == 0) r = vt__plat_bind(u->fd, sa, len);
+    if (r == 0) r = vt__plat_getsockname(u->fd, (struct sockaddr *)(void *)&name, &n);
+    if (r < 0) return r;
+    vt__udp_addr_from(&a, (struct sockaddr *)(void *)&name);
+    u->port = a.port;
+    return 0;
+}
+static VT__UNUSED void vt__udp_close(vt__udp *u) {
+    if (u->fd >= 0) (void)vt__plat_close(u->fd);
+    u->fd = -1;
+}
+/* A socket bound to that address of AF_INET or AF_INET6: 0, or -errno and there is none. */
+static VT__UNUSED int vt__udp_open(vt__udp *u, const struct sockaddr *sa, socklen_t len,
+                                   const vt__udp_cfg *cfg) {
+    *u = (vt__udp){.family = sa->sa_family, .fd = vt__plat_socket(sa->sa_family, SOCK_DGRAM)};
+    if (u->fd < 0) return u->fd;
+    vt__udp_set_all(u, cfg);
+    int r = vt__udp_bind(u, sa, len, cfg);
+    if (r < 0) vt__udp_close(u);
+    return r;
+}
+
+/* ---- in ---- */
+enum { VT__UDP_BATCH = 16, VT__UDP_ROOM = 65536, VT__UDP_CONTROL = 192 };
+typedef struct vt__udp_dgram {
+    uint8_t *p; /* may be written to; until the next vt__udp_recv */
+    size_t n;   /* may be 0 */
+    const vt__udp_addr *remote, *local;
+    uint8_t ecn; /* 0 to 3 */
+} vt__udp_dgram;
+/* A batch, of a worker. */
+typedef struct vt__udp_rx {
+    struct vt__plat_mmsg msgs[VT__UDP_BATCH];
+    struct iovec iov[VT__UDP_BATCH];
+    struct sockaddr_in6 names[VT__UDP_BATCH];
+    _Alignas(8) uint8_t control[VT__UDP_BATCH][VT__UDP_CONTROL];
+    uint8_t *room;    /* VT__UDP_ROOM for each */
+    unsigned n, next; /* messages; the first that was not looked at */
+    uint8_t *p;       /* what is left of the one before it */
+    size_t left, segment;
+    vt__udp_addr remote, local;
+    uint8_t ecn;
+    bool more; /* a datagram of it is there, of no bytes maybe */
+} vt__udp_rx;
+/* 0, or -ENOMEM. It takes 1 MiB, as far as it is used. */
+static VT__UNUSED int vt__udp_rx_init(vt__udp_rx *rx) {
+    memset(rx, 0, sizeof *rx);
+    rx->room = vt__mem_alloc((size_t)VT__UDP_BATCH * VT__UDP_ROOM);
+    return rx->room ? 0 : -ENOMEM;
+}
+static VT__UNUSED void vt__udp_rx_free(vt__udp_rx *rx) {
+    vt__mem_free(rx->room);
+    rx->room = NULL;
+}
+/* Takes a batch: how many messages, of one or more datagrams each; 0: there are none; -errno: what the network said about an
+ * earlier datagram (ECONNREFUSED and the like), once, or the socket is of no use. What was taken before is gone. */
+static VT__UNUSED int vt__udp_recv(vt__udp *u, vt__udp_rx *rx) {
+    int r;
+    for (size_t i = 0; i < VT__UDP_BATCH; i++) {
+        rx->iov[i] = (struct iovec){rx->room + i * VT__UDP_ROOM, VT__UDP_ROOM};
+        struct msghdr *m = &rx->msgs[i].hdr;
+        m->msg_name = &rx->names[i];
+        m->msg_namelen = sizeof rx->names[i];
+        m->msg_iov = &rx->iov[i];
+        m->msg_iovlen = 1;
+        m->msg_control = rx->control[i];
+        m->msg_controllen = VT__UDP_CONTROL;
+    }
+    rx->n = rx->next = 0;
+    rx->more = false;
+    do r = vt__plat_recvmmsg(u->fd, rx->msgs, VT__UDP_BATCH, 0);
+    while (r == -EINTR);
+    if (r > 0) rx->n = (unsigned)r;
+    return r == -EAGAIN ? 0 : r;
+}
+static void vt__udp_rx_control(vt__udp *u, vt__udp_rx *rx, struct cmsghdr *c) {
+    const uint8_t *data = CMSG_DATA(c);
+    int value = 0;
+    if (c->cmsg_len >= CMSG_LEN(sizeof value)) memcpy(&value, data, sizeof value);
+    if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) rx->ecn = *data & 3;
+    else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) rx->ecn = value & 3;
+    else if (c->cmsg_level == VT__UDP_SOL && c->cmsg_type == VT__UDP_GRO) rx->segment = (size_t)value;
+    else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) u->lost = (uint32_t)value;
+    else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+        struct vt__udp_pktinfo4 info;
+        memcpy(&info, data, sizeof info);
+        vt__udp_set4(&rx->local, info.local);
+    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+        struct vt__udp_pktinfo6 info;
+        memcpy(&info, data, sizeof info);
+        memcpy(rx->local.ip, info.to, 16);
+        if (vt__udp_is_local(info.to)) rx->local.scope = (uint32_t)info.interface;
+    }
+}
+/* The next message that is whole. */
+static bool vt__udp_rx_turn(vt__udp *u, vt__udp_rx *rx) {
+    while (rx->next < rx->n) {
+        struct vt__plat_mmsg *m = &rx->msgs[rx->next];
+        rx->p = rx->room + (size_t)rx->next++ * VT__UDP_ROOM;
+        if (m->hdr.msg_flags & MSG_TRUNC) continue;
+        rx->left = rx->segment = m->len;
+        rx->ecn = 0;
+        memset(&rx->local, 0, sizeof rx->local);
+        vt__udp_addr_from(&rx->remote, m->hdr.msg_name);
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(&m->hdr); c; c = CMSG_NXTHDR(&m->hdr, c))
+            vt__udp_rx_control(u, rx, c);
+        rx->local.port = u->port;
+        return true;
+    }
+    return false;
+}
+/* The next datagram of the batch; false: that was the last. Those of no bytes come as well: they are work, too. */
+static VT__UNUSED bool vt__udp_rx_next(vt__udp *u, vt__udp_rx *rx, vt__udp_dgram *d) {
+    if (!rx->more && !vt__udp_rx_turn(u, rx)) return false;
+    size_t n = rx->segment && rx->segment < rx->left ? rx->segment : rx->left;
+    *d = (vt__udp_dgram){rx->p, n, &rx->remote, &rx->local, rx->ecn};
+    rx->p += n;
+    rx->left -= n;
+    rx->more = rx->left > 0;
+    return true;
+}
+
+/* ---- out ---- */
+/* Datagrams to one peer: all but the last are `segment` bytes long, and that is not longer. */
+typedef struct vt__udp_train {
+    const uint8_t *p;
+    size_t n, segment;
+    const vt__udp_addr *remote, *local; /* local: NULL, or an IP of 0: the kernel's choice */
+    uint8_t ecn;
+} vt__udp_train;
+enum { VT__UDP_SEGMENTS = 64, VT__UDP_TRAIN = 65000, VT__UDP_SINGLES = 32 };
+typedef struct vt__udp_tx { /* what a train's messages have in common */
+    struct sockaddr_in6 name;
+    struct msghdr hdr;
+    _Alignas(8) uint8_t control[VT__UDP_CONTROL];
+} vt__udp_tx;
+static void vt__udp_tx_add(vt__udp_tx *tx, int level, int type, const void *data, size_t n) {
+    struct cmsghdr *c = (void *)(tx->control + tx->hdr.msg_controllen);
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = CMSG_LEN(n);
+    memcpy(CMSG_DATA(c), data, n);
+    tx->hdr.msg_control = tx->control;
+    tx->hdr.msg_controllen += CMSG_SPACE(n);
+}
+static void vt__udp_tx_source(vt__udp_tx *tx, int family, const vt__udp_addr *a) {
+    struct vt__udp_pktinfo4 v4 = {0, {0}, {0}};
+    struct vt__udp_pktinfo6 v6 = {{0}, (int)a->scope};
+    memcpy(v4.local, a->ip + 12, 4);
+    memcpy(v6.to, a->ip, 16);
+    if (family == AF_INET) vt__udp_tx_add(tx, IPPROTO_IP, IP_PKTINFO, &v4, sizeof v4);
+    else vt__udp_tx_add(tx, IPPROTO_IPV6, IPV6_PKTINFO, &v6, sizeof v6);
+}
+static void vt__udp_tx_init(vt__udp_tx *tx, const vt__udp *u, const vt__udp_train *t) {
+    static const vt__udp_addr any;
+    int ecn = t->ecn;
+    memset(tx, 0, sizeof *tx);
+    tx->hdr.msg_name = &tx->name;
+    tx->hdr.msg_namelen = vt__udp_addr_to(t->remote, u->family, &tx->name);
+    if (t->local && memcmp(t->local->ip, any.ip, 16) != 0) vt__udp_tx_source(tx, u->family, t->local);
+    if (!ecn) return;
+    if (vt__udp_is_v4(t->remote)) vt__udp_tx_add(tx, IPPROTO_IP, IP_TOS, &ecn, sizeof ecn);
+    else vt__udp_tx_add(tx, IPPROTO_IPV6, IPV6_TCLASS, &ecn, sizeof ecn);
+}
+/* By GSO, as much as goes at once: bytes, or -errno. */
+static ssize_t vt__udp_send_train(const vt__udp *u, const vt__udp_train *t, const vt__udp_tx *common,
+                                  size_t from) {
+    vt__udp_tx tx = *common;
+    size_t most = VT__MIN(VT__UDP_SEGMENTS, VT__UDP_TRAIN / t->segment) * t->segment;
+    struct iovec iov = {(void *)(uintptr_t)(t->p + from), VT__MIN(t->n - from, most)};
+    uint16_t segment = (uint16_t)t->segment;
+    ssize_t r;
+    if (tx.hdr.msg_control) tx.hdr.msg_control = tx.control;
+    tx.hdr.msg_name = &tx.name;
+    tx.hdr.msg_iov = &iov;
+    tx.hdr.msg_iovlen = 1;
+    vt__udp_tx_add(&tx, VT__UDP_SOL, VT__UDP_SEGMENT, &segment, sizeof segment);
+    do r = vt__plat_sendmsg(u->fd, &tx.hdr, MSG_NOSIGNAL);
+    while (r == -EINTR);
+    return r < 0 ? r : (ssize_t)iov.iov_len;
+}
+/* One by one, as many as go at once: bytes, or -errno. */
+static ssize_t vt__udp_send_singles(const vt__udp *u, const vt__udp_train *t, const vt__udp_tx *common,
+                                    size_t from) {
+    struct vt__plat_mmsg msgs[VT__UDP_SINGLES];
+    struct iovec iov[VT__UDP_SINGLES];
+    unsigned n = 0;
+    int r;
+    for (size_t at = from; at < t->n && n < VT__UDP_SINGLES; at += t->segment, n++) {
+        iov[n] = (struct iovec){(void *)(uintptr_t)(t->p + at), VT__MIN(t->n - at, t->segment)};
+        msgs[n] = (struct vt__plat_mmsg){.hdr = common->hdr};
+        msgs[n].hdr.msg_iov = &iov[n];
+        msgs[n].hdr.msg_iovlen = 1;
+    }
+    do r = vt__plat_sendmmsg(u->fd, msgs, n, MSG_NOSIGNAL);
+    while (r == -EINTR);
+    return r < 0 ? r : (ssize_t)VT__MIN((size_t)r * t->segment, t->n - from);
+}
+/* Sends a train; *sent: how many bytes of it are off. 0: all; -EAGAIN: the rest is to be sent when the descriptor is writable;
+ * -EMSGSIZE: the next datagram is too large for the way out; other errors: it cannot be sent, and may count as lost. A train that
+ * the kernel cannot take apart goes out in singles; if they go, so will later ones. */
+static VT__UNUSED int vt__udp_send(vt__udp *u, const vt__udp_train *t, size_t *sent) {
+    vt__udp_tx tx;
+    *sent = 0;
+    vt__udp_tx_init(&tx, u, t);
+    while (*sent < t->n) {
+        bool train = u->gso && t->n - *sent > t->segment && t->segment <= VT__UDP_TRAIN / 2;
+        ssize_t r = train ? vt__udp_send_train(u, t, &tx, *sent) : vt__udp_send_singles(u, t, &tx, *sent);
+        if (train && (r == -EINVAL || r == -EIO)) {
+            r = vt__udp_send_singles(u, t, &tx, *sent);
+            u->gso = r < 0;
+        }
+        if (r < 0) return (int)r;
+        *sent += (size_t)r;
+    }
+    return 0;
+}
+
+#endif /* VTHTTP_H3 */
 
 /*==============================================================================
  * MARK: - @unwind  return addresses of a stack, by unwind tables and frame pointers
@@ -17590,7 +22919,7 @@ static int vt__ossl_open(vt__ossl *o, vt__ossl_ctx *x, bool client) {
     o->client = client;
     if (client) SSL_set_connect_state(o->ssl);
     else SSL_set_accept_state(o->ssl);
-    return 0;
+    return ERR_peek_error() ? -ENOMEM : 0; /* from 3.2 on they can fail, and say so nowhere else */
 }
 static void vt__ossl_close(vt__ossl *o) {
     ERR_clear_error();
@@ -18149,6 +23478,10 @@ static int vt__ossl_info_cert(X509 *cert, vt__arena *a, vt_tls_info *out) {
     return out->subject && out->issuer && out->client_cert ? 0 : -ENOMEM;
 }
 /* The protocol that was agreed on; len 0: none. */
+/* A client's, in place of what its context says; as in vt__ossl_ctx. */
+static VT__UNUSED int vt__ossl_offer(vt__ossl *o, vt_str alpn) {
+    return SSL_set_alpn_protos(o->ssl, (const unsigned char *)alpn.ptr, (unsigned)alpn.len) ? -ENOMEM : 0;
+}
 static vt_str vt__ossl_alpn(const vt__ossl *o) {
     const unsigned char *p = NULL;
     unsigned n = 0;
@@ -18551,10 +23884,9 @@ static VT__UNUSED void vt__tls_trust_free(vt__tls_trust *x) {
     if (x) vt__ossl_unref(x);
 }
 /* Speaks TLS on a connected socket from here on, as a client that means `host`; parks until the handshake is over. x: made
- * by vt__ossl_ctx_client, one for many connections; the caller keeps its reference. port: as vt__ossl_expect. On an error the
- * connection is still
- * to be closed. errors: VT_ECERT, VT_ETLS, VT_EEOF, those of the socket, -ETIMEDOUT, -ECANCELED. */
-static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char *host, int port,
+ * by vt__ossl_ctx_client, one for many connections; the caller keeps its reference. port: as vt__ossl_expect. h2: offers
+ * HTTP/2 as well. On an error the connection is still to be closed. errors: VT_ECERT, VT_ETLS, VT_EEOF, those of the socket, -ETIMEDOUT, -ECANCELED. */
+static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char *host, int port, bool h2,
                                       int64_t until) {
     int64_t due;
     vt__vth *v = vt__sched_self();
@@ -18565,6 +23897,7 @@ static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char 
     c->ops = &vt__tls_ops;
     __atomic_fetch_add(&x->refs, 1, __ATOMIC_RELAXED);
     if ((r = vt__ossl_open(&t->o, x, true)) < 0 || (r = vt__ossl_expect(&t->o, host, port)) < 0) return r;
+    if (h2 && (r = vt__ossl_offer(&t->o, (vt_str){vt__tls_alpn_h2.ptr, 12})) < 0) return r;
     while ((r = vt__tls_go_on(c, t, until)) == VT__TLS_WAIT)
         if ((r = vt__io_wait(&c->pd, VT__PD_R, due)) < 0) return r;
     return r < 0 ? r : 0;
@@ -18598,7 +23931,7 @@ static int vt__tls_client(vt__conn *c, const vt_tls_client_cfg *g, const char *h
     if (n) memcpy(alpn + 1, g->alpn, n);
     int r = vt__block_call(vt__tls_ask_trust, &ask, &made, until);
     if (r < 0 || made < 0) return r < 0 ? r : made;
-    r = vt__tls_connect(c, ask.trust, host, 0, until);
+    r = vt__tls_connect(c, ask.trust, host, 0, false, until);
     vt__tls_trust_free(ask.trust);
     return r < 0 ? r : vt__tls_push_all(c, c->up, until); /* the server may be the first to speak */
 }
@@ -18689,9 +24022,9 @@ static VT__UNUSED int vt__tls_trust_new(vt__tls_trust **out, const vt_client_cfg
     return VT_ENOTLS;
 }
 static VT__UNUSED void vt__tls_trust_free(vt__tls_trust *x) { (void)x; }
-static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char *host, int port,
+static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char *host, int port, bool h2,
                                       int64_t until) {
-    (void)c, (void)x, (void)host, (void)port, (void)until;
+    (void)c, (void)x, (void)host, (void)port, (void)h2, (void)until;
     return VT_ENOTLS;
 }
 VT_API int vt_tls_client_take(vt_stream **out, vt_sock *s, const vt_tls_client_cfg *cfg, int64_t until) {
@@ -18706,9 +24039,2994 @@ VT_API int vt_tls_dial(vt_stream **out, const char *addr, const vt_tls_client_cf
 VT_API void vt_tls_close(vt_stream *st) { (void)st; }
 #endif
 
+#if VTHTTP_H3 && VTHTTP_TLS
+/*==============================================================================
+ * MARK: - @qsec    QUIC packet protection, by OpenSSL (VTHTTP_H3)
+ * uses:   @plat
+ * test:   tests/test_qsec.c
+ *
+ * RFC 9001 5 and 6, RFC 9369 3.3, RFC 9000 8.1 and 10.3. Keys of one direction and one phase are an OpenSSL context that
+ * is keyed once: a packet costs the setting of its nonce. Header protection has a context of its own, as key updates do
+ * not change it, and masks a whole train of packets in one call. What is fetched from OpenSSL's providers is fetched
+ * once, or each context would look for it under a lock.
+ *
+ * Everything is derived by HMAC: each label asks for no more than one hash, so that an expansion is a single HMAC.
+ *
+ * Tokens and reset tokens need no table: they come from a master key that all workers, or processes, share. A token has a
+ * key of its own, made from the master and its salt, so that none wears out; what it is bound to (an address) is
+ * authenticated with it and not in it.
+ *============================================================================*/
+enum {
+    VT__QSEC_TAG = 16,
+    VT__QSEC_SAMPLE = 16,
+    VT__QSEC_IV = 12,
+    VT__QSEC_SECRET_MAX = 48,
+    VT__QSEC_RESET = 16,
+    VT__QSEC_CID_MAX = 20,
+    VT__QSEC_SALT = 16,
+    VT__QSEC_TOKEN_HEAD = 1 + VT__QSEC_SALT,
+    VT__QSEC_TOKEN_TEXT = 8 + 1 + VT__QSEC_CID_MAX,
+    VT__QSEC_TOKEN_MAX = VT__QSEC_TOKEN_HEAD + VT__QSEC_TOKEN_TEXT + VT__QSEC_TAG
+};
+/* Versions of QUIC, and TLS 1.3's own records, which are protected in the same way by other labels. */
+#define VT__QSEC_TLS13 UINT32_C(0)
+#define VT__QSEC_V1 UINT32_C(1)
+#define VT__QSEC_V2 UINT32_C(0x6b3343cf)
+
+enum vt__qsec_aead { VT__QSEC_AES128, VT__QSEC_AES256, VT__QSEC_CHACHA, VT__QSEC_AEADS };
+enum vt__qsec_kind { VT__QSEC_TOKEN_RETRY = 1, VT__QSEC_TOKEN_NEW = 2 };
+
+typedef struct vt__qsec_secret {
+    uint8_t aead, len; /* enum vt__qsec_aead; of its hash */
+    uint8_t b[VT__QSEC_SECRET_MAX];
+} vt__qsec_secret;
+
+/* RFC 9001 6.6: packets that one key may seal, and forged ones that a connection may see. */
+typedef struct vt__qsec_limits {
+    uint64_t seal, forged;
+} vt__qsec_limits;
+
+/* Of one direction and key phase; zeroed: none. */
+typedef struct vt__qsec_keys {
+    EVP_CIPHER_CTX *ctx;    /* NULL: there are none */
+    uint64_t used;          /* packets sealed */
+    vt__qsec_secret secret; /* what these, and the next ones, come from */
+    uint8_t iv[VT__QSEC_IV];
+    bool seal;
+} vt__qsec_keys;
+
+/* Header protection; zeroed: none. */
+typedef struct vt__qsec_hp {
+    EVP_CIPHER_CTX *ctx;
+    uint8_t aead;
+} vt__qsec_hp;
+
+/* What an endpoint's tokens come from. It does not change once made: any thread. */
+typedef struct vt__qsec_vault {
+    uint8_t token[32], reset[32];
+} vt__qsec_vault;
+
+/* An address token: what proves that a client receives at its address. */
+typedef struct vt__qsec_token {
+    uint8_t kind;      /* enum vt__qsec_kind */
+    uint8_t odcid_len; /* with RETRY: the DCID of the client's first Initial */
+    uint8_t odcid[VT__QSEC_CID_MAX];
+    int64_t born; /* ns */
+} vt__qsec_token;
+
+/*--- what is fetched once ---*/
+typedef struct vt__qsec_kit {
+    EVP_CIPHER *aead[VT__QSEC_AEADS], *hp[VT__QSEC_AEADS];
+    EVP_MD *sha256, *sha384;
+} vt__qsec_kit;
+static struct {
+    uint32_t spin;
+    bool ok;
+    vt__qsec_kit kit;
+} vt__qsec_g;
+
+/* What is still missing is tried again by the next caller. */
+static bool vt__qsec_begin(vt__qsec_kit *k) {
+    static const char *const aead[] = {"AES-128-GCM", "AES-256-GCM", "ChaCha20-Poly1305"};
+    static const char *const hp[] = {"AES-128-ECB", "AES-256-ECB", "ChaCha20"};
+    bool ok = (k->sha256 || (k->sha256 = EVP_MD_fetch(NULL, "SHA2-256", NULL)) != NULL) &&
+              (k->sha384 || (k->sha384 = EVP_MD_fetch(NULL, "SHA2-384", NULL)) != NULL);
+    for (int i = 0; i < VT__QSEC_AEADS && ok; i++)
+        ok = (k->aead[i] || (k->aead[i] = EVP_CIPHER_fetch(NULL, aead[i], NULL)) != NULL) &&
+             (k->hp[i] || (k->hp[i] = EVP_CIPHER_fetch(NULL, hp[i], NULL)) != NULL);
+    if (!ok) ERR_clear_error();
+    return ok;
+}
+/* NULL: OpenSSL is out of memory, or has not got what is needed. */
+static const vt__qsec_kit *vt__qsec_kit_get(void) {
+    if (__atomic_load_n(&vt__qsec_g.ok, __ATOMIC_ACQUIRE)) return &vt__qsec_g.kit;
+    vt__plat_spin_lock(&vt__qsec_g.spin);
+    bool ok = vt__qsec_g.ok || vt__qsec_begin(&vt__qsec_g.kit);
+    __atomic_store_n(&vt__qsec_g.ok, ok, __ATOMIC_RELEASE);
+    vt__plat_spin_unlock(&vt__qsec_g.spin);
+    return ok ? &vt__qsec_g.kit : NULL;
+}
+
+/*--- derivation ---*/
+/* RFC 2104; the key is no longer than a block. out: as long as the hash. */
+static int vt__qsec_hmac(const EVP_MD *md, const uint8_t *key, size_t key_len, const uint8_t *p, size_t n,
+                         uint8_t *out) {
+    uint8_t pad[128];
+    size_t block = (size_t)EVP_MD_get_block_size(md), hash = (size_t)EVP_MD_get_size(md);
+    EVP_MD_CTX *c = EVP_MD_CTX_new();
+    bool ok = c != NULL;
+    for (int outer = 0; outer < 2 && ok; outer++) {
+        memset(pad, outer ? 0x5c : 0x36, block);
+        for (size_t i = 0; i < key_len; i++) pad[i] ^= key[i];
+        ok = EVP_DigestInit_ex(c, md, NULL) == 1 && EVP_DigestUpdate(c, pad, block) == 1 &&
+             EVP_DigestUpdate(c, outer ? out : p, outer ? hash : n) == 1 &&
+             EVP_DigestFinal_ex(c, out, NULL) == 1;
+    }
+    OPENSSL_cleanse(pad, sizeof pad);
+    EVP_MD_CTX_free(c);
+    return ok ? 0 : -ENOMEM;
+}
+/* HKDF-Expand-Label (RFC 8446 7.1) without context; n is at most the hash's length. */
+static int vt__qsec_expand(const vt__qsec_secret *s, const char *label, uint8_t *out, size_t n) {
+    const vt__qsec_kit *kit = vt__qsec_kit_get();
+    uint8_t info[64] = {0, (uint8_t)n}, hash[VT__QSEC_SECRET_MAX];
+    if (!kit) return -ENOMEM;
+    int k = snprintf((char *)info + 3, sizeof info - 3, "tls13 %s", label);
+    info[2] = (uint8_t)k;
+    info[3 + k] = 0; /* no context */
+    info[4 + k] = 1; /* the first block, and the last */
+    int r = vt__qsec_hmac(s->len == 48 ? kit->sha384 : kit->sha256, s->b, s->len, info, (size_t)k + 5, hash);
+    if (r == 0) memcpy(out, hash, n);
+    OPENSSL_cleanse(hash, sizeof hash);
+    return r;
+}
+typedef struct vt__qsec_labels {
+    const char *key, *iv, *hp, *update;
+} vt__qsec_labels;
+static vt__qsec_labels vt__qsec_labels_of(uint32_t version) {
+    static const vt__qsec_labels tls = {"key", "iv", NULL, NULL},
+                                 v1 = {"quic key", "quic iv", "quic hp", "quic ku"},
+                                 v2 = {"quicv2 key", "quicv2 iv", "quicv2 hp", "quicv2 ku"};
+    return version == VT__QSEC_V2 ? v2 : version == VT__QSEC_TLS13 ? tls : v1;
+}
+static size_t vt__qsec_key_len(int aead) { return aead == VT__QSEC_AES128 ? 16 : 32; }
+
+/* RFC 9001 5.2: what both sides' Initial packets are protected with, from the DCID of the client's first one. */
+static VT__UNUSED int vt__qsec_initial(uint32_t version, const uint8_t *dcid, size_t n,
+                                       vt__qsec_secret *client, vt__qsec_secret *server) {
+    static const uint8_t v1[20] = {0x38, 0x76, 0x2c, 0xf7, 0xf5, 0x59, 0x34, 0xb3, 0x4d, 0x17,
+                                   0x9a, 0xe6, 0xa4, 0xc8, 0x0c, 0xad, 0xcc, 0xbb, 0x7f, 0x0a},
+                         v2[20] = {0x0d, 0xed, 0xe3, 0xde, 0xf7, 0x00, 0xa6, 0xdb, 0x81, 0x93,
+                                   0x81, 0xbe, 0x6e, 0x26, 0x9d, 0xcb, 0xf9, 0xbd, 0x2e, 0xd9};
+    const vt__qsec_kit *kit = vt__qsec_kit_get();
+    vt__qsec_secret both = {VT__QSEC_AES128, 32, {0}};
+    if (!kit) return -ENOMEM;
+    *client = *server = both;
+    int r = vt__qsec_hmac(kit->sha256, version == VT__QSEC_V2 ? v2 : v1, sizeof v1, dcid, n, both.b);
+    if (r == 0) r = vt__qsec_expand(&both, "client in", client->b, client->len);
+    if (r == 0) r = vt__qsec_expand(&both, "server in", server->b, server->len);
+    OPENSSL_cleanse(&both, sizeof both);
+    return r;
+}
+
+/*--- packets ---*/
+static VT__UNUSED bool vt__qsec_has(const vt__qsec_keys *k) { return k->ctx != NULL; }
+static VT__UNUSED void vt__qsec_keys_free(vt__qsec_keys *k) {
+    EVP_CIPHER_CTX_free(k->ctx);
+    OPENSSL_cleanse(k, sizeof *k);
+}
+/* A context for the cipher with that key; the one that *ctx is, when it has this cipher already: `same`. */
+static bool vt__qsec_key(EVP_CIPHER_CTX **ctx, bool same, const EVP_CIPHER *cipher, const uint8_t *key,
+                         bool seal) {
+    if (!*ctx) *ctx = EVP_CIPHER_CTX_new(), same = false;
+    return *ctx && EVP_CipherInit_ex(*ctx, same ? NULL : cipher, NULL, key, NULL, seal) == 1;
+}
+/* The keys that come from a secret: `seal` to protect with, else to open with. k is zeroed or has keys, whose context
+ * serves again. On an error there are none. */
+static VT__UNUSED int vt__qsec_keys_init(vt__qsec_keys *k, uint32_t version, const vt__qsec_secret *s,
+                                         bool seal) {
+    const vt__qsec_labels label = vt__qsec_labels_of(version);
+    uint8_t key[32];
+    bool same = k->secret.aead == s->aead;
+    if (&k->secret != s) k->secret = *s;
+    k->used = 0;
+    k->seal = seal;
+    int r = vt__qsec_expand(s, label.key, key, vt__qsec_key_len(s->aead));
+    if (r == 0) r = vt__qsec_expand(s, label.iv, k->iv, sizeof k->iv);
+    if (r == 0 && !vt__qsec_key(&k->ctx, same, vt__qsec_g.kit.aead[s->aead], key, seal)) r = -ENOMEM;
+    OPENSSL_cleanse(key, sizeof key);
+    if (r < 0) vt__qsec_keys_free(k);
+    return r;
+}
+/* RFC 9001 6.1: the keys of the next phase, in the same direction. next is zeroed or has keys; on an error it has none. */
+static VT__UNUSED int vt__qsec_keys_next(vt__qsec_keys *next, const vt__qsec_keys *k, uint32_t version) {
+    vt__qsec_secret s = k->secret;
+    int r = vt__qsec_expand(&k->secret, vt__qsec_labels_of(version).update, s.b, s.len);
+    if (r == 0) r = vt__qsec_keys_init(next, version, &s, k->seal);
+    else vt__qsec_keys_free(next);
+    OPENSSL_cleanse(&s, sizeof s);
+    return r;
+}
+static VT__UNUSED vt__qsec_limits vt__qsec_limits_of(int aead) {
+    static const vt__qsec_limits gcm = {UINT64_C(1) << 23, UINT64_C(1) << 52},
+                                 chacha = {UINT64_C(1) << 62, UINT64_C(1) << 36};
+    return aead == VT__QSEC_CHACHA ? chacha : gcm;
+}
+/* Sets the nonce of a packet and takes its head in. */
+VT__INLINE bool vt__qsec_aim(const vt__qsec_keys *k, uint64_t pn, const uint8_t *head, size_t head_len) {
+    uint8_t nonce[VT__QSEC_IV];
+    int n;
+    memcpy(nonce, k->iv, sizeof nonce);
+    for (int i = 0; i < 8; i++) nonce[VT__QSEC_IV - 1 - i] ^= (uint8_t)(pn >> 8 * i);
+    return EVP_CipherInit_ex(k->ctx, NULL, NULL, NULL, nonce, -1) == 1 &&
+           EVP_CipherUpdate(k->ctx, NULL, &n, head, (int)head_len) == 1;
+}
+/* Encrypts p in place and puts the tag behind it: room for VT__QSEC_TAG more is the caller's. head: before header
+ * protection. -ERANGE: these keys have sealed as many packets as they may. */
+static VT__UNUSED int vt__qsec_seal(vt__qsec_keys *k, uint64_t pn, const uint8_t *head, size_t head_len,
+                                    uint8_t *p, size_t n) {
+    int put;
+    if (k->used >= vt__qsec_limits_of(k->secret.aead).seal) return -ERANGE;
+    if (!vt__qsec_aim(k, pn, head, head_len) || EVP_CipherUpdate(k->ctx, p, &put, p, (int)n) != 1 ||
+        EVP_CipherFinal_ex(k->ctx, p + n, &put) != 1 ||
+        EVP_CIPHER_CTX_ctrl(k->ctx, EVP_CTRL_AEAD_GET_TAG, VT__QSEC_TAG, p + n) != 1) {
+        ERR_clear_error();
+        return VT_ETLS;
+    }
+    k->used++;
+    return 0;
+}
+/* Decrypts p, whose last VT__QSEC_TAG bytes are the tag, in place: how much text there is. -EBADMSG: it is not authentic,
+ * and what stands in p is anything. */
+static VT__UNUSED int vt__qsec_open(vt__qsec_keys *k, uint64_t pn, const uint8_t *head, size_t head_len,
+                                    uint8_t *p, size_t n) {
+    int put;
+    if (n < VT__QSEC_TAG) return -EBADMSG;
+    n -= VT__QSEC_TAG;
+    if (vt__qsec_aim(k, pn, head, head_len) && EVP_CipherUpdate(k->ctx, p, &put, p, (int)n) == 1 &&
+        EVP_CIPHER_CTX_ctrl(k->ctx, EVP_CTRL_AEAD_SET_TAG, VT__QSEC_TAG, p + n) == 1 &&
+        EVP_CipherFinal_ex(k->ctx, p + n, &put) == 1)
+        return (int)n;
+    ERR_clear_error();
+    return -EBADMSG;
+}
+
+/*--- header protection ---*/
+static VT__UNUSED void vt__qsec_hp_free(vt__qsec_hp *h) {
+    EVP_CIPHER_CTX_free(h->ctx);
+    memset(h, 0, sizeof *h);
+}
+/* h is zeroed or has a key; on an error it has none. */
+static VT__UNUSED int vt__qsec_hp_init(vt__qsec_hp *h, uint32_t version, const vt__qsec_secret *s) {
+    uint8_t key[32];
+    bool same = h->aead == s->aead;
+    h->aead = s->aead;
+    int r = vt__qsec_expand(s, vt__qsec_labels_of(version).hp, key, vt__qsec_key_len(s->aead));
+    if (r == 0 && !vt__qsec_key(&h->ctx, same, vt__qsec_g.kit.hp[s->aead], key, true)) r = -ENOMEM;
+    if (r == 0) EVP_CIPHER_CTX_set_padding(h->ctx, 0);
+    OPENSSL_cleanse(key, sizeof key);
+    if (r < 0) vt__qsec_hp_free(h);
+    return r;
+}
+/* The sample is the counter and nonce of a key stream (RFC 9001 5.4.4). */
+static bool vt__qsec_mask_chacha(vt__qsec_hp *h, const uint8_t *sample, uint8_t *mask) {
+    int put;
+    if (EVP_CipherInit_ex(h->ctx, NULL, NULL, NULL, sample, -1) != 1) return false;
+    memset(mask, 0, VT__QSEC_SAMPLE);
+    return EVP_CipherUpdate(h->ctx, mask, &put, mask, VT__QSEC_SAMPLE) == 1;
+}
+/* n samples in a row become n masks in a row, 16 bytes each, whose first five count; it may be the same memory. */
+static VT__UNUSED int vt__qsec_mask(vt__qsec_hp *h, const uint8_t *samples, size_t n, uint8_t *masks) {
+    int put;
+    bool ok = true;
+    if (h->aead != VT__QSEC_CHACHA)
+        ok = EVP_CipherUpdate(h->ctx, masks, &put, samples, (int)n * VT__QSEC_SAMPLE) == 1;
+    else
+        for (size_t i = 0; i < n && ok; i++)
+            ok = vt__qsec_mask_chacha(h, samples + i * VT__QSEC_SAMPLE, masks + i * VT__QSEC_SAMPLE);
+    if (ok) return 0;
+    ERR_clear_error();
+    return VT_ETLS;
+}
+
+/*--- Retry, tokens ---*/
+static VT__UNUSED bool vt__qsec_equal(const void *a, const void *b, size_t n) {
+    return CRYPTO_memcmp(a, b, n) == 0;
+}
+/* Keys that seal one text; there is no packet number. */
+static int vt__qsec_once(vt__qsec_keys *k, const uint8_t *key, const uint8_t *iv, bool seal) {
+    const vt__qsec_kit *kit = vt__qsec_kit_get();
+    memset(k, 0, sizeof *k);
+    k->secret.aead = VT__QSEC_AES128;
+    memcpy(k->iv, iv, sizeof k->iv);
+    if (kit && vt__qsec_key(&k->ctx, false, kit->aead[VT__QSEC_AES128], key, seal)) return 0;
+    vt__qsec_keys_free(k);
+    return -ENOMEM;
+}
+/* RFC 9001 5.8: the tag of a Retry packet, from what stands before it and the DCID that it answers. */
+static VT__UNUSED int vt__qsec_retry_tag(uint32_t version, const uint8_t *odcid, size_t n,
+                                         const uint8_t *packet, size_t len, uint8_t tag[VT__QSEC_TAG]) {
+    static const uint8_t v1[28] = {0xbe, 0x0c, 0x69, 0x0b, 0x9f, 0x66, 0x57, 0x5a, 0x1d, 0x76,
+                                   0x6b, 0x54, 0xe3, 0x68, 0xc8, 0x4e, 0x46, 0x15, 0x99, 0xd3,
+                                   0x5d, 0x63, 0x2b, 0xf2, 0x23, 0x98, 0x25, 0xbb},
+                         v2[28] = {0x8f, 0xb4, 0xb0, 0x1b, 0x56, 0xac, 0x48, 0xe2, 0x60, 0xfb,
+                                   0xcb, 0xce, 0xad, 0x7c, 0xcc, 0x92, 0xd8, 0x69, 0x69, 0xbc,
+                                   0x2d, 0x7c, 0x6d, 0x99, 0x90, 0xef, 0xb0, 0x4a};
+    const uint8_t *key = version == VT__QSEC_V2 ? v2 : v1;
+    uint8_t id[1 + VT__QSEC_CID_MAX] = {(uint8_t)n};
+    vt__qsec_keys k;
+    int put, r = vt__qsec_once(&k, key, key + 16, true);
+    if (r < 0) return r;
+    memcpy(id + 1, odcid, n);
+    bool ok = vt__qsec_aim(&k, 0, id, n + 1) && EVP_CipherUpdate(k.ctx, NULL, &put, packet, (int)len) == 1 &&
+              EVP_CipherFinal_ex(k.ctx, tag, &put) == 1 &&
+              EVP_CIPHER_CTX_ctrl(k.ctx, EVP_CTRL_AEAD_GET_TAG, VT__QSEC_TAG, tag) == 1;
+    vt__qsec_keys_free(&k);
+    if (!ok) ERR_clear_error();
+    return ok ? 0 : VT_ETLS;
+}
+/* master: 32 bytes that several processes have in common, or NULL: random ones. */
+static VT__UNUSED int vt__qsec_vault_init(vt__qsec_vault *v, const uint8_t *master) {
+    const vt__qsec_kit *kit = vt__qsec_kit_get();
+    uint8_t key[32];
+    if (!kit) return -ENOMEM;
+    if (master) memcpy(key, master, sizeof key);
+    else if (RAND_bytes(key, sizeof key) != 1) return VT_ETLS;
+    int r = vt__qsec_hmac(kit->sha256, key, sizeof key, (const uint8_t *)"token", 5, v->token);
+    if (r == 0) r = vt__qsec_hmac(kit->sha256, key, sizeof key, (const uint8_t *)"reset", 5, v->reset);
+    OPENSSL_cleanse(key, sizeof key);
+    return r;
+}
+static VT__UNUSED void vt__qsec_vault_free(vt__qsec_vault *v) { OPENSSL_cleanse(v, sizeof *v); }
+/* RFC 9000 10.3.2: the stateless reset token of a connection ID of ours. */
+static VT__UNUSED int vt__qsec_reset_token(const vt__qsec_vault *v, const uint8_t *cid, size_t n,
+                                           uint8_t out[VT__QSEC_RESET]) {
+    const vt__qsec_kit *kit = vt__qsec_kit_get();
+    uint8_t hash[32];
+    int r = kit ? vt__qsec_hmac(kit->sha256, v->reset, sizeof v->reset, cid, n, hash) : -ENOMEM;
+    if (r == 0) memcpy(out, hash, VT__QSEC_RESET);
+    return r;
+}
+/* The keys of the token that begins with `head`. */
+static int vt__qsec_token_keys(const vt__qsec_vault *v, const uint8_t *head, bool seal, vt__qsec_keys *k) {
+    const vt__qsec_kit *kit = vt__qsec_kit_get();
+    uint8_t hash[32];
+    int r = kit ? vt__qsec_hmac(kit->sha256, v->token, sizeof v->token, head, VT__QSEC_TOKEN_HEAD, hash)
+                : -ENOMEM;
+    if (r == 0) r = vt__qsec_once(k, hash, hash + 16, seal);
+    OPENSSL_cleanse(hash, sizeof hash);
+    return r;
+}
+/* What a token claims to be; 0: none of ours. */
+static VT__UNUSED int vt__qsec_token_kind(const uint8_t *p, size_t n) {
+    if (n < VT__QSEC_TOKEN_HEAD + 9 + VT__QSEC_TAG || n > VT__QSEC_TOKEN_MAX) return 0;
+    return p[0] == VT__QSEC_TOKEN_RETRY || p[0] == VT__QSEC_TOKEN_NEW ? p[0] : 0;
+}
+/* Writes a token, at most VT__QSEC_TOKEN_MAX bytes: its length. bind: without it the token is worth nothing; for RETRY the
+ * address, the port and the Retry's SCID, for NEW the address. */
+static VT__UNUSED int vt__qsec_token_seal(const vt__qsec_vault *v, const vt__qsec_token *t, const void *bind,
+                                          size_t bind_len, uint8_t *out) {
+    uint8_t *p = out + VT__QSEC_TOKEN_HEAD;
+    vt__qsec_keys k;
+    out[0] = t->kind;
+    if (RAND_bytes(out + 1, VT__QSEC_SALT) != 1) return VT_ETLS;
+    int r = vt__qsec_token_keys(v, out, true, &k);
+    if (r < 0) return r;
+    for (int i = 0; i < 8; i++) p[i] = (uint8_t)((uint64_t)t->born >> 8 * i);
+    p[8] = t->odcid_len;
+    memcpy(p + 9, t->odcid, t->odcid_len);
+    r = vt__qsec_seal(&k, 0, bind, bind_len, p, 9 + (size_t)t->odcid_len);
+    vt__qsec_keys_free(&k);
+    return r < 0 ? r : VT__QSEC_TOKEN_HEAD + 9 + t->odcid_len + VT__QSEC_TAG;
+}
+/* 1: the token is good; 0: forged, bound to something else, over `life` ns old, or not born yet. */
+static VT__UNUSED int vt__qsec_token_open(const vt__qsec_vault *v, const uint8_t *token, size_t n,
+                                          const void *bind, size_t bind_len, int64_t now, int64_t life,
+                                          vt__qsec_token *t) {
+    uint8_t p[VT__QSEC_TOKEN_TEXT + VT__QSEC_TAG];
+    vt__qsec_keys k;
+    uint64_t born = 0;
+    memset(t, 0, sizeof *t);
+    t->kind = (uint8_t)vt__qsec_token_kind(token, n);
+    if (!t->kind) return 0;
+    n -= VT__QSEC_TOKEN_HEAD;
+    memcpy(p, token + VT__QSEC_TOKEN_HEAD, n);
+    int r = vt__qsec_token_keys(v, token, false, &k);
+    if (r < 0) return r;
+    r = vt__qsec_open(&k, 0, bind, bind_len, p, n);
+    vt__qsec_keys_free(&k);
+    if (r < 0) return 0;
+    for (int i = 0; i < 8; i++) born |= (uint64_t)p[i] << 8 * i;
+    t->born = (int64_t)born;
+    t->odcid_len = p[8];
+    memcpy(t->odcid, p + 9, t->odcid_len);
+    return t->born <= now && now - t->born <= life;
+}
+
+/*==============================================================================
+ * MARK: - @qtls    QUIC's handshake, by OpenSSL (VTHTTP_H3)
+ * uses:   @plat @mem @uri @ossl @qsec
+ * test:   tests/test_qtls.c
+ *
+ * One TLS handshake without records (RFC 9001 4): handshake bytes in and out by encryption level, secrets out. It is a
+ * machine of @ossl's (contexts, certificates, tickets, sessions, errors, dear keys) with two backs:
+ *
+ * native   OpenSSL from 3.5.1 on has an interface for this. (3.5.0 can lose the transport parameters.)
+ * compat   Earlier ones have none, so that records are made up. Secrets are read from what OpenSSL logs for debuggers,
+ *          handshake messages from what it shows to observers before it encrypts them; what it writes then goes nowhere.
+ *          What comes in is put into records: plain ones for Initial, else encrypted with the peer's own secret, for
+ *          OpenSSL to decrypt. No 0-RTT: TLS wants EndOfEarlyData, which QUIC has not. A client gets its Handshake
+ *          secret no sooner than its Finished.
+ *
+ * What OpenSSL does not ask for is checked here: ALPN, transport parameters, the messages that may follow the handshake.
+ * The machine is given up once the handshake is confirmed, for it is 48 KB.
+ *============================================================================*/
+#if OPENSSL_VERSION_NUMBER >= 0x30500010L && !VTHTTP_QUIC_COMPAT
+#define VT__QTLS_NATIVE 1
+#include <openssl/core_dispatch.h>
+#else
+#define VT__QTLS_NATIVE 0
+#endif
+
+/* The levels are numbered as OpenSSL's. */
+enum vt__qtls_level { VT__QTLS_INITIAL, VT__QTLS_EARLY, VT__QTLS_HANDSHAKE, VT__QTLS_APP, VT__QTLS_LEVELS };
+enum vt__qtls_zero { VT__QTLS_NO_EARLY, VT__QTLS_OFFERED, VT__QTLS_ACCEPTED, VT__QTLS_REFUSED };
+enum {
+    VT__QTLS_DEAR = VT__OSSL_DEAR,
+    VT__QTLS_SECRETS = 8,
+    VT__QTLS_PARAMS = 0x39,                      /* the extension (RFC 9001 8.2) */
+    VT__QTLS_RECORD = 16384,                     /* bytes of the handshake in one */
+    VT__QTLS_RECORD_MORE = 5 + 1 + VT__QSEC_TAG, /* a record's head, its type, its tag */
+    VT__QTLS_OUT_MAX = 1 << 18,                  /* bytes of one level that wait to be taken */
+    VT__QTLS_EARLY_MAX = 64,                     /* what a ticket remembers of the server */
+    VT__QTLS_MESSAGE_MAX = 1 << 16,              /* of one after the handshake */
+    VT__QTLS_INTERNAL_ERROR = 0x1,               /* RFC 9000 20.1 */
+    VT__QTLS_PROTOCOL_VIOLATION = 0xa,
+    VT__QTLS_BUFFER_EXCEEDED = 0xd,
+    VT__QTLS_ALERT = 0x100
+};
+
+/* What it points to need not stay, but for `ctx` and `arg`. */
+typedef struct vt__qtls_cfg {
+    vt__ossl_ctx *ctx; /* the machine takes a reference of its own */
+    bool client;
+    const uint8_t *params; /* our transport parameters; copied. A server may give them later: on_params */
+    size_t params_len;
+    uint64_t (*on_params)(void *arg, const uint8_t *p, size_t n);
+    /* The peer's have come: within vt__qtls_recv or vt__qtls_go, on their OS thread, before a server's own are sent, so
+     * that it may call vt__qtls_params; again after a HelloRetryRequest. Returns 0, or the code to close with. What a
+     * client gets is not authenticated before `complete`. */
+    void *arg;
+    const char *host; /* a client: whom the certificate must name */
+    int port;         /* with it sessions are resumed, and kept; 0: not so */
+    /* Not NULL: 0-RTT, where the back can. A server: what must be the same as when the ticket was given, its limits, its
+     * settings; at most VT__QTLS_EARLY_MAX bytes, copied. A client: anything. */
+    const uint8_t *early;
+    size_t early_len;
+} vt__qtls_cfg;
+
+typedef struct vt__qtls_buf {
+    uint8_t *p;
+    size_t pos, len, cap;
+} vt__qtls_buf;
+typedef struct vt__qtls {
+    vt__ossl o; /* first: the BIO points to it. `in` is what of `record` is left to be read */
+    vt__qtls_cfg cfg;
+    uint64_t code;   /* what to close the connection with; 0: all is well */
+    const char *why; /* in words */
+    bool complete;   /* the handshake; a client's server is the one that it wants */
+    bool resumed;
+    int early;       /* enum vt__qtls_zero */
+    int alert;       /* that OpenSSL would send; -1: none */
+    int read, write; /* levels */
+    uint8_t *peer;   /* its transport parameters; NULL: not come yet */
+    size_t peer_len;
+    uint8_t *params; /* ours */
+    size_t params_len;
+    uint8_t context[VT__QTLS_EARLY_MAX]; /* cfg.early of a server */
+    uint8_t *record;
+    vt__qsec_keys back; /* compat: what is read is encrypted with */
+    uint8_t head[4];    /* of the message that the input is in, after the handshake */
+    size_t head_len, body_left;
+    vt__qtls_buf out[VT__QTLS_LEVELS];
+    int nsecrets, taken;
+    struct {
+        int level;
+        bool write;
+        vt__qsec_secret s;
+    } secrets[VT__QTLS_SECRETS];
+} vt__qtls;
+
+/*--- what both backs tell ---*/
+static vt__qtls *vt__qtls_of(SSL *s) { return BIO_get_data(SSL_get_rbio(s)); }
+/* The first reason stays. */
+static int vt__qtls_fail(vt__qtls *q, uint64_t code, const char *why) {
+    if (!q->code) q->code = code, q->why = why;
+    return -1;
+}
+static int vt__qtls_starved(vt__qtls *q) {
+    q->o.starved = true;
+    return vt__qtls_fail(q, VT__QTLS_INTERNAL_ERROR, "out of memory");
+}
+/* A copy in place of *to. */
+static bool vt__qtls_copy(uint8_t **to, size_t *len, const uint8_t *p, size_t n) {
+    uint8_t *copy = vt__mem_alloc(n + 1);
+    if (!copy) return false;
+    if (n) memcpy(copy, p, n);
+    vt__mem_free(*to);
+    *to = copy;
+    *len = n;
+    return true;
+}
+/* Handshake bytes to be sent at the level that is written to. */
+static int vt__qtls_put(vt__qtls *q, const void *p, size_t n) {
+    vt__qtls_buf *b = &q->out[q->write];
+    if (b->len + n > b->cap) {
+        size_t cap = VT__MAX(b->cap * 2, b->len + n);
+        uint8_t *more = b->len + n <= VT__QTLS_OUT_MAX ? vt__mem_realloc(b->p, cap) : NULL;
+        if (!more) return vt__qtls_starved(q);
+        b->p = more;
+        b->cap = cap;
+    }
+    memcpy(b->p + b->len, p, n);
+    b->len += n;
+    return 0;
+}
+static int vt__qtls_aead(const SSL_CIPHER *c) {
+    switch (c ? SSL_CIPHER_get_protocol_id(c) : 0) {
+    case 0x1301: return VT__QSEC_AES128;
+    case 0x1302: return VT__QSEC_AES256;
+    case 0x1303: return VT__QSEC_CHACHA;
+    default: return -1;
+    }
+}
+/* That of the session counts where nothing is agreed on yet: of 0-RTT. */
+static int vt__qtls_aead_of(const vt__qtls *q, int level) {
+    const SSL_CIPHER *c = level == VT__QTLS_EARLY ? NULL : SSL_get_pending_cipher(q->o.ssl);
+    const SSL_SESSION *s = SSL_get_session(q->o.ssl);
+    if (!c && level != VT__QTLS_EARLY) c = SSL_get_current_cipher(q->o.ssl);
+    if (!c && s) c = SSL_SESSION_get0_cipher(s);
+    return vt__qtls_aead(c);
+}
+/* A secret has come. CRYPTO frames follow the keys, but for those of 0-RTT, which has none. */
+static int vt__qtls_found(vt__qtls *q, int level, bool write, const uint8_t *p, size_t n) {
+    int aead = vt__qtls_aead_of(q, level);
+    if (aead < 0 || n > VT__QSEC_SECRET_MAX || q->nsecrets == VT__QTLS_SECRETS)
+        return vt__qtls_fail(q, VT__QTLS_INTERNAL_ERROR, "a secret without a use");
+    vt__qsec_secret *s = &q->secrets[q->nsecrets].s;
+    q->secrets[q->nsecrets].level = level;
+    q->secrets[q->nsecrets++].write = write;
+    s->aead = (uint8_t)aead;
+    s->len = (uint8_t)n;
+    memcpy(s->b, p, n);
+    if (level == VT__QTLS_EARLY) return 0;
+    if (write) q->write = level;
+    else q->read = level;
+    return 0;
+}
+static int vt__qtls_got_params(vt__qtls *q, const uint8_t *p, size_t n) {
+    if (!vt__qtls_copy(&q->peer, &q->peer_len, p, n)) return vt__qtls_starved(q);
+    uint64_t code = q->cfg.on_params ? q->cfg.on_params(q->cfg.arg, q->peer, n) : 0;
+    return code ? vt__qtls_fail(q, code, "transport parameters refused") : 0;
+}
+
+#if VT__QTLS_NATIVE
+/*--- the native back ---*/
+static int vt__qtls_on_send(SSL *s, const unsigned char *p, size_t n, size_t *taken, void *arg) {
+    (void)s;
+    if (vt__qtls_put(arg, p, n) < 0) return 0;
+    *taken = n;
+    return 1;
+}
+static int vt__qtls_on_recv(SSL *s, const unsigned char **p, size_t *n, void *arg) {
+    const vt__qtls *q = arg;
+    (void)s;
+    *p = (const unsigned char *)q->o.in;
+    *n = VT__MIN(q->o.in_len, (size_t)VT__QTLS_RECORD);
+    return 1;
+}
+static int vt__qtls_on_release(SSL *s, size_t n, void *arg) {
+    vt__qtls *q = arg;
+    (void)s;
+    q->o.in += n;
+    q->o.in_len -= n;
+    q->o.quiet += n;
+    return 1;
+}
+static int vt__qtls_on_secret(SSL *s, uint32_t level, int write, const unsigned char *p, size_t n,
+                              void *arg) {
+    (void)s;
+    return vt__qtls_found(arg, (int)level, write, p, n) == 0;
+}
+static int vt__qtls_on_params(SSL *s, const unsigned char *p, size_t n, void *arg) {
+    (void)s;
+    return vt__qtls_got_params(arg, p, n) == 0;
+}
+static int vt__qtls_on_alert(SSL *s, unsigned char code, void *arg) {
+    (void)s;
+    ((vt__qtls *)arg)->alert = code;
+    return 1;
+}
+static bool vt__qtls_back_ctx(SSL_CTX *ctx) {
+    (void)ctx;
+    return true;
+}
+/* The BIO is not read from: it leads from the SSL to the machine, so that it is put back where another was set. */
+static bool vt__qtls_back_open(vt__qtls *q) {
+#define VT__QTLS_FN(id, fn)                                                                                  \
+    { OSSL_FUNC_SSL_QUIC_TLS_##id, (void (*)(void))fn }
+    static const OSSL_DISPATCH calls[] = {VT__QTLS_FN(CRYPTO_SEND, vt__qtls_on_send),
+                                          VT__QTLS_FN(CRYPTO_RECV_RCD, vt__qtls_on_recv),
+                                          VT__QTLS_FN(CRYPTO_RELEASE_RCD, vt__qtls_on_release),
+                                          VT__QTLS_FN(YIELD_SECRET, vt__qtls_on_secret),
+                                          VT__QTLS_FN(GOT_TRANSPORT_PARAMS, vt__qtls_on_params),
+                                          VT__QTLS_FN(ALERT, vt__qtls_on_alert),
+                                          OSSL_DISPATCH_END};
+#undef VT__QTLS_FN
+    BIO *b = SSL_get_rbio(q->o.ssl);
+    BIO_up_ref(b);
+    bool ok = SSL_set_quic_tls_cbs(q->o.ssl, calls, q) == 1;
+    if (SSL_get_rbio(q->o.ssl) != b) SSL_set_bio(q->o.ssl, b, b);
+    else BIO_free(b); /* it failed early */
+    return ok;
+}
+static bool vt__qtls_back_params(vt__qtls *q) {
+    return SSL_set_quic_tls_transport_params(q->o.ssl, q->params, q->params_len) == 1;
+}
+/* OpenSSL 3.5 would offer 0-RTT a second time after a HelloRetryRequest, and take it that a new ticket allows what the
+ * old one did. What the old one allowed is forgotten once the server has answered. */
+static void vt__qtls_on_answer(int write, int version, int type, const void *p, size_t n, SSL *s, void *arg) {
+    (void)version, (void)arg;
+    if (write || type != SSL3_RT_HANDSHAKE || n == 0 || *(const uint8_t *)p != SSL3_MT_SERVER_HELLO) return;
+    SSL_SESSION_set_max_early_data(SSL_get_session(s), 0);
+}
+/* After the session: a client that has none to do it with offers nothing. */
+static void vt__qtls_back_early(vt__qtls *q) {
+    bool on = SSL_set_quic_tls_early_data_enabled(q->o.ssl, 1) == 1;
+    ERR_clear_error();
+    if (!on || !q->cfg.client) return;
+    q->early = VT__QTLS_OFFERED;
+    SSL_set_msg_callback(q->o.ssl, vt__qtls_on_answer);
+}
+/* Writes n bytes of the handshake as OpenSSL reads them: how many they become, at most VT__QTLS_RECORD_MORE more; < 0:
+ * out of memory. */
+static int vt__qtls_back_wrap(vt__qtls *q, int level, const uint8_t *p, size_t n, uint8_t *out) {
+    (void)q, (void)level;
+    memcpy(out, p, n);
+    return (int)n;
+}
+#else
+/*--- the compat back ---*/
+/* What is shown to observers: whole messages, and alerts. */
+static void vt__qtls_on_message(int write, int version, int type, const void *p, size_t n, SSL *s,
+                                void *arg) {
+    vt__qtls *q = arg;
+    (void)version, (void)s;
+    if (!write) return;
+    if (type == SSL3_RT_HANDSHAKE) (void)vt__qtls_put(q, p, n);
+    else if (type == SSL3_RT_ALERT && n == 2) q->alert = ((const uint8_t *)p)[1];
+}
+static size_t vt__qtls_unhex(const char *p, uint8_t *out, size_t max) {
+    size_t n = 0;
+    for (; n < max && p[0] && p[1]; p += 2) out[n++] = (uint8_t)(vt__uri_hex(p[0]) << 4 | vt__uri_hex(p[1]));
+    return n;
+}
+/* "LABEL random secret", the latter two in hexadecimal digits. */
+static void vt__qtls_on_keylog(const SSL *s, const char *line) {
+    static const struct {
+        const char *label;
+        bool server;
+        int level;
+    } labels[] = {{"CLIENT_HANDSHAKE_TRAFFIC_SECRET ", false, VT__QTLS_HANDSHAKE},
+                  {"SERVER_HANDSHAKE_TRAFFIC_SECRET ", true, VT__QTLS_HANDSHAKE},
+                  {"CLIENT_TRAFFIC_SECRET_0 ", false, VT__QTLS_APP},
+                  {"SERVER_TRAFFIC_SECRET_0 ", true, VT__QTLS_APP}};
+    vt__qtls *q = BIO_get_data(SSL_get_rbio(s));
+    const char *hex = strrchr(line, ' ');
+    uint8_t secret[VT__QSEC_SECRET_MAX];
+    for (size_t i = 0; i < VT__COUNT(labels) && hex; i++) {
+        if (strncmp(line, labels[i].label, strlen(labels[i].label)) != 0) continue;
+        bool write = labels[i].server != q->cfg.client;
+        size_t n = vt__qtls_unhex(hex + 1, secret, sizeof secret);
+        int r = vt__qtls_found(q, labels[i].level, write, secret, n);
+        if (r == 0 && !write &&
+            vt__qsec_keys_init(&q->back, VT__QSEC_TLS13, &q->secrets[q->nsecrets - 1].s, true) < 0)
+            (void)vt__qtls_starved(q);
+    }
+    OPENSSL_cleanse(secret, sizeof secret);
+}
+static int vt__qtls_on_add(SSL *s, unsigned type, unsigned context, const unsigned char **out, size_t *n,
+                           X509 *x, size_t i, int *alert, void *arg) {
+    const vt__qtls *q = vt__qtls_of(s);
+    (void)type, (void)context, (void)x, (void)i, (void)arg, (void)alert;
+    *out = q->params;
+    *n = q->params_len;
+    return 1;
+}
+static int vt__qtls_on_parse(SSL *s, unsigned type, unsigned context, const unsigned char *p, size_t n,
+                             X509 *x, size_t i, int *alert, void *arg) {
+    (void)type, (void)context, (void)x, (void)i, (void)arg;
+    if (vt__qtls_got_params(vt__qtls_of(s), p, n) == 0) return 1;
+    *alert = SSL_AD_ILLEGAL_PARAMETER;
+    return 0;
+}
+static bool vt__qtls_back_ctx(SSL_CTX *ctx) {
+    SSL_CTX_set_keylog_callback(ctx, vt__qtls_on_keylog);
+    SSL_CTX_set_max_early_data(ctx, 0);
+    return SSL_CTX_add_custom_ext(ctx, VT__QTLS_PARAMS,
+                                  SSL_EXT_CLIENT_HELLO | SSL_EXT_TLS1_3_ENCRYPTED_EXTENSIONS, vt__qtls_on_add,
+                                  NULL, NULL, vt__qtls_on_parse, NULL) == 1;
+}
+static bool vt__qtls_back_open(vt__qtls *q) {
+    BIO *nowhere = BIO_new(BIO_s_null());
+    if (!nowhere) return false;
+    SSL_set0_wbio(q->o.ssl, nowhere);
+    SSL_set_msg_callback(q->o.ssl, vt__qtls_on_message);
+    SSL_set_msg_callback_arg(q->o.ssl, q);
+    return true;
+}
+static bool vt__qtls_back_params(vt__qtls *q) {
+    (void)q;
+    return true;
+}
+static void vt__qtls_back_early(vt__qtls *q) { (void)q; }
+/* A record of TLS 1.3 (RFC 8446 5.1, 5.2). */
+static int vt__qtls_back_wrap(vt__qtls *q, int level, const uint8_t *p, size_t n, uint8_t *out) {
+    bool plain = level == VT__QTLS_INITIAL;
+    size_t len = plain ? n : n + 1 + VT__QSEC_TAG;
+    out[0] = plain ? SSL3_RT_HANDSHAKE : SSL3_RT_APPLICATION_DATA;
+    out[1] = out[2] = 3;
+    out[3] = (uint8_t)(len >> 8);
+    out[4] = (uint8_t)len;
+    memcpy(out + 5, p, n);
+    out[5 + n] = SSL3_RT_HANDSHAKE; /* behind the text, where it is encrypted */
+    if (!plain && vt__qsec_seal(&q->back, q->back.used, out, 5, out + 5, n + 1) < 0) return -1;
+    return (int)len + 5;
+}
+#endif
+
+/*--- the handshake ---*/
+/* What a client's first message must have. */
+static int vt__qtls_on_hello(SSL *s, int *alert, void *arg) {
+    const unsigned char *p;
+    size_t n;
+    vt__qtls *q = vt__qtls_of(s);
+    if (SSL_client_hello_get0_session_id(s, &p))
+        (void)vt__qtls_fail(q, VT__QTLS_PROTOCOL_VIOLATION, "a legacy session ID"); /* RFC 9001 8.4 */
+    else if (!SSL_client_hello_get0_ext(s, TLSEXT_TYPE_application_layer_protocol_negotiation, &p, &n))
+        (void)vt__qtls_fail(q, VT__QTLS_ALERT + SSL_AD_NO_APPLICATION_PROTOCOL, "no ALPN"); /* 8.1 */
+    else if (!SSL_client_hello_get0_ext(s, VT__QTLS_PARAMS, &p, &n))
+        (void)vt__qtls_fail(q, VT__QTLS_ALERT + SSL_AD_MISSING_EXTENSION,
+                            "no transport parameters"); /* 8.2 */
+    else return vt__ossl_on_hello(s, alert, arg);
+    return SSL_CLIENT_HELLO_ERROR;
+}
+/* A session remembers with what parameters 0-RTT may begin; RFC 9001 4.6.1. */
+static int vt__qtls_on_session(SSL *ssl, SSL_SESSION *s) {
+    vt__qtls *q = vt__qtls_of(ssl);
+    uint32_t early = SSL_SESSION_get_max_early_data(s);
+    if (early != 0 && early != UINT32_MAX)
+        (void)vt__qtls_fail(q, VT__QTLS_PROTOCOL_VIOLATION, "a ticket with a limit of early data");
+    else if (SSL_SESSION_set1_ticket_appdata(s, q->peer, q->peer_len) == 1)
+        return vt__ossl_on_session(ssl, s);
+    return 0;
+}
+static int vt__qtls_on_ticket_made(SSL *s, void *arg) {
+    const vt__qtls *q = vt__qtls_of(s);
+    (void)arg;
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(s), q->context, q->cfg.early_len);
+}
+static SSL_TICKET_RETURN vt__qtls_on_ticket_read(SSL *s, SSL_SESSION *ss, const unsigned char *name, size_t n,
+                                                 SSL_TICKET_STATUS status, void *arg) {
+    (void)s, (void)ss, (void)name, (void)n, (void)arg;
+    if (status == SSL_TICKET_SUCCESS) return SSL_TICKET_RETURN_USE;
+    if (status == SSL_TICKET_SUCCESS_RENEW) return SSL_TICKET_RETURN_USE_RENEW;
+    return SSL_TICKET_RETURN_IGNORE_RENEW;
+}
+/* Only what the server would promise today may have been promised then. */
+static int vt__qtls_on_early(SSL *s, void *arg) {
+    const vt__qtls *q = vt__qtls_of(s);
+    void *was = NULL;
+    size_t n = 0;
+    (void)arg;
+    return SSL_SESSION_get0_ticket_appdata(SSL_get_session(s), &was, &n) == 1 && n == q->cfg.early_len &&
+           memcmp(was, q->context, n) == 0;
+}
+/* What the connection ends with. */
+static int vt__qtls_end(vt__qtls *q) {
+    if (q->code == 0 && q->alert >= 0) {
+        (void)vt__qtls_fail(q, VT__QTLS_ALERT + (uint64_t)q->alert, SSL_alert_desc_string_long(q->alert));
+    } else if (q->code == 0 && q->o.err == -ENOMEM) (void)vt__qtls_starved(q);
+    else (void)vt__qtls_fail(q, VT__QTLS_ALERT + SSL_AD_INTERNAL_ERROR, "TLS failed");
+    if (!q->o.err) q->o.err = q->o.starved ? -ENOMEM : VT_ETLS;
+    ERR_clear_error();
+    return q->o.err;
+}
+static int vt__qtls_complete(vt__qtls *q) {
+    static const uint8_t how[] = {VT__QTLS_NO_EARLY, VT__QTLS_REFUSED,
+                                  VT__QTLS_ACCEPTED}; /* SSL_EARLY_DATA_x */
+    if (!q->peer)
+        return vt__qtls_fail(q, VT__QTLS_ALERT + SSL_AD_MISSING_EXTENSION, "no transport parameters");
+    if (vt__ossl_alpn(&q->o).len == 0)
+        return vt__qtls_fail(q, VT__QTLS_ALERT + SSL_AD_NO_APPLICATION_PROTOCOL, "no ALPN");
+    q->complete = true;
+    q->resumed = SSL_session_reused(q->o.ssl);
+    q->early = how[SSL_get_early_data_status(q->o.ssl)];
+    return 0;
+}
+/* Behind the handshake: tickets, which OpenSSL takes when it is asked for data. */
+static int vt__qtls_tickets(vt__qtls *q) {
+    char none;
+    int64_t r = q->o.in_len ? vt__ossl_read(&q->o, &none, 1) : -EAGAIN;
+    if (r == -EAGAIN) return 0;
+    if (q->alert < 0 && q->o.err == VT_ETLS)
+        return vt__qtls_fail(q, VT__QTLS_BUFFER_EXCEEDED, "too much behind the handshake");
+    return -1;
+}
+/* Goes on: also a client's first step, and what follows VT__QTLS_DEAR, on any OS thread. As vt__qtls_recv. */
+static VT__UNUSED int vt__qtls_go(vt__qtls *q) {
+    if (q->o.err) return q->o.err;
+    int r = q->complete ? 0 : vt__ossl_shake(&q->o);
+    /* A server that would read 0-RTT data stops behind its Finished, and says that it is through: on with it. */
+    if (r == 1 && !SSL_is_init_finished(q->o.ssl)) r = vt__ossl_shake(&q->o);
+    if (r == VT__QTLS_DEAR) return r;
+    if (r == 1) r = vt__qtls_complete(q);
+    if (r == 0 && q->complete) r = vt__qtls_tickets(q);
+    vt__mem_free(q->record);
+    q->record = NULL;
+    return r < 0 || q->code ? vt__qtls_end(q) : 0;
+}
+/* The messages that may follow the handshake: tickets to a client. Looked at here, since compat OpenSSL takes key updates
+ * (RFC 9001 6). */
+static int vt__qtls_after(vt__qtls *q, const uint8_t *p, size_t n) {
+    while (n > 0) {
+        if (q->body_left) {
+            size_t k = VT__MIN(n, q->body_left);
+            q->body_left -= k, p += k, n -= k;
+            continue;
+        }
+        q->head[q->head_len++] = *p++, n--;
+        if (q->head[0] == SSL3_MT_CERTIFICATE_REQUEST && q->cfg.client)
+            return vt__qtls_fail(q, VT__QTLS_PROTOCOL_VIOLATION, "certificate request behind the handshake");
+        if (q->head[0] != SSL3_MT_NEWSESSION_TICKET || !q->cfg.client)
+            return vt__qtls_fail(q, VT__QTLS_ALERT + SSL_AD_UNEXPECTED_MESSAGE,
+                                 "message behind the handshake");
+        if (q->head_len < sizeof q->head) continue;
+        q->head_len = 0;
+        q->body_left = (size_t)q->head[1] << 16 | (size_t)q->head[2] << 8 | q->head[3];
+        if (q->body_left > VT__QTLS_MESSAGE_MAX)
+            return vt__qtls_fail(q, VT__QTLS_BUFFER_EXCEEDED, "too long a ticket");
+    }
+    return 0;
+}
+/* Puts the bytes where OpenSSL reads. */
+static int vt__qtls_wrap(vt__qtls *q, int level, const uint8_t *p, size_t n) {
+    size_t records = n / VT__QTLS_RECORD + 1, have = 0;
+    q->record = vt__mem_alloc(n + records * VT__QTLS_RECORD_MORE);
+    if (!q->record) return vt__qtls_starved(q);
+    for (size_t k; n > 0; p += k, n -= k) {
+        k = VT__MIN(n, (size_t)VT__QTLS_RECORD);
+        int put = vt__qtls_back_wrap(q, level, p, k, q->record + have);
+        if (put < 0) return vt__qtls_starved(q);
+        have += (size_t)put;
+    }
+    q->o.in = (const char *)q->record;
+    q->o.in_len = have;
+    return 0;
+}
+/* Takes bytes of a level's CRYPTO stream, in order, cut anywhere. 0: go on. VT__QTLS_DEAR: they are taken; vt__qtls_go is to
+ * be called next, on whatever OS thread has time. < 0: an error for good, the connection is to be closed with q->code. */
+static VT__UNUSED int vt__qtls_recv(vt__qtls *q, int level, const uint8_t *p, size_t n) {
+    int r = 0;
+    if (q->o.err) return q->o.err;
+    if (n == 0) return 0;
+    if (q->complete) r = vt__qtls_after(q, p, n);
+    if (r == 0 && level != q->read) /* RFC 9001 4.1.3 */
+        r = vt__qtls_fail(q, VT__QTLS_PROTOCOL_VIOLATION, "CRYPTO of a level that is over");
+    if (r == 0) r = vt__qtls_wrap(q, level, p, n);
+    return r < 0 ? vt__qtls_end(q) : vt__qtls_go(q);
+}
+/* The next vt__qtls_recv may take longer than a hop to another OS thread (RSA keys): only a hint. */
+static VT__UNUSED bool vt__qtls_is_dear(const vt__qtls *q) { return q->o.dear && !q->complete; }
+
+/*--- what comes out ---*/
+/* 1: the next secret that is new, in the order in which they came; the caller wipes *out. 0: none. */
+static VT__UNUSED int vt__qtls_secret(vt__qtls *q, int *level, bool *write, vt__qsec_secret *out) {
+    if (q->taken == q->nsecrets) return 0;
+    *level = q->secrets[q->taken].level;
+    *write = q->secrets[q->taken].write;
+    *out = q->secrets[q->taken].s;
+    OPENSSL_cleanse(&q->secrets[q->taken++].s, sizeof *out);
+    return 1;
+}
+/* Bytes for a level's CRYPTO stream: how many. */
+static VT__UNUSED size_t vt__qtls_out(const vt__qtls *q, int level, const uint8_t **p) {
+    const vt__qtls_buf *b = &q->out[level];
+    *p = b->p ? b->p + b->pos : NULL;
+    return b->len - b->pos;
+}
+/* n of them have been copied. */
+static VT__UNUSED void vt__qtls_took(vt__qtls *q, int level, size_t n) {
+    vt__qtls_buf *b = &q->out[level];
+    b->pos += n;
+    if (b->pos < b->len) return;
+    vt__mem_free(b->p);
+    memset(b, 0, sizeof *b);
+}
+/* A client that offers 0-RTT: the transport parameters that its server had when it gave the session. 0: it offers none. */
+static VT__UNUSED size_t vt__qtls_remembered(const vt__qtls *q, const uint8_t **p) {
+    void *data = NULL;
+    size_t n = 0;
+    if (q->early != VT__QTLS_OFFERED ||
+        SSL_SESSION_get0_ticket_appdata(SSL_get_session(q->o.ssl), &data, &n) != 1)
+        return 0;
+    *p = data;
+    return n;
+}
+
+/*--- its beginning and end ---*/
+/* Sets our transport parameters, before they are sent. */
+static VT__UNUSED int vt__qtls_params(vt__qtls *q, const uint8_t *p, size_t n) {
+    if (!vt__qtls_copy(&q->params, &q->params_len, p, n)) return -ENOMEM;
+    return vt__qtls_back_params(q) ? 0 : VT_ESTATE;
+}
+static VT__UNUSED void vt__qtls_free(vt__qtls *q) {
+    if (!q) return;
+    if (q->o.ctx) vt__ossl_close(&q->o);
+    vt__qsec_keys_free(&q->back);
+    for (int i = 0; i < VT__QTLS_LEVELS; i++) vt__mem_free(q->out[i].p);
+    vt__mem_free(q->record);
+    vt__mem_free(q->peer);
+    vt__mem_free(q->params);
+    OPENSSL_cleanse(q, sizeof *q);
+    vt__mem_free(q);
+}
+static int vt__qtls_open(vt__qtls *q) {
+    const vt__qtls_cfg *c = &q->cfg;
+    int r = vt__ossl_open(&q->o, c->ctx, c->client);
+    if (r < 0) return r;
+    if (!vt__qtls_back_open(q)) return -ENOMEM;
+    if ((r = vt__qtls_params(q, c->params, c->params_len)) < 0) return r;
+    if (c->client && (r = vt__ossl_expect(&q->o, c->host, c->port)) < 0) return r;
+    if (c->early) vt__qtls_back_early(q);
+    return 0;
+}
+/* errors: -ENOMEM; -EINVAL a bad host, or too long an `early`. */
+static VT__UNUSED int vt__qtls_new(vt__qtls **out, const vt__qtls_cfg *cfg) {
+    vt__qtls *q = cfg->early_len > VT__QTLS_EARLY_MAX ? NULL : vt__mem_zalloc(sizeof *q);
+    if (!q) return cfg->early_len > VT__QTLS_EARLY_MAX ? -EINVAL : -ENOMEM;
+    __atomic_fetch_add(&cfg->ctx->refs, 1, __ATOMIC_RELAXED);
+    q->cfg = *cfg;
+    q->alert = -1;
+    if (cfg->early_len) memcpy(q->context, cfg->early, cfg->early_len);
+    int r = vt__qtls_open(q);
+    ERR_clear_error();
+    if (r == 0) *out = q;
+    else vt__qtls_free(q);
+    return r;
+}
+
+/*--- contexts ---*/
+static const char vt__qtls_suites[] =
+    "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+static int vt__qtls_ctx_both(vt__ossl_ctx *x, vt__ossl_text *t) {
+    SSL_CTX_clear_options(x->ctx, SSL_OP_ENABLE_MIDDLEBOX_COMPAT);
+    return vt__qtls_back_ctx(x->ctx) ? 0 : vt__ossl_fail(t, -ENOMEM, "out of memory");
+}
+/* Those of a list that can protect packets too: not CCM. "" when none is left. */
+static void vt__qtls_ciphers(const char *list, char *out, size_t cap) {
+    size_t n = 0;
+    *out = 0;
+    for (size_t k; *list; list += k + (list[k] == ':')) {
+        k = strcspn(list, ":");
+        if (n + k + 2 > cap) return;
+        snprintf(out + n, cap - n, "%s%.*s", n ? ":" : "", (int)k, list);
+        if (strstr(out + n, "_CCM")) out[n] = 0;
+        else n += strlen(out + n);
+    }
+}
+/* A context for QUIC of a TLS listener's configuration, beside that for TCP. keys: for tickets. alpn: as in
+ * vt__ossl_ctx. errors: as vt__ossl_ctx_server. */
+static VT__UNUSED int vt__qtls_ctx_server(vt__ossl_ctx **out, const vt_tls_cfg *c, vt__ossl_keys *keys,
+                                          vt_str alpn, vt__ossl_text *t) {
+    char suites[256];
+    vt_tls_cfg cfg = *c;
+    vt__ossl_ctx *x = NULL;
+    vt__qtls_ciphers(c->ciphersuites ? c->ciphersuites : vt__qtls_suites, suites, sizeof suites);
+    if (!*suites) return vt__ossl_fail(t, -EINVAL, "ciphersuites: none that QUIC can use");
+    cfg.min_version = 13;
+    cfg.ciphersuites = suites;
+    int r = vt__ossl_ctx_server(&x, &cfg, keys, alpn, t);
+    if (r < 0) return r;
+    SSL_CTX_set_client_hello_cb(x->ctx, vt__qtls_on_hello, NULL);
+    SSL_CTX_set_options(
+        x->ctx, SSL_OP_NO_ANTI_REPLAY); /* of one process; whoever serves 0-RTT takes care (RFC 8470) */
+    SSL_CTX_set_session_ticket_cb(x->ctx, vt__qtls_on_ticket_made, vt__qtls_on_ticket_read, NULL);
+    SSL_CTX_set_allow_early_data_cb(x->ctx, vt__qtls_on_early, NULL);
+    r = vt__qtls_ctx_both(x, t);
+    if (r == 0) *out = x;
+    else vt__ossl_unref(x);
+    return r;
+}
+/* The same for clients. */
+static VT__UNUSED int vt__qtls_ctx_client(vt__ossl_ctx **out, const vt__ossl_client *c, vt__ossl_text *t) {
+    vt__ossl_client cfg = *c;
+    vt__ossl_ctx *x = NULL;
+    cfg.min_version = 13;
+    int r = vt__ossl_ctx_client(&x, &cfg, t);
+    if (r < 0) return r;
+    SSL_CTX_sess_set_new_cb(x->ctx, vt__qtls_on_session);
+    if (SSL_CTX_set_ciphersuites(x->ctx, vt__qtls_suites) != 1)
+        r = vt__ossl_fail(t, -ENOMEM, "out of memory");
+    if (r == 0) r = vt__qtls_ctx_both(x, t);
+    if (r == 0) *out = x;
+    else vt__ossl_unref(x);
+    return r;
+}
+
+/*==============================================================================
+ * MARK: - @qcid    QUIC connection IDs: those given out and those of the peer (VTHTTP_H3)
+ * uses:   @plat @qpkt
+ * pure.   RFC 9000 5.1, 19.15, 19.16
+ * test:   tests/test_quic.c
+ *
+ * Both tables are of fixed size. What the peer may hold of ours is its limit or ours, whichever is lower; a retired ID is
+ * replaced at once. What we hold of the peer's is VT__QCID_MAX; an ID is used on one path only, so that paths cannot be
+ * told to be one connection. RETIRE_CONNECTION_ID frames that are owed or not acknowledged have as many places again twice:
+ * whoever makes them grow beyond that, by retire_prior_to or by never acknowledging, ends the connection.
+ *============================================================================*/
+enum { VT__QCID_MAX = 8, VT__QCID_LEN = 8, VT__QCID_TOKEN = 16, VT__QCID_RETIRES = 2 * VT__QCID_MAX };
+
+/* One that we gave out. */
+typedef struct vt__qcid_ours {
+    vt__qpkt_cid cid;
+    uint64_t seq;
+    uint8_t token[VT__QCID_TOKEN]; /* of a stateless reset */
+    bool owed;                     /* a NEW_CONNECTION_ID frame */
+} vt__qcid_ours;
+/* One that the peer gave out. */
+typedef struct vt__qcid_theirs {
+    vt__qpkt_cid cid;
+    uint64_t seq;
+    uint8_t token[VT__QCID_TOKEN];
+    bool has_token, used; /* used: on a path */
+} vt__qcid_theirs;
+typedef struct vt__qcid {
+    vt__qcid_ours ours[VT__QCID_MAX];
+    vt__qcid_theirs theirs[VT__QCID_MAX];
+    struct vt__qcid_retire {
+        uint64_t seq;
+        bool owed;
+    } retires[VT__QCID_RETIRES];
+    uint64_t next;                           /* sequence number of our next one */
+    uint64_t highest, seen;                  /* of the peer's sequence numbers; bit i: highest - i is known */
+    uint64_t retire_prior;                   /* the peer's */
+    uint8_t nours, ntheirs, nretires, limit; /* limit: of ours */
+} vt__qcid;
+
+/* ---- ours ---- */
+/* The next one, with place for its ID and its token, which the caller fills in; NULL: the peer holds as many as it may. */
+static VT__UNUSED vt__qcid_ours *vt__qcid_issue(vt__qcid *q) {
+    if (q->nours >= q->limit) return NULL;
+    vt__qcid_ours *o = &q->ours[q->nours++];
+    o->seq = q->next++;
+    o->owed = o->seq > 0; /* the first is in the head of our packets */
+    return o;
+}
+static VT__UNUSED vt__qcid_ours *vt__qcid_ours_of(vt__qcid *q, uint64_t seq) {
+    for (unsigned i = 0; i < q->nours; i++)
+        if (q->ours[i].seq == seq) return &q->ours[i];
+    return NULL;
+}
+static VT__UNUSED vt__qcid_ours *vt__qcid_ours_find(vt__qcid *q, const vt__qpkt_cid *cid) {
+    for (unsigned i = 0; i < q->nours; i++)
+        if (vt__qpkt_cid_eq(&q->ours[i].cid, cid)) return &q->ours[i];
+    return NULL;
+}
+/* The peer retires one, by a packet that came to `to`: 1 and which it was, 0: it is gone already, < 0. */
+static VT__UNUSED int vt__qcid_retired(vt__qcid *q, uint64_t seq, const vt__qpkt_cid *to,
+                                       vt__qpkt_cid *gone) {
+    if (seq >= q->next) return VT__QPKT_E_RETIRE;
+    vt__qcid_ours *o = vt__qcid_ours_of(q, seq);
+    if (!o) return 0;
+    if (vt__qpkt_cid_eq(&o->cid, to)) return VT__QPKT_E_RETIRE;
+    *gone = o->cid;
+    *o = q->ours[--q->nours];
+    return 1;
+}
+
+/* ---- theirs ---- */
+static VT__UNUSED vt__qcid_theirs *vt__qcid_theirs_of(vt__qcid *q, uint64_t seq) {
+    for (unsigned i = 0; i < q->ntheirs; i++)
+        if (q->theirs[i].seq == seq) return &q->theirs[i];
+    return NULL;
+}
+/* The first, from the head of a packet. Another one takes its place as long as it is the only one. */
+static VT__UNUSED vt__qcid_theirs *vt__qcid_first(vt__qcid *q, const vt__qpkt_cid *cid) {
+    vt__qcid_theirs *t = &q->theirs[0];
+    *t = (vt__qcid_theirs){.cid = *cid, .used = true};
+    q->ntheirs = 1;
+    q->seen = 1;
+    return t;
+}
+static int vt__qcid_owe_retire(vt__qcid *q, uint64_t seq) {
+    if (q->nretires == VT__QCID_RETIRES) return VT__QPKT_E_CIDS;
+    q->retires[q->nretires++] = (struct vt__qcid_retire){seq, true};
+    return 0;
+}
+/* Gives one back. */
+static VT__UNUSED int vt__qcid_drop(vt__qcid *q, uint64_t seq) {
+    vt__qcid_theirs *t = vt__qcid_theirs_of(q, seq);
+    if (!t) return 0;
+    *t = q->theirs[--q->ntheirs];
+    return vt__qcid_owe_retire(q, seq);
+}
+/* RETIRE_CONNECTION_ID was acknowledged, or (lost) has to be sent again. */
+static VT__UNUSED void vt__qcid_retire_done(vt__qcid *q, uint64_t seq, bool lost) {
+    for (unsigned i = 0; i < q->nretires; i++)
+        if (q->retires[i].seq == seq) {
+            q->retires[i].owed = true;
+            if (!lost) q->retires[i] = q->retires[--q->nretires];
+            return;
+        }
+}
+/* Known already? Notes it. */
+static bool vt__qcid_note(vt__qcid *q, uint64_t seq) {
+    if (seq > q->highest) {
+        uint64_t up = seq - q->highest;
+        q->seen = (up < 64 ? q->seen << up : 0) | 1;
+        q->highest = seq;
+        return false;
+    }
+    uint64_t back = q->highest - seq;
+    if (back >= 64 || (q->seen >> back & 1)) return true;
+    q->seen |= UINT64_C(1) << back;
+    return false;
+}
+/* Whether one that is here contradicts a frame. */
+static bool vt__qcid_clash(const vt__qcid_theirs *t, uint64_t seq, const vt__qpkt_cid *cid,
+                           const uint8_t *token) {
+    bool same = vt__qpkt_cid_eq(&t->cid, cid);
+    if (t->seq != seq) return same;
+    return !same || (t->has_token && memcmp(t->token, token, VT__QCID_TOKEN) != 0);
+}
+static int vt__qcid_retire_before(vt__qcid *q, uint64_t prior) {
+    int rc = 0;
+    for (unsigned i = 0; i < q->ntheirs && rc >= 0;)
+        if (q->theirs[i].seq < prior) rc = vt__qcid_drop(q, q->theirs[i].seq);
+        else i++;
+    return rc;
+}
+/* NEW_CONNECTION_ID. Paths whose ID is not there any more have to take another one. */
+static VT__UNUSED int vt__qcid_given(vt__qcid *q, uint64_t seq, uint64_t prior, const vt__qpkt_cid *cid,
+                                     const uint8_t *token) {
+    if (q->ntheirs && q->theirs[0].cid.len == 0) return VT__QPKT_E_CID;
+    for (unsigned i = 0; i < q->ntheirs; i++)
+        if (vt__qcid_clash(&q->theirs[i], seq, cid, token)) return VT__QPKT_E_CID;
+    if (vt__qcid_note(q, seq)) return 0;
+    if (prior > q->retire_prior) {
+        q->retire_prior = prior;
+        int rc = vt__qcid_retire_before(q, prior);
+        if (rc < 0) return rc;
+    }
+    if (seq < q->retire_prior) return vt__qcid_owe_retire(q, seq);
+    if (q->ntheirs == VT__QCID_MAX) return VT__QPKT_E_CIDS;
+    vt__qcid_theirs *t = &q->theirs[q->ntheirs++];
+    *t = (vt__qcid_theirs){.cid = *cid, .seq = seq, .has_token = true};
+    memcpy(t->token, token, VT__QCID_TOKEN);
+    return 0;
+}
+/* One that no path uses yet, or NULL. */
+static VT__UNUSED vt__qcid_theirs *vt__qcid_take(vt__qcid *q) {
+    for (unsigned i = 0; i < q->ntheirs; i++)
+        if (!q->theirs[i].used) {
+            q->theirs[i].used = true;
+            return &q->theirs[i];
+        }
+    return NULL;
+}
+
+/*==============================================================================
+ * MARK: - @qroute   QUIC paths: pairs of addresses, what may be sent to them, validation (VTHTTP_H3)
+ * uses:   @plat
+ * pure.   RFC 9000 8, 9
+ * test:   tests/test_quic.c
+ *
+ * A path is a place in a small table; one is active, and one that was validated is kept to fall back on. To an address that
+ * has not been validated goes at most three times of what came from it. PATH_CHALLENGE is sent again with new bytes each
+ * time; any of the last few is a good answer, on whichever path it comes. A challenge too small to prove that full datagrams
+ * get through validates the address only, and is followed by a large one. One PATH_RESPONSE a path waits to be sent, the newest.
+ *============================================================================*/
+/* IPv4 as ::ffff:a.b.c.d. Compared as bytes. */
+typedef struct vt__qroute_addr {
+    uint8_t ip[16];
+    uint32_t scope;
+    uint16_t port, zero;
+} vt__qroute_addr;
+
+enum {
+    VT__QROUTE_MAX = 4,
+    VT__QROUTE_KEPT = 3,
+    VT__QROUTE_NONE = 255,
+    VT__QROUTE_AMPLIFY = 3,
+    VT__QROUTE_FULL = 1200
+};
+typedef struct vt__qroute {
+    vt__qroute_addr local, remote;
+    uint64_t seq;                            /* of the peer's connection ID that is used here */
+    uint64_t rx, tx;                         /* bytes */
+    int64_t used_at;                         /* a packet came */
+    int64_t again, until;                    /* the next challenge; when the path is given up */
+    uint8_t sent[VT__QROUTE_KEPT][8], nsent; /* challenges */
+    uint8_t answer[8];
+    bool used, valid;  /* the address is */
+    bool full;         /* and full datagrams get there */
+    bool proven;       /* there was an answer */
+    bool asking, owes; /* a challenge is under way; an answer waits */
+    bool small;        /* a challenge was sent in a datagram that is not full */
+    uint64_t ours;     /* the sequence number of our connection ID that the peer uses here */
+} vt__qroute;
+
+VT__INLINE bool vt__qroute_addr_same(const vt__qroute_addr *a, const vt__qroute_addr *b) {
+    return memcmp(a, b, sizeof *a) == 0;
+}
+/* All but the port. */
+VT__INLINE bool vt__qroute_same_host(const vt__qroute_addr *a, const vt__qroute_addr *b) {
+    return memcmp(a->ip, b->ip, sizeof a->ip) == 0 && a->scope == b->scope;
+}
+/* The place of a path; VT__QROUTE_NONE. */
+static VT__UNUSED unsigned vt__qroute_find(const vt__qroute *all, const vt__qroute_addr *local,
+                                           const vt__qroute_addr *remote) {
+    for (unsigned i = 0; i < VT__QROUTE_MAX; i++)
+        if (all[i].used && vt__qroute_addr_same(&all[i].remote, remote) &&
+            vt__qroute_addr_same(&all[i].local, local))
+            return i;
+    return VT__QROUTE_NONE;
+}
+/* A place for another one: a free one, or that of the one used least lately but for those of `keep` (bits). */
+static VT__UNUSED unsigned vt__qroute_place(const vt__qroute *all, unsigned keep) {
+    unsigned best = VT__QROUTE_NONE;
+    for (unsigned i = 0; i < VT__QROUTE_MAX; i++) {
+        if (!all[i].used) return i;
+        if (keep >> i & 1) continue;
+        if (best == VT__QROUTE_NONE || all[i].used_at < all[best].used_at) best = i;
+    }
+    return best;
+}
+/* Bytes that may be sent to it now. */
+VT__INLINE uint64_t vt__qroute_room(const vt__qroute *p) {
+    if (p->valid) return UINT64_MAX;
+    return p->rx * VT__QROUTE_AMPLIFY > p->tx ? p->rx * VT__QROUTE_AMPLIFY - p->tx : 0;
+}
+/* Begins to validate it; `each` between challenges, the third one unanswered ends it. */
+static VT__UNUSED void vt__qroute_ask(vt__qroute *p, int64_t now, int64_t each) {
+    if (p->asking) return;
+    p->asking = true;
+    p->small = false;
+    p->nsent = 0;
+    p->again = now;
+    p->until = now + VT__QROUTE_KEPT * each;
+}
+VT__INLINE bool vt__qroute_asks(const vt__qroute *p, int64_t now) { return p->asking && p->again <= now; }
+/* A challenge with these bytes went out, in a datagram of n bytes. */
+static VT__UNUSED void vt__qroute_asked(vt__qroute *p, const uint8_t *bytes, size_t n) {
+    memcpy(p->sent[p->nsent++ % VT__QROUTE_KEPT], bytes, 8);
+    p->small |= n < VT__QROUTE_FULL;
+}
+/* PATH_RESPONSE: whose it is and validates; VT__QROUTE_NONE. */
+static VT__UNUSED unsigned vt__qroute_answered(vt__qroute *all, const uint8_t *bytes) {
+    for (unsigned i = 0; i < VT__QROUTE_MAX; i++) {
+        vt__qroute *p = &all[i];
+        for (unsigned k = 0; p->used && p->asking && k < VT__MIN(p->nsent, VT__QROUTE_KEPT); k++) {
+            if (memcmp(p->sent[k], bytes, 8) != 0) continue;
+            p->asking = false;
+            p->full = !p->small;
+            p->valid = p->proven = true;
+            return i;
+        }
+    }
+    return VT__QROUTE_NONE;
+}
+/* The earliest of what the table waits for. */
+static VT__UNUSED int64_t vt__qroute_due(const vt__qroute *all) {
+    int64_t due = INT64_MAX;
+    for (unsigned i = 0; i < VT__QROUTE_MAX; i++)
+        if (all[i].used && all[i].asking) due = VT__MIN(due, VT__MIN(all[i].again, all[i].until));
+    return due;
+}
+
+/*==============================================================================
+ * MARK: - @qkeys   QUIC keys of a connection: levels, key updates, limits (VTHTTP_H3)
+ * uses:   @plat @qpkt @qsec
+ * test:   tests/test_quic.c
+ *
+ * Keys by packet number space; there is no 0-RTT. The next keys to read 1-RTT packets with are made ahead, so that a
+ * packet of the next phase takes as long as any other, and the last ones are kept for three PTO for what arrives late. What
+ * we write with changes with what the peer writes with, or before it, and not again before a packet of the new phase was
+ * acknowledged. A packet that cannot be opened changes nothing but the count of such, which ends the connection at the AEAD's
+ * limit.
+ *============================================================================*/
+typedef struct vt__qkeys_level {
+    vt__qsec_keys rx, tx;
+    vt__qsec_hp rx_hp, tx_hp;
+} vt__qkeys_level;
+
+typedef struct vt__qkeys {
+    vt__qkeys_level at[VT__QPKT_SPACES];
+    vt__qkeys_level other; /* Initial packets of the other version, while it is changed */
+    vt__qsec_keys next, old;
+    uint64_t rx_first, tx_first; /* of this phase: the lowest number read; the first written */
+    int64_t old_until;           /* old is thrown away */
+    uint64_t forged;
+    uint64_t update_after; /* packets of a phase; the AEAD's limit or less */
+    uint32_t version;
+    bool rx_phase, tx_phase;
+    bool answered; /* something was acknowledged since the peer's last update */
+} vt__qkeys;
+
+static void vt__qkeys_level_free(vt__qkeys_level *l) {
+    vt__qsec_keys_free(&l->rx), vt__qsec_keys_free(&l->tx);
+    vt__qsec_hp_free(&l->rx_hp), vt__qsec_hp_free(&l->tx_hp);
+}
+static VT__UNUSED void vt__qkeys_free(vt__qkeys *k) {
+    for (unsigned i = 0; i < VT__QPKT_SPACES; i++) vt__qkeys_level_free(&k->at[i]);
+    vt__qkeys_level_free(&k->other);
+    vt__qsec_keys_free(&k->next), vt__qsec_keys_free(&k->old);
+}
+/* One direction of a level. */
+static int vt__qkeys_set(vt__qkeys_level *l, uint32_t version, const vt__qsec_secret *s, bool write) {
+    int rc = vt__qsec_keys_init(write ? &l->tx : &l->rx, version, s, write);
+    return rc < 0 ? rc : vt__qsec_hp_init(write ? &l->tx_hp : &l->rx_hp, version, s);
+}
+/* Initial keys, from the client's first destination ID. */
+static VT__UNUSED int vt__qkeys_initial(vt__qkeys_level *l, uint32_t version, const vt__qpkt_cid *dcid,
+                                        bool server) {
+    vt__qsec_secret theirs, ours;
+    int rc = vt__qsec_initial(version, dcid->b, dcid->len, server ? &theirs : &ours,
+                              server ? &ours : &theirs);
+    if (rc >= 0) rc = vt__qkeys_set(l, version, &theirs, false);
+    return rc < 0 ? rc : vt__qkeys_set(l, version, &ours, true);
+}
+/* 1-RTT, one direction. */
+static VT__UNUSED int vt__qkeys_app(vt__qkeys *k, const vt__qsec_secret *s, bool write) {
+    vt__qkeys_level *app = &k->at[VT__QPKT_APP];
+    int rc = vt__qkeys_set(app, k->version, s, write);
+    if (rc < 0) return rc;
+    k->answered = true;
+    if (write && !k->update_after) k->update_after = vt__qsec_limits_of(s->aead).seal / 2;
+    return write ? 0 : vt__qsec_keys_next(&k->next, &app->rx, k->version);
+}
+
+/* ---- key updates ---- */
+static int vt__qkeys_turn_tx(vt__qkeys *k, uint64_t next_pn) {
+    vt__qsec_keys *tx = &k->at[VT__QPKT_APP].tx, next = {0};
+    int rc = vt__qsec_keys_next(&next, tx, k->version);
+    if (rc < 0) return rc;
+    vt__qsec_keys_free(tx);
+    *tx = next;
+    k->tx_phase = !k->tx_phase;
+    k->tx_first = next_pn;
+    return 0;
+}
+/* The peer's packet `pn` was opened by the next keys. */
+static int vt__qkeys_turn_rx(vt__qkeys *k, uint64_t pn, uint64_t next_pn, int64_t until) {
+    vt__qsec_keys *rx = &k->at[VT__QPKT_APP].rx;
+    bool theirs = k->tx_phase == k->rx_phase; /* else it follows our own update */
+    if (theirs && !k->answered) return VT__QPKT_E_KEY_UPDATE;
+    vt__qsec_keys_free(&k->old);
+    k->old = *rx, *rx = k->next;
+    memset(&k->next, 0, sizeof k->next);
+    k->old_until = until;
+    k->rx_phase = !k->rx_phase;
+    k->rx_first = pn;
+    k->answered = false;
+    int rc = vt__qsec_keys_next(&k->next, rx, k->version);
+    return rc < 0 || !theirs ? rc : vt__qkeys_turn_tx(k, next_pn);
+}
+/* Whether an update may begin: the last one has come to its end on both sides. */
+static VT__UNUSED bool vt__qkeys_may_update(const vt__qkeys *k, int64_t largest_acked) {
+    return k->tx_phase == k->rx_phase && !vt__qsec_has(&k->old) && largest_acked >= (int64_t)k->tx_first;
+}
+VT__INLINE bool vt__qkeys_worn(const vt__qkeys *k) { return k->at[VT__QPKT_APP].tx.used >= k->update_after; }
+static VT__UNUSED void vt__qkeys_tick(vt__qkeys *k, int64_t now) {
+    if (vt__qsec_has(&k->old) && now >= k->old_until) vt__qsec_keys_free(&k->old);
+}
+
+/* ---- packets ---- */
+/* One that is being opened. */
+typedef struct vt__qkeys_packet {
+    uint8_t *p; /* its head */
+    const vt__qpkt_head *head;
+    uint64_t expected, pn;
+    uint8_t *payload;
+    size_t len;
+    uint64_t next_pn; /* ours: the first of a new phase */
+    int64_t until;    /* the last keys are kept */
+} vt__qkeys_packet;
+
+static int vt__qkeys_try(vt__qsec_keys *k, vt__qkeys_packet *pk, uint8_t *body, size_t n) {
+    int rc = vt__qsec_open(k, pk->pn, pk->p, (size_t)(body - pk->p), body, n);
+    if (rc >= 0) pk->payload = body, pk->len = (size_t)rc;
+    return rc;
+}
+/* A packet of the other phase: of the one before, or of the one that begins. What fails to open is destroyed, so what may
+ * be either is copied. */
+static int vt__qkeys_open_phase(vt__qkeys *k, vt__qkeys_packet *pk, uint8_t *body, size_t n) {
+    uint8_t copy[2048];
+    if (pk->pn < k->rx_first) return vt__qsec_has(&k->old) ? vt__qkeys_try(&k->old, pk, body, n) : -EBADMSG;
+    bool twice = vt__qsec_has(&k->old) && n <= sizeof copy;
+    if (twice) memcpy(copy, body, n);
+    int rc = vt__qkeys_try(&k->next, pk, body, n);
+    if (rc >= 0) {
+        int turned = vt__qkeys_turn_rx(k, pk->pn, pk->next_pn, pk->until);
+        return turned < 0 ? turned : rc;
+    }
+    if (!twice) return rc;
+    memcpy(body, copy, n);
+    return vt__qkeys_try(&k->old, pk, body, n) >= 0 ? VT__QPKT_E_KEY_UPDATE : -EBADMSG;
+}
+/* Takes the protection off, in place: >= 0; -EBADMSG: drop it; another error ends the connection. */
+static VT__UNUSED int vt__qkeys_open(vt__qkeys *k, vt__qkeys_level *l, vt__qkeys_packet *pk) {
+    uint8_t mask[VT__QSEC_SAMPLE];
+    int rc = vt__qsec_mask(&l->rx_hp, pk->p + pk->head->pn_at + 4, 1, mask);
+    if (rc < 0) return rc;
+    unsigned size = vt__qpkt_unmask(pk->p, pk->head, mask, pk->expected, &pk->pn);
+    uint8_t *body = pk->p + pk->head->pn_at + size;
+    size_t n = pk->head->len - pk->head->pn_at - size;
+    bool other = pk->head->type == VT__QPKT_T_SHORT && !(pk->p[0] & VT__QPKT_KEY_PHASE) == k->rx_phase;
+    rc = other ? vt__qkeys_open_phase(k, pk, body, n) : vt__qkeys_try(&l->rx, pk, body, n);
+    if (rc >= 0 && !other && pk->head->type == VT__QPKT_T_SHORT) k->rx_first = VT__MIN(k->rx_first, pk->pn);
+    if (rc == -EBADMSG && ++k->forged >= vt__qsec_limits_of(l->rx.secret.aead).forged) return VT__QPKT_E_AEAD;
+    return rc;
+}
+
+/*==============================================================================
+ * MARK: - @quic    QUIC connection machine (VTHTTP_H3)
+ * uses:   @api_base @plat @mem @str @qpkt @qrec @qstr @ossl @qsec @qtls @qcid @qroute @qkeys
+ * test:   tests/test_quic.c tests/sim_quic.c   fuzz: fuzz/fuzz_quic.c
+ *         RFC 9000, 9001, 9002, 9221, 9368, 9369. HANDSHAKE -> OPEN -> CLOSING (we said so) or DRAINING (the peer did) -> DEAD,
+ *         see vt__quic_shut; CONFIRMED is a step of OPEN.
+ *
+ * One connection of either role, without a descriptor and without a clock. In: vt__quic_recv takes a datagram, which is
+ * decrypted where it stands; vt__quic_next reads it and gives one event at a time, so that stream data are pointed at, not
+ * copied. Out: vt__quic_send writes a train of datagrams to one address, all of one length but for the last, straight into
+ * the caller's buffer. Time: vt__quic_tick at vt__quic_due. After each of recv and tick, and after whatever the caller
+ * does to streams: next until 0, then send until 0.
+ *
+ * Nothing that was sent is kept as a packet: @qrec keeps a note for each frame, and gives it back when the packet was
+ * acknowledged or lost, so that what is still wanted is written anew. Packets of a datagram are written in the clear first and
+ * sealed together: only then it is known how much padding is wanted. Masks of a train are made by one call.
+ *
+ * What a peer can make grow: the tables of @qcid and @qroute, of fixed size; handshake bytes (VT__QUIC_CRYPTO_MAX a level);
+ * packets that come before their keys (VT__QUIC_EARLY_MAX of them); streams, by their windows; datagrams that wait to be sent
+ * are the caller's and as many as VT__QUIC_DGRAMS. No memory is asked for by a packet that was not authenticated, but for those
+ * early ones. Whatever runs out of memory closes the connection.
+ *============================================================================*/
+enum vt__quic_state { VT__QUIC_HANDSHAKE, VT__QUIC_OPEN, VT__QUIC_CLOSING, VT__QUIC_DRAINING, VT__QUIC_DEAD };
+enum { VT__QUIC_CRYPTO_MAX = 1 << 16, VT__QUIC_EARLY_MAX = 4, VT__QUIC_DGRAMS = 16, VT__QUIC_NOTES = 32 };
+enum { VT__QUIC_MIN = 1200, VT__QUIC_TRAIN = 64, VT__QUIC_TRAIN_MAX = 65487, VT__QUIC_WHY = 64 };
+enum { VT__QUIC_PARAMS_MAX = 512 };
+/* Kinds of notes; those of @qstr follow at 32. */
+enum {
+    VT__QUIC_N_CRYPTO = 1,
+    VT__QUIC_N_DONE,
+    VT__QUIC_N_TOKEN,
+    VT__QUIC_N_CID,
+    VT__QUIC_N_RETIRE,
+    VT__QUIC_N_STREAMS = 32
+};
+
+/* Shared by many connections, which it outlives. Zero means the default. */
+typedef struct vt__quic_cfg {
+    bool server;
+    vt__ossl_ctx *tls;     /* by vt__qtls_ctx_server or _client */
+    vt__qsec_vault *vault; /* a server's: tokens */
+    vt__qrec_cfg rec;
+    vt__qstr_cfg streams;
+    int64_t idle_ns;       /* without a packet; 30 s */
+    int64_t handshake_ns;  /* from the first packet to its end; 10 s */
+    int64_t token_life_ns; /* of NEW_TOKEN's; a day */
+    int64_t keep_alive_ns; /* of silence, then PING; none */
+    uint64_t update_after; /* packets of a key phase; half of the AEAD's limit */
+    uint32_t max_datagram; /* bytes of a DATAGRAM frame that is taken, with its head; none */
+    uint8_t worker;        /* whose connection it is: in our connection IDs, see vt__quic_worker */
+    bool no_migration;     /* the peer is asked to stay where it is */
+    bool no_v2; /* a server stays with the version that the client begins with; a client offers no other */
+} vt__quic_cfg;
+
+/* What a connection begins with. */
+typedef struct vt__quic_start {
+    vt__qroute_addr local, remote;
+    vt__qstr_mem *mem;       /* of the OS thread */
+    uint32_t version;        /* of the first packet; a client: 0 is version 1 */
+    vt__qpkt_cid dcid, scid; /* a server: of the first packet */
+    bool
+        retried; /* a server: it is after Retry; odcid is that of the packet before it, see vt__qedge_take_token */
+    bool proven; /* a server: the address was validated by a token */
+    vt__qpkt_cid odcid;
+    const char *host; /* a client: see vt__qtls_cfg */
+    int port;
+    vt_str token; /* a client: of an earlier NEW_TOKEN, until vt__quic_init returns */
+} vt__quic_start;
+
+/* A datagram that came; its bytes are overwritten, and needed until vt__quic_next gives 0. */
+typedef struct vt__quic_dgram {
+    uint8_t *p;
+    size_t n;
+    const vt__qroute_addr *local, *remote;
+    unsigned ecn; /* the two bits of IP */
+} vt__quic_dgram;
+/* Datagrams that go. */
+typedef struct vt__quic_train {
+    vt__qroute_addr local, remote;
+    size_t segment; /* bytes of each but the last, which may be shorter */
+    unsigned n, ecn;
+} vt__quic_train;
+
+enum vt__quic_ev {
+    VT__QUIC_EV_READY =
+        1, /* the handshake is complete: see c->tls before the next call; streams may be used */
+    VT__QUIC_EV_CONFIRMED, /* and the peer knows */
+    VT__QUIC_EV_STREAM,    /* see `stream` */
+    VT__QUIC_EV_DATAGRAM,  /* p, n: until the next call */
+    VT__QUIC_EV_TOKEN,     /* a client: p, n for a later connection to this server */
+    VT__QUIC_EV_PATH,      /* another path is active: c->paths[c->active] */
+    VT__QUIC_EV_CID_ADD,   /* cid is ours from now on */
+    VT__QUIC_EV_CID_DEL,   /* and no more */
+    VT__QUIC_EV_CLOSED     /* see c->end; no other event follows; it is dead when vt__quic_dead says so */
+};
+#define VT__QUIC_NEWS(event) (1U << VT__QUIC_EV_##event)
+typedef struct vt__quic_event {
+    uint8_t type;
+    vt__qpkt_cid cid;
+    const uint8_t *p;
+    size_t n;
+    vt__qstr_event stream;
+} vt__quic_event;
+
+enum vt__quic_cause {
+    VT__QUIC_BY_US = 1,
+    VT__QUIC_BY_PEER,
+    VT__QUIC_BY_TIME,
+    VT__QUIC_BY_RESET,
+    VT__QUIC_BY_VERSION
+};
+typedef struct vt__quic_end {
+    uint8_t cause, why_len;
+    bool app;             /* the code is the application's */
+    uint64_t code, frame; /* BY_VERSION: the code is a version that both know, or 0 */
+    char why[VT__QUIC_WHY];
+} vt__quic_end;
+
+typedef struct vt__quic_space {
+    vt__qstr_in in; /* CRYPTO */
+    vt__qstr_out out;
+} vt__quic_space;
+/* A packet that came before its keys; or a DATAGRAM frame to be sent. */
+typedef struct vt__quic_kept {
+    struct vt__quic_kept *next;
+    size_t n;
+    uint8_t space, path, ecn;
+    uint8_t b[];
+} vt__quic_kept;
+
+typedef struct vt__quic {
+    const vt__quic_cfg *cfg;
+    vt__qstr_mem *mem;
+    int64_t now, opened_at, idle_at, ping_at, close_at;
+    uint8_t state, active, fallback, probed;   /* paths; probed: bits of those that wait for EV_PATH */
+    bool server, complete, confirmed, got_one; /* got_one: a packet of the peer was opened */
+    bool quiet;                                /* nothing eliciting was sent since a packet came */
+    bool owes_done, owes_token, owes_ping, owes_close, paced;
+    uint8_t lonely; /* times that a client asked whether it is reached */
+    bool retried, blocked, discarded[VT__QPKT_SPACES];
+    uint16_t news;                             /* VT__QUIC_NEWS */
+    int err;                                   /* of a callback, not yet acted upon */
+    uint32_t first_version;                    /* of the first packet */
+    vt__qpkt_cid odcid, retry_scid, peer_scid; /* peer_scid: of its first packet */
+    vt__qcid cids;
+    vt__qroute paths[VT__QROUTE_MAX];
+    vt__qkeys keys;
+    vt__qtls *tls;
+    vt__quic_space spaces[VT__QPKT_SPACES];
+    vt__qrec rec;
+    vt__qstr streams;
+    vt__qpkt_params peer;
+    char *token; /* a client's, for its Initial packets */
+    size_t token_len;
+    vt__quic_kept *early, *dgrams, **dgrams_end;
+    uint8_t nearly, ndgrams;
+    struct {
+        vt__qpkt_cid cid;
+        bool add;
+    } cid_news[VT__QCID_MAX + 4];
+    uint8_t ncid_news;
+    vt__quic_end end;
+    uint32_t close_got, close_next; /* packets while closing, and which is answered */
+    struct {
+        uint8_t *p, *end, *begin;
+        vt__qroute_addr local, remote;
+        uint8_t path, ecn;
+        vt__quic_kept *kept; /* the datagram is this one */
+    } in;
+    struct {
+        const uint8_t *p, *end;
+        uint64_t pn, frame;
+        uint8_t type, space;
+        bool eliciting, plain; /* plain: not only frames that probe */
+        vt__qpkt_cid to;       /* our connection ID, */
+        uint64_t ours;         /* and its number */
+        uint8_t path;
+    } pkt;
+} vt__quic;
+
+static VT__UNUSED void vt__quic_cfg_fill(vt__quic_cfg *cfg) {
+    vt__qstr_cfg_fill(&cfg->streams);
+    if (!cfg->idle_ns) cfg->idle_ns = 30 * VT_SEC;
+    if (!cfg->handshake_ns) cfg->handshake_ns = 10 * VT_SEC;
+    if (!cfg->token_life_ns) cfg->token_life_ns = 86400 * VT_SEC;
+}
+VT__INLINE bool vt__quic_dead(const vt__quic *c) { return c->state == VT__QUIC_DEAD; }
+VT__INLINE int64_t vt__quic_pto(const vt__quic *c) {
+    return vt__qrec_pto(&c->rec, c->confirmed ? VT__QPKT_APP : VT__QPKT_HANDSHAKE);
+}
+
+/* ---- how it ends ---- */
+/* The first cause counts. */
+static void vt__quic_shut(vt__quic *c, enum vt__quic_state state, const vt__quic_end *end) {
+    if (c->state >= state) return;
+    if (c->state < VT__QUIC_CLOSING) {
+        c->end = *end;
+        c->news |= VT__QUIC_NEWS(CLOSED);
+    }
+    c->state = (uint8_t)state;
+    c->owes_close = state == VT__QUIC_CLOSING;
+    c->close_next = 1;
+    c->close_at = c->now + 3 * vt__quic_pto(c);
+    c->pkt.p = NULL;
+}
+static void vt__quic_end_set(vt__quic_end *e, enum vt__quic_cause cause, uint64_t code, vt_str why) {
+    *e = (vt__quic_end){.cause = (uint8_t)cause, .code = code};
+    e->why_len = (uint8_t)VT__MIN(why.len, sizeof e->why);
+    if (e->why_len) memcpy(e->why, why.ptr, e->why_len);
+}
+/* An error of this end's: one of @qpkt's table, -ENOMEM, or OpenSSL's. */
+static void vt__quic_fail(vt__quic *c, int err) {
+    vt__quic_end e;
+    bool known = err <= VT__QPKT_E_HEAD && err >= VT__QPKT_E_DATAGRAM;
+    const vt__qpkt_err_row *row = known ? vt__qpkt_err_of(err) : NULL;
+    vt__quic_end_set(&e, VT__QUIC_BY_US, row ? row->code : VT__QPKT_INTERNAL_ERROR,
+                     vt__str_of(row              ? row->text
+                                : err == -ENOMEM ? "out of memory"
+                                                 : "internal error"));
+    e.frame = c->pkt.p ? c->pkt.frame : 0;
+    vt__quic_shut(c, VT__QUIC_CLOSING, &e);
+}
+/* An error that TLS has a code for. */
+static void vt__quic_fail_tls(vt__quic *c) {
+    vt__quic_end e;
+    vt__quic_end_set(&e, VT__QUIC_BY_US, c->tls->code, vt__str_of(c->tls->why ? c->tls->why : "TLS"));
+    e.frame = VT__QPKT_F_CRYPTO;
+    vt__quic_shut(c, VT__QUIC_CLOSING, &e);
+}
+/* Nothing more is sent. */
+static void vt__quic_vanish(vt__quic *c, enum vt__quic_cause cause, uint64_t code) {
+    vt__quic_end e;
+    vt__quic_end_set(&e, cause, code, (vt_str){NULL, 0});
+    vt__quic_shut(c, cause == VT__QUIC_BY_RESET ? VT__QUIC_DRAINING : VT__QUIC_DEAD, &e);
+}
+/* Ends it: `why` is cut to VT__QUIC_WHY bytes. */
+static VT__UNUSED void vt__quic_close(vt__quic *c, bool app, uint64_t code, vt_str why, int64_t now) {
+    vt__quic_end e;
+    vt__quic_end_set(&e, VT__QUIC_BY_US, code, why);
+    e.app = app;
+    c->now = now;
+    vt__quic_shut(c, VT__QUIC_CLOSING, &e);
+}
+
+/* ---- connection IDs ---- */
+static void vt__quic_tell_cid(vt__quic *c, const vt__qpkt_cid *cid, bool add) {
+    if (c->ncid_news == VT__COUNT(c->cid_news))
+        return; /* as many as there are, and one of each kind a frame */
+    c->cid_news[c->ncid_news].cid = *cid;
+    c->cid_news[c->ncid_news++].add = add;
+}
+/* Whose one of our connection IDs is: the first byte is the worker's number under a mask made of the rest. */
+static VT__UNUSED uint8_t vt__quic_worker(const uint8_t *cid) {
+    uint32_t mask = 0;
+    for (int i = 1; i < VT__QCID_LEN; i++) mask = (mask ^ cid[i]) * 0x01000193;
+    return (uint8_t)(cid[0] ^ mask >> 24);
+}
+static void vt__quic_make_cid(uint8_t worker, vt__qpkt_cid *cid) {
+    memset(cid, 0, sizeof *cid);
+    vt__plat_random(cid->b, VT__QCID_LEN);
+    cid->len = VT__QCID_LEN;
+    cid->b[0] = (uint8_t)(cid->b[0] ^ vt__quic_worker(cid->b) ^ worker);
+}
+/* Gives the peer as many as it may hold. Nobody sends resets for a client's. */
+static int vt__quic_issue(vt__quic *c) {
+    for (vt__qcid_ours *o; (o = vt__qcid_issue(&c->cids)) != NULL;) {
+        vt__quic_make_cid(c->cfg->worker, &o->cid);
+        int rc = c->server ? vt__qsec_reset_token(c->cfg->vault, o->cid.b, o->cid.len, o->token) : 0;
+        if (rc < 0) return rc;
+        if (!c->server) vt__plat_random(o->token, sizeof o->token);
+        vt__quic_tell_cid(c, &o->cid, true);
+    }
+    return 0;
+}
+/* Where packets on a path go: its connection ID. If that was retired another one is taken; with none left any will do. */
+static const vt__qpkt_cid *vt__quic_dcid(vt__quic *c, vt__qroute *p) {
+    vt__qcid_theirs *t = vt__qcid_theirs_of(&c->cids, p->seq);
+    if (!t) t = vt__qcid_take(&c->cids);
+    if (!t) t = &c->cids.theirs[0];
+    p->seq = t->seq;
+    return &t->cid;
+}
+
+/* ---- the handshake ---- */
+static int vt__quic_discard(vt__quic *c, unsigned space) {
+    if (c->discarded[space]) return 0;
+    c->discarded[space] = true;
+    vt__qkeys_level_free(&c->keys.at[space]);
+    if (space == VT__QPKT_INITIAL) vt__qkeys_level_free(&c->keys.other);
+    memset(&c->keys.at[space], 0, sizeof c->keys.at[space]);
+    vt__qrec_discard(&c->rec, space, c->now);
+    vt__qstr_in_free(c->mem, &c->spaces[space].in);
+    vt__qstr_out_free(c->mem, &c->spaces[space].out);
+    return 0;
+}
+/* The handshake is confirmed: what belongs to it goes. */
+static void vt__quic_confirm(vt__quic *c) {
+    if (c->confirmed) return;
+    c->confirmed = true;
+    c->news |= VT__QUIC_NEWS(CONFIRMED);
+    vt__quic_discard(c, VT__QPKT_INITIAL);
+    vt__quic_discard(c, VT__QPKT_HANDSHAKE);
+    vt__qrec_confirmed(&c->rec, c->now);
+    if (c->server) vt__quic_tell_cid(c, c->retried ? &c->retry_scid : &c->odcid, false);
+}
+/* Initial keys of another version, beside those that are in use. */
+static int vt__quic_other_version(vt__quic *c, uint32_t version) {
+    if (vt__qsec_has(&c->keys.other.rx)) return 0;
+    return vt__qkeys_initial(&c->keys.other, version, c->retried ? &c->retry_scid : &c->odcid, c->server);
+}
+/* They are used from now on; the others stay for what is on its way. */
+static void vt__quic_turn_version(vt__quic *c, uint32_t version) {
+    vt__qkeys_level was = c->keys.at[VT__QPKT_INITIAL];
+    c->keys.at[VT__QPKT_INITIAL] = c->keys.other;
+    c->keys.other = was;
+    c->keys.version = version;
+}
+/* Our version information: what we speak now, and may. */
+static void vt__quic_put_versions(const vt__quic *c, vt__qpkt_params *mine) {
+    mine->chosen = c->keys.version;
+    if (!c->cfg->no_v2) mine->versions[mine->nversions++] = VT__QPKT_V2;
+    mine->versions[mine->nversions++] = VT__QPKT_V1;
+    mine->have |= VT__QPKT_HAS(VERSIONS);
+}
+static int vt__quic_put_params(vt__quic *c, uint8_t *out) {
+    vt__qpkt_params mine;
+    uint32_t grease;
+    vt__plat_random(&grease, sizeof grease);
+    vt__qpkt_params_init(&mine);
+    vt__qstr_params(&c->streams, &mine);
+    mine.idle_ms = (uint64_t)(c->cfg->idle_ns / VT_MS);
+    mine.active_cids = VT__QCID_MAX;
+    mine.max_datagram = c->cfg->max_datagram;
+    mine.no_migration = c->cfg->no_migration;
+    mine.grease_bit = true;
+    mine.initial_scid = c->cids.ours[0].cid;
+    mine.have |= VT__QPKT_HAS(INITIAL_SCID);
+    vt__quic_put_versions(c, &mine);
+    if (c->server) {
+        mine.original_dcid = c->odcid;
+        mine.have |= VT__QPKT_HAS(ORIGINAL_DCID) | VT__QPKT_HAS(RESET_TOKEN);
+        memcpy(mine.reset_token, c->cids.ours[0].token, VT__QCID_TOKEN);
+    }
+    if (c->server && c->retried) mine.retry_scid = c->retry_scid, mine.have |= VT__QPKT_HAS(RETRY_SCID);
+    uint8_t *end = vt__qpkt_params_put(out, out + VT__QUIC_PARAMS_MAX, &mine, grease);
+    return end ? (int)(end - out) : -ENOMEM;
+}
+/* The peer's connection IDs, as it says and as they were seen (RFC 9000 7.3). */
+static bool vt__quic_cids_true(const vt__quic *c, const vt__qpkt_params *tp) {
+    if (!vt__qpkt_cid_eq(&tp->initial_scid, &c->peer_scid)) return false;
+    if (c->server) return true;
+    bool has = tp->have & VT__QPKT_HAS(RETRY_SCID);
+    return vt__qpkt_cid_eq(&tp->original_dcid, &c->odcid) && has == c->retried &&
+           (!has || vt__qpkt_cid_eq(&tp->retry_scid, &c->retry_scid));
+}
+/* A server goes over to the version it likes best of those that the client offers; a client sees whether it is told the truth. */
+static int vt__quic_agree_version(vt__quic *c, const vt__qpkt_params *tp) {
+    if (!tp->chosen) return !c->server && c->keys.version != c->first_version ? VT__QPKT_E_VERSION : 0;
+    if (tp->chosen != (c->server ? c->first_version : c->keys.version)) return VT__QPKT_E_VERSION;
+    bool v2 = false;
+    for (unsigned i = 0; i < tp->nversions; i++) v2 |= tp->versions[i] == VT__QPKT_V2;
+    if (!c->server || !v2 || c->cfg->no_v2 || c->keys.version == VT__QPKT_V2) return 0;
+    int rc = vt__quic_other_version(c, VT__QPKT_V2);
+    if (rc >= 0) vt__quic_turn_version(c, VT__QPKT_V2);
+    return rc;
+}
+static int vt__quic_take_params(vt__quic *c, const uint8_t *p, size_t n) {
+    uint8_t mine[VT__QUIC_PARAMS_MAX];
+    int rc = vt__qpkt_params_get(&c->peer, p, n, !c->server);
+    if (rc >= 0 && !vt__quic_cids_true(c, &c->peer)) rc = VT__QPKT_E_PARAM_CIDS;
+    if (rc >= 0) rc = vt__quic_agree_version(c, &c->peer);
+    if (rc < 0 || !c->server) return rc;
+    rc = vt__quic_put_params(c, mine);
+    return rc < 0 ? rc : vt__qtls_params(c->tls, mine, (size_t)rc);
+}
+static uint64_t vt__quic_on_params(void *arg, const uint8_t *p, size_t n) {
+    vt__quic *c = arg;
+    int rc = vt__quic_take_params(c, p, n);
+    if (rc >= 0) return 0;
+    c->err = rc;
+    bool known = rc <= VT__QPKT_E_HEAD && rc >= VT__QPKT_E_DATAGRAM;
+    return known ? vt__qpkt_err_of(rc)->code : VT__QPKT_INTERNAL_ERROR;
+}
+/* The peer's parameters are to be believed, and count. */
+static void vt__quic_use_params(vt__quic *c) {
+    vt__qrec_peer(&c->rec, (int64_t)c->peer.max_ack_delay_ms * VT_MS, c->peer.max_udp);
+    c->cids.limit = (uint8_t)VT__MIN(c->peer.active_cids, VT__QCID_MAX);
+    if (!c->server && c->peer.have & VT__QPKT_HAS(RESET_TOKEN)) {
+        memcpy(c->cids.theirs[0].token, c->peer.reset_token, VT__QCID_TOKEN);
+        c->cids.theirs[0].has_token = true;
+    }
+}
+static int vt__quic_completed(vt__quic *c) {
+    c->complete = true;
+    c->state = VT__QUIC_OPEN;
+    c->news |= VT__QUIC_NEWS(READY);
+    vt__quic_use_params(c);
+    vt__qstr_peer_params(&c->streams, &c->peer);
+    if (c->server) {
+        c->owes_done = c->owes_token = true;
+        vt__quic_confirm(c);
+    }
+    return vt__quic_issue(c);
+}
+static int vt__quic_secret(vt__quic *c, int level, bool write, const vt__qsec_secret *s) {
+    switch (level) {
+    case VT__QTLS_HANDSHAKE:
+        if (write) vt__qrec_keys(&c->rec);
+        return vt__qkeys_set(&c->keys.at[VT__QPKT_HANDSHAKE], c->keys.version, s, write);
+    default: return vt__qkeys_app(&c->keys, s, write);
+    }
+}
+static int vt__quic_secrets(vt__quic *c) {
+    vt__qsec_secret s;
+    int level, rc = 0;
+    bool write;
+    while (rc >= 0 && vt__qtls_secret(c->tls, &level, &write, &s)) rc = vt__quic_secret(c, level, write, &s);
+    OPENSSL_cleanse(&s, sizeof s);
+    return rc;
+}
+static int vt__quic_outputs(vt__quic *c) {
+    static const uint8_t levels[] = {VT__QTLS_INITIAL, VT__QTLS_HANDSHAKE, VT__QTLS_APP};
+    const uint8_t *p;
+    for (unsigned i = 0; i < VT__QPKT_SPACES; i++) {
+        size_t n = vt__qtls_out(c->tls, levels[i], &p);
+        if (!n) continue;
+        if (vt__qstr_out_add(c->mem, &c->spaces[i].out, p, n) < n) return -ENOMEM;
+        vt__qtls_took(c->tls, levels[i], n);
+    }
+    return 0;
+}
+/* After each step of TLS: what it gave. A server needs it no longer when the handshake is complete, and it is large. */
+static void vt__quic_tls_did(vt__quic *c, int rc) {
+    while (rc == VT__QTLS_DEAR) rc = vt__qtls_go(c->tls);
+    int failed = rc < 0 ? rc : vt__quic_secrets(c);
+    if (failed >= 0) failed = vt__quic_outputs(c);
+    if (failed >= 0 && c->tls->complete && !c->complete) failed = vt__quic_completed(c);
+    if (failed >= 0) return;
+    if (c->err) vt__quic_fail(c, c->err);
+    else if (rc < 0) vt__quic_fail_tls(c);
+    else vt__quic_fail(c, failed);
+}
+/* CRYPTO: handed to TLS as far as there is no gap. */
+static int vt__quic_crypto(vt__quic *c, const vt__qpkt_frame *f) {
+    static const uint8_t levels[] = {VT__QTLS_INITIAL, VT__QTLS_HANDSHAKE, VT__QTLS_APP};
+    unsigned space = c->pkt.space;
+    vt__qstr_in *in = &c->spaces[space].in;
+    const uint8_t *p;
+    if (!c->tls) return f->stream.len ? VT__QPKT_E_CRYPTO_LATE : 0;
+    int rc = vt__qstr_in_put(c->mem, in, f->stream.offset, f->stream.data, f->stream.len,
+                             VT__QUIC_CRYPTO_MAX);
+    if (rc < 0) return rc == VT__QPKT_E_FLOW_CONTROL ? VT__QPKT_E_CRYPTO : rc;
+    for (size_t n; c->state < VT__QUIC_CLOSING && (n = vt__qstr_in_next(in, &p)) > 0;) {
+        rc = vt__qtls_recv(c->tls, levels[space], p, n);
+        vt__qstr_in_skip(c->mem, in, n);
+        vt__quic_tls_did(c, rc);
+    }
+    return 0;
+}
+
+/* ---- frames in ---- */
+static int vt__quic_on_ack(vt__quic *c, vt__qpkt_frame *f) {
+    unsigned space = c->pkt.space;
+    vt__qpkt_range r = {f->ack.first, f->ack.largest};
+    uint64_t exponent = space == VT__QPKT_APP ? c->peer.ack_exponent : 3;
+    uint64_t delay = VT__MIN(f->ack.delay, UINT64_C(1) << 32)
+                     << exponent; /* µs; @qrec cuts what is too long */
+    if (c->discarded[space]) return 0;
+    int rc = vt__qrec_ack_begin(&c->rec, space, f->ack.largest, (int64_t)delay * 1000, c->now);
+    bool ecn = f->type == VT__QPKT_F_ACK_ECN;
+    do
+        if (rc >= 0) rc = vt__qrec_ack_range(&c->rec, r.lo, r.hi);
+    while (rc >= 0 && vt__qpkt_ack_next(f, &r));
+    if (rc < 0) return VT__QPKT_E_ACKED;
+    vt__qrec_ack_end(&c->rec, ecn ? f->ack.ecn : NULL);
+    c->streams.cwnd = vt__qrec_window(&c->rec);
+    c->streams.rtt = c->rec.rtt.smoothed;
+    return c->err;
+}
+static int vt__quic_on_cid(vt__quic *c, const vt__qpkt_frame *f) {
+    vt__qpkt_cid cid;
+    vt__qpkt_cid_set(&cid, f->cid.id, f->cid.len);
+    return vt__qcid_given(&c->cids, f->cid.seq, f->cid.retire, &cid, f->cid.token);
+}
+static int vt__quic_on_retire(vt__quic *c, const vt__qpkt_frame *f) {
+    vt__qpkt_cid gone;
+    int rc = vt__qcid_retired(&c->cids, f->cid.seq, &c->pkt.to, &gone);
+    if (rc <= 0) return rc;
+    vt__quic_tell_cid(c, &gone, false);
+    return vt__quic_issue(c);
+}
+static int64_t vt__quic_ask_each(const vt__quic *c) { return VT__MAX(vt__quic_pto(c), 100 * VT_MS); }
+static int vt__quic_on_response(vt__quic *c, const vt__qpkt_frame *f) {
+    unsigned i = vt__qroute_answered(c->paths, f->bytes.data);
+    if (i == VT__QROUTE_NONE) return 0;
+    vt__qroute *p = &c->paths[i];
+    if (!p->full)
+        vt__qroute_ask(p, c->now, vt__quic_ask_each(c)); /* only the address has been shown to be good */
+    if (i != c->active) return 0;
+    c->fallback = VT__QROUTE_NONE;
+    vt__qrec_blocked(&c->rec, c->blocked = false);
+    return 0;
+}
+static int vt__quic_on_close(vt__quic *c, const vt__qpkt_frame *f) {
+    vt__quic_end e;
+    vt_str why = {(const char *)f->close.reason, f->close.len};
+    vt__quic_end_set(&e, VT__QUIC_BY_PEER, f->close.code, why);
+    e.app = f->kind == VT__QPKT_F_CLOSE_APP;
+    e.frame = f->close.frame;
+    vt__quic_shut(c, VT__QUIC_DRAINING, &e);
+    return 0;
+}
+static int vt__quic_on_datagram(vt__quic *c, const vt__qpkt_frame *f, vt__quic_event *ev) {
+    size_t head = f->type == VT__QPKT_F_DATAGRAM ? 1 : 1 + vt__qpkt_int_size(f->stream.len);
+    if (f->stream.len + head > c->cfg->max_datagram) return VT__QPKT_E_DATAGRAM;
+    ev->type = VT__QUIC_EV_DATAGRAM;
+    ev->p = f->stream.data, ev->n = f->stream.len;
+    return 1;
+}
+/* 1: an event, 0, < 0. */
+static int vt__quic_frame(vt__quic *c, vt__qpkt_frame *f, vt__quic_event *ev) {
+    int rc = vt__qpkt_frame_check(f, (enum vt__qpkt_type)c->pkt.type, !c->server);
+    if (rc < 0) return rc;
+    c->pkt.eliciting |= vt__qpkt_frame_elicits(f->kind);
+    c->pkt.plain |= !vt__qpkt_frame_probes(f->kind);
+    switch (f->kind) {
+    case VT__QPKT_F_PADDING:
+    case VT__QPKT_F_PING: return 0;
+    case VT__QPKT_F_ACK:
+    case VT__QPKT_F_ACK_ECN: return vt__quic_on_ack(c, f);
+    case VT__QPKT_F_CRYPTO: return vt__quic_crypto(c, f);
+    case VT__QPKT_F_NEW_TOKEN:
+        ev->type = VT__QUIC_EV_TOKEN;
+        ev->p = f->bytes.data, ev->n = f->bytes.len;
+        return 1;
+    case VT__QPKT_F_NEW_CID: return vt__quic_on_cid(c, f);
+    case VT__QPKT_F_RETIRE_CID: return vt__quic_on_retire(c, f);
+    case VT__QPKT_F_PATH_CHALLENGE:
+        memcpy(c->paths[c->pkt.path].answer, f->bytes.data, 8);
+        c->paths[c->pkt.path].owes = true;
+        return 0;
+    case VT__QPKT_F_PATH_RESPONSE: return vt__quic_on_response(c, f);
+    case VT__QPKT_F_CLOSE:
+    case VT__QPKT_F_CLOSE_APP: return vt__quic_on_close(c, f);
+    case VT__QPKT_F_HANDSHAKE_DONE: vt__quic_confirm(c); return 0;
+    case VT__QPKT_F_DATAGRAM: return vt__quic_on_datagram(c, f, ev);
+    default: return vt__qstr_recv(&c->streams, f);
+    }
+}
+
+/* ---- paths ---- */
+static void vt__quic_path_drop(vt__quic *c, unsigned i) {
+    vt__qroute *p = &c->paths[i];
+    bool shared = false;
+    for (unsigned k = 0; k < VT__QROUTE_MAX; k++)
+        shared |= k != i && c->paths[k].used && c->paths[k].seq == p->seq;
+    p->used = p->asking = p->owes = false;
+    if (c->fallback == i) c->fallback = VT__QROUTE_NONE;
+    int rc = shared ? 0 : vt__qcid_drop(&c->cids, p->seq);
+    if (rc < 0) vt__quic_fail(c, rc);
+}
+/* A place for another path, VT__QROUTE_NONE: all are in use. It begins with the connection ID of the active one. */
+static unsigned vt__quic_path_add(vt__quic *c, const vt__qroute_addr *local, const vt__qroute_addr *remote) {
+    unsigned keep = 1U << c->active | (c->fallback == VT__QROUTE_NONE ? 0 : 1U << c->fallback);
+    unsigned i = vt__qroute_place(c->paths, keep);
+    if (i == VT__QROUTE_NONE) return i;
+    if (c->paths[i].used) vt__quic_path_drop(c, i);
+    c->paths[i] = (vt__qroute){
+        .local = *local, .remote = *remote, .used = true, .seq = c->paths[c->active].seq};
+    return i;
+}
+/* Another connection ID for a path to or from another address. */
+static bool vt__quic_path_own(vt__quic *c, unsigned i) {
+    vt__qcid_theirs *t = vt__qcid_take(&c->cids);
+    if (t) c->paths[i].seq = t->seq;
+    return t != NULL;
+}
+/* The path of a packet that was opened; VT__QROUTE_NONE: it is dropped. Only clients move, when the handshake is over; not
+ * to another host if they were asked not to: they may be behind something that changes ports. */
+static unsigned vt__quic_path_of(vt__quic *c) {
+    if (c->in.path != VT__QROUTE_NONE) return c->in.path;
+    if (!c->server || !c->confirmed) return VT__QROUTE_NONE;
+    if (c->cfg->no_migration && !vt__qroute_same_host(&c->paths[c->active].remote, &c->in.remote))
+        return VT__QROUTE_NONE;
+    unsigned i = vt__quic_path_add(c, &c->in.local, &c->in.remote);
+    if (i == VT__QROUTE_NONE) return i;
+    c->paths[i].rx = (uint64_t)(c->in.end - c->in.begin);
+    return c->in.path = (uint8_t)i;
+}
+/* Packets go there from now on. A mere change of the port is a rebinding on the way: the network is the same. */
+static void vt__quic_path_switch(vt__quic *c, unsigned to) {
+    vt__qroute *old = &c->paths[c->active], *p = &c->paths[to];
+    bool same_host = vt__qroute_same_host(&old->remote, &p->remote) &&
+                     vt__qroute_same_host(&old->local, &p->local);
+    if (old->proven) c->fallback = c->active;
+    if (c->fallback == to) c->fallback = VT__QROUTE_NONE;
+    c->active = (uint8_t)to;
+    c->news |= VT__QUIC_NEWS(PATH);
+    if (!same_host) vt__qrec_path(&c->rec);
+    vt__qrec_blocked(&c->rec, c->blocked = false);
+}
+/* The peer sends from another address (RFC 9000 9.3): it, and the old one, have to show that they are there. */
+static void vt__quic_path_follow(vt__quic *c, unsigned to) {
+    vt__qroute *old = &c->paths[c->active], *p = &c->paths[to];
+    bool rebound = p->ours == old->ours; /* the peer has not noticed */
+    if (!rebound && p->seq == old->seq) (void)vt__quic_path_own(c, to);
+    int64_t each = vt__quic_ask_each(c);
+    vt__quic_path_switch(c, to);
+    if (!p->valid || !p->full) vt__qroute_ask(p, c->now, each);
+    if (old->proven) vt__qroute_ask(old, c->now, each);
+}
+/* Those that did not answer in time. */
+static void vt__quic_paths_tick(vt__quic *c) {
+    for (unsigned i = 0; i < VT__QROUTE_MAX && c->state == VT__QUIC_OPEN; i++) {
+        vt__qroute *p = &c->paths[i];
+        if (!p->used || !p->asking || c->now < p->until) continue;
+        p->asking = false;
+        if (p->proven && i == c->active) continue; /* its address was good: full datagrams are not */
+        if (i == c->active && c->fallback == VT__QROUTE_NONE)
+            vt__quic_vanish(c, VT__QUIC_BY_TIME, VT__QPKT_NO_VIABLE_PATH);
+        else {
+            if (i == c->active) vt__quic_path_switch(c, c->fallback);
+            vt__quic_path_drop(c, i);
+        }
+    }
+}
+/* A client goes to another address, of its own or (preferred_address) of the server: 0; -EAGAIN: no connection ID is left, or
+ * it is too early; -EPERM: the server does not want it. */
+static VT__UNUSED int vt__quic_move(vt__quic *c, const vt__qroute_addr *local, const vt__qroute_addr *remote,
+                                    int64_t now) {
+    c->now = now;
+    if (c->server || c->peer.no_migration) return -EPERM;
+    if (!c->confirmed || c->state != VT__QUIC_OPEN) return -EAGAIN;
+    unsigned i = vt__qroute_find(c->paths, local, remote);
+    if (i == c->active) return 0;
+    if (i == VT__QROUTE_NONE) {
+        i = vt__quic_path_add(c, local, remote);
+        if (i == VT__QROUTE_NONE) return -EAGAIN;
+        if (!vt__quic_path_own(c, i)) {
+            c->paths[i].used = false;
+            return -EAGAIN;
+        }
+    }
+    c->paths[i]
+        .valid = true; /* a server has shown itself in the handshake; this asks whether the way is open */
+    vt__quic_path_switch(c, i);
+    vt__qroute_ask(&c->paths[i], now, vt__quic_ask_each(c));
+    return 0;
+}
+
+/* ---- packets in ---- */
+/* Packets that end in a token of the peer's, and cannot be opened, say that it has forgotten us. */
+static bool vt__quic_is_reset(const vt__quic *c) {
+    size_t n = (size_t)(c->in.end - c->in.begin);
+    bool found = false;
+    if (n < 21 || c->in.kept) return false;
+    for (unsigned i = 0; i < c->cids.ntheirs; i++) {
+        const vt__qcid_theirs *t = &c->cids.theirs[i];
+        if (t->has_token && t->used)
+            found |= vt__qsec_equal(t->token, c->in.end - VT__QCID_TOKEN, VT__QCID_TOKEN);
+    }
+    return found;
+}
+/* A packet whose keys may still come. */
+static void vt__quic_keep(vt__quic *c, const uint8_t *p, size_t n, unsigned space) {
+    if (c->nearly == VT__QUIC_EARLY_MAX || c->in.kept || c->in.path != c->active) return;
+    vt__quic_kept *k = vt__mem_alloc(sizeof *k + n);
+    if (!k) return;
+    *k = (vt__quic_kept){.n = n, .space = (uint8_t)space, .ecn = c->in.ecn};
+    memcpy(k->b, p, n);
+    vt__quic_kept **at = &c->early;
+    while (*at) at = &(*at)->next;
+    *at = k;
+    c->nearly++;
+}
+/* One that can be opened now, as a datagram. */
+static bool vt__quic_replay(vt__quic *c) {
+    for (vt__quic_kept **at = &c->early; *at; at = &(*at)->next) {
+        vt__quic_kept *k = *at;
+        if (!vt__qsec_has(&c->keys.at[k->space].rx) && !c->discarded[k->space]) continue;
+        *at = k->next;
+        c->nearly--;
+        c->in.p = c->in.begin = k->b, c->in.end = k->b + k->n;
+        c->in.local = c->paths[c->active].local, c->in.remote = c->paths[c->active].remote;
+        c->in.path = c->active, c->in.ecn = k->ecn, c->in.kept = k;
+        return true;
+    }
+    return false;
+}
+static unsigned vt__quic_space_of(enum vt__qpkt_type type) {
+    if (type == VT__QPKT_T_INITIAL) return VT__QPKT_INITIAL;
+    return type == VT__QPKT_T_HANDSHAKE ? VT__QPKT_HANDSHAKE : VT__QPKT_APP;
+}
+static void vt__quic_datagram_done(vt__quic *c) {
+    vt__mem_free(c->in.kept);
+    c->in.p = c->in.end = NULL, c->in.kept = NULL;
+}
+/* Retry (RFC 9000 17.2.5, RFC 9001 5.8): once, and before anything else. */
+static int vt__quic_on_retry(vt__quic *c, const vt__qpkt_head *h, const uint8_t *p) {
+    uint8_t tag[VT__QSEC_TAG];
+    if (c->server || c->retried || c->got_one || !h->token_len || h->version != c->keys.version) return 0;
+    if (vt__qsec_retry_tag(h->version, c->odcid.b, c->odcid.len, p, h->len - sizeof tag, tag) < 0)
+        return -ENOMEM;
+    if (!vt__qsec_equal(tag, p + h->len - sizeof tag, sizeof tag)) return 0;
+    char *token = vt__mem_strdup((const char *)h->token, h->token_len);
+    if (!token) return -ENOMEM;
+    vt__mem_free(c->token);
+    c->token = token, c->token_len = h->token_len;
+    c->retried = true;
+    vt__qpkt_cid_set(&c->retry_scid, h->scid, h->scid_len);
+    c->cids.theirs[0].cid = c->retry_scid;
+    int rc = vt__qkeys_initial(&c->keys.at[VT__QPKT_INITIAL], h->version, &c->retry_scid, false);
+    if (rc < 0) return rc;
+    vt__qrec_resend(&c->rec, VT__QPKT_INITIAL);
+    return c->err;
+}
+/* Version Negotiation: the end of this connection, and maybe the beginning of another one, of a version that both know. */
+static int vt__quic_on_versions(vt__quic *c, const vt__qpkt_head *h) {
+    uint64_t best = 0;
+    if (c->server || c->got_one || c->retried) return 0;
+    if (h->dcid_len != VT__QCID_LEN || memcmp(h->dcid, c->cids.ours[0].cid.b, VT__QCID_LEN) != 0) return 0;
+    if (h->scid_len != c->odcid.len || memcmp(h->scid, c->odcid.b, h->scid_len) != 0) return 0;
+    for (size_t i = 0; i + 4 <= h->token_len; i += 4) {
+        uint32_t v = vt__qpkt_get32(h->token + i);
+        if (v == c->keys.version) return 0; /* a lie, or a stray one */
+        if (v == VT__QPKT_V1 || (v == VT__QPKT_V2 && !c->cfg->no_v2 && !best)) best = v;
+    }
+    vt__quic_vanish(c, VT__QUIC_BY_VERSION, best);
+    return 0;
+}
+/* Whether a packet is for us, and from whom we talk to. */
+static bool vt__quic_for_us(vt__quic *c, const vt__qpkt_head *h) {
+    vt__qpkt_cid *to = &c->pkt.to, was = *to;
+    if (h->dcid_len > VT__QPKT_CID_MAX || h->scid_len > VT__QPKT_CID_MAX) return false;
+    vt__qpkt_cid_set(to, h->dcid, h->dcid_len);
+    if (c->in.begin != c->in.p && !vt__qpkt_cid_eq(&was, to)) return false; /* behind one for another */
+    const vt__qcid_ours *o = vt__qcid_ours_find(&c->cids, to);
+    bool first = c->server && h->type < VT__QPKT_T_HANDSHAKE &&
+                 vt__qpkt_cid_eq(to, c->retried ? &c->retry_scid : &c->odcid);
+    if (!o && !first) return false;
+    c->pkt.ours = o ? o->seq : 0;
+    if (h->type == VT__QPKT_T_SHORT || !(c->got_one || c->server)) return true;
+    return h->scid_len == c->peer_scid.len && memcmp(h->scid, c->peer_scid.b, h->scid_len) == 0;
+}
+/* The keys that a packet is read with; NULL: there are none (yet). There are none for 0-RTT. */
+static vt__qkeys_level *vt__quic_level_of(vt__quic *c, const vt__qpkt_head *h) {
+    vt__qkeys *k = &c->keys;
+    vt__qkeys_level *l = &k->at[vt__quic_space_of(h->type)];
+    if (h->type == VT__QPKT_T_EARLY) return NULL;
+    if (h->type != VT__QPKT_T_SHORT && h->version != k->version) {
+        if (h->type != VT__QPKT_T_INITIAL || c->cfg->no_v2 || !vt__qpkt_known(h->version)) return NULL;
+        bool chosen = k->version != c->first_version || vt__qsec_has(&k->at[VT__QPKT_HANDSHAKE].rx);
+        if (!c->server && (chosen || vt__quic_other_version(c, h->version) < 0)) return NULL;
+        l = &k->other;
+    }
+    return vt__qsec_has(&l->rx) ? l : NULL;
+}
+/* A client learns the server's connection ID by its first packet, and the version that it chose by the first one behind
+ * ClientHello. */
+static void vt__quic_met(vt__quic *c, const vt__qpkt_head *h) {
+    bool first = !c->got_one;
+    c->got_one = true;
+    if (c->server || h->type == VT__QPKT_T_SHORT) return;
+    if (first) {
+        vt__qpkt_cid_set(&c->peer_scid, h->scid, h->scid_len);
+        c->cids.theirs[0].cid = c->peer_scid;
+    }
+    if (h->version != c->keys.version) vt__quic_turn_version(c, h->version);
+}
+/* One that was opened: 1, 0: drop it, < 0. */
+static int vt__quic_opened(vt__quic *c, const vt__qpkt_head *h, const vt__qkeys_packet *k) {
+    unsigned space = vt__quic_space_of(h->type);
+    if (vt__qpkt_reserved(k->p[0])) return VT__QPKT_E_RESERVED;
+    if (!vt__qrec_fresh(&c->rec, space, k->pn)) return 0;
+    if (!k->len) return VT__QPKT_E_EMPTY;
+    unsigned path = vt__quic_path_of(c);
+    if (path == VT__QROUTE_NONE) return 0;
+    vt__quic_met(c, h);
+    if (c->server && space == VT__QPKT_HANDSHAKE) {
+        c->paths[path].valid = c->paths[path].full = c->paths[path].proven = true;
+        vt__quic_discard(c, VT__QPKT_INITIAL);
+    }
+    c->pkt.p = k->payload, c->pkt.end = k->payload + k->len;
+    c->pkt.pn = k->pn;
+    c->pkt.type = (uint8_t)h->type, c->pkt.space = (uint8_t)space, c->pkt.path = (uint8_t)path;
+    c->pkt.eliciting = c->pkt.plain = false;
+    c->idle_at = c->now, c->quiet = true;
+    return 1;
+}
+/* What could not be opened may be a stateless reset. */
+static int vt__quic_not_opened(vt__quic *c, const vt__qpkt_head *h) {
+    if (h->type == VT__QPKT_T_SHORT && vt__quic_is_reset(c)) vt__quic_vanish(c, VT__QUIC_BY_RESET, 0);
+    return 0;
+}
+static int vt__quic_open_packet(vt__quic *c, const vt__qpkt_head *h, uint8_t *p) {
+    unsigned space = vt__quic_space_of(h->type);
+    if (!vt__quic_for_us(c, h)) return vt__quic_not_opened(c, h);
+    if (!h->fixed && !c->complete) return 0;
+    vt__qkeys_level *l = vt__quic_level_of(c, h);
+    if (!l) {
+        if (h->type != VT__QPKT_T_EARLY && !c->discarded[space]) vt__quic_keep(c, p, h->len, space);
+        return 0;
+    }
+    vt__qkeys_packet k = {.p = p,
+                          .head = h,
+                          .expected = vt__qrec_expect(&c->rec, space),
+                          .next_pn = vt__qrec_next(&c->rec, space),
+                          .until = c->now + 3 * vt__quic_pto(c)};
+    int rc = vt__qkeys_open(&c->keys, l, &k);
+    if (rc == -EBADMSG) return vt__quic_not_opened(c, h);
+    return rc < 0 ? rc : vt__quic_opened(c, h, &k);
+}
+/* The next packet of the datagram: 1: its frames can be read; 0: it is dropped; < 0. */
+static int vt__quic_packet(vt__quic *c) {
+    vt__qpkt_head h;
+    uint8_t *p = c->in.p;
+    if (vt__qpkt_head_get(&h, p, (size_t)(c->in.end - p), VT__QCID_LEN) < 0) {
+        c->in.p = c->in.end;
+        return 0;
+    }
+    size_t whole = (size_t)(c->in.end - c->in.begin);
+    int rc = 0;
+    switch (h.type) {
+    case VT__QPKT_T_UNKNOWN: break;
+    case VT__QPKT_T_NEGOTIATION: rc = vt__quic_on_versions(c, &h); break;
+    case VT__QPKT_T_RETRY: rc = vt__quic_on_retry(c, &h, p); break;
+    default:
+        if (h.type == VT__QPKT_T_INITIAL && c->server && whole < VT__QUIC_MIN) break; /* RFC 9000 14.1 */
+        rc = vt__quic_open_packet(c, &h, p);
+    }
+    c->in.p = p + h.len;
+    return rc;
+}
+static void vt__quic_packet_done(vt__quic *c) {
+    unsigned space = c->pkt.space;
+    vt__qroute *p = &c->paths[c->pkt.path];
+    bool newest = c->pkt.pn >= vt__qrec_expect(&c->rec, space);
+    c->pkt.p = NULL;
+    bool asks = c->pkt.eliciting &&
+                vt__qsec_has(&c->keys.at[space].tx); /* what cannot be sent is not owed yet */
+    if (!c->discarded[space]) vt__qrec_got(&c->rec, space, c->pkt.pn, asks, c->in.ecn, c->now);
+    p->used_at = c->now;
+    if (space != VT__QPKT_APP) return;
+    p->ours = c->pkt.ours;
+    if (c->pkt.eliciting) c->lonely = 0;
+    if (newest && c->pkt.plain && c->pkt.path != c->active && c->server) vt__quic_path_follow(c, c->pkt.path);
+}
+/* Closing: what comes is answered at first, and then the less the more there is. */
+static void vt__quic_recv_closing(vt__quic *c) {
+    if (c->state != VT__QUIC_CLOSING || ++c->close_got < c->close_next) return;
+    c->close_next *= 2;
+    c->close_got = 0;
+    c->owes_close = true;
+}
+static VT__UNUSED void vt__quic_recv(vt__quic *c, const vt__quic_dgram *d, int64_t now) {
+    c->now = c->streams.now = now;
+    unsigned i = vt__qroute_find(c->paths, d->local, d->remote);
+    if (i != VT__QROUTE_NONE) c->paths[i].rx += d->n;
+    if (c->state >= VT__QUIC_CLOSING) {
+        vt__quic_recv_closing(c);
+        return;
+    }
+    if (c->blocked && i == c->active) vt__qrec_blocked(&c->rec, c->blocked = false);
+    c->in.p = c->in.begin = d->p, c->in.end = d->p + d->n;
+    c->in.local = *d->local, c->in.remote = *d->remote;
+    c->in.path = (uint8_t)i, c->in.ecn = (uint8_t)d->ecn;
+}
+
+/* ---- events ---- */
+static bool vt__quic_tell(vt__quic *c, vt__quic_event *ev) {
+    static const uint8_t order[] = {VT__QUIC_EV_READY, VT__QUIC_EV_CONFIRMED, VT__QUIC_EV_PATH,
+                                    VT__QUIC_EV_CLOSED};
+    if (c->ncid_news) {
+        ev->type = c->cid_news[0].add ? VT__QUIC_EV_CID_ADD : VT__QUIC_EV_CID_DEL;
+        ev->cid = c->cid_news[0].cid;
+        memmove(c->cid_news, c->cid_news + 1, --c->ncid_news * sizeof c->cid_news[0]);
+        return true;
+    }
+    for (unsigned i = 0; i < VT__COUNT(order); i++)
+        if (c->news >> order[i] & 1) {
+            c->news &= (uint16_t) ~(1U << order[i]);
+            ev->type = order[i];
+            return true;
+        }
+    return false;
+}
+/* A step on: 1: an event; 0: go on; -1: nothing is left. */
+static int vt__quic_step(vt__quic *c, vt__quic_event *ev) {
+    int rc = 0;
+    if (c->state >= VT__QUIC_CLOSING) {
+        vt__quic_datagram_done(c);
+        return -1;
+    }
+    if (c->pkt.p) {
+        vt__qpkt_frame f;
+        rc = vt__qpkt_frame_get(&f, &c->pkt.p, c->pkt.end);
+        c->pkt.frame = f.type;
+        if (rc > 0) rc = vt__quic_frame(c, &f, ev);
+        else if (rc == 0) vt__quic_packet_done(c);
+    } else if (c->in.p < c->in.end) {
+        rc = vt__quic_packet(c);
+        rc = VT__MIN(rc, 0);
+    } else {
+        vt__quic_datagram_done(c);
+        if (!vt__quic_replay(c)) return -1;
+    }
+    if (rc < 0) vt__quic_fail(c, rc);
+    return VT__MAX(rc, 0);
+}
+/* 1: an event; 0: nothing more: the datagram is not needed any longer. */
+static VT__UNUSED int vt__quic_next(vt__quic *c, vt__quic_event *ev) {
+    if (c->server && c->complete && !(c->news & VT__QUIC_NEWS(READY))) vt__qtls_free(c->tls), c->tls = NULL;
+    for (;;) {
+        if (vt__quic_tell(c, ev)) return 1;
+        if (c->state < VT__QUIC_CLOSING && vt__qstr_next(&c->streams, &ev->stream)) {
+            ev->type = VT__QUIC_EV_STREAM;
+            return 1;
+        }
+        int rc = vt__quic_step(c, ev);
+        if (rc > 0) return 1;
+        if (rc < 0 && !c->news && !c->ncid_news) return 0;
+    }
+}
+
+/* ---- packets out ---- */
+/* One being written: frames in the clear, from payload to end. */
+typedef struct vt__quic_out {
+    uint8_t *head, *payload, *end;
+    const uint8_t *most; /* of end; the tag fits behind it */
+    uint64_t pn;
+    uint8_t type, space, pn_size, n;
+    uint8_t flags; /* VT__QREC_x */
+    bool acks;
+    vt__qpkt_note notes[VT__QUIC_NOTES];
+} vt__quic_out;
+/* Datagrams of one train: where masks have to be put, and what they are made of. */
+typedef struct vt__quic_tx {
+    unsigned n;
+    struct {
+        uint8_t *head, *pn;
+        unsigned size;
+    } at[VT__QUIC_TRAIN];
+    uint8_t samples[VT__QUIC_TRAIN * VT__QSEC_SAMPLE];
+} vt__quic_tx;
+
+static void vt__quic_wrote(vt__quic_out *o, uint8_t *end) {
+    o->end = end;
+    o->flags |= VT__QREC_ELICITING | VT__QREC_IN_FLIGHT;
+}
+/* A frame is at `end`; NULL: it did not fit. With a note of it. */
+static bool vt__quic_noted(vt__quic_out *o, uint8_t *end, unsigned kind, uint64_t a, uint64_t b, size_t len) {
+    if (!end) return false;
+    vt__quic_wrote(o, end);
+    o->notes[o->n++] = (vt__qpkt_note){.kind = (uint8_t)kind, .len = (uint32_t)len, .a = a, .b = b};
+    return true;
+}
+VT__INLINE bool vt__quic_full(const vt__quic_out *o) { return o->n == VT__QUIC_NOTES; }
+
+static void vt__quic_put_ack(vt__quic *c, vt__quic_out *o) {
+    vt__qrec_ack a;
+    if (!vt__qrec_ack_any(&c->rec, o->space) || !vt__qrec_ack_get(&c->rec, o->space, c->now, &a)) return;
+    uint64_t delay = (uint64_t)(a.delay_ns / 1000) >> 3; /* our ack_delay_exponent */
+    uint8_t *end = vt__qpkt_put_ack(o->end, o->most, a.ranges, a.n, delay, a.ecn);
+    if (!end) return;
+    o->end = end;
+    o->acks = true;
+    o->flags |= VT__QREC_WITH_ACK;
+}
+static void vt__quic_put_crypto(vt__quic *c, vt__quic_out *o) {
+    vt__qstr_out *out = &c->spaces[o->space].out;
+    uint64_t offset, all;
+    while (!vt__quic_full(o) && vt__qstr_out_next(out, &offset, &all)) {
+        size_t len = (size_t)VT__MIN(all, vt__qpkt_crypto_room((size_t)(o->most - o->end), offset));
+        uint8_t *data = len ? vt__qpkt_put_crypto(o->end, o->most, offset, len) : NULL;
+        if (!data) return;
+        vt__qstr_out_take(out, offset, data, len);
+        (void)vt__quic_noted(o, data + len, VT__QUIC_N_CRYPTO, offset, 0, len);
+    }
+}
+/* NEW_TOKEN: good for the address alone, not for the port. */
+static void vt__quic_put_token(vt__quic *c, vt__quic_out *o) {
+    uint8_t token[VT__QSEC_TOKEN_MAX];
+    vt__qsec_token t = {.kind = VT__QSEC_TOKEN_NEW, .born = c->now};
+    const vt__qroute_addr *to = &c->paths[c->active].remote;
+    int n = vt__qsec_token_seal(c->cfg->vault, &t, to->ip, sizeof to->ip, token);
+    if (n <= 0) c->owes_token = false;
+    else {
+        uint8_t *end = vt__qpkt_put_token(o->end, o->most, (vt_str){(char *)token, (size_t)n});
+        if (vt__quic_noted(o, end, VT__QUIC_N_TOKEN, 0, 0, 0)) c->owes_token = false;
+    }
+}
+static void vt__quic_put_cids(vt__quic *c, vt__quic_out *o) {
+    for (unsigned i = 0; i < c->cids.nours && !vt__quic_full(o); i++) {
+        vt__qcid_ours *q = &c->cids.ours[i];
+        if (!q->owed) continue;
+        uint8_t *end = vt__qpkt_put_new_cid(o->end, o->most, q->seq, 0, &q->cid, q->token);
+        if (vt__quic_noted(o, end, VT__QUIC_N_CID, q->seq, 0, 0)) q->owed = false;
+    }
+    for (unsigned i = 0; i < c->cids.nretires && !vt__quic_full(o); i++) {
+        struct vt__qcid_retire *r = &c->cids.retires[i];
+        if (!r->owed) continue;
+        uint8_t *end = vt__qpkt_put_frame(o->end, o->most, VT__QPKT_F_RETIRE_CID, r->seq, 0, 0);
+        if (vt__quic_noted(o, end, VT__QUIC_N_RETIRE, r->seq, 0, 0)) r->owed = false;
+    }
+}
+/* DATAGRAM frames are sent once; one that fits no packet is dropped. */
+static void vt__quic_put_datagrams(vt__quic *c, vt__quic_out *o) {
+    for (vt__quic_kept *d; (d = c->dgrams) != NULL;) {
+        uint8_t *end = vt__qpkt_put_datagram(o->end, o->most, d->b, d->n);
+        if (!end && o->end != o->payload) return;
+        if (end) vt__quic_wrote(o, end);
+        c->dgrams = d->next;
+        c->ndgrams--;
+        vt__mem_free(d);
+    }
+}
+static void vt__quic_put_streams(vt__quic *c, vt__quic_out *o) {
+    uint8_t *end;
+    while (!vt__quic_full(o) &&
+           (end = vt__qstr_put_control(&c->streams, o->end, o->most, &o->notes[o->n])) != NULL)
+        vt__quic_wrote(o, end), o->n++;
+    if (c->dgrams) vt__quic_put_datagrams(c, o);
+    while (!vt__quic_full(o) &&
+           (end = vt__qstr_put_data(&c->streams, o->end, o->most, &o->notes[o->n])) != NULL)
+        vt__quic_wrote(o, end), o->n++;
+}
+static void vt__quic_put_frames(vt__quic *c, vt__quic_out *o) {
+    vt__quic_put_crypto(c, o);
+    if (o->space != VT__QPKT_APP) return;
+    if (c->owes_done && !vt__quic_full(o)) {
+        uint8_t *end = vt__qpkt_put_frame(o->end, o->most, VT__QPKT_F_HANDSHAKE_DONE, 0, 0, 0);
+        if (vt__quic_noted(o, end, VT__QUIC_N_DONE, 0, 0, 0)) c->owes_done = false;
+    }
+    if (!vt__quic_full(o)) vt__quic_put_cids(c, o);
+    if (c->owes_token && !vt__quic_full(o)) vt__quic_put_token(c, o);
+    if (c->complete) vt__quic_put_streams(c, o);
+}
+static void vt__quic_put_ping(vt__quic_out *o) {
+    uint8_t *end = vt__qpkt_put_frame(o->end, o->most, VT__QPKT_F_PING, 0, 0, 0);
+    if (end) vt__quic_wrote(o, end);
+}
+/* CONNECTION_CLOSE; before 1-RTT the application's reasons are nobody's business (RFC 9000 10.2.3). */
+static void vt__quic_put_close(vt__quic *c, vt__quic_out *o) {
+    const vt__quic_end *e = &c->end;
+    bool hide = e->app && o->space != VT__QPKT_APP;
+    vt_str why = {e->why, hide ? 0 : e->why_len};
+    uint8_t *end = vt__qpkt_put_close(o->end, o->most, e->app && !hide,
+                                      hide ? VT__QPKT_APPLICATION_ERROR : e->code, e->frame, why);
+    if (end) o->end = end;
+}
+/* The head of a packet on a path, and the place for its frames; false: no room. */
+static bool vt__quic_begin(vt__quic *c, vt__quic_out *o, unsigned space, unsigned path, uint8_t *p,
+                           const uint8_t *end) {
+    const vt__qpkt_cid *dcid = vt__quic_dcid(c, &c->paths[path]);
+    static const uint8_t types[] = {VT__QPKT_T_INITIAL, VT__QPKT_T_HANDSHAKE, VT__QPKT_T_SHORT};
+    int64_t acked = vt__qrec_largest_acked(&c->rec, space);
+    o->head = p;
+    o->space = (uint8_t)space;
+    o->type = types[space];
+    o->n = o->flags = 0;
+    o->acks = false;
+    o->pn = vt__qrec_next(&c->rec, space);
+    o->pn_size = (uint8_t)vt__qpkt_pn_size(o->pn, acked < 0 ? UINT64_MAX : (uint64_t)acked);
+    if (end - p < VT__QSEC_TAG) return false;
+    o->most = end - VT__QSEC_TAG;
+    if (o->type == VT__QPKT_T_SHORT)
+        o->payload = vt__qpkt_put_short(p, o->most, dcid, c->keys.tx_phase ? VT__QPKT_KEY_PHASE : 0, o->pn,
+                                        o->pn_size);
+    else {
+        vt_str token = {c->token, space == VT__QPKT_INITIAL ? c->token_len : 0};
+        o->payload = vt__qpkt_put_long(p, o->most, (enum vt__qpkt_type)o->type, c->keys.version, dcid,
+                                       &c->cids.ours[0].cid, token, o->pn, o->pn_size);
+    }
+    o->end = o->payload;
+    return o->payload != NULL;
+}
+/* Padding, to `n` bytes with the tag, or what the sample needs. */
+static void vt__quic_pad(vt__quic_out *o, size_t n) {
+    size_t have = (size_t)(o->end - o->head) + VT__QSEC_TAG;
+    if (have >= n) return;
+    memset(o->end, 0, n - have);
+    o->end += n - have;
+    o->flags |= VT__QREC_IN_FLIGHT;
+}
+/* One packet of what there is to say: false: nothing. Without `allow`, what the window does not count: ACKs and probes. */
+static bool vt__quic_put_packet(vt__quic *c, vt__quic_out *o, unsigned space, uint8_t *p, const uint8_t *end,
+                                bool allow) {
+    if (!vt__quic_begin(c, o, space, c->active, p, end)) return false;
+    if (c->state == VT__QUIC_CLOSING) vt__quic_put_close(c, o);
+    else {
+        bool probe = vt__qrec_probes(&c->rec, space) > 0, ping = space == VT__QPKT_APP && c->owes_ping;
+        vt__quic_put_ack(c, o);
+        if (allow || probe) vt__quic_put_frames(c, o);
+        bool due = o->acks && vt__qrec_ack_due(&c->rec, space) <= c->now;
+        if (!(o->flags & VT__QREC_ELICITING) && (probe || ping || (due && vt__qrec_ack_ping(&c->rec, space))))
+            vt__quic_put_ping(o);
+        if (!(o->flags & VT__QREC_ELICITING) && !due) return false;
+    }
+    if (o->end == o->payload) return false;
+    if (o->flags & VT__QREC_ELICITING && space == VT__QPKT_APP) c->owes_ping = false;
+    while (o->end - o->payload < 4 - o->pn_size) *o->end++ = 0; /* header protection's sample */
+    return true;
+}
+static void vt__quic_masked(vt__quic *c, vt__quic_tx *tx) {
+    if (tx->n && vt__qsec_mask(&c->keys.at[VT__QPKT_APP].tx_hp, tx->samples, tx->n, tx->samples) < 0)
+        vt__quic_fail(c, -ENOMEM);
+    for (unsigned i = 0; i < tx->n; i++)
+        vt__qpkt_mask(tx->at[i].head, tx->at[i].pn, tx->at[i].size, tx->samples + i * VT__QSEC_SAMPLE);
+    tx->n = 0;
+}
+static int vt__quic_mask_later(vt__quic *c, vt__quic_tx *tx, const vt__quic_out *o) {
+    uint8_t *pn = o->payload - o->pn_size, mask[VT__QSEC_SAMPLE];
+    if (o->type == VT__QPKT_T_SHORT) {
+        memcpy(tx->samples + tx->n * VT__QSEC_SAMPLE, pn + 4, VT__QSEC_SAMPLE);
+        tx->at[tx->n].head = o->head, tx->at[tx->n].pn = pn, tx->at[tx->n].size = o->pn_size;
+        tx->n++;
+        return 0;
+    }
+    int rc = vt__qsec_mask(&c->keys.at[o->space].tx_hp, pn + 4, 1, mask);
+    vt__qpkt_mask(o->head, pn, o->pn_size, mask);
+    return rc;
+}
+/* Seals it, and gives it to @qrec. */
+static int vt__quic_seal(vt__quic *c, vt__quic_tx *tx, vt__quic_out *o, unsigned flags) {
+    size_t n = (size_t)(o->end - o->payload);
+    if (o->type != VT__QPKT_T_SHORT) vt__qpkt_end_long(o->payload, o->pn_size, o->end + VT__QSEC_TAG);
+    int rc = vt__qsec_seal(&c->keys.at[o->space].tx, o->pn, o->head, (size_t)(o->payload - o->head),
+                           o->payload, n);
+    o->end += VT__QSEC_TAG;
+    if (rc < 0) return rc == -ERANGE ? VT__QPKT_E_AEAD : rc;
+    rc = vt__qrec_sent(&c->rec, o->space, (size_t)(o->end - o->head), (unsigned)o->flags | flags, o->notes,
+                       o->n, c->now);
+    if (rc < 0) return rc;
+    if (o->acks && o->space == VT__QPKT_APP) c->keys.answered = true;
+    if (o->flags & VT__QREC_ELICITING) {
+        if (c->quiet) c->idle_at = c->now;
+        c->quiet = false;
+        c->ping_at = c->now;
+    }
+    return vt__quic_mask_later(c, tx, o);
+}
+/* One datagram of up to `most` bytes: its length. Packets of several spaces share it; the last one is padded. */
+static size_t vt__quic_put_datagram(vt__quic *c, vt__quic_tx *tx, uint8_t *p, size_t most, bool allow,
+                                    unsigned flags) {
+    vt__quic_out out[VT__QPKT_SPACES];
+    unsigned n = 0;
+    uint8_t *at = p;
+    bool pad = false, handshake = false;
+    for (unsigned space = 0; space < VT__QPKT_SPACES; space++) {
+        if (!vt__qsec_has(&c->keys.at[space].tx)) continue;
+        if (!vt__quic_put_packet(c, &out[n], space, at, p + most, allow)) continue;
+        pad |= space == VT__QPKT_INITIAL && (!c->server || out[n].flags & VT__QREC_ELICITING);
+        handshake |= space == VT__QPKT_HANDSHAKE;
+        at = out[n++].end + VT__QSEC_TAG;
+    }
+    if (!n) return 0;
+    vt__quic_out *last = &out[n - 1];
+    if (pad) vt__quic_pad(last, (size_t)(p + VT__QUIC_MIN - last->head));
+    for (unsigned i = 0; i < n; i++) {
+        int rc = vt__quic_seal(c, tx, &out[i], flags);
+        if (rc < 0) {
+            vt__quic_fail(c, rc);
+            return 0;
+        }
+    }
+    if (handshake && !c->server) vt__quic_discard(c, VT__QPKT_INITIAL);
+    return (size_t)(last->end - p);
+}
+
+/* ---- trains ---- */
+/* Other keys for what we write; -EAGAIN: not while the last change is under way. */
+static int vt__quic_update(vt__quic *c) {
+    int64_t acked = vt__qrec_largest_acked(&c->rec, VT__QPKT_APP);
+    if (!c->confirmed || !vt__qkeys_may_update(&c->keys, acked)) return -EAGAIN;
+    return vt__qkeys_turn_tx(&c->keys, vt__qrec_next(&c->rec, VT__QPKT_APP));
+}
+static size_t vt__quic_train_of(vt__quic *c, vt__quic_train *t, unsigned path, size_t segment, size_t total) {
+    const vt__qroute *p = &c->paths[path];
+    c->paths[path].tx += total;
+    t->local = p->local, t->remote = p->remote;
+    t->segment = segment;
+    t->n = segment ? (unsigned)((total + segment - 1) / segment) : 0;
+    t->ecn = vt__qrec_ecn(&c->rec);
+    return total;
+}
+VT__INLINE unsigned vt__quic_ect(const vt__quic *c) { return vt__qrec_ecn(&c->rec) ? VT__QREC_ECT : 0; }
+/* A datagram of one packet with frames that go before all others, already written from o->payload to o->end. */
+static size_t vt__quic_send_alone(vt__quic *c, vt__quic_out *o, unsigned flags) {
+    vt__quic_tx tx;
+    tx.n = 0;
+    int rc = vt__quic_seal(c, &tx, o, flags | vt__quic_ect(c));
+    vt__quic_masked(c, &tx);
+    if (rc >= 0) return (size_t)(o->end - o->head);
+    vt__quic_fail(c, rc);
+    return 0;
+}
+/* PATH_RESPONSE and PATH_CHALLENGE, in a full datagram unless the address may not be sent so much. */
+static size_t vt__quic_send_path(vt__quic *c, unsigned i, uint8_t *buf, size_t cap, vt__quic_train *t) {
+    vt__qroute *p = &c->paths[i];
+    bool ask = vt__qroute_asks(p, c->now);
+    size_t most = (size_t)VT__MIN(vt__qroute_room(p), VT__MIN(cap, VT__QUIC_MIN));
+    uint8_t challenge[8];
+    vt__quic_out o;
+    if (!p->used || (!ask && !p->owes)) return 0;
+    if (!vt__quic_begin(c, &o, VT__QPKT_APP, i, buf, buf + most)) o.end = NULL;
+    if (o.end && p->owes) o.end = vt__qpkt_put_path(o.end, o.most, VT__QPKT_F_PATH_RESPONSE, p->answer);
+    p->owes = false;
+    if (o.end && ask) {
+        vt__plat_random(challenge, sizeof challenge);
+        o.end = vt__qpkt_put_path(o.end, o.most, VT__QPKT_F_PATH_CHALLENGE, challenge);
+    }
+    if (ask) p->again = c->now + vt__quic_ask_each(c); /* also when there was no room */
+    if (!o.end) return 0;
+    vt__quic_wrote(&o, o.end);
+    vt__quic_pad(&o, most);
+    size_t n = vt__quic_send_alone(c, &o, i == c->active ? 0 : VT__QREC_OTHER_PATH);
+    if (ask && n) vt__qroute_asked(p, challenge, n);
+    return vt__quic_train_of(c, t, i, n, n);
+}
+static size_t vt__quic_send_mtu(vt__quic *c, uint8_t *buf, size_t cap, vt__quic_train *t) {
+    vt__quic_out o;
+    size_t n = vt__qrec_mtu_probe(&c->rec, c->now);
+    if (!n || n > cap || !c->paths[c->active].full) return 0;
+    if (!vt__quic_begin(c, &o, VT__QPKT_APP, c->active, buf, buf + n)) return 0;
+    vt__quic_put_ping(&o);
+    vt__quic_pad(&o, n);
+    n = vt__quic_send_alone(c, &o, VT__QREC_MTU_PROBE);
+    return vt__quic_train_of(c, t, c->active, n, n);
+}
+/* Whether there is something that waits for the window alone. */
+static bool vt__quic_wants(vt__quic *c) {
+    uint64_t offset, len;
+    bool owes = c->owes_done || c->owes_token || c->dgrams;
+    for (unsigned i = 0; i < VT__QPKT_SPACES; i++)
+        if (vt__qsec_has(&c->keys.at[i].tx) && vt__qstr_out_next(&c->spaces[i].out, &offset, &len))
+            return true;
+    for (unsigned i = 0; i < c->cids.nours; i++) owes |= c->cids.ours[i].owed;
+    for (unsigned i = 0; i < c->cids.nretires; i++) owes |= c->cids.retires[i].owed;
+    return c->complete && (owes || vt__qstr_wants(&c->streams));
+}
+static size_t vt__quic_send_train(vt__quic *c, uint8_t *buf, size_t cap, vt__quic_train *t) {
+    vt__quic_tx tx;
+    vt__qroute *path = &c->paths[c->active];
+    size_t mtu = vt__qrec_mtu(&c->rec), total = 0, n = mtu, room = vt__qrec_room(&c->rec, c->now);
+    unsigned flags = vt__quic_ect(c);
+    cap = VT__MIN(cap, VT__QUIC_TRAIN_MAX);
+    tx.n = 0;
+    for (unsigned i = 0; i < VT__QUIC_TRAIN && n == mtu && total + mtu <= cap; i++) {
+        uint64_t may = vt__qroute_room(path);
+        may = may > total ? may - total : 0;
+        if (may < VT__QUIC_MIN) {
+            if (!c->blocked) vt__qrec_blocked(&c->rec, c->blocked = true);
+            break;
+        }
+        n = vt__quic_put_datagram(c, &tx, buf + total, (size_t)VT__MIN(may, mtu), room > 0, flags);
+        total += n;
+        room -= VT__MIN(room, n);
+    }
+    vt__quic_masked(c, &tx);
+    c->paced = !room && vt__quic_wants(c);
+    return vt__quic_train_of(c, t, c->active, VT__MIN(mtu, total), total);
+}
+static size_t vt__quic_send_close(vt__quic *c, uint8_t *buf, size_t cap, vt__quic_train *t) {
+    vt__quic_tx tx;
+    size_t most = (size_t)VT__MIN(vt__qroute_room(&c->paths[c->active]), VT__MIN(cap, VT__QUIC_MIN)), n;
+    if (!c->owes_close) return 0;
+    c->owes_close = false;
+    tx.n = 0;
+    n = most < VT__QUIC_MIN ? 0 : vt__quic_put_datagram(c, &tx, buf, most, true, 0);
+    vt__quic_masked(c, &tx);
+    return vt__quic_train_of(c, t, c->active, n, n);
+}
+/* Datagrams to send now, written to buf, which has room for one at least (cap >= cfg->rec.mtu_max): their bytes; 0: nothing
+ * more for now. */
+static VT__UNUSED size_t vt__quic_send(vt__quic *c, uint8_t *buf, size_t cap, vt__quic_train *t,
+                                       int64_t now) {
+    size_t n = 0;
+    c->now = c->streams.now = now;
+    if (c->state >= VT__QUIC_CLOSING)
+        return c->state == VT__QUIC_CLOSING ? vt__quic_send_close(c, buf, cap, t) : 0;
+    if (vt__qkeys_worn(&c->keys)) (void)vt__quic_update(c);
+    for (unsigned i = 0; i < VT__QROUTE_MAX && !n && c->complete; i++)
+        n = vt__quic_send_path(c, i, buf, cap, t);
+    if (!n && c->confirmed) n = vt__quic_send_mtu(c, buf, cap, t);
+    if (!n) n = vt__quic_send_train(c, buf, cap, t);
+    if (!n && c->state == VT__QUIC_CLOSING) return vt__quic_send_close(c, buf, cap, t);
+    return n;
+}
+
+/* ---- time ---- */
+static int64_t vt__quic_idle_due(const vt__quic *c) {
+    int64_t ns = c->cfg->idle_ns, theirs = (int64_t)VT__MIN(c->peer.idle_ms, UINT64_C(1) << 32) * VT_MS;
+    if (c->complete && theirs) ns = VT__MIN(ns, theirs);
+    return c->idle_at + VT__MAX(ns, 3 * vt__quic_pto(c));
+}
+/* PING keeps a connection alive; and a client that waits for answers and hears nothing asks whether it is still reached, the
+ * less often the longer: whatever stands on the way may know it by another port by now, and the server sends to the old one. */
+static int64_t vt__quic_ping_due(const vt__quic *c) {
+    int64_t last = VT__MAX(c->ping_at, c->idle_at), due = INT64_MAX;
+    if (!c->confirmed || c->owes_ping) return due;
+    if (c->cfg->keep_alive_ns) due = last + c->cfg->keep_alive_ns;
+    if (!c->server && c->streams.count && !c->rec.in_flight)
+        due = VT__MIN(due, last + (3 * vt__quic_pto(c) << VT__MIN(c->lonely, 5)));
+    return due;
+}
+/* When vt__quic_tick wants to be called; INT64_MAX: never. */
+static VT__UNUSED int64_t vt__quic_due(const vt__quic *c) {
+    if (c->state >= VT__QUIC_CLOSING) return c->state == VT__QUIC_DEAD ? INT64_MAX : c->close_at;
+    int64_t due = vt__quic_idle_due(c);
+    if (!c->complete) due = VT__MIN(due, c->opened_at + c->cfg->handshake_ns);
+    if (!c->blocked) due = VT__MIN(due, vt__qrec_due(&c->rec));
+    if (c->paced && vt__qrec_pace_at(&c->rec) > c->now) due = VT__MIN(due, vt__qrec_pace_at(&c->rec));
+    if (vt__qsec_has(&c->keys.old)) due = VT__MIN(due, c->keys.old_until);
+    due = VT__MIN(due, vt__quic_ping_due(c));
+    return VT__MIN(due, vt__qroute_due(c->paths));
+}
+/* Time has passed; then next and send, as after recv. */
+static VT__UNUSED void vt__quic_tick(vt__quic *c, int64_t now) {
+    c->now = c->streams.now = now;
+    if (c->state >= VT__QUIC_CLOSING) {
+        if (now >= c->close_at) c->state = VT__QUIC_DEAD;
+        return;
+    }
+    if (now >= vt__quic_idle_due(c) || (!c->complete && now >= c->opened_at + c->cfg->handshake_ns)) {
+        vt__quic_vanish(c, VT__QUIC_BY_TIME, VT__QPKT_NO_ERROR);
+        return;
+    }
+    vt__qkeys_tick(&c->keys, now);
+    vt__quic_paths_tick(c);
+    if (now >= vt__quic_ping_due(c)) {
+        c->owes_ping = true;
+        c->lonely++;
+    }
+    if (!c->blocked && now >= vt__qrec_due(&c->rec)) vt__qrec_tick(&c->rec, now);
+    if (c->err) vt__quic_fail(c, c->err);
+}
+
+/* ---- life ---- */
+/* What became of a frame. Not acknowledged: it is owed again. */
+static void vt__quic_fate(void *arg, unsigned space, const vt__qpkt_note *f, enum vt__qrec_fate fate) {
+    vt__quic *c = arg;
+    bool acked = fate == VT__QREC_ACKED;
+    vt__qstr_out *out = &c->spaces[space].out;
+    vt__qcid_ours *o;
+    int rc = 0;
+    switch (f->kind) {
+    case VT__QUIC_N_CRYPTO:
+        rc = acked ? vt__qstr_out_acked(c->mem, out, f->a, f->len) : vt__qstr_out_lost(out, f->a, f->len);
+        break;
+    case VT__QUIC_N_DONE: c->owes_done |= !acked; break;
+    case VT__QUIC_N_TOKEN: c->owes_token |= !acked; break;
+    case VT__QUIC_N_CID:
+        if (!acked && (o = vt__qcid_ours_of(&c->cids, f->a)) != NULL) o->owed = true;
+        break;
+    case VT__QUIC_N_RETIRE: vt__qcid_retire_done(&c->cids, f->a, !acked); break;
+    default: rc = acked ? vt__qstr_acked(&c->streams, f) : vt__qstr_lost(&c->streams, f);
+    }
+    if (rc < 0 && !c->err) c->err = rc;
+}
+static int vt__quic_init_ids(vt__quic *c, const vt__quic_start *s) {
+    if (c->server) {
+        c->odcid = s->retried ? s->odcid : s->dcid;
+        c->peer_scid = s->scid;
+        c->retried = s->retried;
+        if (c->retried) c->retry_scid = s->dcid;
+        vt__quic_tell_cid(c, &s->dcid, true);
+    } else vt__quic_make_cid(c->cfg->worker, &c->odcid);
+    (void)vt__qcid_first(&c->cids, c->server ? &s->scid : &c->odcid);
+    c->cids.limit = 1;
+    int rc = vt__quic_issue(c);
+    return rc < 0 ? rc
+                  : vt__qkeys_initial(&c->keys.at[VT__QPKT_INITIAL], c->keys.version,
+                                      c->retried ? &c->retry_scid : &c->odcid, c->server);
+}
+static void vt__quic_init_path(vt__quic *c, const vt__quic_start *s) {
+    bool valid = !c->server || s->proven;
+    c->paths[0] = (vt__qroute){
+        .local = s->local, .remote = s->remote, .used = true, .valid = valid, .full = true, .proven = valid};
+    c->fallback = VT__QROUTE_NONE;
+}
+static int vt__quic_init_tls(vt__quic *c, const vt__quic_start *s) {
+    uint8_t params[VT__QUIC_PARAMS_MAX];
+    int n = vt__quic_put_params(c, params);
+    if (n < 0) return n;
+    vt__qtls_cfg t = {.ctx = c->cfg->tls,
+                      .client = !c->server,
+                      .params = params,
+                      .params_len = (size_t)n,
+                      .on_params = vt__quic_on_params,
+                      .arg = c,
+                      .host = s->host,
+                      .port = s->port};
+    n = vt__qtls_new(&c->tls, &t);
+    if (n >= 0 && !c->server) vt__quic_tls_did(c, vt__qtls_go(c->tls));
+    return n;
+}
+static VT__UNUSED void vt__quic_free(vt__quic *c) {
+    vt__qtls_free(c->tls);
+    vt__qkeys_free(&c->keys);
+    vt__qrec_free(&c->rec);
+    vt__qstr_free(&c->streams);
+    for (unsigned i = 0; i < VT__QPKT_SPACES; i++)
+        vt__qstr_in_free(c->mem, &c->spaces[i].in), vt__qstr_out_free(c->mem, &c->spaces[i].out);
+    vt__mem_free(c->token);
+    vt__mem_free(c->in.kept);
+    for (vt__quic_kept *k; (k = c->early) != NULL; vt__mem_free(k)) c->early = k->next;
+    for (vt__quic_kept *k; (k = c->dgrams) != NULL; vt__mem_free(k)) c->dgrams = k->next;
+}
+/* Begins a connection; 0 or an error, then there is nothing to free. A server's first datagram is given to vt__quic_recv. */
+static VT__UNUSED int vt__quic_init(vt__quic *c, const vt__quic_cfg *cfg, const vt__quic_start *s,
+                                    int64_t now) {
+    uint64_t seed;
+    memset(c, 0, sizeof *c);
+    vt__plat_random(&seed, sizeof seed);
+    c->cfg = cfg, c->mem = s->mem, c->server = cfg->server;
+    c->now = c->opened_at = c->idle_at = c->ping_at = now;
+    c->quiet = true;
+    c->first_version = c->keys.version = s->version ? s->version : VT__QPKT_V1;
+    c->keys.update_after = cfg->update_after;
+    vt__qpkt_params_init(&c->peer);
+    vt__qrec_init(&c->rec, &cfg->rec, cfg->server, seed, vt__quic_fate, c, now);
+    vt__qstr_init(&c->streams, &cfg->streams, s->mem, cfg->server, now);
+    vt__quic_init_path(c, s);
+    int rc = vt__quic_init_ids(c, s);
+    if (rc >= 0 && s->token.len) {
+        c->token = vt__mem_strdup(s->token.ptr, s->token.len);
+        c->token_len = s->token.len;
+        if (!c->token) rc = -ENOMEM;
+    }
+    if (rc >= 0) rc = vt__quic_init_tls(c, s);
+    if (rc < 0) vt__quic_free(c);
+    return rc;
+}
+/* A datagram to be sent, once: 0; -EMSGSIZE: the peer takes none so large, or none at all; -ENOMEM. The oldest goes when there are
+ * too many. */
+static VT__UNUSED int vt__quic_datagram(vt__quic *c, const void *p, size_t n) {
+    size_t size = 1 + vt__qpkt_int_size(n) + n, head = 1 + VT__QPKT_CID_MAX + VT__QPKT_PN_MAX + VT__QSEC_TAG;
+    if (size > c->peer.max_datagram || size + head > vt__qrec_mtu(&c->rec)) return -EMSGSIZE;
+    vt__quic_kept *k = vt__mem_alloc(sizeof *k + n), *old = c->dgrams, **at = &c->dgrams;
+    if (!k) return -ENOMEM;
+    *k = (vt__quic_kept){.n = n};
+    memcpy(k->b, p, n);
+    if (c->ndgrams == VT__QUIC_DGRAMS) {
+        c->dgrams = old->next;
+        vt__mem_free(old);
+        c->ndgrams--;
+    }
+    while (*at) at = &(*at)->next;
+    *at = k;
+    c->ndgrams++;
+    return 0;
+}
+VT__INLINE void vt__quic_ping(vt__quic *c) { c->owes_ping = true; }
+
+/*==============================================================================
+ * MARK: - @qedge   QUIC without a connection: Retry, tokens, refusals, resets (VTHTTP_H3)
+ * uses:   @plat @qpkt @qsec @qroute @qcid @qkeys @quic
+ * test:   tests/test_quic.c
+ *
+ * What a server's endpoint says to packets that no connection is, or will be, there for. Nothing is kept: what has to be
+ * remembered is in tokens that the client brings back.
+ *============================================================================*/
+#define VT__QEDGE_RETRY_LIFE_NS (10 * VT_SEC) /* of the token in a Retry */
+enum { VT__QEDGE_BIND = 16 + 2 + VT__QCID_LEN, VT__QEDGE_RESET_MIN = 21, VT__QEDGE_RESET_MAX = 43 };
+/* What a Retry's token is good with: address, port, and the connection ID that the client has to use from now on. */
+static void vt__qedge_bind(uint8_t *bind, const vt__qroute_addr *from, const uint8_t *cid) {
+    memcpy(bind, from->ip, 16);
+    memcpy(bind + 16, &from->port, 2);
+    memcpy(bind + 18, cid, VT__QCID_LEN);
+}
+/* A Retry packet for the Initial of `h`, which makes the client show that it gets what is sent to it: its bytes, or an error. */
+static VT__UNUSED int vt__qedge_put_retry(const vt__quic_cfg *cfg, const vt__qpkt_head *h,
+                                          const vt__qroute_addr *from, uint8_t *out, size_t cap,
+                                          int64_t now) {
+    uint8_t bind[VT__QEDGE_BIND], token[VT__QSEC_TOKEN_MAX];
+    vt__qsec_token t = {.kind = VT__QSEC_TOKEN_RETRY, .odcid_len = h->dcid_len, .born = now};
+    vt__qpkt_cid dcid, scid;
+    vt__quic_make_cid(cfg->worker, &scid);
+    vt__qpkt_cid_set(&dcid, h->scid, h->scid_len);
+    memcpy(t.odcid, h->dcid, h->dcid_len);
+    vt__qedge_bind(bind, from, scid.b);
+    int n = vt__qsec_token_seal(cfg->vault, &t, bind, sizeof bind, token);
+    if (n < 0) return n;
+    uint8_t *end = vt__qpkt_put_retry(out, out + cap, h->version, &dcid, &scid,
+                                      (vt_str){(char *)token, (size_t)n});
+    if (!end || out + cap - end < VT__QSEC_TAG) return -EMSGSIZE;
+    n = vt__qsec_retry_tag(h->version, h->dcid, h->dcid_len, out, (size_t)(end - out), end);
+    return n < 0 ? n : (int)(end + VT__QSEC_TAG - out);
+}
+/* What an Initial's token says: 1, and s->proven and s->odcid are set; 0: there is none, or none that is worth anything; VT__QPKT_E_TOKEN:
+ * it pretends to be a Retry's, and the connection is to be refused. */
+static VT__UNUSED int vt__qedge_take_token(const vt__quic_cfg *cfg, const vt__qpkt_head *h,
+                                           const vt__qroute_addr *from, vt__quic_start *s, int64_t now) {
+    uint8_t bind[VT__QEDGE_BIND];
+    vt__qsec_token t;
+    int kind = vt__qsec_token_kind(h->token, h->token_len), rc = 0;
+    if (kind == VT__QSEC_TOKEN_NEW)
+        rc = vt__qsec_token_open(cfg->vault, h->token, h->token_len, from->ip, sizeof from->ip, now,
+                                 cfg->token_life_ns, &t);
+    if (kind == VT__QSEC_TOKEN_RETRY && h->dcid_len == VT__QCID_LEN) {
+        vt__qedge_bind(bind, from, h->dcid);
+        rc = vt__qsec_token_open(cfg->vault, h->token, h->token_len, bind, sizeof bind, now,
+                                 VT__QEDGE_RETRY_LIFE_NS, &t);
+        if (rc > 0) {
+            s->retried = true;
+            vt__qpkt_cid_set(&s->odcid, t.odcid, t.odcid_len);
+        }
+    }
+    s->proven = rc > 0;
+    return kind == VT__QSEC_TOKEN_RETRY && rc == 0 ? VT__QPKT_E_TOKEN : rc;
+}
+/* CONNECTION_CLOSE for an Initial that no connection is made for (CONNECTION_REFUSED, INVALID_TOKEN): its bytes, or an error. */
+static VT__UNUSED int vt__qedge_put_refusal(const vt__qpkt_head *h, uint64_t code, uint8_t *out, size_t cap) {
+    vt__qpkt_cid dcid, scid;
+    vt__qkeys_level l;
+    uint8_t mask[VT__QSEC_SAMPLE], *at, *end;
+    memset(&l, 0, sizeof l);
+    vt__qpkt_cid_set(&scid, h->dcid, h->dcid_len), vt__qpkt_cid_set(&dcid, h->scid, h->scid_len);
+    at = vt__qpkt_put_long(out, out + cap, VT__QPKT_T_INITIAL, h->version, &dcid, &scid, (vt_str){NULL, 0}, 0,
+                           1);
+    end = at ? vt__qpkt_put_close(at, out + cap, false, code, 0, (vt_str){NULL, 0}) : NULL;
+    if (!end || out + cap - end < VT__QSEC_TAG) return -EMSGSIZE;
+    int rc = vt__qkeys_initial(&l, h->version, &scid, true);
+    vt__qpkt_end_long(at, 1, end + VT__QSEC_TAG);
+    if (rc >= 0) rc = vt__qsec_seal(&l.tx, 0, out, (size_t)(at - out), at, (size_t)(end - at));
+    if (rc >= 0) rc = vt__qsec_mask(&l.tx_hp, at - 1 + 4, 1, mask);
+    if (rc >= 0) vt__qpkt_mask(out, at - 1, 1, mask);
+    vt__qkeys_level_free(&l);
+    return rc < 0 ? rc : (int)(end + VT__QSEC_TAG - out);
+}
+/* A stateless reset for a packet to `cid` in a datagram of n bytes: shorter than it, lest two ends that have forgotten each
+ * other go on for ever. Its bytes; 0: none may be sent. */
+static VT__UNUSED int vt__qedge_put_reset(const vt__quic_cfg *cfg, const uint8_t *cid, size_t n,
+                                          uint8_t *out) {
+    if (n <= VT__QEDGE_RESET_MIN) return 0;
+    size_t len = VT__MIN(n - 1, VT__QEDGE_RESET_MAX), random = len - VT__QCID_TOKEN;
+    vt__plat_random(out, random);
+    out[0] = (uint8_t)((out[0] & 0x3f) | VT__QPKT_FIXED);
+    int rc = vt__qsec_reset_token(cfg->vault, cid, VT__QCID_LEN, out + random);
+    return rc < 0 ? rc : (int)len;
+}
+
+#endif /* VTHTTP_H3 && VTHTTP_TLS */
+
 /*==============================================================================
  * MARK: - @link    connections of a server: from accept to close, whatever is spoken on them
- * uses:   @plat @mem @str @ds @h1 @timer @poll @sched @self @io @req @conn @tls
+ * uses:   @plat @mem @str @ds @h1 @timer @poll @sched @self @io @conn @tls
  * raises: vt__link.start (there is input, or the time is up), vt__link_notes.heed (to one that runs),
  *         vt__link_group.closed (a connection has ended and somebody waits for that)
  * test:   tests/e2e_life.c tests/sim_edges.c tests/e2e_edges.c
@@ -18802,26 +27120,27 @@ typedef struct vt__link_wait {
 
 typedef struct vt__link {
     vt__conn conn;
-    vt__start start;
+    vt_task start;
     vt__link_wait wait;         /* its link is also that of who is parked or runs, its due of who is parked */
     vt__link_host *host, *home; /* home: whose slab it is part of */
     void *run;                  /* while it runs: the protocol's; in the free list: the next */
     vt__link_notes notes;       /* while it runs */
-    int64_t since;              /* accepted, or the rest of a head was first waited for; 0: not yet */
+    union {
+        int64_t since;     /* accepted, or the rest of a head was first waited for; 0: not yet */
+        uint32_t lingered; /* bytes that have come and gone */
+    };
     int64_t requests;
-    uint32_t lingered;
     uint8_t why, list, peer_len;
-    uint8_t unsaid; /* of a refusal: the bytes that are not sent yet, while it lingers */
-    const vt__http_wire *wire;
-    vt__tls_gate *gate; /* the TLS listener that it came to; NULL: a plain one */
     bool blank;         /* the empty line that may precede a request has come, and is dropped */
+    uint8_t unsaid;     /* of a refusal: the bytes that are not sent yet, while it lingers */
+    vt__tls_gate *gate; /* the TLS listener that it came to; NULL: a plain one */
     union {
         struct sockaddr sa;
         struct sockaddr_in in;
         struct sockaddr_in6 in6;
     } peer;
 } vt__link;
-_Static_assert(sizeof(vt__link) <= 448, "an idle connection is to stay small");
+_Static_assert(sizeof(vt__link) <= 352, "an idle connection is to stay small");
 _Static_assert(sizeof(((vt__link_conf *)0)->refusal) <= UINT8_MAX, "vt__link.unsaid counts its bytes");
 
 /* Type-stable: an event on its way may still look at a closed connection's descriptor word. */
@@ -19163,7 +27482,7 @@ static void vt__link_begin(vt__link *c, void *run) {
 }
 /* Takes the domain's lock when no note is on its way: one that came later would find another run, perhaps of another
  * connection and on another thread. By the vthread that they are for; nothing more is said to it before the unlock. */
-static void vt__link_last_word(vt__dom *dom, vt__link_notes *to) {
+static VT__UNUSED void vt__link_last_word(vt__dom *dom, vt__link_notes *to) {
     vt__sched_dom_lock(dom);
     if (VT__LIKELY(!__atomic_load_n(&to->bits, __ATOMIC_ACQUIRE))) return;
     vt_shield(true);
@@ -19351,8 +27670,8 @@ typedef struct vt__h2e_stream {
 
 /* What a server and a client do in their own ways. All of it under the domain's lock. */
 typedef struct vt__h2e_role {
-    void (*event)(struct vt__h2e *h, const vt__h2_event *ev); /* of the machine */
-    void (*failed)(struct vt__h2e *h);                        /* the machine has; it is closed soon */
+    void (*event)(struct vt__h2e *h, const vt__msg_event *ev); /* of the machine */
+    void (*failed)(struct vt__h2e *h);                         /* the machine has; it is closed soon */
     void (*close)(struct vt__h2e *h,
                   bool linger);              /* the socket's end; linger: what was said gets there first */
     int64_t (*due)(const struct vt__h2e *h); /* when the timer is to fire */
@@ -19372,6 +27691,8 @@ typedef struct vt__h2e {
     int64_t stalled;           /* since when output waits for the socket; 0: none does */
     int64_t head_since;        /* since when a head is half here; 0: none is */
     int64_t write_ns, head_ns; /* how long that may be; 0: for ever */
+    size_t head_room;          /* for a field of a head that comes, at least */
+    int why;                   /* the first error that is not the machine's; 0: none */
 } vt__h2e;
 
 /*--- field sections ---*/
@@ -19450,6 +27771,11 @@ static void vt__h2e_stir(vt__h2e *h) {
     if (vt__sched_driver(dom) == vt__sched_thr() && !vt__sched_g.host) (void)vt__poll_post(dom, &h->msg);
     else vt__sched_post(dom, &h->msg);
 }
+/* The connection is to end. */
+static void vt__h2e_fail(vt__h2e *h, int why) {
+    if (!h->why) h->why = why;
+    (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+}
 /* n bytes at the output's end; NULL: no memory, and the connection is to end. */
 static uint8_t *vt__h2e_room(vt__h2e *h, size_t n) {
     vt__conn_buf *b = &h->out, big = {NULL, 0, 0, 0};
@@ -19459,7 +27785,7 @@ static uint8_t *vt__h2e_room(vt__h2e *h, size_t n) {
         memmove(b->p, b->p + b->pos, b->len - b->pos);
     } else {
         if (!vt__conn_buf_get_for(thr, &big, VT__MAX(b->cap * 2, b->len - b->pos + n))) {
-            (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+            vt__h2e_fail(h, -ENOMEM);
             return NULL;
         }
         if (b->p) memcpy(big.p, b->p + b->pos, b->len - b->pos);
@@ -19606,6 +27932,20 @@ static void vt__h2e_leave(vt__h2e *h) {
     vt__conn_buf_put(thr, &h->room);
     h->conn = NULL;
 }
+/* All that it holds, when its runtime, and the thread that worked for it, are no more. */
+static VT__UNUSED void vt__h2e_abandon(vt__h2e *h) {
+    for (vt__list *n = h->streams.next, *next; n != &h->streams; n = next) {
+        vt__h2e_stream *s = VT__CONTAINER(n, vt__h2e_stream, link);
+        next = n->next;
+        vt__mem_free(s->body.p);
+        vt__h2e_fields_free(&s->head);
+        vt__h2e_fields_free(&s->trailers);
+        vt__mem_free(s);
+    }
+    vt__mem_free(h->in.p);
+    vt__mem_free(h->out.p);
+    vt__mem_free(h->room.p);
+}
 /* As much as the socket takes. False: the connection was closed. */
 static bool vt__h2e_flush(vt__h2e *h) {
     vt__conn_buf *b = &h->out;
@@ -19619,6 +27959,7 @@ static bool vt__h2e_flush(vt__h2e *h) {
             b->pos += (size_t)r;
             h->stalled = 0;
         } else if (r != -EAGAIN) {
+            vt__h2e_fail(h, (int)r);
             h->role->close(h, false);
             return false;
         } else if (vt__poll_want_room(&h->conn->pd)) {
@@ -19641,7 +27982,7 @@ static bool vt__h2e_overdue(vt__h2e *h, int64_t now) {
     bool stalled = h->stalled && h->write_ns && now >= h->stalled + h->write_ns;
     bool late = h->head_since && h->head_ns && now >= h->head_since + h->head_ns;
     if (!stalled && !late) return false;
-    (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+    vt__h2e_fail(h, -ETIMEDOUT);
     if (vt__h2e_flush(h)) h->role->close(h, !stalled);
     return true;
 }
@@ -19693,14 +28034,12 @@ static bool vt__h2e_feed(vt__h2e *h) {
     vt__conn_buf *b = &h->in;
     vt__thr *thr = vt__sched_thr();
     vt__h2_stream *s;
-    vt__h2_event ev;
+    vt__msg_event ev;
     size_t max;
     int r = 1;
     while (b->pos < b->len && r >= 0) {
         const uint8_t *p = (const uint8_t *)b->p + b->pos, *end = (const uint8_t *)b->p + b->len;
-        if (!h->room.p &&
-            !vt__conn_buf_get_for(thr, &h->room, VT__MAX(h->m.dec.t.cap, (uint32_t)VT__BUF_BYTES)))
-            r = vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+        if (!h->room.p && !vt__conn_buf_get_for(thr, &h->room, h->head_room)) vt__h2e_fail(h, -ENOMEM);
         h->m.room = h->room.p;
         h->m.room_len = (uint32_t)h->room.cap;
         while (r > 0 && (r = vt__h2_recv(&h->m, &p, end, thr->now, &ev)) > 0) h->role->event(h, &ev);
@@ -19727,11 +28066,12 @@ static bool vt__h2e_read(vt__h2e *h) {
             if (vt__poll_arm(&conn->pd)) break;
             continue;
         }
-        if (!vt__conn_buf_get(thr, &h->in)) (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
+        if (!vt__conn_buf_get(thr, &h->in)) vt__h2e_fail(h, -ENOMEM);
         if (h->m.err) break;
         int64_t r = vt__conn_recv_try(conn, h->in.p, h->in.cap);
         if (r > 0) h->in.len = (size_t)r;
         if (r > 0 || r == -EAGAIN) continue;
+        vt__h2e_fail(h, r == 0 ? VT_EEOF : (int)r);
         h->role->close(h, false);
         return false;
     }
@@ -19778,6 +28118,7 @@ static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom,
     vt__hpack_enc_table(&h->m.enc, (char *)h + size + dec);
     h->role = role;
     h->dom = dom;
+    h->head_room = VT__MAX(h->m.dec.t.cap, (uint32_t)VT__BUF_BYTES);
     h->msg.fn = vt__h2e_told;
     vt__ds_list_init(&h->streams);
     vt__timer_init(&h->timer, timer);
@@ -19787,7 +28128,7 @@ static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom,
 
 /*==============================================================================
  * MARK: - @h2c     HTTP/2 connections
- * uses:   @api_base @plat @mem @str @ds @log @h1 @hpack @h2 @timer @poll @sched @req @res @http @conn @tls @link @h2e
+ * uses:   @api_base @plat @mem @str @ds @log @h1 @hpack @msg @h2 @timer @poll @sched @req @res @http @conn @tls @link @h2e
  * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/fault_h2.c tests/interop_h2.sh
  *
  * A request whose head is complete gets a vthread, on any worker. What its handler says goes by the engine (@h2e), to which
@@ -19799,7 +28140,7 @@ static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom,
 #if VTHTTP_H2
 typedef struct vt__h2c_stream {
     vt__h2e_stream e; /* first */
-    vt__start start;
+    vt_task start;
     vt__link_wait wait;   /* for a vthread */
     vt__link_notes notes; /* its thr is NULL until a handler runs */
     struct vt__h2c_run *run;
@@ -19867,7 +28208,7 @@ static void vt__h2c_heed(vt__link_notes *to, unsigned bits) {
         vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
                (int)VT__MIN(t.len, (size_t)500), t.ptr);
     }
-    if (bits & (VT__PD_WATCH | VT__LINK_KILL)) vt__sched_cancel(&s->start.task);
+    if (bits & (VT__PD_WATCH | VT__LINK_KILL)) vt__sched_cancel(&s->start);
 }
 
 /* Whoever comes last. */
@@ -19887,7 +28228,7 @@ static void vt__h2c_rank(vt__h2c_run *run) {
     if (VT__LIKELY(f == end)) return;
     vt_str value = {f->value, f->value_len};
     uint8_t was = (uint8_t)(s->urgency | s->incremental << 3);
-    vt__h2_prioritize(&run->s->e.h->m, s, vt__h2_read_priority(value, was));
+    vt__h2_prioritize(&run->s->e.h->m, s, vt__msg_priority(value, was));
 }
 static int vt__h2c_put_head(vt__h2c_run *run, bool fin) {
     const vt_res *res = &run->res;
@@ -20107,7 +28448,7 @@ static void vt__h2c_begin(vt__h2c_run *run, vt__h2c_stream *s) {
     vt__mem_arena_init(&run->arena, &run->thr->block_pool, 0);
     vt__req_init(&run->req, &run->res, vt__h2c_of(s)->host->group->server, NULL, run, &run->arena);
     vt__h2c_describe(run);
-    run->v->task = &s->start.task;
+    run->v->task = &s->start;
     vt__sched_on_park(run->v, vt__h2c_on_park, run);
 }
 /* The answer is whole, and the request still on its way and not long: it is let in and dropped, as HTTP/1.1's is. A stream that
@@ -20152,8 +28493,7 @@ static int vt__h2c_main(void *arg) {
     vt__h2c_begin(&run, s);
     vt__sched_dom_lock(run.dom);
     bool dead = s->e.err < 0;
-    run.req.wire = vt__h2c_of(s)->c && vt__h2c_of(s)->c->wire == &vt__h2c_wire_tls ? &vt__h2c_wire_tls
-                                                                                   : &vt__h2c_wire;
+    run.req.wire = vt__h2c_of(s)->c && vt__h2c_of(s)->c->gate ? &vt__h2c_wire_tls : &vt__h2c_wire;
     s->run = &run;
     s->notes.heed = vt__h2c_heed;
     s->notes.thr = run.thr;
@@ -20247,7 +28587,7 @@ static void vt__h2c_settle(vt__link_wait *w, bool room) {
     else vt__h2c_busy(vt__h2c_of(s), s);
 }
 /* Its head is complete. */
-static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__h2_event *ev) {
+static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__msg_event *ev) {
     s->e.headed = true;
     s->e.ended = ev->end;
     if (ev->end) s->length = 0;
@@ -20257,12 +28597,12 @@ static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__h2_event *ev
     h->c->requests++;
     __atomic_fetch_add(&h->host->requests, 1, __ATOMIC_RELAXED);
     if (h->c->requests >= h->host->group->conf.max_requests) vt__h2_shutdown(&h->e.m, vt__plat_now());
-    vt__sched_start_init(&s->start, vt__h2c_main, s, "stream");
+    vt__sched_embed(&s->start, vt__h2c_main, s, "stream");
     s->wait.settle = vt__h2c_settle;
     if (VT__LIKELY(vt__sched_admit() >= 0)) vt__sched_submit(h->host->dom, &s->start);
     else if (!vt__link_enqueue(h->host, &s->wait)) vt__h2c_busy(h, s);
 }
-static void vt__h2c_on_field(vt__h2c_stream *s, const vt__h2_event *ev) {
+static void vt__h2c_on_field(vt__h2c_stream *s, const vt__msg_event *ev) {
     vt__h2e_fields *f = s->e.headed ? &s->e.trailers : &s->e.head;
     vt__h2e_part *to = NULL;
     bool ok = true;
@@ -20296,23 +28636,23 @@ static void vt__h2c_on_data(vt__h2c *h, vt__h2c_stream *s, vt_str data) {
     }
     if (vt__h2e_gather(&s->e, data) < 0) vt__h2c_kill(s, -ENOMEM);
 }
-static void vt__h2c_on_event(vt__h2e *e, const vt__h2_event *ev) {
+static void vt__h2c_on_event(vt__h2e *e, const vt__msg_event *ev) {
     vt__h2c *h = VT__CONTAINER(e, vt__h2c, e);
     vt__h2c_stream *s = ev->stream ? VT__CONTAINER(ev->stream, vt__h2c_stream, e.m) : NULL;
     switch (ev->type) {
-    case VT__H2_EV_OPEN:
+    case VT__MSG_EV_OPEN:
         if ((s = vt__h2c_stream_new(h)) != NULL) vt__h2_attach(&h->e.m, &s->e.m);
         break;
-    case VT__H2_EV_FIELD: vt__h2c_on_field(s, ev); break;
-    case VT__H2_EV_HEAD: vt__h2c_launch(h, s, ev); break;
-    case VT__H2_EV_DATA: vt__h2c_on_data(h, s, ev->value); break;
-    case VT__H2_EV_TRAILERS:
-    case VT__H2_EV_END:
+    case VT__MSG_EV_FIELD: vt__h2c_on_field(s, ev); break;
+    case VT__MSG_EV_HEAD: vt__h2c_launch(h, s, ev); break;
+    case VT__MSG_EV_DATA: vt__h2c_on_data(h, s, ev->value); break;
+    case VT__MSG_EV_TRAILERS:
+    case VT__MSG_EV_END:
         s->e.ended = true;
         if (s->draining) vt__h2c_forget(h, s);
         else vt__h2e_show(&s->e, VT__PD_R);
         break;
-    case VT__H2_EV_RESET: /* before its head was complete nobody knows of it */
+    case VT__MSG_EV_RESET: /* before its head was complete nobody knows of it */
         vt__h2c_kill(s, -ECONNRESET);
         if (vt__h2c_is_idle(s)) vt__h2c_forget(h, s);
         break;
@@ -20386,10 +28726,9 @@ static void vt__h2c_adopt(vt__link *c, vt__h2c *h, vt__conn_buf in) {
         c->run = h;
         c->conn.pd.sink = vt__h2c_sink;
         c->notes = (vt__link_notes){.heed = vt__h2c_heed_stop};
-        c->wire = c->gate ? &vt__h2c_wire_tls : &vt__h2c_wire;
         vt__ds_list_push(&c->host->running, &c->wait.link);
         if (vt__link_stopping(c)) vt__h2_shutdown(&h->e.m, vt__plat_now());
-        if (upgraded) vt__h2c_launch(h, VT__H2C_STREAM(h->e.streams.next), &(vt__h2_event){.end = true});
+        if (upgraded) vt__h2c_launch(h, VT__H2C_STREAM(h->e.streams.next), &(vt__msg_event){.end = true});
         if (vt__h2e_read(&h->e)) vt__h2e_stir(&h->e);
     }
     vt__sched_dom_unlock(dom);
@@ -20422,14 +28761,14 @@ static bool vt__h2c_asked(const vt__h1_req *r, const char *base, const vt__h1_fi
 /* The request as stream 1 has it. */
 static void vt__h2c_convert(vt__h2c_stream *s, const vt__h1_req *r, const char *base, const vt__h1_field *f) {
     vt_str method = {base + r->method_off, r->method_len}, target = {base + r->target_off, r->target_len};
-    vt__h2c_on_field(s, &(vt__h2_event){.field = VT__HPACK_F_METHOD, .value = method});
-    vt__h2c_on_field(s, &(vt__h2_event){.field = VT__HPACK_F_PATH, .value = target});
+    vt__h2c_on_field(s, &(vt__msg_event){.field = VT__HPACK_F_METHOD, .value = method});
+    vt__h2c_on_field(s, &(vt__msg_event){.field = VT__HPACK_F_PATH, .value = target});
     for (const vt__h1_field *end = f + r->nfields; f < end; f++) {
-        vt__h2_event ev = {.name = {base + f->name_off, f->name_len},
-                           .value = {base + f->value_off, f->value_len}};
+        vt__msg_event ev = {.name = {base + f->name_off, f->name_len},
+                            .value = {base + f->value_off, f->value_len}};
         ev.field = (uint8_t)vt__h1_field_id(ev.name);
         if (ev.field == VT__H1_F_PRIORITY)
-            vt__h2_prioritize(&s->e.h->m, &s->e.m, vt__h2_read_priority(ev.value, VT__H2_USUAL));
+            vt__h2_prioritize(&s->e.h->m, &s->e.m, vt__msg_priority(ev.value, VT__MSG_USUAL));
         if (!vt__h1_is_hop(ev.field) && ev.field != VT__H1_F_HTTP2_SETTINGS) vt__h2c_on_field(s, &ev);
     }
 }
@@ -20623,7 +28962,7 @@ static void vt__h1c_watch(vt__h1c_run *run, bool fin) {
     run->watched = true;
     if (run->io.err == 0 && vt__poll_watch(pd, fin)) return;
     run->gone = true;
-    vt__sched_cancel(&run->c->start.task);
+    vt__sched_cancel(&run->c->start);
 }
 /* What the socket takes at once goes out, and the rest as it takes more, while the vthread waits for something else. */
 static void vt__h1c_flush_parked(vt__h1c_run *run) {
@@ -20651,7 +28990,7 @@ static void vt__h1c_heed(vt__link_notes *to, unsigned bits) {
                (int)VT__MIN(t.len, (size_t)500), t.ptr);
     }
     if (bits & VT__PD_WATCH) run->gone = true;
-    if (bits & (VT__PD_WATCH | VT__LINK_KILL)) vt__sched_cancel(&c->start.task);
+    if (bits & (VT__PD_WATCH | VT__LINK_KILL)) vt__sched_cancel(&c->start);
 }
 /* The vthread is about to park, wherever in the handler that is: the peer gets what there is. */
 static void vt__h1c_on_park(void *arg) {
@@ -21207,28 +29546,59 @@ static void vt__h1c_begin(vt__h1c_run *run, vt__link *c) {
     run->c = c;
     run->host = c->host;
     run->conf = &c->host->group->conf;
-    run->wire = c->wire;
+    run->wire = c->gate ? &vt__h1c_wire_tls : &vt__h1c_wire;
     run->io.write_ns = run->conf->write_ns;
     run->fields = run->few;
     run->fields_cap = VT__MIN(VT__H1C_FIELDS, run->conf->max_fields);
     run->chunk_at = SIZE_MAX;
     vt__mem_arena_init(&run->arena, &thr->block_pool, 0);
     run->v = vt__sched_self();
-    run->v->task = &c->start.task;
+    run->v->task = &c->start;
     vt__sched_on_park(run->v, vt__h1c_on_park, run);
 }
-/* What a run has is given back, and the lock of its domain taken: its connection is to go on from there. */
-static vt__dom *vt__h1c_leave(vt__h1c_run *run) {
+/* Where a connection goes on from a run. */
+enum vt__h1c_whither { VT__H1C_AWAY, VT__H1C_PARK, VT__H1C_LINGER, VT__H1C_CLOSE, VT__H1C_REFUSE };
+typedef struct vt__h1c_exit {
+    vt__h1c_run *run;
+    enum vt__h1c_whither to;
+    int list; /* PARK: where, and until when */
+    int64_t due;
+    bool back; /* there is input already */
+} vt__h1c_exit;
+/* Under the lock of its domain, maybe by its driver. False: a note is on its way to the run. */
+static bool vt__h1c_hand_over(void *arg) {
+    vt__h1c_exit *e = arg;
+    vt__link *c = e->run->c;
+    if (VT__UNLIKELY(__atomic_load_n(&c->notes.bits, __ATOMIC_ACQUIRE))) return false;
+    if (VT__UNLIKELY(e->run->flushing)) vt__poll_clear(&c->conn.pd, VT__PD_FLUSH);
+    vt__link_left(c);
+    switch (e->to) {
+    case VT__H1C_AWAY: break;
+    case VT__H1C_PARK: e->back = !vt__link_arm(c, e->list, e->due); break;
+    case VT__H1C_LINGER: vt__link_linger(c); break;
+    case VT__H1C_CLOSE: vt__link_close(c); break;
+    case VT__H1C_REFUSE: vt__link_refuse(c); break;
+    }
+    return true;
+}
+/* A note that came later would find another run, perhaps of another connection and on another thread. */
+static VT__NOINLINE void vt__h1c_heed_last(vt__h1c_exit *e, vt__dom *dom) {
+    vt_shield(true);
+    do (void)vt_yield(); /* to the mail */
+    while (!vt__sched_at(dom, vt__h1c_hand_over, e));
+    vt_shield(false);
+}
+/* What a run has is given back, and its connection goes on, without the run: when this returns, the connection, and the
+ * server with the last one, may be gone. */
+VT__INLINE void vt__h1c_leave(vt__h1c_exit *e) {
+    vt__h1c_run *run = e->run;
     vt__dom *dom = run->host->dom;
-    vt__link_last_word(dom, &run->c->notes);
     vt__conn_buf_put(run->io.thr, &run->io.in);
     vt__conn_buf_put(run->io.thr, &run->io.out);
     vt__h1c_release(run);
-    if (VT__UNLIKELY(run->flushing)) vt__poll_clear(&run->c->conn.pd, VT__PD_FLUSH);
     vt__sched_on_park(run->v, NULL, NULL);
     run->v->task = NULL; /* what the vthread still does, it does without the connection */
-    vt__link_left(run->c);
-    return dom;
+    if (VT__UNLIKELY(!vt__sched_at(dom, vt__h1c_hand_over, e))) vt__h1c_heed_last(e, dom);
 }
 /* Sends what is left and closes. A response that was to be ended by close, and is cut off, ends with RST. */
 static void vt__h1c_finish(vt__h1c_run *run) {
@@ -21247,11 +29617,10 @@ static void vt__h1c_finish(vt__h1c_run *run) {
         (void)vt__plat_setsockopt(c->conn.pd.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
         linger = false;
     }
-    vt__dom *dom = vt__h1c_leave(run);
-    if (VT__UNLIKELY(run->mute)) vt__link_refuse(c);
-    else if (linger) vt__link_linger(c);
-    else vt__link_close(c);
-    vt__sched_dom_unlock(dom);
+    vt__h1c_leave(&(vt__h1c_exit){.run = run,
+                                  .to = VT__UNLIKELY(run->mute) ? VT__H1C_REFUSE
+                                        : linger                ? VT__H1C_LINGER
+                                                                : VT__H1C_CLOSE});
 }
 /* Parks; false: there is input. After true the connection is no longer ours. */
 VT__INLINE bool vt__h1c_park(vt__h1c_run *run) {
@@ -21263,19 +29632,17 @@ VT__INLINE bool vt__h1c_park(vt__h1c_run *run) {
     bool added = vt__poll_add(c->host->dom, &c->conn.pd) >= 0;
     c->blank = c->blank || run->io.in.pos < run->io.in.len;
     c->why = VT__LINK_INPUT;
-    vt__dom *dom = vt__h1c_leave(run);
-    bool gone = !added || vt__link_arm(c, list, due);
-    if (!added) vt__link_close(c);
-    vt__sched_dom_unlock(dom);
-    if (!gone) vt__h1c_begin(run, c);
-    return gone;
+    vt__h1c_exit e = {.run = run, .to = added ? VT__H1C_PARK : VT__H1C_CLOSE, .list = list, .due = due};
+    vt__h1c_leave(&e);
+    if (e.back) vt__h1c_begin(run, c);
+    return !e.back;
 }
 /* To HTTP/2, with what follows its preface, or a request that asked for it. */
 static void vt__h1c_give_over(vt__h1c_run *run) {
     vt__link *c = run->c;
     vt__conn_buf in = run->io.in;
     memset(&run->io.in, 0, sizeof run->io.in);
-    vt__sched_dom_unlock(vt__h1c_leave(run));
+    vt__h1c_leave(&(vt__h1c_exit){.run = run, .to = VT__H1C_AWAY});
     vt__h2c_adopt(c, run->h2, in);
 }
 static int vt__h1c_main(void *arg) {
@@ -21381,10 +29748,7 @@ static void vt__h1c_hello_over(vt__h1c_run *run) {
     vt_shield(true);
     bool linger = vt__conn_flush(&run->io) == 0 && (run->linger || vt__poll_bits(&c->conn.pd) & VT__PD_R);
     vt_shield(false);
-    vt__dom *dom = vt__h1c_leave(run);
-    if (linger) vt__link_linger(c);
-    else vt__link_close(c);
-    vt__sched_dom_unlock(dom);
+    vt__h1c_leave(&(vt__h1c_exit){.run = run, .to = linger ? VT__H1C_LINGER : VT__H1C_CLOSE});
 }
 /* True: requests may follow. Else the connection is parked, like one that has not said anything yet, or on its way out. */
 static VT__NOINLINE bool vt__h1c_hello(vt__link *c) {
@@ -21404,7 +29768,7 @@ static VT__NOINLINE bool vt__h1c_hello(vt__link *c) {
     c->start.fn = vt__h1c_main;
     c->why = VT__LINK_INPUT;
     c->since = 0; /* the head has its own time */
-    vt__sched_dom_unlock(vt__h1c_leave(&run));
+    vt__h1c_leave(&(vt__h1c_exit){.run = &run, .to = VT__H1C_AWAY});
     return true;
 }
 static int vt__h1c_main_tls(void *arg) {
@@ -21419,10 +29783,9 @@ static int vt__h1c_main_tls(void *arg) {
 static int vt__h1c_accept(vt__link_host *h, int fd, const vt__addr *peer, vt__tls_gate *gate) {
     vt__link *c = vt__link_take(h, fd, peer, !gate);
     if (!c) return -ENOMEM;
-    vt__sched_start_init(&c->start, gate ? vt__h1c_main_tls : vt__h1c_main, c, "connection");
+    vt__sched_embed(&c->start, gate ? vt__h1c_main_tls : vt__h1c_main, c, "connection");
     c->notes.heed = vt__h1c_heed;
     c->gate = gate;
-    c->wire = gate ? &vt__h1c_wire_tls : &vt__h1c_wire;
     c->blank = false;
     if (gate) vt__tls_accept(&c->conn);
     vt__link_submit(c, VT__LINK_INPUT);
@@ -21636,7 +29999,7 @@ static int vt__wsc_flush_try(vt_ws *ws) {
 static void vt__wsc_lost(vt_ws *ws) {
     if (ws->run->gone || ws->run->conf->cancel_on == VT_CANCEL_NEVER) return;
     ws->run->gone = true;
-    vt__sched_cancel(&ws->run->c->start.task);
+    vt__sched_cancel(&ws->run->c->start);
 }
 /* What the socket takes at once goes out, and the rest as it takes more. Notes are heeded with an empty block alone: nothing
  * here may park. */
@@ -22185,7 +30548,7 @@ static void vt__wsc_leave(vt_ws *ws, int code, bool gone) {
 static void vt__wsc_stop(void *arg) {
     vt_ws *ws = arg;
     __atomic_store_n(&ws->stopping, true, __ATOMIC_RELAXED);
-    vt__sched_cancel(&ws->run->c->start.task);
+    vt__sched_cancel(&ws->run->c->start);
 }
 static int vt__wsc_end(void *arg, bool failed) {
     vt_ws *ws = arg;
@@ -23803,26 +32166,48 @@ VT_API vt_server *vt_server_from_args(int *argc, char **argv) {
  *
  * Pools are touched under one spin lock, by vthreads and in scheduler context, and nothing is closed, allocated or waited
  * for under it. At a limit calls wait in a queue, and whoever makes room gives it to the first of them that it is good for.
+ *
+ * A connection that many calls share (vt__cpool_share) stays in the domain that drives it, and serves calls of any worker.
+ *
+ *     made --share--> shared <--first call, last call--> idle        any --leave--> left: the last of its calls ends it
+ *
+ * While one is being made that may turn out so, others for its host wait for it, instead of making their own: of a hundred
+ * calls that begin together one connection comes. It is in the list of all such until nobody knows it any more: its calls,
+ * its driver, and who is to retire it hold a reference each. Those of a runtime that is over hold nothing.
  *============================================================================*/
 struct vt__cpool_host;
+struct vt__cpool_conn;
+typedef struct vt__cpool_mux {
+    /* It was idle, and is taken out of the account: to be closed. Takes a reference over. now: no domain's lock is held. */
+    void (*retire)(struct vt__cpool_conn *k, bool now);
+    void (*abandon)(struct vt__cpool_conn *k); /* its runtime is over: closed, and all freed but k */
+} vt__cpool_mux;
 typedef struct vt__cpool_conn { /* type-stable: an event on its way may still look at the descriptor's word */
     vt__conn conn;
     const struct vt__cli_wire *wire; /* what is spoken on it */
     vt__list link, age;              /* while idle: of its host, of all */
-    struct vt__cpool_host *host;
-    struct vt__cpool_conn *next; /* in a list of free ones, or of those that are to be closed */
-    int64_t since;               /* idle */
-    uint64_t run;                /* the runtime whose poll set it may stand in */
-    bool reused;
+    struct vt__cpool_host *host;     /* while it counts */
+    struct vt__cpool_conn *next;     /* in a list of free ones, or of those that are to be closed */
+    int64_t since;                   /* idle */
+    uint64_t run;                    /* the runtime whose poll set it may stand in */
+    bool reused, making, counts;
+    /* One that is shared: its link, with calls on it, is in host->shared. */
+    const vt__cpool_mux *mux; /* NULL: it is not */
+    void *up;                 /* its owner's, one block, freed with the last reference */
+    vt__list all;
+    int users, most, refs;
+    bool open; /* takes calls */
 } vt__cpool_conn;
 
 /* What connections of the same use lead to: an address; with TLS or through a tunnel, "host:port", the URL's, before it. */
-enum { VT__CPOOL_TLS = 1, VT__CPOOL_TUNNEL = 2 };
+enum { VT__CPOOL_TLS = 1, VT__CPOOL_TUNNEL = 2, VT__CPOOL_MUX = 4 }; /* MUX: they may turn out to be shared */
 typedef struct vt__cpool_host {
     vt_client *client;
     vt__list link, idle; /* idle: the last one used last */
-    int conns, nidle;
+    vt__list shared;     /* with calls on them */
+    int conns, nidle, making;
     unsigned how;
+    bool single; /* of how & MUX: but they do not */
     char key[];
 } vt__cpool_host;
 
@@ -23850,6 +32235,7 @@ static struct {
     uint32_t
         spin; /* of every client's pool: an idle connection holds its client, which the reactor has no other hold of */
     vt__cpool_conn *free;
+    vt__list shared; /* of every client; zero: none yet */
 } vt__cpool_g;
 /* One that wants a connection: on its stack. */
 typedef struct vt__cpool_want {
@@ -23917,6 +32303,45 @@ static void vt__cpool_configure(vt_client *c) {
     c->limits.trailer = (uint32_t)g->max_trailer_bytes;
     c->max_head = (size_t)g->max_response_line + (size_t)g->max_header_bytes + 1024;
 }
+static void vt__cpool_lock(void) { vt__plat_spin_lock(&vt__cpool_g.spin); }
+static void vt__cpool_unlock(void) { vt__plat_spin_unlock(&vt__cpool_g.spin); }
+static void vt__cpool_conn_free(vt__cpool_conn *k) {
+    if (!k) return;
+    vt__cpool_lock();
+    k->next = vt__cpool_g.free;
+    vt__cpool_g.free = k;
+    vt__cpool_unlock();
+}
+/* Whether that runtime is still there, with its domains. */
+static bool vt__cpool_lives(uint64_t run) {
+    return run == vt__sched_g.runs && __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 1;
+}
+/* Whether it is gone for good. */
+static bool vt__cpool_over(uint64_t run) {
+    return run != vt__sched_g.runs || __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 0;
+}
+/* A shared one, of a runtime that is over; under nobody's eyes but the caller's. */
+static void vt__cpool_abandon(vt__cpool_conn *k) {
+    vt__cpool_lock();
+    vt__ds_list_remove(&k->all);
+    vt__cpool_unlock();
+    k->mux->abandon(k);
+    vt__cpool_conn_free(k);
+}
+/* Shared ones whose driver's runtime ended before they did. */
+static void vt__cpool_reclaim(void) {
+    for (vt__cpool_conn *k = NULL;; vt__cpool_abandon(k), k = NULL) {
+        vt__cpool_lock();
+        vt__list *l = &vt__cpool_g.shared;
+        for (vt__list *n = l->next; n && n != l && !k; n = n->next) {
+            vt__cpool_conn *one = VT__CONTAINER(n, vt__cpool_conn, all);
+            if (!one->counts && !one->users && vt__cpool_over(one->run)) k = one;
+        }
+        if (k) k->counts = true; /* the caller's: nobody else finds it */
+        vt__cpool_unlock();
+        if (!k) return;
+    }
+}
 static int64_t vt__cpool_ns(int64_t ms) { return ms < 0 ? 0 : VT__MIN(ms, INT64_MAX / 4 / VT_MS) * VT_MS; }
 
 /* "user:password" of a proxy's URL, which may be percent-encoded, as Proxy-Authorization has it (RFC 7617 2): no user with a
@@ -23982,6 +32407,7 @@ static int vt__cpool_proxies(vt_client *c) {
     return c->no_proxy ? 0 : -ENOMEM;
 }
 VT_API vt_client *vt_client_new(const vt_client_cfg *cfg) {
+    vt__cpool_reclaim();
     vt_client *c = vt__mem_zalloc(sizeof *c);
     if (!c) return &vt__cpool_none;
     vt_client_cfg *g = &c->cfg;
@@ -23991,6 +32417,8 @@ VT_API vt_client *vt_client_new(const vt_client_cfg *cfg) {
     vt__ds_list_init(&c->idle);
     vt__ds_list_init(&c->waiting);
     c->err = vt__cpool_proxies(c);
+    if (g->http2 < VT_NONE || g->http2 > VT_HTTP2_PRIOR) c->err = -EINVAL;
+    else if (g->http2 > 0 && !VTHTTP_H2) c->err = VT_ENOHTTP2;
     if (g->tls_min_version && g->tls_min_version != 12 && g->tls_min_version != 13) c->err = -EINVAL;
     if (c->err == 0 && (g->tls_ca_file || g->tls_ca_pem || g->tls_cert))
         c->err = vt__tls_trust_new(&c->trust, g);
@@ -24011,8 +32439,6 @@ static int vt__cpool_trust(vt_client *c, int64_t until) {
     return r < 0 ? r : made;
 }
 
-static void vt__cpool_lock(void) { vt__plat_spin_lock(&vt__cpool_g.spin); }
-static void vt__cpool_unlock(void) { vt__plat_spin_unlock(&vt__cpool_g.spin); }
 /* A struct for a connection that is to be made. */
 static vt__cpool_conn *vt__cpool_conn_new(void) {
     vt__cpool_lock();
@@ -24024,15 +32450,9 @@ static vt__cpool_conn *vt__cpool_conn_new(void) {
     vt__ds_list_init(&k->link);
     vt__ds_list_init(&k->age);
     k->run = vt__sched_g.runs;
-    k->reused = false;
+    k->reused = k->making = k->counts = k->open = false;
+    k->mux = NULL;
     return k;
-}
-static void vt__cpool_conn_free(vt__cpool_conn *k) {
-    if (!k) return;
-    vt__cpool_lock();
-    k->next = vt__cpool_g.free;
-    vt__cpool_g.free = k;
-    vt__cpool_unlock();
 }
 static vt__cpool_host *vt__cpool_host_new(vt_client *c, const char *key, unsigned how) {
     size_t n = strlen(key) + 1;
@@ -24042,24 +32462,25 @@ static vt__cpool_host *vt__cpool_host_new(vt_client *c, const char *key, unsigne
     h->how = how;
     memcpy(h->key, key, n);
     vt__ds_list_init(&h->idle);
+    vt__ds_list_init(&h->shared);
     return h;
 }
-/* Whether that runtime is still there, with its domains. */
-static bool vt__cpool_lives(uint64_t run) {
-    return run == vt__sched_g.runs && __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 1;
-}
-static void vt__cpool_conn_close(vt__cpool_conn *k) {
+static void vt__cpool_conn_close(vt__cpool_conn *k, bool now) {
+    if (k->mux) {
+        k->mux->retire(k, now);
+        return;
+    }
     if (!vt__cpool_lives(k->run)) vt__poll_clear(&k->conn.pd, VT__PD_ADDED); /* its set is gone */
     else if (VTHTTP_POLL) vt__poll_remove(&k->conn.pd); /* which may be another thread's */
     (void)vt__conn_close(&k->conn);
     vt__cpool_conn_free(k);
 }
-/* Idle ones that are the caller's: nothing is cut off here. */
-static void vt__cpool_bury(vt__cpool_conn *dead) {
+/* Idle ones that are the caller's: nothing is cut off here. now: as vt__cpool_mux.retire. */
+static void vt__cpool_bury(vt__cpool_conn *dead, bool now) {
     for (vt__cpool_conn *next; dead; dead = next) {
         next = dead->next;
-        if (dead->conn.ops) (void)dead->conn.ops->end(&dead->conn);
-        vt__cpool_conn_close(dead);
+        if (!dead->mux && dead->conn.ops) (void)dead->conn.ops->end(&dead->conn);
+        vt__cpool_conn_close(dead, now);
     }
 }
 
@@ -24074,7 +32495,9 @@ static vt__cpool_host *vt__cpool_host_find(vt_client *c, const char *key, unsign
 /* Its place is free. */
 static void vt__cpool_uncount(vt__cpool_conn *k) {
     vt__cpool_host *h = k->host;
+    k->counts = false;
     h->client->conns--;
+    h->making -= k->making;
     if (--h->conns > 0) return;
     vt__ds_list_remove(&h->link);
     vt__mem_free(h);
@@ -24085,9 +32508,9 @@ static void vt__cpool_unlist(vt__cpool_conn *k) {
     k->host->nidle--;
     k->host->client->nidle--;
 }
-/* Takes an idle one; false: the reactor has just done so. */
+/* Takes an idle one; false: the reactor has just done so, of those that the lock does not keep from it. */
 static bool vt__cpool_claim(vt__cpool_conn *k) {
-    if (!vt__poll_disarm(&k->conn.pd)) return false;
+    if (!k->mux && !vt__poll_disarm(&k->conn.pd)) return false;
     vt__cpool_unlist(k);
     return true;
 }
@@ -24095,6 +32518,7 @@ static bool vt__cpool_claim(vt__cpool_conn *k) {
 static bool vt__cpool_discard(vt__cpool_conn *k, vt__cpool_conn **dead) {
     if (!vt__cpool_claim(k)) return false;
     vt__cpool_uncount(k);
+    if (k->mux) k->open = false, k->refs++;
     k->next = *dead;
     *dead = k;
     return true;
@@ -24120,14 +32544,31 @@ static bool vt__cpool_room(vt_client *c, vt__cpool_host *h, vt__cpool_conn **dea
             return true;
     return false;
 }
+/* One call more on a shared one, of which there may be as many. */
+static void vt__cpool_join(vt__cpool_conn *k) {
+    if (!k->users++) vt__ds_list_push(&k->host->shared, &k->link);
+    k->refs++;
+}
+/* One that is there, shared or idle. */
+static bool vt__cpool_find(vt__cpool_host *h, vt__cpool_want *w) {
+    for (vt__list *n = h->shared.next; n != &h->shared; n = n->next) {
+        w->got = VT__CONTAINER(n, vt__cpool_conn, link);
+        if (w->got->users < w->got->most) return vt__cpool_join(w->got), true;
+    }
+    for (vt__list *n = h->idle.prev; n != &h->idle; n = n->prev) {
+        w->got = VT__CONTAINER(n, vt__cpool_conn, link);
+        if ((w->got->mux && !w->got->most) || !vt__cpool_claim(w->got)) continue;
+        if (w->got->mux) vt__cpool_join(w->got);
+        return true;
+    }
+    w->got = NULL;
+    return false;
+}
 /* Finds w a connection, or a place for one (got->reused tells). */
 static bool vt__cpool_pick(vt_client *c, vt__cpool_want *w, vt__cpool_conn **dead) {
     vt__cpool_host *h = vt__cpool_host_find(c, w->key, w->how);
-    for (vt__list *n = h && !w->fresh ? h->idle.prev : NULL; n && n != &h->idle; n = n->prev) {
-        w->got = VT__CONTAINER(n, vt__cpool_conn, link);
-        if (vt__cpool_claim(w->got)) return true;
-    }
-    w->got = NULL;
+    if (h && !w->fresh && vt__cpool_find(h, w)) return true;
+    if (h && h->making && !h->single) return false; /* it may be for this one, too */
     if (!w->conn || !vt__cpool_room(c, h, dead)) return false;
     if (!(h = vt__cpool_host_find(c, w->key, w->how))) { /* it may just have lost its last one */
         h = w->host;
@@ -24137,6 +32578,9 @@ static bool vt__cpool_pick(vt_client *c, vt__cpool_want *w, vt__cpool_conn **dea
     w->got = w->conn;
     w->conn = NULL;
     w->got->host = h;
+    w->got->counts = true;
+    w->got->making = w->how & VT__CPOOL_MUX;
+    h->making += w->got->making;
     h->conns++;
     c->conns++;
     return true;
@@ -24172,7 +32616,7 @@ static void vt__cpool_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
     vt__cpool_serve(c, &dead);
     vt__cpool_unlock();
     k->next = dead;
-    vt__cpool_bury(k);
+    vt__cpool_bury(k, false);
 }
 /* Closes those whose time is up; when none is idle any more, the client may be gone behind the lock. */
 static void vt__cpool_sweep(vt__timer *t) {
@@ -24187,7 +32631,7 @@ static void vt__cpool_sweep(vt__timer *t) {
     else due = VT__CONTAINER(c->idle.next, vt__cpool_conn, age)->since + most;
     vt__cpool_unlock();
     if (due) vt__timer_arm(&c->sweep_dom->wheel, t, due);
-    vt__cpool_bury(dead);
+    vt__cpool_bury(dead, false);
 }
 /* A domain's lock, for somebody who may be outside of the runtime, or drive it. */
 static bool vt__cpool_dom_lock(vt__dom *d) {
@@ -24222,7 +32666,7 @@ static int vt__cpool_get(vt_client *c, vt__cpool_want *w, int64_t until) {
     vt__cpool_lock();
     if (!(found = vt__cpool_pick(c, w, &dead))) vt__ds_list_push(&c->waiting, &w->link);
     vt__cpool_unlock();
-    vt__cpool_bury(dead);
+    vt__cpool_bury(dead, true);
     if (found) return 0;
     int r = vt_sem_acquire_until(&w->ready, until);
     vt__cpool_lock();
@@ -24234,16 +32678,22 @@ static int vt__cpool_get(vt_client *c, vt__cpool_want *w, int64_t until) {
 static void vt__cpool_drop(vt_client *c, vt__cpool_conn *k) {
     vt__cpool_conn *dead = NULL;
     vt__cpool_lock();
+    if (k->mux) {
+        k->open = false;
+        k->users = 0;
+        vt__ds_list_remove(&k->link);
+    }
     vt__cpool_uncount(k);
     vt__cpool_serve(c, &dead);
     vt__cpool_unlock();
-    vt__cpool_conn_close(k);
-    vt__cpool_bury(dead);
+    vt__cpool_conn_close(k, true);
+    vt__cpool_bury(dead, true);
 }
 /* Whether a kept one is good for this thread. The kernel is asked, since an event may be on its way. */
 static bool vt__cpool_good(vt__cpool_conn *k) {
     vt__pd *pd = &k->conn.pd;
     if (!vt__cpool_lives(k->run)) return false;
+    if (k->mux) return true; /* its driver sees to that */
     if (pd->dom != vt__sched_thr()->dom) vt__poll_remove(pd);
     vt__poll_set(pd, VT__PD_R);
     return vt__cpool_quiet(k);
@@ -24271,7 +32721,7 @@ static bool vt__cpool_idle(vt_client *c, vt__cpool_conn *k, bool *sweep, vt__cpo
     vt__ds_list_push(&c->idle, &k->age);
     h->nidle++;
     c->nidle++;
-    if (!vt__poll_arm(&k->conn.pd)) {
+    if (!k->mux && !vt__poll_arm(&k->conn.pd)) {
         vt__cpool_unlist(k);
         return false;
     }
@@ -24282,6 +32732,13 @@ static bool vt__cpool_idle(vt_client *c, vt__cpool_conn *k, bool *sweep, vt__cpo
     *sweep = c->nidle && c->cfg.idle_timeout_ms >= 0 && !vt__cpool_lives(c->sweep_run);
     if (*sweep) c->sweep_run = vt__sched_g.runs, c->sweep_dom = vt__sched_thr()->dom;
     return true;
+}
+/* The timer of what is idle, where there was nothing before. */
+static void vt__cpool_sweep_arm(vt_client *c) {
+    vt__sched_dom_lock(c->sweep_dom);
+    vt__timer_init(&c->sweep, vt__cpool_sweep);
+    vt__timer_arm(&c->sweep_dom->wheel, &c->sweep, vt__plat_now() + vt__cpool_ns(c->cfg.idle_timeout_ms));
+    vt__sched_dom_unlock(c->sweep_dom);
 }
 /* Gives it back, to be kept or closed. */
 static void vt__cpool_give(vt_client *c, vt__cpool_conn *k, bool keep) {
@@ -24296,12 +32753,101 @@ static void vt__cpool_give(vt_client *c, vt__cpool_conn *k, bool keep) {
         vt__cpool_unlock();
     }
     if (!keep) vt__cpool_drop(c, k);
-    vt__cpool_bury(dead);
-    if (!sweep) return;
-    vt__sched_dom_lock(c->sweep_dom);
-    vt__timer_init(&c->sweep, vt__cpool_sweep);
-    vt__timer_arm(&c->sweep_dom->wheel, &c->sweep, vt__plat_now() + vt__cpool_ns(c->cfg.idle_timeout_ms));
-    vt__sched_dom_unlock(c->sweep_dom);
+    vt__cpool_bury(dead, true);
+    if (sweep) vt__cpool_sweep_arm(c);
+}
+
+/* --- connections that calls share --- */
+static bool vt__cpool_unref_locked(vt__cpool_conn *k) {
+    if (--k->refs > 0) return false;
+    vt__ds_list_remove(&k->all);
+    return true;
+}
+static void vt__cpool_shared_free(vt__cpool_conn *k) {
+    vt__mem_free(k->up);
+    vt__cpool_conn_free(k);
+}
+static VT__UNUSED void vt__cpool_unref(vt__cpool_conn *k) {
+    vt__cpool_lock();
+    bool last = vt__cpool_unref_locked(k);
+    vt__cpool_unlock();
+    if (last) vt__cpool_shared_free(k);
+}
+static void vt__cpool_made(vt__cpool_conn *k) {
+    k->host->making -= k->making;
+    k->making = false;
+}
+/* One just made turns out to be shared, by `most` calls at once. Its maker's is the first, and its driver holds a reference. */
+static VT__UNUSED void vt__cpool_share(vt_client *c, vt__cpool_conn *k, const vt__cpool_mux *mux, void *up,
+                                       int most) {
+    vt__cpool_conn *dead = NULL;
+    vt__cpool_lock();
+    if (!vt__cpool_g.shared.next) vt__ds_list_init(&vt__cpool_g.shared);
+    vt__ds_list_push(&vt__cpool_g.shared, &k->all);
+    k->mux = mux;
+    k->up = up;
+    k->most = most;
+    k->users = 0;
+    k->refs = 1;
+    k->open = k->reused = true;
+    vt__cpool_join(k);
+    vt__cpool_made(k);
+    while (vt__cpool_serve(c, &dead)) continue;
+    vt__cpool_unlock();
+    vt__cpool_bury(dead, true);
+}
+/* Or it does not, and neither will others of its host. */
+static void vt__cpool_single(vt_client *c, vt__cpool_conn *k) {
+    vt__cpool_conn *dead = NULL;
+    vt__cpool_lock();
+    k->host->single = true;
+    vt__cpool_made(k);
+    while (vt__cpool_serve(c, &dead)) continue;
+    vt__cpool_unlock();
+    vt__cpool_bury(dead, true);
+}
+/* From now on it takes so many. Its driver, under the domain's lock. */
+static VT__UNUSED void vt__cpool_limit(vt__cpool_conn *k, int most) {
+    vt__cpool_conn *dead = NULL;
+    vt__cpool_lock();
+    k->most = most;
+    while (k->counts && vt__cpool_serve(k->host->client, &dead)) continue;
+    vt__cpool_unlock();
+    vt__cpool_bury(dead, false);
+}
+/* It takes no more calls; `closed`: and its socket is gone. Its place is free with that, or with its last call. Likewise. */
+static VT__UNUSED void vt__cpool_leave(vt__cpool_conn *k, bool closed) {
+    vt__cpool_conn *dead = NULL;
+    vt__cpool_lock();
+    if (k->open && k->users) vt__ds_list_remove(&k->link);
+    else if (k->open) vt__cpool_unlist(k);
+    k->open = false;
+    if (k->counts && (closed || !k->users)) {
+        vt_client *c = k->host->client;
+        vt__cpool_uncount(k);
+        vt__cpool_serve(c, &dead);
+    }
+    vt__cpool_unlock();
+    vt__cpool_bury(dead, false);
+}
+/* A call on it has ended. */
+static VT__UNUSED void vt__cpool_part(vt_client *c, vt__cpool_conn *k) {
+    vt__cpool_conn *dead = NULL;
+    bool sweep = false;
+    vt__cpool_lock();
+    k->users--;
+    if (k->open && !k->users) {
+        vt__ds_list_remove(&k->link);
+        (void)vt__cpool_idle(c, k, &sweep, &dead);
+    } else {
+        if (k->counts && !k->users) vt__cpool_uncount(k);
+        vt__cpool_serve(c, &dead);
+    }
+    bool last = vt__cpool_unref_locked(k);
+    vt__cpool_unlock();
+    if (last) vt__cpool_shared_free(k);
+    vt__cpool_bury(dead, true);
+    if (sweep) vt__cpool_sweep_arm(c);
 }
 /* Closes what is idle; how many there are that the reactor is just closing. */
 static int vt__cpool_empty(vt_client *c) {
@@ -24310,7 +32856,7 @@ static int vt__cpool_empty(vt_client *c) {
     for (int n = vt__cpool_trim(c, 0, INT64_MAX, &dead); n > 0 && vt__cpool_serve(c, &dead);) n--;
     int left = c->nidle;
     vt__cpool_unlock();
-    vt__cpool_bury(dead);
+    vt__cpool_bury(dead, true);
     return left;
 }
 VT_API int vt_client_close_idle(vt_client *c) {
@@ -24331,20 +32877,24 @@ VT_API void vt_client_free(vt_client *c) {
     vt__cpool_proxy_free(&c->proxy_tls);
     vt__mem_free(c->no_proxy);
     vt__mem_free(c);
+    vt__cpool_reclaim();
 }
 #endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
 
 #if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
- * MARK: - @cli     calling other services: calls, redirects, WebSockets
- * uses:   @plat @mem @str @log @uri @h1 @url @ws @poll @sched @self @io @req @res @conn @tls @wsc @cpool
- * test:   tests/test_cli.c tests/e2e_cli.c tests/e2e_cli_srv.c tests/e2e_cli_tls.c tests/fault_cli.c
+ * MARK: - @ccall   calls: what they are made of, and HTTP/1.1, a connection a call
+ * uses:   @plat @mem @str @log @h1 @url @poll @sched @self @io @req @res @conn @cpool
+ * prefix: cli
+ * raises: vt__cli_wire
+ * test:   tests/test_cli.c tests/e2e_cli.c tests/fault_cli.c
  *
  *     NEW --open--> OPEN --send--> ANSWERED --body read--> ENDED       any --error--> FAILED (call->err)
  *      \--------------send--------/   \--101--> the stream's
  *
  * A call knows requests, redirects, and what may be sent again; vt__cli_wire is what a protocol does for it: HTTP/1.1
- * here, a connection a call. Which one that is belongs to the connection (vt__cpool_conn.wire): it is known once it is made.
+ * here, a connection a call; HTTP/2 in @ch2. Which one that is belongs to the connection (vt__cpool_conn.wire): it is known
+ * once it is made.
  * Content codings are offered by nobody; who offers one (Accept-Encoding) decodes between vt__cli_wire.read and vt_call_read.
  *
  * A connection is kept only when nothing is left to doubt: the request was sent whole, the response read to an end
@@ -24355,12 +32905,14 @@ VT_API void vt_client_free(vt_client *c) {
 /*--- calls: what they are made of ---*/
 enum vt__cli_state { VT__CLI_NEW, VT__CLI_OPEN, VT__CLI_ANSWERED, VT__CLI_ENDED };
 enum { VT__CLI_FIELDS = 64, VT__CLI_INTERIM = 100, VT__CLI_DRAIN = 65536, VT__CLI_DIRECT = 4096 };
-#define VT__CLI_TRY INT64_MIN /* as a deadline: does not wait */
+#define VT__CLI_TRY INT64_MIN         /* as a deadline: does not wait */
+enum { VT__CLI_ELSEWHERE = -EAGAIN }; /* of vt__cli_wire.head: the connection takes no more calls */
+enum { VT__CLI_FRESH = 1, VT__CLI_ANY = 2, VT__CLI_TRIES = 4 }; /* of vt__cli_wire.again; in all */
 
 /* What a protocol does for a call, on call->conn. Results < 0 are errors, each the last thing before `close`. */
 typedef struct vt__cli_wire {
     void (*open)(vt_call *call);
-    int (*head)(vt_call *call); /* the request's, as far as a buffer takes it */
+    int (*head)(vt_call *call); /* the request's, as far as a buffer takes it; or VT__CLI_ELSEWHERE */
     /* Waits for leave to send the body. 0, or VT_EANSWERED. */
     int (*go)(vt_call *call);
     /* Body bytes, never more than call->length: 0 when all are taken, or VT_EANSWERED. */
@@ -24374,8 +32926,9 @@ typedef struct vt__cli_wire {
     int64_t (*read)(vt_call *call, void *buf, size_t n);
     /* Behind 101: the bytes are the caller's, those in io->in have come already. VT_ESTATE. */
     int (*upgrade)(vt_call *call, vt__conn_io **io);
-    /* On a connection that was used before: that error says nothing of a new one, and nobody took the request. */
-    bool (*stale)(const vt_call *call, int err);
+    /* That error says nothing of another connection, and nobody took the request: it may be sent again, on a new one or any.
+     * 0: it may not. */
+    int (*again)(vt_call *call, int err);
     /* Ends the exchange at any point, and call->conn. `rest`: bytes of the response that may be waited for, so as to keep the
      * connection. */
     void (*close)(vt_call *call, int64_t rest);
@@ -24396,6 +32949,13 @@ typedef struct vt__cli_h1 {
     vt__h1_field few[VT__CLI_FIELDS];
 } vt__cli_h1;
 
+struct vt__ch2_stream;
+typedef struct vt__cli_h2 {
+    struct vt__ch2_stream *s; /* NULL: before it begins, and when it has been given back */
+    vt__conn_buf out;         /* body bytes that are gathered */
+    uint32_t interim;         /* responses that were looked at */
+} vt__cli_h2;
+
 struct vt_call {
     vt_client *client;
     vt__cpool_conn *conn; /* NULL: before it begins, and when it has been given back */
@@ -24405,6 +32965,8 @@ struct vt_call {
     uint8_t state, method_id;
     bool close, expect, pulled; /* pulled: the reader was asked */
     bool on_wire;               /* between wire->open and wire->close */
+    bool reused;                /* its connection was not made for it */
+    bool single;                /* HTTP/1.1 is wanted */
     bool ws;                    /* it asks for a WebSocket */
     int hops, max_hops;
     vt_str method;
@@ -24430,7 +32992,8 @@ struct vt_call {
     uint32_t nfields, ntrailers;
     vt_str text;
     vt__arena arena;
-    vt__cli_h1 h1;
+    vt__cli_h1 h1; /* these two are prepared by vt__cli_wire.open */
+    vt__cli_h2 h2;
 };
 static vt_call vt__cli_no_memory = {.err = -ENOMEM}, vt__cli_no_vthread = {.err = -EPERM};
 
@@ -24448,11 +33011,14 @@ static bool vt__cli_late(const vt_call *call) {
     int64_t due = vt__cli_due(call, 0);
     return due && vt__plat_now() >= due;
 }
+static void vt__cli_close(vt_call *call, int64_t rest) {
+    if (call->on_wire) call->wire->close(call, rest);
+    call->on_wire = false;
+}
 static int vt__cli_fail(vt_call *call, int err) {
     if (vt__cli_is_static(call)) return call->err;
     if (call->err == 0) call->err = err;
-    if (call->on_wire) call->wire->close(call, 0);
-    call->on_wire = false;
+    vt__cli_close(call, 0);
     return call->err;
 }
 
@@ -24819,10 +33385,12 @@ static int vt__cli_h1_upgrade(vt_call *call, vt__conn_io **io) {
 static bool vt__cli_idempotent(const vt_call *call) {
     return call->method_id != VT__H1_M_POST && call->method_id != VT__H1_M_PATCH && call->method_id != 0;
 }
-static bool vt__cli_h1_stale(const vt_call *call, int err) {
+static int vt__cli_h1_again(vt_call *call, int err) {
     const vt__cli_h1 *h = &call->h1;
-    return !h->got && (err == -EPIPE || err == -ECONNRESET || err == VT_EEOF) &&
-           (h->sent == 0 || vt__cli_idempotent(call));
+    bool stale = call->conn && call->reused && !h->got &&
+                 (err == -EPIPE || err == -ECONNRESET || err == VT_EEOF) &&
+                 (h->sent == 0 || vt__cli_idempotent(call));
+    return stale ? VT__CLI_FRESH : 0;
 }
 static void vt__cli_h1_close(vt_call *call, int64_t rest) {
     vt__cli_h1 *h = &call->h1;
@@ -24838,8 +33406,518 @@ static void vt__cli_h1_close(vt_call *call, int64_t rest) {
 }
 static const vt__cli_wire vt__cli_h1_wire = {
     vt__cli_h1_open, vt__cli_h1_head, vt__cli_h1_go,      vt__cli_h1_write, vt__cli_h1_flush, vt__cli_h1_end,
-    vt__cli_h1_wait, vt__cli_h1_read, vt__cli_h1_upgrade, vt__cli_h1_stale, vt__cli_h1_close};
+    vt__cli_h1_wait, vt__cli_h1_read, vt__cli_h1_upgrade, vt__cli_h1_again, vt__cli_h1_close};
+#endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
 
+#if VTHTTP_HTTP && VTHTTP_CLIENT
+/*==============================================================================
+ * MARK: - @ch2     calls over HTTP/2: many on a connection
+ * uses:   @plat @mem @str @log @h1 @hpack @h2 @timer @poll @sched @self @io @conn @h2e @cpool @ccall
+ * raises: vt__cli_wire, vt__cpool_mux, vt__h2e_role
+ * test:   tests/e2e_cli_h2.c tests/e2e_cli_h2_tls.c tests/fault_cli_h2.c tests/sim_cli_h2.c
+ *
+ * A connection belongs to the domain of whoever made it, and the reactor drives it (@h2e), as a server's: windows, PING and
+ * GOAWAY are heeded whether or not anybody waits for a response, a call wakes nobody but its own vthread, and none of them
+ * lends its stack to the others. Calls of any worker use it, each under the domain's lock. A call's stream holds what the
+ * peer sent and the call has not taken: a stream's window of it at most, since the connection's own is as wide as can be, so that
+ * a body that nobody reads keeps no other call waiting.
+ *
+ * What a peer did not begin with (REFUSED_STREAM, streams above GOAWAY's) is sent again on any connection, whatever the
+ * method; what was lost with its connection, as HTTP/1.1 has it: on a new one, if the method is idempotent and the
+ * connection was used before. A peer that is asked for more calls than it takes at once is asked on further connections, up
+ * to the pool's limits, since who set no limit expects none; at those, calls wait for their turn. Connections serve one
+ * origin, whatever else their certificate names (RFC 9113 9.1.1 allows more): what a server answers under another's name is
+ * for its configuration to say, and 421 for those that get it wrong.
+ *============================================================================*/
+#if VTHTTP_H2
+enum {
+    VT__CH2_MOST = 100,       /* calls at once, as long as the peer's limit is not known */
+    VT__CH2_WINDOW = 1 << 18, /* of a stream, at first; it grows to the machine's max_window */
+    VT__CH2_ALL = 1 << 30
+};
+
+/* Of one call. */
+typedef struct vt__ch2_stream {
+    vt__h2e_stream e; /* first */
+    uint16_t status;
+    bool go;          /* 100 (Continue) has come */
+    bool answered;    /* the final head is here */
+    bool untaken;     /* the peer did not begin with it */
+    bool old;         /* and wants it over HTTP/1.1 */
+    bool lost;        /* the connection ended before it did */
+    uint32_t interim; /* responses that came before the final one */
+} vt__ch2_stream;
+/* One connection; vt__cpool_conn.up. */
+typedef struct vt__ch2 {
+    vt__h2e e; /* first */
+    vt__cpool_conn *k;
+    vt__h2_cfg cfg;
+    vt__msg bye;               /* to the domain, when it is retired */
+    int64_t pong_ns, pong_due; /* how long a PING may take; when the answer to one is due, 0: to none */
+    size_t max_trailer;
+} vt__ch2;
+#define VT__CH2_STREAM(node) VT__CONTAINER(node, vt__ch2_stream, e.link)
+
+/*--- the connection; under its domain's lock ---*/
+static void vt__ch2_free(vt__h2e *e) {
+    if (!e->told && !e->conn) vt__cpool_unref(VT__CONTAINER(e, vt__ch2, e)->k);
+}
+/* A response that is here whole stays. */
+static void vt__ch2_kill(vt__ch2_stream *s, int err) {
+    if (!s->e.ended) (void)vt__h2e_kill(&s->e, err);
+}
+static int vt__ch2_why(const vt__h2e *e) {
+    return e->why ? e->why : e->m.err && e->m.err != VT__H2_E_NO_MORE ? VT_EHTTP : -ECONNRESET;
+}
+static void vt__ch2_kill_all(vt__h2e *e) {
+    int why = vt__ch2_why(e);
+    for (vt__list *n = e->streams.next; n != &e->streams; n = n->next) {
+        vt__ch2_stream *s = VT__CH2_STREAM(n);
+        s->lost |= !s->e.err;
+        vt__ch2_kill(s, why);
+    }
+}
+static void vt__ch2_close(vt__h2e *e, bool linger) {
+    vt__ch2 *c = VT__CONTAINER(e, vt__ch2, e);
+    vt__conn *conn = e->conn;
+    if (!e->m.err) (void)vt__h2_fail(&e->m, VT__H2_E_NO_MORE);
+    vt__ch2_kill_all(e);
+    vt__h2e_leave(e);
+    vt__cpool_leave(c->k, true);
+    if (linger && conn->ops) (void)conn->ops->end(conn);
+    if (VTHTTP_POLL) vt__poll_remove(&conn->pd);
+    (void)vt__conn_close(conn);
+    vt__ch2_free(e);
+}
+/* Says so, as far as the socket takes it. */
+static void vt__ch2_quit(vt__ch2 *c) {
+    vt__h2_drain(&c->e.m);
+    if (vt__h2e_flush(&c->e)) vt__ch2_close(&c->e, true);
+}
+/* Its calls need not wait until GOAWAY has gone out. */
+static void vt__ch2_failed(vt__h2e *e) {
+    vt_log(VT_LOG_DEBUG, "an HTTP/2 connection to a server fails: %s", vt__h2_err_of(e->m.err)->text);
+    vt__ch2_kill_all(e);
+    vt__cpool_leave(VT__CONTAINER(e, vt__ch2, e)->k, false);
+}
+static int64_t vt__ch2_due(const vt__h2e *e) {
+    const vt__ch2 *c = VT__CONTAINER(e, const vt__ch2, e);
+    int64_t due = vt__h2e_due(e);
+    return c->pong_due ? VT__MIN(due, c->pong_due) : due;
+}
+static void vt__ch2_timer(vt__timer *t) {
+    vt__ch2 *c = VT__CONTAINER(t, vt__ch2, e.timer);
+    int64_t now = vt__plat_now();
+    if (vt__h2e_overdue(&c->e, now)) return;
+    if (c->pong_due && now >= c->pong_due) {
+        vt__h2e_fail(&c->e, -ETIMEDOUT);
+        if (vt__h2e_flush(&c->e)) vt__ch2_close(&c->e, false);
+        return;
+    }
+    (void)vt__h2_expire(&c->e.m, now);
+    vt__h2e_stir(&c->e);
+}
+/* A response did not come in time: whether anybody is there at all, a PING tells. */
+static void vt__ch2_doubt(vt__h2e *e) {
+    vt__ch2 *c = VT__CONTAINER(e, vt__ch2, e);
+    vt__sched_dom_lock(e->dom);
+    if (e->conn && !c->pong_due && c->pong_ns) {
+        vt__h2_ping(&e->m);
+        c->pong_due = vt__plat_now() + c->pong_ns;
+        vt__h2e_stir(e);
+    }
+    vt__sched_dom_unlock(e->dom);
+}
+
+/*--- what comes in ---*/
+static void vt__ch2_on_field(vt__ch2_stream *s, const vt__msg_event *ev) {
+    vt__h2e_fields *to = s->e.headed ? &s->e.trailers : &s->e.head;
+    if (ev->field >= VT__HPACK_F_AUTHORITY || s->e.err) return; /* :status comes with the head */
+    if (!vt__h2e_fields_add(to, ev->name, ev->value, ev->field)) vt__ch2_kill(s, -ENOMEM);
+}
+static void vt__ch2_on_head(vt__ch2_stream *s, const vt__msg_event *ev) {
+    s->e.headed = true;
+    if (ev->too_large) vt__ch2_kill(s, VT_EHEAD);
+    if (s->e.err) return;
+    s->answered = true;
+    s->status = ev->status;
+    s->e.ended = ev->end;
+    vt__h2e_show(&s->e, VT__PD_R);
+}
+static void vt__ch2_on_inform(vt__ch2_stream *s, const vt__msg_event *ev) {
+    s->interim++;
+    s->go |= ev->status == 100;
+    s->e.head.n = s->e.head.len = 0;
+    vt__h2e_show(&s->e, VT__PD_R);
+}
+static void vt__ch2_on_end(vt__ch2 *c, vt__ch2_stream *s, const vt__msg_event *ev) {
+    if (ev->too_large || s->e.trailers.len > c->max_trailer) vt__ch2_kill(s, VT_EHTTP);
+    s->e.ended = !s->e.err;
+    vt__h2e_show(&s->e, VT__PD_R);
+}
+static void vt__ch2_on_reset(vt__ch2_stream *s, uint32_t code) {
+    bool ours = s->e.m.reset == VT__H2_OURS;
+    s->old = !ours && code == VT__H2_HTTP_1_1_REQUIRED;
+    s->untaken = s->old || (!ours && code == VT__H2_REFUSED_STREAM);
+    vt_log(VT_LOG_DEBUG, "a call was reset by %s: error %u", ours ? "its response" : "the server", code);
+    vt__ch2_kill(s, ours ? VT_EHTTP : s->untaken ? VT_EREFUSED : VT_ERESET);
+}
+static void vt__ch2_on_goaway(vt__ch2 *c, const vt__msg_event *ev) {
+    for (vt__list *n = c->e.streams.next; n != &c->e.streams; n = n->next) {
+        vt__ch2_stream *s = VT__CH2_STREAM(n);
+        if (s->e.m.id <= ev->id || s->e.err) continue;
+        s->untaken = true;
+        vt__ch2_kill(s, VT_EREFUSED);
+    }
+    vt__cpool_leave(c->k, false);
+}
+static void vt__ch2_on_event(vt__h2e *e, const vt__msg_event *ev) {
+    vt__ch2 *c = VT__CONTAINER(e, vt__ch2, e);
+    vt__ch2_stream *s = ev->stream ? VT__CONTAINER(ev->stream, vt__ch2_stream, e.m) : NULL;
+    switch (ev->type) {
+    case VT__MSG_EV_FIELD: vt__ch2_on_field(s, ev); break;
+    case VT__MSG_EV_INFORM: vt__ch2_on_inform(s, ev); break;
+    case VT__MSG_EV_HEAD: vt__ch2_on_head(s, ev); break;
+    case VT__MSG_EV_DATA:
+        if (vt__h2e_gather(&s->e, ev->value) < 0) vt__ch2_kill(s, -ENOMEM);
+        break;
+    case VT__MSG_EV_TRAILERS:
+    case VT__MSG_EV_END: vt__ch2_on_end(c, s, ev); break;
+    case VT__MSG_EV_RESET: vt__ch2_on_reset(s, (uint32_t)ev->code); break;
+    case VT__MSG_EV_SETTINGS:
+        vt__cpool_limit(c->k, (int)VT__MIN(e->m.peer_streams, (uint32_t)INT_MAX));
+        break;
+    case VT__MSG_EV_PING: c->pong_due = 0; break;
+    case VT__MSG_EV_GOAWAY: vt__ch2_on_goaway(c, ev); break;
+    default: break; /* a server's */
+    }
+}
+static const vt__h2e_role vt__ch2_role = {vt__ch2_on_event, vt__ch2_failed, vt__ch2_close, vt__ch2_due,
+                                          vt__ch2_free};
+static void vt__ch2_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
+    vt__ch2 *c = VT__CONTAINER(pd, vt__cpool_conn, conn.pd)->up;
+    (void)dom;
+    vt__h2e_sink(&c->e, bits);
+}
+
+/*--- in the pool ---*/
+static void vt__ch2_bye(vt__dom *dom, vt__msg *m) {
+    vt__ch2 *c = VT__CONTAINER(m, vt__ch2, bye);
+    (void)dom;
+    if (c->e.conn) vt__ch2_quit(c);
+    vt__cpool_unref(c->k);
+}
+/* A vthread does it itself; others leave it to the driver, whose lock they may not wait for. */
+static void vt__ch2_retire(vt__cpool_conn *k, bool now) {
+    vt__ch2 *c = k->up;
+    bool in = vt__sched_guest_in();
+    if (!in || !vt__cpool_lives(k->run)) {
+        vt__cpool_abandon(k);
+    } else if (now && vt__sched_self()) {
+        vt__sched_dom_lock(c->e.dom);
+        if (c->e.conn) vt__ch2_quit(c);
+        vt__sched_dom_unlock(c->e.dom);
+        vt__cpool_unref(k);
+    } else {
+        vt__sched_post(c->e.dom, &c->bye);
+    }
+    if (in) vt__sched_guest_out();
+}
+static void vt__ch2_abandon(vt__cpool_conn *k) {
+    vt__ch2 *c = k->up;
+    vt__poll_clear(&k->conn.pd, VT__PD_ADDED); /* its set is gone */
+    if (c->e.conn) (void)vt__conn_close(&k->conn);
+    vt__h2e_abandon(&c->e);
+    vt__mem_free(c);
+}
+static const vt__cpool_mux vt__ch2_mux = {vt__ch2_retire, vt__ch2_abandon};
+
+/*--- requests ---*/
+static void vt__ch2_open(vt_call *call) { memset(&call->h2, 0, sizeof call->h2); }
+static void vt__ch2_put_request(vt__h2_head *w, const vt_call *call) {
+    vt_str authority = call->url.authority;
+    for (uint32_t i = 0; i < call->fields.n; i++)
+        if (call->fields.at[i].id == VT__H1_F_HOST)
+            authority = (vt_str){call->fields.at[i].value, call->fields.at[i].value_len};
+    vt_str scheme = call->url.tls ? VT__STR_LIT("https") : VT__STR_LIT("http");
+    (void)vt__h2_head_field(w, VT__HPACK_F_METHOD, VT__STR_LIT(":method"), call->method, 0);
+    (void)vt__h2_head_field(w, VT__HPACK_F_SCHEME, VT__STR_LIT(":scheme"), scheme, 0);
+    (void)vt__h2_head_field(w, VT__HPACK_F_AUTHORITY, VT__STR_LIT(":authority"), authority, 0);
+    (void)vt__h2_head_field(w, VT__HPACK_F_PATH, VT__STR_LIT(":path"), call->url.target, 0);
+    for (uint32_t i = 0; i < call->fields.n; i++)
+        if (call->fields.at[i].id != VT__H1_F_HOST) vt__h2e_put_fields(w, &call->fields.at[i], 1);
+    if ((call->has_body && call->length >= 0) || (!call->has_body && vt__cli_wants_body(call)))
+        w->at += vt__hpack_put_length(w->buf + w->at, (uint64_t)call->length);
+    if (vt__cli_expects(call))
+        (void)vt__h2_head_field(w, VT__H1_F_EXPECT, VT__STR_LIT("expect"), VT__STR_LIT("100-continue"), 0);
+}
+/* Its stream begins, or the connection takes no more. */
+static int vt__ch2_begin(vt_call *call, vt__ch2 *c) {
+    vt__h2e *e = &c->e;
+    vt__h2_head w;
+    if (!e->conn || e->m.err || e->m.peer_away) {
+        vt__cpool_leave(c->k, false);
+        return call->reused ? VT__CLI_ELSEWHERE : vt__ch2_why(e);
+    }
+    vt__h2e_stream *s = vt__h2e_stream_new(e, sizeof(vt__ch2_stream));
+    if (!s) return -ENOMEM;
+    if (vt__h2_open(&e->m, &s->m) < 0) {
+        vt__h2e_stream_free(s);
+        if (e->m.active < e->m.peer_streams) vt__cpool_leave(c->k, false); /* it is to end */
+        return call->reused ? VT__CLI_ELSEWHERE : VT_EREFUSED;
+    }
+    call->h2.s = VT__CONTAINER(s, vt__ch2_stream, e);
+    s->m.bodyless = call->method_id == VT__H1_M_HEAD;
+    size_t size = vt__h2e_fields_size(call->fields.at, call->fields.n) + call->method.len +
+                  call->url.authority.len + call->url.target.len + 160;
+    int r = vt__h2e_head_begin(s, &w, size, call->has_body ? 0 : VT__H2_FIN);
+    if (r < 0) return -ENOMEM;
+    vt__ch2_put_request(&w, call);
+    e->out.len += vt__h2_head_end(&w);
+    vt__h2e_stir(e);
+    return 0;
+}
+static int vt__ch2_head(vt_call *call) {
+    vt__ch2 *c = call->conn->up;
+    vt__sched_dom_lock(c->e.dom);
+    int r = vt__ch2_begin(call, c);
+    vt__sched_dom_unlock(c->e.dom);
+    return r;
+}
+
+/*--- responses ---*/
+/* A section in the call's memory. */
+static int vt__ch2_keep(vt_call *call, const vt__h2e_fields *f, char **text, vt__h1_field **fields) {
+    *text = vt__mem_arena_str(&call->arena, f->text, f->len);
+    *fields = vt__mem_arena_get(&call->arena, (f->n + 1) * sizeof **fields);
+    if (!*text || !*fields) return -ENOMEM;
+    if (f->n) memcpy(*fields, f->at, f->n * sizeof **fields);
+    return 0;
+}
+static int vt__ch2_answer(vt_call *call) {
+    const vt__ch2_stream *s = call->h2.s;
+    bool nothing = s->e.ended && s->e.body.pos == s->e.body.len && !s->e.trailers.n;
+    if (vt__ch2_keep(call, &s->e.head, &call->head, &call->res_fields) < 0) return -ENOMEM;
+    call->nfields = s->e.head.n;
+    call->status = s->status;
+    call->res_length = s->e.m.length >= 0 ? s->e.m.length : nothing ? 0 : -1;
+    call->answered = true;
+    return 1;
+}
+/* 1 the final head is here, 0 an interim one was, -EAGAIN nothing yet, other errors. */
+static int vt__ch2_look(vt_call *call) {
+    vt__ch2_stream *s = call->h2.s;
+    vt__dom *dom = s->e.h->dom;
+    int r = -EAGAIN;
+    vt__sched_dom_lock(dom);
+    if (s->answered) r = vt__ch2_answer(call);
+    else if (s->interim > VT__CLI_INTERIM) r = VT_EHTTP;
+    else if (s->interim > call->h2.interim) r = 0;
+    else if (s->e.err) r = s->e.err;
+    else vt__poll_clear(&s->e.conn.pd, VT__PD_R);
+    call->h2.interim = s->interim;
+    vt__sched_dom_unlock(dom);
+    return r;
+}
+/* The same, and waits. */
+static int vt__ch2_next(vt_call *call, int64_t until) {
+    vt__vth *v = vt__sched_self();
+    int64_t due;
+    int r, waited = 0;
+    while ((r = vt__ch2_look(call)) == -EAGAIN && waited == 0 && until != VT__CLI_TRY) {
+        waited = vt__cli_late(call) ? -ETIMEDOUT : vt__sched_enter(v, until, &due);
+        vt__sched_fuel(v);
+        if (waited == 0) waited = vt__io_wait(&call->h2.s->e.conn.pd, VT__PD_R, due);
+        waited = VT__MIN(waited, 0);
+    }
+    return r == -EAGAIN && waited < 0 ? waited : r;
+}
+/* The call's stream, if it has one, and its share of the connection are given back. */
+static void vt__ch2_part(vt_call *call) {
+    vt__cpool_conn *k = call->conn;
+    if (!k) return;
+    vt__h2e *e = &((vt__ch2 *)k->up)->e;
+    vt__conn_buf_put(vt__sched_thr(), &call->h2.out);
+    vt__sched_dom_lock(e->dom);
+    if (call->h2.s) vt__h2e_forget(&call->h2.s->e);
+    if (call->close && e->conn) vt__h2_drain(&e->m);
+    if (e->conn) vt__h2e_stir(e);
+    vt__sched_dom_unlock(e->dom);
+    call->h2.s = NULL;
+    call->conn = NULL;
+    vt__cpool_part(call->client, k);
+}
+static int vt__ch2_wait(vt_call *call, bool late) {
+    int64_t ns = vt__cpool_ns(call->client->cfg.read_timeout_ms);
+    int r = call->answered ? 1 : call->h2.s ? 0 : VT_ESTATE;
+    while (r == 0) r = vt__ch2_next(call, late ? VT__CLI_TRY : vt__cli_due(call, ns));
+    if (r == -ETIMEDOUT) vt__ch2_doubt(call->h2.s->e.h);
+    if (r > 0 && call->res_length == 0) vt__ch2_part(call);
+    return VT__MIN(r, 0);
+}
+static int vt__ch2_trailers(vt_call *call) {
+    vt__ch2_stream *s = call->h2.s;
+    vt__dom *dom = s->e.h->dom;
+    vt__sched_dom_lock(dom);
+    int r = s->e.trailers.n ? vt__ch2_keep(call, &s->e.trailers, &call->trailer_base, &call->res_trailers)
+                            : 0;
+    call->ntrailers = r < 0 ? 0 : s->e.trailers.n;
+    vt__sched_dom_unlock(dom);
+    return r;
+}
+static int64_t vt__ch2_read(vt_call *call, void *buf, size_t n) {
+    int64_t due = vt__cli_due(call, vt__cpool_ns(call->client->cfg.read_timeout_ms));
+    int64_t r = vt__cli_late(call) ? -ETIMEDOUT : vt__conn_recv(&call->h2.s->e.conn, buf, n, due);
+    if (r == -ETIMEDOUT) vt__ch2_doubt(call->h2.s->e.h);
+    if (r == 0) r = vt__ch2_trailers(call);
+    if (r == 0) vt__ch2_part(call);
+    return r;
+}
+
+/*--- bodies of requests ---*/
+/* What is gathered, and n bytes at p: as far as the windows let it, then it waits. */
+static int vt__ch2_commit(vt_call *call, const char *p, size_t n, bool fin) {
+    vt__ch2_stream *s = call->h2.s;
+    vt__dom *dom = s->e.h->dom;
+    vt__conn_buf *b = &call->h2.out;
+    int64_t until = 0;
+    int r = 0;
+    while (r == 0) {
+        size_t before = n + b->len - b->pos, left = n;
+        if (vt__cli_late(call)) return -ETIMEDOUT;
+        if ((r = vt__ch2_look(call)) == 0) continue;
+        if (r != -EAGAIN) return r > 0 ? VT_EANSWERED : r;
+        vt__sched_dom_lock(dom);
+        r = s->e.err ? s->e.err : vt__h2e_say(&s->e, b, p, &left, fin);
+        vt__sched_dom_unlock(dom);
+        p += n - left, n = left;
+        if (!until || n + b->len - b->pos < before)
+            until = vt__cli_due(call, vt__cpool_ns(call->client->cfg.write_timeout_ms));
+        if (r == 0) r = VT__MIN(vt__conn_wait_either(&s->e.conn, until), 0);
+    }
+    vt__sched_dom_lock(dom);
+    if (r < 0) vt__h2e_pass(&s->e);
+    vt__sched_dom_unlock(dom);
+    return VT__MIN(r, 0);
+}
+static int vt__ch2_flush(vt_call *call) { return vt__ch2_commit(call, NULL, 0, false); }
+static int vt__ch2_write(vt_call *call, const char *p, size_t n) {
+    vt__conn_buf *b = &call->h2.out;
+    int r = vt__conn_readable(&call->h2.s->e.conn) ? vt__ch2_look(call) : 0;
+    if (r != 0 && r != -EAGAIN) return r > 0 ? VT_EANSWERED : r;
+    if (!vt__conn_buf_get(vt__sched_thr(), b)) return -ENOMEM;
+    if (b->cap - b->len < n) return vt__ch2_commit(call, p, n, false);
+    memcpy(b->p + b->len, p, n);
+    b->len += n;
+    return 0;
+}
+static int vt__ch2_go(vt_call *call) {
+    int64_t due = vt__cli_due(call, vt__cpool_ns(call->client->cfg.continue_timeout_ms));
+    int r = 0;
+    while (r == 0 && !call->h2.s->go) r = vt__ch2_next(call, due);
+    if (r == -ETIMEDOUT && !vt__cli_late(call) && !vt_cancelled())
+        return 0; /* one that does not know of it */
+    return r == 1 ? VT_EANSWERED : r;
+}
+static int vt__ch2_end(vt_call *call) {
+    vt__ch2_stream *s = call->h2.s;
+    vt__dom *dom = s->e.h->dom;
+    bool more = call->trailers.n > 0;
+    int r = call->has_body ? vt__ch2_commit(call, NULL, 0, !more) : 0;
+    vt__conn_buf_put(vt__sched_thr(), &call->h2.out);
+    if (r < 0 || !call->has_body || !more) return r;
+    vt__sched_dom_lock(dom);
+    r = s->e.err ? s->e.err : vt__h2e_put_trailers(&s->e, &call->trailers);
+    vt__sched_dom_unlock(dom);
+    return r;
+}
+
+/*--- the rest of what a call wants ---*/
+static int vt__ch2_upgrade(vt_call *call, vt__conn_io **io) {
+    (void)call, (void)io;
+    return VT_ESTATE;
+}
+static int vt__ch2_again(vt_call *call, int err) {
+    const vt__ch2_stream *s = call->h2.s;
+    if (!s || s->e.err != err) return 0;
+    call->single |= s->old;
+    if (s->untaken) return VT__CLI_ANY;
+    return s->lost && call->reused && !s->e.headed && !s->interim && vt__cli_idempotent(call) ? VT__CLI_FRESH
+                                                                                              : 0;
+}
+static void vt__ch2_end_call(vt_call *call, int64_t rest) {
+    (void)rest;
+    vt__ch2_part(call);
+}
+static const vt__cli_wire vt__ch2_wire = {vt__ch2_open,    vt__ch2_head,  vt__ch2_go,      vt__ch2_write,
+                                          vt__ch2_flush,   vt__ch2_end,   vt__ch2_wait,    vt__ch2_read,
+                                          vt__ch2_upgrade, vt__ch2_again, vt__ch2_end_call};
+
+/*--- how a connection becomes one ---*/
+static void vt__ch2_configure(const vt_client *client, vt__h2_cfg *cfg) {
+    cfg->max_head = client->limits.section + 64; /* :status does not count */
+    cfg->max_fields = (uint32_t)client->cfg.max_header_count + 1;
+    cfg->max_block = VT__MAX(cfg->max_head, UINT32_C(65536));
+    cfg->window = VT__CH2_WINDOW;
+    cfg->all_window = VT__CH2_ALL;
+    vt__h2_cfg_fill(cfg);
+}
+/* One that was just made, on the vthread that made it, for its first call. 0 or an error. */
+static int vt__ch2_adopt(vt_client *client, vt__cpool_conn *k) {
+    vt__dom *dom = vt__sched_thr()->dom;
+    vt__h2_cfg cfg = {0};
+    vt__ch2_configure(client, &cfg);
+    vt__h2e *e = vt__h2e_new(sizeof(vt__ch2), &vt__ch2_role, dom, &cfg, false, vt__ch2_timer);
+    if (!e) return -ENOMEM;
+    vt__ch2 *c = VT__CONTAINER(e, vt__ch2, e);
+    vt__poll_remove(&k->conn.pd); /* it may have been another domain's */
+    int r = vt__poll_add(dom, &k->conn.pd);
+    if (r < 0) {
+        vt__mem_free(e);
+        return r;
+    }
+    c->k = k;
+    c->cfg = cfg;
+    e->m.cfg = &c->cfg;
+    e->conn = &k->conn;
+    e->write_ns = vt__cpool_ns(client->cfg.write_timeout_ms);
+    e->head_ns = vt__cpool_ns(client->cfg.read_timeout_ms);
+    e->head_room = VT__MAX(e->head_room, cfg.max_head);
+    c->bye.fn = vt__ch2_bye;
+    c->pong_ns = vt__cpool_ns(client->cfg.connect_timeout_ms);
+    c->max_trailer = client->limits.trailer;
+    k->conn.pd.sink = vt__ch2_sink;
+    k->wire = &vt__ch2_wire;
+    vt__cpool_share(client, k, &vt__ch2_mux, c, VT__CH2_MOST);
+    vt__sched_dom_lock(dom);
+    if (vt__h2e_read(e)) vt__h2e_stir(e);
+    vt__sched_dom_unlock(dom);
+    return 0;
+}
+/* Whether connections of that sort are to speak it, if the server agrees. */
+static bool vt__ch2_offers(const vt_client *client, bool tls, bool proxy) {
+    return client->cfg.http2 >= 0 && (tls || (client->cfg.http2 == VT_HTTP2_PRIOR && !proxy));
+}
+#else
+static int vt__ch2_adopt(vt_client *client, vt__cpool_conn *k) {
+    (void)client, (void)k;
+    return VT_ENOHTTP2;
+}
+static bool vt__ch2_offers(const vt_client *client, bool tls, bool proxy) {
+    (void)client, (void)tls, (void)proxy;
+    return false;
+}
+#endif /* VTHTTP_H2 */
+#endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
+
+#if VTHTTP_HTTP && VTHTTP_CLIENT
+/*==============================================================================
+ * MARK: - @cli     calling other services: calls, redirects, WebSockets
+ * uses:   @plat @mem @str @log @uri @h1 @url @ws @sched @io @req @res @conn @tls @wsc @cpool @ccall @ch2
+ * test:   tests/test_cli.c tests/e2e_cli.c tests/e2e_cli_srv.c tests/e2e_cli_tls.c tests/fault_cli.c
+ *
+ * What calls do, whatever is spoken: setters, where to connect and how, sending, redirects, the response.
+ *============================================================================*/
 /*--- connections: making them ---*/
 /* Where it goes, and by what way. */
 static int vt__cli_route(vt_call *call) {
@@ -24855,6 +33933,8 @@ static int vt__cli_route(vt_call *call) {
     call->tunnel = call->proxy && (u->tls || call->ws);
     call->addr = call->via ? call->via : call->proxy ? proxy->addr : origin;
     call->how = (u->tls ? VT__CPOOL_TLS : 0u) | (call->tunnel ? VT__CPOOL_TUNNEL : 0u);
+    if (!call->single && !call->upgrade && vt__ch2_offers(c, u->tls, call->proxy != NULL))
+        call->how |= VT__CPOOL_MUX;
     call->key = call->addr;
     if (!call->how) return 0;
     n += strlen(call->addr) + 1;
@@ -24917,7 +33997,8 @@ static int vt__cli_secure(vt_call *call, vt__cpool_conn *k, int64_t until) {
     else if (host.len > 1 && host.ptr[host.len - 1] == '.') host.len--; /* RFC 6066 3: SNI has none */
     const char *name = vt__mem_arena_str(&call->arena, host.ptr, host.len);
     int r = name ? vt__cpool_trust(call->client, until) : -ENOMEM;
-    return r < 0 ? r : vt__tls_connect(&k->conn, call->client->trust, name, (int)call->url.port, until);
+    bool h2 = call->how & VT__CPOOL_MUX;
+    return r < 0 ? r : vt__tls_connect(&k->conn, call->client->trust, name, (int)call->url.port, h2, until);
 }
 /* Connects, in its place. */
 static int vt__cli_dial(vt_call *call, vt__cpool_conn *k, int64_t until) {
@@ -24926,8 +34007,11 @@ static int vt__cli_dial(vt_call *call, vt__cpool_conn *k, int64_t until) {
     if (r >= 0) vt__conn_open(&k->conn, vt__io_detach(s));
     if (r >= 0 && call->tunnel) r = vt__cli_tunnel(call, k, until);
     if (r >= 0 && call->url.tls) r = vt__cli_secure(call, k, until);
-    k->wire = &vt__cli_h1_wire; /* what else a server can speak is not asked for (ALPN) */
-    return r;
+    k->wire = &vt__cli_h1_wire;
+    if (r < 0 || !(call->how & VT__CPOOL_MUX)) return r;
+    if (!call->url.tls || vt__tls_speaks(&k->conn, "h2")) return vt__ch2_adopt(call->client, k);
+    vt__cpool_single(call->client, k);
+    return 0;
 }
 /* A connection for the call, kept or made, and what is spoken on it. */
 static int vt__cli_connect(vt_call *call, bool fresh) {
@@ -24936,7 +34020,8 @@ static int vt__cli_connect(vt_call *call, bool fresh) {
     int r = vt__cli_route(call);
     if (r >= 0) r = vt__cpool_take(c, call->key, call->how, fresh, until, &call->conn);
     if (r < 0) return r;
-    if (!call->conn->reused && (r = vt__cli_dial(call, call->conn, until)) < 0) {
+    call->reused = call->conn->reused;
+    if (!call->reused && (r = vt__cli_dial(call, call->conn, until)) < 0) {
         vt__cpool_give(c, call->conn, false);
         call->conn = NULL;
         return r;
@@ -24967,7 +34052,7 @@ VT_API vt_call *vt_call_new(vt_client *c, const char *method, const char *url) {
 }
 VT_API void vt_call_free(vt_call *call) {
     if (!call || vt__cli_is_static(call)) return;
-    if (call->on_wire) call->wire->close(call, 0);
+    vt__cli_close(call, 0);
     vt__mem_arena_reset(&call->arena);
     vt__mem_free(call);
 }
@@ -25066,11 +34151,14 @@ VT_API int vt_call_trailer(vt_call *call, const char *name, const char *value) {
 static int vt__cli_begin(vt_call *call, bool fresh) {
     call->answered = false;
     call->written = 0;
-    int r = vt__cli_connect(call, fresh);
-    if (r < 0) return r;
-    call->on_wire = true;
-    call->wire->open(call);
-    return call->wire->head(call);
+    for (;;) {
+        int r = vt__cli_connect(call, fresh);
+        if (r < 0) return r;
+        call->on_wire = true;
+        call->wire->open(call);
+        if ((r = call->wire->head(call)) != VT__CLI_ELSEWHERE) return r;
+        vt__cli_close(call, 0);
+    }
 }
 /* All that the reader has; each piece goes out at once, since the next may take its time. */
 static int vt__cli_pump(vt_call *call) {
@@ -25106,17 +34194,19 @@ static int vt__cli_settle(vt_call *call, int r) {
     int waited = call->wire->wait(call, refused);
     return waited >= 0 ? 0 : refused ? r : waited;
 }
-/* One exchange; once more, where a connection that was kept was no good. */
+/* One exchange; once more, where a connection that was kept was no good, or not meant for this origin (421, RFC 9110 15.5.20),
+ * or where the peer did not begin with it. */
 static int vt__cli_exchange(vt_call *call) {
-    for (bool fresh = false;; fresh = true) {
-        int r = vt__cli_begin(call, fresh);
+    bool fresh = false;
+    for (int tries = 1;; tries++) {
+        int r = vt__cli_begin(call, fresh), again = 0;
         if (r >= 0) r = vt__cli_transmit(call);
         if (call->on_wire) r = vt__cli_settle(call, r);
-        if (r >= 0) return r;
-        bool again = call->conn && call->conn->reused && !call->pulled && call->wire->stale(call, r);
-        if (!again) return r;
-        call->wire->close(call, 0);
-        call->on_wire = false;
+        if (r >= 0 && (call->status != 421 || !call->reused)) return r;
+        if (!call->pulled && call->on_wire) again = r < 0 ? call->wire->again(call, r) : VT__CLI_FRESH;
+        if (!again || tries == VT__CLI_TRIES) return r;
+        vt__cli_close(call, VT__CLI_DRAIN);
+        fresh = again == VT__CLI_FRESH;
     }
 }
 static bool vt__cli_safe(const vt_call *call) {
@@ -25163,8 +34253,7 @@ static int vt__cli_redirect(vt_call *call) {
     bool same = vt__url_same(&call->url, &to);
     if (!same && (call->via || (!to_get && !vt__cli_safe(call)))) return 0;
     if (call->hops++ >= call->max_hops) return VT_EREDIRECT;
-    call->wire->close(call, VT__CLI_DRAIN);
-    call->on_wire = false;
+    vt__cli_close(call, VT__CLI_DRAIN);
     if (to_get) vt__cli_become_get(call);
     if (!same) {
         vt__cli_unset(call, VT__H1_F_AUTHORIZATION, VT__STR_LIT("authorization"));

@@ -593,6 +593,11 @@ CLI_TEST(a_client_that_failed, 1) {
     client = vt_client_new(&(vt_client_cfg){.proxy = "nonsense"});
     CHECK_EQ(get("http://127.0.0.1/", NULL), VT_EPROXY);
     vt_client_free(client);
+    for (int http2 = 1; http2 <= VT_HTTP2_PRIOR; http2++) { /* this build has none */
+        client = vt_client_new(&(vt_client_cfg){.http2 = http2});
+        CHECK_EQ(get("http://127.0.0.1/", NULL), VT_ENOHTTP2);
+        vt_client_free(client);
+    }
 }
 CLI_TEST(no_more_idle_ones_than_allowed, 1) {
     static struct peer p;

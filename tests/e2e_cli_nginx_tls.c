@@ -7,58 +7,11 @@
 #include "test.h"
 #include "cli.h"
 #include "tls.h"
+#include "others.h"
 
-#include <sys/stat.h>
-#include <sys/wait.h>
-
-enum { PLAIN, SECURE, PROXY, PORTS, LARGE = 3000000 };
-static struct pem ca, cert;
-static char dir[] = "/tmp/vt_nginx_XXXXXX", conf[6000];
-static int port[PORTS];
-static pid_t pids[2];
-static vt_client *client;
-static char *large;
+enum { PLAIN, SECURE, PROXY };
 
 /*--- what is started ---*/
-static void file(const char *name, const char *text, size_t n) {
-    char path[200];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    FILE *f = fopen(path, "w");
-    if (!f || fwrite(text, 1, n, f) != n || fclose(f) != 0) abort();
-}
-static int free_port(void) {
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t n = sizeof in;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(fd, (struct sockaddr *)&in, n) < 0 || getsockname(fd, (struct sockaddr *)&in, &n) < 0) abort();
-    close(fd);
-    return ntohs(in.sin_port);
-}
-/* Until it takes connections; false: it has ended. */
-static bool listens(pid_t pid, int at) {
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    in.sin_port = htons((uint16_t)at);
-    for (;;) {
-        int fd = socket(AF_INET, SOCK_STREAM, 0), r = connect(fd, (struct sockaddr *)&in, sizeof in);
-        close(fd);
-        if (r == 0) return true;
-        if (waitpid(pid, NULL, WNOHANG) != 0) return false;
-        usleep(20000);
-    }
-}
-static bool start(int i, const char *program, const char *option, const char *name, int at) {
-    char path[200];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    pids[i] = fork();
-    if (pids[i] == 0) {
-        execlp(program, program, option, option[1] == 'd' ? "-c" : path, option[1] == 'd' ? path : NULL,
-               (char *)NULL);
-        _exit(127);
-    }
-    if (pids[i] > 0 && listens(pids[i], at)) return true;
-    pids[i] = 0;
-    return false;
-}
 static bool nginx_start(void) {
     static const char text[] =
         "daemon off; master_process off; pid %s/pid; error_log %s/errors; events { worker_connections 256; }\n"
@@ -77,7 +30,7 @@ static bool nginx_start(void) {
     snprintf(conf, sizeof conf, text, dir, dir, dir, dir, dir, dir, dir, port[PLAIN], port[SECURE], dir, dir,
              dir, dir, port[SECURE]);
     file("nginx.conf", conf, strlen(conf));
-    return start(0, "nginx", "-c", "nginx.conf", port[PLAIN]);
+    return start(0, port[PLAIN], (const char *[]){"nginx", "-c", path("nginx.conf"), NULL});
 }
 static bool tinyproxy_start(void) {
     port[PROXY] = free_port();
@@ -87,30 +40,8 @@ static bool tinyproxy_start(void) {
         "LogLevel Error\nBasicAuth user pass\n",
         port[PROXY], dir);
     file("proxy.conf", conf, strlen(conf));
-    return start(1, "tinyproxy", "-d", "proxy.conf", port[PROXY]);
+    return start(1, port[PROXY], (const char *[]){"tinyproxy", "-d", "-c", path("proxy.conf"), NULL});
 }
-static void up(void) {
-    if (!mkdtemp(dir)) abort();
-    large = malloc(LARGE);
-    for (int i = 0; i < LARGE; i++) large[i] = (char)('a' + i % 23);
-    if (!ca.text) ca = pem_make("Test CA", NULL, NULL, 30, 0);
-    if (!cert.text) cert = pem_make("nginx", "IP:127.0.0.1", &ca, 30, 0);
-    file("cert.pem", cert.text, strlen(cert.text));
-    file("small", "small", 5);
-    file("large", large, LARGE);
-    setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
-}
-static void down(void) {
-    char command[200];
-    for (int i = 0; i < 2; i++)
-        if (pids[i] > 0) kill(pids[i], SIGKILL), waitpid(pids[i], NULL, 0);
-    pids[0] = pids[1] = 0;
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    if (system(command) != 0) abort();
-    strcpy(dir + strlen(dir) - 6, "XXXXXX");
-    free(large);
-}
-
 /*--- calls ---*/
 static const char *at(int which, const char *path) {
     static char url[4][200];
@@ -118,21 +49,6 @@ static const char *at(int which, const char *path) {
     char *p = url[i++ % 4];
     snprintf(p, sizeof url[0], "http%s://127.0.0.1:%d%s", which == SECURE ? "s" : "", port[which], path);
     return p;
-}
-static int get(const char *url, const char *body, size_t n) {
-    vt_call *call = vt_client_get(client, url);
-    int status = vt_call_status(call);
-    if (status == 200) CHECK_MEM(vt_call_text(call).ptr, vt_call_text(call).len, body, n);
-    if (status == 200) CHECK(!vt_call_res_field(call, "Content-Encoding").ptr); /* none was offered */
-    vt_call_free(call);
-    return status;
-}
-static int64_t piece(void *ctx, void *buf, size_t n) {
-    size_t *done = ctx;
-    n = VT__MIN(n, LARGE - *done);
-    memcpy(buf, large + *done, n);
-    *done += n;
-    return (int64_t)n;
 }
 static void origin(int which) {
     size_t done = 0;
@@ -191,16 +107,16 @@ static void by_proxy(void) {
     vt_client_free(client);
 }
 TEST(nginx_as_origin) {
-    up();
+    others_up();
     bool there = nginx_start();
     if (there) cli_run(2, as_origin);
-    down();
+    others_down();
     if (!there) SKIP("nginx does not start (apt-get install nginx-light)");
 }
 TEST(nginx_behind_tinyproxy) {
-    up();
+    others_up();
     bool there = nginx_start() && tinyproxy_start();
     if (there) cli_run(2, by_proxy);
-    down();
+    others_down();
     if (!there) SKIP("nginx or tinyproxy does not start (apt-get install nginx-light tinyproxy-bin)");
 }

@@ -6,10 +6,12 @@ static struct {
     int64_t count, fail_at; /* 0: none */
     bool onward;
     void *thread; /* the virtual thread that is hit; NULL: everybody */
+    bool driver;  /* and what runs between virtual threads */
 } fault;
 static bool fault_hits(void) {
     int64_t at = __atomic_load_n(&fault.fail_at, __ATOMIC_SEQ_CST);
-    if (!at || (fault.thread && vt__sched_self() != fault.thread)) return false;
+    void *self = vt__sched_self();
+    if (!at || (fault.thread && self != fault.thread && (self || !fault.driver))) return false;
     int64_t n = __atomic_add_fetch(&fault.count, 1, __ATOMIC_SEQ_CST);
     return n == at || (fault.onward && n > at);
 }

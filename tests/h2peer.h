@@ -2,40 +2,7 @@
  * as text. Include it after the implementation. */
 #ifndef VT_H2PEER_H
 #define VT_H2PEER_H
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-/* ---- bytes and text ---- */
-struct bytes {
-    uint8_t *p;
-    size_t n, cap;
-};
-static void bytes_add(struct bytes *b, const void *p, size_t n) {
-    if (b->n + n > b->cap) {
-        b->cap = (b->n + n) * 2 + 64;
-        b->p = realloc(b->p, b->cap);
-        if (!b->p) abort();
-    }
-    if (n) memcpy(b->p + b->n, p, n);
-    b->n += n;
-}
-__attribute__((format(printf, 2, 3))) static void bytes_say(struct bytes *b, const char *fmt, ...) {
-    char line[512];
-    va_list ap;
-    va_start(ap, fmt);
-    int n = vsnprintf(line, sizeof line, fmt, ap);
-    va_end(ap);
-    bytes_add(b, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
-}
-static bool bytes_same(const struct bytes *a, const struct bytes *b) {
-    return a->n == b->n && (!a->n || memcmp(a->p, b->p, a->n) == 0);
-}
-static void bytes_free(struct bytes *b) {
-    free(b->p);
-    *b = (struct bytes){NULL, 0, 0};
-}
+#include "bytes.h"
 
 /* ---- frames of a scripted peer ---- */
 static void put_frame(struct bytes *b, unsigned type, unsigned flags, uint32_t id, const void *p, size_t n) {
@@ -156,10 +123,12 @@ static void peer_complete(struct peer *q, vt__h2_stream *s) {
     r->respond = q->body;
     vt__h2_want_head(&q->h, s);
 }
-static void peer_on(struct peer *q, const vt__h2_event *ev) {
-    if (ev->type == VT__H2_EV_DATA) {
-        if (q->run_id != ev->id) peer_flush_run(q);
-        q->run_id = ev->id, q->data_run += ev->value.len;
+static void peer_on(struct peer *q, const vt__msg_event *ev) {
+    uint32_t id = (uint32_t)ev->id;
+    const char *code = code_name((uint32_t)ev->code);
+    if (ev->type == VT__MSG_EV_DATA) {
+        if (q->run_id != id) peer_flush_run(q);
+        q->run_id = id, q->data_run += ev->value.len;
         bytes_add(&q->data, ev->value.ptr, ev->value.len);
         handler_of(ev->stream)->got += ev->value.len;
         if (!q->late) vt__h2_consumed(&q->h, ev->stream, ev->value.len);
@@ -167,40 +136,40 @@ static void peer_on(struct peer *q, const vt__h2_event *ev) {
     }
     peer_flush_run(q);
     switch (ev->type) {
-    case VT__H2_EV_OPEN: {
+    case VT__MSG_EV_OPEN: {
         struct handler *r = q->policy == REFUSE ? NULL : peer_handler(q);
         q->opened++;
-        bytes_say(&q->log, "open %u;", ev->id);
+        bytes_say(&q->log, "open %u;", id);
         if (r) vt__h2_attach(&q->h, &r->s);
         break;
     }
-    case VT__H2_EV_FIELD:
+    case VT__MSG_EV_FIELD:
         bytes_say(&q->log, "%.*s=%.*s;", (int)ev->name.len, ev->name.ptr,
                   (int)(ev->value.len < 40 ? ev->value.len : 40), ev->value.ptr);
         break;
-    case VT__H2_EV_INFORM: bytes_say(&q->log, "inform %u %u;", ev->id, ev->status); break;
-    case VT__H2_EV_HEAD:
-        bytes_say(&q->log, "head %u%s%s;", ev->id, ev->end ? " end" : "", ev->too_large ? " large" : "");
+    case VT__MSG_EV_INFORM: bytes_say(&q->log, "inform %u %u;", id, ev->status); break;
+    case VT__MSG_EV_HEAD:
+        bytes_say(&q->log, "head %u%s%s;", id, ev->end ? " end" : "", ev->too_large ? " large" : "");
         if (ev->end) peer_complete(q, ev->stream);
         break;
-    case VT__H2_EV_TRAILERS:
-        bytes_say(&q->log, "trailers %u%s;", ev->id, ev->too_large ? " large" : "");
+    case VT__MSG_EV_TRAILERS:
+        bytes_say(&q->log, "trailers %u%s;", id, ev->too_large ? " large" : "");
         peer_complete(q, ev->stream);
         break;
-    case VT__H2_EV_END:
+    case VT__MSG_EV_END:
         q->ended++;
-        bytes_say(&q->log, "end %u;", ev->id);
+        bytes_say(&q->log, "end %u;", id);
         peer_complete(q, ev->stream);
         break;
-    case VT__H2_EV_RESET:
+    case VT__MSG_EV_RESET:
         q->reset++;
-        bytes_say(&q->log, "reset %u %s;", ev->id, code_name(ev->code));
+        bytes_say(&q->log, "reset %u %s;", id, code);
         if (q->policy != HOLD) peer_release(q, handler_of(ev->stream));
         break;
-    case VT__H2_EV_SETTINGS: bytes_say(&q->log, "settings;"); break;
-    case VT__H2_EV_PING: bytes_say(&q->log, "pong;"); break;
-    case VT__H2_EV_GOAWAY: bytes_say(&q->log, "goaway %u %s;", ev->id, code_name(ev->code)); break;
-    case VT__H2_EV_PRIORITY: bytes_say(&q->log, "priority %u;", ev->id); break;
+    case VT__MSG_EV_SETTINGS: bytes_say(&q->log, "settings;"); break;
+    case VT__MSG_EV_PING: bytes_say(&q->log, "pong;"); break;
+    case VT__MSG_EV_GOAWAY: bytes_say(&q->log, "goaway %u %s;", id, code); break;
+    case VT__MSG_EV_PRIORITY: bytes_say(&q->log, "priority %u;", id); break;
     default: abort();
     }
 }
@@ -263,7 +232,7 @@ static void peer_take(struct peer *q, const uint8_t *bytes, size_t n) {
     if (!copy) abort();
     if (n) memcpy(copy, bytes, n);
     const uint8_t *p = copy, *end = copy + n;
-    vt__h2_event ev;
+    vt__msg_event ev;
     for (;;) {
         q->rc = vt__h2_recv(&q->h, &p, end, q->now, &ev);
         if (q->rc > 0) peer_on(q, &ev);

@@ -543,11 +543,11 @@ TEST(a16_cookie_crumbs) {
     config.max_head = 1 << 20; /* the number is limited, too */
     FINE();
     CHECK(has(events(), "head 1 end large;"));
-    CHECK_EQ(q.h.block.nfields, 1000);
+    CHECK_EQ(q.h.block.m.nfields, 1000);
     begin(), put_frame(&in, VT__H2_T_HEADERS, BOTH, 1, b.p, b.n);
     FINE();
     CHECK(has(events(), "head 1 end large;"));
-    CHECK_EQ(q.h.block.nfields, 4 + (16384 - 166) / 41);
+    CHECK_EQ(q.h.block.m.nfields, 4 + (16384 - 166) / 41);
     bytes_free(&b);
 }
 /* So many frames of a kind, and the budget that ends them. The machine owes no more than a few of them at any time. */
@@ -581,7 +581,7 @@ TEST(a18_the_machine_waits_for_whoever_does_not_read) {
     fresh(), begin();
     for (int i = 0; i < 500; i++) put_frame(&in, VT__H2_T_PING, 0, 0, "12345678", 8);
     const uint8_t *p = in.p, *end = in.p + in.n;
-    vt__h2_event ev;
+    vt__msg_event ev;
     int rc;
     while ((rc = vt__h2_recv(&q.h, &p, end, 0, &ev)) > 0) continue;
     CHECK_EQ(rc, 0);
@@ -1387,10 +1387,10 @@ TEST(priority_texts) {
                  {"i", 11},       {"u=1,i", 9}, {"i=?1 , u=2", 10}, {"i=?0", 3}, {"u=1;a=b", 1},
                  {"x=y, u=4", 4}, {"u = 1", 3}, {"i=1", 3},         {",,,", 3}};
     for (size_t i = 0; i < VT__COUNT(tests); i++)
-        CHECK_EQ(vt__h2_read_priority(word(tests[i].text), VT__H2_USUAL), tests[i].want);
-    CHECK_EQ(vt__h2_read_priority(word("i"), 1), 9); /* what is not said stays */
-    CHECK_EQ(vt__h2_read_priority(word("u=5"), 9), 13);
-    CHECK_EQ(vt__h2_read_priority(word("i=?0"), 9), 1);
+        CHECK_EQ(vt__msg_priority(word(tests[i].text), VT__MSG_USUAL), tests[i].want);
+    CHECK_EQ(vt__msg_priority(word("i"), 1), 9); /* what is not said stays */
+    CHECK_EQ(vt__msg_priority(word("u=5"), 9), 13);
+    CHECK_EQ(vt__msg_priority(word("i=?0"), 9), 1);
 }
 
 /* ---- what goes out ---- */

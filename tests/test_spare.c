@@ -190,6 +190,38 @@ TEST(b111_a_spare_that_wakes_before_it_has_its_domain) {
     CHECK_EQ(vt_run(&cfg, call_main, NULL), 1);
 }
 
+/* What a vthread has to do in a domain that its thread has lost is done by who drives it; the thread, which may be ahead of its
+ * share of the CPU, never has the lock. */
+static struct {
+    const vt__thr *by;
+    bool locked;
+    int calls;
+} errand;
+static bool runs_errand(void *arg) {
+    (void)arg;
+    errand.by = vt__sched_tls;
+    errand.locked = SEEN(vt__sched_g.doms[0]->lock) == 1;
+    return ++errand.calls > 1;
+}
+static int errand_main(void *arg) {
+    vt__thr *me = vt__sched_thr();
+    (void)arg;
+    CHECK(!vt__sched_at(me->dom, runs_errand, NULL));
+    CHECK(errand.by == me && errand.locked);
+    SAY(me->rested, vt_now() + 3600 * VT_SEC); /* it does not take its domain back */
+    CHECK_EQ(vt__spare_handoff(me), 0);
+    CHECK(vt__sched_at(me->dom, runs_errand, NULL));
+    CHECK(errand.by && errand.by == vt__sched_g.thrs[1] && errand.locked);
+    CHECK(vt__sched_thr() == me && driven_by_spare());
+    SAY(me->rested, 0);
+    return errand.calls;
+}
+TEST(b111_who_lost_a_domain_leaves_what_is_to_be_done_there_to_its_driver) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 3600000, .max_spares = 1};
+    memset(&errand, 0, sizeof errand);
+    CHECK_EQ(vt_run(&cfg, errand_main, NULL), 2);
+}
+
 /* A spare's OS thread cannot be made: said once, no spare is reported as stalled, and tried again. */
 static int logged_stalls, logged_none, logged_deadlocks;
 static void count_log(void *ctx, int level, const char *line) {

@@ -338,7 +338,7 @@ static int client(void *arg) {
     (void)arg;
     memset(&c, 0, sizeof c);
     vt__conn_open(&c, w.fd[1]);
-    int r = vt__tls_connect(&c, w.client, w.host, 0, w.until);
+    int r = vt__tls_connect(&c, w.client, w.host, 0, false, w.until);
     int64_t n = 1;
     for (got = 0; r == 0 && (n = vt__conn_recv(&c, buf, 1 + (size_t)(got % 69000), 0)) > 0; got += n) {
         fill(want, (size_t)n, got);

@@ -4,6 +4,7 @@
 # BENCH_QUICK=1     fewer and shorter slices
 # BENCH_LIVE=N      virtual threads that live at once (default 1,000,000 where 8 GB are free, else 100,000)
 # BENCH_ONLY=WORD   of: h2 runtime parser hpack keep pipelined close echo ws client idle size instructions tls
+#                   quic
 # Servers run on CPU 0, the load on CPU 1. What lacks a tool says SKIP and why; exit status 1 when something failed (a
 # missed goal is no failure).
 cd "$(dirname "$0")/../.." || exit 1
@@ -167,6 +168,16 @@ if wanted tls; then
             say "$(openssl_rate ecdsap256 '{ printf "= openssl_p256_sign_verify %d a_second - -", 1 / (1 / $(NF - 1) + 1 / $NF) }')"
             say "$(openssl_rate '-evp aes-256-gcm -bytes 16384' '{ printf "= openssl_aes_256_gcm %d MB/s - -", $2 / 1000 }')"
         fi
+    fi
+    libs=
+fi
+if wanted quic; then
+    say "## QUIC: packets, keys, a server's part of handshakes"
+    libs='-lssl -lcrypto'
+    if ! echo '#include <openssl/ssl.h>' | $cc -E -x c - > /dev/null 2>&1; then
+        say "SKIP quic: no openssl/ssl.h (make deps)"
+    elif build bench_quic; then
+        run 120 "$dir/bench_quic" -n=$((count / 40)) -reps=$((pairs * 10))
     fi
     libs=
 fi

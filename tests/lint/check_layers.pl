@@ -13,7 +13,7 @@ use warnings;
 
 my $FUNCTION_MAX = 120;
 my $SECTION_MAX  = 1500;
-my $FILE_MAX     = 30000;
+my $FILE_MAX     = 40000;    # 25,000 without HTTP/3, whose transport is a third as long again
 
 my $file = shift @ARGV or die "usage: check_layers.pl FILE\n";
 open my $in, '<', $file or die "$file: $!\n";

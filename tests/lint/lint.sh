@@ -83,6 +83,7 @@ else
         for s in VTHTTP_POLL=1 VTHTTP_UCONTEXT=1 VTHTTP_HTTP=0 VTHTTP_SIM=1 VTHTTP_HOOKS=1 VTHTTP_H2=1 NDEBUG $tls; do
             check "$cc warnings, $s" header "$cc" -std=gnu11 -fsyntax-only "-D$s"
         done
+        check "$cc warnings, VTHTTP_H3=1" header "$cc" -std=gnu11 -fsyntax-only -DVTHTTP_H3=1 "-D${tls:-VTHTTP_SIM=1}"
         for f in tests/*.c tests/bench/*.c tests/bench/*/*.c examples/*.c fuzz/*.c; do
             [ -f "$f" ] || continue
             lacks_library "$f" || check "$cc warnings, $f" program "$cc" "$f"

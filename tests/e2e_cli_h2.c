@@ -1,0 +1,941 @@
+/* The client over HTTP/2 by prior knowledge: against this library's server, of all workers, and against servers that a script
+ * plays frame by frame. */
+/* tsan */
+/* variants: default asan tsan poll clang */
+#define VTHTTP_H2 1
+#define VTHTTP_IMPLEMENTATION
+#include "../vthttp.h"
+#include "test.h"
+#include "cli.h"
+#include "cliserver.h"
+#include "handlers.h"
+#include "h2script.h"
+
+#include <sys/wait.h>
+
+/*--- this library's server ---*/
+static char base[64];
+static const char *at(const char *path) {
+    static _Thread_local char url[4][128];
+    static _Thread_local unsigned turn;
+    char *to = url[turn++ % 4];
+    snprintf(to, sizeof url[0], "%s%s", base, path);
+    return to;
+}
+static int in_handler, peak_in_handler;
+/* By which connection, and which version, it came. */
+static int h_who(vt_req *req, vt_res *res) {
+    return vt_res_printf(res, 200, "%d %s", vt_req_version(req), vt_req_peer(req));
+}
+static int h_fields(vt_req *req, vt_res *res) {
+    vt_res_field(res, "X-Two", "a");
+    vt_res_field_add(res, "X-Two", "b");
+    return vt_res_printf(res, 200, "%.*s %.*s %.*s", (int)vt_req_method(req).len, vt_req_method(req).ptr,
+                         (int)vt_req_field(req, "host").len, vt_req_field(req, "host").ptr,
+                         (int)vt_req_field(req, "x-mine").len, vt_req_field(req, "x-mine").ptr);
+}
+static int h_bytes(vt_req *req, vt_res *res) {
+    static const char block[10000] = "block";
+    int64_t left = atoll(vt_req_param(req, "n").ptr);
+    if (vt_req_query(req, "length").ptr) vt_res_length(res, left);
+    while (left > 0) {
+        int64_t n = vt_res_write(res, block, (size_t)VT__MIN(left, (int64_t)sizeof block));
+        if (n < 0) return (int)n;
+        left -= n;
+    }
+    return vt_res_trailer(res, "X-End", "reached");
+}
+static int h_count(vt_req *req, vt_res *res) {
+    char buf[5000];
+    int64_t n, sum = 0, length = vt_req_body_length(req);
+    while ((n = vt_req_read(req, buf, sizeof buf)) > 0) sum += n;
+    vt_str t = vt_req_trailer(req, "x-sum");
+    return n < 0 ? (int)n
+                 : vt_res_printf(res, 200, "%lld %lld %s", (long long)sum, (long long)length,
+                                 t.ptr ? t.ptr : "-");
+}
+static int h_hints(vt_req *req, vt_res *res) {
+    (void)req;
+    vt_res_inform(res, 103, "Link: </x>\r\n");
+    return vt_res_text(res, 200, "after");
+}
+static int h_moved(vt_req *req, vt_res *res) {
+    (void)req;
+    return vt_res_redirect(res, 303, "/who");
+}
+static int h_crowd(vt_req *req, vt_res *res) {
+    int now = __atomic_add_fetch(&in_handler, 1, __ATOMIC_SEQ_CST), was = peak_in_handler;
+    while (now > was && !__atomic_compare_exchange_n(&peak_in_handler, &was, now, false, __ATOMIC_SEQ_CST,
+                                                     __ATOMIC_SEQ_CST))
+        continue;
+    int r = h_slept(req, res);
+    __atomic_fetch_sub(&in_handler, 1, __ATOMIC_SEQ_CST);
+    return r;
+}
+static int cancelled;
+static int h_wait(vt_req *req, vt_res *res) {
+    (void)req, (void)res;
+    int r = vt_sleep_ms(60000);
+    __atomic_fetch_add(&cancelled, r == -ECANCELED, __ATOMIC_SEQ_CST);
+    return r;
+}
+static int h_upgrade(vt_req *req, vt_res *res) {
+    vt_stream *st;
+    char buf[100];
+    (void)req;
+    int64_t n, r = vt_res_upgrade(res, "echo", &st);
+    while (r >= 0 && (n = vt_stream_read(st, buf, sizeof buf)) > 0) r = vt_stream_write(st, buf, (size_t)n);
+    return (int)r;
+}
+static int ws_echo(vt_ws *ws, vt_req *req) {
+    vt_str m;
+    int type;
+    (void)req;
+    while ((type = vt_ws_recv(ws, &m)) > 0)
+        if ((type = vt_ws_send(ws, type, m.ptr, m.len)) < 0) break;
+    return type;
+}
+static vt_client *client_of(const vt_client_cfg *cfg) {
+    vt_client_cfg c = cfg ? *cfg : (vt_client_cfg){0};
+    c.http2 = VT_HTTP2_PRIOR;
+    return vt_client_new(&c);
+}
+static void up_with(int streams, const vt_client_cfg *cfg) {
+    vt_client_cfg c = cfg ? *cfg : (vt_client_cfg){0};
+    c.http2 = VT_HTTP2_PRIOR;
+    server = vt_server_new(&(vt_server_cfg){
+        .addr = "127.0.0.1:0", .max_body = VT_NONE, .max_streams = streams, .cancel_on = VT_CANCEL_FIN});
+    vt_server_get(server, "/who", h_who);
+    vt_server_handle(server, NULL, "/fields", h_fields);
+    vt_server_get(server, "/bytes/{n}", h_bytes);
+    vt_server_post(server, "/count", h_count);
+    vt_server_post(server, "/echo", h_echo);
+    vt_server_get(server, "/none", h_none);
+    vt_server_get(server, "/hints", h_hints);
+    vt_server_get(server, "/fail", h_fail);
+    vt_server_get(server, "/wait", h_wait);
+    vt_server_get(server, "/crowd/{ms}", h_crowd);
+    vt_server_get(server, "/upgrade", h_upgrade);
+    vt_server_handle(server, "POST", "/moved", h_moved);
+    vt_server_ws(server, "/ws", ws_echo, NULL);
+    peak_in_handler = in_handler = cancelled = 0;
+    server_up(&c);
+    snprintf(base, sizeof base, "http://127.0.0.1:%d", vt_server_port(server, 0));
+}
+static int get(const char *path, const char *body) { return get_by(client, at(path), body); }
+/* Until n are idle, and no other is there: connections end by their driver. */
+static void settles(vt_client *c, int n) {
+    for (int i = 0; i < 10000 && (c->conns != n || c->nidle != n); i++) vt_sleep_ms(1);
+    CHECK_EQ(c->conns, n);
+    CHECK_EQ(c->nidle, n);
+}
+
+CLI_TEST(the_simple_calls, 2) {
+    char want[100];
+    up_with(0, NULL);
+    vt_call *call = vt_client_get(client, at("/who"));
+    CHECK_EQ(vt_call_status(call), 200);
+    CHECK(strncmp(vt_call_text(call).ptr, "20 127.0.0.1:", 13) == 0);
+    CHECK_STR(vt_call_res_field(call, "Content-Type").ptr, "text/plain; charset=utf-8");
+    snprintf(want, sizeof want, "%s", vt_call_text(call).ptr);
+    vt_call_free(call);
+    for (int i = 0; i < 5; i++) CHECK_EQ(get("/who", want), 200); /* by the same connection */
+    CHECK_EQ(client->conns, 1);
+    CHECK_EQ(client->nidle, 1);
+    CHECK_EQ(get("/none", ""), 204);
+    CHECK_EQ(get("/nowhere", NULL), 404);
+    CHECK_EQ(get("/fail", NULL), 500);
+    CHECK_EQ(get("/hints", "after"), 200);
+    call = vt_client_post(client, at("/echo"), "text/plain", "a body", 6);
+    CHECK_EQ(vt_call_status(call), 200);
+    CHECK_STR(vt_call_text(call).ptr, "a body");
+    vt_call_free(call);
+    call = vt_client_post(client, at("/count"), NULL, "", 0);
+    CHECK_STR(vt_call_text(call).ptr, "0 0 -");
+    vt_call_free(call);
+    call = vt_client_post(client, at("/moved"), NULL, "x", 1);
+    CHECK_EQ(vt_call_status(call), 200);
+    CHECK_STR(vt_call_text(call).ptr, want);
+    CHECK_STR(vt_call_url(call), at("/who"));
+    vt_call_free(call);
+    CHECK_EQ(client->conns, 1);
+    down();
+}
+CLI_TEST(fields_and_heads, 1) {
+    vt_str name, value;
+    up_with(0, NULL);
+    vt_call *call = vt_call_new(client, "PATCH", at("/fields"));
+    CHECK_EQ(vt_call_field(call, "X-Mine", "value"), 0);
+    CHECK_EQ(vt_call_field(call, "Host", "another.example"), 0);
+    CHECK_EQ(vt_call_send(call), 200);
+    CHECK_EQ(vt_call_whole(call), 0);
+    CHECK_STR(vt_call_text(call).ptr, "PATCH another.example value");
+    CHECK_STR(vt_call_res_field(call, "X-Two").ptr, "a, b");
+    CHECK_STR(vt_call_res_field_at(call, "x-two", 1).ptr, "b");
+    CHECK_EQ(vt_call_res_field_nth(call, 0, &name, &value), 1);
+    CHECK(!vt_call_res_field(call, ":status").ptr);
+    vt_call_free(call);
+    call = vt_call_new(client, "HEAD", at("/bytes/70000?length"));
+    CHECK_EQ(vt_call_send(call), 200);
+    CHECK_EQ(vt_call_length(call), 0);
+    CHECK_STR(vt_call_res_field(call, "content-length").ptr, "70000");
+    CHECK_EQ(vt_call_whole(call), 0);
+    CHECK_EQ(vt_call_text(call).len, 0);
+    vt_call_free(call);
+    CHECK_EQ(client->conns, 1);
+    CHECK_EQ(client->nidle, 1);
+    down();
+}
+/* Windows grow, and both ways wait for each other. */
+enum { LARGE = 8 << 20 };
+static int64_t piece(void *ctx, void *buf, size_t n) {
+    int64_t *left = ctx;
+    n = (size_t)VT__MIN((int64_t)n, *left);
+    memset(buf, 'p', n);
+    *left -= (int64_t)n;
+    return (int64_t)n;
+}
+CLI_TEST(large_bodies, 2) {
+    static char big[LARGE];
+    char want[100];
+    up_with(0, &(vt_client_cfg){.max_body = VT_NONE});
+    const char *urls[] = {"/bytes/8388608", "/bytes/8388608?length", "/bytes/1", "/bytes/65535"};
+    for (size_t i = 0; i < VT__COUNT(urls); i++) {
+        vt_call *call = vt_client_get(client, at(urls[i]));
+        CHECK_EQ(vt_call_status(call), 200);
+        CHECK_EQ(vt_call_text(call).len, atoi(urls[i] + 7));
+        CHECK_EQ(vt_call_length(call), i == 1 ? LARGE : -1);
+        if (i != 1) CHECK_STR(vt_call_res_trailer(call, "x-end").ptr, "reached");
+        vt_call_free(call);
+    }
+    vt_call *call = vt_client_post(client, at("/echo"), NULL, big, sizeof big);
+    CHECK_EQ(vt_call_text(call).len, sizeof big);
+    vt_call_free(call);
+    for (int known = 0; known < 2; known++) {
+        int64_t left = LARGE;
+        call = vt_call_new(client, "POST", at("/count"));
+        CHECK_EQ(vt_call_body_from(call, piece, &left, known ? LARGE : -1), 0);
+        CHECK_EQ(vt_call_trailer(call, "X-Sum", "all"), 0);
+        CHECK_EQ(vt_call_send(call), 200);
+        CHECK_EQ(vt_call_whole(call), 0);
+        snprintf(want, sizeof want, "%d %d all", LARGE, known ? LARGE : -1);
+        CHECK_STR(vt_call_text(call).ptr, want);
+        vt_call_free(call);
+    }
+    call = vt_call_new(client, "POST", at("/count"));
+    CHECK_EQ(vt_call_open(call, -1), 0);
+    for (int i = 0; i < 100; i++) {
+        CHECK_EQ(vt_call_write(call, big, (size_t)i * 1000), i * 1000);
+        if (i % 10 == 0) CHECK_EQ(vt_call_flush(call), 0);
+    }
+    CHECK_EQ(vt_call_send(call), 200);
+    CHECK_EQ(vt_call_whole(call), 0);
+    CHECK_STR(vt_call_text(call).ptr, "4950000 -1 -");
+    vt_call_free(call);
+    CHECK_EQ(client->conns, 1);
+    down();
+}
+/* However much nobody reads, others are served. */
+CLI_TEST(unread_bodies_hold_up_nobody, 2) {
+    vt_call *left[20];
+    up_with(0, NULL);
+    for (int i = 0; i < 20; i++) {
+        left[i] = vt_call_new(client, "GET", at("/bytes/5000000"));
+        CHECK_EQ(vt_call_send(left[i]), 200);
+    }
+    vt_sleep_ms(50);
+    for (int i = 0; i < 5; i++) {
+        vt_call *call = vt_client_get(client, at("/bytes/1000000"));
+        CHECK_EQ(vt_call_text(call).len, 1000000);
+        vt_call_free(call);
+    }
+    for (int i = 1; i < 20; i++) vt_call_free(left[i]);
+    CHECK_EQ(vt_call_whole(left[0]), 0);
+    CHECK_EQ(vt_call_text(left[0]).len, 5000000);
+    vt_call_free(left[0]);
+    CHECK_EQ(client->conns, 1);
+    CHECK_EQ(get("/hints", "after"), 200);
+    down();
+}
+enum { CALLERS = 150, ROUNDS = 6 };
+static int caller(void *arg) {
+    int id = (int)(intptr_t)arg, good = 0;
+    char text[100];
+    for (int i = 0; i < ROUNDS; i++) {
+        snprintf(text, sizeof text, "%d of %d", i, id);
+        vt_call *call = vt_client_post(client, at("/echo"), NULL, text, strlen(text));
+        good += vt_call_status(call) == 200 && strcmp(vt_call_text(call).ptr, text) == 0;
+        vt_call_free(call);
+        if (i % 3 == 0) vt_yield();
+    }
+    return good;
+}
+static void callers(int n, vt_fn *fn, int want) {
+    vt_task *t[CALLERS];
+    for (int i = 0; i < n; i++) t[i] = vt_async_any(fn, (void *)(intptr_t)i);
+    for (int i = 0; i < n; i++) {
+        int good = 0;
+        CHECK_EQ(vt_await(t[i], &good), 0);
+        CHECK_EQ(good, want);
+    }
+}
+/* All begin at once, on all workers: one connection is made, and another when its 100 places are taken. */
+CLI_TEST(shared_by_all_workers, 4) {
+    up_with(0, NULL);
+    callers(CALLERS, caller, ROUNDS);
+    CHECK(client->conns <= 2);
+    settles(client, client->conns);
+    down();
+}
+static int crowd_caller(void *arg) {
+    (void)arg;
+    return get("/crowd/30", "slept");
+}
+/* What the server takes at once is not exceeded: calls wait where the pool may have no more connections, or else get one. */
+CLI_TEST(the_peers_limit, 2) {
+    up_with(2, &(vt_client_cfg){.max_connections_host = 1});
+    callers(8, crowd_caller, 200);
+    CHECK_EQ(peak_in_handler, 2);
+    CHECK_EQ(client->conns, 1);
+    vt_client_free(client);
+    peak_in_handler = 0;
+    client = client_of(&(vt_client_cfg){.max_connections_host = 3});
+    callers(12, crowd_caller, 200);
+    CHECK(peak_in_handler > 2 && peak_in_handler <= 6);
+    CHECK(client->conns > 1 && client->conns <= 3);
+    /* who waits has a deadline */
+    vt_call *held[6], *call;
+    for (int i = 0; i < 6; i++) {
+        held[i] = vt_call_new(client, "GET", at("/wait"));
+        CHECK_EQ(vt_call_open(held[i], -1), 0);
+    }
+    call = vt_call_new(client, "GET", at("/who"));
+    vt_call_until(call, vt_now() + 50 * VT_MS);
+    CHECK_EQ(vt_call_send(call), -ETIMEDOUT);
+    vt_call_free(call);
+    for (int i = 0; i < 6; i++) vt_call_free(held[i]);
+    CHECK_EQ(get("/hints", "after"), 200);
+    down();
+}
+static int wait_caller(void *arg) {
+    (void)arg;
+    return get("/wait", NULL);
+}
+/* One call's end is no other's: the server hears of it, and of nothing else. */
+CLI_TEST(cancelled_on_all_workers, 4) {
+    vt_task *t[40];
+    up_with(0, NULL);
+    vt_call *other = vt_call_new(client, "POST", at("/count"));
+    CHECK_EQ(vt_call_open(other, 6), 0);
+    CHECK_EQ(vt_call_write(other, "abc", 3), 3);
+    CHECK_EQ(vt_call_flush(other), 0);
+    for (int i = 0; i < 40; i++) t[i] = vt_async_any(wait_caller, NULL);
+    for (int i = 0; i < 40; i++) {
+        int r = 0;
+        if (i % 8 == 0) vt_sleep_ms(3);
+        vt_cancel(t[i]);
+        CHECK_EQ(vt_await(t[i], &r), 0);
+        CHECK_EQ(r, -ECANCELED);
+    }
+    vt_call *late = vt_call_new(client, "GET", at("/wait"));
+    vt_call_until(late, vt_now() + 20 * VT_MS);
+    CHECK_EQ(vt_call_send(late), -ETIMEDOUT);
+    vt_call_free(late);
+    for (int i = 0; i < 5000 && !__atomic_load_n(&cancelled, __ATOMIC_SEQ_CST); i++) vt_sleep_ms(1);
+    CHECK(__atomic_load_n(&cancelled, __ATOMIC_SEQ_CST) > 0);
+    CHECK_EQ(vt_call_write(other, "def", 3), 3);
+    CHECK_EQ(vt_call_send(other), 200);
+    CHECK_EQ(vt_call_whole(other), 0);
+    CHECK_STR(vt_call_text(other).ptr, "6 6 -");
+    vt_call_free(other);
+    CHECK_EQ(client->conns, 1);
+    down();
+}
+/* An upgrade and a WebSocket have connections of their own, of HTTP/1.1. */
+CLI_TEST(what_stays_on_http_1_1, 2) {
+    char url[100];
+    vt_ws *ws;
+    vt_str m;
+    vt_stream *st;
+    up_with(0, NULL);
+    CHECK_EQ(get("/who", NULL), 200);
+    vt_call *call = vt_call_new(client, "GET", at("/upgrade"));
+    CHECK_EQ(vt_call_upgrade(call, "echo"), 0);
+    CHECK_EQ(vt_call_send(call), 101);
+    CHECK_EQ(vt_call_stream(call, &st), 0);
+    vt_call_free(call);
+    snprintf(url, sizeof url, "ws%s", at("/ws") + 4);
+    CHECK_EQ(vt_client_ws(client, url, NULL, &ws), 0);
+    CHECK_EQ(vt_ws_text(ws, "hello"), 0);
+    CHECK_EQ(vt_ws_recv(ws, &m), VT_WS_TEXT);
+    CHECK_STR(m.ptr, "hello");
+    vt_ws_free(ws);
+    call = vt_call_new(client, "GET", at("/who"));
+    CHECK_EQ(vt_call_send(call), 200);
+    CHECK_EQ(vt_call_stream(call, &st), VT_ESTATE);
+    vt_call_free(call);
+    down();
+}
+CLI_TEST(expect_100_continue, 1) {
+    up_with(0, NULL);
+    vt_call *call = vt_call_new(client, "POST", at("/count"));
+    vt_call_expect(call);
+    vt_call_body(call, "12345", 5);
+    CHECK_EQ(vt_call_send(call), 200);
+    CHECK_EQ(vt_call_whole(call), 0);
+    CHECK_STR(vt_call_text(call).ptr, "5 5 -");
+    vt_call_free(call);
+    call = vt_call_new(client, "POST", at("/nowhere")); /* the answer comes in its place */
+    vt_call_expect(call);
+    vt_call_body(call, "12345", 5);
+    CHECK_EQ(vt_call_send(call), 404);
+    vt_call_free(call);
+    CHECK_EQ(get("/hints", "after"), 200);
+    CHECK_EQ(client->conns, 1);
+    down();
+}
+CLI_TEST(idle_connections, 2) {
+    up_with(0, &(vt_client_cfg){.idle_timeout_ms = 20});
+    CHECK_EQ(get("/hints", "after"), 200);
+    settles(client, 0); /* in time */
+    CHECK_EQ(get("/hints", "after"), 200);
+    vt_client_free(client);
+    client = client_of(&(vt_client_cfg){.max_idle = VT_NONE});
+    CHECK_EQ(get("/hints", "after"), 200);
+    settles(client, 0);
+    vt_client_free(client);
+    client = client_of(NULL);
+    CHECK_EQ(get("/hints", "after"), 200);
+    CHECK_EQ(client->nidle, 1);
+    CHECK_EQ(vt_client_close_idle(client), 0); /* when asked */
+    CHECK_EQ(client->conns, 0);
+    CHECK_EQ(get("/hints", "after"), 200);
+    vt_call *call = vt_call_new(client, "GET", at("/hints"));
+    vt_call_field(call, "Connection", "close");
+    CHECK_EQ(vt_call_send(call), 200);
+    vt_call_free(call);
+    settles(client, 0);
+    down();
+}
+
+/*--- what outlives what ---*/
+static struct peer outlived;
+static int outlived_fd = -1;
+/* Its connection outlives the runtime as well. */
+static int serve_on(struct peer *p, vt_sock *s, int nth) {
+    (void)nth;
+    outlived_fd = dup(vt_sock_fd(s));
+    return hello(s, 0, 0) ? answer_all(p, s, "on") : 0;
+}
+static void outlive_first(void) {
+    peer_start(&outlived, serve_on);
+    client = client_of(NULL);
+    CHECK_EQ(get_by(client, outlived.url, "on"), 200);
+    CHECK_EQ(client->nidle, 1);
+    vt_sock_close(outlived.l);
+    vt_task_free(outlived.task);
+    vt_stop();
+}
+static int serve_all(struct peer *p, vt_sock *s, int nth) {
+    (void)nth;
+    return hello(s, 0, 0) ? answer_all(p, s, "again") : 0;
+}
+static void outlive_second(void) {
+    static struct peer p;
+    peer_start(&p, serve_all);
+    CHECK(get_by(client, outlived.url, NULL) < 0); /* nobody is there, and nothing crashes */
+    CHECK_EQ(get_by(client, p.url, "again"), 200);
+    vt_client_free(client);
+    peer_stop(&p);
+}
+TEST(a_client_outlives_a_runtime) {
+    cli_run(2, outlive_first);
+    CHECK_EQ(client->nidle, 1);
+    cli_run(2, outlive_second);
+    close(outlived_fd);
+}
+TEST(a_client_is_freed_behind_its_runtime) {
+    cli_run(2, outlive_first);
+    CHECK_EQ(client->nidle, 1);
+    vt_client_free(client);
+    close(outlived_fd);
+}
+static void *free_elsewhere(void *arg) {
+    vt_client_free(arg);
+    return NULL;
+}
+/* On a thread that is no worker, while the runtime lives: the driver closes. */
+CLI_TEST(a_client_is_freed_elsewhere, 2) {
+    static struct peer p;
+    pthread_t t;
+    peer_start(&p, serve_all);
+    client = client_of(NULL);
+    CHECK_EQ(get_by(client, p.url, "again"), 200);
+    CHECK_EQ(pthread_create(&t, NULL, free_elsewhere, client), 0);
+    CHECK_EQ(pthread_join(t, NULL), 0);
+    peer_stop(&p); /* it has seen the end */
+}
+CLI_TEST(configurations, 1) {
+    vt_client *c = vt_client_new(&(vt_client_cfg){.http2 = 3});
+    CHECK_EQ(get_by(c, "http://127.0.0.1:1/", NULL), -EINVAL);
+    vt_client_free(c);
+    c = vt_client_new(&(vt_client_cfg){.http2 = VT_NONE});
+    CHECK_EQ(vt_client_close_idle(c), 0);
+    vt_client_free(c);
+}
+
+/*--- servers that misbehave, or go ---*/
+static struct peer script;
+static void begin(int (*serve)(struct peer *, vt_sock *, int), const vt_client_cfg *cfg) {
+    peer_start(&script, serve);
+    client = client_of(cfg);
+}
+static void end(void) {
+    vt_client_free(client);
+    peer_stop(&script);
+}
+static int status_of(vt_call *call) {
+    int r = vt_call_status(call);
+    vt_call_free(call);
+    return r;
+}
+/* A GET, or a POST with a body, on a vthread: its status, or its error. */
+static int asks(void *arg) {
+    return arg ? status_of(vt_client_post(client, script.url, NULL, arg, strlen(arg)))
+               : get_by(client, script.url, NULL);
+}
+static int awaited(vt_task *t) {
+    int r = 0;
+    CHECK_EQ(vt_await(t, &r), 0);
+    return r;
+}
+
+/* Of three, the first is finished; the others, whatever their method, are asked elsewhere. */
+static int serve_goaway(struct peer *p, vt_sock *s, int nth) {
+    if (!hello(s, 0, 0)) return 0;
+    if (nth > 0) return answer_all(p, s, "second");
+    uint32_t first = request(p, s);
+    request(p, s), request(p, s);
+    put_goaway(s, first, VT__H2_NO_ERROR);
+    for (int i = 0; i < 5000 && __atomic_load_n(&p->requests, __ATOMIC_SEQ_CST) < 5; i++) vt_sleep_ms(1);
+    put_answer(s, first, "first");
+    struct frame f;
+    CHECK(!frame_of(s, &f, VT__H2_T_HEADERS)); /* then the client closes */
+    return 0;
+}
+CLI_TEST(goaway, 2) {
+    begin(serve_goaway, NULL);
+    vt_task *t[3];
+    for (int i = 0; i < 3; i++) {
+        t[i] = vt_async(asks, i == 1 ? "body" : NULL);
+        while (__atomic_load_n(&script.requests, __ATOMIC_SEQ_CST) <= i) vt_sleep_ms(1);
+    }
+    for (int i = 0; i < 3; i++) CHECK_EQ(awaited(t[i]), 200);
+    CHECK_EQ(script.requests, 5);
+    CHECK_EQ(script.conns, 2);
+    settles(client, 1);
+    end();
+}
+/* The graceful way, as servers have it: all is taken yet, then nothing more. */
+static int serve_graceful(struct peer *p, vt_sock *s, int nth) {
+    struct frame f;
+    if (!hello(s, 0, 0)) return 0;
+    uint32_t id = request(p, s);
+    if (nth == 0) put_goaway(s, VT__H2_ID_MAX, VT__H2_NO_ERROR);
+    if (id) put_answer(s, id, nth ? "second" : "first");
+    CHECK(!frame_of(s, &f, VT__H2_T_HEADERS));
+    return 0;
+}
+CLI_TEST(goaway_between_calls, 1) {
+    begin(serve_graceful, NULL);
+    CHECK_EQ(get_by(client, script.url, "first"), 200);
+    CHECK_EQ(get_by(client, script.url, "second"), 200);
+    CHECK_EQ(script.conns, 2);
+    end();
+}
+static unsigned refuse_with, refuse_times;
+static int serve_refusals(struct peer *p, vt_sock *s, int nth) {
+    char first[4];
+    (void)nth;
+    if (recv(vt_sock_fd(s), first, 4, MSG_PEEK) == 4 && memcmp(first, "PRI ", 4) != 0) { /* HTTP/1.1 */
+        if (peer_head(p, s, 4)) peer_say(s, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nold");
+        return 0;
+    }
+    if (!hello(s, 0, 0)) return 0;
+    for (uint32_t id; (id = request(p, s)) != 0;)
+        if (__atomic_load_n(&refuse_times, __ATOMIC_SEQ_CST) > 0) {
+            __atomic_fetch_sub(&refuse_times, 1, __ATOMIC_SEQ_CST);
+            put_word(s, VT__H2_T_RST_STREAM, id, refuse_with);
+        } else {
+            put_answer(s, id, "taken");
+        }
+    return 0;
+}
+/* What was not begun with may be sent again, also a POST, a few times; what was given up is not. */
+CLI_TEST(refusals_and_resets, 1) {
+    const struct {
+        unsigned code, times;
+        int status, requests;
+    } cases[] = {
+        {VT__H2_REFUSED_STREAM, 1, 200, 2},           {VT__H2_REFUSED_STREAM, 3, 200, 4},
+        {VT__H2_REFUSED_STREAM, 100, VT_EREFUSED, 4}, {VT__H2_CANCEL, 1, VT_ERESET, 1},
+        {VT__H2_INTERNAL_ERROR, 1, VT_ERESET, 1},     {VT__H2_NO_ERROR, 1, VT_ERESET, 1},
+        {VT__H2_HTTP_1_1_REQUIRED, 100, 200, 2},
+    };
+    for (size_t i = 0; i < VT__COUNT(cases); i++) {
+        begin(serve_refusals, NULL);
+        refuse_with = cases[i].code;
+        __atomic_store_n(&refuse_times, cases[i].times, __ATOMIC_SEQ_CST);
+        CHECK_EQ(status_of(vt_client_post(client, script.url, NULL, "body", 4)), cases[i].status);
+        CHECK_EQ(script.requests, cases[i].requests);
+        __atomic_store_n(&refuse_times, 0, __ATOMIC_SEQ_CST);
+        CHECK_EQ(get_by(client, script.url, "taken"), 200); /* the connection is as good as before */
+        end();
+    }
+}
+/* A body that was read from its source cannot be had again. */
+CLI_TEST(a_refused_body_that_is_gone, 1) {
+    begin(serve_refusals, NULL);
+    refuse_with = VT__H2_REFUSED_STREAM;
+    __atomic_store_n(&refuse_times, 1, __ATOMIC_SEQ_CST);
+    int64_t left = 4;
+    vt_call *call = vt_call_new(client, "POST", script.url);
+    vt_call_body_from(call, piece, &left, 4);
+    CHECK_EQ(vt_call_send(call), VT_EREFUSED);
+    vt_call_free(call);
+    end();
+}
+/* 1 answers first, then all are left alone: lost, some in the middle. */
+static int serve_and_leave(struct peer *p, vt_sock *s, int nth) {
+    uint32_t ids[4] = {0};
+    if (!hello(s, 0, 0)) return 0;
+    if (nth > 0) return answer_all(p, s, "whole");
+    put_answer(s, request(p, s), "first");
+    for (int i = 0; i < 4; i++) ids[i] = request(p, s);
+    put_head(s, ids[0], false, "200", NULL, NULL);
+    put_answer(s, ids[1], "here");
+    vt_sleep_ms(20);
+    return 0;
+}
+static int reads_whole(void *arg) {
+    vt_call *call = vt_call_new(client, arg ? "POST" : "GET", script.url);
+    if (arg) vt_call_body(call, arg, strlen(arg));
+    int r = vt_call_send(call);
+    if (r == 200) r = vt_call_whole(call);
+    vt_call_free(call);
+    return r;
+}
+CLI_TEST(a_connection_is_lost, 1) {
+    begin(serve_and_leave, NULL);
+    CHECK_EQ(get_by(client, script.url, "first"), 200);
+    const char *bodies[] = {NULL, NULL, NULL, "body"};
+    const bool lost[] = {true, false, false, true}; /* the third was sent again */
+    vt_task *t[4];
+    for (int i = 0; i < 4; i++) {
+        t[i] = vt_async(reads_whole, (void *)(uintptr_t)bodies[i]);
+        while (__atomic_load_n(&script.requests, __ATOMIC_SEQ_CST) <= i + 1) vt_sleep_ms(1);
+    }
+    for (int i = 0; i < 4; i++) {
+        int r = awaited(t[i]);
+        CHECK(lost[i] ? r == VT_EEOF || r == -ECONNRESET : r == 0);
+    }
+    CHECK_EQ(script.requests, 6);
+    end();
+}
+/* On a connection that was made for it nothing is tried again; and one that never speaks is given up. */
+static int serve_silence(struct peer *p, vt_sock *s, int nth) {
+    struct frame f;
+    (void)p;
+    char preface[VT__H2_PREFACE_LEN];
+    if (nth % 2 == 0 || !take(s, preface, sizeof preface)) return 0;
+    while (next_frame(s, &f)) continue;
+    return 0;
+}
+CLI_TEST(silence, 1) {
+    begin(serve_silence, &(vt_client_cfg){.read_timeout_ms = 60, .connect_timeout_ms = 60});
+    int r = get_by(client, script.url, NULL);
+    CHECK(r == VT_EEOF || r == -ECONNRESET || r == -EPIPE);
+    CHECK_EQ(get_by(client, script.url, NULL), -ETIMEDOUT);
+    settles(client, 0); /* a PING tells */
+    end();
+}
+/* A peer that does not answer a PING is not asked again: its other calls end. One that does is. */
+static int answers_pings;
+static int serve_slowly(struct peer *p, vt_sock *s, int nth) {
+    struct frame f;
+    (void)nth;
+    if (!hello(s, 0, 0)) return 0;
+    put(s, VT__H2_T_SETTINGS, VT__H2_ACK, 0, NULL, 0);
+    while (next_frame(s, &f)) {
+        if (f.type == VT__H2_T_HEADERS) __atomic_fetch_add(&p->requests, 1, __ATOMIC_SEQ_CST);
+        if (f.type == VT__H2_T_PING && answers_pings && !(f.flags & VT__H2_ACK))
+            put(s, VT__H2_T_PING, VT__H2_ACK, 0, f.p, 8);
+    }
+    return 0;
+}
+CLI_TEST(is_anybody_there, 1) {
+    for (answers_pings = 0; answers_pings < 2; answers_pings++) {
+        begin(serve_slowly, &(vt_client_cfg){.read_timeout_ms = 20000, .connect_timeout_ms = 200});
+        vt_task *t = vt_async(asks, NULL);
+        while (!__atomic_load_n(&script.requests, __ATOMIC_SEQ_CST)) vt_sleep_ms(1);
+        vt_call *late = vt_call_new(client, "GET", script.url);
+        vt_call_until(late, vt_now() + 20 * VT_MS);
+        CHECK_EQ(vt_call_send(late), -ETIMEDOUT);
+        vt_call_free(late);
+        if (answers_pings) {
+            vt_sleep_ms(300);
+            CHECK(!vt_task_done(t));
+            vt_cancel(t);
+        }
+        CHECK_EQ(awaited(t), answers_pings ? -ECANCELED : -ETIMEDOUT);
+        settles(client, answers_pings);
+        end();
+    }
+}
+/* No window, then one that is opened by another size for all streams, then by pieces. */
+static int serve_small_windows(struct peer *p, vt_sock *s, int nth) {
+    struct frame f;
+    uint32_t got = 0, id;
+    (void)nth;
+    if (!hello(s, VT__H2_S_WINDOW, 0) || put_answer(s, request(p, s), "known") < 0) return 0;
+    if (!(id = request(p, s))) return 0;
+    vt_sleep_ms(30);
+    put_setting(s, VT__H2_S_WINDOW, 5);
+    bool end = false;
+    while (!end && frame_of(s, &f, VT__H2_T_DATA)) {
+        CHECK(f.len <= 5);
+        got += f.len;
+        end = f.flags & VT__H2_END_STREAM;
+        if (f.len) put_word(s, VT__H2_T_WINDOW_UPDATE, id, f.len);
+    }
+    CHECK_EQ(got, 100);
+    put_answer(s, id, "all");
+    return answer_all(p, s, "more");
+}
+CLI_TEST(windows_that_stall, 1) {
+    static const char body[101] = "body";
+    begin(serve_small_windows, NULL);
+    CHECK_EQ(get_by(client, script.url, "known"), 200); /* so are the windows then */
+    vt_call *call = vt_client_post(client, script.url, NULL, body, 100);
+    CHECK_STR(vt_call_text(call).ptr, "all");
+    vt_call_free(call);
+    CHECK_EQ(get_by(client, script.url, "more"), 200);
+    end();
+}
+static int serve_no_window(struct peer *p, vt_sock *s, int nth) {
+    (void)nth;
+    return hello(s, VT__H2_S_WINDOW, 0) ? answer_all(p, s, "early") : 0;
+}
+/* A write without progress ends its call, and no other; a response that comes instead is the call's. */
+static int serve_never_reads(struct peer *p, vt_sock *s, int nth) {
+    struct frame f;
+    (void)nth;
+    if (!hello(s, VT__H2_S_WINDOW, 0) || !request(p, s)) return 0;
+    CHECK(frame_of(s, &f, VT__H2_T_RST_STREAM));
+    CHECK_EQ(vt__h2_get32(f.p), VT__H2_CANCEL);
+    return answer_all(p, s, "next");
+}
+CLI_TEST(bodies_that_nobody_wants, 1) {
+    static const char body[100000] = "body";
+    begin(serve_no_window, NULL);
+    CHECK_EQ(status_of(vt_client_post(client, script.url, NULL, body, sizeof body)), 200);
+    vt_call *call = vt_call_new(client, "POST", script.url);
+    CHECK_EQ(vt_call_open(call, -1), 0);
+    int64_t n = 1;
+    while (n > 0) n = vt_call_write(call, body, 1000);
+    CHECK_EQ(n, VT_EANSWERED);
+    CHECK_EQ(vt_call_send(call), 200);
+    CHECK_EQ(vt_call_whole(call), 0);
+    CHECK_STR(vt_call_text(call).ptr, "early");
+    vt_call_free(call);
+    CHECK_EQ(client->conns, 1);
+    end();
+    begin(serve_never_reads, &(vt_client_cfg){.write_timeout_ms = 50});
+    CHECK_EQ(status_of(vt_client_post(client, script.url, NULL, body, sizeof body)), -ETIMEDOUT);
+    CHECK_EQ(get_by(client, script.url, "next"), 200);
+    CHECK_EQ(script.conns, 1);
+    end();
+}
+/* The peer's limit goes down to one, while two are out. */
+static int serve_less_and_less(struct peer *p, vt_sock *s, int nth) {
+    uint32_t a, b;
+    if (!hello(s, 0, 0) || !(a = request(p, s)) || !(b = request(p, s))) return 0;
+    put_setting(s, VT__H2_S_STREAMS, 1);
+    CHECK_EQ(nth, 0);
+    put_answer(s, a, "x");
+    vt_sleep_ms(20);
+    CHECK_EQ(__atomic_load_n(&p->requests, __ATOMIC_SEQ_CST), 2);
+    put_answer(s, b, "x");
+    while ((a = request(p, s)) != 0) {
+        vt_sleep_ms(5);
+        put_answer(s, a, "x");
+    }
+    return 0;
+}
+CLI_TEST(a_limit_that_shrinks, 1) {
+    begin(serve_less_and_less, &(vt_client_cfg){.max_connections_host = 1});
+    vt_task *t[5];
+    for (int i = 0; i < 5; i++) {
+        t[i] = vt_async(asks, NULL);
+        if (i == 1)
+            while (__atomic_load_n(&script.requests, __ATOMIC_SEQ_CST) < 2 || client->conns != 1)
+                vt_sleep_ms(1);
+        if (i == 1) vt_sleep_ms(10);
+    }
+    for (int i = 0; i < 5; i++) CHECK_EQ(awaited(t[i]), 200);
+    CHECK_EQ(script.conns, 1);
+    end();
+}
+/* What is wrong with a response is its call's; what is wrong with a connection is all its calls'. */
+static const struct bad {
+    const char *what;
+    int (*say)(vt_sock *s, uint32_t id);
+    int err;
+    bool all; /* the connection ends */
+} * bad;
+static int say_short(vt_sock *s, uint32_t id) {
+    put_head(s, id, false, "200", "content-length", "10");
+    return put(s, VT__H2_T_DATA, VT__H2_END_STREAM, id, "short", 5);
+}
+static int say_long(vt_sock *s, uint32_t id) {
+    put_head(s, id, false, "200", "content-length", "3");
+    return put(s, VT__H2_T_DATA, 0, id, "longer", 6);
+}
+static int say_no_status(vt_sock *s, uint32_t id) {
+    uint8_t b[40];
+    size_t n = hpack_line(b, "x-a", "b");
+    return put(s, VT__H2_T_HEADERS, VT__H2_END_HEADERS, id, b, n);
+}
+static int say_upper(vt_sock *s, uint32_t id) { return put_head(s, id, true, "200", "X-Upper", "b"); }
+static int say_connection(vt_sock *s, uint32_t id) {
+    return put_head(s, id, true, "200", "connection", "close");
+}
+static int say_101(vt_sock *s, uint32_t id) { return put_head(s, id, false, "101", NULL, NULL); }
+static int say_data_first(vt_sock *s, uint32_t id) { return put(s, VT__H2_T_DATA, 0, id, "data", 4); }
+static int say_push(vt_sock *s, uint32_t id) {
+    return put(s, VT__H2_T_PUSH_PROMISE, VT__H2_END_HEADERS, id, "\0\0\0\2\x82", 5);
+}
+static int say_garbage(vt_sock *s, uint32_t id) {
+    (void)id;
+    return vt_write(s, "HTTP/1.1 400 Bad Request\r\n\r\n", 28) < 0 ? -1 : 0;
+}
+static int say_bad_hpack(vt_sock *s, uint32_t id) {
+    return put(s, VT__H2_T_HEADERS, VT__H2_END_HEADERS, id, "\xff\xff\xff\xff\xff\xff\xff", 7);
+}
+static int say_window(vt_sock *s, uint32_t id) {
+    (void)id;
+    return put_word(s, VT__H2_T_WINDOW_UPDATE, 0, 0x7fffffff);
+}
+static int say_many_fields(vt_sock *s, uint32_t id) {
+    uint8_t b[16000];
+    size_t n = hpack_line(b, ":status", "200");
+    for (int i = 0; i < 300; i++) n += hpack_line(b + n, "x-a", "b");
+    return put(s, VT__H2_T_HEADERS, VT__H2_END_HEADERS | VT__H2_END_STREAM, id, b, n);
+}
+static int say_interims(vt_sock *s, uint32_t id) {
+    for (int i = 0; i < 200; i++)
+        if (put_head(s, id, false, "103", "link", "</x>") < 0) return -1;
+    return 0;
+}
+static int say_large_trailers(vt_sock *s, uint32_t id) {
+    uint8_t b[16000];
+    char value[120];
+    size_t n = 0;
+    memset(value, 'v', sizeof value - 1);
+    value[sizeof value - 1] = 0;
+    for (int i = 0; i < 90; i++) n += hpack_line(b + n, "x-a", value);
+    put_head(s, id, false, "200", NULL, NULL);
+    return put(s, VT__H2_T_HEADERS, VT__H2_END_HEADERS | VT__H2_END_STREAM, id, b, n);
+}
+static int serve_bad(struct peer *p, vt_sock *s, int nth) {
+    uint32_t id, other;
+    if (!hello(s, 0, 0)) return 0;
+    if (nth > 0) return answer_all(p, s, "good");
+    if (!(other = request(p, s)) || !(id = request(p, s))) return 0;
+    if (bad->say(s, id) < 0) return 0;
+    if (!bad->all) put_answer(s, other, "good");
+    return answer_all(p, s, "good");
+}
+CLI_TEST(bad_responses, 1) {
+    static const struct bad cases[] = {
+        {"short", say_short, VT_EHTTP, false},
+        {"long", say_long, VT_EHTTP, false},
+        {"no status", say_no_status, VT_EHTTP, false},
+        {"upper case", say_upper, VT_EHTTP, false},
+        {"connection", say_connection, VT_EHTTP, false},
+        {"101", say_101, VT_EHTTP, false},
+        {"data first", say_data_first, VT_EHTTP, false},
+        {"fields", say_many_fields, VT_EHEAD, false},
+        {"interims", say_interims, VT_EHTTP, false},
+        {"trailers", say_large_trailers, VT_EHTTP, false},
+        {"push", say_push, VT_EHTTP, true},
+        {"garbage", say_garbage, VT_EHTTP, true},
+        {"hpack", say_bad_hpack, VT_EHTTP, true},
+        {"window", say_window, VT_EHTTP, true},
+    };
+    for (bad = cases; bad < cases + VT__COUNT(cases); bad++) {
+        begin(serve_bad, NULL);
+        vt_task *other = vt_async(reads_whole, (void *)(uintptr_t) "body"); /* a POST: not sent again */
+        while (__atomic_load_n(&script.requests, __ATOMIC_SEQ_CST) < 1) vt_sleep_ms(1);
+        int r = reads_whole((void *)(uintptr_t) "body");
+        if (r != bad->err) test_fail(__FILE__, __LINE__, bad->what);
+        CHECK_EQ(r, bad->err);
+        CHECK_EQ(awaited(other), bad->all ? VT_EHTTP : 0);
+        CHECK_EQ(get_by(client, script.url, "good"), 200);
+        CHECK_EQ(script.conns, 1 + bad->all);
+        end();
+    }
+}
+/* 421 on a connection that was used before: once more, on a new one. */
+static int serve_421(struct peer *p, vt_sock *s, int nth) {
+    if (!hello(s, 0, 0)) return 0;
+    for (uint32_t id; (id = request(p, s)) != 0;)
+        if (p->requests == 1 || nth == 1) put_answer(s, id, "mine");
+        else put_head(s, id, true, "421", NULL, NULL);
+    return 0;
+}
+CLI_TEST(misdirected, 1) {
+    begin(serve_421, NULL);
+    CHECK_EQ(get_by(client, script.url, "mine"), 200);
+    CHECK_EQ(status_of(vt_client_post(client, script.url, NULL, "x", 1)), 200);
+    CHECK_EQ(script.conns, 2);
+    CHECK_EQ(script.requests, 3);
+    end();
+}
+/* Whole, and then RST_STREAM without an error: the response counts (RFC 9113 8.1). */
+static int serve_whole_and_reset(struct peer *p, vt_sock *s, int nth) {
+    uint32_t id;
+    (void)nth;
+    if (!hello(s, VT__H2_S_WINDOW, 10)) return 0;
+    while ((id = request(p, s)) != 0) {
+        put_answer(s, id, "enough");
+        put_word(s, VT__H2_T_RST_STREAM, id, VT__H2_NO_ERROR);
+    }
+    return 0;
+}
+CLI_TEST(an_answer_and_a_reset, 1) {
+    static const char body[1000] = "body";
+    begin(serve_whole_and_reset, NULL);
+    for (int i = 0; i < 3; i++) {
+        vt_call *call = vt_client_post(client, script.url, NULL, body, sizeof body);
+        CHECK_EQ(vt_call_status(call), 200);
+        CHECK_STR(vt_call_text(call).ptr, "enough");
+        vt_call_free(call);
+    }
+    CHECK_EQ(script.conns, 1);
+    end();
+}
+/* All begin while the first connection is being made: they wait for it. */
+static int serve_after_a_while(struct peer *p, vt_sock *s, int nth) {
+    (void)nth;
+    vt_sleep_ms(20);
+    return hello(s, 0, 0) ? answer_all(p, s, "x") : 0;
+}
+CLI_TEST(one_connection_for_all_that_begin, 4) {
+    begin(serve_after_a_while, NULL);
+    vt_task *t[50];
+    for (int i = 0; i < 50; i++) t[i] = vt_async_any(asks, NULL);
+    for (int i = 0; i < 50; i++) CHECK_EQ(awaited(t[i]), 200);
+    CHECK_EQ(script.conns, 1);
+    end();
+}

@@ -1,0 +1,185 @@
+/* Whole connections over bad links, on a virtual clock: loss, bursts, reordering, duplicates, corruption, black holes, other
+ * ports and addresses, small queues, long ways. Each has its seed: VT_SEED and the number that is printed repeat it. */
+#define VTHTTP_H3 1
+#define VTHTTP_TLS 1
+#define VTHTTP_IMPLEMENTATION
+#include "../vthttp.h"
+#include "quicpeer.h"
+
+static struct net w;
+static uint64_t seed_of(int i) { return test_seed() * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)i; }
+static void failed(const char *what, int i) {
+    char text[200];
+    snprintf(text, sizeof text, "%s: run %d, client %d %d/%d wrong %u why %.*s, server %d %.*s", what, i,
+             w.client.c.state, w.client.finished, w.client.opened, w.client.wrong, w.client.c.end.why_len,
+             w.client.c.end.why, w.server.c.state, w.server.c.end.why_len, w.server.c.end.why);
+    test_fail(__FILE__, __LINE__, text);
+}
+/* So many requests of `up` bytes for `down` bytes; true: they came, whole. */
+static bool transfer(unsigned n, uint64_t up, uint64_t down, int64_t within) {
+    unsigned asked = 0;
+    NET_UNTIL(&w, w.client.ready || w.client.closed, within);
+    for (int64_t until = w.now + within; w.client.finished < n && !w.client.closed && !w.server.closed;) {
+        while (asked < n && end_ask(&w.client, up, down)) asked++;
+        net_flush(&w, &w.client);
+        if (!net_step(&w, until)) return false;
+    }
+    return w.client.finished == n && !w.client.wrong && !w.server.wrong;
+}
+/* Nothing is left behind when all has come to rest. */
+static bool at_rest(void) {
+    net_run(&w, 20 * VT_SEC);
+    return w.client.c.streams.count == 0 && w.server.c.streams.count == 0 && w.client.c.rec.in_flight == 0 &&
+           w.server.c.rec.in_flight == 0;
+}
+static int by_size(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Of each ten datagrams three are lost, both ways, in bursts of up to three. */
+TEST(handshakes_with_loss) {
+    enum { RUNS = 60 };
+    int64_t took[RUNS];
+    for (int i = 0; i < RUNS; i++) {
+        struct qlink_cfg link = {.delay_ns = 15 * VT_MS, .loss = 176000, .burst = 3};
+        net_init(&w, &link, seed_of(i));
+        w.client.cfg.handshake_ns = w.server.cfg.handshake_ns = 300 * VT_SEC;
+        w.client.cfg.idle_ns = w.server.cfg.idle_ns = 300 * VT_SEC;
+        int64_t begun = w.now;
+        net_connect(&w);
+        if (!transfer(1, 0, 1000, 300 * VT_SEC)) failed("handshake", i);
+        took[i] = w.now - begun;
+        net_free(&w);
+    }
+    qsort(took, RUNS, sizeof *took, by_size);
+    printf("handshake and 1 KB at 30 %% loss: median %lld ms, p90 %lld ms, most %lld ms\n",
+           (long long)(took[RUNS / 2] / VT_MS), (long long)(took[RUNS * 9 / 10] / VT_MS),
+           (long long)(took[RUNS - 1] / VT_MS));
+    CHECK(took[RUNS * 9 / 10] < 8 * VT_SEC);
+}
+TEST(handshakes_with_corruption) {
+    for (int i = 0; i < 40; i++) {
+        struct qlink_cfg link = {.delay_ns = 15 * VT_MS, .corrupt = 300000, .dup = 50000, .reorder = 100000};
+        net_init(&w, &link, seed_of(i));
+        w.client.cfg.handshake_ns = w.server.cfg.handshake_ns = 300 * VT_SEC;
+        w.client.cfg.idle_ns = w.server.cfg.idle_ns = 300 * VT_SEC;
+        net_connect(&w);
+        if (!transfer(1, 0, 1000, 300 * VT_SEC)) failed("corruption", i);
+        net_free(&w);
+    }
+}
+/* A link made up by the seed, and what goes over it. */
+TEST(any_link) {
+    for (int i = 0; i < 150; i++) {
+        uint64_t r = seed_of(i);
+        struct qlink_cfg link = {.delay_ns = (int64_t)(1 + test_rand(&r) % 80) * VT_MS};
+        if (test_rand(&r) % 2)
+            link.rate_bps = 1000000 + test_rand(&r) % 20000000,
+            link.queue = 10 + (unsigned)(test_rand(&r) % 60);
+        if (test_rand(&r) % 2) link.jitter_ns = (int64_t)(test_rand(&r) % 10) * VT_MS;
+        if (test_rand(&r) % 2)
+            link.loss = (unsigned)(test_rand(&r) % 50000), link.burst = 1 + (unsigned)(test_rand(&r) % 4);
+        if (test_rand(&r) % 2) link.reorder = (unsigned)(test_rand(&r) % 100000);
+        if (test_rand(&r) % 2) link.dup = (unsigned)(test_rand(&r) % 50000);
+        if (test_rand(&r) % 2) link.corrupt = (unsigned)(test_rand(&r) % 20000);
+        if (test_rand(&r) % 3 == 0) link.mtu = 1200 + (unsigned)(test_rand(&r) % 300);
+        if (test_rand(&r) % 4 == 0) link.bleach = true;
+        if (test_rand(&r) % 4 == 0 && link.queue) link.ce_at = link.queue / 2;
+        net_init(&w, &link, seed_of(i));
+        w.client.cfg.handshake_ns = w.server.cfg.handshake_ns = 60 * VT_SEC;
+        w.client.cfg.no_v2 = test_rand(&r) % 2;
+        w.server.cfg.rec.cc = (uint8_t)(test_rand(&r) % 2);
+        if (test_rand(&r) % 3 == 0) w.server.cfg.update_after = 20 + test_rand(&r) % 100;
+        if (test_rand(&r) % 3 == 0)
+            w.client.cfg.streams.window = 10000, w.client.cfg.streams.max_window = 20000;
+        if (test_rand(&r) % 3 == 0) w.retry = true;
+        w.train = test_rand(&r) % 2 ? 0 : 1500 + test_rand(&r) % 10000;
+        net_connect(&w);
+        unsigned n = 1 + (unsigned)(test_rand(&r) % 10);
+        if (!transfer(n, test_rand(&r) % 20000, 1 + test_rand(&r) % (200000 / n), 300 * VT_SEC))
+            failed("transfer", i);
+        else if (!at_rest()) failed("something is left", i);
+        net_free(&w);
+    }
+}
+
+/* ---- other ports, other addresses ---- */
+static uint32_t outside; /* the client as the server sees it */
+static void leave(struct qlink *l, struct qlink_dgram *d) {
+    (void)l;
+    d->from = outside;
+}
+static void enter(struct qlink *l, struct qlink_dgram *d) {
+    (void)l;
+    if (d->to == outside) d->to = CLIENT_ADDR;
+    else d->n = 0; /* leads nowhere any more */
+}
+static void rebinding(const char *what, int64_t each, bool host, uint64_t bytes, int64_t within) {
+    struct qlink_cfg link = {.delay_ns = 15 * VT_MS, .rate_bps = 10000000, .queue = 25};
+    net_init(&w, &link, seed_of(0));
+    outside = CLIENT_ADDR;
+    w.up.hook = leave, w.down.hook = enter;
+    net_connect(&w);
+    NET_UNTIL(&w, w.client.confirmed, 5 * VT_SEC);
+    int64_t begun = w.now, next = w.now + each;
+    CHECK(end_ask(&w.client, 0, bytes) != NULL);
+    net_flush(&w, &w.client);
+    unsigned changes = 0;
+    while (!w.client.finished && w.now < begun + within) {
+        NET_UNTIL(&w, w.client.finished, next - w.now);
+        if (w.client.finished) break;
+        next += each;
+        outside += host ? 1 << 16 : 1, changes++;
+    }
+    printf("%s: %u changes, %lld ms\n", what, changes, (long long)((w.now - begun) / VT_MS));
+    CHECK(changes >= 3);
+    CHECK_EQ(w.client.finished, 1), CHECK_EQ(w.client.wrong, 0);
+    net_free(&w);
+}
+TEST(rebind_port) { rebinding("port each second", VT_SEC, false, 6000000, 8 * VT_SEC); }
+TEST(rebind_address) { rebinding("address each second", VT_SEC, true, 6000000, 12 * VT_SEC); }
+TEST(rebind_often) { rebinding("port each 200 ms", 200 * VT_MS, false, 2000000, 8 * VT_SEC); }
+
+TEST(black_hole) {
+    for (int i = 0; i < 5; i++) {
+        struct qlink_cfg link = {.delay_ns = 15 * VT_MS,
+                                 .rate_bps = 10000000,
+                                 .queue = 25,
+                                 .up_ns = 5 * VT_SEC,
+                                 .down_ns = 2 * VT_SEC};
+        net_init(&w, &link, seed_of(i));
+        net_connect(&w);
+        if (!transfer(1, 0, 8000000, 60 * VT_SEC)) failed("black hole", i);
+        net_free(&w);
+    }
+}
+TEST(long_way) {
+    struct qlink_cfg link = {.delay_ns = 750 * VT_MS, .rate_bps = 10000000, .queue = 25};
+    net_init(&w, &link, seed_of(0));
+    net_connect(&w);
+    if (!transfer(1, 0, 1000000, 60 * VT_SEC)) failed("long way", 0);
+    net_free(&w);
+}
+/* 10 Mbit/s, 30 ms there and back: what is lost of the rate. */
+TEST(goodput) {
+    struct qlink_cfg link = {.delay_ns = 15 * VT_MS, .rate_bps = 10000000, .queue = 25};
+    net_init(&w, &link, seed_of(0));
+    net_connect(&w);
+    NET_UNTIL(&w, w.client.ready, VT_SEC);
+    int64_t begun = w.now;
+    if (!transfer(1, 0, 5000000, 30 * VT_SEC)) failed("goodput", 0);
+    double mbit = 5e6 * 8e3 / (double)(w.now - begun);
+    printf("goodput %.2f Mbit/s of 10, %llu lost of %llu\n", mbit, (unsigned long long)w.down.stats.tail,
+           (unsigned long long)w.down.stats.sent);
+    CHECK(mbit > 8.5);
+    net_free(&w);
+}
+TEST(many_small) {
+    struct qlink_cfg link = {.delay_ns = 15 * VT_MS, .rate_bps = 10000000, .queue = 25};
+    net_init(&w, &link, seed_of(0));
+    net_connect(&w);
+    if (!transfer(1999, 20, 32, 60 * VT_SEC)) failed("many small", 0);
+    CHECK(at_rest());
+    net_free(&w);
+}

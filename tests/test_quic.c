@@ -1,0 +1,1071 @@
+/* The QUIC connection machine: two of them on a link in memory, and packets forged with the keys of one. Attacks of the list by
+ * number (b03_NN). */
+#define VTHTTP_H3 1
+#define VTHTTP_TLS 1
+#define VTHTTP_IMPLEMENTATION
+#include "../vthttp.h"
+#include "quicpeer.h"
+
+static struct net w;
+static const struct qlink_cfg near_by = {.delay_ns = 10 * VT_MS};
+
+static void connect_over(const struct qlink_cfg *link) {
+    net_init(&w, link, test_seed());
+    net_connect(&w);
+    NET_UNTIL(&w, w.client.confirmed && w.server.confirmed, 5 * VT_SEC);
+}
+/* Both ends are there, and nothing is on its way. */
+static void established(void) {
+    connect_over(&near_by);
+    net_run(&w, 500 * VT_MS);
+    CHECK(w.client.confirmed && w.server.confirmed);
+}
+
+/* ---- forged packets ---- */
+static uint8_t datagram[2048];
+static size_t forge(struct end *from, unsigned space, const uint8_t *frames, size_t n, size_t least) {
+    return end_forge(from, space, frames, n, least, datagram, sizeof datagram);
+}
+static struct end *other(struct end *e) { return e == &w.client ? &w.server : &w.client; }
+static void deliver_from(struct end *to, size_t n, uint32_t from) {
+    struct qlink_dgram d = {.data = datagram, .n = (uint32_t)n, .from = from, .to = to->addr};
+    net_deliver(&w, to, &d);
+    net_flush(&w, to);
+}
+static void deliver(struct end *to, size_t n) { deliver_from(to, n, other(to)->addr); }
+static void forged(struct end *from, unsigned space, const uint8_t *frames, size_t n) {
+    deliver(other(from), forge(from, space, frames, n, 0));
+}
+/* The peer is told by a 1-RTT packet, and closes with this code. */
+static void closes(struct end *from, const uint8_t *frames, size_t n, uint64_t code) {
+    established();
+    forged(from, VT__QPKT_APP, frames, n);
+    struct end *to = other(from);
+    CHECK(to->closed);
+    CHECK_EQ(to->c.end.code, code);
+    net_run(&w, VT_SEC);
+    CHECK(from->closed && from->c.end.cause == VT__QUIC_BY_PEER); /* and says so */
+    CHECK_EQ(from->c.end.code, code);
+    net_free(&w);
+}
+#define CLOSES(from, code, ...)                                                                              \
+    do {                                                                                                     \
+        static const uint8_t frames_[] = {__VA_ARGS__};                                                      \
+        closes((from), frames_, sizeof frames_, (code));                                                     \
+    } while (0)
+/* It does not mind. */
+#define TAKES(from, ...)                                                                                     \
+    do {                                                                                                     \
+        static const uint8_t frames_[] = {__VA_ARGS__};                                                      \
+        forged((from), VT__QPKT_APP, frames_, sizeof frames_);                                               \
+        CHECK(!other(from)->closed);                                                                         \
+    } while (0)
+#define CODE(name) VT__QPKT_##name
+
+/* ---- the handshake ---- */
+TEST(handshake) {
+    established();
+    CHECK(w.client.ready && w.server.ready);
+    CHECK_EQ(w.client.cids, VT__QCID_MAX), CHECK_EQ(w.server.cids, VT__QCID_MAX);
+    CHECK(w.server.c.tls == NULL); /* it is large */
+    CHECK(w.client.ntoken > 0);
+    for (unsigned i = 0; i < VT__QPKT_APP; i++) {
+        CHECK(w.client.c.discarded[i] && w.server.c.discarded[i]);
+        CHECK(!vt__qsec_has(&w.client.c.keys.at[i].tx) && !vt__qsec_has(&w.server.c.keys.at[i].rx));
+    }
+    CHECK_EQ(w.client.c.keys.version, VT__QPKT_V2); /* both know it */
+    CHECK(w.client.sent_dgrams + w.server.sent_dgrams < 16);
+    net_free(&w);
+}
+TEST(handshake_v1) {
+    for (int who = 0; who < 2; who++) {
+        net_init(&w, &near_by, test_seed());
+        (who ? &w.client : &w.server)->cfg.no_v2 = true;
+        net_connect(&w);
+        net_run(&w, VT_SEC);
+        CHECK(w.client.confirmed && w.server.confirmed);
+        CHECK_EQ(w.client.c.keys.version, VT__QPKT_V1), CHECK_EQ(w.server.c.keys.version, VT__QPKT_V1);
+        net_free(&w);
+    }
+}
+TEST(handshake_begun_in_v2) {
+    net_init(&w, &near_by, test_seed());
+    vt__quic_start s;
+    memset(&s, 0, sizeof s);
+    s.version = VT__QPKT_V2;
+    net_connect_with(&w, &s);
+    net_run(&w, VT_SEC);
+    CHECK(w.client.confirmed && w.server.confirmed);
+    CHECK_EQ(w.server.c.keys.version, VT__QPKT_V2);
+    net_free(&w);
+}
+TEST(resumed) {
+    for (int i = 0; i < 2; i++) {
+        net_init(&w, &near_by, test_seed());
+        vt__quic_start s;
+        memset(&s, 0, sizeof s);
+        s.port = 443; /* sessions are kept */
+        net_connect_with(&w, &s);
+        net_run(&w, VT_SEC);
+        CHECK(w.client.confirmed && !w.client.closed);
+        CHECK_EQ(w.client.resumed, i), CHECK_EQ(w.server.resumed, i);
+        net_free(&w);
+    }
+}
+
+/* ---- the list ---- */
+TEST(b03_01_small_initial) {
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    static const uint8_t ping[] = {VT__QPKT_F_PING};
+    w.server.up = false;
+    struct qlink_dgram d = {0};
+    NET_UNTIL(&w, w.server.up, VT_SEC);
+    while (qlink_recv(&w.down, w.now + VT_SEC, &d)) {} /* its answer is lost */
+    uint64_t got = w.server.c.rec.s[VT__QPKT_INITIAL].ranges;
+    uint64_t next = vt__qrec_expect(&w.server.c.rec, VT__QPKT_INITIAL);
+    deliver(&w.server, forge(&w.client, VT__QPKT_INITIAL, ping, 1, 1199));
+    CHECK_EQ(w.server.c.rec.s[VT__QPKT_INITIAL].ranges, got);
+    CHECK_EQ(vt__qrec_expect(&w.server.c.rec, VT__QPKT_INITIAL), next);
+    deliver(&w.server, forge(&w.client, VT__QPKT_INITIAL, ping, 1, 1200));
+    CHECK(vt__qrec_expect(&w.server.c.rec, VT__QPKT_INITIAL) > next);
+    net_free(&w);
+}
+/* Whatever of the client's packets get lost, the server never sends more than three times what it got before it knows who
+ * that is. */
+static unsigned pass; /* bits: datagrams of the client that are not lost */
+static void drop_some(struct qlink *l, struct qlink_dgram *d) {
+    if (l->stats.sent < 32 && !(pass >> l->stats.sent & 1)) d->n = 0;
+}
+TEST(b03_02_amplification) {
+    uint64_t rng = test_seed();
+    for (int round = 0; round < 40; round++) {
+        net_init(&w, &near_by, test_seed());
+        pass = round == 0 ? 1 : (unsigned)test_rand(&rng) | 1;
+        w.up.hook = drop_some;
+        net_connect(&w);
+        bool blocked = false;
+        for (int64_t until = w.now + 8 * VT_SEC; net_step(&w, until);) {
+            if (w.server.up && w.server.c.paths[0].valid) break;
+            CHECK(w.server.sent_bytes <= 3 * w.server.got_bytes);
+            blocked |= w.server.up && w.server.c.blocked;
+            w.server.hold = false;
+        }
+        if (round == 0) CHECK(!w.server.confirmed);
+        net_free(&w);
+    }
+}
+/* Packets that come before their keys are kept, but few. */
+TEST(b03_04_before_keys) {
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    NET_UNTIL(&w, w.client.ready, VT_SEC); /* the server has not got the client's last flight */
+    CHECK(!w.server.ready);
+    static const uint8_t ping[] = {VT__QPKT_F_PING};
+    for (int i = 0; i < 20; i++) forged(&w.client, VT__QPKT_APP, ping, 1);
+    CHECK_EQ(w.server.c.nearly, VT__QUIC_EARLY_MAX);
+    net_run(&w, VT_SEC);
+    CHECK(w.server.ready && w.server.c.nearly == 0 && w.server.c.early == NULL);
+    net_free(&w);
+}
+TEST(b03_05_crypto_far_ahead) {
+    uint8_t frame[16];
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    NET_UNTIL(&w, w.server.up, VT_SEC);
+    uint8_t *end = vt__qpkt_put_crypto(frame, frame + sizeof frame, VT__QUIC_CRYPTO_MAX + 4000, 1);
+    *end++ = 0;
+    deliver(&w.server, forge(&w.client, VT__QPKT_INITIAL, frame, (size_t)(end - frame), 1200));
+    CHECK(w.server.closed);
+    CHECK_EQ(w.server.c.end.code, CODE(CRYPTO_BUFFER_EXCEEDED));
+    net_free(&w);
+}
+TEST(b03_05_crypto_after_the_handshake) { CLOSES(&w.client, 0x10a, VT__QPKT_F_CRYPTO, 0, 1, 24); }
+/* ClientHello in pieces, the last first, one twice, with other bytes where they overlap. */
+TEST(b03_06_07_hello_in_pieces) {
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    struct qlink_dgram d = {0};
+    CHECK(qlink_recv(&w.up, w.now + VT_SEC, &d));
+    vt__quic_start s;
+    memset(&s, 0, sizeof s);
+    net_accept(&w, &d);
+    vt__qstr_out *out = &w.client.c.spaces[VT__QPKT_INITIAL].out;
+    uint8_t hello[2048], frame[600];
+    uint64_t at, n = 0;
+    vt__qrec_resend(&w.client.c.rec, VT__QPKT_INITIAL);
+    CHECK(vt__qstr_out_next(out, &at, &n) && at == 0 && n < sizeof hello);
+    vt__qstr_out_take(out, 0, hello, n);
+    static const unsigned order[] = {5, 3, 4, 1, 1, 2, 0};
+    for (size_t i = 0; i < VT__COUNT(order); i++) {
+        size_t from = order[i] * n / 6, to = (order[i] + 1) * n / 6;
+        uint8_t *end = vt__qpkt_put_crypto(frame, frame + sizeof frame, from, to - from);
+        memcpy(end, hello + from, to - from);
+        if (i == 4) memset(end, 0xee, to - from);
+        forged(&w.client, VT__QPKT_INITIAL, frame, (size_t)(end - frame) + to - from);
+        deliver(&w.server,
+                forge(&w.client, VT__QPKT_INITIAL, frame, (size_t)(end - frame) + to - from, 1200));
+        CHECK(!w.server.closed);
+    }
+    net_run(&w, 2 * VT_SEC);
+    CHECK(w.client.confirmed && w.server.confirmed);
+    net_free(&w);
+}
+TEST(b03_09_10_stream_limits) {
+    CLOSES(&w.client, CODE(FINAL_SIZE_ERROR), 0x0b, 0, 1, 7, 0x0e, 0, 1, 1, 8);
+    CLOSES(&w.client, CODE(FINAL_SIZE_ERROR), 0x0a, 0, 2, 7, 7, VT__QPKT_F_RESET_STREAM, 0, 0, 1);
+    CLOSES(&w.client, CODE(FLOW_CONTROL_ERROR), VT__QPKT_F_RESET_STREAM, 0, 0, 0xbf, 0, 0, 0);
+    CLOSES(&w.client, CODE(FLOW_CONTROL_ERROR), 0x0e, 0, 0xbf, 0, 0, 0, 1, 7);
+}
+TEST(b03_11_optimistic_ack) {
+    CLOSES(&w.client, CODE(PROTOCOL_VIOLATION), VT__QPKT_F_ACK, 0x7f, 0xff, 0, 0, 0); /* not sent yet */
+    established();
+    w.server.c.rec.s[VT__QPKT_APP].skip_at = w.server.c.rec.s[VT__QPKT_APP].next + 1;
+    vt__quic_ping(&w.server.c);
+    net_flush(&w, &w.server);
+    uint8_t ack[32];
+    uint64_t skipped = w.server.c.rec.s[VT__QPKT_APP].skipped;
+    CHECK(skipped != UINT64_MAX);
+    vt__qpkt_range r = {skipped, skipped};
+    uint8_t *end = vt__qpkt_put_ack(ack, ack + sizeof ack, &r, 1, 0, NULL);
+    forged(&w.client, VT__QPKT_APP, ack, (size_t)(end - ack));
+    CHECK(w.server.closed);
+    CHECK_EQ(w.server.c.end.code, CODE(PROTOCOL_VIOLATION));
+    net_free(&w);
+}
+TEST(b03_12_ack_ranges) {
+    CLOSES(&w.client, CODE(FRAME_ENCODING_ERROR), VT__QPKT_F_ACK, 2, 0, 0, 3);       /* below 0 */
+    CLOSES(&w.client, CODE(FRAME_ENCODING_ERROR), VT__QPKT_F_ACK, 2, 0, 1, 0, 1, 0); /* a gap below 0 */
+    CLOSES(&w.client, CODE(FRAME_ENCODING_ERROR), VT__QPKT_F_ACK, 2, 0, 9, 0);       /* cut short */
+}
+TEST(b03_13_huge_ack_delay) {
+    established();
+    vt__quic_ping(&w.server.c);
+    net_flush(&w, &w.server);
+    struct qlink_dgram d = {0};
+    while (qlink_recv(&w.down, w.now + VT_SEC, &d)) {} /* the ping is lost; somebody says it was not */
+    w.now += 20 * VT_MS;
+    uint8_t ack[32];
+    vt__qpkt_range r = {0, w.server.c.rec.s[VT__QPKT_APP].next - 1};
+    r.lo = r.hi;
+    uint8_t *end = vt__qpkt_put_ack(ack, ack + sizeof ack, &r, 1, VT__QPKT_INT_MAX, NULL);
+    int64_t before = w.server.c.rec.rtt.smoothed;
+    forged(&w.client, VT__QPKT_APP, ack, (size_t)(end - ack));
+    CHECK(!w.server.closed);
+    CHECK(w.server.c.rec.rtt.smoothed > 0 && w.server.c.rec.rtt.smoothed <= before + 20 * VT_MS);
+    net_free(&w);
+}
+TEST(b03_14_acks_of_acks) {
+    established();
+    uint64_t sent = w.client.sent_dgrams + w.server.sent_dgrams;
+    vt__quic_ping(&w.client.c);
+    net_flush(&w, &w.client);
+    net_run(&w, 2 * VT_SEC);
+    CHECK_EQ(w.client.sent_dgrams + w.server.sent_dgrams, sent + 2); /* it, and its ACK */
+    net_free(&w);
+}
+TEST(b03_15_challenges) {
+    established();
+    uint8_t frames[9 * 100];
+    for (unsigned i = 0; i < 100; i++) {
+        memset(frames + 9 * i, (int)i, 9);
+        frames[9 * i] = VT__QPKT_F_PATH_CHALLENGE;
+    }
+    uint64_t sent = w.server.sent_dgrams;
+    forged(&w.client, VT__QPKT_APP, frames, sizeof frames);
+    CHECK(w.server.sent_dgrams <= sent + 2);
+    CHECK(!w.server.c.paths[0].owes && w.server.c.paths[0].answer[0] == 99);
+    net_run(&w, VT_SEC);
+    CHECK(!w.server.closed && !w.client.closed); /* an answer that nobody asked for is ignored */
+    net_free(&w);
+}
+/* NEW_CONNECTION_ID in 7 bytes and a token. */
+#define NEW_CID(seq, retire, id)                                                                             \
+    VT__QPKT_F_NEW_CID, seq, retire, 4, id, id, id, id, id, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+TEST(b03_16_connection_ids) {
+    CLOSES(&w.client, CODE(CONNECTION_ID_LIMIT_ERROR), NEW_CID(8, 0, 1));
+    CLOSES(&w.client, CODE(FRAME_ENCODING_ERROR), NEW_CID(8, 9, 1));
+    CLOSES(&w.client, CODE(PROTOCOL_VIOLATION), NEW_CID(1, 0, 1)); /* has another ID */
+    CLOSES(&w.client, CODE(FRAME_ENCODING_ERROR), VT__QPKT_F_NEW_CID, 8, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
+           11, 12, 13, 14, 15, 16);
+    established();
+    TAKES(&w.client, NEW_CID(8, 8, 1)); /* all but this one go */
+    CHECK_EQ(w.server.c.cids.ntheirs, 1);
+    CHECK_EQ(w.server.c.cids.nretires, 8);
+    for (unsigned i = 0; i < w.server.c.cids.nretires; i++)
+        CHECK(!w.server.c.cids.retires[i].owed); /* sent */
+    net_free(&w);
+}
+/* Whoever never acknowledges RETIRE_CONNECTION_ID, and asks for more of them. */
+TEST(b03_16_17_retire_flood) {
+    established();
+    uint8_t frame[] = {NEW_CID(0, 0, 0)};
+    unsigned i = 8;
+    for (; i < 60 && !w.server.closed; i++) {
+        frame[1] = frame[2] = (uint8_t)i, memset(frame + 4, (int)i, 4);
+        forged(&w.client, VT__QPKT_APP, frame, sizeof frame);
+        CHECK(w.server.c.cids.nretires <= VT__QCID_RETIRES);
+    }
+    CHECK(w.server.closed);
+    CHECK_EQ(w.server.c.end.code, CODE(CONNECTION_ID_LIMIT_ERROR));
+    CHECK(i < 30);
+    net_free(&w);
+}
+TEST(b03_18_retired_ids) {
+    CLOSES(&w.client, CODE(PROTOCOL_VIOLATION), VT__QPKT_F_RETIRE_CID, 0); /* the one it is sent to */
+    CLOSES(&w.client, CODE(PROTOCOL_VIOLATION), VT__QPKT_F_RETIRE_CID, 8); /* never given */
+    established();
+    TAKES(&w.client, VT__QPKT_F_RETIRE_CID, 3);
+    TAKES(&w.client, VT__QPKT_F_RETIRE_CID, 3); /* again: it was sent twice */
+    CHECK_EQ(w.server.cids, VT__QCID_MAX);      /* another one in its place */
+    CHECK_EQ(w.server.c.cids.next, VT__QCID_MAX + 1);
+    net_free(&w);
+}
+TEST(b03_19_same_number) {
+    CLOSES(&w.client, CODE(PROTOCOL_VIOLATION), NEW_CID(8, 1, 9), NEW_CID(8, 1, 8));
+    established();
+    TAKES(&w.client, NEW_CID(8, 1, 9), NEW_CID(8, 1, 9));
+    net_free(&w);
+}
+/* A packet of the client with a PING, from `addr`. */
+static void ping_from(uint32_t addr) {
+    static const uint8_t ping[] = {VT__QPKT_F_PING};
+    deliver_from(&w.server, forge(&w.client, VT__QPKT_APP, ping, 1, 0), addr);
+}
+enum { OTHER_PORT = CLIENT_ADDR + 1, OTHER_HOST = 3 << 16 | 5000 };
+static uint32_t server_talks_to(void) { return number_of(&w.server.c.paths[w.server.c.active].remote); }
+
+TEST(b03_20_migration_too_early) {
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    NET_UNTIL(&w, w.client.ready, VT_SEC);
+    CHECK(!w.server.ready);
+    struct qlink_dgram d = {0};
+    while (qlink_recv(&w.up, w.now + VT_SEC, &d)) { /* the last flight, from somewhere else */
+        memcpy(datagram, d.data, d.n);
+        deliver_from(&w.server, d.n, OTHER_PORT);
+    }
+    CHECK(!w.server.ready);
+    CHECK_EQ(server_talks_to(), CLIENT_ADDR);
+    net_run(&w, VT_SEC);
+    CHECK(w.server.ready); /* it was only lost */
+    net_free(&w);
+}
+TEST(b03_20_migration_not_wanted) {
+    net_init(&w, &near_by, test_seed());
+    w.server.cfg.no_migration = true;
+    net_connect(&w);
+    net_run(&w, VT_SEC);
+    ping_from(OTHER_HOST);
+    CHECK_EQ(server_talks_to(), CLIENT_ADDR);
+    ping_from(OTHER_PORT); /* something on the way may do that */
+    CHECK_EQ(server_talks_to(), OTHER_PORT);
+    vt__qroute_addr local = addr_of(OTHER_HOST), remote = addr_of(SERVER_ADDR);
+    CHECK_EQ(vt__quic_move(&w.client.c, &local, &remote, w.now), -EPERM);
+    net_free(&w);
+}
+/* Somebody sends a copy of a packet with the address of a victim. */
+static uint64_t victim_got;
+static void to_victim(struct qlink *l, struct qlink_dgram *d) {
+    (void)l;
+    if (d->to == OTHER_HOST) victim_got += d->n, d->n = 0;
+}
+TEST(b03_21_spoofed_victim) {
+    established();
+    w.down.hook = to_victim;
+    victim_got = 0;
+    CHECK(end_ask(&w.client, 0, 2000000) != NULL);
+    net_flush(&w, &w.client);
+    net_run(&w, 100 * VT_MS);
+    static const uint8_t ping[] = {VT__QPKT_F_PING};
+    size_t n = forge(&w.client, VT__QPKT_APP, ping, 1, 0);
+    deliver_from(&w.server, n, OTHER_HOST);
+    CHECK_EQ(server_talks_to(), OTHER_HOST);
+    CHECK(victim_got > 0 && victim_got <= 3 * n);
+    CHECK_EQ(w.server.c.fallback, 0);
+    net_run(&w, 20 * VT_MS);
+    CHECK(victim_got <= 3 * n);
+    net_run(&w, 20 * VT_SEC);
+    CHECK_EQ(server_talks_to(), CLIENT_ADDR);
+    CHECK(victim_got <= 3 * n);
+    CHECK_EQ(w.client.finished, 1), CHECK_EQ(w.client.wrong, 0);
+    net_free(&w);
+}
+TEST(b03_23_reordered_is_no_migration) {
+    established();
+    static const uint8_t ping[] = {VT__QPKT_F_PING};
+    uint8_t old[64];
+    size_t n = forge(&w.client, VT__QPKT_APP, ping, 1, 0);
+    memcpy(old, datagram, n);
+    ping_from(CLIENT_ADDR); /* is newer */
+    memcpy(datagram, old, n);
+    deliver_from(&w.server, n, OTHER_PORT);
+    CHECK_EQ(server_talks_to(), CLIENT_ADDR);
+    ping_from(OTHER_PORT);
+    CHECK_EQ(server_talks_to(), OTHER_PORT);
+    net_free(&w);
+}
+/* Packets that only probe move nobody. */
+TEST(b03_23_probing_is_no_migration) {
+    established();
+    static const uint8_t probe[] = {VT__QPKT_F_PATH_CHALLENGE, 1, 2, 3, 4, 5, 6, 7, 8};
+    struct qlink_dgram d = {0};
+    while (qlink_recv(&w.down, w.now + VT_SEC, &d)) {}
+    deliver_from(&w.server, forge(&w.client, VT__QPKT_APP, probe, sizeof probe, 1200), OTHER_HOST);
+    CHECK_EQ(server_talks_to(), CLIENT_ADDR);
+    CHECK(qlink_recv(&w.down, w.now + VT_SEC,
+                     &d)); /* the answer goes where the question came from, and is as large */
+    CHECK_EQ(d.to, OTHER_HOST), CHECK_EQ(d.n, 1200);
+    net_free(&w);
+}
+/* A port changes on the way: what was known of the path is kept, and the first packet there is a challenge. */
+static void rebind(struct qlink *l, struct qlink_dgram *d) {
+    (void)l;
+    if (d->from == CLIENT_ADDR) d->from = OTHER_PORT;
+}
+static void unbind(struct qlink *l, struct qlink_dgram *d) {
+    (void)l;
+    if (d->to == OTHER_PORT) d->to = CLIENT_ADDR;
+    else d->n = 0; /* the old port leads nowhere */
+}
+TEST(rebinding) {
+    established();
+    w.up.hook = rebind, w.down.hook = unbind;
+    CHECK(end_ask(&w.client, 1000, 1000000) != NULL);
+    net_flush(&w, &w.client);
+    uint64_t window = vt__qrec_window(&w.server.c.rec);
+    net_run(&w, 10 * VT_MS);
+    CHECK_EQ(server_talks_to(), OTHER_PORT);
+    CHECK(w.server.c.paths[w.server.c.active].asking);
+    CHECK(vt__qrec_window(&w.server.c.rec) >= window);
+    net_run(&w, 5 * VT_SEC);
+    CHECK(w.server.c.paths[w.server.c.active].valid && w.server.c.paths[w.server.c.active].full);
+    CHECK_EQ(w.server.paths, 1);
+    CHECK_EQ(w.client.finished, 1), CHECK_EQ(w.client.wrong, 0);
+    net_free(&w);
+}
+TEST(migration) {
+    established();
+    vt__qroute_addr local = addr_of(OTHER_HOST), remote = addr_of(SERVER_ADDR);
+    CHECK(end_ask(&w.client, 1000, 1000000) != NULL);
+    net_flush(&w, &w.client);
+    net_run(&w, 30 * VT_MS);
+    uint64_t before = w.client.c.paths[0].seq;
+    CHECK_EQ(vt__quic_move(&w.client.c, &local, &remote, w.now), 0);
+    CHECK(w.client.c.paths[w.client.c.active].seq != before); /* another connection ID */
+    net_flush(&w, &w.client);
+    net_run(&w, 5 * VT_SEC);
+    CHECK_EQ(server_talks_to(), OTHER_HOST);
+    CHECK(w.server.c.paths[w.server.c.active].seq != 0);
+    CHECK(w.server.c.paths[w.server.c.active].valid && w.client.c.paths[w.client.c.active].full);
+    CHECK_EQ(w.client.finished, 1), CHECK_EQ(w.client.wrong, 0);
+    net_free(&w);
+}
+TEST(migration_to_nowhere) {
+    established();
+    w.down.hook = to_victim;
+    vt__qroute_addr local = addr_of(OTHER_HOST), remote = addr_of(SERVER_ADDR);
+    CHECK_EQ(vt__quic_move(&w.client.c, &local, &remote, w.now), 0);
+    net_flush(&w, &w.client);
+    CHECK(end_ask(&w.client, 1000, 10000) != NULL);
+    net_run(&w, 10 * VT_SEC);
+    CHECK_EQ(number_of(&w.client.c.paths[w.client.c.active].local), CLIENT_ADDR); /* back again */
+    CHECK_EQ(w.client.finished, 1), CHECK_EQ(w.client.wrong, 0);
+    net_free(&w);
+}
+TEST(b03_24_stateless_reset) {
+    established();
+    const vt__qpkt_cid *cid = &w.server.c.cids.ours[0].cid;
+    CHECK_EQ(vt__qedge_put_reset(&w.server.cfg, cid->b, 21, datagram), 0); /* nothing is shorter */
+    CHECK_EQ(vt__qedge_put_reset(&w.server.cfg, cid->b, 22, datagram), 21);
+    int n = vt__qedge_put_reset(&w.server.cfg, cid->b, 1200, datagram);
+    CHECK(n >= 21 && n < 100);
+    CHECK(!(datagram[0] & VT__QPKT_LONG) && datagram[0] & VT__QPKT_FIXED);
+    datagram[n - 1] ^= 1;
+    deliver(&w.client, (size_t)n);
+    CHECK(!w.client.closed);
+    datagram[n - 1] ^= 1;
+    deliver(&w.client, (size_t)n);
+    CHECK(w.client.closed && w.client.c.end.cause == VT__QUIC_BY_RESET);
+    uint64_t sent = w.client.sent_dgrams;
+    net_run(&w, VT_SEC);
+    CHECK_EQ(w.client.sent_dgrams, sent); /* not a word more */
+    net_free(&w);
+}
+/* What a server says that knows others only. */
+static size_t versions_packet(const uint32_t *v, size_t n) {
+    vt__qpkt_head h;
+    struct qlink_dgram d = {0};
+    if (!qlink_recv(&w.up, w.now + VT_SEC, &d) || vt__qpkt_head_get(&h, d.data, d.n, VT__QCID_LEN) < 0)
+        abort();
+    uint8_t *end = vt__qpkt_put_negotiation(datagram, datagram + sizeof datagram, &h, v, n, 0);
+    return (size_t)(end - datagram);
+}
+TEST(b03_25_version_negotiation) {
+    static const uint32_t none[] = {0x1a2a3a4a, 0xff00001d}, known[] = {5, VT__QPKT_V2},
+                          same[] = {VT__QPKT_V2, VT__QPKT_V1};
+    static const struct {
+        const uint32_t *v;
+        uint32_t says;
+        bool closes;
+    } rows[] = {{none, 0, true}, {known, VT__QPKT_V2, true}, {same, 0, false}};
+    for (size_t i = 0; i < VT__COUNT(rows); i++) {
+        net_init(&w, &near_by, test_seed());
+        net_connect(&w);
+        deliver(&w.client, versions_packet(rows[i].v, 2));
+        CHECK_EQ(w.client.closed, rows[i].closes);
+        if (rows[i].closes) {
+            CHECK_EQ(w.client.c.end.cause, VT__QUIC_BY_VERSION), CHECK_EQ(w.client.c.end.code, rows[i].says);
+            CHECK(vt__quic_dead(&w.client.c));
+        }
+        net_free(&w);
+    }
+    net_init(&w, &near_by, test_seed()); /* too late: the server is there */
+    net_connect(&w);
+    size_t n = versions_packet(none, 2);
+    uint8_t late[100];
+    memcpy(late, datagram, n);
+    NET_UNTIL(&w, w.client.c.got_one, 5 * VT_SEC);
+    memcpy(datagram, late, n);
+    deliver(&w.client, n);
+    CHECK(!w.client.closed);
+    net_free(&w);
+}
+/* A server that is not told the truth about the version, and a client. */
+TEST(b03_25_downgrade) {
+    vt__qpkt_params tp;
+    for (int server = 0; server < 2; server++) {
+        established();
+        struct end *e = server ? &w.server : &w.client;
+        memset(&tp, 0, sizeof tp);
+        tp.chosen = 7;
+        CHECK_EQ(vt__quic_agree_version(&e->c, &tp), VT__QPKT_E_VERSION);
+        tp.chosen = server ? e->c.first_version : e->c.keys.version;
+        CHECK_EQ(vt__quic_agree_version(&e->c, &tp), 0);
+        tp.chosen = 0; /* says nothing: the version cannot have changed */
+        CHECK_EQ(vt__quic_agree_version(&e->c, &tp), server ? 0 : VT__QPKT_E_VERSION);
+        net_free(&w);
+    }
+}
+TEST(b03_26_retry) {
+    net_init(&w, &near_by, test_seed());
+    w.retry = true;
+    net_connect(&w);
+    net_run(&w, VT_SEC);
+    CHECK(w.client.confirmed && w.server.confirmed);
+    CHECK_EQ(w.retries, 1);
+    CHECK(w.client.c.retried && w.server.c.retried);
+    CHECK(vt__qpkt_cid_eq(&w.client.c.odcid, &w.server.c.odcid));
+    net_free(&w);
+}
+/* A Retry for the client's first packet. */
+static size_t retry_packet(vt__qpkt_head *h) {
+    static uint8_t copy[2048];
+    vt__qroute_addr from = addr_of(CLIENT_ADDR);
+    struct qlink_dgram d = {0};
+    if (!qlink_recv(&w.up, w.now + VT_SEC, &d)) abort();
+    memcpy(copy, d.data, d.n);
+    if (vt__qpkt_head_get(h, copy, d.n, VT__QCID_LEN) < 0) abort();
+    return (size_t)vt__qedge_put_retry(&w.server.cfg, h, &from, datagram, sizeof datagram, w.now);
+}
+TEST(b03_26_retry_forged) {
+    vt__qpkt_head h;
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    size_t n = retry_packet(&h);
+    for (size_t i = 0; i < n; i++) {
+        datagram[i] ^= 4;
+        deliver(&w.client, n);
+        CHECK(!w.client.c.retried);
+        datagram[i] ^= 4;
+    }
+    deliver(&w.client, n);
+    CHECK(w.client.c.retried);
+    vt__qpkt_cid was = w.client.c.retry_scid;
+    n = retry_packet(&h); /* one is enough */
+    deliver(&w.client, n);
+    CHECK(vt__qpkt_cid_eq(&was, &w.client.c.retry_scid));
+    net_free(&w);
+}
+TEST(b03_26_tokens) {
+    vt__qpkt_head h, initial;
+    vt__qroute_addr from = addr_of(CLIENT_ADDR), port = addr_of(OTHER_PORT);
+    vt__quic_start s;
+    uint8_t retry[512];
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    size_t n = retry_packet(&h);
+    memcpy(retry, datagram, n);
+    deliver(&w.client, n);
+    struct qlink_dgram d = {0};
+    CHECK(qlink_recv(&w.up, w.now + VT_SEC, &d));
+    CHECK(vt__qpkt_head_get(&initial, d.data, d.n, VT__QCID_LEN) > 0 && initial.token_len > 0);
+    memset(&s, 0, sizeof s);
+    CHECK_EQ(vt__qedge_take_token(&w.server.cfg, &initial, &from, &s, w.now), 1);
+    CHECK(s.proven && s.retried && vt__qpkt_cid_eq(&s.odcid, &w.client.c.odcid));
+    CHECK_EQ(vt__qedge_take_token(&w.server.cfg, &initial, &port, &s, w.now), VT__QPKT_E_TOKEN);
+    CHECK(!s.proven);
+    CHECK_EQ(vt__qedge_take_token(&w.server.cfg, &initial, &from, &s, w.now + 11 * VT_SEC), VT__QPKT_E_TOKEN);
+    initial.dcid = h.dcid; /* not the one that Retry gave */
+    CHECK_EQ(vt__qedge_take_token(&w.server.cfg, &initial, &from, &s, w.now), VT__QPKT_E_TOKEN);
+    initial.token_len = 0;
+    CHECK_EQ(vt__qedge_take_token(&w.server.cfg, &initial, &from, &s, w.now), 0);
+    int len = vt__qedge_put_refusal(&h, CODE(INVALID_TOKEN), datagram, sizeof datagram);
+    net_free(&w);
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    (void)retry_packet(&h);
+    len = vt__qedge_put_refusal(&h, CODE(INVALID_TOKEN), datagram, sizeof datagram);
+    CHECK(len > 0);
+    deliver(&w.client, (size_t)len);
+    CHECK(w.client.closed && w.client.c.end.cause == VT__QUIC_BY_PEER);
+    CHECK_EQ(w.client.c.end.code, CODE(INVALID_TOKEN));
+    net_free(&w);
+}
+/* NEW_TOKEN: the next connection need not be asked whether it gets what is sent to it. */
+TEST(b03_26_new_token) {
+    established();
+    uint8_t token[256];
+    size_t n = w.client.ntoken;
+    memcpy(token, w.client.token, n);
+    int64_t then = w.now;
+    net_free(&w);
+    net_init(&w, &near_by, test_seed());
+    w.now = then + 3600 * VT_SEC;
+    w.retry = true;
+    vt__quic_start s;
+    memset(&s, 0, sizeof s);
+    s.token = (vt_str){(char *)token, n};
+    net_connect_with(&w, &s);
+    net_run(&w, VT_SEC);
+    CHECK(w.client.confirmed && w.server.confirmed && !w.server.c.retried);
+    CHECK_EQ(w.retries, 0);
+    net_free(&w);
+}
+TEST(b03_27_token_from_client) { CLOSES(&w.client, CODE(PROTOCOL_VIOLATION), VT__QPKT_F_NEW_TOKEN, 1, 7); }
+TEST(b03_28_key_updates) {
+    established();
+    CHECK_EQ(vt__quic_update(&w.client.c), 0);
+    CHECK_EQ(vt__quic_update(&w.client.c), -EAGAIN); /* nobody has seen it yet */
+    vt__quic_ping(&w.client.c);
+    net_flush(&w, &w.client);
+    net_run(&w, 100 * VT_MS);
+    CHECK(w.server.c.keys.rx_phase && w.server.c.keys.tx_phase);
+    CHECK(w.client.c.keys.rx_phase && w.client.c.keys.tx_phase);
+    CHECK_EQ(vt__quic_update(&w.client.c), -EAGAIN); /* the old ones are still there */
+    net_run(&w, 2 * VT_SEC);
+    CHECK(!vt__qsec_has(&w.client.c.keys.old));
+    CHECK_EQ(vt__quic_update(&w.server.c), -EAGAIN); /* nothing of this phase was acknowledged */
+    vt__quic_ping(&w.server.c);
+    net_flush(&w, &w.server);
+    net_run(&w, 100 * VT_MS);
+    CHECK_EQ(vt__quic_update(&w.server.c), 0);
+    vt__quic_ping(&w.server.c);
+    net_flush(&w, &w.server);
+    net_run(&w, 2 * VT_SEC);
+    CHECK(!w.server.c.keys.rx_phase && !w.client.c.keys.rx_phase);
+    CHECK(!w.server.closed && !w.client.closed);
+    net_free(&w);
+}
+static void turn(struct end *e) {
+    CHECK_EQ(vt__qkeys_turn_tx(&e->c.keys, vt__qrec_next(&e->c.rec, VT__QPKT_APP)), 0);
+}
+TEST(b03_28_updates_in_a_row) {
+    established();
+    turn(&w.client), ping_from(CLIENT_ADDR);
+    CHECK(!w.server.closed);
+    turn(&w.client), ping_from(CLIENT_ADDR); /* the first one was not acknowledged */
+    CHECK(w.server.closed);
+    CHECK_EQ(w.server.c.end.code, CODE(KEY_UPDATE_ERROR));
+    net_free(&w);
+}
+TEST(b03_28_back_to_old_keys) {
+    established();
+    vt__qsec_keys *tx = &w.client.c.keys.at[VT__QPKT_APP].tx, old = {0};
+    CHECK_EQ(vt__qsec_keys_init(&old, w.client.c.keys.version, &tx->secret, true), 0);
+    turn(&w.client), ping_from(CLIENT_ADDR);
+    vt__qsec_keys_free(tx);
+    *tx = old;
+    w.client.c.keys.tx_phase = false;
+    ping_from(CLIENT_ADDR);
+    CHECK(w.server.closed);
+    CHECK_EQ(w.server.c.end.code, CODE(KEY_UPDATE_ERROR));
+    net_free(&w);
+}
+TEST(b03_29_aead_limits) {
+    static const uint8_t ping[] = {VT__QPKT_F_PING};
+    established();
+    w.server.c.keys.forged = vt__qsec_limits_of(VT__QSEC_AES128).forged - 2;
+    for (int i = 0; i < 2; i++) {
+        CHECK(!w.server.closed);
+        size_t n = forge(&w.client, VT__QPKT_APP, ping, 1, 0);
+        w.server.c.keys.at[VT__QPKT_APP].rx.secret.aead = VT__QSEC_AES128;
+        datagram[n - 1] ^= 1;
+        deliver(&w.server, n);
+    }
+    CHECK(w.server.closed);
+    CHECK_EQ(w.server.c.end.code, CODE(AEAD_LIMIT_REACHED));
+    net_free(&w);
+}
+TEST(b03_29_keys_wear_out) {
+    struct qlink_cfg slow = {.delay_ns = 10 * VT_MS, .rate_bps = 20000000, .queue = 30};
+    net_init(&w, &slow, test_seed());
+    w.server.cfg.update_after = 100;
+    net_connect(&w);
+    NET_UNTIL(&w, w.client.ready, VT_SEC);
+    CHECK(end_ask(&w.client, 0, 3000000) != NULL);
+    unsigned turns = 0;
+    bool phase = false;
+    for (int64_t until = w.now + 30 * VT_SEC; !w.client.finished && net_step(&w, until);)
+        if (w.client.c.keys.rx_phase != phase) turns++, phase = !phase;
+    CHECK(turns >= 3);
+    CHECK_EQ(w.client.finished, 1), CHECK_EQ(w.client.wrong, 0);
+    net_free(&w);
+}
+TEST(b03_30_broken_packets) {
+    static const uint8_t frames[] = {VT__QPKT_F_PING, 0, 0, 0};
+    uint8_t copy[64];
+    established();
+    size_t n = forge(&w.client, VT__QPKT_APP, frames, sizeof frames, 0);
+    memcpy(copy, datagram, n);
+    uint64_t next = vt__qrec_expect(&w.server.c.rec, VT__QPKT_APP);
+    for (size_t i = 0; i < 8 * n; i++) {
+        memcpy(datagram, copy, n);
+        datagram[i / 8] ^= (uint8_t)(1 << i % 8);
+        deliver(&w.server, n);
+        CHECK_EQ(vt__qrec_expect(&w.server.c.rec, VT__QPKT_APP), next);
+        CHECK(!w.server.closed && !w.server.c.keys.rx_phase);
+    }
+    memcpy(datagram, copy, n);
+    deliver(&w.server, n);
+    CHECK(vt__qrec_expect(&w.server.c.rec, VT__QPKT_APP) > next);
+    net_free(&w);
+}
+TEST(b03_30_reserved_bits) {
+    vt__quic_out o;
+    established();
+    CHECK(vt__quic_begin(&w.client.c, &o, VT__QPKT_APP, 0, datagram, datagram + sizeof datagram));
+    o.head[0] |= 0x10;
+    memset(o.end, VT__QPKT_F_PING, 4), o.end += 4;
+    deliver(&w.server, vt__quic_send_alone(&w.client.c, &o, 0));
+    CHECK_EQ(w.server.c.end.code, CODE(PROTOCOL_VIOLATION));
+    CHECK(w.server.closed);
+    net_free(&w);
+}
+TEST(b03_31_replayed) {
+    uint8_t copy[256];
+    established();
+    static const uint8_t data[] = {0x0a, 0, 4, 1, 2, 3, 4};
+    size_t n = forge(&w.client, VT__QPKT_APP, data, sizeof data, 0);
+    memcpy(copy, datagram, n);
+    deliver(&w.server, n);
+    uint64_t alone = w.server.c.rec.s[VT__QPKT_APP].owed;
+    for (int i = 0; i < 10; i++) {
+        memcpy(datagram, copy, n);
+        deliver(&w.server, n);
+    }
+    CHECK_EQ(w.server.c.rec.s[VT__QPKT_APP].owed, alone);
+    CHECK_EQ(w.server.bytes, 4);
+    net_free(&w);
+}
+TEST(b03_32_done_from_client) { CLOSES(&w.client, CODE(PROTOCOL_VIOLATION), VT__QPKT_F_HANDSHAKE_DONE); }
+TEST(b03_33_handshake_timeout) {
+    net_init(&w, &near_by, test_seed());
+    w.down.cfg.loss = 1000000;
+    net_connect(&w);
+    NET_UNTIL(&w, w.server.up, VT_SEC);
+    net_run(&w, 9 * VT_SEC);
+    CHECK(!w.server.closed && !w.client.closed);
+    net_run(&w, 2 * VT_SEC);
+    CHECK(w.server.closed && w.client.closed);
+    CHECK(w.server.c.end.cause == VT__QUIC_BY_TIME && vt__quic_dead(&w.server.c));
+    net_free(&w);
+}
+TEST(b03_33_idle) {
+    net_init(&w, &near_by, test_seed());
+    w.client.cfg.idle_ns = 5 * VT_SEC; /* the least counts */
+    net_connect(&w);
+    net_run(&w, 4 * VT_SEC);
+    CHECK(w.server.confirmed && !w.server.closed);
+    uint64_t sent = w.server.sent_dgrams;
+    net_run(&w, 4 * VT_SEC);
+    CHECK(w.server.closed && w.client.closed && w.server.c.end.cause == VT__QUIC_BY_TIME);
+    CHECK_EQ(w.server.sent_dgrams, sent); /* silently */
+    net_free(&w);
+    net_init(&w, &near_by, test_seed());
+    w.client.cfg.idle_ns = 5 * VT_SEC, w.client.cfg.keep_alive_ns = 2 * VT_SEC;
+    net_connect(&w);
+    net_run(&w, 30 * VT_SEC);
+    CHECK(!w.server.closed && !w.client.closed);
+    CHECK(w.client.sent_dgrams < 30);
+    net_free(&w);
+}
+TEST(b03_34_too_many_streams) {
+    CLOSES(&w.client, CODE(STREAM_LIMIT_ERROR), 0x0a, 0xbf, 0, 0, 0, 1, 7);
+    CLOSES(&w.client, CODE(STREAM_STATE_ERROR), 0x0a, 1, 1, 7); /* is the server's to open */
+    CLOSES(&w.client, CODE(STREAM_STATE_ERROR), VT__QPKT_F_MAX_STREAM_DATA, 1, 9);
+    CLOSES(&w.client, CODE(STREAM_STATE_ERROR), VT__QPKT_F_RESET_STREAM, 3, 0, 0); /* only sends */
+    CLOSES(&w.client, CODE(STREAM_STATE_ERROR), VT__QPKT_F_STOP_SENDING, 2, 0);    /* only receives */
+    CLOSES(&w.client, CODE(FRAME_ENCODING_ERROR), VT__QPKT_F_MAX_STREAMS, 0xd0, 0, 0, 0, 0, 0, 0, 1);
+    CLOSES(&w.client, CODE(FRAME_ENCODING_ERROR), VT__QPKT_F_STREAMS_BLOCKED, 0xd0, 0, 0, 0, 0, 0, 0, 1);
+}
+/* Transport parameters that a client may not send, or not so. */
+static uint64_t server_says(const uint8_t *p, size_t n) { return vt__quic_on_params(&w.server.c, p, n); }
+static uint64_t server_says_of(const vt__qpkt_params *tp) {
+    uint8_t p[512];
+    uint8_t *end = vt__qpkt_params_put(p, p + sizeof p, tp, 0);
+    return server_says(p, (size_t)(end - p));
+}
+TEST(b03_36_transport_parameters) {
+    established();
+    vt__qpkt_params good, tp;
+    vt__qpkt_params_init(&good);
+    good.initial_scid = w.server.c.peer_scid;
+    good.have = VT__QPKT_HAS(INITIAL_SCID);
+    w.server.c.tls = w.client.c.tls; /* something that ours can be given to */
+    CHECK_EQ(server_says_of(&good), 0);
+    static const uint64_t roles[] = {VT__QPKT_HAS(ORIGINAL_DCID), VT__QPKT_HAS(PREFERRED),
+                                     VT__QPKT_HAS(RETRY_SCID), VT__QPKT_HAS(RESET_TOKEN)};
+    for (size_t i = 0; i < VT__COUNT(roles); i++) {
+        tp = good;
+        tp.preferred.cid.len = 4;
+        tp.have |= roles[i];
+        CHECK_EQ(server_says_of(&tp), CODE(TRANSPORT_PARAMETER_ERROR));
+    }
+    tp = good, tp.have = 0;
+    CHECK_EQ(server_says_of(&tp), CODE(TRANSPORT_PARAMETER_ERROR)); /* without its connection ID */
+    tp = good, tp.initial_scid.b[0] ^= 1;
+    CHECK_EQ(server_says_of(&tp), CODE(TRANSPORT_PARAMETER_ERROR)); /* with another one */
+    tp = good, tp.max_udp = 1199;
+    CHECK_EQ(server_says_of(&tp), CODE(TRANSPORT_PARAMETER_ERROR));
+    tp = good, tp.ack_exponent = 21;
+    CHECK_EQ(server_says_of(&tp), CODE(TRANSPORT_PARAMETER_ERROR));
+    tp = good, tp.max_ack_delay_ms = 1 << 14;
+    CHECK_EQ(server_says_of(&tp), CODE(TRANSPORT_PARAMETER_ERROR));
+    w.server.c.tls = NULL;
+    net_free(&w);
+}
+/* What a server says of the connection IDs has to be what the client saw. */
+TEST(b03_36_connection_ids_told) {
+    established();
+    vt__qpkt_params tp;
+    vt__qpkt_params_init(&tp);
+    tp.initial_scid = w.client.c.peer_scid, tp.original_dcid = w.client.c.odcid;
+    CHECK(vt__quic_cids_true(&w.client.c, &tp));
+    tp.original_dcid.b[0] ^= 1;
+    CHECK(!vt__quic_cids_true(&w.client.c, &tp));
+    tp.original_dcid.b[0] ^= 1, tp.have = VT__QPKT_HAS(RETRY_SCID); /* there was none */
+    CHECK(!vt__quic_cids_true(&w.client.c, &tp));
+    w.client.c.retried = true;
+    CHECK(vt__quic_cids_true(&w.client.c, &tp));
+    tp.have = 0;
+    CHECK(!vt__quic_cids_true(&w.client.c, &tp));
+    net_free(&w);
+}
+TEST(b03_37_unknown_frames) {
+    CLOSES(&w.client, CODE(FRAME_ENCODING_ERROR), 0x40, 0x42);
+    CLOSES(&w.client, CODE(FRAME_ENCODING_ERROR), 0x21, 1, 2, 3);
+    CLOSES(&w.server, CODE(FRAME_ENCODING_ERROR), 0x1f);
+}
+TEST(b03_38_datagrams) {
+    CLOSES(&w.client, CODE(PROTOCOL_VIOLATION), 0x31, 1, 7); /* were not asked for */
+    net_init(&w, &near_by, test_seed());
+    w.server.cfg.max_datagram = 100;
+    net_connect(&w);
+    net_run(&w, VT_SEC);
+    uint8_t bytes[101] = {1};
+    CHECK_EQ(vt__quic_datagram(&w.server.c, bytes, 1), -EMSGSIZE);
+    CHECK_EQ(vt__quic_datagram(&w.client.c, bytes, 98), -EMSGSIZE);
+    CHECK_EQ(vt__quic_datagram(&w.client.c, bytes, 97), 0); /* and three bytes of head */
+    net_flush(&w, &w.client);
+    net_run(&w, VT_SEC);
+    CHECK_EQ(w.server.datagrams, 1), CHECK_EQ(w.server.bytes, 97);
+    for (int i = 0; i < 100; i++) {
+        CHECK_EQ(vt__quic_datagram(&w.client.c, bytes, 10), 0);
+        CHECK(w.client.c.ndgrams <= VT__QUIC_DGRAMS);
+    }
+    net_flush(&w, &w.client);
+    net_run(&w, VT_SEC);
+    CHECK_EQ(w.server.datagrams, 1 + VT__QUIC_DGRAMS);
+    bytes[0] = 0x30; /* as long as the packet */
+    forged(&w.client, VT__QPKT_APP, bytes, 100);
+    CHECK_EQ(w.server.datagrams, 2 + VT__QUIC_DGRAMS);
+    forged(&w.client, VT__QPKT_APP, bytes, 101);
+    CHECK(w.server.closed);
+    CHECK_EQ(w.server.c.end.code, CODE(PROTOCOL_VIOLATION));
+    net_free(&w);
+}
+TEST(b03_39_ecn) {
+    for (int bleach = 0; bleach < 2; bleach++) {
+        struct qlink_cfg link = {.delay_ns = 10 * VT_MS, .bleach = bleach};
+        connect_over(&link);
+        CHECK(end_ask(&w.client, 0, 300000) != NULL);
+        net_flush(&w, &w.client);
+        net_run(&w, 2 * VT_SEC);
+        CHECK_EQ(w.client.finished, 1);
+        CHECK_EQ(vt__qrec_ecn(&w.server.c.rec), bleach ? 0 : 2);
+        CHECK_EQ(w.client.c.rec.s[VT__QPKT_APP].ecn[0] > 0, !bleach);
+        net_free(&w);
+    }
+}
+TEST(b03_40_mtu) {
+    struct qlink_cfg link = {.delay_ns = 10 * VT_MS, .mtu = 1300};
+    connect_over(&link);
+    CHECK(end_ask(&w.client, 0, 3000000) != NULL);
+    net_flush(&w, &w.client);
+    net_run(&w, 10 * VT_SEC);
+    CHECK_EQ(w.client.finished, 1);
+    CHECK(w.down.stats.big > 0);
+    unsigned mtu = vt__qrec_mtu(&w.server.c.rec);
+    CHECK(mtu > 1250 && mtu <= 1300);
+    CHECK_EQ(w.server.c.rec.stats.events, 0); /* a probe that is lost is no congestion */
+    net_free(&w);
+}
+TEST(b03_41_odd_packets) {
+    established();
+    forged(&w.client, VT__QPKT_APP, NULL, 0);
+    CHECK(w.server.closed == false); /* too short for a packet at all */
+    vt__quic_out o;
+    CHECK(vt__quic_begin(&w.client.c, &o, VT__QPKT_APP, 0, datagram, datagram + sizeof datagram));
+    memset(o.payload, 0, 4), o.end += 4; /* padding alone */
+    deliver(&w.server, vt__quic_send_alone(&w.client.c, &o, 0));
+    CHECK(!w.server.closed);
+    net_free(&w);
+    net_init(&w, &near_by, test_seed()); /* a packet without frames */
+    net_connect(&w);
+    NET_UNTIL(&w, w.server.up, VT_SEC);
+    CHECK(vt__quic_begin(&w.client.c, &o, VT__QPKT_INITIAL, 0, datagram, datagram + sizeof datagram));
+    o.payload = vt__qpkt_put_long(datagram, datagram + sizeof datagram, VT__QPKT_T_INITIAL,
+                                  w.client.c.keys.version, &w.client.c.cids.theirs[0].cid,
+                                  &w.client.c.cids.ours[0].cid, (vt_str){NULL, 0}, o.pn, 4);
+    o.pn_size = 4, o.end = o.payload;
+    size_t n = vt__quic_send_alone(&w.client.c, &o, 0);
+    memset(datagram + n, 0, 1200 - n);
+    deliver(&w.server, 1200);
+    CHECK(w.server.closed);
+    CHECK_EQ(w.server.c.end.code, CODE(PROTOCOL_VIOLATION));
+    net_free(&w);
+}
+/* Many packets in one datagram, and one for somebody else among them. */
+TEST(b03_41_42_coalesced) {
+    static const uint8_t ping[] = {VT__QPKT_F_PING, 0, 0, 0};
+    uint8_t all[2048];
+    for (int alien = 0; alien < 2; alien++) {
+        net_init(&w, &near_by, test_seed());
+        net_connect(&w);
+        NET_UNTIL(&w, w.server.up, VT_SEC);
+        size_t n = 0;
+        for (int i = 0; i < 12; i++) {
+            size_t k = forge(&w.client, VT__QPKT_INITIAL, ping, sizeof ping, 0);
+            if (alien && i == 1) datagram[6] ^= 1; /* of its destination's ID */
+            memcpy(all + n, datagram, k);
+            n += k;
+        }
+        uint64_t next = w.client.c.rec.s[VT__QPKT_INITIAL].next;
+        memcpy(datagram, all, n);
+        memset(datagram + n, 0, 1200 - n);
+        deliver(&w.server, 1200);
+        CHECK_EQ(vt__qrec_expect(&w.server.c.rec, VT__QPKT_INITIAL), next);
+        CHECK_EQ(w.server.c.rec.s[VT__QPKT_INITIAL].ranges, 1 + alien);
+        CHECK(!w.server.closed);
+        net_free(&w);
+    }
+}
+TEST(b03_43_close_storm) {
+    static const uint8_t ping[] = {VT__QPKT_F_PING};
+    established();
+    vt__quic_close(&w.server.c, true, 42, vt__str_of("that is all"), w.now);
+    uint64_t sent = w.server.sent_dgrams;
+    net_flush(&w, &w.server);
+    CHECK(w.server.closed);
+    for (int i = 0; i < 1000; i++) deliver(&w.server, forge(&w.client, VT__QPKT_APP, ping, 1, 0));
+    CHECK(w.server.sent_dgrams - sent >= 3 && w.server.sent_dgrams - sent <= 12);
+    net_run(&w, 50 * VT_MS);
+    CHECK(w.client.closed && w.client.c.end.cause == VT__QUIC_BY_PEER);
+    CHECK(w.client.c.end.app && w.client.c.end.code == 42);
+    CHECK_MEM(w.client.c.end.why, w.client.c.end.why_len, "that is all", 11);
+    sent = w.client.sent_dgrams;
+    net_run(&w, 5 * VT_SEC); /* draining: silent */
+    CHECK_EQ(w.client.sent_dgrams, sent);
+    CHECK(vt__quic_dead(&w.client.c) && vt__quic_dead(&w.server.c));
+    CHECK_EQ(vt__quic_due(&w.client.c), INT64_MAX);
+    net_free(&w);
+}
+/* The application's reasons are not told to whom may be anybody. */
+TEST(close_in_the_handshake) {
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    NET_UNTIL(&w, w.server.up, VT_SEC);
+    vt__quic_close(&w.server.c, true, 42, vt__str_of("secret"), w.now);
+    struct qlink_dgram d = {0};
+    while (qlink_recv(&w.down, w.now + VT_SEC, &d)) {}
+    net_flush(&w, &w.server);
+    net_run(&w, VT_SEC);
+    CHECK(w.client.closed && w.client.c.end.cause == VT__QUIC_BY_PEER);
+    CHECK_EQ(w.client.c.end.code, CODE(APPLICATION_ERROR));
+    CHECK_EQ(w.client.c.end.why_len, 0);
+    net_free(&w);
+}
+/* Frames that the handshake's packets may not have. */
+TEST(frames_of_the_handshake) {
+    static const uint8_t frames[][9] = {
+        {VT__QPKT_F_PATH_CHALLENGE}, {VT__QPKT_F_HANDSHAKE_DONE}, {0x0a, 0, 1, 1}, {VT__QPKT_F_CLOSE_APP}};
+    for (size_t i = 0; i < VT__COUNT(frames); i++) {
+        net_init(&w, &near_by, test_seed());
+        net_connect(&w);
+        NET_UNTIL(&w, w.server.up, VT_SEC);
+        deliver(&w.server, forge(&w.client, VT__QPKT_INITIAL, frames[i], 9, 1200));
+        CHECK(w.server.closed);
+        CHECK_EQ(w.server.c.end.code, CODE(PROTOCOL_VIOLATION));
+        CHECK_EQ(w.server.c.end.frame, frames[i][0]);
+        net_free(&w);
+    }
+}
+/* ---- streams ---- */
+TEST(streams) {
+    established();
+    for (int i = 0; i < 50; i++)
+        CHECK(end_ask(&w.client, (uint64_t)i * 700, (uint64_t)(49 - i) * 3000) != NULL);
+    net_flush(&w, &w.client);
+    net_run(&w, 20 * VT_SEC);
+    CHECK_EQ(w.client.finished, 50), CHECK_EQ(w.client.wrong + w.server.wrong, 0);
+    CHECK_EQ(w.server.finished, 50);
+    CHECK_EQ(w.server.c.streams.count, 0), CHECK_EQ(w.client.c.streams.count, 0);
+    CHECK(w.server.c.rec.in_flight == 0);
+    net_free(&w);
+}
+/* More streams than may be open at once, one after another. */
+TEST(streams_in_turn) {
+    net_init(&w, &near_by, test_seed());
+    w.server.cfg.streams.streams[0] = 4;
+    net_connect(&w);
+    NET_UNTIL(&w, w.client.ready, VT_SEC);
+    unsigned asked = 0;
+    for (int64_t until = w.now + 60 * VT_SEC; w.client.finished < 60 && net_step(&w, until);)
+        while (asked < 60 && end_ask(&w.client, 10, 5000)) asked++;
+    CHECK_EQ(asked, 60);
+    CHECK_EQ(w.client.finished, 60), CHECK_EQ(w.client.wrong, 0);
+    net_free(&w);
+}
+/* Trains: datagrams of one size, but for the last; the window is never overrun. */
+TEST(trains) {
+    established();
+    static uint8_t buf[65536];
+    vt__quic_train t;
+    w.server.c.rec.cc.c.window = 200000;
+    CHECK(end_ask(&w.client, 0, 1000000) != NULL);
+    net_flush(&w, &w.client);
+    struct qlink_dgram d = {0};
+    while (qlink_recv(&w.up, w.now + VT_SEC, &d)) {
+        vt__qroute_addr local = addr_of(d.to), remote = addr_of(d.from);
+        vt__quic_dgram g = {d.data, d.n, &local, &remote, 0};
+        vt__quic_recv(&w.server.c, &g, w.now);
+        end_events(&w.server);
+    }
+    size_t n = vt__quic_send(&w.server.c, buf, sizeof buf, &t, w.now);
+    CHECK(t.n > 5 && t.n <= 64);
+    CHECK_EQ(t.segment, vt__qrec_mtu(&w.server.c.rec));
+    CHECK(n <= t.n * t.segment && n > (t.n - 1) * t.segment);
+    CHECK_EQ(number_of(&t.remote), CLIENT_ADDR);
+    net_free(&w);
+}
