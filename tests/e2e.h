@@ -18,6 +18,9 @@
 #ifndef E2E_TLS /* 1: the server speaks TLS alone, and the client, too */
 #define E2E_TLS 0
 #endif
+#ifndef E2E_H2 /* 1: the client, which looks like one of HTTP/1.1, speaks HTTP/2 */
+#define E2E_H2 0
+#endif
 #include "../vthttp.h"
 #include "test.h"
 #include <arpa/inet.h>
@@ -115,8 +118,14 @@ static int e2e_join(void) {
     return e2e.result;
 }
 
+#if E2E_H2
+static void shim_leave(void);
+#endif
 static int e2e_stop(void) {
     if (!e2e.running) return 0;
+#if E2E_H2
+    shim_leave();
+#endif
     vt_server_stop(e2e.s);
     return e2e_join();
 }
@@ -157,7 +166,8 @@ static int e2e_start(const vt_server_cfg *cfg, void (*routes)(vt_server *s)) {
 /* ---- the client ---- */
 struct cl {
     int fd;
-    void *tls;       /* an SSL */
+    void *tls; /* an SSL */
+    struct shim *shim;
     bool eof, reset; /* what ended the input */
     char *in;        /* received, not consumed */
     size_t in_len, in_cap;
@@ -172,20 +182,36 @@ struct cl {
 
 /* As recv and send, through TLS where there is some. */
 #if E2E_TLS
-static ssize_t cl_in(struct cl *c, void *p, size_t n) {
+static ssize_t cl_raw_in(struct cl *c, void *p, size_t n) {
     return c->tls ? tls_in(c->tls, p, n) : recv(c->fd, p, n, 0);
 }
-static ssize_t cl_out(struct cl *c, const void *p, size_t n) {
+static ssize_t cl_raw_out(struct cl *c, const void *p, size_t n) {
     return c->tls ? tls_out(c->tls, p, n) : send(c->fd, p, n, MSG_NOSIGNAL);
 }
 #else
-static ssize_t cl_in(struct cl *c, void *p, size_t n) { return recv(c->fd, p, n, 0); }
-static ssize_t cl_out(struct cl *c, const void *p, size_t n) { return send(c->fd, p, n, MSG_NOSIGNAL); }
+static ssize_t cl_raw_in(struct cl *c, void *p, size_t n) { return recv(c->fd, p, n, 0); }
+static ssize_t cl_raw_out(struct cl *c, const void *p, size_t n) { return send(c->fd, p, n, MSG_NOSIGNAL); }
+#endif
+/* HTTP1 is for what only HTTP/1.1 has: its syntax, its connections. */
+#if E2E_H2
+#include "h2shim.h"
+#define HTTP1 false
+#define HTTP1_TEST(name) static __attribute__((unused)) void http1_##name(void)
+static ssize_t cl_in(struct cl *c, void *p, size_t n) { return shim_in(c, p, n); }
+static ssize_t cl_out(struct cl *c, const void *p, size_t n) { return shim_out(c, p, n); }
+#else
+#define HTTP1 true
+#define HTTP1_TEST(name) TEST(name)
+static ssize_t cl_in(struct cl *c, void *p, size_t n) { return cl_raw_in(c, p, n); }
+static ssize_t cl_out(struct cl *c, const void *p, size_t n) { return cl_raw_out(c, p, n); }
 #endif
 
 static void cl_close(struct cl *c) {
 #if E2E_TLS
     SSL_free(c->tls);
+#endif
+#if E2E_H2
+    shim_close(c->shim);
 #endif
     if (c->fd >= 0) close(c->fd);
     free(c->in);
@@ -209,6 +235,14 @@ static bool cl_fd_take(struct cl *c, int fd) {
     return fd >= 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
 }
 
+/* What a client says first. */
+static bool cl_begin(struct cl *c) {
+#if E2E_H2
+    return shim_open(c);
+#else
+    return c->fd >= 0;
+#endif
+}
 /* Connects to 127.0.0.1, with a receive buffer of `rcvbuf` bytes (0: the system's). */
 static bool cl_open_to(struct cl *c, int port, int rcvbuf) {
     struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
@@ -221,10 +255,13 @@ static bool cl_open_to(struct cl *c, int port, int rcvbuf) {
         return false;
     }
     if (!cl_fd_take(c, fd)) return false;
-#if E2E_TLS
-    return (c->tls = tls_connect(fd, E2E_MS)) != NULL;
+#if E2E_TLS && E2E_H2
+    SSL_CTX_set_alpn_protos(tls_client_ctx(), (const unsigned char *)"\2h2", 3);
 #endif
-    return true;
+#if E2E_TLS
+    if ((c->tls = tls_connect(fd, E2E_MS)) == NULL) return false;
+#endif
+    return cl_begin(c);
 }
 /* Ends the client's sending half. */
 static __attribute__((unused)) void cl_shut(struct cl *c) {
@@ -285,9 +322,9 @@ static int cl_more(struct cl *c, int64_t ms) {
             c->reset = r < 0;
             return 0;
         }
-        int64_t left = until - e2e_now_ms();
+        int64_t left = until - e2e_now_ms(), nap = HTTP1 ? left : 10; /* who sends may have taken it in */
         struct pollfd p1 = {.fd = c->fd, .events = POLLIN};
-        if (left < 0 || poll(&p1, 1, (int)left) == 0) return -1;
+        if (left < 0 || (poll(&p1, 1, (int)VT__MIN(left, nap)) == 0 && HTTP1)) return -1;
     }
 }
 

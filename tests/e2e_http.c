@@ -284,7 +284,7 @@ TEST(b006_path_segments_are_decoded_for_matching) {
         CHECK_EQ(status, cases[i].status);
         if (cases[i].body) CHECK_STR(c.body, cases[i].body);
         bool close = cl_field(&c, "connection") && strcmp(cl_field(&c, "connection"), "close") == 0;
-        CHECK_EQ(close, cases[i].status == 400);
+        CHECK_EQ(close, HTTP1 && cases[i].status == 400);
         if (close) CHECK(cl_closed(&c, E2E_MS));
         else CHECK_EQ(cl_get(&c, "/lit"), 200);
     }
@@ -359,7 +359,7 @@ TEST(b008_any_method_may_have_a_body) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
-TEST(b009_connection_close_ends_after_the_reply) {
+HTTP1_TEST(b009_connection_close_ends_after_the_reply) {
     REQUIRE(start_plain());
     for (int i = 0; i < 3; i++) {
         CL(c);
@@ -381,7 +381,7 @@ TEST(b009_connection_close_ends_after_the_reply) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
-TEST(b010_keep_alive) {
+HTTP1_TEST(b010_keep_alive) {
     REQUIRE(start_plain());
     CL(c);
     REQUIRE(cl_open(&c));
@@ -474,6 +474,7 @@ struct text_case {
 static void check_texts(const struct text_case *cases, size_t n) {
     CL(c);
     for (size_t i = 0; i < n; i++) {
+        if (!HTTP1 && cases[i].target[0] != '/') continue;
         CHECK_EQ(cl_get(&c, cases[i].target), 200);
         CHECK_STR(c.body, cases[i].body);
     }
@@ -720,7 +721,8 @@ TEST(b025_ipv6_host) {
     sa.sin6_port = htons((uint16_t)vt_server_port(e2e.s, 1));
     CL(c);
     int fd = socket(AF_INET6, SOCK_STREAM, 0);
-    REQUIRE(fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof sa) == 0 && cl_fd_take(&c, fd));
+    REQUIRE(fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof sa) == 0 && cl_fd_take(&c, fd) &&
+            cl_begin(&c));
     cl_puts(&c, "GET / HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n");
     CHECK_EQ(cl_response(&c), 200);
     CHECK_STR(c.body, "[::1] 8080");
@@ -734,7 +736,7 @@ TEST(b025_ipv6_host) {
 }
 
 /* ---- parsing and smuggling ---- */
-TEST(b026_versions) {
+HTTP1_TEST(b026_versions) {
     REQUIRE(start_plain());
     REFUSED2("GET / HTTP/1.6\r\n" HOST "\r\n", 505, 400);
     REFUSED2("GET / HTTP/2.0\r\n" HOST "\r\n", 505, 400);
@@ -753,7 +755,7 @@ TEST(b026_versions) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
-TEST(b027_host_is_checked) {
+HTTP1_TEST(b027_host_is_checked) {
     REQUIRE(start_plain());
     REFUSED("GET / HTTP/1.1\r\nHost: a:\r\n\r\n", 400);
     REFUSED("GET / HTTP/1.1\r\nHost: a:b\r\n\r\n", 400);
@@ -767,7 +769,7 @@ TEST(b027_host_is_checked) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
-TEST(b028_two_hosts) {
+HTTP1_TEST(b028_two_hosts) {
     REQUIRE(start_plain());
     REFUSED("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400);
     REFUSED("GET / HTTP/1.1\r\nHost: a\r\nX: y\r\nhost: a\r\n\r\n", 400);
@@ -775,7 +777,7 @@ TEST(b028_two_hosts) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
-TEST(b029_transfer_encoding_with_vertical_tab) {
+HTTP1_TEST(b029_transfer_encoding_with_vertical_tab) {
     REQUIRE(start_plain());
     REFUSED("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n", 400);
     REFUSED("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\v\r\n\r\n0\r\n\r\n", 400);
@@ -785,7 +787,7 @@ TEST(b029_transfer_encoding_with_vertical_tab) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
-TEST(b030_chunked_must_be_last) {
+HTTP1_TEST(b030_chunked_must_be_last) {
     REQUIRE(start_plain());
     REFUSED2("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, x\r\n\r\n0\r\n\r\n", 400, 501);
     REFUSED2("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: x\r\n\r\n0\r\n\r\n", 400, 501);
@@ -803,7 +805,7 @@ TEST(b030_chunked_must_be_last) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
-TEST(b031_length_and_transfer_encoding) {
+HTTP1_TEST(b031_length_and_transfer_encoding) {
     REQUIRE(start_plain());
     REFUSED("POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             400);
@@ -819,7 +821,7 @@ TEST(b031_length_and_transfer_encoding) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
-TEST(b032_space_in_a_field_name) {
+HTTP1_TEST(b032_space_in_a_field_name) {
     REQUIRE(start_plain());
     REFUSED("GET / HTTP/1.1\r\n" HOST "X-A : b\r\n\r\n", 400);
     REFUSED("GET / HTTP/1.1\r\n" HOST "X-A\t: b\r\n\r\n", 400);
@@ -829,14 +831,14 @@ TEST(b032_space_in_a_field_name) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
-TEST(b033_empty_field_name) {
+HTTP1_TEST(b033_empty_field_name) {
     REQUIRE(start_plain());
     REFUSED("GET / HTTP/1.1\r\n" HOST ": b\r\n\r\n", 400);
     REFUSED("GET / HTTP/1.1\r\n" HOST "nocolon\r\n\r\n", 400);
     CHECK_EQ(e2e_stop(), 0);
 }
 
-TEST(b034_delimiters_in_field_names) {
+HTTP1_TEST(b034_delimiters_in_field_names) {
     REQUIRE(start_plain());
     for (const char *p = "()<>@,;\\\"/[]?={}\x7f\x80\xff\x01\x0b"; *p; p++) {
         char text[100];
@@ -851,7 +853,7 @@ TEST(b034_delimiters_in_field_names) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
-TEST(b035_line_folding) {
+HTTP1_TEST(b035_line_folding) {
     REQUIRE(start_plain());
     REFUSED("GET / HTTP/1.1\r\n" HOST "X-A: b\r\n c\r\n\r\n", 400);
     REFUSED("GET / HTTP/1.1\r\n" HOST "X-A: b\r\n\tc\r\n\r\n", 400);
@@ -868,7 +870,7 @@ static int h_trimmed(vt_req *req, vt_res *res) {
     return vt_res_printf(res, 200, "[%s][%s][%s]%zu", a.ptr, b.ptr, d.ptr, b.len);
 }
 static void routes_trimmed(vt_server *s) { vt_server_get(s, "/", h_trimmed); }
-TEST(b036_space_around_values) {
+HTTP1_TEST(b036_space_around_values) {
     REQUIRE(e2e_start(NULL, routes_trimmed) == 0);
     CL(c);
     CHECK_EQ(cl_ask(&c, "GET / HTTP/1.1\r\n" HOST "A: \t x y\t \r\nB:\r\nC: \r\nD:z\r\n\r\n"), 200);
@@ -901,7 +903,7 @@ static void bad_chunks(const char *body, size_t n) {
 }
 #define BAD_CHUNKS(text) bad_chunks(text, sizeof(text) - 1)
 
-TEST(b037_chunk_without_its_crlf) {
+HTTP1_TEST(b037_chunk_without_its_crlf) {
     REQUIRE(start_plain());
     BAD_CHUNKS("3\r\nabc0\r\n\r\n");
     BAD_CHUNKS("3\r\nabcd\r\n0\r\n\r\n");
@@ -913,7 +915,7 @@ TEST(b037_chunk_without_its_crlf) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
-TEST(b038_bare_lf_and_bad_sizes_in_chunks) {
+HTTP1_TEST(b038_bare_lf_and_bad_sizes_in_chunks) {
     REQUIRE(start_plain());
     BAD_CHUNKS("3\nabc\r\n0\r\n\r\n");
     BAD_CHUNKS("3\r\nabc\n0\r\n\r\n");
@@ -930,7 +932,7 @@ TEST(b038_bare_lf_and_bad_sizes_in_chunks) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
-TEST(b039_chunk_extensions) {
+HTTP1_TEST(b039_chunk_extensions) {
     REQUIRE(start_plain());
     CL(c);
     REQUIRE(cl_open(&c));
@@ -951,7 +953,7 @@ TEST(b039_chunk_extensions) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
-TEST(b040_end_of_a_chunked_body) {
+HTTP1_TEST(b040_end_of_a_chunked_body) {
     REQUIRE(start_plain());
     static const char *const cut[] = {
         "0", "0\r", "0\r\n", "0\r\n\r", "3\r\nabc", "3\r\nabc\r\n", "3\r\nabc\r\n0\r\nX: y\r\n"};
@@ -987,8 +989,8 @@ static void routes_limits(vt_server *s) {
     vt_server_get(s, "/count", h_count_fields);
     vt_server_post(s, "/body", h_body);
 }
-TEST(b041_many_and_large_fields) {
-    static char text[200000];
+TEST(b041_many_fields) {
+    static char text[20000];
     int n = snprintf(text, sizeof text, "GET /count HTTP/1.1\r\n" HOST);
     for (int i = 0; i < 500; i++) n += snprintf(text + n, sizeof text - (size_t)n, "X-%d: %d\r\n", i, i);
     snprintf(text + n, sizeof text - (size_t)n, "\r\n");
@@ -998,7 +1000,13 @@ TEST(b041_many_and_large_fields) {
     CL(c);
     CHECK_EQ(cl_ask(&c, text), 200);
     CHECK_STR(c.body, "501");
-    n = snprintf(text, sizeof text, "GET / HTTP/1.1\r\n" HOST "X: ");
+    CHECK_EQ(e2e_stop(), 0);
+}
+HTTP1_TEST(b041_large_fields) {
+    static char text[200000];
+    vt_server_cfg cfg = {.max_header_bytes = 65536};
+    REQUIRE(e2e_start(&cfg, routes_limits) == 0);
+    int n = snprintf(text, sizeof text, "GET / HTTP/1.1\r\n" HOST "X: ");
     memset(text + n, 'x', 70000); /* one field over */
     memcpy(text + n + 70000, "\r\n\r\n", 5);
     CHECK(refused(text, strlen(text), 431, 431));
@@ -1025,7 +1033,7 @@ static int ask_section(size_t value) {
     memcpy(text + (size_t)n + value, "\r\n\r\n", 5);
     return cl_ask(&c, text);
 }
-TEST(b042_header_section_limit) {
+HTTP1_TEST(b042_header_section_limit) {
     vt_server_cfg cfg = {.max_header_bytes = 1000};
     REQUIRE(e2e_start(&cfg, routes_limits) == 0);
     CHECK_EQ(ask_section(1000 - 37 - 33), 200);
@@ -1054,7 +1062,7 @@ static int ask_chunk_line(size_t len) {
     memcpy(text + (size_t)n + len - 2, "\r\nhi\r\n0\r\n\r\n", 12);
     return cl_ask(&c, text);
 }
-TEST(b043_request_line_chunk_and_header_limits) {
+HTTP1_TEST(b043_request_line_chunk_and_header_limits) {
     vt_server_cfg cfg = {.max_request_line = 500, .max_chunk_line = 100, .max_header_count = 3};
     REQUIRE(e2e_start(&cfg, routes_limits) == 0);
     CHECK_EQ(ask_line(500), 200);
@@ -1083,7 +1091,7 @@ static int ask_trailer(size_t value) { /* one trailer field counts 1 + value + 3
     memcpy(text + (size_t)n + value, "\r\n\r\n", 5);
     return cl_ask(&c, text);
 }
-TEST(b043_trailer_limit) {
+HTTP1_TEST(b043_trailer_limit) {
     vt_server_cfg cfg = {.max_trailer_bytes = 1000};
     REQUIRE(e2e_start(&cfg, routes_limits) == 0);
     CHECK_EQ(ask_trailer(1000 - 33), 200);
@@ -1115,9 +1123,11 @@ TEST(b043_date_and_stacks_as_configured) {
         CHECK_EQ(cl_fields(&c, "date"), !on);
         CHECK_EQ(cl_get(&c, "/room"), 200);
         CHECK_EQ(atol(c.body), on ? 3 << 20 : (long)rt.stack_bytes);
-        cl_puts(&c, "GET / HTTP/1.1\r\nBad Name: x\r\n\r\n");
-        CHECK_EQ(cl_response(&c), 400);
-        CHECK_EQ(cl_fields(&c, "date"), !on);
+        if (HTTP1) {
+            cl_puts(&c, "GET / HTTP/1.1\r\nBad Name: x\r\n\r\n");
+            CHECK_EQ(cl_response(&c), 400);
+            CHECK_EQ(cl_fields(&c, "date"), !on);
+        }
         cl_close(&c);
         CHECK_EQ(e2e_stop(), 0);
     }
@@ -1138,7 +1148,7 @@ TEST(b044_length_over_2_gib) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
-TEST(b045_body_shorter_than_its_length) {
+HTTP1_TEST(b045_body_shorter_than_its_length) {
     REQUIRE(start_plain());
     for (int i = 0; i < 3; i++) {
         CL(c);
@@ -1204,7 +1214,8 @@ TEST(b046_constant_replies_stay_intact) {
     pthread_t threads[20];
     REQUIRE(e2e_start(NULL, routes_bad) == 0);
     for (uintptr_t i = 0; i < 20; i++)
-        REQUIRE(pthread_create(&threads[i], NULL, i < 16 ? ask_bad : ask_malformed, (void *)i) == 0);
+        REQUIRE(pthread_create(&threads[i], NULL, i < 16 || !HTTP1 ? ask_bad : ask_malformed, (void *)i) ==
+                0);
     for (int i = 0; i < 20; i++) {
         void *wrong;
         pthread_join(threads[i], &wrong);
@@ -1318,8 +1329,10 @@ TEST(b049_one_framing_field) {
         CHECK_EQ(cl_fields(&c, "content-length"), !chunked);
     }
     CL(d); /* to HTTP/1.0: neither, ended by close */
-    CHECK_EQ(cl_ask(&d, "GET / HTTP/1.0\r\n\r\n"), 200);
-    CHECK(d.by_close && !d.truncated && d.body_len == 290);
+    if (HTTP1) {
+        CHECK_EQ(cl_ask(&d, "GET / HTTP/1.0\r\n\r\n"), 200);
+        CHECK(d.by_close && !d.truncated && d.body_len == 290);
+    }
     CHECK_EQ(e2e_stop(), 0);
 }
 
@@ -1385,7 +1398,8 @@ TEST(b051_less_than_declared_is_visible) {
     REQUIRE(e2e_start(NULL, routes_short) == 0);
     CL(c);
     int status = cl_get(&c, "/");
-    CHECK(status == 500 || (status == 200 && c.truncated && c.body_len <= 9 && c.eof));
+    bool reset = !HTTP1 && status == 0; /* before its head was sent */
+    CHECK(reset || status == 500 || (status == 200 && c.truncated && c.body_len <= 9 && c.eof));
     if (status == 200) CHECK(c.length == 100);
     CHECK(follows_well(&c, status));
     CL(d); /* nothing was sent yet: an error status will do, never a good response */
@@ -1462,8 +1476,10 @@ TEST(b053_failure_after_part_of_the_body) {
     CHECK(d.has_length && d.truncated && d.eof);
     CHECK_STR(d.body, "part");
     CL(e); /* to HTTP/1.0 the end is the close, so it must be a reset or it would look whole */
-    CHECK_EQ(cl_ask(&e, "GET /?how=wf HTTP/1.0\r\n\r\n"), 200);
-    CHECK(e.truncated);
+    if (HTTP1) {
+        CHECK_EQ(cl_ask(&e, "GET /?how=wf HTTP/1.0\r\n\r\n"), 200);
+        CHECK(e.truncated);
+    }
     cl_close(&c), cl_close(&d), cl_close(&e);
     CHECK_EQ(e2e_stop(), 0);
 }
@@ -1554,7 +1570,7 @@ TEST(b057_204_and_1xx_have_no_framing) {
     CHECK_STR(c.body, "final");
     CHECK_EQ(cl_fields(&c, "link"), 0);
     CL(d); /* HTTP/1.0 knows no 1xx */
-    CHECK_EQ(cl_ask(&d, "GET /?how=i HTTP/1.0\r\n\r\n"), 200);
+    if (HTTP1) CHECK_EQ(cl_ask(&d, "GET /?how=i HTTP/1.0\r\n\r\n"), 200);
     CHECK_EQ(e2e_stop(), 0);
 }
 
@@ -1594,8 +1610,8 @@ TEST(b058_an_overridden_field_appears_once) {
     CHECK_STR(cl_field(&c, "server"), "default");
     CHECK_EQ(cl_fields(&c, "date"), 1);
     CHECK_EQ(cl_get(&c, "/close"), 200);
-    CHECK_EQ(cl_fields(&c, "connection"), 1);
-    CHECK(cl_closed(&c, E2E_MS));
+    CHECK_EQ(cl_fields(&c, "connection"), HTTP1);
+    if (HTTP1) CHECK(cl_closed(&c, E2E_MS));
     cl_close(&c);
     CHECK_EQ(e2e_stop(), 0);
 }
@@ -1660,7 +1676,7 @@ TEST(b062_body_limit) {
 /* ---- chunk sizes ---- */
 #define CHUNKED(path) "POST " path " HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
 
-TEST(b043_chunk_size_spellings) {
+HTTP1_TEST(b043_chunk_size_spellings) {
     static const char *const sizes[] = {"1a", "1A", "001a", "01A",
                                         "0000000000000000000000000000000000000001a"};
     static const char data[] = "abcdefghijklmnopqrstuvwxyz";
@@ -1716,7 +1732,7 @@ static void routes_sizes(vt_server *s) {
     routes_plain(s);
     vt_route_max_body(vt_server_post(s, "/any", h_body), VT_NONE);
 }
-TEST(b043_chunk_sizes_at_every_width) {
+HTTP1_TEST(b043_chunk_sizes_at_every_width) {
     char digits[40];
     forget();
     REQUIRE(e2e_start(NULL, routes_sizes) == 0);
@@ -1741,7 +1757,7 @@ TEST(b043_chunk_sizes_at_every_width) {
 }
 
 /* Whatever the size says, the limit holds for what comes: not a byte is kept over it. */
-TEST(b043_huge_chunks_against_the_body_limit) {
+HTTP1_TEST(b043_huge_chunks_against_the_body_limit) {
     static const char *const sizes[] = {"65", "3e8", "80000003", "100000003", "7ffffffffffffffe"};
     vt_server_cfg cfg = {.max_body = 100};
     static char data[1000];
@@ -1767,7 +1783,7 @@ TEST(b043_huge_chunks_against_the_body_limit) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
-TEST(b043_chunk_line_limit_to_the_byte) {
+HTTP1_TEST(b043_chunk_line_limit_to_the_byte) {
     REQUIRE(start_plain());
     CHECK_EQ(ask_chunk_line(256), 200); /* the default */
     CHECK_EQ(ask_chunk_line(257), 400);
@@ -1807,7 +1823,7 @@ static void fill_chunk_data(void) { /* CR, LF and digits among it */
     uint64_t rng = test_seed();
     for (size_t i = 0; i < sizeof chunk_data; i++) chunk_data[i] = "\r\n0a;\0Z9"[test_rand(&rng) % 8];
 }
-TEST(b043_client_chunks_of_every_size) {
+HTTP1_TEST(b043_client_chunks_of_every_size) {
     static const size_t sizes[] = {1,     2,     3,     7,     15,    16,     17,    255,  256,
                                    1023,  1024,  4094,  4095,  4096,  4097,   8191,  8192, 16383,
                                    16384, 16385, 65535, 65536, 65537, 199999, 200000};
@@ -1826,7 +1842,7 @@ TEST(b043_client_chunks_of_every_size) {
     CHECK_EQ(noted(0), VT__COUNT(sizes)); /* nothing of the data was taken for a request */
     CHECK_EQ(e2e_stop(), 0);
 }
-TEST(b043_client_chunks_cut_anywhere) {
+HTTP1_TEST(b043_client_chunks_cut_anywhere) {
     fill_chunk_data();
     REQUIRE(start_plain());
     CL(c);
@@ -1968,7 +1984,7 @@ TEST(b065_unread_bodies_are_drained) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
-/* What is unread of a chunked body is dropped up to max_drain; behind that the connection ends. */
+/* What is unread of a chunked body is dropped up to max_drain; behind that the connection, or the stream, ends. */
 TEST(b065_unread_chunked_body_over_the_cap) {
     vt_server_cfg cfg = {.max_drain = 5000};
     REQUIRE(e2e_start(&cfg, routes_plain) == 0);
@@ -1982,10 +1998,10 @@ TEST(b065_unread_chunked_body_over_the_cap) {
         cl_puts(&c, "0\r\n\r\nGET / HTTP/1.1\r\n" HOST "\r\n");
         CHECK_EQ(cl_response(&c), 200);
         CHECK_STR(c.body, "-1");
-        CHECK_EQ(cl_response(&c), over ? 0 : 200);
+        CHECK_EQ(cl_response(&c), HTTP1 && over ? 0 : 200);
         CHECK(!c.reset);
         hellos = noted(0);
-        CHECK_EQ(hellos, over ? 1 : 2);
+        CHECK_EQ(hellos, HTTP1 && over ? 1 : 2);
     }
     CHECK_EQ(e2e_stop(), 0);
 }
@@ -2015,7 +2031,8 @@ TEST(trailers_both_ways) {
         CHECK_EQ(cl_response(&c), 200);
         CHECK(c.chunked && !c.truncated);
         CHECK_STR(c.body, "abc");
-        CHECK_STR(c.trailers, i ? "X-Seen: 1001\r\nX-Other: 1\r\n" : "X-Seen: 1000\r\nX-Other: 1\r\n");
+        CHECK(strcasecmp(c.trailers,
+                         i ? "X-Seen: 1001\r\nX-Other: 1\r\n" : "X-Seen: 1000\r\nX-Other: 1\r\n") == 0);
         CHECK_EQ(cl_fields(&c, "x-seen"), 0);
     }
     CHECK_EQ(e2e_stop(), 0);
@@ -2181,8 +2198,8 @@ TEST(b069_expect_100_continue) {
                     "POST /refuse HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 4\r\n\r\n"),
              403);
     const char *conn = cl_field(&refused_c, "connection");
-    CHECK(conn && strcasecmp(conn, "close") == 0);
-    CHECK(cl_closed(&refused_c, E2E_MS));
+    CHECK(!HTTP1 || (conn && strcasecmp(conn, "close") == 0));
+    CHECK(!HTTP1 || cl_closed(&refused_c, E2E_MS));
     static const char *const no_100[] = {
         "POST /small HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 4\r\n\r\n",
         "POST /none HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 4\r\n\r\n",
@@ -2195,8 +2212,9 @@ TEST(b069_expect_100_continue) {
     static const int want[] = {413, 404, 405, 417, 417, 200, 200, 200};
     for (size_t i = 0; i < VT__COUNT(want); i++) {
         CL(d);
+        if (!HTTP1 && strstr(no_100[i], "HTTP/1.0")) continue;
         CHECK_EQ(cl_ask(&d, no_100[i]), want[i]);
-        if (i >= 5) continue;
+        if (i >= 5 || !HTTP1) continue;
         conn = cl_field(&d, "connection");
         CHECK(conn && strcasecmp(conn, "close") == 0);
         CHECK(cl_closed(&d, E2E_MS));

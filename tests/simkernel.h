@@ -1270,6 +1270,17 @@ static int sim_do_futex(uint32_t *word, int op, uint32_t value, const long ts[2]
     SIM_DO(futex, -1);
     SIM_RET(futex, -1, -ENOSYS);
 }
+/* There are no datagrams. */
+static int sim_do_recvmmsg(int fd, struct vt__plat_mmsg *v, unsigned n, int fl) {
+    (void)v, (void)n, (void)fl;
+    SIM_DO(recvmmsg, fd);
+    SIM_RET(recvmmsg, fd, -ENOSYS);
+}
+static int sim_do_sendmmsg(int fd, struct vt__plat_mmsg *v, unsigned n, int fl) {
+    (void)v, (void)n, (void)fl;
+    SIM_DO(sendmmsg, fd);
+    SIM_RET(sendmmsg, fd, -ENOSYS);
+}
 static int64_t sim_do_cputime(int tid) {
     (void)tid;
     return sim.now;

@@ -1,0 +1,7 @@
+/* The same behaviours over HTTP/2 and TLS (137): same handlers, same results. */
+/* variants: default asan tsan */
+#define VTHTTP_TLS 1
+#define E2E_TLS 1
+#define VTHTTP_H2 1
+#define E2E_H2 1
+#include "e2e_http.c"
