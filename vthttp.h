@@ -1161,7 +1161,7 @@ VT_API vt_call *vt_client_post(vt_client *c, const char *url, const char *type, 
  * with HTTP/2 VT_ERESET the server gave this call up, VT_EREFUSED it did not begin with it.
  * A request that fails on a connection from the pool before a byte of the response came is sent again, once and on a new
  * one, if the method is idempotent or nothing was sent, and if its body can be had again; so is one that is answered by 421,
- * whatever the method; what was refused (VT_EREFUSED) up to three times. */
+ * whatever the method; what was refused (VT_EREFUSED) up to three times, with up to 220 ms between. */
 VT_API vt_call *vt_call_new(vt_client *c, const char *method, const char *url);
 /* Ends it at any point. What is unread of the response closes the connection, unless it is here already (with HTTP/2 it ends
  * the call alone). NULL is ignored. */
@@ -25427,7 +25427,7 @@ static bool vt__ch2_offers(const vt_client *client, bool tls, bool proxy) {
 #if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @cli     calling other services: calls, redirects, WebSockets
- * uses:   @plat @mem @str @log @uri @h1 @url @ws @sched @io @req @res @conn @tls @wsc @cpool @ccall @ch2
+ * uses:   @plat @mem @str @log @uri @h1 @url @ws @sched @self @io @req @res @conn @tls @wsc @cpool @ccall @ch2
  * test:   tests/test_cli.c tests/e2e_cli.c tests/e2e_cli_srv.c tests/e2e_cli_tls.c tests/fault_cli.c
  *
  * What calls do, whatever is spoken: setters, where to connect and how, sending, redirects, the response.
@@ -25708,6 +25708,11 @@ static int vt__cli_settle(vt_call *call, int r) {
     int waited = call->wire->wait(call, refused);
     return waited >= 0 ? 0 : refused ? r : waited;
 }
+/* Whom a server has refused twice, it is given time: a stream that was cancelled may count there until its handler has ended. */
+static int vt__cli_pause(const vt_call *call, int tries) {
+    int64_t end = vt__plat_now() + (tries == 2 ? 20 : 200) * VT_MS, due = vt__cli_due(call, 0);
+    return vt_sleep_until(due && due < end ? due : end);
+}
 /* One exchange; once more, where a connection that was kept was no good, or not meant for this origin (421, RFC 9110 15.5.20),
  * or where the peer did not begin with it. */
 static int vt__cli_exchange(vt_call *call) {
@@ -25720,6 +25725,7 @@ static int vt__cli_exchange(vt_call *call) {
         if (!call->pulled && call->on_wire) again = r < 0 ? call->wire->again(call, r) : VT__CLI_FRESH;
         if (!again || tries == VT__CLI_TRIES) return r;
         vt__cli_close(call, VT__CLI_DRAIN);
+        if (again == VT__CLI_ANY && tries > 1 && (r = vt__cli_pause(call, tries)) < 0) return r;
         fresh = again == VT__CLI_FRESH;
     }
 }
