@@ -951,6 +951,20 @@ CLI_TEST(an_answer_and_a_reset, 1) {
     CHECK_EQ(script.conns, 1);
     end();
 }
+/* One that is being made holds up others, until it is known that it is for one call at a time; then none does. */
+CLI_TEST(who_waits_for_what_is_being_made, 1) {
+    vt__cpool_conn *k[4];
+    client = client_of(NULL);
+    CHECK_EQ(vt__cpool_take(client, "key", VT__CPOOL_MUX, false, 0, &k[0]), 0);
+    CHECK_EQ(vt__cpool_take(client, "key", VT__CPOOL_MUX, false, vt_now() + VT_MS, &k[1]), -ETIMEDOUT);
+    CHECK_EQ(vt__cpool_take(client, "other", VT__CPOOL_MUX, false, vt_now() + VT_MS, &k[1]), 0);
+    vt__cpool_single(client, k[0]);
+    for (int i = 2; i < 4; i++)
+        CHECK_EQ(vt__cpool_take(client, "key", VT__CPOOL_MUX, false, vt_now() + VT_MS, &k[i]), 0);
+    for (int i = 0; i < 4; i++) vt__cpool_give(client, k[i], false);
+    CHECK_EQ(client->conns, 0);
+    vt_client_free(client);
+}
 /* All begin while the first connection is being made: they wait for it. */
 static int serve_after_a_while(struct peer *p, vt_sock *s, int nth) {
     (void)nth;
