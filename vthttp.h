@@ -1209,11 +1209,11 @@ VT_API vt_call *vt_client_post(vt_client *c, const char *url, const char *type, 
  * A call keeps its first error, which all later ones return; a failed call's connection is closed. errors of all that
  * parks: VT_EURL, VT_ESCHEME, VT_EPROXY, VT_EEOF the peer closed before the end, VT_EHTTP malformed response (the log's
  * debug level says how), VT_EHEAD its head is over a limit, VT_ECERT the server's certificate is not trusted or another
- * host's, VT_ETLS no TLS, or it failed (a client certificate is wanted), -ETIMEDOUT, -ECANCELED, those of vt_dial, -ECONNRESET, -EPIPE;
- * with HTTP/2 VT_ERESET the server gave this call up, VT_EREFUSED it did not begin with it.
+ * host's, VT_ETLS no TLS, or it failed (a client certificate is wanted), -ETIMEDOUT, -ECANCELED, those of vt_dial,
+ * -ECONNRESET, -EPIPE; with HTTP/2 VT_ERESET the server gave this call up, VT_EREFUSED it did not begin with it.
  * A request that fails on a connection from the pool before a byte of the response came is sent again, once and on a new
  * one, if the method is idempotent or nothing was sent, and if its body can be had again; so is one that is answered by 421,
- * whatever the method; what was refused (VT_EREFUSED) up to three times. */
+ * whatever the method; what was refused (VT_EREFUSED) up to three times, with up to 220 ms between. */
 VT_API vt_call *vt_call_new(vt_client *c, const char *method, const char *url);
 /* Ends it at any point. What is unread of the response closes the connection, unless it is here already (with HTTP/2 it ends
  * the call alone). NULL is ignored. */
@@ -24024,7 +24024,8 @@ static VT__UNUSED void vt__tls_trust_free(vt__tls_trust *x) {
 }
 /* Speaks TLS on a connected socket from here on, as a client that means `host`; parks until the handshake is over. x: made
  * by vt__ossl_ctx_client, one for many connections; the caller keeps its reference. port: as vt__ossl_expect. h2: offers
- * HTTP/2 as well. On an error the connection is still to be closed. errors: VT_ECERT, VT_ETLS, VT_EEOF, those of the socket, -ETIMEDOUT, -ECANCELED. */
+ * HTTP/2 as well. On an error the connection is still to be closed. errors: VT_ECERT, VT_ETLS, VT_EEOF, those of the socket,
+ * -ETIMEDOUT, -ECANCELED. */
 static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char *host, int port, bool h2,
                                       int64_t until) {
     int64_t due;
@@ -34043,7 +34044,7 @@ static bool vt__ch2_offers(const vt_client *client, bool tls, bool proxy) {
 #if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @cli     calling other services: calls, redirects, WebSockets
- * uses:   @plat @mem @str @log @uri @h1 @url @ws @sched @io @req @res @conn @tls @wsc @cpool @ccall @ch2
+ * uses:   @plat @mem @str @log @uri @h1 @url @ws @sched @self @io @req @res @conn @tls @wsc @cpool @ccall @ch2
  * test:   tests/test_cli.c tests/e2e_cli.c tests/e2e_cli_srv.c tests/e2e_cli_tls.c tests/fault_cli.c
  *
  * What calls do, whatever is spoken: setters, where to connect and how, sending, redirects, the response.
@@ -34324,6 +34325,11 @@ static int vt__cli_settle(vt_call *call, int r) {
     int waited = call->wire->wait(call, refused);
     return waited >= 0 ? 0 : refused ? r : waited;
 }
+/* Behind the second refusal: a stream that was cancelled may count at the server until its handler has ended. */
+static int vt__cli_pause(const vt_call *call, int tries) {
+    int64_t end = vt__plat_now() + (tries == 2 ? 20 : 200) * VT_MS, due = vt__cli_due(call, 0);
+    return vt_sleep_until(due && due < end ? due : end);
+}
 /* One exchange; once more, where a connection that was kept was no good, or not meant for this origin (421, RFC 9110 15.5.20),
  * or where the peer did not begin with it. */
 static int vt__cli_exchange(vt_call *call) {
@@ -34336,6 +34342,7 @@ static int vt__cli_exchange(vt_call *call) {
         if (!call->pulled && call->on_wire) again = r < 0 ? call->wire->again(call, r) : VT__CLI_FRESH;
         if (!again || tries == VT__CLI_TRIES) return r;
         vt__cli_close(call, VT__CLI_DRAIN);
+        if (again == VT__CLI_ANY && tries > 1 && (r = vt__cli_pause(call, tries)) < 0) return r;
         fresh = again == VT__CLI_FRESH;
     }
 }

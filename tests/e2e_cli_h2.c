@@ -64,7 +64,8 @@ static int h_moved(vt_req *req, vt_res *res) {
     return vt_res_redirect(res, 303, "/who");
 }
 static int h_crowd(vt_req *req, vt_res *res) {
-    int now = __atomic_add_fetch(&in_handler, 1, __ATOMIC_SEQ_CST), was = peak_in_handler;
+    int now = __atomic_add_fetch(&in_handler, 1, __ATOMIC_SEQ_CST),
+        was = __atomic_load_n(&peak_in_handler, __ATOMIC_SEQ_CST);
     while (now > was && !__atomic_compare_exchange_n(&peak_in_handler, &was, now, false, __ATOMIC_SEQ_CST,
                                                      __ATOMIC_SEQ_CST))
         continue;
@@ -314,7 +315,9 @@ CLI_TEST(the_peers_limit, 2) {
     CHECK_EQ(vt_call_send(call), -ETIMEDOUT);
     vt_call_free(call);
     for (int i = 0; i < 6; i++) vt_call_free(held[i]);
-    CHECK_EQ(get("/hints", "after"), 200);
+    int r;
+    while ((r = get("/hints", "after")) == VT_EREFUSED) vt_sleep_ms(10); /* until their handlers have ended */
+    CHECK_EQ(r, 200);
     down();
 }
 static int wait_caller(void *arg) {
@@ -592,6 +595,29 @@ CLI_TEST(refusals_and_resets, 1) {
         CHECK_EQ(get_by(client, script.url, "taken"), 200); /* the connection is as good as before */
         end();
     }
+}
+/* One that is busy for a moment is asked again after one. */
+static int64_t busy_until;
+static int serve_busy(struct peer *p, vt_sock *s, int nth) {
+    (void)nth;
+    if (!hello(s, 0, 0)) return 0;
+    for (uint32_t id; (id = request(p, s)) != 0;) {
+        if (!busy_until) busy_until = vt_now() + 10 * VT_MS;
+        if (vt_now() < busy_until) put_word(s, VT__H2_T_RST_STREAM, id, VT__H2_REFUSED_STREAM);
+        else put_answer(s, id, "taken");
+    }
+    return 0;
+}
+CLI_TEST(refused_for_a_moment, 1) {
+    busy_until = 0;
+    begin(serve_busy, NULL);
+    CHECK_EQ(get_by(client, script.url, "taken"), 200);
+    busy_until = INT64_MAX; /* for ever: its deadline ends that */
+    vt_call *call = vt_call_new(client, "GET", script.url);
+    vt_call_until(call, vt_now() + 5 * VT_MS);
+    CHECK_EQ(vt_call_send(call), -ETIMEDOUT);
+    vt_call_free(call);
+    end();
 }
 /* A body that was read from its source cannot be had again. */
 CLI_TEST(a_refused_body_that_is_gone, 1) {
@@ -924,6 +950,20 @@ CLI_TEST(an_answer_and_a_reset, 1) {
     }
     CHECK_EQ(script.conns, 1);
     end();
+}
+/* One that is being made holds up others, until it is known that it is for one call at a time; then none does. */
+CLI_TEST(who_waits_for_what_is_being_made, 1) {
+    vt__cpool_conn *k[4];
+    client = client_of(NULL);
+    CHECK_EQ(vt__cpool_take(client, "key", VT__CPOOL_MUX, false, 0, &k[0]), 0);
+    CHECK_EQ(vt__cpool_take(client, "key", VT__CPOOL_MUX, false, vt_now() + VT_MS, &k[1]), -ETIMEDOUT);
+    CHECK_EQ(vt__cpool_take(client, "other", VT__CPOOL_MUX, false, vt_now() + VT_MS, &k[1]), 0);
+    vt__cpool_single(client, k[0]);
+    for (int i = 2; i < 4; i++)
+        CHECK_EQ(vt__cpool_take(client, "key", VT__CPOOL_MUX, false, vt_now() + VT_MS, &k[i]), 0);
+    for (int i = 0; i < 4; i++) vt__cpool_give(client, k[i], false);
+    CHECK_EQ(client->conns, 0);
+    vt_client_free(client);
 }
 /* All begin while the first connection is being made: they wait for it. */
 static int serve_after_a_while(struct peer *p, vt_sock *s, int nth) {
