@@ -15593,8 +15593,11 @@ typedef struct vt__http_wire {
     /* Ends the body, with res->trailers when chunked and not res->no_body; after upgrade: ends the stream. */
     int (*end)(vt_res *res);
     void (*abort)(vt_res *res); /* what was sent is seen to be cut off */
-    /* Sends 101 and hands the bytes out. VT_ESTATE: nothing was sent. May be NULL. */
+    /* Sends 101, or what says as much, and hands the bytes out. VT_ESTATE: nothing was sent. May be NULL. */
     int (*upgrade)(vt_res *res, const char *protocol, vt_stream **out);
+    /* Before it, and before a string of the request is handed out, when that is to be for long: its head leaves what is read
+     * into. *st is what upgrade will give. n bytes that last as long as the request, or NULL. */
+    void *(*settle)(vt_req *req, size_t n, vt_stream **st);
     /* "192.0.2.7:40312"; returns the length. */
     int (*address)(vt_req *req, bool local, char *buf, size_t cap);
     int (*tls)(vt_req *req, vt_tls_info *out); /* NULL: the connection is plain */
@@ -17047,7 +17050,8 @@ static VT__UNUSED int vt__http_refuse(vt_req *req, vt_res *res, int status) {
 /*==============================================================================
  * MARK: - @conn    one transport under every protocol: a byte stream that parks, with buffers
  * uses:   @plat @mem @poll @sched @io
- * raises: vt__conn_ops (a transport other than the plain socket)
+ * raises: vt__conn_ops (a transport other than the plain socket), vt__conn_wire (that of an upgraded connection),
+ *         vt__conn_up (a protocol that has taken one over)
  * test:   tests/test_conn.c tests/e2e_life.c
  *
  * vt__conn lives as long as the connection and holds no memory of its own. vt__conn_io stands on the stack of the
@@ -17283,11 +17287,42 @@ static int vt__conn_send_behind(vt__conn_io *io, struct iovec *v, int n) {
     return r;
 }
 
-/*--- upgraded connections: one vthread may read while another writes ---*/
+/*--- upgraded connections, or streams of one: one vthread may read while another writes ---*/
+/* What the protocol is told that has taken one over. */
+typedef struct vt__conn_up {
+    void (*room)(void *arg); /* for the output that it waits with (VT__PD_FLUSH); scheduler context */
+    void (*stop)(void *arg); /* the server stops; the same, on the handler's thread */
+    int (*end)(void *arg, bool failed); /* the handler has returned; the first error of its output */
+} vt__conn_up;
+/* What it may ask of the wire, by the handler's vthread. */
+typedef struct vt__conn_wire {
+    bool (*stopping)(const vt_stream *st); /* the server is */
+    /* It takes over, and *in gets the block with what came behind the request; false: no memory for that. */
+    bool (*take)(vt_stream *st, const vt__conn_up *up, void *arg, vt__conn_buf *in);
+    void (*leave)(vt_stream *st); /* it is told nothing any more */
+} vt__conn_wire;
 struct vt_stream {
-    vt__conn_io *io; /* NULL: not upgraded yet */
+    vt__conn_io *io;       /* NULL: not upgraded yet */
+    const vt__conn_up *up; /* NULL: the handler reads and writes bytes */
+    void *up_arg;
+    const vt__conn_wire *wire; /* set by settle, as what follows */
+    vt_task *task;             /* the handler's */
+    bool deaf;                 /* ... which is not cancelled for a peer that is gone */
     bool shut;
+    bool watched, gone; /* the reactor tells of a reset; it did */
+    bool flushing;      /* ... or of room for the output that is left */
+    bool parted;        /* both sides have said that they are done: nothing more comes */
 };
+/* Nothing before the reactor can know that the peer is gone: it is added, and watched, when a handler first waits. With `fin`
+ * the end of what it sends counts as well. */
+static void vt__conn_watch(vt_stream *st, const vt__conn_io *io, vt_task *task, bool fin) {
+    vt__pd *pd = &io->c->pd;
+    if (io->err == 0 && vt__poll_add(io->thr->dom, pd) < 0) return;
+    st->watched = true;
+    if (io->err == 0 && vt__poll_watch(pd, fin)) return;
+    st->gone = true;
+    vt__sched_cancel(task);
+}
 VT_API int64_t vt_stream_read(vt_stream *st, void *buf, size_t n) {
     vt__conn_buf *b = &st->io->in;
     if (n == 0) return 0;
@@ -19765,7 +19800,7 @@ static int vt__h2c_tls(vt_req *req, vt_tls_info *out) {
 #define VT__H2C_WIRE(tls, scheme)                                                                            \
     {                                                                                                        \
         vt__h2c_read_body, vt__h2c_inform, vt__h2c_head, vt__h2c_write, vt__h2c_wire_flush, vt__h2c_end,     \
-            vt__h2c_abort, NULL, vt__h2c_address, tls, scheme                                                \
+            vt__h2c_abort, NULL, NULL, vt__h2c_address, tls, scheme                                          \
     }
 static const vt__http_wire vt__h2c_wire = VT__H2C_WIRE(NULL, "http");
 static const vt__http_wire vt__h2c_wire_tls = VT__H2C_WIRE(vt__h2c_tls, "https");
@@ -20276,13 +20311,6 @@ enum {
     VT__H1C_CHUNK_ROOM = 6,  /* "3fff" CRLF: a chunk that is being gathered fits in a block */
 };
 
-/* What the protocol of an upgraded connection is told, on its thread; the first two in scheduler context. */
-typedef struct vt__h1c_up {
-    void (*room)(void *arg);            /* for the output that it waits with (vt__poll_want_room) */
-    void (*stop)(void *arg);            /* the server stops */
-    int (*end)(void *arg, bool failed); /* the handler has returned; the first error of its output */
-} vt__h1c_up;
-
 enum vt__h1c_body { VT__H1C_BODY_END, VT__H1C_BODY_LENGTH, VT__H1C_BODY_CHUNKED, VT__H1C_BODY_BROKEN };
 
 /* A connection with a vthread: on its stack. */
@@ -20305,16 +20333,11 @@ typedef struct vt__h1c_run {
     uint8_t body;
     bool expect;             /* 100 (Continue) is owed */
     bool handling;           /* from the head's end to the response's */
-    bool watched, gone;      /* the reactor tells of a reset; it did */
-    bool flushing;           /* ... or of room for the output that is left */
     bool head_sent, closing; /* Connection: close was sent or is meant */
     bool cut;                /* by close is how the peer sees that the response is short */
     bool linger;
-    bool mute;   /* no memory for an answer's first bytes */
-    bool parted; /* both sides have said that they are done: nothing more comes */
+    bool mute; /* no memory for an answer's first bytes */
     vt_stream stream;
-    const vt__h1c_up *up; /* NULL: the connection is not upgraded, or the handler reads and writes bytes */
-    void *up_arg;
     char *spare;     /* see vt__h1c_room */
     vt__h1_req head; /* from here on each is prepared before its use */
     vt__h1_chunk chunk;
@@ -20362,23 +20385,18 @@ static int vt__h1c_flush(vt__h1c_run *run) {
     return vt__conn_flush(&run->io);
 }
 
-/* Nothing before the reactor can know that the peer is gone: it is added, and watched, when a handler first waits. */
 static void vt__h1c_watch(vt__h1c_run *run, bool fin) {
-    vt__pd *pd = &run->c->conn.pd;
-    if (run->watched || run->conf->cancel_on == VT_CANCEL_NEVER || !run->handling || run->stream.shut) return;
-    if (run->io.err == 0 && vt__poll_add(run->io.thr->dom, pd) < 0) return;
-    run->watched = true;
-    if (run->io.err == 0 && vt__poll_watch(pd, fin)) return;
-    run->gone = true;
-    vt__sched_cancel(&run->c->start.task);
+    vt_stream *st = &run->stream;
+    if (st->watched || run->conf->cancel_on == VT_CANCEL_NEVER || !run->handling || st->shut) return;
+    vt__conn_watch(st, &run->io, &run->c->start.task, fin);
 }
 /* What the socket takes at once goes out, and the rest as it takes more, while the vthread waits for something else. */
 static void vt__h1c_flush_parked(vt__h1c_run *run) {
     vt__pd *pd = &run->c->conn.pd;
     int r = vt__conn_flush_try(&run->io);
     while (r == -EAGAIN) {
-        run->flushing = vt__poll_add(run->io.thr->dom, pd) == 0;
-        if (!run->flushing || vt__poll_want_room(pd))
+        run->stream.flushing = vt__poll_add(run->io.thr->dom, pd) == 0;
+        if (!run->stream.flushing || vt__poll_want_room(pd))
             return; /* else the next wait, or the end, tries again */
         r = vt__conn_flush_try(&run->io);
     }
@@ -20388,16 +20406,17 @@ static void vt__h1c_flush_parked(vt__h1c_run *run) {
 static void vt__h1c_heed(vt__link_notes *to, unsigned bits) {
     vt__link *c = VT__CONTAINER(to, vt__link, notes);
     vt__h1c_run *run = c->run;
+    const vt_stream *st = &run->stream;
     bool idle = !run->io.sending && run->chunk_at == SIZE_MAX;
     if (bits & VT__PD_FLUSH && run->io.out.p && idle) vt__h1c_flush_parked(run);
-    if (run->up && bits & VT__PD_FLUSH) run->up->room(run->up_arg);
-    if (run->up && bits & VT__LINK_STOP) run->up->stop(run->up_arg);
+    if (st->up && bits & VT__PD_FLUSH) st->up->room(st->up_arg);
+    if (st->up && bits & VT__LINK_STOP) st->up->stop(st->up_arg);
     if (bits & VT__LINK_KILL && run->handling) {
         vt_str m = run->req.method, t = run->req.target;
         vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
                (int)VT__MIN(t.len, (size_t)500), t.ptr);
     }
-    if (bits & VT__PD_WATCH) run->gone = true;
+    if (bits & VT__PD_WATCH) run->stream.gone = true;
     if (bits & (VT__PD_WATCH | VT__LINK_KILL)) vt__sched_cancel(&c->start.task);
 }
 /* The vthread is about to park, wherever in the handler that is: the peer gets what there is. */
@@ -20670,7 +20689,7 @@ static int vt__h1c_wire_flush(vt_res *res) { return vt__h1c_flush(res->req->conn
 static int vt__h1c_end(vt_res *res) {
     vt__h1c_run *run = res->req->conn;
     if (VT__LIKELY(res->framing == VT__HTTP_LENGTH)) return run->io.err;
-    if (run->up) return run->up->end(run->up_arg, run->cut);
+    if (run->stream.up) return run->stream.up->end(run->stream.up_arg, run->cut);
     if (res->framing != VT__HTTP_CHUNKED || res->no_body || run->stream.io) return run->io.err;
     vt__h1c_seal(run);
     if (vt__conn_put(&run->io, "0\r\n", 3) < 0 ||
@@ -20699,6 +20718,59 @@ static int vt__h1c_upgrade(vt_res *res, const char *protocol, vt_stream **out) {
     *out = &run->stream;
     return 0;
 }
+/* n bytes of the room for fields that this request left; they last as long as it does. NULL: there are not as many. */
+static void *vt__h1c_room(vt__h1c_run *run, size_t n) {
+    char *p = run->spare;
+    n = (n + 15) & ~(size_t)15;
+    if ((size_t)((char *)(run->few + VT__H1C_FIELDS) - p) < n) return NULL;
+    run->spare += n;
+    return p;
+}
+/* What came behind the request, block and all, unless its head is still there; false: no memory. */
+static bool vt__h1c_take_input(vt__h1c_run *run, vt__conn_buf *to) {
+    vt__conn_buf *b = &run->io.in;
+    size_t rest = b->len - b->pos;
+    if (run->req.head < b->p || run->req.head >= b->p + b->cap) {
+        *to = *b;
+    } else {
+        run->held = *b;
+        if (rest && !vt__conn_buf_get_for(run->io.thr, to, rest + 1)) rest = SIZE_MAX;
+        else if (rest) memcpy(to->p, b->p + b->pos, to->len = rest);
+    }
+    memset(b, 0, sizeof *b);
+    run->base = 0;
+    vt__conn_buf_put(run->io.thr, &run->io.out); /* it is flushed */
+    return rest != SIZE_MAX;
+}
+static bool vt__h1c_take(vt_stream *st, const vt__conn_up *up, void *arg, vt__conn_buf *in) {
+    st->up = up;
+    st->up_arg = arg;
+    return vt__h1c_take_input(VT__CONTAINER(st, vt__h1c_run, stream), in);
+}
+static bool vt__h1c_stopping(const vt_stream *st) {
+    return vt__link_stopping(VT__CONTAINER(st, const vt__h1c_run, stream)->c);
+}
+static void vt__h1c_up_leave(vt_stream *st) { st->up = NULL; }
+static const vt__conn_wire vt__h1c_down = {vt__h1c_stopping, vt__h1c_take, vt__h1c_up_leave};
+static void *vt__h1c_settle(vt_req *req, size_t n, vt_stream **st) {
+    vt__h1c_run *run = req->conn;
+    vt__conn_buf *b = &run->io.in;
+    *st = &run->stream;
+    run->stream.wire = &vt__h1c_down;
+    run->stream.task = &run->c->start.task;
+    run->stream.deaf = run->conf->cancel_on == VT_CANCEL_NEVER;
+    run->spare = (char *)(run->few + (run->fields == run->few ? req->nfields : 0));
+    if (req->head < b->p || req->head >= b->p + run->base) return NULL; /* it has left */
+    size_t len = (size_t)(b->p + run->base - req->head);
+    void *room = vt__h1c_room(run, n);
+    char *to = vt__h1c_room(run, len);
+    if (to || memchr(req->head, 0, len)) {
+        (void)(to && vt__req_move(req, to, len));
+    } else if (vt__conn_buf_get_for(run->io.thr, &run->held, len)) {
+        (void)vt__req_move(req, run->held.p, len);
+    }
+    return room;
+}
 static int vt__h1c_address(vt_req *req, bool local, char *buf, size_t cap) {
     return vt__link_address(((vt__h1c_run *)req->conn)->c, local, buf, cap);
 }
@@ -20718,58 +20790,10 @@ static int vt__h1c_head_tls(vt_res *res, bool end_now) {
 #define VT__H1C_WIRE(head, tls, scheme)                                                                      \
     {                                                                                                        \
         vt__h1c_read, vt__h1c_inform, head, vt__h1c_write, vt__h1c_wire_flush, vt__h1c_end, vt__h1c_abort,   \
-            vt__h1c_upgrade, vt__h1c_address, tls, scheme                                                    \
+            vt__h1c_upgrade, vt__h1c_settle, vt__h1c_address, tls, scheme                                    \
     }
 static const vt__http_wire vt__h1c_wire = VT__H1C_WIRE(vt__h1c_head, NULL, "http");
 static const vt__http_wire vt__h1c_wire_tls = VT__H1C_WIRE(vt__h1c_head_tls, vt__h1c_tls, "https");
-/* Whether req->conn is a vt__h1c_run. */
-static bool vt__h1c_has(const vt_req *req) {
-    return req->wire == &vt__h1c_wire || req->wire == &vt__h1c_wire_tls;
-}
-
-/*--- upgraded connections whose protocol is another's ---*/
-/* n bytes of the room for fields that this request left; they last as long as it does. NULL: there are not as many. */
-static void *vt__h1c_room(vt__h1c_run *run, size_t n) {
-    char *p = run->spare;
-    n = (n + 15) & ~(size_t)15;
-    if ((size_t)((char *)(run->few + VT__H1C_FIELDS) - p) < n) return NULL;
-    run->spare += n;
-    return p;
-}
-/* Before the first string of the request is handed out, if it is to be for long: its head leaves the input block. Returns room
- * for n bytes, or NULL. */
-static void *vt__h1c_settle(vt__h1c_run *run, size_t n) {
-    vt__conn_buf *b = &run->io.in;
-    vt_req *req = &run->req;
-    run->spare = (char *)(run->few + (run->fields == run->few ? req->nfields : 0));
-    if (req->head < b->p || req->head >= b->p + run->base) return NULL; /* it has left */
-    size_t len = (size_t)(b->p + run->base - req->head);
-    void *room = vt__h1c_room(run, n);
-    char *to = vt__h1c_room(run, len);
-    if (to || memchr(req->head, 0, len)) {
-        (void)(to && vt__req_move(req, to, len));
-    } else if (vt__conn_buf_get_for(run->io.thr, &run->held, len)) {
-        (void)vt__req_move(req, run->held.p, len);
-    }
-    return room;
-}
-/* What came behind the request, block and all, unless its head is still there; false: no memory. */
-static bool vt__h1c_take_input(vt__h1c_run *run, vt__conn_buf *to) {
-    vt__conn_buf *b = &run->io.in;
-    size_t rest = b->len - b->pos;
-    if (run->req.head < b->p || run->req.head >= b->p + b->cap) {
-        *to = *b;
-    } else {
-        run->held = *b;
-        if (rest && !vt__conn_buf_get_for(run->io.thr, to, rest + 1)) rest = SIZE_MAX;
-        else if (rest) memcpy(to->p, b->p + b->pos, to->len = rest);
-    }
-    memset(b, 0, sizeof *b);
-    run->base = 0;
-    vt__conn_buf_put(run->io.thr, &run->io.out); /* it is flushed */
-    return rest != SIZE_MAX;
-}
-
 /*--- conversation ---*/
 /* Answers what has no request to answer to, and means to close. */
 static void vt__h1c_bad(vt__h1c_run *run, int status, const char *why) {
@@ -20923,15 +20947,15 @@ static bool vt__h1c_request(vt__h1c_run *run) {
     run->handling = true;
     int r = run->head.flags & VT__H1_EXPECT_OTHER ? vt__http_refuse(req, &run->res, 417)
                                                   : vt__http_serve(req, &run->res);
-    bool keep = r == 0 && !run->closing && req->keep_alive && run->io.err == 0 && !run->gone;
+    bool keep = r == 0 && !run->closing && req->keep_alive && run->io.err == 0 && !run->stream.gone;
     if (VT__UNLIKELY(r < 0)) run->cut = true;
     if (keep && VT__UNLIKELY(!vt__h1c_body_done(run))) keep = vt__h1c_drain(run);
     if (!keep && (client_stays || !vt__h1c_body_done(run)))
-        run->linger = !run->parted; /* it may be sending */
+        run->linger = !run->stream.parted; /* it may be sending */
     run->handling = false;
-    if (run->watched) {
+    if (run->stream.watched) {
         vt__poll_clear(&c->conn.pd, VT__PD_WATCH | VT__PD_WATCH_FIN);
-        run->watched = false;
+        run->stream.watched = false;
     }
     vt__sched_afresh(run->v);
     vt__h1c_release(run);
@@ -20965,7 +20989,7 @@ static vt__dom *vt__h1c_leave(vt__h1c_run *run) {
     vt__conn_buf_put(run->io.thr, &run->io.in);
     vt__conn_buf_put(run->io.thr, &run->io.out);
     vt__h1c_release(run);
-    if (VT__UNLIKELY(run->flushing)) vt__poll_clear(&run->c->conn.pd, VT__PD_FLUSH);
+    if (VT__UNLIKELY(run->stream.flushing)) vt__poll_clear(&run->c->conn.pd, VT__PD_FLUSH);
     vt__sched_on_park(run->v, NULL, NULL);
     run->v->task = NULL; /* what the vthread still does, it does without the connection */
     vt__link_left(run->c);
@@ -20976,13 +21000,13 @@ static void vt__h1c_finish(vt__h1c_run *run) {
     vt__link *c = run->c;
     bool shown = run->cut && run->head_sent && run->res.framing == VT__HTTP_CLOSE;
     vt_shield(true); /* a cancelled handler's answer is sent all the same */
-    if (!run->gone) (void)vt__h1c_flush(run);
-    if (!run->gone && !shown) vt__conn_end(&run->io);
+    if (!run->stream.gone) (void)vt__h1c_flush(run);
+    if (!run->stream.gone && !shown) vt__conn_end(&run->io);
     vt_shield(false);
     /* input, or much output that is still on its way: what comes late must not take it away */
     bool linger = run->linger || run->io.in.pos < run->io.in.len || vt__poll_bits(&c->conn.pd) & VT__PD_R ||
                   (run->head_sent && run->res.bytes > VT__H1C_LARGE);
-    if (run->io.err < 0 || run->gone || vt__poll_bits(&c->conn.pd) & VT__PD_HUP) linger = false;
+    if (run->io.err < 0 || run->stream.gone || vt__poll_bits(&c->conn.pd) & VT__PD_HUP) linger = false;
     if (shown) {
         struct linger now = {1, 0};
         (void)vt__plat_setsockopt(c->conn.pd.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
@@ -21172,11 +21196,12 @@ static int vt__h1c_accept(vt__link_host *h, int fd, const vt__addr *peer, vt__tl
 
 /*==============================================================================
  * MARK: - @wsc     WebSocket connections
- * uses:   @api_ws @plat @mem @str @log @h1 @ws @poll @sched @self @sync @io @router @req @res @http @conn @link @h1c
+ * uses:   @api_ws @plat @mem @str @log @h1 @ws @poll @sched @self @sync @io @router @req @res @http @conn
  * test:   tests/e2e_ws.c tests/test_wsc.c
  *
  * A vt_ws is a vt__conn, a decoder and two buffers. Both are given back while nothing is in them, so that an idle one costs
- * its vthread's page and no more: the object stands where the handshake's fields left room (vt__h1c_room).
+ * its vthread's page and no more: the object stands where the handshake's fields left room (settle). What a server's stands
+ * on beside the bytes is a vt_stream: a connection of HTTP/1.1, whichever transport that has, or a stream of HTTP/2.
  *
  * Input is one vthread's at a time. Output is whoever's holds `mu`; who cannot wait for it (the reader with a pong) leaves a
  * note, which the holder carries out as it unlocks. Only the handler's vthread, whose parks call vt__wsc_on_park, leaves
@@ -21201,12 +21226,12 @@ struct vt_ws {
     vt__ws_in dec;
     vt__conn_buf msg; /* what is put together, and the program's until it receives again */
     vt_mutex mu;
-    vt_cond turn;     /* a message in fragments has ended */
-    vt__vth *writer;  /* ... whose it is */
-    vt__vth *owner;   /* who runs vt__wsc_on_park; NULL: nobody */
-    vt__thr *home;    /* where it is received */
-    vt__h1c_run *run; /* NULL: a client's */
-    char *end;        /* the byte under the NUL behind the last message, if that stands in io.in */
+    vt_cond turn;    /* a message in fragments has ended */
+    vt__vth *writer; /* ... whose it is */
+    vt__vth *owner;  /* who runs vt__wsc_on_park; NULL: nobody */
+    vt__thr *home;   /* where it is received */
+    vt_stream *st;   /* NULL: a client's */
+    char *end;       /* the byte under the NUL behind the last message, if that stands in io.in */
     int64_t ping_ns, pong_ns, close_ns;
     int64_t heard, asked; /* when something came; when it was pinged since, 0: not */
     int64_t closing;      /* when our close frame was sent, 0: not */
@@ -21366,8 +21391,8 @@ static int vt__wsc_flush_try(vt_ws *ws) {
     ws->io.thr = vt__sched_thr();
     int r = vt__conn_flush_try(&ws->io);
     while (r == -EAGAIN) {
-        ws->run->flushing = vt__poll_add(ws->io.thr->dom, pd) == 0;
-        if (!ws->run->flushing || vt__poll_want_room(pd)) return r;
+        ws->st->flushing = vt__poll_add(ws->io.thr->dom, pd) == 0;
+        if (!ws->st->flushing || vt__poll_want_room(pd)) return r;
         r = vt__conn_flush_try(&ws->io);
     }
     vt__conn_buf_put(ws->io.thr, &ws->io.out);
@@ -21375,9 +21400,9 @@ static int vt__wsc_flush_try(vt_ws *ws) {
 }
 /* Nothing can be sent any more, and no call of the handler's has told it: as if the peer had gone. */
 static void vt__wsc_lost(vt_ws *ws) {
-    if (ws->run->gone || ws->run->conf->cancel_on == VT_CANCEL_NEVER) return;
-    ws->run->gone = true;
-    vt__sched_cancel(&ws->run->c->start.task);
+    if (ws->st->gone || ws->st->deaf) return;
+    ws->st->gone = true;
+    vt__sched_cancel(ws->st->task);
 }
 /* What the socket takes at once goes out, and the rest as it takes more. Notes are heeded with an empty block alone: nothing
  * here may park. */
@@ -21395,14 +21420,14 @@ static void vt__wsc_flush_parked(void *arg) {
 }
 /* Who waits for anything but input hears of the end of it, too: nothing can be said to who ended only one half. */
 static void vt__wsc_watch(vt_ws *ws) {
-    vt__pd *pd = &ws->io.c->pd;
+    vt_stream *st = ws->st;
     bool fin = !ws->reading && !ws->closed;
-    if (ws->fin != fin && ws->run->watched && !ws->run->gone) {
-        ws->run->watched = false;
-        vt__poll_clear(pd, VT__PD_WATCH | VT__PD_WATCH_FIN);
+    if (ws->fin != fin && st->watched && !st->gone) {
+        st->watched = false;
+        vt__poll_clear(&ws->io.c->pd, VT__PD_WATCH | VT__PD_WATCH_FIN);
     }
     ws->fin = fin;
-    if (!ws->run->watched) vt__h1c_watch(ws->run, fin);
+    if (!st->watched && !st->deaf) vt__conn_watch(st, st->io, st->task, fin);
 }
 static void vt__wsc_on_park(void *arg) {
     vt_ws *ws = arg;
@@ -21914,6 +21939,7 @@ static void vt__wsc_leave(vt_ws *ws, int code, bool gone) {
     vt_shield(true);
     if (!gone) vt__wsc_part(ws, code);
     vt_shield(false);
+    if (ws->st) ws->st->wire->leave(ws->st);
     vt__conn_buf_put(thr, &ws->io.in);
     vt__conn_buf_put(thr, &ws->io.out);
     vt__conn_buf_put(thr, &ws->msg);
@@ -21926,20 +21952,19 @@ static void vt__wsc_leave(vt_ws *ws, int code, bool gone) {
 static void vt__wsc_stop(void *arg) {
     vt_ws *ws = arg;
     __atomic_store_n(&ws->stopping, true, __ATOMIC_RELAXED);
-    vt__sched_cancel(&ws->run->c->start.task);
+    vt__sched_cancel(ws->st->task);
 }
 static int vt__wsc_end(void *arg, bool failed) {
     vt_ws *ws = arg;
-    vt__h1c_run *run = ws->run;
-    vt__wsc_leave(ws, ws->stopping ? 1001 : failed ? 1011 : 1000, run->gone);
-    run->io.err = ws->io.err;
-    run->parted = ws->closed;
-    run->up = NULL;
-    vt__sched_on_park(run->v, NULL, NULL);
+    vt_stream *st = ws->st;
+    vt__wsc_leave(ws, ws->stopping ? 1001 : failed ? 1011 : 1000, st->gone);
+    st->io->err = ws->io.err;
+    st->parted = ws->closed;
+    vt__sched_on_park(ws->owner, NULL, NULL);
     if (ws->apart) vt__mem_free(ws);
-    return run->io.err;
+    return st->io->err;
 }
-static const vt__h1c_up vt__wsc_up = {vt__wsc_flush_parked, vt__wsc_stop, vt__wsc_end};
+static const vt__conn_up vt__wsc_up = {vt__wsc_flush_parked, vt__wsc_stop, vt__wsc_end};
 
 static int vt__wsc_refuse(vt_res *res) {
     vt__res_push(res, VT__H1_F_CONNECTION, VT__STR_LIT("Connection"), VT__STR_LIT("Upgrade"));
@@ -21991,10 +22016,10 @@ static int vt__wsc_push_lines(vt_res *res, const char *lines) {
     return r;
 }
 /* Answers 101. */
-static int vt__wsc_switch(vt_res *res, const vt__ws_shake *s, vt_str protocol, const vt_ws_cfg *cfg) {
+static int vt__wsc_switch(vt_res *res, const vt__ws_shake *s, vt_str protocol, const vt_ws_cfg *cfg,
+                          vt_stream **st) {
     char accept[VT__WS_ACCEPT_LEN];
     uint32_t before = res->nfields;
-    vt_stream *st;
     vt__ws_accept(accept, s->key.ptr);
     int r = vt__res_push(res, VT__H1_F_SEC_WEBSOCKET_ACCEPT, VT__STR_LIT("Sec-WebSocket-Accept"),
                          (vt_str){accept, sizeof accept});
@@ -22002,45 +22027,43 @@ static int vt__wsc_switch(vt_res *res, const vt__ws_shake *s, vt_str protocol, c
         r = vt__res_push(res, VT__H1_F_SEC_WEBSOCKET_PROTOCOL, VT__STR_LIT("Sec-WebSocket-Protocol"),
                          protocol);
     if (r == 0) r = vt__wsc_push_lines(res, cfg->fields);
-    if (r == 0) r = vt_res_upgrade(res, "websocket", &st);
+    if (r == 0) r = vt_res_upgrade(res, "websocket", st);
     res->nfields = before; /* they stood on this stack */
     return r;
 }
 /* From here on the connection is the WebSocket's. */
-static void vt__wsc_take_over(vt_ws *ws, vt__h1c_run *run) {
-    ws->run = run;
-    ws->owner = run->v;
-    if (!vt__h1c_take_input(run, &ws->io.in)) (void)vt__wsc_over(ws, -ENOMEM);
-    run->up = &vt__wsc_up;
-    run->up_arg = ws;
-    vt__sched_on_park(run->v, vt__wsc_on_park, ws);
+static void vt__wsc_take_over(vt_ws *ws, vt_stream *st) {
+    ws->st = st;
+    ws->owner = st->task->v;
+    if (!st->wire->take(st, &vt__wsc_up, ws, &ws->io.in)) (void)vt__wsc_over(ws, -ENOMEM);
+    vt__sched_on_park(ws->owner, vt__wsc_on_park, ws);
+    if (st->wire->stopping(st)) vt__wsc_stop(ws); /* too late to be told */
 }
 VT_API int vt_ws_accept(vt_req *req, vt_res *res, const vt_ws_cfg *cfg, vt_ws **out) {
     static const vt_ws_cfg usual;
-    vt__h1c_run *run = req->conn;
     vt__ws_shake s;
+    vt_stream *st;
     int r;
     *out = NULL;
     if (!cfg) cfg = &usual;
-    if (res->state != VT__RES_OPEN || !vt__h1c_has(req)) return VT_ESTATE;
-    vt_ws *ws = vt__h1c_settle(run, sizeof *ws);
+    if (res->state != VT__RES_OPEN || !req->wire->settle) return VT_ESTATE;
+    vt_ws *ws = req->wire->settle(req, sizeof *ws, &st);
     if ((r = vt__wsc_shake(req, res, &s)) < 0 || (r = vt__wsc_origin(req, cfg)) < 0) return r;
-    if (vt__link_stopping(run->c)) return VT_ESTOPPED;
+    if (st->wire->stopping(st)) return VT_ESTOPPED;
     vt_str protocol = vt__ws_protocol_pick(vt__str_of(cfg->protocols ? cfg->protocols : ""), s.protocol);
     bool apart = ws == NULL;
     if (apart && !(ws = vt__mem_alloc(sizeof *ws))) return -ENOMEM;
     if (protocol.len && !(protocol.ptr = vt__mem_arena_str(req->arena, protocol.ptr, protocol.len)))
         r = -ENOMEM;
-    if (r == 0) r = vt__wsc_switch(res, &s, protocol, cfg);
+    if (r == 0) r = vt__wsc_switch(res, &s, protocol, cfg, &st);
     if (r < 0) {
         if (apart) vt__mem_free(ws);
         return r;
     }
-    vt__wsc_init(ws, &run->c->conn, true, cfg, run->conf->write_ns);
+    vt__wsc_init(ws, st->io->c, true, cfg, st->io->write_ns);
     ws->apart = apart;
     if (protocol.len) ws->protocol = protocol;
-    vt__wsc_take_over(ws, run);
-    if (vt__link_stopping(run->c)) vt__wsc_stop(ws); /* too late to be told */
+    vt__wsc_take_over(ws, st);
     *out = ws;
     return 0;
 }
