@@ -4512,10 +4512,14 @@ static bool vt__ws_key_ok(vt_str key) {
     }
     return true;
 }
-/* Whether a request is a handshake (RFC 6455 4.2.1): 0, or the status that refuses it. */
+/* Whether the fields of a CONNECT with :protocol "websocket" make it a handshake (RFC 8441 5): 0, or the status that refuses
+ * it. */
+static VT__UNUSED int vt__ws_shake_connect(const vt__ws_shake *s) {
+    return s->versions == 1 && vt__str_eq(s->version, VT__STR_LIT("13")) ? 0 : 426;
+}
+/* The same of a request of HTTP/1.1 (RFC 6455 4.2.1). */
 static VT__UNUSED int vt__ws_shake_request(const vt__ws_shake *s) {
-    if (!s->upgrade || !s->connection || s->versions != 1) return 426;
-    if (!vt__str_eq(s->version, VT__STR_LIT("13"))) return 426;
+    if (!s->upgrade || !s->connection || vt__ws_shake_connect(s) != 0) return 426;
     return s->keys == 1 && vt__ws_key_ok(s->key) ? 0 : 400;
 }
 /* Sec-WebSocket-Accept for a key. */
@@ -17200,14 +17204,16 @@ static int vt__conn_buf_room(vt__thr *thr, vt__conn_buf *b, size_t max) {
 }
 
 /*--- output ---*/
+#define VT__CONN_OVER 1 /* a time that has passed */
 /* The thread's own clock is as old as its last pass, and a handler may have computed since. */
 VT__INLINE int64_t vt__conn_until(int64_t ns) { return ns ? vt__plat_now() + ns : 0; }
-/* After a stall of ours the timer comes before the event: what room there is was made in time. */
+/* After a stall of ours the timer comes before the event: what room there is was made in time. Else the transport hears once
+ * more that nobody waits. */
 static VT__NOINLINE int64_t vt__conn_send_late(vt__conn_io *io, struct iovec **v, int *n) {
     vt__poll_set(&io->c->pd, VT__PD_W);
     int64_t r = vt__conn_send_try(io->c, *v, *n);
     if (r >= 0) *n = vt__io_advance(v, *n, (size_t)r);
-    return r == -EAGAIN ? -ETIMEDOUT : r;
+    return r == -EAGAIN ? vt__conn_send_wait(io->c, VT__CONN_OVER) : r;
 }
 /* Sends all of the slices; waits while the peer takes none, write_ns at a time. 0 or an error, then and ever after. */
 static int vt__conn_send_all(vt__conn_io *io, struct iovec *v, int n) {
@@ -18849,9 +18855,10 @@ typedef struct vt__link_slab {
 } vt__link_slab;
 
 /* Requests in flight are the last. */
-VT__INLINE bool vt__link_stopping(const vt__link *c) {
-    return __atomic_load_n(&c->host->group->stopping, __ATOMIC_SEQ_CST) != 0;
+VT__INLINE bool vt__link_group_stopping(const vt__link_group *g) {
+    return __atomic_load_n(&g->stopping, __ATOMIC_SEQ_CST) != 0;
 }
+VT__INLINE bool vt__link_stopping(const vt__link *c) { return vt__link_group_stopping(c->host->group); }
 
 /*--- life: closing, lingering, parking; under the lock of the connection's domain ---*/
 /* A connection may end on another worker than the one that took it; its struct goes home all the same, or one worker would
@@ -19296,8 +19303,8 @@ static void vt__link_host_quit(vt__link_host *h) { vt__timer_cancel(&h->dom->whe
 
 /*==============================================================================
  * MARK: - @h2c     HTTP/2 connections
- * uses:   @api_base @plat @mem @str @ds @log @h1 @hpack @h2 @timer @poll @sched @req @res @http @conn @tls @link
- * raises: vt__conn_ops
+ * uses:   @api_base @plat @mem @str @ds @log @h1 @hpack @h2 @timer @poll @sched @self @req @res @http @conn @tls @link
+ * raises: vt__conn_ops, vt__conn_wire
  * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/fault_h2.c tests/interop_h2.sh
  *
  * A connection is a machine (@h2) that the reactor drives, with no vthread of its own. With its streams and its output it
@@ -19311,6 +19318,10 @@ static void vt__link_host_quit(vt__link_host *h) { vt__timer_cancel(&h->dom->whe
  * for its turn, which the machine gives by priority (vt__h2c_grant).
  *
  *     stream:  head comes -> queued for a worker -> a handler runs -> free
+ *
+ * A CONNECT for a WebSocket (RFC 8441) is a GET to routes and handlers, as over HTTP/1.1. Once it is upgraded, its stream's
+ * vt__conn has output, too (vt__h2c_send_try), and is a vt_stream like any other. What a WebSocket leaves while its handler
+ * waits for something else, the driver fetches when it is its turn (VT__PD_FLUSH, vt__h2c_stream_sink).
  *
  * The peer, or the connection's end, may kill a stream at any time (vt__h2c_kill). Its memory, and its place among the
  * streams that count, are its handler's until that returns; and so the connection's object lasts until its last stream's
@@ -19336,6 +19347,9 @@ typedef struct vt__h2c_part { /* of the text */
     uint32_t at, len;
 } vt__h2c_part;
 
+/* What a CONNECT names by :protocol. */
+enum vt__h2c_protocol { VT__H2C_NONE, VT__H2C_WEBSOCKET, VT__H2C_UNKNOWN };
+
 struct vt__h2c;
 typedef struct vt__h2c_stream {
     vt__h2_stream m; /* first */
@@ -19350,6 +19364,7 @@ typedef struct vt__h2c_stream {
     vt__conn_buf body; /* received, and not read */
     int64_t length;    /* of the body; -1: unknown */
     uint16_t refuse;   /* the status that takes the handler's place */
+    uint8_t protocol;  /* enum vt__h2c_protocol */
     bool headed;       /* its head is complete: more fields are trailers */
     bool ended;        /* its body is complete */
     bool expect;       /* 100 (Continue) is owed */
@@ -19387,9 +19402,13 @@ typedef struct vt__h2c_run {
     bool head_due;    /* the response's head is known, and not said yet */
     bool sending;     /* the output is not to be touched */
     bool handling;    /* `handling`: from the head's end to the response's */
+    bool upgraded;    /* its bytes are `stream`'s */
+    bool cut;         /* ... whose handler has failed */
     vt__arena arena;  /* from here on each is prepared before its use */
     vt_req req;
     vt_res res;
+    vt__conn_io io;
+    vt_stream stream;
 } vt__h2c_run;
 
 /*--- field sections ---*/
@@ -19470,6 +19489,9 @@ static void vt__h2c_heed(vt__link_notes *to, unsigned bits) {
         vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
                (int)VT__MIN(t.len, (size_t)500), t.ptr);
     }
+    vt_stream *st = s->run->upgraded ? &s->run->stream : NULL;
+    if (st && bits & VT__PD_WATCH) st->gone = true;
+    if (st && st->up && bits & VT__LINK_STOP) st->up->stop(st->up_arg);
     if (bits & (VT__PD_WATCH | VT__LINK_KILL)) vt__sched_cancel(&s->start.task);
 }
 
@@ -19532,6 +19554,7 @@ static int64_t vt__h2c_recv_try(vt__conn *conn, void *p, size_t n) {
     vt__conn_buf *b = &s->body;
     vt__dom *dom = h->host->dom;
     int64_t r = -EAGAIN;
+    if (!vt__conn_readable(conn)) return r;
     vt__sched_dom_lock(dom);
     size_t have = b->len - b->pos, k = VT__MIN(n, have);
     if (k) {
@@ -19550,8 +19573,16 @@ static int64_t vt__h2c_recv_try(vt__conn *conn, void *p, size_t n) {
     vt__sched_dom_unlock(dom);
     return r;
 }
-/* Copies of n bytes at p what may go out now; with `fin` they are the last. How many; under the lock. */
-static size_t vt__h2c_take(vt__h2c *h, vt__h2c_stream *s, const char *p, size_t n, bool fin) {
+/* n bytes of the slices, from `at` on. */
+static void vt__h2c_gather(uint8_t *to, const struct iovec *v, size_t at, size_t n) {
+    for (; n > 0 && at >= v->iov_len; v++) at -= v->iov_len;
+    for (size_t k; n > 0; v++, at = 0, to += k, n -= k) {
+        k = VT__MIN(n, v->iov_len - at);
+        if (k) memcpy(to, (const char *)v->iov_base + at, k);
+    }
+}
+/* Copies of n bytes in v what may go out now; with `fin` they are the last. How many; under the lock. */
+static size_t vt__h2c_take(vt__h2c *h, vt__h2c_stream *s, const struct iovec *v, size_t n, bool fin) {
     vt__h2_stream *next;
     size_t max, done = 0;
     vt__h2_ready(&h->m, &s->m, n, fin);
@@ -19560,15 +19591,62 @@ static size_t vt__h2c_take(vt__h2c *h, vt__h2c_stream *s, const char *p, size_t 
         uint8_t *to = vt__h2c_room(h, max + VT__H2_FRAME);
         if (!to) break;
         vt__h2_put_data(&h->m, &s->m, max, to);
-        if (max) memcpy(to + VT__H2_FRAME, p + done, max);
+        vt__h2c_gather(to + VT__H2_FRAME, v, done, max);
         h->out.len += max + VT__H2_FRAME;
         done += max;
     }
     return done;
 }
-/* What a handler sends goes by vt__h2c_commit, which waits for its turn by this. */
-static const struct vt__conn_ops vt__h2c_ops = {
-    .recv = vt__conn_recv_over, .recv_try = vt__h2c_recv_try, .send_wait = vt__conn_room_over};
+/* For its turn to write; who gives up leaves it to others. */
+static int vt__h2c_send_wait(vt__conn *conn, int64_t until) {
+    vt__h2c_stream *s = VT__CONTAINER(conn, vt__h2c_stream, conn);
+    vt__dom *dom = s->h->host->dom;
+    int r = vt__conn_room_over(conn, until);
+    if (VT__LIKELY(r >= 0)) return r;
+    vt__sched_dom_lock(dom);
+    vt__h2_ready(&s->h->m, &s->m, 0, false);
+    if (s->h->c) vt__h2c_stir(s->h);
+    vt__sched_dom_unlock(dom);
+    return r;
+}
+/* An upgraded stream's output; a response goes by vt__h2c_commit. The driver, who fetches it as well, has the lock. */
+static int64_t vt__h2c_send_try(vt__conn *conn, struct iovec *v, int n) {
+    vt__h2c_stream *s = VT__CONTAINER(conn, vt__h2c_stream, conn);
+    vt__dom *dom = s->h->host->dom;
+    const vt__thr *thr = vt__sched_thr();
+    bool driver = thr->drives && thr->dom == dom;
+    size_t all = 0, k;
+    for (int i = 0; i < n; i++) all += v[i].iov_len;
+    if (!driver) vt__sched_dom_lock(dom);
+    int64_t r = s->err;
+    if (r == 0) {
+        k = vt__h2c_take(s->h, s, v, all, false);
+        r = k ? (int64_t)k : -EAGAIN;
+        if (k < all) vt__poll_clear(&s->conn.pd, VT__PD_W);
+        vt__h2c_stir(s->h);
+    }
+    if (!driver) vt__sched_dom_unlock(dom);
+    return r;
+}
+static int vt__h2c_shutdown(vt__conn *conn) {
+    vt__h2c_stream *s = VT__CONTAINER(conn, vt__h2c_stream, conn);
+    vt__dom *dom = s->h->host->dom;
+    vt__sched_dom_lock(dom);
+    int r = s->err;
+    if (r == 0) {
+        (void)vt__h2c_take(s->h, s, NULL, 0, true);
+        if (!(s->m.ended & VT__H2_LOCAL)) r = -EAGAIN;
+        if (r < 0) vt__poll_clear(&s->conn.pd, VT__PD_W);
+        vt__h2c_stir(s->h);
+    }
+    vt__sched_dom_unlock(dom);
+    return r;
+}
+static const struct vt__conn_ops vt__h2c_ops = {.recv = vt__conn_recv_over,
+                                                .recv_try = vt__h2c_recv_try,
+                                                .send_try = vt__h2c_send_try,
+                                                .send_wait = vt__h2c_send_wait,
+                                                .shutdown = vt__h2c_shutdown};
 
 /*--- the response ---*/
 /* Fields of HTTP/1.1's connections, and those that the head has by itself. */
@@ -19629,10 +19707,11 @@ static int vt__h2c_say(vt__h2c_run *run, const char *p, size_t *n, bool fin) {
     int r = s->err;
     if (r == 0 && run->head_due) r = vt__h2c_put_head(run, fin && !*n && b->pos == b->len);
     if (r < 0) return r;
-    b->pos += vt__h2c_take(h, s, b->p + b->pos, b->len - b->pos, fin && !*n);
+    struct iovec gathered = {b->p + b->pos, b->len - b->pos}, given = {(char *)(uintptr_t)p, *n};
+    b->pos += vt__h2c_take(h, s, &gathered, gathered.iov_len, fin && !*n);
     if (b->pos == b->len) {
         vt__conn_buf_put(run->thr, b);
-        size_t k = *n ? vt__h2c_take(h, s, p, *n, fin) : 0;
+        size_t k = *n ? vt__h2c_take(h, s, &given, *n, fin) : 0;
         *n -= k;
     }
     if (b->pos == b->len && !*n && (!fin || s->m.ended & VT__H2_LOCAL)) r = 1;
@@ -19658,12 +19737,6 @@ static int vt__h2c_commit(vt__h2c_run *run, const char *p, size_t n, bool fin) {
         if (!until || n + run->out.len - run->out.pos < before) until = vt__conn_until(run->conf->write_ns);
         if ((r = vt__conn_send_wait(&s->conn, until)) < 0) break;
     }
-    if (r < 0) { /* its turn is another's */
-        vt__sched_dom_lock(run->dom);
-        vt__h2_ready(&s->h->m, &s->m, 0, false);
-        if (s->h->c) vt__h2c_stir(s->h);
-        vt__sched_dom_unlock(run->dom);
-    }
     run->sending = false;
     return VT__MIN(r, 0);
 }
@@ -19677,9 +19750,17 @@ static void vt__h2c_on_park(void *arg) {
     vt__h2_ready(&run->s->h->m, &run->s->m, 0, false); /* nobody waits for its turn */
     vt__sched_dom_unlock(run->dom);
 }
+/* What another request would be answered with was the yes to a WebSocket, and its body that one's bytes. */
+static void vt__h2c_decline(vt_res *res) {
+    res->status = 400;
+    res->framing = VT__HTTP_NONE;
+    res->no_body = true;
+    res->nfields = 0;
+}
 static int vt__h2c_head(vt_res *res, bool end_now) {
     vt__h2c_run *run = res->req->conn;
     (void)end_now;
+    if (VT__UNLIKELY(res->req->upgrade) && res->status < 300) vt__h2c_decline(res);
     run->head_due = true; /* it goes out with the first of the body, or the end */
     return 0;
 }
@@ -19705,8 +19786,17 @@ static int vt__h2c_put_trailers(vt__h2c_run *run, const vt__res_list *l) {
     vt__h2c_stir(run->s->h);
     return 0;
 }
+static int vt__h2c_stream_end(vt__h2c_run *run) {
+    vt_stream *st = &run->stream;
+    int r = st->up ? st->up->end(st->up_arg, run->cut) : run->io.err;
+    vt_shield(true);
+    if (r == 0) r = vt_stream_shutdown(st);
+    vt_shield(false);
+    return r;
+}
 static int vt__h2c_end(vt_res *res) {
     vt__h2c_run *run = res->req->conn;
+    if (run->upgraded) return vt__h2c_stream_end(run);
     if (run->s->m.ended & VT__H2_LOCAL && !run->head_due) return run->s->err;
     int r = vt__h2c_commit(run, NULL, 0, res->trailers.n == 0);
     if (r < 0 || res->trailers.n == 0) return r;
@@ -19718,8 +19808,10 @@ static int vt__h2c_end(vt_res *res) {
 }
 static void vt__h2c_abort(vt_res *res) {
     vt__h2c_run *run = res->req->conn;
+    run->cut = true;
+    if (run->upgraded && run->stream.up) return; /* whose end will say so */
     vt__sched_dom_lock(run->dom);
-    vt__h2_reset(&run->s->h->m, &run->s->m, VT__H2_INTERNAL_ERROR);
+    vt__h2_reset(&run->s->h->m, &run->s->m, run->upgraded ? VT__H2_CANCEL : VT__H2_INTERNAL_ERROR);
     vt__sched_dom_unlock(run->dom);
 }
 /* `lines`: "name: value" CRLF each, checked. */
@@ -19749,6 +19841,71 @@ static int vt__h2c_inform(vt_res *res, int status, vt_str lines) {
         vt__h2c_stir(run->s->h);
     }
     vt__sched_dom_unlock(run->dom);
+    return r;
+}
+
+/*--- upgraded streams ---*/
+/* What a WebSocket waits for besides its turns: room for what it has left, a peer that is gone. Under the lock. */
+static void vt__h2c_stream_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
+    vt__h2c_stream *s = VT__CONTAINER(pd, vt__h2c_stream, conn.pd);
+    vt_stream *st = &s->run->stream;
+    (void)dom;
+    if (bits & VT__PD_FLUSH) {
+        vt__h2_ready(&s->h->m, &s->m, 0, false); /* unless it has something to say at once */
+        st->up->room(st->up_arg);
+    }
+    if (bits & VT__PD_WATCH) vt__link_tell(&s->notes, VT__PD_WATCH);
+}
+static bool vt__h2c_up_stopping(const vt_stream *st) {
+    return vt__link_group_stopping(VT__CONTAINER(st, const vt__h2c_run, stream)->s->h->host->group);
+}
+static bool vt__h2c_up_take(vt_stream *st, const vt__conn_up *up, void *arg, vt__conn_buf *in) {
+    vt__h2c_run *run = VT__CONTAINER(st, vt__h2c_run, stream);
+    (void)in; /* nothing comes with the head */
+    vt__sched_dom_lock(run->dom);
+    st->up = up;
+    st->up_arg = arg;
+    run->s->conn.pd.sink = vt__h2c_stream_sink;
+    vt__sched_dom_unlock(run->dom);
+    return true;
+}
+static void vt__h2c_up_leave(vt_stream *st) {
+    vt__h2c_run *run = VT__CONTAINER(st, vt__h2c_run, stream);
+    vt__sched_dom_lock(run->dom);
+    vt__poll_clear(&run->s->conn.pd, VT__PD_FLUSH | VT__PD_WATCH | VT__PD_WATCH_FIN);
+    st->up = NULL;
+    vt__sched_dom_unlock(run->dom);
+}
+static const vt__conn_wire vt__h2c_up_wire = {vt__h2c_up_stopping, vt__h2c_up_take, vt__h2c_up_leave};
+static void *vt__h2c_settle(vt_req *req, size_t n, vt_stream **st) {
+    vt__h2c_run *run = req->conn;
+    vt__h2c_fields *f = &run->s->head;
+    size_t pad = -(uintptr_t)(f->text + f->len) & 15;
+    *st = &run->stream;
+    run->stream = (vt_stream){.wire = &vt__h2c_up_wire,
+                              .task = &run->s->start.task,
+                              .deaf = run->conf->cancel_on == VT_CANCEL_NEVER};
+    if (f->apart || f->room - f->len < n + pad) return NULL;
+    f->len += (uint32_t)(n + pad);
+    return f->text + f->len - n;
+}
+static int vt__h2c_upgrade(vt_res *res, const char *protocol, vt_stream **out) {
+    vt__h2c_run *run = res->req->conn;
+    vt__h2c_stream *s = run->s;
+    if (!vt__str_eq_ci(vt__str_of(protocol), VT__STR_LIT("websocket"))) return VT_ESTATE;
+    (void)vt__h2c_settle(res->req, 0, out);
+    run->io = (vt__conn_io){.c = &s->conn, .thr = run->thr, .write_ns = run->conf->write_ns};
+    run->stream.io = &run->io;
+    res->status = 200;
+    vt__sched_dom_lock(run->dom);
+    int r = s->err;
+    if (r == 0) r = vt__h2c_put_head(run, false);
+    if (r == 0) {
+        vt__h2_prioritize(&s->h->m, &s->m, s->m.urgency | 8); /* it has no end for others to wait for */
+        vt__h2c_stir(s->h);
+    }
+    vt__sched_dom_unlock(run->dom);
+    run->upgraded = r == 0;
     return r;
 }
 
@@ -19800,7 +19957,7 @@ static int vt__h2c_tls(vt_req *req, vt_tls_info *out) {
 #define VT__H2C_WIRE(tls, scheme)                                                                            \
     {                                                                                                        \
         vt__h2c_read_body, vt__h2c_inform, vt__h2c_head, vt__h2c_write, vt__h2c_wire_flush, vt__h2c_end,     \
-            vt__h2c_abort, NULL, NULL, vt__h2c_address, tls, scheme                                          \
+            vt__h2c_abort, vt__h2c_upgrade, vt__h2c_settle, vt__h2c_address, tls, scheme                     \
     }
 static const vt__http_wire vt__h2c_wire = VT__H2C_WIRE(NULL, "http");
 static const vt__http_wire vt__h2c_wire_tls = VT__H2C_WIRE(vt__h2c_tls, "https");
@@ -19827,8 +19984,14 @@ static void vt__h2c_describe(vt__h2c_run *run) {
     else if (req->path.len == 1 && req->path.ptr[0] == '*') req->form = VT__H1_ASTERISK;
     req->version = 20;
     req->keep_alive = true;
-    req->upgrade = false;
+    req->upgrade = s->protocol == VT__H2C_WEBSOCKET;
     req->body_length = s->length;
+    if (!req->upgrade) return;
+    req->method = VT__STR_LIT("GET");
+    req->method.ptr = memcpy(s->head.text + s->method.at, "GET", 4); /* writable, as @req wants it */
+    req->method_id = VT__H1_M_GET;
+    req->form = VT__H1_ORIGIN;
+    req->body_length = 0; /* what comes is no body */
 }
 static void vt__h2c_begin(vt__h2c_run *run, vt__h2c_stream *s) {
     vt__mem_zero(run, offsetof(vt__h2c_run, arena));
@@ -19854,10 +20017,11 @@ static bool vt__h2c_has_rest(const vt__h2c_run *run) {
 static void vt__h2c_drain(vt__h2c_run *run) {
     vt__h2c_stream *s = run->s;
     size_t have = s->body.len - s->body.pos;
+    int64_t now = vt__plat_now(), wait = run->conf->body_ns;
     s->over = s->draining = true;
     s->h->draining++;
     s->drained = (int64_t)have;
-    s->drain_due = run->conf->body_ns ? vt__plat_now() + run->conf->body_ns : INT64_MAX;
+    s->drain_due = s->protocol ? now + VT__LINK_LINGER_NS : wait ? now + wait : INT64_MAX;
     vt__conn_buf_put(run->thr, &s->body);
     vt__h2_consumed(&s->h->m, &s->m, have);
 }
@@ -20041,7 +20205,7 @@ static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__h2_event *ev
     if (ev->end) s->length = 0;
     else if (s->m.length >= 0) s->length = s->m.length;
     if (ev->too_large) s->refuse = 431;
-    if (s->ended) vt__poll_set(&s->conn.pd, VT__PD_R);
+    if (s->ended) vt__poll_set(&s->conn.pd, VT__PD_R | VT__PD_RDHUP);
     h->c->requests++;
     __atomic_fetch_add(&h->host->requests, 1, __ATOMIC_RELAXED);
     if (h->c->requests >= h->host->group->conf.max_requests) vt__h2_shutdown(&h->m, vt__plat_now());
@@ -20057,8 +20221,11 @@ static void vt__h2c_on_field(vt__h2c_stream *s, const vt__h2_event *ev) {
     case VT__HPACK_F_METHOD: to = &s->method; break;
     case VT__HPACK_F_PATH: to = &s->path; break;
     case VT__HPACK_F_AUTHORITY: to = &s->authority; break;
-    case VT__HPACK_F_SCHEME:
-    case VT__HPACK_F_PROTOCOL: return;
+    case VT__HPACK_F_SCHEME: return;
+    case VT__HPACK_F_PROTOCOL:
+        s->protocol = vt__str_eq_ci(ev->value, VT__STR_LIT("websocket")) ? VT__H2C_WEBSOCKET
+                                                                         : VT__H2C_UNKNOWN;
+        return;
     case VT__H1_F_EXPECT:
         if (vt__str_eq_ci(ev->value, VT__STR_LIT("100-continue"))) s->expect = true;
         else s->refuse = 417;
@@ -20111,7 +20278,7 @@ static void vt__h2c_on_event(vt__h2c *h, const vt__h2_event *ev) {
     case VT__H2_EV_END:
         s->ended = true;
         if (s->draining) vt__h2c_forget(h, s);
-        else vt__h2c_show(s, VT__PD_R);
+        else vt__h2c_show(s, VT__PD_R | VT__PD_RDHUP);
         break;
     case VT__H2_EV_RESET: /* before its head was complete nobody knows of it */
         vt__h2c_kill(s, -ECONNRESET);
@@ -20205,9 +20372,9 @@ static void vt__h2c_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
 static void vt__h2c_heed_stop(vt__link_notes *to, unsigned bits) {
     vt__h2c *h = VT__CONTAINER(to, vt__link, notes)->run;
     vt__h2_shutdown(&h->m, vt__plat_now());
-    for (vt__list *n = h->streams.next; bits & VT__LINK_KILL && n != &h->streams; n = n->next) {
+    for (vt__list *n = h->streams.next; n != &h->streams; n = n->next) {
         vt__h2c_stream *s = VT__CONTAINER(n, vt__h2c_stream, link);
-        if (s->run) vt__link_tell(&s->notes, VT__LINK_KILL);
+        if (s->run) vt__link_tell(&s->notes, bits);
     }
     vt__h2c_stir(h);
 }
@@ -20266,6 +20433,7 @@ static int vt__h2c_group_init(vt__link_group *g) {
     cfg->max_head = g->conf.limits.section;
     cfg->max_fields = g->conf.max_fields;
     cfg->max_block = VT__MAX(cfg->max_head, UINT32_C(65536));
+    cfg->connect_protocol = true;
     vt__h2_cfg_fill(cfg);
     g->h2 = cfg;
     return 0;
@@ -21410,11 +21578,12 @@ static void vt__wsc_flush_parked(void *arg) {
     vt_ws *ws = arg;
     uint8_t pong[VT__WS_CONTROL_MAX];
     size_t n = 0;
-    if (ws->kept) ws->kept = false;
+    bool home = ws->home == vt__sched_thr(); /* else the handler may be running */
+    if (home && ws->kept) ws->kept = false;
     else if (!vt__wsc_try(ws, 0, NULL, 0)) return; /* who has the lock sends it */
     for (unsigned noted;; vt__wsc_say(ws, noted, pong, n)) {
         int r = vt__wsc_flush_try(ws);
-        if (VT__UNLIKELY(r < 0 && r != -EAGAIN)) vt__wsc_lost(ws);
+        if (VT__UNLIKELY(r < 0 && r != -EAGAIN) && home) vt__wsc_lost(ws);
         if ((noted = vt__wsc_hand_on(ws, r == 0, pong, &n, NULL)) == 0) return;
     }
 }
@@ -21977,7 +22146,9 @@ static int vt__wsc_shake(vt_req *req, vt_res *res, vt__ws_shake *s) {
     vt_str name, value;
     memset(s, 0, sizeof *s);
     for (size_t i = 0; vt_req_field_nth(req, i, &name, &value); i++) vt__ws_shake_field(s, name, value);
-    int status = req->method_id == VT__H1_M_GET && req->version >= 11 ? vt__ws_shake_request(s) : 426;
+    int status = 426;
+    if (req->version >= 20 && req->upgrade) status = vt__ws_shake_connect(s);
+    else if (req->version == 11 && req->method_id == VT__H1_M_GET) status = vt__ws_shake_request(s);
     if (s->protocols > 1)
         s->protocol = vt_req_field(req, "Sec-WebSocket-Protocol"); /* several lines are one list */
     if (status == 426) return vt__wsc_refuse(res);
@@ -22015,14 +22186,17 @@ static int vt__wsc_push_lines(vt_res *res, const char *lines) {
         if ((r = vt__res_push(res, vt__h1_field_id(name), name, value)) < 0) return r;
     return r;
 }
-/* Answers 101. */
+/* Answers 101, over HTTP/2 200. */
 static int vt__wsc_switch(vt_res *res, const vt__ws_shake *s, vt_str protocol, const vt_ws_cfg *cfg,
                           vt_stream **st) {
     char accept[VT__WS_ACCEPT_LEN];
     uint32_t before = res->nfields;
-    vt__ws_accept(accept, s->key.ptr);
-    int r = vt__res_push(res, VT__H1_F_SEC_WEBSOCKET_ACCEPT, VT__STR_LIT("Sec-WebSocket-Accept"),
+    int r = 0;
+    if (res->req->version == 11) {
+        vt__ws_accept(accept, s->key.ptr);
+        r = vt__res_push(res, VT__H1_F_SEC_WEBSOCKET_ACCEPT, VT__STR_LIT("Sec-WebSocket-Accept"),
                          (vt_str){accept, sizeof accept});
+    }
     if (r == 0 && protocol.len)
         r = vt__res_push(res, VT__H1_F_SEC_WEBSOCKET_PROTOCOL, VT__STR_LIT("Sec-WebSocket-Protocol"),
                          protocol);

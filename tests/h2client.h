@@ -33,7 +33,7 @@ struct h2 {
     bool hold, bad; /* hold: gives no windows back; bad: what came is not HTTP/2 */
     int64_t window;
     int settings, acks, pongs, goaways, heads, resets;
-    uint32_t goaway_code, goaway_last, max_streams;
+    uint32_t goaway_code, goaway_last, max_streams, connect_protocol;
     uint32_t order[64]; /* streams in the order of their ends */
     int ended;
 };
@@ -225,6 +225,7 @@ static void h2_on_data(struct h2 *h, struct h2_stream *s, const char *p, size_t 
 }
 static void h2_on_setting(struct h2 *h, unsigned id, uint32_t v) {
     if (id == VT__H2_S_STREAMS) h->max_streams = v;
+    if (id == VT__H2_S_CONNECT) h->connect_protocol = v;
     if (id != VT__H2_S_WINDOW) return;
     for (int i = 0; i < H2_SLOTS; i++)
         if (h->slots[i]) h->slots[i]->window += (int64_t)v - (int64_t)h->first_window;
