@@ -19851,8 +19851,9 @@ static void vt__h2c_stream_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
     vt_stream *st = &s->run->stream;
     (void)dom;
     if (bits & VT__PD_FLUSH) {
-        vt__h2_ready(&s->h->m, &s->m, 0, false); /* unless it has something to say at once */
         st->up->room(st->up_arg);
+        if (vt__poll_bits(pd) & VT__PD_W)
+            vt__h2_ready(&s->h->m, &s->m, 0, false); /* it has said all, or cannot now */
     }
     if (bits & VT__PD_WATCH) vt__link_tell(&s->notes, VT__PD_WATCH);
 }

@@ -49,12 +49,26 @@ static int slow_to_leave(vt_ws *ws, vt_req *req) {
     vt_shield(false);
     return r;
 }
+/* Has something left when it is back from its sleep, more to say, and does not wait for anything until it may. */
+static int busy(vt_ws *ws, vt_req *req) {
+    static char block[4000];
+    int r = 0;
+    (void)req;
+    for (int i = 0; i < 3 && r == 0; i++) r = vt_ws_send(ws, VT_WS_BINARY, block, sizeof block);
+    if (r == 0) r = vt_sleep_ms(5);
+    if (r == 0) r = vt_ws_text(ws, "more");
+    seen_start();
+    while (r == 0 && !load(&seen.aux)) r = vt_yield();
+    seen_end(ws, r);
+    return r;
+}
 static void routes_h2(vt_server *s) {
     routes(s);
     vt_server_get(s, "/ordinary", ordinary);
     vt_server_get(s, "/bytes", bytes);
     vt_server_ws(s, "/shows", shows, NULL);
     vt_server_ws(s, "/stays", slow_to_leave, NULL);
+    vt_server_ws(s, "/busy", busy, NULL);
 }
 static bool begin_h2(const vt_server_cfg *cfg) {
     seen_reset();
@@ -142,6 +156,22 @@ TEST(b119_what_is_refused_is_answered) {
     h2_close(&h);
     CHECK_EQ(e2e_stop(), 0);
     CHECK_EQ(e2e_logged(VT_LOG_ERROR, ""), 0);
+}
+/* Who has parted and does not end its side is not waited for as long as a body is. */
+TEST(b125_a_stream_that_is_over_goes) {
+    vt_server_cfg cfg = {.body_timeout_ms = 3 * E2E_MS};
+    H2(h);
+    REQUIRE(begin_h2(&cfg));
+    REQUIRE(h2_open(&h));
+    uint32_t id = shake(&h, "/echo");
+    CHECK(id && puts_frame(&h, id, 0x88, "\x03\xe8") && gets(&h, id, "\x88\x02\x03\xe8", 4));
+    CHECK_EQ(h2_wait(&h, id), 200);
+    struct h2_stream *s = h.s;
+    H2_UNTIL(&h, s->rst >= 0);
+    CHECK_EQ(s->rst, VT__H2_NO_ERROR);
+    CHECK_EQ(h2_get(&h, "/ordinary"), 200);
+    h2_close(&h);
+    CHECK_EQ(e2e_stop(), 0);
 }
 /* The end of one stream is that of its WebSocket alone. */
 TEST(b127_streams_end_one_by_one) {
@@ -240,6 +270,31 @@ TEST(b134_the_window_opens_while_the_handler_sleeps) {
         for (int k = 0; k < 4; k++) CHECK(h2_credit(&h, id[k], 100) && gets(&h, id[k], "ing", 3));
     }
     CHECK(comes(&seen.ended, 32));
+    CHECK_EQ(e2e_stop(), 0);
+}
+/* ... and a turn that it does not take is another's, also where its handler runs on another worker and has the output. */
+TEST(b143_who_does_not_take_its_turn_loses_it) {
+    enum { MANY = 8 };
+    uint32_t ids[MANY];
+    H2(h);
+    REQUIRE(begin_h2(NULL));
+    REQUIRE(h2_open_window(&h, 1 << 24, 0));
+    h.hold = true;
+    for (int i = 0; i < MANY; i++) REQUIRE((ids[i] = shake(&h, "/busy")) != 0);
+    REQUIRE(comes(&seen.started, MANY));
+    size_t got = 0;
+    H2_UNTIL(&h, h.received >= VT__H2_WINDOW_FIRST);
+    CHECK(h2_credit(&h, 0, 40000)); /* enough for all that is left */
+    for (int i = 0; i < 4; i++) CHECK_EQ(h2_get(&h, "/ordinary"), 200);
+    __atomic_store_n(&seen.aux, 1, __ATOMIC_SEQ_CST);
+    CHECK(h2_credit(&h, 0, 1 << 20));
+    for (int i = 0; i < MANY; i++) {
+        struct h2_stream *s = h2_of(&h, ids[i]);
+        H2_UNTIL(&h, s->body_len >= 3 * 4004 + 6 + 4);
+        got += s->body_len;
+    }
+    CHECK_EQ(got, MANY * (3 * 4004 + 6 + 4));
+    h2_close(&h);
     CHECK_EQ(e2e_stop(), 0);
 }
 /* A write that takes too long tears its frame: the stream is reset, whenever its handler ends, and does not keep others from
