@@ -19852,8 +19852,7 @@ static void vt__h2c_stream_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
     (void)dom;
     if (bits & VT__PD_FLUSH) {
         st->up->room(st->up_arg);
-        if (vt__poll_bits(pd) & VT__PD_W)
-            vt__h2_ready(&s->h->m, &s->m, 0, false); /* it has said all, or cannot now */
+        if (vt__poll_bits(pd) & VT__PD_W) vt__h2_ready(&s->h->m, &s->m, 0, false); /* said, or not now */
     }
     if (bits & VT__PD_WATCH) vt__link_tell(&s->notes, VT__PD_WATCH);
 }
