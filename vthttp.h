@@ -123,7 +123,7 @@
 #define VTHTTP_TLS 0 /* 1: TLS by OpenSSL 3.0 or later; link with -lssl -lcrypto */
 #endif
 #ifndef VTHTTP_H2
-#define VTHTTP_H2 0 /* 1: servers speak HTTP/2 as well; clients, and WebSockets, HTTP/1.1 alone */
+#define VTHTTP_H2 0 /* 1: servers speak HTTP/2 as well, WebSockets included; clients HTTP/1.1 alone */
 #endif
 #ifndef VTHTTP_HOOKS
 #define VTHTTP_HOOKS 0 /* 1: libc's blocking calls in this program park the virtual thread that makes them */
@@ -868,7 +868,8 @@ VT_API int vt_res_status_get(const vt_res *res);
 VT_API int64_t vt_res_bytes(const vt_res *res); /* body bytes accepted so far */
 
 /* Answers 101 with Upgrade: `protocol` and turns the connection into a stream of bytes, the handler's until it
- * returns. errors: VT_ESTATE not asked for, or HTTP/1.0. Reads and writes as vt_read, vt_write; one virtual thread may read
+ * returns; over HTTP/2, where "websocket" alone can be asked for, 200 and the request's stream. errors: VT_ESTATE not asked
+ * for, or HTTP/1.0. Reads and writes as vt_read, vt_write; one virtual thread may read
  * while another of the same OS thread (vt_go, vt_async) writes. */
 VT_API int vt_res_upgrade(vt_res *res, const char *protocol, vt_stream **out);
 VT_API int64_t vt_stream_read(vt_stream *st, void *buf, size_t n);
@@ -995,7 +996,7 @@ typedef struct vt_server_stats {
 VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out);
 
 /*==============================================================================
- * MARK: - @api_ws   WebSocket (RFC 6455)
+ * MARK: - @api_ws   WebSocket (RFC 6455; over HTTP/2 RFC 8441)
  *============================================================================*/
 
 /* A WebSocket is one handler's until it returns; then it is closed (1000; 1011 when the handler fails) and gone. Any virtual
@@ -1005,7 +1006,7 @@ VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out);
  * far as no message that nobody receives stands before them; pings of ping_ms they do not send. What the handler sends is
  * gathered and goes out when it waits, in vt_ws_flush, or when 16 KiB are full, and until then others wait; what they send
  * goes out at once. A client that is gone cancels the handler where it waits; a server that stops closes with 1001, and
- * cancels it, too. */
+ * cancels it, too. Over HTTP/2 a WebSocket is one stream of its connection, among others, and its end is the stream's. */
 typedef struct vt_ws vt_ws;
 enum vt_ws_type { VT_WS_TEXT = 1, VT_WS_BINARY = 2 };
 
@@ -1028,10 +1029,12 @@ typedef struct vt_ws_cfg {
 
 /* Serves a GET route: the handler runs once the handshake is done. It returns 0, or an error that is logged when it is not
  * the client's. Other requests get 426, those with a bad key 400, from other origins 403. The strings of cfg (which may be
- * NULL) are copied. */
+ * NULL) are copied. Over HTTP/2 the request is a CONNECT with :protocol "websocket", which routes, middleware and handlers
+ * see as a GET without a body; where none of them takes it for a WebSocket, a 2xx of theirs is sent as 400, without its
+ * fields and its body: it would be taken for one. Every other :protocol gets 501. */
 typedef int vt_ws_handler(vt_ws *ws, vt_req *req);
 VT_API vt_route *vt_server_ws(vt_server *s, const char *pattern, vt_ws_handler *h, const vt_ws_cfg *cfg);
-/* The same in a handler of a GET route: answers 101, with the fields that were set. cfg lives until it returns. On an error
+/* The same in a handler of a GET route: answers 101 (over HTTP/2 200), with the fields that were set. cfg lives until it returns. On an error
  * nothing is sent: return it, and it becomes the right status. Strings of the request that were handed out before keep its
  * block of 16 KiB. errors: VT_EWSUPGRADE (426), VT_EBADREQ (400), VT_EFORBIDDEN (403), VT_ESTATE, VT_ESTOPPED, -EINVAL a
  * bad cfg, -ENOMEM, those of the wire. */
@@ -20347,7 +20350,8 @@ static void vt__h2c_turn(vt__h2c *h, bool readable) {
     if ((readable || (h->held && vt__h2c_pending(h) < VT__H2C_OUT_MAX)) && !h->m.err && !vt__h2c_read(h))
         return;
     if (!vt__h2c_flush(h)) return;
-    if (!vt__h2c_pending(h) && vt__h2_finished(&h->m)) {
+    if (!vt__h2c_pending(h) &&
+        (h->m.err || vt__h2_finished(&h->m))) { /* err: GOAWAY is out, or has no memory */
         vt__h2c_close(h, true);
         return;
     }

@@ -278,8 +278,8 @@ static int flush_lets_go(vt_ws *ws, vt_req *req) {
     return r < 0 ? r : vt_scope_wait(vt_req_scope(req));
 }
 static void routes(vt_server *s) {
-    static const vt_ws_cfg big = {.max_message = 32 << 20}, small = {.max_message = 1000, .max_frame = 500},
-                           tiny = {.max_message = 50},
+    static const vt_ws_cfg big = {.max_message = 32 << 20, .ping_ms = VT_NONE},
+                           small = {.max_message = 1000, .max_frame = 500}, tiny = {.max_message = 50},
                            ping = {.ping_ms = 50, .pong_ms = 400, .close_ms = 300},
                            proto = {.protocols = "v2.x, v1.x", .close_ms = 300},
                            evil = {.origin = refuse_evil}, list = {.origins = "https://a.b, http://c.d:8080"},
@@ -519,7 +519,7 @@ TEST(b122_100000_small_frames_in_order) {
     struct wsf f;
     int n = 0;
     REQUIRE(begin());
-    REQUIRE(ws_open(&c, "/echo"));
+    REQUIRE(ws_open(&c, "/big"));
     feeder_cl = &c; /* it only sends */
     REQUIRE(pthread_create(&t, NULL, feeder, NULL) == 0);
     while (n < FRAMES && ws_get(&c, &f) == 1 && f.first == 0x81 && atoi((char *)f.p) == n) n++;

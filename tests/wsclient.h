@@ -67,7 +67,7 @@ static int wc_more(struct wc *c, int64_t ms) {
         pthread_mutex_lock(&wc_mu);
         size_t n = s->body_len - c->taken < 4096 ? s->body_len - c->taken
                                                  : 4096; /* who takes a frame moves the rest */
-        if (c->in_cap - c->in_len < n) c->in = realloc(c->in, c->in_cap = c->in_len + n + 65536);
+        if (c->in_cap - c->in_len < n) c->in = realloc(c->in, c->in_cap = c->in_cap * 2 + 65536);
         if (n) memcpy(c->in + c->in_len, s->body + c->taken, n);
         c->in_len += n;
         c->taken += n;
