@@ -308,6 +308,7 @@ TEST(b143_each_has_its_turn) {
 }
 /* A turn that it does not take is another's, also where its handler has the output on a thread that is not to be had. */
 TEST(b115_b143_who_does_not_take_its_turn_loses_it) {
+    if (VTHTTP_SIM) SKIP("there is no monitor");
     H2(h);
     REQUIRE(begin_h2(NULL));
     REQUIRE(h2_open_window(&h, 100, 0));
