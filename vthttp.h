@@ -143,7 +143,7 @@
 #define VTHTTP_TLS 0 /* 1: TLS by OpenSSL 3.0 or later; link with -lssl -lcrypto */
 #endif
 #ifndef VTHTTP_H2
-#define VTHTTP_H2 0 /* 1: servers and clients speak HTTP/2 as well; WebSockets HTTP/1.1 alone */
+#define VTHTTP_H2 0 /* 1: servers and clients speak HTTP/2 as well; WebSockets of clients HTTP/1.1 alone */
 #endif
 #ifndef VTHTTP_H3
 #define VTHTTP_H3 0 /* 1: HTTP/3; needs VTHTTP_TLS=1 */
@@ -902,7 +902,8 @@ VT_API int vt_res_status_get(const vt_res *res);
 VT_API int64_t vt_res_bytes(const vt_res *res); /* body bytes accepted so far */
 
 /* Answers 101 with Upgrade: `protocol` and turns the connection into a stream of bytes, the handler's until it
- * returns. errors: VT_ESTATE not asked for, or HTTP/1.0. Reads and writes as vt_read, vt_write; one virtual thread may read
+ * returns; over HTTP/2, where "websocket" alone can be asked for, 200 and the request's stream. errors: VT_ESTATE not asked
+ * for, or HTTP/1.0. Reads and writes as vt_read, vt_write; one virtual thread may read
  * while another of the same OS thread (vt_go, vt_async) writes. */
 VT_API int vt_res_upgrade(vt_res *res, const char *protocol, vt_stream **out);
 VT_API int64_t vt_stream_read(vt_stream *st, void *buf, size_t n);
@@ -1052,7 +1053,7 @@ typedef struct vt_server_stats {
 VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out);
 
 /*==============================================================================
- * MARK: - @api_ws   WebSocket (RFC 6455)
+ * MARK: - @api_ws   WebSocket (RFC 6455; over HTTP/2 RFC 8441)
  *============================================================================*/
 
 /* A WebSocket is one handler's until it returns; then it is closed (1000; 1011 when the handler fails) and gone. Any virtual
@@ -1062,7 +1063,7 @@ VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out);
  * far as no message that nobody receives stands before them; pings of ping_ms they do not send. What the handler sends is
  * gathered and goes out when it waits, in vt_ws_flush, or when 16 KiB are full, and until then others wait; what they send
  * goes out at once. A client that is gone cancels the handler where it waits; a server that stops closes with 1001, and
- * cancels it, too. */
+ * cancels it, too. Over HTTP/2 a WebSocket is one stream of its connection, among others, and its end is the stream's. */
 typedef struct vt_ws vt_ws;
 enum vt_ws_type { VT_WS_TEXT = 1, VT_WS_BINARY = 2 };
 
@@ -1085,10 +1086,12 @@ typedef struct vt_ws_cfg {
 
 /* Serves a GET route: the handler runs once the handshake is done. It returns 0, or an error that is logged when it is not
  * the client's. Other requests get 426, those with a bad key 400, from other origins 403. The strings of cfg (which may be
- * NULL) are copied. */
+ * NULL) are copied. Over HTTP/2 the request is a CONNECT with :protocol "websocket", which routes, middleware and handlers
+ * see as a GET without a body; where none of them takes it for a WebSocket, a 2xx of theirs is sent as 400, without its
+ * fields and its body: it would be taken for one. Every other :protocol gets 501. */
 typedef int vt_ws_handler(vt_ws *ws, vt_req *req);
 VT_API vt_route *vt_server_ws(vt_server *s, const char *pattern, vt_ws_handler *h, const vt_ws_cfg *cfg);
-/* The same in a handler of a GET route: answers 101, with the fields that were set. cfg lives until it returns. On an error
+/* The same in a handler of a GET route: answers 101 (over HTTP/2 200), with the fields that were set. cfg lives until it returns. On an error
  * nothing is sent: return it, and it becomes the right status. Strings of the request that were handed out before keep its
  * block of 16 KiB. errors: VT_EWSUPGRADE (426), VT_EBADREQ (400), VT_EFORBIDDEN (403), VT_ESTATE, VT_ESTOPPED, -EINVAL a
  * bad cfg, -ENOMEM, those of the wire. */
@@ -4646,10 +4649,14 @@ static bool vt__ws_key_ok(vt_str key) {
     }
     return true;
 }
-/* Whether a request is a handshake (RFC 6455 4.2.1): 0, or the status that refuses it. */
+/* Whether the fields of a CONNECT with :protocol "websocket" make it a handshake (RFC 8441 5): 0, or the status that refuses
+ * it. */
+static VT__UNUSED int vt__ws_shake_connect(const vt__ws_shake *s) {
+    return s->versions == 1 && vt__str_eq(s->version, VT__STR_LIT("13")) ? 0 : 426;
+}
+/* The same of a request of HTTP/1.1 (RFC 6455 4.2.1). */
 static VT__UNUSED int vt__ws_shake_request(const vt__ws_shake *s) {
-    if (!s->upgrade || !s->connection || s->versions != 1) return 426;
-    if (!vt__str_eq(s->version, VT__STR_LIT("13"))) return 426;
+    if (!s->upgrade || !s->connection || vt__ws_shake_connect(s) != 0) return 426;
     return s->keys == 1 && vt__ws_key_ok(s->key) ? 0 : 400;
 }
 /* Sec-WebSocket-Accept for a key. */
@@ -21069,8 +21076,11 @@ typedef struct vt__http_wire {
     /* Ends the body, with res->trailers when chunked and not res->no_body; after upgrade: ends the stream. */
     int (*end)(vt_res *res);
     void (*abort)(vt_res *res); /* what was sent is seen to be cut off */
-    /* Sends 101 and hands the bytes out. VT_ESTATE: nothing was sent. May be NULL. */
+    /* Sends 101, or what says as much, and hands the bytes out. VT_ESTATE: nothing was sent. May be NULL. */
     int (*upgrade)(vt_res *res, const char *protocol, vt_stream **out);
+    /* Before it, and before a string of the request is handed out, when that is to be for long: its head leaves what is read
+     * into. *st is what upgrade will give. n bytes that last as long as the request, or NULL. */
+    void *(*settle)(vt_req *req, size_t n, vt_stream **st);
     /* "192.0.2.7:40312"; returns the length. */
     int (*address)(vt_req *req, bool local, char *buf, size_t cap);
     int (*tls)(vt_req *req, vt_tls_info *out); /* NULL: the connection is plain */
@@ -22523,7 +22533,8 @@ static VT__UNUSED int vt__http_refuse(vt_req *req, vt_res *res, int status) {
 /*==============================================================================
  * MARK: - @conn    one transport under every protocol: a byte stream that parks, with buffers
  * uses:   @plat @mem @poll @sched @io
- * raises: vt__conn_ops (a transport other than the plain socket)
+ * raises: vt__conn_ops (a transport other than the plain socket), vt__conn_wire (that of an upgraded connection),
+ *         vt__conn_up (a protocol that has taken one over)
  * test:   tests/test_conn.c tests/e2e_life.c
  *
  * vt__conn lives as long as the connection and holds no memory of its own. vt__conn_io stands on the stack of the
@@ -22672,14 +22683,16 @@ static int vt__conn_buf_room(vt__thr *thr, vt__conn_buf *b, size_t max) {
 }
 
 /*--- output ---*/
+#define VT__CONN_OVER 1 /* a time that has passed */
 /* The thread's own clock is as old as its last pass, and a handler may have computed since. */
 VT__INLINE int64_t vt__conn_until(int64_t ns) { return ns ? vt__plat_now() + ns : 0; }
-/* After a stall of ours the timer comes before the event: what room there is was made in time. */
+/* After a stall of ours the timer comes before the event: what room there is was made in time. Else the transport hears once
+ * more that nobody waits. */
 static VT__NOINLINE int64_t vt__conn_send_late(vt__conn_io *io, struct iovec **v, int *n) {
     vt__poll_set(&io->c->pd, VT__PD_W);
     int64_t r = vt__conn_send_try(io->c, *v, *n);
     if (r >= 0) *n = vt__io_advance(v, *n, (size_t)r);
-    return r == -EAGAIN ? -ETIMEDOUT : r;
+    return r == -EAGAIN ? vt__conn_send_wait(io->c, VT__CONN_OVER) : r;
 }
 /* Sends all of the slices; waits while the peer takes none, write_ns at a time. 0 or an error, then and ever after. */
 static int vt__conn_send_all(vt__conn_io *io, struct iovec *v, int n) {
@@ -22759,11 +22772,42 @@ static int vt__conn_send_behind(vt__conn_io *io, struct iovec *v, int n) {
     return r;
 }
 
-/*--- upgraded connections: one vthread may read while another writes ---*/
+/*--- upgraded connections, or streams of one: one vthread may read while another writes ---*/
+/* What the protocol is told that has taken one over. */
+typedef struct vt__conn_up {
+    void (*room)(void *arg); /* for the output that it waits with (VT__PD_FLUSH); scheduler context */
+    void (*stop)(void *arg); /* the server stops; the same, on the handler's thread */
+    int (*end)(void *arg, bool failed); /* the handler has returned; the first error of its output */
+} vt__conn_up;
+/* What it may ask of the wire, by the handler's vthread. */
+typedef struct vt__conn_wire {
+    bool (*stopping)(const vt_stream *st); /* the server is */
+    /* It takes over, and *in gets the block with what came behind the request; false: no memory for that. */
+    bool (*take)(vt_stream *st, const vt__conn_up *up, void *arg, vt__conn_buf *in);
+    void (*leave)(vt_stream *st); /* it is told nothing any more */
+} vt__conn_wire;
 struct vt_stream {
-    vt__conn_io *io; /* NULL: not upgraded yet */
+    vt__conn_io *io;       /* NULL: not upgraded yet */
+    const vt__conn_up *up; /* NULL: the handler reads and writes bytes */
+    void *up_arg;
+    const vt__conn_wire *wire; /* set by settle, as what follows */
+    vt_task *task;             /* the handler's */
+    bool deaf;                 /* ... which is not cancelled for a peer that is gone */
     bool shut;
+    bool watched, gone; /* the reactor tells of a reset; it did */
+    bool flushing;      /* ... or of room for the output that is left */
+    bool parted;        /* both sides have said that they are done: nothing more comes */
 };
+/* Nothing before the reactor can know that the peer is gone: it is added, and watched, when a handler first waits. With `fin`
+ * the end of what it sends counts as well. */
+static void vt__conn_watch(vt_stream *st, const vt__conn_io *io, vt_task *task, bool fin) {
+    vt__pd *pd = &io->c->pd;
+    if (io->err == 0 && vt__poll_add(io->thr->dom, pd) < 0) return;
+    st->watched = true;
+    if (io->err == 0 && vt__poll_watch(pd, fin)) return;
+    st->gone = true;
+    vt__sched_cancel(task);
+}
 VT_API int64_t vt_stream_read(vt_stream *st, void *buf, size_t n) {
     vt__conn_buf *b = &st->io->in;
     if (n == 0) return 0;
@@ -27281,9 +27325,10 @@ typedef struct vt__link_slab {
 } vt__link_slab;
 
 /* Requests in flight are the last. */
-VT__INLINE bool vt__link_stopping(const vt__link *c) {
-    return __atomic_load_n(&c->host->group->stopping, __ATOMIC_SEQ_CST) != 0;
+VT__INLINE bool vt__link_group_stopping(const vt__link_group *g) {
+    return __atomic_load_n(&g->stopping, __ATOMIC_SEQ_CST) != 0;
 }
+VT__INLINE bool vt__link_stopping(const vt__link *c) { return vt__link_group_stopping(c->host->group); }
 
 /*--- life: closing, lingering, parking; under the lock of the connection's domain ---*/
 /* A connection may end on another worker than the one that took it; its struct goes home all the same, or one worker would
@@ -27758,7 +27803,8 @@ static void vt__link_host_quit(vt__link_host *h) { vt__timer_cancel(&h->dom->whe
  * A vthread waits for its stream as others wait for a socket: the stream's vt__conn has a descriptor word without a
  * descriptor, whose bits are set by the engine: VT__PD_R for body bytes or their end, VT__PD_W for its turn to write,
  * VT__PD_HUP when the stream is dead. What it writes is copied to the output as far as windows and room go; then it waits
- * for its turn, which the machine gives by priority (vt__h2e_grant).
+ * for its turn, which the machine gives by priority (vt__h2e_grant). One whose bytes are a protocol's of their own writes to
+ * the vt__conn itself.
  *
  * The peer, or the connection's end, may kill a stream at any time (vt__h2e_kill). Its memory, and its place among the
  * streams that count, are its vthread's until vt__h2e_forget; so the connection's object lasts until its last stream is
@@ -27953,6 +27999,7 @@ static int64_t vt__h2e_recv_try(vt__conn *conn, void *p, size_t n) {
     vt__conn_buf *b = &s->body;
     vt__dom *dom = h->dom;
     int64_t r = -EAGAIN;
+    if (!vt__conn_readable(conn)) return r;
     vt__sched_dom_lock(dom);
     size_t have = b->len - b->pos, k = VT__MIN(n, have);
     if (k) {
@@ -27971,8 +28018,16 @@ static int64_t vt__h2e_recv_try(vt__conn *conn, void *p, size_t n) {
     vt__sched_dom_unlock(dom);
     return r;
 }
-/* Copies of n bytes at p what may go out now; with `fin` they are the last. How many; under the lock. */
-static size_t vt__h2e_take(vt__h2e_stream *s, const char *p, size_t n, bool fin) {
+/* n bytes of the slices, from `at` on. */
+static void vt__h2e_copy(uint8_t *to, const struct iovec *v, size_t at, size_t n) {
+    for (; n > 0 && at >= v->iov_len; v++) at -= v->iov_len;
+    for (size_t k; n > 0; v++, at = 0, to += k, n -= k) {
+        k = VT__MIN(n, v->iov_len - at);
+        if (k) memcpy(to, (const char *)v->iov_base + at, k);
+    }
+}
+/* Copies of n bytes in v what may go out now; with `fin` they are the last. How many; under the lock. */
+static size_t vt__h2e_take(vt__h2e_stream *s, const struct iovec *v, size_t n, bool fin) {
     vt__h2e *h = s->h;
     vt__h2_stream *next;
     size_t max, done = 0;
@@ -27982,7 +28037,7 @@ static size_t vt__h2e_take(vt__h2e_stream *s, const char *p, size_t n, bool fin)
         uint8_t *to = vt__h2e_room(h, max + VT__H2_FRAME);
         if (!to) break;
         vt__h2_put_data(&h->m, &s->m, max, to);
-        if (max) memcpy(to + VT__H2_FRAME, p + done, max);
+        vt__h2e_copy(to + VT__H2_FRAME, v, done, max);
         h->out.len += max + VT__H2_FRAME;
         done += max;
     }
@@ -27991,26 +28046,73 @@ static size_t vt__h2e_take(vt__h2e_stream *s, const char *p, size_t n, bool fin)
 /* Says what there is in b and then at p, as far as it goes: 1 when all was said, 0 when it has to wait. */
 static int vt__h2e_say(vt__h2e_stream *s, vt__conn_buf *b, const char *p, size_t *n, bool fin) {
     vt__h2e *h = s->h;
-    bool none = b->pos == b->len && *n; /* to say so would cost it its turn */
-    b->pos += none ? 0 : vt__h2e_take(s, b->p + b->pos, b->len - b->pos, fin && !*n);
-    if (b->pos == b->len) {
-        vt__conn_buf_put(vt__sched_thr(), b);
-        *n -= *n ? vt__h2e_take(s, p, *n, fin) : 0;
-    }
-    bool all = b->pos == b->len && !*n && (!fin || s->m.ended & VT__H2_LOCAL);
-    if (!all) vt__poll_clear(&s->conn.pd, VT__PD_W);
+    size_t have = b->len - b->pos, all = have + *n;
+    struct iovec v[] = {{b->p + b->pos, have}, {(char *)(uintptr_t)p, *n}};
+    size_t k = vt__h2e_take(s, v, all, fin), of_b = VT__MIN(k, have);
+    bool done = k == all && (!fin || s->m.ended & VT__H2_LOCAL);
+    b->pos += of_b;
+    *n -= k - of_b;
+    if (b->pos == b->len) vt__conn_buf_put(vt__sched_thr(), b);
+    if (!done) vt__poll_clear(&s->conn.pd, VT__PD_W);
     else if (!fin) vt__h2_ready(&h->m, &s->m, 0, false);
     vt__h2e_stir(h);
-    return all;
+    return done;
 }
 /* Its turn is another's: nobody waits for it any more. */
 static void vt__h2e_pass(vt__h2e_stream *s) {
     vt__h2_ready(&s->h->m, &s->m, 0, false);
     if (s->h->conn) vt__h2e_stir(s->h);
 }
-/* What is sent goes by vt__h2e_say, whose caller waits for its turn by this. */
-static const struct vt__conn_ops vt__h2e_ops = {
-    .recv = vt__conn_recv_over, .recv_try = vt__h2e_recv_try, .send_wait = vt__conn_room_over};
+/* For its turn to write; who gives up leaves it to others. */
+static int vt__h2e_send_wait(vt__conn *conn, int64_t until) {
+    vt__h2e_stream *s = VT__CONTAINER(conn, vt__h2e_stream, conn);
+    vt__dom *dom = s->h->dom;
+    int r = vt__conn_room_over(conn, until);
+    if (VT__LIKELY(r >= 0)) return r;
+    vt__sched_dom_lock(dom);
+    vt__h2e_pass(s);
+    vt__sched_dom_unlock(dom);
+    return r;
+}
+/* Output of a stream whose bytes are not a message's body, which goes by vt__h2e_say. The driver, who fetches it as well, has
+ * the lock. */
+static int64_t vt__h2e_send_try(vt__conn *conn, struct iovec *v, int n) {
+    vt__h2e_stream *s = VT__CONTAINER(conn, vt__h2e_stream, conn);
+    vt__dom *dom = s->h->dom;
+    const vt__thr *thr = vt__sched_thr();
+    bool driver = thr->drives && thr->dom == dom;
+    size_t all = 0, k;
+    for (int i = 0; i < n; i++) all += v[i].iov_len;
+    if (!driver) vt__sched_dom_lock(dom);
+    int64_t r = s->err;
+    if (r == 0) {
+        k = vt__h2e_take(s, v, all, false);
+        r = k ? (int64_t)k : -EAGAIN;
+        if (k < all) vt__poll_clear(&s->conn.pd, VT__PD_W);
+        vt__h2e_stir(s->h);
+    }
+    if (!driver) vt__sched_dom_unlock(dom);
+    return r;
+}
+static int vt__h2e_shutdown(vt__conn *conn) {
+    vt__h2e_stream *s = VT__CONTAINER(conn, vt__h2e_stream, conn);
+    vt__dom *dom = s->h->dom;
+    vt__sched_dom_lock(dom);
+    int r = s->err;
+    if (r == 0) {
+        (void)vt__h2e_take(s, NULL, 0, true);
+        if (!(s->m.ended & VT__H2_LOCAL)) r = -EAGAIN;
+        if (r < 0) vt__poll_clear(&s->conn.pd, VT__PD_W);
+        vt__h2e_stir(s->h);
+    }
+    vt__sched_dom_unlock(dom);
+    return r;
+}
+static const struct vt__conn_ops vt__h2e_ops = {.recv = vt__conn_recv_over,
+                                                .recv_try = vt__h2e_recv_try,
+                                                .send_try = vt__h2e_send_try,
+                                                .send_wait = vt__h2e_send_wait,
+                                                .shutdown = vt__h2e_shutdown};
 
 static void vt__h2e_put_fields(vt__h2_head *w, const vt__res_field *f, uint32_t n) {
     for (; n > 0; f++, n--)
@@ -28213,7 +28315,8 @@ static bool vt__h2e_read(vt__h2e *h) {
 static void vt__h2e_turn(vt__h2e *h, bool readable) {
     if ((readable || (h->held && !vt__h2e_full(h))) && !h->m.err && !vt__h2e_read(h)) return;
     if (!vt__h2e_flush(h)) return;
-    if (!vt__h2e_pending(h) && vt__h2_finished(&h->m)) {
+    if (!vt__h2e_pending(h) &&
+        (h->m.err || vt__h2_finished(&h->m))) { /* err: GOAWAY is out, or has no memory */
         h->role->close(h, true);
         return;
     }
@@ -28259,16 +28362,24 @@ static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom,
 
 /*==============================================================================
  * MARK: - @h2c     HTTP/2 connections
- * uses:   @api_base @plat @mem @str @ds @log @h1 @hpack @msg @h2 @timer @poll @sched @req @res @http @conn @tls @link @h2e
- * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/fault_h2.c tests/interop_h2.sh
+ * uses:   @api_base @plat @mem @str @ds @log @h1 @hpack @msg @h2 @timer @poll @sched @self @req @res @http @conn @tls @link @h2e
+ * raises: vt__conn_wire
+ * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/e2e_ws_h2.c tests/fault_h2.c tests/interop_h2.sh
  *
  * A request whose head is complete gets a vthread, on any worker. What its handler says goes by the engine (@h2e), to which
  * the connection belongs.
  *
  *     stream:  head comes -> queued for a worker -> a handler runs -> free
  *                   \-> waits in vt__link_queue -/
+ *
+ * A CONNECT for a WebSocket (RFC 8441) is a GET to routes and handlers, as over HTTP/1.1. Once it is upgraded, its stream's
+ * vt__conn is a vt_stream like any other. What a WebSocket leaves while its handler waits for something else, the driver
+ * fetches when it is its turn (VT__PD_FLUSH, vt__h2c_stream_sink).
  *============================================================================*/
 #if VTHTTP_H2
+/* What a CONNECT names by :protocol. */
+enum vt__h2c_protocol { VT__H2C_NONE, VT__H2C_WEBSOCKET, VT__H2C_UNKNOWN };
+
 typedef struct vt__h2c_stream {
     vt__h2e_stream e; /* first */
     vt_task start;
@@ -28276,10 +28387,11 @@ typedef struct vt__h2c_stream {
     vt__link_notes notes; /* its thr is NULL until a handler runs */
     struct vt__h2c_run *run;
     vt__h2e_part method, path, authority;
-    int64_t length;  /* of the body; -1: unknown */
-    uint16_t refuse; /* the status that takes the handler's place */
-    bool expect;     /* 100 (Continue) is owed */
-    bool draining;   /* over but for the rest of its request, which is dropped: see vt__h2c_leave */
+    int64_t length;   /* of the body; -1: unknown */
+    uint16_t refuse;  /* the status that takes the handler's place */
+    uint8_t protocol; /* enum vt__h2c_protocol */
+    bool expect;      /* 100 (Continue) is owed */
+    bool draining;    /* over but for the rest of its request, which is dropped: see vt__h2c_leave */
     int64_t drained, drain_due;
 } vt__h2c_stream;
 _Static_assert(sizeof(vt__h2c_stream) <= 1024, "most of the block is for the head");
@@ -28306,9 +28418,13 @@ typedef struct vt__h2c_run {
     bool head_due;    /* the response's head is known, and not said yet */
     bool sending;     /* the output is not to be touched */
     bool handling;    /* `handling`: from the head's end to the response's */
+    bool upgraded;    /* its bytes are `stream`'s */
+    bool cut;         /* ... whose handler has failed */
     vt__arena arena;  /* from here on each is prepared before its use */
     vt_req req;
     vt_res res;
+    vt__conn_io io;
+    vt_stream stream;
 } vt__h2c_run;
 
 VT__INLINE vt_str vt__h2c_str(const vt__h2e_fields *f, vt__h2e_part p) {
@@ -28339,6 +28455,9 @@ static void vt__h2c_heed(vt__link_notes *to, unsigned bits) {
         vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
                (int)VT__MIN(t.len, (size_t)500), t.ptr);
     }
+    vt_stream *st = s->run->upgraded ? &s->run->stream : NULL;
+    if (st && bits & VT__PD_WATCH) st->gone = true;
+    if (st && st->up && bits & VT__LINK_STOP) st->up->stop(st->up_arg);
     if (bits & (VT__PD_WATCH | VT__LINK_KILL)) vt__sched_cancel(&s->start);
 }
 
@@ -28405,11 +28524,6 @@ static int vt__h2c_commit(vt__h2c_run *run, const char *p, size_t n, bool fin) {
         if (!until || n + run->out.len - run->out.pos < before) until = vt__conn_until(run->conf->write_ns);
         if ((r = vt__conn_send_wait(&s->e.conn, until)) < 0) break;
     }
-    if (r < 0) {
-        vt__sched_dom_lock(run->dom);
-        vt__h2e_pass(&s->e);
-        vt__sched_dom_unlock(run->dom);
-    }
     run->sending = false;
     return VT__MIN(r, 0);
 }
@@ -28423,9 +28537,17 @@ static void vt__h2c_on_park(void *arg) {
     vt__h2_ready(&run->s->e.h->m, &run->s->e.m, 0, false); /* nobody waits for its turn */
     vt__sched_dom_unlock(run->dom);
 }
+/* What another request would be answered with was the yes to a WebSocket, and its body that one's bytes. */
+static void vt__h2c_decline(vt_res *res) {
+    res->status = 400;
+    res->framing = VT__HTTP_NONE;
+    res->no_body = true;
+    res->nfields = 0;
+}
 static int vt__h2c_head(vt_res *res, bool end_now) {
     vt__h2c_run *run = res->req->conn;
     (void)end_now;
+    if (VT__UNLIKELY(res->req->upgrade) && res->status < 300) vt__h2c_decline(res);
     run->head_due = true; /* it goes out with the first of the body, or the end */
     return 0;
 }
@@ -28442,8 +28564,17 @@ static int64_t vt__h2c_write(vt_res *res, const void *p, size_t n) {
     return r < 0 ? r : (int64_t)n;
 }
 static int vt__h2c_wire_flush(vt_res *res) { return vt__h2c_commit(res->req->conn, NULL, 0, false); }
+static int vt__h2c_stream_end(vt__h2c_run *run) {
+    vt_stream *st = &run->stream;
+    int r = st->up ? st->up->end(st->up_arg, run->cut) : run->io.err;
+    vt_shield(true);
+    if (r == 0) r = vt_stream_shutdown(st);
+    vt_shield(false);
+    return r;
+}
 static int vt__h2c_end(vt_res *res) {
     vt__h2c_run *run = res->req->conn;
+    if (run->upgraded) return vt__h2c_stream_end(run);
     if (run->s->e.m.ended & VT__H2_LOCAL && !run->head_due) return run->s->e.err;
     int r = vt__h2c_commit(run, NULL, 0, res->trailers.n == 0);
     if (r < 0 || res->trailers.n == 0) return r;
@@ -28455,8 +28586,10 @@ static int vt__h2c_end(vt_res *res) {
 }
 static void vt__h2c_abort(vt_res *res) {
     vt__h2c_run *run = res->req->conn;
+    run->cut = true;
+    if (run->upgraded && run->stream.up) return; /* whose end will say so */
     vt__sched_dom_lock(run->dom);
-    vt__h2_reset(&run->s->e.h->m, &run->s->e.m, VT__H2_INTERNAL_ERROR);
+    vt__h2_reset(&run->s->e.h->m, &run->s->e.m, run->upgraded ? VT__H2_CANCEL : VT__H2_INTERNAL_ERROR);
     vt__sched_dom_unlock(run->dom);
 }
 /* `lines`: "name: value" CRLF each, checked. */
@@ -28486,6 +28619,70 @@ static int vt__h2c_inform(vt_res *res, int status, vt_str lines) {
         vt__h2e_stir(run->s->e.h);
     }
     vt__sched_dom_unlock(run->dom);
+    return r;
+}
+
+/*--- upgraded streams ---*/
+/* What a WebSocket waits for besides its turns: room for what it has left, a peer that is gone. Under the lock. */
+static void vt__h2c_stream_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
+    vt__h2c_stream *s = VT__CONTAINER(pd, vt__h2c_stream, e.conn.pd);
+    vt_stream *st = &s->run->stream;
+    (void)dom;
+    if (bits & VT__PD_FLUSH) {
+        st->up->room(st->up_arg);
+        if (vt__poll_bits(pd) & VT__PD_W) vt__h2_ready(&s->e.h->m, &s->e.m, 0, false); /* said, or not now */
+    }
+    if (bits & VT__PD_WATCH) vt__link_tell(&s->notes, VT__PD_WATCH);
+}
+static bool vt__h2c_up_stopping(const vt_stream *st) {
+    return vt__link_group_stopping(vt__h2c_of(VT__CONTAINER(st, const vt__h2c_run, stream)->s)->host->group);
+}
+static bool vt__h2c_up_take(vt_stream *st, const vt__conn_up *up, void *arg, vt__conn_buf *in) {
+    vt__h2c_run *run = VT__CONTAINER(st, vt__h2c_run, stream);
+    (void)in; /* nothing comes with the head */
+    vt__sched_dom_lock(run->dom);
+    st->up = up;
+    st->up_arg = arg;
+    run->s->e.conn.pd.sink = vt__h2c_stream_sink;
+    vt__sched_dom_unlock(run->dom);
+    return true;
+}
+static void vt__h2c_up_leave(vt_stream *st) {
+    vt__h2c_run *run = VT__CONTAINER(st, vt__h2c_run, stream);
+    vt__sched_dom_lock(run->dom);
+    vt__poll_clear(&run->s->e.conn.pd, VT__PD_FLUSH | VT__PD_WATCH | VT__PD_WATCH_FIN);
+    st->up = NULL;
+    vt__sched_dom_unlock(run->dom);
+}
+static const vt__conn_wire vt__h2c_up_wire = {vt__h2c_up_stopping, vt__h2c_up_take, vt__h2c_up_leave};
+static void *vt__h2c_stream_settle(vt_req *req, size_t n, vt_stream **st) {
+    vt__h2c_run *run = req->conn;
+    vt__h2e_fields *f = &run->s->e.head;
+    size_t pad = -(uintptr_t)(f->text + f->len) & 15;
+    *st = &run->stream;
+    run->stream = (vt_stream){
+        .wire = &vt__h2c_up_wire, .task = &run->s->start, .deaf = run->conf->cancel_on == VT_CANCEL_NEVER};
+    if (f->apart || f->room - f->len < n + pad) return NULL;
+    f->len += (uint32_t)(n + pad);
+    return f->text + f->len - n;
+}
+static int vt__h2c_stream_upgrade(vt_res *res, const char *protocol, vt_stream **out) {
+    vt__h2c_run *run = res->req->conn;
+    vt__h2c_stream *s = run->s;
+    if (!vt__str_eq_ci(vt__str_of(protocol), VT__STR_LIT("websocket"))) return VT_ESTATE;
+    (void)vt__h2c_stream_settle(res->req, 0, out);
+    run->io = (vt__conn_io){.c = &s->e.conn, .thr = run->thr, .write_ns = run->conf->write_ns};
+    run->stream.io = &run->io;
+    res->status = 200;
+    vt__sched_dom_lock(run->dom);
+    int r = s->e.err;
+    if (r == 0) r = vt__h2c_put_head(run, false);
+    if (r == 0) {
+        vt__h2_prioritize(&s->e.h->m, &s->e.m, s->e.m.urgency | 8); /* it has no end for others to wait for */
+        vt__h2e_stir(s->e.h);
+    }
+    vt__sched_dom_unlock(run->dom);
+    run->upgraded = r == 0;
     return r;
 }
 
@@ -28538,7 +28735,7 @@ static int vt__h2c_tls(vt_req *req, vt_tls_info *out) {
 #define VT__H2C_WIRE(tls, scheme)                                                                            \
     {                                                                                                        \
         vt__h2c_read_body, vt__h2c_inform, vt__h2c_head, vt__h2c_write, vt__h2c_wire_flush, vt__h2c_end,     \
-            vt__h2c_abort, NULL, vt__h2c_address, tls, scheme                                                \
+            vt__h2c_abort, vt__h2c_stream_upgrade, vt__h2c_stream_settle, vt__h2c_address, tls, scheme       \
     }
 static const vt__http_wire vt__h2c_wire = VT__H2C_WIRE(NULL, "http");
 static const vt__http_wire vt__h2c_wire_tls = VT__H2C_WIRE(vt__h2c_tls, "https");
@@ -28565,8 +28762,14 @@ static void vt__h2c_describe(vt__h2c_run *run) {
     else if (req->path.len == 1 && req->path.ptr[0] == '*') req->form = VT__H1_ASTERISK;
     req->version = 20;
     req->keep_alive = true;
-    req->upgrade = false;
+    req->upgrade = s->protocol == VT__H2C_WEBSOCKET;
     req->body_length = s->length;
+    if (!req->upgrade) return;
+    req->method = VT__STR_LIT("GET");
+    req->method.ptr = memcpy(s->e.head.text + s->method.at, "GET", 4); /* writable, as @req wants it */
+    req->method_id = VT__H1_M_GET;
+    req->form = VT__H1_ORIGIN;
+    req->body_length = 0; /* what comes is no body */
 }
 static void vt__h2c_begin(vt__h2c_run *run, vt__h2c_stream *s) {
     vt__mem_zero(run, offsetof(vt__h2c_run, arena));
@@ -28592,10 +28795,11 @@ static bool vt__h2c_has_rest(const vt__h2c_run *run) {
 static void vt__h2c_drain(vt__h2c_run *run) {
     vt__h2c_stream *s = run->s;
     size_t have = s->e.body.len - s->e.body.pos;
+    int64_t now = vt__plat_now(), wait = run->conf->body_ns;
     s->e.over = s->draining = true;
     vt__h2c_of(s)->draining++;
     s->drained = (int64_t)have;
-    s->drain_due = run->conf->body_ns ? vt__plat_now() + run->conf->body_ns : INT64_MAX;
+    s->drain_due = s->protocol ? now + VT__LINK_LINGER_NS : wait ? now + wait : INT64_MAX;
     vt__conn_buf_put(run->thr, &s->e.body);
     vt__h2_consumed(&s->e.h->m, &s->e.m, have);
 }
@@ -28724,7 +28928,7 @@ static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__msg_event *e
     if (ev->end) s->length = 0;
     else if (s->e.m.length >= 0) s->length = s->e.m.length;
     if (ev->too_large) s->refuse = 431;
-    if (s->e.ended) vt__poll_set(&s->e.conn.pd, VT__PD_R);
+    if (s->e.ended) vt__poll_set(&s->e.conn.pd, VT__PD_R | VT__PD_RDHUP);
     h->c->requests++;
     __atomic_fetch_add(&h->host->requests, 1, __ATOMIC_RELAXED);
     if (h->c->requests >= h->host->group->conf.max_requests) vt__h2_shutdown(&h->e.m, vt__plat_now());
@@ -28741,8 +28945,11 @@ static void vt__h2c_on_field(vt__h2c_stream *s, const vt__msg_event *ev) {
     case VT__HPACK_F_METHOD: to = &s->method; break;
     case VT__HPACK_F_PATH: to = &s->path; break;
     case VT__HPACK_F_AUTHORITY: to = &s->authority; break;
-    case VT__HPACK_F_SCHEME:
-    case VT__HPACK_F_PROTOCOL: return;
+    case VT__HPACK_F_SCHEME: return;
+    case VT__HPACK_F_PROTOCOL:
+        s->protocol = vt__str_eq_ci(ev->value, VT__STR_LIT("websocket")) ? VT__H2C_WEBSOCKET
+                                                                         : VT__H2C_UNKNOWN;
+        return;
     case VT__H1_F_EXPECT:
         if (vt__str_eq_ci(ev->value, VT__STR_LIT("100-continue"))) s->expect = true;
         else s->refuse = 417;
@@ -28781,7 +28988,7 @@ static void vt__h2c_on_event(vt__h2e *e, const vt__msg_event *ev) {
     case VT__MSG_EV_END:
         s->e.ended = true;
         if (s->draining) vt__h2c_forget(h, s);
-        else vt__h2e_show(&s->e, VT__PD_R);
+        else vt__h2e_show(&s->e, VT__PD_R | VT__PD_RDHUP);
         break;
     case VT__MSG_EV_RESET: /* before its head was complete nobody knows of it */
         vt__h2c_kill(s, -ECONNRESET);
@@ -28809,9 +29016,9 @@ static void vt__h2c_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
 static void vt__h2c_heed_stop(vt__link_notes *to, unsigned bits) {
     vt__h2c *h = VT__CONTAINER(to, vt__link, notes)->run;
     vt__h2_shutdown(&h->e.m, vt__plat_now());
-    for (vt__list *n = h->e.streams.next; bits & VT__LINK_KILL && n != &h->e.streams; n = n->next) {
+    for (vt__list *n = h->e.streams.next; n != &h->e.streams; n = n->next) {
         vt__h2c_stream *s = VT__H2C_STREAM(n);
-        if (s->run) vt__link_tell(&s->notes, VT__LINK_KILL);
+        if (s->run) vt__link_tell(&s->notes, bits);
     }
     vt__h2e_stir(&h->e);
 }
@@ -28940,6 +29147,7 @@ static int vt__h2c_group_init(vt__link_group *g) {
     cfg->max_fields = g->conf.max_fields;
     cfg->max_block = VT__MAX(cfg->max_head, UINT32_C(65536));
     memcpy(cfg->budgets, c->h2_budgets, sizeof cfg->budgets);
+    cfg->connect_protocol = true;
     vt__h2_cfg_fill(cfg);
     g->h2 = cfg;
     return 0;
@@ -28998,13 +29206,6 @@ enum {
     VT__H1C_CHUNK_ROOM = 6,  /* "3fff" CRLF: a chunk that is being gathered fits in a block */
 };
 
-/* What the protocol of an upgraded connection is told, on its thread; the first two in scheduler context. */
-typedef struct vt__h1c_up {
-    void (*room)(void *arg);            /* for the output that it waits with (vt__poll_want_room) */
-    void (*stop)(void *arg);            /* the server stops */
-    int (*end)(void *arg, bool failed); /* the handler has returned; the first error of its output */
-} vt__h1c_up;
-
 enum vt__h1c_body { VT__H1C_BODY_END, VT__H1C_BODY_LENGTH, VT__H1C_BODY_CHUNKED, VT__H1C_BODY_BROKEN };
 
 /* A connection with a vthread: on its stack. */
@@ -29027,16 +29228,11 @@ typedef struct vt__h1c_run {
     uint8_t body;
     bool expect;             /* 100 (Continue) is owed */
     bool handling;           /* from the head's end to the response's */
-    bool watched, gone;      /* the reactor tells of a reset; it did */
-    bool flushing;           /* ... or of room for the output that is left */
     bool head_sent, closing; /* Connection: close was sent or is meant */
     bool cut;                /* by close is how the peer sees that the response is short */
     bool linger;
-    bool mute;   /* no memory for an answer's first bytes */
-    bool parted; /* both sides have said that they are done: nothing more comes */
+    bool mute; /* no memory for an answer's first bytes */
     vt_stream stream;
-    const vt__h1c_up *up; /* NULL: the connection is not upgraded, or the handler reads and writes bytes */
-    void *up_arg;
     vt__h2c *h2;     /* of a request that asked for HTTP/2: what goes on */
     char *spare;     /* see vt__h1c_room */
     vt__h1_req head; /* from here on each is prepared before its use */
@@ -29085,23 +29281,18 @@ static int vt__h1c_flush(vt__h1c_run *run) {
     return vt__conn_flush(&run->io);
 }
 
-/* Nothing before the reactor can know that the peer is gone: it is added, and watched, when a handler first waits. */
 static void vt__h1c_watch(vt__h1c_run *run, bool fin) {
-    vt__pd *pd = &run->c->conn.pd;
-    if (run->watched || run->conf->cancel_on == VT_CANCEL_NEVER || !run->handling || run->stream.shut) return;
-    if (run->io.err == 0 && vt__poll_add(run->io.thr->dom, pd) < 0) return;
-    run->watched = true;
-    if (run->io.err == 0 && vt__poll_watch(pd, fin)) return;
-    run->gone = true;
-    vt__sched_cancel(&run->c->start);
+    vt_stream *st = &run->stream;
+    if (st->watched || run->conf->cancel_on == VT_CANCEL_NEVER || !run->handling || st->shut) return;
+    vt__conn_watch(st, &run->io, &run->c->start, fin);
 }
 /* What the socket takes at once goes out, and the rest as it takes more, while the vthread waits for something else. */
 static void vt__h1c_flush_parked(vt__h1c_run *run) {
     vt__pd *pd = &run->c->conn.pd;
     int r = vt__conn_flush_try(&run->io);
     while (r == -EAGAIN) {
-        run->flushing = vt__poll_add(run->io.thr->dom, pd) == 0;
-        if (!run->flushing || vt__poll_want_room(pd))
+        run->stream.flushing = vt__poll_add(run->io.thr->dom, pd) == 0;
+        if (!run->stream.flushing || vt__poll_want_room(pd))
             return; /* else the next wait, or the end, tries again */
         r = vt__conn_flush_try(&run->io);
     }
@@ -29111,16 +29302,17 @@ static void vt__h1c_flush_parked(vt__h1c_run *run) {
 static void vt__h1c_heed(vt__link_notes *to, unsigned bits) {
     vt__link *c = VT__CONTAINER(to, vt__link, notes);
     vt__h1c_run *run = c->run;
+    const vt_stream *st = &run->stream;
     bool idle = !run->io.sending && run->chunk_at == SIZE_MAX;
     if (bits & VT__PD_FLUSH && run->io.out.p && idle) vt__h1c_flush_parked(run);
-    if (run->up && bits & VT__PD_FLUSH) run->up->room(run->up_arg);
-    if (run->up && bits & VT__LINK_STOP) run->up->stop(run->up_arg);
+    if (st->up && bits & VT__PD_FLUSH) st->up->room(st->up_arg);
+    if (st->up && bits & VT__LINK_STOP) st->up->stop(st->up_arg);
     if (bits & VT__LINK_KILL && run->handling) {
         vt_str m = run->req.method, t = run->req.target;
         vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
                (int)VT__MIN(t.len, (size_t)500), t.ptr);
     }
-    if (bits & VT__PD_WATCH) run->gone = true;
+    if (bits & VT__PD_WATCH) run->stream.gone = true;
     if (bits & (VT__PD_WATCH | VT__LINK_KILL)) vt__sched_cancel(&c->start);
 }
 /* The vthread is about to park, wherever in the handler that is: the peer gets what there is. */
@@ -29393,7 +29585,7 @@ static int vt__h1c_wire_flush(vt_res *res) { return vt__h1c_flush(res->req->conn
 static int vt__h1c_end(vt_res *res) {
     vt__h1c_run *run = res->req->conn;
     if (VT__LIKELY(res->framing == VT__HTTP_LENGTH)) return run->io.err;
-    if (run->up) return run->up->end(run->up_arg, run->cut);
+    if (run->stream.up) return run->stream.up->end(run->stream.up_arg, run->cut);
     if (res->framing != VT__HTTP_CHUNKED || res->no_body || run->stream.io) return run->io.err;
     vt__h1c_seal(run);
     if (vt__conn_put(&run->io, "0\r\n", 3) < 0 ||
@@ -29422,6 +29614,59 @@ static int vt__h1c_upgrade(vt_res *res, const char *protocol, vt_stream **out) {
     *out = &run->stream;
     return 0;
 }
+/* n bytes of the room for fields that this request left; they last as long as it does. NULL: there are not as many. */
+static void *vt__h1c_room(vt__h1c_run *run, size_t n) {
+    char *p = run->spare;
+    n = (n + 15) & ~(size_t)15;
+    if ((size_t)((char *)(run->few + VT__H1C_FIELDS) - p) < n) return NULL;
+    run->spare += n;
+    return p;
+}
+/* What came behind the request, block and all, unless its head is still there; false: no memory. */
+static bool vt__h1c_take_input(vt__h1c_run *run, vt__conn_buf *to) {
+    vt__conn_buf *b = &run->io.in;
+    size_t rest = b->len - b->pos;
+    if (run->req.head < b->p || run->req.head >= b->p + b->cap) {
+        *to = *b;
+    } else {
+        run->held = *b;
+        if (rest && !vt__conn_buf_get_for(run->io.thr, to, rest + 1)) rest = SIZE_MAX;
+        else if (rest) memcpy(to->p, b->p + b->pos, to->len = rest);
+    }
+    memset(b, 0, sizeof *b);
+    run->base = 0;
+    vt__conn_buf_put(run->io.thr, &run->io.out); /* it is flushed */
+    return rest != SIZE_MAX;
+}
+static bool vt__h1c_take(vt_stream *st, const vt__conn_up *up, void *arg, vt__conn_buf *in) {
+    st->up = up;
+    st->up_arg = arg;
+    return vt__h1c_take_input(VT__CONTAINER(st, vt__h1c_run, stream), in);
+}
+static bool vt__h1c_stopping(const vt_stream *st) {
+    return vt__link_stopping(VT__CONTAINER(st, const vt__h1c_run, stream)->c);
+}
+static void vt__h1c_up_leave(vt_stream *st) { st->up = NULL; }
+static const vt__conn_wire vt__h1c_down = {vt__h1c_stopping, vt__h1c_take, vt__h1c_up_leave};
+static void *vt__h1c_settle(vt_req *req, size_t n, vt_stream **st) {
+    vt__h1c_run *run = req->conn;
+    vt__conn_buf *b = &run->io.in;
+    *st = &run->stream;
+    run->stream.wire = &vt__h1c_down;
+    run->stream.task = &run->c->start;
+    run->stream.deaf = run->conf->cancel_on == VT_CANCEL_NEVER;
+    run->spare = (char *)(run->few + (run->fields == run->few ? req->nfields : 0));
+    if (req->head < b->p || req->head >= b->p + run->base) return NULL; /* it has left */
+    size_t len = (size_t)(b->p + run->base - req->head);
+    void *room = vt__h1c_room(run, n);
+    char *to = vt__h1c_room(run, len);
+    if (to || memchr(req->head, 0, len)) {
+        (void)(to && vt__req_move(req, to, len));
+    } else if (vt__conn_buf_get_for(run->io.thr, &run->held, len)) {
+        (void)vt__req_move(req, run->held.p, len);
+    }
+    return room;
+}
 static int vt__h1c_address(vt_req *req, bool local, char *buf, size_t cap) {
     return vt__link_address(((vt__h1c_run *)req->conn)->c, local, buf, cap);
 }
@@ -29441,58 +29686,10 @@ static int vt__h1c_head_tls(vt_res *res, bool end_now) {
 #define VT__H1C_WIRE(head, tls, scheme)                                                                      \
     {                                                                                                        \
         vt__h1c_read, vt__h1c_inform, head, vt__h1c_write, vt__h1c_wire_flush, vt__h1c_end, vt__h1c_abort,   \
-            vt__h1c_upgrade, vt__h1c_address, tls, scheme                                                    \
+            vt__h1c_upgrade, vt__h1c_settle, vt__h1c_address, tls, scheme                                    \
     }
 static const vt__http_wire vt__h1c_wire = VT__H1C_WIRE(vt__h1c_head, NULL, "http");
 static const vt__http_wire vt__h1c_wire_tls = VT__H1C_WIRE(vt__h1c_head_tls, vt__h1c_tls, "https");
-/* Whether req->conn is a vt__h1c_run. */
-static bool vt__h1c_has(const vt_req *req) {
-    return req->wire == &vt__h1c_wire || req->wire == &vt__h1c_wire_tls;
-}
-
-/*--- upgraded connections whose protocol is another's ---*/
-/* n bytes of the room for fields that this request left; they last as long as it does. NULL: there are not as many. */
-static void *vt__h1c_room(vt__h1c_run *run, size_t n) {
-    char *p = run->spare;
-    n = (n + 15) & ~(size_t)15;
-    if ((size_t)((char *)(run->few + VT__H1C_FIELDS) - p) < n) return NULL;
-    run->spare += n;
-    return p;
-}
-/* Before the first string of the request is handed out, if it is to be for long: its head leaves the input block. Returns room
- * for n bytes, or NULL. */
-static void *vt__h1c_settle(vt__h1c_run *run, size_t n) {
-    vt__conn_buf *b = &run->io.in;
-    vt_req *req = &run->req;
-    run->spare = (char *)(run->few + (run->fields == run->few ? req->nfields : 0));
-    if (req->head < b->p || req->head >= b->p + run->base) return NULL; /* it has left */
-    size_t len = (size_t)(b->p + run->base - req->head);
-    void *room = vt__h1c_room(run, n);
-    char *to = vt__h1c_room(run, len);
-    if (to || memchr(req->head, 0, len)) {
-        (void)(to && vt__req_move(req, to, len));
-    } else if (vt__conn_buf_get_for(run->io.thr, &run->held, len)) {
-        (void)vt__req_move(req, run->held.p, len);
-    }
-    return room;
-}
-/* What came behind the request, block and all, unless its head is still there; false: no memory. */
-static bool vt__h1c_take_input(vt__h1c_run *run, vt__conn_buf *to) {
-    vt__conn_buf *b = &run->io.in;
-    size_t rest = b->len - b->pos;
-    if (run->req.head < b->p || run->req.head >= b->p + b->cap) {
-        *to = *b;
-    } else {
-        run->held = *b;
-        if (rest && !vt__conn_buf_get_for(run->io.thr, to, rest + 1)) rest = SIZE_MAX;
-        else if (rest) memcpy(to->p, b->p + b->pos, to->len = rest);
-    }
-    memset(b, 0, sizeof *b);
-    run->base = 0;
-    vt__conn_buf_put(run->io.thr, &run->io.out); /* it is flushed */
-    return rest != SIZE_MAX;
-}
-
 /*--- conversation ---*/
 /* Answers what has no request to answer to, and means to close. */
 static void vt__h1c_bad(vt__h1c_run *run, int status, const char *why) {
@@ -29652,15 +29849,15 @@ static bool vt__h1c_request(vt__h1c_run *run) {
     run->handling = true;
     int r = run->head.flags & VT__H1_EXPECT_OTHER ? vt__http_refuse(req, &run->res, 417)
                                                   : vt__http_serve(req, &run->res);
-    bool keep = r == 0 && !run->closing && req->keep_alive && run->io.err == 0 && !run->gone;
+    bool keep = r == 0 && !run->closing && req->keep_alive && run->io.err == 0 && !run->stream.gone;
     if (VT__UNLIKELY(r < 0)) run->cut = true;
     if (keep && VT__UNLIKELY(!vt__h1c_body_done(run))) keep = vt__h1c_drain(run);
     if (!keep && (client_stays || !vt__h1c_body_done(run)))
-        run->linger = !run->parted; /* it may be sending */
+        run->linger = !run->stream.parted; /* it may be sending */
     run->handling = false;
-    if (run->watched) {
+    if (run->stream.watched) {
         vt__poll_clear(&c->conn.pd, VT__PD_WATCH | VT__PD_WATCH_FIN);
-        run->watched = false;
+        run->stream.watched = false;
     }
     vt__sched_afresh(run->v);
     vt__h1c_release(run);
@@ -29701,7 +29898,7 @@ static bool vt__h1c_hand_over(void *arg) {
     vt__h1c_exit *e = arg;
     vt__link *c = e->run->c;
     if (VT__UNLIKELY(__atomic_load_n(&c->notes.bits, __ATOMIC_ACQUIRE))) return false;
-    if (VT__UNLIKELY(e->run->flushing)) vt__poll_clear(&c->conn.pd, VT__PD_FLUSH);
+    if (VT__UNLIKELY(e->run->stream.flushing)) vt__poll_clear(&c->conn.pd, VT__PD_FLUSH);
     vt__link_left(c);
     switch (e->to) {
     case VT__H1C_AWAY: break;
@@ -29736,13 +29933,13 @@ static void vt__h1c_finish(vt__h1c_run *run) {
     vt__link *c = run->c;
     bool shown = run->cut && run->head_sent && run->res.framing == VT__HTTP_CLOSE;
     vt_shield(true); /* a cancelled handler's answer is sent all the same */
-    if (!run->gone) (void)vt__h1c_flush(run);
-    if (!run->gone && !shown) vt__conn_end(&run->io);
+    if (!run->stream.gone) (void)vt__h1c_flush(run);
+    if (!run->stream.gone && !shown) vt__conn_end(&run->io);
     vt_shield(false);
     /* input, or much output that is still on its way: what comes late must not take it away */
     bool linger = run->linger || run->io.in.pos < run->io.in.len || vt__poll_bits(&c->conn.pd) & VT__PD_R ||
                   (run->head_sent && run->res.bytes > VT__H1C_LARGE);
-    if (run->io.err < 0 || run->gone || vt__poll_bits(&c->conn.pd) & VT__PD_HUP) linger = false;
+    if (run->io.err < 0 || run->stream.gone || vt__poll_bits(&c->conn.pd) & VT__PD_HUP) linger = false;
     if (shown) {
         struct linger now = {1, 0};
         (void)vt__plat_setsockopt(c->conn.pd.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
@@ -29925,11 +30122,12 @@ static int vt__h1c_accept(vt__link_host *h, int fd, const vt__addr *peer, vt__tl
 
 /*==============================================================================
  * MARK: - @wsc     WebSocket connections
- * uses:   @api_ws @plat @mem @str @log @h1 @ws @poll @sched @self @sync @io @router @req @res @http @conn @link @h1c
+ * uses:   @api_ws @plat @mem @str @log @h1 @ws @poll @sched @self @sync @io @router @req @res @http @conn
  * test:   tests/e2e_ws.c tests/test_wsc.c
  *
  * A vt_ws is a vt__conn, a decoder and two buffers. Both are given back while nothing is in them, so that an idle one costs
- * its vthread's page and no more: the object stands where the handshake's fields left room (vt__h1c_room).
+ * its vthread's page and no more: the object stands where the handshake's fields left room (settle). What a server's stands
+ * on beside the bytes is a vt_stream: a connection of HTTP/1.1, whichever transport that has, or a stream of HTTP/2.
  *
  * Input is one vthread's at a time. Output is whoever's holds `mu`; who cannot wait for it (the reader with a pong) leaves a
  * note, which the holder carries out as it unlocks. Only the handler's vthread, whose parks call vt__wsc_on_park, leaves
@@ -29954,12 +30152,12 @@ struct vt_ws {
     vt__ws_in dec;
     vt__conn_buf msg; /* what is put together, and the program's until it receives again */
     vt_mutex mu;
-    vt_cond turn;     /* a message in fragments has ended */
-    vt__vth *writer;  /* ... whose it is */
-    vt__vth *owner;   /* who runs vt__wsc_on_park; NULL: nobody */
-    vt__thr *home;    /* where it is received */
-    vt__h1c_run *run; /* NULL: a client's */
-    char *end;        /* the byte under the NUL behind the last message, if that stands in io.in */
+    vt_cond turn;    /* a message in fragments has ended */
+    vt__vth *writer; /* ... whose it is */
+    vt__vth *owner;  /* who runs vt__wsc_on_park; NULL: nobody */
+    vt__thr *home;   /* where it is received */
+    vt_stream *st;   /* NULL: a client's */
+    char *end;       /* the byte under the NUL behind the last message, if that stands in io.in */
     int64_t ping_ns, pong_ns, close_ns;
     int64_t heard, asked; /* when something came; when it was pinged since, 0: not */
     int64_t closing;      /* when our close frame was sent, 0: not */
@@ -30119,8 +30317,8 @@ static int vt__wsc_flush_try(vt_ws *ws) {
     ws->io.thr = vt__sched_thr();
     int r = vt__conn_flush_try(&ws->io);
     while (r == -EAGAIN) {
-        ws->run->flushing = vt__poll_add(ws->io.thr->dom, pd) == 0;
-        if (!ws->run->flushing || vt__poll_want_room(pd)) return r;
+        ws->st->flushing = vt__poll_add(ws->io.thr->dom, pd) == 0;
+        if (!ws->st->flushing || vt__poll_want_room(pd)) return r;
         r = vt__conn_flush_try(&ws->io);
     }
     vt__conn_buf_put(ws->io.thr, &ws->io.out);
@@ -30128,9 +30326,9 @@ static int vt__wsc_flush_try(vt_ws *ws) {
 }
 /* Nothing can be sent any more, and no call of the handler's has told it: as if the peer had gone. */
 static void vt__wsc_lost(vt_ws *ws) {
-    if (ws->run->gone || ws->run->conf->cancel_on == VT_CANCEL_NEVER) return;
-    ws->run->gone = true;
-    vt__sched_cancel(&ws->run->c->start);
+    if (ws->st->gone || ws->st->deaf) return;
+    ws->st->gone = true;
+    vt__sched_cancel(ws->st->task);
 }
 /* What the socket takes at once goes out, and the rest as it takes more. Notes are heeded with an empty block alone: nothing
  * here may park. */
@@ -30138,24 +30336,25 @@ static void vt__wsc_flush_parked(void *arg) {
     vt_ws *ws = arg;
     uint8_t pong[VT__WS_CONTROL_MAX];
     size_t n = 0;
-    if (ws->kept) ws->kept = false;
+    bool home = ws->home == vt__sched_thr(); /* else the handler may be running */
+    if (home && ws->kept) ws->kept = false;
     else if (!vt__wsc_try(ws, 0, NULL, 0)) return; /* who has the lock sends it */
     for (unsigned noted;; vt__wsc_say(ws, noted, pong, n)) {
         int r = vt__wsc_flush_try(ws);
-        if (VT__UNLIKELY(r < 0 && r != -EAGAIN)) vt__wsc_lost(ws);
+        if (VT__UNLIKELY(r < 0 && r != -EAGAIN) && home) vt__wsc_lost(ws);
         if ((noted = vt__wsc_hand_on(ws, r == 0, pong, &n, NULL)) == 0) return;
     }
 }
 /* Who waits for anything but input hears of the end of it, too: nothing can be said to who ended only one half. */
 static void vt__wsc_watch(vt_ws *ws) {
-    vt__pd *pd = &ws->io.c->pd;
+    vt_stream *st = ws->st;
     bool fin = !ws->reading && !ws->closed;
-    if (ws->fin != fin && ws->run->watched && !ws->run->gone) {
-        ws->run->watched = false;
-        vt__poll_clear(pd, VT__PD_WATCH | VT__PD_WATCH_FIN);
+    if (ws->fin != fin && st->watched && !st->gone) {
+        st->watched = false;
+        vt__poll_clear(&ws->io.c->pd, VT__PD_WATCH | VT__PD_WATCH_FIN);
     }
     ws->fin = fin;
-    if (!ws->run->watched) vt__h1c_watch(ws->run, fin);
+    if (!st->watched && !st->deaf) vt__conn_watch(st, st->io, st->task, fin);
 }
 static void vt__wsc_on_park(void *arg) {
     vt_ws *ws = arg;
@@ -30667,6 +30866,7 @@ static void vt__wsc_leave(vt_ws *ws, int code, bool gone) {
     vt_shield(true);
     if (!gone) vt__wsc_part(ws, code);
     vt_shield(false);
+    if (ws->st) ws->st->wire->leave(ws->st);
     vt__conn_buf_put(thr, &ws->io.in);
     vt__conn_buf_put(thr, &ws->io.out);
     vt__conn_buf_put(thr, &ws->msg);
@@ -30679,20 +30879,19 @@ static void vt__wsc_leave(vt_ws *ws, int code, bool gone) {
 static void vt__wsc_stop(void *arg) {
     vt_ws *ws = arg;
     __atomic_store_n(&ws->stopping, true, __ATOMIC_RELAXED);
-    vt__sched_cancel(&ws->run->c->start);
+    vt__sched_cancel(ws->st->task);
 }
 static int vt__wsc_end(void *arg, bool failed) {
     vt_ws *ws = arg;
-    vt__h1c_run *run = ws->run;
-    vt__wsc_leave(ws, ws->stopping ? 1001 : failed ? 1011 : 1000, run->gone);
-    run->io.err = ws->io.err;
-    run->parted = ws->closed;
-    run->up = NULL;
-    vt__sched_on_park(run->v, NULL, NULL);
+    vt_stream *st = ws->st;
+    vt__wsc_leave(ws, ws->stopping ? 1001 : failed ? 1011 : 1000, st->gone);
+    st->io->err = ws->io.err;
+    st->parted = ws->closed;
+    vt__sched_on_park(ws->owner, NULL, NULL);
     if (ws->apart) vt__mem_free(ws);
-    return run->io.err;
+    return st->io->err;
 }
-static const vt__h1c_up vt__wsc_up = {vt__wsc_flush_parked, vt__wsc_stop, vt__wsc_end};
+static const vt__conn_up vt__wsc_up = {vt__wsc_flush_parked, vt__wsc_stop, vt__wsc_end};
 
 static int vt__wsc_refuse(vt_res *res) {
     vt__res_push(res, VT__H1_F_CONNECTION, VT__STR_LIT("Connection"), VT__STR_LIT("Upgrade"));
@@ -30705,7 +30904,9 @@ static int vt__wsc_shake(vt_req *req, vt_res *res, vt__ws_shake *s) {
     vt_str name, value;
     memset(s, 0, sizeof *s);
     for (size_t i = 0; vt_req_field_nth(req, i, &name, &value); i++) vt__ws_shake_field(s, name, value);
-    int status = req->method_id == VT__H1_M_GET && req->version >= 11 ? vt__ws_shake_request(s) : 426;
+    int status = 426;
+    if (req->version >= 20 && req->upgrade) status = vt__ws_shake_connect(s);
+    else if (req->version == 11 && req->method_id == VT__H1_M_GET) status = vt__ws_shake_request(s);
     if (s->protocols > 1)
         s->protocol = vt_req_field(req, "Sec-WebSocket-Protocol"); /* several lines are one list */
     if (status == 426) return vt__wsc_refuse(res);
@@ -30743,57 +30944,58 @@ static int vt__wsc_push_lines(vt_res *res, const char *lines) {
         if ((r = vt__res_push(res, vt__h1_field_id(name), name, value)) < 0) return r;
     return r;
 }
-/* Answers 101. */
-static int vt__wsc_switch(vt_res *res, const vt__ws_shake *s, vt_str protocol, const vt_ws_cfg *cfg) {
+/* Answers 101, over HTTP/2 200. */
+static int vt__wsc_switch(vt_res *res, const vt__ws_shake *s, vt_str protocol, const vt_ws_cfg *cfg,
+                          vt_stream **st) {
     char accept[VT__WS_ACCEPT_LEN];
     uint32_t before = res->nfields;
-    vt_stream *st;
-    vt__ws_accept(accept, s->key.ptr);
-    int r = vt__res_push(res, VT__H1_F_SEC_WEBSOCKET_ACCEPT, VT__STR_LIT("Sec-WebSocket-Accept"),
+    int r = 0;
+    if (res->req->version == 11) {
+        vt__ws_accept(accept, s->key.ptr);
+        r = vt__res_push(res, VT__H1_F_SEC_WEBSOCKET_ACCEPT, VT__STR_LIT("Sec-WebSocket-Accept"),
                          (vt_str){accept, sizeof accept});
+    }
     if (r == 0 && protocol.len)
         r = vt__res_push(res, VT__H1_F_SEC_WEBSOCKET_PROTOCOL, VT__STR_LIT("Sec-WebSocket-Protocol"),
                          protocol);
     if (r == 0) r = vt__wsc_push_lines(res, cfg->fields);
-    if (r == 0) r = vt_res_upgrade(res, "websocket", &st);
+    if (r == 0) r = vt_res_upgrade(res, "websocket", st);
     res->nfields = before; /* they stood on this stack */
     return r;
 }
 /* From here on the connection is the WebSocket's. */
-static void vt__wsc_take_over(vt_ws *ws, vt__h1c_run *run) {
-    ws->run = run;
-    ws->owner = run->v;
-    if (!vt__h1c_take_input(run, &ws->io.in)) (void)vt__wsc_over(ws, -ENOMEM);
-    run->up = &vt__wsc_up;
-    run->up_arg = ws;
-    vt__sched_on_park(run->v, vt__wsc_on_park, ws);
+static void vt__wsc_take_over(vt_ws *ws, vt_stream *st) {
+    ws->st = st;
+    ws->owner = st->task->v;
+    if (!st->wire->take(st, &vt__wsc_up, ws, &ws->io.in)) (void)vt__wsc_over(ws, -ENOMEM);
+    vt__sched_on_park(ws->owner, vt__wsc_on_park, ws);
+    if (st->wire->stopping(st)) vt__wsc_stop(ws); /* too late to be told */
 }
 VT_API int vt_ws_accept(vt_req *req, vt_res *res, const vt_ws_cfg *cfg, vt_ws **out) {
     static const vt_ws_cfg usual;
-    vt__h1c_run *run = req->conn;
     vt__ws_shake s;
+    vt_stream *st;
     int r;
     *out = NULL;
     if (!cfg) cfg = &usual;
-    if (res->state != VT__RES_OPEN || !vt__h1c_has(req)) return VT_ESTATE;
-    vt_ws *ws = vt__h1c_settle(run, sizeof *ws);
+    if (res->state != VT__RES_OPEN || !req->wire->settle) return VT_ESTATE;
+    vt_ws *ws = req->wire->settle(req, sizeof *ws, &st);
     if ((r = vt__wsc_shake(req, res, &s)) < 0 || (r = vt__wsc_origin(req, cfg)) < 0) return r;
-    if (vt__link_stopping(run->c)) return VT_ESTOPPED;
+    if (st->wire->stopping(st)) return VT_ESTOPPED;
     vt_str protocol = vt__ws_protocol_pick(vt__str_of(cfg->protocols ? cfg->protocols : ""), s.protocol);
     bool apart = ws == NULL;
     if (apart && !(ws = vt__mem_alloc(sizeof *ws))) return -ENOMEM;
     if (protocol.len && !(protocol.ptr = vt__mem_arena_str(req->arena, protocol.ptr, protocol.len)))
         r = -ENOMEM;
-    if (r == 0) r = vt__wsc_switch(res, &s, protocol, cfg);
+    if (r == 0) r = vt__wsc_switch(res, &s, protocol, cfg, &st);
     if (r < 0) {
         if (apart) vt__mem_free(ws);
         return r;
     }
-    vt__wsc_init(ws, &run->c->conn, true, cfg, run->conf->write_ns);
+    vt__wsc_init(ws, st->io->c, true, cfg, st->io->write_ns);
     ws->apart = apart;
     if (protocol.len) ws->protocol = protocol;
-    vt__wsc_take_over(ws, run);
-    if (vt__link_stopping(run->c)) vt__wsc_stop(ws); /* too late to be told */
+    vt__wsc_take_over(ws, st);
     *out = ws;
     return 0;
 }

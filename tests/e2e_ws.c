@@ -1,4 +1,5 @@
-/* WebSockets over real sockets: behaviours 23, 119 to 134, 136, and what else the handlers' side promises. */
+/* WebSockets over real sockets: behaviours 23, 119 to 134, 136, and what else the handlers' side promises. With WS_H2 over
+ * HTTP/2 (e2e_ws_h2.c). */
 /* tsan */
 #include "e2e.h"
 #include "wsclient.h"
@@ -277,8 +278,8 @@ static int flush_lets_go(vt_ws *ws, vt_req *req) {
     return r < 0 ? r : vt_scope_wait(vt_req_scope(req));
 }
 static void routes(vt_server *s) {
-    static const vt_ws_cfg big = {.max_message = 32 << 20}, small = {.max_message = 1000, .max_frame = 500},
-                           tiny = {.max_message = 50},
+    static const vt_ws_cfg big = {.max_message = 32 << 20, .ping_ms = VT_NONE},
+                           small = {.max_message = 1000, .max_frame = 500}, tiny = {.max_message = 50},
                            ping = {.ping_ms = 50, .pong_ms = 400, .close_ms = 300},
                            proto = {.protocols = "v2.x, v1.x", .close_ms = 300},
                            evil = {.origin = refuse_evil}, list = {.origins = "https://a.b, http://c.d:8080"},
@@ -316,9 +317,10 @@ static bool begin(void) {
     return e2e_start(&cfg, routes) == 0;
 }
 /* A parting as it should be: 1000, the same back, the end. */
-static bool part(struct cl *c) { return ws_bye(c, 1000, "") && ws_is_bye(c, 1000, "") && ws_ends(c); }
+static bool part(struct wc *c) { return ws_bye(c, 1000, "") && ws_is_bye(c, 1000, "") && ws_ends(c); }
 
 /* ---- the handshake ---- */
+#if !WS_H2
 TEST(b119_handshake) {
     CL(c);
     REQUIRE(begin());
@@ -380,43 +382,46 @@ TEST(b119_what_is_no_handshake_is_refused) {
     CHECK_EQ(e2e_stop(), 0);
     CHECK_EQ(e2e_logged(VT_LOG_ERROR, ""), 0);
 }
+#endif
 static int from(const char *path, const char *origin) {
-    CL(c);
+    WC(c);
     char line[100];
     snprintf(line, sizeof line, "Origin: %s\r\n", origin);
-    return cl_open(&c) ? ws_shake(&c, path, line) : -1;
+    return wc_open(&c) ? ws_shake(&c, path, line) : -1;
 }
 TEST(b119_origins) {
     REQUIRE(begin());
-    CHECK_EQ(from("/echo", "http://a.example"), 101);
-    CHECK_EQ(from("/echo", "https://A.example"), 101);
+    CHECK_EQ(from("/echo", "http://a.example"), WS_YES);
+    CHECK_EQ(from("/echo", "https://A.example"), WS_YES);
     CHECK_EQ(from("/echo", "http://a.example.org"), 403);
     CHECK_EQ(from("/echo", "http://a.example:81"), 403);
     CHECK_EQ(from("/echo", "null"), 403);
-    CHECK_EQ(from("/list", "https://a.b"), 101);
-    CHECK_EQ(from("/list", "http://c.d:8080"), 101);
+    CHECK_EQ(from("/list", "https://a.b"), WS_YES);
+    CHECK_EQ(from("/list", "http://c.d:8080"), WS_YES);
     CHECK_EQ(from("/list", "http://a.b"), 403);
     CHECK_EQ(from("/list", "http://a.example"), 403);
-    CHECK_EQ(from("/hand", "http://any.where"), 101);
-    CHECK_EQ(from("/evil", "http://good"), 101);
+    CHECK_EQ(from("/hand", "http://any.where"), WS_YES);
+    CHECK_EQ(from("/evil", "http://good"), WS_YES);
     CHECK_EQ(from("/evil", "http://evil"), 403);
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b023_b119_request_and_subprotocol_in_the_handler) {
-    CL(c);
+    WC(c);
     REQUIRE(begin());
-    REQUIRE(cl_open(&c));
+    REQUIRE(wc_open(&c));
     CHECK_EQ(ws_shake(&c, "/ctx/a%20b?q=%C3%A9",
                       "Sec-WebSocket-Protocol: v1.x\r\nSec-WebSocket-Protocol: v0, v2.x\r\n"),
-             101);
-    CHECK(strstr(c.head, "\r\nSec-WebSocket-Protocol: v2.x\r\n") != NULL);
+             WS_YES);
+    CHECK_STR(wc_field(&c, "sec-websocket-protocol"), "v2.x");
     CHECK(ws_is_text(&c, "the server's|a b|\xc3\xa9|v2.x|a.example"));
     CHECK(ws_is_bye(&c, 1000, ""));
-    CL(d);
-    REQUIRE(cl_open(&d));
-    CHECK_EQ(ws_shake(&d, "/hand", "Sec-WebSocket-Protocol: one\r\n"), 101);
-    CHECK(strstr(d.head, "\r\nX-Set: before\r\n") && strstr(d.head, "\r\nX-More: yes\r\nX-And: that\r\n"));
-    CHECK(strstr(d.head, "\r\nSec-WebSocket-Protocol: one\r\n") != NULL);
+    WC(d);
+    REQUIRE(wc_open(&d));
+    CHECK_EQ(ws_shake(&d, "/hand", "Sec-WebSocket-Protocol: one\r\n"), WS_YES);
+    CHECK_STR(wc_field(&d, "x-set"), "before");
+    CHECK_STR(wc_field(&d, "x-more"), "yes");
+    CHECK_STR(wc_field(&d, "x-and"), "that");
+    CHECK_STR(wc_field(&d, "sec-websocket-protocol"), "one");
     CHECK(ws_is_text(&d, "a.example"));
     char long_text[2000];
     memset(long_text, 'x', sizeof long_text);
@@ -441,7 +446,7 @@ TEST(bad_configurations_are_errors) {
 
 /* ---- messages ---- */
 TEST(b120_text_then_close) {
-    CL(c);
+    WC(c);
     REQUIRE(begin());
     REQUIRE(ws_open(&c, "/echo"));
     CHECK(ws_text(&c, "one") && ws_bye(&c, 1000, "done"));
@@ -456,7 +461,7 @@ TEST(b121_b122_lengths) {
     static char body[70000];
     static const size_t sizes[] = {0,     1,     2,     124,   125,   126,   127,   4095,  4096, 4097,
                                    16370, 16376, 16377, 16384, 16385, 49000, 65535, 65536, 70000};
-    CL(c);
+    WC(c);
     REQUIRE(begin());
     for (size_t i = 0; i < sizeof body; i++) body[i] = (char)('a' + i % 26);
     REQUIRE(ws_open(&c, "/echo"));
@@ -473,12 +478,12 @@ TEST(b121_b122_lengths) {
 TEST(b122_20_mib) {
     size_t n = 20 << 20;
     char *body = malloc(n);
-    CL(c);
+    WC(c);
     REQUIRE(body && begin());
     for (size_t i = 0; i < n; i++) body[i] = (char)(i * 7 + (i >> 9));
     REQUIRE(ws_open(&c, "/big"));
     CHECK(ws_put(&c, 0x82, body, n) && ws_is(&c, 0x82, body, n) && part(&c));
-    CL(d);
+    WC(d);
     REQUIRE(ws_open(&d, "/streamed"));
     CHECK(ws_put(&d, 0x82, body, 300000));
     size_t got = 0;
@@ -492,7 +497,7 @@ TEST(b122_20_mib) {
     free(body);
     CHECK_EQ(e2e_stop(), 0);
 }
-static struct cl *feeder_cl;
+static struct wc *feeder_cl;
 enum { FRAMES = 100000, BATCH = 1000 };
 static void *feeder(void *arg) {
     static uint8_t b[BATCH * 20];
@@ -504,17 +509,17 @@ static void *feeder(void *arg) {
             int len = snprintf(text, sizeof text, "%d", k);
             n += ws_frame(b + n, 0x81, text, (size_t)len);
         }
-        if (!cl_send(feeder_cl, b, n)) break;
+        if (!wc_send(feeder_cl, b, n)) break;
     }
     return NULL;
 }
 TEST(b122_100000_small_frames_in_order) {
-    CL(c);
+    WC(c);
     pthread_t t;
     struct wsf f;
     int n = 0;
     REQUIRE(begin());
-    REQUIRE(ws_open(&c, "/echo"));
+    REQUIRE(ws_open(&c, "/big"));
     feeder_cl = &c; /* it only sends */
     REQUIRE(pthread_create(&t, NULL, feeder, NULL) == 0);
     while (n < FRAMES && ws_get(&c, &f) == 1 && f.first == 0x81 && atoi((char *)f.p) == n) n++;
@@ -524,7 +529,7 @@ TEST(b122_100000_small_frames_in_order) {
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b123_pings) {
-    CL(c);
+    WC(c);
     REQUIRE(begin());
     REQUIRE(ws_open(&c, "/echo"));
     for (int i = 0; i < 5; i++) {
@@ -536,7 +541,7 @@ TEST(b123_pings) {
     CHECK(ws_is(&c, 0x8a, "within", 6));
     CHECK(ws_put(&c, 0x8a, "unasked", 7) && ws_put(&c, 0x80, "ted", 3) && ws_is_text(&c, "fragmented"));
     CHECK(part(&c));
-    CL(d);
+    WC(d);
     REQUIRE(ws_open(&d, "/ping"));
     for (int i = 0; i < 3; i++) CHECK(ws_is(&d, 0x89, "", 0) && ws_put(&d, 0x8a, "", 0));
     CHECK(ws_text(&d, "x"));
@@ -547,7 +552,7 @@ TEST(b123_pings) {
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b124_no_pong) {
-    CL(c);
+    WC(c);
     REQUIRE(begin());
     REQUIRE(ws_open(&c, "/ping"));
     CHECK(ws_is(&c, 0x89, "", 0));
@@ -557,12 +562,12 @@ TEST(b124_no_pong) {
     CHECK(comes(&seen.ended, 1));
     CHECK_EQ(seen.result, VT_EWSPONG);
     CHECK_EQ(seen.code, 1006);
-    cl_close(&c);
+    wc_close(&c);
     CHECK_EQ(e2e_stop(), 0);
     CHECK_EQ(e2e_logged(VT_LOG_ERROR, ""), 0);
 }
 TEST(b125_server_closes_first) {
-    CL(c);
+    WC(c);
     REQUIRE(begin());
     REQUIRE(ws_open(&c, "/kick"));
     CHECK(ws_is_bye(&c, 1013, "try again later"));
@@ -571,7 +576,7 @@ TEST(b125_server_closes_first) {
     CHECK_EQ(seen.aux, VT_EWSCLOSED);
     CHECK_EQ(seen.result, VT_WS_TEXT);
     CHECK(ws_bye(&c, 1013, "") && ws_ends(&c));
-    CL(d);
+    WC(d);
     REQUIRE(ws_open(&d, "/kick"));
     CHECK(ws_is_bye(&d, 1013, NULL) && ws_bye(&d, 4000, "as you like") && ws_ends(&d));
     CHECK(comes(&seen.ended, 2));
@@ -581,31 +586,31 @@ TEST(b125_server_closes_first) {
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b126_client_closes_first) {
-    CL(c);
+    WC(c);
     REQUIRE(begin());
     REQUIRE(ws_open(&c, "/echo"));
     CHECK(ws_bye(&c, 3001, "enough") && ws_is_bye(&c, 3001, "enough") && ws_ends(&c));
-    CL(d);
+    WC(d);
     REQUIRE(ws_open(&d, "/echo"));
     CHECK(ws_put(&d, 0x88, "", 0) && ws_is_bye(&d, 1005, NULL) && ws_ends(&d));
     CHECK(comes(&seen.ended, 2));
     CHECK_EQ(seen.code, 1005);
-    CL(e);
+    WC(e);
     REQUIRE(ws_open(&e, "/flood"));
     CHECK(ws_bye(&e, 1000, "")); /* nobody receives there: the flood goes on until the end */
-    cl_reset(&e);
+    wc_reset(&e);
     CHECK(comes(&seen.ended, 3));
     CHECK(seen.result < 0);
     CHECK_EQ(e2e_stop(), 0);
 }
 /* The next frame that is no message of this text. */
-static int ws_get_but(struct cl *c, struct wsf *f, const char *text) {
+static int ws_get_but(struct wc *c, struct wsf *f, const char *text) {
     int r;
     while ((r = ws_get(c, f)) == 1 && f->first == 0x81 && strcmp((const char *)f->p, text) == 0) continue;
     return r;
 }
 TEST(b123_b126_a_handler_that_only_sends) {
-    CL(c);
+    WC(c);
     struct wsf f;
     REQUIRE(begin());
     REQUIRE(ws_open(&c, "/ticks"));
@@ -631,7 +636,7 @@ TEST(b126_close_codes_of_every_class) {
                      bad[] = {0, 999, 1004, 1005, 1006, 1015, 1016, 2000, 2999, 5000, 65535};
     REQUIRE(begin());
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        CL(c);
+        WC(c);
         int before = load(&seen.ended);
         REQUIRE(ws_open(&c, "/echo"));
         CHECK(ws_bye(&c, good[i], "why") && ws_is_bye(&c, good[i], "why") && ws_ends(&c));
@@ -639,7 +644,7 @@ TEST(b126_close_codes_of_every_class) {
         CHECK_EQ(seen.code, good[i]);
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        CL(c);
+        WC(c);
         REQUIRE(ws_open(&c, "/echo"));
         CHECK(ws_bye(&c, bad[i], "why") && ws_is_bye(&c, 1002, "close code that nobody may send") &&
               ws_ends(&c));
@@ -650,13 +655,13 @@ TEST(b127_disconnects) {
     static const char *const paths[] = {"/echo", "/flood", "/sleeper"};
     REQUIRE(begin());
     for (int i = 0; i < 6; i++) {
-        CL(c);
+        WC(c);
         REQUIRE(ws_open(&c, paths[i / 2]));
         REQUIRE(comes(&seen.started, i + 1));
         if (i >= 4) CHECK(ws_is_text(&c, "sleeping")); /* unread, it would make the close a reset */
         int64_t from_ms = e2e_now_ms();
-        if (i % 2) cl_reset(&c);
-        else cl_close(&c);
+        if (i % 2) wc_reset(&c);
+        else wc_close(&c);
         CHECK(comes(&seen.ended, i + 1));
         CHECK(e2e_now_ms() - from_ms < 10000);
         CHECK(seen.result < 0);
@@ -667,18 +672,18 @@ TEST(b127_disconnects) {
     CHECK_EQ(e2e_logged(VT_LOG_ERROR, ""), 0);
 }
 TEST(b127_disconnect_within_a_message) {
-    CL(c);
+    WC(c);
     uint8_t b[200];
     REQUIRE(begin());
     REQUIRE(ws_open(&c, "/echo"));
-    CHECK(cl_send(&c, b, ws_frame(b, 0x81, "never all of it", 15) - 3));
-    cl_close(&c);
+    CHECK(wc_send(&c, b, ws_frame(b, 0x81, "never all of it", 15) - 3));
+    wc_close(&c);
     CHECK(comes(&seen.ended, 1));
     CHECK_EQ(seen.result, VT_EEOF);
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b128_fragments) {
-    CL(c);
+    WC(c);
     static char part1[20000], whole[40001];
     REQUIRE(begin());
     REQUIRE(ws_open(&c, "/echo"));
@@ -698,10 +703,10 @@ TEST(b128_fragments) {
 }
 /* frames in, close code out */
 static void violates(const char *path, int code, int result, const void *p, size_t n) {
-    CL(c);
+    WC(c);
     int before = load(&seen.ended);
     REQUIRE(ws_open(&c, path));
-    CHECK(cl_send(&c, p, n));
+    CHECK(wc_send(&c, p, n));
     CHECK(ws_is_bye(&c, code, NULL) && ws_ends(&c));
     CHECK(comes(&seen.ended, before + 1));
     CHECK_EQ(seen.result, result);
@@ -744,14 +749,14 @@ TEST(b130_limits) {
     violates("/echo", 1009, VT_EWSLARGE, "\x82\xff\0\0\0\0\0\x10\0\1....", 14); /* 1 MiB and a byte */
     n = ws_frame(b, 0x81, body, 51);
     violates("/tiny", 1009, VT_EWSLARGE, b, n);
-    CL(d);
+    WC(d);
     REQUIRE(ws_open(&d, "/tiny"));
     CHECK(ws_put(&d, 0x81, body, 50) && ws_is(&d, 0x81, body, 50) && part(&d));
     n = ws_frame(b, 0x02, body, 500);
     n += ws_frame(b + n, 0x00, body, 500);
-    CL(c);
+    WC(c);
     REQUIRE(ws_open(&c, "/small"));
-    CHECK(cl_send(&c, b, n) && ws_put(&c, 0x80, "", 0) && ws_is(&c, 0x82, body, 1000));
+    CHECK(wc_send(&c, b, n) && ws_put(&c, 0x80, "", 0) && ws_is(&c, 0x82, body, 1000));
     CHECK(ws_put(&c, 0x82, body, 500) && ws_is(&c, 0x82, body, 500) && part(&c));
     CHECK_EQ(e2e_stop(), 0);
 }
@@ -763,7 +768,7 @@ TEST(b131_b132_how_a_handler_ends) {
         {"/leave", 1000}, {"/leave?how=fail", 1011}, {"/leave?how=long", 3999}, {"/leave?how=none", 1005}};
     REQUIRE(begin());
     for (int i = 0; i < 4; i++) {
-        CL(c);
+        WC(c);
         struct wsf f;
         REQUIRE(ws_open(&c, cases[i].path));
         if (i == 0) CHECK(ws_is_text(&c, "bye"));
@@ -772,17 +777,17 @@ TEST(b131_b132_how_a_handler_ends) {
         if (i == 2) CHECK_EQ(f.n, 124); /* 122 bytes: a character of three did not fit */
         CHECK(ws_put(&c, 0x88, f.p, f.n) && ws_ends(&c));
     }
-    CL(d); /* whoever does not answer is not waited for for long */
+    WC(d); /* whoever does not answer is not waited for for long */
     REQUIRE(ws_open(&d, "/leave"));
     CHECK(ws_is_text(&d, "bye") && ws_is_bye(&d, 1000, "") && ws_ends(&d));
-    cl_close(&d);
+    wc_close(&d);
     CHECK_EQ(e2e_stop(), 0);
     CHECK_EQ(e2e_logged(VT_LOG_ERROR, ""), 1); /* -EIO */
 }
 TEST(b133_server_stop) {
-    CL(c);
-    CL(d);
-    CL(e);
+    WC(c);
+    WC(d);
+    WC(e);
     REQUIRE(begin());
     REQUIRE(ws_open(&c, "/echo"));
     REQUIRE(ws_open(&d, "/sleeper"));
@@ -802,7 +807,7 @@ TEST(b133_server_stop) {
     CHECK_EQ(e2e_logged(VT_LOG_ERROR, ""), 0);
 }
 TEST(b133_server_stop_ends_who_sends_without_parking) {
-    CL(c);
+    WC(c);
     REQUIRE(begin());
     REQUIRE(ws_open(&c, "/yields"));
     REQUIRE(comes(&seen.started, 1));
@@ -812,15 +817,15 @@ TEST(b133_server_stop_ends_who_sends_without_parking) {
     CHECK_EQ(seen.result, VT_ESTOPPED);
 }
 TEST(b134_slow_reader_stops_the_sender) {
-    CL(c);
+    WC(c);
     struct wsf f;
     REQUIRE(begin());
-    REQUIRE(cl_open_to(&c, e2e.port, 4096) && ws_shake(&c, "/flood", "") == 101);
+    REQUIRE(wc_open_to(&c, 4096) && ws_shake(&c, "/flood", "") == WS_YES);
     for (int i = 0; i < 100; i++) {
         if (i % 25 == 0) e2e_sleep_ms(20);
         CHECK(ws_get(&c, &f) == 1 && f.first == 0x82 && f.n == 100000);
     }
-    cl_reset(&c);
+    wc_reset(&c);
     CHECK(comes(&seen.ended, 1));
     CHECK_EQ(e2e_stop(), 0);
 }
@@ -835,11 +840,11 @@ static void *sends_much(void *arg) {
     return NULL;
 }
 TEST(b134_slow_handler_stops_the_client) {
-    CL(c);
+    WC(c);
     pthread_t t;
     struct wsf f;
     REQUIRE(begin());
-    REQUIRE(cl_open_to(&c, e2e.port, 4096) && ws_shake(&c, "/slow", "") == 101);
+    REQUIRE(wc_open_to(&c, 4096) && ws_shake(&c, "/slow", "") == WS_YES);
     REQUIRE(pthread_create(&t, NULL, sends_much, &c) == 0);
     CHECK(comes(&seen.started, 1));
     e2e_sleep_ms(200);
@@ -856,7 +861,7 @@ TEST(b134_senders_on_all_workers_while_somebody_receives) {
     int next[SENDERS] = {0}, echoes = 0, total = 0;
     char text[400];
     size_t have = 0;
-    CL(c);
+    WC(c);
     REQUIRE(begin());
     REQUIRE(ws_open(&c, "/many"));
     for (int i = 0; i < 50; i++) CHECK(ws_text(&c, "e") && ws_put(&c, 0x89, "p", 1));
@@ -891,10 +896,10 @@ TEST(b134_senders_on_all_workers_while_somebody_receives) {
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b123_b134_pong_behind_a_message_that_is_stuck) {
-    CL(c);
+    WC(c);
     struct wsf f;
     REQUIRE(begin());
-    REQUIRE(cl_open_to(&c, e2e.port, 4096) && ws_shake(&c, "/meanwhile", "") == 101);
+    REQUIRE(wc_open_to(&c, 4096) && ws_shake(&c, "/meanwhile", "") == WS_YES);
     e2e_sleep_ms(50);
     CHECK(ws_put(&c, 0x89, "stuck", 5) && ws_put(&c, 0x89, "noted", 5) && ws_text(&c, "heard"));
     CHECK(comes(&seen.started, 1)); /* receiving does not wait for the sender */
@@ -906,7 +911,7 @@ TEST(b123_b134_pong_behind_a_message_that_is_stuck) {
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(no_message_within_one_in_fragments) {
-    CL(c);
+    WC(c);
     REQUIRE(begin());
     REQUIRE(ws_open(&c, "/within"));
     CHECK(ws_is_text(&c, "whole") && ws_is(&c, 0x01, "in ", 3) && ws_is(&c, 0x00, "parts", 5));
@@ -918,7 +923,7 @@ TEST(no_message_within_one_in_fragments) {
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(a_child_receives) {
-    CL(c);
+    WC(c);
     REQUIRE(begin());
     REQUIRE(ws_open(&c, "/child"));
     e2e_sleep_ms(60);
@@ -928,7 +933,7 @@ TEST(a_child_receives) {
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(late_receives_lose_nothing) {
-    CL(c);
+    WC(c);
     uint8_t b[200];
     REQUIRE(begin());
     REQUIRE(ws_open(&c, "/until"));
@@ -936,7 +941,7 @@ TEST(late_receives_lose_nothing) {
     n += ws_frame(b + n, 0x89, "ping", 4);
     n += ws_frame(b + n, 0x80, "lo", 2);
     for (size_t i = 0; i < n; i++) {
-        CHECK(cl_send(&c, b + i, 1));
+        CHECK(wc_send(&c, b + i, 1));
         e2e_sleep_ms(7);
     }
     CHECK(ws_is(&c, 0x8a, "ping", 4) && ws_is_text(&c, "hello") && part(&c));
@@ -946,47 +951,47 @@ TEST(late_receives_lose_nothing) {
 }
 /* A ping that comes in pieces, and whose masked payload looks like a message. */
 TEST(late_receives_take_no_payload_for_a_frame) {
-    CL(c);
+    WC(c);
     static const char ping[] = "\x89\x88\0\0\0\0", payload[] = "\x81\x80\0\0\0\0..";
     REQUIRE(begin());
     REQUIRE(ws_open(&c, "/until"));
-    CHECK(cl_send(&c, ping, 6));
+    CHECK(wc_send(&c, ping, 6));
     e2e_sleep_ms(40);
-    CHECK(cl_send(&c, payload, 6)); /* not all of it */
+    CHECK(wc_send(&c, payload, 6)); /* not all of it */
     e2e_sleep_ms(40);
-    CHECK(cl_send(&c, payload + 6, 2) && ws_is(&c, 0x8a, payload, 8));
+    CHECK(wc_send(&c, payload + 6, 2) && ws_is(&c, 0x8a, payload, 8));
     CHECK(ws_text(&c, "on") && ws_is_text(&c, "on"));
     CHECK(ws_put(&c, 0x01, "begun", 5));
     e2e_sleep_ms(40);
     CHECK(ws_text(&c, "another") && ws_is_bye(&c, 1002, "new message within another") && ws_ends(&c));
-    cl_close(&c);
+    wc_close(&c);
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b132_flush) {
-    CL(c);
+    WC(c);
     REQUIRE(begin());
     REQUIRE(ws_open(&c, "/flushes"));
     CHECK(ws_is_text(&c, "flushed"));
     __atomic_store_n(&seen.aux, 1, __ATOMIC_SEQ_CST);
     CHECK(ws_is_bye(&c, 1000, ""));
     CHECK_EQ(seen.result, 0);
-    CL(e); /* and others may send */
+    WC(e); /* and others may send */
     __atomic_store_n(&seen.aux, 0, __ATOMIC_SEQ_CST);
     REQUIRE(ws_open(&e, "/lets_go"));
     CHECK(ws_is_text(&e, "mine") && ws_is_text(&e, "the other's") && ws_is_bye(&e, 1000, ""));
     CHECK_EQ(seen.result, 1);
     CHECK(ws_bye(&e, 1000, ""));
-    CL(d);
+    WC(d);
     REQUIRE(ws_open(&d, "/waits"));
     struct wsf f;
     CHECK_EQ(ws_get_within(&d, &f, E2E_MS), 1);
     CHECK(f.n == 15 && ws_get_within(&d, &f, 20) == -1); /* it came while the handler slept */
     CHECK(ws_is_text(&d, "after") && ws_is_bye(&d, 1000, ""));
-    cl_close(&c), cl_close(&d);
+    wc_close(&c), wc_close(&d);
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b136_ten_frames_and_the_end) {
-    CL(c);
+    WC(c);
     uint8_t b[400];
     size_t n = 0;
     int got = 0;
@@ -995,7 +1000,7 @@ TEST(b136_ten_frames_and_the_end) {
     REQUIRE(ws_open(&c, "/echo"));
     for (int i = 0; i < 10; i++) n += ws_frame(b + n, 0x81, "frame", 5);
     n += ws_frame(b + n, 0x88, "\x03\xe8", 2);
-    CHECK(cl_send(&c, b, n));
+    CHECK(wc_send(&c, b, n));
     while (ws_get(&c, &f) == 1) got++;
     CHECK_EQ(got, 11);
     CHECK_EQ(e2e_stop(), 0);
@@ -1012,11 +1017,11 @@ TEST(splits) {
     n += ws_frame(b + n, 0x88, "\x0f\xa0why", 5);
     REQUIRE(begin());
     for (size_t cut = 1; cut < n; cut++) {
-        CL(c);
+        WC(c);
         REQUIRE(ws_open(&c, "/echo"));
-        CHECK(cl_send(&c, b, cut));
+        CHECK(wc_send(&c, b, cut));
         sched_yield();
-        CHECK(cl_send(&c, b + cut, n - cut));
+        CHECK(wc_send(&c, b + cut, n - cut));
         CHECK(ws_is_text(&c, long_text) && ws_is(&c, 0x8a, "p", 1) && ws_is_text(&c, "\xe2\x82\xac"));
         CHECK(ws_is_bye(&c, 4000, "why"));
     }

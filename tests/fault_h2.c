@@ -11,6 +11,11 @@
 #include "faultsweep.h"
 #include "h2client.h"
 
+#define WS_H2 1
+#include "wsclient.h"
+
+#include "faultws.h"
+
 static char body[40000];
 static bool one(struct h2 *h, const char *what, const char *lines, size_t n, int want) {
     if (h->c.fd < 0 && !h2_open(h)) return false;
@@ -45,8 +50,10 @@ static bool work(void) {
     good &= one(&h, "POST /body", NULL, 100, 200);
     good &= one(&h, "GET /stream", NULL, 0, 200);
     good &= one(&h, "GET /spawn", NULL, 0, 200);
+    good &= one_ws(body, sizeof body);
+    good &= one_ws_streamed(body);
     return good & one(&h, "GET /%zz", NULL, 0, 400) & by_upgrade();
 }
-TEST(fault_one_allocation_fails_h2) { sweep(on_memory, routes, work, false); }
-TEST(fault_all_allocations_fail_from_there_h2) { sweep(on_memory, routes, work, true); }
-TEST(fault_one_system_call_fails_h2) { sweep(on_calls, routes, work, false); }
+TEST(fault_one_allocation_fails_h2) { sweep(on_memory, ws_routes, work, false); }
+TEST(fault_all_allocations_fail_from_there_h2) { sweep(on_memory, ws_routes, work, true); }
+TEST(fault_one_system_call_fails_h2) { sweep(on_calls, ws_routes, work, false); }

@@ -30,10 +30,10 @@ struct h2 {
         first_window; /* next: the id of h2_ask; first_window: that the server gives streams */
     char *block;
     size_t block_len;
-    bool hold, bad; /* hold: gives no windows back; bad: what came is not HTTP/2 */
-    int64_t window;
+    bool hold, bad;           /* hold: gives no windows back; bad: what came is not HTTP/2 */
+    int64_t window, received; /* bytes of data */
     int settings, acks, pongs, goaways, heads, resets;
-    uint32_t goaway_code, goaway_last, max_streams;
+    uint32_t goaway_code, goaway_last, max_streams, connect_protocol;
     uint32_t order[64]; /* streams in the order of their ends */
     int ended;
 };
@@ -219,12 +219,14 @@ static void h2_on_data(struct h2 *h, struct h2_stream *s, const char *p, size_t 
     while (s->body_len + n + 1 > s->body_cap) s->body = realloc(s->body, s->body_cap = s->body_cap * 2 + 256);
     memcpy(s->body + s->body_len, p, n);
     s->body[s->body_len += n] = 0;
+    h->received += (int64_t)n;
     if (h->hold) return;
     h2_credit(h, 0, n);
     if (!fin) h2_credit(h, s->id, n);
 }
 static void h2_on_setting(struct h2 *h, unsigned id, uint32_t v) {
     if (id == VT__H2_S_STREAMS) h->max_streams = v;
+    if (id == VT__H2_S_CONNECT) h->connect_protocol = v;
     if (id != VT__H2_S_WINDOW) return;
     for (int i = 0; i < H2_SLOTS; i++)
         if (h->slots[i]) h->slots[i]->window += (int64_t)v - (int64_t)h->first_window;

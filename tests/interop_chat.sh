@@ -1,7 +1,7 @@
 #!/bin/sh
 # variants: default asan
 # examples/chat in headless Chromium: three pages that talk, one that leaves, one over the limit, a server that stops; over
-# ws, and wss where the example is built with TLS.
+# ws, and wss where the example is built with TLS; and wss over HTTP/2, the connection being the page's.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 for chromium in chromium chromium-browser google-chrome ''; do
@@ -66,6 +66,32 @@ elif "$server" -port=0 -sslPort=0 -sslCert="$tmp/none" 2>&1 | grep -q "VTHTTP_TL
     why="the example is built without TLS"
 else
     talk https -sslPort=0 -sslCert="$tmp/cert.pem" -sslKey="$tmp/key.pem"
+    # The same example, with HTTP/2 and a layer that tells what each WebSocket was asked for by.
+    cat > "$tmp/wire.c" << 'END'
+#define VTHTTP_IMPLEMENTATION
+#include "vthttp.h"
+static int tell(vt_req *req, vt_res *res, vt_next *next) {
+    if (strcmp(vt_req_path(req).ptr, "/ws") == 0) fprintf(stderr, "WebSocket over %d\n", vt_req_version(req));
+    return vt_next_run(next, req, res);
+}
+static vt_server *told(int *argc, char **argv) {
+    vt_server *s = vt_server_from_args(argc, argv);
+    vt_server_use(s, tell, NULL);
+    return s;
+}
+#define vt_server_from_args told
+#include "examples/chat.c"
+END
+    server=$tmp/wire
+    ${VT_CC:-${CC:-cc}} -std=gnu11 ${VT_CFLAGS:--O2 -pthread} -I. -DVTHTTP_TLS=1 -DVTHTTP_H2=1 -o "$server" "$tmp/wire.c" \
+        -lssl -lcrypto || exit 2
+    talk https -sslPort=0 -sslCert="$tmp/cert.pem" -sslKey="$tmp/key.pem"
+    if [ "$(grep 'WebSocket over' "$tmp/log" | sort | uniq -c | tr -s ' ')" = " 3 WebSocket over 20" ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAIL interop_chat: not all WebSockets came over HTTP/2" && grep 'WebSocket over' "$tmp/log"
+    fi
 fi
 if [ -n "$why" ]; then
     echo "SKIP interop_chat over TLS: $why"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # variants: default asan
-# curl, nghttp and h2load, and h2spec where there is one (in PATH, or $H2SPEC), against examples/conformance built with
-# HTTP/2: by prior knowledge, and by ALPN where OpenSSL is there.
+# curl, nghttp and h2load, python's h2 and wsproto, and h2spec where there is one (in PATH, or $H2SPEC), against
+# examples/conformance built with HTTP/2: by prior knowledge, and by ALPN where OpenSSL is there.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 tmp=$(mktemp -d) || exit 2
@@ -127,6 +127,19 @@ for tool in nghttp h2load; do
     fi
     with_$tool "http://127.0.0.1:$plain"
     [ -n "$secure" ] && with_$tool "https://127.0.0.1:$secure"
+done
+# Debian's python has Debian's packages.
+for python in /usr/bin/python3 python3; do
+    "$python" -c 'import h2, wsproto' 2> /dev/null && break
+done
+for port in $plain ${secure:+"$secure tls"}; do
+    # shellcheck disable=SC2086
+    timeout 60 "$python" tests/tools/ws_h2.py $port > "$tmp/got" 2>&1
+    case $? in
+    0) ok ;;
+    77) skip "no python3 with h2 and wsproto (make deps)" ;;
+    *) bad "WebSockets by h2 and wsproto on $port: $(head -c 500 "$tmp/got")" ;;
+    esac
 done
 if [ -n "$h2spec" ]; then
     with_h2spec "$plain"

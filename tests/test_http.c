@@ -121,7 +121,7 @@ static int wire_address(vt_req *req, bool local, char *buf, size_t cap) {
 }
 #define WIRE(scheme)                                                                                         \
     {                                                                                                        \
-        wire_read, wire_inform, wire_head, wire_write, wire_flush, wire_end, wire_abort, wire_upgrade,       \
+        wire_read, wire_inform, wire_head, wire_write, wire_flush, wire_end, wire_abort, wire_upgrade, NULL, \
             wire_address, NULL, scheme                                                                       \
     }
 static const vt__http_wire wire = WIRE("http"), wire_tls = WIRE("https");
