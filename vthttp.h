@@ -146,7 +146,7 @@
 #define VTHTTP_H2 0 /* 1: servers and clients speak HTTP/2 as well; WebSockets of clients HTTP/1.1 alone */
 #endif
 #ifndef VTHTTP_H3
-#define VTHTTP_H3 0 /* 1: HTTP/3; needs VTHTTP_TLS=1 */
+#define VTHTTP_H3 0 /* 1: the parts of HTTP/3, which no server or client speaks yet; needs VTHTTP_TLS=1 */
 #endif
 #ifndef VTHTTP_QUIC_COMPAT
 #define VTHTTP_QUIC_COMPAT                                                                                   \
