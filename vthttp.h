@@ -1216,7 +1216,7 @@ VT_API vt_call *vt_client_post(vt_client *c, const char *url, const char *type, 
  * -ECONNRESET, -EPIPE; with HTTP/2 VT_ERESET the server gave this call up, VT_EREFUSED it did not begin with it.
  * A request that fails on a connection from the pool before a byte of the response came is sent again, once and on a new
  * one, if the method is idempotent or nothing was sent, and if its body can be had again; so is one that is answered by 421,
- * whatever the method; what was refused (VT_EREFUSED) up to three times, with up to 220 ms between. */
+ * whatever the method; what was refused (VT_EREFUSED) up to seven times, with pauses of a second together. */
 VT_API vt_call *vt_call_new(vt_client *c, const char *method, const char *url);
 /* Ends it at any point. What is unread of the response closes the connection, unless it is here already (with HTTP/2 it ends
  * the call alone). NULL is ignored. */
@@ -33240,7 +33240,7 @@ enum vt__cli_state { VT__CLI_NEW, VT__CLI_OPEN, VT__CLI_ANSWERED, VT__CLI_ENDED 
 enum { VT__CLI_FIELDS = 64, VT__CLI_INTERIM = 100, VT__CLI_DRAIN = 65536, VT__CLI_DIRECT = 4096 };
 #define VT__CLI_TRY INT64_MIN         /* as a deadline: does not wait */
 enum { VT__CLI_ELSEWHERE = -EAGAIN }; /* of vt__cli_wire.head: the connection takes no more calls */
-enum { VT__CLI_FRESH = 1, VT__CLI_ANY = 2, VT__CLI_TRIES = 4 }; /* of vt__cli_wire.again; in all */
+enum { VT__CLI_FRESH = 1, VT__CLI_ANY = 2, VT__CLI_TRIES = 8 }; /* of vt__cli_wire.again; in all */
 
 /* What a protocol does for a call, on call->conn. Results < 0 are errors, each the last thing before `close`. */
 typedef struct vt__cli_wire {

@@ -580,8 +580,8 @@ CLI_TEST(refusals_and_resets, 1) {
         unsigned code, times;
         int status, requests;
     } cases[] = {
-        {VT__H2_REFUSED_STREAM, 1, 200, 2},           {VT__H2_REFUSED_STREAM, 3, 200, 4},
-        {VT__H2_REFUSED_STREAM, 100, VT_EREFUSED, 4}, {VT__H2_CANCEL, 1, VT_ERESET, 1},
+        {VT__H2_REFUSED_STREAM, 1, 200, 2},           {VT__H2_REFUSED_STREAM, 7, 200, 8},
+        {VT__H2_REFUSED_STREAM, 100, VT_EREFUSED, 8}, {VT__H2_CANCEL, 1, VT_ERESET, 1},
         {VT__H2_INTERNAL_ERROR, 1, VT_ERESET, 1},     {VT__H2_NO_ERROR, 1, VT_ERESET, 1},
         {VT__H2_HTTP_1_1_REQUIRED, 100, 200, 2},
     };
