@@ -17,7 +17,7 @@ static void start(struct peer *q, unsigned choice) {
     if (choice & 16)
         q->cfg = (vt__h3_cfg){
             .max_head = 300, .max_fields = 10, .max_block = 1000, .table = 100, .blocked = 2};
-    if (choice & 32) q->cfg.budgets[VT__H3_GLITCHES] = q->cfg.budgets[VT__H3_RESETS] = (vt__msg_budget){4, 1};
+    if (choice & 32) q->cfg.budgets[VT__H3_GLITCHES] = q->cfg.budgets[VT__H3_RESETS] = (vt_h2_budget){4, 1};
     q->cfg.connect_protocol = choice & 64;
     peer_start(q, server);
     for (uint64_t id = 0; !server && id < 16; id += 4) {

@@ -1998,7 +1998,7 @@ static int h_left(vt_req *req, vt_res *res) {
     int r = 0;
     char c;
     seen_start();
-    while (r >= 0 && !run->flushing)
+    while (r >= 0 && !run->stream.flushing)
         if ((r = left_put(res, &at)) >= 0) (void)vt_sleep(1);
     __atomic_store_n(&seen.aux, at, __ATOMIC_SEQ_CST);
     __atomic_store_n(&left_conn, run->c, __ATOMIC_RELEASE);

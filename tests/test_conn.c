@@ -350,7 +350,7 @@ VTEST(a_write_waits_write_ns_for_progress) {
 /* The time is over: one more look, and only what finds no room then is late. */
 VTEST(a_late_write_looks_once_more) {
     w.io.write_ns = VT_SEC;
-    w.wait_results[0] = w.wait_results[1] = -ETIMEDOUT;
+    w.wait_results[0] = w.wait_results[1] = w.wait_results[2] = -ETIMEDOUT;
     CHECK_EQ(vt__conn_put(&w.io, "012", 3), 0);
     TELLS(-EAGAIN, 1, -EAGAIN, 2);
     CHECK_EQ(vt__conn_flush(&w.io), 0);
@@ -362,6 +362,7 @@ VTEST(a_late_write_looks_once_more) {
     CHECK_EQ(vt__conn_flush(&w.io), -ETIMEDOUT);
     GOT("0");
     CHECK(w.io.err == -ETIMEDOUT && w.tries == 4);
+    CHECK(w.waits == 3 && w.untils[2] == VT__CONN_OVER); /* the transport hears that nobody waits */
 }
 VTEST(a_late_write_tells_what_it_finds) {
     w.wait_results[0] = -ETIMEDOUT;

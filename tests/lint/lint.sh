@@ -6,7 +6,8 @@ CLANG=${CLANG:-clang}
 WARN=${WARN:--Wall -Wextra -Wconversion -Wshadow -Wundef}
 passed=0 failed=0
 out=$(mktemp) || exit 1
-trap 'rm -f "$out" "$out.diff"' EXIT
+trap 'rm -f "$out" "$out".*' EXIT
+jobs=$(nproc 2> /dev/null || echo 2)
 
 check() { # name, command...
     name=$1
@@ -62,6 +63,31 @@ lacks_library() { # file
     [ -n "$h" ] && ! echo "#include <$h>" | gcc $pg_inc -E -x c - > /dev/null 2>&1 && echo "SKIP $1: no $h (make deps)"
 }
 
+finished() { # log: of what has run already
+    cat "$1"
+    status=$(cat "$1.status" 2> /dev/null)
+    return "${status:-1}"
+}
+programs() { # compiler, files...: as many at a time as there are CPUs
+    cc=$1 n=0
+    shift
+    for f; do
+        n=$((n + 1))
+        (
+            program "$cc" "$f" > "$out.$n" 2>&1
+            echo $? > "$out.$n.status"
+        ) &
+        [ $((n % jobs)) -ne 0 ] || wait
+    done
+    wait
+    n=0
+    for f; do
+        n=$((n + 1))
+        check "$cc warnings, $f" finished "$out.$n"
+        rm -f "$out.$n" "$out.$n.status"
+    done
+}
+
 for f in tests/*.sh tests/tools/*.sh tests/lint/*.sh tests/bench/*.sh tests/bench/*/*.sh; do
     [ -f "$f" ] && { sh -n "$f" || failed=$((failed + 1)); }
 done
@@ -84,10 +110,12 @@ else
             check "$cc warnings, $s" header "$cc" -std=gnu11 -fsyntax-only "-D$s"
         done
         check "$cc warnings, VTHTTP_H3=1" header "$cc" -std=gnu11 -fsyntax-only -DVTHTTP_H3=1 "-D${tls:-VTHTTP_SIM=1}"
+        set --
         for f in tests/*.c tests/bench/*.c tests/bench/*/*.c examples/*.c fuzz/*.c; do
             [ -f "$f" ] || continue
-            lacks_library "$f" || check "$cc warnings, $f" program "$cc" "$f"
+            lacks_library "$f" || set -- "$@" "$f"
         done
+        programs "$cc" "$@"
     done
 fi
 echo "$passed passed, $failed failed"
