@@ -1,7 +1,7 @@
 /* The client over HTTP/2 by prior knowledge: against this library's server, of all workers, and against servers that a script
  * plays frame by frame. */
 /* tsan */
-/* variants: default asan tsan poll clang */
+/* variants: default asan tsan poll */
 #define VTHTTP_H2 1
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"

@@ -1,7 +1,7 @@
 /* The client over HTTP/2 by ALPN: who chooses it and who does not, many at once, through a proxy, and what stays on
  * HTTP/1.1. */
 /* tsan */
-/* variants: default asan tsan poll clang */
+/* variants: default asan tsan */
 #define VTHTTP_H2 1
 #define VTHTTP_TLS 1
 #define VTHTTP_IMPLEMENTATION

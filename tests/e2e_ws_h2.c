@@ -1,5 +1,5 @@
 /* WebSockets over HTTP/2 (RFC 8441): what e2e_ws.c has of HTTP/1.1, and what is this transport's own. */
-/* variants: default asan clang poll tsan */
+/* variants: default asan tsan poll */
 #define VTHTTP_H2 1
 #include "e2e.h"
 

@@ -1,4 +1,5 @@
 /* As fault_cli.c, over HTTP/2: what is hit is the caller, and who drives its connection. */
+/* variants: default asan */
 #define VTHTTP_SIM 1
 #define VTHTTP_H2 1
 #define VTHTTP_IMPLEMENTATION

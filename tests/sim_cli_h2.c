@@ -1,7 +1,7 @@
 /* Clients over HTTP/2 on the scripted kernel: bytes that come one by one, sockets that take little, GOAWAY, refusals, ends and
  * resets at every point, failing calls. Whatever happens, each call ends with the right answer or an error, what the
  * server did not begin with is sent again, and nothing is left. */
-/* variants: default asan clang */
+/* variants: default asan */
 #define VTHTTP_SIM 1
 #define VTHTTP_H2 1
 #define VTHTTP_IMPLEMENTATION

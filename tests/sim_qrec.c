@@ -1,6 +1,6 @@
 /* Loss recovery and congestion control alone, over a simulated link: senders and receivers that speak a plain format of their
  * own. What transfers reach under loss, reordering, black holes, marks; that flows share; thousands of links at random. */
-/* variants: default asan clang */
+/* variants: default asan */
 #define VTHTTP_SIM 1
 #define VTHTTP_H3 1
 #define VTHTTP_IMPLEMENTATION

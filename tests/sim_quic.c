@@ -1,6 +1,6 @@
 /* Whole connections over bad links, on a virtual clock: loss, bursts, reordering, duplicates, corruption, black holes, other
  * ports and addresses, small queues, long ways. Each has its seed: VT_SEED and the number that is printed repeat it. */
-/* variants: default asan clang */
+/* variants: default asan */
 #define VTHTTP_H3 1
 #define VTHTTP_TLS 1
 #define VTHTTP_IMPLEMENTATION

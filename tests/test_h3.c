@@ -1,6 +1,6 @@
 /* The HTTP/3 machine: messages, what each frame may be and where, the codes of list B (45 to 49) and of h3spec, wherever a
  * stream is cut, streams that wait for QPACK, both ends against each other, and memory that runs out. */
-/* variants: default asan clang aarch64 i386 */
+/* variants: default asan i386 */
 #define VTHTTP_H3 1
 #define VTHTTP_SIM 1 /* an allocator that fails; no TLS needed */
 #define VTHTTP_IMPLEMENTATION

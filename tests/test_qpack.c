@@ -1,6 +1,6 @@
 /* QPACK (RFC 9204): the RFC's examples, what has to be refused, wherever the encoder stream is cut, what the encoder may
  * index and evict, and stories through both ends with streams that overtake each other. */
-/* variants: default asan clang aarch64 i386 */
+/* variants: default asan i386 */
 #define VTHTTP_H3 1
 #define VTHTTP_SIM 1 /* an allocator that fails; no TLS needed */
 #define VTHTTP_IMPLEMENTATION

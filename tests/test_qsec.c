@@ -1,5 +1,5 @@
 /* QUIC packet protection: the RFCs' vectors, every AEAD, limits, tokens, allocations that fail. */
-/* variants: default asan tsan clang */
+/* variants: default asan tsan */
 #define VTHTTP_TLS 1
 #define VTHTTP_H3 1
 #define VTHTTP_IMPLEMENTATION

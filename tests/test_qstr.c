@@ -1,7 +1,7 @@
 /* QUIC streams: sets, reassembly and what is kept, each against a plain model; the rules of RFC 9000 2-4 and 19 frame by frame;
  * flow control, limits, schedules; the attacks of the list by number (bNN); two ends with a link between them that loses,
  * doubles and reorders; allocations that fail. */
-/* variants: default asan clang aarch64 i386 */
+/* variants: default asan i386 */
 #define VTHTTP_H3 1
 #define VTHTTP_SIM 1
 #define VTHTTP_IMPLEMENTATION

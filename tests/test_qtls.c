@@ -1,5 +1,5 @@
 /* QUIC's handshake: two machines, each other's peer, in memory; and peers that are wrong, made of OpenSSL's own parts. */
-/* variants: default asan tsan clang */
+/* variants: default asan tsan */
 #define VTHTTP_TLS 1
 #define VTHTTP_H3 1
 #include <stdlib.h>

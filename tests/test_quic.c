@@ -1,6 +1,6 @@
 /* The QUIC connection machine: two of them on a link in memory, and packets forged with the keys of one. Attacks of the list by
  * number (b03_NN). */
-/* variants: default asan clang */
+/* variants: default asan */
 #define VTHTTP_H3 1
 #define VTHTTP_TLS 1
 #include <stddef.h>
