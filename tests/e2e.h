@@ -256,7 +256,7 @@ static bool cl_open_to(struct cl *c, int port, int rcvbuf) {
     }
     if (!cl_fd_take(c, fd)) return false;
 #if E2E_TLS && E2E_H2
-    SSL_CTX_set_alpn_protos(tls_client_ctx(), (const unsigned char *)"\2h2", 3);
+    tls_alpn = "\2h2";
 #endif
 #if E2E_TLS
     if ((c->tls = tls_connect(fd, E2E_MS)) == NULL) return false;

@@ -348,12 +348,12 @@ static void h2_init(struct h2 *h) {
 /* What TLS offers by ALPN; "\2h2". */
 static __attribute__((unused)) bool h2_connect(struct h2 *h, const char *alpn, int rcvbuf) {
 #if E2E_TLS
-    SSL_CTX_set_alpn_protos(tls_client_ctx(), (const unsigned char *)alpn, (unsigned)strlen(alpn));
+    tls_alpn = alpn;
 #endif
     (void)alpn;
     bool ok = cl_open_to(&h->c, e2e.port, rcvbuf);
 #if E2E_TLS
-    SSL_CTX_set_alpn_protos(tls_client_ctx(), NULL, 0);
+    tls_alpn = NULL;
 #endif
     h2_init(h);
     return ok;
