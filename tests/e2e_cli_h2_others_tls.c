@@ -1,6 +1,6 @@
 /* The client over HTTP/2 against servers that others wrote, as Debian has them: nginx, nghttpd and h2o, by ALPN and by prior
  * knowledge. */
-/* variants: default asan */
+/* variants: default */
 #define VTHTTP_H2 1
 #define VTHTTP_TLS 1
 #define VTHTTP_IMPLEMENTATION

@@ -1,5 +1,5 @@
 /* The same behaviours over HTTP/2 and TLS (137): same handlers, same results. */
-/* variants: default asan */
+/* variants: default */
 #define VTHTTP_TLS 1
 #define E2E_TLS 1
 #define VTHTTP_H2 1

@@ -1,5 +1,5 @@
 /* The behaviours of tests/e2e_ws_h2.c when the kernel takes little at a time and interrupts every few calls. */
-/* variants: default asan */
+/* variants: default */
 #define VTHTTP_SIM 1
 #include "e2e_ws_h2.c"
 
