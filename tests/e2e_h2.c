@@ -884,8 +884,8 @@ TEST(upgrade_of_other_methods) {
         "HEAD / HTTP/1.1\r\nHost: a\r\n" UPGRADE "\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n" UPGRADE "\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\n" UPGRADE "\r\n", "OPTIONS * HTTP/1.1\r\nHost: a\r\n" UPGRADE "\r\n",
-        "GET /nowhere HTTP/1.1\r\nHost: a\r\nconnection: http2-settings\r\nconnection: upgrade\r\n"
-        "upgrade: H2C\r\nhttp2-settings: \r\n\r\n"};
+        ("GET /nowhere HTTP/1.1\r\nHost: a\r\nconnection: http2-settings\r\nconnection: upgrade\r\n"
+         "upgrade: H2C\r\nhttp2-settings: \r\n\r\n")};
     static const int statuses[] = {200, 200, 200, 204, 404};
     REQUIRE(start(NULL));
     for (size_t i = 0; i < VT__COUNT(requests); i++) {

@@ -125,7 +125,8 @@ static void peer_complete(struct peer *q, vt__h2_stream *s) {
 }
 static void peer_on(struct peer *q, const vt__msg_event *ev) {
     uint32_t id = (uint32_t)ev->id;
-    const char *code = code_name((uint32_t)ev->code);
+    bool coded = ev->type == VT__MSG_EV_RESET || ev->type == VT__MSG_EV_GOAWAY;
+    const char *code = coded ? code_name((uint32_t)ev->code) : "";
     if (ev->type == VT__MSG_EV_DATA) {
         if (q->run_id != id) peer_flush_run(q);
         q->run_id = id, q->data_run += ev->value.len;

@@ -43,7 +43,7 @@ static struct script {
     int n;
 } script;
 static void script_add(enum sim_op op, const void *p, size_t n, int64_t arg) {
-    script.steps[script.n++] = (struct sim_step){op, p, n, arg, NULL};
+    script.steps[script.n++] = (struct sim_step){(int)op, p, n, arg, NULL};
 }
 static void put(const void *p, size_t n) {
     memcpy(script.end, p, n);
