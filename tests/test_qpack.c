@@ -765,7 +765,7 @@ static void story(uint64_t *rng, uint32_t cap, uint32_t peer, uint64_t blocked) 
                 *p++ = ';';
             }
             *p = 0;
-            encode_to(i * 4, ways[nways].want, test_rand(rng) % 4 ? 1000 : test_rand(rng) % 60);
+            encode_to(i * 4, ways[nways].want, test_rand(rng) % 4 ? 1000 : (size_t)(test_rand(rng) % 60));
             for (char *c = ways[nways].want; *c; c++) *c = (char)(*c == 'T' ? 't' : *c);
             memcpy(inserts + ins_n, ins_buf, ins_len), ins_n += ins_len;
             memcpy(ways[nways].bytes, sec, sec_len);
