@@ -6,21 +6,8 @@
 #include "../vthttp.h"
 #include "test.h"
 #include "cli.h"
-#include "faultcalls.h"
+#include "faultcli.h"
 #include "h2script.h"
-
-static int fault_socket(int family, int type) {
-    return fault_hits() ? -EMFILE : vt__plat_sys_socket(family, type);
-}
-static int fault_connect(int fd, const struct sockaddr *sa, socklen_t len) {
-    return fault_hits() ? -ECONNREFUSED : vt__plat_sys_connect(fd, sa, len);
-}
-static void on_memory(void) { vt__plat.realloc = fault_realloc; }
-static void on_calls(void) {
-    fault_conn_calls();
-    vt__plat.socket = fault_socket;
-    vt__plat.connect = fault_connect;
-}
 
 /* An interim response, many fields, a body in pieces, and a trailer. */
 static int put_all(vt_sock *s, uint32_t id) {

@@ -2,29 +2,12 @@
 /* variants: default asan tsan */
 #define VTHTTP_TLS 1
 #define VTHTTP_H3 1
+#include "osslmem.h"
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
 #include "tls.h"
 
-/* ---- allocations of OpenSSL's: the n-th from here on fails; 0: none ---- */
-static long alloc_left;
-static int alloc_fails(void) {
-    long n = __atomic_load_n(&alloc_left, __ATOMIC_RELAXED);
-    return n > 0 && __atomic_sub_fetch(&alloc_left, 1, __ATOMIC_RELAXED) == 0;
-}
-static void *ossl_malloc(size_t n, const char *file, int line) {
-    (void)file, (void)line;
-    return alloc_fails() ? NULL : malloc(n);
-}
-static void *ossl_realloc(void *p, size_t n, const char *file, int line) {
-    (void)file, (void)line;
-    return alloc_fails() ? NULL : realloc(p, n);
-}
-static void ossl_free(void *p, const char *file, int line) {
-    (void)file, (void)line;
-    free(p);
-}
 static __attribute__((constructor)) void prepare(void) {
     CRYPTO_set_mem_functions(ossl_malloc, ossl_realloc, ossl_free);
 }
