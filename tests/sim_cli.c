@@ -6,6 +6,7 @@
 #include "../vthttp.h"
 #include "test.h"
 #include "simkernel.h"
+#include "simcli.h"
 
 /*--- servers: what each port does ---*/
 enum { KEEP, RACE, TO_CLOSE, CUT, MUTE, EARLY, GO_ON, NOBODY, KINDS };
@@ -169,17 +170,6 @@ static int world_main(void *arg) {
     vt_client_free(client);
     client = NULL;
     return 0;
-}
-static void drop_conns(void) { /* kept for their type, as sockets are */
-    for (vt__cpool_conn *k = vt__cpool_g.free, *next; k; k = next) {
-        next = k->next;
-        vt__mem_free(k);
-    }
-    vt__cpool_g.free = NULL;
-}
-static void quiet(void *ctx, int level, const char *line) {
-    (void)ctx, (void)level;
-    if (sim.verbose) printf("           log: %s\n", line);
 }
 static void world(uint64_t seed) {
     vt_cfg cfg = {.workers = 1, .deadlock = VT_NONE};
