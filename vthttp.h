@@ -96,8 +96,10 @@
  *   @quic       QUIC connection machine (VTHTTP_H3)
  *   @qedge      QUIC without a connection: Retry, tokens, refusals, resets (VTHTTP_H3)
  *   @link       connections of a server: from accept to close, whatever is spoken on them
+ *   @mux        streams of a connection that has many: what their vthreads wait for, and say (VTHTTP_H2)
  *   @h2e        HTTP/2 engine: a connection machine over a socket, driven by the reactor, for servers and clients (VTHTTP_H2)
- *   @h2c        HTTP/2 connections (VTHTTP_H2)
+ *   @mreq       requests on streams: what a server makes of those of HTTP/2 and HTTP/3 (VTHTTP_H2)
+ *   @h2c        HTTP/2 connections of a server (VTHTTP_H2)
  *   @h1c        HTTP/1.1 connections
  *   @wsc        WebSocket connections
  *   @srv        servers: configuration, listeners, limits, drain
@@ -5647,6 +5649,24 @@ static VT__UNUSED size_t vt__hpack_put_date(uint8_t out[VT__HPACK_DATE_MAX], con
  * What both machines ask of a message, and how they tell of it. A vt__msg_head is filled while the fields of one head come
  * (vt__msg_field), and judged when they have (vt__msg_request_ok, vt__msg_response_ok).
  *============================================================================*/
+enum { VT__MSG_REMOTE = 1, VT__MSG_LOCAL = 2, VT__MSG_BOTH = 3 }; /* sides of a stream */
+enum { VT__MSG_OURS = 1, VT__MSG_THEIRS = 2 };                    /* who reset it */
+enum {
+    VT__MSG_INTERIM = 1,
+    VT__MSG_FIN = 2
+}; /* of a head that goes out: another head follows; nothing follows */
+/* What each machine keeps of a stream, and its caller may read. */
+typedef struct vt__msg_stream {
+    int64_t length, got; /* Content-Length, or -1; bytes of data so far */
+    uint8_t ended, reset, urgency;
+    bool incremental;
+    bool headed;    /* the peer's final head is here; of a control stream of HTTP/3: a frame */
+    bool sent_head; /* ... and ours */
+    bool bodyless;  /* no body follows the head; a client says so for HEAD */
+    bool tunnel;    /* it is a client's CONNECT, which says so before its head */
+    bool pinned;    /* PRIORITY_UPDATE told its priority, so the field does not */
+} vt__msg_stream;
+
 /* What a machine reports, one at a time. */
 enum vt__msg_ev {
     VT__MSG_EV_OPEN = 1, /* a request; whoever does not want it says so before the next call */
@@ -5663,7 +5683,7 @@ enum vt__msg_ev {
     VT__MSG_EV_PRIORITY  /* of the stream has changed */
 };
 typedef struct vt__msg_event {
-    void *stream; /* a vt__h2_stream or vt__h3_stream */
+    vt__msg_stream *stream; /* the first of a vt__h2_stream or vt__h3_stream */
     vt_str name, value;
     uint64_t id, code;
     uint16_t status;
@@ -5941,26 +5961,20 @@ typedef struct vt__h2_cfg {
 } vt__h2_cfg;
 
 enum vt__h2_queue { VT__H2_Q_NONE, VT__H2_Q_FIRST, VT__H2_Q_DATA };
-enum { VT__H2_REMOTE = 1, VT__H2_LOCAL = 2, VT__H2_BOTH = 3 }; /* sides of a stream */
-enum { VT__H2_OURS = 1, VT__H2_THEIRS = 2 };                   /* who reset it */
 
-/* Zeroed by vt__h2_attach and vt__h2_open; the caller reads id, ended, reset, held. */
+/* Zeroed by vt__h2_attach and vt__h2_open; the caller reads id and held. */
 typedef struct vt__h2_stream {
-    vt__turn out;   /* in the queue of what goes out */
-    vt__list owing; /* in that of streams that owe a control frame */
+    vt__msg_stream c; /* first */
+    vt__turn out;     /* in the queue of what goes out */
+    vt__list owing;   /* in that of streams that owe a control frame */
     struct vt__h2_stream *chain;
     uint32_t id, code; /* 0: not sent yet; of the reset */
     int32_t send_window, recv_window;
-    uint32_t held;       /* bytes that the caller has got and not consumed */
-    size_t avail;        /* bytes the caller has ready to send */
-    int64_t length, got; /* Content-Length, or -1; bytes of data so far */
-    uint8_t ended, reset, queue, urgency;
-    bool incremental, fin;     /* fin: `avail` ends it */
-    bool want_head, sent_head; /* sent_head: the final one */
-    bool headed, bodyless; /* the peer's final head is here; no body follows it (a client says so for HEAD) */
-    bool tunnel;           /* it is a client's CONNECT, the caller says before its head */
-    bool pinned;           /* PRIORITY_UPDATE told its priority, so the field does not */
-    bool owes, owes_reset, released;
+    uint32_t held; /* bytes that the caller has got and not consumed */
+    size_t avail;  /* bytes the caller has ready to send */
+    uint8_t queue;
+    bool fin; /* `avail` ends it */
+    bool want_head, owes, owes_reset, released;
 } vt__h2_stream;
 
 enum { VT__H2_BUCKETS = 16, VT__H2_RESETS_KEPT = 16, VT__H2_EARLY = 4 };
@@ -6126,9 +6140,9 @@ static void vt__h2_unqueue(vt__h2 *h, vt__h2_stream *s) {
 /* Where a stream belongs. Heads, and the ends of streams without more data, need no window and go first. A head that is
  * asked for while data are ready comes after them: they are trailers. */
 static enum vt__h2_queue vt__h2_place(const vt__h2_stream *s) {
-    if (s->ended & VT__H2_LOCAL) return VT__H2_Q_NONE;
-    if (s->want_head && (!s->sent_head || !s->avail)) return VT__H2_Q_FIRST;
-    if (!s->sent_head) return VT__H2_Q_NONE;
+    if (s->c.ended & VT__MSG_LOCAL) return VT__H2_Q_NONE;
+    if (s->want_head && (!s->c.sent_head || !s->avail)) return VT__H2_Q_FIRST;
+    if (!s->c.sent_head) return VT__H2_Q_NONE;
     if (s->avail) return s->send_window > 0 ? VT__H2_Q_DATA : VT__H2_Q_NONE;
     return s->fin ? VT__H2_Q_FIRST : VT__H2_Q_NONE;
 }
@@ -6141,7 +6155,7 @@ static void vt__h2_schedule(vt__h2 *h, vt__h2_stream *s) {
     if (to == VT__H2_Q_FIRST) vt__ds_ring_push(&h->first, &s->out.link);
     if (to != VT__H2_Q_DATA) return;
     s->out.order = s->id;
-    s->out.lane = (uint8_t)(s->urgency * 2 + s->incremental);
+    s->out.lane = (uint8_t)(s->c.urgency * 2 + s->c.incremental);
     vt__ds_lanes_put(&h->lanes, &s->out);
 }
 static void vt__h2_owe(vt__h2 *h, vt__h2_stream *s) {
@@ -6175,13 +6189,13 @@ VT__INLINE bool vt__h2_idle(const vt__h2 *h, uint32_t id) { return !(id & 1) || 
 static void vt__h2_remember(vt__h2 *h, uint32_t id, int by) {
     uint32_t *slot = &h->resets[h->nresets++ % VT__H2_RESETS_KEPT];
     if (!(*slot & ~(uint32_t)VT__H2_ID_MAX)) h->forgotten = VT__MAX(h->forgotten, *slot);
-    *slot = id | (by == VT__H2_THEIRS ? ~(uint32_t)VT__H2_ID_MAX : 0);
+    *slot = id | (by == VT__MSG_THEIRS ? ~(uint32_t)VT__H2_ID_MAX : 0);
 }
 /* Who reset a stream that is not there any more; 0: it came to its end. */
 static int vt__h2_reset_by(const vt__h2 *h, uint32_t id) {
     for (size_t i = 0; i < VT__H2_RESETS_KEPT; i++)
-        if ((h->resets[i] & VT__H2_ID_MAX) == id) return h->resets[i] == id ? VT__H2_OURS : VT__H2_THEIRS;
-    return id <= h->forgotten ? VT__H2_OURS : 0;
+        if ((h->resets[i] & VT__H2_ID_MAX) == id) return h->resets[i] == id ? VT__MSG_OURS : VT__MSG_THEIRS;
+    return id <= h->forgotten ? VT__MSG_OURS : 0;
 }
 static void vt__h2_init_stream(vt__h2 *h, vt__h2_stream *s) {
     memset(s, 0, sizeof *s);
@@ -6189,8 +6203,8 @@ static void vt__h2_init_stream(vt__h2 *h, vt__h2_stream *s) {
     vt__ds_list_init(&s->owing);
     s->send_window = (int32_t)h->peer_window;
     s->recv_window = (int32_t)h->cfg->window;
-    s->length = -1;
-    s->urgency = VT__MSG_USUAL;
+    s->c.length = -1;
+    s->c.urgency = VT__MSG_USUAL;
     h->active++;
 }
 static void vt__h2_enter(vt__h2 *h, vt__h2_stream *s, uint32_t id) {
@@ -6201,13 +6215,13 @@ static void vt__h2_enter(vt__h2 *h, vt__h2_stream *s, uint32_t id) {
 }
 /* One side has said its last. */
 static void vt__h2_end(vt__h2 *h, vt__h2_stream *s, int side) {
-    s->ended |= (uint8_t)side;
-    if (side == VT__H2_LOCAL) vt__h2_schedule(h, s);
+    s->c.ended |= (uint8_t)side;
+    if (side == VT__MSG_LOCAL) vt__h2_schedule(h, s);
 }
 /* Both sides are cut off. */
 static void vt__h2_close(vt__h2 *h, vt__h2_stream *s, int by, uint32_t code) {
-    s->ended = VT__H2_BOTH;
-    s->reset = (uint8_t)by;
+    s->c.ended = VT__MSG_BOTH;
+    s->c.reset = (uint8_t)by;
     s->code = code;
     vt__h2_schedule(h, s);
     vt__h2_settle(h, s);
@@ -6216,8 +6230,8 @@ static void vt__h2_close(vt__h2 *h, vt__h2_stream *s, int by, uint32_t code) {
 }
 /* Resets a stream that has not ended: nothing more is sent or reported of it. It is still to be released. */
 static VT__UNUSED void vt__h2_reset(vt__h2 *h, vt__h2_stream *s, uint32_t code) {
-    if (s->ended == VT__H2_BOTH) return;
-    vt__h2_close(h, s, VT__H2_OURS, code);
+    if (s->c.ended == VT__MSG_BOTH) return;
+    vt__h2_close(h, s, VT__MSG_OURS, code);
     if (!s->id) return;
     s->owes_reset = true;
     vt__h2_owe(h, s);
@@ -6225,23 +6239,23 @@ static VT__UNUSED void vt__h2_reset(vt__h2 *h, vt__h2_stream *s, uint32_t code) 
 static int vt__h2_emit(vt__msg_event *ev, enum vt__msg_ev type, vt__h2_stream *s) {
     memset(ev, 0, sizeof *ev);
     ev->type = (uint8_t)type;
-    ev->stream = s;
+    ev->stream = s ? &s->c : NULL;
     if (s) ev->id = s->id;
     return 1;
 }
 enum { VT__H2_GO = 2 }; /* no event; go on */
 /* The peer broke a rule on one stream; s NULL: it is not there any more. */
 static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__msg_event *ev) {
-    bool open = s && !s->reset;
+    bool open = s && !s->c.reset;
     int rc = code == VT__H2_REFUSED_STREAM ? 0 : vt__h2_spend(h, VT_H2_RESETS, 1);
     if (rc < 0) return rc;
     h->replied = (uint8_t)(vt__h2_put_word(h->replies + h->replied, VT__H2_T_RST_STREAM, h->id, code) -
                            h->replies);
     if (!open) {
-        vt__h2_remember(h, h->id, VT__H2_OURS);
+        vt__h2_remember(h, h->id, VT__MSG_OURS);
         return VT__H2_GO;
     }
-    vt__h2_close(h, s, VT__H2_OURS, code);
+    vt__h2_close(h, s, VT__MSG_OURS, code);
     rc = vt__h2_emit(ev, VT__MSG_EV_RESET, s);
     ev->code = code;
     return rc;
@@ -6259,7 +6273,7 @@ VT__INLINE uint32_t vt__h2_credit(uint32_t target, int32_t window, uint32_t held
     return credit * 2 >= target ? (uint32_t)credit : 0;
 }
 VT__INLINE uint32_t vt__h2_stream_credit(const vt__h2 *h, const vt__h2_stream *s) {
-    return s->ended & VT__H2_REMOTE ? 0 : vt__h2_credit(h->target, s->recv_window, s->held);
+    return s->c.ended & VT__MSG_REMOTE ? 0 : vt__h2_credit(h->target, s->recv_window, s->held);
 }
 VT__INLINE uint32_t vt__h2_conn_credit(const vt__h2 *h) {
     return vt__h2_credit(vt__h2_target(h), h->recv_window, h->held);
@@ -6298,8 +6312,8 @@ static void vt__h2_on_probe(vt__h2 *h) {
 /* Of vt__msg_priority. */
 static void vt__h2_prioritize(vt__h2 *h, vt__h2_stream *s, uint8_t priority) {
     vt__h2_unqueue(h, s);
-    s->urgency = priority & 7;
-    s->incremental = priority >> 3;
+    s->c.urgency = priority & 7;
+    s->c.incremental = priority >> 3;
     vt__h2_schedule(h, s);
 }
 /* A priority that came before its stream: the latest few are kept. */
@@ -6327,7 +6341,7 @@ static int vt__h2_on_priority_update(vt__h2 *h, const uint8_t *b, vt__msg_event 
     vt__h2_stream *s = vt__h2_find(h, id);
     if (!s && vt__h2_idle(h, id)) vt__h2_keep_early(h, id, priority);
     if (!s) return VT__H2_GO;
-    s->pinned = true;
+    s->c.pinned = true;
     vt__h2_prioritize(h, s, priority);
     return vt__h2_emit(ev, VT__MSG_EV_PRIORITY, s);
 }
@@ -6338,7 +6352,7 @@ static int vt__h2_on_field(vt__h2 *h, const vt__hpack_field *f, vt__msg_event *e
     if (!h->cur || b->bad || !vt__msg_fits(&b->m, f, h->cfg->max_head, h->cfg->max_fields)) return VT__H2_GO;
     int rc = vt__msg_field(&b->m, f, ev);
     if (VT__LIKELY(rc > 0)) {
-        ev->stream = h->cur;
+        ev->stream = h->cur ? &h->cur->c : NULL;
         ev->id = h->cur->id;
         return rc;
     }
@@ -6350,27 +6364,31 @@ static bool vt__h2_final_ok(vt__h2 *h, vt__h2_stream *s) {
     vt__h2_block *b = &h->block;
     bool ok = b->m.too_large;
     if (!ok && h->server) ok = vt__msg_request_ok(&b->m);
-    if (!ok && !h->server) ok = vt__msg_response_ok(&b->m, b->fin, s->tunnel, &s->bodyless);
-    s->length = b->m.length;
-    if (h->server && b->m.priority != VT__MSG_NO_PRIORITY && !s->pinned)
+    if (!ok && !h->server) ok = vt__msg_response_ok(&b->m, b->fin, s->c.tunnel, &s->c.bodyless);
+    s->c.length = b->m.length;
+    if (h->server && b->m.priority != VT__MSG_NO_PRIORITY && !s->c.pinned)
         vt__h2_prioritize(h, s, b->m.priority);
     return ok;
 }
 /* A head is complete; its stream lives. */
 static int vt__h2_on_head(vt__h2 *h, vt__h2_stream *s, vt__msg_event *ev) {
     const vt__h2_block *b = &h->block;
-    bool ok = s->headed || vt__h2_final_ok(h, s);
+    bool ok = s->c.headed || vt__h2_final_ok(h, s);
     bool interim = b->m.status >= 100 && b->m.status < 200;
-    if (b->fin && s->length > s->got) ok = b->m.too_large;
+    if (b->fin && s->c.length > s->c.got) ok = b->m.too_large;
     if (!ok) return vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
     int rc = interim ? vt__h2_spend(h, VT_H2_EMPTIES, 1) : 0;
     if (rc < 0) return rc;
-    rc = vt__h2_emit(ev, s->headed ? VT__MSG_EV_TRAILERS : interim ? VT__MSG_EV_INFORM : VT__MSG_EV_HEAD, s);
+    rc = vt__h2_emit(ev,
+                     s->c.headed ? VT__MSG_EV_TRAILERS
+                     : interim   ? VT__MSG_EV_INFORM
+                                 : VT__MSG_EV_HEAD,
+                     s);
     ev->status = b->m.status;
     ev->end = b->fin;
     ev->too_large = b->m.too_large;
-    s->headed |= !interim;
-    if (b->fin) vt__h2_end(h, s, VT__H2_REMOTE);
+    s->c.headed |= !interim;
+    if (b->fin) vt__h2_end(h, s, VT__MSG_REMOTE);
     return rc;
 }
 static int vt__h2_on_block_end(vt__h2 *h, vt__msg_event *ev) {
@@ -6388,18 +6406,18 @@ static int vt__h2_gone(vt__h2 *h, int idle) {
     if (vt__h2_idle(h, h->id)) return idle;
     if (h->drain == 2 && h->id > h->away_last) return 0;
     switch (vt__h2_reset_by(h, h->id)) {
-    case VT__H2_OURS: return vt__h2_spend(h, VT_H2_GLITCHES, 1); /* it was on its way */
-    case VT__H2_THEIRS: return VT__H2_STREAM_CLOSED;
+    case VT__MSG_OURS: return vt__h2_spend(h, VT_H2_GLITCHES, 1); /* it was on its way */
+    case VT__MSG_THEIRS: return VT__H2_STREAM_CLOSED;
     default: return VT__H2_E_CLOSED;
     }
 }
 /* The same of one that is there, for data and heads. *to is the stream, NULL if they are ignored. */
 static int vt__h2_live(vt__h2 *h, vt__h2_stream *s, vt__h2_stream **to) {
     *to = NULL;
-    if (s->reset == VT__H2_OURS) return vt__h2_spend(h, VT_H2_GLITCHES, 1);
-    if (s->ended == VT__H2_BOTH && !s->reset) return VT__H2_E_CLOSED;
+    if (s->c.reset == VT__MSG_OURS) return vt__h2_spend(h, VT_H2_GLITCHES, 1);
+    if (s->c.ended == VT__MSG_BOTH && !s->c.reset) return VT__H2_E_CLOSED;
     *to = s;
-    return s->ended & VT__H2_REMOTE ? VT__H2_STREAM_CLOSED : 0;
+    return s->c.ended & VT__MSG_REMOTE ? VT__H2_STREAM_CLOSED : 0;
 }
 /* The padding is known, and so is what the frame brings. */
 static int vt__h2_on_payload(vt__h2 *h, vt__msg_event *ev) {
@@ -6410,8 +6428,8 @@ static int vt__h2_on_payload(vt__h2 *h, vt__msg_event *ev) {
     if (rc < 0) return rc;
     if (!s) return VT__H2_GO;
     vt__h2_sample(h, n);
-    s->got += n;
-    bool ok = s->length < 0 || s->got == s->length || (s->got < s->length && !end);
+    s->c.got += n;
+    bool ok = s->c.length < 0 || s->c.got == s->c.length || (s->c.got < s->c.length && !end);
     return ok ? VT__H2_GO : vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
 }
 /* The whole frame counts against the windows, of streams that are gone as well. */
@@ -6424,7 +6442,7 @@ static int vt__h2_on_data(vt__h2 *h, vt__msg_event *ev) {
     if (rc < 0) return rc;
     if ((int64_t)h->left > h->recv_window) return VT__H2_E_SURPLUS;
     h->recv_window -= (int32_t)h->left;
-    if (rc == 0 && to && !to->headed) rc = VT__H2_PROTOCOL_ERROR;
+    if (rc == 0 && to && !to->c.headed) rc = VT__H2_PROTOCOL_ERROR;
     if (rc == 0 && to && (int64_t)h->left > to->recv_window) rc = VT__H2_FLOW_CONTROL_ERROR;
     if (rc > 0) return vt__h2_stream_error(h, to, (uint32_t)rc, ev);
     if (to) to->recv_window -= (int32_t)h->left;
@@ -6454,7 +6472,7 @@ static int vt__h2_on_data_end(vt__h2 *h, vt__msg_event *ev) {
         vt__h2_look_at_credit(h, s); /* for the padding */
         return VT__H2_GO;
     }
-    vt__h2_end(h, s, VT__H2_REMOTE);
+    vt__h2_end(h, s, VT__MSG_REMOTE);
     return vt__h2_emit(ev, VT__MSG_EV_END, s);
 }
 
@@ -6486,7 +6504,7 @@ static int vt__h2_on_open(vt__h2 *h, vt__msg_event *ev) {
 static int vt__h2_on_block(vt__h2 *h, bool on_itself, vt__msg_event *ev) {
     vt__h2_block *b = &h->block;
     vt__h2_stream *s = vt__h2_find(h, h->id);
-    *b = (vt__h2_block){.m = vt__msg_begin(h->server, s && s->headed, h->cfg->connect_protocol),
+    *b = (vt__h2_block){.m = vt__msg_begin(h->server, s && s->c.headed, h->cfg->connect_protocol),
                         .id = h->id,
                         .fin = h->flags & VT__H2_END_STREAM};
     if (on_itself) b->bad = VT__H2_PROTOCOL_ERROR;
@@ -6497,7 +6515,7 @@ static int vt__h2_on_block(vt__h2 *h, bool on_itself, vt__msg_event *ev) {
     if (s) rc = vt__h2_live(h, s, &h->cur);
     else rc = vt__h2_idle(h, h->id) || vt__h2_was_used(h, h->id) ? vt__h2_gone(h, VT__H2_E_ID) : VT__H2_E_ID;
     if (rc < 0) return rc;
-    if (rc == 0 && h->cur && h->cur->headed && !b->fin) rc = VT__H2_PROTOCOL_ERROR;
+    if (rc == 0 && h->cur && h->cur->c.headed && !b->fin) rc = VT__H2_PROTOCOL_ERROR;
     if (rc > 0) b->bad = (uint32_t)rc;
     return VT__H2_GO;
 }
@@ -6553,9 +6571,9 @@ static int vt__h2_in_prefix(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt
  * same, unless this end did so before. */
 static int vt__h2_frame_error(vt__h2 *h, uint32_t code, int idle, vt__msg_event *ev) {
     vt__h2_stream *s = vt__h2_find(h, h->id);
-    if (s && s->ended != VT__H2_BOTH) return vt__h2_stream_error(h, s, code, ev);
+    if (s && s->c.ended != VT__MSG_BOTH) return vt__h2_stream_error(h, s, code, ev);
     if (vt__h2_idle(h, h->id)) return idle;
-    if ((s ? s->reset : vt__h2_reset_by(h, h->id)) == VT__H2_OURS) return VT__H2_GO;
+    if ((s ? s->c.reset : vt__h2_reset_by(h, h->id)) == VT__MSG_OURS) return VT__H2_GO;
     return vt__h2_stream_error(h, NULL, code, ev);
 }
 static int vt__h2_on_priority(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
@@ -6567,11 +6585,11 @@ static int vt__h2_on_priority(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
 static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__msg_event *ev) {
     vt__h2_stream *s = vt__h2_find(h, h->id);
     if (!s && vt__h2_idle(h, h->id)) return VT__H2_E_IDLE;
-    bool open = s && s->ended != VT__H2_BOTH;
+    bool open = s && s->c.ended != VT__MSG_BOTH;
     int rc = h->server ? vt__h2_spend(h, open ? VT_H2_RESETS : VT_H2_GLITCHES, 1) : 0;
     if (rc < 0) return rc;
     if (!open) return VT__H2_GO;
-    vt__h2_close(h, s, VT__H2_THEIRS, code);
+    vt__h2_close(h, s, VT__MSG_THEIRS, code);
     (void)vt__h2_emit(ev, VT__MSG_EV_RESET, s);
     ev->code = code;
     return 1;
@@ -6586,7 +6604,7 @@ static int vt__h2_on_window(vt__h2 *h, uint32_t n, vt__msg_event *ev) {
     }
     if (!s && vt__h2_idle(h, h->id)) return VT__H2_E_IDLE;
     if (n == 0) return vt__h2_frame_error(h, VT__H2_PROTOCOL_ERROR, VT__H2_E_IDLE, ev);
-    bool open = s && s->ended != VT__H2_BOTH;
+    bool open = s && s->c.ended != VT__MSG_BOTH;
     int64_t window = open ? s->send_window : VT__H2_WINDOW_FIRST; /* of one that has ended: as good as any */
     if (n > INT32_MAX - window) return vt__h2_frame_error(h, VT__H2_FLOW_CONTROL_ERROR, VT__H2_E_IDLE, ev);
     if (!open) return VT__H2_GO;
@@ -6664,7 +6682,7 @@ static int vt__h2_move_windows(vt__h2 *h) {
     h->peer_window = h->peer_window_next;
     for (size_t i = 0; by && i < VT__H2_BUCKETS; i++)
         for (vt__h2_stream *s = h->buckets[i]; s; s = s->chain) {
-            if (s->ended == VT__H2_BOTH) continue;
+            if (s->c.ended == VT__MSG_BOTH) continue;
             if (s->send_window + by > INT32_MAX) return VT__H2_E_WINDOW;
             s->send_window = (int32_t)(s->send_window + by);
             vt__h2_schedule(h, s);
@@ -6857,8 +6875,8 @@ static VT__UNUSED void vt__h2_attach(vt__h2 *h, vt__h2_stream *s) {
     h->cur = s;
     h->block.opening = false;
     int early = vt__h2_take_early(h, s->id);
-    s->pinned = early >= 0;
-    if (s->pinned) vt__h2_prioritize(h, s, (uint8_t)early);
+    s->c.pinned = early >= 0;
+    if (s->c.pinned) vt__h2_prioritize(h, s, (uint8_t)early);
 }
 /* A client's request; its head is asked for at once, and it gets its id when that is written. VT__H2_E_NO_MORE: not now (the
  * peer's limit) or never (GOAWAY, no ids left). */
@@ -6874,7 +6892,7 @@ static VT__UNUSED int vt__h2_open(vt__h2 *h, vt__h2_stream *s) {
 /* The handler of a stream has ended, and nothing that it sent waits outside. True: the memory is the caller's again; false:
  * when vt__h2_pick gives it back. What was not ended is reset; a server's whole response stands (RFC 9113 8.1). */
 static VT__UNUSED bool vt__h2_release(vt__h2 *h, vt__h2_stream *s) {
-    vt__h2_reset(h, s, h->server && s->ended & VT__H2_LOCAL ? VT__H2_NO_ERROR : VT__H2_CANCEL);
+    vt__h2_reset(h, s, h->server && s->c.ended & VT__MSG_LOCAL ? VT__H2_NO_ERROR : VT__H2_CANCEL);
     vt__h2_stream **link = &h->buckets[s->id / 2 % VT__H2_BUCKETS];
     while (s->id && *link != s) link = &(*link)->chain;
     if (s->id) *link = s->chain;
@@ -6910,8 +6928,8 @@ static VT__UNUSED int vt__h2_upgrade(vt__h2 *h, vt__h2_stream *s, vt_str setting
     vt__h2_note(h, 1);
     vt__h2_init_stream(h, s);
     vt__h2_enter(h, s, 1);
-    s->headed = true;
-    vt__h2_end(h, s, VT__H2_REMOTE);
+    s->c.headed = true;
+    vt__h2_end(h, s, VT__MSG_REMOTE);
     return 0;
 }
 /* Asks the peer for a sign of life: VT__MSG_EV_PING. One at a time. */
@@ -6997,7 +7015,7 @@ static VT__UNUSED void vt__h2_put_data(vt__h2 *h, vt__h2_stream *s, size_t n, ui
     h->busy = true;
     vt__h2_earn(h, n);
     if (s->queue == VT__H2_Q_DATA) vt__ds_lanes_served(&h->lanes, &s->out);
-    if (end) vt__h2_end(h, s, VT__H2_LOCAL);
+    if (end) vt__h2_end(h, s, VT__MSG_LOCAL);
     else vt__h2_schedule(h, s);
 }
 
@@ -7079,7 +7097,6 @@ typedef struct vt__h2_head {
     size_t cap, at; /* at: bytes used, a frame's head in front */
     uint8_t how;
 } vt__h2_head;
-enum { VT__H2_INTERIM = 1, VT__H2_FIN = 2 }; /* another head follows; nothing follows */
 
 /* Answers VT__H2_OUT_HEAD. Until vt__h2_head_end nothing else may be written, as HPACK's table is the connection's. A client's
  * stream gets its id: VT__H2_E_NO_MORE, when there is none left or the peer has gone. */
@@ -7116,13 +7133,13 @@ static VT__UNUSED size_t vt__h2_head_end(vt__h2_head *w) {
     vt__h2_stream *s = w->s;
     size_t block = w->at - VT__H2_FRAME, more = block ? (block - 1) / h->peer_frame : 0;
     size_t size = w->at + more * VT__H2_FRAME;
-    unsigned flags = (w->how & VT__H2_FIN ? VT__H2_END_STREAM : 0) | (more ? 0 : VT__H2_END_HEADERS);
+    unsigned flags = (w->how & VT__MSG_FIN ? VT__H2_END_STREAM : 0) | (more ? 0 : VT__H2_END_HEADERS);
     if (size > w->cap) return 0;
     if (more) vt__h2_head_cut(w, block, more);
     (void)vt__h2_put_frame(w->buf, more ? h->peer_frame : block, VT__H2_T_HEADERS, flags, s->id);
     s->want_head = false;
-    s->sent_head |= !(w->how & VT__H2_INTERIM);
-    if (w->how & VT__H2_FIN) vt__h2_end(h, s, VT__H2_LOCAL);
+    s->c.sent_head |= !(w->how & VT__MSG_INTERIM);
+    if (w->how & VT__MSG_FIN) vt__h2_end(h, s, VT__MSG_LOCAL);
     else vt__h2_schedule(h, s);
     return size;
 }
@@ -11103,8 +11120,6 @@ typedef struct vt__h3_cfg {
 } vt__h3_cfg;
 enum { VT__H3_NONE = UINT32_MAX };
 
-enum { VT__H3_REMOTE = 1, VT__H3_LOCAL = 2, VT__H3_BOTH = 3 }; /* sides of a stream */
-enum { VT__H3_OURS = 1, VT__H3_THEIRS = 2 };                   /* who reset it */
 enum vt__h3_kind {
     VT__H3_K_CONTROL, /* as the types of streams; likewise the pipes */
     VT__H3_K_PUSH,
@@ -11115,28 +11130,23 @@ enum vt__h3_kind {
     VT__H3_K_IGNORED
 };
 
-/* Zeroed by vt__h3_attach and vt__h3_open. The caller reads id, code, ended, reset, urgency and incremental, and takes `used`. */
+/* Zeroed by vt__h3_attach and vt__h3_open. The caller reads id and code, and takes `used`. */
 typedef struct vt__h3_stream {
+    vt__msg_stream c; /* first */
     vt__list waiting; /* among those that are blocked, or were */
     struct vt__h3_stream *chain;
     uint64_t id, code; /* code: of the reset */
     uint64_t used;     /* bytes that were no data: the caller gives them back to the transport, and sets 0 */
     uint64_t type, left; /* of the frame under way; bytes of it to come */
     uint64_t n;          /* integer under way */
-    int64_t length, got; /* Content-Length, or -1; bytes of data so far */
     int64_t blocked_at;
     uint8_t *kept; /* a section that is not whole; or one that is blocked, and what came behind it */
     size_t kept_len, kept_cap;
-    size_t section, fields;    /* of a blocked section: its bytes; where its fields begin */
-    uint32_t need, base;       /* the same: see vt__qpack_sec */
-    uint8_t kind, state, more; /* more: bytes of the integer to come, with its first one */
-    uint8_t ended, reset, urgency;
-    bool incremental;
-    bool headed, trailed; /* the final head is here (of a control stream: a frame); and trailers */
-    bool bodyless,
-        tunnel; /* no body follows the head (a client says so for HEAD); it is a client's CONNECT, said before its head */
+    size_t section, fields;      /* of a blocked section: its bytes; where its fields begin */
+    uint32_t need, base;         /* the same: see vt__qpack_sec */
+    uint8_t kind, state, more;   /* more: bytes of the integer to come, with its first one */
+    bool trailed;                /* its trailers are here */
     bool connected;              /* nothing but data may follow */
-    bool pinned;                 /* PRIORITY_UPDATE told its priority, so the field does not */
     bool blocked, fin, finished; /* fin: nothing follows what is kept; finished: that has been seen */
 } vt__h3_stream;
 
@@ -11309,8 +11319,8 @@ static void vt__h3_enter(vt__h3 *h, vt__h3_stream *s, uint64_t id) {
     memset(s, 0, sizeof *s);
     vt__ds_list_init(&s->waiting);
     s->id = id;
-    s->length = -1;
-    s->urgency = 3;
+    s->c.length = -1;
+    s->c.urgency = 3;
     s->kind = id & 2 ? VT__H3_K_NEW : VT__H3_K_REQUEST;
     if (s->kind == VT__H3_K_NEW) return;
     s->chain = *bucket;
@@ -11335,9 +11345,9 @@ static void vt__h3_drop(vt__h3 *h, vt__h3_stream *s) {
 }
 /* Both sides of a request are cut off. The peer's encoder learns that what was on its way is not decoded. */
 static int vt__h3_close(vt__h3 *h, vt__h3_stream *s, int by, uint64_t code) {
-    bool whole = s->ended & VT__H3_REMOTE;
-    s->ended = VT__H3_BOTH;
-    s->reset = (uint8_t)by;
+    bool whole = s->c.ended & VT__MSG_REMOTE;
+    s->c.ended = VT__MSG_BOTH;
+    s->c.reset = (uint8_t)by;
     s->code = code;
     vt__h3_drop(h, s);
     if (whole || !h->dec.limit || h->err) return 0;
@@ -11348,7 +11358,7 @@ static int vt__h3_close(vt__h3 *h, vt__h3_stream *s, int by, uint64_t code) {
 static int vt__h3_emit(vt__msg_event *ev, enum vt__msg_ev type, vt__h3_stream *s) {
     memset(ev, 0, sizeof *ev);
     ev->type = (uint8_t)type;
-    ev->stream = s;
+    ev->stream = s ? &s->c : NULL;
     if (s) ev->id = s->id;
     return 1;
 }
@@ -11361,7 +11371,7 @@ enum { VT__H3_GO = 2 }; /* no event; go on */
 /* The peer broke a rule on one stream. */
 static int vt__h3_stream_error(vt__h3 *h, vt__h3_stream *s, uint64_t code, vt__msg_event *ev) {
     int rc = vt__h3_spend(h, VT__H3_RESETS, 1);
-    if (rc == 0) rc = vt__h3_close(h, s, VT__H3_OURS, code);
+    if (rc == 0) rc = vt__h3_close(h, s, VT__MSG_OURS, code);
     return rc < 0 ? rc : vt__h3_emit_reset(ev, s);
 }
 /* The connection is to be closed, with vt__h3_code. */
@@ -11370,8 +11380,8 @@ static int vt__h3_fail(vt__h3 *h, int err) { return h->err = err; }
 /* ---- priorities (RFC 9218) ---- */
 /* Of vt__msg_priority; also a server's own opinion. */
 static void vt__h3_prioritize(vt__h3_stream *s, uint8_t priority) {
-    s->urgency = priority & 7;
-    s->incremental = priority >> 3;
+    s->c.urgency = priority & 7;
+    s->c.incremental = priority >> 3;
 }
 /* A priority that came before its stream: the latest few are kept. */
 static void vt__h3_keep_early(vt__h3 *h, uint64_t id, uint8_t priority) {
@@ -11385,7 +11395,7 @@ static void vt__h3_take_early(vt__h3 *h, vt__h3_stream *s) {
     for (size_t i = 0; i < VT__H3_EARLY && h->nearly; i++) {
         if (h->early_ids[i] != s->id + 1) continue;
         h->early_ids[i] = 0;
-        s->pinned = true;
+        s->c.pinned = true;
         vt__h3_prioritize(s, h->early[i]);
     }
 }
@@ -11398,7 +11408,7 @@ static int vt__h3_on_priority(vt__h3 *h, vt__msg_event *ev) {
         vt__h3_keep_early(h, h->element, priority);
         return VT__H3_GO;
     }
-    s->pinned = true;
+    s->c.pinned = true;
     vt__h3_prioritize(s, priority);
     return vt__h3_emit(ev, VT__MSG_EV_PRIORITY, s);
 }
@@ -11419,8 +11429,8 @@ static int vt__h3_keep(vt__h3_stream *s, const uint8_t *p, size_t n) {
 /* The fields of a section can be read. */
 static int vt__h3_section_start(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
     h->reading = s;
-    h->head = vt__msg_begin(h->server, s->headed, h->cfg->connect_protocol);
-    return h->server && !s->headed ? vt__h3_emit(ev, VT__MSG_EV_OPEN, s) : VT__H3_GO;
+    h->head = vt__msg_begin(h->server, s->c.headed, h->cfg->connect_protocol);
+    return h->server && !s->c.headed ? vt__h3_emit(ev, VT__MSG_EV_OPEN, s) : VT__H3_GO;
 }
 /* A section is whole. It stands in s->kept, or in the input and is moved there if it has to wait. */
 static int vt__h3_section_whole(vt__h3 *h, vt__h3_stream *s, const uint8_t *p, size_t n, vt__msg_event *ev) {
@@ -11484,28 +11494,28 @@ static bool vt__h3_final_ok(vt__h3 *h, vt__h3_stream *s) {
     vt__msg_head *b = &h->head;
     bool ok = b->too_large;
     if (!ok && h->server) ok = vt__msg_request_ok(b);
-    if (!ok && !h->server) ok = vt__msg_response_ok(b, false, s->tunnel, &s->bodyless);
-    s->length = b->length;
+    if (!ok && !h->server) ok = vt__msg_response_ok(b, false, s->c.tunnel, &s->c.bodyless);
+    s->c.length = b->length;
     s->connected = h->server ? b->method == VT__H1_M_CONNECT
-                             : s->tunnel && b->status >= 200 && b->status < 300;
-    if (h->server && b->priority != VT__MSG_NO_PRIORITY && !s->pinned) vt__h3_prioritize(s, b->priority);
+                             : s->c.tunnel && b->status >= 200 && b->status < 300;
+    if (h->server && b->priority != VT__MSG_NO_PRIORITY && !s->c.pinned) vt__h3_prioritize(s, b->priority);
     return ok;
 }
 /* A head is complete. */
 static int vt__h3_on_head(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
     const vt__msg_head *b = &h->head;
-    bool trailers = s->headed, interim = b->status >= 100 && b->status < 200;
-    bool ok = trailers ? s->length <= s->got : vt__h3_final_ok(h, s);
+    bool trailers = s->c.headed, interim = b->status >= 100 && b->status < 200;
+    bool ok = trailers ? s->c.length <= s->c.got : vt__h3_final_ok(h, s);
     if (!ok) return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
     int rc = interim ? vt__h3_spend(h, VT__H3_EMPTIES, 1) : 0;
     if (rc < 0) return rc;
     rc = vt__h3_emit(ev, trailers ? VT__MSG_EV_TRAILERS : interim ? VT__MSG_EV_INFORM : VT__MSG_EV_HEAD, s);
     ev->status = b->status;
     ev->too_large = b->too_large;
-    ev->end = trailers || (h->last && !interim && s->length <= 0);
+    ev->end = trailers || (h->last && !interim && s->c.length <= 0);
     s->trailed = trailers;
-    s->headed |= !interim;
-    if (ev->end) s->ended |= VT__H3_REMOTE;
+    s->c.headed |= !interim;
+    if (ev->end) s->c.ended |= VT__MSG_REMOTE;
     return rc;
 }
 static int vt__h3_section_end(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
@@ -11535,7 +11545,7 @@ static int vt__h3_in_fields(vt__h3 *h, vt__msg_event *ev) {
     rc = vt__msg_field(&h->head, &f, ev);
     if (rc < 0) return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
     if (rc == 0) return VT__H3_GO;
-    ev->stream = s;
+    ev->stream = s ? &s->c : NULL;
     ev->id = s->id;
     return rc;
 }
@@ -11547,8 +11557,8 @@ static int vt__h3_skip(vt__h3 *h, vt__h3_stream *s) {
     return rc < 0 ? rc : VT__H3_GO;
 }
 static int vt__h3_on_data(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
-    if (!s->headed || s->trailed) return VT__H3_E_FRAME;
-    if (s->length >= 0 && s->left > (uint64_t)(s->length - s->got))
+    if (!s->c.headed || s->trailed) return VT__H3_E_FRAME;
+    if (s->c.length >= 0 && s->left > (uint64_t)(s->c.length - s->c.got))
         return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
     s->state = s->left ? VT__H3_IN_DATA : VT__H3_IN_TYPE;
     int rc = s->left ? 0 : vt__h3_spend(h, VT__H3_EMPTIES, 1);
@@ -11581,7 +11591,7 @@ static int vt__h3_in_data(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const 
     ev->value = (vt_str){(const char *)*p, n};
     *p += n;
     s->left -= n;
-    s->got += (int64_t)n;
+    s->c.got += (int64_t)n;
     s->used -= n; /* the caller counts these */
     if (!s->left) s->state = VT__H3_IN_TYPE;
     vt__h3_earn(h, n);
@@ -11629,8 +11639,8 @@ static int vt__h3_on_max_push(vt__h3 *h, uint64_t id) {
 }
 /* The type and length of a frame of the control stream are here. */
 static int vt__h3_on_control(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
-    bool first = !s->headed, one = false; /* one: an integer, and nothing else */
-    s->headed = true;
+    bool first = !s->c.headed, one = false; /* one: an integer, and nothing else */
+    s->c.headed = true;
     if (first && s->type != VT__H3_T_SETTINGS) return VT__H3_E_FIRST;
     switch (s->type) {
     case VT__H3_T_SETTINGS:
@@ -11711,7 +11721,7 @@ static int vt__h3_on_kind(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
     int rc = vt__h3_spend(h, VT__H3_GLITCHES, 1);
     if (rc < 0) return rc;
     s->kind = VT__H3_K_IGNORED;
-    s->reset = VT__H3_OURS;
+    s->c.reset = VT__MSG_OURS;
     s->code = VT__H3_STREAM_CREATION_ERROR;
     return vt__h3_emit_reset(ev, s);
 }
@@ -11772,10 +11782,10 @@ static int vt__h3_on_fin(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
     if (s->kind <= VT__H3_K_DECODER) return VT__H3_E_CRITICAL;
     if (s->kind != VT__H3_K_REQUEST) return 0;
     if (s->state != VT__H3_IN_TYPE || s->more) return VT__H3_E_CUT;
-    if (s->ended & VT__H3_REMOTE) return 0;
-    if (!s->headed && h->server) return vt__h3_stream_error(h, s, VT__H3_REQUEST_INCOMPLETE, ev);
-    if (!s->headed || s->length > s->got) return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
-    s->ended |= VT__H3_REMOTE;
+    if (s->c.ended & VT__MSG_REMOTE) return 0;
+    if (!s->c.headed && h->server) return vt__h3_stream_error(h, s, VT__H3_REQUEST_INCOMPLETE, ev);
+    if (!s->c.headed || s->c.length > s->c.got) return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
+    s->c.ended |= VT__MSG_REMOTE;
     return vt__h3_emit(ev, VT__MSG_EV_END, s);
 }
 /* Bytes of a stream, the input's or those that were kept. */
@@ -11790,11 +11800,11 @@ static int vt__h3_take(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uin
         s->used += (uint64_t)(end - from);
         return rc;
     }
-    if (s->reset) *p = end;
+    if (s->c.reset) *p = end;
     else rc = vt__h3_step(h, s, p, end, ev);
     s->used += (uint64_t)(*p - from);
     h->last = fin && *p == end;
-    if (rc == 0 && h->last && !s->reset) rc = vt__h3_on_fin(h, s, ev);
+    if (rc == 0 && h->last && !s->c.reset) rc = vt__h3_on_fin(h, s, ev);
     return rc;
 }
 /* What to do next: vt__h3_recv's result, or VT__H3_GO. */
@@ -11831,9 +11841,9 @@ static VT__UNUSED int vt__h3_on_reset(vt__h3 *h, vt__h3_stream *s, uint64_t code
     if (h->err) return h->err;
     h->now = now;
     if (s->kind <= VT__H3_K_DECODER) return vt__h3_fail(h, VT__H3_E_CRITICAL);
-    if (s->kind != VT__H3_K_REQUEST || s->reset || s->ended & VT__H3_REMOTE) return 0;
+    if (s->kind != VT__H3_K_REQUEST || s->c.reset || s->c.ended & VT__MSG_REMOTE) return 0;
     int rc = h->server ? vt__h3_spend(h, VT__H3_RESETS, 1) : 0;
-    if (rc == 0) rc = vt__h3_close(h, s, VT__H3_THEIRS, code);
+    if (rc == 0) rc = vt__h3_close(h, s, VT__MSG_THEIRS, code);
     return rc < 0 ? vt__h3_fail(h, rc) : vt__h3_emit_reset(ev, s);
 }
 /* The peer's STOP_SENDING, s NULL: of one of our unidirectional streams. A server that has heard enough of a request says so
@@ -11843,13 +11853,13 @@ static VT__UNUSED int vt__h3_on_stop(vt__h3 *h, vt__h3_stream *s, uint64_t code,
     if (h->err) return h->err;
     h->now = now;
     if (!s) return vt__h3_fail(h, VT__H3_E_CRITICAL);
-    if (s->reset || s->ended & VT__H3_LOCAL) return 0;
+    if (s->c.reset || s->c.ended & VT__MSG_LOCAL) return 0;
     if (!h->server && code == VT__H3_NO_ERROR) {
-        s->ended |= VT__H3_LOCAL;
+        s->c.ended |= VT__MSG_LOCAL;
         return 0;
     }
     int rc = h->server ? vt__h3_spend(h, VT__H3_RESETS, 1) : 0;
-    if (rc == 0) rc = vt__h3_close(h, s, VT__H3_THEIRS, code);
+    if (rc == 0) rc = vt__h3_close(h, s, VT__MSG_THEIRS, code);
     return rc < 0 ? vt__h3_fail(h, rc) : vt__h3_emit_reset(ev, s);
 }
 
@@ -11932,8 +11942,8 @@ static VT__UNUSED int vt__h3_attach(vt__h3 *h, vt__h3_stream *s, uint64_t id) {
     if (s->kind == VT__H3_K_NEW) return 0;
     if (!h->server) return h->err ? h->err : vt__h3_fail(h, VT__H3_E_CREATION);
     if (h->drain && id >= h->away) {
-        s->ended = VT__H3_BOTH;
-        s->reset = VT__H3_OURS;
+        s->c.ended = VT__MSG_BOTH;
+        s->c.reset = VT__MSG_OURS;
         s->code = VT__H3_REQUEST_REJECTED;
         return 1;
     }
@@ -11951,7 +11961,7 @@ static VT__UNUSED int vt__h3_open(vt__h3 *h, vt__h3_stream *s, uint64_t id) {
  * reported of it. It is still to be released. Also the answer to VT__MSG_EV_OPEN from whom no request is wanted, with
  * VT__H3_REQUEST_REJECTED. */
 static VT__UNUSED void vt__h3_reset(vt__h3 *h, vt__h3_stream *s, uint64_t code) {
-    if (s->ended != VT__H3_BOTH) (void)vt__h3_close(h, s, VT__H3_OURS, code);
+    if (s->c.ended != VT__MSG_BOTH) (void)vt__h3_close(h, s, VT__MSG_OURS, code);
 }
 /* The handler of a stream has ended, or the transport's stream of another kind. The memory is the caller's again. */
 static VT__UNUSED void vt__h3_release(vt__h3 *h, vt__h3_stream *s) {
@@ -12009,7 +12019,6 @@ typedef struct vt__h3_head {
     vt__qpack_head q;
     uint8_t how;
 } vt__h3_head;
-enum { VT__H3_INTERIM = 1, VT__H3_FIN = 2 }; /* another head follows; nothing follows */
 enum { VT__H3_HEAD_MIN = VT__QPACK_PREFIX };
 
 /* A head of a request or response, an interim one, trailers, to buf, of cap >= VT__H3_HEAD_MIN bytes. Until vt__h3_head_end no
@@ -12032,20 +12041,21 @@ static VT__UNUSED bool vt__h3_head_field(vt__h3_head *w, int id, vt_str name, vt
     w->h->pipes[VT__H3_ENCODER].n += w->q.ins_len - before;
     return ok;
 }
-/* The number of bytes of the head's frame, and the first one of them. With VT__H3_FIN the caller ends the stream behind them. */
+/* The number of bytes of the head's frame, and the first one of them. With VT__MSG_FIN the caller ends the stream behind them. */
 static VT__UNUSED size_t vt__h3_head_end(vt__h3_head *w, uint8_t **frame) {
     uint8_t head[1 + VT__H3_INT_MAX];
     size_t n = vt__qpack_enc_end(&w->q, frame);
     size_t k = (size_t)(vt__h3_put(vt__h3_put(head, VT__H3_T_HEADERS), n) - head);
     *frame -= k;
     memcpy(*frame, head, k);
-    if (w->how & VT__H3_FIN) w->s->ended |= VT__H3_LOCAL;
+    w->s->c.sent_head |= !(w->how & VT__MSG_INTERIM);
+    if (w->how & VT__MSG_FIN) w->s->c.ended |= VT__MSG_LOCAL;
     return n + k;
 }
 /* The head of a frame of n bytes of data, which follow it: its size. `fin`: the caller ends the stream behind them. */
 static VT__UNUSED size_t vt__h3_put_data(vt__h3_stream *s, size_t n, bool fin,
                                          uint8_t out[1 + VT__H3_INT_MAX]) {
-    if (fin) s->ended |= VT__H3_LOCAL;
+    if (fin) s->c.ended |= VT__MSG_LOCAL;
     return (size_t)(vt__h3_put(vt__h3_put(out, VT__H3_T_DATA), n) - out);
 }
 /* A client has another opinion of its request's priority, as text (RFC 9218 4) of up to VT__H3_TEXT bytes: 0 or < 0. */
@@ -27789,62 +27799,377 @@ static void vt__link_host_kill(vt__link_host *h) {
 /* No connection is left. */
 static void vt__link_host_quit(vt__link_host *h) { vt__timer_cancel(&h->dom->wheel, &h->sweep); }
 
+#if VTHTTP_H2
 /*==============================================================================
- * MARK: - @h2e     HTTP/2 engine: a connection machine over a socket, driven by the reactor, for servers and clients
- * uses:   @plat @mem @ds @h1 @hpack @h2 @timer @poll @sched @res @conn
- * raises: vt__conn_ops, vt__h2e_role
- * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/fault_h2.c
+ * MARK: - @mux     streams of a connection that has many: what their vthreads wait for, and say (VTHTTP_H2)
+ * uses:   @plat @mem @str @ds @h1 @msg @h2 @h3 @poll @sched @res @conn
+ * raises: vt__conn_ops, vt__mux_ops (the engine that drives the connection: @h2e, @h3e)
+ * test:   tests/e2e_h2.c tests/fault_h2.c
  *
- * A connection is a machine (@h2) that the reactor drives, with no vthread of its own. With its streams and its output it
- * belongs to one domain for life, and is touched under that domain's lock. Each stream is some vthread's, on any worker. What
- * that has to say it says under the lock, into the connection's output, and that goes out when the domain's driver next
- * comes by (vt__h2e_turn): once for all that was said meanwhile.
+ * A connection belongs to one domain for life, and is driven by its engine there, under that domain's lock. Each of its
+ * streams is some vthread's, on any worker; what that has to say it says under the lock, to the engine.
  *
  * A vthread waits for its stream as others wait for a socket: the stream's vt__conn has a descriptor word without a
  * descriptor, whose bits are set by the engine: VT__PD_R for body bytes or their end, VT__PD_W for its turn to write,
- * VT__PD_HUP when the stream is dead. What it writes is copied to the output as far as windows and room go; then it waits
- * for its turn, which the machine gives by priority (vt__h2e_grant). One whose bytes are a protocol's of their own writes to
- * the vt__conn itself.
+ * VT__PD_HUP when the stream is dead. What it writes is taken as far as windows and room go; then it waits for its turn.
+ * One whose bytes are a protocol's of their own writes to the vt__conn itself.
  *
- * The peer, or the connection's end, may kill a stream at any time (vt__h2e_kill). Its memory, and its place among the
- * streams that count, are its vthread's until vt__h2e_forget; so the connection's object lasts until its last stream is
- * forgotten, which may be long after the socket is gone.
+ * The peer, or the connection's end, may kill a stream at any time (vt__mux_kill). Its memory, and its place among the
+ * streams that count, are its vthread's until it is forgotten; so the connection's object lasts until its last stream is
+ * forgotten, which may be long after the transport is gone.
  *============================================================================*/
-#if VTHTTP_H2
 enum {
-    VT__H2E_READS = 4, /* blocks of input at a turn */
-    VT__H2E_OUT_MAX =
-        1 << 17, /* output that waits for the socket; at this, vthreads wait and nothing more is read */
-    VT__H2E_FIELDS = 24,  /* of a head, to begin with */
-    VT__H2E_STREAM = 4096 /* bytes of a stream's block, its head's text included */
+    VT__MUX_FIELDS = 24,  /* of a head, to begin with */
+    VT__MUX_STREAM = 4096 /* bytes of a stream's block, its head's text included */
 };
 
 /* The fields of one section as they come: entries, then text, in one block. */
-typedef struct vt__h2e_fields {
+typedef struct vt__mux_fields {
     vt__h1_field *at;
     char *text;
     uint32_t n, cap, len, room;
     bool apart; /* a block of its own */
-} vt__h2e_fields;
-typedef struct vt__h2e_part { /* of the text */
+} vt__mux_fields;
+typedef struct vt__mux_part { /* of the text */
     uint32_t at, len;
-} vt__h2e_part;
+} vt__mux_part;
 
-struct vt__h2e;
+/* A head that goes out, or trailers; zeroed, but for what it has, which goes in this order. */
+typedef struct vt__mux_head {
+    vt_str method, scheme, authority, path; /* of a request */
+    int status;                             /* of a response */
+    vt_str date, server;                    /* date: 29 bytes, or none */
+    vt_str lines;                           /* "name: value" CRLF each, checked */
+    const vt__res_field *fields;            /* those of HTTP/1.1's connections do not go out */
+    uint32_t nfields;
+    bool no_host; /* of `fields` Host is left out */
+    bool has_length;
+    uint64_t length;
+    int more_id; /* of one more field, if it has a name */
+    vt_str more, more_value;
+} vt__mux_head;
+
+struct vt__mux;
 /* A role's stream begins with this. */
-typedef struct vt__h2e_stream {
-    vt__h2_stream m; /* first */
+typedef struct vt__mux_stream {
+    union {
+        vt__msg_stream c;
+#if VTHTTP_H2
+        vt__h2_stream h2;
+#endif
+#if VTHTTP_H3
+        vt__h3_stream h3;
+#endif
+    } m; /* first */
     vt__conn conn;
-    struct vt__h2e *h;
+    struct vt__mux *x;
     vt__list link;
-    vt__h2e_fields head, trailers;
+    void *wire; /* the engine's */
+    vt__mux_fields head, trailers;
     vt__conn_buf body; /* received, and not read */
     bool headed;       /* its head is complete: more fields are trailers */
     bool ended;        /* its body is complete */
     bool over;         /* no vthread's any more: the machine gives it back, perhaps later */
     int err;           /* why it is dead */
-} vt__h2e_stream;
+} vt__mux_stream;
 
+enum vt__mux_why { VT__MUX_CANCEL, VT__MUX_FAULT, VT__MUX_REFUSED };
+/* All of it under the lock. */
+typedef struct vt__mux_ops {
+    void (*stir)(struct vt__mux *x); /* what was said goes out when the driver next comes by; which it does */
+    /* Copies of n bytes in v that may go out now; with `fin` they are the last. How many were taken. */
+    size_t (*take)(vt__mux_stream *s, const struct iovec *v, size_t n, bool fin);
+    void (*pass)(vt__mux_stream *s);               /* its turn is another's: nobody waits for it any more */
+    void (*consumed)(vt__mux_stream *s, size_t n); /* bytes of data have been put to use */
+    /* how: VT__MSG_INTERIM, VT__MSG_FIN. 0, -ENOMEM, -ECONNRESET. */
+    int (*head)(vt__mux_stream *s, const vt__mux_head *head, int how);
+    void (*reset)(vt__mux_stream *s, enum vt__mux_why why);
+    void (*prioritize)(vt__mux_stream *s, uint8_t priority); /* see vt__msg_priority */
+    void (*forget)(vt__mux_stream *s); /* no vthread has it, or will: it is freed, perhaps later */
+} vt__mux_ops;
+/* An engine's connection begins with this. */
+typedef struct vt__mux {
+    const vt__mux_ops *ops;
+    vt__dom *dom;
+    vt__list streams;
+    uint32_t active; /* those that are not forgotten */
+    void *up;        /* the role's */
+    size_t max_body; /* bytes that one may hold unread */
+    bool gone;       /* the transport is */
+} vt__mux;
+
+/*--- field sections ---*/
+static bool vt__mux_fields_grow(vt__mux_fields *f, size_t more) {
+    size_t cap = f->n < f->cap ? f->cap : f->cap * 2, room = f->room;
+    if (!cap) cap = VT__MUX_FIELDS;
+    while (room - f->len < more) room = room ? room * 2 : 1024;
+    vt__h1_field *at = vt__mem_alloc(cap * sizeof *at + room);
+    if (!at) return false;
+    if (f->n) memcpy(at, f->at, f->n * sizeof *at);
+    if (f->len) memcpy(at + cap, f->text, f->len);
+    if (f->apart) vt__mem_free(f->at);
+    *f = (vt__mux_fields){at, (char *)(at + cap), f->n, (uint32_t)cap, f->len, (uint32_t)room, true};
+    return true;
+}
+static void vt__mux_fields_free(vt__mux_fields *f) {
+    if (f->apart) vt__mem_free(f->at);
+    f->apart = false;
+}
+/* Adds text, with a byte behind it for a NUL (see @req). There is room. */
+static vt__mux_part vt__mux_text(vt__mux_fields *f, vt_str s) {
+    vt__mux_part part = {f->len, (uint32_t)s.len};
+    if (s.len) memcpy(f->text + f->len, s.ptr, s.len);
+    f->text[f->len + s.len] = 0;
+    f->len += (uint32_t)s.len + 1;
+    return part;
+}
+static bool vt__mux_fields_room(vt__mux_fields *f, size_t text) {
+    return (f->n < f->cap && f->room - f->len >= text) || vt__mux_fields_grow(f, text);
+}
+static bool vt__mux_fields_add(vt__mux_fields *f, vt_str name, vt_str value, int id) {
+    if (!vt__mux_fields_room(f, name.len + value.len + 2)) return false;
+    vt__mux_part k = vt__mux_text(f, name), v = vt__mux_text(f, value);
+    vt__h1_field *to = &f->at[f->n++];
+    memset(to, 0, sizeof *to);
+    to->name_off = k.at, to->name_len = (uint16_t)k.len;
+    to->value_off = v.at, to->value_len = v.len;
+    to->id = (uint8_t)(id <= VT__H1_F_UPGRADE ? id : 0);
+    return true;
+}
+/* Bytes that a head may come to. */
+static size_t vt__mux_head_size(const vt__mux_head *h) {
+    size_t size = 192 + h->server.len + h->lines.len + h->lines.len / 4 * 16 + h->more.len +
+                  h->more_value.len;
+    size += h->method.len + h->authority.len + h->path.len;
+    for (uint32_t i = 0; i < h->nfields; i++)
+        size += (size_t)h->fields[i].name_len + h->fields[i].value_len + 16;
+    return size;
+}
+/* The first of `lines`, which goes. */
+static bool vt__mux_line(vt_str *lines, vt_str *name, vt_str *value) {
+    const char *cr = lines->len ? memchr(lines->ptr, '\r', lines->len) : NULL,
+               *colon = cr ? memchr(lines->ptr, ':', (size_t)(cr - lines->ptr)) : NULL;
+    if (!colon) return false;
+    *name = (vt_str){lines->ptr, (size_t)(colon - lines->ptr)};
+    *value = vt__str_trim((vt_str){colon + 1, (size_t)(cr - colon) - 1});
+    lines->len -= (size_t)(cr - lines->ptr) + 2;
+    lines->ptr = cr + 2;
+    return true;
+}
+
+/*--- streams ---*/
+/* What its vthread may be waiting for. */
+static void vt__mux_show(vt__mux_stream *s, unsigned bits) {
+    uint32_t word = __atomic_load_n(&s->conn.pd.word, __ATOMIC_RELAXED);
+    vt__poll_event(s->x->dom, &s->conn.pd, word >> 16, bits);
+}
+/* False: it was dead before, or is nobody's. */
+static bool vt__mux_kill(vt__mux_stream *s, int err) {
+    if (s->err || s->over) return false;
+    s->err = err;
+    vt__mux_show(s, VT__PD_R | VT__PD_W | VT__PD_HUP);
+    return true;
+}
+static void vt__mux_stream_free(vt__mux_stream *s) {
+    vt__thr *thr = vt__sched_thr();
+    vt__ds_list_remove(&s->link);
+    vt__conn_buf_put(thr, &s->body);
+    vt__mux_fields_free(&s->head);
+    vt__mux_fields_free(&s->trailers);
+    vt__mem_pool_put(&thr->block_pool, s);
+}
+/* No vthread has it, or will. */
+static void vt__mux_forget(vt__mux_stream *s) {
+    s->x->active--;
+    s->over = true;
+    s->x->ops->forget(s);
+}
+/* Body bytes. 0, or -ENOMEM and the stream is to be killed. */
+static int vt__mux_gather(vt__mux_stream *s, vt_str data) {
+    vt__thr *thr = vt__sched_thr();
+    size_t got = data.len;
+    int r = s->err;
+    while (data.len && r == 0) {
+        vt__conn_buf *b = &s->body;
+        if (vt__conn_buf_room(thr, b, s->x->max_body) < 0) {
+            s->x->ops->reset(s, VT__MUX_FAULT);
+            r = -ENOMEM;
+            break;
+        }
+        size_t k = VT__MIN(data.len, b->cap - b->len);
+        memcpy(b->p + b->len, data.ptr, k);
+        b->len += k;
+        data.ptr += k, data.len -= k;
+    }
+    if (r < 0) s->x->ops->consumed(s, got);
+    else vt__mux_show(s, VT__PD_R);
+    return s->err ? 0 : r;
+}
+
+/*--- the stream's vthread: what it waits for, and says ---*/
+static int64_t vt__mux_recv_try(vt__conn *conn, void *p, size_t n) {
+    vt__mux_stream *s = VT__CONTAINER(conn, vt__mux_stream, conn);
+    vt__mux *x = s->x;
+    vt__conn_buf *b = &s->body;
+    vt__dom *dom = x->dom;
+    int64_t r = -EAGAIN;
+    if (!vt__conn_readable(conn)) return r;
+    vt__sched_dom_lock(dom);
+    size_t have = b->len - b->pos, k = VT__MIN(n, have);
+    if (k) {
+        memcpy(p, b->p + b->pos, k);
+        b->pos += k;
+        r = (int64_t)k;
+        if (k == have) vt__conn_buf_put(vt__sched_thr(), b);
+        if (!s->err) x->ops->consumed(s, k);
+        if (!x->gone) x->ops->stir(x);
+    } else if (s->err) {
+        r = s->err;
+    } else if (s->ended) {
+        r = 0;
+    }
+    if (r == -EAGAIN || (k == have && !s->ended && !s->err)) vt__poll_clear(&s->conn.pd, VT__PD_R);
+    vt__sched_dom_unlock(dom);
+    return r;
+}
+/* Says what there is in b and then at p, as far as it goes: 1 when all was said, 0 when it has to wait. Under the lock. */
+static int vt__mux_say(vt__mux_stream *s, vt__conn_buf *b, const char *p, size_t *n, bool fin) {
+    const vt__mux_ops *ops = s->x->ops;
+    size_t have = b->len - b->pos, all = have + *n;
+    struct iovec v[] = {{b->p + b->pos, have}, {(char *)(uintptr_t)p, *n}};
+    size_t k = ops->take(s, v, all, fin), of_b = VT__MIN(k, have);
+    bool done = k == all && (!fin || s->m.c.ended & VT__MSG_LOCAL);
+    b->pos += of_b;
+    *n -= k - of_b;
+    if (b->pos == b->len) vt__conn_buf_put(vt__sched_thr(), b);
+    if (!done) vt__poll_clear(&s->conn.pd, VT__PD_W);
+    else if (!fin) ops->pass(s);
+    ops->stir(s->x);
+    return done;
+}
+/* Nobody waits for its turn any more. */
+static void vt__mux_pass(vt__mux_stream *s) {
+    s->x->ops->pass(s);
+    if (!s->x->gone) s->x->ops->stir(s->x);
+}
+/* For its turn to write; who gives up leaves it to others. */
+static int vt__mux_send_wait(vt__conn *conn, int64_t until) {
+    vt__mux_stream *s = VT__CONTAINER(conn, vt__mux_stream, conn);
+    vt__dom *dom = s->x->dom;
+    int r = vt__conn_room_over(conn, until);
+    if (VT__LIKELY(r >= 0)) return r;
+    vt__sched_dom_lock(dom);
+    vt__mux_pass(s);
+    vt__sched_dom_unlock(dom);
+    return r;
+}
+/* Output of a stream whose bytes are not a message's body, which goes by vt__mux_say. The driver, who fetches it as well, has
+ * the lock. */
+static int64_t vt__mux_send_try(vt__conn *conn, struct iovec *v, int n) {
+    vt__mux_stream *s = VT__CONTAINER(conn, vt__mux_stream, conn);
+    vt__dom *dom = s->x->dom;
+    const vt__thr *thr = vt__sched_thr();
+    bool driver = thr->drives && thr->dom == dom;
+    size_t all = 0, k;
+    for (int i = 0; i < n; i++) all += v[i].iov_len;
+    if (!driver) vt__sched_dom_lock(dom);
+    int64_t r = s->err;
+    if (r == 0) {
+        k = s->x->ops->take(s, v, all, false);
+        r = k ? (int64_t)k : -EAGAIN;
+        if (k < all) vt__poll_clear(&s->conn.pd, VT__PD_W);
+        s->x->ops->stir(s->x);
+    }
+    if (!driver) vt__sched_dom_unlock(dom);
+    return r;
+}
+static int vt__mux_shutdown(vt__conn *conn) {
+    vt__mux_stream *s = VT__CONTAINER(conn, vt__mux_stream, conn);
+    vt__dom *dom = s->x->dom;
+    vt__sched_dom_lock(dom);
+    int r = s->err;
+    if (r == 0) {
+        (void)s->x->ops->take(s, NULL, 0, true);
+        if (!(s->m.c.ended & VT__MSG_LOCAL)) r = -EAGAIN;
+        if (r < 0) vt__poll_clear(&s->conn.pd, VT__PD_W);
+        s->x->ops->stir(s->x);
+    }
+    vt__sched_dom_unlock(dom);
+    return r;
+}
+static const struct vt__conn_ops vt__mux_conn_ops = {.recv = vt__conn_recv_over,
+                                                     .recv_try = vt__mux_recv_try,
+                                                     .send_try = vt__mux_send_try,
+                                                     .send_wait = vt__mux_send_wait,
+                                                     .shutdown = vt__mux_shutdown};
+static int vt__mux_put_trailers(vt__mux_stream *s, const vt__res_list *l) {
+    int r = s->x->ops->head(s, &(vt__mux_head){.fields = l->at, .nfields = l->n}, VT__MSG_FIN);
+    if (r == 0) s->x->ops->stir(s->x);
+    return r;
+}
+
+/*--- their life ---*/
+/* A stream in a block, of which `size` bytes are the role's. NULL: no memory. */
+static vt__mux_stream *vt__mux_stream_new(vt__mux *x, size_t size) {
+    vt__mux_stream *s = vt__mem_pool_get(&vt__sched_thr()->block_pool);
+    if (!s) return NULL;
+    memset(s, 0, size);
+    vt__conn_open(&s->conn, -1);
+    s->conn.ops = &vt__mux_conn_ops;
+    vt__poll_set(&s->conn.pd, VT__PD_ADDED); /* where nothing is to be asked for */
+    vt__poll_clear(&s->conn.pd, VT__PD_R);
+    s->x = x;
+    s->head.at = (vt__h1_field *)(void *)((char *)s + size);
+    s->head.cap = VT__MUX_FIELDS;
+    s->head.text = (char *)(s->head.at + VT__MUX_FIELDS);
+    s->head.room = (uint32_t)((char *)s + VT__MUX_STREAM - s->head.text);
+    vt__ds_list_push(&x->streams, &s->link);
+    x->active++;
+    return s;
+}
+/* One that never began. */
+static VT__UNUSED void vt__mux_stream_drop(vt__mux_stream *s) {
+    s->x->active--;
+    vt__mux_stream_free(s);
+}
+static void vt__mux_init(vt__mux *x, const vt__mux_ops *ops, vt__dom *dom, size_t max_body) {
+    x->ops = ops;
+    x->dom = dom;
+    x->max_body = VT__MAX(max_body, (size_t)VT__BUF_BYTES);
+    vt__ds_list_init(&x->streams);
+}
+/* All its streams, when its runtime, and the thread that worked for it, are no more. */
+static VT__UNUSED void vt__mux_abandon(vt__mux *x) {
+    for (vt__list *n = x->streams.next, *next; n != &x->streams; n = next) {
+        vt__mux_stream *s = VT__CONTAINER(n, vt__mux_stream, link);
+        next = n->next;
+        vt__mem_free(s->body.p);
+        vt__mux_fields_free(&s->head);
+        vt__mux_fields_free(&s->trailers);
+        vt__mem_free(s);
+    }
+}
+#endif /* VTHTTP_H2 */
+
+/*==============================================================================
+ * MARK: - @h2e     HTTP/2 engine: a connection machine over a socket, driven by the reactor, for servers and clients
+ * uses:   @plat @mem @str @h1 @hpack @msg @h2 @timer @poll @sched @res @conn @mux
+ * raises: vt__h2e_role
+ * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/fault_h2.c
+ *
+ * A connection is a machine (@h2) that the reactor drives, with no vthread of its own. What its streams (@mux) have to say is
+ * copied to the connection's output as far as windows and room go, and goes out when the domain's driver next comes by
+ * (vt__h2e_turn): once for all that was said meanwhile. Whose turn to write it is the machine says, by priority
+ * (vt__h2e_grant).
+ *============================================================================*/
+#if VTHTTP_H2
+enum {
+    VT__H2E_READS = 4, /* blocks of input at a turn */
+    VT__H2E_OUT_MAX =
+        1 << 17 /* output that waits for the socket; at this, vthreads wait and nothing more is read */
+};
+
+struct vt__h2e;
 /* What a server and a client do in their own ways. All of it under the domain's lock. */
 typedef struct vt__h2e_role {
     void (*event)(struct vt__h2e *h, const vt__msg_event *ev); /* of the machine */
@@ -27856,11 +28181,10 @@ typedef struct vt__h2e_role {
 } vt__h2e_role;
 /* A role's connection begins with this. */
 typedef struct vt__h2e {
+    vt__mux x; /* first */
     vt__h2 m;
     const vt__h2e_role *role;
-    vt__dom *dom;
-    vt__conn *conn; /* NULL: the socket is gone */
-    vt__list streams;
+    vt__conn *conn;             /* NULL: the socket is gone */
     vt__conn_buf in, out, room; /* room: of a head that is half here */
     vt__timer timer;
     vt__msg msg;               /* to the domain, while `told` */
@@ -27871,78 +28195,13 @@ typedef struct vt__h2e {
     size_t head_room;          /* for a field of a head that comes, at least */
     int why;                   /* the first error that is not the machine's; 0: none */
 } vt__h2e;
-
-/*--- field sections ---*/
-static bool vt__h2e_fields_grow(vt__h2e_fields *f, size_t more) {
-    size_t cap = f->n < f->cap ? f->cap : f->cap * 2, room = f->room;
-    if (!cap) cap = VT__H2E_FIELDS;
-    while (room - f->len < more) room = room ? room * 2 : 1024;
-    vt__h1_field *at = vt__mem_alloc(cap * sizeof *at + room);
-    if (!at) return false;
-    if (f->n) memcpy(at, f->at, f->n * sizeof *at);
-    if (f->len) memcpy(at + cap, f->text, f->len);
-    if (f->apart) vt__mem_free(f->at);
-    *f = (vt__h2e_fields){at, (char *)(at + cap), f->n, (uint32_t)cap, f->len, (uint32_t)room, true};
-    return true;
-}
-static void vt__h2e_fields_free(vt__h2e_fields *f) {
-    if (f->apart) vt__mem_free(f->at);
-    f->apart = false;
-}
-/* Adds text, with a byte behind it for a NUL (see @req). There is room. */
-static vt__h2e_part vt__h2e_text(vt__h2e_fields *f, vt_str s) {
-    vt__h2e_part part = {f->len, (uint32_t)s.len};
-    if (s.len) memcpy(f->text + f->len, s.ptr, s.len);
-    f->text[f->len + s.len] = 0;
-    f->len += (uint32_t)s.len + 1;
-    return part;
-}
-static bool vt__h2e_fields_room(vt__h2e_fields *f, size_t text) {
-    return (f->n < f->cap && f->room - f->len >= text) || vt__h2e_fields_grow(f, text);
-}
-static bool vt__h2e_fields_add(vt__h2e_fields *f, vt_str name, vt_str value, int id) {
-    if (!vt__h2e_fields_room(f, name.len + value.len + 2)) return false;
-    vt__h2e_part k = vt__h2e_text(f, name), v = vt__h2e_text(f, value);
-    vt__h1_field *to = &f->at[f->n++];
-    memset(to, 0, sizeof *to);
-    to->name_off = k.at, to->name_len = (uint16_t)k.len;
-    to->value_off = v.at, to->value_len = v.len;
-    to->id = (uint8_t)(id <= VT__H1_F_UPGRADE ? id : 0);
-    return true;
-}
-
-/*--- streams ---*/
-static void vt__h2e_stream_free(vt__h2e_stream *s) {
-    vt__thr *thr = vt__sched_thr();
-    vt__ds_list_remove(&s->link);
-    vt__conn_buf_put(thr, &s->body);
-    vt__h2e_fields_free(&s->head);
-    vt__h2e_fields_free(&s->trailers);
-    vt__mem_pool_put(&thr->block_pool, s);
-}
-/* No vthread has it, or will. */
-static void vt__h2e_forget(vt__h2e_stream *s) {
-    s->over = true;
-    if (vt__h2_release(&s->h->m, &s->m)) vt__h2e_stream_free(s);
-}
-/* What its vthread may be waiting for. */
-static void vt__h2e_show(vt__h2e_stream *s, unsigned bits) {
-    uint32_t word = __atomic_load_n(&s->conn.pd.word, __ATOMIC_RELAXED);
-    vt__poll_event(s->h->dom, &s->conn.pd, word >> 16, bits);
-}
-/* False: it was dead before, or is nobody's. */
-static bool vt__h2e_kill(vt__h2e_stream *s, int err) {
-    if (s->err || s->over) return false;
-    s->err = err;
-    vt__h2e_show(s, VT__PD_R | VT__PD_W | VT__PD_HUP);
-    return true;
-}
+VT__INLINE vt__h2e *vt__h2e_of(vt__mux *x) { return VT__CONTAINER(x, vt__h2e, x); }
 
 /*--- the connection's output ---*/
-/* The driver comes by: it need not be called when it is here, for it has its mail before it sleeps, unless it is a program's own
- * loop. Under the lock. */
-static void vt__h2e_stir(vt__h2e *h) {
-    vt__dom *dom = h->dom;
+/* The driver need not be called when it is here, for it has its mail before it sleeps, unless it is a program's own loop. */
+static void vt__h2e_stir(vt__mux *x) {
+    vt__h2e *h = vt__h2e_of(x);
+    vt__dom *dom = x->dom;
     if (h->told) return;
     h->told = true;
     if (vt__sched_driver(dom) == vt__sched_thr() && !vt__sched_g.host) (void)vt__poll_post(dom, &h->msg);
@@ -27982,7 +28241,7 @@ static enum vt__h2_out vt__h2e_next(vt__h2e *h, vt__h2_stream **s, size_t *max) 
     enum vt__h2_out what;
     while ((what = vt__h2_pick(&h->m, s, max)) == VT__H2_OUT_CONTROL || what == VT__H2_OUT_DONE) {
         if (what == VT__H2_OUT_DONE) {
-            vt__h2e_stream_free(VT__CONTAINER(*s, vt__h2e_stream, m));
+            vt__mux_stream_free(VT__CONTAINER(*s, vt__mux_stream, m.h2));
             continue;
         }
         uint8_t *to = vt__h2e_room(h, VT__H2_CONTROL_MIN);
@@ -27992,32 +28251,7 @@ static enum vt__h2_out vt__h2e_next(vt__h2e *h, vt__h2_stream **s, size_t *max) 
     return what;
 }
 
-/*--- the stream's vthread: what it waits for, and says ---*/
-static int64_t vt__h2e_recv_try(vt__conn *conn, void *p, size_t n) {
-    vt__h2e_stream *s = VT__CONTAINER(conn, vt__h2e_stream, conn);
-    vt__h2e *h = s->h;
-    vt__conn_buf *b = &s->body;
-    vt__dom *dom = h->dom;
-    int64_t r = -EAGAIN;
-    if (!vt__conn_readable(conn)) return r;
-    vt__sched_dom_lock(dom);
-    size_t have = b->len - b->pos, k = VT__MIN(n, have);
-    if (k) {
-        memcpy(p, b->p + b->pos, k);
-        b->pos += k;
-        r = (int64_t)k;
-        if (k == have) vt__conn_buf_put(vt__sched_thr(), b);
-        if (!s->err) vt__h2_consumed(&h->m, &s->m, k);
-        if (h->conn) vt__h2e_stir(h);
-    } else if (s->err) {
-        r = s->err;
-    } else if (s->ended) {
-        r = 0;
-    }
-    if (r == -EAGAIN || (k == have && !s->ended && !s->err)) vt__poll_clear(&s->conn.pd, VT__PD_R);
-    vt__sched_dom_unlock(dom);
-    return r;
-}
+/*--- what @mux asks for ---*/
 /* n bytes of the slices, from `at` on. */
 static void vt__h2e_copy(uint8_t *to, const struct iovec *v, size_t at, size_t n) {
     for (; n > 0 && at >= v->iov_len; v++) at -= v->iov_len;
@@ -28026,124 +28260,79 @@ static void vt__h2e_copy(uint8_t *to, const struct iovec *v, size_t at, size_t n
         if (k) memcpy(to, (const char *)v->iov_base + at, k);
     }
 }
-/* Copies of n bytes in v what may go out now; with `fin` they are the last. How many; under the lock. */
-static size_t vt__h2e_take(vt__h2e_stream *s, const struct iovec *v, size_t n, bool fin) {
-    vt__h2e *h = s->h;
-    vt__h2_stream *next;
+static size_t vt__h2e_take(vt__mux_stream *s, const struct iovec *v, size_t n, bool fin) {
+    vt__h2e *h = vt__h2e_of(s->x);
+    vt__h2_stream *m = &s->m.h2, *next;
     size_t max, done = 0;
-    vt__h2_ready(&h->m, &s->m, n, fin);
-    while (!(s->m.ended & VT__H2_LOCAL) && (done < n || fin) && !vt__h2e_full(h)) {
-        if (vt__h2e_next(h, &next, &max) != VT__H2_OUT_DATA || next != &s->m) break;
+    vt__h2_ready(&h->m, m, n, fin);
+    while (!(m->c.ended & VT__MSG_LOCAL) && (done < n || fin) && !vt__h2e_full(h)) {
+        if (vt__h2e_next(h, &next, &max) != VT__H2_OUT_DATA || next != m) break;
         uint8_t *to = vt__h2e_room(h, max + VT__H2_FRAME);
         if (!to) break;
-        vt__h2_put_data(&h->m, &s->m, max, to);
+        vt__h2_put_data(&h->m, m, max, to);
         vt__h2e_copy(to + VT__H2_FRAME, v, done, max);
         h->out.len += max + VT__H2_FRAME;
         done += max;
     }
     return done;
 }
-/* Says what there is in b and then at p, as far as it goes: 1 when all was said, 0 when it has to wait. */
-static int vt__h2e_say(vt__h2e_stream *s, vt__conn_buf *b, const char *p, size_t *n, bool fin) {
-    vt__h2e *h = s->h;
-    size_t have = b->len - b->pos, all = have + *n;
-    struct iovec v[] = {{b->p + b->pos, have}, {(char *)(uintptr_t)p, *n}};
-    size_t k = vt__h2e_take(s, v, all, fin), of_b = VT__MIN(k, have);
-    bool done = k == all && (!fin || s->m.ended & VT__H2_LOCAL);
-    b->pos += of_b;
-    *n -= k - of_b;
-    if (b->pos == b->len) vt__conn_buf_put(vt__sched_thr(), b);
-    if (!done) vt__poll_clear(&s->conn.pd, VT__PD_W);
-    else if (!fin) vt__h2_ready(&h->m, &s->m, 0, false);
-    vt__h2e_stir(h);
-    return done;
+static void vt__h2e_pass(vt__mux_stream *s) { vt__h2_ready(&vt__h2e_of(s->x)->m, &s->m.h2, 0, false); }
+static void vt__h2e_consumed(vt__mux_stream *s, size_t n) {
+    vt__h2_consumed(&vt__h2e_of(s->x)->m, &s->m.h2, n);
 }
-/* Its turn is another's: nobody waits for it any more. */
-static void vt__h2e_pass(vt__h2e_stream *s) {
-    vt__h2_ready(&s->h->m, &s->m, 0, false);
-    if (s->h->conn) vt__h2e_stir(s->h);
+static void vt__h2e_put_pseudo(vt__h2_head *w, const vt__mux_head *head) {
+    if (head->status) w->at += vt__hpack_put_status(w->buf + w->at, head->status);
+    if (!head->method.len) return;
+    (void)vt__h2_head_field(w, VT__HPACK_F_METHOD, VT__STR_LIT(":method"), head->method, 0);
+    (void)vt__h2_head_field(w, VT__HPACK_F_SCHEME, VT__STR_LIT(":scheme"), head->scheme, 0);
+    (void)vt__h2_head_field(w, VT__HPACK_F_AUTHORITY, VT__STR_LIT(":authority"), head->authority, 0);
+    (void)vt__h2_head_field(w, VT__HPACK_F_PATH, VT__STR_LIT(":path"), head->path, 0);
 }
-/* For its turn to write; who gives up leaves it to others. */
-static int vt__h2e_send_wait(vt__conn *conn, int64_t until) {
-    vt__h2e_stream *s = VT__CONTAINER(conn, vt__h2e_stream, conn);
-    vt__dom *dom = s->h->dom;
-    int r = vt__conn_room_over(conn, until);
-    if (VT__LIKELY(r >= 0)) return r;
-    vt__sched_dom_lock(dom);
-    vt__h2e_pass(s);
-    vt__sched_dom_unlock(dom);
-    return r;
-}
-/* Output of a stream whose bytes are not a message's body, which goes by vt__h2e_say. The driver, who fetches it as well, has
- * the lock. */
-static int64_t vt__h2e_send_try(vt__conn *conn, struct iovec *v, int n) {
-    vt__h2e_stream *s = VT__CONTAINER(conn, vt__h2e_stream, conn);
-    vt__dom *dom = s->h->dom;
-    const vt__thr *thr = vt__sched_thr();
-    bool driver = thr->drives && thr->dom == dom;
-    size_t all = 0, k;
-    for (int i = 0; i < n; i++) all += v[i].iov_len;
-    if (!driver) vt__sched_dom_lock(dom);
-    int64_t r = s->err;
-    if (r == 0) {
-        k = vt__h2e_take(s, v, all, false);
-        r = k ? (int64_t)k : -EAGAIN;
-        if (k < all) vt__poll_clear(&s->conn.pd, VT__PD_W);
-        vt__h2e_stir(s->h);
+static void vt__h2e_put_fields(vt__h2_head *w, const vt__mux_head *head) {
+    vt_str lines = head->lines, name, value;
+    while (vt__mux_line(&lines, &name, &value)) {
+        int id = vt__h1_field_id(name);
+        if (!vt__h1_is_hop(id)) (void)vt__h2_head_field(w, id, name, value, 0);
     }
-    if (!driver) vt__sched_dom_unlock(dom);
-    return r;
-}
-static int vt__h2e_shutdown(vt__conn *conn) {
-    vt__h2e_stream *s = VT__CONTAINER(conn, vt__h2e_stream, conn);
-    vt__dom *dom = s->h->dom;
-    vt__sched_dom_lock(dom);
-    int r = s->err;
-    if (r == 0) {
-        (void)vt__h2e_take(s, NULL, 0, true);
-        if (!(s->m.ended & VT__H2_LOCAL)) r = -EAGAIN;
-        if (r < 0) vt__poll_clear(&s->conn.pd, VT__PD_W);
-        vt__h2e_stir(s->h);
-    }
-    vt__sched_dom_unlock(dom);
-    return r;
-}
-static const struct vt__conn_ops vt__h2e_ops = {.recv = vt__conn_recv_over,
-                                                .recv_try = vt__h2e_recv_try,
-                                                .send_try = vt__h2e_send_try,
-                                                .send_wait = vt__h2e_send_wait,
-                                                .shutdown = vt__h2e_shutdown};
-
-static void vt__h2e_put_fields(vt__h2_head *w, const vt__res_field *f, uint32_t n) {
-    for (; n > 0; f++, n--)
-        if (!vt__h1_is_hop(f->id))
+    for (const vt__res_field *f = head->fields, *end = f + head->nfields; f < end; f++)
+        if (!vt__h1_is_hop(f->id) && !(head->no_host && f->id == VT__H1_F_HOST))
             (void)vt__h2_head_field(w, f->id, (vt_str){f->name, f->name_len},
                                     (vt_str){f->value, f->value_len}, 0);
 }
-static size_t vt__h2e_fields_size(const vt__res_field *f, uint32_t n) {
-    size_t size = 0;
-    for (; n > 0; f++, n--) size += (size_t)f->name_len + f->value_len + 16;
-    return size;
-}
-/* Begins a frame of fields with room for `size` bytes of them, and for the heads that cut it. 0 or an error. */
-static int vt__h2e_head_begin(vt__h2e_stream *s, vt__h2_head *w, size_t size, int how) {
-    vt__h2e *h = s->h;
+/* There is room for all of it, and for the heads that cut it. */
+static int vt__h2e_head(vt__mux_stream *s, const vt__mux_head *head, int how) {
+    vt__h2e *h = vt__h2e_of(s->x);
     vt__h2_stream *next;
-    size_t max, cap = size + 64 + (size / VT__H2_FRAME_MIN + 1) * VT__H2_FRAME;
+    vt__h2_head w;
+    size_t max, size = vt__mux_head_size(head), cap = size + (size / VT__H2_FRAME_MIN + 1) * VT__H2_FRAME;
     if (h->m.err) return -ECONNRESET;   /* GOAWAY was the last */
     (void)vt__h2e_next(h, &next, &max); /* SETTINGS first */
     uint8_t *to = vt__h2e_room(h, cap);
-    return to ? vt__h2_head_begin(&h->m, &s->m, w, to, cap, how) : -ENOMEM;
-}
-static int vt__h2e_put_trailers(vt__h2e_stream *s, const vt__res_list *l) {
-    vt__h2_head w;
-    int r = vt__h2e_head_begin(s, &w, vt__h2e_fields_size(l->at, l->n), VT__H2_FIN);
-    if (r < 0) return r;
-    vt__h2e_put_fields(&w, l->at, l->n);
-    s->h->out.len += vt__h2_head_end(&w);
-    vt__h2e_stir(s->h);
+    if (!to || vt__h2_head_begin(&h->m, &s->m.h2, &w, to, cap, how) < 0) return -ENOMEM;
+    vt__h2e_put_pseudo(&w, head);
+    if (head->date.len) w.at += vt__hpack_put_date(w.buf + w.at, head->date.ptr);
+    if (head->server.len)
+        (void)vt__h2_head_field(&w, VT__H1_F_SERVER, VT__STR_LIT("server"), head->server, 0);
+    vt__h2e_put_fields(&w, head);
+    if (head->has_length) w.at += vt__hpack_put_length(w.buf + w.at, head->length);
+    if (head->more.len) (void)vt__h2_head_field(&w, head->more_id, head->more, head->more_value, 0);
+    h->out.len += vt__h2_head_end(&w);
     return 0;
 }
+static void vt__h2e_reset(vt__mux_stream *s, enum vt__mux_why why) {
+    static const uint32_t codes[] = {[VT__MUX_CANCEL] = VT__H2_CANCEL,
+                                     [VT__MUX_FAULT] = VT__H2_INTERNAL_ERROR,
+                                     [VT__MUX_REFUSED] = VT__H2_REFUSED_STREAM};
+    vt__h2_reset(&vt__h2e_of(s->x)->m, &s->m.h2, codes[why]);
+}
+static void vt__h2e_prioritize(vt__mux_stream *s, uint8_t priority) {
+    vt__h2_prioritize(&vt__h2e_of(s->x)->m, &s->m.h2, priority);
+}
+static void vt__h2e_forget(vt__mux_stream *s) {
+    if (vt__h2_release(&vt__h2e_of(s->x)->m, &s->m.h2)) vt__mux_stream_free(s);
+}
+static const vt__mux_ops vt__h2e_ops = {vt__h2e_stir, vt__h2e_take,  vt__h2e_pass,       vt__h2e_consumed,
+                                        vt__h2e_head, vt__h2e_reset, vt__h2e_prioritize, vt__h2e_forget};
 
 /*--- turns, times, the end ---*/
 /* Who is next gets its turn to write. */
@@ -28151,7 +28340,7 @@ static void vt__h2e_grant(vt__h2e *h) {
     vt__h2_stream *s;
     size_t max;
     if (vt__h2e_next(h, &s, &max) == VT__H2_OUT_DATA && !vt__h2e_full(h))
-        vt__h2e_show(VT__CONTAINER(s, vt__h2e_stream, m), VT__PD_W);
+        vt__mux_show(VT__CONTAINER(s, vt__mux_stream, m.h2), VT__PD_W);
 }
 /* The socket is left: the machine has failed, and each stream is dead or forgotten. */
 static void vt__h2e_leave(vt__h2e *h) {
@@ -28159,22 +28348,16 @@ static void vt__h2e_leave(vt__h2e *h) {
     vt__h2_stream *none;
     size_t max;
     (void)vt__h2e_next(h, &none, &max); /* gives back what waited for that */
-    vt__timer_cancel(&h->dom->wheel, &h->timer);
+    vt__timer_cancel(&h->x.dom->wheel, &h->timer);
     vt__conn_buf_put(thr, &h->in);
     vt__conn_buf_put(thr, &h->out);
     vt__conn_buf_put(thr, &h->room);
     h->conn = NULL;
+    h->x.gone = true;
 }
 /* All that it holds, when its runtime, and the thread that worked for it, are no more. */
 static VT__UNUSED void vt__h2e_abandon(vt__h2e *h) {
-    for (vt__list *n = h->streams.next, *next; n != &h->streams; n = next) {
-        vt__h2e_stream *s = VT__CONTAINER(n, vt__h2e_stream, link);
-        next = n->next;
-        vt__mem_free(s->body.p);
-        vt__h2e_fields_free(&s->head);
-        vt__h2e_fields_free(&s->trailers);
-        vt__mem_free(s);
-    }
+    vt__mux_abandon(&h->x);
     vt__mem_free(h->in.p);
     vt__mem_free(h->out.p);
     vt__mem_free(h->room.p);
@@ -28218,47 +28401,6 @@ static bool vt__h2e_overdue(vt__h2e *h, int64_t now) {
     vt__h2e_fail(h, -ETIMEDOUT);
     if (vt__h2e_flush(h)) h->role->close(h, !stalled);
     return true;
-}
-
-/*--- streams: what comes in ---*/
-/* A stream in a block, of which `size` bytes are the role's. NULL: no memory. */
-static vt__h2e_stream *vt__h2e_stream_new(vt__h2e *h, size_t size) {
-    vt__h2e_stream *s = vt__mem_pool_get(&vt__sched_thr()->block_pool);
-    if (!s) return NULL;
-    memset(s, 0, size);
-    vt__conn_open(&s->conn, -1);
-    s->conn.ops = &vt__h2e_ops;
-    vt__poll_set(&s->conn.pd, VT__PD_ADDED); /* where nothing is to be asked for */
-    vt__poll_clear(&s->conn.pd, VT__PD_R);
-    s->h = h;
-    s->head.at = (vt__h1_field *)(void *)((char *)s + size);
-    s->head.cap = VT__H2E_FIELDS;
-    s->head.text = (char *)(s->head.at + VT__H2E_FIELDS);
-    s->head.room = (uint32_t)((char *)s + VT__H2E_STREAM - s->head.text);
-    vt__ds_list_push(&h->streams, &s->link);
-    return s;
-}
-/* Body bytes. 0, or -ENOMEM and the stream is to be killed. */
-static int vt__h2e_gather(vt__h2e_stream *s, vt_str data) {
-    vt__h2e *h = s->h;
-    vt__thr *thr = vt__sched_thr();
-    size_t max = VT__MAX(h->m.cfg->max_window, (uint32_t)VT__BUF_BYTES), got = data.len;
-    int r = s->err;
-    while (data.len && r == 0) {
-        vt__conn_buf *b = &s->body;
-        if (vt__conn_buf_room(thr, b, max) < 0) {
-            vt__h2_reset(&h->m, &s->m, VT__H2_INTERNAL_ERROR);
-            r = -ENOMEM;
-            break;
-        }
-        size_t k = VT__MIN(data.len, b->cap - b->len);
-        memcpy(b->p + b->len, data.ptr, k);
-        b->len += k;
-        data.ptr += k, data.len -= k;
-    }
-    if (r < 0) vt__h2_consumed(&h->m, &s->m, got);
-    else vt__h2e_show(s, VT__PD_R);
-    return s->err ? 0 : r;
 }
 
 /*--- input ---*/
@@ -28321,9 +28463,9 @@ static void vt__h2e_turn(vt__h2e *h, bool readable) {
         return;
     }
     vt__h2e_grant(h);
-    if (h->held && !vt__h2e_full(h)) vt__h2e_stir(h);
+    if (h->held && !vt__h2e_full(h)) vt__h2e_stir(&h->x);
     int64_t due = h->role->due(h);
-    if (due < INT64_MAX) vt__timer_lazy(&h->dom->wheel, &h->timer, due);
+    if (due < INT64_MAX) vt__timer_lazy(&h->x.dom->wheel, &h->timer, due);
 }
 static void vt__h2e_told(vt__dom *dom, vt__msg *m) {
     vt__h2e *h = VT__CONTAINER(m, vt__h2e, msg);
@@ -28335,7 +28477,7 @@ static void vt__h2e_told(vt__dom *dom, vt__msg *m) {
 /* Of the socket's sink. */
 static void vt__h2e_sink(vt__h2e *h, unsigned bits) {
     if (!(bits & VT__PD_ARMED)) vt__h2e_turn(h, false);
-    else if (vt__h2e_read(h)) vt__h2e_stir(h); /* the answers of this round go out together */
+    else if (vt__h2e_read(h)) vt__h2e_stir(&h->x); /* the answers of this round go out together */
 }
 
 /* One of `size` bytes, of which the engine's are filled in but for conn and times. NULL: no memory. */
@@ -28350,65 +28492,75 @@ static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom,
     vt__h2_init(&h->m, cfg, server, vt__plat_now());
     vt__hpack_dec_table(&h->m.dec, (char *)h + size);
     vt__hpack_enc_table(&h->m.enc, (char *)h + size + dec);
+    vt__mux_init(&h->x, &vt__h2e_ops, dom, cfg->max_window);
     h->role = role;
-    h->dom = dom;
     h->head_room = VT__MAX(h->m.dec.t.cap, (uint32_t)VT__BUF_BYTES);
     h->msg.fn = vt__h2e_told;
-    vt__ds_list_init(&h->streams);
     vt__timer_init(&h->timer, timer);
     return h;
 }
 #endif /* VTHTTP_H2 */
 
 /*==============================================================================
- * MARK: - @h2c     HTTP/2 connections
- * uses:   @api_base @plat @mem @str @ds @log @h1 @hpack @msg @h2 @timer @poll @sched @self @req @res @http @conn @tls @link @h2e
- * raises: vt__conn_wire
+ * MARK: - @mreq    requests on streams: what a server makes of those of HTTP/2 and HTTP/3 (VTHTTP_H2)
+ * uses:   @api_base @plat @mem @str @ds @log @h1 @hpack @msg @poll @sched @self @req @res @http @conn @link @mux
+ * raises: vt__conn_wire, vt__http_wire, vt__mreq_ops (the connection)
  * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/e2e_ws_h2.c tests/fault_h2.c tests/interop_h2.sh
  *
- * A request whose head is complete gets a vthread, on any worker. What its handler says goes by the engine (@h2e), to which
- * the connection belongs.
+ * A request whose head is complete gets a vthread, on any worker. What its handler says goes to the engine of its
+ * connection, see @mux.
  *
  *     stream:  head comes -> queued for a worker -> a handler runs -> free
  *                   \-> waits in vt__link_queue -/
  *
- * A CONNECT for a WebSocket (RFC 8441) is a GET to routes and handlers, as over HTTP/1.1. Once it is upgraded, its stream's
- * vt__conn is a vt_stream like any other. What a WebSocket leaves while its handler waits for something else, the driver
- * fetches when it is its turn (VT__PD_FLUSH, vt__h2c_stream_sink).
+ * A CONNECT for a WebSocket (RFC 8441, RFC 9220) is a GET to routes and handlers, as over HTTP/1.1. Once it is upgraded, its
+ * stream's vt__conn is a vt_stream like any other. What a WebSocket leaves while its handler waits for something else, the
+ * driver fetches when it is its turn (VT__PD_FLUSH, vt__mreq_sink).
  *============================================================================*/
 #if VTHTTP_H2
 /* What a CONNECT names by :protocol. */
-enum vt__h2c_protocol { VT__H2C_NONE, VT__H2C_WEBSOCKET, VT__H2C_UNKNOWN };
+enum vt__mreq_protocol { VT__MREQ_NONE, VT__MREQ_WEBSOCKET, VT__MREQ_UNKNOWN };
 
-typedef struct vt__h2c_stream {
-    vt__h2e_stream e; /* first */
+typedef struct vt__mreq {
+    vt__mux_stream e; /* first */
     vt_task start;
     vt__link_wait wait;   /* for a vthread */
     vt__link_notes notes; /* its thr is NULL until a handler runs */
-    struct vt__h2c_run *run;
-    vt__h2e_part method, path, authority;
+    struct vt__mreq_run *run;
+    vt__mux_part method, path, authority;
     int64_t length;   /* of the body; -1: unknown */
     uint16_t refuse;  /* the status that takes the handler's place */
-    uint8_t protocol; /* enum vt__h2c_protocol */
+    uint8_t protocol; /* enum vt__mreq_protocol */
     bool expect;      /* 100 (Continue) is owed */
-    bool draining;    /* over but for the rest of its request, which is dropped: see vt__h2c_leave */
+    bool draining;    /* over but for the rest of its request, which is dropped: see vt__mreq_leave */
     int64_t drained, drain_due;
-} vt__h2c_stream;
-_Static_assert(sizeof(vt__h2c_stream) <= 1024, "most of the block is for the head");
+} vt__mreq;
+_Static_assert(sizeof(vt__mreq) <= 1024, "most of the block is for the head");
 
-typedef struct vt__h2c {
-    vt__h2e e;   /* first */
-    vt__link *c; /* NULL: the socket is gone */
+struct vt__mreq_conn;
+/* What the connections of each version do in their own ways; under the domain's lock. */
+typedef struct vt__mreq_ops {
+    void (*shutdown)(struct vt__mreq_conn *c); /* the requests that it has are the last */
+    void (*free)(struct vt__mreq_conn *c); /* the transport is gone; unless somebody else still knows it */
+    int (*address)(const struct vt__mreq_conn *c, bool local, char *buf, size_t cap);
+    int (*tls)(struct vt__mreq_conn *c, vt__arena *arena, vt_tls_info *out);
+} vt__mreq_ops;
+/* A connection, as requests know it: vt__mux.up of its engine. */
+typedef struct vt__mreq_conn {
+    vt__mux *x;
+    const vt__mreq_ops *ops;
     vt__link_host *host;
+    int64_t idle_since, requests;
     uint32_t draining;
-    int64_t idle_since;
-} vt__h2c;
-VT__INLINE vt__h2c *vt__h2c_of(const vt__h2c_stream *s) { return VT__CONTAINER(s->e.h, vt__h2c, e); }
-#define VT__H2C_STREAM(node) VT__CONTAINER(node, vt__h2c_stream, e.link)
+    uint8_t version; /* as vt_req_version has it */
+    bool secure;
+} vt__mreq_conn;
+VT__INLINE vt__mreq_conn *vt__mreq_conn_of(const vt__mreq *s) { return s->e.x->up; }
+#define VT__MREQ_OF(node) VT__CONTAINER(node, vt__mreq, e.link)
 
 /* A stream with a handler: on its vthread's stack. */
-typedef struct vt__h2c_run {
-    vt__h2c_stream *s;
+typedef struct vt__mreq_run {
+    vt__mreq *s;
     vt__dom *dom; /* the connection's */
     const vt__link_conf *conf;
     vt__thr *thr;
@@ -28425,31 +28577,31 @@ typedef struct vt__h2c_run {
     vt_res res;
     vt__conn_io io;
     vt_stream stream;
-} vt__h2c_run;
+} vt__mreq_run;
 
-VT__INLINE vt_str vt__h2c_str(const vt__h2e_fields *f, vt__h2e_part p) {
+VT__INLINE vt_str vt__mreq_str(const vt__mux_fields *f, vt__mux_part p) {
     return (vt_str){f->text + p.at, p.len};
 }
 
 /*--- streams ---*/
 /* No handler has it, or will. */
-static void vt__h2c_forget(vt__h2c *h, vt__h2c_stream *s) {
-    if (s->draining) h->draining--;
+static void vt__mreq_forget(vt__mreq *s) {
+    if (s->draining) vt__mreq_conn_of(s)->draining--;
     s->draining = false;
-    vt__h2e_forget(&s->e);
+    vt__mux_forget(&s->e);
 }
 /* No handler has it, and none will get it. */
-static bool vt__h2c_is_idle(vt__h2c_stream *s) {
+static bool vt__mreq_is_idle(vt__mreq *s) {
     return !s->e.headed || s->draining || vt__link_withdraw(&s->wait);
 }
-static void vt__h2c_kill(vt__h2c_stream *s, int err) {
-    if (!vt__h2e_kill(&s->e, err)) return;
-    if (s->run && vt__h2c_of(s)->host->group->conf.cancel_on != VT_CANCEL_NEVER)
+static void vt__mreq_kill(vt__mreq *s, int err) {
+    if (!vt__mux_kill(&s->e, err)) return;
+    if (s->run && vt__mreq_conn_of(s)->host->group->conf.cancel_on != VT_CANCEL_NEVER)
         vt__link_tell(&s->notes, VT__PD_WATCH);
 }
 /* On the handler's thread, scheduler context. */
-static void vt__h2c_heed(vt__link_notes *to, unsigned bits) {
-    vt__h2c_stream *s = VT__CONTAINER(to, vt__h2c_stream, notes);
+static void vt__mreq_heed(vt__link_notes *to, unsigned bits) {
+    vt__mreq *s = VT__CONTAINER(to, vt__mreq, notes);
     if (bits & VT__LINK_KILL && s->run->handling) {
         vt_str m = s->run->req.method, t = s->run->req.target;
         vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
@@ -28461,55 +28613,41 @@ static void vt__h2c_heed(vt__link_notes *to, unsigned bits) {
     if (bits & (VT__PD_WATCH | VT__LINK_KILL)) vt__sched_cancel(&s->start);
 }
 
-/* Whoever comes last. */
-static void vt__h2c_free(vt__h2e *e) {
-    vt__h2c *h = VT__CONTAINER(e, vt__h2c, e);
-    if (e->told || e->conn || !vt__ds_list_empty(&e->streams)) return;
-    vt__link_uncount(h->host->group);
-    vt__mem_free(h);
-}
-
 /*--- the response ---*/
 /* What the handler says of its response's priority wins over what the client said (RFC 9218 8). */
-static void vt__h2c_rank(vt__h2c_run *run) {
-    vt__h2_stream *s = &run->s->e.m;
+static void vt__mreq_rank(vt__mreq_run *run) {
+    vt__mux_stream *s = &run->s->e;
     const vt__res_field *f = run->res.fields, *end = f + run->res.nfields;
     while (f < end && f->id != VT__H1_F_PRIORITY) f++;
     if (VT__LIKELY(f == end)) return;
     vt_str value = {f->value, f->value_len};
-    uint8_t was = (uint8_t)(s->urgency | s->incremental << 3);
-    vt__h2_prioritize(&run->s->e.h->m, s, vt__msg_priority(value, was));
+    uint8_t was = (uint8_t)(s->m.c.urgency | s->m.c.incremental << 3);
+    s->x->ops->prioritize(s, vt__msg_priority(value, was));
 }
-static int vt__h2c_put_head(vt__h2c_run *run, bool fin) {
+static int vt__mreq_put_head(vt__mreq_run *run, bool fin) {
     const vt_res *res = &run->res;
     const vt__link_conf *conf = run->conf;
-    vt__h2_head w;
-    size_t size = vt__h2e_fields_size(res->fields, res->nfields) + conf->server_len + 128;
-    int r = vt__h2e_head_begin(&run->s->e, &w, size, fin ? VT__H2_FIN : 0);
-    if (r < 0) return r;
-    w.at += vt__hpack_put_status(w.buf + w.at, res->status);
-    if (!res->has_date && !conf->no_date)
-        w.at += vt__hpack_put_date(w.buf + w.at, vt__link_date_line(run->thr->now) + 6);
+    vt__mux_head head = {.status = res->status, .fields = res->fields, .nfields = res->nfields};
+    if (!res->has_date && !conf->no_date) head.date = (vt_str){vt__link_date_line(run->thr->now) + 6, 29};
     if (!res->has_server && conf->server_len) /* "Server: " and CRLF */
-        (void)vt__h2_head_field(&w, VT__H1_F_SERVER, VT__STR_LIT("server"),
-                                (vt_str){conf->server + 8, conf->server_len - 10}, 0);
-    vt__h2c_rank(run);
-    vt__h2e_put_fields(&w, res->fields, res->nfields);
-    if (res->framing == VT__HTTP_LENGTH) w.at += vt__hpack_put_length(w.buf + w.at, (uint64_t)res->length);
-    run->s->e.h->out.len += vt__h2_head_end(&w);
-    run->head_due = false;
-    return 0;
+        head.server = (vt_str){conf->server + 8, conf->server_len - 10};
+    head.has_length = res->framing == VT__HTTP_LENGTH;
+    head.length = (uint64_t)res->length;
+    vt__mreq_rank(run);
+    int r = run->s->e.x->ops->head(&run->s->e, &head, fin ? VT__MSG_FIN : 0);
+    if (r == 0) run->head_due = false;
+    return r;
 }
-/* As vt__h2e_say, and the head before it; < 0 on an error. */
-static int vt__h2c_say(vt__h2c_run *run, const char *p, size_t *n, bool fin) {
+/* As vt__mux_say, and the head before it; < 0 on an error. */
+static int vt__mreq_say(vt__mreq_run *run, const char *p, size_t *n, bool fin) {
     vt__conn_buf *b = &run->out;
     int r = run->s->e.err;
-    if (r == 0 && run->head_due) r = vt__h2c_put_head(run, fin && !*n && b->pos == b->len);
-    return r < 0 ? r : vt__h2e_say(&run->s->e, b, p, n, fin);
+    if (r == 0 && run->head_due) r = vt__mreq_put_head(run, fin && !*n && b->pos == b->len);
+    return r < 0 ? r : vt__mux_say(&run->s->e, b, p, n, fin);
 }
 /* The same, and waits. 0 or an error. */
-static int vt__h2c_commit(vt__h2c_run *run, const char *p, size_t n, bool fin) {
-    vt__h2c_stream *s = run->s;
+static int vt__mreq_commit(vt__mreq_run *run, const char *p, size_t n, bool fin) {
+    vt__mreq *s = run->s;
     int64_t until = 0;
     int r;
     run->sending = true;
@@ -28517,7 +28655,7 @@ static int vt__h2c_commit(vt__h2c_run *run, const char *p, size_t n, bool fin) {
     for (;;) {
         size_t before = n + run->out.len - run->out.pos, left = n;
         vt__sched_dom_lock(run->dom);
-        r = vt__h2c_say(run, p, &left, fin);
+        r = vt__mreq_say(run, p, &left, fin);
         vt__sched_dom_unlock(run->dom);
         if (r != 0) break;
         p += n - left, n = left;
@@ -28528,31 +28666,31 @@ static int vt__h2c_commit(vt__h2c_run *run, const char *p, size_t n, bool fin) {
     return VT__MIN(r, 0);
 }
 /* The vthread is about to park, wherever in the handler that is: the peer gets what there is. */
-static void vt__h2c_on_park(void *arg) {
-    vt__h2c_run *run = arg;
+static void vt__mreq_on_park(void *arg) {
+    vt__mreq_run *run = arg;
     size_t none = 0;
     if (run->sending || !(run->head_due || run->out.p)) return;
     vt__sched_dom_lock(run->dom);
-    (void)vt__h2c_say(run, NULL, &none, false);
-    vt__h2_ready(&run->s->e.h->m, &run->s->e.m, 0, false); /* nobody waits for its turn */
+    (void)vt__mreq_say(run, NULL, &none, false);
+    run->s->e.x->ops->pass(&run->s->e); /* nobody waits for its turn */
     vt__sched_dom_unlock(run->dom);
 }
 /* What another request would be answered with was the yes to a WebSocket, and its body that one's bytes. */
-static void vt__h2c_decline(vt_res *res) {
+static void vt__mreq_decline(vt_res *res) {
     res->status = 400;
     res->framing = VT__HTTP_NONE;
     res->no_body = true;
     res->nfields = 0;
 }
-static int vt__h2c_head(vt_res *res, bool end_now) {
-    vt__h2c_run *run = res->req->conn;
+static int vt__mreq_head(vt_res *res, bool end_now) {
+    vt__mreq_run *run = res->req->conn;
     (void)end_now;
-    if (VT__UNLIKELY(res->req->upgrade) && res->status < 300) vt__h2c_decline(res);
+    if (VT__UNLIKELY(res->req->upgrade) && res->status < 300) vt__mreq_decline(res);
     run->head_due = true; /* it goes out with the first of the body, or the end */
     return 0;
 }
-static int64_t vt__h2c_write(vt_res *res, const void *p, size_t n) {
-    vt__h2c_run *run = res->req->conn;
+static int64_t vt__mreq_write(vt_res *res, const void *p, size_t n) {
+    vt__mreq_run *run = res->req->conn;
     vt__conn_buf *b = &run->out;
     bool last = res->framing == VT__HTTP_LENGTH && (uint64_t)(res->length - res->bytes) == n;
     if (!last && vt__conn_buf_get(run->thr, b) && b->cap - b->len >= n) {
@@ -28560,11 +28698,11 @@ static int64_t vt__h2c_write(vt_res *res, const void *p, size_t n) {
         b->len += n;
         return (int64_t)n;
     }
-    int r = vt__h2c_commit(run, p, n, last);
+    int r = vt__mreq_commit(run, p, n, last);
     return r < 0 ? r : (int64_t)n;
 }
-static int vt__h2c_wire_flush(vt_res *res) { return vt__h2c_commit(res->req->conn, NULL, 0, false); }
-static int vt__h2c_stream_end(vt__h2c_run *run) {
+static int vt__mreq_wire_flush(vt_res *res) { return vt__mreq_commit(res->req->conn, NULL, 0, false); }
+static int vt__mreq_end_up(vt__mreq_run *run) {
     vt_stream *st = &run->stream;
     int r = st->up ? st->up->end(st->up_arg, run->cut) : run->io.err;
     vt_shield(true);
@@ -28572,114 +28710,97 @@ static int vt__h2c_stream_end(vt__h2c_run *run) {
     vt_shield(false);
     return r;
 }
-static int vt__h2c_end(vt_res *res) {
-    vt__h2c_run *run = res->req->conn;
-    if (run->upgraded) return vt__h2c_stream_end(run);
-    if (run->s->e.m.ended & VT__H2_LOCAL && !run->head_due) return run->s->e.err;
-    int r = vt__h2c_commit(run, NULL, 0, res->trailers.n == 0);
+static int vt__mreq_end(vt_res *res) {
+    vt__mreq_run *run = res->req->conn;
+    if (run->upgraded) return vt__mreq_end_up(run);
+    if (run->s->e.m.c.ended & VT__MSG_LOCAL && !run->head_due) return run->s->e.err;
+    int r = vt__mreq_commit(run, NULL, 0, res->trailers.n == 0);
     if (r < 0 || res->trailers.n == 0) return r;
     vt__sched_dom_lock(run->dom);
     r = run->s->e.err;
-    if (r == 0) r = vt__h2e_put_trailers(&run->s->e, &res->trailers);
+    if (r == 0) r = vt__mux_put_trailers(&run->s->e, &res->trailers);
     vt__sched_dom_unlock(run->dom);
     return r;
 }
-static void vt__h2c_abort(vt_res *res) {
-    vt__h2c_run *run = res->req->conn;
+static void vt__mreq_abort(vt_res *res) {
+    vt__mreq_run *run = res->req->conn;
     run->cut = true;
     if (run->upgraded && run->stream.up) return; /* whose end will say so */
     vt__sched_dom_lock(run->dom);
-    vt__h2_reset(&run->s->e.h->m, &run->s->e.m, run->upgraded ? VT__H2_CANCEL : VT__H2_INTERNAL_ERROR);
+    run->s->e.x->ops->reset(&run->s->e, run->upgraded ? VT__MUX_CANCEL : VT__MUX_FAULT);
     vt__sched_dom_unlock(run->dom);
 }
-/* `lines`: "name: value" CRLF each, checked. */
-static void vt__h2c_put_lines(vt__h2_head *w, vt_str lines) {
-    for (size_t at = 0, end; at < lines.len; at = end + 2) {
-        const char *cr = memchr(lines.ptr + at, '\r', lines.len - at),
-                   *colon = memchr(lines.ptr + at, ':', lines.len - at);
-        if (!cr || !colon) return;
-        end = (size_t)(cr - lines.ptr);
-        vt_str name = {lines.ptr + at, (size_t)(colon - lines.ptr) - at},
-               value = {colon + 1, (size_t)(cr - colon) - 1};
-        int id = vt__h1_field_id(name);
-        if (!vt__h1_is_hop(id)) (void)vt__h2_head_field(w, id, name, vt__str_trim(value), 0);
-    }
-}
-static int vt__h2c_inform(vt_res *res, int status, vt_str lines) {
-    vt__h2c_run *run = res->req->conn;
-    vt__h2_head w;
+static int vt__mreq_inform(vt_res *res, int status, vt_str lines) {
+    vt__mreq_run *run = res->req->conn;
+    vt__mux_stream *s = &run->s->e;
     if (status == 100) run->s->expect = false;
     vt__sched_dom_lock(run->dom);
-    int r = run->s->e.err;
-    if (r == 0) r = vt__h2e_head_begin(&run->s->e, &w, lines.len + lines.len / 4 * 16 + 16, VT__H2_INTERIM);
-    if (r == 0) {
-        w.at += vt__hpack_put_status(w.buf + w.at, status);
-        vt__h2c_put_lines(&w, lines);
-        run->s->e.h->out.len += vt__h2_head_end(&w);
-        vt__h2e_stir(run->s->e.h);
-    }
+    int r = s->err;
+    if (r == 0) r = s->x->ops->head(s, &(vt__mux_head){.status = status, .lines = lines}, VT__MSG_INTERIM);
+    if (r == 0) s->x->ops->stir(s->x);
     vt__sched_dom_unlock(run->dom);
     return r;
 }
 
 /*--- upgraded streams ---*/
 /* What a WebSocket waits for besides its turns: room for what it has left, a peer that is gone. Under the lock. */
-static void vt__h2c_stream_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
-    vt__h2c_stream *s = VT__CONTAINER(pd, vt__h2c_stream, e.conn.pd);
+static void vt__mreq_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
+    vt__mreq *s = VT__CONTAINER(pd, vt__mreq, e.conn.pd);
     vt_stream *st = &s->run->stream;
     (void)dom;
     if (bits & VT__PD_FLUSH) {
         st->up->room(st->up_arg);
-        if (vt__poll_bits(pd) & VT__PD_W) vt__h2_ready(&s->e.h->m, &s->e.m, 0, false); /* said, or not now */
+        if (vt__poll_bits(pd) & VT__PD_W) s->e.x->ops->pass(&s->e); /* said, or not now */
     }
     if (bits & VT__PD_WATCH) vt__link_tell(&s->notes, VT__PD_WATCH);
 }
-static bool vt__h2c_up_stopping(const vt_stream *st) {
-    return vt__link_group_stopping(vt__h2c_of(VT__CONTAINER(st, const vt__h2c_run, stream)->s)->host->group);
+static bool vt__mreq_up_stopping(const vt_stream *st) {
+    return vt__link_group_stopping(
+        vt__mreq_conn_of(VT__CONTAINER(st, const vt__mreq_run, stream)->s)->host->group);
 }
-static bool vt__h2c_up_take(vt_stream *st, const vt__conn_up *up, void *arg, vt__conn_buf *in) {
-    vt__h2c_run *run = VT__CONTAINER(st, vt__h2c_run, stream);
+static bool vt__mreq_up_take(vt_stream *st, const vt__conn_up *up, void *arg, vt__conn_buf *in) {
+    vt__mreq_run *run = VT__CONTAINER(st, vt__mreq_run, stream);
     (void)in; /* nothing comes with the head */
     vt__sched_dom_lock(run->dom);
     st->up = up;
     st->up_arg = arg;
-    run->s->e.conn.pd.sink = vt__h2c_stream_sink;
+    run->s->e.conn.pd.sink = vt__mreq_sink;
     vt__sched_dom_unlock(run->dom);
     return true;
 }
-static void vt__h2c_up_leave(vt_stream *st) {
-    vt__h2c_run *run = VT__CONTAINER(st, vt__h2c_run, stream);
+static void vt__mreq_up_leave(vt_stream *st) {
+    vt__mreq_run *run = VT__CONTAINER(st, vt__mreq_run, stream);
     vt__sched_dom_lock(run->dom);
     vt__poll_clear(&run->s->e.conn.pd, VT__PD_FLUSH | VT__PD_WATCH | VT__PD_WATCH_FIN);
     st->up = NULL;
     vt__sched_dom_unlock(run->dom);
 }
-static const vt__conn_wire vt__h2c_up_wire = {vt__h2c_up_stopping, vt__h2c_up_take, vt__h2c_up_leave};
-static void *vt__h2c_stream_settle(vt_req *req, size_t n, vt_stream **st) {
-    vt__h2c_run *run = req->conn;
-    vt__h2e_fields *f = &run->s->e.head;
+static const vt__conn_wire vt__mreq_up_wire = {vt__mreq_up_stopping, vt__mreq_up_take, vt__mreq_up_leave};
+static void *vt__mreq_settle_in(vt_req *req, size_t n, vt_stream **st) {
+    vt__mreq_run *run = req->conn;
+    vt__mux_fields *f = &run->s->e.head;
     size_t pad = -(uintptr_t)(f->text + f->len) & 15;
     *st = &run->stream;
     run->stream = (vt_stream){
-        .wire = &vt__h2c_up_wire, .task = &run->s->start, .deaf = run->conf->cancel_on == VT_CANCEL_NEVER};
+        .wire = &vt__mreq_up_wire, .task = &run->s->start, .deaf = run->conf->cancel_on == VT_CANCEL_NEVER};
     if (f->apart || f->room - f->len < n + pad) return NULL;
     f->len += (uint32_t)(n + pad);
     return f->text + f->len - n;
 }
-static int vt__h2c_stream_upgrade(vt_res *res, const char *protocol, vt_stream **out) {
-    vt__h2c_run *run = res->req->conn;
-    vt__h2c_stream *s = run->s;
+static int vt__mreq_upgrade(vt_res *res, const char *protocol, vt_stream **out) {
+    vt__mreq_run *run = res->req->conn;
+    vt__mreq *s = run->s;
     if (!vt__str_eq_ci(vt__str_of(protocol), VT__STR_LIT("websocket"))) return VT_ESTATE;
-    (void)vt__h2c_stream_settle(res->req, 0, out);
+    (void)vt__mreq_settle_in(res->req, 0, out);
     run->io = (vt__conn_io){.c = &s->e.conn, .thr = run->thr, .write_ns = run->conf->write_ns};
     run->stream.io = &run->io;
     res->status = 200;
     vt__sched_dom_lock(run->dom);
     int r = s->e.err;
-    if (r == 0) r = vt__h2c_put_head(run, false);
+    if (r == 0) r = vt__mreq_put_head(run, false);
     if (r == 0) {
-        vt__h2_prioritize(&s->e.h->m, &s->e.m, s->e.m.urgency | 8); /* it has no end for others to wait for */
-        vt__h2e_stir(s->e.h);
+        s->e.x->ops->prioritize(&s->e, s->e.m.c.urgency | 8); /* it has no end for others to wait for */
+        s->e.x->ops->stir(s->e.x);
     }
     vt__sched_dom_unlock(run->dom);
     run->upgraded = r == 0;
@@ -28687,28 +28808,28 @@ static int vt__h2c_stream_upgrade(vt_res *res, const char *protocol, vt_stream *
 }
 
 /*--- the request ---*/
-static int64_t vt__h2c_body_recv(vt__h2c_run *run, void *p, size_t n) {
-    vt__h2c_stream *s = run->s;
+static int64_t vt__mreq_body_recv(vt__mreq_run *run, void *p, size_t n) {
+    vt__mreq *s = run->s;
     int64_t due, r = vt__sched_enter(run->v, 0, &due);
     if (r < 0) return r;
-    if ((r = vt__h2e_recv_try(&s->e.conn, p, n)) == -EAGAIN) {
+    if ((r = vt__mux_recv_try(&s->e.conn, p, n)) == -EAGAIN) {
         int64_t start = vt__plat_now();
         int64_t until = vt__link_body_until(run->conf, run->req.body_got, run->waited, start);
         r = vt__conn_recv(&s->e.conn, p, n, until);
         run->waited += vt__plat_now() - start;
-        if (r == -ETIMEDOUT) __atomic_fetch_add(&vt__h2c_of(s)->host->timeouts, 1, __ATOMIC_RELAXED);
+        if (r == -ETIMEDOUT) __atomic_fetch_add(&vt__mreq_conn_of(s)->host->timeouts, 1, __ATOMIC_RELAXED);
     } else {
         vt__sched_fuel(run->v);
     }
     return r;
 }
-static int64_t vt__h2c_read_body(vt_req *req, void *buf, size_t n) {
-    vt__h2c_run *run = req->conn;
-    vt__h2c_stream *s = run->s;
-    if (s->expect && !run->head_due && !s->e.m.sent_head &&
-        vt__h2c_inform(req->res, 100, VT__STR_LIT("")) < 0)
+static int64_t vt__mreq_read_body(vt_req *req, void *buf, size_t n) {
+    vt__mreq_run *run = req->conn;
+    vt__mreq *s = run->s;
+    if (s->expect && !run->head_due && !s->e.m.c.sent_head &&
+        vt__mreq_inform(req->res, 100, VT__STR_LIT("")) < 0)
         return -ECONNRESET;
-    int64_t r = vt__h2c_body_recv(run, buf, n);
+    int64_t r = vt__mreq_body_recv(run, buf, n);
     if (r == 0) { /* complete: nobody touches these any more */
         req->trailers = s->e.trailers.at;
         req->ntrailers = s->e.trailers.n;
@@ -28716,42 +28837,43 @@ static int64_t vt__h2c_read_body(vt_req *req, void *buf, size_t n) {
     }
     return r;
 }
-static int vt__h2c_address(vt_req *req, bool local, char *buf, size_t cap) {
-    vt__h2c_run *run = req->conn;
+static int vt__mreq_address(vt_req *req, bool local, char *buf, size_t cap) {
+    vt__mreq_run *run = req->conn;
     vt__sched_dom_lock(run->dom);
-    const vt__link *c = vt__h2c_of(run->s)->c;
-    int r = c ? vt__link_address(c, local, buf, cap) : -ENOTCONN;
+    const vt__mreq_conn *c = vt__mreq_conn_of(run->s);
+    int r = c->x->gone ? -ENOTCONN : c->ops->address(c, local, buf, cap);
     vt__sched_dom_unlock(run->dom);
     return r;
 }
-static int vt__h2c_tls(vt_req *req, vt_tls_info *out) {
-    vt__h2c_run *run = req->conn;
+static int vt__mreq_tls(vt_req *req, vt_tls_info *out) {
+    vt__mreq_run *run = req->conn;
     vt__sched_dom_lock(run->dom);
-    vt__link *c = vt__h2c_of(run->s)->c;
-    int r = c ? vt__tls_info(&c->conn, &run->arena, out) : -ENOTCONN;
+    vt__mreq_conn *c = vt__mreq_conn_of(run->s);
+    int r = c->x->gone ? -ENOTCONN : c->ops->tls(c, &run->arena, out);
     vt__sched_dom_unlock(run->dom);
     return r;
 }
-#define VT__H2C_WIRE(tls, scheme)                                                                            \
+#define VT__MREQ_WIRE(tls, scheme)                                                                           \
     {                                                                                                        \
-        vt__h2c_read_body, vt__h2c_inform, vt__h2c_head, vt__h2c_write, vt__h2c_wire_flush, vt__h2c_end,     \
-            vt__h2c_abort, vt__h2c_stream_upgrade, vt__h2c_stream_settle, vt__h2c_address, tls, scheme       \
+        vt__mreq_read_body, vt__mreq_inform, vt__mreq_head, vt__mreq_write, vt__mreq_wire_flush,             \
+            vt__mreq_end, vt__mreq_abort, vt__mreq_upgrade, vt__mreq_settle_in, vt__mreq_address, tls,       \
+            scheme                                                                                           \
     }
-static const vt__http_wire vt__h2c_wire = VT__H2C_WIRE(NULL, "http");
-static const vt__http_wire vt__h2c_wire_tls = VT__H2C_WIRE(vt__h2c_tls, "https");
+static const vt__http_wire vt__mreq_wire = VT__MREQ_WIRE(NULL, "http");
+static const vt__http_wire vt__mreq_wire_tls = VT__MREQ_WIRE(vt__mreq_tls, "https");
 
 /* What @http wants to know of the head. */
-static void vt__h2c_describe(vt__h2c_run *run) {
-    vt__h2c_stream *s = run->s;
+static void vt__mreq_describe(vt__mreq_run *run) {
+    vt__mreq *s = run->s;
     vt_req *req = &run->req;
     req->head = s->e.head.text;
     req->fields = s->e.head.at;
     req->nfields = s->e.head.n;
-    req->method = vt__h2c_str(&s->e.head, s->method);
+    req->method = vt__mreq_str(&s->e.head, s->method);
     req->method_id = (uint8_t)vt__h1_method(req->method);
-    req->target = req->path = vt__h2c_str(&s->e.head, s->path);
+    req->target = req->path = vt__mreq_str(&s->e.head, s->path);
     req->query = (vt_str){NULL, 0};
-    req->authority = vt__h2c_str(&s->e.head, s->authority);
+    req->authority = vt__mreq_str(&s->e.head, s->authority);
     const char *mark = req->path.len ? memchr(req->path.ptr, '?', req->path.len) : NULL;
     if (mark) {
         req->query = (vt_str){mark + 1, req->path.len - (size_t)(mark + 1 - req->path.ptr)};
@@ -28760,9 +28882,9 @@ static void vt__h2c_describe(vt__h2c_run *run) {
     req->form = VT__H1_ORIGIN;
     if (req->method_id == VT__H1_M_CONNECT) req->form = VT__H1_AUTHORITY;
     else if (req->path.len == 1 && req->path.ptr[0] == '*') req->form = VT__H1_ASTERISK;
-    req->version = 20;
+    req->version = vt__mreq_conn_of(s)->version;
     req->keep_alive = true;
-    req->upgrade = s->protocol == VT__H2C_WEBSOCKET;
+    req->upgrade = s->protocol == VT__MREQ_WEBSOCKET;
     req->body_length = s->length;
     if (!req->upgrade) return;
     req->method = VT__STR_LIT("GET");
@@ -28771,42 +28893,43 @@ static void vt__h2c_describe(vt__h2c_run *run) {
     req->form = VT__H1_ORIGIN;
     req->body_length = 0; /* what comes is no body */
 }
-static void vt__h2c_begin(vt__h2c_run *run, vt__h2c_stream *s) {
-    vt__mem_zero(run, offsetof(vt__h2c_run, arena));
+static void vt__mreq_begin(vt__mreq_run *run, vt__mreq *s) {
+    vt__mem_zero(run, offsetof(vt__mreq_run, arena));
     run->s = s;
-    run->dom = s->e.h->dom;
-    run->conf = &vt__h2c_of(s)->host->group->conf;
+    run->dom = s->e.x->dom;
+    run->conf = &vt__mreq_conn_of(s)->host->group->conf;
     run->thr = vt__sched_thr();
     run->v = vt__sched_self();
     run->handling = true;
     vt__mem_arena_init(&run->arena, &run->thr->block_pool, 0);
-    vt__req_init(&run->req, &run->res, vt__h2c_of(s)->host->group->server, NULL, run, &run->arena);
-    vt__h2c_describe(run);
+    vt__req_init(&run->req, &run->res, vt__mreq_conn_of(s)->host->group->server, NULL, run, &run->arena);
+    vt__mreq_describe(run);
     run->v->task = &s->start;
-    vt__sched_on_park(run->v, vt__h2c_on_park, run);
+    vt__sched_on_park(run->v, vt__mreq_on_park, run);
 }
 /* The answer is whole, and the request still on its way and not long: it is let in and dropped, as HTTP/1.1's is. A stream that
  * is reset instead, if without an error, takes the answer away from many a client. */
-static bool vt__h2c_has_rest(const vt__h2c_run *run) {
-    const vt__h2c_stream *s = run->s;
-    int64_t left = s->length < 0 ? 0 : s->length - s->e.m.got;
-    return s->e.m.ended == VT__H2_LOCAL && !s->e.err && left <= run->conf->max_drain;
+static bool vt__mreq_has_rest(const vt__mreq_run *run) {
+    const vt__mreq *s = run->s;
+    int64_t left = s->length < 0 ? 0 : s->length - s->e.m.c.got;
+    return s->e.m.c.ended == VT__MSG_LOCAL && !s->e.err && left <= run->conf->max_drain;
 }
-static void vt__h2c_drain(vt__h2c_run *run) {
-    vt__h2c_stream *s = run->s;
+static void vt__mreq_drain(vt__mreq_run *run) {
+    vt__mreq *s = run->s;
     size_t have = s->e.body.len - s->e.body.pos;
     int64_t now = vt__plat_now(), wait = run->conf->body_ns;
     s->e.over = s->draining = true;
-    vt__h2c_of(s)->draining++;
+    vt__mreq_conn_of(s)->draining++;
     s->drained = (int64_t)have;
     s->drain_due = s->protocol ? now + VT__LINK_LINGER_NS : wait ? now + wait : INT64_MAX;
     vt__conn_buf_put(run->thr, &s->e.body);
-    vt__h2_consumed(&s->e.h->m, &s->e.m, have);
+    s->e.x->ops->consumed(&s->e, have);
 }
 /* The stream is the handler's no longer. */
-static void vt__h2c_leave(vt__h2c_run *run) {
-    vt__h2c_stream *s = run->s;
-    vt__h2c *h = vt__h2c_of(s);
+static void vt__mreq_leave(vt__mreq_run *run) {
+    vt__mreq *s = run->s;
+    vt__mreq_conn *c = vt__mreq_conn_of(s);
+    vt__mux *x = c->x;
     run->handling = false;
     vt__sched_on_park(run->v, NULL, NULL);
     vt__link_last_word(run->dom, &s->notes);
@@ -28814,132 +28937,83 @@ static void vt__h2c_leave(vt__h2c_run *run) {
     s->run = NULL;
     s->notes.thr = NULL;
     vt__conn_buf_put(run->thr, &run->out);
-    if (h->c && vt__h2c_has_rest(run)) vt__h2c_drain(run);
-    else vt__h2c_forget(h, s);
-    if (!h->e.m.active) h->idle_since = run->thr->now;
-    if (h->c) vt__h2e_stir(&h->e);
-    else vt__h2c_free(&h->e);
+    if (!x->gone && vt__mreq_has_rest(run)) vt__mreq_drain(run);
+    else vt__mreq_forget(s);
+    if (!x->active) c->idle_since = run->thr->now;
+    if (!x->gone) x->ops->stir(x);
+    else c->ops->free(c);
     vt__sched_dom_unlock(run->dom);
     vt__mem_arena_reset(&run->arena);
 }
-static int vt__h2c_main(void *arg) {
-    vt__h2c_stream *s = arg;
-    vt__h2c_run run;
-    vt__h2c_begin(&run, s);
+static int vt__mreq_main(void *arg) {
+    vt__mreq *s = arg;
+    vt__mreq_run run;
+    vt__mreq_begin(&run, s);
     vt__sched_dom_lock(run.dom);
     bool dead = s->e.err < 0;
-    run.req.wire = vt__h2c_of(s)->c && vt__h2c_of(s)->c->gate ? &vt__h2c_wire_tls : &vt__h2c_wire;
+    run.req.wire = vt__mreq_conn_of(s)->secure ? &vt__mreq_wire_tls : &vt__mreq_wire;
     s->run = &run;
-    s->notes.heed = vt__h2c_heed;
+    s->notes.heed = vt__mreq_heed;
     s->notes.thr = run.thr;
     vt__sched_dom_unlock(run.dom);
     if (!dead && s->refuse) (void)vt__http_refuse(&run.req, &run.res, s->refuse);
     else if (!dead) (void)vt__http_serve(&run.req, &run.res);
-    vt__h2c_leave(&run);
+    vt__mreq_leave(&run);
     return 0;
 }
 
-/*--- the connection: its end, times ---*/
-/* Handlers that run keep the object, which counts as the open connection then. */
-static void vt__h2c_close(vt__h2e *e, bool linger) {
-    vt__h2c *h = VT__CONTAINER(e, vt__h2c, e);
-    vt__link *c = h->c;
-    if (!e->m.err) (void)vt__h2_fail(&e->m, VT__H2_E_NO_MORE);
-    for (vt__list *n = e->streams.next, *next; n != &e->streams; n = next) {
-        vt__h2c_stream *s = VT__H2C_STREAM(n);
-        next = n->next;
-        vt__h2c_kill(s, -ECONNRESET);
-        if (vt__h2c_is_idle(s)) vt__h2c_forget(h, s);
-    }
-    vt__h2e_leave(e);
-    vt__link_count(h->host->group);
-    h->c = NULL;
-    vt__link_left(c);
-    c->conn.pd.sink = vt__link_sink;
-    if (linger) vt__link_linger(c);
-    else vt__link_close(c);
-    vt__h2c_free(e);
-}
-
-static int64_t vt__h2c_due(const vt__h2e *e) {
-    const vt__h2c *h = VT__CONTAINER(e, const vt__h2c, e);
-    const vt__link_conf *conf = &h->host->group->conf;
-    int64_t due = vt__h2e_due(e);
-    if (!e->m.active && conf->idle_ns) due = VT__MIN(due, h->idle_since + conf->idle_ns);
-    for (vt__list *n = e->streams.next; h->draining && n != &e->streams; n = n->next)
-        if (VT__H2C_STREAM(n)->draining) due = VT__MIN(due, VT__H2C_STREAM(n)->drain_due);
-    return due;
-}
-/* Whose time is over. The timer may be early: it is only ever moved forward. */
-static void vt__h2c_timer(vt__timer *t) {
-    vt__h2c *h = VT__CONTAINER(t, vt__h2c, e.timer);
-    vt__link_host *host = h->host;
-    const vt__link_conf *conf = &host->group->conf;
-    int64_t now = vt__plat_now();
-    if (vt__h2e_overdue(&h->e, now)) {
-        __atomic_fetch_add(&host->timeouts, 1, __ATOMIC_RELAXED);
-        return;
-    }
-    for (vt__list *n = h->e.streams.next, *next; h->draining && n != &h->e.streams; n = next) {
-        vt__h2c_stream *s = VT__H2C_STREAM(n);
-        next = n->next;
-        if (s->draining && now >= s->drain_due) vt__h2c_forget(h, s);
-    }
-    if (!h->e.m.active && conf->idle_ns && now >= h->idle_since + conf->idle_ns)
-        vt__h2_shutdown(&h->e.m, now);
-    (void)vt__h2_expire(&h->e.m, now);
-    vt__h2e_stir(&h->e);
-}
-
-/*--- requests ---*/
+/*--- requests come, and go ---*/
 /* NULL: no memory. */
-static vt__h2c_stream *vt__h2c_stream_new(vt__h2c *h) {
-    vt__h2e_stream *e = vt__h2e_stream_new(&h->e, sizeof(vt__h2c_stream));
-    vt__h2c_stream *s = e ? VT__CONTAINER(e, vt__h2c_stream, e) : NULL;
+static vt__mreq *vt__mreq_new(vt__mux *x) {
+    vt__mux_stream *e = vt__mux_stream_new(x, sizeof(vt__mreq));
+    vt__mreq *s = e ? VT__CONTAINER(e, vt__mreq, e) : NULL;
     if (s) s->length = -1;
     return s;
 }
 /* The answer for whom there is no vthread. */
-static void vt__h2c_put_busy(vt__h2c_stream *s, int32_t wait) {
-    vt__h2_head w;
+static void vt__mreq_put_busy(vt__mreq *s, int32_t wait) {
     char after[24];
     size_t n = vt__str_put_u64(after, (uint64_t)(wait > 0 ? wait : 1));
-    if (vt__h2e_head_begin(&s->e, &w, 64, VT__H2_FIN) < 0) return;
-    w.at += vt__hpack_put_status(w.buf + w.at, 503);
-    (void)vt__h2_head_field(&w, VT__H1_F_RETRY_AFTER, VT__STR_LIT("retry-after"), (vt_str){after, n}, 0);
-    s->e.h->out.len += vt__h2_head_end(&w);
+    vt__mux_head head = {.status = 503,
+                         .more_id = VT__H1_F_RETRY_AFTER,
+                         .more = VT__STR_LIT("retry-after"),
+                         .more_value = {after, n}};
+    (void)s->e.x->ops->head(&s->e, &head, VT__MSG_FIN);
 }
-static void vt__h2c_busy(vt__h2c *h, vt__h2c_stream *s) {
-    vt__plat_count(&h->host->refused, 1);
-    if (!s->e.err) vt__h2c_put_busy(s, h->host->group->server->cfg.retry_after_s);
-    vt__h2c_forget(h, s);
-    if (!h->e.m.active) h->idle_since = vt__plat_now();
-    vt__h2e_stir(&h->e);
+static void vt__mreq_busy(vt__mreq *s) {
+    vt__mreq_conn *c = vt__mreq_conn_of(s);
+    vt__mux *x = c->x;
+    vt__plat_count(&c->host->refused, 1);
+    if (!s->e.err) vt__mreq_put_busy(s, c->host->group->server->cfg.retry_after_s);
+    vt__mreq_forget(s);
+    if (!x->active) c->idle_since = vt__plat_now();
+    x->ops->stir(x);
 }
-static void vt__h2c_settle(vt__link_wait *w, bool room) {
-    vt__h2c_stream *s = VT__CONTAINER(w, vt__h2c_stream, wait);
-    if (room) vt__sched_submit(s->e.h->dom, &s->start);
-    else vt__h2c_busy(vt__h2c_of(s), s);
+static void vt__mreq_settle(vt__link_wait *w, bool room) {
+    vt__mreq *s = VT__CONTAINER(w, vt__mreq, wait);
+    if (room) vt__sched_submit(s->e.x->dom, &s->start);
+    else vt__mreq_busy(s);
 }
 /* Its head is complete. */
-static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__msg_event *ev) {
+static void vt__mreq_launch(vt__mreq *s, const vt__msg_event *ev) {
+    vt__mreq_conn *c = vt__mreq_conn_of(s);
     s->e.headed = true;
     s->e.ended = ev->end;
     if (ev->end) s->length = 0;
-    else if (s->e.m.length >= 0) s->length = s->e.m.length;
+    else if (s->e.m.c.length >= 0) s->length = s->e.m.c.length;
     if (ev->too_large) s->refuse = 431;
     if (s->e.ended) vt__poll_set(&s->e.conn.pd, VT__PD_R | VT__PD_RDHUP);
-    h->c->requests++;
-    __atomic_fetch_add(&h->host->requests, 1, __ATOMIC_RELAXED);
-    if (h->c->requests >= h->host->group->conf.max_requests) vt__h2_shutdown(&h->e.m, vt__plat_now());
-    vt__sched_embed(&s->start, vt__h2c_main, s, "stream");
-    s->wait.settle = vt__h2c_settle;
-    if (VT__LIKELY(vt__sched_admit() >= 0)) vt__sched_submit(h->host->dom, &s->start);
-    else if (!vt__link_enqueue(h->host, &s->wait)) vt__h2c_busy(h, s);
+    c->requests++;
+    __atomic_fetch_add(&c->host->requests, 1, __ATOMIC_RELAXED);
+    if (c->requests >= c->host->group->conf.max_requests) c->ops->shutdown(c);
+    vt__sched_embed(&s->start, vt__mreq_main, s, "stream");
+    s->wait.settle = vt__mreq_settle;
+    if (VT__LIKELY(vt__sched_admit() >= 0)) vt__sched_submit(c->host->dom, &s->start);
+    else if (!vt__link_enqueue(c->host, &s->wait)) vt__mreq_busy(s);
 }
-static void vt__h2c_on_field(vt__h2c_stream *s, const vt__msg_event *ev) {
-    vt__h2e_fields *f = s->e.headed ? &s->e.trailers : &s->e.head;
-    vt__h2e_part *to = NULL;
+static void vt__mreq_on_field(vt__mreq *s, const vt__msg_event *ev) {
+    vt__mux_fields *f = s->e.headed ? &s->e.trailers : &s->e.head;
+    vt__mux_part *to = NULL;
     bool ok = true;
     switch (ev->field) {
     case VT__HPACK_F_METHOD: to = &s->method; break;
@@ -28947,8 +29021,8 @@ static void vt__h2c_on_field(vt__h2c_stream *s, const vt__msg_event *ev) {
     case VT__HPACK_F_AUTHORITY: to = &s->authority; break;
     case VT__HPACK_F_SCHEME: return;
     case VT__HPACK_F_PROTOCOL:
-        s->protocol = vt__str_eq_ci(ev->value, VT__STR_LIT("websocket")) ? VT__H2C_WEBSOCKET
-                                                                         : VT__H2C_UNKNOWN;
+        s->protocol = vt__str_eq_ci(ev->value, VT__STR_LIT("websocket")) ? VT__MREQ_WEBSOCKET
+                                                                         : VT__MREQ_UNKNOWN;
         return;
     case VT__H1_F_EXPECT:
         if (vt__str_eq_ci(ev->value, VT__STR_LIT("100-continue"))) s->expect = true;
@@ -28956,50 +29030,160 @@ static void vt__h2c_on_field(vt__h2c_stream *s, const vt__msg_event *ev) {
         break;
     default: break;
     }
-    if (to && (ok = vt__h2e_fields_room(f, ev->value.len + 1))) *to = vt__h2e_text(f, ev->value);
+    if (to && (ok = vt__mux_fields_room(f, ev->value.len + 1))) *to = vt__mux_text(f, ev->value);
     /* a handler finds the host where HTTP/1.1 has it (RFC 9113 8.3.1) */
     if (ok && ev->field == VT__HPACK_F_AUTHORITY)
-        ok = vt__h2e_fields_add(f, VT__STR_LIT("host"), ev->value, VT__H1_F_HOST);
-    else if (!to) ok = vt__h2e_fields_add(f, ev->name, ev->value, ev->field);
+        ok = vt__mux_fields_add(f, VT__STR_LIT("host"), ev->value, VT__H1_F_HOST);
+    else if (!to) ok = vt__mux_fields_add(f, ev->name, ev->value, ev->field);
     if (ok && ev->field == VT__H1_F_HOST)
-        s->authority = (vt__h2e_part){f->at[f->n - 1].value_off, f->at[f->n - 1].value_len};
+        s->authority = (vt__mux_part){f->at[f->n - 1].value_off, f->at[f->n - 1].value_len};
     if (!ok) s->refuse = 500;
 }
-static void vt__h2c_on_data(vt__h2c *h, vt__h2c_stream *s, vt_str data) {
+static void vt__mreq_on_data(vt__mreq *s, vt_str data) {
     if (s->draining) {
-        vt__h2_consumed(&h->e.m, &s->e.m, data.len);
+        s->e.x->ops->consumed(&s->e, data.len);
         s->drained += (int64_t)data.len;
-        if (s->drained > h->host->group->conf.max_drain) vt__h2c_forget(h, s);
+        if (s->drained > vt__mreq_conn_of(s)->host->group->conf.max_drain) vt__mreq_forget(s);
         return;
     }
-    if (vt__h2e_gather(&s->e, data) < 0) vt__h2c_kill(s, -ENOMEM);
+    if (vt__mux_gather(&s->e, data) < 0) vt__mreq_kill(s, -ENOMEM);
 }
-static void vt__h2c_on_event(vt__h2e *e, const vt__msg_event *ev) {
-    vt__h2c *h = VT__CONTAINER(e, vt__h2c, e);
-    vt__h2c_stream *s = ev->stream ? VT__CONTAINER(ev->stream, vt__h2c_stream, e.m) : NULL;
+/* What the machine says of one of them. */
+static void vt__mreq_on_event(vt__mreq *s, const vt__msg_event *ev) {
     switch (ev->type) {
-    case VT__MSG_EV_OPEN:
-        if ((s = vt__h2c_stream_new(h)) != NULL) vt__h2_attach(&h->e.m, &s->e.m);
-        break;
-    case VT__MSG_EV_FIELD: vt__h2c_on_field(s, ev); break;
-    case VT__MSG_EV_HEAD: vt__h2c_launch(h, s, ev); break;
-    case VT__MSG_EV_DATA: vt__h2c_on_data(h, s, ev->value); break;
+    case VT__MSG_EV_FIELD: vt__mreq_on_field(s, ev); break;
+    case VT__MSG_EV_HEAD: vt__mreq_launch(s, ev); break;
+    case VT__MSG_EV_DATA: vt__mreq_on_data(s, ev->value); break;
     case VT__MSG_EV_TRAILERS:
     case VT__MSG_EV_END:
         s->e.ended = true;
-        if (s->draining) vt__h2c_forget(h, s);
-        else vt__h2e_show(&s->e, VT__PD_R | VT__PD_RDHUP);
+        if (s->draining) vt__mreq_forget(s);
+        else vt__mux_show(&s->e, VT__PD_R | VT__PD_RDHUP);
         break;
     case VT__MSG_EV_RESET: /* before its head was complete nobody knows of it */
-        vt__h2c_kill(s, -ECONNRESET);
-        if (vt__h2c_is_idle(s)) vt__h2c_forget(h, s);
+        vt__mreq_kill(s, -ECONNRESET);
+        if (vt__mreq_is_idle(s)) vt__mreq_forget(s);
         break;
     default: break; /* settings, answers, priorities: the machine's */
     }
 }
 
+/*--- all of a connection ---*/
+static void vt__mreq_conn_init(vt__mreq_conn *c, const vt__mreq_ops *ops, vt__mux *x, vt__link_host *host,
+                               int version) {
+    *c = (vt__mreq_conn){.x = x, .ops = ops, .host = host, .version = (uint8_t)version};
+    x->up = c;
+}
+/* The transport's end. Handlers that run keep the object. */
+static void vt__mreq_conn_kill(vt__mreq_conn *c) {
+    for (vt__list *n = c->x->streams.next, *next; n != &c->x->streams; n = next) {
+        vt__mreq *s = VT__MREQ_OF(n);
+        next = n->next;
+        vt__mreq_kill(s, -ECONNRESET);
+        if (vt__mreq_is_idle(s)) vt__mreq_forget(s);
+    }
+}
+static void vt__mreq_conn_tell(vt__mreq_conn *c, unsigned bits) {
+    for (vt__list *n = c->x->streams.next; n != &c->x->streams; n = n->next)
+        if (VT__MREQ_OF(n)->run) vt__link_tell(&VT__MREQ_OF(n)->notes, bits);
+}
+/* When vt__mreq_conn_expire has something to do. */
+static int64_t vt__mreq_conn_due(const vt__mreq_conn *c) {
+    const vt__link_conf *conf = &c->host->group->conf;
+    int64_t due = !c->x->active && conf->idle_ns ? c->idle_since + conf->idle_ns : INT64_MAX;
+    for (vt__list *n = c->x->streams.next; c->draining && n != &c->x->streams; n = n->next)
+        if (VT__MREQ_OF(n)->draining) due = VT__MIN(due, VT__MREQ_OF(n)->drain_due);
+    return due;
+}
+/* Of the rests of requests, and of a connection without any. */
+static void vt__mreq_conn_expire(vt__mreq_conn *c, int64_t now) {
+    const vt__link_conf *conf = &c->host->group->conf;
+    for (vt__list *n = c->x->streams.next, *next; c->draining && n != &c->x->streams; n = next) {
+        vt__mreq *s = VT__MREQ_OF(n);
+        next = n->next;
+        if (s->draining && now >= s->drain_due) vt__mreq_forget(s);
+    }
+    if (!c->x->active && conf->idle_ns && now >= c->idle_since + conf->idle_ns) c->ops->shutdown(c);
+}
+#endif /* VTHTTP_H2 */
+
+/*==============================================================================
+ * MARK: - @h2c     HTTP/2 connections of a server (VTHTTP_H2)
+ * uses:   @api_base @plat @mem @str @ds @log @h1 @hpack @msg @h2 @timer @poll @sched @conn @tls @link @mux @h2e @mreq
+ * raises: vt__h2e_role, vt__mreq_ops
+ * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/e2e_ws_h2.c tests/fault_h2.c tests/interop_h2.sh
+ *
+ * How a connection becomes one (by its first bytes, ALPN or Upgrade), what its socket's end and its times mean. Its
+ * requests are @mreq's.
+ *============================================================================*/
+#if VTHTTP_H2
+typedef struct vt__h2c {
+    vt__h2e e; /* first */
+    vt__mreq_conn r;
+    vt__link *c; /* NULL: the socket is gone */
+} vt__h2c;
+VT__INLINE vt__h2c *vt__h2c_of(const vt__mreq_conn *r) { return VT__CONTAINER(r, vt__h2c, r); }
+
+/*--- the connection: its end, times ---*/
+/* Whoever comes last. */
+static void vt__h2c_free(vt__h2e *e) {
+    vt__h2c *h = VT__CONTAINER(e, vt__h2c, e);
+    if (e->told || e->conn || !vt__ds_list_empty(&e->x.streams)) return;
+    vt__link_uncount(h->r.host->group);
+    vt__mem_free(h);
+}
+static void vt__h2c_part(vt__mreq_conn *r) { vt__h2c_free(&vt__h2c_of(r)->e); }
+static void vt__h2c_shutdown(vt__mreq_conn *r) { vt__h2_shutdown(&vt__h2c_of(r)->e.m, vt__plat_now()); }
+static int vt__h2c_address(const vt__mreq_conn *r, bool local, char *buf, size_t cap) {
+    return vt__link_address(vt__h2c_of(r)->c, local, buf, cap);
+}
+static int vt__h2c_tls(vt__mreq_conn *r, vt__arena *arena, vt_tls_info *out) {
+    return vt__tls_info(&vt__h2c_of(r)->c->conn, arena, out);
+}
+static const vt__mreq_ops vt__h2c_ops = {vt__h2c_shutdown, vt__h2c_part, vt__h2c_address, vt__h2c_tls};
+/* Handlers that run keep the object, which counts as the open connection then. */
+static void vt__h2c_close(vt__h2e *e, bool linger) {
+    vt__h2c *h = VT__CONTAINER(e, vt__h2c, e);
+    vt__link *c = h->c;
+    if (!e->m.err) (void)vt__h2_fail(&e->m, VT__H2_E_NO_MORE);
+    vt__mreq_conn_kill(&h->r);
+    vt__h2e_leave(e);
+    vt__link_count(h->r.host->group);
+    h->c = NULL;
+    vt__link_left(c);
+    c->conn.pd.sink = vt__link_sink;
+    if (linger) vt__link_linger(c);
+    else vt__link_close(c);
+    vt__h2c_free(e);
+}
+static int64_t vt__h2c_due(const vt__h2e *e) {
+    return VT__MIN(vt__h2e_due(e), vt__mreq_conn_due(&VT__CONTAINER(e, const vt__h2c, e)->r));
+}
+/* Whose time is over. The timer may be early: it is only ever moved forward. */
+static void vt__h2c_timer(vt__timer *t) {
+    vt__h2c *h = VT__CONTAINER(t, vt__h2c, e.timer);
+    vt__link_host *host = h->r.host;
+    int64_t now = vt__plat_now();
+    if (vt__h2e_overdue(&h->e, now)) {
+        __atomic_fetch_add(&host->timeouts, 1, __ATOMIC_RELAXED);
+        return;
+    }
+    vt__mreq_conn_expire(&h->r, now);
+    (void)vt__h2_expire(&h->e.m, now);
+    vt__h2e_stir(&h->e.x);
+}
+
+/*--- what comes ---*/
+static void vt__h2c_on_event(vt__h2e *e, const vt__msg_event *ev) {
+    if (ev->type == VT__MSG_EV_OPEN) {
+        vt__mreq *s = vt__mreq_new(&e->x);
+        if (s) vt__h2_attach(&e->m, &s->e.m.h2);
+    } else if (ev->stream) {
+        vt__mreq_on_event(VT__CONTAINER(ev->stream, vt__mreq, e.m.c), ev);
+    }
+}
 static void vt__h2c_failed(vt__h2e *e) {
-    vt__link_host *host = VT__CONTAINER(e, vt__h2c, e)->host;
+    vt__link_host *host = VT__CONTAINER(e, vt__h2c, e)->r.host;
     vt_log(VT_LOG_DEBUG, "an HTTP/2 connection fails: %s", vt__h2_err_of(e->m.err)->text);
     __atomic_fetch_add(&host->bad, 1, __ATOMIC_RELAXED);
     if (e->m.err == VT__H2_E_FLOOD) vt__plat_count(&host->h2_floods[e->m.flood], 1);
@@ -29016,11 +29200,8 @@ static void vt__h2c_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
 static void vt__h2c_heed_stop(vt__link_notes *to, unsigned bits) {
     vt__h2c *h = VT__CONTAINER(to, vt__link, notes)->run;
     vt__h2_shutdown(&h->e.m, vt__plat_now());
-    for (vt__list *n = h->e.streams.next; n != &h->e.streams; n = n->next) {
-        vt__h2c_stream *s = VT__H2C_STREAM(n);
-        if (s->run) vt__link_tell(&s->notes, bits);
-    }
-    vt__h2e_stir(&h->e);
+    vt__mreq_conn_tell(&h->r, bits);
+    vt__h2e_stir(&h->e.x);
 }
 
 /*--- how a connection becomes one ---*/
@@ -29035,14 +29216,15 @@ static vt__h2c *vt__h2c_new(vt__link *c) {
     e->head_ns = g->conf.header_ns;
     e->m.counts = c->host->h2_counts;
     h->c = c;
-    h->host = c->host;
+    vt__mreq_conn_init(&h->r, &vt__h2c_ops, &e->x, c->host, 20);
+    h->r.secure = c->gate != NULL;
     return h;
 }
 /* One that never began, with its first stream if that is there. */
 static void vt__h2c_scrap(vt__h2c *h) {
     vt__thr *thr = vt__sched_thr();
     if (!h) return;
-    if (!vt__ds_list_empty(&h->e.streams)) vt__h2e_stream_free(&VT__H2C_STREAM(h->e.streams.next)->e);
+    if (!vt__ds_list_empty(&h->e.x.streams)) vt__mux_stream_free(&VT__MREQ_OF(h->e.x.streams.next)->e);
     vt__conn_buf_put(thr, &h->e.in);
     vt__conn_buf_put(thr, &h->e.out);
     vt__mem_free(h);
@@ -29060,14 +29242,14 @@ static void vt__h2c_adopt(vt__link *c, vt__h2c *h, vt__conn_buf in) {
         vt__h2c_scrap(h);
         vt__link_close(c);
     } else {
-        h->e.head_since = h->idle_since = vt__plat_now();
+        h->e.head_since = h->r.idle_since = vt__plat_now();
         c->run = h;
         c->conn.pd.sink = vt__h2c_sink;
         c->notes = (vt__link_notes){.heed = vt__h2c_heed_stop};
         vt__ds_list_push(&c->host->running, &c->wait.link);
         if (vt__link_stopping(c)) vt__h2_shutdown(&h->e.m, vt__plat_now());
-        if (upgraded) vt__h2c_launch(h, VT__H2C_STREAM(h->e.streams.next), &(vt__msg_event){.end = true});
-        if (vt__h2e_read(&h->e)) vt__h2e_stir(&h->e);
+        if (upgraded) vt__mreq_launch(VT__MREQ_OF(h->e.x.streams.next), &(vt__msg_event){.end = true});
+        if (vt__h2e_read(&h->e)) vt__h2e_stir(&h->e.x);
     }
     vt__sched_dom_unlock(dom);
 }
@@ -29097,17 +29279,17 @@ static bool vt__h2c_asked(const vt__h1_req *r, const char *base, const vt__h1_fi
     return h2c && upgrades == 1 && named && given == 1;
 }
 /* The request as stream 1 has it. */
-static void vt__h2c_convert(vt__h2c_stream *s, const vt__h1_req *r, const char *base, const vt__h1_field *f) {
+static void vt__h2c_convert(vt__mreq *s, const vt__h1_req *r, const char *base, const vt__h1_field *f) {
     vt_str method = {base + r->method_off, r->method_len}, target = {base + r->target_off, r->target_len};
-    vt__h2c_on_field(s, &(vt__msg_event){.field = VT__HPACK_F_METHOD, .value = method});
-    vt__h2c_on_field(s, &(vt__msg_event){.field = VT__HPACK_F_PATH, .value = target});
+    vt__mreq_on_field(s, &(vt__msg_event){.field = VT__HPACK_F_METHOD, .value = method});
+    vt__mreq_on_field(s, &(vt__msg_event){.field = VT__HPACK_F_PATH, .value = target});
     for (const vt__h1_field *end = f + r->nfields; f < end; f++) {
         vt__msg_event ev = {.name = {base + f->name_off, f->name_len},
                             .value = {base + f->value_off, f->value_len}};
         ev.field = (uint8_t)vt__h1_field_id(ev.name);
         if (ev.field == VT__H1_F_PRIORITY)
-            vt__h2_prioritize(&s->e.h->m, &s->e.m, vt__msg_priority(ev.value, VT__MSG_USUAL));
-        if (!vt__h1_is_hop(ev.field) && ev.field != VT__H1_F_HTTP2_SETTINGS) vt__h2c_on_field(s, &ev);
+            s->e.x->ops->prioritize(&s->e, vt__msg_priority(ev.value, VT__MSG_USUAL));
+        if (!vt__h1_is_hop(ev.field) && ev.field != VT__H1_F_HTTP2_SETTINGS) vt__mreq_on_field(s, &ev);
     }
 }
 /* A request that asks for HTTP/2 in good order becomes the first stream of what vt__h2c_adopt takes; *out, what is still to be
@@ -29120,8 +29302,8 @@ static vt__h2c *vt__h2c_upgrade(vt__link *c, const vt__h1_req *r, const char *ba
     uint8_t *to = NULL;
     if (!c->host->group->h2 || c->gate || !vt__h2c_asked(r, base, f, &settings)) return NULL;
     vt__h2c *h = vt__h2c_new(c);
-    vt__h2c_stream *s = h ? vt__h2c_stream_new(h) : NULL;
-    if (s && vt__h2_upgrade(&h->e.m, &s->e.m, settings) == 0)
+    vt__mreq *s = h ? vt__mreq_new(&h->e.x) : NULL;
+    if (s && vt__h2_upgrade(&h->e.m, &s->e.m.h2, settings) == 0)
         to = vt__h2e_room(&h->e, sizeof yes - 1 + out->len);
     if (!to) {
         vt__h2c_scrap(h);
@@ -33745,7 +33927,7 @@ static const vt__cli_wire vt__cli_h1_wire = {
 #if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @ch2     calls over HTTP/2: many on a connection
- * uses:   @plat @mem @str @log @h1 @hpack @h2 @timer @poll @sched @self @io @conn @h2e @cpool @ccall
+ * uses:   @plat @mem @str @log @h1 @hpack @msg @h2 @timer @poll @sched @self @io @conn @mux @h2e @cpool @ccall
  * raises: vt__cli_wire, vt__cpool_mux, vt__h2e_role
  * test:   tests/e2e_cli_h2.c tests/e2e_cli_h2_tls.c tests/fault_cli_h2.c tests/sim_cli_h2.c
  *
@@ -33771,7 +33953,7 @@ enum {
 
 /* Of one call. */
 typedef struct vt__ch2_stream {
-    vt__h2e_stream e; /* first */
+    vt__mux_stream e; /* first */
     uint16_t status;
     bool go;          /* 100 (Continue) has come */
     bool answered;    /* the final head is here */
@@ -33797,14 +33979,14 @@ static void vt__ch2_free(vt__h2e *e) {
 }
 /* A response that is here whole stays. */
 static void vt__ch2_kill(vt__ch2_stream *s, int err) {
-    if (!s->e.ended) (void)vt__h2e_kill(&s->e, err);
+    if (!s->e.ended) (void)vt__mux_kill(&s->e, err);
 }
 static int vt__ch2_why(const vt__h2e *e) {
     return e->why ? e->why : e->m.err && e->m.err != VT__H2_E_NO_MORE ? VT_EHTTP : -ECONNRESET;
 }
 static void vt__ch2_kill_all(vt__h2e *e) {
     int why = vt__ch2_why(e);
-    for (vt__list *n = e->streams.next; n != &e->streams; n = n->next) {
+    for (vt__list *n = e->x.streams.next; n != &e->x.streams; n = n->next) {
         vt__ch2_stream *s = VT__CH2_STREAM(n);
         s->lost |= !s->e.err;
         vt__ch2_kill(s, why);
@@ -33848,25 +34030,25 @@ static void vt__ch2_timer(vt__timer *t) {
         return;
     }
     (void)vt__h2_expire(&c->e.m, now);
-    vt__h2e_stir(&c->e);
+    vt__h2e_stir(&c->e.x);
 }
 /* A response did not come in time: whether anybody is there at all, a PING tells. */
 static void vt__ch2_doubt(vt__h2e *e) {
     vt__ch2 *c = VT__CONTAINER(e, vt__ch2, e);
-    vt__sched_dom_lock(e->dom);
+    vt__sched_dom_lock(e->x.dom);
     if (e->conn && !c->pong_due && c->pong_ns) {
         vt__h2_ping(&e->m);
         c->pong_due = vt__plat_now() + c->pong_ns;
-        vt__h2e_stir(e);
+        vt__h2e_stir(&e->x);
     }
-    vt__sched_dom_unlock(e->dom);
+    vt__sched_dom_unlock(e->x.dom);
 }
 
 /*--- what comes in ---*/
 static void vt__ch2_on_field(vt__ch2_stream *s, const vt__msg_event *ev) {
-    vt__h2e_fields *to = s->e.headed ? &s->e.trailers : &s->e.head;
+    vt__mux_fields *to = s->e.headed ? &s->e.trailers : &s->e.head;
     if (ev->field >= VT__HPACK_F_AUTHORITY || s->e.err) return; /* :status comes with the head */
-    if (!vt__h2e_fields_add(to, ev->name, ev->value, ev->field)) vt__ch2_kill(s, -ENOMEM);
+    if (!vt__mux_fields_add(to, ev->name, ev->value, ev->field)) vt__ch2_kill(s, -ENOMEM);
 }
 static void vt__ch2_on_head(vt__ch2_stream *s, const vt__msg_event *ev) {
     s->e.headed = true;
@@ -33875,30 +34057,30 @@ static void vt__ch2_on_head(vt__ch2_stream *s, const vt__msg_event *ev) {
     s->answered = true;
     s->status = ev->status;
     s->e.ended = ev->end;
-    vt__h2e_show(&s->e, VT__PD_R);
+    vt__mux_show(&s->e, VT__PD_R);
 }
 static void vt__ch2_on_inform(vt__ch2_stream *s, const vt__msg_event *ev) {
     s->interim++;
     s->go |= ev->status == 100;
     s->e.head.n = s->e.head.len = 0;
-    vt__h2e_show(&s->e, VT__PD_R);
+    vt__mux_show(&s->e, VT__PD_R);
 }
 static void vt__ch2_on_end(vt__ch2 *c, vt__ch2_stream *s, const vt__msg_event *ev) {
     if (ev->too_large || s->e.trailers.len > c->max_trailer) vt__ch2_kill(s, VT_EHTTP);
     s->e.ended = !s->e.err;
-    vt__h2e_show(&s->e, VT__PD_R);
+    vt__mux_show(&s->e, VT__PD_R);
 }
 static void vt__ch2_on_reset(vt__ch2_stream *s, uint32_t code) {
-    bool ours = s->e.m.reset == VT__H2_OURS;
+    bool ours = s->e.m.c.reset == VT__MSG_OURS;
     s->old = !ours && code == VT__H2_HTTP_1_1_REQUIRED;
     s->untaken = s->old || (!ours && code == VT__H2_REFUSED_STREAM);
     vt_log(VT_LOG_DEBUG, "a call was reset by %s: error %u", ours ? "its response" : "the server", code);
     vt__ch2_kill(s, ours ? VT_EHTTP : s->untaken ? VT_EREFUSED : VT_ERESET);
 }
 static void vt__ch2_on_goaway(vt__ch2 *c, const vt__msg_event *ev) {
-    for (vt__list *n = c->e.streams.next; n != &c->e.streams; n = n->next) {
+    for (vt__list *n = c->e.x.streams.next; n != &c->e.x.streams; n = n->next) {
         vt__ch2_stream *s = VT__CH2_STREAM(n);
-        if (s->e.m.id <= ev->id || s->e.err) continue;
+        if (s->e.m.h2.id <= ev->id || s->e.err) continue;
         s->untaken = true;
         vt__ch2_kill(s, VT_EREFUSED);
     }
@@ -33906,13 +34088,13 @@ static void vt__ch2_on_goaway(vt__ch2 *c, const vt__msg_event *ev) {
 }
 static void vt__ch2_on_event(vt__h2e *e, const vt__msg_event *ev) {
     vt__ch2 *c = VT__CONTAINER(e, vt__ch2, e);
-    vt__ch2_stream *s = ev->stream ? VT__CONTAINER(ev->stream, vt__ch2_stream, e.m) : NULL;
+    vt__ch2_stream *s = ev->stream ? VT__CONTAINER(ev->stream, vt__ch2_stream, e.m.c) : NULL;
     switch (ev->type) {
     case VT__MSG_EV_FIELD: vt__ch2_on_field(s, ev); break;
     case VT__MSG_EV_INFORM: vt__ch2_on_inform(s, ev); break;
     case VT__MSG_EV_HEAD: vt__ch2_on_head(s, ev); break;
     case VT__MSG_EV_DATA:
-        if (vt__h2e_gather(&s->e, ev->value) < 0) vt__ch2_kill(s, -ENOMEM);
+        if (vt__mux_gather(&s->e, ev->value) < 0) vt__ch2_kill(s, -ENOMEM);
         break;
     case VT__MSG_EV_TRAILERS:
     case VT__MSG_EV_END: vt__ch2_on_end(c, s, ev); break;
@@ -33947,12 +34129,12 @@ static void vt__ch2_retire(vt__cpool_conn *k, bool now) {
     if (!in || !vt__cpool_lives(k->run)) {
         vt__cpool_abandon(k);
     } else if (now && vt__sched_self()) {
-        vt__sched_dom_lock(c->e.dom);
+        vt__sched_dom_lock(c->e.x.dom);
         if (c->e.conn) vt__ch2_quit(c);
-        vt__sched_dom_unlock(c->e.dom);
+        vt__sched_dom_unlock(c->e.x.dom);
         vt__cpool_unref(k);
     } else {
-        vt__sched_post(c->e.dom, &c->bye);
+        vt__sched_post(c->e.x.dom, &c->bye);
     }
     if (in) vt__sched_guest_out();
 }
@@ -33967,60 +34149,57 @@ static const vt__cpool_mux vt__ch2_mux = {vt__ch2_retire, vt__ch2_abandon};
 
 /*--- requests ---*/
 static void vt__ch2_open(vt_call *call) { memset(&call->h2, 0, sizeof call->h2); }
-static void vt__ch2_put_request(vt__h2_head *w, const vt_call *call) {
-    vt_str authority = call->url.authority;
+static int vt__ch2_put_request(vt__mux_stream *s, const vt_call *call) {
+    vt__mux_head head = {.method = call->method,
+                         .scheme = call->url.tls ? VT__STR_LIT("https") : VT__STR_LIT("http"),
+                         .authority = call->url.authority,
+                         .path = call->url.target,
+                         .fields = call->fields.at,
+                         .nfields = call->fields.n,
+                         .no_host = true};
     for (uint32_t i = 0; i < call->fields.n; i++)
         if (call->fields.at[i].id == VT__H1_F_HOST)
-            authority = (vt_str){call->fields.at[i].value, call->fields.at[i].value_len};
-    vt_str scheme = call->url.tls ? VT__STR_LIT("https") : VT__STR_LIT("http");
-    (void)vt__h2_head_field(w, VT__HPACK_F_METHOD, VT__STR_LIT(":method"), call->method, 0);
-    (void)vt__h2_head_field(w, VT__HPACK_F_SCHEME, VT__STR_LIT(":scheme"), scheme, 0);
-    (void)vt__h2_head_field(w, VT__HPACK_F_AUTHORITY, VT__STR_LIT(":authority"), authority, 0);
-    (void)vt__h2_head_field(w, VT__HPACK_F_PATH, VT__STR_LIT(":path"), call->url.target, 0);
-    for (uint32_t i = 0; i < call->fields.n; i++)
-        if (call->fields.at[i].id != VT__H1_F_HOST) vt__h2e_put_fields(w, &call->fields.at[i], 1);
-    if ((call->has_body && call->length >= 0) || (!call->has_body && vt__cli_wants_body(call)))
-        w->at += vt__hpack_put_length(w->buf + w->at, (uint64_t)call->length);
-    if (vt__cli_expects(call))
-        (void)vt__h2_head_field(w, VT__H1_F_EXPECT, VT__STR_LIT("expect"), VT__STR_LIT("100-continue"), 0);
+            head.authority = (vt_str){call->fields.at[i].value, call->fields.at[i].value_len};
+    head.has_length = call->has_body ? call->length >= 0 : vt__cli_wants_body(call);
+    head.length = (uint64_t)call->length;
+    if (vt__cli_expects(call)) {
+        head.more_id = VT__H1_F_EXPECT;
+        head.more = VT__STR_LIT("expect"), head.more_value = VT__STR_LIT("100-continue");
+    }
+    return s->x->ops->head(s, &head, call->has_body ? 0 : VT__MSG_FIN);
 }
 /* Its stream begins, or the connection takes no more. */
 static int vt__ch2_begin(vt_call *call, vt__ch2 *c) {
     vt__h2e *e = &c->e;
-    vt__h2_head w;
     if (!e->conn || e->m.err || e->m.peer_away) {
         vt__cpool_leave(c->k, false);
         return call->reused ? VT__CLI_ELSEWHERE : vt__ch2_why(e);
     }
-    vt__h2e_stream *s = vt__h2e_stream_new(e, sizeof(vt__ch2_stream));
+    vt__mux_stream *s = vt__mux_stream_new(&e->x, sizeof(vt__ch2_stream));
     if (!s) return -ENOMEM;
-    if (vt__h2_open(&e->m, &s->m) < 0) {
-        vt__h2e_stream_free(s);
+    if (vt__h2_open(&e->m, &s->m.h2) < 0) {
+        vt__mux_stream_drop(s);
         if (e->m.active < e->m.peer_streams) vt__cpool_leave(c->k, false); /* it is to end */
         return call->reused ? VT__CLI_ELSEWHERE : VT_EREFUSED;
     }
     call->h2.s = VT__CONTAINER(s, vt__ch2_stream, e);
-    s->m.bodyless = call->method_id == VT__H1_M_HEAD;
-    size_t size = vt__h2e_fields_size(call->fields.at, call->fields.n) + call->method.len +
-                  call->url.authority.len + call->url.target.len + 160;
-    int r = vt__h2e_head_begin(s, &w, size, call->has_body ? 0 : VT__H2_FIN);
+    s->m.c.bodyless = call->method_id == VT__H1_M_HEAD;
+    int r = vt__ch2_put_request(s, call);
     if (r < 0) return -ENOMEM;
-    vt__ch2_put_request(&w, call);
-    e->out.len += vt__h2_head_end(&w);
-    vt__h2e_stir(e);
+    vt__h2e_stir(&e->x);
     return 0;
 }
 static int vt__ch2_head(vt_call *call) {
     vt__ch2 *c = call->conn->up;
-    vt__sched_dom_lock(c->e.dom);
+    vt__sched_dom_lock(c->e.x.dom);
     int r = vt__ch2_begin(call, c);
-    vt__sched_dom_unlock(c->e.dom);
+    vt__sched_dom_unlock(c->e.x.dom);
     return r;
 }
 
 /*--- responses ---*/
 /* A section in the call's memory. */
-static int vt__ch2_keep(vt_call *call, const vt__h2e_fields *f, char **text, vt__h1_field **fields) {
+static int vt__ch2_keep(vt_call *call, const vt__mux_fields *f, char **text, vt__h1_field **fields) {
     *text = vt__mem_arena_str(&call->arena, f->text, f->len);
     *fields = vt__mem_arena_get(&call->arena, (f->n + 1) * sizeof **fields);
     if (!*text || !*fields) return -ENOMEM;
@@ -34033,14 +34212,14 @@ static int vt__ch2_answer(vt_call *call) {
     if (vt__ch2_keep(call, &s->e.head, &call->head, &call->res_fields) < 0) return -ENOMEM;
     call->nfields = s->e.head.n;
     call->status = s->status;
-    call->res_length = s->e.m.length >= 0 ? s->e.m.length : nothing ? 0 : -1;
+    call->res_length = s->e.m.c.length >= 0 ? s->e.m.c.length : nothing ? 0 : -1;
     call->answered = true;
     return 1;
 }
 /* 1 the final head is here, 0 an interim one was, -EAGAIN nothing yet, other errors. */
 static int vt__ch2_look(vt_call *call) {
     vt__ch2_stream *s = call->h2.s;
-    vt__dom *dom = s->e.h->dom;
+    vt__dom *dom = s->e.x->dom;
     int r = -EAGAIN;
     vt__sched_dom_lock(dom);
     if (s->answered) r = vt__ch2_answer(call);
@@ -34071,11 +34250,11 @@ static void vt__ch2_part(vt_call *call) {
     if (!k) return;
     vt__h2e *e = &((vt__ch2 *)k->up)->e;
     vt__conn_buf_put(vt__sched_thr(), &call->h2.out);
-    vt__sched_dom_lock(e->dom);
-    if (call->h2.s) vt__h2e_forget(&call->h2.s->e);
+    vt__sched_dom_lock(e->x.dom);
+    if (call->h2.s) vt__mux_forget(&call->h2.s->e);
     if (call->close && e->conn) vt__h2_drain(&e->m);
-    if (e->conn) vt__h2e_stir(e);
-    vt__sched_dom_unlock(e->dom);
+    if (e->conn) vt__h2e_stir(&e->x);
+    vt__sched_dom_unlock(e->x.dom);
     call->h2.s = NULL;
     call->conn = NULL;
     vt__cpool_part(call->client, k);
@@ -34084,13 +34263,13 @@ static int vt__ch2_wait(vt_call *call, bool late) {
     int64_t ns = vt__cpool_ns(call->client->cfg.read_timeout_ms);
     int r = call->answered ? 1 : call->h2.s ? 0 : VT_ESTATE;
     while (r == 0) r = vt__ch2_next(call, late ? VT__CLI_TRY : vt__cli_due(call, ns));
-    if (r == -ETIMEDOUT) vt__ch2_doubt(call->h2.s->e.h);
+    if (r == -ETIMEDOUT) vt__ch2_doubt(vt__h2e_of(call->h2.s->e.x));
     if (r > 0 && call->res_length == 0) vt__ch2_part(call);
     return VT__MIN(r, 0);
 }
 static int vt__ch2_trailers(vt_call *call) {
     vt__ch2_stream *s = call->h2.s;
-    vt__dom *dom = s->e.h->dom;
+    vt__dom *dom = s->e.x->dom;
     vt__sched_dom_lock(dom);
     int r = s->e.trailers.n ? vt__ch2_keep(call, &s->e.trailers, &call->trailer_base, &call->res_trailers)
                             : 0;
@@ -34101,7 +34280,7 @@ static int vt__ch2_trailers(vt_call *call) {
 static int64_t vt__ch2_read(vt_call *call, void *buf, size_t n) {
     int64_t due = vt__cli_due(call, vt__cpool_ns(call->client->cfg.read_timeout_ms));
     int64_t r = vt__cli_late(call) ? -ETIMEDOUT : vt__conn_recv(&call->h2.s->e.conn, buf, n, due);
-    if (r == -ETIMEDOUT) vt__ch2_doubt(call->h2.s->e.h);
+    if (r == -ETIMEDOUT) vt__ch2_doubt(vt__h2e_of(call->h2.s->e.x));
     if (r == 0) r = vt__ch2_trailers(call);
     if (r == 0) vt__ch2_part(call);
     return r;
@@ -34111,7 +34290,7 @@ static int64_t vt__ch2_read(vt_call *call, void *buf, size_t n) {
 /* What is gathered, and n bytes at p: as far as the windows let it, then it waits. */
 static int vt__ch2_commit(vt_call *call, const char *p, size_t n, bool fin) {
     vt__ch2_stream *s = call->h2.s;
-    vt__dom *dom = s->e.h->dom;
+    vt__dom *dom = s->e.x->dom;
     vt__conn_buf *b = &call->h2.out;
     int64_t until = 0;
     int r = 0;
@@ -34121,7 +34300,7 @@ static int vt__ch2_commit(vt_call *call, const char *p, size_t n, bool fin) {
         if ((r = vt__ch2_look(call)) == 0) continue;
         if (r != -EAGAIN) return r > 0 ? VT_EANSWERED : r;
         vt__sched_dom_lock(dom);
-        r = s->e.err ? s->e.err : vt__h2e_say(&s->e, b, p, &left, fin);
+        r = s->e.err ? s->e.err : vt__mux_say(&s->e, b, p, &left, fin);
         vt__sched_dom_unlock(dom);
         p += n - left, n = left;
         if (!until || n + b->len - b->pos < before)
@@ -34129,7 +34308,7 @@ static int vt__ch2_commit(vt_call *call, const char *p, size_t n, bool fin) {
         if (r == 0) r = VT__MIN(vt__conn_wait_either(&s->e.conn, until), 0);
     }
     vt__sched_dom_lock(dom);
-    if (r < 0) vt__h2e_pass(&s->e);
+    if (r < 0) vt__mux_pass(&s->e);
     vt__sched_dom_unlock(dom);
     return VT__MIN(r, 0);
 }
@@ -34154,13 +34333,13 @@ static int vt__ch2_go(vt_call *call) {
 }
 static int vt__ch2_end(vt_call *call) {
     vt__ch2_stream *s = call->h2.s;
-    vt__dom *dom = s->e.h->dom;
+    vt__dom *dom = s->e.x->dom;
     bool more = call->trailers.n > 0;
     int r = call->has_body ? vt__ch2_commit(call, NULL, 0, !more) : 0;
     vt__conn_buf_put(vt__sched_thr(), &call->h2.out);
     if (r < 0 || !call->has_body || !more) return r;
     vt__sched_dom_lock(dom);
-    r = s->e.err ? s->e.err : vt__h2e_put_trailers(&s->e, &call->trailers);
+    r = s->e.err ? s->e.err : vt__mux_put_trailers(&s->e, &call->trailers);
     vt__sched_dom_unlock(dom);
     return r;
 }
@@ -34223,7 +34402,7 @@ static int vt__ch2_adopt(vt_client *client, vt__cpool_conn *k) {
     k->wire = &vt__ch2_wire;
     vt__cpool_share(client, k, &vt__ch2_mux, c, VT__CH2_MOST);
     vt__sched_dom_lock(dom);
-    if (vt__h2e_read(e)) vt__h2e_stir(e);
+    if (vt__h2e_read(e)) vt__h2e_stir(&e->x);
     vt__sched_dom_unlock(dom);
     return 0;
 }

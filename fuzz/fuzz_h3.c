@@ -23,7 +23,7 @@ static void start(struct peer *q, unsigned choice) {
     for (uint64_t id = 0; !server && id < 16; id += 4) {
         struct handler *r = peer_new(q, id);
         MUST(r && vt__h3_open(&q->h, &r->s, id) == 0);
-        r->s.bodyless = id == 8, r->s.tunnel = id == 12;
+        r->s.c.bodyless = id == 8, r->s.c.tunnel = id == 12;
     }
     if (choice & 2) return;
     struct bytes first = {NULL, 0, 0};

@@ -108,6 +108,9 @@ static struct handler *peer_handler(struct peer *q) {
         }
     return NULL;
 }
+static vt__h2_stream *stream_of(const vt__msg_event *ev) {
+    return VT__CONTAINER(ev->stream, vt__h2_stream, c);
+}
 static struct handler *handler_of(vt__h2_stream *s) { return (struct handler *)(void *)s; }
 static void peer_release(struct peer *q, struct handler *r) {
     if (vt__h2_release(&q->h, &r->s)) r->used = false;
@@ -131,8 +134,8 @@ static void peer_on(struct peer *q, const vt__msg_event *ev) {
         if (q->run_id != id) peer_flush_run(q);
         q->run_id = id, q->data_run += ev->value.len;
         bytes_add(&q->data, ev->value.ptr, ev->value.len);
-        handler_of(ev->stream)->got += ev->value.len;
-        if (!q->late) vt__h2_consumed(&q->h, ev->stream, ev->value.len);
+        handler_of(stream_of(ev))->got += ev->value.len;
+        if (!q->late) vt__h2_consumed(&q->h, stream_of(ev), ev->value.len);
         return;
     }
     peer_flush_run(q);
@@ -151,21 +154,21 @@ static void peer_on(struct peer *q, const vt__msg_event *ev) {
     case VT__MSG_EV_INFORM: bytes_say(&q->log, "inform %u %u;", id, ev->status); break;
     case VT__MSG_EV_HEAD:
         bytes_say(&q->log, "head %u%s%s;", id, ev->end ? " end" : "", ev->too_large ? " large" : "");
-        if (ev->end) peer_complete(q, ev->stream);
+        if (ev->end) peer_complete(q, stream_of(ev));
         break;
     case VT__MSG_EV_TRAILERS:
         bytes_say(&q->log, "trailers %u%s;", id, ev->too_large ? " large" : "");
-        peer_complete(q, ev->stream);
+        peer_complete(q, stream_of(ev));
         break;
     case VT__MSG_EV_END:
         q->ended++;
         bytes_say(&q->log, "end %u;", id);
-        peer_complete(q, ev->stream);
+        peer_complete(q, stream_of(ev));
         break;
     case VT__MSG_EV_RESET:
         q->reset++;
         bytes_say(&q->log, "reset %u %s;", id, code);
-        if (q->policy != HOLD) peer_release(q, handler_of(ev->stream));
+        if (q->policy != HOLD) peer_release(q, handler_of(stream_of(ev)));
         break;
     case VT__MSG_EV_SETTINGS: bytes_say(&q->log, "settings;"); break;
     case VT__MSG_EV_PING: bytes_say(&q->log, "pong;"); break;
@@ -180,7 +183,7 @@ static void peer_write_head(struct peer *q, struct handler *r) {
     uint8_t buf[2048];
     vt__h2_head w;
     bool body = r->respond > 0;
-    if (vt__h2_head_begin(&q->h, &r->s, &w, buf, sizeof buf, body ? 0 : VT__H2_FIN) < 0) {
+    if (vt__h2_head_begin(&q->h, &r->s, &w, buf, sizeof buf, body ? 0 : VT__MSG_FIN) < 0) {
         peer_release(q, r);
         return;
     }
@@ -198,7 +201,7 @@ static void peer_write_head(struct peer *q, struct handler *r) {
     if (body) vt__h2_ready(&q->h, &r->s, r->respond, true);
 }
 static void peer_wrote(struct peer *q, struct handler *r) {
-    bool done = q->h.server ? r->s.ended & VT__H2_LOCAL : r->s.ended == VT__H2_BOTH;
+    bool done = q->h.server ? r->s.c.ended & VT__MSG_LOCAL : r->s.c.ended == VT__MSG_BOTH;
     if (done && r->complete) q->answered++, peer_release(q, r);
 }
 /* One step of output: false when there is nothing. */

@@ -129,7 +129,7 @@ static void peer_say(struct peer *q, const char *what, uint64_t id, const char *
 }
 /* A head with `end` is logged like one with the end behind it: where the input is cut may decide. */
 static void peer_on(struct peer *q, const vt__msg_event *ev) {
-    struct handler *r = ev->stream;
+    struct handler *r = (void *)ev->stream;
     if (ev->type == VT__MSG_EV_DATA) {
         if (q->run_id != ev->id) peer_flush_run(q);
         q->run_id = ev->id, q->data_run += ev->value.len;
@@ -158,14 +158,14 @@ static void peer_on(struct peer *q, const vt__msg_event *ev) {
     case VT__MSG_EV_END: break;
     case VT__MSG_EV_RESET:
         bytes_say(&q->log, "reset %llu %s%s;", (unsigned long long)ev->id, code_name(ev->code),
-                  r->s.reset == VT__H3_OURS ? "" : " theirs");
+                  r->s.c.reset == VT__MSG_OURS ? "" : " theirs");
         if (q->policy != HOLD) peer_release(q, r);
         return;
     case VT__MSG_EV_SETTINGS: bytes_say(&q->log, "settings;"); break;
     case VT__MSG_EV_GOAWAY: peer_say(q, "goaway", ev->id, ""); break;
     case VT__MSG_EV_PRIORITY:
-        bytes_say(&q->log, "priority %llu u=%d%s;", (unsigned long long)ev->id, r->s.urgency,
-                  r->s.incremental ? ",i" : "");
+        bytes_say(&q->log, "priority %llu u=%d%s;", (unsigned long long)ev->id, r->s.c.urgency,
+                  r->s.c.incremental ? ",i" : "");
         break;
     default: abort();
     }

@@ -744,9 +744,9 @@ TEST(a30_priority_update_of_idle_streams) {
     put_priority(&in, 1, "u=1, i"), put_get(&in, 1), put_get(&in, 3);
     put_priority(&in, 3, "u=6");
     FINE();
-    CHECK_EQ(peer_find(&q, 1)->s.urgency, 1);
-    CHECK(peer_find(&q, 1)->s.incremental);
-    CHECK_EQ(peer_find(&q, 3)->s.urgency, 6);
+    CHECK_EQ(peer_find(&q, 1)->s.c.urgency, 1);
+    CHECK(peer_find(&q, 1)->s.c.incremental);
+    CHECK_EQ(peer_find(&q, 3)->s.c.urgency, 6);
     CHECK(has(events(), "priority 3;"));
     struct bytes b = {NULL, 0, 0};
     fresh(), begin(), peer_take(&q, in.p, in.n), peer_flush(&q);
@@ -936,7 +936,7 @@ TEST(a40_upgrade) {
     CHECK_EQ(q.h.peer_window, 65536);
     CHECK_EQ(r->s.send_window, 65536);
     CHECK_EQ(r->s.id, 1);
-    CHECK_EQ(r->s.ended, VT__H2_REMOTE);
+    CHECK_EQ(r->s.c.ended, VT__MSG_REMOTE);
     r->complete = true, r->respond = 10;
     vt__h2_want_head(&q.h, &r->s);
     peer_flush(&q);
@@ -1351,10 +1351,10 @@ TEST(priority_update_beats_the_field) {
     policy = HOLD;
     begin(), put_priority(&in, 1, "u=1"), put_urgent(1, "u=5, i"), put_urgent(3, "u=5, i");
     FINE();
-    CHECK_EQ(peer_find(&q, 1)->s.urgency, 1);
-    CHECK(!peer_find(&q, 1)->s.incremental);
-    CHECK_EQ(peer_find(&q, 3)->s.urgency, 5);
-    CHECK(peer_find(&q, 3)->s.incremental);
+    CHECK_EQ(peer_find(&q, 1)->s.c.urgency, 1);
+    CHECK(!peer_find(&q, 1)->s.c.incremental);
+    CHECK_EQ(peer_find(&q, 3)->s.c.urgency, 5);
+    CHECK(peer_find(&q, 3)->s.c.incremental);
 }
 TEST(one_after_another_beside_in_turn) { /* of one urgency: each kind has every other frame */
     fresh(), q.body = 33000;
@@ -1371,7 +1371,7 @@ TEST(streams_that_become_ready_late_go_by_id) {
     peer_take(&q, in.p, in.n);
     for (uint32_t id = 1; id < 8; id += 2) {
         struct handler *r = peer_find(&q, id);
-        r->respond = 0, r->s.sent_head = true;
+        r->respond = 0, r->s.c.sent_head = true;
     }
     const uint32_t order[] = {5, 1, 7, 3};
     for (size_t i = 0; i < 4; i++) vt__h2_ready(&q.h, &peer_find(&q, order[i])->s, 10, true);
@@ -1403,7 +1403,7 @@ TEST(long_head_is_cut_into_continuations) {
     struct handler *r = peer_find(&q, 1);
     vt__h2_head w;
     vt__h2_want_head(&q.h, &r->s);
-    CHECK_EQ(vt__h2_head_begin(&q.h, &r->s, &w, buf, 1000, VT__H2_FIN), 0);
+    CHECK_EQ(vt__h2_head_begin(&q.h, &r->s, &w, buf, 1000, VT__MSG_FIN), 0);
     CHECK(vt__h2_head_field(&w, VT__HPACK_F_STATUS, word(":status"), word("200"), 0));
     CHECK(!vt__h2_head_field(&w, 0, word("x"), (vt_str){value, sizeof value}, 0));
     w.cap = sizeof buf;
@@ -1446,7 +1446,7 @@ TEST(head_that_just_fits_a_frame) {
         struct handler *r = peer_find(&q, 1);
         vt__h2_head w;
         vt__h2_want_head(&q.h, &r->s);
-        CHECK_EQ(vt__h2_head_begin(&q.h, &r->s, &w, buf, sizeof buf, VT__H2_FIN), 0);
+        CHECK_EQ(vt__h2_head_begin(&q.h, &r->s, &w, buf, sizeof buf, VT__MSG_FIN), 0);
         size_t before = w.at, n = 16384 - 6; /* a byte, a name of two, a length of three */
         CHECK(vt__h2_head_field(&w, 0, word("x"), (vt_str){value, n + over}, VT__HPACK_NEVER));
         CHECK_EQ(w.at - before, 16384 + over);
@@ -1473,7 +1473,7 @@ TEST(interim_head_body_and_trailers_in_order) {
     struct handler *r = peer_find(&q, 1);
     vt__h2_want_head(&q.h, &r->s);
     CHECK_EQ(vt__h2_pick(&q.h, &s, &max), VT__H2_OUT_HEAD);
-    head_out(&q, s, ":status", "103", VT__H2_INTERIM);
+    head_out(&q, s, ":status", "103", VT__MSG_INTERIM);
     CHECK_EQ(vt__h2_pick(&q.h, &s, &max), VT__H2_OUT_NONE);
     vt__h2_want_head(&q.h, &r->s);
     CHECK_EQ(vt__h2_pick(&q.h, &s, &max), VT__H2_OUT_HEAD);
@@ -1483,7 +1483,7 @@ TEST(interim_head_body_and_trailers_in_order) {
     CHECK_EQ(max, 5);
     vt__h2_put_data(&q.h, s, 5, head), bytes_add(&q.out, head, 9), bytes_add(&q.out, "12345", 5);
     CHECK_EQ(vt__h2_pick(&q.h, &s, &max), VT__H2_OUT_HEAD);
-    head_out(&q, s, "x-sum", "1", VT__H2_FIN);
+    head_out(&q, s, "x-sum", "1", VT__MSG_FIN);
     CHECK_EQ(vt__h2_pick(&q.h, &s, &max), VT__H2_OUT_NONE);
     CHECK_STR(frames(), "HEADERS 1 0;HEADERS 1 0;DATA 1 5;HEADERS 1 0 end;");
     peer_release(&q, r), peer_flush(&q);
@@ -1530,7 +1530,7 @@ TEST(client_reads_a_response) {
     CHECK_STR(
         events(),
         "settings;:status=103;link=x;inform 1 103;:status=200;content-length=3;head 1;data 1 3;x=y;trailers 1;");
-    CHECK_EQ(peer_find(&q, 1)->s.ended, VT__H2_BOTH);
+    CHECK_EQ(peer_find(&q, 1)->s.c.ended, VT__MSG_BOTH);
 }
 TEST(client_is_not_informed_for_ever) {
     client = true, fresh(), client = false;
@@ -1563,7 +1563,7 @@ TEST(client_asks_for_a_head_or_a_tunnel) {
     for (int head = 0; head < 2; head++) {
         fresh();
         vt__h2_stream *s = &peer_find(&q, 1)->s;
-        s->bodyless = head, s->tunnel = !head;
+        s->c.bodyless = head, s->c.tunnel = !head;
         in.n = 0, put_frame(&in, VT__H2_T_SETTINGS, 0, 0, NULL, 0);
         put_head(&in, 1, head ? BOTH : WHOLE, ":status", "200", "content-length", "7", NULL);
         if (!head) put_zeros(&in, 0, 1, 100);

@@ -120,7 +120,7 @@ TEST(responses) {
     for (size_t i = 0; i < VT__COUNT(all); i++) {
         uint64_t id = 4 + 4 * i;
         CHECK((r = peer_new(&q, id)) && vt__h3_open(&q.h, &r->s, id) == 0);
-        r->s.bodyless = all[i].bodyless, r->s.tunnel = all[i].tunnel;
+        r->s.c.bodyless = all[i].bodyless, r->s.c.tunnel = all[i].tunnel;
         begin();
         if (*all[i].head) put_head(&in, all[i].head);
         give(id, true);
@@ -563,12 +563,12 @@ TEST(b35_resets_and_stops_are_paid_for) {
             q.policy = HOLD;
             get((uint64_t)rounds * 4);
             vt__h3_stream *s = &peer_find(&q, (uint64_t)rounds * 4)->s;
-            if (!stop) s->ended = 0; /* as if its end were still to come */
+            if (!stop) s->c.ended = 0; /* as if its end were still to come */
             rc = stop ? vt__h3_on_stop(&q.h, s, VT__H3_REQUEST_CANCELLED, 0, &ev)
                       : vt__h3_on_reset(&q.h, s, VT__H3_REQUEST_CANCELLED, 0, &ev);
             if (rc > 0)
                 CHECK(ev.type == VT__MSG_EV_RESET && ev.code == VT__H3_REQUEST_CANCELLED &&
-                      s->reset == VT__H3_THEIRS);
+                      s->c.reset == VT__MSG_THEIRS);
             if (rc > 0) peer_release(&q, (struct handler *)(void *)s);
         }
         CHECK_EQ(rc, ERROR(FLOOD));
@@ -774,18 +774,18 @@ TEST(priorities) {
     q.policy = HOLD;
     begin(), put_head(&in, GET "priority=u=1, i;"), give(0, true);
     vt__h3_stream *s = &peer_find(&q, 0)->s;
-    CHECK(s->urgency == 1 && s->incremental);
+    CHECK(s->c.urgency == 1 && s->c.incremental);
     (void)said();
     update(0, "u=6");
     CHECK_STR(said(), "priority 0 u=6;");
     update(4, "u=2,i"); /* before its stream, whose field does not change it */
     begin(), put_head(&in, GET "priority=u=7;"), give(4, true);
     s = &peer_find(&q, 4)->s;
-    CHECK(s->urgency == 2 && s->incremental);
+    CHECK(s->c.urgency == 2 && s->c.incremental);
     for (uint64_t id = 8; id < 4000; id += 4) update(id, "u=0"); /* the latest four are kept */
     get(8), get(3996);
-    CHECK_EQ(peer_find(&q, 8)->s.urgency, 3);
-    CHECK_EQ(peer_find(&q, 3996)->s.urgency, 0);
+    CHECK_EQ(peer_find(&q, 8)->s.c.urgency, 3);
+    CHECK_EQ(peer_find(&q, 3996)->s.c.urgency, 0);
     (void)said();
     update(0, "u=5                                                            ");
     CHECK_STR(said(), "");
@@ -840,7 +840,7 @@ TEST(a_request_that_is_not_wanted) {
     begin(), put_head(&in, POST), put_frame(&in, VT__H3_T_DATA, "abc", 3), give(0, false);
     CHECK_STR(said(), "open 0;");
     struct handler *r = peer_find(&q, 0);
-    CHECK(r->s.reset == VT__H3_OURS && r->s.code == VT__H3_REQUEST_REJECTED);
+    CHECK(r->s.c.reset == VT__MSG_OURS && r->s.code == VT__H3_REQUEST_REJECTED);
     CHECK_EQ(q.rc, 0);
     peer_release(&q, r);
 }
@@ -849,7 +849,7 @@ TEST(stops) {
     serve();
     q.policy = HOLD, get(0);
     vt__h3_stream *s = &peer_find(&q, 0)->s;
-    s->ended |= VT__H3_LOCAL; /* the response is out: nobody cares */
+    s->c.ended |= VT__MSG_LOCAL; /* the response is out: nobody cares */
     CHECK_EQ(vt__h3_on_stop(&q.h, s, VT__H3_REQUEST_CANCELLED, 0, &ev), 0);
     get(4);
     s = &peer_find(&q, 4)->s;
@@ -864,7 +864,7 @@ TEST(stops) {
     struct handler *r = peer_new(&q, 0);
     CHECK_EQ(vt__h3_open(&q.h, &r->s, 0), 0);
     CHECK_EQ(vt__h3_on_stop(&q.h, &r->s, VT__H3_NO_ERROR, 0, &ev), 0);
-    CHECK_EQ(r->s.ended, VT__H3_LOCAL);
+    CHECK_EQ(r->s.c.ended, VT__MSG_LOCAL);
     begin(), put_head(&in, ":status=413;"), give(0, true);
     CHECK(has(said(), "end 0;"));
     r = peer_new(&q, 4);
@@ -873,7 +873,7 @@ TEST(stops) {
     r = peer_new(&q, 8);
     CHECK_EQ(vt__h3_open(&q.h, &r->s, 8), 0);
     CHECK_EQ(vt__h3_on_reset(&q.h, &r->s, VT__H3_REQUEST_REJECTED, 0, &ev), 1);
-    CHECK(ev.code == VT__H3_REQUEST_REJECTED && ev.stream == &r->s);
+    CHECK(ev.code == VT__H3_REQUEST_REJECTED && ev.stream == &r->s.c);
 }
 
 /* ---- wherever it is cut ---- */
@@ -998,7 +998,7 @@ static void send_head(struct peer *from, struct handler *r, struct peer *to, con
         list = end + 1;
     }
     size_t n = vt__h3_head_end(&w, &frame);
-    peer_take(to, r->id, frame, n, how & VT__H3_FIN);
+    peer_take(to, r->id, frame, n, how & VT__MSG_FIN);
 }
 TEST(both_ends) {
     uint64_t rng = test_seed();
@@ -1031,14 +1031,14 @@ TEST(both_ends) {
             struct handler *a = peer_find(&q, id);
             snprintf(list, sizeof list, ":status=200;server=vthttp;content-type=text/x-%d;content-length=0;",
                      (int)(test_rand(&rng) % 5));
-            send_head(&q, a, &client, ":status=103;link=x;", VT__H3_INTERIM);
-            send_head(&q, a, &client, list, VT__H3_FIN);
+            send_head(&q, a, &client, ":status=103;link=x;", VT__MSG_INTERIM);
+            send_head(&q, a, &client, list, VT__MSG_FIN);
             pipes(&q, &client, SERVER_CONTROL);
             CHECK_EQ(client.rc, 0);
             snprintf(want, sizeof want, ":status=103;link=x;inform %d 103;%shead %d;end %d;", (int)id, list,
                      (int)id, (int)id);
             CHECK_MEM(client.log.p, client.log.n, want, strlen(want));
-            CHECK_EQ(a->s.ended, VT__H3_BOTH);
+            CHECK_EQ(a->s.c.ended, VT__MSG_BOTH);
             peer_release(&q, a);
             if (test_rand(&rng) % 4 == 0)
                 pipes(&client, &q, CLIENT_CONTROL), pipes(&q, &client, SERVER_CONTROL);
