@@ -95,6 +95,7 @@
  *   @qkeys      QUIC keys of a connection: levels, key updates, limits (VTHTTP_H3)
  *   @quic       QUIC connection machine (VTHTTP_H3)
  *   @qedge      QUIC without a connection: Retry, tokens, refusals, resets (VTHTTP_H3)
+ *   @qend       QUIC endpoint: a UDP socket of a domain and the connections on it, of servers and clients (VTHTTP_H3)
  *   @link       connections of a server: from accept to close, whatever is spoken on them
  *   @mux        streams of a connection that has many: what their vthreads wait for, and say (VTHTTP_H2)
  *   @h2e        HTTP/2 engine: a connection machine over a socket, driven by the reactor, for servers and clients (VTHTTP_H2)
@@ -13864,6 +13865,12 @@ static VT__UNUSED void vt__sched_post(vt__dom *dom, vt__msg *m) {
     vt__sched_kick(vt__sched_driver(dom));
     if (in) vt__sched_guest_out();
 }
+/* The same under the domain's lock. Its driver need not be called when this is it, for it has its mail before it sleeps, unless
+ * it is a program's own loop. */
+static VT__UNUSED void vt__sched_post_held(vt__dom *dom, vt__msg *m) {
+    if (vt__sched_driver(dom) == vt__sched_thr() && !vt__sched_g.host) (void)vt__poll_post(dom, m);
+    else vt__sched_post(dom, m);
+}
 
 /*--- whose a domain is ---*/
 static VT__NOINLINE void vt__sched_dom_wait(vt__dom *d) {
@@ -25420,7 +25427,7 @@ static VT__UNUSED vt__qcid_theirs *vt__qcid_take(vt__qcid *q) {
 
 /*==============================================================================
  * MARK: - @qroute   QUIC paths: pairs of addresses, what may be sent to them, validation (VTHTTP_H3)
- * uses:   @plat
+ * uses:   @plat @udp
  * pure.   RFC 9000 8, 9
  * test:   tests/test_quic.c
  *
@@ -25429,12 +25436,7 @@ static VT__UNUSED vt__qcid_theirs *vt__qcid_take(vt__qcid *q) {
  * time; any of the last few is a good answer, on whichever path it comes. A challenge too small to prove that full datagrams
  * get through validates the address only, and is followed by a large one. One PATH_RESPONSE a path waits to be sent, the newest.
  *============================================================================*/
-/* IPv4 as ::ffff:a.b.c.d. Compared as bytes. */
-typedef struct vt__qroute_addr {
-    uint8_t ip[16];
-    uint32_t scope;
-    uint16_t port, zero;
-} vt__qroute_addr;
+typedef vt__udp_addr vt__qroute_addr; /* compared as bytes */
 
 enum {
     VT__QROUTE_MAX = 4,
@@ -27207,6 +27209,651 @@ static VT__UNUSED int vt__qedge_put_reset(const vt__quic_cfg *cfg, const uint8_t
     return rc < 0 ? rc : (int)len;
 }
 
+/*==============================================================================
+ * MARK: - @qend    QUIC endpoint: a UDP socket of a domain and the connections on it, of servers and clients (VTHTTP_H3)
+ * uses:   @api_base @plat @mem @ds @timer @poll @sched @udp @qpkt @qstr @qcid @qroute @quic @qedge
+ * raises: vt__qend_ops
+ * test:   tests/test_qend.c
+ *
+ * An endpoint belongs to one domain. Its descriptor is in that domain's set, its connections' timers are in that wheel, and
+ * all that is done to it is done under that domain's lock; it has no vthread, and no handler runs in it. Datagrams come in
+ * batches and go to connections by connection ID. Whoever was touched, by a datagram, by time, or by a vthread that has
+ * written to a stream, stands in a list, and is asked for what it has to send when the batch is done: a train, and again
+ * behind the others, until it has no more. A turn of either kind has a budget, and goes on by a message.
+ *
+ * The socket is full: what is left of one train is kept, and the others keep their places until there is room.
+ *
+ * Who may begin. A packet of nobody's costs no memory: it is answered without a connection (@qedge) or dropped, and answers
+ * to such are limited in number. A connection is only kept when its first datagram was authentic; while many are half
+ * open, whoever comes has to show by Retry that he gets what is sent to him. Connection IDs stand in a table whose hash is
+ * keyed, for the first one of a connection is the client's choice.
+ *
+ * The endpoints of one address, a domain each, are a group (SO_REUSEPORT). The kernel chooses among them by addresses, so a
+ * client that comes from another one may come to another endpoint: our connection IDs say whose it is, and the datagram is
+ * handed over, in a message. So many wait in a domain at most; more are dropped, as a network would.
+ *============================================================================*/
+enum vt__qend_retry { VT__QEND_RETRY_AUTO, VT__QEND_RETRY_NEVER, VT__QEND_RETRY_ALWAYS };
+enum {
+    VT__QEND_BUDGET = 256, /* datagrams in, of a turn */
+    VT__QEND_TURNS = 128,  /* trains out, likewise */
+    VT__QEND_ERRORS = 8,   /* of the socket, likewise */
+    VT__QEND_HANDED = 256, /* datagrams of other endpoints that wait in a domain */
+    VT__QEND_IDS = VT__QCID_MAX + 1,
+    VT__QEND_BITS = 6, /* of the table, at first */
+    VT__QEND_ANSWER = 600
+};
+
+struct vt__qend;
+struct vt__qend_conn;
+/* Whose a connection ID is: a chain's link. */
+typedef struct vt__qend_id {
+    struct vt__qend_id *next;
+    struct vt__qend_conn *c; /* NULL: it is free */
+    vt__qpkt_cid cid;
+} vt__qend_id;
+/* The user's connection begins with this. What is done to its streams is followed by vt__qend_touch. */
+typedef struct vt__qend_conn {
+    vt__quic q; /* first */
+    struct vt__qend *end;
+    vt__list link, turn; /* of all; of those that may have something to send */
+    vt__timer timer;
+    bool known; /* to its user */
+    bool half;  /* the handshake is not complete */
+    bool mute;  /* its user did not want it */
+    vt__qend_id ids[VT__QEND_IDS];
+} vt__qend_conn;
+
+/* What its user does, under the domain's lock. None of it parks, nor frees the endpoint. */
+typedef struct vt__qend_ops {
+    size_t size; /* of a connection, zeroed but for what stands above */
+    /* A server: may one more begin? false: it is refused. NULL: yes. */
+    bool (*admit)(struct vt__qend *e);
+    /* A server: one has begun. < 0: it is closed, and this was the last of it. NULL: nothing to do. */
+    int (*accept)(vt__qend_conn *c);
+    /* All events but those of connection IDs. READY on a server: c->q.tls is there within this call alone. */
+    void (*event)(vt__qend_conn *c, const vt__quic_event *ev);
+    /* It is dead. After this the machine and its streams are gone; true: so is the connection's memory; false: its user frees it,
+     * later and under the lock, by vt__mem_free. */
+    bool (*gone)(vt__qend_conn *c);
+} vt__qend_ops;
+
+/* Zero means the default. */
+typedef struct vt__qend_cfg {
+    vt__quic_cfg quic; /* `worker` is the endpoint's business */
+    const vt__qend_ops *ops;
+    vt__udp_cfg udp;
+    uint8_t retry;      /* enum vt__qend_retry; AUTO: to all while more than retry_at are half open */
+    uint32_t max_conns; /* 10,000; those that are closing count */
+    uint32_t retry_at, max_half; /* half open ones: 256; 1,024 */
+    uint32_t rate;               /* answers of each kind to strangers, a second: 1,000 */
+} vt__qend_cfg;
+/* Where a client's connection goes. */
+typedef struct vt__qend_to {
+    vt__udp_addr remote;
+    const char *host; /* see vt__qtls_cfg */
+    int port;
+    vt_str token;     /* of an earlier connection, or none */
+    uint32_t version; /* 0: 1 */
+} vt__qend_to;
+
+/* The endpoints of an address, by their domains' numbers. Kept by each of them, by each datagram that is handed over, and by
+ * whoever made it. */
+typedef struct vt__qend_group {
+    uint32_t refs;
+    void (*take)(vt__dom *dom, vt__msg *m);
+    struct {
+        struct vt__qend *end; /* changes under its domain's lock */
+        uint32_t waiting;     /* datagrams */
+    } at[VT__WORKERS_MAX];
+} vt__qend_group;
+typedef struct vt__qend_handed {
+    vt__msg msg;
+    vt__qend_group *group;
+    vt__udp_addr remote, local;
+    size_t n;
+    uint8_t ecn;
+    uint8_t p[];
+} vt__qend_handed;
+
+/* May be read by any thread. */
+typedef struct vt__qend_stats {
+    int64_t accepted, retries, refused;
+    int64_t dropped;            /* datagrams that were nobody's, or that there was no memory for */
+    int64_t forwarded, overrun; /* handed over; not, for too many waited */
+    int64_t resets, versions;   /* that we sent: stateless resets, Version Negotiation */
+    int64_t unsent;             /* trains that the system did not send, or not as a whole */
+} vt__qend_stats;
+
+typedef struct vt__qend {
+    vt__quic_cfg quic; /* `tls` may be changed: for those that begin later */
+    const vt__qend_ops *ops;
+    void *ctx; /* the user's */
+    vt__dom *dom;
+    vt__udp udp;
+    vt__pd pd;
+    vt__msg msg; /* to the domain, while `told` */
+    vt__list conns, turns;
+    uint32_t nconns, nhalf, max_conns, max_half, retry_at;
+    uint8_t retry;
+    bool told, more, stopped, over; /* more: not all that came was read; over: freed when the message comes */
+    int64_t now, each, vn_at, reset_at, refuse_at; /* each: between answers, which are next due then */
+    uint64_t keys[3];
+    vt__qend_id **table;
+    uint32_t bits, nids;
+    vt__qend_group *group;
+    vt__qstr_mem mem;
+    vt__udp_rx rx;
+    vt__quic_train train; /* the last one: what is left of it begins at `at` */
+    uint8_t *out;
+    size_t at, n;
+    vt__qend_stats stats;
+} vt__qend;
+
+/* ---- connection IDs ---- */
+/* Multiply-shift: whoever does not know the factors cannot choose what meets in one place. */
+static uint32_t vt__qend_place(const vt__qend *e, const uint8_t *p, size_t n) {
+    uint64_t w[3] = {0}, h = 0;
+    memcpy(w, p, n);
+    for (size_t i = 0; i < VT__COUNT(w); i++) h += w[i] * e->keys[i];
+    return (uint32_t)(h >> (64 - e->bits));
+}
+static vt__qend_conn *vt__qend_find(const vt__qend *e, const uint8_t *p, size_t n) {
+    if (n > VT__QPKT_CID_MAX) return NULL;
+    for (const vt__qend_id *id = e->table[vt__qend_place(e, p, n)]; id; id = id->next)
+        if (id->cid.len == n && memcmp(id->cid.b, p, n) == 0) return id->c;
+    return NULL;
+}
+static void vt__qend_chain(vt__qend *e, vt__qend_id *id) {
+    vt__qend_id **at = &e->table[vt__qend_place(e, id->cid.b, id->cid.len)];
+    id->next = *at;
+    *at = id;
+}
+/* Twice as large, or as before where there is no memory. */
+static VT__NOINLINE void vt__qend_grow(vt__qend *e) {
+    size_t was = (size_t)1 << e->bits;
+    vt__qend_id **old = e->table, **fresh = vt__mem_zalloc(2 * was * sizeof *fresh);
+    if (!fresh) return;
+    e->table = fresh;
+    e->bits++;
+    for (size_t i = 0; i < was; i++)
+        for (vt__qend_id *id = old[i], *next; id; id = next) {
+            next = id->next;
+            vt__qend_chain(e, id);
+        }
+    vt__mem_free(old);
+}
+static void vt__qend_id_add(vt__qend *e, vt__qend_conn *c, const vt__qpkt_cid *cid) {
+    vt__qend_id *id = c->ids;
+    while (id->c) id++; /* as many as the peer may hold, and the one that it came with */
+    if (e->nids >> e->bits) vt__qend_grow(e);
+    id->c = c;
+    id->cid = *cid;
+    e->nids++;
+    vt__qend_chain(e, id);
+}
+static void vt__qend_id_del(vt__qend *e, vt__qend_id *id) {
+    vt__qend_id **at = &e->table[vt__qend_place(e, id->cid.b, id->cid.len)];
+    while (*at != id) at = &(*at)->next;
+    *at = id->next;
+    id->c = NULL;
+    e->nids--;
+}
+static void vt__qend_id_gone(vt__qend *e, vt__qend_conn *c, const vt__qpkt_cid *cid) {
+    for (size_t i = 0; i < VT__QEND_IDS; i++)
+        if (c->ids[i].c && vt__qpkt_cid_eq(&c->ids[i].cid, cid)) vt__qend_id_del(e, &c->ids[i]);
+}
+
+/* ---- turns ---- */
+/* The driver comes by. */
+static void vt__qend_stir(vt__qend *e) {
+    if (e->told) return;
+    e->told = true;
+    vt__sched_post_held(e->dom, &e->msg);
+}
+/* It may have something to send. */
+VT__INLINE void vt__qend_mark(vt__qend_conn *c) {
+    if (vt__ds_list_empty(&c->turn)) vt__ds_list_push(&c->end->turns, &c->turn);
+}
+/* Something was said to the machine; what comes of it goes out soon, with what others say until then. */
+static VT__UNUSED void vt__qend_touch(vt__qend_conn *c) {
+    vt__qend_mark(c);
+    vt__qend_stir(c->end);
+}
+
+/* ---- events ---- */
+/* False: its user does not want to hear of it. */
+static bool vt__qend_meet(vt__qend_conn *c) {
+    const vt__qend_ops *ops = c->end->ops;
+    if (c->known || c->mute) return c->known;
+    c->mute = ops->accept && ops->accept(c) < 0;
+    c->known = !c->mute;
+    if (c->mute) vt__quic_close(&c->q, false, VT__QPKT_CONNECTION_REFUSED, (vt_str){NULL, 0}, c->end->now);
+    return c->known;
+}
+static void vt__qend_whole(vt__qend_conn *c) {
+    c->end->nhalf -= c->half;
+    c->half = false;
+}
+/* All that the machine has to tell. */
+static void vt__qend_events(vt__qend *e, vt__qend_conn *c) {
+    vt__quic_event ev;
+    while (vt__quic_next(&c->q, &ev)) switch (ev.type) {
+        case VT__QUIC_EV_CID_ADD: vt__qend_id_add(e, c, &ev.cid); break;
+        case VT__QUIC_EV_CID_DEL: vt__qend_id_gone(e, c, &ev.cid); break;
+        default:
+            if (ev.type == VT__QUIC_EV_READY) vt__qend_whole(c);
+            if (vt__qend_meet(c)) e->ops->event(c, &ev);
+        }
+}
+
+/* ---- life ---- */
+/* The last of it: it was freed, or is its user's. */
+static void vt__qend_bury(vt__qend *e, vt__qend_conn *c) {
+    for (size_t i = 0; i < VT__QEND_IDS; i++)
+        if (c->ids[i].c) vt__qend_id_del(e, &c->ids[i]);
+    vt__timer_cancel(&e->dom->wheel, &c->timer);
+    vt__ds_list_remove(&c->link);
+    vt__ds_list_remove(&c->turn);
+    vt__qend_whole(c);
+    e->nconns--;
+    bool ours = !c->known || e->ops->gone(c);
+    c->end = NULL;
+    vt__quic_free(&c->q);
+    if (ours) vt__mem_free(c);
+}
+static void vt__qend_fire(vt__timer *t) {
+    vt__qend_conn *c = VT__CONTAINER(t, vt__qend_conn, timer);
+    int64_t now = vt__plat_now(), due = vt__quic_due(&c->q);
+    if (due > now) {
+        vt__timer_lazy(&c->end->dom->wheel, t, due);
+        return;
+    }
+    vt__quic_tick(&c->q, now);
+    vt__qend_touch(c);
+}
+/* 0 and a connection that has begun, or an error. */
+static int vt__qend_new(vt__qend *e, const vt__quic_start *s, vt__qend_conn **out) {
+    vt__qend_conn *c = vt__mem_zalloc(e->ops->size);
+    if (!c) return -ENOMEM;
+    int r = vt__quic_init(&c->q, &e->quic, s, e->now);
+    if (r < 0) {
+        vt__mem_free(c);
+        return r;
+    }
+    c->end = e;
+    c->half = true;
+    vt__ds_list_push(&e->conns, &c->link);
+    vt__ds_list_init(&c->turn);
+    vt__timer_init(&c->timer, vt__qend_fire);
+    e->nconns++;
+    e->nhalf++;
+    *out = c;
+    return 0;
+}
+/* Ends it, unless it is closing already: its CLOSED comes soon, not within this call. `why` is cut to VT__QUIC_WHY bytes. */
+static VT__UNUSED void vt__qend_close(vt__qend_conn *c, bool app, uint64_t code, vt_str why) {
+    vt__quic_close(&c->q, app, code, why, vt__plat_now());
+    vt__qend_touch(c);
+}
+/* A client's: 0 and it begins, none of its events comes within this call; VT_ELIMIT: there are max_conns; VT_ESTOPPED; -ENOMEM;
+ * VT_ETLS. */
+static VT__UNUSED int vt__qend_connect(vt__qend *e, const vt__qend_to *to, vt__qend_conn **out) {
+    vt__quic_start s = {.remote = to->remote,
+                        .mem = &e->mem,
+                        .version = to->version,
+                        .host = to->host,
+                        .port = to->port,
+                        .token = to->token};
+    if (e->stopped) return VT_ESTOPPED;
+    if (e->nconns >= e->max_conns) return VT_ELIMIT;
+    e->now = vt__plat_now();
+    int r = vt__qend_new(e, &s, out);
+    if (r < 0) return r;
+    (*out)->known = true;
+    vt__qend_touch(*out);
+    return 0;
+}
+
+/* ---- out ---- */
+/* What is left of the last train. False: the socket is full, its sink goes on. */
+static bool vt__qend_put(vt__qend *e) {
+    const vt__quic_train *q = &e->train;
+    while (e->at < e->n) {
+        vt__udp_train t = {e->out + e->at, e->n - e->at, q->segment, &q->remote, &q->local, (uint8_t)q->ecn};
+        size_t sent;
+        int r = vt__udp_send(&e->udp, &t, &sent);
+        e->at += sent;
+        if (r == -EAGAIN) {
+            vt__poll_clear(&e->pd, VT__PD_W | VT__PD_HUP);
+            if (vt__poll_want_room(&e->pd)) return false;
+        } else if (r < 0) {
+            vt__plat_count(&e->stats.unsent, 1);
+            e->at = e->n; /* lost, like others on the way */
+        }
+    }
+    return true;
+}
+/* Takes the next train of a connection, or sees what has become of it. */
+static void vt__qend_turn(vt__qend *e, vt__qend_conn *c) {
+    e->now = vt__plat_now();
+    vt__qend_events(e, c);
+    e->n = vt__quic_send(&c->q, e->out, VT__QUIC_TRAIN_MAX, &e->train, e->now);
+    e->at = 0;
+    if (e->n) {
+        vt__qend_mark(c);
+        return;
+    }
+    vt__qend_events(e, c); /* it may have failed */
+    if (vt__quic_dead(&c->q)) vt__qend_bury(e, c);
+    else vt__timer_lazy(&e->dom->wheel, &c->timer, vt__quic_due(&c->q));
+}
+static void vt__qend_flush(vt__qend *e) {
+    for (int left = VT__QEND_TURNS; vt__qend_put(e) && !vt__ds_list_empty(&e->turns); left--) {
+        if (left == 0) {
+            vt__qend_stir(e);
+            return;
+        }
+        vt__qend_turn(e, VT__CONTAINER(vt__ds_list_pop(&e->turns), vt__qend_conn, turn));
+    }
+}
+
+/* ---- strangers ---- */
+/* Whether one more answer of a kind may go, of which the next is due `at`. */
+static bool vt__qend_may(const vt__qend *e, int64_t *at) {
+    int64_t from = VT__MAX(*at, e->now - VT_SEC / 10);
+    if (from > e->now) return false;
+    *at = from + e->each;
+    return true;
+}
+/* One packet of n bytes back to where d came from; nobody waits for room. Counts it, or the other as dropped. */
+static void vt__qend_answer(vt__qend *e, const vt__udp_dgram *d, const uint8_t *p, int n, int64_t *count) {
+    vt__udp_train t = {p, (size_t)VT__MAX(n, 0), (size_t)VT__MAX(n, 1), d->remote, d->local, 0};
+    size_t sent;
+    bool done = n > 0 && e->at == e->n && vt__udp_send(&e->udp, &t, &sent) == 0;
+    vt__plat_count(done ? count : &e->stats.dropped, 1);
+}
+static void vt__qend_drop(vt__qend *e) { vt__plat_count(&e->stats.dropped, 1); }
+static void vt__qend_refuse(vt__qend *e, const vt__udp_dgram *d, const vt__qpkt_head *h, uint64_t code) {
+    uint8_t out[VT__QEND_ANSWER];
+    int n = vt__qend_may(e, &e->refuse_at) ? vt__qedge_put_refusal(h, code, out, sizeof out) : 0;
+    vt__qend_answer(e, d, out, n, &e->stats.refused);
+}
+/* Version Negotiation. */
+static void vt__qend_versions(vt__qend *e, const vt__udp_dgram *d, const vt__qpkt_head *h) {
+    static const uint32_t versions[] = {VT__QPKT_V1, VT__QPKT_V2};
+    uint8_t out[VT__QEND_ANSWER];
+    uint32_t grease;
+    int n = 0;
+    if (d->n >= VT__QUIC_MIN && vt__qend_may(e, &e->vn_at)) {
+        vt__plat_random(&grease, sizeof grease);
+        uint8_t *end = vt__qpkt_put_negotiation(out, out + sizeof out, h, versions,
+                                                e->quic.no_v2 ? 1 : VT__COUNT(versions), grease);
+        n = end ? (int)(end - out) : 0;
+    }
+    vt__qend_answer(e, d, out, n, &e->stats.versions);
+}
+static void vt__qend_reset(vt__qend *e, const vt__udp_dgram *d, const vt__qpkt_head *h) {
+    uint8_t out[VT__QEDGE_RESET_MAX];
+    int n = vt__qend_may(e, &e->reset_at) ? vt__qedge_put_reset(&e->quic, h->dcid, d->n, out) : 0;
+    vt__qend_answer(e, d, out, n, &e->stats.resets);
+}
+/* Takes a datagram to its connection, whatever that makes of it. */
+static void vt__qend_deliver(vt__qend *e, vt__qend_conn *c, const vt__udp_dgram *d) {
+    static const vt__udp_addr any;
+    vt__quic_dgram g = {d->p, d->n, e->quic.server ? d->local : &any, d->remote, d->ecn};
+    vt__quic_recv(&c->q, &g, e->now);
+    vt__qend_events(e, c);
+    vt__qend_mark(c);
+}
+static void vt__qend_accept(vt__qend *e, const vt__udp_dgram *d, const vt__quic_start *s) {
+    vt__qend_conn *c;
+    if (vt__qend_new(e, s, &c) < 0) {
+        vt__qend_drop(e);
+        return;
+    }
+    vt__qend_deliver(e, c, d);
+    if (c->q.got_one) {
+        (void)vt__qend_meet(c);
+        vt__plat_count(&e->stats.accepted, 1);
+    } else {
+        vt__qend_bury(e, c);
+        vt__qend_drop(e);
+    }
+}
+static bool vt__qend_full(vt__qend *e) {
+    return e->stopped || e->nconns >= e->max_conns || e->nhalf >= e->max_half ||
+           (e->ops->admit && !e->ops->admit(e));
+}
+static void vt__qend_initial(vt__qend *e, const vt__udp_dgram *d, const vt__qpkt_head *h) {
+    vt__quic_start s = {.local = *d->local, .remote = *d->remote, .mem = &e->mem, .version = h->version};
+    uint8_t out[VT__QEND_ANSWER];
+    bool ask = e->retry == VT__QEND_RETRY_ALWAYS ||
+               (e->retry == VT__QEND_RETRY_AUTO && e->nhalf >= e->retry_at);
+    if (d->n < VT__QUIC_MIN || h->dcid_len < 8 || !h->fixed || h->dcid_len > VT__QPKT_CID_MAX) {
+        vt__qend_drop(e);
+        return;
+    }
+    if (vt__qend_full(e)) {
+        vt__qend_refuse(e, d, h, VT__QPKT_CONNECTION_REFUSED);
+        return;
+    }
+    vt__qpkt_cid_set(&s.dcid, h->dcid, h->dcid_len);
+    vt__qpkt_cid_set(&s.scid, h->scid, h->scid_len);
+    int r = vt__qedge_take_token(&e->quic, h, &s.remote, &s, e->now);
+    if (r == VT__QPKT_E_TOKEN) vt__qend_refuse(e, d, h, VT__QPKT_INVALID_TOKEN);
+    else if (r < 0) vt__qend_drop(e);
+    else if (!ask || s.proven) vt__qend_accept(e, d, &s);
+    else
+        vt__qend_answer(e, d, out, vt__qedge_put_retry(&e->quic, h, &s.remote, out, sizeof out, e->now),
+                        &e->stats.retries);
+}
+
+/* A client's: a stateless reset says by its end alone whose it is. Those that talk to that address look at it. */
+static void vt__qend_maybe_reset(vt__qend *e, const vt__udp_dgram *d) {
+    if (!vt__qend_may(e, &e->reset_at)) return;
+    for (vt__list *n = e->conns.next; n != &e->conns; n = n->next) {
+        vt__qend_conn *c = VT__CONTAINER(n, vt__qend_conn, link);
+        const vt__qroute_addr *to = &c->q.paths[c->q.active].remote;
+        if (memcmp(to, d->remote, sizeof *to) == 0) vt__qend_deliver(e, c, d);
+    }
+}
+
+/* ---- other domains' ---- */
+static void vt__qend_group_hold(vt__qend_group *g) { __atomic_fetch_add(&g->refs, 1, __ATOMIC_RELAXED); }
+/* By whoever made it: the endpoints are open, or will never be. */
+static void vt__qend_group_drop(vt__qend_group *g) {
+    if (__atomic_fetch_sub(&g->refs, 1, __ATOMIC_ACQ_REL) == 1) vt__mem_free(g);
+}
+/* True: it was another endpoint's, and is handed over, or lost. */
+static bool vt__qend_hand_over(vt__qend *e, const vt__udp_dgram *d, unsigned to) {
+    vt__qend_group *g = e->group;
+    if (!g || (int)to == e->dom->index || !__atomic_load_n(&g->at[to].end, __ATOMIC_RELAXED)) return false;
+    bool room = __atomic_fetch_add(&g->at[to].waiting, 1, __ATOMIC_RELAXED) < VT__QEND_HANDED;
+    vt__qend_handed *m = room ? vt__mem_alloc(sizeof *m + d->n) : NULL;
+    if (!m) {
+        __atomic_fetch_sub(&g->at[to].waiting, 1, __ATOMIC_RELAXED);
+        vt__plat_count(&e->stats.overrun, 1);
+        return true;
+    }
+    *m = (vt__qend_handed){{NULL, g->take}, g, *d->remote, *d->local, d->n, d->ecn};
+    memcpy(m->p, d->p, d->n);
+    vt__qend_group_hold(g);
+    vt__plat_count(&e->stats.forwarded, 1);
+    vt__sched_post(vt__sched_g.doms[to], &m->msg);
+    return true;
+}
+/* A server's, to one of our connection IDs, or what looks like it. */
+static void vt__qend_lost(vt__qend *e, const vt__udp_dgram *d, const vt__qpkt_head *h, bool handed) {
+    if (h->dcid_len != VT__QCID_LEN) vt__qend_drop(e);
+    else if (!handed && vt__qend_hand_over(e, d, vt__quic_worker(h->dcid))) return;
+    else if (h->type == VT__QPKT_T_SHORT) vt__qend_reset(e, d, h);
+    else vt__qend_drop(e);
+}
+/* handed: by another endpoint, and not to be given to a third. */
+static void vt__qend_datagram(vt__qend *e, const vt__udp_dgram *d, bool handed) {
+    vt__qpkt_head h;
+    if (vt__qpkt_head_get(&h, d->p, d->n, VT__QCID_LEN) < 0) {
+        vt__qend_drop(e);
+        return;
+    }
+    vt__qend_conn *c = vt__qend_find(e, h.dcid, h.dcid_len);
+    if (c) vt__qend_deliver(e, c, d);
+    else if (!e->quic.server) {
+        vt__qend_drop(e);
+        if (h.type == VT__QPKT_T_SHORT) vt__qend_maybe_reset(e, d);
+    } else switch (h.type) {
+        case VT__QPKT_T_INITIAL: vt__qend_initial(e, d, &h); break;
+        case VT__QPKT_T_UNKNOWN: vt__qend_versions(e, d, &h); break;
+        case VT__QPKT_T_HANDSHAKE:
+        case VT__QPKT_T_SHORT: vt__qend_lost(e, d, &h, handed); break;
+        default: vt__qend_drop(e);
+        }
+}
+static void vt__qend_take(vt__dom *dom, vt__msg *msg) {
+    vt__qend_handed *m = VT__CONTAINER(msg, vt__qend_handed, msg);
+    vt__qend_group *g = m->group;
+    vt__qend *e = g->at[dom->index].end;
+    vt__udp_dgram d = {m->p, m->n, &m->remote, &m->local, m->ecn};
+    __atomic_fetch_sub(&g->at[dom->index].waiting, 1, __ATOMIC_RELAXED);
+    if (e) {
+        e->now = vt__plat_now();
+        vt__qend_datagram(e, &d, true);
+        vt__qend_stir(e);
+    }
+    vt__mem_free(m);
+    vt__qend_group_drop(g);
+}
+/* Made for the endpoints of an address; NULL: no memory. */
+static VT__UNUSED vt__qend_group *vt__qend_group_new(void) {
+    vt__qend_group *g = vt__mem_zalloc(sizeof *g);
+    if (!g) return NULL;
+    g->refs = 1;
+    g->take = vt__qend_take;
+    return g;
+}
+
+/* ---- in ---- */
+/* Until nothing comes, or much has come. */
+static void vt__qend_read(vt__qend *e) {
+    int left = VT__QEND_BUDGET, errors = VT__QEND_ERRORS;
+    vt__udp_dgram d;
+    e->more = true;
+    for (;;) {
+        for (; left > 0 && vt__udp_rx_next(&e->udp, &e->rx, &d); left--) vt__qend_datagram(e, &d, false);
+        if (left == 0) {
+            vt__qend_stir(e);
+            return;
+        }
+        int r = vt__udp_recv(&e->udp, &e->rx);
+        e->now = vt__plat_now();
+        if (r > 0 || (r < 0 && --errors > 0)) continue;
+        vt__poll_clear(&e->pd, VT__PD_READY & ~VT__PD_W);
+        e->more = !vt__poll_arm(&e->pd);
+        if (!e->more) return;
+    }
+}
+static void vt__qend_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
+    vt__qend *e = VT__CONTAINER(pd, vt__qend, pd);
+    (void)dom;
+    if (bits & VT__PD_ARMED) vt__qend_read(e);
+    vt__qend_flush(e);
+}
+
+/* ---- the endpoint ---- */
+static void vt__qend_release(vt__qend *e) {
+    if (e->group) vt__qend_group_drop(e->group);
+    vt__qstr_mem_free(&e->mem);
+    vt__udp_rx_free(&e->rx);
+    vt__mem_free(e->table);
+    vt__mem_free(e->out);
+    vt__mem_free(e);
+}
+static void vt__qend_told(vt__dom *dom, vt__msg *m) {
+    vt__qend *e = VT__CONTAINER(m, vt__qend, msg);
+    (void)dom;
+    e->told = false;
+    if (e->over) {
+        vt__qend_release(e);
+        return;
+    }
+    if (e->more) vt__qend_read(e);
+    vt__qend_flush(e);
+}
+static void vt__qend_settings(vt__qend *e, const vt__qend_cfg *cfg) {
+    uint32_t rate = cfg->rate ? cfg->rate : 1000;
+    e->quic = cfg->quic;
+    e->quic.worker = (uint8_t)e->dom->index;
+    vt__quic_cfg_fill(&e->quic);
+    e->ops = cfg->ops;
+    e->retry = cfg->retry;
+    e->max_conns = cfg->max_conns ? cfg->max_conns : 10000;
+    e->max_half = cfg->max_half ? cfg->max_half : 1024;
+    e->retry_at = cfg->retry_at ? cfg->retry_at : 256;
+    e->each = VT_SEC / rate;
+    vt__plat_random(e->keys, sizeof e->keys);
+    for (size_t i = 0; i < VT__COUNT(e->keys); i++) e->keys[i] |= 1;
+}
+/* Its descriptor is in the domain's set, and others may hand datagrams over. */
+static int vt__qend_join(vt__qend *e) {
+    vt__poll_pd_init(&e->pd, e->udp.fd);
+    vt__poll_clear(&e->pd, VT__PD_READY);
+    e->pd.sink = vt__qend_sink;
+    (void)vt__poll_arm(&e->pd);
+    int r = vt__poll_add(e->dom, &e->pd);
+    if (r >= 0 && e->group) __atomic_store_n(&e->group->at[e->dom->index].end, e, __ATOMIC_RELAXED);
+    return r;
+}
+/* Opens one at an address, in a domain; `group`: of the endpoints there, one a domain, or NULL. 0, -ENOMEM, or what the system says. */
+static VT__UNUSED int vt__qend_open(vt__qend **out, vt__dom *dom, const vt__qend_cfg *cfg,
+                                    vt__qend_group *group, const struct sockaddr *at, socklen_t len) {
+    vt__qend *e = vt__mem_zalloc(sizeof *e);
+    if (!e) return -ENOMEM;
+    e->dom = dom;
+    e->msg.fn = vt__qend_told;
+    e->group = group;
+    e->bits = VT__QEND_BITS;
+    vt__ds_list_init(&e->conns);
+    vt__ds_list_init(&e->turns);
+    vt__qend_settings(e, cfg);
+    vt__qstr_mem_init(&e->mem);
+    if (group) vt__qend_group_hold(group);
+    e->table = vt__mem_zalloc(sizeof *e->table << VT__QEND_BITS);
+    e->out = vt__mem_alloc(VT__QUIC_TRAIN_MAX);
+    int r = vt__udp_rx_init(&e->rx);
+    if (!e->table || !e->out) r = -ENOMEM;
+    if (r >= 0) r = vt__udp_open(&e->udp, at, len, &cfg->udp);
+    if (r >= 0 && (r = vt__qend_join(e)) < 0) (void)vt__poll_close(&e->pd);
+    if (r < 0) vt__qend_release(e);
+    else *out = e;
+    return r;
+}
+/* No new connections. */
+static VT__UNUSED void vt__qend_stop(vt__qend *e) { e->stopped = true; }
+/* Says goodbye, if there is room for it, and is gone. */
+static void vt__qend_leave(vt__qend *e, vt__qend_conn *c) {
+    vt__quic_close(&c->q, false, VT__QPKT_NO_ERROR, (vt_str){NULL, 0}, e->now);
+    vt__qend_events(e, c);
+    if (vt__qend_put(e)) {
+        e->n = vt__quic_send(&c->q, e->out, VT__QUIC_TRAIN_MAX, &e->train, e->now);
+        e->at = 0;
+    }
+    vt__qend_bury(e, c);
+}
+/* Ends it, with all that is there. Whoever has a connection open is told so, once. Not from its ops, nor from a sink. */
+static VT__UNUSED void vt__qend_free(vt__qend *e) {
+    vt__dom *dom = e->dom;
+    e->stopped = true;
+    e->now = vt__plat_now();
+    for (vt__list *n; (n = e->conns.next) != &e->conns;)
+        vt__qend_leave(e, VT__CONTAINER(n, vt__qend_conn, link));
+    (void)vt__qend_put(e);
+    if (e->group) __atomic_store_n(&e->group->at[dom->index].end, NULL, __ATOMIC_RELAXED);
+    (void)vt__poll_close(&e->pd);
+    vt__poll_forget(dom);
+    if (e->told) e->over = true;
+    else vt__qend_release(e);
+}
+
 #endif /* VTHTTP_H3 && VTHTTP_TLS */
 
 /*==============================================================================
@@ -28198,14 +28845,11 @@ typedef struct vt__h2e {
 VT__INLINE vt__h2e *vt__h2e_of(vt__mux *x) { return VT__CONTAINER(x, vt__h2e, x); }
 
 /*--- the connection's output ---*/
-/* The driver need not be called when it is here, for it has its mail before it sleeps, unless it is a program's own loop. */
 static void vt__h2e_stir(vt__mux *x) {
     vt__h2e *h = vt__h2e_of(x);
-    vt__dom *dom = x->dom;
     if (h->told) return;
     h->told = true;
-    if (vt__sched_driver(dom) == vt__sched_thr() && !vt__sched_g.host) (void)vt__poll_post(dom, &h->msg);
-    else vt__sched_post(dom, &h->msg);
+    vt__sched_post_held(x->dom, &h->msg);
 }
 /* The connection is to end. */
 static void vt__h2e_fail(vt__h2e *h, int why) {
