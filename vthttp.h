@@ -97,10 +97,12 @@
  *   @qedge      QUIC without a connection: Retry, tokens, refusals, resets (VTHTTP_H3)
  *   @qend       QUIC endpoint: a UDP socket of a domain and the connections on it, of servers and clients (VTHTTP_H3)
  *   @link       connections of a server: from accept to close, whatever is spoken on them
- *   @mux        streams of a connection that has many: what their vthreads wait for, and say (VTHTTP_H2)
+ *   @mux        streams of a connection that has many: what their vthreads wait for, and say (VTHTTP_H2, VTHTTP_H3)
+ *   @h3e        HTTP/3 engine: its machine on a QUIC connection, for servers and clients (VTHTTP_H3)
  *   @h2e        HTTP/2 engine: a connection machine over a socket, driven by the reactor, for servers and clients (VTHTTP_H2)
- *   @mreq       requests on streams: what a server makes of those of HTTP/2 and HTTP/3 (VTHTTP_H2)
+ *   @mreq       requests on streams: what a server makes of those of HTTP/2 and HTTP/3 (VTHTTP_H2, VTHTTP_H3)
  *   @h2c        HTTP/2 connections of a server (VTHTTP_H2)
+ *   @h3c        HTTP/3 connections of a server (VTHTTP_H3)
  *   @h1c        HTTP/1.1 connections
  *   @wsc        WebSocket connections
  *   @srv        servers: configuration, listeners, limits, drain
@@ -252,7 +254,8 @@ __attribute__((used)) static const char *const vt__abi = &VT__ABI;
     X(VT_ETLS, -10300, "TLS failed, or the peer does not speak it")                                          \
     X(VT_ECERT, -10301, "a certificate is missing or not trusted")                                           \
     X(VT_ENOTLS, -10302, "built without TLS (VTHTTP_TLS=1)")                                                 \
-    X(VT_ENOHTTP2, -10303, "built without HTTP/2 (VTHTTP_H2=1)")
+    X(VT_ENOHTTP2, -10303, "built without HTTP/2 (VTHTTP_H2=1)")                                             \
+    X(VT_ENOHTTP3, -10304, "built without HTTP/3 (VTHTTP_H3=1, and VTHTTP_TLS=1)")
 
 enum vt_err {
 #define VT__ERR_ENUM(name, value, text) name = value,
@@ -983,13 +986,18 @@ typedef struct vt_server_cfg {
     int http2; /* "-http2=": VT_NONE (off): HTTP/1.1 alone; 1 (on): fails in a build without; default: on in a
                           build with VTHTTP_H2=1. By ALPN on TLS listeners, on plain ones by its preface, or Upgrade
                           (a proxy in front that minds its requests is not to hand that on: RFC 9110 7.6.1) */
-    int max_streams;                           /* HTTP/2: requests of one connection at a time; default 100 */
-    vt_h2_budget h2_budgets[VT_H2_CAUSES];     /* see enum vt_h2_cause */
-    int no_date;                               /* 1: no Date field */
-    const char *server_name;                   /* value of the Server field; default none */
-    void *ctx;                                 /* vt_req_ctx */
-    int (*on_start)(vt_server *s, void *ctx);  /* before listening, once; < 0 fails the start */
-    void (*on_ready)(vt_server *s, void *ctx); /* connections are accepted; vt_server_port says where */
+    int http3; /* "-http3=": 1 (on): TLS listeners have HTTP/3 on the UDP port of the same number; fails in a build
+                          without (VTHTTP_H3=1), and without a TLS listener; default, and VT_NONE (off): no */
+    int64_t
+        alt_svc_max_age_s; /* responses of such a listener over TCP tell clients of it, for so long (RFC 7838,
+                          Alt-Svc, unless the handler has set it); default a day; VT_NONE: they do not */
+    int max_streams;       /* HTTP/2 and HTTP/3: requests of one connection at a time; default 100 */
+    vt_h2_budget h2_budgets[VT_H2_CAUSES];       /* see enum vt_h2_cause */
+    int no_date;                                 /* 1: no Date field */
+    const char *server_name;                     /* value of the Server field; default none */
+    void *ctx;                                   /* vt_req_ctx */
+    int (*on_start)(vt_server *s, void *ctx);    /* before listening, once; < 0 fails the start */
+    void (*on_ready)(vt_server *s, void *ctx);   /* connections are accepted; vt_server_port says where */
     void (*on_stopped)(vt_server *s, void *ctx); /* all is drained */
     void (*on_response)(vt_req *req, vt_res *res, void *ctx,
                         int err); /* once a request, when all is sent or given up */
@@ -10632,20 +10640,29 @@ static VT__UNUSED void vt__qstr_prioritize(vt__qstr *q, vt__qstr_stream *s, unsi
     s->turn.lane = (uint8_t)(urgency * 2 + incremental);
     vt__qstr_schedule(q, s);
 }
+/* n, or an error. */
+static int64_t vt__qstr_add(vt__qstr *q, vt__qstr_stream *s, const void *p, size_t n, bool fin) {
+    if (s->reset) return (int64_t)n;
+    if (s->fin || s->ended & VT__QSTR_LOCAL) return VT_ESTATE;
+    if (vt__qstr_out_add(q->mem, &s->out, p, n) < n) return -ENOMEM;
+    s->fin = fin;
+    vt__qstr_complain(q, s);
+    vt__qstr_schedule(q, s);
+    return (int64_t)n;
+}
 /* How many of n bytes are taken, to be sent; `fin`: they end the stream, if all are taken. Fewer: VT__QSTR_EV_WRITABLE says when
  * there is room. A stream that was reset takes everything, and drops it. -ENOMEM; VT_ESTATE: it has been ended. */
 static VT__UNUSED int64_t vt__qstr_write(vt__qstr *q, vt__qstr_stream *s, const void *p, size_t n, bool fin) {
     size_t room = vt__qstr_room(q, s);
-    if (s->reset) return (int64_t)n;
-    if (s->fin || s->ended & VT__QSTR_LOCAL) return VT_ESTATE;
-    size_t k = vt__qstr_out_add(q->mem, &s->out, p, VT__MIN(n, room));
-    if (k < VT__MIN(n, room)) return -ENOMEM;
-    s->full = k < n;
-    s->fin = fin && k == n;
-    vt__qstr_complain(q, s);
-    vt__qstr_schedule(q, s);
-    return (int64_t)k;
+    s->full = n > room && !s->reset;
+    return s->reset ? (int64_t)n : vt__qstr_add(q, s, p, VT__MIN(n, room), fin && n <= room);
 }
+/* All of them, whatever room there is: what is small, and has to go as a whole. 0 or an error. */
+static VT__UNUSED int vt__qstr_put(vt__qstr *q, vt__qstr_stream *s, const void *p, size_t n, bool fin) {
+    return (int)VT__MIN(vt__qstr_add(q, s, p, n, fin), 0);
+}
+/* VT__QSTR_EV_WRITABLE says when there is room again, as after a write that was cut short. */
+static VT__UNUSED void vt__qstr_want_room(vt__qstr_stream *s) { s->full = true; }
 
 /* ---- frames in ---- */
 /* The stream reaches as far as `end`: is that allowed? */
@@ -23733,6 +23750,8 @@ typedef struct vt__tls_gate {
     vt__ossl_ctx *ctx;
     uint32_t spin;  /* of ctx, which a reload replaces */
     vt_sem permits; /* handshakes */
+    size_t alt_len; /* 0: none */
+    char alt[48];   /* the value of Alt-Svc */
 } vt__tls_gate;
 
 typedef struct vt__tls {
@@ -24053,6 +24072,13 @@ static void vt__tls_gate_use(vt__tls_gate *g, vt__tls_files *x) {
     if (old) vt__ossl_unref(old);
 }
 static void vt__tls_files_free(vt__tls_files *x) { vt__ossl_unref(x); }
+/* Clients are told that HTTP/3 is spoken on that port (RFC 7838), for so many seconds; port 0: they are not. */
+static void vt__tls_gate_tell(vt__tls_gate *g, int port, int64_t seconds) {
+    g->alt_len = port ? (size_t)snprintf(g->alt, sizeof g->alt, "h3=\":%d\"; ma=%lld", port,
+                                         (long long)seconds)
+                      : 0;
+}
+static vt_str vt__tls_gate_alt(const vt__tls_gate *g) { return (vt_str){g->alt, g->alt_len}; }
 static int vt__tls_gate_plain(const vt__tls_gate *g) { return g->cfg.plain; }
 static void vt__tls_gate_free(vt__tls_gate *g) {
     if (!g) return;
@@ -24213,6 +24239,10 @@ static int vt__tls_gate_read(vt__tls_gate *g, bool h2, vt__tls_files **out, char
 }
 static void vt__tls_gate_use(vt__tls_gate *g, vt__tls_files *x) { (void)g, (void)x; }
 static void vt__tls_files_free(vt__tls_files *x) { (void)x; }
+static void vt__tls_gate_tell(vt__tls_gate *g, int port, int64_t seconds) {
+    (void)g, (void)port, (void)seconds;
+}
+static vt_str vt__tls_gate_alt(const vt__tls_gate *g) { return (void)g, (vt_str){NULL, 0}; }
 static int vt__tls_gate_plain(const vt__tls_gate *g) { return g->none; }
 static void vt__tls_gate_free(vt__tls_gate *g) { (void)g; }
 typedef struct vt__tls_trust {
@@ -25805,6 +25835,7 @@ typedef struct vt__quic {
     bool server, complete, confirmed, got_one; /* got_one: a packet of the peer was opened */
     bool quiet;                                /* nothing eliciting was sent since a packet came */
     bool owes_done, owes_token, owes_ping, owes_close, paced;
+    bool busy; /* the caller's: it is kept alive, for somebody waits for what the other end has no part in */
     uint8_t lonely; /* times that a client asked whether it is reached */
     bool retried, blocked, discarded[VT__QPKT_SPACES];
     uint16_t news;                             /* VT__QUIC_NEWS */
@@ -26968,6 +26999,7 @@ static int64_t vt__quic_ping_due(const vt__quic *c) {
     int64_t last = VT__MAX(c->ping_at, c->idle_at), due = INT64_MAX;
     if (!c->confirmed || c->owes_ping) return due;
     if (c->cfg->keep_alive_ns) due = last + c->cfg->keep_alive_ns;
+    if (c->busy) due = VT__MIN(due, last + (vt__quic_idle_due(c) - c->idle_at) / 2);
     if (!c->server && c->streams.count && !c->rec.in_flight)
         due = VT__MIN(due, last + (3 * vt__quic_pto(c) << VT__MIN(c->lonely, 5)));
     return due;
@@ -27858,7 +27890,7 @@ static VT__UNUSED void vt__qend_free(vt__qend *e) {
 
 /*==============================================================================
  * MARK: - @link    connections of a server: from accept to close, whatever is spoken on them
- * uses:   @plat @mem @str @ds @h1 @timer @poll @sched @self @io @conn @tls
+ * uses:   @plat @mem @str @ds @h1 @timer @poll @sched @self @io @res @conn @tls
  * raises: vt__link.start (there is input, or the time is up), vt__link_notes.heed (to one that runs),
  *         vt__link_group.closed (a connection has ended and somebody waits for that)
  * test:   tests/e2e_life.c tests/sim_edges.c tests/e2e_edges.c
@@ -27906,10 +27938,11 @@ typedef struct vt__link_group {
     vt_server *server;
     vt__link_conf conf;
     struct vt__link_host *hosts; /* by index of the domain */
-    int64_t open;
+    int64_t open, max_open;
     int64_t waiting;             /* in vt__link_queue, and under its lock */
     uint32_t stopping;           /* requests in flight are the last */
     const struct vt__h2_cfg *h2; /* NULL: no HTTP/2 */
+    const struct vt__h3_cfg *h3; /* NULL: no HTTP/3 */
     uint32_t tell;               /* call `closed` */
     void (*closed)(struct vt__link_group *g);
 } vt__link_group;
@@ -28341,6 +28374,16 @@ static int vt__link_address(const vt__link *c, bool local, char *buf, size_t cap
     return r < 0 ? r : (int)vt__io_addr_format(&a.u.sa, a.len, buf, cap);
 }
 /* How long the next bytes of a body may take, of which `got` have come in `waited`; 0: for ever. */
+static int vt__link_add_field(vt_res *res, vt_str name, vt_str value) {
+    if (!value.len || vt_res_field_get(res, name.ptr, 0).ptr) return 0;
+    return vt__res_push(res, vt__h1_field_id(name), name, value);
+}
+/* What each response over TLS says, unless its handler has; alt: of Alt-Svc, or none. */
+static int vt__link_add_tls_fields(vt_res *res, const vt__link_conf *conf, vt_str alt) {
+    vt_str hsts = {conf->hsts, conf->hsts_len};
+    int r = vt__link_add_field(res, VT__STR_LIT("Strict-Transport-Security"), hsts);
+    return r < 0 ? r : vt__link_add_field(res, VT__STR_LIT("Alt-Svc"), alt);
+}
 static int64_t vt__link_body_until(const vt__link_conf *conf, int64_t got, int64_t waited, int64_t now) {
     int64_t until = conf->body_ns ? now + conf->body_ns : 0;
     if (conf->min_rate) {
@@ -28446,9 +28489,9 @@ static void vt__link_host_kill(vt__link_host *h) {
 /* No connection is left. */
 static void vt__link_host_quit(vt__link_host *h) { vt__timer_cancel(&h->dom->wheel, &h->sweep); }
 
-#if VTHTTP_H2
+#if VTHTTP_H2 || VTHTTP_H3
 /*==============================================================================
- * MARK: - @mux     streams of a connection that has many: what their vthreads wait for, and say (VTHTTP_H2)
+ * MARK: - @mux     streams of a connection that has many: what their vthreads wait for, and say (VTHTTP_H2, VTHTTP_H3)
  * uses:   @plat @mem @str @ds @h1 @msg @h2 @h3 @poll @sched @res @conn
  * raises: vt__conn_ops, vt__mux_ops (the engine that drives the connection: @h2e, @h3e)
  * test:   tests/e2e_h2.c tests/fault_h2.c
@@ -28796,7 +28839,420 @@ static VT__UNUSED void vt__mux_abandon(vt__mux *x) {
         vt__mem_free(s);
     }
 }
-#endif /* VTHTTP_H2 */
+#endif /* VTHTTP_H2 || VTHTTP_H3 */
+
+/*==============================================================================
+ * MARK: - @h3e     HTTP/3 engine: its machine on a QUIC connection, for servers and clients (VTHTTP_H3)
+ * uses:   @api_base @plat @mem @str @ds @h1 @msg @qpack @qstr @h3 @timer @poll @sched @conn @quic @qend @mux
+ * raises: vt__h3e_role
+ * test:   tests/test_qend.c
+ *
+ * A connection of an endpoint (@qend) with HTTP/3's machine (@h3) on it. What the transport tells goes to the machine, and
+ * what that makes of it to the role. What streams (@mux) have to say is copied to the transport's streams as far as they
+ * have room; who of them sends next is the transport's to say, by priority. Our control and QPACK streams are filled from the
+ * machine's pipes (vt__h3e_pump) whenever something may have come into them.
+ *
+ * The connection's memory is the endpoint's until it is `gone`, and from then on its streams', as long as vthreads have
+ * some: whoever comes last frees it (vt__h3e_free).
+ *============================================================================*/
+#if VTHTTP_H3 && VTHTTP_TLS
+#define VT__H3E_LOOK_NS                                                                                      \
+    (10 * VT_MS) /* how often a connection that ends looks whether everything has arrived */
+
+/* A unidirectional stream of the peer's. */
+typedef struct vt__h3e_uni {
+    vt__h3_stream m;
+    vt__qstr_stream *wire;
+    vt__list link;
+} vt__h3e_uni;
+
+struct vt__h3e;
+/* What a server and a client do in their own ways. All of it under the domain's lock. */
+typedef struct vt__h3e_role {
+    vt__mux_stream *(*open)(struct vt__h3e *h); /* for a request; NULL: no memory */
+    void (*event)(struct vt__h3e *h, const vt__msg_event *ev);
+    void (*failed)(struct vt__h3e *h);              /* the machine has; it is closed soon */
+    void (*ready)(struct vt__h3e *h);               /* the handshake is complete; c.q.tls is still there */
+    void (*more)(struct vt__h3e *h);                /* the peer takes more requests */
+    void (*token)(struct vt__h3e *h, vt_str token); /* for a later connection to this server */
+    void (*closed)(struct vt__h3e *h);              /* the transport is; see c.q.end */
+    int64_t (*due)(const struct vt__h3e *h);        /* when `timer` has something to do */
+    void (*timer)(struct vt__h3e *h, int64_t now);
+} vt__h3e_role;
+/* A role's connection begins with this. */
+typedef struct vt__h3e {
+    vt__qend_conn c; /* first */
+    vt__mux x;
+    vt__h3 m;
+    const vt__h3e_role *role;
+    vt__qstr_stream *pipes[VT__H3_PIPES]; /* NULL: not opened yet */
+    vt__list unis;
+    uint32_t nunis;
+    vt__mux_stream *fed; /* whose bytes are being read; NULL: it was forgotten meanwhile */
+    vt__timer timer;
+    bool gone;  /* the endpoint has given it up */
+    bool hasty; /* it ends as soon as nobody has a request, whatever has arrived */
+} vt__h3e;
+VT__INLINE vt__h3e *vt__h3e_of(vt__mux *x) { return VT__CONTAINER(x, vt__h3e, x); }
+VT__INLINE vt__qstr *vt__h3e_wires(vt__h3e *h) { return &h->c.q.streams; }
+
+/*--- the connection: what it owes, its end ---*/
+/* Ends it with the machine's error. */
+static void vt__h3e_failed(vt__h3e *h) {
+    if (h->x.gone || h->c.q.state >= VT__QUIC_CLOSING) return;
+    const char *why = h->m.err ? vt__h3_err_of(h->m.err)->text : "";
+    h->role->failed(h);
+    vt__qend_close(&h->c, true, vt__h3_code(&h->m), vt__str_of(why));
+}
+static void vt__h3e_fail(vt__h3e *h, int err) {
+    if (!h->m.err) h->m.err = err;
+    vt__h3e_failed(h);
+}
+/* What waits in the machine's pipes goes to their streams; a pipe that has none yet, as soon as the peer allows one. */
+static void vt__h3e_pump(vt__h3e *h) {
+    vt__qstr *q = vt__h3e_wires(h);
+    for (int i = 0; i < VT__H3_PIPES && !h->x.gone; i++) {
+        const uint8_t *p;
+        size_t n = vt__h3_out(&h->m, i, &p);
+        if (!n || (!h->pipes[i] && vt__qstr_open(q, true, &h->pipes[i]) < 0)) continue;
+        vt__qstr_prioritize(q, h->pipes[i], 0, false);
+        int64_t k = vt__qstr_write(q, h->pipes[i], p, n, false);
+        if (k > 0) vt__h3_sent(&h->m, i, (size_t)k);
+        else if (k < 0) vt__h3e_fail(h, VT__H3_E_MEMORY);
+    }
+    if (h->m.err) vt__h3e_failed(h);
+}
+/* Whether there is nothing more to do: the last request was answered, and the answer has arrived. */
+static bool vt__h3e_is_done(const vt__h3e *h) {
+    uint32_t others = h->nunis;
+    if (h->hasty && !h->x.active) return true;
+    if (!vt__h3_finished(&h->m)) return false;
+    for (int i = 0; i < VT__H3_PIPES; i++) others += h->pipes[i] != NULL;
+    return h->c.q.streams.count <= others;
+}
+static int64_t vt__h3e_due(const vt__h3e *h) {
+    int64_t due = VT__MIN(vt__h3_deadline(&h->m), h->role->due(h));
+    if (vt__h3e_is_done(h)) return 0;
+    return vt__h3_finished(&h->m) ? VT__MIN(due, vt__plat_now() + VT__H3E_LOOK_NS) : due;
+}
+static void vt__h3e_arm(vt__h3e *h) {
+    int64_t due = vt__h3e_due(h);
+    h->c.q.busy = h->x.active > 0;
+    if (due < INT64_MAX) vt__timer_lazy(&h->x.dom->wheel, &h->timer, due);
+}
+/* True: it was freed. Otherwise somebody still knows it. */
+static bool vt__h3e_free(vt__h3e *h) {
+    if (!h->gone || !vt__ds_list_empty(&h->x.streams)) return false;
+    vt__h3_free(&h->m);
+    vt__mem_free(h);
+    return true;
+}
+
+/*--- what @mux asks for ---*/
+static void vt__h3e_stir(vt__mux *x) {
+    vt__h3e *h = vt__h3e_of(x);
+    if (x->gone) return;
+    vt__qend_touch(&h->c);
+    vt__h3e_arm(h);
+}
+/* One frame of data. */
+static size_t vt__h3e_take(vt__mux_stream *s, const struct iovec *v, size_t n, bool fin) {
+    vt__h3e *h = vt__h3e_of(s->x);
+    vt__qstr *q = vt__h3e_wires(h);
+    vt__qstr_stream *wire = s->wire;
+    uint8_t head[1 + VT__H3_INT_MAX];
+    if (!wire || s->m.c.ended & VT__MSG_LOCAL || (!n && !fin)) return 0;
+    size_t room = vt__qstr_room(q, wire), k = room > sizeof head ? VT__MIN(n, room - sizeof head) : 0;
+    bool last = fin && k == n;
+    size_t m = k || last ? vt__h3_put_data(&s->m.h3, k, last, head) : 0;
+    int64_t r = k ? vt__qstr_write(q, wire, head, m, false) : 0;
+    for (size_t left = k, i; left && r >= 0; left -= i, v++) {
+        i = VT__MIN(left, v->iov_len);
+        r = vt__qstr_write(q, wire, v->iov_base, i, last && i == left);
+    }
+    if (!k && last) r = vt__qstr_write(q, wire, NULL, 0, true);
+    if (k < n) vt__qstr_want_room(wire);
+    if (r < 0) vt__h3e_fail(h, VT__H3_E_MEMORY);
+    return k;
+}
+static void vt__h3e_pass(vt__mux_stream *s) { (void)s; } /* nobody else waits for it */
+static void vt__h3e_consumed(vt__mux_stream *s, size_t n) {
+    if (s->wire) vt__qstr_consumed(vt__h3e_wires(vt__h3e_of(s->x)), s->wire, n);
+}
+static void vt__h3e_put_pseudo(vt__h3_head *w, const vt__mux_head *head) {
+    if (head->status) w->q.at += vt__qpack_put_status(w->q.buf + w->q.at, head->status);
+    if (!head->method.len) return;
+    (void)vt__h3_head_field(w, VT__HPACK_F_METHOD, VT__STR_LIT(":method"), head->method, 0);
+    (void)vt__h3_head_field(w, VT__HPACK_F_SCHEME, VT__STR_LIT(":scheme"), head->scheme, 0);
+    (void)vt__h3_head_field(w, VT__HPACK_F_AUTHORITY, VT__STR_LIT(":authority"), head->authority, 0);
+    (void)vt__h3_head_field(w, VT__HPACK_F_PATH, VT__STR_LIT(":path"), head->path, 0);
+}
+static void vt__h3e_put_fields(vt__h3_head *w, const vt__mux_head *head) {
+    vt_str lines = head->lines, name, value;
+    while (vt__mux_line(&lines, &name, &value)) {
+        int id = vt__h1_field_id(name);
+        if (!vt__h1_is_hop(id)) (void)vt__h3_head_field(w, id, name, value, 0);
+    }
+    for (const vt__res_field *f = head->fields, *end = f + head->nfields; f < end; f++)
+        if (!vt__h1_is_hop(f->id) && !(head->no_host && f->id == VT__H1_F_HOST))
+            (void)vt__h3_head_field(w, f->id, (vt_str){f->name, f->name_len},
+                                    (vt_str){f->value, f->value_len}, 0);
+}
+static size_t vt__h3e_write_head(vt__mux_stream *s, const vt__mux_head *head, int how, vt__conn_buf *b,
+                                 uint8_t **frame) {
+    vt__h3_head w;
+    vt__h3_head_begin(&vt__h3e_of(s->x)->m, &s->m.h3, &w, (uint8_t *)b->p, b->cap, how);
+    vt__h3e_put_pseudo(&w, head);
+    if (head->date.len) w.q.at += vt__qpack_put_date(w.q.buf + w.q.at, head->date.ptr);
+    if (head->server.len)
+        (void)vt__h3_head_field(&w, VT__H1_F_SERVER, VT__STR_LIT("server"), head->server, 0);
+    vt__h3e_put_fields(&w, head);
+    if (head->has_length) w.q.at += vt__qpack_put_length(w.q.buf + w.q.at, head->length);
+    if (head->more.len) (void)vt__h3_head_field(&w, head->more_id, head->more, head->more_value, 0);
+    return vt__h3_head_end(&w, frame);
+}
+/* Past the stream's room: a head is not held up by data. */
+static int vt__h3e_head(vt__mux_stream *s, const vt__mux_head *head, int how) {
+    vt__h3e *h = vt__h3e_of(s->x);
+    vt__conn_buf b = {NULL, 0, 0, 0};
+    vt__thr *thr = vt__sched_thr();
+    uint8_t *frame;
+    if (h->m.err || !s->wire) return -ECONNRESET;
+    if (!vt__conn_buf_get_for(thr, &b, vt__mux_head_size(head) + VT__H3_HEAD_MIN)) return -ENOMEM;
+    size_t n = vt__h3e_write_head(s, head, how, &b, &frame);
+    int r = vt__qstr_put(vt__h3e_wires(h), s->wire, frame, n, how & VT__MSG_FIN);
+    vt__conn_buf_put(thr, &b);
+    if (r < 0) vt__h3e_fail(h, VT__H3_E_MEMORY);
+    else vt__h3e_pump(h);
+    return VT__MIN(r, 0);
+}
+/* Both of its sides, as far as they have not ended. */
+static void vt__h3e_break(vt__h3e *h, vt__qstr_stream *wire, uint64_t code) {
+    vt__qstr_reset(vt__h3e_wires(h), wire, code);
+    vt__qstr_stop(vt__h3e_wires(h), wire, code);
+}
+static void vt__h3e_reset(vt__mux_stream *s, enum vt__mux_why why) {
+    static const uint64_t codes[] = {[VT__MUX_CANCEL] = VT__H3_REQUEST_CANCELLED,
+                                     [VT__MUX_FAULT] = VT__H3_INTERNAL_ERROR,
+                                     [VT__MUX_REFUSED] = VT__H3_REQUEST_REJECTED};
+    vt__h3e *h = vt__h3e_of(s->x);
+    vt__h3_reset(&h->m, &s->m.h3, codes[why]);
+    if (s->wire) vt__h3e_break(h, s->wire, codes[why]);
+}
+static void vt__h3e_rank(vt__mux_stream *s) {
+    if (s->wire)
+        vt__qstr_prioritize(vt__h3e_wires(vt__h3e_of(s->x)), s->wire, s->m.c.urgency, s->m.c.incremental);
+}
+static void vt__h3e_prioritize(vt__mux_stream *s, uint8_t priority) {
+    vt__h3_prioritize(&s->m.h3, priority);
+    vt__h3e_rank(s);
+}
+/* A request that was answered before all of it came is stopped without an error (RFC 9114 4.1). */
+static void vt__h3e_forget(vt__mux_stream *s) {
+    vt__h3e *h = vt__h3e_of(s->x);
+    const vt__h3_stream *m = &s->m.h3;
+    uint64_t code = m->c.reset                   ? m->code
+                    : m->c.ended & VT__MSG_LOCAL ? (uint64_t)VT__H3_NO_ERROR
+                                                 : (uint64_t)VT__H3_REQUEST_CANCELLED;
+    if (h->fed == s) h->fed = NULL;
+    vt__h3_release(&h->m, &s->m.h3);
+    if (s->wire) vt__qstr_release(vt__h3e_wires(h), s->wire, code);
+    vt__mux_stream_free(s);
+}
+static const vt__mux_ops vt__h3e_ops = {vt__h3e_stir, vt__h3e_take,  vt__h3e_pass,       vt__h3e_consumed,
+                                        vt__h3e_head, vt__h3e_reset, vt__h3e_prioritize, vt__h3e_forget};
+
+/*--- what the machine tells ---*/
+/* Bytes that were no data are the transport's again. */
+static void vt__h3e_credit(vt__h3e *h, vt__h3_stream *m, vt__qstr_stream *wire) {
+    if (m->used && wire) vt__qstr_consumed(vt__h3e_wires(h), wire, m->used);
+    m->used = 0;
+}
+static void vt__h3e_on_event(vt__h3e *h, const vt__msg_event *ev) {
+    vt__h3_stream *m = ev->stream ? VT__CONTAINER(ev->stream, vt__h3_stream, c) : NULL;
+    if (m && m->kind != VT__H3_K_REQUEST) { /* of a kind that nobody knows */
+        vt__qstr_stop(vt__h3e_wires(h), VT__CONTAINER(m, vt__h3e_uni, m)->wire, m->code);
+        return;
+    }
+    if (m) {
+        vt__mux_stream *s = VT__CONTAINER(m, vt__mux_stream, m.h3);
+        vt__h3e_credit(h, m, s->wire);
+        if (ev->type == VT__MSG_EV_RESET && s->wire)
+            vt__h3e_break(h, s->wire,
+                          m->c.reset == VT__MSG_OURS ? m->code : (uint64_t)VT__H3_REQUEST_CANCELLED);
+        if (ev->type == VT__MSG_EV_HEAD || ev->type == VT__MSG_EV_PRIORITY) vt__h3e_rank(s);
+    }
+    h->role->event(h, ev);
+}
+/* All that there is in n bytes of a stream, m, for which others may have waited. */
+static void vt__h3e_read(vt__h3e *h, vt__h3_stream *m, const uint8_t *p, size_t n, bool fin) {
+    vt__conn_buf room = {NULL, 0, 0, 0};
+    vt__thr *thr = vt__sched_thr();
+    const uint8_t *end = p + n;
+    vt__msg_event ev;
+    int r = 1;
+    if (!vt__conn_buf_get_for(thr, &room, VT__H3_ROOM(h->m.cfg))) {
+        vt__h3e_fail(h, VT__H3_E_MEMORY);
+        return;
+    }
+    h->m.room = room.p;
+    h->m.room_len = (uint32_t)room.cap;
+    h->m.id_limit = vt__h3e_wires(h)->limit[0] * 4;
+    h->fed = m->kind == VT__H3_K_REQUEST ? VT__CONTAINER(m, vt__mux_stream, m.h3) : NULL;
+    bool request = h->fed != NULL;
+    while (r > 0) {
+        if (request && !h->fed) m = NULL, p = end; /* it was forgotten */
+        if ((r = vt__h3_recv(&h->m, m, &p, end, fin, vt__plat_now(), &ev)) > 0) vt__h3e_on_event(h, &ev);
+    }
+    if (h->fed) vt__h3e_credit(h, m, h->fed->wire);
+    h->fed = NULL;
+    vt__conn_buf_put(thr, &room);
+}
+
+/*--- what the transport tells ---*/
+static void vt__h3e_open_uni(vt__h3e *h, vt__qstr_stream *wire) {
+    vt__h3e_uni *u = vt__mem_alloc(sizeof *u);
+    if (!u) {
+        vt__h3e_fail(h, VT__H3_E_MEMORY);
+        return;
+    }
+    u->wire = wire;
+    wire->ctx = u;
+    vt__ds_list_push(&h->unis, &u->link);
+    h->nunis++;
+    (void)vt__h3_attach(&h->m, &u->m, wire->id);
+}
+static void vt__h3e_drop_uni(vt__h3e *h, vt__h3e_uni *u) {
+    vt__h3_release(&h->m, &u->m);
+    if (!h->x.gone) vt__qstr_release(vt__h3e_wires(h), u->wire, VT__H3_NO_ERROR);
+    vt__ds_list_remove(&u->link);
+    h->nunis--;
+    vt__mem_free(u);
+}
+static void vt__h3e_open(vt__h3e *h, vt__qstr_stream *wire) {
+    if (wire->id & 2) {
+        vt__h3e_open_uni(h, wire);
+        return;
+    }
+    vt__mux_stream *s = h->role->open(h);
+    if (!s) {
+        vt__qstr_release(vt__h3e_wires(h), wire, VT__H3_REQUEST_REJECTED);
+        return;
+    }
+    s->wire = wire;
+    wire->ctx = s;
+    if (vt__h3_attach(&h->m, &s->m.h3, wire->id) != 0) vt__mux_forget(s); /* too late */
+}
+static vt__h3_stream *vt__h3e_machine(const vt__qstr_stream *wire) {
+    if (wire->id & 2) return &((vt__h3e_uni *)wire->ctx)->m;
+    return &((vt__mux_stream *)wire->ctx)->m.h3;
+}
+static void vt__h3e_data(vt__h3e *h, const vt__qstr_event *ev) {
+    vt__qstr_stream *wire = ev->stream;
+    vt__h3e_uni *u = wire->id & 2 ? wire->ctx : NULL;
+    vt__h3e_read(h, vt__h3e_machine(wire), ev->data, ev->len, ev->fin);
+    if (!u) return;
+    u->m.used = 0;
+    if (ev->len) vt__qstr_consumed(vt__h3e_wires(h), wire, ev->len);
+    if (ev->fin && !h->m.err) vt__h3e_drop_uni(h, u);
+}
+/* The peer resets what it sends, or wants no more of what is sent to it. */
+static void vt__h3e_cut(vt__h3e *h, const vt__qstr_event *ev) {
+    vt__qstr_stream *wire = ev->stream;
+    vt__h3_stream *m = wire->ctx ? vt__h3e_machine(wire) : NULL; /* NULL: it is ours, and critical */
+    vt__msg_event what;
+    int64_t now = vt__plat_now();
+    int r = ev->type == VT__QSTR_EV_RESET ? vt__h3_on_reset(&h->m, m, ev->code, now, &what)
+                                          : vt__h3_on_stop(&h->m, m, ev->code, now, &what);
+    if (r > 0) vt__h3e_on_event(h, &what);
+    else if (r == 0 && wire->id & 2) vt__h3e_drop_uni(h, wire->ctx);
+}
+static void vt__h3e_on_stream(vt__h3e *h, const vt__qstr_event *ev) {
+    if (h->m.err) return; /* it is closing */
+    switch (ev->type) {
+    case VT__QSTR_EV_OPEN: vt__h3e_open(h, ev->stream); break;
+    case VT__QSTR_EV_DATA: vt__h3e_data(h, ev); break;
+    case VT__QSTR_EV_RESET:
+    case VT__QSTR_EV_STOP: vt__h3e_cut(h, ev); break;
+    case VT__QSTR_EV_WRITABLE:
+        if (!(ev->stream->id & 2)) vt__mux_show(ev->stream->ctx, VT__PD_W);
+        break;
+    case VT__QSTR_EV_STREAMS:
+        if (h->role->more) h->role->more(h);
+        break;
+    default: break;
+    }
+}
+/* No stream has a wire any more, and each is dead, or forgotten. */
+static void vt__h3e_closed(vt__h3e *h) {
+    h->x.gone = true;
+    for (vt__list *n = h->x.streams.next; n != &h->x.streams; n = n->next)
+        VT__CONTAINER(n, vt__mux_stream, link)->wire = NULL;
+    while (!vt__ds_list_empty(&h->unis)) vt__h3e_drop_uni(h, VT__CONTAINER(h->unis.next, vt__h3e_uni, link));
+    vt__timer_cancel(&h->x.dom->wheel, &h->timer);
+    h->role->closed(h);
+}
+/* Of vt__qend_ops, as vt__h3e_gone. */
+static void vt__h3e_event(vt__qend_conn *c, const vt__quic_event *ev) {
+    vt__h3e *h = VT__CONTAINER(c, vt__h3e, c);
+    switch (ev->type) {
+    case VT__QUIC_EV_READY: h->role->ready(h); break;
+    case VT__QUIC_EV_STREAM: vt__h3e_on_stream(h, &ev->stream); break;
+    case VT__QUIC_EV_TOKEN:
+        if (h->role->token) h->role->token(h, (vt_str){(const char *)ev->p, ev->n});
+        break;
+    case VT__QUIC_EV_CLOSED: vt__h3e_closed(h); return;
+    default: return;
+    }
+    vt__h3e_pump(h);
+    vt__h3e_arm(h);
+}
+static bool vt__h3e_gone(vt__qend_conn *c) {
+    vt__h3e *h = VT__CONTAINER(c, vt__h3e, c);
+    bool last = vt__ds_list_empty(&h->x.streams);
+    h->gone = true;
+    if (last) vt__h3_free(&h->m);
+    return last;
+}
+
+/*--- times ---*/
+static void vt__h3e_expire(vt__h3e *h, int64_t now) {
+    vt__msg_event ev;
+    while (vt__h3_expire(&h->m, now, &ev) > 0) vt__h3e_on_event(h, &ev);
+    h->role->timer(h, now);
+}
+/* It may be early: it is only ever moved forward. */
+static void vt__h3e_timer(vt__timer *t) {
+    vt__h3e *h = VT__CONTAINER(t, vt__h3e, timer);
+    vt__h3e_expire(h, vt__plat_now());
+    vt__h3e_pump(h);
+    if (!h->m.err && vt__h3e_is_done(h)) vt__qend_close(&h->c, true, VT__H3_NO_ERROR, (vt_str){NULL, 0});
+    else vt__h3e_stir(&h->x);
+}
+/* GOAWAY: the requests that are there are the last, and those that come while it is on its way. */
+static void vt__h3e_shutdown(vt__h3e *h) {
+    int64_t now = vt__plat_now();
+    vt__h3_shutdown(&h->m, now);
+    h->m.drain_at = VT__MIN(h->m.drain_at, now + 3 * vt__quic_pto(&h->c.q));
+    vt__h3e_pump(h);
+    vt__h3e_stir(&h->x);
+}
+static void vt__h3e_hurry(vt__h3e *h) {
+    h->hasty = true;
+    vt__h3e_stir(&h->x);
+}
+/* Of a connection that begins. 0, or -ENOMEM. */
+static int vt__h3e_init(vt__h3e *h, const vt__h3e_role *role, const vt__h3_cfg *cfg, bool server) {
+    vt__qend *e = h->c.end;
+    int r = vt__h3_init(&h->m, cfg, server, vt__plat_now());
+    vt__mux_init(&h->x, &vt__h3e_ops, e->dom, (size_t)e->quic.streams.max_window);
+    vt__ds_list_init(&h->unis);
+    vt__timer_init(&h->timer, vt__h3e_timer);
+    h->role = role;
+    if (r < 0) vt__h3_free(&h->m);
+    return r < 0 ? -ENOMEM : 0;
+}
+#endif /* VTHTTP_H3 && VTHTTP_TLS */
 
 /*==============================================================================
  * MARK: - @h2e     HTTP/2 engine: a connection machine over a socket, driven by the reactor, for servers and clients
@@ -29146,7 +29602,7 @@ static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom,
 #endif /* VTHTTP_H2 */
 
 /*==============================================================================
- * MARK: - @mreq    requests on streams: what a server makes of those of HTTP/2 and HTTP/3 (VTHTTP_H2)
+ * MARK: - @mreq    requests on streams: what a server makes of those of HTTP/2 and HTTP/3 (VTHTTP_H2, VTHTTP_H3)
  * uses:   @api_base @plat @mem @str @ds @log @h1 @hpack @msg @poll @sched @self @req @res @http @conn @link @mux
  * raises: vt__conn_wire, vt__http_wire, vt__mreq_ops (the connection)
  * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/e2e_ws_h2.c tests/fault_h2.c tests/interop_h2.sh
@@ -29161,7 +29617,7 @@ static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom,
  * stream's vt__conn is a vt_stream like any other. What a WebSocket leaves while its handler waits for something else, the
  * driver fetches when it is its turn (VT__PD_FLUSH, vt__mreq_sink).
  *============================================================================*/
-#if VTHTTP_H2
+#if VTHTTP_H2 || VTHTTP_H3
 /* What a CONNECT names by :protocol. */
 enum vt__mreq_protocol { VT__MREQ_NONE, VT__MREQ_WEBSOCKET, VT__MREQ_UNKNOWN };
 
@@ -29198,6 +29654,7 @@ typedef struct vt__mreq_conn {
     uint32_t draining;
     uint8_t version; /* as vt_req_version has it */
     bool secure;
+    vt_str alt; /* of Alt-Svc, or none */
 } vt__mreq_conn;
 VT__INLINE vt__mreq_conn *vt__mreq_conn_of(const vt__mreq *s) { return s->e.x->up; }
 #define VT__MREQ_OF(node) VT__CONTAINER(node, vt__mreq, e.link)
@@ -29328,10 +29785,11 @@ static void vt__mreq_decline(vt_res *res) {
 }
 static int vt__mreq_head(vt_res *res, bool end_now) {
     vt__mreq_run *run = res->req->conn;
+    const vt__mreq_conn *c = vt__mreq_conn_of(run->s);
     (void)end_now;
     if (VT__UNLIKELY(res->req->upgrade) && res->status < 300) vt__mreq_decline(res);
     run->head_due = true; /* it goes out with the first of the body, or the end */
-    return 0;
+    return c->secure ? vt__link_add_tls_fields(res, run->conf, c->alt) : 0;
 }
 static int64_t vt__mreq_write(vt_res *res, const void *p, size_t n) {
     vt__mreq_run *run = res->req->conn;
@@ -29749,7 +30207,7 @@ static void vt__mreq_conn_expire(vt__mreq_conn *c, int64_t now) {
     }
     if (!c->x->active && conf->idle_ns && now >= c->idle_since + conf->idle_ns) c->ops->shutdown(c);
 }
-#endif /* VTHTTP_H2 */
+#endif /* VTHTTP_H2 || VTHTTP_H3 */
 
 /*==============================================================================
  * MARK: - @h2c     HTTP/2 connections of a server (VTHTTP_H2)
@@ -29862,6 +30320,7 @@ static vt__h2c *vt__h2c_new(vt__link *c) {
     h->c = c;
     vt__mreq_conn_init(&h->r, &vt__h2c_ops, &e->x, c->host, 20);
     h->r.secure = c->gate != NULL;
+    if (c->gate) h->r.alt = vt__tls_gate_alt(c->gate);
     return h;
 }
 /* One that never began, with its first stream if that is there. */
@@ -30013,6 +30472,312 @@ static vt__h2c *vt__h2c_upgrade(vt__link *c, const vt__h1_req *r, const char *ba
 }
 static void vt__h2c_adopt(vt__link *c, vt__h2c *h, vt__conn_buf in) { (void)c, (void)h, (void)in; }
 #endif /* VTHTTP_H2 */
+
+/*==============================================================================
+ * MARK: - @h3c     HTTP/3 connections of a server (VTHTTP_H3)
+ * uses:   @api_base @api_tls @plat @mem @ds @log @msg @h3 @sched @io @udp @ossl @tls @qsec @qtls @quic @qend @link @mux @h3e @mreq
+ * raises: vt__qend_ops, vt__h3e_role, vt__mreq_ops
+ * test:   tests/test_qend.c
+ *
+ * A TLS listener's other side: the UDP port of the same number, an endpoint in each domain (vt__h3c_port). Their connections
+ * count among the server's; what a request becomes is @mreq's.
+ *============================================================================*/
+typedef struct vt__h3c_port vt__h3c_port;
+/* One of its endpoints. */
+typedef struct vt__h3c_door {
+    vt__link_host *host;
+    vt__h3c_port *port;   /* NULL: its listener has none */
+    struct vt__qend *end; /* NULL: not open */
+} vt__h3c_door;
+#if VTHTTP_H3 && VTHTTP_TLS
+struct vt__h3c_port {
+    vt__tls_gate *gate;
+    vt__ossl_keys keys;
+    vt__ossl_ctx *ctx; /* the certificates as QUIC has them */
+    uint32_t spin;     /* of ctx, which a reload replaces */
+    vt__qsec_vault vault;
+    vt__qend_group *group; /* while it is held */
+    vt__udp held;          /* has the port until every domain has its socket there; fd -1: nothing does */
+    int v6_only;
+    vt__addr at;
+};
+
+/* Strings of its own, in `text`. */
+typedef struct vt__h3c {
+    vt__h3e e; /* first */
+    vt__mreq_conn r;
+    vt_tls_info tls;
+    char *text;
+} vt__h3c;
+VT__INLINE vt__h3c *vt__h3c_of(const vt__mreq_conn *r) { return VT__CONTAINER(r, vt__h3c, r); }
+
+/*--- what requests ask of it ---*/
+static void vt__h3c_shutdown(vt__mreq_conn *r) { vt__h3e_shutdown(&vt__h3c_of(r)->e); }
+/* Whoever comes last. */
+static void vt__h3c_part(vt__mreq_conn *r) {
+    vt__h3c *h = vt__h3c_of(r);
+    vt__link_group *g = r->host->group;
+    if (!vt__ds_list_empty(&h->e.x.streams)) return;
+    vt__mem_free(h->text);
+    h->text = NULL;
+    (void)vt__h3e_free(&h->e);
+    vt__link_uncount(g);
+}
+static int vt__h3c_address(const vt__mreq_conn *r, bool local, char *buf, size_t cap) {
+    const vt__quic *q = &vt__h3c_of(r)->e.c.q;
+    const vt__udp_addr *a = local ? &q->paths[q->active].local : &q->paths[q->active].remote;
+    struct sockaddr_in6 sa;
+    socklen_t n = vt__udp_addr_to(a, vt__udp_is_v4(a) ? AF_INET : AF_INET6, &sa);
+    return (int)vt__io_addr_format((struct sockaddr *)&sa, n, buf, cap);
+}
+static int vt__h3c_tls(vt__mreq_conn *r, vt__arena *arena, vt_tls_info *out) {
+    vt_tls_info *info = &vt__h3c_of(r)->tls;
+    const char **texts[] = {&out->alpn, &out->server_name, &out->subject, &out->issuer, &out->client_cert};
+    *out = *info;
+    for (size_t i = 0; i < VT__COUNT(texts); i++) /* the connection may end before the handler */
+        if (*texts[i] && !(*texts[i] = vt__mem_arena_str(arena, *texts[i], strlen(*texts[i]))))
+            return -ENOMEM;
+    return 1;
+}
+static const vt__mreq_ops vt__h3c_ops = {vt__h3c_shutdown, vt__h3c_part, vt__h3c_address, vt__h3c_tls};
+
+/*--- the engine's role ---*/
+static vt__mux_stream *vt__h3c_open(vt__h3e *e) {
+    vt__mreq *s = vt__mreq_new(&e->x);
+    return s ? &s->e : NULL;
+}
+static void vt__h3c_on_event(vt__h3e *e, const vt__msg_event *ev) {
+    (void)e;
+    if (ev->stream) vt__mreq_on_event(VT__CONTAINER(ev->stream, vt__mreq, e.m.c), ev);
+}
+static void vt__h3c_failed(vt__h3e *e) {
+    vt__link_host *host = VT__CONTAINER(e, vt__h3c, e)->r.host;
+    vt_log(VT_LOG_DEBUG, "an HTTP/3 connection fails: %s", vt__h3_err_of(e->m.err)->text);
+    __atomic_fetch_add(&host->bad, 1, __ATOMIC_RELAXED);
+}
+/* What handlers may ask of the handshake, whose machine is given up soon. */
+static int vt__h3c_keep_info(vt__h3c *h) {
+    vt_tls_info *info = &h->tls;
+    const char **texts[] = {&info->alpn, &info->server_name, &info->subject, &info->issuer,
+                            &info->client_cert};
+    vt__arena arena;
+    size_t n = 0;
+    vt__mem_arena_init(&arena, &vt__sched_thr()->block_pool, 0);
+    int r = vt__ossl_info(&h->e.c.q.tls->o, &arena, info);
+    for (size_t i = 0; i < VT__COUNT(texts); i++)
+        if (*texts[i]) n += strlen(*texts[i]) + 1;
+    char *to = h->text = r < 0 ? NULL : vt__mem_alloc(n);
+    for (size_t i = 0; to && i < VT__COUNT(texts); i++) {
+        if (!*texts[i]) continue;
+        *texts[i] = strcpy(to, *texts[i]);
+        to += strlen(to) + 1;
+    }
+    vt__mem_arena_reset(&arena);
+    return h->text ? 0 : -ENOMEM;
+}
+static void vt__h3c_ready(vt__h3e *e) {
+    vt__h3c *h = VT__CONTAINER(e, vt__h3c, e);
+    if (vt__h3c_keep_info(h) < 0) vt__h3e_fail(e, VT__H3_E_MEMORY);
+    if (vt__link_group_stopping(h->r.host->group)) vt__h3e_shutdown(e);
+}
+static void vt__h3c_closed(vt__h3e *e) {
+    vt__h3c *h = VT__CONTAINER(e, vt__h3c, e);
+    if (e->c.q.end.cause == VT__QUIC_BY_TIME) __atomic_fetch_add(&h->r.host->timeouts, 1, __ATOMIC_RELAXED);
+    vt__mreq_conn_kill(&h->r);
+    vt__h3c_part(&h->r);
+}
+static int64_t vt__h3c_due(const vt__h3e *e) {
+    return vt__mreq_conn_due(&VT__CONTAINER(e, const vt__h3c, e)->r);
+}
+static void vt__h3c_timer(vt__h3e *e, int64_t now) {
+    vt__mreq_conn_expire(&VT__CONTAINER(e, vt__h3c, e)->r, now);
+}
+static const vt__h3e_role vt__h3c_role = {.open = vt__h3c_open,
+                                          .event = vt__h3c_on_event,
+                                          .failed = vt__h3c_failed,
+                                          .ready = vt__h3c_ready,
+                                          .closed = vt__h3c_closed,
+                                          .due = vt__h3c_due,
+                                          .timer = vt__h3c_timer};
+
+/*--- a listener's ports ---*/
+static vt__h3c_port *vt__h3c_port_new(vt__tls_gate *gate) {
+    vt__h3c_port *p = vt__mem_zalloc(sizeof *p);
+    if (!p) return NULL;
+    p->gate = gate;
+    p->keys.every = gate->keys.every;
+    p->held.fd = -1;
+    return p;
+}
+/* Every domain has its socket, or will not get one. */
+static void vt__h3c_port_let(vt__h3c_port *p) {
+    if (p->held.fd >= 0) vt__udp_close(&p->held);
+    if (p->group) vt__qend_group_drop(p->group);
+    p->group = NULL;
+}
+/* Its doors are closed. */
+static void vt__h3c_port_free(vt__h3c_port *p) {
+    if (!p) return;
+    vt__h3c_port_let(p);
+    if (p->ctx) vt__ossl_unref(p->ctx);
+    OPENSSL_cleanse(&p->keys, sizeof p->keys);
+    OPENSSL_cleanse(&p->vault, sizeof p->vault);
+    vt__mem_free(p);
+}
+static const vt_str vt__h3c_alpn = {"\2h3", 3};
+/* The certificates, for vt__h3c_port_use; `text` tells the error. Any OS thread. */
+static int vt__h3c_port_read(vt__h3c_port *p, vt__tls_files **out, char *text, size_t cap) {
+    vt__ossl_text t = {""};
+    int r = vt__qtls_ctx_server(out, &p->gate->cfg, &p->keys, vt__h3c_alpn, &t);
+    if (r < 0) snprintf(text, cap, "HTTP/3: %s", t.text);
+    return r;
+}
+/* From now on handshakes use them. */
+static void vt__h3c_port_use(vt__h3c_port *p, vt__tls_files *x) {
+    vt__plat_spin_lock(&p->spin);
+    vt__ossl_ctx *old = p->ctx;
+    p->ctx = x;
+    vt__plat_spin_unlock(&p->spin);
+    if (old) vt__ossl_unref(old);
+}
+/* Takes the port that a TCP listener has, until vt__h3c_port_let: no descriptor but this one need be opened before the domains' are.
+ * 0, or -EADDRINUSE and others of the system. A listener of Unix domain sockets has none. */
+static int vt__h3c_port_hold(vt__h3c_port *p, int fd) {
+    vt__udp_cfg cfg = {.reuse_port = true};
+    socklen_t n = sizeof p->v6_only;
+    p->at.len = sizeof p->at.u;
+    int r = vt__plat_getsockname(fd, &p->at.u.sa, &p->at.len);
+    if (r < 0) return r;
+    if (p->at.u.sa.sa_family != AF_INET && p->at.u.sa.sa_family != AF_INET6) return VT_EADDR;
+    if (p->at.u.sa.sa_family == AF_INET6)
+        (void)vt__plat_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &p->v6_only, &n);
+    cfg.v6_only = p->v6_only != 0;
+    p->group = vt__qend_group_new();
+    r = p->group ? vt__qsec_vault_init(&p->vault, NULL) : -ENOMEM;
+    if (r >= 0) r = vt__udp_open(&p->held, &p->at.u.sa, p->at.len, &cfg);
+    if (r < 0) vt__h3c_port_let(p);
+    return r;
+}
+
+/*--- one of its endpoints; scheduler context of the domain ---*/
+/* The context that handshakes are to use may have been replaced. */
+static void vt__h3c_refresh(vt__h3c_door *d) {
+    vt__h3c_port *p = d->port;
+    vt__plat_spin_lock(&p->spin);
+    vt__ossl_ctx *old = d->end->quic.tls, *x = p->ctx;
+    bool same = old == x;
+    if (!same) __atomic_fetch_add(&x->refs, 1, __ATOMIC_RELAXED);
+    vt__plat_spin_unlock(&p->spin);
+    if (same) return;
+    d->end->quic.tls = x;
+    if (old) vt__ossl_unref(old);
+}
+static bool vt__h3c_admit(vt__qend *e) {
+    vt__h3c_door *d = e->ctx;
+    vt__link_group *g = d->host->group;
+    vt__h3c_refresh(d);
+    return !vt__link_group_stopping(g) && __atomic_load_n(&g->open, __ATOMIC_RELAXED) < g->max_open;
+}
+static int vt__h3c_accept(vt__qend_conn *c) {
+    vt__h3c *h = VT__CONTAINER(c, vt__h3c, e.c);
+    vt__link_host *host = ((vt__h3c_door *)c->end->ctx)->host;
+    int r = vt__h3e_init(&h->e, &vt__h3c_role, host->group->h3, true);
+    if (r < 0) return r;
+    vt__mreq_conn_init(&h->r, &vt__h3c_ops, &h->e.x, host, 30);
+    h->r.secure = true;
+    h->r.idle_since = vt__plat_now();
+    vt__link_count(host->group);
+    vt__plat_count(&host->accepted, 1);
+    return 0;
+}
+static const vt__qend_ops vt__h3c_qend = {sizeof(vt__h3c), vt__h3c_admit, vt__h3c_accept, vt__h3e_event,
+                                          vt__h3e_gone};
+static int vt__h3c_door_open(vt__h3c_door *d) {
+    const vt__link_group *g = d->host->group;
+    vt__h3c_port *p = d->port;
+    vt__qend_cfg cfg = {.ops = &vt__h3c_qend, .udp = {.reuse_port = true, .v6_only = p->v6_only != 0}};
+    cfg.quic.server = true;
+    cfg.quic.vault = &p->vault;
+    cfg.quic.idle_ns = g->conf.idle_ns ? g->conf.idle_ns : 86400 * VT_SEC;
+    cfg.quic.streams.streams[0] = g->server->cfg.max_streams;
+    cfg.max_conns = (uint32_t)VT__MIN(g->max_open, INT64_C(1) << 30);
+    int r = vt__qend_open(&d->end, d->host->dom, &cfg, p->group, &p->at.u.sa, p->at.len);
+    if (r >= 0) d->end->ctx = d;
+    return r;
+}
+#define VT__H3C_EACH(n, d) (vt__list *n = (d)->end->conns.next, *next_; n != &(d)->end->conns; n = next_)
+static void vt__h3c_door_stop(vt__h3c_door *d) {
+    if (!d->end) return;
+    vt__qend_stop(d->end);
+    for
+        VT__H3C_EACH(n, d) {
+            vt__h3c *h = VT__CONTAINER(n, vt__h3c, e.c.link);
+            next_ = n->next;
+            if (!h->r.x) continue; /* nobody has met it yet */
+            vt__mreq_conn_tell(&h->r, VT__LINK_STOP);
+            vt__h3e_shutdown(&h->e);
+        }
+}
+/* Those without a request are not waited for any more; of the others handlers are cancelled. */
+static void vt__h3c_door_kill(vt__h3c_door *d) {
+    if (!d->end) return;
+    for
+        VT__H3C_EACH(n, d) {
+            vt__h3c *h = VT__CONTAINER(n, vt__h3c, e.c.link);
+            next_ = n->next;
+            if (!h->r.x) continue;
+            vt__mreq_conn_tell(&h->r, VT__LINK_KILL);
+            vt__h3e_hurry(&h->e);
+        }
+}
+static void vt__h3c_door_close(vt__h3c_door *d) {
+    if (!d->end) return;
+    vt__ossl_ctx *x = d->end->quic.tls;
+    vt__qend_free(d->end);
+    d->end = NULL;
+    if (x) vt__ossl_unref(x);
+}
+
+/*--- one server's share ---*/
+/* Nothing, unless the configuration asks for it. */
+static int vt__h3c_group_init(vt__link_group *g) {
+    g->h3 = NULL;
+    if (g->server->cfg.http3 != 1) return 0;
+    vt__h3_cfg *cfg = vt__mem_zalloc(sizeof *cfg);
+    if (!cfg) return -ENOMEM;
+    cfg->max_head = g->conf.limits.section;
+    cfg->max_fields = g->conf.max_fields;
+    cfg->max_block = VT__MAX(cfg->max_head, UINT32_C(65536));
+    cfg->connect_protocol = true;
+    vt__h3_cfg_fill(cfg);
+    g->h3 = cfg;
+    return 0;
+}
+static void vt__h3c_group_drop(vt__link_group *g) {
+    vt__mem_free((void *)(uintptr_t)g->h3);
+    g->h3 = NULL;
+}
+#else
+/* Nobody speaks it. */
+static vt__h3c_port *vt__h3c_port_new(vt__tls_gate *gate) { return (void)gate, NULL; }
+static void vt__h3c_port_let(vt__h3c_port *p) { (void)p; }
+static void vt__h3c_port_free(vt__h3c_port *p) { (void)p; }
+static int vt__h3c_port_read(vt__h3c_port *p, vt__tls_files **out, char *text, size_t cap) {
+    (void)p, (void)out, (void)text, (void)cap;
+    return VT_ENOHTTP3;
+}
+static void vt__h3c_port_use(vt__h3c_port *p, vt__tls_files *x) { (void)p, (void)x; }
+static int vt__h3c_port_hold(vt__h3c_port *p, int fd) { return (void)p, (void)fd, VT_ENOHTTP3; }
+static int vt__h3c_door_open(vt__h3c_door *d) { return (void)d, VT_ENOHTTP3; }
+static void vt__h3c_door_stop(vt__h3c_door *d) { (void)d; }
+static void vt__h3c_door_kill(vt__h3c_door *d) { (void)d; }
+static void vt__h3c_door_close(vt__h3c_door *d) { (void)d; }
+static int vt__h3c_group_init(vt__link_group *g) {
+    g->h3 = NULL;
+    return g->server->cfg.http3 == 1 ? VT_ENOHTTP3 : 0;
+}
+static void vt__h3c_group_drop(vt__link_group *g) { g->h3 = NULL; }
+#endif /* VTHTTP_H3 && VTHTTP_TLS */
 
 /*==============================================================================
  * MARK: - @h1c     HTTP/1.1 connections
@@ -30501,13 +31266,9 @@ static int vt__h1c_tls(vt_req *req, vt_tls_info *out) {
     return vt__tls_info(&run->c->conn, &run->arena, out);
 }
 static int vt__h1c_head_tls(vt_res *res, bool end_now) {
-    static const vt_str hsts = {"Strict-Transport-Security", 25};
-    const vt__link_conf *conf = ((vt__h1c_run *)res->req->conn)->conf;
-    if (conf->hsts_len && !vt_res_field_get(res, hsts.ptr, 0).ptr) {
-        int r = vt__res_push(res, vt__h1_field_id(hsts), hsts, (vt_str){conf->hsts, conf->hsts_len});
-        if (r < 0) return r;
-    }
-    return vt__h1c_head(res, end_now);
+    const vt__h1c_run *run = res->req->conn;
+    int r = vt__link_add_tls_fields(res, run->conf, vt__tls_gate_alt(run->c->gate));
+    return r < 0 ? r : vt__h1c_head(res, end_now);
 }
 #define VT__H1C_WIRE(head, tls, scheme)                                                                      \
     {                                                                                                        \
@@ -31910,7 +32671,7 @@ static VT__UNUSED void vt__wsc_client_free(vt_ws *ws) {
 
 /*==============================================================================
  * MARK: - @srv     servers: configuration, listeners, limits, drain
- * uses:   @api_base @api_tls @plat @mem @str @err @ds @log @h1 @timer @poll @sched @rt @self @sync @block @io @tls @link @h2c @h1c @http
+ * uses:   @api_base @api_tls @plat @mem @str @err @ds @log @h1 @timer @poll @sched @rt @self @sync @block @io @tls @link @h2c @h3c @h1c @http
  * test:   tests/test_srv.c tests/e2e_life.c tests/fault_server.c tests/sim_server.c tests/sim_edges.c   fuzz: fuzz/fuzz_server.c
  *
  * Each listening socket stands in every domain's poll set (EPOLLEXCLUSIVE). A vthread of the server's own drains it:
@@ -31940,6 +32701,7 @@ typedef struct vt__srv_listener {
     char addr[VT__SRV_ADDR_MAX];
     int fd, port;       /* port -1: not open */
     vt__tls_gate *gate; /* NULL: plain */
+    vt__h3c_port *h3;   /* NULL: without HTTP/3 */
 } vt__srv_listener;
 
 /* A listener in one domain. */
@@ -31947,6 +32709,7 @@ typedef struct vt__srv_door {
     vt__pd pd;
     struct vt__srv_dom *d;
     vt__tls_gate *gate;
+    vt__h3c_door h3;
     int burst, streak; /* connections taken at an event; events in a row that took as many */
 } vt__srv_door;
 
@@ -31970,7 +32733,6 @@ typedef struct vt__srv {
     int nlisteners, ndoms;
     vt__srv_dom *doms;
     vt__srv_door *doors;
-    int64_t max_open;
     uint32_t state;
     vt__msg stop_msg, reload_msg;
     uint32_t reloading; /* reload_msg is on its way */
@@ -32006,7 +32768,8 @@ static vt_server vt__srv_none = {.error = -ENOMEM, .error_text = "out of memory"
     X(workers, 0, 0, 0)                  X(stack_bytes, 0, 0, 0)              \
     X(stall_ms, 0, 0, 1)                 X(max_spares, 0, 0, 1)               \
     X(deadlock, 0, 0, 1)                 X(cancel_on, 0, 0, 0)                \
-    X(http2, 0, 0, 1)                    X(max_streams, 100, 1, 0)
+    X(http2, 0, 0, 1)                    X(max_streams, 100, 1, 0)            \
+    X(http3, 0, 0, 1)                    X(alt_svc_max_age_s, 86400, 1, 1)
 /* clang-format on */
 
 static void vt__srv_fill(vt_server_cfg *c) {
@@ -32053,6 +32816,7 @@ static int vt__srv_check(vt_server *s) {
     if (c->hsts_max_age_s < VT_NONE) return vt__srv_bad_field(s, "hsts_max_age_s", c->hsts_max_age_s);
     if (c->deadlock > 1) return vt__srv_bad_field(s, "deadlock", c->deadlock);
     if (c->http2 > 1) return vt__srv_bad_field(s, "http2", c->http2);
+    if (c->http3 > 1) return vt__srv_bad_field(s, "http3", c->http3);
     for (int i = 0; i < VT_H2_CAUSES; i++)
         if (c->h2_budgets[i].burst < VT_NONE || c->h2_budgets[i].per_s < 0)
             return vt__srv_bad_budget(s, i, &c->h2_budgets[i]);
@@ -32112,6 +32876,7 @@ static int vt__srv_listen(vt_server *s, const char *addr, vt__tls_gate *gate) {
     memcpy(l->addr, addr, n + 1);
     l->fd = l->port = -1;
     l->gate = gate;
+    l->h3 = NULL;
     return 0;
 }
 static int vt__srv_listen_tls(vt_server *s, const char *addr, const vt_tls_cfg *cfg) {
@@ -32186,6 +32951,11 @@ static void vt__srv_drop_conns(vt__srv *srv) {
 static void vt__srv_drop_doms(vt__srv *srv) {
     vt__srv_drop_conns(srv);
     vt__h2c_group_drop(&srv->group);
+    vt__h3c_group_drop(&srv->group);
+    for (int i = 0; i < srv->nlisteners; i++) {
+        vt__h3c_port_free(srv->listeners[i].h3);
+        srv->listeners[i].h3 = NULL;
+    }
     vt__mem_free(srv->group.hosts);
     vt__mem_free(srv->doms);
     vt__mem_free(srv->doors);
@@ -32312,7 +33082,7 @@ static int vt__srv_take(vt__srv_dom *d, int lfd, vt__tls_gate *gate) {
     vt__srv *srv = d->srv;
     vt__addr peer;
     int64_t *open = &srv->group.open;
-    if (VT__UNLIKELY(__atomic_add_fetch(open, 1, __ATOMIC_SEQ_CST) > srv->max_open)) {
+    if (VT__UNLIKELY(__atomic_add_fetch(open, 1, __ATOMIC_SEQ_CST) > srv->group.max_open)) {
         __atomic_fetch_sub(open, 1, __ATOMIC_SEQ_CST);
         return VT_ELIMIT;
     }
@@ -32362,6 +33132,8 @@ static void vt__srv_on_open(vt__dom *dom, vt__msg *m) {
     vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
     (void)dom;
     int r = vt__srv_open_doors(d);
+    for (int i = 0; r >= 0 && i < d->srv->nlisteners; i++)
+        if (d->doors[i].h3.port) r = vt__h3c_door_open(&d->doors[i].h3);
     if (r < 0) __atomic_store_n(&d->srv->round_err, r, __ATOMIC_RELAXED);
     vt_wg_done(&d->srv->round);
 }
@@ -32371,12 +33143,21 @@ static void vt__srv_on_stop(vt__dom *dom, vt__msg *m) {
     vt__srv_shut_doors(d);
     vt__timer_cancel(&d->host->dom->wheel, &d->timer);
     vt__link_host_stop(d->host);
+    for (int i = 0; i < d->srv->nlisteners; i++) vt__h3c_door_stop(&d->doors[i].h3);
     vt_wg_done(&d->srv->round);
 }
 static void vt__srv_on_kill(vt__dom *dom, vt__msg *m) {
     vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
     (void)dom;
     vt__link_host_kill(d->host);
+    for (int i = 0; i < d->srv->nlisteners; i++) vt__h3c_door_kill(&d->doors[i].h3);
+    vt_wg_done(&d->srv->round);
+}
+/* Handlers that cannot be stopped keep no socket open. */
+static void vt__srv_on_shut(vt__dom *dom, vt__msg *m) {
+    vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
+    (void)dom;
+    for (int i = 0; i < d->srv->nlisteners; i++) vt__h3c_door_close(&d->doors[i].h3);
     vt_wg_done(&d->srv->round);
 }
 /* Behind it no event of an older reactor pass is on its way. */
@@ -32384,6 +33165,7 @@ static void vt__srv_on_quit(vt__dom *dom, vt__msg *m) {
     vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
     (void)dom;
     vt__link_host_quit(d->host);
+    for (int i = 0; i < d->srv->nlisteners; i++) vt__h3c_door_close(&d->doors[i].h3);
     vt__poll_forget(d->host->dom);
     vt_wg_done(&d->srv->round);
 }
@@ -32408,6 +33190,19 @@ static int vt__srv_fail(vt__srv *srv, int err, const char *what) {
     vt_log(VT_LOG_ERROR, "%s", s->error_text);
     return err;
 }
+/* HTTP/3 wants the same port; where it is whichever is free, others are tried. */
+enum { VT__SRV_PORTS = 16 };
+static int vt__srv_open_listener(vt__srv_listener *l, const vt_sock_cfg *sc) {
+    size_t n = strlen(l->addr);
+    int tries = l->h3 && n > 1 && memcmp(l->addr + n - 2, ":0", 2) == 0 ? VT__SRV_PORTS : 1, r;
+    do {
+        int fd = r = vt__io_listen_fd(l->addr, sc);
+        if (r >= 0 && l->h3) r = vt__h3c_port_hold(l->h3, fd);
+        if (r >= 0) l->fd = fd;
+        else if (fd >= 0) (void)vt__plat_close(fd);
+    } while (r == -EADDRINUSE && --tries > 0);
+    return r;
+}
 static int vt__srv_open_listeners(vt__srv *srv) {
     const vt_server_cfg *c = &srv->server->cfg;
     vt_sock_cfg sc;
@@ -32416,11 +33211,12 @@ static int vt__srv_open_listeners(vt__srv *srv) {
     sc.reuseport = c->reuseport;
     for (int i = 0; i < srv->nlisteners; i++) {
         vt__srv_listener *l = &srv->listeners[i];
-        int fd = vt__io_listen_fd(l->addr, &sc);
-        if (fd < 0) return vt__srv_fail(srv, fd, l->addr);
-        l->fd = fd;
-        int port = vt__io_port_of(fd);
-        __atomic_store_n(&l->port, VT__MAX(port, 0), __ATOMIC_RELEASE);
+        int r = vt__srv_open_listener(l, &sc);
+        if (r < 0) return vt__srv_fail(srv, r, l->addr);
+        int port = VT__MAX(vt__io_port_of(l->fd), 0);
+        bool tell = l->h3 && c->alt_svc_max_age_s != VT_NONE;
+        if (l->gate) vt__tls_gate_tell(l->gate, tell ? port : 0, c->alt_svc_max_age_s);
+        __atomic_store_n(&l->port, port, __ATOMIC_RELEASE);
     }
     vt__srv_reserve(srv);
     return 0;
@@ -32445,6 +33241,7 @@ static int vt__srv_make_doms(vt__srv *srv) {
             d->doors[j].pd.sink = vt__srv_accept;
             d->doors[j].d = d;
             d->doors[j].gate = srv->listeners[j].gate;
+            d->doors[j].h3 = (vt__h3c_door){.host = d->host, .port = srv->listeners[j].h3};
             d->doors[j].burst = 1;
         }
     }
@@ -32486,7 +33283,7 @@ static bool vt__srv_drain(vt__srv *srv, bool guests) {
     vt__srv_close_listeners(srv);
     if (vt__srv_wait_empty(srv, until)) return true;
     vt__srv_round(srv, vt__srv_on_kill);
-    (void)vt__srv_wait_empty(srv, vt__plat_now() + VT__SRV_LAST_NS);
+    if (!vt__srv_wait_empty(srv, vt__plat_now() + VT__SRV_LAST_NS)) vt__srv_round(srv, vt__srv_on_shut);
     return false;
 }
 /* All connections are gone, or belong to handlers that cannot be stopped: those keep what they use. */
@@ -32567,21 +33364,44 @@ static int vt__srv_stand_by(vt__srv *srv) {
     if (r < 0) vt__srv_unlist(srv);
     return r;
 }
+/* Which listeners have HTTP/3. */
+static int vt__srv_make_ports(vt__srv *srv) {
+    int n = 0;
+    if (!srv->group.h3) return 0;
+    for (int i = 0; i < srv->nlisteners; i++) {
+        vt__srv_listener *l = &srv->listeners[i];
+        if (!l->gate || strncmp(l->addr, "unix:", 5) == 0) continue;
+        if (!(l->h3 = vt__h3c_port_new(l->gate))) return vt__srv_fail(srv, -ENOMEM, "http3");
+        n++;
+    }
+    return n ? 0
+             : vt__srv_fail(srv, VT_ECONF,
+                            "http3: HTTP/3 needs a TLS listener (ssl_cert, vt_server_listen_tls)");
+}
+/* A listener's certificates, as TLS and QUIC have them. */
+typedef struct vt__srv_files {
+    vt__tls_files *tls, *h3;
+} vt__srv_files;
+static int vt__srv_read(const vt__srv *srv, int i, vt__srv_files *f, char *text, size_t cap) {
+    const vt__srv_listener *l = &srv->listeners[i];
+    int r = l->gate ? vt__tls_gate_read(l->gate, srv->group.h2 != NULL, &f->tls, text, cap) : 0;
+    return r < 0 || !l->h3 ? r : vt__h3c_port_read(l->h3, &f->h3, text, cap);
+}
 /* Reads the certificates of every TLS listener, and uses them if all can be; the first error, told in `text`. */
 static int vt__srv_load(vt__srv *srv, char *text, size_t cap) {
     int n = srv->nlisteners, r = 0;
-    vt__tls_files **files = vt__mem_zalloc((size_t)n * sizeof *files);
+    vt__srv_files *files = vt__mem_zalloc((size_t)n * sizeof *files);
     if (!files) {
         snprintf(text, cap, "out of memory");
         return -ENOMEM;
     }
-    for (int i = 0; i < n && r == 0; i++)
-        if (srv->listeners[i].gate)
-            r = vt__tls_gate_read(srv->listeners[i].gate, srv->group.h2 != NULL, &files[i], text, cap);
+    for (int i = 0; i < n && r == 0; i++) r = vt__srv_read(srv, i, &files[i], text, cap);
     for (int i = 0; i < n; i++) {
-        if (!files[i]) continue;
-        if (r == 0) vt__tls_gate_use(srv->listeners[i].gate, files[i]);
-        else vt__tls_files_free(files[i]);
+        vt__srv_files *f = &files[i];
+        if (f->tls && r == 0) vt__tls_gate_use(srv->listeners[i].gate, f->tls);
+        else if (f->tls) vt__tls_files_free(f->tls);
+        if (f->h3 && r == 0) vt__h3c_port_use(srv->listeners[i].h3, f->h3);
+        else if (f->h3) vt__tls_files_free(f->h3);
     }
     vt__mem_free(files);
     return r;
@@ -32617,7 +33437,9 @@ static int vt__srv_start(vt__srv *srv) {
     g->closed = vt__srv_closed;
     vt__srv_resolve(&g->conf, &s->cfg);
     if ((r = vt__h2c_group_init(g)) < 0) return vt__srv_fail(srv, r, "http2");
-    srv->max_open = vt__srv_max(s->cfg.max_connections);
+    if ((r = vt__h3c_group_init(g)) < 0) return vt__srv_fail(srv, r, "http3");
+    if ((r = vt__srv_make_ports(srv)) < 0) return r;
+    srv->group.max_open = vt__srv_max(s->cfg.max_connections);
     srv->empty = (vt_sem){0};
     srv->left = 0;
     srv->round_err = srv->result = 0;
@@ -32630,6 +33452,8 @@ static int vt__srv_start(vt__srv *srv) {
     vt_shield(true);
     vt__srv_round(srv, vt__srv_on_open);
     vt_shield(false);
+    for (int i = 0; i < srv->nlisteners; i++)
+        if (srv->listeners[i].h3) vt__h3c_port_let(srv->listeners[i].h3);
     if (srv->round_err < 0) return vt__srv_fail(srv, srv->round_err, "start");
     if ((r = vt__srv_stand_by(srv)) < 0) return vt__srv_fail(srv, r, "start");
     vt_wg_add(&srv->ended, 1);
@@ -32897,6 +33721,8 @@ enum vt__conf_flags {
     X("hstsSubdomains", hsts_subdomains, FLAG, 0, 0, 1)                                                      \
     X("reloadOnHup", reload_on_hup, FLAG, 0, 0, 1)                                                           \
     X("http2", http2, FLAG, VT__CONF_ARG | VT__CONF_ZERO_NONE, 0, 1)                                         \
+    X("http3", http3, FLAG, VT__CONF_ARG | VT__CONF_ZERO_NONE, 0, 1)                                         \
+    X("altSvcMaxAgeS", alt_svc_max_age_s, COUNT, VT__CONF_ZERO_NONE, 0, INT64_C(1) << 31)                    \
     X("maxStreams", max_streams, COUNT, 0, 1, 1000000)                                                       \
     X("noDate", no_date, FLAG, 0, 0, 1)                                                                      \
     X("serverName", server_name, STRING, 0, 0, 0)
