@@ -26515,7 +26515,9 @@ static int vt__quic_packet(vt__quic *c) {
     vt__qpkt_head h;
     uint8_t *p = c->in.p;
     if (vt__qpkt_head_get(&h, p, (size_t)(c->in.end - p), VT__QCID_LEN) < 0) {
+        bool reset = !(*p & VT__QPKT_LONG) && vt__quic_is_reset(c); /* may be shorter than any packet */
         c->in.p = c->in.end;
+        if (reset) vt__quic_vanish(c, VT__QUIC_BY_RESET, 0);
         return 0;
     }
     size_t whole = (size_t)(c->in.end - c->in.begin);
@@ -27682,7 +27684,8 @@ static void vt__qend_initial(vt__qend *e, const vt__udp_dgram *d, const vt__qpkt
 
 /* A client's: a stateless reset says by its end alone whose it is. Those that talk to that address look at it. */
 static void vt__qend_maybe_reset(vt__qend *e, const vt__udp_dgram *d) {
-    if (!vt__qend_may(e, &e->reset_at)) return;
+    vt__qend_drop(e);
+    if (d->n < VT__QEDGE_RESET_MIN || *d->p & VT__QPKT_LONG || !vt__qend_may(e, &e->reset_at)) return;
     for (vt__list *n = e->conns.next; n != &e->conns; n = n->next) {
         vt__qend_conn *c = VT__CONTAINER(n, vt__qend_conn, link);
         const vt__qroute_addr *to = &c->q.paths[c->q.active].remote;
@@ -27724,16 +27727,12 @@ static void vt__qend_lost(vt__qend *e, const vt__udp_dgram *d, const vt__qpkt_he
 /* handed: by another endpoint, and not to be given to a third. */
 static void vt__qend_datagram(vt__qend *e, const vt__udp_dgram *d, bool handed) {
     vt__qpkt_head h;
-    if (vt__qpkt_head_get(&h, d->p, d->n, VT__QCID_LEN) < 0) {
-        vt__qend_drop(e);
-        return;
-    }
-    vt__qend_conn *c = vt__qend_find(e, h.dcid, h.dcid_len);
+    bool packet = vt__qpkt_head_get(&h, d->p, d->n, VT__QCID_LEN) > 0;
+    vt__qend_conn *c = packet ? vt__qend_find(e, h.dcid, h.dcid_len) : NULL;
     if (c) vt__qend_deliver(e, c, d);
-    else if (!e->quic.server) {
-        vt__qend_drop(e);
-        if (h.type == VT__QPKT_T_SHORT) vt__qend_maybe_reset(e, d);
-    } else switch (h.type) {
+    else if (!e->quic.server) vt__qend_maybe_reset(e, d);
+    else if (!packet) vt__qend_drop(e);
+    else switch (h.type) {
         case VT__QPKT_T_INITIAL: vt__qend_initial(e, d, &h); break;
         case VT__QPKT_T_UNKNOWN: vt__qend_versions(e, d, &h); break;
         case VT__QPKT_T_HANDSHAKE:

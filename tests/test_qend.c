@@ -51,6 +51,7 @@ static void echo_end(struct peer *p, vt__qstr_stream *s) {
     vt__qstr_release(&p->c.q.streams, s, 0);
 }
 static bool is_ours(const struct peer *p, const vt__qstr_stream *s) { return (s->id & 1) == p->c.q.server; }
+static void give_up(struct peer *p) { vt__qend_close(&p->c, true, BYE + 1, vt__str_of("out of memory")); }
 /* Of ours: as much as goes. */
 static void ask_write(struct peer *p, vt__qstr_stream *s) {
     struct echo *e = s->ctx;
@@ -60,6 +61,7 @@ static void ask_write(struct peer *p, vt__qstr_stream *s) {
         for (size_t i = 0; i < n; i++) buf[i] = pattern(s->id, e->sent + i);
         int64_t k = vt__qstr_write(&p->c.q.streams, s, buf, n, e->sent + n == p->bytes);
         if (k > 0) e->sent += (uint64_t)k;
+        if (k < 0) give_up(p);
         if (k < (int64_t)n) return;
     }
 }
@@ -75,6 +77,7 @@ static bool ask(struct peer *p) {
 static void echo_write(struct peer *p, vt__qstr_stream *s) {
     struct echo *e = s->ctx;
     int64_t k = vt__qstr_write(&p->c.q.streams, s, e->p, e->n, e->fin);
+    if (k < 0) give_up(p);
     if (k <= 0) return;
     vt__qstr_consumed(&p->c.q.streams, s, (uint64_t)k);
     e->n -= (size_t)k;
@@ -137,7 +140,8 @@ static void on_event(vt__qend_conn *c, const vt__quic_event *ev) {
         count(&p->to->ready);
         CHECK(c->q.tls != NULL);
         p->bytes = p->to->bytes_each;
-        for (int i = 0; i < p->to->streams_each; i++) CHECK(ask(p));
+        for (int i = 0; i < p->to->streams_each; i++)
+            if (!ask(p)) give_up(p);
         break;
     case VT__QUIC_EV_STREAM: on_stream(p, &ev->stream); break;
     case VT__QUIC_EV_PATH: count(&p->to->path); break;
@@ -295,3 +299,590 @@ static int echoes(void *arg) {
     return 0;
 }
 TEST(streams_are_echoed_both_ways) { CHECK_EQ(run_on(WORKERS, echoes, NULL), 0); }
+/* More than fit in the table as it was at first, most of them on one endpoint. */
+static int crowd(void *arg) {
+    struct world w;
+    int n = SLOW ? 40 : 150;
+    (void)arg;
+    world_init(&w);
+    w.client.streams_each = 1, w.client.bytes_each = 100;
+    w.client.closes = false;
+    if (!world_open(&w, 1, 1)) return -1;
+    connect_all(&w, n);
+    UNTIL(read_of(&w.client.streams) == n);
+    CHECK(conns_of(w.servers[0]) == n && conns_of(w.clients[0]) == n);
+    vt__sched_dom_lock(dom_of(0));
+    CHECK((int)w.servers[0]->nids >= 2 * n && w.servers[0]->nhalf == 0);
+    CHECK(w.servers[0]->nids <= 2U << w.servers[0]->bits && w.servers[0]->bits > VT__QEND_BITS);
+    vt__sched_dom_unlock(dom_of(0));
+    world_free(&w); /* all are told */
+    CHECK(w.client.by[VT__QUIC_BY_US] == n &&
+          w.server.by[VT__QUIC_BY_PEER] + w.server.by[VT__QUIC_BY_US] == n);
+    return 0;
+}
+TEST(many_connections) { CHECK_EQ(run_on(WORKERS, crowd, NULL), 0); }
+
+/* Its connections are no more, and nobody was told. */
+static void vanish(vt__qend *e) {
+    vt__sched_dom_lock(e->dom);
+    while (!vt__ds_list_empty(&e->conns)) {
+        vt__qend_conn *c = VT__CONTAINER(e->conns.next, vt__qend_conn, link);
+        if (!((struct peer *)c)->closed) count(&((struct peer *)c)->to->closed);
+        vt__qend_bury(e, c);
+    }
+    vt__sched_dom_unlock(e->dom);
+}
+static int silence(void *arg) {
+    struct world w;
+    (void)arg;
+    world_init(&w);
+    w.server_cfg.quic.idle_ns = 300 * VT_MS;
+    if (!world_open(&w, 1, 1)) return -1;
+    connect_all(&w, 3);
+    UNTIL(read_of(&w.client.ready) == 3 && read_of(&w.server.ready) == 3);
+    vanish(w.clients[0]);
+    UNTIL(read_of(&w.server.gone) == 3);
+    CHECK(w.server.by[VT__QUIC_BY_TIME] == 3 && conns_of(w.servers[0]) == 0);
+    world_free(&w);
+    return 0;
+}
+TEST(b33_peers_that_vanish) { CHECK_EQ(run_on(WORKERS, silence, NULL), 0); }
+/* A server that has forgotten its connections says so to whoever still sends. */
+static int amnesia(void *arg) {
+    struct world w;
+    (void)arg;
+    world_init(&w);
+    w.client_cfg.quic.keep_alive_ns = 20 * VT_MS;
+    if (!world_open(&w, 2, 1)) return -1;
+    connect_all(&w, 3);
+    UNTIL(read_of(&w.client.ready) == 3 && read_of(&w.server.ready) == 3);
+    vanish(w.servers[0]), vanish(w.servers[1]);
+    UNTIL(read_of(&w.client.gone) == 3);
+    CHECK(w.client.by[VT__QUIC_BY_RESET] == 3 && SERVER(&w, resets) >= 3);
+    world_free(&w);
+    return 0;
+}
+TEST(b24_stateless_resets) { CHECK_EQ(run_on(WORKERS, amnesia, NULL), 0); }
+
+/* ---- who may begin ---- */
+static int retries(void *arg) {
+    struct world w;
+    uint8_t token[60] = {VT__QSEC_TOKEN_RETRY};
+    (void)arg;
+    world_init(&w);
+    w.server_cfg.retry = VT__QEND_RETRY_ALWAYS;
+    w.client.streams_each = 1, w.client.bytes_each = 5000;
+    if (!world_open(&w, WORKERS, WORKERS)) return -1;
+    connect_all(&w, 6);
+    UNTIL(read_of(&w.client.streams) == 6 && read_of(&w.client.gone) == 6);
+    CHECK(SERVER(&w, retries) >= 6 && SERVER(&w, accepted) == 6 && SERVER(&w, refused) == 0);
+    CHECK_EQ(vt__qsec_token_kind(token, sizeof token), VT__QSEC_TOKEN_RETRY);
+    CHECK_EQ(connect_to(&w, 0, &w.addr, (vt_str){(char *)token, sizeof token}), 0);
+    UNTIL(read_of(&w.client.gone) == 7);
+    CHECK(w.client.by[VT__QUIC_BY_PEER] == 1 && w.client.code == VT__QPKT_INVALID_TOKEN);
+    CHECK(SERVER(&w, refused) >= 1 && SERVER(&w, accepted) == 6);
+    world_free(&w);
+    return 0;
+}
+TEST(b26_retry_and_its_tokens) { CHECK_EQ(run_on(WORKERS, retries, NULL), 0); }
+/* One whose first packet goes out, and nothing more. */
+static void knock(struct world *w) {
+    vt__qend *e = w->clients[0];
+    vt__qend_to t = {.remote = w->addr, .host = "localhost"};
+    vt__qend_conn *c;
+    vt__sched_dom_lock(e->dom);
+    CHECK_EQ(vt__qend_connect(e, &t, &c), 0);
+    c->known = false;
+    vt__qend_flush(e);
+    vt__qend_bury(e, c);
+    vt__sched_dom_unlock(e->dom);
+}
+static int flood(void *arg) {
+    struct world w;
+    int n = 4;
+    (void)arg;
+    world_init(&w);
+    w.server_cfg.retry_at = (uint32_t)n, w.server_cfg.max_half = (uint32_t)n + 2;
+    w.client.closes = false;
+    if (!world_open(&w, 1, 1)) return -1;
+    vt__qend *s = w.servers[0];
+    for (int i = 0; i < n; i++) knock(&w);
+    UNTIL(SERVER(&w, accepted) == n);
+    CHECK_EQ(SERVER(&w, retries), 0);
+    knock(&w);
+    UNTIL(SERVER(&w, retries) == 1);
+    connect_all(&w, 1);
+    UNTIL(read_of(&w.client.ready) == 1 && read_of(&w.server.ready) == 1);
+    CHECK(SERVER(&w, retries) >= 2 && SERVER(&w, accepted) == n + 1);
+    vt__sched_dom_lock(s->dom);
+    CHECK_EQ(s->nhalf, n);
+    s->max_half = s->nhalf;
+    vt__sched_dom_unlock(s->dom);
+    connect_all(&w, 1);
+    UNTIL(read_of(&w.client.gone) == 1);
+    CHECK(w.client.by[VT__QUIC_BY_PEER] == 1 && w.client.code == VT__QPKT_CONNECTION_REFUSED);
+    CHECK(SERVER(&w, refused) >= 1);
+    world_free(&w);
+    return 0;
+}
+TEST(b03_half_open_ones) { CHECK_EQ(run_on(WORKERS, flood, NULL), 0); }
+static int refusals(void *arg) {
+    struct world w;
+    (void)arg;
+    world_init(&w);
+    w.server_cfg.max_conns = 1;
+    w.client.closes = false;
+    if (!world_open(&w, 1, 1)) return -1;
+    vt__qend *s = w.servers[0];
+    connect_all(&w, 1);
+    UNTIL(read_of(&w.server.ready) == 1 && read_of(&w.client.ready) == 1);
+    for (int i = 0; i < 4; i++) { /* too many; after stop; by admit; by accept */
+        vt__sched_dom_lock(s->dom);
+        if (i == 1) s->max_conns = 10, vt__qend_stop(s);
+        if (i == 2) s->stopped = false, w.server.refuse = true;
+        if (i == 3) w.server.refuse = false, w.server.deaf = true;
+        vt__sched_dom_unlock(s->dom);
+        connect_all(&w, 1);
+        UNTIL(read_of(&w.client.closed) == i + 1);
+        CHECK(w.client.by[VT__QUIC_BY_PEER] == i + 1 && w.client.code == VT__QPKT_CONNECTION_REFUSED);
+        CHECK_EQ(SERVER(&w, accepted), 1 + (i == 3));
+    }
+    CHECK(SERVER(&w, refused) >= 3 && w.server.accepted == 1);
+    UNTIL(conns_of(s) == 1);
+    UNTIL(conns_of(w.clients[0]) == 1);
+    world_free(&w);
+    return 0;
+}
+TEST(refused_ones_leave_nothing) { CHECK_EQ(run_on(WORKERS, refusals, NULL), 0); }
+static int too_many(void *arg) {
+    struct world w;
+    vt__qend_conn *c = NULL;
+    (void)arg;
+    world_init(&w);
+    w.client_cfg.max_conns = 2;
+    if (!world_open(&w, 1, 1)) return -1;
+    vt__qend_to t = {.remote = w.addr, .host = "localhost"};
+    connect_all(&w, 2);
+    CHECK_EQ(connect_to(&w, 0, &w.addr, (vt_str){NULL, 0}), VT_ELIMIT);
+    vt__sched_dom_lock(dom_of(0));
+    vt__qend_stop(w.clients[0]);
+    CHECK(vt__qend_connect(w.clients[0], &t, &c) == VT_ESTOPPED && c == NULL);
+    vt__sched_dom_unlock(dom_of(0));
+    UNTIL(read_of(&w.client.ready) == 2);
+    world_free(&w);
+    return 0;
+}
+TEST(clients_have_limits) { CHECK_EQ(run_on(WORKERS, too_many, NULL), 0); }
+
+/* ---- strangers: a plain socket ---- */
+static uint8_t packet[65536];
+static int raw_open(void) {
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    if (fd < 0) abort();
+    return fd;
+}
+static void raw_send(struct world *w, int fd, size_t n) {
+    socklen_t len;
+    struct sockaddr_in6 name = name_of(&w->addr, &len);
+    CHECK_EQ(sendto(fd, packet, n, 0, (struct sockaddr *)(void *)&name, len), n);
+}
+/* What comes next, into `packet`. */
+static size_t raw_recv(int fd) {
+    ssize_t n;
+    UNTIL((n = recv(fd, packet, sizeof packet, 0)) >= 0);
+    return (size_t)n;
+}
+static bool raw_silent(int fd) { return recv(fd, packet, sizeof packet, 0) < 0; }
+static void raw_long(uint32_t version, const char *dcid, const char *scid) {
+    uint8_t *p = vt__qpkt_put32(packet + 1, version);
+    memset(packet, 0, 1500);
+    *packet = 0xc0;
+    vt__qpkt_put32(packet + 1, version);
+    p = vt__qpkt_put_cid_of(p, (const uint8_t *)dcid, (uint8_t)strlen(dcid));
+    vt__qpkt_put_cid_of(p, (const uint8_t *)scid, (uint8_t)strlen(scid));
+}
+static void raw_short(uint8_t worker) {
+    vt__qpkt_cid cid;
+    memset(packet, 0x11, 1500);
+    *packet = 0x40;
+    vt__quic_make_cid(worker, &cid);
+    memcpy(packet + 1, cid.b, cid.len);
+}
+static int unknown_versions(void *arg) {
+    struct world w;
+    vt__qpkt_head h;
+    int fd = raw_open();
+    (void)arg;
+    world_init(&w);
+    w.server_cfg.rate = 10; /* one at once */
+    if (!world_open(&w, 1, 0)) return -1;
+    raw_long(0x1a2a3a4a, "12345678", "abcdef");
+    raw_send(&w, fd, 1199);
+    UNTIL(SERVER(&w, dropped) == 1);
+    raw_long(0x1a2a3a4a, "12345678", "abcdef");
+    raw_send(&w, fd, 1200);
+    size_t n = raw_recv(fd);
+    CHECK(vt__qpkt_head_get(&h, packet, n, VT__QCID_LEN) == 1 && h.type == VT__QPKT_T_NEGOTIATION);
+    CHECK_MEM(h.dcid, h.dcid_len, "abcdef", 6);
+    CHECK_MEM(h.scid, h.scid_len, "12345678", 8);
+    CHECK(h.token_len == 12 && n < 100 && (vt__qpkt_get32(h.token) & 0x0f0f0f0f) == 0x0a0a0a0a);
+    CHECK(vt__qpkt_get32(h.token + 4) == VT__QPKT_V1 && vt__qpkt_get32(h.token + 8) == VT__QPKT_V2);
+    vt__sched_dom_lock(dom_of(0)); /* as if they all came within a moment */
+    for (int i = 0; i < 50; i++) {
+        raw_long(0x1a2a3a4a, "12345678", "abcdef");
+        raw_send(&w, fd, 1200);
+    }
+    w.servers[0]->quic.no_v2 = true;
+    w.servers[0]->vn_at = vt__plat_now() + 3600 * VT_SEC;
+    vt__sched_dom_unlock(dom_of(0));
+    UNTIL(SERVER(&w, dropped) == 51);
+    CHECK(SERVER(&w, versions) == 1 && raw_silent(fd));
+    vt__sched_dom_lock(dom_of(0));
+    w.servers[0]->vn_at = 0;
+    vt__sched_dom_unlock(dom_of(0));
+    raw_long(0, "12345678", "abcdef"); /* nobody negotiates with a server; nor about nothing */
+    raw_send(&w, fd, 1200);
+    raw_long(0x1a2a3a4a, "", "");
+    raw_send(&w, fd, 1200);
+    n = raw_recv(fd);
+    CHECK(vt__qpkt_head_get(&h, packet, n, VT__QCID_LEN) == 1 && h.token_len == 8);
+    CHECK(SERVER(&w, versions) == 2 && SERVER(&w, dropped) == 52 && SERVER(&w, accepted) == 0);
+    world_free(&w);
+    close(fd);
+    return 0;
+}
+TEST(b25_version_negotiation) { CHECK_EQ(run_on(1, unknown_versions, NULL), 0); }
+static bool may_at(vt__qend *e, int64_t now, int64_t *at) {
+    e->now = now;
+    return vt__qend_may(e, at);
+}
+TEST(answers_to_strangers_are_few) {
+    static vt__qend e;
+    int64_t at = 0, now = 1000 * VT_SEC;
+    int n = 0;
+    e.each = VT_MS;
+    for (int i = 0; i < 1000; i++) n += may_at(&e, now, &at);
+    CHECK(n > 50 && n <= 101); /* a tenth of a second's at once */
+    for (int i = 0; i < 1000; i++) n += may_at(&e, now += 10000, &at);
+    CHECK(n > 55 && n <= 112);
+    now += 10 * VT_SEC;
+    for (int i = 0; i < 1000; i++) n += may_at(&e, now, &at);
+    CHECK(n > 105 && n <= 213);
+}
+static int strays(void *arg) {
+    struct world w;
+    int fd = raw_open();
+    (void)arg;
+    world_init(&w);
+    if (!world_open(&w, 1, 0)) return -1;
+    for (size_t n = 29, got; n < 1400; n += n < 60 ? 1 : 97) {
+        raw_short(0);
+        raw_send(&w, fd, n);
+        got = raw_recv(fd);
+        CHECK(got >= 21 && got < n && got <= 43 && (*packet & 0xc0) == 0x40);
+    }
+    int64_t resets = SERVER(&w, resets);
+    raw_short(200); /* of no endpoint here: perhaps there were more once */
+    raw_send(&w, fd, 100);
+    CHECK_EQ(raw_recv(fd), 43);
+    raw_short(0), raw_send(&w, fd, 21);
+    raw_long(VT__QPKT_V1, "12345678", "abcdef"), *packet = 0xe0; /* Handshake */
+    raw_send(&w, fd, 1200);
+    raw_long(VT__QPKT_V1, "12345678", "abcdef"), *packet = 0xd0; /* 0-RTT */
+    raw_send(&w, fd, 1200);
+    raw_send(&w, fd, 0);
+    raw_short(0), raw_send(&w, fd, 100);
+    CHECK_EQ(raw_recv(fd), 43);
+    CHECK(SERVER(&w, resets) == resets + 2 && SERVER(&w, dropped) == 4 && SERVER(&w, forwarded) == 0);
+    world_free(&w);
+    close(fd);
+    return 0;
+}
+TEST(b24_resets_are_shorter) { CHECK_EQ(run_on(1, strays, NULL), 0); }
+/* Two endpoints: whichever the kernel takes, the packet gets to the one that it names, and that answers. */
+static int steered(void *arg) {
+    struct world w;
+    (void)arg;
+    world_init(&w);
+    if (!world_open(&w, 2, 0)) return -1;
+    for (int i = 0; i < 40; i++) {
+        int fd = raw_open(), to = i & 1;
+        int64_t was = __atomic_load_n(&w.servers[to]->stats.resets, __ATOMIC_SEQ_CST);
+        raw_short((uint8_t)to);
+        raw_send(&w, fd, 100);
+        CHECK_EQ(raw_recv(fd), 43);
+        CHECK_EQ(__atomic_load_n(&w.servers[to]->stats.resets, __ATOMIC_SEQ_CST), was + 1);
+        close(fd);
+    }
+    CHECK(SERVER(&w, forwarded) > 0 && SERVER(&w, forwarded) < 40 && SERVER(&w, overrun) == 0);
+    world_free(&w);
+    return 0;
+}
+TEST(b53_another_workers_packets) { CHECK_EQ(run_on(WORKERS, steered, NULL), 0); }
+/* A domain that does not come to take them: no more than so many wait. */
+static int overrun(void *arg) {
+    struct world w;
+    (void)arg;
+    world_init(&w);
+    if (!world_open(&w, 2, 0)) return -1;
+    int fd = -1, to = vt__sched_thr()->dom->index == 0, sent; /* not to a domain that this thread drives */
+    while (SERVER(&w, forwarded) == 0) {                      /* a socket whose packets go to the other one */
+        if (fd >= 0) close(fd);
+        fd = raw_open();
+        raw_short((uint8_t)to);
+        raw_send(&w, fd, 100);
+        CHECK_EQ(raw_recv(fd), 43);
+    }
+    sent = (int)SERVER(&w, forwarded);
+    vt__sched_dom_lock(dom_of(to));
+    while (SERVER(&w, overrun) < 10) {
+        raw_short((uint8_t)to);
+        raw_send(&w, fd, 100), sent++;
+        UNTIL(SERVER(&w, forwarded) + SERVER(&w, overrun) >= sent);
+    }
+    CHECK(__atomic_load_n(&w.group->at[to].waiting, __ATOMIC_RELAXED) == VT__QEND_HANDED);
+    vt__sched_dom_unlock(dom_of(to));
+    UNTIL(__atomic_load_n(&w.group->at[to].waiting, __ATOMIC_RELAXED) == 0);
+    world_free(&w);
+    close(fd);
+    return 0;
+}
+TEST(b53_not_too_many_wait) { CHECK_EQ(run_on(WORKERS, overrun, NULL), 0); }
+
+/* Noise: of all lengths, with heads that are right, and packets of others with a bit turned. */
+static void noise(uint64_t *seed) {
+    static const uint32_t versions[] = {VT__QPKT_V1, VT__QPKT_V2, 0, 0x5a6a7a8a};
+    uint64_t r = test_rand(seed);
+    for (size_t i = 0; i < 1500; i += 8) {
+        uint64_t word = test_rand(seed);
+        memcpy(packet + i, &word, 8);
+    }
+    if (r & 1) raw_short((uint8_t)(r >> 8 & 3));
+    if ((r & 3) == 2) {
+        vt__qpkt_put32(packet + 1, versions[r >> 4 & 3]);
+        packet[0] = (uint8_t)(0xc0 | (r >> 8 & 0x3f));
+        packet[5] = 8, packet[14] = (uint8_t)(r >> 16 & 7);
+        packet[15 + packet[14]] = 0, packet[16 + packet[14]] = 0x44; /* no token; of 1,100 bytes or so */
+    }
+}
+static int garbage(void *arg) {
+    struct world w;
+    uint64_t seed = test_seed();
+    int fd = raw_open(), n = SLOW ? 400 : 2000;
+    (void)arg;
+    world_init(&w);
+    w.client.streams_each = 3, w.client.bytes_each = 50000;
+    if (!world_open(&w, WORKERS, 1)) return -1;
+    connect_all(&w, 1);
+    for (int i = 0; i < n; i++) {
+        uint64_t r = test_rand(&seed);
+        noise(&seed);
+        raw_send(&w, fd, r & 1 ? 1200 + (r >> 8) % 200 : (r >> 8) % 1400);
+        while (!raw_silent(fd)) continue; /* what there is to answer is answered */
+        if (i % 50 == 0) UNTIL(SERVER(&w, dropped) + SERVER(&w, resets) + SERVER(&w, versions) > i / 2);
+    }
+    UNTIL(read_of(&w.server.gone) == 1 && read_of(&w.client.gone) == 1);
+    CHECK(w.client.streams == 3 && SERVER(&w, accepted) == 1);
+    for (int i = 0; i < WORKERS; i++) CHECK_EQ(conns_of(w.servers[i]), 0);
+    world_free(&w);
+    close(fd);
+    return 0;
+}
+TEST(garbage_leaves_nothing) { CHECK_EQ(run_on(WORKERS, garbage, NULL), 0); }
+
+/* ---- turns ---- */
+struct watcher { /* what an endpoint has done between two looks of its domain at its mail */
+    vt__msg msg;
+    vt__qend *e;
+    int64_t last, most;
+    int done;
+};
+static void watch(vt__dom *dom, vt__msg *m) {
+    struct watcher *o = VT__CONTAINER(m, struct watcher, msg);
+    int64_t now = o->e->stats.dropped;
+    if (now - o->last > o->most) o->most = now - o->last;
+    o->last = now;
+    if (o->done) __atomic_store_n(&o->done, 2, __ATOMIC_SEQ_CST);
+    else (void)vt__poll_post(dom, m);
+}
+static int budgets(void *arg) {
+    struct world w;
+    int fd = raw_open(), n = 3000;
+    (void)arg;
+    world_init(&w);
+    if (!world_open(&w, 1, 0)) return -1;
+    struct watcher o = {.msg = {.fn = watch}, .e = w.servers[0]};
+    vt__sched_dom_lock(dom_of(0));
+    for (int i = 0; i < n; i++) raw_send(&w, fd, 0);
+    vt__sched_post_held(dom_of(0), &o.msg);
+    vt__sched_dom_unlock(dom_of(0));
+    UNTIL(SERVER(&w, dropped) == n);
+    __atomic_store_n(&o.done, 1, __ATOMIC_SEQ_CST);
+    UNTIL(__atomic_load_n(&o.done, __ATOMIC_SEQ_CST) == 2);
+    CHECK(o.most >= VT__QEND_BUDGET / 2 && o.most <= 2 * VT__QEND_BUDGET); /* the sink's, and the message's */
+    world_free(&w);
+    close(fd);
+    return 0;
+}
+TEST(b52_a_turn_has_an_end) { CHECK_EQ(run_on(1, budgets, NULL), 0); }
+
+/* ---- clients that come from elsewhere ---- */
+static void rebind(vt__qend *e) {
+    vt__udp_addr a = loopback(0);
+    socklen_t len;
+    struct sockaddr_in6 name = name_of(&a, &len);
+    vt__udp_cfg cfg = {.rcvbuf = 0};
+    vt__sched_dom_lock(e->dom);
+    vt__poll_remove(&e->pd);
+    vt__udp_close(&e->udp);
+    CHECK_EQ(vt__udp_open(&e->udp, (struct sockaddr *)(void *)&name, len, &cfg), 0);
+    CHECK_EQ(vt__qend_join(e), 0);
+    vt__sched_dom_unlock(e->dom);
+}
+static int moving(void *arg) {
+    struct world w;
+    (void)arg;
+    world_init(&w);
+    w.client.streams_each = 2, w.client.bytes_each = SLOW ? 200000 : 2000000;
+    if (!world_open(&w, WORKERS, 1)) return -1;
+    connect_all(&w, 2);
+    UNTIL(read_of(&w.server.ready) == 2 && read_of(&w.client.ready) == 2);
+    for (int i = 0; i < 6 && read_of(&w.client.closed) == 0; i++) {
+        rebind(w.clients[0]);
+        int64_t was = __atomic_load_n(&w.client.bytes, __ATOMIC_SEQ_CST);
+        UNTIL(__atomic_load_n(&w.client.bytes, __ATOMIC_SEQ_CST) > was || read_of(&w.client.closed) > 0);
+    }
+    UNTIL(read_of(&w.client.gone) == 2 && read_of(&w.server.gone) == 2);
+    CHECK(w.client.streams == 4 && w.client.by[VT__QUIC_BY_US] == 2 && w.server.path > 0);
+    CHECK(SERVER(&w, resets) == 0 && SERVER(&w, accepted) == 2);
+    printf("  forwarded: %d\n", (int)SERVER(&w, forwarded));
+    world_free(&w);
+    return 0;
+}
+TEST(b22_b53_ports_that_change) { CHECK_EQ(run_on(WORKERS, moving, NULL), 0); }
+
+/* ---- stop ---- */
+static int stopping(void *arg) {
+    struct world w;
+    (void)arg;
+    world_init(&w);
+    w.client.streams_each = 2, w.client.bytes_each = 300000;
+    w.server.streams_each = 1, w.server.bytes_each = 1000000;
+    if (!world_open(&w, 2, 1)) return -1;
+    connect_all(&w, 4);
+    UNTIL(read_of(&w.server.ready) == 4);
+    for (int i = 0; i < 2; i++) {
+        vt__sched_dom_lock(dom_of(i));
+        vt__qend_stop(w.servers[i]);
+        vt__sched_dom_unlock(dom_of(i));
+    }
+    connect_all(&w, 1);
+    UNTIL(read_of(&w.client.gone) == 5 && read_of(&w.server.gone) == 4);
+    CHECK(w.client.streams == 8 && w.client.by[VT__QUIC_BY_US] == 4 && w.client.by[VT__QUIC_BY_PEER] == 1);
+    world_free(&w);
+    return 0;
+}
+TEST(stop_lets_transfers_end) { CHECK_EQ(run_on(WORKERS, stopping, NULL), 0); }
+static int ending(void *arg) {
+    struct world w;
+    (void)arg;
+    world_init(&w);
+    w.client.streams_each = 3, w.client.bytes_each = 50000000;
+    if (!world_open(&w, WORKERS, WORKERS)) return -1;
+    connect_all(&w, 6);
+    UNTIL(read_of(&w.server.ready) == 6 && w.client.bytes > 100000);
+    for (int i = 0; i < w.nservers; i++) end_free_in(w.servers[i]);
+    CHECK_EQ(w.server.gone, 6);
+    w.nservers = 0;
+    UNTIL(read_of(&w.client.gone) == 6);
+    CHECK(w.client.by[VT__QUIC_BY_PEER] == 6 && w.client.code == VT__QPKT_NO_ERROR);
+    world_free(&w);
+    return 0;
+}
+TEST(free_while_transfers_run) { CHECK_EQ(run_on(WORKERS, ending, NULL), 0); }
+
+/* ---- a socket that is full ---- */
+static struct {
+    int fd, calls;
+    bool refused; /* the last time, what began like this */
+    uint8_t first[16];
+    int again, wrong;
+} full;
+static bool full_now(int fd, const struct msghdr *m) {
+    const struct iovec *v = m->msg_iov;
+    if (fd != full.fd) return false;
+    if (full.refused) {
+        full.again++;
+        full.wrong += memcmp(full.first, v->iov_base, sizeof full.first) != 0;
+    }
+    full.refused = ++full.calls % 3 != 0;
+    if (full.refused) memcpy(full.first, v->iov_base, sizeof full.first);
+    return full.refused;
+}
+static ssize_t full_sendmsg(int fd, const struct msghdr *m, int fl) {
+    return full_now(fd, m) ? -EAGAIN : vt__plat_sys_sendmsg(fd, m, fl);
+}
+static int full_sendmmsg(int fd, struct vt__plat_mmsg *v, unsigned n, int fl) {
+    if (full_now(fd, &v->hdr)) return -EAGAIN;
+    return vt__plat_sys_sendmmsg(fd, v, fd == full.fd ? 1 : n, fl);
+}
+/* Room to write, says the kernel. */
+static void poke(vt__qend *e) {
+    vt__sched_dom_lock(e->dom);
+#if !VTHTTP_POLL
+    uint32_t ev = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    CHECK_EQ(
+        vt__poll_ctl(e->dom->epfd, EPOLL_CTL_MOD, &e->pd, __atomic_load_n(&e->pd.word, __ATOMIC_RELAXED), ev),
+        0);
+#endif
+    vt__sched_dom_unlock(e->dom);
+}
+static int full_run(void *arg) {
+    struct world w;
+    bool gso = arg != NULL;
+    world_init(&w);
+    w.server_cfg.udp.no_gso = !gso;
+    w.client.streams_each = 2, w.client.bytes_each = SLOW ? 40000 : 200000;
+    if (!world_open(&w, 1, 1)) return -1;
+    full.fd = w.servers[0]->udp.fd;
+    connect_all(&w, 3);
+    do {
+        poke(w.servers[0]);
+        (void)vt_sleep_ms(1);
+    } while (read_of(&w.client.gone) < 3 || read_of(&w.server.gone) < 3);
+    CHECK(w.client.streams == 6 && w.client.by[VT__QUIC_BY_US] == 3 && SERVER(&w, unsent) == 0);
+    full.fd = -1;
+    world_free(&w);
+    return 0;
+}
+static void full_test(bool gso) {
+    memset(&full, 0, sizeof full);
+    full.fd = -1;
+    vt__plat.sendmsg = full_sendmsg, vt__plat.sendmmsg = full_sendmmsg;
+    CHECK_EQ(run_on(WORKERS, full_run, gso ? &full : NULL), 0);
+    vt__plat.sendmsg = vt__plat_sys_sendmsg, vt__plat.sendmmsg = vt__plat_sys_sendmmsg;
+    CHECK(full.again > 20 && full.wrong == 0);
+}
+TEST(full_sockets) { full_test(false); }
+TEST(full_sockets_with_gso) { full_test(true); }
+
+/* ---- memory that is out: whatever it was for, all ends well, or ends ---- */
+static int hunger(void *arg) {
+    struct world w;
+    (void)arg;
+    tls_begin();
+    for (long n = 1, seen = 1; seen; n += SLOW ? 7 : 1) {
+        world_init(&w);
+        w.client.streams_each = 2, w.client.bytes_each = 20000;
+        __atomic_store_n(&alloc_left, n, __ATOMIC_RELAXED);
+        bool up = world_open(&w, 1, 1) && connect_to(&w, 0, &w.addr, (vt_str){NULL, 0}) == 0;
+        if (up) UNTIL(read_of(&w.client.gone) == 1);
+        seen = __atomic_load_n(&alloc_left, __ATOMIC_RELAXED) <= 0;
+        __atomic_store_n(&alloc_left, 0, __ATOMIC_RELAXED);
+        if (!seen) CHECK(w.client.streams == 2 && w.client.by[VT__QUIC_BY_US] == 1);
+        if (!seen) printf("  %ld allocations\n", n);
+        world_free(&w);
+    }
+    return 0;
+}
+TEST(memory_is_out) { CHECK_EQ(run_on(WORKERS, hunger, NULL), 0); }
