@@ -9317,6 +9317,7 @@ typedef struct vt__qrec_space {
     int64_t eliciting_time; /* of the last one sent */
     uint32_t eliciting;     /* whose fate is open */
     uint32_t probes;        /* owed */
+    bool owes;              /* something was lost, and nothing eliciting was sent since */
     int64_t lost_since;     /* time of the first of the lost packets since the last acknowledged one */
     uint64_t skip_at, skipped, ect; /* number that is left out next; that was; packets marked */
     uint64_t peer_ecn[3];
@@ -9556,7 +9557,7 @@ static VT__UNUSED void vt__qrec_tell(vt__qrec *r, unsigned space, const vt__qrec
     vt__qrec_space *s = &r->s[space];
     for (uint32_t i = p->frame, end = p->frame + p->frames; i != end; i++) {
         const vt__qpkt_note *f = vt__qrec_note_at(s, i);
-        if (f->kind) r->fn(r->arg, space, f, fate);
+        if (f->kind) r->fn(r->arg, space, f, fate), s->owes |= fate == VT__QREC_LOST;
         else if (fate == VT__QREC_ACKED && f->a >= s->ack_from) s->ack_from = f->a + 1;
     }
 }
@@ -9806,7 +9807,7 @@ static VT__UNUSED int vt__qrec_sent(vt__qrec *r, unsigned space, size_t bytes, u
     r->stats.sent++, r->anchor = now;
     s->alone = flags & VT__QREC_ELICITING ? 0 : s->alone + 1;
     if (flags & VT__QREC_ELICITING) {
-        s->eliciting++, s->eliciting_time = now;
+        s->eliciting++, s->eliciting_time = now, s->owes = false;
         if (s->probes) s->probes--;
     }
     if (flags & VT__QREC_ECT) s->ect++, r->path.ecn_sent++;
@@ -9851,6 +9852,11 @@ static VT__UNUSED int64_t vt__qrec_backoff(const vt__qrec *r, int64_t pto) {
     int64_t most = 60 * INT64_C(1000000000);
     return r->pto_count < 16 && pto << r->pto_count < most ? pto << r->pto_count : VT__MAX(pto, most);
 }
+/* Whether something of the space waits for an answer; or, in the handshake, to be sent again, which the window may not allow:
+ * it can be full of what the peer is unable to acknowledge before it has got just this. */
+VT__INLINE bool vt__qrec_waits(const vt__qrec *r, unsigned space) {
+    return r->s[space].eliciting || (r->s[space].owes && space != VT__QREC_APP);
+}
 /* RFC 9002 6.2, A.8: which space is probed next, and when. */
 static VT__UNUSED int64_t vt__qrec_pto_at(const vt__qrec *r, unsigned *space) {
     int64_t at = VT__QREC_NEVER;
@@ -9859,7 +9865,7 @@ static VT__UNUSED int64_t vt__qrec_pto_at(const vt__qrec *r, unsigned *space) {
     if (r->blocked) return at;
     for (unsigned i = 0; i < VT__QREC_SPACES; i++) {
         const vt__qrec_space *s = &r->s[i];
-        if (!s->eliciting) continue;
+        if (!vt__qrec_waits(r, i)) continue;
         open = true;
         if (i == VT__QREC_APP && !r->confirmed) continue;
         int64_t t = s->eliciting_time + vt__qrec_backoff(r, vt__qrec_pto(r, i));
@@ -9882,11 +9888,11 @@ static VT__UNUSED int64_t vt__qrec_due(const vt__qrec *r) {
     for (unsigned i = 0; i < VT__QREC_SPACES; i++) at = VT__MIN(at, r->s[i].ack_due);
     return at;
 }
-/* The two oldest packets that are to be answered: what was in them goes again, in probes. */
-static VT__UNUSED void vt__qrec_probe(vt__qrec *r, unsigned space) {
+/* The two oldest packets that are to be answered: what was in them goes again, in probes. To be called for a probe that there is
+ * nothing else for, too: of two that say the same one may arrive. */
+static VT__UNUSED void vt__qrec_repeat(vt__qrec *r, unsigned space) {
     vt__qrec_space *s = &r->s[space];
     unsigned n = 0;
-    s->probes = 2;
     for (uint64_t pn = s->base; pn != s->next && n < 2; pn++) {
         const vt__qrec_packet *p = vt__qrec_at(s, pn);
         if ((p->flags & (VT__QREC_DONE | VT__QREC_ELICITING)) != VT__QREC_ELICITING) continue;
@@ -9894,14 +9900,19 @@ static VT__UNUSED void vt__qrec_probe(vt__qrec *r, unsigned space) {
         n++;
     }
 }
+static VT__UNUSED void vt__qrec_probe(vt__qrec *r, unsigned space) {
+    r->s[space].probes = 2;
+    vt__qrec_repeat(r, space);
+}
+/* The handshake's two spaces are probed together: what is in one datagram arrives together. */
 static VT__UNUSED void vt__qrec_pto_tick(vt__qrec *r, int64_t now) {
     unsigned space;
     if (vt__qrec_pto_at(r, &space) > now) return;
     r->pto_count++, r->stats.ptos++;
     if (r->pto_count == 3 && vt__qpath_hole(&r->path)) vt__qrec_mtu_changed(r);
+    for (unsigned i = 0; i < VT__QREC_APP; i++)
+        if (i != space && space != VT__QREC_APP && vt__qrec_waits(r, i)) vt__qrec_probe(r, i);
     vt__qrec_probe(r, space);
-    if (space == VT__QREC_INITIAL && r->s[VT__QREC_HANDSHAKE].eliciting)
-        vt__qrec_probe(r, VT__QREC_HANDSHAKE);
 }
 static VT__UNUSED void vt__qrec_tick(vt__qrec *r, int64_t now) {
     if (vt__qrec_loss_at(r) == VT__QREC_NEVER) {
@@ -9934,6 +9945,7 @@ static VT__UNUSED void vt__qrec_discard(vt__qrec *r, unsigned space, int64_t now
         if (!(vt__qrec_at(s, s->base)->flags & VT__QREC_DONE)) vt__qrec_land(r, vt__qrec_at(s, s->base));
     vt__qrec_drop_rings(s);
     s->eliciting = s->probes = r->pto_count = 0;
+    s->owes = false;
     s->loss_at = s->lost_since = VT__QREC_NEVER;
     vt__qrec_ack_went(s);
     r->anchor = now;
@@ -26793,6 +26805,10 @@ static bool vt__quic_put_packet(vt__quic *c, vt__quic_out *o, unsigned space, ui
         bool probe = vt__qrec_probes(&c->rec, space) > 0, ping = space == VT__QPKT_APP && c->owes_ping;
         vt__quic_put_ack(c, o);
         if (allow || probe) vt__quic_put_frames(c, o);
+        if (probe && !(o->flags & VT__QREC_ELICITING)) {
+            vt__qrec_repeat(&c->rec, space);
+            vt__quic_put_frames(c, o);
+        }
         bool due = o->acks && vt__qrec_ack_due(&c->rec, space) <= c->now;
         if (!(o->flags & VT__QREC_ELICITING) && (probe || ping || (due && vt__qrec_ack_ping(&c->rec, space))))
             vt__quic_put_ping(o);

@@ -55,7 +55,7 @@ static inline void tls_begin(void) {
     static const vt_str alpn = {"\2h3", 3};
     if (tls_of.server) return;
     tls_of.keys.every = 3600 * VT_SEC;
-    tls_of.pem = pem_make("localhost", "DNS:localhost", NULL, 30, 0);
+    tls_of.pem = pem_make("localhost", "DNS:localhost", NULL, 30, VTHTTP_SIM ? -1 : 0);
     vt_tls_cert cert = {.cert_pem = tls_of.pem.cert_text, .key_pem = tls_of.pem.key_text};
     vt_tls_cfg s = {.certs = &cert, .ncerts = 1};
     vt__ossl_client c = {.ca_pem = tls_of.pem.cert_text, .alpn = alpn};
@@ -294,10 +294,21 @@ static inline void net_run(struct net *w, int64_t ns) {
         while (!(cond) && net_step((w), until_)) {}                                                          \
     } while (0)
 
+#if VTHTTP_SIM
+/* What the library takes for random comes from the seed, too. */
+static uint64_t net_random;
+static ssize_t net_getrandom(void *p, size_t n) {
+    for (size_t i = 0; i < n; i++) ((uint8_t *)p)[i] = (uint8_t)test_rand(&net_random);
+    return (ssize_t)n;
+}
+#endif
 /* The server with the same settings as ever; config and links may be changed before net_connect. */
 static inline void net_init(struct net *w, const struct qlink_cfg *link, uint64_t seed) {
     tls_begin();
     memset(w, 0, sizeof *w);
+#if VTHTTP_SIM
+    net_random = seed, vt__plat.getrandom = net_getrandom;
+#endif
     w->now = 1000 * VT_SEC;
     qlink_init(&w->up, link, seed), qlink_init(&w->down, link, seed ^ UINT64_C(0x5555555555555555));
     w->server.cfg = (vt__quic_cfg){.server = true, .tls = tls_of.server, .vault = &tls_of.vault};

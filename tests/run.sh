@@ -70,7 +70,7 @@ judge() {
     [ -n "$sum" ] && skips="$skips$(sed -n "s/^SKIP /SKIP $1./p" "$4")${nl}"
     if [ -n "$why" ] || [ "$f" -gt 0 ]; then
         echo "FAIL $1: ${why:-$sum} ($2 s); the end of $4:"
-        grep -a -E '^FAIL ' "$4" | head -n 30
+        grep -a -E '^(FAIL|seed) ' "$4" | head -n 30
         tail -n 40 "$4" | sed 's/^/    /'
     else
         echo "ok   $1: $sum ($2 s)"

@@ -396,6 +396,30 @@ TEST(pto_of_app_waits_for_confirmation) {
     CHECK_EQ(vt__qrec_due(&r), now + 999 * MS + 25 * MS);
     end();
 }
+/* What the peer needs before it can acknowledge what the window is full of: first a server's Initial packets, then a client's
+ * last words of the handshake, behind which are requests that the server cannot read yet. */
+TEST(pto_of_a_handshake_that_the_window_stops) {
+    static const unsigned needed[] = {INITIAL, HANDSHAKE}, behind[] = {HANDSHAKE, APP};
+    for (unsigned i = 0; i < 2; i++) {
+        begin(i == 0);
+        put(needed[i], 300, DATA), put(needed[i], 40, DATA);
+        while (vt__qrec_room(&r, now)) put(behind[i], SIZE, DATA);
+        now += 100 * MS;
+        ack_delayed(needed[i], 1, 1, 0);
+        now = vt__qrec_due(&r); /* the first one is lost by now, and there is no room to send it again */
+        vt__qrec_tick(&r, now);
+        CHECK_STR(take(), "a1 l0");
+        CHECK_EQ(vt__qrec_room(&r, now), 0);
+        now = vt__qrec_due(&r);
+        REQUIRE(now != NEVER);
+        vt__qrec_tick(&r, now);
+        CHECK_EQ(vt__qrec_probes(&r, needed[i]), 2);
+        CHECK_EQ(vt__qrec_probes(&r, behind[i]), i ? 0 : 2); /* it waits for the handshake to be confirmed */
+        put(needed[i], 300, DATA);
+        vt__qrec_discard(&r, needed[i], now);
+        end();
+    }
+}
 TEST(client_probes_with_nothing_in_flight) { /* RFC 9002 6.2.2.1 */
     begin(false);
     put(INITIAL, SIZE, DATA);

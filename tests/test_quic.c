@@ -795,6 +795,23 @@ TEST(b03_31_replayed) {
     net_free(&w);
 }
 TEST(b03_32_done_from_client) { CLOSES(&w.client, CODE(PROTOCOL_VIOLATION), VT__QPKT_F_HANDSHAKE_DONE); }
+/* Of two probes each has all that is wanted: one that arrives is enough. */
+static unsigned nth_up;
+static void third_alone(struct qlink *l, struct qlink_dgram *d) {
+    (void)l;
+    if (++nth_up < 3) d->n = 0;
+}
+TEST(second_probe) {
+    net_init(&w, &near_by, test_seed());
+    nth_up = 0, w.up.hook = third_alone;
+    net_connect(&w);
+    net_run(&w, 1015 * VT_MS); /* one PTO, 999 ms, and the way */
+    CHECK_EQ(w.client.c.rec.stats.ptos, 1);
+    CHECK(vt__qsec_has(&w.server.c.keys.at[VT__QPKT_HANDSHAKE].tx));
+    NET_UNTIL(&w, w.client.confirmed, VT_SEC);
+    CHECK(w.client.confirmed);
+    net_free(&w);
+}
 TEST(b03_33_handshake_timeout) {
     net_init(&w, &near_by, test_seed());
     w.down.cfg.loss = 1000000;

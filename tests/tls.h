@@ -36,11 +36,14 @@ static inline void pem_extension(X509 *x, int nid, const char *value) {
     X509_EXTENSION_free(e);
 }
 /* For `cn` (a CA when names is NULL) and `names` ("DNS:a,DNS:*.b"); signed by `ca`, or by itself. Ends in `days`. rsa: its
- * bits; 0: P-256. */
+ * bits; 0: P-256; -1: Ed25519, whose signatures are all of one size. */
 static inline struct pem pem_make(const char *cn, const char *names, const struct pem *ca, int days,
                                   int rsa) {
     static long serial = 1;
-    struct pem p = {.cert = X509_new(), .key = rsa ? EVP_RSA_gen((unsigned)rsa) : EVP_EC_gen("P-256")};
+    struct pem p = {.cert = X509_new(),
+                    .key = rsa > 0   ? EVP_RSA_gen((unsigned)rsa)
+                           : rsa < 0 ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")
+                                     : EVP_EC_gen("P-256")};
     X509_NAME *name = X509_get_subject_name(p.cert);
     X509_set_version(p.cert, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(p.cert), serial++);
@@ -51,7 +54,7 @@ static inline struct pem pem_make(const char *cn, const char *names, const struc
     X509_set_pubkey(p.cert, p.key);
     pem_extension(p.cert, NID_basic_constraints, names ? "CA:FALSE" : "critical,CA:TRUE");
     if (names && *names) pem_extension(p.cert, NID_subject_alt_name, names);
-    X509_sign(p.cert, ca ? ca->key : p.key, EVP_sha256());
+    X509_sign(p.cert, ca ? ca->key : p.key, rsa < 0 ? NULL : EVP_sha256());
     BIO *c = BIO_new(BIO_s_mem()), *k = BIO_new(BIO_s_mem());
     PEM_write_bio_X509(c, p.cert);
     PEM_write_bio_PrivateKey(k, p.key, NULL, NULL, 0, NULL, NULL);
