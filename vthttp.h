@@ -9875,8 +9875,9 @@ static VT__UNUSED void vt__qrec_pto_tick(vt__qrec *r, int64_t now) {
     r->pto_count++, r->stats.ptos++;
     if (r->pto_count == 3 && vt__qpath_hole(&r->path)) vt__qrec_mtu_changed(r);
     vt__qrec_probe(r, space);
-    if (space == VT__QREC_INITIAL && r->s[VT__QREC_HANDSHAKE].eliciting)
-        vt__qrec_probe(r, VT__QREC_HANDSHAKE);
+    /* Along with it what the peer may hear instead: it may have done with this space (RFC 9002 6.2.4). */
+    while (++space < VT__QREC_SPACES)
+        if (r->s[space].eliciting) vt__qrec_probe(r, space);
 }
 static VT__UNUSED void vt__qrec_tick(vt__qrec *r, int64_t now) {
     if (vt__qrec_loss_at(r) == VT__QREC_NEVER) {

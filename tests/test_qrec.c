@@ -396,6 +396,17 @@ TEST(pto_of_app_waits_for_confirmation) {
     CHECK_EQ(vt__qrec_due(&r), now + 999 * MS + 25 * MS);
     end();
 }
+TEST(pto_of_a_handshake_that_the_peer_has_done_with) { /* RFC 9002 6.2.4 */
+    begin(false);
+    vt__qrec_keys(&r);
+    put(HANDSHAKE, SIZE, DATA);
+    vt__qrec_tick(&r, now = vt__qrec_due(&r));
+    CHECK(vt__qrec_probes(&r, HANDSHAKE) == 2 && vt__qrec_probes(&r, APP) == 0);
+    put(HANDSHAKE, SIZE, DATA), put(HANDSHAKE, SIZE, DATA), put(APP, SIZE, DATA);
+    vt__qrec_tick(&r, now = vt__qrec_due(&r));
+    CHECK(vt__qrec_probes(&r, HANDSHAKE) == 2 && vt__qrec_probes(&r, APP) == 2);
+    end();
+}
 TEST(client_probes_with_nothing_in_flight) { /* RFC 9002 6.2.2.1 */
     begin(false);
     put(INITIAL, SIZE, DATA);
