@@ -40,6 +40,7 @@ struct tally {
 };
 static void count(int *n) { __atomic_add_fetch(n, 1, __ATOMIC_SEQ_CST); }
 static int read_of(const int *n) { return __atomic_load_n(n, __ATOMIC_SEQ_CST); }
+static int64_t bytes_of(const struct tally *t) { return __atomic_load_n(&t->bytes, __ATOMIC_SEQ_CST); }
 #define UNTIL(cond)                                                                                          \
     do (void)vt_sleep_ms(1);                                                                                 \
     while (!(cond))
@@ -750,8 +751,8 @@ static int moving(void *arg) {
     UNTIL(read_of(&w.client.confirmed) == 2); /* before, none may move */
     for (int i = 0; i < 6 && read_of(&w.client.closed) == 0; i++) {
         rebind(w.clients[0]);
-        int64_t was = __atomic_load_n(&w.client.bytes, __ATOMIC_SEQ_CST);
-        UNTIL(__atomic_load_n(&w.client.bytes, __ATOMIC_SEQ_CST) > was || read_of(&w.client.closed) > 0);
+        int64_t was = bytes_of(&w.client);
+        UNTIL(bytes_of(&w.client) > was || read_of(&w.client.closed) > 0);
     }
     UNTIL(read_of(&w.client.gone) == 2 && read_of(&w.server.gone) == 2);
     CHECK(w.client.streams == 4 && w.client.by[VT__QUIC_BY_US] == 2 && w.server.path > 0);
@@ -791,7 +792,7 @@ static int ending(void *arg) {
     w.client.streams_each = 3, w.client.bytes_each = 50000000;
     if (!world_open(&w, WORKERS, WORKERS)) return -1;
     connect_all(&w, 6);
-    UNTIL(read_of(&w.server.ready) == 6 && w.client.bytes > 100000);
+    UNTIL(read_of(&w.server.ready) == 6 && bytes_of(&w.client) > 100000);
     for (int i = 0; i < w.nservers; i++) end_free_in(w.servers[i]);
     CHECK_EQ(w.server.gone, 6);
     w.nservers = 0;
