@@ -35,6 +35,7 @@ struct tally {
     uint64_t code;
     int path;                  /* changes */
     bool refuse, deaf, closes; /* deaf: accept fails; closes: when all of its streams are done */
+    bool holds;                /* gives no credit */
     int streams_each;          /* to open at READY */
     uint32_t bytes_each;
 };
@@ -80,7 +81,7 @@ static void echo_write(struct peer *p, vt__qstr_stream *s) {
     int64_t k = vt__qstr_write(&p->c.q.streams, s, e->p, e->n, e->fin);
     if (k < 0) give_up(p);
     if (k <= 0) return;
-    vt__qstr_consumed(&p->c.q.streams, s, (uint64_t)k);
+    if (!p->to->holds) vt__qstr_consumed(&p->c.q.streams, s, (uint64_t)k);
     e->n -= (size_t)k;
     memmove(e->p, e->p + k, e->n);
 }
@@ -867,6 +868,47 @@ static void full_test(bool gso) {
 }
 TEST(full_sockets) { full_test(false); }
 TEST(full_sockets_with_gso) { full_test(true); }
+
+/* ---- too much that waits ---- */
+static size_t used_by(vt__qend *e) {
+    vt__sched_dom_lock(e->dom);
+    size_t n = e->mem.used;
+    CHECK(n <= e->mem.max);
+    vt__sched_dom_unlock(e->dom);
+    return n;
+}
+static int hoard(void *arg) {
+    struct world w;
+    (void)arg;
+    world_init(&w);
+    w.server_cfg.max_bytes = 300000;
+    w.server.streams_each = 3, w.server.bytes_each = 1000000; /* clients keep it waiting */
+    w.client_cfg.quic.streams.window = w.client_cfg.quic.streams.max_window = 20000;
+    w.client.closes = false, w.client.holds = true;
+    if (!world_open(&w, 1, 1)) return -1;
+    vt__qend *s = w.servers[0];
+    for (int i = 0; i < 50 && read_of(&w.server.by[VT__QUIC_BY_US]) == 0; i++) {
+        int was = read_of(&w.client.ready) + read_of(&w.client.closed);
+        connect_all(&w, 1);
+        UNTIL(read_of(&w.client.ready) + read_of(&w.client.closed) > was);
+        (void)used_by(s);
+    }
+    CHECK(w.server.by[VT__QUIC_BY_US] > 0 && w.server.code == BYE + 1);
+    vanish(w.clients[0]), vanish(s);
+    CHECK(used_by(s) <= VT__QSTR_CHUNK); /* the last one that was read */
+    int ready = read_of(&w.server.ready), refused = w.client.by[VT__QUIC_BY_PEER];
+    connect_all(&w, 1);
+    UNTIL(read_of(&w.server.ready) == ready + 1 && used_by(s) > 100000);
+    vt__sched_dom_lock(s->dom);
+    s->mem.max = s->mem.used / 4 * 5;
+    vt__sched_dom_unlock(s->dom);
+    connect_all(&w, 1);
+    UNTIL(read_of(&w.client.by[VT__QUIC_BY_PEER]) > refused);
+    CHECK_EQ(w.client.code, VT__QPKT_CONNECTION_REFUSED);
+    world_free(&w);
+    return 0;
+}
+TEST(memory_has_a_bound) { CHECK_EQ(run_on(WORKERS, hoard, NULL), 0); }
 
 /* ---- memory that is out: whatever it was for, all ends well, or ends ---- */
 static int hunger(void *arg) {
