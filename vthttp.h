@@ -9913,6 +9913,9 @@ static VT__UNUSED void vt__qrec_pto_tick(vt__qrec *r, int64_t now) {
     for (unsigned i = 0; i < VT__QREC_APP; i++)
         if (i != space && space != VT__QREC_APP && vt__qrec_waits(r, i)) vt__qrec_probe(r, i);
     vt__qrec_probe(r, space);
+    /* Along with it what the peer may hear instead: it may have done with this space (RFC 9002 6.2.4). */
+    while (++space < VT__QREC_SPACES)
+        if (r->s[space].eliciting) vt__qrec_probe(r, space);
 }
 static VT__UNUSED void vt__qrec_tick(vt__qrec *r, int64_t now) {
     if (vt__qrec_loss_at(r) == VT__QREC_NEVER) {
@@ -10006,9 +10009,21 @@ enum { VT__QSTR_CHUNK = 4096, VT__QSTR_GAPS = 256, VT__QSTR_SIZES = 3 };
 /* Memory for the streams of a worker's connections. */
 typedef struct vt__qstr_mem {
     vt__pool streams, chunks, blocks[VT__QSTR_SIZES];
-    void *limbo; /* the last chunk that was read to its end: somebody may still look at it */
+    void *limbo;      /* the last chunk that was read to its end: somebody may still look at it */
+    size_t used, max; /* bytes in use; as many at most (0: no limit), and then memory is out */
 } vt__qstr_mem;
 static const uint16_t vt__qstr_sizes[VT__QSTR_SIZES] = {512, 4096, 16384};
+/* A block of one of its pools; NULL: no memory. */
+static void *vt__qstr_mem_get(vt__qstr_mem *mem, vt__pool *pool) {
+    if (mem->max && mem->max - mem->used < pool->size) return NULL;
+    void *b = vt__mem_pool_get(pool);
+    if (VT__LIKELY(b != NULL)) mem->used += pool->size;
+    return b;
+}
+static void vt__qstr_mem_put(vt__qstr_mem *mem, vt__pool *pool, void *b) {
+    mem->used -= pool->size;
+    vt__mem_pool_put(pool, b);
+}
 
 /* ---- sets of offsets ---- */
 typedef struct vt__qstr_span {
@@ -10112,7 +10127,7 @@ static int vt__qstr_in_copy(vt__qstr_mem *mem, vt__qstr_in *in, uint64_t at, con
     for (size_t k; n; at += k, p += k, n -= k) {
         uint8_t **chunk = vt__qstr_in_slot(in, at / VT__QSTR_CHUNK);
         size_t pos = (size_t)(at % VT__QSTR_CHUNK);
-        if (!*chunk) *chunk = vt__mem_pool_get(&mem->chunks);
+        if (!*chunk) *chunk = vt__qstr_mem_get(mem, &mem->chunks);
         if (!*chunk) return -ENOMEM;
         k = VT__MIN(n, VT__QSTR_CHUNK - pos);
         memcpy(*chunk + pos, p, k);
@@ -10158,7 +10173,7 @@ static VT__UNUSED size_t vt__qstr_in_next(const vt__qstr_in *in, const uint8_t *
 static void vt__qstr_in_drop(vt__qstr_mem *mem, vt__qstr_in *in, uint64_t number) {
     uint8_t **chunk = vt__qstr_in_slot(in, number);
     if (!*chunk) return;
-    if (mem->limbo) vt__mem_pool_put(&mem->chunks, mem->limbo);
+    if (mem->limbo) vt__qstr_mem_put(mem, &mem->chunks, mem->limbo);
     mem->limbo = *chunk;
     *chunk = NULL;
 }
@@ -10176,7 +10191,7 @@ static VT__UNUSED void vt__qstr_in_skip(vt__qstr_mem *mem, vt__qstr_in *in, size
 /* Nothing more is wanted of what has come. */
 static VT__UNUSED void vt__qstr_in_free(vt__qstr_mem *mem, vt__qstr_in *in) {
     for (uint32_t i = 0; i < in->nchunks; i++)
-        if (in->chunks[i]) vt__mem_pool_put(&mem->chunks, in->chunks[i]);
+        if (in->chunks[i]) vt__qstr_mem_put(mem, &mem->chunks, in->chunks[i]);
     vt__mem_free(in->chunks);
     vt__qstr_set_free(&in->have);
     *in = (vt__qstr_in){.next = in->next};
@@ -10200,7 +10215,7 @@ typedef struct vt__qstr_out {
 static vt__qstr_block *vt__qstr_out_more(vt__qstr_mem *mem, vt__qstr_out *o, size_t n) {
     uint32_t kind = o->first ? 1 + (o->first != o->last) : 0;
     while (kind < VT__QSTR_SIZES - 1 && n > vt__qstr_sizes[kind] - sizeof(vt__qstr_block)) kind++;
-    vt__qstr_block *b = vt__mem_pool_get(&mem->blocks[kind]);
+    vt__qstr_block *b = vt__qstr_mem_get(mem, &mem->blocks[kind]);
     if (!b) return NULL;
     *b = (vt__qstr_block){.kind = kind};
     if (o->last) o->last->next = b;
@@ -10254,7 +10269,7 @@ static void vt__qstr_out_trim(vt__qstr_mem *mem, vt__qstr_out *o) {
         o->first = b->next;
         if (o->cur == b) o->cur = NULL;
         if (o->last == b) o->last = NULL;
-        vt__mem_pool_put(&mem->blocks[b->kind], b);
+        vt__qstr_mem_put(mem, &mem->blocks[b->kind], b);
     }
 }
 /* 0, or -ENOMEM. */
@@ -10526,7 +10541,7 @@ static void vt__qstr_discard(vt__qstr *q, vt__qstr_stream *s) {
 /* ---- their life ---- */
 static vt__qstr_stream *vt__qstr_new(vt__qstr *q, uint64_t id) {
     bool ours = vt__qstr_ours(q, id), uni = vt__qstr_kind(id);
-    vt__qstr_stream *s = vt__mem_pool_get(&q->mem->streams);
+    vt__qstr_stream *s = vt__qstr_mem_get(q->mem, &q->mem->streams);
     if (!s) return NULL;
     vt__mem_zero(s, sizeof *s);
     if (q->count >= q->nbuckets * 2) vt__qstr_rehash(q);
@@ -10548,7 +10563,7 @@ static vt__qstr_stream *vt__qstr_new(vt__qstr *q, uint64_t id) {
 static void vt__qstr_drop(vt__qstr *q, vt__qstr_stream *s) {
     vt__qstr_in_free(q->mem, &s->in);
     vt__qstr_out_free(q->mem, &s->out);
-    vt__mem_pool_put(&q->mem->streams, s);
+    vt__qstr_mem_put(q->mem, &q->mem->streams, s);
 }
 /* Whether so many streams have ended that the peer is told: a quarter of what it may have. */
 static void vt__qstr_look_at_streams(vt__qstr *q, unsigned kind) {
@@ -11040,6 +11055,7 @@ static VT__UNUSED void vt__qstr_mem_init(vt__qstr_mem *mem) {
     vt__mem_pool_init(&mem->chunks, VT__QSTR_CHUNK, KEPT);
     for (size_t i = 0; i < VT__QSTR_SIZES; i++) vt__mem_pool_init(&mem->blocks[i], vt__qstr_sizes[i], KEPT);
     mem->limbo = NULL;
+    mem->used = mem->max = 0;
 }
 static VT__UNUSED void vt__qstr_mem_free(vt__qstr_mem *mem) {
     vt__mem_free(mem->limbo);
@@ -27337,6 +27353,9 @@ typedef struct vt__qend_cfg {
     uint32_t max_conns; /* 10,000; those that are closing count */
     uint32_t retry_at, max_half; /* half open ones: 256; 1,024 */
     uint32_t rate;               /* answers of each kind to strangers, a second: 1,000 */
+    /* Of streams and what waits in them, either way; 512 MiB. Nobody may begin when three quarters are in use; when all of it is,
+     * whoever needs more has no memory, which ends the connection. */
+    size_t max_bytes;
 } vt__qend_cfg;
 /* Where a client's connection goes. */
 typedef struct vt__qend_to {
@@ -27673,7 +27692,7 @@ static void vt__qend_accept(vt__qend *e, const vt__udp_dgram *d, const vt__quic_
 }
 static bool vt__qend_full(vt__qend *e) {
     return e->stopped || e->nconns >= e->max_conns || e->nhalf >= e->max_half ||
-           (e->ops->admit && !e->ops->admit(e));
+           e->mem.used > e->mem.max / 4 * 3 || (e->ops->admit && !e->ops->admit(e));
 }
 static void vt__qend_initial(vt__qend *e, const vt__udp_dgram *d, const vt__qpkt_head *h) {
     vt__quic_start s = {.local = *d->local, .remote = *d->remote, .mem = &e->mem, .version = h->version};
@@ -27864,6 +27883,7 @@ static VT__UNUSED int vt__qend_open(vt__qend **out, vt__dom *dom, const vt__qend
     vt__ds_list_init(&e->turns);
     vt__qend_settings(e, cfg);
     vt__qstr_mem_init(&e->mem);
+    e->mem.max = cfg->max_bytes ? cfg->max_bytes : (size_t)512 << 20;
     if (group) vt__qend_group_hold(group);
     e->table = vt__mem_zalloc(sizeof *e->table << VT__QEND_BITS);
     e->out = vt__mem_alloc(VT__QUIC_TRAIN_MAX);

@@ -29,17 +29,19 @@ struct peer {
 };
 /* What the connections of one side have come to; under the locks of several domains. */
 struct tally {
-    int accepted, ready, streams, closed, gone, wrong;
+    int accepted, ready, confirmed, streams, closed, gone, wrong;
     int by[VT__QUIC_BY_VERSION + 1];
     int64_t bytes;
     uint64_t code;
     int path;                  /* changes */
     bool refuse, deaf, closes; /* deaf: accept fails; closes: when all of its streams are done */
+    bool holds;                /* gives no credit */
     int streams_each;          /* to open at READY */
     uint32_t bytes_each;
 };
 static void count(int *n) { __atomic_add_fetch(n, 1, __ATOMIC_SEQ_CST); }
 static int read_of(const int *n) { return __atomic_load_n(n, __ATOMIC_SEQ_CST); }
+static int64_t bytes_of(const struct tally *t) { return __atomic_load_n(&t->bytes, __ATOMIC_SEQ_CST); }
 #define UNTIL(cond)                                                                                          \
     do (void)vt_sleep_ms(1);                                                                                 \
     while (!(cond))
@@ -79,7 +81,7 @@ static void echo_write(struct peer *p, vt__qstr_stream *s) {
     int64_t k = vt__qstr_write(&p->c.q.streams, s, e->p, e->n, e->fin);
     if (k < 0) give_up(p);
     if (k <= 0) return;
-    vt__qstr_consumed(&p->c.q.streams, s, (uint64_t)k);
+    if (!p->to->holds) vt__qstr_consumed(&p->c.q.streams, s, (uint64_t)k);
     e->n -= (size_t)k;
     memmove(e->p, e->p + k, e->n);
 }
@@ -143,6 +145,7 @@ static void on_event(vt__qend_conn *c, const vt__quic_event *ev) {
         for (int i = 0; i < p->to->streams_each; i++)
             if (!ask(p)) give_up(p);
         break;
+    case VT__QUIC_EV_CONFIRMED: count(&p->to->confirmed); break;
     case VT__QUIC_EV_STREAM: on_stream(p, &ev->stream); break;
     case VT__QUIC_EV_PATH: count(&p->to->path); break;
     case VT__QUIC_EV_CLOSED:
@@ -746,11 +749,11 @@ static int moving(void *arg) {
     w.client.streams_each = 2, w.client.bytes_each = SLOW ? 200000 : 2000000;
     if (!world_open(&w, WORKERS, 1)) return -1;
     connect_all(&w, 2);
-    UNTIL(read_of(&w.server.ready) == 2 && read_of(&w.client.ready) == 2);
+    UNTIL(read_of(&w.client.confirmed) == 2); /* before, none may move */
     for (int i = 0; i < 6 && read_of(&w.client.closed) == 0; i++) {
         rebind(w.clients[0]);
-        int64_t was = __atomic_load_n(&w.client.bytes, __ATOMIC_SEQ_CST);
-        UNTIL(__atomic_load_n(&w.client.bytes, __ATOMIC_SEQ_CST) > was || read_of(&w.client.closed) > 0);
+        int64_t was = bytes_of(&w.client);
+        UNTIL(bytes_of(&w.client) > was || read_of(&w.client.closed) > 0);
     }
     UNTIL(read_of(&w.client.gone) == 2 && read_of(&w.server.gone) == 2);
     CHECK(w.client.streams == 4 && w.client.by[VT__QUIC_BY_US] == 2 && w.server.path > 0);
@@ -790,7 +793,7 @@ static int ending(void *arg) {
     w.client.streams_each = 3, w.client.bytes_each = 50000000;
     if (!world_open(&w, WORKERS, WORKERS)) return -1;
     connect_all(&w, 6);
-    UNTIL(read_of(&w.server.ready) == 6 && w.client.bytes > 100000);
+    UNTIL(read_of(&w.server.ready) == 6 && bytes_of(&w.client) > 100000);
     for (int i = 0; i < w.nservers; i++) end_free_in(w.servers[i]);
     CHECK_EQ(w.server.gone, 6);
     w.nservers = 0;
@@ -865,6 +868,47 @@ static void full_test(bool gso) {
 }
 TEST(full_sockets) { full_test(false); }
 TEST(full_sockets_with_gso) { full_test(true); }
+
+/* ---- too much that waits ---- */
+static size_t used_by(vt__qend *e) {
+    vt__sched_dom_lock(e->dom);
+    size_t n = e->mem.used;
+    CHECK(n <= e->mem.max);
+    vt__sched_dom_unlock(e->dom);
+    return n;
+}
+static int hoard(void *arg) {
+    struct world w;
+    (void)arg;
+    world_init(&w);
+    w.server_cfg.max_bytes = 300000;
+    w.server.streams_each = 3, w.server.bytes_each = 1000000; /* clients keep it waiting */
+    w.client_cfg.quic.streams.window = w.client_cfg.quic.streams.max_window = 20000;
+    w.client.closes = false, w.client.holds = true;
+    if (!world_open(&w, 1, 1)) return -1;
+    vt__qend *s = w.servers[0];
+    for (int i = 0; i < 50 && read_of(&w.server.by[VT__QUIC_BY_US]) == 0; i++) {
+        int was = read_of(&w.client.ready) + read_of(&w.client.closed);
+        connect_all(&w, 1);
+        UNTIL(read_of(&w.client.ready) + read_of(&w.client.closed) > was);
+        (void)used_by(s);
+    }
+    CHECK(w.server.by[VT__QUIC_BY_US] > 0 && w.server.code == BYE + 1);
+    vanish(w.clients[0]), vanish(s);
+    CHECK(used_by(s) <= VT__QSTR_CHUNK); /* the last one that was read */
+    int ready = read_of(&w.server.ready), refused = w.client.by[VT__QUIC_BY_PEER];
+    connect_all(&w, 1);
+    UNTIL(read_of(&w.server.ready) == ready + 1 && used_by(s) > 100000);
+    vt__sched_dom_lock(s->dom);
+    s->mem.max = s->mem.used / 4 * 5;
+    vt__sched_dom_unlock(s->dom);
+    connect_all(&w, 1);
+    UNTIL(read_of(&w.client.by[VT__QUIC_BY_PEER]) > refused);
+    CHECK_EQ(w.client.code, VT__QPKT_CONNECTION_REFUSED);
+    world_free(&w);
+    return 0;
+}
+TEST(memory_has_a_bound) { CHECK_EQ(run_on(WORKERS, hoard, NULL), 0); }
 
 /* ---- memory that is out: whatever it was for, all ends well, or ends ---- */
 static int hunger(void *arg) {

@@ -414,11 +414,22 @@ TEST(pto_of_a_handshake_that_the_window_stops) {
         REQUIRE(now != NEVER);
         vt__qrec_tick(&r, now);
         CHECK_EQ(vt__qrec_probes(&r, needed[i]), 2);
-        CHECK_EQ(vt__qrec_probes(&r, behind[i]), i ? 0 : 2); /* it waits for the handshake to be confirmed */
+        CHECK_EQ(vt__qrec_probes(&r, behind[i]), 2); /* with it what the peer may hear instead */
         put(needed[i], 300, DATA);
         vt__qrec_discard(&r, needed[i], now);
         end();
     }
+}
+TEST(pto_of_a_handshake_that_the_peer_has_done_with) { /* RFC 9002 6.2.4 */
+    begin(false);
+    vt__qrec_keys(&r);
+    put(HANDSHAKE, SIZE, DATA);
+    vt__qrec_tick(&r, now = vt__qrec_due(&r));
+    CHECK(vt__qrec_probes(&r, HANDSHAKE) == 2 && vt__qrec_probes(&r, APP) == 0);
+    put(HANDSHAKE, SIZE, DATA), put(HANDSHAKE, SIZE, DATA), put(APP, SIZE, DATA);
+    vt__qrec_tick(&r, now = vt__qrec_due(&r));
+    CHECK(vt__qrec_probes(&r, HANDSHAKE) == 2 && vt__qrec_probes(&r, APP) == 2);
+    end();
 }
 TEST(client_probes_with_nothing_in_flight) { /* RFC 9002 6.2.2.1 */
     begin(false);

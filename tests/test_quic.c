@@ -470,6 +470,20 @@ TEST(rebinding) {
     CHECK_EQ(w.client.finished, 1), CHECK_EQ(w.client.wrong, 0);
     net_free(&w);
 }
+/* The server has done with the handshake, but the client, which has another port by now, does not hear of it. */
+TEST(b03_22_rebinding_before_it_is_confirmed) {
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    NET_UNTIL(&w, w.client.ready, 5 * VT_SEC);
+    CHECK(end_ask(&w.client, 1000, 10000) != NULL);
+    net_flush(&w, &w.client);
+    w.up.hook = rebind, w.down.hook = unbind;
+    NET_UNTIL(&w, w.server.confirmed, 5 * VT_SEC);
+    CHECK(w.server.confirmed && !w.client.confirmed);
+    NET_UNTIL(&w, w.client.finished == 1, 10 * VT_SEC);
+    CHECK(w.client.finished == 1 && w.client.confirmed && w.client.wrong == 0);
+    net_free(&w);
+}
 TEST(migration) {
     established();
     vt__qroute_addr local = addr_of(OTHER_HOST), remote = addr_of(SERVER_ADDR);
@@ -497,6 +511,19 @@ TEST(migration_to_nowhere) {
     net_run(&w, 10 * VT_SEC);
     CHECK_EQ(number_of(&w.client.c.paths[w.client.c.active].local), CLIENT_ADDR); /* back again */
     CHECK_EQ(w.client.finished, 1), CHECK_EQ(w.client.wrong, 0);
+    net_free(&w);
+}
+TEST(b03_24_the_shortest_reset) { /* is less than any packet */
+    established();
+    CHECK_EQ(vt__qedge_put_reset(&w.server.cfg, w.server.c.cids.ours[0].cid.b, 22, datagram), 21);
+    datagram[20] ^= 1;
+    deliver(&w.client, 21);
+    CHECK(!w.client.closed);
+    datagram[20] ^= 1;
+    deliver(&w.client, 20);
+    CHECK(!w.client.closed);
+    deliver(&w.client, 21);
+    CHECK(w.client.closed && w.client.c.end.cause == VT__QUIC_BY_RESET);
     net_free(&w);
 }
 TEST(b03_24_stateless_reset) {
