@@ -9463,7 +9463,8 @@ static VT__UNUSED void vt__qrec_range_put(vt__qrec_space *s, uint64_t pn) {
     s->got[i - 1].hi = s->got[i].hi;
     vt__qrec_range_drop(s, i);
 }
-/* A fresh packet, whose frames were good. `ecn`: the two bits of its IP head. */
+/* A fresh packet, whose frames were good. `ecn`: the two bits of its IP head. `now`: when it came, were it long ago: that it had
+ * to wait for its keys is no part of the round trip, so the ACK tells (RFC 9000 13.2.5). */
 static VT__UNUSED void vt__qrec_got(vt__qrec *r, unsigned space, uint64_t pn, bool eliciting, unsigned ecn,
                                     int64_t now) {
     static const uint8_t count_of[] = {0, 2, 1, 3}; /* RFC 3168 5: 01 is ECT(1), 10 ECT(0) */
@@ -9473,7 +9474,7 @@ static VT__UNUSED void vt__qrec_got(vt__qrec *r, unsigned space, uint64_t pn, bo
     if (pn >= expect) s->largest_time = now;
     if (pn < s->ack_from) s->ack_from = pn;
     if (ecn) s->ecn[count_of[ecn] - 1]++;
-    r->anchor = now;
+    r->anchor = VT__MAX(r->anchor, now);
     s->owed += eliciting, s->idle += !eliciting;
     if (!eliciting) return;
     if (space != VT__QREC_APP || pn != expect || ecn == 3 || s->owed >= r->cfg.ack_every) s->ack_due = 0;
@@ -25851,6 +25852,7 @@ typedef struct vt__quic_space {
 /* A packet that came before its keys; or a DATAGRAM frame to be sent. */
 typedef struct vt__quic_kept {
     struct vt__quic_kept *next;
+    int64_t came_at;
     size_t n;
     uint8_t space, ecn;
     uint8_t b[];
@@ -25892,6 +25894,7 @@ typedef struct vt__quic {
     uint32_t close_got, close_next; /* packets while closing, and which is answered */
     struct {
         uint8_t *p, *end, *begin;
+        int64_t came_at;
         vt__qroute_addr local, remote;
         uint8_t path, ecn;
         vt__quic_kept *kept; /* the datagram is this one */
@@ -26395,7 +26398,7 @@ static void vt__quic_keep(vt__quic *c, const uint8_t *p, size_t n, unsigned spac
     if (c->nearly == VT__QUIC_EARLY_MAX || c->in.kept || c->in.path != c->active) return;
     vt__quic_kept *k = vt__mem_alloc(sizeof *k + n);
     if (!k) return;
-    *k = (vt__quic_kept){.n = n, .space = (uint8_t)space, .ecn = c->in.ecn};
+    *k = (vt__quic_kept){.came_at = c->now, .n = n, .space = (uint8_t)space, .ecn = c->in.ecn};
     memcpy(k->b, p, n);
     vt__quic_kept **at = &c->early;
     while (*at) at = &(*at)->next;
@@ -26409,7 +26412,7 @@ static bool vt__quic_replay(vt__quic *c) {
         if (!vt__qsec_has(&c->keys.at[k->space].rx) && !c->discarded[k->space]) continue;
         *at = k->next;
         c->nearly--;
-        c->in.p = c->in.begin = k->b, c->in.end = k->b + k->n;
+        c->in.p = c->in.begin = k->b, c->in.end = k->b + k->n, c->in.came_at = k->came_at;
         c->in.local = c->paths[c->active].local, c->in.remote = c->paths[c->active].remote;
         c->in.path = c->active, c->in.ecn = k->ecn, c->in.kept = k;
         return true;
@@ -26569,7 +26572,7 @@ static void vt__quic_packet_done(vt__quic *c) {
     c->pkt.p = NULL;
     bool asks = c->pkt.eliciting &&
                 vt__qsec_has(&c->keys.at[space].tx); /* what cannot be sent is not owed yet */
-    if (!c->discarded[space]) vt__qrec_got(&c->rec, space, c->pkt.pn, asks, c->in.ecn, c->now);
+    if (!c->discarded[space]) vt__qrec_got(&c->rec, space, c->pkt.pn, asks, c->in.ecn, c->in.came_at);
     p->used_at = c->now;
     if (space != VT__QPKT_APP) return;
     p->ours = c->pkt.ours;
@@ -26592,7 +26595,7 @@ static VT__UNUSED void vt__quic_recv(vt__quic *c, const vt__quic_dgram *d, int64
         return;
     }
     if (c->blocked && i == c->active) vt__qrec_blocked(&c->rec, c->blocked = false);
-    c->in.p = c->in.begin = d->p, c->in.end = d->p + d->n;
+    c->in.p = c->in.begin = d->p, c->in.end = d->p + d->n, c->in.came_at = now;
     c->in.local = *d->local, c->in.remote = *d->remote;
     c->in.path = (uint8_t)i, c->in.ecn = (uint8_t)d->ecn;
 }
@@ -27029,13 +27032,14 @@ static int64_t vt__quic_idle_due(const vt__quic *c) {
     return c->idle_at + VT__MAX(ns, 3 * vt__quic_pto(c));
 }
 /* PING keeps a connection alive; and a client that waits for answers and hears nothing asks whether it is still reached, the
- * less often the longer: whatever stands on the way may know it by another port by now, and the server sends to the old one. */
+ * less often the longer: whatever stands on the way may know it by another port by now, and the server sends to the old one.
+ * Neither is of use while something is in flight, which is probed for; and each PING would put the probes off. */
 static int64_t vt__quic_ping_due(const vt__quic *c) {
     int64_t last = VT__MAX(c->ping_at, c->idle_at), due = INT64_MAX;
-    if (!c->confirmed || c->owes_ping) return due;
+    if (!c->confirmed || c->owes_ping || c->rec.in_flight) return due;
     if (c->cfg->keep_alive_ns) due = last + c->cfg->keep_alive_ns;
     if (c->busy) due = VT__MIN(due, last + (vt__quic_idle_due(c) - c->idle_at) / 2);
-    if (!c->server && c->streams.count && !c->rec.in_flight)
+    if (!c->server && c->streams.count)
         due = VT__MIN(due, last + (3 * vt__quic_pto(c) << VT__MIN(c->lonely, 5)));
     return due;
 }
@@ -27224,7 +27228,7 @@ static VT__UNUSED int vt__qedge_put_retry(const vt__quic_cfg *cfg, const vt__qpk
     return n < 0 ? n : (int)(end + VT__QSEC_TAG - out);
 }
 /* What an Initial's token says: 1, and s->proven and s->odcid are set; 0: there is none, or none that is worth anything; VT__QPKT_E_TOKEN:
- * it pretends to be a Retry's, and the connection is to be refused. */
+ * it pretends to be a Retry's, and the connection is to be refused, if vt__qedge_genuine. */
 static VT__UNUSED int vt__qedge_take_token(const vt__quic_cfg *cfg, const vt__qpkt_head *h,
                                            const vt__qroute_addr *from, vt__quic_start *s, int64_t now) {
     uint8_t bind[VT__QEDGE_BIND];
@@ -27244,6 +27248,20 @@ static VT__UNUSED int vt__qedge_take_token(const vt__quic_cfg *cfg, const vt__qp
     }
     s->proven = rc > 0;
     return kind == VT__QSEC_TOKEN_RETRY && rc == 0 ? VT__QPKT_E_TOKEN : rc;
+}
+/* Whether an Initial came as it was sent: 1; 0: what is in it, its token too, was changed on the way, so that it deserves no answer;
+ * an error. It is overwritten. */
+static VT__UNUSED int vt__qedge_genuine(const vt__qpkt_head *h, uint8_t *p) {
+    vt__qkeys k;
+    vt__qpkt_cid dcid;
+    vt__qkeys_level *l = &k.at[VT__QPKT_INITIAL];
+    vt__qkeys_packet packet = {.p = p, .head = h};
+    memset(&k, 0, sizeof k);
+    vt__qpkt_cid_set(&dcid, h->dcid, h->dcid_len);
+    int rc = vt__qkeys_initial(l, h->version, &dcid, true);
+    if (rc >= 0) rc = vt__qkeys_open(&k, l, &packet);
+    vt__qkeys_free(&k);
+    return rc == -EBADMSG ? 0 : VT__MIN(rc, 1);
 }
 /* CONNECTION_CLOSE for an Initial that no connection is made for (CONNECTION_REFUSED, INVALID_TOKEN): its bytes, or an error. */
 static VT__UNUSED int vt__qedge_put_refusal(const vt__qpkt_head *h, uint64_t code, uint8_t *out, size_t cap) {

@@ -116,13 +116,19 @@ static inline void flow_data(struct end *e, struct flow *f, const uint8_t *p, si
     if (!fin) return;
     f->held = true;
     if (!e->cfg.server) {
-        e->wrong += f->got != f->expect;
+        e->wrong += f->got != f->expect && vt__qstr_ours(&e->c.streams, f->s->id);
         flow_end(e, f);
         return;
     }
     for (int i = 0; i < FLOW_HEAD; i++) f->total |= (uint64_t)f->head[i] << 8 * i;
-    if (f->s->id & 2) flow_end(e, f); /* one way */
+    if (f->s->id & 2 || f->reset || f->stopped) flow_end(e, f); /* one way, or there is no answer any more */
     else flow_write(e, f);
+}
+/* Sends no more of it. A server that has read all has nothing left to do; else the other way goes on. */
+static inline void flow_reset(struct end *e, struct flow *f) {
+    vt__qstr_reset(&e->c.streams, f->s, 7);
+    f->reset = true;
+    if (f->held || f->s->ended & VT__QSTR_REMOTE) flow_end(e, f);
 }
 static inline void end_stream(struct end *e, const vt__qstr_event *ev) {
     struct flow *f = ev->stream ? ev->stream->ctx : NULL;
@@ -133,10 +139,13 @@ static inline void end_stream(struct end *e, const vt__qstr_event *ev) {
         f->reset = true, e->resets++;
         flow_end(e, f);
         break;
-    case VT__QSTR_EV_STOP: f->stopped = true; break;
+    case VT__QSTR_EV_STOP:
+        f->stopped = true;
+        if (f->held || f->s->ended & VT__QSTR_REMOTE) flow_end(e, f);
+        break;
     case VT__QSTR_EV_WRITABLE: flow_write(e, f); break;
     case VT__QSTR_EV_SENT:
-        if (e->cfg.server) flow_end(e, f);
+        if (f->s->ended == VT__QSTR_BOTH) flow_end(e, f);
         break;
     default: break;
     }
@@ -150,6 +159,22 @@ static inline struct flow *end_ask(struct end *e, uint64_t up, uint64_t down) {
     f->want = f->expect = down;
     flow_write(e, f);
     return f;
+}
+
+/* So many bytes one way, and no answer. */
+static inline struct flow *end_tell(struct end *e, uint64_t bytes) {
+    vt__qstr_stream *s;
+    if (vt__qstr_open(&e->c.streams, true, &s) < 0) return NULL;
+    struct flow *f = flow_new(e, s);
+    f->total = FLOW_HEAD + bytes;
+    flow_write(e, f);
+    return f;
+}
+/* What is read is put to use only later. */
+static inline void end_hold(struct end *e, bool hold) {
+    e->hold = hold;
+    for (struct flow *f = e->flows; f && !hold; f = f->next)
+        if (f->s && f->s->held) vt__qstr_consumed(&e->c.streams, f->s, f->s->held);
 }
 
 /* ---- ends ---- */
@@ -225,6 +250,7 @@ static inline void net_accept(struct net *w, const struct qlink_dgram *d) {
     s.version = h.version;
     vt__qpkt_cid_set(&s.dcid, h.dcid, h.dcid_len), vt__qpkt_cid_set(&s.scid, h.scid, h.scid_len);
     int token = vt__qedge_take_token(&e->cfg, &h, &s.remote, &s, w->now), n = 0;
+    if (token < 0 && vt__qedge_genuine(&h, d->data) <= 0) return;
     if (token < 0) n = vt__qedge_put_refusal(&h, VT__QPKT_INVALID_TOKEN, out, sizeof out);
     else if (w->retry && !s.proven) n = vt__qedge_put_retry(&e->cfg, &h, &s.remote, out, sizeof out, w->now);
     if (n > 0) {

@@ -33,17 +33,22 @@ static bool transfer(unsigned n, uint64_t up, uint64_t down, int64_t within) {
     }
     return w.client.finished == n && !w.client.wrong && !w.server.wrong;
 }
-static uint64_t eaten(void) {
-    return w.up.stats.lost + w.down.stats.lost + w.up.stats.corrupt + w.down.stats.corrupt;
+static uint64_t eaten_by(const struct qlink *l) {
+    const struct qlink_stats *s = &l->stats;
+    return s->lost + s->tail + s->down + s->big + s->corrupt;
 }
-/* Nothing is left behind when all has come to rest: 20 s after the last loss, for a burst may eat all that is sent in 20 s by
- * ends that have only PING to send, each time after twice as long. */
-static bool at_rest(void) {
-    uint64_t before;
-    do before = eaten(), net_run(&w, 20 * VT_SEC);
-    while (eaten() != before);
+static uint64_t eaten(void) { return eaten_by(&w.up) + eaten_by(&w.down); }
+static bool nothing_left(void) {
     return w.client.c.streams.count == 0 && w.server.c.streams.count == 0 && w.client.c.rec.in_flight == 0 &&
            w.server.c.rec.in_flight == 0;
+}
+/* Nothing is left behind when all has come to rest: as long after the last loss as a probe timeout may back off, for ends that
+ * have only PING to send send it each time after twice as long, and a burst may eat several. */
+static bool at_rest(void) {
+    uint64_t before;
+    do before = eaten(), net_run(&w, 70 * VT_SEC);
+    while (!nothing_left() && eaten() != before);
+    return nothing_left();
 }
 static int by_size(const void *a, const void *b) {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;

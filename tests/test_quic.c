@@ -675,6 +675,22 @@ TEST(b03_26_tokens) {
     CHECK_EQ(w.client.c.end.code, CODE(INVALID_TOKEN));
     net_free(&w);
 }
+/* A token that was changed on the way is no lie of the client's: what does not open is not answered. */
+static void spoil_token(struct qlink *l, struct qlink_dgram *d) {
+    vt__qpkt_head h;
+    if (vt__qpkt_head_get(&h, d->data, d->n, VT__QCID_LEN) < 0 || !h.token_len) return;
+    ((uint8_t *)d->data)[(size_t)(h.token - d->data) + 9] ^= 1;
+    l->hook = NULL;
+}
+TEST(b03_26_token_changed_on_the_way) {
+    net_init(&w, &near_by, test_seed());
+    w.retry = true, w.up.hook = spoil_token;
+    net_connect(&w);
+    NET_UNTIL(&w, w.client.confirmed || w.client.closed, 3 * VT_SEC);
+    CHECK(w.client.confirmed && !w.up.hook);
+    CHECK_EQ(w.retries, 1);
+    net_free(&w);
+}
 /* NEW_TOKEN: the next connection need not be asked whether it gets what is sent to it. */
 TEST(b03_26_new_token) {
     established();
@@ -868,6 +884,47 @@ TEST(b03_33_idle) {
     net_run(&w, 30 * VT_SEC);
     CHECK(!w.server.closed && !w.client.closed);
     CHECK(w.client.sent_dgrams < 30);
+    net_free(&w);
+}
+static void nowhere(struct qlink *l, struct qlink_dgram *d) {
+    (void)l;
+    d->n = 0;
+}
+/* PING that only keeps a connection alive must not put off the probes for what is in flight. */
+TEST(keep_alive_in_silence) {
+    net_init(&w, &near_by, test_seed());
+    w.client.cfg.keep_alive_ns = 30 * VT_MS; /* less than a PTO */
+    net_connect(&w);
+    NET_UNTIL(&w, w.client.confirmed, 5 * VT_SEC);
+    net_run(&w, VT_SEC);
+    uint64_t sent = w.client.sent_dgrams;
+    net_run(&w, VT_SEC);
+    CHECK(w.client.sent_dgrams - sent > 8); /* it pings */
+    w.up.hook = nowhere;
+    CHECK(end_ask(&w.client, 1000, 1000) != NULL);
+    net_flush(&w, &w.client);
+    uint64_t ptos = w.client.c.rec.stats.ptos;
+    net_run(&w, 5 * VT_SEC);
+    CHECK(w.client.c.rec.stats.ptos - ptos >= 4);
+    net_free(&w);
+}
+/* What came before its keys, and had to wait for them, tells the peer nothing of the round trip. */
+static void short_alone(struct qlink *l, struct qlink_dgram *d) {
+    (void)l;
+    if (d->data[0] & VT__QPKT_LONG) d->n = 0;
+}
+TEST(b03_04_rtt_of_what_waited_for_keys) {
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    while (!w.client.ready && net_step(&w, w.now + VT_SEC)) w.up.hook = w.server.up ? short_alone : NULL;
+    CHECK(end_ask(&w.client, 5000, 1000) != NULL);
+    net_flush(&w, &w.client);
+    net_run(&w, VT_SEC);
+    CHECK(w.server.c.nearly > 0 && !w.server.ready);
+    w.up.hook = NULL;
+    NET_UNTIL(&w, w.client.finished, 20 * VT_SEC);
+    CHECK_EQ(w.client.finished, 1);
+    CHECK(w.client.c.rec.rtt.smoothed < 60 * VT_MS);
     net_free(&w);
 }
 TEST(b03_34_too_many_streams) {
