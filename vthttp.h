@@ -13619,7 +13619,7 @@ typedef struct vt__vth {
     int64_t born; /* its thread's clock when it began */
     vt__timer timer;
     vt__list all;
-    void *room[7];        /* for a record of the present wait whose owner wants no frame for it */
+    void *room[9];        /* for a record of the present wait whose owner wants no frame for it */
     vt_task *task;        /* NULL: detached and freed */
     struct vt__vth *sent; /* the next in an inbox */
     char *stack;
@@ -14354,17 +14354,18 @@ static VT__UNUSED bool vt__sched_sleep_abort(vt__vth *v) {
 
 /* Every parking call that need not park counts; whoever never parks lets others run after a while, through the
  * scheduler, so that the reactor is looked at, too. */
-static VT__NOINLINE void vt__sched_fuel_out(vt__thr *t, vt__vth *v) {
+static VT__NOINLINE int vt__sched_fuel_out(vt__thr *t, vt__vth *v) {
     vt__plat_count(&t->switches, -(t->left / VT__SCHED_FUEL)); /* turns that are not taken */
     vt__sched_set_left(t, 1);
     t->last = &v->node;
-    (void)vt__sched_detour(t, v);
+    return vt__sched_detour(t, v);
 }
-VT__INLINE void vt__sched_fuel(vt__vth *v) {
-    vt__thr *t = v->thr;
-    if (VT__UNLIKELY((vt__sched_set_left(t, t->left - 1) & (VT__SCHED_FUEL - 1)) == 0))
-        vt__sched_fuel_out(t, v);
+/* As the last call of one that has succeeded: 0. */
+VT__INLINE int vt__sched_fuel_last(vt__thr *t, vt__vth *v) {
+    bool out = (vt__sched_set_left(t, t->left - 1) & (VT__SCHED_FUEL - 1)) == 0;
+    return VT__UNLIKELY(out) ? vt__sched_fuel_out(t, v) : 0;
 }
+VT__INLINE void vt__sched_fuel(vt__vth *v) { (void)vt__sched_fuel_last(v->thr, v); }
 /* Calls that a cancel ends at once count as well: who does not heed it, and calls again, would have the worker for himself. */
 static VT__COLD void vt__sched_burn(vt__vth *v) { vt__sched_fuel(v); }
 VT__INLINE int vt__sched_refused(vt__vth *v) {
@@ -15396,6 +15397,12 @@ VT__INLINE void vt__sync_unlink(vt__waitq *q, vt__waiter *w) {
     *(w->next ? &w->next->prev : &q->tail) = w->prev;
     w->queued = false;
 }
+/* The same for the first. */
+VT__INLINE void vt__sync_shift(vt__waitq *q, vt__waiter *w) {
+    q->head = w->next;
+    *(w->next ? &w->next->prev : &q->tail) = NULL;
+    w->queued = false;
+}
 static bool vt__sync_abort(vt__vth *v) {
     vt__waiter *w = v->wait_obj;
     vt__sync_lock(w->flags, w->spin);
@@ -15492,7 +15499,7 @@ VT_API int vt_mutex_unlock(vt_mutex *m) {
         return -EPERM;
     }
     vt__waiter *w = m->q.head;
-    if (w) vt__sync_unlink(&m->q, w);
+    if (w) vt__sync_shift(&m->q, w);
     else m->held = 0;
     m->owner = w ? w->v : NULL; /* handed over: held stays */
     vt__sync_unlock(&m->flags, &m->spin);
@@ -15518,7 +15525,7 @@ VT_API int vt_cond_wait(vt_cond *c, vt_mutex *m) { return vt_cond_wait_until(c, 
 VT_API void vt_cond_signal(vt_cond *c) {
     vt__sync_lock(&c->flags, &c->spin);
     vt__waiter *w = c->q.head;
-    if (w) vt__sync_unlink(&c->q, w);
+    if (w) vt__sync_shift(&c->q, w);
     vt__sync_unlock(&c->flags, &c->spin);
     if (w) vt__sched_ready(w->v);
 }
@@ -15637,9 +15644,10 @@ VT_API int vt_once_do(vt_once *o, vt_fn *fn, void *arg) {
  * uses:   @api_base @api_rt @api_sync @api_chan @plat @mem @poll @sched @sync
  * test:   tests/test_chan.c
  *
- * A waiter is a node on its own stack, in the queue of receivers or of senders, under the channel's lock; whoever comes
- * for it copies the value straight from stack to stack and unlinks it. It owns the wake-up then, so a time-out or cancel
- * that finds the node gone has lost, and a value that was taken or given is always reported (see @sync).
+ * A waiter is a node in its vthread's room (of a select: on its stack), in the queue of receivers or of senders, under
+ * the channel's lock; whoever comes for it copies the value straight from stack to stack and unlinks it. It owns the
+ * wake-up then, and the result that comes with it, so a time-out or cancel that finds the node gone has lost, and a value
+ * that was taken or given is always reported (see @sync).
  * Receivers wait only while nothing is buffered, senders only while there is no room.
  *
  * Buffered values stand in blocks, a ring being one block that follows itself; the unbounded channel's blocks are
@@ -15681,10 +15689,11 @@ static vt_chan vt__chan_failed[] = {{.err = -ENOMEM}, {.err = -EINVAL}};
 typedef struct vt__chan_wait {
     vt__waiter w;
     void *value;
-    vt__claim *claim; /* NULL: no select */
+    vt__claim *claim; /* NULL: no select, and what follows is not there */
     uint32_t by;      /* for the claim */
-    int32_t result;
 } vt__chan_wait;
+_Static_assert(offsetof(vt__chan_wait, by) <= sizeof(((vt__vth *)0)->room),
+               "a waiter for a channel does not fit into the room of a vthread");
 
 /* What is left to be done after the lock. */
 typedef struct vt__chan_rest {
@@ -15728,7 +15737,7 @@ VT__INLINE void vt__chan_copy(void *to, const void *from, size_t n) {
 VT__INLINE vt__chan_wait *vt__chan_take(vt__waitq *q) {
     for (vt__waiter *w; (w = q->head) != NULL;) {
         vt__chan_wait *cw = VT__CONTAINER(w, vt__chan_wait, w);
-        vt__sync_unlink(q, w);
+        vt__sync_shift(q, w);
         if (VT__LIKELY(!cw->claim) || vt__sched_claim(cw->claim, cw->by)) return cw;
     }
     return NULL;
@@ -15807,15 +15816,16 @@ static VT__NOINLINE int vt__chan_more(vt_chan *c) {
 }
 
 static bool vt__chan_abort(vt__vth *v) { return vt__sync_abort(v); }
-/* Queues the caller, unlocks, waits. */
+/* Queues the caller and unlocks. */
+VT__INLINE void vt__chan_enqueue(vt_chan *c, vt__waitq *q, void *value, vt__vth *v) {
+    vt__chan_wait *w = (vt__chan_wait *)(void *)v->room;
+    w->value = value;
+    w->claim = NULL;
+    vt__sync_enqueue(&w->w, v, q, &c->flags, &c->spin);
+}
 VT__INLINE int vt__chan_park(vt_chan *c, vt__waitq *q, void *value, vt__vth *v, int64_t due) {
-    vt__chan_wait w;
-    w.value = value;
-    w.claim = NULL;
-    w.result = 0;
-    vt__sync_enqueue(&w.w, v, q, &c->flags, &c->spin);
-    int r = vt__sched_park(v, vt__chan_abort, due);
-    return r < 0 ? r : w.result;
+    vt__chan_enqueue(c, q, value, v);
+    return vt__sched_park(v, vt__chan_abort, due);
 }
 static VT__NOINLINE int vt__chan_do(vt_chan *c, void *value, bool send, int64_t until) {
     vt__vth *v = vt__sched_self();
@@ -15854,24 +15864,38 @@ static VT__NOINLINE int vt__chan_quick_park(vt_chan *c, vt__waitq *q, void *valu
     int r = vt__sched_enter(v, until, &due);
     return r < 0 ? r : vt__chan_park(c, q, value, v, due);
 }
+/* The other side, first in its queue, goes on. */
+VT__INLINE int vt__chan_quick_over(vt__thr *t, vt__vth *v, vt__waitq *q, vt__waiter *w) {
+    vt__sync_shift(q, w);
+    vt__sched_resume(t, w->v);
+    return vt__sched_fuel_last(t, v);
+}
+static VT__NOINLINE int vt__chan_quick_size(vt_chan *c, void *value, bool send) {
+    vt__thr *t = vt__sched_thr();
+    vt__waitq *q = send ? &c->recvq : &c->sendq;
+    vt__chan_wait *w = VT__CONTAINER(q->head, vt__chan_wait, w);
+    vt__chan_copy(send ? w->value : value, send ? value : w->value, c->size);
+    return vt__chan_quick_over(t, t->cur, q, &w->w);
+}
 /* Unbuffered and of one OS thread: the other side waits already, or we do. All else vt__chan_do sorts out, the
- * assertion of VT_LOCAL included. */
+ * assertion of VT_LOCAL included. Whatever it calls it calls last: so it saves no registers, and whoever has waited
+ * returns straight to the program. */
 VT__INLINE int vt__chan_quick(vt_chan *c, void *value, bool send, int64_t until) {
     vt__thr *t = vt__sched_thr();
     vt__vth *v = t ? t->cur : NULL;
-    if (v && c->flags & VT__CHAN_QUICK && (!VT__DEBUG || c->spin == (uint32_t)t->index + 2)) {
-        vt__waitq *q = send ? &c->recvq : &c->sendq;
-        vt__chan_wait *w = VT__CONTAINER(q->head, vt__chan_wait, w); /* the waiter is first in it */
-        if (!w && !c->err) return vt__chan_quick_park(c, send ? &c->sendq : &c->recvq, value, until);
-        if (w && !w->claim && !vt__sched_cancelled(v)) {
-            vt__sync_unlink(q, &w->w);
-            vt__chan_copy(send ? w->value : value, send ? value : w->value, c->size);
-            vt__sched_resume(t, w->w.v);
-            vt__sched_fuel(v);
-            return 0;
-        }
+    if (!v || !(c->flags & VT__CHAN_QUICK) || (VT__DEBUG && c->spin != (uint32_t)t->index + 2))
+        return vt__chan_do(c, value, send, until);
+    vt__waitq *q = send ? &c->recvq : &c->sendq, *own = send ? &c->sendq : &c->recvq;
+    vt__chan_wait *w = VT__CONTAINER(q->head, vt__chan_wait, w); /* the waiter is first in it */
+    if (w ? w->claim || vt__sched_cancelled(v) : c->err) return vt__chan_do(c, value, send, until);
+    if (!w) {
+        if (VT__UNLIKELY(until > 0 || v->slow || v->dated)) return vt__chan_quick_park(c, own, value, until);
+        vt__chan_enqueue(c, own, value, v);
+        return vt__sched_wait(t, v, vt__chan_abort, 0);
     }
-    return vt__chan_do(c, value, send, until);
+    if (VT__UNLIKELY(c->size != 8)) return vt__chan_quick_size(c, value, send);
+    memcpy(send ? w->value : value, send ? value : w->value, 8);
+    return vt__chan_quick_over(t, v, q, &w->w);
 }
 VT_API int vt_chan_send_until(vt_chan *c, const void *value, int64_t until) {
     return vt__chan_quick(c, (void *)(uintptr_t)value, true, until); /* not written to */
@@ -15893,7 +15917,7 @@ VT_API int vt_chan_close(vt_chan *c) {
     int r = c->err;
     if (!r) c->err = VT_ECLOSED;
     while (!r && ((w = vt__chan_take(&c->recvq)) != NULL || (w = vt__chan_take(&c->sendq)) != NULL)) {
-        w->result = VT_ECLOSED;
+        w->w.v->node.result = VT_ECLOSED;
         *at = &w->w;
         at = &w->w.next;
     }
@@ -16035,7 +16059,6 @@ static void vt__chan_sel_enqueue(vt__sel *s, vt__sel_slot *slots, vt__vth *v) {
         w->value = s->cases[i].value;
         w->claim = &s->claim;
         w->by = (uint32_t)i + 1;
-        w->result = 0;
         vt__sync_push(s->cases[i].recv ? &s->cases[i].recv->recvq : &s->cases[i].send->sendq, &w->w);
     }
 }
@@ -16119,7 +16142,7 @@ static int vt__chan_sel_turn(vt__sel *s, vt__vth *v, int64_t due) {
     uint32_t by = __atomic_load_n(&s->claim.by, __ATOMIC_ACQUIRE);
     if (by == VT__CLAIM_FD) return VT__CHAN_AGAIN;
     if (by == VT__CLAIM_ABORT) return r;
-    s->cases[by - 1].result = slots[by - 1].w.result;
+    s->cases[by - 1].result = r;
     return (int)by - 1;
 }
 static int vt__chan_select(vt_case *cases, int n, int64_t until, bool wait) {
@@ -30217,7 +30240,7 @@ static unsigned vt__wsc_hand_on(vt_ws *ws, bool heed, uint8_t pong[VT__WS_CONTRO
         vt__sync_lock(&ws->turn.flags, &ws->turn.spin);
         vt__sync_enqueue(turn, vt__sched_self(), &ws->turn.q, &ws->turn.flags, &ws->turn.spin);
     }
-    if (w) vt__sync_unlink(&ws->mu.q, w);
+    if (w) vt__sync_shift(&ws->mu.q, w);
     else if (!noted) ws->mu.held = 0;
     if (!noted) ws->mu.owner = w ? w->v : NULL;
     vt__sync_unlock(&ws->mu.flags, &ws->mu.spin);
