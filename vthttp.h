@@ -346,7 +346,10 @@ VT_API void vt_cfg_defaults(vt_cfg *cfg);
 
 /* Runs `fn(arg)` on a virtual thread, with the calling OS thread as the first worker, and returns its result once
  * it and every other virtual thread has ended (vt_stop cancels them). One runtime at a time.
- * errors: -EBUSY a runtime is running; -EINVAL a bad field (logged with its name); -ENOMEM, -EAGAIN no threads. */
+ * In a child that is forked meanwhile there is none, and can be none: what needs a runtime or a virtual thread returns -ENOTSUP
+ * there, wherever -EPERM is said of its absence. vt_sleep sleeps, as off a virtual thread; hooked calls are plain ones.
+ * errors: -EBUSY a runtime is running; -EINVAL a bad field (logged with its name); -ENOMEM, -EAGAIN no threads; -ENOTSUP in a
+ * forked child. */
 VT_API int vt_run(const vt_cfg *cfg, vt_fn *fn, void *arg);
 
 /* Cancels every virtual thread, present and future, and lets vt_run return when they have ended. Any thread. */
@@ -13742,8 +13745,8 @@ static bool vt__sched_guest_in(void) {
 static void vt__sched_guest_out(void) {
     if (VT__UNLIKELY(!vt__sched_tls)) __atomic_fetch_sub(&vt__sched_g.guests, 1, __ATOMIC_SEQ_CST);
 }
-/* What calls return that there is no runtime for. */
-static int vt__sched_absent(void) {
+/* What calls return that there is no runtime for, or no virtual thread. */
+static VT__COLD int vt__sched_absent(void) {
     return __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 2 ? -ENOTSUP : -EPERM;
 }
 
@@ -15017,7 +15020,7 @@ VT_API int vt_await_until(vt_task *t, int64_t until, int *result) {
     int64_t due;
     uint32_t f = __atomic_load_n(&t->flags, __ATOMIC_ACQUIRE);
     if (f & VT__TASK_STATIC) return t->result;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     if (v->task == t) return -EDEADLK;
     if (f & VT__TASK_DONE) return vt__rt_await_done(v, t, result);
     if (f & VT__TASK_WAITER || __atomic_load_n(&t->here, __ATOMIC_RELAXED)) return -EBUSY;
@@ -15151,7 +15154,7 @@ VT_API int vt_open(const vt_cfg *cfg) {
 }
 VT_API int vt_run_once(int64_t until) {
     vt__thr *t = vt__sched_tls;
-    if (!t || t->cur || !vt__sched_g.host) return -EPERM;
+    if (!t || t->cur || !vt__sched_g.host) return vt__sched_absent();
     __atomic_store_n(&t->sleeping, 0, __ATOMIC_SEQ_CST); /* before the look: the monitor parks, then looks */
     if (VT__UNLIKELY(__atomic_load_n(&vt__sched_g.watch_parked, __ATOMIC_SEQ_CST))) vt__sched_up.awake();
     vt__sched_pass(t, until);
@@ -15168,7 +15171,7 @@ VT_API int vt_poll_fd(void) {
     return -ENOTSUP;
 #else
     vt__thr *t = vt__sched_tls;
-    return t && vt__sched_g.host ? t->dom->epfd : -EPERM;
+    return t && vt__sched_g.host ? t->dom->epfd : vt__sched_absent();
 #endif
 }
 VT_API int64_t vt_next_deadline(void) {
@@ -15184,7 +15187,7 @@ VT_API int64_t vt_next_deadline(void) {
 VT_API int vt_poll_fill(vt_pollfd *fds, int cap) {
     vt__thr *t = vt__sched_tls;
     int n = 0;
-    if (!t || !vt__sched_g.host) return -EPERM;
+    if (!t || !vt__sched_g.host) return vt__sched_absent();
 #if VTHTTP_POLL
     int all = vt__poll_build(t->dom);
     if (all < 0) return all;
@@ -15203,7 +15206,7 @@ VT_API int vt_poll_fill(vt_pollfd *fds, int cap) {
 }
 VT_API int vt_shutdown(void) {
     vt__thr *t = vt__sched_tls;
-    if (!t || t->cur || !vt__sched_g.host) return -EPERM;
+    if (!t || t->cur || !vt__sched_g.host) return vt__sched_absent();
     vt_stop();
     /* The question whether all has ended is asked behind the announcement of the sleep, as by every worker. */
     __atomic_store_n(&vt__sched_g.main_done, 1, __ATOMIC_SEQ_CST);
@@ -15244,7 +15247,7 @@ static VT__NOINLINE int vt__self_yield_slow(vt__thr *t, vt__vth *v) {
 VT_API int vt_yield(void) {
     vt__thr *t = vt__sched_tls;
     vt__vth *v = t ? t->cur : NULL;
-    if (VT__UNLIKELY(!v)) return -EPERM;
+    if (VT__UNLIKELY(!v)) return vt__sched_absent();
     if (VT__UNLIKELY(v->cancel || v->dated)) return vt__self_yield_slow(t, v);
     vt__node *n = v->node.next;
     if (n == &v->node) return vt__sched_fuel(v), 0;
@@ -15256,7 +15259,7 @@ VT_API int vt_sleep_until(int64_t until) {
     int64_t due, now = vt__plat_now();
     if (!v) {
         if (until > now) vt__plat_sleep(until - now);
-        return until == VT_NONE ? -EPERM : 0;
+        return until == VT_NONE ? vt__sched_absent() : 0;
     }
     if (until == VT_NONE) until = INT64_MAX;
     else if (until <= now) until = now + 1; /* still lets others run */
@@ -15320,7 +15323,7 @@ VT_API void *vt_local_get(int key) {
 }
 VT_API int vt_local_set(int key, void *value) {
     vt__vth *v = vt__sched_self();
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     if (key < 0 || key >= VT_LOCAL_KEYS_MAX || key >= __atomic_load_n(&vt__sched_g.nlocals, __ATOMIC_ACQUIRE))
         return -EINVAL;
     while (v->nlocals <= key) v->locals[v->nlocals++] = NULL;
@@ -15332,7 +15335,7 @@ VT_API int vt_local_set(int key, void *value) {
 }
 VT_API int vt_defer(void (*fn)(void *arg), void *arg) {
     vt__vth *v = vt__sched_self();
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     if (v->ndefers == VT_DEFER_MAX) return VT_ELIMIT;
     int i = v->ndefers % VT__DEFERS;
     if (i == 0) {
@@ -15456,7 +15459,7 @@ VT__INLINE void vt__sync_wake_chain(vt__waiter *w) {
 static int vt__sync_mutex_lock(vt_mutex *m, bool abortable, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t due = 0;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     if (abortable) {
         int r = vt__sched_enter(v, until, &due);
         if (r < 0) return r;
@@ -15481,7 +15484,7 @@ VT_API int vt_mutex_lock_until(vt_mutex *m, int64_t until) { return vt__sync_mut
 VT_API int vt_mutex_trylock(vt_mutex *m) {
     vt__vth *v = vt__sched_self();
     int r = -EBUSY;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     vt__sync_lock(&m->flags, &m->spin);
     if (!m->held) {
         m->held = 1;
@@ -15493,8 +15496,9 @@ VT_API int vt_mutex_trylock(vt_mutex *m) {
 }
 VT_API int vt_mutex_unlock(vt_mutex *m) {
     vt__vth *v = vt__sched_self();
+    if (!v) return vt__sched_absent(); /* a thread that a forked child has not got may hold its spin lock */
     vt__sync_lock(&m->flags, &m->spin);
-    if (!v || !m->held || m->owner != v) {
+    if (!m->held || m->owner != v) {
         vt__sync_unlock(&m->flags, &m->spin);
         return -EPERM;
     }
@@ -15511,7 +15515,7 @@ VT_API int vt_cond_wait_until(vt_cond *c, vt_mutex *m, int64_t until) {
     vt__vth *v = vt__sched_self();
     vt__waiter w;
     int64_t due;
-    if (!v || m->owner != v) return -EPERM;
+    if (!v || m->owner != v) return vt__sched_absent();
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
     vt__sync_lock(&c->flags, &c->spin);
@@ -15539,7 +15543,7 @@ VT_API void vt_cond_broadcast(vt_cond *c) {
 VT_API int vt_sem_acquire_until(vt_sem *s, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t due;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
     vt__sync_lock(&s->flags, &s->spin);
@@ -15593,7 +15597,7 @@ VT_API int vt_wg_done(vt_wg *g) { return vt_wg_add(g, -1); }
 VT_API int vt_wg_wait_until(vt_wg *g, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t due;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
     vt__sync_lock(&g->flags, &g->spin);
@@ -15611,10 +15615,10 @@ VT_API int vt_wg_wait(vt_wg *g) { return vt_wg_wait_until(g, 0); }
 VT_API int vt_once_do(vt_once *o, vt_fn *fn, void *arg) {
     vt__vth *v = vt__sched_self();
     vt__waiter w;
-    int64_t due;
+    int64_t due = 0;
     int r;
     if (__atomic_load_n(&o->state, __ATOMIC_ACQUIRE) == 2) return 0;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     for (;;) {
         vt__sync_lock(&o->flags, &o->spin);
         if (o->state != 1) break;
@@ -15831,7 +15835,7 @@ static VT__NOINLINE int vt__chan_do(vt_chan *c, void *value, bool send, int64_t 
     vt__vth *v = vt__sched_self();
     vt__chan_rest rest = {NULL, NULL};
     int64_t due;
-    if (VT__UNLIKELY(!v)) return -EPERM;
+    if (VT__UNLIKELY(!v)) return vt__sched_absent();
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
     for (;;) {
@@ -16149,7 +16153,7 @@ static int vt__chan_select(vt_case *cases, int n, int64_t until, bool wait) {
     vt__vth *v = wait ? vt__sched_self() : NULL;
     int64_t due = 0;
     vt__sel s;
-    if (wait && !v) return -EPERM;
+    if (wait && !v) return vt__sched_absent();
     int r = vt__chan_sel_init(&s, cases, n);
     if (r == 0 && v) r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
@@ -16193,7 +16197,7 @@ VT_API int vt_scope_open(vt_scope *s, uint32_t flags, int64_t until) {
     s->won = -1;
     s->until = until > 0 ? until : 0;
     s->flags = flags;
-    if (!vt__sched_self()) return -EPERM;
+    if (!vt__sched_self()) return vt__sched_absent();
     if (flags & ~(uint32_t)(VT_SCOPE_KEEP | VT_SCOPE_FIRST)) return -EINVAL;
     s->owner = vt__sched_self(); /* without one nothing is spawned into it */
     return 0;
@@ -16248,7 +16252,7 @@ static int vt__scope_refuse(vt_scope *s, vt__scope_child *k, int err) {
 }
 static int vt__scope_spawn(vt_scope *s, vt_fn *fn, void *arg, const char *site, uint32_t flags) {
     vt__vth *v = vt__sched_self();
-    if (!v || !s->owner) return -EPERM;
+    if (!v || !s->owner) return vt__sched_absent();
     vt__plat_spin_lock(&s->spin);
     bool cancelled = s->cancelled != 0;
     vt__plat_spin_unlock(&s->spin);
@@ -16313,7 +16317,7 @@ static int vt__scope_result(vt_scope *s) {
 VT_API int vt_scope_wait(vt_scope *s) {
     vt__vth *v = vt__sched_self();
     int64_t due;
-    if (!v || s->owner != v) return -EPERM;
+    if (!v || s->owner != v) return vt__sched_absent();
     vt__plat_spin_lock(&s->spin);
     bool live = s->live > 0;
     vt__plat_spin_unlock(&s->spin);
@@ -16332,7 +16336,7 @@ VT_API void vt_scope_cancel(vt_scope *s) {
 }
 VT_API int vt_scope_close(vt_scope *s) {
     vt__vth *v = vt__sched_self();
-    if (!v || s->owner != v) return -EPERM;
+    if (!v || s->owner != v) return vt__sched_absent();
     vt__scope_end(s, -ECANCELED);
     (void)vt__scope_join(s, v, vt__scope_abort_close, 0);
     return vt__scope_result(s);
@@ -16479,7 +16483,7 @@ static int vt__block_call(vt_fn *fn, void *arg, int *result, int64_t until) {
     vt__vth *v = vt__sched_self();
     vt__job j = {NULL, NULL, fn, arg, 0, false, v};
     int64_t due;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
     if (VTHTTP_SIM) {
@@ -16657,7 +16661,7 @@ static int64_t vt__io_recv_try(vt__pd *pd, void *buf, size_t n) {
 static int64_t vt__io_recv(vt__pd *pd, void *buf, size_t n, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t due, r;
-    if (VT__UNLIKELY(!v)) return -EPERM;
+    if (VT__UNLIKELY(!v)) return vt__sched_absent();
     if ((r = vt__sched_enter(v, until, &due)) < 0) return r;
     vt__sched_fuel(v);
     do {
@@ -16714,7 +16718,7 @@ static int vt__io_advance(struct iovec **v, int count, size_t n) {
 static int vt__io_send_all(vt__pd *pd, struct iovec *v, int n, int64_t until) {
     vt__vth *self = vt__sched_self();
     int64_t due, r;
-    if (VT__UNLIKELY(!self)) return -EPERM;
+    if (VT__UNLIKELY(!self)) return vt__sched_absent();
     if ((r = vt__sched_enter(self, until, &due)) < 0) return (int)r;
     vt__sched_fuel(self);
     n = vt__io_advance(&v, n, 0);
@@ -17059,7 +17063,7 @@ fail:
 VT_API int vt_dial_until(vt_sock **out, const char *addr, const vt_sock_cfg *cfg, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t due;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
     struct vt__io_lookup *l = vt__io_lookup_new();
@@ -17149,7 +17153,7 @@ enum { VT__IO_AGAIN_MAX = 64 }; /* such errors in a row; more are not about sing
 static int vt__io_accept(vt_sock *s, vt_sock **out, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t due;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
     vt__sched_fuel(v);
@@ -17209,7 +17213,7 @@ static int vt__io_fdw_wait(vt__vth *v, vt__poll_fdw *f, int events, int64_t due)
 VT_API int vt_wait_fd(int fd, int events, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t due;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     if (fd < 0) return -EBADF;
     if (VTHTTP_POLL && vt__plat_fcntl(fd, F_GETFD, 0) < 0) return -EBADF; /* poll calls it ready */
     events &= VT_READ | VT_WRITE;
@@ -22610,7 +22614,7 @@ static void vt__conn_open(vt__conn *c, int fd) {
 static VT__UNUSED int64_t vt__conn_recv_over(vt__conn *c, void *p, size_t n, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t due, r;
-    if (VT__UNLIKELY(!v)) return -EPERM;
+    if (VT__UNLIKELY(!v)) return vt__sched_absent();
     if ((r = vt__sched_enter(v, until, &due)) < 0) return r;
     vt__sched_fuel(v);
     do {
@@ -22843,7 +22847,7 @@ VT_API int64_t vt_stream_read(vt_stream *st, void *buf, size_t n) {
 VT_API int64_t vt_stream_write(vt_stream *st, const void *buf, size_t n) {
     struct iovec v = {(char *)(uintptr_t)buf, n};
     vt__vth *self = vt__sched_self();
-    if (!self) return -EPERM;
+    if (!self) return vt__sched_absent();
     if (st->shut) return -EPIPE;
     if (n == 0) return 0;
     int r = vt__conn_send_all(st->io, &v, 1);
@@ -24097,7 +24101,7 @@ static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char 
                                       int64_t until) {
     int64_t due;
     vt__vth *v = vt__sched_self();
-    int r = v ? vt__sched_enter(v, until, &due) : -EPERM;
+    int r = v ? vt__sched_enter(v, until, &due) : vt__sched_absent();
     vt__tls *t = r < 0 ? NULL : vt__mem_zalloc(sizeof *t);
     if (!t) return r < 0 ? r : -ENOMEM;
     c->up = t;
@@ -24165,7 +24169,7 @@ static int vt__tls_client_take(vt_stream **out, vt_sock *s, const vt_tls_client_
 VT_API int vt_tls_client_take(vt_stream **out, vt_sock *s, const vt_tls_client_cfg *cfg, int64_t until) {
     if (vt__sched_self()) return vt__tls_client_take(out, s, cfg, cfg ? cfg->host : NULL, until);
     vt_sock_close(s);
-    return -EPERM;
+    return vt__sched_absent();
 }
 VT_API int vt_tls_dial(vt_stream **out, const char *addr, const vt_tls_client_cfg *cfg, int64_t until) {
     static const vt_tls_client_cfg usual;
@@ -29373,7 +29377,7 @@ static int64_t vt__h1c_body_until(const vt__h1c_run *run, int64_t now) {
 static int64_t vt__h1c_body_recv(vt__h1c_run *run, char *p, size_t n) {
     vt__vth *v = vt__sched_self();
     int64_t due, r;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     if ((r = vt__sched_enter(v, 0, &due)) < 0) return r;
     r = vt__conn_recv_try(&run->c->conn, p, n);
     if (r == -EAGAIN) {
@@ -30529,7 +30533,7 @@ static int vt__wsc_frame(vt_ws *ws, int64_t until) {
 /* What every call that receives begins with: 1; 0 closed; < 0. The last message is the program's no more. */
 VT__INLINE int vt__wsc_begin(vt_ws *ws) {
     vt__vth *v = vt__sched_self();
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     if (ws->reading) return -EBUSY;
     if (ws->end) *ws->end = ws->was, ws->end = NULL;
     if (!ws->dec.msg && ws->msg.p) vt__conn_buf_put(v->thr, &ws->msg);
@@ -31862,7 +31866,7 @@ VT_API int vt_server_start(vt_server *s) {
         vt_log(VT_LOG_ERROR, "%s", s->error_text);
         return s->error;
     }
-    if (!vt_on_vthread()) return -EPERM;
+    if (!vt_on_vthread()) return vt__sched_absent();
     if (!vt__srv_moves(srv, VT__SRV_IDLE, VT__SRV_STARTING)) return VT_ESTATE;
     s->running = true;
     s->error_text[0] = 0;
@@ -33351,10 +33355,11 @@ struct vt_call {
     vt__cli_h1 h1; /* these two are prepared by vt__cli_wire.open */
     vt__cli_h2 h2;
 };
-static vt_call vt__cli_no_memory = {.err = -ENOMEM}, vt__cli_no_vthread = {.err = -EPERM};
+static vt_call vt__cli_no_memory = {.err = -ENOMEM}, vt__cli_no_vthread = {.err = -EPERM},
+               vt__cli_forked = {.err = -ENOTSUP};
 
 static bool vt__cli_is_static(const vt_call *call) {
-    return call == &vt__cli_no_memory || call == &vt__cli_no_vthread;
+    return call == &vt__cli_no_memory || call == &vt__cli_no_vthread || call == &vt__cli_forked;
 }
 /* When a wait of ns has to end; 0: never. */
 static int64_t vt__cli_due(const vt_call *call, int64_t ns) {
@@ -34389,7 +34394,7 @@ static int vt__cli_connect(vt_call *call, bool fresh) {
 /*--- calls: making them ---*/
 VT_API vt_call *vt_call_new(vt_client *c, const char *method, const char *url) {
     vt__thr *thr = vt__sched_thr();
-    if (!vt__sched_self()) return &vt__cli_no_vthread;
+    if (!vt__sched_self()) return vt__sched_absent() == -EPERM ? &vt__cli_no_vthread : &vt__cli_forked;
     vt_call *call = vt__mem_alloc(sizeof *call);
     if (!call) return &vt__cli_no_memory;
     memset(call, 0, offsetof(vt_call, h1));
