@@ -31660,13 +31660,14 @@ static int vt__srv_last_guest(vt__srv_dom *d, const vt__srv_listener *l) {
     return r;
 }
 /* Connections that the kernel had accepted before the doors were shut are served, at a limit as others close: as many as
- * its queue holds, since more may come until it is closed. */
+ * its queue holds, since more may come until it is closed. Other errors no waiting mends. */
 static void vt__srv_last_guests(vt__srv *srv, int64_t until) {
     vt__srv_dom *d = &srv->doms[vt__sched_thr()->dom->index];
     for (int i = 0, r = 1; i < srv->nlisteners; i++)
         for (int left = srv->server->cfg.backlog + 1;
              left > 0 && (r = vt__srv_last_guest(d, &srv->listeners[i])) != 0;) {
             if (r > 0) left--;
+            else if (r != VT_ELIMIT && !vt__io_accept_starved(r)) break;
             else if (until >= 0 && vt__plat_now() >= until) return;
             else (void)vt_sleep_ms(5);
         }
