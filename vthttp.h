@@ -1032,9 +1032,10 @@ VT_API int vt_server_error_page(vt_server *s, int status, vt_handler *h);
 
 /* Adds a listener beside the configured one. errors: VT_EADDR when it starts. */
 VT_API int vt_server_listen(vt_server *s, const char *addr);
-/* Starts the runtime and serves until vt_server_stop, SIGINT or SIGTERM; then drains. 0, or the first error, reported in
- * the log; -ETIMEDOUT when requests outlived grace_ms: they are named in the log and cancelled, and those that heed no
- * cancel are waited for all the same, since they use the server. A second signal ends the program at once. */
+/* Starts the runtime and serves until vt_server_stop, SIGINT or SIGTERM; then drains, cancels the virtual threads that are
+ * no requests (of vt_go and the like), and waits for their end. 0, or the first error, reported in the log; -ETIMEDOUT when
+ * requests outlived grace_ms: they are named in the log and cancelled, and those that heed no cancel are waited for all the
+ * same, since they use the server. A second signal ends the program at once. */
 VT_API int vt_server_run(vt_server *s);
 /* The same inside a runtime of the program's: start returns when connections are accepted; wait returns when the server
  * has drained after vt_server_stop, with what vt_server_run would return. parks. errors: those of the start; -EPERM off a
@@ -32002,6 +32003,7 @@ static int vt__srv_run_main(void *arg) {
     vt_shield(false);
     if (signals) vt__srv_signals_restore();
     if (hup) (void)vt__plat_sigaction(SIGHUP, &vt__srv_signals.old_hup, NULL);
+    vt_stop(); /* what handlers have left to run for themselves */
     return r;
 }
 VT_API int vt_server_run(vt_server *s) {

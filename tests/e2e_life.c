@@ -1223,15 +1223,46 @@ TEST(b105_start_stop_start_again) {
     CHECK_EQ(rounds, 3);
 }
 /* vt_stop in place of vt_server_stop: handlers are cancelled, and vt_server_run comes back. */
-TEST(b105_runtime_stops) {
+TEST(b105_b106_runtime_stops) {
     REQUIRE(e2e_start(NULL, routes) == 0);
     CL(c);
+    CL(after);
     REQUIRE(cl_open(&c));
     cl_puts(&c, GET("/delay?ms=20000"));
     REQUIRE(reaches(started, 1, 5000));
     vt_stop();
     CHECK_EQ(e2e_join(), 0);
     CHECK_EQ(result(), -ECANCELED);
+    CHECK(!cl_open(&after));
+}
+/* What a handler has left to run, in its request's scope or beside it, hears of the stop. */
+static int job(void *arg) {
+    seen_start();
+    int r = vt_sleep_until(VT_NONE);
+    if (r == -ECANCELED) __atomic_add_fetch(&seen.aux, (int64_t)(intptr_t)arg, __ATOMIC_SEQ_CST);
+    seen_end(r);
+    return r;
+}
+static int h_jobs(vt_req *req, vt_res *res) {
+    int r = vt_scope_go_any(vt_req_scope(req), job, (void *)1);
+    if (r == 0) r = vt_go_any(job, (void *)100);
+    if (r == 0 && query_num(req, "wait", 0)) r = job((void *)10);
+    return r < 0 ? r : vt_res_text(res, 200, "jobs");
+}
+static void routes_jobs(vt_server *s) { vt_server_get(s, "/", h_jobs); }
+TEST(b107_jobs_are_cancelled_when_the_server_stops) {
+    vt_server_cfg cfg = {.grace_ms = 50};
+    for (int waiting = 0; waiting < 2; waiting++) {
+        REQUIRE(e2e_start(&cfg, routes_jobs) == 0);
+        seen_reset();
+        CL(c);
+        REQUIRE(cl_open(&c) && cl_puts(&c, waiting ? GET("/?wait=1") : GET("/")));
+        if (!waiting) CHECK_EQ(cl_response(&c), 200);
+        CHECK(reaches(started, waiting ? 3 : 2, E2E_MS));
+        CHECK_EQ(e2e_stop(), waiting ? -ETIMEDOUT : 0);
+        CHECK_EQ(ended(), waiting ? 3 : 2);
+        CHECK_EQ(aux(), waiting ? 111 : 101);
+    }
 }
 
 /* A server in a child process: signals, and limits of the process. */
