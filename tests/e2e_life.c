@@ -1923,6 +1923,7 @@ static int h_raw(vt_req *req, vt_res *res) {
 static void routes_raw(vt_server *s) {
     vt_server_get(s, "/", h_hello);
     vt_server_get(s, "/raw", h_raw);
+    vt_server_get(s, "/gate", h_gate);
 }
 /* Many more than there are workers block raw; others are answered meanwhile, parked before or new. */
 static void raw_many(int workers, int n) {
@@ -2204,5 +2205,33 @@ TEST(b111_grace_is_over_while_the_handler_blocks_its_thread) {
     CHECK_EQ(result(), -ECANCELED);
     CHECK_EQ(e2e_join(), -ETIMEDOUT);
     CHECK_EQ(e2e_logged(VT_LOG_WARN, "still running after the grace period: GET /raw?second=1&until=1"), 1);
+    raw_drop();
+}
+/* vt_stop while a handler blocks the worker and another one the spare that stands in: who waits on the next spare hears of
+ * it at once, those two when they are back. */
+TEST(b106_b111_stop_while_a_worker_and_its_spare_are_blocked) {
+    if (VTHTTP_SIM) SKIP("there is no monitor");
+    vt_server_cfg cfg = {.workers = 1};
+    raw_make();
+    REQUIRE(e2e_start(&cfg, routes_raw) == 0);
+    CL(first);
+    CL(second);
+    CL(third);
+    REQUIRE(cl_open(&first) && cl_puts(&first, GET("/raw?until=1")));
+    CHECK(reaches(raw_now, 1, E2E_MS));
+    REQUIRE(cl_open(&second) && cl_puts(&second, GET("/raw?second=1&until=1")));
+    CHECK(reaches(raw_now, 2, E2E_MS));
+    REQUIRE(cl_open(&third) && cl_puts(&third, GET("/gate")));
+    CHECK(reaches(started, 3, E2E_MS));
+    vt_stop();
+    CHECK(reaches(ended, 1, E2E_MS));
+    CHECK_EQ(result(), -ECANCELED);
+    raw_open(1);
+    CHECK(reaches(ended, 2, E2E_MS));
+    CHECK_EQ(result(), -ECANCELED);
+    CHECK_EQ(write(raw_second[1], "", 1), 1);
+    CHECK(reaches(ended, 3, E2E_MS));
+    CHECK_EQ(result(), -ECANCELED);
+    CHECK_EQ(e2e_join(), 0);
     raw_drop();
 }
