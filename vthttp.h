@@ -352,7 +352,10 @@ VT_API void vt_cfg_defaults(vt_cfg *cfg);
 
 /* Runs `fn(arg)` on a virtual thread, with the calling OS thread as the first worker, and returns its result once
  * it and every other virtual thread has ended (vt_stop cancels them). One runtime at a time.
- * errors: -EBUSY a runtime is running; -EINVAL a bad field (logged with its name); -ENOMEM, -EAGAIN no threads. */
+ * In a child that is forked meanwhile there is none, and can be none: what needs a runtime or a virtual thread returns -ENOTSUP
+ * there, wherever -EPERM is said of its absence. vt_sleep sleeps, as off a virtual thread; hooked calls are plain ones.
+ * errors: -EBUSY a runtime is running; -EINVAL a bad field (logged with its name); -ENOMEM, -EAGAIN no threads; -ENOTSUP in a
+ * forked child. */
 VT_API int vt_run(const vt_cfg *cfg, vt_fn *fn, void *arg);
 
 /* Cancels every virtual thread, present and future, and lets vt_run return when they have ended. Any thread. */
@@ -1040,9 +1043,10 @@ VT_API int vt_server_error_page(vt_server *s, int status, vt_handler *h);
 
 /* Adds a listener beside the configured one. errors: VT_EADDR when it starts. */
 VT_API int vt_server_listen(vt_server *s, const char *addr);
-/* Starts the runtime and serves until vt_server_stop, SIGINT or SIGTERM; then drains. 0, or the first error, reported in
- * the log; -ETIMEDOUT when requests outlived grace_ms: they are named in the log and cancelled, and those that heed no
- * cancel are waited for all the same, since they use the server. A second signal ends the program at once. */
+/* Starts the runtime and serves until vt_server_stop, SIGINT or SIGTERM; then drains, cancels the virtual threads that are
+ * no requests (of vt_go and the like), and waits for their end. 0, or the first error, reported in the log; -ETIMEDOUT when
+ * requests outlived grace_ms: they are named in the log and cancelled, and those that heed no cancel are waited for all the
+ * same, since they use the server. A second signal ends the program at once. */
 VT_API int vt_server_run(vt_server *s);
 /* The same inside a runtime of the program's: start returns when connections are accepted; wait returns when the server
  * has drained after vt_server_stop, with what vt_server_run would return. parks. errors: those of the start; -EPERM off a
@@ -13677,7 +13681,7 @@ typedef struct vt__vth {
     int64_t born; /* its thread's clock when it began */
     vt__timer timer;
     vt__list all;
-    void *room[7];        /* for a record of the present wait whose owner wants no frame for it */
+    void *room[9];        /* for a record of the present wait whose owner wants no frame for it */
     vt_task *task;        /* NULL: detached and freed */
     struct vt__vth *sent; /* the next in an inbox */
     char *stack;
@@ -13800,8 +13804,8 @@ static bool vt__sched_guest_in(void) {
 static void vt__sched_guest_out(void) {
     if (VT__UNLIKELY(!vt__sched_tls)) __atomic_fetch_sub(&vt__sched_g.guests, 1, __ATOMIC_SEQ_CST);
 }
-/* What calls return that there is no runtime for. */
-static int vt__sched_absent(void) {
+/* What calls return that there is no runtime for, or no virtual thread. */
+static VT__COLD int vt__sched_absent(void) {
     return __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) == 2 ? -ENOTSUP : -EPERM;
 }
 
@@ -14418,17 +14422,18 @@ static VT__UNUSED bool vt__sched_sleep_abort(vt__vth *v) {
 
 /* Every parking call that need not park counts; whoever never parks lets others run after a while, through the
  * scheduler, so that the reactor is looked at, too. */
-static VT__NOINLINE void vt__sched_fuel_out(vt__thr *t, vt__vth *v) {
+static VT__NOINLINE int vt__sched_fuel_out(vt__thr *t, vt__vth *v) {
     vt__plat_count(&t->switches, -(t->left / VT__SCHED_FUEL)); /* turns that are not taken */
     vt__sched_set_left(t, 1);
     t->last = &v->node;
-    (void)vt__sched_detour(t, v);
+    return vt__sched_detour(t, v);
 }
-VT__INLINE void vt__sched_fuel(vt__vth *v) {
-    vt__thr *t = v->thr;
-    if (VT__UNLIKELY((vt__sched_set_left(t, t->left - 1) & (VT__SCHED_FUEL - 1)) == 0))
-        vt__sched_fuel_out(t, v);
+/* As the last call of one that has succeeded: 0. */
+VT__INLINE int vt__sched_fuel_last(vt__thr *t, vt__vth *v) {
+    bool out = (vt__sched_set_left(t, t->left - 1) & (VT__SCHED_FUEL - 1)) == 0;
+    return VT__UNLIKELY(out) ? vt__sched_fuel_out(t, v) : 0;
 }
+VT__INLINE void vt__sched_fuel(vt__vth *v) { (void)vt__sched_fuel_last(v->thr, v); }
 /* Calls that a cancel ends at once count as well: who does not heed it, and calls again, would have the worker for himself. */
 static VT__COLD void vt__sched_burn(vt__vth *v) { vt__sched_fuel(v); }
 VT__INLINE int vt__sched_refused(vt__vth *v) {
@@ -15080,7 +15085,7 @@ VT_API int vt_await_until(vt_task *t, int64_t until, int *result) {
     int64_t due;
     uint32_t f = __atomic_load_n(&t->flags, __ATOMIC_ACQUIRE);
     if (f & VT__TASK_STATIC) return t->result;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     if (v->task == t) return -EDEADLK;
     if (f & VT__TASK_DONE) return vt__rt_await_done(v, t, result);
     if (f & VT__TASK_WAITER || __atomic_load_n(&t->here, __ATOMIC_RELAXED)) return -EBUSY;
@@ -15214,7 +15219,7 @@ VT_API int vt_open(const vt_cfg *cfg) {
 }
 VT_API int vt_run_once(int64_t until) {
     vt__thr *t = vt__sched_tls;
-    if (!t || t->cur || !vt__sched_g.host) return -EPERM;
+    if (!t || t->cur || !vt__sched_g.host) return vt__sched_absent();
     __atomic_store_n(&t->sleeping, 0, __ATOMIC_SEQ_CST); /* before the look: the monitor parks, then looks */
     if (VT__UNLIKELY(__atomic_load_n(&vt__sched_g.watch_parked, __ATOMIC_SEQ_CST))) vt__sched_up.awake();
     vt__sched_pass(t, until);
@@ -15231,7 +15236,7 @@ VT_API int vt_poll_fd(void) {
     return -ENOTSUP;
 #else
     vt__thr *t = vt__sched_tls;
-    return t && vt__sched_g.host ? t->dom->epfd : -EPERM;
+    return t && vt__sched_g.host ? t->dom->epfd : vt__sched_absent();
 #endif
 }
 VT_API int64_t vt_next_deadline(void) {
@@ -15247,7 +15252,7 @@ VT_API int64_t vt_next_deadline(void) {
 VT_API int vt_poll_fill(vt_pollfd *fds, int cap) {
     vt__thr *t = vt__sched_tls;
     int n = 0;
-    if (!t || !vt__sched_g.host) return -EPERM;
+    if (!t || !vt__sched_g.host) return vt__sched_absent();
 #if VTHTTP_POLL
     int all = vt__poll_build(t->dom);
     if (all < 0) return all;
@@ -15266,7 +15271,7 @@ VT_API int vt_poll_fill(vt_pollfd *fds, int cap) {
 }
 VT_API int vt_shutdown(void) {
     vt__thr *t = vt__sched_tls;
-    if (!t || t->cur || !vt__sched_g.host) return -EPERM;
+    if (!t || t->cur || !vt__sched_g.host) return vt__sched_absent();
     vt_stop();
     /* The question whether all has ended is asked behind the announcement of the sleep, as by every worker. */
     __atomic_store_n(&vt__sched_g.main_done, 1, __ATOMIC_SEQ_CST);
@@ -15307,7 +15312,7 @@ static VT__NOINLINE int vt__self_yield_slow(vt__thr *t, vt__vth *v) {
 VT_API int vt_yield(void) {
     vt__thr *t = vt__sched_tls;
     vt__vth *v = t ? t->cur : NULL;
-    if (VT__UNLIKELY(!v)) return -EPERM;
+    if (VT__UNLIKELY(!v)) return vt__sched_absent();
     if (VT__UNLIKELY(v->cancel || v->dated)) return vt__self_yield_slow(t, v);
     vt__node *n = v->node.next;
     if (n == &v->node) return vt__sched_fuel(v), 0;
@@ -15319,7 +15324,7 @@ VT_API int vt_sleep_until(int64_t until) {
     int64_t due, now = vt__plat_now();
     if (!v) {
         if (until > now) vt__plat_sleep(until - now);
-        return until == VT_NONE ? -EPERM : 0;
+        return until == VT_NONE ? vt__sched_absent() : 0;
     }
     if (until == VT_NONE) until = INT64_MAX;
     else if (until <= now) until = now + 1; /* still lets others run */
@@ -15383,7 +15388,7 @@ VT_API void *vt_local_get(int key) {
 }
 VT_API int vt_local_set(int key, void *value) {
     vt__vth *v = vt__sched_self();
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     if (key < 0 || key >= VT_LOCAL_KEYS_MAX || key >= __atomic_load_n(&vt__sched_g.nlocals, __ATOMIC_ACQUIRE))
         return -EINVAL;
     while (v->nlocals <= key) v->locals[v->nlocals++] = NULL;
@@ -15395,7 +15400,7 @@ VT_API int vt_local_set(int key, void *value) {
 }
 VT_API int vt_defer(void (*fn)(void *arg), void *arg) {
     vt__vth *v = vt__sched_self();
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     if (v->ndefers == VT_DEFER_MAX) return VT_ELIMIT;
     int i = v->ndefers % VT__DEFERS;
     if (i == 0) {
@@ -15460,6 +15465,12 @@ VT__INLINE void vt__sync_unlink(vt__waitq *q, vt__waiter *w) {
     *(w->next ? &w->next->prev : &q->tail) = w->prev;
     w->queued = false;
 }
+/* The same for the first. */
+VT__INLINE void vt__sync_shift(vt__waitq *q, vt__waiter *w) {
+    q->head = w->next;
+    *(w->next ? &w->next->prev : &q->tail) = NULL;
+    w->queued = false;
+}
 static bool vt__sync_abort(vt__vth *v) {
     vt__waiter *w = v->wait_obj;
     vt__sync_lock(w->flags, w->spin);
@@ -15513,7 +15524,7 @@ VT__INLINE void vt__sync_wake_chain(vt__waiter *w) {
 static int vt__sync_mutex_lock(vt_mutex *m, bool abortable, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t due = 0;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     if (abortable) {
         int r = vt__sched_enter(v, until, &due);
         if (r < 0) return r;
@@ -15538,7 +15549,7 @@ VT_API int vt_mutex_lock_until(vt_mutex *m, int64_t until) { return vt__sync_mut
 VT_API int vt_mutex_trylock(vt_mutex *m) {
     vt__vth *v = vt__sched_self();
     int r = -EBUSY;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     vt__sync_lock(&m->flags, &m->spin);
     if (!m->held) {
         m->held = 1;
@@ -15550,13 +15561,14 @@ VT_API int vt_mutex_trylock(vt_mutex *m) {
 }
 VT_API int vt_mutex_unlock(vt_mutex *m) {
     vt__vth *v = vt__sched_self();
+    if (!v) return vt__sched_absent(); /* a thread that a forked child has not got may hold its spin lock */
     vt__sync_lock(&m->flags, &m->spin);
-    if (!v || !m->held || m->owner != v) {
+    if (!m->held || m->owner != v) {
         vt__sync_unlock(&m->flags, &m->spin);
         return -EPERM;
     }
     vt__waiter *w = m->q.head;
-    if (w) vt__sync_unlink(&m->q, w);
+    if (w) vt__sync_shift(&m->q, w);
     else m->held = 0;
     m->owner = w ? w->v : NULL; /* handed over: held stays */
     vt__sync_unlock(&m->flags, &m->spin);
@@ -15568,7 +15580,7 @@ VT_API int vt_cond_wait_until(vt_cond *c, vt_mutex *m, int64_t until) {
     vt__vth *v = vt__sched_self();
     vt__waiter w;
     int64_t due;
-    if (!v || m->owner != v) return -EPERM;
+    if (!v || m->owner != v) return vt__sched_absent();
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
     vt__sync_lock(&c->flags, &c->spin);
@@ -15582,7 +15594,7 @@ VT_API int vt_cond_wait(vt_cond *c, vt_mutex *m) { return vt_cond_wait_until(c, 
 VT_API void vt_cond_signal(vt_cond *c) {
     vt__sync_lock(&c->flags, &c->spin);
     vt__waiter *w = c->q.head;
-    if (w) vt__sync_unlink(&c->q, w);
+    if (w) vt__sync_shift(&c->q, w);
     vt__sync_unlock(&c->flags, &c->spin);
     if (w) vt__sched_ready(w->v);
 }
@@ -15596,7 +15608,7 @@ VT_API void vt_cond_broadcast(vt_cond *c) {
 VT_API int vt_sem_acquire_until(vt_sem *s, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t due;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
     vt__sync_lock(&s->flags, &s->spin);
@@ -15650,7 +15662,7 @@ VT_API int vt_wg_done(vt_wg *g) { return vt_wg_add(g, -1); }
 VT_API int vt_wg_wait_until(vt_wg *g, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t due;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
     vt__sync_lock(&g->flags, &g->spin);
@@ -15668,10 +15680,10 @@ VT_API int vt_wg_wait(vt_wg *g) { return vt_wg_wait_until(g, 0); }
 VT_API int vt_once_do(vt_once *o, vt_fn *fn, void *arg) {
     vt__vth *v = vt__sched_self();
     vt__waiter w;
-    int64_t due;
+    int64_t due = 0;
     int r;
     if (__atomic_load_n(&o->state, __ATOMIC_ACQUIRE) == 2) return 0;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     for (;;) {
         vt__sync_lock(&o->flags, &o->spin);
         if (o->state != 1) break;
@@ -15701,9 +15713,10 @@ VT_API int vt_once_do(vt_once *o, vt_fn *fn, void *arg) {
  * uses:   @api_base @api_rt @api_sync @api_chan @plat @mem @poll @sched @sync
  * test:   tests/test_chan.c
  *
- * A waiter is a node on its own stack, in the queue of receivers or of senders, under the channel's lock; whoever comes
- * for it copies the value straight from stack to stack and unlinks it. It owns the wake-up then, so a time-out or cancel
- * that finds the node gone has lost, and a value that was taken or given is always reported (see @sync).
+ * A waiter is a node in its vthread's room (of a select: on its stack), in the queue of receivers or of senders, under
+ * the channel's lock; whoever comes for it copies the value straight from stack to stack and unlinks it. It owns the
+ * wake-up then, and the result that comes with it, so a time-out or cancel that finds the node gone has lost, and a value
+ * that was taken or given is always reported (see @sync).
  * Receivers wait only while nothing is buffered, senders only while there is no room.
  *
  * Buffered values stand in blocks, a ring being one block that follows itself; the unbounded channel's blocks are
@@ -15745,10 +15758,11 @@ static vt_chan vt__chan_failed[] = {{.err = -ENOMEM}, {.err = -EINVAL}};
 typedef struct vt__chan_wait {
     vt__waiter w;
     void *value;
-    vt__claim *claim; /* NULL: no select */
+    vt__claim *claim; /* NULL: no select, and what follows is not there */
     uint32_t by;      /* for the claim */
-    int32_t result;
 } vt__chan_wait;
+_Static_assert(offsetof(vt__chan_wait, by) <= sizeof(((vt__vth *)0)->room),
+               "a waiter for a channel does not fit into the room of a vthread");
 
 /* What is left to be done after the lock. */
 typedef struct vt__chan_rest {
@@ -15792,7 +15806,7 @@ VT__INLINE void vt__chan_copy(void *to, const void *from, size_t n) {
 VT__INLINE vt__chan_wait *vt__chan_take(vt__waitq *q) {
     for (vt__waiter *w; (w = q->head) != NULL;) {
         vt__chan_wait *cw = VT__CONTAINER(w, vt__chan_wait, w);
-        vt__sync_unlink(q, w);
+        vt__sync_shift(q, w);
         if (VT__LIKELY(!cw->claim) || vt__sched_claim(cw->claim, cw->by)) return cw;
     }
     return NULL;
@@ -15871,21 +15885,22 @@ static VT__NOINLINE int vt__chan_more(vt_chan *c) {
 }
 
 static bool vt__chan_abort(vt__vth *v) { return vt__sync_abort(v); }
-/* Queues the caller, unlocks, waits. */
+/* Queues the caller and unlocks. */
+VT__INLINE void vt__chan_enqueue(vt_chan *c, vt__waitq *q, void *value, vt__vth *v) {
+    vt__chan_wait *w = (vt__chan_wait *)(void *)v->room;
+    w->value = value;
+    w->claim = NULL;
+    vt__sync_enqueue(&w->w, v, q, &c->flags, &c->spin);
+}
 VT__INLINE int vt__chan_park(vt_chan *c, vt__waitq *q, void *value, vt__vth *v, int64_t due) {
-    vt__chan_wait w;
-    w.value = value;
-    w.claim = NULL;
-    w.result = 0;
-    vt__sync_enqueue(&w.w, v, q, &c->flags, &c->spin);
-    int r = vt__sched_park(v, vt__chan_abort, due);
-    return r < 0 ? r : w.result;
+    vt__chan_enqueue(c, q, value, v);
+    return vt__sched_park(v, vt__chan_abort, due);
 }
 static VT__NOINLINE int vt__chan_do(vt_chan *c, void *value, bool send, int64_t until) {
     vt__vth *v = vt__sched_self();
     vt__chan_rest rest = {NULL, NULL};
     int64_t due;
-    if (VT__UNLIKELY(!v)) return -EPERM;
+    if (VT__UNLIKELY(!v)) return vt__sched_absent();
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
     for (;;) {
@@ -15918,24 +15933,38 @@ static VT__NOINLINE int vt__chan_quick_park(vt_chan *c, vt__waitq *q, void *valu
     int r = vt__sched_enter(v, until, &due);
     return r < 0 ? r : vt__chan_park(c, q, value, v, due);
 }
+/* The other side, first in its queue, goes on. */
+VT__INLINE int vt__chan_quick_over(vt__thr *t, vt__vth *v, vt__waitq *q, vt__waiter *w) {
+    vt__sync_shift(q, w);
+    vt__sched_resume(t, w->v);
+    return vt__sched_fuel_last(t, v);
+}
+static VT__NOINLINE int vt__chan_quick_size(vt_chan *c, void *value, bool send) {
+    vt__thr *t = vt__sched_thr();
+    vt__waitq *q = send ? &c->recvq : &c->sendq;
+    vt__chan_wait *w = VT__CONTAINER(q->head, vt__chan_wait, w);
+    vt__chan_copy(send ? w->value : value, send ? value : w->value, c->size);
+    return vt__chan_quick_over(t, t->cur, q, &w->w);
+}
 /* Unbuffered and of one OS thread: the other side waits already, or we do. All else vt__chan_do sorts out, the
- * assertion of VT_LOCAL included. */
+ * assertion of VT_LOCAL included. Whatever it calls it calls last: so it saves no registers, and whoever has waited
+ * returns straight to the program. */
 VT__INLINE int vt__chan_quick(vt_chan *c, void *value, bool send, int64_t until) {
     vt__thr *t = vt__sched_thr();
     vt__vth *v = t ? t->cur : NULL;
-    if (v && c->flags & VT__CHAN_QUICK && (!VT__DEBUG || c->spin == (uint32_t)t->index + 2)) {
-        vt__waitq *q = send ? &c->recvq : &c->sendq;
-        vt__chan_wait *w = VT__CONTAINER(q->head, vt__chan_wait, w); /* the waiter is first in it */
-        if (!w && !c->err) return vt__chan_quick_park(c, send ? &c->sendq : &c->recvq, value, until);
-        if (w && !w->claim && !vt__sched_cancelled(v)) {
-            vt__sync_unlink(q, &w->w);
-            vt__chan_copy(send ? w->value : value, send ? value : w->value, c->size);
-            vt__sched_resume(t, w->w.v);
-            vt__sched_fuel(v);
-            return 0;
-        }
+    if (!v || !(c->flags & VT__CHAN_QUICK) || (VT__DEBUG && c->spin != (uint32_t)t->index + 2))
+        return vt__chan_do(c, value, send, until);
+    vt__waitq *q = send ? &c->recvq : &c->sendq, *own = send ? &c->sendq : &c->recvq;
+    vt__chan_wait *w = VT__CONTAINER(q->head, vt__chan_wait, w); /* the waiter is first in it */
+    if (w ? w->claim || vt__sched_cancelled(v) : c->err) return vt__chan_do(c, value, send, until);
+    if (!w) {
+        if (VT__UNLIKELY(until > 0 || v->slow || v->dated)) return vt__chan_quick_park(c, own, value, until);
+        vt__chan_enqueue(c, own, value, v);
+        return vt__sched_wait(t, v, vt__chan_abort, 0);
     }
-    return vt__chan_do(c, value, send, until);
+    if (VT__UNLIKELY(c->size != 8)) return vt__chan_quick_size(c, value, send);
+    memcpy(send ? w->value : value, send ? value : w->value, 8);
+    return vt__chan_quick_over(t, v, q, &w->w);
 }
 VT_API int vt_chan_send_until(vt_chan *c, const void *value, int64_t until) {
     return vt__chan_quick(c, (void *)(uintptr_t)value, true, until); /* not written to */
@@ -15957,7 +15986,7 @@ VT_API int vt_chan_close(vt_chan *c) {
     int r = c->err;
     if (!r) c->err = VT_ECLOSED;
     while (!r && ((w = vt__chan_take(&c->recvq)) != NULL || (w = vt__chan_take(&c->sendq)) != NULL)) {
-        w->result = VT_ECLOSED;
+        w->w.v->node.result = VT_ECLOSED;
         *at = &w->w;
         at = &w->w.next;
     }
@@ -16099,7 +16128,6 @@ static void vt__chan_sel_enqueue(vt__sel *s, vt__sel_slot *slots, vt__vth *v) {
         w->value = s->cases[i].value;
         w->claim = &s->claim;
         w->by = (uint32_t)i + 1;
-        w->result = 0;
         vt__sync_push(s->cases[i].recv ? &s->cases[i].recv->recvq : &s->cases[i].send->sendq, &w->w);
     }
 }
@@ -16183,14 +16211,14 @@ static int vt__chan_sel_turn(vt__sel *s, vt__vth *v, int64_t due) {
     uint32_t by = __atomic_load_n(&s->claim.by, __ATOMIC_ACQUIRE);
     if (by == VT__CLAIM_FD) return VT__CHAN_AGAIN;
     if (by == VT__CLAIM_ABORT) return r;
-    s->cases[by - 1].result = slots[by - 1].w.result;
+    s->cases[by - 1].result = r;
     return (int)by - 1;
 }
 static int vt__chan_select(vt_case *cases, int n, int64_t until, bool wait) {
     vt__vth *v = wait ? vt__sched_self() : NULL;
     int64_t due = 0;
     vt__sel s;
-    if (wait && !v) return -EPERM;
+    if (wait && !v) return vt__sched_absent();
     int r = vt__chan_sel_init(&s, cases, n);
     if (r == 0 && v) r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
@@ -16234,7 +16262,7 @@ VT_API int vt_scope_open(vt_scope *s, uint32_t flags, int64_t until) {
     s->won = -1;
     s->until = until > 0 ? until : 0;
     s->flags = flags;
-    if (!vt__sched_self()) return -EPERM;
+    if (!vt__sched_self()) return vt__sched_absent();
     if (flags & ~(uint32_t)(VT_SCOPE_KEEP | VT_SCOPE_FIRST)) return -EINVAL;
     s->owner = vt__sched_self(); /* without one nothing is spawned into it */
     return 0;
@@ -16289,7 +16317,7 @@ static int vt__scope_refuse(vt_scope *s, vt__scope_child *k, int err) {
 }
 static int vt__scope_spawn(vt_scope *s, vt_fn *fn, void *arg, const char *site, uint32_t flags) {
     vt__vth *v = vt__sched_self();
-    if (!v || !s->owner) return -EPERM;
+    if (!v || !s->owner) return vt__sched_absent();
     vt__plat_spin_lock(&s->spin);
     bool cancelled = s->cancelled != 0;
     vt__plat_spin_unlock(&s->spin);
@@ -16354,7 +16382,7 @@ static int vt__scope_result(vt_scope *s) {
 VT_API int vt_scope_wait(vt_scope *s) {
     vt__vth *v = vt__sched_self();
     int64_t due;
-    if (!v || s->owner != v) return -EPERM;
+    if (!v || s->owner != v) return vt__sched_absent();
     vt__plat_spin_lock(&s->spin);
     bool live = s->live > 0;
     vt__plat_spin_unlock(&s->spin);
@@ -16373,7 +16401,7 @@ VT_API void vt_scope_cancel(vt_scope *s) {
 }
 VT_API int vt_scope_close(vt_scope *s) {
     vt__vth *v = vt__sched_self();
-    if (!v || s->owner != v) return -EPERM;
+    if (!v || s->owner != v) return vt__sched_absent();
     vt__scope_end(s, -ECANCELED);
     (void)vt__scope_join(s, v, vt__scope_abort_close, 0);
     return vt__scope_result(s);
@@ -16520,7 +16548,7 @@ static int vt__block_call(vt_fn *fn, void *arg, int *result, int64_t until) {
     vt__vth *v = vt__sched_self();
     vt__job j = {NULL, NULL, fn, arg, 0, false, v};
     int64_t due;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
     if (VTHTTP_SIM) {
@@ -16698,7 +16726,7 @@ static int64_t vt__io_recv_try(vt__pd *pd, void *buf, size_t n) {
 static int64_t vt__io_recv(vt__pd *pd, void *buf, size_t n, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t due, r;
-    if (VT__UNLIKELY(!v)) return -EPERM;
+    if (VT__UNLIKELY(!v)) return vt__sched_absent();
     if ((r = vt__sched_enter(v, until, &due)) < 0) return r;
     vt__sched_fuel(v);
     do {
@@ -16755,7 +16783,7 @@ static int vt__io_advance(struct iovec **v, int count, size_t n) {
 static int vt__io_send_all(vt__pd *pd, struct iovec *v, int n, int64_t until) {
     vt__vth *self = vt__sched_self();
     int64_t due, r;
-    if (VT__UNLIKELY(!self)) return -EPERM;
+    if (VT__UNLIKELY(!self)) return vt__sched_absent();
     if ((r = vt__sched_enter(self, until, &due)) < 0) return (int)r;
     vt__sched_fuel(self);
     n = vt__io_advance(&v, n, 0);
@@ -17100,7 +17128,7 @@ fail:
 VT_API int vt_dial_until(vt_sock **out, const char *addr, const vt_sock_cfg *cfg, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t due;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
     struct vt__io_lookup *l = vt__io_lookup_new();
@@ -17190,7 +17218,7 @@ enum { VT__IO_AGAIN_MAX = 64 }; /* such errors in a row; more are not about sing
 static int vt__io_accept(vt_sock *s, vt_sock **out, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t due;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
     vt__sched_fuel(v);
@@ -17250,7 +17278,7 @@ static int vt__io_fdw_wait(vt__vth *v, vt__poll_fdw *f, int events, int64_t due)
 VT_API int vt_wait_fd(int fd, int events, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t due;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     if (fd < 0) return -EBADF;
     if (VTHTTP_POLL && vt__plat_fcntl(fd, F_GETFD, 0) < 0) return -EBADF; /* poll calls it ready */
     events &= VT_READ | VT_WRITE;
@@ -22651,7 +22679,7 @@ static void vt__conn_open(vt__conn *c, int fd) {
 static VT__UNUSED int64_t vt__conn_recv_over(vt__conn *c, void *p, size_t n, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t due, r;
-    if (VT__UNLIKELY(!v)) return -EPERM;
+    if (VT__UNLIKELY(!v)) return vt__sched_absent();
     if ((r = vt__sched_enter(v, until, &due)) < 0) return r;
     vt__sched_fuel(v);
     do {
@@ -22884,7 +22912,7 @@ VT_API int64_t vt_stream_read(vt_stream *st, void *buf, size_t n) {
 VT_API int64_t vt_stream_write(vt_stream *st, const void *buf, size_t n) {
     struct iovec v = {(char *)(uintptr_t)buf, n};
     vt__vth *self = vt__sched_self();
-    if (!self) return -EPERM;
+    if (!self) return vt__sched_absent();
     if (st->shut) return -EPIPE;
     if (n == 0) return 0;
     int r = vt__conn_send_all(st->io, &v, 1);
@@ -24147,7 +24175,7 @@ static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char 
                                       int64_t until) {
     int64_t due;
     vt__vth *v = vt__sched_self();
-    int r = v ? vt__sched_enter(v, until, &due) : -EPERM;
+    int r = v ? vt__sched_enter(v, until, &due) : vt__sched_absent();
     vt__tls *t = r < 0 ? NULL : vt__mem_zalloc(sizeof *t);
     if (!t) return r < 0 ? r : -ENOMEM;
     c->up = t;
@@ -24215,7 +24243,7 @@ static int vt__tls_client_take(vt_stream **out, vt_sock *s, const vt_tls_client_
 VT_API int vt_tls_client_take(vt_stream **out, vt_sock *s, const vt_tls_client_cfg *cfg, int64_t until) {
     if (vt__sched_self()) return vt__tls_client_take(out, s, cfg, cfg ? cfg->host : NULL, until);
     vt_sock_close(s);
-    return -EPERM;
+    return vt__sched_absent();
 }
 VT_API int vt_tls_dial(vt_stream **out, const char *addr, const vt_tls_client_cfg *cfg, int64_t until) {
     static const vt_tls_client_cfg usual;
@@ -30995,7 +31023,7 @@ static int64_t vt__h1c_body_until(const vt__h1c_run *run, int64_t now) {
 static int64_t vt__h1c_body_recv(vt__h1c_run *run, char *p, size_t n) {
     vt__vth *v = vt__sched_self();
     int64_t due, r;
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     if ((r = vt__sched_enter(v, 0, &due)) < 0) return r;
     r = vt__conn_recv_try(&run->c->conn, p, n);
     if (r == -EAGAIN) {
@@ -31858,7 +31886,7 @@ static unsigned vt__wsc_hand_on(vt_ws *ws, bool heed, uint8_t pong[VT__WS_CONTRO
         vt__sync_lock(&ws->turn.flags, &ws->turn.spin);
         vt__sync_enqueue(turn, vt__sched_self(), &ws->turn.q, &ws->turn.flags, &ws->turn.spin);
     }
-    if (w) vt__sync_unlink(&ws->mu.q, w);
+    if (w) vt__sync_shift(&ws->mu.q, w);
     else if (!noted) ws->mu.held = 0;
     if (!noted) ws->mu.owner = w ? w->v : NULL;
     vt__sync_unlock(&ws->mu.flags, &ws->mu.spin);
@@ -32147,7 +32175,7 @@ static int vt__wsc_frame(vt_ws *ws, int64_t until) {
 /* What every call that receives begins with: 1; 0 closed; < 0. The last message is the program's no more. */
 VT__INLINE int vt__wsc_begin(vt_ws *ws) {
     vt__vth *v = vt__sched_self();
-    if (!v) return -EPERM;
+    if (!v) return vt__sched_absent();
     if (ws->reading) return -EBUSY;
     if (ws->end) *ws->end = ws->was, ws->end = NULL;
     if (!ws->dec.msg && ws->msg.p) vt__conn_buf_put(v->thr, &ws->msg);
@@ -33310,13 +33338,14 @@ static int vt__srv_last_guest(vt__srv_dom *d, const vt__srv_listener *l) {
     return r;
 }
 /* Connections that the kernel had accepted before the doors were shut are served, at a limit as others close: as many as
- * its queue holds, since more may come until it is closed. */
+ * its queue holds, since more may come until it is closed. Other errors no waiting mends. */
 static void vt__srv_last_guests(vt__srv *srv, int64_t until) {
     vt__srv_dom *d = &srv->doms[vt__sched_thr()->dom->index];
     for (int i = 0, r = 1; i < srv->nlisteners; i++)
         for (int left = srv->server->cfg.backlog + 1;
              left > 0 && (r = vt__srv_last_guest(d, &srv->listeners[i])) != 0;) {
             if (r > 0) left--;
+            else if (r != VT_ELIMIT && !vt__io_accept_starved(r)) break;
             else if (until >= 0 && vt__plat_now() >= until) return;
             else (void)vt_sleep_ms(5);
         }
@@ -33543,7 +33572,7 @@ VT_API int vt_server_start(vt_server *s) {
         vt_log(VT_LOG_ERROR, "%s", s->error_text);
         return s->error;
     }
-    if (!vt_on_vthread()) return -EPERM;
+    if (!vt_on_vthread()) return vt__sched_absent();
     if (!vt__srv_moves(srv, VT__SRV_IDLE, VT__SRV_STARTING)) return VT_ESTATE;
     s->running = true;
     s->error_text[0] = 0;
@@ -33678,6 +33707,7 @@ static int vt__srv_run_main(void *arg) {
     vt_shield(false);
     if (signals) vt__srv_signals_restore();
     if (hup) (void)vt__plat_sigaction(SIGHUP, &vt__srv_signals.old_hup, NULL);
+    vt_stop(); /* what handlers have left to run for themselves */
     return r;
 }
 VT_API int vt_server_run(vt_server *s) {
@@ -35034,10 +35064,11 @@ struct vt_call {
     vt__cli_h1 h1; /* these two are prepared by vt__cli_wire.open */
     vt__cli_h2 h2;
 };
-static vt_call vt__cli_no_memory = {.err = -ENOMEM}, vt__cli_no_vthread = {.err = -EPERM};
+static vt_call vt__cli_no_memory = {.err = -ENOMEM}, vt__cli_no_vthread = {.err = -EPERM},
+               vt__cli_forked = {.err = -ENOTSUP};
 
 static bool vt__cli_is_static(const vt_call *call) {
-    return call == &vt__cli_no_memory || call == &vt__cli_no_vthread;
+    return call == &vt__cli_no_memory || call == &vt__cli_no_vthread || call == &vt__cli_forked;
 }
 /* When a wait of ns has to end; 0: never. */
 static int64_t vt__cli_due(const vt_call *call, int64_t ns) {
@@ -36069,7 +36100,7 @@ static int vt__cli_connect(vt_call *call, bool fresh) {
 /*--- calls: making them ---*/
 VT_API vt_call *vt_call_new(vt_client *c, const char *method, const char *url) {
     vt__thr *thr = vt__sched_thr();
-    if (!vt__sched_self()) return &vt__cli_no_vthread;
+    if (!vt__sched_self()) return vt__sched_absent() == -EPERM ? &vt__cli_no_vthread : &vt__cli_forked;
     vt_call *call = vt__mem_alloc(sizeof *call);
     if (!call) return &vt__cli_no_memory;
     memset(call, 0, offsetof(vt_call, h1));

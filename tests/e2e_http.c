@@ -2307,3 +2307,82 @@ TEST(children_of_a_request_end_with_it) {
     }
     CHECK_EQ(e2e_stop(), 0);
 }
+
+/* ---- who waits for whom ---- */
+enum { TOGETHER = 10, BODIES = 50 };
+/* Parks until ten are in, or the gate opens. */
+static int h_together(vt_req *req, vt_res *res) {
+    int r = 0;
+    (void)req;
+    count(4);
+    while (noted(4) < TOGETHER && !noted(5) && r == 0) r = vt_sleep_ms(1);
+    return r < 0 ? r : vt_res_text(res, 200, "together");
+}
+static void routes_waits(vt_server *s) {
+    routes_plain(s);
+    vt_server_get(s, "/together", h_together);
+}
+static bool start_waits(void) {
+    vt_server_cfg cfg = {.workers = 1};
+    forget();
+    return e2e_start(&cfg, routes_waits) == 0;
+}
+TEST(b112_ten_that_wait_for_each_other_on_one_worker) {
+    REQUIRE(start_waits());
+    struct cl c[TOGETHER];
+    for (int i = 0; i < TOGETHER; i++) {
+        c[i] = (struct cl){.fd = -1};
+        REQUIRE(cl_open(&c[i]) && cl_puts(&c[i], "GET /together HTTP/1.1\r\n" HOST "\r\n"));
+    }
+    for (int i = 0; i < TOGETHER; i++) {
+        CHECK_EQ(cl_response(&c[i]), 200);
+        cl_close(&c[i]);
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b113_bodies_that_are_read_keep_nobody_out) {
+    REQUIRE(start_waits());
+    static struct cl c[BODIES];
+    char part[1000];
+    memset(part, 'x', sizeof part);
+    for (int i = 0; i < BODIES; i++) {
+        c[i] = (struct cl){.fd = -1};
+        REQUIRE(cl_open(&c[i]));
+        REQUIRE(cl_puts(&c[i], "POST /body HTTP/1.1\r\n" HOST "Content-Length: 3000\r\n\r\n"));
+    }
+    for (int round = 0; round < 3; round++) {
+        WAIT(noted(0) == BODIES + round); /* they are all in their handlers */
+        CHECK_EQ(noted(0), BODIES + round);
+        CL(newcomer);
+        CHECK_EQ(cl_get(&newcomer, "/"), 200);
+        cl_close(&newcomer);
+        for (int i = 0; i < BODIES; i++) CHECK(cl_send(&c[i], part, sizeof part));
+    }
+    for (int i = 0; i < BODIES; i++) {
+        CHECK_EQ(cl_response(&c[i]), 200);
+        CHECK_EQ(c[i].body_len, 3000);
+        cl_close(&c[i]);
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b115_parked_handlers_delay_no_other_connection) {
+    REQUIRE(start_waits());
+    CL(before);
+    CHECK_EQ(cl_get(&before, "/"), 200);
+    struct cl c[TOGETHER - 1];
+    for (int i = 0; i < TOGETHER - 1; i++) {
+        c[i] = (struct cl){.fd = -1};
+        REQUIRE(cl_open(&c[i]) && cl_puts(&c[i], "GET /together HTTP/1.1\r\n" HOST "\r\n"));
+    }
+    WAIT(noted(4) == TOGETHER - 1);
+    CHECK_EQ(cl_get(&before, "/"), 200);
+    CL(after);
+    CHECK_EQ(cl_get(&after, "/"), 200);
+    CHECK_EQ(noted(4), TOGETHER - 1); /* none has gone on */
+    note(5, 1);
+    for (int i = 0; i < TOGETHER - 1; i++) {
+        CHECK_EQ(cl_response(&c[i]), 200);
+        cl_close(&c[i]);
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}

@@ -1223,15 +1223,46 @@ TEST(b105_start_stop_start_again) {
     CHECK_EQ(rounds, 3);
 }
 /* vt_stop in place of vt_server_stop: handlers are cancelled, and vt_server_run comes back. */
-TEST(b105_runtime_stops) {
+TEST(b105_b106_runtime_stops) {
     REQUIRE(e2e_start(NULL, routes) == 0);
     CL(c);
+    CL(after);
     REQUIRE(cl_open(&c));
     cl_puts(&c, GET("/delay?ms=20000"));
     REQUIRE(reaches(started, 1, 5000));
     vt_stop();
     CHECK_EQ(e2e_join(), 0);
     CHECK_EQ(result(), -ECANCELED);
+    CHECK(!cl_open(&after));
+}
+/* What a handler has left to run, in its request's scope or beside it, hears of the stop. */
+static int job(void *arg) {
+    seen_start();
+    int r = vt_sleep_until(VT_NONE);
+    if (r == -ECANCELED) __atomic_add_fetch(&seen.aux, (int64_t)(intptr_t)arg, __ATOMIC_SEQ_CST);
+    seen_end(r);
+    return r;
+}
+static int h_jobs(vt_req *req, vt_res *res) {
+    int r = vt_scope_go_any(vt_req_scope(req), job, (void *)1);
+    if (r == 0) r = vt_go_any(job, (void *)100);
+    if (r == 0 && query_num(req, "wait", 0)) r = job((void *)10);
+    return r < 0 ? r : vt_res_text(res, 200, "jobs");
+}
+static void routes_jobs(vt_server *s) { vt_server_get(s, "/", h_jobs); }
+TEST(b107_jobs_are_cancelled_when_the_server_stops) {
+    vt_server_cfg cfg = {.grace_ms = 50};
+    for (int waiting = 0; waiting < 2; waiting++) {
+        REQUIRE(e2e_start(&cfg, routes_jobs) == 0);
+        seen_reset();
+        CL(c);
+        REQUIRE(cl_open(&c) && cl_puts(&c, waiting ? GET("/?wait=1") : GET("/")));
+        if (!waiting) CHECK_EQ(cl_response(&c), 200);
+        CHECK(reaches(started, waiting ? 3 : 2, E2E_MS));
+        CHECK_EQ(e2e_stop(), waiting ? -ETIMEDOUT : 0);
+        CHECK_EQ(ended(), waiting ? 3 : 2);
+        CHECK_EQ(aux(), waiting ? 111 : 101);
+    }
 }
 
 /* A server in a child process: signals, and limits of the process. */
@@ -1892,6 +1923,7 @@ static int h_raw(vt_req *req, vt_res *res) {
 static void routes_raw(vt_server *s) {
     vt_server_get(s, "/", h_hello);
     vt_server_get(s, "/raw", h_raw);
+    vt_server_get(s, "/gate", h_gate);
 }
 /* Many more than there are workers block raw; others are answered meanwhile, parked before or new. */
 static void raw_many(int workers, int n) {
@@ -2173,5 +2205,33 @@ TEST(b111_grace_is_over_while_the_handler_blocks_its_thread) {
     CHECK_EQ(result(), -ECANCELED);
     CHECK_EQ(e2e_join(), -ETIMEDOUT);
     CHECK_EQ(e2e_logged(VT_LOG_WARN, "still running after the grace period: GET /raw?second=1&until=1"), 1);
+    raw_drop();
+}
+/* vt_stop while a handler blocks the worker and another one the spare that stands in: who waits on the next spare hears of
+ * it at once, those two when they are back. */
+TEST(b106_b111_stop_while_a_worker_and_its_spare_are_blocked) {
+    if (VTHTTP_SIM) SKIP("there is no monitor");
+    vt_server_cfg cfg = {.workers = 1};
+    raw_make();
+    REQUIRE(e2e_start(&cfg, routes_raw) == 0);
+    CL(first);
+    CL(second);
+    CL(third);
+    REQUIRE(cl_open(&first) && cl_puts(&first, GET("/raw?until=1")));
+    CHECK(reaches(raw_now, 1, E2E_MS));
+    REQUIRE(cl_open(&second) && cl_puts(&second, GET("/raw?second=1&until=1")));
+    CHECK(reaches(raw_now, 2, E2E_MS));
+    REQUIRE(cl_open(&third) && cl_puts(&third, GET("/gate")));
+    CHECK(reaches(started, 3, E2E_MS));
+    vt_stop();
+    CHECK(reaches(ended, 1, E2E_MS));
+    CHECK_EQ(result(), -ECANCELED);
+    raw_open(1);
+    CHECK(reaches(ended, 2, E2E_MS));
+    CHECK_EQ(result(), -ECANCELED);
+    CHECK_EQ(write(raw_second[1], "", 1), 1);
+    CHECK(reaches(ended, 3, E2E_MS));
+    CHECK_EQ(result(), -ECANCELED);
+    CHECK_EQ(e2e_join(), 0);
     raw_drop();
 }

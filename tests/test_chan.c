@@ -228,6 +228,38 @@ static void everywhere(vt_fn *main_fn) {
 }
 TEST(waiters_are_served_in_order) { everywhere(turns_main); }
 
+/* Who finds every receiver waiting never waits itself; the receivers have their turns all the same. */
+static struct {
+    vt_chan *c;
+    int got;
+} given;
+static int receives_one(void *arg) {
+    uint64_t x;
+    (void)arg;
+    CHECK_EQ(vt_chan_recv(given.c, &x), 0);
+    return given.got++;
+}
+static int gives_main(void *arg) {
+    vt_task *t[3 * VT__SCHED_FUEL];
+    uint64_t x = 1;
+    (void)arg;
+    for (int i = 0; i < 3 * VT__SCHED_FUEL; i++) t[i] = vt_async(receives_one, NULL);
+    CHECK_EQ(vt_yield(), 0);
+    for (int i = 0; i < 3 * VT__SCHED_FUEL; i++) CHECK_EQ(vt_chan_send(given.c, &x), 0);
+    CHECK(given.got >= VT__SCHED_FUEL);
+    for (int i = 0; i < 3 * VT__SCHED_FUEL; i++) (void)result(t[i]);
+    return 0;
+}
+TEST(who_finds_the_other_side_waiting_lets_others_run) {
+    for (uint32_t flags = 0; flags <= VT_LOCAL; flags += VT_LOCAL)
+        for (size_t size = 4; size <= 8; size += 4) {
+            given.c = vt_chan_new(size, 0, flags);
+            given.got = 0;
+            CHECK_EQ(run_on(1, gives_main, NULL), 0);
+            vt_chan_free(given.c);
+        }
+}
+
 /*--- close ---*/
 static int close_main(void *arg) {
     bool any = *(bool *)arg;

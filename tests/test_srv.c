@@ -420,6 +420,36 @@ TEST(srv_last_guests_wait_no_longer_than_the_grace) {
     CHECK((peers[1]->t_end - SIM_START) / VT_MS < 700);
     CHECK(strstr(log_text, "GET /sleep/60000") != NULL);
 }
+TEST(srv_last_guests_wait_for_descriptors) {
+    begin(9);
+    sim_at(4 * VT_MS, open_fails, &srv);
+    sim_at(5 * VT_MS, full, &srv);
+    CLIENT(10, ""); /* for whom the reserve is given up, and not to be had again */
+    CLIENT(50, "GET /sleep/200 HTTP/1.1\r\n" HOST "\r\n"); /* has its descriptor */
+    CLIENT(60, GET_OK);
+    sim_at(100 * VT_MS, srv_stop, NULL);
+    CHECK_EQ(serve(&plain), 0);
+    CHECK(status_of(0) == 503 && status_of(1) == 200 && status_of(2) == 200);
+}
+static void accept_fails(void *arg, uint32_t gen) {
+    (void)gen;
+    sim_fault(SIM_accept, 1, true, *(const int *)arg);
+}
+/* What no close of others mends is not waited for, not even by a server whose grace never ends. */
+TEST(srv_last_guests_that_can_never_come_are_not_waited_for) {
+    static const int errs[] = {EINVAL, ENETDOWN};
+    vt_server_cfg cfg = plain;
+    cfg.grace_ms = VT_NONE;
+    for (size_t i = 0; i < VT__COUNT(errs); i++) {
+        begin(8);
+        sim_at(20 * VT_MS, accept_fails, (void *)(uintptr_t)&errs[i]);
+        CLIENT(50, GET_OK);
+        sim_at(100 * VT_MS, srv_stop, NULL);
+        CHECK_EQ(serve(&cfg), 0);
+        CHECK_EQ(status_of(0), -1);
+        CHECK((peers[0]->t_end - SIM_START) / VT_MS < 200);
+    }
+}
 
 /*--- starts that fail ---*/
 static int fails_start(vt_server *s, void *ctx) {
