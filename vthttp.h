@@ -1652,6 +1652,20 @@ static VT__UNUSED int vt__plat_slice_of(int tid, int64_t ns) {
 }
 #endif
 
+/* In a program of several threads libc's own are points of cancellation, which costs more than the way to the kernel. The
+ * sanitizers want to see them. */
+#if defined(__linux__) && (VTHTTP_HOOKS || !(VT__ASAN || VT__TSAN))
+VT__INLINE ssize_t vt__plat_raw_recv(int fd, void *p, size_t n, int fl) {
+    return (ssize_t)vt__libc_syscall(SYS_recvfrom, fd, p, n, fl, NULL, NULL);
+}
+VT__INLINE ssize_t vt__plat_raw_send(int fd, const void *p, size_t n, int fl) {
+    return (ssize_t)vt__libc_syscall(SYS_sendto, fd, p, n, fl, NULL, (size_t)0);
+}
+#else
+VT__INLINE ssize_t vt__plat_raw_recv(int fd, void *p, size_t n, int fl) { return recv(fd, p, n, fl); }
+VT__INLINE ssize_t vt__plat_raw_send(int fd, const void *p, size_t n, int fl) { return send(fd, p, n, fl); }
+#endif
+
 #if VTHTTP_HOOKS
 #if !defined(__linux__)
 #error "VTHTTP_HOOKS is for Linux"
@@ -1669,12 +1683,6 @@ static VT__UNUSED int vt__plat_slice_of(int tid, int64_t ns) {
 #define VT__SYS_PSELECT SYS_pselect6
 #define VT__SYS_CLOCK_NANOSLEEP SYS_clock_nanosleep
 #endif
-VT__INLINE ssize_t vt__plat_raw_recv(int fd, void *p, size_t n, int fl) {
-    return (ssize_t)vt__libc_syscall(SYS_recvfrom, fd, p, n, fl, NULL, NULL);
-}
-VT__INLINE ssize_t vt__plat_raw_send(int fd, const void *p, size_t n, int fl) {
-    return (ssize_t)vt__libc_syscall(SYS_sendto, fd, p, n, fl, NULL, (size_t)0);
-}
 /* What libc pads its msghdr with must be zero. */
 VT__INLINE ssize_t vt__plat_raw_sendmsg(int fd, const struct msghdr *m, int fl) {
     return (ssize_t)vt__libc_syscall(SYS_sendmsg, fd, m, fl);
@@ -1725,9 +1733,9 @@ VT__INLINE int vt__plat_raw_nanosleep(const struct timespec *req, struct timespe
 
 /* name, result type, parameters, arguments, libc expression (with -1/errno on failure) */
 #define VT__PLAT_CALLS(X)                                                                                    \
-    X(recv, ssize_t, (int fd, void *p, size_t n, int fl), (fd, p, n, fl), VT__LIBC(recv)(fd, p, n, fl))      \
+    X(recv, ssize_t, (int fd, void *p, size_t n, int fl), (fd, p, n, fl), vt__plat_raw_recv(fd, p, n, fl))   \
     X(send, ssize_t, (int fd, const void *p, size_t n, int fl), (fd, p, n, fl),                              \
-      VT__LIBC(send)(fd, p, n, fl))                                                                          \
+      vt__plat_raw_send(fd, p, n, fl))                                                                       \
     X(sendmsg, ssize_t, (int fd, const struct msghdr *m, int fl), (fd, m, fl), VT__LIBC(sendmsg)(fd, m, fl)) \
     X(read, ssize_t, (int fd, void *p, size_t n), (fd, p, n), VT__LIBC(read)(fd, p, n))                      \
     X(write, ssize_t, (int fd, const void *p, size_t n), (fd, p, n), VT__LIBC(write)(fd, p, n))              \
@@ -2944,7 +2952,7 @@ typedef struct vt__h1_res {
 #ifndef VT__H1_EVERY
 #define VT__H1_EVERY 0 /* 1: also the version that this architecture does not need; for tests */
 #endif
-enum { VT__H1_WINDOW = 768, VT__H1_WINDOW_FIRST = 64 }; /* the first is enough for a short head */
+enum { VT__H1_WINDOW = 576, VT__H1_WINDOW_FIRST = 64 }; /* the first is enough for a short head */
 /* odd: bit i of word i / 64 says that byte from + i is no tchar (or may be none, see above); the bit of `to` is set, as a
  * sentinel, and none beyond. ends: where a run of controls other than HTAB begins, counted from `from`. A list, so that
  * the start of a line does not have to wait for the search in the line before it. */
@@ -4276,17 +4284,17 @@ typedef struct vt__ws_utf8 {
     uint8_t need, low, high; /* bytes; bounds of the next one */
 } vt__ws_utf8;
 
-/* One direction of a connection. The first four are set once, the rest begins zeroed. */
+/* One direction of a connection. rsv, masked and the limits are set once, the rest begins zeroed. */
 typedef struct vt__ws_in {
-    uint64_t max_frame, max_message; /* payload bytes of data; UINT64_MAX: none */
     uint8_t rsv;                     /* of VT__WS_RSV: what the first frame of a message may carry */
     bool masked;                     /* frames come from a client */
+    uint8_t msg, msg_rsv;            /* opcode and reserved bits of the message under way; 0: none */
     uint8_t op;                      /* of the frame */
-    bool fin;
-    uint8_t msg, msg_rsv; /* opcode and reserved bits of the message under way; 0: none */
-    vt__ws_utf8 utf8;
-    uint32_t key;        /* its four bytes in memory's order, turned so that they fit the next byte */
-    uint64_t left, size; /* payload that has not come; of the message, up to the frame's end */
+    bool fin;                        /* the same */
+    vt__ws_utf8 utf8;                /* of the text under way */
+    uint32_t key;                    /* its four bytes in memory's order, turned to fit the next byte */
+    uint64_t max_frame, max_message; /* payload bytes of data; UINT64_MAX: none */
+    uint64_t left, size;             /* payload that has not come; of the message, up to the frame's end */
 } vt__ws_in;
 
 /* ---- masks and text, by vectors ---- */
@@ -4305,13 +4313,19 @@ VT__INLINE uint64_t vt__ws_word(const void *p) {
 }
 VT__INLINE void vt__ws_mask_words(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
     uint64_t k = (uint64_t)key << 32 | key;
-    for (; n >= 8; n -= 8, to += 8, from += 8) {
+    for (; n >= 16; n -= 16, to += 16, from += 16) {
+        uint64_t a = vt__ws_word(from) ^ k, b = vt__ws_word(from + 8) ^ k;
+        memcpy(to, &a, 8);
+        memcpy(to + 8, &b, 8);
+    }
+    if (n & 8) {
         uint64_t v = vt__ws_word(from) ^ k;
         memcpy(to, &v, 8);
+        to += 8, from += 8;
     }
-    uint8_t bytes[4];
-    memcpy(bytes, &key, 4);
-    for (size_t i = 0; i < n; i++) to[i] = from[i] ^ bytes[i & 3];
+    uint8_t bytes[8];
+    memcpy(bytes, &k, 8);
+    for (size_t i = 0; i < (n & 7); i++) to[i] = from[i] ^ bytes[i];
 }
 VT__INLINE size_t vt__ws_ascii_words(const uint8_t *p, size_t at, size_t n) {
     while (n - at >= 8 && !(vt__ws_word(p + at) & VT__H1_ONES * 0x80)) at += 8;
@@ -13674,12 +13688,12 @@ typedef struct vt__vth {
     int64_t wait_due;           /* 0: the present wait has no deadline */
     void (*on_park)(void *arg); /* see vt__sched_on_park */
     void *on_park_arg;
+    int64_t deadline;
+    vt__timer timer;
+    int64_t born; /* its thread's clock when it began; up to here three cache lines, which a wait touches */
     vt_fn *fn;
     void *arg;
     const char *site;
-    int64_t deadline;
-    int64_t born; /* its thread's clock when it began */
-    vt__timer timer;
     vt__list all;
     void *room[9];        /* for a record of the present wait whose owner wants no frame for it */
     vt_task *task;        /* NULL: detached and freed */
@@ -31811,44 +31825,53 @@ static int vt__h1c_accept(vt__link_host *h, int fd, const vt__addr *peer, vt__tl
  * first byte of vt__wsc_put sets them.
  *============================================================================*/
 enum { VT__WSC_PONG = 1, VT__WSC_PING = 2, VT__WSC_CLOSE = 4 }; /* notes */
-enum { VT__WSC_GATHER = 4096, VT__WSC_KEYS = 32, VT__WSC_LARGE = 65536 };
+enum { VT__WSC_GATHER = 4096, VT__WSC_KEYS = 32, VT__WSC_LARGE = 65536, VT__WSC_FEW = 32 };
 enum { VT__WSC_TICK = 1 };      /* of vt__wsc_wait */
 #define VT__WSC_DEAF_NS VT_SEC  /* who sends hears control frames when nothing was received for so long */
 #define VT__WSC_NOW (INT64_MIN) /* until: nothing is waited for, and no message begun */
 
+/* What every message touches stands first, in as few cache lines as there can be: of many WebSockets, each finds its own cold. */
 struct vt_ws {
     vt__conn_io io; /* in: received and not consumed; out and err: under mu */
-    vt__ws_in dec;
-    vt__conn_buf msg; /* what is put together, and the program's until it receives again */
+    vt__vth *owner; /* who runs vt__wsc_on_park; NULL: nobody */
+    char *end;      /* the byte under the NUL behind the last message, if that stands in io.in */
     vt_mutex mu;
-    vt_cond turn;    /* a message in fragments has ended */
-    vt__vth *writer; /* ... whose it is */
-    vt__vth *owner;  /* who runs vt__wsc_on_park; NULL: nobody */
-    vt__thr *home;   /* where it is received */
-    vt_stream *st;   /* NULL: a client's */
-    char *end;       /* the byte under the NUL behind the last message, if that stands in io.in */
-    int64_t ping_ns, pong_ns, close_ns;
-    int64_t heard, asked; /* when something came; when it was pinged since, 0: not */
-    int64_t closing;      /* when our close frame was sent, 0: not */
-    int err;              /* why nothing is received any more */
-    uint16_t code, told;  /* the peer's close code; the one that a close frame of ours is to carry, */
-    const char *words;    /* and its reason */
-    uint8_t noted, pong_len;
-    uint8_t begun; /* vt_ws_begin: the first byte of the next fragment */
-    char was;      /* the byte at `end` */
-    bool kept;     /* the owner has the lock, from one send to the next */
-    bool inside;   /* a frame's payload is under way */
-    bool streams;  /* vt_ws_next */
-    bool reading;  /* a call that receives is under way */
+    vt__vth *writer; /* of a message in fragments */
+    int64_t closing; /* when our close frame was sent, 0: not */
+    uint32_t *keys;  /* a client's, the next VT__WSC_KEYS */
+    union {
+        struct {
+            bool reading; /* a call that receives is under way */
+            bool streams; /* vt_ws_next */
+            bool inside;  /* a frame's payload is under way */
+            bool closed;  /* the peer's close frame has come */
+        };
+        uint32_t slow; /* 0: a short message that is here is taken without a further look */
+    };
+    int err;    /* why nothing is received any more */
+    bool kept;  /* the owner has the lock, from one send to the next */
+    bool left;  /* he has left output, which goes out before he waits; his */
+    char was;   /* the byte at `end` */
+    bool large; /* its messages are larger than a block: it reads into larger ones */
     bool fin, stopping;
-    bool closed; /* the peer's close frame has come */
-    bool large;  /* its messages are larger than a block: it reads into larger ones */
-    bool apart;  /* in memory of its own */
+    bool apart; /* in memory of its own */
+    uint8_t noted;
+    vt__thr *home; /* where it is received */
+    vt_stream *st; /* NULL: a client's */
+    int64_t ping_ns;
+    int64_t heard, asked; /* when something came; when it was pinged since, 0: not */
+    vt__conn_buf msg;     /* what is put together, and the program's until it receives again */
+    vt__ws_in dec;
+    int64_t pong_ns, close_ns;
+    vt_cond turn;        /* a message in fragments has ended */
+    uint16_t code, told; /* the peer's close code; the one that a close frame of ours is to carry, */
+    uint8_t pong_len;
+    uint8_t begun;     /* vt_ws_begin: the first byte of the next fragment */
+    const char *words; /* its reason */
     uint8_t *pong;
     char *reason;
     vt_str protocol;
-    uint32_t *keys; /* a client's, the next VT__WSC_KEYS */
-    void *base;     /* a client's: the call that has the connection */
+    void *base; /* a client's: the call that has the connection */
     uint32_t nkeys;
 };
 
@@ -31869,29 +31892,21 @@ static bool vt__wsc_try(vt_ws *ws, unsigned note, const void *p, size_t n) {
     vt__sync_unlock(&ws->mu.flags, &ws->mu.spin);
     return got;
 }
-/* A note that is to be heeded, and the payload of a pong. Under the lock's spin lock. */
-static unsigned vt__wsc_noted(vt_ws *ws, uint8_t pong[VT__WS_CONTROL_MAX], size_t *n) {
-    unsigned noted = ws->noted;
-    ws->noted = 0;
-    if (noted & VT__WSC_PONG) memcpy(pong, ws->pong, *n = ws->pong_len);
-    return noted;
-}
-/* Hands the lock on, unless there is a note that is to be heeded. turn: who waits for his, from that moment on. */
-static unsigned vt__wsc_hand_on(vt_ws *ws, bool heed, uint8_t pong[VT__WS_CONTROL_MAX], size_t *n,
-                                vt__waiter *turn) {
+/* Hands the lock on; false: there is a note to be heeded first. turn: who waits for his, from that moment on. */
+static bool vt__wsc_hand_on(vt_ws *ws, bool heed, vt__waiter *turn) {
     vt__sync_lock(&ws->mu.flags, &ws->mu.spin);
-    unsigned noted = VT__UNLIKELY(ws->noted) && heed ? vt__wsc_noted(ws, pong, n) : 0;
-    vt__waiter *w = noted ? NULL : ws->mu.q.head;
-    if (VT__UNLIKELY(turn != NULL) && !noted) {
+    bool stays = VT__UNLIKELY(ws->noted) && heed;
+    vt__waiter *w = stays ? NULL : ws->mu.q.head;
+    if (VT__UNLIKELY(turn != NULL) && !stays) {
         vt__sync_lock(&ws->turn.flags, &ws->turn.spin);
         vt__sync_enqueue(turn, vt__sched_self(), &ws->turn.q, &ws->turn.flags, &ws->turn.spin);
     }
     if (w) vt__sync_shift(&ws->mu.q, w);
-    else if (!noted) ws->mu.held = 0;
-    if (!noted) ws->mu.owner = w ? w->v : NULL;
+    else if (!stays) ws->mu.held = 0;
+    if (!stays) ws->mu.owner = w ? w->v : NULL;
     vt__sync_unlock(&ws->mu.flags, &ws->mu.spin);
     if (w) vt__sched_ready(w->v);
-    return noted;
+    return !stays;
 }
 /* A client's next mask: strong random bytes (RFC 6455 10.3), some at a time. */
 static uint32_t vt__wsc_key(vt_ws *ws) {
@@ -31912,6 +31927,18 @@ static int vt__wsc_put_masked(vt_ws *ws, unsigned first, const uint8_t *p, size_
         p += k, n -= k;
     }
     return ws->io.err;
+}
+/* At most VT__WSC_FEW bytes, without a call: what is 8 or 16 bytes wide twice, from both ends. */
+VT__INLINE void vt__wsc_copy_few(char *to, const char *from, size_t n) {
+    if (n >= 16) {
+        memmove(to + n - 16, from + n - 16, 16);
+        memmove(to, from, 16);
+    } else if (n >= 8) {
+        memmove(to + n - 8, from + n - 8, 8);
+        memmove(to, from, 8);
+    } else {
+        for (; n > 0; n--) *to++ = *from++;
+    }
 }
 static VT__NOINLINE int vt__wsc_put_slow(vt_ws *ws, unsigned first, const void *p, size_t n) {
     if (ws->keys) return vt__wsc_put_masked(ws, first, p, n);
@@ -31951,12 +31978,22 @@ static void vt__wsc_say(vt_ws *ws, unsigned what, const void *p, size_t n) {
     if (what & VT__WSC_PING && !ws->closing) (void)vt__wsc_put(ws, VT__WS_FIN | VT__WS_PING, NULL, 0);
     if (what & VT__WSC_CLOSE) (void)vt__wsc_put_close(ws, ws->told, ws->words);
 }
-static VT__NOINLINE void vt__wsc_release_to(vt_ws *ws, vt__waiter *turn) {
+/* ... and as others have asked for it. Apart: its bytes are not to stand on every parked handler's stack. */
+static VT__NOINLINE void vt__wsc_heed(vt_ws *ws) {
     uint8_t pong[VT__WS_CONTROL_MAX];
     size_t n = 0;
-    for (unsigned noted;; vt__wsc_say(ws, noted, pong, n)) {
-        if (ws->owner != vt__sched_self() && ws->io.out.p) vt__wsc_flush(ws);
-        if ((noted = vt__wsc_hand_on(ws, true, pong, &n, turn)) == 0) return;
+    vt__sync_lock(&ws->mu.flags, &ws->mu.spin);
+    unsigned noted = ws->noted;
+    ws->noted = 0;
+    if (noted & VT__WSC_PONG) memcpy(pong, ws->pong, n = ws->pong_len);
+    vt__sync_unlock(&ws->mu.flags, &ws->mu.spin);
+    vt__wsc_say(ws, noted, pong, n);
+}
+static VT__NOINLINE void vt__wsc_release_to(vt_ws *ws, vt__waiter *turn) {
+    for (;; vt__wsc_heed(ws)) {
+        if (ws->io.out.p && ws->owner == vt__sched_self()) ws->left = true;
+        else if (ws->io.out.p) vt__wsc_flush(ws);
+        if (vt__wsc_hand_on(ws, true, turn)) return;
     }
 }
 static void vt__wsc_release(vt_ws *ws) { vt__wsc_release_to(ws, NULL); }
@@ -32003,15 +32040,14 @@ static void vt__wsc_lost(vt_ws *ws) {
  * here may park. */
 static void vt__wsc_flush_parked(void *arg) {
     vt_ws *ws = arg;
-    uint8_t pong[VT__WS_CONTROL_MAX];
-    size_t n = 0;
     bool home = ws->home == vt__sched_thr(); /* else the handler may be running */
     if (home && ws->kept) ws->kept = false;
     else if (!vt__wsc_try(ws, 0, NULL, 0)) return; /* who has the lock sends it */
-    for (unsigned noted;; vt__wsc_say(ws, noted, pong, n)) {
+    for (;; vt__wsc_heed(ws)) {
         int r = vt__wsc_flush_try(ws);
+        if (home) ws->left = r == -EAGAIN;
         if (VT__UNLIKELY(r < 0 && r != -EAGAIN) && home) vt__wsc_lost(ws);
-        if ((noted = vt__wsc_hand_on(ws, r == 0, pong, &n, NULL)) == 0) return;
+        if (VT__LIKELY(vt__wsc_hand_on(ws, r == 0, NULL))) return;
     }
 }
 /* Who waits for anything but input hears of the end of it, too: nothing can be said to who ended only one half. */
@@ -32027,7 +32063,7 @@ static void vt__wsc_watch(vt_ws *ws) {
 }
 static void vt__wsc_on_park(void *arg) {
     vt_ws *ws = arg;
-    vt__wsc_flush_parked(ws);
+    if (ws->kept || ws->left) vt__wsc_flush_parked(ws);
     vt__wsc_watch(ws);
 }
 
@@ -32117,6 +32153,8 @@ static int64_t vt__wsc_get(vt_ws *ws, char *p, size_t n, int64_t until) {
         if (waited == -ETIMEDOUT) return waited;
         if (waited == VT__WSC_TICK && (r = vt__wsc_tick(ws, v->thr->now)) < 0) return r;
         if (ws->io.in.pos == ws->io.in.len) vt__conn_buf_put(v->thr, &ws->io.in);
+        if (ws->owner == v && (ws->kept || ws->left))
+            vt__wsc_flush_parked(ws); /* here, with less of the stack */
         waited = vt__wsc_wait(ws, v, until);
         if (waited < 0 && (r = waited) != -ETIMEDOUT) break;
     }
@@ -32221,19 +32259,27 @@ static int vt__wsc_collect(vt_ws *ws, int64_t until) {
     ws->inside = ws->dec.left > 0;
     return r < 0 ? vt__wsc_bad(ws, r) : 0;
 }
-/* The next message, if it is a short one that is here: its type, 0 if not, or < 0. */
+static VT__NOINLINE int vt__wsc_short_text(vt_ws *ws, vt_str *msg) {
+    if (VT__LIKELY(vt__ws_is_text((const uint8_t *)msg->ptr, msg->len))) return VT_WS_TEXT;
+    bool reading = ws->reading;
+    *msg = (vt_str){"", 0};
+    ws->reading = true;
+    int r = vt__wsc_bad(ws, VT__WS_E_UTF8);
+    ws->reading = reading;
+    return r;
+}
+/* The next message, if it is a short one that is here, and no frame is inside: its type, 0 if not, or < 0. */
 VT__INLINE int vt__wsc_short(vt_ws *ws, vt_str *msg) {
     vt__conn_buf *b = &ws->io.in;
-    uint8_t *p = (uint8_t *)b->p + b->pos;
-    size_t n = ws->inside ? 0 : vt__ws_short(&ws->dec, p, b->len - b->pos);
+    char *p = b->p + b->pos;
+    size_t n = vt__ws_short(&ws->dec, (uint8_t *)p, b->len - b->pos);
     if (n == 0) return 0;
     int type = p[0] & 15;
-    if (type == VT__WS_TEXT && VT__UNLIKELY(!vt__ws_is_text(p + 6, n - 6)))
-        return vt__wsc_bad(ws, VT__WS_E_UTF8);
     b->pos += n;
-    ws->streams = false;
-    *msg = vt__wsc_give(ws, (char *)p + 6, n - 6);
-    return type;
+    *msg = (vt_str){p + 6, n - 6};
+    ws->end = p + n, ws->was = p[n];
+    p[n] = 0;
+    return type == VT__WS_TEXT ? vt__wsc_short_text(ws, msg) : type;
 }
 static VT__NOINLINE int vt__wsc_recv(vt_ws *ws, vt_str *msg, int64_t until) {
     vt__conn_buf *b = &ws->io.in;
@@ -32265,17 +32311,28 @@ static VT__NOINLINE int vt__wsc_recv(vt_ws *ws, vt_str *msg, int64_t until) {
         }
     } while (true);
 }
-VT__INLINE int vt__wsc_recv_any(vt_ws *ws, vt_str *msg, int64_t until) {
+static VT__NOINLINE int vt__wsc_recv_any(vt_ws *ws, vt_str *msg, int64_t until) {
     int r = vt__wsc_begin(ws);
     *msg = (vt_str){"", 0};
     if (r <= 0) return r;
-    if ((r = vt__wsc_short(ws, msg)) == 0) r = vt__wsc_recv(ws, msg, until);
+    r = vt__wsc_recv(ws, msg, until);
     ws->reading = false;
     return r;
 }
-VT_API int vt_ws_recv(vt_ws *ws, vt_str *msg) { return vt__wsc_recv_any(ws, msg, 0); }
+/* As many messages come at once, and nothing is left to do of the last one but to take the NUL back: 0 if not so. Whoever
+ * looks further finds what that was. */
+VT__INLINE int vt__wsc_recv_short(vt_ws *ws, vt_str *msg) {
+    if (VT__UNLIKELY(ws->slow || ws->err || ws->msg.p || !vt__sched_self())) return 0;
+    if (ws->end) *ws->end = ws->was;
+    return vt__wsc_short(ws, msg);
+}
+VT_API int vt_ws_recv(vt_ws *ws, vt_str *msg) {
+    int r = vt__wsc_recv_short(ws, msg);
+    return r != 0 ? r : vt__wsc_recv_any(ws, msg, 0);
+}
 VT_API int vt_ws_recv_until(vt_ws *ws, vt_str *msg, int64_t until) {
-    return vt__wsc_recv_any(ws, msg, VT__MAX(until, VT_NONE));
+    int r = vt__wsc_recv_short(ws, msg);
+    return r != 0 ? r : vt__wsc_recv_any(ws, msg, VT__MAX(until, VT_NONE));
 }
 
 /* Bytes of the message under way: > 0; 0 its end; < 0. */
@@ -32368,16 +32425,11 @@ static bool vt__wsc_set_apart(vt_ws *ws) {
 }
 /* Hears control frames up to the next message, and says what they ask for. Under the lock. */
 static VT__NOINLINE void vt__wsc_hear(vt_ws *ws) {
-    uint8_t pong[VT__WS_CONTROL_MAX];
-    size_t n = 0;
     if (ws->closed || ws->err || (ws->end && !vt__wsc_set_apart(ws))) return;
     if (VTHTTP_POLL) vt__poll_set(&ws->io.c->pd, VT__PD_R); /* poll tells only who waits */
     (void)vt__wsc_frame(ws, VT__WSC_NOW);
     if (ws->io.in.pos == ws->io.in.len) vt__conn_buf_put(vt__sched_thr(), &ws->io.in);
-    vt__sync_lock(&ws->mu.flags, &ws->mu.spin);
-    unsigned noted = vt__wsc_noted(ws, pong, &n);
-    vt__sync_unlock(&ws->mu.flags, &ws->mu.spin);
-    vt__wsc_say(ws, noted, pong, n);
+    vt__wsc_heed(ws);
 }
 /* 0 with the lock, when frames of data may be sent. */
 VT__INLINE int vt__wsc_lock(vt_ws *ws) {
@@ -32423,13 +32475,20 @@ VT__INLINE char *vt__wsc_at_once(vt_ws *ws, size_t n) {
     if (VT__UNLIKELY(ws->closing || ws->io.err || ws->writer || vt__sched_cancelled(v))) return NULL;
     return b->p + b->len;
 }
-VT_API int vt_ws_send(vt_ws *ws, int type, const void *p, size_t n) {
-    if (type != VT_WS_TEXT && type != VT_WS_BINARY) return -EINVAL;
-    char *to = vt__wsc_at_once(ws, n);
-    if (VT__LIKELY(to != NULL)) return vt__wsc_put_at(ws, to, VT__WS_FIN | (unsigned)type, p, n);
+static VT__NOINLINE int vt__wsc_send(vt_ws *ws, int type, const void *p, size_t n) {
     int r = vt__wsc_lock_turn(ws);
     if (r < 0) return r;
     return vt__wsc_unlock(ws, vt__wsc_put(ws, VT__WS_FIN | (unsigned)type, p, n));
+}
+VT_API int vt_ws_send(vt_ws *ws, int type, const void *p, size_t n) {
+    if (type != VT_WS_TEXT && type != VT_WS_BINARY) return -EINVAL;
+    char *to = vt__wsc_at_once(ws, n);
+    if (VT__UNLIKELY(to == NULL)) return vt__wsc_send(ws, type, p, n);
+    if (n > VT__WSC_FEW) return vt__wsc_put(ws, VT__WS_FIN | (unsigned)type, p, n);
+    ws->io.out.len += 2 + n;
+    to[0] = (char)(VT__WS_FIN | type), to[1] = (char)n;
+    vt__wsc_copy_few(to + 2, p, n);
+    return 0;
 }
 VT_API int vt_ws_send_until(vt_ws *ws, int type, const void *p, size_t n, int64_t until) {
     int64_t own = vt_deadline();
