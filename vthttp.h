@@ -27986,7 +27986,7 @@ static VT__UNUSED void vt__qend_free(vt__qend *e) {
 
 /*==============================================================================
  * MARK: - @link    connections of a server: from accept to close, whatever is spoken on them
- * uses:   @plat @mem @str @ds @h1 @timer @poll @sched @self @io @res @conn @tls
+ * uses:   @plat @mem @str @ds @h1 @h2 @timer @poll @sched @self @io @res @conn @tls
  * raises: vt__link.start (there is input, or the time is up), vt__link_notes.heed (to one that runs),
  *         vt__link_group.closed (a connection has ended and somebody waits for that)
  * test:   tests/e2e_life.c tests/sim_edges.c tests/e2e_edges.c
@@ -28172,6 +28172,23 @@ static bool vt__link_arm(vt__link *c, int list, int64_t due) {
     return false;
 }
 
+#if VTHTTP_H2
+/* Whether somebody who begins so speaks HTTP/2; then it is told that nothing of it was looked at, and may come again. */
+static bool vt__link_say_away(vt__conn *conn, const char *p, int64_t n) {
+    uint8_t text[2 * VT__H2_FRAME + 8], *to = text;
+    if (n < VT__H2_PREFACE_LEN || memcmp(p, VT__H2_PREFACE, VT__H2_PREFACE_LEN) != 0) return false;
+    to = vt__h2_put_frame(to, 0, VT__H2_T_SETTINGS, 0, 0);
+    to = vt__h2_put_frame(to, 8, VT__H2_T_GOAWAY, 0, 0);
+    (void)vt__h2_put32(vt__h2_put32(to, 0), VT__H2_ENHANCE_YOUR_CALM);
+    struct iovec v = {text, sizeof text};
+    (void)vt__conn_send_try(conn, &v, 1); /* the first that is sent there: it fits, or nobody reads */
+    return true;
+}
+#else
+static bool vt__link_say_away(vt__conn *conn, const char *p, int64_t n) {
+    return (void)conn, (void)p, (void)n, false;
+}
+#endif
 /* Sends the last `left` bytes of the 503 for whom there is no room. Allocates nothing. Returns how many the socket does not
  * take now; 0 also when it will take no more. */
 static size_t vt__link_say_no(const vt__link_conf *conf, vt__conn *conn, size_t left) {
@@ -28181,6 +28198,15 @@ static size_t vt__link_say_no(const vt__link_conf *conf, vt__conn *conn, size_t 
     memcpy(text, conf->refusal + conf->refusal_len - left, left);
     for (int n = 1; n && (r = vt__conn_send_try(conn, v, n)) >= 0;) n = vt__io_advance(&v, n, (size_t)r);
     return r == -EAGAIN ? one.iov_len : 0;
+}
+/* Its beginning, to whom nothing was said yet: what is left, or < 0: the peer is gone. What has come is dropped: unread, it
+ * would make the close a reset. */
+static int64_t vt__link_say_first(const vt__link_conf *conf, vt__conn *conn) {
+    char scratch[4096];
+    int64_t r = vt__conn_recv_try(conn, scratch, sizeof scratch);
+    if (r == 0 || (r < 0 && r != -EAGAIN)) return -ECONNRESET;
+    if (vt__link_say_away(conn, scratch, r)) return 0;
+    return (int64_t)vt__link_say_no(conf, conn, conf->refusal_len);
 }
 /* Goes on with it while there is room, or waits for that; then ends the sending half. < 0: the peer is gone. */
 static int vt__link_say_on(vt__link *c) {
@@ -28223,16 +28249,14 @@ static void vt__link_linger(vt__link *c) {
     vt__link_linger_on(c);
 }
 
-/* No vthread may be started for it, or it has no memory: 503 from here, whatever it asks. */
+/* No vthread may be started for it, or it has no memory: 503 from here, whatever it asks, or GOAWAY. */
 static void vt__link_refuse(vt__link *c) {
-    const vt__link_conf *conf = &c->host->group->conf;
-    char scratch[4096];
-    int64_t r = vt__conn_recv_try(&c->conn, scratch, sizeof scratch);
-    if (r == 0 || (r < 0 && r != -EAGAIN)) { /* also before a TLS handshake is over */
+    int64_t left = vt__link_say_first(&c->host->group->conf, &c->conn);
+    if (left < 0) { /* also before a TLS handshake is over */
         vt__link_close(c);
         return;
     }
-    c->unsaid = (uint8_t)vt__link_say_no(conf, &c->conn, conf->refusal_len);
+    c->unsaid = (uint8_t)left;
     vt__plat_count(&c->host->refused, 1);
     vt__link_linger(c);
 }
@@ -28528,11 +28552,9 @@ static vt__link *vt__link_new(vt__link_host *h) {
 /* Nothing is left to keep a connection with: it is told so, as far as its socket takes the words at once. */
 static void vt__link_turn_away(const vt__link_conf *conf, int fd) {
     vt__conn conn;
-    char scratch[4096];
     memset(&conn, 0, sizeof conn);
     vt__conn_open(&conn, fd);
-    (void)vt__conn_recv_try(&conn, scratch, sizeof scratch); /* unread, it would make the close a reset */
-    (void)vt__link_say_no(conf, &conn, conf->refusal_len);
+    (void)vt__link_say_first(conf, &conn);
     (void)vt__conn_shutdown(&conn);
     (void)vt__conn_close(&conn);
 }

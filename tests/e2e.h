@@ -199,11 +199,14 @@ static ssize_t cl_raw_out(struct cl *c, const void *p, size_t n) { return send(c
 #define HTTP1_TEST(name) static __attribute__((unused)) void http1_##name(void)
 static ssize_t cl_in(struct cl *c, void *p, size_t n) { return shim_in(c, p, n); }
 static ssize_t cl_out(struct cl *c, const void *p, size_t n) { return shim_out(c, p, n); }
+/* The server has said that it takes no more requests, in HTTP/2. */
+static __attribute__((unused)) bool cl_away(struct cl *c) { return c->shim->away; }
 #else
 #define HTTP1 true
 #define HTTP1_TEST(name) TEST(name)
 static ssize_t cl_in(struct cl *c, void *p, size_t n) { return cl_raw_in(c, p, n); }
 static ssize_t cl_out(struct cl *c, const void *p, size_t n) { return cl_raw_out(c, p, n); }
+static __attribute__((unused)) bool cl_away(struct cl *c) { return (void)c, false; }
 #endif
 
 static void cl_close(struct cl *c) {

@@ -15,6 +15,13 @@
 #define SLOW 0
 #endif
 
+/* For what has a listener of its own, or clients that would shake hands with a server that does not let them in. */
+#if E2E_TLS
+#define PLAIN_TEST(name) static __attribute__((unused)) void plain_##name(void)
+#else
+#define PLAIN_TEST(name) TEST(name)
+#endif
+
 /* What handlers say to the test, from a child process too. `gate`: what waits for it goes on. */
 static struct seen {
     int started, ended, gate, met;
@@ -59,6 +66,17 @@ static bool reaches(int (*value)(void), int want, int64_t ms) {
 static int open_now(void) { return (int)stats().open; }
 static int parked_now(void) { return (int)stats().parked; }
 #define OPEN_REACHES(n) reaches(open_now, (n), E2E_MS)
+
+/* Of a connection; over HTTP/2 GOAWAY says it. */
+static bool says_close(struct cl *c) {
+    const char *v = cl_field(c, "connection");
+    return HTTP1 ? v && strcmp(v, "close") == 0 : !v;
+}
+/* Stops the server, whose clients stay. */
+static int stop_alone(void) {
+    vt_server_stop(e2e.s);
+    return e2e_join();
+}
 
 static int64_t query_num(vt_req *req, const char *name, int64_t otherwise) {
     vt_str v = vt_req_query(req, name);
@@ -246,7 +264,7 @@ TEST(b085_pipelined_posts_last_body_late) {
     }
     CHECK_EQ(e2e_stop(), 0);
 }
-TEST(b086_order_is_kept) {
+HTTP1_TEST(b086_order_is_kept) {
     REQUIRE(e2e_start(NULL, routes) == 0);
     CL(c);
     REQUIRE(cl_open(&c));
@@ -289,7 +307,7 @@ static size_t stuff(struct cl *c, const char *what, size_t limit) {
     }
     return all;
 }
-TEST(b087_client_that_never_reads_costs_bounded_memory) {
+HTTP1_TEST(b087_client_that_never_reads_costs_bounded_memory) {
     enum { LIMIT = 64 << 20 };
     vt_server_cfg cfg = {.write_timeout_ms = 5000};
     REQUIRE(e2e_start(&cfg, routes) == 0);
@@ -397,7 +415,7 @@ static int hold_most(struct cl *c, int *pick) {
     CHECK_EQ(cl_response(&c[first]), 200);
     return -1;
 }
-TEST(idle_worker_takes_requests) {
+HTTP1_TEST(idle_worker_takes_requests) {
     struct cl c[HELD];
     int pick[2], first = -1;
     vt_server_cfg cfg = {.workers = 2};
@@ -425,7 +443,7 @@ TEST(idle_worker_takes_requests) {
 }
 
 /* Nothing behind the running request is looked at before its turn: not even a malformed one. */
-TEST(b087_a_malformed_request_waits_its_turn) {
+HTTP1_TEST(b087_a_malformed_request_waits_its_turn) {
     REQUIRE(e2e_start(NULL, routes) == 0);
     CL(c);
     REQUIRE(cl_open(&c));
@@ -437,7 +455,7 @@ TEST(b087_a_malformed_request_waits_its_turn) {
     CHECK_EQ(cl_response(&c), 200);
     CHECK_STR(c.body, "gate");
     CHECK_EQ(cl_response(&c), 400);
-    CHECK_STR(cl_field(&c, "connection"), "close");
+    CHECK(says_close(&c));
     CHECK(cl_closed(&c, E2E_MS));
     CHECK_EQ(started(), 1);
     cl_close(&c);
@@ -496,7 +514,10 @@ TEST(b090_reset_cancels_a_waiting_handler) {
         CHECK_EQ(result(), -ECANCELED);
         CHECK(OPEN_REACHES(0));
     }
-    seen_reset();
+    CHECK_EQ(e2e_stop(), 0);
+}
+HTTP1_TEST(b090_a_half_close_is_answered) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
     CL(c);
     REQUIRE(cl_open(&c));
     cl_puts(&c, GET("/delay?ms=50"));
@@ -516,7 +537,13 @@ TEST(b090_fin_cancels_where_so_configured) {
     cl_close(&c);
     CHECK(reaches(ended, 1, 5000));
     CHECK_EQ(result(), -ECANCELED);
-    seen_reset(); /* the FIN is there before the handler first waits */
+    CHECK_EQ(e2e_stop(), 0);
+}
+/* The FIN is there before the handler first waits. Over HTTP/2 it may be there before a handler runs, and then none does. */
+HTTP1_TEST(b090_fin_with_the_request_cancels_where_so_configured) {
+    vt_server_cfg cfg = {.cancel_on = VT_CANCEL_FIN};
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    CL(c);
     REQUIRE(cl_open(&c));
     cl_puts(&c, GET("/") GET("/delay?ms=10000"));
     shutdown(c.fd, SHUT_WR); /* no close: that would answer the first response by RST */
@@ -537,7 +564,7 @@ TEST(b090_never_where_so_configured) {
     CHECK(OPEN_REACHES(0));
     CHECK_EQ(e2e_stop(), 0);
 }
-TEST(b091_pipelined_behind_a_cancelled_one_never_start) {
+HTTP1_TEST(b091_pipelined_behind_a_cancelled_one_never_start) {
     REQUIRE(e2e_start(NULL, routes) == 0);
     CL(c);
     REQUIRE(cl_open(&c));
@@ -563,7 +590,7 @@ TEST(b092_close_with_a_late_body_is_no_disconnect) {
     cl_puts(&c, "56789");
     CHECK_EQ(cl_response(&c), 200);
     CHECK_STR(c.body, "0123456789");
-    CHECK_STR(cl_field(&c, "connection"), "close");
+    CHECK(says_close(&c));
     CHECK(cl_closed(&c, 5000));
     CHECK_EQ(e2e_stop(), 0);
 }
@@ -591,7 +618,11 @@ TEST(b094_half_closed_after_a_large_response) {
     shutdown(c.fd, SHUT_WR);
     CHECK(cl_closed(&c, 5000));
     CHECK(OPEN_REACHES(0));
-    /* the end of the input comes with the request */
+    CHECK_EQ(e2e_stop(), 0);
+}
+HTTP1_TEST(b094_half_closed_with_the_request) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    CL(c);
     REQUIRE(cl_open(&c));
     cl_puts(&c, GET("/bytes?n=2000000"));
     shutdown(c.fd, SHUT_WR);
@@ -603,7 +634,7 @@ TEST(b094_half_closed_after_a_large_response) {
 }
 
 /*--- time-outs ---*/
-TEST(b095_idle_timeout) {
+HTTP1_TEST(b095_idle_timeout) {
     vt_server_cfg cfg = {.idle_timeout_ms = 100, .header_timeout_ms = 150};
     REQUIRE(e2e_start(&cfg, routes) == 0);
     CL(c);
@@ -635,10 +666,10 @@ TEST(b096_writer_timeout_releases_queued_replies) {
     REQUIRE(cl_open_to(&c, e2e.port, 4096));
     for (int i = 0; i < 30; i++) cl_puts(&c, GET("/bytes?n=1000000"));
     CHECK(OPEN_REACHES(0));
-    CHECK(started() < 30); /* those behind the one that could not be sent never ran */
+    if (HTTP1) CHECK(started() < 30); /* those behind the one that could not be sent never ran */
     CHECK_EQ(e2e_stop(), 0);
 }
-TEST(b097_head_that_never_completes) {
+HTTP1_TEST(b097_head_that_never_completes) {
     vt_server_cfg cfg = {.header_timeout_ms = 80};
     static const char *const heads[] = {"G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: a\r\n",
                                         "\r\nGET"};
@@ -650,7 +681,7 @@ TEST(b097_head_that_never_completes) {
         int64_t from = e2e_now_ms();
         cl_puts(&c, heads[i / 2]);
         CHECK_EQ(cl_response(&c), 408);
-        CHECK_STR(cl_field(&c, "connection"), "close");
+        CHECK(says_close(&c));
         CHECK(e2e_now_ms() - from >= 60 && e2e_now_ms() - from < 1000);
         shutdown(c.fd, SHUT_WR);
         CHECK(cl_closed(&c, 5000));
@@ -677,7 +708,7 @@ TEST(b097_body_that_stalls) {
         cl_puts(&c, "POST /body HTTP/1.1\r\n" HOST);
         cl_puts(&c, bodies[i]);
         CHECK_EQ(cl_response(&c), 408);
-        CHECK_STR(cl_field(&c, "connection"), "close");
+        CHECK(says_close(&c));
         CHECK_EQ(result(), -ETIMEDOUT);
         shutdown(c.fd, SHUT_WR);
         CHECK(cl_closed(&c, 5000));
@@ -828,6 +859,7 @@ TEST(every_wait_of_a_handler_ends) {
     for (int how = RESET; how <= STOP; how++)
         for (size_t i = 0; i < VT__COUNT(waits); i++) {
             int before = test_failures;
+            if (!HTTP1 && waits[i].fn == wait_stream) continue; /* upgrades are HTTP/1.1's */
             vt_server_cfg cfg = {.handler_timeout_ms = how == DEADLINE ? 40 : VT_NONE, .grace_ms = 40};
             REQUIRE(e2e_start(&cfg, routes_waits) == 0);
             CL(c);
@@ -917,7 +949,7 @@ static void routes_two(vt_server *s) {
     CHECK_EQ(vt_server_listen(s, "127.0.0.1:0"), 0);
     CHECK_EQ(vt_server_listen(s, "unix:@vthttp-e2e-life"), 0);
 }
-TEST(b099_ports) {
+PLAIN_TEST(b099_ports) {
     REQUIRE(e2e_start(NULL, routes_two) == 0);
     int a = vt_server_port(e2e.s, 0), b = vt_server_port(e2e.s, 1);
     CHECK(a > 0 && b > 0 && a != b);
@@ -936,6 +968,7 @@ TEST(b099_ports) {
     REQUIRE(cl_fd_take(&c, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)));
     CHECK_EQ(connect(c.fd, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 16)),
              0);
+    CHECK(cl_begin(&c));
     CHECK_EQ(cl_get(&c, "/"), 200);
     CHECK_EQ(vt_server_listen(e2e.s, "127.0.0.1:0"), VT_ESTATE);
     vt_server *s = e2e.s;
@@ -1087,7 +1120,7 @@ TEST(b104_idle_server_stops_at_once) {
     REQUIRE(e2e_start(NULL, routes) == 0);
     CHECK_EQ(cl_get(&a, "/"), 200);
     REQUIRE(cl_open(&b));
-    CHECK(reaches(parked_now, 2, 5000));
+    if (HTTP1) CHECK(reaches(parked_now, 2, 5000));
     int64_t from = e2e_now_ms();
     CHECK_EQ(e2e_stop(), 0);
     CHECK(e2e_now_ms() - from < 500);
@@ -1108,9 +1141,9 @@ TEST(b105_request_in_flight_completes) {
     vt_server_stop(e2e.s);
     for (int i = 0; i < COUNT; i++) {
         CHECK_EQ(cl_response(&c[i]), 200);
-        CHECK_STR(cl_field(&c[i], "connection"), "close");
+        CHECK(says_close(&c[i]));
         CHECK_STR(c[i].body, "delay 150, -1");
-        CHECK_EQ(cl_response(&c[i]), 0); /* nothing after Connection: close */
+        CHECK_EQ(cl_response(&c[i]), HTTP1 ? 0 : 200); /* nothing after Connection: close */
         CHECK(!c[i].reset);
         cl_close(&c[i]);
     }
@@ -1147,7 +1180,7 @@ TEST(b105_grace_ends) {
     cl_puts(&c, GET("/delay?ms=20000&name=slow"));
     REQUIRE(reaches(started, 1, 5000));
     int64_t from = e2e_now_ms();
-    CHECK_EQ(e2e_stop(), -ETIMEDOUT);
+    CHECK_EQ(stop_alone(), -ETIMEDOUT);
     CHECK(e2e_now_ms() - from >= 99 && e2e_now_ms() - from < 2500);
     CHECK_EQ(result(), -ECANCELED);
     CHECK_EQ(e2e_logged(VT_LOG_WARN, "GET /delay?ms=20000&name=slow"), 1);
@@ -1175,7 +1208,7 @@ TEST(b105_handler_that_heeds_no_cancel) {
     REQUIRE(cl_open(&c));
     cl_puts(&c, GET("/deaf"));
     REQUIRE(reaches(started, 1, 5000));
-    CHECK_EQ(e2e_stop(), -ETIMEDOUT);
+    CHECK_EQ(stop_alone(), -ETIMEDOUT);
     CHECK_EQ(e2e_logged(VT_LOG_WARN, "GET /deaf"), 1);
     CHECK_EQ(ended(), 1);
     CHECK_EQ(result(), -ECANCELED);
@@ -1216,7 +1249,7 @@ static int again_main(void *arg) {
     vt_server_free(s);
     return 0;
 }
-TEST(b105_start_stop_start_again) {
+HTTP1_TEST(b105_start_stop_start_again) {
     int rounds = 0;
     vt_cfg cfg = {.workers = 2};
     CHECK_EQ(vt_run(&cfg, again_main, &rounds), 0);
@@ -1356,8 +1389,7 @@ static void signal_drains(int sig, int count) {
     CHECK_EQ(ended(), 0);
     gate_open();
     for (int i = 0; i < count; i++) {
-        const char *conn = cl_response(&busy[i]) == 200 ? cl_field(&busy[i], "connection") : NULL;
-        lost += !conn || strcmp(conn, "close") != 0 || strcmp(busy[i].body, "gate") != 0;
+        lost += cl_response(&busy[i]) != 200 || !says_close(&busy[i]) || strcmp(busy[i].body, "gate") != 0;
         lost += !cl_closed(&busy[i], E2E_MS);
         cl_close(&busy[i]);
         cl_close(&idle[i]);
@@ -1367,9 +1399,9 @@ static void signal_drains(int sig, int count) {
     CHECK_EQ(aux(), sig); /* the program's own handler had it, too */
     free(busy);
 }
-TEST(b105_sigterm_drains) { signal_drains(SIGTERM, SLOW ? 40 : 200); }
-TEST(b105_sigint_drains) { signal_drains(SIGINT, 3); }
-TEST(no_signals_leaves_handlers_alone) {
+PLAIN_TEST(b105_sigterm_drains) { signal_drains(SIGTERM, SLOW ? 40 : 200); }
+PLAIN_TEST(b105_sigint_drains) { signal_drains(SIGINT, 3); }
+PLAIN_TEST(no_signals_leaves_handlers_alone) {
     int port = 0;
     static const int sigs[] = {SIGINT, SIGTERM};
     pid_t pid = child_start((vt_server_cfg){.no_signals = 1}, 0, &port);
@@ -1389,7 +1421,7 @@ TEST(no_signals_leaves_handlers_alone) {
     cl_close(&c);
     CHECK_EQ(child_end(pid), 0);
 }
-TEST(b105_second_signal_ends_at_once) {
+PLAIN_TEST(b105_second_signal_ends_at_once) {
     int port = 0;
     pid_t pid = child_start((vt_server_cfg){0}, 0, &port);
     REQUIRE(pid > 0);
@@ -1408,7 +1440,7 @@ TEST(b105_second_signal_ends_at_once) {
 
 /*--- limits ---*/
 /* Out of descriptors: the server neither spins nor dies, serves whom it has, and takes new ones when some go. */
-TEST(b093_out_of_descriptors) {
+PLAIN_TEST(b093_out_of_descriptors) {
     enum { COUNT = 80 };
     int port = 0;
     pid_t pid = child_start((vt_server_cfg){.workers = 1}, 40, &port);
@@ -1456,7 +1488,7 @@ TEST(b093_out_of_descriptors) {
     kill(pid, SIGTERM);
     CHECK_EQ(child_end(pid), 0);
 }
-TEST(b087_max_connections) {
+PLAIN_TEST(b087_max_connections) {
     vt_server_cfg cfg = {.max_connections = 3};
     REQUIRE(e2e_start(&cfg, routes) == 0);
     struct cl c[5];
@@ -1494,7 +1526,7 @@ static bool let_in_one_by_one(void) {
     }
     return e2e_now_ms() - from < 600;
 }
-TEST(b087_a_close_lets_the_next_in_at_once) {
+PLAIN_TEST(b087_a_close_lets_the_next_in_at_once) {
     vt_server_cfg cfg = {.max_connections = 1, .workers = 1};
     REQUIRE(e2e_start(&cfg, routes) == 0);
     bool prompt = false;
@@ -1502,29 +1534,35 @@ TEST(b087_a_close_lets_the_next_in_at_once) {
     CHECK(prompt);
     CHECK_EQ(e2e_stop(), 0);
 }
-TEST(b087_at_the_cap_of_vthreads_503) {
-    vt_server_cfg cfg = {.max_vthreads = 6, .max_queued = VT_NONE, .workers = 1, .retry_after_s = 7};
+PLAIN_TEST(b087_at_the_cap_of_vthreads_503) {
+    /* Over HTTP/2 they wait first, for the server tells by their first bytes what to refuse them in. */
+    vt_server_cfg cfg = {.max_vthreads = 6,
+                         .max_queued = HTTP1 ? VT_NONE : 0,
+                         .queue_timeout_ms = 400,
+                         .workers = 1,
+                         .retry_after_s = 7};
     REQUIRE(e2e_start(&cfg, routes) == 0);
     struct cl c[12];
-    int refused = 0, good = 0;
+    int refused = 0, good = 0, away = 0;
     for (int i = 0; i < 12; i++) {
         c[i] = (struct cl){.fd = -1};
         CHECK(cl_open(&c[i]));
-        cl_puts(&c[i], GET("/delay?ms=300"));
+        cl_puts(&c[i], HTTP1 ? GET("/delay?ms=300") : GET("/delay?ms=1500"));
     }
     for (int i = 0; i < 12; i++) {
         int status = cl_response(&c[i]);
         good += status == 200;
+        away += status == 0 && cl_away(&c[i]); /* the whole connection is refused */
         if (status == 503) {
             refused++;
             CHECK_STR(cl_field(&c[i], "retry-after"), "7");
-            CHECK_STR(cl_field(&c[i], "connection"), "close");
+            CHECK(says_close(&c[i]));
             CHECK(!c[i].reset);
         }
     }
-    CHECK_EQ(good + refused, 12);
-    CHECK(good >= 2 && refused >= 2);
-    CHECK_EQ(stats().refused, refused);
+    CHECK_EQ(good + refused + away, 12);
+    CHECK(good >= 2 && refused + away >= 2 && (HTTP1 || away));
+    CHECK_EQ(stats().refused, refused + away);
     for (int i = 0; i < 12; i++) cl_close(&c[i]);
     CHECK(OPEN_REACHES(0));
     CL(after);
@@ -1545,7 +1583,7 @@ static void wait_for_a_vthread(int clients, const char *request) {
     }
     free(c);
 }
-TEST(b087_at_the_cap_of_vthreads_who_asks_waits) {
+PLAIN_TEST(b087_at_the_cap_of_vthreads_who_asks_waits) {
     vt_server_cfg cfg = {.max_vthreads = 12, .workers = 3, .queue_timeout_ms = VT_NONE, .stall_ms = 5};
     REQUIRE(e2e_start(&cfg, routes) == 0);
     wait_for_a_vthread(60, GET("/delay?ms=20"));
@@ -1562,15 +1600,15 @@ TEST(b087_requests_of_one_connection) {
     CL(c);
     CHECK_EQ(cl_get(&c, "/"), 200);
     CHECK_EQ(cl_get(&c, "/"), 200);
-    CHECK(cl_field(&c, "connection") == NULL);
+    CHECK(!says_close(&c) || !HTTP1);
     CHECK_EQ(cl_get(&c, "/"), 200);
-    CHECK_STR(cl_field(&c, "connection"), "close");
+    CHECK(says_close(&c));
     CHECK(cl_closed(&c, 5000));
     cl_close(&c);
     CHECK_EQ(e2e_stop(), 0);
 }
 /* A parked connection holds nothing but its struct. */
-TEST(b087_parked_connections_are_small) {
+HTTP1_TEST(b087_parked_connections_are_small) {
     enum { COUNT = 2000 };
     struct rlimit rl;
     if (SLOW) SKIP("memory figures mean nothing here");
@@ -1603,6 +1641,7 @@ TEST(b062_answer_to_a_refused_upload_arrives) {
     REQUIRE(e2e_start(&cfg, routes) == 0);
     for (int i = 0; i < 12; i++) {
         CL(c);
+        if (!HTTP1 && (i % 3 == 2 || i % 2)) continue; /* has no such syntax, no half-closed connections */
         REQUIRE(cl_open(&c));
         if (i % 3 == 2)
             cl_puts(&c, "POST /body HTTP/1.1\r\n" HOST "Bad Field: x\r\nContent-Length: 600000\r\n\r\n");
@@ -1613,8 +1652,10 @@ TEST(b062_answer_to_a_refused_upload_arrives) {
         if (i % 2) shutdown(c.fd, SHUT_WR);
         e2e_sleep_ms(i / 4);
         CHECK_EQ(cl_response(&c), i % 3 == 2 ? 400 : 413);
-        CHECK_STR(cl_field(&c, "connection"), "close");
-        CHECK(cl_closed(&c, 5000) && !c.reset);
+        CHECK(says_close(&c));
+        if (HTTP1) CHECK(cl_closed(&c, 5000) && !c.reset);
+        else CHECK_EQ(cl_get(&c, "/"), 200);
+        cl_close(&c);
     }
     CHECK(OPEN_REACHES(0));
     CHECK_EQ(e2e_stop(), 0);
@@ -1663,16 +1704,18 @@ TEST(b109_high_pressure) {
     pressure(8, (struct pressure){50, scale, 10, GET("/"), 200, 0});
     pressure(4, (struct pressure){20, scale, 10, GET("/nothing/here"), 404, 0});
     pressure(4, (struct pressure){10, scale, 10, GET("/delay?ms=1"), 200, 0});
-    pressure(2, (struct pressure){
-                    20, 1, 1, "GET /echo HTTP/1.1\r\n" HOST "Connection: Upgrade\r\nUpgrade: echo\r\n\r\n",
-                    101, 0});
+    if (HTTP1)
+        pressure(2, (struct pressure){20, 1, 1,
+                                      "GET /echo HTTP/1.1\r\n" HOST
+                                      "Connection: Upgrade\r\nUpgrade: echo\r\n\r\n",
+                                      101, 0});
     CL(c);
     CHECK_EQ(cl_get(&c, "/"), 200);
     cl_close(&c);
     CHECK(OPEN_REACHES(0));
     CHECK_EQ(e2e_stop(), 0);
 }
-TEST(b110_slow_readers_all_complete) {
+HTTP1_TEST(b110_slow_readers_all_complete) {
     enum { COUNT = 100, SIZE = 200000 };
     REQUIRE(e2e_start(NULL, routes) == 0);
     static struct cl c[COUNT];
@@ -1752,7 +1795,7 @@ TEST(b114_handler_resumes_as_it_was) {
 
 /*--- upgrades ---*/
 #define UPGRADE "GET /echo HTTP/1.1\r\n" HOST "Connection: Upgrade\r\nUpgrade: echo\r\n\r\n"
-TEST(b116_raw_upgrade) {
+HTTP1_TEST(b116_raw_upgrade) {
     REQUIRE(e2e_start(NULL, routes) == 0);
     for (int early = 0; early < 2; early++) {
         CL(c);
@@ -1798,7 +1841,7 @@ static int h_upgrade_and_leave(vt_req *req, vt_res *res) {
     return vt_stream_write(st, "last words", 10) == 10 ? 0 : -EIO;
 }
 static void routes_leave(vt_server *s) { vt_server_get(s, "/", h_upgrade_and_leave); }
-TEST(b116_handler_leaves_first) {
+HTTP1_TEST(b116_handler_leaves_first) {
     REQUIRE(e2e_start(NULL, routes_leave) == 0);
     CL(c);
     REQUIRE(cl_open(&c));
@@ -1834,7 +1877,7 @@ static void routes_half(vt_server *s) {
     vt_server_get(s, "/", h_half_close);
     seen_reset();
 }
-TEST(b116_server_half_closes) {
+HTTP1_TEST(b116_server_half_closes) {
     REQUIRE(e2e_start(NULL, routes_half) == 0);
     CL(c);
     REQUIRE(cl_open(&c));
@@ -1852,7 +1895,7 @@ TEST(b116_server_half_closes) {
     CHECK(OPEN_REACHES(0));
     CHECK_EQ(e2e_stop(), 0);
 }
-TEST(b116_not_asked_for) {
+HTTP1_TEST(b116_not_asked_for) {
     REQUIRE(e2e_start(NULL, routes) == 0);
     CL(c);
     CHECK_EQ(cl_get(&c, "/echo"), 500); /* VT_ESTATE */
@@ -1860,7 +1903,7 @@ TEST(b116_not_asked_for) {
     CHECK_EQ(cl_response(&c), 500);
     CHECK_EQ(e2e_stop(), 0);
 }
-TEST(b117_a_hundred_upgrades_again_and_again) {
+HTTP1_TEST(b117_a_hundred_upgrades_again_and_again) {
     enum { COUNT = 100, ROUNDS = SLOW ? 2 : 5 };
     REQUIRE(e2e_start(NULL, routes) == 0);
     static struct cl c[COUNT];
@@ -1880,7 +1923,7 @@ TEST(b117_a_hundred_upgrades_again_and_again) {
     }
     CHECK_EQ(e2e_stop(), 0);
 }
-TEST(b118_upgrade_not_taken) {
+HTTP1_TEST(b118_upgrade_not_taken) {
     REQUIRE(e2e_start(NULL, routes) == 0);
     CL(c);
     REQUIRE(cl_open(&c));
@@ -2079,7 +2122,7 @@ static void left_check(const char *got, size_t n, int64_t want) {
 }
 static void left_release(void) { CHECK_EQ(write(raw_second[1], "", 1), 1); }
 /* The handler sleeps and its thread is blocked by another's. Once that is back the rest goes out, though nobody writes. */
-TEST(b111_left_output_goes_out_after_the_stall) {
+HTTP1_TEST(b111_left_output_goes_out_after_the_stall) {
     if (VTHTTP_SIM) SKIP("there is no monitor");
     CL(c);
     CL(blocker);
@@ -2116,14 +2159,14 @@ static void left_by_itself(const char *target, bool reads_first) {
     CHECK_EQ(e2e_stop(), 0);
     raw_drop();
 }
-TEST(b111_left_output_of_who_blocks) {
+HTTP1_TEST(b111_left_output_of_who_blocks) {
     if (VTHTTP_SIM) SKIP("there is no monitor");
     left_by_itself("GET /left?block=1 HTTP/1.0\r\n" HOST "\r\n", true);
     left_by_itself("GET /left?block=1&more=5 HTTP/1.0\r\n" HOST "\r\n", true);
     left_by_itself("GET /left?block=1&more=5 HTTP/1.0\r\n" HOST "\r\n", false);
 }
 /* ... as chunks on a connection that stays; what comes next is answered after it. */
-TEST(b111_left_chunks_of_who_blocks) {
+HTTP1_TEST(b111_left_chunks_of_who_blocks) {
     if (VTHTTP_SIM) SKIP("there is no monitor");
     CL(c);
     left_begin(&c, NULL, GET("/left?block=1&more=3") GET("/"));
@@ -2138,7 +2181,7 @@ TEST(b111_left_chunks_of_who_blocks) {
     raw_drop();
 }
 /* The peer is gone while there is output left and the thread blocked: no byte of it is waited for. */
-TEST(b115_reset_with_output_left_while_the_thread_is_blocked) {
+HTTP1_TEST(b115_reset_with_output_left_while_the_thread_is_blocked) {
     if (VTHTTP_SIM) SKIP("there is no monitor");
     for (int drains = 0; drains < 2; drains++) {
         CL(c);
@@ -2157,7 +2200,7 @@ TEST(b115_reset_with_output_left_while_the_thread_is_blocked) {
     }
 }
 /* A server that is stopped while a spare drives: what is under way is answered in full, by both threads. */
-TEST(b111_stop_while_a_spare_drives) {
+HTTP1_TEST(b111_stop_while_a_spare_drives) {
     if (VTHTTP_SIM) SKIP("there is no monitor");
     CL(c);
     CL(blocker);

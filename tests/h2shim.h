@@ -13,7 +13,8 @@ struct shim_text {
 struct shim_stream {
     struct shim_stream *next;
     uint32_t id;
-    bool head, headed, chunked, end, reset, sent; /* head: of a HEAD request; sent: all of the request */
+    bool head, headed, chunked, end, sent; /* head: of a HEAD request; sent: all of the request */
+    bool reset, unwanted;                  /* reset: before its end; unwanted: what is left of the request */
     int64_t window;
     struct shim_text text; /* what may be read */
 };
@@ -23,8 +24,8 @@ struct shim {
     pthread_mutex_t mu;               /* one thread may send while another reads */
     struct shim_text ask, raw, block; /* of HTTP/1.1, not sent; frames, half here; fields */
     struct shim_stream *first, *body; /* body: whose request is under way */
-    int64_t left, window, first_window;
-    bool chunked, eof, bad, leaves; /* leaves: no request follows */
+    int64_t left, window, first_window, max_streams;
+    bool chunked, eof, bad, leaves, away; /* leaves: no request follows; away: GOAWAY is here */
     vt__h1_chunk chunk;
     uint32_t next, block_id;
     uint8_t block_flags;
@@ -173,7 +174,7 @@ static bool shim_data(struct cl *c, struct shim *m, const char *p, size_t n, boo
 static bool shim_body(struct cl *c, struct shim *m) {
     struct shim_stream *s = m->body;
     int64_t room = VT__MIN(VT__MIN(m->window, s->window), VT__H2_FRAME_MIN);
-    bool over = s->reset; /* the rest is not wanted */
+    bool over = s->unwanted;
     if (over) room = VT__H2_FRAME_MIN;
     if (m->ask.len == 0 || room <= 0) return false;
     size_t k = (size_t)VT__MIN(m->left < 0 ? INT64_MAX : m->left, VT__MIN(room, (int64_t)m->ask.len));
@@ -206,6 +207,12 @@ static bool shim_body(struct cl *c, struct shim *m) {
     shim_drop(&m->ask, (size_t)n);
     return ok;
 }
+/* How many count against the server's limit. */
+static int64_t shim_live(const struct shim *m) {
+    int64_t n = 0;
+    for (const struct shim_stream *s = m->first; s; s = s->next) n += !s->reset && !(s->end && s->sent);
+    return n;
+}
 /* As far as it goes. */
 static void shim_push(struct cl *c) {
     static const vt__h1_limits wide = {.line = 1 << 20, .section = 1 << 24};
@@ -218,6 +225,7 @@ static void shim_push(struct cl *c) {
         vt__h1_req r;
         memset(&r, 0, sizeof r);
         if (m->ask.len == 0 || m->leaves) return;
+        if (shim_live(m) >= m->max_streams) return;
         int n = vt__h1_req_parse(&r, m->ask.p, m->ask.len, m->fields, SHIM_FIELDS, &wide);
         if (n < 0) m->bad = true; /* not for HTTP/2 to say */
         if (n <= 0) return;
@@ -281,6 +289,7 @@ static bool shim_on_settings(struct cl *c, struct shim *m, unsigned flags, const
     if (flags & VT__H2_ACK) return true;
     for (; n >= 6; p += 6, n -= 6) {
         uint32_t v = vt__h2_get32(p + 2);
+        if (p[1] == VT__H2_S_STREAMS) m->max_streams = v;
         if (p[1] != VT__H2_S_WINDOW) continue;
         for (struct shim_stream *s = m->first; s; s = s->next) s->window += (int64_t)v - m->first_window;
         m->first_window = v;
@@ -299,7 +308,8 @@ static bool shim_on_frame(struct cl *c, unsigned type, unsigned flags, uint32_t 
     case VT__H2_T_CONTINUATION:
         shim_add(&m->block, p, n);
         return !(flags & VT__H2_END_HEADERS) || shim_on_block(m, s, m->block_flags & VT__H2_END_STREAM);
-    case VT__H2_T_RST_STREAM: s->reset = !s->end; return true;
+    case VT__H2_T_RST_STREAM: s->unwanted = true, s->reset = !s->end; return true;
+    case VT__H2_T_GOAWAY: m->away = true; return true;
     case VT__H2_T_SETTINGS: return shim_on_settings(c, m, flags, (const uint8_t *)p, n);
     case VT__H2_T_PING: return flags & VT__H2_ACK || shim_frame(c, VT__H2_T_PING, VT__H2_ACK, 0, p, n);
     case VT__H2_T_WINDOW_UPDATE:
@@ -375,6 +385,7 @@ static bool shim_open(struct cl *c) {
     shim_all = m;
     pthread_mutex_unlock(&shim_lock);
     m->next = 1;
+    m->max_streams = 100; /* as every server allows */
     m->window = m->first_window = VT__H2_WINDOW_FIRST;
     return shim_send(c, VT__H2_PREFACE, VT__H2_PREFACE_LEN) &&
            shim_frame(c, VT__H2_T_SETTINGS, 0, 0, s, sizeof s) &&
