@@ -2088,7 +2088,6 @@ static int h_left(vt_req *req, vt_res *res) {
 static void routes_left(vt_server *s) {
     routes_raw(s);
     vt_server_get(s, "/left", h_left);
-    vt_server_get(s, "/gate", h_gate);
 }
 /* Another's handler blocks the OS thread of h_left, or h_left itself does; a spare has the domain. */
 static void left_begin(struct cl *c, struct cl *blocker, const char *target) {
