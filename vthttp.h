@@ -9923,18 +9923,16 @@ static VT__UNUSED void vt__qrec_probe(vt__qrec *r, unsigned space) {
     r->s[space].probes = 2;
     vt__qrec_repeat(r, space);
 }
-/* The handshake's two spaces are probed together: what is in one datagram arrives together. */
+/* In the handshake all spaces are probed together, for a datagram has room for all: a client whose port was changed on the way
+ * when the server had just completed is heard by 1-RTT packets alone, from which no timer of their own goes yet. */
 static VT__UNUSED void vt__qrec_pto_tick(vt__qrec *r, int64_t now) {
     unsigned space;
     if (vt__qrec_pto_at(r, &space) > now) return;
     r->pto_count++, r->stats.ptos++;
     if (r->pto_count == 3 && vt__qpath_hole(&r->path)) vt__qrec_mtu_changed(r);
-    for (unsigned i = 0; i < VT__QREC_APP; i++)
-        if (i != space && space != VT__QREC_APP && vt__qrec_waits(r, i)) vt__qrec_probe(r, i);
     vt__qrec_probe(r, space);
-    /* Along with it what the peer may hear instead: it may have done with this space (RFC 9002 6.2.4). */
-    while (++space < VT__QREC_SPACES)
-        if (r->s[space].eliciting) vt__qrec_probe(r, space);
+    for (unsigned i = 0; i < VT__QREC_SPACES; i++)
+        if (i != space && vt__qrec_waits(r, i)) vt__qrec_probe(r, i);
 }
 static VT__UNUSED void vt__qrec_tick(vt__qrec *r, int64_t now) {
     if (vt__qrec_loss_at(r) == VT__QREC_NEVER) {
@@ -26361,8 +26359,10 @@ static unsigned vt__quic_path_of(vt__quic *c) {
     c->paths[i].rx = (uint64_t)(c->in.end - c->in.begin);
     return c->in.path = (uint8_t)i;
 }
-/* Packets go there from now on. A mere change of the port is a rebinding on the way: the network is the same. */
-static void vt__quic_path_switch(vt__quic *c, unsigned to) {
+/* Packets go there from now on. A mere change of the port is a rebinding on the way: the network is the same. Gives the time
+ * between challenges: by the slower path, for the new one may be as slow as nobody knows (RFC 9000 8.2.4). */
+static int64_t vt__quic_path_switch(vt__quic *c, unsigned to) {
+    int64_t each = vt__quic_ask_each(c);
     vt__qroute *old = &c->paths[c->active], *p = &c->paths[to];
     bool same_host = vt__qroute_same_host(&old->remote, &p->remote) &&
                      vt__qroute_same_host(&old->local, &p->local);
@@ -26372,30 +26372,29 @@ static void vt__quic_path_switch(vt__quic *c, unsigned to) {
     c->news |= VT__QUIC_NEWS(PATH);
     if (!same_host) vt__qrec_path(&c->rec);
     vt__qrec_blocked(&c->rec, c->blocked = false);
+    return VT__MAX(each, vt__quic_ask_each(c));
 }
 /* The peer sends from another address (RFC 9000 9.3): it, and the old one, have to show that they are there. */
 static void vt__quic_path_follow(vt__quic *c, unsigned to) {
     vt__qroute *old = &c->paths[c->active], *p = &c->paths[to];
     bool rebound = p->ours == old->ours; /* the peer has not noticed */
     if (!rebound && p->seq == old->seq) (void)vt__quic_path_own(c, to);
-    int64_t each = vt__quic_ask_each(c);
-    vt__quic_path_switch(c, to);
+    int64_t each = vt__quic_path_switch(c, to);
     if (!p->valid || !p->full) vt__qroute_ask(p, c->now, each);
     if (old->proven) vt__qroute_ask(old, c->now, each);
 }
-/* Those that did not answer in time. */
+/* Those that did not answer in time. The one in use goes on to be asked where there is no other to go back to: an answer may
+ * have been lost with each challenge, and the end of the connection is its idle timeout's. */
 static void vt__quic_paths_tick(vt__quic *c) {
     for (unsigned i = 0; i < VT__QROUTE_MAX && c->state == VT__QUIC_OPEN; i++) {
         vt__qroute *p = &c->paths[i];
         if (!p->used || !p->asking || c->now < p->until) continue;
-        p->asking = false;
-        if (p->proven && i == c->active) continue; /* its address was good: full datagrams are not */
-        if (i == c->active && c->fallback == VT__QROUTE_NONE)
-            vt__quic_vanish(c, VT__QUIC_BY_TIME, VT__QPKT_NO_VIABLE_PATH);
-        else {
-            if (i == c->active) vt__quic_path_switch(c, c->fallback);
-            vt__quic_path_drop(c, i);
-        }
+        p->asking = i == c->active && !p->proven && c->fallback == VT__QROUTE_NONE;
+        if (p->asking) p->until = c->now + VT__QROUTE_KEPT * vt__quic_ask_each(c);
+        if (p->asking || (p->proven && i == c->active))
+            continue; /* its address was good: full datagrams are not */
+        if (i == c->active) vt__quic_path_switch(c, c->fallback);
+        vt__quic_path_drop(c, i);
     }
 }
 /* A client goes to another address, of its own or (preferred_address) of the server: 0; -EAGAIN: no connection ID is left, or
@@ -26417,8 +26416,7 @@ static VT__UNUSED int vt__quic_move(vt__quic *c, const vt__qroute_addr *local, c
     }
     c->paths[i]
         .valid = true; /* a server has shown itself in the handshake; this asks whether the way is open */
-    vt__quic_path_switch(c, i);
-    vt__qroute_ask(&c->paths[i], now, vt__quic_ask_each(c));
+    vt__qroute_ask(&c->paths[i], now, vt__quic_path_switch(c, i));
     return 0;
 }
 

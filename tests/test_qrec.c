@@ -414,7 +414,7 @@ TEST(pto_of_a_handshake_that_the_window_stops) {
         REQUIRE(now != NEVER);
         vt__qrec_tick(&r, now);
         CHECK_EQ(vt__qrec_probes(&r, needed[i]), 2);
-        CHECK_EQ(vt__qrec_probes(&r, behind[i]), 2); /* with it what the peer may hear instead */
+        CHECK_EQ(vt__qrec_probes(&r, behind[i]), 2); /* in the same datagrams */
         put(needed[i], 300, DATA);
         vt__qrec_discard(&r, needed[i], now);
         end();

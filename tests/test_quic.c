@@ -484,6 +484,54 @@ TEST(b03_22_rebinding_before_it_is_confirmed) {
     CHECK(w.client.finished == 1 && w.client.confirmed && w.client.wrong == 0);
     net_free(&w);
 }
+/* Each answer is lost for a while, at the new port, and the old one is gone: who is heard from is not given up. */
+static void unbind_later(struct qlink *l, struct qlink_dgram *d) {
+    if (w.now < *(int64_t *)l->arg) d->n = 0;
+    else unbind(l, d);
+}
+TEST(rebinding_with_losses) {
+    established();
+    int64_t open_at = w.now + 6 * VT_SEC;
+    w.up.hook = rebind, w.down.hook = unbind_later, w.down.arg = &open_at;
+    CHECK(end_ask(&w.client, 1000, 100000) != NULL);
+    net_flush(&w, &w.client);
+    net_run(&w, 6 * VT_SEC);
+    CHECK(!w.server.closed && server_talks_to() == OTHER_PORT && !w.server.c.paths[w.server.c.active].valid);
+    net_run(&w, 20 * VT_SEC);
+    CHECK_EQ(w.client.finished, 1), CHECK_EQ(w.client.wrong, 0);
+    net_free(&w);
+}
+/* It changes as the server has just completed: HANDSHAKE_DONE goes to the old port, and what the client asked has been lost. */
+static void rebind_then(struct qlink *l, struct qlink_dgram *d) {
+    if (w.server.confirmed) rebind(l, d);
+    else if (!(d->data[0] & VT__QPKT_LONG)) d->n = 0;
+}
+static void unbind_then(struct qlink *l, struct qlink_dgram *d) {
+    if (w.server.confirmed) unbind(l, d);
+}
+TEST(rebinding_before_the_client_knows) {
+    net_init(&w, &near_by, test_seed());
+    w.up.hook = rebind_then, w.down.hook = unbind_then;
+    net_connect(&w);
+    NET_UNTIL(&w, w.client.ready, VT_SEC);
+    CHECK(end_ask(&w.client, 1000, 1000) != NULL);
+    net_flush(&w, &w.client);
+    NET_UNTIL(&w, w.server.confirmed, VT_SEC);
+    CHECK(w.server.confirmed && !w.client.confirmed);
+    NET_UNTIL(&w, w.client.finished, 5 * VT_SEC);
+    CHECK_EQ(w.client.finished, 1);
+    CHECK_EQ(server_talks_to(), OTHER_PORT);
+    net_free(&w);
+}
+/* How long a path is asked goes by the slower of the old and the new one, of which nothing is known. */
+TEST(time_to_answer) {
+    established();
+    ping_from(OTHER_HOST);
+    const vt__qroute *p = &w.server.c.paths[w.server.c.active];
+    CHECK_EQ(server_talks_to(), OTHER_HOST);
+    CHECK(p->asking && p->until - w.now >= 3 * 999 * VT_MS);
+    net_free(&w);
+}
 TEST(migration) {
     established();
     vt__qroute_addr local = addr_of(OTHER_HOST), remote = addr_of(SERVER_ADDR);
