@@ -506,8 +506,8 @@ VT_API void vt_stats_get(vt_stats *out);
  * where they can be had: as key=value, or with VT_DUMP_JSON as
  * one JSON document, in lines. `fn` gets each line without its end, on the calling OS thread. Any thread, virtual or not.
  * Each worker describes its own virtual threads, some hundred at a time, and runs on in between: not a snapshot.
- * One that does not answer within 250 ms is written down as such, with what it runs. Of those that have not begun 64
- * a worker are listed. Returns how many lines about virtual threads there were. parks (cancel and deadline do not
+ * One that does not answer within 250 ms is written down as such, with what it runs and, as for vt_cfg.stall_ms, where that is.
+ * Of those that have not begun 64 a worker are listed. Returns how many lines about virtual threads there were. parks (cancel and deadline do not
  * end it). errors: -EPERM no runtime; -ENOTSUP in a forked child; -EBUSY another dump is being written; -ENOMEM;
  * vt_dump: those of write (SIGPIPE, too); -EAGAIN the descriptor took nothing for 5 s. */
 enum vt_dump_flags { VT_DUMP_JSON = 1, VT_DUMP_NO_TRACE = 2 /* without return addresses */ };
@@ -17964,7 +17964,7 @@ static VT__UNUSED int vt__unwind(const vt__unwind_stack *s, vt__unwind_regs r, b
 /*==============================================================================
  * MARK: - @dump    what every virtual thread is doing, written down
  * uses:   @api_base @api_rt @api_sync @api_scope @plat @mem @ds @ctx @stack @poll @sched @rt @self @sync @chan @scope @block @io @unwind
- * raises: vt__dump_up.wait (what a wait of @hooks is for)
+ * raises: vt__dump_up.wait (what a wait of @hooks is for), vt__dump_up.trace (of @watch: where a thread is that does not answer)
  * test:   tests/test_dump.c
  *
  * A vthread is described by its own OS thread, in scheduler context, where nothing of it can change: the dumper sends a
@@ -18022,6 +18022,8 @@ static struct {
 static struct {
     /* The descriptor and events of the i-th thing that v waits for; how many there are, 0: no wait of that section. */
     int (*wait)(const vt__vth *v, int i, int *fd, int *events);
+    /* Return addresses of v, which runs on a thread that does not answer; how many there are. */
+    int (*trace)(const vt__thr *t, const vt__vth *v, uintptr_t at[VT__UNWIND_FRAMES]);
 } vt__dump_up;
 
 /*--- fields of a record ---*/
@@ -18528,13 +18530,17 @@ static void vt__dump_flush(vt__dump_sink *s, vt__dump_out *o, bool *first) {
 }
 static void vt__dump_silent(vt__dump_walk *w, vt__thr *t) {
     vt__dump_out *o = &w->out;
-    vt__dump_run r;
+    uintptr_t at[VT__UNWIND_FRAMES];
+    vt__dump_run r, then;
     if (!vt__dump_peek(t, &r) || !r.v) return;
+    int n = w->flags & VT_DUMP_NO_TRACE || !vt__dump_up.trace ? 0 : vt__dump_up.trace(t, r.v, at);
+    vt__dump_sample(t, &then);
     vt__dump_begin(o);
     vt__dump_ptr(o, "id", r.v);
     vt__dump_text(o, "name", r.name);
     vt__dump_word(o, "state", "running");
     vt__dump_text(o, "site", r.site ? r.site : "?");
+    if (n && vt__dump_same(&r, &then)) vt__dump_addrs(o, at, n);
     vt__dump_end(o);
 }
 static void vt__dump_worker(vt__dump_walk *w, vt__thr *t, vt__dump_sink *s, int64_t *patience) {
@@ -18942,6 +18948,7 @@ enum { VT__WATCH_NOBODY, VT__WATCH_ASKED, VT__WATCH_TAKEN, VT__WATCH_TOLD };
 #define VT__WATCH_COPY 16384
 #define VT__WATCH_PATIENCE (100 * VT_MS)
 static struct {
+    uint32_t busy; /* for one who asks: the monitor, or a dump */
     uint32_t state;
     const vt__vth *v; /* who is asked */
     vt__unwind_regs r;
@@ -19017,7 +19024,7 @@ static bool vt__watch_probe(const vt__thr *t) {
     return is == VT__WATCH_TOLD;
 }
 /* Asks who burns CPU. The program's own handler is out of its place for a moment, and called from ours. */
-static int vt__watch_trace_busy(const vt__thr *t, const vt__vth *v, uintptr_t *at) {
+static int vt__watch_ask(const vt__thr *t, const vt__vth *v, uintptr_t *at) {
     struct vt__plat_sa sa, now;
     memset(&sa, 0, sizeof sa);
     sa.fn.action = vt__watch_on_probe;
@@ -19032,6 +19039,12 @@ static int vt__watch_trace_busy(const vt__thr *t, const vt__vth *v, uintptr_t *a
     if (vt__plat_sigaction(SIGURG, NULL, &now) >= 0 && now.fn.action == vt__watch_on_probe)
         (void)vt__plat_sigaction(SIGURG, &vt__watch_where.old, NULL);
     return told ? vt__unwind(&vt__watch_where.s, vt__watch_where.r, false, at) : 0;
+}
+static int vt__watch_trace_busy(const vt__thr *t, const vt__vth *v, uintptr_t *at) {
+    if (__atomic_exchange_n(&vt__watch_where.busy, 1, __ATOMIC_ACQUIRE)) return 0;
+    int n = vt__watch_ask(t, v, at);
+    __atomic_store_n(&vt__watch_where.busy, 0, __ATOMIC_RELEASE);
+    return n;
 }
 /* `line` is what the kernel says of a system call: number, six arguments, stack pointer, where it goes on. */
 static int vt__watch_trace_asleep(const vt__vth *v, const char *line, uintptr_t *at) {
@@ -19054,6 +19067,12 @@ static int vt__watch_trace_asleep(const vt__vth *v, const char *line, uintptr_t 
     return 0;
 }
 #endif
+/* For a dump. */
+static int vt__watch_trace_silent(const vt__thr *t, const vt__vth *v, uintptr_t at[VT__UNWIND_FRAMES]) {
+    char line[512];
+    vt__watch_proc(__atomic_load_n(&t->tid, __ATOMIC_RELAXED), "syscall", line, sizeof line);
+    return strncmp(line, "running", 7) ? vt__watch_trace_asleep(v, line, at) : vt__watch_trace_busy(t, v, at);
+}
 /* Words for the log; "": nothing is known. */
 static void vt__watch_trace(const vt__thr *t, const vt__dump_run *run, const char *line, char *out,
                             size_t cap) {
@@ -19354,6 +19373,7 @@ __attribute__((constructor(101))) static void vt__watch_register(void) {
     vt__sched_up.stop = vt__watch_stop;
     vt__sched_up.awake = vt__watch_awake;
     vt__sched_up.lend = vt__spare_lend;
+    vt__dump_up.trace = vt__watch_trace_silent;
 }
 
 /* Under the lock. */

@@ -316,6 +316,31 @@ TEST(a_refusal_that_the_socket_takes_in_parts_is_whole) {
     }
 }
 
+/* ... and costs no memory. */
+static int64_t allocated[2];
+static void note_allocated(void *arg, uint32_t i) {
+    (void)i;
+    allocated[arg != NULL] = sim.calls[SIM_realloc];
+}
+TEST(a_refusal_at_the_cap_allocates_nothing) {
+    static const struct sim_step busy[] = {SENDS("GET /sleep/8000 HTTP/1.1\r\n" HOST "\r\n"),
+                                           DOES(SIM_AWAIT_END, 0)};
+    static const struct sim_step late[] = {SENDS("GET /len/10 HTTP/1.1\r\n" HOST "\r\n"),
+                                           DOES(SIM_AWAIT_END, 0)};
+    vt_server_cfg cfg = {.max_vthreads = 6, .max_queued = VT_NONE};
+    struct client *c[10];
+    begin(1);
+    for (int i = 0; i < 12; i++) chat(10 * VT_MS, STEPS(busy));
+    sim_at(5 * VT_SEC, note_allocated, NULL); /* those of them that were refused are gone */
+    for (int i = 0; i < 10; i++) c[i] = chat(5 * VT_SEC + (10 + i * 100) * VT_MS, STEPS(late));
+    sim_at(7 * VT_SEC, note_allocated, &cfg);
+    serve(&cfg, waiting_routes, 0);
+    for (int i = 0; i < 10; i++) CHECK_EQ(status_of(c[i], 0), 503);
+    CHECK(allocated[0] > 0);
+    CHECK_EQ(allocated[1], allocated[0]);
+    end();
+}
+
 /* The descriptor that is given up when there is none gets lost; it is had again when there are some. */
 static int reserve_at[2];
 static void lose(void *arg, uint32_t i) {

@@ -534,21 +534,46 @@ TEST(dumps_while_virtual_threads_come_and_go) {
 }
 
 /*--- a worker that does not answer ---*/
+/* Whether a thread that sleeps may be looked at from outside. */
+static bool kernel_tells(void) {
+    char line[256];
+    pid_t child = fork();
+    if (child == 0) pause(), _exit(0);
+    snprintf(line, sizeof line, "/proc/%d/syscall", (int)child);
+    int fd = open(line, O_RDONLY);
+    ssize_t n = fd < 0 ? -1 : read(fd, line, sizeof line);
+    if (fd >= 0) close(fd);
+    kill(child, SIGKILL);
+    while (waitpid(child, NULL, 0) < 0) continue;
+    return n > 0;
+}
 static struct {
     uint32_t begun, quit;
     int not_on;
+    bool burns;
 } spin;
 static int spin_fn(void *arg) {
     (void)arg;
     if (vt_worker() == spin.not_on) return 0;
     vt_name_set("spinner");
     __atomic_store_n(&spin.begun, 1, __ATOMIC_SEQ_CST);
-    while (!__atomic_load_n(&spin.quit, __ATOMIC_ACQUIRE)) usleep(1000);
+    while (!__atomic_load_n(&spin.quit, __ATOMIC_ACQUIRE))
+        if (!spin.burns) usleep(1000);
     return 0;
 }
+/* One that burns CPU beside others may have none to answer with for long. */
+static void silent_trace(uint32_t flags, const char *how, bool traced) {
+    int64_t end = vt_now() + 20 * VT_SEC;
+    do {
+        got_clear();
+        CHECK(vt_dump_to(got_line, NULL, flags) >= 2);
+    } while (lines_with("\"spinner\"", how) != traced && vt_now() < end);
+    CHECK_EQ(lines_with("\"spinner\"", how), traced);
+}
 static int silent_main(void *arg) {
-    (void)arg;
+    bool burns = arg != NULL, traced = VT__CTX_ASM && (burns ? !VT__TSAN : kernel_tells());
     memset(&spin, 0, sizeof spin);
+    spin.burns = burns;
     spin.not_on = vt_worker();
     while (!__atomic_load_n(&spin.begun, __ATOMIC_SEQ_CST)) {
         vt_go_any(spin_fn, NULL);
@@ -560,8 +585,9 @@ static int silent_main(void *arg) {
         CHECK_EQ(lines_with("does not answer", NULL), 1);
         CHECK_EQ(lines_with("\"spinner\" state=running", "tests/test_dump.c"), 1);
     }
-    got_clear();
-    CHECK(vt_dump_to(got_line, NULL, VT_DUMP_JSON) >= 2);
+    silent_trace(0, " trace=0x", traced);
+    silent_trace(VT_DUMP_NO_TRACE, "trace=", false);
+    silent_trace(VT_DUMP_JSON, "\"trace\":[\"0x", traced);
     CHECK(json_good(got.text));
     CHECK_EQ(lines_with("\"answers\":false", NULL), 1);
     __atomic_store_n(&spin.quit, 1, __ATOMIC_RELEASE);
@@ -574,7 +600,10 @@ static int silent_main(void *arg) {
     CHECK_EQ(lines_with("does not answer", NULL), 0);
     return 0;
 }
-TEST(a_worker_that_does_not_answer) { CHECK_EQ(vt_run(cfg_of(2), silent_main, NULL), 0); }
+TEST(a_worker_that_does_not_answer) {
+    CHECK_EQ(vt_run(cfg_of(2), silent_main, NULL), 0);
+    CHECK_EQ(vt_run(cfg_of(2), silent_main, (void *)1), 0);
+}
 
 /*--- where one may call it ---*/
 static int busy_dump(void *arg) { return vt_dump_to(got_line, arg, 0); }
@@ -749,19 +778,6 @@ static int burn(void *arg) {
     NOTE_RETURN(ret_outer);
     burnt = burn_until(arg);
     return 0;
-}
-/* Whether a thread that sleeps may be looked at from outside. */
-static bool kernel_tells(void) {
-    char line[256];
-    pid_t child = fork();
-    if (child == 0) pause(), _exit(0);
-    snprintf(line, sizeof line, "/proc/%d/syscall", (int)child);
-    int fd = open(line, O_RDONLY);
-    ssize_t n = fd < 0 ? -1 : read(fd, line, sizeof line);
-    if (fd >= 0) close(fd);
-    kill(child, SIGKILL);
-    while (waitpid(child, NULL, 0) < 0) continue;
-    return n > 0;
 }
 enum { TRACES = VT__CTX_ASM && !VT__TSAN };
 static void is_traced(const char *who, const char *how) {

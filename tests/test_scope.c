@@ -344,6 +344,45 @@ static int memory_main(void *arg) {
     CHECK_EQ(err, failed ? -ENOMEM : 0);
     return err == 0;
 }
+static int sleeps_on(void *arg) { return (void)arg, vt_sleep_until(VT_NONE); }
+static int refused_main(void *arg) {
+    vt_task *t[4];
+    vt_scope s;
+    int r;
+    (void)arg;
+    CHECK_EQ(vt_scope_open(&s, 0, 0), 0);
+    for (int i = 0; i < 4; i++) t[i] = vt_async(sleeps_on, NULL);
+    CHECK_EQ(vt_yield(), 0);
+    vt_task_free(t[3]);
+    vt_cancel(t[2]);
+    CHECK_EQ(vt_await(t[2], &r), 0);
+    CHECK_EQ(vt_go(sleeps_on, NULL), 0); /* five again */
+    CHECK_EQ(vt_yield(), 0); /* it has begun: its block lies ready, for a scope's record of a child */
+    fail_after = 0;
+    failed = 0;
+    for (int i = 0; i < 20; i++) {
+        CHECK_EQ(vt_go(sleeps_on, NULL), VT_ELIMIT);
+        CHECK_EQ(vt_go_any(sleeps_on, NULL), VT_ELIMIT);
+        CHECK_EQ(vt_await(vt_async(sleeps_on, NULL), NULL), VT_ELIMIT);
+        CHECK_EQ(vt_await(vt_async_any(sleeps_on, NULL), NULL), VT_ELIMIT);
+        CHECK_EQ(vt_scope_go(&s, sleeps_on, NULL), i ? -ECANCELED : VT_ELIMIT); /* it has failed */
+    }
+    CHECK_EQ(failed, 0);
+    fail_after = -1;
+    CHECK_EQ(vt_scope_wait(&s), VT_ELIMIT);
+    for (int i = 0; i < 2; i++) {
+        vt_cancel(t[i]);
+        CHECK_EQ(result(t[i]), -ECANCELED);
+    }
+    vt_stop();
+    return 0;
+}
+TEST(a_spawn_over_the_limit_allocates_nothing) {
+    vt_cfg cfg = {.workers = 1, .max_vthreads = 5};
+    memory_begin();
+    CHECK_EQ(vt_run(&cfg, refused_main, NULL), 0);
+    memory_end();
+}
 TEST(a_scope_without_memory_ends) {
     int64_t n = 0;
     int r = 0;
