@@ -326,7 +326,7 @@ typedef struct vt_cfg {
                     always one */
     size_t
         stack_bytes; /* usable stack of a virtual thread; default 64 KiB (256 KiB at -O0, more with sanitizers) */
-    size_t guard_bytes;   /* inaccessible bytes below each stack; default 32 KiB */
+    size_t guard_bytes;   /* inaccessible bytes below each stack; default 24 KiB */
     int64_t max_vthreads; /* live virtual threads, spawn fails with VT_ELIMIT above; default 1,000,000 */
     int max_blocking;     /* OS threads of the pool behind vt_blocking and name resolution; default 64 */
     int no_segv_handler; /* 1: install no SIGSEGV handler (it reports stack overflows, then passes the signal on) */
@@ -14667,7 +14667,7 @@ VT_API void vt_cfg_defaults(vt_cfg *cfg) {
 #else
     cfg->stack_bytes = 256 * 1024;
 #endif
-    cfg->guard_bytes = 32 * 1024;
+    cfg->guard_bytes = 24 * 1024;
     cfg->max_vthreads = 1000000;
     cfg->max_blocking = 64;
     cfg->stall_ms = VT__ASAN || VT__TSAN || VTHTTP_VALGRIND ? 1000 : 20;
@@ -27310,33 +27310,37 @@ typedef struct vt__link_wait {
 typedef struct vt__link {
     vt__conn conn;
     vt_task start;
-    vt__link_wait wait;         /* its link is also that of who is parked or runs, its due of who is parked */
-    vt__link_host *host, *home; /* home: whose slab it is part of */
-    void *run;                  /* while it runs: the protocol's; in the free list: the next */
-    vt__link_notes notes;       /* while it runs */
+    vt__link_wait wait; /* its link is also that of who is parked or runs, its due of who is parked */
+    vt__link_host *host;
+    void *run;            /* while it runs: the protocol's; in the free list: the next */
+    vt__link_notes notes; /* while it runs */
     union {
         int64_t since;     /* accepted, or the rest of a head was first waited for; 0: not yet */
         uint32_t lingered; /* bytes that have come and gone */
     };
-    int64_t requests;
-    uint8_t why, list, peer_len;
-    bool blank;         /* the empty line that may precede a request has come, and is dropped */
-    uint8_t unsaid;     /* of a refusal: the bytes that are not sent yet, while it lingers */
     vt__tls_gate *gate; /* the TLS listener that it came to; NULL: a plain one */
+    uint32_t requests;
+    uint8_t why, list;
+    bool blank;     /* the empty line that may precede a request has come, and is dropped */
+    uint8_t unsaid; /* of a refusal: the bytes that are not sent yet, while it lingers */
+    uint8_t index;  /* in its slab */
+    uint8_t peer_len;
     union {
         struct sockaddr sa;
         struct sockaddr_in in;
         struct sockaddr_in6 in6;
     } peer;
 } vt__link;
-_Static_assert(sizeof(vt__link) <= 352, "an idle connection is to stay small");
+_Static_assert(sizeof(vt__link) <= 320, "an idle connection is to stay small");
 _Static_assert(sizeof(((vt__link_conf *)0)->refusal) <= UINT8_MAX, "vt__link.unsaid counts its bytes");
 
 /* Type-stable: an event on its way may still look at a closed connection's descriptor word. */
 typedef struct vt__link_slab {
     struct vt__link_slab *next;
+    vt__link_host *home;
     vt__link conns[VT__LINK_SLAB];
 } vt__link_slab;
+_Static_assert(VT__LINK_SLAB <= UINT8_MAX + 1, "vt__link.index has room for it");
 
 /* Requests in flight are the last. */
 VT__INLINE bool vt__link_group_stopping(const vt__link_group *g) {
@@ -27348,7 +27352,7 @@ VT__INLINE bool vt__link_stopping(const vt__link *c) { return vt__link_group_sto
 /* A connection may end on another worker than the one that took it; its struct goes home all the same, or one worker would
  * make new ones for ever. */
 static void vt__link_drop(vt__link *c) {
-    vt__link_host *home = c->home;
+    vt__link_host *home = VT__CONTAINER(c - c->index, vt__link_slab, conns)->home;
     if (home == c->host) {
         c->run = home->free;
         home->free = c;
@@ -27732,10 +27736,11 @@ static vt__link *vt__link_new(vt__link_host *h) {
         vt__link_slab *s = vt__mem_zalloc(sizeof *s);
         if (!s) return NULL;
         s->next = h->slabs;
+        s->home = h;
         h->slabs = s;
         for (size_t i = VT__LINK_SLAB; i-- > 0;) {
             s->conns[i].run = h->free;
-            s->conns[i].home = h;
+            s->conns[i].index = (uint8_t)i;
             h->free = &s->conns[i];
         }
     }
@@ -28943,7 +28948,7 @@ static void vt__h2c_launch(vt__h2c *h, vt__h2c_stream *s, const vt__msg_event *e
     else if (s->e.m.length >= 0) s->length = s->e.m.length;
     if (ev->too_large) s->refuse = 431;
     if (s->e.ended) vt__poll_set(&s->e.conn.pd, VT__PD_R | VT__PD_RDHUP);
-    h->c->requests++;
+    h->c->requests += h->c->requests < UINT32_MAX;
     __atomic_fetch_add(&h->host->requests, 1, __ATOMIC_RELAXED);
     if (h->c->requests >= h->host->group->conf.max_requests) vt__h2_shutdown(&h->e.m, vt__plat_now());
     vt__sched_embed(&s->start, vt__h2c_main, s, "stream");
@@ -29853,7 +29858,7 @@ static bool vt__h1c_request(vt__h1c_run *run) {
     vt__link *c = run->c;
     vt_req *req = &run->req;
     bool client_stays = (run->head.flags & VT__H1_KEEP_ALIVE) != 0;
-    c->requests++;
+    c->requests += c->requests < UINT32_MAX;
     c->blank = false;
     __atomic_fetch_add(&run->host->requests, 1, __ATOMIC_RELAXED);
     vt__req_init(req, &run->res, run->host->group->server, run->wire, run, &run->arena);
