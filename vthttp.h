@@ -23021,11 +23021,11 @@ static int vt__ossl_result(vt__ossl *o, int r) {
     case SSL_ERROR_SSL: break;
     default: o->err = o->starved ? -ENOMEM : VT_ETLS; return o->err;
     }
-    unsigned long e = ERR_peek_error();
-    int reason = ERR_GET_REASON(e);
+    unsigned long last = ERR_peek_last_error(); /* a signature that is wrong stands before it */
+    int reason = ERR_GET_REASON(last);
     o->err = VT_ETLS;
-    if (o->starved || reason == ERR_R_MALLOC_FAILURE) o->err = -ENOMEM;
-    else if (ERR_GET_LIB(e) == ERR_LIB_SSL &&
+    if (o->starved || ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE) o->err = -ENOMEM;
+    else if (ERR_GET_LIB(last) == ERR_LIB_SSL &&
              (reason == SSL_R_CERTIFICATE_VERIFY_FAILED || reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE))
         o->err = VT_ECERT;
     vt_log(VT_LOG_DEBUG, "TLS: %s", vt__ossl_reason());
@@ -23990,18 +23990,28 @@ static void vt__tls_text_copy(const char **text, void *to) {
     *text = *end;
     *end += n;
 }
+static size_t vt__tls_cfg_size(vt_tls_cfg *c) {
+    size_t size = (size_t)c->ncerts * sizeof *c->certs;
+    vt__tls_cfg_texts(c, (vt_tls_cert *)(uintptr_t)c->certs, vt__tls_text_count, &size);
+    return size;
+}
 /* One block for all of it. */
 static int vt__tls_cfg_copy(vt_tls_cfg *to, const vt_tls_cfg *from) {
-    size_t head = (size_t)from->ncerts * sizeof *from->certs, size = head;
+    size_t head = (size_t)from->ncerts * sizeof *from->certs;
     *to = *from;
-    vt__tls_cfg_texts(to, (vt_tls_cert *)(uintptr_t)from->certs, vt__tls_text_count, &size);
-    vt_tls_cert *certs = vt__mem_alloc(size);
+    vt_tls_cert *certs = vt__mem_alloc(vt__tls_cfg_size(to));
     if (!certs) return -ENOMEM;
     memcpy(certs, from->certs, head);
     char *end = (char *)certs + head;
     vt__tls_cfg_texts(to, certs, vt__tls_text_copy, &end);
     to->certs = certs;
     return 0;
+}
+/* Passwords and keys are among it. */
+static void vt__tls_cfg_free(vt_tls_cfg *c) {
+    vt_tls_cert *certs = (vt_tls_cert *)(uintptr_t)c->certs;
+    OPENSSL_cleanse(certs, vt__tls_cfg_size(c));
+    vt__mem_free(certs);
 }
 /* NULL, or the name of the field that is wrong. */
 static const char *vt__tls_cfg_bad(const vt_tls_cfg *c) {
@@ -24055,7 +24065,7 @@ static void vt__tls_gate_free(vt__tls_gate *g) {
     if (!g) return;
     if (g->ctx) vt__ossl_unref(g->ctx);
     OPENSSL_cleanse(&g->keys, sizeof g->keys);
-    vt__mem_free((void *)(uintptr_t)g->cfg.certs);
+    vt__tls_cfg_free(&g->cfg);
     vt__mem_free(g);
 }
 
