@@ -332,7 +332,7 @@ typedef struct vt_cfg {
                     always one */
     size_t
         stack_bytes; /* usable stack of a virtual thread; default 64 KiB (256 KiB at -O0, more with sanitizers) */
-    size_t guard_bytes;   /* inaccessible bytes below each stack; default 32 KiB */
+    size_t guard_bytes;   /* inaccessible bytes below each stack; default 24 KiB */
     int64_t max_vthreads; /* live virtual threads, spawn fails with VT_ELIMIT above; default 1,000,000 */
     int max_blocking;     /* OS threads of the pool behind vt_blocking and name resolution; default 64 */
     int no_segv_handler; /* 1: install no SIGSEGV handler (it reports stack overflows, then passes the signal on) */
@@ -14734,7 +14734,7 @@ VT_API void vt_cfg_defaults(vt_cfg *cfg) {
 #else
     cfg->stack_bytes = 256 * 1024;
 #endif
-    cfg->guard_bytes = 32 * 1024;
+    cfg->guard_bytes = 24 * 1024;
     cfg->max_vthreads = 1000000;
     cfg->max_blocking = 64;
     cfg->stall_ms = VT__ASAN || VT__TSAN || VTHTTP_VALGRIND ? 1000 : 20;
@@ -23131,11 +23131,11 @@ static int vt__ossl_result(vt__ossl *o, int r) {
     case SSL_ERROR_SSL: break;
     default: o->err = o->starved ? -ENOMEM : VT_ETLS; return o->err;
     }
-    unsigned long e = ERR_peek_error();
-    int reason = ERR_GET_REASON(e);
+    unsigned long last = ERR_peek_last_error(); /* a signature that is wrong stands before it */
+    int reason = ERR_GET_REASON(last);
     o->err = VT_ETLS;
-    if (o->starved || reason == ERR_R_MALLOC_FAILURE) o->err = -ENOMEM;
-    else if (ERR_GET_LIB(e) == ERR_LIB_SSL &&
+    if (o->starved || ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE) o->err = -ENOMEM;
+    else if (ERR_GET_LIB(last) == ERR_LIB_SSL &&
              (reason == SSL_R_CERTIFICATE_VERIFY_FAILED || reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE))
         o->err = VT_ECERT;
     vt_log(VT_LOG_DEBUG, "TLS: %s", vt__ossl_reason());
@@ -24102,18 +24102,28 @@ static void vt__tls_text_copy(const char **text, void *to) {
     *text = *end;
     *end += n;
 }
+static size_t vt__tls_cfg_size(vt_tls_cfg *c) {
+    size_t size = (size_t)c->ncerts * sizeof *c->certs;
+    vt__tls_cfg_texts(c, (vt_tls_cert *)(uintptr_t)c->certs, vt__tls_text_count, &size);
+    return size;
+}
 /* One block for all of it. */
 static int vt__tls_cfg_copy(vt_tls_cfg *to, const vt_tls_cfg *from) {
-    size_t head = (size_t)from->ncerts * sizeof *from->certs, size = head;
+    size_t head = (size_t)from->ncerts * sizeof *from->certs;
     *to = *from;
-    vt__tls_cfg_texts(to, (vt_tls_cert *)(uintptr_t)from->certs, vt__tls_text_count, &size);
-    vt_tls_cert *certs = vt__mem_alloc(size);
+    vt_tls_cert *certs = vt__mem_alloc(vt__tls_cfg_size(to));
     if (!certs) return -ENOMEM;
     memcpy(certs, from->certs, head);
     char *end = (char *)certs + head;
     vt__tls_cfg_texts(to, certs, vt__tls_text_copy, &end);
     to->certs = certs;
     return 0;
+}
+/* Passwords and keys are among it. */
+static void vt__tls_cfg_free(vt_tls_cfg *c) {
+    vt_tls_cert *certs = (vt_tls_cert *)(uintptr_t)c->certs;
+    OPENSSL_cleanse(certs, vt__tls_cfg_size(c));
+    vt__mem_free(certs);
 }
 /* NULL, or the name of the field that is wrong. */
 static const char *vt__tls_cfg_bad(const vt_tls_cfg *c) {
@@ -24174,7 +24184,7 @@ static void vt__tls_gate_free(vt__tls_gate *g) {
     if (!g) return;
     if (g->ctx) vt__ossl_unref(g->ctx);
     OPENSSL_cleanse(&g->keys, sizeof g->keys);
-    vt__mem_free((void *)(uintptr_t)g->cfg.certs);
+    vt__tls_cfg_free(&g->cfg);
     vt__mem_free(g);
 }
 
@@ -28100,33 +28110,37 @@ typedef struct vt__link_wait {
 typedef struct vt__link {
     vt__conn conn;
     vt_task start;
-    vt__link_wait wait;         /* its link is also that of who is parked or runs, its due of who is parked */
-    vt__link_host *host, *home; /* home: whose slab it is part of */
-    void *run;                  /* while it runs: the protocol's; in the free list: the next */
-    vt__link_notes notes;       /* while it runs */
+    vt__link_wait wait; /* its link is also that of who is parked or runs, its due of who is parked */
+    vt__link_host *host;
+    void *run;            /* while it runs: the protocol's; in the free list: the next */
+    vt__link_notes notes; /* while it runs */
     union {
         int64_t since;     /* accepted, or the rest of a head was first waited for; 0: not yet */
         uint32_t lingered; /* bytes that have come and gone */
     };
-    int64_t requests;
-    uint8_t why, list, peer_len;
-    bool blank;         /* the empty line that may precede a request has come, and is dropped */
-    uint8_t unsaid;     /* of a refusal: the bytes that are not sent yet, while it lingers */
     vt__tls_gate *gate; /* the TLS listener that it came to; NULL: a plain one */
+    uint32_t requests;
+    uint8_t why, list;
+    bool blank;     /* the empty line that may precede a request has come, and is dropped */
+    uint8_t unsaid; /* of a refusal: the bytes that are not sent yet, while it lingers */
+    uint8_t index;  /* in its slab */
+    uint8_t peer_len;
     union {
         struct sockaddr sa;
         struct sockaddr_in in;
         struct sockaddr_in6 in6;
     } peer;
 } vt__link;
-_Static_assert(sizeof(vt__link) <= 352, "an idle connection is to stay small");
+_Static_assert(sizeof(vt__link) <= 320, "an idle connection is to stay small");
 _Static_assert(sizeof(((vt__link_conf *)0)->refusal) <= UINT8_MAX, "vt__link.unsaid counts its bytes");
 
 /* Type-stable: an event on its way may still look at a closed connection's descriptor word. */
 typedef struct vt__link_slab {
     struct vt__link_slab *next;
+    vt__link_host *home;
     vt__link conns[VT__LINK_SLAB];
 } vt__link_slab;
+_Static_assert(VT__LINK_SLAB <= UINT8_MAX + 1, "vt__link.index has room for it");
 
 /* Requests in flight are the last. */
 VT__INLINE bool vt__link_group_stopping(const vt__link_group *g) {
@@ -28138,7 +28152,7 @@ VT__INLINE bool vt__link_stopping(const vt__link *c) { return vt__link_group_sto
 /* A connection may end on another worker than the one that took it; its struct goes home all the same, or one worker would
  * make new ones for ever. */
 static void vt__link_drop(vt__link *c) {
-    vt__link_host *home = c->home;
+    vt__link_host *home = VT__CONTAINER(c - c->index, vt__link_slab, conns)->home;
     if (home == c->host) {
         c->run = home->free;
         home->free = c;
@@ -28556,10 +28570,11 @@ static vt__link *vt__link_new(vt__link_host *h) {
         vt__link_slab *s = vt__mem_zalloc(sizeof *s);
         if (!s) return NULL;
         s->next = h->slabs;
+        s->home = h;
         h->slabs = s;
         for (size_t i = VT__LINK_SLAB; i-- > 0;) {
             s->conns[i].run = h->free;
-            s->conns[i].home = h;
+            s->conns[i].index = (uint8_t)i;
             h->free = &s->conns[i];
         }
     }
@@ -31562,7 +31577,7 @@ static bool vt__h1c_request(vt__h1c_run *run) {
     vt__link *c = run->c;
     vt_req *req = &run->req;
     bool client_stays = (run->head.flags & VT__H1_KEEP_ALIVE) != 0;
-    c->requests++;
+    c->requests += c->requests < UINT32_MAX;
     c->blank = false;
     __atomic_fetch_add(&run->host->requests, 1, __ATOMIC_RELAXED);
     vt__req_init(req, &run->res, run->host->group->server, run->wire, run, &run->arena);

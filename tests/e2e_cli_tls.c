@@ -166,6 +166,43 @@ CLI_TEST(who_is_trusted, 2) {
     CHECK_EQ(get_with(&odd, at(GOOD, "/"), NULL), -EINVAL);
     down();
 }
+/* Who says nothing of whom to trust trusts the system's store, which OpenSSL finds by the environment, too. */
+static int by_system;
+static void ask_system(void) {
+    char addr[40];
+    vt_stream *st;
+    up();
+    snprintf(addr, sizeof addr, "127.0.0.1:%d", vt_server_port(server, GOOD));
+    CHECK_EQ(get_with(NULL, at(GOOD, "/"), NULL), by_system);
+    CHECK_EQ(get_with(NULL, at(OTHER, "/"), NULL), VT_ECERT); /* of another host */
+    int r = vt_tls_dial(&st, addr, NULL, 0);
+    CHECK_EQ(r, by_system == 200 ? 0 : by_system);
+    if (r == 0) vt_tls_close(st);
+    down();
+}
+static void ask_system_with(const char *file, const char *dir, int want) {
+    setenv("SSL_CERT_FILE", file, 1);
+    setenv("SSL_CERT_DIR", dir, 1);
+    by_system = want;
+    cli_run(2, ask_system);
+}
+TEST(who_is_trusted_by_the_system) {
+    char hash[20];
+    struct pem stranger = pem_make("Test CA", NULL, NULL, 30, 0); /* of the same name */
+    const char *ours = tmp_text("ca.pem", ca.cert_text),
+               *theirs = tmp_text("stranger.pem", stranger.cert_text);
+    ask_system_with(ours, "/no/such/folder", 200);
+    ask_system_with(theirs, "/no/such/folder", VT_ECERT);
+    ask_system_with("/no/such/file", tmp_dir(), VT_ECERT); /* not by its hash */
+    snprintf(hash, sizeof hash, "%08lx.0",
+             X509_NAME_hash_ex(X509_get_subject_name(ca.cert), NULL, NULL, NULL));
+    tmp_text(hash, ca.cert_text);
+    ask_system_with("/no/such/file", tmp_dir(), 200);
+    ask_system_with("/no/such/file", "/no/such/folder", VT_ECERT);
+    unsetenv("SSL_CERT_FILE");
+    unsetenv("SSL_CERT_DIR");
+    pem_free(&stranger);
+}
 CLI_TEST(who_calls, 2) {
     const vt_tls_cert cert = {.cert_pem = caller.text};
     const vt_client_cfg shows = {.tls_ca_pem = ca.cert_text, .tls_cert = &cert};

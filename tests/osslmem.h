@@ -1,7 +1,9 @@
 /* Allocations that fail, OpenSSL's included. Before vthttp.h; CRYPTO_set_mem_functions(ossl_malloc, ossl_realloc, ossl_free). */
 #ifndef VT_OSSLMEM_H
 #define VT_OSSLMEM_H
+#include <malloc.h>
 #include <stdlib.h>
+#include <string.h>
 static long alloc_left; /* the n-th from here on fails; 0: none */
 static long alloc_seen;
 static inline int alloc_fails(void) {
@@ -11,7 +13,15 @@ static inline int alloc_fails(void) {
 }
 static inline void *test_realloc(void *p, size_t n) { return alloc_fails() ? NULL : realloc(p, n); }
 #define VTHTTP_REALLOC(p, n) test_realloc(p, n)
-#define VTHTTP_FREE(p) free(p)
+/* How often memory was given back with `alloc_secret` in it, if that is not NULL. */
+static const char *alloc_secret;
+static int alloc_leaks;
+static inline void test_free(void *p) {
+    size_t n = p ? malloc_usable_size(p) : 0, k = alloc_secret ? strlen(alloc_secret) : 0;
+    for (size_t i = 0; k && i + k <= n; i++) alloc_leaks += memcmp((char *)p + i, alloc_secret, k) == 0;
+    free(p);
+}
+#define VTHTTP_FREE(p) test_free(p)
 
 static inline void *ossl_malloc(size_t n, const char *file, int line) {
     (void)file, (void)line;

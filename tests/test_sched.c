@@ -613,7 +613,7 @@ TEST(a_bad_field_is_named) {
     CHECK_EQ(vt__sched_g.ndoms, 1);
     vt_shutdown();
     vt_cfg_defaults(&all);
-    CHECK(all.workers >= 1 && all.stack_bytes >= 65536 && all.guard_bytes == 32768);
+    CHECK(all.workers >= 1 && all.stack_bytes >= 65536 && all.guard_bytes == 24576);
     CHECK(all.max_vthreads == 1000000 && all.max_blocking == 64 && !all.no_segv_handler);
     CHECK_EQ(vt_run(&all, give, (void *)9), 9);
     CHECK_EQ(vt_run(&(vt_cfg){.workers = 1, .max_vthreads = VT_NONE}, give, (void *)9), 9);

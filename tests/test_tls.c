@@ -498,6 +498,22 @@ static void own_fresh(void) {
     own_until = 0;
     own_cfg = (vt_tls_client_cfg){.ca_pem = ca.cert_text};
 }
+/* What a listener's copy of its configuration holds is gone before the memory is another's. */
+TEST(secrets_are_wiped) {
+    static const char password[] = "open sesame, and be forgotten";
+    const vt_tls_cert one = {.cert_pem = site.cert_text, .key_pem = site.key_text, .password = password};
+    const vt_tls_cfg secret = {.certs = &one, .ncerts = 1};
+    const char *const secrets[] = {password, site.key_text};
+    for (size_t i = 0; i < 2; i++) {
+        vt__tls_gate *g = NULL;
+        const char *bad;
+        REQUIRE(vt__tls_gate_new(&g, &secret, &bad) == 0);
+        alloc_secret = secrets[i], alloc_leaks = 0;
+        vt__tls_gate_free(g);
+        alloc_secret = NULL;
+        CHECK_EQ(alloc_leaks, 0);
+    }
+}
 TEST(a_connection_of_the_programs_own) {
     own_fresh();
     CHECK_EQ(own_run(), 0);   /* an orderly end */

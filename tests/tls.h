@@ -10,6 +10,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <time.h>
 
@@ -110,13 +111,16 @@ static inline bool tls_wait(SSL *s, int ms) {
     struct pollfd p = {.fd = SSL_get_fd(s), .events = SSL_want_write(s) ? POLLOUT : POLLIN};
     return poll(&p, 1, ms) > 0;
 }
+static SSL_CTX *tls_client;
+static inline void tls_client_make(void) {
+    tls_client = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_mode(tls_client, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+}
+/* Any thread. */
 static inline SSL_CTX *tls_client_ctx(void) {
-    static SSL_CTX *ctx;
-    if (!ctx) {
-        ctx = SSL_CTX_new(TLS_client_method());
-        SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    }
-    return ctx;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, tls_client_make);
+    return tls_client;
 }
 /* 1, or what SSL_do_handshake ended with. */
 static inline int tls_handshake(SSL *s, int ms) {
