@@ -30730,7 +30730,7 @@ static int vt__h3c_door_open(vt__h3c_door *d) {
     cfg.quic.vault = &p->vault;
     cfg.quic.idle_ns = g->conf.idle_ns ? g->conf.idle_ns : 86400 * VT_SEC;
     cfg.quic.streams.streams[0] = g->server->cfg.max_streams;
-    cfg.max_conns = (uint32_t)VT__MIN(g->max_open, INT64_C(1) << 30);
+    cfg.max_conns = (uint32_t)VT__MIN(g->max_open, INT64_C(1) << 29) * 2; /* as many more may be closing */
     int r = vt__qend_open(&d->end, d->host->dom, &cfg, p->group, &p->at.u.sa, p->at.len);
     if (r >= 0) d->end->ctx = d;
     return r;
