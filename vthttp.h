@@ -202,9 +202,9 @@ extern "C" {
 
 /* Every file refers to a symbol that only an implementation of the same version and the same switches has: objects that
  * do not fit together do not link. Public structs are the same under every switch. */
-#define VT__ABI_PASTE(version, http, h2) vt_version_##version##_http_##http##_h2_##h2
-#define VT__ABI_NAME(version, http, h2) VT__ABI_PASTE(version, http, h2)
-#define VT__ABI VT__ABI_NAME(VTHTTP_VERSION_NUMBER, VTHTTP_HTTP, VTHTTP_H2)
+#define VT__ABI_PASTE(version, http, h2, h3) vt_version_##version##_http_##http##_h2_##h2##_h3_##h3
+#define VT__ABI_NAME(version, http, h2, h3) VT__ABI_PASTE(version, http, h2, h3)
+#define VT__ABI VT__ABI_NAME(VTHTTP_VERSION_NUMBER, VTHTTP_HTTP, VTHTTP_H2, VTHTTP_H3)
 #if !VTHTTP_STATIC
 VT_API const char VT__ABI;
 __attribute__((used)) static const char *const vt__abi = &VT__ABI;
@@ -11486,14 +11486,14 @@ static int vt__h3_in_section(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, con
 static void vt__h3_unblock(vt__h3 *h) {
     for (vt__list *n = h->blocked.next, *next; n != &h->blocked; n = next) {
         next = n->next;
-        if (((vt__h3_stream *)(void *)n)->need > h->dec.t.made) continue;
+        if (VT__CONTAINER(n, vt__h3_stream, waiting)->need > h->dec.t.made) continue;
         vt__ds_list_remove(n);
         vt__ds_list_push(&h->ready, n);
     }
 }
 /* A stream that was blocked goes on: its section, then what came behind it. */
 static int vt__h3_resume(vt__h3 *h, vt__msg_event *ev) {
-    vt__h3_stream *s = (vt__h3_stream *)(void *)vt__ds_list_pop(&h->ready);
+    vt__h3_stream *s = VT__CONTAINER(vt__ds_list_pop(&h->ready), vt__h3_stream, waiting);
     h->nblocked--;
     h->feeding = s;
     h->feed = s->kept;
@@ -12007,7 +12007,8 @@ static VT__UNUSED int64_t vt__h3_deadline(const vt__h3 *h) {
     int64_t at = INT64_MAX;
     if (h->err) return at;
     if (!vt__ds_list_empty(&h->blocked))
-        at = ((const vt__h3_stream *)(const void *)h->blocked.next)->blocked_at + h->cfg->block_timeout_ns;
+        at = VT__CONTAINER(h->blocked.next, const vt__h3_stream, waiting)->blocked_at +
+             h->cfg->block_timeout_ns;
     return h->drain == 1 ? VT__MIN(at, h->drain_at) : at;
 }
 /* 1: the event that a stream was reset which had waited too long; call again. 0, or < 0: the connection failed. */
@@ -12019,7 +12020,7 @@ static VT__UNUSED int vt__h3_expire(vt__h3 *h, int64_t now, vt__msg_event *ev) {
         h->away = h->next;
         if (vt__h3_put_control(h, VT__H3_T_GOAWAY, h->away) < 0) return h->err;
     }
-    vt__h3_stream *s = (vt__h3_stream *)(void *)h->blocked.next;
+    vt__h3_stream *s = VT__CONTAINER(h->blocked.next, vt__h3_stream, waiting);
     if (vt__ds_list_empty(&h->blocked) || now < s->blocked_at + h->cfg->block_timeout_ns) return 0;
     int rc = vt__h3_stream_error(h, s, VT__H3_REQUEST_CANCELLED, ev);
     return rc < 0 ? vt__h3_fail(h, rc) : rc;

@@ -44,6 +44,8 @@ enum { PORT = 8080, CLIENTS = 120 };
     X(max_spares, 0, 1, 1, 256)                                                                              \
     X(deadlock, 0, 0, 1, 1)                                                                                  \
     X(http2, 0, 0, 1, 1)                                                                                     \
+    X(http3, 0, 0, 1, 1)                                                                                     \
+    X(alt_svc_max_age_s, 86400, 1, 1, 0)                                                                     \
     X(max_streams, 100, 1, 0, 0)                                                                             \
     X(cancel_on, 0, 0, 0, 2)
 
@@ -140,6 +142,14 @@ TEST(srv_http2_that_is_not_built_in) {
         CHECK_EQ(vt_server_run(s), VT_ENOHTTP2);
         vt_server_free(s);
     }
+}
+TEST(srv_http3_that_is_not_built_in) {
+    vt_server_cfg cfg = {.http3 = 1, .host = "127.0.0.1", .port = VT_NONE, .no_signals = 1};
+    vt_server *s = vt_server_new(&cfg);
+    CHECK_EQ(vt_server_error(s), 0);
+    CHECK_EQ(vt_server_run(s), VT_ENOHTTP3);
+    CHECK(strstr(vt_server_error_text(s), "http3") && strstr(vt_server_error_text(s), "VTHTTP_H3"));
+    vt_server_free(s);
 }
 TEST(srv_tls_that_is_not_built_in) {
     vt_tls_cert cert = {.cert_file = "cert.pem"};
