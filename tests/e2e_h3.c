@@ -376,6 +376,25 @@ TEST(stop_sending_cancels_the_handler) {
     CHECK(goes_on(&h));
     CHECK_EQ(stop(&h), 0);
 }
+/* The other side ends at once, whatever the handler does. */
+TEST(reset_is_answered_before_the_handler_ends) {
+    REQUIRE(serve(NULL));
+    H3(h);
+    REQUIRE(h3_open(&h));
+    struct h3_stream *s = h3_ask(&h, "POST /stubborn", "", false),
+                     *t = h3_ask(&h, "POST /stubborn", "", false);
+    h3_until(&h, noted(ENTERED) == 2);
+    h3_reset(&h, s, VT__H3_REQUEST_CANCELLED);
+    h3_stop(&h, t, VT__H3_REQUEST_CANCELLED);
+    h3_until(&h, s->rst >= 0 && t->stop >= 0);
+    CHECK_EQ(s->rst, VT__H3_REQUEST_CANCELLED);
+    CHECK_EQ(t->stop, VT__H3_REQUEST_CANCELLED);
+    CHECK_EQ(noted(LEFT), 0);
+    note(THREADS, 1);
+    h3_until(&h, noted(LEFT) == 2);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
 /* Also one that reads its body, or writes without a window. */
 TEST(reset_ends_reads_and_writes) {
     REQUIRE(serve(NULL));
@@ -480,6 +499,188 @@ TEST(b33_heads_that_do_not_end) {
     h3_body(&h, body, "b", 1, true);
     CHECK_EQ(h3_wait(&h, body), 200);
     CHECK_EQ(h3_wait(&h, slow), 200);
+    CHECK_EQ(stop(&h), 0);
+}
+
+/* ---- clients that mean harm ---- */
+struct harm {
+    const char *bytes[3]; /* of streams of ours, each opened; "" and NULL: one that ends, none */
+    size_t n[3];
+    int64_t code; /* of the connection's end */
+};
+#define BYTES(s)                                                                                             \
+    {s}, { sizeof(s) - 1 }
+#define BYTES2(s, t)                                                                                         \
+    {s, t}, { sizeof(s) - 1, sizeof(t) - 1 }
+/* QPACK's static table: 0xd1 is GET, 0xd7 https, 0xc1 the path /; 0x50 1 a, or its like, an authority. */
+#define HEAD "\1\10\0\0\xd1\xd7\xc1\x50\1a"
+#define TRAILERS "\1\6\0\0\x21y\1z"
+static void try_harm(const struct harm *c, size_t i, bool uni) {
+    H3(h);
+    h.raw = true;
+    if (!h3_open(&h)) return test_fail(__FILE__, __LINE__, "h3_open");
+    if (!uni) h3_raw(&h, h3_stream_new(&h, true), "\0\4\0", 3, false);
+    for (int k = 0; k < 3 && c->bytes[k]; k++) h3_raw(&h, h3_stream_new(&h, uni), c->bytes[k], c->n[k], !uni);
+    int64_t code = ended(&h);
+    if (code != c->code) printf("case %zu\n", i);
+    CHECK_EQ(code, c->code);
+}
+/* Each connection ends with its code; the server, and others, go on. */
+TEST(b45_b48_b49_control_and_qpack_streams) {
+    static const struct harm cases[] = {
+        {BYTES2("\0\4\0", "\0\4\0"), VT__H3_STREAM_CREATION_ERROR},
+        {BYTES2("\2", "\2"), VT__H3_STREAM_CREATION_ERROR},
+        {BYTES2("\3", "\3"), VT__H3_STREAM_CREATION_ERROR},
+        {BYTES("\1\0"), VT__H3_STREAM_CREATION_ERROR}, /* a push, of a client */
+        {BYTES("\0\7\1\0"), VT__H3_MISSING_SETTINGS},
+        {BYTES("\0\4\0\4\0"), VT__H3_FRAME_UNEXPECTED},
+        {BYTES("\0\4\0\0\0"), VT__H3_FRAME_UNEXPECTED},
+        {BYTES("\0\4\0\1\0"), VT__H3_FRAME_UNEXPECTED},
+        {BYTES("\0\4\0\6\0"), VT__H3_FRAME_UNEXPECTED}, /* PING of HTTP/2 */
+        {BYTES("\0\4\4\6\1\6\1"), VT__H3_SETTINGS_ERROR},
+        {BYTES("\0\4\2\2\0"), VT__H3_SETTINGS_ERROR},
+        {BYTES("\0\4\2\10\2"), VT__H3_SETTINGS_ERROR},
+        {BYTES("\0\4\1\6"), VT__H3_FRAME_ERROR},
+        {BYTES("\0\4\0\7\2\0\0"), VT__H3_FRAME_ERROR},
+        {BYTES("\2\x3f\xff\xff\3"), VT__H3_QPACK_ENCODER_STREAM_ERROR}, /* a table over its limit */
+        {BYTES("\2\3"), VT__H3_QPACK_ENCODER_STREAM_ERROR},             /* doubles what is not there */
+        {BYTES("\2\x81\1a"), VT__H3_QPACK_ENCODER_STREAM_ERROR},
+        {BYTES("\3\0"), VT__H3_QPACK_DECODER_STREAM_ERROR},   /* an increment of 0 */
+        {BYTES("\3\1"), VT__H3_QPACK_DECODER_STREAM_ERROR},   /* of more than there is */
+        {BYTES("\3\x84"), VT__H3_QPACK_DECODER_STREAM_ERROR}, /* a section that nobody sent */
+    };
+    REQUIRE(serve(NULL));
+    for (size_t i = 0; i < VT__COUNT(cases); i++) try_harm(&cases[i], i, true);
+    H3(h);
+    REQUIRE(h3_open(&h));
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(b45_critical_streams_that_end) {
+    for (int how = 0; how < 2; how++)
+        for (int type = 0; type < 4; type++) {
+            const char head[] = {(char)type, 4, 0};
+            if (type == 1) continue;
+            REQUIRE(serve(NULL));
+            H3(h);
+            h.raw = true;
+            REQUIRE(h3_open(&h));
+            struct h3_stream *s = h3_stream_new(&h, true);
+            h3_raw(&h, s, head, type ? 1 : 3, how == 0);
+            h3_run(&h, 20);
+            if (how == 1) h3_reset(&h, s, 0);
+            CHECK_EQ(ended(&h), VT__H3_CLOSED_CRITICAL_STREAM);
+            CHECK_EQ(stop(&h), 0);
+        }
+}
+TEST(b46_frames_of_requests) {
+    static const struct harm cases[] = {
+        {BYTES("\0\1a"), VT__H3_FRAME_UNEXPECTED}, /* DATA first */
+        {BYTES(HEAD TRAILERS TRAILERS), VT__H3_FRAME_UNEXPECTED},
+        {BYTES(HEAD TRAILERS "\0\1a"), VT__H3_FRAME_UNEXPECTED},
+        {BYTES("\4\0"), VT__H3_FRAME_UNEXPECTED},
+        {BYTES("\7\1\0"), VT__H3_FRAME_UNEXPECTED},
+        {BYTES("\3\1\0"), VT__H3_FRAME_UNEXPECTED},
+        {BYTES("\5\1\0"), VT__H3_FRAME_UNEXPECTED},
+        {BYTES("\2\0"), VT__H3_FRAME_UNEXPECTED},
+        {BYTES(HEAD "\0\5ab"), VT__H3_FRAME_ERROR},
+        {BYTES("\1\10\0\0\xd1"), VT__H3_FRAME_ERROR},
+        {BYTES(HEAD "\x21\xff\xff\xff\xff\xff\xff\xff\xff"
+                    "ab"),
+         VT__H3_FRAME_ERROR},                                     /* 2^62 - 1 to come */
+        {BYTES("\1\x9f\xff\xff\xff\0\0"), VT__H3_EXCESSIVE_LOAD}, /* b47: a head of 512 MiB */
+        {BYTES("\1\3\0\0\xff"), VT__H3_QPACK_DECOMPRESSION_FAILED},
+        {BYTES("\1\4\0\0\xff\x7f"), VT__H3_QPACK_DECOMPRESSION_FAILED}, /* no such entry */
+        {BYTES("\1\3\0\0\x80"), VT__H3_QPACK_DECOMPRESSION_FAILED},
+        {BYTES("\1\4\xff\x7f\0\xd1"), VT__H3_QPACK_DECOMPRESSION_FAILED},
+    };
+    REQUIRE(serve(NULL));
+    for (size_t i = 0; i < VT__COUNT(cases); i++) try_harm(&cases[i], i, false);
+    H3(h);
+    REQUIRE(h3_open(&h));
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+/* What is one request's fault resets its stream alone. */
+TEST(b46_requests_that_are_malformed) {
+    static const char *const heads[] = {
+        ":method: GET\n:scheme: https\n:authority: a\n", /* no path */
+        ":method: GET\n:scheme: https\n:path: /\n:path: /\n:authority: a\n",
+        ":method: GET\n:scheme: https\n:path: /\nx: y\n:authority: a\n",
+        ":method: GET\n:scheme: https\n:path: /\n:authority: a\n:status: 200\n",
+        ":method: GET\n:scheme: https\n:path: /\n:authority: a\nX: y\n",
+        ":method: GET\n:scheme: https\n:path: /\n:authority: a\nconnection: close\n",
+        ":method: GET\n:scheme: https\n:path: /\n:authority: a\ntransfer-encoding: chunked\n",
+        ":method: GET\n:scheme: https\n:path: /\n:authority: a\ncontent-length: 5\n",
+    };
+    REQUIRE(serve(NULL));
+    H3(h);
+    REQUIRE(h3_open(&h));
+    for (size_t i = 0; i < VT__COUNT(heads); i++) {
+        struct h3_stream *s = h3_stream_new(&h, false);
+        REQUIRE(s);
+        h3_fields(&h, s, heads[i], true);
+        CHECK_EQ(h3_wait(&h, s), H3_RST);
+        CHECK_EQ(s->rst, VT__H3_MESSAGE_ERROR);
+    }
+    struct h3_stream *s = h3_ask(&h, "POST /stream", "content-length: 5\n", false);
+    h3_until(&h, noted(ENTERED) == 1);
+    h3_body(&h, s, "123456", 6, false);
+    CHECK_EQ(h3_wait(&h, s), H3_RST);
+    CHECK_EQ(s->rst, VT__H3_MESSAGE_ERROR);
+    h3_until(&h, noted(LEFT) == 1);
+    CHECK(noted(RESULT) < 0);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
+/* b49: it waits for entries that never come, as long as it may. */
+TEST(b49_a_section_that_waits_for_ever) {
+    vt_server_cfg cfg = {.header_timeout_ms = 100};
+    REQUIRE(serve(&cfg));
+    H3(h);
+    REQUIRE(h3_open(&h));
+    struct h3_stream *s = h3_stream_new(&h, false);
+    REQUIRE(s);
+    h3_raw(&h, s, "\1\4\2\0\xd1\x80", 6, true);
+    h3_until(&h, s->rst >= 0 || h.closed);
+    CHECK_EQ(s->rst, VT__H3_REQUEST_CANCELLED);
+    CHECK(goes_on(&h));
+    for (int i = 0; i < 20 && !h.closed; i++)
+        h3_raw(&h, h3_stream_new(&h, false), "\1\4\2\0\xd1\x80", 6, true);
+    CHECK_EQ(ended(&h), VT__H3_QPACK_DECOMPRESSION_FAILED); /* so many may not */
+    CHECK_EQ(stop(&h), 0);
+}
+/* b35, as HTTP/2's rapid reset. */
+TEST(b35_reset_flood) {
+    REQUIRE(serve(NULL));
+    H3(h);
+    REQUIRE(h3_open(&h));
+    for (int i = 0; i < 5000 && !h.closed; i++) {
+        struct h3_stream *s = h3_stream_new(&h, false);
+        if (!s) h3_turn(&h, 1);
+        if (!s || h.closed) continue;
+        h3_raw(&h, s, HEAD, sizeof HEAD - 1, false);
+        h3_turn(&h, 0);
+        h3_reset(&h, s, VT__H3_REQUEST_CANCELLED);
+        h3_stop(&h, s, VT__H3_REQUEST_CANCELLED);
+        vt__qstr_release(&h.q.streams, s->wire, 0);
+    }
+    CHECK_EQ(ended(&h), VT__H3_EXCESSIVE_LOAD);
+    CHECK_EQ(stop(&h), 0);
+}
+/* Datagrams of no bytes, and of noise, from where a connection is. */
+TEST(b52_empty_datagrams) {
+    struct sockaddr_in6 name;
+    REQUIRE(serve(NULL));
+    H3(h);
+    REQUIRE(h3_open(&h));
+    socklen_t n = vt__udp_addr_to(&h.remote, AF_INET, &name);
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 500; i++)
+            (void)!sendto(h.udp.fd, "\x40noise\xff", (size_t)(i % 8), MSG_DONTWAIT, (struct sockaddr *)&name,
+                          n);
+        CHECK(goes_on(&h));
+    }
     CHECK_EQ(stop(&h), 0);
 }
 
