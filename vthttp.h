@@ -29784,7 +29784,9 @@ typedef struct vt__mreq {
     uint8_t protocol; /* enum vt__mreq_protocol */
     bool expect;      /* 100 (Continue) is owed */
     bool draining;    /* over but for the rest of its request, which is dropped: see vt__mreq_leave */
-    int64_t drained, drain_due;
+    int64_t drained;
+    int64_t
+        due; /* until when the rest may come, while it drains; and before, where HTTP/3 wants it, the head */
 } vt__mreq;
 _Static_assert(sizeof(vt__mreq) <= 1024, "most of the block is for the head");
 
@@ -30174,7 +30176,7 @@ static void vt__mreq_drain(vt__mreq_run *run) {
     s->e.over = s->draining = true;
     vt__mreq_conn_of(s)->draining++;
     s->drained = (int64_t)have;
-    s->drain_due = s->protocol ? now + VT__LINK_LINGER_NS : wait ? now + wait : INT64_MAX;
+    s->due = s->protocol ? now + VT__LINK_LINGER_NS : wait ? now + wait : INT64_MAX;
     vt__conn_buf_put(run->thr, &s->e.body);
     s->e.x->ops->consumed(&s->e, have);
 }
@@ -30345,7 +30347,7 @@ static int64_t vt__mreq_conn_due(const vt__mreq_conn *c) {
     const vt__link_conf *conf = &c->host->group->conf;
     int64_t due = !c->x->active && conf->idle_ns ? c->idle_since + conf->idle_ns : INT64_MAX;
     for (vt__list *n = c->x->streams.next; c->draining && n != &c->x->streams; n = n->next)
-        if (VT__MREQ_OF(n)->draining) due = VT__MIN(due, VT__MREQ_OF(n)->drain_due);
+        if (VT__MREQ_OF(n)->draining) due = VT__MIN(due, VT__MREQ_OF(n)->due);
     return due;
 }
 /* Of the rests of requests, and of a connection without any. */
@@ -30354,7 +30356,7 @@ static void vt__mreq_conn_expire(vt__mreq_conn *c, int64_t now) {
     for (vt__list *n = c->x->streams.next, *next; c->draining && n != &c->x->streams; n = next) {
         vt__mreq *s = VT__MREQ_OF(n);
         next = n->next;
-        if (s->draining && now >= s->drain_due) vt__mreq_forget(s);
+        if (s->draining && now >= s->due) vt__mreq_forget(s);
     }
     if (!c->x->active && conf->idle_ns && now >= c->idle_since + conf->idle_ns) c->ops->shutdown(c);
 }
@@ -30657,6 +30659,7 @@ struct vt__h3c_port {
 typedef struct vt__h3c {
     vt__h3e e; /* first */
     vt__mreq_conn r;
+    int64_t heads_due; /* when heads that are not whole are looked for; 0: there are none */
     vt_tls_info tls;
     char *text;
 } vt__h3c;
@@ -30694,8 +30697,31 @@ static const vt__mreq_ops vt__h3c_ops = {vt__h3c_shutdown, vt__h3c_part, vt__h3c
 
 /*--- the engine's role ---*/
 static vt__mux_stream *vt__h3c_open(vt__h3e *e) {
+    vt__h3c *h = VT__CONTAINER(e, vt__h3c, e);
     vt__mreq *s = vt__mreq_new(&e->x);
-    return s ? &s->e : NULL;
+    int64_t ns = h->r.host->group->conf.header_ns;
+    if (!s) return NULL;
+    s->due = ns ? e->c.end->now + ns : INT64_MAX;
+    if (ns && !h->heads_due) h->heads_due = s->due;
+    return &s->e;
+}
+/* Heads come in any order, and each has its time: who is late loses his stream. All are looked at, but only so often. */
+static void vt__h3c_expire_heads(vt__h3c *h, int64_t now) {
+    int64_t next = INT64_MAX;
+    if (!h->heads_due || now < h->heads_due) return;
+    for (vt__list *n = h->e.x.streams.next, *after; n != &h->e.x.streams; n = after) {
+        vt__mreq *s = VT__MREQ_OF(n);
+        after = n->next;
+        if (s->e.headed) continue;
+        if (now < s->due) {
+            next = VT__MIN(next, s->due);
+            continue;
+        }
+        __atomic_fetch_add(&h->r.host->timeouts, 1, __ATOMIC_RELAXED);
+        vt__mreq_forget(s);
+        h->r.idle_since = now;
+    }
+    h->heads_due = next < INT64_MAX ? next : 0;
 }
 static void vt__h3c_on_event(vt__h3e *e, const vt__msg_event *ev) {
     (void)e;
@@ -30738,10 +30764,14 @@ static void vt__h3c_closed(vt__h3e *e) {
     vt__h3c_part(&h->r);
 }
 static int64_t vt__h3c_due(const vt__h3e *e) {
-    return vt__mreq_conn_due(&VT__CONTAINER(e, const vt__h3c, e)->r);
+    const vt__h3c *h = VT__CONTAINER(e, const vt__h3c, e);
+    int64_t due = vt__mreq_conn_due(&h->r);
+    return h->heads_due ? VT__MIN(due, h->heads_due) : due;
 }
 static void vt__h3c_timer(vt__h3e *e, int64_t now) {
-    vt__mreq_conn_expire(&VT__CONTAINER(e, vt__h3c, e)->r, now);
+    vt__h3c *h = VT__CONTAINER(e, vt__h3c, e);
+    vt__h3c_expire_heads(h, now);
+    vt__mreq_conn_expire(&h->r, now);
 }
 static const vt__h3e_role vt__h3c_role = {.open = vt__h3c_open,
                                           .event = vt__h3c_on_event,
@@ -30851,7 +30881,7 @@ static int vt__h3c_door_open(vt__h3c_door *d) {
     cfg.quic.vault = &p->vault;
     cfg.quic.idle_ns = g->conf.idle_ns ? g->conf.idle_ns : 86400 * VT_SEC;
     cfg.quic.streams.streams[0] = g->server->cfg.max_streams;
-    cfg.max_conns = (uint32_t)VT__MIN(g->max_open, INT64_C(1) << 30);
+    cfg.max_conns = (uint32_t)VT__MIN(g->max_open, INT64_C(1) << 29) * 2; /* as many more may be closing */
     int r = vt__qend_open(&d->end, d->host->dom, &cfg, p->group, &p->at.u.sa, p->at.len);
     if (r >= 0) d->end->ctx = d;
     return r;
@@ -33388,11 +33418,12 @@ static int vt__srv_fail(vt__srv *srv, int err, const char *what) {
 }
 /* HTTP/3 wants the same port; where it is whichever is free, others are tried. */
 enum { VT__SRV_PORTS = 16 };
-static int vt__srv_open_listener(vt__srv_listener *l, const vt_sock_cfg *sc) {
+static int vt__srv_open_listener(vt__srv_listener *l, const vt_sock_cfg *sc, bool *udp) {
     size_t n = strlen(l->addr);
     int tries = l->h3 && n > 1 && memcmp(l->addr + n - 2, ":0", 2) == 0 ? VT__SRV_PORTS : 1, r;
     do {
         int fd = r = vt__io_listen_fd(l->addr, sc);
+        *udp = r >= 0;
         if (r >= 0 && l->h3) r = vt__h3c_port_hold(l->h3, fd);
         if (r >= 0) l->fd = fd;
         else if (fd >= 0) (void)vt__plat_close(fd);
@@ -33407,8 +33438,11 @@ static int vt__srv_open_listeners(vt__srv *srv) {
     sc.reuseport = c->reuseport;
     for (int i = 0; i < srv->nlisteners; i++) {
         vt__srv_listener *l = &srv->listeners[i];
-        int r = vt__srv_open_listener(l, &sc);
-        if (r < 0) return vt__srv_fail(srv, r, l->addr);
+        char what[VT__SRV_ADDR_MAX + 32];
+        bool udp;
+        int r = vt__srv_open_listener(l, &sc, &udp);
+        snprintf(what, sizeof what, "%s%s", l->addr, udp ? ", the UDP port of HTTP/3" : "");
+        if (r < 0) return vt__srv_fail(srv, r, what);
         int port = VT__MAX(vt__io_port_of(l->fd), 0);
         bool tell = l->h3 && c->alt_svc_max_age_s != VT_NONE;
         if (l->gate) vt__tls_gate_tell(l->gate, tell ? port : 0, c->alt_svc_max_age_s);
