@@ -28640,7 +28640,7 @@ static void vt__link_host_kill(vt__link_host *h) {
 /* No connection is left. */
 static void vt__link_host_quit(vt__link_host *h) { vt__timer_cancel(&h->dom->wheel, &h->sweep); }
 
-#if VTHTTP_H2 || VTHTTP_H3
+#if VTHTTP_H2 || (VTHTTP_H3 && VTHTTP_TLS)
 /*==============================================================================
  * MARK: - @mux     streams of a connection that has many: what their vthreads wait for, and say (VTHTTP_H2, VTHTTP_H3)
  * uses:   @plat @mem @str @ds @h1 @msg @h2 @h3 @poll @sched @res @conn
@@ -28990,7 +28990,7 @@ static VT__UNUSED void vt__mux_abandon(vt__mux *x) {
         vt__mem_free(s);
     }
 }
-#endif /* VTHTTP_H2 || VTHTTP_H3 */
+#endif /* VTHTTP_H2 || (VTHTTP_H3 && VTHTTP_TLS) */
 
 /*==============================================================================
  * MARK: - @h3e     HTTP/3 engine: its machine on a QUIC connection, for servers and clients (VTHTTP_H3)
@@ -29768,7 +29768,7 @@ static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom,
  * stream's vt__conn is a vt_stream like any other. What a WebSocket leaves while its handler waits for something else, the
  * driver fetches when it is its turn (VT__PD_FLUSH, vt__mreq_sink).
  *============================================================================*/
-#if VTHTTP_H2 || VTHTTP_H3
+#if VTHTTP_H2 || (VTHTTP_H3 && VTHTTP_TLS)
 /* What a CONNECT names by :protocol. */
 enum vt__mreq_protocol { VT__MREQ_NONE, VT__MREQ_WEBSOCKET, VT__MREQ_UNKNOWN };
 
@@ -30360,7 +30360,7 @@ static void vt__mreq_conn_expire(vt__mreq_conn *c, int64_t now) {
     }
     if (!c->x->active && conf->idle_ns && now >= c->idle_since + conf->idle_ns) c->ops->shutdown(c);
 }
-#endif /* VTHTTP_H2 || VTHTTP_H3 */
+#endif /* VTHTTP_H2 || (VTHTTP_H3 && VTHTTP_TLS) */
 
 /*==============================================================================
  * MARK: - @h2c     HTTP/2 connections of a server (VTHTTP_H2)
