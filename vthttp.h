@@ -18944,6 +18944,14 @@ static bool vt__watch_doing(const vt__thr *t, vt__watched *w, char *out, size_t 
     return true;
 }
 /*--- where a thread is that stalls ---*/
+/* What a vthread may use of its stack; nothing: that is not what stands there. Its owner may be at work. */
+static VT__UNUSED VT__UNWIND_RAW vt__unwind_stack vt__watch_bounds(const vt__vth *v) {
+    char *base = vt__stack_base(*(char *const volatile *)&v->stack);
+    uintptr_t low = (uintptr_t)base + vt__stack_g.guard;
+    if ((uintptr_t)v - (uintptr_t)base >= vt__stack_g.stride || low > (uintptr_t)v) low = (uintptr_t)v;
+    return vt__dump_bounds(v, low);
+}
+#if defined(__linux__) && VT__CTX_ASM
 enum { VT__WATCH_NOBODY, VT__WATCH_ASKED, VT__WATCH_TAKEN, VT__WATCH_TOLD };
 #define VT__WATCH_COPY 16384
 #define VT__WATCH_PATIENCE (100 * VT_MS)
@@ -18956,15 +18964,6 @@ static struct {
     struct vt__plat_sa old;
     char copy[VT__WATCH_COPY];
 } vt__watch_where;
-
-/* What a vthread may use of its stack; nothing: that is not what stands there. Its owner may be at work. */
-static VT__UNUSED VT__UNWIND_RAW vt__unwind_stack vt__watch_bounds(const vt__vth *v) {
-    char *base = vt__stack_base(*(char *const volatile *)&v->stack);
-    uintptr_t low = (uintptr_t)base + vt__stack_g.guard;
-    if ((uintptr_t)v - (uintptr_t)base >= vt__stack_g.stride || low > (uintptr_t)v) low = (uintptr_t)v;
-    return vt__dump_bounds(v, low);
-}
-#if defined(__linux__) && VT__CTX_ASM
 /* The registers of a signal's context, as the kernel lays it out. */
 static vt__unwind_regs vt__watch_regs(const void *context) {
     const char *at = context;
