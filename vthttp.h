@@ -26899,7 +26899,10 @@ static bool vt__quic_put_packet(vt__quic *c, vt__quic_out *o, unsigned space, ui
             vt__quic_put_frames(c, o);
         }
         bool due = o->acks && vt__qrec_ack_due(&c->rec, space) <= c->now;
-        if (!(o->flags & VT__QREC_ELICITING) && (probe || ping || (due && vt__qrec_ack_ping(&c->rec, space))))
+        bool moved = probe && space == VT__QPKT_APP &&
+                     !c->server; /* maybe: NEW_CONNECTION_ID shows it to nobody */
+        if (moved || (!(o->flags & VT__QREC_ELICITING) &&
+                      (probe || ping || (due && vt__qrec_ack_ping(&c->rec, space)))))
             vt__quic_put_ping(o);
         if (!(o->flags & VT__QREC_ELICITING) && !due) return false;
     }

@@ -523,6 +523,24 @@ TEST(rebinding_before_the_client_knows) {
     CHECK_EQ(server_talks_to(), OTHER_PORT);
     net_free(&w);
 }
+/* Frames that only probe a path (RFC 9000 9.1) make no server follow: what a client sends when nothing is heard has others, too. */
+static void lose_one(struct qlink *l, struct qlink_dgram *d) {
+    l->hook = rebind;
+    d->n = 0;
+}
+TEST(rebinding_and_connection_ids) {
+    net_init(&w, &near_by, test_seed());
+    w.client.cfg.rec.no_mtu_search = true;
+    net_connect(&w);
+    net_run(&w, VT_SEC);
+    w.up.hook = lose_one, w.down.hook = unbind;
+    w.client.c.cids.ours[1].owed = true;
+    net_flush(&w, &w.client);
+    net_run(&w, 2 * VT_SEC);
+    CHECK_EQ(server_talks_to(), OTHER_PORT);
+    CHECK_EQ(w.client.c.rec.in_flight, 0);
+    net_free(&w);
+}
 /* How long a path is asked goes by the slower of the old and the new one, of which nothing is known. */
 TEST(time_to_answer) {
     established();
