@@ -22769,13 +22769,17 @@ VT__INLINE bool vt__conn_buf_get(vt__thr *thr, vt__conn_buf *b) {
     b->pos = b->len = 0;
     return b->p != NULL;
 }
-/* An empty buffer that holds n bytes at least. */
-static bool vt__conn_buf_get_for(vt__thr *thr, vt__conn_buf *b, size_t n) {
-    if (n <= thr->buf_pool.size) return vt__conn_buf_get(thr, b);
+/* An empty buffer of n bytes and no more, for what stays long. */
+static bool vt__conn_buf_get_just(vt__thr *thr, vt__conn_buf *b, size_t n) {
+    if (n == thr->buf_pool.size) return vt__conn_buf_get(thr, b); /* by its size it is known as the pool's */
     b->p = vt__mem_alloc(n);
     b->cap = b->p ? n : 0;
     b->pos = b->len = 0;
     return b->p != NULL;
+}
+/* An empty buffer that holds n bytes at least. */
+static bool vt__conn_buf_get_for(vt__thr *thr, vt__conn_buf *b, size_t n) {
+    return n <= thr->buf_pool.size ? vt__conn_buf_get(thr, b) : vt__conn_buf_get_just(thr, b, n);
 }
 static void vt__conn_buf_put(vt__thr *thr, vt__conn_buf *b) {
     if (!b->p) return;
@@ -31436,7 +31440,7 @@ static void *vt__h1c_settle(vt_req *req, size_t n, vt_stream **st) {
     char *to = vt__h1c_room(run, len);
     if (to || memchr(req->head, 0, len)) {
         (void)(to && vt__req_move(req, to, len));
-    } else if (vt__conn_buf_get_for(run->io.thr, &run->held, len)) {
+    } else if (vt__conn_buf_get_just(run->io.thr, &run->held, len)) {
         (void)vt__req_move(req, run->held.p, len);
     }
     return room;

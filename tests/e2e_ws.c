@@ -1017,7 +1017,17 @@ static int depth(vt_req *req, vt_res *res) {
     snprintf(text, sizeof text, "%zu", (size_t)(top - p));
     return vt_res_text(res, 200, text);
 }
+/* What the connection keeps of the request. */
+static int keeps(vt_ws *ws, vt_req *req) {
+    const vt__h1c_run *run = VT__CONTAINER(ws->st, vt__h1c_run, stream);
+    char text[64];
+    int n = snprintf(text, sizeof text, "%zu", run->held.p ? run->held.cap : 0);
+    if (vt_req_field(req, "X-Long").len != 600) n = 0;
+    return vt_ws_send(ws, VT_WS_TEXT, text, (size_t)n);
+}
 static void page_routes(vt_server *s) {
+    vt_server_ws(s, "/keeps", keeps, NULL);
+
     vt_server_ws(s, "/parks", parks, NULL);
     vt_server_get(s, "/clean", clean);
     vt_server_get(s, "/depth", depth);
@@ -1033,6 +1043,21 @@ static void page_one(struct cl *h, long *bytes) {
     CHECK(ws_text(&c, "one") && ws_is_text(&c, "one"));
     CHECK((*bytes = page_ask(h, "/depth")) > 0);
     CHECK(ws_bye(&c, 1000, "") && ws_is_bye(&c, 1000, ""));
+}
+/* A head that has no room on the stack, as those of browsers, takes as many bytes as it has, and no block. */
+TEST(a_long_head_is_kept_in_memory_of_its_size) {
+    char more[650];
+    struct wsf f;
+    WC(c);
+    snprintf(more, sizeof more, "X-Long: %0600d", 0);
+    strcat(more, "\r\n");
+    REQUIRE(e2e_start(NULL, page_routes) == 0);
+    REQUIRE(wc_open(&c) && ws_shake(&c, "/keeps", more) == WS_YES);
+    REQUIRE(ws_get(&c, &f) == 1);
+    int kept = atoi((const char *)f.p);
+    CHECK(kept > 600 && kept < 1000);
+    wc_close(&c);
+    CHECK_EQ(e2e_stop(), 0);
 }
 TEST(a_parked_handler_has_one_page_of_stack) {
     vt_server_cfg cfg = {.workers = 1};
