@@ -27848,14 +27848,14 @@ static bool vt__qend_hand_over(vt__qend *e, const vt__udp_dgram *d, unsigned to)
     return true;
 }
 /* A server's, to one of our connection IDs, or what looks like it. */
-static void vt__qend_lost(vt__qend *e, const vt__udp_dgram *d, const vt__qpkt_head *h, bool handed) {
+static void vt__qend_lost(vt__qend *e, const vt__udp_dgram *d, const vt__qpkt_head *h) {
     if (h->dcid_len != VT__QCID_LEN) vt__qend_drop(e);
-    else if (!handed && vt__qend_hand_over(e, d, vt__quic_worker(h->dcid))) return;
+    else if (vt__qend_hand_over(e, d, vt__quic_worker(h->dcid))) return;
     else if (h->type == VT__QPKT_T_SHORT) vt__qend_reset(e, d, h);
     else vt__qend_drop(e);
 }
-/* handed: by another endpoint, and not to be given to a third. */
-static void vt__qend_datagram(vt__qend *e, const vt__udp_dgram *d, bool handed) {
+/* One that was handed over names this domain, so it goes no further. */
+static void vt__qend_datagram(vt__qend *e, const vt__udp_dgram *d) {
     vt__qpkt_head h;
     bool packet = vt__qpkt_head_get(&h, d->p, d->n, VT__QCID_LEN) > 0;
     vt__qend_conn *c = packet ? vt__qend_find(e, h.dcid, h.dcid_len) : NULL;
@@ -27866,7 +27866,7 @@ static void vt__qend_datagram(vt__qend *e, const vt__udp_dgram *d, bool handed) 
         case VT__QPKT_T_INITIAL: vt__qend_initial(e, d, &h); break;
         case VT__QPKT_T_UNKNOWN: vt__qend_versions(e, d, &h); break;
         case VT__QPKT_T_HANDSHAKE:
-        case VT__QPKT_T_SHORT: vt__qend_lost(e, d, &h, handed); break;
+        case VT__QPKT_T_SHORT: vt__qend_lost(e, d, &h); break;
         default: vt__qend_drop(e);
         }
 }
@@ -27878,7 +27878,7 @@ static void vt__qend_take(vt__dom *dom, vt__msg *msg) {
     __atomic_fetch_sub(&g->at[dom->index].waiting, 1, __ATOMIC_RELAXED);
     if (e) {
         e->now = vt__plat_now();
-        vt__qend_datagram(e, &d, true);
+        vt__qend_datagram(e, &d);
         vt__qend_stir(e);
     }
     vt__mem_free(m);
@@ -27900,7 +27900,7 @@ static void vt__qend_read(vt__qend *e) {
     vt__udp_dgram d;
     e->more = true;
     for (;;) {
-        for (; left > 0 && vt__udp_rx_next(&e->udp, &e->rx, &d); left--) vt__qend_datagram(e, &d, false);
+        for (; left > 0 && vt__udp_rx_next(&e->udp, &e->rx, &d); left--) vt__qend_datagram(e, &d);
         if (left == 0) {
             vt__qend_stir(e);
             return;
