@@ -9335,6 +9335,7 @@ typedef struct vt__qrec_space {
     int64_t eliciting_time; /* of the last one sent */
     uint32_t eliciting;     /* whose fate is open */
     uint32_t probes;        /* owed */
+    uint64_t repeated;      /* packets before this one have been, by probes */
     bool owes;              /* something was lost, and nothing eliciting was sent since */
     int64_t lost_since;     /* time of the first of the lost packets since the last acknowledged one */
     uint64_t skip_at, skipped, ect; /* number that is left out next; that was; packets marked */
@@ -9908,20 +9909,25 @@ static VT__UNUSED int64_t vt__qrec_due(const vt__qrec *r) {
     return at;
 }
 /* The two oldest packets that are to be answered: what was in them goes again, in probes. To be called for a probe that there is
- * nothing else for, too: of two that say the same one may arrive. */
+ * nothing else for, too: of two that say the same one may arrive. In the handshake it is the next two each time: who has no
+ * keys to acknowledge a flight with before the end of it is there may lack any part of it. */
 static VT__UNUSED void vt__qrec_repeat(vt__qrec *r, unsigned space) {
     vt__qrec_space *s = &r->s[space];
+    uint64_t pn = space == VT__QREC_APP ? s->base : VT__MAX(s->repeated, s->base);
     unsigned n = 0;
-    for (uint64_t pn = s->base; pn != s->next && n < 2; pn++) {
+    if (pn == s->next) pn = s->base;
+    for (; pn != s->next && n < 2; pn++) {
         const vt__qrec_packet *p = vt__qrec_at(s, pn);
         if ((p->flags & (VT__QREC_DONE | VT__QREC_ELICITING)) != VT__QREC_ELICITING) continue;
         vt__qrec_tell(r, space, p, VT__QREC_PROBE);
+        s->repeated = pn + 1;
         n++;
     }
 }
+/* What is owed in the handshake, be it lost or never sent for want of room, goes first; only then the caller has it repeated. */
 static VT__UNUSED void vt__qrec_probe(vt__qrec *r, unsigned space) {
     r->s[space].probes = 2;
-    vt__qrec_repeat(r, space);
+    if (space == VT__QREC_APP) vt__qrec_repeat(r, space);
 }
 /* In the handshake all spaces are probed together, for a datagram has room for all: a client whose port was changed on the way
  * when the server had just completed is heard by 1-RTT packets alone, from which no timer of their own goes yet. */

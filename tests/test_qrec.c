@@ -396,6 +396,21 @@ TEST(pto_of_app_waits_for_confirmation) {
     CHECK_EQ(vt__qrec_due(&r), now + 999 * MS + 25 * MS);
     end();
 }
+/* A flight that nobody acknowledges before all of it is there: each part gets its turn. */
+TEST(pto_repeats_a_whole_flight) {
+    static const char *const parts[] = {"p0 p1", "p2 p3", "p4 p5"};
+    begin(true);
+    for (unsigned i = 0; i < 6; i++) put(HANDSHAKE, SIZE, DATA);
+    for (unsigned i = 0; i < 3; i++) {
+        now = vt__qrec_due(&r);
+        vt__qrec_tick(&r, now);
+        CHECK_STR(take(), "");
+        vt__qrec_repeat(&r, HANDSHAKE);
+        CHECK_STR(take(), parts[i]);
+        put(HANDSHAKE, SIZE, DATA), put(HANDSHAKE, SIZE, DATA);
+    }
+    end();
+}
 /* What the peer needs before it can acknowledge what the window is full of: first a server's Initial packets, then a client's
  * last words of the handshake, behind which are requests that the server cannot read yet. */
 TEST(pto_of_a_handshake_that_the_window_stops) {
@@ -470,6 +485,7 @@ TEST(b03_02_a_blocked_server_arms_no_timer) {
     vt__qrec_tick(&r, now);
     CHECK_EQ(vt__qrec_probes(&r, INITIAL), 2); /* and the other along with it */
     CHECK_EQ(vt__qrec_probes(&r, HANDSHAKE), 2);
+    vt__qrec_repeat(&r, INITIAL), vt__qrec_repeat(&r, HANDSHAKE);
     CHECK_STR(take(), "p0 p0");
     end();
 }
