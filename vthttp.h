@@ -926,11 +926,12 @@ enum vt_h2_cause {               /* defaults: */
                    VT_H2_RESETS, /* requests that the client cancels, or that end by its fault; 1,000 and 200 */
                    VT_H2_REFUSALS,   /* requests over max_streams; 1,000 and 200 */
                    VT_H2_PINGS,      /* but those after data either way; 1,000 and 33 */
-                   VT_H2_SETTINGS,   /* 1,000 and 33 */
+                   VT_H2_SETTINGS,   /* frames, and each 16 settings in one more; 1,000 and 33 */
                    VT_H2_EMPTIES,    /* frames of requests that bring nothing; 1,000 and 100 */
                    VT_H2_PRIORITIES, /* 10,000 and 330 */
                    VT_H2_GLITCHES,   /* what is ignored; 10,000 and 330 */
-                   VT_H2_WASTE, /* 64 KiB that were neither fields nor data, less eight times what was; 16 and 1 */
+                   VT_H2_WASTE, /* 64 KiB that were neither fields nor data, less eight times what was; a field
+                                 * over the limits of its head is 128 bytes, an index 8; 16 and 1 */
                    VT_H2_CAUSES
 };
 typedef struct vt_h2_budget {
@@ -5368,6 +5369,15 @@ static VT__UNUSED int vt__hpack_dec_next(vt__hpack_dec *d, const uint8_t **p, co
     }
     return rc;
 }
+/* Goes past fields of which nobody wants to know, as long as each is a byte that stands for an entry: how many. */
+static VT__UNUSED uint32_t vt__hpack_dec_skip(const vt__hpack_dec *d, const uint8_t **p, const uint8_t *end) {
+    const uint8_t *at = *p, *from = at;
+    unsigned last = 0x80 + (unsigned)VT__MIN(VT__HPACK_STATIC_N + d->t.live, 0x7eU);
+    if (d->state != VT__HPACK_S_FIELD || d->updates != 3) return 0;
+    while (at<end && * at> 0x80 && *at <= last) at++;
+    *p = at;
+    return (uint32_t)(at - from);
+}
 
 /* ---- encoder ---- */
 /* What is worth an entry. SEEN: a field that was there a short while ago with the same value, or whose name no table has
@@ -5967,7 +5977,7 @@ static VT__UNUSED const vt__h2_err_row *vt__h2_err_of(int err) {
     return &rows[VT__H2_E_PREFACE - err];
 }
 
-enum { VT__H2_WASTE_UNIT = 65536 }; /* of VT_H2_WASTE */
+enum { VT__H2_WASTE_UNIT = 65536, VT__H2_SETTINGS_UNIT = 16 }; /* of VT_H2_WASTE, VT_H2_SETTINGS */
 
 /* Shared by many connections. Zero means the default; see vt__h2_cfg_fill. */
 typedef struct vt__h2_cfg {
@@ -6008,6 +6018,9 @@ enum { VT__H2_BUCKETS = 16, VT__H2_RESETS_KEPT = 16, VT__H2_EARLY = 4 };
 enum { VT__H2_SCRATCH = 32, VT__H2_REPLIES = 112 };
 enum { VT__H2_FRAME = 9, VT__H2_FRAME_MIN = 16384, VT__H2_FRAME_MAX = 0xffffff, VT__H2_WINDOW_FIRST = 65535 };
 enum { VT__H2_CONTROL_MIN = 512 }; /* what vt__h2_put_control needs */
+/* What vt__h2_recv does in a row: a frame is 4, and a byte of fields 1; a stream that opens is more, for a handler follows. It
+ * is enough for the requests of clients that send 32 at once. */
+enum { VT__H2_EFFORT = 4096, VT__H2_EFFORT_FRAME = 4, VT__H2_EFFORT_OPEN = 40 };
 
 /* A header block on its way in. */
 typedef struct vt__h2_block {
@@ -6025,6 +6038,8 @@ typedef struct vt__h2 {
     int err;
     bool server, settled, unacked; /* the peer's SETTINGS are here; ours are not acknowledged */
     /* in */
+    bool tired;      /* see vt__h2_recv */
+    uint32_t effort; /* since it last was, or the caller made it 0, as a turn begins */
     uint8_t state, got, type, flags, pad;
     uint32_t len, left, id; /* of the frame; len as it was announced */
     vt__h2_stream *cur;     /* whom the frame under way is for, or NULL */
@@ -6139,7 +6154,11 @@ static const uint8_t *vt__h2_take(vt__h2 *h, const uint8_t **p, const uint8_t *e
     return h->scratch;
 }
 
+enum { VT__H2_GO = 2 }; /* no event; go on */
+
 /* ---- budgets ---- */
+/* What a field over its head's limits counts as, in bytes, and one that is an index: what they take is time. */
+enum { VT__H2_WASTE_FIELD = 128, VT__H2_WASTE_INDEXED = 8 };
 /* Takes n from a budget: 0, or VT__H2_E_FLOOD when it is used up. */
 static VT__NOINLINE int vt__h2_spend(vt__h2 *h, enum vt_h2_cause cause, uint32_t n) {
     if (h->counts) __atomic_store_n(&h->counts[cause], h->counts[cause] + n, __ATOMIC_RELAXED);
@@ -6153,6 +6172,11 @@ VT__INLINE int vt__h2_spoil(vt__h2 *h, uint32_t bytes) {
     uint32_t units = h->waste / VT__H2_WASTE_UNIT;
     h->waste %= VT__H2_WASTE_UNIT;
     return vt__h2_spend(h, VT_H2_WASTE, units);
+}
+/* The same, in the place of an event. */
+static int vt__h2_wasted(vt__h2 *h, uint32_t bytes) {
+    int rc = vt__h2_spoil(h, bytes);
+    return rc < 0 ? rc : VT__H2_GO;
 }
 VT__INLINE void vt__h2_earn(vt__h2 *h, size_t bytes) { h->waste -= (uint32_t)VT__MIN(h->waste, bytes * 8); }
 
@@ -6270,7 +6294,6 @@ static int vt__h2_emit(vt__msg_event *ev, enum vt__msg_ev type, vt__h2_stream *s
     if (s) ev->id = s->id;
     return 1;
 }
-enum { VT__H2_GO = 2 }; /* no event; go on */
 /* The peer broke a rule on one stream; s NULL: it is not there any more. */
 static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__msg_event *ev) {
     bool open = s && !s->c.reset;
@@ -6376,7 +6399,9 @@ static int vt__h2_on_priority_update(vt__h2 *h, const uint8_t *b, vt__msg_event 
 /* ---- heads ---- */
 static int vt__h2_on_field(vt__h2 *h, const vt__hpack_field *f, vt__msg_event *ev) {
     vt__h2_block *b = &h->block;
-    if (!h->cur || b->bad || !vt__msg_fits(&b->m, f, h->cfg->max_head, h->cfg->max_fields)) return VT__H2_GO;
+    if (!h->cur || b->bad) return VT__H2_GO;
+    if (!vt__msg_fits(&b->m, f, h->cfg->max_head, h->cfg->max_fields))
+        return vt__h2_wasted(h, h->dec.kind == VT__HPACK_INDEXED ? VT__H2_WASTE_INDEXED : VT__H2_WASTE_FIELD);
     int rc = vt__msg_field(&b->m, f, ev);
     if (VT__LIKELY(rc > 0)) {
         ev->stream = h->cur ? &h->cur->c : NULL;
@@ -6508,6 +6533,7 @@ static int vt__h2_on_data_end(vt__h2 *h, vt__msg_event *ev) {
 static int vt__h2_on_fragment(vt__h2 *h) {
     uint32_t n = h->left - h->pad;
     h->block.bytes += n;
+    h->effort += n;
     vt__h2_earn(h, n);
     h->state = VT__H2_IN_BLOCK;
     if (h->block.bytes > h->cfg->max_block) return VT__H2_E_LARGE;
@@ -6524,6 +6550,7 @@ static int vt__h2_on_open(vt__h2 *h, vt__msg_event *ev) {
         return rc < 0 ? rc : VT__H2_GO;
     }
     b->opening = true;
+    h->effort += VT__H2_EFFORT_OPEN;
     (void)vt__h2_emit(ev, VT__MSG_EV_OPEN, NULL);
     ev->id = h->id;
     return 1;
@@ -6551,6 +6578,14 @@ static int vt__h2_on_continuation(vt__h2 *h) {
     int rc = vt__h2_on_fragment(h);
     return rc < 0 ? rc : VT__H2_GO;
 }
+/* Of a head none of whose fields are reported any more. */
+static VT__NOINLINE int vt__h2_skip_fields(vt__h2 *h, const uint8_t **p, const uint8_t *end) {
+    bool dead = !h->cur || h->block.bad;
+    if (!dead && !h->block.m.too_large) return VT__H2_GO;
+    uint32_t n = vt__hpack_dec_skip(&h->dec, p, end);
+    h->left -= n;
+    return dead ? VT__H2_GO : vt__h2_wasted(h, n * VT__H2_WASTE_INDEXED);
+}
 static int vt__h2_in_block(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     const uint8_t *from = *p, *stop = from + VT__MIN((size_t)(end - from), h->left - h->pad);
     vt__hpack_field f;
@@ -6559,7 +6594,10 @@ static int vt__h2_in_block(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt_
     int rc = vt__hpack_dec_next(&h->dec, p, stop, &f);
     h->left -= (uint32_t)(*p - from);
     if (rc < 0) return VT__H2_E_HPACK;
-    if (rc > 0) return vt__h2_on_field(h, &f, ev);
+    if (rc > 0) {
+        rc = vt__h2_on_field(h, &f, ev);
+        return VT__LIKELY(rc != VT__H2_GO) ? rc : vt__h2_skip_fields(h, p, stop);
+    }
     if (h->left > h->pad) return 0;
     h->state = VT__H2_IN_SKIP;
     return VT__H2_GO;
@@ -6716,6 +6754,14 @@ static int vt__h2_move_windows(vt__h2 *h) {
         }
     return 0;
 }
+/* One, and those that are here behind it. */
+static int vt__h2_in_settings(vt__h2 *h, const uint8_t *b, const uint8_t **p, const uint8_t *end) {
+    int rc = vt__h2_on_setting(h, (unsigned)b[0] << 8 | b[1], vt__h2_get32(b + 2));
+    for (; rc == 0 && h->left && end - *p >= 6; *p += 6, h->left -= 6)
+        rc = vt__h2_on_setting(h, (unsigned)(*p)[0] << 8 | (*p)[1], vt__h2_get32(*p + 2));
+    if (!h->left) h->state = VT__H2_IN_SKIP;
+    return rc < 0 ? rc : VT__H2_GO;
+}
 static int vt__h2_on_settings_ack(vt__h2 *h) {
     if (h->len) return VT__H2_E_LENGTH;
     h->state = VT__H2_IN_SKIP;
@@ -6728,7 +6774,7 @@ static int vt__h2_on_settings_ack(vt__h2 *h) {
 static int vt__h2_on_settings(vt__h2 *h) {
     if (h->flags & VT__H2_ACK) return vt__h2_on_settings_ack(h);
     if (h->len % 6) return VT__H2_E_LENGTH;
-    int rc = vt__h2_spend(h, VT_H2_SETTINGS, 1);
+    int rc = vt__h2_spend(h, VT_H2_SETTINGS, 1 + h->len / (6 * VT__H2_SETTINGS_UNIT));
     h->peer_window_next = h->peer_window;
     h->state = h->len ? VT__H2_IN_UNIT : VT__H2_IN_SKIP;
     return rc < 0 ? rc : VT__H2_GO;
@@ -6755,13 +6801,15 @@ static int vt__h2_frame_ok(const vt__h2 *h) {
     return h->len < shape->min || h->len > shape->max ? VT__H2_E_LENGTH : 0;
 }
 static int vt__h2_in_frame(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
-    if (h->replied > VT__H2_REPLIES - 32) return 0; /* what a frame is answered may not fit */
+    if (h->replied > VT__H2_REPLIES - 32 || h->effort >= VT__H2_EFFORT)
+        return 0; /* what a frame is answered may not fit, or others wait */
     const uint8_t *b = vt__h2_take(h, p, end, VT__H2_FRAME);
     if (!b) return 0;
     h->len = h->left = vt__h2_get32(b) >> 8;
     h->type = b[3], h->flags = b[4], h->pad = 0;
     h->id = vt__h2_get32(b + 5) & VT__H2_ID_MAX;
     h->cur = h->block.id ? h->cur : NULL;
+    h->effort += VT__H2_EFFORT_FRAME;
     bool useful = h->type <= VT__H2_T_HEADERS || h->type == VT__H2_T_CONTINUATION;
     int rc = vt__h2_frame_ok(h);
     if (rc == 0) rc = vt__h2_spoil(h, VT__H2_FRAME + (useful ? 0 : h->len));
@@ -6791,11 +6839,7 @@ static int vt__h2_in_unit(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__
     const uint8_t *b = vt__h2_take(h, p, end, n);
     if (!b) return 0;
     h->left -= n;
-    if (h->type == VT__H2_T_SETTINGS) {
-        int rc = vt__h2_on_setting(h, (unsigned)b[0] << 8 | b[1], vt__h2_get32(b + 2));
-        if (!h->left) h->state = VT__H2_IN_SKIP;
-        return rc < 0 ? rc : VT__H2_GO;
-    }
+    if (h->type == VT__H2_T_SETTINGS) return vt__h2_in_settings(h, b, p, end);
     h->state = VT__H2_IN_SKIP;
     switch (h->type) {
     case VT__H2_T_PRIORITY: return vt__h2_on_priority(h, b, ev);
@@ -6840,13 +6884,15 @@ static int vt__h2_fail(vt__h2 *h, int err) {
     return err;
 }
 /* One event of the bytes from *p on, which it takes: 1. 0: more are needed, or, with *p < end, what waits in vt__h2_pick has to
- * go first. < 0: the connection failed; GOAWAY waits. `now` never goes back. */
+ * go first, or h->tired: enough was done for a turn, and others are to have theirs. < 0: the connection failed; GOAWAY waits.
+ * `now` never goes back. */
 static VT__UNUSED int vt__h2_recv(vt__h2 *h, const uint8_t **p, const uint8_t *end, int64_t now,
                                   vt__msg_event *ev) {
     int rc = VT__H2_GO;
     if (h->err) return h->err;
     h->now = now;
     while (rc == VT__H2_GO) rc = vt__h2_step(h, p, end, ev);
+    if (rc == 0 && (h->tired = *p < end && h->effort >= VT__H2_EFFORT)) h->effort = 0;
     return rc < 0 ? vt__h2_fail(h, rc) : rc;
 }
 /* Whether a header block is half here, and h->room in use. */
