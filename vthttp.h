@@ -29730,7 +29730,7 @@ static bool vt__h2e_feed(vt__h2e *h) {
         b->pos = (size_t)(p - (const uint8_t *)b->p);
         if (r == 0 && p < end) {
             (void)vt__h2e_next(h, &s, &max);
-            if (vt__h2e_full(h)) return false;
+            if (vt__h2e_full(h) || h->m.tired) return false;
         }
         if (r == 0) r = 1;
     }
@@ -29743,6 +29743,7 @@ static bool vt__h2e_feed(vt__h2e *h) {
 static bool vt__h2e_read(vt__h2e *h) {
     vt__thr *thr = vt__sched_thr();
     vt__conn *conn = h->conn;
+    h->m.effort = 0; /* a turn begins */
     for (int left = VT__H2E_READS; !h->m.err; left--) {
         h->held = !vt__h2e_feed(h) || vt__h2e_full(h) || left == 0;
         if (h->held || h->m.err) break;
@@ -30387,12 +30388,12 @@ static void vt__mreq_conn_init(vt__mreq_conn *c, const vt__mreq_ops *ops, vt__mu
     *c = (vt__mreq_conn){.x = x, .ops = ops, .host = host, .version = (uint8_t)version};
     x->up = c;
 }
-/* The transport's end. Handlers that run keep the object. */
-static void vt__mreq_conn_kill(vt__mreq_conn *c) {
+/* The transport's end, for what reason. Handlers that run keep the object. */
+static void vt__mreq_conn_kill(vt__mreq_conn *c, int err) {
     for (vt__list *n = c->x->streams.next, *next; n != &c->x->streams; n = next) {
         vt__mreq *s = VT__MREQ_OF(n);
         next = n->next;
-        vt__mreq_kill(s, -ECONNRESET);
+        vt__mreq_kill(s, err);
         if (vt__mreq_is_idle(s)) vt__mreq_forget(s);
     }
 }
@@ -30459,7 +30460,7 @@ static void vt__h2c_close(vt__h2e *e, bool linger) {
     vt__h2c *h = VT__CONTAINER(e, vt__h2c, e);
     vt__link *c = h->c;
     if (!e->m.err) (void)vt__h2_fail(&e->m, VT__H2_E_NO_MORE);
-    vt__mreq_conn_kill(&h->r);
+    vt__mreq_conn_kill(&h->r, e->why == -ETIMEDOUT ? -ETIMEDOUT : -ECONNRESET);
     vt__h2e_leave(e);
     vt__link_count(h->r.host->group);
     h->c = NULL;
@@ -30818,7 +30819,7 @@ static void vt__h3c_ready(vt__h3e *e) {
 static void vt__h3c_closed(vt__h3e *e) {
     vt__h3c *h = VT__CONTAINER(e, vt__h3c, e);
     if (e->c.q.end.cause == VT__QUIC_BY_TIME) __atomic_fetch_add(&h->r.host->timeouts, 1, __ATOMIC_RELAXED);
-    vt__mreq_conn_kill(&h->r);
+    vt__mreq_conn_kill(&h->r, e->c.q.end.cause == VT__QUIC_BY_TIME ? -ETIMEDOUT : -ECONNRESET);
     vt__h3c_part(&h->r);
 }
 static int64_t vt__h3c_due(const vt__h3e *e) {
