@@ -26496,7 +26496,8 @@ static int vt__quic_not_opened(vt__quic *c, const vt__qpkt_head *h) {
 static int vt__quic_open_packet(vt__quic *c, const vt__qpkt_head *h, uint8_t *p) {
     unsigned space = vt__quic_space_of(h->type);
     if (!vt__quic_for_us(c, h)) return vt__quic_not_opened(c, h);
-    if (!h->fixed && !c->complete) return 0;
+    /* whoever has our transport parameters may clear it (RFC 9287): all but a client that begins */
+    if (!h->fixed && c->server && h->type == VT__QPKT_T_INITIAL) return 0;
     vt__qkeys_level *l = vt__quic_level_of(c, h);
     if (!l) {
         if (h->type != VT__QPKT_T_EARLY && !c->discarded[space]) vt__quic_keep(c, p, h->len, space);
