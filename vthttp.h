@@ -28847,7 +28847,7 @@ static VT__UNUSED void vt__mux_abandon(vt__mux *x) {
  * MARK: - @h3e     HTTP/3 engine: its machine on a QUIC connection, for servers and clients (VTHTTP_H3)
  * uses:   @api_base @plat @mem @str @ds @h1 @msg @qpack @qstr @h3 @timer @poll @sched @conn @quic @qend @mux
  * raises: vt__h3e_role
- * test:   tests/test_qend.c
+ * test:   tests/e2e_h3.c
  *
  * A connection of an endpoint (@qend) with HTTP/3's machine (@h3) on it. What the transport tells goes to the machine, and
  * what that makes of it to the role. What streams (@mux) have to say is copied to the transport's streams as far as they
@@ -30481,7 +30481,7 @@ static void vt__h2c_adopt(vt__link *c, vt__h2c *h, vt__conn_buf in) { (void)c, (
  * MARK: - @h3c     HTTP/3 connections of a server (VTHTTP_H3)
  * uses:   @api_base @api_tls @plat @mem @ds @log @msg @h3 @sched @io @udp @ossl @tls @qsec @qtls @quic @qend @link @mux @h3e @mreq
  * raises: vt__qend_ops, vt__h3e_role, vt__mreq_ops
- * test:   tests/test_qend.c
+ * test:   tests/e2e_h3.c tests/interop_h3.sh
  *
  * A TLS listener's other side: the UDP port of the same number, an endpoint in each domain (vt__h3c_port). Their connections
  * count among the server's; what a request becomes is @mreq's.
