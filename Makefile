@@ -69,7 +69,7 @@ endif
 # What speaks TLS is built with OpenSSL, where this compiler has it; elsewhere it is left out, or built without.
 TLS_LIBS := -lssl -lcrypto
 TLS_TESTS := $(wildcard tests/test_tls.c tests/*_tls.c tests/test_qsec.c tests/test_qtls.c tests/test_qend.c tests/*_quic.c \
-	tests/e2e_h3.c tests/fault_h3.c)
+	tests/e2e_h3.c)
 TLS_FUZZ := fuzz/fuzz_quic.c
 TLS_EXAMPLES := chat conformance hello
 LIB_tls := $(TLS_LIBS)
@@ -201,7 +201,7 @@ DEPS := clang clang-format libclang-rt-14-dev g++ valgrind gdb curl strace pytho
 	gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-riscv64-linux-gnu libc6-dev-riscv64-cross \
 	gcc-i686-linux-gnu libc6-dev-i386-cross \
 	musl-tools postgresql libpq-dev redis-server libhiredis-dev libcurl4-openssl-dev libssl-dev openssl chromium \
-	nginx-light tinyproxy-bin nghttp2-client python3-hpack python3-h2 python3-wsproto
+	nginx-light tinyproxy-bin nghttp2-client ngtcp2-client python3-hpack python3-h2 python3-wsproto
 deps: ## on Debian: install what skipped tests want (as root)
 	apt-get update -q
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(DEPS)

@@ -26652,7 +26652,8 @@ static int vt__quic_not_opened(vt__quic *c, const vt__qpkt_head *h) {
 static int vt__quic_open_packet(vt__quic *c, const vt__qpkt_head *h, uint8_t *p) {
     unsigned space = vt__quic_space_of(h->type);
     if (!vt__quic_for_us(c, h)) return vt__quic_not_opened(c, h);
-    if (!h->fixed && !c->complete) return 0;
+    /* whoever has our transport parameters may clear it (RFC 9287): all but a client that begins */
+    if (!h->fixed && c->server && h->type == VT__QPKT_T_INITIAL) return 0;
     vt__qkeys_level *l = vt__quic_level_of(c, h);
     if (!l) {
         if (h->type != VT__QPKT_T_EARLY && !c->discarded[space]) vt__quic_keep(c, p, h->len, space);
@@ -27856,7 +27857,8 @@ static void vt__qend_initial(vt__qend *e, const vt__udp_dgram *d, const vt__qpkt
     vt__qpkt_cid_set(&s.dcid, h->dcid, h->dcid_len);
     vt__qpkt_cid_set(&s.scid, h->scid, h->scid_len);
     int r = vt__qedge_take_token(&e->quic, h, &s.remote, &s, e->now);
-    if (r == VT__QPKT_E_TOKEN) vt__qend_refuse(e, d, h, VT__QPKT_INVALID_TOKEN);
+    bool told = r == VT__QPKT_E_TOKEN && e->refuse_at <= e->now && vt__qedge_genuine(h, d->p) > 0;
+    if (told) vt__qend_refuse(e, d, h, VT__QPKT_INVALID_TOKEN);
     else if (r < 0) vt__qend_drop(e);
     else if (!ask || s.proven) vt__qend_accept(e, d, &s);
     else
@@ -29054,7 +29056,7 @@ static VT__UNUSED void vt__mux_abandon(vt__mux *x) {
  * MARK: - @h3e     HTTP/3 engine: its machine on a QUIC connection, for servers and clients (VTHTTP_H3)
  * uses:   @api_base @plat @mem @str @ds @h1 @msg @qpack @qstr @h3 @timer @poll @sched @conn @quic @qend @mux
  * raises: vt__h3e_role
- * test:   tests/test_qend.c
+ * test:   tests/e2e_h3.c
  *
  * A connection of an endpoint (@qend) with HTTP/3's machine (@h3) on it. What the transport tells goes to the machine, and
  * what that makes of it to the role. What streams (@mux) have to say is copied to the transport's streams as far as they
@@ -30689,7 +30691,7 @@ static void vt__h2c_adopt(vt__link *c, vt__h2c *h, vt__conn_buf in) { (void)c, (
  * MARK: - @h3c     HTTP/3 connections of a server (VTHTTP_H3)
  * uses:   @api_base @api_tls @plat @mem @ds @log @msg @h3 @sched @io @udp @ossl @tls @qsec @qtls @quic @qend @link @mux @h3e @mreq
  * raises: vt__qend_ops, vt__h3e_role, vt__mreq_ops
- * test:   tests/test_qend.c
+ * test:   tests/e2e_h3.c tests/interop_h3.sh
  *
  * A TLS listener's other side: the UDP port of the same number, an endpoint in each domain (vt__h3c_port). Their connections
  * count among the server's; what a request becomes is @mreq's.

@@ -1,6 +1,6 @@
 /* The server that outside test suites talk to: every kind of request and response body, and WebSocket
- * echo, with its limits fixed here; over HTTP/1.1 and HTTP/2.
- * conformance -port=N [-workers=N] [-host=127.0.0.1] [-sslPort=N -sslCert=FILE -sslKey=FILE] [-http2=off] */
+ * echo, with its limits fixed here; over HTTP/1.1, HTTP/2, and HTTP/3 in a build with VTHTTP_H3=1.
+ * conformance -port=N [-workers=N] [-host=127.0.0.1] [-sslPort=N -sslCert=FILE -sslKey=FILE] [-http2=off] [-http3=on] */
 #define VTHTTP_H2 1
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"

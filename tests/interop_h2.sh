@@ -29,7 +29,7 @@ set -- -port=0 -host=127.0.0.1
 if [ -n "$tls" ] && command -v openssl > /dev/null; then
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$tmp/key.pem" -out "$tmp/cert.pem" \
         -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 2> /dev/null
-    set -- "$@" -sslPort=0 "-sslCert=$tmp/cert.pem" "-sslKey=$tmp/key.pem"
+    set -- "$@" -sslPort=0 "-sslCert=$tmp/cert.pem" "-sslKey=$tmp/key.pem" -P:hstsMaxAgeS=60
 else
     tls=
     skip "TLS (make deps)"
@@ -111,6 +111,10 @@ elif ! curl --version | grep -q HTTP2; then
 else
     with_curl "http://127.0.0.1:$plain" --http2-prior-knowledge
     [ -n "$secure" ] && with_curl "https://127.0.0.1:$secure" --http2
+    for how in ${secure:+--http2 --http1.1}; do
+        same "b153 ($how)" "strict-transport-security: max-age=60" "$(curl -q -s --noproxy '*' --max-time 30 -k $how -D - \
+            -o /dev/null "https://127.0.0.1:$secure/" | tr -d '\r' | tr '[:upper:]' '[:lower:]' | grep '^strict-')"
+    done
     same "by Upgrade" "101 2 200 hello" "$(curl -q -s --noproxy '*' --max-time 30 --http2 -D "$tmp/head" \
         -w '%{http_version} %{http_code} ' -o "$tmp/got" "http://127.0.0.1:$plain/" > "$tmp/code"
         sed -n '1s,HTTP/1.1 \([0-9]*\).*,\1 ,p' "$tmp/head" | tr -d '\n'; cat "$tmp/code" "$tmp/got")"

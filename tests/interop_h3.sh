@@ -1,0 +1,148 @@
+#!/bin/sh
+# variants: default asan
+# gtlsclient (ngtcp2), python's aioquic with wsproto, and curl where it speaks HTTP/3, against examples/conformance built with
+# HTTP/3: three QUIC stacks besides ours.
+set -u
+cd "$(dirname "$0")/.." || exit 2
+tmp=$(mktemp -d) || exit 2
+skipped=0 pid=
+server=$tmp/conformance
+trap '[ -n "$pid" ] && kill -9 "$pid" 2> /dev/null; rm -rf "$tmp"' EXIT
+trap 'exit 1' INT TERM HUP
+
+name=interop_h3
+. tests/tools/interop.sh
+skip() {
+    skipped=$((skipped + 1))
+    echo "SKIP interop_h3: $1"
+}
+if ! command -v openssl > /dev/null || ! printf '#include <openssl/ssl.h>\n' | ${CC:-cc} -fsyntax-only -xc - 2> /dev/null; then
+    skip "TLS (make deps)"
+    exit 0
+fi
+
+# Its own build: HTTP/3 is not in the examples of other tests.
+cc="${VT_CC:-${CC:-cc}} -std=gnu11 ${VT_CFLAGS:--O2 -pthread} -DVTHTTP_TLS=1 -DVTHTTP_H2=1 -DVTHTTP_H3=1"
+$cc -o "$server" examples/conformance.c -lssl -lcrypto || exit 2
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$tmp/key.pem" -out "$tmp/cert.pem" \
+    -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 2> /dev/null || exit 2
+# start: the server, and its port
+start() {
+    : > "$tmp/log"
+    "$server" -port=0 -host=127.0.0.1 -sslPort=0 "-sslCert=$tmp/cert.pem" "-sslKey=$tmp/key.pem" -http3=on > "$tmp/log" 2>&1 &
+    pid=$!
+    tries=0 port=
+    while [ -z "$port" ] && [ $tries -lt 200 ] && kill -0 "$pid" 2> /dev/null; do
+        port=$(sed -n 's,.*listening on https://.*:\([0-9][0-9]*\).*,\1,p' "$tmp/log" | head -n 1)
+        [ -n "$port" ] || sleep 0.1 2> /dev/null || sleep 1
+        tries=$((tries + 1))
+    done
+    [ -n "$port" ] && return
+    cat "$tmp/log"
+    exit 2
+}
+stop() {
+    kill -TERM "$pid"
+    wait "$pid"
+    same "exit status ($1)" 0 "$?"
+    pid=
+}
+
+# Its exit status says nothing: what it prints does, and what it has got.
+g() { # path, options
+    path=$1
+    shift
+    rm -rf "$tmp/down"
+    mkdir "$tmp/down"
+    timeout 60 gtlsclient --no-quic-dump --exit-on-all-streams-close "--download=$tmp/down" "$@" 127.0.0.1 "$port" \
+        "https://localhost:$port/$path" > "$tmp/got" 2>&1
+}
+g_body() { # what, file, path, options
+    what=$1 want=$2
+    shift 2
+    g "$@"
+    cmp -s "$want" "$tmp/down/$1" && ok || bad "gtlsclient: $what differs: $(tail -n 5 "$tmp/got" | head -c 500)"
+}
+with_gtlsclient() {
+    head -c 33554432 /dev/zero | tr '\0' x > "$tmp/want"
+    g_body "32 MiB" "$tmp/want" 'bytes?n=33554432' -q
+    g nowhere
+    has "gtlsclient: 404" ':status: 404' "$tmp/got"
+    g bytes?n=7 -m HEAD
+    has "gtlsclient: HEAD" 'content-length: 7' "$tmp/got"
+    head -c 10000000 /dev/urandom > "$tmp/up"
+    g_body "an echo of 10 MB" "$tmp/up" echo -q -m POST -d "$tmp/up"
+    g delay?ms=20 -n 20
+    same "gtlsclient: 20 at once" 20 "$(grep -c ':status: 200' "$tmp/got")"
+    head -c 1000000 /dev/zero | tr '\0' x > "$tmp/want"
+    for how in --key-update=1ms --ciphers=NORMAL:-CIPHER-ALL:+CHACHA20-POLY1305 --tx-loss=0.05 --rx-loss=0.05 \
+        --groups=-GROUP-ALL:+GROUP-SECP521R1:+GROUP-X25519 --max-stream-data-bidi-local=3000 \
+        '--change-local-addr=1ms --delay-stream=50ms' '--change-local-addr=1ms --nat-rebinding --delay-stream=50ms'; do
+        # shellcheck disable=SC2086
+        g_body "with $how" "$tmp/want" 'bytes?n=1000000' -q $how
+    done
+}
+req() {
+    curl -q -s --noproxy '*' --max-time 60 -k "$@"
+}
+with_curl() {
+    url=https://127.0.0.1:$port
+    same "version" "3 200 hello" "$(req --http3-only -w '%{http_version} %{http_code} ' -o "$tmp/got" "$url/"; cat "$tmp/got")"
+    same "404" "404" "$(req --http3-only -w '%{http_code}' -o "$tmp/got" "$url/nowhere")"
+    same "HEAD" "HTTP/3 200 content-length: 5 " \
+        "$(req --http3-only -I "$url/" | tr -d '\r' | grep -i -e '^HTTP' -e '^content-length' | sed 's/ $//' | tr '\n' ' ')"
+    for n in 1 16384 65536 1000000 33554432; do
+        head -c "$n" /dev/zero | tr '\0' x > "$tmp/want"
+        req --http3-only "$url/bytes?n=$n" -o "$tmp/got"
+        cmp -s "$tmp/want" "$tmp/got" && ok || bad "$url/bytes?n=$n differs"
+    done
+    for n in 1 16384 1000000 16000000; do
+        head -c "$n" /dev/urandom > "$tmp/want"
+        req --http3-only --data-binary "@$tmp/want" "$url/echo" -o "$tmp/got"
+        cmp -s "$tmp/want" "$tmp/got" && ok || bad "$url/echo of $n bytes differs"
+    done
+}
+with_alt_svc() { # by any curl
+    for version in 1.1 2; do
+        same "Alt-Svc over HTTP/$version" "h3=\":$port\"; ma=86400" "$(req "--http$version" -o /dev/null -D - \
+            "https://127.0.0.1:$port/" | tr -d '\r' | sed -n 's/^alt-svc: //Ip')"
+    done
+}
+
+start
+if command -v gtlsclient > /dev/null; then
+    with_gtlsclient
+else
+    skip "no gtlsclient (make deps)"
+fi
+if command -v curl > /dev/null; then
+    with_alt_svc
+    if curl --version | grep -q HTTP3; then with_curl; else skip "this curl speaks no HTTP/3"; fi
+else
+    skip "no curl (make deps)"
+fi
+python=$(command -v python3)
+if ! "$python" -c 'import aioquic, wsproto' 2> /dev/null; then
+    "$python" -m venv "$tmp/venv" > /dev/null 2>&1 && timeout 200 "$tmp/venv/bin/pip" install -q aioquic wsproto > /dev/null 2>&1
+    [ -x "$tmp/venv/bin/python" ] && python=$tmp/venv/bin/python
+fi
+timeout 120 "$python" tests/tools/h3.py "$port" > "$tmp/got" 2>&1
+case $? in
+0) ok ;;
+77) skip "no python3 with aioquic and wsproto, and no pip to get them" ;;
+*) bad "aioquic: $(head -c 500 "$tmp/got")" ;;
+esac
+
+# A response that runs when the server is told to stop comes whole.
+if command -v gtlsclient > /dev/null; then
+    printf delayed > "$tmp/want"
+    (sleep 0.5; kill -TERM "$pid") &
+    g_body "a response while the server stops" "$tmp/want" 'delay?ms=1500'
+    wait "$pid"
+    same "exit status, stopped" 0 "$?"
+    pid=
+    start
+fi
+stop "at the end"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
