@@ -109,6 +109,7 @@
  *   @conf       configuration: arguments, environment, files
  *   @cpool      clients: configuration, connections that are kept (VTHTTP_CLIENT)
  *   @ccall      calls: what they are made of, and HTTP/1.1, a connection a call (VTHTTP_CLIENT)
+ *   @cmux       calls on streams of a connection that has many (VTHTTP_CLIENT)
  *   @ch2        calls over HTTP/2: many on a connection (VTHTTP_CLIENT)
  *   @cli        calling other services: calls, redirects, WebSockets (VTHTTP_CLIENT)
  */
@@ -34472,6 +34473,7 @@ typedef struct vt__cpool_conn { /* type-stable: an event on its way may still lo
     /* One that is shared: its link, with calls on it, is in host->shared. */
     const vt__cpool_mux *mux; /* NULL: it is not */
     void *up;                 /* its owner's, one block, freed with the last reference */
+    struct vt__cmux *calls;   /* in that (@cmux) */
     vt__list all;
     int users, most, refs;
     bool open; /* takes calls */
@@ -35227,12 +35229,12 @@ typedef struct vt__cli_h1 {
     vt__h1_field few[VT__CLI_FIELDS];
 } vt__cli_h1;
 
-struct vt__ch2_stream;
-typedef struct vt__cli_h2 {
-    struct vt__ch2_stream *s; /* NULL: before it begins, and when it has been given back */
-    vt__conn_buf out;         /* body bytes that are gathered */
-    uint32_t interim;         /* responses that were looked at */
-} vt__cli_h2;
+struct vt__cmux_stream;
+typedef struct vt__cli_mux {
+    struct vt__cmux_stream *s; /* NULL: before it begins, and when it has been given back */
+    vt__conn_buf out;          /* body bytes that are gathered */
+    uint32_t interim;          /* responses that were looked at */
+} vt__cli_mux;
 
 struct vt_call {
     vt_client *client;
@@ -35271,7 +35273,7 @@ struct vt_call {
     vt_str text;
     vt__arena arena;
     vt__cli_h1 h1; /* these two are prepared by vt__cli_wire.open */
-    vt__cli_h2 h2;
+    vt__cli_mux mux;
 };
 static vt_call vt__cli_no_memory = {.err = -ENOMEM}, vt__cli_no_vthread = {.err = -EPERM},
                vt__cli_forked = {.err = -ENOTSUP};
@@ -35690,9 +35692,288 @@ static const vt__cli_wire vt__cli_h1_wire = {
 
 #if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
+ * MARK: - @cmux    calls on streams of a connection that has many
+ * uses:   @plat @mem @str @h1 @msg @poll @sched @self @io @conn @mux @cpool @ccall
+ * raises: vt__cli_wire, vt__cmux_ops
+ * test:   tests/e2e_cli_h2.c tests/e2e_cli_h2_tls.c tests/fault_cli_h2.c tests/sim_cli_h2.c
+ *
+ * The call's side of a stream (@mux), whichever protocol its connection speaks: what the engine tells of the stream is kept
+ * on it, under the domain's lock, and the call's vthread takes it from there. What is the protocol's own, such as how a stream
+ * begins, the connection's operations do.
+ *============================================================================*/
+#if VTHTTP_H2
+/* Of one call. */
+typedef struct vt__cmux_stream {
+    vt__mux_stream e; /* first */
+    uint16_t status;
+    bool go;          /* 100 (Continue) has come */
+    bool answered;    /* the final head is here */
+    bool untaken;     /* the peer did not begin with it */
+    bool old;         /* and wants it over HTTP/1.1 */
+    bool lost;        /* the connection ended before it did */
+    uint32_t interim; /* responses that came before the final one */
+} vt__cmux_stream;
+#define VT__CMUX_STREAM(node) VT__CONTAINER(node, vt__cmux_stream, e.link)
+
+struct vt__cmux;
+/* What a protocol does in its own way; under the domain's lock. */
+typedef struct vt__cmux_ops {
+    /* A call's stream begins (call->mux.s), or the connection takes no more. 0, VT__CLI_ELSEWHERE, an error. */
+    int (*begin)(struct vt__cmux *c, vt_call *call);
+    /* A call has left; `last`: no others are to come. The transport may be gone. */
+    void (*part)(struct vt__cmux *c, bool last);
+    void (*doubt)(struct vt__cmux *c); /* whether anybody is there at all; the transport may be gone */
+} vt__cmux_ops;
+/* One connection; vt__cpool_conn.calls. A protocol's has this in it. */
+typedef struct vt__cmux {
+    const vt__cmux_ops *ops;
+    vt__mux *x;
+    vt__cpool_conn *k;
+    size_t max_trailer;
+} vt__cmux;
+
+/*--- what comes in; under the domain's lock ---*/
+/* A response that is here whole stays. */
+static void vt__cmux_kill(vt__cmux_stream *s, int err) {
+    if (!s->e.ended) (void)vt__mux_kill(&s->e, err);
+}
+static void vt__cmux_on_field(vt__cmux_stream *s, const vt__msg_event *ev) {
+    vt__mux_fields *to = s->e.headed ? &s->e.trailers : &s->e.head;
+    if (ev->field >= VT__HPACK_F_AUTHORITY || s->e.err) return; /* :status comes with the head */
+    if (!vt__mux_fields_add(to, ev->name, ev->value, ev->field)) vt__cmux_kill(s, -ENOMEM);
+}
+static void vt__cmux_on_head(vt__cmux_stream *s, const vt__msg_event *ev) {
+    s->e.headed = true;
+    if (ev->too_large) vt__cmux_kill(s, VT_EHEAD);
+    if (s->e.err) return;
+    s->answered = true;
+    s->status = ev->status;
+    s->e.ended = ev->end;
+    vt__mux_show(&s->e, VT__PD_R);
+}
+static void vt__cmux_on_inform(vt__cmux_stream *s, const vt__msg_event *ev) {
+    s->interim++;
+    s->go |= ev->status == 100;
+    s->e.head.n = s->e.head.len = 0;
+    vt__mux_show(&s->e, VT__PD_R);
+}
+static void vt__cmux_on_end(const vt__cmux *c, vt__cmux_stream *s, const vt__msg_event *ev) {
+    if (ev->too_large || s->e.trailers.len > c->max_trailer) vt__cmux_kill(s, VT_EHTTP);
+    s->e.ended = !s->e.err;
+    vt__mux_show(&s->e, VT__PD_R);
+}
+
+/*--- requests ---*/
+static void vt__cmux_open(vt_call *call) { memset(&call->mux, 0, sizeof call->mux); }
+static int vt__cmux_put_request(vt__mux_stream *s, const vt_call *call) {
+    vt__mux_head head = {.method = call->method,
+                         .scheme = call->url.tls ? VT__STR_LIT("https") : VT__STR_LIT("http"),
+                         .authority = call->url.authority,
+                         .path = call->url.target,
+                         .fields = call->fields.at,
+                         .nfields = call->fields.n,
+                         .no_host = true};
+    for (uint32_t i = 0; i < call->fields.n; i++)
+        if (call->fields.at[i].id == VT__H1_F_HOST)
+            head.authority = (vt_str){call->fields.at[i].value, call->fields.at[i].value_len};
+    head.has_length = call->has_body ? call->length >= 0 : vt__cli_wants_body(call);
+    head.length = (uint64_t)call->length;
+    if (vt__cli_expects(call)) {
+        head.more_id = VT__H1_F_EXPECT;
+        head.more = VT__STR_LIT("expect"), head.more_value = VT__STR_LIT("100-continue");
+    }
+    return s->x->ops->head(s, &head, call->has_body ? 0 : VT__MSG_FIN);
+}
+static int vt__cmux_head(vt_call *call) {
+    vt__cmux *c = call->conn->calls;
+    vt__sched_dom_lock(c->x->dom);
+    int r = c->ops->begin(c, call);
+    vt__sched_dom_unlock(c->x->dom);
+    return r;
+}
+
+/*--- responses ---*/
+/* A section in the call's memory. */
+static int vt__cmux_keep(vt_call *call, const vt__mux_fields *f, char **text, vt__h1_field **fields) {
+    *text = vt__mem_arena_str(&call->arena, f->text, f->len);
+    *fields = vt__mem_arena_get(&call->arena, (f->n + 1) * sizeof **fields);
+    if (!*text || !*fields) return -ENOMEM;
+    if (f->n) memcpy(*fields, f->at, f->n * sizeof **fields);
+    return 0;
+}
+static int vt__cmux_answer(vt_call *call) {
+    const vt__cmux_stream *s = call->mux.s;
+    bool nothing = s->e.ended && s->e.body.pos == s->e.body.len && !s->e.trailers.n;
+    if (vt__cmux_keep(call, &s->e.head, &call->head, &call->res_fields) < 0) return -ENOMEM;
+    call->nfields = s->e.head.n;
+    call->status = s->status;
+    call->res_length = s->e.m.c.length >= 0 ? s->e.m.c.length : nothing ? 0 : -1;
+    call->answered = true;
+    return 1;
+}
+/* 1 the final head is here, 0 an interim one was, -EAGAIN nothing yet, other errors. */
+static int vt__cmux_look(vt_call *call) {
+    vt__cmux_stream *s = call->mux.s;
+    vt__dom *dom = s->e.x->dom;
+    int r = -EAGAIN;
+    vt__sched_dom_lock(dom);
+    if (s->answered) r = vt__cmux_answer(call);
+    else if (s->interim > VT__CLI_INTERIM) r = VT_EHTTP;
+    else if (s->interim > call->mux.interim) r = 0;
+    else if (s->e.err) r = s->e.err;
+    else vt__poll_clear(&s->e.conn.pd, VT__PD_R);
+    call->mux.interim = s->interim;
+    vt__sched_dom_unlock(dom);
+    return r;
+}
+/* The same, and waits. */
+static int vt__cmux_next(vt_call *call, int64_t until) {
+    vt__vth *v = vt__sched_self();
+    int64_t due;
+    int r, waited = 0;
+    while ((r = vt__cmux_look(call)) == -EAGAIN && waited == 0 && until != VT__CLI_TRY) {
+        waited = vt__cli_late(call) ? -ETIMEDOUT : vt__sched_enter(v, until, &due);
+        vt__sched_fuel(v);
+        if (waited == 0) waited = vt__io_wait(&call->mux.s->e.conn.pd, VT__PD_R, due);
+        waited = VT__MIN(waited, 0);
+    }
+    return r == -EAGAIN && waited < 0 ? waited : r;
+}
+/* A response did not come in time. */
+static void vt__cmux_doubt(vt__cmux *c) {
+    vt__sched_dom_lock(c->x->dom);
+    c->ops->doubt(c);
+    vt__sched_dom_unlock(c->x->dom);
+}
+/* The call's stream, if it has one, and its share of the connection are given back. */
+static void vt__cmux_part(vt_call *call) {
+    vt__cpool_conn *k = call->conn;
+    if (!k) return;
+    vt__cmux *c = k->calls;
+    vt__dom *dom = c->x->dom;
+    vt__conn_buf_put(vt__sched_thr(), &call->mux.out);
+    vt__sched_dom_lock(dom);
+    if (call->mux.s) vt__mux_forget(&call->mux.s->e);
+    c->ops->part(c, call->close);
+    vt__sched_dom_unlock(dom);
+    call->mux.s = NULL;
+    call->conn = NULL;
+    vt__cpool_part(call->client, k);
+}
+static int vt__cmux_wait(vt_call *call, bool late) {
+    int64_t ns = vt__cpool_ns(call->client->cfg.read_timeout_ms);
+    int r = call->answered ? 1 : call->mux.s ? 0 : VT_ESTATE;
+    while (r == 0) r = vt__cmux_next(call, late ? VT__CLI_TRY : vt__cli_due(call, ns));
+    if (r == -ETIMEDOUT) vt__cmux_doubt(call->conn->calls);
+    if (r > 0 && call->res_length == 0) vt__cmux_part(call);
+    return VT__MIN(r, 0);
+}
+static int vt__cmux_trailers(vt_call *call) {
+    vt__cmux_stream *s = call->mux.s;
+    vt__dom *dom = s->e.x->dom;
+    vt__sched_dom_lock(dom);
+    int r = s->e.trailers.n ? vt__cmux_keep(call, &s->e.trailers, &call->trailer_base, &call->res_trailers)
+                            : 0;
+    call->ntrailers = r < 0 ? 0 : s->e.trailers.n;
+    vt__sched_dom_unlock(dom);
+    return r;
+}
+static int64_t vt__cmux_read(vt_call *call, void *buf, size_t n) {
+    int64_t due = vt__cli_due(call, vt__cpool_ns(call->client->cfg.read_timeout_ms));
+    int64_t r = vt__cli_late(call) ? -ETIMEDOUT : vt__conn_recv(&call->mux.s->e.conn, buf, n, due);
+    if (r == -ETIMEDOUT) vt__cmux_doubt(call->conn->calls);
+    if (r == 0) r = vt__cmux_trailers(call);
+    if (r == 0) vt__cmux_part(call);
+    return r;
+}
+
+/*--- bodies of requests ---*/
+/* What is gathered, and n bytes at p: as far as the windows let it, then it waits. */
+static int vt__cmux_commit(vt_call *call, const char *p, size_t n, bool fin) {
+    vt__cmux_stream *s = call->mux.s;
+    vt__dom *dom = s->e.x->dom;
+    vt__conn_buf *b = &call->mux.out;
+    int64_t until = 0;
+    int r = 0;
+    while (r == 0) {
+        size_t before = n + b->len - b->pos, left = n;
+        if (vt__cli_late(call)) return -ETIMEDOUT;
+        if ((r = vt__cmux_look(call)) == 0) continue;
+        if (r != -EAGAIN) return r > 0 ? VT_EANSWERED : r;
+        vt__sched_dom_lock(dom);
+        r = s->e.err ? s->e.err : vt__mux_say(&s->e, b, p, &left, fin);
+        vt__sched_dom_unlock(dom);
+        p += n - left, n = left;
+        if (!until || n + b->len - b->pos < before)
+            until = vt__cli_due(call, vt__cpool_ns(call->client->cfg.write_timeout_ms));
+        if (r == 0) r = VT__MIN(vt__conn_wait_either(&s->e.conn, until), 0);
+    }
+    vt__sched_dom_lock(dom);
+    if (r < 0) vt__mux_pass(&s->e);
+    vt__sched_dom_unlock(dom);
+    return VT__MIN(r, 0);
+}
+static int vt__cmux_flush(vt_call *call) { return vt__cmux_commit(call, NULL, 0, false); }
+static int vt__cmux_write(vt_call *call, const char *p, size_t n) {
+    vt__conn_buf *b = &call->mux.out;
+    int r = vt__conn_readable(&call->mux.s->e.conn) ? vt__cmux_look(call) : 0;
+    if (r != 0 && r != -EAGAIN) return r > 0 ? VT_EANSWERED : r;
+    if (!vt__conn_buf_get(vt__sched_thr(), b)) return -ENOMEM;
+    if (b->cap - b->len < n) return vt__cmux_commit(call, p, n, false);
+    memcpy(b->p + b->len, p, n);
+    b->len += n;
+    return 0;
+}
+static int vt__cmux_go(vt_call *call) {
+    int64_t due = vt__cli_due(call, vt__cpool_ns(call->client->cfg.continue_timeout_ms));
+    int r = 0;
+    while (r == 0 && !call->mux.s->go) r = vt__cmux_next(call, due);
+    if (r == -ETIMEDOUT && !vt__cli_late(call) && !vt_cancelled())
+        return 0; /* one that does not know of it */
+    return r == 1 ? VT_EANSWERED : r;
+}
+static int vt__cmux_end(vt_call *call) {
+    vt__cmux_stream *s = call->mux.s;
+    vt__dom *dom = s->e.x->dom;
+    bool more = call->trailers.n > 0;
+    int r = call->has_body ? vt__cmux_commit(call, NULL, 0, !more) : 0;
+    vt__conn_buf_put(vt__sched_thr(), &call->mux.out);
+    if (r < 0 || !call->has_body || !more) return r;
+    vt__sched_dom_lock(dom);
+    r = s->e.err ? s->e.err : vt__mux_put_trailers(&s->e, &call->trailers);
+    vt__sched_dom_unlock(dom);
+    return r;
+}
+
+/*--- the rest of what a call wants ---*/
+static int vt__cmux_upgrade(vt_call *call, vt__conn_io **io) {
+    (void)call, (void)io;
+    return VT_ESTATE;
+}
+static int vt__cmux_again(vt_call *call, int err) {
+    const vt__cmux_stream *s = call->mux.s;
+    if (!s || s->e.err != err) return 0;
+    call->single |= s->old;
+    if (s->untaken) return VT__CLI_ANY;
+    return s->lost && call->reused && !s->e.headed && !s->interim && vt__cli_idempotent(call) ? VT__CLI_FRESH
+                                                                                              : 0;
+}
+static void vt__cmux_end_call(vt_call *call, int64_t rest) {
+    (void)rest;
+    vt__cmux_part(call);
+}
+static const vt__cli_wire vt__cmux_wire = {vt__cmux_open,    vt__cmux_head,  vt__cmux_go,      vt__cmux_write,
+                                           vt__cmux_flush,   vt__cmux_end,   vt__cmux_wait,    vt__cmux_read,
+                                           vt__cmux_upgrade, vt__cmux_again, vt__cmux_end_call};
+
+#endif /* VTHTTP_H2 */
+#endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
+
+#if VTHTTP_HTTP && VTHTTP_CLIENT
+/*==============================================================================
  * MARK: - @ch2     calls over HTTP/2: many on a connection
- * uses:   @plat @mem @str @log @h1 @hpack @msg @h2 @timer @poll @sched @self @io @conn @mux @h2e @cpool @ccall
- * raises: vt__cli_wire, vt__cpool_mux, vt__h2e_role
+ * uses:   @plat @mem @log @msg @h2 @timer @poll @sched @conn @mux @h2e @cpool @ccall @cmux
+ * raises: vt__cmux_ops, vt__cpool_mux, vt__h2e_role
  * test:   tests/e2e_cli_h2.c tests/e2e_cli_h2_tls.c tests/fault_cli_h2.c tests/sim_cli_h2.c
  *
  * A connection belongs to the domain of whoever made it, and the reactor drives it (@h2e), as a server's: windows, PING and
@@ -35715,35 +35996,20 @@ enum {
     VT__CH2_ALL = 1 << 30
 };
 
-/* Of one call. */
-typedef struct vt__ch2_stream {
-    vt__mux_stream e; /* first */
-    uint16_t status;
-    bool go;          /* 100 (Continue) has come */
-    bool answered;    /* the final head is here */
-    bool untaken;     /* the peer did not begin with it */
-    bool old;         /* and wants it over HTTP/1.1 */
-    bool lost;        /* the connection ended before it did */
-    uint32_t interim; /* responses that came before the final one */
-} vt__ch2_stream;
 /* One connection; vt__cpool_conn.up. */
 typedef struct vt__ch2 {
     vt__h2e e; /* first */
-    vt__cpool_conn *k;
+    vt__cmux calls;
     vt__h2_cfg cfg;
     vt__msg bye;               /* to the domain, when it is retired */
     int64_t pong_ns, pong_due; /* how long a PING may take; when the answer to one is due, 0: to none */
-    size_t max_trailer;
 } vt__ch2;
-#define VT__CH2_STREAM(node) VT__CONTAINER(node, vt__ch2_stream, e.link)
+
+static vt__ch2 *vt__ch2_of(vt__cmux *c) { return VT__CONTAINER(c, vt__ch2, calls); }
 
 /*--- the connection; under its domain's lock ---*/
 static void vt__ch2_free(vt__h2e *e) {
-    if (!e->told && !e->conn) vt__cpool_unref(VT__CONTAINER(e, vt__ch2, e)->k);
-}
-/* A response that is here whole stays. */
-static void vt__ch2_kill(vt__ch2_stream *s, int err) {
-    if (!s->e.ended) (void)vt__mux_kill(&s->e, err);
+    if (!e->told && !e->conn) vt__cpool_unref(VT__CONTAINER(e, vt__ch2, e)->calls.k);
 }
 static int vt__ch2_why(const vt__h2e *e) {
     return e->why ? e->why : e->m.err && e->m.err != VT__H2_E_NO_MORE ? VT_EHTTP : -ECONNRESET;
@@ -35751,9 +36017,9 @@ static int vt__ch2_why(const vt__h2e *e) {
 static void vt__ch2_kill_all(vt__h2e *e) {
     int why = vt__ch2_why(e);
     for (vt__list *n = e->x.streams.next; n != &e->x.streams; n = n->next) {
-        vt__ch2_stream *s = VT__CH2_STREAM(n);
+        vt__cmux_stream *s = VT__CMUX_STREAM(n);
         s->lost |= !s->e.err;
-        vt__ch2_kill(s, why);
+        vt__cmux_kill(s, why);
     }
 }
 static void vt__ch2_close(vt__h2e *e, bool linger) {
@@ -35762,7 +36028,7 @@ static void vt__ch2_close(vt__h2e *e, bool linger) {
     if (!e->m.err) (void)vt__h2_fail(&e->m, VT__H2_E_NO_MORE);
     vt__ch2_kill_all(e);
     vt__h2e_leave(e);
-    vt__cpool_leave(c->k, true);
+    vt__cpool_leave(c->calls.k, true);
     if (linger && conn->ops) (void)conn->ops->end(conn);
     if (VTHTTP_POLL) vt__poll_remove(&conn->pd);
     (void)vt__conn_close(conn);
@@ -35777,7 +36043,7 @@ static void vt__ch2_quit(vt__ch2 *c) {
 static void vt__ch2_failed(vt__h2e *e) {
     vt_log(VT_LOG_DEBUG, "an HTTP/2 connection to a server fails: %s", vt__h2_err_of(e->m.err)->text);
     vt__ch2_kill_all(e);
-    vt__cpool_leave(VT__CONTAINER(e, vt__ch2, e)->k, false);
+    vt__cpool_leave(VT__CONTAINER(e, vt__ch2, e)->calls.k, false);
 }
 static int64_t vt__ch2_due(const vt__h2e *e) {
     const vt__ch2 *c = VT__CONTAINER(e, const vt__ch2, e);
@@ -35796,75 +36062,53 @@ static void vt__ch2_timer(vt__timer *t) {
     (void)vt__h2_expire(&c->e.m, now);
     vt__h2e_stir(&c->e.x);
 }
-/* A response did not come in time: whether anybody is there at all, a PING tells. */
-static void vt__ch2_doubt(vt__h2e *e) {
-    vt__ch2 *c = VT__CONTAINER(e, vt__ch2, e);
-    vt__sched_dom_lock(e->x.dom);
-    if (e->conn && !c->pong_due && c->pong_ns) {
-        vt__h2_ping(&e->m);
-        c->pong_due = vt__plat_now() + c->pong_ns;
-        vt__h2e_stir(&e->x);
-    }
-    vt__sched_dom_unlock(e->x.dom);
+/* A PING tells. */
+static void vt__ch2_doubt(vt__cmux *calls) {
+    vt__ch2 *c = vt__ch2_of(calls);
+    if (!c->e.conn || c->pong_due || !c->pong_ns) return;
+    vt__h2_ping(&c->e.m);
+    c->pong_due = vt__plat_now() + c->pong_ns;
+    vt__h2e_stir(&c->e.x);
+}
+static void vt__ch2_part(vt__cmux *calls, bool last) {
+    vt__h2e *e = &vt__ch2_of(calls)->e;
+    if (!e->conn) return;
+    if (last) vt__h2_drain(&e->m);
+    vt__h2e_stir(&e->x);
 }
 
 /*--- what comes in ---*/
-static void vt__ch2_on_field(vt__ch2_stream *s, const vt__msg_event *ev) {
-    vt__mux_fields *to = s->e.headed ? &s->e.trailers : &s->e.head;
-    if (ev->field >= VT__HPACK_F_AUTHORITY || s->e.err) return; /* :status comes with the head */
-    if (!vt__mux_fields_add(to, ev->name, ev->value, ev->field)) vt__ch2_kill(s, -ENOMEM);
-}
-static void vt__ch2_on_head(vt__ch2_stream *s, const vt__msg_event *ev) {
-    s->e.headed = true;
-    if (ev->too_large) vt__ch2_kill(s, VT_EHEAD);
-    if (s->e.err) return;
-    s->answered = true;
-    s->status = ev->status;
-    s->e.ended = ev->end;
-    vt__mux_show(&s->e, VT__PD_R);
-}
-static void vt__ch2_on_inform(vt__ch2_stream *s, const vt__msg_event *ev) {
-    s->interim++;
-    s->go |= ev->status == 100;
-    s->e.head.n = s->e.head.len = 0;
-    vt__mux_show(&s->e, VT__PD_R);
-}
-static void vt__ch2_on_end(vt__ch2 *c, vt__ch2_stream *s, const vt__msg_event *ev) {
-    if (ev->too_large || s->e.trailers.len > c->max_trailer) vt__ch2_kill(s, VT_EHTTP);
-    s->e.ended = !s->e.err;
-    vt__mux_show(&s->e, VT__PD_R);
-}
-static void vt__ch2_on_reset(vt__ch2_stream *s, uint32_t code) {
+static void vt__ch2_on_reset(vt__cmux_stream *s, uint32_t code) {
     bool ours = s->e.m.c.reset == VT__MSG_OURS;
     s->old = !ours && code == VT__H2_HTTP_1_1_REQUIRED;
     s->untaken = s->old || (!ours && code == VT__H2_REFUSED_STREAM);
     vt_log(VT_LOG_DEBUG, "a call was reset by %s: error %u", ours ? "its response" : "the server", code);
-    vt__ch2_kill(s, ours ? VT_EHTTP : s->untaken ? VT_EREFUSED : VT_ERESET);
+    vt__cmux_kill(s, ours ? VT_EHTTP : s->untaken ? VT_EREFUSED : VT_ERESET);
 }
 static void vt__ch2_on_goaway(vt__ch2 *c, const vt__msg_event *ev) {
     for (vt__list *n = c->e.x.streams.next; n != &c->e.x.streams; n = n->next) {
-        vt__ch2_stream *s = VT__CH2_STREAM(n);
+        vt__cmux_stream *s = VT__CMUX_STREAM(n);
         if (s->e.m.h2.id <= ev->id || s->e.err) continue;
         s->untaken = true;
-        vt__ch2_kill(s, VT_EREFUSED);
+        vt__cmux_kill(s, VT_EREFUSED);
     }
-    vt__cpool_leave(c->k, false);
+    vt__cpool_leave(c->calls.k, false);
 }
 static void vt__ch2_on_event(vt__h2e *e, const vt__msg_event *ev) {
     vt__ch2 *c = VT__CONTAINER(e, vt__ch2, e);
-    vt__ch2_stream *s = ev->stream ? VT__CONTAINER(ev->stream, vt__ch2_stream, e.m.c) : NULL;
+    vt__cmux_stream *s = ev->stream ? VT__CONTAINER(ev->stream, vt__cmux_stream, e.m.c) : NULL;
     switch (ev->type) {
-    case VT__MSG_EV_FIELD: vt__ch2_on_field(s, ev); break;
-    case VT__MSG_EV_INFORM: vt__ch2_on_inform(s, ev); break;
-    case VT__MSG_EV_HEAD: vt__ch2_on_head(s, ev); break;
+    case VT__MSG_EV_FIELD: vt__cmux_on_field(s, ev); break;
+    case VT__MSG_EV_INFORM: vt__cmux_on_inform(s, ev); break;
+    case VT__MSG_EV_HEAD: vt__cmux_on_head(s, ev); break;
     case VT__MSG_EV_DATA:
-        if (vt__mux_gather(&s->e, ev->value) < 0) vt__ch2_kill(s, -ENOMEM);
+        if (vt__mux_gather(&s->e, ev->value) < 0) vt__cmux_kill(s, -ENOMEM);
         break;
     case VT__MSG_EV_TRAILERS:
-    case VT__MSG_EV_END: vt__ch2_on_end(c, s, ev); break;
+    case VT__MSG_EV_END: vt__cmux_on_end(&c->calls, s, ev); break;
     case VT__MSG_EV_RESET: vt__ch2_on_reset(s, (uint32_t)ev->code); break;
     case VT__MSG_EV_SETTINGS:
-        vt__cpool_limit(c->k, (int)VT__MIN(e->m.peer_streams, (uint32_t)INT_MAX));
+        vt__cpool_limit(c->calls.k, (int)VT__MIN(e->m.peer_streams, (uint32_t)INT_MAX));
         break;
     case VT__MSG_EV_PING: c->pong_due = 0; break;
     case VT__MSG_EV_GOAWAY: vt__ch2_on_goaway(c, ev); break;
@@ -35884,7 +36128,7 @@ static void vt__ch2_bye(vt__dom *dom, vt__msg *m) {
     vt__ch2 *c = VT__CONTAINER(m, vt__ch2, bye);
     (void)dom;
     if (c->e.conn) vt__ch2_quit(c);
-    vt__cpool_unref(c->k);
+    vt__cpool_unref(c->calls.k);
 }
 /* A vthread does it itself; others leave it to the driver, whose lock they may not wait for. */
 static void vt__ch2_retire(vt__cpool_conn *k, bool now) {
@@ -35912,222 +36156,28 @@ static void vt__ch2_abandon(vt__cpool_conn *k) {
 static const vt__cpool_mux vt__ch2_mux = {vt__ch2_retire, vt__ch2_abandon};
 
 /*--- requests ---*/
-static void vt__ch2_open(vt_call *call) { memset(&call->h2, 0, sizeof call->h2); }
-static int vt__ch2_put_request(vt__mux_stream *s, const vt_call *call) {
-    vt__mux_head head = {.method = call->method,
-                         .scheme = call->url.tls ? VT__STR_LIT("https") : VT__STR_LIT("http"),
-                         .authority = call->url.authority,
-                         .path = call->url.target,
-                         .fields = call->fields.at,
-                         .nfields = call->fields.n,
-                         .no_host = true};
-    for (uint32_t i = 0; i < call->fields.n; i++)
-        if (call->fields.at[i].id == VT__H1_F_HOST)
-            head.authority = (vt_str){call->fields.at[i].value, call->fields.at[i].value_len};
-    head.has_length = call->has_body ? call->length >= 0 : vt__cli_wants_body(call);
-    head.length = (uint64_t)call->length;
-    if (vt__cli_expects(call)) {
-        head.more_id = VT__H1_F_EXPECT;
-        head.more = VT__STR_LIT("expect"), head.more_value = VT__STR_LIT("100-continue");
-    }
-    return s->x->ops->head(s, &head, call->has_body ? 0 : VT__MSG_FIN);
-}
-/* Its stream begins, or the connection takes no more. */
-static int vt__ch2_begin(vt_call *call, vt__ch2 *c) {
+static int vt__ch2_begin(vt__cmux *calls, vt_call *call) {
+    vt__ch2 *c = vt__ch2_of(calls);
     vt__h2e *e = &c->e;
     if (!e->conn || e->m.err || e->m.peer_away) {
-        vt__cpool_leave(c->k, false);
+        vt__cpool_leave(c->calls.k, false);
         return call->reused ? VT__CLI_ELSEWHERE : vt__ch2_why(e);
     }
-    vt__mux_stream *s = vt__mux_stream_new(&e->x, sizeof(vt__ch2_stream));
+    vt__mux_stream *s = vt__mux_stream_new(&e->x, sizeof(vt__cmux_stream));
     if (!s) return -ENOMEM;
     if (vt__h2_open(&e->m, &s->m.h2) < 0) {
         vt__mux_stream_drop(s);
-        if (e->m.active < e->m.peer_streams) vt__cpool_leave(c->k, false); /* it is to end */
+        if (e->m.active < e->m.peer_streams) vt__cpool_leave(c->calls.k, false); /* it is to end */
         return call->reused ? VT__CLI_ELSEWHERE : VT_EREFUSED;
     }
-    call->h2.s = VT__CONTAINER(s, vt__ch2_stream, e);
+    call->mux.s = VT__CONTAINER(s, vt__cmux_stream, e);
     s->m.c.bodyless = call->method_id == VT__H1_M_HEAD;
-    int r = vt__ch2_put_request(s, call);
+    int r = vt__cmux_put_request(s, call);
     if (r < 0) return -ENOMEM;
     vt__h2e_stir(&e->x);
     return 0;
 }
-static int vt__ch2_head(vt_call *call) {
-    vt__ch2 *c = call->conn->up;
-    vt__sched_dom_lock(c->e.x.dom);
-    int r = vt__ch2_begin(call, c);
-    vt__sched_dom_unlock(c->e.x.dom);
-    return r;
-}
-
-/*--- responses ---*/
-/* A section in the call's memory. */
-static int vt__ch2_keep(vt_call *call, const vt__mux_fields *f, char **text, vt__h1_field **fields) {
-    *text = vt__mem_arena_str(&call->arena, f->text, f->len);
-    *fields = vt__mem_arena_get(&call->arena, (f->n + 1) * sizeof **fields);
-    if (!*text || !*fields) return -ENOMEM;
-    if (f->n) memcpy(*fields, f->at, f->n * sizeof **fields);
-    return 0;
-}
-static int vt__ch2_answer(vt_call *call) {
-    const vt__ch2_stream *s = call->h2.s;
-    bool nothing = s->e.ended && s->e.body.pos == s->e.body.len && !s->e.trailers.n;
-    if (vt__ch2_keep(call, &s->e.head, &call->head, &call->res_fields) < 0) return -ENOMEM;
-    call->nfields = s->e.head.n;
-    call->status = s->status;
-    call->res_length = s->e.m.c.length >= 0 ? s->e.m.c.length : nothing ? 0 : -1;
-    call->answered = true;
-    return 1;
-}
-/* 1 the final head is here, 0 an interim one was, -EAGAIN nothing yet, other errors. */
-static int vt__ch2_look(vt_call *call) {
-    vt__ch2_stream *s = call->h2.s;
-    vt__dom *dom = s->e.x->dom;
-    int r = -EAGAIN;
-    vt__sched_dom_lock(dom);
-    if (s->answered) r = vt__ch2_answer(call);
-    else if (s->interim > VT__CLI_INTERIM) r = VT_EHTTP;
-    else if (s->interim > call->h2.interim) r = 0;
-    else if (s->e.err) r = s->e.err;
-    else vt__poll_clear(&s->e.conn.pd, VT__PD_R);
-    call->h2.interim = s->interim;
-    vt__sched_dom_unlock(dom);
-    return r;
-}
-/* The same, and waits. */
-static int vt__ch2_next(vt_call *call, int64_t until) {
-    vt__vth *v = vt__sched_self();
-    int64_t due;
-    int r, waited = 0;
-    while ((r = vt__ch2_look(call)) == -EAGAIN && waited == 0 && until != VT__CLI_TRY) {
-        waited = vt__cli_late(call) ? -ETIMEDOUT : vt__sched_enter(v, until, &due);
-        vt__sched_fuel(v);
-        if (waited == 0) waited = vt__io_wait(&call->h2.s->e.conn.pd, VT__PD_R, due);
-        waited = VT__MIN(waited, 0);
-    }
-    return r == -EAGAIN && waited < 0 ? waited : r;
-}
-/* The call's stream, if it has one, and its share of the connection are given back. */
-static void vt__ch2_part(vt_call *call) {
-    vt__cpool_conn *k = call->conn;
-    if (!k) return;
-    vt__h2e *e = &((vt__ch2 *)k->up)->e;
-    vt__conn_buf_put(vt__sched_thr(), &call->h2.out);
-    vt__sched_dom_lock(e->x.dom);
-    if (call->h2.s) vt__mux_forget(&call->h2.s->e);
-    if (call->close && e->conn) vt__h2_drain(&e->m);
-    if (e->conn) vt__h2e_stir(&e->x);
-    vt__sched_dom_unlock(e->x.dom);
-    call->h2.s = NULL;
-    call->conn = NULL;
-    vt__cpool_part(call->client, k);
-}
-static int vt__ch2_wait(vt_call *call, bool late) {
-    int64_t ns = vt__cpool_ns(call->client->cfg.read_timeout_ms);
-    int r = call->answered ? 1 : call->h2.s ? 0 : VT_ESTATE;
-    while (r == 0) r = vt__ch2_next(call, late ? VT__CLI_TRY : vt__cli_due(call, ns));
-    if (r == -ETIMEDOUT) vt__ch2_doubt(vt__h2e_of(call->h2.s->e.x));
-    if (r > 0 && call->res_length == 0) vt__ch2_part(call);
-    return VT__MIN(r, 0);
-}
-static int vt__ch2_trailers(vt_call *call) {
-    vt__ch2_stream *s = call->h2.s;
-    vt__dom *dom = s->e.x->dom;
-    vt__sched_dom_lock(dom);
-    int r = s->e.trailers.n ? vt__ch2_keep(call, &s->e.trailers, &call->trailer_base, &call->res_trailers)
-                            : 0;
-    call->ntrailers = r < 0 ? 0 : s->e.trailers.n;
-    vt__sched_dom_unlock(dom);
-    return r;
-}
-static int64_t vt__ch2_read(vt_call *call, void *buf, size_t n) {
-    int64_t due = vt__cli_due(call, vt__cpool_ns(call->client->cfg.read_timeout_ms));
-    int64_t r = vt__cli_late(call) ? -ETIMEDOUT : vt__conn_recv(&call->h2.s->e.conn, buf, n, due);
-    if (r == -ETIMEDOUT) vt__ch2_doubt(vt__h2e_of(call->h2.s->e.x));
-    if (r == 0) r = vt__ch2_trailers(call);
-    if (r == 0) vt__ch2_part(call);
-    return r;
-}
-
-/*--- bodies of requests ---*/
-/* What is gathered, and n bytes at p: as far as the windows let it, then it waits. */
-static int vt__ch2_commit(vt_call *call, const char *p, size_t n, bool fin) {
-    vt__ch2_stream *s = call->h2.s;
-    vt__dom *dom = s->e.x->dom;
-    vt__conn_buf *b = &call->h2.out;
-    int64_t until = 0;
-    int r = 0;
-    while (r == 0) {
-        size_t before = n + b->len - b->pos, left = n;
-        if (vt__cli_late(call)) return -ETIMEDOUT;
-        if ((r = vt__ch2_look(call)) == 0) continue;
-        if (r != -EAGAIN) return r > 0 ? VT_EANSWERED : r;
-        vt__sched_dom_lock(dom);
-        r = s->e.err ? s->e.err : vt__mux_say(&s->e, b, p, &left, fin);
-        vt__sched_dom_unlock(dom);
-        p += n - left, n = left;
-        if (!until || n + b->len - b->pos < before)
-            until = vt__cli_due(call, vt__cpool_ns(call->client->cfg.write_timeout_ms));
-        if (r == 0) r = VT__MIN(vt__conn_wait_either(&s->e.conn, until), 0);
-    }
-    vt__sched_dom_lock(dom);
-    if (r < 0) vt__mux_pass(&s->e);
-    vt__sched_dom_unlock(dom);
-    return VT__MIN(r, 0);
-}
-static int vt__ch2_flush(vt_call *call) { return vt__ch2_commit(call, NULL, 0, false); }
-static int vt__ch2_write(vt_call *call, const char *p, size_t n) {
-    vt__conn_buf *b = &call->h2.out;
-    int r = vt__conn_readable(&call->h2.s->e.conn) ? vt__ch2_look(call) : 0;
-    if (r != 0 && r != -EAGAIN) return r > 0 ? VT_EANSWERED : r;
-    if (!vt__conn_buf_get(vt__sched_thr(), b)) return -ENOMEM;
-    if (b->cap - b->len < n) return vt__ch2_commit(call, p, n, false);
-    memcpy(b->p + b->len, p, n);
-    b->len += n;
-    return 0;
-}
-static int vt__ch2_go(vt_call *call) {
-    int64_t due = vt__cli_due(call, vt__cpool_ns(call->client->cfg.continue_timeout_ms));
-    int r = 0;
-    while (r == 0 && !call->h2.s->go) r = vt__ch2_next(call, due);
-    if (r == -ETIMEDOUT && !vt__cli_late(call) && !vt_cancelled())
-        return 0; /* one that does not know of it */
-    return r == 1 ? VT_EANSWERED : r;
-}
-static int vt__ch2_end(vt_call *call) {
-    vt__ch2_stream *s = call->h2.s;
-    vt__dom *dom = s->e.x->dom;
-    bool more = call->trailers.n > 0;
-    int r = call->has_body ? vt__ch2_commit(call, NULL, 0, !more) : 0;
-    vt__conn_buf_put(vt__sched_thr(), &call->h2.out);
-    if (r < 0 || !call->has_body || !more) return r;
-    vt__sched_dom_lock(dom);
-    r = s->e.err ? s->e.err : vt__mux_put_trailers(&s->e, &call->trailers);
-    vt__sched_dom_unlock(dom);
-    return r;
-}
-
-/*--- the rest of what a call wants ---*/
-static int vt__ch2_upgrade(vt_call *call, vt__conn_io **io) {
-    (void)call, (void)io;
-    return VT_ESTATE;
-}
-static int vt__ch2_again(vt_call *call, int err) {
-    const vt__ch2_stream *s = call->h2.s;
-    if (!s || s->e.err != err) return 0;
-    call->single |= s->old;
-    if (s->untaken) return VT__CLI_ANY;
-    return s->lost && call->reused && !s->e.headed && !s->interim && vt__cli_idempotent(call) ? VT__CLI_FRESH
-                                                                                              : 0;
-}
-static void vt__ch2_end_call(vt_call *call, int64_t rest) {
-    (void)rest;
-    vt__ch2_part(call);
-}
-static const vt__cli_wire vt__ch2_wire = {vt__ch2_open,    vt__ch2_head,  vt__ch2_go,      vt__ch2_write,
-                                          vt__ch2_flush,   vt__ch2_end,   vt__ch2_wait,    vt__ch2_read,
-                                          vt__ch2_upgrade, vt__ch2_again, vt__ch2_end_call};
+static const vt__cmux_ops vt__ch2_ops = {vt__ch2_begin, vt__ch2_part, vt__ch2_doubt};
 
 /*--- how a connection becomes one ---*/
 static void vt__ch2_configure(const vt_client *client, vt__h2_cfg *cfg) {
@@ -36152,7 +36202,9 @@ static int vt__ch2_adopt(vt_client *client, vt__cpool_conn *k) {
         vt__mem_free(e);
         return r;
     }
-    c->k = k;
+    c->calls.ops = &vt__ch2_ops;
+    c->calls.x = &e->x;
+    c->calls.k = k;
     c->cfg = cfg;
     e->m.cfg = &c->cfg;
     e->conn = &k->conn;
@@ -36161,9 +36213,10 @@ static int vt__ch2_adopt(vt_client *client, vt__cpool_conn *k) {
     e->head_room = VT__MAX(e->head_room, cfg.max_head);
     c->bye.fn = vt__ch2_bye;
     c->pong_ns = vt__cpool_ns(client->cfg.connect_timeout_ms);
-    c->max_trailer = client->limits.trailer;
+    c->calls.max_trailer = client->limits.trailer;
     k->conn.pd.sink = vt__ch2_sink;
-    k->wire = &vt__ch2_wire;
+    k->wire = &vt__cmux_wire;
+    k->calls = &c->calls;
     vt__cpool_share(client, k, &vt__ch2_mux, c, VT__CH2_MOST);
     vt__sched_dom_lock(dom);
     if (vt__h2e_read(e)) vt__h2e_stir(&e->x);
