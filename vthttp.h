@@ -24271,7 +24271,7 @@ static VT__UNUSED void vt__tls_trust_free(vt__tls_trust *x) {
  * -ETIMEDOUT, -ECANCELED. */
 static VT__UNUSED int vt__tls_connect(vt__conn *c, vt__tls_trust *x, const char *host, int port, bool h2,
                                       int64_t until) {
-    int64_t due;
+    int64_t due = 0;
     vt__vth *v = vt__sched_self();
     int r = v ? vt__sched_enter(v, until, &due) : vt__sched_absent();
     vt__tls *t = r < 0 ? NULL : vt__mem_zalloc(sizeof *t);
@@ -28937,6 +28937,7 @@ static int64_t vt__mux_recv_try(vt__conn *conn, void *p, size_t n) {
 /* Says what there is in b and then at p, as far as it goes: 1 when all was said, 0 when it has to wait. Under the lock. */
 static int vt__mux_say(vt__mux_stream *s, vt__conn_buf *b, const char *p, size_t *n, bool fin) {
     const vt__mux_ops *ops = s->x->ops;
+    if (VT__UNLIKELY(s->x->gone)) return 0; /* whoever waits finds out why */
     size_t have = b->len - b->pos, all = have + *n;
     struct iovec v[] = {{b->p + b->pos, have}, {(char *)(uintptr_t)p, *n}};
     size_t k = ops->take(s, v, all, fin), of_b = VT__MIN(k, have);
@@ -29144,6 +29145,7 @@ static bool vt__h3e_is_done(const vt__h3e *h) {
 }
 static int64_t vt__h3e_due(const vt__h3e *h) {
     int64_t due = VT__MIN(vt__h3_deadline(&h->m), h->role->due(h));
+    if (h->c.q.state >= VT__QUIC_CLOSING) return INT64_MAX; /* CLOSED comes */
     if (vt__h3e_is_done(h)) return 0;
     return vt__h3_finished(&h->m) ? VT__MIN(due, vt__plat_now() + VT__H3E_LOOK_NS) : due;
 }
@@ -29164,6 +29166,7 @@ static bool vt__h3e_free(vt__h3e *h) {
 static void vt__h3e_stir(vt__mux *x) {
     vt__h3e *h = vt__h3e_of(x);
     if (x->gone) return;
+    vt__h3e_pump(h);
     vt__qend_touch(&h->c);
     vt__h3e_arm(h);
 }
@@ -29366,7 +29369,7 @@ static void vt__h3e_data(vt__h3e *h, const vt__qstr_event *ev) {
     if (!u) return;
     u->m.used = 0;
     if (ev->len) vt__qstr_consumed(vt__h3e_wires(h), wire, ev->len);
-    if (ev->fin && !h->m.err) vt__h3e_drop_uni(h, u);
+    if ((ev->fin || u->m.kind == VT__H3_K_IGNORED) && !h->m.err) vt__h3e_drop_uni(h, u);
 }
 /* The peer resets what it sends, or wants no more of what is sent to it. */
 static void vt__h3e_cut(vt__h3e *h, const vt__qstr_event *ev) {
@@ -29504,6 +29507,7 @@ typedef struct vt__h2e {
     vt__timer timer;
     vt__msg msg;               /* to the domain, while `told` */
     bool told, held;           /* held: reading waits for room in the output */
+    bool hasty;                /* it ends as soon as nobody has a stream, whatever the socket takes */
     int64_t stalled;           /* since when output waits for the socket; 0: none does */
     int64_t head_since;        /* since when a head is half here; 0: none is */
     int64_t write_ns, head_ns; /* how long that may be; 0: for ever */
@@ -29515,7 +29519,7 @@ VT__INLINE vt__h2e *vt__h2e_of(vt__mux *x) { return VT__CONTAINER(x, vt__h2e, x)
 /*--- the connection's output ---*/
 static void vt__h2e_stir(vt__mux *x) {
     vt__h2e *h = vt__h2e_of(x);
-    if (h->told) return;
+    if (h->told || x->gone) return;
     h->told = true;
     vt__sched_post_held(x->dom, &h->msg);
 }
@@ -29770,6 +29774,10 @@ static bool vt__h2e_read(vt__h2e *h) {
 static void vt__h2e_turn(vt__h2e *h, bool readable) {
     if ((readable || (h->held && !vt__h2e_full(h))) && !h->m.err && !vt__h2e_read(h)) return;
     if (!vt__h2e_flush(h)) return;
+    if (h->hasty && !h->x.active) {
+        h->role->close(h, !vt__h2e_pending(h));
+        return;
+    }
     if (!vt__h2e_pending(h) &&
         (h->m.err || vt__h2_finished(&h->m))) { /* err: GOAWAY is out, or has no memory */
         h->role->close(h, true);
@@ -29902,12 +29910,15 @@ VT__INLINE vt_str vt__mreq_str(const vt__mux_fields *f, vt__mux_part p) {
 /*--- streams ---*/
 /* No handler has it, or will. */
 static void vt__mreq_forget(vt__mreq *s) {
-    if (s->draining) vt__mreq_conn_of(s)->draining--;
+    vt__mreq_conn *c = vt__mreq_conn_of(s);
+    if (s->draining) c->draining--;
     s->draining = false;
     vt__mux_forget(&s->e);
+    if (!c->x->active) c->idle_since = vt__plat_now();
 }
 /* No handler has it, and none will get it. */
 static bool vt__mreq_is_idle(vt__mreq *s) {
+    if (s->e.over && !s->draining) return false; /* it was forgotten */
     return !s->e.headed || s->draining || vt__link_withdraw(&s->wait);
 }
 static void vt__mreq_kill(vt__mreq *s, int err) {
@@ -30030,8 +30041,12 @@ static int vt__mreq_end_up(vt__mreq_run *run) {
 static int vt__mreq_end(vt_res *res) {
     vt__mreq_run *run = res->req->conn;
     if (run->upgraded) return vt__mreq_end_up(run);
-    if (run->s->e.m.c.ended & VT__MSG_LOCAL && !run->head_due) return run->s->e.err;
-    int r = vt__mreq_commit(run, NULL, 0, res->trailers.n == 0);
+    vt__sched_dom_lock(run->dom);
+    bool said = run->s->e.m.c.ended & VT__MSG_LOCAL && !run->head_due;
+    int r = run->s->e.err;
+    vt__sched_dom_unlock(run->dom);
+    if (said) return r;
+    r = vt__mreq_commit(run, NULL, 0, res->trailers.n == 0);
     if (r < 0 || res->trailers.n == 0) return r;
     vt__sched_dom_lock(run->dom);
     r = run->s->e.err;
@@ -30256,7 +30271,6 @@ static void vt__mreq_leave(vt__mreq_run *run) {
     vt__conn_buf_put(run->thr, &run->out);
     if (!x->gone && vt__mreq_has_rest(run)) vt__mreq_drain(run);
     else vt__mreq_forget(s);
-    if (!x->active) c->idle_since = run->thr->now;
     if (!x->gone) x->ops->stir(x);
     else c->ops->free(c);
     vt__sched_dom_unlock(run->dom);
@@ -30303,7 +30317,6 @@ static void vt__mreq_busy(vt__mreq *s) {
     vt__plat_count(&c->host->refused, 1);
     if (!s->e.err) vt__mreq_put_busy(s, c->host->group->server->cfg.retry_after_s);
     vt__mreq_forget(s);
-    if (!x->active) c->idle_since = vt__plat_now();
     x->ops->stir(x);
 }
 static void vt__mreq_settle(vt__link_wait *w, bool room) {
@@ -30400,9 +30413,17 @@ static void vt__mreq_conn_kill(vt__mreq_conn *c, int err) {
         if (vt__mreq_is_idle(s)) vt__mreq_forget(s);
     }
 }
+/* The server stops: what is only waited for has less time, and none when its grace period is over. */
 static void vt__mreq_conn_tell(vt__mreq_conn *c, unsigned bits) {
-    for (vt__list *n = c->x->streams.next; n != &c->x->streams; n = n->next)
-        if (VT__MREQ_OF(n)->run) vt__link_tell(&VT__MREQ_OF(n)->notes, bits);
+    int64_t soon = vt__plat_now() + VT__LINK_LINGER_NS / 4;
+    for (vt__list *n = c->x->streams.next, *next; n != &c->x->streams; n = next) {
+        vt__mreq *s = VT__MREQ_OF(n);
+        next = n->next;
+        if (s->run) vt__link_tell(&s->notes, bits);
+        else if (s->e.over && !s->draining) continue; /* the machine's */
+        else if (bits & VT__LINK_KILL && vt__mreq_is_idle(s)) vt__mreq_forget(s);
+        else if (s->draining) s->due = VT__MIN(s->due, soon);
+    }
 }
 /* When vt__mreq_conn_expire has something to do. */
 static int64_t vt__mreq_conn_due(const vt__mreq_conn *c) {
@@ -30420,7 +30441,9 @@ static void vt__mreq_conn_expire(vt__mreq_conn *c, int64_t now) {
         next = n->next;
         if (s->draining && now >= s->due) vt__mreq_forget(s);
     }
-    if (!c->x->active && conf->idle_ns && now >= c->idle_since + conf->idle_ns) c->ops->shutdown(c);
+    if (c->x->active || !conf->idle_ns || now < c->idle_since + conf->idle_ns) return;
+    c->ops->shutdown(c);
+    c->idle_since = now; /* once for each such time */
 }
 #endif /* VTHTTP_H2 || (VTHTTP_H3 && VTHTTP_TLS) */
 
@@ -30518,6 +30541,7 @@ static void vt__h2c_heed_stop(vt__link_notes *to, unsigned bits) {
     vt__h2c *h = VT__CONTAINER(to, vt__link, notes)->run;
     vt__h2_shutdown(&h->e.m, vt__plat_now());
     vt__mreq_conn_tell(&h->r, bits);
+    h->e.hasty |= (bits & VT__LINK_KILL) != 0;
     vt__h2e_stir(&h->e.x);
 }
 
@@ -35234,6 +35258,7 @@ typedef struct vt__cli_mux {
     struct vt__cmux_stream *s; /* NULL: before it begins, and when it has been given back */
     vt__conn_buf out;          /* body bytes that are gathered */
     uint32_t interim;          /* responses that were looked at */
+    bool go;                   /* 100 (Continue) was among them */
 } vt__cli_mux;
 
 struct vt_call {
@@ -35823,6 +35848,7 @@ static int vt__cmux_look(vt_call *call) {
     else if (s->e.err) r = s->e.err;
     else vt__poll_clear(&s->e.conn.pd, VT__PD_R);
     call->mux.interim = s->interim;
+    call->mux.go = s->go;
     vt__sched_dom_unlock(dom);
     return r;
 }
@@ -35927,7 +35953,7 @@ static int vt__cmux_write(vt_call *call, const char *p, size_t n) {
 static int vt__cmux_go(vt_call *call) {
     int64_t due = vt__cli_due(call, vt__cpool_ns(call->client->cfg.continue_timeout_ms));
     int r = 0;
-    while (r == 0 && !call->mux.s->go) r = vt__cmux_next(call, due);
+    while (r == 0 && !call->mux.go) r = vt__cmux_next(call, due);
     if (r == -ETIMEDOUT && !vt__cli_late(call) && !vt_cancelled())
         return 0; /* one that does not know of it */
     return r == 1 ? VT_EANSWERED : r;

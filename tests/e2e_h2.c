@@ -860,6 +860,59 @@ TEST(kill_after_the_grace_period) {
     CHECK_EQ(e2e_logged(VT_LOG_WARN, "still running after the grace period: GET /slept?ms=100000"), 1);
     CHECK_EQ(stop(&h), -ETIMEDOUT);
 }
+static int64_t left_open; /* when the server had stopped */
+static void on_stopped(vt_server *server, void *ctx) {
+    vt_server_stats st;
+    (void)ctx;
+    vt_server_stats_get(server, &st);
+    left_open = st.open;
+}
+/* Output that nobody takes keeps no connection behind the handler's end. */
+TEST(kill_of_a_response_that_nobody_reads) {
+    vt_server_cfg cfg = {.grace_ms = 50, .on_stopped = on_stopped};
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open_window(&h, VT__H2_ID_MAX, 4096));
+    h2_credit(&h, 0, 1 << 28);
+    h2_ask(&h, "GET /bytes?n=67108864", NULL, true);
+    WAIT(noted(WROTE) > 100000);
+    CHECK_EQ(e2e_stop(), -ETIMEDOUT);
+    CHECK_EQ(left_open, 0);
+    h2_close(&h);
+}
+/* Nor does a request whose rest is let in and dropped, by what its client may take for it. */
+TEST(stop_with_a_request_that_has_no_end) {
+    vt_server_cfg cfg = {.body_timeout_ms = 60000, .on_stopped = on_stopped};
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    uint32_t id = h2_ask(&h, "POST /enough", NULL, false);
+    CHECK_EQ(h2_wait(&h, id), 200);
+    int64_t from = e2e_now_ms();
+    vt_server_stop(e2e.s);
+    CHECK_EQ(h2_ended(&h), VT__H2_NO_ERROR);
+    CHECK_EQ(e2e_stop(), 0);
+    CHECK(e2e_now_ms() - from < 5000); /* the grace period is 10 s */
+    CHECK_EQ(left_open, 0);
+    h2_close(&h);
+}
+/* The time without a request begins with the last one's end, which may be that of its rest. */
+TEST(idle_time_begins_with_the_end_of_the_last_rest) {
+    vt_server_cfg cfg = {.idle_timeout_ms = 400};
+    REQUIRE(start(&cfg));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    uint32_t id = h2_ask(&h, "POST /enough", NULL, false);
+    CHECK_EQ(h2_wait(&h, id), 200);
+    e2e_sleep_ms(600);
+    h2_data(&h, id, "", 0, true);
+    CHECK(goes_on(&h));
+    e2e_sleep_ms(100);
+    h2_ping(&h);
+    H2_UNTIL(&h, h.pongs == 1);
+    CHECK_EQ(h.goaways, 0);
+    CHECK_EQ(stop(&h), 0);
+}
 TEST(stop_with_idle_connections) {
     REQUIRE(start(NULL));
     H2(h);
