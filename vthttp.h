@@ -28586,7 +28586,6 @@ static int vt__link_address(const vt__link *c, bool local, char *buf, size_t cap
     int r = vt__plat_getsockname(c->conn.pd.fd, &a.u.sa, &a.len);
     return r < 0 ? r : (int)vt__io_addr_format(&a.u.sa, a.len, buf, cap);
 }
-/* How long the next bytes of a body may take, of which `got` have come in `waited`; 0: for ever. */
 static int vt__link_add_field(vt_res *res, vt_str name, vt_str value) {
     if (!value.len || vt_res_field_get(res, name.ptr, 0).ptr) return 0;
     return vt__res_push(res, vt__h1_field_id(name), name, value);
@@ -28597,6 +28596,7 @@ static int vt__link_add_tls_fields(vt_res *res, const vt__link_conf *conf, vt_st
     int r = vt__link_add_field(res, VT__STR_LIT("Strict-Transport-Security"), hsts);
     return r < 0 ? r : vt__link_add_field(res, VT__STR_LIT("Alt-Svc"), alt);
 }
+/* How long the next bytes of a body may take, of which `got` have come in `waited`; 0: for ever. */
 static int64_t vt__link_body_until(const vt__link_conf *conf, int64_t got, int64_t waited, int64_t now) {
     int64_t until = conf->body_ns ? now + conf->body_ns : 0;
     if (conf->min_rate) {
@@ -28706,7 +28706,7 @@ static void vt__link_host_quit(vt__link_host *h) { vt__timer_cancel(&h->dom->whe
  * MARK: - @mux     streams of a connection that has many: what their vthreads wait for, and say (VTHTTP_H2, VTHTTP_H3)
  * uses:   @plat @mem @str @ds @h1 @msg @h2 @h3 @poll @sched @res @conn
  * raises: vt__conn_ops, vt__mux_ops (the engine that drives the connection: @h2e, @h3e)
- * test:   tests/e2e_h2.c tests/fault_h2.c
+ * test:   tests/e2e_h2.c tests/fault_h2.c tests/e2e_h3.c
  *
  * A connection belongs to one domain for life, and is driven by its engine there, under that domain's lock. Each of its
  * streams is some vthread's, on any worker; what that has to say it says under the lock, to the engine.
@@ -29066,7 +29066,7 @@ static VT__UNUSED void vt__mux_abandon(vt__mux *x) {
  * machine's pipes (vt__h3e_pump) whenever something may have come into them.
  *
  * The connection's memory is the endpoint's until it is `gone`, and from then on its streams', as long as vthreads have
- * some: whoever comes last frees it (vt__h3e_free).
+ * some: the last of these frees it then (vt__h3e_free).
  *============================================================================*/
 #if VTHTTP_H3 && VTHTTP_TLS
 #define VT__H3E_LOOK_NS                                                                                      \
@@ -29154,12 +29154,11 @@ static void vt__h3e_arm(vt__h3e *h) {
     h->c.q.busy = h->x.active > 0;
     if (due < INT64_MAX) vt__timer_lazy(&h->x.dom->wheel, &h->timer, due);
 }
-/* True: it was freed. Otherwise somebody still knows it. */
-static bool vt__h3e_free(vt__h3e *h) {
-    if (!h->gone || !vt__ds_list_empty(&h->x.streams)) return false;
+/* Its last stream is forgotten. */
+static void vt__h3e_free(vt__h3e *h) {
+    if (!h->gone) return; /* the endpoint does it: vt__h3e_gone */
     vt__h3_free(&h->m);
     vt__mem_free(h);
-    return true;
 }
 
 /*--- what @mux asks for ---*/
@@ -29826,13 +29825,15 @@ static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom,
  * MARK: - @mreq    requests on streams: what a server makes of those of HTTP/2 and HTTP/3 (VTHTTP_H2, VTHTTP_H3)
  * uses:   @api_base @plat @mem @str @ds @log @h1 @hpack @msg @poll @sched @self @req @res @http @conn @link @mux
  * raises: vt__conn_wire, vt__http_wire, vt__mreq_ops (the connection)
- * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/e2e_ws_h2.c tests/fault_h2.c tests/interop_h2.sh
+ * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/e2e_ws_h2.c tests/fault_h2.c tests/interop_h2.sh tests/e2e_h3.c
  *
  * A request whose head is complete gets a vthread, on any worker. What its handler says goes to the engine of its
  * connection, see @mux.
  *
  *     stream:  head comes -> queued for a worker -> a handler runs -> free
- *                   \-> waits in vt__link_queue -/
+ *                   \-> waits in vt__link_queue -/          \-> draining -/
+ *
+ * Draining: the answer is whole, and the rest of the request is let in and dropped for a while.
  *
  * A CONNECT for a WebSocket (RFC 8441, RFC 9220) is a GET to routes and handlers, as over HTTP/1.1. Once it is upgraded, its
  * stream's vt__conn is a vt_stream like any other. What a WebSocket leaves while its handler waits for something else, the
@@ -30760,7 +30761,7 @@ static void vt__h3c_part(vt__mreq_conn *r) {
     if (!vt__ds_list_empty(&h->e.x.streams)) return;
     vt__mem_free(h->text);
     h->text = NULL;
-    (void)vt__h3e_free(&h->e);
+    vt__h3e_free(&h->e);
     vt__link_uncount(g);
 }
 static int vt__h3c_address(const vt__mreq_conn *r, bool local, char *buf, size_t cap) {
@@ -30972,30 +30973,23 @@ static int vt__h3c_door_open(vt__h3c_door *d) {
     if (r >= 0) d->end->ctx = d;
     return r;
 }
-#define VT__H3C_EACH(n, d) (vt__list *n = (d)->end->conns.next, *next_; n != &(d)->end->conns; n = next_)
+static void vt__h3c_door_tell(vt__h3c_door *d, unsigned bits) {
+    for (vt__list *n = d->end->conns.next; n != &d->end->conns; n = n->next) {
+        vt__h3c *h = VT__CONTAINER(n, vt__h3c, e.c.link);
+        if (!h->r.x) continue; /* nobody has met it yet */
+        vt__mreq_conn_tell(&h->r, bits);
+        if (bits & VT__LINK_KILL) vt__h3e_hurry(&h->e);
+        else vt__h3e_shutdown(&h->e);
+    }
+}
 static void vt__h3c_door_stop(vt__h3c_door *d) {
     if (!d->end) return;
     vt__qend_stop(d->end);
-    for
-        VT__H3C_EACH(n, d) {
-            vt__h3c *h = VT__CONTAINER(n, vt__h3c, e.c.link);
-            next_ = n->next;
-            if (!h->r.x) continue; /* nobody has met it yet */
-            vt__mreq_conn_tell(&h->r, VT__LINK_STOP);
-            vt__h3e_shutdown(&h->e);
-        }
+    vt__h3c_door_tell(d, VT__LINK_STOP);
 }
 /* Those without a request are not waited for any more; of the others handlers are cancelled. */
 static void vt__h3c_door_kill(vt__h3c_door *d) {
-    if (!d->end) return;
-    for
-        VT__H3C_EACH(n, d) {
-            vt__h3c *h = VT__CONTAINER(n, vt__h3c, e.c.link);
-            next_ = n->next;
-            if (!h->r.x) continue;
-            vt__mreq_conn_tell(&h->r, VT__LINK_KILL);
-            vt__h3e_hurry(&h->e);
-        }
+    if (d->end) vt__h3c_door_tell(d, VT__LINK_KILL);
 }
 static void vt__h3c_door_close(vt__h3c_door *d) {
     if (!d->end) return;
@@ -33603,8 +33597,7 @@ static bool vt__srv_drain(vt__srv *srv, bool guests) {
     if (!vt__srv_wait_empty(srv, vt__plat_now() + VT__SRV_LAST_NS)) vt__srv_round(srv, vt__srv_on_shut);
     return false;
 }
-/* All connections are gone, or belong to handlers that cannot be stopped: those keep what they use. */
-/* Twice: a close that saw no stop yet may have posted its message behind the first round. */
+/* All connections are gone. Twice: a close that saw no stop yet may have posted its message behind the first round. */
 static void vt__srv_quit_doms(vt__srv *srv) {
     vt__srv_round(srv, vt__srv_on_quit);
     vt__srv_round(srv, vt__srv_on_quit);
@@ -33617,6 +33610,7 @@ static void vt__srv_unlist(vt__srv *srv) {
     vt__ds_list_remove(&srv->link);
     vt__sched_dom_unlock(first);
 }
+/* All connections are gone, or belong to handlers that cannot be stopped: those keep what they use. */
 static void vt__srv_end(vt__srv *srv, int result) {
     vt_server *s = srv->server;
     bool left = __atomic_load_n(&srv->group.open, __ATOMIC_SEQ_CST) > 0;

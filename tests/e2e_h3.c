@@ -573,6 +573,23 @@ TEST(b45_critical_streams_that_end) {
             CHECK_EQ(stop(&h), 0);
         }
 }
+/* Streams that nobody knows (RFC 9114 6.2.3) are given back, at their end or before it: there may be any number of them. */
+TEST(streams_of_unknown_kinds_cost_nothing) {
+    REQUIRE(serve(NULL));
+    H3(h);
+    REQUIRE(h3_open(&h));
+    for (int i = 0; i < 30; i++) {
+        struct h3_stream *s = NULL;
+        h3_until(&h, (s = h3_stream_new(&h, true)) != NULL);
+        REQUIRE(s != NULL);
+        h3_raw(&h, s, "\x21", 1, false); /* a kind that has no meaning; bytes follow */
+        h3_run(&h, 5);
+        if (i % 2) h3_reset(&h, s, VT__H3_NO_ERROR);
+        else h3_raw(&h, s, "more of it", 10, true);
+    }
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
 TEST(b46_frames_of_requests) {
     static const struct harm cases[] = {
         {BYTES("\0\1a"), VT__H3_FRAME_UNEXPECTED}, /* DATA first */
