@@ -30966,7 +30966,9 @@ static int vt__h3c_door_open(vt__h3c_door *d) {
     vt__qend_cfg cfg = {.ops = &vt__h3c_qend, .udp = {.reuse_port = true, .v6_only = p->v6_only != 0}};
     cfg.quic.server = true;
     cfg.quic.vault = &p->vault;
-    cfg.quic.idle_ns = g->conf.idle_ns ? g->conf.idle_ns : 86400 * VT_SEC;
+    /* Longer than requests may be waited for: who is idle is told, before its own end gives the connection up in silence. */
+    int64_t idle = g->conf.idle_ns ? g->conf.idle_ns : 86400 * VT_SEC;
+    cfg.quic.idle_ns = idle + VT__MAX(idle / 2, VT_SEC);
     cfg.quic.streams.streams[0] = g->server->cfg.max_streams;
     cfg.max_conns = (uint32_t)VT__MIN(g->max_open, INT64_C(1) << 29) * 2; /* as many more may be closing */
     int r = vt__qend_open(&d->end, d->host->dom, &cfg, p->group, &p->at.u.sa, p->at.len);
