@@ -30897,7 +30897,7 @@ static const vt_str vt__h3c_alpn = {"\2h3", 3};
 static int vt__h3c_port_read(vt__h3c_port *p, vt__tls_files **out, char *text, size_t cap) {
     vt__ossl_text t = {""};
     int r = vt__qtls_ctx_server(out, &p->gate->cfg, &p->keys, vt__h3c_alpn, &t);
-    if (r < 0) snprintf(text, cap, "HTTP/3: %s", t.text);
+    if (r < 0) snprintf(text, cap, "HTTP/3: %.500s", t.text);
     return r;
 }
 /* From now on handshakes use them. */
