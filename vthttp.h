@@ -28147,6 +28147,7 @@ typedef struct vt__link_host {
 
 /* Beside the bits of an event: the server's grace period is over, or begins. */
 enum { VT__LINK_KILL = 0x8000, VT__LINK_STOP = 0x10000 };
+#define VT__LINK_BUSY UINT32_C(0x80000000) /* notes are being heeded: whose they are is not to leave */
 enum vt__link_why { VT__LINK_INPUT, VT__LINK_EXPIRED };
 enum vt__link_list { VT__LINK_FRESH, VT__LINK_IDLE, VT__LINK_LINGER }; /* of vt__link_host.parked */
 
@@ -28156,7 +28157,7 @@ typedef struct vt__link_notes {
     vt__thr *thr; /* NULL: no vthread works for it, and it is said at once, under the domain's lock */
     void (*heed)(struct vt__link_notes *to, unsigned bits);
     vt__msg msg;
-    uint32_t bits; /* not 0: msg is on its way */
+    uint32_t bits; /* not 0: msg is on its way, or is being heeded */
 } vt__link_notes;
 
 /* Who waits at max_vthreads: a connection, or a request of one that has many. */
@@ -28514,8 +28515,12 @@ VT__INLINE const char *vt__link_date_line(int64_t now) {
 /* Who it is for has not ended: vt__link_last_word. */
 static void vt__link_noted(vt__dom *dom, vt__msg *m) {
     vt__link_notes *to = VT__CONTAINER(m, vt__link_notes, msg);
+    uint32_t busy;
     (void)dom;
-    to->heed(to, __atomic_exchange_n(&to->bits, 0, __ATOMIC_ACQ_REL));
+    do {
+        busy = VT__LINK_BUSY;
+        to->heed(to, __atomic_exchange_n(&to->bits, busy, __ATOMIC_ACQ_REL) & ~busy);
+    } while (!__atomic_compare_exchange_n(&to->bits, &busy, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
 }
 /* Says it at once, or sends a note. */
 static void vt__link_tell(vt__link_notes *to, unsigned bits) {

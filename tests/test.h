@@ -66,7 +66,10 @@ static inline uint64_t test_rand(uint64_t *state) { /* splitmix64 */
     z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
     return z ^ (z >> 31);
 }
-static inline uint64_t test_seed(void) { return test_drew = true, test_seed_now; }
+static inline uint64_t test_seed(void) { /* by any thread */
+    __atomic_store_n(&test_drew, true, __ATOMIC_RELAXED);
+    return test_seed_now;
+}
 static void test_watchdog(int sig) { /* only what a signal handler may do */
     if (write(1, "FAIL ", 5) < 0 || write(1, test_name, strlen(test_name)) < 0 ||
         write(1, " hangs: VT_TEST_TIMEOUT is over\n", 32) < 0 || write(1, test_again, strlen(test_again)) < 0)

@@ -779,7 +779,12 @@ static int burn(void *arg) {
     burnt = burn_until(arg);
     return 0;
 }
+/* With neither known, the chain of frame pointers is looked for on the stack, where ASan puts much of its own. */
+#ifdef __OPTIMIZE__
 enum { TRACES = VT__CTX_ASM && !VT__TSAN };
+#else
+enum { TRACES = VT__CTX_ASM && !VT__TSAN && !VT__ASAN };
+#endif
 static void is_traced(const char *who, const char *how) {
     if (!TRACES) return;
     int n = lines_with(who, how);
