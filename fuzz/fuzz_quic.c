@@ -62,6 +62,7 @@ static void start(unsigned how) {
     w.client.cfg.no_v2 = how & OLD_VERSION;
     w.server.cfg.max_datagram = w.client.cfg.max_datagram = 100;
     w.server.hold = how >> 5 & 1;
+    w.server.most = TRAFFIC_MAX;
     net_connect(&w);
     NET_UNTIL(&w, w.server.up, VT_SEC);
     MUST(w.server.up);

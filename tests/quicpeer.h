@@ -32,7 +32,8 @@ struct end {
     uint64_t bytes;
     uint32_t addr;
     uint64_t sent_dgrams, sent_bytes, got_dgrams, got_bytes;
-    bool hold; /* keeps what it reads: no credit */
+    bool hold;     /* keeps what it reads: no credit */
+    uint64_t most; /* of an answer, whatever is asked for; 0: any number of bytes */
 };
 struct net {
     int64_t now;
@@ -121,6 +122,7 @@ static inline void flow_data(struct end *e, struct flow *f, const uint8_t *p, si
         return;
     }
     for (int i = 0; i < FLOW_HEAD; i++) f->total |= (uint64_t)f->head[i] << 8 * i;
+    if (e->most && f->total > e->most) f->total = e->most;
     if (f->s->id & 2 || f->reset || f->stopped) flow_end(e, f); /* one way, or there is no answer any more */
     else flow_write(e, f);
 }
