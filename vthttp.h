@@ -14525,15 +14525,14 @@ static void vt__sched_switch_to(vt__thr *t, vt__node *n) {
 }
 /* Starts the first, and gives the domain away before that if it can: while one start after another takes long, each would
  * else keep the domain from those behind until the monitor notices. The monitor begins with it (vt__dom.lends), and it ends
- * when more than two starts in three were short: for them it was for nothing. */
+ * when more than two starts in three were short: for them it is for nothing. */
 static VT__NOINLINE void vt__sched_lend(vt__thr *t) {
     vt__dom *d = t->dom;
     bool lent = vt__sched_up.lend(t);
     int64_t begun = vt__plat_now();
     vt__sched_switch_to(t, vt__sched_begin_first(t));
-    if (!lent) return;
     int32_t n = __atomic_load_n(&d->lends, __ATOMIC_RELAXED);
-    n += vt__plat_now() - begun < VT__SCHED_LONG_NS ? -1 : 2;
+    n += vt__plat_now() - begun < VT__SCHED_LONG_NS ? -1 : lent ? 2 : 0;
     __atomic_store_n(&d->lends, VT__MIN(VT__MAX(n, 0), VT__SCHED_LENDS), __ATOMIC_RELAXED);
 }
 /* Runs what is ready, then starts what has not begun; true when a task waits for a stack. Without one to be had the
@@ -18694,7 +18693,8 @@ static VT__UNUSED int vt__dump_deadlocked(void) {
  *     GONE <------------------------------'  after a while; its OS thread ends. GONE ----> CALLED with a new one.
  *
  * Who calls has the domain's lock until the domain is there, and who is called takes that lock first. The monitor calls, and
- * drivers do; the monitor alone makes OS threads. A spare may stall as well: it then loses the domain to the next.
+ * drivers do; the monitor alone makes OS threads. While drivers lend it makes some in reserve, BUSY until they idle. A spare
+ * may stall as well: it then loses the domain to the next.
  *
  * Threads whose vthreads burn CPU share the CPUs with whoever drives the domains. With the system's slices (1.4 to 3 ms) a
  * driver would get its turn behind half of them, so as long as there are such the monitor, and by it who drives a domain,
@@ -18703,7 +18703,7 @@ static VT__UNUSED int vt__dump_deadlocked(void) {
  * So those that idle are called in the order of their ends, who has not rested (vt__sched_tired) only when no other is to
  * be had, and a worker rests before it drives.
  *============================================================================*/
-enum { VT__SPARE_SLICE_NS = 100000 };
+enum { VT__SPARE_SLICE_NS = 100000, VT__SPARE_RESERVE_MAX = 16 };
 
 static struct {
     struct vt__plat_sigset mask; /* of the program's own threads */
@@ -18740,15 +18740,16 @@ static void *vt__spare_main(void *arg) {
     vt__thr *t = arg;
     (void)vt__libc_sigmask(SIG_SETMASK, &vt__spare_g.mask, NULL); /* the monitor's blocks all */
     __atomic_store_n(&t->sleeping, 0, __ATOMIC_SEQ_CST);          /* the last thread's stayed */
+    bool called = __atomic_load_n(&t->spare, __ATOMIC_SEQ_CST) == VT__SPARE_CALLED; /* else in reserve */
     vt__rt_enter_thread(t);
-    do {
+    for (; called || vt__spare_idle(t); called = false) {
         __atomic_store_n(&t->spare, VT__SPARE_BUSY, __ATOMIC_SEQ_CST);
         if (!t->drives) vt__sched_take(t); /* whoever calls has the lock until the domain is ours */
         while (!__atomic_load_n(&vt__sched_g.quit, __ATOMIC_SEQ_CST) && !vt__sched_alone(t))
             vt__sched_pass(t, -1);
         vt__sched_undrive(t);
         vt__sched_quit_if_done(); /* here the last of all may have ended */
-    } while (vt__spare_idle(t));
+    }
     vt__rt_leave_thread(t);
     vt__rt_thr_slim(t);
     return NULL;
@@ -18809,11 +18810,12 @@ static vt__thr *vt__spare_find_free(void) {
     if (__atomic_load_n(&vt__sched_g.stopping, __ATOMIC_SEQ_CST)) t->cancel_all = true;
     return t;
 }
-static bool vt__spare_launch(vt__thr *t, vt__dom *d) {
+/* as: CALLED for d, or BUSY on its way into the reserve. */
+static bool vt__spare_launch(vt__thr *t, vt__dom *d, uint32_t as) {
     vt__spare_place(t, d);
     __atomic_store_n(&t->tid, 0, __ATOMIC_RELAXED); /* the last one's is nobody's, or another program's */
     __atomic_store_n(&t->slice, -1, __ATOMIC_RELAXED);
-    __atomic_store_n(&t->spare, VT__SPARE_CALLED, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&t->spare, as, __ATOMIC_SEQ_CST);
     if (vt__plat_thread(&t->os, vt__spare_main, t) >= 0) return true;
     __atomic_store_n(&t->spare, VT__SPARE_NONE, __ATOMIC_SEQ_CST);
     return false;
@@ -18823,7 +18825,7 @@ static vt__thr *vt__spare_get(vt__dom *d) {
     vt__thr *t = vt__spare_call(d, vt__plat_now());
     if (t) return t;
     t = vt__spare_find_free();
-    return t && vt__spare_launch(t, d) ? t : vt__spare_call(d, INT64_MAX);
+    return t && vt__spare_launch(t, d, VT__SPARE_CALLED) ? t : vt__spare_call(d, INT64_MAX);
 }
 /* Gives the domain of `from` to the one that `get` finds: 0; -EAGAIN: it is not its driver, or is not lost among its
  * vthreads. The spare waits for the lock, and nobody sees an owner without a thread. */
@@ -18844,6 +18846,20 @@ static int vt__spare_give(vt__thr *from, vt__thr *(*get)(vt__dom *d), bool is_sh
 static VT__UNUSED int vt__spare_handoff(vt__thr *from) {
     if (vt__sched_g.host) return -EAGAIN;
     return vt__spare_give(from, vt__spare_get, __atomic_load_n(&from->slice, __ATOMIC_RELAXED) > 0);
+}
+/* By the monitor, when drivers of d lend: as many that idle as stand in for others, so that there is somebody to lend to. */
+static VT__UNUSED void vt__spare_reserve(vt__dom *d) {
+    int idle = 0, busy = 0;
+    for (int i = vt__sched_g.ndoms; i < vt__sched_nthrs(); i++) {
+        const vt__thr *t = vt__sched_g.thrs[i];
+        if (!vt__sched_lives(t)) continue;
+        if (__atomic_load_n(&t->spare, __ATOMIC_SEQ_CST) == VT__SPARE_IDLE) idle++;
+        else busy++;
+    }
+    for (int n = VT__MIN(busy, VT__SPARE_RESERVE_MAX) - idle; n > 0; n--) {
+        vt__thr *t = vt__spare_find_free();
+        if (!t || !vt__spare_launch(t, d, VT__SPARE_BUSY)) return;
+    }
 }
 /* By its driver, before it starts what may take long: to one that comes at once, else the monitor will see to it. */
 static vt__thr *vt__spare_rested(vt__dom *d) { return vt__spare_call(d, vt__plat_now()); }
@@ -19165,7 +19181,10 @@ static const char *vt__watch_replace(vt__thr *t, vt__watched *w, int64_t now) {
         bool soon = now - vt__watch_g.handed < vt__sched_g.cfg.stall_ms * VT_MS;
         vt__watch_g.row = soon ? vt__watch_g.row + 1 : 0;
         vt__watch_g.handed = now;
-        if (vt__watch_g.row >= VT__WATCH_ROW) __atomic_store_n(&d->lends, VT__SCHED_LENDS, __ATOMIC_RELAXED);
+        if (vt__watch_g.row >= VT__WATCH_ROW) {
+            __atomic_store_n(&d->lends, VT__SCHED_LENDS, __ATOMIC_RELAXED);
+            if (!vt__watch_crowd(NULL)) vt__spare_reserve(d); /* who burns CPU needs it rather than more threads */
+        }
     } else if (r == VT_ELIMIT) {
         vt__watch_call_worker(d);
     }
@@ -19322,12 +19341,12 @@ static int64_t vt__watch_look(void) {
     __atomic_store_n(&vt__sched_g.watch_parked, 0, __ATOMIC_SEQ_CST);
     if (vt__watch_g.of) {
         int64_t patience = vt__watch_patience(now);
-        next = VT__MIN(patience / 2, next);
+        int looks = 2; /* within it */
         for (int i = 0; i < vt__sched_nthrs(); i++) {
             vt__watch_worker(vt__sched_g.thrs[i], &vt__watch_g.of[i], now, patience);
-            if (vt__watch_g.of[i].cpu >= 0 && !vt__watch_g.of[i].replaced)
-                next = VT__MIN(next, patience / 4); /* under suspicion */
+            if (vt__watch_g.of[i].cpu >= 0 && !vt__watch_g.of[i].replaced) looks = 4; /* under suspicion */
         }
+        next = VT__MIN(vt__watch_patience(now) / looks, next); /* less of it if one has just lost its domain */
         vt__watch_slices();
     } else if (vt__sched_g.cfg.deadlock == VT_NONE || vt__watch_g.reported) {
         return -1;

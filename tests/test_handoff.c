@@ -73,7 +73,8 @@ enum mutant {
     WAIT_KICKS_NOBODY, /* for the lock */
     LEND_WITHOUT_LOCK, /* a driver gives its domain away while the monitor may do so as well */
     LEND_KICKS_NOBODY,
-    RESTS_FOR_EVER, /* a worker that rests sleeps until it has mail */
+    RESERVE_CALLED_SOON, /* a spare in reserve seems to idle before it looks whether it is called */
+    RESTS_FOR_EVER,      /* a worker that rests sleeps until it has mail */
     NMUTANTS
 };
 static enum mutant mutant;
@@ -102,9 +103,10 @@ _Static_assert(sizeof(state) % 8 == 0, "hashed by words");
 typedef struct scenario {
     const char *vth[VTHS], *world;
     uint8_t spares, handoffs, failures;
-    bool goes;  /* a spare that idles may go */
-    bool rests; /* the worker does when it has stalled */
-    bool lends; /* a driver, before a start */
+    bool goes;    /* a spare that idles may go */
+    bool rests;   /* the worker does when it has stalled */
+    bool lends;   /* a driver, before a start */
+    bool reserve; /* the first spare has just been made, and is called by nobody yet */
 } scenario;
 static const scenario *sc;
 static const char *wrong; /* what this state breaks */
@@ -310,7 +312,11 @@ static int spare_step(state *s, int a, int choice) {
     case S_FRESH:
         if (mutant != FRESH_SEEMS_ASLEEP) s->t[a].sleeping = 0;
         return to(s, a, S_ENTER);
-    case S_ENTER: s->a[a].drive_ret = S_BUSY; return s->owner == a ? lock(s, a, D_OWNER) : to(s, a, S_BUSY);
+    case S_ENTER:
+        if (*is == VT__SPARE_BUSY || (mutant == RESERVE_CALLED_SOON && sc->reserve && a == S1))
+            return to(s, a, S_IDLE);
+        s->a[a].drive_ret = S_BUSY;
+        return s->owner == a ? lock(s, a, D_OWNER) : to(s, a, S_BUSY);
     case S_BUSY:
         *is = VT__SPARE_BUSY, s->a[a].drive_ret = P_LOOP;
         if (s->t[a].drives) return to(s, a, P_LOOP);
@@ -616,6 +622,10 @@ static const char *walk(const scenario *of, enum mutant m, bool verbose) {
     s.a[T].pc = P_LOOP, s.a[M].pc = M_REST, s.a[F].pc = F_NEXT;
     s.t[T].drives = s.lock = 1, s.v[MAIN].is = V_READY;
     s.handoffs = of->handoffs, s.failures = of->failures;
+    if (of->reserve) {
+        s.a[S1].pc = S_FRESH;
+        s.t[S1].spare = m == RESERVE_CALLED_SOON ? VT__SPARE_IDLE : VT__SPARE_BUSY;
+    }
     (void)node_of(&s, 0, T);
     while (n < nnodes && !wrong) expand(n++);
     end = wrong ? nnodes - 1 : check_end();
@@ -641,7 +651,8 @@ static const scenario scenarios[] = {
     {{"SYGYP", "S"}, "v", 1, 1, 0, false, .rests = true},  /* ... or has a start */
     {{"SYGSYP", "S"}, "v", 1, 2, 0, false, .lends = true}, /* given away by its driver, or by the monitor */
     {{"SYGSP", "P"}, "kv", 1, 1, 0, true, .lends = true},  /* ... while a spare goes */
-    {{"SP", "S"}, "sv", 1, 1, 0, false, .rests = true, .lends = true}, /* both */
+    {{"SP", "S"}, "sv", 1, 1, 0, false, .rests = true, .lends = true},    /* both */
+    {{"SYGSP", "S"}, "v", 1, 1, 0, true, .lends = true, .reserve = true}, /* to one that has just been made */
 };
 static void room(void) {
     nodes = nodes ? nodes : malloc(STATES_MAX * sizeof *nodes);
@@ -663,6 +674,7 @@ TEST(b111_every_interleaving_of_a_handoff) {
 /* In the others it is no different. */
 static bool shows(const scenario *of, int m) {
     if (m == LEND_WITHOUT_LOCK || m == LEND_KICKS_NOBODY) return of->lends;
+    if (m == RESERVE_CALLED_SOON) return of->reserve;
     return m == RESTS_FOR_EVER ? of->rests : true;
 }
 TEST(b111_mutants_of_the_handoff_are_found) {

@@ -530,10 +530,8 @@ TEST(b111_a_spare_ends_a_wait_of_a_select_that_is_over) {
 static void idle_spares(int n) {
     vt__dom *d = vt__sched_thr()->dom;
     for (int i = 0; i < n; i++) {
-        vt__sched_dom_lock(d);
         vt__thr *t = vt__spare_find_free();
-        CHECK(t && vt__spare_launch(t, d));
-        vt__sched_dom_unlock(d);
+        CHECK(t && vt__spare_launch(t, d, VT__SPARE_BUSY));
         while (SEEN(t->spare) != VT__SPARE_IDLE) (void)vt_sleep_ms(1);
     }
 }
@@ -643,6 +641,44 @@ static int row_main(void *arg) {
 TEST(a_row_of_handoffs_makes_drivers_lend) {
     vt_cfg cfg = {.workers = 1, .stall_ms = 400};
     CHECK_EQ(vt_run(&cfg, row_main, NULL), 0);
+}
+
+/* ... and makes spares for them to lend to: as many as stand in, and no more than there may be. */
+static int idle_now(void) {
+    int n = 0;
+    for (int i = 1; i < vt__sched_nthrs(); i++) n += SEEN(vt__sched_g.thrs[i]->spare) == VT__SPARE_IDLE;
+    return n;
+}
+static bool idle_reaches(int n) {
+    for (int i = 0; i < 20000 && idle_now() != n; i++) (void)vt_sleep_ms(1);
+    return idle_now() == n;
+}
+static int reserve_main(void *max) {
+    vt__thr *me = vt__sched_thr();
+    int most = (int)(intptr_t)max;
+    vt__spare_reserve(me->dom);
+    CHECK_EQ(vt__sched_nthrs(), 1);            /* nobody stands in */
+    SAY(me->rested, vt_now() + 3600 * VT_SEC); /* it does not take its domain back */
+    CHECK_EQ(vt__spare_handoff(me), 0);
+    for (int i = 0; i < 3; i++) {
+        vt__spare_reserve(vt__sched_g.doms[0]);
+        CHECK(idle_reaches(most - 1));
+        CHECK_EQ(vt__sched_nthrs(), 1 + most);
+    }
+    CHECK(driven_by_spare()); /* nobody called them */
+    SAY(me->rested, 0);
+    CHECK(idle_reaches(most));
+    CHECK(!driven_by_spare());
+    SAY(me->dom->lends, 1);
+    CHECK_EQ(vt_await(vt_async_any(takes_long, NULL), NULL), 0);
+    CHECK_EQ(SEEN(vt__sched_g.doms[0]->lends), 3); /* lent */
+    return 0;
+}
+TEST(drivers_that_lend_find_spares_in_reserve) {
+    for (int most = 1; most <= 2; most++) {
+        vt_cfg cfg = {.workers = 1, .stall_ms = 3600000, .max_spares = most};
+        CHECK_EQ(vt_run(&cfg, reserve_main, (void *)(intptr_t)most), 0);
+    }
 }
 
 /* A worker that is to rest leaves its domain where it is until then, and sleeps. */
