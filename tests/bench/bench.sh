@@ -4,7 +4,7 @@
 # BENCH_QUICK=1     fewer and shorter slices
 # BENCH_LIVE=N      virtual threads that live at once (default 1,000,000 where 8 GB are free, else 100,000)
 # BENCH_ONLY=WORD   of: h2 runtime parser hpack keep pipelined close echo ws client idle size instructions tls
-#                   quic
+#                   quic h3
 # Servers run on CPU 0, the load on CPU 1. What lacks a tool says SKIP and why; exit status 1 when something failed (a
 # missed goal is no failure).
 cd "$(dirname "$0")/../.." || exit 1
@@ -178,6 +178,40 @@ if wanted quic; then
         say "SKIP quic: no openssl/ssl.h (make deps)"
     elif build bench_quic; then
         run 120 "$dir/bench_quic" -n=$((count / 40)) -reps=$((pairs * 10))
+    fi
+    libs=
+fi
+# HTTP/3, and ngtcp2's server asked by the same client.
+h3_beside() { # MODE ARGS...
+    run 120 "$dir/h3_vt" -mode="$@"
+    [ -z "$gtls_pid" ] && return
+    case $1 in big) path=/big ;; *) path=/small ;; esac
+    run 120 "$dir/h3_vt" -mode="$@" -name=gtlsserver -pid=$gtls_pid -port=4433 -path=$path
+}
+if wanted h3; then
+    say "## HTTP/3"
+    libs='-lssl -lcrypto'
+    if ! echo '#include <openssl/ssl.h>' | $cc -E -x c - > /dev/null 2>&1; then
+        say "SKIP h3: no openssl/ssl.h (make deps)"
+    elif build h3_vt; then
+        gtls_pid=
+        if command -v gtlsserver > /dev/null && command -v openssl > /dev/null; then
+            mkdir -p "$dir/htdocs" && printf 'Hello, World!' > "$dir/htdocs/small"
+            truncate -s 64M "$dir/htdocs/big"
+            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -keyout "$dir/key.pem" \
+                -out "$dir/cert.pem" -subj /CN=localhost 2> /dev/null
+            taskset -c 0 gtlsserver -q -d "$dir/htdocs" 127.0.0.1 4433 "$dir/key.pem" "$dir/cert.pem" > /dev/null 2>> "$log" &
+            gtls_pid=$!
+            sleep 1
+        else
+            say "SKIP h3 beside another's: no gtlsserver (package ngtcp2-server)"
+        fi
+        h3_beside small -n=$((count * 2)) -c=10 -m=32
+        h3_beside big -n=10
+        h3_beside new -n=$((count / 100))
+        run 120 "$dir/h3_vt" -mode=idle -n=2000
+        run 120 "$dir/h3_vt" -mode=fair -n=$count -c=100
+        [ -n "$gtls_pid" ] && kill $gtls_pid && wait $gtls_pid 2> /dev/null
     fi
     libs=
 fi

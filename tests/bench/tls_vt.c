@@ -1,45 +1,7 @@
-/* What TLS costs a server: CPU a handshake (new, resumed), CPU a gigabyte, bytes an idle connection. The server is a child
- * of one worker on CPU 0, the client stands here on CPU 1 and is not counted.
+/* What TLS costs a server: CPU a handshake (new, resumed), CPU a gigabyte, bytes an idle connection.
  *
  *   tls_vt -mode=new|reuse|bulk|idle [-n=2000] [-version=13] */
-#define VTHTTP_TLS 1
-#define VTHTTP_IMPLEMENTATION
-#include "../../vthttp.h"
-
-#include "bench.h"
-#include "../tls.h"
-#include <sys/wait.h>
-
-static int ready_fd;
-static int hello(vt_req *req, vt_res *res) {
-    (void)req;
-    return vt_res_text(res, 200, "Hello, World!");
-}
-static int big(vt_req *req, vt_res *res) {
-    static char body[1 << 20];
-    (void)req;
-    vt_res_length(res, 64 << 20);
-    for (int i = 0; i < 64; i++)
-        if (vt_res_write(res, body, sizeof body) < 0) return -EPIPE;
-    return 0;
-}
-static void ready(vt_server *s, void *ctx) {
-    int port = vt_server_port(s, 0);
-    (void)ctx;
-    if (write(ready_fd, &port, sizeof port) < 0) exit(2);
-}
-static __attribute__((noreturn)) void serve(void) {
-    bench_pin(0, 0);
-    bench_nofile(65536);
-    struct pem p = pem_make("localhost", "DNS:localhost", NULL, 30, 0);
-    vt_server_cfg cfg = {
-        .workers = 1, .on_ready = ready, .ssl_only = 1, .ssl_port = VT_NONE, .host = "127.0.0.1"};
-    cfg.ssl_cert = tmp_text("cert", p.text);
-    vt_server *s = vt_server_new(&cfg);
-    vt_server_get(s, "/", hello);
-    vt_server_get(s, "/big", big);
-    exit(vt_server_run(s) < 0);
-}
+#include "tlsserver.h"
 
 static int port;
 static SSL_CTX *ctx;
@@ -96,39 +58,26 @@ static int64_t handshakes(pid_t pid, int n, bool reuse) {
     SSL_SESSION_free(session);
     return bench_cpu_of(pid) - before;
 }
-static long dirty_kb(pid_t pid) {
-    char path[64], line[200];
-    long kb = 0;
-    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
-    FILE *f = fopen(path, "r");
-    while (f && fgets(line, sizeof line, f)) (void)sscanf(line, "Private_Dirty: %ld kB", &kb);
-    if (f) fclose(f);
-    return kb;
-}
 static long idle(pid_t pid, int n) {
     long at_base = 0;
     bench_nofile(65536);
     for (int i = 0; i < n; i++) {
         SSL *s = dial(NULL);
         ask(s, "/", 13);
-        if (i == n / 5 - 1) at_base = dirty_kb(pid);
+        if (i == n / 5 - 1) at_base = server_dirty_kb(pid);
     }
     usleep(200000);
-    return (dirty_kb(pid) - at_base) * 1024 / (n - n / 5);
+    return (server_dirty_kb(pid) - at_base) * 1024 / (n - n / 5);
 }
 
 int main(int argc, char **argv) {
     static const char *const known[] = {"mode", "n", "version", NULL};
     bench_known(argc, argv, known);
     const char *mode = bench_opt(argc, argv, "mode", "new");
-    int n = (int)bench_num(argc, argv, "n", 2000), p[2];
-    if (pipe(p) < 0) bench_die("pipe");
-    pid_t pid = fork();
-    ready_fd = p[1];
-    if (pid == 0) serve();
-    if (read(p[0], &port, sizeof port) != sizeof port) bench_die("no server");
+    int n = (int)bench_num(argc, argv, "n", 2000);
+    pid_t pid;
+    port = server_fork(false, &pid);
     signal(SIGPIPE, SIG_IGN);
-    bench_pin(0, 1);
     ctx = SSL_CTX_new(TLS_client_method());
     if (bench_num(argc, argv, "version", 13) == 12) SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION);
     if (strcmp(mode, "idle") == 0) {
@@ -136,7 +85,7 @@ int main(int argc, char **argv) {
     } else if (strcmp(mode, "bulk") == 0) {
         SSL *s = dial(NULL);
         int64_t before = bench_cpu_of(pid), mib = 64LL * n;
-        for (int i = 0; i < n; i++) ask(s, "/big", 64 << 20);
+        for (int i = 0; i < n; i++) ask(s, "/big", SERVER_BIG);
         printf("= tls_bulk %lld MB/s_a_core - -\n",
                (long long)(mib * 1048576 * 1000 / (bench_cpu_of(pid) - before)));
         drop(s);
@@ -148,7 +97,6 @@ int main(int argc, char **argv) {
         printf("%s: %.1f us of the server's CPU, a request and a close included\n", mode,
                (double)cpu / n / 1000);
     }
-    kill(pid, SIGTERM);
-    waitpid(pid, NULL, 0);
+    server_end(pid);
     return 0;
 }
