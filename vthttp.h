@@ -3352,6 +3352,7 @@ static int vt__h1_method(vt_str name) {
 static int vt__h1_list_next(vt_str list, size_t *pos, vt_str *item) {
     size_t i = *pos, end;
     if (i > list.len) return 0;
+    if (!list.ptr) list.ptr = "";
     for (end = i; end < list.len && list.ptr[end] != ','; end++) continue;
     *pos = end + 1;
     while (i < end && vt__h1_is_ws(list.ptr[i])) i++;
@@ -9310,12 +9311,13 @@ enum { VT__QREC_INITIAL, VT__QREC_HANDSHAKE, VT__QREC_APP, VT__QREC_SPACES };
 #define VT__QREC_NEVER INT64_MAX
 #define VT__QREC_GRANULE_NS INT64_C(1000000)
 enum {
-    VT__QREC_RANGES = 64,     /* of received numbers in APP */
-    VT__QREC_RANGES_FEW = 16, /* in the other spaces */
-    VT__QREC_DISPROVED = 32,  /* losses of a congestion event that are watched for late ACKs */
-    VT__QREC_THRESHOLD = 3,   /* packets: later ones acknowledged make one lost; at first */
+    VT__QREC_RANGES = 64,      /* of received numbers in APP, at most */
+    VT__QREC_RANGES_LESS = 16, /* in the other spaces */
+    VT__QREC_RANGES_FEW = 4,   /* that need no memory of their own */
+    VT__QREC_DISPROVED = 32,   /* losses of a congestion event that are watched for late ACKs */
+    VT__QREC_THRESHOLD = 3,    /* packets: later ones acknowledged make one lost; at first */
     VT__QREC_THRESHOLD_MAX = 128,
-    VT__QREC_RING = 32,     /* packets, frames: what rings begin with */
+    VT__QREC_RING = 8,      /* packets, frames: what rings begin with */
     VT__QREC_SKIP_MIN = 64, /* packets until a number is left out: at first, in the end */
     VT__QREC_SKIP_MAX = 16384,
     VT__QREC_ALONE = 16 /* packets of ACKs alone until one should ask for an ACK */
@@ -9362,8 +9364,9 @@ typedef struct vt__qrec_packet {
 
 typedef struct vt__qrec_space {
     /* in */
-    vt__qpkt_range *got; /* ascending */
-    uint32_t ranges, ranges_max;
+    vt__qpkt_range *got; /* ascending; `few`, or memory */
+    vt__qpkt_range few[VT__QREC_RANGES_FEW];
+    uint32_t ranges, ranges_cap, ranges_max;
     uint64_t floor;       /* numbers below count as seen */
     uint64_t ack_from;    /* ACKs tell of ranges from here on: the peer knows of the others */
     int64_t largest_time; /* when the largest came */
@@ -9425,7 +9428,6 @@ typedef struct vt__qrec {
     uint64_t lost_bytes;
     int64_t lost_newest; /* time of the newest packet that was just lost, or -1 */
     bool collapsed;
-    vt__qpkt_range few[2][VT__QREC_RANGES_FEW], many[VT__QREC_RANGES];
     vt__qrec_stats stats;
 } vt__qrec;
 
@@ -9465,8 +9467,8 @@ static VT__UNUSED void vt__qrec_init(vt__qrec *r, const vt__qrec_cfg *cfg, bool 
     r->anchor = now;
     for (unsigned i = 0; i < VT__QREC_SPACES; i++) {
         vt__qrec_space *s = &r->s[i];
-        s->got = i == VT__QREC_APP ? r->many : r->few[i];
-        s->ranges_max = i == VT__QREC_APP ? VT__QREC_RANGES : VT__QREC_RANGES_FEW;
+        s->got = s->few, s->ranges_cap = VT__QREC_RANGES_FEW;
+        s->ranges_max = i == VT__QREC_APP ? VT__QREC_RANGES : VT__QREC_RANGES_LESS;
         s->ack_due = s->loss_at = s->lost_since = VT__QREC_NEVER;
         s->largest_acked = -1;
         s->skip_at = s->skipped = UINT64_MAX;
@@ -9481,7 +9483,10 @@ static VT__UNUSED void vt__qrec_drop_rings(vt__qrec_space *s) {
     s->packets_cap = s->frames_cap = 0;
 }
 static VT__UNUSED void vt__qrec_free(vt__qrec *r) {
-    for (unsigned i = 0; i < VT__QREC_SPACES; i++) vt__qrec_drop_rings(&r->s[i]);
+    for (unsigned i = 0; i < VT__QREC_SPACES; i++) {
+        vt__qrec_drop_rings(&r->s[i]);
+        if (r->s[i].got != r->s[i].few) vt__mem_free(r->s[i].got);
+    }
     memset(r->s, 0, sizeof r->s);
 }
 
@@ -9507,9 +9512,18 @@ static VT__UNUSED void vt__qrec_range_drop(vt__qrec_space *s, uint32_t i) {
     memmove(s->got + i, s->got + i + 1, (s->ranges - i - 1) * sizeof *s->got);
     s->ranges--;
 }
+/* False: there are as many as there may be, or there is no memory for more. */
+static VT__UNUSED bool vt__qrec_ranges_grow(vt__qrec_space *s) {
+    if (s->ranges_cap == s->ranges_max) return false;
+    vt__qpkt_range *p = vt__mem_alloc(s->ranges_max * sizeof *p);
+    if (!p) return false;
+    memcpy(p, s->few, sizeof s->few);
+    s->got = p, s->ranges_cap = s->ranges_max;
+    return true;
+}
 /* A range of its own at i; the lowest makes room. */
 static VT__UNUSED void vt__qrec_range_add(vt__qrec_space *s, uint32_t i, uint64_t pn) {
-    if (s->ranges == s->ranges_max) {
+    if (s->ranges == s->ranges_cap && !vt__qrec_ranges_grow(s)) {
         s->floor = (i ? s->got[0].hi : pn) + 1;
         if (!i) return;
         vt__qrec_range_drop(s, 0);
@@ -16019,7 +16033,7 @@ VT__INLINE int vt__chan_quick(vt_chan *c, void *value, bool send, int64_t until)
     if (!v || !(c->flags & VT__CHAN_QUICK) || (VT__DEBUG && c->spin != (uint32_t)t->index + 2))
         return vt__chan_do(c, value, send, until);
     vt__waitq *q = send ? &c->recvq : &c->sendq, *own = send ? &c->sendq : &c->recvq;
-    vt__chan_wait *w = VT__CONTAINER(q->head, vt__chan_wait, w); /* the waiter is first in it */
+    vt__chan_wait *w = (vt__chan_wait *)(void *)q->head; /* the waiter is first in it */
     if (w ? w->claim || vt__sched_cancelled(v) : c->err) return vt__chan_do(c, value, send, until);
     if (!w) {
         if (VT__UNLIKELY(until > 0 || v->slow || v->dated)) return vt__chan_quick_park(c, own, value, until);
@@ -19183,7 +19197,8 @@ static const char *vt__watch_replace(vt__thr *t, vt__watched *w, int64_t now) {
         vt__watch_g.handed = now;
         if (vt__watch_g.row >= VT__WATCH_ROW) {
             __atomic_store_n(&d->lends, VT__SCHED_LENDS, __ATOMIC_RELAXED);
-            if (!vt__watch_crowd(NULL)) vt__spare_reserve(d); /* who burns CPU needs it rather than more threads */
+            if (!vt__watch_crowd(NULL))
+                vt__spare_reserve(d); /* who burns CPU needs it rather than more threads */
         }
     } else if (r == VT_ELIMIT) {
         vt__watch_call_worker(d);
@@ -19346,7 +19361,8 @@ static int64_t vt__watch_look(void) {
             vt__watch_worker(vt__sched_g.thrs[i], &vt__watch_g.of[i], now, patience);
             if (vt__watch_g.of[i].cpu >= 0 && !vt__watch_g.of[i].replaced) looks = 4; /* under suspicion */
         }
-        next = VT__MIN(vt__watch_patience(now) / looks, next); /* less of it if one has just lost its domain */
+        next = VT__MIN(vt__watch_patience(now) / looks,
+                       next); /* less of it if one has just lost its domain */
         vt__watch_slices();
     } else if (vt__sched_g.cfg.deadlock == VT_NONE || vt__watch_g.reported) {
         return -1;
@@ -22763,6 +22779,8 @@ typedef struct vt__conn_buf {
     char *p;
     size_t cap, pos, len;
 } vt__conn_buf;
+/* What has not been taken. Not `p + pos`: without a block that is NULL + 0, which C before C2y does not define. */
+VT__INLINE char *vt__conn_buf_at(const vt__conn_buf *b) { return (char *)((uintptr_t)b->p + b->pos); }
 
 typedef struct vt__conn_io {
     vt__conn *c;
@@ -22964,7 +22982,7 @@ static void vt__conn_end(vt__conn_io *io) {
 /* What is gathered, then the slices in v[1..n): at once and without a copy. v[0] is for this function. */
 static int vt__conn_send_behind(vt__conn_io *io, struct iovec *v, int n) {
     vt__conn_buf *b = &io->out;
-    v[0].iov_base = b->p + b->pos;
+    v[0].iov_base = vt__conn_buf_at(b);
     v[0].iov_len = b->len - b->pos;
     int skip = v[0].iov_len == 0, r = vt__conn_send_all(io, v + skip, n - skip);
     b->pos = b->len = 0;
@@ -28963,7 +28981,7 @@ static int vt__mux_say(vt__mux_stream *s, vt__conn_buf *b, const char *p, size_t
     const vt__mux_ops *ops = s->x->ops;
     if (VT__UNLIKELY(s->x->gone)) return 0; /* whoever waits finds out why */
     size_t have = b->len - b->pos, all = have + *n;
-    struct iovec v[] = {{b->p + b->pos, have}, {(char *)(uintptr_t)p, *n}};
+    struct iovec v[] = {{vt__conn_buf_at(b), have}, {(char *)(uintptr_t)p, *n}};
     size_t k = ops->take(s, v, all, fin), of_b = VT__MIN(k, have);
     bool done = k == all && (!fin || s->m.c.ended & VT__MSG_LOCAL);
     b->pos += of_b;
@@ -29231,7 +29249,7 @@ static void vt__h3e_put_fields(vt__h3_head *w, const vt__mux_head *head) {
         int id = vt__h1_field_id(name);
         if (!vt__h1_is_hop(id)) (void)vt__h3_head_field(w, id, name, value, 0);
     }
-    for (const vt__res_field *f = head->fields, *end = f + head->nfields; f < end; f++)
+    for (const vt__res_field *f = head->fields, *end = f ? f + head->nfields : f; f < end; f++)
         if (!vt__h1_is_hop(f->id) && !(head->no_host && f->id == VT__H1_F_HOST))
             (void)vt__h3_head_field(w, f->id, (vt_str){f->name, f->name_len},
                                     (vt_str){f->value, f->value_len}, 0);
@@ -29633,7 +29651,7 @@ static void vt__h2e_put_fields(vt__h2_head *w, const vt__mux_head *head) {
         int id = vt__h1_field_id(name);
         if (!vt__h1_is_hop(id)) (void)vt__h2_head_field(w, id, name, value, 0);
     }
-    for (const vt__res_field *f = head->fields, *end = f + head->nfields; f < end; f++)
+    for (const vt__res_field *f = head->fields, *end = f ? f + head->nfields : f; f < end; f++)
         if (!vt__h1_is_hop(f->id) && !(head->no_host && f->id == VT__H1_F_HOST))
             (void)vt__h2_head_field(w, f->id, (vt_str){f->name, f->name_len},
                                     (vt_str){f->value, f->value_len}, 0);
@@ -30010,7 +30028,7 @@ static int vt__mreq_commit(vt__mreq_run *run, const char *p, size_t n, bool fin)
         r = vt__mreq_say(run, p, &left, fin);
         vt__sched_dom_unlock(run->dom);
         if (r != 0) break;
-        p += n - left, n = left;
+        if (n) p += n - left, n = left;
         if (!until || n + run->out.len - run->out.pos < before) until = vt__conn_until(run->conf->write_ns);
         if ((r = vt__conn_send_wait(&s->e.conn, until)) < 0) break;
     }
@@ -32394,7 +32412,7 @@ static int vt__wsc_frame(vt_ws *ws, int64_t until) {
             continue;
         }
         if (until == VT__WSC_NOW && b->pos < b->len && !(b->p[b->pos] & VT__WS_CONTROL)) return 1;
-        r = vt__ws_head(&ws->dec, (uint8_t *)b->p + b->pos, b->len - b->pos);
+        r = vt__ws_head(&ws->dec, (uint8_t *)vt__conn_buf_at(b), b->len - b->pos);
         if (VT__UNLIKELY(r < 0)) return vt__wsc_bad(ws, (int)r);
         b->pos += (size_t)r;
         ws->inside = r > 0;
@@ -32462,7 +32480,7 @@ static VT__NOINLINE int vt__wsc_short_text(vt_ws *ws, vt_str *msg) {
 /* The next message, if it is a short one that is here, and no frame is inside: its type, 0 if not, or < 0. */
 VT__INLINE int vt__wsc_short(vt_ws *ws, vt_str *msg) {
     vt__conn_buf *b = &ws->io.in;
-    char *p = b->p + b->pos;
+    char *p = vt__conn_buf_at(b);
     size_t n = vt__ws_short(&ws->dec, (uint8_t *)p, b->len - b->pos);
     if (n == 0) return 0;
     int type = p[0] & 15;
@@ -35949,7 +35967,7 @@ static int vt__cmux_commit(vt_call *call, const char *p, size_t n, bool fin) {
         vt__sched_dom_lock(dom);
         r = s->e.err ? s->e.err : vt__mux_say(&s->e, b, p, &left, fin);
         vt__sched_dom_unlock(dom);
-        p += n - left, n = left;
+        if (n) p += n - left, n = left;
         if (!until || n + b->len - b->pos < before)
             until = vt__cli_due(call, vt__cpool_ns(call->client->cfg.write_timeout_ms));
         if (r == 0) r = VT__MIN(vt__conn_wait_either(&s->e.conn, until), 0);

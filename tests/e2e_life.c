@@ -9,11 +9,7 @@
 
 #define HOST "Host: a\r\n"
 #define GET(target) "GET " target " HTTP/1.1\r\n" HOST "\r\n"
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || VTHTTP_VALGRIND
-#define SLOW 1
-#else
-#define SLOW 0
-#endif
+#define SLOW (VT__ASAN || VT__TSAN || VTHTTP_VALGRIND)
 
 /* For what has a listener of its own, or clients that would shake hands with a server that does not let them in. */
 #if E2E_TLS

@@ -158,9 +158,13 @@ TEST(configuration) {
     vt_client_cfg_defaults(&d);
     vt_client *c = vt_client_new(NULL);
     CHECK_EQ(c->err, 0);
-    d.proxy = d.no_proxy = NULL;
-    size_t n = offsetof(vt_client_cfg, http2) + sizeof d.http2; /* without what pads it */
-    CHECK_MEM(&c->cfg, n, &d, n);
+#define SAME(field) CHECK_EQ(c->cfg.field, d.field)
+    SAME(max_connections), SAME(max_connections_host), SAME(max_idle), SAME(max_idle_host);
+    SAME(idle_timeout_ms), SAME(connect_timeout_ms), SAME(timeout_ms), SAME(read_timeout_ms);
+    SAME(write_timeout_ms), SAME(continue_timeout_ms), SAME(max_response_line), SAME(max_header_bytes);
+    SAME(max_header_count), SAME(max_trailer_bytes), SAME(max_body), SAME(max_redirects);
+    SAME(tls_min_version), SAME(tls_no_verify), SAME(http2);
+    CHECK(!c->cfg.tls_ca_file && !c->cfg.tls_ca_pem && !c->cfg.tls_cert);
     vt_client_free(c);
     c = vt_client_new(&(vt_client_cfg){.max_connections = VT_NONE, .max_header_bytes = VT_NONE});
     CHECK_EQ(c->cfg.max_connections, INT_MAX);

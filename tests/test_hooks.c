@@ -1152,6 +1152,11 @@ TEST(children) {
 }
 
 /*--- names ---*/
+#if defined(__clang__)
+#define CLANG 1
+#else
+#define CLANG 0
+#endif
 static int name(void *arg) {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *ai = NULL;
     int r = getaddrinfo(arg, "80", &hints, &ai);
@@ -1166,7 +1171,10 @@ static int names(void *arg) {
     for (int i = 0; i < 10; i++) CHECK_EQ(result(t[i]), 0);
     t[0] = vt_async(name, (void *)(uintptr_t) "localhost");
     vt_cancel(t[0]);
-    CHECK_EQ(result(t[0]), EAI_SYSTEM);
+    int r = result(t[0]);
+    /* clang links a getaddrinfo of AddressSanitizer's into the program, before ours: it holds the thread */
+    if (VT__ASAN && CLANG) CHECK(r == EAI_SYSTEM || r == 0);
+    else CHECK_EQ(r, EAI_SYSTEM);
     CHECK_EQ(name((void *)(uintptr_t) "::1"), 0);
     return 0;
 }
