@@ -3352,12 +3352,11 @@ static int vt__h1_method(vt_str name) {
 static int vt__h1_list_next(vt_str list, size_t *pos, vt_str *item) {
     size_t i = *pos, end;
     if (i > list.len) return 0;
-    if (!list.ptr) list.ptr = "";
     for (end = i; end < list.len && list.ptr[end] != ','; end++) continue;
     *pos = end + 1;
     while (i < end && vt__h1_is_ws(list.ptr[i])) i++;
     while (end > i && vt__h1_is_ws(list.ptr[end - 1])) end--;
-    *item = (vt_str){list.ptr + i, end - i};
+    *item = (vt_str){i ? list.ptr + i : list.ptr, end - i};
     return 1;
 }
 

@@ -216,7 +216,7 @@ TEST(b03_12_ranges_are_bounded) {
     CHECK_EQ(a.n, VT__QREC_RANGES);
     CHECK_EQ(a.ranges[a.n - 1].hi, 19998);
     CHECK_EQ(a.ranges[0].lo, 20000 - 2 * VT__QREC_RANGES);
-    for (uint64_t pn = 0; pn < 20; pn += 2) vt__qrec_got(&r, HANDSHAKE, pn * 2, true, 0, now);
+    for (uint64_t pn = 0; pn < 40; pn += 2) vt__qrec_got(&r, HANDSHAKE, pn * 2, true, 0, now);
     REQUIRE(vt__qrec_ack_get(&r, HANDSHAKE, now, &a));
     CHECK_EQ(a.n, VT__QREC_RANGES_LESS);
     end();
