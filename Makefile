@@ -107,7 +107,7 @@ run-tls: build/examples/hello ## the same over TLS as well, by a self-signed cer
 	@test -f build/tls.pem || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
 		-keyout build/tls.pem.key -out build/tls.pem -subj /CN=localhost \
 		-addext subjectAltName=DNS:localhost,IP:127.0.0.1 2> /dev/null
-	./build/examples/hello -port=$(PORT) -sslPort=$$(($(PORT) + 363)) -sslCert=build/tls.pem -sslKey=build/tls.pem.key
+	exec ./build/examples/hello -port=$(PORT) -sslPort=$$(($(PORT) ? $(PORT) + 363 : 0)) -sslCert=build/tls.pem -sslKey=build/tls.pem.key
 
 # What is built and the logs have no room for two: the second says so.
 LOCK = $(shell flock -o -E 75 /dev/null true 2>/dev/null && echo flock -n -o -E 75)

@@ -792,7 +792,7 @@ VT_API int vt_next_run(vt_next *next, vt_req *req, vt_res *res);
 VT_API void *vt_next_ctx(const vt_next *next); /* the ctx that was given to vt_server_use or vt_route_use */
 
 /* The status a handler's error turns into: 400 VT_EBADREQ, 403 VT_EFORBIDDEN -EACCES, 404 VT_ENOTFOUND
- * -ENOENT, 413 VT_ETOOLARGE, 415 VT_ETYPE, 426 VT_EWSUPGRADE, 503 VT_ELIMIT VT_ESTOPPED -ECANCELED;
+ * -ENOENT -ENOTDIR, 413 VT_ETOOLARGE, 415 VT_ETYPE, 426 VT_EWSUPGRADE, 503 VT_ELIMIT VT_ESTOPPED -ECANCELED;
  * another server's fault (RFC 9110 15.6.3, 15.6.5) is 502 for VT_EHTTP VT_EEOF VT_EHEAD VT_EBODY
  * VT_EREDIRECT VT_EPROXY VT_ETLS VT_ECERT VT_ENAME VT_ENAMETRY -ECONNREFUSED -ECONNRESET -EPIPE
  * -EHOSTUNREACH -ENETUNREACH, and 504 for -ETIMEDOUT; else 500. What is the error of the request's own
@@ -895,6 +895,10 @@ VT_API int vt_res_json(vt_res *res, int status, const char *text);
 VT_API int vt_res_printf(vt_res *res, int status, const char *fmt, ...) VT_PRINTF(3, 4); /* text/plain */
 VT_API int vt_res_redirect(vt_res *res, int status, const char *location); /* 301 302 303 307 308 */
 VT_API int vt_res_no_content(vt_res *res);                                 /* 204 */
+/* The same with the file at `path`, as long as it is now; see vt_res_write_file. `path` is opened as it stands: what of it
+ * comes from a request is the caller's to check. parks. errors: before anything is sent those of open(2), which vt_status_of
+ * knows, VT_ENOTFOUND what is no regular file, -EOVERFLOW one over 2 GiB where off_t is short. */
+VT_API int vt_res_file(vt_res *res, int status, const char *content_type, const char *path);
 
 /* Streamed responses: the first write sends the head. Without vt_res_length the body is chunked (to an HTTP/1.0
  * client: ended by close). Writes are gathered in a buffer and park while the client is slower: back-pressure. For
@@ -902,6 +906,13 @@ VT_API int vt_res_no_content(vt_res *res);                                 /* 20
  * length (the response stays intact), -EPIPE or -ECONNRESET the client is gone, -ETIMEDOUT it does not read, -ECANCELED. */
 VT_API int vt_res_length(vt_res *res, int64_t n);
 VT_API int64_t vt_res_write(vt_res *res, const void *p, size_t n);
+/* The same with n bytes of a file from `off` on; the descriptor (of vt_file_open, or any that can be read at an offset) stays the
+ * caller's, and its position where it was. The OS thread never waits for a disk. Over plain HTTP/1.1, under a declared length
+ * and on Linux, the kernel sends them from its cache (sendfile); else they are read, 64 KiB at a time. For HEAD nothing is read. A
+ * part of a file is answered so: status 206, Content-Range, vt_res_length, this. Returns n. parks. errors: those of
+ * vt_res_write and vt_file_read; -EINVAL bad numbers; VT_ESHORT the file ends before, as one that has shrunk. Part of it may
+ * have gone then: a handler that returns the error ends the connection, so that its client sees it. */
+VT_API int64_t vt_res_write_file(vt_res *res, int fd, int64_t off, int64_t n);
 VT_API int vt_res_flush(vt_res *res); /* what is buffered goes out now, the head included */
 VT_API int vt_res_trailer(vt_res *res, const char *name, const char *value); /* chunked only; else dropped */
 VT_API int vt_res_end(vt_res *res); /* ends the body; done by itself after the handler */
@@ -1607,6 +1618,8 @@ int vt__libc_sigaltstack(const struct vt__plat_ss *ss, struct vt__plat_ss *old) 
 int vt__libc_sigmask(int how, const struct vt__plat_sigset *set,
                      struct vt__plat_sigset *old) __asm__("pthread_sigmask");
 int vt__libc_kill(int pid, int sig) __asm__("kill");
+int vt__libc_sigtimedwait(const struct vt__plat_sigset *set, void *info,
+                          const void *time) __asm__("sigtimedwait");
 long vt__libc_syscall(long number, ...) __asm__("syscall");
 int vt__libc_madvise(void *p, size_t n, int advice) __asm__("madvise");
 int vt__libc_affinity(int pid, size_t size, unsigned long *mask) __asm__("sched_getaffinity");
@@ -1651,6 +1664,24 @@ static VT__UNUSED int vt__plat_slice_of(int tid, int64_t ns) {
     a.flags |= tid && a.nice >= 0; /* SCHED_FLAG_RESET_ON_FORK */
     a.runtime = (uint64_t)ns;
     return (int)vt__libc_syscall(SYS_sched_setattr, tid, &a, 0);
+}
+#if defined(SYS_sendfile64)
+#define VT__SYS_SENDFILE SYS_sendfile64
+#else
+#define VT__SYS_SENDFILE SYS_sendfile
+#endif
+/* sendfile(2), and no SIGPIPE, which it has no flag against. */
+static VT__UNUSED ssize_t vt__plat_file_to(int to, int fd, int64_t off, size_t n) {
+    struct vt__plat_sigset pipe = {{1ul << (SIGPIPE - 1)}}, old;
+    const int64_t now[2] = {0, 0};
+    (void)vt__libc_sigmask(SIG_BLOCK, &pipe, &old);
+    ssize_t r = (ssize_t)vt__libc_syscall(VT__SYS_SENDFILE, to, fd, &off, n);
+    int err = errno;
+    if (old.bits[0] & pipe.bits[0]) return r;
+    if (r < 0 && err == EPIPE) (void)vt__libc_sigtimedwait(&pipe, NULL, now);
+    (void)vt__libc_sigmask(SIG_SETMASK, &old, NULL);
+    errno = err;
+    return r;
 }
 #endif
 
@@ -1768,6 +1799,7 @@ VT__INLINE int vt__plat_raw_nanosleep(const struct timespec *req, struct timespe
     X(fcntl, int, (int fd, int cmd, int arg), (fd, cmd, arg), fcntl(fd, cmd, arg))                           \
     X(unlink, int, (const char *path), (path), unlink(path))                                                 \
     X(stat, int, (const char *path, struct stat *st), (path, st), stat(path, st))                            \
+    X(fstat, int, (int fd, struct stat *st), (fd, st), fstat(fd, st))                                        \
     X(chmod, int, (const char *path, int mode), (path, mode), chmod(path, (mode_t)mode))                     \
     X(poll, int, (struct pollfd * fds, unsigned n, int ms), (fds, n, ms), VT__LIBC(poll)(fds, n, ms))        \
     X(pipe, int, (int fds[2]), (fds), pipe(fds))                                                             \
@@ -1785,7 +1817,6 @@ VT__INLINE int vt__plat_raw_nanosleep(const struct timespec *req, struct timespe
 
 #if VTHTTP_HOOKS
 #define VT__PLAT_HOOKS_CALLS(X)                                                                              \
-    X(fstat, int, (int fd, struct stat *st), (fd, st), fstat(fd, st))                                        \
     X(raw, long, (long nr, const long *a), (nr, a), vt__libc_syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]))
 #else
 #define VT__PLAT_HOOKS_CALLS(X)
@@ -1801,6 +1832,8 @@ VT__INLINE int vt__plat_raw_nanosleep(const struct timespec *req, struct timespe
     X(epoll_pwait2, int, (int ep, struct epoll_event *ev, int n, const int64_t ts[2]), (ep, ev, n, ts),      \
       (int)vt__libc_syscall(441, ep, ev, n, ts, NULL, (size_t)8))                                            \
     X(eventfd, int, (void), (), eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC))                                      \
+    X(sendfile, ssize_t, (int to, int fd, int64_t off, size_t n), (to, fd, off, n),                          \
+      vt__plat_file_to(to, fd, off, n))                                                                      \
     X(process_madvise, ssize_t, (const struct iovec *v, size_t n, int advice), (v, n, advice),               \
       (ssize_t)vt__libc_syscall(SYS_process_madvise, VT__PIDFD_SELF, v, n, advice, 0))                       \
     X(getrandom, ssize_t, (void *p, size_t n), (p, n), (ssize_t)vt__libc_syscall(SYS_getrandom, p, n, 0))    \
@@ -16843,6 +16876,23 @@ static int64_t vt__io_send_try(vt__pd *pd, struct iovec *v, int n) {
     if (r >= 0) vt__poll_set(pd, VT__PD_W);
     return r;
 }
+#if defined(__linux__)
+/* The same with n bytes of a file; it may wait for a disk. 0: the file ends at off. */
+static VT__UNUSED int64_t vt__io_file_try(vt__pd *pd, int fd, int64_t off, size_t n) {
+    unsigned b = vt__poll_bits(pd);
+    int64_t r;
+    if (b & VT__PD_CLOSED) return VT_ECLOSED;
+    if (!(b & (VT__PD_W | VT__PD_HUP))) return -EAGAIN;
+    do r = vt__plat_sendfile(pd->fd, fd, off, n);
+    while (r == -EINTR);
+    if (r != -EAGAIN) return r;
+    vt__poll_clear(pd, b & VT__PD_HUP ? VT__PD_W | VT__PD_HUP : VT__PD_W);
+    do r = vt__plat_sendfile(pd->fd, fd, off, n);
+    while (r == -EINTR);
+    if (r >= 0) vt__poll_set(pd, VT__PD_W);
+    return r;
+}
+#endif
 /* Takes n bytes off the front of v; returns what is left of it. */
 static int vt__io_advance(struct iovec **v, int count, size_t n) {
     while (count && n >= (*v)->iov_len) {
@@ -21282,6 +21332,9 @@ typedef struct vt__http_wire {
     int (*head)(vt_res *res, bool end_now);
     /* Takes all n > 0 bytes: n. Never when res->no_body, never more than res->length in all. */
     int64_t (*write)(vt_res *res, const void *p, size_t n);
+    /* Sends at most n > 0 bytes of a file, from `off` on, as write would: how many; 0: they are to be read, and written. May be
+     * NULL: always so. */
+    int64_t (*file)(vt_res *res, int fd, int64_t off, int64_t n);
     int (*flush)(vt_res *res);
     /* Ends the body, with res->trailers when chunked and not res->no_body; after upgrade: ends the stream. */
     int (*end)(vt_res *res);
@@ -21843,8 +21896,8 @@ VT_API vt_str vt_req_trailer(const vt_req *req, const char *name) {
 
 /*==============================================================================
  * MARK: - @res     response objects
- * uses:   @plat @mem @str @uri @h1 @req
- * test:   tests/test_http.c
+ * uses:   @plat @mem @str @uri @h1 @file @req
+ * test:   tests/test_http.c tests/e2e_file.c
  *
  *     OPEN --first write, flush, end--> HEAD --end--> ENDED
  *      |  \--upgrade--> UPGRADED         |
@@ -21904,7 +21957,8 @@ VT_API int vt_status_of(int err) {
     case VT_EFORBIDDEN:
     case -EACCES: return 403;
     case VT_ENOTFOUND:
-    case -ENOENT: return 404;
+    case -ENOENT:
+    case -ENOTDIR: return 404;
     case VT_ETOOLARGE: return 413;
     case VT_ETYPE: return 415;
     case VT_EWSUPGRADE: return 426;
@@ -22180,19 +22234,62 @@ static int vt__res_closed(const vt_res *res) {
     return VT_ESTATE;
 }
 
+/* How many of n more bytes the declared length has room for. */
+VT__INLINE uint64_t vt__res_fits(const vt_res *res, uint64_t n) {
+    if (res->framing != VT__HTTP_LENGTH || res->status == 205) return n;
+    return VT__MIN((uint64_t)(res->length - res->bytes), n);
+}
+
 VT_API int64_t vt_res_write(vt_res *res, const void *p, size_t n) {
     int err = res->state == VT__RES_OPEN ? vt__res_begin(res, false) : 0;
     if (err < 0) return err;
     if (res->state != VT__RES_HEAD) return vt__res_closed(res);
-    size_t take = n;
-    if (res->framing == VT__HTTP_LENGTH && res->status != 205 && (uint64_t)(res->length - res->bytes) < n)
-        take = (size_t)(res->length - res->bytes);
+    size_t take = (size_t)vt__res_fits(res, n);
     if (take && !res->no_body) {
         int64_t r = res->req->wire->write(res, p, take);
         if (r < 0) return vt__res_fail(res, (int)r);
     }
     res->bytes += (int64_t)take;
     return take == n ? (int64_t)n : VT_ESURPLUS;
+}
+
+enum { VT__RES_FILE_PIECE = 65536 }; /* of a file that is read: one way to the pool and back, and memory */
+/* 0, or an error: of the file, which ends before, and then the wire is as it was; or of the wire. */
+static int vt__res_copy_file(vt_res *res, int fd, int64_t off, int64_t n) {
+    size_t room = (size_t)VT__MIN(n, (int64_t)VT__RES_FILE_PIECE);
+    char *p = vt__mem_alloc(room);
+    int64_t r = p ? 0 : -ENOMEM;
+    while (r >= 0 && n > 0) {
+        r = vt_file_read(fd, p, (size_t)VT__MIN(n, (int64_t)room), off);
+        if (r <= 0) break;
+        int64_t w = res->req->wire->write(res, p, (size_t)r);
+        if (w < 0) r = vt__res_fail(res, (int)w);
+        else off += r, n -= r, res->bytes += r;
+    }
+    vt__mem_free(p);
+    return r < 0 ? (int)r : n > 0 ? VT_ESHORT : 0;
+}
+/* As the wire has it as long as it does, and what is left by reading. */
+static int vt__res_put_file(vt_res *res, int fd, int64_t off, int64_t n) {
+    int64_t r = res->req->wire->file ? 1 : 0;
+    while (n > 0 && r > 0) {
+        r = res->req->wire->file(res, fd, off, n);
+        if (r < 0) return vt__res_fail(res, (int)r);
+        off += r, n -= r;
+        res->bytes += r;
+    }
+    return n > 0 ? vt__res_copy_file(res, fd, off, n) : 0;
+}
+
+VT_API int64_t vt_res_write_file(vt_res *res, int fd, int64_t off, int64_t n) {
+    if (off < 0 || n < 0 || n > INT64_MAX - off) return -EINVAL;
+    int err = res->state == VT__RES_OPEN ? vt__res_begin(res, false) : 0;
+    if (err < 0) return err;
+    if (res->state != VT__RES_HEAD) return vt__res_closed(res);
+    int64_t take = (int64_t)vt__res_fits(res, (uint64_t)n);
+    if (res->no_body) res->bytes += take;
+    else if ((err = vt__res_put_file(res, fd, off, take)) < 0) return err;
+    return take == n ? n : VT_ESURPLUS;
 }
 
 VT_API int vt_res_flush(vt_res *res) {
@@ -22255,6 +22352,20 @@ VT_API int vt_res_send(vt_res *res, int status, const char *content_type, const 
     int err = vt_res_status(res, status);
     if (err < 0 || (content_type && (err = vt_res_type(res, content_type)) < 0)) return err;
     return vt__res_whole(res, body, n);
+}
+
+VT_API int vt_res_file(vt_res *res, int status, const char *content_type, const char *path) {
+    struct stat st;
+    int64_t r = vt_res_status(res, status);
+    if (r < 0 || (content_type && (r = vt_res_type(res, content_type)) < 0)) return (int)r;
+    int fd = vt_file_open(path, O_RDONLY | O_NONBLOCK, 0); /* nor does it wait for the writer of a FIFO */
+    if (fd < 0) return fd;
+    r = vt__plat_fstat(fd, &st);
+    if (r == 0 && (st.st_mode & 0170000) != 0100000 /* S_IFREG */) r = VT_ENOTFOUND;
+    if (r == 0) r = vt_res_length(res, st.st_size);
+    if (r == 0) r = vt_res_write_file(res, fd, 0, st.st_size);
+    (void)vt_file_close(fd);
+    return r < 0 ? (int)r : vt_res_end(res);
 }
 
 VT_API int vt_res_text(vt_res *res, int status, const char *text) {
@@ -22742,7 +22853,7 @@ static VT__UNUSED int vt__http_refuse(vt_req *req, vt_res *res, int status) {
 
 /*==============================================================================
  * MARK: - @conn    one transport under every protocol: a byte stream that parks, with buffers
- * uses:   @plat @mem @poll @sched @io
+ * uses:   @plat @mem @poll @sched @block @io
  * raises: vt__conn_ops (a transport other than the plain socket), vt__conn_wire (that of an upgraded connection),
  *         vt__conn_up (a protocol that has taken one over)
  * test:   tests/test_conn.c tests/e2e_life.c
@@ -22987,6 +23098,59 @@ static int vt__conn_send_behind(vt__conn_io *io, struct iovec *v, int n) {
     b->pos = b->len = 0;
     return r;
 }
+
+/*--- files ---*/
+#if defined(__linux__)
+/* What of a file is not in the kernel's cache is waited for in sendfile, so that runs on the pool, a piece at a time: the way
+ * there and back is little next to a piece, and what a piece may wait for the disk is what a cancelled vthread still waits. */
+enum { VT__CONN_FILE_PIECE = 1 << 20 };
+typedef struct vt__conn_file { /* on the caller's stack */
+    vt__pd *pd;
+    int fd;
+    int64_t off, result;
+    size_t n;
+} vt__conn_file;
+static int vt__conn_file_job(void *arg) {
+    vt__conn_file *f = arg;
+    f->result = vt__io_file_try(f->pd, f->fd, f->off, f->n);
+    return 0;
+}
+/* Sends a piece; waits while the peer takes none, write_ns. > 0, 0 at the file's end, or an error. */
+static int64_t vt__conn_file_piece(vt__conn_io *io, vt__conn_file *f) {
+    int64_t until = 0, r;
+    for (;;) {
+        if ((r = vt__block_call(vt__conn_file_job, f, NULL, 0)) < 0) return r;
+        if (f->result != -EAGAIN) return f->result;
+        if (until == VT__CONN_OVER) return -ETIMEDOUT;
+        if (!until) until = vt__conn_until(io->write_ns);
+        r = vt__conn_send_wait(io->c, until);
+        if (r == -ETIMEDOUT) { /* see vt__conn_send_late */
+            vt__poll_set(f->pd, VT__PD_W);
+            until = VT__CONN_OVER;
+        } else if (r < 0) {
+            return r;
+        }
+    }
+}
+/* Sends at most n > 0 bytes of a file, behind what is gathered: how many; 0: not so, or it ends at `off`. An error ends the
+ * output. */
+static int64_t vt__conn_send_file(vt__conn_io *io, int fd, int64_t off, int64_t n) {
+    vt__conn_file f = {&io->c->pd, fd, off, 0, (size_t)VT__MIN(n, (int64_t)VT__CONN_FILE_PIECE)};
+    if (io->c->ops) return 0;
+    int64_t r = vt__conn_flush(io);
+    if (r < 0) return r;
+    io->sending = true;
+    r = vt__conn_file_piece(io, &f);
+    io->sending = false;
+    if (r == -EINVAL || r == -ENOSYS || r == -EOPNOTSUPP) return 0; /* this file system has no such thing */
+    if (r < 0) io->err = (int)r;
+    return r;
+}
+#else
+static int64_t vt__conn_send_file(vt__conn_io *io, int fd, int64_t off, int64_t n) {
+    return (void)io, (void)fd, (void)off, (void)n, 0;
+}
+#endif
 
 /*--- upgraded connections, or streams of one: one vthread may read while another writes ---*/
 /* What the protocol is told that has taken one over. */
@@ -30229,7 +30393,7 @@ static int vt__mreq_tls(vt_req *req, vt_tls_info *out) {
 }
 #define VT__MREQ_WIRE(tls, scheme)                                                                           \
     {                                                                                                        \
-        vt__mreq_read_body, vt__mreq_inform, vt__mreq_head, vt__mreq_write, vt__mreq_wire_flush,             \
+        vt__mreq_read_body, vt__mreq_inform, vt__mreq_head, vt__mreq_write, NULL, vt__mreq_wire_flush,       \
             vt__mreq_end, vt__mreq_abort, vt__mreq_upgrade, vt__mreq_settle_in, vt__mreq_address, tls,       \
             scheme                                                                                           \
     }
@@ -31476,6 +31640,13 @@ static int64_t vt__h1c_write(vt_res *res, const void *p, size_t n) {
     int r = vt__conn_send_behind(&run->io, v, 2);
     return r < 0 ? r : (int64_t)n;
 }
+/* Chunks are cut when their bytes are there, and what fits in one block with the head goes with it. */
+static int64_t vt__h1c_file(vt_res *res, int fd, int64_t off, int64_t n) {
+    vt__h1c_run *run = res->req->conn;
+    const vt__conn_buf *b = &run->io.out;
+    if (res->framing == VT__HTTP_CHUNKED || (b->len && n <= (int64_t)(b->cap - b->len))) return 0;
+    return vt__conn_send_file(&run->io, fd, off, n);
+}
 static int vt__h1c_wire_flush(vt_res *res) { return vt__h1c_flush(res->req->conn); }
 static int vt__h1c_end(vt_res *res) {
     vt__h1c_run *run = res->req->conn;
@@ -31576,8 +31747,8 @@ static int vt__h1c_head_tls(vt_res *res, bool end_now) {
 }
 #define VT__H1C_WIRE(head, tls, scheme)                                                                      \
     {                                                                                                        \
-        vt__h1c_read, vt__h1c_inform, head, vt__h1c_write, vt__h1c_wire_flush, vt__h1c_end, vt__h1c_abort,   \
-            vt__h1c_upgrade, vt__h1c_settle, vt__h1c_address, tls, scheme                                    \
+        vt__h1c_read, vt__h1c_inform, head, vt__h1c_write, vt__h1c_file, vt__h1c_wire_flush, vt__h1c_end,    \
+            vt__h1c_abort, vt__h1c_upgrade, vt__h1c_settle, vt__h1c_address, tls, scheme                     \
     }
 static const vt__http_wire vt__h1c_wire = VT__H1C_WIRE(vt__h1c_head, NULL, "http");
 static const vt__http_wire vt__h1c_wire_tls = VT__H1C_WIRE(vt__h1c_head_tls, vt__h1c_tls, "https");

@@ -34,6 +34,12 @@ static ssize_t short_sendmsg(int fd, const struct msghdr *m, int flags) {
     }
     return vt__plat_sys_sendmsg(fd, &part, flags);
 }
+#if defined(__linux__)
+static ssize_t short_sendfile(int to, int fd, int64_t off, size_t n) {
+    size_t k = short_of(n);
+    return k ? vt__plat_sys_sendfile(to, fd, off, k) : -EINTR;
+}
+#endif
 static int short_accept(int fd, struct sockaddr *sa, socklen_t *len) {
     return short_of(1) ? vt__plat_sys_accept(fd, sa, len) : -EINTR;
 }
@@ -42,5 +48,8 @@ __attribute__((constructor)) static void short_begin(void) {
     vt__plat.send = short_send;
     vt__plat.sendmsg = short_sendmsg;
     vt__plat.accept = short_accept;
+#if defined(__linux__)
+    vt__plat.sendfile = short_sendfile;
+#endif
 }
 #endif

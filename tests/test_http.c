@@ -121,8 +121,8 @@ static int wire_address(vt_req *req, bool local, char *buf, size_t cap) {
 }
 #define WIRE(scheme)                                                                                         \
     {                                                                                                        \
-        wire_read, wire_inform, wire_head, wire_write, wire_flush, wire_end, wire_abort, wire_upgrade, NULL, \
-            wire_address, NULL, scheme                                                                       \
+        wire_read, wire_inform, wire_head, wire_write, NULL, wire_flush, wire_end, wire_abort, wire_upgrade, \
+            NULL, wire_address, NULL, scheme                                                                 \
     }
 static const vt__http_wire wire = WIRE("http"), wire_tls = WIRE("https");
 

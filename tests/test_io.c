@@ -358,3 +358,45 @@ static int many_main(void *arg) {
     return 0;
 }
 TEST(every_stack_has_its_guard) { CHECK_EQ(run_on(1, many_main, NULL), 0); }
+
+#if defined(__linux__)
+static int sigpipes;
+static void on_sigpipe(int sig) { sigpipes += sig == SIGPIPE; }
+static int file_to_nobody(void *arg) {
+    int fds[2], fd = *(int *)arg;
+    vt__pd pd;
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    vt__poll_pd_init(&pd, fds[0]);
+    CHECK_EQ(vt__io_file_try(&pd, fd, 2, 100), 3);
+    CHECK_EQ(vt__io_file_try(&pd, fd, 5, 100), 0); /* its end */
+    close(fds[1]);
+    CHECK_EQ(vt__io_file_try(&pd, fd, 0, 5), -EPIPE);
+    vt__poll_set(&pd, VT__PD_CLOSED);
+    CHECK_EQ(vt__io_file_try(&pd, fd, 0, 5), VT_ECLOSED);
+    close(fds[0]);
+    return 0;
+}
+/* sendfile raises it, whatever is asked; what the program does about SIGPIPE stays as it is, and so do those of others. */
+TEST(a_file_to_a_peer_that_is_gone_raises_no_sigpipe) {
+    int fd = open(tmp_text("file", "01234"), O_RDONLY);
+    sigset_t pipe, old, now;
+    REQUIRE(fd >= 0);
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    sigpipes = 0;
+    signal(SIGPIPE, on_sigpipe);
+    CHECK_EQ(run_on(1, file_to_nobody, &fd), 0);
+    CHECK_EQ(sigpipes, 0);
+    pthread_sigmask(SIG_BLOCK, NULL, &now);
+    CHECK_EQ(sigismember(&now, SIGPIPE), 0);
+    pthread_sigmask(SIG_BLOCK, &pipe, &old); /* blocked by the program: one that waits is the program's */
+    raise(SIGPIPE);
+    CHECK_EQ(run_on(1, file_to_nobody, &fd), 0);
+    sigpending(&now);
+    CHECK_EQ(sigismember(&now, SIGPIPE), 1);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    CHECK_EQ(sigpipes, 1);
+    signal(SIGPIPE, SIG_DFL);
+    close(fd);
+}
+#endif
