@@ -6019,9 +6019,9 @@ enum { VT__H2_BUCKETS = 16, VT__H2_RESETS_KEPT = 16, VT__H2_EARLY = 4 };
 enum { VT__H2_SCRATCH = 32, VT__H2_REPLIES = 112 };
 enum { VT__H2_FRAME = 9, VT__H2_FRAME_MIN = 16384, VT__H2_FRAME_MAX = 0xffffff, VT__H2_WINDOW_FIRST = 65535 };
 enum { VT__H2_CONTROL_MIN = 512 }; /* what vt__h2_put_control needs */
-/* What vt__h2_recv does in a row: a frame is 4, and a byte of fields 1; a stream that opens is more, for a handler follows. It
- * is enough for the requests of clients that send 32 at once. */
-enum { VT__H2_EFFORT = 4096, VT__H2_EFFORT_FRAME = 4, VT__H2_EFFORT_OPEN = 40 };
+/* What vt__h2_recv does in a row: a frame is 4, and a byte of fields 1; one that is dropped is 4 more, and a stream that opens
+ * still more, for a handler follows. It is enough for the requests of clients that send 32 at once. */
+enum { VT__H2_EFFORT = 4096, VT__H2_EFFORT_FRAME = 4, VT__H2_EFFORT_DROPPED = 4, VT__H2_EFFORT_OPEN = 40 };
 
 /* A header block on its way in. */
 typedef struct vt__h2_block {
@@ -6579,13 +6579,15 @@ static int vt__h2_on_continuation(vt__h2 *h) {
     int rc = vt__h2_on_fragment(h);
     return rc < 0 ? rc : VT__H2_GO;
 }
-/* Of a head none of whose fields are reported any more. */
+/* Of a head none of whose fields are reported any more; it may be long. */
 static VT__NOINLINE int vt__h2_skip_fields(vt__h2 *h, const uint8_t **p, const uint8_t *end) {
     bool dead = !h->cur || h->block.bad;
     if (!dead && !h->block.m.too_large) return VT__H2_GO;
     uint32_t n = vt__hpack_dec_skip(&h->dec, p, end);
     h->left -= n;
-    return dead ? VT__H2_GO : vt__h2_wasted(h, n * VT__H2_WASTE_INDEXED);
+    int rc = dead ? VT__H2_GO : vt__h2_wasted(h, n * VT__H2_WASTE_INDEXED);
+    h->effort += VT__H2_EFFORT_DROPPED;
+    return rc == VT__H2_GO && *p < end && h->effort >= VT__H2_EFFORT ? 0 : rc;
 }
 static int vt__h2_in_block(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     const uint8_t *from = *p, *stop = from + VT__MIN((size_t)(end - from), h->left - h->pad);
@@ -29510,8 +29512,9 @@ typedef struct vt__h2e {
     vt__conn_buf in, out, room; /* room: of a head that is half here */
     vt__timer timer;
     vt__msg msg;               /* to the domain, while `told` */
-    bool told, held;           /* held: reading waits for room in the output */
+    bool told, held;           /* held: there is more to read, once it is its turn and the output has room */
     bool hasty;                /* it ends as soon as nobody has a stream, whatever the socket takes */
+    int64_t polled;            /* the domain's count of polls at the last turn to read */
     int64_t stalled;           /* since when output waits for the socket; 0: none does */
     int64_t head_since;        /* since when a head is half here; 0: none is */
     int64_t write_ns, head_ns; /* how long that may be; 0: for ever */
@@ -29750,11 +29753,16 @@ static bool vt__h2e_feed(vt__h2e *h) {
     h->head_since = !vt__h2_in_head(&h->m) && h->m.settled ? 0 : h->head_since ? h->head_since : thr->now;
     return true;
 }
-/* Until nothing comes, or much has come. False: the connection was closed. */
+/* Until nothing comes, or much has come; then others are to have their turns before the next, so it has one between two polls
+ * of the reactor. False: the connection was closed. */
 static bool vt__h2e_read(vt__h2e *h) {
     vt__thr *thr = vt__sched_thr();
     vt__conn *conn = h->conn;
-    h->m.effort = 0; /* a turn begins */
+    int64_t polls = h->x.dom->polls;
+    h->held = h->polled == polls;
+    if (h->held) return true;
+    h->polled = polls;
+    h->m.effort = 0;
     for (int left = VT__H2E_READS; !h->m.err; left--) {
         h->held = !vt__h2e_feed(h) || vt__h2e_full(h) || left == 0;
         if (h->held || h->m.err) break;
@@ -29775,8 +29783,8 @@ static bool vt__h2e_read(vt__h2e *h) {
     return true;
 }
 /* All that there is to do at present; under the lock. */
-static void vt__h2e_turn(vt__h2e *h, bool readable) {
-    if ((readable || (h->held && !vt__h2e_full(h))) && !h->m.err && !vt__h2e_read(h)) return;
+static void vt__h2e_turn(vt__h2e *h) {
+    if (h->held && !vt__h2e_full(h) && !h->m.err && !vt__h2e_read(h)) return;
     if (!vt__h2e_flush(h)) return;
     if (h->hasty && !h->x.active) {
         h->role->close(h, !vt__h2e_pending(h));
@@ -29796,12 +29804,12 @@ static void vt__h2e_told(vt__dom *dom, vt__msg *m) {
     vt__h2e *h = VT__CONTAINER(m, vt__h2e, msg);
     (void)dom;
     h->told = false;
-    if (h->conn) vt__h2e_turn(h, false);
+    if (h->conn) vt__h2e_turn(h);
     else h->role->free(h);
 }
 /* Of the socket's sink. */
 static void vt__h2e_sink(vt__h2e *h, unsigned bits) {
-    if (!(bits & VT__PD_ARMED)) vt__h2e_turn(h, false);
+    if (!(bits & VT__PD_ARMED)) vt__h2e_turn(h);
     else if (vt__h2e_read(h)) vt__h2e_stir(&h->x); /* the answers of this round go out together */
 }
 
@@ -29819,6 +29827,7 @@ static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom,
     vt__hpack_enc_table(&h->m.enc, (char *)h + size + dec);
     vt__mux_init(&h->x, &vt__h2e_ops, dom, cfg->max_window);
     h->role = role;
+    h->polled = -1;
     h->head_room = VT__MAX(h->m.dec.t.cap, (uint32_t)VT__BUF_BYTES);
     h->msg.fn = vt__h2e_told;
     vt__timer_init(&h->timer, timer);
