@@ -6019,9 +6019,10 @@ enum { VT__H2_BUCKETS = 16, VT__H2_RESETS_KEPT = 16, VT__H2_EARLY = 4 };
 enum { VT__H2_SCRATCH = 32, VT__H2_REPLIES = 112 };
 enum { VT__H2_FRAME = 9, VT__H2_FRAME_MIN = 16384, VT__H2_FRAME_MAX = 0xffffff, VT__H2_WINDOW_FIRST = 65535 };
 enum { VT__H2_CONTROL_MIN = 512 }; /* what vt__h2_put_control needs */
-/* What vt__h2_recv does in a row: a frame is 4, and a byte of fields 1; one that is dropped is 4 more, and a stream that opens
- * still more, for a handler follows. It is enough for the requests of clients that send 32 at once. */
-enum { VT__H2_EFFORT = 4096, VT__H2_EFFORT_FRAME = 4, VT__H2_EFFORT_DROPPED = 4, VT__H2_EFFORT_OPEN = 40 };
+/* What vt__h2_recv does in a row: a frame is 4, a byte of fields 1, a field that is dropped 4 more; a stream that opens, or is
+ * reset, still more, for a handler begins, or ends. It is enough for the requests of clients that send 32 at once. */
+enum { VT__H2_EFFORT = 3584, VT__H2_EFFORT_FRAME = 4, VT__H2_EFFORT_DROPPED = 4 };
+enum { VT__H2_EFFORT_OPEN = 60, VT__H2_EFFORT_END = 40 };
 
 /* A header block on its way in. */
 typedef struct vt__h2_block {
@@ -6657,6 +6658,7 @@ static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__msg_event *ev) {
     int rc = h->server ? vt__h2_spend(h, open ? VT_H2_RESETS : VT_H2_GLITCHES, 1) : 0;
     if (rc < 0) return rc;
     if (!open) return VT__H2_GO;
+    h->effort += VT__H2_EFFORT_END;
     vt__h2_close(h, s, VT__MSG_THEIRS, code);
     (void)vt__h2_emit(ev, VT__MSG_EV_RESET, s);
     ev->code = code;
@@ -28723,7 +28725,7 @@ static void vt__link_host_quit(vt__link_host *h) { vt__timer_cancel(&h->dom->whe
  * VT__PD_HUP when the stream is dead. What it writes is taken as far as windows and room go; then it waits for its turn.
  * One whose bytes are a protocol's of their own writes to the vt__conn itself.
  *
- * The peer, or the connection's end, may kill a stream at any time (vt__mux_kill). Its memory, and its place among the
+ * The peer, or the connection's end, may kill a stream at any time (vt__mux_doom). Its memory, and its place among the
  * streams that count, are its vthread's until it is forgotten; so the connection's object lasts until its last stream is
  * forgotten, which may be long after the transport is gone.
  *============================================================================*/
@@ -28805,6 +28807,7 @@ typedef struct vt__mux {
     void *up;        /* the role's */
     size_t max_body; /* bytes that one may hold unread */
     bool gone;       /* the transport is */
+    bool noted;      /* a message of the role's is on its way: the object lasts until it is there */
 } vt__mux;
 
 /*--- field sections ---*/
@@ -28872,13 +28875,14 @@ static void vt__mux_show(vt__mux_stream *s, unsigned bits) {
     uint32_t word = __atomic_load_n(&s->conn.pd.word, __ATOMIC_RELAXED);
     vt__poll_event(s->x->dom, &s->conn.pd, word >> 16, bits);
 }
-/* False: it was dead before, or is nobody's. */
-static bool vt__mux_kill(vt__mux_stream *s, int err) {
+/* Whoever does something with it is told so from now on. False: it was dead before, or is nobody's. */
+static bool vt__mux_doom(vt__mux_stream *s, int err) {
     if (s->err || s->over) return false;
     s->err = err;
-    vt__mux_show(s, VT__PD_R | VT__PD_W | VT__PD_HUP);
     return true;
 }
+/* Whoever waits for it, and is doomed, need not wait any more. */
+static void vt__mux_wake(vt__mux_stream *s) { vt__mux_show(s, VT__PD_R | VT__PD_W | VT__PD_HUP); }
 static void vt__mux_stream_free(vt__mux_stream *s) {
     vt__thr *thr = vt__sched_thr();
     vt__ds_list_remove(&s->link);
@@ -29430,7 +29434,7 @@ static void vt__h3e_event(vt__qend_conn *c, const vt__quic_event *ev) {
 }
 static bool vt__h3e_gone(vt__qend_conn *c) {
     vt__h3e *h = VT__CONTAINER(c, vt__h3e, c);
-    bool last = vt__ds_list_empty(&h->x.streams);
+    bool last = !h->x.noted && vt__ds_list_empty(&h->x.streams);
     h->gone = true;
     if (last) vt__h3_free(&h->m);
     return last;
@@ -29856,11 +29860,12 @@ static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom,
 #if VTHTTP_H2 || (VTHTTP_H3 && VTHTTP_TLS)
 /* What a CONNECT names by :protocol. */
 enum vt__mreq_protocol { VT__MREQ_NONE, VT__MREQ_WEBSOCKET, VT__MREQ_UNKNOWN };
+enum { VT__MREQ_ENDS = 32 }; /* handlers that a connection's end wakes at once */
 
 typedef struct vt__mreq {
     vt__mux_stream e; /* first */
     vt_task start;
-    vt__link_wait wait;   /* for a vthread */
+    vt__link_wait wait;   /* for a vthread; its link is also that of vt__mreq_conn.doomed */
     vt__link_notes notes; /* its thr is NULL until a handler runs */
     struct vt__mreq_run *run;
     vt__mux_part method, path, authority;
@@ -29869,6 +29874,7 @@ typedef struct vt__mreq {
     uint8_t protocol; /* enum vt__mreq_protocol */
     bool expect;      /* 100 (Continue) is owed */
     bool draining;    /* over but for the rest of its request, which is dropped: see vt__mreq_leave */
+    bool doomed;      /* in the connection's list */
     int64_t drained;
     int64_t
         due; /* until when the rest may come, while it drains; and before, where HTTP/3 wants it, the head */
@@ -29892,7 +29898,10 @@ typedef struct vt__mreq_conn {
     uint32_t draining;
     uint8_t version; /* as vt_req_version has it */
     bool secure;
-    vt_str alt; /* of Alt-Svc, or none */
+    vt_str alt;      /* of Alt-Svc, or none */
+    vt__list doomed; /* those that the connection's end has killed, and that are still to be woken ... */
+    vt__msg msg; /* ... by this, while x->noted, some after each poll of the reactor: polled counts these */
+    int64_t polled;
 } vt__mreq_conn;
 VT__INLINE vt__mreq_conn *vt__mreq_conn_of(const vt__mreq *s) { return s->e.x->up; }
 #define VT__MREQ_OF(node) VT__CONTAINER(node, vt__mreq, e.link)
@@ -29936,10 +29945,18 @@ static bool vt__mreq_is_idle(vt__mreq *s) {
     if (s->e.over && !s->draining) return false; /* it was forgotten */
     return !s->e.headed || s->draining || vt__link_withdraw(&s->wait);
 }
-static void vt__mreq_kill(vt__mreq *s, int err) {
-    if (!vt__mux_kill(&s->e, err)) return;
+/* It is dead, and its handler is to hear of it. */
+static void vt__mreq_wake(vt__mreq *s) {
+    vt__mux_wake(&s->e);
     if (s->run && vt__mreq_conn_of(s)->host->group->conf.cancel_on != VT_CANCEL_NEVER)
         vt__link_tell(&s->notes, VT__PD_WATCH);
+}
+static void vt__mreq_kill(vt__mreq *s, int err) {
+    if (vt__mux_doom(&s->e, err)) vt__mreq_wake(s);
+}
+static void vt__mreq_undoom(vt__mreq *s) {
+    vt__ds_list_remove(&s->wait.link);
+    s->doomed = false;
 }
 /* On the handler's thread, scheduler context. */
 static void vt__mreq_heed(vt__link_notes *to, unsigned bits) {
@@ -30283,6 +30300,7 @@ static void vt__mreq_leave(vt__mreq_run *run) {
     run->v->task = NULL;
     s->run = NULL;
     s->notes.thr = NULL;
+    if (s->doomed) vt__mreq_undoom(s);
     vt__conn_buf_put(run->thr, &run->out);
     if (!x->gone && vt__mreq_has_rest(run)) vt__mreq_drain(run);
     else vt__mreq_forget(s);
@@ -30414,9 +30432,31 @@ static void vt__mreq_on_event(vt__mreq *s, const vt__msg_event *ev) {
 }
 
 /*--- all of a connection ---*/
+/* Some of those that are doomed end; the others do behind the next poll. */
+static void vt__mreq_conn_end_some(vt__mreq_conn *c) {
+    c->polled = c->x->dom->polls;
+    for (int left = VT__MREQ_ENDS; left > 0 && !vt__ds_list_empty(&c->doomed); left--) {
+        vt__mreq *s = VT__CONTAINER(c->doomed.next, vt__mreq, wait.link);
+        vt__mreq_undoom(s);
+        vt__mreq_wake(s);
+    }
+    c->x->noted = !vt__ds_list_empty(&c->doomed);
+    if (c->x->noted) vt__sched_post_held(c->x->dom, &c->msg);
+}
+static void vt__mreq_conn_noted(vt__dom *dom, vt__msg *m) {
+    vt__mreq_conn *c = VT__CONTAINER(m, vt__mreq_conn, msg);
+    if (c->polled == dom->polls) {
+        vt__sched_post_held(dom, m);
+        return;
+    }
+    vt__mreq_conn_end_some(c);
+    c->ops->free(c);
+}
 static void vt__mreq_conn_init(vt__mreq_conn *c, const vt__mreq_ops *ops, vt__mux *x, vt__link_host *host,
                                int version) {
     *c = (vt__mreq_conn){.x = x, .ops = ops, .host = host, .version = (uint8_t)version};
+    vt__ds_list_init(&c->doomed);
+    c->msg.fn = vt__mreq_conn_noted;
     x->up = c;
 }
 /* The transport's end, for what reason. Handlers that run keep the object. */
@@ -30424,9 +30464,13 @@ static void vt__mreq_conn_kill(vt__mreq_conn *c, int err) {
     for (vt__list *n = c->x->streams.next, *next; n != &c->x->streams; n = next) {
         vt__mreq *s = VT__MREQ_OF(n);
         next = n->next;
-        vt__mreq_kill(s, err);
+        if (vt__mux_doom(&s->e, err) && s->run) {
+            s->doomed = true;
+            vt__ds_list_push(&c->doomed, &s->wait.link);
+        }
         if (vt__mreq_is_idle(s)) vt__mreq_forget(s);
     }
+    vt__mreq_conn_end_some(c);
 }
 /* The server stops: what is only waited for has less time, and none when its grace period is over. */
 static void vt__mreq_conn_tell(vt__mreq_conn *c, unsigned bits) {
@@ -30483,7 +30527,7 @@ VT__INLINE vt__h2c *vt__h2c_of(const vt__mreq_conn *r) { return VT__CONTAINER(r,
 /* Whoever comes last. */
 static void vt__h2c_free(vt__h2e *e) {
     vt__h2c *h = VT__CONTAINER(e, vt__h2c, e);
-    if (e->told || e->conn || !vt__ds_list_empty(&e->x.streams)) return;
+    if (e->told || e->x.noted || e->conn || !vt__ds_list_empty(&e->x.streams)) return;
     vt__link_uncount(h->r.host->group);
     vt__mem_free(h);
 }
@@ -30772,7 +30816,7 @@ static void vt__h3c_shutdown(vt__mreq_conn *r) { vt__h3e_shutdown(&vt__h3c_of(r)
 static void vt__h3c_part(vt__mreq_conn *r) {
     vt__h3c *h = vt__h3c_of(r);
     vt__link_group *g = r->host->group;
-    if (!vt__ds_list_empty(&h->e.x.streams)) return;
+    if (h->e.x.noted || !vt__ds_list_empty(&h->e.x.streams)) return;
     vt__mem_free(h->text);
     h->text = NULL;
     vt__h3e_free(&h->e);
@@ -35770,7 +35814,7 @@ typedef struct vt__cmux {
 /*--- what comes in; under the domain's lock ---*/
 /* A response that is here whole stays. */
 static void vt__cmux_kill(vt__cmux_stream *s, int err) {
-    if (!s->e.ended) (void)vt__mux_kill(&s->e, err);
+    if (!s->e.ended && vt__mux_doom(&s->e, err)) vt__mux_wake(&s->e);
 }
 static void vt__cmux_on_field(vt__cmux_stream *s, const vt__msg_event *ev) {
     vt__mux_fields *to = s->e.headed ? &s->e.trailers : &s->e.head;

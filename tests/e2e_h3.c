@@ -438,6 +438,23 @@ TEST(b51_end_of_the_connection_cancels) {
     CHECK_EQ(open_connections(), 0);
     CHECK_EQ(stop(&h), 0);
 }
+/* Many of them do not end all at once; the connection counts as open until the last has. */
+TEST(b51_client_of_many_requests_is_gone) {
+    vt_server_cfg cfg = {.workers = 2};
+    REQUIRE(serve(&cfg));
+    for (int round = 1; round <= 5; round++) {
+        H3(h);
+        REQUIRE(h3_open(&h));
+        for (int i = 0; i < 95; i++) h3_ask(&h, "GET /slept?ms=100000", "", true);
+        h3_until(&h, noted(OPEN) == 95);
+        h3_leave(&h, VT__H3_NO_ERROR);
+        WAIT(noted(LEFT) == 95 * round && open_connections() == 0);
+        CHECK_EQ(noted(LEFT), 95 * round);
+        CHECK_EQ(noted(RESULT), -ECANCELED);
+        CHECK_EQ(open_connections(), 0);
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
 TEST(client_that_vanishes) {
     vt_server_cfg cfg = {.idle_timeout_ms = 300, .write_timeout_ms = 300};
     REQUIRE(serve(&cfg));
