@@ -6052,9 +6052,10 @@ enum { VT__H2_BUCKETS = 16, VT__H2_RESETS_KEPT = 16, VT__H2_EARLY = 4 };
 enum { VT__H2_SCRATCH = 32, VT__H2_REPLIES = 112 };
 enum { VT__H2_FRAME = 9, VT__H2_FRAME_MIN = 16384, VT__H2_FRAME_MAX = 0xffffff, VT__H2_WINDOW_FIRST = 65535 };
 enum { VT__H2_CONTROL_MIN = 512 }; /* what vt__h2_put_control needs */
-/* What vt__h2_recv does in a row: a frame is 4, and a byte of fields 1; a stream that opens is more, for a handler follows. It
- * is enough for the requests of clients that send 32 at once. */
-enum { VT__H2_EFFORT = 4096, VT__H2_EFFORT_FRAME = 4, VT__H2_EFFORT_OPEN = 40 };
+/* What vt__h2_recv does in a row: a frame is 4, a byte of fields 1, a field that is dropped 4 more; a stream that opens, or is
+ * reset, still more, for a handler begins, or ends. It is enough for the requests of clients that send 32 at once. */
+enum { VT__H2_EFFORT = 3584, VT__H2_EFFORT_FRAME = 4, VT__H2_EFFORT_DROPPED = 4 };
+enum { VT__H2_EFFORT_OPEN = 60, VT__H2_EFFORT_END = 40 };
 
 /* A header block on its way in. */
 typedef struct vt__h2_block {
@@ -6612,13 +6613,15 @@ static int vt__h2_on_continuation(vt__h2 *h) {
     int rc = vt__h2_on_fragment(h);
     return rc < 0 ? rc : VT__H2_GO;
 }
-/* Of a head none of whose fields are reported any more. */
+/* Of a head none of whose fields are reported any more; it may be long. */
 static VT__NOINLINE int vt__h2_skip_fields(vt__h2 *h, const uint8_t **p, const uint8_t *end) {
     bool dead = !h->cur || h->block.bad;
     if (!dead && !h->block.m.too_large) return VT__H2_GO;
     uint32_t n = vt__hpack_dec_skip(&h->dec, p, end);
     h->left -= n;
-    return dead ? VT__H2_GO : vt__h2_wasted(h, n * VT__H2_WASTE_INDEXED);
+    int rc = dead ? VT__H2_GO : vt__h2_wasted(h, n * VT__H2_WASTE_INDEXED);
+    h->effort += VT__H2_EFFORT_DROPPED;
+    return rc == VT__H2_GO && *p < end && h->effort >= VT__H2_EFFORT ? 0 : rc;
 }
 static int vt__h2_in_block(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg_event *ev) {
     const uint8_t *from = *p, *stop = from + VT__MIN((size_t)(end - from), h->left - h->pad);
@@ -6688,6 +6691,7 @@ static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__msg_event *ev) {
     int rc = h->server ? vt__h2_spend(h, open ? VT_H2_RESETS : VT_H2_GLITCHES, 1) : 0;
     if (rc < 0) return rc;
     if (!open) return VT__H2_GO;
+    h->effort += VT__H2_EFFORT_END;
     vt__h2_close(h, s, VT__MSG_THEIRS, code);
     (void)vt__h2_emit(ev, VT__MSG_EV_RESET, s);
     ev->code = code;
@@ -28921,7 +28925,7 @@ static void vt__link_host_quit(vt__link_host *h) { vt__timer_cancel(&h->dom->whe
  * VT__PD_HUP when the stream is dead. What it writes is taken as far as windows and room go; then it waits for its turn.
  * One whose bytes are a protocol's of their own writes to the vt__conn itself.
  *
- * The peer, or the connection's end, may kill a stream at any time (vt__mux_kill). Its memory, and its place among the
+ * The peer, or the connection's end, may kill a stream at any time (vt__mux_doom). Its memory, and its place among the
  * streams that count, are its vthread's until it is forgotten; so the connection's object lasts until its last stream is
  * forgotten, which may be long after the transport is gone.
  *============================================================================*/
@@ -29003,6 +29007,7 @@ typedef struct vt__mux {
     void *up;        /* the role's */
     size_t max_body; /* bytes that one may hold unread */
     bool gone;       /* the transport is */
+    bool noted;      /* a message of the role's is on its way: the object lasts until it is there */
 } vt__mux;
 
 /*--- field sections ---*/
@@ -29070,13 +29075,14 @@ static void vt__mux_show(vt__mux_stream *s, unsigned bits) {
     uint32_t word = __atomic_load_n(&s->conn.pd.word, __ATOMIC_RELAXED);
     vt__poll_event(s->x->dom, &s->conn.pd, word >> 16, bits);
 }
-/* False: it was dead before, or is nobody's. */
-static bool vt__mux_kill(vt__mux_stream *s, int err) {
+/* Whoever does something with it is told so from now on. False: it was dead before, or is nobody's. */
+static bool vt__mux_doom(vt__mux_stream *s, int err) {
     if (s->err || s->over) return false;
     s->err = err;
-    vt__mux_show(s, VT__PD_R | VT__PD_W | VT__PD_HUP);
     return true;
 }
+/* Whoever waits for it, and is doomed, need not wait any more. */
+static void vt__mux_wake(vt__mux_stream *s) { vt__mux_show(s, VT__PD_R | VT__PD_W | VT__PD_HUP); }
 static void vt__mux_stream_free(vt__mux_stream *s) {
     vt__thr *thr = vt__sched_thr();
     vt__ds_list_remove(&s->link);
@@ -29628,7 +29634,7 @@ static void vt__h3e_event(vt__qend_conn *c, const vt__quic_event *ev) {
 }
 static bool vt__h3e_gone(vt__qend_conn *c) {
     vt__h3e *h = VT__CONTAINER(c, vt__h3e, c);
-    bool last = vt__ds_list_empty(&h->x.streams);
+    bool last = !h->x.noted && vt__ds_list_empty(&h->x.streams);
     h->gone = true;
     if (last) vt__h3_free(&h->m);
     return last;
@@ -29710,8 +29716,9 @@ typedef struct vt__h2e {
     vt__conn_buf in, out, room; /* room: of a head that is half here */
     vt__timer timer;
     vt__msg msg;               /* to the domain, while `told` */
-    bool told, held;           /* held: reading waits for room in the output */
+    bool told, held;           /* held: there is more to read, once it is its turn and the output has room */
     bool hasty;                /* it ends as soon as nobody has a stream, whatever the socket takes */
+    int64_t polled;            /* the domain's count of polls at the last turn to read */
     int64_t stalled;           /* since when output waits for the socket; 0: none does */
     int64_t head_since;        /* since when a head is half here; 0: none is */
     int64_t write_ns, head_ns; /* how long that may be; 0: for ever */
@@ -29950,11 +29957,16 @@ static bool vt__h2e_feed(vt__h2e *h) {
     h->head_since = !vt__h2_in_head(&h->m) && h->m.settled ? 0 : h->head_since ? h->head_since : thr->now;
     return true;
 }
-/* Until nothing comes, or much has come. False: the connection was closed. */
+/* Until nothing comes, or much has come; then others are to have their turns before the next, so it has one between two polls
+ * of the reactor. False: the connection was closed. */
 static bool vt__h2e_read(vt__h2e *h) {
     vt__thr *thr = vt__sched_thr();
     vt__conn *conn = h->conn;
-    h->m.effort = 0; /* a turn begins */
+    int64_t polls = h->x.dom->polls;
+    h->held = h->polled == polls;
+    if (h->held) return true;
+    h->polled = polls;
+    h->m.effort = 0;
     for (int left = VT__H2E_READS; !h->m.err; left--) {
         h->held = !vt__h2e_feed(h) || vt__h2e_full(h) || left == 0;
         if (h->held || h->m.err) break;
@@ -29975,8 +29987,8 @@ static bool vt__h2e_read(vt__h2e *h) {
     return true;
 }
 /* All that there is to do at present; under the lock. */
-static void vt__h2e_turn(vt__h2e *h, bool readable) {
-    if ((readable || (h->held && !vt__h2e_full(h))) && !h->m.err && !vt__h2e_read(h)) return;
+static void vt__h2e_turn(vt__h2e *h) {
+    if (h->held && !vt__h2e_full(h) && !h->m.err && !vt__h2e_read(h)) return;
     if (!vt__h2e_flush(h)) return;
     if (h->hasty && !h->x.active) {
         h->role->close(h, !vt__h2e_pending(h));
@@ -29996,12 +30008,12 @@ static void vt__h2e_told(vt__dom *dom, vt__msg *m) {
     vt__h2e *h = VT__CONTAINER(m, vt__h2e, msg);
     (void)dom;
     h->told = false;
-    if (h->conn) vt__h2e_turn(h, false);
+    if (h->conn) vt__h2e_turn(h);
     else h->role->free(h);
 }
 /* Of the socket's sink. */
 static void vt__h2e_sink(vt__h2e *h, unsigned bits) {
-    if (!(bits & VT__PD_ARMED)) vt__h2e_turn(h, false);
+    if (!(bits & VT__PD_ARMED)) vt__h2e_turn(h);
     else if (vt__h2e_read(h)) vt__h2e_stir(&h->x); /* the answers of this round go out together */
 }
 
@@ -30019,6 +30031,7 @@ static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom,
     vt__hpack_enc_table(&h->m.enc, (char *)h + size + dec);
     vt__mux_init(&h->x, &vt__h2e_ops, dom, cfg->max_window);
     h->role = role;
+    h->polled = -1;
     h->head_room = VT__MAX(h->m.dec.t.cap, (uint32_t)VT__BUF_BYTES);
     h->msg.fn = vt__h2e_told;
     vt__timer_init(&h->timer, timer);
@@ -30047,11 +30060,12 @@ static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom,
 #if VTHTTP_H2 || (VTHTTP_H3 && VTHTTP_TLS)
 /* What a CONNECT names by :protocol. */
 enum vt__mreq_protocol { VT__MREQ_NONE, VT__MREQ_WEBSOCKET, VT__MREQ_UNKNOWN };
+enum { VT__MREQ_ENDS = 32 }; /* handlers that a connection's end wakes at once */
 
 typedef struct vt__mreq {
     vt__mux_stream e; /* first */
     vt_task start;
-    vt__link_wait wait;   /* for a vthread */
+    vt__link_wait wait;   /* for a vthread; its link is also that of vt__mreq_conn.doomed */
     vt__link_notes notes; /* its thr is NULL until a handler runs */
     struct vt__mreq_run *run;
     vt__mux_part method, path, authority;
@@ -30060,6 +30074,7 @@ typedef struct vt__mreq {
     uint8_t protocol; /* enum vt__mreq_protocol */
     bool expect;      /* 100 (Continue) is owed */
     bool draining;    /* over but for the rest of its request, which is dropped: see vt__mreq_leave */
+    bool doomed;      /* in the connection's list */
     int64_t drained;
     int64_t
         due; /* until when the rest may come, while it drains; and before, where HTTP/3 wants it, the head */
@@ -30083,7 +30098,10 @@ typedef struct vt__mreq_conn {
     uint32_t draining;
     uint8_t version; /* as vt_req_version has it */
     bool secure;
-    vt_str alt; /* of Alt-Svc, or none */
+    vt_str alt;      /* of Alt-Svc, or none */
+    vt__list doomed; /* those that the connection's end has killed, and that are still to be woken ... */
+    vt__msg msg; /* ... by this, while x->noted, some after each poll of the reactor: polled counts these */
+    int64_t polled;
 } vt__mreq_conn;
 VT__INLINE vt__mreq_conn *vt__mreq_conn_of(const vt__mreq *s) { return s->e.x->up; }
 #define VT__MREQ_OF(node) VT__CONTAINER(node, vt__mreq, e.link)
@@ -30127,10 +30145,18 @@ static bool vt__mreq_is_idle(vt__mreq *s) {
     if (s->e.over && !s->draining) return false; /* it was forgotten */
     return !s->e.headed || s->draining || vt__link_withdraw(&s->wait);
 }
-static void vt__mreq_kill(vt__mreq *s, int err) {
-    if (!vt__mux_kill(&s->e, err)) return;
+/* It is dead, and its handler is to hear of it. */
+static void vt__mreq_wake(vt__mreq *s) {
+    vt__mux_wake(&s->e);
     if (s->run && vt__mreq_conn_of(s)->host->group->conf.cancel_on != VT_CANCEL_NEVER)
         vt__link_tell(&s->notes, VT__PD_WATCH);
+}
+static void vt__mreq_kill(vt__mreq *s, int err) {
+    if (vt__mux_doom(&s->e, err)) vt__mreq_wake(s);
+}
+static void vt__mreq_undoom(vt__mreq *s) {
+    vt__ds_list_remove(&s->wait.link);
+    s->doomed = false;
 }
 /* On the handler's thread, scheduler context. */
 static void vt__mreq_heed(vt__link_notes *to, unsigned bits) {
@@ -30474,6 +30500,7 @@ static void vt__mreq_leave(vt__mreq_run *run) {
     run->v->task = NULL;
     s->run = NULL;
     s->notes.thr = NULL;
+    if (s->doomed) vt__mreq_undoom(s);
     vt__conn_buf_put(run->thr, &run->out);
     if (!x->gone && vt__mreq_has_rest(run)) vt__mreq_drain(run);
     else vt__mreq_forget(s);
@@ -30605,9 +30632,31 @@ static void vt__mreq_on_event(vt__mreq *s, const vt__msg_event *ev) {
 }
 
 /*--- all of a connection ---*/
+/* Some of those that are doomed end; the others do behind the next poll. */
+static void vt__mreq_conn_end_some(vt__mreq_conn *c) {
+    c->polled = c->x->dom->polls;
+    for (int left = VT__MREQ_ENDS; left > 0 && !vt__ds_list_empty(&c->doomed); left--) {
+        vt__mreq *s = VT__CONTAINER(c->doomed.next, vt__mreq, wait.link);
+        vt__mreq_undoom(s);
+        vt__mreq_wake(s);
+    }
+    c->x->noted = !vt__ds_list_empty(&c->doomed);
+    if (c->x->noted) vt__sched_post_held(c->x->dom, &c->msg);
+}
+static void vt__mreq_conn_noted(vt__dom *dom, vt__msg *m) {
+    vt__mreq_conn *c = VT__CONTAINER(m, vt__mreq_conn, msg);
+    if (c->polled == dom->polls) {
+        vt__sched_post_held(dom, m);
+        return;
+    }
+    vt__mreq_conn_end_some(c);
+    c->ops->free(c);
+}
 static void vt__mreq_conn_init(vt__mreq_conn *c, const vt__mreq_ops *ops, vt__mux *x, vt__link_host *host,
                                int version) {
     *c = (vt__mreq_conn){.x = x, .ops = ops, .host = host, .version = (uint8_t)version};
+    vt__ds_list_init(&c->doomed);
+    c->msg.fn = vt__mreq_conn_noted;
     x->up = c;
 }
 /* The transport's end, for what reason. Handlers that run keep the object. */
@@ -30615,9 +30664,13 @@ static void vt__mreq_conn_kill(vt__mreq_conn *c, int err) {
     for (vt__list *n = c->x->streams.next, *next; n != &c->x->streams; n = next) {
         vt__mreq *s = VT__MREQ_OF(n);
         next = n->next;
-        vt__mreq_kill(s, err);
+        if (vt__mux_doom(&s->e, err) && s->run) {
+            s->doomed = true;
+            vt__ds_list_push(&c->doomed, &s->wait.link);
+        }
         if (vt__mreq_is_idle(s)) vt__mreq_forget(s);
     }
+    vt__mreq_conn_end_some(c);
 }
 /* The server stops: what is only waited for has less time, and none when its grace period is over. */
 static void vt__mreq_conn_tell(vt__mreq_conn *c, unsigned bits) {
@@ -30674,7 +30727,7 @@ VT__INLINE vt__h2c *vt__h2c_of(const vt__mreq_conn *r) { return VT__CONTAINER(r,
 /* Whoever comes last. */
 static void vt__h2c_free(vt__h2e *e) {
     vt__h2c *h = VT__CONTAINER(e, vt__h2c, e);
-    if (e->told || e->conn || !vt__ds_list_empty(&e->x.streams)) return;
+    if (e->told || e->x.noted || e->conn || !vt__ds_list_empty(&e->x.streams)) return;
     vt__link_uncount(h->r.host->group);
     vt__mem_free(h);
 }
@@ -30963,7 +31016,7 @@ static void vt__h3c_shutdown(vt__mreq_conn *r) { vt__h3e_shutdown(&vt__h3c_of(r)
 static void vt__h3c_part(vt__mreq_conn *r) {
     vt__h3c *h = vt__h3c_of(r);
     vt__link_group *g = r->host->group;
-    if (!vt__ds_list_empty(&h->e.x.streams)) return;
+    if (h->e.x.noted || !vt__ds_list_empty(&h->e.x.streams)) return;
     vt__mem_free(h->text);
     h->text = NULL;
     vt__h3e_free(&h->e);
@@ -35968,7 +36021,7 @@ typedef struct vt__cmux {
 /*--- what comes in; under the domain's lock ---*/
 /* A response that is here whole stays. */
 static void vt__cmux_kill(vt__cmux_stream *s, int err) {
-    if (!s->e.ended) (void)vt__mux_kill(&s->e, err);
+    if (!s->e.ended && vt__mux_doom(&s->e, err)) vt__mux_wake(&s->e);
 }
 static void vt__cmux_on_field(vt__cmux_stream *s, const vt__msg_event *ev) {
     vt__mux_fields *to = s->e.headed ? &s->e.trailers : &s->e.head;

@@ -415,6 +415,26 @@ TEST(client_that_is_gone_cancels) {
     CHECK_EQ(open_connections(), 0);
     CHECK_EQ(stop(&h), 0);
 }
+/* Many of them do not end all at once, but for those that see it for themselves; the connection counts as open until the
+ * last has. */
+TEST(client_of_many_requests_is_gone) {
+    vt_server_cfg cfg = {.workers = 1};
+    REQUIRE(start(&cfg));
+    H2(h);
+    for (int round = 1; round <= 5; round++) {
+        REQUIRE(h2_open(&h));
+        for (int i = 0; i < 95; i++)
+            h2_ask(&h, round & 1 ? "GET /slept?ms=100000" : "GET /spins", NULL, true);
+        WAIT(noted(OPEN) == 95);
+        h2_close(&h);
+        WAIT(noted(LEFT) == 95 * round && open_connections() == 0);
+        CHECK_EQ(noted(LEFT), 95 * round);
+        if (round & 1) CHECK_EQ(noted(RESULT), -ECANCELED);
+        else CHECK(noted(RESULT) == -ECANCELED || noted(RESULT) == -ECONNRESET);
+        CHECK_EQ(open_connections(), 0);
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
 TEST(handler_that_fails) {
     REQUIRE(start(NULL));
     H2(h);

@@ -438,6 +438,25 @@ TEST(b51_end_of_the_connection_cancels) {
     CHECK_EQ(open_connections(), 0);
     CHECK_EQ(stop(&h), 0);
 }
+/* Many of them do not end all at once, but for those that see it for themselves; the connection counts as open until the
+ * last has. */
+TEST(b51_client_of_many_requests_is_gone) {
+    vt_server_cfg cfg = {.workers = 1};
+    REQUIRE(serve(&cfg));
+    for (int round = 1; round <= 5; round++) {
+        H3(h);
+        REQUIRE(h3_open(&h));
+        for (int i = 0; i < 95; i++) h3_ask(&h, round & 1 ? "GET /slept?ms=100000" : "GET /spins", "", true);
+        h3_until(&h, noted(OPEN) == 95);
+        h3_leave(&h, VT__H3_NO_ERROR);
+        WAIT(noted(LEFT) == 95 * round && open_connections() == 0);
+        CHECK_EQ(noted(LEFT), 95 * round);
+        if (round & 1) CHECK_EQ(noted(RESULT), -ECANCELED);
+        else CHECK(noted(RESULT) == -ECANCELED || noted(RESULT) == -ECONNRESET);
+        CHECK_EQ(open_connections(), 0);
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
 TEST(client_that_vanishes) {
     vt_server_cfg cfg = {.idle_timeout_ms = 300, .write_timeout_ms = 300};
     REQUIRE(serve(&cfg));

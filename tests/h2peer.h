@@ -242,7 +242,7 @@ static void peer_take(struct peer *q, const uint8_t *bytes, size_t n) {
         if (q->rc > 0) peer_on(q, &ev);
         else if (q->rc < 0 || p == end) break;
         else
-            while (peer_send(q)) continue;
+            while (!q->h.tired && peer_send(q)) continue;
     }
     free(copy);
 }

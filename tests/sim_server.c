@@ -843,13 +843,6 @@ static void leavers(void) {
 TEST(sim_clients_that_leave) { in_worlds(40, leavers); }
 
 /*--- what a response costs, in system calls ---*/
-static int64_t calls_then[2][SIM_IDS];
-static void count_calls(void *arg, uint32_t gen) {
-    (void)gen;
-    memcpy(calls_then[arg != NULL], sim.calls, sizeof sim.calls);
-}
-static int64_t called(int id) { return calls_then[1][id] - calls_then[0][id]; }
-static int64_t sends(void) { return called(SIM_send) + called(SIM_sendmsg); }
 /* Counts from the 60th millisecond to the `until`-th; the response number `last` is good. */
 static void calls_of(const struct sim_step *steps, int n, int64_t until, int last) {
     sim_begin(1);

@@ -126,6 +126,17 @@ static int h_slept(vt_req *req, vt_res *res) {
     count(LEFT);
     return r < 0 ? r : vt_res_printf(res, 200, "slept %d", number(req, "ms"));
 }
+/* Is always at work, and so hears of its stream's end by what it says, whether or not it is woken. */
+static int h_spins(vt_req *req, vt_res *res) {
+    (void)req;
+    count(OPEN);
+    int r = 0;
+    while (r == 0 && (r = vt_res_flush(res)) == 0) r = vt_yield();
+    note(RESULT, r);
+    __atomic_sub_fetch(&seen[OPEN], 1, __ATOMIC_SEQ_CST);
+    count(LEFT);
+    return r;
+}
 /* Heeds no cancel until the test lets it. */
 static int h_stubborn(vt_req *req, vt_res *res) {
     (void)req;
@@ -197,6 +208,7 @@ static void routes(vt_server *s) {
     vt_server_get(s, "/redirect", h_redirect);
     vt_server_get(s, "/fields", h_fields);
     vt_server_get(s, "/slept", h_slept);
+    vt_server_get(s, "/spins", h_spins);
     vt_server_get(s, "/stubborn", h_stubborn);
     vt_server_post(s, "/stubborn", h_stubborn);
     vt_server_get(s, "/turn", h_turn);

@@ -675,6 +675,29 @@ TEST(a45_what_is_done_in_a_row_is_bounded) {
     peer_flush(&q);
     CHECK_EQ(q.answered, 90);
 }
+/* Also where nobody gets to see it. */
+TEST(a16_a_head_that_is_dropped_is_bounded_as_well) {
+    static uint8_t b[16384] = "\202\206\204A\1a";
+    vt__msg_event ev;
+    size_t n = 6;
+    int rc, turns = 0;
+    for (; n + 6 < sizeof b; n += 6) memcpy(b + n, "\x0f\x11\3a=b", 6); /* cookie: a=b */
+    fresh(), begin();
+    peer_take(&q, in.p, in.n), peer_flush(&q), in.n = 0;
+    put_frame(&in, VT__H2_T_HEADERS, VT__H2_END_HEADERS | VT__H2_END_STREAM, 1, b, n);
+    const uint8_t *p = in.p, *end = in.p + in.n, *from = p;
+    size_t most = 0;
+    for (; p < end && turns < 100; turns++, from = p) {
+        while ((rc = vt__h2_recv(&q.h, &p, end, 0, &ev)) > 0) peer_on(&q, &ev);
+        CHECK_EQ(rc, 0);
+        CHECK_EQ(q.h.tired, p < end);
+        most = VT__MAX(most, (size_t)(p - from));
+    }
+    CHECK(turns > 3 && turns < 10 && most < 6000);
+    peer_flush(&q);
+    CHECK_EQ(q.answered, 1);
+    CHECK_EQ(q.h.block.id, 0);
+}
 TEST(a20_settings_of_a_wrong_length_or_place) {
     begin(), put_frame(&in, VT__H2_T_SETTINGS, VT__H2_ACK, 0, "123456", 6);
     DIES(VT__H2_E_LENGTH);
