@@ -9978,14 +9978,26 @@ static VT__UNUSED void vt__qrec_probe(vt__qrec *r, unsigned space) {
 }
 /* In the handshake all spaces are probed together, for a datagram has room for all: a client whose port was changed on the way
  * when the server had just completed is heard by 1-RTT packets alone, from which no timer of their own goes yet. */
+static VT__UNUSED void vt__qrec_probe_all(vt__qrec *r, unsigned space) {
+    for (unsigned i = 0; i < VT__QREC_SPACES; i++)
+        if (i == space || vt__qrec_waits(r, i)) vt__qrec_probe(r, i);
+}
 static VT__UNUSED void vt__qrec_pto_tick(vt__qrec *r, int64_t now) {
     unsigned space;
     if (vt__qrec_pto_at(r, &space) > now) return;
     r->pto_count++, r->stats.ptos++;
     if (r->pto_count == 3 && vt__qpath_hole(&r->path)) vt__qrec_mtu_changed(r);
-    vt__qrec_probe(r, space);
-    for (unsigned i = 0; i < VT__QREC_SPACES; i++)
-        if (i != space && vt__qrec_waits(r, i)) vt__qrec_probe(r, i);
+    vt__qrec_probe_all(r, space);
+}
+/* The handshake: the peer shows that it is there, and has not got all (RFC 9002 6.2.3). What waits for an answer waits no
+ * longer than one probe timeout; and not even that where `now` says so. */
+static VT__UNUSED void vt__qrec_hurry(vt__qrec *r, bool now) {
+    r->pto_count = 0;
+    if (now) vt__qrec_probe_all(r, VT__QREC_SPACES);
+}
+/* Something eliciting is to go in a space, be it PING. */
+static VT__UNUSED void vt__qrec_ask(vt__qrec *r, unsigned space) {
+    r->s[space].probes = VT__MAX(r->s[space].probes, 1);
 }
 static VT__UNUSED void vt__qrec_tick(vt__qrec *r, int64_t now) {
     if (vt__qrec_loss_at(r) == VT__QREC_NEVER) {
@@ -10231,6 +10243,12 @@ static VT__UNUSED int vt__qstr_in_put(vt__qstr_mem *mem, vt__qstr_in *in, uint64
     /* who sends whole packets cannot have more holes in a window */
     if (rc == 0 && in->have.n > VT__MAX(VT__QSTR_GAPS, limit / 1024)) rc = VT__QPKT_E_GAPS;
     return rc;
+}
+/* How many of its bytes have come. */
+static VT__UNUSED uint64_t vt__qstr_in_got(const vt__qstr_in *in) {
+    uint64_t n = in->next + in->now_len;
+    for (uint32_t i = 0; i < in->have.n; i++) n += in->have.v[i].to - in->have.v[i].from;
+    return n;
 }
 /* What can be read now, in one piece: its length; 0: nothing. */
 static VT__UNUSED size_t vt__qstr_in_next(const vt__qstr_in *in, const uint8_t **p) {
@@ -25883,7 +25901,13 @@ static VT__UNUSED int vt__qkeys_open(vt__qkeys *k, vt__qkeys_level *l, vt__qkeys
  * early ones. Whatever runs out of memory closes the connection.
  *============================================================================*/
 enum vt__quic_state { VT__QUIC_HANDSHAKE, VT__QUIC_OPEN, VT__QUIC_CLOSING, VT__QUIC_DRAINING, VT__QUIC_DEAD };
-enum { VT__QUIC_CRYPTO_MAX = 1 << 16, VT__QUIC_EARLY_MAX = 4, VT__QUIC_DGRAMS = 16, VT__QUIC_NOTES = 32 };
+enum {
+    VT__QUIC_CRYPTO_MAX = 1 << 16,
+    VT__QUIC_EARLY_MAX = 4,
+    VT__QUIC_HURRIES = 2,
+    VT__QUIC_DGRAMS = 16,
+    VT__QUIC_NOTES = 32
+};
 enum { VT__QUIC_MIN = 1200, VT__QUIC_TRAIN = 64, VT__QUIC_TRAIN_MAX = 65487, VT__QUIC_WHY = 64 };
 enum { VT__QUIC_PARAMS_MAX = 512 };
 /* Kinds of notes; those of @qstr follow at 32. */
@@ -26010,7 +26034,7 @@ typedef struct vt__quic {
     char *token; /* a client's, for its Initial packets */
     size_t token_len;
     vt__quic_kept *early, *dgrams;
-    uint8_t nearly, ndgrams;
+    uint8_t nearly, ndgrams, hurried;
     struct {
         vt__qpkt_cid cid;
         bool add;
@@ -26030,6 +26054,7 @@ typedef struct vt__quic {
         uint64_t pn, frame;
         uint8_t type, space;
         bool eliciting, plain; /* plain: not only frames that probe */
+        bool fresh;            /* brought handshake bytes that had not come */
         vt__qpkt_cid to;       /* our connection ID, */
         uint64_t ours;         /* and its number */
         uint8_t path;
@@ -26305,9 +26330,11 @@ static int vt__quic_crypto(vt__quic *c, const vt__qpkt_frame *f) {
     vt__qstr_in *in = &c->spaces[space].in;
     const uint8_t *p;
     if (!c->tls) return f->stream.len ? VT__QPKT_E_CRYPTO_LATE : 0;
+    uint64_t had = vt__qstr_in_got(in);
     int rc = vt__qstr_in_put(c->mem, in, f->stream.offset, f->stream.data, f->stream.len,
                              VT__QUIC_CRYPTO_MAX);
     if (rc < 0) return rc == VT__QPKT_E_FLOW_CONTROL ? VT__QPKT_E_CRYPTO : rc;
+    c->pkt.fresh |= vt__qstr_in_got(in) > had;
     for (size_t n; c->state < VT__QUIC_CLOSING && (n = vt__qstr_in_next(in, &p)) > 0;) {
         rc = vt__qtls_recv(c->tls, levels[space], p, n);
         vt__qstr_in_skip(c->mem, in, n);
@@ -26530,6 +26557,8 @@ static void vt__quic_keep(vt__quic *c, const uint8_t *p, size_t n, unsigned spac
     while (*at) at = &(*at)->next;
     *at = k;
     c->nearly++;
+    bool lost = !c->server && !vt__qsec_has(&c->keys.at[VT__QPKT_HANDSHAKE].rx);
+    if (lost) vt__qrec_ask(&c->rec, VT__QPKT_INITIAL); /* what the keys are made of: the server waits, too */
 }
 /* One that can be opened now, as a datagram. */
 static bool vt__quic_replay(vt__quic *c) {
@@ -26641,7 +26670,7 @@ static int vt__quic_opened(vt__quic *c, const vt__qpkt_head *h, const vt__qkeys_
     c->pkt.p = k->payload, c->pkt.end = k->payload + k->len;
     c->pkt.pn = k->pn;
     c->pkt.type = (uint8_t)h->type, c->pkt.space = (uint8_t)space, c->pkt.path = (uint8_t)path;
-    c->pkt.eliciting = c->pkt.plain = false;
+    c->pkt.eliciting = c->pkt.plain = c->pkt.fresh = false;
     c->idle_at = c->now, c->quiet = true;
     return 1;
 }
@@ -26692,6 +26721,18 @@ static int vt__quic_packet(vt__quic *c) {
     c->in.p = p + h.len;
     return rc;
 }
+/* A packet of the handshake was read (RFC 9002 6.2.3). One that brings a server nothing new is a probe: the client lacks what
+ * was lost on the way. A client that gets new bytes and has no keys yet to acknowledge them with says something else, for the
+ * server may send but three times as much as it gets. They cannot go on at each other: new bytes have an end. */
+static void vt__quic_hurry(vt__quic *c, unsigned space) {
+    if (c->server == c->pkt.fresh) return;
+    bool now = c->server && c->hurried < VT__QUIC_HURRIES;
+    c->hurried = (uint8_t)(c->hurried + now);
+    vt__qrec_hurry(&c->rec, now);
+    if (c->server) return;
+    if (space == VT__QPKT_HANDSHAKE && !vt__qsec_has(&c->keys.at[space].tx))
+        vt__qrec_ask(&c->rec, VT__QPKT_INITIAL);
+}
 static void vt__quic_packet_done(vt__quic *c) {
     unsigned space = c->pkt.space;
     vt__qroute *p = &c->paths[c->pkt.path];
@@ -26701,6 +26742,7 @@ static void vt__quic_packet_done(vt__quic *c) {
                 vt__qsec_has(&c->keys.at[space].tx); /* what cannot be sent is not owed yet */
     if (!c->discarded[space]) vt__qrec_got(&c->rec, space, c->pkt.pn, asks, c->in.ecn, c->in.came_at);
     p->used_at = c->now;
+    if (!c->complete && c->pkt.eliciting) vt__quic_hurry(c, space);
     if (space != VT__QPKT_APP) return;
     p->ours = c->pkt.ours;
     if (c->pkt.eliciting) c->lonely = 0;

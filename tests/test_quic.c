@@ -122,6 +122,55 @@ TEST(resumed) {
     }
 }
 
+/* The server sends on as soon as the client has got what it was allowed to: nobody waits for a timeout. */
+TEST(handshake_large) {
+    net_init(&w, &near_by, test_seed());
+    net_large(&w);
+    int64_t begun = w.now;
+    net_connect(&w);
+    NET_UNTIL(&w, w.client.confirmed, 5 * VT_SEC);
+    CHECK(w.client.confirmed);
+    CHECK(w.now - begun <= 10 * 10 * VT_MS); /* five ways there and back */
+    CHECK(w.client.sent_dgrams + w.server.sent_dgrams < 30);
+    net_free(&w);
+}
+static unsigned first_down;
+static void drop_first(struct qlink *l, struct qlink_dgram *d) {
+    (void)l;
+    if (first_down++ == 0) d->n = 0;
+}
+/* RFC 9002 6.2.3: packets that a client has no keys for say that those with the keys were lost. */
+TEST(server_hello_lost) {
+    net_init(&w, &near_by, test_seed());
+    net_large(&w);
+    first_down = 0, w.down.hook = drop_first;
+    int64_t begun = w.now;
+    net_connect(&w);
+    NET_UNTIL(&w, w.client.confirmed, 5 * VT_SEC);
+    CHECK(w.client.confirmed);
+    CHECK(w.now - begun < 500 * VT_MS); /* the first timeout is after a second */
+    net_free(&w);
+}
+/* A client that asks again gets what it lacks, at once; not for ever. */
+TEST(client_asks_again) {
+    static const uint8_t ping[] = {VT__QPKT_F_PING};
+    struct qlink_dgram d = {0};
+    net_init(&w, &near_by, test_seed());
+    net_large(&w);
+    net_connect(&w);
+    NET_UNTIL(&w, w.server.up, VT_SEC);
+    while (qlink_recv(&w.down, w.now + VT_SEC, &d)) {} /* its answer is lost */
+    for (int i = 0; i < VT__QUIC_HURRIES + 2; i++) {
+        uint64_t sent = w.server.sent_dgrams;
+        deliver(&w.server, forge(&w.client, VT__QPKT_INITIAL, ping, 1, 1200));
+        CHECK_EQ(w.server.sent_dgrams - sent >= 2, i < VT__QUIC_HURRIES);
+    }
+    w.server.c.rec.pto_count = 5; /* and then it is not for a timeout that has grown long */
+    deliver(&w.server, forge(&w.client, VT__QPKT_INITIAL, ping, 1, 1200));
+    CHECK_EQ(w.server.c.rec.pto_count, 0);
+    net_free(&w);
+}
+
 /* ---- the list ---- */
 TEST(b03_01_small_initial) {
     net_init(&w, &near_by, test_seed());
