@@ -7991,7 +7991,8 @@ static VT__UNUSED size_t vt__qpack_put_date(uint8_t out[VT__QPACK_DATE_MAX], con
     X(PARAM_CIDS, -11625, TRANSPORT_PARAMETER_ERROR, "connection IDs that are not those of the packets") \
     X(VERSION, -11626, VERSION_NEGOTIATION_ERROR, "version that was not agreed on")             \
     X(TOKEN, -11627, INVALID_TOKEN, "token of no Retry of ours")                                \
-    X(DATAGRAM, -11628, PROTOCOL_VIOLATION, "datagram that is too large, or not wanted at all")
+    X(DATAGRAM, -11628, PROTOCOL_VIOLATION, "datagram that is too large, or not wanted at all")   \
+    X(HELLO, -11629, CRYPTO_UNEXPECTED, "handshake that does not begin with ClientHello")
 /* clang-format on */
 enum vt__qpkt_code {
 #define VT__QPKT_CODE_ENUM(name, value) VT__QPKT_##name = value,
@@ -24606,10 +24607,11 @@ static VT__UNUSED int vt__qsec_initial(uint32_t version, const uint8_t *dcid, si
     const vt__qsec_kit *kit = vt__qsec_kit_get();
     vt__qsec_secret both = {VT__QSEC_AES128, 32, {0}};
     if (!kit) return -ENOMEM;
-    *client = *server = both;
+    if (client) *client = both;
+    if (server) *server = both;
     int r = vt__qsec_hmac(kit->sha256, version == VT__QSEC_V2 ? v2 : v1, sizeof v1, dcid, n, both.b);
-    if (r == 0) r = vt__qsec_expand(&both, "client in", client->b, client->len);
-    if (r == 0) r = vt__qsec_expand(&both, "server in", server->b, server->len);
+    if (r == 0 && client) r = vt__qsec_expand(&both, "client in", client->b, client->len);
+    if (r == 0 && server) r = vt__qsec_expand(&both, "server in", server->b, server->len);
     OPENSSL_cleanse(&both, sizeof both);
     return r;
 }
@@ -25776,14 +25778,15 @@ static int vt__qkeys_set(vt__qkeys_level *l, uint32_t version, const vt__qsec_se
     int rc = vt__qsec_keys_init(write ? &l->tx : &l->rx, version, s, write);
     return rc < 0 ? rc : vt__qsec_hp_init(write ? &l->tx_hp : &l->rx_hp, version, s);
 }
-/* Initial keys, from the client's first destination ID. */
+/* Initial keys, from the client's first destination ID: of one direction, or both. */
+enum { VT__QKEYS_READ = 1, VT__QKEYS_WRITE = 2, VT__QKEYS_BOTH = 3 };
 static VT__UNUSED int vt__qkeys_initial(vt__qkeys_level *l, uint32_t version, const vt__qpkt_cid *dcid,
-                                        bool server) {
+                                        bool server, unsigned ways) {
     vt__qsec_secret theirs, ours;
-    int rc = vt__qsec_initial(version, dcid->b, dcid->len, server ? &theirs : &ours,
-                              server ? &ours : &theirs);
-    if (rc >= 0) rc = vt__qkeys_set(l, version, &theirs, false);
-    return rc < 0 ? rc : vt__qkeys_set(l, version, &ours, true);
+    vt__qsec_secret *rx = ways & VT__QKEYS_READ ? &theirs : NULL, *tx = ways & VT__QKEYS_WRITE ? &ours : NULL;
+    int rc = vt__qsec_initial(version, dcid->b, dcid->len, server ? rx : tx, server ? tx : rx);
+    if (rc >= 0 && rx) rc = vt__qkeys_set(l, version, rx, false);
+    return rc >= 0 && tx ? vt__qkeys_set(l, version, tx, true) : rc;
 }
 /* 1-RTT, one direction. */
 static VT__UNUSED int vt__qkeys_app(vt__qkeys *k, const vt__qsec_secret *s, bool write) {
@@ -26094,7 +26097,7 @@ static void vt__quic_end_set(vt__quic_end *e, enum vt__quic_cause cause, uint64_
 /* An error of this end's: one of @qpkt's table, -ENOMEM, or OpenSSL's. */
 static void vt__quic_fail(vt__quic *c, int err) {
     vt__quic_end e;
-    bool known = err <= VT__QPKT_E_HEAD && err >= VT__QPKT_E_DATAGRAM;
+    bool known = err <= VT__QPKT_E_HEAD && err >= VT__QPKT_E_HELLO;
     const vt__qpkt_err_row *row = known ? vt__qpkt_err_of(err) : NULL;
     vt__quic_end_set(&e, VT__QUIC_BY_US, row ? row->code : VT__QPKT_INTERNAL_ERROR,
                      vt__str_of(row              ? row->text
@@ -26186,10 +26189,15 @@ static void vt__quic_confirm(vt__quic *c) {
     vt__qrec_confirmed(&c->rec, c->now);
     if (c->server) vt__quic_tell_cid(c, c->retried ? &c->retry_scid : &c->odcid, false);
 }
+static int vt__quic_initial_keys(vt__quic *c, unsigned ways) {
+    return vt__qkeys_initial(&c->keys.at[VT__QPKT_INITIAL], c->keys.version,
+                             c->retried ? &c->retry_scid : &c->odcid, c->server, ways);
+}
 /* Initial keys of another version, beside those that are in use. */
 static int vt__quic_other_version(vt__quic *c, uint32_t version) {
     if (vt__qsec_has(&c->keys.other.rx)) return 0;
-    return vt__qkeys_initial(&c->keys.other, version, c->retried ? &c->retry_scid : &c->odcid, c->server);
+    return vt__qkeys_initial(&c->keys.other, version, c->retried ? &c->retry_scid : &c->odcid, c->server,
+                             VT__QKEYS_BOTH);
 }
 /* They are used from now on; the others stay for what is on its way. */
 static void vt__quic_turn_version(vt__quic *c, uint32_t version) {
@@ -26261,7 +26269,7 @@ static uint64_t vt__quic_on_params(void *arg, const uint8_t *p, size_t n) {
     int rc = vt__quic_take_params(c, p, n);
     if (rc >= 0) return 0;
     c->err = rc;
-    bool known = rc <= VT__QPKT_E_HEAD && rc >= VT__QPKT_E_DATAGRAM;
+    bool known = rc <= VT__QPKT_E_HEAD && rc >= VT__QPKT_E_HELLO;
     return known ? vt__qpkt_err_of(rc)->code : VT__QPKT_INTERNAL_ERROR;
 }
 /* The peer's parameters are to be believed, and count. */
@@ -26323,19 +26331,40 @@ static void vt__quic_tls_did(vt__quic *c, int rc) {
     else if (rc < 0) vt__quic_fail_tls(c);
     else vt__quic_fail(c, failed);
 }
+/* host, port: a client's, see vt__qtls_cfg. */
+static int vt__quic_begin_tls(vt__quic *c, const char *host, int port) {
+    uint8_t params[VT__QUIC_PARAMS_MAX];
+    int n = vt__quic_put_params(c, params);
+    if (n < 0) return n;
+    vt__qtls_cfg t = {.ctx = c->cfg->tls,
+                      .client = !c->server,
+                      .params = params,
+                      .params_len = (size_t)n,
+                      .on_params = vt__quic_on_params,
+                      .arg = c,
+                      .host = host,
+                      .port = port};
+    return vt__qtls_new(&c->tls, &t);
+}
+/* A server's TLS is large, and made for what may be ClientHello alone: its type, and a length below VT__QUIC_CRYPTO_MAX. */
+static int vt__quic_greeted(vt__quic *c, const uint8_t *p, size_t n) {
+    bool hello = p[0] == SSL3_MT_CLIENT_HELLO && (n < 2 || p[1] == 0);
+    return hello ? vt__quic_begin_tls(c, NULL, 0) : VT__QPKT_E_HELLO;
+}
 /* CRYPTO: handed to TLS as far as there is no gap. */
 static int vt__quic_crypto(vt__quic *c, const vt__qpkt_frame *f) {
     static const uint8_t levels[] = {VT__QTLS_INITIAL, VT__QTLS_HANDSHAKE, VT__QTLS_APP};
     unsigned space = c->pkt.space;
     vt__qstr_in *in = &c->spaces[space].in;
     const uint8_t *p;
-    if (!c->tls) return f->stream.len ? VT__QPKT_E_CRYPTO_LATE : 0;
+    if (!c->tls && c->complete) return f->stream.len ? VT__QPKT_E_CRYPTO_LATE : 0;
     uint64_t had = vt__qstr_in_got(in);
     int rc = vt__qstr_in_put(c->mem, in, f->stream.offset, f->stream.data, f->stream.len,
                              VT__QUIC_CRYPTO_MAX);
     if (rc < 0) return rc == VT__QPKT_E_FLOW_CONTROL ? VT__QPKT_E_CRYPTO : rc;
     c->pkt.fresh |= vt__qstr_in_got(in) > had;
     for (size_t n; c->state < VT__QUIC_CLOSING && (n = vt__qstr_in_next(in, &p)) > 0;) {
+        if (!c->tls && (rc = vt__quic_greeted(c, p, n)) < 0) return rc;
         rc = vt__qtls_recv(c->tls, levels[space], p, n);
         vt__qstr_in_skip(c->mem, in, n);
         vt__quic_tls_did(c, rc);
@@ -26596,7 +26625,8 @@ static int vt__quic_on_retry(vt__quic *c, const vt__qpkt_head *h, const uint8_t 
     c->retried = true;
     vt__qpkt_cid_set(&c->retry_scid, h->scid, h->scid_len);
     c->cids.theirs[0].cid = c->retry_scid;
-    int rc = vt__qkeys_initial(&c->keys.at[VT__QPKT_INITIAL], h->version, &c->retry_scid, false);
+    int rc = vt__qkeys_initial(&c->keys.at[VT__QPKT_INITIAL], h->version, &c->retry_scid, false,
+                               VT__QKEYS_BOTH);
     if (rc < 0) return rc;
     vt__qrec_resend(&c->rec, VT__QPKT_INITIAL);
     return c->err;
@@ -26643,16 +26673,17 @@ static vt__qkeys_level *vt__quic_level_of(vt__quic *c, const vt__qpkt_head *h) {
     return vt__qsec_has(&l->rx) ? l : NULL;
 }
 /* The first packet that could be opened says which ID the peer has: heads alone are anybody's. A client learns the version
- * that the server chose by the first one behind ClientHello. */
-static void vt__quic_met(vt__quic *c, const vt__qpkt_head *h) {
+ * that the server chose by the first one behind ClientHello; a server makes the keys to answer with. */
+static int vt__quic_met(vt__quic *c, const vt__qpkt_head *h) {
     bool first = !c->got_one;
     c->got_one = true;
-    if (h->type == VT__QPKT_T_SHORT) return;
+    if (h->type == VT__QPKT_T_SHORT) return 0;
     if (first) {
         vt__qpkt_cid_set(&c->peer_scid, h->scid, h->scid_len);
         c->cids.theirs[0].cid = c->peer_scid;
     }
     if (!c->server && h->version != c->keys.version) vt__quic_turn_version(c, h->version);
+    return first && c->server ? vt__quic_initial_keys(c, VT__QKEYS_WRITE) : 0;
 }
 /* One that was opened: 1, 0: drop it, < 0. */
 static int vt__quic_opened(vt__quic *c, const vt__qpkt_head *h, const vt__qkeys_packet *k) {
@@ -26662,7 +26693,8 @@ static int vt__quic_opened(vt__quic *c, const vt__qpkt_head *h, const vt__qkeys_
     if (!k->len) return VT__QPKT_E_EMPTY;
     unsigned path = vt__quic_path_of(c);
     if (path == VT__QROUTE_NONE) return 0;
-    vt__quic_met(c, h);
+    int rc = vt__quic_met(c, h);
+    if (rc < 0) return rc;
     if (c->server && space == VT__QPKT_HANDSHAKE) {
         c->paths[path].valid = c->paths[path].full = c->paths[path].proven = true;
         vt__quic_discard(c, VT__QPKT_INITIAL);
@@ -27280,31 +27312,13 @@ static int vt__quic_init_ids(vt__quic *c, const vt__quic_start *s) {
     (void)vt__qcid_first(&c->cids, c->server ? &s->scid : &c->odcid);
     c->cids.limit = 1;
     int rc = vt__quic_issue(c);
-    return rc < 0 ? rc
-                  : vt__qkeys_initial(&c->keys.at[VT__QPKT_INITIAL], c->keys.version,
-                                      c->retried ? &c->retry_scid : &c->odcid, c->server);
+    return rc < 0 ? rc : vt__quic_initial_keys(c, c->server ? VT__QKEYS_READ : VT__QKEYS_BOTH);
 }
 static void vt__quic_init_path(vt__quic *c, const vt__quic_start *s) {
     bool valid = !c->server || s->proven;
     c->paths[0] = (vt__qroute){
         .local = s->local, .remote = s->remote, .used = true, .valid = valid, .full = true, .proven = valid};
     c->fallback = VT__QROUTE_NONE;
-}
-static int vt__quic_init_tls(vt__quic *c, const vt__quic_start *s) {
-    uint8_t params[VT__QUIC_PARAMS_MAX];
-    int n = vt__quic_put_params(c, params);
-    if (n < 0) return n;
-    vt__qtls_cfg t = {.ctx = c->cfg->tls,
-                      .client = !c->server,
-                      .params = params,
-                      .params_len = (size_t)n,
-                      .on_params = vt__quic_on_params,
-                      .arg = c,
-                      .host = s->host,
-                      .port = s->port};
-    n = vt__qtls_new(&c->tls, &t);
-    if (n >= 0 && !c->server) vt__quic_tls_did(c, vt__qtls_go(c->tls));
-    return n;
 }
 static VT__UNUSED void vt__quic_free(vt__quic *c) {
     vt__qtls_free(c->tls);
@@ -27339,7 +27353,10 @@ static VT__UNUSED int vt__quic_init(vt__quic *c, const vt__quic_cfg *cfg, const 
         c->token_len = s->token.len;
         if (!c->token) rc = -ENOMEM;
     }
-    if (rc >= 0) rc = vt__quic_init_tls(c, s);
+    if (rc >= 0 && !c->server) {
+        rc = vt__quic_begin_tls(c, s->host, s->port);
+        if (rc >= 0) vt__quic_tls_did(c, vt__qtls_go(c->tls));
+    }
     if (rc < 0) vt__quic_free(c);
     return rc;
 }
@@ -27430,7 +27447,7 @@ static VT__UNUSED int vt__qedge_genuine(const vt__qpkt_head *h, uint8_t *p) {
     vt__qkeys_packet packet = {.p = p, .head = h};
     memset(&k, 0, sizeof k);
     vt__qpkt_cid_set(&dcid, h->dcid, h->dcid_len);
-    int rc = vt__qkeys_initial(l, h->version, &dcid, true);
+    int rc = vt__qkeys_initial(l, h->version, &dcid, true, VT__QKEYS_READ);
     if (rc >= 0) rc = vt__qkeys_open(&k, l, &packet);
     vt__qkeys_free(&k);
     return rc == -EBADMSG ? 0 : VT__MIN(rc, 1);
@@ -27446,7 +27463,7 @@ static VT__UNUSED int vt__qedge_put_refusal(const vt__qpkt_head *h, uint64_t cod
                            1);
     end = at ? vt__qpkt_put_close(at, out + cap, false, code, 0, (vt_str){NULL, 0}) : NULL;
     if (!end || out + cap - end < VT__QSEC_TAG) return -EMSGSIZE;
-    int rc = vt__qkeys_initial(&l, h->version, &scid, true);
+    int rc = vt__qkeys_initial(&l, h->version, &scid, true, VT__QKEYS_WRITE);
     vt__qpkt_end_long(at, 1, end + VT__QSEC_TAG);
     if (rc >= 0) rc = vt__qsec_seal(&l.tx, 0, out, (size_t)(at - out), at, (size_t)(end - at));
     if (rc >= 0) rc = vt__qsec_mask(&l.tx_hp, at - 1 + 4, 1, mask);

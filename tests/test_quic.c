@@ -230,6 +230,34 @@ TEST(b03_03_forged_head) {
     CHECK(w.client.confirmed && w.server.confirmed);
     net_free(&w);
 }
+/* Nor is TLS begun, which is large, before a packet could be opened, and what is in it looks like ClientHello. */
+TEST(b03_03_false_initials) {
+    static const uint8_t others[][6] = {{VT__QPKT_F_CRYPTO, 0, 2, 2, 0},  /* ServerHello, */
+                                        {VT__QPKT_F_CRYPTO, 0, 2, 1, 1}}; /* one of more than 64 KB */
+    struct qlink_dgram d = {0};
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    CHECK(qlink_recv(&w.up, w.now + VT_SEC, &d));
+    memcpy(datagram, d.data, d.n);
+    datagram[d.n - 1] ^= 1;
+    deliver(&w.server, d.n);
+    CHECK(w.server.up && !w.server.c.got_one && !w.server.c.tls);
+    CHECK(!vt__qsec_has(&w.server.c.keys.at[VT__QPKT_INITIAL].tx)); /* half of the work */
+    for (size_t i = 0; i < VT__COUNT(others); i++) {
+        forged(&w.client, VT__QPKT_INITIAL, others[i], 5); /* its datagram is too small */
+        CHECK(!w.server.closed);
+        deliver(&w.server, forge(&w.client, VT__QPKT_INITIAL, others[i], 5, 1200));
+        CHECK(w.server.closed && !w.server.c.tls);
+        CHECK_EQ(w.server.c.end.code, 0x10a);
+        end_free(&w.server);
+        w.server.closed = false;
+        vt__qstr_mem_init(&w.server.mem);
+    }
+    memcpy(datagram, d.data, d.n);
+    deliver(&w.server, d.n);
+    CHECK(w.server.up && w.server.c.tls);
+    net_free(&w);
+}
 /* Packets that come before their keys are kept, but few. */
 TEST(b03_04_before_keys) {
     net_init(&w, &near_by, test_seed());
