@@ -8028,7 +8028,8 @@ static VT__UNUSED size_t vt__qpack_put_date(uint8_t out[VT__QPACK_DATE_MAX], con
     X(PARAM_CIDS, -11625, TRANSPORT_PARAMETER_ERROR, "connection IDs that are not those of the packets") \
     X(VERSION, -11626, VERSION_NEGOTIATION_ERROR, "version that was not agreed on")             \
     X(TOKEN, -11627, INVALID_TOKEN, "token of no Retry of ours")                                \
-    X(DATAGRAM, -11628, PROTOCOL_VIOLATION, "datagram that is too large, or not wanted at all")
+    X(DATAGRAM, -11628, PROTOCOL_VIOLATION, "datagram that is too large, or not wanted at all")   \
+    X(HELLO, -11629, CRYPTO_UNEXPECTED, "handshake that does not begin with ClientHello")
 /* clang-format on */
 enum vt__qpkt_code {
 #define VT__QPKT_CODE_ENUM(name, value) VT__QPKT_##name = value,
@@ -10028,14 +10029,26 @@ static VT__UNUSED void vt__qrec_probe(vt__qrec *r, unsigned space) {
 }
 /* In the handshake all spaces are probed together, for a datagram has room for all: a client whose port was changed on the way
  * when the server had just completed is heard by 1-RTT packets alone, from which no timer of their own goes yet. */
+static VT__UNUSED void vt__qrec_probe_all(vt__qrec *r, unsigned space) {
+    for (unsigned i = 0; i < VT__QREC_SPACES; i++)
+        if (i == space || vt__qrec_waits(r, i)) vt__qrec_probe(r, i);
+}
 static VT__UNUSED void vt__qrec_pto_tick(vt__qrec *r, int64_t now) {
     unsigned space;
     if (vt__qrec_pto_at(r, &space) > now) return;
     r->pto_count++, r->stats.ptos++;
     if (r->pto_count == 3 && vt__qpath_hole(&r->path)) vt__qrec_mtu_changed(r);
-    vt__qrec_probe(r, space);
-    for (unsigned i = 0; i < VT__QREC_SPACES; i++)
-        if (i != space && vt__qrec_waits(r, i)) vt__qrec_probe(r, i);
+    vt__qrec_probe_all(r, space);
+}
+/* The handshake: the peer shows that it is there, and has not got all (RFC 9002 6.2.3). What waits for an answer waits no
+ * longer than one probe timeout; and not even that where `now` says so. */
+static VT__UNUSED void vt__qrec_hurry(vt__qrec *r, bool now) {
+    r->pto_count = 0;
+    if (now) vt__qrec_probe_all(r, VT__QREC_SPACES);
+}
+/* Something eliciting is to go in a space, be it PING. */
+static VT__UNUSED void vt__qrec_ask(vt__qrec *r, unsigned space) {
+    r->s[space].probes = VT__MAX(r->s[space].probes, 1);
 }
 static VT__UNUSED void vt__qrec_tick(vt__qrec *r, int64_t now) {
     if (vt__qrec_loss_at(r) == VT__QREC_NEVER) {
@@ -10281,6 +10294,12 @@ static VT__UNUSED int vt__qstr_in_put(vt__qstr_mem *mem, vt__qstr_in *in, uint64
     /* who sends whole packets cannot have more holes in a window */
     if (rc == 0 && in->have.n > VT__MAX(VT__QSTR_GAPS, limit / 1024)) rc = VT__QPKT_E_GAPS;
     return rc;
+}
+/* How many of its bytes have come. */
+static VT__UNUSED uint64_t vt__qstr_in_got(const vt__qstr_in *in) {
+    uint64_t n = in->next + in->now_len;
+    for (uint32_t i = 0; i < in->have.n; i++) n += in->have.v[i].to - in->have.v[i].from;
+    return n;
 }
 /* What can be read now, in one piece: its length; 0: nothing. */
 static VT__UNUSED size_t vt__qstr_in_next(const vt__qstr_in *in, const uint8_t **p) {
@@ -24792,10 +24811,11 @@ static VT__UNUSED int vt__qsec_initial(uint32_t version, const uint8_t *dcid, si
     const vt__qsec_kit *kit = vt__qsec_kit_get();
     vt__qsec_secret both = {VT__QSEC_AES128, 32, {0}};
     if (!kit) return -ENOMEM;
-    *client = *server = both;
+    if (client) *client = both;
+    if (server) *server = both;
     int r = vt__qsec_hmac(kit->sha256, version == VT__QSEC_V2 ? v2 : v1, sizeof v1, dcid, n, both.b);
-    if (r == 0) r = vt__qsec_expand(&both, "client in", client->b, client->len);
-    if (r == 0) r = vt__qsec_expand(&both, "server in", server->b, server->len);
+    if (r == 0 && client) r = vt__qsec_expand(&both, "client in", client->b, client->len);
+    if (r == 0 && server) r = vt__qsec_expand(&both, "server in", server->b, server->len);
     OPENSSL_cleanse(&both, sizeof both);
     return r;
 }
@@ -25962,14 +25982,15 @@ static int vt__qkeys_set(vt__qkeys_level *l, uint32_t version, const vt__qsec_se
     int rc = vt__qsec_keys_init(write ? &l->tx : &l->rx, version, s, write);
     return rc < 0 ? rc : vt__qsec_hp_init(write ? &l->tx_hp : &l->rx_hp, version, s);
 }
-/* Initial keys, from the client's first destination ID. */
+/* Initial keys, from the client's first destination ID: of one direction, or both. */
+enum { VT__QKEYS_READ = 1, VT__QKEYS_WRITE = 2, VT__QKEYS_BOTH = 3 };
 static VT__UNUSED int vt__qkeys_initial(vt__qkeys_level *l, uint32_t version, const vt__qpkt_cid *dcid,
-                                        bool server) {
+                                        bool server, unsigned ways) {
     vt__qsec_secret theirs, ours;
-    int rc = vt__qsec_initial(version, dcid->b, dcid->len, server ? &theirs : &ours,
-                              server ? &ours : &theirs);
-    if (rc >= 0) rc = vt__qkeys_set(l, version, &theirs, false);
-    return rc < 0 ? rc : vt__qkeys_set(l, version, &ours, true);
+    vt__qsec_secret *rx = ways & VT__QKEYS_READ ? &theirs : NULL, *tx = ways & VT__QKEYS_WRITE ? &ours : NULL;
+    int rc = vt__qsec_initial(version, dcid->b, dcid->len, server ? rx : tx, server ? tx : rx);
+    if (rc >= 0 && rx) rc = vt__qkeys_set(l, version, rx, false);
+    return rc >= 0 && tx ? vt__qkeys_set(l, version, tx, true) : rc;
 }
 /* 1-RTT, one direction. */
 static VT__UNUSED int vt__qkeys_app(vt__qkeys *k, const vt__qsec_secret *s, bool write) {
@@ -26087,7 +26108,13 @@ static VT__UNUSED int vt__qkeys_open(vt__qkeys *k, vt__qkeys_level *l, vt__qkeys
  * early ones. Whatever runs out of memory closes the connection.
  *============================================================================*/
 enum vt__quic_state { VT__QUIC_HANDSHAKE, VT__QUIC_OPEN, VT__QUIC_CLOSING, VT__QUIC_DRAINING, VT__QUIC_DEAD };
-enum { VT__QUIC_CRYPTO_MAX = 1 << 16, VT__QUIC_EARLY_MAX = 4, VT__QUIC_DGRAMS = 16, VT__QUIC_NOTES = 32 };
+enum {
+    VT__QUIC_CRYPTO_MAX = 1 << 16,
+    VT__QUIC_EARLY_MAX = 4,
+    VT__QUIC_HURRIES = 2,
+    VT__QUIC_DGRAMS = 16,
+    VT__QUIC_NOTES = 32
+};
 enum { VT__QUIC_MIN = 1200, VT__QUIC_TRAIN = 64, VT__QUIC_TRAIN_MAX = 65487, VT__QUIC_WHY = 64 };
 enum { VT__QUIC_PARAMS_MAX = 512 };
 /* Kinds of notes; those of @qstr follow at 32. */
@@ -26214,7 +26241,7 @@ typedef struct vt__quic {
     char *token; /* a client's, for its Initial packets */
     size_t token_len;
     vt__quic_kept *early, *dgrams;
-    uint8_t nearly, ndgrams;
+    uint8_t nearly, ndgrams, hurried;
     struct {
         vt__qpkt_cid cid;
         bool add;
@@ -26234,6 +26261,7 @@ typedef struct vt__quic {
         uint64_t pn, frame;
         uint8_t type, space;
         bool eliciting, plain; /* plain: not only frames that probe */
+        bool fresh;            /* brought handshake bytes that had not come */
         vt__qpkt_cid to;       /* our connection ID, */
         uint64_t ours;         /* and its number */
         uint8_t path;
@@ -26273,7 +26301,7 @@ static void vt__quic_end_set(vt__quic_end *e, enum vt__quic_cause cause, uint64_
 /* An error of this end's: one of @qpkt's table, -ENOMEM, or OpenSSL's. */
 static void vt__quic_fail(vt__quic *c, int err) {
     vt__quic_end e;
-    bool known = err <= VT__QPKT_E_HEAD && err >= VT__QPKT_E_DATAGRAM;
+    bool known = err <= VT__QPKT_E_HEAD && err >= VT__QPKT_E_HELLO;
     const vt__qpkt_err_row *row = known ? vt__qpkt_err_of(err) : NULL;
     vt__quic_end_set(&e, VT__QUIC_BY_US, row ? row->code : VT__QPKT_INTERNAL_ERROR,
                      vt__str_of(row              ? row->text
@@ -26365,10 +26393,15 @@ static void vt__quic_confirm(vt__quic *c) {
     vt__qrec_confirmed(&c->rec, c->now);
     if (c->server) vt__quic_tell_cid(c, c->retried ? &c->retry_scid : &c->odcid, false);
 }
+static int vt__quic_initial_keys(vt__quic *c, unsigned ways) {
+    return vt__qkeys_initial(&c->keys.at[VT__QPKT_INITIAL], c->keys.version,
+                             c->retried ? &c->retry_scid : &c->odcid, c->server, ways);
+}
 /* Initial keys of another version, beside those that are in use. */
 static int vt__quic_other_version(vt__quic *c, uint32_t version) {
     if (vt__qsec_has(&c->keys.other.rx)) return 0;
-    return vt__qkeys_initial(&c->keys.other, version, c->retried ? &c->retry_scid : &c->odcid, c->server);
+    return vt__qkeys_initial(&c->keys.other, version, c->retried ? &c->retry_scid : &c->odcid, c->server,
+                             VT__QKEYS_BOTH);
 }
 /* They are used from now on; the others stay for what is on its way. */
 static void vt__quic_turn_version(vt__quic *c, uint32_t version) {
@@ -26440,7 +26473,7 @@ static uint64_t vt__quic_on_params(void *arg, const uint8_t *p, size_t n) {
     int rc = vt__quic_take_params(c, p, n);
     if (rc >= 0) return 0;
     c->err = rc;
-    bool known = rc <= VT__QPKT_E_HEAD && rc >= VT__QPKT_E_DATAGRAM;
+    bool known = rc <= VT__QPKT_E_HEAD && rc >= VT__QPKT_E_HELLO;
     return known ? vt__qpkt_err_of(rc)->code : VT__QPKT_INTERNAL_ERROR;
 }
 /* The peer's parameters are to be believed, and count. */
@@ -26502,17 +26535,40 @@ static void vt__quic_tls_did(vt__quic *c, int rc) {
     else if (rc < 0) vt__quic_fail_tls(c);
     else vt__quic_fail(c, failed);
 }
+/* host, port: a client's, see vt__qtls_cfg. */
+static int vt__quic_begin_tls(vt__quic *c, const char *host, int port) {
+    uint8_t params[VT__QUIC_PARAMS_MAX];
+    int n = vt__quic_put_params(c, params);
+    if (n < 0) return n;
+    vt__qtls_cfg t = {.ctx = c->cfg->tls,
+                      .client = !c->server,
+                      .params = params,
+                      .params_len = (size_t)n,
+                      .on_params = vt__quic_on_params,
+                      .arg = c,
+                      .host = host,
+                      .port = port};
+    return vt__qtls_new(&c->tls, &t);
+}
+/* A server's TLS is large, and made for what may be ClientHello alone: its type, and a length below VT__QUIC_CRYPTO_MAX. */
+static int vt__quic_greeted(vt__quic *c, const uint8_t *p, size_t n) {
+    bool hello = p[0] == SSL3_MT_CLIENT_HELLO && (n < 2 || p[1] == 0);
+    return hello ? vt__quic_begin_tls(c, NULL, 0) : VT__QPKT_E_HELLO;
+}
 /* CRYPTO: handed to TLS as far as there is no gap. */
 static int vt__quic_crypto(vt__quic *c, const vt__qpkt_frame *f) {
     static const uint8_t levels[] = {VT__QTLS_INITIAL, VT__QTLS_HANDSHAKE, VT__QTLS_APP};
     unsigned space = c->pkt.space;
     vt__qstr_in *in = &c->spaces[space].in;
     const uint8_t *p;
-    if (!c->tls) return f->stream.len ? VT__QPKT_E_CRYPTO_LATE : 0;
+    if (!c->tls && c->complete) return f->stream.len ? VT__QPKT_E_CRYPTO_LATE : 0;
+    uint64_t had = vt__qstr_in_got(in);
     int rc = vt__qstr_in_put(c->mem, in, f->stream.offset, f->stream.data, f->stream.len,
                              VT__QUIC_CRYPTO_MAX);
     if (rc < 0) return rc == VT__QPKT_E_FLOW_CONTROL ? VT__QPKT_E_CRYPTO : rc;
+    c->pkt.fresh |= vt__qstr_in_got(in) > had;
     for (size_t n; c->state < VT__QUIC_CLOSING && (n = vt__qstr_in_next(in, &p)) > 0;) {
+        if (!c->tls && (rc = vt__quic_greeted(c, p, n)) < 0) return rc;
         rc = vt__qtls_recv(c->tls, levels[space], p, n);
         vt__qstr_in_skip(c->mem, in, n);
         vt__quic_tls_did(c, rc);
@@ -26734,6 +26790,8 @@ static void vt__quic_keep(vt__quic *c, const uint8_t *p, size_t n, unsigned spac
     while (*at) at = &(*at)->next;
     *at = k;
     c->nearly++;
+    bool lost = !c->server && !vt__qsec_has(&c->keys.at[VT__QPKT_HANDSHAKE].rx);
+    if (lost) vt__qrec_ask(&c->rec, VT__QPKT_INITIAL); /* what the keys are made of: the server waits, too */
 }
 /* One that can be opened now, as a datagram. */
 static bool vt__quic_replay(vt__quic *c) {
@@ -26771,7 +26829,8 @@ static int vt__quic_on_retry(vt__quic *c, const vt__qpkt_head *h, const uint8_t 
     c->retried = true;
     vt__qpkt_cid_set(&c->retry_scid, h->scid, h->scid_len);
     c->cids.theirs[0].cid = c->retry_scid;
-    int rc = vt__qkeys_initial(&c->keys.at[VT__QPKT_INITIAL], h->version, &c->retry_scid, false);
+    int rc = vt__qkeys_initial(&c->keys.at[VT__QPKT_INITIAL], h->version, &c->retry_scid, false,
+                               VT__QKEYS_BOTH);
     if (rc < 0) return rc;
     vt__qrec_resend(&c->rec, VT__QPKT_INITIAL);
     return c->err;
@@ -26818,16 +26877,17 @@ static vt__qkeys_level *vt__quic_level_of(vt__quic *c, const vt__qpkt_head *h) {
     return vt__qsec_has(&l->rx) ? l : NULL;
 }
 /* The first packet that could be opened says which ID the peer has: heads alone are anybody's. A client learns the version
- * that the server chose by the first one behind ClientHello. */
-static void vt__quic_met(vt__quic *c, const vt__qpkt_head *h) {
+ * that the server chose by the first one behind ClientHello; a server makes the keys to answer with. */
+static int vt__quic_met(vt__quic *c, const vt__qpkt_head *h) {
     bool first = !c->got_one;
     c->got_one = true;
-    if (h->type == VT__QPKT_T_SHORT) return;
+    if (h->type == VT__QPKT_T_SHORT) return 0;
     if (first) {
         vt__qpkt_cid_set(&c->peer_scid, h->scid, h->scid_len);
         c->cids.theirs[0].cid = c->peer_scid;
     }
     if (!c->server && h->version != c->keys.version) vt__quic_turn_version(c, h->version);
+    return first && c->server ? vt__quic_initial_keys(c, VT__QKEYS_WRITE) : 0;
 }
 /* One that was opened: 1, 0: drop it, < 0. */
 static int vt__quic_opened(vt__quic *c, const vt__qpkt_head *h, const vt__qkeys_packet *k) {
@@ -26837,7 +26897,8 @@ static int vt__quic_opened(vt__quic *c, const vt__qpkt_head *h, const vt__qkeys_
     if (!k->len) return VT__QPKT_E_EMPTY;
     unsigned path = vt__quic_path_of(c);
     if (path == VT__QROUTE_NONE) return 0;
-    vt__quic_met(c, h);
+    int rc = vt__quic_met(c, h);
+    if (rc < 0) return rc;
     if (c->server && space == VT__QPKT_HANDSHAKE) {
         c->paths[path].valid = c->paths[path].full = c->paths[path].proven = true;
         vt__quic_discard(c, VT__QPKT_INITIAL);
@@ -26845,7 +26906,7 @@ static int vt__quic_opened(vt__quic *c, const vt__qpkt_head *h, const vt__qkeys_
     c->pkt.p = k->payload, c->pkt.end = k->payload + k->len;
     c->pkt.pn = k->pn;
     c->pkt.type = (uint8_t)h->type, c->pkt.space = (uint8_t)space, c->pkt.path = (uint8_t)path;
-    c->pkt.eliciting = c->pkt.plain = false;
+    c->pkt.eliciting = c->pkt.plain = c->pkt.fresh = false;
     c->idle_at = c->now, c->quiet = true;
     return 1;
 }
@@ -26896,6 +26957,18 @@ static int vt__quic_packet(vt__quic *c) {
     c->in.p = p + h.len;
     return rc;
 }
+/* A packet of the handshake was read (RFC 9002 6.2.3). One that brings a server nothing new is a probe: the client lacks what
+ * was lost on the way. A client that gets new bytes and has no keys yet to acknowledge them with says something else, for the
+ * server may send but three times as much as it gets. They cannot go on at each other: new bytes have an end. */
+static void vt__quic_hurry(vt__quic *c, unsigned space) {
+    if (c->server == c->pkt.fresh) return;
+    bool now = c->server && c->hurried < VT__QUIC_HURRIES;
+    c->hurried = (uint8_t)(c->hurried + now);
+    vt__qrec_hurry(&c->rec, now);
+    if (c->server) return;
+    if (space == VT__QPKT_HANDSHAKE && !vt__qsec_has(&c->keys.at[space].tx))
+        vt__qrec_ask(&c->rec, VT__QPKT_INITIAL);
+}
 static void vt__quic_packet_done(vt__quic *c) {
     unsigned space = c->pkt.space;
     vt__qroute *p = &c->paths[c->pkt.path];
@@ -26905,6 +26978,7 @@ static void vt__quic_packet_done(vt__quic *c) {
                 vt__qsec_has(&c->keys.at[space].tx); /* what cannot be sent is not owed yet */
     if (!c->discarded[space]) vt__qrec_got(&c->rec, space, c->pkt.pn, asks, c->in.ecn, c->in.came_at);
     p->used_at = c->now;
+    if (!c->complete && c->pkt.eliciting) vt__quic_hurry(c, space);
     if (space != VT__QPKT_APP) return;
     p->ours = c->pkt.ours;
     if (c->pkt.eliciting) c->lonely = 0;
@@ -27442,31 +27516,13 @@ static int vt__quic_init_ids(vt__quic *c, const vt__quic_start *s) {
     (void)vt__qcid_first(&c->cids, c->server ? &s->scid : &c->odcid);
     c->cids.limit = 1;
     int rc = vt__quic_issue(c);
-    return rc < 0 ? rc
-                  : vt__qkeys_initial(&c->keys.at[VT__QPKT_INITIAL], c->keys.version,
-                                      c->retried ? &c->retry_scid : &c->odcid, c->server);
+    return rc < 0 ? rc : vt__quic_initial_keys(c, c->server ? VT__QKEYS_READ : VT__QKEYS_BOTH);
 }
 static void vt__quic_init_path(vt__quic *c, const vt__quic_start *s) {
     bool valid = !c->server || s->proven;
     c->paths[0] = (vt__qroute){
         .local = s->local, .remote = s->remote, .used = true, .valid = valid, .full = true, .proven = valid};
     c->fallback = VT__QROUTE_NONE;
-}
-static int vt__quic_init_tls(vt__quic *c, const vt__quic_start *s) {
-    uint8_t params[VT__QUIC_PARAMS_MAX];
-    int n = vt__quic_put_params(c, params);
-    if (n < 0) return n;
-    vt__qtls_cfg t = {.ctx = c->cfg->tls,
-                      .client = !c->server,
-                      .params = params,
-                      .params_len = (size_t)n,
-                      .on_params = vt__quic_on_params,
-                      .arg = c,
-                      .host = s->host,
-                      .port = s->port};
-    n = vt__qtls_new(&c->tls, &t);
-    if (n >= 0 && !c->server) vt__quic_tls_did(c, vt__qtls_go(c->tls));
-    return n;
 }
 static VT__UNUSED void vt__quic_free(vt__quic *c) {
     vt__qtls_free(c->tls);
@@ -27501,7 +27557,10 @@ static VT__UNUSED int vt__quic_init(vt__quic *c, const vt__quic_cfg *cfg, const 
         c->token_len = s->token.len;
         if (!c->token) rc = -ENOMEM;
     }
-    if (rc >= 0) rc = vt__quic_init_tls(c, s);
+    if (rc >= 0 && !c->server) {
+        rc = vt__quic_begin_tls(c, s->host, s->port);
+        if (rc >= 0) vt__quic_tls_did(c, vt__qtls_go(c->tls));
+    }
     if (rc < 0) vt__quic_free(c);
     return rc;
 }
@@ -27592,7 +27651,7 @@ static VT__UNUSED int vt__qedge_genuine(const vt__qpkt_head *h, uint8_t *p) {
     vt__qkeys_packet packet = {.p = p, .head = h};
     memset(&k, 0, sizeof k);
     vt__qpkt_cid_set(&dcid, h->dcid, h->dcid_len);
-    int rc = vt__qkeys_initial(l, h->version, &dcid, true);
+    int rc = vt__qkeys_initial(l, h->version, &dcid, true, VT__QKEYS_READ);
     if (rc >= 0) rc = vt__qkeys_open(&k, l, &packet);
     vt__qkeys_free(&k);
     return rc == -EBADMSG ? 0 : VT__MIN(rc, 1);
@@ -27608,7 +27667,7 @@ static VT__UNUSED int vt__qedge_put_refusal(const vt__qpkt_head *h, uint64_t cod
                            1);
     end = at ? vt__qpkt_put_close(at, out + cap, false, code, 0, (vt_str){NULL, 0}) : NULL;
     if (!end || out + cap - end < VT__QSEC_TAG) return -EMSGSIZE;
-    int rc = vt__qkeys_initial(&l, h->version, &scid, true);
+    int rc = vt__qkeys_initial(&l, h->version, &scid, true, VT__QKEYS_WRITE);
     vt__qpkt_end_long(at, 1, end + VT__QSEC_TAG);
     if (rc >= 0) rc = vt__qsec_seal(&l.tx, 0, out, (size_t)(at - out), at, (size_t)(end - at));
     if (rc >= 0) rc = vt__qsec_mask(&l.tx_hp, at - 1 + 4, 1, mask);

@@ -47,26 +47,49 @@ struct net {
 
 /* ---- contexts, made once ---- */
 static struct {
-    vt__ossl_ctx *server, *client;
+    vt__ossl_ctx *server, *client, *large_server, *large_client;
     vt__ossl_keys keys;
     vt__qsec_vault vault;
     struct pem pem;
 } tls_of;
+/* A server's context with a certificate of its own. */
+static inline vt__ossl_ctx *tls_server(const struct pem *pem) {
+    vt_tls_cert cert = {.cert_pem = pem->cert_text, .key_pem = pem->key_text};
+    vt_tls_cfg s = {.certs = &cert, .ncerts = 1};
+    vt__ossl_text text = {""};
+    vt__ossl_ctx *ctx;
+    if (vt__qtls_ctx_server(&ctx, &s, &tls_of.keys, (vt_str){"\2h3", 3}, &text) == 0) return ctx;
+    printf("TLS: %s\n", text.text);
+    abort();
+}
+/* The context of a client that trusts it. */
+static inline vt__ossl_ctx *tls_client_of(const struct pem *pem) {
+    vt__ossl_client c = {.ca_pem = pem->cert_text, .alpn = {"\2h3", 3}};
+    vt__ossl_text text = {""};
+    vt__ossl_ctx *ctx;
+    if (vt__qtls_ctx_client(&ctx, &c, &text) == 0) return ctx;
+    printf("TLS: %s\n", text.text);
+    abort();
+}
 static inline void tls_begin(void) {
-    static const vt_str alpn = {"\2h3", 3};
     if (tls_of.server) return;
     tls_of.keys.every = 3600 * VT_SEC;
     tls_of.pem = pem_make("localhost", "DNS:localhost", NULL, 30, VTHTTP_SIM ? -1 : 0);
-    vt_tls_cert cert = {.cert_pem = tls_of.pem.cert_text, .key_pem = tls_of.pem.key_text};
-    vt_tls_cfg s = {.certs = &cert, .ncerts = 1};
-    vt__ossl_client c = {.ca_pem = tls_of.pem.cert_text, .alpn = alpn};
-    vt__ossl_text text = {""};
     pthread_once(&vt__ossl_g.once, vt__ossl_begin);
-    if (vt__qtls_ctx_server(&tls_of.server, &s, &tls_of.keys, alpn, &text) < 0 ||
-        vt__qtls_ctx_client(&tls_of.client, &c, &text) < 0 || vt__qsec_vault_init(&tls_of.vault, NULL) < 0) {
-        printf("TLS: %s\n", text.text);
-        abort();
-    }
+    tls_of.server = tls_server(&tls_of.pem);
+    tls_of.client = tls_client_of(&tls_of.pem);
+    if (vt__qsec_vault_init(&tls_of.vault, NULL) < 0) abort();
+}
+/* A certificate of so many names that it takes 8 KB. */
+static inline void tls_begin_large(void) {
+    char names[9000] = "DNS:localhost";
+    if (tls_of.large_server) return;
+    for (size_t n; (n = strlen(names)) < 8500;)
+        snprintf(names + n, sizeof names - n, ",DNS:host-%zu.rather-a-long-name.example", n);
+    struct pem pem = pem_make("localhost", names, NULL, 30, -1);
+    tls_of.large_server = tls_server(&pem);
+    tls_of.large_client = tls_client_of(&pem);
+    pem_free(&pem);
 }
 
 /* ---- what streams carry ---- */
@@ -342,6 +365,11 @@ static inline void net_init(struct net *w, const struct qlink_cfg *link, uint64_
     w->server.cfg = (vt__quic_cfg){.server = true, .tls = tls_of.server, .vault = &tls_of.vault};
     w->client.cfg = (vt__quic_cfg){.tls = tls_of.client};
     w->client.addr = CLIENT_ADDR, w->server.addr = SERVER_ADDR;
+}
+/* The server's certificate is larger than what it may send before it hears of the client a second time. */
+static inline void net_large(struct net *w) {
+    tls_begin_large();
+    w->server.cfg.tls = tls_of.large_server, w->client.cfg.tls = tls_of.large_client;
 }
 static inline void net_connect_with(struct net *w, vt__quic_start *s) {
     vt__quic_cfg_fill(&w->client.cfg), vt__quic_cfg_fill(&w->server.cfg);

@@ -122,6 +122,55 @@ TEST(resumed) {
     }
 }
 
+/* The server sends on as soon as the client has got what it was allowed to: nobody waits for a timeout. */
+TEST(handshake_large) {
+    net_init(&w, &near_by, test_seed());
+    net_large(&w);
+    int64_t begun = w.now;
+    net_connect(&w);
+    NET_UNTIL(&w, w.client.confirmed, 5 * VT_SEC);
+    CHECK(w.client.confirmed);
+    CHECK(w.now - begun <= 10 * 10 * VT_MS); /* five ways there and back */
+    CHECK(w.client.sent_dgrams + w.server.sent_dgrams < 30);
+    net_free(&w);
+}
+static unsigned first_down;
+static void drop_first(struct qlink *l, struct qlink_dgram *d) {
+    (void)l;
+    if (first_down++ == 0) d->n = 0;
+}
+/* RFC 9002 6.2.3: packets that a client has no keys for say that those with the keys were lost. */
+TEST(server_hello_lost) {
+    net_init(&w, &near_by, test_seed());
+    net_large(&w);
+    first_down = 0, w.down.hook = drop_first;
+    int64_t begun = w.now;
+    net_connect(&w);
+    NET_UNTIL(&w, w.client.confirmed, 5 * VT_SEC);
+    CHECK(w.client.confirmed);
+    CHECK(w.now - begun < 500 * VT_MS); /* the first timeout is after a second */
+    net_free(&w);
+}
+/* A client that asks again gets what it lacks, at once; not for ever. */
+TEST(client_asks_again) {
+    static const uint8_t ping[] = {VT__QPKT_F_PING};
+    struct qlink_dgram d = {0};
+    net_init(&w, &near_by, test_seed());
+    net_large(&w);
+    net_connect(&w);
+    NET_UNTIL(&w, w.server.up, VT_SEC);
+    while (qlink_recv(&w.down, w.now + VT_SEC, &d)) {} /* its answer is lost */
+    for (int i = 0; i < VT__QUIC_HURRIES + 2; i++) {
+        uint64_t sent = w.server.sent_dgrams;
+        deliver(&w.server, forge(&w.client, VT__QPKT_INITIAL, ping, 1, 1200));
+        CHECK_EQ(w.server.sent_dgrams - sent >= 2, i < VT__QUIC_HURRIES);
+    }
+    w.server.c.rec.pto_count = 5; /* and then it is not for a timeout that has grown long */
+    deliver(&w.server, forge(&w.client, VT__QPKT_INITIAL, ping, 1, 1200));
+    CHECK_EQ(w.server.c.rec.pto_count, 0);
+    net_free(&w);
+}
+
 /* ---- the list ---- */
 TEST(b03_01_small_initial) {
     net_init(&w, &near_by, test_seed());
@@ -179,6 +228,34 @@ TEST(b03_03_forged_head) {
     deliver(&w.server, d.n);
     net_run(&w, VT_SEC);
     CHECK(w.client.confirmed && w.server.confirmed);
+    net_free(&w);
+}
+/* Nor is TLS begun, which is large, before a packet could be opened, and what is in it looks like ClientHello. */
+TEST(b03_03_false_initials) {
+    static const uint8_t others[][6] = {{VT__QPKT_F_CRYPTO, 0, 2, 2, 0},  /* ServerHello, */
+                                        {VT__QPKT_F_CRYPTO, 0, 2, 1, 1}}; /* one of more than 64 KB */
+    struct qlink_dgram d = {0};
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    CHECK(qlink_recv(&w.up, w.now + VT_SEC, &d));
+    memcpy(datagram, d.data, d.n);
+    datagram[d.n - 1] ^= 1;
+    deliver(&w.server, d.n);
+    CHECK(w.server.up && !w.server.c.got_one && !w.server.c.tls);
+    CHECK(!vt__qsec_has(&w.server.c.keys.at[VT__QPKT_INITIAL].tx)); /* half of the work */
+    for (size_t i = 0; i < VT__COUNT(others); i++) {
+        forged(&w.client, VT__QPKT_INITIAL, others[i], 5); /* its datagram is too small */
+        CHECK(!w.server.closed);
+        deliver(&w.server, forge(&w.client, VT__QPKT_INITIAL, others[i], 5, 1200));
+        CHECK(w.server.closed && !w.server.c.tls);
+        CHECK_EQ(w.server.c.end.code, 0x10a);
+        end_free(&w.server);
+        w.server.closed = false;
+        vt__qstr_mem_init(&w.server.mem);
+    }
+    memcpy(datagram, d.data, d.n);
+    deliver(&w.server, d.n);
+    CHECK(w.server.up && w.server.c.tls);
     net_free(&w);
 }
 /* Packets that come before their keys are kept, but few. */
