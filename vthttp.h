@@ -25753,19 +25753,25 @@ static VT__UNUSED void vt__qkeys_free(vt__qkeys *k) {
     vt__qkeys_level_free(&k->other);
     vt__qsec_keys_free(&k->next), vt__qsec_keys_free(&k->old);
 }
-/* One direction of a level. */
+/* One direction of a level: both keys, or on an error none. */
 static int vt__qkeys_set(vt__qkeys_level *l, uint32_t version, const vt__qsec_secret *s, bool write) {
-    int rc = vt__qsec_keys_init(write ? &l->tx : &l->rx, version, s, write);
-    return rc < 0 ? rc : vt__qsec_hp_init(write ? &l->tx_hp : &l->rx_hp, version, s);
+    vt__qsec_keys *k = write ? &l->tx : &l->rx;
+    int rc = vt__qsec_keys_init(k, version, s, write);
+    if (rc < 0) return rc;
+    rc = vt__qsec_hp_init(write ? &l->tx_hp : &l->rx_hp, version, s);
+    if (rc < 0) vt__qsec_keys_free(k);
+    return rc;
 }
-/* Initial keys, from the client's first destination ID. */
+/* Initial keys, from the client's first destination ID; on an error there are none. */
 static VT__UNUSED int vt__qkeys_initial(vt__qkeys_level *l, uint32_t version, const vt__qpkt_cid *dcid,
                                         bool server) {
     vt__qsec_secret theirs, ours;
     int rc = vt__qsec_initial(version, dcid->b, dcid->len, server ? &theirs : &ours,
                               server ? &ours : &theirs);
     if (rc >= 0) rc = vt__qkeys_set(l, version, &theirs, false);
-    return rc < 0 ? rc : vt__qkeys_set(l, version, &ours, true);
+    if (rc >= 0) rc = vt__qkeys_set(l, version, &ours, true);
+    if (rc < 0) vt__qkeys_level_free(l);
+    return rc;
 }
 /* 1-RTT, one direction. */
 static VT__UNUSED int vt__qkeys_app(vt__qkeys *k, const vt__qsec_secret *s, bool write) {
