@@ -263,7 +263,7 @@ static bool h3_start(struct h3 *h) {
     h3_flush(h);
     return true;
 }
-static bool h3_open(struct h3 *h) {
+static __attribute__((unused)) bool h3_open(struct h3 *h) {
     if (!h3_start(h)) return false;
     h3_until(h, (h->ready && h->settings) || h->closed);
     return h->ready && !h->closed && h->settings == 1;
@@ -415,7 +415,7 @@ static const char *h3_line_of(struct h3_stream *s, const struct bytes *b, const 
 static __attribute__((unused)) const char *h3_field(struct h3_stream *s, const char *name) {
     return h3_line_of(s, &s->head, name);
 }
-static bool h3_is(const struct h3_stream *s, const char *body) {
+static __attribute__((unused)) bool h3_is(const struct h3_stream *s, const char *body) {
     return s->body.n == strlen(body) &&
            memcmp(s->body.n ? s->body.p : (const uint8_t *)"", body, s->body.n) == 0;
 }
