@@ -25654,6 +25654,15 @@ VT__INLINE bool vt__qroute_addr_same(const vt__qroute_addr *a, const vt__qroute_
 VT__INLINE bool vt__qroute_same_host(const vt__qroute_addr *a, const vt__qroute_addr *b) {
     return memcmp(a->ip, b->ip, sizeof a->ip) == 0 && a->scope == b->scope;
 }
+/* Whether a server may speak to it at all. Whoever writes a false sender makes us send to that one (RFC 9000 21.5): so not to where
+ * services stand that take any datagram for a question, which no client comes from, and not to ourselves. */
+static VT__UNUSED bool vt__qroute_fit(const vt__qroute_addr *local, const vt__qroute_addr *remote) {
+    static const uint16_t services[] = {1900 /* SSDP */, 3702 /* WSD */, 5353 /* mDNS */, 5355 /* LLMNR */,
+                                        11211 /* memcached */};
+    for (size_t i = 0; i < VT__COUNT(services); i++)
+        if (remote->port == services[i]) return false;
+    return remote->port >= 1024 && (remote->port != local->port || !vt__qroute_same_host(local, remote));
+}
 /* The place of a path; VT__QROUTE_NONE. */
 static VT__UNUSED unsigned vt__qroute_find(const vt__qroute *all, const vt__qroute_addr *local,
                                            const vt__qroute_addr *remote) {
@@ -26443,7 +26452,7 @@ static bool vt__quic_path_own(vt__quic *c, unsigned i) {
  * to another host if they were asked not to: they may be behind something that changes ports. */
 static unsigned vt__quic_path_of(vt__quic *c) {
     if (c->in.path != VT__QROUTE_NONE) return c->in.path;
-    if (!c->server || !c->confirmed) return VT__QROUTE_NONE;
+    if (!c->server || !c->confirmed || !vt__qroute_fit(&c->in.local, &c->in.remote)) return VT__QROUTE_NONE;
     if (c->cfg->no_migration && !vt__qroute_same_host(&c->paths[c->active].remote, &c->in.remote))
         return VT__QROUTE_NONE;
     unsigned i = vt__quic_path_add(c, &c->in.local, &c->in.remote);
@@ -27922,7 +27931,7 @@ static void vt__qend_datagram(vt__qend *e, const vt__udp_dgram *d) {
     vt__qend_conn *c = packet ? vt__qend_find(e, h.dcid, h.dcid_len) : NULL;
     if (c) vt__qend_deliver(e, c, d);
     else if (!e->quic.server) vt__qend_maybe_reset(e, d);
-    else if (!packet) vt__qend_drop(e);
+    else if (!packet || !vt__qroute_fit(d->local, d->remote)) vt__qend_drop(e);
     else switch (h.type) {
         case VT__QPKT_T_INITIAL: vt__qend_initial(e, d, &h); break;
         case VT__QPKT_T_UNKNOWN: vt__qend_versions(e, d, &h); break;

@@ -1000,6 +1000,23 @@ TEST(b03_34_too_many_streams) {
     CLOSES(&w.client, CODE(FRAME_ENCODING_ERROR), VT__QPKT_F_MAX_STREAMS, 0xd0, 0, 0, 0, 0, 0, 0, 1);
     CLOSES(&w.client, CODE(FRAME_ENCODING_ERROR), VT__QPKT_F_STREAMS_BLOCKED, 0xd0, 0, 0, 0, 0, 0, 0, 1);
 }
+/* A sender that is not true, where a service would take what it gets for a question, or the server itself: no path, no answer. */
+TEST(b03_44_nobody_is_sent_to_by_others) {
+    static const uint8_t ping[] = {VT__QPKT_F_PING, 0, 0, 0};
+    const uint32_t host = CLIENT_ADDR & 0xffff0000;
+    const uint32_t from[] = {host | 53,   host | 0,     host | 1023, host | 1900,
+                             host | 5353, host | 11211, SERVER_ADDR, host | 1024};
+    for (size_t i = 0; i < VT__COUNT(from); i++) {
+        established();
+        bool fit = i == VT__COUNT(from) - 1;
+        uint64_t sent = w.server.sent_dgrams;
+        deliver_from(&w.server, forge(&w.client, VT__QPKT_APP, ping, sizeof ping, 0), from[i]);
+        CHECK_EQ(w.server.sent_dgrams > sent, fit); /* challenges */
+        CHECK_EQ(w.server.paths, fit);
+        CHECK(!w.server.closed);
+        net_free(&w);
+    }
+}
 /* Transport parameters that a client may not send, or not so. */
 static uint64_t server_says(const uint8_t *p, size_t n) { return vt__quic_on_params(&w.server.c, p, n); }
 static uint64_t server_says_of(const vt__qpkt_params *tp) {
