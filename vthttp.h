@@ -25878,6 +25878,15 @@ VT__INLINE bool vt__qroute_addr_same(const vt__qroute_addr *a, const vt__qroute_
 VT__INLINE bool vt__qroute_same_host(const vt__qroute_addr *a, const vt__qroute_addr *b) {
     return memcmp(a->ip, b->ip, sizeof a->ip) == 0 && a->scope == b->scope;
 }
+/* Whether a server may speak to it at all. Whoever writes a false sender makes us send to that one (RFC 9000 21.5): so not to where
+ * services stand that take any datagram for a question, which no client comes from, and not to ourselves. */
+static VT__UNUSED bool vt__qroute_fit(const vt__qroute_addr *local, const vt__qroute_addr *remote) {
+    static const uint16_t services[] = {1900 /* SSDP */, 3702 /* WSD */, 5353 /* mDNS */, 5355 /* LLMNR */,
+                                        11211 /* memcached */};
+    for (size_t i = 0; i < VT__COUNT(services); i++)
+        if (remote->port == services[i]) return false;
+    return remote->port >= 1024 && (remote->port != local->port || !vt__qroute_same_host(local, remote));
+}
 /* The place of a path; VT__QROUTE_NONE. */
 static VT__UNUSED unsigned vt__qroute_find(const vt__qroute *all, const vt__qroute_addr *local,
                                            const vt__qroute_addr *remote) {
@@ -25977,12 +25986,16 @@ static VT__UNUSED void vt__qkeys_free(vt__qkeys *k) {
     vt__qkeys_level_free(&k->other);
     vt__qsec_keys_free(&k->next), vt__qsec_keys_free(&k->old);
 }
-/* One direction of a level. */
+/* One direction of a level: both keys, or on an error none. */
 static int vt__qkeys_set(vt__qkeys_level *l, uint32_t version, const vt__qsec_secret *s, bool write) {
-    int rc = vt__qsec_keys_init(write ? &l->tx : &l->rx, version, s, write);
-    return rc < 0 ? rc : vt__qsec_hp_init(write ? &l->tx_hp : &l->rx_hp, version, s);
+    vt__qsec_keys *k = write ? &l->tx : &l->rx;
+    int rc = vt__qsec_keys_init(k, version, s, write);
+    if (rc < 0) return rc;
+    rc = vt__qsec_hp_init(write ? &l->tx_hp : &l->rx_hp, version, s);
+    if (rc < 0) vt__qsec_keys_free(k);
+    return rc;
 }
-/* Initial keys, from the client's first destination ID: of one direction, or both. */
+/* Initial keys, from the client's first destination ID: of one direction, or both; on an error of both, none. */
 enum { VT__QKEYS_READ = 1, VT__QKEYS_WRITE = 2, VT__QKEYS_BOTH = 3 };
 static VT__UNUSED int vt__qkeys_initial(vt__qkeys_level *l, uint32_t version, const vt__qpkt_cid *dcid,
                                         bool server, unsigned ways) {
@@ -25990,7 +26003,9 @@ static VT__UNUSED int vt__qkeys_initial(vt__qkeys_level *l, uint32_t version, co
     vt__qsec_secret *rx = ways & VT__QKEYS_READ ? &theirs : NULL, *tx = ways & VT__QKEYS_WRITE ? &ours : NULL;
     int rc = vt__qsec_initial(version, dcid->b, dcid->len, server ? rx : tx, server ? tx : rx);
     if (rc >= 0 && rx) rc = vt__qkeys_set(l, version, rx, false);
-    return rc >= 0 && tx ? vt__qkeys_set(l, version, tx, true) : rc;
+    if (rc >= 0 && tx) rc = vt__qkeys_set(l, version, tx, true);
+    if (rc < 0 && rx) vt__qkeys_level_free(l);
+    return rc;
 }
 /* 1-RTT, one direction. */
 static VT__UNUSED int vt__qkeys_app(vt__qkeys *k, const vt__qsec_secret *s, bool write) {
@@ -26697,7 +26712,7 @@ static bool vt__quic_path_own(vt__quic *c, unsigned i) {
  * to another host if they were asked not to: they may be behind something that changes ports. */
 static unsigned vt__quic_path_of(vt__quic *c) {
     if (c->in.path != VT__QROUTE_NONE) return c->in.path;
-    if (!c->server || !c->confirmed) return VT__QROUTE_NONE;
+    if (!c->server || !c->confirmed || !vt__qroute_fit(&c->in.local, &c->in.remote)) return VT__QROUTE_NONE;
     if (c->cfg->no_migration && !vt__qroute_same_host(&c->paths[c->active].remote, &c->in.remote))
         return VT__QROUTE_NONE;
     unsigned i = vt__quic_path_add(c, &c->in.local, &c->in.remote);
@@ -28179,7 +28194,7 @@ static void vt__qend_datagram(vt__qend *e, const vt__udp_dgram *d) {
     vt__qend_conn *c = packet ? vt__qend_find(e, h.dcid, h.dcid_len) : NULL;
     if (c) vt__qend_deliver(e, c, d);
     else if (!e->quic.server) vt__qend_maybe_reset(e, d);
-    else if (!packet) vt__qend_drop(e);
+    else if (!packet || !vt__qroute_fit(d->local, d->remote)) vt__qend_drop(e);
     else switch (h.type) {
         case VT__QPKT_T_INITIAL: vt__qend_initial(e, d, &h); break;
         case VT__QPKT_T_UNKNOWN: vt__qend_versions(e, d, &h); break;

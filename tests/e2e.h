@@ -42,6 +42,11 @@
 
 static inline int64_t e2e_now_ms(void) { return vt_now() / VT_MS; }
 static inline void e2e_sleep_ms(int64_t ms) { poll(NULL, 0, (int)ms); }
+static inline int count_fds(void) {
+    int n = 0;
+    for (int fd = 0; fd < 1024; fd++) n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
 
 /* ---- the server ---- */
 static struct {

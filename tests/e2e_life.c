@@ -1010,11 +1010,6 @@ TEST(b100_ready_when_connections_are_accepted) {
     CHECK_EQ(stopped_calls, 1);
 }
 
-static int count_fds(void) {
-    int n = 0;
-    for (int fd = 0; fd < 1024; fd++) n += fcntl(fd, F_GETFD) >= 0;
-    return n;
-}
 static int count_threads(void) {
     int n = 0;
     DIR *d = opendir("/proc/self/task");

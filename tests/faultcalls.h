@@ -8,7 +8,9 @@ static struct {
     void *thread; /* the virtual thread that is hit; NULL: everybody */
     bool driver;  /* and what runs between virtual threads */
 } fault;
+static __thread bool fault_spared; /* nothing fails on this OS thread: a client's */
 static bool fault_hits(void) {
+    if (fault_spared) return false;
     int64_t at = __atomic_load_n(&fault.fail_at, __ATOMIC_SEQ_CST);
     void *self = vt__sched_self();
     if (!at || (fault.thread && self != fault.thread && (self || !fault.driver))) return false;

@@ -15,19 +15,21 @@ static void on_memory(void) {
     vt__plat.realloc = fault_realloc;
     vt__plat.mmap = fault_mmap;
 }
-static void on_calls(void) {
+static __attribute__((unused)) void on_calls(void) {
     fault_conn_calls();
     vt__plat.shutdown = fault_shutdown;
     vt__plat.accept = fault_accept;
 }
 
+static vt_server_cfg sweep_cfg; /* of the server */
+static int64_t sweep_stride = 1;
 /* `work` uses every kind of memory that a connection asks for, and is true when all went well; a hang it reports itself. */
 static void sweep(void (*table)(void), void (*with)(vt_server *s), bool (*work)(void), bool onward) {
     struct vt__plat_table before = vt__plat;
-    int64_t n = 1, most = 400;
+    int64_t n = 1, most = 400 * sweep_stride;
     table();
-    for (bool last = false; !last && n < most; n++) {
-        if (e2e_start(NULL, with) != 0) break;
+    for (bool last = false; !last && n < most; n += sweep_stride) {
+        if (e2e_start(&sweep_cfg, with) != 0) break;
         fault_set(n, onward);
         bool good = work();
         last = fault.count < n;

@@ -4,6 +4,7 @@
 #define VT_QUICPEER_H
 #include "qlink.h"
 #include "test.h"
+#include "qforge.h"
 #include "tls.h"
 
 enum { CLIENT_ADDR = 1 << 16 | 5000, SERVER_ADDR = 2 << 16 | 443, FLOW_HEAD = 8 };
@@ -232,17 +233,10 @@ static inline void end_events(struct end *e) {
         default: abort();
         }
 }
-/* A packet of this end with `frames`, whatever they are, sealed with its keys, of `least` bytes; 0: it has no such keys. */
+/* As quic_forge. */
 static inline size_t end_forge(struct end *e, unsigned space, const uint8_t *frames, size_t n, size_t least,
                                uint8_t *out, size_t cap) {
-    vt__quic_out o;
-    if (!vt__qsec_has(&e->c.keys.at[space].tx)) return 0;
-    if (!vt__quic_begin(&e->c, &o, space, e->c.active, out, out + cap) || o.end + n + 4 > o.most) return 0;
-    if (n) memcpy(o.end, frames, n);
-    o.end += n;
-    while (n && o.end - o.payload < 4) *o.end++ = 0;
-    vt__quic_pad(&o, least);
-    return vt__quic_send_alone(&e->c, &o, 0);
+    return quic_forge(&e->c, space, frames, n, least, out, cap);
 }
 static inline void net_flush(struct net *w, struct end *e) {
     static uint8_t buf[65536];

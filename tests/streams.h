@@ -23,7 +23,7 @@ static char pattern_at(size_t i) { return (char)('a' + (i * 7 + i / 251) % 26); 
 static void pattern(char *p, size_t from, size_t n) {
     for (size_t i = 0; i < n; i++) p[i] = pattern_at(from + i);
 }
-static bool is_pattern(const char *p, size_t n) {
+static __attribute__((unused)) bool is_pattern(const char *p, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (p[i] != pattern_at(i)) return false;
     return true;
@@ -227,7 +227,7 @@ static bool start(const vt_server_cfg *cfg) {
     forget();
     return e2e_start(cfg, routes) == 0;
 }
-static int64_t open_connections(void) {
+static __attribute__((unused)) int64_t open_connections(void) {
     vt_server_stats st;
     vt_server_stats_get(e2e.s, &st);
     return st.open;

@@ -602,6 +602,43 @@ static int strays(void *arg) {
     return 0;
 }
 TEST(b24_resets_are_shorter) { CHECK_EQ(run_on(1, strays, NULL), 0); }
+/* What says that it comes from a service's port, or from the endpoint itself, is not answered. */
+static int reflections(void *arg) {
+    struct world w;
+    struct sockaddr_in6 name;
+    socklen_t len = sizeof name;
+    vt__udp_addr from;
+    int fd = raw_open();
+    (void)arg;
+    world_init(&w);
+    if (!world_open(&w, 1, 0)) return -1;
+    raw_short(0), raw_send(&w, fd, 100);
+    CHECK_EQ(raw_recv(fd), 43);
+    CHECK_EQ(getsockname(fd, (struct sockaddr *)(void *)&name, &len), 0);
+    vt__udp_addr_from(&from, (struct sockaddr *)(void *)&name);
+    memcpy(from.ip, w.addr.ip, sizeof from.ip);
+    const uint16_t ports[] = {0, 53, 123, 1023, 1900, 3702, 5353, 5355, 11211, w.addr.port, from.port};
+    vt__sched_dom_lock(dom_of(0));
+    vt__qend *e = w.servers[0];
+    e->now = vt__plat_now();
+    for (size_t i = 0; i < VT__COUNT(ports); i++)
+        for (int kind = 0; kind < 3; kind++) {
+            struct vt__qend_stats was = e->stats;
+            vt__udp_dgram d = {packet, 1200, &from, &w.addr, 0};
+            from.port = ports[i];
+            if (kind == 0) raw_short(0);
+            else raw_long(kind == 1 ? 0x1a2a3a4a : VT__QPKT_V1, "12345678", "abcdef");
+            vt__qend_datagram(e, &d);
+            int64_t answers = e->stats.resets - was.resets + e->stats.versions - was.versions;
+            CHECK_EQ(answers, i == VT__COUNT(ports) - 1 && kind < 2);
+            CHECK_EQ(e->stats.dropped - was.dropped, !answers);
+        }
+    vt__sched_dom_unlock(dom_of(0));
+    world_free(&w);
+    close(fd);
+    return 0;
+}
+TEST(b44_nobody_is_sent_to_by_others) { CHECK_EQ(run_on(1, reflections, NULL), 0); }
 /* Two endpoints: whichever the kernel takes, the packet gets to the one that it names, and that answers. */
 static int steered(void *arg) {
     struct world w;

@@ -6,6 +6,7 @@
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
+#include "qforge.h"
 #include "tls.h"
 
 static struct pem ca, site, person;
@@ -410,32 +411,13 @@ TEST(client_certificates) {
 }
 
 /* ---- peers that are wrong ---- */
-/* A ClientHello of the client's, changed: without the extension `drop` (-1: none), with a session ID of sid bytes. */
-static size_t hello_edit(const uint8_t *in, size_t n, uint8_t *out, int drop, size_t sid) {
-    size_t at = 38, o = 38, len_at;
-    CHECK(n > 100 && in[0] == 1 && in[38] == 0);
-    memcpy(out, in, 38);
-    out[o++] = (uint8_t)sid;
-    memset(out + o, 7, sid), o += sid, at++;
-    size_t k = 2 + (size_t)vt__ossl_u16(in + at); /* suites */
-    k += 1 + (size_t)in[at + k];                  /* compression */
-    memcpy(out + o, in + at, k), o += k, at += k;
-    len_at = o, o += 2, at += 2;
-    for (size_t ext; at < n; at += ext) {
-        ext = 4 + vt__ossl_u16(in + at + 2);
-        if (drop == (int)vt__ossl_u16(in + at)) continue;
-        memcpy(out + o, in + at, ext), o += ext;
-    }
-    out[len_at] = (uint8_t)((o - len_at - 2) >> 8), out[len_at + 1] = (uint8_t)(o - len_at - 2);
-    out[1] = 0, out[2] = (uint8_t)((o - 4) >> 8), out[3] = (uint8_t)(o - 4);
-    return o;
-}
+/* A ClientHello without the extension `drop` (-1: none), with a session ID of sid bytes. */
 static void hello_is(struct pair *p, int drop, size_t sid, unsigned code, int line) {
     uint8_t out[4096];
     const uint8_t *b;
     CHECK_EQ(vt__qtls_go(p->c), 0);
     size_t n = vt__qtls_out(p->c, VT__QTLS_INITIAL, &b);
-    n = hello_edit(b, n, out, drop, sid);
+    n = hello_edit(b, n, out, &(struct hello_edit){.drop = drop, .sid = sid});
     int r = vt__qtls_recv(p->s, VT__QTLS_INITIAL, out, n);
     if (code) fails_with(p, r, p->s, code, line);
     else CHECK_EQ(r, 0);

@@ -954,12 +954,10 @@ TEST(b03_30_broken_packets) {
     net_free(&w);
 }
 TEST(b03_30_reserved_bits) {
-    vt__quic_out o;
+    static const uint8_t frames[] = {VT__QPKT_F_PING};
     established();
-    CHECK(vt__quic_begin(&w.client.c, &o, VT__QPKT_APP, 0, datagram, datagram + sizeof datagram));
-    o.head[0] |= 0x10;
-    memset(o.end, VT__QPKT_F_PING, 4), o.end += 4;
-    deliver(&w.server, vt__quic_send_alone(&w.client.c, &o, 0));
+    deliver(&w.server,
+            quic_forge_bits(&w.client.c, VT__QPKT_APP, 0x10, frames, 1, 0, datagram, sizeof datagram));
     CHECK_EQ(w.server.c.end.code, CODE(PROTOCOL_VIOLATION));
     CHECK(w.server.closed);
     net_free(&w);
@@ -1078,6 +1076,23 @@ TEST(b03_34_too_many_streams) {
     CLOSES(&w.client, CODE(STREAM_STATE_ERROR), VT__QPKT_F_STOP_SENDING, 2, 0);    /* only receives */
     CLOSES(&w.client, CODE(FRAME_ENCODING_ERROR), VT__QPKT_F_MAX_STREAMS, 0xd0, 0, 0, 0, 0, 0, 0, 1);
     CLOSES(&w.client, CODE(FRAME_ENCODING_ERROR), VT__QPKT_F_STREAMS_BLOCKED, 0xd0, 0, 0, 0, 0, 0, 0, 1);
+}
+/* A sender that is not true, where a service would take what it gets for a question, or the server itself: no path, no answer. */
+TEST(b03_44_nobody_is_sent_to_by_others) {
+    static const uint8_t ping[] = {VT__QPKT_F_PING, 0, 0, 0};
+    const uint32_t host = CLIENT_ADDR & 0xffff0000;
+    const uint32_t from[] = {host | 53,   host | 0,     host | 1023, host | 1900,
+                             host | 5353, host | 11211, SERVER_ADDR, host | 1024};
+    for (size_t i = 0; i < VT__COUNT(from); i++) {
+        established();
+        bool fit = i == VT__COUNT(from) - 1;
+        uint64_t sent = w.server.sent_dgrams;
+        deliver_from(&w.server, forge(&w.client, VT__QPKT_APP, ping, sizeof ping, 0), from[i]);
+        CHECK_EQ(w.server.sent_dgrams > sent, fit); /* challenges */
+        CHECK_EQ(w.server.paths, fit);
+        CHECK(!w.server.closed);
+        net_free(&w);
+    }
 }
 /* Transport parameters that a client may not send, or not so. */
 static uint64_t server_says(const uint8_t *p, size_t n) { return vt__quic_on_params(&w.server.c, p, n); }
