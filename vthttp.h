@@ -28709,7 +28709,7 @@ static void vt__link_host_quit(vt__link_host *h) { vt__timer_cancel(&h->dom->whe
 #if VTHTTP_H2 || (VTHTTP_H3 && VTHTTP_TLS)
 /*==============================================================================
  * MARK: - @mux     streams of a connection that has many: what their vthreads wait for, and say (VTHTTP_H2, VTHTTP_H3)
- * uses:   @plat @mem @str @ds @h1 @msg @h2 @h3 @poll @sched @res @conn
+ * uses:   @plat @mem @str @ds @h1 @hpack @msg @h2 @h3 @poll @sched @res @conn
  * raises: vt__conn_ops, vt__mux_ops (the engine that drives the connection: @h2e, @h3e)
  * test:   tests/e2e_h2.c tests/fault_h2.c tests/e2e_h3.c
  *
@@ -28862,6 +28862,33 @@ static bool vt__mux_line(vt_str *lines, vt_str *name, vt_str *value) {
     lines->len -= (size_t)(cr - lines->ptr) + 2;
     lines->ptr = cr + 2;
     return true;
+}
+/* What goes in an engine's own form: a status, a date, a length. */
+enum vt__mux_own { VT__MUX_STATUS, VT__MUX_DATE, VT__MUX_LENGTH };
+/* A head, as an engine writes it to w. Inlined there, with what is called. */
+VT__INLINE void vt__mux_put_head(const vt__mux_head *head,
+                                 void (*put)(void *w, int id, vt_str name, vt_str value),
+                                 void (*own)(void *w, enum vt__mux_own what, const vt__mux_head *head),
+                                 void *w) {
+    vt_str lines = head->lines, name, value;
+    if (head->status) own(w, VT__MUX_STATUS, head);
+    if (head->method.len) {
+        put(w, VT__HPACK_F_METHOD, VT__STR_LIT(":method"), head->method);
+        put(w, VT__HPACK_F_SCHEME, VT__STR_LIT(":scheme"), head->scheme);
+        put(w, VT__HPACK_F_AUTHORITY, VT__STR_LIT(":authority"), head->authority);
+        put(w, VT__HPACK_F_PATH, VT__STR_LIT(":path"), head->path);
+    }
+    if (head->date.len) own(w, VT__MUX_DATE, head);
+    if (head->server.len) put(w, VT__H1_F_SERVER, VT__STR_LIT("server"), head->server);
+    while (vt__mux_line(&lines, &name, &value)) {
+        int id = vt__h1_field_id(name);
+        if (!vt__h1_is_hop(id)) put(w, id, name, value);
+    }
+    for (const vt__res_field *f = head->fields, *end = f + head->nfields; f < end; f++)
+        if (!vt__h1_is_hop(f->id) && !(head->no_host && f->id == VT__H1_F_HOST))
+            put(w, f->id, (vt_str){f->name, f->name_len}, (vt_str){f->value, f->value_len});
+    if (head->has_length) own(w, VT__MUX_LENGTH, head);
+    if (head->more.len) put(w, head->more_id, head->more, head->more_value);
 }
 
 /*--- streams ---*/
@@ -29061,7 +29088,7 @@ static VT__UNUSED void vt__mux_abandon(vt__mux *x) {
 
 /*==============================================================================
  * MARK: - @h3e     HTTP/3 engine: its machine on a QUIC connection, for servers and clients (VTHTTP_H3)
- * uses:   @api_base @plat @mem @str @ds @h1 @msg @qpack @qstr @h3 @timer @poll @sched @conn @quic @qend @mux
+ * uses:   @api_base @plat @mem @str @ds @msg @qpack @qstr @h3 @timer @poll @sched @conn @quic @qend @mux
  * raises: vt__h3e_role
  * test:   tests/e2e_h3.c
  *
@@ -29198,36 +29225,21 @@ static void vt__h3e_pass(vt__mux_stream *s) { (void)s; } /* nobody else waits fo
 static void vt__h3e_consumed(vt__mux_stream *s, size_t n) {
     if (s->wire) vt__qstr_consumed(vt__h3e_wires(vt__h3e_of(s->x)), s->wire, n);
 }
-static void vt__h3e_put_pseudo(vt__h3_head *w, const vt__mux_head *head) {
-    if (head->status) w->q.at += vt__qpack_put_status(w->q.buf + w->q.at, head->status);
-    if (!head->method.len) return;
-    (void)vt__h3_head_field(w, VT__HPACK_F_METHOD, VT__STR_LIT(":method"), head->method, 0);
-    (void)vt__h3_head_field(w, VT__HPACK_F_SCHEME, VT__STR_LIT(":scheme"), head->scheme, 0);
-    (void)vt__h3_head_field(w, VT__HPACK_F_AUTHORITY, VT__STR_LIT(":authority"), head->authority, 0);
-    (void)vt__h3_head_field(w, VT__HPACK_F_PATH, VT__STR_LIT(":path"), head->path, 0);
+static void vt__h3e_put(void *to, int id, vt_str name, vt_str value) {
+    (void)vt__h3_head_field(to, id, name, value, 0);
 }
-static void vt__h3e_put_fields(vt__h3_head *w, const vt__mux_head *head) {
-    vt_str lines = head->lines, name, value;
-    while (vt__mux_line(&lines, &name, &value)) {
-        int id = vt__h1_field_id(name);
-        if (!vt__h1_is_hop(id)) (void)vt__h3_head_field(w, id, name, value, 0);
-    }
-    for (const vt__res_field *f = head->fields, *end = f + head->nfields; f < end; f++)
-        if (!vt__h1_is_hop(f->id) && !(head->no_host && f->id == VT__H1_F_HOST))
-            (void)vt__h3_head_field(w, f->id, (vt_str){f->name, f->name_len},
-                                    (vt_str){f->value, f->value_len}, 0);
+static void vt__h3e_put_own(void *to, enum vt__mux_own what, const vt__mux_head *head) {
+    vt__qpack_head *q = &((vt__h3_head *)to)->q;
+    uint8_t *p = q->buf + q->at;
+    q->at += what == VT__MUX_STATUS ? vt__qpack_put_status(p, head->status)
+             : what == VT__MUX_DATE ? vt__qpack_put_date(p, head->date.ptr)
+                                    : vt__qpack_put_length(p, head->length);
 }
 static size_t vt__h3e_write_head(vt__mux_stream *s, const vt__mux_head *head, int how, vt__conn_buf *b,
                                  uint8_t **frame) {
     vt__h3_head w;
     vt__h3_head_begin(&vt__h3e_of(s->x)->m, &s->m.h3, &w, (uint8_t *)b->p, b->cap, how);
-    vt__h3e_put_pseudo(&w, head);
-    if (head->date.len) w.q.at += vt__qpack_put_date(w.q.buf + w.q.at, head->date.ptr);
-    if (head->server.len)
-        (void)vt__h3_head_field(&w, VT__H1_F_SERVER, VT__STR_LIT("server"), head->server, 0);
-    vt__h3e_put_fields(&w, head);
-    if (head->has_length) w.q.at += vt__qpack_put_length(w.q.buf + w.q.at, head->length);
-    if (head->more.len) (void)vt__h3_head_field(&w, head->more_id, head->more, head->more_value, 0);
+    vt__mux_put_head(head, vt__h3e_put, vt__h3e_put_own, &w);
     return vt__h3_head_end(&w, frame);
 }
 /* Past the stream's room: a head is not held up by data. */
@@ -29475,7 +29487,7 @@ static int vt__h3e_init(vt__h3e *h, const vt__h3e_role *role, const vt__h3_cfg *
 
 /*==============================================================================
  * MARK: - @h2e     HTTP/2 engine: a connection machine over a socket, driven by the reactor, for servers and clients
- * uses:   @plat @mem @str @h1 @hpack @msg @h2 @timer @poll @sched @res @conn @mux
+ * uses:   @plat @mem @hpack @msg @h2 @timer @poll @sched @conn @mux
  * raises: vt__h2e_role
  * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/fault_h2.c
  *
@@ -29600,24 +29612,15 @@ static void vt__h2e_pass(vt__mux_stream *s) { vt__h2_ready(&vt__h2e_of(s->x)->m,
 static void vt__h2e_consumed(vt__mux_stream *s, size_t n) {
     vt__h2_consumed(&vt__h2e_of(s->x)->m, &s->m.h2, n);
 }
-static void vt__h2e_put_pseudo(vt__h2_head *w, const vt__mux_head *head) {
-    if (head->status) w->at += vt__hpack_put_status(w->buf + w->at, head->status);
-    if (!head->method.len) return;
-    (void)vt__h2_head_field(w, VT__HPACK_F_METHOD, VT__STR_LIT(":method"), head->method, 0);
-    (void)vt__h2_head_field(w, VT__HPACK_F_SCHEME, VT__STR_LIT(":scheme"), head->scheme, 0);
-    (void)vt__h2_head_field(w, VT__HPACK_F_AUTHORITY, VT__STR_LIT(":authority"), head->authority, 0);
-    (void)vt__h2_head_field(w, VT__HPACK_F_PATH, VT__STR_LIT(":path"), head->path, 0);
+static void vt__h2e_put(void *to, int id, vt_str name, vt_str value) {
+    (void)vt__h2_head_field(to, id, name, value, 0);
 }
-static void vt__h2e_put_fields(vt__h2_head *w, const vt__mux_head *head) {
-    vt_str lines = head->lines, name, value;
-    while (vt__mux_line(&lines, &name, &value)) {
-        int id = vt__h1_field_id(name);
-        if (!vt__h1_is_hop(id)) (void)vt__h2_head_field(w, id, name, value, 0);
-    }
-    for (const vt__res_field *f = head->fields, *end = f + head->nfields; f < end; f++)
-        if (!vt__h1_is_hop(f->id) && !(head->no_host && f->id == VT__H1_F_HOST))
-            (void)vt__h2_head_field(w, f->id, (vt_str){f->name, f->name_len},
-                                    (vt_str){f->value, f->value_len}, 0);
+static void vt__h2e_put_own(void *to, enum vt__mux_own what, const vt__mux_head *head) {
+    vt__h2_head *w = to;
+    uint8_t *p = w->buf + w->at;
+    w->at += what == VT__MUX_STATUS ? vt__hpack_put_status(p, head->status)
+             : what == VT__MUX_DATE ? vt__hpack_put_date(p, head->date.ptr)
+                                    : vt__hpack_put_length(p, head->length);
 }
 /* There is room for all of it, and for the heads that cut it. */
 static int vt__h2e_head(vt__mux_stream *s, const vt__mux_head *head, int how) {
@@ -29629,13 +29632,7 @@ static int vt__h2e_head(vt__mux_stream *s, const vt__mux_head *head, int how) {
     (void)vt__h2e_next(h, &next, &max); /* SETTINGS first */
     uint8_t *to = vt__h2e_room(h, cap);
     if (!to || vt__h2_head_begin(&h->m, &s->m.h2, &w, to, cap, how) < 0) return -ENOMEM;
-    vt__h2e_put_pseudo(&w, head);
-    if (head->date.len) w.at += vt__hpack_put_date(w.buf + w.at, head->date.ptr);
-    if (head->server.len)
-        (void)vt__h2_head_field(&w, VT__H1_F_SERVER, VT__STR_LIT("server"), head->server, 0);
-    vt__h2e_put_fields(&w, head);
-    if (head->has_length) w.at += vt__hpack_put_length(w.buf + w.at, head->length);
-    if (head->more.len) (void)vt__h2_head_field(&w, head->more_id, head->more, head->more_value, 0);
+    vt__mux_put_head(head, vt__h2e_put, vt__h2e_put_own, &w);
     h->out.len += vt__h2_head_end(&w);
     return 0;
 }
