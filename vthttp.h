@@ -11137,7 +11137,7 @@ static VT__UNUSED void vt__qstr_mem_free(vt__qstr_mem *mem) {
 
 /*==============================================================================
  * MARK: - @h3      HTTP/3 machine: frames on streams, requests, settings, priorities (VTHTTP_H3)
- * uses:   @plat @mem @ds @hpack @msg @qpack
+ * uses:   @plat @mem @ds @hpack @msg @qpack @qpkt
  * pure.   RFC 9114, RFC 9218, RFC 9220. A frame: TYPE -> LENGTH -> its payload -> TYPE, see vt__h3_on_frame, vt__h3_on_control.
  * test:   tests/test_h3.c   fuzz: fuzz/fuzz_h3.c
  *
@@ -11360,12 +11360,6 @@ VT__INLINE bool vt__h3_get(vt__h3_stream *s, const uint8_t **p, const uint8_t *e
     if (s->more > 1) return false;
     s->more = 0;
     return true;
-}
-static uint8_t *vt__h3_put(uint8_t *p, uint64_t v) {
-    unsigned log = v < 64 ? 0 : v < 16384 ? 1 : v < 1 << 30 ? 2 : 3, n = 1U << log;
-    for (unsigned i = n; i > 0; i--, v >>= 8) p[i - 1] = (uint8_t)v;
-    p[0] |= (uint8_t)(log << 6);
-    return p + n;
 }
 
 /* ---- budgets ---- */
@@ -12004,18 +11998,19 @@ static uint8_t *vt__h3_put_settings(const vt__h3 *h, uint8_t *p) {
     const vt__h3_cfg *c = h->cfg;
     uint64_t grease = (uint64_t)h->now % 1000000 * 0x1f + 0x21; /* RFC 9114 7.2.4.1 */
     bool table = c->table != VT__H3_NONE;
-    if (table) p = vt__h3_put(vt__h3_put(p, VT__H3_S_TABLE), c->table);
-    p = vt__h3_put(vt__h3_put(p, VT__H3_S_HEAD), c->max_head);
-    if (table && c->blocked != VT__H3_NONE) p = vt__h3_put(vt__h3_put(p, VT__H3_S_BLOCKED), c->blocked);
-    if (h->server && c->connect_protocol) p = vt__h3_put(vt__h3_put(p, VT__H3_S_CONNECT), 1);
-    return vt__h3_put(vt__h3_put(p, grease), 0);
+    if (table) p = vt__qpkt_put_int(vt__qpkt_put_int(p, VT__H3_S_TABLE), c->table);
+    p = vt__qpkt_put_int(vt__qpkt_put_int(p, VT__H3_S_HEAD), c->max_head);
+    if (table && c->blocked != VT__H3_NONE)
+        p = vt__qpkt_put_int(vt__qpkt_put_int(p, VT__H3_S_BLOCKED), c->blocked);
+    if (h->server && c->connect_protocol) p = vt__qpkt_put_int(vt__qpkt_put_int(p, VT__H3_S_CONNECT), 1);
+    return vt__qpkt_put_int(vt__qpkt_put_int(p, grease), 0);
 }
 /* A frame of one integer for the control stream: 0 or < 0. */
 static int vt__h3_put_control(vt__h3 *h, uint64_t type, uint64_t v) {
     uint8_t *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 2 + VT__H3_INT_MAX), value[VT__H3_INT_MAX];
     if (!p) return h->err;
-    size_t n = (size_t)(vt__h3_put(value, v) - value);
-    p = vt__h3_put(vt__h3_put(p, type), n);
+    size_t n = (size_t)(vt__qpkt_put_int(value, v) - value);
+    p = vt__qpkt_put_int(vt__qpkt_put_int(p, type), n);
     memcpy(p, value, n);
     vt__h3_pipe_add(h, VT__H3_CONTROL, p + n);
     return 0;
@@ -12036,7 +12031,7 @@ static VT__UNUSED int vt__h3_init(vt__h3 *h, const vt__h3_cfg *cfg, bool server,
     uint8_t *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 2 + sizeof settings);
     if (!p) return h->err;
     size_t n = (size_t)(vt__h3_put_settings(h, settings) - settings);
-    p = vt__h3_put(vt__h3_put(p, VT__H3_T_SETTINGS), n);
+    p = vt__qpkt_put_int(vt__qpkt_put_int(p, VT__H3_T_SETTINGS), n);
     memcpy(p, settings, n);
     vt__h3_pipe_add(h, VT__H3_CONTROL, p + n);
     return 0;
@@ -12162,7 +12157,7 @@ static VT__UNUSED bool vt__h3_head_field(vt__h3_head *w, int id, vt_str name, vt
 static VT__UNUSED size_t vt__h3_head_end(vt__h3_head *w, uint8_t **frame) {
     uint8_t head[1 + VT__H3_INT_MAX];
     size_t n = vt__qpack_enc_end(&w->q, frame);
-    size_t k = (size_t)(vt__h3_put(vt__h3_put(head, VT__H3_T_HEADERS), n) - head);
+    size_t k = (size_t)(vt__qpkt_put_int(vt__qpkt_put_int(head, VT__H3_T_HEADERS), n) - head);
     *frame -= k;
     memcpy(*frame, head, k);
     w->s->c.sent_head |= !(w->how & VT__MSG_INTERIM);
@@ -12173,14 +12168,14 @@ static VT__UNUSED size_t vt__h3_head_end(vt__h3_head *w, uint8_t **frame) {
 static VT__UNUSED size_t vt__h3_put_data(vt__h3_stream *s, size_t n, bool fin,
                                          uint8_t out[1 + VT__H3_INT_MAX]) {
     if (fin) s->c.ended |= VT__MSG_LOCAL;
-    return (size_t)(vt__h3_put(vt__h3_put(out, VT__H3_T_DATA), n) - out);
+    return (size_t)(vt__qpkt_put_int(vt__qpkt_put_int(out, VT__H3_T_DATA), n) - out);
 }
 /* A client has another opinion of its request's priority, as text (RFC 9218 4) of up to VT__H3_TEXT bytes: 0 or < 0. */
 static VT__UNUSED int vt__h3_put_priority(vt__h3 *h, const vt__h3_stream *s, vt_str priority) {
     uint8_t id[VT__H3_INT_MAX], *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 5 + VT__H3_INT_MAX + priority.len);
     if (!p) return h->err;
-    size_t n = (size_t)(vt__h3_put(id, s->id) - id);
-    p = vt__h3_put(vt__h3_put(p, VT__H3_T_PRIORITY_UPDATE), n + priority.len);
+    size_t n = (size_t)(vt__qpkt_put_int(id, s->id) - id);
+    p = vt__qpkt_put_int(vt__qpkt_put_int(p, VT__H3_T_PRIORITY_UPDATE), n + priority.len);
     memcpy(p, id, n);
     memcpy(p + n, priority.ptr, priority.len);
     vt__h3_pipe_add(h, VT__H3_CONTROL, p + n + priority.len);

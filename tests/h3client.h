@@ -296,7 +296,7 @@ static void h3_close(struct h3 *h) {
 /* ---- out ---- */
 static void h3_int(struct bytes *b, uint64_t v) {
     uint8_t p[VT__H3_INT_MAX];
-    bytes_add(b, p, (size_t)(vt__h3_put(p, v) - p));
+    bytes_add(b, p, (size_t)(vt__qpkt_put_int(p, v) - p));
 }
 static void h3_frame(struct bytes *b, uint64_t type, const void *p, size_t n) {
     h3_int(b, type), h3_int(b, n), bytes_add(b, p, n);
