@@ -30768,13 +30768,18 @@ static int vt__h3c_address(const vt__mreq_conn *r, bool local, char *buf, size_t
     socklen_t n = vt__udp_addr_to(a, vt__udp_is_v4(a) ? AF_INET : AF_INET6, &sa);
     return (int)vt__io_addr_format((struct sockaddr *)&sa, n, buf, cap);
 }
+/* The i-th of its VT__H3C_TEXTS texts. */
+enum { VT__H3C_TEXTS = 5 };
+static const char **vt__h3c_text(vt_tls_info *t, size_t i) {
+    const char **texts[VT__H3C_TEXTS] = {&t->alpn, &t->server_name, &t->subject, &t->issuer, &t->client_cert};
+    return texts[i];
+}
 static int vt__h3c_tls(vt__mreq_conn *r, vt__arena *arena, vt_tls_info *out) {
-    vt_tls_info *info = &vt__h3c_of(r)->tls;
-    const char **texts[] = {&out->alpn, &out->server_name, &out->subject, &out->issuer, &out->client_cert};
-    *out = *info;
-    for (size_t i = 0; i < VT__COUNT(texts); i++) /* the connection may end before the handler */
-        if (*texts[i] && !(*texts[i] = vt__mem_arena_str(arena, *texts[i], strlen(*texts[i]))))
-            return -ENOMEM;
+    *out = vt__h3c_of(r)->tls;
+    for (size_t i = 0; i < VT__H3C_TEXTS; i++) { /* the connection may end before the handler */
+        const char **text = vt__h3c_text(out, i);
+        if (*text && !(*text = vt__mem_arena_str(arena, *text, strlen(*text)))) return -ENOMEM;
+    }
     return 1;
 }
 static const vt__mreq_ops vt__h3c_ops = {vt__h3c_shutdown, vt__h3c_part, vt__h3c_address, vt__h3c_tls};
@@ -30818,19 +30823,17 @@ static void vt__h3c_failed(vt__h3e *e) {
 }
 /* What handlers may ask of the handshake, whose machine is given up soon. */
 static int vt__h3c_keep_info(vt__h3c *h) {
-    vt_tls_info *info = &h->tls;
-    const char **texts[] = {&info->alpn, &info->server_name, &info->subject, &info->issuer,
-                            &info->client_cert};
     vt__arena arena;
     size_t n = 0;
     vt__mem_arena_init(&arena, &vt__sched_thr()->block_pool, 0);
-    int r = vt__ossl_info(&h->e.c.q.tls->o, &arena, info);
-    for (size_t i = 0; i < VT__COUNT(texts); i++)
-        if (*texts[i]) n += strlen(*texts[i]) + 1;
+    int r = vt__ossl_info(&h->e.c.q.tls->o, &arena, &h->tls);
+    for (size_t i = 0; i < VT__H3C_TEXTS; i++)
+        if (*vt__h3c_text(&h->tls, i)) n += strlen(*vt__h3c_text(&h->tls, i)) + 1;
     char *to = h->text = r < 0 ? NULL : vt__mem_alloc(n);
-    for (size_t i = 0; to && i < VT__COUNT(texts); i++) {
-        if (!*texts[i]) continue;
-        *texts[i] = strcpy(to, *texts[i]);
+    for (size_t i = 0; to && i < VT__H3C_TEXTS; i++) {
+        const char **text = vt__h3c_text(&h->tls, i);
+        if (!*text) continue;
+        *text = strcpy(to, *text);
         to += strlen(to) + 1;
     }
     vt__mem_arena_reset(&arena);
