@@ -29862,7 +29862,8 @@ struct vt__mreq_conn;
 /* What the connections of each version do in their own ways; under the domain's lock. */
 typedef struct vt__mreq_ops {
     void (*shutdown)(struct vt__mreq_conn *c); /* the requests that it has are the last */
-    void (*free)(struct vt__mreq_conn *c); /* the transport is gone; unless somebody else still knows it */
+    void (*part)(
+        struct vt__mreq_conn *c); /* one who knew it has let go, the transport is gone: the last frees it */
     int (*address)(const struct vt__mreq_conn *c, bool local, char *buf, size_t cap);
     int (*tls)(struct vt__mreq_conn *c, vt__arena *arena, vt_tls_info *out);
 } vt__mreq_ops;
@@ -30270,7 +30271,7 @@ static void vt__mreq_leave(vt__mreq_run *run) {
     if (!x->gone && vt__mreq_has_rest(run)) vt__mreq_drain(run);
     else vt__mreq_forget(s);
     if (!x->gone) x->ops->stir(x);
-    else c->ops->free(c);
+    else c->ops->part(c);
     vt__sched_dom_unlock(run->dom);
     vt__mem_arena_reset(&run->arena);
 }
