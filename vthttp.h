@@ -13034,10 +13034,10 @@ typedef struct vt__pd {
     void (*sink)(struct vt__dom *dom, struct vt__pd *pd, unsigned bits);
 } vt__pd;
 
-typedef struct vt__msg {
-    struct vt__msg *next;
-    void (*fn)(struct vt__dom *dom, struct vt__msg *m);
-} vt__msg;
+typedef struct vt__poll_msg {
+    struct vt__poll_msg *next;
+    void (*fn)(struct vt__dom *dom, struct vt__poll_msg *m);
+} vt__poll_msg;
 
 typedef struct vt__dom {
     int index;
@@ -13045,8 +13045,8 @@ typedef struct vt__dom {
     struct vt__thr *owner;  /* who drives it; changes under the lock */
     int32_t lends;          /* over 0: its driver gives it away before a start, see vt__sched_lend */
     vt__wheel wheel;
-    vt__msg *inbox;     /* a stack; its taker reverses it */
-    int wake_r, wake_w; /* one eventfd, or a pipe */
+    vt__poll_msg *inbox; /* a stack; its taker reverses it */
+    int wake_r, wake_w;  /* one eventfd, or a pipe */
     /* unstarted work that any worker may take */
     uint32_t any_spin;
     int32_t any_count;
@@ -13500,14 +13500,14 @@ static VT__UNUSED int vt__poll_listen_add(vt__dom *dom, vt__pd *pd) {
 
 /* Messages run in the domain's scheduler context, in the order in which they were posted by each thread. Any thread,
  * signal handlers too. True: it was the first, the owner may sleep and want a kick. */
-static bool vt__poll_post(vt__dom *dom, vt__msg *m) {
-    vt__msg *head = __atomic_load_n(&dom->inbox, __ATOMIC_RELAXED);
+static bool vt__poll_post(vt__dom *dom, vt__poll_msg *m) {
+    vt__poll_msg *head = __atomic_load_n(&dom->inbox, __ATOMIC_RELAXED);
     do m->next = head;
     while (!__atomic_compare_exchange_n(&dom->inbox, &head, m, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
     return head == NULL;
 }
 static void vt__poll_messages(vt__dom *dom) {
-    vt__msg *m = __atomic_exchange_n(&dom->inbox, NULL, __ATOMIC_ACQ_REL), *rev = NULL, *next;
+    vt__poll_msg *m = __atomic_exchange_n(&dom->inbox, NULL, __ATOMIC_ACQ_REL), *rev = NULL, *next;
     for (; m; m = next) next = m->next, m->next = rev, rev = m;
     for (m = rev; m; m = next) {
         next = m->next;
@@ -13691,7 +13691,7 @@ struct vt_task {
     struct vt__vth *here; /* who awaits it on that thread, see vt_await_until */
     int *here_result;
     struct vt__vth *joiner; /* who awaits it on another */
-    vt__msg msg;            /* the cancel that another thread asks for */
+    vt__poll_msg msg;       /* the cancel that another thread asks for */
 };
 
 /* A wait that several may end: whoever sets `by` first does. For a descriptor's event its address stands, with
@@ -13773,7 +13773,7 @@ typedef struct vt__thr {
     vt__pool task_pool, buf_pool, block_pool;
     vt__wheel wheel;
     vt__vth *inbox;       /* woken by other threads; a stack */
-    vt__msg *msgs;        /* a stack */
+    vt__poll_msg *msgs;   /* a stack */
     uint32_t sleeping;    /* how: VT__SCHED_POLLS ...; 0: awake */
     uint32_t live_credit; /* of vt__sched_g.credit */
     uint32_t rng;         /* for fair choices; the same in every run */
@@ -13956,21 +13956,21 @@ static void vt__sched_inbox(vt__thr *t) {
     }
 }
 /* To a thread, about its vthreads. */
-static void vt__sched_tell(vt__thr *t, vt__msg *m) {
-    vt__msg *head = __atomic_load_n(&t->msgs, __ATOMIC_RELAXED);
+static void vt__sched_tell(vt__thr *t, vt__poll_msg *m) {
+    vt__poll_msg *head = __atomic_load_n(&t->msgs, __ATOMIC_RELAXED);
     do m->next = head;
     while (!__atomic_compare_exchange_n(&t->msgs, &head, m, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
     vt__sched_kick(t);
 }
 static void vt__sched_told(vt__thr *t) {
-    vt__msg *m = __atomic_exchange_n(&t->msgs, NULL, __ATOMIC_ACQ_REL), *next;
+    vt__poll_msg *m = __atomic_exchange_n(&t->msgs, NULL, __ATOMIC_ACQ_REL), *next;
     for (; m; m = next) {
         next = m->next;
         m->fn(NULL, m);
     }
 }
 /* To a domain; runs in its scheduler context. Any thread, signal handlers too; m must not be on its way already. */
-static VT__UNUSED void vt__sched_post(vt__dom *dom, vt__msg *m) {
+static VT__UNUSED void vt__sched_post(vt__dom *dom, vt__poll_msg *m) {
     bool in = vt__sched_guest_in();
     (void)vt__poll_post(dom, m);
     vt__sched_kick(vt__sched_driver(dom));
@@ -13978,7 +13978,7 @@ static VT__UNUSED void vt__sched_post(vt__dom *dom, vt__msg *m) {
 }
 /* The same under the domain's lock. Its driver need not be called when this is it, for it has its mail before it sleeps, unless
  * it is a program's own loop. */
-static VT__UNUSED void vt__sched_post_held(vt__dom *dom, vt__msg *m) {
+static VT__UNUSED void vt__sched_post_held(vt__dom *dom, vt__poll_msg *m) {
     if (vt__sched_driver(dom) == vt__sched_thr() && !vt__sched_g.host) (void)vt__poll_post(dom, m);
     else vt__sched_post(dom, m);
 }
@@ -14149,7 +14149,7 @@ static void vt__sched_cancel_vth(vt__vth *v) {
     v->cancel = true;
     if (v->shield == 0) vt__sched_abort(v, -ECANCELED);
 }
-static void vt__sched_cancel_here(struct vt__dom *dom, vt__msg *m) {
+static void vt__sched_cancel_here(struct vt__dom *dom, vt__poll_msg *m) {
     vt_task *t = VT__CONTAINER(m, vt_task, msg);
     (void)dom;
     uint32_t f = __atomic_load_n(&t->flags, __ATOMIC_ACQUIRE);
@@ -14444,13 +14444,13 @@ static VT__NOINLINE int vt__sched_park(vt__vth *v, bool (*abort)(vt__vth *), int
 
 /* What is done in a domain by who drives it, for a vthread that waits meanwhile. */
 typedef struct vt__errand {
-    vt__msg msg;
+    vt__poll_msg msg;
     vt__vth *v;
     bool (*fn)(void *arg);
     void *arg;
     bool result;
 } vt__errand;
-static void vt__sched_errand(vt__dom *dom, vt__msg *m) {
+static void vt__sched_errand(vt__dom *dom, vt__poll_msg *m) {
     vt__errand *e = VT__CONTAINER(m, vt__errand, msg);
     (void)dom;
     e->result = e->fn(e->arg);
@@ -15203,17 +15203,17 @@ VT_API int vt_run(const vt_cfg *cfg, vt_fn *fn, void *arg) {
     return r;
 }
 
-static void vt__rt_stop_here(struct vt__dom *dom, vt__msg *m) {
+static void vt__rt_stop_here(struct vt__dom *dom, vt__poll_msg *m) {
     (void)dom, (void)m;
     if (vt__sched_tls) vt__sched_cancel_all(vt__sched_tls); /* else all has ended before it came */
 }
 /* What waits for the stop without a vthread learns it from whoever drives the domain: a thread may have stalled. */
-static void vt__rt_stop_work(struct vt__dom *dom, vt__msg *m) {
+static void vt__rt_stop_work(struct vt__dom *dom, vt__poll_msg *m) {
     (void)dom, (void)m;
     vt__sched_up.stopping();
 }
 VT_API void vt_stop(void) {
-    static vt__msg msgs[VT__THREADS_MAX], work = {.fn = vt__rt_stop_work};
+    static vt__poll_msg msgs[VT__THREADS_MAX], work = {.fn = vt__rt_stop_work};
     if (!vt__sched_guest_in()) return;
     bool first = !__atomic_exchange_n(&vt__sched_g.stopping, 1, __ATOMIC_SEQ_CST);
     for (int i = 0, n = vt__sched_nthrs(); first && i < n; i++) {
@@ -18063,7 +18063,7 @@ static struct {
     uint32_t busy;
     vt__dump_walk *walk;
     struct vt__dump_slot {
-        vt__msg msg;
+        vt__poll_msg msg;
         uint32_t state;
     } slots[VT__THREADS_MAX];
 } vt__dump_g;
@@ -18425,7 +18425,7 @@ static void vt__dump_step(vt__dump_walk *w, vt__thr *t) {
     w->done = true;
     if (w->last) w->last(w, t);
 }
-static void vt__dump_asked(struct vt__dom *dom, vt__msg *m) {
+static void vt__dump_asked(struct vt__dom *dom, vt__poll_msg *m) {
     struct vt__dump_slot *s = VT__CONTAINER(m, struct vt__dump_slot, msg);
     uint32_t asked = VT__DUMP_ASKED;
     (void)dom;
@@ -19609,7 +19609,7 @@ enum { VT__HOOKS_PAGE = 64 };
 /* Of an OS thread, made at its first wait. */
 typedef struct vt__hooks_thr {
     vt__pd pd; /* the second set, in the domain's */
-    vt__msg msg;
+    vt__poll_msg msg;
     uint32_t told;
     vt__thr *thr;
     vt__hooks_fd **pages; /* by descriptor: who waits, nothing else is known of it */
@@ -19741,7 +19741,7 @@ static void vt__hooks_harvest(vt__hooks_thr *h) {
         for (int i = 0; i < n; i++) vt__hooks_event(h, ev[i].data.fd, ev[i].events);
     } while (n == (int)VT__COUNT(ev));
 }
-static void vt__hooks_told(struct vt__dom *dom, vt__msg *m) {
+static void vt__hooks_told(struct vt__dom *dom, vt__poll_msg *m) {
     vt__hooks_thr *h = VT__CONTAINER(m, vt__hooks_thr, msg);
     (void)dom;
     __atomic_store_n(&h->told, 0, __ATOMIC_SEQ_CST);
@@ -27513,14 +27513,14 @@ typedef struct vt__qend_to {
  * whoever made it. */
 typedef struct vt__qend_group {
     uint32_t refs;
-    void (*take)(vt__dom *dom, vt__msg *m);
+    void (*take)(vt__dom *dom, vt__poll_msg *m);
     struct {
         struct vt__qend *end; /* changes under its domain's lock */
         uint32_t waiting;     /* datagrams */
     } at[VT__WORKERS_MAX];
 } vt__qend_group;
 typedef struct vt__qend_handed {
-    vt__msg msg;
+    vt__poll_msg msg;
     vt__qend_group *group;
     vt__udp_addr remote, local;
     size_t n;
@@ -27544,7 +27544,7 @@ typedef struct vt__qend {
     vt__dom *dom;
     vt__udp udp;
     vt__pd pd;
-    vt__msg msg; /* to the domain, while `told` */
+    vt__poll_msg msg; /* to the domain, while `told` */
     vt__list conns, turns;
     uint32_t nconns, nhalf, max_conns, max_half, retry_at;
     uint8_t retry;
@@ -27920,7 +27920,7 @@ static void vt__qend_datagram(vt__qend *e, const vt__udp_dgram *d) {
         default: vt__qend_drop(e);
         }
 }
-static void vt__qend_take(vt__dom *dom, vt__msg *msg) {
+static void vt__qend_take(vt__dom *dom, vt__poll_msg *msg) {
     vt__qend_handed *m = VT__CONTAINER(msg, vt__qend_handed, msg);
     vt__qend_group *g = m->group;
     vt__qend *e = g->at[dom->index].end;
@@ -27979,7 +27979,7 @@ static void vt__qend_release(vt__qend *e) {
     vt__mem_free(e->out);
     vt__mem_free(e);
 }
-static void vt__qend_told(vt__dom *dom, vt__msg *m) {
+static void vt__qend_told(vt__dom *dom, vt__poll_msg *m) {
     vt__qend *e = VT__CONTAINER(m, vt__qend, msg);
     (void)dom;
     e->told = false;
@@ -28151,7 +28151,7 @@ enum vt__link_list { VT__LINK_FRESH, VT__LINK_IDLE, VT__LINK_LINGER }; /* of vt_
 typedef struct vt__link_notes {
     vt__thr *thr; /* NULL: no vthread works for it, and it is said at once, under the domain's lock */
     void (*heed)(struct vt__link_notes *to, unsigned bits);
-    vt__msg msg;
+    vt__poll_msg msg;
     uint32_t bits; /* not 0: msg is on its way, or is being heeded */
 } vt__link_notes;
 
@@ -28508,7 +28508,7 @@ VT__INLINE const char *vt__link_date_line(int64_t now) {
 }
 
 /* Who it is for has not ended: vt__link_last_word. */
-static void vt__link_noted(vt__dom *dom, vt__msg *m) {
+static void vt__link_noted(vt__dom *dom, vt__poll_msg *m) {
     vt__link_notes *to = VT__CONTAINER(m, vt__link_notes, msg);
     uint32_t busy;
     (void)dom;
@@ -29516,7 +29516,7 @@ typedef struct vt__h2e {
     vt__conn *conn;             /* NULL: the socket is gone */
     vt__conn_buf in, out, room; /* room: of a head that is half here */
     vt__timer timer;
-    vt__msg msg;               /* to the domain, while `told` */
+    vt__poll_msg msg;          /* to the domain, while `told` */
     bool told, held;           /* held: reading waits for room in the output */
     bool hasty;                /* it ends as soon as nobody has a stream, whatever the socket takes */
     int64_t stalled;           /* since when output waits for the socket; 0: none does */
@@ -29784,7 +29784,7 @@ static void vt__h2e_turn(vt__h2e *h, bool readable) {
     int64_t due = h->role->due(h);
     if (due < INT64_MAX) vt__timer_lazy(&h->x.dom->wheel, &h->timer, due);
 }
-static void vt__h2e_told(vt__dom *dom, vt__msg *m) {
+static void vt__h2e_told(vt__dom *dom, vt__poll_msg *m) {
     vt__h2e *h = VT__CONTAINER(m, vt__h2e, msg);
     (void)dom;
     h->told = false;
@@ -33026,11 +33026,11 @@ typedef struct vt__srv_dom {
     struct vt__srv *srv;
     vt__link_host *host;
     vt__srv_door *doors;
-    vt__msg msg;      /* of rounds */
-    vt__msg wake;     /* a connection was closed */
-    uint32_t waking;  /* `wake` is on its way */
-    uint32_t resting; /* takes nothing until a close or the timer */
-    int again;        /* connections in a row that were gone before they were taken */
+    vt__poll_msg msg;  /* of rounds */
+    vt__poll_msg wake; /* a connection was closed */
+    uint32_t waking;   /* `wake` is on its way */
+    uint32_t resting;  /* takes nothing until a close or the timer */
+    int again;         /* connections in a row that were gone before they were taken */
     vt__timer timer;
     bool open;
 } vt__srv_dom;
@@ -33043,7 +33043,7 @@ typedef struct vt__srv {
     vt__srv_dom *doms;
     vt__srv_door *doors;
     uint32_t state;
-    vt__msg stop_msg, reload_msg;
+    vt__poll_msg stop_msg, reload_msg;
     uint32_t reloading; /* reload_msg is on its way */
     vt_task *drain;     /* begins with the stop */
     vt__list link;      /* of vt__srv_started, from its start until it drains */
@@ -33353,7 +33353,7 @@ static void vt__srv_resume(vt__srv_dom *d) {
     if (vt__srv_open_doors(d) < 0) vt__srv_rest(d);
 }
 static void vt__srv_rested(vt__timer *t) { vt__srv_resume(VT__CONTAINER(t, vt__srv_dom, timer)); }
-static void vt__srv_woken(vt__dom *dom, vt__msg *m) {
+static void vt__srv_woken(vt__dom *dom, vt__poll_msg *m) {
     vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, wake);
     (void)dom;
     __atomic_store_n(&d->waking, 0, __ATOMIC_SEQ_CST);
@@ -33429,7 +33429,7 @@ static void vt__srv_accept(vt__dom *dom, vt__pd *pd, unsigned bits) {
 }
 
 /*--- rounds: a message to every domain ---*/
-static void vt__srv_round(vt__srv *srv, void (*fn)(vt__dom *dom, vt__msg *m)) {
+static void vt__srv_round(vt__srv *srv, void (*fn)(vt__dom *dom, vt__poll_msg *m)) {
     vt_wg_add(&srv->round, srv->ndoms);
     for (int i = 0; i < srv->ndoms; i++) {
         srv->doms[i].msg.fn = fn;
@@ -33437,7 +33437,7 @@ static void vt__srv_round(vt__srv *srv, void (*fn)(vt__dom *dom, vt__msg *m)) {
     }
     (void)vt_wg_wait(&srv->round); /* under vt_shield */
 }
-static void vt__srv_on_open(vt__dom *dom, vt__msg *m) {
+static void vt__srv_on_open(vt__dom *dom, vt__poll_msg *m) {
     vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
     (void)dom;
     int r = vt__srv_open_doors(d);
@@ -33446,7 +33446,7 @@ static void vt__srv_on_open(vt__dom *dom, vt__msg *m) {
     if (r < 0) __atomic_store_n(&d->srv->round_err, r, __ATOMIC_RELAXED);
     vt_wg_done(&d->srv->round);
 }
-static void vt__srv_on_stop(vt__dom *dom, vt__msg *m) {
+static void vt__srv_on_stop(vt__dom *dom, vt__poll_msg *m) {
     vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
     (void)dom;
     vt__srv_shut_doors(d);
@@ -33455,7 +33455,7 @@ static void vt__srv_on_stop(vt__dom *dom, vt__msg *m) {
     for (int i = 0; i < d->srv->nlisteners; i++) vt__h3c_door_stop(&d->doors[i].h3);
     vt_wg_done(&d->srv->round);
 }
-static void vt__srv_on_kill(vt__dom *dom, vt__msg *m) {
+static void vt__srv_on_kill(vt__dom *dom, vt__poll_msg *m) {
     vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
     (void)dom;
     vt__link_host_kill(d->host);
@@ -33463,14 +33463,14 @@ static void vt__srv_on_kill(vt__dom *dom, vt__msg *m) {
     vt_wg_done(&d->srv->round);
 }
 /* Handlers that cannot be stopped keep no socket open. */
-static void vt__srv_on_shut(vt__dom *dom, vt__msg *m) {
+static void vt__srv_on_shut(vt__dom *dom, vt__poll_msg *m) {
     vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
     (void)dom;
     for (int i = 0; i < d->srv->nlisteners; i++) vt__h3c_door_close(&d->doors[i].h3);
     vt_wg_done(&d->srv->round);
 }
 /* Behind it no event of an older reactor pass is on its way. */
-static void vt__srv_on_quit(vt__dom *dom, vt__msg *m) {
+static void vt__srv_on_quit(vt__dom *dom, vt__poll_msg *m) {
     vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
     (void)dom;
     vt__link_host_quit(d->host);
@@ -33641,7 +33641,7 @@ static int vt__srv_main(void *arg) {
     vt__srv_end(srv, r);
     return 0;
 }
-static void vt__srv_on_stop_msg(vt__dom *dom, vt__msg *m) {
+static void vt__srv_on_stop_msg(vt__dom *dom, vt__poll_msg *m) {
     (void)dom;
     vt__rt_launch(vt__sched_thr(), VT__CONTAINER(m, vt__srv, stop_msg)->drain, VT__TASK_ANY);
 }
@@ -33732,7 +33732,7 @@ static int vt__srv_reload_main(void *arg) {
     if (r < 0) vt_log(VT_LOG_ERROR, "the certificates stay as they were: %s", vt_strerror(r));
     return r;
 }
-static void vt__srv_on_reload_msg(vt__dom *dom, vt__msg *m) {
+static void vt__srv_on_reload_msg(vt__dom *dom, vt__poll_msg *m) {
     vt__srv *srv = VT__CONTAINER(m, vt__srv, reload_msg);
     (void)dom;
     __atomic_store_n(&srv->reloading, 0, __ATOMIC_SEQ_CST);
@@ -36024,7 +36024,7 @@ typedef struct vt__ch2 {
     vt__h2e e; /* first */
     vt__cmux calls;
     vt__h2_cfg cfg;
-    vt__msg bye;               /* to the domain, when it is retired */
+    vt__poll_msg bye;          /* to the domain, when it is retired */
     int64_t pong_ns, pong_due; /* how long a PING may take; when the answer to one is due, 0: to none */
 } vt__ch2;
 
@@ -36147,7 +36147,7 @@ static void vt__ch2_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
 }
 
 /*--- in the pool ---*/
-static void vt__ch2_bye(vt__dom *dom, vt__msg *m) {
+static void vt__ch2_bye(vt__dom *dom, vt__poll_msg *m) {
     vt__ch2 *c = VT__CONTAINER(m, vt__ch2, bye);
     (void)dom;
     if (c->e.conn) vt__ch2_quit(c);
