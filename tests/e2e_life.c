@@ -1982,6 +1982,7 @@ static void raw_open(int n) {
     for (int i = 0; i < n; i++)
         if (write(raw_pipe[1], "", 1) != 1) abort();
 }
+static void raw_open_second(void) { CHECK_EQ(write(raw_second[1], "", 1), 1); }
 static void raw_drop(void) {
     for (int i = 0; i < 2; i++) close(raw_pipe[i]), close(raw_second[i]);
 }
@@ -2152,7 +2153,6 @@ static void left_check(const char *got, size_t n, int64_t want) {
     CHECK_MEM(got, n, all, want);
     free(all);
 }
-static void left_release(void) { CHECK_EQ(write(raw_second[1], "", 1), 1); }
 /* The handler sleeps and its thread is blocked by another's. Once that is back the rest goes out, though nobody writes. */
 HTTP1_TEST(b111_left_output_goes_out_after_the_stall) {
     if (VTHTTP_SIM) SKIP("there is no monitor");
@@ -2165,7 +2165,7 @@ HTTP1_TEST(b111_left_output_goes_out_after_the_stall) {
     CHECK_EQ(cl_response(&blocker), 200);
     CHECK(cl_want(&c, (size_t)all));
     CHECK_EQ(ended(), 1); /* the blocker */
-    left_release();
+    raw_open_second();
     while (cl_more(&c, E2E_MS) > 0) continue;
     CHECK(c.eof && !c.reset);
     left_check(c.in, c.in_len, all);
@@ -2180,7 +2180,7 @@ static void left_by_itself(const char *target, bool reads_first) {
     int64_t before = aux();
     if (reads_first) CHECK(left_drain(&c) < before);
     else CHECK(cl_until(&c, "\r\n\r\n") > 0);
-    left_release();
+    raw_open_second();
     while (cl_more(&c, E2E_MS) > 0) continue;
     CHECK(c.eof && !c.reset);
     if (!reads_first) cl_consume(&c, cl_until(&c, "\r\n\r\n"));
@@ -2203,7 +2203,7 @@ HTTP1_TEST(b111_left_chunks_of_who_blocks) {
     CL(c);
     left_begin(&c, NULL, GET("/left?block=1&more=3") GET("/"));
     while (cl_more(&c, 50) > 0) continue;
-    left_release();
+    raw_open_second();
     CHECK_EQ(cl_response(&c), 200);
     CHECK(c.chunked && !c.truncated);
     left_check(c.body, c.body_len, aux());
@@ -2222,7 +2222,7 @@ HTTP1_TEST(b115_reset_with_output_left_while_the_thread_is_blocked) {
         if (drains) CHECK(left_drain(&c) < aux());
         cl_reset(&c);
         CHECK_EQ(cl_get(&other, "/"), 200);
-        left_release();
+        raw_open_second();
         CHECK(reaches(ended, 1, E2E_MS));
         CHECK_EQ(result(), -ECANCELED);
         cl_close(&other);
@@ -2246,7 +2246,7 @@ HTTP1_TEST(b111_stop_while_a_spare_drives) {
     vt_server_stop(e2e.s);
     gate_open();
     CHECK_EQ(cl_response(&gated), 200);
-    left_release();
+    raw_open_second();
     raw_open(1);
     CHECK_EQ(cl_response(&blocker), 200);
     CHECK_EQ(cl_response(&c), 200);
@@ -2256,26 +2256,30 @@ HTTP1_TEST(b111_stop_while_a_spare_drives) {
     CHECK_EQ(e2e_join(), 0);
     raw_drop();
 }
+/* `first` blocks the only worker, `second`, until it is cancelled, the spare that stands in. */
+static void raw_two(struct cl *first, const char *target, struct cl *second, int64_t grace_ms) {
+    vt_server_cfg cfg = {.workers = 1, .grace_ms = grace_ms};
+    raw_make();
+    REQUIRE(e2e_start(&cfg, routes_raw) == 0);
+    REQUIRE(cl_open(first) && cl_puts(first, target));
+    CHECK(reaches(raw_now, 1, E2E_MS));
+    REQUIRE(cl_open(second) && cl_puts(second, GET("/raw?second=1&until=1")));
+    CHECK(reaches(raw_now, 2, E2E_MS));
+}
 /* The grace period is over while it blocks a spare: it is cancelled, and named, when it is back. */
 TEST(b111_grace_is_over_while_the_handler_blocks_its_thread) {
     if (VTHTTP_SIM) SKIP("there is no monitor");
-    vt_server_cfg cfg = {.workers = 1, .grace_ms = 50};
-    raw_make();
-    REQUIRE(e2e_start(&cfg, routes_raw) == 0);
     CL(first);
     CL(second);
     CL(other);
-    REQUIRE(cl_open(&first) && cl_puts(&first, GET("/raw")));
-    CHECK(reaches(raw_now, 1, E2E_MS));
-    REQUIRE(cl_open(&second) && cl_puts(&second, GET("/raw?second=1&until=1")));
-    CHECK(reaches(raw_now, 2, E2E_MS));
+    raw_two(&first, GET("/raw"), &second, 50);
     raw_open(1);
     CHECK_EQ(cl_response(&first), 200);
     REQUIRE(cl_open(&other));
     CHECK_EQ(cl_get(&other, "/"), 200);
     vt_server_stop(e2e.s);
     CHECK(cl_closed(&other, E2E_MS));
-    CHECK_EQ(write(raw_second[1], "", 1), 1);
+    raw_open_second();
     CHECK(reaches(ended, 2, E2E_MS));
     CHECK_EQ(result(), -ECANCELED);
     CHECK_EQ(e2e_join(), -ETIMEDOUT);
@@ -2286,16 +2290,10 @@ TEST(b111_grace_is_over_while_the_handler_blocks_its_thread) {
  * it at once, those two when they are back. */
 TEST(b106_b111_stop_while_a_worker_and_its_spare_are_blocked) {
     if (VTHTTP_SIM) SKIP("there is no monitor");
-    vt_server_cfg cfg = {.workers = 1};
-    raw_make();
-    REQUIRE(e2e_start(&cfg, routes_raw) == 0);
     CL(first);
     CL(second);
     CL(third);
-    REQUIRE(cl_open(&first) && cl_puts(&first, GET("/raw?until=1")));
-    CHECK(reaches(raw_now, 1, E2E_MS));
-    REQUIRE(cl_open(&second) && cl_puts(&second, GET("/raw?second=1&until=1")));
-    CHECK(reaches(raw_now, 2, E2E_MS));
+    raw_two(&first, GET("/raw?until=1"), &second, 0);
     REQUIRE(cl_open(&third) && cl_puts(&third, GET("/gate")));
     CHECK(reaches(started, 3, E2E_MS));
     vt_stop();
@@ -2304,7 +2302,7 @@ TEST(b106_b111_stop_while_a_worker_and_its_spare_are_blocked) {
     raw_open(1);
     CHECK(reaches(ended, 2, E2E_MS));
     CHECK_EQ(result(), -ECANCELED);
-    CHECK_EQ(write(raw_second[1], "", 1), 1);
+    raw_open_second();
     CHECK(reaches(ended, 3, E2E_MS));
     CHECK_EQ(result(), -ECANCELED);
     CHECK_EQ(e2e_join(), 0);
