@@ -11206,7 +11206,7 @@ static VT__UNUSED void vt__qstr_mem_free(vt__qstr_mem *mem) {
 
 /*==============================================================================
  * MARK: - @h3      HTTP/3 machine: frames on streams, requests, settings, priorities (VTHTTP_H3)
- * uses:   @plat @mem @ds @hpack @msg @qpack
+ * uses:   @plat @mem @ds @hpack @msg @qpack @qpkt
  * pure.   RFC 9114, RFC 9218, RFC 9220. A frame: TYPE -> LENGTH -> its payload -> TYPE, see vt__h3_on_frame, vt__h3_on_control.
  * test:   tests/test_h3.c   fuzz: fuzz/fuzz_h3.c
  *
@@ -11429,12 +11429,6 @@ VT__INLINE bool vt__h3_get(vt__h3_stream *s, const uint8_t **p, const uint8_t *e
     if (s->more > 1) return false;
     s->more = 0;
     return true;
-}
-static uint8_t *vt__h3_put(uint8_t *p, uint64_t v) {
-    unsigned log = v < 64 ? 0 : v < 16384 ? 1 : v < 1 << 30 ? 2 : 3, n = 1U << log;
-    for (unsigned i = n; i > 0; i--, v >>= 8) p[i - 1] = (uint8_t)v;
-    p[0] |= (uint8_t)(log << 6);
-    return p + n;
 }
 
 /* ---- budgets ---- */
@@ -12073,18 +12067,19 @@ static uint8_t *vt__h3_put_settings(const vt__h3 *h, uint8_t *p) {
     const vt__h3_cfg *c = h->cfg;
     uint64_t grease = (uint64_t)h->now % 1000000 * 0x1f + 0x21; /* RFC 9114 7.2.4.1 */
     bool table = c->table != VT__H3_NONE;
-    if (table) p = vt__h3_put(vt__h3_put(p, VT__H3_S_TABLE), c->table);
-    p = vt__h3_put(vt__h3_put(p, VT__H3_S_HEAD), c->max_head);
-    if (table && c->blocked != VT__H3_NONE) p = vt__h3_put(vt__h3_put(p, VT__H3_S_BLOCKED), c->blocked);
-    if (h->server && c->connect_protocol) p = vt__h3_put(vt__h3_put(p, VT__H3_S_CONNECT), 1);
-    return vt__h3_put(vt__h3_put(p, grease), 0);
+    if (table) p = vt__qpkt_put_int(vt__qpkt_put_int(p, VT__H3_S_TABLE), c->table);
+    p = vt__qpkt_put_int(vt__qpkt_put_int(p, VT__H3_S_HEAD), c->max_head);
+    if (table && c->blocked != VT__H3_NONE)
+        p = vt__qpkt_put_int(vt__qpkt_put_int(p, VT__H3_S_BLOCKED), c->blocked);
+    if (h->server && c->connect_protocol) p = vt__qpkt_put_int(vt__qpkt_put_int(p, VT__H3_S_CONNECT), 1);
+    return vt__qpkt_put_int(vt__qpkt_put_int(p, grease), 0);
 }
 /* A frame of one integer for the control stream: 0 or < 0. */
 static int vt__h3_put_control(vt__h3 *h, uint64_t type, uint64_t v) {
     uint8_t *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 2 + VT__H3_INT_MAX), value[VT__H3_INT_MAX];
     if (!p) return h->err;
-    size_t n = (size_t)(vt__h3_put(value, v) - value);
-    p = vt__h3_put(vt__h3_put(p, type), n);
+    size_t n = (size_t)(vt__qpkt_put_int(value, v) - value);
+    p = vt__qpkt_put_int(vt__qpkt_put_int(p, type), n);
     memcpy(p, value, n);
     vt__h3_pipe_add(h, VT__H3_CONTROL, p + n);
     return 0;
@@ -12105,7 +12100,7 @@ static VT__UNUSED int vt__h3_init(vt__h3 *h, const vt__h3_cfg *cfg, bool server,
     uint8_t *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 2 + sizeof settings);
     if (!p) return h->err;
     size_t n = (size_t)(vt__h3_put_settings(h, settings) - settings);
-    p = vt__h3_put(vt__h3_put(p, VT__H3_T_SETTINGS), n);
+    p = vt__qpkt_put_int(vt__qpkt_put_int(p, VT__H3_T_SETTINGS), n);
     memcpy(p, settings, n);
     vt__h3_pipe_add(h, VT__H3_CONTROL, p + n);
     return 0;
@@ -12231,7 +12226,7 @@ static VT__UNUSED bool vt__h3_head_field(vt__h3_head *w, int id, vt_str name, vt
 static VT__UNUSED size_t vt__h3_head_end(vt__h3_head *w, uint8_t **frame) {
     uint8_t head[1 + VT__H3_INT_MAX];
     size_t n = vt__qpack_enc_end(&w->q, frame);
-    size_t k = (size_t)(vt__h3_put(vt__h3_put(head, VT__H3_T_HEADERS), n) - head);
+    size_t k = (size_t)(vt__qpkt_put_int(vt__qpkt_put_int(head, VT__H3_T_HEADERS), n) - head);
     *frame -= k;
     memcpy(*frame, head, k);
     w->s->c.sent_head |= !(w->how & VT__MSG_INTERIM);
@@ -12242,14 +12237,14 @@ static VT__UNUSED size_t vt__h3_head_end(vt__h3_head *w, uint8_t **frame) {
 static VT__UNUSED size_t vt__h3_put_data(vt__h3_stream *s, size_t n, bool fin,
                                          uint8_t out[1 + VT__H3_INT_MAX]) {
     if (fin) s->c.ended |= VT__MSG_LOCAL;
-    return (size_t)(vt__h3_put(vt__h3_put(out, VT__H3_T_DATA), n) - out);
+    return (size_t)(vt__qpkt_put_int(vt__qpkt_put_int(out, VT__H3_T_DATA), n) - out);
 }
 /* A client has another opinion of its request's priority, as text (RFC 9218 4) of up to VT__H3_TEXT bytes: 0 or < 0. */
 static VT__UNUSED int vt__h3_put_priority(vt__h3 *h, const vt__h3_stream *s, vt_str priority) {
     uint8_t id[VT__H3_INT_MAX], *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 5 + VT__H3_INT_MAX + priority.len);
     if (!p) return h->err;
-    size_t n = (size_t)(vt__h3_put(id, s->id) - id);
-    p = vt__h3_put(vt__h3_put(p, VT__H3_T_PRIORITY_UPDATE), n + priority.len);
+    size_t n = (size_t)(vt__qpkt_put_int(id, s->id) - id);
+    p = vt__qpkt_put_int(vt__qpkt_put_int(p, VT__H3_T_PRIORITY_UPDATE), n + priority.len);
     memcpy(p, id, n);
     memcpy(p + n, priority.ptr, priority.len);
     vt__h3_pipe_add(h, VT__H3_CONTROL, p + n + priority.len);
@@ -13108,10 +13103,10 @@ typedef struct vt__pd {
     void (*sink)(struct vt__dom *dom, struct vt__pd *pd, unsigned bits);
 } vt__pd;
 
-typedef struct vt__msg {
-    struct vt__msg *next;
-    void (*fn)(struct vt__dom *dom, struct vt__msg *m);
-} vt__msg;
+typedef struct vt__poll_msg {
+    struct vt__poll_msg *next;
+    void (*fn)(struct vt__dom *dom, struct vt__poll_msg *m);
+} vt__poll_msg;
 
 typedef struct vt__dom {
     int index;
@@ -13119,8 +13114,8 @@ typedef struct vt__dom {
     struct vt__thr *owner;  /* who drives it; changes under the lock */
     int32_t lends;          /* over 0: its driver gives it away before a start, see vt__sched_lend */
     vt__wheel wheel;
-    vt__msg *inbox;     /* a stack; its taker reverses it */
-    int wake_r, wake_w; /* one eventfd, or a pipe */
+    vt__poll_msg *inbox; /* a stack; its taker reverses it */
+    int wake_r, wake_w;  /* one eventfd, or a pipe */
     /* unstarted work that any worker may take */
     uint32_t any_spin;
     int32_t any_count;
@@ -13574,14 +13569,14 @@ static VT__UNUSED int vt__poll_listen_add(vt__dom *dom, vt__pd *pd) {
 
 /* Messages run in the domain's scheduler context, in the order in which they were posted by each thread. Any thread,
  * signal handlers too. True: it was the first, the owner may sleep and want a kick. */
-static bool vt__poll_post(vt__dom *dom, vt__msg *m) {
-    vt__msg *head = __atomic_load_n(&dom->inbox, __ATOMIC_RELAXED);
+static bool vt__poll_post(vt__dom *dom, vt__poll_msg *m) {
+    vt__poll_msg *head = __atomic_load_n(&dom->inbox, __ATOMIC_RELAXED);
     do m->next = head;
     while (!__atomic_compare_exchange_n(&dom->inbox, &head, m, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
     return head == NULL;
 }
 static void vt__poll_messages(vt__dom *dom) {
-    vt__msg *m = __atomic_exchange_n(&dom->inbox, NULL, __ATOMIC_ACQ_REL), *rev = NULL, *next;
+    vt__poll_msg *m = __atomic_exchange_n(&dom->inbox, NULL, __ATOMIC_ACQ_REL), *rev = NULL, *next;
     for (; m; m = next) next = m->next, m->next = rev, rev = m;
     for (m = rev; m; m = next) {
         next = m->next;
@@ -13765,7 +13760,7 @@ struct vt_task {
     struct vt__vth *here; /* who awaits it on that thread, see vt_await_until */
     int *here_result;
     struct vt__vth *joiner; /* who awaits it on another */
-    vt__msg msg;            /* the cancel that another thread asks for */
+    vt__poll_msg msg;       /* the cancel that another thread asks for */
 };
 
 /* A wait that several may end: whoever sets `by` first does. For a descriptor's event its address stands, with
@@ -13847,7 +13842,7 @@ typedef struct vt__thr {
     vt__pool task_pool, buf_pool, block_pool;
     vt__wheel wheel;
     vt__vth *inbox;       /* woken by other threads; a stack */
-    vt__msg *msgs;        /* a stack */
+    vt__poll_msg *msgs;   /* a stack */
     uint32_t sleeping;    /* how: VT__SCHED_POLLS ...; 0: awake */
     uint32_t live_credit; /* of vt__sched_g.credit */
     uint32_t rng;         /* for fair choices; the same in every run */
@@ -14030,21 +14025,21 @@ static void vt__sched_inbox(vt__thr *t) {
     }
 }
 /* To a thread, about its vthreads. */
-static void vt__sched_tell(vt__thr *t, vt__msg *m) {
-    vt__msg *head = __atomic_load_n(&t->msgs, __ATOMIC_RELAXED);
+static void vt__sched_tell(vt__thr *t, vt__poll_msg *m) {
+    vt__poll_msg *head = __atomic_load_n(&t->msgs, __ATOMIC_RELAXED);
     do m->next = head;
     while (!__atomic_compare_exchange_n(&t->msgs, &head, m, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
     vt__sched_kick(t);
 }
 static void vt__sched_told(vt__thr *t) {
-    vt__msg *m = __atomic_exchange_n(&t->msgs, NULL, __ATOMIC_ACQ_REL), *next;
+    vt__poll_msg *m = __atomic_exchange_n(&t->msgs, NULL, __ATOMIC_ACQ_REL), *next;
     for (; m; m = next) {
         next = m->next;
         m->fn(NULL, m);
     }
 }
 /* To a domain; runs in its scheduler context. Any thread, signal handlers too; m must not be on its way already. */
-static VT__UNUSED void vt__sched_post(vt__dom *dom, vt__msg *m) {
+static VT__UNUSED void vt__sched_post(vt__dom *dom, vt__poll_msg *m) {
     bool in = vt__sched_guest_in();
     (void)vt__poll_post(dom, m);
     vt__sched_kick(vt__sched_driver(dom));
@@ -14052,7 +14047,7 @@ static VT__UNUSED void vt__sched_post(vt__dom *dom, vt__msg *m) {
 }
 /* The same under the domain's lock. Its driver need not be called when this is it, for it has its mail before it sleeps, unless
  * it is a program's own loop. */
-static VT__UNUSED void vt__sched_post_held(vt__dom *dom, vt__msg *m) {
+static VT__UNUSED void vt__sched_post_held(vt__dom *dom, vt__poll_msg *m) {
     if (vt__sched_driver(dom) == vt__sched_thr() && !vt__sched_g.host) (void)vt__poll_post(dom, m);
     else vt__sched_post(dom, m);
 }
@@ -14223,7 +14218,7 @@ static void vt__sched_cancel_vth(vt__vth *v) {
     v->cancel = true;
     if (v->shield == 0) vt__sched_abort(v, -ECANCELED);
 }
-static void vt__sched_cancel_here(struct vt__dom *dom, vt__msg *m) {
+static void vt__sched_cancel_here(struct vt__dom *dom, vt__poll_msg *m) {
     vt_task *t = VT__CONTAINER(m, vt_task, msg);
     (void)dom;
     uint32_t f = __atomic_load_n(&t->flags, __ATOMIC_ACQUIRE);
@@ -14518,13 +14513,13 @@ static VT__NOINLINE int vt__sched_park(vt__vth *v, bool (*abort)(vt__vth *), int
 
 /* What is done in a domain by who drives it, for a vthread that waits meanwhile. */
 typedef struct vt__errand {
-    vt__msg msg;
+    vt__poll_msg msg;
     vt__vth *v;
     bool (*fn)(void *arg);
     void *arg;
     bool result;
 } vt__errand;
-static void vt__sched_errand(vt__dom *dom, vt__msg *m) {
+static void vt__sched_errand(vt__dom *dom, vt__poll_msg *m) {
     vt__errand *e = VT__CONTAINER(m, vt__errand, msg);
     (void)dom;
     e->result = e->fn(e->arg);
@@ -15276,17 +15271,17 @@ VT_API int vt_run(const vt_cfg *cfg, vt_fn *fn, void *arg) {
     return r;
 }
 
-static void vt__rt_stop_here(struct vt__dom *dom, vt__msg *m) {
+static void vt__rt_stop_here(struct vt__dom *dom, vt__poll_msg *m) {
     (void)dom, (void)m;
     if (vt__sched_tls) vt__sched_cancel_all(vt__sched_tls); /* else all has ended before it came */
 }
 /* What waits for the stop without a vthread learns it from whoever drives the domain: a thread may have stalled. */
-static void vt__rt_stop_work(struct vt__dom *dom, vt__msg *m) {
+static void vt__rt_stop_work(struct vt__dom *dom, vt__poll_msg *m) {
     (void)dom, (void)m;
     vt__sched_up.stopping();
 }
 VT_API void vt_stop(void) {
-    static vt__msg msgs[VT__THREADS_MAX], work = {.fn = vt__rt_stop_work};
+    static vt__poll_msg msgs[VT__THREADS_MAX], work = {.fn = vt__rt_stop_work};
     if (!vt__sched_guest_in()) return;
     bool first = !__atomic_exchange_n(&vt__sched_g.stopping, 1, __ATOMIC_SEQ_CST);
     for (int i = 0, n = vt__sched_nthrs(); first && i < n; i++) {
@@ -18153,7 +18148,7 @@ static struct {
     uint32_t busy;
     vt__dump_walk *walk;
     struct vt__dump_slot {
-        vt__msg msg;
+        vt__poll_msg msg;
         uint32_t state;
     } slots[VT__THREADS_MAX];
 } vt__dump_g;
@@ -18515,7 +18510,7 @@ static void vt__dump_step(vt__dump_walk *w, vt__thr *t) {
     w->done = true;
     if (w->last) w->last(w, t);
 }
-static void vt__dump_asked(struct vt__dom *dom, vt__msg *m) {
+static void vt__dump_asked(struct vt__dom *dom, vt__poll_msg *m) {
     struct vt__dump_slot *s = VT__CONTAINER(m, struct vt__dump_slot, msg);
     uint32_t asked = VT__DUMP_ASKED;
     (void)dom;
@@ -19721,7 +19716,7 @@ enum { VT__HOOKS_PAGE = 64 };
 /* Of an OS thread, made at its first wait. */
 typedef struct vt__hooks_thr {
     vt__pd pd; /* the second set, in the domain's */
-    vt__msg msg;
+    vt__poll_msg msg;
     uint32_t told;
     vt__thr *thr;
     vt__hooks_fd **pages; /* by descriptor: who waits, nothing else is known of it */
@@ -19853,7 +19848,7 @@ static void vt__hooks_harvest(vt__hooks_thr *h) {
         for (int i = 0; i < n; i++) vt__hooks_event(h, ev[i].data.fd, ev[i].events);
     } while (n == (int)VT__COUNT(ev));
 }
-static void vt__hooks_told(struct vt__dom *dom, vt__msg *m) {
+static void vt__hooks_told(struct vt__dom *dom, vt__poll_msg *m) {
     vt__hooks_thr *h = VT__CONTAINER(m, vt__hooks_thr, msg);
     (void)dom;
     __atomic_store_n(&h->told, 0, __ATOMIC_SEQ_CST);
@@ -27796,14 +27791,14 @@ typedef struct vt__qend_to {
  * whoever made it. */
 typedef struct vt__qend_group {
     uint32_t refs;
-    void (*take)(vt__dom *dom, vt__msg *m);
+    void (*take)(vt__dom *dom, vt__poll_msg *m);
     struct {
         struct vt__qend *end; /* changes under its domain's lock */
         uint32_t waiting;     /* datagrams */
     } at[VT__WORKERS_MAX];
 } vt__qend_group;
 typedef struct vt__qend_handed {
-    vt__msg msg;
+    vt__poll_msg msg;
     vt__qend_group *group;
     vt__udp_addr remote, local;
     size_t n;
@@ -27827,7 +27822,7 @@ typedef struct vt__qend {
     vt__dom *dom;
     vt__udp udp;
     vt__pd pd;
-    vt__msg msg; /* to the domain, while `told` */
+    vt__poll_msg msg; /* to the domain, while `told` */
     vt__list conns, turns;
     uint32_t nconns, nhalf, max_conns, max_half, retry_at;
     uint8_t retry;
@@ -28203,7 +28198,7 @@ static void vt__qend_datagram(vt__qend *e, const vt__udp_dgram *d) {
         default: vt__qend_drop(e);
         }
 }
-static void vt__qend_take(vt__dom *dom, vt__msg *msg) {
+static void vt__qend_take(vt__dom *dom, vt__poll_msg *msg) {
     vt__qend_handed *m = VT__CONTAINER(msg, vt__qend_handed, msg);
     vt__qend_group *g = m->group;
     vt__qend *e = g->at[dom->index].end;
@@ -28262,7 +28257,7 @@ static void vt__qend_release(vt__qend *e) {
     vt__mem_free(e->out);
     vt__mem_free(e);
 }
-static void vt__qend_told(vt__dom *dom, vt__msg *m) {
+static void vt__qend_told(vt__dom *dom, vt__poll_msg *m) {
     vt__qend *e = VT__CONTAINER(m, vt__qend, msg);
     (void)dom;
     e->told = false;
@@ -28434,7 +28429,7 @@ enum vt__link_list { VT__LINK_FRESH, VT__LINK_IDLE, VT__LINK_LINGER }; /* of vt_
 typedef struct vt__link_notes {
     vt__thr *thr; /* NULL: no vthread works for it, and it is said at once, under the domain's lock */
     void (*heed)(struct vt__link_notes *to, unsigned bits);
-    vt__msg msg;
+    vt__poll_msg msg;
     uint32_t bits; /* not 0: msg is on its way, or is being heeded */
 } vt__link_notes;
 
@@ -28791,7 +28786,7 @@ VT__INLINE const char *vt__link_date_line(int64_t now) {
 }
 
 /* Who it is for has not ended: vt__link_last_word. */
-static void vt__link_noted(vt__dom *dom, vt__msg *m) {
+static void vt__link_noted(vt__dom *dom, vt__poll_msg *m) {
     vt__link_notes *to = VT__CONTAINER(m, vt__link_notes, msg);
     uint32_t busy;
     (void)dom;
@@ -28987,7 +28982,7 @@ static void vt__link_host_quit(vt__link_host *h) { vt__timer_cancel(&h->dom->whe
 #if VTHTTP_H2 || (VTHTTP_H3 && VTHTTP_TLS)
 /*==============================================================================
  * MARK: - @mux     streams of a connection that has many: what their vthreads wait for, and say (VTHTTP_H2, VTHTTP_H3)
- * uses:   @plat @mem @str @ds @h1 @msg @h2 @h3 @poll @sched @res @conn
+ * uses:   @plat @mem @str @ds @h1 @hpack @msg @h2 @h3 @poll @sched @res @conn
  * raises: vt__conn_ops, vt__mux_ops (the engine that drives the connection: @h2e, @h3e)
  * test:   tests/e2e_h2.c tests/fault_h2.c tests/e2e_h3.c
  *
@@ -29141,6 +29136,33 @@ static bool vt__mux_line(vt_str *lines, vt_str *name, vt_str *value) {
     lines->len -= (size_t)(cr - lines->ptr) + 2;
     lines->ptr = cr + 2;
     return true;
+}
+/* What goes in an engine's own form: a status, a date, a length. */
+enum vt__mux_own { VT__MUX_STATUS, VT__MUX_DATE, VT__MUX_LENGTH };
+/* A head, as an engine writes it to w. Inlined there, with what is called. */
+VT__INLINE void vt__mux_put_head(const vt__mux_head *head,
+                                 void (*put)(void *w, int id, vt_str name, vt_str value),
+                                 void (*own)(void *w, enum vt__mux_own what, const vt__mux_head *head),
+                                 void *w) {
+    vt_str lines = head->lines, name, value;
+    if (head->status) own(w, VT__MUX_STATUS, head);
+    if (head->method.len) {
+        put(w, VT__HPACK_F_METHOD, VT__STR_LIT(":method"), head->method);
+        put(w, VT__HPACK_F_SCHEME, VT__STR_LIT(":scheme"), head->scheme);
+        put(w, VT__HPACK_F_AUTHORITY, VT__STR_LIT(":authority"), head->authority);
+        put(w, VT__HPACK_F_PATH, VT__STR_LIT(":path"), head->path);
+    }
+    if (head->date.len) own(w, VT__MUX_DATE, head);
+    if (head->server.len) put(w, VT__H1_F_SERVER, VT__STR_LIT("server"), head->server);
+    while (vt__mux_line(&lines, &name, &value)) {
+        int id = vt__h1_field_id(name);
+        if (!vt__h1_is_hop(id)) put(w, id, name, value);
+    }
+    for (const vt__res_field *f = head->fields, *end = f ? f + head->nfields : f; f < end; f++)
+        if (!vt__h1_is_hop(f->id) && !(head->no_host && f->id == VT__H1_F_HOST))
+            put(w, f->id, (vt_str){f->name, f->name_len}, (vt_str){f->value, f->value_len});
+    if (head->has_length) own(w, VT__MUX_LENGTH, head);
+    if (head->more.len) put(w, head->more_id, head->more, head->more_value);
 }
 
 /*--- streams ---*/
@@ -29341,7 +29363,7 @@ static VT__UNUSED void vt__mux_abandon(vt__mux *x) {
 
 /*==============================================================================
  * MARK: - @h3e     HTTP/3 engine: its machine on a QUIC connection, for servers and clients (VTHTTP_H3)
- * uses:   @api_base @plat @mem @str @ds @h1 @msg @qpack @qstr @h3 @timer @poll @sched @conn @quic @qend @mux
+ * uses:   @api_base @plat @mem @str @ds @msg @qpack @qstr @h3 @timer @poll @sched @conn @quic @qend @mux
  * raises: vt__h3e_role
  * test:   tests/e2e_h3.c
  *
@@ -29478,36 +29500,21 @@ static void vt__h3e_pass(vt__mux_stream *s) { (void)s; } /* nobody else waits fo
 static void vt__h3e_consumed(vt__mux_stream *s, size_t n) {
     if (s->wire) vt__qstr_consumed(vt__h3e_wires(vt__h3e_of(s->x)), s->wire, n);
 }
-static void vt__h3e_put_pseudo(vt__h3_head *w, const vt__mux_head *head) {
-    if (head->status) w->q.at += vt__qpack_put_status(w->q.buf + w->q.at, head->status);
-    if (!head->method.len) return;
-    (void)vt__h3_head_field(w, VT__HPACK_F_METHOD, VT__STR_LIT(":method"), head->method, 0);
-    (void)vt__h3_head_field(w, VT__HPACK_F_SCHEME, VT__STR_LIT(":scheme"), head->scheme, 0);
-    (void)vt__h3_head_field(w, VT__HPACK_F_AUTHORITY, VT__STR_LIT(":authority"), head->authority, 0);
-    (void)vt__h3_head_field(w, VT__HPACK_F_PATH, VT__STR_LIT(":path"), head->path, 0);
+static void vt__h3e_put(void *to, int id, vt_str name, vt_str value) {
+    (void)vt__h3_head_field(to, id, name, value, 0);
 }
-static void vt__h3e_put_fields(vt__h3_head *w, const vt__mux_head *head) {
-    vt_str lines = head->lines, name, value;
-    while (vt__mux_line(&lines, &name, &value)) {
-        int id = vt__h1_field_id(name);
-        if (!vt__h1_is_hop(id)) (void)vt__h3_head_field(w, id, name, value, 0);
-    }
-    for (const vt__res_field *f = head->fields, *end = f ? f + head->nfields : f; f < end; f++)
-        if (!vt__h1_is_hop(f->id) && !(head->no_host && f->id == VT__H1_F_HOST))
-            (void)vt__h3_head_field(w, f->id, (vt_str){f->name, f->name_len},
-                                    (vt_str){f->value, f->value_len}, 0);
+static void vt__h3e_put_own(void *to, enum vt__mux_own what, const vt__mux_head *head) {
+    vt__qpack_head *q = &((vt__h3_head *)to)->q;
+    uint8_t *p = q->buf + q->at;
+    q->at += what == VT__MUX_STATUS ? vt__qpack_put_status(p, head->status)
+             : what == VT__MUX_DATE ? vt__qpack_put_date(p, head->date.ptr)
+                                    : vt__qpack_put_length(p, head->length);
 }
 static size_t vt__h3e_write_head(vt__mux_stream *s, const vt__mux_head *head, int how, vt__conn_buf *b,
                                  uint8_t **frame) {
     vt__h3_head w;
     vt__h3_head_begin(&vt__h3e_of(s->x)->m, &s->m.h3, &w, (uint8_t *)b->p, b->cap, how);
-    vt__h3e_put_pseudo(&w, head);
-    if (head->date.len) w.q.at += vt__qpack_put_date(w.q.buf + w.q.at, head->date.ptr);
-    if (head->server.len)
-        (void)vt__h3_head_field(&w, VT__H1_F_SERVER, VT__STR_LIT("server"), head->server, 0);
-    vt__h3e_put_fields(&w, head);
-    if (head->has_length) w.q.at += vt__qpack_put_length(w.q.buf + w.q.at, head->length);
-    if (head->more.len) (void)vt__h3_head_field(&w, head->more_id, head->more, head->more_value, 0);
+    vt__mux_put_head(head, vt__h3e_put, vt__h3e_put_own, &w);
     return vt__h3_head_end(&w, frame);
 }
 /* Past the stream's room: a head is not held up by data. */
@@ -29755,7 +29762,7 @@ static int vt__h3e_init(vt__h3e *h, const vt__h3e_role *role, const vt__h3_cfg *
 
 /*==============================================================================
  * MARK: - @h2e     HTTP/2 engine: a connection machine over a socket, driven by the reactor, for servers and clients
- * uses:   @plat @mem @str @h1 @hpack @msg @h2 @timer @poll @sched @res @conn @mux
+ * uses:   @plat @mem @hpack @msg @h2 @timer @poll @sched @conn @mux
  * raises: vt__h2e_role
  * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/fault_h2.c
  *
@@ -29789,7 +29796,7 @@ typedef struct vt__h2e {
     vt__conn *conn;             /* NULL: the socket is gone */
     vt__conn_buf in, out, room; /* room: of a head that is half here */
     vt__timer timer;
-    vt__msg msg;               /* to the domain, while `told` */
+    vt__poll_msg msg;          /* to the domain, while `told` */
     bool told, held;           /* held: there is more to read, once it is its turn and the output has room */
     bool hasty;                /* it ends as soon as nobody has a stream, whatever the socket takes */
     int64_t polled;            /* the domain's count of polls at the last turn to read */
@@ -29881,24 +29888,15 @@ static void vt__h2e_pass(vt__mux_stream *s) { vt__h2_ready(&vt__h2e_of(s->x)->m,
 static void vt__h2e_consumed(vt__mux_stream *s, size_t n) {
     vt__h2_consumed(&vt__h2e_of(s->x)->m, &s->m.h2, n);
 }
-static void vt__h2e_put_pseudo(vt__h2_head *w, const vt__mux_head *head) {
-    if (head->status) w->at += vt__hpack_put_status(w->buf + w->at, head->status);
-    if (!head->method.len) return;
-    (void)vt__h2_head_field(w, VT__HPACK_F_METHOD, VT__STR_LIT(":method"), head->method, 0);
-    (void)vt__h2_head_field(w, VT__HPACK_F_SCHEME, VT__STR_LIT(":scheme"), head->scheme, 0);
-    (void)vt__h2_head_field(w, VT__HPACK_F_AUTHORITY, VT__STR_LIT(":authority"), head->authority, 0);
-    (void)vt__h2_head_field(w, VT__HPACK_F_PATH, VT__STR_LIT(":path"), head->path, 0);
+static void vt__h2e_put(void *to, int id, vt_str name, vt_str value) {
+    (void)vt__h2_head_field(to, id, name, value, 0);
 }
-static void vt__h2e_put_fields(vt__h2_head *w, const vt__mux_head *head) {
-    vt_str lines = head->lines, name, value;
-    while (vt__mux_line(&lines, &name, &value)) {
-        int id = vt__h1_field_id(name);
-        if (!vt__h1_is_hop(id)) (void)vt__h2_head_field(w, id, name, value, 0);
-    }
-    for (const vt__res_field *f = head->fields, *end = f ? f + head->nfields : f; f < end; f++)
-        if (!vt__h1_is_hop(f->id) && !(head->no_host && f->id == VT__H1_F_HOST))
-            (void)vt__h2_head_field(w, f->id, (vt_str){f->name, f->name_len},
-                                    (vt_str){f->value, f->value_len}, 0);
+static void vt__h2e_put_own(void *to, enum vt__mux_own what, const vt__mux_head *head) {
+    vt__h2_head *w = to;
+    uint8_t *p = w->buf + w->at;
+    w->at += what == VT__MUX_STATUS ? vt__hpack_put_status(p, head->status)
+             : what == VT__MUX_DATE ? vt__hpack_put_date(p, head->date.ptr)
+                                    : vt__hpack_put_length(p, head->length);
 }
 /* There is room for all of it, and for the heads that cut it. */
 static int vt__h2e_head(vt__mux_stream *s, const vt__mux_head *head, int how) {
@@ -29910,13 +29908,7 @@ static int vt__h2e_head(vt__mux_stream *s, const vt__mux_head *head, int how) {
     (void)vt__h2e_next(h, &next, &max); /* SETTINGS first */
     uint8_t *to = vt__h2e_room(h, cap);
     if (!to || vt__h2_head_begin(&h->m, &s->m.h2, &w, to, cap, how) < 0) return -ENOMEM;
-    vt__h2e_put_pseudo(&w, head);
-    if (head->date.len) w.at += vt__hpack_put_date(w.buf + w.at, head->date.ptr);
-    if (head->server.len)
-        (void)vt__h2_head_field(&w, VT__H1_F_SERVER, VT__STR_LIT("server"), head->server, 0);
-    vt__h2e_put_fields(&w, head);
-    if (head->has_length) w.at += vt__hpack_put_length(w.buf + w.at, head->length);
-    if (head->more.len) (void)vt__h2_head_field(&w, head->more_id, head->more, head->more_value, 0);
+    vt__mux_put_head(head, vt__h2e_put, vt__h2e_put_own, &w);
     h->out.len += vt__h2_head_end(&w);
     return 0;
 }
@@ -30078,7 +30070,7 @@ static void vt__h2e_turn(vt__h2e *h) {
     int64_t due = h->role->due(h);
     if (due < INT64_MAX) vt__timer_lazy(&h->x.dom->wheel, &h->timer, due);
 }
-static void vt__h2e_told(vt__dom *dom, vt__msg *m) {
+static void vt__h2e_told(vt__dom *dom, vt__poll_msg *m) {
     vt__h2e *h = VT__CONTAINER(m, vt__h2e, msg);
     (void)dom;
     h->told = false;
@@ -30159,7 +30151,8 @@ struct vt__mreq_conn;
 /* What the connections of each version do in their own ways; under the domain's lock. */
 typedef struct vt__mreq_ops {
     void (*shutdown)(struct vt__mreq_conn *c); /* the requests that it has are the last */
-    void (*free)(struct vt__mreq_conn *c); /* the transport is gone; unless somebody else still knows it */
+    void (*part)(
+        struct vt__mreq_conn *c); /* one who knew it has let go, the transport is gone: the last frees it */
     int (*address)(const struct vt__mreq_conn *c, bool local, char *buf, size_t cap);
     int (*tls)(struct vt__mreq_conn *c, vt__arena *arena, vt_tls_info *out);
 } vt__mreq_ops;
@@ -30174,7 +30167,8 @@ typedef struct vt__mreq_conn {
     bool secure;
     vt_str alt;      /* of Alt-Svc, or none */
     vt__list doomed; /* those that the connection's end has killed, and that are still to be woken ... */
-    vt__msg msg; /* ... by this, while x->noted, some after each poll of the reactor: polled counts these */
+    vt__poll_msg
+        msg; /* ... by this, while x->noted, some after each poll of the reactor: polled counts these */
     int64_t polled;
 } vt__mreq_conn;
 VT__INLINE vt__mreq_conn *vt__mreq_conn_of(const vt__mreq *s) { return s->e.x->up; }
@@ -30579,7 +30573,7 @@ static void vt__mreq_leave(vt__mreq_run *run) {
     if (!x->gone && vt__mreq_has_rest(run)) vt__mreq_drain(run);
     else vt__mreq_forget(s);
     if (!x->gone) x->ops->stir(x);
-    else c->ops->free(c);
+    else c->ops->part(c);
     vt__sched_dom_unlock(run->dom);
     vt__mem_arena_reset(&run->arena);
 }
@@ -30717,14 +30711,14 @@ static void vt__mreq_conn_end_some(vt__mreq_conn *c) {
     c->x->noted = !vt__ds_list_empty(&c->doomed);
     if (c->x->noted) vt__sched_post_held(c->x->dom, &c->msg);
 }
-static void vt__mreq_conn_noted(vt__dom *dom, vt__msg *m) {
+static void vt__mreq_conn_noted(vt__dom *dom, vt__poll_msg *m) {
     vt__mreq_conn *c = VT__CONTAINER(m, vt__mreq_conn, msg);
     if (c->polled == dom->polls) {
         vt__sched_post_held(dom, m);
         return;
     }
     vt__mreq_conn_end_some(c);
-    c->ops->free(c);
+    c->ops->part(c);
 }
 static void vt__mreq_conn_init(vt__mreq_conn *c, const vt__mreq_ops *ops, vt__mux *x, vt__link_host *host,
                                int version) {
@@ -31103,13 +31097,18 @@ static int vt__h3c_address(const vt__mreq_conn *r, bool local, char *buf, size_t
     socklen_t n = vt__udp_addr_to(a, vt__udp_is_v4(a) ? AF_INET : AF_INET6, &sa);
     return (int)vt__io_addr_format((struct sockaddr *)&sa, n, buf, cap);
 }
+/* The i-th of its VT__H3C_TEXTS texts. */
+enum { VT__H3C_TEXTS = 5 };
+static const char **vt__h3c_text(vt_tls_info *t, size_t i) {
+    const char **texts[VT__H3C_TEXTS] = {&t->alpn, &t->server_name, &t->subject, &t->issuer, &t->client_cert};
+    return texts[i];
+}
 static int vt__h3c_tls(vt__mreq_conn *r, vt__arena *arena, vt_tls_info *out) {
-    vt_tls_info *info = &vt__h3c_of(r)->tls;
-    const char **texts[] = {&out->alpn, &out->server_name, &out->subject, &out->issuer, &out->client_cert};
-    *out = *info;
-    for (size_t i = 0; i < VT__COUNT(texts); i++) /* the connection may end before the handler */
-        if (*texts[i] && !(*texts[i] = vt__mem_arena_str(arena, *texts[i], strlen(*texts[i]))))
-            return -ENOMEM;
+    *out = vt__h3c_of(r)->tls;
+    for (size_t i = 0; i < VT__H3C_TEXTS; i++) { /* the connection may end before the handler */
+        const char **text = vt__h3c_text(out, i);
+        if (*text && !(*text = vt__mem_arena_str(arena, *text, strlen(*text)))) return -ENOMEM;
+    }
     return 1;
 }
 static const vt__mreq_ops vt__h3c_ops = {vt__h3c_shutdown, vt__h3c_part, vt__h3c_address, vt__h3c_tls};
@@ -31153,19 +31152,17 @@ static void vt__h3c_failed(vt__h3e *e) {
 }
 /* What handlers may ask of the handshake, whose machine is given up soon. */
 static int vt__h3c_keep_info(vt__h3c *h) {
-    vt_tls_info *info = &h->tls;
-    const char **texts[] = {&info->alpn, &info->server_name, &info->subject, &info->issuer,
-                            &info->client_cert};
     vt__arena arena;
     size_t n = 0;
     vt__mem_arena_init(&arena, &vt__sched_thr()->block_pool, 0);
-    int r = vt__ossl_info(&h->e.c.q.tls->o, &arena, info);
-    for (size_t i = 0; i < VT__COUNT(texts); i++)
-        if (*texts[i]) n += strlen(*texts[i]) + 1;
+    int r = vt__ossl_info(&h->e.c.q.tls->o, &arena, &h->tls);
+    for (size_t i = 0; i < VT__H3C_TEXTS; i++)
+        if (*vt__h3c_text(&h->tls, i)) n += strlen(*vt__h3c_text(&h->tls, i)) + 1;
     char *to = h->text = r < 0 ? NULL : vt__mem_alloc(n);
-    for (size_t i = 0; to && i < VT__COUNT(texts); i++) {
-        if (!*texts[i]) continue;
-        *texts[i] = strcpy(to, *texts[i]);
+    for (size_t i = 0; to && i < VT__H3C_TEXTS; i++) {
+        const char **text = vt__h3c_text(&h->tls, i);
+        if (!*text) continue;
+        *text = strcpy(to, *text);
         to += strlen(to) + 1;
     }
     vt__mem_arena_reset(&arena);
@@ -33364,11 +33361,11 @@ typedef struct vt__srv_dom {
     struct vt__srv *srv;
     vt__link_host *host;
     vt__srv_door *doors;
-    vt__msg msg;      /* of rounds */
-    vt__msg wake;     /* a connection was closed */
-    uint32_t waking;  /* `wake` is on its way */
-    uint32_t resting; /* takes nothing until a close or the timer */
-    int again;        /* connections in a row that were gone before they were taken */
+    vt__poll_msg msg;  /* of rounds */
+    vt__poll_msg wake; /* a connection was closed */
+    uint32_t waking;   /* `wake` is on its way */
+    uint32_t resting;  /* takes nothing until a close or the timer */
+    int again;         /* connections in a row that were gone before they were taken */
     vt__timer timer;
     bool open;
 } vt__srv_dom;
@@ -33381,7 +33378,7 @@ typedef struct vt__srv {
     vt__srv_dom *doms;
     vt__srv_door *doors;
     uint32_t state;
-    vt__msg stop_msg, reload_msg;
+    vt__poll_msg stop_msg, reload_msg;
     uint32_t reloading; /* reload_msg is on its way */
     vt_task *drain;     /* begins with the stop */
     vt__list link;      /* of vt__srv_started, from its start until it drains */
@@ -33691,7 +33688,7 @@ static void vt__srv_resume(vt__srv_dom *d) {
     if (vt__srv_open_doors(d) < 0) vt__srv_rest(d);
 }
 static void vt__srv_rested(vt__timer *t) { vt__srv_resume(VT__CONTAINER(t, vt__srv_dom, timer)); }
-static void vt__srv_woken(vt__dom *dom, vt__msg *m) {
+static void vt__srv_woken(vt__dom *dom, vt__poll_msg *m) {
     vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, wake);
     (void)dom;
     __atomic_store_n(&d->waking, 0, __ATOMIC_SEQ_CST);
@@ -33767,7 +33764,7 @@ static void vt__srv_accept(vt__dom *dom, vt__pd *pd, unsigned bits) {
 }
 
 /*--- rounds: a message to every domain ---*/
-static void vt__srv_round(vt__srv *srv, void (*fn)(vt__dom *dom, vt__msg *m)) {
+static void vt__srv_round(vt__srv *srv, void (*fn)(vt__dom *dom, vt__poll_msg *m)) {
     vt_wg_add(&srv->round, srv->ndoms);
     for (int i = 0; i < srv->ndoms; i++) {
         srv->doms[i].msg.fn = fn;
@@ -33775,7 +33772,7 @@ static void vt__srv_round(vt__srv *srv, void (*fn)(vt__dom *dom, vt__msg *m)) {
     }
     (void)vt_wg_wait(&srv->round); /* under vt_shield */
 }
-static void vt__srv_on_open(vt__dom *dom, vt__msg *m) {
+static void vt__srv_on_open(vt__dom *dom, vt__poll_msg *m) {
     vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
     (void)dom;
     int r = vt__srv_open_doors(d);
@@ -33784,7 +33781,7 @@ static void vt__srv_on_open(vt__dom *dom, vt__msg *m) {
     if (r < 0) __atomic_store_n(&d->srv->round_err, r, __ATOMIC_RELAXED);
     vt_wg_done(&d->srv->round);
 }
-static void vt__srv_on_stop(vt__dom *dom, vt__msg *m) {
+static void vt__srv_on_stop(vt__dom *dom, vt__poll_msg *m) {
     vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
     (void)dom;
     vt__srv_shut_doors(d);
@@ -33793,7 +33790,7 @@ static void vt__srv_on_stop(vt__dom *dom, vt__msg *m) {
     for (int i = 0; i < d->srv->nlisteners; i++) vt__h3c_door_stop(&d->doors[i].h3);
     vt_wg_done(&d->srv->round);
 }
-static void vt__srv_on_kill(vt__dom *dom, vt__msg *m) {
+static void vt__srv_on_kill(vt__dom *dom, vt__poll_msg *m) {
     vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
     (void)dom;
     vt__link_host_kill(d->host);
@@ -33801,14 +33798,14 @@ static void vt__srv_on_kill(vt__dom *dom, vt__msg *m) {
     vt_wg_done(&d->srv->round);
 }
 /* Handlers that cannot be stopped keep no socket open. */
-static void vt__srv_on_shut(vt__dom *dom, vt__msg *m) {
+static void vt__srv_on_shut(vt__dom *dom, vt__poll_msg *m) {
     vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
     (void)dom;
     for (int i = 0; i < d->srv->nlisteners; i++) vt__h3c_door_close(&d->doors[i].h3);
     vt_wg_done(&d->srv->round);
 }
 /* Behind it no event of an older reactor pass is on its way. */
-static void vt__srv_on_quit(vt__dom *dom, vt__msg *m) {
+static void vt__srv_on_quit(vt__dom *dom, vt__poll_msg *m) {
     vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
     (void)dom;
     vt__link_host_quit(d->host);
@@ -33979,7 +33976,7 @@ static int vt__srv_main(void *arg) {
     vt__srv_end(srv, r);
     return 0;
 }
-static void vt__srv_on_stop_msg(vt__dom *dom, vt__msg *m) {
+static void vt__srv_on_stop_msg(vt__dom *dom, vt__poll_msg *m) {
     (void)dom;
     vt__rt_launch(vt__sched_thr(), VT__CONTAINER(m, vt__srv, stop_msg)->drain, VT__TASK_ANY);
 }
@@ -34070,7 +34067,7 @@ static int vt__srv_reload_main(void *arg) {
     if (r < 0) vt_log(VT_LOG_ERROR, "the certificates stay as they were: %s", vt_strerror(r));
     return r;
 }
-static void vt__srv_on_reload_msg(vt__dom *dom, vt__msg *m) {
+static void vt__srv_on_reload_msg(vt__dom *dom, vt__poll_msg *m) {
     vt__srv *srv = VT__CONTAINER(m, vt__srv, reload_msg);
     (void)dom;
     __atomic_store_n(&srv->reloading, 0, __ATOMIC_SEQ_CST);
@@ -36362,7 +36359,7 @@ typedef struct vt__ch2 {
     vt__h2e e; /* first */
     vt__cmux calls;
     vt__h2_cfg cfg;
-    vt__msg bye;               /* to the domain, when it is retired */
+    vt__poll_msg bye;          /* to the domain, when it is retired */
     int64_t pong_ns, pong_due; /* how long a PING may take; when the answer to one is due, 0: to none */
 } vt__ch2;
 
@@ -36485,7 +36482,7 @@ static void vt__ch2_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
 }
 
 /*--- in the pool ---*/
-static void vt__ch2_bye(vt__dom *dom, vt__msg *m) {
+static void vt__ch2_bye(vt__dom *dom, vt__poll_msg *m) {
     vt__ch2 *c = VT__CONTAINER(m, vt__ch2, bye);
     (void)dom;
     if (c->e.conn) vt__ch2_quit(c);

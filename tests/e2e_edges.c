@@ -141,7 +141,7 @@ TEST(a_stop_at_a_limit_serves_who_was_accepted) {
 
 /*--- connections that come and go ---*/
 static int shut_count;
-static void shut_doors(vt__dom *dom, vt__msg *m) {
+static void shut_doors(vt__dom *dom, vt__poll_msg *m) {
     (void)m;
     vt__srv_shut_doors(&e2e.s->run->doms[dom->index]);
     __atomic_fetch_add(&shut_count, 1, __ATOMIC_SEQ_CST);
@@ -150,7 +150,7 @@ static void shut_doors(vt__dom *dom, vt__msg *m) {
  * machine; sim_edges.c has it step by step. */
 TEST(connections_that_end_elsewhere_cost_no_memory) {
     enum { ROUNDS = 40, EACH = 20 };
-    static vt__msg shut[3];
+    static vt__poll_msg shut[3];
     vt_server_cfg cfg = {.workers = 3};
     shut_count = 0;
     REQUIRE(e2e_start(&cfg, routes) == 0);

@@ -1,5 +1,5 @@
-/* What the server must be seen to do with HTTP/2: requests, bodies, flow control, lives of streams and connections, and
- * clients that mean harm (aNN_: number NN of that list). */
+/* What the server must be seen to do with HTTP/2: beside what it shares with HTTP/3 (tests/muxcases.h) flow control, lives of
+ * streams and connections, and clients that mean harm (aNN_: number NN of that list). */
 /* variants: default asan clang poll tsan */
 #define VTHTTP_H2 1
 #include "e2e.h"
@@ -7,368 +7,103 @@
 #include "h2client.h"
 #include "streams.h"
 
-/* The server's result; a client that stays would be waited for. */
-static int stop(struct h2 *h) {
-    h2_close(h);
-    return e2e_stop();
+/* What tests/muxcases.h wants. */
+typedef struct h2 mx;
+typedef struct h2_stream mx_stream;
+enum { MX_VERSION = 20, MX_ORDERED = true, MX_RST = H2_RST };
+enum {
+    MX_NO_ERROR = VT__H2_NO_ERROR,
+    MX_MALFORMED = VT__H2_PROTOCOL_ERROR,
+    MX_INTERNAL = VT__H2_INTERNAL_ERROR
+};
+#define MX(name) H2(name)
+static bool serve(const vt_server_cfg *cfg) { return start(cfg); }
+static bool mx_open(mx *h) { return h2_open(h); }
+static bool mx_open_window(mx *h, uint32_t n) { return h2_open_window(h, n, 0); }
+static void mx_close(mx *h) { h2_close(h); }
+static void mx_leave(mx *h) { cl_reset(&h->c); }
+static void mx_turn(mx *h, int64_t ms) {
+    if (h2_pump(h, ms) == 0) e2e_sleep_ms(ms); /* the connection's end, which does not go away */
 }
-/* The connection is in step, and serves. */
-static bool goes_on(struct h2 *h) { return h2_get(h, "/") == 200 && strcmp(h->s->body, "hello") == 0; }
+static mx_stream *mx_ask(mx *h, const char *what, const char *lines, bool fin) {
+    return h2_of(h, h2_ask(h, what, lines, fin));
+}
+static mx_stream *mx_ask_as(mx *h, const char *lines, bool fin) {
+    uint8_t block[1024];
+    uint32_t id = h->next;
+    h->next += 2;
+    h2_send_block(h, id, block, (size_t)(h2_put_lines(block, lines) - block), sizeof block, fin);
+    return h2_of(h, id);
+}
+static void mx_body(mx *h, mx_stream *s, const char *p, size_t n, bool fin) { h2_body(h, s->id, p, n, fin); }
+static void mx_trailers(mx *h, mx_stream *s, const char *lines) { h2_trailers(h, s->id, lines); }
+static int mx_wait(mx *h, mx_stream *s) { return VT__MAX(h2_wait(h, s->id), MX_RST); }
+static vt_str mx_got(const mx_stream *s) { return (vt_str){s->body, s->body_len}; }
+static const char *mx_field(mx_stream *s, const char *name) { return h2_field(s, name); }
+static const char *mx_inform(mx_stream *s, const char *name) { return h2_find(s, s->inform, name); }
+static const char *mx_trailer(mx_stream *s, const char *name) { return h2_find(s, s->trailers, name); }
+static bool mx_has_lines(const mx_stream *s, const char *lines) { return strstr(s->head, lines) != NULL; }
+static int64_t mx_stopped(const mx_stream *s) { return s->rst; }
+static void mx_cancel(mx *h, mx_stream *s) { h2_rst(h, s->id); }
+/* Of all streams. */
+static void mx_hold(mx *h, mx_stream *s) { (void)s, h->hold = true; }
+static void mx_let(mx *h, mx_stream *s) {
+    h->hold = false;
+    h2_credit(h, 0, s->body_len), h2_credit(h, s->id, s->body_len);
+}
+static bool mx_ping(mx *h) {
+    int before = h->pongs;
+    h2_ping(h);
+    H2_UNTIL(h, h->pongs != before);
+    return h->pongs == before + 1;
+}
+static int64_t mx_ended(mx *h) { return h2_ended(h); }
+static bool mx_last(const mx *h, const mx_stream *s) {
+    return h->goaway_code == VT__H2_NO_ERROR && h->goaway_last == s->id;
+}
+static bool mx_at_peace(const mx *h) { return h->settings == 1 && h->acks == 1 && !h->resets && !h->bad; }
+static void mx_where(mx *h, char *to, size_t cap) {
+    struct sockaddr_in sa;
+    socklen_t len = sizeof sa;
+    getsockname(h->c.fd, (struct sockaddr *)&sa, &len);
+    snprintf(to, cap, "127.0.0.1:%d 127.0.0.1:%d %s", ntohs(sa.sin_port), e2e.port, E2E_TLS ? "1 h2" : "0 -");
+}
+#include "muxcases.h"
+
 #define MALFORMED (H2_RST - VT__H2_PROTOCOL_ERROR)
 #define BODY(h, text) CHECK_STR((h).s->body, text)
 
-/* ---- requests and responses ---- */
-TEST(b141_prior_knowledge) {
-    REQUIRE(start(NULL));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    CHECK_EQ(h2_get(&h, "/"), 200);
-    BODY(h, "hello");
-    CHECK_STR(h2_field(h.s, "content-length"), "5");
-    CHECK_STR(h2_field(h.s, "content-type"), "text/plain; charset=utf-8");
-    CHECK(h2_field(h.s, "date") && strlen(h2_field(h.s, "date")) == 29);
-    CHECK(!h2_field(h.s, "connection") && !h2_field(h.s, "server") && !h2_field(h.s, "transfer-encoding"));
-    H2_UNTIL(&h, h.acks == 1);
-    CHECK_EQ(h.settings, 1);
-    CHECK_EQ(h.acks, 1);
-    CHECK_EQ(h.max_streams, 100);
-    h2_ping(&h);
-    H2_UNTIL(&h, h.pongs == 1);
-    CHECK_EQ(h.pongs, 1);
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(head_has_no_body) {
-    REQUIRE(start(NULL));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    CHECK_EQ(h2_wait(&h, h2_ask(&h, "HEAD /", NULL, true)), 200);
-    CHECK_EQ(h.s->body_len, 0);
-    CHECK_STR(h2_field(h.s, "content-length"), "5");
-    CHECK_EQ(h2_wait(&h, h2_ask(&h, "HEAD /bytes?n=70000", NULL, true)), 200);
-    CHECK_EQ(h.s->body_len, 0);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-static void post_of(struct h2 *h, const char *path, size_t n, bool with_length) {
-    char *p = malloc(n + 1), lines[64] = "", want[32];
-    pattern(p, 0, n);
-    if (with_length) snprintf(lines, sizeof lines, "content-length: %zu\n", n);
-    CHECK_EQ(h2_post(h, path, lines, p, n), 200);
-    CHECK_EQ(h->s->body_len, n);
-    CHECK(h->s->body_len == n && is_pattern(h->s->body, n));
-    snprintf(want, sizeof want, "%lld", with_length ? (long long)n : -1LL);
-    if (h2_field(h->s, "x-length")) CHECK_STR(h2_field(h->s, "x-length"), want);
-    free(p);
-}
-TEST(bodies_of_many_sizes_both_ways) {
-    static const size_t sizes[] = {0, 1, 16383, 16384, 16385, 65534, 65535, 65536, 200000};
-    REQUIRE(start(NULL));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    for (size_t i = 0; i < VT__COUNT(sizes); i++) {
-        char path[64];
-        post_of(&h, "POST /", sizes[i], true);
-        post_of(&h, "POST /", sizes[i], false);
-        post_of(&h, "POST /stream", sizes[i], false);
-        for (int length = 0; length < 2; length++) {
-            snprintf(path, sizeof path, "/bytes?n=%zu%s", sizes[i], length ? "&length" : "");
-            CHECK_EQ(h2_get(&h, path), 200);
-            CHECK_EQ(h.s->body_len, sizes[i]);
-            CHECK(h.s->body_len == sizes[i] && is_pattern(h.s->body, sizes[i]));
-            if (sizes[i]) CHECK(!h2_field(h.s, "content-length") == !length);
-        }
-    }
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(megabytes_both_ways) {
-    size_t n = SLOW ? 1 << 20 : 8 << 20;
-    char path[64];
-    REQUIRE(start(NULL));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    post_of(&h, "POST /big", n, true);
-    post_of(&h, "POST /bigstream", n, false);
-    snprintf(path, sizeof path, "/bytes?n=%zu", n);
-    CHECK_EQ(h2_get(&h, path), 200);
-    CHECK(h.s->body_len == n && is_pattern(h.s->body, n));
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(body_without_an_end_of_its_own) { /* an empty DATA frame ends it; so do trailers */
-    REQUIRE(start(NULL));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    uint32_t id = h2_ask(&h, "POST /", NULL, false);
-    h2_data(&h, id, "ab", 2, false);
-    h2_data(&h, id, "c", 1, false);
-    h2_data(&h, id, "", 0, true);
-    CHECK_EQ(h2_wait(&h, id), 200);
-    BODY(h, "abc");
-    CHECK(!h2_field(h.s, "x-trailer"));
-    id = h2_ask(&h, "POST /", NULL, false);
-    h2_data(&h, id, "abcd", 4, false);
-    h2_trailers(&h, id, "x-end: yes\nx-more: 1\n");
-    CHECK_EQ(h2_wait(&h, id), 200);
-    BODY(h, "abcd");
-    CHECK_STR(h2_field(h.s, "x-trailer"), "yes");
-    id = h2_ask(&h, "POST /", NULL, false);
-    h2_trailers(&h, id, "x-end: empty\n");
-    CHECK_EQ(h2_wait(&h, id), 200);
-    BODY(h, "");
-    CHECK_STR(h2_field(h.s, "x-trailer"), "empty");
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(trailers_of_a_response) {
-    REQUIRE(start(NULL));
-    H2(h);
-    CHECK_EQ(h2_get(&h, "/bytes?n=100000&trailer"), 200);
-    CHECK(h.s->body_len == 100000 && is_pattern(h.s->body, 100000));
-    CHECK_STR(h.s->trailers, "x-end: done\n");
-    CHECK_EQ(h2_get(&h, "/bytes?n=10"), 200);
-    CHECK_STR(h.s->trailers, "");
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(interim_responses) {
-    REQUIRE(start(NULL));
-    H2(h);
-    CHECK_EQ(h2_get(&h, "/early"), 200);
-    BODY(h, "late");
-    CHECK_EQ(h.s->informs, 1);
-    CHECK_STR(h.s->inform, "link: </a.css>; rel=preload\n");
-    CHECK_EQ(noted(RESULT), 0);
-    uint32_t id = h2_ask(&h, "POST /", "expect: 100-continue\n", false);
-    struct h2_stream *s = h2_of(&h, id);
-    H2_UNTIL(&h, s->status != 0);
-    CHECK_EQ(s->status, 100);
-    h2_data(&h, id, "go", 2, true);
-    CHECK_EQ(h2_wait(&h, id), 200);
-    BODY(h, "go");
-    CHECK_EQ(s->informs, 1);
-    id = h2_ask(&h, "POST /nowhere", "expect: 100-continue\n", false); /* refused before 100 */
-    h2_wait(&h, id);
-    CHECK_EQ(h.s->status, 404);
-    CHECK_EQ(h.s->informs, 0);
-    CHECK_EQ(h2_wait(&h, h2_ask(&h, "POST /stream", "expect: 100-continue\n", true)), 200);
-    CHECK_EQ(h.s->informs, 0); /* nothing follows */
-    CHECK_EQ(h2_wait(&h, h2_ask(&h, "GET /", "expect: more\n", true)), 417);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(what_a_handler_sees) {
-    static const struct {
-        const char *what, *lines, *body;
-    } cases[] = {
-        {"GET /show", NULL, "GET /show /show q=- x=- cookie=- b=- host=a a PORT v20 " E2E_SCHEME},
-        {"GET /sh%6fw?q=a%20b+c&r", ":authority: example.org:81\nx: 1\n",
-         "GET /sh%6fw?q=a%20b+c&r /show q=a b c x=1 cookie=- b=- host=example.org:81 example.org 81 v20 " E2E_SCHEME},
-        {"BREW /show?", "cookie: a=1\ncookie: b=2\nx: 0\ncookie: c=3; d=4\n",
-         "BREW /show? /show q=- x=0 cookie=a=1; b=2; c=3; d=4 b=2 host=a a PORT v20 " E2E_SCHEME},
-        {"PUT /show", ":authority: [::1]:8\n",
-         "PUT /show /show q=- x=- cookie=- b=- host=[::1]:8 [::1] 8 v20 " E2E_SCHEME}};
-    REQUIRE(start(NULL));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    for (size_t i = 0; i < VT__COUNT(cases); i++) {
-        char want[400];
-        const char *port = strstr(cases[i].body, "PORT");
-        snprintf(want, sizeof want, "%.*s%s%s", port ? (int)(port - cases[i].body) : 400, cases[i].body,
-                 port ? (E2E_TLS ? "443" : "80") : "", port ? port + 4 : "");
-        CHECK_EQ(h2_wait(&h, h2_ask(&h, cases[i].what, cases[i].lines, true)), 200);
-        BODY(h, want);
-    }
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(paths_and_statuses) {
-    static const struct {
-        const char *what;
-        int status;
-        const char *body;
-    } cases[] = {{"GET /p/a%20b", 200, "a b"},  {"GET /p/%c3%bc", 200, "\xc3\xbc"},
-                 {"GET /p/a%2Fb", 200, "a/b"},  {"GET /nowhere", 404, NULL},
-                 {"PUT /p/x", 405, NULL},       {"GET /p/%zz", 400, NULL},
-                 {"GET /p/%00", 400, NULL},     {"GET /a b", MALFORMED, NULL},
-                 {"GET /a#b", MALFORMED, NULL}, {"get /", 405, NULL},
-                 {"OPTIONS *", 204, NULL}};
-    REQUIRE(start(NULL));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    for (size_t i = 0; i < VT__COUNT(cases); i++) {
-        int status = h2_wait(&h, h2_ask(&h, cases[i].what, NULL, true));
-        if (status != cases[i].status) printf("%s: %d\n", cases[i].what, status);
-        CHECK_EQ(status, cases[i].status);
-        if (cases[i].body) BODY(h, cases[i].body);
-        if (status == 405) CHECK(h2_field(h.s, "allow") && strstr(h2_field(h.s, "allow"), "GET"));
-        CHECK(goes_on(&h)); /* a bad request is its stream's affair */
-    }
-    CHECK_EQ(h2_wait(&h, h2_ask(&h, "GET /", ":authority: a b\n", true)), MALFORMED);
-    CHECK_EQ(h2_get(&h, "/redirect?to=/there"), 302);
-    CHECK_STR(h2_field(h.s, "location"), "/there");
-    CHECK_EQ(h2_get(&h, "/fields"), 204);
-    CHECK(!h2_field(h.s, "connection") && !h2_field(h.s, "keep-alive"));
-    CHECK(strstr(h.s->head, "x-many: 1\nx-many: 2\n") != NULL);
-    CHECK_STR(h2_field(h.s, "set-cookie"), "k=v; Path=/");
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(connect_is_not_implemented) {
-    uint8_t block[64], *p = h2_put_lines(block, ":method: CONNECT\n:authority: example.org:443\n");
-    REQUIRE(start(NULL));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    h2_send_block(&h, 1, block, (size_t)(p - block), sizeof block, false);
-    h.next = 3;
-    h2_wait(&h, 1);
-    CHECK_EQ(h.s->status, 501);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(body_over_its_limit) {
-    REQUIRE(start(NULL));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    CHECK_EQ(h2_post(&h, "POST /small", "content-length: 10\n", "0123456789", 10), 200);
-    h2_wait(&h, h2_ask(&h, "POST /small", "content-length: 11\n", false)); /* told by its length */
-    CHECK_EQ(h.s->status, 413);
-    uint32_t id = h2_ask(&h, "POST /small", NULL, false); /* by its bytes */
-    h2_data(&h, id, "0123456789a", 11, false);
-    h2_wait(&h, id);
-    CHECK_EQ(h.s->status, 413);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(head_over_its_limits) {
-    vt_server_cfg cfg = {.max_header_bytes = 2000, .max_header_count = 20};
-    char lines[4096] = "", *p = lines;
-    REQUIRE(start(&cfg));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    for (int i = 0; i < 40; i++) p += sprintf(p, "x%d: 1\n", i);
-    CHECK_EQ(h2_wait(&h, h2_ask(&h, "GET /", lines, true)), 431);
-    memset(lines, 'x', 3000);
-    memcpy(lines, "x: ", 3);
-    memcpy(lines + 2500, "\n", 2);
-    CHECK_EQ(h2_wait(&h, h2_ask(&h, "GET /", lines, true)), 431);
-    memcpy(lines + 1500, "\n", 2);
-    CHECK_EQ(h2_wait(&h, h2_ask(&h, "GET /", lines, true)), 200);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-/* A response while the body still comes: it stands, the rest of the body is not wanted. */
-TEST(response_before_the_body) {
-    REQUIRE(start(NULL));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    for (int i = 0; i < 3; i++) {
-        uint32_t id = h2_ask(&h, "POST /enough", NULL, false);
-        h2_data(&h, id, "some", 4, false);
-        CHECK_EQ(h2_wait(&h, id), 200);
-        BODY(h, "enough");
-        h2_data(&h, id, "more", 4, i == 1);
-    }
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-
 /* ---- streams ---- */
-TEST(answers_out_of_order) {
-    enum { N = 5 };
-    uint32_t ids[N];
+TEST(what_is_allowed_is_said) {
     REQUIRE(start(NULL));
     H2(h);
     REQUIRE(h2_open(&h));
-    ids[0] = h2_ask(&h, "GET /stubborn", NULL, true);
-    for (int i = 1; i < N; i++) ids[i] = h2_ask(&h, "GET /", NULL, true);
-    for (int i = 1; i < N; i++) CHECK_EQ(h2_wait(&h, ids[i]), 200);
-    CHECK_EQ(h2_of(&h, ids[0])->status, 0);
-    CHECK_EQ(h2_get(&h, "/release"), 200);
-    CHECK_EQ(h2_wait(&h, ids[0]), 200);
-    BODY(h, "stubborn");
-    CHECK_EQ(h.ended, N + 1);
-    CHECK_EQ(h.order[N], ids[0]);
+    H2_UNTIL(&h, h.acks == 1);
+    CHECK_EQ(h.max_streams, 100);
     CHECK_EQ(stop(&h), 0);
 }
-TEST(many_streams_at_once) {
-    int rounds = SLOW ? 3 : 20;
+/* What was sent before a late failure stands. */
+TEST(handler_that_fails_late) {
+    REQUIRE(start(NULL));
+    H2(h);
+    CHECK_EQ(h2_get(&h, "/fail?late"), H2_RST - VT__H2_INTERNAL_ERROR);
+    BODY(h, "begun");
+    CHECK_EQ(h.s->status, 200);
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(a45_settings_while_streams_wait) {
     REQUIRE(start(NULL));
     H2(h);
     REQUIRE(h2_open(&h));
-    for (int r = 0; r < rounds; r++) {
-        uint32_t ids[100];
-        for (int i = 0; i < 100; i++) ids[i] = h2_ask(&h, i % 3 ? "GET /" : "GET /bytes?n=3000", NULL, true);
-        for (int i = 0; i < 100; i++) {
-            CHECK_EQ(h2_wait(&h, ids[i]), 200);
-            CHECK_EQ(h.s->body_len, i % 3 ? 5 : 3000);
-        }
-    }
-    CHECK_EQ(h.resets, 0);
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(several_workers_serve_one_connection) {
-    vt_server_cfg cfg = {.workers = 2};
-    if (VTHTTP_SIM)
-        SKIP("the second request may come while the first one's handler spins, and no monitor is there");
-    REQUIRE(start(&cfg));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    uint32_t a = h2_ask(&h, "GET /thread", NULL, true), b = h2_ask(&h, "GET /thread", NULL, true);
-    CHECK_EQ(h2_wait(&h, a), 200);
-    BODY(h, "1");
-    CHECK_EQ(h2_wait(&h, b), 200);
-    CHECK_EQ(stop(&h), 0);
-}
-/* With one worker, whose thread a handler keeps: others take over. */
-TEST(handler_that_blocks_its_thread) {
-    vt_server_cfg cfg = {.workers = 1, .stall_ms = 20};
-    if (VTHTTP_SIM) SKIP("there is no monitor");
-    REQUIRE(start(&cfg));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    uint32_t id = h2_ask(&h, "GET /block", NULL, true);
-    WAIT(noted(ENTERED) == 1);
+    for (int i = 0; i < 99; i++) h2_ask(&h, "GET /stubborn", NULL, true);
+    WAIT(noted(ENTERED) == 99);
+    h2_frame(&h, VT__H2_T_SETTINGS, 0, 0, NULL, 0);
+    H2_UNTIL(&h, h.acks == 2);
+    CHECK_EQ(h.acks, 2);
     CHECK(goes_on(&h));
-    h2_ping(&h);
-    H2_UNTIL(&h, h.pongs == 1);
-    CHECK_EQ(h.pongs, 1);
-    CHECK_EQ(h2_of(&h, id)->status, 0);
-    CHECK_EQ(h2_get(&h, "/release"), 200);
-    CHECK_EQ(h2_wait(&h, id), 200);
-    BODY(h, "blocked");
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(reset_cancels_the_handler) {
-    REQUIRE(start(NULL));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    uint32_t id = h2_ask(&h, "GET /slept?ms=100000", NULL, true);
-    WAIT(noted(OPEN) == 1);
-    h2_rst(&h, id);
-    WAIT(noted(LEFT) == 1);
-    CHECK_EQ(noted(LEFT), 1);
-    CHECK_EQ(noted(RESULT), -ECANCELED);
-    CHECK(goes_on(&h));
-    CHECK_EQ(h2_of(&h, id)->status, 0);
-    CHECK_EQ(stop(&h), 0);
-}
-/* Also one that reads its body, or writes without a window. */
-TEST(reset_ends_reads_and_writes) {
-    REQUIRE(start(NULL));
-    H2(h);
-    REQUIRE(h2_open_window(&h, 1000, 0));
-    uint32_t id = h2_ask(&h, "POST /stream", NULL, false);
-    WAIT(noted(ENTERED) == 1);
-    h2_rst(&h, id);
-    WAIT(noted(LEFT) == 1);
-    CHECK(noted(RESULT) == -ECANCELED || noted(RESULT) == -ECONNRESET);
-    h.hold = true;
-    id = h2_ask(&h, "GET /bytes?n=1000000", NULL, true);
-    H2_UNTIL(&h, h2_of(&h, id)->body_len == 1000);
-    CHECK_EQ(noted(LEFT), 1);
-    h2_rst(&h, id);
-    WAIT(noted(LEFT) == 2);
-    CHECK_EQ(noted(LEFT), 2);
-    CHECK(noted(RESULT) == -ECANCELED || noted(RESULT) == -ECONNRESET);
-    CHECK(goes_on(&h));
+    note(THREADS, 1);
+    H2_UNTIL(&h, h.ended == 100);
+    CHECK_EQ(h.ended, 100);
     CHECK_EQ(stop(&h), 0);
 }
 TEST(a02_reset_frees_the_place_when_the_handler_ended) {
@@ -398,60 +133,6 @@ TEST(a33_streams_over_the_limit_are_refused) {
     CHECK_EQ(h.max_streams, 3);
     note(THREADS, 1);
     for (int i = 0; i < 3; i++) CHECK_EQ(h2_wait(&h, ids[i]), 200);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(client_that_is_gone_cancels) {
-    REQUIRE(start(NULL));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    for (int i = 0; i < 5; i++) h2_ask(&h, "GET /slept?ms=100000", NULL, true);
-    WAIT(noted(OPEN) == 5);
-    cl_reset(&h.c);
-    WAIT(noted(LEFT) == 5);
-    CHECK_EQ(noted(LEFT), 5);
-    CHECK_EQ(noted(RESULT), -ECANCELED);
-    WAIT(open_connections() == 0);
-    CHECK_EQ(open_connections(), 0);
-    CHECK_EQ(stop(&h), 0);
-}
-/* Many of them do not end all at once, but for those that see it for themselves; the connection counts as open until the
- * last has. */
-TEST(client_of_many_requests_is_gone) {
-    vt_server_cfg cfg = {.workers = 1};
-    REQUIRE(start(&cfg));
-    H2(h);
-    for (int round = 1; round <= 5; round++) {
-        REQUIRE(h2_open(&h));
-        for (int i = 0; i < 95; i++)
-            h2_ask(&h, round & 1 ? "GET /slept?ms=100000" : "GET /spins", NULL, true);
-        WAIT(noted(OPEN) == 95);
-        h2_close(&h);
-        WAIT(noted(LEFT) == 95 * round && open_connections() == 0);
-        CHECK_EQ(noted(LEFT), 95 * round);
-        if (round & 1) CHECK_EQ(noted(RESULT), -ECANCELED);
-        else CHECK(noted(RESULT) == -ECANCELED || noted(RESULT) == -ECONNRESET);
-        CHECK_EQ(open_connections(), 0);
-    }
-    CHECK_EQ(e2e_stop(), 0);
-}
-TEST(handler_that_fails) {
-    REQUIRE(start(NULL));
-    H2(h);
-    CHECK_EQ(h2_get(&h, "/fail"), 500);
-    CHECK_EQ(h2_get(&h, "/fail?late"), H2_RST - VT__H2_INTERNAL_ERROR);
-    BODY(h, "begun");
-    CHECK_EQ(h.s->status, 200);
-    CHECK_EQ(h2_get(&h, "/fail?short"), H2_RST - VT__H2_INTERNAL_ERROR);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(deadline_of_a_handler) {
-    REQUIRE(start(NULL));
-    H2(h);
-    CHECK_EQ(h2_get(&h, "/deadline?ms=100000"), 504);
-    CHECK_EQ(noted(RESULT), -ETIMEDOUT);
-    CHECK_EQ(h2_get(&h, "/deadline?ms=0"), 200);
     CHECK(goes_on(&h));
     CHECK_EQ(stop(&h), 0);
 }
@@ -592,6 +273,7 @@ TEST(http1_on_the_same_port) {
     REQUIRE(start(NULL));
     CL(c);
     H2(h);
+    REQUIRE(h2_open(&h));
     CHECK(with_http1(&c, "/"));
     CHECK_STR(c.body, "hello");
     CHECK(goes_on(&h));
@@ -832,20 +514,7 @@ TEST(upgrade_where_http2_is_off) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
-/* ---- the connection's life ---- */
-TEST(where_a_request_comes_from) {
-    char want[200];
-    struct sockaddr_in sa;
-    socklen_t len = sizeof sa;
-    REQUIRE(start(NULL));
-    H2(h);
-    CHECK_EQ(h2_get(&h, "/where"), 200);
-    getsockname(h.c.fd, (struct sockaddr *)&sa, &len);
-    snprintf(want, sizeof want, "127.0.0.1:%d 127.0.0.1:%d %s", ntohs(sa.sin_port), e2e.port,
-             E2E_TLS ? "1 h2" : "0 -");
-    BODY(h, want);
-    CHECK_EQ(stop(&h), 0);
-}
+/* ---- the connection's end, waits, times ---- */
 TEST(a44_drain_in_two_steps) {
     REQUIRE(start(NULL));
     H2(h);
@@ -867,26 +536,6 @@ TEST(a44_drain_in_two_steps) {
     CHECK_EQ(h2_of(&h, late)->status, 0);
     CHECK_EQ(stop(&h), 0);
 }
-TEST(kill_after_the_grace_period) {
-    vt_server_cfg cfg = {.grace_ms = 50};
-    REQUIRE(start(&cfg));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    uint32_t id = h2_ask(&h, "GET /slept?ms=100000", NULL, true);
-    WAIT(noted(OPEN) == 1);
-    vt_server_stop(e2e.s);
-    CHECK_EQ(h2_wait(&h, id), 503);
-    CHECK_EQ(noted(RESULT), -ECANCELED);
-    CHECK_EQ(e2e_logged(VT_LOG_WARN, "still running after the grace period: GET /slept?ms=100000"), 1);
-    CHECK_EQ(stop(&h), -ETIMEDOUT);
-}
-static int64_t left_open; /* when the server had stopped */
-static void on_stopped(vt_server *server, void *ctx) {
-    vt_server_stats st;
-    (void)ctx;
-    vt_server_stats_get(server, &st);
-    left_open = st.open;
-}
 /* Output that nobody takes keeps no connection behind the handler's end. */
 TEST(kill_of_a_response_that_nobody_reads) {
     vt_server_cfg cfg = {.grace_ms = 50, .on_stopped = on_stopped};
@@ -897,22 +546,6 @@ TEST(kill_of_a_response_that_nobody_reads) {
     h2_ask(&h, "GET /bytes?n=67108864", NULL, true);
     WAIT(noted(WROTE) > 100000);
     CHECK_EQ(e2e_stop(), -ETIMEDOUT);
-    CHECK_EQ(left_open, 0);
-    h2_close(&h);
-}
-/* Nor does a request whose rest is let in and dropped, by what its client may take for it. */
-TEST(stop_with_a_request_that_has_no_end) {
-    vt_server_cfg cfg = {.body_timeout_ms = 60000, .on_stopped = on_stopped};
-    REQUIRE(start(&cfg));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    uint32_t id = h2_ask(&h, "POST /enough", NULL, false);
-    CHECK_EQ(h2_wait(&h, id), 200);
-    int64_t from = e2e_now_ms();
-    vt_server_stop(e2e.s);
-    CHECK_EQ(h2_ended(&h), VT__H2_NO_ERROR);
-    CHECK_EQ(e2e_stop(), 0);
-    CHECK(e2e_now_ms() - from < 5000); /* the grace period is 10 s */
     CHECK_EQ(left_open, 0);
     h2_close(&h);
 }
@@ -931,55 +564,6 @@ TEST(idle_time_begins_with_the_end_of_the_last_rest) {
     h2_ping(&h);
     H2_UNTIL(&h, h.pongs == 1);
     CHECK_EQ(h.goaways, 0);
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(stop_with_idle_connections) {
-    REQUIRE(start(NULL));
-    H2(h);
-    CHECK(goes_on(&h));
-    vt_server_stop(e2e.s);
-    CHECK_EQ(h2_ended(&h), VT__H2_NO_ERROR);
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(requests_of_a_connection_are_bounded) {
-    vt_server_cfg cfg = {.max_keep_alive = 3};
-    REQUIRE(start(&cfg));
-    H2(h);
-    for (int i = 0; i < 3; i++) CHECK(goes_on(&h));
-    CHECK_EQ(h2_ended(&h), VT__H2_NO_ERROR);
-    CHECK_EQ(stop(&h), 0);
-}
-static int64_t waiting(void) {
-    vt_server_stats st;
-    vt_server_stats_get(e2e.s, &st);
-    return st.waiting;
-}
-/* At max_vthreads requests wait as connections do, the first first. */
-TEST(requests_wait_for_a_vthread) {
-    vt_server_cfg cfg = {.max_vthreads = 8, .workers = 1, .queue_timeout_ms = VT_NONE};
-    enum { N = 30 };
-    vt_server_stats st;
-    REQUIRE(start(&cfg));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    for (int i = 0; i < N; i++) {
-        char what[64];
-        snprintf(what, sizeof what, "GET /turn?n=%d", i);
-        h2_ask(&h, what, NULL, true);
-    }
-    WAIT(noted(ENTERED) + waiting() == N);
-    CHECK(waiting() >= N - 8 && noted(ENTERED) >= 1);
-    h2_ping(&h);
-    H2_UNTIL(&h, h.pongs == 1);
-    CHECK_EQ(h.pongs, 1);
-    CHECK_EQ(h.ended, 0);
-    note(THREADS, 1);
-    for (int i = 0; i < N; i++) CHECK_EQ(h2_wait(&h, (uint32_t)(2 * i + 1)), 200);
-    CHECK_EQ(noted(MOST), 0); /* none before its turn */
-    CHECK_EQ(waiting(), 0);
-    vt_server_stats_get(e2e.s, &st);
-    CHECK(st.queued >= N - 8 && st.refused == 0);
-    CHECK(goes_on(&h));
     CHECK_EQ(stop(&h), 0);
 }
 /* Nobody wants their answers any more: they leave the queue, and their places are free. */
@@ -1004,61 +588,6 @@ TEST(requests_that_wait_are_reset) {
     note(THREADS, 1);
     WAIT(open_connections() == 0 && noted(LEFT) == ran);
     CHECK_EQ(noted(ENTERED), ran);
-    CHECK_EQ(open_connections(), 0);
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(requests_that_wait_too_long) {
-    vt_server_cfg cfg = {.max_vthreads = 8, .workers = 1, .queue_timeout_ms = 50, .retry_after_s = 7};
-    uint32_t ids[20];
-    int64_t busy = 0;
-    REQUIRE(start(&cfg));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    for (int i = 0; i < 20; i++)
-        ids[i] = h2_ask(&h, i & 1 ? "POST /stubborn" : "GET /stubborn", NULL, !(i & 1));
-    WAIT(waiting() > 0);
-    WAIT(waiting() == 0);
-    int64_t ran = noted(ENTERED);
-    note(THREADS, 1);
-    for (int i = 0; i < 20; i++) {
-        int status = h2_wait(&h, ids[i]);
-        busy += status == 503;
-        if (status == 503) CHECK_STR(h2_field(h.s, "retry-after"), "7");
-    }
-    CHECK(busy >= 12);
-    CHECK_EQ(noted(ENTERED), ran);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(without_a_vthread_503) {
-    vt_server_cfg cfg = {.max_vthreads = 8, .workers = 1, .retry_after_s = 7, .max_queued = VT_NONE};
-    uint32_t ids[20];
-    int served = 0, busy = 0;
-    REQUIRE(start(&cfg));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    for (int i = 0; i < 20; i++) ids[i] = h2_ask(&h, "GET /stubborn", NULL, true);
-    H2_UNTIL(&h, h.ended >= 12);
-    note(THREADS, 1);
-    for (int i = 0; i < 20; i++) {
-        int status = h2_wait(&h, ids[i]);
-        served += status == 200;
-        busy += status == 503;
-        if (status == 503) CHECK_STR(h2_field(h.s, "retry-after"), "7");
-    }
-    CHECK_EQ(served + busy, 20);
-    CHECK(served >= 1 && busy >= 12);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(idle_timeout) {
-    vt_server_cfg cfg = {.idle_timeout_ms = 100};
-    REQUIRE(start(&cfg));
-    H2(h);
-    CHECK(goes_on(&h));
-    CHECK_EQ(h2_get(&h, "/slept?ms=300"), 200); /* that was not idle */
-    CHECK_EQ(h2_ended(&h), VT__H2_NO_ERROR);
-    WAIT(open_connections() == 0);
     CHECK_EQ(open_connections(), 0);
     CHECK_EQ(stop(&h), 0);
 }
@@ -1098,19 +627,6 @@ TEST(a39_wrong_preface) {
     h2_ping(&h); /* where SETTINGS belong */
     CHECK_EQ(h2_ended(&h), VT__H2_PROTOCOL_ERROR);
     cl_close(&c);
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(body_that_stalls) {
-    vt_server_cfg cfg = {.body_timeout_ms = 50};
-    REQUIRE(start(&cfg));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    uint32_t id = h2_ask(&h, "POST /", NULL, false);
-    h2_data(&h, id, "half", 4, false);
-    h2_wait(&h, id);
-    CHECK_EQ(h.s->status, 408);
-    CHECK_EQ(noted(RESULT), -ETIMEDOUT);
-    CHECK(goes_on(&h));
     CHECK_EQ(stop(&h), 0);
 }
 /* A window that is never opened ends the stream; a socket that is never read ends the connection. */
@@ -1188,7 +704,7 @@ static int flood(struct h2 *h, unsigned type, unsigned flags, uint32_t id, const
 }
 static bool next_is_served(void) {
     H2(h);
-    return goes_on(&h);
+    return h2_open(&h) && goes_on(&h);
 }
 TEST(a01_rapid_reset) {
     REQUIRE(start(NULL));
@@ -1285,52 +801,6 @@ TEST(budgets) {
     CHECK_EQ(st.h2_counts[VT_H2_RESETS], 0);
     CHECK_EQ(st.bad_requests, 1);
     CHECK(next_is_served());
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(a35_length_that_the_data_belie) {
-    REQUIRE(start(NULL));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    CHECK_EQ(h2_post(&h, "POST /", "content-length: 3\n", "abcd", 4), MALFORMED);
-    CHECK_EQ(h2_post(&h, "POST /", "content-length: 5\n", "abcd", 4), MALFORMED);
-    CHECK_EQ(h2_post(&h, "POST /", "content-length: 4\n", "abcd", 4), 200);
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(a43_tiny_data) {
-    enum { N = 3000 };
-    REQUIRE(start(NULL));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    uint32_t id = h2_ask(&h, "POST /", NULL, false);
-    for (int i = 0; i < N; i++) {
-        char c = pattern_at((size_t)i);
-        h2_data(&h, id, &c, 1, i == N - 1);
-        while (h2_pump(&h, 0) == 1) continue;
-    }
-    CHECK_EQ(h2_wait(&h, id), 200); /* a slow typist is not cut */
-    CHECK(h.s->body_len == N && is_pattern(h.s->body, N));
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(a45_many_slow_streams_delay_nobody) {
-    vt_server_cfg cfg = {.max_streams = 1000};
-    int n = SLOW ? 200 : 999;
-    REQUIRE(start(&cfg));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    for (int i = 0; i < n; i++) h2_ask(&h, "GET /stubborn", NULL, true);
-    WAIT(noted(ENTERED) == n);
-    CHECK_EQ(noted(ENTERED), n);
-    h2_ping(&h);
-    H2_UNTIL(&h, h.pongs == 1);
-    CHECK_EQ(h.pongs, 1);
-    h2_frame(&h, VT__H2_T_SETTINGS, 0, 0, NULL, 0);
-    H2_UNTIL(&h, h.acks == 2);
-    CHECK_EQ(h.acks, 2);
-    CHECK(goes_on(&h));
-    note(THREADS, 1);
-    H2_UNTIL(&h, h.ended == n + 1);
-    CHECK_EQ(h.ended, n + 1);
-    CHECK_EQ(h.resets, 0);
     CHECK_EQ(stop(&h), 0);
 }
 

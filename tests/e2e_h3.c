@@ -1,5 +1,5 @@
-/* What the server must be seen to do with HTTP/3: requests, bodies, flow control, lives of streams and connections, and
- * clients that mean harm (bNN_: number NN of that list; hNNN_: a behaviour's). */
+/* What the server must be seen to do with HTTP/3: beside what it shares with HTTP/2 (tests/muxcases.h) flow control,
+ * lives of streams and connections, and clients that mean harm (bNN_: number NN of that list; hNNN_: a behaviour's). */
 /* variants: default asan tsan */
 #define VTHTTP_H3 1
 #define VTHTTP_TLS 1
@@ -9,221 +9,86 @@
 #include "h3client.h"
 #include "streams.h"
 
+/* What tests/muxcases.h wants. */
+typedef struct h3 mx;
+typedef struct h3_stream mx_stream;
+enum { MX_VERSION = 30, MX_ORDERED = false, MX_RST = H3_RST };
+enum {
+    MX_NO_ERROR = VT__H3_NO_ERROR,
+    MX_MALFORMED = VT__H3_MESSAGE_ERROR,
+    MX_INTERNAL = VT__H3_INTERNAL_ERROR
+};
+#define MX(name) H3(name)
 static bool serve(const vt_server_cfg *cfg) {
     vt_server_cfg c = cfg ? *cfg : (vt_server_cfg){0};
     c.http3 = 1;
     return start(&c);
 }
-/* The server's result; a client that stays would be waited for. */
-static int stop(struct h3 *h) {
-    h3_close(h);
-    return e2e_stop();
+static bool mx_open(mx *h) { return h3_open(h); }
+static bool mx_open_window(mx *h, uint32_t n) {
+    h->cfg.streams.window = n, h->cfg.streams.max_window = 2 * n;
+    return h3_open(h);
 }
-/* The connection is in step, and serves. */
-static bool goes_on(struct h3 *h) {
-    struct h3_stream *s;
-    return h3_get(h, &s, "/") == 200 && h3_is(s, "hello");
+static void mx_close(mx *h) { h3_close(h); }
+static void mx_leave(mx *h) { h3_leave(h, VT__H3_NO_ERROR); }
+static void mx_turn(mx *h, int64_t ms) { h3_turn(h, ms); }
+static mx_stream *mx_ask(mx *h, const char *what, const char *lines, bool fin) {
+    return h3_ask(h, what, lines, fin);
 }
-/* How the server ends the connection: the application's code; -1: it does not, or otherwise. */
-static int64_t ended(struct h3 *h) {
+static mx_stream *mx_ask_as(mx *h, const char *lines, bool fin) {
+    mx_stream *s = h3_stream_new(h, false);
+    if (!s) abort();
+    h3_fields(h, s, lines, fin);
+    return s;
+}
+static void mx_body(mx *h, mx_stream *s, const char *p, size_t n, bool fin) { h3_body(h, s, p, n, fin); }
+static void mx_trailers(mx *h, mx_stream *s, const char *lines) { h3_fields(h, s, lines, true); }
+static int mx_wait(mx *h, mx_stream *s) { return h3_wait(h, s); }
+static vt_str mx_got(const mx_stream *s) {
+    return (vt_str){s->body.p ? (const char *)s->body.p : "", s->body.n};
+}
+static const char *mx_field(mx_stream *s, const char *name) { return h3_field(s, name); }
+static const char *mx_inform(mx_stream *s, const char *name) { return h3_line_of(s, &s->inform, name); }
+static const char *mx_trailer(mx_stream *s, const char *name) { return h3_line_of(s, &s->trailers, name); }
+static bool mx_has_lines(const mx_stream *s, const char *lines) {
+    return memmem(s->head.p, s->head.n, lines, strlen(lines)) != NULL;
+}
+static int64_t mx_stopped(const mx_stream *s) { return s->stop; }
+/* A request that is whole has nothing to be reset. */
+static void mx_cancel(mx *h, mx_stream *s) {
+    if (s->fin) h3_stop(h, s, VT__H3_REQUEST_CANCELLED);
+    else h3_reset(h, s, VT__H3_REQUEST_CANCELLED);
+}
+static void mx_hold(mx *h, mx_stream *s) { (void)h, s->hold = true; }
+static void mx_let(mx *h, mx_stream *s) { h3_let(h, s); }
+static bool mx_ping(mx *h) {
+    vt__quic_ping(&h->q);
+    h3_until(h, (!h->q.owes_ping && !h->q.rec.in_flight) || h->closed);
+    return !h->q.owes_ping && !h->q.rec.in_flight;
+}
+static int64_t mx_ended(mx *h) {
     h3_until(h, h->closed);
     return h->closed && h->why.cause == VT__QUIC_BY_PEER && h->why.app ? (int64_t)h->why.code : -1;
 }
+static bool mx_last(const mx *h, const mx_stream *s) { return h->goaway == s->m.id + 4; }
+static bool mx_at_peace(const mx *h) {
+    bool reset = false;
+    for (const mx_stream *s = h->all; s; s = s->next) reset |= s->rst >= 0 || s->stop >= 0;
+    return h->settings == 1 && !h->closed && !reset;
+}
+static void mx_where(mx *h, char *to, size_t cap) {
+    h3_until(h, h->q.confirmed); /* the handshake's machine is gone */
+    snprintf(to, cap, "127.0.0.1:%d 127.0.0.1:%d 1 h3", h->udp.port, e2e.port);
+}
+#include "muxcases.h"
+
 static int64_t timeouts(void) {
     vt_server_stats st;
     vt_server_stats_get(e2e.s, &st);
     return st.timeouts;
 }
 
-/* ---- requests and responses ---- */
-TEST(h148_requests_of_a_connection) {
-    struct h3_stream *s;
-    REQUIRE(serve(NULL));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    CHECK_EQ(h3_get(&h, &s, "/"), 200);
-    CHECK(h3_is(s, "hello"));
-    CHECK_STR(h3_field(s, "content-length"), "5");
-    CHECK_STR(h3_field(s, "content-type"), "text/plain; charset=utf-8");
-    CHECK(h3_field(s, "date") && strlen(h3_field(s, "date")) == 29);
-    CHECK(!h3_field(s, "connection") && !h3_field(s, "server") && !h3_field(s, "transfer-encoding"));
-    CHECK_EQ(h3_get(&h, &s, "/nowhere"), 404);
-    s = h3_ask(&h, "PUT /slept", "", true);
-    CHECK_EQ(h3_wait(&h, s), 405);
-    s = h3_ask(&h, "POST /", "", false);
-    h3_body(&h, s, "body", 4, true);
-    CHECK_EQ(h3_wait(&h, s), 200);
-    CHECK(h3_is(s, "body"));
-    CHECK_STR(h3_field(s, "x-length"), "-1");
-    s = h3_ask(&h, "POST /", "content-length: 4\n", false);
-    h3_body(&h, s, "body", 4, true);
-    CHECK_EQ(h3_wait(&h, s), 200);
-    CHECK_STR(h3_field(s, "x-length"), "4");
-    s = h3_ask(&h, "GET /show?q=1", "x: y\ncookie: a=1\ncookie: b=2\n", true);
-    CHECK_EQ(h3_wait(&h, s), 200);
-    CHECK(h3_is(s, "GET /show?q=1 /show q=1 x=y cookie=a=1; b=2 b=2 host=a.example a.example 443 v30 https"));
-    CHECK(h.settings == 1 && !h.closed);
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(head_has_no_body) {
-    struct h3_stream *s;
-    REQUIRE(serve(NULL));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    s = h3_ask(&h, "HEAD /bytes?n=100000&length", "", true);
-    CHECK_EQ(h3_wait(&h, s), 200);
-    CHECK(s->body.n == 0);
-    CHECK_STR(h3_field(s, "content-length"), "100000");
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(h148_trailers) {
-    REQUIRE(serve(NULL));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    struct h3_stream *s = h3_ask(&h, "POST /", "", false);
-    h3_body(&h, s, "body", 4, false);
-    h3_fields(&h, s, "x-end: over\n", true);
-    CHECK_EQ(h3_wait(&h, s), 200);
-    CHECK(h3_is(s, "body"));
-    CHECK_STR(h3_field(s, "x-trailer"), "over");
-    CHECK_EQ(h3_get(&h, &s, "/bytes?n=70000&trailer"), 200);
-    CHECK(s->body.n == 70000 && is_pattern((char *)s->body.p, 70000));
-    CHECK_STR(h3_line_of(s, &s->trailers, "x-end"), "done");
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(interim_responses) {
-    struct h3_stream *s;
-    REQUIRE(serve(NULL));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    CHECK_EQ(h3_get(&h, &s, "/early"), 200);
-    CHECK_EQ(s->informs, 1);
-    CHECK_STR(h3_line_of(s, &s->inform, "link"), "</a.css>; rel=preload");
-    CHECK(h3_is(s, "late"));
-    s = h3_ask(&h, "POST /", "expect: 100-continue\n", false);
-    h3_until(&h, s->informs || s->end);
-    CHECK(s->informs == 1 && !s->end);
-    h3_body(&h, s, "now", 3, true);
-    CHECK_EQ(h3_wait(&h, s), 200);
-    CHECK(h3_is(s, "now"));
-    s = h3_ask(&h, "POST /", "expect: wonders\n", true);
-    CHECK_EQ(h3_wait(&h, s), 417);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(body_over_its_limit) {
-    REQUIRE(serve(NULL));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    struct h3_stream *s = h3_ask(&h, "POST /small", "", false);
-    h3_body(&h, s, "0123456789", 10, true);
-    CHECK_EQ(h3_wait(&h, s), 200);
-    s = h3_ask(&h, "POST /small", "content-length: 11\n", false);
-    CHECK_EQ(h3_wait(&h, s), 413);
-    s = h3_ask(&h, "POST /small", "", false);
-    h3_body(&h, s, "0123456789a", 11, true);
-    CHECK_EQ(h3_wait(&h, s), 413);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(b47_head_over_its_limits) {
-    static char lines[40000];
-    vt_server_cfg cfg = {.max_header_count = 20};
-    REQUIRE(serve(&cfg));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    memset(lines, 'x', 20000);
-    memcpy(lines, "a: ", 3), memcpy(lines + 19999, "\n", 2);
-    CHECK_EQ(h3_wait(&h, h3_ask(&h, "GET /", lines, true)), 431);
-    lines[0] = 0;
-    for (int i = 0; i < 30; i++) strcat(lines, "a: b\n");
-    CHECK_EQ(h3_wait(&h, h3_ask(&h, "GET /", lines, true)), 431);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-/* An answer before the request is complete: the rest is let in, or STOP_SENDING ends it, without an error. */
-TEST(response_before_the_body) {
-    static char more[300000];
-    vt_server_cfg cfg = {.max_drain = 400000};
-    REQUIRE(serve(&cfg));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    struct h3_stream *s = h3_ask(&h, "POST /enough", "", false);
-    CHECK_EQ(h3_wait(&h, s), 200);
-    CHECK(h3_is(s, "enough"));
-    h3_body(&h, s, more, 100, true);
-    s = h3_ask(&h, "POST /enough", "content-length: 1000000\n", false);
-    CHECK_EQ(h3_wait(&h, s), 200);
-    h3_until(&h, s->stop >= 0);
-    CHECK_EQ(s->stop, VT__H3_NO_ERROR);
-    s = h3_ask(&h, "POST /enough", "", false);
-    h3_body(&h, s, more, sizeof more, true);
-    CHECK_EQ(h3_wait(&h, s), 200);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(handler_that_fails) {
-    struct h3_stream *s;
-    REQUIRE(serve(NULL));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    CHECK_EQ(h3_get(&h, &s, "/fail"), 500);
-    CHECK_EQ(h3_get(&h, &s, "/fail?late"), H3_RST);
-    CHECK_EQ(s->rst, VT__H3_INTERNAL_ERROR);
-    CHECK_EQ(h3_get(&h, &s, "/fail?short"), H3_RST);
-    CHECK_EQ(h3_get(&h, &s, "/deadline?ms=100000"), 504);
-    CHECK_EQ(noted(RESULT), -ETIMEDOUT);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(where_a_request_comes_from) {
-    char want[200];
-    struct h3_stream *s;
-    REQUIRE(serve(NULL));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    h3_until(&h, h.q.confirmed); /* the handshake's machine is gone */
-    CHECK_EQ(h3_get(&h, &s, "/where"), 200);
-    snprintf(want, sizeof want, "127.0.0.1:%d 127.0.0.1:%d 1 h3", h.udp.port, e2e.port);
-    CHECK(h3_is(s, want));
-    CHECK_EQ(stop(&h), 0);
-}
-
-/* ---- bodies and windows ---- */
-static void both_ways(struct h3 *h, size_t n) {
-    char *p = malloc(n + 1), what[64];
-    struct h3_stream *s;
-    pattern(p, 0, n);
-    s = h3_ask(h, "POST /bigstream", "", false);
-    h3_body(h, s, p, n, true);
-    CHECK_EQ(h3_wait(h, s), 200);
-    CHECK_MEM(s->body.p ? s->body.p : (uint8_t *)"", s->body.n, p, n);
-    snprintf(what, sizeof what, "/bytes?n=%zu&length", n);
-    CHECK_EQ(h3_get(h, &s, what), 200);
-    CHECK_MEM(s->body.p ? s->body.p : (uint8_t *)"", s->body.n, p, n);
-    free(p);
-}
-TEST(bodies_of_many_sizes_both_ways) {
-    static const size_t sizes[] = {0, 1, 63, 64, 1200, 4095, 4096, 16383, 16384, 65535, 65536, 300000};
-    REQUIRE(serve(NULL));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    for (size_t i = 0; i < VT__COUNT(sizes); i++) both_ways(&h, sizes[i]);
-    both_ways(&h, SLOW ? 2 << 20 : 8 << 20);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(windows_much_smaller_than_the_body) {
-    REQUIRE(serve(NULL));
-    H3(h);
-    h.cfg.streams.window = 1500, h.cfg.streams.max_window = 3000;
-    REQUIRE(h3_open(&h));
-    both_ways(&h, SLOW ? 100000 : 400000);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
+/* ---- windows ---- */
 /* A window that is closed: the handler waits, having written little; the others go on. */
 TEST(slow_reader_parks_the_handler) {
     enum { N = 4 << 20, WINDOW = 65536 };
@@ -265,58 +130,7 @@ TEST(reader_that_waits_holds_the_client) {
     free(p);
 }
 
-/* ---- many at once ---- */
-TEST(hundred_streams_at_once) {
-    struct h3_stream *s[100];
-    REQUIRE(serve(NULL));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    for (int round = 0; round < 3; round++) {
-        forget();
-        for (int i = 0; i < 100; i++) s[i] = h3_ask(&h, "GET /slept?ms=20", "", true);
-        for (int i = 0; i < 100; i++) CHECK_EQ(h3_wait(&h, s[i]), 200);
-        CHECK(noted(MOST) > 50);
-        CHECK_EQ(noted(OPEN), 0);
-        for (int i = 0; i < 100; i++) vt__qstr_release(&h.q.streams, s[i]->wire, 0);
-        struct h3_stream *one;
-        CHECK_EQ(h3_get(&h, &one, "/"), 200);
-    }
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(several_workers_serve_one_connection) {
-    struct h3_stream *a, *b;
-    vt_server_cfg cfg = {.workers = 2};
-    REQUIRE(serve(&cfg));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    a = h3_ask(&h, "GET /thread", "", true), b = h3_ask(&h, "GET /thread", "", true);
-    CHECK_EQ(h3_wait(&h, a), 200);
-    CHECK_EQ(h3_wait(&h, b), 200);
-    CHECK(h3_is(a, "1") && h3_is(b, "1"));
-    CHECK_EQ(stop(&h), 0);
-}
-/* A handler that keeps its OS thread, of the one that there is: other streams, connections and handshakes go on. */
-TEST(h150_handler_that_blocks_its_thread) {
-    vt_server_cfg cfg = {.workers = 1, .stall_ms = 20};
-    if (VTHTTP_SIM) SKIP("there is no monitor");
-    REQUIRE(serve(&cfg));
-    H3(h);
-    H3(other);
-    H3(fresh);
-    REQUIRE(h3_open(&h) && h3_open(&other));
-    struct h3_stream *s = h3_ask(&h, "GET /block", "", true), *r;
-    h3_until(&h, noted(ENTERED) == 1);
-    CHECK(goes_on(&h));
-    CHECK(goes_on(&other));
-    CHECK(h3_open(&fresh));
-    CHECK(goes_on(&fresh));
-    CHECK_EQ(s->status, 0);
-    CHECK_EQ(h3_get(&fresh, &r, "/release"), 200);
-    CHECK_EQ(h3_wait(&h, s), 200);
-    CHECK(h3_is(s, "blocked"));
-    h3_close(&other), h3_close(&fresh);
-    CHECK_EQ(stop(&h), 0);
-}
+/* ---- connections, and ends of streams ---- */
 TEST(h149_connections_at_once_and_after_another) {
     REQUIRE(serve(NULL));
     for (int i = 0; i < 3; i++) {
@@ -348,34 +162,6 @@ TEST(b53_client_whose_port_changes) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
-/* ---- ends of streams ---- */
-TEST(reset_cancels_the_handler) {
-    REQUIRE(serve(NULL));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    struct h3_stream *s = h3_ask(&h, "GET /slept?ms=100000", "", false);
-    h3_until(&h, noted(OPEN) == 1);
-    h3_reset(&h, s, VT__H3_REQUEST_CANCELLED);
-    h3_until(&h, noted(LEFT) == 1);
-    CHECK_EQ(noted(LEFT), 1);
-    CHECK_EQ(noted(RESULT), -ECANCELED);
-    CHECK(goes_on(&h));
-    CHECK_EQ(s->status, 0);
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(stop_sending_cancels_the_handler) {
-    REQUIRE(serve(NULL));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    struct h3_stream *s = h3_ask(&h, "GET /slept?ms=100000", "", true);
-    h3_until(&h, noted(OPEN) == 1);
-    h3_stop(&h, s, VT__H3_REQUEST_CANCELLED);
-    h3_until(&h, noted(LEFT) == 1);
-    CHECK_EQ(noted(LEFT), 1);
-    CHECK_EQ(noted(RESULT), -ECANCELED);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
 /* The other side ends at once, whatever the handler does. */
 TEST(reset_is_answered_before_the_handler_ends) {
     REQUIRE(serve(NULL));
@@ -394,68 +180,6 @@ TEST(reset_is_answered_before_the_handler_ends) {
     h3_until(&h, noted(LEFT) == 2);
     CHECK(goes_on(&h));
     CHECK_EQ(stop(&h), 0);
-}
-/* Also one that reads its body, or writes without a window. */
-TEST(reset_ends_reads_and_writes) {
-    REQUIRE(serve(NULL));
-    H3(h);
-    h.cfg.streams.window = 10000, h.cfg.streams.max_window = 20000;
-    REQUIRE(h3_open(&h));
-    struct h3_stream *s = h3_ask(&h, "POST /stream", "", false);
-    h3_until(&h, noted(ENTERED) == 1);
-    h3_reset(&h, s, VT__H3_REQUEST_CANCELLED);
-    h3_until(&h, noted(LEFT) == 1);
-    CHECK(noted(RESULT) == -ECANCELED || noted(RESULT) == -ECONNRESET);
-    s = h3_ask(&h, "GET /bytes?n=10000000", "", true);
-    s->hold = true;
-    h3_until(&h, s->body.n > 5000);
-    CHECK_EQ(noted(LEFT), 1);
-    h3_stop(&h, s, VT__H3_REQUEST_CANCELLED);
-    h3_until(&h, noted(LEFT) == 2);
-    CHECK_EQ(noted(LEFT), 2);
-    CHECK(noted(RESULT) == -ECANCELED || noted(RESULT) == -ECONNRESET);
-    vt__qstr_consumed(&h.q.streams, s->wire, s->held);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-/* Handlers have the streams of a connection that is gone (b51). */
-TEST(b51_end_of_the_connection_cancels) {
-    REQUIRE(serve(NULL));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    for (int i = 0; i < 5; i++) h3_ask(&h, "GET /slept?ms=100000", "", true);
-    struct h3_stream *s = h3_ask(&h, "GET /stubborn", "", true);
-    h3_until(&h, noted(OPEN) == 5 && noted(ENTERED) == 1);
-    h3_leave(&h, VT__H3_NO_ERROR);
-    WAIT(noted(LEFT) == 5);
-    CHECK_EQ(noted(LEFT), 5);
-    CHECK_EQ(noted(RESULT), -ECANCELED);
-    CHECK_EQ(s->status, 0);
-    e2e_sleep_ms(20);
-    CHECK_EQ(open_connections(), 1); /* the stubborn one's */
-    note(THREADS, 1);
-    WAIT(open_connections() == 0);
-    CHECK_EQ(open_connections(), 0);
-    CHECK_EQ(stop(&h), 0);
-}
-/* Many of them do not end all at once, but for those that see it for themselves; the connection counts as open until the
- * last has. */
-TEST(b51_client_of_many_requests_is_gone) {
-    vt_server_cfg cfg = {.workers = 1};
-    REQUIRE(serve(&cfg));
-    for (int round = 1; round <= 5; round++) {
-        H3(h);
-        REQUIRE(h3_open(&h));
-        for (int i = 0; i < 95; i++) h3_ask(&h, round & 1 ? "GET /slept?ms=100000" : "GET /spins", "", true);
-        h3_until(&h, noted(OPEN) == 95);
-        h3_leave(&h, VT__H3_NO_ERROR);
-        WAIT(noted(LEFT) == 95 * round && open_connections() == 0);
-        CHECK_EQ(noted(LEFT), 95 * round);
-        if (round & 1) CHECK_EQ(noted(RESULT), -ECANCELED);
-        else CHECK(noted(RESULT) == -ECANCELED || noted(RESULT) == -ECONNRESET);
-        CHECK_EQ(open_connections(), 0);
-    }
-    CHECK_EQ(e2e_stop(), 0);
 }
 TEST(client_that_vanishes) {
     vt_server_cfg cfg = {.idle_timeout_ms = 300, .write_timeout_ms = 300};
@@ -477,19 +201,6 @@ TEST(client_that_vanishes) {
 }
 
 /* ---- times ---- */
-TEST(idle_timeout) {
-    vt_server_cfg cfg = {.idle_timeout_ms = 150};
-    struct h3_stream *s;
-    REQUIRE(serve(&cfg));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    CHECK(goes_on(&h));
-    CHECK_EQ(h3_get(&h, &s, "/slept?ms=500"), 200); /* that was not idle */
-    CHECK_EQ(ended(&h), VT__H3_NO_ERROR);
-    WAIT(open_connections() == 0);
-    CHECK_EQ(open_connections(), 0);
-    CHECK_EQ(stop(&h), 0);
-}
 /* b33: half a head on each of many streams; a body that stalls; whole requests go on meanwhile. */
 TEST(b33_heads_that_do_not_end) {
     vt_server_cfg cfg = {.header_timeout_ms = 200};
@@ -540,7 +251,7 @@ static void try_harm(const struct harm *c, size_t i, bool uni) {
     if (!h3_open(&h)) return test_fail(__FILE__, __LINE__, "h3_open");
     if (!uni) h3_raw(&h, h3_stream_new(&h, true), "\0\4\0", 3, false);
     for (int k = 0; k < 3 && c->bytes[k]; k++) h3_raw(&h, h3_stream_new(&h, uni), c->bytes[k], c->n[k], !uni);
-    int64_t code = ended(&h);
+    int64_t code = mx_ended(&h);
     if (code != c->code) printf("case %zu\n", i);
     CHECK_EQ(code, c->code);
 }
@@ -588,7 +299,7 @@ TEST(b45_critical_streams_that_end) {
             h3_raw(&h, s, head, type ? 1 : 3, how == 0);
             h3_run(&h, 20);
             if (how == 1) h3_reset(&h, s, 0);
-            CHECK_EQ(ended(&h), VT__H3_CLOSED_CRITICAL_STREAM);
+            CHECK_EQ(mx_ended(&h), VT__H3_CLOSED_CRITICAL_STREAM);
             CHECK_EQ(stop(&h), 0);
         }
 }
@@ -637,38 +348,6 @@ TEST(b46_frames_of_requests) {
     CHECK(goes_on(&h));
     CHECK_EQ(stop(&h), 0);
 }
-/* What is one request's fault resets its stream alone. */
-TEST(b46_requests_that_are_malformed) {
-    static const char *const heads[] = {
-        ":method: GET\n:scheme: https\n:authority: a\n", /* no path */
-        ":method: GET\n:scheme: https\n:path: /\n:path: /\n:authority: a\n",
-        ":method: GET\n:scheme: https\n:path: /\nx: y\n:authority: a\n",
-        ":method: GET\n:scheme: https\n:path: /\n:authority: a\n:status: 200\n",
-        ":method: GET\n:scheme: https\n:path: /\n:authority: a\nX: y\n",
-        ":method: GET\n:scheme: https\n:path: /\n:authority: a\nconnection: close\n",
-        ":method: GET\n:scheme: https\n:path: /\n:authority: a\ntransfer-encoding: chunked\n",
-        ":method: GET\n:scheme: https\n:path: /\n:authority: a\ncontent-length: 5\n",
-    };
-    REQUIRE(serve(NULL));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    for (size_t i = 0; i < VT__COUNT(heads); i++) {
-        struct h3_stream *s = h3_stream_new(&h, false);
-        REQUIRE(s);
-        h3_fields(&h, s, heads[i], true);
-        CHECK_EQ(h3_wait(&h, s), H3_RST);
-        CHECK_EQ(s->rst, VT__H3_MESSAGE_ERROR);
-    }
-    struct h3_stream *s = h3_ask(&h, "POST /stream", "content-length: 5\n", false);
-    h3_until(&h, noted(ENTERED) == 1);
-    h3_body(&h, s, "123456", 6, false);
-    CHECK_EQ(h3_wait(&h, s), H3_RST);
-    CHECK_EQ(s->rst, VT__H3_MESSAGE_ERROR);
-    h3_until(&h, noted(LEFT) == 1);
-    CHECK(noted(RESULT) < 0);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
 /* b49: it waits for entries that never come, as long as it may. */
 TEST(b49_a_section_that_waits_for_ever) {
     vt_server_cfg cfg = {.header_timeout_ms = 100};
@@ -683,7 +362,7 @@ TEST(b49_a_section_that_waits_for_ever) {
     CHECK(goes_on(&h));
     for (int i = 0; i < 20 && !h.closed; i++)
         h3_raw(&h, h3_stream_new(&h, false), "\1\4\2\0\xd1\x80", 6, true);
-    CHECK_EQ(ended(&h), VT__H3_QPACK_DECOMPRESSION_FAILED); /* so many may not */
+    CHECK_EQ(mx_ended(&h), VT__H3_QPACK_DECOMPRESSION_FAILED); /* so many may not */
     CHECK_EQ(stop(&h), 0);
 }
 /* b35, as HTTP/2's rapid reset. */
@@ -701,7 +380,7 @@ TEST(b35_reset_flood) {
         h3_stop(&h, s, VT__H3_REQUEST_CANCELLED);
         vt__qstr_release(&h.q.streams, s->wire, 0);
     }
-    CHECK_EQ(ended(&h), VT__H3_EXCESSIVE_LOAD);
+    CHECK_EQ(mx_ended(&h), VT__H3_EXCESSIVE_LOAD);
     CHECK_EQ(stop(&h), 0);
 }
 /* Datagrams of no bytes, and of noise, from where a connection is. */
@@ -721,30 +400,6 @@ TEST(b52_empty_datagrams) {
 }
 
 /* ---- the server's end, its bounds ---- */
-TEST(stop_while_streams_run) {
-    struct h3_stream *s, *big;
-    REQUIRE(serve(NULL));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    s = h3_ask(&h, "GET /stubborn", "", true);
-    big = h3_ask(&h, "GET /bytes?n=3000000", "", true);
-    big->hold = true;
-    h3_until(&h, noted(ENTERED) == 2 && big->body.n > 100000);
-    uint64_t next = h.q.streams.mine[0] * 4;
-    vt_server_stop(e2e.s);
-    h3_until(&h, h.goaways == 1);
-    h3_until(&h, h.goaways == 2);
-    CHECK_EQ(h.goaway, next);
-    h3_let(&h, big);
-    CHECK_EQ(h3_wait(&h, big), 200);
-    CHECK(big->body.n == 3000000 && is_pattern((char *)big->body.p, 3000000));
-    CHECK(!h.closed);
-    note(THREADS, 1);
-    CHECK_EQ(h3_wait(&h, s), 200);
-    CHECK(h3_is(s, "stubborn"));
-    CHECK_EQ(ended(&h), VT__H3_NO_ERROR);
-    CHECK_EQ(stop(&h), 0);
-}
 /* A request that was sent before the client heard of the end. */
 TEST(stop_and_requests_on_their_way) {
     REQUIRE(serve(NULL));
@@ -764,24 +419,11 @@ TEST(stop_and_requests_on_their_way) {
     CHECK_EQ(later->rst, VT__H3_REQUEST_REJECTED);
     note(THREADS, 1);
     CHECK_EQ(h3_wait(&h, s), 200);
-    CHECK_EQ(ended(&h), VT__H3_NO_ERROR);
+    CHECK_EQ(mx_ended(&h), VT__H3_NO_ERROR);
     CHECK_EQ(stop(&h), 0);
 }
-TEST(kill_after_the_grace_period) {
-    vt_server_cfg cfg = {.grace_ms = 50};
-    REQUIRE(serve(&cfg));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    struct h3_stream *s = h3_ask(&h, "GET /slept?ms=100000", "", true);
-    h3_until(&h, noted(OPEN) == 1);
-    vt_server_stop(e2e.s);
-    CHECK_EQ(h3_wait(&h, s), 503);
-    CHECK_EQ(noted(RESULT), -ECANCELED);
-    CHECK_EQ(e2e_logged(VT_LOG_WARN, "still running after the grace period: GET /slept?ms=100000"), 1);
-    CHECK_EQ(stop(&h), -ETIMEDOUT);
-}
 /* Also with clients that are gone, or never came to their end. */
-TEST(stop_with_idle_connections) {
+TEST(stop_with_clients_that_are_gone) {
     vt_server_cfg cfg = {.grace_ms = 2 * E2E_MS};
     REQUIRE(serve(&cfg));
     H3(h);
@@ -792,18 +434,9 @@ TEST(stop_with_idle_connections) {
     h3_vanish(&gone), h3_vanish(&half);
     int64_t t = e2e_now_ms();
     vt_server_stop(e2e.s);
-    CHECK_EQ(ended(&h), VT__H3_NO_ERROR);
+    CHECK_EQ(mx_ended(&h), VT__H3_NO_ERROR);
     CHECK_EQ(stop(&h), 0);
     CHECK(e2e_now_ms() - t < E2E_MS);
-}
-TEST(requests_of_a_connection_are_bounded) {
-    vt_server_cfg cfg = {.max_keep_alive = 3};
-    REQUIRE(serve(&cfg));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    for (int i = 0; i < 3; i++) CHECK(goes_on(&h));
-    CHECK_EQ(ended(&h), VT__H3_NO_ERROR);
-    CHECK_EQ(stop(&h), 0);
 }
 TEST(max_connections) {
     vt_server_cfg cfg = {.max_connections = 2};
@@ -822,59 +455,6 @@ TEST(max_connections) {
     CHECK(goes_on(&c));
     h3_close(&b), h3_close(&c);
     CHECK_EQ(e2e_stop(), 0);
-}
-static int64_t waiting(void) {
-    vt_server_stats st;
-    vt_server_stats_get(e2e.s, &st);
-    return st.waiting;
-}
-TEST(requests_wait_for_a_vthread) {
-    vt_server_cfg cfg = {.max_vthreads = 8, .workers = 1, .queue_timeout_ms = VT_NONE};
-    enum { N = 30 };
-    struct h3_stream *s[N];
-    REQUIRE(serve(&cfg));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    for (int i = 0; i < N; i++) {
-        char what[64];
-        snprintf(what, sizeof what, "GET /turn?n=%d", i);
-        s[i] = h3_ask(&h, what, "", true);
-    }
-    h3_until(&h, noted(ENTERED) + waiting() == N);
-    CHECK(waiting() >= N - 8 && noted(ENTERED) >= 1);
-    for (int i = 0; i < N; i++) CHECK(!s[i]->end);
-    h3_reset(&h, s[N - 1], VT__H3_REQUEST_CANCELLED); /* nobody wants its answer any more */
-    int64_t queued = waiting();
-    h3_stop(&h, s[N - 1], VT__H3_REQUEST_CANCELLED);
-    h3_until(&h, waiting() == queued - 1);
-    CHECK_EQ(waiting(), queued - 1);
-    note(THREADS, 1);
-    for (int i = 0; i < N - 1; i++) CHECK_EQ(h3_wait(&h, s[i]), 200);
-    CHECK_EQ(waiting(), 0);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
-}
-TEST(without_a_vthread_503) {
-    vt_server_cfg cfg = {.max_vthreads = 8, .workers = 1, .retry_after_s = 7, .max_queued = VT_NONE};
-    struct h3_stream *s[20];
-    int served = 0, busy = 0, done = 0;
-    REQUIRE(serve(&cfg));
-    H3(h);
-    REQUIRE(h3_open(&h));
-    for (int i = 0; i < 20; i++) s[i] = h3_ask(&h, "GET /stubborn", "", true);
-    for (int64_t until = e2e_now_ms() + E2E_MS; done < 12 && e2e_now_ms() < until;) {
-        h3_run(&h, 5);
-        for (int i = done = 0; i < 20; i++) done += s[i]->end;
-    }
-    note(THREADS, 1);
-    for (int i = 0; i < 20; i++) {
-        int status = h3_wait(&h, s[i]);
-        served += status == 200, busy += status == 503;
-        if (status == 503) CHECK_STR(h3_field(s[i], "retry-after"), "7");
-    }
-    CHECK(served + busy == 20 && served >= 1 && busy >= 12);
-    CHECK(goes_on(&h));
-    CHECK_EQ(stop(&h), 0);
 }
 
 /* ---- configurations ---- */

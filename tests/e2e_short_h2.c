@@ -9,6 +9,7 @@
 TEST(short_calls_were_made) {
     REQUIRE(start(NULL));
     H2(h);
+    REQUIRE(h2_open(&h));
     for (int i = 0; i < 100; i++) CHECK(goes_on(&h));
     CHECK(short_calls > 200);
     CHECK_EQ(stop(&h), 0);

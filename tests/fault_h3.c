@@ -83,8 +83,10 @@ __attribute__((constructor)) static void begin(void) {
 
 /* ---- what is served ---- */
 static char body[40000];
-/* While everything fails there may be no answer at all: who was hit does not wait for one. */
-static bool hopeless(int64_t since) { return fault.onward && fault.count && e2e_now_ms() > since + 60; }
+/* Once everything fails there may be no answer at all: who was hit does not wait for one. */
+static bool hopeless(int64_t since) {
+    return fault.onward && fault.fail_at && fault.count >= fault.fail_at && e2e_now_ms() > since + 60;
+}
 #define AWAIT(h, cond)                                                                                       \
     for (int64_t since_ = e2e_now_ms(), until_ = since_ + E2E_MS;                                            \
          !(cond) && !hopeless(since_) && e2e_now_ms() < until_;)                                             \

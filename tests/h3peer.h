@@ -7,7 +7,7 @@
 /* ---- what a scripted peer says ---- */
 static void put_int(struct bytes *b, uint64_t v) {
     uint8_t p[VT__H3_INT_MAX];
-    bytes_add(b, p, (size_t)(vt__h3_put(p, v) - p));
+    bytes_add(b, p, (size_t)(vt__qpkt_put_int(p, v) - p));
 }
 static void put_frame(struct bytes *b, uint64_t type, const void *p, size_t n) {
     put_int(b, type), put_int(b, n), bytes_add(b, p, n);

@@ -560,16 +560,16 @@ TEST(no_wake_up_is_lost_at_random) {
 
 /*--- messages ---*/
 struct note {
-    vt__msg m;
+    vt__poll_msg m;
     int from, n;
 };
 static int notes_seen[4], notes_wrong;
-static void on_note(vt__dom *d, vt__msg *m) {
+static void on_note(vt__dom *d, vt__poll_msg *m) {
     struct note *x = VT__CONTAINER(m, struct note, m);
     if (d != &dom || notes_seen[x->from]++ != x->n) notes_wrong++;
 }
 static struct note again;
-static void on_again(vt__dom *d, vt__msg *m) {
+static void on_again(vt__dom *d, vt__poll_msg *m) {
     struct note *x = VT__CONTAINER(m, struct note, m);
     if (++x->n < 3) (void)vt__poll_post(d, m); /* from within: next time */
 }

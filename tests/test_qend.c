@@ -732,12 +732,12 @@ TEST(garbage_leaves_nothing) { CHECK_EQ(run_on(WORKERS, garbage, NULL), 0); }
 
 /* ---- turns ---- */
 struct watcher { /* what an endpoint has done between two looks of its domain at its mail */
-    vt__msg msg;
+    vt__poll_msg msg;
     vt__qend *e;
     int64_t last, most;
     int done;
 };
-static void watch(vt__dom *dom, vt__msg *m) {
+static void watch(vt__dom *dom, vt__poll_msg *m) {
     struct watcher *o = VT__CONTAINER(m, struct watcher, msg);
     int64_t now = o->e->stats.dropped;
     if (now - o->last > o->most) o->most = now - o->last;

@@ -905,7 +905,7 @@ TEST(a_host_that_stalls_is_seen_though_it_slept_before) {
 /* What another thread's spawn does that is refused after it was counted, at the worst moment: behind the question whether
  * all has ended, before the host sleeps. The first of the passes has an old wake-up to see. */
 static int refused_pass;
-static void is_refused(struct vt__dom *dom, vt__msg *m) {
+static void is_refused(struct vt__dom *dom, vt__poll_msg *m) {
     if (refused_pass++ == 0) {
         (void)vt__poll_post(dom, m);
         return;
@@ -914,7 +914,7 @@ static void is_refused(struct vt__dom *dom, vt__msg *m) {
     (void)vt__sched_kick(vt__sched_g.thrs[0]);
 }
 TEST(a_refused_spawn_does_not_leave_the_shutdown_asleep) {
-    vt__msg m = {.fn = is_refused};
+    vt__poll_msg m = {.fn = is_refused};
     refused_pass = 0;
     REQUIRE(vt_open(NULL) == 0);
     CHECK_EQ(vt_run_once(0), 0);
@@ -1419,9 +1419,9 @@ TEST(a_cancel_that_meets_the_end_of_the_runtime_touches_no_worker) {
     CHECK(!(task.flags & VT__TASK_CANCEL_MSG));
 }
 static int late_msgs;
-static vt__msg late_msg;
+static vt__poll_msg late_msg;
 static void (*real_ended)(void);
-static void late_msg_run(struct vt__dom *dom, vt__msg *m) {
+static void late_msg_run(struct vt__dom *dom, vt__poll_msg *m) {
     (void)dom, (void)m;
     late_msgs++;
 }

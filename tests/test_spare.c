@@ -131,8 +131,8 @@ static bool driven_by_spare(void) {
 }
 
 /* The last vthread ends on a spare with mail in its box, while the worker sleeps: the runtime ends all the same. */
-static void no_news(vt__dom *dom, vt__msg *m) { (void)dom, (void)m; }
-static vt__msg news = {.fn = no_news};
+static void no_news(vt__dom *dom, vt__poll_msg *m) { (void)dom, (void)m; }
+static vt__poll_msg news = {.fn = no_news};
 static int ends_with_mail(void *arg) {
     (void)arg;
     CHECK(vt_worker() >= vt__sched_g.ndoms);
@@ -159,7 +159,7 @@ TEST(b111_the_last_ends_on_a_spare_that_has_mail) {
 /* A spare that wakes while it is being called, before it has its domain, waits for that. The vthread is the monitor here, which
  * looks once an hour. */
 static int ran_on;
-static vt__msg early = {.fn = no_news};
+static vt__poll_msg early = {.fn = no_news};
 static int says_where(void *arg) {
     (void)arg;
     SAY(ran_on, vt__sched_thr()->index);
