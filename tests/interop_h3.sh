@@ -5,9 +5,9 @@
 set -u
 cd "$(dirname "$0")/.." || exit 2
 tmp=$(mktemp -d) || exit 2
-skipped=0 pid=
+skipped=0 pid='' proxy=''
 server=$tmp/conformance
-trap '[ -n "$pid" ] && kill -9 "$pid" 2> /dev/null; rm -rf "$tmp"' EXIT
+trap '[ -n "$pid" ] && kill -9 "$pid" 2> /dev/null; [ -n "$proxy" ] && kill -9 "$proxy" 2> /dev/null; rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM HUP
 
 name=interop_h3
@@ -26,10 +26,10 @@ cc="${VT_CC:-${CC:-cc}} -std=gnu11 ${VT_CFLAGS:--O2 -pthread} -DVTHTTP_TLS=1 -DV
 $cc -o "$server" examples/conformance.c -lssl -lcrypto || exit 2
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$tmp/key.pem" -out "$tmp/cert.pem" \
     -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 2> /dev/null || exit 2
-# start: the server, and its port
+# start: the server, and its port; on that host
 start() {
     : > "$tmp/log"
-    "$server" -port=0 -host=127.0.0.1 -sslPort=0 "-sslCert=$tmp/cert.pem" "-sslKey=$tmp/key.pem" -http3=on > "$tmp/log" 2>&1 &
+    "$server" -port=0 "-host=${1:-127.0.0.1}" -sslPort=0 "-sslCert=$tmp/cert.pem" "-sslKey=$tmp/key.pem" -http3=on > "$tmp/log" 2>&1 &
     pid=$!
     tries=0 port=
     while [ -z "$port" ] && [ $tries -lt 200 ] && kill -0 "$pid" 2> /dev/null; do
@@ -54,7 +54,7 @@ g() { # path, options
     shift
     rm -rf "$tmp/down"
     mkdir "$tmp/down"
-    timeout 60 gtlsclient --no-quic-dump --exit-on-all-streams-close "--download=$tmp/down" "$@" 127.0.0.1 "$port" \
+    timeout 60 gtlsclient --no-quic-dump --exit-on-all-streams-close "--download=$tmp/down" "$@" "${host:-127.0.0.1}" "$port" \
         "https://localhost:$port/$path" > "$tmp/got" 2>&1
 }
 g_body() { # what, file, path, options
@@ -81,6 +81,53 @@ with_gtlsclient() {
         # shellcheck disable=SC2086
         g_body "with $how" "$tmp/want" 'bytes?n=1000000' -q $how
     done
+}
+# Again, with what the server gave for it: no certificate is sent; 0-RTT is refused, and the request goes once more.
+with_session() {
+    head -c 1000 /dev/zero | tr '\0' x > "$tmp/want"
+    for n in 1 2; do
+        g_body "session, $n" "$tmp/want" 'bytes?n=1000' "--session-file=$tmp/session" "--tp-file=$tmp/tp" "--token-file=$tmp/token"
+        [ -s "$tmp/session" ] && [ -s "$tmp/tp" ] && ok || bad "gtlsclient has kept no session"
+    done
+}
+
+# way: what follows goes over a bad way (tools/udpproxy.c), whose seed is told when something fails.
+way() {
+    [ -n "$proxy" ] && kill "$proxy" && wait "$proxy" 2> /dev/null
+    : > "$tmp/proxy"
+    "$tmp/udpproxy" "$direct" "$@" > "$tmp/proxy" &
+    proxy=$! tries=0
+    while [ ! -s "$tmp/proxy" ] && [ $tries -lt 100 ]; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+    read -r port seed < "$tmp/proxy"
+    over="udpproxy $* $seed"
+}
+# The scenarios of quic-interop-runner that want another's client; sim_quic.c has the table of all.
+with_bad_ways() {
+    direct=$port
+    slow='delay=15 rate=10000000 queue=25'
+    head -c 1500000 /dev/zero | tr '\0' x > "$tmp/want"
+    for how in 'loss=10000 burst=3' corrupt=20000 'up=1000 down=500' rebind=300 'rebind=300 hosts=1' 'reorder=50000 dup=20000'; do
+        # shellcheck disable=SC2086
+        way $slow $how
+        g_body "over $over" "$tmp/want" 'bytes?n=1500000' -q
+    done
+    head -c 100000 /dev/zero | tr '\0' x > "$tmp/want"
+    way delay=750 rate=10000000 queue=25
+    g_body "over $over" "$tmp/want" 'bytes?n=100000' -q
+    way delay=15 rate=10000000 queue=25
+    g hello -n 100
+    same "over $over: 100 at once" 100 "$(grep -c ':status: ' "$tmp/got")"
+    head -c 1000 /dev/zero | tr '\0' x > "$tmp/want"
+    for how in 'loss=100000 burst=2' corrupt=100000; do
+        # shellcheck disable=SC2086
+        way delay=5 $how
+        for _ in 1 2 3 4 5; do g_body "handshake over $over" "$tmp/want" 'bytes?n=1000' --handshake-timeout=50s; done
+    done
+    kill "$proxy" && wait "$proxy" 2> /dev/null
+    proxy='' port=$direct
 }
 req() {
     curl -q -s --noproxy '*' --max-time 60 -k "$@"
@@ -109,9 +156,22 @@ with_alt_svc() { # by any curl
     done
 }
 
+${CC:-cc} -O2 -o "$tmp/udpproxy" tests/tools/udpproxy.c || exit 2
+if command -v gtlsclient > /dev/null && grep -q '^00000000000000000000000000000001' /proc/net/if_inet6 2> /dev/null; then
+    start ::1
+    head -c 100000 /dev/zero | tr '\0' x > "$tmp/want"
+    host=::1
+    g_body "over IPv6" "$tmp/want" 'bytes?n=100000'
+    host=
+    stop "of ::1"
+else
+    skip "no gtlsclient, or no IPv6"
+fi
 start
 if command -v gtlsclient > /dev/null; then
     with_gtlsclient
+    with_session
+    with_bad_ways
 else
     skip "no gtlsclient (make deps)"
 fi

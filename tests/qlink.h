@@ -6,7 +6,9 @@
 #ifndef VT_QLINK_H
 #define VT_QLINK_H
 #include <stdbool.h>
-#include "test.h"
+#include <stdlib.h>
+#include <string.h>
+#include "rand.h"
 
 struct qlink_cfg { /* zero: a perfect link; may be changed as it runs. Chances are in 1,000,000 datagrams. */
     int64_t delay_ns, jitter_ns; /* one way; jitter: 0 to so much more, in order all the same */

@@ -6,6 +6,7 @@
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "qlink.h"
+#include "test.h"
 
 #define MS INT64_C(1000000)
 #define SECOND (1000 * MS)

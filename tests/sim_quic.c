@@ -3,6 +3,20 @@
  * held back. Each has its seed: VT_SEED and the number that is printed repeat it, for
  * nothing else is left to chance. */
 /* variants: default asan */
+/* The scenarios of quic-interop-runner, and what shows each (others' clients: interop_h3.sh, some of them through
+ * tools/udpproxy.c, which is qlink.h with sockets):
+ *   handshake             test_quic: handshake; every client          transfer            small_windows; clients
+ *   longrtt               long_way                                    chacha20            test_qtls: every_suite...; clients
+ *   multiplexing          many_small                                  retry               test_qend: b26; any_link
+ *   resumption            test_quic: resumed; clients                 zerortt             e2e_h3spec: ...b50 (rejected); clients
+ *   http3                 e2e_h3; clients                             blackhole           black_hole; clients
+ *   keyupdate             keys_change_in_a_transfer; clients          ecn                 test_quic: b03_39; sim_qrec
+ *   amplificationlimit    amplification_limit                         handshakeloss       handshakes_with_loss; clients
+ *   transferloss          transfers_with_loss; clients                handshakecorruption handshakes_with_corruption; clients
+ *   transfercorruption    transfers_with_corruption; clients          ipv6                clients
+ *   v2                    test_quic: handshake, handshake_begun_in_v2 rebind-port         rebind_port; clients
+ *   rebind-addr           rebind_address; clients                     connectionmigration test_quic: migration; clients
+ *   goodput               goodput                                     crosstraffic        sim_qrec: two_flows_share */
 #define TEST_SEEDS 0x6b0834a2062e7, 0x3baa17fb, 1
 #define VTHTTP_SIM 1
 #define VTHTTP_H3 1
@@ -333,6 +347,100 @@ TEST(goodput) {
            (unsigned long long)w.down.stats.sent);
     CHECK(mbit > 8.5);
     net_free(&w);
+}
+/* Small windows and several streams: credit is given in time, and each byte once. */
+TEST(small_windows) {
+    struct qlink_cfg link = {.delay_ns = 15 * VT_MS, .rate_bps = 10000000, .queue = 25};
+    net_init(&w, &link, seed_of(0));
+    w.client.cfg.streams.window = w.server.cfg.streams.window = 16384;
+    w.client.cfg.streams.max_window = w.server.cfg.streams.max_window = 65536;
+    net_connect(&w);
+    if (!transfer(3, 100000, 1000000, 60 * VT_SEC)) failed("small windows", 0);
+    net_free(&w);
+}
+/* Of a hundred datagrams two are lost, or spoilt. */
+static void spoilt(const char *what, unsigned loss, unsigned corrupt) {
+    for (int i = 0; i < 3; i++) {
+        struct qlink_cfg link = {.delay_ns = 15 * VT_MS,
+                                 .rate_bps = 10000000,
+                                 .queue = 25,
+                                 .loss = loss,
+                                 .burst = 3,
+                                 .corrupt = corrupt};
+        net_init(&w, &link, seed_of(i));
+        net_connect(&w);
+        if (!transfer(1, 0, 2000000, 120 * VT_SEC)) failed(what, i);
+        CHECK(loss ? w.down.stats.lost > 5 : w.down.stats.corrupt > 5);
+        net_free(&w);
+    }
+}
+TEST(transfers_with_loss) { spoilt("transfer with loss", 10000, 0); }
+TEST(transfers_with_corruption) { spoilt("transfer with corruption", 0, 20000); }
+/* Keys change in the midst of 3 MB, by either end; both read and write by the new ones. */
+TEST(keys_change_in_a_transfer) {
+    for (int i = 0; i < 2; i++) {
+        struct qlink_cfg link = {.delay_ns = 15 * VT_MS, .rate_bps = 10000000, .queue = 25};
+        net_init(&w, &link, seed_of(i));
+        net_connect(&w);
+        NET_UNTIL(&w, w.client.confirmed, 5 * VT_SEC);
+        CHECK(end_ask(&w.client, 0, 3000000) != NULL);
+        net_flush(&w, &w.client);
+        NET_UNTIL(&w, w.client.bytes > 1000000, 30 * VT_SEC);
+        struct end *first = i ? &w.server : &w.client;
+        CHECK_EQ(vt__quic_update(&first->c), 0);
+        NET_UNTIL(&w, w.client.finished, 30 * VT_SEC);
+        CHECK_EQ(w.client.finished, 1), CHECK_EQ(w.client.wrong, 0);
+        for (int k = 0; k < 2; k++) {
+            const vt__qkeys *keys = k ? &w.server.c.keys : &w.client.c.keys;
+            CHECK(keys->rx_phase && keys->tx_phase);
+        }
+        net_free(&w);
+    }
+}
+/* A chain of certificates of more than 7.5 KB, and the client's datagrams 2 to 7 lost: the server sends three times of what it has
+ * got, and no more, until it has heard from there again. */
+static unsigned nth_up;
+static void second_to_seventh(struct qlink *l, struct qlink_dgram *d) {
+    (void)l;
+    if (++nth_up >= 2 && nth_up <= 7) d->n = 0;
+}
+static vt__ossl_ctx *long_chain(void) {
+    enum { OTHERS = 24, ROOM = 1 << 16 };
+    static const vt_str alpn = {"\2h3", 3};
+    char *chain = calloc(1, ROOM);
+    vt__ossl_ctx *ctx = NULL;
+    vt__ossl_text text = {""};
+    strcpy(chain, tls_of.pem.cert_text);
+    for (int i = 0; i < OTHERS; i++) {
+        struct pem other = pem_make("a link of a long chain of certificates", NULL, NULL, 30, -1);
+        strcat(chain, other.cert_text);
+        pem_free(&other);
+    }
+    vt_tls_cert cert = {.cert_pem = chain, .key_pem = tls_of.pem.key_text};
+    vt_tls_cfg cfg = {.certs = &cert, .ncerts = 1};
+    if (vt__qtls_ctx_server(&ctx, &cfg, &tls_of.keys, alpn, &text) < 0) printf("%s\n", text.text);
+    free(chain);
+    return ctx;
+}
+TEST(amplification_limit) {
+    struct qlink_cfg link = {.delay_ns = 15 * VT_MS, .rate_bps = 10000000, .queue = 25};
+    net_init(&w, &link, seed_of(0));
+    vt__ossl_ctx *ctx = long_chain();
+    if (!ctx) return test_fail(__FILE__, __LINE__, "a long chain");
+    w.server.cfg.tls = ctx;
+    nth_up = 0, w.up.hook = second_to_seventh;
+    net_connect(&w);
+    bool blocked = false;
+    for (int64_t until = w.now + 30 * VT_SEC; net_step(&w, until);) {
+        if (w.server.up && w.server.c.paths[0].valid) break;
+        CHECK(w.server.sent_bytes <= 3 * w.server.got_bytes);
+        blocked |= w.server.up && w.server.c.blocked;
+    }
+    CHECK(blocked && nth_up > 7);
+    if (!transfer(1, 0, 1000, 60 * VT_SEC)) failed("amplification", 0);
+    CHECK(w.server.c.paths[0].valid && w.server.sent_bytes > 7500);
+    net_free(&w);
+    vt__ossl_unref(ctx);
 }
 TEST(many_small) {
     struct qlink_cfg link = {.delay_ns = 15 * VT_MS, .rate_bps = 10000000, .queue = 25};

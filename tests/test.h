@@ -3,6 +3,7 @@
  * a new one. VT_TEST_TIMEOUT is the watchdog in seconds for one test (0 = off). */
 #ifndef VT_TEST_H
 #define VT_TEST_H
+#include "rand.h"
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -59,12 +60,6 @@ static inline void test_str(const char *a, const char *b, const char *file, int 
     if (a && b ? strcmp(a, b) == 0 : a == b) return;
     snprintf(buf, sizeof buf, "%.160s (\"%.300s\", \"%.300s\")", what, a ? a : "(null)", b ? b : "(null)");
     test_fail(file, line, buf);
-}
-static inline uint64_t test_rand(uint64_t *state) { /* splitmix64 */
-    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
 }
 static inline uint64_t test_seed(void) { /* by any thread */
     __atomic_store_n(&test_drew, true, __ATOMIC_RELAXED);
