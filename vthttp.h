@@ -17705,7 +17705,8 @@ typedef struct vt__udp_train {
     const vt__udp_addr *remote, *local; /* local: NULL, or an IP of 0: the kernel's choice */
     uint8_t ecn;
 } vt__udp_train;
-enum { VT__UDP_SEGMENTS = 64, VT__UDP_TRAIN = 65000, VT__UDP_SINGLES = 32 };
+/* VT__UDP_TRAIN: bytes, what an IP datagram has room for. */
+enum { VT__UDP_SEGMENTS = 64, VT__UDP_TRAIN = 65487, VT__UDP_SINGLES = 32 };
 typedef struct vt__udp_tx { /* what a train's messages have in common */
     struct sockaddr_in6 name;
     struct msghdr hdr;
@@ -27730,6 +27731,7 @@ enum {
     VT__QEND_BITS = 6, /* of the table, at first */
     VT__QEND_ANSWER = 600
 };
+_Static_assert((int)VT__UDP_TRAIN >= (int)VT__QUIC_TRAIN_MAX, "what a connection sends at once goes at once");
 
 struct vt__qend;
 struct vt__qend_conn;

@@ -133,6 +133,7 @@ static void train(vt__udp_cfg cfg, size_t n, size_t segment) {
 TEST(trains) {
     train((vt__udp_cfg){.rcvbuf = 0}, 10, 1350);
     train((vt__udp_cfg){.rcvbuf = 0}, 90, 1200); /* more than go at once */
+    train((vt__udp_cfg){.rcvbuf = 0}, 45, 1455); /* one of the largest */
     train((vt__udp_cfg){.rcvbuf = 0}, 0, 1200);
     train((vt__udp_cfg){.no_gso = true}, 70, 1200);
     train((vt__udp_cfg){.no_gro = true}, 40, 1200);
@@ -242,7 +243,13 @@ TEST(kernel_says_what_it_says) {
     bool gso;
     k = (struct script){.bytes = 0};
     CHECK(script_send(100000, 1300, true, &sent, &gso) == 0 && sent == 100000 && gso);
-    CHECK(k.bytes == 100000 && k.segments == 77 && k.ntrains == 2 && k.nsingles == 0 && k.largest <= 65000);
+    CHECK(k.bytes == 100000 && k.segments == 77 && k.ntrains == 2 && k.nsingles == 0 &&
+          k.largest <= VT__UDP_TRAIN);
+    k = (struct script){.bytes = 0}; /* what a connection sends at once goes at once */
+    CHECK(script_send(VT__UDP_TRAIN, 1452, true, &sent, &gso) == 0 && sent == VT__UDP_TRAIN);
+    CHECK(k.ntrains == 1 && k.nsingles == 1); /* 45 and a rest of less than one */
+    k = (struct script){.bytes = 0};
+    CHECK(script_send(45 * 1452, 1452, true, &sent, &gso) == 0 && k.ntrains == 1 && k.nsingles == 0);
     k = (struct script){.bytes = 0};
     CHECK(script_send(64 * 100 + 1, 100, true, &sent, &gso) == 0 &&
           k.largest == 6400); /* 64 at once; one is left */

@@ -29,27 +29,9 @@ want() { # program, package: there, or a failed check
     return 1
 }
 
-format=
-for f in clang-format-14 clang-format; do
-    if [ -z "$format" ] && "$f" --version 2> /dev/null | grep -q 'version 14\.'; then format=$f; fi
-done
 formatted() { # file
-    if [ -z "$format" ]; then
-        echo "clang-format of version 14 is missing: apt-get install clang-format-14 (make deps)"
-        return 1
-    fi
-    # By pieces that begin at banners: its time grows faster than the file. A piece ends where its last line does.
-    rm -f "$out".piece.*
-    awk -v to="$out.piece." '/^\/\*====/ && ++n % 8 == 0 { blank = ""; close(f) }
-        { f = to sprintf("%03d", n / 8) }
-        /^$/ { blank = blank "\n"; next }
-        { printf "%s%s\n", blank, $0 > f; blank = "" }' "$1"
-    for piece in "$out".piece.*; do
-        "$format" --assume-filename="${1%.h}.c" < "$piece" | diff "$piece" -
-    done > "$out.diff"
-    rm -f "$out".piece.*
-    [ -s "$out.diff" ] || return 0
-    echo "$(grep -c '^[<>]' "$out.diff") lines differ ($format -i $1 repairs it); the first:"
+    sh tests/lint/format.sh -n "$1" > "$out.diff" && return 0
+    echo "$(grep -c '^[<>]' "$out.diff") lines differ (tests/lint/format.sh $1 repairs it); the first:"
     head -n 24 "$out.diff"
     return 1
 }
