@@ -235,20 +235,20 @@ static inline void end_events(struct end *e) {
 /* A packet of this end with `frames`, whatever they are, sealed with its keys, of `least` bytes; 0: it has no such keys. */
 static inline size_t end_forge(struct end *e, unsigned space, const uint8_t *frames, size_t n, size_t least,
                                uint8_t *out, size_t cap) {
-    vt__quic_out o;
+    vt__qout o;
     if (!vt__qsec_has(&e->c.keys.at[space].tx)) return 0;
-    if (!vt__quic_begin(&e->c, &o, space, e->c.active, out, out + cap) || o.end + n + 4 > o.most) return 0;
+    if (!vt__qout_begin(&e->c, &o, space, e->c.active, out, out + cap) || o.end + n + 4 > o.most) return 0;
     if (n) memcpy(o.end, frames, n);
     o.end += n;
     while (n && o.end - o.payload < 4) *o.end++ = 0;
-    vt__quic_pad(&o, least);
-    return vt__quic_send_alone(&e->c, &o, 0);
+    vt__qout_pad(&o, least);
+    return vt__qout_send_alone(&e->c, &o, 0);
 }
 static inline void net_flush(struct net *w, struct end *e) {
     static uint8_t buf[65536];
     vt__quic_train t;
     if (!e->up) return;
-    for (size_t n; (n = vt__quic_send(&e->c, buf, w->train ? w->train : sizeof buf, &t, w->now)) > 0;) {
+    for (size_t n; (n = vt__qout_send(&e->c, buf, w->train ? w->train : sizeof buf, &t, w->now)) > 0;) {
         for (size_t at = 0; at < n; at += t.segment) {
             struct qlink_dgram d = {.data = buf + at,
                                     .from = number_of(&t.local),
