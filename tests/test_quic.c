@@ -171,6 +171,38 @@ TEST(client_asks_again) {
     net_free(&w);
 }
 
+/* ---- the QUIC bit (RFC 9287) ---- */
+/* Whether a PING of a packet without it was taken. */
+static bool takes_without_bit(struct end *from, unsigned space) {
+    struct end *to = other(from);
+    vt__qout o;
+    if (!vt__qsec_has(&from->c.keys.at[space].tx)) return false;
+    vt__qout_begin(&from->c, &o, space, from->c.active, datagram, datagram + sizeof datagram);
+    datagram[0] &= (uint8_t)~VT__QPKT_FIXED;
+    *o.end++ = VT__QPKT_F_PING;
+    vt__qout_pad(&o, 1200);
+    size_t n = vt__qout_send_alone(&from->c, &o, 0);
+    uint64_t pn = o.pn;
+    CHECK(vt__qrec_fresh(&to->c.rec, space, pn));
+    deliver(to, n);
+    return !vt__qrec_fresh(&to->c.rec, space, pn);
+}
+/* We say that it may be cleared. Who begins cannot know that yet. */
+TEST(packets_without_the_quic_bit) {
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    NET_UNTIL(&w, w.server.up, VT_SEC);
+    CHECK(!takes_without_bit(&w.client, VT__QPKT_INITIAL));
+    CHECK(takes_without_bit(&w.server, VT__QPKT_INITIAL));
+    NET_UNTIL(&w, w.client.ready, VT_SEC); /* the server is not */
+    CHECK(!w.server.ready && takes_without_bit(&w.client, VT__QPKT_HANDSHAKE));
+    net_run(&w, VT_SEC);
+    CHECK(w.client.confirmed && w.server.confirmed);
+    CHECK(takes_without_bit(&w.client, VT__QPKT_APP));
+    CHECK(takes_without_bit(&w.server, VT__QPKT_APP));
+    net_free(&w);
+}
+
 /* ---- dear keys: TLS is away ---- */
 static vt__qtls *away(void) {
     static vt__ossl_ctx *server, *client;
