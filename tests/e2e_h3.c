@@ -934,6 +934,12 @@ static int pool_threads(void) {
     pthread_mutex_unlock(&vt__block_g.lock);
     return n;
 }
+/* The pool takes nothing more, or does again. */
+static void pool_full(bool on) {
+    pthread_mutex_lock(&vt__block_g.lock);
+    vt__block_g.queued += on ? VT__BLOCK_QUEUE_MAX : -VT__BLOCK_QUEUE_MAX;
+    pthread_mutex_unlock(&vt__block_g.lock);
+}
 static char own[16384]; /* the certificate that servers have else */
 static void own_rsa(void) {
     FILE *f = fopen(pem_file("127.0.0.1"), "rb");
@@ -953,6 +959,10 @@ TEST(h150_dear_keys_are_used_on_other_threads) {
     own_rsa();
     REQUIRE(serve(NULL));
     H3(r);
+    pool_full(true); /* then they are used where they are */
+    CHECK(h3_open(&r) && pool_threads() == 0);
+    pool_full(false);
+    h3_close(&r);
     REQUIRE(h3_open(&r));
     CHECK_STR(r.server, "rsa");
     CHECK(goes_on(&r));

@@ -57,7 +57,7 @@ static inline vt__ossl_ctx *tls_server(const struct pem *pem) {
     vt_tls_cert cert = {.cert_pem = pem->cert_text, .key_pem = pem->key_text};
     vt_tls_cfg s = {.certs = &cert, .ncerts = 1};
     vt__ossl_text text = {""};
-    vt__ossl_ctx *ctx;
+    vt__ossl_ctx *ctx = NULL;
     if (vt__qtls_ctx_server(&ctx, &s, &tls_of.keys, (vt_str){"\2h3", 3}, &text) == 0) return ctx;
     printf("TLS: %s\n", text.text);
     abort();
@@ -66,7 +66,7 @@ static inline vt__ossl_ctx *tls_server(const struct pem *pem) {
 static inline vt__ossl_ctx *tls_client_of(const struct pem *pem) {
     vt__ossl_client c = {.ca_pem = pem->cert_text, .alpn = {"\2h3", 3}};
     vt__ossl_text text = {""};
-    vt__ossl_ctx *ctx;
+    vt__ossl_ctx *ctx = NULL;
     if (vt__qtls_ctx_client(&ctx, &c, &text) == 0) return ctx;
     printf("TLS: %s\n", text.text);
     abort();
