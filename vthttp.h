@@ -94,6 +94,7 @@
  *   @qroute     QUIC paths: pairs of addresses, what may be sent to them, validation (VTHTTP_H3)
  *   @qkeys      QUIC keys of a connection: levels, key updates, limits (VTHTTP_H3)
  *   @quic       QUIC connection machine (VTHTTP_H3)
+ *   @qout       QUIC connections: packets out (VTHTTP_H3)
  *   @qedge      QUIC without a connection: Retry, tokens, refusals, resets (VTHTTP_H3)
  *   @qend       QUIC endpoint: a UDP socket of a domain and the connections on it, of servers and clients (VTHTTP_H3)
  *   @link       connections of a server: from accept to close, whatever is spoken on them
@@ -10295,6 +10296,12 @@ static VT__UNUSED int vt__qstr_in_put(vt__qstr_mem *mem, vt__qstr_in *in, uint64
     if (rc == 0 && in->have.n > VT__MAX(VT__QSTR_GAPS, limit / 1024)) rc = VT__QPKT_E_GAPS;
     return rc;
 }
+/* What could be read, and was not, is copied: where it came goes away. */
+static VT__UNUSED int vt__qstr_in_keep(vt__qstr_mem *mem, vt__qstr_in *in) {
+    size_t n = in->now_len;
+    in->now_len = 0;
+    return n ? vt__qstr_in_store(mem, in, in->next, in->now, n) : 0;
+}
 /* How many of its bytes have come. */
 static VT__UNUSED uint64_t vt__qstr_in_got(const vt__qstr_in *in) {
     uint64_t n = in->next + in->now_len;
@@ -16543,7 +16550,8 @@ VT_API void *vt_scope_winner(const vt_scope *s) { return s->winner; }
  *
  * Threads are made while jobs wait and none is idle, up to vt_cfg.max_blocking, and end after five idle seconds or with
  * the runtime; each that ends joins the one that ended before it, so that in the end one join is for all. A job is a
- * struct on its vthread's stack: queued (can be withdrawn), begun (is waited for), done. In a simulated world
+ * struct on its vthread's stack: queued (can be withdrawn), begun (is waited for), done; or that of somebody without a vthread
+ * (vt__block_submit), who is told. In a simulated world
  * (VTHTTP_SIM) jobs run inline, on the caller.
  *============================================================================*/
 enum { VT__BLOCK_QUEUE_MAX = 65536, VT__BLOCK_IDLE_S = 5 };
@@ -16554,7 +16562,8 @@ typedef struct vt__job {
     void *arg;
     int result;
     bool queued;
-    vt__vth *v;
+    vt__vth *v; /* who waits for it; NULL: `done` is called, on the pool's thread */
+    void (*done)(struct vt__job *j);
 } vt__job;
 
 static struct {
@@ -16597,7 +16606,8 @@ static void *vt__block_thread(void *arg) {
     while ((j = vt__block_next()) != NULL) {
         pthread_mutex_unlock(&vt__block_g.lock);
         j->result = j->fn(j->arg);
-        vt__sched_ready(j->v); /* the job is gone from here on */
+        if (j->v) vt__sched_ready(j->v); /* the job is gone from here on */
+        else j->done(j);
         pthread_mutex_lock(&vt__block_g.lock);
     }
     pthread_t before = vt__block_g.last;
@@ -16646,6 +16656,7 @@ static int vt__block_hands(void) {
     vt__block_g.threads++;
     return 0;
 }
+/* fn, arg, and v or `done` are set. 0; VT_ELIMIT: too many wait; what the system says where there is no thread at all. */
 static int vt__block_submit(vt__job *j) {
     int r = VT_ELIMIT;
     pthread_mutex_lock(&vt__block_g.lock);
@@ -16674,7 +16685,7 @@ static bool vt__block_abort(vt__vth *v) {
 /* until: for its time in the queue. */
 static int vt__block_call(vt_fn *fn, void *arg, int *result, int64_t until) {
     vt__vth *v = vt__sched_self();
-    vt__job j = {NULL, NULL, fn, arg, 0, false, v};
+    vt__job j = {NULL, NULL, fn, arg, 0, false, v, NULL};
     int64_t due;
     if (!v) return vt__sched_absent();
     int r = vt__sched_enter(v, until, &due);
@@ -25123,6 +25134,7 @@ typedef struct vt__qtls {
     const char *why; /* in words */
     bool complete;   /* the handshake; a client's server is the one that it wants */
     bool resumed;
+    bool greeted;    /* the message that came last is ClientHello, and was looked at */
     int early;       /* enum vt__qtls_zero */
     int alert;       /* that OpenSSL would send; -1: none */
     int read, write; /* levels */
@@ -25212,6 +25224,7 @@ static int vt__qtls_found(vt__qtls *q, int level, bool write, const uint8_t *p, 
     return 0;
 }
 static int vt__qtls_got_params(vt__qtls *q, const uint8_t *p, size_t n) {
+    if (q->greeted) return 0; /* already there */
     if (!vt__qtls_copy(&q->peer, &q->peer_len, p, n)) return vt__qtls_starved(q);
     uint64_t code = q->cfg.on_params ? q->cfg.on_params(q->cfg.arg, q->peer, n) : 0;
     return code ? vt__qtls_fail(q, code, "transport parameters refused") : 0;
@@ -25393,11 +25406,13 @@ static int vt__qtls_back_wrap(vt__qtls *q, int level, const uint8_t *p, size_t n
 #endif
 
 /*--- the handshake ---*/
-/* What a client's first message must have. */
+/* What a client's first message must have. Its transport parameters are read here, for what follows may be done by another
+ * OS thread, where on_params is not called. */
 static int vt__qtls_on_hello(SSL *s, int *alert, void *arg) {
     const unsigned char *p;
     size_t n;
     vt__qtls *q = vt__qtls_of(s);
+    if (q->greeted) return SSL_CLIENT_HELLO_SUCCESS;
     if (SSL_client_hello_get0_session_id(s, &p))
         (void)vt__qtls_fail(q, VT__QTLS_PROTOCOL_VIOLATION, "a legacy session ID"); /* RFC 9001 8.4 */
     else if (!SSL_client_hello_get0_ext(s, TLSEXT_TYPE_application_layer_protocol_negotiation, &p, &n))
@@ -25405,7 +25420,11 @@ static int vt__qtls_on_hello(SSL *s, int *alert, void *arg) {
     else if (!SSL_client_hello_get0_ext(s, VT__QTLS_PARAMS, &p, &n))
         (void)vt__qtls_fail(q, VT__QTLS_ALERT + SSL_AD_MISSING_EXTENSION,
                             "no transport parameters"); /* 8.2 */
-    else return vt__ossl_on_hello(s, alert, arg);
+    else if (vt__qtls_got_params(q, p, n) == 0) {
+        int r = vt__ossl_on_hello(s, alert, arg);
+        q->greeted = true;
+        return q->o.dear ? SSL_CLIENT_HELLO_RETRY : r;
+    }
     return SSL_CLIENT_HELLO_ERROR;
 }
 /* A session remembers with what parameters 0-RTT may begin; RFC 9001 4.6.1. */
@@ -25520,20 +25539,19 @@ static int vt__qtls_wrap(vt__qtls *q, int level, const uint8_t *p, size_t n) {
     q->o.in_len = have;
     return 0;
 }
-/* Takes bytes of a level's CRYPTO stream, in order, cut anywhere. 0: go on. VT__QTLS_DEAR: they are taken; vt__qtls_go is to
- * be called next, on whatever OS thread has time. < 0: an error for good, the connection is to be closed with q->code. */
+/* Takes bytes of a level's CRYPTO stream, in order, cut anywhere. 0: go on. VT__QTLS_DEAR: they are taken, and what follows
+ * takes longer than a hop to another OS thread (a key or a key exchange by RSA, P-384, P-521): vt__qtls_go is to be called
+ * next, on whatever OS thread has time, and nothing else meanwhile. < 0: an error for good, the connection is to be closed with q->code. */
 static VT__UNUSED int vt__qtls_recv(vt__qtls *q, int level, const uint8_t *p, size_t n) {
     int r = 0;
     if (n == 0) return q->o.err;
+    q->greeted = false;
     if (q->complete) r = vt__qtls_after(q, p, n);
     if (r == 0 && level != q->read) /* RFC 9001 4.1.3 */
         r = vt__qtls_fail(q, VT__QTLS_PROTOCOL_VIOLATION, "CRYPTO of a level that is over");
     if (r == 0) r = vt__qtls_wrap(q, level, p, n);
     return r < 0 ? vt__qtls_end(q) : vt__qtls_go(q);
 }
-/* The next vt__qtls_recv may take longer than a hop to another OS thread (RSA keys): only a hint. */
-static VT__UNUSED bool vt__qtls_is_dear(const vt__qtls *q) { return q->o.dear && !q->complete; }
-
 /*--- what comes out ---*/
 /* 1: the next secret that is new, in the order in which they came; the caller wipes *out. 0: none. */
 static VT__UNUSED int vt__qtls_secret(vt__qtls *q, int *level, bool *write, vt__qsec_secret *out) {
@@ -26105,7 +26123,7 @@ static VT__UNUSED int vt__qkeys_open(vt__qkeys *k, vt__qkeys_level *l, vt__qkeys
  *
  * One connection of either role, without a descriptor and without a clock. In: vt__quic_recv takes a datagram, which is
  * decrypted where it stands; vt__quic_next reads it and gives one event at a time, so that stream data are pointed at, not
- * copied. Out: vt__quic_send writes a train of datagrams to one address, all of one length but for the last, straight into
+ * copied. Out: vt__qout_send writes a train of datagrams to one address, all of one length but for the last, straight into
  * the caller's buffer. Time: vt__quic_tick at vt__quic_due. After each of recv and tick, and after whatever the caller
  * does to streams: next until 0, then send until 0.
  *
@@ -26145,6 +26163,7 @@ typedef struct vt__quic_cfg {
     uint64_t update_after; /* packets of a key phase; half of the AEAD's limit */
     uint32_t max_datagram; /* bytes of a DATAGRAM frame that is taken, with its head; none */
     uint8_t worker;        /* whose connection it is: in our connection IDs, see vt__quic_worker */
+    bool offload;          /* dear steps of TLS are the caller's, see vt__quic_take_tls */
     bool no_migration;     /* the peer is asked to stay where it is */
     bool no_v2; /* a server stays with the version that the client begins with; a client offers no other */
 } vt__quic_cfg;
@@ -26236,6 +26255,7 @@ typedef struct vt__quic {
     bool owes_done, owes_token, owes_ping, owes_close, paced;
     bool busy; /* the caller's: it is kept alive, for somebody waits for what the other end has no part in */
     uint8_t lonely; /* times that a client asked whether it is reached */
+    bool shaking;   /* a step of TLS is the caller's, who may have taken `tls` for it */
     bool retried, blocked, discarded[VT__QPKT_SPACES];
     uint16_t news;                             /* VT__QUIC_NEWS */
     int err;                                   /* of a callback, not yet acted upon */
@@ -26537,6 +26557,8 @@ static int vt__quic_outputs(vt__quic *c) {
 }
 /* After each step of TLS: what it gave. A server needs it no longer when the handshake is complete, and it is large. */
 static void vt__quic_tls_did(vt__quic *c, int rc) {
+    c->shaking = rc == VT__QTLS_DEAR && c->cfg->offload;
+    if (c->shaking) return;
     while (rc == VT__QTLS_DEAR) rc = vt__qtls_go(c->tls);
     int failed = rc < 0 ? rc : vt__quic_secrets(c);
     if (failed >= 0) failed = vt__quic_outputs(c);
@@ -26566,25 +26588,44 @@ static int vt__quic_greeted(vt__quic *c, const uint8_t *p, size_t n) {
     bool hello = p[0] == SSL3_MT_CLIENT_HELLO && (n < 2 || p[1] == 0);
     return hello ? vt__quic_begin_tls(c, NULL, 0) : VT__QPKT_E_HELLO;
 }
-/* CRYPTO: handed to TLS as far as there is no gap. */
-static int vt__quic_crypto(vt__quic *c, const vt__qpkt_frame *f) {
+/* CRYPTO that has come is handed to TLS as far as there is no gap; what comes while TLS is away is kept. */
+static int vt__quic_feed(vt__quic *c, unsigned space) {
     static const uint8_t levels[] = {VT__QTLS_INITIAL, VT__QTLS_HANDSHAKE, VT__QTLS_APP};
-    unsigned space = c->pkt.space;
     vt__qstr_in *in = &c->spaces[space].in;
     const uint8_t *p;
+    int rc;
+    for (size_t n; c->state < VT__QUIC_CLOSING && !c->shaking && (n = vt__qstr_in_next(in, &p)) > 0;) {
+        if (!c->tls && (rc = vt__quic_greeted(c, p, n)) < 0) return rc;
+        rc = vt__qtls_recv(c->tls, levels[space], p, n);
+        vt__qstr_in_skip(c->mem, in, n);
+        vt__quic_tls_did(c, rc);
+    }
+    return c->shaking ? vt__qstr_in_keep(c->mem, in) : 0;
+}
+static int vt__quic_crypto(vt__quic *c, const vt__qpkt_frame *f) {
+    vt__qstr_in *in = &c->spaces[c->pkt.space].in;
     if (!c->tls && c->complete) return f->stream.len ? VT__QPKT_E_CRYPTO_LATE : 0;
     uint64_t had = vt__qstr_in_got(in);
     int rc = vt__qstr_in_put(c->mem, in, f->stream.offset, f->stream.data, f->stream.len,
                              VT__QUIC_CRYPTO_MAX);
     if (rc < 0) return rc == VT__QPKT_E_FLOW_CONTROL ? VT__QPKT_E_CRYPTO : rc;
     c->pkt.fresh |= vt__qstr_in_got(in) > had;
-    for (size_t n; c->state < VT__QUIC_CLOSING && (n = vt__qstr_in_next(in, &p)) > 0;) {
-        if (!c->tls && (rc = vt__quic_greeted(c, p, n)) < 0) return rc;
-        rc = vt__qtls_recv(c->tls, levels[space], p, n);
-        vt__qstr_in_skip(c->mem, in, n);
-        vt__quic_tls_did(c, rc);
-    }
-    return 0;
+    return vt__quic_feed(c, c->pkt.space);
+}
+/* With cfg->offload: TLS, for a step that takes long: vt__qtls_go, on any OS thread. NULL: none waits. The connection goes on
+ * meanwhile, and may end; then TLS is the caller's to free. */
+static VT__UNUSED vt__qtls *vt__quic_take_tls(vt__quic *c) {
+    vt__qtls *tls = c->shaking ? c->tls : NULL;
+    if (tls) c->tls = NULL;
+    return tls;
+}
+/* It comes back, with what vt__qtls_go gave. Then next and send, as after vt__quic_recv. */
+static VT__UNUSED void vt__quic_give_tls(vt__quic *c, vt__qtls *tls, int rc, int64_t now) {
+    c->now = c->streams.now = now;
+    c->tls = tls;
+    vt__quic_tls_did(c, rc);
+    rc = vt__quic_feed(c, VT__QPKT_INITIAL);
+    if (rc < 0) vt__quic_fail(c, rc);
 }
 
 /* ---- frames in ---- */
@@ -27072,378 +27113,6 @@ static VT__UNUSED int vt__quic_next(vt__quic *c, vt__quic_event *ev) {
     }
 }
 
-/* ---- packets out ---- */
-/* One being written: frames in the clear, from payload to end. */
-typedef struct vt__quic_out {
-    uint8_t *head, *payload, *end;
-    const uint8_t *most; /* of end; the tag fits behind it */
-    uint64_t pn;
-    uint8_t type, space, pn_size, n;
-    uint8_t flags; /* VT__QREC_x */
-    bool acks;
-    vt__qpkt_note notes[VT__QUIC_NOTES];
-} vt__quic_out;
-/* Datagrams of one train: where masks have to be put, and what they are made of. */
-typedef struct vt__quic_tx {
-    unsigned n;
-    struct {
-        uint8_t *head, *pn;
-        unsigned size;
-    } at[VT__QUIC_TRAIN];
-    uint8_t samples[VT__QUIC_TRAIN * VT__QSEC_SAMPLE];
-} vt__quic_tx;
-
-static void vt__quic_wrote(vt__quic_out *o, uint8_t *end) {
-    o->end = end;
-    o->flags |= VT__QREC_ELICITING | VT__QREC_IN_FLIGHT;
-}
-/* A frame is at `end`; NULL: it did not fit. With a note of it. */
-static bool vt__quic_noted(vt__quic_out *o, uint8_t *end, unsigned kind, uint64_t a, uint64_t b, size_t len) {
-    if (!end) return false;
-    vt__quic_wrote(o, end);
-    o->notes[o->n++] = (vt__qpkt_note){.kind = (uint8_t)kind, .len = (uint32_t)len, .a = a, .b = b};
-    return true;
-}
-VT__INLINE bool vt__quic_full(const vt__quic_out *o) { return o->n == VT__QUIC_NOTES; }
-
-static void vt__quic_put_ack(vt__quic *c, vt__quic_out *o) {
-    vt__qrec_ack a;
-    if (!vt__qrec_ack_any(&c->rec, o->space) || !vt__qrec_ack_get(&c->rec, o->space, c->now, &a)) return;
-    uint64_t delay = (uint64_t)(a.delay_ns / 1000) >> 3; /* our ack_delay_exponent */
-    uint8_t *end = vt__qpkt_put_ack(o->end, o->most, a.ranges, a.n, delay, a.ecn);
-    if (!end) return;
-    o->end = end;
-    o->acks = true;
-    o->flags |= VT__QREC_WITH_ACK;
-}
-static void vt__quic_put_crypto(vt__quic *c, vt__quic_out *o) {
-    vt__qstr_out *out = &c->spaces[o->space].out;
-    uint64_t offset, all;
-    while (!vt__quic_full(o) && vt__qstr_out_next(out, &offset, &all)) {
-        size_t len = (size_t)VT__MIN(all, vt__qpkt_crypto_room((size_t)(o->most - o->end), offset));
-        uint8_t *data = len ? vt__qpkt_put_crypto(o->end, o->most, offset, len) : NULL;
-        if (!data) return;
-        vt__qstr_out_take(out, offset, data, len);
-        (void)vt__quic_noted(o, data + len, VT__QUIC_N_CRYPTO, offset, 0, len);
-    }
-}
-/* NEW_TOKEN: good for the address alone, not for the port. */
-static void vt__quic_put_token(vt__quic *c, vt__quic_out *o) {
-    uint8_t token[VT__QSEC_TOKEN_MAX];
-    vt__qsec_token t = {.kind = VT__QSEC_TOKEN_NEW, .born = c->now};
-    const vt__qroute_addr *to = &c->paths[c->active].remote;
-    int n = vt__qsec_token_seal(c->cfg->vault, &t, to->ip, sizeof to->ip, token);
-    if (n <= 0) c->owes_token = false;
-    else {
-        uint8_t *end = vt__qpkt_put_token(o->end, o->most, (vt_str){(char *)token, (size_t)n});
-        if (vt__quic_noted(o, end, VT__QUIC_N_TOKEN, 0, 0, 0)) c->owes_token = false;
-    }
-}
-static void vt__quic_put_cids(vt__quic *c, vt__quic_out *o) {
-    for (unsigned i = 0; i < c->cids.nours && !vt__quic_full(o); i++) {
-        vt__qcid_ours *q = &c->cids.ours[i];
-        if (!q->owed) continue;
-        uint8_t *end = vt__qpkt_put_new_cid(o->end, o->most, q->seq, 0, &q->cid, q->token);
-        if (vt__quic_noted(o, end, VT__QUIC_N_CID, q->seq, 0, 0)) q->owed = false;
-    }
-    for (unsigned i = 0; i < c->cids.nretires && !vt__quic_full(o); i++) {
-        struct vt__qcid_retire *r = &c->cids.retires[i];
-        if (!r->owed) continue;
-        uint8_t *end = vt__qpkt_put_frame(o->end, o->most, VT__QPKT_F_RETIRE_CID, r->seq, 0, 0);
-        if (vt__quic_noted(o, end, VT__QUIC_N_RETIRE, r->seq, 0, 0)) r->owed = false;
-    }
-}
-/* DATAGRAM frames are sent once; one that fits no packet is dropped. */
-static void vt__quic_put_datagrams(vt__quic *c, vt__quic_out *o) {
-    for (vt__quic_kept *d; (d = c->dgrams) != NULL;) {
-        uint8_t *end = vt__qpkt_put_datagram(o->end, o->most, d->b, d->n);
-        if (!end && o->end != o->payload) return;
-        if (end) vt__quic_wrote(o, end);
-        c->dgrams = d->next;
-        c->ndgrams--;
-        vt__mem_free(d);
-    }
-}
-static void vt__quic_put_streams(vt__quic *c, vt__quic_out *o) {
-    uint8_t *end;
-    while (!vt__quic_full(o) &&
-           (end = vt__qstr_put_control(&c->streams, o->end, o->most, &o->notes[o->n])) != NULL)
-        vt__quic_wrote(o, end), o->n++;
-    if (c->dgrams) vt__quic_put_datagrams(c, o);
-    while (!vt__quic_full(o) &&
-           (end = vt__qstr_put_data(&c->streams, o->end, o->most, &o->notes[o->n])) != NULL)
-        vt__quic_wrote(o, end), o->n++;
-}
-static void vt__quic_put_frames(vt__quic *c, vt__quic_out *o) {
-    vt__quic_put_crypto(c, o);
-    if (o->space != VT__QPKT_APP) return;
-    if (c->owes_done && !vt__quic_full(o)) {
-        uint8_t *end = vt__qpkt_put_frame(o->end, o->most, VT__QPKT_F_HANDSHAKE_DONE, 0, 0, 0);
-        if (vt__quic_noted(o, end, VT__QUIC_N_DONE, 0, 0, 0)) c->owes_done = false;
-    }
-    if (!vt__quic_full(o)) vt__quic_put_cids(c, o);
-    if (c->owes_token && !vt__quic_full(o)) vt__quic_put_token(c, o);
-    if (c->complete) vt__quic_put_streams(c, o);
-}
-static void vt__quic_put_ping(vt__quic_out *o) {
-    uint8_t *end = vt__qpkt_put_frame(o->end, o->most, VT__QPKT_F_PING, 0, 0, 0);
-    if (end) vt__quic_wrote(o, end);
-}
-/* CONNECTION_CLOSE; before 1-RTT the application's reasons are nobody's business (RFC 9000 10.2.3). */
-static void vt__quic_put_close(vt__quic *c, vt__quic_out *o) {
-    const vt__quic_end *e = &c->end;
-    bool hide = e->app && o->space != VT__QPKT_APP;
-    vt_str why = {e->why, hide ? 0 : e->why_len};
-    uint8_t *end = vt__qpkt_put_close(o->end, o->most, e->app && !hide,
-                                      hide ? VT__QPKT_APPLICATION_ERROR : e->code, e->frame, why);
-    if (end) o->end = end;
-}
-/* The head of a packet on a path, and the place for its frames; false: no room. */
-static bool vt__quic_begin(vt__quic *c, vt__quic_out *o, unsigned space, unsigned path, uint8_t *p,
-                           const uint8_t *end) {
-    const vt__qpkt_cid *dcid = vt__quic_dcid(c, &c->paths[path]);
-    static const uint8_t types[] = {VT__QPKT_T_INITIAL, VT__QPKT_T_HANDSHAKE, VT__QPKT_T_SHORT};
-    int64_t acked = vt__qrec_largest_acked(&c->rec, space);
-    o->head = p;
-    o->space = (uint8_t)space;
-    o->type = types[space];
-    o->n = o->flags = 0;
-    o->acks = false;
-    o->pn = vt__qrec_next(&c->rec, space);
-    o->pn_size = (uint8_t)vt__qpkt_pn_size(o->pn, acked < 0 ? UINT64_MAX : (uint64_t)acked);
-    if (end - p < VT__QSEC_TAG) return false;
-    o->most = end - VT__QSEC_TAG;
-    if (o->type == VT__QPKT_T_SHORT)
-        o->payload = vt__qpkt_put_short(p, o->most, dcid, c->keys.tx_phase ? VT__QPKT_KEY_PHASE : 0, o->pn,
-                                        o->pn_size);
-    else {
-        vt_str token = {c->token, space == VT__QPKT_INITIAL ? c->token_len : 0};
-        o->payload = vt__qpkt_put_long(p, o->most, (enum vt__qpkt_type)o->type, c->keys.version, dcid,
-                                       &c->cids.ours[0].cid, token, o->pn, o->pn_size);
-    }
-    o->end = o->payload;
-    return o->payload != NULL;
-}
-/* Padding, to `n` bytes with the tag, or what the sample needs. */
-static void vt__quic_pad(vt__quic_out *o, size_t n) {
-    size_t have = (size_t)(o->end - o->head) + VT__QSEC_TAG;
-    if (have >= n) return;
-    memset(o->end, 0, n - have);
-    o->end += n - have;
-    o->flags |= VT__QREC_IN_FLIGHT;
-}
-/* One packet of what there is to say: false: nothing. Without `allow`, what the window does not count: ACKs and probes. */
-static bool vt__quic_put_packet(vt__quic *c, vt__quic_out *o, unsigned space, uint8_t *p, const uint8_t *end,
-                                bool allow) {
-    if (!vt__quic_begin(c, o, space, c->active, p, end)) return false;
-    if (c->state == VT__QUIC_CLOSING) vt__quic_put_close(c, o);
-    else {
-        bool probe = vt__qrec_probes(&c->rec, space) > 0, ping = space == VT__QPKT_APP && c->owes_ping;
-        vt__quic_put_ack(c, o);
-        if (allow || probe) vt__quic_put_frames(c, o);
-        if (probe && !(o->flags & VT__QREC_ELICITING)) {
-            vt__qrec_repeat(&c->rec, space);
-            vt__quic_put_frames(c, o);
-        }
-        bool due = o->acks && vt__qrec_ack_due(&c->rec, space) <= c->now;
-        bool moved = probe && space == VT__QPKT_APP &&
-                     !c->server; /* maybe: NEW_CONNECTION_ID shows it to nobody */
-        if (moved || (!(o->flags & VT__QREC_ELICITING) &&
-                      (probe || ping || (due && vt__qrec_ack_ping(&c->rec, space)))))
-            vt__quic_put_ping(o);
-        if (!(o->flags & VT__QREC_ELICITING) && !due) return false;
-    }
-    if (o->end == o->payload) return false;
-    if (o->flags & VT__QREC_ELICITING && space == VT__QPKT_APP) c->owes_ping = false;
-    while (o->end - o->payload < 4 - o->pn_size) *o->end++ = 0; /* header protection's sample */
-    return true;
-}
-static void vt__quic_masked(vt__quic *c, vt__quic_tx *tx) {
-    if (tx->n && vt__qsec_mask(&c->keys.at[VT__QPKT_APP].tx_hp, tx->samples, tx->n, tx->samples) < 0)
-        vt__quic_fail(c, -ENOMEM);
-    for (unsigned i = 0; i < tx->n; i++)
-        vt__qpkt_mask(tx->at[i].head, tx->at[i].pn, tx->at[i].size, tx->samples + i * VT__QSEC_SAMPLE);
-    tx->n = 0;
-}
-static int vt__quic_mask_later(vt__quic *c, vt__quic_tx *tx, const vt__quic_out *o) {
-    uint8_t *pn = o->payload - o->pn_size, mask[VT__QSEC_SAMPLE];
-    if (o->type == VT__QPKT_T_SHORT) {
-        memcpy(tx->samples + tx->n * VT__QSEC_SAMPLE, pn + 4, VT__QSEC_SAMPLE);
-        tx->at[tx->n].head = o->head, tx->at[tx->n].pn = pn, tx->at[tx->n].size = o->pn_size;
-        tx->n++;
-        return 0;
-    }
-    int rc = vt__qsec_mask(&c->keys.at[o->space].tx_hp, pn + 4, 1, mask);
-    vt__qpkt_mask(o->head, pn, o->pn_size, mask);
-    return rc;
-}
-/* Seals it, and gives it to @qrec. */
-static int vt__quic_seal(vt__quic *c, vt__quic_tx *tx, vt__quic_out *o, unsigned flags) {
-    size_t n = (size_t)(o->end - o->payload);
-    if (o->type != VT__QPKT_T_SHORT) vt__qpkt_end_long(o->payload, o->pn_size, o->end + VT__QSEC_TAG);
-    int rc = vt__qsec_seal(&c->keys.at[o->space].tx, o->pn, o->head, (size_t)(o->payload - o->head),
-                           o->payload, n);
-    o->end += VT__QSEC_TAG;
-    if (rc < 0) return rc == -ERANGE ? VT__QPKT_E_AEAD : rc;
-    rc = vt__qrec_sent(&c->rec, o->space, (size_t)(o->end - o->head), (unsigned)o->flags | flags, o->notes,
-                       o->n, c->now);
-    if (rc < 0) return rc;
-    if (o->acks && o->space == VT__QPKT_APP) c->keys.answered = true;
-    if (o->flags & VT__QREC_ELICITING) {
-        if (c->quiet) c->idle_at = c->now;
-        c->quiet = false;
-        c->ping_at = c->now;
-    }
-    return vt__quic_mask_later(c, tx, o);
-}
-/* One datagram of up to `most` bytes: its length. Packets of several spaces share it; the last one is padded. */
-static size_t vt__quic_put_datagram(vt__quic *c, vt__quic_tx *tx, uint8_t *p, size_t most, bool allow,
-                                    unsigned flags) {
-    vt__quic_out out[VT__QPKT_SPACES];
-    unsigned n = 0;
-    uint8_t *at = p;
-    bool pad = false, handshake = false;
-    for (unsigned space = 0; space < VT__QPKT_SPACES; space++) {
-        if (!vt__qsec_has(&c->keys.at[space].tx)) continue;
-        if (!vt__quic_put_packet(c, &out[n], space, at, p + most, allow)) continue;
-        pad |= space == VT__QPKT_INITIAL && (!c->server || out[n].flags & VT__QREC_ELICITING);
-        handshake |= space == VT__QPKT_HANDSHAKE;
-        at = out[n++].end + VT__QSEC_TAG;
-    }
-    if (!n) return 0;
-    vt__quic_out *last = &out[n - 1];
-    if (pad) vt__quic_pad(last, (size_t)(p + VT__QUIC_MIN - last->head));
-    for (unsigned i = 0; i < n; i++) {
-        int rc = vt__quic_seal(c, tx, &out[i], flags);
-        if (rc < 0) {
-            vt__quic_fail(c, rc);
-            return 0;
-        }
-    }
-    if (handshake && !c->server) vt__quic_discard(c, VT__QPKT_INITIAL);
-    return (size_t)(last->end - p);
-}
-
-/* ---- trains ---- */
-/* Other keys for what we write; -EAGAIN: not while the last change is under way. */
-static int vt__quic_update(vt__quic *c) {
-    int64_t acked = vt__qrec_largest_acked(&c->rec, VT__QPKT_APP);
-    if (!c->confirmed || !vt__qkeys_may_update(&c->keys, acked)) return -EAGAIN;
-    return vt__qkeys_turn_tx(&c->keys, vt__qrec_next(&c->rec, VT__QPKT_APP));
-}
-static size_t vt__quic_train_of(vt__quic *c, vt__quic_train *t, unsigned path, size_t segment, size_t total) {
-    const vt__qroute *p = &c->paths[path];
-    c->paths[path].tx += total;
-    t->local = p->local, t->remote = p->remote;
-    t->segment = segment;
-    t->n = segment ? (unsigned)((total + segment - 1) / segment) : 0;
-    t->ecn = vt__qrec_ecn(&c->rec);
-    return total;
-}
-VT__INLINE unsigned vt__quic_ect(const vt__quic *c) { return vt__qrec_ecn(&c->rec) ? VT__QREC_ECT : 0; }
-/* A datagram of one packet with frames that go before all others, already written from o->payload to o->end. */
-static size_t vt__quic_send_alone(vt__quic *c, vt__quic_out *o, unsigned flags) {
-    vt__quic_tx tx;
-    tx.n = 0;
-    int rc = vt__quic_seal(c, &tx, o, flags | vt__quic_ect(c));
-    vt__quic_masked(c, &tx);
-    if (rc >= 0) return (size_t)(o->end - o->head);
-    vt__quic_fail(c, rc);
-    return 0;
-}
-/* PATH_RESPONSE and PATH_CHALLENGE, in a full datagram unless the address may not be sent so much. */
-static size_t vt__quic_send_path(vt__quic *c, unsigned i, uint8_t *buf, size_t cap, vt__quic_train *t) {
-    vt__qroute *p = &c->paths[i];
-    bool ask = vt__qroute_asks(p, c->now);
-    size_t most = (size_t)VT__MIN(vt__qroute_room(p), VT__MIN(cap, VT__QUIC_MIN));
-    uint8_t challenge[8];
-    vt__quic_out o;
-    if (!p->used || (!ask && !p->owes)) return 0;
-    if (!vt__quic_begin(c, &o, VT__QPKT_APP, i, buf, buf + most)) o.end = NULL;
-    if (o.end && p->owes) o.end = vt__qpkt_put_path(o.end, o.most, VT__QPKT_F_PATH_RESPONSE, p->answer);
-    p->owes = false;
-    if (o.end && ask) {
-        vt__plat_random(challenge, sizeof challenge);
-        o.end = vt__qpkt_put_path(o.end, o.most, VT__QPKT_F_PATH_CHALLENGE, challenge);
-    }
-    if (ask) p->again = c->now + vt__quic_ask_each(c); /* also when there was no room */
-    if (!o.end) return 0;
-    vt__quic_wrote(&o, o.end);
-    vt__quic_pad(&o, most);
-    size_t n = vt__quic_send_alone(c, &o, i == c->active ? 0 : VT__QREC_OTHER_PATH);
-    if (ask && n) vt__qroute_asked(p, challenge, n);
-    return vt__quic_train_of(c, t, i, n, n);
-}
-static size_t vt__quic_send_mtu(vt__quic *c, uint8_t *buf, size_t cap, vt__quic_train *t) {
-    vt__quic_out o;
-    size_t n = vt__qrec_mtu_probe(&c->rec, c->now);
-    if (!n || n > cap || !c->paths[c->active].full) return 0;
-    if (!vt__quic_begin(c, &o, VT__QPKT_APP, c->active, buf, buf + n)) return 0;
-    vt__quic_put_ping(&o);
-    vt__quic_pad(&o, n);
-    n = vt__quic_send_alone(c, &o, VT__QREC_MTU_PROBE);
-    return vt__quic_train_of(c, t, c->active, n, n);
-}
-/* Whether there is something that waits for the window alone. */
-static bool vt__quic_wants(vt__quic *c) {
-    uint64_t offset, len;
-    bool owes = c->owes_done || c->owes_token || c->dgrams;
-    for (unsigned i = 0; i < VT__QPKT_SPACES; i++)
-        if (vt__qsec_has(&c->keys.at[i].tx) && vt__qstr_out_next(&c->spaces[i].out, &offset, &len))
-            return true;
-    for (unsigned i = 0; i < c->cids.nours; i++) owes |= c->cids.ours[i].owed;
-    for (unsigned i = 0; i < c->cids.nretires; i++) owes |= c->cids.retires[i].owed;
-    return c->complete && (owes || vt__qstr_wants(&c->streams));
-}
-static size_t vt__quic_send_train(vt__quic *c, uint8_t *buf, size_t cap, vt__quic_train *t) {
-    vt__quic_tx tx;
-    vt__qroute *path = &c->paths[c->active];
-    size_t mtu = vt__qrec_mtu(&c->rec), total = 0, n = mtu, room = vt__qrec_room(&c->rec, c->now);
-    unsigned flags = vt__quic_ect(c);
-    cap = VT__MIN(cap, VT__QUIC_TRAIN_MAX);
-    tx.n = 0;
-    for (unsigned i = 0; i < VT__QUIC_TRAIN && n == mtu && total + mtu <= cap; i++) {
-        uint64_t may = vt__qroute_room(path);
-        may = may > total ? may - total : 0;
-        if (may < VT__QUIC_MIN) {
-            if (!c->blocked) vt__qrec_blocked(&c->rec, c->blocked = true);
-            break;
-        }
-        n = vt__quic_put_datagram(c, &tx, buf + total, (size_t)VT__MIN(may, mtu), room > 0, flags);
-        total += n;
-        room -= VT__MIN(room, n);
-    }
-    vt__quic_masked(c, &tx);
-    c->paced = !room && vt__quic_wants(c);
-    return vt__quic_train_of(c, t, c->active, VT__MIN(mtu, total), total);
-}
-static size_t vt__quic_send_close(vt__quic *c, uint8_t *buf, size_t cap, vt__quic_train *t) {
-    vt__quic_tx tx;
-    size_t most = (size_t)VT__MIN(vt__qroute_room(&c->paths[c->active]), VT__MIN(cap, VT__QUIC_MIN)), n;
-    if (!c->owes_close) return 0;
-    c->owes_close = false;
-    tx.n = 0;
-    n = most < VT__QUIC_MIN ? 0 : vt__quic_put_datagram(c, &tx, buf, most, true, 0);
-    vt__quic_masked(c, &tx);
-    return vt__quic_train_of(c, t, c->active, n, n);
-}
-/* Datagrams to send now, written to buf, which has room for one at least (cap >= cfg->rec.mtu_max): their bytes; 0: nothing
- * more for now. */
-static VT__UNUSED size_t vt__quic_send(vt__quic *c, uint8_t *buf, size_t cap, vt__quic_train *t,
-                                       int64_t now) {
-    size_t n = 0;
-    c->now = c->streams.now = now;
-    if (c->state >= VT__QUIC_CLOSING)
-        return c->state == VT__QUIC_CLOSING ? vt__quic_send_close(c, buf, cap, t) : 0;
-    if (vt__qkeys_worn(&c->keys)) (void)vt__quic_update(c);
-    for (unsigned i = 0; i < VT__QROUTE_MAX && !n && c->complete; i++)
-        n = vt__quic_send_path(c, i, buf, cap, t);
-    if (!n && c->confirmed) n = vt__quic_send_mtu(c, buf, cap, t);
-    if (!n) n = vt__quic_send_train(c, buf, cap, t);
-    if (!n && c->state == VT__QUIC_CLOSING) return vt__quic_send_close(c, buf, cap, t);
-    return n;
-}
-
 /* ---- time ---- */
 static int64_t vt__quic_idle_due(const vt__quic *c) {
     int64_t ns = c->cfg->idle_ns, theirs = (int64_t)VT__MIN(c->peer.idle_ms, UINT64_C(1) << 32) * VT_MS;
@@ -27597,6 +27266,385 @@ static VT__UNUSED int vt__quic_datagram(vt__quic *c, const void *p, size_t n) {
 VT__INLINE void vt__quic_ping(vt__quic *c) { c->owes_ping = true; }
 
 /*==============================================================================
+ * MARK: - @qout    QUIC connections: packets out (VTHTTP_H3)
+ * uses:   @plat @mem @qpkt @qrec @qstr @qsec @qcid @qroute @qkeys @quic
+ * test:   tests/test_quic.c tests/sim_quic.c
+ *
+ * What a connection has to say, as trains of datagrams. The parts of a packet stand in the order in which they are written:
+ * ACK, CRYPTO, what is owed once, streams. Packets that answer or ask about a path stand alone.
+ *============================================================================*/
+/* One being written: frames in the clear, from payload to end. */
+typedef struct vt__qout {
+    uint8_t *head, *payload, *end;
+    const uint8_t *most; /* of end; the tag fits behind it */
+    uint64_t pn;
+    uint8_t type, space, pn_size, n;
+    uint8_t flags; /* VT__QREC_x */
+    bool acks;
+    vt__qpkt_note notes[VT__QUIC_NOTES];
+} vt__qout;
+/* Datagrams of one train: where masks have to be put, and what they are made of. */
+typedef struct vt__qout_tx {
+    unsigned n;
+    struct {
+        uint8_t *head, *pn;
+        unsigned size;
+    } at[VT__QUIC_TRAIN];
+    uint8_t samples[VT__QUIC_TRAIN * VT__QSEC_SAMPLE];
+} vt__qout_tx;
+
+static void vt__qout_wrote(vt__qout *o, uint8_t *end) {
+    o->end = end;
+    o->flags |= VT__QREC_ELICITING | VT__QREC_IN_FLIGHT;
+}
+/* A frame is at `end`; NULL: it did not fit. With a note of it. */
+static bool vt__qout_noted(vt__qout *o, uint8_t *end, unsigned kind, uint64_t a, uint64_t b, size_t len) {
+    if (!end) return false;
+    vt__qout_wrote(o, end);
+    o->notes[o->n++] = (vt__qpkt_note){.kind = (uint8_t)kind, .len = (uint32_t)len, .a = a, .b = b};
+    return true;
+}
+VT__INLINE bool vt__qout_full(const vt__qout *o) { return o->n == VT__QUIC_NOTES; }
+
+static void vt__qout_put_ack(vt__quic *c, vt__qout *o) {
+    vt__qrec_ack a;
+    if (!vt__qrec_ack_any(&c->rec, o->space) || !vt__qrec_ack_get(&c->rec, o->space, c->now, &a)) return;
+    uint64_t delay = (uint64_t)(a.delay_ns / 1000) >> 3; /* our ack_delay_exponent */
+    uint8_t *end = vt__qpkt_put_ack(o->end, o->most, a.ranges, a.n, delay, a.ecn);
+    if (!end) return;
+    o->end = end;
+    o->acks = true;
+    o->flags |= VT__QREC_WITH_ACK;
+}
+static void vt__qout_put_crypto(vt__quic *c, vt__qout *o) {
+    vt__qstr_out *out = &c->spaces[o->space].out;
+    uint64_t offset, all;
+    while (!vt__qout_full(o) && vt__qstr_out_next(out, &offset, &all)) {
+        size_t len = (size_t)VT__MIN(all, vt__qpkt_crypto_room((size_t)(o->most - o->end), offset));
+        uint8_t *data = len ? vt__qpkt_put_crypto(o->end, o->most, offset, len) : NULL;
+        if (!data) return;
+        vt__qstr_out_take(out, offset, data, len);
+        (void)vt__qout_noted(o, data + len, VT__QUIC_N_CRYPTO, offset, 0, len);
+    }
+}
+/* NEW_TOKEN: good for the address alone, not for the port. */
+static void vt__qout_put_token(vt__quic *c, vt__qout *o) {
+    uint8_t token[VT__QSEC_TOKEN_MAX];
+    vt__qsec_token t = {.kind = VT__QSEC_TOKEN_NEW, .born = c->now};
+    const vt__qroute_addr *to = &c->paths[c->active].remote;
+    int n = vt__qsec_token_seal(c->cfg->vault, &t, to->ip, sizeof to->ip, token);
+    if (n <= 0) c->owes_token = false;
+    else {
+        uint8_t *end = vt__qpkt_put_token(o->end, o->most, (vt_str){(char *)token, (size_t)n});
+        if (vt__qout_noted(o, end, VT__QUIC_N_TOKEN, 0, 0, 0)) c->owes_token = false;
+    }
+}
+static void vt__qout_put_cids(vt__quic *c, vt__qout *o) {
+    for (unsigned i = 0; i < c->cids.nours && !vt__qout_full(o); i++) {
+        vt__qcid_ours *q = &c->cids.ours[i];
+        if (!q->owed) continue;
+        uint8_t *end = vt__qpkt_put_new_cid(o->end, o->most, q->seq, 0, &q->cid, q->token);
+        if (vt__qout_noted(o, end, VT__QUIC_N_CID, q->seq, 0, 0)) q->owed = false;
+    }
+    for (unsigned i = 0; i < c->cids.nretires && !vt__qout_full(o); i++) {
+        struct vt__qcid_retire *r = &c->cids.retires[i];
+        if (!r->owed) continue;
+        uint8_t *end = vt__qpkt_put_frame(o->end, o->most, VT__QPKT_F_RETIRE_CID, r->seq, 0, 0);
+        if (vt__qout_noted(o, end, VT__QUIC_N_RETIRE, r->seq, 0, 0)) r->owed = false;
+    }
+}
+/* DATAGRAM frames are sent once; one that fits no packet is dropped. */
+static void vt__qout_put_datagrams(vt__quic *c, vt__qout *o) {
+    for (vt__quic_kept *d; (d = c->dgrams) != NULL;) {
+        uint8_t *end = vt__qpkt_put_datagram(o->end, o->most, d->b, d->n);
+        if (!end && o->end != o->payload) return;
+        if (end) vt__qout_wrote(o, end);
+        c->dgrams = d->next;
+        c->ndgrams--;
+        vt__mem_free(d);
+    }
+}
+static void vt__qout_put_streams(vt__quic *c, vt__qout *o) {
+    uint8_t *end;
+    while (!vt__qout_full(o) &&
+           (end = vt__qstr_put_control(&c->streams, o->end, o->most, &o->notes[o->n])) != NULL)
+        vt__qout_wrote(o, end), o->n++;
+    if (c->dgrams) vt__qout_put_datagrams(c, o);
+    while (!vt__qout_full(o) &&
+           (end = vt__qstr_put_data(&c->streams, o->end, o->most, &o->notes[o->n])) != NULL)
+        vt__qout_wrote(o, end), o->n++;
+}
+static void vt__qout_put_frames(vt__quic *c, vt__qout *o) {
+    vt__qout_put_crypto(c, o);
+    if (o->space != VT__QPKT_APP) return;
+    if (c->owes_done && !vt__qout_full(o)) {
+        uint8_t *end = vt__qpkt_put_frame(o->end, o->most, VT__QPKT_F_HANDSHAKE_DONE, 0, 0, 0);
+        if (vt__qout_noted(o, end, VT__QUIC_N_DONE, 0, 0, 0)) c->owes_done = false;
+    }
+    if (!vt__qout_full(o)) vt__qout_put_cids(c, o);
+    if (c->owes_token && !vt__qout_full(o)) vt__qout_put_token(c, o);
+    if (c->complete) vt__qout_put_streams(c, o);
+}
+static void vt__qout_put_ping(vt__qout *o) {
+    uint8_t *end = vt__qpkt_put_frame(o->end, o->most, VT__QPKT_F_PING, 0, 0, 0);
+    if (end) vt__qout_wrote(o, end);
+}
+/* CONNECTION_CLOSE; before 1-RTT the application's reasons are nobody's business (RFC 9000 10.2.3). */
+static void vt__qout_put_close(vt__quic *c, vt__qout *o) {
+    const vt__quic_end *e = &c->end;
+    bool hide = e->app && o->space != VT__QPKT_APP;
+    vt_str why = {e->why, hide ? 0 : e->why_len};
+    uint8_t *end = vt__qpkt_put_close(o->end, o->most, e->app && !hide,
+                                      hide ? VT__QPKT_APPLICATION_ERROR : e->code, e->frame, why);
+    if (end) o->end = end;
+}
+/* The head of a packet on a path, and the place for its frames; false: no room. */
+static bool vt__qout_begin(vt__quic *c, vt__qout *o, unsigned space, unsigned path, uint8_t *p,
+                           const uint8_t *end) {
+    const vt__qpkt_cid *dcid = vt__quic_dcid(c, &c->paths[path]);
+    static const uint8_t types[] = {VT__QPKT_T_INITIAL, VT__QPKT_T_HANDSHAKE, VT__QPKT_T_SHORT};
+    int64_t acked = vt__qrec_largest_acked(&c->rec, space);
+    o->head = p;
+    o->space = (uint8_t)space;
+    o->type = types[space];
+    o->n = o->flags = 0;
+    o->acks = false;
+    o->pn = vt__qrec_next(&c->rec, space);
+    o->pn_size = (uint8_t)vt__qpkt_pn_size(o->pn, acked < 0 ? UINT64_MAX : (uint64_t)acked);
+    if (end - p < VT__QSEC_TAG) return false;
+    o->most = end - VT__QSEC_TAG;
+    if (o->type == VT__QPKT_T_SHORT)
+        o->payload = vt__qpkt_put_short(p, o->most, dcid, c->keys.tx_phase ? VT__QPKT_KEY_PHASE : 0, o->pn,
+                                        o->pn_size);
+    else {
+        vt_str token = {c->token, space == VT__QPKT_INITIAL ? c->token_len : 0};
+        o->payload = vt__qpkt_put_long(p, o->most, (enum vt__qpkt_type)o->type, c->keys.version, dcid,
+                                       &c->cids.ours[0].cid, token, o->pn, o->pn_size);
+    }
+    o->end = o->payload;
+    return o->payload != NULL;
+}
+/* Padding, to `n` bytes with the tag, or what the sample needs. */
+static void vt__qout_pad(vt__qout *o, size_t n) {
+    size_t have = (size_t)(o->end - o->head) + VT__QSEC_TAG;
+    if (have >= n) return;
+    memset(o->end, 0, n - have);
+    o->end += n - have;
+    o->flags |= VT__QREC_IN_FLIGHT;
+}
+/* One packet of what there is to say: false: nothing. Without `allow`, what the window does not count: ACKs and probes. */
+static bool vt__qout_put_packet(vt__quic *c, vt__qout *o, unsigned space, uint8_t *p, const uint8_t *end,
+                                bool allow) {
+    if (!vt__qout_begin(c, o, space, c->active, p, end)) return false;
+    if (c->state == VT__QUIC_CLOSING) vt__qout_put_close(c, o);
+    else {
+        bool probe = vt__qrec_probes(&c->rec, space) > 0, ping = space == VT__QPKT_APP && c->owes_ping;
+        vt__qout_put_ack(c, o);
+        if (allow || probe) vt__qout_put_frames(c, o);
+        if (probe && !(o->flags & VT__QREC_ELICITING)) {
+            vt__qrec_repeat(&c->rec, space);
+            vt__qout_put_frames(c, o);
+        }
+        bool due = o->acks && vt__qrec_ack_due(&c->rec, space) <= c->now;
+        bool moved = probe && space == VT__QPKT_APP &&
+                     !c->server; /* maybe: NEW_CONNECTION_ID shows it to nobody */
+        if (moved || (!(o->flags & VT__QREC_ELICITING) &&
+                      (probe || ping || (due && vt__qrec_ack_ping(&c->rec, space)))))
+            vt__qout_put_ping(o);
+        if (!(o->flags & VT__QREC_ELICITING) && !due) return false;
+    }
+    if (o->end == o->payload) return false;
+    if (o->flags & VT__QREC_ELICITING && space == VT__QPKT_APP) c->owes_ping = false;
+    while (o->end - o->payload < 4 - o->pn_size) *o->end++ = 0; /* header protection's sample */
+    return true;
+}
+static void vt__qout_masked(vt__quic *c, vt__qout_tx *tx) {
+    if (tx->n && vt__qsec_mask(&c->keys.at[VT__QPKT_APP].tx_hp, tx->samples, tx->n, tx->samples) < 0)
+        vt__quic_fail(c, -ENOMEM);
+    for (unsigned i = 0; i < tx->n; i++)
+        vt__qpkt_mask(tx->at[i].head, tx->at[i].pn, tx->at[i].size, tx->samples + i * VT__QSEC_SAMPLE);
+    tx->n = 0;
+}
+static int vt__qout_mask_later(vt__quic *c, vt__qout_tx *tx, const vt__qout *o) {
+    uint8_t *pn = o->payload - o->pn_size, mask[VT__QSEC_SAMPLE];
+    if (o->type == VT__QPKT_T_SHORT) {
+        memcpy(tx->samples + tx->n * VT__QSEC_SAMPLE, pn + 4, VT__QSEC_SAMPLE);
+        tx->at[tx->n].head = o->head, tx->at[tx->n].pn = pn, tx->at[tx->n].size = o->pn_size;
+        tx->n++;
+        return 0;
+    }
+    int rc = vt__qsec_mask(&c->keys.at[o->space].tx_hp, pn + 4, 1, mask);
+    vt__qpkt_mask(o->head, pn, o->pn_size, mask);
+    return rc;
+}
+/* Seals it, and gives it to @qrec. */
+static int vt__qout_seal(vt__quic *c, vt__qout_tx *tx, vt__qout *o, unsigned flags) {
+    size_t n = (size_t)(o->end - o->payload);
+    if (o->type != VT__QPKT_T_SHORT) vt__qpkt_end_long(o->payload, o->pn_size, o->end + VT__QSEC_TAG);
+    int rc = vt__qsec_seal(&c->keys.at[o->space].tx, o->pn, o->head, (size_t)(o->payload - o->head),
+                           o->payload, n);
+    o->end += VT__QSEC_TAG;
+    if (rc < 0) return rc == -ERANGE ? VT__QPKT_E_AEAD : rc;
+    rc = vt__qrec_sent(&c->rec, o->space, (size_t)(o->end - o->head), (unsigned)o->flags | flags, o->notes,
+                       o->n, c->now);
+    if (rc < 0) return rc;
+    if (o->acks && o->space == VT__QPKT_APP) c->keys.answered = true;
+    if (o->flags & VT__QREC_ELICITING) {
+        if (c->quiet) c->idle_at = c->now;
+        c->quiet = false;
+        c->ping_at = c->now;
+    }
+    return vt__qout_mask_later(c, tx, o);
+}
+/* One datagram of up to `most` bytes: its length. Packets of several spaces share it; the last one is padded. */
+static size_t vt__qout_put_datagram(vt__quic *c, vt__qout_tx *tx, uint8_t *p, size_t most, bool allow,
+                                    unsigned flags) {
+    vt__qout out[VT__QPKT_SPACES];
+    unsigned n = 0;
+    uint8_t *at = p;
+    bool pad = false, handshake = false;
+    for (unsigned space = 0; space < VT__QPKT_SPACES; space++) {
+        if (!vt__qsec_has(&c->keys.at[space].tx)) continue;
+        if (!vt__qout_put_packet(c, &out[n], space, at, p + most, allow)) continue;
+        pad |= space == VT__QPKT_INITIAL && (!c->server || out[n].flags & VT__QREC_ELICITING);
+        handshake |= space == VT__QPKT_HANDSHAKE;
+        at = out[n++].end + VT__QSEC_TAG;
+    }
+    if (!n) return 0;
+    vt__qout *last = &out[n - 1];
+    if (pad) vt__qout_pad(last, (size_t)(p + VT__QUIC_MIN - last->head));
+    for (unsigned i = 0; i < n; i++) {
+        int rc = vt__qout_seal(c, tx, &out[i], flags);
+        if (rc < 0) {
+            vt__quic_fail(c, rc);
+            return 0;
+        }
+    }
+    if (handshake && !c->server) vt__quic_discard(c, VT__QPKT_INITIAL);
+    return (size_t)(last->end - p);
+}
+
+/* ---- trains ---- */
+/* Other keys for what we write; -EAGAIN: not while the last change is under way. */
+static int vt__qout_update(vt__quic *c) {
+    int64_t acked = vt__qrec_largest_acked(&c->rec, VT__QPKT_APP);
+    if (!c->confirmed || !vt__qkeys_may_update(&c->keys, acked)) return -EAGAIN;
+    return vt__qkeys_turn_tx(&c->keys, vt__qrec_next(&c->rec, VT__QPKT_APP));
+}
+static size_t vt__qout_train_of(vt__quic *c, vt__quic_train *t, unsigned path, size_t segment, size_t total) {
+    const vt__qroute *p = &c->paths[path];
+    c->paths[path].tx += total;
+    t->local = p->local, t->remote = p->remote;
+    t->segment = segment;
+    t->n = segment ? (unsigned)((total + segment - 1) / segment) : 0;
+    t->ecn = vt__qrec_ecn(&c->rec);
+    return total;
+}
+VT__INLINE unsigned vt__qout_ect(const vt__quic *c) { return vt__qrec_ecn(&c->rec) ? VT__QREC_ECT : 0; }
+/* A datagram of one packet with frames that go before all others, already written from o->payload to o->end. */
+static size_t vt__qout_send_alone(vt__quic *c, vt__qout *o, unsigned flags) {
+    vt__qout_tx tx;
+    tx.n = 0;
+    int rc = vt__qout_seal(c, &tx, o, flags | vt__qout_ect(c));
+    vt__qout_masked(c, &tx);
+    if (rc >= 0) return (size_t)(o->end - o->head);
+    vt__quic_fail(c, rc);
+    return 0;
+}
+/* PATH_RESPONSE and PATH_CHALLENGE, in a full datagram unless the address may not be sent so much. */
+static size_t vt__qout_send_path(vt__quic *c, unsigned i, uint8_t *buf, size_t cap, vt__quic_train *t) {
+    vt__qroute *p = &c->paths[i];
+    bool ask = vt__qroute_asks(p, c->now);
+    size_t most = (size_t)VT__MIN(vt__qroute_room(p), VT__MIN(cap, VT__QUIC_MIN));
+    uint8_t challenge[8];
+    vt__qout o;
+    if (!p->used || (!ask && !p->owes)) return 0;
+    if (!vt__qout_begin(c, &o, VT__QPKT_APP, i, buf, buf + most)) o.end = NULL;
+    if (o.end && p->owes) o.end = vt__qpkt_put_path(o.end, o.most, VT__QPKT_F_PATH_RESPONSE, p->answer);
+    p->owes = false;
+    if (o.end && ask) {
+        vt__plat_random(challenge, sizeof challenge);
+        o.end = vt__qpkt_put_path(o.end, o.most, VT__QPKT_F_PATH_CHALLENGE, challenge);
+    }
+    if (ask) p->again = c->now + vt__quic_ask_each(c); /* also when there was no room */
+    if (!o.end) return 0;
+    vt__qout_wrote(&o, o.end);
+    vt__qout_pad(&o, most);
+    size_t n = vt__qout_send_alone(c, &o, i == c->active ? 0 : VT__QREC_OTHER_PATH);
+    if (ask && n) vt__qroute_asked(p, challenge, n);
+    return vt__qout_train_of(c, t, i, n, n);
+}
+static size_t vt__qout_send_mtu(vt__quic *c, uint8_t *buf, size_t cap, vt__quic_train *t) {
+    vt__qout o;
+    size_t n = vt__qrec_mtu_probe(&c->rec, c->now);
+    if (!n || n > cap || !c->paths[c->active].full) return 0;
+    if (!vt__qout_begin(c, &o, VT__QPKT_APP, c->active, buf, buf + n)) return 0;
+    vt__qout_put_ping(&o);
+    vt__qout_pad(&o, n);
+    n = vt__qout_send_alone(c, &o, VT__QREC_MTU_PROBE);
+    return vt__qout_train_of(c, t, c->active, n, n);
+}
+/* Whether there is something that waits for the window alone. */
+static bool vt__qout_wants(vt__quic *c) {
+    uint64_t offset, len;
+    bool owes = c->owes_done || c->owes_token || c->dgrams;
+    for (unsigned i = 0; i < VT__QPKT_SPACES; i++)
+        if (vt__qsec_has(&c->keys.at[i].tx) && vt__qstr_out_next(&c->spaces[i].out, &offset, &len))
+            return true;
+    for (unsigned i = 0; i < c->cids.nours; i++) owes |= c->cids.ours[i].owed;
+    for (unsigned i = 0; i < c->cids.nretires; i++) owes |= c->cids.retires[i].owed;
+    return c->complete && (owes || vt__qstr_wants(&c->streams));
+}
+static size_t vt__qout_send_train(vt__quic *c, uint8_t *buf, size_t cap, vt__quic_train *t) {
+    vt__qout_tx tx;
+    vt__qroute *path = &c->paths[c->active];
+    size_t mtu = vt__qrec_mtu(&c->rec), total = 0, n = mtu, room = vt__qrec_room(&c->rec, c->now);
+    unsigned flags = vt__qout_ect(c);
+    cap = VT__MIN(cap, VT__QUIC_TRAIN_MAX);
+    tx.n = 0;
+    for (unsigned i = 0; i < VT__QUIC_TRAIN && n == mtu && total + mtu <= cap; i++) {
+        uint64_t may = vt__qroute_room(path);
+        may = may > total ? may - total : 0;
+        if (may < VT__QUIC_MIN) {
+            if (!c->blocked) vt__qrec_blocked(&c->rec, c->blocked = true);
+            break;
+        }
+        n = vt__qout_put_datagram(c, &tx, buf + total, (size_t)VT__MIN(may, mtu), room > 0, flags);
+        total += n;
+        room -= VT__MIN(room, n);
+    }
+    vt__qout_masked(c, &tx);
+    c->paced = !room && vt__qout_wants(c);
+    return vt__qout_train_of(c, t, c->active, VT__MIN(mtu, total), total);
+}
+static size_t vt__qout_send_close(vt__quic *c, uint8_t *buf, size_t cap, vt__quic_train *t) {
+    vt__qout_tx tx;
+    size_t most = (size_t)VT__MIN(vt__qroute_room(&c->paths[c->active]), VT__MIN(cap, VT__QUIC_MIN)), n;
+    if (!c->owes_close) return 0;
+    c->owes_close = false;
+    tx.n = 0;
+    n = most < VT__QUIC_MIN ? 0 : vt__qout_put_datagram(c, &tx, buf, most, true, 0);
+    vt__qout_masked(c, &tx);
+    return vt__qout_train_of(c, t, c->active, n, n);
+}
+/* Datagrams to send now, written to buf, which has room for one at least (cap >= cfg->rec.mtu_max): their bytes; 0: nothing
+ * more for now. */
+static VT__UNUSED size_t vt__qout_send(vt__quic *c, uint8_t *buf, size_t cap, vt__quic_train *t,
+                                       int64_t now) {
+    size_t n = 0;
+    c->now = c->streams.now = now;
+    if (c->state >= VT__QUIC_CLOSING)
+        return c->state == VT__QUIC_CLOSING ? vt__qout_send_close(c, buf, cap, t) : 0;
+    if (vt__qkeys_worn(&c->keys)) (void)vt__qout_update(c);
+    for (unsigned i = 0; i < VT__QROUTE_MAX && !n && c->complete; i++)
+        n = vt__qout_send_path(c, i, buf, cap, t);
+    if (!n && c->confirmed) n = vt__qout_send_mtu(c, buf, cap, t);
+    if (!n) n = vt__qout_send_train(c, buf, cap, t);
+    if (!n && c->state == VT__QUIC_CLOSING) return vt__qout_send_close(c, buf, cap, t);
+    return n;
+}
+
+/*==============================================================================
  * MARK: - @qedge   QUIC without a connection: Retry, tokens, refusals, resets (VTHTTP_H3)
  * uses:   @plat @qpkt @qsec @qroute @qcid @qkeys @quic
  * test:   tests/test_quic.c
@@ -27700,7 +27748,7 @@ static VT__UNUSED int vt__qedge_put_reset(const vt__quic_cfg *cfg, const uint8_t
 
 /*==============================================================================
  * MARK: - @qend    QUIC endpoint: a UDP socket of a domain and the connections on it, of servers and clients (VTHTTP_H3)
- * uses:   @api_base @plat @mem @ds @timer @poll @sched @udp @qpkt @qstr @qcid @qroute @quic @qedge
+ * uses:   @api_base @plat @mem @ds @timer @poll @sched @block @udp @qpkt @qstr @qtls @qcid @qroute @quic @qout @qedge
  * raises: vt__qend_ops
  * test:   tests/test_qend.c
  *
@@ -27716,6 +27764,9 @@ static VT__UNUSED int vt__qedge_put_reset(const vt__quic_cfg *cfg, const uint8_t
  * to such are limited in number. A connection is only kept when its first datagram was authentic; while many are half
  * open, whoever comes has to show by Retry that he gets what is sent to him. Connection IDs stand in a table whose hash is
  * keyed, for the first one of a connection is the client's choice.
+ *
+ * Dear steps of TLS are made on the blocking pool. The connection goes on meanwhile, without TLS, or ends: then the job is
+ * nobody's, and frees itself.
  *
  * The endpoints of one address, a domain each, are a group (SO_REUSEPORT). The kernel chooses among them by addresses, so a
  * client that comes from another one may come to another endpoint: our connection IDs say whose it is, and the datagram is
@@ -27747,11 +27798,22 @@ typedef struct vt__qend_conn {
     struct vt__qend *end;
     vt__list link, turn; /* of all; of those that may have something to send */
     vt__timer timer;
-    bool known; /* to its user */
-    bool half;  /* the handshake is not complete */
-    bool mute;  /* its user did not want it */
+    bool known;               /* to its user */
+    bool half;                /* the handshake is not complete */
+    bool mute;                /* its user did not want it */
+    struct vt__qend_job *job; /* a step of TLS is made elsewhere */
     vt__qend_id ids[VT__QEND_IDS];
 } vt__qend_conn;
+
+/* A dear step of TLS. */
+typedef struct vt__qend_job {
+    vt__job job;
+    vt__msg msg;
+    vt__dom *dom;
+    uint32_t spin;    /* of c, between the pool's thread and the domain's */
+    vt__qend_conn *c; /* NULL: it is gone */
+    vt__qtls *tls;
+} vt__qend_job;
 
 /* What its user does, under the domain's lock. None of it parks, nor frees the endpoint. */
 typedef struct vt__qend_ops {
@@ -27939,9 +28001,68 @@ static void vt__qend_events(vt__qend *e, vt__qend_conn *c) {
         }
 }
 
+/* ---- dear steps of TLS ---- */
+static void vt__qend_job_free(vt__qend_job *j) {
+    vt__qtls_free(j->tls);
+    vt__mem_free(j);
+}
+static int vt__qend_job_run(void *arg) { return vt__qtls_go(((vt__qend_job *)arg)->tls); }
+/* On the pool's thread. Who was orphaned posts nothing: the runtime may be about to end. */
+static void vt__qend_job_ran(vt__job *job) {
+    vt__qend_job *j = VT__CONTAINER(job, vt__qend_job, job);
+    vt__plat_spin_lock(&j->spin);
+    bool orphan = !j->c;
+    if (!orphan) vt__sched_post(j->dom, &j->msg);
+    vt__plat_spin_unlock(&j->spin);
+    if (orphan) vt__qend_job_free(j);
+}
+static vt__qend_conn *vt__qend_job_orphan(vt__qend_job *j) {
+    vt__plat_spin_lock(&j->spin);
+    vt__qend_conn *c = j->c;
+    j->c = NULL;
+    vt__plat_spin_unlock(&j->spin);
+    return c;
+}
+/* Back in the domain; who posted it has let go of it when it is an orphan. */
+static void vt__qend_job_come(vt__dom *dom, vt__msg *m) {
+    vt__qend_job *j = VT__CONTAINER(m, vt__qend_job, msg);
+    vt__qend_conn *c = vt__qend_job_orphan(j);
+    (void)dom;
+    if (c) {
+        c->job = NULL;
+        vt__quic_give_tls(&c->q, j->tls, j->job.result, vt__plat_now());
+        j->tls = NULL;
+        vt__qend_touch(c);
+    }
+    vt__qend_job_free(j);
+}
+static bool vt__qend_job_begin(vt__qend *e, vt__qend_conn *c, vt__qtls *tls) {
+    vt__qend_job *j = VTHTTP_SIM ? NULL : vt__mem_alloc(sizeof *j);
+    if (!j) return false;
+    *j = (vt__qend_job){.job = {.fn = vt__qend_job_run, .arg = j, .done = vt__qend_job_ran},
+                        .msg.fn = vt__qend_job_come,
+                        .dom = e->dom,
+                        .c = c,
+                        .tls = tls};
+    if (vt__block_submit(&j->job) == 0) {
+        c->job = j;
+        return true;
+    }
+    vt__mem_free(j);
+    return false;
+}
+/* Made here where the pool has nobody for it. */
+static VT__NOINLINE void vt__qend_offload(vt__qend *e, vt__qend_conn *c) {
+    vt__qtls *tls = vt__quic_take_tls(&c->q);
+    if (!tls || vt__qend_job_begin(e, c, tls)) return;
+    vt__quic_give_tls(&c->q, tls, vt__qtls_go(tls), e->now);
+    vt__qend_events(e, c);
+}
+
 /* ---- life ---- */
 /* The last of it: it was freed, or is its user's. */
 static void vt__qend_bury(vt__qend *e, vt__qend_conn *c) {
+    if (c->job) (void)vt__qend_job_orphan(c->job);
     for (size_t i = 0; i < VT__QEND_IDS; i++)
         if (c->ids[i].c) vt__qend_id_del(e, &c->ids[i]);
     vt__timer_cancel(&e->dom->wheel, &c->timer);
@@ -28030,7 +28151,8 @@ static bool vt__qend_put(vt__qend *e) {
 static void vt__qend_turn(vt__qend *e, vt__qend_conn *c) {
     e->now = vt__plat_now();
     vt__qend_events(e, c);
-    e->n = vt__quic_send(&c->q, e->out, VT__QUIC_TRAIN_MAX, &e->train, e->now);
+    if (VT__UNLIKELY(c->q.shaking)) vt__qend_offload(e, c);
+    e->n = vt__qout_send(&c->q, e->out, VT__QUIC_TRAIN_MAX, &e->train, e->now);
     e->at = 0;
     if (e->n) {
         vt__qend_mark(c);
@@ -28274,6 +28396,7 @@ static void vt__qend_settings(vt__qend *e, const vt__qend_cfg *cfg) {
     uint32_t rate = cfg->rate ? cfg->rate : 1000;
     e->quic = cfg->quic;
     e->quic.worker = (uint8_t)e->dom->index;
+    e->quic.offload = true;
     vt__quic_cfg_fill(&e->quic);
     e->ops = cfg->ops;
     e->retry = cfg->retry;
@@ -28326,7 +28449,7 @@ static void vt__qend_leave(vt__qend *e, vt__qend_conn *c) {
     vt__quic_close(&c->q, false, VT__QPKT_NO_ERROR, (vt_str){NULL, 0}, e->now);
     vt__qend_events(e, c);
     if (vt__qend_put(e)) {
-        e->n = vt__quic_send(&c->q, e->out, VT__QUIC_TRAIN_MAX, &e->train, e->now);
+        e->n = vt__qout_send(&c->q, e->out, VT__QUIC_TRAIN_MAX, &e->train, e->now);
         e->at = 0;
     }
     vt__qend_bury(e, c);

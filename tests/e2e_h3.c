@@ -525,3 +525,68 @@ TEST(certificates_are_read_anew) {
     h3_close(&last);
     CHECK_EQ(stop(&h), 0);
 }
+
+/* ---- keys that are dear ---- */
+static int pool_threads(void) {
+    pthread_mutex_lock(&vt__block_g.lock);
+    int n = vt__block_g.threads;
+    pthread_mutex_unlock(&vt__block_g.lock);
+    return n;
+}
+/* The pool takes nothing more, or does again. */
+static void pool_full(bool on) {
+    pthread_mutex_lock(&vt__block_g.lock);
+    vt__block_g.queued += on ? VT__BLOCK_QUEUE_MAX : -VT__BLOCK_QUEUE_MAX;
+    pthread_mutex_unlock(&vt__block_g.lock);
+}
+static char own[16384]; /* the certificate that servers have else */
+static void own_rsa(void) {
+    FILE *f = fopen(pem_file("127.0.0.1"), "rb");
+    if (!f) abort();
+    own[fread(own, 1, sizeof own - 1, f)] = 0;
+    fclose(f);
+    struct pem p = pem_make("rsa", "IP:127.0.0.1", NULL, 30, 3072);
+    tmp_text("own.pem", p.text);
+    pem_free(&p);
+}
+TEST(h150_dear_keys_are_used_on_other_threads) {
+    REQUIRE(serve(NULL));
+    H3(h);
+    REQUIRE(h3_open(&h));
+    CHECK_EQ(pool_threads(), 0);
+    CHECK_EQ(stop(&h), 0);
+    own_rsa();
+    REQUIRE(serve(NULL));
+    H3(r);
+    pool_full(true); /* then they are used where they are */
+    CHECK(h3_open(&r) && pool_threads() == 0);
+    pool_full(false);
+    h3_close(&r);
+    REQUIRE(h3_open(&r));
+    CHECK_STR(r.server, "rsa");
+    CHECK(goes_on(&r));
+    CHECK(pool_threads() > 0);
+    CHECK_EQ(stop(&r), 0);
+    tmp_text("own.pem", own);
+}
+/* The server ends while handshakes are under way on other threads: it, or its connections, do not wait for them. */
+TEST(dear_handshakes_and_the_servers_end) {
+    enum { ROUNDS = 6, CLIENTS = 12 };
+    own_rsa();
+    for (int i = 0; i < ROUNDS; i++) {
+        vt_server_cfg cfg = {.grace_ms = 1};
+        struct h3 h[CLIENTS];
+        memset(h, 0, sizeof h);
+        REQUIRE(serve(&cfg));
+        for (int k = 0; k < CLIENTS; k++) REQUIRE(h3_start(&h[k]));
+        for (int64_t end = e2e_now_ms() + E2E_MS; pool_threads() == 0 && e2e_now_ms() < end;) e2e_sleep_ms(1);
+        CHECK(pool_threads() > 0);
+        if (i % 2)
+            for (int k = 0; k < CLIENTS; k++) h3_close(&h[k]);
+        vt_server_stop(e2e.s);
+        int r = e2e_stop(); /* there may be connections when the time of grace is over */
+        CHECK(r == 0 || r == -ETIMEDOUT);
+        for (int k = 0; k < CLIENTS; k++) h3_close(&h[k]);
+    }
+    tmp_text("own.pem", own);
+}

@@ -96,17 +96,17 @@ TEST(transport_frames_of_1rtt) {
 }
 TEST(transport_12_4_no_frames) {
     uint8_t buf[256];
-    vt__quic_out o;
+    vt__qout o;
     size_t sent;
     REQUIRE(serve());
     H3(h);
     REQUIRE(h3_open(&h));
     h3_until(&h, h.q.confirmed);
-    REQUIRE(vt__quic_begin(&h.q, &o, VT__QPKT_APP, h.q.active, buf, buf + sizeof buf));
+    REQUIRE(vt__qout_begin(&h.q, &o, VT__QPKT_APP, h.q.active, buf, buf + sizeof buf));
     o.pn_size = 4; /* or header protection has no sample */
     o.payload = vt__qpkt_put_short(buf, o.most, vt__quic_dcid(&h.q, &h.q.paths[h.q.active]), 0, o.pn, 4);
     o.end = o.payload;
-    size_t n = vt__quic_send_alone(&h.q, &o, 0);
+    size_t n = vt__qout_send_alone(&h.q, &o, 0);
     vt__udp_train t = {buf, n, n, &h.remote, NULL, 0};
     CHECK_EQ(vt__udp_send(&h.udp, &t, &sent), 0);
     ends(&h, "no frames", false, CODE(PROTOCOL_VIOLATION));
@@ -212,17 +212,17 @@ TEST(transport_parameters) {
  * the rules (test_qpkt.c: where_frames_may_be). */
 static void says_early(struct h3 *h, const uint8_t *frames, size_t n) {
     uint8_t buf[1300];
-    vt__quic_out o;
+    vt__qout o;
     size_t sent;
-    CHECK(vt__quic_begin(&h->q, &o, VT__QPKT_INITIAL, h->q.active, buf, buf + sizeof buf));
+    CHECK(vt__qout_begin(&h->q, &o, VT__QPKT_INITIAL, h->q.active, buf, buf + sizeof buf));
     o.pn_size = 4;
     o.payload = vt__qpkt_put_long(buf, o.most, VT__QPKT_T_EARLY, h->q.keys.version,
                                   vt__quic_dcid(&h->q, &h->q.paths[h->q.active]), &h->q.cids.ours[0].cid,
                                   (vt_str){NULL, 0}, o.pn, 4);
     memcpy(o.payload, frames, n);
     o.end = o.payload + n;
-    vt__quic_pad(&o, 1200);
-    n = vt__quic_send_alone(&h->q, &o, 0);
+    vt__qout_pad(&o, 1200);
+    n = vt__qout_send_alone(&h->q, &o, 0);
     vt__udp_train t = {buf, n, n, &h->remote, NULL, 0};
     CHECK_EQ(vt__udp_send(&h->udp, &t, &sent), 0);
 }

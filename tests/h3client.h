@@ -180,7 +180,7 @@ static void h3_flush(struct h3 *h) {
     static uint8_t buf[65536];
     vt__quic_train q;
     h3_events(h);
-    for (size_t n; (n = vt__quic_send(&h->q, buf, sizeof buf, &q, vt__plat_now())) > 0;) {
+    for (size_t n; (n = vt__qout_send(&h->q, buf, sizeof buf, &q, vt__plat_now())) > 0;) {
         for (size_t at = 0, sent; at < n; at += sent) {
             vt__udp_train t = {buf + at, n - at, q.segment, &h->remote, NULL, (uint8_t)q.ecn};
             int r = vt__udp_send(&h->udp, &t, &sent);

@@ -6,15 +6,15 @@
  * keys. `bits` are set in its first byte. */
 static inline size_t quic_forge_bits(vt__quic *c, unsigned space, uint8_t bits, const uint8_t *frames,
                                      size_t n, size_t least, uint8_t *out, size_t cap) {
-    vt__quic_out o;
+    vt__qout o;
     if (!vt__qsec_has(&c->keys.at[space].tx)) return 0;
-    if (!vt__quic_begin(c, &o, space, c->active, out, out + cap) || o.end + n + 4 > o.most) return 0;
+    if (!vt__qout_begin(c, &o, space, c->active, out, out + cap) || o.end + n + 4 > o.most) return 0;
     *o.head |= bits;
     if (n) memcpy(o.end, frames, n);
     o.end += n;
     while (n && o.end - o.payload < 4) *o.end++ = 0;
-    vt__quic_pad(&o, least);
-    return vt__quic_send_alone(c, &o, 0);
+    vt__qout_pad(&o, least);
+    return vt__qout_send_alone(c, &o, 0);
 }
 static inline size_t quic_forge(vt__quic *c, unsigned space, const uint8_t *frames, size_t n, size_t least,
                                 uint8_t *out, size_t cap) {

@@ -58,7 +58,7 @@ static inline vt__ossl_ctx *tls_server(const struct pem *pem) {
     vt_tls_cert cert = {.cert_pem = pem->cert_text, .key_pem = pem->key_text};
     vt_tls_cfg s = {.certs = &cert, .ncerts = 1};
     vt__ossl_text text = {""};
-    vt__ossl_ctx *ctx;
+    vt__ossl_ctx *ctx = NULL;
     if (vt__qtls_ctx_server(&ctx, &s, &tls_of.keys, (vt_str){"\2h3", 3}, &text) == 0) return ctx;
     printf("TLS: %s\n", text.text);
     abort();
@@ -67,7 +67,7 @@ static inline vt__ossl_ctx *tls_server(const struct pem *pem) {
 static inline vt__ossl_ctx *tls_client_of(const struct pem *pem) {
     vt__ossl_client c = {.ca_pem = pem->cert_text, .alpn = {"\2h3", 3}};
     vt__ossl_text text = {""};
-    vt__ossl_ctx *ctx;
+    vt__ossl_ctx *ctx = NULL;
     if (vt__qtls_ctx_client(&ctx, &c, &text) == 0) return ctx;
     printf("TLS: %s\n", text.text);
     abort();
@@ -242,7 +242,7 @@ static inline void net_flush(struct net *w, struct end *e) {
     static uint8_t buf[65536];
     vt__quic_train t;
     if (!e->up) return;
-    for (size_t n; (n = vt__quic_send(&e->c, buf, w->train ? w->train : sizeof buf, &t, w->now)) > 0;) {
+    for (size_t n; (n = vt__qout_send(&e->c, buf, w->train ? w->train : sizeof buf, &t, w->now)) > 0;) {
         for (size_t at = 0; at < n; at += t.segment) {
             struct qlink_dgram d = {.data = buf + at,
                                     .from = number_of(&t.local),

@@ -190,7 +190,7 @@ static void any_deed(struct end *e, uint64_t *r) {
     else if (what < 9) (void)vt__quic_datagram(&e->c, bytes, test_rand(r) % 1000);
     else if (what < 10) vt__quic_ping(&e->c);
     else if (what < 11) end_hold(e, !e->hold);
-    else (void)vt__quic_update(&e->c);
+    else (void)vt__qout_update(&e->c);
 }
 static unsigned
     rebound; /* ports that the client's have been changed by on the way; the others lead nowhere */

@@ -171,6 +171,104 @@ TEST(client_asks_again) {
     net_free(&w);
 }
 
+/* ---- the QUIC bit (RFC 9287) ---- */
+/* Whether a PING of a packet without it was taken. */
+static bool takes_without_bit(struct end *from, unsigned space) {
+    struct end *to = other(from);
+    vt__qout o;
+    if (!vt__qsec_has(&from->c.keys.at[space].tx)) return false;
+    vt__qout_begin(&from->c, &o, space, from->c.active, datagram, datagram + sizeof datagram);
+    datagram[0] &= (uint8_t)~VT__QPKT_FIXED;
+    *o.end++ = VT__QPKT_F_PING;
+    vt__qout_pad(&o, 1200);
+    size_t n = vt__qout_send_alone(&from->c, &o, 0);
+    uint64_t pn = o.pn;
+    CHECK(vt__qrec_fresh(&to->c.rec, space, pn));
+    deliver(to, n);
+    return !vt__qrec_fresh(&to->c.rec, space, pn);
+}
+/* We say that it may be cleared. Who begins cannot know that yet. */
+TEST(packets_without_the_quic_bit) {
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    NET_UNTIL(&w, w.server.up, VT_SEC);
+    CHECK(!takes_without_bit(&w.client, VT__QPKT_INITIAL));
+    CHECK(takes_without_bit(&w.server, VT__QPKT_INITIAL));
+    NET_UNTIL(&w, w.client.ready, VT_SEC); /* the server is not */
+    CHECK(!w.server.ready && takes_without_bit(&w.client, VT__QPKT_HANDSHAKE));
+    net_run(&w, VT_SEC);
+    CHECK(w.client.confirmed && w.server.confirmed);
+    CHECK(takes_without_bit(&w.client, VT__QPKT_APP));
+    CHECK(takes_without_bit(&w.server, VT__QPKT_APP));
+    net_free(&w);
+}
+
+/* ---- dear keys: TLS is away ---- */
+static vt__qtls *away(void) {
+    static vt__ossl_ctx *server, *client;
+    net_init(&w, &near_by, test_seed());
+    if (!server) {
+        struct pem rsa = pem_make("localhost", "DNS:localhost", NULL, 30, 2048);
+        server = tls_server(&rsa), client = tls_client_of(&rsa);
+        pem_free(&rsa);
+    }
+    w.server.cfg.tls = server, w.client.cfg.tls = client;
+    w.server.cfg.offload = true;
+    net_connect(&w);
+    NET_UNTIL(&w, w.server.up && w.server.c.shaking, VT_SEC);
+    vt__qtls *tls = vt__quic_take_tls(&w.server.c);
+    CHECK(tls && !w.server.c.tls && !vt__quic_take_tls(&w.server.c));
+    return tls;
+}
+static void give(vt__qtls *tls) {
+    int rc = vt__qtls_go(tls);
+    vt__quic_give_tls(&w.server.c, tls, rc, w.now);
+    end_events(&w.server);
+    net_flush(&w, &w.server);
+}
+TEST(dear_key) {
+    vt__qtls *tls = away();
+    net_run(&w, 3 * VT_SEC); /* the client has asked again, and got answers */
+    CHECK(w.server.up && !w.server.closed && w.server.sent_dgrams > 0 && !w.server.c.tls);
+    give(tls);
+    net_run(&w, VT_SEC);
+    CHECK(w.client.confirmed && w.server.confirmed);
+    net_free(&w);
+}
+/* What comes meanwhile is read when it is back: here, something that may not come. */
+TEST(dear_key_and_more_behind_the_hello) {
+    uint8_t frame[32] = {0};
+    vt__qtls *tls = away();
+    uint64_t at = w.server.c.spaces[VT__QPKT_INITIAL].in.next;
+    for (uint64_t i = 2; i-- > 0;) { /* the second half first */
+        uint8_t *end = vt__qpkt_put_crypto(frame, frame + sizeof frame, at + 2 * i, 2);
+        end[0] = i ? 0 : 20, end[1] = 0;
+        deliver(&w.server, forge(&w.client, VT__QPKT_INITIAL, frame, (size_t)(end - frame) + 2, 1200));
+    }
+    CHECK(!w.server.closed);
+    CHECK_EQ(vt__qstr_in_got(&w.server.c.spaces[VT__QPKT_INITIAL].in), at + 4);
+    memset(datagram, 0xee, sizeof datagram); /* it stood there */
+    const uint8_t *p;
+    CHECK(vt__qstr_in_next(&w.server.c.spaces[VT__QPKT_INITIAL].in, &p) > 0 && *p == 20);
+    give(tls);
+    CHECK(w.server.closed);
+    CHECK_EQ(w.server.c.end.code, CODE(PROTOCOL_VIOLATION));
+    net_free(&w);
+}
+TEST(dear_key_and_an_end_meanwhile) {
+    for (int i = 0; i < 3; i++) {
+        vt__qtls *tls = away();
+        if (i == 0) vt__quic_close(&w.server.c, false, CODE(NO_ERROR), vt__str_of("bye"), w.now);
+        else if (i == 1) net_run(&w, 11 * VT_SEC); /* the handshake's time is over */
+        CHECK(i == 2 || w.server.c.state >= VT__QUIC_CLOSING);
+        if (i == 2) net_free(&w);
+        else give(tls), net_run(&w, VT_SEC);
+        if (i == 0) CHECK(w.client.closed && w.client.c.end.cause == VT__QUIC_BY_PEER);
+        if (i == 2) CHECK_EQ(vt__qtls_go(tls), 0), vt__qtls_free(tls);
+        else CHECK(!w.server.ready), net_free(&w);
+    }
+}
+
 /* ---- the list ---- */
 TEST(b03_01_small_initial) {
     net_init(&w, &near_by, test_seed());
@@ -857,21 +955,21 @@ TEST(b03_26_new_token) {
 TEST(b03_27_token_from_client) { CLOSES(&w.client, CODE(PROTOCOL_VIOLATION), VT__QPKT_F_NEW_TOKEN, 1, 7); }
 TEST(b03_28_key_updates) {
     established();
-    CHECK_EQ(vt__quic_update(&w.client.c), 0);
-    CHECK_EQ(vt__quic_update(&w.client.c), -EAGAIN); /* nobody has seen it yet */
+    CHECK_EQ(vt__qout_update(&w.client.c), 0);
+    CHECK_EQ(vt__qout_update(&w.client.c), -EAGAIN); /* nobody has seen it yet */
     vt__quic_ping(&w.client.c);
     net_flush(&w, &w.client);
     net_run(&w, 100 * VT_MS);
     CHECK(w.server.c.keys.rx_phase && w.server.c.keys.tx_phase);
     CHECK(w.client.c.keys.rx_phase && w.client.c.keys.tx_phase);
-    CHECK_EQ(vt__quic_update(&w.client.c), -EAGAIN); /* the old ones are still there */
+    CHECK_EQ(vt__qout_update(&w.client.c), -EAGAIN); /* the old ones are still there */
     net_run(&w, 2 * VT_SEC);
     CHECK(!vt__qsec_has(&w.client.c.keys.old));
-    CHECK_EQ(vt__quic_update(&w.server.c), -EAGAIN); /* nothing of this phase was acknowledged */
+    CHECK_EQ(vt__qout_update(&w.server.c), -EAGAIN); /* nothing of this phase was acknowledged */
     vt__quic_ping(&w.server.c);
     net_flush(&w, &w.server);
     net_run(&w, 100 * VT_MS);
-    CHECK_EQ(vt__quic_update(&w.server.c), 0);
+    CHECK_EQ(vt__qout_update(&w.server.c), 0);
     vt__quic_ping(&w.server.c);
     net_flush(&w, &w.server);
     net_run(&w, 2 * VT_SEC);
@@ -1210,21 +1308,21 @@ TEST(b03_41_odd_packets) {
     established();
     forged(&w.client, VT__QPKT_APP, NULL, 0);
     CHECK(w.server.closed == false); /* too short for a packet at all */
-    vt__quic_out o;
-    CHECK(vt__quic_begin(&w.client.c, &o, VT__QPKT_APP, 0, datagram, datagram + sizeof datagram));
+    vt__qout o;
+    CHECK(vt__qout_begin(&w.client.c, &o, VT__QPKT_APP, 0, datagram, datagram + sizeof datagram));
     memset(o.payload, 0, 4), o.end += 4; /* padding alone */
-    deliver(&w.server, vt__quic_send_alone(&w.client.c, &o, 0));
+    deliver(&w.server, vt__qout_send_alone(&w.client.c, &o, 0));
     CHECK(!w.server.closed);
     net_free(&w);
     net_init(&w, &near_by, test_seed()); /* a packet without frames */
     net_connect(&w);
     NET_UNTIL(&w, w.server.up, VT_SEC);
-    CHECK(vt__quic_begin(&w.client.c, &o, VT__QPKT_INITIAL, 0, datagram, datagram + sizeof datagram));
+    CHECK(vt__qout_begin(&w.client.c, &o, VT__QPKT_INITIAL, 0, datagram, datagram + sizeof datagram));
     o.payload = vt__qpkt_put_long(datagram, datagram + sizeof datagram, VT__QPKT_T_INITIAL,
                                   w.client.c.keys.version, &w.client.c.cids.theirs[0].cid,
                                   &w.client.c.cids.ours[0].cid, (vt_str){NULL, 0}, o.pn, 4);
     o.pn_size = 4, o.end = o.payload;
-    size_t n = vt__quic_send_alone(&w.client.c, &o, 0);
+    size_t n = vt__qout_send_alone(&w.client.c, &o, 0);
     memset(datagram + n, 0, 1200 - n);
     deliver(&w.server, 1200);
     CHECK(w.server.closed);
@@ -1349,7 +1447,7 @@ TEST(trains) {
         vt__quic_recv(&w.server.c, &g, w.now);
         end_events(&w.server);
     }
-    size_t n = vt__quic_send(&w.server.c, buf, sizeof buf, &t, w.now);
+    size_t n = vt__qout_send(&w.server.c, buf, sizeof buf, &t, w.now);
     CHECK(t.n > 5 && t.n <= 64);
     CHECK_EQ(t.segment, vt__qrec_mtu(&w.server.c.rec));
     CHECK(n <= t.n * t.segment && n > (t.n - 1) * t.segment);
