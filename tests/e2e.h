@@ -21,6 +21,9 @@
 #ifndef E2E_H2 /* 1: the client, which looks like one of HTTP/1.1, speaks HTTP/2 */
 #define E2E_H2 0
 #endif
+#ifndef E2E_H3 /* 1, with E2E_TLS: it speaks HTTP/3 */
+#define E2E_H3 0
+#endif
 #include "../vthttp.h"
 #include "test.h"
 #include <arpa/inet.h>
@@ -123,12 +126,12 @@ static int e2e_join(void) {
     return e2e.result;
 }
 
-#if E2E_H2
+#if E2E_H2 || E2E_H3
 static void shim_leave(void);
 #endif
 static int e2e_stop(void) {
     if (!e2e.running) return 0;
-#if E2E_H2
+#if E2E_H2 || E2E_H3
     shim_leave();
 #endif
     vt_server_stop(e2e.s);
@@ -149,6 +152,7 @@ static int e2e_start(const vt_server_cfg *cfg, void (*routes)(vt_server *s)) {
     c.ssl_cert = pem_file("127.0.0.1");
 #endif
     c.no_signals = 1;
+    if (E2E_H3) c.http3 = 1;
     e2e.user_ready = c.on_ready;
     c.on_ready = e2e_on_ready;
     e2e.ready = e2e.done = false;
@@ -186,7 +190,8 @@ struct cl {
 #define CL(name) struct cl name __attribute__((cleanup(cl_close))) = {.fd = -1}
 
 /* As recv and send, through TLS where there is some. */
-#if E2E_TLS
+#if E2E_H3 /* has no stream of bytes */
+#elif E2E_TLS
 static ssize_t cl_raw_in(struct cl *c, void *p, size_t n) {
     return c->tls ? tls_in(c->tls, p, n) : recv(c->fd, p, n, 0);
 }
@@ -198,13 +203,17 @@ static ssize_t cl_raw_in(struct cl *c, void *p, size_t n) { return recv(c->fd, p
 static ssize_t cl_raw_out(struct cl *c, const void *p, size_t n) { return send(c->fd, p, n, MSG_NOSIGNAL); }
 #endif
 /* HTTP1 is for what only HTTP/1.1 has: its syntax, its connections. */
-#if E2E_H2
+#if E2E_H2 || E2E_H3
+#if E2E_H3
+#include "h3shim.h"
+#else
 #include "h2shim.h"
+#endif
 #define HTTP1 false
 #define HTTP1_TEST(name) static __attribute__((unused)) void http1_##name(void)
 static ssize_t cl_in(struct cl *c, void *p, size_t n) { return shim_in(c, p, n); }
 static ssize_t cl_out(struct cl *c, const void *p, size_t n) { return shim_out(c, p, n); }
-/* The server has said that it takes no more requests, in HTTP/2. */
+/* The server has said that it takes no more requests, by GOAWAY. */
 static __attribute__((unused)) bool cl_away(struct cl *c) { return c->shim->away; }
 #else
 #define HTTP1 true
@@ -218,7 +227,7 @@ static void cl_close(struct cl *c) {
 #if E2E_TLS
     SSL_free(c->tls);
 #endif
-#if E2E_H2
+#if E2E_H2 || E2E_H3
     shim_close(c->shim);
 #endif
     if (c->fd >= 0) close(c->fd);
@@ -237,15 +246,15 @@ static __attribute__((unused)) void cl_reset(struct cl *c) {
     cl_close(c);
 }
 
-static bool cl_fd_take(struct cl *c, int fd) {
+static __attribute__((unused)) bool cl_fd_take(struct cl *c, int fd) {
     cl_close(c);
     c->fd = fd;
     return fd >= 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
 }
 
 /* What a client says first. */
-static bool cl_begin(struct cl *c) {
-#if E2E_H2
+static __attribute__((unused)) bool cl_begin(struct cl *c) {
+#if E2E_H2 || E2E_H3
     return shim_open(c);
 #else
     return c->fd >= 0;
@@ -253,6 +262,11 @@ static bool cl_begin(struct cl *c) {
 }
 /* Connects to 127.0.0.1, with a receive buffer of `rcvbuf` bytes (0: the system's). */
 static bool cl_open_to(struct cl *c, int port, int rcvbuf) {
+#if E2E_H3
+    (void)port, (void)rcvbuf;
+    cl_close(c);
+    return shim_open(c);
+#else
     struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
     sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -270,6 +284,7 @@ static bool cl_open_to(struct cl *c, int port, int rcvbuf) {
     if ((c->tls = tls_connect(fd, E2E_MS)) == NULL) return false;
 #endif
     return cl_begin(c);
+#endif
 }
 /* Ends the client's sending half. */
 static __attribute__((unused)) void cl_shut(struct cl *c) {

@@ -717,18 +717,22 @@ static bool has_v6(void) {
 TEST(b025_ipv6_host) {
     if (!has_v6()) SKIP("no IPv6 on this machine");
     REQUIRE(e2e_start(NULL, routes_host) == 0);
+    CL(c);
+#if E2E_H3 /* by IPv4: it is about what is said */
+    REQUIRE(cl_open(&c));
+#else
     struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     sa.sin6_port = htons((uint16_t)vt_server_port(e2e.s, 1));
-    CL(c);
     int fd = socket(AF_INET6, SOCK_STREAM, 0);
     REQUIRE(fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof sa) == 0 && cl_fd_take(&c, fd) &&
             cl_begin(&c));
+#endif
     cl_puts(&c, "GET / HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n");
     CHECK_EQ(cl_response(&c), 200);
     CHECK_STR(c.body, "[::1] 8080");
     cl_puts(&c, "GET / HTTP/1.1\r\nHost: [::1]\r\n\r\n");
     CHECK_EQ(cl_response(&c), 200);
-    CHECK_STR(c.body, "[::1] 80");
+    CHECK_STR(c.body, E2E_H3 ? "[::1] 443" : "[::1] 80");
     cl_puts(&c, "GET / HTTP/1.1\r\nHost: Example.ORG:81\r\n\r\n");
     CHECK_EQ(cl_response(&c), 200);
     CHECK_STR(c.body, "Example.ORG 81");
@@ -1465,16 +1469,20 @@ static void routes_fails(vt_server *s) {
     vt_server_get(s, "/hello", h_hello);
     vt_server_post(s, "/body", h_body);
 }
+/* The status of an answer that is cut. A reset of HTTP/3 overtakes what was sent before it (RFC 9000 3.1): maybe there is none. */
+static bool cut_after_200(int status) { return status == 200 || (E2E_H3 && status == 0); }
 TEST(b053_failure_after_part_of_the_body) {
     REQUIRE(e2e_start(NULL, routes_fails) == 0);
     CL(c);
-    CHECK_EQ(cl_get(&c, "/?how=wf"), 200);
-    CHECK(c.chunked && c.truncated && c.eof); /* no last chunk */
-    CHECK_STR(c.body, "part");
+    int status = cl_get(&c, "/?how=wf");
+    CHECK(cut_after_200(status) && c.eof);
+    if (status) CHECK(c.chunked && c.truncated); /* no last chunk */
+    if (status) CHECK_STR(c.body, "part");
     CL(d);
-    CHECK_EQ(cl_get(&d, "/?how=lwf"), 200);
-    CHECK(d.has_length && d.truncated && d.eof);
-    CHECK_STR(d.body, "part");
+    status = cl_get(&d, "/?how=lwf");
+    CHECK(cut_after_200(status) && d.eof);
+    if (status) CHECK(d.has_length && d.truncated);
+    if (status) CHECK_STR(d.body, "part");
     CL(e); /* to HTTP/1.0 the end is the close, so it must be a reset or it would look whole */
     if (HTTP1) {
         CHECK_EQ(cl_ask(&e, "GET /?how=wf HTTP/1.0\r\n\r\n"), 200);
@@ -1504,7 +1512,7 @@ TEST(b055_failure_after_the_head_is_logged) {
     vt_server_cfg cfg = {.on_response = on_response};
     REQUIRE(e2e_start(&cfg, routes_fails) == 0);
     CL(c);
-    CHECK_EQ(cl_get(&c, "/?how=wf"), 200);
+    CHECK(cut_after_200(cl_get(&c, "/?how=wf")));
     WAIT(noted(4) == 1);
     CHECK_EQ(noted(6), 200);
     CHECK_EQ(noted(5), -ENOSPC);
@@ -1531,7 +1539,8 @@ TEST(b056_on_response_fires_once) {
         forget();
         CL(c);
         REQUIRE(cl_open(&c) && cl_puts(&c, cases[i].request));
-        CHECK_EQ(cl_response_to(&c, cases[i].request[0] == 'H'), cases[i].status);
+        int status = cl_response_to(&c, cases[i].request[0] == 'H');
+        CHECK(status == cases[i].status || (strstr(cases[i].request, "how=wf") && cut_after_200(status)));
         WAIT(noted(4) > 0);
         e2e_sleep_ms(10);
         CHECK_EQ(noted(4), 1);
@@ -2133,7 +2142,7 @@ static void *swallow_main(void *arg) {
     return (void *)ok;
 }
 TEST(b068_gigabyte_without_growth) {
-    int64_t n = (int64_t)1 << (SLOW ? 26 : 30);
+    int64_t n = (int64_t)1 << (SLOW ? 26 : E2E_H3 ? 28 : 30); /* both ends of HTTP/3 are ours */
     pthread_t thread;
     forget();
     REQUIRE(e2e_start(NULL, routes_big) == 0);

@@ -19,9 +19,9 @@ enum { H3_TIMEOUT = -1, H3_GONE = -2, H3_RST = -100 };
 struct h3_stream {
     vt__h3_stream m; /* first */
     vt__qstr_stream *wire;
-    int status, informs; /* informs: interim responses so far */
-    bool end, fin;       /* of the answer; of what is to go */
-    bool hold;           /* gives no windows back: `held` bytes of data */
+    int status, informs, interim; /* informs: interim responses so far; interim: the last one's status */
+    bool end, fin;                /* of the answer; of what is to go */
+    bool hold;                    /* gives no windows back: `held` bytes of data */
     size_t held;
     int64_t rst, stop; /* codes of RESET_STREAM and STOP_SENDING, -1 without */
     struct bytes fields, head, inform, trailers, body, out;
@@ -80,7 +80,7 @@ static void h3_on_message(struct h3 *h, const vt__msg_event *ev) {
     case VT__MSG_EV_FIELD: h3_add_field(&s->fields, ev->name, ev->value); break;
     case VT__MSG_EV_INFORM:
         s->informs++;
-        s->status = ev->status;
+        s->status = s->interim = ev->status;
         h3_settle(s, &s->inform);
         break;
     case VT__MSG_EV_HEAD:
@@ -177,7 +177,7 @@ static void h3_events(struct h3 *h) {
 
 /* ---- the socket ---- */
 static void h3_flush(struct h3 *h) {
-    static uint8_t buf[65536];
+    static __thread uint8_t buf[65536];
     vt__quic_train q;
     h3_events(h);
     for (size_t n; (n = vt__qout_send(&h->q, buf, sizeof buf, &q, vt__plat_now())) > 0;) {
@@ -269,14 +269,24 @@ static __attribute__((unused)) bool h3_open(struct h3 *h) {
     h3_until(h, (h->ready && h->settings) || h->closed);
     return h->ready && !h->closed && h->settings == 1;
 }
+static void h3_stream_free(struct h3 *h, struct h3_stream *s) {
+    vt__h3_release(&h->m, &s->m);
+    bytes_free(&s->fields), bytes_free(&s->head), bytes_free(&s->inform), bytes_free(&s->trailers);
+    bytes_free(&s->body), bytes_free(&s->out);
+    free(s);
+}
+/* Nobody looks at it any more. */
+static __attribute__((unused)) void h3_forget(struct h3 *h, struct h3_stream *s) {
+    struct h3_stream **at = &h->all;
+    while (*at != s) at = &(*at)->next;
+    *at = s->next;
+    s->wire->ctx = NULL;
+    vt__qstr_release(&h->q.streams, s->wire, VT__H3_REQUEST_CANCELLED);
+    h3_stream_free(h, s);
+}
 /* No word to the server; the next one may be opened. */
 static void h3_vanish(struct h3 *h) {
-    for (struct h3_stream *s; (s = h->all) != NULL; free(s)) {
-        h->all = s->next;
-        vt__h3_release(&h->m, &s->m);
-        bytes_free(&s->fields), bytes_free(&s->head), bytes_free(&s->inform), bytes_free(&s->trailers);
-        bytes_free(&s->body), bytes_free(&s->out);
-    }
+    for (struct h3_stream *s; (s = h->all) != NULL; h3_stream_free(h, s)) h->all = s->next;
     if (!h->tls) return;
     if (h->up) vt__quic_free(&h->q);
     vt__h3_free(&h->m);
