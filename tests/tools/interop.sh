@@ -1,4 +1,5 @@
-# What the scripts with real clients share; read by them, behind name=, not run. $tmp goes at the end, and $pid with it.
+# What scripts share that try programs from outside, with real clients and others; read by them, behind name=, not run. $tmp goes
+# at the end, and $pid with it.
 passed=0 failed=0 skipped=0 pid=
 tmp=$(mktemp -d) || exit 2
 trap '[ -n "$pid" ] && kill -9 "$pid" 2> /dev/null; rm -rf "$tmp"' EXIT
@@ -68,14 +69,20 @@ start() { # arguments: $server, which writes to $tmp/log
     ${VT_RUN:-} "$server" -port=0 -host=127.0.0.1 "$@" > "$tmp/log" 2>&1 &
     pid=$!
 }
-listens() { # scheme: $port is where it does, once it says so
+nap() {
+    sleep 0.1 2> /dev/null || sleep 1
+}
+heard() { # scheme: $port is where $pid listens, once it says so; nothing if it ends
     tries=0 port=
     while [ -z "$port" ] && [ $tries -lt 200 ] && kill -0 "$pid" 2> /dev/null; do
         port=$(sed -n "s,.*listening on $1://.*:\([0-9][0-9]*\).*,\1,p" "$tmp/log" | head -n 1)
-        [ -n "$port" ] || sleep 0.1 2> /dev/null || sleep 1
+        [ -n "$port" ] || nap
         tries=$((tries + 1))
     done
-    [ -n "$port" ] || bad "the server does not say where it listens for $1: $(cat "$tmp/log")"
+    [ -n "$port" ]
+}
+listens() { # scheme: as heard, and it has to
+    heard "$1" || bad "the server does not say where it listens for $1: $(cat "$tmp/log")"
 }
 lacks_tls() { # $server was built without
     "$server" -port=0 -sslPort=0 -sslCert="$tmp/none" 2>&1 | grep -q "VTHTTP_TLS=1"
