@@ -30,6 +30,58 @@ static inline int get_by(vt_client *c, const char *url, const char *body) {
     vt_call_free(call);
     return status;
 }
+/* A URL, until four more are made on its thread. */
+static inline const char *url_at(const char *base, const char *path) {
+    static _Thread_local char url[4][200];
+    static _Thread_local unsigned turn;
+    char *to = url[turn++ % 4];
+    snprintf(to, sizeof url[0], "%s%s", base, path);
+    return to;
+}
+/* Where a listener is; 0 is the one without TLS. */
+static inline const char *base_of(int listener) {
+    static _Thread_local char base[64];
+    snprintf(base, sizeof base, "%s://127.0.0.1:%d", listener ? "https" : "http",
+             vt_server_port(server, listener));
+    return base;
+}
+
+/*--- handlers ---*/
+/* {n} bytes, of a length that is said if ?length asks for it; a trailer. */
+static inline int h_bytes(vt_req *req, vt_res *res) {
+    static const char block[10000] = "block";
+    int64_t left = atoll(vt_req_param(req, "n").ptr);
+    if (vt_req_query(req, "length").ptr) vt_res_length(res, left);
+    while (left > 0) {
+        int64_t n = vt_res_write(res, block, (size_t)VT__MIN(left, (int64_t)sizeof block));
+        if (n < 0) return (int)n;
+        left -= n;
+    }
+    return vt_res_trailer(res, "X-End", "reached");
+}
+/* What came: its size, how it was framed, its trailer. */
+static inline int h_count(vt_req *req, vt_res *res) {
+    char buf[5000];
+    int64_t n, sum = 0, length = vt_req_body_length(req);
+    while ((n = vt_req_read(req, buf, sizeof buf)) > 0) sum += n;
+    vt_str t = vt_req_trailer(req, "x-sum");
+    return n < 0 ? (int)n
+                 : vt_res_printf(res, 200, "%lld %lld %s", (long long)sum, (long long)length,
+                                 t.ptr ? t.ptr : "-");
+}
+static inline int h_hints(vt_req *req, vt_res *res) {
+    (void)req;
+    vt_res_inform(res, 103, "Link: </x>\r\n");
+    return vt_res_text(res, 200, "after");
+}
+static inline int ws_echo(vt_ws *ws, vt_req *req) {
+    vt_str m;
+    int type;
+    (void)req;
+    while ((type = vt_ws_recv(ws, &m)) > 0)
+        if ((type = vt_ws_send(ws, type, m.ptr, m.len)) < 0) break;
+    return type;
+}
 /* Answers far too late. */
 static inline int h_stall(vt_req *req, vt_res *res) {
     (void)req;

@@ -15,13 +15,7 @@
 
 /*--- this library's server ---*/
 static char base[64];
-static const char *at(const char *path) {
-    static _Thread_local char url[4][128];
-    static _Thread_local unsigned turn;
-    char *to = url[turn++ % 4];
-    snprintf(to, sizeof url[0], "%s%s", base, path);
-    return to;
-}
+static const char *at(const char *path) { return url_at(base, path); }
 static int in_handler, peak_in_handler;
 /* By which connection, and which version, it came. */
 static int h_who(vt_req *req, vt_res *res) {
@@ -33,31 +27,6 @@ static int h_fields(vt_req *req, vt_res *res) {
     return vt_res_printf(res, 200, "%.*s %.*s %.*s", (int)vt_req_method(req).len, vt_req_method(req).ptr,
                          (int)vt_req_field(req, "host").len, vt_req_field(req, "host").ptr,
                          (int)vt_req_field(req, "x-mine").len, vt_req_field(req, "x-mine").ptr);
-}
-static int h_bytes(vt_req *req, vt_res *res) {
-    static const char block[10000] = "block";
-    int64_t left = atoll(vt_req_param(req, "n").ptr);
-    if (vt_req_query(req, "length").ptr) vt_res_length(res, left);
-    while (left > 0) {
-        int64_t n = vt_res_write(res, block, (size_t)VT__MIN(left, (int64_t)sizeof block));
-        if (n < 0) return (int)n;
-        left -= n;
-    }
-    return vt_res_trailer(res, "X-End", "reached");
-}
-static int h_count(vt_req *req, vt_res *res) {
-    char buf[5000];
-    int64_t n, sum = 0, length = vt_req_body_length(req);
-    while ((n = vt_req_read(req, buf, sizeof buf)) > 0) sum += n;
-    vt_str t = vt_req_trailer(req, "x-sum");
-    return n < 0 ? (int)n
-                 : vt_res_printf(res, 200, "%lld %lld %s", (long long)sum, (long long)length,
-                                 t.ptr ? t.ptr : "-");
-}
-static int h_hints(vt_req *req, vt_res *res) {
-    (void)req;
-    vt_res_inform(res, 103, "Link: </x>\r\n");
-    return vt_res_text(res, 200, "after");
 }
 static int h_moved(vt_req *req, vt_res *res) {
     (void)req;
@@ -88,14 +57,6 @@ static int h_upgrade(vt_req *req, vt_res *res) {
     while (r >= 0 && (n = vt_stream_read(st, buf, sizeof buf)) > 0) r = vt_stream_write(st, buf, (size_t)n);
     return (int)r;
 }
-static int ws_echo(vt_ws *ws, vt_req *req) {
-    vt_str m;
-    int type;
-    (void)req;
-    while ((type = vt_ws_recv(ws, &m)) > 0)
-        if ((type = vt_ws_send(ws, type, m.ptr, m.len)) < 0) break;
-    return type;
-}
 static vt_client *client_of(const vt_client_cfg *cfg) {
     vt_client_cfg c = cfg ? *cfg : (vt_client_cfg){0};
     c.http2 = VT_HTTP2_PRIOR;
@@ -121,7 +82,7 @@ static void up_with(int streams, const vt_client_cfg *cfg) {
     vt_server_ws(server, "/ws", ws_echo, NULL);
     peak_in_handler = in_handler = cancelled = 0;
     server_up(&c);
-    snprintf(base, sizeof base, "http://127.0.0.1:%d", vt_server_port(server, 0));
+    snprintf(base, sizeof base, "%s", base_of(0));
 }
 static int get(const char *path, const char *body) { return get_by(client, at(path), body); }
 /* Until n are idle, and no other is there: connections end by their driver. */

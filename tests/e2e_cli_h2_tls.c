@@ -28,28 +28,8 @@ static int h_misdirected(vt_req *req, vt_res *res) {
     (void)req;
     return vt_res_text(res, 421, "not here");
 }
-static int h_bytes(vt_req *req, vt_res *res) {
-    static const char block[10000] = "block";
-    int64_t left = atoll(vt_req_param(req, "n").ptr), n = 0;
-    for (; left > 0 && n >= 0; left -= n) n = vt_res_write(res, block, (size_t)VT__MIN(left, 10000));
-    return n < 0 ? (int)n : 0;
-}
-static int ws_echo(vt_ws *ws, vt_req *req) {
-    vt_str m;
-    int type;
-    (void)req;
-    while ((type = vt_ws_recv(ws, &m)) > 0)
-        if ((type = vt_ws_send(ws, type, m.ptr, m.len)) < 0) break;
-    return type;
-}
 static char base[64];
-static const char *at(const char *path) {
-    static _Thread_local char url[4][128];
-    static _Thread_local unsigned turn;
-    char *to = url[turn++ % 4];
-    snprintf(to, sizeof url[0], "%s%s", base, path);
-    return to;
-}
+static const char *at(const char *path) { return url_at(base, path); }
 static vt_client *client_of(const vt_client_cfg *cfg) {
     vt_client_cfg c = cfg ? *cfg : (vt_client_cfg){0};
     c.tls_ca_pem = ca.cert_text;
@@ -68,7 +48,7 @@ static void up(int http2) {
     vt_server_get(server, "/bytes/{n}", h_bytes);
     vt_server_ws(server, "/ws", ws_echo, NULL);
     server_up(&cfg);
-    snprintf(base, sizeof base, "https://127.0.0.1:%d", vt_server_port(server, 1));
+    snprintf(base, sizeof base, "%s", base_of(1));
 }
 static int get(const char *path, const char *body) { return get_by(client, at(path), body); }
 

@@ -11,38 +11,13 @@
 #include <sys/wait.h>
 
 static char base[64];
+static const char *at(const char *path) { return url_at(base, path); }
 
 static int h_hello(vt_req *req, vt_res *res) {
     (void)req;
     vt_res_field(res, "X-Two", "a");
     vt_res_field_add(res, "X-Two", "b");
     return vt_res_text(res, 200, "hello");
-}
-static int h_bytes(vt_req *req, vt_res *res) {
-    static const char block[10000] = "block";
-    int64_t left = atoll(vt_req_param(req, "n").ptr);
-    if (vt_req_query(req, "length").ptr) vt_res_length(res, left);
-    while (left > 0) {
-        int64_t n = vt_res_write(res, block, (size_t)VT__MIN(left, (int64_t)sizeof block));
-        if (n < 0) return (int)n;
-        left -= n;
-    }
-    return vt_res_trailer(res, "X-End", "reached");
-}
-/* What came: its size, how it was framed, its trailer. */
-static int h_count(vt_req *req, vt_res *res) {
-    char buf[5000];
-    int64_t n, sum = 0, length = vt_req_body_length(req);
-    while ((n = vt_req_read(req, buf, sizeof buf)) > 0) sum += n;
-    vt_str t = vt_req_trailer(req, "x-sum");
-    return n < 0 ? (int)n
-                 : vt_res_printf(res, 200, "%lld %lld %s", (long long)sum, (long long)length,
-                                 t.ptr ? t.ptr : "-");
-}
-static int h_hints(vt_req *req, vt_res *res) {
-    (void)req;
-    vt_res_inform(res, 103, "Link: </x>\r\n");
-    return vt_res_text(res, 200, "after");
 }
 static int h_moved(vt_req *req, vt_res *res) {
     (void)req;
@@ -75,14 +50,7 @@ static void up(void) {
     vt_server_get(server, "/upgrade", h_upgrade);
     vt_server_handle(server, "POST", "/moved", h_moved);
     server_up(NULL);
-    snprintf(base, sizeof base, "http://127.0.0.1:%d", vt_server_port(server, 0));
-}
-static const char *at(const char *path) {
-    static __thread char url[4][200];
-    static __thread int i;
-    char *p = url[i++ % 4];
-    snprintf(p, sizeof url[0], "%s%s", base, path);
-    return p;
+    snprintf(base, sizeof base, "%s", base_of(0));
 }
 static int get(const char *path, const char *body) { return get_by(client, at(path), body); }
 

@@ -41,7 +41,7 @@ static int h_fields(vt_req *req, vt_res *res) {
         if (vt_res_write(res, name.ptr, name.len) < 0) break;
     return 0;
 }
-static const char *at(int listener, const char *path);
+static const char *at(int listener, const char *path) { return url_at(base_of(listener), path); }
 static int h_to_tls(vt_req *req, vt_res *res) {
     (void)req;
     return vt_res_redirect(res, 302, at(GOOD, "/"));
@@ -49,14 +49,6 @@ static int h_to_tls(vt_req *req, vt_res *res) {
 static int h_to_plain(vt_req *req, vt_res *res) {
     (void)req;
     return vt_res_redirect(res, 302, at(PLAIN, "/"));
-}
-static int ws_echo(vt_ws *ws, vt_req *req) {
-    vt_str m;
-    int type;
-    (void)req;
-    while ((type = vt_ws_recv(ws, &m)) > 0)
-        if ((type = vt_ws_send(ws, type, m.ptr, m.len)) < 0) break;
-    return type;
 }
 static int ws_bye(vt_ws *ws, vt_req *req) {
     (void)req;
@@ -124,14 +116,6 @@ static void up(void) {
     vt_server_ws(server, "/bye", ws_bye, NULL);
     vt_server_ws(server, "/many", ws_many, NULL);
     server_up(&(vt_client_cfg){.tls_ca_pem = ca.cert_text});
-}
-static const char *at(int listener, const char *path) {
-    static __thread char url[4][200];
-    static __thread int i;
-    char *p = url[i++ % 4];
-    snprintf(p, sizeof url[0], "%s://127.0.0.1:%d%s", listener == PLAIN ? "http" : "https",
-             vt_server_port(server, listener), path);
-    return p;
 }
 static const char *ws_at(int listener, const char *path) {
     static char url[200];

@@ -549,23 +549,6 @@ TEST(kill_of_a_response_that_nobody_reads) {
     CHECK_EQ(left_open, 0);
     h2_close(&h);
 }
-/* The time without a request begins with the last one's end, which may be that of its rest. */
-TEST(idle_time_begins_with_the_end_of_the_last_rest) {
-    vt_server_cfg cfg = {.idle_timeout_ms = 400};
-    REQUIRE(start(&cfg));
-    H2(h);
-    REQUIRE(h2_open(&h));
-    uint32_t id = h2_ask(&h, "POST /enough", NULL, false);
-    CHECK_EQ(h2_wait(&h, id), 200);
-    e2e_sleep_ms(600);
-    h2_data(&h, id, "", 0, true);
-    CHECK(goes_on(&h));
-    e2e_sleep_ms(100);
-    h2_ping(&h);
-    H2_UNTIL(&h, h.pongs == 1);
-    CHECK_EQ(h.goaways, 0);
-    CHECK_EQ(stop(&h), 0);
-}
 /* Nobody wants their answers any more: they leave the queue, and their places are free. */
 TEST(requests_that_wait_are_reset) {
     vt_server_cfg cfg = {.max_vthreads = 8, .workers = 1, .max_streams = 10, .queue_timeout_ms = VT_NONE};

@@ -4,12 +4,11 @@
 # client. VT_EXAMPLES: where they are built (else they are built here), VT_RUN: a program that runs them.
 set -u
 cd "$(dirname "$0")/.." || exit 2
-tmp=$(mktemp -d) || exit 2
-passed=0 failed=0 skipped=0 pid= behind=
+name=examples behind=
+. tests/tools/interop.sh
 get=$tmp/get ex=${VT_EXAMPLES:-build/examples}
 . tests/tools/servers.sh
 trap '[ -n "$pid" ] && kill -9 "$pid" 2> /dev/null; [ -n "$behind" ] && kill -9 "$behind" 2> /dev/null; servers_stop; rm -rf "$tmp"' EXIT
-trap 'exit 1' INT TERM HUP
 
 ${CC:-cc} -O1 -o "$get" tests/tools/get.c || exit 2
 if [ -z "${VT_EXAMPLES:-}" ]; then
@@ -25,43 +24,19 @@ if [ -z "${VT_EXAMPLES:-}" ]; then
     done
 fi
 
-ok() {
-    passed=$((passed + 1))
-}
-bad() {
+bad() { # and the log's end
     failed=$((failed + 1))
     echo "FAIL $name: $1"
     [ -f "$tmp/log" ] && tail -n 20 "$tmp/log" | sed 's/^/    /'
 }
-skip() {
-    echo "SKIP $1: $2"
-    skipped=$((skipped + 1))
-}
-# what, expected, actual
-same() {
-    if [ "$2" = "$3" ]; then
-        ok
-    else
-        bad "$1: want '$2', got '$(printf '%s' "$3" | head -c 300)'"
-    fi
-}
-nap() {
-    sleep 0.1 2> /dev/null || sleep 1
-}
 # name [argument...]: starts it on a free port and waits until it says which
 start() {
-    name=$1 port=
+    name=$1
     shift
     : > "$tmp/log" # it is read before the shell in the background opens it
     ${VT_RUN:-} "$ex/$name" -port=0 "$@" > "$tmp/log" 2>&1 &
     pid=$!
-    tries=0
-    while [ -z "$port" ] && [ $tries -lt 200 ] && kill -0 "$pid" 2> /dev/null; do
-        port=$(sed -n 's,.*listening on [a-z]*://.*:\([0-9][0-9]*\).*,\1,p' "$tmp/log" | head -n 1)
-        [ -n "$port" ] || nap
-        tries=$((tries + 1))
-    done
-    if [ -z "$port" ]; then
+    if ! heard '[a-z]*'; then
         bad "it does not say where it listens"
         port=1
     fi
@@ -98,7 +73,7 @@ ask() {
 # what tests/tools/ws.py shall do
 websocket() {
     if ! command -v python3 > /dev/null; then
-        skip "websocket_$1" "python3 is missing (make deps)"
+        skip "WebSocket $1: python3 is missing (make deps)"
     elif said=$(timeout 60 python3 tests/tools/ws.py "$port" "$1" 2>&1); then
         ok
     else
@@ -266,9 +241,9 @@ the task that was cancelled: ECANCELED" "$(${VT_RUN:-} "$ex/timeouts" 2>&1)"
 
 name=redis
 if [ ! -x "$ex/redis" ]; then
-    skip redis "not built: no hiredis (make deps)"
+    name=redis && skip "not built: no hiredis (make deps)"
 elif ! redis_start; then
-    skip redis "$why"
+    name=redis && skip "$why"
 else
     start redis "-redis=$tmp/redis"
     ask "a counter" "200 1" GET /hits/a%20page
@@ -284,9 +259,9 @@ fi
 
 name=postgres
 if [ ! -x "$ex/postgres" ]; then
-    skip postgres "not built: no libpq (make deps)"
+    name=postgres && skip "not built: no libpq (make deps)"
 elif ! command -v psql > /dev/null; then
-    skip postgres "no psql (make deps)"
+    name=postgres && skip "no psql (make deps)"
 else
     postgres_start > "$tmp/pg.log" 2>&1
     case $? in
@@ -299,7 +274,7 @@ else
 2: two" GET /notes
         stop
         ;;
-    77) skip postgres "$why" ;;
+    77) name=postgres && skip "$why" ;;
     *)
         cp "$tmp/pg.log" "$tmp/log"
         bad "PostgreSQL does not start"
@@ -315,5 +290,4 @@ nap
 "$get" "$port" GET / | grep -q "^200 ticks: [1-9]" && ok || bad "the program's own work stands still"
 stop
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+sum

@@ -4,23 +4,10 @@
 # HTTP/1.0, connections used again, slow readers, bodies up to 16 MiB byte for byte, refusals.
 set -u
 cd "$(dirname "$0")/.." || exit 2
-if ! command -v curl > /dev/null; then
-    echo "SKIP interop_curl: no curl (make deps)"
-    echo "0 passed, 0 failed, 1 skipped"
-    exit 0
-fi
-tmp=$(mktemp -d) || exit 2
-pid= port=
-server=${VT_EXAMPLES:-build/examples}/conformance
-trap '[ -n "$pid" ] && kill -9 "$pid" 2> /dev/null; rm -rf "$tmp"' EXIT
-trap 'exit 1' INT TERM HUP
-if [ ! -x "$server" ]; then
-    server=$tmp/conformance
-    ${CC:-cc} -std=gnu11 -O2 -pthread -o "$server" examples/conformance.c || exit 2
-fi
-
 name=interop_curl
 . tests/tools/interop.sh
+command -v curl > /dev/null || none "no curl (make deps)"
+built conformance
 # curl that a test cannot wait for longer than 30 s, that uses no proxy and no configuration of the user's
 req() {
     curl -q -s --noproxy '*' --max-time 30 "$@"
@@ -37,16 +24,8 @@ field() {
     sed -n "s/^$1: *\(.*\)\r$/\1/Ip" "$tmp/head"
 }
 
-: > "$tmp/log" # it is read before the shell in the background opens it
-${VT_RUN:-} "$server" -port=0 -host=127.0.0.1 > "$tmp/log" 2>&1 &
-pid=$!
-tries=0
-while [ -z "$port" ] && [ $tries -lt 200 ] && kill -0 "$pid" 2> /dev/null; do
-    port=$(sed -n 's,.*listening on [a-z]*://.*:\([0-9][0-9]*\).*,\1,p' "$tmp/log" | head -n 1)
-    [ -n "$port" ] || sleep 0.1 2> /dev/null || sleep 1
-    tries=$((tries + 1))
-done
-[ -n "$port" ] || bad "the server does not say where it listens: $(cat "$tmp/log")"
+start
+listens http
 url=http://127.0.0.1:$port
 
 # routes
@@ -87,7 +66,7 @@ for n in 0 1 2 1023 4095 4096 4097 16383 16384 16385 65535 65536 65537 1000000 8
     req "$url/bytes?n=$n" -o "$tmp/got"
     [ -f "$tmp/got" ] || : > "$tmp/got"
     head -c "$n" /dev/zero | tr '\0' x > "$tmp/want"
-    cmp -s "$tmp/want" "$tmp/got" && ok || bad "/bytes?n=$n differs"
+    alike "/bytes?n=$n"
     head -c "$n" /dev/urandom > "$tmp/want"
     for how in length chunked; do
         [ "$n $how" = "0 chunked" ] && continue # some curls never send the last chunk of an empty file
@@ -96,7 +75,7 @@ for n in 0 1 2 1023 4095 4096 4097 16383 16384 16385 65535 65536 65537 1000000 8
         [ $how = chunked ] && set -- -X POST -T "$tmp/want" -H 'Content-Type: x/y' -H 'Transfer-Encoding: chunked'
         req -D "$tmp/head" "$@" "$url/echo" -o "$tmp/got"
         [ -f "$tmp/got" ] || : > "$tmp/got"
-        cmp -s "$tmp/want" "$tmp/got" && ok || bad "/echo of $n bytes ($how) differs"
+        alike "/echo of $n bytes ($how)"
         same "the type of /echo ($how, $n)" "x/y" "$(field Content-Type)"
     done
 done
@@ -104,7 +83,7 @@ done
 # Expect: 100-continue
 head -c 100000 /dev/urandom > "$tmp/want"
 req -v --data-binary "@$tmp/want" -H 'Expect: 100-continue' "$url/echo" -o "$tmp/got" 2> "$tmp/trace"
-cmp -s "$tmp/want" "$tmp/got" && ok || bad "the echo after 100-continue differs"
+alike "the echo after 100-continue"
 same "one 100" "1" "$(grep -c '^< HTTP/1.1 100' "$tmp/trace")"
 req -v -X DELETE --data-binary "@$tmp/want" -H 'Expect: 100-continue' "$url/" -o /dev/null 2> "$tmp/trace"
 same "refused before 100" "0 1" "$(grep -c '^< HTTP/1.1 100' "$tmp/trace") $(grep -c '^< HTTP/1.1 405' "$tmp/trace")"
@@ -125,7 +104,7 @@ req -0 -D "$tmp/head" "$url/chunked" -o "$tmp/got"
 same "HTTP/1.0 without chunks" "one two three " "$(tr '\n' ' ' < "$tmp/got")$(field Transfer-Encoding)"
 same "HTTP/1.0 with a length" "hello" "$(req -0 "$url/")"
 req -0 --data-binary "@$tmp/want" "$url/echo" -o "$tmp/got"
-cmp -s "$tmp/want" "$tmp/got" && ok || bad "the echo over HTTP/1.0 differs"
+alike "the echo over HTTP/1.0"
 
 # one connection for many
 same "used again" "1 0 0 0 0 " "$(req -w '%{num_connects} ' "$url/" -o /dev/null "$url/chunked" -o /dev/null \
@@ -144,9 +123,9 @@ same "100 on one connection" "1" "$(req -w '%{num_connects}\n' "$@" | awk '{ n +
 # slow clients
 head -c 300000 /dev/zero | tr '\0' x > "$tmp/want"
 req --limit-rate 200k "$url/bytes?n=300000" -o "$tmp/got"
-cmp -s "$tmp/want" "$tmp/got" && ok || bad "a slow download differs"
+alike "a slow download"
 req --limit-rate 200k --data-binary "@$tmp/want" "$url/echo" -o "$tmp/got"
-cmp -s "$tmp/want" "$tmp/got" && ok || bad "a slow echo differs"
+alike "a slow echo"
 i=0
 while [ $i -lt 8 ]; do
     req "$url/delay?ms=300" -o "$tmp/par$i" &
@@ -160,9 +139,5 @@ while [ $i -lt 8 ]; do
     i=$((i + 1))
 done
 
-kill -TERM "$pid"
-wait "$pid"
-same "exit status" "0" "$?"
-pid=
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+stop "at the end"
+sum

@@ -4,49 +4,25 @@
 # examples/conformance built with HTTP/2: by prior knowledge, and by ALPN where OpenSSL is there.
 set -u
 cd "$(dirname "$0")/.." || exit 2
-tmp=$(mktemp -d) || exit 2
-skipped=0 pid=
-server=$tmp/conformance
 h2spec=${H2SPEC:-$(command -v h2spec)}
-trap '[ -n "$pid" ] && kill -9 "$pid" 2> /dev/null; rm -rf "$tmp"' EXIT
-trap 'exit 1' INT TERM HUP
-
 name=interop_h2
 . tests/tools/interop.sh
-skip() {
-    skipped=$((skipped + 1))
-    echo "SKIP interop_h2: $1"
-}
 
 # Its own build: HTTP/2 is not in the examples of other tests.
 cc="${VT_CC:-${CC:-cc}} -std=gnu11 ${VT_CFLAGS:--O2 -pthread} -DVTHTTP_H2=1"
-tls=yes
+tls=yes server=$tmp/conformance
 $cc -DVTHTTP_TLS=1 -o "$server" examples/conformance.c -lssl -lcrypto 2> "$tmp/cc" || {
     tls=
     $cc -o "$server" examples/conformance.c || exit 2
 }
-set -- -port=0 -host=127.0.0.1
-if [ -n "$tls" ] && command -v openssl > /dev/null; then
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$tmp/key.pem" -out "$tmp/cert.pem" \
-        -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 2> /dev/null
-    set -- "$@" -sslPort=0 "-sslCert=$tmp/cert.pem" "-sslKey=$tmp/key.pem" -P:hstsMaxAgeS=60
+set --
+if [ -n "$tls" ] && certificate; then
+    set -- -sslPort=0 "-sslCert=$tmp/cert.pem" "-sslKey=$tmp/key.pem" -P:hstsMaxAgeS=60
 else
     tls=
     skip "TLS (make deps)"
 fi
-: > "$tmp/log"
-"$server" "$@" > "$tmp/log" 2>&1 &
-pid=$!
-# port SCHEME: where the server listens
-port() {
-    tries=0 found=
-    while [ -z "$found" ] && [ $tries -lt 200 ] && kill -0 "$pid" 2> /dev/null; do
-        found=$(sed -n "s,.*listening on $1://.*:\([0-9][0-9]*\).*,\1,p" "$tmp/log" | head -n 1)
-        [ -n "$found" ] || sleep 0.1 2> /dev/null || sleep 1
-        tries=$((tries + 1))
-    done
-    echo "$found"
-}
+start "$@"
 
 with_curl() { # url, how
     url=$1
@@ -61,12 +37,12 @@ with_curl() { # url, how
     for n in 1 16384 65535 65536 1000000 8388607; do
         head -c "$n" /dev/zero | tr '\0' x > "$tmp/want"
         req "$@" "$url/bytes?n=$n" -o "$tmp/got"
-        cmp -s "$tmp/want" "$tmp/got" && ok || bad "$url/bytes?n=$n differs"
+        alike "$url/bytes?n=$n"
         head -c "$n" /dev/urandom > "$tmp/want"
         req "$@" --data-binary "@$tmp/want" "$url/echo" -o "$tmp/got"
-        cmp -s "$tmp/want" "$tmp/got" && ok || bad "$url/echo of $n bytes differs"
+        alike "$url/echo of $n bytes"
         req "$@" -X POST -T - "$url/echo" -o "$tmp/got" < "$tmp/want"
-        cmp -s "$tmp/want" "$tmp/got" && ok || bad "$url/echo of $n bytes of unknown length differs"
+        alike "$url/echo of $n bytes of unknown length"
     done
     same "used again ($url)" "1 0 0 " "$(req "$@" -w '%{num_connects} ' "$url/" -o /dev/null "$url/chunked" -o /dev/null \
         "$url/nocontent" -o /dev/null)"
@@ -97,13 +73,9 @@ with_h2spec() { # port, how
     esac
 }
 
-plain=$(port http)
-secure=
-[ -n "$tls" ] && secure=$(port https)
-if [ -z "$plain" ] || { [ -n "$tls" ] && [ -z "$secure" ]; }; then
-    cat "$tmp/log"
-    exit 2
-fi
+listens http
+plain=$port secure=
+[ -n "$tls" ] && listens https && secure=$port
 if ! command -v curl > /dev/null; then
     skip "no curl (make deps)"
 elif ! curl --version | grep -q HTTP2; then
@@ -120,7 +92,7 @@ else
         sed -n '1s,HTTP/1.1 \([0-9]*\).*,\1 ,p' "$tmp/head" | tr -d '\n'; cat "$tmp/code" "$tmp/got")"
     head -c 300000 /dev/urandom > "$tmp/want"
     curl -q -s --noproxy '*' --max-time 30 --http2 --data-binary "@$tmp/want" -o "$tmp/got" "http://127.0.0.1:$plain/echo"
-    cmp -s "$tmp/want" "$tmp/got" && ok || bad "a body with Upgrade: the echo differs"
+    alike "a body with Upgrade: the echo"
     same "HTTP/1.1 beside it" "1.1" \
         "$(curl -q -s --noproxy '*' --max-time 30 -w '%{http_version}' -o /dev/null "http://127.0.0.1:$plain/")"
 fi
@@ -132,10 +104,7 @@ for tool in nghttp h2load; do
     with_$tool "http://127.0.0.1:$plain"
     [ -n "$secure" ] && with_$tool "https://127.0.0.1:$secure"
 done
-# Debian's python has Debian's packages.
-for python in /usr/bin/python3 python3; do
-    "$python" -c 'import h2, wsproto' 2> /dev/null && break
-done
+python_with 'h2, wsproto'
 for port in $plain ${secure:+"$secure tls"}; do
     # shellcheck disable=SC2086
     timeout 60 "$python" tests/tools/ws_h2.py $port > "$tmp/got" 2>&1
@@ -152,9 +121,5 @@ else
     skip "no h2spec"
 fi
 
-kill -TERM "$pid"
-wait "$pid"
-same "exit status" "0" "$?"
-pid=
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+stop "at the end"
+sum

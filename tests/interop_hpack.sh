@@ -4,18 +4,9 @@
 # sizes that change, and decoded by the other.
 set -u
 cd "$(dirname "$0")/.." || exit 2
-py=
-for p in python3 /usr/bin/python3; do
-    [ -z "$py" ] && "$p" -c 'import hpack' 2> /dev/null && py=$p
-done
-if [ -z "$py" ]; then
-    echo "SKIP interop_hpack: no python3 with hpack (Debian: python3-hpack; make deps)"
-    echo "0 passed, 0 failed, 1 skipped"
-    exit 0
-fi
-tmp=$(mktemp -d) || exit 2
-trap 'rm -rf "$tmp"' EXIT
-trap 'exit 1' INT TERM HUP
+name=interop_hpack
+. tests/tools/interop.sh
+python_with hpack || none "no python3 with hpack (Debian: python3-hpack; make deps)"
 
 # Lines: "S n" a table size, "F name value" (in hex) a field and "E" the end of a block, or "B hex" a coded block and "E". What
 # it writes has the same form, the other way round. Between blocks a size is both ours and the peer's.
@@ -170,4 +161,4 @@ print("%d stories, %d blocks each way" % (len(stories), sum(map(len, stories))))
 print("%d passed, %d failed" % (failed == 0, failed))
 sys.exit(failed > 0)
 END
-"$py" "$tmp/hpack_peer.py" "$tmp/hpack"
+"$python" "$tmp/hpack_peer.py" "$tmp/hpack"

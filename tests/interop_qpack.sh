@@ -4,18 +4,9 @@
 # end encodes for the other, with encoder streams, sections and acknowledgements that are late. VT_PYTHON: another python3.
 set -u
 cd "$(dirname "$0")/.." || exit 2
-py=
-for p in ${VT_PYTHON:-} python3 /usr/bin/python3; do
-    [ -z "$py" ] && "$p" -c 'import pylsqpack' 2> /dev/null && py=$p
-done
-if [ -z "$py" ]; then
-    echo "SKIP interop_qpack: no python3 with pylsqpack (PyPI: pylsqpack; Debian 13: python3-pylsqpack)"
-    echo "0 passed, 0 failed, 1 skipped"
-    exit 0
-fi
-tmp=$(mktemp -d) || exit 2
-trap 'rm -rf "$tmp"' EXIT
-trap 'exit 1' INT TERM HUP
+name=interop_qpack
+. tests/tools/interop.sh
+python_with pylsqpack || none "no python3 with pylsqpack (PyPI: pylsqpack; Debian 13: python3-pylsqpack)"
 
 # A line in, a line out; bytes in hex, "-" when there are none.
 cat > "$tmp/qpack.c" << 'END_C'
@@ -252,4 +243,4 @@ print("%d stories of 100 sections each way, %d bytes of inserts" % (stories, ins
 print("%d passed, %d failed" % (failed == 0, failed))
 sys.exit(failed > 0)
 END_PY
-"$py" "$tmp/qpack_peer.py" "$tmp/qpack"
+"$python" "$tmp/qpack_peer.py" "$tmp/qpack"

@@ -5,24 +5,13 @@
 # HSTS, bodies of 16 MiB.
 set -u
 cd "$(dirname "$0")/.." || exit 2
-for tool in curl openssl; do
-    command -v $tool > /dev/null && continue
-    echo "SKIP interop_tls: no $tool (make deps)"
-    echo "0 passed, 0 failed, 1 skipped"
-    exit 0
-done
-tmp=$(mktemp -d) || exit 2
-skipped=0 pid= port= tls=
-server=${VT_EXAMPLES:-build/examples}/conformance
-trap '[ -n "$pid" ] && kill -9 "$pid" 2> /dev/null; rm -rf "$tmp"' EXIT
-trap 'exit 1' INT TERM HUP
-if [ ! -x "$server" ]; then
-    server=$tmp/conformance
-    ${CC:-cc} -std=gnu11 -O2 -pthread -DVTHTTP_TLS=1 -o "$server" examples/conformance.c -lssl -lcrypto || exit 2
-fi
-
 name=interop_tls
 . tests/tools/interop.sh
+for tool in curl openssl; do
+    command -v $tool > /dev/null || none "no $tool (make deps)"
+done
+built conformance
+! lacks_tls || none "built without TLS (make deps)"
 # HTTP/1.1: what goes over HTTP/2 is interop_h2's
 req() {
     curl -q -s --http1.1 --noproxy '*' --max-time 30 --cacert "$tmp/ca.pem" --resolve "localhost:$tls:127.0.0.1" "$@"
@@ -58,23 +47,11 @@ subjectAltName=$5}" > "$tmp/ext"
             -out "$tmp/$1.pem" -extfile "$tmp/ext" 2> /dev/null
     fi
 }
-start() {
-    : > "$tmp/log"
-    "$server" -port=0 -host=127.0.0.1 -sslPort=0 -P:reloadOnHup=yes "$@" > "$tmp/log" 2>&1 &
-    pid=$!
-    port= tls= tries=0
-    while [ -z "$tls" ] && [ $tries -lt 200 ] && kill -0 "$pid" 2> /dev/null; do
-        tls=$(sed -n 's,.*listening on https://.*:\([0-9][0-9]*\).*,\1,p' "$tmp/log" | head -n 1)
-        [ -n "$tls" ] || sleep 0.1 2> /dev/null || sleep 1
-        tries=$((tries + 1))
-    done
-    port=$(sed -n 's,.*listening on http://.*:\([0-9][0-9]*\).*,\1,p' "$tmp/log" | head -n 1)
-}
-stop() {
-    kill -TERM "$pid"
-    wait "$pid"
-    same "exit status" "0" "$?"
-    pid=
+start_tls() { # arguments: the server, $tls and $port are where it listens
+    start -sslPort=0 -P:reloadOnHup=yes "$@"
+    listens https
+    tls=$port url=https://localhost:$port
+    listens http
 }
 
 make ca "Test CA" ca 30
@@ -88,23 +65,16 @@ make expired "client expired" ca -1
     openssl x509 -req -in "$tmp/expired.csr" -CA "$tmp/ca.pem" -CAkey "$tmp/ca.key" -CAcreateserial -days 0 \
         -out "$tmp/expired.pem" 2> /dev/null
 cp "$tmp/site.pem" "$tmp/cert.pem" && cp "$tmp/site.key" "$tmp/cert.key"
-start "-sslCert=$tmp/cert.pem" "-sslKey=$tmp/cert.key"
-if grep -q 'VTHTTP_TLS=1' "$tmp/log"; then
-    echo "SKIP interop_tls: built without TLS (make deps)"
-    echo "0 passed, 0 failed, 1 skipped"
-    exit 0
-fi
-[ -n "$tls" ] || bad "the server does not say where it listens: $(cat "$tmp/log")"
-url=https://localhost:$tls
+start_tls "-sslCert=$tmp/cert.pem" "-sslKey=$tmp/cert.key"
 
 # curl: routes, bodies, connections used again
 same "GET /" "200 hello" "$(req -w '%{http_code} ' -o "$tmp/body" "$url/")$(cat "$tmp/body")"
 same "the plain port as well" "hello" "$(curl -q -s --noproxy '*' --max-time 30 "http://127.0.0.1:$port/")"
-head -c 16777216 /dev/urandom > "$tmp/big"
-req --data-binary "@$tmp/big" "$url/echo" -o "$tmp/got"
-cmp -s "$tmp/big" "$tmp/got" && ok || bad "an echo of 16 MiB differs"
-req -H 'Transfer-Encoding: chunked' --data-binary "@$tmp/big" "$url/echo" -o "$tmp/got"
-cmp -s "$tmp/big" "$tmp/got" && ok || bad "an echo of 16 MiB in chunks differs"
+head -c 16777216 /dev/urandom > "$tmp/want"
+req --data-binary "@$tmp/want" "$url/echo" -o "$tmp/got"
+alike "an echo of 16 MiB"
+req -H 'Transfer-Encoding: chunked' --data-binary "@$tmp/want" "$url/echo" -o "$tmp/got"
+alike "an echo of 16 MiB in chunks"
 same "bytes" "3000000" "$(req --limit-rate 3m "$url/bytes?n=3000000" | wc -c | tr -d ' ')"
 same "one connection" "1" "$(req -w '%{num_connects}\n' "$url/" "$url/chunked" "$url/delay?ms=30" "$url/nocontent" \
     -o /dev/null -o /dev/null -o /dev/null -o /dev/null | awk '{ n += $1 } END { print n }')"
@@ -175,8 +145,7 @@ browse() {
         grep -q hello "$tmp/out" && bad "Chromium shows the page of a certificate that it cannot verify" || ok
         return
     fi
-    skipped=$((skipped + 1))
-    echo "SKIP interop_tls: no chromium (make deps)"
+    skip "no chromium (make deps)"
 }
 browse site
 
@@ -189,11 +158,10 @@ while [ $tries -lt 100 ] && client -tls1_3 && ! grep -q 'subject=CN = renewed' "
     sleep 0.1 2> /dev/null || sleep 1
 done
 has "renewal" 'subject=CN = renewed' "$tmp/out"
-stop
+stop "behind a renewal"
 
 # client certificates
-start "-sslCert=$tmp/site.pem" "-sslKey=$tmp/site.key" "-sslClientCA=$tmp/ca.pem"
-url=https://localhost:$tls
+start_tls "-sslCert=$tmp/site.pem" "-sslKey=$tmp/site.key" "-sslClientCA=$tmp/ca.pem"
 for v in 1.2 1.3; do
     set -- --tls-max $v --tlsv$v
     same "good client, TLS $v" "hello" "$(req "$@" --cert "$tmp/good.pem" --key "$tmp/good.key" "$url/")"
@@ -201,14 +169,13 @@ for v in 1.2 1.3; do
     refused "foreign client, TLS $v" "$@" --cert "$tmp/foreign.pem" --key "$tmp/foreign.key" "$url/"
     refused "expired client, TLS $v" "$@" --cert "$tmp/expired.pem" --key "$tmp/expired.key" "$url/"
 done
-stop
+stop "with client certificates"
 
 # an encrypted key, TLS 1.3 alone, redirects
 openssl ec -in "$tmp/site.key" -aes256 -passout pass:sesame -out "$tmp/locked.key" 2> /dev/null
 echo sesame > "$tmp/password"
-start "-sslCert=$tmp/site.pem" "-sslKey=$tmp/locked.key" "-sslKeyPasswordFile=$tmp/password" -sslMinVersion=13 \
+start_tls "-sslCert=$tmp/site.pem" "-sslKey=$tmp/locked.key" "-sslKeyPasswordFile=$tmp/password" -sslMinVersion=13 \
     -P:sslRedirect=yes -P:hstsMaxAgeS=60
-url=https://localhost:$tls
 same "an encrypted key" "hello" "$(req "$url/")"
 refused "TLS 1.2 is refused" --tls-max 1.2 "$url/"
 same "a redirect is followed" "hello" "$(req -L "http://localhost:$tls/")"
@@ -216,7 +183,7 @@ req -D "$tmp/out" -o "$tmp/body" "$url/"
 has "HSTS" '^Strict-Transport-Security: max-age=60.$' "$tmp/out"
 req -D "$tmp/out" -o "$tmp/body" "http://localhost:$port/"
 grep -qi '^strict' "$tmp/out" && bad "HSTS without TLS" || ok
-stop
+stop "with redirects"
 "$server" -port=0 -sslPort=0 "-sslCert=$tmp/site.pem" "-sslKey=$tmp/locked.key" > "$tmp/out" 2>&1 < /dev/null
 same "no password: the exit status" "1" "$?"
 has "no password: what is said" 'locked.key: no private key can be read' "$tmp/out"
@@ -230,11 +197,9 @@ has "a wrong password: what is said" 'locked.key: no private key can be read' "$
 # an RSA key
 openssl req -new -x509 -newkey rsa:2048 -nodes -keyout "$tmp/rsa.key" -out "$tmp/rsa.pem" -days 30 -subj /CN=localhost \
     -addext subjectAltName=DNS:localhost 2> /dev/null
-start "-sslCert=$tmp/rsa.pem" "-sslKey=$tmp/rsa.key"
-url=https://localhost:$tls
+start_tls "-sslCert=$tmp/rsa.pem" "-sslKey=$tmp/rsa.key"
 same "an RSA key" "hello" "$(req --cacert "$tmp/rsa.pem" "$url/")"
 [ "$skipped" -gt 0 ] || browse rsa
-stop
+stop "with an RSA key"
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+sum

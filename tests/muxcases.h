@@ -652,6 +652,22 @@ TEST(idle_timeout) {
     nobody_is_connected();
     CHECK_EQ(stop(&h), 0);
 }
+/* The time without a request begins with the last one's end, which may be that of its rest. */
+TEST(idle_time_begins_with_the_end_of_the_last_rest) {
+    vt_server_cfg cfg = {.idle_timeout_ms = 200};
+    REQUIRE(serve(&cfg));
+    MX(h);
+    REQUIRE(mx_open(&h));
+    mx_stream *s = mx_ask(&h, "POST /enough", "", false);
+    CHECK_EQ(mx_wait(&h, s), 200);
+    mx_run(&h, 400);
+    CHECK_EQ(h.goaways, 0);
+    int64_t from = e2e_now_ms();
+    mx_body(&h, s, "", 0, true);
+    CHECK_EQ(mx_ended(&h), MX_NO_ERROR);
+    CHECK(e2e_now_ms() - from >= 199);
+    CHECK_EQ(stop(&h), 0);
+}
 TEST(body_that_stalls) {
     vt_server_cfg cfg = {.body_timeout_ms = 50};
     REQUIRE(serve(&cfg));
