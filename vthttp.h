@@ -7224,6 +7224,11 @@ static VT__UNUSED size_t vt__h2_head_end(vt__h2_head *w) {
     else vt__h2_schedule(h, s);
     return size;
 }
+/* A server whose client has said that it goes, and has nothing left to be answered, says so as well before the end (RFC 9113
+ * 6.8). */
+static VT__UNUSED void vt__h2_part(vt__h2 *h) {
+    if (h->peer_away && h->server && !h->active && !h->err) vt__h2_drain(h);
+}
 /* Nothing is left to do on the connection: it may be closed. */
 static VT__UNUSED bool vt__h2_finished(const vt__h2 *h) {
     bool ending = h->err || ((h->drain == 2 || h->peer_away) && !h->active);
@@ -29822,6 +29827,7 @@ static bool vt__h2e_read(vt__h2e *h) {
 /* All that there is to do at present; under the lock. */
 static void vt__h2e_turn(vt__h2e *h) {
     if (h->held && !vt__h2e_full(h) && !h->m.err && !vt__h2e_read(h)) return;
+    vt__h2_part(&h->m);
     if (!vt__h2e_flush(h)) return;
     if (h->hasty && !h->x.active) {
         h->role->close(h, !vt__h2e_pending(h));

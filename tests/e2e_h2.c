@@ -966,6 +966,33 @@ TEST(a44_drain_in_two_steps) {
     CHECK_EQ(h2_of(&h, late)->status, 0);
     CHECK_EQ(stop(&h), 0);
 }
+/* The client says that it goes: what it has asked for is answered, also behind that, and the end is told with the last of it. */
+TEST(client_that_says_goodbye) {
+    static const uint8_t bye[8] = {0};
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    uint32_t id = h2_ask(&h, "GET /stubborn", NULL, true);
+    WAIT(noted(ENTERED) == 1);
+    CHECK(h2_frame(&h, VT__H2_T_GOAWAY, 0, 0, bye, sizeof bye));
+    uint32_t last = h2_ask(&h, "GET /", NULL, true);
+    CHECK_EQ(h2_wait(&h, last), 200);
+    CHECK_EQ(h.goaways, 0);
+    note(THREADS, 1);
+    CHECK_EQ(h2_wait(&h, id), 200);
+    BODY(h, "stubborn");
+    CHECK_EQ(h2_ended(&h), VT__H2_NO_ERROR);
+    CHECK_EQ(h.goaways, 1);
+    CHECK_EQ(h.goaway_last, last);
+    H2(idle);
+    REQUIRE(h2_open(&idle));
+    CHECK_EQ(h2_get(&idle, "/"), 200);
+    CHECK(h2_frame(&idle, VT__H2_T_GOAWAY, 0, 0, bye, sizeof bye));
+    CHECK_EQ(h2_ended(&idle), VT__H2_NO_ERROR);
+    CHECK_EQ(idle.goaways, 1);
+    CHECK_EQ(idle.goaway_last, 1);
+    CHECK_EQ(e2e_stop(), 0);
+}
 TEST(kill_after_the_grace_period) {
     vt_server_cfg cfg = {.grace_ms = 50};
     REQUIRE(start(&cfg));
