@@ -1357,7 +1357,9 @@ typedef struct vt_tls_cfg {
     int64_t
         ticket_life_s; /* how long a session can be resumed; default 43,200; VT_NONE: never. The keys that tickets are
                               encrypted with change twice in that time, and are the server's alone */
-    const char *ciphers;      /* of TLS 1.2, OpenSSL's syntax; default ECDHE with AES-GCM or ChaCha20 */
+    const char *
+        ciphers; /* of TLS 1.2, OpenSSL's syntax; default ECDHE with AES-GCM or ChaCha20. With one that HTTP/2 may
+                            not have (RFC 9113 9.2.2) HTTP/1.1 is spoken */
     const char *ciphersuites; /* of TLS 1.3; default OpenSSL's */
 } vt_tls_cfg;
 
@@ -5986,7 +5988,8 @@ static VT__UNUSED bool vt__msg_response_ok(vt__msg_head *b, bool fin, bool tunne
     X(FLOOD, -11519, ENHANCE_YOUR_CALM, "a budget is used up")                            \
     X(ACK, -11520, SETTINGS_TIMEOUT, "SETTINGS not acknowledged in time")                 \
     X(UPGRADE, -11521, PROTOCOL_ERROR, "bad HTTP2-Settings")                              \
-    X(NO_MORE, -11522, NO_ERROR, "no stream may be opened")
+    X(NO_MORE, -11522, NO_ERROR, "no stream may be opened")                               \
+    X(AGAIN, -11523, PROTOCOL_ERROR, "another TLS handshake is asked for")
 /* clang-format on */
 enum vt__h2_code {
 #define VT__H2_CODE_ENUM(name) VT__H2_##name,
@@ -7254,6 +7257,11 @@ static VT__UNUSED size_t vt__h2_head_end(vt__h2_head *w) {
     if (w->how & VT__MSG_FIN) vt__h2_end(h, s, VT__MSG_LOCAL);
     else vt__h2_schedule(h, s);
     return size;
+}
+/* A server whose client has said that it goes, and has nothing left to be answered, says so as well before the end (RFC 9113
+ * 6.8). */
+static VT__UNUSED void vt__h2_part(vt__h2 *h) {
+    if (h->peer_away && h->server && !h->active && !h->err) vt__h2_drain(h);
 }
 /* Nothing is left to do on the connection: it may be closed. */
 static VT__UNUSED bool vt__h2_finished(const vt__h2 *h) {
@@ -23344,8 +23352,9 @@ typedef struct vt__ossl {
     size_t out_pos, out_len, out_cap, quiet;
     int err; /* the first that ended it */
     bool done, ended, starved, client;
-    bool dear; /* the rest of the handshake takes longer than a hop to another OS thread */
-    char *key; /* of its sessions; NULL: none are kept */
+    bool again; /* the peer wants another handshake: where HTTP/2 is spoken */
+    bool dear;  /* the rest of the handshake takes longer than a hop to another OS thread */
+    char *key;  /* of its sessions; NULL: none are kept */
 } vt__ossl;
 
 /*--- the BIO ---*/
@@ -23522,6 +23531,19 @@ static void vt__ossl_close(vt__ossl *o) {
     if (o->ctx) vt__ossl_unref(o->ctx);
     memset(o, 0, sizeof *o);
 }
+/* OpenSSL declines another handshake by a warning, and would go on. */
+static void vt__ossl_on_info(const SSL *s, int where, int ret) {
+    vt__ossl *o = BIO_get_data(SSL_get_rbio(s));
+    if (where == SSL_CB_WRITE_ALERT && (ret & 0xff) == SSL_AD_NO_RENEGOTIATION) o->again = true;
+}
+/* HTTP/2 takes that for the peer's error (RFC 9113 9.2.1). TLS 1.3 has no such thing. */
+static void vt__ossl_heed_again(vt__ossl *o) {
+    const unsigned char *p;
+    unsigned n;
+    SSL_get0_alpn_selected(o->ssl, &p, &n);
+    if (n == 2 && memcmp(p, "h2", 2) == 0 && SSL_version(o->ssl) <= TLS1_2_VERSION)
+        SSL_set_info_callback(o->ssl, vt__ossl_on_info);
+}
 /* 1 when the handshake is complete, 0 when input is missing, VT__OSSL_DEAR when it is to go on on another OS thread. */
 static int vt__ossl_shake(vt__ossl *o) {
     if (o->err) return o->err;
@@ -23531,6 +23553,7 @@ static int vt__ossl_shake(vt__ossl *o) {
         o->done = true;
         o->quiet = 0;
         vt__ossl_session_again(o);
+        vt__ossl_heed_again(o);
         return 1;
     }
     if (SSL_get_error(o->ssl, r) == SSL_ERROR_WANT_CLIENT_HELLO_CB) return VT__OSSL_DEAR;
@@ -23541,12 +23564,14 @@ static int vt__ossl_shake(vt__ossl *o) {
     }
     return r == -EAGAIN ? 0 : r == 0 ? o->err = VT_ETLS : r;
 }
-/* Plaintext bytes; 0 at the peer's close_notify; -EAGAIN when input is missing. */
+/* Plaintext bytes; 0 at the peer's close_notify; -EAGAIN when input is missing; -EPROTO where HTTP/2 is spoken and the peer
+ * wants another handshake: it can still be told. */
 static int64_t vt__ossl_read(vt__ossl *o, void *p, size_t n) {
     size_t got = 0;
     if (o->err) return o->err;
     ERR_clear_error();
     int r = SSL_read_ex(o->ssl, p, n, &got);
+    if (VT__UNLIKELY(o->again)) return -EPROTO;
     if (r == 1) {
         o->quiet = 0;
         return (int64_t)got;
@@ -23654,12 +23679,21 @@ static int vt__ossl_on_hello(SSL *s, int *alert, void *arg) {
     o->dear = true;
     return SSL_CLIENT_HELLO_RETRY;
 }
+/* Whether HTTP/2 may run over the suite, which is chosen by now: of TLS 1.2 those with an ephemeral key exchange and an AEAD
+ * (RFC 9113 9.2.2). */
+static bool vt__ossl_bears_h2(SSL *s) {
+    const SSL_CIPHER *c = SSL_get_pending_cipher(s);
+    int kx = c ? SSL_CIPHER_get_kx_nid(c) : NID_undef;
+    bool ephemeral = kx == NID_kx_ecdhe || kx == NID_kx_dhe || kx == NID_kx_ecdhe_psk || kx == NID_kx_dhe_psk;
+    return SSL_version(s) > TLS1_2_VERSION || (ephemeral && SSL_CIPHER_is_aead(c));
+}
 static int vt__ossl_on_alpn(SSL *s, const unsigned char **out, unsigned char *out_len,
                             const unsigned char *in, unsigned in_len, void *arg) {
     const vt__ossl_ctx *x = arg;
     unsigned char *pick;
-    (void)s;
-    if (SSL_select_next_proto(&pick, out_len, x->alpn, (unsigned)x->alpn_len, in, in_len) !=
+    bool h2 = x->alpn_len >= 3 && memcmp(x->alpn, "\2h2", 3) == 0;
+    unsigned skip = h2 && !vt__ossl_bears_h2(s) ? 3 : 0;
+    if (SSL_select_next_proto(&pick, out_len, x->alpn + skip, (unsigned)x->alpn_len - skip, in, in_len) !=
         OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL; /* RFC 7301 3.2 */
     *out = pick;
@@ -30170,6 +30204,10 @@ static bool vt__h2e_read(vt__h2e *h) {
         int64_t r = vt__conn_recv_try(conn, h->in.p, h->in.cap);
         if (r > 0) h->in.len = (size_t)r;
         if (r > 0 || r == -EAGAIN) continue;
+        if (r == -EPROTO) { /* TLS goes on */
+            (void)vt__h2_fail(&h->m, VT__H2_E_AGAIN);
+            break;
+        }
         vt__h2e_fail(h, r == 0 ? VT_EEOF : (int)r);
         h->role->close(h, false);
         return false;
@@ -30180,6 +30218,7 @@ static bool vt__h2e_read(vt__h2e *h) {
 /* All that there is to do at present; under the lock. */
 static void vt__h2e_turn(vt__h2e *h) {
     if (h->held && !vt__h2e_full(h) && !h->m.err && !vt__h2e_read(h)) return;
+    vt__h2_part(&h->m);
     if (!vt__h2e_flush(h)) return;
     if (h->hasty && !h->x.active) {
         h->role->close(h, !vt__h2e_pending(h));

@@ -318,6 +318,105 @@ TEST(a41_alpn_says_what_is_spoken) {
     }
     CHECK_EQ(e2e_stop(), 0);
 }
+/* A listener of RSA, with suites that HTTP/2 does not have (RFC 9113 9.2.2). */
+static vt_tls_cert rsa_cert;
+static vt_tls_cfg rsa_cfg = {.certs = &rsa_cert,
+                             .ncerts = 1,
+                             .ciphers = "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305:"
+                                        "AES128-GCM-SHA256:ECDHE-RSA-AES128-SHA256"};
+static void routes_rsa(vt_server *s) {
+    routes(s);
+    CHECK_EQ(vt_server_listen_tls(s, "127.0.0.1:0", &rsa_cfg), 0);
+}
+/* What clients offer from now on; 0 and NULL: as before. */
+static void offer(int version, const char *ciphers) {
+    SSL_CTX *ctx = tls_client_ctx();
+    SSL_CTX_set_max_proto_version(ctx, version);
+    SSL_CTX_set_cipher_list(ctx, ciphers ? ciphers : "DEFAULT");
+}
+TEST(a41_suites_that_http2_does_not_have) {
+    static const struct {
+        const char *suite;
+        bool fit;
+    } suites[] = {{"ECDHE-RSA-AES128-GCM-SHA256", true},
+                  {"ECDHE-RSA-CHACHA20-POLY1305", true},
+                  {"AES128-GCM-SHA256", false},
+                  {"ECDHE-RSA-AES128-SHA256", false}};
+    struct pem rsa = pem_make("rsa", "IP:127.0.0.1", NULL, 30, 2048);
+    const unsigned char *name;
+    unsigned n;
+    rsa_cert = (vt_tls_cert){.cert_pem = rsa.text};
+    REQUIRE(e2e_start(NULL, routes_rsa) == 0);
+    e2e.port = vt_server_port(e2e.s, 1);
+    for (size_t i = 0; i < VT__COUNT(suites); i++) {
+        bool fit = suites[i].fit;
+        H2(both);
+        H2(alone);
+        offer(TLS1_2_VERSION, suites[i].suite);
+        REQUIRE(h2_connect(&both, "\2h2\10http/1.1", 0));
+        CHECK_STR(SSL_get_cipher_name(both.c.tls), suites[i].suite);
+        SSL_get0_alpn_selected(both.c.tls, &name, &n);
+        CHECK_MEM(name, n, fit ? "h2" : "http/1.1", fit ? 2 : 8);
+        if (!fit) CHECK(with_http1(&both.c, "/"));
+        ERR_clear_error();
+        CHECK_EQ(h2_connect(&alone, "\2h2", 0), fit);
+        cl_close(&alone.c), cl_close(&both.c);
+        offer(0, suites[i].suite); /* of TLS 1.3 each will do */
+        CHECK_EQ(h2_get(&alone, "/"), 200);
+        CHECK_STR(SSL_get_version(alone.c.tls), "TLSv1.3");
+        h2_close(&alone);
+    }
+    offer(0, NULL);
+    pem_free(&rsa);
+    CHECK_EQ(e2e_stop(), 0);
+}
+/* The next record as it goes over the wire: its type, and in *n the length of what is in it; -1: the end. */
+static int record(struct cl *c, size_t *n) {
+    uint8_t head[5], body[20000];
+    size_t got = 0;
+    ssize_t r = 1;
+    *n = 0;
+    while (r > 0 && got < 5 + *n) {
+        struct pollfd p = {.fd = c->fd, .events = POLLIN};
+        if (poll(&p, 1, E2E_MS) <= 0) return -2;
+        r = got < 5 ? recv(c->fd, head + got, 5 - got, 0) : recv(c->fd, body, 5 + *n - got, 0);
+        if (r > 0) got += (size_t)r;
+        if (got == 5) *n = (size_t)head[3] << 8 | head[4];
+        if (*n > sizeof body) return -2;
+    }
+    return r > 0 ? head[0] : -1;
+}
+/* Another handshake is an error of the peer's: GOAWAY, and the end (RFC 9113 9.2.1). OpenSSL's client takes the warning that
+ * comes before for its own end, so the records are looked at. */
+TEST(a41_renegotiation) {
+    enum { ALERT = 21, DATA = 23, SEALED = 8 + 16 }; /* bytes that AES-GCM adds */
+    int kinds[3] = {0};
+    size_t n, lengths[3] = {0};
+    vt_server_stats st;
+    offer(TLS1_2_VERSION, "ECDHE-ECDSA-AES128-GCM-SHA256");
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    CHECK_EQ(h2_get(&h, "/"), 200);
+    SSL_set0_rbio(h.c.tls, BIO_new(BIO_s_mem()));
+    CHECK_EQ(SSL_renegotiate(h.c.tls), 1);
+    CHECK(SSL_do_handshake(h.c.tls) != 1);
+    while ((kinds[0] = record(&h.c, &lengths[0])) == DATA) continue;
+    for (int i = 1; i < 3; i++) kinds[i] = record(&h.c, &lengths[i]);
+    CHECK_EQ(kinds[0], ALERT); /* a warning */
+    CHECK_EQ(kinds[1], DATA);
+    CHECK_EQ(lengths[1], SEALED + VT__H2_FRAME + 8); /* GOAWAY */
+    CHECK_EQ(kinds[2], ALERT);                       /* close_notify */
+    CHECK_EQ(record(&h.c, &n), -1);
+    vt_server_stats_get(e2e.s, &st);
+    CHECK_EQ(st.bad_requests, 1);
+    cl_close(&h.c);
+    WAIT(open_connections() == 0);
+    CHECK_EQ(open_connections(), 0);
+    offer(0, NULL);
+    CHECK_EQ(e2e_stop(), 0);
+    CHECK(strstr(e2e.log, "another TLS handshake is asked for") != NULL);
+}
 #endif
 
 /* ---- by Upgrade ---- */
@@ -535,6 +634,33 @@ TEST(a44_drain_in_two_steps) {
     CHECK_EQ(h2_ended(&h), VT__H2_NO_ERROR);
     CHECK_EQ(h2_of(&h, late)->status, 0);
     CHECK_EQ(stop(&h), 0);
+}
+/* The client says that it goes: what it has asked for is answered, also behind that, and the end is told with the last of it. */
+TEST(client_that_says_goodbye) {
+    static const uint8_t bye[8] = {0};
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open(&h));
+    uint32_t id = h2_ask(&h, "GET /stubborn", NULL, true);
+    WAIT(noted(ENTERED) == 1);
+    CHECK(h2_frame(&h, VT__H2_T_GOAWAY, 0, 0, bye, sizeof bye));
+    uint32_t last = h2_ask(&h, "GET /", NULL, true);
+    CHECK_EQ(h2_wait(&h, last), 200);
+    CHECK_EQ(h.goaways, 0);
+    note(THREADS, 1);
+    CHECK_EQ(h2_wait(&h, id), 200);
+    BODY(h, "stubborn");
+    CHECK_EQ(h2_ended(&h), VT__H2_NO_ERROR);
+    CHECK_EQ(h.goaways, 1);
+    CHECK_EQ(h.goaway_last, last);
+    H2(idle);
+    REQUIRE(h2_open(&idle));
+    CHECK_EQ(h2_get(&idle, "/"), 200);
+    CHECK(h2_frame(&idle, VT__H2_T_GOAWAY, 0, 0, bye, sizeof bye));
+    CHECK_EQ(h2_ended(&idle), VT__H2_NO_ERROR);
+    CHECK_EQ(idle.goaways, 1);
+    CHECK_EQ(idle.goaway_last, 1);
+    CHECK_EQ(e2e_stop(), 0);
 }
 /* Output that nobody takes keeps no connection behind the handler's end. */
 TEST(kill_of_a_response_that_nobody_reads) {
