@@ -995,6 +995,7 @@ typedef struct vt_server_cfg {
     int ssl_min_version;       /* 12 (TLS 1.2, the default) or 13 */
     int ssl_only;              /* 1: no plain listener: host, port and addr are not used */
     int ssl_redirect;          /* 1: plain HTTP on the TLS port gets 308 to https, not 400 */
+    int ssl_ktls;              /* 1: see vt_tls_cfg.ktls */
     int64_t hsts_max_age_s; /* responses over TLS tell browsers for how long to come by https alone (RFC 6797,
                                   Strict-Transport-Security, unless the handler has set it); default: they do not;
                                   VT_NONE: 0 s, which takes it back */
@@ -1357,6 +1358,10 @@ typedef struct vt_tls_cfg {
     int64_t
         ticket_life_s; /* how long a session can be resumed; default 43,200; VT_NONE: never. The keys that tickets are
                               encrypted with change twice in that time, and are the server's alone */
+    int ktls; /* 1: the kernel encrypts what is sent, where it can (Linux with the tls module, which is looked for when the files
+                        are read; OpenSSL with kTLS), and files go by sendfile over HTTP/1.1; else, and where it does not
+                        want to, OpenSSL does. It cannot change its key: a client of TLS 1.3 that asks for that (most never
+                        do) loses its connection. Default 0 */
     const char *
         ciphers; /* of TLS 1.2, OpenSSL's syntax; default ECDHE with AES-GCM or ChaCha20. With one that HTTP/2 may
                             not have (RFC 9113 9.2.2) HTTP/1.1 is spoken */
@@ -16913,21 +16918,42 @@ static int64_t vt__io_send_try(vt__pd *pd, struct iovec *v, int n) {
     if (r >= 0) vt__poll_set(pd, VT__PD_W);
     return r;
 }
-#if defined(__linux__)
-/* The same with n bytes of a file; it may wait for a disk. 0: the file ends at off. */
-static VT__UNUSED int64_t vt__io_file_try(vt__pd *pd, int fd, int64_t off, size_t n) {
+/* The same for other ways to send. */
+static int64_t vt__io_try(vt__pd *pd, int64_t (*once)(int fd, void *what), void *what) {
     unsigned b = vt__poll_bits(pd);
-    int64_t r;
     if (b & VT__PD_CLOSED) return VT_ECLOSED;
     if (!(b & (VT__PD_W | VT__PD_HUP))) return -EAGAIN;
-    do r = vt__plat_sendfile(pd->fd, fd, off, n);
-    while (r == -EINTR);
+    int64_t r = once(pd->fd, what);
     if (r != -EAGAIN) return r;
     vt__poll_clear(pd, b & VT__PD_HUP ? VT__PD_W | VT__PD_HUP : VT__PD_W);
-    do r = vt__plat_sendfile(pd->fd, fd, off, n);
-    while (r == -EINTR);
-    if (r >= 0) vt__poll_set(pd, VT__PD_W);
+    if ((r = once(pd->fd, what)) >= 0) vt__poll_set(pd, VT__PD_W);
     return r;
+}
+static int64_t vt__io_msg_once(int fd, void *m) {
+    ssize_t r;
+    do r = vt__plat_sendmsg(fd, m, MSG_NOSIGNAL);
+    while (r == -EINTR);
+    return r;
+}
+static VT__UNUSED int64_t vt__io_msg_try(vt__pd *pd, struct msghdr *m) {
+    return vt__io_try(pd, vt__io_msg_once, m);
+}
+#if defined(__linux__)
+struct vt__io_file {
+    int fd;
+    int64_t off;
+    size_t n;
+};
+static int64_t vt__io_file_once(int to, void *what) {
+    const struct vt__io_file *f = what;
+    ssize_t r;
+    do r = vt__plat_sendfile(to, f->fd, f->off, f->n);
+    while (r == -EINTR);
+    return r;
+}
+/* It may wait for a disk. 0: the file ends at off. */
+static VT__UNUSED int64_t vt__io_file_try(vt__pd *pd, int fd, int64_t off, size_t n) {
+    return vt__io_try(pd, vt__io_file_once, &(struct vt__io_file){fd, off, n});
 }
 #endif
 /* Takes n bytes off the front of v; returns what is left of it. */
@@ -22917,7 +22943,8 @@ struct vt__conn_ops {
     int (*send_wait)(vt__conn *c, int64_t until);
     int (*shutdown)(vt__conn *c); /* the sending half; -EAGAIN: wait for room, then again */
     int (*close)(vt__conn *c);
-    int (*end)(vt__conn *c); /* as shutdown, and leaves the socket as it is */
+    int (*end)(vt__conn *c);     /* as shutdown, and leaves the socket as it is */
+    bool (*direct)(vt__conn *c); /* what the socket itself is given now goes as it should; NULL: never */
     void (*bare)(
         vt__conn *c); /* says what end says, if it can at once; from then on the socket itself is spoken to */
 };
@@ -23174,9 +23201,10 @@ static int64_t vt__conn_file_piece(vt__conn_io *io, vt__conn_file *f) {
  * output. */
 static int64_t vt__conn_send_file(vt__conn_io *io, int fd, int64_t off, int64_t n) {
     vt__conn_file f = {&io->c->pd, fd, off, 0, (size_t)VT__MIN(n, (int64_t)VT__CONN_FILE_PIECE)};
-    if (io->c->ops) return 0;
+    const struct vt__conn_ops *ops = io->c->ops;
+    if (ops && !ops->direct) return 0;
     int64_t r = vt__conn_flush(io);
-    if (r < 0) return r;
+    if (r < 0 || (ops && !ops->direct(io->c))) return VT__MIN(r, 0);
     io->sending = true;
     r = vt__conn_file_piece(io, &f);
     io->sending = false;
@@ -23274,6 +23302,10 @@ VT_API int vt_stream_shutdown(vt_stream *st) {
  * Tickets are the only way to resume: no cache that OS threads would share. Their keys outlive reloads; what they may
  * resume is bound to the client CA by the session's context, lest a ticket outlive the trust in it. A client keeps the sessions
  * that it is given in its context.
+ *
+ * The kernel's TLS, of what is sent: once a handshake has the keys OpenSSL offers them to its BIO, and if that takes them (see
+ * vt__ossl_kernel_begin), writes records in the clear from then on, and says which are no data. Data do not come by here any
+ * more: the socket's user gives them to the socket. What is received is OpenSSL's as before.
  *============================================================================*/
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -23326,9 +23358,13 @@ typedef struct vt__ossl_sessions {
     } at[VT__OSSL_SESSIONS];
 } vt__ossl_sessions;
 
+/* Who encrypts what is sent. */
+enum vt__ossl_kernel { VT__OSSL_KERNEL_NOT, VT__OSSL_KERNEL_MAY, VT__OSSL_KERNEL_ON };
+
 typedef struct vt__ossl_ctx {
     uint32_t refs;
     SSL_CTX *ctx;
+    bool kernel;        /* may encrypt */
     int ncerts, policy; /* enum vt_tls_names */
     bool dear;          /* a key makes every handshake so */
     vt__ossl_keys *keys;
@@ -23352,9 +23388,11 @@ typedef struct vt__ossl {
     size_t out_pos, out_len, out_cap, quiet;
     int err; /* the first that ended it */
     bool done, ended, starved, client;
-    bool again; /* the peer wants another handshake: where HTTP/2 is spoken */
-    bool dear;  /* the rest of the handshake takes longer than a hop to another OS thread */
-    char *key;  /* of its sessions; NULL: none are kept */
+    uint8_t kernel, record; /* enum vt__ossl_kernel; the type of what is written next */
+    int fd;                 /* the socket, where the kernel may take over */
+    bool again;             /* the peer wants another handshake: where HTTP/2 is spoken */
+    bool dear;              /* the rest of the handshake takes longer than a hop to another OS thread */
+    char *key;              /* of its sessions; NULL: none are kept */
 } vt__ossl;
 
 /*--- the BIO ---*/
@@ -23373,9 +23411,79 @@ static bool vt__ossl_room(vt__ossl *o, size_t n) {
     o->out_cap = cap;
     return true;
 }
+/*--- the kernel's TLS ---*/
+/* Of <linux/tls.h>, which older systems lack. */
+enum {
+    VT__OSSL_TCP_ULP = 31,
+    VT__OSSL_SOL_TLS = 282,
+    VT__OSSL_TLS_TX = 1,
+    VT__OSSL_SET_RECORD_TYPE = 1,
+    VT__OSSL_MARK = 3, /* before a record that waits for the kernel: type and length */
+    /* What OpenSSL has private names for: BIO_CTRL_SET_KTLS, ..._SET_KTLS_TX_SEND_CTRL_MSG, ..._CLEAR_KTLS_TX_CTRL_MSG */
+    VT__OSSL_CTRL_KTLS = 72,
+    VT__OSSL_CTRL_RECORD = 74,
+    VT__OSSL_CTRL_RECORD_NOT = 75
+};
+/* Without it a socket that is not connected gets another error. */
+static bool vt__ossl_kernel_has(void) {
+#if defined(__linux__)
+    int fd = vt__plat_socket(AF_INET, SOCK_STREAM), r;
+    if (fd < 0) return false;
+    r = vt__plat_setsockopt(fd, IPPROTO_TCP, VT__OSSL_TCP_ULP, "tls", 4);
+    (void)vt__plat_close(fd);
+    return r == -ENOTCONN || r == 0;
+#else
+    return false;
+#endif
+}
+static bool vt__ossl_out_now(vt__ossl *o) {
+    while (o->out_pos < o->out_len) {
+        ssize_t r = vt__plat_send(o->fd, o->out + o->out_pos, o->out_len - o->out_pos, MSG_NOSIGNAL);
+        if (r < 0 && r != -EINTR) return false;
+        if (r > 0) o->out_pos += (size_t)r;
+    }
+    return true;
+}
+/* How much setsockopt is to have of what OpenSSL hands over: a struct of <linux/tls.h>, by its cipher. */
+static socklen_t vt__ossl_info_size(const void *info) {
+    uint16_t cipher;
+    memcpy(&cipher, (const char *)info + 2, sizeof cipher);
+    switch (cipher) {
+    case 51: /* AES-128-GCM, AES-128-CCM */
+    case 53: return 40;
+    case 52: /* AES-256-GCM, ChaCha20-Poly1305 */
+    case 54: return 56;
+    default: return 0;
+    }
+}
+/* From here on it encrypts. What was encrypted here must be out before, and is, unless a handshake's flight did not fit in the
+ * socket: then, or if the kernel does not want to, all stays as it is. */
+static bool vt__ossl_kernel_begin(vt__ossl *o, const void *info) {
+    socklen_t n = vt__ossl_info_size(info);
+    if (o->kernel != VT__OSSL_KERNEL_MAY) return false;
+    o->kernel = VT__OSSL_KERNEL_NOT; /* it is not asked again */
+    if (!n || !vt__ossl_out_now(o) ||
+        vt__plat_setsockopt(o->fd, IPPROTO_TCP, VT__OSSL_TCP_ULP, "tls", 4) < 0 ||
+        vt__plat_setsockopt(o->fd, VT__OSSL_SOL_TLS, VT__OSSL_TLS_TX, info, n) < 0)
+        return false;
+    o->kernel = VT__OSSL_KERNEL_ON;
+    return true;
+}
+/* A record for it that is no data: alerts, tickets, the end of a handshake. */
+static int vt__ossl_put_record(vt__ossl *o, const char *p, size_t n) {
+    if (!o->record || !vt__ossl_room(o, n + VT__OSSL_MARK)) return -1;
+    char *to = o->out + o->out_len;
+    to[0] = (char)o->record, to[1] = (char)(n >> 8), to[2] = (char)n;
+    memcpy(to + VT__OSSL_MARK, p, n);
+    o->out_len += n + VT__OSSL_MARK;
+    o->record = 0;
+    return (int)n;
+}
+
 static int vt__ossl_bio_write(BIO *b, const char *p, int n) {
     vt__ossl *o = BIO_get_data(b);
     BIO_clear_retry_flags(b);
+    if (n > 0 && o->kernel == VT__OSSL_KERNEL_ON) return vt__ossl_put_record(o, p, (size_t)n);
     if (n <= 0 || !vt__ossl_room(o, (size_t)n)) return -1;
     memcpy(o->out + o->out_len, p, (size_t)n);
     o->out_len += (size_t)n;
@@ -23397,8 +23505,15 @@ static int vt__ossl_bio_read(BIO *b, char *p, int n) {
     return (int)k;
 }
 static long vt__ossl_bio_ctrl(BIO *b, int cmd, long num, void *ptr) {
-    (void)b, (void)num, (void)ptr;
-    return cmd == BIO_CTRL_FLUSH;
+    vt__ossl *o = BIO_get_data(b);
+    switch (cmd) {
+    case BIO_CTRL_FLUSH: return 1;
+    case VT__OSSL_CTRL_KTLS: return num && vt__ossl_kernel_begin(o, ptr); /* num 0: receives */
+    case BIO_CTRL_GET_KTLS_SEND: return o->kernel == VT__OSSL_KERNEL_ON;
+    case VT__OSSL_CTRL_RECORD:
+    case VT__OSSL_CTRL_RECORD_NOT: o->record = cmd == VT__OSSL_CTRL_RECORD ? (uint8_t)num : 0; return 0;
+    default: return 0;
+    }
 }
 static struct {
     pthread_once_t once;
@@ -23523,6 +23638,12 @@ static int vt__ossl_open(vt__ossl *o, vt__ossl_ctx *x, bool client) {
     else SSL_set_accept_state(o->ssl);
     return ERR_peek_error() ? -ENOMEM : 0; /* from 3.2 on they can fail, and say so nowhere else */
 }
+/* Once it is open: its ciphertext goes to this socket, and to nobody else. */
+static void vt__ossl_kernel_allow(vt__ossl *o, int fd) {
+    if (!o->ctx->kernel) return;
+    o->kernel = VT__OSSL_KERNEL_MAY;
+    o->fd = fd;
+}
 static void vt__ossl_close(vt__ossl *o) {
     ERR_clear_error();
     SSL_free(o->ssl);
@@ -23596,6 +23717,15 @@ static int vt__ossl_write(vt__ossl *o, const void *p, size_t n) {
     if (r == 1 && put == n) return 0;
     r = vt__ossl_result(o, r);
     return o->err = r < 0 && r != -EAGAIN ? r : VT_ETLS;
+}
+/* Whether data may go past OpenSSL, to the kernel: 0, or an error for good. That cannot change its key: a peer that has asked
+ * for it (RFC 8446 4.6.3) gets no more. */
+static int vt__ossl_kernel_write(vt__ossl *o) {
+    if (o->err) return o->err;
+    if (o->ended) return -EPIPE;
+    if (SSL_get_key_update_type(o->ssl) == SSL_KEY_UPDATE_NONE) return 0;
+    vt_log(VT_LOG_DEBUG, "TLS: the kernel is to change its key");
+    return o->err = VT_ETLS;
 }
 /* close_notify, once. */
 static void vt__ossl_end(vt__ossl *o) {
@@ -24026,6 +24156,8 @@ static int vt__ossl_ctx_server(vt__ossl_ctx **out, const vt_tls_cfg *c, vt__ossl
     if (!x) return vt__ossl_fail(t, -ENOMEM, "out of memory");
     x->policy = c->names;
     x->keys = keys;
+    x->kernel = c->ktls && vt__ossl_kernel_has();
+    if (x->kernel) SSL_CTX_set_options(x->ctx, SSL_OP_ENABLE_KTLS);
     x->alpn_len = VT__MIN(alpn.len, sizeof x->alpn);
     memcpy(x->alpn, alpn.ptr, x->alpn_len);
     vt__ossl_ctx_hooks(x, c->ticket_life_s);
@@ -24176,12 +24308,35 @@ typedef struct vt__tls {
 } vt__tls;
 
 /*--- moving ciphertext ---*/
+/* A record of vt__ossl_put_record, to the kernel: whole, or -EAGAIN, or an error. */
+static int64_t vt__tls_push_record(vt__conn *c, char *p) {
+    size_t n = (size_t)(unsigned char)p[1] << 8 | (unsigned char)p[2];
+    struct iovec v = {p + VT__OSSL_MARK, n};
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(1)];
+    } type;
+    struct msghdr m;
+    memset(&m, 0, sizeof m);
+    memset(&type, 0, sizeof type);
+    m.msg_iov = &v;
+    m.msg_iovlen = 1;
+    m.msg_control = &type;
+    m.msg_controllen = CMSG_LEN(1);
+    type.head.cmsg_level = VT__OSSL_SOL_TLS;
+    type.head.cmsg_type = VT__OSSL_SET_RECORD_TYPE;
+    type.head.cmsg_len = CMSG_LEN(1);
+    memcpy(CMSG_DATA(&type.head), p, 1);
+    int64_t r = vt__io_msg_try(&c->pd, &m);
+    return r < 0 ? r : r == (int64_t)n ? r + VT__OSSL_MARK : VT_ETLS;
+}
 /* 0 when all is out, -EAGAIN, or an error. */
 static int vt__tls_push(vt__conn *c, vt__tls *t) {
     vt__ossl *o = &t->o;
     while (o->out_pos < o->out_len) {
         struct iovec v = {o->out + o->out_pos, o->out_len - o->out_pos};
-        int64_t r = vt__io_send_try(&c->pd, &v, 1);
+        int64_t r = o->kernel == VT__OSSL_KERNEL_ON ? vt__tls_push_record(c, v.iov_base)
+                                                    : vt__io_send_try(&c->pd, &v, 1);
         if (r < 0) return (int)r;
         o->out_pos += (size_t)r;
     }
@@ -24242,7 +24397,12 @@ static int64_t vt__tls_seal(vt__tls *t, const struct iovec *v, int n) {
     vt__conn_buf_put(thr, &b);
     return r < 0 ? r : sealed;
 }
-static int64_t vt__tls_send_record(vt__conn *c, vt__tls *t, const struct iovec *v, int n) {
+static int64_t vt__tls_send_record(vt__conn *c, vt__tls *t, struct iovec *v, int n) {
+    if (t->o.kernel == VT__OSSL_KERNEL_ON) {
+        int r = vt__ossl_kernel_write(&t->o);
+        if (r == 0) r = vt__tls_push(c, t);
+        return r < 0 ? r : vt__io_send_try(&c->pd, v, n);
+    }
     if (t->owed == 0) {
         int64_t k = vt__tls_seal(t, v, n);
         if (k < 0) return k;
@@ -24261,6 +24421,14 @@ static int64_t vt__tls_send_try(vt__conn *c, struct iovec *v, int n) {
     int64_t r = vt__tls_send_record(c, t, v, n);
     vt__plat_spin_unlock(&t->spin);
     return r;
+}
+static bool vt__tls_direct(vt__conn *c) {
+    vt__tls *t = c->up;
+    vt__plat_spin_lock(&t->spin);
+    bool yes = t->o.kernel == VT__OSSL_KERNEL_ON && vt__ossl_kernel_write(&t->o) == 0 &&
+               vt__tls_push(c, t) == 0;
+    vt__plat_spin_unlock(&t->spin);
+    return yes;
 }
 static int vt__tls_end(vt__conn *c) {
     vt__tls *t = c->up;
@@ -24304,7 +24472,7 @@ static int vt__tls_close(vt__conn *c) {
 }
 static const struct vt__conn_ops vt__tls_ops = {vt__conn_recv_over, vt__tls_recv_try, vt__tls_send_try,
                                                 vt__conn_room_over, vt__tls_shutdown, vt__tls_close,
-                                                vt__tls_end,        vt__tls_bare};
+                                                vt__tls_end,        vt__tls_direct,   vt__tls_bare};
 
 /*--- handshakes ---*/
 static vt__ossl_ctx *vt__tls_gate_ctx(vt__tls_gate *g) {
@@ -24338,8 +24506,9 @@ static int vt__tls_begin(vt__conn *c, vt__tls_gate *g, int64_t until) {
     }
     c->up = t;
     t->gate = g;
-    r = vt__ossl_open(&t->o, vt__tls_gate_ctx(g), false);
-    return r < 0 ? r : VT__TLS_DONE;
+    if ((r = vt__ossl_open(&t->o, vt__tls_gate_ctx(g), false)) < 0) return r;
+    vt__ossl_kernel_allow(&t->o, c->pd.fd);
+    return VT__TLS_DONE;
 }
 static int vt__tls_shake(void *arg) {
     vt__tls *t = arg;
@@ -33721,7 +33890,8 @@ static int vt__srv_first(vt_server *s) {
                      .ncerts = 1,
                      .client_ca_file = c->ssl_client_ca,
                      .min_version = c->ssl_min_version,
-                     .plain = c->ssl_redirect ? VT_TLS_PLAIN_REDIRECT : VT_TLS_PLAIN_EXPLAIN};
+                     .plain = c->ssl_redirect ? VT_TLS_PLAIN_REDIRECT : VT_TLS_PLAIN_EXPLAIN,
+                     .ktls = c->ssl_ktls};
     vt__srv_host_port(addr, c, c->ssl_port ? c->ssl_port : 8443);
     return vt__srv_listen_tls(s, addr, &tc);
 }
@@ -34531,6 +34701,7 @@ enum vt__conf_flags {
     X("sslMinVersion", ssl_min_version, COUNT, VT__CONF_ARG, 12, 13)                                         \
     X("sslOnly", ssl_only, FLAG, 0, 0, 1)                                                                    \
     X("sslRedirect", ssl_redirect, FLAG, 0, 0, 1)                                                            \
+    X("sslKtls", ssl_ktls, FLAG, 0, 0, 1)                                                                    \
     X("hstsMaxAgeS", hsts_max_age_s, COUNT, VT__CONF_ZERO_NONE, 0, INT64_MAX)                                \
     X("hstsSubdomains", hsts_subdomains, FLAG, 0, 0, 1)                                                      \
     X("reloadOnHup", reload_on_hup, FLAG, 0, 0, 1)                                                           \

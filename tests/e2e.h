@@ -18,6 +18,9 @@
 #ifndef E2E_TLS /* 1: the server speaks TLS alone, and the client, too */
 #define E2E_TLS 0
 #endif
+#ifndef E2E_KTLS /* 1: by the kernel, where it can */
+#define E2E_KTLS 0
+#endif
 #ifndef E2E_H2 /* 1: the client, which looks like one of HTTP/1.1, speaks HTTP/2 */
 #define E2E_H2 0
 #endif
@@ -150,6 +153,7 @@ static int e2e_start(const vt_server_cfg *cfg, void (*routes)(vt_server *s)) {
     c.ssl_only = 1;
     c.ssl_port = c.port;
     c.ssl_cert = pem_file("127.0.0.1");
+    c.ssl_ktls = E2E_KTLS;
 #endif
     c.no_signals = 1;
     if (E2E_H3) c.http3 = 1;

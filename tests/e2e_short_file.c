@@ -63,3 +63,14 @@ TEST(a_disk_that_fails) {
     CHECK_EQ(e2e_stop(), 0);
     vt__plat.sendfile = short_sendfile;
 }
+static void *stingy(void *p, size_t n) { return n == VT__RES_FILE_PIECE ? NULL : vt__plat_sys_realloc(p, n); }
+TEST(no_memory_for_a_piece) {
+    CL(c);
+    REQUIRE(start(NULL));
+    vt__plat.realloc = stingy;
+    CHECK_EQ(get(&c, "/part?n=100000"), 200);
+    CHECK(c.truncated && c.eof && c.body_len == 0);
+    CHECK_EQ(noted(), -ENOMEM);
+    vt__plat.realloc = vt__plat_sys_realloc;
+    CHECK_EQ(e2e_stop(), 0);
+}

@@ -55,7 +55,7 @@ TEST(conf_every_key_reaches_its_field) {
             "idleTimeoutMs = 19\nhandlerTimeoutMs = 20\ngraceMs = 21\nretryAfterS = 22\nbacklog = 23\n"
             "reuseport = yes\ncancelOn = never\nnoSignals = 1\nnoDate = true\nserverName = x/1\n"
             "stallMs = 24\nmaxSpares = 25\ndeadlock = 1\nsslPort = 26\nsslCert = c\nsslKey = k\n"
-            "sslKeyPasswordFile = p\nsslClientCA = ca\nsslMinVersion = 13\nsslOnly = 1\nsslRedirect = 1\n"
+            "sslKeyPasswordFile = p\nsslClientCA = ca\nsslMinVersion = 13\nsslOnly = 1\nsslRedirect = 1\nsslKtls = 1\n"
             "reloadOnHup = 1\nmaxQueued = 27\nqueueTimeoutMs = 28\nhstsMaxAgeS = 29\nhstsSubdomains = 1\n"
             "http2 = on\nhttp3 = on\naltSvcMaxAgeS = 60\nmaxStreams = 30\n"),
         0);
@@ -100,6 +100,7 @@ TEST(conf_every_key_reaches_its_field) {
     CHECK_STR(conf.cfg.ssl_client_ca, "ca");
     CHECK_EQ(conf.cfg.ssl_min_version, 13);
     CHECK(conf.cfg.ssl_only == 1 && conf.cfg.ssl_redirect == 1 && conf.cfg.reload_on_hup == 1);
+    CHECK_EQ(conf.cfg.ssl_ktls, 1);
     CHECK_EQ(conf.cfg.hsts_max_age_s, 29);
     CHECK_EQ(conf.cfg.hsts_subdomains, 1);
     CHECK_EQ(conf.cfg.http2, 1);
@@ -113,7 +114,7 @@ TEST(conf_every_key_reaches_its_field) {
     CHECK_STR(conf.cfg.addr, "127.0.0.1:0");
     CHECK_EQ(conf.cfg.hsts_max_age_s, VT_NONE);
     CHECK(VT__COUNT(vt__conf_rows) <= VT__CONF_ROWS_MAX);
-    CHECK_EQ(VT__COUNT(vt__conf_rows), 49); /* a new key belongs into this test */
+    CHECK_EQ(VT__COUNT(vt__conf_rows), 50); /* a new key belongs into this test */
 }
 
 /* The value that `text` gives a row, or its error. */
