@@ -35719,13 +35719,17 @@ static const vt__cli_wire vt__cli_h1_wire = {
 #if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @cmux    calls on streams of a connection that has many
- * uses:   @plat @mem @str @h1 @msg @poll @sched @self @io @conn @mux @cpool @ccall
+ * uses:   @plat @mem @str @log @h1 @msg @poll @sched @self @io @conn @mux @cpool @ccall
  * raises: vt__cli_wire, vt__cmux_ops
  * test:   tests/e2e_cli_h2.c tests/e2e_cli_h2_tls.c tests/fault_cli_h2.c tests/sim_cli_h2.c
  *
  * The call's side of a stream (@mux), whichever protocol its connection speaks: what the engine tells of the stream is kept
  * on it, under the domain's lock, and the call's vthread takes it from there. What is the protocol's own, such as how a stream
  * begins, the connection's operations do.
+ *
+ * What a peer did not begin with (it was refused, or is beyond what GOAWAY takes) is sent again on any connection, whatever the
+ * method; what was lost with its connection, as HTTP/1.1 has it: on a new one, if the method is idempotent and the
+ * connection was used before.
  *============================================================================*/
 #if VTHTTP_H2
 /* Of one call. */
@@ -35749,10 +35753,15 @@ typedef struct vt__cmux_ops {
     /* A call has left; `last`: no others are to come. The transport may be gone. */
     void (*part)(struct vt__cmux *c, bool last);
     void (*doubt)(struct vt__cmux *c); /* whether anybody is there at all; the transport may be gone */
+    /* Whether the peer, by a GOAWAY that names `last`, does not begin with that stream. */
+    bool (*beyond)(const vt__mux_stream *s, uint64_t last);
+    /* Codes of resets that say so of one stream, the second one that it is to be asked for over HTTP/1.1. */
+    uint64_t refused, old;
 } vt__cmux_ops;
 /* One connection; vt__cpool_conn.calls. A protocol's has this in it. */
 typedef struct vt__cmux {
     const vt__cmux_ops *ops;
+    vt__dom *dom; /* x's, which may be gone before this */
     vt__mux *x;
     vt__cpool_conn *k;
     size_t max_trailer;
@@ -35789,6 +35798,49 @@ static void vt__cmux_on_end(const vt__cmux *c, vt__cmux_stream *s, const vt__msg
     vt__mux_show(&s->e, VT__PD_R);
 }
 
+static void vt__cmux_on_reset(const vt__cmux *c, vt__cmux_stream *s, uint64_t code) {
+    bool ours = s->e.m.c.reset == VT__MSG_OURS;
+    s->old = !ours && code == c->ops->old;
+    s->untaken = s->old || (!ours && code == c->ops->refused);
+    vt_log(VT_LOG_DEBUG, "a call was reset by %s: error %u", ours ? "its response" : "the server",
+           (unsigned)code);
+    vt__cmux_kill(s, ours ? VT_EHTTP : s->untaken ? VT_EREFUSED : VT_ERESET);
+}
+static void vt__cmux_on_goaway(vt__cmux *c, uint64_t last) {
+    for (vt__list *n = c->x->streams.next; n != &c->x->streams; n = n->next) {
+        vt__cmux_stream *s = VT__CMUX_STREAM(n);
+        if (s->e.err || !c->ops->beyond(&s->e, last)) continue;
+        s->untaken = true;
+        vt__cmux_kill(s, VT_EREFUSED);
+    }
+    vt__cpool_leave(c->k, false);
+}
+/* Of the protocol's machine, but for what is the connection's alone. */
+static void vt__cmux_on_event(vt__cmux *c, const vt__msg_event *ev) {
+    vt__cmux_stream *s = ev->stream ? VT__CONTAINER(ev->stream, vt__cmux_stream, e.m.c) : NULL;
+    switch (ev->type) {
+    case VT__MSG_EV_FIELD: vt__cmux_on_field(s, ev); break;
+    case VT__MSG_EV_INFORM: vt__cmux_on_inform(s, ev); break;
+    case VT__MSG_EV_HEAD: vt__cmux_on_head(s, ev); break;
+    case VT__MSG_EV_DATA:
+        if (vt__mux_gather(&s->e, ev->value) < 0) vt__cmux_kill(s, -ENOMEM);
+        break;
+    case VT__MSG_EV_TRAILERS:
+    case VT__MSG_EV_END: vt__cmux_on_end(c, s, ev); break;
+    case VT__MSG_EV_RESET: vt__cmux_on_reset(c, s, ev->code); break;
+    case VT__MSG_EV_GOAWAY: vt__cmux_on_goaway(c, ev->id); break;
+    default: break; /* a server's */
+    }
+}
+/* The connection ends, for that reason. */
+static void vt__cmux_kill_all(vt__cmux *c, int why) {
+    for (vt__list *n = c->x->streams.next; n != &c->x->streams; n = n->next) {
+        vt__cmux_stream *s = VT__CMUX_STREAM(n);
+        s->lost |= !s->e.err;
+        vt__cmux_kill(s, why);
+    }
+}
+
 /*--- requests ---*/
 static void vt__cmux_open(vt_call *call) { memset(&call->mux, 0, sizeof call->mux); }
 static int vt__cmux_put_request(vt__mux_stream *s, const vt_call *call) {
@@ -35812,9 +35864,9 @@ static int vt__cmux_put_request(vt__mux_stream *s, const vt_call *call) {
 }
 static int vt__cmux_head(vt_call *call) {
     vt__cmux *c = call->conn->calls;
-    vt__sched_dom_lock(c->x->dom);
+    vt__sched_dom_lock(c->dom);
     int r = c->ops->begin(c, call);
-    vt__sched_dom_unlock(c->x->dom);
+    vt__sched_dom_unlock(c->dom);
     return r;
 }
 
@@ -35868,16 +35920,16 @@ static int vt__cmux_next(vt_call *call, int64_t until) {
 }
 /* A response did not come in time. */
 static void vt__cmux_doubt(vt__cmux *c) {
-    vt__sched_dom_lock(c->x->dom);
+    vt__sched_dom_lock(c->dom);
     c->ops->doubt(c);
-    vt__sched_dom_unlock(c->x->dom);
+    vt__sched_dom_unlock(c->dom);
 }
 /* The call's stream, if it has one, and its share of the connection are given back. */
 static void vt__cmux_part(vt_call *call) {
     vt__cpool_conn *k = call->conn;
     if (!k) return;
     vt__cmux *c = k->calls;
-    vt__dom *dom = c->x->dom;
+    vt__dom *dom = c->dom;
     vt__conn_buf_put(vt__sched_thr(), &call->mux.out);
     vt__sched_dom_lock(dom);
     if (call->mux.s) vt__mux_forget(&call->mux.s->e);
@@ -36009,9 +36061,7 @@ static const vt__cli_wire vt__cmux_wire = {vt__cmux_open,    vt__cmux_head,  vt_
  * peer sent and the call has not taken: a stream's window of it at most, since the connection's own is as wide as can be, so that
  * a body that nobody reads keeps no other call waiting.
  *
- * What a peer did not begin with (REFUSED_STREAM, streams above GOAWAY's) is sent again on any connection, whatever the
- * method; what was lost with its connection, as HTTP/1.1 has it: on a new one, if the method is idempotent and the
- * connection was used before. A peer that is asked for more calls than it takes at once is asked on further connections, up
+ * A peer that is asked for more calls than it takes at once is asked on further connections, up
  * to the pool's limits, since who set no limit expects none; at those, calls wait for their turn. Connections serve one
  * origin, whatever else their certificate names (RFC 9113 9.1.1 allows more): what a server answers under another's name is
  * for its configuration to say, and 421 for those that get it wrong.
@@ -36041,19 +36091,11 @@ static void vt__ch2_free(vt__h2e *e) {
 static int vt__ch2_why(const vt__h2e *e) {
     return e->why ? e->why : e->m.err && e->m.err != VT__H2_E_NO_MORE ? VT_EHTTP : -ECONNRESET;
 }
-static void vt__ch2_kill_all(vt__h2e *e) {
-    int why = vt__ch2_why(e);
-    for (vt__list *n = e->x.streams.next; n != &e->x.streams; n = n->next) {
-        vt__cmux_stream *s = VT__CMUX_STREAM(n);
-        s->lost |= !s->e.err;
-        vt__cmux_kill(s, why);
-    }
-}
 static void vt__ch2_close(vt__h2e *e, bool linger) {
     vt__ch2 *c = VT__CONTAINER(e, vt__ch2, e);
     vt__conn *conn = e->conn;
     if (!e->m.err) (void)vt__h2_fail(&e->m, VT__H2_E_NO_MORE);
-    vt__ch2_kill_all(e);
+    vt__cmux_kill_all(&c->calls, vt__ch2_why(e));
     vt__h2e_leave(e);
     vt__cpool_leave(c->calls.k, true);
     if (linger && conn->ops) (void)conn->ops->end(conn);
@@ -36068,9 +36110,10 @@ static void vt__ch2_quit(vt__ch2 *c) {
 }
 /* Its calls need not wait until GOAWAY has gone out. */
 static void vt__ch2_failed(vt__h2e *e) {
+    vt__cmux *calls = &VT__CONTAINER(e, vt__ch2, e)->calls;
     vt_log(VT_LOG_DEBUG, "an HTTP/2 connection to a server fails: %s", vt__h2_err_of(e->m.err)->text);
-    vt__ch2_kill_all(e);
-    vt__cpool_leave(VT__CONTAINER(e, vt__ch2, e)->calls.k, false);
+    vt__cmux_kill_all(calls, vt__ch2_why(e));
+    vt__cpool_leave(calls->k, false);
 }
 static int64_t vt__ch2_due(const vt__h2e *e) {
     const vt__ch2 *c = VT__CONTAINER(e, const vt__ch2, e);
@@ -36105,41 +36148,14 @@ static void vt__ch2_part(vt__cmux *calls, bool last) {
 }
 
 /*--- what comes in ---*/
-static void vt__ch2_on_reset(vt__cmux_stream *s, uint32_t code) {
-    bool ours = s->e.m.c.reset == VT__MSG_OURS;
-    s->old = !ours && code == VT__H2_HTTP_1_1_REQUIRED;
-    s->untaken = s->old || (!ours && code == VT__H2_REFUSED_STREAM);
-    vt_log(VT_LOG_DEBUG, "a call was reset by %s: error %u", ours ? "its response" : "the server", code);
-    vt__cmux_kill(s, ours ? VT_EHTTP : s->untaken ? VT_EREFUSED : VT_ERESET);
-}
-static void vt__ch2_on_goaway(vt__ch2 *c, const vt__msg_event *ev) {
-    for (vt__list *n = c->e.x.streams.next; n != &c->e.x.streams; n = n->next) {
-        vt__cmux_stream *s = VT__CMUX_STREAM(n);
-        if (s->e.m.h2.id <= ev->id || s->e.err) continue;
-        s->untaken = true;
-        vt__cmux_kill(s, VT_EREFUSED);
-    }
-    vt__cpool_leave(c->calls.k, false);
-}
 static void vt__ch2_on_event(vt__h2e *e, const vt__msg_event *ev) {
     vt__ch2 *c = VT__CONTAINER(e, vt__ch2, e);
-    vt__cmux_stream *s = ev->stream ? VT__CONTAINER(ev->stream, vt__cmux_stream, e.m.c) : NULL;
     switch (ev->type) {
-    case VT__MSG_EV_FIELD: vt__cmux_on_field(s, ev); break;
-    case VT__MSG_EV_INFORM: vt__cmux_on_inform(s, ev); break;
-    case VT__MSG_EV_HEAD: vt__cmux_on_head(s, ev); break;
-    case VT__MSG_EV_DATA:
-        if (vt__mux_gather(&s->e, ev->value) < 0) vt__cmux_kill(s, -ENOMEM);
-        break;
-    case VT__MSG_EV_TRAILERS:
-    case VT__MSG_EV_END: vt__cmux_on_end(&c->calls, s, ev); break;
-    case VT__MSG_EV_RESET: vt__ch2_on_reset(s, (uint32_t)ev->code); break;
     case VT__MSG_EV_SETTINGS:
         vt__cpool_limit(c->calls.k, (int)VT__MIN(e->m.peer_streams, (uint32_t)INT_MAX));
         break;
     case VT__MSG_EV_PING: c->pong_due = 0; break;
-    case VT__MSG_EV_GOAWAY: vt__ch2_on_goaway(c, ev); break;
-    default: break; /* a server's */
+    default: vt__cmux_on_event(&c->calls, ev);
     }
 }
 static const vt__h2e_role vt__ch2_role = {vt__ch2_on_event, vt__ch2_failed, vt__ch2_close, vt__ch2_due,
@@ -36204,7 +36220,9 @@ static int vt__ch2_begin(vt__cmux *calls, vt_call *call) {
     vt__h2e_stir(&e->x);
     return 0;
 }
-static const vt__cmux_ops vt__ch2_ops = {vt__ch2_begin, vt__ch2_part, vt__ch2_doubt};
+static bool vt__ch2_beyond(const vt__mux_stream *s, uint64_t last) { return s->m.h2.id > last; }
+static const vt__cmux_ops vt__ch2_ops = {vt__ch2_begin,  vt__ch2_part,          vt__ch2_doubt,
+                                         vt__ch2_beyond, VT__H2_REFUSED_STREAM, VT__H2_HTTP_1_1_REQUIRED};
 
 /*--- how a connection becomes one ---*/
 static void vt__ch2_configure(const vt_client *client, vt__h2_cfg *cfg) {
@@ -36230,6 +36248,7 @@ static int vt__ch2_adopt(vt_client *client, vt__cpool_conn *k) {
         return r;
     }
     c->calls.ops = &vt__ch2_ops;
+    c->calls.dom = dom;
     c->calls.x = &e->x;
     c->calls.k = k;
     c->cfg = cfg;
