@@ -36532,7 +36532,7 @@ static bool vt__ch2_offers(const vt_client *client, bool tls, bool proxy) {
  * MARK: - @ch3     calls over HTTP/3: many on a connection, tried before TCP (VTHTTP_H3)
  * uses:   @plat @mem @ds @log @msg @qstr @h3 @poll @sched @sync @io @udp @ossl @qtls @quic @qend @mux @h3e @calt @cpool @ccall @cmux
  * raises: vt__qend_ops, vt__h3e_role, vt__cmux_ops, vt__cpool_mux, vt_client.h3_free, vt__sched_up.closing
- * test:   tests/e2e_cli_h3.c tests/e2e_cli_h3_alt.c
+ * test:   tests/e2e_cli_h3.c tests/e2e_cli_h3_alt.c tests/fault_cli_h3.c
  *
  * Where an origin has said that it speaks HTTP/3 (Alt-Svc, @calt), or the caller says so, a call goes there first: to a
  * connection that is there, or to one that it makes, which has a head start; then, or when that has failed, over TCP as if there

@@ -11,9 +11,6 @@
 #include "handlers.h"
 #include "clih3.h"
 
-#include <sys/prctl.h>
-#include <sys/wait.h>
-
 #define MUX_VERSION "30"
 #define MUX_TLS 1
 #define MUX_CROWD 8 /* the server gives places back a quarter at a time */
@@ -23,42 +20,20 @@ static void mux_began(vt_client *c) { h3_patient(c); }
 #include "muxcli.h"
 
 /*--- a server of another process, which outlives runtimes ---*/
-static struct {
-    pid_t pid;
-    int port;
-} far;
 static int h_open(vt_req *req, vt_res *res) {
     vt_server_stats st;
     (void)req;
-    vt_server_stats_get(server, &st);
+    vt_server_stats_get(far.server, &st);
     return vt_res_printf(res, 200, "%lld", (long long)st.open);
 }
-static int far_main(void *arg) {
-    server = mux_server((vt_server_cfg){.no_signals = 1});
-    vt_server_get(server, "/open", h_open);
-    vt_server_get(server, "/wait", h_wait);
-    if (vt_server_start(server) < 0) return 1;
-    int port = vt_server_port(server, 1);
-    if (write(*(int *)arg, &port, sizeof port) != sizeof port) return 1;
-    return vt_server_wait(server);
+static void far_routes(vt_server *s) {
+    vt_server_get(s, "/open", h_open);
+    vt_server_get(s, "/wait", h_wait);
 }
-static bool far_up(void) {
-    vt_cfg cfg = {.workers = 1, .deadlock = VT_NONE, .stack_bytes = 512 << 10};
-    int ends[2];
-    if (pipe(ends) < 0 || (far.pid = fork()) < 0) return false;
-    if (far.pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        _exit(vt_run(&cfg, far_main, &ends[1]));
-    }
-    close(ends[1]);
-    bool up = read(ends[0], &far.port, sizeof far.port) == sizeof far.port;
-    close(ends[0]);
+static bool far_begin(void) {
+    bool up = far_up(far_routes);
     snprintf(base, sizeof base, "https://127.0.0.1:%d", far.port);
     return up;
-}
-static void far_down(void) {
-    kill(far.pid, SIGKILL);
-    waitpid(far.pid, NULL, 0);
 }
 /* How many connections it has, by a client that has the one that it asks by. */
 static int far_open(vt_client *c) {
@@ -85,7 +60,7 @@ static void outlive_first(void) {
 static void outlive_second(void) { CHECK_EQ(far_open_until(client, 1), 1); }
 /* The connection says goodbye with the runtime, else the server would have two. */
 TEST(a_client_outlives_a_runtime) {
-    REQUIRE(far_up());
+    REQUIRE(far_begin());
     cli_run(2, outlive_first);
     CHECK_EQ(client->conns, 0);
     cli_run(2, outlive_second);
@@ -93,7 +68,7 @@ TEST(a_client_outlives_a_runtime) {
     far_down();
 }
 TEST(a_client_is_freed_behind_its_runtime) {
-    REQUIRE(far_up());
+    REQUIRE(far_begin());
     cli_run(2, outlive_first);
     vt_client_free(client);
     far_down();
@@ -118,7 +93,7 @@ static void freed_elsewhere(void) {
     vt_client_free(other);
 }
 TEST(a_client_is_freed_elsewhere) {
-    REQUIRE(far_up());
+    REQUIRE(far_begin());
     cli_run(2, freed_elsewhere);
     far_down();
 }
@@ -150,7 +125,7 @@ static void is_anybody_there(void) {
     vt_client_free(client);
 }
 TEST(nobody_is_there) {
-    REQUIRE(far_up());
+    REQUIRE(far_begin());
     cli_run(1, is_anybody_there);
     far_down();
 }
