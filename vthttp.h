@@ -29130,7 +29130,8 @@ typedef struct vt__h3e_uni {
 struct vt__h3e;
 /* What a server and a client do in their own ways. All of it under the domain's lock. */
 typedef struct vt__h3e_role {
-    vt__mux_stream *(*open)(struct vt__h3e *h); /* for a request; NULL: no memory */
+    /* A server: for a request; NULL: no memory. The transport of a client allows its server none. */
+    vt__mux_stream *(*open)(struct vt__h3e *h);
     void (*event)(struct vt__h3e *h, const vt__msg_event *ev);
     void (*failed)(struct vt__h3e *h);              /* the machine has; it is closed soon */
     void (*ready)(struct vt__h3e *h);               /* the handshake is complete; c.q.tls is still there */
@@ -36532,7 +36533,7 @@ static bool vt__ch2_offers(const vt_client *client, bool tls, bool proxy) {
  * MARK: - @ch3     calls over HTTP/3: many on a connection, tried before TCP (VTHTTP_H3)
  * uses:   @plat @mem @ds @log @msg @qstr @h3 @poll @sched @sync @io @udp @ossl @qtls @quic @qend @mux @h3e @calt @cpool @ccall @cmux
  * raises: vt__qend_ops, vt__h3e_role, vt__cmux_ops, vt__cpool_mux, vt_client.h3_free, vt__sched_up.closing
- * test:   tests/e2e_cli_h3.c tests/e2e_cli_h3_alt.c tests/fault_cli_h3.c
+ * test:   tests/e2e_cli_h3.c tests/e2e_cli_h3_alt.c tests/e2e_cli_h3_bad.c tests/fault_cli_h3.c
  *
  * Where an origin has said that it speaks HTTP/3 (Alt-Svc, @calt), or the caller says so, a call goes there first: to a
  * connection that is there, or to one that it makes, which has a head start; then, or when that has failed, over TCP as if there
@@ -36634,9 +36635,13 @@ static char *vt__ch3_begin_trial(vt__ch3 *c, size_t *n) {
 }
 
 /*--- the engine's role; under the domain's lock ---*/
+/* What its calls end with: it was silent, out of memory, or did what it may not; or it says that it leaves. */
 static int vt__ch3_why(const vt__h3e *h) {
-    if (h->m.err && h->m.err != VT__H3_E_NO_MORE) return VT_EHTTP;
-    return h->c.q.end.cause == VT__QUIC_BY_TIME ? -ETIMEDOUT : -ECONNRESET;
+    const vt__quic_end *end = &h->c.q.end;
+    if (h->m.err) return h->m.err == VT__H3_E_MEMORY ? -ENOMEM : VT_EHTTP;
+    if (end->cause == VT__QUIC_BY_TIME) return -ETIMEDOUT;
+    if (end->cause != VT__QUIC_BY_US || !end->code || end->app) return -ECONNRESET;
+    return end->code == VT__QPKT_INTERNAL_ERROR ? -ENOMEM : VT_EHTTP;
 }
 /* How many calls it takes at once: those that it has, and streams that may be opened. */
 static void vt__ch3_room(vt__ch3 *c) {
@@ -36648,10 +36653,6 @@ static void vt__ch3_quit(vt__ch3 *c) {
     if (!c->wire || c->wire->e.x.gone) return;
     c->quit = true;
     vt__qend_close(&c->wire->e.c, true, VT__H3_NO_ERROR, (vt_str){NULL, 0});
-}
-static vt__mux_stream *vt__ch3_open(vt__h3e *h) { /* RFC 9114 6.1: a server opens none */
-    vt__h3e_fail(h, VT__H3_E_CREATION);
-    return NULL;
 }
 static void vt__ch3_on_event(vt__h3e *h, const vt__msg_event *ev) {
     vt__ch3 *c = VT__CONTAINER(h, vt__ch3_wire, e)->up;
@@ -36711,8 +36712,7 @@ static void vt__ch3_timer(vt__h3e *h, int64_t now) {
     c->err = -ETIMEDOUT;
     vt__qend_close(&h->c, true, VT__H3_NO_ERROR, (vt_str){NULL, 0});
 }
-static const vt__h3e_role vt__ch3_role = {.open = vt__ch3_open,
-                                          .event = vt__ch3_on_event,
+static const vt__h3e_role vt__ch3_role = {.event = vt__ch3_on_event,
                                           .failed = vt__ch3_failed,
                                           .ready = vt__ch3_ready,
                                           .more = vt__ch3_more,
@@ -36881,7 +36881,7 @@ static void vt__ch3_quic_cfg(const vt__ch3_side *side, vt__quic_cfg *q) {
     q->tls = side->tls;
     q->idle_ns = idle ? VT__MAX(idle + idle / 2, 30 * VT_SEC) : 86400 * VT_SEC;
     q->handshake_ns = connect;
-    q->streams.streams[0] = VT_NONE;
+    q->streams.streams[0] = VT_NONE; /* RFC 9114 6.1 */
     q->streams.max_window = 1 << 20;
     q->streams.all_window = VT__CH3_ALL;
 }

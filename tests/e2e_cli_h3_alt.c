@@ -200,16 +200,19 @@ CLI_TEST(a_late_answer, 2) {
     CHECK(!shunned());
     down();
 }
-/* Another server's address, with a certificate of the origin's, or not. */
+/* Another server's address: its certificate is to be the origin's, not the address's, and of somebody who is trusted. */
 CLI_TEST(a_place_elsewhere, 2) {
-    static struct pem wrong, stranger;
-    if (!wrong.text) wrong = pem_make("wrong", "IP:127.0.0.2,DNS:other.example", &ca, 30, 0);
-    if (!stranger.text) stranger = pem_make("stranger", "IP:127.0.0.1", NULL, 30, 0);
-    const struct pem *certs[] = {&good, &wrong, &stranger};
+    static struct pem certs[3];
+    if (!certs[0].text) {
+        certs[0] = pem_make("right", "DNS:localhost", &ca, 30, 0);
+        certs[1] = pem_make("wrong", "IP:127.0.0.1", &ca, 30, 0);
+        certs[2] = pem_make("stranger", "DNS:localhost", NULL, 30, 0);
+    }
     for (int i = 0; i < 3; i++) {
         int r = 0;
         up(true, 1);
-        vt_server *other = h3_server_of((vt_server_cfg){.cancel_on = VT_CANCEL_FIN}, certs[i], true);
+        snprintf(base, sizeof base, "https://localhost:%d", vt_server_port(server, 1));
+        vt_server *other = h3_server_of((vt_server_cfg){.cancel_on = VT_CANCEL_FIN}, &certs[i], true);
         vt_server_get(other, "/who", h_elsewhere);
         vt_server_get(other, "/misdirected", h_misdirected);
         CHECK_EQ(vt_server_start(other), 0);
