@@ -36534,6 +36534,7 @@ static bool vt__ch2_offers(const vt_client *client, bool tls, bool proxy) {
  * uses:   @plat @mem @ds @log @msg @qstr @h3 @poll @sched @sync @io @udp @ossl @qtls @quic @qend @mux @h3e @calt @cpool @ccall @cmux
  * raises: vt__qend_ops, vt__h3e_role, vt__cmux_ops, vt__cpool_mux, vt_client.h3_free, vt__sched_up.closing
  * test:   tests/e2e_cli_h3.c tests/e2e_cli_h3_alt.c tests/e2e_cli_h3_bad.c tests/fault_cli_h3.c
+ *         tests/e2e_cli_h3_others.c
  *
  * Where an origin has said that it speaks HTTP/3 (Alt-Svc, @calt), or the caller says so, a call goes there first: to a
  * connection that is there, or to one that it makes, which has a head start; then, or when that has failed, over TCP as if there
@@ -37142,7 +37143,7 @@ static bool vt__ch3_connect(vt_call *call, bool fresh, int64_t until) {
         bool last = until && until <= due;
         const char *key = vt__ch3_mark(call, addr);
         r = key ? vt__cpool_take(call->client, key, how, fresh, last ? until : due, &k) : -ENOMEM;
-        if (last) break;
+        if (last || vt__plat_now() < due) break; /* a deadline of the virtual thread's own */
     }
     call->reused = k && k->reused;
     if (k && (k->reused || vt__ch3_dial(side, call, k, until) == 0)) {
