@@ -36704,7 +36704,7 @@ static int64_t vt__ch3_due(const vt__h3e *h) {
     const vt__ch3 *c = VT__CONTAINER(h, const vt__ch3_wire, e)->up;
     return c && c->pong_due ? c->pong_due : INT64_MAX;
 }
-/* PING was answered, or something else has been since; or the transport probes in vain. */
+/* Something was acknowledged meanwhile; or the transport probes in vain. */
 static void vt__ch3_timer(vt__h3e *h, int64_t now) {
     vt__ch3 *c = VT__CONTAINER(h, vt__ch3_wire, e)->up;
     if (!c || !c->pong_due || now < c->pong_due) return;
@@ -36734,11 +36734,10 @@ static bool vt__ch3_gone(vt__qend_conn *q) {
 static const vt__qend_ops vt__ch3_qend = {sizeof(vt__ch3_wire), NULL, NULL, vt__h3e_event, vt__ch3_gone};
 
 /*--- what calls ask of it; under the domain's lock ---*/
-/* A PING tells. */
+/* What is sent next tells, if it is acknowledged: the reset of this call's stream, or the transport's own PING. */
 static void vt__ch3_doubt(vt__cmux *calls) {
     vt__ch3 *c = vt__ch3_of(calls);
     if (!c->wire || c->wire->e.x.gone || c->pong_due || !c->pong_ns) return;
-    vt__quic_ping(&c->wire->e.c.q);
     c->pong_due = vt__plat_now() + c->pong_ns;
     vt__h3e_stir(&c->wire->e.x);
 }
@@ -36760,7 +36759,6 @@ static void vt__ch3_part(vt__cmux *calls, bool last) {
         vt__ch3_quit(c);
         return;
     }
-    vt__ch3_room(c);
     vt__h3e_stir(&h->x);
 }
 /* A stream of the transport for it, or an error. */
@@ -36790,7 +36788,7 @@ static int vt__ch3_begin(vt__cmux *calls, vt_call *call) {
     if (r < 0) {
         vt__mux_stream_drop(s);
         if (r == VT__H3_E_NO_MORE) vt__cpool_leave(calls->k, false); /* it is to end */
-        else vt__ch3_room(c);
+        else vt__ch3_room(c); /* places of calls that have ended are given back in time */
         return r == -ENOMEM ? r : call->reused ? (int)VT__CLI_ELSEWHERE : VT_EREFUSED;
     }
     call->mux.s = VT__CONTAINER(s, vt__cmux_stream, e);

@@ -6,11 +6,11 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-static struct pem ca, good;
+static struct pem ca, leaf;
 static __attribute__((constructor)) void h3_certificates(void) {
     signal(SIGPIPE, SIG_IGN);
     ca = pem_make("Test CA", NULL, NULL, 30, 0);
-    good = pem_make("good", "IP:127.0.0.1,IP:::1,DNS:localhost", &ca, 30, 0);
+    leaf = pem_make("good", "IP:127.0.0.1,IP:::1,DNS:localhost", &ca, 30, 0);
 }
 static inline void h3_speak(vt_client_cfg *c, int http3) {
     c->http3 = http3;
@@ -42,7 +42,7 @@ static struct {
 } far;
 static inline int far_main(void *arg) {
     (void)arg;
-    far.server = h3_server_of((vt_server_cfg){.no_signals = 1}, &good, true);
+    far.server = h3_server_of((vt_server_cfg){.no_signals = 1}, &leaf, true);
     far.routes(far.server);
     if (vt_server_start(far.server) < 0) return 1;
     int port = vt_server_port(far.server, 1);

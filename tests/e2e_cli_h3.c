@@ -15,7 +15,7 @@
 #define MUX_TLS 1
 #define MUX_CROWD 8 /* the server gives places back a quarter at a time */
 static void mux_speak(vt_client_cfg *c) { h3_speak(c, VT_HTTP3_PRIOR); }
-static vt_server *mux_server(vt_server_cfg c) { return h3_server_of(c, &good, true); }
+static vt_server *mux_server(vt_server_cfg c) { return h3_server_of(c, &leaf, true); }
 static void mux_began(vt_client *c) { h3_patient(c); }
 #include "muxcli.h"
 

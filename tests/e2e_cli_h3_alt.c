@@ -55,7 +55,7 @@ static void client_is(int http3, vt_client_cfg cfg) {
 static void up(bool quic, int http3) {
     vt_client_cfg cfg = {0};
     vt_server_cfg c = {.cancel_on = VT_CANCEL_FIN};
-    server = h3_server_of(c, &good, quic);
+    server = h3_server_of(c, &leaf, quic);
     vt_server_get(server, "/who", h_who);
     vt_server_get(server, "/say", h_say);
     vt_server_get(server, "/misdirected", h_misdirected);

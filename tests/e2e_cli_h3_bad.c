@@ -74,7 +74,7 @@ static int conn_accept(vt__qend_conn *q) {
 }
 static const vt__qend_ops ops = {sizeof(struct conn), NULL, conn_accept, vt__h3e_event, vt__h3e_gone};
 static void begin(void (*say)(struct conn *c, vt__mux_stream *s), vt_client_cfg cfg) {
-    vt_tls_cert cert = {.cert_pem = good.text};
+    vt_tls_cert cert = {.cert_pem = leaf.text};
     vt_tls_cfg tls = {.certs = &cert, .ncerts = 1};
     vt__qend_cfg q = {.ops = &ops};
     vt__ossl_text text = {""};
