@@ -184,7 +184,7 @@ CLI_TEST(calls_that_do_not_wait, 2) {
     vt_call_until(call, vt_now() + 30 * VT_MS);
     CHECK_EQ(vt_call_send(call), -ETIMEDOUT);
     vt_call_free(call);
-    client_is(VT_HTTP3_PRIOR, (vt_client_cfg){0});
+    client_is(VT_HTTP3_PRIOR, (vt_client_cfg){.connect_timeout_ms = 60000});
     vt_task *t = vt_async(asks_who, NULL), *waits;
     vt_sleep_ms(20);
     waits = vt_async(asks_in_time, NULL); /* for what the other one makes */
