@@ -108,10 +108,12 @@
  *   @wsc        WebSocket connections
  *   @srv        servers: configuration, listeners, limits, drain
  *   @conf       configuration: arguments, environment, files
+ *   @calt       alternative services: what Alt-Svc says, and what clients remember of it (VTHTTP_H3)
  *   @cpool      clients: configuration, connections that are kept (VTHTTP_CLIENT)
  *   @ccall      calls: what they are made of, and HTTP/1.1, a connection a call (VTHTTP_CLIENT)
  *   @cmux       calls on streams of a connection that has many (VTHTTP_CLIENT)
  *   @ch2        calls over HTTP/2: many on a connection (VTHTTP_CLIENT)
+ *   @ch3        calls over HTTP/3: many on a connection, tried before TCP (VTHTTP_H3)
  *   @cli        calling other services: calls, redirects, WebSockets (VTHTTP_CLIENT)
  */
 #ifndef VTHTTP_H
@@ -153,7 +155,8 @@
 #define VTHTTP_H2 0 /* 1: servers and clients speak HTTP/2 as well; WebSockets of clients HTTP/1.1 alone */
 #endif
 #ifndef VTHTTP_H3
-#define VTHTTP_H3 0 /* 1: the parts of HTTP/3, which no server or client speaks yet; needs VTHTTP_TLS=1 */
+#define VTHTTP_H3                                                                                            \
+    0 /* 1: servers and clients speak HTTP/3 as well, where they are asked to; needs VTHTTP_TLS=1 */
 #endif
 #ifndef VTHTTP_QUIC_COMPAT
 #define VTHTTP_QUIC_COMPAT                                                                                   \
@@ -250,8 +253,9 @@ __attribute__((used)) static const char *const vt__abi = &VT__ABI;
     X(VT_EHEAD, -10134, "the response's head is over its limit")                                             \
     X(VT_EBODY, -10136, "the response's body is over its limit")                                             \
     X(VT_EANSWERED, -10135, "the response came before the request's end")                                    \
-    X(VT_ERESET, -10137, "the server gave the call up (HTTP/2)")                                             \
-    X(VT_EREFUSED, -10138, "the server did not begin with the call, being busy or about to end (HTTP/2)")    \
+    X(VT_ERESET, -10137, "the server gave the call up (HTTP/2 or 3)")                                        \
+    X(VT_EREFUSED, -10138,                                                                                   \
+      "the server did not begin with the call, being busy or about to end (HTTP/2 or 3)")                    \
     X(VT_ECONF, -10200, "bad configuration")                                                                 \
     X(VT_ETLS, -10300, "TLS failed, or the peer does not speak it")                                          \
     X(VT_ECERT, -10301, "a certificate is missing or not trusted")                                           \
@@ -1213,8 +1217,15 @@ typedef struct vt_client_cfg {
      * most 1 MiB. A server that lets a call time out is asked for a sign of life (PING) and given up after connect_timeout_ms.
      * WebSockets and vt_call_upgrade stay on HTTP/1.1. */
     int http2;
+    /* HTTP/3 (VTHTTP_H3=1; a build without fails: VT_ENOHTTP3). Default: not spoken; 1: with https servers that have said that they
+     * speak it (Alt-Svc, which is believed of those whose certificate was verified; 64 origins are remembered); VT_HTTP3_PRIOR:
+     * with all others as well, at the UDP port of the same number. A call that finds no connection has 300 ms to make one, else it
+     * goes over TCP, by the above; an attempt that goes on may serve later calls. What fails (no answer, a certificate that is
+     * another's) is not asked again for 5 minutes, then 10, 20, up to a day. Calls of all workers share connections, with the limits of
+     * HTTP/2's. By proxies, vt_call_via, for WebSockets and vt_call_upgrade it is not spoken. */
+    int http3;
 } vt_client_cfg;
-enum { VT_HTTP2_PRIOR = 2 }; /* vt_client_cfg.http2 */
+enum { VT_HTTP2_PRIOR = 2, VT_HTTP3_PRIOR = 2 }; /* vt_client_cfg.http2, http3 */
 
 /* Fills in every default (zero means the same). */
 VT_API void vt_client_cfg_defaults(vt_client_cfg *cfg);
@@ -1243,12 +1254,12 @@ VT_API vt_call *vt_client_post(vt_client *c, const char *url, const char *type, 
  * parks: VT_EURL, VT_ESCHEME, VT_EPROXY, VT_EEOF the peer closed before the end, VT_EHTTP malformed response (the log's
  * debug level says how), VT_EHEAD its head is over a limit, VT_ECERT the server's certificate is not trusted or another
  * host's, VT_ETLS no TLS, or it failed (a client certificate is wanted), -ETIMEDOUT, -ECANCELED, those of vt_dial,
- * -ECONNRESET, -EPIPE; with HTTP/2 VT_ERESET the server gave this call up, VT_EREFUSED it did not begin with it.
+ * -ECONNRESET, -EPIPE; with HTTP/2 and 3 VT_ERESET the server gave this call up, VT_EREFUSED it did not begin with it.
  * A request that fails on a connection from the pool before a byte of the response came is sent again, once and on a new
  * one, if the method is idempotent or nothing was sent, and if its body can be had again; so is one that is answered by 421,
  * whatever the method; what was refused (VT_EREFUSED) up to seven times, with pauses of a second together. */
 VT_API vt_call *vt_call_new(vt_client *c, const char *method, const char *url);
-/* Ends it at any point. What is unread of the response closes the connection, unless it is here already (with HTTP/2 it ends
+/* Ends it at any point. What is unread of the response closes the connection, unless it is here already (with HTTP/2 and 3 it ends
  * the call alone). NULL is ignored. */
 VT_API void vt_call_free(vt_call *call);
 
@@ -1286,7 +1297,7 @@ VT_API int vt_call_open(vt_call *call, int64_t length);
 VT_API int64_t vt_call_write(vt_call *call, const void *p, size_t n);
 VT_API int vt_call_flush(vt_call *call);
 VT_API int vt_call_trailer(vt_call *call, const char *name,
-                           const char *value); /* if chunked; HTTP/2: any body */
+                           const char *value); /* if chunked; HTTP/2 and 3: any body */
 
 /* The response. Fields: as vt_req_field, _at, _nth; Set-Cookie is read by _at, since it cannot be joined. */
 VT_API int vt_call_status(const vt_call *call); /* 0: none yet; < 0: the call's error */
@@ -10473,6 +10484,7 @@ static VT__UNUSED void vt__qstr_out_free(vt__qstr_mem *mem, vt__qstr_out *o) {
 typedef struct vt__qstr_cfg {
     uint64_t window;     /* bytes that a stream may send ahead, at first; 256 KiB */
     uint64_t max_window; /* the same at most, and of all streams together; 2 MiB */
+    uint64_t all_window; /* of all streams together, instead; 0: not so */
     int64_t
         streams[2]; /* that the peer may have open, bidirectional and unidirectional; 100, 8; VT_NONE: none */
     uint64_t send_buffer;     /* bytes that a stream keeps until they are acknowledged, at first; 64 KiB */
@@ -10663,7 +10675,7 @@ static VT__UNUSED size_t vt__qstr_room(const vt__qstr *q, const vt__qstr_stream 
 
 /* ---- flow control of what comes in ---- */
 VT__INLINE uint64_t vt__qstr_conn_window(const vt__qstr *q) {
-    return VT__MIN(q->window * 2, q->cfg->max_window);
+    return q->cfg->all_window ? q->cfg->all_window : VT__MIN(q->window * 2, q->cfg->max_window);
 }
 /* Whether a limit is worth a frame: half a window was consumed behind it. */
 VT__INLINE bool vt__qstr_worth(uint64_t used, uint64_t window, uint64_t told) {
@@ -13712,6 +13724,7 @@ static void vt__poll_fdw_put(vt__poll_fdws *of, vt__poll_fdw *f) {
  * raises: vt__vth.on_park (before a vthread really parks), vt__sched_up.ended (no vthread is left),
  *         vt__sched_up.gone (a thread's struct is freed, with VTHTTP_HOOKS), vt_task.fn,
  *         vt__sched_up.start, stop, awake (of @watch: the runtime begins, ends, a thread runs again),
+ *         vt__sched_up.closing (of @ch3: nobody drives the domains any more; they are there for the last time),
  *         vt__sched_up.stopping (of @srv: vt_stop was called; in the first domain, under its lock),
  *         vt__sched_up.room (a vthread has ended while somebody waits for room under max_vthreads),
  *         vt__sched_up.lend (of @spare: gives the domain of the caller to another thread)
@@ -13918,7 +13931,7 @@ static struct {
 } vt__sched_g;
 
 static struct {
-    void (*ended)(void);
+    void (*ended)(void), (*closing)(void);
     void (*gone)(vt__thr *t);
     void (*start)(void), (*stop)(void), (*awake)(void), (*stopping)(void);
     void (*room)(void);
@@ -14980,6 +14993,7 @@ static void vt__rt_free(void) {
     if (vt__sched_up.stop) vt__sched_up.stop();
     if (vt__sched_up.ended) vt__sched_up.ended();
     while (__atomic_load_n(&vt__sched_g.guests, __ATOMIC_SEQ_CST)) vt__plat_sleep(10000);
+    if (vt__sched_up.closing) vt__sched_up.closing();
     for (int i = 0; i < vt__sched_g.nthrs; i++) /* cancels that came too late still hold their tasks */
         if (vt__sched_g.thrs[i]) vt__sched_told(vt__sched_g.thrs[i]);
     for (int i = 0; i < vt__sched_g.nthrs; i++)
@@ -25889,6 +25903,23 @@ static VT__UNUSED int vt__qtls_ctx_client(vt__ossl_ctx **out, const vt__ossl_cli
     else vt__ossl_unref(x);
     return r;
 }
+/* One for clients that trusts whom another one does, one for TCP, and shows the same certificate. errors: -ENOMEM. */
+static VT__UNUSED int vt__qtls_ctx_like(vt__ossl_ctx **out, const vt__ossl_ctx *like, vt_str alpn,
+                                        vt__ossl_text *t) {
+    const vt__ossl_client c = {.no_verify = true, .alpn = alpn};
+    vt__ossl_ctx *x = NULL;
+    int r = vt__qtls_ctx_client(&x, &c, t);
+    if (r < 0) return r;
+    const vt__ossl_cert *own = like->ncerts ? like->certs : NULL;
+    SSL_CTX_set1_cert_store(x->ctx, SSL_CTX_get_cert_store(like->ctx));
+    SSL_CTX_set_verify(x->ctx, SSL_CTX_get_verify_mode(like->ctx), NULL);
+    if (own && SSL_CTX_use_cert_and_key(x->ctx, own->cert, own->key, own->chain, 1) != 1) {
+        vt__ossl_unref(x);
+        return vt__ossl_fail(t, -ENOMEM, "out of memory");
+    }
+    *out = x;
+    return 0;
+}
 
 /*==============================================================================
  * MARK: - @qcid    QUIC connection IDs: those given out and those of the peer (VTHTTP_H3)
@@ -28011,7 +28042,7 @@ typedef struct vt__qend_conn {
 /* A dear step of TLS. */
 typedef struct vt__qend_job {
     vt__job job;
-    vt__msg msg;
+    vt__poll_msg msg;
     vt__dom *dom;
     uint32_t spin;    /* of c, between the pool's thread and the domain's */
     vt__qend_conn *c; /* NULL: it is gone */
@@ -28227,7 +28258,7 @@ static vt__qend_conn *vt__qend_job_orphan(vt__qend_job *j) {
     return c;
 }
 /* Back in the domain; who posted it has let go of it when it is an orphan. */
-static void vt__qend_job_come(vt__dom *dom, vt__msg *m) {
+static void vt__qend_job_come(vt__dom *dom, vt__poll_msg *m) {
     vt__qend_job *j = VT__CONTAINER(m, vt__qend_job, msg);
     vt__qend_conn *c = vt__qend_job_orphan(j);
     (void)dom;
@@ -28647,6 +28678,12 @@ static VT__UNUSED int vt__qend_open(vt__qend **out, vt__dom *dom, const vt__qend
 }
 /* No new connections. */
 static VT__UNUSED void vt__qend_stop(vt__qend *e) { e->stopped = true; }
+/* Its user gives one up that has just begun: no event of it comes, and the endpoint frees it. */
+static VT__UNUSED void vt__qend_disown(vt__qend_conn *c) {
+    c->known = false;
+    c->mute = true;
+    vt__qend_close(c, false, VT__QPKT_INTERNAL_ERROR, (vt_str){NULL, 0});
+}
 /* Says goodbye, if there is room for it, and is gone. */
 static void vt__qend_leave(vt__qend *e, vt__qend_conn *c) {
     vt__quic_close(&c->q, false, VT__QPKT_NO_ERROR, (vt_str){NULL, 0}, e->now);
@@ -28670,6 +28707,12 @@ static VT__UNUSED void vt__qend_free(vt__qend *e) {
     vt__poll_forget(dom);
     if (e->told) e->over = true;
     else vt__qend_release(e);
+}
+/* The same, of a domain that nobody drives any more: no message comes. */
+static VT__UNUSED void vt__qend_free_last(vt__qend *e) {
+    e->told = true;
+    vt__qend_free(e);
+    vt__qend_release(e);
 }
 
 #endif /* VTHTTP_H3 && VTHTTP_TLS */
@@ -29717,7 +29760,8 @@ typedef struct vt__h3e_uni {
 struct vt__h3e;
 /* What a server and a client do in their own ways. All of it under the domain's lock. */
 typedef struct vt__h3e_role {
-    vt__mux_stream *(*open)(struct vt__h3e *h); /* for a request; NULL: no memory */
+    /* A server: for a request; NULL: no memory. The transport of a client allows its server none. */
+    vt__mux_stream *(*open)(struct vt__h3e *h);
     void (*event)(struct vt__h3e *h, const vt__msg_event *ev);
     void (*failed)(struct vt__h3e *h);              /* the machine has; it is closed soon */
     void (*ready)(struct vt__h3e *h);               /* the handshake is complete; c.q.tls is still there */
@@ -35122,6 +35166,182 @@ VT_API vt_server *vt_server_from_args(int *argc, char **argv) {
 }
 #endif /* VTHTTP_HTTP */
 
+#if VTHTTP_HTTP && VTHTTP_CLIENT && VTHTTP_H3 && VTHTTP_TLS
+/*==============================================================================
+ * MARK: - @calt    alternative services: what Alt-Svc says, and what clients remember of it (VTHTTP_H3)
+ * uses:   @plat @mem @str @uri @h1
+ * pure.   RFC 7838. Of the protocols that an origin may be had by elsewhere only HTTP/3 is of interest.
+ * test:   tests/test_calt.c
+ *
+ * A table holds so many origins at most, one place each where HTTP/3 is said, or meant, to be spoken. One that did not answer
+ * is shunned for a while, twice as long each time. While one is being tried, callers wait for it until `late`, and those that
+ * come later do not.
+ *============================================================================*/
+enum {
+    VT__CALT_MAX = 64,   /* origins */
+    VT__CALT_ADDR = 272, /* "host:port" */
+    VT__CALT_AGE_S = 86400,
+    VT__CALT_SHUN_S = 300, /* at first; 2^8 times as long at most */
+    VT__CALT_SHUN_MOST = 8
+};
+enum vt__calt_is { VT__CALT_NONE, VT__CALT_USE, VT__CALT_SHUN };
+enum vt__calt_trial { VT__CALT_OPEN, VT__CALT_GOOD, VT__CALT_BAD };
+
+typedef struct vt__calt_said {
+    char addr[VT__CALT_ADDR];
+    int64_t age_s;
+} vt__calt_said;
+/* One origin's. */
+typedef struct vt__calt {
+    const char *addr;
+    char *token; /* for the next connection's first packets (RFC 9000 8.1.3), or NULL */
+    size_t ntoken;
+    int64_t until; /* INT64_MAX: the caller names it, not the origin */
+    int64_t shun;  /* until then */
+    int64_t late;  /* see above; 0: nobody tries it */
+    unsigned strikes;
+    char origin[];
+} vt__calt;
+typedef struct vt__calt_table { /* zeroed */
+    int n;
+    vt__calt *at[VT__CALT_MAX];
+} vt__calt_table;
+
+/*--- what Alt-Svc says ---*/
+static bool vt__calt_eat(vt_str *s, char c) {
+    while (s->len && (*s->ptr == ' ' || *s->ptr == '\t')) s->ptr++, s->len--;
+    if (!s->len || *s->ptr != c) return false;
+    s->ptr++, s->len--;
+    return true;
+}
+static vt_str vt__calt_token(vt_str *s) {
+    vt_str t;
+    (void)vt__calt_eat(s, 0); /* white space */
+    t = (vt_str){s->ptr, 0};
+    while (s->len && vt__h1_is_token((vt_str){s->ptr, 1})) s->ptr++, s->len--, t.len++;
+    return t;
+}
+/* A token or quoted string; of what is longer than buf the end is left out. */
+static bool vt__calt_value(vt_str *s, char *buf, size_t cap, vt_str *out) {
+    size_t n = 0;
+    if (!vt__calt_eat(s, '"')) return (*out = vt__calt_token(s)).len > 0;
+    for (; s->len && *s->ptr != '"'; s->ptr++, s->len--) {
+        if (*s->ptr == '\\' && s->len > 1) s->ptr++, s->len--;
+        if (n < cap) buf[n++] = *s->ptr;
+    }
+    *out = (vt_str){buf, n};
+    return vt__calt_eat(s, '"');
+}
+/* "host:port", the origin's host where there is only a port. */
+static bool vt__calt_place(vt_str authority, vt_str host, char *addr) {
+    vt__uri_auth a;
+    if (authority.len && *authority.ptr != ':') host.len = 0;
+    if (host.len + authority.len >= VT__CALT_ADDR) return false;
+    memcpy(addr, host.ptr, host.len);
+    memcpy(addr + host.len, authority.ptr, authority.len);
+    addr[host.len + authority.len] = 0;
+    return vt__uri_authority(vt__str_of(addr), &a) == 0 && a.port > 0;
+}
+/* One of the list: 1 it is of use, 0 it is not, < 0 it cannot be read. */
+static int vt__calt_one(vt_str *s, vt_str host, vt__calt_said *out) {
+    char buf[VT__CALT_ADDR], more[64];
+    vt_str name = vt__calt_token(s), authority, value;
+    out->age_s = VT__CALT_AGE_S;
+    if (!name.len || !vt__calt_eat(s, '=') || !vt__calt_value(s, buf, sizeof buf, &authority)) return -1;
+    while (vt__calt_eat(s, ';')) {
+        vt_str what = vt__calt_token(s);
+        if (!what.len || !vt__calt_eat(s, '=') || !vt__calt_value(s, more, sizeof more, &value)) return -1;
+        if (vt__str_eq_ci(what, VT__STR_LIT("ma")) &&
+            vt__str_u63(value, INT64_MAX / VT_SEC / 4, &out->age_s) < 0)
+            return -1;
+    }
+    return vt__str_eq(name, VT__STR_LIT("h3")) && out->age_s && vt__calt_place(authority, host, out->addr);
+}
+/* What the field says of an origin with that host: 1: HTTP/3 is spoken at out->addr, the first place that is named; 0: nowhere, from
+ * now on; < 0: it cannot be read, and says nothing. */
+static int vt__calt_parse(vt_str field, vt_str host, vt__calt_said *out) {
+    vt__calt_said one;
+    int found = 0;
+    if (vt__str_eq(vt__str_trim(field), VT__STR_LIT("clear"))) return 0;
+    for (bool more = true; more; more = vt__calt_eat(&field, ',')) {
+        int r = vt__calt_one(&field, host, &one);
+        if (r < 0) return r;
+        if (r > 0 && !found) *out = one, found = 1;
+    }
+    (void)vt__calt_eat(&field, 0);
+    return field.len ? -1 : found;
+}
+
+/*--- the table ---*/
+/* In a block of its own, with the texts; addr: shorter than VT__CALT_ADDR. NULL: no memory. */
+static vt__calt *vt__calt_new(const char *origin, const char *addr, int64_t until) {
+    size_t n = strlen(origin) + 1, m = strlen(addr) + 1;
+    vt__calt *e = vt__mem_zalloc(sizeof *e + n + m);
+    if (!e) return NULL;
+    memcpy(e->origin, origin, n);
+    e->addr = memcpy(e->origin + n, addr, m);
+    e->until = until;
+    return e;
+}
+static void vt__calt_free(vt__calt *e) {
+    if (e) vt__mem_free(e->token);
+    vt__mem_free(e);
+}
+static int vt__calt_find(const vt__calt_table *t, const char *origin) {
+    int i = 0;
+    while (i < t->n && !vt__str_eq(vt__str_of(t->at[i]->origin), vt__str_of(origin))) i++;
+    return i < t->n ? i : -1;
+}
+/* What is known of an origin; USE: `addr`, of VT__CALT_ADDR bytes, is filled in. */
+static enum vt__calt_is vt__calt_look(const vt__calt_table *t, const char *origin, int64_t now, char *addr) {
+    int i = vt__calt_find(t, origin);
+    const vt__calt *e = i >= 0 ? t->at[i] : NULL;
+    if (!e || now >= e->until) return VT__CALT_NONE;
+    if (now < e->shun || (e->late && now >= e->late)) return VT__CALT_SHUN;
+    memcpy(addr, e->addr, strlen(e->addr) + 1);
+    return VT__CALT_USE;
+}
+/* The entry of an origin and a place; NULL: there is none any more. */
+static vt__calt *vt__calt_at(const vt__calt_table *t, const char *origin, const char *addr) {
+    int i = vt__calt_find(t, origin);
+    return i >= 0 && vt__str_eq(vt__str_of(t->at[i]->addr), vt__str_of(addr)) ? t->at[i] : NULL;
+}
+static vt__calt *vt__calt_drop(vt__calt_table *t, const char *origin) {
+    int i = vt__calt_find(t, origin);
+    vt__calt *e = i >= 0 ? t->at[i] : NULL;
+    if (e) t->at[i] = t->at[--t->n];
+    return e;
+}
+/* What comes of an origin: takes the place of what was known, but for its trials if the place is the same; of others the one that
+ * would be forgotten first has to go. Returns what is to be freed, or NULL. */
+static vt__calt *vt__calt_put(vt__calt_table *t, vt__calt *e) {
+    vt__calt *old = vt__calt_at(t, e->origin, e->addr);
+    int first = 0;
+    if (old) {
+        old->until = e->until;
+        return e;
+    }
+    old = vt__calt_drop(t, e->origin);
+    if (t->n == VT__CALT_MAX) {
+        for (int i = 1; i < t->n; i++)
+            if (t->at[i]->until < t->at[first]->until) first = i;
+        old = t->at[first];
+        t->at[first] = t->at[--t->n];
+    }
+    t->at[t->n++] = e;
+    return old;
+}
+/* A trial has ended; OPEN: nobody knows how it would have. */
+static void vt__calt_tried(vt__calt *e, enum vt__calt_trial how, int64_t now) {
+    e->late = 0;
+    if (how == VT__CALT_OPEN) return;
+    bool good = how == VT__CALT_GOOD;
+    e->shun = good ? 0
+                   : now + ((VT__CALT_SHUN_S * VT_SEC) << VT__MIN(e->strikes, (unsigned)VT__CALT_SHUN_MOST));
+    e->strikes = good ? 0 : e->strikes + 1;
+}
+#endif /* VTHTTP_HTTP && VTHTTP_CLIENT && VTHTTP_H3 && VTHTTP_TLS */
+
 #if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @cpool   clients: configuration, connections that are kept
@@ -35170,8 +35390,14 @@ typedef struct vt__cpool_conn { /* type-stable: an event on its way may still lo
     bool open; /* takes calls */
 } vt__cpool_conn;
 
-/* What connections of the same use lead to: an address; with TLS or through a tunnel, "host:port", the URL's, before it. */
-enum { VT__CPOOL_TLS = 1, VT__CPOOL_TUNNEL = 2, VT__CPOOL_MUX = 4 }; /* MUX: they may turn out to be shared */
+/* What connections of the same use lead to: an address; with TLS or through a tunnel, "host:port", the URL's, before it. QUIC: of
+ * UDP, so that the vt__conn has no descriptor. */
+enum {
+    VT__CPOOL_TLS = 1,
+    VT__CPOOL_TUNNEL = 2,
+    VT__CPOOL_MUX = 4,
+    VT__CPOOL_QUIC = 8
+}; /* MUX: they may turn out to be shared */
 typedef struct vt__cpool_host {
     vt_client *client;
     vt__list link, idle; /* idle: the last one used last */
@@ -35194,6 +35420,8 @@ struct vt_client {
     char *no_proxy;
     vt_mutex trust_mu; /* while it is made */
     vt__tls_trust *trust;
+    void *h3; /* @ch3's, made at the first need; NULL: none */
+    void (*h3_free)(struct vt_client *c);
     /* Under vt__cpool_g.spin, with what hangs from it. */
     vt__list hosts, idle, waiting; /* idle: the oldest first */
     int conns, nidle;
@@ -35390,6 +35618,8 @@ VT_API vt_client *vt_client_new(const vt_client_cfg *cfg) {
     c->err = vt__cpool_proxies(c);
     if (g->http2 < VT_NONE || g->http2 > VT_HTTP2_PRIOR) c->err = -EINVAL;
     else if (g->http2 > 0 && !VTHTTP_H2) c->err = VT_ENOHTTP2;
+    if (g->http3 < VT_NONE || g->http3 > VT_HTTP3_PRIOR) c->err = -EINVAL;
+    else if (g->http3 > 0 && !(VTHTTP_H3 && VTHTTP_TLS)) c->err = VT_ENOHTTP3;
     if (g->tls_min_version && g->tls_min_version != 12 && g->tls_min_version != 13) c->err = -EINVAL;
     if (c->err == 0 && (g->tls_ca_file || g->tls_ca_pem || g->tls_cert))
         c->err = vt__tls_trust_new(&c->trust, g);
@@ -35748,7 +35978,8 @@ static void vt__cpool_made(vt__cpool_conn *k) {
     k->host->making -= k->making;
     k->making = false;
 }
-/* One just made turns out to be shared, by `most` calls at once. Its maker's is the first, and its driver holds a reference. */
+/* One just made turns out to be shared, by `most` calls at once; 0: it will be, and others wait until vt__cpool_limit says so. Its
+ * maker's is the first, and its driver holds a reference. */
 static VT__UNUSED void vt__cpool_share(vt_client *c, vt__cpool_conn *k, const vt__cpool_mux *mux, void *up,
                                        int most) {
     vt__cpool_conn *dead = NULL;
@@ -35762,8 +35993,8 @@ static VT__UNUSED void vt__cpool_share(vt_client *c, vt__cpool_conn *k, const vt
     k->refs = 1;
     k->open = k->reused = true;
     vt__cpool_join(k);
-    vt__cpool_made(k);
-    while (vt__cpool_serve(c, &dead)) continue;
+    if (most) vt__cpool_made(k);
+    while (most && vt__cpool_serve(c, &dead)) continue;
     vt__cpool_unlock();
     vt__cpool_bury(dead, true);
 }
@@ -35782,6 +36013,7 @@ static VT__UNUSED void vt__cpool_limit(vt__cpool_conn *k, int most) {
     vt__cpool_conn *dead = NULL;
     vt__cpool_lock();
     k->most = most;
+    if (k->counts) vt__cpool_made(k);
     while (k->counts && vt__cpool_serve(k->host->client, &dead)) continue;
     vt__cpool_unlock();
     vt__cpool_bury(dead, false);
@@ -35843,6 +36075,7 @@ VT_API void vt_client_free(vt_client *c) {
     if (!c || c == &vt__cpool_none) return;
     while (vt__cpool_empty(c)) vt__plat_sleep(10000);
     vt__cpool_sweep_cancel(c);
+    if (c->h3) c->h3_free(c);
     vt__tls_trust_free(c->trust);
     vt__cpool_proxy_free(&c->proxy);
     vt__cpool_proxy_free(&c->proxy_tls);
@@ -35945,6 +36178,8 @@ struct vt_call {
     const char *via, *upgrade, *addr; /* addr: what is connected to */
     const char *origin, *key;         /* the URL's "host:port"; key: of vt__cpool_host, as `how` */
     unsigned how;
+    const char *alt;              /* over HTTP/3: the place; NULL: over TCP */
+    vt_str alt_used;              /* the field that says so, as a line, or none */
     bool tunnel;                  /* a proxy is asked to CONNECT */
     const vt__cpool_proxy *proxy; /* that it goes by */
     vt__url url;
@@ -35983,6 +36218,13 @@ static int64_t vt__cli_due(const vt_call *call, int64_t ns) {
 static bool vt__cli_late(const vt_call *call) {
     int64_t due = vt__cli_due(call, 0);
     return due && vt__plat_now() >= due;
+}
+/* Whose certificate is wanted; NULL: no memory. */
+static const char *vt__cli_server_name(vt_call *call) {
+    vt_str host = call->url.host;
+    if (host.ptr[0] == '[') host.ptr++, host.len -= 2;
+    else if (host.len > 1 && host.ptr[host.len - 1] == '.') host.len--; /* RFC 6066 3: SNI has none */
+    return vt__mem_arena_str(&call->arena, host.ptr, host.len);
 }
 static void vt__cli_close(vt_call *call, int64_t rest) {
     if (call->on_wire) call->wire->close(call, rest);
@@ -36385,15 +36627,19 @@ static const vt__cli_wire vt__cli_h1_wire = {
 #if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @cmux    calls on streams of a connection that has many
- * uses:   @plat @mem @str @h1 @msg @poll @sched @self @io @conn @mux @cpool @ccall
+ * uses:   @plat @mem @str @log @h1 @msg @poll @sched @self @io @conn @mux @cpool @ccall
  * raises: vt__cli_wire, vt__cmux_ops
- * test:   tests/e2e_cli_h2.c tests/e2e_cli_h2_tls.c tests/fault_cli_h2.c tests/sim_cli_h2.c
+ * test:   tests/e2e_cli_h2.c tests/e2e_cli_h2_tls.c tests/e2e_cli_h3.c tests/fault_cli_h2.c tests/sim_cli_h2.c
  *
  * The call's side of a stream (@mux), whichever protocol its connection speaks: what the engine tells of the stream is kept
  * on it, under the domain's lock, and the call's vthread takes it from there. What is the protocol's own, such as how a stream
  * begins, the connection's operations do.
+ *
+ * What a peer did not begin with (it was refused, or is beyond what GOAWAY takes) is sent again on any connection, whatever the
+ * method; what was lost with its connection, as HTTP/1.1 has it: on a new one, if the method is idempotent and the
+ * connection was used before.
  *============================================================================*/
-#if VTHTTP_H2
+#if VTHTTP_H2 || (VTHTTP_H3 && VTHTTP_TLS)
 /* Of one call. */
 typedef struct vt__cmux_stream {
     vt__mux_stream e; /* first */
@@ -36415,10 +36661,15 @@ typedef struct vt__cmux_ops {
     /* A call has left; `last`: no others are to come. The transport may be gone. */
     void (*part)(struct vt__cmux *c, bool last);
     void (*doubt)(struct vt__cmux *c); /* whether anybody is there at all; the transport may be gone */
+    /* Whether the peer, by a GOAWAY that names `last`, does not begin with that stream. */
+    bool (*beyond)(const vt__mux_stream *s, uint64_t last);
+    /* Codes of resets that say so of one stream, the second one that it is to be asked for over HTTP/1.1. */
+    uint64_t refused, old;
 } vt__cmux_ops;
 /* One connection; vt__cpool_conn.calls. A protocol's has this in it. */
 typedef struct vt__cmux {
     const vt__cmux_ops *ops;
+    vt__dom *dom; /* x's, which may be gone before this */
     vt__mux *x;
     vt__cpool_conn *k;
     size_t max_trailer;
@@ -36455,6 +36706,49 @@ static void vt__cmux_on_end(const vt__cmux *c, vt__cmux_stream *s, const vt__msg
     vt__mux_show(&s->e, VT__PD_R);
 }
 
+static void vt__cmux_on_reset(const vt__cmux *c, vt__cmux_stream *s, uint64_t code) {
+    bool ours = s->e.m.c.reset == VT__MSG_OURS;
+    s->old = !ours && code == c->ops->old;
+    s->untaken = s->old || (!ours && code == c->ops->refused);
+    vt_log(VT_LOG_DEBUG, "a call was reset by %s: error %u", ours ? "its response" : "the server",
+           (unsigned)code);
+    vt__cmux_kill(s, ours ? VT_EHTTP : s->untaken ? VT_EREFUSED : VT_ERESET);
+}
+static void vt__cmux_on_goaway(vt__cmux *c, uint64_t last) {
+    for (vt__list *n = c->x->streams.next; n != &c->x->streams; n = n->next) {
+        vt__cmux_stream *s = VT__CMUX_STREAM(n);
+        if (s->e.err || !c->ops->beyond(&s->e, last)) continue;
+        s->untaken = true;
+        vt__cmux_kill(s, VT_EREFUSED);
+    }
+    vt__cpool_leave(c->k, false);
+}
+/* Of the protocol's machine, but for what is the connection's alone. */
+static void vt__cmux_on_event(vt__cmux *c, const vt__msg_event *ev) {
+    vt__cmux_stream *s = ev->stream ? VT__CONTAINER(ev->stream, vt__cmux_stream, e.m.c) : NULL;
+    switch (ev->type) {
+    case VT__MSG_EV_FIELD: vt__cmux_on_field(s, ev); break;
+    case VT__MSG_EV_INFORM: vt__cmux_on_inform(s, ev); break;
+    case VT__MSG_EV_HEAD: vt__cmux_on_head(s, ev); break;
+    case VT__MSG_EV_DATA:
+        if (vt__mux_gather(&s->e, ev->value) < 0) vt__cmux_kill(s, -ENOMEM);
+        break;
+    case VT__MSG_EV_TRAILERS:
+    case VT__MSG_EV_END: vt__cmux_on_end(c, s, ev); break;
+    case VT__MSG_EV_RESET: vt__cmux_on_reset(c, s, ev->code); break;
+    case VT__MSG_EV_GOAWAY: vt__cmux_on_goaway(c, ev->id); break;
+    default: break; /* a server's */
+    }
+}
+/* The connection ends, for that reason. */
+static void vt__cmux_kill_all(vt__cmux *c, int why) {
+    for (vt__list *n = c->x->streams.next; n != &c->x->streams; n = n->next) {
+        vt__cmux_stream *s = VT__CMUX_STREAM(n);
+        s->lost |= !s->e.err;
+        vt__cmux_kill(s, why);
+    }
+}
+
 /*--- requests ---*/
 static void vt__cmux_open(vt_call *call) { memset(&call->mux, 0, sizeof call->mux); }
 static int vt__cmux_put_request(vt__mux_stream *s, const vt_call *call) {
@@ -36462,6 +36756,7 @@ static int vt__cmux_put_request(vt__mux_stream *s, const vt_call *call) {
                          .scheme = call->url.tls ? VT__STR_LIT("https") : VT__STR_LIT("http"),
                          .authority = call->url.authority,
                          .path = call->url.target,
+                         .lines = call->alt_used,
                          .fields = call->fields.at,
                          .nfields = call->fields.n,
                          .no_host = true};
@@ -36478,9 +36773,9 @@ static int vt__cmux_put_request(vt__mux_stream *s, const vt_call *call) {
 }
 static int vt__cmux_head(vt_call *call) {
     vt__cmux *c = call->conn->calls;
-    vt__sched_dom_lock(c->x->dom);
+    vt__sched_dom_lock(c->dom);
     int r = c->ops->begin(c, call);
-    vt__sched_dom_unlock(c->x->dom);
+    vt__sched_dom_unlock(c->dom);
     return r;
 }
 
@@ -36534,16 +36829,16 @@ static int vt__cmux_next(vt_call *call, int64_t until) {
 }
 /* A response did not come in time. */
 static void vt__cmux_doubt(vt__cmux *c) {
-    vt__sched_dom_lock(c->x->dom);
+    vt__sched_dom_lock(c->dom);
     c->ops->doubt(c);
-    vt__sched_dom_unlock(c->x->dom);
+    vt__sched_dom_unlock(c->dom);
 }
 /* The call's stream, if it has one, and its share of the connection are given back. */
 static void vt__cmux_part(vt_call *call) {
     vt__cpool_conn *k = call->conn;
     if (!k) return;
     vt__cmux *c = k->calls;
-    vt__dom *dom = c->x->dom;
+    vt__dom *dom = c->dom;
     vt__conn_buf_put(vt__sched_thr(), &call->mux.out);
     vt__sched_dom_lock(dom);
     if (call->mux.s) vt__mux_forget(&call->mux.s->e);
@@ -36659,7 +36954,7 @@ static const vt__cli_wire vt__cmux_wire = {vt__cmux_open,    vt__cmux_head,  vt_
                                            vt__cmux_flush,   vt__cmux_end,   vt__cmux_wait,    vt__cmux_read,
                                            vt__cmux_upgrade, vt__cmux_again, vt__cmux_end_call};
 
-#endif /* VTHTTP_H2 */
+#endif /* VTHTTP_H2 || (VTHTTP_H3 && VTHTTP_TLS) */
 #endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
 
 #if VTHTTP_HTTP && VTHTTP_CLIENT
@@ -36675,9 +36970,7 @@ static const vt__cli_wire vt__cmux_wire = {vt__cmux_open,    vt__cmux_head,  vt_
  * peer sent and the call has not taken: a stream's window of it at most, since the connection's own is as wide as can be, so that
  * a body that nobody reads keeps no other call waiting.
  *
- * What a peer did not begin with (REFUSED_STREAM, streams above GOAWAY's) is sent again on any connection, whatever the
- * method; what was lost with its connection, as HTTP/1.1 has it: on a new one, if the method is idempotent and the
- * connection was used before. A peer that is asked for more calls than it takes at once is asked on further connections, up
+ * A peer that is asked for more calls than it takes at once is asked on further connections, up
  * to the pool's limits, since who set no limit expects none; at those, calls wait for their turn. Connections serve one
  * origin, whatever else their certificate names (RFC 9113 9.1.1 allows more): what a server answers under another's name is
  * for its configuration to say, and 421 for those that get it wrong.
@@ -36707,19 +37000,11 @@ static void vt__ch2_free(vt__h2e *e) {
 static int vt__ch2_why(const vt__h2e *e) {
     return e->why ? e->why : e->m.err && e->m.err != VT__H2_E_NO_MORE ? VT_EHTTP : -ECONNRESET;
 }
-static void vt__ch2_kill_all(vt__h2e *e) {
-    int why = vt__ch2_why(e);
-    for (vt__list *n = e->x.streams.next; n != &e->x.streams; n = n->next) {
-        vt__cmux_stream *s = VT__CMUX_STREAM(n);
-        s->lost |= !s->e.err;
-        vt__cmux_kill(s, why);
-    }
-}
 static void vt__ch2_close(vt__h2e *e, bool linger) {
     vt__ch2 *c = VT__CONTAINER(e, vt__ch2, e);
     vt__conn *conn = e->conn;
     if (!e->m.err) (void)vt__h2_fail(&e->m, VT__H2_E_NO_MORE);
-    vt__ch2_kill_all(e);
+    vt__cmux_kill_all(&c->calls, vt__ch2_why(e));
     vt__h2e_leave(e);
     vt__cpool_leave(c->calls.k, true);
     if (linger && conn->ops) (void)conn->ops->end(conn);
@@ -36734,9 +37019,10 @@ static void vt__ch2_quit(vt__ch2 *c) {
 }
 /* Its calls need not wait until GOAWAY has gone out. */
 static void vt__ch2_failed(vt__h2e *e) {
+    vt__cmux *calls = &VT__CONTAINER(e, vt__ch2, e)->calls;
     vt_log(VT_LOG_DEBUG, "an HTTP/2 connection to a server fails: %s", vt__h2_err_of(e->m.err)->text);
-    vt__ch2_kill_all(e);
-    vt__cpool_leave(VT__CONTAINER(e, vt__ch2, e)->calls.k, false);
+    vt__cmux_kill_all(calls, vt__ch2_why(e));
+    vt__cpool_leave(calls->k, false);
 }
 static int64_t vt__ch2_due(const vt__h2e *e) {
     const vt__ch2 *c = VT__CONTAINER(e, const vt__ch2, e);
@@ -36771,41 +37057,14 @@ static void vt__ch2_part(vt__cmux *calls, bool last) {
 }
 
 /*--- what comes in ---*/
-static void vt__ch2_on_reset(vt__cmux_stream *s, uint32_t code) {
-    bool ours = s->e.m.c.reset == VT__MSG_OURS;
-    s->old = !ours && code == VT__H2_HTTP_1_1_REQUIRED;
-    s->untaken = s->old || (!ours && code == VT__H2_REFUSED_STREAM);
-    vt_log(VT_LOG_DEBUG, "a call was reset by %s: error %u", ours ? "its response" : "the server", code);
-    vt__cmux_kill(s, ours ? VT_EHTTP : s->untaken ? VT_EREFUSED : VT_ERESET);
-}
-static void vt__ch2_on_goaway(vt__ch2 *c, const vt__msg_event *ev) {
-    for (vt__list *n = c->e.x.streams.next; n != &c->e.x.streams; n = n->next) {
-        vt__cmux_stream *s = VT__CMUX_STREAM(n);
-        if (s->e.m.h2.id <= ev->id || s->e.err) continue;
-        s->untaken = true;
-        vt__cmux_kill(s, VT_EREFUSED);
-    }
-    vt__cpool_leave(c->calls.k, false);
-}
 static void vt__ch2_on_event(vt__h2e *e, const vt__msg_event *ev) {
     vt__ch2 *c = VT__CONTAINER(e, vt__ch2, e);
-    vt__cmux_stream *s = ev->stream ? VT__CONTAINER(ev->stream, vt__cmux_stream, e.m.c) : NULL;
     switch (ev->type) {
-    case VT__MSG_EV_FIELD: vt__cmux_on_field(s, ev); break;
-    case VT__MSG_EV_INFORM: vt__cmux_on_inform(s, ev); break;
-    case VT__MSG_EV_HEAD: vt__cmux_on_head(s, ev); break;
-    case VT__MSG_EV_DATA:
-        if (vt__mux_gather(&s->e, ev->value) < 0) vt__cmux_kill(s, -ENOMEM);
-        break;
-    case VT__MSG_EV_TRAILERS:
-    case VT__MSG_EV_END: vt__cmux_on_end(&c->calls, s, ev); break;
-    case VT__MSG_EV_RESET: vt__ch2_on_reset(s, (uint32_t)ev->code); break;
     case VT__MSG_EV_SETTINGS:
         vt__cpool_limit(c->calls.k, (int)VT__MIN(e->m.peer_streams, (uint32_t)INT_MAX));
         break;
     case VT__MSG_EV_PING: c->pong_due = 0; break;
-    case VT__MSG_EV_GOAWAY: vt__ch2_on_goaway(c, ev); break;
-    default: break; /* a server's */
+    default: vt__cmux_on_event(&c->calls, ev);
     }
 }
 static const vt__h2e_role vt__ch2_role = {vt__ch2_on_event, vt__ch2_failed, vt__ch2_close, vt__ch2_due,
@@ -36870,7 +37129,9 @@ static int vt__ch2_begin(vt__cmux *calls, vt_call *call) {
     vt__h2e_stir(&e->x);
     return 0;
 }
-static const vt__cmux_ops vt__ch2_ops = {vt__ch2_begin, vt__ch2_part, vt__ch2_doubt};
+static bool vt__ch2_beyond(const vt__mux_stream *s, uint64_t last) { return s->m.h2.id > last; }
+static const vt__cmux_ops vt__ch2_ops = {vt__ch2_begin,  vt__ch2_part,          vt__ch2_doubt,
+                                         vt__ch2_beyond, VT__H2_REFUSED_STREAM, VT__H2_HTTP_1_1_REQUIRED};
 
 /*--- how a connection becomes one ---*/
 static void vt__ch2_configure(const vt_client *client, vt__h2_cfg *cfg) {
@@ -36896,6 +37157,7 @@ static int vt__ch2_adopt(vt_client *client, vt__cpool_conn *k) {
         return r;
     }
     c->calls.ops = &vt__ch2_ops;
+    c->calls.dom = dom;
     c->calls.x = &e->x;
     c->calls.k = k;
     c->cfg = cfg;
@@ -36934,8 +37196,664 @@ static bool vt__ch2_offers(const vt_client *client, bool tls, bool proxy) {
 
 #if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
+ * MARK: - @ch3     calls over HTTP/3: many on a connection, tried before TCP (VTHTTP_H3)
+ * uses:   @plat @mem @ds @log @msg @qstr @h3 @poll @sched @sync @io @udp @ossl @qtls @quic @qend @mux @h3e @calt @cpool @ccall @cmux
+ * raises: vt__qend_ops, vt__h3e_role, vt__cmux_ops, vt__cpool_mux, vt_client.h3_free, vt__sched_up.closing
+ * test:   tests/e2e_cli_h3.c tests/e2e_cli_h3_alt.c tests/e2e_cli_h3_bad.c tests/fault_cli_h3.c
+ *         tests/e2e_cli_h3_others.c
+ *
+ * Where an origin has said that it speaks HTTP/3 (Alt-Svc, @calt), or the caller says so, a call goes there first: to a
+ * connection that is there, or to one that it makes, which has a head start; then, or when that has failed, over TCP as if there
+ * were nothing else. An attempt that is late goes on without its call and serves later ones; what has failed is shunned.
+ *
+ * A client has an endpoint in each domain in which it makes such connections (vt__ch3_door): they belong to that domain, whose
+ * reactor drives them (@qend, @h3e), and calls of any worker use them, as HTTP/2's. What the pool and calls hold on to is a
+ * block of its own (vt__ch3), since the transport's goes when the endpoint has done with it.
+ *
+ *     tried --handshake--> ready --GOAWAY, error, idle--> left --> closed (vt__ch3_closed) --> gone (vt__ch3_gone)
+ *        \--no answer, refused, a wrong certificate: shunned----------------------/
+ *
+ * Endpoints end with their client, or their runtime, whichever is first; those connections say goodbye.
+ *============================================================================*/
+#if VTHTTP_H3 && VTHTTP_TLS
+enum { VT__CH3_ALL = 1 << 28, VT__CH3_ADDRS = 2 };
+#define VT__CH3_HEAD_NS (300 * VT_MS) /* of HTTP/3, before TCP is asked */
+
+struct vt__ch3_door;
+/* What a client has for it; vt_client.h3. */
+typedef struct vt__ch3_side {
+    vt_client *client;
+    vt__list link;  /* of all clients'; vt__ch3_g.spin */
+    vt__list doors; /* likewise */
+    uint32_t spin;  /* of alts */
+    vt__calt_table alts;
+    vt__ossl_ctx *tls; /* made at the first need, under the client's trust_mu */
+    vt__h3_cfg cfg;
+    int64_t head_ns;
+} vt__ch3_side;
+/* An endpoint. */
+typedef struct vt__ch3_door {
+    vt__list link;
+    vt__dom *dom;
+    struct vt__qend *end;
+} vt__ch3_door;
+static struct {
+    uint32_t spin;
+    vt__list sides; /* zero: none yet */
+} vt__ch3_g;
+
+/* A connection as its engine has it. */
+typedef struct vt__ch3_wire {
+    vt__h3e e;          /* first */
+    struct vt__ch3 *up; /* NULL: nobody knows it */
+} vt__ch3_wire;
+/* As pool and calls have it; vt__cpool_conn.up. All under the domain's lock, but for what never changes. */
+typedef struct vt__ch3 {
+    vt__cmux calls;
+    vt__ch3_side *side;
+    vt__ch3_wire *wire;        /* NULL: it is gone */
+    vt__poll_msg bye;               /* to the domain, when it is retired */
+    vt_sem told;               /* its maker: it is ready, or has ended */
+    int err;                   /* why it has ended; 0: it has not */
+    bool ready, more;          /* more: this attempt is not the last */
+    bool quit, last;           /* quit: it was ended by this end; last: it is as soon as no call is left */
+    int64_t pong_ns, pong_due; /* how long a sign of life may take; when one is due, 0: none is asked for */
+    const char *addr;
+    char origin[]; /* and addr behind it */
+} vt__ch3;
+static vt__ch3 *vt__ch3_of(vt__cmux *c) { return VT__CONTAINER(c, vt__ch3, calls); }
+
+/*--- what is remembered of its origin ---*/
+static void vt__ch3_tried(vt__ch3_side *side, const char *origin, const char *addr, enum vt__calt_trial how) {
+    vt__plat_spin_lock(&side->spin);
+    vt__calt *e = vt__calt_at(&side->alts, origin, addr);
+    if (e) vt__calt_tried(e, how, vt__plat_now());
+    vt__plat_spin_unlock(&side->spin);
+}
+static void vt__ch3_put(vt__ch3_side *side, vt__calt *e) {
+    vt__plat_spin_lock(&side->spin);
+    vt__calt *old = vt__calt_put(&side->alts, e);
+    vt__plat_spin_unlock(&side->spin);
+    vt__calt_free(old);
+}
+static void vt__ch3_keep_token(vt__ch3 *c, vt_str token) {
+    char *copy = vt__mem_strdup(token.ptr, token.len);
+    if (!copy) return;
+    vt__plat_spin_lock(&c->side->spin);
+    vt__calt *e = vt__calt_at(&c->side->alts, c->origin, c->addr);
+    char *old = e ? e->token : copy;
+    if (e) e->token = copy, e->ntoken = token.len;
+    vt__plat_spin_unlock(&c->side->spin);
+    vt__mem_free(old);
+}
+/* An attempt begins: its token, which serves once, is the caller's. */
+static char *vt__ch3_begin_trial(vt__ch3 *c, size_t *n) {
+    char *token = NULL;
+    vt__plat_spin_lock(&c->side->spin);
+    vt__calt *e = vt__calt_at(&c->side->alts, c->origin, c->addr);
+    if (e) {
+        e->late = vt__plat_now() + c->side->head_ns;
+        token = e->token;
+        *n = e->ntoken;
+        e->token = NULL;
+    }
+    vt__plat_spin_unlock(&c->side->spin);
+    return token;
+}
+
+/*--- the engine's role; under the domain's lock ---*/
+/* What its calls end with: it was silent, out of memory, or did what it may not; or it says that it leaves. */
+static int vt__ch3_why(const vt__h3e *h) {
+    const vt__quic_end *end = &h->c.q.end;
+    if (h->m.err) return h->m.err == VT__H3_E_MEMORY ? -ENOMEM : VT_EHTTP;
+    if (end->cause == VT__QUIC_BY_TIME) return -ETIMEDOUT;
+    if (end->cause != VT__QUIC_BY_US || !end->code || end->app) return -ECONNRESET;
+    return end->code == VT__QPKT_INTERNAL_ERROR ? -ENOMEM : VT_EHTTP;
+}
+/* How many calls it takes at once: those that it has, and streams that may be opened. */
+static void vt__ch3_room(vt__ch3 *c) {
+    const vt__qstr *q = vt__h3e_wires(&c->wire->e);
+    uint64_t most = c->wire->e.x.active + (q->peer_limit[0] - q->mine[0]);
+    if (c->ready) vt__cpool_limit(c->calls.k, (int)VT__MIN(most, (uint64_t)INT_MAX));
+}
+static void vt__ch3_quit(vt__ch3 *c) {
+    if (!c->wire || c->wire->e.x.gone) return;
+    c->quit = true;
+    vt__qend_close(&c->wire->e.c, true, VT__H3_NO_ERROR, (vt_str){NULL, 0});
+}
+static void vt__ch3_on_event(vt__h3e *h, const vt__msg_event *ev) {
+    vt__ch3 *c = VT__CONTAINER(h, vt__ch3_wire, e)->up;
+    if (c) vt__cmux_on_event(&c->calls, ev);
+}
+static void vt__ch3_failed(vt__h3e *h) {
+    vt_log(VT_LOG_DEBUG, "an HTTP/3 connection to a server fails: %s",
+           h->m.err ? vt__h3_err_of(h->m.err)->text : "");
+}
+static void vt__ch3_ready(vt__h3e *h) {
+    vt__ch3 *c = VT__CONTAINER(h, vt__ch3_wire, e)->up;
+    if (!c) return;
+    c->ready = true;
+    vt__ch3_tried(c->side, c->origin, c->addr, VT__CALT_GOOD);
+    vt__ch3_room(c);
+    (void)vt_sem_release(&c->told, 1);
+}
+static void vt__ch3_more(vt__h3e *h) {
+    vt__ch3 *c = VT__CONTAINER(h, vt__ch3_wire, e)->up;
+    if (c) vt__ch3_room(c);
+}
+static void vt__ch3_token(vt__h3e *h, vt_str token) {
+    vt__ch3 *c = VT__CONTAINER(h, vt__ch3_wire, e)->up;
+    if (c) vt__ch3_keep_token(c, token);
+}
+/* One that never was, or that has stopped answering its calls, is shunned. */
+static void vt__ch3_closed(vt__h3e *h) {
+    vt__ch3_wire *w = VT__CONTAINER(h, vt__ch3_wire, e);
+    vt__ch3 *c = w->up;
+    const vt__quic_end *end = &h->c.q.end;
+    if (!c) return;
+    vt_log(VT_LOG_DEBUG, "HTTP/3 to %s at %s ends: %s%.*s (%u)", c->origin, c->addr,
+           c->ready ? "" : "it was not reached; ", (int)end->why_len, end->why, (unsigned)end->code);
+    if (!c->err) c->err = vt__ch3_why(h);
+    if (!c->ready && c->more) { /* the next one begins */
+        w->up = NULL;
+        c->wire = NULL;
+        (void)vt_sem_release(&c->told, 1);
+        return;
+    }
+    bool deaf = c->err == -ETIMEDOUT && h->x.active;
+    if (deaf || !c->ready) vt__ch3_tried(c->side, c->origin, c->addr, c->quit ? VT__CALT_OPEN : VT__CALT_BAD);
+    vt__cmux_kill_all(&c->calls, c->err);
+    vt__cpool_leave(c->calls.k, true);
+    (void)vt_sem_release(&c->told, 1);
+}
+static int64_t vt__ch3_due(const vt__h3e *h) {
+    const vt__ch3 *c = VT__CONTAINER(h, const vt__ch3_wire, e)->up;
+    return c && c->pong_due ? c->pong_due : INT64_MAX;
+}
+/* Something was acknowledged meanwhile; or the transport probes in vain. */
+static void vt__ch3_timer(vt__h3e *h, int64_t now) {
+    vt__ch3 *c = VT__CONTAINER(h, vt__ch3_wire, e)->up;
+    if (!c || !c->pong_due || now < c->pong_due) return;
+    c->pong_due = 0;
+    if (!h->c.q.rec.pto_count) return;
+    c->err = -ETIMEDOUT;
+    vt__qend_close(&h->c, true, VT__H3_NO_ERROR, (vt_str){NULL, 0});
+}
+static const vt__h3e_role vt__ch3_role = {.event = vt__ch3_on_event,
+                                          .failed = vt__ch3_failed,
+                                          .ready = vt__ch3_ready,
+                                          .more = vt__ch3_more,
+                                          .token = vt__ch3_token,
+                                          .closed = vt__ch3_closed,
+                                          .due = vt__ch3_due,
+                                          .timer = vt__ch3_timer};
+/* Streams of calls keep the wire; the last of them frees it (vt__ch3_part). */
+static bool vt__ch3_gone(vt__qend_conn *q) {
+    vt__ch3_wire *w = VT__CONTAINER(q, vt__ch3_wire, e.c);
+    vt__ch3 *c = w->up;
+    bool last = vt__h3e_gone(q);
+    if (!c) return last;
+    if (last) c->wire = NULL;
+    vt__cpool_unref(c->calls.k);
+    return last;
+}
+static const vt__qend_ops vt__ch3_qend = {sizeof(vt__ch3_wire), NULL, NULL, vt__h3e_event, vt__ch3_gone};
+
+/*--- what calls ask of it; under the domain's lock ---*/
+/* What is sent next tells, if it is acknowledged: the reset of this call's stream, or the transport's own PING. */
+static void vt__ch3_doubt(vt__cmux *calls) {
+    vt__ch3 *c = vt__ch3_of(calls);
+    if (!c->wire || c->wire->e.x.gone || c->pong_due || !c->pong_ns) return;
+    c->pong_due = vt__plat_now() + c->pong_ns;
+    vt__h3e_stir(&c->wire->e.x);
+}
+static void vt__ch3_part(vt__cmux *calls, bool last) {
+    vt__ch3 *c = vt__ch3_of(calls);
+    vt__h3e *h = c->wire ? &c->wire->e : NULL;
+    if (!h) return;
+    if (h->x.gone) {
+        if (!h->gone || !vt__ds_list_empty(&h->x.streams)) return;
+        c->wire = NULL;
+        vt__h3e_free(h);
+        return;
+    }
+    if (last && !c->last) {
+        c->last = true;
+        vt__cpool_leave(calls->k, false);
+    }
+    if (c->last && !h->x.active) {
+        vt__ch3_quit(c);
+        return;
+    }
+    vt__h3e_stir(&h->x);
+}
+/* A stream of the transport for it, or an error. */
+static int vt__ch3_wire_up(vt__h3e *h, vt__mux_stream *s) {
+    vt__qstr *q = vt__h3e_wires(h);
+    vt__qstr_stream *wire;
+    int r = vt__qstr_open(q, false, &wire);
+    if (r < 0) return r;
+    if ((r = vt__h3_open(&h->m, &s->m.h3, wire->id)) < 0) {
+        vt__qstr_release(q, wire, VT__H3_REQUEST_CANCELLED);
+        return r;
+    }
+    s->wire = wire;
+    wire->ctx = s;
+    return 0;
+}
+static int vt__ch3_begin(vt__cmux *calls, vt_call *call) {
+    vt__ch3 *c = vt__ch3_of(calls);
+    vt__h3e *h = c->wire ? &c->wire->e : NULL;
+    if (!h || h->x.gone || h->m.err || h->c.q.state >= VT__QUIC_CLOSING) {
+        vt__cpool_leave(calls->k, false);
+        return call->reused ? (int)VT__CLI_ELSEWHERE : c->err ? c->err : -ECONNRESET;
+    }
+    vt__mux_stream *s = vt__mux_stream_new(&h->x, sizeof(vt__cmux_stream));
+    if (!s) return -ENOMEM;
+    int r = vt__ch3_wire_up(h, s);
+    if (r < 0) {
+        vt__mux_stream_drop(s);
+        if (r == VT__H3_E_NO_MORE) vt__cpool_leave(calls->k, false); /* it is to end */
+        else vt__ch3_room(c); /* places of calls that have ended are given back in time */
+        return r == -ENOMEM ? r : call->reused ? (int)VT__CLI_ELSEWHERE : VT_EREFUSED;
+    }
+    call->mux.s = VT__CONTAINER(s, vt__cmux_stream, e);
+    s->m.c.bodyless = call->method_id == VT__H1_M_HEAD;
+    if (vt__cmux_put_request(s, call) < 0) return -ENOMEM;
+    vt__h3e_stir(&h->x);
+    return 0;
+}
+static bool vt__ch3_beyond(const vt__mux_stream *s, uint64_t last) { return s->m.h3.id >= last; }
+static const vt__cmux_ops vt__ch3_ops = {vt__ch3_begin,           vt__ch3_part,
+                                         vt__ch3_doubt,           vt__ch3_beyond,
+                                         VT__H3_REQUEST_REJECTED, VT__H3_VERSION_FALLBACK};
+
+/*--- in the pool ---*/
+static void vt__ch3_bye(vt__dom *dom, vt__poll_msg *m) {
+    vt__ch3 *c = VT__CONTAINER(m, vt__ch3, bye);
+    (void)dom;
+    vt__ch3_quit(c);
+    vt__cpool_unref(c->calls.k);
+}
+/* As HTTP/2's; at its runtime's end it is closed anyhow, and then abandoned. */
+static void vt__ch3_retire(vt__cpool_conn *k, bool now) {
+    vt__ch3 *c = k->up;
+    if (!vt__sched_guest_in()) return;
+    if (vt__cpool_lives(k->run) && now && vt__sched_self()) {
+        vt__sched_dom_lock(c->calls.dom);
+        vt__ch3_quit(c);
+        vt__sched_dom_unlock(c->calls.dom);
+        vt__cpool_unref(k);
+    } else if (vt__cpool_lives(k->run)) {
+        vt__sched_post(c->calls.dom, &c->bye);
+    }
+    vt__sched_guest_out();
+}
+static void vt__ch3_abandon(vt__cpool_conn *k) { vt__mem_free(k->up); }
+static const vt__cpool_mux vt__ch3_mux = {vt__ch3_retire, vt__ch3_abandon};
+
+/*--- endpoints ---*/
+static void vt__ch3_lock(void) {
+    vt__plat_spin_lock(&vt__ch3_g.spin);
+    if (!vt__ch3_g.sides.next) vt__ds_list_init(&vt__ch3_g.sides);
+}
+static void vt__ch3_unlock(void) { vt__plat_spin_unlock(&vt__ch3_g.spin); }
+/* Under the domain's lock, or when nobody drives it any more; then it is in no list. */
+static void vt__ch3_door_close(vt__ch3_door *d, void (*end)(struct vt__qend *e)) {
+    end(d->end);
+    vt__ch3_lock();
+    vt__ds_list_remove(&d->link);
+    vt__ch3_unlock();
+    vt__mem_free(d);
+}
+/* The runtime's end: nobody drives its domains, which are there for the last time. */
+static void vt__ch3_end_all(void) {
+    for (;;) {
+        vt__ch3_door *d = NULL;
+        vt__ch3_lock();
+        for (vt__list *n = vt__ch3_g.sides.next; n != &vt__ch3_g.sides && !d; n = n->next) {
+            vt__list *doors = &VT__CONTAINER(n, vt__ch3_side, link)->doors;
+            if (!vt__ds_list_empty(doors)) d = VT__CONTAINER(doors->next, vt__ch3_door, link);
+        }
+        vt__ch3_unlock();
+        if (!d) return;
+        vt__ch3_door_close(d, vt__qend_free_last);
+    }
+}
+/* The endpoint of a domain, if the client has one there. */
+static vt__ch3_door *vt__ch3_door_of(vt__ch3_side *side, const vt__dom *dom) {
+    vt__ch3_door *found = NULL;
+    vt__ch3_lock();
+    for (vt__list *n = side->doors.next; n != &side->doors && !found; n = n->next) {
+        vt__ch3_door *d = VT__CONTAINER(n, vt__ch3_door, link);
+        if (d->dom == dom) found = d;
+    }
+    vt__ch3_unlock();
+    return found;
+}
+/* IPv6 takes IPv4 as well, where there is IPv6. */
+static int vt__ch3_bind(vt__ch3_door *d, const vt__qend_cfg *cfg) {
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6};
+    struct sockaddr_in four = {.sin_family = AF_INET};
+    int r = vt__qend_open(&d->end, d->dom, cfg, NULL, (struct sockaddr *)&six, sizeof six);
+    if (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)
+        r = vt__qend_open(&d->end, d->dom, cfg, NULL, (struct sockaddr *)&four, sizeof four);
+    return r;
+}
+static void vt__ch3_quic_cfg(const vt__ch3_side *side, vt__quic_cfg *q) {
+    const vt_client_cfg *g = &side->client->cfg;
+    int64_t idle = vt__cpool_ns(g->idle_timeout_ms), connect = vt__cpool_ns(g->connect_timeout_ms);
+    q->tls = side->tls;
+    q->idle_ns = idle ? VT__MAX(idle + idle / 2, 30 * VT_SEC) : 86400 * VT_SEC;
+    q->handshake_ns = connect;
+    q->streams.streams[0] = VT_NONE; /* RFC 9114 6.1 */
+    q->streams.max_window = 1 << 20;
+    q->streams.all_window = VT__CH3_ALL;
+}
+/* Under the domain's lock. */
+static int vt__ch3_door_open(vt__ch3_side *side, vt__dom *dom, vt__ch3_door **out) {
+    vt__qend_cfg cfg = {.ops = &vt__ch3_qend};
+    if ((*out = vt__ch3_door_of(side, dom)) != NULL) return 0;
+    vt__ch3_door *d = vt__mem_zalloc(sizeof *d);
+    if (!d) return -ENOMEM;
+    d->dom = dom;
+    vt__ch3_quic_cfg(side, &cfg.quic);
+    int r = vt__ch3_bind(d, &cfg);
+    if (r < 0) {
+        vt__mem_free(d);
+        return r;
+    }
+    __atomic_store_n(&vt__sched_up.closing, vt__ch3_end_all, __ATOMIC_SEQ_CST);
+    vt__ch3_lock();
+    vt__ds_list_push(&side->doors, &d->link);
+    vt__ch3_unlock();
+    *out = d;
+    return 0;
+}
+
+/*--- a client's side ---*/
+static bool vt__ch3_doors_left(vt__ch3_side *side) {
+    vt__ch3_lock();
+    bool left = !vt__ds_list_empty(&side->doors);
+    vt__ch3_unlock();
+    return left;
+}
+/* With its client. A runtime that is ending closes its endpoints itself; in a forked child there is none. */
+static void vt__ch3_side_free(vt_client *client) {
+    vt__ch3_side *side = client->h3;
+    while (vt__ch3_doors_left(side) && __atomic_load_n(&vt__sched_g.state, __ATOMIC_ACQUIRE) != 2) {
+        if (!vt__sched_guest_in()) {
+            vt__plat_sleep(1000000);
+            continue;
+        }
+        vt__ch3_door *d = VT__CONTAINER(side->doors.next, vt__ch3_door, link);
+        vt__dom *dom = d->dom;
+        bool locked = vt__cpool_dom_lock(dom);
+        vt__ch3_door_close(d, vt__qend_free);
+        if (locked) vt__sched_dom_unlock(dom);
+        vt__sched_guest_out();
+    }
+    vt__ch3_lock();
+    vt__ds_list_remove(&side->link);
+    vt__ch3_unlock();
+    for (int i = 0; i < side->alts.n; i++) vt__calt_free(side->alts.at[i]);
+    if (side->tls) vt__ossl_unref(side->tls);
+    vt__mem_free(side);
+}
+/* NULL: no memory. */
+static vt__ch3_side *vt__ch3_side_of(vt_client *client) {
+    vt__ch3_side *side = __atomic_load_n(&client->h3, __ATOMIC_ACQUIRE);
+    if (VT__LIKELY(side != NULL) || !(side = vt__mem_zalloc(sizeof *side))) return side;
+    side->client = client;
+    side->head_ns = VT__CH3_HEAD_NS;
+    vt__ds_list_init(&side->doors);
+    side->cfg.max_head = client->limits.section + 64; /* :status does not count */
+    side->cfg.max_fields = (uint32_t)client->cfg.max_header_count + 1;
+    side->cfg.max_block = VT__MAX(side->cfg.max_head, UINT32_C(65536));
+    vt__h3_cfg_fill(&side->cfg);
+    vt__ch3_lock();
+    void *other = client->h3;
+    if (!other) {
+        client->h3_free = vt__ch3_side_free;
+        vt__ds_list_push(&vt__ch3_g.sides, &side->link);
+        __atomic_store_n(&client->h3, side, __ATOMIC_RELEASE);
+    }
+    vt__ch3_unlock();
+    if (!other) return side;
+    vt__mem_free(side);
+    return other;
+}
+/* Whom it trusts, and what it shows, is the client's for TCP. */
+static int vt__ch3_trust(vt__ch3_side *side, int64_t until) {
+    vt__ossl_text t = {""};
+    int r = vt__cpool_trust(side->client, until);
+    if (r >= 0) r = vt_mutex_lock_until(&side->client->trust_mu, until);
+    if (r < 0) return r;
+    if (!side->tls) r = vt__qtls_ctx_like(&side->tls, side->client->trust, (vt_str){"\2h3", 3}, &t);
+    vt_mutex_unlock(&side->client->trust_mu);
+    if (r < 0) vt_log(VT_LOG_ERROR, "HTTP/3 of a client: %s", t.text);
+    return r;
+}
+
+/*--- how a connection is made ---*/
+static vt__ch3 *vt__ch3_new(vt__ch3_side *side, vt__cpool_conn *k, vt__dom *dom, const char *origin,
+                            const char *addr) {
+    size_t n = strlen(origin) + 1, m = strlen(addr) + 1;
+    vt__ch3 *c = vt__mem_zalloc(sizeof *c + n + m);
+    if (!c) return NULL;
+    memcpy(c->origin, origin, n);
+    c->addr = memcpy(c->origin + n, addr, m);
+    c->side = side;
+    c->calls.ops = &vt__ch3_ops;
+    c->calls.dom = dom;
+    c->calls.k = k;
+    c->calls.max_trailer = side->client->limits.trailer;
+    c->bye.fn = vt__ch3_bye;
+    c->pong_ns = vt__cpool_ns(side->client->cfg.connect_timeout_ms);
+    return c;
+}
+/* One attempt. Under the domain's lock. */
+static int vt__ch3_start(vt__ch3 *c, const struct sockaddr *at, const char *host, int port, bool more) {
+    vt__qend_to to = {.host = host, .port = port};
+    vt__ch3_door *d;
+    vt__qend_conn *q;
+    size_t n = 0;
+    int r = vt__ch3_door_open(c->side, c->calls.dom, &d);
+    if (r < 0) return r;
+    char *token = vt__ch3_begin_trial(c, &n);
+    to.token = (vt_str){token, token ? n : 0};
+    vt__udp_addr_from(&to.remote, at);
+    r = vt__qend_connect(d->end, &to, &q);
+    vt__mem_free(token);
+    if (r < 0) return r;
+    vt__ch3_wire *w = VT__CONTAINER(q, vt__ch3_wire, e.c);
+    if ((r = vt__h3e_init(&w->e, &vt__ch3_role, &c->side->cfg, false)) < 0) {
+        vt__qend_disown(q);
+        return r;
+    }
+    w->up = c;
+    c->wire = w;
+    c->calls.x = &w->e.x;
+    c->more = more;
+    c->err = 0;
+    return 0;
+}
+/* An attempt is given up for the next one. Under the domain's lock. */
+static void vt__ch3_leave(vt__ch3 *c) {
+    if (!c->wire) return;
+    c->wire->up = NULL;
+    vt__qend_close(&c->wire->e.c, false, VT__QPKT_NO_ERROR, (vt_str){NULL, 0});
+    c->wire = NULL;
+}
+/* The first address, and the first of the other family. */
+static int vt__ch3_pick(const struct vt__io_lookup *l, const struct sockaddr *out[VT__CH3_ADDRS]) {
+    int n = 0;
+    for (int i = 0; i < l->count && n < VT__CH3_ADDRS; i++) {
+        const struct sockaddr *sa = &l->list[i].u.sa;
+        if (sa->sa_family != AF_INET && sa->sa_family != AF_INET6) continue;
+        if (n == 0 || out[0]->sa_family != sa->sa_family) out[n++] = sa;
+    }
+    return n;
+}
+/* One attempt, and what comes of it until `due`: 0 it is ready; or an error. */
+static int vt__ch3_attempt(vt__ch3 *c, const vt_call *call, const struct sockaddr *at, const char *host,
+                           bool more, int64_t due) {
+    vt__cpool_conn *k = c->calls.k;
+    vt__sched_dom_lock(c->calls.dom);
+    int r = vt__ch3_start(c, at, host, (int)call->url.port, more);
+    if (r == 0 && !k->mux) {
+        k->wire = &vt__cmux_wire;
+        k->calls = &c->calls;
+        vt__cpool_share(call->client, k, &vt__ch3_mux, c, 0);
+    }
+    vt__sched_dom_unlock(c->calls.dom);
+    for (bool told = false; r == 0 && !told;) {
+        r = vt_sem_acquire_until(&c->told, due); /* an earlier attempt may have told */
+        vt__sched_dom_lock(c->calls.dom);
+        told = c->ready || c->err;
+        if (told) r = c->ready ? 0 : c->err;
+        vt__sched_dom_unlock(c->calls.dom);
+    }
+    return r;
+}
+/* It has failed, or is late: then it goes on by itself, unless there was another address to be tried. */
+static void vt__ch3_give_up(vt__ch3 *c, vt_client *client, int why) {
+    vt__cpool_conn *k = c->calls.k;
+    bool shared = k->mux != NULL, none = c->more || !shared;
+    if (none) vt__ch3_tried(c->side, c->origin, c->addr, why == -ECANCELED ? VT__CALT_OPEN : VT__CALT_BAD);
+    if (!shared) {
+        vt__mem_free(c);
+        vt__cpool_give(client, k, false);
+        return;
+    }
+    vt__sched_dom_lock(c->calls.dom);
+    if (none) {
+        vt__ch3_leave(c);
+        vt__cpool_leave(k, true);
+    }
+    vt__sched_dom_unlock(c->calls.dom);
+    if (none) vt__cpool_unref(k); /* its driver's */
+    vt__cpool_part(client, k);
+}
+static int vt__ch3_try(vt__ch3 *c, vt_call *call, const struct vt__io_lookup *l, int64_t until) {
+    const struct sockaddr *at[VT__CH3_ADDRS];
+    const char *host = vt__cli_server_name(call);
+    int n = host ? vt__ch3_pick(l, at) : 0, r = host ? VT_EADDR : -ENOMEM;
+    for (int i = 0; i < n; i++) {
+        int64_t due = vt__plat_now() + c->side->head_ns / n;
+        if (until && until < due) due = until;
+        r = vt__ch3_attempt(c, call, at[i], host, i + 1 < n, due);
+        if (r == 0 || r == -ECANCELED || i + 1 == n) break;
+        vt__sched_dom_lock(c->calls.dom);
+        vt__ch3_leave(c);
+        vt__sched_dom_unlock(c->calls.dom);
+    }
+    return r;
+}
+/* Connects, in its place: 0, or an error and the place is given back. */
+static int vt__ch3_dial(vt__ch3_side *side, vt_call *call, vt__cpool_conn *k, int64_t until) {
+    vt__ch3 *c = vt__ch3_new(side, k, vt__sched_thr()->dom, call->origin, call->alt);
+    struct vt__io_lookup *l = c ? vt__io_lookup_new() : NULL;
+    int64_t due = 0;
+    int r = l ? vt__sched_enter(vt__sched_self(), until, &due) : -ENOMEM;
+    if (r >= 0) r = vt__ch3_trust(side, due);
+    if (r >= 0) r = vt__io_resolve(call->alt, false, l, due ? due : VT_NONE);
+    if (r >= 0) r = vt__ch3_try(c, call, l, due);
+    if (l) vt__io_lookup_drop(l);
+    if (r < 0 && c) vt__ch3_give_up(c, call->client, r);
+    else if (r < 0) vt__cpool_give(call->client, k, false);
+    return r;
+}
+
+/*--- what @cli asks for ---*/
+/* Whether it is a call for HTTP/3 to begin with. */
+static bool vt__ch3_fits(const vt_call *call) {
+    return call->client->cfg.http3 > 0 && call->url.tls && !call->via && !call->proxy && !call->upgrade &&
+           !call->single;
+}
+/* Where its origin is to be asked by HTTP/3: true, and `addr` is filled in. */
+static bool vt__ch3_where(vt__ch3_side *side, const vt_call *call, char *addr) {
+    vt__plat_spin_lock(&side->spin);
+    enum vt__calt_is is = vt__calt_look(&side->alts, call->origin, vt__plat_now(), addr);
+    vt__plat_spin_unlock(&side->spin);
+    if (is != VT__CALT_NONE || side->client->cfg.http3 != VT_HTTP3_PRIOR) return is == VT__CALT_USE;
+    vt__calt *e = vt__calt_new(call->origin, call->origin, INT64_MAX);
+    if (!e || strlen(call->origin) >= VT__CALT_ADDR) return vt__calt_free(e), false;
+    vt__ch3_put(side, e);
+    return snprintf(addr, VT__CALT_ADDR, "%s", call->origin) > 0;
+}
+/* The call is to go by that place: the key of its pool, or NULL: no memory. Requests say which alternative they come by, if the
+ * origin has named it (RFC 7838 5). */
+static const char *vt__ch3_mark(vt_call *call, const char *addr) {
+    size_t n = strlen(call->origin) + strlen(addr) + 20;
+    char *key = vt__mem_arena_get(&call->arena, n), *line = vt__mem_arena_get(&call->arena, n);
+    bool named = call->client->cfg.http3 != VT_HTTP3_PRIOR || strcmp(call->origin, addr) != 0;
+    if (!key || !line) return NULL;
+    snprintf(key, n, "%s %s", call->origin, addr);
+    call->alt = key + strlen(call->origin) + 1;
+    if (named) call->alt_used = (vt_str){line, (size_t)snprintf(line, n, "alt-used: %s\r\n", addr)};
+    return key;
+}
+/* A connection over HTTP/3 for the call, kept or made: true. False: it is to go over TCP, where its deadline, or whatever it
+ * was, shows again. At a limit of the pool it waits; for others who make one, as long as that has its head start. */
+static bool vt__ch3_connect(vt_call *call, bool fresh, int64_t until) {
+    const unsigned how = VT__CPOOL_TLS | VT__CPOOL_MUX | VT__CPOOL_QUIC;
+    vt__ch3_side *side = vt__ch3_fits(call) ? vt__ch3_side_of(call->client) : NULL;
+    vt__cpool_conn *k = NULL;
+    char addr[VT__CALT_ADDR];
+    int r = -ETIMEDOUT;
+    while (r == -ETIMEDOUT && side && vt__ch3_where(side, call, addr)) {
+        int64_t due = vt__plat_now() + side->head_ns;
+        bool last = until && until <= due;
+        const char *key = vt__ch3_mark(call, addr);
+        r = key ? vt__cpool_take(call->client, key, how, fresh, last ? until : due, &k) : -ENOMEM;
+        if (last || vt__plat_now() < due) break; /* a deadline of the virtual thread's own */
+    }
+    call->reused = k && k->reused;
+    if (k && (k->reused || vt__ch3_dial(side, call, k, until) == 0)) {
+        call->conn = k;
+        return true;
+    }
+    call->alt = NULL;
+    call->alt_used.len = 0;
+    return false;
+}
+/* The place by which it went was not meant for its origin (421): it is to be asked over TCP. */
+static void vt__ch3_misled(const vt_call *call) {
+    if (call->alt) vt__ch3_tried(call->client->h3, call->origin, call->alt, VT__CALT_BAD);
+}
+/* What a response over TLS that can be relied upon says of its origin. */
+static void vt__ch3_learn(vt_call *call) {
+    vt__calt_said said;
+    if (!vt__ch3_fits(call) || call->client->cfg.tls_no_verify || call->status == 421) return;
+    vt_str field = vt_call_res_field(call, "alt-svc");
+    vt__ch3_side *side = field.ptr ? vt__ch3_side_of(call->client) : NULL;
+    int r = side ? vt__calt_parse(field, call->url.host, &said) : -1;
+    if (r < 0) return;
+    if (r > 0) {
+        vt__calt *e = vt__calt_new(call->origin, said.addr, vt__plat_now() + said.age_s * VT_SEC);
+        if (e) vt__ch3_put(side, e);
+        return;
+    }
+    vt__plat_spin_lock(&side->spin);
+    vt__calt *old = vt__calt_drop(&side->alts, call->origin);
+    vt__plat_spin_unlock(&side->spin);
+    vt__calt_free(old);
+}
+#else
+static bool vt__ch3_connect(vt_call *call, bool fresh, int64_t until) {
+    (void)call, (void)fresh, (void)until;
+    return false;
+}
+static void vt__ch3_misled(const vt_call *call) { (void)call; }
+static void vt__ch3_learn(vt_call *call) { (void)call; }
+#endif /* VTHTTP_H3 && VTHTTP_TLS */
+#endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
+
+#if VTHTTP_HTTP && VTHTTP_CLIENT
+/*==============================================================================
  * MARK: - @cli     calling other services: calls, redirects, WebSockets
- * uses:   @plat @mem @str @log @uri @h1 @url @ws @sched @self @io @req @res @conn @tls @wsc @cpool @ccall @ch2
+ * uses:   @plat @mem @str @log @uri @h1 @url @ws @sched @self @io @req @res @conn @tls @wsc @cpool @ccall @ch2 @ch3
  * test:   tests/test_cli.c tests/e2e_cli.c tests/e2e_cli_srv.c tests/e2e_cli_tls.c tests/fault_cli.c
  *
  * What calls do, whatever is spoken: setters, where to connect and how, sending, redirects, the response.
@@ -37014,10 +37932,7 @@ static int vt__cli_tunnel(vt_call *call, vt__cpool_conn *k, int64_t until) {
     return r;
 }
 static int vt__cli_secure(vt_call *call, vt__cpool_conn *k, int64_t until) {
-    vt_str host = call->url.host;
-    if (host.ptr[0] == '[') host.ptr++, host.len -= 2;
-    else if (host.len > 1 && host.ptr[host.len - 1] == '.') host.len--; /* RFC 6066 3: SNI has none */
-    const char *name = vt__mem_arena_str(&call->arena, host.ptr, host.len);
+    const char *name = vt__cli_server_name(call);
     int r = name ? vt__cpool_trust(call->client, until) : -ENOMEM;
     bool h2 = call->how & VT__CPOOL_MUX;
     return r < 0 ? r : vt__tls_connect(&k->conn, call->client->trust, name, (int)call->url.port, h2, until);
@@ -37040,6 +37955,10 @@ static int vt__cli_connect(vt_call *call, bool fresh) {
     vt_client *c = call->client;
     int64_t until = vt__cli_due(call, vt__cpool_ns(c->cfg.connect_timeout_ms));
     int r = vt__cli_route(call);
+    if (r >= 0 && vt__ch3_connect(call, fresh, until)) {
+        call->wire = call->conn->wire;
+        return 0;
+    }
     if (r >= 0) r = vt__cpool_take(c, call->key, call->how, fresh, until, &call->conn);
     if (r < 0) return r;
     call->reused = call->conn->reused;
@@ -37214,6 +38133,7 @@ static int vt__cli_settle(vt_call *call, int r) {
     bool refused = r == -EPIPE || r == -ECONNRESET;
     if (r < 0 && !refused) return r;
     int waited = call->wire->wait(call, refused);
+    if (waited >= 0) vt__ch3_learn(call);
     return waited >= 0 ? 0 : refused ? r : waited;
 }
 /* Behind the second refusal: a stream that was cancelled may count at the server until its handler has ended. */
@@ -37229,7 +38149,8 @@ static int vt__cli_exchange(vt_call *call) {
         int r = vt__cli_begin(call, fresh), again = 0;
         if (r >= 0) r = vt__cli_transmit(call);
         if (call->on_wire) r = vt__cli_settle(call, r);
-        if (r >= 0 && (call->status != 421 || !call->reused)) return r;
+        if (r >= 0 && (call->status != 421 || (!call->reused && !call->alt))) return r;
+        if (r >= 0) vt__ch3_misled(call);
         if (!call->pulled && call->on_wire) again = r < 0 ? call->wire->again(call, r) : VT__CLI_FRESH;
         if (!again || tries == VT__CLI_TRIES) return r;
         vt__cli_close(call, VT__CLI_DRAIN);

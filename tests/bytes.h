@@ -21,7 +21,7 @@ static void bytes_add(struct bytes *b, const void *p, size_t n) {
     if (n) memcpy(b->p + b->n, p, n);
     b->n += n;
 }
-__attribute__((format(printf, 2, 3))) static void bytes_say(struct bytes *b, const char *fmt, ...) {
+__attribute__((format(printf, 2, 3))) static inline void bytes_say(struct bytes *b, const char *fmt, ...) {
     char line[512];
     va_list ap;
     va_start(ap, fmt);

@@ -9,12 +9,12 @@ static int serve_main(void *arg) {
     return vt_server_wait(server);
 }
 /* Starts what `server` has been given, and the client. */
-static void server_up(const vt_client_cfg *cfg) {
+static inline void server_up(const vt_client_cfg *cfg) {
     CHECK_EQ(vt_server_start(server), 0);
     serving = vt_async(serve_main, NULL);
     client = vt_client_new(cfg);
 }
-static void down(void) {
+static inline void down(void) {
     vt_client_free(client);
     vt_server_stop(server);
     int r = 0;

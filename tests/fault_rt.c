@@ -330,7 +330,7 @@ TEST(fault_rt_no_threads) {
     sim_end();
 }
 static int no_pool(void *arg) {
-    vt__job j = {NULL, NULL, blocked, NULL, 0, false, vt__sched_self()};
+    vt__job j = {.fn = blocked, .v = vt__sched_self()};
     (void)arg;
     CHECK_EQ(vt__block_submit(&j), -EAGAIN); /* there is not one thread in this world */
     CHECK(!j.queued && vt__block_g.queued == 0 && vt__block_g.head == NULL && vt__block_g.threads == 0);

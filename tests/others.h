@@ -7,7 +7,8 @@
 
 enum { OTHERS = 4, LARGE = 3000000 };
 static struct pem ca, cert;
-static char dir[] = "/tmp/vt_others_XXXXXX", conf[6000];
+static char dir[] = "/tmp/vt_others_XXXXXX";
+static __attribute__((unused)) char conf[6000];
 static int port[OTHERS];
 static pid_t pids[OTHERS];
 static vt_client *client;

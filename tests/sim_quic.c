@@ -387,7 +387,7 @@ TEST(keys_change_in_a_transfer) {
         net_flush(&w, &w.client);
         NET_UNTIL(&w, w.client.bytes > 1000000, 30 * VT_SEC);
         struct end *first = i ? &w.server : &w.client;
-        CHECK_EQ(vt__quic_update(&first->c), 0);
+        CHECK_EQ(vt__qout_update(&first->c), 0);
         NET_UNTIL(&w, w.client.finished, 30 * VT_SEC);
         CHECK_EQ(w.client.finished, 1), CHECK_EQ(w.client.wrong, 0);
         for (int k = 0; k < 2; k++) {

@@ -110,7 +110,7 @@ static void flush(struct client *c) {
     static uint8_t buf[65536];
     vt__quic_train q;
     ask_all(c);
-    for (size_t n; (n = vt__quic_send(&c->q, buf, sizeof buf, &q, now())) > 0; events(c))
+    for (size_t n; (n = vt__qout_send(&c->q, buf, sizeof buf, &q, now())) > 0; events(c))
         for (size_t at = 0, sent; at < n; at += sent) {
             vt__udp_train t = {buf + at, n - at, q.segment, &c->remote, NULL, (uint8_t)q.ecn};
             if (vt__udp_send(&c->udp, &t, &sent) < 0) break; /* lost */

@@ -1,0 +1,131 @@
+/* The client over HTTP/3: as over HTTP/2, against this library's server, of all workers. */
+/* tsan */
+/* variants: default asan tsan */
+#define VTHTTP_H3 1
+#define VTHTTP_TLS 1
+#define VTHTTP_IMPLEMENTATION
+#include "../vthttp.h"
+#include "test.h"
+#include "cli.h"
+#include "cliserver.h"
+#include "handlers.h"
+#include "clih3.h"
+
+#define MUX_VERSION "30"
+#define MUX_TLS 1
+#define MUX_CROWD 8 /* the server gives places back a quarter at a time */
+static void mux_speak(vt_client_cfg *c) { h3_speak(c, VT_HTTP3_PRIOR); }
+static vt_server *mux_server(vt_server_cfg c) { return h3_server_of(c, &leaf, true); }
+static void mux_began(vt_client *c) { h3_patient(c); }
+#include "muxcli.h"
+
+/*--- a server of another process, which outlives runtimes ---*/
+static int h_open(vt_req *req, vt_res *res) {
+    vt_server_stats st;
+    (void)req;
+    vt_server_stats_get(far.server, &st);
+    return vt_res_printf(res, 200, "%lld", (long long)st.open);
+}
+static void far_routes(vt_server *s) {
+    vt_server_get(s, "/open", h_open);
+    vt_server_get(s, "/wait", h_wait);
+}
+static bool far_begin(void) {
+    bool up = far_up(far_routes);
+    snprintf(base, sizeof base, "https://127.0.0.1:%d", far.port);
+    return up;
+}
+/* How many connections it has, by a client that has the one that it asks by. */
+static int far_open(vt_client *c) {
+    vt_call *call = vt_client_get(c, at("/open"));
+    int n = vt_call_status(call) == 200 ? atoi(vt_call_text(call).ptr) : vt_call_status(call);
+    vt_call_free(call);
+    return n;
+}
+static int far_open_until(vt_client *c, int want) {
+    int n = far_open(c);
+    for (int i = 0; i < 5000 && n > want; i++, n = far_open(c)) vt_sleep_ms(1);
+    return n;
+}
+static vt_client *far_client(const vt_client_cfg *cfg) {
+    vt_client *c = client_of(cfg);
+    h3_patient(c);
+    return c;
+}
+static void outlive_first(void) {
+    client = far_client(NULL);
+    CHECK_EQ(far_open(client), 1);
+    CHECK_EQ(client->nidle, 1);
+}
+static void outlive_second(void) { CHECK_EQ(far_open_until(client, 1), 1); }
+/* The connection says goodbye with the runtime, else the server would have two. */
+TEST(a_client_outlives_a_runtime) {
+    REQUIRE(far_begin());
+    cli_run(2, outlive_first);
+    CHECK_EQ(client->conns, 0);
+    cli_run(2, outlive_second);
+    vt_client_free(client);
+    far_down();
+}
+TEST(a_client_is_freed_behind_its_runtime) {
+    REQUIRE(far_begin());
+    cli_run(2, outlive_first);
+    vt_client_free(client);
+    far_down();
+}
+static void *free_elsewhere(void *arg) {
+    vt_client_free(arg);
+    return NULL;
+}
+static void freed_elsewhere(void) {
+    pthread_t t;
+    client = far_client(NULL);
+    CHECK_EQ(far_open(client), 1);
+    vt_client *other = far_client(NULL);
+    CHECK_EQ(far_open(other), 2);
+    CHECK_EQ(pthread_create(&t, NULL, free_elsewhere, client), 0);
+    CHECK_EQ(pthread_join(t, NULL), 0);
+    CHECK_EQ(far_open_until(other, 1), 1);
+    vt_client *third = far_client(NULL); /* and on a virtual thread */
+    CHECK_EQ(far_open(third), 2);
+    vt_client_free(third);
+    CHECK_EQ(far_open_until(other, 1), 1);
+    vt_client_free(other);
+}
+TEST(a_client_is_freed_elsewhere) {
+    REQUIRE(far_begin());
+    cli_run(2, freed_elsewhere);
+    far_down();
+}
+/* A server that lets a call time out is asked whether it is there. One that is not loses its other calls, and is shunned. */
+static void is_anybody_there(void) {
+    client = far_client(&(vt_client_cfg){.read_timeout_ms = 40000, .connect_timeout_ms = 1000});
+    CHECK_EQ(far_open(client), 1);
+    for (int there = 1; there >= 0; there--) {
+        vt_task *t = vt_async(wait_caller, NULL);
+        vt_sleep_ms(20);
+        if (!there) kill(far.pid, SIGSTOP);
+        vt_call *late = vt_call_new(client, "GET", at("/wait"));
+        vt_call_until(late, vt_now() + 20 * VT_MS);
+        CHECK_EQ(vt_call_send(late), -ETIMEDOUT);
+        vt_call_free(late);
+        int r = 0;
+        if (there) {
+            vt_sleep_ms(1500);
+            CHECK(!vt_task_done(t));
+            vt_cancel(t);
+        }
+        CHECK_EQ(vt_await(t, &r), 0);
+        CHECK_EQ(r, there ? -ECANCELED : -ETIMEDOUT);
+        CHECK_EQ(client->conns, there);
+    }
+    vt__ch3_side *side = client->h3;
+    CHECK_EQ(side->alts.n, 1);
+    CHECK(side->alts.at[0]->shun > vt_now());
+    vt_client_free(client);
+}
+TEST(nobody_is_there) {
+    REQUIRE(far_begin());
+    cli_run(1, is_anybody_there);
+    far_down();
+}

@@ -1,0 +1,311 @@
+/* Who is asked over HTTP/3, and what becomes of calls where that fails: Alt-Svc, wrong certificates, silence, late answers. */
+/* tsan */
+/* variants: default asan tsan */
+#define VTHTTP_H2 1
+#define VTHTTP_H3 1
+#define VTHTTP_TLS 1
+#define VTHTTP_IMPLEMENTATION
+#include "../vthttp.h"
+#include "test.h"
+#include "cli.h"
+#include "cliserver.h"
+#include "clih3.h"
+
+static char base[64], alt_svc[300]; /* alt_svc: what /say says */
+static const char *at(const char *path) {
+    static _Thread_local char url[4][128];
+    static _Thread_local unsigned turn;
+    char *to = url[turn++ % 4];
+    snprintf(to, sizeof url[0], "%s%s", base, path);
+    return to;
+}
+/* Which version, and by which alternative it says that it comes. */
+static int h_who(vt_req *req, vt_res *res) {
+    vt_str used = vt_req_field(req, "alt-used");
+    return vt_res_printf(res, 200, "%d%s%s", vt_req_version(req), used.len ? " " : "",
+                         used.len ? used.ptr : "");
+}
+static int h_say(vt_req *req, vt_res *res) {
+    vt_res_field(res, "Alt-Svc", alt_svc);
+    return h_who(req, res);
+}
+static int h_elsewhere(vt_req *req, vt_res *res) {
+    (void)req;
+    return vt_res_text(res, 200, "elsewhere");
+}
+static int h_misdirected(vt_req *req, vt_res *res) {
+    (void)req;
+    return vt_res_text(res, 421, "not here");
+}
+static int h_wait(vt_req *req, vt_res *res) {
+    (void)req, (void)res;
+    return vt_sleep_ms(60000);
+}
+static vt_client *client_of(int http3, vt_client_cfg cfg) {
+    h3_speak(&cfg, http3);
+    vt_client *c = vt_client_new(&cfg);
+    h3_patient(c);
+    return c;
+}
+static void client_is(int http3, vt_client_cfg cfg) {
+    vt_client_free(client);
+    client = client_of(http3, cfg);
+}
+/* quic: the server speaks HTTP/3. */
+static void up(bool quic, int http3) {
+    vt_client_cfg cfg = {0};
+    vt_server_cfg c = {.cancel_on = VT_CANCEL_FIN};
+    server = h3_server_of(c, &leaf, quic);
+    vt_server_get(server, "/who", h_who);
+    vt_server_get(server, "/say", h_say);
+    vt_server_get(server, "/misdirected", h_misdirected);
+    vt_server_get(server, "/wait", h_wait);
+    h3_speak(&cfg, http3);
+    server_up(&cfg);
+    h3_patient(client);
+    snprintf(base, sizeof base, "https://127.0.0.1:%d", vt_server_port(server, 1));
+}
+static int get(const char *path, const char *body) { return get_by(client, at(path), body); }
+static const char *used(int port) {
+    static char text[64];
+    snprintf(text, sizeof text, "30 127.0.0.1:%d", port);
+    return text;
+}
+static vt__ch3_side *side(void) { return vt__ch3_side_of(client); }
+static vt__calt *known(void) { return side()->alts.n ? side()->alts.at[0] : NULL; }
+static bool shunned(void) { return known() && known()->shun > vt_now(); }
+static void settles(int n) {
+    for (int i = 0; i < 10000 && client->conns != n; i++) vt_sleep_ms(1);
+    CHECK_EQ(client->conns, n);
+}
+
+/* Not by itself; from the second call on, where the server says so; from the first on, where the caller does. */
+CLI_TEST(who_asks_over_http_3, 2) {
+    up(true, 0);
+    for (int i = 0; i < 3; i++) CHECK_EQ(get("/who", "20"), 200);
+    CHECK(!client->h3 || !side()->alts.n);
+    client_is(VT_NONE, (vt_client_cfg){0});
+    for (int i = 0; i < 3; i++) CHECK_EQ(get("/who", "20"), 200);
+    client_is(1, (vt_client_cfg){0});
+    CHECK_EQ(get("/who", "20"), 200);
+    for (int i = 0; i < 3; i++) CHECK_EQ(get("/who", used(vt_server_port(server, 1))), 200);
+    CHECK_EQ(client->conns, 2);
+    client_is(1, (vt_client_cfg){.http2 = VT_NONE});
+    CHECK_EQ(get("/who", "11"), 200);
+    CHECK_EQ(get("/who", used(vt_server_port(server, 1))), 200);
+    client_is(VT_HTTP3_PRIOR, (vt_client_cfg){0});
+    for (int i = 0; i < 3; i++) CHECK_EQ(get("/who", "30"), 200);
+    CHECK_EQ(client->conns, 1);
+    down();
+}
+/* Whose certificate nobody looks at is not believed; nor is a response by another way than the origin's own. */
+CLI_TEST(who_is_not_believed, 2) {
+    char via[40];
+    up(true, 1);
+    vt_client_free(client);
+    client = vt_client_new(&(vt_client_cfg){.http3 = 1, .tls_no_verify = 1});
+    for (int i = 0; i < 3; i++) CHECK_EQ(get("/who", "20"), 200);
+    client_is(1, (vt_client_cfg){0});
+    snprintf(via, sizeof via, "127.0.0.1:%d", vt_server_port(server, 1));
+    vt_call *call = vt_call_new(client, "GET", at("/who"));
+    CHECK_EQ(vt_call_via(call, via), 0);
+    CHECK_EQ(vt_call_send(call), 200);
+    vt_call_free(call);
+    CHECK(!known());
+    snprintf(base, sizeof base, "http://127.0.0.1:%d", vt_server_port(server, 0));
+    strcpy(alt_svc, "h3=\":443\"");
+    CHECK_EQ(get("/say", "11"), 200);
+    CHECK(!known());
+    down();
+}
+CLI_TEST(what_is_withdrawn_or_old, 2) {
+    up(true, 1);
+    CHECK_EQ(get("/who", "20"), 200);
+    strcpy(alt_svc, "clear");
+    CHECK_EQ(get("/say", used(vt_server_port(server, 1))), 200);
+    CHECK(!known());
+    CHECK_EQ(get("/say", "20"), 200);
+    CHECK_EQ(get("/who", "20"), 200); /* says it again */
+    REQUIRE(known());
+    known()->until = vt_now();
+    CHECK_EQ(get("/say", "20"), 200);
+    CHECK_EQ(get("/who", "20"), 200);
+    strcpy(alt_svc, "nonsense");
+    CHECK_EQ(get("/say", used(vt_server_port(server, 1))), 200);
+    CHECK_EQ(get("/who", used(vt_server_port(server, 1))), 200);
+    strcpy(alt_svc, "h2=\":1\", h3-29=\":2\"");
+    CHECK_EQ(get("/say", used(vt_server_port(server, 1))), 200);
+    CHECK_EQ(get("/who", "20"), 200);
+    down();
+}
+static int asks_who(void *arg) {
+    (void)arg;
+    return get("/who", "20");
+}
+/* Nobody answers. Calls that come together wait once, later ones not at all. */
+CLI_TEST(silence, 2) {
+    vt_task *t[10];
+    up(false, VT_HTTP3_PRIOR);
+    client_is(VT_HTTP3_PRIOR, (vt_client_cfg){.connect_timeout_ms = 30000});
+    side()->head_ns = 50 * VT_MS;
+    for (int i = 0; i < 10; i++) t[i] = vt_async_any(asks_who, NULL);
+    for (int i = 0; i < 10; i++) {
+        int r = 0;
+        CHECK_EQ(vt_await(t[i], &r), 0);
+        CHECK_EQ(r, 200);
+    }
+    REQUIRE(known());
+    CHECK(known()->late && !known()->shun); /* it goes on */
+    side()->head_ns = 3600 * VT_SEC;
+    CHECK_EQ(get("/who", "20"), 200);
+    client_is(VT_HTTP3_PRIOR, (vt_client_cfg){.connect_timeout_ms = 1000});
+    side()->head_ns = 50 * VT_MS;
+    CHECK_EQ(get("/who", "20"), 200);
+    for (int i = 0; i < 10000 && !shunned(); i++) vt_sleep_ms(1);
+    CHECK(shunned());
+    CHECK_EQ(known()->strikes, 1);
+    settles(1);
+    CHECK_EQ(get("/who", "20"), 200);
+    CHECK_EQ(client->conns, 1);
+    known()->shun = 0; /* time passes */
+    CHECK_EQ(get("/who", "20"), 200);
+    for (int i = 0; i < 10000 && !shunned(); i++) vt_sleep_ms(1);
+    CHECK_EQ(known()->strikes, 2);
+    down();
+}
+static int asks_in_time(void *arg) {
+    vt_deadline_set(vt_now() + 30 * VT_MS);
+    return get("/who", arg);
+}
+/* The deadline and the end of a call that waits for HTTP/3 are its own; what it began goes on, or goes with its client. */
+CLI_TEST(calls_that_do_not_wait, 2) {
+    up(false, VT_HTTP3_PRIOR);
+    vt_call *call = vt_call_new(client, "GET", at("/who"));
+    vt_call_until(call, vt_now() + 30 * VT_MS);
+    CHECK_EQ(vt_call_send(call), -ETIMEDOUT);
+    vt_call_free(call);
+    client_is(VT_HTTP3_PRIOR, (vt_client_cfg){.connect_timeout_ms = 60000});
+    vt_task *t = vt_async(asks_who, NULL), *waits;
+    vt_sleep_ms(20);
+    waits = vt_async(asks_in_time, NULL); /* for what the other one makes */
+    int r = 0;
+    CHECK_EQ(vt_await(waits, &r), 0);
+    CHECK_EQ(r, -ETIMEDOUT);
+    vt_cancel(t);
+    CHECK_EQ(vt_await(t, &r), 0);
+    CHECK_EQ(r, -ECANCELED);
+    CHECK_EQ(client->conns, 1);
+    down();
+}
+/* One that answers too late for its call is there for the next. */
+CLI_TEST(a_late_answer, 2) {
+    up(true, VT_HTTP3_PRIOR);
+    side()->head_ns = 1;
+    CHECK_EQ(get("/who", NULL), 200);
+    for (int i = 0; i < 10000 && (!known() || known()->late); i++) vt_sleep_ms(1);
+    for (int i = 0; i < 3; i++) CHECK_EQ(get("/who", "30"), 200);
+    CHECK(!shunned());
+    down();
+}
+/* Another server's address: its certificate is to be the origin's, not the address's, and of somebody who is trusted. */
+CLI_TEST(a_place_elsewhere, 2) {
+    static struct pem certs[3];
+    if (!certs[0].text) {
+        certs[0] = pem_make("right", "DNS:localhost", &ca, 30, 0);
+        certs[1] = pem_make("wrong", "IP:127.0.0.1", &ca, 30, 0);
+        certs[2] = pem_make("stranger", "DNS:localhost", NULL, 30, 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        int r = 0;
+        up(true, 1);
+        snprintf(base, sizeof base, "https://localhost:%d", vt_server_port(server, 1));
+        vt_server *other = h3_server_of((vt_server_cfg){.cancel_on = VT_CANCEL_FIN}, &certs[i], true);
+        vt_server_get(other, "/who", h_elsewhere);
+        vt_server_get(other, "/misdirected", h_misdirected);
+        CHECK_EQ(vt_server_start(other), 0);
+        vt_task *t = vt_async(h3_serve, other);
+        snprintf(alt_svc, sizeof alt_svc, "h3=\"127.0.0.1:%d\"; ma=60", vt_server_port(other, 1));
+        CHECK_EQ(get("/say", "20"), 200);
+        CHECK_EQ(get("/who", i ? "20" : "elsewhere"), 200);
+        if (i == 0) { /* 421 there: it is asked here */
+            CHECK_EQ(get("/misdirected", "not here"), 421);
+            CHECK_EQ(client->conns, 3);
+        }
+        CHECK(shunned() || i > 0); /* behind the others the origin itself was named again */
+        vt_client_free(client);
+        client = client_of(0, (vt_client_cfg){0});
+        vt_server_stop(other);
+        CHECK_EQ(vt_await(t, &r), 0);
+        vt_server_free(other);
+        down();
+    }
+}
+/* The server's end: GOAWAY, then CONNECTION_CLOSE; another one at the same port is found again. */
+CLI_TEST(a_server_goes_and_comes, 2) {
+    up(true, VT_HTTP3_PRIOR);
+    CHECK_EQ(get("/who", "30"), 200);
+    CHECK_EQ(client->nidle, 1);
+    vt_server_stop(server);
+    int r = 0;
+    CHECK_EQ(vt_await(serving, &r), 0);
+    settles(0);
+    vt_server_free(server);
+    CHECK(get("/who", NULL) < 0);
+    vt_client_free(client);
+}
+/* A name with two addresses, of which the first has no server. `late`: nor has the second. */
+static void two_addresses(bool late) {
+    struct vt__io_lookup *l = vt__io_lookup_new();
+    vt__cpool_conn *k;
+    char second[40];
+    up(true, VT_HTTP3_PRIOR);
+    snprintf(second, sizeof second, late ? "[::1]:%d" : "127.0.0.1:%d", vt_server_port(server, 1));
+    snprintf(base, sizeof base, "https://127.0.0.1:%d", vt_server_port(server, 1));
+    vt_call *call = vt_call_new(client, "GET", at("/who"));
+    CHECK_EQ(vt__cli_route(call), 0);
+    const char *key = vt__ch3_mark(call, call->origin);
+    CHECK_EQ(vt__cpool_take(client, key, VT__CPOOL_TLS | VT__CPOOL_MUX | VT__CPOOL_QUIC, false, 0, &k), 0);
+    vt__ch3 *c = vt__ch3_new(side(), k, vt__sched_thr()->dom, call->origin, call->alt);
+    CHECK_EQ(vt__ch3_trust(side(), 0), 0);
+    CHECK_EQ(vt__io_resolve(late ? "127.0.0.2:9" : "[::1]:9", false, l, VT_NONE), 0);
+    CHECK_EQ(vt__io_resolve(second, false, l, VT_NONE), 0);
+    CHECK_EQ(l->count, 2);
+    side()->head_ns = (late ? 100 * VT_MS : 8 * VT_SEC);
+    int r = vt__ch3_try(c, call, l, 0);
+    CHECK_EQ(r, late ? -ETIMEDOUT : 0);
+    if (late) vt__ch3_give_up(c, client, r);
+    else vt__cpool_part(client, k);
+    call->conn = NULL;
+    vt_call_free(call);
+    if (!late) CHECK_EQ(get("/who", "30"), 200);
+    CHECK_EQ(client->conns, 1);
+    vt__io_lookup_drop(l);
+    down();
+}
+CLI_TEST(another_address, 1) {
+    two_addresses(false);
+    two_addresses(true);
+}
+/* Tokens of NEW_TOKEN serve once each, and sessions are resumed. */
+CLI_TEST(tokens, 1) {
+    up(true, VT_HTTP3_PRIOR);
+    CHECK_EQ(get("/who", "30"), 200);
+    for (int i = 0; i < 10000 && !known()->token; i++) vt_sleep_ms(1);
+    CHECK(known()->token != NULL);
+    CHECK_EQ(vt_client_close_idle(client), 0);
+    settles(0);
+    vt_call *call = vt_call_new(client, "GET", at("/who"));
+    CHECK_EQ(vt_call_send(call), 200);
+    vt__ch3 *c = call->conn ? call->conn->up : NULL;
+    if (c) CHECK(c->wire->e.c.q.token != NULL);
+    vt_call_free(call);
+    down();
+}
+CLI_TEST(configurations, 1) {
+    const int bad[] = {3, -2};
+    for (size_t i = 0; i < VT__COUNT(bad); i++) {
+        vt_client *c = vt_client_new(&(vt_client_cfg){.http3 = bad[i]});
+        CHECK_EQ(get_by(c, "https://127.0.0.1:1/", NULL), -EINVAL);
+        vt_client_free(c);
+    }
+}
