@@ -22961,6 +22961,8 @@ struct vt__conn_ops {
     bool (*direct)(vt__conn *c); /* what the socket itself is given now goes as it should; NULL: never */
     void (*bare)(
         vt__conn *c); /* says what end says, if it can at once; from then on the socket itself is spoken to */
+    void (*push)(
+        vt__conn *c); /* what was taken goes on now, not with what others say; NULL: it always does */
 };
 
 /* Bytes [pos, len) of p are in use: received and not consumed, or to be sent. */
@@ -23139,6 +23141,9 @@ static int vt__conn_flush_try(vt__conn_io *io) {
     }
     b->pos = b->len = 0;
     return io->err;
+}
+static VT__UNUSED void vt__conn_push(vt__conn *c) {
+    if (c->ops && c->ops->push) c->ops->push(c);
 }
 /* n contiguous bytes at the end of the output, n at most half a block; NULL on an error. The caller adds to out.len what
  * it wrote. */
@@ -24486,7 +24491,7 @@ static int vt__tls_close(vt__conn *c) {
 }
 static const struct vt__conn_ops vt__tls_ops = {vt__conn_recv_over, vt__tls_recv_try, vt__tls_send_try,
                                                 vt__conn_room_over, vt__tls_shutdown, vt__tls_close,
-                                                vt__tls_end,        vt__tls_direct,   vt__tls_bare};
+                                                vt__tls_end,        vt__tls_direct,   vt__tls_bare,     NULL};
 
 /*--- handshakes ---*/
 static vt__ossl_ctx *vt__tls_gate_ctx(vt__tls_gate *g) {
@@ -29428,6 +29433,7 @@ enum vt__mux_why { VT__MUX_CANCEL, VT__MUX_FAULT, VT__MUX_REFUSED };
 /* All of it under the lock. */
 typedef struct vt__mux_ops {
     void (*stir)(struct vt__mux *x); /* what was said goes out when the driver next comes by; which it does */
+    void (*push)(struct vt__mux *x); /* ... and now, as far as it can */
     /* Copies of n bytes in v that may go out now; with `fin` they are the last. How many were taken. */
     size_t (*take)(vt__mux_stream *s, const struct iovec *v, size_t n, bool fin);
     void (*pass)(vt__mux_stream *s);               /* its turn is another's: nobody waits for it any more */
@@ -29678,11 +29684,18 @@ static int vt__mux_shutdown(vt__conn *conn) {
     vt__sched_dom_unlock(dom);
     return r;
 }
+static void vt__mux_push(vt__conn *conn) {
+    vt__mux *x = VT__CONTAINER(conn, vt__mux_stream, conn)->x;
+    vt__sched_dom_lock(x->dom);
+    if (!x->gone) x->ops->push(x);
+    vt__sched_dom_unlock(x->dom);
+}
 static const struct vt__conn_ops vt__mux_conn_ops = {.recv = vt__conn_recv_over,
                                                      .recv_try = vt__mux_recv_try,
                                                      .send_try = vt__mux_send_try,
                                                      .send_wait = vt__mux_send_wait,
-                                                     .shutdown = vt__mux_shutdown};
+                                                     .shutdown = vt__mux_shutdown,
+                                                     .push = vt__mux_push};
 static int vt__mux_put_trailers(vt__mux_stream *s, const vt__res_list *l) {
     int r = s->x->ops->head(s, &(vt__mux_head){.fields = l->at, .nfields = l->n}, VT__MSG_FIN);
     if (r == 0) s->x->ops->stir(s->x);
@@ -29937,8 +29950,9 @@ static void vt__h3e_forget(vt__mux_stream *s) {
     if (s->wire) vt__qstr_release(vt__h3e_wires(h), s->wire, code);
     vt__mux_stream_free(s);
 }
-static const vt__mux_ops vt__h3e_ops = {vt__h3e_stir, vt__h3e_take,  vt__h3e_pass,       vt__h3e_consumed,
-                                        vt__h3e_head, vt__h3e_reset, vt__h3e_prioritize, vt__h3e_forget};
+static const vt__mux_ops vt__h3e_ops = {vt__h3e_stir,  vt__h3e_stir,       vt__h3e_take,
+                                        vt__h3e_pass,  vt__h3e_consumed,   vt__h3e_head,
+                                        vt__h3e_reset, vt__h3e_prioritize, vt__h3e_forget};
 
 /*--- what the machine tells ---*/
 /* Bytes that were no data are the transport's again. */
@@ -30296,8 +30310,24 @@ static void vt__h2e_prioritize(vt__mux_stream *s, uint8_t priority) {
 static void vt__h2e_forget(vt__mux_stream *s) {
     if (vt__h2_release(&vt__h2e_of(s->x)->m, &s->m.h2)) vt__mux_stream_free(s);
 }
-static const vt__mux_ops vt__h2e_ops = {vt__h2e_stir, vt__h2e_take,  vt__h2e_pass,       vt__h2e_consumed,
-                                        vt__h2e_head, vt__h2e_reset, vt__h2e_prioritize, vt__h2e_forget};
+/* As much as the socket takes: 0 when that was all, -EAGAIN, an error. */
+static int64_t vt__h2e_send(vt__h2e *h) {
+    vt__conn_buf *b = &h->out;
+    int64_t r = 1;
+    while (r > 0 && b->pos < b->len) {
+        struct iovec v = {b->p + b->pos, b->len - b->pos};
+        r = vt__conn_send_try(h->conn, &v, 1);
+        if (r <= 0) continue;
+        b->pos += (size_t)r;
+        h->stalled = 0;
+    }
+    return VT__MIN(r, 0);
+}
+/* What does not go is the driver's to wait for. */
+static void vt__h2e_push(vt__mux *x) { (void)vt__h2e_send(vt__h2e_of(x)); }
+static const vt__mux_ops vt__h2e_ops = {vt__h2e_stir,  vt__h2e_push,       vt__h2e_take,
+                                        vt__h2e_pass,  vt__h2e_consumed,   vt__h2e_head,
+                                        vt__h2e_reset, vt__h2e_prioritize, vt__h2e_forget};
 
 /*--- turns, times, the end ---*/
 /* Who is next gets its turn to write. */
@@ -30329,26 +30359,21 @@ static VT__UNUSED void vt__h2e_abandon(vt__h2e *h) {
 }
 /* As much as the socket takes. False: the connection was closed. */
 static bool vt__h2e_flush(vt__h2e *h) {
-    vt__conn_buf *b = &h->out;
     vt__h2_stream *s;
     size_t max;
+    int64_t r;
     (void)vt__h2e_next(h, &s, &max);
-    while (b->pos < b->len) {
-        struct iovec v = {b->p + b->pos, b->len - b->pos};
-        int64_t r = vt__conn_send_try(h->conn, &v, 1);
-        if (r > 0) {
-            b->pos += (size_t)r;
-            h->stalled = 0;
-        } else if (r != -EAGAIN) {
+    while ((r = vt__h2e_send(h)) < 0) {
+        if (r != -EAGAIN) {
             vt__h2e_fail(h, (int)r);
             h->role->close(h, false);
             return false;
-        } else if (vt__poll_want_room(&h->conn->pd)) {
-            if (!h->stalled) h->stalled = vt__plat_now();
-            return true;
         }
+        if (!vt__poll_want_room(&h->conn->pd)) continue;
+        if (!h->stalled) h->stalled = vt__plat_now();
+        return true;
     }
-    vt__conn_buf_put(vt__sched_thr(), b);
+    vt__conn_buf_put(vt__sched_thr(), &h->out);
     return true;
 }
 /* When vt__h2e_overdue, or the machine, has something to do. */
@@ -33410,7 +33435,9 @@ VT_API int vt_ws_end(vt_ws *ws) {
 VT_API int vt_ws_flush(vt_ws *ws) {
     int r = vt__wsc_lock_any(ws);
     if (r < 0) return r;
-    return vt__wsc_unlock_other(ws, 0); /* it goes out, and the lock is not kept */
+    r = vt__wsc_unlock_other(ws, 0); /* it goes out, and the lock is not kept */
+    if (r == 0) vt__conn_push(ws->io.c);
+    return r;
 }
 VT_API int vt_ws_ping(vt_ws *ws, const void *p, size_t n) {
     if (n > VT__WS_CONTROL_MAX) return -EINVAL;
