@@ -24489,9 +24489,9 @@ static int vt__tls_close(vt__conn *c) {
     vt__tls_drop(c);
     return vt__poll_close(&c->pd);
 }
-static const struct vt__conn_ops vt__tls_ops = {vt__conn_recv_over, vt__tls_recv_try, vt__tls_send_try,
-                                                vt__conn_room_over, vt__tls_shutdown, vt__tls_close,
-                                                vt__tls_end,        vt__tls_direct,   vt__tls_bare,     NULL};
+static const struct vt__conn_ops vt__tls_ops = {
+    vt__conn_recv_over, vt__tls_recv_try, vt__tls_send_try, vt__conn_room_over, vt__tls_shutdown,
+    vt__tls_close,      vt__tls_end,      vt__tls_direct,   vt__tls_bare,       NULL};
 
 /*--- handshakes ---*/
 static vt__ossl_ctx *vt__tls_gate_ctx(vt__tls_gate *g) {
@@ -37279,7 +37279,7 @@ typedef struct vt__ch3 {
     vt__cmux calls;
     vt__ch3_side *side;
     vt__ch3_wire *wire;        /* NULL: it is gone */
-    vt__poll_msg bye;               /* to the domain, when it is retired */
+    vt__poll_msg bye;          /* to the domain, when it is retired */
     vt_sem told;               /* its maker: it is ready, or has ended */
     int err;                   /* why it has ended; 0: it has not */
     bool ready, more;          /* more: this attempt is not the last */

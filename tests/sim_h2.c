@@ -178,7 +178,7 @@ static const uint8_t *script_send(const uint8_t *from) {
 }
 /* Who asks for much gets it in portions, and others their turns between them; who is cut off, and who cancels all of it,
  * also ends in portions. */
-static void many(int last_step, bool cancel) {
+static void many(enum sim_op last_step, bool cancel) {
     enum { MANY = 1000 };
     sim_begin(1);
     const uint8_t *from = script_begin();

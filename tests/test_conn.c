@@ -178,7 +178,7 @@ static int wire_close(vt__conn *c) { return c == &w.c ? ++w.closes : -1; }
 static int wire_bye(vt__conn *c) { return c == &w.c ? (++w.ends < 3 ? -EAGAIN : 0) : -1; }
 static void wire_bare(vt__conn *c) { c->ops = NULL; }
 static const struct vt__conn_ops wire_ops = {wire_recv,  wire_recv_try, wire_send, wire_wait, wire_shutdown,
-                                             wire_close, wire_bye,      NULL,      wire_bare,  NULL};
+                                             wire_close, wire_bye,      NULL,      wire_bare, NULL};
 
 static void wire_new(void) {
     memset(&w, 0, sizeof w);

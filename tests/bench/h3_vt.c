@@ -32,9 +32,9 @@ static struct {
     const char *path;
     struct client *of;
     int n;
-    int64_t asked, most, done;  /* requests */
-    uint64_t bytes;             /* of streams that have ended */
-    int64_t pause;              /* between a slot's requests */
+    int64_t asked, most, done;   /* requests */
+    uint64_t bytes;              /* of streams that have ended */
+    int64_t pause;               /* between a slot's requests */
     int64_t *waits, nwaits, cap; /* how long small ones took */
 } load;
 
@@ -172,7 +172,8 @@ static void turn(void) {
         if (vt__quic_due(&c->q) <= now()) vt__quic_tick(&c->q, now());
         events(c);
         flush(c);
-        if (c->closed) bench_die("a connection ends: %s", c->ready ? "after its handshake" : "in its handshake");
+        if (c->closed)
+            bench_die("a connection ends: %s", c->ready ? "after its handshake" : "in its handshake");
     }
 }
 static void open_all(int n, int nslots) {
@@ -192,7 +193,8 @@ static void until_done(int64_t n) {
     load.most = n;
     for (int64_t said = load.done, since = now(); load.done < n; turn()) {
         if (load.done != said) said = load.done, since = now();
-        else if (now() - since > 20 * VT_SEC) bench_die("%lld of %lld answers", (long long)said, (long long)n);
+        else if (now() - since > 20 * VT_SEC)
+            bench_die("%lld of %lld answers", (long long)said, (long long)n);
     }
 }
 
