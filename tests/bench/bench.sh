@@ -4,7 +4,7 @@
 # BENCH_QUICK=1     fewer and shorter slices
 # BENCH_LIVE=N      virtual threads that live at once (default 1,000,000 where 8 GB are free, else 100,000)
 # BENCH_ONLY=WORD   of: h2 runtime parser hpack keep pipelined close echo ws client idle size instructions tls
-#                   quic h3
+#                   quic h3 blockers
 # Servers run on CPU 0, the load on CPU 1. What lacks a tool says SKIP and why; exit status 1 when something failed (a
 # missed goal is no failure).
 cd "$(dirname "$0")/../.." || exit 1
@@ -181,6 +181,11 @@ if wanted quic; then
     fi
     libs=
 fi
+if wanted blockers && build blockers; then
+    say "## handlers that block their OS thread, on one worker"
+    run 60 "$dir/blockers"
+fi
+
 # HTTP/3, and ngtcp2's server asked by the same client.
 h3_beside() { # MODE ARGS...
     run 120 "$dir/h3_vt" -mode="$@"
