@@ -154,7 +154,7 @@ CLI_TEST(who_is_trusted, 2) {
 static int by_system;
 static void ask_system(void) {
     char addr[40];
-    vt_stream *st;
+    vt_stream *st = NULL;
     up();
     snprintf(addr, sizeof addr, "127.0.0.1:%d", vt_server_port(server, GOOD));
     CHECK_EQ(get_with(NULL, at(GOOD, "/"), NULL), by_system);

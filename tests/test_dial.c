@@ -142,7 +142,7 @@ TEST(a_dial_waits_for_a_unix_listener) {
 /*--- what stands where a Unix listener is to be ---*/
 TEST(a_file_that_is_no_socket_is_left_alone) {
     const char *path = tmp_text("file", "data");
-    char addr[80], text[8] = "";
+    char addr[140], text[8] = "";
     struct stat st;
     vt_sock *s;
     snprintf(addr, sizeof addr, "unix:%s", path);
