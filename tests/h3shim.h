@@ -66,7 +66,7 @@ static void shim_give(struct shim_stream *s) {
         shim_head(s, w->interim, &lines, length, false);
         lines.len = 0;
     }
-    if (w->status && !s->headed) {
+    if (w->status >= 200 && !s->headed) {
         bool length = shim_lines(&lines, &w->head);
         shim_head(s, w->status, &lines, length, w->end && !w->body.n && !w->trailers.n);
         s->end = w->end && !w->body.n && !w->trailers.n;
