@@ -29761,7 +29761,8 @@ static VT__UNUSED void vt__mux_abandon(vt__mux *x) {
  *============================================================================*/
 #if VTHTTP_H3 && VTHTTP_TLS
 #define VT__H3E_LOOK_NS                                                                                      \
-    (10 * VT_MS) /* how often a connection that ends looks whether everything has arrived */
+    (10 * VT_MS)              /* how often a connection that ends looks whether everything has arrived */
+enum { VT__H3E_IN_VAIN = 4 }; /* probes without an answer, then it is not waited for any more */
 
 /* A unidirectional stream of the peer's. */
 typedef struct vt__h3e_uni {
@@ -29827,11 +29828,13 @@ static void vt__h3e_pump(vt__h3e *h) {
     }
     if (h->m.err) vt__h3e_failed(h);
 }
-/* Whether there is nothing more to do: the last request was answered, and the answer has arrived. */
+/* Whether there is nothing more to do: the last request was answered, and the answer has arrived, or nobody is there any more
+ * to say so. */
 static bool vt__h3e_is_done(const vt__h3e *h) {
     uint32_t others = h->nunis;
     if (h->hasty && !h->x.active) return true;
     if (!vt__h3_finished(&h->m)) return false;
+    if (!h->x.active && h->c.q.rec.pto_count >= VT__H3E_IN_VAIN) return true;
     for (int i = 0; i < VT__H3_PIPES; i++) others += h->pipes[i] != NULL;
     return h->c.q.streams.count <= others;
 }
@@ -29980,7 +29983,7 @@ static void vt__h3e_on_event(vt__h3e *h, const vt__msg_event *ev) {
 static void vt__h3e_read(vt__h3e *h, vt__h3_stream *m, const uint8_t *p, size_t n, bool fin) {
     vt__conn_buf room = {NULL, 0, 0, 0};
     vt__thr *thr = vt__sched_thr();
-    const uint8_t *end = p + n;
+    const uint8_t *end = n ? p + n : p;
     vt__msg_event ev;
     int r = 1;
     if (!vt__conn_buf_get_for(thr, &room, VT__H3_ROOM(h->m.cfg))) {

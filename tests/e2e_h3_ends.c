@@ -138,3 +138,16 @@ TEST(requests_die_of_what_their_connection_died_of) {
         CHECK_EQ(e2e_stop(), 0);
     }
 }
+/* An answer that nobody acknowledges, for its client has vanished, is not waited for until the grace is over. */
+TEST(stop_with_an_answer_that_nobody_takes) {
+    REQUIRE(serve((vt_server_cfg){.grace_ms = 15000}));
+    H3(h);
+    REQUIRE(h3_open(&h));
+    (void)h3_ask(&h, "GET /bytes?n=20000", "", true);
+    h3_flush(&h);
+    WAIT(noted(LEFT) == 1);
+    CHECK_EQ(noted(LEFT), 1);
+    h3_vanish(&h);
+    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(left_open, 0);
+}

@@ -414,7 +414,7 @@ static __attribute__((unused)) int h3_get(struct h3 *h, struct h3_stream **s, co
 /* Of "name: value\n" lines; NULL: it is not there. */
 static const char *h3_line_of(struct h3_stream *s, const struct bytes *b, const char *name) {
     size_t n = strlen(name);
-    for (const char *p = (const char *)b->p, *end = p + b->n, *nl; p < end; p = nl + 1) {
+    for (const char *p = (const char *)b->p, *end = b->n ? p + b->n : p, *nl; p < end; p = nl + 1) {
         nl = memchr(p, '\n', (size_t)(end - p));
         if ((size_t)(nl - p) < n + 2 || memcmp(p, name, n) != 0 || memcmp(p + n, ": ", 2) != 0) continue;
         snprintf(s->value, sizeof s->value, "%.*s", (int)(nl - p - (ptrdiff_t)n - 2), p + n + 2);

@@ -50,7 +50,7 @@ static bool shim_lines(struct shim_text *to, const struct bytes *from) {
     static const char name[] = "content-length: ";
     bool length = false;
     shim_add(to, "", 0);
-    for (const char *p = (const char *)from->p, *end = p + from->n, *nl; p < end; p = nl + 1) {
+    for (const char *p = (const char *)from->p, *end = from->n ? p + from->n : p, *nl; p < end; p = nl + 1) {
         nl = memchr(p, '\n', (size_t)(end - p));
         length |= (size_t)(nl - p) >= sizeof name - 1 && memcmp(p, name, sizeof name - 1) == 0;
         shim_add(to, p, (size_t)(nl - p)), shim_add(to, "\r\n", 2);
