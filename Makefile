@@ -7,8 +7,8 @@ FUZZ_TIME ?= 10
 PORT ?= 8080
 CLANG ?= clang
 
-# Warnings are the default variant's and clang's to show, and lint's: gcc's take a third of its time.
-WARN_V := $(if $(filter default clang,$(V)),$(WARN))
+# Warnings are the default variant's and clang's to show (WERROR=-Werror: as errors), and lint's: gcc's take a third of its time.
+WARN_V := $(if $(filter default clang,$(V)),$(WARN) $(WERROR))
 SANITIZE_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 # Unoptimised: compilers take half the time over it, and tests hardly more. clang, where there is one, a third of gcc's.
 FLAGS_asan := $(SANITIZE_asan) -O0
