@@ -11,7 +11,8 @@ CLANG ?= clang
 WARN_V := $(if $(filter default clang,$(V)),$(WARN) $(WERROR))
 SANITIZE_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 # Unoptimised: compilers take half the time over it, and tests hardly more. clang, where there is one, a third of gcc's.
-FLAGS_asan := $(SANITIZE_asan) -O0
+# clang's until 20 call NULL + 0 an overflow, which C2y defines: some sites have it once in a hundred runs. Fuzzers do look.
+FLAGS_asan = $(SANITIZE_asan) -O0 $(if $(CC_asan),-fno-sanitize=pointer-overflow)
 FLAGS_tsan := -fsanitize=thread
 FLAGS_poll := -DVTHTTP_POLL=1 -O0
 FLAGS_ucontext := -DVTHTTP_UCONTEXT=1

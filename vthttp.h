@@ -29761,8 +29761,8 @@ static VT__UNUSED void vt__mux_abandon(vt__mux *x) {
  *============================================================================*/
 #if VTHTTP_H3 && VTHTTP_TLS
 #define VT__H3E_LOOK_NS                                                                                      \
-    (10 * VT_MS)              /* how often a connection that ends looks whether everything has arrived */
-enum { VT__H3E_IN_VAIN = 4 }; /* probes without an answer, then it is not waited for any more */
+    (10 * VT_MS)            /* how often a connection that ends looks whether everything has arrived */
+enum { VT__H3E_PTOS = 16 }; /* of silence, four probes in vain: then it is not waited for any more */
 
 /* A unidirectional stream of the peer's. */
 typedef struct vt__h3e_uni {
@@ -29834,7 +29834,7 @@ static bool vt__h3e_is_done(const vt__h3e *h) {
     uint32_t others = h->nunis;
     if (h->hasty && !h->x.active) return true;
     if (!vt__h3_finished(&h->m)) return false;
-    if (!h->x.active && h->c.q.rec.pto_count >= VT__H3E_IN_VAIN) return true;
+    if (!h->x.active && vt__plat_now() - h->c.q.idle_at > VT__H3E_PTOS * vt__quic_pto(&h->c.q)) return true;
     for (int i = 0; i < VT__H3_PIPES; i++) others += h->pipes[i] != NULL;
     return h->c.q.streams.count <= others;
 }

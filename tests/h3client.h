@@ -121,7 +121,7 @@ static void h3_on_data(struct h3 *h, struct h3_stream *s, const vt__qstr_event *
 static void h3_push(struct h3 *h, struct h3_stream *s) {
     size_t n = s->out.n - s->out_at;
     if (!h->up || h->closed || s->wire->fin || (!n && !s->fin)) return;
-    int64_t k = vt__qstr_write(&h->q.streams, s->wire, s->out.p + s->out_at, n, s->fin);
+    int64_t k = vt__qstr_write(&h->q.streams, s->wire, n ? s->out.p + s->out_at : NULL, n, s->fin);
     if (k > 0) s->out_at += (size_t)k;
 }
 static void h3_on_stream(struct h3 *h, const vt__qstr_event *ev) {

@@ -91,6 +91,7 @@ with_bad_ways() {
     head -c 100000 /dev/zero | tr '\0' x > "$tmp/want"
     way delay=750 rate=10000000 queue=25
     g_body "over $over" "$tmp/want" 'bytes?n=100000' -q
+    sleep 1 # its last words are on their way
     way delay=15 rate=10000000 queue=25
     g hello -n 100
     same "over $over: 100 at once" 100 "$(grep -c ':status: ' "$tmp/got")"
