@@ -30,6 +30,22 @@ static inline int get_by(vt_client *c, const char *url, const char *body) {
     vt_call_free(call);
     return status;
 }
+/* Of a call that was made: its status, or its error. It is freed. */
+static inline int status_of(vt_call *call) {
+    int r = vt_call_status(call);
+    vt_call_free(call);
+    return r;
+}
+/* A GET, or a POST with a body. */
+static inline int ask_by(vt_client *c, const char *url, const char *body) {
+    return body ? status_of(vt_client_post(c, url, NULL, body, strlen(body))) : get_by(c, url, NULL);
+}
+/* What a task has returned. */
+static inline int awaited(vt_task *t) {
+    int r = 0;
+    CHECK_EQ(vt_await(t, &r), 0);
+    return r;
+}
 /* A URL, until four more are made on its thread. */
 static inline const char *url_at(const char *base, const char *path) {
     static _Thread_local char url[4][200];

@@ -100,21 +100,8 @@ static void end(void) {
     vt_client_free(client);
     peer_stop(&script);
 }
-static int status_of(vt_call *call) {
-    int r = vt_call_status(call);
-    vt_call_free(call);
-    return r;
-}
 /* A GET, or a POST with a body, on a vthread: its status, or its error. */
-static int asks(void *arg) {
-    return arg ? status_of(vt_client_post(client, script.url, NULL, arg, strlen(arg)))
-               : get_by(client, script.url, NULL);
-}
-static int awaited(vt_task *t) {
-    int r = 0;
-    CHECK_EQ(vt_await(t, &r), 0);
-    return r;
-}
+static int asks(void *arg) { return ask_by(client, script.url, arg); }
 
 /* Of three, the first is finished; the others, whatever their method, are asked elsewhere. */
 static int serve_goaway(struct peer *p, vt_sock *s, int nth) {

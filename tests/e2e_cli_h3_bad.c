@@ -105,21 +105,8 @@ static void end(void) {
     vt_yield(); /* its last message */
     vt__ossl_unref(tls);
 }
-static int status_of(vt_call *call) {
-    int r = vt_call_status(call);
-    vt_call_free(call);
-    return r;
-}
 /* A GET, or a POST with a body, on a virtual thread: its status, or its error. */
-static int asks(void *arg) {
-    return arg ? status_of(vt_client_post(client, script.url, NULL, arg, strlen(arg)))
-               : get_by(client, script.url, NULL);
-}
-static int awaited(vt_task *t) {
-    int r = 0;
-    CHECK_EQ(vt_await(t, &r), 0);
-    return r;
-}
+static int asks(void *arg) { return ask_by(client, script.url, arg); }
 static vt_task *asked(const char *body) {
     int before = read_of(&script.requests);
     vt_task *t = vt_async(asks, (void *)(uintptr_t)body);

@@ -113,14 +113,6 @@ static bool one(struct h3 *h, const char *what, const char *lines, size_t n, int
     if (n) h3_body(h, s, body, n, true);
     return came(h, s, what, want);
 }
-static int h_ws(vt_ws *ws, vt_req *req) {
-    vt_str m;
-    int r;
-    (void)req;
-    while ((r = vt_ws_recv(ws, &m)) > 0)
-        if ((r = vt_ws_send(ws, r, m.ptr, m.len)) < 0) break;
-    return r;
-}
 /* An echo, and the close, over RFC 9220. */
 static bool one_ws(struct h3 *h) {
     static const uint8_t frames[] = {0x81, 0x85, 0,    0, 0, 0, 'h', 'e', 'l', 'l',

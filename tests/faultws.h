@@ -2,14 +2,6 @@
 #ifndef VT_FAULTWS_H
 #define VT_FAULTWS_H
 /* ---- WebSockets: the upgrade, an echo, pings, a message in fragments, a large one, the close ---- */
-static int h_ws(vt_ws *ws, vt_req *req) {
-    vt_str m;
-    int r;
-    (void)req;
-    while ((r = vt_ws_recv(ws, &m)) > 0)
-        if ((r = vt_ws_send(ws, r, m.ptr, m.len)) < 0) break;
-    return r;
-}
 static int h_ws_child(void *arg) { return vt_ws_text(arg, "child"); }
 static int h_ws_streamed(vt_req *req,
                          vt_res *res) { /* with a string that was handed out, another sender, and streams */
