@@ -196,11 +196,22 @@ struct cl {
 /* As recv and send, through TLS where there is some. */
 #if E2E_H3 /* has no stream of bytes */
 #elif E2E_TLS
+/* A test may send by one thread and receive by another, and an SSL object bears one at a time: each call is short, for the
+ * sockets do not block. */
+static pthread_mutex_t cl_tls_mu = PTHREAD_MUTEX_INITIALIZER;
 static ssize_t cl_raw_in(struct cl *c, void *p, size_t n) {
-    return c->tls ? tls_in(c->tls, p, n) : recv(c->fd, p, n, 0);
+    if (!c->tls) return recv(c->fd, p, n, 0);
+    pthread_mutex_lock(&cl_tls_mu);
+    ssize_t r = tls_in(c->tls, p, n);
+    pthread_mutex_unlock(&cl_tls_mu);
+    return r;
 }
 static ssize_t cl_raw_out(struct cl *c, const void *p, size_t n) {
-    return c->tls ? tls_out(c->tls, p, n) : send(c->fd, p, n, MSG_NOSIGNAL);
+    if (!c->tls) return send(c->fd, p, n, MSG_NOSIGNAL);
+    pthread_mutex_lock(&cl_tls_mu);
+    ssize_t r = tls_out(c->tls, p, n);
+    pthread_mutex_unlock(&cl_tls_mu);
+    return r;
 }
 #else
 static ssize_t cl_raw_in(struct cl *c, void *p, size_t n) { return recv(c->fd, p, n, 0); }

@@ -16,13 +16,22 @@ struct child {
     bool stubborn;
     int got; /* what its sleep returned */
     int64_t deadline;
+    vt_scope *behind; /* it ends after another has: that failed, or that has won */
+    bool winner;
 };
+static bool ended(vt_scope *s, bool winner) {
+    vt__plat_spin_lock(&s->spin);
+    bool yes = winner ? s->won >= 0 : s->error != 0;
+    vt__plat_spin_unlock(&s->spin);
+    return yes;
+}
 static int child(void *arg) {
     struct child *c = arg;
     __atomic_fetch_add(&live, 1, __ATOMIC_SEQ_CST);
     c->deadline = vt_deadline();
     if (c->stubborn) vt_shield(true);
     c->got = vt_sleep(c->ns < 0 ? 50 * VT_SEC : c->ns);
+    while (c->behind && !ended(c->behind, c->winner)) (void)vt_sleep_ms(1);
     if (c->stubborn) vt_shield(false);
     __atomic_fetch_sub(&live, 1, __ATOMIC_SEQ_CST);
     return c->got < 0 ? c->got : c->result;
@@ -74,7 +83,7 @@ static int results_main(void *arg) {
     CHECK_EQ(vt_scope_close(&s), -EIO);
 
     struct child kept[3] = {
-        {.ns = 0, .result = -EIO}, {.ns = 3 * VT_MS}, {.ns = 6 * VT_MS, .result = -EPIPE}};
+        {.ns = 0, .result = -EIO}, {.ns = 3 * VT_MS}, {.ns = 6 * VT_MS, .result = -EPIPE, .behind = &s}};
     CHECK_EQ(vt_scope_open(&s, VT_SCOPE_KEEP, VT_NONE), 0);
     for (int i = 0; i < 3; i++) CHECK_EQ(go(&s, &kept[i], any), 0);
     CHECK_EQ(vt_scope_wait(&s), -EIO);
@@ -91,7 +100,7 @@ static int first_main(void *arg) {
     struct child c[4] = {{.ns = -1},
                          {.ns = 0, .result = -EIO},
                          {.ns = 3 * VT_MS, .result = 12},
-                         {.ns = 20 * VT_MS, .result = 3}};
+                         {.ns = 20 * VT_MS, .result = 3, .behind = &s, .winner = true}};
     c[3].stubborn = true; /* succeeds, too, but later */
     for (int i = 0; i < 4; i++) CHECK_EQ(go(&s, &c[i], any), 0);
     CHECK_EQ(vt_scope_wait(&s), 12);
@@ -100,7 +109,7 @@ static int first_main(void *arg) {
     CHECK_EQ(c[0].got, -ECANCELED);
     CHECK_EQ(go(&s, &c[1], any), -ECANCELED); /* decided */
     CHECK_EQ(vt_scope_close(&s), 12);
-    struct child none[2] = {{.ns = 0, .result = -EIO}, {.ns = 2 * VT_MS, .result = -EPIPE}};
+    struct child none[2] = {{.ns = 0, .result = -EIO}, {.ns = 2 * VT_MS, .result = -EPIPE, .behind = &s}};
     CHECK_EQ(vt_scope_open(&s, VT_SCOPE_FIRST, 0), 0);
     for (int i = 0; i < 2; i++) CHECK_EQ(go(&s, &none[i], any), 0);
     CHECK_EQ(vt_scope_wait(&s), -EIO);

@@ -50,6 +50,7 @@ static int blocks(void *arg) {
 /* Not by a vthread: it might have started on a thread that blocks. */
 static void *opener(void *n) {
     while (__atomic_load_n(&entered, __ATOMIC_SEQ_CST) < (int)(intptr_t)n) usleep(1000);
+    usleep(5000); /* the last to start have blocked for long as well */
     gate_open((int)(intptr_t)n);
     return NULL;
 }
