@@ -16743,7 +16743,14 @@ VT_API int vt_blocking(vt_fn *fn, void *arg, int *result) { return vt__block_cal
 #else
 #define VT__FILE_LONG 0
 #endif
-enum vt__file_what { VT__FILE_OPEN, VT__FILE_READ, VT__FILE_WRITE, VT__FILE_SYNC, VT__FILE_CLOSE };
+enum vt__file_what {
+    VT__FILE_OPEN,
+    VT__FILE_LOAD,
+    VT__FILE_READ,
+    VT__FILE_WRITE,
+    VT__FILE_SYNC,
+    VT__FILE_CLOSE
+};
 /* On the caller's stack. */
 typedef struct vt__file_op {
     enum vt__file_what what;
@@ -16752,7 +16759,7 @@ typedef struct vt__file_op {
     char *to;
     const char *from;
     size_t n;
-    int64_t off, result;
+    int64_t off, size, result;
 } vt__file_op;
 
 static int64_t vt__file_transfer(const vt__file_op *op) {
@@ -16760,11 +16767,11 @@ static int64_t vt__file_transfer(const vt__file_op *op) {
     int64_t r = 1;
     while (all < op->n && (r > 0 || r == -EINTR)) {
         int64_t at = op->off + (int64_t)all;
-        r = op->what == VT__FILE_READ ? vt__plat_pread(op->fd, op->to + all, op->n - all, at)
-                                      : vt__plat_pwrite(op->fd, op->from + all, op->n - all, at);
+        r = op->what == VT__FILE_WRITE ? vt__plat_pwrite(op->fd, op->from + all, op->n - all, at)
+                                       : vt__plat_pread(op->fd, op->to + all, op->n - all, at);
         if (r > 0) all += (size_t)r;
     }
-    return r < 0 && (op->what == VT__FILE_WRITE || all == 0) ? r : (int64_t)all;
+    return r < 0 && (op->what != VT__FILE_READ || all == 0) ? r : (int64_t)all;
 }
 static int64_t vt__file_open(const vt__file_op *op) {
     int r;
@@ -16772,9 +16779,31 @@ static int64_t vt__file_open(const vt__file_op *op) {
     while (r == -EINTR);
     return r;
 }
-static int64_t vt__file_do(const vt__file_op *op) {
+/* Bytes read, all there are, where op->n is room for them; 0 without a place for any. *open: it is larger. */
+static int64_t vt__file_load_from(vt__file_op *op, bool *open) {
+    struct stat st;
+    int r = vt__plat_fstat(op->fd, &st);
+    if (r < 0) return r;
+    if ((st.st_mode & 0170000) != 0100000) return VT_ENOTFOUND; /* S_IFREG */
+    op->size = st.st_size;
+    *open = op->to && op->size > (int64_t)op->n;
+    op->n = (size_t)VT__MIN(op->size, (int64_t)op->n);
+    return op->to && !*open ? vt__file_transfer(op) : 0;
+}
+static int64_t vt__file_load(vt__file_op *op) {
+    bool open = false;
+    int64_t r = op->fd = (int)vt__file_open(op);
+    if (r < 0) return r;
+    r = vt__file_load_from(op, &open);
+    if (open) return r;
+    (void)vt__plat_close(op->fd);
+    op->fd = -1;
+    return r;
+}
+static int64_t vt__file_do(vt__file_op *op) {
     switch (op->what) {
     case VT__FILE_OPEN: return vt__file_open(op);
+    case VT__FILE_LOAD: return vt__file_load(op);
     case VT__FILE_READ:
     case VT__FILE_WRITE: return vt__file_transfer(op);
     case VT__FILE_SYNC: return vt__plat_fsync(op->fd);
@@ -16797,6 +16826,16 @@ static bool vt__file_bad(size_t n, int64_t off) {
 VT_API int vt_file_open(const char *path, int flags, int mode) {
     vt__file_op op = {.what = VT__FILE_OPEN, .path = path, .flags = flags, .mode = mode};
     return path ? (int)vt__file_run(&op) : -EINVAL;
+}
+/* A regular file at once: its size to *size and what it holds to buf[0..n), if that is enough; the descriptor to *fd if it is
+ * not, else -1. buf NULL: the size alone. Bytes read, or an error. */
+static int64_t vt__file_at_once(const char *path, char *buf, size_t n, int64_t *size, int *fd) {
+    vt__file_op op = {.what = VT__FILE_LOAD, .path = path, .to = buf, .n = n, .fd = -1};
+    op.flags = O_RDONLY | O_NONBLOCK; /* nor does it wait for the writer of a FIFO */
+    int64_t r = path ? vt__file_run(&op) : -EINVAL;
+    *size = op.size;
+    *fd = op.fd;
+    return r;
 }
 VT_API int64_t vt_file_read(int fd, void *buf, size_t n, int64_t off) {
     vt__file_op op = {.what = VT__FILE_READ, .fd = fd, .to = buf, .n = n, .off = off};
@@ -22432,18 +22471,26 @@ VT_API int vt_res_send(vt_res *res, int status, const char *content_type, const 
     return vt__res_whole(res, body, n);
 }
 
-VT_API int vt_res_file(vt_res *res, int status, const char *content_type, const char *path) {
-    struct stat st;
-    int64_t r = vt_res_status(res, status);
-    if (r < 0 || (content_type && (r = vt_res_type(res, content_type)) < 0)) return (int)r;
-    int fd = vt_file_open(path, O_RDONLY | O_NONBLOCK, 0); /* nor does it wait for the writer of a FIFO */
-    if (fd < 0) return fd;
-    r = vt__plat_fstat(fd, &st);
-    if (r == 0 && (st.st_mode & 0170000) != 0100000 /* S_IFREG */) r = VT_ENOTFOUND;
-    if (r == 0) r = vt_res_length(res, st.st_size);
-    if (r == 0) r = vt_res_write_file(res, fd, 0, st.st_size);
+/* One that is larger than a piece. */
+static int vt__res_large_file(vt_res *res, int fd, int64_t size) {
+    int64_t r = vt_res_length(res, size);
+    if (r == 0) r = vt_res_write_file(res, fd, 0, size);
     (void)vt_file_close(fd);
     return r < 0 ? (int)r : vt_res_end(res);
+}
+/* A small file is one way to the pool and back. */
+VT_API int vt_res_file(vt_res *res, int status, const char *content_type, const char *path) {
+    int64_t size, r = vt_res_status(res, status);
+    int fd;
+    if (r < 0 || (content_type && (r = vt_res_type(res, content_type)) < 0)) return (int)r;
+    bool bare = vt__res_is_bare(status) || res->req->method_id == VT__H1_M_HEAD;
+    char *p = bare ? NULL : vt__mem_alloc(VT__RES_FILE_PIECE);
+    if (!bare && !p) return -ENOMEM;
+    r = vt__file_at_once(path, p, VT__RES_FILE_PIECE, &size, &fd);
+    if (r >= 0 && bare) r = (r = vt_res_length(res, size)) < 0 ? r : vt_res_end(res);
+    else if (r >= 0 && fd < 0) r = vt__res_whole(res, p, (size_t)r);
+    vt__mem_free(p);
+    return r >= 0 && fd >= 0 ? vt__res_large_file(res, fd, size) : (int)r;
 }
 
 VT_API int vt_res_text(vt_res *res, int status, const char *text) {

@@ -67,10 +67,61 @@ static void *stingy(void *p, size_t n) { return n == VT__RES_FILE_PIECE ? NULL :
 TEST(no_memory_for_a_piece) {
     CL(c);
     REQUIRE(start(NULL));
+    tmp_text("text", "text");
     vt__plat.realloc = stingy;
     CHECK_EQ(get(&c, "/part?n=100000"), 200);
     CHECK(c.truncated && c.eof && c.body_len == 0);
     CHECK_EQ(noted(), -ENOMEM);
+    cl_close(&c);
+    CHECK_EQ(get(&c, "/file/text"), 500); /* nothing was sent yet */
+    CHECK_EQ(noted(), -ENOMEM);
     vt__plat.realloc = vt__plat_sys_realloc;
+    CHECK_EQ(cl_get(&c, "/file/text"), 200);
+    CHECK_EQ(e2e_stop(), 0);
+}
+
+/* A small file is opened, read and closed at once, and of one that cannot be read to its end nothing is sent. */
+static int64_t reads, most_reads;
+static int opens, closes, file_fd;
+static int counted_open(const char *path, int flags, int mode) {
+    __atomic_add_fetch(&opens, 1, __ATOMIC_SEQ_CST);
+    return file_fd = vt__plat_sys_open(path, flags, mode);
+}
+static int counted_close(int fd) {
+    if (fd == file_fd) __atomic_add_fetch(&closes, 1, __ATOMIC_SEQ_CST);
+    return vt__plat_sys_close(fd);
+}
+static ssize_t failing_pread(int fd, void *p, size_t n, int64_t off) {
+    if (__atomic_fetch_add(&reads, 1, __ATOMIC_SEQ_CST) >= most_reads) return -EIO;
+    return vt__plat_sys_pread(fd, p, VT__MIN(n, 1000), off);
+}
+static void counts_from_now(int64_t most) {
+    reads = opens = closes = 0;
+    most_reads = most;
+}
+TEST(a_small_file_at_once) {
+    CL(c);
+    REQUIRE(start(NULL));
+    bytes_file("small", 5000);
+    vt__plat.open = counted_open;
+    vt__plat.close = counted_close;
+    vt__plat.pread = failing_pread;
+    counts_from_now(INT64_MAX);
+    CHECK_EQ(get(&c, "/file/small"), 200);
+    CHECK(has(&c, 0, 5000));
+    CHECK_EQ(opens, 1);
+    CHECK_EQ(closes, 1);
+    CHECK_EQ(reads, 5);
+    counts_from_now(3); /* 3,000 bytes have been read */
+    CHECK_EQ(get(&c, "/file/small"), 500);
+    CHECK_EQ(noted(), -EIO);
+    CHECK(opens == 1 && closes == 1);
+    counts_from_now(0);
+    cl_printf(&c, "HEAD /file/small HTTP/1.1\r\nHost: a\r\n\r\n");
+    CHECK_EQ(cl_response_to(&c, true), 200);
+    CHECK(c.length == 5000 && opens == 1 && closes == 1 && reads == 0);
+    vt__plat.open = vt__plat_sys_open;
+    vt__plat.close = vt__plat_sys_close;
+    vt__plat.pread = vt__plat_sys_pread;
     CHECK_EQ(e2e_stop(), 0);
 }

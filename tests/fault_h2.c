@@ -10,6 +10,7 @@
 #include "faulthttp.h"
 #include "faultsweep.h"
 #include "h2client.h"
+#include "tmp.h"
 
 #define WS_H2 1
 #include "wsclient.h"
@@ -42,6 +43,7 @@ static bool by_upgrade(void) {
     return h.s->status == 200 && one(&h, "GET /stream", NULL, 0, 200);
 }
 static bool work(void) {
+    file_path = tmp_text("file", "text");
     char lines[2000], *p = lines;
     H2(h);
     for (int i = 0; i < 100; i++) p += sprintf(p, "x-%d: %d\n", i, i);
@@ -49,6 +51,7 @@ static bool work(void) {
     good &= one(&h, "POST /body", "content-length: 40000\n", sizeof body, 200);
     good &= one(&h, "POST /body", NULL, 100, 200);
     good &= one(&h, "GET /stream", NULL, 0, 200);
+    good &= one(&h, "GET /file", NULL, 0, 200);
     good &= one(&h, "GET /spawn", NULL, 0, 200);
     good &= one_ws(body, sizeof body);
     good &= one_ws_streamed(body);

@@ -129,6 +129,7 @@ static void all_routes(vt_server *s) {
     vt_server_ws(s, "/ws", h_ws, NULL);
 }
 static bool work(void) {
+    file_path = tmp_text("file", "text");
     char lines[2000], *p = lines;
     H3(h);
     H3(again);
@@ -138,6 +139,7 @@ static bool work(void) {
     good &= one(&h, "POST /body", "content-length: 40000\n", sizeof body, 200);
     good &= one(&h, "POST /body", "", 100, 200);
     good &= one(&h, "GET /stream", "", 0, 200);
+    good &= one(&h, "GET /file", "", 0, 200);
     good &= one(&h, "GET /spawn", "", 0, 200);
     good &= one_ws(&h);
     good &= one(&h, "GET /%zz", "", 0, 400);

@@ -11,7 +11,7 @@
 #include "faulthttp.h"
 
 #define STEPS(list) (list), (int)VT__COUNT(list)
-enum { PORT = 8080, KINDS = 7, CLIENTS = 512 };
+enum { PORT = 8080, KINDS = 8, CLIENTS = 512 };
 
 static int accept_lines, log_lines;
 
@@ -28,7 +28,7 @@ static struct client {
     struct sim_reader reader;
 } clients[CLIENTS];
 static int nclients;
-static const int wanted[KINDS] = {200, 200, 200, 200, 200, 101, 400};
+static const int wanted[KINDS] = {200, 200, 200, 200, 200, 101, 400, 200};
 static char text[KINDS][48000];
 static struct sim_step script[KINDS][3];
 
@@ -42,6 +42,7 @@ static void make_scripts(void) {
     strcpy(text[4], "GET /spawn HTTP/1.1\r\n" HOST "\r\n");
     strcpy(text[5], "GET /upgrade HTTP/1.1\r\n" HOST "Connection: upgrade\r\nUpgrade: echo\r\n\r\nhi");
     strcpy(text[6], "GET /%zz HTTP/1.1\r\n" HOST "\r\n");
+    strcpy(text[7], "GET /file HTTP/1.1\r\n" HOST "\r\n");
     for (int i = 0; i < KINDS; i++) {
         script[i][0] = (struct sim_step){SIM_SEND, text[i], strlen(text[i]), 0, NULL};
         script[i][1] = (struct sim_step){SIM_AWAIT_N, NULL, 0, 1, NULL};
@@ -71,6 +72,7 @@ static void begin(uint64_t seed) {
     if (!text[0][0]) make_scripts();
     sim_begin(seed);
     sim.count = count;
+    sim.disk_len = 5000;
     nclients = accept_lines = log_lines = 0;
     vt_log_set(on_log, NULL, VT_LOG_INFO);
 }

@@ -41,7 +41,13 @@ static int h_upgrade(vt_req *req, vt_res *res) {
     int64_t n = vt_stream_read(st, buf, sizeof buf);
     return n > 0 && vt_stream_write(st, buf, (size_t)n) == n ? 0 : -EIO;
 }
+static const char *file_path = "/disk";
+static int h_file(vt_req *req, vt_res *res) {
+    (void)req;
+    return vt_res_file(res, 200, "text/plain", file_path);
+}
 static void routes(vt_server *s) {
+    vt_server_get(s, "/file", h_file);
     vt_server_get(s, "/fields", h_fields);
     vt_server_post(s, "/body", h_echo);
     vt_server_get(s, "/stream", h_stream);
