@@ -6,12 +6,13 @@
 
 /* What handlers say to the test. */
 static struct seen {
-    int started, ended, result, code, aux;
+    int started, ended, resets, result, code, aux;
     char reason[130];
 } seen;
 static void seen_reset(void) {
     __atomic_store_n(&seen.started, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&seen.ended, 0, __ATOMIC_SEQ_CST);
+    seen.resets = 0;
     __atomic_store_n(&seen.aux, 0, __ATOMIC_SEQ_CST);
 }
 static int load(const int *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
@@ -20,6 +21,7 @@ static void seen_end(const vt_ws *ws, int result) {
     static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER; /* handlers of several workers may end at once */
     pthread_mutex_lock(&mu);
     seen.result = result;
+    seen.resets += result == -ECONNRESET;
     seen.code = vt_ws_close_code(ws);
     snprintf(seen.reason, sizeof seen.reason, "%s", vt_ws_close_reason(ws));
     pthread_mutex_unlock(&mu);
@@ -277,6 +279,13 @@ static int flush_lets_go(vt_ws *ws, vt_req *req) {
     seen_end(ws, load(&seen.aux));
     return r < 0 ? r : vt_scope_wait(vt_req_scope(req));
 }
+/* Keeps its OS thread until the test says so. */
+static int blocker(vt_ws *ws, vt_req *req) {
+    (void)ws, (void)req;
+    seen_start();
+    while (!load(&seen.aux)) poll(NULL, 0, 1);
+    return 0;
+}
 static void routes(vt_server *s) {
     static const vt_ws_cfg big = {.max_message = 32 << 20, .ping_ms = VT_NONE},
                            small = {.max_message = 1000, .max_frame = 500}, tiny = {.max_message = 50},
@@ -298,6 +307,7 @@ static void routes(vt_server *s) {
     vt_server_ws(s, "/evil", echo, &evil);
     vt_server_ws(s, "/list", echo, &list);
     vt_server_ws(s, "/many", many, NULL);
+    vt_server_ws(s, "/blocker", blocker, NULL);
     vt_server_ws(s, "/child", read_by_child, NULL);
     vt_server_ws(s, "/until", slow_start, NULL);
     vt_server_ws(s, "/flushes", flushes, &brief);
@@ -671,6 +681,48 @@ TEST(b127_disconnects) {
     CHECK_EQ(e2e_stop(), 0);
     CHECK_EQ(e2e_logged(VT_LOG_ERROR, ""), 0);
 }
+/* They are woken together, and each finds what was there for it, whoever read it: messages, parts of one, the end, an error. */
+static void many_at_once(int cancel_on) {
+    enum { MANY = 40 };
+    vt_server_cfg cfg = {.workers = 1, .cancel_on = cancel_on};
+    struct wc c[MANY];
+    WC(block);
+    uint8_t b[200];
+    char text[40];
+    seen_reset();
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    for (int i = 0; i < MANY; i++) {
+        c[i] = (struct wc)WC_NONE;
+        REQUIRE(ws_open(&c[i], "/echo"));
+    }
+    REQUIRE(ws_open(&block, "/blocker"));
+    REQUIRE(comes(&seen.started, MANY + 1));
+    for (int i = 0; i < MANY; i++) {
+        size_t n = ws_frame(b, 0x81, text, (size_t)snprintf(text, sizeof text, "message %d", i));
+        if (i % 5 < 4) CHECK(wc_send(&c[i], b, i % 5 == 1 ? n - 3 : n));
+        if (i % 5 == 2) CHECK(ws_text(&c[i], "another"));
+        if (i % 5 == 3) CHECK(ws_bye(&c[i], 1000, ""));
+        if (i % 5 == 4) wc_reset(&c[i]);
+    }
+    __atomic_store_n(&seen.aux, 1, __ATOMIC_SEQ_CST);
+    CHECK(comes(&seen.ended, 2 * MANY / 5));
+    if (HTTP1) CHECK_EQ(seen.resets, cancel_on == VT_CANCEL_NEVER ? MANY / 5 : 0);
+    for (int i = 0; i < MANY; i++) {
+        size_t n = ws_frame(b, 0x81, text, (size_t)snprintf(text, sizeof text, "message %d", i));
+        if (i % 5 == 4) continue;
+        if (i % 5 == 1) CHECK(wc_send(&c[i], b + n - 3, 3));
+        CHECK(ws_is_text(&c[i], text));
+        if (i % 5 == 2) CHECK(ws_is_text(&c[i], "another"));
+        if (i % 5 == 3) CHECK(ws_is_bye(&c[i], 1000, ""));
+        else CHECK(ws_text(&c[i], "still") && ws_is_text(&c[i], "still"));
+        wc_close(&c[i]);
+    }
+    CHECK(comes(&seen.ended, MANY));
+    CHECK_EQ(e2e_stop(), 0);
+    CHECK_EQ(e2e_logged(VT_LOG_ERROR, ""), 0);
+}
+TEST(b127_what_came_to_many_at_once) { many_at_once(0); }
+TEST(b127_what_came_to_many_who_are_not_cancelled) { many_at_once(VT_CANCEL_NEVER); }
 TEST(b127_disconnect_within_a_message) {
     WC(c);
     uint8_t b[200];

@@ -26,7 +26,11 @@ struct wc {
     char *in;                     /* received, not consumed */
     size_t in_len, in_cap, taken; /* taken: of what the stream has got */
 };
-#define WC(name) struct wc name __attribute__((cleanup(wc_close))) = {.h = {.c = {.fd = -1}}}
+#define WC_NONE                                                                                              \
+    {                                                                                                        \
+        .h = {.c = {.fd = -1} }                                                                              \
+    }
+#define WC(name) struct wc name __attribute__((cleanup(wc_close))) = WC_NONE
 static pthread_mutex_t wc_mu = PTHREAD_MUTEX_INITIALIZER; /* one thread may send while another receives */
 static int wc_senders;                                    /* ... and goes first: a mutex is not fair */
 
@@ -132,6 +136,8 @@ static int ws_shake(struct wc *c, const char *path, const char *more) {
 #else
 #define WS_YES 101
 #define wc cl
+#define WC_NONE                                                                                              \
+    { .fd = -1 }
 #define WC CL
 #define wc_open cl_open
 #define wc_open_to(c, rcvbuf) cl_open_to(c, e2e.port, rcvbuf)
