@@ -298,9 +298,10 @@ TEST(b03_02_amplification) {
     uint64_t rng = test_seed();
     for (int round = 0; round < 40; round++) {
         net_init(&w, &near_by, test_seed());
-        pass = round == 0 ? 1 : (unsigned)test_rand(&rng) | 1, nth = 0;
+        pass = round == 0 ? 0 : (unsigned)test_rand(&rng) | 1, nth = 0;
+        if (round) w.up.hook = drop_some;
+        net_connect(&w); /* round 0: ClientHello, of a datagram or two, and nothing behind it */
         w.up.hook = drop_some;
-        net_connect(&w);
         bool blocked = false;
         for (int64_t until = w.now + 8 * VT_SEC; net_step(&w, until);) {
             if (w.server.up && w.server.c.paths[0].valid) break;
@@ -845,9 +846,11 @@ TEST(b03_26_retry) {
     net_init(&w, &near_by, test_seed());
     w.retry = true;
     net_connect(&w);
+    uint64_t hello =
+        w.client.sent_dgrams; /* each is answered, for nothing is kept of it; the client takes one Retry */
     net_run(&w, VT_SEC);
     CHECK(w.client.confirmed && w.server.confirmed);
-    CHECK_EQ(w.retries, 1);
+    CHECK_EQ(w.retries, hello);
     CHECK(w.client.c.retried && w.server.c.retried);
     CHECK(vt__qpkt_cid_eq(&w.client.c.odcid, &w.server.c.odcid));
     net_free(&w);
@@ -860,6 +863,7 @@ static size_t retry_packet(vt__qpkt_head *h) {
     if (!qlink_recv(&w.up, w.now + VT_SEC, &d)) abort();
     memcpy(copy, d.data, d.n);
     if (vt__qpkt_head_get(h, copy, d.n, VT__QCID_LEN) < 0) abort();
+    while (qlink_recv(&w.up, w.now + VT_SEC, &d)) {} /* what else ClientHello took */
     return (size_t)vt__qedge_put_retry(&w.server.cfg, h, &from, datagram, sizeof datagram, w.now);
 }
 TEST(b03_26_retry_forged) {
@@ -927,9 +931,10 @@ TEST(b03_26_token_changed_on_the_way) {
     net_init(&w, &near_by, test_seed());
     w.retry = true, w.up.hook = spoil_token;
     net_connect(&w);
+    uint64_t hello = w.client.sent_dgrams;
     NET_UNTIL(&w, w.client.confirmed || w.client.closed, 3 * VT_SEC);
     CHECK(w.client.confirmed && !w.up.hook);
-    CHECK_EQ(w.retries, 1);
+    CHECK_EQ(w.retries, hello);
     net_free(&w);
 }
 /* NEW_TOKEN: the next connection need not be asked whether it gets what is sent to it. */
@@ -1205,7 +1210,7 @@ TEST(b03_36_transport_parameters) {
     vt__qpkt_params_init(&good);
     good.initial_scid = w.server.c.peer_scid;
     good.have = VT__QPKT_HAS(INITIAL_SCID);
-    w.server.c.tls = w.client.c.tls; /* something that ours can be given to */
+    CHECK_EQ(vt__quic_begin_tls(&w.server.c, NULL, 0), 0); /* something that ours can be given to */
     CHECK_EQ(server_says_of(&good), 0);
     static const uint64_t roles[] = {VT__QPKT_HAS(ORIGINAL_DCID), VT__QPKT_HAS(PREFERRED),
                                      VT__QPKT_HAS(RETRY_SCID), VT__QPKT_HAS(RESET_TOKEN)};
@@ -1225,7 +1230,6 @@ TEST(b03_36_transport_parameters) {
     CHECK_EQ(server_says_of(&tp), CODE(TRANSPORT_PARAMETER_ERROR));
     tp = good, tp.max_ack_delay_ms = 1 << 14;
     CHECK_EQ(server_says_of(&tp), CODE(TRANSPORT_PARAMETER_ERROR));
-    w.server.c.tls = NULL;
     net_free(&w);
 }
 /* What a server says of the connection IDs has to be what the client saw. */
