@@ -170,6 +170,27 @@ TEST(client_asks_again) {
     CHECK_EQ(w.server.c.rec.pto_count, 0);
     net_free(&w);
 }
+static void small_alone(struct qlink *l, struct qlink_dgram *d) {
+    (void)l;
+    if (d->n > 300) d->n = 0;
+}
+/* A client whose address is validated, and who has nothing in flight, keeps a server awake whose flight gets lost: else that
+ * would ask but every half a minute in the end. */
+TEST(client_asks_until_all_is_there) {
+    net_init(&w, &near_by, test_seed());
+    net_large(&w);
+    w.client.cfg.handshake_ns = w.server.cfg.handshake_ns = 60 * VT_SEC;
+    net_connect(&w);
+    NET_UNTIL(&w, vt__qstr_in_got(&w.client.c.spaces[VT__QPKT_HANDSHAKE].in) > 0, VT_SEC);
+    w.down.hook = small_alone;
+    net_run(&w, 20 * VT_SEC);
+    CHECK(w.client.up && !w.client.ready && !w.client.closed);
+    w.down.hook = NULL;
+    int64_t begun = w.now;
+    NET_UNTIL(&w, w.client.confirmed, 60 * VT_SEC);
+    CHECK(w.client.confirmed && w.now - begun < 2 * VT_SEC);
+    net_free(&w);
+}
 
 /* ---- the QUIC bit (RFC 9287) ---- */
 /* Whether a PING of a packet without it was taken. */
@@ -1133,6 +1154,22 @@ TEST(b03_33_idle) {
 static void nowhere(struct qlink *l, struct qlink_dgram *d) {
     (void)l;
     d->n = 0;
+}
+/* An ACK of Handshake that was lost comes again with the client's probe. By OpenSSL before 3.5 it has no key to send one with. */
+TEST(probes_of_the_handshake_acknowledge) {
+    net_init(&w, &near_by, test_seed());
+    net_large(&w);
+    net_connect(&w);
+    NET_UNTIL(&w, w.server.up, VT_SEC);
+    w.down.hook = w.up.hook = nowhere; /* what it sent at once is on its way, and not all */
+    net_run(&w, 20 * VT_MS);
+    w.up.hook = NULL;
+    CHECK(!w.client.ready && vt__qrec_largest_acked(&w.server.c.rec, VT__QPKT_HANDSHAKE) < 0);
+    net_run(&w, 5 * VT_SEC);
+    bool mute = !vt__qsec_has(&w.client.c.keys.at[VT__QPKT_HANDSHAKE].tx);
+    CHECK(mute || vt__qrec_largest_acked(&w.server.c.rec, VT__QPKT_HANDSHAKE) >= 0);
+    CHECK(!mute || !VT__QTLS_NATIVE);
+    net_free(&w);
 }
 /* PING that only keeps a connection alive must not put off the probes for what is in flight. */
 TEST(keep_alive_in_silence) {
