@@ -18,6 +18,8 @@ FLAGS_poll := -DVTHTTP_POLL=1 -O0
 FLAGS_ucontext := -DVTHTTP_UCONTEXT=1
 FLAGS_coverage := --coverage
 FLAGS_valgrind := -DVTHTTP_VALGRIND=1
+FLAGS_openssl35 := -O0
+FLAGS_openssl35compat := -O0 -DVTHTTP_QUIC_COMPAT=1
 CC_clang := $(CLANG)
 CC_asan := $(if $(filter asan,$(V)),$(shell command -v $(CLANG) > /dev/null && echo $(CLANG)))
 CC_aarch64 := aarch64-linux-gnu-gcc
@@ -58,6 +60,9 @@ SET_ucontext := test_ctx test_ctx_fpu test_stack test_sched test_sync test_chan 
 SET_riscv64 := test_base test_ctx test_ctx_fpu test_stack test_sched test_chan test_uri test_h1 test_h1_res test_ws test_unwind \
 	test_http e2e_ws
 SET_i386 := $(SET_riscv64) test_timer test_poll test_io test_file test_hooks test_conf test_cli sim_server e2e_http e2e_cli
+# By tests/openssl35.sh, with an OpenSSL that has an interface for QUIC.
+SET_openssl35 := test_qtls test_quic test_qend e2e_h3 e2e_h3_ends e2e_cli_h3 e2e_cli_h3_alt e2e_h3spec sim_quic fault_h3
+SET_openssl35compat := $(SET_openssl35)
 SET_PICK := $(wildcard $(patsubst %,tests/%.c,$(if $(filter valgrind,$(V)),$(SET_valgrind:%=test_%),$(SET_$(V)))))
 TEST_PICK := $(sort $(call pick,$(TEST_SRC)) $(SET_PICK))
 SCRIPT_PICK := $(call pick,$(SCRIPT_SRC))
@@ -83,7 +88,7 @@ endif
 TEST_PICK := $(if $(NO_TLS),$(filter-out $(TLS_TESTS),$(TEST_PICK)),$(TEST_PICK))
 FUZZ_PICK := $(if $(NO_TLS),$(filter-out $(TLS_FUZZ),$(FUZZ_PICK)),$(FUZZ_PICK))
 tls = $(if $(filter $(TLS_TESTS:tests/%.c=%) $(TLS_FUZZ:fuzz/%.c=%),$(1))$(if $(NO_TLS),,$(filter $(TLS_EXAMPLES),$(1))),$(2))
-EXAMPLE_PICK := $(if $(filter tsan valgrind poll ucontext riscv64 i386,$(V)),,$(filter-out $(NO_LIB),$(EXAMPLE_SRC)))
+EXAMPLE_PICK := $(if $(filter tsan valgrind poll ucontext riscv64 i386 openssl35%,$(V)),,$(filter-out $(NO_LIB),$(EXAMPLE_SRC)))
 LEFT_OUT := $(filter-out $(TEST_PICK) $(FUZZ_PICK),$(TEST_SRC) $(FUZZ_SRC))
 
 TESTS := $(TEST_PICK:tests/%.c=$(B)/%)
@@ -165,7 +170,7 @@ fuzz: ## libFuzzer over every target, FUZZ_TIME=10 seconds each (ONLY=name for o
 variant = +@for tool in $(2); do command -v $$tool > /dev/null || { \
 	echo "SKIP test-$(1): $$tool is missing (make deps)"; echo "0 passed, 0 failed, 1 skipped"; exit 0; }; done; \
 	$(SUB) V=$(1) test
-.PHONY: test-asan test-tsan test-poll test-ucontext test-clang test-valgrind test-aarch64 test-riscv64 test-i386
+.PHONY: test-asan test-tsan test-poll test-ucontext test-clang test-valgrind test-aarch64 test-riscv64 test-i386 test-openssl35
 test-asan: ## under AddressSanitizer and UBSan
 	$(call variant,asan,$(CC))
 test-tsan: ## what crosses workers, under ThreadSanitizer
@@ -184,6 +189,8 @@ test-riscv64: ## on riscv64
 	$(call variant,riscv64,$(CC_riscv64) qemu-riscv64)
 test-i386: ## on 32-bit x86
 	$(call variant,i386,$(CC_i386) $(shell $(LD_i386) --version > /dev/null 2>&1 || echo qemu-i386))
+test-openssl35: ## QUIC by OpenSSL 3.5, natively and as by older ones (root: Debian 13 in a chroot)
+	@sh tests/openssl35.sh
 
 coverage: ## line coverage of each section, by gcov
 	@rm -f build/coverage/*.gcda
@@ -205,7 +212,8 @@ DEPS := clang clang-format libclang-rt-14-dev g++ valgrind gdb curl strace pytho
 	gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-riscv64-linux-gnu libc6-dev-riscv64-cross \
 	gcc-i686-linux-gnu libc6-dev-i386-cross \
 	musl-tools postgresql libpq-dev redis-server libhiredis-dev libcurl4-openssl-dev libssl-dev openssl chromium \
-	nginx-light tinyproxy-bin nghttp2-client nghttp2-server ngtcp2-client ngtcp2-server python3-hpack python3-h2 python3-wsproto
+	nginx-light tinyproxy-bin nghttp2-client nghttp2-server ngtcp2-client ngtcp2-server python3-hpack python3-h2 python3-wsproto \
+	debootstrap
 deps: ## on Debian: install what skipped tests want (as root)
 	apt-get update -q
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(DEPS)

@@ -9855,10 +9855,12 @@ static VT__UNUSED int vt__qrec_ack_range(vt__qrec *r, uint64_t lo, uint64_t hi) 
     }
     return 0;
 }
-/* RFC 9002 5.3. A peer delays nothing in the handshake, and later no longer than it said. */
+/* RFC 9002 5.3. A peer delays nothing in the handshake, where an ACK that was delayed is one that is sent again, and later no
+ * longer than it said. */
 static VT__UNUSED void vt__qrec_rtt_sample(vt__qrec *r) {
     vt__qrec_rtt *t = &r->rtt;
     int64_t latest = VT__MAX(r->now - r->newest, 1), delay = VT__MAX(r->delay, 0);
+    if (r->space == VT__QREC_HANDSHAKE && delay > r->peer_ack_delay) return;
     t->latest = latest;
     if (t->first == VT__QREC_NEVER) {
         *t = (vt__qrec_rtt){latest, latest, latest, latest / 2, r->now};
@@ -10014,8 +10016,9 @@ static VT__UNUSED int64_t vt__qrec_pto_at(const vt__qrec *r, unsigned *space) {
         int64_t t = s->eliciting_time + vt__qrec_backoff(r, vt__qrec_pto(r, i));
         if (t < at) at = t, *space = i;
     }
-    /* The peer may be unable to send: it waits to see more of the client. */
-    if (!open && !r->validated) at = r->anchor + vt__qrec_backoff(r, vt__qrec_pto_base(r));
+    /* The server may be unable to send: it waits to see more of the client. And if it is not, its own probes may have been lost
+     * until they come but every minute, while the client has nothing that it could be asked for. */
+    if (!open && !r->server && !r->confirmed) at = r->anchor + vt__qrec_backoff(r, vt__qrec_pto_base(r));
     return at;
 }
 static VT__UNUSED int64_t vt__qrec_loss_at(const vt__qrec *r) {
@@ -27592,9 +27595,12 @@ static bool vt__qout_noted(vt__qout *o, uint8_t *end, unsigned kind, uint64_t a,
 }
 VT__INLINE bool vt__qout_full(const vt__qout *o) { return o->n == VT__QUIC_NOTES; }
 
+/* A probe of Handshake takes along the last one again: it may be what was lost, and the peer sends much anew for want of it. */
 static void vt__qout_put_ack(vt__quic *c, vt__qout *o) {
     vt__qrec_ack a;
-    if (!vt__qrec_ack_any(&c->rec, o->space) || !vt__qrec_ack_get(&c->rec, o->space, c->now, &a)) return;
+    bool again = o->space == VT__QPKT_HANDSHAKE && vt__qrec_probes(&c->rec, o->space) > 0;
+    if (!again && !vt__qrec_ack_any(&c->rec, o->space)) return;
+    if (!vt__qrec_ack_get(&c->rec, o->space, c->now, &a)) return;
     uint64_t delay = (uint64_t)(a.delay_ns / 1000) >> 3; /* our ack_delay_exponent */
     uint8_t *end = vt__qpkt_put_ack(o->end, o->most, a.ranges, a.n, delay, a.ecn);
     if (!end) return;

@@ -28,7 +28,7 @@ select_sources() {
         *" $variant "*) echo "$f" && continue ;;
         esac
         case $variant in
-        tsan | valgrind | ucontext | riscv64 | i386) grep -q -E "^/\* $variant \*/" "$f" && echo "$f" ;;
+        tsan | valgrind | ucontext | riscv64 | i386 | openssl35*) grep -q -E "^/\* $variant \*/" "$f" && echo "$f" ;;
         *) [ -n "$line" ] || echo "$f" ;;
         esac
     done

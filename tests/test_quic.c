@@ -170,6 +170,27 @@ TEST(client_asks_again) {
     CHECK_EQ(w.server.c.rec.pto_count, 0);
     net_free(&w);
 }
+static void small_alone(struct qlink *l, struct qlink_dgram *d) {
+    (void)l;
+    if (d->n > 300) d->n = 0;
+}
+/* A client whose address is validated, and who has nothing in flight, keeps a server awake whose flight gets lost: else that
+ * would ask but every half a minute in the end. */
+TEST(client_asks_until_all_is_there) {
+    net_init(&w, &near_by, test_seed());
+    net_large(&w);
+    w.client.cfg.handshake_ns = w.server.cfg.handshake_ns = 60 * VT_SEC;
+    net_connect(&w);
+    NET_UNTIL(&w, vt__qstr_in_got(&w.client.c.spaces[VT__QPKT_HANDSHAKE].in) > 0, VT_SEC);
+    w.down.hook = small_alone;
+    net_run(&w, 20 * VT_SEC);
+    CHECK(w.client.up && !w.client.ready && !w.client.closed);
+    w.down.hook = NULL;
+    int64_t begun = w.now;
+    NET_UNTIL(&w, w.client.confirmed, 60 * VT_SEC);
+    CHECK(w.client.confirmed && w.now - begun < 2 * VT_SEC);
+    net_free(&w);
+}
 
 /* ---- the QUIC bit (RFC 9287) ---- */
 /* Whether a PING of a packet without it was taken. */
@@ -298,9 +319,10 @@ TEST(b03_02_amplification) {
     uint64_t rng = test_seed();
     for (int round = 0; round < 40; round++) {
         net_init(&w, &near_by, test_seed());
-        pass = round == 0 ? 1 : (unsigned)test_rand(&rng) | 1, nth = 0;
+        pass = round == 0 ? 0 : (unsigned)test_rand(&rng) | 1, nth = 0;
+        if (round) w.up.hook = drop_some;
+        net_connect(&w); /* round 0: ClientHello, of a datagram or two, and nothing behind it */
         w.up.hook = drop_some;
-        net_connect(&w);
         bool blocked = false;
         for (int64_t until = w.now + 8 * VT_SEC; net_step(&w, until);) {
             if (w.server.up && w.server.c.paths[0].valid) break;
@@ -845,9 +867,11 @@ TEST(b03_26_retry) {
     net_init(&w, &near_by, test_seed());
     w.retry = true;
     net_connect(&w);
+    uint64_t hello =
+        w.client.sent_dgrams; /* each is answered, for nothing is kept of it; the client takes one Retry */
     net_run(&w, VT_SEC);
     CHECK(w.client.confirmed && w.server.confirmed);
-    CHECK_EQ(w.retries, 1);
+    CHECK_EQ(w.retries, hello);
     CHECK(w.client.c.retried && w.server.c.retried);
     CHECK(vt__qpkt_cid_eq(&w.client.c.odcid, &w.server.c.odcid));
     net_free(&w);
@@ -860,6 +884,7 @@ static size_t retry_packet(vt__qpkt_head *h) {
     if (!qlink_recv(&w.up, w.now + VT_SEC, &d)) abort();
     memcpy(copy, d.data, d.n);
     if (vt__qpkt_head_get(h, copy, d.n, VT__QCID_LEN) < 0) abort();
+    while (qlink_recv(&w.up, w.now + VT_SEC, &d)) {} /* what else ClientHello took */
     return (size_t)vt__qedge_put_retry(&w.server.cfg, h, &from, datagram, sizeof datagram, w.now);
 }
 TEST(b03_26_retry_forged) {
@@ -927,9 +952,10 @@ TEST(b03_26_token_changed_on_the_way) {
     net_init(&w, &near_by, test_seed());
     w.retry = true, w.up.hook = spoil_token;
     net_connect(&w);
+    uint64_t hello = w.client.sent_dgrams;
     NET_UNTIL(&w, w.client.confirmed || w.client.closed, 3 * VT_SEC);
     CHECK(w.client.confirmed && !w.up.hook);
-    CHECK_EQ(w.retries, 1);
+    CHECK_EQ(w.retries, hello);
     net_free(&w);
 }
 /* NEW_TOKEN: the next connection need not be asked whether it gets what is sent to it. */
@@ -1129,6 +1155,22 @@ static void nowhere(struct qlink *l, struct qlink_dgram *d) {
     (void)l;
     d->n = 0;
 }
+/* An ACK of Handshake that was lost comes again with the client's probe. By OpenSSL before 3.5 it has no key to send one with. */
+TEST(probes_of_the_handshake_acknowledge) {
+    net_init(&w, &near_by, test_seed());
+    net_large(&w);
+    net_connect(&w);
+    NET_UNTIL(&w, w.server.up, VT_SEC);
+    w.down.hook = w.up.hook = nowhere; /* what it sent at once is on its way, and not all */
+    net_run(&w, 20 * VT_MS);
+    w.up.hook = NULL;
+    CHECK(!w.client.ready && vt__qrec_largest_acked(&w.server.c.rec, VT__QPKT_HANDSHAKE) < 0);
+    net_run(&w, 5 * VT_SEC);
+    bool mute = !vt__qsec_has(&w.client.c.keys.at[VT__QPKT_HANDSHAKE].tx);
+    CHECK(mute || vt__qrec_largest_acked(&w.server.c.rec, VT__QPKT_HANDSHAKE) >= 0);
+    CHECK(!mute || !VT__QTLS_NATIVE);
+    net_free(&w);
+}
 /* PING that only keeps a connection alive must not put off the probes for what is in flight. */
 TEST(keep_alive_in_silence) {
     net_init(&w, &near_by, test_seed());
@@ -1205,7 +1247,7 @@ TEST(b03_36_transport_parameters) {
     vt__qpkt_params_init(&good);
     good.initial_scid = w.server.c.peer_scid;
     good.have = VT__QPKT_HAS(INITIAL_SCID);
-    w.server.c.tls = w.client.c.tls; /* something that ours can be given to */
+    CHECK_EQ(vt__quic_begin_tls(&w.server.c, NULL, 0), 0); /* something that ours can be given to */
     CHECK_EQ(server_says_of(&good), 0);
     static const uint64_t roles[] = {VT__QPKT_HAS(ORIGINAL_DCID), VT__QPKT_HAS(PREFERRED),
                                      VT__QPKT_HAS(RETRY_SCID), VT__QPKT_HAS(RESET_TOKEN)};
@@ -1225,7 +1267,6 @@ TEST(b03_36_transport_parameters) {
     CHECK_EQ(server_says_of(&tp), CODE(TRANSPORT_PARAMETER_ERROR));
     tp = good, tp.max_ack_delay_ms = 1 << 14;
     CHECK_EQ(server_says_of(&tp), CODE(TRANSPORT_PARAMETER_ERROR));
-    w.server.c.tls = NULL;
     net_free(&w);
 }
 /* What a server says of the connection IDs has to be what the client saw. */
