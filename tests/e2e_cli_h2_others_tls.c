@@ -1,5 +1,5 @@
 /* The client over HTTP/2 against servers that others wrote, as Debian has them: nginx, nghttpd and h2o, by ALPN and by prior
- * knowledge. */
+ * knowledge; its WebSockets (RFC 8441) against python's h2 and wsproto. */
 /* variants: default */
 #define VTHTTP_H2 1
 #define VTHTTP_TLS 1
@@ -56,6 +56,16 @@ static bool h2o_start(void) {
     file("h2o.conf", conf, strlen(conf));
     return chmod(dir, 0755) == 0 &&
            start(0, port[PLAIN], (const char *[]){"h2o", "-c", path("h2o.conf"), NULL});
+}
+
+/* 8 at once; WebSockets too. */
+static bool python_start(void) {
+    char numbers[2][20];
+    const char *python = getenv("VT_PYTHON") ? getenv("VT_PYTHON") : "/usr/bin/python3",
+               *script = "tests/tools/ws_h2_server.py";
+    for (int i = 0; i < 2; i++) snprintf(numbers[i], sizeof numbers[i], "%d", port[i] = free_port());
+    return start(0, port[PLAIN], (const char *[]){python, script, numbers[PLAIN], NULL}) &&
+           start(1, port[SECURE], (const char *[]){python, script, numbers[SECURE], path("cert.pem"), NULL});
 }
 
 static const char *at(int which, const char *what) {
@@ -147,11 +157,54 @@ static void with_nghttpd(void) {
     vt_call_free(call);
     vt_client_free(client);
 }
+static const char *ws_at(int which, const char *what) {
+    static char url[200];
+    snprintf(url, sizeof url, "ws%.150s", at(which, what) + 4);
+    return url;
+}
+static void echoes(vt_ws *ws, size_t n) {
+    vt_str m;
+    CHECK_EQ(vt_ws_ping(ws, "p", 1), 0);
+    CHECK_EQ(vt_ws_send(ws, VT_WS_TEXT, large, n), 0);
+    CHECK_EQ(vt_ws_recv(ws, &m), VT_WS_TEXT);
+    CHECK_MEM(m.ptr, m.len, large, n);
+}
+static void with_python(void) {
+    static const size_t sizes[] = {0, 1, 125, 126, 16384, 65535, 65536, 1000000};
+    const vt_ws_cfg cfg = {.protocols = "one, two"};
+    vt_ws *ws[12];
+    vt_str m;
+    client = vt_client_new(&(vt_client_cfg){.tls_ca_pem = ca.cert_text, .http2 = VT_HTTP2_PRIOR});
+    for (int which = PLAIN; which <= SECURE; which++) {
+        int before = client->conns;
+        for (int i = 0; i < 12; i++) REQUIRE(vt_client_ws(client, ws_at(which, "/ws"), &cfg, &ws[i]) == 0);
+        for (size_t k = 0; k < VT__COUNT(sizes); k++)
+            for (int i = 0; i < 12; i++) echoes(ws[i], sizes[k]);
+        CHECK_EQ(get(at(which, "/small"), "small", 5), 200);
+        CHECK_EQ(client->conns - before, 2); /* 8 on each */
+        CHECK_MEM(vt_ws_protocol(ws[0]).ptr, vt_ws_protocol(ws[0]).len, "two", 3);
+        CHECK_EQ(vt_ws_close(ws[0], 4000, "mine"), 0);
+        CHECK_EQ(vt_ws_recv(ws[0], &m), 0);
+        CHECK_EQ(vt_ws_close_code(ws[0]), 4000);
+        for (int i = 0; i < 12; i++) vt_ws_free(ws[i]);
+        CHECK_EQ(vt_client_ws(client, ws_at(which, "/bye"), NULL, &ws[0]), 0);
+        if (ws[0]) CHECK_EQ(vt_ws_recv(ws[0], &m), 0);
+        if (ws[0]) CHECK_EQ(vt_ws_close_code(ws[0]), 4001);
+        vt_ws_free(ws[0]);
+        CHECK_EQ(vt_client_ws(client, ws_at(which, "/no"), NULL, &ws[0]), VT_EWSUPGRADE);
+        CHECK_EQ(get(at(which, "/small"), "small", 5), 200);
+    }
+    CHECK_EQ(client->conns, client->nidle);
+    vt_client_free(client);
+}
 static void with_h2o(void) {
+    vt_ws *ws;
     client = vt_client_new(&(vt_client_cfg){.tls_ca_pem = ca.cert_text, .http2 = VT_HTTP2_PRIOR});
     for (int which = PLAIN; which <= SECURE; which++) {
         CHECK_EQ(get(at(which, "/moved"), "small", 5), 200);
         common(which);
+        CHECK_EQ(vt_client_ws(client, ws_at(which, "/small"), NULL, &ws),
+                 VT_EWSUPGRADE); /* HTTP/1.1 says so */
     }
     vt_client_free(client);
 }
@@ -167,3 +220,4 @@ TEST(nghttpd) {
     against("nghttpd does not start (apt-get install nghttp2-server)", nghttpd_start, with_nghttpd);
 }
 TEST(h2o) { against("h2o does not start (apt-get install h2o)", h2o_start, with_h2o); }
+TEST(python) { against("no python3 with h2 and wsproto (make deps)", python_start, with_python); }
