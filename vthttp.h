@@ -1327,7 +1327,8 @@ VT_API int vt_call_stream(vt_call *call, vt_stream **out);
  * calls; VT_EWSUPGRADE the server does not agree (the log's debug level says more); -EINVAL a bad cfg. */
 VT_API int vt_client_ws(vt_client *c, const char *url, const vt_ws_cfg *cfg, vt_ws **out);
 /* Ends it, on the OS thread that opened it, when nobody else uses it any more: closes with 1000 unless a close frame was sent,
- * and waits for the answer, close_ms at most. NULL and a handler's are ignored. parks. */
+ * and waits for the answer, close_ms at most, over HTTP/2 and 3 then a second for the stream's end. NULL and a handler's are
+ * ignored. parks. */
 VT_API void vt_ws_free(vt_ws *ws);
 
 /*==============================================================================
@@ -33727,10 +33728,11 @@ static VT__UNUSED vt_ws *vt__wsc_client(vt__conn *c, const vt_ws_cfg *cfg, vt_st
     if (n) memcpy(ws->io.in.p, rest, ws->io.in.len = n);
     return ws;
 }
-/* Closes with 1000 unless that was done, waits for the answer, and frees it. Whether both have closed. */
+/* Closes with 1000 unless that was done, waits for the answer, and frees it. Whether both have closed, and the end is worth
+ * waiting for. */
 static VT__UNUSED bool vt__wsc_client_free(vt_ws *ws) {
     vt__wsc_leave(ws, 1000, false);
-    bool whole = ws->closed && !ws->io.err;
+    bool whole = ws->closed && !ws->io.err && ws->close_ns;
     vt__mem_free(ws);
     return whole;
 }
@@ -37032,10 +37034,9 @@ static int vt__cmux_upgrade(vt_call *call, vt__conn_io **io) {
 }
 static int vt__cmux_again(vt_call *call, int err) {
     const vt__cmux_stream *s = call->mux.s;
-    if (!s)
-        return err == VT_EREFUSED ? VT__CLI_ANY
-                                  : 0; /* the connection has no place for it, or none any more */
-    if (s->e.err != err) return 0;
+    if (!s && err == VT_EREFUSED)
+        return VT__CLI_ANY; /* no place, or none any more: the peer has not heard of it */
+    if (!s || s->e.err != err) return 0;
     call->single |= s->old;
     if (s->untaken) return VT__CLI_ANY;
     return s->lost && call->reused && !s->e.headed && !s->interim && vt__cli_idempotent(call) ? VT__CLI_FRESH
