@@ -30073,8 +30073,7 @@ static void vt__h3e_cut(vt__h3e *h, const vt__qstr_event *ev) {
                                           : vt__h3_on_stop(&h->m, m, ev->code, now, &what);
     if (r > 0) vt__h3e_on_event(h, &what);
     else if (r == 0 && wire->id & 2) vt__h3e_drop_uni(h, wire->ctx);
-    else if (r == 0)
-        vt__mux_show(wire->ctx, VT__PD_W); /* there is none any more, which who waits finds out */
+    else if (r == 0) vt__mux_show(wire->ctx, VT__PD_W); /* who waits for room finds that there is none */
 }
 static void vt__h3e_on_stream(vt__h3e *h, const vt__qstr_event *ev) {
     if (h->m.err) return; /* it is closing */
