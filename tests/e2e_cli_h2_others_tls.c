@@ -61,11 +61,11 @@ static bool h2o_start(void) {
 /* 8 at once; WebSockets too. */
 static bool python_start(void) {
     char numbers[2][20];
-    const char *python = getenv("VT_PYTHON") ? getenv("VT_PYTHON") : "/usr/bin/python3",
-               *script = "tests/tools/ws_h2_server.py";
+    const char *script = "tests/tools/ws_h2_server.py";
     for (int i = 0; i < 2; i++) snprintf(numbers[i], sizeof numbers[i], "%d", port[i] = free_port());
-    return start(0, port[PLAIN], (const char *[]){python, script, numbers[PLAIN], NULL}) &&
-           start(1, port[SECURE], (const char *[]){python, script, numbers[SECURE], path("cert.pem"), NULL});
+    return start(0, port[PLAIN], (const char *[]){python(), script, numbers[PLAIN], NULL}) &&
+           start(1, port[SECURE],
+                 (const char *[]){python(), script, numbers[SECURE], path("cert.pem"), NULL});
 }
 /* In front of a server of ours, to which it speaks HTTP/1.1, and below /two/ HTTP/2. */
 enum { BACK = SECURE + 1 };
@@ -171,43 +171,11 @@ static void with_nghttpd(void) {
     vt_call_free(call);
     vt_client_free(client);
 }
-static const char *ws_at(int which, const char *what) {
-    static char url[200];
-    snprintf(url, sizeof url, "ws%.150s", at(which, what) + 4);
-    return url;
-}
-static void echoes(vt_ws *ws, size_t n) {
-    vt_str m;
-    CHECK_EQ(vt_ws_ping(ws, "p", 1), 0);
-    CHECK_EQ(vt_ws_send(ws, VT_WS_TEXT, large, n), 0);
-    CHECK_EQ(vt_ws_recv(ws, &m), VT_WS_TEXT);
-    CHECK_MEM(m.ptr, m.len, large, n);
-}
+static const char *ws_at(int which, const char *what) { return ws_of(at(which, what)); }
+static const char *at_now(const char *what) { return at(which_now, what); }
 static void with_python(void) {
-    static const size_t sizes[] = {0, 1, 125, 126, 16384, 65535, 65536, 1000000};
-    const vt_ws_cfg cfg = {.protocols = "one, two"};
-    vt_ws *ws[12];
-    vt_str m;
     client = vt_client_new(&(vt_client_cfg){.tls_ca_pem = ca.cert_text, .http2 = VT_HTTP2_PRIOR});
-    for (int which = PLAIN; which <= SECURE; which++) {
-        int before = client->conns;
-        for (int i = 0; i < 12; i++) REQUIRE(vt_client_ws(client, ws_at(which, "/ws"), &cfg, &ws[i]) == 0);
-        for (size_t k = 0; k < VT__COUNT(sizes); k++)
-            for (int i = 0; i < 12; i++) echoes(ws[i], sizes[k]);
-        CHECK_EQ(get(at(which, "/small"), "small", 5), 200);
-        CHECK_EQ(client->conns - before, 2); /* 8 on each */
-        CHECK_MEM(vt_ws_protocol(ws[0]).ptr, vt_ws_protocol(ws[0]).len, "two", 3);
-        CHECK_EQ(vt_ws_close(ws[0], 4000, "mine"), 0);
-        CHECK_EQ(vt_ws_recv(ws[0], &m), 0);
-        CHECK_EQ(vt_ws_close_code(ws[0]), 4000);
-        for (int i = 0; i < 12; i++) vt_ws_free(ws[i]);
-        CHECK_EQ(vt_client_ws(client, ws_at(which, "/bye"), NULL, &ws[0]), 0);
-        if (ws[0]) CHECK_EQ(vt_ws_recv(ws[0], &m), 0);
-        if (ws[0]) CHECK_EQ(vt_ws_close_code(ws[0]), 4001);
-        vt_ws_free(ws[0]);
-        CHECK_EQ(vt_client_ws(client, ws_at(which, "/no"), NULL, &ws[0]), VT_EWSUPGRADE);
-        CHECK_EQ(get(at(which, "/small"), "small", 5), 200);
-    }
+    for (which_now = PLAIN; which_now <= SECURE; which_now++) ws_with_python(at_now, 2); /* 8 on each */
     CHECK_EQ(client->conns, client->nidle);
     vt_client_free(client);
 }
@@ -236,8 +204,8 @@ static void with_nghttpx(void) {
         CHECK(((vt_call *)ws->base)->conn->mux);
         CHECK_EQ(vt_ws_recv(ws, &m), VT_WS_TEXT);
         CHECK_STR(m.ptr, i < 2 ? "one" : "two");
-        echoes(ws, 10);
-        echoes(ws, 300000);
+        ws_echoes(ws, 10);
+        ws_echoes(ws, 300000);
         CHECK_EQ(vt_ws_close(ws, 4000, "mine"), 0);
         CHECK_EQ(vt_ws_recv(ws, &m), 0);
         CHECK_EQ(vt_ws_close_code(ws), 4000);
