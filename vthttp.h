@@ -152,7 +152,7 @@
 #define VTHTTP_TLS 0 /* 1: TLS by OpenSSL 3.0 or later; link with -lssl -lcrypto */
 #endif
 #ifndef VTHTTP_H2
-#define VTHTTP_H2 0 /* 1: servers and clients speak HTTP/2 as well; WebSockets of clients HTTP/1.1 alone */
+#define VTHTTP_H2 0 /* 1: servers and clients speak HTTP/2 as well, also for WebSockets */
 #endif
 #ifndef VTHTTP_H3
 #define VTHTTP_H3                                                                                            \
