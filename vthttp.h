@@ -152,7 +152,7 @@
 #define VTHTTP_TLS 0 /* 1: TLS by OpenSSL 3.0 or later; link with -lssl -lcrypto */
 #endif
 #ifndef VTHTTP_H2
-#define VTHTTP_H2 0 /* 1: servers and clients speak HTTP/2 as well; WebSockets of clients HTTP/1.1 alone */
+#define VTHTTP_H2 0 /* 1: servers and clients speak HTTP/2 as well, also for WebSockets */
 #endif
 #ifndef VTHTTP_H3
 #define VTHTTP_H3                                                                                            \
@@ -1087,7 +1087,7 @@ typedef struct vt_server_stats {
 VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out);
 
 /*==============================================================================
- * MARK: - @api_ws   WebSocket (RFC 6455; over HTTP/2 RFC 8441)
+ * MARK: - @api_ws   WebSocket (RFC 6455; over HTTP/2 RFC 8441, over HTTP/3 RFC 9220)
  *============================================================================*/
 
 /* A WebSocket is one handler's until it returns; then it is closed (1000; 1011 when the handler fails) and gone. Any virtual
@@ -1097,7 +1097,8 @@ VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out);
  * far as no message that nobody receives stands before them; pings of ping_ms they do not send. What the handler sends is
  * gathered and goes out when it waits, in vt_ws_flush, or when 16 KiB are full, and until then others wait; what they send
  * goes out at once. A client that is gone cancels the handler where it waits; a server that stops closes with 1001, and
- * cancels it, too. Over HTTP/2 a WebSocket is one stream of its connection, among others, and its end is the stream's. */
+ * cancels it, too. Over HTTP/2 and HTTP/3 a WebSocket is one stream of its connection, among others, and its end is the
+ * stream's. */
 typedef struct vt_ws vt_ws;
 enum vt_ws_type { VT_WS_TEXT = 1, VT_WS_BINARY = 2 };
 
@@ -1215,14 +1216,15 @@ typedef struct vt_client_cfg {
      * VT_NONE: HTTP/1.1 alone. Calls of all workers to one origin then share a connection; over the number that the server takes
      * at once, others are made up to the limits above, and at those calls wait. What a call has not read of its response is at
      * most 1 MiB. A server that lets a call time out is asked for a sign of life (PING) and given up after connect_timeout_ms.
-     * WebSockets and vt_call_upgrade stay on HTTP/1.1. */
+     * WebSockets are calls among others (RFC 8441); where the server does not take them so, and for vt_call_upgrade, HTTP/1.1 is
+     * spoken. */
     int http2;
     /* HTTP/3 (VTHTTP_H3=1; a build without fails: VT_ENOHTTP3). Default: not spoken; 1: with https servers that have said that they
      * speak it (Alt-Svc, which is believed of those whose certificate was verified; 64 origins are remembered); VT_HTTP3_PRIOR:
      * with all others as well, at the UDP port of the same number. A call that finds no connection has 300 ms to make one, else it
      * goes over TCP, by the above; an attempt that goes on may serve later calls. What fails (no answer, a certificate that is
      * another's) is not asked again for 5 minutes, then 10, 20, up to a day. Calls of all workers share connections, with the limits of
-     * HTTP/2's. By proxies, vt_call_via, for WebSockets and vt_call_upgrade it is not spoken. */
+     * HTTP/2's. WebSockets as above (RFC 9220). By proxies, vt_call_via and for vt_call_upgrade it is not spoken. */
     int http3;
 } vt_client_cfg;
 enum { VT_HTTP2_PRIOR = 2, VT_HTTP3_PRIOR = 2 }; /* vt_client_cfg.http2, http3 */
@@ -1319,12 +1321,14 @@ VT_API int vt_call_stream(vt_call *call, vt_stream **out);
  * Cookie; none of the client's own, nor Sec-WebSocket-*); origins is not used. Time limits of connecting
  * and of the answer are the client's; redirects are not followed. It is used as a handler's is: any
  * virtual thread may send, one at a time receives, on the OS thread that opened it; but what is sent goes
- * out at once. It counts as one of the client's connections. owns: the caller, until vt_ws_free. parks.
- * errors: those of calls; VT_EWSUPGRADE the server does not agree (the log's debug level says more);
- * -EINVAL a bad cfg. */
+ * out at once. Over HTTP/1.1 it is one of the client's connections; over HTTP/2 and HTTP/3, which are
+ * chosen as for calls, a call among those that share one, as long as it lives, and the server resets
+ * it, or the connection ends, by -ECONNRESET. owns: the caller, until vt_ws_free. parks. errors: those of
+ * calls; VT_EWSUPGRADE the server does not agree (the log's debug level says more); -EINVAL a bad cfg. */
 VT_API int vt_client_ws(vt_client *c, const char *url, const vt_ws_cfg *cfg, vt_ws **out);
 /* Ends it, on the OS thread that opened it, when nobody else uses it any more: closes with 1000 unless a close frame was sent,
- * and waits for the answer, close_ms at most. NULL and a handler's are ignored. parks. */
+ * and waits for the answer, close_ms at most, over HTTP/2 and 3 then a second for the stream's end. NULL and a handler's are
+ * ignored. parks. */
 VT_API void vt_ws_free(vt_ws *ws);
 
 /*==============================================================================
@@ -4776,15 +4780,19 @@ static VT__UNUSED bool vt__ws_protocols_ok(vt_str list) {
     }
     return true;
 }
-/* Whether an answer accepts the request that was sent with `key` and the subprotocols `offered` (RFC 6455 4.1): 0 or
- * VT__WS_E_SHAKE. No extension was offered, so none may be there. */
-static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, const char key[VT__WS_KEY_LEN],
-                                            vt_str offered) {
+/* Whether an answer of HTTP/1.1 agrees to the request that was sent with `key` (RFC 6455 4.1). */
+static bool vt__ws_shake_switched(const vt__ws_shake *s, int status, const char key[VT__WS_KEY_LEN]) {
     char want[VT__WS_ACCEPT_LEN];
     vt__ws_accept(want, key);
-    if (status != 101 || !s->upgrade || !s->connection || s->accepts != 1 || s->extensions.len)
-        return VT__WS_E_SHAKE;
-    if (!vt__str_eq(s->accept, (vt_str){want, sizeof want})) return VT__WS_E_SHAKE;
+    return status == 101 && s->upgrade && s->connection && s->accepts == 1 &&
+           vt__str_eq(s->accept, (vt_str){want, sizeof want});
+}
+/* Whether an answer accepts the request that was sent with `key`, NULL: a CONNECT (RFC 8441 5), and the subprotocols
+ * `offered`: 0 or VT__WS_E_SHAKE. No extension was offered, so none may be there. */
+static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, const char *key,
+                                            vt_str offered) {
+    bool agreed = key ? vt__ws_shake_switched(s, status, key) : status / 100 == 2;
+    if (!agreed || s->extensions.len) return VT__WS_E_SHAKE;
     if (s->protocols == 0) return 0;
     bool named = s->protocols == 1 && s->protocol.len && vt__ws_list_has(offered, s->protocol);
     return named ? 0 : VT__WS_E_SHAKE;
@@ -5947,7 +5955,7 @@ static VT__UNUSED bool vt__msg_response_ok(vt__msg_head *b, bool fin, bool tunne
         b->length = -1;
         return !fin;
     }
-    if (tunnel && b->status < 300) b->length = -1;
+    if (tunnel && b->status < 300) return b->length = -1, true;
     if (b->status == 204 || b->status == 304) *bodyless = true;
     if (*bodyless) b->length = 0;
     return true;
@@ -29446,6 +29454,7 @@ typedef struct vt__mux_part { /* of the text */
 /* A head that goes out, or trailers; zeroed, but for what it has, which goes in this order. */
 typedef struct vt__mux_head {
     vt_str method, scheme, authority, path; /* of a request */
+    vt_str protocol;                        /* of a CONNECT for another protocol (RFC 8441) */
     int status;                             /* of a response */
     vt_str date, server;                    /* date: 29 bytes, or none */
     vt_str lines;                           /* "name: value" CRLF each, checked */
@@ -29551,7 +29560,7 @@ static bool vt__mux_fields_add(vt__mux_fields *f, vt_str name, vt_str value, int
 static size_t vt__mux_head_size(const vt__mux_head *h) {
     size_t size = 192 + h->server.len + h->lines.len + h->lines.len / 4 * 16 + h->more.len +
                   h->more_value.len;
-    size += h->method.len + h->authority.len + h->path.len;
+    size += h->method.len + h->authority.len + h->path.len + h->protocol.len;
     for (uint32_t i = 0; i < h->nfields; i++)
         size += (size_t)h->fields[i].name_len + h->fields[i].value_len + 16;
     return size;
@@ -29581,6 +29590,7 @@ VT__INLINE void vt__mux_put_head(const vt__mux_head *head,
         put(w, VT__HPACK_F_SCHEME, VT__STR_LIT(":scheme"), head->scheme);
         put(w, VT__HPACK_F_AUTHORITY, VT__STR_LIT(":authority"), head->authority);
         put(w, VT__HPACK_F_PATH, VT__STR_LIT(":path"), head->path);
+        if (head->protocol.len) put(w, VT__HPACK_F_PROTOCOL, VT__STR_LIT(":protocol"), head->protocol);
     }
     if (head->date.len) own(w, VT__MUX_DATE, head);
     if (head->server.len) put(w, VT__H1_F_SERVER, VT__STR_LIT("server"), head->server);
@@ -29714,6 +29724,7 @@ static int64_t vt__mux_send_try(vt__conn *conn, struct iovec *v, int n) {
     for (int i = 0; i < n; i++) all += v[i].iov_len;
     if (!driver) vt__sched_dom_lock(dom);
     int64_t r = s->err;
+    if (r == 0 && s->m.c.ended & VT__MSG_LOCAL) r = -EPIPE;
     if (r == 0) {
         k = s->x->ops->take(s, v, all, false);
         r = k ? (int64_t)k : -EAGAIN;
@@ -29748,6 +29759,7 @@ static const struct vt__conn_ops vt__mux_conn_ops = {.recv = vt__conn_recv_over,
                                                      .send_try = vt__mux_send_try,
                                                      .send_wait = vt__mux_send_wait,
                                                      .shutdown = vt__mux_shutdown,
+                                                     .end = vt__mux_shutdown,
                                                      .push = vt__mux_push};
 static int vt__mux_put_trailers(vt__mux_stream *s, const vt__res_list *l) {
     int r = s->x->ops->head(s, &(vt__mux_head){.fields = l->at, .nfields = l->n}, VT__MSG_FIN);
@@ -30114,6 +30126,7 @@ static void vt__h3e_cut(vt__h3e *h, const vt__qstr_event *ev) {
                                           : vt__h3_on_stop(&h->m, m, ev->code, now, &what);
     if (r > 0) vt__h3e_on_event(h, &what);
     else if (r == 0 && wire->id & 2) vt__h3e_drop_uni(h, wire->ctx);
+    else if (r == 0) vt__mux_show(wire->ctx, VT__PD_W); /* who waits for room finds that there is none */
 }
 static void vt__h3e_on_stream(vt__h3e *h, const vt__qstr_event *ev) {
     if (h->m.err) return; /* it is closing */
@@ -32771,7 +32784,7 @@ static int vt__h1c_accept(vt__link_host *h, int fd, const vt__addr *peer, vt__tl
  *
  * A vt_ws is a vt__conn, a decoder and two buffers. Both are given back while nothing is in them, so that an idle one costs
  * its vthread's page and no more: the object stands where the handshake's fields left room (settle). What a server's stands
- * on beside the bytes is a vt_stream: a connection of HTTP/1.1, whichever transport that has, or a stream of HTTP/2.
+ * on beside the bytes is a vt_stream: a connection of HTTP/1.1, whichever transport that has, or a stream of HTTP/2 or 3.
  *
  * Input is one vthread's at a time. Output is whoever's holds `mu`; who cannot wait for it (the reader with a pong) leaves a
  * note, which the holder carries out as it unlocks. Only the handler's vthread, whose parks call vt__wsc_on_park, leaves
@@ -33797,10 +33810,13 @@ static VT__UNUSED vt_ws *vt__wsc_client(vt__conn *c, const vt_ws_cfg *cfg, vt_st
     if (n) memcpy(ws->io.in.p, rest, ws->io.in.len = n);
     return ws;
 }
-/* Closes with 1000 unless that was done, waits for the answer, and frees it. */
-static VT__UNUSED void vt__wsc_client_free(vt_ws *ws) {
+/* Closes with 1000 unless that was done, waits for the answer, and frees it. Whether both have closed, and the end is worth
+ * waiting for. */
+static VT__UNUSED bool vt__wsc_client_free(vt_ws *ws) {
     vt__wsc_leave(ws, 1000, false);
+    bool whole = ws->closed && !ws->io.err && ws->close_ns;
     vt__mem_free(ws);
+    return whole;
 }
 
 /*==============================================================================
@@ -36229,7 +36245,8 @@ enum { VT__CLI_FRESH = 1, VT__CLI_ANY = 2, VT__CLI_TRIES = 8 }; /* of vt__cli_wi
 /* What a protocol does for a call, on call->conn. Results < 0 are errors, each the last thing before `close`. */
 typedef struct vt__cli_wire {
     void (*open)(vt_call *call);
-    int (*head)(vt_call *call); /* the request's, as far as a buffer takes it; or VT__CLI_ELSEWHERE */
+    /* The request's, as far as a buffer takes it. Or VT__CLI_ELSEWHERE; if it is to go over HTTP/1.1, call->single says so. */
+    int (*head)(vt_call *call);
     /* Waits for leave to send the body. 0, or VT_EANSWERED. */
     int (*go)(vt_call *call);
     /* Body bytes, never more than call->length: 0 when all are taken, or VT_EANSWERED. */
@@ -36241,7 +36258,7 @@ typedef struct vt__cli_wire {
     int (*wait)(vt_call *call, bool late);
     /* 1..n bytes, 0 at the end, with the call's trailers filled in; what is then kept is kept. */
     int64_t (*read)(vt_call *call, void *buf, size_t n);
-    /* Behind 101: the bytes are the caller's, those in io->in have come already. VT_ESTATE. */
+    /* Behind 101, or what says the same: the bytes are the caller's, those in io->in have come already. VT_ESTATE. */
     int (*upgrade)(vt_call *call, vt__conn_io **io);
     /* That error says nothing of another connection, and nobody took the request: it may be sent again, on a new one or any.
      * 0: it may not. */
@@ -36269,9 +36286,9 @@ typedef struct vt__cli_h1 {
 struct vt__cmux_stream;
 typedef struct vt__cli_mux {
     struct vt__cmux_stream *s; /* NULL: before it begins, and when it has been given back */
-    vt__conn_buf out;          /* body bytes that are gathered */
-    uint32_t interim;          /* responses that were looked at */
-    bool go;                   /* 100 (Continue) was among them */
+    vt__conn_io io;   /* out: body bytes that are gathered; the rest of a WebSocket's (c NULL: it is none) */
+    uint32_t interim; /* responses that were looked at */
+    bool go;          /* 100 (Continue) was among them */
 } vt__cli_mux;
 
 struct vt_call {
@@ -36285,11 +36302,11 @@ struct vt_call {
     bool on_wire;               /* between wire->open and wire->close */
     bool reused;                /* its connection was not made for it */
     bool single;                /* HTTP/1.1 is wanted */
-    bool ws;                    /* it asks for a WebSocket */
     int hops, max_hops;
     vt_str method;
     const char *via, *upgrade, *addr; /* addr: what is connected to */
-    const char *origin, *key;         /* the URL's "host:port"; key: of vt__cpool_host, as `how` */
+    const char *ws_key;       /* it asks for a WebSocket: what it says to HTTP/1.1; NULL: it does not */
+    const char *origin, *key; /* the URL's "host:port"; key: of vt__cpool_host, as `how` */
     unsigned how;
     const char *alt;              /* over HTTP/3: the place; NULL: over TCP */
     vt_str alt_used;              /* the field that says so, as a line, or none */
@@ -36590,6 +36607,8 @@ static int vt__cli_h1_head(vt_call *call) {
     if (call->upgrade) {
         vt__cli_h1_put_field(call, VT__STR_LIT("Connection"), VT__STR_LIT("Upgrade"));
         vt__cli_h1_put_field(call, VT__STR_LIT("Upgrade"), vt__str_of(call->upgrade));
+        if (call->ws_key)
+            vt__cli_h1_put_field(call, VT__STR_LIT("Sec-WebSocket-Key"), vt__str_of(call->ws_key));
     } else if (call->close) {
         vt__cli_h1_put_field(call, VT__STR_LIT("Connection"), VT__STR_LIT("close"));
     }
@@ -36740,7 +36759,7 @@ static const vt__cli_wire vt__cli_h1_wire = {
 #if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @cmux    calls on streams of a connection that has many
- * uses:   @plat @mem @str @log @h1 @msg @poll @sched @self @io @conn @mux @cpool @ccall
+ * uses:   @plat @mem @str @log @h1 @msg @poll @sched @self @sync @io @conn @mux @cpool @ccall
  * raises: vt__cli_wire, vt__cmux_ops
  * test:   tests/e2e_cli_h2.c tests/e2e_cli_h2_tls.c tests/e2e_cli_h3.c tests/fault_cli_h2.c tests/sim_cli_h2.c
  *
@@ -36751,6 +36770,10 @@ static const vt__cli_wire vt__cli_h1_wire = {
  * What a peer did not begin with (it was refused, or is beyond what GOAWAY takes) is sent again on any connection, whatever the
  * method; what was lost with its connection, as HTTP/1.1 has it: on a new one, if the method is idempotent and the
  * connection was used before.
+ *
+ * A WebSocket is asked for by CONNECT (RFC 8441, RFC 9220), once the peer's SETTINGS say that it takes that; else over HTTP/1.1.
+ * From the answer on the stream's vt__conn is the WebSocket's (@wsc), for which its connection is as far away as a socket: it
+ * hears of -ECONNRESET, or of the end.
  *============================================================================*/
 #if VTHTTP_H2 || (VTHTTP_H3 && VTHTTP_TLS)
 /* Of one call. */
@@ -36765,6 +36788,9 @@ typedef struct vt__cmux_stream {
     uint32_t interim; /* responses that came before the final one */
 } vt__cmux_stream;
 #define VT__CMUX_STREAM(node) VT__CONTAINER(node, vt__cmux_stream, e.link)
+
+/* Whether the peer takes CONNECT for other protocols: its SETTINGS say so. */
+enum vt__cmux_connects { VT__CMUX_UNKNOWN, VT__CMUX_CONNECTS, VT__CMUX_REFUSES };
 
 struct vt__cmux;
 /* What a protocol does in its own way; under the domain's lock. */
@@ -36786,12 +36812,21 @@ typedef struct vt__cmux {
     vt__mux *x;
     vt__cpool_conn *k;
     size_t max_trailer;
+    uint8_t connects; /* enum vt__cmux_connects */
+    vt_sem settled;   /* it is known, which who waits for that hands on */
 } vt__cmux;
 
 /*--- what comes in; under the domain's lock ---*/
-/* A response that is here whole stays. */
+/* A response that is here whole stays; a WebSocket has another half. */
 static void vt__cmux_kill(vt__cmux_stream *s, int err) {
-    if (!s->e.ended && vt__mux_doom(&s->e, err)) vt__mux_wake(&s->e);
+    bool ws = s->e.m.c.tunnel;
+    if (ws && s->answered) err = -ECONNRESET; /* nothing that another try of the program's would help */
+    if ((!s->e.ended || ws) && vt__mux_doom(&s->e, err)) vt__mux_wake(&s->e);
+}
+/* The peer's SETTINGS are here, or none will be. */
+static void vt__cmux_settle(vt__cmux *c, bool connects) {
+    if (!c->connects) (void)vt_sem_release(&c->settled, 1);
+    c->connects = connects ? VT__CMUX_CONNECTS : VT__CMUX_REFUSES;
 }
 static void vt__cmux_on_field(vt__cmux_stream *s, const vt__msg_event *ev) {
     vt__mux_fields *to = s->e.headed ? &s->e.trailers : &s->e.head;
@@ -36855,6 +36890,7 @@ static void vt__cmux_on_event(vt__cmux *c, const vt__msg_event *ev) {
 }
 /* The connection ends, for that reason. */
 static void vt__cmux_kill_all(vt__cmux *c, int why) {
+    if (!c->connects) vt__cmux_settle(c, true); /* whoever tries finds out */
     for (vt__list *n = c->x->streams.next; n != &c->x->streams; n = n->next) {
         vt__cmux_stream *s = VT__CMUX_STREAM(n);
         s->lost |= !s->e.err;
@@ -36865,6 +36901,7 @@ static void vt__cmux_kill_all(vt__cmux *c, int why) {
 /*--- requests ---*/
 static void vt__cmux_open(vt_call *call) { memset(&call->mux, 0, sizeof call->mux); }
 static int vt__cmux_put_request(vt__mux_stream *s, const vt_call *call) {
+    bool ws = call->ws_key != NULL;
     vt__mux_head head = {.method = call->method,
                          .scheme = call->url.tls ? VT__STR_LIT("https") : VT__STR_LIT("http"),
                          .authority = call->url.authority,
@@ -36882,12 +36919,29 @@ static int vt__cmux_put_request(vt__mux_stream *s, const vt_call *call) {
         head.more_id = VT__H1_F_EXPECT;
         head.more = VT__STR_LIT("expect"), head.more_value = VT__STR_LIT("100-continue");
     }
-    return s->x->ops->head(s, &head, call->has_body ? 0 : VT__MSG_FIN);
+    if (ws) head.method = VT__STR_LIT("CONNECT"), head.protocol = VT__STR_LIT("websocket");
+    s->m.c.tunnel = ws;
+    s->m.c.bodyless = call->method_id == VT__H1_M_HEAD;
+    return s->x->ops->head(s, &head, call->has_body || ws ? 0 : VT__MSG_FIN);
+}
+/* Whether a WebSocket may be asked for there, which the peer has to have said (RFC 8441 3); or an error. */
+static int vt__cmux_agrees(vt_call *call, vt__cmux *c) {
+    int64_t due = vt__cli_due(call, vt__cpool_ns(call->client->cfg.connect_timeout_ms));
+    for (int r = 0;; (void)vt_sem_release(&c->settled, 1)) {
+        vt__sched_dom_lock(c->dom);
+        int connects = c->connects;
+        vt__sched_dom_unlock(c->dom);
+        if (connects) return connects;
+        if ((r = vt_sem_acquire_until(&c->settled, due)) < 0) return r;
+    }
 }
 static int vt__cmux_head(vt_call *call) {
     vt__cmux *c = call->conn->calls;
+    int r = VT__UNLIKELY(call->ws_key != NULL) ? vt__cmux_agrees(call, c) : 0;
+    call->single |= r == VT__CMUX_REFUSES;
+    if (r < 0 || call->single) return r < 0 ? r : VT__CLI_ELSEWHERE;
     vt__sched_dom_lock(c->dom);
-    int r = c->ops->begin(c, call);
+    r = c->ops->begin(c, call);
     vt__sched_dom_unlock(c->dom);
     return r;
 }
@@ -36952,7 +37006,7 @@ static void vt__cmux_part(vt_call *call) {
     if (!k) return;
     vt__cmux *c = k->calls;
     vt__dom *dom = c->dom;
-    vt__conn_buf_put(vt__sched_thr(), &call->mux.out);
+    vt__conn_buf_put(vt__sched_thr(), &call->mux.io.out);
     vt__sched_dom_lock(dom);
     if (call->mux.s) vt__mux_forget(&call->mux.s->e);
     c->ops->part(c, call->close);
@@ -36966,7 +37020,7 @@ static int vt__cmux_wait(vt_call *call, bool late) {
     int r = call->answered ? 1 : call->mux.s ? 0 : VT_ESTATE;
     while (r == 0) r = vt__cmux_next(call, late ? VT__CLI_TRY : vt__cli_due(call, ns));
     if (r == -ETIMEDOUT) vt__cmux_doubt(call->conn->calls);
-    if (r > 0 && call->res_length == 0) vt__cmux_part(call);
+    if (r > 0 && call->res_length == 0 && !call->ws_key) vt__cmux_part(call);
     return VT__MIN(r, 0);
 }
 static int vt__cmux_trailers(vt_call *call) {
@@ -36993,7 +37047,7 @@ static int64_t vt__cmux_read(vt_call *call, void *buf, size_t n) {
 static int vt__cmux_commit(vt_call *call, const char *p, size_t n, bool fin) {
     vt__cmux_stream *s = call->mux.s;
     vt__dom *dom = s->e.x->dom;
-    vt__conn_buf *b = &call->mux.out;
+    vt__conn_buf *b = &call->mux.io.out;
     int64_t until = 0;
     int r = 0;
     while (r == 0) {
@@ -37016,7 +37070,7 @@ static int vt__cmux_commit(vt_call *call, const char *p, size_t n, bool fin) {
 }
 static int vt__cmux_flush(vt_call *call) { return vt__cmux_commit(call, NULL, 0, false); }
 static int vt__cmux_write(vt_call *call, const char *p, size_t n) {
-    vt__conn_buf *b = &call->mux.out;
+    vt__conn_buf *b = &call->mux.io.out;
     int r = vt__conn_readable(&call->mux.s->e.conn) ? vt__cmux_look(call) : 0;
     if (r != 0 && r != -EAGAIN) return r > 0 ? VT_EANSWERED : r;
     if (!vt__conn_buf_get(vt__sched_thr(), b)) return -ENOMEM;
@@ -37038,7 +37092,7 @@ static int vt__cmux_end(vt_call *call) {
     vt__dom *dom = s->e.x->dom;
     bool more = call->trailers.n > 0;
     int r = call->has_body ? vt__cmux_commit(call, NULL, 0, !more) : 0;
-    vt__conn_buf_put(vt__sched_thr(), &call->mux.out);
+    vt__conn_buf_put(vt__sched_thr(), &call->mux.io.out);
     if (r < 0 || !call->has_body || !more) return r;
     vt__sched_dom_lock(dom);
     r = s->e.err ? s->e.err : vt__mux_put_trailers(&s->e, &call->trailers);
@@ -37048,19 +37102,39 @@ static int vt__cmux_end(vt_call *call) {
 
 /*--- the rest of what a call wants ---*/
 static int vt__cmux_upgrade(vt_call *call, vt__conn_io **io) {
-    (void)call, (void)io;
-    return VT_ESTATE;
+    vt__cmux_stream *s = call->mux.s;
+    if (!s || !s->e.m.c.tunnel || call->status / 100 != 2) return VT_ESTATE;
+    *io = &call->mux.io;
+    **io = (vt__conn_io){.c = &s->e.conn,
+                         .thr = vt__sched_thr(),
+                         .write_ns = vt__cpool_ns(call->client->cfg.write_timeout_ms)};
+    vt__sched_dom_lock(s->e.x->dom);
+    if (!s->e.err) /* it has no end for others to wait for */
+        s->e.x->ops->prioritize(&s->e, s->e.m.c.urgency | 8);
+    vt__sched_dom_unlock(s->e.x->dom);
+    return 0;
 }
 static int vt__cmux_again(vt_call *call, int err) {
     const vt__cmux_stream *s = call->mux.s;
+    if (!s && err == VT_EREFUSED)
+        return VT__CLI_ANY; /* no place, or none any more: the peer has not heard of it */
     if (!s || s->e.err != err) return 0;
     call->single |= s->old;
     if (s->untaken) return VT__CLI_ANY;
     return s->lost && call->reused && !s->e.headed && !s->interim && vt__cli_idempotent(call) ? VT__CLI_FRESH
                                                                                               : 0;
 }
+/* A WebSocket that has come to its end says so by its stream's (RFC 8441 5), and hears it; any other is reset. */
+static void vt__cmux_close_ws(vt__conn_io *io, int64_t rest) {
+    char scratch[512];
+    int64_t due = vt__plat_now() + VT_SEC, n = 1;
+    vt_shield(true);
+    vt__conn_end(io);
+    for (; rest > 0 && n > 0; rest -= n) n = vt__conn_recv(io->c, scratch, sizeof scratch, due);
+    vt_shield(false);
+}
 static void vt__cmux_end_call(vt_call *call, int64_t rest) {
-    (void)rest;
+    if (rest && call->mux.io.c) vt__cmux_close_ws(&call->mux.io, rest);
     vt__cmux_part(call);
 }
 static const vt__cli_wire vt__cmux_wire = {vt__cmux_open,    vt__cmux_head,  vt__cmux_go,      vt__cmux_write,
@@ -37174,6 +37248,7 @@ static void vt__ch2_on_event(vt__h2e *e, const vt__msg_event *ev) {
     vt__ch2 *c = VT__CONTAINER(e, vt__ch2, e);
     switch (ev->type) {
     case VT__MSG_EV_SETTINGS:
+        vt__cmux_settle(&c->calls, e->m.peer_connect_protocol);
         vt__cpool_limit(c->calls.k, (int)VT__MIN(e->m.peer_streams, (uint32_t)INT_MAX));
         break;
     case VT__MSG_EV_PING: c->pong_due = 0; break;
@@ -37226,7 +37301,7 @@ static int vt__ch2_begin(vt__cmux *calls, vt_call *call) {
     vt__h2e *e = &c->e;
     if (!e->conn || e->m.err || e->m.peer_away) {
         vt__cpool_leave(c->calls.k, false);
-        return call->reused ? VT__CLI_ELSEWHERE : vt__ch2_why(e);
+        return call->reused ? (int)VT__CLI_ELSEWHERE : e->m.peer_away ? VT_EREFUSED : vt__ch2_why(e);
     }
     vt__mux_stream *s = vt__mux_stream_new(&e->x, sizeof(vt__cmux_stream));
     if (!s) return -ENOMEM;
@@ -37236,7 +37311,6 @@ static int vt__ch2_begin(vt__cmux *calls, vt_call *call) {
         return call->reused ? VT__CLI_ELSEWHERE : VT_EREFUSED;
     }
     call->mux.s = VT__CONTAINER(s, vt__cmux_stream, e);
-    s->m.c.bodyless = call->method_id == VT__H1_M_HEAD;
     int r = vt__cmux_put_request(s, call);
     if (r < 0) return -ENOMEM;
     vt__h2e_stir(&e->x);
@@ -37436,7 +37510,8 @@ static void vt__ch3_quit(vt__ch3 *c) {
 }
 static void vt__ch3_on_event(vt__h3e *h, const vt__msg_event *ev) {
     vt__ch3 *c = VT__CONTAINER(h, vt__ch3_wire, e)->up;
-    if (c) vt__cmux_on_event(&c->calls, ev);
+    if (c && ev->type == VT__MSG_EV_SETTINGS) vt__cmux_settle(&c->calls, h->m.peer_connect_protocol);
+    else if (c) vt__cmux_on_event(&c->calls, ev);
 }
 static void vt__ch3_failed(vt__h3e *h) {
     vt_log(VT_LOG_DEBUG, "an HTTP/3 connection to a server fails: %s",
@@ -37571,7 +37646,6 @@ static int vt__ch3_begin(vt__cmux *calls, vt_call *call) {
         return r == -ENOMEM ? r : call->reused ? (int)VT__CLI_ELSEWHERE : VT_EREFUSED;
     }
     call->mux.s = VT__CONTAINER(s, vt__cmux_stream, e);
-    s->m.c.bodyless = call->method_id == VT__H1_M_HEAD;
     if (vt__cmux_put_request(s, call) < 0) return -ENOMEM;
     vt__h3e_stir(&h->x);
     return 0;
@@ -37881,8 +37955,8 @@ static int vt__ch3_dial(vt__ch3_side *side, vt_call *call, vt__cpool_conn *k, in
 /*--- what @cli asks for ---*/
 /* Whether it is a call for HTTP/3 to begin with. */
 static bool vt__ch3_fits(const vt_call *call) {
-    return call->client->cfg.http3 > 0 && call->url.tls && !call->via && !call->proxy && !call->upgrade &&
-           !call->single;
+    return call->client->cfg.http3 > 0 && call->url.tls && !call->via && !call->proxy &&
+           (!call->upgrade || call->ws_key) && !call->single;
 }
 /* Where its origin is to be asked by HTTP/3: true, and `addr` is filled in. */
 static bool vt__ch3_where(vt__ch3_side *side, const vt_call *call, char *addr) {
@@ -37983,10 +38057,10 @@ static int vt__cli_route(vt_call *call) {
     snprintf(origin, n, "%.*s:%d", (int)u->host.len, u->host.ptr, (int)u->port);
     call->origin = origin;
     call->proxy = proxy->addr && !call->via && !vt__url_listed(c->no_proxy, u) ? proxy : NULL;
-    call->tunnel = call->proxy && (u->tls || call->ws);
+    call->tunnel = call->proxy && (u->tls || call->ws_key);
     call->addr = call->via ? call->via : call->proxy ? proxy->addr : origin;
     call->how = (u->tls ? VT__CPOOL_TLS : 0u) | (call->tunnel ? VT__CPOOL_TUNNEL : 0u);
-    if (!call->single && !call->upgrade && vt__ch2_offers(c, u->tls, call->proxy != NULL))
+    if (!call->single && (!call->upgrade || call->ws_key) && vt__ch2_offers(c, u->tls, call->proxy != NULL))
         call->how |= VT__CPOOL_MUX;
     call->key = call->addr;
     if (!call->how) return 0;
@@ -38466,10 +38540,9 @@ static int vt__cli_ws_fields(vt_call *call, const vt_ws_cfg *cfg, const char *ke
     const char *lines = cfg->fields;
     vt_str name, value;
     int r = vt_call_upgrade(call, "websocket");
-    call->ws = true;
-    if (r == 0) r = vt_call_redirects(call, 0);
+    call->ws_key = vt__mem_arena_str(&call->arena, key, VT__WS_KEY_LEN);
+    if (r == 0) r = call->ws_key ? vt_call_redirects(call, 0) : -ENOMEM;
     if (r == 0) r = vt_call_field(call, "Sec-WebSocket-Version", "13");
-    if (r == 0) r = vt_call_field(call, "Sec-WebSocket-Key", key);
     if (r == 0 && cfg->protocols && *cfg->protocols)
         r = vt__ws_protocols_ok(vt__str_of(cfg->protocols))
                 ? vt_call_field(call, "Sec-WebSocket-Protocol", cfg->protocols)
@@ -38484,7 +38557,8 @@ static int vt__cli_ws_fields(vt_call *call, const vt_ws_cfg *cfg, const char *ke
     return r;
 }
 /* 0, or why the answer is no WebSocket's. */
-static int vt__cli_ws_check(const vt_call *call, const vt_ws_cfg *cfg, const char *key, vt__ws_shake *s) {
+static int vt__cli_ws_check(const vt_call *call, const vt_ws_cfg *cfg, vt__ws_shake *s) {
+    const char *key = call->wire == &vt__cli_h1_wire ? call->ws_key : NULL;
     vt_str name, value;
     memset(s, 0, sizeof *s);
     for (size_t i = 0; vt_call_res_field_nth(call, i, &name, &value); i++) vt__ws_shake_field(s, name, value);
@@ -38502,10 +38576,10 @@ static int vt__cli_ws_open(vt_call *call, const vt_ws_cfg *cfg, vt_ws **out) {
     (void)vt__str_base64(key, random, sizeof random);
     int r = vt__cli_ws_fields(call, cfg, key);
     if (r >= 0) r = vt_call_send(call);
-    if (r >= 0) r = vt__cli_ws_check(call, cfg, key, &s);
+    if (r >= 0) r = vt__cli_ws_check(call, cfg, &s);
     if (r >= 0) r = call->wire->upgrade(call, &io);
     if (r < 0) return r;
-    *out = vt__wsc_client(io->c, cfg, s.protocol, io->in.p + io->in.pos, io->in.len - io->in.pos,
+    *out = vt__wsc_client(io->c, cfg, s.protocol, vt__conn_buf_at(&io->in), io->in.len - io->in.pos,
                           io->write_ns);
     if (!*out) return -ENOMEM;
     vt__conn_buf_put(io->thr, &io->in);
@@ -38532,7 +38606,8 @@ VT_API int vt_client_ws(vt_client *c, const char *url, const vt_ws_cfg *cfg, vt_
 VT_API void vt_ws_free(vt_ws *ws) {
     if (!ws || !ws->base) return;
     vt_call *call = ws->base;
-    vt__wsc_client_free(ws);
+    bool whole = vt__wsc_client_free(ws);
+    vt__cli_close(call, whole ? VT__CLI_DRAIN : 0);
     vt_call_free(call);
 }
 #endif /* VTHTTP_HTTP && VTHTTP_CLIENT */

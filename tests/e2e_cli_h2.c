@@ -10,6 +10,7 @@
 #include "cliserver.h"
 #include "handlers.h"
 #include "h2script.h"
+#include "wscli.h"
 
 #include <sys/wait.h>
 
@@ -568,4 +569,276 @@ CLI_TEST(one_connection_for_all_that_begin, 4) {
     for (int i = 0; i < 50; i++) CHECK_EQ(awaited(t[i]), 200);
     CHECK_EQ(script.conns, 1);
     end();
+}
+
+/*--- WebSockets ---*/
+static int (*ws_say)(struct peer *p, vt_sock *s, uint32_t id, int nth);
+static int serve_ws(struct peer *p, vt_sock *s, int nth) {
+    if (!hello(s, VT__H2_S_CONNECT, 1)) return 0;
+    for (uint32_t id; (id = request(p, s)) != 0;)
+        if (ws_say(p, s, id, nth) < 0) break;
+    return 0;
+}
+static void begin_ws(int (*say)(struct peer *p, vt_sock *s, uint32_t id, int nth), const vt_client_cfg *cfg) {
+    ws_say = say;
+    begin(serve_ws, cfg);
+}
+static int ws_open_script(vt_ws **ws) {
+    static const vt_ws_cfg cfg = {.close_ms = VT_NONE, .protocols = "one, two"};
+    return vt_client_ws(client, ws_url(script.url, ""), &cfg, ws);
+}
+static int put_yes(vt_sock *s, uint32_t id) { return put_head(s, id, false, "200", NULL, NULL); }
+static int put_hello(vt_sock *s, uint32_t id) {
+    return put(s, VT__H2_T_DATA, 0, id,
+               "\x81\x05"
+               "hello",
+               7);
+}
+static void hears_hello(vt_ws *ws) {
+    vt_str m;
+    CHECK_EQ(vt_ws_recv(ws, &m), VT_WS_TEXT);
+    CHECK_STR(m.ptr, "hello");
+}
+/* A server that does not take them is asked over HTTP/1.1, on another connection, and the other one is kept. */
+static int serve_no_connect(struct peer *p, vt_sock *s, int nth) {
+    char first[4], accept[VT__WS_ACCEPT_LEN + 1] = "", head[300];
+    ssize_t n;
+    (void)nth;
+    while ((n = recv(vt_sock_fd(s), first, 4, MSG_PEEK)) < 0 && errno == EAGAIN) vt_sleep_ms(1);
+    if (n != 4) return 0;
+    if (memcmp(first, "PRI ", 4) == 0) return hello(s, 0, 0) ? answer_all(p, s, "two") : 0;
+    size_t from = p->ngot;
+    if (!peer_head(p, s, 0)) return 0;
+    const char *key = strstr(p->got + from, "Sec-WebSocket-Key: ");
+    if (!key) return 0;
+    vt__ws_accept(accept, key + 19);
+    snprintf(head, sizeof head,
+             "HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n"
+             "\x81\x05hello",
+             accept);
+    peer_say(s, head);
+    while (vt_read(s, head, sizeof head) > 0) continue;
+    return 0;
+}
+CLI_TEST(websockets_of_a_server_that_takes_none, 1) {
+    vt_ws *ws;
+    begin(serve_no_connect, NULL);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(ws_open_script(&ws), 0);
+        if (ws) hears_hello(ws);
+        if (ws) CHECK(((vt_call *)ws->base)->single);
+        vt_ws_free(ws);
+        CHECK_EQ(get_by(client, script.url, "two"), 200);
+    }
+    CHECK_EQ(script.conns, 3);
+    settles(client, 1);
+    end();
+}
+/* Nothing is asked before SETTINGS are here; and not for ever. */
+static int settings_after;
+static int serve_late_settings(struct peer *p, vt_sock *s, int nth) {
+    char preface[VT__H2_PREFACE_LEN];
+    uint8_t rest[1000];
+    size_t n = 0;
+    (void)nth;
+    if (!take(s, preface, sizeof preface)) return 0;
+    vt_sleep_ms(settings_after);
+    ssize_t got = recv(vt_sock_fd(s), rest, sizeof rest, MSG_PEEK | MSG_DONTWAIT);
+    for (; got > 0 && n + VT__H2_FRAME <= (size_t)got; n += VT__H2_FRAME + (vt__h2_get32(rest + n) >> 8))
+        CHECK(rest[n + 3] != VT__H2_T_HEADERS);
+    if (put_setting(s, VT__H2_S_CONNECT, 1) < 0) return 0;
+    for (uint32_t id; (id = request(p, s)) != 0;)
+        if (put_yes(s, id) < 0 || put_hello(s, id) < 0) break;
+    return 0;
+}
+static int opens_one(void *arg) {
+    vt_ws *ws;
+    (void)arg;
+    int r = ws_open_script(&ws);
+    if (ws) hears_hello(ws);
+    vt_ws_free(ws);
+    return r;
+}
+CLI_TEST(websockets_wait_for_settings, 2) {
+    for (int late = 0; late < 2; late++) {
+        vt_task *t[3];
+        settings_after = late ? 2000 : 30;
+        begin(serve_late_settings, &(vt_client_cfg){.connect_timeout_ms = late ? 50 : 5000});
+        for (int i = 0; i < 3; i++) t[i] = vt_async_any(opens_one, NULL);
+        for (int i = 0; i < 3; i++) CHECK_EQ(awaited(t[i]), late ? -ETIMEDOUT : 0);
+        CHECK_EQ(script.requests, late ? 0 : 3);
+        CHECK_EQ(client->conns - client->nidle, 0);
+        end();
+    }
+}
+/* SETTINGS that do not come, since the connection ends, or with it. */
+static int serve_settings_and_end(struct peer *p, vt_sock *s, int nth) {
+    char preface[VT__H2_PREFACE_LEN];
+    struct frame f;
+    if (nth == 0) return take(s, preface, sizeof preface) ? (vt_sleep_ms(10), 0) : 0;
+    if (!hello(s, VT__H2_S_CONNECT, 1)) return 0;
+    if (nth == 1) put_goaway(s, 0, VT__H2_NO_ERROR);
+    else if (put_yes(s, request(p, s)) < 0 || put_hello(s, 1) < 0) return 0;
+    CHECK(!frame_of(s, &f, VT__H2_T_HEADERS));
+    return 0;
+}
+CLI_TEST(websockets_without_settings, 1) {
+    vt_ws *ws;
+    begin(serve_settings_and_end, NULL);
+    int r = ws_open_script(&ws);
+    CHECK(r == -ECONNRESET || r == VT_EEOF);
+    CHECK_EQ(ws_open_script(&ws), 0); /* the second said GOAWAY */
+    CHECK_EQ(script.conns, 3);
+    if (ws) hears_hello(ws);
+    vt_ws_free(ws);
+    end();
+}
+/* What the server did not begin with is asked for again, as other calls are. */
+static int say_refused(struct peer *p, vt_sock *s, uint32_t id, int nth) {
+    (void)p, (void)nth;
+    if (refuse_times > 0) return refuse_times--, put_word(s, VT__H2_T_RST_STREAM, id, refuse_with);
+    return put_yes(s, id) < 0 ? -1 : put_hello(s, id);
+}
+static int say_away(struct peer *p, vt_sock *s, uint32_t id, int nth) {
+    return nth == 0 ? put_goaway(s, 0, VT__H2_NO_ERROR) : say_refused(p, s, id, nth);
+}
+CLI_TEST(websockets_that_are_refused, 1) {
+    const struct {
+        unsigned code, times;
+        int result, requests;
+    } cases[] = {{VT__H2_REFUSED_STREAM, 1, 0, 2},
+                 {VT__H2_REFUSED_STREAM, 100, VT_EREFUSED, 8},
+                 {VT__H2_CANCEL, 1, VT_ERESET, 1}};
+    vt_ws *ws;
+    for (size_t i = 0; i < VT__COUNT(cases); i++) {
+        refuse_with = cases[i].code, refuse_times = cases[i].times;
+        begin_ws(say_refused, NULL);
+        CHECK_EQ(ws_open_script(&ws), cases[i].result);
+        if (ws) hears_hello(ws);
+        vt_ws_free(ws);
+        CHECK_EQ(script.requests, cases[i].requests);
+        refuse_times = 0;
+        settles(client, 1);
+        end();
+    }
+    begin_ws(say_away, NULL);
+    CHECK_EQ(ws_open_script(&ws), 0);
+    if (ws) hears_hello(ws);
+    vt_ws_free(ws);
+    CHECK_EQ(script.conns, 2);
+    end();
+}
+/* Answers that are no WebSocket's; the stream is reset, the connection is as good as before. */
+static const char *answer_as[3];
+static int say_answer(struct peer *p, vt_sock *s, uint32_t id, int nth) {
+    (void)p, (void)nth;
+    if (put_head(s, id, false, answer_as[0], answer_as[1], answer_as[2]) < 0) return -1;
+    return put_hello(s, id);
+}
+CLI_TEST(the_answer_is_looked_at, 1) {
+    static const struct {
+        const char *answer[3];
+        int result;
+    } cases[] = {{{"200", "sec-websocket-protocol", "two"}, 0},
+                 {{"204", "content-length", "3"}, 0}, /* which say nothing here */
+                 {{"200", "sec-websocket-accept", "what"}, 0},
+                 {{"200", "sec-websocket-protocol", "three"}, VT_EWSUPGRADE},
+                 {{"200", "sec-websocket-extensions", "permessage-deflate"}, VT_EWSUPGRADE},
+                 {{"300", "x", "y"}, VT_EWSUPGRADE},
+                 {{"403", "x", "y"}, VT_EWSUPGRADE},
+                 {{"101", "x", "y"}, VT_EHTTP}};
+    vt_ws *ws;
+    begin_ws(say_answer, NULL);
+    for (size_t i = 0; i < VT__COUNT(cases); i++) {
+        memcpy(answer_as, cases[i].answer, sizeof answer_as);
+        CHECK_EQ(ws_open_script(&ws), cases[i].result);
+        if (ws && i == 0) CHECK_STR(vt_ws_protocol(ws).ptr, "two");
+        if (ws) hears_hello(ws);
+        vt_ws_free(ws);
+    }
+    CHECK_EQ(script.conns, 1);
+    settles(client, 1);
+    end();
+}
+/* How they end: by a reset, by the stream's end without a close frame, with the connection; who waits for room hears of it, too. */
+static int ends_as;
+static int say_end(struct peer *p, vt_sock *s, uint32_t id, int nth) {
+    (void)p, (void)nth;
+    bool at_once = ends_as == 3;
+    if (put_head(s, id, at_once, "200", NULL, NULL) < 0 || at_once) return 0;
+    vt_sleep_ms(30); /* what the sender has goes out meanwhile, as far as the windows */
+    if (put_hello(s, id) < 0) return -1;
+    switch (ends_as) {
+    case 0: return put_word(s, VT__H2_T_RST_STREAM, id, VT__H2_CANCEL);
+    case 1: return put(s, VT__H2_T_DATA, VT__H2_END_STREAM, id, NULL, 0);
+    default: return -1;
+    }
+}
+static int ws_floods(void *ws) {
+    static const char block[1000] = "x";
+    int r;
+    while ((r = vt_ws_send(ws, VT_WS_BINARY, block, sizeof block)) == 0) continue;
+    return r;
+}
+CLI_TEST(websockets_end, 2) {
+    for (ends_as = 0; ends_as < 4; ends_as++) {
+        vt_ws *ws;
+        vt_str m;
+        begin_ws(say_end, &(vt_client_cfg){.write_timeout_ms = ends_as == 1 ? 200 : 60000});
+        CHECK_EQ(ws_open_script(&ws), 0);
+        if (!ws) continue;
+        vt_task *t = vt_async_any(ws_floods, ws);
+        if (ends_as < 3) hears_hello(ws);
+        int r = vt_ws_recv(ws, &m);
+        CHECK_EQ(r, ends_as == 1 || ends_as == 3 ? VT_EEOF : -ECONNRESET);
+        CHECK_EQ(vt_ws_recv(ws, &m), r);
+        CHECK_EQ(vt_ws_close_code(ws), 1006);
+        if (ends_as == 3) vt_cancel(t); /* the other half is open yet */
+        CHECK_EQ(awaited(t), ends_as == 1 ? -ETIMEDOUT : ends_as == 3 ? -ECANCELED : -ECONNRESET);
+        vt_ws_free(ws);
+        settles(client, ends_as != 2);
+        end();
+    }
+}
+/* The connection is lost behind the stream's end: who sends hears of it. */
+static int say_half(struct peer *p, vt_sock *s, uint32_t id, int nth) {
+    (void)p, (void)nth;
+    if (put_yes(s, id) < 0 || put(s, VT__H2_T_DATA, VT__H2_END_STREAM, id, NULL, 0) < 0) return -1;
+    vt_sleep_ms(50);
+    return -1;
+}
+CLI_TEST(half_a_websocket_is_lost, 2) {
+    vt_ws *ws;
+    begin_ws(say_half, NULL);
+    REQUIRE(ws_open_script(&ws) == 0);
+    CHECK_EQ(ws_floods(ws), -ECONNRESET);
+    vt_ws_free(ws);
+    settles(client, 0);
+    end();
+}
+/* The end in order: our close frame, theirs, the end of both halves; no reset. */
+static int resets;
+static int say_close(struct peer *p, vt_sock *s, uint32_t id, int nth) {
+    struct frame f;
+    (void)p, (void)nth;
+    if (put_yes(s, id) < 0 || !frame_of(s, &f, VT__H2_T_DATA)) return -1;
+    CHECK_EQ(f.len, 8);
+    CHECK_EQ(f.p[0], 0x88);
+    put(s, VT__H2_T_DATA, 0, id, "\x88\x02\x03\xe8", 4);
+    CHECK(frame_of(s, &f, VT__H2_T_DATA));
+    CHECK_EQ(f.len, 0);
+    CHECK(f.flags & VT__H2_END_STREAM);
+    put(s, VT__H2_T_DATA, VT__H2_END_STREAM, id, NULL, 0);
+    while (next_frame(s, &f)) resets += f.type == VT__H2_T_RST_STREAM;
+    return -1;
+}
+CLI_TEST(websockets_close_in_order, 1) {
+    vt_ws *ws;
+    resets = 0;
+    begin_ws(say_close, NULL);
+    CHECK_EQ(vt_client_ws(client, ws_url(script.url, ""), NULL, &ws), 0);
+    vt_ws_free(ws);
+    settles(client, 1);
+    end();
+    CHECK_EQ(resets, 0);
 }

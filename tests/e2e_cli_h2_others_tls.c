@@ -1,5 +1,5 @@
 /* The client over HTTP/2 against servers that others wrote, as Debian has them: nginx, nghttpd and h2o, by ALPN and by prior
- * knowledge. */
+ * knowledge; its WebSockets (RFC 8441) against python's h2 and wsproto, and through nghttpx. */
 /* variants: default */
 #define VTHTTP_H2 1
 #define VTHTTP_TLS 1
@@ -56,6 +56,30 @@ static bool h2o_start(void) {
     file("h2o.conf", conf, strlen(conf));
     return chmod(dir, 0755) == 0 &&
            start(0, port[PLAIN], (const char *[]){"h2o", "-c", path("h2o.conf"), NULL});
+}
+
+/* 8 at once; WebSockets too. */
+static bool python_start(void) {
+    char numbers[2][20];
+    const char *script = "tests/tools/ws_h2_server.py";
+    for (int i = 0; i < 2; i++) snprintf(numbers[i], sizeof numbers[i], "%d", port[i] = free_port());
+    return start(0, port[PLAIN], (const char *[]){python(), script, numbers[PLAIN], NULL}) &&
+           start(1, port[SECURE],
+                 (const char *[]){python(), script, numbers[SECURE], path("cert.pem"), NULL});
+}
+/* In front of a server of ours, to which it speaks HTTP/1.1, and below /two/ HTTP/2. */
+enum { BACK = SECURE + 1 };
+static bool nghttpx_start(void) {
+    char front[2][60], back[2][60];
+    for (int i = PLAIN; i <= BACK; i++) port[i] = free_port();
+    for (int i = 0; i < 2; i++) {
+        snprintf(front[i], sizeof front[i], "-f127.0.0.1,%d%s", port[i], i == PLAIN ? ";no-tls" : "");
+        snprintf(back[i], sizeof back[i], "-b127.0.0.1,%d%s", port[BACK], i == 0 ? "" : ";/two/;proto=h2");
+    }
+    return start(0, port[PLAIN],
+                 (const char *[]){"nghttpx", "--conf=/dev/null", "--workers=1", "--log-level=FATAL",
+                                  "--accesslog-file=/dev/null", front[0], front[1], back[0], back[1],
+                                  path("cert.pem"), path("cert.pem"), NULL});
 }
 
 static const char *at(int which, const char *what) {
@@ -147,11 +171,61 @@ static void with_nghttpd(void) {
     vt_call_free(call);
     vt_client_free(client);
 }
+static const char *ws_at(int which, const char *what) { return ws_of(at(which, what)); }
+static const char *at_now(const char *what) { return at(which_now, what); }
+static void with_python(void) {
+    client = vt_client_new(&(vt_client_cfg){.tls_ca_pem = ca.cert_text, .http2 = VT_HTTP2_PRIOR});
+    for (which_now = PLAIN; which_now <= SECURE; which_now++) ws_with_python(at_now, 2); /* 8 on each */
+    CHECK_EQ(client->conns, client->nidle);
+    vt_client_free(client);
+}
+static int ws_version(vt_ws *ws, vt_req *req) {
+    vt_str m;
+    int type = vt_ws_text(ws, vt_req_version(req) == 20 ? "two" : "one");
+    while (type >= 0 && (type = vt_ws_recv(ws, &m)) > 0) type = vt_ws_send(ws, type, m.ptr, m.len);
+    return type;
+}
+static int serves(void *s) { return vt_server_wait(s); }
+/* What it takes as HTTP/2 it passes on as either. */
+static void with_nghttpx(void) {
+    char addr[60];
+    vt_ws *ws;
+    vt_str m;
+    snprintf(addr, sizeof addr, "127.0.0.1:%d", port[BACK]);
+    vt_server *s = vt_server_new(&(vt_server_cfg){.addr = addr});
+    vt_server_ws(s, "/ws", ws_version, NULL);
+    vt_server_ws(s, "/two/ws", ws_version, NULL);
+    CHECK_EQ(vt_server_start(s), 0);
+    vt_task *t = vt_async(serves, s);
+    client = vt_client_new(&(vt_client_cfg){.tls_ca_pem = ca.cert_text, .http2 = VT_HTTP2_PRIOR});
+    for (int i = 0; i < 4; i++) {
+        CHECK_EQ(vt_client_ws(client, ws_at(i % 2, i < 2 ? "/ws" : "/two/ws"), NULL, &ws), 0);
+        if (!ws) continue;
+        CHECK(((vt_call *)ws->base)->conn->mux);
+        CHECK_EQ(vt_ws_recv(ws, &m), VT_WS_TEXT);
+        CHECK_STR(m.ptr, i < 2 ? "one" : "two");
+        ws_echoes(ws, 10);
+        ws_echoes(ws, 300000);
+        CHECK_EQ(vt_ws_close(ws, 4000, "mine"), 0);
+        CHECK_EQ(vt_ws_recv(ws, &m), 0);
+        CHECK_EQ(vt_ws_close_code(ws), 4000);
+        vt_ws_free(ws);
+        CHECK_EQ(vt_client_ws(client, ws_at(i % 2, "/none"), NULL, &ws), VT_EWSUPGRADE);
+    }
+    CHECK_EQ(client->conns, 2);
+    vt_client_free(client);
+    vt_server_stop(s);
+    CHECK_EQ(vt_await(t, NULL), 0);
+    vt_server_free(s);
+}
 static void with_h2o(void) {
+    vt_ws *ws;
     client = vt_client_new(&(vt_client_cfg){.tls_ca_pem = ca.cert_text, .http2 = VT_HTTP2_PRIOR});
     for (int which = PLAIN; which <= SECURE; which++) {
         CHECK_EQ(get(at(which, "/moved"), "small", 5), 200);
         common(which);
+        CHECK_EQ(vt_client_ws(client, ws_at(which, "/small"), NULL, &ws),
+                 VT_EWSUPGRADE); /* HTTP/1.1 says so */
     }
     vt_client_free(client);
 }
@@ -167,3 +241,7 @@ TEST(nghttpd) {
     against("nghttpd does not start (apt-get install nghttp2-server)", nghttpd_start, with_nghttpd);
 }
 TEST(h2o) { against("h2o does not start (apt-get install h2o)", h2o_start, with_h2o); }
+TEST(python) { against("no python3 with h2 and wsproto (make deps)", python_start, with_python); }
+TEST(nghttpx) {
+    against("nghttpx does not start (apt-get install nghttp2-proxy)", nghttpx_start, with_nghttpx);
+}

@@ -11,6 +11,7 @@
 #include "cliserver.h"
 #include "handlers.h"
 #include "tls.h"
+#include "wscli.h"
 
 static struct pem ca, good;
 static __attribute__((constructor)) void make_certificates(void) {
@@ -46,7 +47,7 @@ static void up(int http2) {
     vt_server_get(server, "/misdirected", h_misdirected);
     vt_server_post(server, "/echo", h_echo);
     vt_server_get(server, "/bytes/{n}", h_bytes);
-    vt_server_ws(server, "/ws", ws_echo, NULL);
+    ws_serve(server);
     server_up(&cfg);
     snprintf(base, sizeof base, "%s", base_of(1));
 }
@@ -69,6 +70,9 @@ CLI_TEST(who_chooses_it, 2) {
         client = client_of(&(vt_client_cfg){.http2 = cases[i].client});
         for (int k = 0; k < 3; k++) CHECK_EQ(get("/who", cases[i].body), 200);
         CHECK_EQ(client->conns, 1);
+        ws_cases(client, base, cases[i].body[0] == '2' ? "20" : "11");
+        CHECK_EQ(client->conns - client->nidle, 0);
+        if (cases[i].body[0] == '2') CHECK_EQ(client->conns, 1);
         down();
     }
 }
@@ -98,6 +102,20 @@ CLI_TEST(many_at_once, 4) {
         down();
     }
 }
+/* A WebSocket is the first that comes; and where the server takes none over HTTP/2, it has a connection without. */
+CLI_TEST(websockets_by_alpn, 4) {
+    up(0);
+    ws_many_senders(client, base);
+    CHECK_EQ(get("/who", "20 h2"), 200);
+    CHECK_EQ(client->conns, 1);
+    down();
+    up(0);
+    ((vt__h2_cfg *)(uintptr_t)server->run->group.h2)->connect_protocol = false;
+    ws_cases(client, base, "11");
+    CHECK_EQ(get("/who", "20 h2"), 200);
+    CHECK_EQ(client->conns - client->nidle, 0);
+    down();
+}
 CLI_TEST(large_bodies_both_ways, 2) {
     static char big[4 << 20];
     up(0);
@@ -115,19 +133,10 @@ CLI_TEST(large_bodies_both_ways, 2) {
     CHECK_EQ(client->conns, 1);
     down();
 }
-/* ALPN of a WebSocket, or an upgrade, has no HTTP/2. */
-CLI_TEST(websockets_stay_on_http_1_1, 2) {
-    char url[100];
-    vt_ws *ws;
-    vt_str m;
+/* ALPN of an upgrade has no HTTP/2. */
+CLI_TEST(upgrades_stay_on_http_1_1, 2) {
     up(0);
     CHECK_EQ(get("/who", "20 h2"), 200);
-    snprintf(url, sizeof url, "wss%s", at("/ws") + 5);
-    CHECK_EQ(vt_client_ws(client, url, NULL, &ws), 0);
-    CHECK_EQ(vt_ws_text(ws, "hello"), 0);
-    CHECK_EQ(vt_ws_recv(ws, &m), VT_WS_TEXT);
-    CHECK_STR(m.ptr, "hello");
-    vt_ws_free(ws);
     vt_call *call = vt_call_new(client, "GET", at("/who"));
     CHECK_EQ(vt_call_upgrade(call, "echo"), 0);
     CHECK_EQ(vt_call_send(call), 200);
@@ -183,6 +192,7 @@ CLI_TEST(through_a_proxy, 2) {
     vt_client_free(client);
     client = client_of(&(vt_client_cfg){.proxy = proxy.url});
     for (int i = 0; i < 3; i++) CHECK_EQ(get("/who", "20 h2"), 200);
+    ws_cases(client, base, "20");
     CHECK_EQ(proxy.conns, 1);
     vt_client_free(client);
     peer_stop(&proxy);

@@ -10,6 +10,7 @@
 #include "cliserver.h"
 #include "handlers.h"
 #include "clih3.h"
+#include "wscli.h"
 
 #define MUX_VERSION "30"
 #define MUX_TLS 1

@@ -9,7 +9,9 @@
 #include "test.h"
 #include "cli.h"
 #include "cliserver.h"
+#include "handlers.h"
 #include "clih3.h"
+#include "wscli.h"
 
 static char base[64], alt_svc[300]; /* alt_svc: what /say says */
 static const char *at(const char *path) {
@@ -60,6 +62,7 @@ static void up(bool quic, int http3) {
     vt_server_get(server, "/say", h_say);
     vt_server_get(server, "/misdirected", h_misdirected);
     vt_server_get(server, "/wait", h_wait);
+    ws_serve(server);
     h3_speak(&cfg, http3);
     server_up(&cfg);
     h3_patient(client);
@@ -96,6 +99,22 @@ CLI_TEST(who_asks_over_http_3, 2) {
     client_is(VT_HTTP3_PRIOR, (vt_client_cfg){0});
     for (int i = 0; i < 3; i++) CHECK_EQ(get("/who", "30"), 200);
     CHECK_EQ(client->conns, 1);
+    down();
+}
+/* WebSockets as well, where the server takes them that way, else over HTTP/1.1. */
+CLI_TEST(websockets_go_where_calls_go, 2) {
+    up(true, 1);
+    ws_cases(client, base, "20"); /* a refusal tells */
+    ws_cases(client, base, "30");
+    CHECK_EQ(client->conns, 2);
+    client_is(VT_HTTP3_PRIOR, (vt_client_cfg){0});
+    ws_cases(client, base, "30");
+    CHECK_EQ(client->conns, 1);
+    ((vt__h3_cfg *)(uintptr_t)server->run->group.h3)->connect_protocol = false;
+    client_is(VT_HTTP3_PRIOR, (vt_client_cfg){0});
+    ws_cases(client, base, "11");
+    CHECK_EQ(get("/who", "30"), 200);
+    CHECK_EQ(client->conns - client->nidle, 0);
     down();
 }
 /* Whose certificate nobody looks at is not believed; nor is a response by another way than the origin's own. */

@@ -9,7 +9,9 @@
 #include "test.h"
 #include "cli.h"
 #include "cliserver.h"
+#include "handlers.h"
 #include "clih3.h"
+#include "wscli.h"
 #include "h3frames.h"
 
 /*--- the server: what it says to each request is `say`'s; under its domain's lock ---*/
@@ -28,6 +30,7 @@ static struct {
     int conns, requests;
     char url[64];
 } script;
+static bool script_deaf; /* it gives no room back */
 static int read_of(const int *n) { return __atomic_load_n(n, __ATOMIC_SEQ_CST); }
 static void raw(vt__mux_stream *s, struct bytes *b, bool fin) {
     struct conn *c = VT__CONTAINER(s->x, struct conn, e.x);
@@ -46,7 +49,7 @@ static vt__mux_stream *conn_open(vt__h3e *h) { return vt__mux_stream_new(&h->x, 
 static void conn_event(vt__h3e *h, const vt__msg_event *ev) {
     struct conn *c = VT__CONTAINER(h, struct conn, e);
     vt__mux_stream *s = ev->stream ? VT__CONTAINER(ev->stream, vt__mux_stream, m.c) : NULL;
-    if (ev->type == VT__MSG_EV_DATA) vt__h3e_ops.consumed(s, ev->value.len);
+    if (ev->type == VT__MSG_EV_DATA && !script_deaf) vt__h3e_ops.consumed(s, ev->value.len);
     if (ev->type != VT__MSG_EV_HEAD) return;
     __atomic_add_fetch(&script.requests, 1, __ATOMIC_SEQ_CST);
     if (c->requests < 4) c->held[c->requests] = s;
@@ -336,6 +339,128 @@ CLI_TEST(bad_responses, 1) {
         CHECK_EQ(awaited(other), bad->all ? bad->err : 0);
         CHECK_EQ(get_by(client, script.url, "good"), 200);
         CHECK_EQ(script.conns, 1 + bad->all);
+        end();
+    }
+}
+
+/*--- WebSockets ---*/
+static bool ws_taken = true;
+static void begin_ws(void (*say)(struct conn *c, vt__mux_stream *s), vt_client_cfg cfg) {
+    script.cfg.connect_protocol = ws_taken;
+    begin(say, cfg);
+}
+static int ws_open_script(vt_ws **ws) {
+    static const vt_ws_cfg cfg = {.close_ms = VT_NONE};
+    return vt_client_ws(client, ws_url(script.url, ""), &cfg, ws);
+}
+static void say_data(vt__mux_stream *s, const char *text, bool fin) {
+    struct iovec v = {(void *)(uintptr_t)text, strlen(text)};
+    if (!s->wire) return;
+    CHECK_EQ(vt__h3e_ops.take(s, &v, v.iov_len, fin), v.iov_len);
+    vt__h3e_stir(s->x);
+}
+static void say_hello(struct conn *c, vt__mux_stream *s) {
+    (void)c;
+    if (!s->wire) return;
+    vt__h3e_ops.head(s, &(vt__mux_head){.status = 200}, 0);
+    say_data(s, "\x81\x05hello", false);
+}
+static void hears_hello(vt_ws *ws) {
+    vt_str m;
+    CHECK_EQ(vt_ws_recv(ws, &m), VT_WS_TEXT);
+    CHECK_STR(m.ptr, "hello");
+}
+static void say_refusal_or_hello(struct conn *c, vt__mux_stream *s) {
+    if (refuse_times > 0) say_refusal(c, s);
+    else say_hello(c, s);
+}
+/* GOAWAY that leaves the first connection's request out. */
+static void say_away(struct conn *c, vt__mux_stream *s) {
+    if (c->nth > 0) {
+        say_hello(c, s);
+        return;
+    }
+    vt__h3_put_control(&c->e.m, VT__H3_T_GOAWAY, s->m.h3.id);
+    vt__h3e_stir(&c->e.x);
+}
+CLI_TEST(websockets_that_are_refused, 1) {
+    const struct {
+        uint64_t code;
+        int times, result, requests;
+    } cases[] = {{VT__H3_REQUEST_REJECTED, 1, 0, 2},
+                 {VT__H3_REQUEST_REJECTED, 100, VT_EREFUSED, 8},
+                 {VT__H3_REQUEST_CANCELLED, 1, VT_ERESET, 1},
+                 {VT__H3_VERSION_FALLBACK, 1, -ECONNREFUSED, 1}}; /* by TCP */
+    vt_ws *ws;
+    for (size_t i = 0; i < VT__COUNT(cases); i++) {
+        refuse_with = cases[i].code, refuse_times = cases[i].times;
+        begin_ws(say_refusal_or_hello, (vt_client_cfg){0});
+        CHECK_EQ(ws_open_script(&ws), cases[i].result);
+        if (ws) hears_hello(ws);
+        vt_ws_free(ws);
+        CHECK_EQ(script.requests, cases[i].requests);
+        CHECK_EQ(script.conns, 1);
+        end();
+    }
+    begin_ws(say_away, (vt_client_cfg){0});
+    CHECK_EQ(ws_open_script(&ws), 0);
+    if (ws) hears_hello(ws);
+    vt_ws_free(ws);
+    CHECK_EQ(script.conns, 2);
+    end();
+}
+/* One that does not take them is asked over TCP, where nobody is; calls go on. */
+static void say_taken(struct conn *c, vt__mux_stream *s) { (void)c, answer(s, "taken"); }
+CLI_TEST(websockets_of_a_server_that_takes_none, 1) {
+    vt_ws *ws;
+    ws_taken = false;
+    begin_ws(say_taken, (vt_client_cfg){0});
+    ws_taken = true;
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(ws_open_script(&ws), -ECONNREFUSED);
+        CHECK_EQ(script.requests, i);
+        CHECK_EQ(get_by(client, script.url, "taken"), 200);
+    }
+    CHECK_EQ(script.conns, 1);
+    CHECK_EQ(client->conns, 1);
+    end();
+}
+/* How they end while a sender waits for room: by a reset, by the stream's end without a close frame, with the connection, by
+ * STOP_SENDING. */
+static int ws_floods(void *ws) {
+    static const char block[10000] = "x";
+    int r;
+    while ((r = vt_ws_send(ws, VT_WS_BINARY, block, sizeof block)) == 0) continue;
+    return r;
+}
+CLI_TEST(websockets_end, 2) {
+    static const int sent[] = {-ECONNRESET, -ECANCELED, -ECONNRESET, -EPIPE};
+    for (int how = 0; how < 4; how++) {
+        vt_ws *ws;
+        vt_str m;
+        begin_ws(say_hello, (vt_client_cfg){.write_timeout_ms = 60000});
+        CHECK_EQ(ws_open_script(&ws), 0);
+        if (!ws) continue;
+        hears_hello(ws);
+        script_deaf = true; /* so that its sender waits */
+        vt_task *t = vt_async_any(ws_floods, ws);
+        vt_sleep_ms(30);
+        CHECK(!vt_task_done(t));
+        vt__sched_dom_lock(script.dom);
+        struct conn *c = VT__CONTAINER(script.end->conns.next, struct conn, e.c.link);
+        vt__mux_stream *s = c->held[0];
+        if (how == 0) vt__h3e_break(&c->e, s->wire, VT__H3_REQUEST_CANCELLED);
+        else if (how == 1) say_data(s, "", true);
+        else if (how == 2) vt__qend_close(&c->e.c, true, VT__H3_INTERNAL_ERROR, vt__str_of("enough"));
+        else vt__qstr_stop(&c->e.c.q.streams, s->wire, VT__H3_NO_ERROR);
+        vt__h3e_stir(&c->e.x);
+        vt__sched_dom_unlock(script.dom);
+        if (how < 3) CHECK_EQ(vt_ws_recv(ws, &m), how == 1 ? VT_EEOF : -ECONNRESET);
+        if (how < 3) CHECK_EQ(vt_ws_close_code(ws), 1006);
+        if (how == 1) vt_cancel(t); /* the other half is open yet */
+        CHECK_EQ(awaited(t), sent[how]);
+        script_deaf = false;
+        vt_ws_free(ws);
         end();
     }
 }

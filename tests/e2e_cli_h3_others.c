@@ -1,4 +1,5 @@
-/* The client over HTTP/3 against a server that others wrote, as Debian has it: ngtcp2's, on GnuTLS. */
+/* The client over HTTP/3 against a server that others wrote, as Debian has it: ngtcp2's, on GnuTLS; its WebSockets (RFC 9220)
+ * against python's aioquic and wsproto, which interop_h3.sh has. */
 /* variants: default */
 #define VTHTTP_H3 1
 #define VTHTTP_TLS 1
@@ -83,4 +84,21 @@ TEST(ngtcp2) {
     cli_run(2, with_it);
     others_down();
     if (!there) SKIP("gtlsserver does not start (apt-get install ngtcp2-server)");
+}
+static void with_aioquic(void) {
+    client = vt_client_new(&(vt_client_cfg){.tls_ca_pem = ca.cert_text, .http3 = VT_HTTP3_PRIOR});
+    vt__ch3_side_of(client)->head_ns = 30 * VT_SEC;
+    ws_with_python(at, 1);
+    CHECK_EQ(client->conns, client->nidle);
+    vt_client_free(client);
+}
+TEST(aioquic) {
+    char number[20];
+    others_up();
+    snprintf(number, sizeof number, "%d", port[0] = free_port());
+    there = start(0, port[0],
+                  (const char *[]){python(), "tests/tools/ws_h3_server.py", number, path("cert.pem"), NULL});
+    if (there) cli_run(2, with_aioquic);
+    others_down();
+    if (!there) SKIP("no python3 with aioquic and wsproto (VT_PYTHON names one)");
 }

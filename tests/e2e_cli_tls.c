@@ -9,6 +9,7 @@
 #include "cliserver.h"
 #include "handlers.h"
 #include "tls.h"
+#include "wscli.h"
 
 #include <strings.h>
 
@@ -50,54 +51,12 @@ static int h_to_plain(vt_req *req, vt_res *res) {
     (void)req;
     return vt_res_redirect(res, 302, at(PLAIN, "/"));
 }
-static int ws_bye(vt_ws *ws, vt_req *req) {
-    (void)req;
-    return vt_ws_close(ws, 4001, "enough");
-}
-/* Three senders on any worker, beside a handler that echoes. */
-enum { SENDERS = 3, EACH = 60, PIECE = 5000 };
-static struct sender {
-    vt_ws *ws;
-    vt_wg *wg;
-    char name;
-} senders[SENDERS];
-static int send_each(void *arg) {
-    struct sender *s = arg;
-    char text[PIECE];
-    memset(text, s->name, sizeof text);
-    for (int i = 0, r = 0; i < EACH && r == 0; i++)
-        CHECK_EQ(r = vt_ws_send(s->ws, VT_WS_TEXT, text, PIECE), 0);
-    vt_wg_done(s->wg);
-    return 0;
-}
-static void start_senders(vt_ws *ws, vt_wg *wg) {
-    vt_wg_add(wg, SENDERS);
-    for (int i = 0; i < SENDERS; i++) {
-        senders[i] = (struct sender){ws, wg, (char)('a' + i)};
-        if (vt_go_any(send_each, &senders[i]) < 0) abort();
-    }
-}
-/* Its socket is full soon. */
-static void takes_little(vt_ws *ws) {
-    const int small = 4096;
-    CHECK_EQ(setsockopt(ws->io.c->pd.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
-}
-static int ws_many(vt_ws *ws, vt_req *req) {
-    vt_wg wg = {0};
-    takes_little(ws);
-    start_senders(ws, &wg);
-    int r = ws_echo(ws, req);
-    vt_wg_wait(&wg);
-    return r;
-}
-
 static void listen_tls(const struct pem *p, const char *client_ca) {
     vt_tls_cert cert = {.cert_pem = p->text};
     vt_tls_cfg cfg = {.certs = &cert, .ncerts = 1, .client_ca_pem = client_ca};
     CHECK_EQ(vt_server_listen_tls(server, "127.0.0.1:0", &cfg), 0);
 }
 static void up(void) {
-    static const vt_ws_cfg speaks = {.protocols = "two, one"};
     server = vt_server_new(
         &(vt_server_cfg){.addr = "127.0.0.1:0", .max_body = VT_NONE, .cancel_on = VT_CANCEL_FIN});
     listen_tls(&good, NULL);
@@ -112,16 +71,10 @@ static void up(void) {
     vt_server_get(server, "/resumed", h_resumed);
     vt_server_get(server, "/to-tls", h_to_tls);
     vt_server_get(server, "/to-plain", h_to_plain);
-    vt_server_ws(server, "/ws", ws_echo, &speaks);
-    vt_server_ws(server, "/bye", ws_bye, NULL);
-    vt_server_ws(server, "/many", ws_many, NULL);
+    ws_serve(server);
     server_up(&(vt_client_cfg){.tls_ca_pem = ca.cert_text});
 }
-static const char *ws_at(int listener, const char *path) {
-    static char url[200];
-    snprintf(url, sizeof url, "ws%s", at(listener, path) + 4);
-    return url;
-}
+static const char *ws_at(int listener, const char *path) { return ws_url(base_of(listener), path); }
 static int get_with(const vt_client_cfg *cfg, const char *url, const char *body) {
     vt_client *c = vt_client_new(cfg);
     int r = get_by(c, url, body);
@@ -544,47 +497,11 @@ CLI_TEST(through_a_proxy, 1) {
 }
 
 /*--- WebSockets ---*/
-static void echo_all(vt_ws *ws) {
-    static const size_t sizes[] = {0, 1, 125, 126, 65535, 65536, 300000};
-    static char text[300000];
-    vt_str m;
-    memset(text, 'w', sizeof text);
-    for (size_t i = 0; i < VT__COUNT(sizes); i++) {
-        CHECK_EQ(vt_ws_send(ws, i % 2 ? VT_WS_TEXT : VT_WS_BINARY, text, sizes[i]), 0);
-        CHECK_EQ(vt_ws_ping(ws, "p", 1), 0);
-        CHECK_EQ(vt_ws_recv(ws, &m), i % 2 ? VT_WS_TEXT : VT_WS_BINARY);
-        CHECK_MEM(m.ptr, m.len, text, sizes[i]);
-    }
-}
 CLI_TEST(websockets_of_clients, 2) {
-    const vt_ws_cfg cfg = {.protocols = "one, three", .fields = "Origin: http://127.0.0.1\r\nX-A: b\r\n"};
     vt_ws *ws;
-    vt_str m;
     up();
-    for (int l = PLAIN; l <= GOOD; l++) {
-        CHECK_EQ(vt_client_ws(client, ws_at(l, "/ws"), NULL, &ws), 0);
-        if (!ws) continue;
-        CHECK_EQ(vt_ws_protocol(ws).len, 0);
-        echo_all(ws);
-        CHECK_EQ(vt_ws_close(ws, 4000, "mine"), 0);
-        CHECK_EQ(vt_ws_recv(ws, &m), 0);
-        CHECK_EQ(vt_ws_close_code(ws), 4000);
-        vt_ws_free(ws);
-        CHECK_EQ(vt_client_ws(client, ws_at(l, "/bye"), NULL, &ws), 0);
-        if (!ws) continue;
-        CHECK_EQ(vt_ws_recv(ws, &m), 0);
-        CHECK_EQ(vt_ws_close_code(ws), 4001);
-        CHECK_STR(vt_ws_close_reason(ws), "enough");
-        vt_ws_free(ws);
-        CHECK_EQ(vt_client_ws(client, ws_at(l, "/ws"), &cfg, &ws), VT_EWSUPGRADE); /* 403: the Origin's */
-        CHECK(ws == NULL);
-        CHECK_EQ(vt_client_ws(client, ws_at(l, "/ws"), &(vt_ws_cfg){.protocols = "one, three"}, &ws), 0);
-        if (!ws) continue;
-        CHECK_MEM(vt_ws_protocol(ws).ptr, vt_ws_protocol(ws).len, "one", 3);
-        vt_ws_free(ws); /* closes by itself */
-        CHECK_EQ(vt_client_ws(client, ws_at(l, "/"), NULL, &ws), VT_EWSUPGRADE);
-        CHECK_EQ(vt_client_ws(client, ws_at(l, "/to-tls"), NULL, &ws), VT_EWSUPGRADE);
-    }
+    for (int l = PLAIN; l <= GOOD; l++) ws_cases(client, base_of(l), "11");
+    CHECK_EQ(vt_client_ws(client, ws_at(GOOD, "/to-tls"), NULL, &ws), VT_EWSUPGRADE);
     CHECK_EQ(vt_client_ws(client, ws_at(OTHER, "/ws"), NULL, &ws), VT_ECERT);
     CHECK_EQ(vt_client_ws(client, at(PLAIN, "/ws"), NULL, &ws), VT_EURL);
     CHECK_EQ(vt_client_ws(client, "ws:/x", NULL, &ws), VT_EURL);
@@ -639,32 +556,8 @@ CLI_TEST(the_answer_is_looked_at, 1) {
     vt_client_free(client);
     peer_stop(&p);
 }
-/* Each end has senders on any worker while it receives; nothing is lost, torn or out of order. */
 CLI_TEST(many_senders_at_both_ends, 4) {
-    vt_str m;
     up();
-    for (int l = PLAIN; l <= GOOD; l++) {
-        vt_ws *ws;
-        vt_wg wg = {0};
-        int seen[2] = {0, 0}; /* whole messages: from the server's senders, echoes of ours */
-        CHECK_EQ(vt_client_ws(client, ws_at(l, "/many"), NULL, &ws), 0);
-        if (!ws) continue;
-        takes_little(ws);
-        vt_wg_add(&wg, 1);
-        struct sender s = {ws, &wg, 'z'};
-        CHECK_EQ(vt_go_any(send_each, &s), 0);
-        vt_sleep_ms(5); /* the server's output fills up meanwhile */
-        while (seen[0] < SENDERS * EACH || seen[1] < EACH) {
-            int type = vt_ws_recv(ws, &m);
-            CHECK_EQ(type, VT_WS_TEXT);
-            if (type != VT_WS_TEXT) break;
-            CHECK_EQ(m.len, PIECE);
-            for (size_t i = 1; i < m.len; i++)
-                if (m.ptr[i] != m.ptr[0]) CHECK_EQ(m.ptr[i], m.ptr[0]);
-            seen[m.ptr[0] == 'z']++;
-        }
-        vt_wg_wait(&wg);
-        vt_ws_free(ws);
-    }
+    for (int l = PLAIN; l <= GOOD; l++) ws_many_senders(client, base_of(l));
     down();
 }

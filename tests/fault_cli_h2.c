@@ -46,6 +46,16 @@ static int serve(struct peer *p, vt_sock *s, int nth) {
     }
     return 0;
 }
+/* Whatever is asked for is a WebSocket. */
+static int serve_ws(struct peer *p, vt_sock *s, int nth) {
+    (void)nth;
+    if (!hello(s, VT__H2_S_CONNECT, 1)) return 0;
+    for (uint32_t id; (id = request(p, s)) != 0;)
+        if (put_head(s, id, false, "200", "sec-websocket-protocol", "a") < 0 ||
+            put(s, VT__H2_T_DATA, VT__H2_END_STREAM, id, TALK, sizeof TALK - 1) < 0)
+            break;
+    return 0;
+}
 static int64_t piece(void *ctx, void *buf, size_t n) {
     int *left = ctx;
     n = VT__MIN(n, (size_t)*left);
@@ -79,29 +89,35 @@ static bool work(vt_client *c, struct peer *p) {
     vt_call_free(early);
     return good;
 }
+static bool talks(vt_client *c, struct peer *p) {
+    bool first = talk(c, p->url), second = talk(c, p->url); /* on the first one's connection */
+    return first && second && c->conns <= 1;
+}
 static struct {
     void (*table)(void);
     bool onward;
+    int (*serve)(struct peer *p, vt_sock *s, int nth);
+    bool (*work)(vt_client *c, struct peer *p);
 } now;
 static void sweep_body(void) {
     static struct peer p;
     struct vt__plat_table before = vt__plat;
     int64_t n = 1, most = 1000;
-    peer_start(&p, serve);
+    peer_start(&p, now.serve);
     now.table();
     fault.thread = vt__sched_self();
     fault.driver = true;
     for (bool last = false; !last && n < most; n++) {
         fault_set(n, now.onward);
         vt_client *c = vt_client_new(&(vt_client_cfg){.http2 = VT_HTTP2_PRIOR});
-        bool good = work(c, &p);
+        bool good = now.work(c, &p);
         last = fault.count < n;
         fault_set(0, false);
         CHECK(!last || good);
         if (c->err == 0) {
             for (int i = 0; i < 5000 && c->conns != c->nidle; i++) vt_sleep_ms(1); /* by the driver */
             CHECK_EQ(c->conns, c->nidle);
-            CHECK(work(c, &p)); /* what failed has left nothing behind */
+            CHECK(now.work(c, &p)); /* what failed has left nothing behind */
         }
         vt_client_free(c);
     }
@@ -112,8 +128,18 @@ static void sweep_body(void) {
 static void sweep(void (*table)(void), bool onward) {
     now.table = table;
     now.onward = onward;
+    now.serve = serve, now.work = work;
+    cli_run(1, sweep_body);
+}
+static void sweep_ws(void (*table)(void), bool onward) {
+    now.table = table;
+    now.onward = onward;
+    now.serve = serve_ws, now.work = talks;
     cli_run(1, sweep_body);
 }
 TEST(fault_one_allocation_fails_cli_h2) { sweep(on_memory, false); }
 TEST(fault_all_allocations_fail_from_there_cli_h2) { sweep(on_memory, true); }
 TEST(fault_one_system_call_fails_cli_h2) { sweep(on_calls, false); }
+TEST(fault_one_allocation_fails_ws_h2) { sweep_ws(on_memory, false); }
+TEST(fault_all_allocations_fail_from_there_ws_h2) { sweep_ws(on_memory, true); }
+TEST(fault_one_system_call_fails_ws_h2) { sweep_ws(on_calls, false); }

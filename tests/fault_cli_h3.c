@@ -26,9 +26,24 @@ static int h_all(vt_req *req, vt_res *res) {
     for (int i = 0; i < 10 && r >= 0; i++) r = vt_res_write(res, body, LONG / 10);
     return r < 0 ? (int)r : vt_res_trailer(res, "X-End", vt_req_version(req) == 30 ? "quic" : "tcp");
 }
-static void routes(vt_server *s) { vt_server_handle(s, NULL, "/all", h_all); }
+/* As TALK. */
+static int ws_all(vt_ws *ws, vt_req *req) {
+    (void)req;
+    int r = vt_ws_text(ws, "early");
+    if (r == 0) r = vt_ws_ping(ws, "p", 1);
+    if (r == 0) r = vt_ws_begin(ws, VT_WS_TEXT);
+    if (r == 0) r = VT__MIN((int)vt_ws_write(ws, "in", 2), 0);
+    if (r == 0) r = VT__MIN((int)vt_ws_write(ws, " two", 4), 0);
+    if (r == 0) r = vt_ws_end(ws);
+    return r == 0 ? vt_ws_close(ws, 4000, NULL) : r;
+}
+static void routes(vt_server *s) {
+    static const vt_ws_cfg speaks = {.protocols = "a"};
+    vt_server_handle(s, NULL, "/all", h_all);
+    vt_server_ws(s, "/ws", ws_all, &speaks);
+}
 
-static char url[64];
+static char url[64], ws_url[64];
 static bool quic; /* the last answer's way */
 static bool whole(vt_call *call) {
     bool good = vt_call_send(call) == 200 && vt_call_whole(call) == 0 && vt_call_text(call).len == LONG &&
@@ -48,7 +63,8 @@ static int64_t piece(void *ctx, void *buf, size_t n) {
 static bool work(vt_client *c) {
     static const char block[5000] = "x";
     int left = 6000;
-    bool good = whole(vt_call_new(c, "GET", url));
+    bool good = talk(c, ws_url);
+    good &= whole(vt_call_new(c, "GET", url));
     vt_call *call = vt_call_new(c, "PUT", url);
     vt_call_body_from(call, piece, &left, -1);
     vt_call_trailer(call, "X-Sum", "1");
@@ -113,6 +129,7 @@ static void sweep_body(void) {
 static void sweep(void (*table)(void), bool onward) {
     REQUIRE(far_up(routes));
     snprintf(url, sizeof url, "https://127.0.0.1:%d/all", far.port);
+    snprintf(ws_url, sizeof ws_url, "https://127.0.0.1:%d/ws", far.port);
     now.table = table;
     now.onward = onward;
     cli_run(1, sweep_body);

@@ -162,7 +162,14 @@ if ! python_with 'aioquic, wsproto'; then
 fi
 timeout 120 "$python" tests/tools/h3.py "$port" > "$tmp/got" 2>&1
 case $? in
-0) ok ;;
+0)
+    ok
+    others=${VT_BUILD:-build/default}/e2e_cli_h3_others # our client's WebSockets against aioquic, where that is built
+    if [ -x "$others" ]; then
+        VT_PYTHON=$python timeout 100 "$others" aioquic > "$tmp/got" 2>&1
+        has "WebSockets of the client with aioquic" '1 passed, 0 failed, 0 skipped' "$tmp/got"
+    fi
+    ;;
 77) skip "no python3 with aioquic and wsproto, and no pip to get them" ;;
 *) bad "aioquic: $(head -c 500 "$tmp/got")" ;;
 esac

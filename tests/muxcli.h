@@ -1,5 +1,5 @@
-/* Calls over a protocol whose connections calls share, against this library's server, of all workers. Behind cliserver.h and
- * handlers.h, and what says which protocol:
+/* Calls over a protocol whose connections calls share, against this library's server, of all workers. Behind cliserver.h,
+ * handlers.h and wscli.h, and what says which protocol:
  *
  *     #define MUX_VERSION "20"                            as vt_req_version has it
  *     #define MUX_TLS 0                                   1: https
@@ -14,6 +14,7 @@
 static char base[64];
 static const char *at(const char *path) { return url_at(base, path); }
 static int in_handler, peak_in_handler;
+static int max_requests; /* of a connection; 0: no limit */
 /* By which connection, and which version, it came. */
 static int h_who(vt_req *req, vt_res *res) {
     return vt_res_printf(res, 200, "%d %s", vt_req_version(req), vt_req_peer(req));
@@ -54,6 +55,19 @@ static int h_upgrade(vt_req *req, vt_res *res) {
     while (r >= 0 && (n = vt_stream_read(st, buf, sizeof buf)) > 0) r = vt_stream_write(st, buf, (size_t)n);
     return (int)r;
 }
+/* It does not read, and goes on until it is told. */
+static int ws_deaf(vt_ws *ws, vt_req *req) {
+    (void)ws;
+    return h_wait(req, NULL);
+}
+static int ws_flood(vt_ws *ws, vt_req *req) {
+    static const char block[1000] = "flood";
+    int r;
+    (void)req;
+    while ((r = vt_ws_send(ws, VT_WS_BINARY, block, sizeof block)) == 0) continue;
+    __atomic_fetch_add(&cancelled, 1, __ATOMIC_SEQ_CST);
+    return r;
+}
 static vt_client *client_of(const vt_client_cfg *cfg) {
     vt_client_cfg c = cfg ? *cfg : (vt_client_cfg){0};
     mux_speak(&c);
@@ -62,8 +76,10 @@ static vt_client *client_of(const vt_client_cfg *cfg) {
 static void up_with(int streams, const vt_client_cfg *cfg) {
     vt_client_cfg c = cfg ? *cfg : (vt_client_cfg){0};
     mux_speak(&c);
-    server = mux_server(
-        (vt_server_cfg){.max_body = VT_NONE, .max_streams = streams, .cancel_on = VT_CANCEL_FIN});
+    server = mux_server((vt_server_cfg){.max_body = VT_NONE,
+                                        .max_streams = streams,
+                                        .max_keep_alive = max_requests,
+                                        .cancel_on = VT_CANCEL_FIN});
     vt_server_get(server, "/who", h_who);
     vt_server_handle(server, NULL, "/fields", h_fields);
     vt_server_get(server, "/bytes/{n}", h_bytes);
@@ -76,7 +92,9 @@ static void up_with(int streams, const vt_client_cfg *cfg) {
     vt_server_get(server, "/crowd/{ms}", h_crowd);
     vt_server_get(server, "/upgrade", h_upgrade);
     vt_server_handle(server, "POST", "/moved", h_moved);
-    vt_server_ws(server, "/ws", ws_echo, NULL);
+    ws_serve(server);
+    vt_server_ws(server, "/ws/deaf", ws_deaf, NULL);
+    vt_server_ws(server, "/ws/flood", ws_flood, NULL);
     peak_in_handler = in_handler = cancelled = 0;
     server_up(&c);
     snprintf(base, sizeof base, "%s", base_of(MUX_TLS));
@@ -313,11 +331,8 @@ CLI_TEST(cancelled_on_all_workers, 4) {
     CHECK_EQ(client->conns, 1);
     down();
 }
-/* An upgrade and a WebSocket have connections of their own, of HTTP/1.1. */
+/* An upgrade has a connection of its own, of HTTP/1.1. */
 CLI_TEST(what_stays_on_http_1_1, 2) {
-    char url[100];
-    vt_ws *ws;
-    vt_str m;
     vt_stream *st;
     up_with(0, NULL);
     CHECK_EQ(get("/who", NULL), 200);
@@ -326,12 +341,6 @@ CLI_TEST(what_stays_on_http_1_1, 2) {
     CHECK_EQ(vt_call_send(call), 101);
     CHECK_EQ(vt_call_stream(call, &st), 0);
     vt_call_free(call);
-    snprintf(url, sizeof url, "ws%s", at("/ws") + 4); /* "ws" or "wss" */
-    CHECK_EQ(vt_client_ws(client, url, NULL, &ws), 0);
-    CHECK_EQ(vt_ws_text(ws, "hello"), 0);
-    CHECK_EQ(vt_ws_recv(ws, &m), VT_WS_TEXT);
-    CHECK_STR(m.ptr, "hello");
-    vt_ws_free(ws);
     call = vt_call_new(client, "GET", at("/who"));
     CHECK_EQ(vt_call_send(call), 200);
     CHECK_EQ(vt_call_stream(call, &st), VT_ESTATE);
@@ -377,6 +386,166 @@ CLI_TEST(idle_connections, 2) {
     CHECK_EQ(vt_call_send(call), 200);
     vt_call_free(call);
     settles(client, 0);
+    down();
+}
+
+/*--- WebSockets: streams of the connection that calls use ---*/
+static int ws_opens(const char *path, vt_ws **ws) {
+    static const vt_ws_cfg hasty = {.close_ms = VT_NONE};
+    return vt_client_ws(client, ws_url(base, path), &hasty, ws);
+}
+static void ws_answers(vt_ws *ws, const char *text) {
+    vt_str m;
+    CHECK_EQ(vt_ws_text(ws, text), 0);
+    CHECK_EQ(vt_ws_recv(ws, &m), VT_WS_TEXT);
+    CHECK_STR(m.ptr, text);
+}
+static void cancels(int n) {
+    for (int i = 0; i < 5000 && __atomic_load_n(&cancelled, __ATOMIC_SEQ_CST) < n; i++) vt_sleep_ms(1);
+    CHECK_EQ(__atomic_load_n(&cancelled, __ATOMIC_SEQ_CST), n);
+}
+CLI_TEST(websockets, 2) {
+    up_with(0, NULL);
+    ws_cases(client, base, MUX_VERSION);
+    CHECK_EQ(get("/hints", "after"), 200);
+    settles(client, 1);
+    down();
+}
+CLI_TEST(websockets_with_many_senders, 4) {
+    up_with(0, NULL);
+    ws_many_senders(client, base);
+    settles(client, 1);
+    down();
+}
+static int chatter(void *arg) {
+    vt_ws *ws;
+    vt_str m;
+    char text[100];
+    int good = 0, r = vt_client_ws(client, ws_url(base, "/ws"), NULL, &ws);
+    if (r < 0) return r;
+    for (int i = 0; i < ROUNDS; i++) {
+        snprintf(text, sizeof text, "%d of %d", i, (int)(intptr_t)arg);
+        if (vt_ws_text(ws, text) < 0) break;
+        if (i % 3 == 0) vt_yield();
+        good += vt_ws_recv(ws, &m) == VT_WS_TEXT && strcmp(m.ptr, text) == 0;
+    }
+    vt_ws_free(ws);
+    return good;
+}
+/* All begin at once, before anybody knows whether the server takes them. */
+CLI_TEST(websockets_of_all_workers, 4) {
+    up_with(0, NULL);
+    callers(CALLERS, chatter, ROUNDS);
+    CHECK(client->conns <= MUX_CROWD);
+    CHECK_EQ(get("/hints", "after"), 200);
+    settles(client, client->conns);
+    down();
+}
+/* They count as calls do: beyond the peer's limit there is another connection, or it is waited for. */
+CLI_TEST(websockets_at_the_peers_limit, 2) {
+    vt_ws *ws[4], *other;
+    up_with(2, &(vt_client_cfg){.max_connections_host = 2});
+    for (int i = 0; i < 4; i++) REQUIRE(vt_client_ws(client, ws_url(base, "/ws"), NULL, &ws[i]) == 0);
+    CHECK_EQ(client->conns, 2);
+    vt_call *call = vt_call_new(client, "GET", at("/hints"));
+    vt_call_until(call, vt_now() + 50 * VT_MS);
+    CHECK_EQ(vt_call_send(call), -ETIMEDOUT);
+    vt_call_free(call);
+    (void)vt_deadline_set(vt_now() + 50 * VT_MS);
+    CHECK_EQ(ws_opens("/ws", &other), -ETIMEDOUT);
+    (void)vt_deadline_set(0);
+    for (int i = 0; i < 4; i++) ws_answers(ws[i], "still here");
+    vt_ws_free(ws[1]);
+    CHECK_EQ(get("/hints", "after"), 200); /* a place is free */
+    CHECK_EQ(vt_client_ws(client, ws_url(base, "/ws"), NULL, &ws[1]), 0);
+    if (ws[1]) ws_answers(ws[1], "and again");
+    for (int i = 0; i < 4; i++) vt_ws_free(ws[i]);
+    settles(client, 2);
+    down();
+}
+/* Who does not read holds up who sends to him, and nobody else; either way. */
+CLI_TEST(websockets_wait_for_their_peers, 2) {
+    static const char block[4 << 20] = "block";
+    vt_ws *deaf, *flood, *ws;
+    vt_str m;
+    up_with(0, NULL);
+    REQUIRE(ws_opens("/ws/deaf", &deaf) == 0 && ws_opens("/ws/flood", &flood) == 0);
+    REQUIRE(ws_opens("/ws", &ws) == 0);
+    CHECK_EQ(vt_ws_send_until(deaf, VT_WS_BINARY, block, sizeof block, vt_now() + 100 * VT_MS), -ETIMEDOUT);
+    CHECK_EQ(vt_ws_text(deaf, "behind a torn frame"), -ETIMEDOUT);
+    CHECK_EQ(get("/hints", "after"), 200);
+    vt_call *call = vt_client_get(client, at("/bytes/3000000"));
+    CHECK_EQ(vt_call_text(call).len, 3000000);
+    vt_call_free(call);
+    for (int i = 0; i < 5000; i++) {
+        CHECK_EQ(vt_ws_recv(flood, &m), VT_WS_BINARY);
+        CHECK_EQ(m.len, 1000);
+    }
+    vt_ws_free(deaf); /* their handlers hear of it */
+    vt_ws_free(flood);
+    cancels(2);
+    ws_answers(ws, "another's");
+    vt_ws_free(ws);
+    settles(client, 1);
+    down();
+}
+static int ws_receives(void *ws) {
+    vt_str m;
+    return vt_ws_recv(ws, &m);
+}
+static int ws_waits(void *arg) {
+    vt_ws *ws;
+    (void)arg;
+    return ws_opens("/wait", &ws);
+}
+CLI_TEST(websockets_are_cancelled, 2) {
+    vt_ws *ws;
+    vt_str m;
+    up_with(0, &(vt_client_cfg){.read_timeout_ms = 300});
+    REQUIRE(vt_client_ws(client, ws_url(base, "/ws"), NULL, &ws) == 0);
+    vt_task *t = vt_async(ws_receives, ws), *u = vt_async(ws_waits, NULL);
+    vt_sleep_ms(20);
+    vt_cancel(t), vt_cancel(u);
+    CHECK_EQ(awaited(t), -ECANCELED);
+    CHECK_EQ(awaited(u), -ECANCELED);
+    CHECK_EQ(ws_waits(NULL), -ETIMEDOUT); /* for the answer */
+    cancels(2);
+    CHECK_EQ(vt_ws_recv_until(ws, &m, vt_now() + 10 * VT_MS), -ETIMEDOUT);
+    ws_answers(ws, "it goes on");
+    vt_ws_free(ws);
+    settles(client, 1);
+    down();
+}
+/* A connection that takes no more goes on to the end of the sockets that it has. */
+CLI_TEST(websockets_outlive_goaway, 2) {
+    vt_ws *ws;
+    max_requests = 2;
+    up_with(0, NULL);
+    max_requests = 0;
+    REQUIRE(vt_client_ws(client, ws_url(base, "/ws"), NULL, &ws) == 0);
+    const vt_call *call = ws->base;
+    CHECK(call->conn->open);
+    for (int i = 0; i < 5; i++) {
+        CHECK_EQ(get("/hints", "after"), 200);
+        ws_answers(ws, "it goes on");
+    }
+    for (int i = 0; i < 5000 && call->conn->open; i++) vt_sleep_ms(1);
+    CHECK(!call->conn->open); /* others had the last calls */
+    ws_answers(ws, "to its end");
+    vt_ws_free(ws);
+    for (int i = 0; i < 5000 && client->conns > 1; i++) vt_sleep_ms(1);
+    CHECK(client->conns <= 1);
+    down();
+}
+CLI_TEST(websockets_of_a_server_that_stops, 2) {
+    vt_ws *ws;
+    vt_str m;
+    up_with(0, NULL);
+    REQUIRE(vt_client_ws(client, ws_url(base, "/ws"), NULL, &ws) == 0);
+    vt_server_stop(server);
+    CHECK_EQ(vt_ws_recv(ws, &m), 0);
+    CHECK_EQ(vt_ws_close_code(ws), 1001);
+    vt_ws_free(ws);
     down();
 }
 #endif

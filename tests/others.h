@@ -96,4 +96,47 @@ static inline int64_t piece(void *ctx, void *buf, size_t n) {
     *done += n;
     return (int64_t)n;
 }
+
+/*--- WebSockets ---*/
+static inline const char *python(void) {
+    const char *other = getenv("VT_PYTHON");
+    return other && *other ? other : "/usr/bin/python3"; /* Debian's has Debian's packages */
+}
+static inline const char *ws_of(const char *url) {
+    static char text[200];
+    snprintf(text, sizeof text, "ws%.150s", url + 4);
+    return text;
+}
+static inline void ws_echoes(vt_ws *ws, size_t n) {
+    vt_str m;
+    CHECK_EQ(vt_ws_ping(ws, "p", 1), 0);
+    CHECK_EQ(vt_ws_send(ws, VT_WS_TEXT, large, n), 0);
+    CHECK_EQ(vt_ws_recv(ws, &m), VT_WS_TEXT);
+    CHECK_MEM(m.ptr, m.len, large, n);
+}
+/* Many at once on `conns` connections of the scripts' servers: /ws echoes and speaks "two", /bye closes, /no is none. */
+static inline void ws_with_python(const char *(*at)(const char *path), int conns) {
+    static const size_t sizes[] = {0, 1, 125, 126, 16384, 65535, 65536, 1000000};
+    const vt_ws_cfg cfg = {.protocols = "one, two"};
+    vt_ws *ws[12];
+    vt_str m;
+    int before = client->conns;
+    for (int i = 0; i < 12; i++) REQUIRE(vt_client_ws(client, ws_of(at("/ws")), &cfg, &ws[i]) == 0);
+    for (size_t k = 0; k < VT__COUNT(sizes); k++)
+        for (int i = 0; i < 12; i++) ws_echoes(ws[i], sizes[k]);
+    CHECK_EQ(get(at("/small"), "small", 5), 200);
+    CHECK_EQ(client->conns - before, conns);
+    CHECK(((vt_call *)ws[0]->base)->conn->mux);
+    CHECK_MEM(vt_ws_protocol(ws[0]).ptr, vt_ws_protocol(ws[0]).len, "two", 3);
+    CHECK_EQ(vt_ws_close(ws[0], 4000, "mine"), 0);
+    CHECK_EQ(vt_ws_recv(ws[0], &m), 0);
+    CHECK_EQ(vt_ws_close_code(ws[0]), 4000);
+    for (int i = 0; i < 12; i++) vt_ws_free(ws[i]);
+    CHECK_EQ(vt_client_ws(client, ws_of(at("/bye")), NULL, &ws[0]), 0);
+    if (ws[0]) CHECK_EQ(vt_ws_recv(ws[0], &m), 0);
+    if (ws[0]) CHECK_EQ(vt_ws_close_code(ws[0]), 4001);
+    vt_ws_free(ws[0]);
+    CHECK_EQ(vt_client_ws(client, ws_of(at("/no")), NULL, &ws[0]), VT_EWSUPGRADE);
+    CHECK_EQ(get(at("/small"), "small", 5), 200);
+}
 #endif

@@ -573,6 +573,20 @@ TEST(answers_to_a_client) {
              NO);
     CHECK_EQ(answers(SHAKE(UP, CONN, ACCEPT, "Sec-WebSocket-Protocol: a, b"), 101, "a, b"), NO);
 }
+static int agrees(vt__ws_shake s, int status, const char *offered) {
+    return vt__ws_shake_response(&s, status, NULL, str(offered));
+}
+TEST(answers_to_a_clients_connect) {
+    enum { NO = VT__WS_E_SHAKE };
+    CHECK_EQ(agrees(SHAKE("X: y"), 200, ""), 0);
+    CHECK_EQ(agrees(SHAKE("X: y"), 299, "chat"), 0);
+    CHECK_EQ(agrees(SHAKE("Sec-WebSocket-Protocol: b"), 200, "a, b"), 0);
+    CHECK_EQ(agrees(SHAKE("Sec-WebSocket-Protocol: c"), 200, "a, b"), NO);
+    CHECK_EQ(agrees(SHAKE("Sec-WebSocket-Extensions: x"), 200, ""), NO);
+    CHECK_EQ(agrees(SHAKE(UP, CONN, ACCEPT), 101, ""), NO);
+    CHECK_EQ(agrees(SHAKE("X: y"), 199, ""), NO);
+    CHECK_EQ(agrees(SHAKE("X: y"), 300, ""), NO);
+}
 TEST(subprotocols) {
     vt_str got = vt__ws_protocol_pick(str("v2.chat, v1.chat"), str("v0.chat,v1.chat , v2.chat"));
     CHECK_MEM(got.ptr, got.len, "v2.chat", 7);
