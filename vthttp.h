@@ -1017,6 +1017,11 @@ typedef struct vt_server_cfg {
     int64_t
         alt_svc_max_age_s; /* responses of such a listener over TCP tell clients of it, for so long (RFC 7838,
                           Alt-Svc, unless the handler has set it); default a day; VT_NONE: they do not */
+    /* "-preferredAddr=": "192.0.2.1:443,[2001:db8::1]:443", or one of them; port 0: the listener's. HTTP/3 clients go over to it
+     * after the handshake, if they can (RFC 9000 9.6). It is announced, not listened at: what is sent there has to come to the
+     * listener, which is to have all addresses of the machine, or stand behind what brings it there (an anycast address in front
+     * of `host`, say). Default: none */
+    const char *preferred_addr;
     /* "-qlog=": a folder, for debugging, that gets a file of each HTTP/3 connection, ID_server.sqlog, of 64 MiB at most: what
      * its packets hold but data (qlog; qvis and others read it). Nobody deletes them; what cannot be written is logged and left.
      * Default: none */
@@ -26154,6 +26159,13 @@ static VT__UNUSED bool vt__qroute_fit(const vt__qroute_addr *local, const vt__qr
         if (remote->port == services[i]) return false;
     return remote->port >= 1024 && (remote->port != local->port || !vt__qroute_same_host(local, remote));
 }
+/* Where nobody from outside may send a client (RFC 9000 21.5.6): loopback, link-local, private, multicast. */
+static VT__UNUSED bool vt__qroute_inner(const vt__qroute_addr *a) {
+    const uint8_t *p = a->ip + 12;
+    if (!vt__udp_is_v4(a)) return (a->ip[0] & 0xe0) != 0x20;
+    bool private = p[0] == 10 || (p[0] == 172 && (p[1] & 0xf0) == 16) || (p[0] == 192 && p[1] == 168);
+    return private || p[0] == 0 || p[0] == 127 || p[0] >= 224 || (p[0] == 169 && p[1] == 254);
+}
 /* The place of a path; VT__QROUTE_NONE. */
 static VT__UNUSED unsigned vt__qroute_find(const vt__qroute *all, const vt__qroute_addr *local,
                                            const vt__qroute_addr *remote) {
@@ -26369,7 +26381,7 @@ static VT__UNUSED int vt__qkeys_open(vt__qkeys *k, vt__qkeys_level *l, vt__qkeys
 
 /*==============================================================================
  * MARK: - @quic    QUIC connection machine (VTHTTP_H3)
- * uses:   @api_base @plat @mem @str @qpkt @qrec @qstr @ossl @qsec @qtls @qcid @qroute @qkeys
+ * uses:   @api_base @plat @mem @str @qpkt @qrec @qstr @udp @ossl @qsec @qtls @qcid @qroute @qkeys
  * test:   tests/test_quic.c tests/sim_quic.c   fuzz: fuzz/fuzz_quic.c
  *         RFC 9000, 9001, 9002, 9221, 9368, 9369. HANDSHAKE -> OPEN -> CLOSING (we said so) or DRAINING (the peer did) -> DEAD,
  *         see vt__quic_shut; CONFIRMED is a step of OPEN.
@@ -26398,7 +26410,7 @@ enum {
     VT__QUIC_NOTES = 32
 };
 enum { VT__QUIC_MIN = 1200, VT__QUIC_TRAIN = 64, VT__QUIC_TRAIN_MAX = 65487, VT__QUIC_WHY = 64 };
-enum { VT__QUIC_PARAMS_MAX = 512 };
+enum { VT__QUIC_PARAMS_MAX = 512, VT__QUIC_PREFER_SOON = VT__QROUTE_NONE - 1 };
 /* Kinds of notes; those of @qstr follow at 32. */
 enum { VT__QUIC_N_CRYPTO = 1, VT__QUIC_N_DONE, VT__QUIC_N_TOKEN, VT__QUIC_N_CID, VT__QUIC_N_RETIRE };
 
@@ -26432,7 +26444,8 @@ typedef struct vt__quic_cfg {
     uint32_t max_datagram; /* bytes of a DATAGRAM frame that is taken, with its head; none */
     uint8_t worker;        /* whose connection it is: in our connection IDs, see vt__quic_worker */
     bool offload;          /* dear steps of TLS are the caller's, see vt__quic_take_tls */
-    bool no_migration;     /* the peer is asked to stay where it is */
+    bool no_migration; /* the peer is asked to stay where it is, while it talks to the handshake's address */
+    vt__qpkt_preferred preferred; /* a server's: addresses, ports (0: none) that clients are to go over to */
     bool no_v2; /* a server stays with the version that the client begins with; a client offers no other */
 } vt__quic_cfg;
 
@@ -26532,6 +26545,9 @@ typedef struct vt__quic {
     vt__qpkt_cid odcid, retry_scid, peer_scid; /* peer_scid: of its first packet */
     vt__qcid cids;
     vt__qroute paths[VT__QROUTE_MAX];
+    vt__qroute_addr home; /* the server's in the handshake */
+    uint8_t
+        prefers; /* a client's: the path to the server's preferred address that is tried, or VT__QUIC_PREFER_SOON, or none */
     vt__qkeys keys;
     vt__qtls *tls;
     vt__quic_space spaces[VT__QPKT_SPACES];
@@ -26741,6 +26757,19 @@ static void vt__quic_put_versions(const vt__quic *c, vt__qpkt_params *mine) {
     mine->versions[mine->nversions++] = VT__QPKT_V1;
     mine->have |= VT__QPKT_HAS(VERSIONS);
 }
+/* The preferred address has a connection ID of its own, the second (RFC 9000 5.1.1, 9.6). */
+static int vt__quic_put_preferred(vt__quic *c, vt__qpkt_params *mine) {
+    c->cids.limit = VT__MAX(c->cids.limit, 2);
+    int rc = vt__quic_issue(c);
+    vt__qcid_ours *o = vt__qcid_ours_of(&c->cids, 1);
+    if (rc < 0 || !o) return rc;
+    o->owed = false; /* it goes here, not in a frame */
+    mine->preferred = c->cfg->preferred;
+    mine->preferred.cid = o->cid;
+    memcpy(mine->preferred.token, o->token, VT__QCID_TOKEN);
+    mine->have |= VT__QPKT_HAS(PREFERRED);
+    return 0;
+}
 static int vt__quic_put_params(vt__quic *c, uint8_t *out) {
     vt__qpkt_params mine;
     uint32_t grease;
@@ -26761,6 +26790,10 @@ static int vt__quic_put_params(vt__quic *c, uint8_t *out) {
         memcpy(mine.reset_token, c->cids.ours[0].token, VT__QCID_TOKEN);
     }
     if (c->server && c->retried) mine.retry_scid = c->retry_scid, mine.have |= VT__QPKT_HAS(RETRY_SCID);
+    if (c->server && c->cfg->preferred.port4 + c->cfg->preferred.port6) {
+        int rc = vt__quic_put_preferred(c, &mine);
+        if (rc < 0) return rc;
+    }
     if (c->log) vt__quic_log(c, VT__QUIC_LOG_OURS, &mine);
     uint8_t *end = vt__qpkt_params_put(out, out + VT__QUIC_PARAMS_MAX, &mine, grease);
     return end ? (int)(end - out) : -ENOMEM;
@@ -26803,19 +26836,26 @@ static uint64_t vt__quic_on_params(void *arg, const uint8_t *p, size_t n) {
     return known ? vt__qpkt_err_of(rc)->code : VT__QPKT_INTERNAL_ERROR;
 }
 /* The peer's parameters are to be believed, and count. */
-static void vt__quic_use_params(vt__quic *c) {
+static int vt__quic_use_params(vt__quic *c) {
     vt__qrec_peer(&c->rec, (int64_t)c->peer.max_ack_delay_ms * VT_MS, c->peer.max_udp);
     c->cids.limit = (uint8_t)VT__MIN(c->peer.active_cids, VT__QCID_MAX);
     if (!c->server && c->peer.have & VT__QPKT_HAS(RESET_TOKEN)) {
         memcpy(c->cids.theirs[0].token, c->peer.reset_token, VT__QCID_TOKEN);
         c->cids.theirs[0].has_token = true;
     }
+    if (c->server || !(c->peer.have & VT__QPKT_HAS(PREFERRED))) return 0;
+    int rc = vt__qcid_given(&c->cids, 1, 0, &c->peer.preferred.cid, c->peer.preferred.token);
+    if (rc < 0) return rc;
+    vt__qcid_theirs_of(&c->cids, 1)->used = true; /* for that address alone */
+    c->prefers = VT__QUIC_PREFER_SOON;
+    return 0;
 }
 static int vt__quic_completed(vt__quic *c) {
     c->complete = true;
     c->state = VT__QUIC_OPEN;
     c->news |= VT__QUIC_NEWS(READY);
-    vt__quic_use_params(c);
+    int rc = vt__quic_use_params(c);
+    if (rc < 0) return rc;
     vt__qstr_peer_params(&c->streams, &c->peer);
     if (c->log) vt__quic_log(c, VT__QUIC_LOG_STATE, NULL); /* while `tls` is there */
     if (c->server) {
@@ -27046,7 +27086,10 @@ static bool vt__quic_path_own(vt__quic *c, unsigned i) {
 static unsigned vt__quic_path_of(vt__quic *c) {
     if (c->in.path != VT__QROUTE_NONE) return c->in.path;
     if (!c->server || !c->confirmed || !vt__qroute_fit(&c->in.local, &c->in.remote)) return VT__QROUTE_NONE;
-    if (c->cfg->no_migration && !vt__qroute_same_host(&c->paths[c->active].remote, &c->in.remote))
+    bool preferred = c->cfg->preferred.port4 + c->cfg->preferred.port6 &&
+                     !vt__qroute_addr_same(&c->in.local, &c->home);
+    if (c->cfg->no_migration && !preferred &&
+        !vt__qroute_same_host(&c->paths[c->active].remote, &c->in.remote))
         return VT__QROUTE_NONE;
     unsigned i = vt__quic_path_add(c, &c->in.local, &c->in.remote);
     if (i == VT__QROUTE_NONE) return i;
@@ -27091,12 +27134,38 @@ static void vt__quic_paths_tick(vt__quic *c) {
         vt__quic_path_drop(c, i);
     }
 }
-/* A client goes to another address, of its own or (preferred_address) of the server: 0; -EAGAIN: no connection ID is left, or
- * it is too early; -EPERM: the server does not want it. */
+/* A client: once the handshake is confirmed it asks whether it reaches the server's preferred address, with the connection ID for
+ * that, and goes there if so; else it stays. Of the two addresses it takes that of the family it has. */
+static VT__NOINLINE void vt__quic_prefer(vt__quic *c) {
+    const vt__qpkt_preferred *a = &c->peer.preferred;
+    unsigned i = c->prefers;
+    if (!c->confirmed) return;
+    if (i == VT__QUIC_PREFER_SOON) {
+        vt__qroute_addr to = {.port = a->port6};
+        memcpy(to.ip, a->ip6, sizeof to.ip);
+        if (vt__udp_is_v4(&c->home)) vt__udp_set4(&to, a->ip4), to.port = a->port4;
+        bool fit = to.port && (!vt__qroute_inner(&to) || vt__qroute_inner(&c->home));
+        i = fit ? vt__quic_path_add(c, &c->paths[c->active].local, &to) : VT__QROUTE_NONE;
+        c->prefers = (uint8_t)i;
+        if (i != VT__QROUTE_NONE) {
+            c->paths[i].seq = 1, c->paths[i].valid = true;
+            vt__qroute_ask(&c->paths[i], c->now, vt__quic_ask_each(c));
+        } else if (vt__qcid_drop(&c->cids, 1) < 0) vt__quic_fail(c, VT__QPKT_E_CIDS);
+        return;
+    }
+    const vt__qroute *p = &c->paths[i];
+    if (p->used && p->asking) return;
+    c->prefers = VT__QROUTE_NONE;
+    if (!p->used || !p->proven || p->seq != 1) return;
+    (void)vt__quic_path_switch(c, i);
+    c->owes_ping = true; /* the server follows what does not only probe */
+}
+/* A client goes to another address of its own: 0; -EAGAIN: no connection ID is left, or it is too early; -EPERM: the server does
+ * not want it. */
 static VT__UNUSED int vt__quic_move(vt__quic *c, const vt__qroute_addr *local, const vt__qroute_addr *remote,
                                     int64_t now) {
     c->now = now;
-    if (c->server || c->peer.no_migration) return -EPERM;
+    if (c->server || (c->peer.no_migration && vt__qroute_addr_same(remote, &c->home))) return -EPERM;
     if (!c->confirmed || c->state != VT__QUIC_OPEN) return -EAGAIN;
     unsigned i = vt__qroute_find(c->paths, local, remote);
     if (i == c->active) return 0;
@@ -27338,6 +27407,7 @@ static void vt__quic_packet_done(vt__quic *c) {
     if (!c->complete && c->pkt.eliciting) vt__quic_hurry(c, space);
     if (space != VT__QPKT_APP) return;
     p->ours = c->pkt.ours;
+    if (VT__UNLIKELY(c->prefers != VT__QROUTE_NONE)) vt__quic_prefer(c);
     if (c->pkt.eliciting) c->lonely = 0;
     if (newest && c->pkt.plain && c->pkt.path != c->active && c->server) vt__quic_path_follow(c, c->pkt.path);
 }
@@ -27508,7 +27578,8 @@ static void vt__quic_init_path(vt__quic *c, const vt__quic_start *s) {
     bool valid = !c->server || s->proven;
     c->paths[0] = (vt__qroute){
         .local = s->local, .remote = s->remote, .used = true, .valid = valid, .full = true, .proven = valid};
-    c->fallback = VT__QROUTE_NONE;
+    c->fallback = c->prefers = VT__QROUTE_NONE;
+    c->home = c->server ? s->local : s->remote;
 }
 static VT__UNUSED void vt__quic_free(vt__quic *c) {
     vt__qtls_free(c->tls);
@@ -31960,7 +32031,7 @@ static void vt__h2c_adopt(vt__link *c, vt__h2c *h, vt__conn_buf in) { (void)c, (
 
 /*==============================================================================
  * MARK: - @h3c     HTTP/3 connections of a server (VTHTTP_H3)
- * uses:   @api_base @api_tls @plat @mem @ds @log @msg @h3 @sched @io @udp @ossl @tls @qsec @qtls @quic @qend @link @mux @h3e @mreq
+ * uses:   @api_base @api_tls @plat @mem @err @ds @log @msg @h3 @sched @io @udp @ossl @tls @qsec @qtls @quic @qend @link @mux @h3e @mreq
  * raises: vt__qend_ops, vt__h3e_role, vt__mreq_ops
  * test:   tests/e2e_h3.c tests/interop_h3.sh
  *
@@ -31982,7 +32053,8 @@ struct vt__h3c_port {
     uint32_t spin;     /* of ctx, which a reload replaces */
     vt__qsec_vault vault;
     vt__qend_group *group; /* while it is held */
-    vt__udp held;          /* has the port until every domain has its socket there; fd -1: nothing does */
+    vt__qpkt_preferred preferred;
+    vt__udp held; /* has the port until every domain has its socket there; fd -1: nothing does */
     int v6_only;
     vt__addr at;
 };
@@ -32156,9 +32228,32 @@ static void vt__h3c_port_use(vt__h3c_port *p, vt__tls_files *x) {
     vt__plat_spin_unlock(&p->spin);
     if (old) vt__ossl_unref(old);
 }
+/* vt_server_cfg.preferred_addr, or NULL. May park. 0, VT_EADDR, those of look-ups. */
+static int vt__h3c_port_prefer(vt__h3c_port *p, const char *text) {
+    vt__udp_addr mine, a;
+    int r = 0;
+    memset(&p->preferred, 0, sizeof p->preferred);
+    vt__udp_addr_from(&mine, &p->at.u.sa);
+    for (size_t n; text && *text && r >= 0; text += n + (text[n] == ',')) {
+        char one[300];
+        struct vt__io_lookup *l = vt__io_lookup_new();
+        if (!l) return -ENOMEM;
+        n = strcspn(text, ",");
+        snprintf(one, sizeof one, "%.*s", (int)n, text);
+        r = strncmp(one, "unix:", 5) == 0 ? VT_EADDR : vt__io_resolve(one, false, l, VT_NONE);
+        if (r >= 0) vt__udp_addr_from(&a, &l->list[0].u.sa);
+        else vt_log(VT_LOG_ERROR, "preferred_addr: %s: %s", one, vt_strerror(r));
+        vt__io_lookup_drop(l);
+        if (r < 0) return r;
+        uint16_t port = a.port ? a.port : mine.port;
+        if (vt__udp_is_v4(&a)) memcpy(p->preferred.ip4, a.ip + 12, 4), p->preferred.port4 = port;
+        else memcpy(p->preferred.ip6, a.ip, 16), p->preferred.port6 = port;
+    }
+    return r;
+}
 /* Takes the port that a TCP listener has, until vt__h3c_port_let: no descriptor but this one need be opened before the domains' are.
  * 0, or -EADDRINUSE and others of the system. A listener of Unix domain sockets has none. */
-static int vt__h3c_port_hold(vt__h3c_port *p, int fd) {
+static int vt__h3c_port_hold(vt__h3c_port *p, int fd, const char *preferred) {
     vt__udp_cfg cfg = {.reuse_port = true};
     socklen_t n = sizeof p->v6_only;
     p->at.len = sizeof p->at.u;
@@ -32168,6 +32263,7 @@ static int vt__h3c_port_hold(vt__h3c_port *p, int fd) {
     if (p->at.u.sa.sa_family == AF_INET6)
         (void)vt__plat_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &p->v6_only, &n);
     cfg.v6_only = p->v6_only != 0;
+    if ((r = vt__h3c_port_prefer(p, preferred)) < 0) return r;
     p->group = vt__qend_group_new();
     r = p->group ? vt__qsec_vault_init(&p->vault, NULL) : -ENOMEM;
     if (r >= 0) r = vt__udp_open(&p->held, &p->at.u.sa, p->at.len, &cfg);
@@ -32214,6 +32310,7 @@ static int vt__h3c_door_open(vt__h3c_door *d) {
     vt__qend_cfg cfg = {.ops = &vt__h3c_qend, .udp = {.reuse_port = true, .v6_only = p->v6_only != 0}};
     cfg.quic.server = true;
     cfg.quic.vault = &p->vault;
+    cfg.quic.preferred = p->preferred;
     cfg.qlog = g->server->cfg.qlog;
     /* Longer than requests may be waited for: who is idle is told, before its own end gives the connection up in silence. */
     int64_t idle = g->conf.idle_ns ? g->conf.idle_ns : 86400 * VT_SEC;
@@ -32279,7 +32376,9 @@ static int vt__h3c_port_read(vt__h3c_port *p, vt__tls_files **out, char *text, s
     return VT_ENOHTTP3;
 }
 static void vt__h3c_port_use(vt__h3c_port *p, vt__tls_files *x) { (void)p, (void)x; }
-static int vt__h3c_port_hold(vt__h3c_port *p, int fd) { return (void)p, (void)fd, VT_ENOHTTP3; }
+static int vt__h3c_port_hold(vt__h3c_port *p, int fd, const char *preferred) {
+    return (void)p, (void)fd, (void)preferred, VT_ENOHTTP3;
+}
 static int vt__h3c_door_open(vt__h3c_door *d) { return (void)d, VT_ENOHTTP3; }
 static void vt__h3c_door_stop(vt__h3c_door *d) { (void)d; }
 static void vt__h3c_door_kill(vt__h3c_door *d) { (void)d; }
@@ -34504,7 +34603,7 @@ VT_API vt_server *vt_server_new(const vt_server_cfg *cfg) {
     vt__http_server_init(s);
     const char **texts[] = {&s->cfg.host,          &s->cfg.addr,    &s->cfg.server_name,
                             &s->cfg.ssl_cert,      &s->cfg.ssl_key, &s->cfg.ssl_key_password_file,
-                            &s->cfg.ssl_client_ca, &s->cfg.qlog};
+                            &s->cfg.ssl_client_ca, &s->cfg.qlog,    &s->cfg.preferred_addr};
     for (size_t i = 0; i < VT__COUNT(texts); i++) /* all, so that freeing need not know */
         if (vt__srv_copy(s, texts[i]) < 0) *texts[i] = NULL;
     vt__srv_fill(&s->cfg);
@@ -34545,7 +34644,7 @@ VT_API void vt_server_free(vt_server *s) {
     vt__mem_free(s->run);
     const char *texts[] = {s->cfg.host,          s->cfg.addr,    s->cfg.server_name,
                            s->cfg.ssl_cert,      s->cfg.ssl_key, s->cfg.ssl_key_password_file,
-                           s->cfg.ssl_client_ca, s->cfg.qlog};
+                           s->cfg.ssl_client_ca, s->cfg.qlog,    s->cfg.preferred_addr};
     for (size_t i = 0; i < VT__COUNT(texts); i++) vt__mem_free((void *)(uintptr_t)texts[i]);
     vt__mem_free(s);
 }
@@ -34759,13 +34858,14 @@ static int vt__srv_fail(vt__srv *srv, int err, const char *what) {
 }
 /* HTTP/3 wants the same port; where it is whichever is free, others are tried. */
 enum { VT__SRV_PORTS = 16 };
-static int vt__srv_open_listener(vt__srv_listener *l, const vt_sock_cfg *sc, bool *udp) {
+static int vt__srv_open_listener(vt__srv_listener *l, const vt_sock_cfg *sc, const char *preferred,
+                                 bool *udp) {
     size_t n = strlen(l->addr);
     int tries = l->h3 && n > 1 && memcmp(l->addr + n - 2, ":0", 2) == 0 ? VT__SRV_PORTS : 1, r;
     do {
         int fd = r = vt__io_listen_fd(l->addr, sc);
         *udp = r >= 0;
-        if (r >= 0 && l->h3) r = vt__h3c_port_hold(l->h3, fd);
+        if (r >= 0 && l->h3) r = vt__h3c_port_hold(l->h3, fd, preferred);
         if (r >= 0) l->fd = fd;
         else if (fd >= 0) (void)vt__plat_close(fd);
     } while (r == -EADDRINUSE && --tries > 0);
@@ -34781,7 +34881,7 @@ static int vt__srv_open_listeners(vt__srv *srv) {
         vt__srv_listener *l = &srv->listeners[i];
         char what[VT__SRV_ADDR_MAX + 32];
         bool udp;
-        int r = vt__srv_open_listener(l, &sc, &udp);
+        int r = vt__srv_open_listener(l, &sc, c->preferred_addr, &udp);
         snprintf(what, sizeof what, "%s%s", l->addr, udp ? ", the UDP port of HTTP/3" : "");
         if (r < 0) return vt__srv_fail(srv, r, what);
         int port = VT__MAX(vt__io_port_of(l->fd), 0);
@@ -35297,6 +35397,7 @@ enum vt__conf_flags {
     X("http2", http2, FLAG, VT__CONF_ARG | VT__CONF_ZERO_NONE, 0, 1)                                         \
     X("http3", http3, FLAG, VT__CONF_ARG | VT__CONF_ZERO_NONE, 0, 1)                                         \
     X("altSvcMaxAgeS", alt_svc_max_age_s, COUNT, VT__CONF_ZERO_NONE, 0, INT64_C(1) << 31)                    \
+    X("preferredAddr", preferred_addr, STRING, VT__CONF_ARG, 0, 0)                                           \
     X("qlog", qlog, STRING, VT__CONF_ARG, 0, 0)                                                              \
     X("maxStreams", max_streams, COUNT, 0, 1, 1000000)                                                       \
     X("noDate", no_date, FLAG, 0, 0, 1)                                                                      \

@@ -16,15 +16,16 @@
 
 #define MUX_VERSION "30"
 #define MUX_TLS 1
-#define MUX_CROWD 8      /* the server gives places back a quarter at a time */
-static const char *logs; /* a folder for those of connections */
+#define MUX_CROWD 8                  /* the server gives places back a quarter at a time */
+static const char *logs, *preferred; /* a folder for those of connections; where clients are to go over to */
 static void mux_speak(vt_client_cfg *c) {
     h3_speak(c, VT_HTTP3_PRIOR);
     c->qlog = logs;
 }
 static vt_server *mux_server(vt_server_cfg c) {
     c.qlog = logs;
-    return h3_server_of(c, &leaf, true);
+    c.preferred_addr = preferred;
+    return h3_server_at(c, &leaf, true, preferred ? "0.0.0.0:0" : "127.0.0.1:0");
 }
 static void mux_began(vt_client *c) { h3_patient(c); }
 #include "muxcli.h"
@@ -155,6 +156,7 @@ static char *log_of(const char *role, char id[64]) {
         snprintf(id, 64, "%.*s", (int)(strstr(d->d_name, end) - d->d_name), d->d_name);
         text = calloc(1, 1 << 20);
         if (!f || fread(text, 1, (1 << 20) - 1, f) < 100 || fclose(f) != 0) abort();
+        unlink(tmp_path(name)); /* the next test finds its own */
     }
     if (dir) closedir(dir);
     CHECK_EQ(n, 1);
@@ -220,4 +222,47 @@ TEST(folder_of_logs_is_missing) {
     CHECK_EQ(warned, 2);
     vt_log_set(cli_log, NULL, VT_LOG_DEBUG);
     logs = NULL;
+}
+
+/*--- preferred_address ---*/
+/* An address of the same machine, which the listener has as well: the next call is made there. */
+static void moved_over(void) {
+    char there[100], ids[2][64] = {"", ""};
+    logs = tmp_dir();
+    up_with(0, NULL);
+    CHECK_EQ(get("/who", NULL), 200);
+    vt_sleep_ms(300);
+    for (int i = 0; i < 5; i++) CHECK_EQ(get("/who", NULL), 200);
+    CHECK_EQ(client->conns, 1);
+    snprintf(there, sizeof there, "\"tuple_remote\":{\"ip_v4\":\"127.0.0.2\",\"port_v4\":%d}",
+             vt_server_port(server, MUX_TLS));
+    down();
+    char *mine = log_of("client", ids[0]), *theirs = log_of("server", ids[1]);
+    REQUIRE(mine && theirs);
+    log_is(mine,
+           (const char *const[]){"handshake_confirmed", "probing_started", there, "path_challenge",
+                                 "path_response", "migration_complete", there, "\"stream_id\":16", NULL});
+    log_is(theirs,
+           (const char *const[]){"path_challenge", "path_response",
+                                 "\"tuple_local\":{\"ip_v4\":\"127.0.0.2\"", "migration_complete", NULL});
+    free(mine), free(theirs);
+}
+TEST(the_server_prefers_another_address) {
+    preferred = "127.0.0.2:0,[2001:db8::1]:443";
+    cli_run(2, moved_over);
+    logs = preferred = NULL;
+}
+/* What is no address fails the start. */
+static void no_address(void) {
+    static const char *const bad[] = {"127.0.0.2", "unix:/tmp/x", "127.0.0.2:1,[::1]"};
+    for (size_t i = 0; i < VT__COUNT(bad); i++) {
+        preferred = bad[i];
+        vt_server *s = mux_server((vt_server_cfg){.no_signals = 1});
+        CHECK_EQ(vt_server_start(s), VT_EADDR);
+        vt_server_free(s);
+    }
+}
+TEST(preferred_address_that_is_none) {
+    cli_run(1, no_address);
+    preferred = NULL;
 }
