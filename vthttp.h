@@ -1017,10 +1017,9 @@ typedef struct vt_server_cfg {
     int64_t
         alt_svc_max_age_s; /* responses of such a listener over TCP tell clients of it, for so long (RFC 7838,
                           Alt-Svc, unless the handler has set it); default a day; VT_NONE: they do not */
-    /* "-preferredAddr=": "192.0.2.1:443,[2001:db8::1]:443", or one of them; port 0: the listener's. HTTP/3 clients go over to it
-     * after the handshake, if they can (RFC 9000 9.6). It is announced, not listened at: what is sent there has to come to the
-     * listener, which is to have all addresses of the machine, or stand behind what brings it there (an anycast address in front
-     * of `host`, say). Default: none */
+    /* "-preferredAddr=": "192.0.2.1:443,[2001:db8::1]:443", or one of them; port 0: the listener's. HTTP/3 clients go over to
+     * it after the handshake, if they can (RFC 9000 9.6). It is announced alone: what is sent there has to come to the listener,
+     * which has all addresses of the machine, or has it brought (`host` behind an anycast address, say). Default: none */
     const char *preferred_addr;
     /* "-qlog=": a folder, for debugging, that gets a file of each HTTP/3 connection, ID_server.sqlog, of 64 MiB at most: what
      * its packets hold but data (qlog; qvis and others read it). Nobody deletes them; what cannot be written is logged and left.
@@ -26546,8 +26545,7 @@ typedef struct vt__quic {
     vt__qcid cids;
     vt__qroute paths[VT__QROUTE_MAX];
     vt__qroute_addr home; /* the server's in the handshake */
-    uint8_t
-        prefers; /* a client's: the path to the server's preferred address that is tried, or VT__QUIC_PREFER_SOON, or none */
+    uint8_t prefers;      /* a client's path to the server's preferred address: see vt__quic_prefer */
     vt__qkeys keys;
     vt__qtls *tls;
     vt__quic_space spaces[VT__QPKT_SPACES];

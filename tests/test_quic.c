@@ -764,7 +764,7 @@ static uint32_t client_talks_to(void) { return number_of(&w.client.c.paths[w.cli
 static uint64_t at_preferred, first_there;
 static void count_preferred(struct qlink *l, struct qlink_dgram *d) {
     (void)l;
-    if (d->to != PREFERRED) return;
+    if (d->to == SERVER_ADDR) return;
     if (!at_preferred++)
         first_there = memcmp(d->data + 1, w.client.c.peer.preferred.cid.b, VT__QCID_LEN) == 0;
     CHECK(w.client.confirmed);
@@ -820,6 +820,7 @@ TEST(preferred_address_without_migration) {
     vt__qroute_addr local = addr_of(OTHER_HOST), home = addr_of(SERVER_ADDR), there = addr_of(PREFERRED);
     CHECK_EQ(vt__quic_move(&w.client.c, &local, &home, w.now), -EPERM);
     CHECK_EQ(vt__quic_move(&w.client.c, &local, &there, w.now), 0);
+    CHECK(w.client.c.paths[w.client.c.active].seq > 1);
     vt__quic_ping(&w.client.c);
     net_flush(&w, &w.client);
     net_run(&w, 2 * VT_SEC);
