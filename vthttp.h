@@ -26792,7 +26792,7 @@ static int vt__quic_put_params(vt__quic *c, uint8_t *out) {
         int rc = vt__quic_put_preferred(c, &mine);
         if (rc < 0) return rc;
     }
-    if (c->log) vt__quic_log(c, VT__QUIC_LOG_OURS, &mine);
+    if (c->log && (!c->server || c->peer.have)) vt__quic_log(c, VT__QUIC_LOG_OURS, &mine); /* the last ones */
     uint8_t *end = vt__qpkt_params_put(out, out + VT__QUIC_PARAMS_MAX, &mine, grease);
     return end ? (int)(end - out) : -ENOMEM;
 }
@@ -27142,7 +27142,8 @@ static VT__NOINLINE void vt__quic_prefer(vt__quic *c) {
         vt__qroute_addr to = {.port = a->port6};
         memcpy(to.ip, a->ip6, sizeof to.ip);
         if (vt__udp_is_v4(&c->home)) vt__udp_set4(&to, a->ip4), to.port = a->port4;
-        bool fit = to.port && (!vt__qroute_inner(&to) || vt__qroute_inner(&c->home));
+        bool fit = to.port && (!vt__qroute_inner(&to) || vt__qroute_inner(&c->home)) &&
+                   !vt__qroute_addr_same(&to, &c->home);
         i = fit ? vt__quic_path_add(c, &c->paths[c->active].local, &to) : VT__QROUTE_NONE;
         c->prefers = (uint8_t)i;
         if (i != VT__QROUTE_NONE) {
@@ -28336,6 +28337,10 @@ static void vt__qlog_packet(vt__qlog *q, const vt__quic *c, const vt__quic_entry
 static void vt__qlog_addr(vt__qlog *q, const char *key, const vt__qroute_addr *a) {
     const uint8_t *p = a->ip;
     bool v4 = vt__udp_is_v4(a);
+    if (!a->port) { /* a client's socket: whichever the system takes */
+        vt__qlog_put(q, "'%s':{},", key);
+        return;
+    }
     vt__qlog_put(q, "'%s':{'ip_v%d':'", key, v4 ? 4 : 6);
     if (v4) vt__qlog_put(q, "%u.%u.%u.%u", p[12], p[13], p[14], p[15]);
     for (int i = 0; i < 16 && !v4; i += 2) vt__qlog_put(q, i ? ":%x" : "%x", (unsigned)p[i] << 8 | p[i + 1]);
@@ -28424,8 +28429,8 @@ static void vt__qlog_keys(vt__qlog *q, const vt__quic *c) {
 static const char *vt__qlog_path_of(const vt__quic *c, unsigned i) {
     const vt__qroute *p = &c->paths[i];
     if (i == c->active) return p->proven ? "migration_complete" : "migration_started";
-    if (!p->used || (!p->asking && !p->proven)) return "probing_abandoned";
-    return p->asking ? "probing_started" : "probing_successful";
+    if (!p->used) return "probing_abandoned";
+    return p->asking || !p->proven ? "probing_started" : "probing_successful";
 }
 /* But the handshake's, which connection_started has told. */
 static void vt__qlog_paths(vt__qlog *q, const vt__quic *c) {

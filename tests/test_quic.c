@@ -830,11 +830,13 @@ TEST(preferred_address_without_migration) {
 }
 /* Only that of the family that is spoken; and nobody is sent into his own network from outside. */
 TEST(b03_44_preferred_address_that_is_no_good) {
-    for (int what = 0; what < 3; what++) {
+    for (int what = 0; what < 4; what++) {
         prefer_begin();
         at_preferred = 0;
         w.up.hook = count_preferred;
         if (what == 0) w.server.cfg.preferred = (vt__qpkt_preferred){.ip6 = {0x20, 1}, .port6 = 443};
+        if (what == 3) /* where the client is already */
+            w.server.cfg.preferred = (vt__qpkt_preferred){.ip4 = {10, 0, 0, 2}, .port4 = 443};
         net_connect(&w);
         NET_UNTIL(&w, w.client.ready, 5 * VT_SEC);
         if (what == 1) memcpy(w.client.c.home.ip + 12, "\300\0\2\1", 4);
