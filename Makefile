@@ -77,7 +77,7 @@ NO_LIB := $(call lacks,postgres,libpq-fe.h) $(call lacks,redis,hiredis/hiredis.h
 endif
 # What speaks TLS is built with OpenSSL, where this compiler has it; elsewhere it is left out, or built without.
 TLS_LIBS := -lssl -lcrypto
-TLS_TESTS := $(wildcard tests/test_tls.c tests/*_tls.c tests/test_qsec.c tests/test_qtls.c tests/test_qend.c tests/test_calt.c \
+TLS_TESTS := $(wildcard tests/test_tls.c tests/*_tls.c tests/test_qsec.c tests/test_qtls.c tests/test_qend.c tests/test_qlog.c tests/test_calt.c \
 	tests/*_quic.c tests/e2e_h3*.c tests/e2e_*_h3.c tests/fault_h3.c tests/*_cli_h3*.c)
 TLS_FUZZ := fuzz/fuzz_quic.c
 TLS_EXAMPLES := chat conformance hello

@@ -96,6 +96,7 @@
  *   @quic       QUIC connection machine (VTHTTP_H3)
  *   @qout       QUIC connections: packets out (VTHTTP_H3)
  *   @qedge      QUIC without a connection: Retry, tokens, refusals, resets (VTHTTP_H3)
+ *   @qlog       QUIC connections written down for debuggers: qlog (VTHTTP_H3)
  *   @qend       QUIC endpoint: a UDP socket of a domain and the connections on it, of servers and clients (VTHTTP_H3)
  *   @link       connections of a server: from accept to close, whatever is spoken on them
  *   @mux        streams of a connection that has many: what their vthreads wait for, and say (VTHTTP_H2, VTHTTP_H3)
@@ -161,6 +162,9 @@
 #ifndef VTHTTP_QUIC_COMPAT
 #define VTHTTP_QUIC_COMPAT                                                                                   \
     0 /* 1: with VTHTTP_H3, OpenSSL 3.5.1 or later is used as earlier ones are: no 0-RTT. For tests */
+#endif
+#ifndef VTHTTP_QLOG
+#define VTHTTP_QLOG 1 /* 0: with VTHTTP_H3, without logs of connections (-qlog= does nothing): 19 KB less */
 #endif
 #ifndef VTHTTP_HOOKS
 #define VTHTTP_HOOKS 0 /* 1: libc's blocking calls in this program park the virtual thread that makes them */
@@ -1013,7 +1017,15 @@ typedef struct vt_server_cfg {
     int64_t
         alt_svc_max_age_s; /* responses of such a listener over TCP tell clients of it, for so long (RFC 7838,
                           Alt-Svc, unless the handler has set it); default a day; VT_NONE: they do not */
-    int max_streams;       /* HTTP/2 and HTTP/3: requests of one connection at a time; default 100 */
+    /* "-preferredAddr=": "192.0.2.1:443,[2001:db8::1]:443", or one of them; port 0: the listener's. HTTP/3 clients go over to
+     * it after the handshake, if they can (RFC 9000 9.6). It is announced alone: what is sent there has to come to the listener,
+     * which has all addresses of the machine, or has it brought (`host` behind an anycast address, say). Default: none */
+    const char *preferred_addr;
+    /* "-qlog=": a folder, for debugging, that gets a file of each HTTP/3 connection, ID_server.sqlog, of 64 MiB at most: what
+     * its packets hold but data (qlog; qvis and others read it). Nobody deletes them; what cannot be written is logged and left.
+     * Default: none */
+    const char *qlog;
+    int max_streams; /* HTTP/2 and HTTP/3: requests of one connection at a time; default 100 */
     vt_h2_budget h2_budgets[VT_H2_CAUSES];       /* see enum vt_h2_cause */
     int no_date;                                 /* 1: no Date field */
     const char *server_name;                     /* value of the Server field; default none */
@@ -1226,6 +1238,7 @@ typedef struct vt_client_cfg {
      * another's) is not asked again for 5 minutes, then 10, 20, up to a day. Calls of all workers share connections, with the limits of
      * HTTP/2's. WebSockets as above (RFC 9220). By proxies, vt_call_via and for vt_call_upgrade it is not spoken. */
     int http3;
+    const char *qlog; /* as in vt_server_cfg: ID_client.sqlog */
 } vt_client_cfg;
 enum { VT_HTTP2_PRIOR = 2, VT_HTTP3_PRIOR = 2 }; /* vt_client_cfg.http2, http3 */
 
@@ -9484,6 +9497,7 @@ typedef struct vt__qrec {
     int64_t anchor; /* when the last packet came or went: PTO of a client that has nothing in flight */
     uint32_t pto_count, threshold, time_shift; /* of losses: packets; round trips and 1 / 2^shift */
     bool server, keys, confirmed, blocked, validated;
+    bool tells; /* fn hears of lost packets, too: a note of kind 0, a: number, b: by time */
     uint64_t rng, skip_period;
     /* of the ACK that is being taken */
     unsigned space;
@@ -9756,6 +9770,10 @@ static VT__UNUSED void vt__qrec_lose(vt__qrec *r, unsigned space, uint64_t pn) {
     vt__qrec_land(r, p);
     s->eliciting -= p->flags & VT__QREC_ELICITING;
     r->stats.lost++;
+    if (VT__UNLIKELY(r->tells)) {
+        vt__qpkt_note n = {.a = pn, .b = s->largest_acked < (int64_t)(pn + r->threshold), .flags = p->flags};
+        r->fn(r->arg, space, &n, VT__QREC_LOST);
+    }
     if (p->flags & VT__QREC_MTU_PROBE) vt__qpath_probe_lost(&r->path, p->bytes);
     else if (!(p->flags & VT__QREC_OTHER_PATH)) vt__qrec_blame(r, space, pn, p);
     vt__qrec_tell(r, space, p, VT__QREC_LOST);
@@ -26198,6 +26216,13 @@ static VT__UNUSED bool vt__qroute_fit(const vt__qroute_addr *local, const vt__qr
         if (remote->port == services[i]) return false;
     return remote->port >= 1024 && (remote->port != local->port || !vt__qroute_same_host(local, remote));
 }
+/* Where nobody from outside may send a client (RFC 9000 21.5.6): loopback, link-local, private, multicast. */
+static VT__UNUSED bool vt__qroute_inner(const vt__qroute_addr *a) {
+    const uint8_t *p = a->ip + 12;
+    if (!vt__udp_is_v4(a)) return (a->ip[0] & 0xe0) != 0x20;
+    bool private = p[0] == 10 || (p[0] == 172 && (p[1] & 0xf0) == 16) || (p[0] == 192 && p[1] == 168);
+    return private || p[0] == 0 || p[0] == 127 || p[0] >= 224 || (p[0] == 169 && p[1] == 254);
+}
 /* The place of a path; VT__QROUTE_NONE. */
 static VT__UNUSED unsigned vt__qroute_find(const vt__qroute *all, const vt__qroute_addr *local,
                                            const vt__qroute_addr *remote) {
@@ -26413,7 +26438,7 @@ static VT__UNUSED int vt__qkeys_open(vt__qkeys *k, vt__qkeys_level *l, vt__qkeys
 
 /*==============================================================================
  * MARK: - @quic    QUIC connection machine (VTHTTP_H3)
- * uses:   @api_base @plat @mem @str @qpkt @qrec @qstr @ossl @qsec @qtls @qcid @qroute @qkeys
+ * uses:   @api_base @plat @mem @str @qpkt @qrec @qstr @udp @ossl @qsec @qtls @qcid @qroute @qkeys
  * test:   tests/test_quic.c tests/sim_quic.c   fuzz: fuzz/fuzz_quic.c
  *         RFC 9000, 9001, 9002, 9221, 9368, 9369. HANDSHAKE -> OPEN -> CLOSING (we said so) or DRAINING (the peer did) -> DEAD,
  *         see vt__quic_shut; CONFIRMED is a step of OPEN.
@@ -26442,13 +26467,28 @@ enum {
     VT__QUIC_NOTES = 32
 };
 enum { VT__QUIC_MIN = 1200, VT__QUIC_TRAIN = 64, VT__QUIC_TRAIN_MAX = 65487, VT__QUIC_WHY = 64 };
-enum { VT__QUIC_PARAMS_MAX = 512 };
+enum { VT__QUIC_PARAMS_MAX = 512, VT__QUIC_PREFER_SOON = VT__QROUTE_NONE - 1 };
 /* Kinds of notes; those of @qstr follow at 32. */
 enum { VT__QUIC_N_CRYPTO = 1, VT__QUIC_N_DONE, VT__QUIC_N_TOKEN, VT__QUIC_N_CID, VT__QUIC_N_RETIRE };
+
+/* What a log is told. STATE: anything of the connection may have changed. */
+enum vt__quic_what { VT__QUIC_LOG_STATE, VT__QUIC_LOG_OURS, VT__QUIC_LOG_THEIRS /* parameters */ };
+enum { VT__QUIC_LOG_SENT = 3, VT__QUIC_LOG_GOT, VT__QUIC_LOG_DROPPED, VT__QUIC_LOG_KEPT, VT__QUIC_LOG_LOST };
+typedef struct vt__quic_entry {
+    unsigned what, type, flags; /* of a packet: vt__qpkt_type; VT__QREC_x of one of ours */
+    uint64_t pn;
+    const uint8_t *p, *frames; /* in the clear; NULL: not known */
+    size_t n, len;             /* bytes of the packet, of the frames */
+    const char *why;           /* DROPPED, LOST: in qlog's words */
+    const vt__qpkt_params *params;
+} vt__quic_entry;
+struct vt__quic;
+typedef void vt__quic_log_fn(struct vt__quic *c, const vt__quic_entry *e);
 
 /* Shared by many connections, which it outlives. Zero means the default. */
 typedef struct vt__quic_cfg {
     bool server;
+    vt__quic_log_fn *log;  /* NULL: none */
     vt__ossl_ctx *tls;     /* by vt__qtls_ctx_server or _client */
     vt__qsec_vault *vault; /* a server's: tokens */
     vt__qrec_cfg rec;
@@ -26461,7 +26501,8 @@ typedef struct vt__quic_cfg {
     uint32_t max_datagram; /* bytes of a DATAGRAM frame that is taken, with its head; none */
     uint8_t worker;        /* whose connection it is: in our connection IDs, see vt__quic_worker */
     bool offload;          /* dear steps of TLS are the caller's, see vt__quic_take_tls */
-    bool no_migration;     /* the peer is asked to stay where it is */
+    bool no_migration; /* the peer is asked to stay where it is, while it talks to the handshake's address */
+    vt__qpkt_preferred preferred; /* a server's: addresses, ports (0: none) that clients are to go over to */
     bool no_v2; /* a server stays with the version that the client begins with; a client offers no other */
 } vt__quic_cfg;
 
@@ -26544,6 +26585,7 @@ typedef struct vt__quic_kept {
 
 typedef struct vt__quic {
     const vt__quic_cfg *cfg;
+    vt__quic_log_fn *log; /* cfg's, while it wants to hear more */
     vt__qstr_mem *mem;
     int64_t now, opened_at, idle_at, ping_at, close_at;
     uint8_t state, active, fallback; /* paths: the one in use, and one that was, or VT__QROUTE_NONE */
@@ -26560,6 +26602,8 @@ typedef struct vt__quic {
     vt__qpkt_cid odcid, retry_scid, peer_scid; /* peer_scid: of its first packet */
     vt__qcid cids;
     vt__qroute paths[VT__QROUTE_MAX];
+    vt__qroute_addr home; /* the server's in the handshake */
+    uint8_t prefers;      /* a client's path to the server's preferred address: see vt__quic_prefer */
     vt__qkeys keys;
     vt__qtls *tls;
     vt__quic_space spaces[VT__QPKT_SPACES];
@@ -26605,6 +26649,30 @@ static VT__UNUSED void vt__quic_cfg_fill(vt__quic_cfg *cfg) {
 VT__INLINE bool vt__quic_dead(const vt__quic *c) { return c->state == VT__QUIC_DEAD; }
 VT__INLINE int64_t vt__quic_pto(const vt__quic *c) {
     return vt__qrec_pto(&c->rec, c->confirmed ? VT__QPKT_APP : VT__QPKT_HANDSHAKE);
+}
+
+/* ---- what a log is told ---- */
+static VT__COLD void vt__quic_log(vt__quic *c, unsigned what, const vt__qpkt_params *params) {
+    c->log(c, &(vt__quic_entry){.what = what, .params = params});
+}
+/* One that comes, or goes, whole or (frames NULL) as far as its head. */
+static VT__COLD void vt__quic_log_packet(vt__quic *c, unsigned what, unsigned type, uint64_t pn,
+                                         const uint8_t *p, size_t n, const uint8_t *frames, size_t len,
+                                         unsigned flags) {
+    vt__quic_entry e = {what, type, flags, pn, p, frames, n, len, NULL, NULL};
+    c->log(c, &e);
+}
+static VT__COLD void vt__quic_log_lost(vt__quic *c, unsigned space, const vt__qpkt_note *f) {
+    static const uint8_t types[] = {VT__QPKT_T_INITIAL, VT__QPKT_T_HANDSHAKE, VT__QPKT_T_SHORT};
+    vt__quic_entry e = {.what = VT__QUIC_LOG_LOST, .type = types[space], .flags = f->flags, .pn = f->a};
+    e.why = f->b ? "time_threshold" : "reordering_threshold";
+    if (c->log) c->log(c, &e);
+}
+/* A packet that is not made use of. */
+static VT__NOINLINE int vt__quic_drop(vt__quic *c, const vt__qpkt_head *h, const char *why) {
+    vt__quic_entry e = {.what = VT__QUIC_LOG_DROPPED, .type = h->type, .p = c->in.p, .n = h->len, .why = why};
+    if (c->log) c->log(c, &e);
+    return 0;
 }
 
 /* ---- how it ends ---- */
@@ -26745,6 +26813,19 @@ static void vt__quic_put_versions(const vt__quic *c, vt__qpkt_params *mine) {
     mine->versions[mine->nversions++] = VT__QPKT_V1;
     mine->have |= VT__QPKT_HAS(VERSIONS);
 }
+/* The preferred address has a connection ID of its own, the second (RFC 9000 5.1.1, 9.6). */
+static int vt__quic_put_preferred(vt__quic *c, vt__qpkt_params *mine) {
+    c->cids.limit = VT__MAX(c->cids.limit, 2);
+    int rc = vt__quic_issue(c);
+    vt__qcid_ours *o = vt__qcid_ours_of(&c->cids, 1);
+    if (rc < 0 || !o) return rc;
+    o->owed = false; /* it goes here, not in a frame */
+    mine->preferred = c->cfg->preferred;
+    mine->preferred.cid = o->cid;
+    memcpy(mine->preferred.token, o->token, VT__QCID_TOKEN);
+    mine->have |= VT__QPKT_HAS(PREFERRED);
+    return 0;
+}
 static int vt__quic_put_params(vt__quic *c, uint8_t *out) {
     vt__qpkt_params mine;
     uint32_t grease;
@@ -26765,6 +26846,11 @@ static int vt__quic_put_params(vt__quic *c, uint8_t *out) {
         memcpy(mine.reset_token, c->cids.ours[0].token, VT__QCID_TOKEN);
     }
     if (c->server && c->retried) mine.retry_scid = c->retry_scid, mine.have |= VT__QPKT_HAS(RETRY_SCID);
+    if (c->server && c->cfg->preferred.port4 + c->cfg->preferred.port6) {
+        int rc = vt__quic_put_preferred(c, &mine);
+        if (rc < 0) return rc;
+    }
+    if (c->log && (!c->server || c->peer.have)) vt__quic_log(c, VT__QUIC_LOG_OURS, &mine); /* the last ones */
     uint8_t *end = vt__qpkt_params_put(out, out + VT__QUIC_PARAMS_MAX, &mine, grease);
     return end ? (int)(end - out) : -ENOMEM;
 }
@@ -26790,6 +26876,7 @@ static int vt__quic_agree_version(vt__quic *c, const vt__qpkt_params *tp) {
 static int vt__quic_take_params(vt__quic *c, const uint8_t *p, size_t n) {
     uint8_t mine[VT__QUIC_PARAMS_MAX];
     int rc = vt__qpkt_params_get(&c->peer, p, n, !c->server);
+    if (rc >= 0 && c->log) vt__quic_log(c, VT__QUIC_LOG_THEIRS, &c->peer);
     if (rc >= 0 && !vt__quic_cids_true(c, &c->peer)) rc = VT__QPKT_E_PARAM_CIDS;
     if (rc >= 0) rc = vt__quic_agree_version(c, &c->peer);
     if (rc < 0 || !c->server) return rc;
@@ -26805,20 +26892,28 @@ static uint64_t vt__quic_on_params(void *arg, const uint8_t *p, size_t n) {
     return known ? vt__qpkt_err_of(rc)->code : VT__QPKT_INTERNAL_ERROR;
 }
 /* The peer's parameters are to be believed, and count. */
-static void vt__quic_use_params(vt__quic *c) {
+static int vt__quic_use_params(vt__quic *c) {
     vt__qrec_peer(&c->rec, (int64_t)c->peer.max_ack_delay_ms * VT_MS, c->peer.max_udp);
     c->cids.limit = (uint8_t)VT__MIN(c->peer.active_cids, VT__QCID_MAX);
     if (!c->server && c->peer.have & VT__QPKT_HAS(RESET_TOKEN)) {
         memcpy(c->cids.theirs[0].token, c->peer.reset_token, VT__QCID_TOKEN);
         c->cids.theirs[0].has_token = true;
     }
+    if (c->server || !(c->peer.have & VT__QPKT_HAS(PREFERRED))) return 0;
+    int rc = vt__qcid_given(&c->cids, 1, 0, &c->peer.preferred.cid, c->peer.preferred.token);
+    if (rc < 0) return rc;
+    vt__qcid_theirs_of(&c->cids, 1)->used = true; /* for that address alone */
+    c->prefers = VT__QUIC_PREFER_SOON;
+    return 0;
 }
 static int vt__quic_completed(vt__quic *c) {
     c->complete = true;
     c->state = VT__QUIC_OPEN;
     c->news |= VT__QUIC_NEWS(READY);
-    vt__quic_use_params(c);
+    int rc = vt__quic_use_params(c);
+    if (rc < 0) return rc;
     vt__qstr_peer_params(&c->streams, &c->peer);
+    if (c->log) vt__quic_log(c, VT__QUIC_LOG_STATE, NULL); /* while `tls` is there */
     if (c->server) {
         c->owes_done = c->owes_token = true;
         vt__quic_confirm(c);
@@ -27047,7 +27142,10 @@ static bool vt__quic_path_own(vt__quic *c, unsigned i) {
 static unsigned vt__quic_path_of(vt__quic *c) {
     if (c->in.path != VT__QROUTE_NONE) return c->in.path;
     if (!c->server || !c->confirmed || !vt__qroute_fit(&c->in.local, &c->in.remote)) return VT__QROUTE_NONE;
-    if (c->cfg->no_migration && !vt__qroute_same_host(&c->paths[c->active].remote, &c->in.remote))
+    bool preferred = c->cfg->preferred.port4 + c->cfg->preferred.port6 &&
+                     !vt__qroute_addr_same(&c->in.local, &c->home);
+    if (c->cfg->no_migration && !preferred &&
+        !vt__qroute_same_host(&c->paths[c->active].remote, &c->in.remote))
         return VT__QROUTE_NONE;
     unsigned i = vt__quic_path_add(c, &c->in.local, &c->in.remote);
     if (i == VT__QROUTE_NONE) return i;
@@ -27092,12 +27190,39 @@ static void vt__quic_paths_tick(vt__quic *c) {
         vt__quic_path_drop(c, i);
     }
 }
-/* A client goes to another address, of its own or (preferred_address) of the server: 0; -EAGAIN: no connection ID is left, or
- * it is too early; -EPERM: the server does not want it. */
+/* A client: once the handshake is confirmed it asks whether it reaches the server's preferred address, with the connection ID for
+ * that, and goes there if so; else it stays. Of the two addresses it takes that of the family it has. */
+static VT__NOINLINE void vt__quic_prefer(vt__quic *c) {
+    const vt__qpkt_preferred *a = &c->peer.preferred;
+    unsigned i = c->prefers;
+    if (!c->confirmed) return;
+    if (i == VT__QUIC_PREFER_SOON) {
+        vt__qroute_addr to = {.port = a->port6};
+        memcpy(to.ip, a->ip6, sizeof to.ip);
+        if (vt__udp_is_v4(&c->home)) vt__udp_set4(&to, a->ip4), to.port = a->port4;
+        bool fit = to.port && (!vt__qroute_inner(&to) || vt__qroute_inner(&c->home)) &&
+                   !vt__qroute_addr_same(&to, &c->home);
+        i = fit ? vt__quic_path_add(c, &c->paths[c->active].local, &to) : VT__QROUTE_NONE;
+        c->prefers = (uint8_t)i;
+        if (i != VT__QROUTE_NONE) {
+            c->paths[i].seq = 1, c->paths[i].valid = true;
+            vt__qroute_ask(&c->paths[i], c->now, vt__quic_ask_each(c));
+        } else if (vt__qcid_drop(&c->cids, 1) < 0) vt__quic_fail(c, VT__QPKT_E_CIDS);
+        return;
+    }
+    const vt__qroute *p = &c->paths[i];
+    if (p->used && p->asking) return;
+    c->prefers = VT__QROUTE_NONE;
+    if (!p->used || !p->proven || p->seq != 1) return;
+    (void)vt__quic_path_switch(c, i);
+    c->owes_ping = true; /* the server follows what does not only probe */
+}
+/* A client goes to another address of its own: 0; -EAGAIN: no connection ID is left, or it is too early; -EPERM: the server does
+ * not want it. */
 static VT__UNUSED int vt__quic_move(vt__quic *c, const vt__qroute_addr *local, const vt__qroute_addr *remote,
                                     int64_t now) {
     c->now = now;
-    if (c->server || c->peer.no_migration) return -EPERM;
+    if (c->server || (c->peer.no_migration && vt__qroute_addr_same(remote, &c->home))) return -EPERM;
     if (!c->confirmed || c->state != VT__QUIC_OPEN) return -EAGAIN;
     unsigned i = vt__qroute_find(c->paths, local, remote);
     if (i == c->active) return 0;
@@ -27129,10 +27254,10 @@ static bool vt__quic_is_reset(const vt__quic *c) {
     return found;
 }
 /* A packet whose keys may still come. */
-static void vt__quic_keep(vt__quic *c, const uint8_t *p, size_t n, unsigned space) {
-    if (c->nearly == VT__QUIC_EARLY_MAX || c->in.kept || c->in.path != c->active) return;
+static bool vt__quic_keep(vt__quic *c, const uint8_t *p, size_t n, unsigned space) {
+    if (c->nearly == VT__QUIC_EARLY_MAX || c->in.kept || c->in.path != c->active) return false;
     vt__quic_kept *k = vt__mem_alloc(sizeof *k + n);
-    if (!k) return;
+    if (!k) return false;
     *k = (vt__quic_kept){.came_at = c->now, .n = n, .space = (uint8_t)space, .ecn = c->in.ecn};
     memcpy(k->b, p, n);
     vt__quic_kept **at = &c->early;
@@ -27141,6 +27266,7 @@ static void vt__quic_keep(vt__quic *c, const uint8_t *p, size_t n, unsigned spac
     c->nearly++;
     bool lost = !c->server && !vt__qsec_has(&c->keys.at[VT__QPKT_HANDSHAKE].rx);
     if (lost) vt__qrec_ask(&c->rec, VT__QPKT_INITIAL); /* what the keys are made of: the server waits, too */
+    return true;
 }
 /* One that can be opened now, as a datagram. */
 static bool vt__quic_replay(vt__quic *c) {
@@ -27242,10 +27368,12 @@ static int vt__quic_met(vt__quic *c, const vt__qpkt_head *h) {
 static int vt__quic_opened(vt__quic *c, const vt__qpkt_head *h, const vt__qkeys_packet *k) {
     unsigned space = vt__quic_space_of(h->type);
     if (vt__qpkt_reserved(k->p[0])) return VT__QPKT_E_RESERVED;
-    if (!vt__qrec_fresh(&c->rec, space, k->pn)) return 0;
+    if (!vt__qrec_fresh(&c->rec, space, k->pn)) return vt__quic_drop(c, h, "duplicate");
     if (!k->len) return VT__QPKT_E_EMPTY;
     unsigned path = vt__quic_path_of(c);
-    if (path == VT__QROUTE_NONE) return 0;
+    if (path == VT__QROUTE_NONE) return vt__quic_drop(c, h, "rejected");
+    if (VT__UNLIKELY(c->log != NULL))
+        vt__quic_log_packet(c, VT__QUIC_LOG_GOT, h->type, k->pn, k->p, h->len, k->payload, k->len, 0);
     int rc = vt__quic_met(c, h);
     if (rc < 0) return rc;
     if (c->server && space == VT__QPKT_HANDSHAKE) {
@@ -27260,19 +27388,20 @@ static int vt__quic_opened(vt__quic *c, const vt__qpkt_head *h, const vt__qkeys_
     return 1;
 }
 /* What could not be opened may be a stateless reset. */
-static int vt__quic_not_opened(vt__quic *c, const vt__qpkt_head *h) {
+static int vt__quic_not_opened(vt__quic *c, const vt__qpkt_head *h, const char *why) {
     if (h->type == VT__QPKT_T_SHORT && vt__quic_is_reset(c)) vt__quic_vanish(c, VT__QUIC_BY_RESET, 0);
-    return 0;
+    return vt__quic_drop(c, h, why);
 }
 static int vt__quic_open_packet(vt__quic *c, const vt__qpkt_head *h, uint8_t *p) {
     unsigned space = vt__quic_space_of(h->type);
-    if (!vt__quic_for_us(c, h)) return vt__quic_not_opened(c, h);
+    if (!vt__quic_for_us(c, h)) return vt__quic_not_opened(c, h, "connection_unknown");
     /* whoever has our transport parameters may clear it (RFC 9287): all but a client that begins */
-    if (!h->fixed && c->server && h->type == VT__QPKT_T_INITIAL) return 0;
+    if (!h->fixed && c->server && h->type == VT__QPKT_T_INITIAL) return vt__quic_drop(c, h, "invalid");
     vt__qkeys_level *l = vt__quic_level_of(c, h);
     if (!l) {
-        if (h->type != VT__QPKT_T_EARLY && !c->discarded[space]) vt__quic_keep(c, p, h->len, space);
-        return 0;
+        bool kept = h->type != VT__QPKT_T_EARLY && !c->discarded[space] && vt__quic_keep(c, p, h->len, space);
+        if (kept && c->log) vt__quic_log_packet(c, VT__QUIC_LOG_KEPT, h->type, 0, p, h->len, NULL, 0, 0);
+        return kept ? 0 : vt__quic_drop(c, h, "key_unavailable");
     }
     vt__qkeys_packet k = {.p = p,
                           .head = h,
@@ -27280,7 +27409,7 @@ static int vt__quic_open_packet(vt__quic *c, const vt__qpkt_head *h, uint8_t *p)
                           .next_pn = vt__qrec_next(&c->rec, space),
                           .until = c->now + 3 * vt__quic_pto(c)};
     int rc = vt__qkeys_open(&c->keys, l, &k);
-    if (rc == -EBADMSG) return vt__quic_not_opened(c, h);
+    if (rc == -EBADMSG) return vt__quic_not_opened(c, h, "decryption_failure");
     return rc < 0 ? rc : vt__quic_opened(c, h, &k);
 }
 /* The next packet of the datagram: 1: its frames can be read; 0: it is dropped; < 0. */
@@ -27289,19 +27418,24 @@ static int vt__quic_packet(vt__quic *c) {
     uint8_t *p = c->in.p;
     if (vt__qpkt_head_get(&h, p, (size_t)(c->in.end - p), VT__QCID_LEN) < 0) {
         bool reset = !(*p & VT__QPKT_LONG) && vt__quic_is_reset(c); /* may be shorter than any packet */
+        h = (vt__qpkt_head){.type = VT__QPKT_T_UNKNOWN, .len = (size_t)(c->in.end - p)};
+        (void)vt__quic_drop(c, &h, "invalid");
         c->in.p = c->in.end;
         if (reset) vt__quic_vanish(c, VT__QUIC_BY_RESET, 0);
         return 0;
     }
     size_t whole = (size_t)(c->in.end - c->in.begin);
     int rc = 0;
+    if (c->log && (h.type == VT__QPKT_T_RETRY || h.type == VT__QPKT_T_NEGOTIATION))
+        vt__quic_log_packet(c, VT__QUIC_LOG_GOT, h.type, 0, p, h.len, NULL, 0, 0);
     switch (h.type) {
-    case VT__QPKT_T_UNKNOWN: break;
+    case VT__QPKT_T_UNKNOWN: rc = vt__quic_drop(c, &h, "unsupported"); break;
     case VT__QPKT_T_NEGOTIATION: rc = vt__quic_on_versions(c, &h); break;
     case VT__QPKT_T_RETRY: rc = vt__quic_on_retry(c, &h, p); break;
     default:
-        if (h.type == VT__QPKT_T_INITIAL && c->server && whole < VT__QUIC_MIN) break; /* RFC 9000 14.1 */
-        rc = vt__quic_open_packet(c, &h, p);
+        if (h.type == VT__QPKT_T_INITIAL && c->server && whole < VT__QUIC_MIN) /* RFC 9000 14.1 */
+            rc = vt__quic_drop(c, &h, "invalid");
+        else rc = vt__quic_open_packet(c, &h, p);
     }
     c->in.p = p + h.len;
     return rc;
@@ -27330,6 +27464,7 @@ static void vt__quic_packet_done(vt__quic *c) {
     if (!c->complete && c->pkt.eliciting) vt__quic_hurry(c, space);
     if (space != VT__QPKT_APP) return;
     p->ours = c->pkt.ours;
+    if (VT__UNLIKELY(c->prefers != VT__QROUTE_NONE)) vt__quic_prefer(c);
     if (c->pkt.eliciting) c->lonely = 0;
     if (newest && c->pkt.plain && c->pkt.path != c->active && c->server) vt__quic_path_follow(c, c->pkt.path);
 }
@@ -27469,6 +27604,7 @@ static void vt__quic_fate(void *arg, unsigned space, const vt__qpkt_note *f, enu
     vt__qcid_ours *o;
     int rc = 0;
     switch (f->kind) {
+    case 0: vt__quic_log_lost(c, space, f); break;
     case VT__QUIC_N_CRYPTO:
         rc = acked ? vt__qstr_out_acked(c->mem, out, f->a, f->len) : vt__qstr_out_lost(out, f->a, f->len);
         break;
@@ -27499,7 +27635,8 @@ static void vt__quic_init_path(vt__quic *c, const vt__quic_start *s) {
     bool valid = !c->server || s->proven;
     c->paths[0] = (vt__qroute){
         .local = s->local, .remote = s->remote, .used = true, .valid = valid, .full = true, .proven = valid};
-    c->fallback = VT__QROUTE_NONE;
+    c->fallback = c->prefers = VT__QROUTE_NONE;
+    c->home = c->server ? s->local : s->remote;
 }
 static VT__UNUSED void vt__quic_free(vt__quic *c) {
     vt__qtls_free(c->tls);
@@ -27519,13 +27656,14 @@ static VT__UNUSED int vt__quic_init(vt__quic *c, const vt__quic_cfg *cfg, const 
     uint64_t seed;
     memset(c, 0, sizeof *c);
     vt__plat_random(&seed, sizeof seed);
-    c->cfg = cfg, c->mem = s->mem, c->server = cfg->server;
+    c->cfg = cfg, c->log = cfg->log, c->mem = s->mem, c->server = cfg->server;
     c->now = c->opened_at = c->idle_at = c->ping_at = now;
     c->quiet = true;
     c->first_version = c->keys.version = s->version ? s->version : VT__QPKT_V1;
     c->keys.update_after = cfg->update_after;
     vt__qpkt_params_init(&c->peer);
     vt__qrec_init(&c->rec, &cfg->rec, cfg->server, seed, vt__quic_fate, c, now);
+    c->rec.tells = c->log != NULL;
     vt__qstr_init(&c->streams, &cfg->streams, s->mem, cfg->server, now);
     vt__quic_init_path(c, s);
     int rc = vt__quic_init_ids(c, s);
@@ -27781,6 +27919,9 @@ static int vt__qout_mask_later(vt__quic *c, vt__qout_tx *tx, const vt__qout *o) 
 static int vt__qout_seal(vt__quic *c, vt__qout_tx *tx, vt__qout *o, unsigned flags) {
     size_t n = (size_t)(o->end - o->payload);
     if (o->type != VT__QPKT_T_SHORT) vt__qpkt_end_long(o->payload, o->pn_size, o->end + VT__QSEC_TAG);
+    if (VT__UNLIKELY(c->log != NULL))
+        vt__quic_log_packet(c, VT__QUIC_LOG_SENT, o->type, o->pn, o->head,
+                            (size_t)(o->end - o->head) + VT__QSEC_TAG, o->payload, n, flags);
     int rc = vt__qsec_seal(&c->keys.at[o->space].tx, o->pn, o->head, (size_t)(o->payload - o->head),
                            o->payload, n);
     o->end += VT__QSEC_TAG;
@@ -27933,6 +28074,7 @@ static VT__UNUSED size_t vt__qout_send(vt__quic *c, uint8_t *buf, size_t cap, vt
                                        int64_t now) {
     size_t n = 0;
     c->now = c->streams.now = now;
+    if (VT__UNLIKELY(c->log != NULL)) vt__quic_log(c, VT__QUIC_LOG_STATE, NULL);
     if (c->state >= VT__QUIC_CLOSING)
         return c->state == VT__QUIC_CLOSING ? vt__qout_send_close(c, buf, cap, t) : 0;
     if (vt__qkeys_worn(&c->keys)) (void)vt__qout_update(c);
@@ -28047,8 +28189,391 @@ static VT__UNUSED int vt__qedge_put_reset(const vt__quic_cfg *cfg, const uint8_t
 }
 
 /*==============================================================================
+ * MARK: - @qlog    QUIC connections written down for debuggers: qlog (VTHTTP_H3)
+ * uses:   @api_base @plat @str @qpkt @qrec @udp @ossl @qsec @quic
+ * pure.   draft-ietf-quic-qlog-main-schema, draft-ietf-quic-qlog-quic-events-12: JSON text sequences
+ * test:   tests/test_qlog.c
+ *
+ * Packets are told by the connection's one hook, and read again from their clear text, so that what went and what came look
+ * alike; all else is found by looking what has changed. Records gather in a buffer of fixed size: a long one leaves frames out
+ * and says so, and so does the last one of a file that is full. Secrets and data of streams are never written.
+ *============================================================================*/
+/* Bytes at most, but for the last. */
+enum { VT__QLOG_BUF = 16384, VT__QLOG_RECORD = 8192, VT__QLOG_FRAME = 1024, VT__QLOG_LAST = 256 };
+enum { VT__QLOG_TEXT = 64, VT__QLOG_METRICS = 9 };
+typedef struct vt__qlog {
+    void (*write)(struct vt__qlog *q); /* takes the n bytes of buf: n = 0; an error sets `off` */
+    int64_t begun, now, written;
+    uint64_t left; /* bytes that may still be written */
+    bool off, full, closed, alpn;
+    uint8_t keys; /* bits: rx and tx of each level */
+    uint32_t version, phase[2];
+    const char *state, *congestion, *path[VT__QROUTE_MAX];
+    int64_t metrics[VT__QLOG_METRICS];
+    size_t n, at; /* n: whole records; at: where the one being written ends */
+    char buf[VT__QLOG_BUF];
+} vt__qlog;
+
+/* ---- JSON ---- */
+/* A ' of the format becomes a ". What is put between braces ends in a comma, and vt__qlog_shut takes the last one away. */
+static VT_PRINTF(2, 3) void vt__qlog_put(vt__qlog *q, const char *fmt, ...) {
+    char *p = q->buf + q->at;
+    size_t room = sizeof q->buf - q->at;
+    va_list ap;
+    va_start(ap, fmt);
+    int n = __builtin_vsnprintf(p, room, fmt, ap);
+    va_end(ap);
+    if (n > 0) q->at += VT__MIN((size_t)n, room - 1);
+    for (; p < q->buf + q->at; p++)
+        if (*p == '\'') *p = '"';
+}
+static void vt__qlog_shut(vt__qlog *q, const char *with) {
+    q->at -= q->buf[q->at - 1] == ',';
+    vt__qlog_put(q, "%s", with);
+}
+static void vt__qlog_num(vt__qlog *q, const char *key, uint64_t v) {
+    vt__qlog_put(q, "'%s':%llu,", key, (unsigned long long)v);
+}
+static void vt__qlog_ms(vt__qlog *q, const char *key, int64_t ns) {
+    int64_t us = VT__MAX(ns, 0) / 1000;
+    vt__qlog_put(q, "'%s':%lld.%03d,", key, (long long)(us / 1000), (int)(us % 1000));
+}
+static void vt__qlog_hex(vt__qlog *q, const char *key, const uint8_t *p, size_t n) {
+    vt__qlog_put(q, "'%s':'", key);
+    for (size_t i = 0; i < n; i++) vt__qlog_put(q, "%02x", p[i]);
+    vt__qlog_put(q, "',");
+}
+/* Text of others, which need not be UTF-8; cut to VT__QLOG_TEXT bytes. */
+static void vt__qlog_text(vt__qlog *q, const char *key, const void *text, size_t n) {
+    const uint8_t *p = text;
+    vt__qlog_put(q, "'%s':'", key);
+    for (size_t i = 0; i < VT__MIN(n, (size_t)VT__QLOG_TEXT); i++) {
+        bool plain = p[i] >= ' ' && p[i] < 0x7f && !memchr("\"\\'", p[i], 3);
+        vt__qlog_put(q, plain ? "%c" : "\\u%04x", p[i]);
+    }
+    vt__qlog_put(q, "',");
+}
+static VT__UNUSED void vt__qlog_flush(vt__qlog *q) {
+    q->written = q->now;
+    if (q->n) q->write(q);
+}
+static void vt__qlog_begin(vt__qlog *q, const char *name) {
+    if (q->n > sizeof q->buf - VT__QLOG_RECORD) vt__qlog_flush(q);
+    q->at = q->n;
+    vt__qlog_put(q, "\x1e{");
+    if (!name) return;
+    vt__qlog_ms(q, "time", q->now - q->begun);
+    vt__qlog_put(q, "'name':'%s','data':{", name);
+}
+static void vt__qlog_end(vt__qlog *q) {
+    vt__qlog_shut(q, "}}\n");
+    if (q->off) return;
+    q->full = q->at - q->n + VT__QLOG_LAST > q->left;
+    if (q->full) {
+        vt__qlog_begin(q, "loglevel:warning");
+        vt__qlog_put(q, "'message':'the limit of this file is reached: nothing more is written'}}\n");
+    }
+    q->left -= VT__MIN(q->at - q->n, q->left);
+    q->n = q->at;
+    if (q->full) vt__qlog_flush(q), q->off = true;
+}
+VT__INLINE bool vt__qlog_roomy(const vt__qlog *q) { return q->at - q->n < VT__QLOG_RECORD - VT__QLOG_FRAME; }
+
+/* ---- packets ---- */
+static void vt__qlog_error(vt__qlog *q, const char *key, bool app, uint64_t code) {
+#define VT__QLOG_CODE(name, value) {value, #name},
+    static const struct {
+        uint32_t code;
+        const char *name;
+    } codes[] = {VT__QPKT_CODES(VT__QLOG_CODE){0, "unknown"}};
+#undef VT__QLOG_CODE
+    const size_t last = VT__COUNT(codes) - 1;
+    size_t i = app ? last : 0;
+    if (!app && code >> 8 == 1) {
+        vt__qlog_put(q, "'%s':'crypto_error_0x%x',", key, (unsigned)code);
+        return;
+    }
+    while (i < last && codes[i].code != code) i++;
+    vt__qlog_put(q, "'%s':'", key);
+    for (const char *s = codes[i].name; *s; s++) vt__qlog_put(q, "%c", vt__str_lower(*s));
+    vt__qlog_put(q, "',");
+    if (i == last) vt__qlog_num(q, "error_code", code);
+}
+static void vt__qlog_ack(vt__qlog *q, vt__qpkt_frame *f, uint64_t exponent) {
+    vt__qpkt_range r = {f->ack.first, f->ack.largest};
+    vt__qlog_ms(q, "ack_delay", (int64_t)(VT__MIN(f->ack.delay, UINT64_C(1) << 32) << exponent) * 1000);
+    vt__qlog_put(q, "'acked_ranges':[");
+    do vt__qlog_put(q, "[%llu,%llu],", (unsigned long long)r.lo, (unsigned long long)r.hi);
+    while (vt__qlog_roomy(q) && vt__qpkt_ack_next(f, &r));
+    vt__qlog_shut(q, "],");
+    if (f->kind == VT__QPKT_F_ACK) return;
+    vt__qlog_num(q, "ect0", f->ack.ecn[0]), vt__qlog_num(q, "ect1", f->ack.ecn[1]);
+    vt__qlog_num(q, "ce", f->ack.ecn[2]);
+}
+/* Names of frames, of the integers that they begin with, and what else is always said. */
+/* clang-format off */
+static const struct vt__qlog_row {
+    const char *name, *keys[3], *more;
+} vt__qlog_rows[VT__QPKT_F_TYPES] = {
+#define VT__QLOG_BIDI "'stream_type':'bidirectional',"
+#define VT__QLOG_UNI "'stream_type':'unidirectional',"
+    {"padding", {0}, ""}, {"ping", {0}, ""}, {"ack", {0}, ""}, {"ack", {0}, ""},
+    {"reset_stream", {"stream_id", "error_code", "final_size"}, "'error':'unknown',"},
+    {"stop_sending", {"stream_id", "error_code"}, "'error':'unknown',"},
+    {"crypto", {NULL, "offset"}, ""}, {"new_token", {0}, ""}, [VT__QPKT_F_STREAM] = {"stream", {"stream_id", "offset"}, ""},
+    [VT__QPKT_F_MAX_DATA] = {"max_data", {"maximum"}, ""}, {"max_stream_data", {"stream_id", "maximum"}, ""},
+    {"max_streams", {"maximum"}, VT__QLOG_BIDI}, {"max_streams", {"maximum"}, VT__QLOG_UNI},
+    {"data_blocked", {"limit"}, ""}, {"stream_data_blocked", {"stream_id", "limit"}, ""},
+    {"streams_blocked", {"limit"}, VT__QLOG_BIDI}, {"streams_blocked", {"limit"}, VT__QLOG_UNI},
+    {"new_connection_id", {"sequence_number", "retire_prior_to"}, ""}, {"retire_connection_id", {"sequence_number"}, ""},
+    {"path_challenge", {0}, ""}, {"path_response", {0}, ""},
+    {"connection_close", {NULL, "trigger_frame_type"}, "'error_space':'transport',"},
+    {"connection_close", {0}, "'error_space':'application',"}, {"handshake_done", {0}, ""},
+    [VT__QPKT_F_DATAGRAM] = {"datagram", {0}, ""}};
+/* clang-format on */
+static void vt__qlog_frame(vt__qlog *q, vt__qpkt_frame *f, size_t bytes, uint64_t exponent) {
+    const struct vt__qlog_row *row = &vt__qlog_rows[f->kind];
+    vt__qlog_put(q, "{'frame_type':'%s',", row->name);
+    for (unsigned i = 0; i < VT__COUNT(row->keys); i++)
+        if (row->keys[i]) vt__qlog_num(q, row->keys[i], f->n[i]);
+    vt__qlog_put(q, "%s%s", row->more, f->fin ? "'fin':true," : "");
+    switch (f->kind) {
+    case VT__QPKT_F_ACK:
+    case VT__QPKT_F_ACK_ECN: vt__qlog_ack(q, f, exponent); break;
+    case VT__QPKT_F_STREAM:
+    case VT__QPKT_F_CRYPTO:
+    case VT__QPKT_F_DATAGRAM: bytes = f->stream.len; /* fallthrough */
+    case VT__QPKT_F_PADDING:
+        vt__qlog_put(q, "'raw':{'length':%zu,'payload_length':%zu}", bytes, bytes);
+        break;
+    case VT__QPKT_F_NEW_TOKEN: vt__qlog_put(q, "'token':{'raw':{'length':%zu}}", f->bytes.len); break;
+    case VT__QPKT_F_NEW_CID: vt__qlog_hex(q, "connection_id", f->cid.id, f->cid.len); break;
+    case VT__QPKT_F_PATH_CHALLENGE:
+    case VT__QPKT_F_PATH_RESPONSE: vt__qlog_hex(q, "data", f->bytes.data, 8); break;
+    case VT__QPKT_F_CLOSE:
+    case VT__QPKT_F_CLOSE_APP:
+        vt__qlog_error(q, "error", f->kind == VT__QPKT_F_CLOSE_APP, f->close.code);
+        vt__qlog_text(q, "reason", f->close.reason, f->close.len);
+    }
+    vt__qlog_shut(q, "},");
+}
+static void vt__qlog_frames(vt__qlog *q, const uint8_t *p, const uint8_t *end, uint64_t exponent) {
+    vt__qpkt_frame f;
+    vt__qlog_put(q, "'frames':[");
+    for (const uint8_t *from = p; vt__qlog_roomy(q) && vt__qpkt_frame_get(&f, &p, end) > 0; from = p)
+        vt__qlog_frame(q, &f, (size_t)(p - from), exponent);
+    vt__qlog_shut(q, "],");
+    if (p != end) vt__qlog_put(q, "'frames_left_out':true,"); /* for want of room; or they are malformed */
+}
+static void vt__qlog_head(vt__qlog *q, const vt__quic_entry *e) {
+    static const char types[][20] = {"initial", "0RTT", "handshake", "retry", "1RTT", "version_negotiation",
+                                     "unknown"};
+    vt__qpkt_head h;
+    vt__qlog_put(q, "'header':{'packet_type':'%s',", types[e->type]);
+    if (e->frames || !e->p) vt__qlog_num(q, "packet_number", e->pn);
+    if (e->frames) vt__qlog_num(q, "packet_number_length", (*e->p & 3U) + 1);
+    if (e->frames && e->type == VT__QPKT_T_SHORT)
+        vt__qlog_put(q, "'key_phase_bit':%s", *e->p & VT__QPKT_KEY_PHASE ? "true," : "false,");
+    if (e->p && *e->p & VT__QPKT_LONG && vt__qpkt_head_get(&h, e->p, e->n, VT__QCID_LEN) > 0) {
+        vt__qlog_put(q, "'version':'%08x',", (unsigned)h.version);
+        vt__qlog_hex(q, "dcid", h.dcid, VT__MIN(h.dcid_len, VT__QPKT_CID_MAX));
+        vt__qlog_hex(q, "scid", h.scid, VT__MIN(h.scid_len, VT__QPKT_CID_MAX));
+    }
+    vt__qlog_shut(q, "},");
+}
+static void vt__qlog_packet(vt__qlog *q, const vt__quic *c, const vt__quic_entry *e) {
+    static const char names[][21] = {"quic:packet_sent", "quic:packet_received", "quic:packet_dropped",
+                                     "quic:packet_buffered", "quic:packet_lost"};
+    bool theirs = e->what == VT__QUIC_LOG_GOT && e->type == VT__QPKT_T_SHORT;
+    vt__qlog_begin(q, names[e->what - VT__QUIC_LOG_SENT]);
+    vt__qlog_head(q, e);
+    if (e->n) vt__qlog_put(q, "'raw':{'length':%zu},", e->n);
+    if (e->flags & VT__QREC_MTU_PROBE) vt__qlog_put(q, "'is_mtu_probe_packet':true,");
+    if (e->why) vt__qlog_put(q, "'trigger':'%s',", e->why);
+    if (e->frames) vt__qlog_frames(q, e->frames, e->frames + e->len, theirs ? c->peer.ack_exponent : 3);
+    vt__qlog_end(q);
+}
+
+/* ---- the connection ---- */
+static void vt__qlog_addr(vt__qlog *q, const char *key, const vt__qroute_addr *a) {
+    const uint8_t *p = a->ip;
+    bool v4 = vt__udp_is_v4(a);
+    if (!a->port) { /* a client's socket: whichever the system takes */
+        vt__qlog_put(q, "'%s':{},", key);
+        return;
+    }
+    vt__qlog_put(q, "'%s':{'ip_v%d':'", key, v4 ? 4 : 6);
+    if (v4) vt__qlog_put(q, "%u.%u.%u.%u", p[12], p[13], p[14], p[15]);
+    for (int i = 0; i < 16 && !v4; i += 2) vt__qlog_put(q, i ? ":%x" : "%x", (unsigned)p[i] << 8 | p[i + 1]);
+    vt__qlog_put(q, "','port_v%d':%u},", v4 ? 4 : 6, a->port);
+}
+/* What every file begins with. */
+static void vt__qlog_start(vt__qlog *q, const vt__quic *c) {
+    vt__qlog_begin(q, NULL);
+    vt__qlog_put(q,
+                 "'file_schema':'urn:ietf:params:qlog:file:sequential','title':'vthttp',"
+                 "'serialization_format':'application/qlog+json-seq','trace':{'event_schemas':["
+                 "'urn:ietf:params:qlog:events:quic-12','urn:ietf:params:qlog:events:loglevel'],"
+                 "'vantage_point':{'type':'%s'},'common_fields':{'time_format':'relative_to_epoch',"
+                 "'reference_time':{'clock_type':'monotonic','epoch':'unknown'},",
+                 c->server ? "server" : "client");
+    vt__qlog_hex(q, "group_id", c->odcid.b, c->odcid.len);
+    vt__qlog_shut(q, "}");
+    vt__qlog_end(q);
+    vt__qlog_begin(q, "quic:connection_started");
+    vt__qlog_addr(q, "local", &c->paths[0].local);
+    vt__qlog_addr(q, "remote", &c->paths[0].remote);
+    vt__qlog_end(q);
+}
+static void vt__qlog_params(vt__qlog *q, const vt__qpkt_params *t, bool ours) {
+#define VT__QLOG_PARAM(id, field, by_default, least, most) (unsigned long long)t->field,
+    vt__qlog_begin(q, "quic:parameters_set");
+    vt__qlog_put(q,
+                 "'max_idle_timeout':%llu,'max_udp_payload_size':%llu,'initial_max_data':%llu,"
+                 "'initial_max_stream_data_bidi_local':%llu,'initial_max_stream_data_bidi_remote':%llu,"
+                 "'initial_max_stream_data_uni':%llu,'initial_max_streams_bidi':%llu,"
+                 "'initial_max_streams_uni':%llu,'ack_delay_exponent':%llu,'max_ack_delay':%llu,"
+                 "'active_connection_id_limit':%llu,'max_datagram_frame_size':%llu,'initiator':'%s',",
+                 VT__QPKT_PARAMS(VT__QLOG_PARAM) ours ? "local" : "remote");
+#undef VT__QLOG_PARAM
+    vt__qlog_hex(q, "initial_source_connection_id", t->initial_scid.b, t->initial_scid.len);
+    vt__qlog_put(q, "'disable_active_migration':%s", t->no_migration ? "true" : "false");
+    vt__qlog_end(q);
+}
+static void vt__qlog_closed(vt__qlog *q, const vt__quic_end *e) {
+    static const char triggers[][20] = {
+        [VT__QUIC_BY_TIME] = "idle_timeout", "stateless_reset", "version_mismatch"};
+    bool said = e->cause < VT__QUIC_BY_TIME;
+    bool theirs = e->cause == VT__QUIC_BY_PEER || e->cause == VT__QUIC_BY_RESET;
+    const char *why = e->app || !e->code ? "application" : "error";
+    vt__qlog_begin(q, "quic:connection_closed");
+    vt__qlog_put(q, "'initiator':'%s','trigger':'%s',", theirs ? "remote" : "local",
+                 said ? why : triggers[e->cause]);
+    if (said) vt__qlog_error(q, e->app ? "application_error" : "connection_error", e->app, e->code);
+    vt__qlog_text(q, "reason", e->why, e->why_len);
+    vt__qlog_end(q);
+    q->closed = true;
+}
+static void vt__qlog_changed(vt__qlog *q, const char *name, const char **was, const char *is) {
+    if (*was == is) return;
+    vt__qlog_begin(q, name);
+    if (*was) vt__qlog_put(q, "'old':'%s',", *was);
+    vt__qlog_put(q, "'new':'%s'", is);
+    vt__qlog_end(q);
+    *was = is;
+}
+static const char *vt__qlog_state_of(const vt__quic *c) {
+    static const char late[][9] = {[VT__QUIC_CLOSING] = "closing", "draining", "closed"};
+    if (c->state >= VT__QUIC_CLOSING) return late[c->state];
+    if (c->complete) return c->confirmed ? "handshake_confirmed" : "handshake_complete";
+    return vt__qsec_has(&c->keys.at[VT__QPKT_HANDSHAKE].rx) ? "handshake_started" : "attempted";
+}
+static void vt__qlog_keys(vt__qlog *q, const vt__quic *c) {
+    static const char levels[][10] = {"initial", "handshake", "1rtt"};
+    const bool phases[] = {c->keys.rx_phase, c->keys.tx_phase};
+    bool both = (q->phase[0] & 1) != phases[0] && (q->phase[1] & 1) != phases[1];
+    const char *why = both ? "remote_update" : "local_update";
+    for (unsigned i = 0; i < 2 * VT__QPKT_SPACES; i++) {
+        const vt__qkeys_level *l = &c->keys.at[i / 2];
+        bool ours = i & 1, has = vt__qsec_has(ours ? &l->tx : &l->rx);
+        bool turned = i / 2 == VT__QPKT_APP && (q->phase[ours] & 1) != phases[ours];
+        if (has == (q->keys >> i & 1) && !turned) continue;
+        q->keys = (uint8_t)((q->keys & ~(1U << i)) | (unsigned)has << i);
+        q->phase[ours] += turned;
+        vt__qlog_begin(q, has ? "quic:key_updated" : "quic:key_discarded");
+        vt__qlog_put(q, "'key_type':'%s_%s_secret','trigger':'%s',", c->server == ours ? "server" : "client",
+                     levels[i / 2], turned ? why : "tls");
+        if (i / 2 == VT__QPKT_APP) vt__qlog_num(q, "key_phase", q->phase[ours]);
+        vt__qlog_end(q);
+    }
+}
+static const char *vt__qlog_path_of(const vt__quic *c, unsigned i) {
+    const vt__qroute *p = &c->paths[i];
+    if (i == c->active) return p->proven ? "migration_complete" : "migration_started";
+    if (!p->used) return "probing_abandoned";
+    return p->asking || !p->proven ? "probing_started" : "probing_successful";
+}
+/* But the handshake's, which connection_started has told. */
+static void vt__qlog_paths(vt__qlog *q, const vt__quic *c) {
+    for (unsigned i = 0; i < VT__QROUTE_MAX && c->confirmed; i++) {
+        const char *was = q->path[i], *is = vt__qlog_path_of(c, i);
+        if (was == is || (!was && !c->paths[i].used)) continue;
+        q->path[i] = is;
+        if (!was && i == 0) continue;
+        vt__qlog_begin(q, "quic:migration_state_updated");
+        vt__qlog_put(q, "'new':'%s','tuple_id':'%u',", is, i);
+        vt__qlog_addr(q, "tuple_local", &c->paths[i].local);
+        vt__qlog_addr(q, "tuple_remote", &c->paths[i].remote);
+        vt__qlog_end(q);
+    }
+}
+static const char *vt__qlog_congestion_of(const vt__qrec *r) {
+    static const char bbr[][12] = {"startup", "drain", "cruise", "probe_rtt"};
+    if (r->cc.kind == VT__QCC_BBR) return bbr[r->cc.b.state];
+    if (r->newest <= r->cc.c.recovery) return "recovery";
+    return r->cc.c.window < r->cc.c.ssthresh ? "slow_start" : "congestion_avoidance";
+}
+/* Those that have changed; the first four are times. 0: not known. */
+static void vt__qlog_metrics(vt__qlog *q, const vt__qrec *r) {
+    static const char names[][20] = {"smoothed_rtt",    "rtt_variance", "latest_rtt",
+                                     "min_rtt",         "pto_count",    "congestion_window",
+                                     "bytes_in_flight", "ssthresh",     "pacing_rate"};
+    const vt__qrec_rtt *t = &r->rtt;
+    int64_t window = (int64_t)r->cc.c.window, flight = (int64_t)r->in_flight;
+    int64_t least = t->first == VT__QREC_NEVER ? 0 : t->min, pace = (int64_t)(8e9 / r->cc.ns_per_byte);
+    int64_t slow = r->cc.c.ssthresh == UINT64_MAX ? 0 : (int64_t)r->cc.c.ssthresh, ptos = r->pto_count;
+    const int64_t now[] = {t->smoothed, t->var, t->latest, least, ptos, window, flight, slow, pace};
+    if (memcmp(now, q->metrics, sizeof now) == 0) return;
+    vt__qlog_begin(q, "quic:recovery_metrics_updated");
+    for (int i = 0; i < VT__QLOG_METRICS; i++) {
+        if (now[i] == q->metrics[i]) continue;
+        if (i < 4) vt__qlog_ms(q, names[i], now[i]);
+        else vt__qlog_num(q, names[i], (uint64_t)now[i]);
+    }
+    vt__qlog_end(q);
+    memcpy(q->metrics, now, sizeof now);
+}
+static void vt__qlog_agreed(vt__qlog *q, const vt__quic *c) {
+    if (q->version != c->keys.version) {
+        q->version = c->keys.version;
+        vt__qlog_begin(q, "quic:version_information");
+        vt__qlog_put(q, "'%s_versions':[%s'00000001'],'chosen_version':'%08x'",
+                     c->server ? "server" : "client", c->cfg->no_v2 ? "" : "'6b3343cf',",
+                     (unsigned)q->version);
+        vt__qlog_end(q);
+    }
+    if (q->alpn || !c->complete || !c->tls) return;
+    vt_str alpn = vt__ossl_alpn(&c->tls->o); /* one of ours */
+    vt__qlog_begin(q, "quic:alpn_information");
+    vt__qlog_put(q, "'chosen_alpn':{'string_value':'%.*s'}", (int)alpn.len, alpn.ptr);
+    vt__qlog_end(q);
+    q->alpn = true;
+}
+/* What may have changed. */
+static void vt__qlog_look(vt__qlog *q, const vt__quic *c) {
+    vt__qlog_agreed(q, c);
+    vt__qlog_keys(q, c);
+    vt__qlog_changed(q, "quic:connection_state_updated", &q->state, vt__qlog_state_of(c));
+    vt__qlog_paths(q, c);
+    vt__qlog_changed(q, "quic:congestion_state_updated", &q->congestion, vt__qlog_congestion_of(&c->rec));
+    vt__qlog_metrics(q, &c->rec);
+    if (c->state >= VT__QUIC_CLOSING && !q->closed) vt__qlog_closed(q, &c->end);
+}
+/* What a connection's hook hands over. q, zeroed, needs but `write`, `left` and `begun`. Records stay here for a second at most, as
+ * long as more come. */
+static VT__UNUSED void vt__qlog_take(vt__qlog *q, vt__quic *c, const vt__quic_entry *e) {
+    q->now = c->now;
+    if (!q->version) vt__qlog_start(q, c), vt__qlog_agreed(q, c);
+    if (e->what >= VT__QUIC_LOG_SENT) vt__qlog_packet(q, c, e);
+    else if (e->what == VT__QUIC_LOG_STATE) vt__qlog_look(q, c);
+    else vt__qlog_params(q, e->params, e->what == VT__QUIC_LOG_OURS);
+    if (q->now - q->written >= VT_SEC) vt__qlog_flush(q);
+    if (q->off) c->log = NULL;
+}
+
+/*==============================================================================
  * MARK: - @qend    QUIC endpoint: a UDP socket of a domain and the connections on it, of servers and clients (VTHTTP_H3)
- * uses:   @api_base @plat @mem @ds @timer @poll @sched @block @udp @qpkt @qstr @qtls @qcid @qroute @quic @qout @qedge
+ * uses:   @api_base @plat @mem @err @ds @log @timer @poll @sched @block @udp @qpkt @qstr @qtls @qcid @qroute @quic @qout @qedge @qlog
  * raises: vt__qend_ops
  * test:   tests/test_qend.c
  *
@@ -28102,6 +28627,7 @@ typedef struct vt__qend_conn {
     bool half;                /* the handshake is not complete */
     bool mute;                /* its user did not want it */
     struct vt__qend_job *job; /* a step of TLS is made elsewhere */
+    struct vt__qend_log *log;
     vt__qend_id ids[VT__QEND_IDS];
 } vt__qend_conn;
 
@@ -28133,6 +28659,7 @@ typedef struct vt__qend_ops {
 typedef struct vt__qend_cfg {
     vt__quic_cfg quic; /* `worker` is the endpoint's business */
     const vt__qend_ops *ops;
+    const char *qlog; /* see vt_server_cfg; outlives the endpoint */
     vt__udp_cfg udp;
     uint8_t retry;      /* enum vt__qend_retry; AUTO: to all while more than retry_at are half open */
     uint32_t max_conns; /* 10,000; those that are closing count */
@@ -28183,6 +28710,7 @@ typedef struct vt__qend {
     vt__quic_cfg quic; /* `tls` may be changed: for those that begin later */
     const vt__qend_ops *ops;
     void *ctx; /* the user's */
+    const char *qlog;
     vt__dom *dom;
     vt__udp udp;
     vt__pd pd;
@@ -28190,6 +28718,7 @@ typedef struct vt__qend {
     vt__list conns, turns;
     uint32_t nconns, nhalf, max_conns, max_half, retry_at;
     uint8_t retry;
+    bool mourns;                    /* that a log could not be written has been said */
     bool told, more, stopped, over; /* more: not all that came was read; over: freed when the message comes */
     int64_t now, each, vn_at, reset_at, refuse_at; /* each: between answers, which are next due then */
     uint64_t keys[3];
@@ -28359,6 +28888,61 @@ static VT__NOINLINE void vt__qend_offload(vt__qend *e, vt__qend_conn *c) {
     vt__qend_events(e, c);
 }
 
+/* ---- logs ---- */
+#define VT__QEND_LOG_BYTES (UINT64_C(64) << 20) /* of a file */
+typedef struct vt__qend_log {
+    vt__qlog q;
+    vt__qend_conn *c;
+    int fd; /* -1: there is no file yet: who is not authentic gets none */
+} vt__qend_log;
+
+static void vt__qend_log_open(vt__qend_log *l, char *path, size_t cap) {
+    const vt__qpkt_cid *id = &l->c->q.odcid;
+    char hex[2 * VT__QPKT_CID_MAX + 1] = "";
+    for (int i = 0; i < id->len; i++) snprintf(hex + 2 * i, 3, "%02x", id->b[i]);
+    const char *role = l->c->q.server ? "server" : "client";
+    int n = snprintf(path, cap, "%s/%s_%s.sqlog", l->c->end->qlog, hex, role);
+    l->fd = n < 0 || (size_t)n >= cap ? -ENAMETOOLONG
+                                      : vt__plat_open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+}
+/* 16 KiB at most, to the kernel's memory. */
+static void vt__qend_log_write(vt__qlog *q) {
+    vt__qend_log *l = VT__CONTAINER(q, vt__qend_log, q);
+    char path[512] = "";
+    if (l->fd == -1) vt__qend_log_open(l, path, sizeof path);
+    ssize_t r = l->fd;
+    for (size_t at = 0; r >= 0 && at < q->n; at += (size_t)VT__MAX(r, 0)) {
+        do r = vt__plat_write(l->fd, q->buf + at, q->n - at);
+        while (r == -EINTR);
+        if (r == 0) r = -EIO;
+    }
+    q->n = 0;
+    if (r >= 0) return;
+    q->off = true;
+    if (!l->c->end->mourns)
+        vt_log(VT_LOG_WARN, "qlog: %s: %s", path[0] ? path : l->c->end->qlog, vt_strerror((int)r));
+    l->c->end->mourns = true;
+}
+static void vt__qend_log_take(vt__quic *c, const vt__quic_entry *e) {
+    vt__qlog_take(&VT__CONTAINER(c, vt__qend_conn, q)->log->q, c, e);
+}
+/* Before the connection begins. Without memory there is none. */
+static void vt__qend_log_begin(vt__qend *e, vt__qend_conn *c) {
+    c->log = VTHTTP_QLOG && e->qlog ? vt__mem_zalloc(sizeof *c->log) : NULL;
+    e->quic.log = VTHTTP_QLOG && c->log ? vt__qend_log_take : NULL;
+    if (!VTHTTP_QLOG || !c->log) return;
+    c->log->c = c, c->log->fd = -1;
+    c->log->q.write = vt__qend_log_write, c->log->q.left = VT__QEND_LOG_BYTES;
+    c->log->q.begun = c->log->q.written = e->now;
+}
+static void vt__qend_log_end(vt__qend_conn *c) {
+    if (!VTHTTP_QLOG || !c->log) return;
+    if (c->q.log && (c->q.got_one || !c->q.server))
+        vt__quic_log(&c->q, VT__QUIC_LOG_STATE, NULL), vt__qlog_flush(&c->log->q);
+    if (c->log->fd >= 0) (void)vt__plat_close(c->log->fd);
+    vt__mem_free(c->log);
+}
+
 /* ---- life ---- */
 /* The last of it: it was freed, or is its user's. */
 static void vt__qend_bury(vt__qend *e, vt__qend_conn *c) {
@@ -28370,6 +28954,7 @@ static void vt__qend_bury(vt__qend *e, vt__qend_conn *c) {
     vt__ds_list_remove(&c->turn);
     vt__qend_whole(c);
     e->nconns--;
+    vt__qend_log_end(c);
     bool ours = !c->known || e->ops->gone(c);
     c->end = NULL;
     vt__quic_free(&c->q);
@@ -28389,12 +28974,14 @@ static void vt__qend_fire(vt__timer *t) {
 static int vt__qend_new(vt__qend *e, const vt__quic_start *s, vt__qend_conn **out) {
     vt__qend_conn *c = vt__mem_zalloc(e->ops->size);
     if (!c) return -ENOMEM;
+    c->end = e;
+    vt__qend_log_begin(e, c);
     int r = vt__quic_init(&c->q, &e->quic, s, e->now);
     if (r < 0) {
+        vt__mem_free(c->log);
         vt__mem_free(c);
         return r;
     }
-    c->end = e;
     c->half = true;
     vt__ds_list_push(&e->conns, &c->link);
     vt__ds_list_init(&c->turn);
@@ -28699,6 +29286,7 @@ static void vt__qend_settings(vt__qend *e, const vt__qend_cfg *cfg) {
     e->quic.offload = true;
     vt__quic_cfg_fill(&e->quic);
     e->ops = cfg->ops;
+    e->qlog = cfg->qlog;
     e->retry = cfg->retry;
     e->max_conns = cfg->max_conns ? cfg->max_conns : 10000;
     e->max_half = cfg->max_half ? cfg->max_half : 1024;
@@ -31512,7 +32100,7 @@ static void vt__h2c_adopt(vt__link *c, vt__h2c *h, vt__conn_buf in) { (void)c, (
 
 /*==============================================================================
  * MARK: - @h3c     HTTP/3 connections of a server (VTHTTP_H3)
- * uses:   @api_base @api_tls @plat @mem @ds @log @msg @h3 @sched @io @udp @ossl @tls @qsec @qtls @quic @qend @link @mux @h3e @mreq
+ * uses:   @api_base @api_tls @plat @mem @err @ds @log @msg @h3 @sched @io @udp @ossl @tls @qsec @qtls @quic @qend @link @mux @h3e @mreq
  * raises: vt__qend_ops, vt__h3e_role, vt__mreq_ops
  * test:   tests/e2e_h3.c tests/interop_h3.sh
  *
@@ -31534,7 +32122,8 @@ struct vt__h3c_port {
     uint32_t spin;     /* of ctx, which a reload replaces */
     vt__qsec_vault vault;
     vt__qend_group *group; /* while it is held */
-    vt__udp held;          /* has the port until every domain has its socket there; fd -1: nothing does */
+    vt__qpkt_preferred preferred;
+    vt__udp held; /* has the port until every domain has its socket there; fd -1: nothing does */
     int v6_only;
     vt__addr at;
 };
@@ -31708,9 +32297,32 @@ static void vt__h3c_port_use(vt__h3c_port *p, vt__tls_files *x) {
     vt__plat_spin_unlock(&p->spin);
     if (old) vt__ossl_unref(old);
 }
+/* vt_server_cfg.preferred_addr, or NULL. May park. 0, VT_EADDR, those of look-ups. */
+static int vt__h3c_port_prefer(vt__h3c_port *p, const char *text) {
+    vt__udp_addr mine, a;
+    int r = 0;
+    memset(&p->preferred, 0, sizeof p->preferred);
+    vt__udp_addr_from(&mine, &p->at.u.sa);
+    for (size_t n; text && *text && r >= 0; text += n + (text[n] == ',')) {
+        char one[300];
+        struct vt__io_lookup *l = vt__io_lookup_new();
+        if (!l) return -ENOMEM;
+        n = strcspn(text, ",");
+        snprintf(one, sizeof one, "%.*s", (int)n, text);
+        r = strncmp(one, "unix:", 5) == 0 ? VT_EADDR : vt__io_resolve(one, false, l, VT_NONE);
+        if (r >= 0) vt__udp_addr_from(&a, &l->list[0].u.sa);
+        else vt_log(VT_LOG_ERROR, "preferred_addr: %s: %s", one, vt_strerror(r));
+        vt__io_lookup_drop(l);
+        if (r < 0) return r;
+        uint16_t port = a.port ? a.port : mine.port;
+        if (vt__udp_is_v4(&a)) memcpy(p->preferred.ip4, a.ip + 12, 4), p->preferred.port4 = port;
+        else memcpy(p->preferred.ip6, a.ip, 16), p->preferred.port6 = port;
+    }
+    return r;
+}
 /* Takes the port that a TCP listener has, until vt__h3c_port_let: no descriptor but this one need be opened before the domains' are.
  * 0, or -EADDRINUSE and others of the system. A listener of Unix domain sockets has none. */
-static int vt__h3c_port_hold(vt__h3c_port *p, int fd) {
+static int vt__h3c_port_hold(vt__h3c_port *p, int fd, const char *preferred) {
     vt__udp_cfg cfg = {.reuse_port = true};
     socklen_t n = sizeof p->v6_only;
     p->at.len = sizeof p->at.u;
@@ -31720,6 +32332,7 @@ static int vt__h3c_port_hold(vt__h3c_port *p, int fd) {
     if (p->at.u.sa.sa_family == AF_INET6)
         (void)vt__plat_getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &p->v6_only, &n);
     cfg.v6_only = p->v6_only != 0;
+    if ((r = vt__h3c_port_prefer(p, preferred)) < 0) return r;
     p->group = vt__qend_group_new();
     r = p->group ? vt__qsec_vault_init(&p->vault, NULL) : -ENOMEM;
     if (r >= 0) r = vt__udp_open(&p->held, &p->at.u.sa, p->at.len, &cfg);
@@ -31766,6 +32379,8 @@ static int vt__h3c_door_open(vt__h3c_door *d) {
     vt__qend_cfg cfg = {.ops = &vt__h3c_qend, .udp = {.reuse_port = true, .v6_only = p->v6_only != 0}};
     cfg.quic.server = true;
     cfg.quic.vault = &p->vault;
+    cfg.quic.preferred = p->preferred;
+    cfg.qlog = g->server->cfg.qlog;
     /* Longer than requests may be waited for: who is idle is told, before its own end gives the connection up in silence. */
     int64_t idle = g->conf.idle_ns ? g->conf.idle_ns : 86400 * VT_SEC;
     cfg.quic.idle_ns = idle + VT__MAX(idle / 2, VT_SEC);
@@ -31830,7 +32445,9 @@ static int vt__h3c_port_read(vt__h3c_port *p, vt__tls_files **out, char *text, s
     return VT_ENOHTTP3;
 }
 static void vt__h3c_port_use(vt__h3c_port *p, vt__tls_files *x) { (void)p, (void)x; }
-static int vt__h3c_port_hold(vt__h3c_port *p, int fd) { return (void)p, (void)fd, VT_ENOHTTP3; }
+static int vt__h3c_port_hold(vt__h3c_port *p, int fd, const char *preferred) {
+    return (void)p, (void)fd, (void)preferred, VT_ENOHTTP3;
+}
 static int vt__h3c_door_open(vt__h3c_door *d) { return (void)d, VT_ENOHTTP3; }
 static void vt__h3c_door_stop(vt__h3c_door *d) { (void)d; }
 static void vt__h3c_door_kill(vt__h3c_door *d) { (void)d; }
@@ -34086,9 +34703,9 @@ VT_API vt_server *vt_server_new(const vt_server_cfg *cfg) {
     srv->reserve = -1;
     srv->result = VT_ESTATE; /* of a server that was never started */
     vt__http_server_init(s);
-    const char **texts[] = {&s->cfg.host,         &s->cfg.addr,    &s->cfg.server_name,
-                            &s->cfg.ssl_cert,     &s->cfg.ssl_key, &s->cfg.ssl_key_password_file,
-                            &s->cfg.ssl_client_ca};
+    const char **texts[] = {&s->cfg.host,          &s->cfg.addr,    &s->cfg.server_name,
+                            &s->cfg.ssl_cert,      &s->cfg.ssl_key, &s->cfg.ssl_key_password_file,
+                            &s->cfg.ssl_client_ca, &s->cfg.qlog,    &s->cfg.preferred_addr};
     for (size_t i = 0; i < VT__COUNT(texts); i++) /* all, so that freeing need not know */
         if (vt__srv_copy(s, texts[i]) < 0) *texts[i] = NULL;
     vt__srv_fill(&s->cfg);
@@ -34127,9 +34744,9 @@ VT_API void vt_server_free(vt_server *s) {
     for (int i = 0; i < s->run->nlisteners; i++) vt__tls_gate_free(s->run->listeners[i].gate);
     vt__mem_free(s->run->listeners);
     vt__mem_free(s->run);
-    const char *texts[] = {s->cfg.host,         s->cfg.addr,    s->cfg.server_name,
-                           s->cfg.ssl_cert,     s->cfg.ssl_key, s->cfg.ssl_key_password_file,
-                           s->cfg.ssl_client_ca};
+    const char *texts[] = {s->cfg.host,          s->cfg.addr,    s->cfg.server_name,
+                           s->cfg.ssl_cert,      s->cfg.ssl_key, s->cfg.ssl_key_password_file,
+                           s->cfg.ssl_client_ca, s->cfg.qlog,    s->cfg.preferred_addr};
     for (size_t i = 0; i < VT__COUNT(texts); i++) vt__mem_free((void *)(uintptr_t)texts[i]);
     vt__mem_free(s);
 }
@@ -34343,13 +34960,14 @@ static int vt__srv_fail(vt__srv *srv, int err, const char *what) {
 }
 /* HTTP/3 wants the same port; where it is whichever is free, others are tried. */
 enum { VT__SRV_PORTS = 16 };
-static int vt__srv_open_listener(vt__srv_listener *l, const vt_sock_cfg *sc, bool *udp) {
+static int vt__srv_open_listener(vt__srv_listener *l, const vt_sock_cfg *sc, const char *preferred,
+                                 bool *udp) {
     size_t n = strlen(l->addr);
     int tries = l->h3 && n > 1 && memcmp(l->addr + n - 2, ":0", 2) == 0 ? VT__SRV_PORTS : 1, r;
     do {
         int fd = r = vt__io_listen_fd(l->addr, sc);
         *udp = r >= 0;
-        if (r >= 0 && l->h3) r = vt__h3c_port_hold(l->h3, fd);
+        if (r >= 0 && l->h3) r = vt__h3c_port_hold(l->h3, fd, preferred);
         if (r >= 0) l->fd = fd;
         else if (fd >= 0) (void)vt__plat_close(fd);
     } while (r == -EADDRINUSE && --tries > 0);
@@ -34365,7 +34983,7 @@ static int vt__srv_open_listeners(vt__srv *srv) {
         vt__srv_listener *l = &srv->listeners[i];
         char what[VT__SRV_ADDR_MAX + 32];
         bool udp;
-        int r = vt__srv_open_listener(l, &sc, &udp);
+        int r = vt__srv_open_listener(l, &sc, c->preferred_addr, &udp);
         snprintf(what, sizeof what, "%s%s", l->addr, udp ? ", the UDP port of HTTP/3" : "");
         if (r < 0) return vt__srv_fail(srv, r, what);
         int port = VT__MAX(vt__io_port_of(l->fd), 0);
@@ -34881,6 +35499,8 @@ enum vt__conf_flags {
     X("http2", http2, FLAG, VT__CONF_ARG | VT__CONF_ZERO_NONE, 0, 1)                                         \
     X("http3", http3, FLAG, VT__CONF_ARG | VT__CONF_ZERO_NONE, 0, 1)                                         \
     X("altSvcMaxAgeS", alt_svc_max_age_s, COUNT, VT__CONF_ZERO_NONE, 0, INT64_C(1) << 31)                    \
+    X("preferredAddr", preferred_addr, STRING, VT__CONF_ARG, 0, 0)                                           \
+    X("qlog", qlog, STRING, VT__CONF_ARG, 0, 0)                                                              \
     X("maxStreams", max_streams, COUNT, 0, 1, 1000000)                                                       \
     X("noDate", no_date, FLAG, 0, 0, 1)                                                                      \
     X("serverName", server_name, STRING, 0, 0, 0)
@@ -35546,7 +36166,7 @@ struct vt_client {
     vt__h1_limits limits;
     size_t max_head;
     vt__cpool_proxy proxy, proxy_tls; /* of http, of https */
-    char *no_proxy;
+    char *no_proxy, *qlog;
     vt_mutex trust_mu; /* while it is made */
     vt__tls_trust *trust;
     void *h3; /* @ch3's, made at the first need; NULL: none */
@@ -35750,9 +36370,10 @@ VT_API vt_client *vt_client_new(const vt_client_cfg *cfg) {
     if (g->http3 < VT_NONE || g->http3 > VT_HTTP3_PRIOR) c->err = -EINVAL;
     else if (g->http3 > 0 && !(VTHTTP_H3 && VTHTTP_TLS)) c->err = VT_ENOHTTP3;
     if (g->tls_min_version && g->tls_min_version != 12 && g->tls_min_version != 13) c->err = -EINVAL;
+    if (g->qlog && !(c->qlog = vt__mem_strdup(g->qlog, strlen(g->qlog)))) c->err = -ENOMEM;
     if (c->err == 0 && (g->tls_ca_file || g->tls_ca_pem || g->tls_cert))
         c->err = vt__tls_trust_new(&c->trust, g);
-    g->proxy = g->no_proxy = g->tls_ca_file = g->tls_ca_pem = NULL;
+    g->proxy = g->no_proxy = g->qlog = g->tls_ca_file = g->tls_ca_pem = NULL;
     g->tls_cert = NULL;
     return c;
 }
@@ -36209,6 +36830,7 @@ VT_API void vt_client_free(vt_client *c) {
     vt__cpool_proxy_free(&c->proxy);
     vt__cpool_proxy_free(&c->proxy_tls);
     vt__mem_free(c->no_proxy);
+    vt__mem_free(c->qlog);
     vt__mem_free(c);
     vt__cpool_reclaim();
 }
@@ -37744,6 +38366,7 @@ static int vt__ch3_door_open(vt__ch3_side *side, vt__dom *dom, vt__ch3_door **ou
     vt__ch3_door *d = vt__mem_zalloc(sizeof *d);
     if (!d) return -ENOMEM;
     d->dom = dom;
+    cfg.qlog = side->client->qlog;
     vt__ch3_quic_cfg(side, &cfg.quic);
     int r = vt__ch3_bind(d, &cfg);
     if (r < 0) {

@@ -21,15 +21,18 @@ static inline void h3_patient(vt_client *c) {
     vt__ch3_side *side = vt__ch3_side_of(c);
     if (side) side->head_ns = 30 * VT_SEC;
 }
-/* quic: with HTTP/3. */
-static inline vt_server *h3_server_of(vt_server_cfg c, const struct pem *p, bool quic) {
+/* quic: with HTTP/3; at: where it speaks TLS. */
+static inline vt_server *h3_server_at(vt_server_cfg c, const struct pem *p, bool quic, const char *at) {
     vt_tls_cert cert = {.cert_pem = p->text};
     vt_tls_cfg tls = {.certs = &cert, .ncerts = 1};
     c.addr = "127.0.0.1:0";
     c.http3 = quic;
     vt_server *s = vt_server_new(&c);
-    CHECK_EQ(vt_server_listen_tls(s, "127.0.0.1:0", &tls), 0);
+    CHECK_EQ(vt_server_listen_tls(s, at, &tls), 0);
     return s;
+}
+static inline vt_server *h3_server_of(vt_server_cfg c, const struct pem *p, bool quic) {
+    return h3_server_at(c, p, quic, "127.0.0.1:0");
 }
 static inline int h3_serve(void *s) { return vt_server_wait(s); }
 

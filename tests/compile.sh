@@ -151,7 +151,8 @@ done
 if echo '#include <openssl/ssl.h>' | gcc -E -x c - > /dev/null 2>&1; then
     for s in VTHTTP_TLS=1 'VTHTTP_TLS=1 -DVTHTTP_POLL=1' 'VTHTTP_TLS=1 -DVTHTTP_HOOKS=1' 'VTHTTP_TLS=1 -DVTHTTP_HTTP=0' \
         'VTHTTP_TLS=1 -DVTHTTP_SIM=1 -DVTHTTP_UCONTEXT=1' 'VTHTTP_TLS=1 -DNDEBUG -O2' 'VTHTTP_TLS=1 -DVTHTTP_H2=1' \
-        'VTHTTP_TLS=1 -DVTHTTP_H3=1' 'VTHTTP_TLS=1 -DVTHTTP_H2=1 -DVTHTTP_H3=1 -DVTHTTP_SIM=1' \
+        'VTHTTP_TLS=1 -DVTHTTP_H3=1' 'VTHTTP_TLS=1 -DVTHTTP_H3=1 -DVTHTTP_QLOG=0' \
+        'VTHTTP_TLS=1 -DVTHTTP_H2=1 -DVTHTTP_H3=1 -DVTHTTP_SIM=1' \
         'VTHTTP_TLS=1 -DVTHTTP_H2=1 -DVTHTTP_H3=1 -DVTHTTP_HOOKS=1 -DNDEBUG -O2'; do
         ok "gcc, $s" cc gcc -std=gnu11 -fsyntax-only -D$s main.c
         if have clang; then ok "clang, $s" cc clang -std=gnu11 -fsyntax-only -D$s main.c; fi

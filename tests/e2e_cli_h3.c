@@ -11,12 +11,23 @@
 #include "handlers.h"
 #include "clih3.h"
 #include "wscli.h"
+#include "json.h"
+#include "tmp.h"
+#include <dirent.h>
 
 #define MUX_VERSION "30"
 #define MUX_TLS 1
-#define MUX_CROWD 8 /* the server gives places back a quarter at a time */
-static void mux_speak(vt_client_cfg *c) { h3_speak(c, VT_HTTP3_PRIOR); }
-static vt_server *mux_server(vt_server_cfg c) { return h3_server_of(c, &leaf, true); }
+#define MUX_CROWD 8                  /* the server gives places back a quarter at a time */
+static const char *logs, *preferred; /* a folder for those of connections; where clients are to go over to */
+static void mux_speak(vt_client_cfg *c) {
+    h3_speak(c, VT_HTTP3_PRIOR);
+    c->qlog = logs;
+}
+static vt_server *mux_server(vt_server_cfg c) {
+    c.qlog = logs;
+    c.preferred_addr = preferred;
+    return h3_server_at(c, &leaf, true, preferred ? "0.0.0.0:0" : "127.0.0.1:0");
+}
 static void mux_began(vt_client *c) { h3_patient(c); }
 #include "muxcli.h"
 
@@ -129,4 +140,130 @@ TEST(nobody_is_there) {
     REQUIRE(far_begin());
     cli_run(1, is_anybody_there);
     far_down();
+}
+
+/*--- qlog ---*/
+/* The one file of a role, and the connection's ID of its name; NULL: there is none, or more. */
+static char *log_of(const char *role, char id[64]) {
+    char end[32], *text = NULL;
+    int n = 0;
+    snprintf(end, sizeof end, "_%s.sqlog", role);
+    DIR *dir = opendir(logs);
+    for (struct dirent *d; dir && (d = readdir(dir)) != NULL;) {
+        if (!strstr(d->d_name, end) || n++) continue;
+        char name[80];
+        snprintf(name, sizeof name, "%.79s", d->d_name);
+        FILE *f = fopen(tmp_path(name), "rb");
+        snprintf(id, 64, "%.*s", (int)(strstr(d->d_name, end) - d->d_name), d->d_name);
+        text = calloc(1, 1 << 20);
+        if (!f || fread(text, 1, (1 << 20) - 1, f) < 100 || fclose(f) != 0) abort();
+        unlink(tmp_path(name)); /* the next test finds its own */
+    }
+    if (dir) closedir(dir);
+    CHECK_EQ(n, 1);
+    return text;
+}
+static void log_is(const char *text, const char *const *what) {
+    for (const char *at = text, *end; at && *at; at = end + 1) {
+        end = strchr(at, '\n');
+        if (*at != 0x1e || !end || !json_valid(at + 1, (size_t)(end - at - 1))) {
+            CHECK(!"a record is no JSON");
+            break;
+        }
+    }
+    for (const char *at = text; at && *what; what++)
+        if (!(at = strstr(at, *what))) test_fail(__FILE__, __LINE__, *what);
+}
+static void logged(void) {
+    char ids[2][64] = {"", ""};
+    logs = tmp_dir();
+    up_with(0, NULL);
+    CHECK_EQ(get("/who", NULL), 200);
+    down();
+    char *mine = log_of("client", ids[0]), *theirs = log_of("server", ids[1]);
+    CHECK(strlen(ids[0]) >= 16);
+    CHECK_STR(ids[0], ids[1]);
+    REQUIRE(mine && theirs);
+    log_is(mine,
+           (const char *const[]){"qlog:file:sequential", "\"type\":\"client\"", ids[0], "connection_started",
+                                 "version_information", "parameters_set", "packet_sent", "\"initial\"",
+                                 "packet_received", "alpn_information", "\"h3\"", "handshake_complete",
+                                 "\"stream_id\":0", "quic:connection_closed", NULL});
+    log_is(theirs, (const char *const[]){"\"type\":\"server\"", ids[0], "connection_started",
+                                         "\"ip_v4\":\"127.0.0.1\"", "packet_received", "\"initial\"",
+                                         "parameters_set", "packet_sent", "handshake_confirmed",
+                                         "\"handshake_done\"", "\"stream_id\":0", "recovery_metrics_updated",
+                                         "quic:connection_closed", NULL});
+    free(mine), free(theirs);
+}
+TEST(connections_are_logged) {
+    cli_run(2, logged);
+    logs = NULL;
+}
+/* Where nothing can be written this is said, once an endpoint, and all goes on. */
+static int warned;
+static void count_warnings(void *ctx, int level, const char *line) {
+    (void)ctx, (void)level;
+    __atomic_fetch_add(&warned, strncmp(line, "qlog: /nowhere/at/all/", 22) == 0, __ATOMIC_SEQ_CST);
+}
+static void not_logged(void) {
+    logs = "/nowhere/at/all";
+    up_with(0, NULL);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(get("/who", NULL), 200);
+        CHECK_EQ(vt_client_close_idle(client), 0);
+        settles(client, 0);
+    }
+    down();
+}
+TEST(folder_of_logs_is_missing) {
+    vt_log_set(count_warnings, NULL, VT_LOG_DEBUG);
+    warned = 0;
+    cli_run(1, not_logged);
+    CHECK_EQ(warned, 2);
+    vt_log_set(cli_log, NULL, VT_LOG_DEBUG);
+    logs = NULL;
+}
+
+/*--- preferred_address ---*/
+/* An address of the same machine, which the listener has as well: the next call is made there. */
+static void moved_over(void) {
+    char there[100], ids[2][64] = {"", ""};
+    logs = tmp_dir();
+    up_with(0, NULL);
+    CHECK_EQ(get("/who", NULL), 200);
+    vt_sleep_ms(300);
+    for (int i = 0; i < 5; i++) CHECK_EQ(get("/who", NULL), 200);
+    CHECK_EQ(client->conns, 1);
+    snprintf(there, sizeof there, "\"tuple_remote\":{\"ip_v4\":\"127.0.0.2\",\"port_v4\":%d}",
+             vt_server_port(server, MUX_TLS));
+    down();
+    char *mine = log_of("client", ids[0]), *theirs = log_of("server", ids[1]);
+    REQUIRE(mine && theirs);
+    log_is(mine,
+           (const char *const[]){"handshake_confirmed", "probing_started", there, "path_challenge",
+                                 "path_response", "migration_complete", there, "\"stream_id\":16", NULL});
+    log_is(theirs,
+           (const char *const[]){"path_challenge", "path_response",
+                                 "\"tuple_local\":{\"ip_v4\":\"127.0.0.2\"", "migration_complete", NULL});
+    free(mine), free(theirs);
+}
+TEST(the_server_prefers_another_address) {
+    preferred = "127.0.0.2:0,[2001:db8::1]:443";
+    cli_run(2, moved_over);
+    logs = preferred = NULL;
+}
+/* What is no address fails the start. */
+static void no_address(void) {
+    static const char *const bad[] = {"127.0.0.2", "unix:/tmp/x", "127.0.0.2:1,[::1]"};
+    for (size_t i = 0; i < VT__COUNT(bad); i++) {
+        preferred = bad[i];
+        vt_server *s = mux_server((vt_server_cfg){.no_signals = 1});
+        CHECK_EQ(vt_server_start(s), VT_EADDR);
+        vt_server_free(s);
+    }
+}
+TEST(preferred_address_that_is_none) {
+    cli_run(1, no_address);
+    preferred = NULL;
 }

@@ -70,14 +70,16 @@ static void with_it(void) {
     }
     vt_client_free(client);
 }
-TEST(ngtcp2) {
-    char number[20];
+/* With a preferred address. */
+static void ngtcp2_at(const char *preferred_ip) {
+    char number[20], preferred[60];
     others_up();
     snprintf(number, sizeof number, "%d", port[0] = free_port());
+    snprintf(preferred, sizeof preferred, "--preferred-ipv4-addr=%s:%s", preferred_ip, number);
     pids[0] = fork();
     if (pids[0] == 0) {
         if (!freopen("/dev/null", "w", stderr)) _exit(126);
-        execlp("gtlsserver", "gtlsserver", "-q", "-d", dir, "127.0.0.1", number, path("cert.pem"),
+        execlp("gtlsserver", "gtlsserver", "-q", "-d", dir, preferred, "*", number, path("cert.pem"),
                path("cert.pem"), NULL);
         _exit(127);
     }
@@ -85,6 +87,9 @@ TEST(ngtcp2) {
     others_down();
     if (!there) SKIP("gtlsserver does not start (apt-get install ngtcp2-server)");
 }
+TEST(ngtcp2) { ngtcp2_at("127.0.0.1"); }
+/* Connections go over to it, whatever else they do. */
+TEST(ngtcp2_prefers_another_address) { ngtcp2_at("127.0.0.2"); }
 static void with_aioquic(void) {
     client = vt_client_new(&(vt_client_cfg){.tls_ca_pem = ca.cert_text, .http3 = VT_HTTP3_PRIOR});
     vt__ch3_side_of(client)->head_ns = 30 * VT_SEC;

@@ -142,6 +142,17 @@ if command -v gtlsclient > /dev/null && grep -q '^000000000000000000000000000000
 else
     skip "no gtlsclient, or no IPv6"
 fi
+if command -v gtlsclient > /dev/null; then
+    start_h3 -host=0.0.0.0 -preferredAddr=127.0.0.2:0 "-qlog=$tmp"
+    head -c 100000 /dev/zero | tr '\0' x > "$tmp/want"
+    g_body "by a preferred address" "$tmp/want" 'bytes?n=100000' --delay-stream=300ms
+    has "gtlsclient: preferred address" 'selected server preferred_address is' "$tmp/got"
+    has "gtlsclient: preferred address, validated" 'path has been validated' "$tmp/got"
+    stop "with a preferred address"
+    if command -v python3 > /dev/null; then
+        same "qlog" "migration_complete 127.0.0.2 connection_closed" "$(python3 tests/tools/qlog.py "$tmp"/*_server.sqlog)"
+    fi
+fi
 start_h3
 if command -v gtlsclient > /dev/null; then
     with_gtlsclient

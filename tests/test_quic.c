@@ -776,6 +776,154 @@ TEST(migration_to_nowhere) {
     CHECK_EQ(w.client.finished, 1), CHECK_EQ(w.client.wrong, 0);
     net_free(&w);
 }
+/* ---- preferred_address ---- */
+enum { PREFERRED = 7 << 16 | 4433 };
+static void prefer_begin(void) {
+    net_init(&w, &near_by, test_seed());
+    w.server.cfg.preferred = (vt__qpkt_preferred){.ip4 = {10, 0, 0, 7}, .port4 = PREFERRED & 0xffff};
+}
+static uint32_t client_talks_to(void) { return number_of(&w.client.c.paths[w.client.c.active].remote); }
+static uint64_t at_preferred, first_there;
+static void count_preferred(struct qlink *l, struct qlink_dgram *d) {
+    (void)l;
+    if (d->to == SERVER_ADDR) return;
+    if (!at_preferred++)
+        first_there = memcmp(d->data + 1, w.client.c.peer.preferred.cid.b, VT__QCID_LEN) == 0;
+    CHECK(w.client.confirmed);
+}
+static void not_preferred(struct qlink *l, struct qlink_dgram *d) {
+    count_preferred(l, d);
+    if (d->to == PREFERRED) d->n = 0;
+}
+TEST(preferred_address) {
+    prefer_begin();
+    at_preferred = first_there = 0;
+    w.up.hook = count_preferred;
+    net_connect(&w);
+    NET_UNTIL(&w, w.client.confirmed, 5 * VT_SEC);
+    CHECK_EQ(client_talks_to(), SERVER_ADDR); /* and keeps to it until there is an answer */
+    CHECK(end_ask(&w.client, 1000, 1000000) != NULL);
+    net_flush(&w, &w.client);
+    net_run(&w, 5 * VT_SEC);
+    CHECK(first_there && at_preferred > 10); /* by the connection ID for it */
+    CHECK_EQ(client_talks_to(), PREFERRED);
+    CHECK_EQ(w.client.c.paths[w.client.c.active].seq, 1);
+    const vt__qroute *p = &w.server.c.paths[w.server.c.active];
+    CHECK_EQ(number_of(&p->local), PREFERRED), CHECK_EQ(number_of(&p->remote), CLIENT_ADDR);
+    CHECK(p->proven && p->seq != 0 && p->ours == 1);
+    CHECK_EQ(w.client.finished, 1), CHECK_EQ(w.client.wrong, 0);
+    CHECK_EQ(w.client.paths, 1), CHECK_EQ(w.server.paths, 1);
+    CHECK_EQ(w.server.cids, VT__QCID_MAX), CHECK_EQ(w.client.cids, VT__QCID_MAX);
+    net_free(&w);
+}
+TEST(preferred_address_is_out_of_reach) {
+    prefer_begin();
+    at_preferred = 0;
+    w.up.hook = not_preferred;
+    net_connect(&w);
+    NET_UNTIL(&w, w.client.confirmed, 5 * VT_SEC);
+    CHECK(end_ask(&w.client, 1000, 1000000) != NULL);
+    net_flush(&w, &w.client);
+    net_run(&w, 5 * VT_SEC);
+    CHECK_EQ(at_preferred, VT__QROUTE_KEPT); /* so often it asked */
+    CHECK_EQ(client_talks_to(), SERVER_ADDR), CHECK_EQ(w.client.paths, 0);
+    CHECK(!vt__qcid_theirs_of(&w.client.c.cids, 1) &&
+          !vt__qcid_ours_of(&w.server.c.cids, 1)); /* given back */
+    CHECK_EQ(w.client.finished, 1), CHECK_EQ(w.client.wrong, 0);
+    net_free(&w);
+}
+/* Who is asked to stay may go there all the same, and from there anywhere (RFC 9000 18.2). */
+TEST(preferred_address_without_migration) {
+    prefer_begin();
+    w.server.cfg.no_migration = true;
+    net_connect(&w);
+    net_run(&w, 2 * VT_SEC);
+    CHECK_EQ(client_talks_to(), PREFERRED);
+    vt__qroute_addr local = addr_of(OTHER_HOST), home = addr_of(SERVER_ADDR), there = addr_of(PREFERRED);
+    CHECK_EQ(vt__quic_move(&w.client.c, &local, &home, w.now), -EPERM);
+    CHECK_EQ(vt__quic_move(&w.client.c, &local, &there, w.now), 0);
+    CHECK(w.client.c.paths[w.client.c.active].seq > 1);
+    vt__quic_ping(&w.client.c);
+    net_flush(&w, &w.client);
+    net_run(&w, 2 * VT_SEC);
+    CHECK_EQ(server_talks_to(), OTHER_HOST);
+    CHECK(w.server.c.paths[w.server.c.active].proven);
+    net_free(&w);
+}
+/* Only that of the family that is spoken; and nobody is sent into his own network from outside. */
+TEST(b03_44_preferred_address_that_is_no_good) {
+    for (int what = 0; what < 4; what++) {
+        prefer_begin();
+        at_preferred = 0;
+        w.up.hook = count_preferred;
+        if (what == 0) w.server.cfg.preferred = (vt__qpkt_preferred){.ip6 = {0x20, 1}, .port6 = 443};
+        if (what == 3) /* where the client is already */
+            w.server.cfg.preferred = (vt__qpkt_preferred){.ip4 = {10, 0, 0, 2}, .port4 = 443};
+        net_connect(&w);
+        NET_UNTIL(&w, w.client.ready, 5 * VT_SEC);
+        if (what == 1) memcpy(w.client.c.home.ip + 12, "\300\0\2\1", 4);
+        net_run(&w, 2 * VT_SEC);
+        CHECK_EQ(at_preferred > 0, what == 2);
+        CHECK_EQ(client_talks_to(), what == 2 ? PREFERRED : SERVER_ADDR);
+        CHECK_EQ(vt__qcid_theirs_of(&w.client.c.cids, 1) != NULL, what == 2);
+        CHECK(!w.client.closed && !w.server.closed);
+        net_free(&w);
+    }
+    static const struct {
+        uint8_t ip[4];
+        bool inner;
+    } rows[] = {{{127, 0, 0, 1}, true},      {{10, 1, 2, 3}, true},    {{172, 16, 0, 1}, true},
+                {{172, 32, 0, 1}, false},    {{192, 168, 9, 9}, true}, {{192, 0, 2, 1}, false},
+                {{169, 254, 0, 1}, true},    {{224, 0, 0, 1}, true},   {{0, 0, 0, 0}, true},
+                {{255, 255, 255, 255}, true}};
+    vt__qroute_addr a = {.ip = {0x20, 1, 0xd, 0xb8}};
+    CHECK(!vt__qroute_inner(&a));
+    a.ip[0] = 0xfd;
+    CHECK(vt__qroute_inner(&a));
+    for (size_t i = 0; i < VT__COUNT(rows); i++) {
+        vt__udp_set4(&a, rows[i].ip);
+        CHECK_EQ(vt__qroute_inner(&a), rows[i].inner);
+    }
+}
+/* Its connection ID is the second one: another of that number is a lie. */
+TEST(preferred_address_has_the_second_id) {
+    static const uint8_t frame[] = {VT__QPKT_F_NEW_CID,
+                                    1,
+                                    0,
+                                    8,
+                                    1,
+                                    2,
+                                    3,
+                                    4,
+                                    5,
+                                    6,
+                                    7,
+                                    8,
+                                    1,
+                                    2,
+                                    3,
+                                    4,
+                                    5,
+                                    6,
+                                    7,
+                                    8,
+                                    9,
+                                    10,
+                                    11,
+                                    12,
+                                    13,
+                                    14,
+                                    15,
+                                    16};
+    prefer_begin();
+    net_connect(&w);
+    net_run(&w, VT_SEC);
+    CHECK(!w.client.closed);
+    forged(&w.server, VT__QPKT_APP, frame, sizeof frame);
+    CHECK(w.client.closed);
+    CHECK_EQ(w.client.c.end.code, CODE(PROTOCOL_VIOLATION));
+    net_free(&w);
+}
 TEST(b03_24_the_shortest_reset) { /* is less than any packet */
     established();
     CHECK_EQ(vt__qedge_put_reset(&w.server.cfg, w.server.c.cids.ours[0].cid.b, 22, datagram), 21);
