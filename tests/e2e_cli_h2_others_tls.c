@@ -83,8 +83,8 @@ static bool nghttpx_start(void) {
 }
 
 static const char *at(int which, const char *what) {
-    static char url[4][200];
-    static int i;
+    static __thread char url[4][200]; /* callers are on several OS threads */
+    static __thread int i;
     char *p = url[i++ % 4];
     snprintf(p, sizeof url[0], "http%s://127.0.0.1:%d%s", which == SECURE ? "s" : "", port[which], what);
     return p;

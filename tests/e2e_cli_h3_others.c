@@ -11,8 +11,8 @@
 #include "others.h"
 
 static const char *at(const char *what) {
-    static char url[4][200];
-    static int i;
+    static __thread char url[4][200]; /* callers are on several OS threads */
+    static __thread int i;
     char *p = url[i++ % 4];
     snprintf(p, sizeof url[0], "https://127.0.0.1:%d%s", port[0], what);
     return p;

@@ -44,8 +44,8 @@ static bool tinyproxy_start(void) {
 }
 /*--- calls ---*/
 static const char *at(int which, const char *path) {
-    static char url[4][200];
-    static int i;
+    static __thread char url[4][200]; /* callers are on several OS threads */
+    static __thread int i;
     char *p = url[i++ % 4];
     snprintf(p, sizeof url[0], "http%s://127.0.0.1:%d%s", which == SECURE ? "s" : "", port[which], path);
     return p;

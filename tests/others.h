@@ -85,6 +85,7 @@ static inline int get(const char *url, const char *body, size_t n) {
     vt_call *call = vt_client_get(client, url);
     int status = vt_call_status(call);
     if (status == 200) CHECK_MEM(vt_call_text(call).ptr, vt_call_text(call).len, body, n);
+    if (status == 200) CHECK_EQ(vt_call_whole(call), 0);
     if (status == 200) CHECK(!vt_call_res_field(call, "Content-Encoding").ptr); /* none was offered */
     vt_call_free(call);
     return status;
