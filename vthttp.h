@@ -28386,14 +28386,18 @@ static bool vt__qend_put(vt__qend *e) {
     }
     return true;
 }
+/* False: nothing more for now. */
+static bool vt__qend_load(vt__qend *e, vt__qend_conn *c) {
+    e->n = vt__qout_send(&c->q, e->out, VT__QUIC_TRAIN_MAX, &e->train, e->now);
+    e->at = 0;
+    return e->n > 0;
+}
 /* Takes the next train of a connection, or sees what has become of it. */
 static void vt__qend_turn(vt__qend *e, vt__qend_conn *c) {
     e->now = vt__plat_now();
     vt__qend_events(e, c);
     if (VT__UNLIKELY(c->q.shaking)) vt__qend_offload(e, c);
-    e->n = vt__qout_send(&c->q, e->out, VT__QUIC_TRAIN_MAX, &e->train, e->now);
-    e->at = 0;
-    if (e->n) {
+    if (vt__qend_load(e, c)) {
         vt__qend_mark(c);
         return;
     }
@@ -28409,6 +28413,12 @@ static void vt__qend_flush(vt__qend *e) {
         }
         vt__qend_turn(e, VT__CONTAINER(vt__ds_list_pop(&e->turns), vt__qend_conn, turn));
     }
+}
+/* What was said goes now, as far as it can, on any thread; the driver, who was told, sees to the rest. */
+static VT__UNUSED void vt__qend_push(vt__qend_conn *c) {
+    vt__qend *e = c->end;
+    e->now = vt__plat_now();
+    for (int left = VT__QEND_TURNS; left > 0 && vt__qend_put(e) && vt__qend_load(e, c); left--) continue;
 }
 
 /* ---- strangers ---- */
@@ -29864,6 +29874,7 @@ static void vt__h3e_stir(vt__mux *x) {
     vt__qend_touch(&h->c);
     vt__h3e_arm(h);
 }
+static void vt__h3e_push(vt__mux *x) { vt__qend_push(&vt__h3e_of(x)->c); }
 /* One frame of data. */
 static size_t vt__h3e_take(vt__mux_stream *s, const struct iovec *v, size_t n, bool fin) {
     vt__h3e *h = vt__h3e_of(s->x);
@@ -29953,7 +29964,7 @@ static void vt__h3e_forget(vt__mux_stream *s) {
     if (s->wire) vt__qstr_release(vt__h3e_wires(h), s->wire, code);
     vt__mux_stream_free(s);
 }
-static const vt__mux_ops vt__h3e_ops = {vt__h3e_stir,  vt__h3e_stir,       vt__h3e_take,
+static const vt__mux_ops vt__h3e_ops = {vt__h3e_stir,  vt__h3e_push,       vt__h3e_take,
                                         vt__h3e_pass,  vt__h3e_consumed,   vt__h3e_head,
                                         vt__h3e_reset, vt__h3e_prioritize, vt__h3e_forget};
 
@@ -30734,7 +30745,13 @@ static int64_t vt__mreq_write(vt_res *res, const void *p, size_t n) {
     int r = vt__mreq_commit(run, p, n, last);
     return r < 0 ? r : (int64_t)n;
 }
-static int vt__mreq_wire_flush(vt_res *res) { return vt__mreq_commit(res->req->conn, NULL, 0, false); }
+/* Not with what others say: the handler may compute from here on. */
+static int vt__mreq_wire_flush(vt_res *res) {
+    vt__mreq_run *run = res->req->conn;
+    int r = vt__mreq_commit(run, NULL, 0, false);
+    if (r == 0) vt__conn_push(&run->s->e.conn);
+    return r;
+}
 static int vt__mreq_end_up(vt__mreq_run *run) {
     vt_stream *st = &run->stream;
     int r = st->up ? st->up->end(st->up_arg, run->cut) : run->io.err;
@@ -30776,6 +30793,7 @@ static int vt__mreq_inform(vt_res *res, int status, vt_str lines) {
     if (r == 0) r = s->x->ops->head(s, &(vt__mux_head){.status = status, .lines = lines}, VT__MSG_INTERIM);
     if (r == 0) s->x->ops->stir(s->x);
     vt__sched_dom_unlock(run->dom);
+    if (r == 0 && status != 100) vt__conn_push(&s->conn); /* behind 100 the handler waits */
     return r;
 }
 
@@ -36931,7 +36949,11 @@ static int vt__cmux_commit(vt_call *call, const char *p, size_t n, bool fin) {
     vt__sched_dom_unlock(dom);
     return VT__MIN(r, 0);
 }
-static int vt__cmux_flush(vt_call *call) { return vt__cmux_commit(call, NULL, 0, false); }
+static int vt__cmux_flush(vt_call *call) {
+    int r = vt__cmux_commit(call, NULL, 0, false);
+    if (r == 0) vt__conn_push(&call->mux.s->e.conn);
+    return r;
+}
 static int vt__cmux_write(vt_call *call, const char *p, size_t n) {
     vt__conn_buf *b = &call->mux.out;
     int r = vt__conn_readable(&call->mux.s->e.conn) ? vt__cmux_look(call) : 0;
