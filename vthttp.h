@@ -30335,6 +30335,7 @@ static int64_t vt__h2e_send(vt__h2e *h) {
         b->pos += (size_t)r;
         h->stalled = 0;
     }
+    if (b->pos == b->len) b->pos = b->len = 0;
     return VT__MIN(r, 0);
 }
 /* What does not go is the driver's to wait for. */
@@ -30344,12 +30345,13 @@ static const vt__mux_ops vt__h2e_ops = {vt__h2e_stir,  vt__h2e_push,       vt__h
                                         vt__h2e_reset, vt__h2e_prioritize, vt__h2e_forget};
 
 /*--- turns, times, the end ---*/
-/* Who is next gets its turn to write. */
+/* Who is next gets its turn to write, and finds the output's buffer; without anybody that is given back. */
 static void vt__h2e_grant(vt__h2e *h) {
     vt__h2_stream *s;
     size_t max;
-    if (vt__h2e_next(h, &s, &max) == VT__H2_OUT_DATA && !vt__h2e_full(h))
-        vt__mux_show(VT__CONTAINER(s, vt__mux_stream, m.h2), VT__PD_W);
+    bool next = vt__h2e_next(h, &s, &max) == VT__H2_OUT_DATA;
+    if (next && !vt__h2e_full(h)) vt__mux_show(VT__CONTAINER(s, vt__mux_stream, m.h2), VT__PD_W);
+    if (!next && !vt__h2e_pending(h)) vt__conn_buf_put(vt__sched_thr(), &h->out);
 }
 /* The socket is left: the machine has failed, and each stream is dead or forgotten. */
 static void vt__h2e_leave(vt__h2e *h) {
@@ -30387,7 +30389,6 @@ static bool vt__h2e_flush(vt__h2e *h) {
         if (!h->stalled) h->stalled = vt__plat_now();
         return true;
     }
-    vt__conn_buf_put(vt__sched_thr(), &h->out);
     return true;
 }
 /* When vt__h2e_overdue, or the machine, has something to do. */
