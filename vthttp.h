@@ -30228,7 +30228,8 @@ static uint8_t *vt__h2e_room(vt__h2e *h, size_t n) {
     if (b->p && b->cap - (b->len - b->pos) >= n) {
         memmove(b->p, b->p + b->pos, b->len - b->pos);
     } else {
-        if (!vt__conn_buf_get_for(thr, &big, VT__MAX(b->cap * 2, b->len - b->pos + n))) {
+        size_t most = 2 * VT__H2E_OUT_MAX; /* of which what is not used costs nothing */
+        if (!vt__conn_buf_get_for(thr, &big, VT__MAX(VT__MAX(b->cap * 2, most), b->len - b->pos + n))) {
             vt__h2e_fail(h, -ENOMEM);
             return NULL;
         }
