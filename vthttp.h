@@ -29034,14 +29034,18 @@ static bool vt__qend_put(vt__qend *e) {
     }
     return true;
 }
+/* False: nothing more for now. */
+static bool vt__qend_load(vt__qend *e, vt__qend_conn *c) {
+    e->n = vt__qout_send(&c->q, e->out, VT__QUIC_TRAIN_MAX, &e->train, e->now);
+    e->at = 0;
+    return e->n > 0;
+}
 /* Takes the next train of a connection, or sees what has become of it. */
 static void vt__qend_turn(vt__qend *e, vt__qend_conn *c) {
     e->now = vt__plat_now();
     vt__qend_events(e, c);
     if (VT__UNLIKELY(c->q.shaking)) vt__qend_offload(e, c);
-    e->n = vt__qout_send(&c->q, e->out, VT__QUIC_TRAIN_MAX, &e->train, e->now);
-    e->at = 0;
-    if (e->n) {
+    if (vt__qend_load(e, c)) {
         vt__qend_mark(c);
         return;
     }
@@ -29057,6 +29061,12 @@ static void vt__qend_flush(vt__qend *e) {
         }
         vt__qend_turn(e, VT__CONTAINER(vt__ds_list_pop(&e->turns), vt__qend_conn, turn));
     }
+}
+/* What was said goes now, as far as it can, on any thread; the driver, who was told, sees to the rest. */
+static VT__UNUSED void vt__qend_push(vt__qend_conn *c) {
+    vt__qend *e = c->end;
+    e->now = vt__plat_now();
+    for (int left = VT__QEND_TURNS; left > 0 && vt__qend_put(e) && vt__qend_load(e, c); left--) continue;
 }
 
 /* ---- strangers ---- */
@@ -30517,6 +30527,7 @@ static void vt__h3e_stir(vt__mux *x) {
     vt__qend_touch(&h->c);
     vt__h3e_arm(h);
 }
+static void vt__h3e_push(vt__mux *x) { vt__qend_push(&vt__h3e_of(x)->c); }
 /* One frame of data. */
 static size_t vt__h3e_take(vt__mux_stream *s, const struct iovec *v, size_t n, bool fin) {
     vt__h3e *h = vt__h3e_of(s->x);
@@ -30606,7 +30617,7 @@ static void vt__h3e_forget(vt__mux_stream *s) {
     if (s->wire) vt__qstr_release(vt__h3e_wires(h), s->wire, code);
     vt__mux_stream_free(s);
 }
-static const vt__mux_ops vt__h3e_ops = {vt__h3e_stir,  vt__h3e_stir,       vt__h3e_take,
+static const vt__mux_ops vt__h3e_ops = {vt__h3e_stir,  vt__h3e_push,       vt__h3e_take,
                                         vt__h3e_pass,  vt__h3e_consumed,   vt__h3e_head,
                                         vt__h3e_reset, vt__h3e_prioritize, vt__h3e_forget};
 
@@ -30871,7 +30882,8 @@ static uint8_t *vt__h2e_room(vt__h2e *h, size_t n) {
     if (b->p && b->cap - (b->len - b->pos) >= n) {
         memmove(b->p, b->p + b->pos, b->len - b->pos);
     } else {
-        if (!vt__conn_buf_get_for(thr, &big, VT__MAX(b->cap * 2, b->len - b->pos + n))) {
+        size_t most = 2 * VT__H2E_OUT_MAX; /* of which what is not used costs nothing */
+        if (!vt__conn_buf_get_for(thr, &big, VT__MAX(VT__MAX(b->cap * 2, most), b->len - b->pos + n))) {
             vt__h2e_fail(h, -ENOMEM);
             return NULL;
         }
@@ -30978,6 +30990,7 @@ static int64_t vt__h2e_send(vt__h2e *h) {
         b->pos += (size_t)r;
         h->stalled = 0;
     }
+    if (b->pos == b->len) b->pos = b->len = 0;
     return VT__MIN(r, 0);
 }
 /* What does not go is the driver's to wait for. */
@@ -30987,12 +31000,13 @@ static const vt__mux_ops vt__h2e_ops = {vt__h2e_stir,  vt__h2e_push,       vt__h
                                         vt__h2e_reset, vt__h2e_prioritize, vt__h2e_forget};
 
 /*--- turns, times, the end ---*/
-/* Who is next gets its turn to write. */
+/* Who is next gets its turn to write, and finds the output's buffer; without anybody that is given back. */
 static void vt__h2e_grant(vt__h2e *h) {
     vt__h2_stream *s;
     size_t max;
-    if (vt__h2e_next(h, &s, &max) == VT__H2_OUT_DATA && !vt__h2e_full(h))
-        vt__mux_show(VT__CONTAINER(s, vt__mux_stream, m.h2), VT__PD_W);
+    bool next = vt__h2e_next(h, &s, &max) == VT__H2_OUT_DATA;
+    if (next && !vt__h2e_full(h)) vt__mux_show(VT__CONTAINER(s, vt__mux_stream, m.h2), VT__PD_W);
+    if (!next && !vt__h2e_pending(h)) vt__conn_buf_put(vt__sched_thr(), &h->out);
 }
 /* The socket is left: the machine has failed, and each stream is dead or forgotten. */
 static void vt__h2e_leave(vt__h2e *h) {
@@ -31030,7 +31044,6 @@ static bool vt__h2e_flush(vt__h2e *h) {
         if (!h->stalled) h->stalled = vt__plat_now();
         return true;
     }
-    vt__conn_buf_put(vt__sched_thr(), &h->out);
     return true;
 }
 /* When vt__h2e_overdue, or the machine, has something to do. */
@@ -31388,7 +31401,13 @@ static int64_t vt__mreq_write(vt_res *res, const void *p, size_t n) {
     int r = vt__mreq_commit(run, p, n, last);
     return r < 0 ? r : (int64_t)n;
 }
-static int vt__mreq_wire_flush(vt_res *res) { return vt__mreq_commit(res->req->conn, NULL, 0, false); }
+/* Not with what others say: the handler may compute from here on. */
+static int vt__mreq_wire_flush(vt_res *res) {
+    vt__mreq_run *run = res->req->conn;
+    int r = vt__mreq_commit(run, NULL, 0, false);
+    if (r == 0) vt__conn_push(&run->s->e.conn);
+    return r;
+}
 static int vt__mreq_end_up(vt__mreq_run *run) {
     vt_stream *st = &run->stream;
     int r = st->up ? st->up->end(st->up_arg, run->cut) : run->io.err;
@@ -31430,6 +31449,7 @@ static int vt__mreq_inform(vt_res *res, int status, vt_str lines) {
     if (r == 0) r = s->x->ops->head(s, &(vt__mux_head){.status = status, .lines = lines}, VT__MSG_INTERIM);
     if (r == 0) s->x->ops->stir(s->x);
     vt__sched_dom_unlock(run->dom);
+    if (r == 0 && status != 100) vt__conn_push(&s->conn); /* behind 100 the handler waits */
     return r;
 }
 
@@ -37690,7 +37710,11 @@ static int vt__cmux_commit(vt_call *call, const char *p, size_t n, bool fin) {
     vt__sched_dom_unlock(dom);
     return VT__MIN(r, 0);
 }
-static int vt__cmux_flush(vt_call *call) { return vt__cmux_commit(call, NULL, 0, false); }
+static int vt__cmux_flush(vt_call *call) {
+    int r = vt__cmux_commit(call, NULL, 0, false);
+    if (r == 0) vt__conn_push(&call->mux.s->e.conn);
+    return r;
+}
 static int vt__cmux_write(vt_call *call, const char *p, size_t n) {
     vt__conn_buf *b = &call->mux.io.out;
     int r = vt__conn_readable(&call->mux.s->e.conn) ? vt__cmux_look(call) : 0;

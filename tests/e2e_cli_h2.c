@@ -12,6 +12,7 @@
 #include "h2script.h"
 #include "wscli.h"
 
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 
 #define MUX_VERSION "20"
@@ -219,6 +220,31 @@ CLI_TEST(a_refused_body_that_is_gone, 1) {
     vt_call *call = vt_call_new(client, "POST", script.url);
     vt_call_body_from(call, piece, &left, 4);
     CHECK_EQ(vt_call_send(call), VT_EREFUSED);
+    vt_call_free(call);
+    end();
+}
+/* What is flushed is in the kernel before the vthread parks. */
+static int flushed_to;
+static int serve_flushed(struct peer *p, vt_sock *s, int nth) {
+    struct frame f;
+    (void)nth;
+    if (!hello(s, 0, 0)) return 0;
+    uint32_t id = request(p, s);
+    flushed_to = vt_sock_fd(s);
+    return id && frame_of(s, &f, VT__H2_T_DATA) && f.len == 3 ? put_answer(s, id, "here") : 0;
+}
+CLI_TEST(a_flush_does_not_wait, 1) {
+    int n = -1;
+    begin(serve_flushed, NULL);
+    vt_call *call = vt_call_new(client, "POST", script.url);
+    CHECK_EQ(vt_call_open(call, 3), 0);
+    for (int i = 0; i < 1000 && !flushed_to; i++) vt_sleep_ms(1);
+    vt_sleep_ms(10); /* what begins a connection has gone, both ways */
+    CHECK_EQ(vt_call_write(call, "abc", 3), 3);
+    CHECK(ioctl(flushed_to, FIONREAD, &n) == 0 && n == 0);
+    CHECK_EQ(vt_call_flush(call), 0);
+    CHECK(ioctl(flushed_to, FIONREAD, &n) == 0 && n == VT__H2_FRAME + 3);
+    CHECK_EQ(vt_call_send(call), 200);
     vt_call_free(call);
     end();
 }

@@ -199,3 +199,107 @@ CLI_TEST(through_a_proxy, 2) {
     client = client_of(NULL);
     down();
 }
+
+/*--- a server that asks for another handshake: OpenSSL's own, on an OS thread ---*/
+enum { SERVER_MS = 20000 };
+static struct {
+    int fd, kinds[4];
+    size_t lengths[4];
+} asks_again;
+static int choose_h2(SSL *s, const unsigned char **out, unsigned char *n, const unsigned char *in,
+                     unsigned len, void *arg) {
+    (void)s, (void)in, (void)len, (void)arg;
+    *out = (const unsigned char *)"h2";
+    *n = 2;
+    return SSL_TLSEXT_ERR_OK;
+}
+static SSL_CTX *plain_server(void) {
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION);
+    SSL_CTX_set_alpn_select_cb(ctx, choose_h2, NULL);
+    CHECK(SSL_CTX_use_certificate(ctx, good.cert) == 1 && SSL_CTX_use_PrivateKey(ctx, good.key) == 1);
+    return ctx;
+}
+static SSL *plain_accept(SSL_CTX *ctx) {
+    struct pollfd p = {.fd = asks_again.fd, .events = POLLIN};
+    struct timeval limit = {.tv_sec = SERVER_MS / 1000};
+    int fd = poll(&p, 1, SERVER_MS) > 0 ? accept(asks_again.fd, NULL, NULL) : -1;
+    SSL *s = SSL_new(ctx);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    SSL_set_fd(s, fd);
+    if (SSL_accept(s) == 1) return s;
+    CHECK(!"no handshake");
+    SSL_free(s);
+    close(fd);
+    return NULL;
+}
+static bool plain_take(SSL *s, uint8_t *p, size_t n) {
+    for (size_t got = 0, k; got < n; got += k)
+        if (SSL_read_ex(s, p + got, n - got, &k) != 1) return false;
+    return true;
+}
+/* The next request's stream; 0: the end. */
+static uint32_t plain_request(SSL *s) {
+    uint8_t f[VT__H2_FRAME], body[VT__H2_FRAME_MIN];
+    while (plain_take(s, f, sizeof f)) {
+        size_t n = vt__h2_get32(f) >> 8;
+        if (n > sizeof body || !plain_take(s, body, n)) break;
+        if (f[3] == VT__H2_T_HEADERS) return vt__h2_get32(f + 5);
+    }
+    return 0;
+}
+static void plain_put(SSL *s, unsigned type, unsigned flags, uint32_t id, const void *p, size_t n) {
+    uint8_t b[64];
+    memcpy(vt__h2_put_frame(b, n, type, flags, id), p, n);
+    CHECK_EQ(SSL_write(s, b, (int)(VT__H2_FRAME + n)), VT__H2_FRAME + (int)n);
+}
+/* Answers one request on each of two connections; then it asks for another handshake on the first, with a second request under
+ * way, and looks at the records that come. */
+static void *serve_again(void *arg) {
+    SSL_CTX *ctx = arg;
+    uint8_t preface[VT__H2_PREFACE_LEN];
+    for (int i = 0; i < 2; i++) {
+        SSL *s = plain_accept(ctx);
+        if (!s) break;
+        plain_put(s, VT__H2_T_SETTINGS, 0, 0, "", 0);
+        CHECK(plain_take(s, preface, sizeof preface));
+        CHECK_EQ(plain_request(s), 1);
+        plain_put(s, VT__H2_T_HEADERS, VT__H2_END_HEADERS | VT__H2_END_STREAM, 1, "\210", 1); /* 200 */
+        if (plain_request(s) == 3) {
+            CHECK(SSL_renegotiate(s) == 1 && SSL_do_handshake(s) == 1);
+            for (int k = 0; k < 4 && (k == 0 || asks_again.kinds[k - 1] >= 0); k++)
+                asks_again.kinds[k] = tls_record(SSL_get_fd(s), &asks_again.lengths[k], SERVER_MS);
+        }
+        close(SSL_get_fd(s));
+        SSL_free(s);
+    }
+    return NULL;
+}
+/* An error of the peer's: its calls end, it is told so by GOAWAY, and the next has a connection of its own (RFC 9113 9.2.1). */
+CLI_TEST(another_handshake_is_asked_for, 1) {
+    enum { ALERT = 21, DATA = 23, SEALED = 8 + 16 }; /* bytes that AES-GCM adds */
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    pthread_t thread;
+    SSL_CTX *ctx = plain_server();
+    asks_again.fd = socket(AF_INET, SOCK_STREAM, 0);
+    REQUIRE(bind(asks_again.fd, (struct sockaddr *)&a, len) == 0 && listen(asks_again.fd, 8) == 0);
+    getsockname(asks_again.fd, (struct sockaddr *)&a, &len);
+    snprintf(base, sizeof base, "https://127.0.0.1:%d", ntohs(a.sin_port));
+    REQUIRE(pthread_create(&thread, NULL, serve_again, ctx) == 0);
+    client = client_of(NULL);
+    int64_t from = vt_now();
+    CHECK_EQ(get("/", ""), 200);
+    CHECK_EQ(ask_by(client, at("/"), "not sent again"), VT_EHTTP);
+    CHECK(vt_now() - from < SERVER_MS / 4 * VT_MS); /* not because it was silent */
+    CHECK_EQ(get("/", ""), 200);
+    vt_client_free(client);
+    pthread_join(thread, NULL);
+    CHECK_EQ(asks_again.kinds[0], ALERT); /* a warning */
+    CHECK_EQ(asks_again.kinds[1], DATA);
+    CHECK_EQ(asks_again.lengths[1], SEALED + VT__H2_FRAME + 8); /* GOAWAY */
+    CHECK_EQ(asks_again.kinds[2], ALERT);                       /* close_notify */
+    CHECK_EQ(asks_again.kinds[3], -1);
+    SSL_CTX_free(ctx);
+    close(asks_again.fd);
+}

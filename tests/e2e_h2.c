@@ -370,22 +370,6 @@ TEST(a41_suites_that_http2_does_not_have) {
     pem_free(&rsa);
     CHECK_EQ(e2e_stop(), 0);
 }
-/* The next record as it goes over the wire: its type, and in *n the length of what is in it; -1: the end. */
-static int record(struct cl *c, size_t *n) {
-    uint8_t head[5], body[20000];
-    size_t got = 0;
-    ssize_t r = 1;
-    *n = 0;
-    while (r > 0 && got < 5 + *n) {
-        struct pollfd p = {.fd = c->fd, .events = POLLIN};
-        if (poll(&p, 1, E2E_MS) <= 0) return -2;
-        r = got < 5 ? recv(c->fd, head + got, 5 - got, 0) : recv(c->fd, body, 5 + *n - got, 0);
-        if (r > 0) got += (size_t)r;
-        if (got == 5) *n = (size_t)head[3] << 8 | head[4];
-        if (*n > sizeof body) return -2;
-    }
-    return r > 0 ? head[0] : -1;
-}
 /* Another handshake is an error of the peer's: GOAWAY, and the end (RFC 9113 9.2.1). OpenSSL's client takes the warning that
  * comes before for its own end, so the records are looked at. */
 TEST(a41_renegotiation) {
@@ -401,13 +385,13 @@ TEST(a41_renegotiation) {
     SSL_set0_rbio(h.c.tls, BIO_new(BIO_s_mem()));
     CHECK_EQ(SSL_renegotiate(h.c.tls), 1);
     CHECK(SSL_do_handshake(h.c.tls) != 1);
-    while ((kinds[0] = record(&h.c, &lengths[0])) == DATA) continue;
-    for (int i = 1; i < 3; i++) kinds[i] = record(&h.c, &lengths[i]);
+    while ((kinds[0] = tls_record(h.c.fd, &lengths[0], E2E_MS)) == DATA) continue;
+    for (int i = 1; i < 3; i++) kinds[i] = tls_record(h.c.fd, &lengths[i], E2E_MS);
     CHECK_EQ(kinds[0], ALERT); /* a warning */
     CHECK_EQ(kinds[1], DATA);
     CHECK_EQ(lengths[1], SEALED + VT__H2_FRAME + 8); /* GOAWAY */
     CHECK_EQ(kinds[2], ALERT);                       /* close_notify */
-    CHECK_EQ(record(&h.c, &n), -1);
+    CHECK_EQ(tls_record(h.c.fd, &n, E2E_MS), -1);
     vt_server_stats_get(e2e.s, &st);
     CHECK_EQ(st.bad_requests, 1);
     cl_close(&h.c);

@@ -794,6 +794,27 @@ TEST(requests_wait_for_a_vthread) {
     CHECK(goes_on(&h));
     CHECK_EQ(stop(&h), 0);
 }
+/* On the connection's own worker, which nobody stands in for. */
+TEST(what_is_flushed_goes_before_its_handler_computes) {
+    vt_server_cfg cfg = {.workers = 1, .max_spares = VT_NONE};
+    mx_stream *s;
+    REQUIRE(serve(&cfg));
+    MX(h);
+    REQUIRE(mx_open(&h));
+    CHECK(goes_on(&h));
+    s = mx_ask(&h, "GET /compute", "", true);
+    MX_UNTIL(&h, mx_got(s).len == 5);
+    CHECK(mx_is(s, "begun") && !s->end);
+    note(THREADS, 1);
+    CHECK_EQ(mx_wait(&h, s), 200);
+    note(THREADS, 0);
+    s = mx_ask(&h, "GET /compute?hints", "", true);
+    MX_UNTIL(&h, s->informs == 1);
+    CHECK(s->informs == 1 && !s->end);
+    note(THREADS, 1);
+    CHECK_EQ(mx_wait(&h, s), 200);
+    CHECK_EQ(stop(&h), 0);
+}
 /* Of 20, how many get 503; the others 200. */
 static int busy_of_20(mx *h, mx_stream *const s[20]) {
     int busy = 0;

@@ -168,6 +168,15 @@ static int h_release(vt_req *req, vt_res *res) {
     note(THREADS, 1);
     return vt_res_text(res, 200, "released");
 }
+/* Computes, and never parks, once it has said something. */
+static int h_compute(vt_req *req, vt_res *res) {
+    bool hints = vt_req_query(req, "hints").ptr != NULL;
+    int64_t r = hints ? vt_res_inform(res, 103, "Link: </a.css>\r\n") : vt_res_write(res, "begun", 5);
+    if (r >= 0 && !hints) r = vt_res_flush(res);
+    int64_t until = e2e_now_ms() + E2E_MS;
+    while (!noted(THREADS) && e2e_now_ms() < until) continue;
+    return r < 0 || !hints ? (int)VT__MIN(r, 0) : vt_res_text(res, 200, "ended");
+}
 static int h_fail(vt_req *req, vt_res *res) {
     if (vt_req_query(req, "late").ptr) {
         if (vt_res_write(res, "begun", 5) < 0 || vt_res_flush(res) < 0) return -EPIPE;
@@ -214,6 +223,7 @@ static void routes(vt_server *s) {
     vt_server_get(s, "/turn", h_turn);
     vt_server_get(s, "/block", h_block);
     vt_server_get(s, "/release", h_release);
+    vt_server_get(s, "/compute", h_compute);
     vt_server_get(s, "/fail", h_fail);
     vt_server_post(s, "/enough", h_early_answer);
     vt_server_get(s, "/where", h_where);

@@ -111,6 +111,23 @@ static inline bool tls_wait(SSL *s, int ms) {
     struct pollfd p = {.fd = SSL_get_fd(s), .events = SSL_want_write(s) ? POLLOUT : POLLIN};
     return poll(&p, 1, ms) > 0;
 }
+/* The next record as it goes over the wire: its type, and in *n the length of what is in it; -1: the end; -2: for `ms` there was
+ * none. */
+static inline int tls_record(int fd, size_t *n, int ms) {
+    uint8_t head[5], body[20000];
+    size_t got = 0;
+    ssize_t r = 1;
+    *n = 0;
+    while (r > 0 && got < 5 + *n) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        if (poll(&p, 1, ms) <= 0) return -2;
+        r = got < 5 ? recv(fd, head + got, 5 - got, 0) : recv(fd, body, 5 + *n - got, 0);
+        if (r > 0) got += (size_t)r;
+        if (got == 5) *n = (size_t)head[3] << 8 | head[4];
+        if (*n > sizeof body) return -2;
+    }
+    return r > 0 ? head[0] : -1;
+}
 static SSL_CTX *tls_client;
 static inline void tls_client_make(void) {
     tls_client = SSL_CTX_new(TLS_client_method());

@@ -1,25 +1,29 @@
-/* What attacks on an HTTP/2 server cost it and others: each runs for some seconds on one connection at a time, while a
- * second client asks for small answers one after the other. A line for each: the server's memory over what it had before, the
- * second client's median and 99th percentile beside those of quiet seconds just before, and how often the attacker was cut
- * off. The names begin with numbers of the list of attacks.
+/* What attacks on an HTTP/2 server cost others: a second client asks for small answers one after the other, by turns in peace
+ * and beside an attack, on one connection at a time. A line for each attack: the server's memory over what it had before, the
+ * medians, of all turns, of the second client's median and 99th percentile in peace and then, the ratio of the latter, and how
+ * often the attacker was cut off. The server has CPU 0 to itself, both clients CPU 1, where the attacker only has what the second
+ * one leaves: it is the server that is measured. The names begin with numbers of the list of attacks; what is not in it is no
+ * attack (44), or needs TLS (41).
  *
  *     cc -O2 -pthread -o attack_h2 tests/bench/attack_h2.c
- *     ./attack_h2 [-s=SECONDS] [-only=NAME]           its own server, with one worker
+ *     ./attack_h2 [-ms=300] [-turns=7] [-only=NAME]   its own server, with one worker
  *     ./attack_h2 -port=8080 -pid=1234                that one; it has to answer GET / and GET /bytes?n=N, and POST /echo
  */
 #define VTHTTP_H2 1
 #define VTHTTP_IMPLEMENTATION
 #include "../../vthttp.h"
-#include <arpa/inet.h>
+
+#include "bench.h"
 #include <signal.h>
 #include <sys/wait.h>
 
 static struct {
     int port;
     pid_t pid;
-    double seconds;
+    int64_t turn; /* ns */
+    int turns;
     const char *only;
-} opt = {.seconds = 3};
+} opt;
 
 /* ---- the server ---- */
 static int h_hello(vt_req *req, vt_res *res) {
@@ -57,6 +61,7 @@ static void serve(void) {
     if (opt.pid == 0) {
         vt_server_cfg cfg = {.addr = "127.0.0.1:0", .workers = 1, .on_ready = on_ready};
         pipe_to_parent = ends[1];
+        bench_pin(0, 0);
         vt_log_set(on_log, NULL, VT_LOG_ERROR);
         vt_server *s = vt_server_new(&cfg);
         vt_server_get(s, "/", h_hello);
@@ -97,32 +102,38 @@ static int by_size(const void *a, const void *b) {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return (x > y) - (x < y);
 }
+/* How long a thread has waited for its CPU while others had it; 0 where the kernel does not say. */
+static int64_t queued(int schedstat) {
+    char buf[100];
+    long long ran, waited = 0;
+    ssize_t n = pread(schedstat, buf, sizeof buf - 1, 0);
+    buf[VT__MAX(n, 0)] = 0;
+    return sscanf(buf, "%lld %lld", &ran, &waited) == 2 ? waited : 0;
+}
+/* A request's time is what it takes the client and the server's worker, not what other programs do. */
 static void *second_client(void *arg) {
     static const char ask[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     char buf[4096];
-    int fd = connect_to(0);
+    snprintf(buf, sizeof buf, "/proc/%d/schedstat", (int)opt.pid);
+    int fd = connect_to(0), mine = open("/proc/thread-self/schedstat", O_RDONLY), its = open(buf, O_RDONLY);
     (void)arg;
     for (nsamples = 0; !__atomic_load_n(&over, __ATOMIC_RELAXED) && nsamples < SAMPLES;) {
-        int64_t from = vt_now();
+        int64_t idle = queued(mine) + queued(its), from = vt_now();
         if (send(fd, ask, sizeof ask - 1, MSG_NOSIGNAL) < 0 || recv(fd, buf, sizeof buf, 0) <= 0) {
             failures++;
             close(fd);
             fd = connect_to(0);
             continue;
         }
-        samples[nsamples++] = vt_now() - from;
+        int64_t took = vt_now() - from;
+        samples[nsamples++] = VT__MAX(took - (queued(mine) + queued(its) - idle), 0);
         usleep(500);
     }
-    close(fd);
+    close(fd), close(mine), close(its);
     return NULL;
 }
-struct times {
-    double median, p99; /* microseconds */
-};
-static struct times times(void) {
-    qsort(samples, (size_t)nsamples, sizeof *samples, by_size);
-    if (!nsamples) return (struct times){0, 0};
-    return (struct times){(double)samples[nsamples / 2] / 1e3, (double)samples[nsamples * 99 / 100] / 1e3};
+static double us(const int64_t *sorted, int64_t n, int percent) {
+    return n ? (double)sorted[n * percent / 100] / 1e3 : 0;
 }
 
 /* ---- attacks ---- */
@@ -133,6 +144,7 @@ typedef struct conn {
     int64_t began, n;  /* n: of batches */
     uint8_t buf[ROOM]; /* what goes out next */
     size_t len, at;
+    const struct attack *a;
 } conn;
 static void add(conn *c, unsigned type, unsigned flags, uint32_t id, const void *p, size_t n) {
     uint8_t *to = vt__h2_put_frame(c->buf + c->len, n, type, flags, id);
@@ -205,6 +217,11 @@ static void empty_data(conn *c) {
 static void large_answers(conn *c) {
     MANY(c->n == 0 ? 90 : 0)(void) ask(c, false, "/bytes?n=100000000", true);
 }
+/* The same on one connection after another. */
+static void large_answers_again(conn *c) {
+    large_answers(c);
+    if (c->n == 1) shutdown(c->fd, SHUT_RDWR);
+}
 static void dribble(conn *c) {
     if (c->n == 0) large_answers(c);
     MANY(100) add_word(c, VT__H2_T_WINDOW_UPDATE, (uint32_t)(1 + 2 * (i_ % 90)), 1);
@@ -241,42 +258,122 @@ static void slow_streams(conn *c) {
     add(c, VT__H2_T_PING, 0, 0, "12345678", 8);
     if (c->n == 0) add(c, VT__H2_T_SETTINGS, 0, 0, NULL, 0);
 }
-/* HTTP/1.1 to HTTP/2, and silence. */
+static void held_resets(conn *c) {
+    MANY(100) add_word(c, VT__H2_T_RST_STREAM, ask(c, true, "/echo", false), 8);
+}
+/* Fields that come to 128 KB, which nobody wants. */
+static void long_heads(conn *c) {
+    uint8_t b[16384] = "\202\206\204A\1a";
+    size_t n = 6;
+    for (; n + 104 < sizeof b; n += 104) memcpy(b + n, "\0\1x\144", 4), memset(b + n + 4, 'y', 100);
+    add(c, VT__H2_T_HEADERS, VT__H2_END_STREAM, c->id, b, n);
+    MANY(7)
+    add(c, VT__H2_T_CONTINUATION, i_ == 6 ? VT__H2_END_HEADERS : 0, c->id, b + 6, (n - 6) / 104 * 104);
+    c->id += 2;
+}
+/* In place of the preface: HTTP/1.1 to HTTP/2, with settings that are none, and a body that looks like a preface. */
+static void upgrades(conn *c) {
+    static const char text[] =
+        "POST /echo HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+        "HTTP2-Settings: !\r\nContent-Length: 24\r\n\r\n" VT__H2_PREFACE;
+    if (c->n == 0) c->len = 0;
+    MANY(100) memcpy(c->buf + c->len, text, sizeof text - 1), c->len += sizeof text - 1;
+}
+/* The attack's own frames. */
+static void frames(conn *c);
+
 static const struct attack {
     const char *name;
     void (*more)(conn *c);
     uint32_t window; /* of streams; 0: the default; 1: none */
     bool deaf;       /* does not read */
     int pause_ms;    /* between batches */
+    struct {
+        uint8_t type, flags;
+        enum { CONNECTION, STREAM, EVEN } on;
+        const char *p;
+        size_t n;
+    } frames[3];
 } attacks[] = {
-    {"01 rapid reset", rapid_reset, 0, false, 0},
-    {"03 made to reset", made_you_reset, 0, false, 0},
-    {"03 windows by 0", zero_updates, 0, false, 0},
-    {"04 half a head", half_a_head, 0, false, 0},
-    {"05 empty CONTINUATION", empty_continuations, 0, false, 0},
-    {"07 HPACK bomb", hpack_bomb, 0, false, 0},
-    {"16 cookie crumbs", crumbs, 0, false, 0},
-    {"17 SETTINGS", settings, 0, false, 0},
-    {"17 SETTINGS unread", settings, 0, true, 0},
-    {"18 PING", pings, 0, false, 0},
-    {"18 PING unread", pings, 0, true, 0},
-    {"19 long SETTINGS", long_settings, 0, false, 0},
-    {"23 empty DATA", empty_data, 0, false, 0},
-    {"24 dribble", dribble, 1, false, 10},
-    {"25 open window, unread", large_answers, VT__H2_ID_MAX, true, 10},
-    {"26 closed windows", large_answers, 1, false, 10},
-    {"29 PRIORITY", priorities, 0, false, 0},
-    {"30 PRIORITY_UPDATE", priority_updates, 0, false, 0},
-    {"33 too many streams", too_many, 0, false, 0},
-    {"34 padding alone", all_padding, 0, false, 0},
-    {"37 long GOAWAY", goaways, 0, false, 0},
-    {"38 unknown frames", unknown, 0, false, 0},
-    {"39 preface and silence", nothing, 0, false, 10},
-    {"43 tiny DATA", tiny_data, 0, false, 0},
-    {"45 slow streams", slow_streams, 0, false, 1},
+#define A(name, more, window, deaf, pause)                                                                   \
+    {                                                                                                        \
+        name, more, window, deaf, pause, {                                                                   \
+            { 0, 0, CONNECTION, NULL, 0 }                                                                    \
+        }                                                                                                    \
+    }
+    A("01 rapid reset", rapid_reset, 0, false, 0),
+    A("02 resets of held streams", held_resets, 0, false, 0),
+    A("03 made to reset", made_you_reset, 0, false, 0),
+    A("03 windows by 0", zero_updates, 0, false, 0),
+    A("04 half a head", half_a_head, 0, false, 0),
+    A("05 empty CONTINUATION", empty_continuations, 0, false, 0),
+    A("07 HPACK bomb", hpack_bomb, 0, false, 0),
+    A("08 long heads", long_heads, 0, false, 0),
+    A("16 cookie crumbs", crumbs, 0, false, 0),
+    A("17 SETTINGS", settings, 0, false, 0),
+    A("17 SETTINGS unread", settings, 0, true, 0),
+    A("18 PING", pings, 0, false, 0),
+    A("18 PING unread", pings, 0, true, 0),
+    A("19 long SETTINGS", long_settings, 0, false, 0),
+    A("23 empty DATA", empty_data, 0, false, 0),
+    A("24 dribble", dribble, 1, false, 10),
+    A("25 open window, unread", large_answers, VT__H2_ID_MAX, true, 10),
+    A("25 the same again and again", large_answers_again, VT__H2_ID_MAX, true, 10),
+    A("26 closed windows", large_answers, 1, false, 10),
+    A("29 PRIORITY", priorities, 0, false, 0),
+    A("30 PRIORITY_UPDATE", priority_updates, 0, false, 0),
+    A("33 too many streams", too_many, 0, false, 0),
+    A("34 padding alone", all_padding, 0, false, 0),
+    A("37 long GOAWAY", goaways, 0, false, 0),
+    A("38 unknown frames", unknown, 0, false, 0),
+    A("39 preface and silence", nothing, 0, false, 10),
+    A("43 tiny DATA", tiny_data, 0, false, 0),
+    A("45 slow streams", slow_streams, 0, false, 1),
+#define F(type, flags, on, text)                                                                             \
+    { VT__H2_T_##type, flags, on, text, sizeof text - 1 }
+#define ALL (VT__H2_END_HEADERS | VT__H2_END_STREAM)
+#define GET "\202\206\204A\1a"
+#define HEAD(more) F(HEADERS, ALL, STREAM, GET more)
+#define OPEN(more) F(HEADERS, VT__H2_END_HEADERS, STREAM, "\203\206\4\5/echoA\1a" more)
+#define FRAMES(name, ...)                                                                                    \
+    {                                                                                                        \
+        name, frames, 0, false, 0, { __VA_ARGS__ }                                                           \
+    }
+    FRAMES("03 PRIORITY too short", HEAD(""), F(PRIORITY, 0, STREAM, "\0")),
+    FRAMES("03 depends on itself", OPEN(""), F(PRIORITY, 0, STREAM, "\0\0\0\1\0")),
+    FRAMES("03 HEADERS after the end", HEAD(""), HEAD("")),
+    FRAMES("03 DATA after the end", HEAD(""), F(DATA, 0, STREAM, "x")),
+    FRAMES("06 DATA in a head", F(HEADERS, 0, STREAM, GET), F(DATA, 0, STREAM, "x")),
+    FRAMES("09 Huffman EOS", HEAD("\0\204\377\377\377\377\1y")),
+    FRAMES("10 HPACK integers", HEAD("\377\377\377\377\377\377\377\177")),
+    FRAMES("11 HPACK index 0", HEAD("\200")),
+    FRAMES("12 HPACK table size", F(HEADERS, ALL, STREAM, "\77\377\377\3" GET)),
+    FRAMES("13 upper case", HEAD("\0\1X\1y")),
+    FRAMES("14 two paths", HEAD("\204")),
+    FRAMES("15 empty path", F(HEADERS, ALL, STREAM, "\202\206\4\0A\1a")),
+    FRAMES("20 SETTINGS ACK of 6", F(SETTINGS, VT__H2_ACK, CONNECTION, "\0\3\0\0\0\1")),
+    FRAMES("21 windows of 2^31", F(SETTINGS, 0, CONNECTION, "\0\4\200\0\0\0")),
+    FRAMES("22 frames of 1 byte", F(SETTINGS, 0, CONNECTION, "\0\5\0\0\0\1")),
+    FRAMES("27 window of 2^31", F(WINDOW_UPDATE, 0, CONNECTION, "\177\377\377\377")),
+    FRAMES("28 DATA beyond windows", OPEN(""), {VT__H2_T_DATA, 0, STREAM, NULL, VT__H2_FRAME_MIN}),
+    FRAMES("31 RST of an idle stream", F(RST_STREAM, 0, STREAM, "\0\0\0\10")),
+    FRAMES("32 even stream", F(HEADERS, ALL, EVEN, GET)),
+    FRAMES("35 DATA over the length", OPEN("\17\15\0011"), F(DATA, 1, STREAM, "xx")),
+    FRAMES("36 DATA after trailers", OPEN(""), F(HEADERS, ALL, STREAM, "\0\1x\1y"), F(DATA, 0, STREAM, "x")),
+    A("40 Upgrade: h2c", upgrades, 0, false, 0),
+    FRAMES("42 :protocol of a GET", HEAD("\0\11:protocol\11websocket")),
 };
+static void frames(conn *c) {
+    static const uint8_t zeros[VT__H2_FRAME_MIN];
+    for (int left = 100; left > 0 && c->len < ROOM / 2; left--, c->id += 2)
+        for (size_t i = 0; i < VT__COUNT(c->a->frames) && c->a->frames[i].n; i++)
+            add(c, c->a->frames[i].type, c->a->frames[i].flags,
+                c->a->frames[i].on == CONNECTION ? 0 : c->id + (c->a->frames[i].on == EVEN),
+                c->a->frames[i].p ? (const void *)c->a->frames[i].p : zeros, c->a->frames[i].n);
+}
 static void opening(conn *c, const struct attack *a) {
     uint8_t s[6] = {0, VT__H2_S_WINDOW};
+    c->a = a;
     c->fd = connect_to(a->deaf ? 4096 : 0);
     fcntl(c->fd, F_SETFL, O_NONBLOCK);
     c->id = 1;
@@ -310,24 +407,20 @@ static bool strike(conn *c, const struct attack *a, int64_t until) {
     }
     return true;
 }
-/* Measures the second client for a while, with or without an attack; how often that was cut off. */
-static int measure(const struct attack *a, struct times *t, long *peak) {
+/* ---- turns ---- */
+static const struct attack *attack; /* NULL: peace */
+static int64_t until;
+static long peak;
+static int cuts;
+static void *attacker(void *arg) {
     static conn c;
-    pthread_t client;
-    int cuts = 0;
-    int64_t until = vt_now() + (int64_t)(opt.seconds * 1e9);
-    *peak = rss_kib();
-    __atomic_store_n(&over, 0, __ATOMIC_RELAXED);
-    pthread_create(&client, NULL, second_client, NULL);
+    (void)arg;
+    (void)!setpriority(PRIO_PROCESS, 0, 19); /* of this thread */
     while (vt_now() < until) {
-        if (!a) {
-            usleep(10000);
-            continue;
-        }
-        opening(&c, a);
+        opening(&c, attack);
         while (vt_now() < until) {
-            bool alive = strike(&c, a, VT__MIN(until, vt_now() + 20 * VT_MS));
-            *peak = VT__MAX(*peak, rss_kib());
+            bool alive = strike(&c, attack, VT__MIN(until, vt_now() + 20 * VT_MS));
+            peak = VT__MAX(peak, rss_kib());
             if (alive) continue;
             cuts++;
             break;
@@ -335,39 +428,67 @@ static int measure(const struct attack *a, struct times *t, long *peak) {
         close(c.fd);
         usleep(1000);
     }
+    return NULL;
+}
+/* The second client's median and p99 of one turn, in microseconds. */
+static void turn(const struct attack *a, double *median, double *p99) {
+    pthread_t client, other;
+    attack = a;
+    until = vt_now() + opt.turn;
+    __atomic_store_n(&over, 0, __ATOMIC_RELAXED);
+    pthread_create(&client, NULL, second_client, NULL);
+    if (a) {
+        pthread_create(&other, NULL, attacker, NULL);
+        pthread_join(other, NULL);
+    } else {
+        usleep((useconds_t)(opt.turn / 1000));
+    }
     __atomic_store_n(&over, 1, __ATOMIC_RELAXED);
     pthread_join(client, NULL);
-    *t = times();
-    return cuts;
+    qsort(samples, (size_t)nsamples, sizeof *samples, by_size);
+    *median = us(samples, nsamples, 50);
+    *p99 = us(samples, nsamples, 99);
+}
+enum { TURNS = 99 };
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+static double middle(double *v) {
+    qsort(v, (size_t)opt.turns, sizeof *v, by_value);
+    return v[opt.turns / 2];
+}
+/* Whether it costs the second client more than as much again, or the server more than 8 MB. */
+static bool judge(const struct attack *a) {
+    double median[2][TURNS], p99[2][TURNS], m[2], p[2];
+    long before = peak = rss_kib();
+    cuts = 0;
+    for (int i = 0; i < 2 * opt.turns; i++) turn(i % 2 ? a : NULL, &median[i % 2][i / 2], &p99[i % 2][i / 2]);
+    for (int i = 0; i < 2; i++) m[i] = middle(median[i]), p[i] = middle(p99[i]);
+    double ratio = p[0] > 0 ? p[1] / p[0] : 0;
+    bool fails = peak - before > 8192 || ratio > 2;
+    printf("%-28s %+10ld %8.0f %9.0f %8.0f %9.0f %6.2f %d%s\n", a->name, peak - before, m[0], p[0], m[1],
+           p[1], ratio, cuts, fails ? " *" : "");
+    fflush(stdout);
+    return fails;
 }
 int main(int argc, char **argv) {
+    static const char *const known[] = {"ms", "turns", "only", "port", "pid", NULL};
     int bad = 0;
-    for (int i = 1; i < argc; i++) {
-        const char *v = strchr(argv[i], '=');
-        if (!v) return 2;
-        if (strncmp(argv[i], "-s=", 3) == 0) opt.seconds = atof(v + 1);
-        if (strncmp(argv[i], "-only=", 6) == 0) opt.only = v + 1;
-        if (strncmp(argv[i], "-port=", 6) == 0) opt.port = atoi(v + 1);
-        if (strncmp(argv[i], "-pid=", 5) == 0) opt.pid = atoi(v + 1);
-    }
+    bench_known(argc, argv, known);
+    opt.turn = bench_num(argc, argv, "ms", 300) * VT_MS;
+    opt.turns = (int)VT__MIN(bench_num(argc, argv, "turns", 7), TURNS);
+    opt.only = bench_opt(argc, argv, "only", "");
+    opt.port = (int)bench_num(argc, argv, "port", 0);
+    opt.pid = (pid_t)bench_num(argc, argv, "pid", 0);
     bool own = !opt.port;
     signal(SIGPIPE, SIG_IGN);
     if (own) serve();
-    printf("%-24s %10s %18s %18s %6s %s\n", "attack", "RSS KiB", "quiet median p99", "then median p99",
+    bench_pin(0, 1);
+    printf("%-28s %10s %18s %18s %6s %s\n", "attack", "RSS KiB", "quiet median p99", "then median p99",
            "ratio", "cut off");
-    for (size_t i = 0; i < VT__COUNT(attacks); i++) {
-        struct times quiet, then;
-        long before = 0, peak;
-        if (opt.only && !strstr(attacks[i].name, opt.only)) continue;
-        (void)measure(NULL, &quiet, &before);
-        int cuts = measure(&attacks[i], &then, &peak);
-        double ratio = quiet.p99 > 0 ? then.p99 / quiet.p99 : 0;
-        bool fails = peak - before > 8192 || ratio > 2;
-        bad += fails;
-        printf("%-24s %+10ld %8.0f %9.0f %8.0f %9.0f %6.2f %d%s\n", attacks[i].name, peak - before,
-               quiet.median, quiet.p99, then.median, then.p99, ratio, cuts, fails ? " *" : "");
-        fflush(stdout);
-    }
+    for (size_t i = 0; i < VT__COUNT(attacks); i++)
+        if (strstr(attacks[i].name, opt.only)) bad += judge(&attacks[i]);
     if (failures) printf("the second client was cut off %lld times\n", (long long)failures);
     if (own) {
         kill(opt.pid, SIGKILL);

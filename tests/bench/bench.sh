@@ -114,41 +114,105 @@ if wanted size; then
     fi
 fi
 
-# HTTP/2 beside nghttpd, in turns: CPU a request by what the kernel counts (10 ms steps, so the slices are long).
-h2_slice() { # NAME PID PORT: adds to NAME's ticks
-    before=$(awk '{ print $14 + $15 }' "/proc/$2/stat")
-    taskset -c 1 h2load $h2_args "http://127.0.0.1:$3/" > "$dir/out" 2>&1
-    grep -q " $h2_count succeeded, 0 failed" "$dir/out" || { say "FAILED: h2load $h2_args, $1" && failed=$((failed + 1)); }
-    ticks=$(($(awk '{ print $14 + $15 }' "/proc/$2/stat") - before))
-    eval "h2_$1=\$((\${h2_$1:-0} + ticks))"
+# HTTP/2 beside other servers, in turns: CPU a request by what the kernel counts (10 ms steps, so the slices are long). The last
+# column: how many times as much as ours, and requests a second.
+h2_dir=$(cd "$dir" && pwd)/h2
+h2_conf() { # NAME KIND PORT: what h2o and nginx want to read
+    ssl=
+    case $1_$2 in
+    h2o_tls) ssl=", ssl: { certificate-file: $h2_dir/cert.pem, key-file: $h2_dir/key.pem }" ;;
+    nginx_tls) ssl="ssl; ssl_protocols TLSv1.3; ssl_certificate $h2_dir/cert.pem; ssl_certificate_key $h2_dir/key.pem" ;;
+    esac
+    case $1 in
+    h2o)
+        printf '%s\n' "num-threads: 1" "user: $(id -un)" "listen: { host: 127.0.0.1, port: $3$ssl }" \
+            "hosts: { default: { paths: { /: { file.dir: $h2_dir } } } }"
+        ;;
+    nginx)
+        echo "daemon off; master_process off; pid $h2_dir/nginx.pid; error_log stderr; events {}
+http { access_log off; keepalive_requests 100000000; open_file_cache max=9;
+server { listen 127.0.0.1:$3 http2 $ssl; root $h2_dir; } }"
+        ;;
+    esac > "$h2_dir/$1.conf"
 }
-h2_case() { # NAME GOAL_NS H2LOAD_ARGS
-    h2_args="$3 -n$h2_count" h2_ours=0 h2_theirs=0
+h2_up() { # NAME KIND PORT: runs in place of the shell
+    h2_conf "$@"
+    case $1_$2 in
+    ours_plain) exec taskset -c 0 "$dir/h2_vt" -port="$3" ;;
+    ours_tls) exec taskset -c 0 "$dir/h2_vt" -port="$3" -cert="$h2_dir/both.pem" -file="$h2_dir/bulk" ;;
+    nghttpd_plain) exec taskset -c 0 nghttpd --no-tls -d "$h2_dir" "$3" ;;
+    nghttpd_tls) exec taskset -c 0 nghttpd -d "$h2_dir" "$3" "$h2_dir/key.pem" "$h2_dir/cert.pem" ;;
+    h2o_*) exec taskset -c 0 h2o -c "$h2_dir/h2o.conf" ;;
+    nginx_*) exec taskset -c 0 nginx -c "$h2_dir/nginx.conf" ;;
+    esac
+}
+h2_slice() { # NAME PID URL: adds to NAME's ticks; its last rate
+    before=$(awk '{ print $14 + $15 }' "/proc/$2/stat")
+    timeout 60 taskset -c 1 h2load --tls13-ciphers=TLS_AES_128_GCM_SHA256 $h2_args -n$h2_count "$3" > "$dir/out" 2>&1
+    grep -q " $h2_count succeeded, 0 failed" "$dir/out" || { say "FAILED: h2load $h2_args $3, $1" && failed=$((failed + 1)); }
+    ticks=$(($(awk '{ print $14 + $15 }' "/proc/$2/stat") - before))
+    eval "ticks_$1=\$((\${ticks_$1:-0} + ticks)) rate_$1=$(sed -n 's|.*, \([0-9]*\)[.0-9]* req/s.*|\1|p' "$dir/out")"
+}
+h2_case() { # NAME GOAL UNITS UNIT COUNT PATH H2LOAD_ARGS: of UNITS in a second of CPU
+    h2_count=$5 h2_args=$7 path=$6
+    for s in $h2_servers; do eval "ticks_$s=0"; done
     for _ in $(seq $pairs); do
-        h2_slice ours $h2_pid $port
-        h2_slice theirs $their_pid $their_port
+        for s in $h2_servers; do
+            eval "h2_slice $s \$pid_$s \$url_$s$path"
+        done
     done
-    ns=$((h2_ours * 10000000 / (h2_count * pairs)))
-    say "= h2_$1 $ns ns_CPU_request $([ "$2" = - ] && echo - - || echo "<=$2 $([ $ns -le "$2" ] && echo ok || echo MISS)")"
-    say "= h2_$1_nghttpd $((h2_theirs * 10000000 / (h2_count * pairs))) ns_CPU_request - -"
+    for s in $h2_servers; do
+        eval "ticks=\$ticks_$s rate=\${rate_$s:-0}"
+        each=$((ticks * $3 / 100 / (h2_count * pairs))) goal=-
+        last=$(awk "BEGIN { printf \"%.2fx,%d/s\", $ticks / ($ticks_ours ? $ticks_ours : 1), $rate }")
+        [ "$s" = ours ] && [ "$2" != - ] && goal="<=$2" && last=$([ $each -le "$2" ] && echo ok || echo MISS),$rate/s
+        say "= h2_$1_$s $each $4 $goal $last"
+    done
+}
+h2_kind() { # plain|tls: all that there are, then the cases
+    h2_servers=
+    port=$h2_port
+    for s in ours nghttpd h2o nginx; do
+        port=$((port + 1))
+        h2_up $s "$1" $port > /dev/null 2>> "$log" &
+        eval "pid_$s=$! url_$s=$([ "$1" = tls ] && echo https || echo http)://127.0.0.1:$port"
+    done
+    sleep 1
+    for s in ours nghttpd h2o nginx; do
+        eval "kill -0 \$pid_$s" 2> /dev/null && h2_servers="$h2_servers $s" || say "SKIP h2 beside $s: not there, or it does not start"
+    done
+    h2_case "$1_c10_m32" "$([ "$1" = plain ] && echo 2000 || echo -)" 1000000000 ns_CPU_request $((count * 2)) / "-c10 -m32"
+    if [ "$1" = plain ]; then
+        h2_case "$1_c100_m10" - 1000000000 ns_CPU_request $((count * 2)) / "-c100 -m10"
+        h2_case "$1_c10_m1" - 1000000000 ns_CPU_request $count / "-c10 -m1"
+    else
+        h2_case "$1_100MB" 60 1000 ms_CPU 5 /bulk "-c1 -m1 -w24 -W24"
+        h2_servers=ours
+        h2_case "$1_100MB_memory" 60 1000 ms_CPU 5 /memory "-c1 -m1 -w24 -W24"
+    fi
+    for s in ours nghttpd h2o nginx; do eval "kill \$pid_$s 2> /dev/null; wait \$pid_$s 2> /dev/null"; done
+    h2_port=$port
 }
 if wanted h2; then
     say "## HTTP/2"
-    h2_count=$((count * 2))
-    if ! command -v h2load > /dev/null || ! command -v nghttpd > /dev/null; then
-        say "SKIP h2: no h2load or nghttpd (packages nghttp2-client, nghttp2-server)"
-    elif build h2_vt && start taskset -c 0 "$dir/h2_vt"; then
-        h2_pid=$pid their_port=$((port + 1))
-        mkdir -p "$dir/htdocs" && printf 'Hello, World!' > "$dir/htdocs/index.html"
-        taskset -c 0 nghttpd --no-tls -d "$dir/htdocs" $their_port > /dev/null 2>> "$log" &
-        their_pid=$!
-        sleep 1
-        h2_case c10_m32 2000 "-c10 -m32"
-        h2_case c100_m10 - "-c100 -m10"
-        h2_case c10_m1 - "-c10 -m1"
-        kill $h2_pid $their_pid
-        wait $h2_pid $their_pid 2> /dev/null
+    libs='-DVTHTTP_TLS=1 -lssl -lcrypto' h2_port=18400
+    if ! command -v h2load > /dev/null || ! command -v openssl > /dev/null; then
+        say "SKIP h2: no h2load (package nghttp2-client) or openssl"
+    elif build h2_vt idle_mem; then
+        mkdir -p "$h2_dir" && printf 'Hello, World!' > "$h2_dir/index.html" && truncate -s 100000000 "$h2_dir/bulk"
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -keyout "$h2_dir/key.pem" \
+            -out "$h2_dir/cert.pem" -subj /CN=localhost 2> /dev/null
+        cat "$h2_dir/cert.pem" "$h2_dir/key.pem" > "$h2_dir/both.pem"
+        h2_kind plain
+        h2_kind tls
+        for m in idle_h2:1 h2_stream:2; do
+            start "$dir/h2_vt" || break
+            run 120 "$dir/idle_mem" -port="$port" -pid=$pid -h2=${m#*:} -goal=0 -name=${m%:*}
+            kill $pid
+            wait $pid 2> /dev/null
+        done
     fi
+    libs=
 fi
 
 # Handshakes, bytes and idle connections of TLS, beside what OpenSSL alone says of its primitives on this machine.

@@ -1,16 +1,17 @@
 /* What an idle keep-alive connection costs a server in memory of its own: growth of private dirty pages and page tables
  * from -base to -n connections, each of which has had one request answered, divided by the difference.
  *
- *   idle_mem -port=N -pid=SERVER [-ws] [-base=1000] [-n=11000] [-goal=512] [-name=idle_conn]
+ *   idle_mem -port=N -pid=SERVER [-ws | -h2=1 | -h2=2] [-base=1000] [-n=11000] [-goal=512] [-name=idle_conn]
  *
  * -ws  WebSockets: each has had its handshake answered and one message sent back
+ * -h2  HTTP/2; 2: with a second request on each, a POST whose body does not come and whose handler waits
  *
  * Descriptor limits of both processes are raised where that is allowed; else fewer connections are used, and said so. */
 #include "bench.h"
 
 #define PER_SOURCE 10000 /* connections from one source address; the range of ports is finite */
 
-static int port, ws;
+static int port, ws, h2;
 static int *fds;
 
 static long long kb_in(pid_t pid, const char *file, const char *key) {
@@ -85,6 +86,20 @@ static void exchange_ws(int fd, int i) {
     if (memcmp(buf, "HTTP/1.1 101 ", 13) != 0) bench_die("connection %d: not upgraded", i);
 }
 
+static void exchange_h2(int fd, int i) {
+    static const char ask[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0\0\0\0\4\1\0\0\0\0"
+                              "\0\0\6\1\5\0\0\0\1\202\206\204A\1a\0\0\6\1\4\0\0\0\3\203\206\204A\1a";
+    static const char ack[] = "\0\0\0\4\1\0\0\0\0", body[] = "Hello, World!";
+    size_t have = 0, n = sizeof(ask) - 1 - (h2 == 2 ? 0 : 15);
+    char buf[4096];
+    if (send(fd, ask, n, MSG_NOSIGNAL) != (ssize_t)n) bench_die("send on %d", i);
+    while (!memmem(buf, have, ack, sizeof(ack) - 1) || !memmem(buf, have, body, sizeof(body) - 1)) {
+        ssize_t r = recv(fd, buf + have, sizeof(buf) - have, 0);
+        if (r <= 0) bench_die("connection %d: no answer", i);
+        have += (size_t)r;
+    }
+}
+
 static void open_one(int i) {
     struct sockaddr_in to = bench_addr("127.0.0.1", port), from = bench_addr("127.0.0.1", 0);
     struct timeval limit = {.tv_sec = 10};
@@ -95,7 +110,8 @@ static void open_one(int i) {
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     if (bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0) bench_die("bind %d", i);
     if (connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0) bench_die("connect %d", i);
-    if (ws) exchange_ws(fd, i);
+    if (h2) exchange_h2(fd, i);
+    else if (ws) exchange_ws(fd, i);
     else exchange(fd, i);
     fds[i] = fd;
 }
@@ -114,12 +130,13 @@ static void check_open(int n) {
 static void settle(void) { usleep(500000); }
 
 int main(int argc, char **argv) {
-    static const char *const known[] = {"port", "pid", "ws", "base", "n", "goal", "name", NULL};
+    static const char *const known[] = {"port", "pid", "ws", "h2", "base", "n", "goal", "name", NULL};
     bench_known(argc, argv, known);
     long long base = bench_num(argc, argv, "base", 1000), n = bench_num(argc, argv, "n", 11000);
     double goal = (double)bench_num(argc, argv, "goal", 512);
     const char *name = bench_opt(argc, argv, "name", "idle_conn");
     ws = (int)bench_num(argc, argv, "ws", 0);
+    h2 = (int)bench_num(argc, argv, "h2", 0);
     pid_t pid = (pid_t)bench_num(argc, argv, "pid", 0);
     port = (int)bench_num(argc, argv, "port", 0);
     errno = 0;
