@@ -1222,7 +1222,8 @@ typedef struct vt_client_cfg {
      * with all others as well, at the UDP port of the same number. A call that finds no connection has 300 ms to make one, else it
      * goes over TCP, by the above; an attempt that goes on may serve later calls. What fails (no answer, a certificate that is
      * another's) is not asked again for 5 minutes, then 10, 20, up to a day. Calls of all workers share connections, with the limits of
-     * HTTP/2's. By proxies, vt_call_via, for WebSockets and vt_call_upgrade it is not spoken. */
+     * HTTP/2's; one on which nothing comes for connect_timeout_ms behind a call's begin, as of a server that went without a word, is
+     * given up, and calls that are idempotent go elsewhere. By proxies, vt_call_via, for WebSockets and vt_call_upgrade it is not spoken. */
     int http3;
 } vt_client_cfg;
 enum { VT_HTTP2_PRIOR = 2, VT_HTTP3_PRIOR = 2 }; /* vt_client_cfg.http2, http3 */
@@ -37400,12 +37401,14 @@ static int64_t vt__ch3_due(const vt__h3e *h) {
     const vt__ch3 *c = VT__CONTAINER(h, const vt__ch3_wire, e)->up;
     return c && c->pong_due ? c->pong_due : INT64_MAX;
 }
-/* Something was acknowledged meanwhile; or the transport probes in vain. */
+/* Something was acknowledged meanwhile; or the transport probes in vain, and has heard nothing for as long. */
 static void vt__ch3_timer(vt__h3e *h, int64_t now) {
     vt__ch3 *c = VT__CONTAINER(h, vt__ch3_wire, e)->up;
     if (!c || !c->pong_due || now < c->pong_due) return;
-    c->pong_due = 0;
-    if (!h->c.q.rec.pto_count) return;
+    bool deaf = h->c.q.rec.pto_count > 0;
+    int64_t due = h->c.q.idle_at + c->pong_ns;
+    c->pong_due = deaf && due > now ? due : 0;
+    if (!deaf || c->pong_due) return;
     c->err = -ETIMEDOUT;
     vt__qend_close(&h->c, true, VT__H3_NO_ERROR, (vt_str){NULL, 0});
 }
@@ -37490,6 +37493,7 @@ static int vt__ch3_begin(vt__cmux *calls, vt_call *call) {
     call->mux.s = VT__CONTAINER(s, vt__cmux_stream, e);
     s->m.c.bodyless = call->method_id == VT__H1_M_HEAD;
     if (vt__cmux_put_request(s, call) < 0) return -ENOMEM;
+    if (call->reused) vt__ch3_doubt(calls); /* servers that start anew do not say goodbye to it */
     vt__h3e_stir(&h->x);
     return 0;
 }
