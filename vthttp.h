@@ -37405,10 +37405,9 @@ static int64_t vt__ch3_due(const vt__h3e *h) {
 static void vt__ch3_timer(vt__h3e *h, int64_t now) {
     vt__ch3 *c = VT__CONTAINER(h, vt__ch3_wire, e)->up;
     if (!c || !c->pong_due || now < c->pong_due) return;
-    bool deaf = h->c.q.rec.pto_count > 0;
-    int64_t due = h->c.q.idle_at + c->pong_ns;
-    c->pong_due = deaf && due > now ? due : 0;
-    if (!deaf || c->pong_due) return;
+    int64_t due = h->c.q.idle_at + c->pong_ns; /* behind what came last, or what was sent behind that */
+    c->pong_due = due > now && !h->c.q.quiet ? due : 0;
+    if (due > now || !h->c.q.rec.pto_count) return;
     c->err = -ETIMEDOUT;
     vt__qend_close(&h->c, true, VT__H3_NO_ERROR, (vt_str){NULL, 0});
 }

@@ -167,8 +167,8 @@ static void all_at_once(void) {
 }
 /* The same with HTTP/3 known before, and found. */
 static void calls(int http3) {
-    client = vt_client_new(
-        &(vt_client_cfg){.tls_ca_pem = ca.cert_text, .http3 = http3, .connect_timeout_ms = 2000});
+    client = vt_client_new(&(vt_client_cfg){
+        .tls_ca_pem = ca.cert_text, .http3 = http3, .connect_timeout_ms = 2000, .read_timeout_ms = 8000});
     vt__ch3_side *side = vt__ch3_side_of(client);
     side->head_ns = 30 * VT_SEC;
     for (int i = 0; i < 3; i++) CHECK_EQ(by_h3(), i > 0 || http3 == VT_HTTP3_PRIOR);
