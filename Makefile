@@ -213,7 +213,7 @@ DEPS := clang clang-format libclang-rt-14-dev g++ valgrind gdb curl strace pytho
 	gcc-i686-linux-gnu libc6-dev-i386-cross \
 	musl-tools postgresql libpq-dev redis-server libhiredis-dev libcurl4-openssl-dev libssl-dev openssl chromium \
 	nginx-light tinyproxy-bin nghttp2-client nghttp2-server nghttp2-proxy ngtcp2-client ngtcp2-server python3-hpack python3-h2 \
-	python3-wsproto debootstrap
+	python3-wsproto caddy debootstrap
 deps: ## on Debian: install what skipped tests want (as root)
 	apt-get update -q
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(DEPS)

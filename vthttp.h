@@ -1236,7 +1236,9 @@ typedef struct vt_client_cfg {
      * with all others as well, at the UDP port of the same number. A call that finds no connection has 300 ms to make one, else it
      * goes over TCP, by the above; an attempt that goes on may serve later calls. What fails (no answer, a certificate that is
      * another's) is not asked again for 5 minutes, then 10, 20, up to a day. Calls of all workers share connections, with the limits of
-     * HTTP/2's. WebSockets as above (RFC 9220). By proxies, vt_call_via and for vt_call_upgrade it is not spoken. */
+     * HTTP/2's; one on which nothing comes for connect_timeout_ms behind a call's begin, as of a server that went without a word,
+     * is given up, and calls that are idempotent go elsewhere. WebSockets as above (RFC 9220). By proxies, vt_call_via and for
+     * vt_call_upgrade it is not spoken. */
     int http3;
     const char *qlog; /* as in vt_server_cfg: ID_client.sqlog */
 } vt_client_cfg;
@@ -38204,12 +38206,13 @@ static int64_t vt__ch3_due(const vt__h3e *h) {
     const vt__ch3 *c = VT__CONTAINER(h, const vt__ch3_wire, e)->up;
     return c && c->pong_due ? c->pong_due : INT64_MAX;
 }
-/* Something was acknowledged meanwhile; or the transport probes in vain. */
+/* Something was acknowledged meanwhile; or the transport probes in vain, and has heard nothing for as long. */
 static void vt__ch3_timer(vt__h3e *h, int64_t now) {
     vt__ch3 *c = VT__CONTAINER(h, vt__ch3_wire, e)->up;
     if (!c || !c->pong_due || now < c->pong_due) return;
-    c->pong_due = 0;
-    if (!h->c.q.rec.pto_count) return;
+    int64_t due = h->c.q.idle_at + c->pong_ns; /* behind what came last, or what was sent behind that */
+    c->pong_due = due > now && !h->c.q.quiet ? due : 0;
+    if (due > now || !h->c.q.rec.pto_count) return;
     c->err = -ETIMEDOUT;
     vt__qend_close(&h->c, true, VT__H3_NO_ERROR, (vt_str){NULL, 0});
 }
@@ -38293,6 +38296,7 @@ static int vt__ch3_begin(vt__cmux *calls, vt_call *call) {
     }
     call->mux.s = VT__CONTAINER(s, vt__cmux_stream, e);
     if (vt__cmux_put_request(s, call) < 0) return -ENOMEM;
+    if (call->reused) vt__ch3_doubt(calls); /* servers that start anew do not say goodbye to it */
     vt__h3e_stir(&h->x);
     return 0;
 }

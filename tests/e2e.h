@@ -90,9 +90,9 @@ static __attribute__((unused)) int e2e_logged(int level, const char *what) {
 }
 
 static void e2e_on_ready(vt_server *s, void *ctx) {
+    e2e.port = vt_server_port(s, 0);
     if (e2e.user_ready) e2e.user_ready(s, ctx);
     pthread_mutex_lock(&e2e.mu);
-    e2e.port = vt_server_port(s, 0);
     e2e.ready = true;
     e2e.ready_calls++;
     pthread_cond_broadcast(&e2e.cond);
@@ -141,22 +141,26 @@ static int e2e_stop(void) {
     return e2e_join();
 }
 
+/* Where a server listens, and what it speaks there, unless it is said. */
+static void e2e_address(vt_server_cfg *c) {
+    if (!c->addr && !c->host) c->host = "127.0.0.1";
+    if (!c->addr && !c->port) c->port = VT_NONE;
+    if (!c->workers) c->workers = E2E_WORKERS;
+#if E2E_TLS
+    c->ssl_only = 1;
+    c->ssl_port = c->port;
+    c->ssl_cert = pem_file("127.0.0.1");
+    c->ssl_ktls = E2E_KTLS;
+#endif
+    if (E2E_H3) c->http3 = 1;
+}
 /* 0 once connections are accepted, or what vt_server_run returned. Port 0, loopback, no signals, E2E_WORKERS unless
  * *cfg says otherwise. */
 static int e2e_start(const vt_server_cfg *cfg, void (*routes)(vt_server *s)) {
     vt_server_cfg c = cfg ? *cfg : (vt_server_cfg){0};
     e2e_stop();
-    if (!c.addr && !c.host) c.host = "127.0.0.1";
-    if (!c.addr && !c.port) c.port = VT_NONE;
-    if (!c.workers) c.workers = E2E_WORKERS;
-#if E2E_TLS
-    c.ssl_only = 1;
-    c.ssl_port = c.port;
-    c.ssl_cert = pem_file("127.0.0.1");
-    c.ssl_ktls = E2E_KTLS;
-#endif
+    e2e_address(&c);
     c.no_signals = 1;
-    if (E2E_H3) c.http3 = 1;
     e2e.user_ready = c.on_ready;
     c.on_ready = e2e_on_ready;
     e2e.ready = e2e.done = false;
@@ -226,12 +230,18 @@ static ssize_t cl_raw_out(struct cl *c, const void *p, size_t n) { return send(c
 #endif
 #define HTTP1 false
 #define HTTP1_TEST(name) static __attribute__((unused)) void http1_##name(void)
+#if E2E_H3
+#define CL_SOCKET(c) ((c)->shim->h.udp.fd)
+#else
+#define CL_SOCKET(c) ((c)->fd)
+#endif
 static ssize_t cl_in(struct cl *c, void *p, size_t n) { return shim_in(c, p, n); }
 static ssize_t cl_out(struct cl *c, const void *p, size_t n) { return shim_out(c, p, n); }
 /* The server has said that it takes no more requests, by GOAWAY. */
 static __attribute__((unused)) bool cl_away(struct cl *c) { return c->shim->away; }
 #else
 #define HTTP1 true
+#define CL_SOCKET(c) ((c)->fd)
 #define HTTP1_TEST(name) TEST(name)
 static ssize_t cl_in(struct cl *c, void *p, size_t n) { return cl_raw_in(c, p, n); }
 static ssize_t cl_out(struct cl *c, const void *p, size_t n) { return cl_raw_out(c, p, n); }

@@ -267,3 +267,21 @@ TEST(preferred_address_that_is_none) {
     cli_run(1, no_address);
     preferred = NULL;
 }
+/* One that is gone since the last call, without a word, is not waited for as long as an answer may take. */
+static void nobody_was_there(void) {
+    client = far_client(&(vt_client_cfg){.read_timeout_ms = 40000, .connect_timeout_ms = 500});
+    CHECK_EQ(far_open(client), 1);
+    CHECK_EQ(far_open(client), 1); /* and its doubts are forgotten */
+    vt_sleep_ms(600);
+    kill(far.pid, SIGSTOP);
+    int64_t from = vt_now();
+    CHECK_EQ(ask_by(client, at("/open"), "not again"), -ETIMEDOUT);
+    CHECK(vt_now() - from >= 500 * VT_MS && vt_now() - from < 20 * VT_SEC);
+    CHECK_EQ(client->conns, 0);
+    vt_client_free(client);
+}
+TEST(nobody_was_there_since) {
+    REQUIRE(far_begin());
+    cli_run(1, nobody_was_there);
+    far_down();
+}

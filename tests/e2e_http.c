@@ -445,7 +445,7 @@ TEST(b012_addresses_of_the_connection) {
     REQUIRE(cl_open(&c));
     struct sockaddr_in sa;
     socklen_t n = sizeof sa;
-    REQUIRE(getsockname(c.fd, (struct sockaddr *)&sa, &n) == 0);
+    REQUIRE(getsockname(CL_SOCKET(&c), (struct sockaddr *)&sa, &n) == 0);
     char want[100];
     snprintf(want, sizeof want, "127.0.0.1:%d 127.0.0.1:%d", ntohs(sa.sin_port), e2e.port);
     cl_puts(&c, "GET / HTTP/1.1\r\n" HOST "X-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n\r\n");

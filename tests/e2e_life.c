@@ -18,6 +18,15 @@
 #define PLAIN_TEST(name) TEST(name)
 #endif
 
+/* Not over TLS and TCP. */
+#if E2E_H3
+#define CHILD_TEST(name) TEST(name)
+#define TCP_TEST(name) static __attribute__((unused)) void tcp_##name(void)
+#else
+#define CHILD_TEST(name) PLAIN_TEST(name)
+#define TCP_TEST(name) TEST(name)
+#endif
+
 /* What handlers say to the test, from a child process too. `gate`: what waits for it goes on. */
 static struct seen {
     int started, ended, gate, met;
@@ -605,7 +614,7 @@ TEST(b093_reply_to_a_vanished_peer) {
     CHECK(OPEN_REACHES(0));
     CHECK_EQ(e2e_stop(), 0);
 }
-TEST(b094_half_closed_after_a_large_response) {
+TCP_TEST(b094_half_closed_after_a_large_response) {
     REQUIRE(e2e_start(NULL, routes) == 0);
     CL(c);
     CHECK_EQ(cl_get(&c, "/bytes?n=2000000"), 200);
@@ -681,6 +690,12 @@ TEST(b096_writer_timeout_releases_queued_replies) {
     CL(c);
     REQUIRE(cl_open_to(&c, e2e.port, 4096));
     for (int i = 0; i < 30; i++) cl_puts(&c, GET("/bytes?n=1000000"));
+    if (E2E_H3) { /* who does not read acknowledges none the less: the connection stays, its streams do not */
+        CHECK(reaches(ended, 30, E2E_MS));
+        CHECK_EQ(result(), -ETIMEDOUT);
+        CHECK_EQ(open_now(), 1);
+        cl_close(&c);
+    }
     CHECK(OPEN_REACHES(0));
     if (HTTP1) CHECK(started() < 30); /* those behind the one that could not be sent never ran */
     CHECK_EQ(e2e_stop(), 0);
@@ -726,6 +741,7 @@ TEST(b097_body_that_stalls) {
         CHECK_EQ(cl_response(&c), 408);
         CHECK(says_close(&c));
         CHECK_EQ(result(), -ETIMEDOUT);
+        if (E2E_H3) continue; /* the connection stays */
         shutdown(c.fd, SHUT_WR);
         CHECK(cl_closed(&c, 5000));
     }
@@ -765,6 +781,12 @@ TEST(b098_write_to_a_client_that_does_not_read) {
     cl_puts(&c, GET("/endless"));
     CHECK(reaches(ended, 1, 5000));
     CHECK_EQ(result(), -ETIMEDOUT);
+    if (E2E_H3) { /* the stream is reset, the connection stays */
+        CHECK_EQ(cl_response(&c), 200);
+        CHECK(c.truncated);
+        CHECK_EQ(open_now(), 1);
+        cl_close(&c);
+    }
     CHECK(OPEN_REACHES(0));
     CHECK_EQ(e2e_stop(), 0);
 }
@@ -1223,7 +1245,8 @@ TEST(b105_handler_that_heeds_no_cancel) {
     CHECK_EQ(e2e_logged(VT_LOG_WARN, "GET /deaf"), 1);
     CHECK_EQ(ended(), 1);
     CHECK_EQ(result(), -ECANCELED);
-    CHECK_EQ(cl_response(&c), 200);
+    CHECK_EQ(cl_response(&c),
+             E2E_H3 ? 0 : 200); /* all its connections have one socket, which is not kept open for it */
 }
 
 /* One runtime of the program's own: start, stop, wait, and all of it again. */
@@ -1341,14 +1364,14 @@ static pid_t child_start(vt_server_cfg cfg, int files, int *port) {
     if (pid != 0) {
         close(p[1]);
         bool ok = pid > 0 && read(p[0], port, sizeof *port) == sizeof *port;
+        e2e.port = *port;
         close(p[0]);
         return ok ? pid : -1;
     }
     close(p[0]);
     child_out = p[1];
-    cfg.addr = "127.0.0.1:0";
+    e2e_address(&cfg);
     cfg.on_ready = child_ready;
-    if (!cfg.workers) cfg.workers = E2E_WORKERS;
     if (files) {
         struct rlimit rl = {(rlim_t)files, (rlim_t)files};
         setrlimit(RLIMIT_NOFILE, &rl);
@@ -1410,9 +1433,9 @@ static void signal_drains(int sig, int count) {
     CHECK_EQ(aux(), sig); /* the program's own handler had it, too */
     free(busy);
 }
-PLAIN_TEST(b105_sigterm_drains) { signal_drains(SIGTERM, SLOW ? 40 : 200); }
-PLAIN_TEST(b105_sigint_drains) { signal_drains(SIGINT, 3); }
-PLAIN_TEST(no_signals_leaves_handlers_alone) {
+CHILD_TEST(b105_sigterm_drains) { signal_drains(SIGTERM, SLOW ? 40 : 200); }
+CHILD_TEST(b105_sigint_drains) { signal_drains(SIGINT, 3); }
+CHILD_TEST(no_signals_leaves_handlers_alone) {
     int port = 0;
     static const int sigs[] = {SIGINT, SIGTERM};
     pid_t pid = child_start((vt_server_cfg){.no_signals = 1}, 0, &port);
@@ -1432,7 +1455,7 @@ PLAIN_TEST(no_signals_leaves_handlers_alone) {
     cl_close(&c);
     CHECK_EQ(child_end(pid), 0);
 }
-PLAIN_TEST(b105_second_signal_ends_at_once) {
+CHILD_TEST(b105_second_signal_ends_at_once) {
     int port = 0;
     pid_t pid = child_start((vt_server_cfg){0}, 0, &port);
     REQUIRE(pid > 0);
@@ -1460,7 +1483,8 @@ PLAIN_TEST(b093_out_of_descriptors) {
     int served = 0, told = 0;
     for (int i = 0; i < COUNT; i++) {
         c[i] = (struct cl){.fd = -1};
-        CHECK(cl_open_to(&c[i], port, 0));
+        CHECK(cl_open_to(&c[i], port, 0) ||
+              !HTTP1); /* a refusal may come before all that HTTP/2 says first */
         cl_puts(&c[i], GET("/"));
     }
     e2e_sleep_ms(300);
@@ -1606,7 +1630,7 @@ static void wait_for_a_vthread(int clients, const char *request, bool gated) {
     }
     free(c);
 }
-PLAIN_TEST(b087_at_the_cap_of_vthreads_who_asks_waits) {
+CHILD_TEST(b087_at_the_cap_of_vthreads_who_asks_waits) {
     vt_server_cfg cfg = {.max_vthreads = 12, .workers = 3, .queue_timeout_ms = VT_NONE, .stall_ms = 5};
     REQUIRE(e2e_start(&cfg, routes) == 0);
     wait_for_a_vthread(60, GET("/gate"), true);

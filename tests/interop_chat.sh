@@ -6,10 +6,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 2
 name=interop_chat
 . tests/tools/interop.sh
-for chromium in chromium chromium-browser google-chrome ''; do
-    command -v "$chromium" > /dev/null && break
-done
-[ -n "$chromium" ] || none "no chromium (make deps)"
+chromium_here || none "no chromium (make deps)"
 command -v python3 > /dev/null || none "no python3 (make deps)"
 built chat
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # variants: default asan
-# gtlsclient (ngtcp2), python's aioquic with wsproto, and curl where it speaks HTTP/3, against examples/conformance built with
-# HTTP/3: three QUIC stacks besides ours.
+# gtlsclient (ngtcp2), python's aioquic with wsproto, curl where it speaks HTTP/3, and a page in headless Chromium, against
+# examples/conformance built with HTTP/3: four QUIC stacks besides ours.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 name=interop_h3
@@ -194,4 +194,18 @@ if command -v gtlsclient > /dev/null; then
     start_h3
 fi
 stop "at the end"
+
+# The certificate is nobody's: Chromium takes it over QUIC where its key is named, and the origin is one for QUIC. It comes again
+# and again, all at once and beside a WebSocket over TCP; and the server is told to stop before its last response.
+with_chromium() {
+    spki=$(openssl x509 -in "$tmp/cert.pem" -pubkey -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary |
+        openssl base64)
+    start_h3
+    said=$(timeout 200 python3 tests/tools/chrome_h3.py "$chromium" "$port" "$spki" "$pid" 2>&1) && ok || bad "Chromium: $said"
+    kill -TERM "$pid" 2> /dev/null
+    ended "with Chromium"
+}
+if ! chromium_here; then skip "no chromium (make deps)"
+elif ! command -v python3 > /dev/null; then skip "no python3 (make deps)"
+else with_chromium; fi
 sum

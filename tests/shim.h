@@ -44,6 +44,7 @@ static bool shim_data(struct cl *c, struct shim *m, const char *p, size_t n, boo
 static void shim_pull(struct cl *c);  /* takes in what has come */
 static void shim_cut(struct shim *m); /* the client's end is gone */
 static void shim_stream_free(struct shim *m, struct shim_stream *s);
+static void shim_still(struct shim *m); /* from now on it is its caller's alone */
 static void shim_wire_free(struct shim *m);
 
 /* ---- text ---- */
@@ -77,6 +78,7 @@ static void shim_close(struct shim *m) {
     while (*at != m) at = &(*at)->peer;
     *at = m->peer;
     pthread_mutex_unlock(&shim_lock);
+    shim_still(m);
     while (m->first) shim_pop(m);
     shim_wire_free(m);
     free(m->ask.p);

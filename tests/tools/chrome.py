@@ -7,12 +7,12 @@ SECONDS = 60  # for whatever is waited for
 
 
 class Browser:
-    def __init__(self, program, home):
+    def __init__(self, program, home, *flags):
         self.log = open(home + "/log", "w+b")
         self.child = subprocess.Popen(
             [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
              "--disable-background-networking", "--ignore-certificate-errors", "--remote-allow-origins=*",
-             "--remote-debugging-port=0", "--user-data-dir=" + home, "about:blank"],
+             "--remote-debugging-port=0", "--user-data-dir=" + home, *flags, "about:blank"],
             stdout=self.log, stderr=self.log, start_new_session=True)
 
     def connect(self, said):  # the file with the port, then the path
@@ -55,8 +55,10 @@ class Page:
         self.target = browser.call("Target.createTarget", url=url)["targetId"]
         self.session = browser.call("Target.attachToTarget", targetId=self.target, flatten=True)["sessionId"]
 
-    def run(self, code):
-        got = self.browser.call("Runtime.evaluate", self.session, expression=code, returnByValue=True)
+    def run(self, code):  # its value, or a promise's
+        got = self.browser.call("Runtime.evaluate", self.session, expression=code, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in got:
+            raise RuntimeError(got["exceptionDetails"])
         return got["result"].get("value")
 
     def lines(self):
@@ -101,14 +103,20 @@ def chat(browser, url, pid):
     pages[0].shows(seen[0])
 
 
-with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-    browser = None
-    try:
-        browser = Browser(sys.argv[1], home)
-        browser.connect(home + "/DevToolsActivePort")
-        chat(browser, sys.argv[2], int(sys.argv[3]))
-    except (OSError, EOFError, RuntimeError, ValueError) as e:
-        sys.exit(f"{type(e).__name__}: {e}")
-    finally:
-        if browser:
-            browser.end()
+def driven(body, program, *flags):
+    """body(browser) with a browser of its own."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        browser = None
+        try:
+            browser = Browser(program, home, *flags)
+            browser.connect(home + "/DevToolsActivePort")
+            body(browser)
+        except (OSError, EOFError, RuntimeError, ValueError) as e:
+            sys.exit(f"{type(e).__name__}: {e}")
+        finally:
+            if browser:
+                browser.end()
+
+
+if __name__ == "__main__":
+    driven(lambda browser: chat(browser, sys.argv[2], int(sys.argv[3])), sys.argv[1])

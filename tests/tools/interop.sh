@@ -48,6 +48,13 @@ python_with() { # modules: the first python3 that has them is $python; VT_PYTHON
     return 1
 }
 
+chromium_here() { # $chromium is it; false: there is none
+    for chromium in chromium chromium-browser google-chrome ''; do
+        command -v "$chromium" > /dev/null && break
+    done
+    [ -n "$chromium" ]
+}
+
 # example: $server is it, built with TLS where that goes, unless it is there
 built() {
     server=${VT_EXAMPLES:-build/examples}/$1
