@@ -200,8 +200,8 @@ static void calls(int http3) {
     CHECK_EQ(get(at("/none"), "", 0), 404);
     all_at_once();
     CHECK(by_h3());
-    for (int i = 0; i < 2;
-         i++) { /* it goes without a word, and another one comes, which does not know the connection */
+    /* it goes without a word, and another one comes, which does not know the connection */
+    for (int i = 0; i < 2; i++) {
         other_ends(i ? SIGKILL : SIGTERM);
         REQUIRE(other_start());
         CHECK_EQ(get(at("/small"), "small", 5), 200);
