@@ -769,7 +769,8 @@ VT_API int vt_sock_port(const vt_sock *s);
  * vt_file_open takes the flags and the mode of open(2), adds O_CLOEXEC, and returns a descriptor. owns: the caller. */
 VT_API int vt_file_open(const char *path, int flags, int mode);
 /* Reads n bytes from `off` on, fewer only where the file ends (or fails: the next call says how); 0 at its end. The
- * descriptor's own position does not count and does not move. */
+ * descriptor's own position does not count and does not move. Of at most 128 KiB, what the kernel has in its cache is read at
+ * once, without the pool (Linux). */
 VT_API int64_t vt_file_read(int fd, void *buf, size_t n, int64_t off);
 /* Writes n bytes at `off`: n, or an error (part may have gone). */
 VT_API int64_t vt_file_write(int fd, const void *buf, size_t n, int64_t off);
@@ -1708,6 +1709,12 @@ static VT__UNUSED int vt__plat_slice_of(int tid, int64_t ns) {
 #else
 #define VT__SYS_SENDFILE SYS_sendfile
 #endif
+/* pread(2) of what the kernel has in its cache; else -EAGAIN, or less. */
+VT__INLINE ssize_t vt__plat_cached(int fd, void *p, size_t n, int64_t off) {
+    struct iovec v = {p, n};
+    unsigned long low = (unsigned long)off, high = (unsigned long)(off >> 32);
+    return (ssize_t)vt__libc_syscall(SYS_preadv2, fd, &v, (size_t)1, low, high, 8 /* RWF_NOWAIT */);
+}
 /* sendfile(2), and no SIGPIPE, which it has no flag against. */
 static VT__UNUSED ssize_t vt__plat_file_to(int to, int fd, int64_t off, size_t n) {
     struct vt__plat_sigset pipe = {{1ul << (SIGPIPE - 1)}}, old;
@@ -1870,6 +1877,8 @@ VT__INLINE int vt__plat_raw_nanosleep(const struct timespec *req, struct timespe
     X(epoll_pwait2, int, (int ep, struct epoll_event *ev, int n, const int64_t ts[2]), (ep, ev, n, ts),      \
       (int)vt__libc_syscall(441, ep, ev, n, ts, NULL, (size_t)8))                                            \
     X(eventfd, int, (void), (), eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC))                                      \
+    X(pread_now, ssize_t, (int fd, void *p, size_t n, int64_t off), (fd, p, n, off),                         \
+      vt__plat_cached(fd, p, n, off))                                                                        \
     X(sendfile, ssize_t, (int to, int fd, int64_t off, size_t n), (to, fd, off, n),                          \
       vt__plat_file_to(to, fd, off, n))                                                                      \
     X(process_madvise, ssize_t, (const struct iovec *v, size_t n, int advice), (v, n, advice),               \
@@ -16766,7 +16775,7 @@ VT_API int vt_blocking(vt_fn *fn, void *arg, int *result) { return vt__block_cal
  * test:   tests/test_file.c tests/fault_rt.c
  *
  * A call is one job, however many system calls it takes: the way to the pool and back costs more than a read from the
- * page cache, and whether a read will find its bytes there is not known before.
+ * page cache. So a read that is not long looks there first, and the pool reads what is missing.
  *============================================================================*/
 /* Where off_t is short open(2) alone refuses long files. */
 #if defined(__O_LARGEFILE)
@@ -16860,7 +16869,7 @@ VT_API int vt_file_open(const char *path, int flags, int mode) {
 }
 /* A regular file at once: its size to *size and what it holds to buf[0..n), if that is enough; the descriptor to *fd if it is
  * not, else -1. buf NULL: the size alone. Bytes read, or an error. */
-static int64_t vt__file_at_once(const char *path, char *buf, size_t n, int64_t *size, int *fd) {
+static VT__UNUSED int64_t vt__file_at_once(const char *path, char *buf, size_t n, int64_t *size, int *fd) {
     vt__file_op op = {.what = VT__FILE_LOAD, .path = path, .to = buf, .n = n, .fd = -1};
     op.flags = O_RDONLY | O_NONBLOCK; /* nor does it wait for the writer of a FIFO */
     int64_t r = path ? vt__file_run(&op) : -EINVAL;
@@ -16868,9 +16877,29 @@ static int64_t vt__file_at_once(const char *path, char *buf, size_t n, int64_t *
     *fd = op.fd;
     return r;
 }
+#if defined(__linux__)
+enum { VT__FILE_SHORT = 1 << 17 }; /* is copied at once: others would wait for more */
+/* What needs no disk: bytes; the rest is the pool's to read, or to find out about. */
+static size_t vt__file_read_cached(int fd, void *buf, size_t n, int64_t off) {
+    vt__vth *v = vt__sched_self();
+    if (!v || n > VT__FILE_SHORT || vt__sched_cancelled(v)) return 0;
+    vt__sched_fuel(v);
+    ssize_t r = vt__plat_pread_now(fd, buf, n, off);
+    return r > 0 ? (size_t)r : 0;
+}
+#else
+static size_t vt__file_read_cached(int fd, void *buf, size_t n, int64_t off) {
+    return (void)fd, (void)buf, (void)n, (void)off, (size_t)0;
+}
+#endif
 VT_API int64_t vt_file_read(int fd, void *buf, size_t n, int64_t off) {
-    vt__file_op op = {.what = VT__FILE_READ, .fd = fd, .to = buf, .n = n, .off = off};
-    return vt__file_bad(n, off) ? -EINVAL : vt__file_run(&op);
+    if (vt__file_bad(n, off)) return -EINVAL;
+    size_t had = vt__file_read_cached(fd, buf, n, off);
+    if (had == n && n > 0) return (int64_t)n;
+    vt__file_op op = {.what = VT__FILE_READ, .fd = fd, .n = n - had, .off = off + (int64_t)had};
+    op.to = had ? (char *)buf + had : buf;
+    int64_t r = vt__file_run(&op);
+    return r >= 0 ? (int64_t)had + r : had ? (int64_t)had : r;
 }
 VT_API int64_t vt_file_write(int fd, const void *buf, size_t n, int64_t off) {
     vt__file_op op = {.what = VT__FILE_WRITE, .fd = fd, .from = buf, .n = n, .off = off};

@@ -228,7 +228,7 @@ static SSL *plain_accept(SSL_CTX *ctx) {
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     SSL_set_fd(s, fd);
     if (SSL_accept(s) == 1) return s;
-    CHECK(!"no handshake");
+    test_fail(__FILE__, __LINE__, "no handshake");
     SSL_free(s);
     close(fd);
     return NULL;

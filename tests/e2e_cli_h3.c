@@ -167,7 +167,7 @@ static void log_is(const char *text, const char *const *what) {
     for (const char *at = text, *end; at && *at; at = end + 1) {
         end = strchr(at, '\n');
         if (*at != 0x1e || !end || !json_valid(at + 1, (size_t)(end - at - 1))) {
-            CHECK(!"a record is no JSON");
+            test_fail(__FILE__, __LINE__, "a record is no JSON");
             break;
         }
     }

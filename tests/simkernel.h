@@ -1287,6 +1287,12 @@ static int sim_do_fstat(int fd, struct stat *st) {
     st->st_size = (off_t)sim.disk_len;
     SIM_RET(fstat, fd, 0);
 }
+/* Half of the time it is in the cache. */
+static ssize_t sim_do_pread_now(int fd, void *p, size_t n, int64_t off) {
+    SIM_DO(pread_now, fd);
+    if (sim_below(2)) SIM_RET(pread_now, fd, -EAGAIN);
+    SIM_RET(pread_now, fd, sim_do_pread(fd, p, n, off));
+}
 static ssize_t sim_do_sendfile(int to, int fd, int64_t off, size_t n) {
     (void)fd, (void)off, (void)n;
     SIM_DO(sendfile, to);

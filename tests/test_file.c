@@ -150,3 +150,38 @@ TEST(a_cancelled_call_did_nothing) {
     CHECK_EQ(vt_run(&cfg, cancel_main, NULL), 0);
     files_drop();
 }
+
+/*--- what the kernel has in its cache is read without the pool, and what a cancelled call asks for is not ---*/
+static char cached[20000];
+static int reads_cached(void *arg) {
+    int fd = *(int *)arg;
+    CHECK_EQ(vt_file_read(fd, cached, sizeof cached, 5), sizeof cached); /* all of it */
+    CHECK_MEM(cached, sizeof cached, out + 5, sizeof cached);
+    while (!vt_cancelled()) (void)vt_yield();
+    return vt_file_read(fd, cached, 10, 0);
+}
+static int cached_main(void *arg) {
+    (void)arg;
+    int fd = vt_file_open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    for (size_t i = 0; i < sizeof out; i++) out[i] = (char)(i / 7);
+    CHECK_EQ(vt_file_write(fd, out, 30000, 0), 30000);
+    bool can = vt__plat_pread_now(fd, cached, sizeof cached, 5) == (ssize_t)sizeof cached;
+    vt_task *r = vt_async(opens, (void *)(intptr_t)O_RDONLY); /* has the one thread of the pool */
+    vt_yield();
+    vt_task *t = can ? vt_async(reads_cached, &fd) : NULL;
+    vt_yield();
+    if (can) vt_cancel(t), CHECK_EQ(result(t), -ECANCELED);
+    int w = open(fifo, O_WRONLY), a = result(r);
+    close(w), close(a);
+    CHECK_EQ(vt_file_read(fd, cached, sizeof cached, 29000), 1000); /* some is there, and then its end */
+    CHECK_MEM(cached, 1000, out + 29000, 1000);
+    CHECK_EQ(vt_file_close(fd), 0);
+    return can;
+}
+TEST(what_is_cached_needs_no_pool) {
+    vt_cfg cfg = {.workers = 1, .max_blocking = 1};
+    files_make();
+    int can = vt_run(&cfg, cached_main, NULL);
+    files_drop();
+    if (!can) SKIP("no such reads here (preadv2 with RWF_NOWAIT)");
+}
