@@ -158,7 +158,7 @@ static int reads_cached(void *arg) {
     CHECK_EQ(vt_file_read(fd, cached, sizeof cached, 5), sizeof cached); /* all of it */
     CHECK_MEM(cached, sizeof cached, out + 5, sizeof cached);
     while (!vt_cancelled()) (void)vt_yield();
-    return vt_file_read(fd, cached, 10, 0);
+    return (int)vt_file_read(fd, cached, 10, 0);
 }
 static int cached_main(void *arg) {
     (void)arg;
