@@ -29065,7 +29065,7 @@ static bool vt__qend_put(vt__qend *e) {
     }
     return true;
 }
-/* False: nothing more for now. */
+/* Builds the next train of a connection; false: it has none to send. */
 static bool vt__qend_load(vt__qend *e, vt__qend_conn *c) {
     e->n = vt__qout_send(&c->q, e->out, VT__QUIC_TRAIN_MAX, &e->train, e->now);
     e->at = 0;
