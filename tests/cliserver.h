@@ -1,6 +1,7 @@
 /* This library's server for tests of its client, on the same workers. Behind cli.h. */
 #ifndef VT_CLISERVER_H
 #define VT_CLISERVER_H
+#include "handlers.h"
 static vt_server *server;
 static vt_client *client;
 static vt_task *serving;
@@ -89,14 +90,6 @@ static inline int h_hints(vt_req *req, vt_res *res) {
     (void)req;
     vt_res_inform(res, 103, "Link: </x>\r\n");
     return vt_res_text(res, 200, "after");
-}
-static inline int ws_echo(vt_ws *ws, vt_req *req) {
-    vt_str m;
-    int type;
-    (void)req;
-    while ((type = vt_ws_recv(ws, &m)) > 0)
-        if ((type = vt_ws_send(ws, type, m.ptr, m.len)) < 0) break;
-    return type;
 }
 /* Answers far too late. */
 static inline int h_stall(vt_req *req, vt_res *res) {

@@ -800,12 +800,6 @@ static int say_end(struct peer *p, vt_sock *s, uint32_t id, int nth) {
     default: return -1;
     }
 }
-static int ws_floods(void *ws) {
-    static const char block[1000] = "x";
-    int r;
-    while ((r = vt_ws_send(ws, VT_WS_BINARY, block, sizeof block)) == 0) continue;
-    return r;
-}
 CLI_TEST(websockets_end, 2) {
     for (ends_as = 0; ends_as < 4; ends_as++) {
         vt_ws *ws;

@@ -427,12 +427,6 @@ CLI_TEST(websockets_of_a_server_that_takes_none, 1) {
 }
 /* How they end while a sender waits for room: by a reset, by the stream's end without a close frame, with the connection, by
  * STOP_SENDING. */
-static int ws_floods(void *ws) {
-    static const char block[10000] = "x";
-    int r;
-    while ((r = vt_ws_send(ws, VT_WS_BINARY, block, sizeof block)) == 0) continue;
-    return r;
-}
 CLI_TEST(websockets_end, 2) {
     static const int sent[] = {-ECONNRESET, -ECANCELED, -ECONNRESET, -EPIPE};
     for (int how = 0; how < 4; how++) {

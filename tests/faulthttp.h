@@ -62,13 +62,4 @@ static inline void fields_head(char *p, size_t cap) {
 }
 #define ASK_CHUNKED                                                                                          \
     "POST /body HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx: y\r\n\r\n"
-/* Echoes messages. */
-static inline int h_ws(vt_ws *ws, vt_req *req) {
-    vt_str m;
-    int r;
-    (void)req;
-    while ((r = vt_ws_recv(ws, &m)) > 0)
-        if ((r = vt_ws_send(ws, r, m.ptr, m.len)) < 0) break;
-    return r;
-}
 #endif

@@ -31,4 +31,13 @@ static inline int h_slept(vt_req *req, vt_res *res) {
     int r = vt_sleep_ms(atoi(vt_req_param(req, "ms").ptr));
     return r < 0 ? r : vt_res_text(res, 200, "slept");
 }
+/* Echoes messages. */
+static inline int h_ws(vt_ws *ws, vt_req *req) {
+    vt_str m;
+    int r;
+    (void)req;
+    while ((r = vt_ws_recv(ws, &m)) > 0)
+        if ((r = vt_ws_send(ws, r, m.ptr, m.len)) < 0) break;
+    return r;
+}
 #endif

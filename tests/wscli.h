@@ -13,7 +13,7 @@ static inline int ws_version(vt_ws *ws, vt_req *req) {
     snprintf(text, sizeof text, "%d %s %s %s %s", vt_req_version(req), key.ptr ? "key" : "-",
              vt_req_method(req).ptr, a.ptr ? a.ptr : "-", vt_req_host(req).ptr);
     int r = vt_ws_text(ws, text);
-    return r < 0 ? r : ws_echo(ws, req);
+    return r < 0 ? r : h_ws(ws, req);
 }
 /* Three senders on any worker, beside a handler that echoes. */
 enum { SENDERS = 3, EACH = 60, PIECE = 5000 };
@@ -48,7 +48,7 @@ static inline int ws_many(vt_ws *ws, vt_req *req) {
     vt_wg wg = {0};
     takes_little(ws);
     start_senders(ws, &wg);
-    int r = ws_echo(ws, req);
+    int r = h_ws(ws, req);
     vt_wg_wait(&wg);
     return r;
 }
@@ -58,7 +58,7 @@ static inline int h_ws_moved(vt_req *req, vt_res *res) {
 }
 static inline void ws_serve(vt_server *s) {
     static const vt_ws_cfg speaks = {.protocols = "two, one"};
-    vt_server_ws(s, "/ws", ws_echo, &speaks);
+    vt_server_ws(s, "/ws", h_ws, &speaks);
     vt_server_ws(s, "/ws/bye", ws_bye, NULL);
     vt_server_ws(s, "/ws/version", ws_version, NULL);
     vt_server_ws(s, "/ws/many", ws_many, NULL);
@@ -145,5 +145,12 @@ static inline void ws_many_senders(vt_client *c, const char *base) {
     }
     vt_wg_wait(&wg);
     vt_ws_free(ws);
+}
+/* Sends until that fails: why. */
+static __attribute__((unused)) int ws_floods(void *ws) {
+    static const char block[1000] = "x";
+    int r;
+    while ((r = vt_ws_send(ws, VT_WS_BINARY, block, sizeof block)) == 0) continue;
+    return r;
 }
 #endif
