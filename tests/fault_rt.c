@@ -490,7 +490,7 @@ static int disk_bits(void *arg) {
     CHECK_MEM(in, 50, out, 50);
     sim_fault(SIM_pread, sim.calls[SIM_pread] + 3, false, EIO);
     CHECK_EQ(vt_file_read(fd, in, 50, 0), 14); /* what there was */
-    sim_fault(SIM_pread, sim.calls[SIM_pread] + 1, false, EIO);
+    sim_fault(SIM_pread, sim.calls[SIM_pread] + 1, true, EIO);
     CHECK_EQ(vt_file_read(fd, in, 36, 14), -EIO);
     sim_fault(SIM_pwrite, sim.calls[SIM_pwrite] + 3, false, EIO);
     CHECK_EQ(vt_file_write(fd, out, 50, 0), -EIO); /* all, or an error */
