@@ -34720,7 +34720,8 @@ static void vt__srv_host_port(char *addr, const vt_server_cfg *c, int port) {
 static int vt__srv_first(vt_server *s) {
     const vt_server_cfg *c = &s->cfg;
     char addr[VT__SRV_ADDR_MAX];
-    bool tls = c->ssl_cert || c->ssl_port || c->ssl_only;
+    bool tls = c->ssl_cert || c->ssl_port || c->ssl_only || c->ssl_key || c->ssl_key_password_file ||
+               c->ssl_client_ca; /* never in the clear by a slip */
     vt__srv_host_port(addr, c, c->port);
     int r = c->ssl_only ? 0 : vt__srv_listen(s, c->addr ? c->addr : addr, NULL);
     if (r < 0 || !tls) return r;

@@ -154,7 +154,12 @@ TEST(srv_http3_that_is_not_built_in) {
 TEST(srv_tls_that_is_not_built_in) {
     vt_tls_cert cert = {.cert_file = "cert.pem"};
     vt_tls_cfg tls = {.certs = &cert, .ncerts = 1};
-    vt_server_cfg cfgs[] = {{.ssl_cert = "cert.pem"}, {.ssl_port = 8443}, {.ssl_only = 1}};
+    vt_server_cfg cfgs[] = {{.ssl_cert = "cert.pem"},
+                            {.ssl_port = 8443},
+                            {.ssl_only = 1},
+                            {.ssl_key = "key.pem"},
+                            {.ssl_key_password_file = "password"},
+                            {.ssl_client_ca = "ca.pem"}}; /* what speaks of TLS is not served without */
     for (size_t i = 0; i < VT__COUNT(cfgs); i++) {
         vt_server *s = vt_server_new(&cfgs[i]);
         CHECK_EQ(vt_server_error(s), i ? VT_ECONF : VT_ENOTLS);
