@@ -1353,7 +1353,7 @@ VT_API void vt_ws_free(vt_ws *ws);
 
 /* TLS 1.2 and 1.3, by OpenSSL 3.0 or later: compile the implementation with -DVTHTTP_TLS=1 and link -lssl -lcrypto.
  * Without that a server that is to speak TLS fails with VT_ENOTLS, and says so. Handlers see no difference but
- * vt_req_scheme and vt_req_tls. ALPN: http/1.1, http/1.0. No compression, no renegotiation, no 0-RTT. */
+ * vt_req_scheme and vt_req_tls. ALPN: h2 (VTHTTP_H2=1), http/1.1, http/1.0. No compression, no renegotiation, no 0-RTT. */
 
 /* A certificate and its key, each as a file (read again by vt_server_tls_reload) or as PEM text. */
 typedef struct vt_tls_cert {
@@ -24362,11 +24362,11 @@ static int vt__ossl_info_cert(X509 *cert, vt__arena *a, vt_tls_info *out) {
     BIO_free(b);
     return out->subject && out->issuer && out->client_cert ? 0 : -ENOMEM;
 }
-/* The protocol that was agreed on; len 0: none. */
 /* A client's, in place of what its context says; as in vt__ossl_ctx. */
 static VT__UNUSED int vt__ossl_offer(vt__ossl *o, vt_str alpn) {
     return SSL_set_alpn_protos(o->ssl, (const unsigned char *)alpn.ptr, (unsigned)alpn.len) ? -ENOMEM : 0;
 }
+/* The protocol that was agreed on; len 0: none. */
 static vt_str vt__ossl_alpn(const vt__ossl *o) {
     const unsigned char *p = NULL;
     unsigned n = 0;
@@ -24571,7 +24571,8 @@ static int vt__tls_shutdown(vt__conn *c) {
     if (r < 0) return r;
     if (t && t->shut) return 0;
     if (t) t->shut = true;
-    return vt__plat_shutdown(c->pd.fd, SHUT_WR);
+    r = vt__plat_shutdown(c->pd.fd, SHUT_WR);
+    return r == -ENOTCONN ? 0 : r; /* who has closed, too, resets what close_notify is sent to */
 }
 static void vt__tls_permit_back(vt__tls *t) {
     if (t->gate) vt_sem_release(&t->gate->permits, 1);

@@ -384,7 +384,7 @@ static struct {
     vt_sock *listener;
     vt__tls_gate *gate;
     char addr[VT_ADDR_MAX], name[64], subject[64];
-    bool starttls, cut, mute, leave;
+    bool starttls, cut, mute, leave, closed;
     int shaken;
     int64_t ended;
 } own;
@@ -425,6 +425,7 @@ static int own_server(void *arg) {
     own.shaken = r;
     if (r == VT__TLS_DONE) own_echo(&c);
     (void)vt__conn_close(&c);
+    own.closed = true;
     return 0;
 }
 static vt_tls_client_cfg own_cfg;
@@ -446,7 +447,10 @@ static int64_t own_talk(vt_stream *st) {
     CHECK(memcmp(buf, "ping", 4) == 0);
     if (own.leave) return 0;
     CHECK_EQ(vt_stream_write(st, "q", 1), 1);
-    return vt_stream_read(st, buf, sizeof buf);
+    if ((n = vt_stream_read(st, buf, sizeof buf)) != 0) return n;
+    for (int ms = 0; !own.closed && ms < 10000; ms++) (void)vt_sleep_ms(1);
+    CHECK_EQ(vt_stream_shutdown(st), 0); /* an end in answer to one, though nobody is there to hear it */
+    return 0;
 }
 static int own_connect(vt_stream **st) {
     vt_sock *s;
