@@ -296,7 +296,7 @@ static long resident_kib(void) {
     if (f) fclose(f);
     return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
-/* Sends until the kernels' buffers are full for 100 ms; bytes that went. */
+/* Sends until the kernels' buffers are full for 300 ms; bytes that went. */
 static size_t stuff(struct cl *c, const char *what, size_t limit) {
     size_t len = strlen(what), at = 0, all = 0;
     while (all < limit) {
@@ -308,7 +308,7 @@ static size_t stuff(struct cl *c, const char *what, size_t limit) {
         }
         struct pollfd p = {.fd = c->fd, .events = POLLOUT};
         if (r < 0 && errno != EAGAIN && errno != EINTR) break;
-        if (poll(&p, 1, 100) == 0) break;
+        if (poll(&p, 1, 300) == 0) break;
     }
     return all;
 }
@@ -647,7 +647,7 @@ static int64_t ends_after(struct cl *c, int64_t from) {
 }
 /* Never early; late only where this machine is, which it is not each time. */
 HTTP1_TEST(b095_idle_timeout) {
-    vt_server_cfg cfg = {.idle_timeout_ms = 100, .header_timeout_ms = 150};
+    vt_server_cfg cfg = {.idle_timeout_ms = 100, .header_timeout_ms = 500};
     bool prompt = false;
     int rounds = 0;
     REQUIRE(e2e_start(&cfg, routes) == 0);
@@ -656,14 +656,14 @@ HTTP1_TEST(b095_idle_timeout) {
         int64_t from = e2e_now_ms();
         REQUIRE(cl_open(&c)); /* nothing at all */
         int64_t silent = ends_after(&c, from);
-        CHECK(silent >= 149);
+        CHECK(silent >= 499);
         cl_close(&c);
         from = e2e_now_ms();
         CHECK_EQ(cl_get(&c, "/delay?ms=250"),
                  200); /* a running request is not idle: the time begins at its end */
         int64_t idle = ends_after(&c, from + 250);
         CHECK(idle >= 99);
-        prompt = silent < 1000 && idle < 1000;
+        prompt = silent < 1350 && idle < 1000;
         seen_reset();
         cl_puts(&c, GET("/delay?ms=0"));
         e2e_sleep_ms(20);
@@ -701,19 +701,19 @@ TEST(b096_writer_timeout_releases_queued_replies) {
     CHECK_EQ(e2e_stop(), 0);
 }
 HTTP1_TEST(b097_head_that_never_completes) {
-    vt_server_cfg cfg = {.header_timeout_ms = 80};
+    vt_server_cfg cfg = {.header_timeout_ms = 300};
     static const char *const heads[] = {"G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: a\r\n",
                                         "\r\nGET"};
     REQUIRE(e2e_start(&cfg, routes) == 0);
     for (int i = 0; i < 8; i++) {
         CL(c);
         if (i % 2) CHECK_EQ(cl_get(&c, "/"), 200);
-        else REQUIRE(cl_open(&c));
         int64_t from = e2e_now_ms();
+        if (i % 2 == 0) REQUIRE(cl_open(&c));
         cl_puts(&c, heads[i / 2]);
         CHECK_EQ(cl_response(&c), 408);
         CHECK(says_close(&c));
-        CHECK(e2e_now_ms() - from >= 60 && e2e_now_ms() - from < 1000);
+        CHECK(e2e_now_ms() - from >= 299 && e2e_now_ms() - from < E2E_MS / 2);
         shutdown(c.fd, SHUT_WR);
         CHECK(cl_closed(&c, 5000));
     }
@@ -721,8 +721,8 @@ HTTP1_TEST(b097_head_that_never_completes) {
     CL(c);
     REQUIRE(cl_open(&c));
     int64_t from = e2e_now_ms();
-    while (e2e_now_ms() - from < 1000 && cl_puts(&c, "G") && cl_more(&c, 20) < 0) continue;
-    CHECK(e2e_now_ms() - from < 500);
+    while (e2e_now_ms() - from < E2E_MS && cl_puts(&c, "G") && cl_more(&c, 20) < 0) continue;
+    CHECK(e2e_now_ms() - from < E2E_MS / 2);
     CHECK_EQ(cl_response(&c), 408);
     cl_close(&c);
     CHECK_EQ(e2e_stop(), 0);
@@ -760,14 +760,14 @@ TEST(b097_timeouts_are_on_by_default) {
 }
 /* A body a byte at a time comes to its end where the rate allows it. */
 TEST(b097_slow_but_steady_body) {
-    vt_server_cfg cfg = {.body_timeout_ms = 200};
+    vt_server_cfg cfg = {.body_timeout_ms = 1000};
     REQUIRE(e2e_start(&cfg, routes) == 0);
     CL(c);
     REQUIRE(cl_open(&c));
     cl_puts(&c, "POST /body HTTP/1.1\r\n" HOST "Content-Length: 20\r\n\r\n");
     for (int i = 0; i < 20; i++) {
         cl_puts(&c, "x");
-        e2e_sleep_ms(20);
+        e2e_sleep_ms(60);
     }
     CHECK_EQ(cl_response(&c), 200);
     CHECK_EQ(c.body_len, 20);
@@ -791,16 +791,16 @@ TEST(b098_write_to_a_client_that_does_not_read) {
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b098_handler_deadline) {
-    vt_server_cfg cfg = {.handler_timeout_ms = 80};
+    vt_server_cfg cfg = {.handler_timeout_ms = 500};
     REQUIRE(e2e_start(&cfg, routes) == 0);
     CL(c);
     int64_t from = e2e_now_ms();
-    CHECK_EQ(cl_get(&c, "/delay?ms=5000"), 504);
-    CHECK(e2e_now_ms() - from >= 79 && e2e_now_ms() - from < 2000);
+    CHECK_EQ(cl_get(&c, "/delay?ms=19000"), 504);
+    CHECK(e2e_now_ms() - from >= 499 && e2e_now_ms() - from < E2E_MS / 2);
     CHECK_EQ(result(), -ETIMEDOUT);
     CHECK_EQ(cl_get(&c, "/delay?ms=1"), 200); /* the connection goes on, and each request has its own time */
-    e2e_sleep_ms(100);
-    CHECK_EQ(cl_get(&c, "/delay?ms=40"), 200);
+    e2e_sleep_ms(500);
+    CHECK_EQ(cl_get(&c, "/delay?ms=1"), 200);
     CHECK_EQ(e2e_stop(), 0);
 }
 
@@ -954,7 +954,7 @@ TEST(every_wait_queued_blocking_call_ends_and_one_that_began_does_not) {
     enum { RESET, DEADLINE, STOP };
     if (VTHTTP_SIM) SKIP("calls are made inline");
     for (int how = RESET; how <= STOP; how++) {
-        vt_server_cfg cfg = {.handler_timeout_ms = how == DEADLINE ? 200 : VT_NONE, .grace_ms = 40};
+        vt_server_cfg cfg = {.handler_timeout_ms = how == DEADLINE ? 500 : VT_NONE, .grace_ms = 40};
         REQUIRE(e2e_start(&cfg, routes_gated) == 0);
         pool_of_one();
         CL(c);
@@ -1141,7 +1141,7 @@ TEST(b103_initialiser_that_fails) {
     vt_server *s = vt_server_new(NULL);
     int64_t from = e2e_now_ms();
     vt_server_stop(s);
-    CHECK(e2e_now_ms() - from < 100);
+    CHECK(e2e_now_ms() - from < 5000); /* the grace period is 10 s */
     vt_server_free(s);
     vt_server_stop(&vt__srv_none);
 }
@@ -1156,9 +1156,9 @@ TEST(b104_idle_server_stops_at_once) {
     if (HTTP1) CHECK(reaches(parked_now, 2, 5000));
     int64_t from = e2e_now_ms();
     CHECK_EQ(e2e_stop(), 0);
-    CHECK(e2e_now_ms() - from < 500);
-    CHECK(cl_closed(&a, 1000) && !a.reset);
-    CHECK(cl_closed(&b, 1000) && !b.reset);
+    CHECK(e2e_now_ms() - from < 5000); /* the grace period is 10 s */
+    CHECK(cl_closed(&a, E2E_MS) && !a.reset);
+    CHECK(cl_closed(&b, E2E_MS) && !b.reset);
     CHECK(!cl_open(&a));
 }
 TEST(b105_request_in_flight_completes) {
@@ -1214,7 +1214,7 @@ TEST(b105_grace_ends) {
     REQUIRE(reaches(started, 1, 5000));
     int64_t from = e2e_now_ms();
     CHECK_EQ(stop_alone(), -ETIMEDOUT);
-    CHECK(e2e_now_ms() - from >= 99 && e2e_now_ms() - from < 2500);
+    CHECK(e2e_now_ms() - from >= 99 && e2e_now_ms() - from < E2E_MS / 2);
     CHECK_EQ(result(), -ECANCELED);
     CHECK_EQ(e2e_logged(VT_LOG_WARN, "GET /delay?ms=20000&name=slow"), 1);
     CHECK(cl_response(&c) >= 500); /* the client is told */
@@ -1480,18 +1480,22 @@ PLAIN_TEST(b093_out_of_descriptors) {
     pid_t pid = child_start((vt_server_cfg){.workers = 1}, 40, &port);
     struct cl c[COUNT];
     REQUIRE(pid > 0);
-    int served = 0, told = 0;
+    int served = 0, told = 0, quiet = 0;
+    bool answered[COUNT] = {false};
     for (int i = 0; i < COUNT; i++) {
         c[i] = (struct cl){.fd = -1};
         CHECK(cl_open_to(&c[i], port, 0) ||
               !HTTP1); /* a refusal may come before all that HTTP/2 says first */
         cl_puts(&c[i], GET("/"));
     }
-    e2e_sleep_ms(300);
-    for (int i = 0; i < COUNT; i++) {
-        if (cl_more(&c[i], 0) <= 0) continue;
-        int status = cl_response(&c[i]);
-        served += status == 200, told += status == 503;
+    for (int64_t end = e2e_now_ms() + E2E_MS; (served < 20 || quiet < 10) && e2e_now_ms() < end; quiet++) {
+        e2e_sleep_ms(30);
+        for (int i = 0; i < COUNT; i++) {
+            if (answered[i] || cl_more(&c[i], 0) <= 0) continue;
+            int status = cl_response(&c[i]);
+            answered[i] = true, quiet = 0;
+            served += status == 200, told += status == 503;
+        }
     }
     CHECK(served >= 20 && served < 40);
     char path[64], line[512] = "";
@@ -2086,8 +2090,12 @@ static void raw_stop(void (*stop)(void), int status) {
     CHECK_EQ(cl_get(&idle, "/"), 200);
     stop();
     CHECK(cl_closed(&idle, E2E_MS));
-    for (int i = 0; cl_open(&late) && i < E2E_MS; i++) e2e_sleep_ms(1);
-    CHECK_EQ(late.fd, -1);
+    bool refused = false;
+    for (int i = 0; !refused && i < E2E_MS; i++, e2e_sleep_ms(1)) {
+        refused = !cl_open(&late);
+        cl_close(&late);
+    }
+    CHECK(refused);
     CHECK_EQ(ended(), 0);
     raw_open(1);
     CHECK_EQ(cl_response(&c), status);

@@ -894,11 +894,13 @@ TEST(an_idle_program_stays_idle) {
 
 /*--- deadlocks ---*/
 static vt_mutex dead[2];
+static uint32_t dead_held; /* by both, before either asks for the other's */
 static int dead_fn(void *arg) {
     int i = (int)(intptr_t)arg;
     vt_name_set(i ? "second" : "first");
     CHECK_EQ(vt_mutex_lock(&dead[i]), 0);
-    vt_sleep_ms(20);
+    __atomic_fetch_add(&dead_held, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&dead_held, __ATOMIC_SEQ_CST) < 2 && vt_sleep_ms(1) == 0) continue;
     int r = vt_mutex_lock_until(&dead[!i], VT_NONE);
     CHECK(r == -ECANCELED || r == 0); /* the other's, who was cancelled first */
     if (r == 0) vt_mutex_unlock(&dead[!i]);
@@ -906,6 +908,7 @@ static int dead_fn(void *arg) {
     return 0;
 }
 static int dead_main(void *arg) {
+    __atomic_store_n(&dead_held, 0, __ATOMIC_SEQ_CST);
     vt_task *a = vt_async_any(dead_fn, (void *)0), *b = vt_async_any(dead_fn, (void *)1);
     (void)arg;
     vt_shield(true);
