@@ -1023,8 +1023,8 @@ typedef struct vt_server_cfg {
      * which has all addresses of the machine, or has it brought (`host` behind an anycast address, say). Default: none */
     const char *preferred_addr;
     /* "-qlog=": a folder, for debugging, that gets a file of each HTTP/3 connection, ID_server.sqlog, of 64 MiB at most: what
-     * its packets hold but data (qlog; qvis and others read it). Nobody deletes them; what cannot be written is logged and left.
-     * Default: none */
+     * its packets and frames hold but data and fields (qlog; qvis and others read it). Nobody deletes them; what cannot be
+     * written is logged and left. Default: none */
     const char *qlog;
     int max_streams; /* HTTP/2 and HTTP/3: requests of one connection at a time; default 100 */
     vt_h2_budget h2_budgets[VT_H2_CAUSES];       /* see enum vt_h2_cause */
@@ -11416,9 +11416,23 @@ enum { VT__H3_CONTROL, VT__H3_ENCODER, VT__H3_DECODER, VT__H3_PIPES };
 enum { VT__H3_BUCKETS = 16, VT__H3_EARLY = 4, VT__H3_TEXT = 32 };
 enum { VT__H3_INT_MAX = 8, VT__H3_PIPE_MAX = 4096, VT__H3_PIPE_ENCODER = 1024, VT__H3_SETTINGS_MAX = 4096 };
 
+/* What a log is told: what a stream is for, by its type (UINT64_MAX: requests); a frame on one, with the integer (`v`) or text of
+ * its payload, of len bytes; that settings are known. */
+enum { VT__H3_LOG_STREAM, VT__H3_LOG_FRAME, VT__H3_LOG_SETTINGS };
+typedef struct vt__h3_entry {
+    unsigned what;
+    bool ours;
+    uint64_t id, type, len, v;
+    vt_str text;
+} vt__h3_entry;
+#define VT__H3_LOG(h, kind, ...)                                                                             \
+    (VT__UNLIKELY((h)->log != NULL) ? (h)->log(h, &(vt__h3_entry){.what = VT__H3_LOG_##kind, __VA_ARGS__})   \
+                                    : (void)0)
+
 /* One connection. Zeroed and set up by vt__h3_init. */
 typedef struct vt__h3 {
     const vt__h3_cfg *cfg;
+    void (*log)(struct vt__h3 *h, const vt__h3_entry *e); /* NULL: none */
     int64_t now;
     int err, detail;      /* detail: of E_SECTION, E_ENCODER, E_DECODER, what @qpack said */
     bool server, settled; /* the peer's SETTINGS are here */
@@ -11577,6 +11591,7 @@ static void vt__h3_enter(vt__h3 *h, vt__h3_stream *s, uint64_t id) {
     s->chain = *bucket;
     *bucket = s;
     h->active++;
+    VT__H3_LOG(h, STREAM, .ours = !h->server, .id = id, .type = UINT64_MAX);
 }
 /* Kept bytes and the section under way go; what was fed as well. */
 static void vt__h3_drop(vt__h3 *h, vt__h3_stream *s) {
@@ -11654,6 +11669,8 @@ static int vt__h3_on_priority(vt__h3 *h, vt__msg_event *ev) {
     uint8_t priority = vt__msg_priority((vt_str){h->text, h->text_len}, VT__MSG_USUAL);
     int rc = vt__h3_spend(h, VT__H3_PRIORITIES, 1);
     if (rc < 0) return rc;
+    VT__H3_LOG(h, FRAME, .id = h->peers[VT__H3_K_CONTROL]->id, .type = VT__H3_T_PRIORITY_UPDATE,
+               .v = h->element, .text = {h->text, h->text_len});
     vt__h3_stream *s = vt__h3_find(h, h->element);
     if (!s) {
         vt__h3_keep_early(h, h->element, priority);
@@ -11803,6 +11820,7 @@ static int vt__h3_in_fields(vt__h3 *h, vt__msg_event *ev) {
 
 /* ---- what comes in: requests and responses ---- */
 static int vt__h3_skip(vt__h3 *h, vt__h3_stream *s) {
+    if (s->kind == VT__H3_K_CONTROL) VT__H3_LOG(h, FRAME, .id = s->id, .type = s->type, .len = s->left);
     int rc = vt__h3_spend(h, VT__H3_GLITCHES, 1);
     s->state = s->left ? VT__H3_IN_SKIP : VT__H3_IN_TYPE;
     return rc < 0 ? rc : VT__H3_GO;
@@ -11871,6 +11889,7 @@ static int vt__h3_on_settings_end(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev
         h->enc_mem = vt__mem_alloc(vt__qpack_enc_mem(&h->enc));
     if (h->enc_mem) vt__qpack_enc_table(&h->enc, h->enc_mem);
     vt__qpack_enc_limit(&h->enc, h->peer_table, h->peer_blocked);
+    VT__H3_LOG(h, SETTINGS, .ours = false);
     return vt__h3_emit(ev, VT__MSG_EV_SETTINGS, NULL);
 }
 static int vt__h3_on_goaway(vt__h3 *h, uint64_t id, vt__msg_event *ev) {
@@ -11937,6 +11956,7 @@ static int vt__h3_on_value(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
     }
     if (s->left) return VT__H3_E_LENGTH;
     s->state = VT__H3_IN_TYPE;
+    VT__H3_LOG(h, FRAME, .id = s->id, .type = s->type, .v = s->n);
     if (s->type == VT__H3_T_GOAWAY) return vt__h3_on_goaway(h, s->n, ev);
     return s->type == VT__H3_T_MAX_PUSH_ID ? vt__h3_on_max_push(h, s->n) : VT__H3_E_ID; /* of no push */
 }
@@ -11962,6 +11982,7 @@ static int vt__h3_in_text(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const 
 
 /* ---- what comes in: any stream ---- */
 static int vt__h3_on_kind(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
+    VT__H3_LOG(h, STREAM, .id = s->id, .type = s->n);
     if (s->n == VT__H3_K_PUSH) return h->server ? VT__H3_E_CREATION : VT__H3_E_ID;
     if (s->n <= VT__H3_K_DECODER) {
         s->kind = (uint8_t)s->n;
@@ -12018,6 +12039,7 @@ static int vt__h3_step(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uin
     case VT__H3_IN_LENGTH:
         if (!vt__h3_get(s, p, end)) return 0;
         s->left = s->n;
+        if (s->kind == VT__H3_K_REQUEST) VT__H3_LOG(h, FRAME, .id = s->id, .type = s->type, .len = s->left);
         return s->kind == VT__H3_K_CONTROL ? vt__h3_on_control(h, s, ev) : vt__h3_on_frame(h, s, ev);
     case VT__H3_IN_DATA: return vt__h3_in_data(h, s, p, end, ev);
     case VT__H3_IN_SECTION: return vt__h3_in_section(h, s, p, end, ev);
@@ -12146,6 +12168,8 @@ static uint8_t *vt__h3_put_settings(const vt__h3 *h, uint8_t *p) {
     if (h->server && c->connect_protocol) p = vt__qpkt_put_int(vt__qpkt_put_int(p, VT__H3_S_CONNECT), 1);
     return vt__qpkt_put_int(vt__qpkt_put_int(p, grease), 0);
 }
+/* The id that our control stream gets: it is the first one that is opened. */
+#define VT__H3_OWN_CONTROL(h) ((h)->server ? 3U : 2U)
 /* A frame of one integer for the control stream: 0 or < 0. */
 static int vt__h3_put_control(vt__h3 *h, uint64_t type, uint64_t v) {
     uint8_t *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 2 + VT__H3_INT_MAX), value[VT__H3_INT_MAX];
@@ -12154,6 +12178,7 @@ static int vt__h3_put_control(vt__h3 *h, uint64_t type, uint64_t v) {
     p = vt__qpkt_put_int(vt__qpkt_put_int(p, type), n);
     memcpy(p, value, n);
     vt__h3_pipe_add(h, VT__H3_CONTROL, p + n);
+    VT__H3_LOG(h, FRAME, .ours = true, .id = VT__H3_OWN_CONTROL(h), .type = type, .v = v);
     return 0;
 }
 /* 0, or the connection has failed for want of memory. Either way vt__h3_free. */
@@ -12301,6 +12326,7 @@ static VT__UNUSED size_t vt__h3_head_end(vt__h3_head *w, uint8_t **frame) {
     size_t k = (size_t)(vt__qpkt_put_int(vt__qpkt_put_int(head, VT__H3_T_HEADERS), n) - head);
     *frame -= k;
     memcpy(*frame, head, k);
+    VT__H3_LOG(w->h, FRAME, .ours = true, .id = w->s->id, .type = VT__H3_T_HEADERS, .len = n);
     w->s->c.sent_head |= !(w->how & VT__MSG_INTERIM);
     if (w->how & VT__MSG_FIN) w->s->c.ended |= VT__MSG_LOCAL;
     return n + k;
@@ -12320,6 +12346,8 @@ static VT__UNUSED int vt__h3_put_priority(vt__h3 *h, const vt__h3_stream *s, vt_
     memcpy(p, id, n);
     memcpy(p + n, priority.ptr, priority.len);
     vt__h3_pipe_add(h, VT__H3_CONTROL, p + n + priority.len);
+    VT__H3_LOG(h, FRAME, .ours = true, .id = VT__H3_OWN_CONTROL(h), .type = VT__H3_T_PRIORITY_UPDATE,
+               .v = s->id, .text = priority);
     return 0;
 }
 
@@ -26512,6 +26540,7 @@ enum { VT__QUIC_N_CRYPTO = 1, VT__QUIC_N_DONE, VT__QUIC_N_TOKEN, VT__QUIC_N_CID,
 /* What a log is told. STATE: anything of the connection may have changed. */
 enum vt__quic_what { VT__QUIC_LOG_STATE, VT__QUIC_LOG_OURS, VT__QUIC_LOG_THEIRS /* parameters */ };
 enum { VT__QUIC_LOG_SENT = 3, VT__QUIC_LOG_GOT, VT__QUIC_LOG_DROPPED, VT__QUIC_LOG_KEPT, VT__QUIC_LOG_LOST };
+enum { VT__QUIC_LOG_MORE = 8 }; /* what is above it has something to tell */
 typedef struct vt__quic_entry {
     unsigned what, type, flags; /* of a packet: vt__qpkt_type; VT__QREC_x of one of ours */
     uint64_t pn;
@@ -26519,6 +26548,7 @@ typedef struct vt__quic_entry {
     size_t n, len;             /* bytes of the packet, of the frames */
     const char *why;           /* DROPPED, LOST: in qlog's words */
     const vt__qpkt_params *params;
+    const void *more, *of; /* MORE: what, and who */
 } vt__quic_entry;
 struct vt__quic;
 typedef void vt__quic_log_fn(struct vt__quic *c, const vt__quic_entry *e);
@@ -26697,7 +26727,7 @@ static VT__COLD void vt__quic_log(vt__quic *c, unsigned what, const vt__qpkt_par
 static VT__COLD void vt__quic_log_packet(vt__quic *c, unsigned what, unsigned type, uint64_t pn,
                                          const uint8_t *p, size_t n, const uint8_t *frames, size_t len,
                                          unsigned flags) {
-    vt__quic_entry e = {what, type, flags, pn, p, frames, n, len, NULL, NULL};
+    vt__quic_entry e = {what, type, flags, pn, p, frames, n, len, NULL, NULL, NULL, NULL};
     c->log(c, &e);
 }
 static VT__COLD void vt__quic_log_lost(vt__quic *c, unsigned space, const vt__qpkt_note *f) {
@@ -28228,13 +28258,14 @@ static VT__UNUSED int vt__qedge_put_reset(const vt__quic_cfg *cfg, const uint8_t
 
 /*==============================================================================
  * MARK: - @qlog    QUIC connections written down for debuggers: qlog (VTHTTP_H3)
- * uses:   @api_base @plat @str @qpkt @qrec @udp @ossl @qsec @quic
- * pure.   draft-ietf-quic-qlog-main-schema, draft-ietf-quic-qlog-quic-events-12: JSON text sequences
+ * uses:   @api_base @plat @str @qpkt @qrec @h3 @udp @ossl @qsec @quic
+ * pure.   draft-ietf-quic-qlog-main-schema, -quic-events-12, -h3-events-12: JSON text sequences
  * test:   tests/test_qlog.c
  *
  * Packets are told by the connection's one hook, and read again from their clear text, so that what went and what came look
  * alike; all else is found by looking what has changed. Records gather in a buffer of fixed size: a long one leaves frames out
- * and says so, and so does the last one of a file that is full. Secrets and data of streams are never written.
+ * and says so, and so does the last one of a file that is full. Secrets and data of streams are never written, nor are fields
+ * of HTTP. What @h3 tells is beside it: streams, frames, settings.
  *============================================================================*/
 /* Bytes at most, but for the last. */
 enum { VT__QLOG_BUF = 16384, VT__QLOG_RECORD = 8192, VT__QLOG_FRAME = 1024, VT__QLOG_LAST = 256 };
@@ -28380,7 +28411,9 @@ static void vt__qlog_frame(vt__qlog *q, vt__qpkt_frame *f, size_t bytes, uint64_
     case VT__QPKT_F_ACK_ECN: vt__qlog_ack(q, f, exponent); break;
     case VT__QPKT_F_STREAM:
     case VT__QPKT_F_CRYPTO:
-    case VT__QPKT_F_DATAGRAM: bytes = f->stream.len; /* fallthrough */
+    case VT__QPKT_F_DATAGRAM:
+        vt__qlog_put(q, "'raw':{'length':%zu,'payload_length':%zu}", bytes, (size_t)f->stream.len);
+        break;
     case VT__QPKT_F_PADDING:
         vt__qlog_put(q, "'raw':{'length':%zu,'payload_length':%zu}", bytes, bytes);
         break;
@@ -28401,7 +28434,8 @@ static void vt__qlog_frames(vt__qlog *q, const uint8_t *p, const uint8_t *end, u
     for (const uint8_t *from = p; vt__qlog_roomy(q) && vt__qpkt_frame_get(&f, &p, end) > 0; from = p)
         vt__qlog_frame(q, &f, (size_t)(p - from), exponent);
     vt__qlog_shut(q, "],");
-    if (p != end) vt__qlog_put(q, "'frames_left_out':true,"); /* for want of room; or they are malformed */
+    if (p != end || !vt__qlog_roomy(q)) /* or parts of an ACK, for want of room; or they are malformed */
+        vt__qlog_put(q, "'frames_left_out':true,");
 }
 static void vt__qlog_head(vt__qlog *q, const vt__quic_entry *e) {
     static const char types[][20] = {"initial", "0RTT", "handshake", "retry", "1RTT", "version_negotiation",
@@ -28451,7 +28485,8 @@ static void vt__qlog_start(vt__qlog *q, const vt__quic *c) {
     vt__qlog_put(q,
                  "'file_schema':'urn:ietf:params:qlog:file:sequential','title':'vthttp',"
                  "'serialization_format':'application/qlog+json-seq','trace':{'event_schemas':["
-                 "'urn:ietf:params:qlog:events:quic-12','urn:ietf:params:qlog:events:loglevel'],"
+                 "'urn:ietf:params:qlog:events:quic-12','urn:ietf:params:qlog:events:http3-12',"
+                 "'urn:ietf:params:qlog:events:loglevel'],"
                  "'vantage_point':{'type':'%s'},'common_fields':{'time_format':'relative_to_epoch',"
                  "'reference_time':{'clock_type':'monotonic','epoch':'unknown'},",
                  c->server ? "server" : "client");
@@ -28597,12 +28632,66 @@ static void vt__qlog_look(vt__qlog *q, const vt__quic *c) {
     vt__qlog_metrics(q, &c->rec);
     if (c->state >= VT__QUIC_CLOSING && !q->closed) vt__qlog_closed(q, &c->end);
 }
+/* ---- HTTP/3 ---- */
+/* By its name, or (RFC 9114 6.2.3, 7.2.8) as what need not be known. */
+static void vt__qlog_h3_type(vt__qlog *q, const char *key, const char *name, uint64_t type) {
+    bool reserved = type >= 0x21 && (type - 0x21) % 0x1f == 0;
+    vt__qlog_put(q, "'%s':'%s',", key, name ? name : reserved ? "reserved" : "unknown");
+    if (!name) vt__qlog_put(q, "'%s_bytes':%llu,", key, (unsigned long long)type);
+}
+static void vt__qlog_h3_stream(vt__qlog *q, const vt__h3_entry *e) {
+    static const char *const names[] = {"control", "push", "qpack_encode", "qpack_decode"};
+    const char *name = e->type < VT__COUNT(names) ? names[e->type] : NULL;
+    vt__qlog_begin(q, "http3:stream_type_set");
+    vt__qlog_put(q, "'initiator':'%s',", e->ours ? "local" : "remote");
+    vt__qlog_num(q, "stream_id", e->id);
+    vt__qlog_h3_type(q, "stream_type", e->type == UINT64_MAX ? "request" : name, e->type);
+    vt__qlog_end(q);
+}
+static void vt__qlog_h3_frame(vt__qlog *q, const vt__h3_entry *e) {
+    /* clang-format off */
+    static const char *const names[] = {"data", "headers", NULL, "cancel_push", "settings", "push_promise", NULL,
+                                        "goaway", [VT__H3_T_MAX_PUSH_ID] = "max_push_id"};
+    /* clang-format on */
+    bool priority = e->type == VT__H3_T_PRIORITY_UPDATE, known = e->type < VT__COUNT(names);
+    vt__qlog_begin(q, e->ours ? "http3:frame_created" : "http3:frame_parsed");
+    vt__qlog_num(q, "stream_id", e->id);
+    vt__qlog_put(q, "'frame':{");
+    vt__qlog_h3_type(q, "frame_type", priority ? "priority_update" : known ? names[e->type] : NULL, e->type);
+    if (e->type == VT__H3_T_HEADERS) vt__qlog_put(q, "'headers':[],"); /* not for every eye */
+    if (e->type == VT__H3_T_GOAWAY) vt__qlog_num(q, "id", e->v);
+    if (e->type == VT__H3_T_CANCEL_PUSH || e->type == VT__H3_T_MAX_PUSH_ID) vt__qlog_num(q, "push_id", e->v);
+    if (priority) vt__qlog_num(q, "stream_id", e->v);
+    if (priority) vt__qlog_text(q, "priority_field_value", e->text.ptr, e->text.len);
+    if (e->len) vt__qlog_put(q, "'raw':{'payload_length':%llu}", (unsigned long long)e->len);
+    vt__qlog_shut(q, "}");
+    vt__qlog_end(q);
+}
+static void vt__qlog_h3_settings(vt__qlog *q, const vt__h3 *m, bool ours) {
+    const vt__h3_cfg *c = m->cfg;
+    bool table = c->table != VT__H3_NONE, blocked = table && c->blocked != VT__H3_NONE;
+    uint64_t head = ours ? c->max_head : m->peer_head;
+    vt__qlog_begin(q, "http3:parameters_set");
+    vt__qlog_put(q, "'initiator':'%s',", ours ? "local" : "remote");
+    if (head != UINT64_MAX) vt__qlog_num(q, "max_field_section_size", head);
+    vt__qlog_num(q, "max_table_capacity", ours ? (table ? c->table : 0) : m->peer_table);
+    vt__qlog_num(q, "blocked_streams_count", ours ? (blocked ? c->blocked : 0) : m->peer_blocked);
+    vt__qlog_num(q, "extended_connect", ours ? m->server && c->connect_protocol : m->peer_connect_protocol);
+    vt__qlog_end(q);
+}
+static void vt__qlog_h3(vt__qlog *q, const vt__h3 *m, const vt__h3_entry *e) {
+    if (e->what == VT__H3_LOG_STREAM) vt__qlog_h3_stream(q, e);
+    else if (e->what == VT__H3_LOG_FRAME) vt__qlog_h3_frame(q, e);
+    else vt__qlog_h3_settings(q, m, e->ours);
+}
+
 /* What a connection's hook hands over. q, zeroed, needs but `write`, `left` and `begun`. Records stay here for a second at most, as
  * long as more come. */
 static VT__UNUSED void vt__qlog_take(vt__qlog *q, vt__quic *c, const vt__quic_entry *e) {
     q->now = c->now;
     if (!q->version) vt__qlog_start(q, c), vt__qlog_agreed(q, c);
-    if (e->what >= VT__QUIC_LOG_SENT) vt__qlog_packet(q, c, e);
+    if (e->what == VT__QUIC_LOG_MORE) vt__qlog_h3(q, e->of, e->more);
+    else if (e->what >= VT__QUIC_LOG_SENT) vt__qlog_packet(q, c, e);
     else if (e->what == VT__QUIC_LOG_STATE) vt__qlog_look(q, c);
     else vt__qlog_params(q, e->params, e->what == VT__QUIC_LOG_OURS);
     if (q->now - q->written >= VT_SEC) vt__qlog_flush(q);
@@ -28978,6 +29067,7 @@ static void vt__qend_log_end(vt__qend_conn *c) {
     if (c->q.log && (c->q.got_one || !c->q.server))
         vt__quic_log(&c->q, VT__QUIC_LOG_STATE, NULL), vt__qlog_flush(&c->log->q);
     if (c->log->fd >= 0) (void)vt__plat_close(c->log->fd);
+    c->q.log = NULL;
     vt__mem_free(c->log);
 }
 
@@ -30521,7 +30611,9 @@ static void vt__h3e_pump(vt__h3e *h) {
     for (int i = 0; i < VT__H3_PIPES && !h->x.gone; i++) {
         const uint8_t *p;
         size_t n = vt__h3_out(&h->m, i, &p);
-        if (!n || (!h->pipes[i] && vt__qstr_open(q, true, &h->pipes[i]) < 0)) continue;
+        bool opens = !h->pipes[i];
+        if (!n || (opens && vt__qstr_open(q, true, &h->pipes[i]) < 0)) continue;
+        if (opens) VT__H3_LOG(&h->m, STREAM, .ours = true, .id = h->pipes[i]->id, .type = *p);
         vt__qstr_prioritize(q, h->pipes[i], 0, false);
         int64_t k = vt__qstr_write(q, h->pipes[i], p, n, false);
         if (k > 0) vt__h3_sent(&h->m, i, (size_t)k);
@@ -30576,6 +30668,7 @@ static size_t vt__h3e_take(vt__mux_stream *s, const struct iovec *v, size_t n, b
     size_t room = vt__qstr_room(q, wire), k = room > sizeof head ? VT__MIN(n, room - sizeof head) : 0;
     bool last = fin && k == n;
     size_t m = k || last ? vt__h3_put_data(&s->m.h3, k, last, head) : 0;
+    if (k) VT__H3_LOG(&h->m, FRAME, .ours = true, .id = wire->id, .type = VT__H3_T_DATA, .len = k);
     int64_t r = k ? vt__qstr_write(q, wire, head, m, false) : 0;
     for (size_t left = k, i; left && r >= 0; left -= i, v++) {
         i = VT__MIN(left, v->iov_len);
@@ -30839,6 +30932,11 @@ static void vt__h3e_hurry(vt__h3e *h) {
     h->hasty = true;
     vt__h3e_stir(&h->x);
 }
+static void vt__h3e_log(vt__h3 *m, const vt__h3_entry *e) {
+    vt__h3e *h = VT__CONTAINER(m, vt__h3e, m);
+    vt__quic_entry more = {.what = VT__QUIC_LOG_MORE, .more = e, .of = m};
+    if (h->c.q.log) h->c.q.log(&h->c.q, &more);
+}
 /* Of a connection that begins. 0, or -ENOMEM. */
 static int vt__h3e_init(vt__h3e *h, const vt__h3e_role *role, const vt__h3_cfg *cfg, bool server) {
     vt__qend *e = h->c.end;
@@ -30848,7 +30946,10 @@ static int vt__h3e_init(vt__h3e *h, const vt__h3e_role *role, const vt__h3_cfg *
     vt__timer_init(&h->timer, vt__h3e_timer);
     h->role = role;
     if (r < 0) vt__h3_free(&h->m);
-    return r < 0 ? -ENOMEM : 0;
+    if (r < 0) return -ENOMEM;
+    if (VTHTTP_QLOG && h->c.q.log) h->m.log = vt__h3e_log;
+    VT__H3_LOG(&h->m, SETTINGS, .ours = true);
+    return 0;
 }
 #endif /* VTHTTP_H3 && VTHTTP_TLS */
 

@@ -194,6 +194,27 @@ static void logged(void) {
                                          "parameters_set", "packet_sent", "handshake_confirmed",
                                          "\"handshake_done\"", "\"stream_id\":0", "recovery_metrics_updated",
                                          "quic:connection_closed", NULL});
+    log_is(mine,
+           (const char *const[]){
+               "http3:parameters_set", "\"initiator\":\"local\"",
+               "\"initiator\":\"local\",\"stream_id\":0,\"stream_type\":\"request\"",
+               "http3:frame_created\",\"data\":{\"stream_id\":0,\"frame\":{\"frame_type\":\"headers\"",
+               "http3:frame_parsed\",\"data\":{\"stream_id\":0,\"frame\":{\"frame_type\":\"headers\"",
+               "http3:frame_parsed\",\"data\":{\"stream_id\":0,\"frame\":{\"frame_type\":\"data\"", NULL});
+    log_is(theirs,
+           (const char *const[]){
+               "\"initiator\":\"local\",\"stream_id\":3,\"stream_type\":\"control\"",
+               "\"initiator\":\"remote\",\"stream_id\":0,\"stream_type\":\"request\"",
+               "http3:frame_parsed\",\"data\":{\"stream_id\":0,\"frame\":{\"frame_type\":\"headers\"",
+               "http3:frame_created\",\"data\":{\"stream_id\":0,\"frame\":{\"frame_type\":\"headers\"",
+               "http3:frame_created\",\"data\":{\"stream_id\":0,\"frame\":{\"frame_type\":\"data\"", NULL});
+    log_is(theirs,
+           (const char *const[]){"\"initiator\":\"remote\",\"stream_id\":2,\"stream_type\":\"control\"",
+                                 "http3:parameters_set\",\"data\":{\"initiator\":\"remote\"", NULL});
+    log_is(theirs,
+           (const char *const[]){
+               "http3:frame_created\",\"data\":{\"stream_id\":3,\"frame\":{\"frame_type\":\"goaway\",\"id\":",
+               NULL});
     free(mine), free(theirs);
 }
 TEST(connections_are_logged) {

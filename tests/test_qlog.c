@@ -122,10 +122,10 @@ TEST(frames_by_name) {
         "{\"frame_type\":\"reset_stream\",\"stream_id\":4,\"error_code\":5,\"final_size\":6,\"error\":\"unknown\"}",
         4, 4, 5, 6);
     SAYS("{\"frame_type\":\"stop_sending\",\"stream_id\":4,\"error_code\":5,\"error\":\"unknown\"}", 5, 4, 5);
-    SAYS("{\"frame_type\":\"crypto\",\"offset\":7,\"raw\":{\"length\":2,\"payload_length\":2}}", 6, 7, 2, 1,
+    SAYS("{\"frame_type\":\"crypto\",\"offset\":7,\"raw\":{\"length\":5,\"payload_length\":2}}", 6, 7, 2, 1,
          1);
     SAYS("{\"frame_type\":\"new_token\",\"token\":{\"raw\":{\"length\":3}}}", 7, 3, 1, 2, 3);
-    SAYS("{\"frame_type\":\"stream\",\"stream_id\":8,\"offset\":3,\"fin\":true,\"raw\":{\"length\":1,"
+    SAYS("{\"frame_type\":\"stream\",\"stream_id\":8,\"offset\":3,\"fin\":true,\"raw\":{\"length\":5,"
          "\"payload_length\":1}}",
          0xf, 8, 3, 1, 'x');
     SAYS("{\"frame_type\":\"max_data\",\"maximum\":9},{\"frame_type\":\"max_stream_data\",\"stream_id\":1,"
@@ -157,12 +157,58 @@ TEST(frames_by_name) {
     SAYS("{\"frame_type\":\"connection_close\",\"error_space\":\"application\",\"error\":\"unknown\","
          "\"error_code\":256,\"reason\":\"\"}",
          0x1d, 0x41, 0, 0);
-    SAYS("{\"frame_type\":\"datagram\",\"raw\":{\"length\":2,\"payload_length\":2}}", 0x30, 1, 2);
+    SAYS("{\"frame_type\":\"datagram\",\"raw\":{\"length\":3,\"payload_length\":2}}", 0x30, 1, 2);
 }
 TEST(text_of_the_peer_is_escaped) {
     SAYS("{\"frame_type\":\"connection_close\",\"error_space\":\"application\",\"error\":\"unknown\","
          "\"error_code\":0,\"reason\":\"\\u0022\\u005c\\u0027\\u000a\\u0000\\u00ff\\u007f~%s\"}",
          0x1d, 0, 10, '"', '\\', '\'', '\n', 0, 0xff, 0x7f, '~', '%', 's');
+}
+/* What @h3 has to tell, by draft-ietf-quic-qlog-h3-events. */
+static void tell_h3(vt__h3 *m, const vt__h3_entry *h3) {
+    vt__quic_entry e = {.what = VT__QUIC_LOG_MORE, .more = h3, .of = m};
+    vt__qlog_take(&l.q, &conn, &e);
+}
+#define SAYS_H3(text, ...)                                                                                   \
+    do {                                                                                                     \
+        vt__h3_cfg cfg_ = {.table = VT__H3_NONE};                                                            \
+        vt__h3 m_ = {.cfg = &cfg_, .log = tell_h3, .server = true};                                          \
+        vt__h3_cfg_fill(&cfg_);                                                                              \
+        m_.peer_head = UINT64_MAX, m_.peer_table = 5;                                                        \
+        begin(1 << 20);                                                                                      \
+        VT__H3_LOG(&m_, __VA_ARGS__);                                                                        \
+        CHECK_EQ(log_check(&l), 4);                                                                          \
+        CHECK(log_has(&l, text "}}\n"));                                                                     \
+        free(l.p);                                                                                           \
+    } while (0)
+TEST(http3_by_name) {
+    SAYS_H3(
+        "\"http3:stream_type_set\",\"data\":{\"initiator\":\"local\",\"stream_id\":7,\"stream_type\":\"qpack_encode\"",
+        STREAM, .ours = true, .id = 7, .type = 2);
+    SAYS_H3("\"initiator\":\"remote\",\"stream_id\":4,\"stream_type\":\"request\"", STREAM, .id = 4,
+            .type = UINT64_MAX);
+    SAYS_H3("\"stream_type\":\"unknown\",\"stream_type_bytes\":4", STREAM, .id = 6, .type = 4);
+    SAYS_H3(
+        "\"http3:frame_parsed\",\"data\":{\"stream_id\":0,\"frame\":{\"frame_type\":\"headers\",\"headers\":[],"
+        "\"raw\":{\"payload_length\":9}}",
+        FRAME, .type = VT__H3_T_HEADERS, .len = 9);
+    SAYS_H3(
+        "\"http3:frame_created\",\"data\":{\"stream_id\":3,\"frame\":{\"frame_type\":\"goaway\",\"id\":8}",
+        FRAME, .ours = true, .id = 3, .type = VT__H3_T_GOAWAY, .v = 8);
+    SAYS_H3("\"frame\":{\"frame_type\":\"max_push_id\",\"push_id\":1}", FRAME, .type = VT__H3_T_MAX_PUSH_ID,
+            .v = 1);
+    SAYS_H3("\"frame\":{\"frame_type\":\"data\",\"raw\":{\"payload_length\":1}}", FRAME, .len = 1);
+    SAYS_H3("\"frame\":{\"frame_type\":\"reserved\",\"frame_type_bytes\":64}", FRAME, .type = 0x40);
+    SAYS_H3("\"frame\":{\"frame_type\":\"unknown\",\"frame_type_bytes\":14}", FRAME, .type = 14);
+    SAYS_H3(
+        "\"frame\":{\"frame_type\":\"priority_update\",\"stream_id\":4,\"priority_field_value\":\"u=1\\u0022\"}",
+        FRAME, .type = VT__H3_T_PRIORITY_UPDATE, .v = 4, .text = VT__STR_LIT("u=1\""));
+    SAYS_H3("\"http3:parameters_set\",\"data\":{\"initiator\":\"local\",\"max_field_section_size\":16384,"
+            "\"max_table_capacity\":0,\"blocked_streams_count\":0,\"extended_connect\":0",
+            SETTINGS, .ours = true);
+    SAYS_H3(
+        "{\"initiator\":\"remote\",\"max_table_capacity\":5,\"blocked_streams_count\":0,\"extended_connect\":0",
+        SETTINGS, .ours = false);
 }
 /* What is too much is left out, and that is said. */
 TEST(records_are_bounded) {
@@ -179,6 +225,7 @@ TEST(records_are_bounded) {
     begin(1 << 20);
     tell(VT__QUIC_LOG_SENT, ack, (size_t)(end - ack));
     CHECK_EQ(log_check(&l), 4);
+    CHECK(TELLS(&l, "\"frame_type\":\"ack\"", "\"frames_left_out\":true}}\n"));
     free(l.p);
     memset(many, 0xff, sizeof many);
     vt_str why = {(char *)many, 1300};
