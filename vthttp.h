@@ -1229,8 +1229,8 @@ typedef struct vt_client_cfg {
      * VT_NONE: HTTP/1.1 alone. Calls of all workers to one origin then share a connection; over the number that the server takes
      * at once, others are made up to the limits above, and at those calls wait. What a call has not read of its response is at
      * most 1 MiB. A server that lets a call time out is asked for a sign of life (PING) and given up after connect_timeout_ms.
-     * WebSockets are calls among others (RFC 8441); where the server does not take them so, and for vt_call_upgrade, HTTP/1.1 is
-     * spoken. */
+     * WebSockets are calls among others (RFC 8441); where the server does not take them so, which is remembered for 5 minutes, and
+     * for vt_call_upgrade, HTTP/1.1 is spoken. */
     int http2;
     /* HTTP/3 (VTHTTP_H3=1; a build without fails: VT_ENOHTTP3). Default: not spoken; 1: with https servers that have said that they
      * speak it (Alt-Svc, which is believed of those whose certificate was verified; 64 origins are remembered); VT_HTTP3_PRIOR:
@@ -36332,6 +36332,12 @@ struct vt_client {
     void *h3; /* @ch3's, made at the first need; NULL: none */
     void (*h3_free)(struct vt_client *c);
     /* Under vt__cpool_g.spin, with what hangs from it. */
+#if VTHTTP_H2 || (VTHTTP_H3 && VTHTTP_TLS)
+    struct {
+        uint64_t hash; /* of an origin that takes no WebSockets on streams */
+        int64_t until;
+    } no_ws[16]; /* @cmux's: hash % 16 is the place */
+#endif
     vt__list hosts, idle, waiting; /* idle: the oldest first */
     int conns, nidle;
     uint64_t sweep_run; /* the runtime in which `sweep` is armed, or about to be; 0: in none */
@@ -37726,10 +37732,24 @@ static int vt__cmux_agrees(vt_call *call, vt__cmux *c) {
         if ((r = vt_sem_acquire_until(&c->settled, due)) < 0) return r;
     }
 }
+/* Whether the call's origin takes no WebSockets on streams, as far as is known; learn: it just said so. It is asked again after
+ * a while, as servers change, or where another origin has taken its place. */
+static bool vt__cmux_no_ws(const vt_call *call, bool learn) {
+    vt_client *c = call->client;
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+    int64_t now = vt__plat_now();
+    for (const char *p = call->origin; *p; p++) hash = (hash ^ (uint8_t)*p) * UINT64_C(0x100000001b3);
+    size_t i = hash % VT__COUNT(c->no_ws);
+    vt__cpool_lock();
+    if (learn) c->no_ws[i].hash = hash, c->no_ws[i].until = now + 300 * VT_SEC;
+    bool known = c->no_ws[i].hash == hash && now < c->no_ws[i].until;
+    vt__cpool_unlock();
+    return known;
+}
 static int vt__cmux_head(vt_call *call) {
     vt__cmux *c = call->conn->calls;
     int r = VT__UNLIKELY(call->ws_key != NULL) ? vt__cmux_agrees(call, c) : 0;
-    call->single |= r == VT__CMUX_REFUSES;
+    if (r == VT__CMUX_REFUSES) call->single = vt__cmux_no_ws(call, true);
     if (r < 0 || call->single) return r < 0 ? r : VT__CLI_ELSEWHERE;
     vt__sched_dom_lock(c->dom);
     r = c->ops->begin(c, call);
@@ -37914,7 +37934,7 @@ static int vt__cmux_again(vt_call *call, int err) {
     if (!s && err == VT_EREFUSED)
         return VT__CLI_ANY; /* no place, or none any more: the peer has not heard of it */
     if (!s || s->e.err != err) return 0;
-    call->single |= s->old;
+    if (s->old) call->single = !call->ws_key || vt__cmux_no_ws(call, true);
     if (s->untaken) return VT__CLI_ANY;
     return s->lost && call->reused && !s->e.headed && !s->interim && vt__cli_idempotent(call) ? VT__CLI_FRESH
                                                                                               : 0;
@@ -37935,7 +37955,11 @@ static void vt__cmux_end_call(vt_call *call, int64_t rest) {
 static const vt__cli_wire vt__cmux_wire = {vt__cmux_open,    vt__cmux_head,  vt__cmux_go,      vt__cmux_write,
                                            vt__cmux_flush,   vt__cmux_end,   vt__cmux_wait,    vt__cmux_read,
                                            vt__cmux_upgrade, vt__cmux_again, vt__cmux_end_call};
-
+#else
+static bool vt__cmux_no_ws(const vt_call *call, bool learn) {
+    (void)call;
+    return learn;
+}
 #endif /* VTHTTP_H2 || (VTHTTP_H3 && VTHTTP_TLS) */
 #endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
 
@@ -38838,7 +38862,7 @@ static void vt__ch3_learn(vt_call *call) { (void)call; }
 #if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @cli     calling other services: calls, redirects, WebSockets
- * uses:   @plat @mem @str @log @uri @h1 @url @ws @sched @self @io @req @res @conn @tls @wsc @cpool @ccall @ch2 @ch3
+ * uses:   @plat @mem @str @log @uri @h1 @url @ws @sched @self @io @req @res @conn @tls @wsc @cpool @ccall @cmux @ch2 @ch3
  * test:   tests/test_cli.c tests/e2e_cli.c tests/e2e_cli_srv.c tests/e2e_cli_tls.c tests/fault_cli.c
  *
  * What calls do, whatever is spoken: setters, where to connect and how, sending, redirects, the response.
@@ -38854,6 +38878,7 @@ static int vt__cli_route(vt_call *call) {
     if (!origin) return -ENOMEM;
     snprintf(origin, n, "%.*s:%d", (int)u->host.len, u->host.ptr, (int)u->port);
     call->origin = origin;
+    call->single |= call->ws_key && vt__cmux_no_ws(call, false);
     call->proxy = proxy->addr && !call->via && !vt__url_listed(c->no_proxy, u) ? proxy : NULL;
     call->tunnel = call->proxy && (u->tls || call->ws_key);
     call->addr = call->via ? call->via : call->proxy ? proxy->addr : origin;

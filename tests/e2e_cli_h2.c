@@ -625,6 +625,14 @@ static void hears_hello(vt_ws *ws) {
     CHECK_EQ(vt_ws_recv(ws, &m), VT_WS_TEXT);
     CHECK_STR(m.ptr, "hello");
 }
+static int opens_one(void *arg) {
+    vt_ws *ws;
+    (void)arg;
+    int r = ws_open_script(&ws);
+    if (ws) hears_hello(ws);
+    vt_ws_free(ws);
+    return r;
+}
 /* A server that does not take them is asked over HTTP/1.1, on another connection, and the other one is kept. */
 static int serve_no_connect(struct peer *p, vt_sock *s, int nth) {
     char first[4], accept[VT__WS_ACCEPT_LEN + 1] = "", head[300];
@@ -660,6 +668,36 @@ CLI_TEST(websockets_of_a_server_that_takes_none, 1) {
     settles(client, 1);
     end();
 }
+/* And it is not asked anew for each, where the other connection is not kept; only after a while. */
+static bool old_by_reset;
+static int serve_old(struct peer *p, vt_sock *s, int nth) {
+    char first[4];
+    ssize_t n;
+    while ((n = recv(vt_sock_fd(s), first, 4, MSG_PEEK)) < 0 && errno == EAGAIN) vt_sleep_ms(1);
+    if (n != 4 || memcmp(first, "PRI ", 4) != 0 || !old_by_reset || nth > 0)
+        return serve_no_connect(p, s, nth);
+    if (!hello(s, VT__H2_S_CONNECT, 1)) return 0;
+    for (uint32_t id; (id = request(p, s)) != 0;)
+        put_word(s, VT__H2_T_RST_STREAM, id, VT__H2_HTTP_1_1_REQUIRED);
+    return 0;
+}
+CLI_TEST(websockets_are_not_asked_for_again_and_again, 1) {
+    for (int by_reset = 0; by_reset < 2; by_reset++) {
+        old_by_reset = by_reset;
+        begin(serve_old, &(vt_client_cfg){.max_idle = VT_NONE});
+        for (int i = 1; i <= 3; i++) {
+            CHECK_EQ(opens_one(NULL), 0);
+            CHECK_EQ(script.conns, i + 1);
+        }
+        CHECK_EQ(get_by(client, script.url, "two"), 200); /* which is HTTP/2 as before */
+        CHECK_EQ(script.conns, 5);
+        for (size_t i = 0; i < VT__COUNT(client->no_ws); i++)
+            if (client->no_ws[i].until) client->no_ws[i].until = vt__plat_now();
+        CHECK_EQ(opens_one(NULL), 0);
+        CHECK_EQ(script.conns, 7);
+        end();
+    }
+}
 /* Nothing is asked before SETTINGS are here; and not for ever. */
 static int settings_after;
 static int serve_late_settings(struct peer *p, vt_sock *s, int nth) {
@@ -676,14 +714,6 @@ static int serve_late_settings(struct peer *p, vt_sock *s, int nth) {
     for (uint32_t id; (id = request(p, s)) != 0;)
         if (put_yes(s, id) < 0 || put_hello(s, id) < 0) break;
     return 0;
-}
-static int opens_one(void *arg) {
-    vt_ws *ws;
-    (void)arg;
-    int r = ws_open_script(&ws);
-    if (ws) hears_hello(ws);
-    vt_ws_free(ws);
-    return r;
 }
 CLI_TEST(websockets_wait_for_settings, 2) {
     for (int late = 0; late < 2; late++) {
