@@ -23861,12 +23861,12 @@ static int64_t vt__ossl_read(vt__ossl *o, void *p, size_t n) {
 }
 /* Whether vt__ossl_read may return something without more input. */
 static bool vt__ossl_holds(const vt__ossl *o) { return o->in_len > 0 || SSL_pending(o->ssl) > 0; }
-/* Encrypts n > 0 bytes, at most a record's: 0, or an error for good. */
+/* Encrypts n > 0 bytes, a record or several: 0, or an error for good. */
 static int vt__ossl_write(vt__ossl *o, const void *p, size_t n) {
     size_t put = 0;
     if (o->err) return o->err;
     if (o->ended) return -EPIPE;
-    if (!vt__ossl_room(o, n + 512)) return o->err = -ENOMEM;
+    if (!vt__ossl_room(o, n + n / 64 + 512)) return o->err = -ENOMEM;
     ERR_clear_error();
     int r = SSL_write_ex(o->ssl, p, n, &put);
     if (r == 1 && put == n) return 0;
@@ -24435,15 +24435,16 @@ static int vt__ossl_info(vt__ossl *o, vt__arena *a, vt_tls_info *out) {
  *
  * The machine of @ossl between a vt__conn's users and its socket. Ciphertext is received into a block of the thread's
  * pool, which goes back when it is used up: a connection that waits holds OpenSSL's own state and nothing else. What is
- * sent is encrypted a record at a time, and counts as sent when the socket has all of the record: until then send_try is
- * -EAGAIN, and its caller comes again with the same bytes (`owed` of them are encrypted already).
+ * sent is encrypted in runs of records: one where the socket was full of late, else more, as a system call for each is dear.
+ * It counts as sent when the socket has it: until then send_try is -EAGAIN, and its caller comes again with the same bytes
+ * (`owed` of them are encrypted already).
  *
  * A handshake is a step at each arrival of input (vt__tls_step), with nothing on a stack in between. A dear one (a key or a
  * key exchange by RSA, P-384, P-521: 0.3 to 2 ms) runs on the blocking pool; P-256 takes 25 us and runs where it is.
  *============================================================================*/
 enum vt__tls_step_result { VT__TLS_WAIT, VT__TLS_DONE, VT__TLS_PLAIN };
 #if VTHTTP_TLS
-enum { VT__TLS_RECORD = 16384, VT__TLS_GATHER = 4096 };
+enum { VT__TLS_RECORD = 16384, VT__TLS_RUN = 4 * VT__TLS_RECORD, VT__TLS_GATHER = 4096 };
 
 /* A listener that speaks TLS. */
 typedef struct vt__tls_gate {
@@ -24459,7 +24460,7 @@ typedef struct vt__tls_gate {
 typedef struct vt__tls {
     vt__ossl o;
     vt__conn_buf in;
-    size_t owed;
+    size_t owed, run;   /* run: bytes to encrypt at once, at least a record's */
     vt__tls_gate *gate; /* whose permit it holds; NULL: none */
     bool shut;          /* the socket's sending half is ended */
     uint32_t
@@ -24536,20 +24537,19 @@ static int64_t vt__tls_recv_try(vt__conn *c, void *p, size_t n) {
     if (r == -EAGAIN) r = k == 0 ? VT_EEOF : k; /* an end without close_notify may be anybody's doing */
     return r;
 }
-/* Encrypts a record's worth of what v holds: bytes, or an error. Small slices go into one record. */
-static int64_t vt__tls_seal(vt__tls *t, const struct iovec *v, int n) {
-    while (n > 1 && v->iov_len == 0) v++, n--;
-    size_t k = VT__MIN(v->iov_len, (size_t)VT__TLS_RECORD);
+/* Encrypts what v holds from `at` on, `most` bytes of the first slice, or small slices in one record: bytes, or an error. */
+static int64_t vt__tls_seal_some(vt__tls *t, const struct iovec *v, int n, size_t at, size_t most) {
+    size_t k = VT__MIN(v->iov_len - at, most);
     if (n == 1 || k >= VT__TLS_GATHER) {
-        int r = k ? vt__ossl_write(&t->o, v->iov_base, k) : 0;
+        int r = vt__ossl_write(&t->o, (const char *)v->iov_base + at, k);
         return r < 0 ? r : (int64_t)k;
     }
     vt__conn_buf b = {NULL, 0, 0, 0};
     vt__thr *thr = vt__sched_thr();
     if (!vt__conn_buf_get(thr, &b)) return -ENOMEM;
-    for (; n > 0 && b.len < b.cap; v++, n--) {
-        k = VT__MIN(v->iov_len, b.cap - b.len);
-        memcpy(b.p + b.len, v->iov_base, k);
+    for (; n > 0 && b.len < b.cap; v++, n--, at = 0) {
+        k = VT__MIN(v->iov_len - at, b.cap - b.len);
+        if (k) memcpy(b.p + b.len, (const char *)v->iov_base + at, k);
         b.len += k;
     }
     int64_t sealed = (int64_t)b.len;
@@ -24557,28 +24557,46 @@ static int64_t vt__tls_seal(vt__tls *t, const struct iovec *v, int n) {
     vt__conn_buf_put(thr, &b);
     return r < 0 ? r : sealed;
 }
-static int64_t vt__tls_send_record(vt__conn *c, vt__tls *t, struct iovec *v, int n) {
+/* Encrypts a run of what v holds: bytes, or an error. */
+static int64_t vt__tls_seal(vt__tls *t, const struct iovec *v, int n) {
+    size_t most = VT__MAX(t->run, (size_t)VT__TLS_RECORD), all = 0, at = 0;
+    int64_t k = 0;
+    while (n > 0 && all < most && k >= 0) {
+        if (at >= v->iov_len) {
+            at -= v->iov_len;
+            v++, n--;
+            continue;
+        }
+        k = vt__tls_seal_some(t, v, n, at, most - all);
+        if (k > 0) all += (size_t)k, at += (size_t)k;
+    }
+    return all ? (int64_t)all : k;
+}
+static int64_t vt__tls_send_run(vt__conn *c, vt__tls *t, struct iovec *v, int n) {
     if (t->o.kernel == VT__OSSL_KERNEL_ON) {
         int r = vt__ossl_kernel_write(&t->o);
         if (r == 0) r = vt__tls_push(c, t);
         return r < 0 ? r : vt__io_send_try(&c->pd, v, n);
     }
-    if (t->owed == 0) {
+    bool fresh = t->owed == 0;
+    if (fresh) {
         int64_t k = vt__tls_seal(t, v, n);
         if (k < 0) return k;
         t->owed = (size_t)k;
     }
     int r = vt__tls_push(c, t);
-    if (r < 0) return r;
-    int64_t sent = (int64_t)t->owed;
-    t->owed = 0;
-    return sent;
+    if (r < 0 && r != -EAGAIN) return r;
+    size_t had = t->owed;
+    t->owed = VT__MIN(had, t->o.out_len - t->o.out_pos); /* no record is shorter than its text */
+    if (r < 0) t->run = 0;
+    else if (fresh) t->run = VT__MIN(2 * VT__MAX(t->run, (size_t)VT__TLS_RECORD), (size_t)VT__TLS_RUN);
+    return had > t->owed ? (int64_t)(had - t->owed) : r;
 }
 static int64_t vt__tls_send_try(vt__conn *c, struct iovec *v, int n) {
     vt__tls *t = c->up;
     if (!t || !t->o.done) return VT_ESTATE;
     vt__plat_spin_lock(&t->spin);
-    int64_t r = vt__tls_send_record(c, t, v, n);
+    int64_t r = vt__tls_send_run(c, t, v, n);
     vt__plat_spin_unlock(&t->spin);
     return r;
 }
@@ -31037,7 +31055,9 @@ static uint8_t *vt__h2e_room(vt__h2e *h, size_t n) {
     return (uint8_t *)b->p + b->len;
 }
 VT__INLINE size_t vt__h2e_pending(const vt__h2e *h) { return h->out.len - h->out.pos; }
-VT__INLINE bool vt__h2e_full(const vt__h2e *h) { return vt__h2e_pending(h) >= VT__H2E_OUT_MAX; }
+VT__INLINE bool vt__h2e_full(const vt__h2e *h) {
+    return vt__h2e_pending(h) + VT__H2_FRAME >= VT__H2E_OUT_MAX;
+}
 /* Control frames go to the output, and what the machine gives back is freed; then, what is next. */
 static enum vt__h2_out vt__h2e_next(vt__h2e *h, vt__h2_stream **s, size_t *max) {
     enum vt__h2_out what;
@@ -31068,7 +31088,9 @@ static size_t vt__h2e_take(vt__mux_stream *s, const struct iovec *v, size_t n, b
     size_t max, done = 0;
     vt__h2_ready(&h->m, m, n, fin);
     while (!(m->c.ended & VT__MSG_LOCAL) && (done < n || fin) && !vt__h2e_full(h)) {
-        if (vt__h2e_next(h, &next, &max) != VT__H2_OUT_DATA || next != m) break;
+        if (vt__h2e_next(h, &next, &max) != VT__H2_OUT_DATA || next != m || vt__h2e_full(h)) break;
+        max = VT__MIN(max,
+                      VT__H2E_OUT_MAX - VT__H2_FRAME - vt__h2e_pending(h)); /* TLS records are full then */
         uint8_t *to = vt__h2e_room(h, max + VT__H2_FRAME);
         if (!to) break;
         vt__h2_put_data(&h->m, m, max, to);

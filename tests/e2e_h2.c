@@ -318,6 +318,27 @@ TEST(a41_alpn_says_what_is_spoken) {
     }
     CHECK_EQ(e2e_stop(), 0);
 }
+/* Records, by whether they are full: a cut one costs as much as a full one. */
+static int full_records, cut_records;
+static void on_record(int out, int version, int type, const void *p, size_t n, SSL *ssl, void *arg) {
+    const uint8_t *head = p;
+    (void)version, (void)ssl, (void)arg;
+    if (out || type != SSL3_RT_HEADER || n != SSL3_RT_HEADER_LENGTH) return;
+    if ((head[3] << 8 | head[4]) > 16384) full_records++;
+    else cut_records++;
+}
+TEST(a_long_body_fills_records) {
+    REQUIRE(start(NULL));
+    H2(h);
+    REQUIRE(h2_open_window(&h, 8 << 20, 0));
+    h2_credit(&h, 0, 8 << 20);
+    SSL_set_msg_callback(h.c.tls, on_record);
+    CHECK_EQ(h2_get(&h, "/bytes?n=4194304&length=1"), 200);
+    CHECK(h.s->body_len == 4194304 && is_pattern(h.s->body, h.s->body_len));
+    CHECK(full_records >= 200);
+    CHECK(cut_records * 16 < full_records);
+    CHECK_EQ(stop(&h), 0);
+}
 /* A listener of RSA, with suites that HTTP/2 does not have (RFC 9113 9.2.2). */
 static vt_tls_cert rsa_cert;
 static vt_tls_cfg rsa_cfg = {.certs = &rsa_cert,
