@@ -1214,10 +1214,10 @@ typedef struct vt_client_cfg {
     int64_t max_trailer_bytes;   /* default 8 KiB */
     int64_t max_body;            /* of vt_call_whole and what uses it; default 16 MiB */
     int max_redirects;           /* followed; default 10; VT_NONE: none is */
-    /* "http://proxy.example:3128", also with "user:password@", which is for it alone (Basic); "": none; NULL: of the
-     * environment http_proxy, for https https_proxy. https and WebSockets go through it by CONNECT. */
+    /* "http://proxy.example:3128", also with "user:password@", which is for it alone (Basic), and without "http://"; "": none;
+     * NULL: of the environment http_proxy, for https https_proxy or HTTPS_PROXY. https and WebSockets go through it by CONNECT. */
     const char *proxy;
-    const char *no_proxy; /* "a.example, .b.example, *": asked without it; NULL: the environment's */
+    const char *no_proxy; /* "a.example, .b.example, *": asked without it; NULL: no_proxy or NO_PROXY */
     /* https (VTHTTP_TLS=1). Servers are verified: their certificate is trusted, in time, and the URL's host's. Sessions are
      * resumed, of at most 64 kept, 2 a host and port; no 0-RTT. */
     const char *tls_ca_file, *tls_ca_pem; /* whom to trust, instead of the system's store (not beside it) */
@@ -36369,8 +36369,13 @@ static int vt__cpool_proxy_auth(vt__arena *a, vt_str raw, char **out) {
 }
 static int vt__cpool_proxy_parse(vt__arena *a, vt_str url, vt__cpool_proxy *out) {
     vt__url u;
-    size_t from = vt__url_find(url, 0, "/") + 2, end = from < url.len ? vt__url_find(url, from, "/?#") : 0,
-           at = end;
+    if (!strstr(url.ptr, "://")) { /* as others take it, too */
+        char *whole = vt__mem_arena_get(a, url.len + 8);
+        if (!whole) return -ENOMEM;
+        url.len = (size_t)snprintf(whole, url.len + 8, "http://%s", url.ptr);
+        url.ptr = whole;
+    }
+    size_t from = vt__url_find(url, 0, "/") + 2, end = vt__url_find(url, from, "/?#"), at = end;
     while (at > from && url.ptr[at - 1] != '@') at--;
     if (at > from) {
         int r = vt__cpool_proxy_auth(a, (vt_str){url.ptr + from, at - 1 - from}, &out->auth);
@@ -36397,12 +36402,16 @@ static int vt__cpool_proxy_init(vt__cpool_proxy *out, const char *url) {
     vt__mem_arena_reset(&a);
     return r == 0 || r == -ENOMEM ? r : VT_EPROXY;
 }
-/* From configuration or environment; the latter in lower case alone, since a CGI's HTTP_PROXY may be a request's. */
+static const char *vt__cpool_env(const char *set, const char *lower, const char *upper) {
+    const char *v = set ? set : getenv(lower);
+    return v || !upper ? v : getenv(upper);
+}
+/* From configuration or environment; not HTTP_PROXY, which in a CGI may be a request's. */
 static int vt__cpool_proxies(vt_client *c) {
-    const char *no = c->cfg.no_proxy ? c->cfg.no_proxy : getenv("no_proxy");
-    int r = vt__cpool_proxy_init(&c->proxy, c->cfg.proxy ? c->cfg.proxy : getenv("http_proxy"));
+    const char *no = vt__cpool_env(c->cfg.no_proxy, "no_proxy", "NO_PROXY");
+    int r = vt__cpool_proxy_init(&c->proxy, vt__cpool_env(c->cfg.proxy, "http_proxy", NULL));
     if (r == 0 && VTHTTP_TLS)
-        r = vt__cpool_proxy_init(&c->proxy_tls, c->cfg.proxy ? c->cfg.proxy : getenv("https_proxy"));
+        r = vt__cpool_proxy_init(&c->proxy_tls, vt__cpool_env(c->cfg.proxy, "https_proxy", "HTTPS_PROXY"));
     if (r < 0 || !no || !(c->proxy.addr || c->proxy_tls.addr)) return r;
     c->no_proxy = vt__mem_strdup(no, strlen(no));
     return c->no_proxy ? 0 : -ENOMEM;

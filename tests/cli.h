@@ -132,6 +132,8 @@ __attribute__((constructor)) static void cli_environment(void) {
     unsetenv("http_proxy");
     unsetenv("https_proxy");
     unsetenv("no_proxy");
+    unsetenv("HTTPS_PROXY");
+    unsetenv("NO_PROXY");
     vt_log_set(cli_log, NULL, VT_LOG_DEBUG);
 }
 #endif

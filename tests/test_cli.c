@@ -183,7 +183,13 @@ TEST(proxies) {
     proxy_is("http://[::1]:3128/", 0, "[::1]:3128");
     proxy_is("http://p", 0, "p:80");
     proxy_is("", 0, NULL);
-    proxy_is("p:3128", VT_EPROXY, NULL);
+    proxy_is("p:3128", 0, "p:3128");
+    proxy_is("[::1]:3128", 0, "[::1]:3128");
+    proxy_is("p:3128/", 0, "p:3128");
+    proxy_is("p:x", VT_EPROXY, NULL);
+    proxy_is("//p:3128", VT_EPROXY, NULL);
+    proxy_is("socks5://p:1080", VT_EPROXY, NULL);
+    proxy_is("://p", VT_EPROXY, NULL);
     proxy_is("https://p", VT_EPROXY, NULL);
     proxy_is("http://p/x", VT_EPROXY, NULL);
     setenv("http_proxy", "http://env:1", 1);
@@ -196,8 +202,13 @@ TEST(proxies) {
     unsetenv("http_proxy");
     unsetenv("no_proxy");
     setenv("HTTP_PROXY", "http://cgi:1", 1); /* in a CGI it is a field of the request */
+    setenv("NO_PROXY", "c", 1);
     proxy_is(NULL, 0, NULL);
     unsetenv("HTTP_PROXY");
+    c = vt_client_new(&(vt_client_cfg){.proxy = "p"});
+    CHECK_STR(c->no_proxy, "c");
+    vt_client_free(c);
+    unsetenv("NO_PROXY");
 }
 /* RFC 7617 2: user:password in base64. */
 static void credentials_are(const char *proxy, int err, const char *auth) {
@@ -219,7 +230,8 @@ TEST(credentials_of_proxies) {
                                       "http://u:%4@p:3128",   "http://u:\r\n@p:3128"};
     for (size_t i = 0; i < VT__COUNT(bad); i++) credentials_are(bad[i], VT_EPROXY, NULL);
     credentials_are("http://", VT_EPROXY, NULL);
-    credentials_are("x", VT_EPROXY, NULL);
+    credentials_are("u:p@p:3128", 0, "Basic dTpw");
+    credentials_are("://", VT_EPROXY, NULL);
     credentials_are("http:/@", VT_EPROXY, NULL);
 }
 TEST(off_a_virtual_thread) {
@@ -241,4 +253,6 @@ __attribute__((constructor)) static void no_environment(void) {
     unsetenv("http_proxy");
     unsetenv("https_proxy");
     unsetenv("no_proxy");
+    unsetenv("HTTPS_PROXY");
+    unsetenv("NO_PROXY");
 }
