@@ -24119,7 +24119,12 @@ static int vt__ossl_load_ocsp(vt__ossl_cert *c, const char *file, vt__ossl_text 
     }
     c->ocsp = fit;
     c->ocsp_len = (size_t)n;
-    return 0;
+    const unsigned char *at = fit;
+    long len = 0;
+    int tag = 0, kind = 0; /* one whole sequence: whose, clients say */
+    if (!(ASN1_get_object(&at, &len, &tag, &kind, n) & 0x80) && tag == V_ASN1_SEQUENCE && at + len == fit + n)
+        return 0;
+    return vt__ossl_fail(t, VT_ECONF, "%s: no OCSP response (DER), or not a whole one", file);
 }
 /* What stands in the files of a certificate, and whether OpenSSL accepts it. */
 static int vt__ossl_load_cert(vt__ossl_ctx *x, vt__ossl_cert *out, const vt_tls_cert *c, vt__ossl_text *t) {

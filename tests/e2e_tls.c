@@ -236,9 +236,11 @@ TEST(certificates_of_several_kinds_for_one_name) {
                late = pem_make("late", "DNS:site.example", &ca, 30, 0);
     static const char rsa_only[] = "RSA-PSS+SHA256:RSA+SHA256", ec_only[] = "ECDSA+SHA256";
     fresh();
-    tk[0].ocsp_file = tmp_text("of_ec", "of ec");
+    tk[0].ocsp_file = tmp_text("of_ec", "0\x05"
+                                        "of ec");
     tk[1].cert_pem = wild.text, tk[2].cert_pem = rsa.text, tk[3].cert_pem = wild_rsa.text;
-    tk[2].ocsp_file = tmp_text("of_rsa", "of rsa");
+    tk[2].ocsp_file = tmp_text("of_rsa", "0\x06"
+                                         "of rsa");
     tk[4].cert_pem = late.text;
     lcfg.ncerts = 5;
     REQUIRE(start(NULL));
@@ -253,10 +255,12 @@ TEST(certificates_of_several_kinds_for_one_name) {
     }
     CHECK_STR(served("site.example"), "default");
     SSL_CTX *ctx = client_ctx();
-    CHECK_STR(served_ocsp(ctx, "site.example"), "of ec");
+    CHECK_STR(served_ocsp(ctx, "site.example"), "0\x05"
+                                                "of ec");
     CHECK_STR(served_ocsp(ctx, "a.wild.example"), "");
     SSL_CTX_set1_sigalgs_list(ctx, rsa_only);
-    CHECK_STR(served_ocsp(ctx, "site.example"), "of rsa");
+    CHECK_STR(served_ocsp(ctx, "site.example"), "0\x06"
+                                                "of rsa");
     SSL_CTX_free(ctx);
     CHECK_EQ(e2e_stop(), 0);
     pem_free(&rsa), pem_free(&wild_rsa), pem_free(&late);
@@ -870,18 +874,26 @@ TEST(chains_are_sent) {
     pem_free(&leaf);
 }
 TEST(ocsp_responses_are_stapled) {
-    const char *path = tmp_text("ocsp", "any bytes will do");
+    static const char unauthorized[] = "0\x03\x0a\x01\x06";
+    const char *path = tmp_text("ocsp", unauthorized);
     fresh();
     tk[0].ocsp_file = path;
     REQUIRE(start(NULL));
     SSL_CTX *ctx = client_ctx();
-    CHECK_STR(served_ocsp(ctx, NULL), "any bytes will do");
+    CHECK_STR(served_ocsp(ctx, NULL), unauthorized);
     CHECK_STR(served(NULL), "default"); /* who does not ask gets none */
     SSL_CTX_free(ctx);
     CHECK_EQ(e2e_stop(), 0);
     CHECK_EQ(truncate(path, VT__OSSL_FILE_MAX), 0); /* not a part of it */
     CHECK_EQ(e2e_start(NULL, routes), VT_ECONF);
     CHECK_EQ(e2e_logged(VT_LOG_ERROR, path), 1);
+    static const char *const bad[] = {"-----BEGIN OCSP RESPONSE-----\n", "0\x04\x0a\x01\x06",
+                                      "0\x03\x0a\x01\x06\x01", "\x04\x01\x06", "0"};
+    for (size_t i = 0; i < VT__COUNT(bad); i++) {
+        tmp_text("ocsp", bad[i]);
+        CHECK_EQ(e2e_start(NULL, routes), VT_ECONF);
+        CHECK_EQ(e2e_logged(VT_LOG_ERROR, "no OCSP response"), 1);
+    }
 }
 /* A text that breaks off is not taken for what stands before the break. */
 TEST(a_broken_chain_and_a_broken_list_of_cas_are_refused) {
