@@ -1,5 +1,6 @@
 /* A reverse proxy that streams both ways: HTTP/1.1, and upgraded connections (WebSocket) byte by byte. 502 when the upstream
- * fails, 504 when it does not answer in time.   ./proxy -port=8080 -upstream=http://127.0.0.1:9000 [-timeoutMs=30000] */
+ * fails, 504 when it does not answer in time. Bodies go one after the other: a response that comes before the request's end
+ * ends that.   ./proxy -port=8080 -upstream=http://127.0.0.1:9000 [-timeoutMs=30000] */
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 
