@@ -23138,7 +23138,8 @@ static VT__UNUSED int vt__conn_wait_either(vt__conn *c, int64_t until) {
 }
 static int vt__conn_shutdown(vt__conn *c) {
     if (c->ops) return c->ops->shutdown(c);
-    return vt__plat_shutdown(c->pd.fd, SHUT_WR);
+    int r = vt__plat_shutdown(c->pd.fd, SHUT_WR);
+    return r == -ENOTCONN ? -ECONNRESET : r; /* it was connected */
 }
 static int vt__conn_close(vt__conn *c) {
     if (c->ops) return c->ops->close(c);

@@ -423,3 +423,20 @@ VTEST(a_plain_socket) {
     CHECK(vt__conn_close(&w.c) >= 0);
     CHECK(fcntl(fds[0], F_GETFD) < 0);
 }
+VTEST(a_plain_socket_that_was_reset) {
+    struct sockaddr_in sa = {.sin_family = AF_INET};
+    struct linger at_once = {1, 0};
+    socklen_t n = sizeof sa;
+    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), peer,
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    REQUIRE(bind(l, (struct sockaddr *)&sa, sizeof sa) == 0 && listen(l, 1) == 0);
+    REQUIRE(getsockname(l, (struct sockaddr *)&sa, &n) == 0);
+    REQUIRE(connect(fd, (struct sockaddr *)&sa, sizeof sa) == 0 && (peer = accept(l, NULL, NULL)) >= 0);
+    REQUIRE(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+    vt__conn_open(&w.c, fd);
+    CHECK_EQ(setsockopt(peer, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+    CHECK(close(peer) == 0 && close(l) == 0);
+    CHECK_EQ(vt__conn_shutdown(&w.c), -ECONNRESET); /* not that it never was connected */
+    CHECK(vt__conn_close(&w.c) >= 0);
+}
