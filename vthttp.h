@@ -29550,7 +29550,7 @@ static VT__UNUSED void vt__qend_free_last(vt__qend *e) {
  * still sends. So after an error the sending half is shut, and what comes is read and dropped until the peer closes: with a
  * bound in time and bytes, in the reactor, without a stack.
  *============================================================================*/
-enum { VT__LINK_LINGER_BYTES = 1 << 20, VT__LINK_SLAB = 64 };
+enum { VT__LINK_LINGER_BYTES = 1 << 20, VT__LINK_LINGER_TURN = 1 << 16, VT__LINK_SLAB = 64 };
 #define VT__LINK_LINGER_NS (2 * VT_SEC)
 #define VT__LINK_RATE_NS (10 * VT_SEC) /* min_body_rate counts from here on */
 #define VT__LINK_RETRY_NS (10 * VT_MS) /* how often who waits looks for room that nobody told of */
@@ -29765,15 +29765,26 @@ static int vt__link_say_on(vt__link *c) {
     }
     return 0;
 }
+/* Others are to have their turns: put anew into its set, which then tells of what there is. -EAGAIN, or an error. */
+static int64_t vt__link_linger_later(vt__link *c) {
+    vt__pd *pd = &c->conn.pd;
+    vt__dom *dom = pd->dom;
+    vt__poll_remove(pd);
+    vt__poll_clear(pd, VT__PD_R | VT__PD_RDHUP);
+    int r = vt__poll_add(dom, pd);
+    return r < 0 ? r : -EAGAIN;
+}
 /* Reads and drops until the peer closes. One that sends on and on is read no more: its window closes, it stalls, and gets
  * to its answer. One that has ended its sending half may still wait for a refusal's end. The connection stays where it
  * is in its list. */
 static void vt__link_linger_on(vt__link *c) {
     char scratch[4096];
+    uint32_t turn = c->lingered + VT__LINK_LINGER_TURN;
     int64_t r = vt__link_say_on(c) < 0 ? -EPIPE : 1;
     while ((r > 0 && c->lingered <= VT__LINK_LINGER_BYTES) || r == -EAGAIN) {
         r = vt__conn_readable(&c->conn) ? vt__conn_recv_try(&c->conn, scratch, sizeof scratch) : -EAGAIN;
         if (r > 0) c->lingered += (uint32_t)r;
+        if (r > 0 && c->lingered >= turn) r = vt__link_linger_later(c);
         if (r == -EAGAIN && vt__poll_arm(&c->conn.pd)) return;
     }
     if ((r > 0 || (r == 0 && c->unsaid)) && vt__poll_watch(&c->conn.pd, !c->unsaid)) return;

@@ -590,7 +590,7 @@ CLI_TEST(unread_responses, 1) {
     end(&p);
 }
 CLI_TEST(a_client_that_failed, 1) {
-    client = vt_client_new(&(vt_client_cfg){.proxy = "nonsense"});
+    client = vt_client_new(&(vt_client_cfg){.proxy = "socks5://nonsense"});
     CHECK_EQ(get("http://127.0.0.1/", NULL), VT_EPROXY);
     vt_client_free(client);
     for (int http2 = 1; http2 <= VT_HTTP2_PRIOR; http2++) { /* this build has none */

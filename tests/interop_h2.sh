@@ -115,8 +115,10 @@ for port in $plain ${secure:+"$secure tls"}; do
     esac
 done
 if [ -n "$h2spec" ]; then
-    with_h2spec "$plain"
-    [ -n "$secure" ] && with_h2spec "$secure" -t -k
+    for _ in 1 2 3; do # in a row
+        with_h2spec "$plain"
+        [ -n "$secure" ] && with_h2spec "$secure" -t -k
+    done
 else
     skip "no h2spec"
 fi

@@ -204,6 +204,30 @@ TEST(a_client_that_sends_too_much_reads_its_answer) {
     }
 }
 
+/* A megabyte that is there at once is dropped in portions, and others have their turns between them. */
+static struct {
+    int64_t polls;
+    size_t n, most;
+} turn;
+static ssize_t recv_in_turn(int fd, void *p, size_t n, int flags) {
+    ssize_t r = sim_do_recv(fd, p, n, flags);
+    int64_t polls = vt__sched_thr()->dom->polls;
+    turn.n = (turn.polls == polls ? turn.n : 0) + (size_t)VT__MAX(r, 0);
+    turn.polls = polls;
+    turn.most = VT__MAX(turn.most, turn.n);
+    return r;
+}
+TEST(who_is_not_read_any_more_leaves_others_their_turns) {
+    begin(1);
+    sim.k.recv_buffer = 2 << 20;
+    sim.k.lazy = 0;
+    vt__plat.recv = recv_in_turn;
+    turn.most = 0;
+    lingers("GET / HTTP/1.1\r\n" HOST "Content-Length: 8388608\r\n\r\n", 413, true);
+    CHECK(turn.most >= VT__LINK_LINGER_TURN && turn.most < 2 * VT__LINK_LINGER_TURN);
+    end();
+}
+
 /* All of a long answer is in the kernel's queue, and the client still sends. */
 TEST(late_bytes_do_not_take_a_long_answer_away) {
     static const struct sim_step steps[] = {
