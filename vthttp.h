@@ -1245,6 +1245,7 @@ typedef struct vt_client_cfg {
 } vt_client_cfg;
 enum { VT_HTTP2_PRIOR = 2, VT_HTTP3_PRIOR = 2 }; /* vt_client_cfg.http2, http3 */
 
+#if VTHTTP_CLIENT
 /* Fills in every default (zero means the same). */
 VT_API void vt_client_cfg_defaults(vt_client_cfg *cfg);
 /* Never NULL; calls of a client that failed (out of memory, a bad proxy, VT_ECONF files for TLS that the
@@ -1346,6 +1347,7 @@ VT_API int vt_client_ws(vt_client *c, const char *url, const vt_ws_cfg *cfg, vt_
  * and waits for the answer, close_ms at most, over HTTP/2 and 3 then a second for the stream's end. NULL and a handler's are
  * ignored. parks. */
 VT_API void vt_ws_free(vt_ws *ws);
+#endif /* VTHTTP_CLIENT */
 
 /*==============================================================================
  * MARK: - @api_tls   TLS: certificates, listeners, what a handler may know
