@@ -23,6 +23,18 @@ static inline void down(void) {
     CHECK_EQ(r, 0);
     vt_server_free(server);
 }
+/* Until n are idle, and no other is there: connections end by their driver. */
+static inline void settles(vt_client *c, int n) {
+    int conns = -1, idle = -1;
+    for (int i = 0; i < 10000 && (conns != n || idle != n); i++) {
+        if (i) vt_sleep_ms(1);
+        vt__cpool_lock(); /* other workers' connections may be ending */
+        conns = c->conns, idle = c->nidle;
+        vt__cpool_unlock();
+    }
+    CHECK_EQ(conns, n);
+    CHECK_EQ(idle, n);
+}
 /* The answer's status, or the error; `body`: what it brings. */
 static inline int get_by(vt_client *c, const char *url, const char *body) {
     vt_call *call = vt_client_get(c, url);

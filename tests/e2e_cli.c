@@ -556,7 +556,7 @@ CLI_TEST(at_the_limit_calls_take_turns, 1) {
 }
 CLI_TEST(at_the_limit_idle_ones_of_others_go, 1) {
     static struct peer p, q;
-    begin(&p, serve_slowly, &(vt_client_cfg){.max_connections = 1, .connect_timeout_ms = 300});
+    begin(&p, serve_slowly, &(vt_client_cfg){.max_connections = 1, .connect_timeout_ms = 600});
     peer_start(&q, serve_slowly);
     CHECK_EQ(get(p.url, ""), 200);
     CHECK_EQ(get(q.url, ""), 200);
@@ -734,7 +734,7 @@ static int expecting(struct peer *p) {
 }
 CLI_TEST(expect_100_continue, 1) {
     static struct peer p;
-    begin(&p, serve_continue, &(vt_client_cfg){.continue_timeout_ms = 200});
+    begin(&p, serve_continue, &(vt_client_cfg){.continue_timeout_ms = 600});
     p.answer = "HTTP/1.1 100 Continue\r\n\r\n";
     CHECK_EQ(expecting(&p), 200);
     CHECK(strstr(p.got, "\r\nExpect: 100-continue\r\n") && strstr(p.got, "\r\n\r\nabc"));
@@ -745,7 +745,7 @@ CLI_TEST(expect_100_continue, 1) {
     p.ngot = 0;
     vt_call_expect(call);
     vt_call_body(call, "", 0);
-    vt_call_until(call, vt_now() + 50 * VT_MS); /* that peer waits for three bytes */
+    vt_call_until(call, vt_now() + 500 * VT_MS); /* that peer waits for three bytes */
     CHECK_EQ(vt_call_send(call), -ETIMEDOUT);
     CHECK(strstr(p.got, "Content-Length: 0") && !strstr(p.got, "Expect"));
     vt_call_free(call);

@@ -295,7 +295,7 @@ static int serve_silence(struct peer *p, vt_sock *s, int nth) {
     return 0;
 }
 CLI_TEST(silence, 1) {
-    begin(serve_silence, &(vt_client_cfg){.read_timeout_ms = 60, .connect_timeout_ms = 60});
+    begin(serve_silence, &(vt_client_cfg){.read_timeout_ms = 300, .connect_timeout_ms = 300});
     int r = get_by(client, script.url, NULL);
     CHECK(r == VT_EEOF || r == -ECONNRESET || r == -EPIPE);
     CHECK_EQ(get_by(client, script.url, NULL), -ETIMEDOUT);
@@ -318,7 +318,7 @@ static int serve_slowly(struct peer *p, vt_sock *s, int nth) {
 }
 CLI_TEST(is_anybody_there, 1) {
     for (answers_pings = 0; answers_pings < 2; answers_pings++) {
-        begin(serve_slowly, &(vt_client_cfg){.read_timeout_ms = 20000, .connect_timeout_ms = 200});
+        begin(serve_slowly, &(vt_client_cfg){.read_timeout_ms = 20000, .connect_timeout_ms = 500});
         vt_task *t = vt_async(asks, NULL);
         while (!__atomic_load_n(&script.requests, __ATOMIC_SEQ_CST)) vt_sleep_ms(1);
         vt_call *late = vt_call_new(client, "GET", script.url);
@@ -326,7 +326,7 @@ CLI_TEST(is_anybody_there, 1) {
         CHECK_EQ(vt_call_send(late), -ETIMEDOUT);
         vt_call_free(late);
         if (answers_pings) {
-            vt_sleep_ms(300);
+            vt_sleep_ms(800);
             CHECK(!vt_task_done(t));
             vt_cancel(t);
         }

@@ -77,7 +77,7 @@ static const char *used(int port) {
 static vt__ch3_side *side(void) { return vt__ch3_side_of(client); }
 static vt__calt *known(void) { return side()->alts.n ? side()->alts.at[0] : NULL; }
 static bool shunned(void) { return known() && known()->shun > vt_now(); }
-static void settles(int n) {
+static void conns_reach(int n) {
     for (int i = 0; i < 10000 && client->conns != n; i++) vt_sleep_ms(1);
     CHECK_EQ(client->conns, n);
 }
@@ -183,7 +183,7 @@ CLI_TEST(silence, 2) {
     for (int i = 0; i < 10000 && !shunned(); i++) vt_sleep_ms(1);
     CHECK(shunned());
     CHECK_EQ(known()->strikes, 1);
-    settles(1);
+    conns_reach(1);
     CHECK_EQ(get("/who", "20"), 200);
     CHECK_EQ(client->conns, 1);
     known()->shun = 0; /* time passes */
@@ -267,7 +267,7 @@ CLI_TEST(a_server_goes_and_comes, 2) {
     vt_server_stop(server);
     int r = 0;
     CHECK_EQ(vt_await(serving, &r), 0);
-    settles(0);
+    conns_reach(0);
     vt_server_free(server);
     CHECK(get("/who", NULL) < 0);
     vt_client_free(client);
@@ -312,7 +312,7 @@ CLI_TEST(tokens, 1) {
     for (int i = 0; i < 10000 && !known()->token; i++) vt_sleep_ms(1);
     CHECK(known()->token != NULL);
     CHECK_EQ(vt_client_close_idle(client), 0);
-    settles(0);
+    conns_reach(0);
     vt_call *call = vt_call_new(client, "GET", at("/who"));
     CHECK_EQ(vt_call_send(call), 200);
     vt__ch3 *c = call->conn ? call->conn->up : NULL;

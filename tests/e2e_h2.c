@@ -524,7 +524,7 @@ TEST(upgrade_behind_pipelined_requests) {
 }
 /* With 101 the connection is HTTP/2's: what is no preface ends it, and no request of HTTP/1.1 is taken any more. */
 TEST(a39_upgrade_and_no_preface) {
-    vt_server_cfg cfg = {.header_timeout_ms = 100};
+    vt_server_cfg cfg = {.header_timeout_ms = 400};
     static const char *const bad[] = {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\rx"};
     REQUIRE(start(&cfg));
     for (size_t i = 0; i < VT__COUNT(bad); i++) {
@@ -706,7 +706,7 @@ TEST(requests_that_wait_are_reset) {
     CHECK_EQ(stop(&h), 0);
 }
 TEST(a39_half_a_preface_or_head) {
-    vt_server_cfg cfg = {.header_timeout_ms = 100};
+    vt_server_cfg cfg = {.header_timeout_ms = 400};
     REQUIRE(start(&cfg));
     for (size_t n = 0; n < 4; n++) { /* no byte, a few, the preface without SETTINGS */
         static const size_t cuts[] = {3, 10, 23, 24};

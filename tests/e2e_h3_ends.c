@@ -47,7 +47,7 @@ TEST(idle_connections_are_shut_down_once) {
     struct vt__plat_table before = vt__plat;
     if (VTHTTP_POLL) SKIP("poll");
     vt__plat.epoll_wait = looking;
-    REQUIRE(serve((vt_server_cfg){.idle_timeout_ms = 100}));
+    REQUIRE(serve((vt_server_cfg){.idle_timeout_ms = 300}));
     H3(h);
     REQUIRE(h3_open(&h));
     CHECK(goes_on(&h));
@@ -122,7 +122,7 @@ static void reading_routes(vt_server *s) {
     vt_server_post(s, "/read", h_read);
 }
 TEST(requests_die_of_what_their_connection_died_of) {
-    vt_server_cfg cfg = {.http3 = 1, .idle_timeout_ms = 200, .body_timeout_ms = VT_NONE};
+    vt_server_cfg cfg = {.http3 = 1, .idle_timeout_ms = 500, .body_timeout_ms = VT_NONE};
     for (int silent = 0; silent < 2; silent++) {
         forget();
         REQUIRE(e2e_start(&cfg, reading_routes) == 0);

@@ -6,7 +6,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 2
 tmp=$(mktemp -d) || exit 2
 passed=0 failed=0 skipped=0
-flags="-std=gnu11 -O1 -Wall -Wextra -pthread"
+flags="-std=gnu11 -O1 -Wall -Wextra -Wno-misleading-indentation -pthread"
 
 . tests/tools/servers.sh
 

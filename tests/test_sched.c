@@ -226,14 +226,14 @@ static int sticky_main(void *arg) {
     CHECK_EQ(seen, 1);
     int64_t from = vt_now();
     vt_deadline_set(from + 5 * VT_MS);
-    CHECK_EQ(vt_sleep_ms(1000), -ETIMEDOUT);
-    CHECK_EQ(vt_sleep_ms(1000), -ETIMEDOUT);
+    CHECK_EQ(vt_sleep_ms(60000), -ETIMEDOUT);
+    CHECK_EQ(vt_sleep_ms(60000), -ETIMEDOUT);
     vt_sem s = {0};
     CHECK_EQ(vt_sem_acquire_until(&s, vt_now() + VT_MS), -ETIMEDOUT);
     CHECK(vt_deadline() == from + 5 * VT_MS);
     s.count = 1;
     CHECK_EQ(vt_sem_acquire_until(&s, VT_NONE), 0); /* what need not wait does not time out */
-    CHECK(vt_now() - from < VT_SEC);
+    CHECK(vt_now() - from < 20 * VT_SEC);
     vt_deadline_set(0);
     CHECK_EQ(vt_sleep_ms(-5), 0);
     return 0;
@@ -297,7 +297,7 @@ static int greedy_main(void *arg) {
     vt_task *t = vt_async(greedy, &stop);
     int64_t from = vt_now();
     CHECK_EQ(vt_sleep_ms(5), 0);
-    CHECK(vt_now() - from < VT_SEC);
+    CHECK(vt_now() - from < 20 * VT_SEC);
     stop = 1;
     return vt_await(t, NULL);
 }
@@ -638,7 +638,7 @@ static int deadline_main(void *arg) {
     CHECK_EQ(child_deadline, far);
     CHECK_EQ(vt_deadline_set(soon), far);
     CHECK_EQ(vt_sem_acquire_until(&s, far), -ETIMEDOUT); /* the earlier one counts, which is the vthread's */
-    CHECK(vt_now() >= soon && vt_now() < from + VT_SEC);
+    CHECK(vt_now() >= soon && vt_now() < from + 20 * VT_SEC);
     CHECK_EQ(vt_sem_acquire(&s), -ETIMEDOUT); /* over: at once */
     vt_task *t = vt_async(sleep_long, NULL);
     int r = 0;
@@ -649,8 +649,8 @@ static int deadline_main(void *arg) {
     CHECK_EQ(vt_sem_acquire_until(&s, vt_now() + VT_MS), -ETIMEDOUT);
     (void)vt_deadline_set(vt_now() - 1);
     int64_t before = vt_now();
-    CHECK_EQ(vt_sem_acquire_until(&s, vt_now() + 2 * VT_MS), -ETIMEDOUT);
-    CHECK(vt_now() < before + VT_SEC);
+    CHECK_EQ(vt_sem_acquire_until(&s, vt_now() + 60 * VT_SEC), -ETIMEDOUT);
+    CHECK(vt_now() < before + 20 * VT_SEC);
     vt_task *u = vt_async(give, (void *)3);
     CHECK_EQ(vt_await_until(u, VT_NONE, &r), 0);
     CHECK_EQ(r, 3);
@@ -796,7 +796,7 @@ static int hogs_main(void *arg) {
     CHECK_EQ(result(byte), VT_READ);
     int64_t from = vt_now();
     CHECK_EQ(vt_sleep_ms(2), 0);
-    CHECK(vt_now() - from < VT_SEC);
+    CHECK(vt_now() - from < 20 * VT_SEC);
     hogs_stop = 1;
     for (int i = 0; i < 5; i++) CHECK_EQ(result(t[i]), i < 4);
     pthread_join(os, NULL);
@@ -953,7 +953,7 @@ TEST(a_host_is_woken_by_other_threads) {
     CHECK_EQ(vt_next_deadline(), 0);
     CHECK_EQ(vt_run_once(0), 1);
     int64_t due = vt_next_deadline();
-    CHECK(due > from && due < from + VT_SEC);
+    CHECK(due > from && due < from + 20 * VT_SEC);
     while (vt_run_once(VT_NONE) > 0) CHECK(vt_now() < from + 20 * VT_SEC);
     from = vt_now();
     CHECK_EQ(vt_run_once(from + 2 * VT_MS), 0); /* waits as long as it is told */
