@@ -70,9 +70,24 @@ static void start(unsigned how) {
     if (how & BUSY && w.client.ready) (void)end_ask(&w.client, 3000, TRAFFIC_MAX), net_flush(&w, &w.client);
 }
 
+/* Of tokens one is good, as it was made: none that the input is, or makes of it. */
+static void tokens(const uint8_t *p, size_t n) {
+    static vt__qsec_vault vault;
+    static uint8_t token[VT__QSEC_TOKEN_MAX];
+    static int len;
+    vt__qsec_token t = {.kind = VT__QSEC_TOKEN_RETRY, .born = 5, .odcid_len = 8}, got;
+    if (!len) MUST(vt__qsec_vault_init(&vault, NULL) == 0);
+    if (!len) len = vt__qsec_token_seal(&vault, &t, "from", 4, token);
+    MUST(vt__qsec_token_open(&vault, p, n, "from", 4, 9, 9, &got) == 0);
+    uint8_t *byte = &token[p[0] % len], was = *byte;
+    *byte ^= p[1];
+    MUST(vt__qsec_token_open(&vault, token, (size_t)len, "from", 4, 9, 9, &got) == (*byte == was));
+    *byte = was;
+}
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 3 || size > 4096) return 0;
+    tokens(data + 1, size - 1);
     start(data[0]);
     struct end *mad = data[0] & FROM_CLIENT ? &w.client : &w.server,
                *sane = mad == &w.client ? &w.server : &w.client;

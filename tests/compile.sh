@@ -231,7 +231,7 @@ if have nm; then
         pass
     fi
     # Without optimization functions stay that nobody calls, which tells what was compiled.
-    if nm c11.o | grep -q -E 'vt__(hpack|msg|h2|qpack|h3)_' || nm h2.o | grep -q -E 'vt__(qpack|h3)_' ||
+    if nm c11.o | grep -q -E 'vt__(hpack|msg|h2|udp|q[a-z]+|h3)_' || nm h2.o | grep -q -E 'vt__(udp|q[a-z]+|h3)_' ||
         nm h3.o | grep -q vt__h2_; then
         fail 'what VTHTTP_H2=1 or VTHTTP_H3=1 brings is there without it'
     elif ! nm h2.o | grep -q vt__hpack_ || ! nm h3.o | grep -q vt__hpack_ || ! nm h3.o | grep -q vt__h3_; then

@@ -1,5 +1,5 @@
 #!/bin/sh
-# variants: default asan
+# variants: default asan openssl35 openssl35compat
 # gtlsclient (ngtcp2), python's aioquic with wsproto, curl where it speaks HTTP/3, and a page in headless Chromium, against
 # examples/conformance built with HTTP/3: four QUIC stacks besides ours.
 set -u
@@ -173,6 +173,7 @@ if ! python_with 'aioquic, wsproto'; then
 fi
 timeout 120 "$python" tests/tools/h3.py "$port" > "$tmp/got" 2>&1
 case $? in
+127) skip "no python3 (make deps)" ;;
 0)
     ok
     others=${VT_BUILD:-build/default}/e2e_cli_h3_others # our client's WebSockets against aioquic, where that is built

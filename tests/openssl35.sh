@@ -1,8 +1,9 @@
 #!/bin/sh
 # variants: none
-# QUIC's test programs by OpenSSL 3.5, whose interface for QUIC earlier ones have not got, and once more as if it had not:
-# make test-openssl35. Where this system's OpenSSL is older (Debian 12), in a Debian 13 under build/trixie, which debootstrap
-# makes once (root; half a minute, 500 MB; MIRROR= where from). Its mounts are of a namespace that ends with what runs in it.
+# QUIC's test programs by OpenSSL 3.5, whose interface for QUIC earlier ones have not got, and once more as if it had not, with
+# a curl and an nginx that speak HTTP/3: make test-openssl35. Where this system's OpenSSL is older (Debian 12), in a Debian 13
+# under build/trixie, which debootstrap makes once (root; half a minute, 500 MB; MIRROR= where from). Its mounts are of a
+# namespace that ends with what runs in it.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 root=$PWD/build/trixie log=build/trixie.log
@@ -25,7 +26,7 @@ make_root() {
     mkdir -p "$root.part/src"
     # What is fetched, or waits for a mirror that does not answer, has an end.
     timeout -k 10 240 unshare --mount --propagation private debootstrap --variant=minbase \
-        --include=gcc,libc6-dev,make,libssl-dev trixie "$root.part" "${MIRROR:-http://deb.debian.org/debian}" \
+        --include=gcc,libc6-dev,make,libssl-dev,openssl,curl,nginx trixie "$root.part" "${MIRROR:-http://deb.debian.org/debian}" \
         > "$log" 2>&1 < /dev/null || { rm -rf "$root.part" && skip "debootstrap: $(tail -n 1 "$log")"; }
     printf '127.0.0.1 localhost\n::1 localhost\n' > "$root.part/etc/hosts" && mv "$root.part" "$root"
 }
