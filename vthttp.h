@@ -24415,7 +24415,8 @@ static int vt__ossl_info(vt__ossl *o, vt__arena *a, vt_tls_info *out) {
  *============================================================================*/
 enum vt__tls_step_result { VT__TLS_WAIT, VT__TLS_DONE, VT__TLS_PLAIN };
 #if VTHTTP_TLS
-enum { VT__TLS_RECORD = 16384, VT__TLS_RUN = 4 * VT__TLS_RECORD, VT__TLS_GATHER = 4096 };
+/* A run encrypted is a block of less than 128 KiB: from there on malloc maps pages, of which each is a fault. */
+enum { VT__TLS_RECORD = 16384, VT__TLS_RUN = 7 * VT__TLS_RECORD, VT__TLS_GATHER = 4096 };
 
 /* A listener that speaks TLS. */
 typedef struct vt__tls_gate {
@@ -30881,7 +30882,8 @@ static int vt__h3e_init(vt__h3e *h, const vt__h3e_role *role, const vt__h3_cfg *
 enum {
     VT__H2E_READS = 4, /* blocks of input at a turn */
     VT__H2E_OUT_MAX =
-        1 << 17 /* output that waits for the socket; at this, vthreads wait and nothing more is read */
+        7 << 14 /* output that waits for the socket, a run of @tls's records; at this, vthreads wait and
+                   nothing more is read */
 };
 
 struct vt__h2e;
