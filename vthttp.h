@@ -1398,7 +1398,9 @@ typedef struct vt_tls_cfg {
     const char *
         ciphers; /* of TLS 1.2, OpenSSL's syntax; default ECDHE with AES-GCM or ChaCha20. With one that HTTP/2 may
                             not have (RFC 9113 9.2.2) HTTP/1.1 is spoken */
-    const char *ciphersuites; /* of TLS 1.3; default OpenSSL's */
+    const char
+        *ciphersuites; /* of TLS 1.3, by preference; default AES-128-GCM, AES-256-GCM, ChaCha20. What a client
+                                 prefers does not count, unless it is ChaCha20 */
 } vt_tls_cfg;
 
 /* Adds a listener that speaks TLS. errors: -EINVAL a bad field, VT_ENOTLS; the files' show when it starts (VT_ECONF). */
@@ -24208,10 +24210,13 @@ static SSL_CTX *vt__ossl_ctx_base(vt__ossl_ctx *x, const SSL_METHOD *method, int
     SSL_CTX_free(ctx);
     return NULL;
 }
+/* AES-128 first, as browsers have it: it has 10 rounds for the 14 of what OpenSSL puts first. */
+static const char vt__ossl_suites[] =
+    "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 static int vt__ossl_ciphers(SSL_CTX *ctx, const char *ciphers, const char *suites, vt__ossl_text *t) {
     if (SSL_CTX_set_cipher_list(ctx, ciphers ? ciphers : "ECDHE+AESGCM:ECDHE+CHACHA20") != 1)
         return vt__ossl_fail(t, -EINVAL, "ciphers: %s", vt__ossl_reason());
-    if (suites && SSL_CTX_set_ciphersuites(ctx, suites) != 1)
+    if (SSL_CTX_set_ciphersuites(ctx, suites ? suites : vt__ossl_suites) != 1)
         return vt__ossl_fail(t, -EINVAL, "ciphersuites: %s", vt__ossl_reason());
     return 0;
 }
@@ -24446,7 +24451,8 @@ static int vt__ossl_info(vt__ossl *o, vt__arena *a, vt_tls_info *out) {
  *============================================================================*/
 enum vt__tls_step_result { VT__TLS_WAIT, VT__TLS_DONE, VT__TLS_PLAIN };
 #if VTHTTP_TLS
-enum { VT__TLS_RECORD = 16384, VT__TLS_RUN = 4 * VT__TLS_RECORD, VT__TLS_GATHER = 4096 };
+/* A run encrypted is a block of less than 128 KiB: from there on malloc maps pages, of which each is a fault. */
+enum { VT__TLS_RECORD = 16384, VT__TLS_RUN = 7 * VT__TLS_RECORD, VT__TLS_GATHER = 4096 };
 
 /* A listener that speaks TLS. */
 typedef struct vt__tls_gate {
@@ -26014,8 +26020,6 @@ static VT__UNUSED int vt__qtls_new(vt__qtls **out, const vt__qtls_cfg *cfg) {
 }
 
 /*--- contexts ---*/
-static const char vt__qtls_suites[] =
-    "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 static int vt__qtls_ctx_both(vt__ossl_ctx *x, vt__ossl_text *t) {
     SSL_CTX_clear_options(x->ctx, SSL_OP_ENABLE_MIDDLEBOX_COMPAT);
     return vt__qtls_back_ctx(x->ctx) ? 0 : vt__ossl_fail(t, -ENOMEM, "out of memory");
@@ -26039,7 +26043,7 @@ static VT__UNUSED int vt__qtls_ctx_server(vt__ossl_ctx **out, const vt_tls_cfg *
     char suites[256];
     vt_tls_cfg cfg = *c;
     vt__ossl_ctx *x = NULL;
-    vt__qtls_ciphers(c->ciphersuites ? c->ciphersuites : vt__qtls_suites, suites, sizeof suites);
+    vt__qtls_ciphers(c->ciphersuites ? c->ciphersuites : vt__ossl_suites, suites, sizeof suites);
     if (!*suites) return vt__ossl_fail(t, -EINVAL, "ciphersuites: none that QUIC can use");
     cfg.min_version = 13;
     cfg.ciphersuites = suites;
@@ -26063,7 +26067,7 @@ static VT__UNUSED int vt__qtls_ctx_client(vt__ossl_ctx **out, const vt__ossl_cli
     int r = vt__ossl_ctx_client(&x, &cfg, t);
     if (r < 0) return r;
     SSL_CTX_sess_set_new_cb(x->ctx, vt__qtls_on_session);
-    if (SSL_CTX_set_ciphersuites(x->ctx, vt__qtls_suites) != 1)
+    if (SSL_CTX_set_ciphersuites(x->ctx, vt__ossl_suites) != 1)
         r = vt__ossl_fail(t, -ENOMEM, "out of memory");
     if (r == 0) r = vt__qtls_ctx_both(x, t);
     if (r == 0) *out = x;
@@ -30999,7 +31003,8 @@ static int vt__h3e_init(vt__h3e *h, const vt__h3e_role *role, const vt__h3_cfg *
 enum {
     VT__H2E_READS = 4, /* blocks of input at a turn */
     VT__H2E_OUT_MAX =
-        1 << 17 /* output that waits for the socket; at this, vthreads wait and nothing more is read */
+        7 << 14 /* output that waits for the socket, a run of @tls's records; at this, vthreads wait and
+                   nothing more is read */
 };
 
 struct vt__h2e;
