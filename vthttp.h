@@ -8086,7 +8086,8 @@ static VT__UNUSED size_t vt__qpack_put_date(uint8_t out[VT__QPACK_DATE_MAX], con
     X(VERSION, -11626, VERSION_NEGOTIATION_ERROR, "version that was not agreed on")             \
     X(TOKEN, -11627, INVALID_TOKEN, "token of no Retry of ours")                                \
     X(DATAGRAM, -11628, PROTOCOL_VIOLATION, "datagram that is too large, or not wanted at all")   \
-    X(HELLO, -11629, CRYPTO_UNEXPECTED, "handshake that does not begin with ClientHello")
+    X(SHRUNK, -11629, PROTOCOL_VIOLATION, "limits below those that 0-RTT was accepted with")      \
+    X(HELLO, -11630, CRYPTO_UNEXPECTED, "handshake that does not begin with ClientHello")
 /* clang-format on */
 enum vt__qpkt_code {
 #define VT__QPKT_CODE_ENUM(name, value) VT__QPKT_##name = value,
@@ -10048,8 +10049,9 @@ static VT__UNUSED int64_t vt__qrec_pto_at(const vt__qrec *r, unsigned *space) {
     for (unsigned i = 0; i < VT__QREC_SPACES; i++) {
         const vt__qrec_space *s = &r->s[i];
         if (!vt__qrec_waits(r, i)) continue;
+        if (i == VT__QREC_APP && !r->confirmed)
+            continue; /* be it 0-RTT, which alone cannot complete the handshake */
         open = true;
-        if (i == VT__QREC_APP && !r->confirmed) continue;
         int64_t t = s->eliciting_time + vt__qrec_backoff(r, vt__qrec_pto(r, i));
         if (t < at) at = t, *space = i;
     }
@@ -10972,9 +10974,25 @@ static void vt__qstr_on_max(vt__qstr *q, uint64_t value) {
     q->owes &= (uint16_t)~VT__QSTR_OWES_BLOCKED;
     while (q->stalled) vt__qstr_schedule(q, VT__QSTR_OF(q->stalled, turn.link));
 }
+/* fn of each stream that there is; it leaves them all. */
+static void vt__qstr_each(vt__qstr *q, void (*fn)(vt__qstr *q, vt__qstr_stream *s)) {
+    for (uint32_t i = 0; i < q->nbuckets; i++)
+        for (vt__qstr_stream *s = q->buckets[i]; s; s = s->chain) fn(q, s);
+}
+/* What the peer's parameters allow it. One of 0-RTT that was rejected may be beyond the streams of those. */
+static void vt__qstr_allow(vt__qstr *q, vt__qstr_stream *s) {
+    bool ours = vt__qstr_ours(q, s->id);
+    uint64_t max = q->peer_window[vt__qstr_kind(s->id) ? 2 : ours];
+    if (max <= s->send_max || (ours && s->id >> 2 >= q->peer_limit[vt__qstr_kind(s->id)])) return;
+    s->send_max = max;
+    vt__qstr_settle(q, s, VT__QSTR_OWES_BLOCKED);
+    vt__qstr_schedule(q, s);
+}
 static void vt__qstr_on_streams(vt__qstr *q, unsigned kind, uint64_t value) {
     if (value <= q->peer_limit[kind]) return;
+    bool beyond = q->mine[kind] > q->peer_limit[kind];
     q->peer_limit[kind] = value;
+    if (VT__UNLIKELY(beyond)) vt__qstr_each(q, vt__qstr_allow);
     q->owes &= (uint16_t) ~(VT__QSTR_OWES_STREAMS_BLOCKED << kind);
     q->overdue = true;
 }
@@ -11188,19 +11206,6 @@ static VT__UNUSED int vt__qstr_lost(vt__qstr *q, const vt__qpkt_note *note) {
 }
 
 /* ---- the connection's ---- */
-/* fn of each stream that there is; it leaves them all. */
-static void vt__qstr_each(vt__qstr *q, void (*fn)(vt__qstr *q, vt__qstr_stream *s)) {
-    for (uint32_t i = 0; i < q->nbuckets; i++)
-        for (vt__qstr_stream *s = q->buckets[i]; s; s = s->chain) fn(q, s);
-}
-static void vt__qstr_allow(vt__qstr *q, vt__qstr_stream *s) {
-    bool ours = vt__qstr_ours(q, s->id);
-    uint64_t max = q->peer_window[vt__qstr_kind(s->id) ? 2 : ours];
-    if (max <= s->send_max) return;
-    s->send_max = max;
-    vt__qstr_settle(q, s, VT__QSTR_OWES_BLOCKED);
-    vt__qstr_schedule(q, s);
-}
 /* The peer's limits, of its transport parameters, or of those remembered from before. */
 static VT__UNUSED void vt__qstr_peer_params(vt__qstr *q, const vt__qpkt_params *tp) {
     q->peer_window[0] = tp->max_bidi_local;
@@ -21569,6 +21574,7 @@ struct vt_req {
     int body_err; /* the last error of a body read */
     int64_t body_got, max_body;
     bool body_ended;
+    bool early; /* set by the protocol: it came in 0-RTT */
     /* Private. */
     bool path_done, raw_path_done, removed, host_done, too_large, generated;
     uint8_t body_use;
@@ -21850,6 +21856,9 @@ VT_API vt_str vt_req_field_at(const vt_req *req, const char *name, size_t i) {
     size_t n = vt__req_count(req), at = vt__req_find(req, key, 0);
     while (i-- && at < n) at = vt__req_find(req, key, at + 1);
     return at < n ? vt__req_at(req, at, &key) : none;
+}
+VT_API int vt_req_early(const vt_req *req) {
+    return req->early || vt__str_eq(vt_req_field_at(req, "early-data", 0), VT__STR_LIT("1"));
 }
 
 /* Values of one name joined; Cookie by the separator of its own grammar (RFC 6265 4.2.1). */
@@ -25405,6 +25414,10 @@ static VT__UNUSED int vt__qsec_token_open(const vt__qsec_vault *v, const uint8_t
  *          OpenSSL to decrypt. No 0-RTT: TLS wants EndOfEarlyData, which QUIC has not. A client gets its Handshake
  *          secret no sooner than its Finished.
  *
+ * 0-RTT may be replayed by whoever saw it, so that a ticket begins it once (RFC 8446 8.1). Tickets are not kept for that, as OpenSSL
+ * would do it, for then they could be resumed by the process alone that gave them, and be pushed out by anybody. They have a number,
+ * and the server a bit for each of the latest ones. What is older, or of another process, is resumed without 0-RTT.
+ *
  * What OpenSSL does not ask for is checked here: ALPN, transport parameters, the messages that may follow the handshake.
  * The machine is given up once the handshake is confirmed, for it is 48 KB.
  *============================================================================*/
@@ -25426,6 +25439,8 @@ enum {
     VT__QTLS_RECORD_MORE = 5 + 1 + VT__QSEC_TAG, /* a record's head, its type, its tag */
     VT__QTLS_OUT_MAX = 1 << 18,                  /* bytes of one level that wait to be taken */
     VT__QTLS_EARLY_MAX = 64,                     /* what a ticket remembers of the server */
+    VT__QTLS_NUMBER = 16,                        /* and its mark and number */
+    VT__QTLS_STRIKES = 1 << 20,                  /* tickets that are known to have been used, or not */
     VT__QTLS_MESSAGE_MAX = 1 << 16,              /* of one after the handshake */
     VT__QTLS_INTERNAL_ERROR = 0x1,               /* RFC 9000 20.1 */
     VT__QTLS_PROTOCOL_VIOLATION = 0xa,
@@ -25433,7 +25448,14 @@ enum {
     VT__QTLS_ALERT = 0x100
 };
 
-/* What it points to need not stay, but for `ctx` and `arg`. */
+/* A server's tickets; any OS thread. Zeroed but for `mark`: what tells them from those of another process. */
+typedef struct vt__qtls_strikes {
+    uint64_t mark, next;
+    uint32_t spin;
+    uint8_t used[VT__QTLS_STRIKES / 8]; /* in turn */
+} vt__qtls_strikes;
+
+/* What it points to need not stay, but for `ctx`, `arg` and `strikes`. */
 typedef struct vt__qtls_cfg {
     vt__ossl_ctx *ctx; /* the machine takes a reference of its own */
     bool client;
@@ -25450,6 +25472,7 @@ typedef struct vt__qtls_cfg {
      * settings; at most VT__QTLS_EARLY_MAX bytes, copied. A client: anything. */
     const uint8_t *early;
     size_t early_len;
+    vt__qtls_strikes *strikes; /* of a server; NULL: no ticket's 0-RTT is accepted */
 } vt__qtls_cfg;
 
 typedef struct vt__qtls_buf {
@@ -25766,10 +25789,35 @@ static int vt__qtls_on_session(SSL *ssl, SSL_SESSION *s) {
         return vt__ossl_on_session(ssl, s);
     return 0;
 }
+/* The number of another ticket. */
+static uint64_t vt__qtls_strike_new(vt__qtls_strikes *k) {
+    vt__plat_spin_lock(&k->spin);
+    uint64_t n = k->next++;
+    k->used[n % VT__QTLS_STRIKES / 8] &= (uint8_t) ~(1U << n % 8);
+    vt__plat_spin_unlock(&k->spin);
+    return n;
+}
+/* Whether it is used for the first time. */
+static bool vt__qtls_strike(vt__qtls_strikes *k, uint64_t n) {
+    uint8_t *at = &k->used[n % VT__QTLS_STRIKES / 8], bit = (uint8_t)(1U << n % 8);
+    vt__plat_spin_lock(&k->spin);
+    bool fresh = n < k->next && k->next - n <= VT__QTLS_STRIKES && !(*at & bit);
+    if (fresh) *at |= bit;
+    vt__plat_spin_unlock(&k->spin);
+    return fresh;
+}
 static int vt__qtls_on_ticket_made(SSL *s, void *arg) {
     const vt__qtls *q = vt__qtls_of(s);
+    uint8_t data[VT__QTLS_EARLY_MAX + VT__QTLS_NUMBER];
+    size_t n = q->cfg.early_len;
     (void)arg;
-    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(s), q->context, q->cfg.early_len);
+    memcpy(data, q->context, n);
+    if (q->cfg.strikes) {
+        uint64_t number = vt__qtls_strike_new(q->cfg.strikes);
+        memcpy(data + n, &q->cfg.strikes->mark, 8), memcpy(data + n + 8, &number, 8);
+        n += VT__QTLS_NUMBER;
+    }
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(s), data, n);
 }
 static SSL_TICKET_RETURN vt__qtls_on_ticket_read(SSL *s, SSL_SESSION *ss, const unsigned char *name, size_t n,
                                                  SSL_TICKET_STATUS status, void *arg) {
@@ -25778,14 +25826,21 @@ static SSL_TICKET_RETURN vt__qtls_on_ticket_read(SSL *s, SSL_SESSION *ss, const 
     if (status == SSL_TICKET_SUCCESS_RENEW) return SSL_TICKET_RETURN_USE_RENEW;
     return SSL_TICKET_RETURN_IGNORE_RENEW;
 }
-/* Only what the server would promise today may have been promised then. */
+/* Only what the server would promise today may have been promised then; and once. The last of OpenSSL's own conditions has been met. */
 static int vt__qtls_on_early(SSL *s, void *arg) {
     const vt__qtls *q = vt__qtls_of(s);
-    void *was = NULL;
-    size_t n = 0;
+    vt__qtls_strikes *k = q->cfg.strikes;
+    size_t n = 0, len = q->cfg.early_len;
+    void *data = NULL;
+    uint64_t number;
     (void)arg;
-    return SSL_SESSION_get0_ticket_appdata(SSL_get_session(s), &was, &n) == 1 && n == q->cfg.early_len &&
-           memcmp(was, q->context, n) == 0;
+    if (!k || SSL_SESSION_get0_ticket_appdata(SSL_get_session(s), &data, &n) != 1 ||
+        n != len + VT__QTLS_NUMBER)
+        return 0;
+    const uint8_t *was = data;
+    memcpy(&number, was + len + 8, 8);
+    return memcmp(was, q->context, len) == 0 && memcmp(was + len, &k->mark, 8) == 0 &&
+           vt__qtls_strike(k, number);
 }
 /* What the connection ends with. */
 static int vt__qtls_end(vt__qtls *q) {
@@ -25991,8 +26046,7 @@ static VT__UNUSED int vt__qtls_ctx_server(vt__ossl_ctx **out, const vt_tls_cfg *
     int r = vt__ossl_ctx_server(&x, &cfg, keys, alpn, t);
     if (r < 0) return r;
     SSL_CTX_set_client_hello_cb(x->ctx, vt__qtls_on_hello, NULL);
-    SSL_CTX_set_options(
-        x->ctx, SSL_OP_NO_ANTI_REPLAY); /* of one process; whoever serves 0-RTT takes care (RFC 8470) */
+    SSL_CTX_set_options(x->ctx, SSL_OP_NO_ANTI_REPLAY); /* see vt__qtls_strikes */
     SSL_CTX_set_session_ticket_cb(x->ctx, vt__qtls_on_ticket_made, vt__qtls_on_ticket_read, NULL);
     SSL_CTX_set_allow_early_data_cb(x->ctx, vt__qtls_on_early, NULL);
     r = vt__qtls_ctx_both(x, t);
@@ -26320,7 +26374,7 @@ static VT__UNUSED int64_t vt__qroute_due(const vt__qroute *all) {
  * uses:   @plat @qpkt @qsec
  * test:   tests/test_quic.c
  *
- * Keys by packet number space; there is no 0-RTT. The next keys to read 1-RTT packets with are made ahead, so that a
+ * Keys by packet number space, and those of 0-RTT, which shares that of 1-RTT. The next keys to read 1-RTT packets with are made ahead, so that a
  * packet of the next phase takes as long as any other, and the last ones are kept for three PTO for what arrives late. What
  * we write with changes with what the peer writes with, or before it, and not again before a packet of the new phase was
  * acknowledged. A packet that cannot be opened changes nothing but the count of such, which ends the connection at the AEAD's
@@ -26334,6 +26388,8 @@ typedef struct vt__qkeys_level {
 typedef struct vt__qkeys {
     vt__qkeys_level at[VT__QPKT_SPACES];
     vt__qkeys_level other; /* Initial packets of the other version, while it is changed */
+    vt__qkeys_level early; /* 0-RTT: a server reads, a client writes */
+    int64_t early_until;   /* it is thrown away; 0: not known yet */
     vt__qsec_keys next, old;
     uint64_t rx_first, tx_first; /* of this phase: the lowest number read; the first written */
     int64_t old_until;           /* old is thrown away */
@@ -26350,7 +26406,7 @@ static void vt__qkeys_level_free(vt__qkeys_level *l) {
 }
 static VT__UNUSED void vt__qkeys_free(vt__qkeys *k) {
     for (unsigned i = 0; i < VT__QPKT_SPACES; i++) vt__qkeys_level_free(&k->at[i]);
-    vt__qkeys_level_free(&k->other);
+    vt__qkeys_level_free(&k->other), vt__qkeys_level_free(&k->early);
     vt__qsec_keys_free(&k->next), vt__qsec_keys_free(&k->old);
 }
 /* One direction of a level: both keys, or on an error none. */
@@ -26415,8 +26471,19 @@ static VT__UNUSED bool vt__qkeys_may_update(const vt__qkeys *k, int64_t largest_
     return k->tx_phase == k->rx_phase && !vt__qsec_has(&k->old) && largest_acked >= (int64_t)k->tx_first;
 }
 VT__INLINE bool vt__qkeys_worn(const vt__qkeys *k) { return k->at[VT__QPKT_APP].tx.used >= k->update_after; }
+static VT__UNUSED void vt__qkeys_early_end(vt__qkeys *k) {
+    vt__qkeys_level_free(&k->early);
+    memset(&k->early, 0, sizeof k->early);
+    k->early_until = 0;
+}
+/* When vt__qkeys_tick has something to do. */
+static VT__UNUSED int64_t vt__qkeys_due(const vt__qkeys *k) {
+    int64_t due = vt__qsec_has(&k->old) ? k->old_until : INT64_MAX;
+    return k->early_until ? VT__MIN(due, k->early_until) : due;
+}
 static VT__UNUSED void vt__qkeys_tick(vt__qkeys *k, int64_t now) {
     if (vt__qsec_has(&k->old) && now >= k->old_until) vt__qsec_keys_free(&k->old);
+    if (k->early_until && now >= k->early_until) vt__qkeys_early_end(k);
 }
 
 /* ---- packets ---- */
@@ -26495,9 +26562,11 @@ enum {
     VT__QUIC_EARLY_MAX = 4,
     VT__QUIC_HURRIES = 2,
     VT__QUIC_DGRAMS = 16,
-    VT__QUIC_NOTES = 32
+    VT__QUIC_NOTES = 32,
+    VT__QUIC_SPACE_EARLY = VT__QPKT_SPACES /* of what is kept: 0-RTT */
 };
 enum { VT__QUIC_MIN = 1200, VT__QUIC_TRAIN = 64, VT__QUIC_TRAIN_MAX = 65487, VT__QUIC_WHY = 64 };
+_Static_assert(VT__QTLS_EARLY_MAX == 64, "see vt__quic_promise");
 enum { VT__QUIC_PARAMS_MAX = 512, VT__QUIC_PREFER_SOON = VT__QROUTE_NONE - 1 };
 /* Kinds of notes; those of @qstr follow at 32. */
 enum { VT__QUIC_N_CRYPTO = 1, VT__QUIC_N_DONE, VT__QUIC_N_TOKEN, VT__QUIC_N_CID, VT__QUIC_N_RETIRE };
@@ -26535,6 +26604,10 @@ typedef struct vt__quic_cfg {
     bool no_migration; /* the peer is asked to stay where it is, while it talks to the handshake's address */
     vt__qpkt_preferred preferred; /* a server's: addresses, ports (0: none) that clients are to go over to */
     bool no_v2; /* a server stays with the version that the client begins with; a client offers no other */
+    bool early; /* a client: 0-RTT, where it has a ticket for it */
+    vt__qtls_strikes *strikes; /* a server: 0-RTT is accepted; NULL: it is not */
+    uint64_t
+        settings; /* with `strikes`: stands for what the application promises; others end its tickets' 0-RTT */
 } vt__quic_cfg;
 
 /* What a connection begins with. */
@@ -26568,7 +26641,8 @@ typedef struct vt__quic_train {
 
 enum vt__quic_ev {
     VT__QUIC_EV_READY =
-        1, /* the handshake is complete: see c->tls before the next call; streams may be used */
+        1,             /* the handshake is complete: see c->tls before the next call; streams may be used */
+    VT__QUIC_EV_EARLY, /* before READY: 0-RTT may be sent, or comes; c->tls is there; streams may be used */
     VT__QUIC_EV_CONFIRMED, /* and the peer knows */
     VT__QUIC_EV_STREAM,    /* see `stream` */
     VT__QUIC_EV_DATAGRAM,  /* p, n: until the next call */
@@ -26621,7 +26695,8 @@ typedef struct vt__quic {
     int64_t now, opened_at, idle_at, ping_at, close_at;
     uint8_t state, active, fallback; /* paths: the one in use, and one that was, or VT__QROUTE_NONE */
     bool server, complete, confirmed, got_one; /* got_one: a packet of the peer was opened */
-    bool quiet;                                /* nothing eliciting was sent since a packet came */
+    bool zero, shrunk; /* 0-RTT: streams may be used; the server's limits are less than were remembered */
+    bool quiet;        /* nothing eliciting was sent since a packet came */
     bool owes_done, owes_token, owes_ping, owes_close, paced;
     bool busy; /* the caller's: it is kept alive, for somebody waits for what the other end has no part in */
     uint8_t lonely; /* times that a client asked whether it is reached */
@@ -26799,6 +26874,8 @@ static const vt__qpkt_cid *vt__quic_dcid(vt__quic *c, vt__qroute *p) {
 }
 
 /* ---- the handshake ---- */
+/* Whether streams may be used. */
+VT__INLINE bool vt__quic_streams(const vt__quic *c) { return c->complete || c->zero; }
 static int vt__quic_discard(vt__quic *c, unsigned space) {
     if (c->discarded[space]) return 0;
     c->discarded[space] = true;
@@ -26893,20 +26970,38 @@ static bool vt__quic_cids_true(const vt__quic *c, const vt__qpkt_params *tp) {
     return vt__qpkt_cid_eq(&tp->original_dcid, &c->odcid) && has == c->retried &&
            (!has || vt__qpkt_cid_eq(&tp->retry_scid, &c->retry_scid));
 }
-/* A server goes over to the version it likes best of those that the client offers; a client sees whether it is told the truth. */
+/* A server goes over to the version it likes best of those that the client offers; a client sees whether it is told the truth. With
+ * 0-RTT it stays: tickets are of one version (RFC 9369 5), and clients begin as ever. */
 static int vt__quic_agree_version(vt__quic *c, const vt__qpkt_params *tp) {
     if (!tp->chosen) return !c->server && c->keys.version != c->first_version ? VT__QPKT_E_VERSION : 0;
     if (tp->chosen != (c->server ? c->first_version : c->keys.version)) return VT__QPKT_E_VERSION;
     bool v2 = false;
     for (unsigned i = 0; i < tp->nversions; i++) v2 |= tp->versions[i] == VT__QPKT_V2;
-    if (!c->server || !v2 || c->cfg->no_v2 || c->keys.version == VT__QPKT_V2) return 0;
+    if (!c->server || !v2 || c->cfg->no_v2 || c->cfg->strikes || c->keys.version == VT__QPKT_V2) return 0;
     int rc = vt__quic_other_version(c, VT__QPKT_V2);
     if (rc >= 0) vt__quic_turn_version(c, VT__QPKT_V2);
     return rc;
 }
+/* A client's 0-RTT: what its server allowed when it gave the ticket; false: there is none, or not for this version. */
+static bool vt__quic_remembered(const vt__quic *c, vt__qpkt_params *was) {
+    const uint8_t *p;
+    size_t n = c->server || !c->tls ? 0 : vt__qtls_remembered(c->tls, &p);
+    vt__qpkt_params_init(was);
+    return n && vt__qpkt_params_get(was, p, n, true) >= 0 &&
+           c->first_version == (was->chosen ? was->chosen : VT__QPKT_V1);
+}
+/* RFC 9000 7.4.1. */
+static bool vt__quic_has_shrunk(const vt__qpkt_params *was, const vt__qpkt_params *is) {
+    return is->max_data < was->max_data || is->max_bidi_local < was->max_bidi_local ||
+           is->max_bidi_remote < was->max_bidi_remote || is->max_uni < was->max_uni ||
+           is->streams_bidi < was->streams_bidi || is->streams_uni < was->streams_uni ||
+           is->active_cids < was->active_cids || is->max_datagram < was->max_datagram;
+}
 static int vt__quic_take_params(vt__quic *c, const uint8_t *p, size_t n) {
     uint8_t mine[VT__QUIC_PARAMS_MAX];
+    vt__qpkt_params was;
     int rc = vt__qpkt_params_get(&c->peer, p, n, !c->server);
+    if (rc >= 0 && c->zero) c->shrunk = vt__quic_remembered(c, &was) && vt__quic_has_shrunk(&was, &c->peer);
     if (rc >= 0 && c->log) vt__quic_log(c, VT__QUIC_LOG_THEIRS, &c->peer);
     if (rc >= 0 && !vt__quic_cids_true(c, &c->peer)) rc = VT__QPKT_E_PARAM_CIDS;
     if (rc >= 0) rc = vt__quic_agree_version(c, &c->peer);
@@ -26937,11 +27032,37 @@ static int vt__quic_use_params(vt__quic *c) {
     c->prefers = VT__QUIC_PREFER_SOON;
     return 0;
 }
+/* The handshake says what became of a client's 0-RTT: if nothing, all of it goes again. A server's keys stay for what is late. */
+static int vt__quic_early_over(vt__quic *c) {
+    if (c->server) {
+        if (c->zero) c->keys.early_until = c->now + 3 * vt__quic_pto(c);
+        return 0;
+    }
+    vt__qkeys_early_end(&c->keys);
+    if (!c->zero) return 0;
+    if (c->tls->early == VT__QTLS_ACCEPTED) return c->shrunk ? VT__QPKT_E_SHRUNK : 0;
+    vt__qrec_resend(&c->rec, VT__QPKT_APP);
+    vt__qstr_rejected(&c->streams);
+    return c->err;
+}
+/* Its secret has come: a server accepts, a client may begin, if it knows what it may send. */
+static int vt__quic_early(vt__quic *c, bool write, const vt__qsec_secret *s) {
+    vt__qpkt_params was;
+    if (!c->server && !vt__quic_remembered(c, &was)) return 0;
+    int rc = vt__qkeys_set(&c->keys.early, c->first_version, s, write);
+    if (rc >= 0 && c->server) rc = vt__quic_use_params(c);
+    if (rc < 0) return rc;
+    vt__qstr_peer_params(&c->streams, c->server ? &c->peer : &was);
+    c->zero = true;
+    c->news |= VT__QUIC_NEWS(EARLY);
+    return 0;
+}
 static int vt__quic_completed(vt__quic *c) {
     c->complete = true;
     c->state = VT__QUIC_OPEN;
     c->news |= VT__QUIC_NEWS(READY);
-    int rc = vt__quic_use_params(c);
+    int rc = vt__quic_early_over(c);
+    if (rc >= 0) rc = vt__quic_use_params(c);
     if (rc < 0) return rc;
     vt__qstr_peer_params(&c->streams, &c->peer);
     if (c->log) vt__quic_log(c, VT__QUIC_LOG_STATE, NULL); /* while `tls` is there */
@@ -26956,6 +27077,7 @@ static int vt__quic_secret(vt__quic *c, int level, bool write, const vt__qsec_se
     case VT__QTLS_HANDSHAKE:
         if (write) vt__qrec_keys(&c->rec);
         return vt__qkeys_set(&c->keys.at[VT__QPKT_HANDSHAKE], c->keys.version, s, write);
+    case VT__QTLS_EARLY: return vt__quic_early(c, write, s);
     default: return vt__qkeys_app(&c->keys, s, write);
     }
 }
@@ -26991,11 +27113,23 @@ static void vt__quic_tls_did(vt__quic *c, int rc) {
     else if (rc < 0) vt__quic_fail_tls(c);
     else vt__quic_fail(c, failed);
 }
+/* What 0-RTT may rely on: a ticket's holds as long as this stays the same (RFC 9000 7.4.1). */
+static void vt__quic_promise(const vt__quic *c, uint64_t *to) {
+    vt__qpkt_params p;
+    vt__qpkt_params_init(&p);
+    vt__qstr_params(&c->streams, &p);
+    *to++ = c->first_version, *to++ = c->cfg->settings, *to++ = c->cfg->max_datagram,
+    *to++ = c->cfg->no_migration;
+    *to++ = p.max_data, *to++ = p.max_uni, *to++ = p.streams_bidi, *to++ = p.streams_uni;
+}
 /* host, port: a client's, see vt__qtls_cfg. */
 static int vt__quic_begin_tls(vt__quic *c, const char *host, int port) {
     uint8_t params[VT__QUIC_PARAMS_MAX];
+    uint64_t promises[VT__QTLS_EARLY_MAX / 8] = {0};
     int n = vt__quic_put_params(c, params);
     if (n < 0) return n;
+    bool early = c->server ? c->cfg->strikes != NULL : c->cfg->early;
+    if (early && c->server) vt__quic_promise(c, promises);
     vt__qtls_cfg t = {.ctx = c->cfg->tls,
                       .client = !c->server,
                       .params = params,
@@ -27003,7 +27137,10 @@ static int vt__quic_begin_tls(vt__quic *c, const char *host, int port) {
                       .on_params = vt__quic_on_params,
                       .arg = c,
                       .host = host,
-                      .port = port};
+                      .port = port,
+                      .early = early ? (const uint8_t *)promises : NULL,
+                      .early_len = early && c->server ? sizeof promises : 0,
+                      .strikes = c->cfg->strikes};
     return vt__qtls_new(&c->tls, &t);
 }
 /* A server's TLS is large, and made for what may be ClientHello alone: its type, and a length below VT__QUIC_CRYPTO_MAX. */
@@ -27299,11 +27436,16 @@ static bool vt__quic_keep(vt__quic *c, const uint8_t *p, size_t n, unsigned spac
     if (lost) vt__qrec_ask(&c->rec, VT__QPKT_INITIAL); /* what the keys are made of: the server waits, too */
     return true;
 }
+/* Whether the keys of one that was kept have come, or never will. Those of 0-RTT come before Handshake's. */
+static bool vt__quic_ripe(const vt__quic *c, unsigned space) {
+    if (space == VT__QUIC_SPACE_EARLY) return vt__qsec_has(&c->keys.at[VT__QPKT_HANDSHAKE].tx) || c->complete;
+    return vt__qsec_has(&c->keys.at[space].rx) || c->discarded[space];
+}
 /* One that can be opened now, as a datagram. */
 static bool vt__quic_replay(vt__quic *c) {
     for (vt__quic_kept **at = &c->early; *at; at = &(*at)->next) {
         vt__quic_kept *k = *at;
-        if (!vt__qsec_has(&c->keys.at[k->space].rx) && !c->discarded[k->space]) continue;
+        if (!vt__quic_ripe(c, k->space)) continue;
         *at = k->next;
         c->nearly--;
         c->in.p = c->in.begin = k->b, c->in.end = k->b + k->n, c->in.came_at = k->came_at;
@@ -27339,6 +27481,7 @@ static int vt__quic_on_retry(vt__quic *c, const vt__qpkt_head *h, const uint8_t 
                                VT__QKEYS_BOTH);
     if (rc < 0) return rc;
     vt__qrec_resend(&c->rec, VT__QPKT_INITIAL);
+    vt__qrec_resend(&c->rec, VT__QPKT_APP); /* 0-RTT */
     return c->err;
 }
 /* Version Negotiation: the end of this connection, and maybe the beginning of another one, of a version that both know. */
@@ -27369,11 +27512,12 @@ static bool vt__quic_for_us(vt__quic *c, const vt__qpkt_head *h) {
     if (h->type == VT__QPKT_T_SHORT || !c->got_one) return true;
     return h->scid_len == c->peer_scid.len && memcmp(h->scid, c->peer_scid.b, h->scid_len) == 0;
 }
-/* The keys that a packet is read with; NULL: there are none (yet). There are none for 0-RTT. */
+/* The keys that a packet is read with; NULL: there are none (yet). */
 static vt__qkeys_level *vt__quic_level_of(vt__quic *c, const vt__qpkt_head *h) {
     vt__qkeys *k = &c->keys;
     vt__qkeys_level *l = &k->at[vt__quic_space_of(h->type)];
-    if (h->type == VT__QPKT_T_EARLY) return NULL;
+    if (h->type == VT__QPKT_T_EARLY)
+        return vt__qsec_has(&k->early.rx) && h->version == c->first_version ? &k->early : NULL;
     if (h->type != VT__QPKT_T_SHORT && h->version != k->version) {
         if (h->type != VT__QPKT_T_INITIAL || c->cfg->no_v2 || !vt__qpkt_known(h->version)) return NULL;
         bool chosen = k->version != c->first_version || vt__qsec_has(&k->at[VT__QPKT_HANDSHAKE].rx);
@@ -27430,7 +27574,10 @@ static int vt__quic_open_packet(vt__quic *c, const vt__qpkt_head *h, uint8_t *p)
     if (!h->fixed && c->server && h->type == VT__QPKT_T_INITIAL) return vt__quic_drop(c, h, "invalid");
     vt__qkeys_level *l = vt__quic_level_of(c, h);
     if (!l) {
-        bool kept = h->type != VT__QPKT_T_EARLY && !c->discarded[space] && vt__quic_keep(c, p, h->len, space);
+        bool early = h->type == VT__QPKT_T_EARLY;
+        unsigned as = early ? VT__QUIC_SPACE_EARLY : space;
+        bool hope = early ? c->cfg->strikes && !vt__quic_ripe(c, as) : !c->discarded[space];
+        bool kept = hope && vt__quic_keep(c, p, h->len, as);
         if (kept && c->log) vt__quic_log_packet(c, VT__QUIC_LOG_KEPT, h->type, 0, p, h->len, NULL, 0, 0);
         return kept ? 0 : vt__quic_drop(c, h, "key_unavailable");
     }
@@ -27492,8 +27639,10 @@ static void vt__quic_packet_done(vt__quic *c) {
                 vt__qsec_has(&c->keys.at[space].tx); /* what cannot be sent is not owed yet */
     if (!c->discarded[space]) vt__qrec_got(&c->rec, space, c->pkt.pn, asks, c->in.ecn, c->in.came_at);
     p->used_at = c->now;
-    if (!c->complete && c->pkt.eliciting) vt__quic_hurry(c, space);
-    if (space != VT__QPKT_APP) return;
+    if (space != VT__QPKT_APP) {
+        if (!c->complete && c->pkt.eliciting) vt__quic_hurry(c, space);
+        return;
+    }
     p->ours = c->pkt.ours;
     if (VT__UNLIKELY(c->prefers != VT__QROUTE_NONE)) vt__quic_prefer(c);
     if (c->pkt.eliciting) c->lonely = 0;
@@ -27522,8 +27671,8 @@ static VT__UNUSED void vt__quic_recv(vt__quic *c, const vt__quic_dgram *d, int64
 
 /* ---- events ---- */
 static bool vt__quic_tell(vt__quic *c, vt__quic_event *ev) {
-    static const uint8_t order[] = {VT__QUIC_EV_READY, VT__QUIC_EV_CONFIRMED, VT__QUIC_EV_PATH,
-                                    VT__QUIC_EV_CLOSED};
+    static const uint8_t order[] = {VT__QUIC_EV_EARLY, VT__QUIC_EV_READY, VT__QUIC_EV_CONFIRMED,
+                                    VT__QUIC_EV_PATH, VT__QUIC_EV_CLOSED};
     if (c->ncid_news) {
         ev->type = c->cid_news[0].add ? VT__QUIC_EV_CID_ADD : VT__QUIC_EV_CID_DEL;
         ev->cid = c->cid_news[0].cid;
@@ -27601,7 +27750,7 @@ static VT__UNUSED int64_t vt__quic_due(const vt__quic *c) {
     if (!c->complete) due = VT__MIN(due, c->opened_at + c->cfg->handshake_ns);
     if (!c->blocked) due = VT__MIN(due, vt__qrec_due(&c->rec));
     if (c->paced && vt__qrec_pace_at(&c->rec) > c->now) due = VT__MIN(due, vt__qrec_pace_at(&c->rec));
-    if (vt__qsec_has(&c->keys.old)) due = VT__MIN(due, c->keys.old_until);
+    due = VT__MIN(due, vt__qkeys_due(&c->keys));
     due = VT__MIN(due, vt__quic_ping_due(c));
     return VT__MIN(due, vt__qroute_due(c->paths));
 }
@@ -27852,7 +28001,7 @@ static void vt__qout_put_frames(vt__quic *c, vt__qout *o) {
     }
     if (!vt__qout_full(o)) vt__qout_put_cids(c, o);
     if (c->owes_token && !vt__qout_full(o)) vt__qout_put_token(c, o);
-    if (c->complete) vt__qout_put_streams(c, o);
+    if (vt__quic_streams(c)) vt__qout_put_streams(c, o);
 }
 static void vt__qout_put_ping(vt__qout *o) {
     uint8_t *end = vt__qpkt_put_frame(o->end, o->most, VT__QPKT_F_PING, 0, 0, 0);
@@ -27875,7 +28024,8 @@ static bool vt__qout_begin(vt__quic *c, vt__qout *o, unsigned space, unsigned pa
     int64_t acked = vt__qrec_largest_acked(&c->rec, space);
     o->head = p;
     o->space = (uint8_t)space;
-    o->type = types[space];
+    bool early = space == VT__QPKT_APP && !vt__qsec_has(&c->keys.at[space].tx);
+    o->type = early ? (uint8_t)VT__QPKT_T_EARLY : types[space];
     o->n = o->flags = 0;
     o->acks = false;
     o->pn = vt__qrec_next(&c->rec, space);
@@ -27887,8 +28037,9 @@ static bool vt__qout_begin(vt__quic *c, vt__qout *o, unsigned space, unsigned pa
                                         o->pn_size);
     else {
         vt_str token = {c->token, space == VT__QPKT_INITIAL ? c->token_len : 0};
-        o->payload = vt__qpkt_put_long(p, o->most, (enum vt__qpkt_type)o->type, c->keys.version, dcid,
-                                       &c->cids.ours[0].cid, token, o->pn, o->pn_size);
+        o->payload = vt__qpkt_put_long(p, o->most, (enum vt__qpkt_type)o->type,
+                                       early ? c->first_version : c->keys.version, dcid, &c->cids.ours[0].cid,
+                                       token, o->pn, o->pn_size);
     }
     o->end = o->payload;
     return o->payload != NULL;
@@ -27934,6 +28085,10 @@ static void vt__qout_masked(vt__quic *c, vt__qout_tx *tx) {
         vt__qpkt_mask(tx->at[i].head, tx->at[i].pn, tx->at[i].size, tx->samples + i * VT__QSEC_SAMPLE);
     tx->n = 0;
 }
+/* What it is sealed with. */
+static vt__qkeys_level *vt__qout_level(vt__quic *c, const vt__qout *o) {
+    return o->type == VT__QPKT_T_EARLY ? &c->keys.early : &c->keys.at[o->space];
+}
 static int vt__qout_mask_later(vt__quic *c, vt__qout_tx *tx, const vt__qout *o) {
     uint8_t *pn = o->payload - o->pn_size, mask[VT__QSEC_SAMPLE];
     if (o->type == VT__QPKT_T_SHORT) {
@@ -27942,7 +28097,7 @@ static int vt__qout_mask_later(vt__quic *c, vt__qout_tx *tx, const vt__qout *o) 
         tx->n++;
         return 0;
     }
-    int rc = vt__qsec_mask(&c->keys.at[o->space].tx_hp, pn + 4, 1, mask);
+    int rc = vt__qsec_mask(&vt__qout_level(c, o)->tx_hp, pn + 4, 1, mask);
     vt__qpkt_mask(o->head, pn, o->pn_size, mask);
     return rc;
 }
@@ -27953,7 +28108,7 @@ static int vt__qout_seal(vt__quic *c, vt__qout_tx *tx, vt__qout *o, unsigned fla
     if (VT__UNLIKELY(c->log != NULL))
         vt__quic_log_packet(c, VT__QUIC_LOG_SENT, o->type, o->pn, o->head,
                             (size_t)(o->end - o->head) + VT__QSEC_TAG, o->payload, n, flags);
-    int rc = vt__qsec_seal(&c->keys.at[o->space].tx, o->pn, o->head, (size_t)(o->payload - o->head),
+    int rc = vt__qsec_seal(&vt__qout_level(c, o)->tx, o->pn, o->head, (size_t)(o->payload - o->head),
                            o->payload, n);
     o->end += VT__QSEC_TAG;
     if (rc < 0) return rc == -ERANGE ? VT__QPKT_E_AEAD : rc;
@@ -27976,7 +28131,8 @@ static size_t vt__qout_put_datagram(vt__quic *c, vt__qout_tx *tx, uint8_t *p, si
     uint8_t *at = p;
     bool pad = false, handshake = false;
     for (unsigned space = 0; space < VT__QPKT_SPACES; space++) {
-        if (!vt__qsec_has(&c->keys.at[space].tx)) continue;
+        bool early = space == VT__QPKT_APP && vt__qsec_has(&c->keys.early.tx);
+        if (!vt__qsec_has(&c->keys.at[space].tx) && !early) continue;
         if (!vt__qout_put_packet(c, &out[n], space, at, p + most, allow)) continue;
         pad |= space == VT__QPKT_INITIAL && (!c->server || out[n].flags & VT__QREC_ELICITING);
         handshake |= space == VT__QPKT_HANDSHAKE;
@@ -28065,7 +28221,7 @@ static bool vt__qout_wants(vt__quic *c) {
             return true;
     for (unsigned i = 0; i < c->cids.nours; i++) owes |= c->cids.ours[i].owed;
     for (unsigned i = 0; i < c->cids.nretires; i++) owes |= c->cids.retires[i].owed;
-    return c->complete && (owes || vt__qstr_wants(&c->streams));
+    return vt__quic_streams(c) && (owes || vt__qstr_wants(&c->streams));
 }
 static size_t vt__qout_send_train(vt__quic *c, uint8_t *buf, size_t cap, vt__quic_train *t) {
     vt__qout_tx tx;
