@@ -821,6 +821,9 @@ VT_API vt_str vt_req_raw_query(const vt_req *req);   /* as sent, without '?'; pt
 VT_API vt_str vt_req_segment(const vt_req *req);     /* last path segment, decoded */
 VT_API int vt_req_version(const vt_req *req);        /* 10, 11 */
 VT_API const char *vt_req_scheme(const vt_req *req); /* "http", "https" */
+/* 1: it came in TLS early data (vt_server_cfg.early_data), or through a proxy to which it did (Early-Data: RFC 8470 5.1). It may be what
+ * somebody has recorded and sends again. A handler to which that matters answers 425, and the client asks again, later. */
+VT_API int vt_req_early(const vt_req *req);
 VT_API vt_str vt_req_host(const vt_req *req); /* host of the authority as sent, brackets kept, without port */
 VT_API int vt_req_port(const vt_req *req);    /* port of the authority, or the scheme's default */
 VT_API const char *vt_req_peer(
@@ -1026,6 +1029,10 @@ typedef struct vt_server_cfg {
      * its packets hold but data (qlog; qvis and others read it). Nobody deletes them; what cannot be written is logged and left.
      * Default: none */
     const char *qlog;
+    /* "-earlyData=": 1 (on): HTTP/3 clients that come again may send requests with the first packet (0-RTT), before they have shown
+     * that they are no recording. GET, HEAD, OPTIONS, TRACE are handled at once, see vt_req_early; others when the handshake is over.
+     * A ticket is good for it once, in the process that gave it. Needs OpenSSL 3.5.1, without which it does nothing. Default: off */
+    int early_data;
     int max_streams; /* HTTP/2 and HTTP/3: requests of one connection at a time; default 100 */
     vt_h2_budget h2_budgets[VT_H2_CAUSES];       /* see enum vt_h2_cause */
     int no_date;                                 /* 1: no Date field */
@@ -1353,7 +1360,8 @@ VT_API void vt_ws_free(vt_ws *ws);
 
 /* TLS 1.2 and 1.3, by OpenSSL 3.0 or later: compile the implementation with -DVTHTTP_TLS=1 and link -lssl -lcrypto.
  * Without that a server that is to speak TLS fails with VT_ENOTLS, and says so. Handlers see no difference but
- * vt_req_scheme and vt_req_tls. ALPN: http/1.1, http/1.0. No compression, no renegotiation, no 0-RTT. */
+ * vt_req_scheme and vt_req_tls. ALPN: http/1.1, http/1.0. No compression, no renegotiation, no 0-RTT but
+ * that of HTTP/3 (vt_server_cfg.early_data). */
 
 /* A certificate and its key, each as a file (read again by vt_server_tls_reload) or as PEM text. */
 typedef struct vt_tls_cert {
@@ -30627,9 +30635,10 @@ typedef struct vt__h3e_role {
     /* A server: for a request; NULL: no memory. The transport of a client allows its server none. */
     vt__mux_stream *(*open)(struct vt__h3e *h);
     void (*event)(struct vt__h3e *h, const vt__msg_event *ev);
-    void (*failed)(struct vt__h3e *h);              /* the machine has; it is closed soon */
-    void (*ready)(struct vt__h3e *h);               /* the handshake is complete; c.q.tls is still there */
-    void (*more)(struct vt__h3e *h);                /* the peer takes more requests */
+    void (*failed)(struct vt__h3e *h); /* the machine has; it is closed soon */
+    void (*early)(struct vt__h3e *h);  /* 0-RTT: before `ready`; c.q.tls is there. NULL: there is none */
+    void (*ready)(struct vt__h3e *h);  /* the handshake is complete; c.q.tls is still there */
+    void (*more)(struct vt__h3e *h);   /* the peer takes more requests */
     void (*token)(struct vt__h3e *h, vt_str token); /* for a later connection to this server */
     void (*closed)(struct vt__h3e *h);              /* the transport is; see c.q.end */
     int64_t (*due)(const struct vt__h3e *h);        /* when `timer` has something to do */
@@ -30943,6 +30952,9 @@ static void vt__h3e_closed(vt__h3e *h) {
 static void vt__h3e_event(vt__qend_conn *c, const vt__quic_event *ev) {
     vt__h3e *h = VT__CONTAINER(c, vt__h3e, c);
     switch (ev->type) {
+    case VT__QUIC_EV_EARLY:
+        if (h->role->early) h->role->early(h);
+        break;
     case VT__QUIC_EV_READY: h->role->ready(h); break;
     case VT__QUIC_EV_STREAM: vt__h3e_on_stream(h, &ev->stream); break;
     case VT__QUIC_EV_TOKEN:
@@ -31376,6 +31388,9 @@ static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom,
  *     stream:  head comes -> queued for a worker -> a handler runs -> free
  *                   \-> waits in vt__link_queue -/          \-> draining -/
  *
+ * What comes in 0-RTT may be a replay: requests that are to change something are held until the handshake is over (RFC 8470 3),
+ * which nobody's recording gets to (vt__mreq_conn_trust).
+ *
  * Draining: the answer is whole, and the rest of the request is let in and dropped for a while.
  *
  * A CONNECT for a WebSocket (RFC 8441, RFC 9220) is a GET to routes and handlers, as over HTTP/1.1. Once it is upgraded, its
@@ -31400,6 +31415,7 @@ typedef struct vt__mreq {
     bool expect;      /* 100 (Continue) is owed */
     bool draining;    /* over but for the rest of its request, which is dropped: see vt__mreq_leave */
     bool doomed;      /* in the connection's list */
+    bool early, held; /* came in 0-RTT; waits for the end of the handshake */
     int64_t drained;
     int64_t
         due; /* until when the rest may come, while it drains; and before, where HTTP/3 wants it, the head */
@@ -31424,6 +31440,7 @@ typedef struct vt__mreq_conn {
     uint32_t draining;
     uint8_t version; /* as vt_req_version has it */
     bool secure;
+    bool early;      /* what comes is 0-RTT */
     vt_str alt;      /* of Alt-Svc, or none */
     vt__list doomed; /* those that the connection's end has killed, and that are still to be woken ... */
     vt__poll_msg
@@ -31470,7 +31487,7 @@ static void vt__mreq_forget(vt__mreq *s) {
 /* No handler has it, and none will get it. */
 static bool vt__mreq_is_idle(vt__mreq *s) {
     if (s->e.over && !s->draining) return false; /* it was forgotten */
-    return !s->e.headed || s->draining || vt__link_withdraw(&s->wait);
+    return !s->e.headed || s->draining || s->held || vt__link_withdraw(&s->wait);
 }
 /* It is dead, and its handler is to hear of it. */
 static void vt__mreq_wake(vt__mreq *s) {
@@ -31802,6 +31819,7 @@ static void vt__mreq_begin(vt__mreq_run *run, vt__mreq *s) {
     vt__mem_arena_init(&run->arena, &run->thr->block_pool, 0);
     vt__req_init(&run->req, &run->res, vt__mreq_conn_of(s)->host->group->server, NULL, run, &run->arena);
     vt__mreq_describe(run);
+    run->req.early = s->early;
     run->v->task = &s->start;
     vt__sched_on_park(run->v, vt__mreq_on_park, run);
 }
@@ -31891,6 +31909,26 @@ static void vt__mreq_settle(vt__link_wait *w, bool room) {
     if (room) vt__sched_submit(s->e.x->dom, &s->start);
     else vt__mreq_busy(s);
 }
+static void vt__mreq_start(vt__mreq *s) {
+    vt__mreq_conn *c = vt__mreq_conn_of(s);
+    if (VT__LIKELY(vt__sched_admit() >= 0)) vt__sched_submit(c->host->dom, &s->start);
+    else if (!vt__link_enqueue(c->host, &s->wait)) vt__mreq_busy(s);
+}
+static bool vt__mreq_is_safe(const vt__mreq *s) { /* RFC 9110 9.2.1 */
+    unsigned safe = 1U << VT__H1_M_GET | 1U << VT__H1_M_HEAD | 1U << VT__H1_M_OPTIONS | 1U << VT__H1_M_TRACE;
+    return safe >> vt__h1_method(vt__mreq_str(&s->e.head, s->method)) & 1;
+}
+/* The handshake is over: what came in 0-RTT is the client's. */
+static VT__UNUSED void vt__mreq_conn_trust(vt__mreq_conn *c) {
+    c->early = false;
+    for (vt__list *n = c->x->streams.next, *next; n != &c->x->streams; n = next) {
+        vt__mreq *s = VT__MREQ_OF(n);
+        next = n->next;
+        if (!s->held) continue;
+        s->held = false;
+        vt__mreq_start(s);
+    }
+}
 /* Its head is complete. */
 static void vt__mreq_launch(vt__mreq *s, const vt__msg_event *ev) {
     vt__mreq_conn *c = vt__mreq_conn_of(s);
@@ -31905,8 +31943,9 @@ static void vt__mreq_launch(vt__mreq *s, const vt__msg_event *ev) {
     if (c->requests >= c->host->group->conf.max_requests) c->ops->shutdown(c);
     vt__sched_embed(&s->start, vt__mreq_main, s, "stream");
     s->wait.settle = vt__mreq_settle;
-    if (VT__LIKELY(vt__sched_admit() >= 0)) vt__sched_submit(c->host->dom, &s->start);
-    else if (!vt__link_enqueue(c->host, &s->wait)) vt__mreq_busy(s);
+    s->held = c->early && !vt__mreq_is_safe(s);
+    s->early = c->early && !s->held;
+    if (!s->held) vt__mreq_start(s);
 }
 static void vt__mreq_on_field(vt__mreq *s, const vt__msg_event *ev) {
     vt__mux_fields *f = s->e.headed ? &s->e.trailers : &s->e.head;
@@ -32328,7 +32367,8 @@ struct vt__h3c_port {
     vt__ossl_ctx *ctx; /* the certificates as QUIC has them */
     uint32_t spin;     /* of ctx, which a reload replaces */
     vt__qsec_vault vault;
-    vt__qend_group *group; /* while it is held */
+    vt__qtls_strikes *strikes; /* NULL: no 0-RTT */
+    vt__qend_group *group;     /* while it is held */
     vt__qpkt_preferred preferred;
     vt__udp held; /* has the port until every domain has its socket there; fd -1: nothing does */
     int v6_only;
@@ -32435,9 +32475,15 @@ static int vt__h3c_keep_info(vt__h3c *h) {
     vt__mem_arena_reset(&arena);
     return h->text ? 0 : -ENOMEM;
 }
+static void vt__h3c_early(vt__h3e *e) {
+    vt__h3c *h = VT__CONTAINER(e, vt__h3c, e);
+    h->r.early = true;
+    if (vt__h3c_keep_info(h) < 0) vt__h3e_fail(e, VT__H3_E_MEMORY);
+}
 static void vt__h3c_ready(vt__h3e *e) {
     vt__h3c *h = VT__CONTAINER(e, vt__h3c, e);
-    if (vt__h3c_keep_info(h) < 0) vt__h3e_fail(e, VT__H3_E_MEMORY);
+    if (!h->text && vt__h3c_keep_info(h) < 0) vt__h3e_fail(e, VT__H3_E_MEMORY);
+    if (h->r.early) vt__mreq_conn_trust(&h->r);
     if (vt__link_group_stopping(h->r.host->group)) vt__h3e_shutdown(e);
 }
 static void vt__h3c_closed(vt__h3e *e) {
@@ -32459,15 +32505,22 @@ static void vt__h3c_timer(vt__h3e *e, int64_t now) {
 static const vt__h3e_role vt__h3c_role = {.open = vt__h3c_open,
                                           .event = vt__h3c_on_event,
                                           .failed = vt__h3c_failed,
+                                          .early = vt__h3c_early,
                                           .ready = vt__h3c_ready,
                                           .closed = vt__h3c_closed,
                                           .due = vt__h3c_due,
                                           .timer = vt__h3c_timer};
 
 /*--- a listener's ports ---*/
-static vt__h3c_port *vt__h3c_port_new(vt__tls_gate *gate) {
+static vt__h3c_port *vt__h3c_port_new(vt__tls_gate *gate, bool early) {
     vt__h3c_port *p = vt__mem_zalloc(sizeof *p);
-    if (!p) return NULL;
+    vt__qtls_strikes *strikes = p && early && VT__QTLS_NATIVE ? vt__mem_zalloc(sizeof *strikes) : NULL;
+    if (!p || (early && VT__QTLS_NATIVE && !strikes)) {
+        vt__mem_free(p);
+        return NULL;
+    }
+    if (strikes) vt__plat_random(&strikes->mark, sizeof strikes->mark);
+    p->strikes = strikes;
     p->gate = gate;
     p->keys.every = gate->keys.every;
     p->held.fd = -1;
@@ -32486,6 +32539,7 @@ static void vt__h3c_port_free(vt__h3c_port *p) {
     if (p->ctx) vt__ossl_unref(p->ctx);
     OPENSSL_cleanse(&p->keys, sizeof p->keys);
     OPENSSL_cleanse(&p->vault, sizeof p->vault);
+    vt__mem_free(p->strikes);
     vt__mem_free(p);
 }
 static const vt_str vt__h3c_alpn = {"\2h3", 3};
@@ -32580,6 +32634,11 @@ static int vt__h3c_accept(vt__qend_conn *c) {
 }
 static const vt__qend_ops vt__h3c_qend = {sizeof(vt__h3c), vt__h3c_admit, vt__h3c_accept, vt__h3e_event,
                                           vt__h3e_gone};
+/* Our settings, as what a ticket's 0-RTT depends on (RFC 9114 7.2.4.2). */
+static uint64_t vt__h3c_promise(const vt__h3_cfg *c) {
+    return (uint64_t)c->max_head << 32 ^ (uint64_t)c->blocked << 24 ^ (uint64_t)c->table << 1 ^
+           c->connect_protocol;
+}
 static int vt__h3c_door_open(vt__h3c_door *d) {
     const vt__link_group *g = d->host->group;
     vt__h3c_port *p = d->port;
@@ -32587,6 +32646,8 @@ static int vt__h3c_door_open(vt__h3c_door *d) {
     cfg.quic.server = true;
     cfg.quic.vault = &p->vault;
     cfg.quic.preferred = p->preferred;
+    cfg.quic.strikes = p->strikes;
+    cfg.quic.settings = vt__h3c_promise(g->h3);
     cfg.qlog = g->server->cfg.qlog;
     /* Longer than requests may be waited for: who is idle is told, before its own end gives the connection up in silence. */
     int64_t idle = g->conf.idle_ns ? g->conf.idle_ns : 86400 * VT_SEC;
@@ -32644,7 +32705,9 @@ static void vt__h3c_group_drop(vt__link_group *g) {
 }
 #else
 /* Nobody speaks it. */
-static vt__h3c_port *vt__h3c_port_new(vt__tls_gate *gate) { return (void)gate, NULL; }
+static vt__h3c_port *vt__h3c_port_new(vt__tls_gate *gate, bool early) {
+    return (void)gate, (void)early, NULL;
+}
 static void vt__h3c_port_let(vt__h3c_port *p) { (void)p; }
 static void vt__h3c_port_free(vt__h3c_port *p) { (void)p; }
 static int vt__h3c_port_read(vt__h3c_port *p, vt__tls_files **out, char *text, size_t cap) {
@@ -34791,6 +34854,7 @@ static int vt__srv_check(vt_server *s) {
     if (c->deadlock > 1) return vt__srv_bad_field(s, "deadlock", c->deadlock);
     if (c->http2 > 1) return vt__srv_bad_field(s, "http2", c->http2);
     if (c->http3 > 1) return vt__srv_bad_field(s, "http3", c->http3);
+    if (c->early_data > 1) return vt__srv_bad_field(s, "early_data", c->early_data);
     for (int i = 0; i < VT_H2_CAUSES; i++)
         if (c->h2_budgets[i].burst < VT_NONE || c->h2_budgets[i].per_s < 0)
             return vt__srv_bad_budget(s, i, &c->h2_budgets[i]);
@@ -35352,7 +35416,8 @@ static int vt__srv_make_ports(vt__srv *srv) {
     for (int i = 0; i < srv->nlisteners; i++) {
         vt__srv_listener *l = &srv->listeners[i];
         if (!l->gate || strncmp(l->addr, "unix:", 5) == 0) continue;
-        if (!(l->h3 = vt__h3c_port_new(l->gate))) return vt__srv_fail(srv, -ENOMEM, "http3");
+        if (!(l->h3 = vt__h3c_port_new(l->gate, srv->server->cfg.early_data == 1)))
+            return vt__srv_fail(srv, -ENOMEM, "http3");
         n++;
     }
     return n ? 0
@@ -35708,6 +35773,7 @@ enum vt__conf_flags {
     X("altSvcMaxAgeS", alt_svc_max_age_s, COUNT, VT__CONF_ZERO_NONE, 0, INT64_C(1) << 31)                    \
     X("preferredAddr", preferred_addr, STRING, VT__CONF_ARG, 0, 0)                                           \
     X("qlog", qlog, STRING, VT__CONF_ARG, 0, 0)                                                              \
+    X("earlyData", early_data, FLAG, VT__CONF_ARG, 0, 1)                                                     \
     X("maxStreams", max_streams, COUNT, 0, 1, 1000000)                                                       \
     X("noDate", no_date, FLAG, 0, 0, 1)                                                                      \
     X("serverName", server_name, STRING, 0, 0, 0)

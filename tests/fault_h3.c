@@ -78,7 +78,7 @@ static void ossl_free(void *p, const char *file, int line) {
 }
 __attribute__((constructor)) static void begin(void) {
     CRYPTO_set_mem_functions(ossl_malloc, ossl_realloc, ossl_free);
-    sweep_cfg.http3 = 1;
+    sweep_cfg.http3 = sweep_cfg.early_data = 1;
 }
 
 /* ---- what is served ---- */
