@@ -1226,7 +1226,7 @@ typedef struct vt_client_cfg {
     const char *proxy;
     const char *no_proxy; /* "a.example, .b.example, *": asked without it; NULL: the environment's */
     /* https (VTHTTP_TLS=1). Servers are verified: their certificate is trusted, in time, and the URL's host's. Sessions are
-     * resumed, of at most 64 kept, 2 a host and port; no 0-RTT. */
+     * resumed, of at most 64 kept, 2 a host and port; without 0-RTT, but for early_data. */
     const char *tls_ca_file, *tls_ca_pem; /* whom to trust, instead of the system's store (not beside it) */
     const struct vt_tls_cert *tls_cert; /* what servers are shown that ask for a certificate; default none */
     int tls_min_version;                /* 12 (TLS 1.2, the default) or 13 */
@@ -1248,6 +1248,10 @@ typedef struct vt_client_cfg {
      * is given up, and calls that are idempotent go elsewhere. WebSockets as above (RFC 9220). By proxies, vt_call_via and for
      * vt_call_upgrade it is not spoken. */
     int http3;
+    /* 1: a call that makes a connection over HTTP/3 is sent with its first packet (0-RTT, RFC 8470), where the server has offered that the
+     * last time, and OpenSSL (3.5.1) can: GET, HEAD, OPTIONS without a body. Whoever sees it on its way can have it asked for
+     * again, by servers that do not look out for that. Answered with 425 it goes once more, as others. Default: none does */
+    int early_data;
     const char *qlog; /* as in vt_server_cfg: ID_client.sqlog */
 } vt_client_cfg;
 enum { VT_HTTP2_PRIOR = 2, VT_HTTP3_PRIOR = 2 }; /* vt_client_cfg.http2, http3 */
@@ -37193,10 +37197,12 @@ struct vt_call {
     vt_stream stream; /* behind 101 */
     int err;
     uint8_t state, method_id;
-    bool close, expect, pulled; /* pulled: the reader was asked */
-    bool on_wire;               /* between wire->open and wire->close */
-    bool reused;                /* its connection was not made for it */
-    bool single;                /* HTTP/1.1 is wanted */
+    bool close, expect, pulled;    /* pulled: the reader was asked */
+    bool on_wire;                  /* between wire->open and wire->close */
+    bool reused;                   /* its connection was not made for it */
+    bool single;                   /* HTTP/1.1 is wanted */
+    bool zero, late;               /* it went in 0-RTT; it is not to any more */
+    struct vt__cmux_stream *first; /* in which it went then, until wire->open takes it */
     int hops, max_hops;
     vt_str method;
     const char *via, *upgrade, *addr; /* addr: what is connected to */
@@ -37794,7 +37800,11 @@ static void vt__cmux_kill_all(vt__cmux *c, int why) {
 }
 
 /*--- requests ---*/
-static void vt__cmux_open(vt_call *call) { memset(&call->mux, 0, sizeof call->mux); }
+static void vt__cmux_open(vt_call *call) {
+    memset(&call->mux, 0, sizeof call->mux);
+    call->mux.s = call->first;
+    call->first = NULL;
+}
 static int vt__cmux_put_request(vt__mux_stream *s, const vt_call *call) {
     bool ws = call->ws_key != NULL;
     vt__mux_head head = {.method = call->method,
@@ -37832,6 +37842,7 @@ static int vt__cmux_agrees(vt_call *call, vt__cmux *c) {
 }
 static int vt__cmux_head(vt_call *call) {
     vt__cmux *c = call->conn->calls;
+    if (call->mux.s) return 0; /* it has gone */
     int r = VT__UNLIKELY(call->ws_key != NULL) ? vt__cmux_agrees(call, c) : 0;
     call->single |= r == VT__CMUX_REFUSES;
     if (r < 0 || call->single) return r < 0 ? r : VT__CLI_ELSEWHERE;
@@ -38299,6 +38310,9 @@ static bool vt__ch2_offers(const vt_client *client, bool tls, bool proxy) {
  *     tried --handshake--> ready --GOAWAY, error, idle--> left --> closed (vt__ch3_closed) --> gone (vt__ch3_gone)
  *        \--no answer, refused, a wrong certificate: shunned----------------------/
  *
+ * Where 0-RTT is wanted, and may be, the call that makes a connection is sent with the first packet, if it is safe to be repeated
+ * (vt__ch3_early). It waits for the handshake all the same, so that whatever fails then is as without.
+ *
  * Endpoints end with their client, or their runtime, whichever is first; those connections say goodbye.
  *============================================================================*/
 #if VTHTTP_H3 && VTHTTP_TLS
@@ -38337,11 +38351,13 @@ typedef struct vt__ch3_wire {
 typedef struct vt__ch3 {
     vt__cmux calls;
     vt__ch3_side *side;
-    vt__ch3_wire *wire;        /* NULL: it is gone */
-    vt__poll_msg bye;          /* to the domain, when it is retired */
-    vt_sem told;               /* its maker: it is ready, or has ended */
-    int err;                   /* why it has ended; 0: it has not */
-    bool ready, more;          /* more: this attempt is not the last */
+    vt__ch3_wire *wire;            /* NULL: it is gone */
+    vt__poll_msg bye;              /* to the domain, when it is retired */
+    vt_sem told;                   /* its maker: it is ready, or has ended */
+    vt_call *call;                 /* the maker's, if it may go in 0-RTT */
+    struct vt__cmux_stream *first; /* in which it did */
+    int err;                       /* why it has ended; 0: it has not */
+    bool ready, more;              /* more: this attempt is not the last */
     bool quit, last;           /* quit: it was ended by this end; last: it is as soon as no call is left */
     int64_t pong_ns, pong_due; /* how long a sign of life may take; when one is due, 0: none is asked for */
     const char *addr;
@@ -38432,6 +38448,12 @@ static void vt__ch3_token(vt__h3e *h, vt_str token) {
     vt__ch3 *c = VT__CONTAINER(h, vt__ch3_wire, e)->up;
     if (c) vt__ch3_keep_token(c, token);
 }
+/* What its call has sent in 0-RTT does not count. */
+static void vt__ch3_drop_first(vt__ch3 *c) {
+    if (c->first) vt__mux_forget(&c->first->e);
+    if (c->first && !c->wire->e.x.gone) vt__h3e_stir(&c->wire->e.x);
+    c->first = NULL;
+}
 /* One that never was, or that has stopped answering its calls, is shunned. */
 static void vt__ch3_closed(vt__h3e *h) {
     vt__ch3_wire *w = VT__CONTAINER(h, vt__ch3_wire, e);
@@ -38441,6 +38463,7 @@ static void vt__ch3_closed(vt__h3e *h) {
     vt_log(VT_LOG_DEBUG, "HTTP/3 to %s at %s ends: %s%.*s (%u)", c->origin, c->addr,
            c->ready ? "" : "it was not reached; ", (int)end->why_len, end->why, (unsigned)end->code);
     if (!c->err) c->err = vt__ch3_why(h);
+    if (!c->ready) vt__ch3_drop_first(c);
     if (!c->ready && c->more) { /* the next one begins */
         w->up = NULL;
         c->wire = NULL;
@@ -38467,14 +38490,6 @@ static void vt__ch3_timer(vt__h3e *h, int64_t now) {
     c->err = -ETIMEDOUT;
     vt__qend_close(&h->c, true, VT__H3_NO_ERROR, (vt_str){NULL, 0});
 }
-static const vt__h3e_role vt__ch3_role = {.event = vt__ch3_on_event,
-                                          .failed = vt__ch3_failed,
-                                          .ready = vt__ch3_ready,
-                                          .more = vt__ch3_more,
-                                          .token = vt__ch3_token,
-                                          .closed = vt__ch3_closed,
-                                          .due = vt__ch3_due,
-                                          .timer = vt__ch3_timer};
 /* Streams of calls keep the wire; the last of them frees it (vt__ch3_part). */
 static bool vt__ch3_gone(vt__qend_conn *q) {
     vt__ch3_wire *w = VT__CONTAINER(q, vt__ch3_wire, e.c);
@@ -38551,6 +38566,25 @@ static int vt__ch3_begin(vt__cmux *calls, vt_call *call) {
     vt__h3e_stir(&h->x);
     return 0;
 }
+/* 0-RTT may be sent. */
+static void vt__ch3_early(vt__h3e *h) {
+    vt__ch3 *c = VT__CONTAINER(h, vt__ch3_wire, e)->up;
+    vt_call *call = c ? c->call : NULL;
+    if (!call) return;
+    call->mux.s = NULL;
+    int r = vt__ch3_begin(&c->calls, call);
+    c->first = call->mux.s;
+    if (r < 0) vt__ch3_drop_first(c);
+}
+static const vt__h3e_role vt__ch3_role = {.event = vt__ch3_on_event,
+                                          .failed = vt__ch3_failed,
+                                          .early = vt__ch3_early,
+                                          .ready = vt__ch3_ready,
+                                          .more = vt__ch3_more,
+                                          .token = vt__ch3_token,
+                                          .closed = vt__ch3_closed,
+                                          .due = vt__ch3_due,
+                                          .timer = vt__ch3_timer};
 static bool vt__ch3_beyond(const vt__mux_stream *s, uint64_t last) { return s->m.h3.id >= last; }
 static const vt__cmux_ops vt__ch3_ops = {vt__ch3_begin,           vt__ch3_part,
                                          vt__ch3_doubt,           vt__ch3_beyond,
@@ -38634,6 +38668,7 @@ static void vt__ch3_quic_cfg(const vt__ch3_side *side, vt__quic_cfg *q) {
     q->tls = side->tls;
     q->idle_ns = idle ? VT__MAX(idle + idle / 2, 30 * VT_SEC) : 86400 * VT_SEC;
     q->handshake_ns = connect;
+    q->early = g->early_data > 0;
     q->streams.streams[0] = VT_NONE; /* RFC 9114 6.1 */
     q->streams.max_window = 1 << 20;
     q->streams.all_window = VT__CH3_ALL;
@@ -38784,11 +38819,17 @@ static int vt__ch3_pick(const struct vt__io_lookup *l, const struct sockaddr *ou
     }
     return n;
 }
+static bool vt__ch3_may_early(const vt_call *call) {
+    bool safe = call->method_id == VT__H1_M_GET || call->method_id == VT__H1_M_HEAD ||
+                call->method_id == VT__H1_M_OPTIONS;
+    return safe && !call->has_body && !call->ws_key && !call->late;
+}
 /* One attempt, and what comes of it until `due`: 0 it is ready; or an error. */
-static int vt__ch3_attempt(vt__ch3 *c, const vt_call *call, const struct sockaddr *at, const char *host,
-                           bool more, int64_t due) {
+static int vt__ch3_attempt(vt__ch3 *c, vt_call *call, const struct sockaddr *at, const char *host, bool more,
+                           int64_t due) {
     vt__cpool_conn *k = c->calls.k;
     vt__sched_dom_lock(c->calls.dom);
+    c->call = vt__ch3_may_early(call) ? call : NULL;
     int r = vt__ch3_start(c, at, host, (int)call->url.port, more);
     if (r == 0 && !k->mux) {
         k->wire = &vt__cmux_wire;
@@ -38803,6 +38844,13 @@ static int vt__ch3_attempt(vt__ch3 *c, const vt_call *call, const struct sockadd
         if (told) r = c->ready ? 0 : c->err;
         vt__sched_dom_unlock(c->calls.dom);
     }
+    vt__sched_dom_lock(c->calls.dom);
+    c->call = NULL;
+    if (r < 0) vt__ch3_drop_first(c);
+    call->first = c->first;
+    call->zero = c->first != NULL;
+    c->first = NULL;
+    vt__sched_dom_unlock(c->calls.dom);
     return r;
 }
 /* It has failed, or is late: then it goes on by itself, unless there was another address to be tried. */
@@ -38891,6 +38939,7 @@ static bool vt__ch3_connect(vt_call *call, bool fresh, int64_t until) {
     vt__cpool_conn *k = NULL;
     char addr[VT__CALT_ADDR];
     int r = -ETIMEDOUT;
+    call->zero = false;
     while (r == -ETIMEDOUT && side && vt__ch3_where(side, call, addr)) {
         int64_t due = vt__plat_now() + side->head_ns;
         bool last = until && until <= due;
@@ -39231,16 +39280,20 @@ static int vt__cli_pause(const vt_call *call, int tries) {
     return vt_sleep_until(due && due < end ? due : end);
 }
 /* One exchange; once more, where a connection that was kept was no good, or not meant for this origin (421, RFC 9110 15.5.20),
- * or where the peer did not begin with it. */
+ * where the peer did not begin with it, or not in 0-RTT (425, RFC 8470 5.2). */
 static int vt__cli_exchange(vt_call *call) {
     bool fresh = false;
     for (int tries = 1;; tries++) {
         int r = vt__cli_begin(call, fresh), again = 0;
         if (r >= 0) r = vt__cli_transmit(call);
         if (call->on_wire) r = vt__cli_settle(call, r);
-        if (r >= 0 && (call->status != 421 || (!call->reused && !call->alt))) return r;
-        if (r >= 0) vt__ch3_misled(call);
-        if (!call->pulled && call->on_wire) again = r < 0 ? call->wire->again(call, r) : VT__CLI_FRESH;
+        bool misled = call->status == 421 && (call->reused || call->alt);
+        bool early = call->status == 425 && call->zero;
+        if (r >= 0 && !misled && !early) return r;
+        call->late |= early;
+        if (r >= 0 && misled) vt__ch3_misled(call);
+        if (!call->pulled && call->on_wire)
+            again = r < 0 ? call->wire->again(call, r) : misled ? VT__CLI_FRESH : VT__CLI_ANY;
         if (!again || tries == VT__CLI_TRIES) return r;
         vt__cli_close(call, VT__CLI_DRAIN);
         if (again == VT__CLI_ANY && tries > 1 && (r = vt__cli_pause(call, tries)) < 0) return r;

@@ -1678,13 +1678,14 @@ TEST(early_accepted) {
     net_free(&w);
 }
 TEST(early_as_nobody_asked_for_it) { /* one end alone, or a first connection */
+    tls_begin();
+    vt__ossl_ctx *fresh = tls_client_of(&tls_of.pem);
     for (int i = 0; i < 3; i++) {
-        SSL_CTX *was = i == 2 ? tls_of.client->ctx : NULL;
-        if (i < 2) early_tickets();
+        early_tickets();
         early_init(&near_by, 1, 10, 10);
         if (i == 0) w.server.cfg.strikes = NULL;
         if (i == 1) w.client.cfg.early = false;
-        if (was) tls_of.client = tls_client_of(&tls_of.pem), w.client.cfg.tls = tls_of.client;
+        if (i == 2) w.client.cfg.tls = fresh;
         net_connect_early(&w);
         net_run(&w, VT_SEC);
         CHECK(w.client.confirmed && !w.client.closed);
@@ -1693,6 +1694,7 @@ TEST(early_as_nobody_asked_for_it) { /* one end alone, or a first connection */
         CHECK_EQ(w.client.zero, i == 0 && VT__QTLS_NATIVE ? VT__QTLS_REFUSED : VT__QTLS_NO_EARLY);
         net_free(&w);
     }
+    vt__ossl_unref(fresh);
 }
 /* Of another process, with other limits or settings, another version: it goes again, within what is allowed now. */
 TEST(early_rejected) {
