@@ -1623,20 +1623,7 @@ TEST(streams_in_turn) {
 }
 /* Trains: datagrams of one size, but for the last; the window is never overrun. */
 /* ---- 0-RTT ---- */
-/* Gets tickets, in the place of all that there are. */
-static void early_tickets(void) {
-    const struct qlink_cfg link = {.delay_ns = VT_MS};
-    tls_begin();
-    for (vt__ossl_sessions *all = tls_of.client->sessions; all->n > 0;) {
-        SSL_SESSION_free(all->at[--all->n].s);
-        vt__mem_free(all->at[all->n].key);
-    }
-    net_init_early(&w, &link, test_seed());
-    net_connect_early(&w);
-    net_run(&w, VT_SEC);
-    CHECK(w.client.confirmed && w.server.confirmed);
-    net_free(&w);
-}
+static void early_tickets(void) { net_get_tickets(&w, test_seed()); }
 /* A connection is about to begin with `asks` requests in 0-RTT, of `up` bytes for `down`. */
 static void early_init(const struct qlink_cfg *link, unsigned asks, uint64_t up, uint64_t down) {
     net_init_early(&w, link, test_seed());
@@ -1672,9 +1659,24 @@ TEST(early_accepted) {
     early_answers();
     early_is(VT__QTLS_ACCEPTED);
     CHECK(!vt__qsec_has(&w.client.c.keys.early.tx));
+    CHECK_EQ(w.server.c.hurried, 0); /* 0-RTT is no probe */
     net_run(&w, VT_SEC);
     CHECK(!vt__qsec_has(&w.server.c.keys.early.rx) && !w.server.c.keys.early_until);
     CHECK(w.client.c.streams.count == 0 && w.server.c.streams.count == 0);
+    net_free(&w);
+}
+/* Retry: it goes again at once, with the token. */
+TEST(early_behind_retry) {
+    early_tickets();
+    early_init(&near_by, 2, 1000, 1000);
+    w.retry = true;
+    int64_t begun = w.now;
+    net_connect_early(&w);
+    NET_UNTIL(&w, w.client.finished == 2, VT_SEC);
+    if (VT__QTLS_NATIVE) CHECK_EQ(w.now - begun, 4 * near_by.delay_ns);
+    early_answers();
+    early_is(VT__QTLS_ACCEPTED);
+    CHECK(w.retries > 0);
     net_free(&w);
 }
 TEST(early_as_nobody_asked_for_it) { /* one end alone, or a first connection */
