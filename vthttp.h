@@ -821,8 +821,9 @@ VT_API vt_str vt_req_raw_query(const vt_req *req);   /* as sent, without '?'; pt
 VT_API vt_str vt_req_segment(const vt_req *req);     /* last path segment, decoded */
 VT_API int vt_req_version(const vt_req *req);        /* 10, 11 */
 VT_API const char *vt_req_scheme(const vt_req *req); /* "http", "https" */
-/* 1: it came in TLS early data (vt_server_cfg.early_data), or through a proxy to which it did (Early-Data: RFC 8470 5.1). It may be what
- * somebody has recorded and sends again. A handler to which that matters answers 425, and the client asks again, later. */
+/* 1: it came in TLS early data and did not wait for the handshake's end (vt_server_cfg.early_data), or a proxy says that it may have
+ * (Early-Data: RFC 8470 5.1): it may be what somebody has recorded and sends again. A handler to which that matters answers 425, and
+ * the client asks again, later. */
 VT_API int vt_req_early(const vt_req *req);
 VT_API vt_str vt_req_host(const vt_req *req); /* host of the authority as sent, brackets kept, without port */
 VT_API int vt_req_port(const vt_req *req);    /* port of the authority, or the scheme's default */
