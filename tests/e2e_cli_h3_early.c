@@ -138,3 +138,24 @@ CLI_TEST(at_the_second_address, 2) {
     CHECK_EQ(calls, 2);
     down();
 }
+/* There is somebody else at the first, who has another's certificate: the connection ends while the call is on its way. */
+CLI_TEST(somebody_else_is_at_the_first_address, 2) {
+    char at[32];
+    int r = 0;
+    up(1);
+    snprintf(base, sizeof base, "https://localhost:%d", vt_server_port(server, 1));
+    snprintf(at, sizeof at, "[::1]:%d", vt_server_port(server, 1));
+    struct pem wrong = pem_make("wrong", "DNS:localhost", NULL, 30, 0);
+    vt_server *other = h3_server_at(server_cfg, &wrong, true, at);
+    vt_server_any(other, "/early", h_early);
+    vt__ch3_side_of(client)->head_ns = 2 * VT_SEC;
+    CHECK_EQ(ask("GET", "/early", NULL, "30 0"), 200);
+    vt_task *t = vt_server_start(other) == 0 ? vt_async(h3_serve, other) : NULL; /* NULL: no IPv6 */
+    CHECK_EQ(ask("GET", "/early", NULL, ZERO), 200);
+    vt_server_stop(other);
+    if (t) CHECK_EQ(vt_await(t, &r), 0);
+    CHECK_EQ(calls, 2);
+    vt_server_free(other);
+    pem_free(&wrong);
+    down();
+}
