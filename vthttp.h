@@ -821,6 +821,10 @@ VT_API vt_str vt_req_raw_query(const vt_req *req);   /* as sent, without '?'; pt
 VT_API vt_str vt_req_segment(const vt_req *req);     /* last path segment, decoded */
 VT_API int vt_req_version(const vt_req *req);        /* 10, 11 */
 VT_API const char *vt_req_scheme(const vt_req *req); /* "http", "https" */
+/* 1: it came in TLS early data and did not wait for the handshake's end (vt_server_cfg.early_data), or a proxy says that it may have
+ * (Early-Data: RFC 8470 5.1): it may be what somebody has recorded and sends again. A handler to which that matters answers 425, and
+ * the client asks again, later. */
+VT_API int vt_req_early(const vt_req *req);
 VT_API vt_str vt_req_host(const vt_req *req); /* host of the authority as sent, brackets kept, without port */
 VT_API int vt_req_port(const vt_req *req);    /* port of the authority, or the scheme's default */
 VT_API const char *vt_req_peer(
@@ -1026,6 +1030,10 @@ typedef struct vt_server_cfg {
      * its packets and frames hold but data and fields (qlog; qvis and others read it). Nobody deletes them; what cannot be
      * written is logged and left. Default: none */
     const char *qlog;
+    /* "-earlyData=": 1 (on): HTTP/3 clients that come again may send requests with the first packet (0-RTT), before they have shown
+     * that they are no recording. GET, HEAD, OPTIONS, TRACE are handled at once, see vt_req_early; others when the handshake is over.
+     * A ticket is good for it once, in the process that gave it. Needs OpenSSL 3.5.1, without which it does nothing. Default: off */
+    int early_data;
     int max_streams; /* HTTP/2 and HTTP/3: requests of one connection at a time; default 100 */
     vt_h2_budget h2_budgets[VT_H2_CAUSES];       /* see enum vt_h2_cause */
     int no_date;                                 /* 1: no Date field */
@@ -1219,7 +1227,7 @@ typedef struct vt_client_cfg {
     const char *proxy;
     const char *no_proxy; /* "a.example, .b.example, *": asked without it; NULL: no_proxy or NO_PROXY */
     /* https (VTHTTP_TLS=1). Servers are verified: their certificate is trusted, in time, and the URL's host's. Sessions are
-     * resumed, of at most 64 kept, 2 a host and port; no 0-RTT. */
+     * resumed, of at most 64 kept, 2 a host and port; without 0-RTT, but for early_data. */
     const char *tls_ca_file, *tls_ca_pem; /* whom to trust, instead of the system's store (not beside it) */
     const struct vt_tls_cert *tls_cert; /* what servers are shown that ask for a certificate; default none */
     int tls_min_version;                /* 12 (TLS 1.2, the default) or 13 */
@@ -1241,6 +1249,10 @@ typedef struct vt_client_cfg {
      * is given up, and calls that are idempotent go elsewhere. WebSockets as above (RFC 9220). By proxies, vt_call_via and for
      * vt_call_upgrade it is not spoken. */
     int http3;
+    /* 1: a call that makes a connection over HTTP/3 is sent with its first packet (0-RTT, RFC 8470), where the server has offered that the
+     * last time, and OpenSSL (3.5.1) can: GET, HEAD, OPTIONS without a body. Whoever sees it on its way can have it asked for
+     * again, by servers that do not look out for that. Answered with 425 it goes once more, as others. Default: none does */
+    int early_data;
     const char *qlog; /* as in vt_server_cfg: ID_client.sqlog */
 } vt_client_cfg;
 enum { VT_HTTP2_PRIOR = 2, VT_HTTP3_PRIOR = 2 }; /* vt_client_cfg.http2, http3 */
@@ -1355,7 +1367,8 @@ VT_API void vt_ws_free(vt_ws *ws);
 
 /* TLS 1.2 and 1.3, by OpenSSL 3.0 or later: compile the implementation with -DVTHTTP_TLS=1 and link -lssl -lcrypto.
  * Without that a server that is to speak TLS fails with VT_ENOTLS, and says so. Handlers see no difference but
- * vt_req_scheme and vt_req_tls. ALPN: h2 (VTHTTP_H2=1), http/1.1, http/1.0. No compression, no renegotiation, no 0-RTT. */
+ * vt_req_scheme and vt_req_tls. ALPN: h2 (VTHTTP_H2=1), http/1.1, http/1.0. No compression, no renegotiation, no
+ * 0-RTT but that of HTTP/3 (vt_server_cfg.early_data). */
 
 /* A certificate and its key, each as a file (read again by vt_server_tls_reload) or as PEM text. */
 typedef struct vt_tls_cert {
@@ -8090,7 +8103,8 @@ static VT__UNUSED size_t vt__qpack_put_date(uint8_t out[VT__QPACK_DATE_MAX], con
     X(VERSION, -11626, VERSION_NEGOTIATION_ERROR, "version that was not agreed on")             \
     X(TOKEN, -11627, INVALID_TOKEN, "token of no Retry of ours")                                \
     X(DATAGRAM, -11628, PROTOCOL_VIOLATION, "datagram that is too large, or not wanted at all")   \
-    X(HELLO, -11629, CRYPTO_UNEXPECTED, "handshake that does not begin with ClientHello")
+    X(SHRUNK, -11629, PROTOCOL_VIOLATION, "limits below those that 0-RTT was accepted with")      \
+    X(HELLO, -11630, CRYPTO_UNEXPECTED, "handshake that does not begin with ClientHello")
 /* clang-format on */
 enum vt__qpkt_code {
 #define VT__QPKT_CODE_ENUM(name, value) VT__QPKT_##name = value,
@@ -10052,8 +10066,9 @@ static VT__UNUSED int64_t vt__qrec_pto_at(const vt__qrec *r, unsigned *space) {
     for (unsigned i = 0; i < VT__QREC_SPACES; i++) {
         const vt__qrec_space *s = &r->s[i];
         if (!vt__qrec_waits(r, i)) continue;
+        if (i == VT__QREC_APP && !r->confirmed)
+            continue; /* be it 0-RTT, which alone cannot complete the handshake */
         open = true;
-        if (i == VT__QREC_APP && !r->confirmed) continue;
         int64_t t = s->eliciting_time + vt__qrec_backoff(r, vt__qrec_pto(r, i));
         if (t < at) at = t, *space = i;
     }
@@ -10976,9 +10991,25 @@ static void vt__qstr_on_max(vt__qstr *q, uint64_t value) {
     q->owes &= (uint16_t)~VT__QSTR_OWES_BLOCKED;
     while (q->stalled) vt__qstr_schedule(q, VT__QSTR_OF(q->stalled, turn.link));
 }
+/* fn of each stream that there is; it leaves them all. */
+static void vt__qstr_each(vt__qstr *q, void (*fn)(vt__qstr *q, vt__qstr_stream *s)) {
+    for (uint32_t i = 0; i < q->nbuckets; i++)
+        for (vt__qstr_stream *s = q->buckets[i]; s; s = s->chain) fn(q, s);
+}
+/* What the peer's parameters allow it. One of 0-RTT that was rejected may be beyond the streams of those. */
+static void vt__qstr_allow(vt__qstr *q, vt__qstr_stream *s) {
+    bool ours = vt__qstr_ours(q, s->id);
+    uint64_t max = q->peer_window[vt__qstr_kind(s->id) ? 2 : ours];
+    if (max <= s->send_max || (ours && s->id >> 2 >= q->peer_limit[vt__qstr_kind(s->id)])) return;
+    s->send_max = max;
+    vt__qstr_settle(q, s, VT__QSTR_OWES_BLOCKED);
+    vt__qstr_schedule(q, s);
+}
 static void vt__qstr_on_streams(vt__qstr *q, unsigned kind, uint64_t value) {
     if (value <= q->peer_limit[kind]) return;
+    bool beyond = q->mine[kind] > q->peer_limit[kind];
     q->peer_limit[kind] = value;
+    if (VT__UNLIKELY(beyond)) vt__qstr_each(q, vt__qstr_allow);
     q->owes &= (uint16_t) ~(VT__QSTR_OWES_STREAMS_BLOCKED << kind);
     q->overdue = true;
 }
@@ -11192,19 +11223,6 @@ static VT__UNUSED int vt__qstr_lost(vt__qstr *q, const vt__qpkt_note *note) {
 }
 
 /* ---- the connection's ---- */
-/* fn of each stream that there is; it leaves them all. */
-static void vt__qstr_each(vt__qstr *q, void (*fn)(vt__qstr *q, vt__qstr_stream *s)) {
-    for (uint32_t i = 0; i < q->nbuckets; i++)
-        for (vt__qstr_stream *s = q->buckets[i]; s; s = s->chain) fn(q, s);
-}
-static void vt__qstr_allow(vt__qstr *q, vt__qstr_stream *s) {
-    bool ours = vt__qstr_ours(q, s->id);
-    uint64_t max = q->peer_window[vt__qstr_kind(s->id) ? 2 : ours];
-    if (max <= s->send_max) return;
-    s->send_max = max;
-    vt__qstr_settle(q, s, VT__QSTR_OWES_BLOCKED);
-    vt__qstr_schedule(q, s);
-}
 /* The peer's limits, of its transport parameters, or of those remembered from before. */
 static VT__UNUSED void vt__qstr_peer_params(vt__qstr *q, const vt__qpkt_params *tp) {
     q->peer_window[0] = tp->max_bidi_local;
@@ -21601,6 +21619,7 @@ struct vt_req {
     int body_err; /* the last error of a body read */
     int64_t body_got, max_body;
     bool body_ended;
+    bool early; /* set by the protocol: it came in 0-RTT */
     /* Private. */
     bool path_done, raw_path_done, removed, host_done, too_large, generated;
     uint8_t body_use;
@@ -21882,6 +21901,9 @@ VT_API vt_str vt_req_field_at(const vt_req *req, const char *name, size_t i) {
     size_t n = vt__req_count(req), at = vt__req_find(req, key, 0);
     while (i-- && at < n) at = vt__req_find(req, key, at + 1);
     return at < n ? vt__req_at(req, at, &key) : none;
+}
+VT_API int vt_req_early(const vt_req *req) {
+    return req->early || vt__str_eq(vt_req_field_at(req, "early-data", 0), VT__STR_LIT("1"));
 }
 
 /* Values of one name joined; Cookie by the separator of its own grammar (RFC 6265 4.2.1). */
@@ -25466,6 +25488,10 @@ static VT__UNUSED int vt__qsec_token_open(const vt__qsec_vault *v, const uint8_t
  *          OpenSSL to decrypt. No 0-RTT: TLS wants EndOfEarlyData, which QUIC has not. A client gets its Handshake
  *          secret no sooner than its Finished.
  *
+ * 0-RTT may be replayed by whoever saw it, so that a ticket begins it once (RFC 8446 8.1). Tickets are not kept for that, as OpenSSL
+ * would do it, for then they could be resumed by the process alone that gave them, and be pushed out by anybody. They have a number,
+ * and the server a bit for each of the latest ones. What is older, or of another process, is resumed without 0-RTT.
+ *
  * What OpenSSL does not ask for is checked here: ALPN, transport parameters, the messages that may follow the handshake.
  * The machine is given up once the handshake is confirmed, for it is 48 KB.
  *============================================================================*/
@@ -25487,6 +25513,8 @@ enum {
     VT__QTLS_RECORD_MORE = 5 + 1 + VT__QSEC_TAG, /* a record's head, its type, its tag */
     VT__QTLS_OUT_MAX = 1 << 18,                  /* bytes of one level that wait to be taken */
     VT__QTLS_EARLY_MAX = 64,                     /* what a ticket remembers of the server */
+    VT__QTLS_NUMBER = 16,                        /* and its mark and number */
+    VT__QTLS_STRIKES = 1 << 20,                  /* tickets that are known to have been used, or not */
     VT__QTLS_MESSAGE_MAX = 1 << 16,              /* of one after the handshake */
     VT__QTLS_INTERNAL_ERROR = 0x1,               /* RFC 9000 20.1 */
     VT__QTLS_PROTOCOL_VIOLATION = 0xa,
@@ -25494,7 +25522,14 @@ enum {
     VT__QTLS_ALERT = 0x100
 };
 
-/* What it points to need not stay, but for `ctx` and `arg`. */
+/* A server's tickets; any OS thread. Zeroed but for `mark`: what tells them from those of another process. */
+typedef struct vt__qtls_strikes {
+    uint64_t mark, next;
+    uint32_t spin;
+    uint8_t used[VT__QTLS_STRIKES / 8]; /* in turn */
+} vt__qtls_strikes;
+
+/* What it points to need not stay, but for `ctx`, `arg` and `strikes`. */
 typedef struct vt__qtls_cfg {
     vt__ossl_ctx *ctx; /* the machine takes a reference of its own */
     bool client;
@@ -25511,6 +25546,7 @@ typedef struct vt__qtls_cfg {
      * settings; at most VT__QTLS_EARLY_MAX bytes, copied. A client: anything. */
     const uint8_t *early;
     size_t early_len;
+    vt__qtls_strikes *strikes; /* of a server; NULL: no ticket's 0-RTT is accepted */
 } vt__qtls_cfg;
 
 typedef struct vt__qtls_buf {
@@ -25827,10 +25863,35 @@ static int vt__qtls_on_session(SSL *ssl, SSL_SESSION *s) {
         return vt__ossl_on_session(ssl, s);
     return 0;
 }
+/* The number of another ticket. */
+static uint64_t vt__qtls_strike_new(vt__qtls_strikes *k) {
+    vt__plat_spin_lock(&k->spin);
+    uint64_t n = k->next++;
+    k->used[n % VT__QTLS_STRIKES / 8] &= (uint8_t) ~(1U << n % 8);
+    vt__plat_spin_unlock(&k->spin);
+    return n;
+}
+/* Whether it is used for the first time. */
+static bool vt__qtls_strike(vt__qtls_strikes *k, uint64_t n) {
+    uint8_t *at = &k->used[n % VT__QTLS_STRIKES / 8], bit = (uint8_t)(1U << n % 8);
+    vt__plat_spin_lock(&k->spin);
+    bool fresh = n < k->next && k->next - n <= VT__QTLS_STRIKES && !(*at & bit);
+    if (fresh) *at |= bit;
+    vt__plat_spin_unlock(&k->spin);
+    return fresh;
+}
 static int vt__qtls_on_ticket_made(SSL *s, void *arg) {
     const vt__qtls *q = vt__qtls_of(s);
+    uint8_t data[VT__QTLS_EARLY_MAX + VT__QTLS_NUMBER];
+    size_t n = q->cfg.early_len;
     (void)arg;
-    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(s), q->context, q->cfg.early_len);
+    memcpy(data, q->context, n);
+    if (q->cfg.strikes) {
+        uint64_t number = vt__qtls_strike_new(q->cfg.strikes);
+        memcpy(data + n, &q->cfg.strikes->mark, 8), memcpy(data + n + 8, &number, 8);
+        n += VT__QTLS_NUMBER;
+    }
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(s), data, n);
 }
 static SSL_TICKET_RETURN vt__qtls_on_ticket_read(SSL *s, SSL_SESSION *ss, const unsigned char *name, size_t n,
                                                  SSL_TICKET_STATUS status, void *arg) {
@@ -25839,14 +25900,21 @@ static SSL_TICKET_RETURN vt__qtls_on_ticket_read(SSL *s, SSL_SESSION *ss, const 
     if (status == SSL_TICKET_SUCCESS_RENEW) return SSL_TICKET_RETURN_USE_RENEW;
     return SSL_TICKET_RETURN_IGNORE_RENEW;
 }
-/* Only what the server would promise today may have been promised then. */
+/* Only what the server would promise today may have been promised then; and once. The last of OpenSSL's own conditions has been met. */
 static int vt__qtls_on_early(SSL *s, void *arg) {
     const vt__qtls *q = vt__qtls_of(s);
-    void *was = NULL;
-    size_t n = 0;
+    vt__qtls_strikes *k = q->cfg.strikes;
+    size_t n = 0, len = q->cfg.early_len;
+    void *data = NULL;
+    uint64_t number;
     (void)arg;
-    return SSL_SESSION_get0_ticket_appdata(SSL_get_session(s), &was, &n) == 1 && n == q->cfg.early_len &&
-           memcmp(was, q->context, n) == 0;
+    if (!k || SSL_SESSION_get0_ticket_appdata(SSL_get_session(s), &data, &n) != 1 ||
+        n != len + VT__QTLS_NUMBER)
+        return 0;
+    const uint8_t *was = data;
+    memcpy(&number, was + len + 8, 8);
+    return memcmp(was, q->context, len) == 0 && memcmp(was + len, &k->mark, 8) == 0 &&
+           vt__qtls_strike(k, number);
 }
 /* What the connection ends with. */
 static int vt__qtls_end(vt__qtls *q) {
@@ -26050,8 +26118,7 @@ static VT__UNUSED int vt__qtls_ctx_server(vt__ossl_ctx **out, const vt_tls_cfg *
     int r = vt__ossl_ctx_server(&x, &cfg, keys, alpn, t);
     if (r < 0) return r;
     SSL_CTX_set_client_hello_cb(x->ctx, vt__qtls_on_hello, NULL);
-    SSL_CTX_set_options(
-        x->ctx, SSL_OP_NO_ANTI_REPLAY); /* of one process; whoever serves 0-RTT takes care (RFC 8470) */
+    SSL_CTX_set_options(x->ctx, SSL_OP_NO_ANTI_REPLAY); /* see vt__qtls_strikes */
     SSL_CTX_set_session_ticket_cb(x->ctx, vt__qtls_on_ticket_made, vt__qtls_on_ticket_read, NULL);
     SSL_CTX_set_allow_early_data_cb(x->ctx, vt__qtls_on_early, NULL);
     r = vt__qtls_ctx_both(x, t);
@@ -26379,7 +26446,7 @@ static VT__UNUSED int64_t vt__qroute_due(const vt__qroute *all) {
  * uses:   @plat @qpkt @qsec
  * test:   tests/test_quic.c
  *
- * Keys by packet number space; there is no 0-RTT. The next keys to read 1-RTT packets with are made ahead, so that a
+ * Keys by packet number space, and those of 0-RTT, which shares that of 1-RTT. The next keys to read 1-RTT packets with are made ahead, so that a
  * packet of the next phase takes as long as any other, and the last ones are kept for three PTO for what arrives late. What
  * we write with changes with what the peer writes with, or before it, and not again before a packet of the new phase was
  * acknowledged. A packet that cannot be opened changes nothing but the count of such, which ends the connection at the AEAD's
@@ -26393,6 +26460,8 @@ typedef struct vt__qkeys_level {
 typedef struct vt__qkeys {
     vt__qkeys_level at[VT__QPKT_SPACES];
     vt__qkeys_level other; /* Initial packets of the other version, while it is changed */
+    vt__qkeys_level early; /* 0-RTT: a server reads, a client writes */
+    int64_t early_until;   /* it is thrown away; 0: not known yet */
     vt__qsec_keys next, old;
     uint64_t rx_first, tx_first; /* of this phase: the lowest number read; the first written */
     int64_t old_until;           /* old is thrown away */
@@ -26409,7 +26478,7 @@ static void vt__qkeys_level_free(vt__qkeys_level *l) {
 }
 static VT__UNUSED void vt__qkeys_free(vt__qkeys *k) {
     for (unsigned i = 0; i < VT__QPKT_SPACES; i++) vt__qkeys_level_free(&k->at[i]);
-    vt__qkeys_level_free(&k->other);
+    vt__qkeys_level_free(&k->other), vt__qkeys_level_free(&k->early);
     vt__qsec_keys_free(&k->next), vt__qsec_keys_free(&k->old);
 }
 /* One direction of a level: both keys, or on an error none. */
@@ -26474,8 +26543,19 @@ static VT__UNUSED bool vt__qkeys_may_update(const vt__qkeys *k, int64_t largest_
     return k->tx_phase == k->rx_phase && !vt__qsec_has(&k->old) && largest_acked >= (int64_t)k->tx_first;
 }
 VT__INLINE bool vt__qkeys_worn(const vt__qkeys *k) { return k->at[VT__QPKT_APP].tx.used >= k->update_after; }
+static VT__UNUSED void vt__qkeys_early_end(vt__qkeys *k) {
+    vt__qkeys_level_free(&k->early);
+    memset(&k->early, 0, sizeof k->early);
+    k->early_until = 0;
+}
+/* When vt__qkeys_tick has something to do. */
+static VT__UNUSED int64_t vt__qkeys_due(const vt__qkeys *k) {
+    int64_t due = vt__qsec_has(&k->old) ? k->old_until : INT64_MAX;
+    return k->early_until ? VT__MIN(due, k->early_until) : due;
+}
 static VT__UNUSED void vt__qkeys_tick(vt__qkeys *k, int64_t now) {
     if (vt__qsec_has(&k->old) && now >= k->old_until) vt__qsec_keys_free(&k->old);
+    if (k->early_until && now >= k->early_until) vt__qkeys_early_end(k);
 }
 
 /* ---- packets ---- */
@@ -26554,9 +26634,11 @@ enum {
     VT__QUIC_EARLY_MAX = 4,
     VT__QUIC_HURRIES = 2,
     VT__QUIC_DGRAMS = 16,
-    VT__QUIC_NOTES = 32
+    VT__QUIC_NOTES = 32,
+    VT__QUIC_SPACE_EARLY = VT__QPKT_SPACES /* of what is kept: 0-RTT */
 };
 enum { VT__QUIC_MIN = 1200, VT__QUIC_TRAIN = 64, VT__QUIC_TRAIN_MAX = 65487, VT__QUIC_WHY = 64 };
+_Static_assert(VT__QTLS_EARLY_MAX == 64, "see vt__quic_promise");
 enum { VT__QUIC_PARAMS_MAX = 512, VT__QUIC_PREFER_SOON = VT__QROUTE_NONE - 1 };
 /* Kinds of notes; those of @qstr follow at 32. */
 enum { VT__QUIC_N_CRYPTO = 1, VT__QUIC_N_DONE, VT__QUIC_N_TOKEN, VT__QUIC_N_CID, VT__QUIC_N_RETIRE };
@@ -26596,6 +26678,10 @@ typedef struct vt__quic_cfg {
     bool no_migration; /* the peer is asked to stay where it is, while it talks to the handshake's address */
     vt__qpkt_preferred preferred; /* a server's: addresses, ports (0: none) that clients are to go over to */
     bool no_v2; /* a server stays with the version that the client begins with; a client offers no other */
+    bool early; /* a client: 0-RTT, where it has a ticket for it */
+    vt__qtls_strikes *strikes; /* a server: 0-RTT is accepted; NULL: it is not */
+    uint64_t
+        settings; /* with `strikes`: stands for what the application promises; others end its tickets' 0-RTT */
 } vt__quic_cfg;
 
 /* What a connection begins with. */
@@ -26629,7 +26715,8 @@ typedef struct vt__quic_train {
 
 enum vt__quic_ev {
     VT__QUIC_EV_READY =
-        1, /* the handshake is complete: see c->tls before the next call; streams may be used */
+        1,             /* the handshake is complete: see c->tls before the next call; streams may be used */
+    VT__QUIC_EV_EARLY, /* before READY: 0-RTT may be sent, or comes; c->tls is there; streams may be used */
     VT__QUIC_EV_CONFIRMED, /* and the peer knows */
     VT__QUIC_EV_STREAM,    /* see `stream` */
     VT__QUIC_EV_DATAGRAM,  /* p, n: until the next call */
@@ -26682,7 +26769,8 @@ typedef struct vt__quic {
     int64_t now, opened_at, idle_at, ping_at, close_at;
     uint8_t state, active, fallback; /* paths: the one in use, and one that was, or VT__QROUTE_NONE */
     bool server, complete, confirmed, got_one; /* got_one: a packet of the peer was opened */
-    bool quiet;                                /* nothing eliciting was sent since a packet came */
+    bool zero, shrunk; /* 0-RTT: streams may be used; the server's limits are less than were remembered */
+    bool quiet;        /* nothing eliciting was sent since a packet came */
     bool owes_done, owes_token, owes_ping, owes_close, paced;
     bool busy; /* the caller's: it is kept alive, for somebody waits for what the other end has no part in */
     uint8_t lonely; /* times that a client asked whether it is reached */
@@ -26860,6 +26948,8 @@ static const vt__qpkt_cid *vt__quic_dcid(vt__quic *c, vt__qroute *p) {
 }
 
 /* ---- the handshake ---- */
+/* Whether streams may be used. */
+VT__INLINE bool vt__quic_streams(const vt__quic *c) { return c->complete || c->zero; }
 static int vt__quic_discard(vt__quic *c, unsigned space) {
     if (c->discarded[space]) return 0;
     c->discarded[space] = true;
@@ -26954,20 +27044,38 @@ static bool vt__quic_cids_true(const vt__quic *c, const vt__qpkt_params *tp) {
     return vt__qpkt_cid_eq(&tp->original_dcid, &c->odcid) && has == c->retried &&
            (!has || vt__qpkt_cid_eq(&tp->retry_scid, &c->retry_scid));
 }
-/* A server goes over to the version it likes best of those that the client offers; a client sees whether it is told the truth. */
+/* A server goes over to the version it likes best of those that the client offers; a client sees whether it is told the truth. With
+ * 0-RTT it stays: tickets are of one version (RFC 9369 5), and clients begin as ever. */
 static int vt__quic_agree_version(vt__quic *c, const vt__qpkt_params *tp) {
     if (!tp->chosen) return !c->server && c->keys.version != c->first_version ? VT__QPKT_E_VERSION : 0;
     if (tp->chosen != (c->server ? c->first_version : c->keys.version)) return VT__QPKT_E_VERSION;
     bool v2 = false;
     for (unsigned i = 0; i < tp->nversions; i++) v2 |= tp->versions[i] == VT__QPKT_V2;
-    if (!c->server || !v2 || c->cfg->no_v2 || c->keys.version == VT__QPKT_V2) return 0;
+    if (!c->server || !v2 || c->cfg->no_v2 || c->cfg->strikes || c->keys.version == VT__QPKT_V2) return 0;
     int rc = vt__quic_other_version(c, VT__QPKT_V2);
     if (rc >= 0) vt__quic_turn_version(c, VT__QPKT_V2);
     return rc;
 }
+/* A client's 0-RTT: what its server allowed when it gave the ticket; false: there is none, or not for this version. */
+static bool vt__quic_remembered(const vt__quic *c, vt__qpkt_params *was) {
+    const uint8_t *p;
+    size_t n = c->server || !c->tls ? 0 : vt__qtls_remembered(c->tls, &p);
+    vt__qpkt_params_init(was);
+    return n && vt__qpkt_params_get(was, p, n, true) >= 0 &&
+           c->first_version == (was->chosen ? was->chosen : VT__QPKT_V1);
+}
+/* RFC 9000 7.4.1. */
+static bool vt__quic_has_shrunk(const vt__qpkt_params *was, const vt__qpkt_params *is) {
+    return is->max_data < was->max_data || is->max_bidi_local < was->max_bidi_local ||
+           is->max_bidi_remote < was->max_bidi_remote || is->max_uni < was->max_uni ||
+           is->streams_bidi < was->streams_bidi || is->streams_uni < was->streams_uni ||
+           is->active_cids < was->active_cids || is->max_datagram < was->max_datagram;
+}
 static int vt__quic_take_params(vt__quic *c, const uint8_t *p, size_t n) {
     uint8_t mine[VT__QUIC_PARAMS_MAX];
+    vt__qpkt_params was;
     int rc = vt__qpkt_params_get(&c->peer, p, n, !c->server);
+    if (rc >= 0 && c->zero) c->shrunk = vt__quic_remembered(c, &was) && vt__quic_has_shrunk(&was, &c->peer);
     if (rc >= 0 && c->log) vt__quic_log(c, VT__QUIC_LOG_THEIRS, &c->peer);
     if (rc >= 0 && !vt__quic_cids_true(c, &c->peer)) rc = VT__QPKT_E_PARAM_CIDS;
     if (rc >= 0) rc = vt__quic_agree_version(c, &c->peer);
@@ -26998,11 +27106,37 @@ static int vt__quic_use_params(vt__quic *c) {
     c->prefers = VT__QUIC_PREFER_SOON;
     return 0;
 }
+/* The handshake says what became of a client's 0-RTT: if nothing, all of it goes again. A server's keys stay for what is late. */
+static int vt__quic_early_over(vt__quic *c) {
+    if (c->server) {
+        if (c->zero) c->keys.early_until = c->now + 3 * vt__quic_pto(c);
+        return 0;
+    }
+    vt__qkeys_early_end(&c->keys);
+    if (!c->zero) return 0;
+    if (c->tls->early == VT__QTLS_ACCEPTED) return c->shrunk ? VT__QPKT_E_SHRUNK : 0;
+    vt__qrec_resend(&c->rec, VT__QPKT_APP);
+    vt__qstr_rejected(&c->streams);
+    return c->err;
+}
+/* Its secret has come: a server accepts, a client may begin, if it knows what it may send. */
+static int vt__quic_early(vt__quic *c, bool write, const vt__qsec_secret *s) {
+    vt__qpkt_params was;
+    if (!c->server && !vt__quic_remembered(c, &was)) return 0;
+    int rc = vt__qkeys_set(&c->keys.early, c->first_version, s, write);
+    if (rc >= 0 && c->server) rc = vt__quic_use_params(c);
+    if (rc < 0) return rc;
+    vt__qstr_peer_params(&c->streams, c->server ? &c->peer : &was);
+    c->zero = true;
+    c->news |= VT__QUIC_NEWS(EARLY);
+    return 0;
+}
 static int vt__quic_completed(vt__quic *c) {
     c->complete = true;
     c->state = VT__QUIC_OPEN;
     c->news |= VT__QUIC_NEWS(READY);
-    int rc = vt__quic_use_params(c);
+    int rc = vt__quic_early_over(c);
+    if (rc >= 0) rc = vt__quic_use_params(c);
     if (rc < 0) return rc;
     vt__qstr_peer_params(&c->streams, &c->peer);
     if (c->log) vt__quic_log(c, VT__QUIC_LOG_STATE, NULL); /* while `tls` is there */
@@ -27017,6 +27151,7 @@ static int vt__quic_secret(vt__quic *c, int level, bool write, const vt__qsec_se
     case VT__QTLS_HANDSHAKE:
         if (write) vt__qrec_keys(&c->rec);
         return vt__qkeys_set(&c->keys.at[VT__QPKT_HANDSHAKE], c->keys.version, s, write);
+    case VT__QTLS_EARLY: return vt__quic_early(c, write, s);
     default: return vt__qkeys_app(&c->keys, s, write);
     }
 }
@@ -27052,11 +27187,23 @@ static void vt__quic_tls_did(vt__quic *c, int rc) {
     else if (rc < 0) vt__quic_fail_tls(c);
     else vt__quic_fail(c, failed);
 }
+/* What 0-RTT may rely on: a ticket's holds as long as this stays the same (RFC 9000 7.4.1). */
+static void vt__quic_promise(const vt__quic *c, uint64_t *to) {
+    vt__qpkt_params p;
+    vt__qpkt_params_init(&p);
+    vt__qstr_params(&c->streams, &p);
+    *to++ = c->first_version, *to++ = c->cfg->settings, *to++ = c->cfg->max_datagram,
+    *to++ = c->cfg->no_migration;
+    *to++ = p.max_data, *to++ = p.max_uni, *to++ = p.streams_bidi, *to++ = p.streams_uni;
+}
 /* host, port: a client's, see vt__qtls_cfg. */
 static int vt__quic_begin_tls(vt__quic *c, const char *host, int port) {
     uint8_t params[VT__QUIC_PARAMS_MAX];
+    uint64_t promises[VT__QTLS_EARLY_MAX / 8] = {0};
     int n = vt__quic_put_params(c, params);
     if (n < 0) return n;
+    bool early = c->server ? c->cfg->strikes != NULL : c->cfg->early;
+    if (early && c->server) vt__quic_promise(c, promises);
     vt__qtls_cfg t = {.ctx = c->cfg->tls,
                       .client = !c->server,
                       .params = params,
@@ -27064,7 +27211,10 @@ static int vt__quic_begin_tls(vt__quic *c, const char *host, int port) {
                       .on_params = vt__quic_on_params,
                       .arg = c,
                       .host = host,
-                      .port = port};
+                      .port = port,
+                      .early = early ? (const uint8_t *)promises : NULL,
+                      .early_len = early && c->server ? sizeof promises : 0,
+                      .strikes = c->cfg->strikes};
     return vt__qtls_new(&c->tls, &t);
 }
 /* A server's TLS is large, and made for what may be ClientHello alone: its type, and a length below VT__QUIC_CRYPTO_MAX. */
@@ -27360,11 +27510,16 @@ static bool vt__quic_keep(vt__quic *c, const uint8_t *p, size_t n, unsigned spac
     if (lost) vt__qrec_ask(&c->rec, VT__QPKT_INITIAL); /* what the keys are made of: the server waits, too */
     return true;
 }
+/* Whether the keys of one that was kept have come, or never will. Those of 0-RTT come before Handshake's. */
+static bool vt__quic_ripe(const vt__quic *c, unsigned space) {
+    if (space == VT__QUIC_SPACE_EARLY) return vt__qsec_has(&c->keys.at[VT__QPKT_HANDSHAKE].tx) || c->complete;
+    return vt__qsec_has(&c->keys.at[space].rx) || c->discarded[space];
+}
 /* One that can be opened now, as a datagram. */
 static bool vt__quic_replay(vt__quic *c) {
     for (vt__quic_kept **at = &c->early; *at; at = &(*at)->next) {
         vt__quic_kept *k = *at;
-        if (!vt__qsec_has(&c->keys.at[k->space].rx) && !c->discarded[k->space]) continue;
+        if (!vt__quic_ripe(c, k->space)) continue;
         *at = k->next;
         c->nearly--;
         c->in.p = c->in.begin = k->b, c->in.end = k->b + k->n, c->in.came_at = k->came_at;
@@ -27400,6 +27555,7 @@ static int vt__quic_on_retry(vt__quic *c, const vt__qpkt_head *h, const uint8_t 
                                VT__QKEYS_BOTH);
     if (rc < 0) return rc;
     vt__qrec_resend(&c->rec, VT__QPKT_INITIAL);
+    vt__qrec_resend(&c->rec, VT__QPKT_APP); /* 0-RTT */
     return c->err;
 }
 /* Version Negotiation: the end of this connection, and maybe the beginning of another one, of a version that both know. */
@@ -27430,11 +27586,12 @@ static bool vt__quic_for_us(vt__quic *c, const vt__qpkt_head *h) {
     if (h->type == VT__QPKT_T_SHORT || !c->got_one) return true;
     return h->scid_len == c->peer_scid.len && memcmp(h->scid, c->peer_scid.b, h->scid_len) == 0;
 }
-/* The keys that a packet is read with; NULL: there are none (yet). There are none for 0-RTT. */
+/* The keys that a packet is read with; NULL: there are none (yet). */
 static vt__qkeys_level *vt__quic_level_of(vt__quic *c, const vt__qpkt_head *h) {
     vt__qkeys *k = &c->keys;
     vt__qkeys_level *l = &k->at[vt__quic_space_of(h->type)];
-    if (h->type == VT__QPKT_T_EARLY) return NULL;
+    if (h->type == VT__QPKT_T_EARLY)
+        return vt__qsec_has(&k->early.rx) && h->version == c->first_version ? &k->early : NULL;
     if (h->type != VT__QPKT_T_SHORT && h->version != k->version) {
         if (h->type != VT__QPKT_T_INITIAL || c->cfg->no_v2 || !vt__qpkt_known(h->version)) return NULL;
         bool chosen = k->version != c->first_version || vt__qsec_has(&k->at[VT__QPKT_HANDSHAKE].rx);
@@ -27491,7 +27648,10 @@ static int vt__quic_open_packet(vt__quic *c, const vt__qpkt_head *h, uint8_t *p)
     if (!h->fixed && c->server && h->type == VT__QPKT_T_INITIAL) return vt__quic_drop(c, h, "invalid");
     vt__qkeys_level *l = vt__quic_level_of(c, h);
     if (!l) {
-        bool kept = h->type != VT__QPKT_T_EARLY && !c->discarded[space] && vt__quic_keep(c, p, h->len, space);
+        bool early = h->type == VT__QPKT_T_EARLY;
+        unsigned as = early ? VT__QUIC_SPACE_EARLY : space;
+        bool hope = early ? c->cfg->strikes && !vt__quic_ripe(c, as) : !c->discarded[space];
+        bool kept = hope && vt__quic_keep(c, p, h->len, as);
         if (kept && c->log) vt__quic_log_packet(c, VT__QUIC_LOG_KEPT, h->type, 0, p, h->len, NULL, 0, 0);
         return kept ? 0 : vt__quic_drop(c, h, "key_unavailable");
     }
@@ -27553,8 +27713,10 @@ static void vt__quic_packet_done(vt__quic *c) {
                 vt__qsec_has(&c->keys.at[space].tx); /* what cannot be sent is not owed yet */
     if (!c->discarded[space]) vt__qrec_got(&c->rec, space, c->pkt.pn, asks, c->in.ecn, c->in.came_at);
     p->used_at = c->now;
-    if (!c->complete && c->pkt.eliciting) vt__quic_hurry(c, space);
-    if (space != VT__QPKT_APP) return;
+    if (space != VT__QPKT_APP) {
+        if (!c->complete && c->pkt.eliciting) vt__quic_hurry(c, space);
+        return;
+    }
     p->ours = c->pkt.ours;
     if (VT__UNLIKELY(c->prefers != VT__QROUTE_NONE)) vt__quic_prefer(c);
     if (c->pkt.eliciting) c->lonely = 0;
@@ -27583,8 +27745,8 @@ static VT__UNUSED void vt__quic_recv(vt__quic *c, const vt__quic_dgram *d, int64
 
 /* ---- events ---- */
 static bool vt__quic_tell(vt__quic *c, vt__quic_event *ev) {
-    static const uint8_t order[] = {VT__QUIC_EV_READY, VT__QUIC_EV_CONFIRMED, VT__QUIC_EV_PATH,
-                                    VT__QUIC_EV_CLOSED};
+    static const uint8_t order[] = {VT__QUIC_EV_EARLY, VT__QUIC_EV_READY, VT__QUIC_EV_CONFIRMED,
+                                    VT__QUIC_EV_PATH, VT__QUIC_EV_CLOSED};
     if (c->ncid_news) {
         ev->type = c->cid_news[0].add ? VT__QUIC_EV_CID_ADD : VT__QUIC_EV_CID_DEL;
         ev->cid = c->cid_news[0].cid;
@@ -27662,7 +27824,7 @@ static VT__UNUSED int64_t vt__quic_due(const vt__quic *c) {
     if (!c->complete) due = VT__MIN(due, c->opened_at + c->cfg->handshake_ns);
     if (!c->blocked) due = VT__MIN(due, vt__qrec_due(&c->rec));
     if (c->paced && vt__qrec_pace_at(&c->rec) > c->now) due = VT__MIN(due, vt__qrec_pace_at(&c->rec));
-    if (vt__qsec_has(&c->keys.old)) due = VT__MIN(due, c->keys.old_until);
+    due = VT__MIN(due, vt__qkeys_due(&c->keys));
     due = VT__MIN(due, vt__quic_ping_due(c));
     return VT__MIN(due, vt__qroute_due(c->paths));
 }
@@ -27913,7 +28075,7 @@ static void vt__qout_put_frames(vt__quic *c, vt__qout *o) {
     }
     if (!vt__qout_full(o)) vt__qout_put_cids(c, o);
     if (c->owes_token && !vt__qout_full(o)) vt__qout_put_token(c, o);
-    if (c->complete) vt__qout_put_streams(c, o);
+    if (vt__quic_streams(c)) vt__qout_put_streams(c, o);
 }
 static void vt__qout_put_ping(vt__qout *o) {
     uint8_t *end = vt__qpkt_put_frame(o->end, o->most, VT__QPKT_F_PING, 0, 0, 0);
@@ -27936,7 +28098,8 @@ static bool vt__qout_begin(vt__quic *c, vt__qout *o, unsigned space, unsigned pa
     int64_t acked = vt__qrec_largest_acked(&c->rec, space);
     o->head = p;
     o->space = (uint8_t)space;
-    o->type = types[space];
+    bool early = space == VT__QPKT_APP && !vt__qsec_has(&c->keys.at[space].tx);
+    o->type = early ? (uint8_t)VT__QPKT_T_EARLY : types[space];
     o->n = o->flags = 0;
     o->acks = false;
     o->pn = vt__qrec_next(&c->rec, space);
@@ -27948,8 +28111,9 @@ static bool vt__qout_begin(vt__quic *c, vt__qout *o, unsigned space, unsigned pa
                                         o->pn_size);
     else {
         vt_str token = {c->token, space == VT__QPKT_INITIAL ? c->token_len : 0};
-        o->payload = vt__qpkt_put_long(p, o->most, (enum vt__qpkt_type)o->type, c->keys.version, dcid,
-                                       &c->cids.ours[0].cid, token, o->pn, o->pn_size);
+        o->payload = vt__qpkt_put_long(p, o->most, (enum vt__qpkt_type)o->type,
+                                       early ? c->first_version : c->keys.version, dcid, &c->cids.ours[0].cid,
+                                       token, o->pn, o->pn_size);
     }
     o->end = o->payload;
     return o->payload != NULL;
@@ -27995,6 +28159,10 @@ static void vt__qout_masked(vt__quic *c, vt__qout_tx *tx) {
         vt__qpkt_mask(tx->at[i].head, tx->at[i].pn, tx->at[i].size, tx->samples + i * VT__QSEC_SAMPLE);
     tx->n = 0;
 }
+/* What it is sealed with. */
+static vt__qkeys_level *vt__qout_level(vt__quic *c, const vt__qout *o) {
+    return o->type == VT__QPKT_T_EARLY ? &c->keys.early : &c->keys.at[o->space];
+}
 static int vt__qout_mask_later(vt__quic *c, vt__qout_tx *tx, const vt__qout *o) {
     uint8_t *pn = o->payload - o->pn_size, mask[VT__QSEC_SAMPLE];
     if (o->type == VT__QPKT_T_SHORT) {
@@ -28003,7 +28171,7 @@ static int vt__qout_mask_later(vt__quic *c, vt__qout_tx *tx, const vt__qout *o) 
         tx->n++;
         return 0;
     }
-    int rc = vt__qsec_mask(&c->keys.at[o->space].tx_hp, pn + 4, 1, mask);
+    int rc = vt__qsec_mask(&vt__qout_level(c, o)->tx_hp, pn + 4, 1, mask);
     vt__qpkt_mask(o->head, pn, o->pn_size, mask);
     return rc;
 }
@@ -28014,7 +28182,7 @@ static int vt__qout_seal(vt__quic *c, vt__qout_tx *tx, vt__qout *o, unsigned fla
     if (VT__UNLIKELY(c->log != NULL))
         vt__quic_log_packet(c, VT__QUIC_LOG_SENT, o->type, o->pn, o->head,
                             (size_t)(o->end - o->head) + VT__QSEC_TAG, o->payload, n, flags);
-    int rc = vt__qsec_seal(&c->keys.at[o->space].tx, o->pn, o->head, (size_t)(o->payload - o->head),
+    int rc = vt__qsec_seal(&vt__qout_level(c, o)->tx, o->pn, o->head, (size_t)(o->payload - o->head),
                            o->payload, n);
     o->end += VT__QSEC_TAG;
     if (rc < 0) return rc == -ERANGE ? VT__QPKT_E_AEAD : rc;
@@ -28037,7 +28205,8 @@ static size_t vt__qout_put_datagram(vt__quic *c, vt__qout_tx *tx, uint8_t *p, si
     uint8_t *at = p;
     bool pad = false, handshake = false;
     for (unsigned space = 0; space < VT__QPKT_SPACES; space++) {
-        if (!vt__qsec_has(&c->keys.at[space].tx)) continue;
+        bool early = space == VT__QPKT_APP && vt__qsec_has(&c->keys.early.tx);
+        if (!vt__qsec_has(&c->keys.at[space].tx) && !early) continue;
         if (!vt__qout_put_packet(c, &out[n], space, at, p + most, allow)) continue;
         pad |= space == VT__QPKT_INITIAL && (!c->server || out[n].flags & VT__QREC_ELICITING);
         handshake |= space == VT__QPKT_HANDSHAKE;
@@ -28126,7 +28295,7 @@ static bool vt__qout_wants(vt__quic *c) {
             return true;
     for (unsigned i = 0; i < c->cids.nours; i++) owes |= c->cids.ours[i].owed;
     for (unsigned i = 0; i < c->cids.nretires; i++) owes |= c->cids.retires[i].owed;
-    return c->complete && (owes || vt__qstr_wants(&c->streams));
+    return vt__quic_streams(c) && (owes || vt__qstr_wants(&c->streams));
 }
 static size_t vt__qout_send_train(vt__quic *c, uint8_t *buf, size_t cap, vt__quic_train *t) {
     vt__qout_tx tx;
@@ -30603,9 +30772,10 @@ typedef struct vt__h3e_role {
     /* A server: for a request; NULL: no memory. The transport of a client allows its server none. */
     vt__mux_stream *(*open)(struct vt__h3e *h);
     void (*event)(struct vt__h3e *h, const vt__msg_event *ev);
-    void (*failed)(struct vt__h3e *h);              /* the machine has; it is closed soon */
-    void (*ready)(struct vt__h3e *h);               /* the handshake is complete; c.q.tls is still there */
-    void (*more)(struct vt__h3e *h);                /* the peer takes more requests */
+    void (*failed)(struct vt__h3e *h); /* the machine has; it is closed soon */
+    void (*early)(struct vt__h3e *h);  /* 0-RTT: before `ready`; c.q.tls is there. NULL: there is none */
+    void (*ready)(struct vt__h3e *h);  /* the handshake is complete; c.q.tls is still there */
+    void (*more)(struct vt__h3e *h);   /* the peer takes more requests */
     void (*token)(struct vt__h3e *h, vt_str token); /* for a later connection to this server */
     void (*closed)(struct vt__h3e *h);              /* the transport is; see c.q.end */
     int64_t (*due)(const struct vt__h3e *h);        /* when `timer` has something to do */
@@ -30922,6 +31092,9 @@ static void vt__h3e_closed(vt__h3e *h) {
 static void vt__h3e_event(vt__qend_conn *c, const vt__quic_event *ev) {
     vt__h3e *h = VT__CONTAINER(c, vt__h3e, c);
     switch (ev->type) {
+    case VT__QUIC_EV_EARLY:
+        if (h->role->early) h->role->early(h);
+        break;
     case VT__QUIC_EV_READY: h->role->ready(h); break;
     case VT__QUIC_EV_STREAM: vt__h3e_on_stream(h, &ev->stream); break;
     case VT__QUIC_EV_TOKEN:
@@ -31368,6 +31541,9 @@ static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom,
  *     stream:  head comes -> queued for a worker -> a handler runs -> free
  *                   \-> waits in vt__link_queue -/          \-> draining -/
  *
+ * What comes in 0-RTT may be a replay: requests that are to change something are held until the handshake is over (RFC 8470 3),
+ * which nobody's recording gets to (vt__mreq_conn_trust).
+ *
  * Draining: the answer is whole, and the rest of the request is let in and dropped for a while.
  *
  * A CONNECT for a WebSocket (RFC 8441, RFC 9220) is a GET to routes and handlers, as over HTTP/1.1. Once it is upgraded, its
@@ -31392,6 +31568,7 @@ typedef struct vt__mreq {
     bool expect;      /* 100 (Continue) is owed */
     bool draining;    /* over but for the rest of its request, which is dropped: see vt__mreq_leave */
     bool doomed;      /* in the connection's list */
+    bool early, held; /* came in 0-RTT; waits for the end of the handshake */
     int64_t drained;
     int64_t
         due; /* until when the rest may come, while it drains; and before, where HTTP/3 wants it, the head */
@@ -31416,6 +31593,7 @@ typedef struct vt__mreq_conn {
     uint32_t draining;
     uint8_t version; /* as vt_req_version has it */
     bool secure;
+    bool early;      /* what comes is 0-RTT */
     vt_str alt;      /* of Alt-Svc, or none */
     vt__list doomed; /* those that the connection's end has killed, and that are still to be woken ... */
     vt__poll_msg
@@ -31462,7 +31640,7 @@ static void vt__mreq_forget(vt__mreq *s) {
 /* No handler has it, and none will get it. */
 static bool vt__mreq_is_idle(vt__mreq *s) {
     if (s->e.over && !s->draining) return false; /* it was forgotten */
-    return !s->e.headed || s->draining || vt__link_withdraw(&s->wait);
+    return !s->e.headed || s->draining || s->held || vt__link_withdraw(&s->wait);
 }
 /* It is dead, and its handler is to hear of it. */
 static void vt__mreq_wake(vt__mreq *s) {
@@ -31794,6 +31972,7 @@ static void vt__mreq_begin(vt__mreq_run *run, vt__mreq *s) {
     vt__mem_arena_init(&run->arena, &run->thr->block_pool, 0);
     vt__req_init(&run->req, &run->res, vt__mreq_conn_of(s)->host->group->server, NULL, run, &run->arena);
     vt__mreq_describe(run);
+    run->req.early = s->early;
     run->v->task = &s->start;
     vt__sched_on_park(run->v, vt__mreq_on_park, run);
 }
@@ -31883,6 +32062,26 @@ static void vt__mreq_settle(vt__link_wait *w, bool room) {
     if (room) vt__sched_submit(s->e.x->dom, &s->start);
     else vt__mreq_busy(s);
 }
+static void vt__mreq_start(vt__mreq *s) {
+    vt__mreq_conn *c = vt__mreq_conn_of(s);
+    if (VT__LIKELY(vt__sched_admit() >= 0)) vt__sched_submit(c->host->dom, &s->start);
+    else if (!vt__link_enqueue(c->host, &s->wait)) vt__mreq_busy(s);
+}
+static bool vt__mreq_is_safe(const vt__mreq *s) { /* RFC 9110 9.2.1 */
+    unsigned safe = 1U << VT__H1_M_GET | 1U << VT__H1_M_HEAD | 1U << VT__H1_M_OPTIONS | 1U << VT__H1_M_TRACE;
+    return safe >> vt__h1_method(vt__mreq_str(&s->e.head, s->method)) & 1;
+}
+/* The handshake is over: what came in 0-RTT is the client's. */
+static VT__UNUSED void vt__mreq_conn_trust(vt__mreq_conn *c) {
+    c->early = false;
+    for (vt__list *n = c->x->streams.next, *next; n != &c->x->streams; n = next) {
+        vt__mreq *s = VT__MREQ_OF(n);
+        next = n->next;
+        if (!s->held) continue;
+        s->held = false;
+        vt__mreq_start(s);
+    }
+}
 /* Its head is complete. */
 static void vt__mreq_launch(vt__mreq *s, const vt__msg_event *ev) {
     vt__mreq_conn *c = vt__mreq_conn_of(s);
@@ -31897,8 +32096,9 @@ static void vt__mreq_launch(vt__mreq *s, const vt__msg_event *ev) {
     if (c->requests >= c->host->group->conf.max_requests) c->ops->shutdown(c);
     vt__sched_embed(&s->start, vt__mreq_main, s, "stream");
     s->wait.settle = vt__mreq_settle;
-    if (VT__LIKELY(vt__sched_admit() >= 0)) vt__sched_submit(c->host->dom, &s->start);
-    else if (!vt__link_enqueue(c->host, &s->wait)) vt__mreq_busy(s);
+    s->held = c->early && !vt__mreq_is_safe(s);
+    s->early = c->early && !s->held;
+    if (!s->held) vt__mreq_start(s);
 }
 static void vt__mreq_on_field(vt__mreq *s, const vt__msg_event *ev) {
     vt__mux_fields *f = s->e.headed ? &s->e.trailers : &s->e.head;
@@ -32320,7 +32520,8 @@ struct vt__h3c_port {
     vt__ossl_ctx *ctx; /* the certificates as QUIC has them */
     uint32_t spin;     /* of ctx, which a reload replaces */
     vt__qsec_vault vault;
-    vt__qend_group *group; /* while it is held */
+    vt__qtls_strikes *strikes; /* NULL: no 0-RTT */
+    vt__qend_group *group;     /* while it is held */
     vt__qpkt_preferred preferred;
     vt__udp held; /* has the port until every domain has its socket there; fd -1: nothing does */
     int v6_only;
@@ -32427,9 +32628,15 @@ static int vt__h3c_keep_info(vt__h3c *h) {
     vt__mem_arena_reset(&arena);
     return h->text ? 0 : -ENOMEM;
 }
+static void vt__h3c_early(vt__h3e *e) {
+    vt__h3c *h = VT__CONTAINER(e, vt__h3c, e);
+    h->r.early = true;
+    if (vt__h3c_keep_info(h) < 0) vt__h3e_fail(e, VT__H3_E_MEMORY);
+}
 static void vt__h3c_ready(vt__h3e *e) {
     vt__h3c *h = VT__CONTAINER(e, vt__h3c, e);
-    if (vt__h3c_keep_info(h) < 0) vt__h3e_fail(e, VT__H3_E_MEMORY);
+    if (!h->text && vt__h3c_keep_info(h) < 0) vt__h3e_fail(e, VT__H3_E_MEMORY);
+    if (h->r.early) vt__mreq_conn_trust(&h->r);
     if (vt__link_group_stopping(h->r.host->group)) vt__h3e_shutdown(e);
 }
 static void vt__h3c_closed(vt__h3e *e) {
@@ -32451,15 +32658,22 @@ static void vt__h3c_timer(vt__h3e *e, int64_t now) {
 static const vt__h3e_role vt__h3c_role = {.open = vt__h3c_open,
                                           .event = vt__h3c_on_event,
                                           .failed = vt__h3c_failed,
+                                          .early = vt__h3c_early,
                                           .ready = vt__h3c_ready,
                                           .closed = vt__h3c_closed,
                                           .due = vt__h3c_due,
                                           .timer = vt__h3c_timer};
 
 /*--- a listener's ports ---*/
-static vt__h3c_port *vt__h3c_port_new(vt__tls_gate *gate) {
+static vt__h3c_port *vt__h3c_port_new(vt__tls_gate *gate, bool early) {
     vt__h3c_port *p = vt__mem_zalloc(sizeof *p);
-    if (!p) return NULL;
+    vt__qtls_strikes *strikes = p && early && VT__QTLS_NATIVE ? vt__mem_zalloc(sizeof *strikes) : NULL;
+    if (!p || (early && VT__QTLS_NATIVE && !strikes)) {
+        vt__mem_free(p);
+        return NULL;
+    }
+    if (strikes) vt__plat_random(&strikes->mark, sizeof strikes->mark);
+    p->strikes = strikes;
     p->gate = gate;
     p->keys.every = gate->keys.every;
     p->held.fd = -1;
@@ -32478,6 +32692,7 @@ static void vt__h3c_port_free(vt__h3c_port *p) {
     if (p->ctx) vt__ossl_unref(p->ctx);
     OPENSSL_cleanse(&p->keys, sizeof p->keys);
     OPENSSL_cleanse(&p->vault, sizeof p->vault);
+    vt__mem_free(p->strikes);
     vt__mem_free(p);
 }
 static const vt_str vt__h3c_alpn = {"\2h3", 3};
@@ -32572,6 +32787,11 @@ static int vt__h3c_accept(vt__qend_conn *c) {
 }
 static const vt__qend_ops vt__h3c_qend = {sizeof(vt__h3c), vt__h3c_admit, vt__h3c_accept, vt__h3e_event,
                                           vt__h3e_gone};
+/* Our settings, as what a ticket's 0-RTT depends on (RFC 9114 7.2.4.2). */
+static uint64_t vt__h3c_promise(const vt__h3_cfg *c) {
+    return (uint64_t)c->max_head << 32 ^ (uint64_t)c->blocked << 24 ^ (uint64_t)c->table << 1 ^
+           c->connect_protocol;
+}
 static int vt__h3c_door_open(vt__h3c_door *d) {
     const vt__link_group *g = d->host->group;
     vt__h3c_port *p = d->port;
@@ -32579,6 +32799,8 @@ static int vt__h3c_door_open(vt__h3c_door *d) {
     cfg.quic.server = true;
     cfg.quic.vault = &p->vault;
     cfg.quic.preferred = p->preferred;
+    cfg.quic.strikes = p->strikes;
+    cfg.quic.settings = vt__h3c_promise(g->h3);
     cfg.qlog = g->server->cfg.qlog;
     /* Longer than requests may be waited for: who is idle is told, before its own end gives the connection up in silence. */
     int64_t idle = g->conf.idle_ns ? g->conf.idle_ns : 86400 * VT_SEC;
@@ -32636,7 +32858,9 @@ static void vt__h3c_group_drop(vt__link_group *g) {
 }
 #else
 /* Nobody speaks it. */
-static vt__h3c_port *vt__h3c_port_new(vt__tls_gate *gate) { return (void)gate, NULL; }
+static vt__h3c_port *vt__h3c_port_new(vt__tls_gate *gate, bool early) {
+    return (void)gate, (void)early, NULL;
+}
 static void vt__h3c_port_let(vt__h3c_port *p) { (void)p; }
 static void vt__h3c_port_free(vt__h3c_port *p) { (void)p; }
 static int vt__h3c_port_read(vt__h3c_port *p, vt__tls_files **out, char *text, size_t cap) {
@@ -34783,6 +35007,7 @@ static int vt__srv_check(vt_server *s) {
     if (c->deadlock > 1) return vt__srv_bad_field(s, "deadlock", c->deadlock);
     if (c->http2 > 1) return vt__srv_bad_field(s, "http2", c->http2);
     if (c->http3 > 1) return vt__srv_bad_field(s, "http3", c->http3);
+    if (c->early_data > 1) return vt__srv_bad_field(s, "early_data", c->early_data);
     for (int i = 0; i < VT_H2_CAUSES; i++)
         if (c->h2_budgets[i].burst < VT_NONE || c->h2_budgets[i].per_s < 0)
             return vt__srv_bad_budget(s, i, &c->h2_budgets[i]);
@@ -35345,7 +35570,8 @@ static int vt__srv_make_ports(vt__srv *srv) {
     for (int i = 0; i < srv->nlisteners; i++) {
         vt__srv_listener *l = &srv->listeners[i];
         if (!l->gate || strncmp(l->addr, "unix:", 5) == 0) continue;
-        if (!(l->h3 = vt__h3c_port_new(l->gate))) return vt__srv_fail(srv, -ENOMEM, "http3");
+        if (!(l->h3 = vt__h3c_port_new(l->gate, srv->server->cfg.early_data == 1)))
+            return vt__srv_fail(srv, -ENOMEM, "http3");
         n++;
     }
     return n ? 0
@@ -35701,6 +35927,7 @@ enum vt__conf_flags {
     X("altSvcMaxAgeS", alt_svc_max_age_s, COUNT, VT__CONF_ZERO_NONE, 0, INT64_C(1) << 31)                    \
     X("preferredAddr", preferred_addr, STRING, VT__CONF_ARG, 0, 0)                                           \
     X("qlog", qlog, STRING, VT__CONF_ARG, 0, 0)                                                              \
+    X("earlyData", early_data, FLAG, VT__CONF_ARG, 0, 1)                                                     \
     X("maxStreams", max_streams, COUNT, 0, 1, 1000000)                                                       \
     X("noDate", no_date, FLAG, 0, 0, 1)                                                                      \
     X("serverName", server_name, STRING, 0, 0, 0)
@@ -37135,10 +37362,12 @@ struct vt_call {
     vt_stream stream; /* behind 101 */
     int err;
     uint8_t state, method_id;
-    bool close, expect, pulled; /* pulled: the reader was asked */
-    bool on_wire;               /* between wire->open and wire->close */
-    bool reused;                /* its connection was not made for it */
-    bool single;                /* HTTP/1.1 is wanted */
+    bool close, expect, pulled;    /* pulled: the reader was asked */
+    bool on_wire;                  /* between wire->open and wire->close */
+    bool reused;                   /* its connection was not made for it */
+    bool single;                   /* HTTP/1.1 is wanted */
+    bool zero, late;               /* it went in 0-RTT; it is not to any more */
+    struct vt__cmux_stream *first; /* in which it went then, until wire->open takes it */
     int hops, max_hops;
     vt_str method;
     const char *via, *upgrade, *addr; /* addr: what is connected to */
@@ -37736,7 +37965,11 @@ static void vt__cmux_kill_all(vt__cmux *c, int why) {
 }
 
 /*--- requests ---*/
-static void vt__cmux_open(vt_call *call) { memset(&call->mux, 0, sizeof call->mux); }
+static void vt__cmux_open(vt_call *call) {
+    memset(&call->mux, 0, sizeof call->mux);
+    call->mux.s = call->first;
+    call->first = NULL;
+}
 static int vt__cmux_put_request(vt__mux_stream *s, const vt_call *call) {
     bool ws = call->ws_key != NULL;
     vt__mux_head head = {.method = call->method,
@@ -37788,6 +38021,7 @@ static bool vt__cmux_no_ws(const vt_call *call, bool learn) {
 }
 static int vt__cmux_head(vt_call *call) {
     vt__cmux *c = call->conn->calls;
+    if (call->mux.s) return 0; /* it has gone */
     int r = VT__UNLIKELY(call->ws_key != NULL) ? vt__cmux_agrees(call, c) : 0;
     if (r == VT__CMUX_REFUSES) call->single = vt__cmux_no_ws(call, true);
     if (r < 0 || call->single) return r < 0 ? r : VT__CLI_ELSEWHERE;
@@ -38259,6 +38493,9 @@ static bool vt__ch2_offers(const vt_client *client, bool tls, bool proxy) {
  *     tried --handshake--> ready --GOAWAY, error, idle--> left --> closed (vt__ch3_closed) --> gone (vt__ch3_gone)
  *        \--no answer, refused, a wrong certificate: shunned----------------------/
  *
+ * Where 0-RTT is wanted, and may be, the call that makes a connection is sent with the first packet, if it is safe to be repeated
+ * (vt__ch3_early). It waits for the handshake all the same, so that whatever fails then is as without.
+ *
  * Endpoints end with their client, or their runtime, whichever is first; those connections say goodbye.
  *============================================================================*/
 #if VTHTTP_H3 && VTHTTP_TLS
@@ -38297,11 +38534,13 @@ typedef struct vt__ch3_wire {
 typedef struct vt__ch3 {
     vt__cmux calls;
     vt__ch3_side *side;
-    vt__ch3_wire *wire;        /* NULL: it is gone */
-    vt__poll_msg bye;          /* to the domain, when it is retired */
-    vt_sem told;               /* its maker: it is ready, or has ended */
-    int err;                   /* why it has ended; 0: it has not */
-    bool ready, more;          /* more: this attempt is not the last */
+    vt__ch3_wire *wire;            /* NULL: it is gone */
+    vt__poll_msg bye;              /* to the domain, when it is retired */
+    vt_sem told;                   /* its maker: it is ready, or has ended */
+    vt_call *call;                 /* the maker's, if it may go in 0-RTT */
+    struct vt__cmux_stream *first; /* in which it did */
+    int err;                       /* why it has ended; 0: it has not */
+    bool ready, more;              /* more: this attempt is not the last */
     bool quit, last;           /* quit: it was ended by this end; last: it is as soon as no call is left */
     int64_t pong_ns, pong_due; /* how long a sign of life may take; when one is due, 0: none is asked for */
     const char *addr;
@@ -38392,6 +38631,12 @@ static void vt__ch3_token(vt__h3e *h, vt_str token) {
     vt__ch3 *c = VT__CONTAINER(h, vt__ch3_wire, e)->up;
     if (c) vt__ch3_keep_token(c, token);
 }
+/* What its call has sent in 0-RTT does not count. */
+static void vt__ch3_drop_first(vt__ch3 *c) {
+    if (c->first) vt__mux_forget(&c->first->e);
+    if (c->first && !c->wire->e.x.gone) vt__h3e_stir(&c->wire->e.x);
+    c->first = NULL;
+}
 /* One that never was, or that has stopped answering its calls, is shunned. */
 static void vt__ch3_closed(vt__h3e *h) {
     vt__ch3_wire *w = VT__CONTAINER(h, vt__ch3_wire, e);
@@ -38401,6 +38646,7 @@ static void vt__ch3_closed(vt__h3e *h) {
     vt_log(VT_LOG_DEBUG, "HTTP/3 to %s at %s ends: %s%.*s (%u)", c->origin, c->addr,
            c->ready ? "" : "it was not reached; ", (int)end->why_len, end->why, (unsigned)end->code);
     if (!c->err) c->err = vt__ch3_why(h);
+    if (!c->ready) vt__ch3_drop_first(c);
     if (!c->ready && c->more) { /* the next one begins */
         w->up = NULL;
         c->wire = NULL;
@@ -38427,14 +38673,6 @@ static void vt__ch3_timer(vt__h3e *h, int64_t now) {
     c->err = -ETIMEDOUT;
     vt__qend_close(&h->c, true, VT__H3_NO_ERROR, (vt_str){NULL, 0});
 }
-static const vt__h3e_role vt__ch3_role = {.event = vt__ch3_on_event,
-                                          .failed = vt__ch3_failed,
-                                          .ready = vt__ch3_ready,
-                                          .more = vt__ch3_more,
-                                          .token = vt__ch3_token,
-                                          .closed = vt__ch3_closed,
-                                          .due = vt__ch3_due,
-                                          .timer = vt__ch3_timer};
 /* Streams of calls keep the wire; the last of them frees it (vt__ch3_part). */
 static bool vt__ch3_gone(vt__qend_conn *q) {
     vt__ch3_wire *w = VT__CONTAINER(q, vt__ch3_wire, e.c);
@@ -38511,6 +38749,25 @@ static int vt__ch3_begin(vt__cmux *calls, vt_call *call) {
     vt__h3e_stir(&h->x);
     return 0;
 }
+/* 0-RTT may be sent. */
+static void vt__ch3_early(vt__h3e *h) {
+    vt__ch3 *c = VT__CONTAINER(h, vt__ch3_wire, e)->up;
+    vt_call *call = c ? c->call : NULL;
+    if (!call) return;
+    call->mux.s = NULL;
+    int r = vt__ch3_begin(&c->calls, call);
+    c->first = call->mux.s;
+    if (r < 0) vt__ch3_drop_first(c);
+}
+static const vt__h3e_role vt__ch3_role = {.event = vt__ch3_on_event,
+                                          .failed = vt__ch3_failed,
+                                          .early = vt__ch3_early,
+                                          .ready = vt__ch3_ready,
+                                          .more = vt__ch3_more,
+                                          .token = vt__ch3_token,
+                                          .closed = vt__ch3_closed,
+                                          .due = vt__ch3_due,
+                                          .timer = vt__ch3_timer};
 static bool vt__ch3_beyond(const vt__mux_stream *s, uint64_t last) { return s->m.h3.id >= last; }
 static const vt__cmux_ops vt__ch3_ops = {vt__ch3_begin,           vt__ch3_part,
                                          vt__ch3_doubt,           vt__ch3_beyond,
@@ -38594,6 +38851,7 @@ static void vt__ch3_quic_cfg(const vt__ch3_side *side, vt__quic_cfg *q) {
     q->tls = side->tls;
     q->idle_ns = idle ? VT__MAX(idle + idle / 2, 30 * VT_SEC) : 86400 * VT_SEC;
     q->handshake_ns = connect;
+    q->early = g->early_data > 0;
     q->streams.streams[0] = VT_NONE; /* RFC 9114 6.1 */
     q->streams.max_window = 1 << 20;
     q->streams.all_window = VT__CH3_ALL;
@@ -38744,11 +39002,17 @@ static int vt__ch3_pick(const struct vt__io_lookup *l, const struct sockaddr *ou
     }
     return n;
 }
+static bool vt__ch3_may_early(const vt_call *call) {
+    bool safe = call->method_id == VT__H1_M_GET || call->method_id == VT__H1_M_HEAD ||
+                call->method_id == VT__H1_M_OPTIONS;
+    return safe && !call->has_body && !call->ws_key && !call->late;
+}
 /* One attempt, and what comes of it until `due`: 0 it is ready; or an error. */
-static int vt__ch3_attempt(vt__ch3 *c, const vt_call *call, const struct sockaddr *at, const char *host,
-                           bool more, int64_t due) {
+static int vt__ch3_attempt(vt__ch3 *c, vt_call *call, const struct sockaddr *at, const char *host, bool more,
+                           int64_t due) {
     vt__cpool_conn *k = c->calls.k;
     vt__sched_dom_lock(c->calls.dom);
+    c->call = vt__ch3_may_early(call) ? call : NULL;
     int r = vt__ch3_start(c, at, host, (int)call->url.port, more);
     if (r == 0 && !k->mux) {
         k->wire = &vt__cmux_wire;
@@ -38763,6 +39027,13 @@ static int vt__ch3_attempt(vt__ch3 *c, const vt_call *call, const struct sockadd
         if (told) r = c->ready ? 0 : c->err;
         vt__sched_dom_unlock(c->calls.dom);
     }
+    vt__sched_dom_lock(c->calls.dom);
+    c->call = NULL;
+    if (r < 0) vt__ch3_drop_first(c);
+    call->first = c->first;
+    call->zero = c->first != NULL;
+    c->first = NULL;
+    vt__sched_dom_unlock(c->calls.dom);
     return r;
 }
 /* It has failed, or is late: then it goes on by itself, unless there was another address to be tried. */
@@ -38851,6 +39122,7 @@ static bool vt__ch3_connect(vt_call *call, bool fresh, int64_t until) {
     vt__cpool_conn *k = NULL;
     char addr[VT__CALT_ADDR];
     int r = -ETIMEDOUT;
+    call->zero = false;
     while (r == -ETIMEDOUT && side && vt__ch3_where(side, call, addr)) {
         int64_t due = vt__plat_now() + side->head_ns;
         bool last = until && until <= due;
@@ -39192,16 +39464,20 @@ static int vt__cli_pause(const vt_call *call, int tries) {
     return vt_sleep_until(due && due < end ? due : end);
 }
 /* One exchange; once more, where a connection that was kept was no good, or not meant for this origin (421, RFC 9110 15.5.20),
- * or where the peer did not begin with it. */
+ * where the peer did not begin with it, or not in 0-RTT (425, RFC 8470 5.2). */
 static int vt__cli_exchange(vt_call *call) {
     bool fresh = false;
     for (int tries = 1;; tries++) {
         int r = vt__cli_begin(call, fresh), again = 0;
         if (r >= 0) r = vt__cli_transmit(call);
         if (call->on_wire) r = vt__cli_settle(call, r);
-        if (r >= 0 && (call->status != 421 || (!call->reused && !call->alt))) return r;
-        if (r >= 0) vt__ch3_misled(call);
-        if (!call->pulled && call->on_wire) again = r < 0 ? call->wire->again(call, r) : VT__CLI_FRESH;
+        bool misled = call->status == 421 && (call->reused || call->alt);
+        bool early = call->status == 425 && call->zero;
+        if (r >= 0 && !misled && !early) return r;
+        call->late |= early;
+        if (r >= 0 && misled) vt__ch3_misled(call);
+        if (!call->pulled && call->on_wire)
+            again = r < 0 ? call->wire->again(call, r) : misled ? VT__CLI_FRESH : VT__CLI_ANY;
         if (!again || tries == VT__CLI_TRIES) return r;
         vt__cli_close(call, VT__CLI_DRAIN);
         if (again == VT__CLI_ANY && tries > 1 && (r = vt__cli_pause(call, tries)) < 0) return r;

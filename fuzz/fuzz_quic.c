@@ -10,7 +10,7 @@
 #undef main
 #include "fuzz.h"
 
-enum { FROM_CLIENT = 1, EARLY = 2, BUSY = 4, RETRY = 8, OLD_VERSION = 16 }; /* of the first byte */
+enum { FROM_CLIENT = 1, EARLY = 2, BUSY = 4, RETRY = 8, OLD_VERSION = 16, ZERO = 64 }; /* of the first byte */
 enum { STEPS_MAX = 200, TRAFFIC_MAX = 100000 };
 
 static struct net w;
@@ -57,13 +57,17 @@ static void step(struct end *mad, unsigned op, const uint8_t *p, size_t n) {
 }
 static void start(unsigned how) {
     static const struct qlink_cfg link = {.delay_ns = 10 * VT_MS};
-    net_init(&w, &link, 1);
+    if (how & ZERO) net_get_tickets(&w, 1);
+    if (how & ZERO) net_init_early(&w, &link, 1);
+    else net_init(&w, &link, 1);
+    w.client.asks = how & ZERO && how & BUSY, w.client.asks_up = 3000, w.client.asks_down = 3000;
     w.retry = how & RETRY;
     w.client.cfg.no_v2 = how & OLD_VERSION;
     w.server.cfg.max_datagram = w.client.cfg.max_datagram = 100;
     w.server.hold = how >> 5 & 1;
     w.server.most = TRAFFIC_MAX;
-    net_connect(&w);
+    if (how & ZERO) net_connect_early(&w);
+    else net_connect(&w);
     NET_UNTIL(&w, w.server.up, VT_SEC);
     MUST(w.server.up);
     if (!(how & EARLY)) net_run(&w, 200 * VT_MS);

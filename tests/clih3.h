@@ -45,7 +45,7 @@ static struct {
 } far;
 static inline int far_main(void *arg) {
     (void)arg;
-    far.server = h3_server_of((vt_server_cfg){.no_signals = 1}, &leaf, true);
+    far.server = h3_server_of((vt_server_cfg){.no_signals = 1, .early_data = 1}, &leaf, true);
     far.routes(far.server);
     if (vt_server_start(far.server) < 0) return 1;
     int port = vt_server_port(far.server, 1);

@@ -210,7 +210,7 @@ TEST(transport_parameters) {
     }
     stop();
 }
-/* h3spec's last, and list B's 50: 0-RTT. No ticket of ours allows any, so that there is never a key for it, and no request before
+/* h3spec's last, and list B's 50: 0-RTT. No ticket of a server allows any that was not asked to (e2e_h3_early.c), so that there is never a key for it, and no request before
  * the handshake's end: CRYPTO in it, or a request, is dropped, and nothing is kept of it. The frame itself is refused by
  * the rules (test_qpkt.c: where_frames_may_be). */
 static void says_early(struct h3 *h, const uint8_t *frames, size_t n) {

@@ -135,6 +135,55 @@ static void sweep(void (*table)(void), bool onward) {
     cli_run(1, sweep_body);
     far_down();
 }
+/* A call in 0-RTT, of a client that got its tickets when nothing failed. */
+static void early_body(void) {
+    struct vt__plat_table before = vt__plat;
+    int64_t n = 1, most = 600;
+    int gone = 0;
+    now.table();
+    fault.thread = vt__sched_self();
+    fault.driver = true;
+    for (bool last = false; !last && n < most; n++) {
+        fault_set(0, false);
+        vt_client *c = vt_client_new(&(vt_client_cfg){.http3 = VT_HTTP3_PRIOR,
+                                                      .tls_ca_pem = ca.cert_text,
+                                                      .connect_timeout_ms = 20000,
+                                                      .early_data = 1,
+                                                      .max_idle = VT_NONE});
+        h3_patient(c);
+        vt_call *first = vt_call_new(c, "GET", url);
+        CHECK_EQ(vt_call_send(first), 200);
+        for (int i = 0; i < 5000 && !vt__ch3_side_of(c)->tls->sessions->n; i++) vt_sleep_ms(1);
+        vt_call_free(first);
+        for (int i = 0; i < 5000 && c->conns; i++) vt_sleep_ms(1);
+        fault_set(n, now.onward);
+        vt_call *call = vt_call_new(c, "GET", url);
+        int r = vt_call_send(call);
+        gone += call->zero;
+        bool good = r == 200 && vt_call_whole(call) == 0 && vt_call_text(call).len == LONG;
+        last = fault.count < n;
+        fault_set(0, false);
+        CHECK(r == 200 || r < 0);
+        CHECK(!last || (good && call->zero == VT__QTLS_NATIVE));
+        vt_call_free(call);
+        for (int i = 0; i < 5000 && c->conns; i++) vt_sleep_ms(1);
+        CHECK_EQ(c->conns, 0);
+        vt_client_free(c);
+    }
+    vt__plat = before;
+    CHECK(n > 10 && n < most && (!VT__QTLS_NATIVE || gone > 5));
+}
+static void sweep_early(void (*table)(void), bool onward) {
+    REQUIRE(far_up(routes));
+    snprintf(url, sizeof url, "https://127.0.0.1:%d/all", far.port);
+    now.table = table;
+    now.onward = onward;
+    cli_run(1, early_body);
+    far_down();
+}
+TEST(fault_one_allocation_fails_cli_h3_early) { sweep_early(on_memory, false); }
+TEST(fault_all_allocations_fail_from_there_cli_h3_early) { sweep_early(on_memory, true); }
+TEST(fault_one_system_call_fails_cli_h3_early) { sweep_early(on_udp_calls, false); }
 TEST(fault_one_allocation_fails_cli_h3) { sweep(on_memory, false); }
 TEST(fault_all_allocations_fail_from_there_cli_h3) { sweep(on_memory, true); }
 TEST(fault_one_system_call_fails_cli_h3) { sweep(on_udp_calls, false); }

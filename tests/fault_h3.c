@@ -78,7 +78,7 @@ static void ossl_free(void *p, const char *file, int line) {
 }
 __attribute__((constructor)) static void begin(void) {
     CRYPTO_set_mem_functions(ossl_malloc, ossl_realloc, ossl_free);
-    sweep_cfg.http3 = 1;
+    sweep_cfg.http3 = sweep_cfg.early_data = 1;
 }
 
 /* ---- what is served ---- */
@@ -148,6 +148,36 @@ static bool work(void) {
 }
 TEST(fault_one_allocation_fails_h3) { sweep(on_memory, all_routes, work, false); }
 TEST(fault_all_allocations_fail_from_there_h3) { sweep(on_memory, all_routes, work, true); }
+/* A request that is handled in 0-RTT, and one that is held, of a client whose tickets are another matter. */
+static bool work_early(void) {
+    int64_t at = fault.fail_at;
+    bool onward = fault.onward;
+    H3(h);
+    H3(again);
+    fault_spared = true;
+    fault_set(0, false);
+    if (!opened(&h)) return false;
+    h3_until(&h, h.tls->sessions->n > 0);
+    fault_set(at, onward);
+    h3_as(&again, &h);
+    again.cfg.early = true;
+    if (!h3_prepare(&again)) return false;
+    h3_events(&again);
+    CHECK(again.early);
+    struct h3_stream *held = h3_ask(&again, "POST /body", "", false),
+                     *safe = h3_ask(&again, "GET /spawn", "", true);
+    h3_body(&again, held, body, 5000, true);
+    bool good = came(&again, safe, "GET in 0-RTT", 200);
+    return came(&again, held, "POST in 0-RTT", 200) && good;
+}
+#define EARLY_TEST(id, table, onward)                                                                        \
+    TEST(id) {                                                                                               \
+        if (!VT__QTLS_NATIVE) SKIP("OpenSSL is older than 3.5.1");                                           \
+        sweep(table, all_routes, work_early, onward);                                                        \
+    }
+EARLY_TEST(fault_one_allocation_fails_h3_early, on_memory, false)
+EARLY_TEST(fault_all_allocations_fail_from_there_h3_early, on_memory, true)
+EARLY_TEST(fault_one_datagram_call_fails_h3_early, on_datagrams, false)
 TEST(fault_one_datagram_call_fails_h3) { sweep(on_datagrams, all_routes, work, false); }
 /* A handshake of OpenSSL's is a thousand of them, each of which test_qtls.c fails: here only some. */
 TEST(fault_one_allocation_of_openssl_fails_h3) {

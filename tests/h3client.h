@@ -32,8 +32,8 @@ struct h3_stream {
 struct h3 {
     vt__quic_cfg cfg; /* windows and the like: set before h3_open */
     vt__h3_cfg h3_cfg;
-    bool raw; /* no streams of ours but those that the test opens */
-    vt__ossl_ctx *tls;
+    bool raw;          /* no streams of ours but those that the test opens */
+    vt__ossl_ctx *tls; /* has tickets where it is another client's: see h3_as */
     vt__udp udp;
     vt__udp_rx rx;
     vt__udp_addr local, remote;
@@ -43,9 +43,10 @@ struct h3 {
     void *room;
     struct h3_stream *all;
     vt__qstr_stream *pipes[VT__H3_PIPES];
-    bool up, ready, closed;
-    char server[64];  /* the CN of its certificate */
-    vt__quic_end why; /* of the end */
+    bool up, ready, closed, early; /* early: 0-RTT may be sent */
+    int zero;                      /* enum vt__qtls_zero, once it is ready */
+    char server[64];               /* the CN of its certificate */
+    vt__quic_end why;              /* of the end */
     int settings, goaways;
     uint64_t goaway; /* the id in the last */
 };
@@ -160,8 +161,9 @@ static void h3_pump(struct h3 *h) {
 static void h3_events(struct h3 *h) {
     vt__quic_event ev;
     while (vt__quic_next(&h->q, &ev)) switch (ev.type) {
+        case VT__QUIC_EV_EARLY: h->early = true; break;
         case VT__QUIC_EV_READY:
-            h->ready = true;
+            h->ready = true, h->zero = h->q.tls->early;
             X509_NAME_get_text_by_NID(X509_get_subject_name(SSL_get0_peer_certificate(h->q.tls->o.ssl)),
                                       NID_commonName, h->server, sizeof h->server);
             break;
@@ -172,7 +174,7 @@ static void h3_events(struct h3 *h) {
             break;
         default: break;
         }
-    if (h->ready && !h->closed) h3_pump(h);
+    if ((h->ready || h->early) && !h->closed) h3_pump(h);
 }
 
 /* ---- the socket ---- */
@@ -256,7 +258,12 @@ static bool h3_prepare(struct h3 *h) {
     if (!h3_bind(h) || vt__udp_rx_init(&h->rx) < 0) return false;
     h->local = h->remote;
     h->local.port = h->udp.port;
-    return vt__qtls_ctx_client(&h->tls, &c, &text) == 0 && h3_begin(h);
+    return (h->tls || vt__qtls_ctx_client(&h->tls, &c, &text) == 0) && h3_begin(h);
+}
+/* With the tickets of another client, which is still there. */
+static __attribute__((unused)) void h3_as(struct h3 *h, const struct h3 *other) {
+    h->tls = other->tls;
+    __atomic_fetch_add(&h->tls->refs, 1, __ATOMIC_RELAXED);
 }
 /* Sends the first datagram, and waits for nothing. */
 static bool h3_start(struct h3 *h) {

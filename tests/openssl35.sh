@@ -26,7 +26,8 @@ make_root() {
     mkdir -p "$root.part/src"
     # What is fetched, or waits for a mirror that does not answer, has an end.
     timeout -k 10 240 unshare --mount --propagation private debootstrap --variant=minbase \
-        --include=gcc,libc6-dev,make,libssl-dev,openssl,curl,nginx trixie "$root.part" "${MIRROR:-http://deb.debian.org/debian}" \
+        --include=gcc,libc6-dev,make,libssl-dev,openssl,curl,nginx,ngtcp2-client trixie "$root.part" \
+        "${MIRROR:-http://deb.debian.org/debian}" \
         > "$log" 2>&1 < /dev/null || { rm -rf "$root.part" && skip "debootstrap: $(tail -n 1 "$log")"; }
     printf '127.0.0.1 localhost\n::1 localhost\n' > "$root.part/etc/hosts" && mv "$root.part" "$root"
 }

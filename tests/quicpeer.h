@@ -24,6 +24,9 @@ struct end {
     vt__qstr_mem mem;
     vt__quic c;
     bool up, ready, confirmed, closed, resumed;
+    int early, zero;             /* EARLY was told; enum vt__qtls_zero */
+    unsigned asks;               /* in 0-RTT: as many streams, as soon as it may begin, */
+    uint64_t asks_up, asks_down; /* of so many bytes */
     int cids, paths, datagrams;
     uint8_t token[256];
     size_t ntoken;
@@ -51,6 +54,7 @@ static struct {
     vt__ossl_ctx *server, *client, *large_server, *large_client;
     vt__ossl_keys keys;
     vt__qsec_vault vault;
+    vt__qtls_strikes strikes; /* of a server that accepts 0-RTT */
     struct pem pem;
 } tls_of;
 /* A server's context with a certificate of its own. */
@@ -218,7 +222,13 @@ static inline uint32_t number_of(const vt__qroute_addr *a) {
 static inline void end_events(struct end *e) {
     vt__quic_event ev = {0};
     while (vt__quic_next(&e->c, &ev)) switch (ev.type) {
-        case VT__QUIC_EV_READY: e->ready = true, e->resumed = e->c.tls->resumed; break;
+        case VT__QUIC_EV_READY:
+            e->ready = true, e->resumed = e->c.tls->resumed, e->zero = e->c.tls->early;
+            break;
+        case VT__QUIC_EV_EARLY:
+            e->early++;
+            for (unsigned i = 0; i < e->asks; i++) (void)end_ask(e, e->asks_up, e->asks_down);
+            break;
         case VT__QUIC_EV_CONFIRMED: e->confirmed = true; break;
         case VT__QUIC_EV_STREAM: end_stream(e, &ev.stream); break;
         case VT__QUIC_EV_DATAGRAM: e->datagrams++, e->bytes += ev.n; break;
@@ -381,6 +391,20 @@ static inline void net_connect(struct net *w) {
     memset(&s, 0, sizeof s);
     net_connect_with(w, &s);
 }
+/* As net_init; 0-RTT is offered, and accepted. */
+static inline void net_init_early(struct net *w, const struct qlink_cfg *link, uint64_t seed) {
+    net_init(w, link, seed);
+    tls_of.strikes.mark = 1;
+    w->server.cfg.strikes = &tls_of.strikes;
+    w->client.cfg.early = true;
+}
+/* Tickets are kept, and used. */
+static inline void net_connect_early(struct net *w) {
+    vt__quic_start s;
+    memset(&s, 0, sizeof s);
+    s.port = 443;
+    net_connect_with(w, &s);
+}
 static inline void end_free(struct end *e) {
     if (e->up) vt__quic_free(&e->c);
     for (struct flow *f; (f = e->flows) != NULL; free(f)) e->flows = f->next;
@@ -390,5 +414,19 @@ static inline void end_free(struct end *e) {
 static inline void net_free(struct net *w) {
     end_free(&w->client), end_free(&w->server);
     qlink_free(&w->up), qlink_free(&w->down);
+}
+/* A connection for tickets, in the place of all that there are. */
+static inline void net_get_tickets(struct net *w, uint64_t seed) {
+    const struct qlink_cfg link = {.delay_ns = VT_MS};
+    tls_begin();
+    for (vt__ossl_sessions *all = tls_of.client->sessions; all->n > 0;) {
+        SSL_SESSION_free(all->at[--all->n].s);
+        vt__mem_free(all->at[all->n].key);
+    }
+    net_init_early(w, &link, seed);
+    net_connect_early(w);
+    net_run(w, VT_SEC);
+    CHECK(w->client.confirmed && w->server.confirmed);
+    net_free(w);
 }
 #endif

@@ -233,7 +233,7 @@ static void routes(vt_server *s) {
     vt_route_max_body(vt_server_post(s, "/big", h_body), 64 << 20);
     vt_route_max_body(vt_server_post(s, "/bigstream", h_stream), 64 << 20);
 }
-static bool start(const vt_server_cfg *cfg) {
+static __attribute__((unused)) bool start(const vt_server_cfg *cfg) {
     forget();
     return e2e_start(cfg, routes) == 0;
 }

@@ -57,7 +57,7 @@ TEST(conf_every_key_reaches_its_field) {
             "stallMs = 24\nmaxSpares = 25\ndeadlock = 1\nsslPort = 26\nsslCert = c\nsslKey = k\n"
             "sslKeyPasswordFile = p\nsslClientCA = ca\nsslMinVersion = 13\nsslOnly = 1\nsslRedirect = 1\nsslKtls = 1\n"
             "reloadOnHup = 1\nmaxQueued = 27\nqueueTimeoutMs = 28\nhstsMaxAgeS = 29\nhstsSubdomains = 1\n"
-            "http2 = on\nhttp3 = on\naltSvcMaxAgeS = 60\nmaxStreams = 30\nqlog = logs\npreferredAddr = 192.0.2.1:443\n"),
+            "http2 = on\nhttp3 = on\naltSvcMaxAgeS = 60\nmaxStreams = 30\nqlog = logs\nearlyData = on\npreferredAddr = 192.0.2.1:443\n"),
         0);
     CHECK_STR(conf.error, "");
     CHECK_STR(conf.cfg.host, "localhost");
@@ -108,6 +108,7 @@ TEST(conf_every_key_reaches_its_field) {
     CHECK_EQ(conf.cfg.alt_svc_max_age_s, 60);
     CHECK_EQ(conf.cfg.max_streams, 30);
     CHECK_STR(conf.cfg.qlog, "logs");
+    CHECK_EQ(conf.cfg.early_data, 1);
     CHECK_STR(conf.cfg.preferred_addr, "192.0.2.1:443");
     CHECK_EQ(read_text("http2 = off\n"), 0);
     CHECK_EQ(conf.cfg.http2, VT_NONE);
@@ -116,7 +117,7 @@ TEST(conf_every_key_reaches_its_field) {
     CHECK_STR(conf.cfg.addr, "127.0.0.1:0");
     CHECK_EQ(conf.cfg.hsts_max_age_s, VT_NONE);
     CHECK(VT__COUNT(vt__conf_rows) <= VT__CONF_ROWS_MAX);
-    CHECK_EQ(VT__COUNT(vt__conf_rows), 52); /* a new key belongs into this test */
+    CHECK_EQ(VT__COUNT(vt__conf_rows), 53); /* a new key belongs into this test */
 }
 
 /* The value that `text` gives a row, or its error. */

@@ -685,10 +685,12 @@ TEST(a_dear_step_may_be_made_by_another_os_thread) {
 
 /* ---- 0-RTT ---- */
 static const char limits[] = "limits of the server";
+static vt__qtls_strikes strikes;
 static int early_pair(struct pair *p, const char *context) {
     vt__qtls_cfg s = server_of(p), c = client_of(p);
     s.early = (const uint8_t *)context;
     s.early_len = context ? strlen(context) : 0;
+    s.strikes = &strikes;
     c.early = (const uint8_t *)"";
     c.port = 443;
     int r = machines(p, &s, &c);
@@ -755,6 +757,7 @@ static int life(long n) {
     c.port = 443;
     s.early = c.early = (const uint8_t *)limits;
     s.early_len = strlen(limits);
+    s.strikes = &strikes;
     alloc_left = n;
     int r = machines(&p, &s, &c);
     if (r == 0) r = shake(&p);

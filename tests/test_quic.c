@@ -1622,6 +1622,260 @@ TEST(streams_in_turn) {
     net_free(&w);
 }
 /* Trains: datagrams of one size, but for the last; the window is never overrun. */
+/* ---- 0-RTT ---- */
+static void early_tickets(void) { net_get_tickets(&w, test_seed()); }
+/* A connection is about to begin with `asks` requests in 0-RTT, of `up` bytes for `down`. */
+static void early_init(const struct qlink_cfg *link, unsigned asks, uint64_t up, uint64_t down) {
+    net_init_early(&w, link, test_seed());
+    w.client.asks = asks, w.client.asks_up = up, w.client.asks_down = down;
+}
+static void early_is(int zero) {
+    CHECK_EQ(w.client.early, VT__QTLS_NATIVE), CHECK_EQ(w.client.zero, VT__QTLS_NATIVE ? zero : 0);
+    CHECK_EQ(w.server.early, w.client.zero == VT__QTLS_ACCEPTED);
+    CHECK_EQ(w.server.zero, w.client.zero);
+    CHECK(w.client.resumed && w.server.resumed);
+}
+/* What has been asked for in 0-RTT comes, however it went. */
+static void early_answers(void) {
+    NET_UNTIL(&w, w.client.closed || (w.client.confirmed && w.client.finished == w.client.opened),
+              20 * VT_SEC);
+    CHECK(w.client.confirmed && !w.client.closed && !w.server.closed);
+    if (VT__QTLS_NATIVE) CHECK_EQ(w.client.opened, w.client.asks);
+    CHECK_EQ(w.client.finished, w.client.opened), CHECK_EQ(w.server.opened, w.client.opened);
+    CHECK_EQ(w.client.wrong, 0), CHECK_EQ(w.server.wrong, 0);
+}
+TEST(early_accepted) {
+    early_tickets();
+    early_init(&near_by, 3, 3000, 2000);
+    int64_t begun = w.now, answered = 0;
+    net_connect_early(&w);
+    NET_UNTIL(&w, w.server.early || w.server.ready, VT_SEC);
+    CHECK_EQ(w.server.early, VT__QTLS_NATIVE);
+    if (w.server.early) CHECK(!w.server.ready && w.now - begun == near_by.delay_ns); /* with the hello */
+    while (!answered && net_step(&w, begun + VT_SEC))
+        if (w.client.finished == 3) answered = w.now - begun;
+    if (VT__QTLS_NATIVE)
+        CHECK_EQ(answered, 2 * near_by.delay_ns); /* and the answers with the server's flight */
+    early_answers();
+    early_is(VT__QTLS_ACCEPTED);
+    CHECK(!vt__qsec_has(&w.client.c.keys.early.tx));
+    CHECK_EQ(w.server.c.hurried, 0); /* 0-RTT is no probe */
+    net_run(&w, VT_SEC);
+    CHECK(!vt__qsec_has(&w.server.c.keys.early.rx) && !w.server.c.keys.early_until);
+    CHECK(w.client.c.streams.count == 0 && w.server.c.streams.count == 0);
+    net_free(&w);
+}
+/* Retry: it goes again at once, with the token. */
+TEST(early_behind_retry) {
+    early_tickets();
+    early_init(&near_by, 2, 1000, 1000);
+    w.retry = true;
+    int64_t begun = w.now;
+    net_connect_early(&w);
+    NET_UNTIL(&w, w.client.finished == 2, VT_SEC);
+    if (VT__QTLS_NATIVE) CHECK_EQ(w.now - begun, 4 * near_by.delay_ns);
+    early_answers();
+    early_is(VT__QTLS_ACCEPTED);
+    CHECK(w.retries > 0);
+    net_free(&w);
+}
+TEST(early_as_nobody_asked_for_it) { /* one end alone, or a first connection */
+    tls_begin();
+    vt__ossl_ctx *fresh = tls_client_of(&tls_of.pem);
+    for (int i = 0; i < 3; i++) {
+        early_tickets();
+        early_init(&near_by, 1, 10, 10);
+        if (i == 0) w.server.cfg.strikes = NULL;
+        if (i == 1) w.client.cfg.early = false;
+        if (i == 2) w.client.cfg.tls = fresh;
+        net_connect_early(&w);
+        net_run(&w, VT_SEC);
+        CHECK(w.client.confirmed && !w.client.closed);
+        CHECK_EQ(w.client.early, i == 0 && VT__QTLS_NATIVE), CHECK_EQ(w.server.early, 0);
+        CHECK_EQ(w.client.finished, w.client.early);
+        CHECK_EQ(w.client.zero, i == 0 && VT__QTLS_NATIVE ? VT__QTLS_REFUSED : VT__QTLS_NO_EARLY);
+        net_free(&w);
+    }
+    vt__ossl_unref(fresh);
+}
+/* Of another process, with other limits or settings, another version: it goes again, within what is allowed now. */
+TEST(early_rejected) {
+    for (int i = 0; i < 7; i++) {
+        early_tickets();
+        early_init(&near_by, i == 5 ? 60 : 5, 3000, 5000);
+        if (i == 0) tls_of.strikes.mark = 2;
+        if (i == 1) w.server.cfg.settings = 7;
+        if (i == 2) w.server.cfg.streams.streams[0] = 2; /* fewer than have been asked for */
+        if (i == 3) w.server.cfg.streams.window = 1000;
+        if (i == 4) w.server.cfg.max_datagram = 100;
+        if (i == 5) w.server.cfg.no_migration = true;
+        if (i == 6) w.retry = true, tls_of.strikes.mark = 2;
+        net_connect_early(&w);
+        early_answers();
+        early_is(VT__QTLS_REFUSED);
+        net_free(&w);
+    }
+}
+TEST(early_of_a_ticket_that_was_used) {
+    early_tickets();
+    for (int i = 0; i < 2; i++) { /* as many as there were, and none of those that come */
+        vt__ossl_sessions *all = tls_of.client->sessions;
+        SSL_SESSION *s = all->n ? all->at[all->n - 1].s : NULL;
+        REQUIRE(s != NULL);
+        SSL_SESSION *copy = SSL_SESSION_dup(s);
+        early_init(&near_by, 1, 10, 10);
+        net_connect_early(&w);
+        early_answers();
+        early_is(i ? VT__QTLS_REFUSED : VT__QTLS_ACCEPTED);
+        net_free(&w);
+        for (int k = 0; k < all->n; k++) {
+            SSL_SESSION_free(all->at[k].s);
+            all->at[k].s = SSL_SESSION_dup(copy);
+        }
+        SSL_SESSION_free(copy);
+    }
+}
+/* The numbers of tickets: each once, the latest alone. */
+TEST(early_tickets_have_numbers) {
+    vt__qtls_strikes *k = calloc(1, sizeof *k);
+    REQUIRE(k != NULL);
+    CHECK(!vt__qtls_strike(k, 0));
+    for (uint64_t i = 0; i < 20; i++) CHECK_EQ(vt__qtls_strike_new(k), i);
+    for (uint64_t i = 0; i < 20; i++) CHECK(vt__qtls_strike(k, i) && !vt__qtls_strike(k, i));
+    CHECK(!vt__qtls_strike(k, 20));
+    while (k->next < VT__QTLS_STRIKES + 10) (void)vt__qtls_strike_new(k);
+    CHECK(!vt__qtls_strike(k, 9) && !vt__qtls_strike(k, 10)); /* too old, and used */
+    CHECK(!vt__qtls_strike(k, 19) && vt__qtls_strike(k, 20));
+    CHECK(vt__qtls_strike(k, VT__QTLS_STRIKES) && !vt__qtls_strike(k, VT__QTLS_STRIKES)); /* where 0 was */
+    CHECK(vt__qtls_strike(k, VT__QTLS_STRIKES + 9) && !vt__qtls_strike(k, VT__QTLS_STRIKES + 10));
+    free(k);
+}
+
+/* Every datagram of the client. */
+static struct {
+    uint8_t b[1500];
+    size_t n;
+} record[64];
+static size_t nrecord;
+static void record_it(struct qlink *l, struct qlink_dgram *d) {
+    (void)l;
+    if (nrecord == VT__COUNT(record) || d->n > sizeof record[0].b) return;
+    memcpy(record[nrecord].b, d->data, d->n);
+    record[nrecord++].n = d->n;
+}
+static void record_and_drop(struct qlink *l, struct qlink_dgram *d) {
+    record_it(l, d);
+    d->n = 0;
+}
+static void record_deliver(size_t i) {
+    memcpy(datagram, record[i].b, record[i].n);
+    deliver_from(&w.server, record[i].n, CLIENT_ADDR);
+}
+/* Whoever has seen a connection sends it all again: nothing of it comes to the application a second time. */
+TEST(early_replayed) {
+    early_tickets();
+    nrecord = 0;
+    early_init(&near_by, 1, 500, 500);
+    w.up.hook = record_it;
+    net_connect_early(&w);
+    early_answers();
+    early_is(VT__QTLS_ACCEPTED);
+    CHECK(nrecord > 2);
+    net_run(&w, VT_SEC);
+    w.up.hook = NULL;
+    end_free(&w.server), end_free(&w.client);
+    vt__qstr_mem_init(&w.server.mem);
+    w.server.early = 0, w.server.opened = 0, w.server.ready = false;
+    for (size_t i = 0; i < nrecord; i++) record_deliver(i);
+    CHECK(w.server.up && w.server.c.got_one && vt__qsec_has(&w.server.c.keys.at[VT__QPKT_HANDSHAKE].tx));
+    CHECK(!w.server.early && !w.server.opened && !w.server.ready);
+    CHECK(!vt__qsec_has(&w.server.c.keys.early.rx));
+    net_free(&w);
+}
+/* 0-RTT overtakes the rest of the hello: it is kept, as far as there is room, until there are keys; not where there never are. */
+TEST(early_overtakes_the_hello) {
+    for (int i = 0; i < 2 && VT__QTLS_NATIVE; i++) {
+        early_tickets();
+        nrecord = 0;
+        early_init(&near_by, 1, 7000, 0);
+        if (i) w.server.cfg.strikes = NULL;
+        w.up.hook = record_and_drop;
+        net_connect_early(&w);
+        w.up.hook = NULL;
+        REQUIRE(nrecord >= 7); /* the hello is one and a half datagrams long, for it has a share of ML-KEM */
+        record_deliver(0);
+        for (size_t k = 2; k < nrecord; k++) record_deliver(k);
+        CHECK_EQ(w.server.c.nearly, i ? 0 : VT__QUIC_EARLY_MAX);
+        CHECK(!w.server.early && !w.server.opened);
+        record_deliver(1);
+        CHECK_EQ(w.server.c.nearly, 0);
+        CHECK_EQ(w.server.early, !i), CHECK_EQ(w.server.opened, !i);
+        early_answers();
+        early_is(i ? VT__QTLS_REFUSED : VT__QTLS_ACCEPTED);
+        net_free(&w);
+    }
+}
+/* RFC 9000 12.5: what 0-RTT cannot hold. */
+TEST(early_frames_that_are_none) {
+    static const uint8_t bad[][10] = {
+        {2, 0, 0, 0, 0}, {6, 0, 1, 0}, {7, 1, 1}, {0x1e}, {0x1b, 1, 2, 3, 4, 5, 6, 7, 8}, {0x19, 0}};
+    for (size_t i = 0; i < VT__COUNT(bad) && VT__QTLS_NATIVE; i++) {
+        early_tickets();
+        early_init(&near_by, 1, 10, 10);
+        net_connect_early(&w);
+        CHECK(w.client.early);
+        size_t n = forge(&w.client, VT__QPKT_APP, bad[i], sizeof bad[i], 0);
+        CHECK(n > 0 && (datagram[0] & 0xb0) == 0x90);
+        NET_UNTIL(&w, w.server.early, VT_SEC);
+        deliver(&w.server, n);
+        CHECK(w.server.closed);
+        CHECK_EQ(w.server.c.end.code, CODE(PROTOCOL_VIOLATION));
+        net_free(&w);
+    }
+}
+/* A server that accepts 0-RTT and has less to allow than before (RFC 9000 7.4.1): the client remembers more. */
+TEST(early_limits_that_shrink) {
+    for (int i = 0; i < 9 && VT__QTLS_NATIVE; i++) {
+        early_tickets();
+        vt__ossl_sessions *all = tls_of.client->sessions;
+        for (int k = 0; k < all->n; k++) {
+            vt__qpkt_params was;
+            uint8_t text[VT__QUIC_PARAMS_MAX];
+            void *data;
+            size_t n;
+            REQUIRE(SSL_SESSION_get0_ticket_appdata(all->at[k].s, &data, &n) == 1);
+            REQUIRE(vt__qpkt_params_get(&was, data, n, true) >= 0);
+            uint64_t *all_of[] = {&was.max_data,    &was.max_bidi_local, &was.max_bidi_remote,
+                                  &was.max_uni,     &was.streams_bidi,   &was.streams_uni,
+                                  &was.active_cids, &was.max_datagram};
+            if (i < 8) *all_of[i] += 1;
+            uint8_t *end = vt__qpkt_params_put(text, text + sizeof text, &was, 0);
+            REQUIRE(end && SSL_SESSION_set1_ticket_appdata(all->at[k].s, text, (size_t)(end - text)) == 1);
+        }
+        early_init(&near_by, 1, 10, 10);
+        net_connect_early(&w);
+        net_run(&w, VT_SEC);
+        CHECK_EQ(w.client.closed, i < 8);
+        if (i < 8) CHECK_EQ(w.client.c.end.code, CODE(PROTOCOL_VIOLATION));
+        net_free(&w);
+    }
+}
+/* Tickets are of a version (RFC 9369 5): a client has none for the other one, a server accepts none of it, nor goes over. */
+TEST(early_versions) {
+    for (int i = 0; i < 2; i++) {
+        early_tickets();
+        early_init(&near_by, 1, 10, 10);
+        vt__quic_start s;
+        memset(&s, 0, sizeof s);
+        s.port = 443, s.version = i ? VT__QPKT_V2 : VT__QPKT_V1;
+        net_connect_with(&w, &s);
+        net_run(&w, VT_SEC);
+        CHECK(w.client.confirmed && !w.client.closed);
+        CHECK_EQ(w.server.c.keys.version, s.version);
+        CHECK_EQ(w.client.early, !i && VT__QTLS_NATIVE), CHECK_EQ(w.server.early, w.client.early);
+        net_free(&w);
+    }
+}
 TEST(trains) {
     established();
     static uint8_t buf[65536];
@@ -1644,17 +1898,19 @@ TEST(trains) {
     net_free(&w);
 }
 /* Each allocation fails in its turn: the connection goes on without, or ends in order, and nothing stays behind. */
-static void memory_runs_out(bool retry) {
+static void memory_runs_out(bool retry, bool early) {
     struct qlink_cfg link = {.delay_ns = 10 * VT_MS, .reorder = 200000};
     unsigned ended = 0, went_on = 0;
     long n = 1;
     for (bool failed = true; failed && n < 2000; n++) {
-        net_init(&w, &link, 7);
-        w.retry = retry;
+        if (early) early_tickets();
+        net_init_early(&w, &link, 7);
+        w.retry = retry, w.client.asks = early, w.client.asks_up = 5000, w.client.asks_down = 30000;
         alloc_left = n;
-        net_connect(&w);
+        if (early) net_connect_early(&w);
+        else net_connect(&w);
         NET_UNTIL(&w, w.client.ready || w.client.closed, 20 * VT_SEC);
-        if (w.client.ready && end_ask(&w.client, 5000, 30000)) net_flush(&w, &w.client);
+        if (w.client.ready && !w.client.opened && end_ask(&w.client, 5000, 30000)) net_flush(&w, &w.client);
         NET_UNTIL(&w, w.client.finished || w.client.closed || w.server.closed, 40 * VT_SEC);
         failed = alloc_left == 0;
         alloc_left = 0;
@@ -1673,6 +1929,7 @@ static void memory_runs_out(bool retry) {
     CHECK(ended > 20 && went_on > 0 && n < 2000);
 }
 TEST(memory_runs_out) {
-    memory_runs_out(false);
-    memory_runs_out(true);
+    memory_runs_out(false, false);
+    memory_runs_out(true, false);
+    memory_runs_out(false, true);
 }
