@@ -27753,6 +27753,7 @@ static bool vt__quic_tell(vt__quic *c, vt__quic_event *ev) {
         memmove(c->cid_news, c->cid_news + 1, --c->ncid_news * sizeof c->cid_news[0]);
         return true;
     }
+    if (VT__LIKELY(!c->news)) return false;
     for (unsigned i = 0; i < VT__COUNT(order); i++)
         if (c->news >> order[i] & 1) {
             c->news &= (uint16_t) ~(1U << order[i]);
