@@ -24223,10 +24223,11 @@ static SSL_CTX *vt__ossl_ctx_base(vt__ossl_ctx *x, const SSL_METHOD *method, int
     SSL_CTX_set_mode(ctx,
                      SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    /* None of the finite fields, by which a client makes a server compute for 15 ms. The first list needs OpenSSL 3.5. */
+    /* None of the finite fields, by which a client makes a server compute for 15 ms. The first list needs OpenSSL 3.5, whose clients
+     * send a key for each of the starred: a server without the new one need not ask for another hello. */
     if (SSL_CTX_set_app_data(ctx, x) &&
         SSL_CTX_set_min_proto_version(ctx, min_version == 13 ? TLS1_3_VERSION : TLS1_2_VERSION) &&
-        (SSL_CTX_set1_groups_list(ctx, "X25519MLKEM768:X25519:P-256:P-384:P-521") ||
+        (SSL_CTX_set1_groups_list(ctx, "*X25519MLKEM768:*X25519:P-256:P-384:P-521") ||
          SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384:P-521")))
         return ctx;
     SSL_CTX_free(ctx);
