@@ -180,6 +180,20 @@ TEST(every_suite_and_a_retried_hello) {
         pair_end(&p);
     }
 }
+TEST(a_server_without_the_newest_group_asks_for_no_other_hello) {
+    const vt__ossl_client cc = trusting();
+    size_t hello[2];
+    for (int old = 0; old < 2; old++) {
+        struct pair p;
+        REQUIRE(contexts(&p, &cfg, H3, &cc) == 0);
+        if (old) CHECK_EQ(SSL_CTX_set1_groups_list(p.sx->ctx, "X25519"), 1);
+        CHECK_EQ(start(&p, 0), 0);
+        is_complete(&p);
+        hello[old] = p.sent[1][VT__QTLS_INITIAL];
+        pair_end(&p);
+    }
+    CHECK_EQ(hello[0], hello[1]);
+}
 TEST(ccm_is_never_offered_nor_chosen) {
     vt__ossl_text text;
     vt__ossl_ctx *x = NULL;
