@@ -354,7 +354,7 @@ static int over_sockets(int64_t total) {
     const char *bad;
     char why[512];
     int small = w.room ? w.room : 4096;
-    vt_cfg rt = {.workers = 2};
+    vt_cfg rt = {.workers = w.tries ? 1 : 2}; /* 1: nobody reads between two tries */
     w.gate = NULL, w.client = NULL;
     w.total = total;
     if (!w.host) w.host = "site.example";
