@@ -3,6 +3,7 @@
 #   tests/bench/bench.sh [BUILD_DIR]      (make bench; default build/bench)
 # BENCH_QUICK=1     fewer and shorter slices
 # BENCH_LIVE=N      virtual threads that live at once (default 1,000,000 where 8 GB are free, else 100,000)
+# BENCH_NGINX=FILE  an nginx with HTTP/3, beside which h3 is measured (else the system's, or that of make test-openssl35)
 # BENCH_ONLY=WORD   of: h2 runtime parser hpack keep pipelined close echo ws client idle size instructions tls
 #                   quic h3 blockers
 # Servers run on CPU 0, the load on CPU 1. What lacks a tool says SKIP and why; exit status 1 when something failed (a
@@ -250,12 +251,41 @@ if wanted blockers && build blockers; then
     run 60 "$dir/blockers"
 fi
 
-# HTTP/3, and ngtcp2's server asked by the same client.
+# HTTP/3, and others' servers asked by the same client, in the same run.
+h3_others= # NAME:PID:PORT...
 h3_beside() { # MODE ARGS...
     run 120 "$dir/h3_vt" -mode="$@"
-    [ -z "$gtls_pid" ] && return
     case $1 in big) path=/big ;; *) path=/small ;; esac
-    run 120 "$dir/h3_vt" -mode="$@" -name=gtlsserver -pid=$gtls_pid -port=4433 -path=$path
+    for other in $h3_others; do
+        at=${other#*:}
+        run 120 "$dir/h3_vt" -mode="$@" -name="${other%%:*}" -pid="${at%:*}" -port="${at#*:}" -path=$path
+    done
+}
+h3_nginx() { # nginx with HTTP/3: runs in place of the shell; the one that make test-openssl35 has got, by its own libraries
+    sys=build/trixie
+    [ -n "$BENCH_NGINX" ] && exec taskset -c 0 "$BENCH_NGINX" "$@"
+    nginx -V 2>&1 | grep -q http_v3 && exec taskset -c 0 nginx "$@"
+    exec taskset -c 0 $sys/lib64/ld-linux-x86-64.so.2 --library-path $sys/lib/x86_64-linux-gnu:$sys/usr/lib/x86_64-linux-gnu \
+        $sys/usr/sbin/nginx "$@"
+}
+h3_up() {
+    h3_dir=$(cd "$dir" && pwd)/h3
+    mkdir -p "$h3_dir" && printf 'Hello, World!' > "$h3_dir/small"
+    truncate -s 64M "$h3_dir/big"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -keyout "$h3_dir/key.pem" \
+        -out "$h3_dir/cert.pem" -subj /CN=localhost 2> /dev/null
+    echo "daemon off; master_process off; pid $h3_dir/nginx.pid; error_log stderr; user root;
+events { worker_connections 8192; }
+http { access_log off; keepalive_requests 100000000; open_file_cache max=9; server { listen 127.0.0.1:4434 quic;
+quic_gso on; http3_max_concurrent_streams 1000; ssl_certificate $h3_dir/cert.pem; ssl_certificate_key $h3_dir/key.pem;
+root $h3_dir; } }" > "$h3_dir/nginx.conf"
+    taskset -c 0 gtlsserver -q -d "$h3_dir" 127.0.0.1 4433 "$h3_dir/key.pem" "$h3_dir/cert.pem" > /dev/null 2>> "$log" &
+    gtls=$!
+    h3_nginx -c "$h3_dir/nginx.conf" > /dev/null 2>> "$log" &
+    nginx=$!
+    sleep 1
+    if kill -0 $gtls 2> /dev/null; then h3_others="gtlsserver:$gtls:4433"; else say "SKIP h3 beside ngtcp2's: no gtlsserver (package ngtcp2-server)"; fi
+    if kill -0 $nginx 2> /dev/null; then h3_others="$h3_others nginx:$nginx:4434"; else say "SKIP h3 beside nginx: none with HTTP/3 (BENCH_NGINX=, or make test-openssl35 before)"; fi
 }
 if wanted h3; then
     say "## HTTP/3"
@@ -263,24 +293,16 @@ if wanted h3; then
     if ! echo '#include <openssl/ssl.h>' | $cc -E -x c - > /dev/null 2>&1; then
         say "SKIP h3: no openssl/ssl.h (make deps)"
     elif build h3_vt; then
-        gtls_pid=
-        if command -v gtlsserver > /dev/null && command -v openssl > /dev/null; then
-            mkdir -p "$dir/htdocs" && printf 'Hello, World!' > "$dir/htdocs/small"
-            truncate -s 64M "$dir/htdocs/big"
-            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -keyout "$dir/key.pem" \
-                -out "$dir/cert.pem" -subj /CN=localhost 2> /dev/null
-            taskset -c 0 gtlsserver -q -d "$dir/htdocs" 127.0.0.1 4433 "$dir/key.pem" "$dir/cert.pem" > /dev/null 2>> "$log" &
-            gtls_pid=$!
-            sleep 1
-        else
-            say "SKIP h3 beside another's: no gtlsserver (package ngtcp2-server)"
-        fi
+        if command -v openssl > /dev/null; then h3_up; else say "SKIP h3 beside others: no openssl"; fi
         h3_beside small -n=$((count * 2)) -c=10 -m=32
         h3_beside big -n=10
         h3_beside new -n=$((count / 100))
         run 120 "$dir/h3_vt" -mode=idle -n=2000
         run 120 "$dir/h3_vt" -mode=fair -n=$count -c=100
-        [ -n "$gtls_pid" ] && kill $gtls_pid && wait $gtls_pid 2> /dev/null
+        for other in $h3_others; do
+            at=${other#*:}
+            kill "${at%:*}" && wait "${at%:*}" 2> /dev/null
+        done
     fi
     libs=
 fi
