@@ -39,7 +39,7 @@ g_body() { # what, file, path, options
 }
 with_gtlsclient() {
     v2= # those of 0.x know a draft of it
-    gtlsclient --help | grep -q '"v2"' && v2='-v v2 --preferred-versions=v2' || skip "this gtlsclient knows no QUIC version 2"
+    gtlsclient --help 2> /dev/null | grep -q '"v2"' && v2='-v v2 --preferred-versions=v2' || skip "this gtlsclient knows no QUIC version 2"
     head -c 33554432 /dev/zero | tr '\0' x > "$tmp/want"
     g_body "32 MiB" "$tmp/want" 'bytes?n=33554432' -q
     g nowhere
