@@ -1703,7 +1703,7 @@ static VT__UNUSED int64_t vt__plat_cputime_of(int tid) {
 /* How long a thread of this process (0: the caller) runs at a time while others want its CPU; ns 0: the system's choice. Less
  * means sooner, not more, and needs no privilege. Threads that the caller makes have it as well; those of another get the
  * system's choice (its flag would take a higher priority from them, too). From Linux 6.12 on: those before leave `runtime` 0,
- * and then nothing else of it is touched either. */
+ * and then nothing else of it is touched either. 1, 0: there is no such thing, or -1. */
 static VT__UNUSED int vt__plat_slice_of(int tid, int64_t ns) {
     struct {
         uint32_t size, policy;
@@ -1719,7 +1719,7 @@ static VT__UNUSED int vt__plat_slice_of(int tid, int64_t ns) {
     a.size = sizeof a;
     a.flags |= tid && a.nice >= 0; /* SCHED_FLAG_RESET_ON_FORK */
     a.runtime = (uint64_t)ns;
-    return (int)vt__libc_syscall(SYS_sched_setattr, tid, &a, 0);
+    return vt__libc_syscall(SYS_sched_setattr, tid, &a, 0) < 0 ? -1 : 1;
 }
 #if defined(SYS_sendfile64)
 #define VT__SYS_SENDFILE SYS_sendfile64
@@ -13859,7 +13859,7 @@ enum { VT__SCHED_RUN = 256, VT__SCHED_FUEL = 64, VT__SCHED_TIMERS = 512, VT__SCH
 /* From when on a turn is a long one; how much of vt__dom.lends there is. */
 enum { VT__SCHED_LONG_NS = 1000000, VT__SCHED_LENDS = 8 };
 /* Of vt__thr.spare, see @spare; a worker stays NONE. The order counts: from CALLED on it has an OS thread. */
-enum { VT__SPARE_NONE, VT__SPARE_GONE, VT__SPARE_CALLED, VT__SPARE_BUSY, VT__SPARE_IDLE };
+enum { VT__SPARE_NONE, VT__SPARE_GONE, VT__SPARE_CALLED, VT__SPARE_BUSY, VT__SPARE_WAITS, VT__SPARE_IDLE };
 /* Of vt__thr.sleeping: in the reactor, or on the word itself where it has no domain; ENDLESS: no time ends it. */
 enum { VT__SCHED_POLLS = 1, VT__SCHED_FUTEX = 2, VT__SCHED_ENDLESS = 4 };
 
@@ -13981,8 +13981,11 @@ typedef struct vt__thr {
     void *hooks;    /* of @hooks */
     vt__list mark;  /* of @dump: where it is, in `all` */
     uint32_t spare; /* VT__SPARE_... */
-    int64_t rested; /* see vt__sched_tired */
-    int slice;      /* the monitor's: 1 short, 0 the system's, -1 like the monitor's own */
+    int64_t rested; /* a worker: until when it is to rest (vt__sched_tired); a spare that idles: since when */
+    int64_t goes;   /* of a spare that idles: when it ends */
+    int64_t
+        spent; /* of a spare: what it had had of a CPU when it had waited for its turn last, see vt__spare_earn */
+    int slice; /* the monitor's: 1 short, 0 the system's, -1 like the monitor's own */
 } vt__thr;
 
 enum { VT__BUF_BYTES = 16384, VT__ARENA_BLOCK_BYTES = 4096, VT__WORKERS_MAX = 256, VT__SPARES_MAX = 256 };
@@ -14211,7 +14214,7 @@ static VT__NOINLINE bool vt__sched_tired(vt__thr *t) {
 /* Behind the vthreads, before the reactor. A worker that has lost its domain may rest before it takes it back. */
 static void vt__sched_drive(vt__thr *t) {
     vt__dom *d = t->dom;
-    if (VT__UNLIKELY(vt__sched_driver(d) != t) && (vt__sched_tired(t) || vt__sched_is_spare(t))) return;
+    if (VT__UNLIKELY(vt__sched_driver(d) != t) && (vt__sched_is_spare(t) || vt__sched_tired(t))) return;
     for (int i = 0; i < 50 && VT__UNLIKELY(__atomic_load_n(&d->waiters, __ATOMIC_SEQ_CST) != 0); i++)
         vt__plat_sleep(20000); /* whoever waits would get it from nobody else */
     vt__sched_take(t);
@@ -15135,7 +15138,7 @@ static int vt__rt_open(const vt_cfg *cfg, bool host) {
     if (!__atomic_compare_exchange_n(&vt__sched_g.state, &none, 4, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         return none == 2 ? -ENOTSUP : -EBUSY;
     vt__sched_g.stopping = vt__sched_g.main_done = vt__sched_g.closed = vt__sched_g.quit = 0;
-    vt__sched_g.foreign = vt__sched_g.stalls = vt__sched_g.stalled_ns = vt__sched_g.handoffs = 0;
+    vt__sched_g.foreign = vt__sched_g.stalls = vt__sched_g.stalled_ns = vt__sched_g.handoffs = vt__sched_g.rest_ns = 0;
     vt__sched_g.host = host;
     vt__sched_g.runs++;
     memset(vt__sched_g.idle, 0, sizeof vt__sched_g.idle);
@@ -18978,22 +18981,24 @@ static VT__UNUSED int vt__dump_deadlocked(void) {
  * do it themselves before they start the next (vt__sched_lend). The worker takes it back when it does come back, and has
  * rested if it needs to (vt__sched_drive). The spare keeps the vthreads that started on it, sleeps between their turns until the last has ended, and idles.
  *
- *     NONE ----> CALLED ----> BUSY ----> IDLE ----> CALLED ...
- *                                         |
- *     GONE <------------------------------'  after a while; its OS thread ends. GONE ----> CALLED with a new one.
+ *     NONE ----> CALLED ----> BUSY ----> WAITS ----> IDLE ----> CALLED ...
+ *                                                     |
+ *     GONE <------------------------------------------'  after a while; its OS thread ends. GONE ----> CALLED with a new one.
  *
  * Who calls has the domain's lock until the domain is there, and who is called takes that lock first. The monitor calls, and
- * drivers do; the monitor alone makes OS threads. While drivers lend it makes some in reserve, BUSY until they idle. A spare
+ * drivers do; the monitor alone makes OS threads. While drivers lend it makes some in reserve, which begin with WAITS. A spare
  * may stall as well: it then loses the domain to the next.
  *
  * Threads whose vthreads burn CPU share the CPUs with whoever drives the domains. With the system's slices (1.4 to 3 ms) a
  * driver would get its turn behind half of them, so as long as there are such the monitor, and by it who drives a domain,
  * a worker that has it back as well, has a short one: it is no larger part of the CPU, but comes at once. Unless it is in
  * debt: whoever has just burnt CPU has had more than its part, and is made to wait, among 50 of them for 200 ms and more.
- * So those that idle are called in the order of their ends, who has not rested (vt__sched_tired) only when no other is to
- * be had, and a worker rests before it drives.
+ * To sleep that long only ends the debt, and with none to its credit a thread waits after its first tenth of a millisecond.
+ * So a spare that has been at work queues for a CPU before it idles (vt__spare_earn), there are some in reserve that have,
+ * and they are called in the order in which they came to idle. A worker, which may have vthreads to run, rests instead.
  *============================================================================*/
-enum { VT__SPARE_SLICE_NS = 100000, VT__SPARE_RESERVE_MAX = 16 };
+enum { VT__SPARE_SLICE_NS = 100000, VT__SPARE_EARN_NS = 6000000, VT__SPARE_SPENT_NS = 1000000 };
+enum { VT__SPARE_RESERVE_MAX = 16, VT__SPARE_CROWD_RESERVE_MAX = 32 };
 
 static struct {
     struct vt__plat_sigset mask; /* of the program's own threads */
@@ -19001,12 +19006,34 @@ static struct {
     uint32_t calls;              /* spin lock of whoever calls one that idles */
 } vt__spare_g = {.idle_ns = 2 * VT_SEC};
 
+/* Beside vthreads that burn CPU: queues for a turn of its CPU and does not use it, before it idles. The kernel (EEVDF) keeps
+ * what a thread has waited for and not had, also while it sleeps, up to about its slice; who has some to its credit comes at
+ * once when it is called, and may drive for as long. The first turn pays its debts, the second, after a wait for a long
+ * slice, is what it keeps. */
+static void vt__spare_earn(vt__thr *t) {
+#if defined(__linux__)
+    if (!__atomic_load_n(&vt__sched_g.rest_ns, __ATOMIC_RELAXED)) return;
+    if (vt__plat_cputime(t->tid) - t->spent < VT__SPARE_SPENT_NS) return;
+    __atomic_store_n(&t->slice, 0, __ATOMIC_RELAXED);
+    if (vt__plat_slice(t->tid, VT__SPARE_EARN_NS) <= 0) return;
+    for (int i = 0; i < 2; i++) vt__plat_sleep(50000);
+    (void)vt__plat_slice(t->tid, 0);
+    t->spent = vt__plat_cputime(t->tid);
+#else
+    (void)t;
+#endif
+}
 /* Until it is called: true; false: nobody does for a while, or the runtime ends. */
 static bool vt__spare_idle(vt__thr *t) {
     const uint32_t how = VT__SCHED_FUTEX | VT__SCHED_ENDLESS;
-    int64_t end = vt__plat_now() + vt__spare_g.idle_ns;
     __atomic_fetch_add(&vt__sched_g.credit, (int64_t)t->live_credit, __ATOMIC_ACQ_REL);
     t->live_credit = 0;
+    __atomic_store_n(&t->sleeping, how, __ATOMIC_SEQ_CST); /* for the monitor */
+    __atomic_store_n(&t->spare, VT__SPARE_WAITS, __ATOMIC_SEQ_CST);
+    vt__spare_earn(t);
+    int64_t now = vt__plat_now(), end = now + vt__spare_g.idle_ns;
+    __atomic_store_n(&t->rested, now, __ATOMIC_RELAXED);
+    __atomic_store_n(&t->goes, end, __ATOMIC_RELAXED);
     __atomic_store_n(&t->spare, VT__SPARE_IDLE, __ATOMIC_SEQ_CST);
     for (;;) {
         uint32_t idle = VT__SPARE_IDLE;
@@ -19061,17 +19088,19 @@ static void vt__spare_place(vt__thr *t, vt__dom *d) {
     __atomic_store_n(&t->dom, d, __ATOMIC_RELAXED);
     vt__poll_fdws_place(&t->fdws, d);
 }
-/* Calls one that idles, for d: the one that has rested longest, before `until`; NULL: there is none. */
+/* Calls one that idles, for d: the one that has idled longest of those that will be there at `until`; NULL: there is none.
+ * Who is about to go may be up for that already, and last among those that want a CPU. */
 static vt__thr *vt__spare_call(vt__dom *d, int64_t until) {
     uint32_t idle = VT__SPARE_IDLE;
+    int64_t first = INT64_MAX;
     vt__thr *t = NULL;
     vt__plat_spin_lock(
         &vt__spare_g.calls); /* of two callers one would change where the other's spare looks */
     for (int i = vt__sched_g.ndoms, n = vt__sched_nthrs(); i < n; i++) {
         vt__thr *s = vt__sched_g.thrs[i];
+        if (__atomic_load_n(&s->spare, __ATOMIC_SEQ_CST) != VT__SPARE_IDLE) continue;
         int64_t rested = __atomic_load_n(&s->rested, __ATOMIC_RELAXED);
-        if (rested < until && __atomic_load_n(&s->spare, __ATOMIC_SEQ_CST) == VT__SPARE_IDLE)
-            t = s, until = rested;
+        if (rested < first && __atomic_load_n(&s->goes, __ATOMIC_RELAXED) > until) t = s, first = rested;
     }
     if (t) {
         vt__spare_place(t, d); /* it looks there once it is called */
@@ -19100,9 +19129,10 @@ static vt__thr *vt__spare_find_free(void) {
     if (__atomic_load_n(&vt__sched_g.stopping, __ATOMIC_SEQ_CST)) t->cancel_all = true;
     return t;
 }
-/* as: CALLED for d, or BUSY on its way into the reserve. */
+/* as: CALLED for d, or WAITS on its way into the reserve. */
 static bool vt__spare_launch(vt__thr *t, vt__dom *d, uint32_t as) {
     vt__spare_place(t, d);
+    t->spent = -VT__SPARE_SPENT_NS;                 /* it has not waited yet */
     __atomic_store_n(&t->tid, 0, __ATOMIC_RELAXED); /* the last one's is nobody's, or another program's */
     __atomic_store_n(&t->slice, -1, __ATOMIC_RELAXED);
     __atomic_store_n(&t->spare, as, __ATOMIC_SEQ_CST);
@@ -19110,12 +19140,14 @@ static bool vt__spare_launch(vt__thr *t, vt__dom *d, uint32_t as) {
     __atomic_store_n(&t->spare, VT__SPARE_NONE, __ATOMIC_SEQ_CST);
     return false;
 }
-/* One that is CALLED, for d, and has an OS thread. A new one needs no rest. */
+/* One that idles, for d, and comes at once; NULL: there is none. */
+static vt__thr *vt__spare_rested(vt__dom *d) { return vt__spare_call(d, vt__plat_now() + VT_MS); }
+/* One that is CALLED, for d, and has an OS thread. */
 static vt__thr *vt__spare_get(vt__dom *d) {
-    vt__thr *t = vt__spare_call(d, vt__plat_now());
+    vt__thr *t = vt__spare_rested(d);
     if (t) return t;
     t = vt__spare_find_free();
-    return t && vt__spare_launch(t, d, VT__SPARE_CALLED) ? t : vt__spare_call(d, INT64_MAX);
+    return t && vt__spare_launch(t, d, VT__SPARE_CALLED) ? t : vt__spare_call(d, 0);
 }
 /* Gives the domain of `from` to the one that `get` finds: 0; -EAGAIN: it is not its driver, or is not lost among its
  * vthreads. The spare waits for the lock, and nobody sees an owner without a thread. */
@@ -19127,6 +19159,7 @@ static int vt__spare_give(vt__thr *from, vt__thr *(*get)(vt__dom *d), bool is_sh
     if (t) __atomic_store_n(&d->owner, t, __ATOMIC_SEQ_CST);
     vt__sched_dom_unlock(d);
     if (!t) return its ? VT_ELIMIT : -EAGAIN;
+    vt__spare_slice(from, 0);     /* else it would keep its CPU for as long as its short slice lasts */
     vt__spare_slice(t, is_short); /* before it wakes: it is to have its turn as soon */
     __atomic_fetch_add(&vt__sched_g.handoffs, 1, __ATOMIC_RELAXED);
     (void)vt__sched_kick(t);
@@ -19137,27 +19170,26 @@ static VT__UNUSED int vt__spare_handoff(vt__thr *from) {
     if (vt__sched_g.host) return -EAGAIN;
     return vt__spare_give(from, vt__spare_get, __atomic_load_n(&from->slice, __ATOMIC_RELAXED) > 0);
 }
-/* By the monitor, when drivers of d lend: as many that idle as stand in for others, so that there is somebody to lend to. */
-static VT__UNUSED void vt__spare_reserve(vt__dom *d) {
-    int idle = 0, busy = 0;
+/* By the monitor, when drivers of d lend: as many that idle, or are about to, as stand in for others, up to `most`, so that
+ * there is somebody to lend to. */
+static VT__UNUSED void vt__spare_reserve(vt__dom *d, int most) {
+    int ready = 0, busy = 0;
     for (int i = vt__sched_g.ndoms; i < vt__sched_nthrs(); i++) {
         const vt__thr *t = vt__sched_g.thrs[i];
         if (!vt__sched_lives(t)) continue;
-        if (__atomic_load_n(&t->spare, __ATOMIC_SEQ_CST) == VT__SPARE_IDLE) idle++;
+        uint32_t is = __atomic_load_n(&t->spare, __ATOMIC_SEQ_CST);
+        if (is == VT__SPARE_IDLE || is == VT__SPARE_WAITS) ready++;
         else busy++;
     }
-    for (int n = VT__MIN(busy, VT__SPARE_RESERVE_MAX) - idle; n > 0; n--) {
+    for (int n = VT__MIN(busy, most) - ready; n > 0; n--) {
         vt__thr *t = vt__spare_find_free();
-        if (!t || !vt__spare_launch(t, d, VT__SPARE_BUSY)) return;
+        if (!t || !vt__spare_launch(t, d, VT__SPARE_WAITS)) return;
     }
 }
 /* By its driver, before it starts what may take long: to one that comes at once, else the monitor will see to it. */
-static vt__thr *vt__spare_rested(vt__dom *d) { return vt__spare_call(d, vt__plat_now()); }
 static VT__UNUSED bool vt__spare_lend(vt__thr *from) {
     bool crowded = __atomic_load_n(&vt__sched_g.rest_ns, __ATOMIC_RELAXED) != 0;
-    if (vt__spare_give(from, vt__spare_rested, crowded) < 0) return false;
-    vt__spare_slice(from, 0);
-    return true;
+    return vt__spare_give(from, vt__spare_rested, crowded) >= 0;
 }
 /* By one of the program's threads, before the monitor begins. */
 static void vt__spare_start(void) { (void)vt__libc_sigmask(SIG_BLOCK, NULL, &vt__spare_g.mask); }
@@ -19468,13 +19500,12 @@ static const char *vt__watch_replace(vt__thr *t, vt__watched *w, int64_t now) {
     vt__dom *d = vt__sched_dom_of(t);
     int r = vt__sched_g.cfg.max_spares ? vt__spare_handoff(t) : -EAGAIN;
     if (r >= 0) {
-        bool soon = now - vt__watch_g.handed < vt__sched_g.cfg.stall_ms * VT_MS;
+        bool soon = w->since - vt__watch_g.handed < vt__sched_g.cfg.stall_ms * VT_MS; /* it began */
         vt__watch_g.row = soon ? vt__watch_g.row + 1 : 0;
         vt__watch_g.handed = now;
         if (vt__watch_g.row >= VT__WATCH_ROW) {
             __atomic_store_n(&d->lends, VT__SCHED_LENDS, __ATOMIC_RELAXED);
-            if (!vt__watch_crowd(NULL))
-                vt__spare_reserve(d); /* who burns CPU needs it rather than more threads */
+            vt__spare_reserve(d, VT__SPARE_RESERVE_MAX);
         }
     } else if (r == VT_ELIMIT) {
         vt__watch_call_worker(d);
@@ -19616,11 +19647,16 @@ static bool vt__watch_deadlock(void) {
 }
 
 /*--- the thread ---*/
-/* Who drives a domain beside vthreads that burn CPU comes soon; nobody else. And who burnt it rests. */
+/* Who drives a domain beside vthreads that burn CPU comes soon; nobody else. And who burnt it rests. What starts may be the
+ * next of them, so drivers lend, if not more often than a few times a look: between two that burn there may be a second of
+ * short ones, and each that is not lent for takes the domain along until it is noticed. */
 static void vt__watch_slices(void) {
     int crowd = vt__watch_crowd(NULL);
     int64_t rest = crowd * VT__WATCH_AHEAD_MS * VT_MS / vt__sched_g.ndoms;
     __atomic_store_n(&vt__sched_g.rest_ns, rest, __ATOMIC_RELAXED);
+    for (int i = 0; crowd && i < vt__sched_g.ndoms; i++)
+        __atomic_store_n(&vt__sched_g.doms[i]->lends, VT__SCHED_LENDS, __ATOMIC_RELAXED);
+    if (crowd) vt__spare_reserve(vt__sched_g.doms[0], VT__SPARE_CROWD_RESERVE_MAX);
     for (int i = 0; i < vt__sched_nthrs(); i++) {
         vt__thr *t = vt__sched_g.thrs[i];
         if (vt__sched_lives(t)) vt__spare_slice(t, crowd && vt__sched_driver(vt__sched_dom_of(t)) == t);

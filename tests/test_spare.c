@@ -571,7 +571,7 @@ static int longest_main(void *arg) {
     idle_spares(3);
     SAY(spare[0]->rested, now - 10);
     SAY(spare[1]->rested, now - 20);
-    SAY(spare[2]->rested, now + 3600 * VT_SEC);
+    SAY(spare[2]->goes, now); /* now, that is, and might come late */
     vt__sched_dom_lock(d);
     CHECK(vt__spare_get(d) == spare[1]);
     CHECK(vt__spare_get(d) == spare[0]);
@@ -582,7 +582,7 @@ static int longest_main(void *arg) {
     vt__sched_dom_unlock(d);
     return 0;
 }
-TEST(the_spare_that_has_rested_longest_is_called) {
+TEST(the_spare_that_has_idled_longest_is_called) {
     vt_cfg cfg = {.workers = 1, .stall_ms = 3600000, .max_spares = 4};
     CHECK_EQ(vt_run(&cfg, longest_main, NULL), 0);
 }
@@ -648,7 +648,7 @@ static int counts_main(void *arg) {
     CHECK_EQ(vt_await(vt_async_any(takes_long, NULL), NULL), 0);
     CHECK_EQ(SEEN(me->dom->lends), 3);
     while (SEEN(spare->spare) != VT__SPARE_IDLE) (void)vt_sleep_ms(1);
-    SAY(spare->rested, vt_now() + 3600 * VT_SEC); /* to none that would come late */
+    SAY(spare->goes, vt_now()); /* to none that would come late */
     int64_t before = handoffs();
     CHECK_EQ(vt_await(vt_async_any(takes_long, NULL), NULL), 0);
     CHECK_EQ(handoffs(), before);
@@ -684,12 +684,12 @@ static bool idle_reaches(int n) {
 static int reserve_main(void *max) {
     vt__thr *me = vt__sched_thr();
     int most = (int)(intptr_t)max;
-    vt__spare_reserve(me->dom);
+    vt__spare_reserve(me->dom, VT__SPARE_RESERVE_MAX);
     CHECK_EQ(vt__sched_nthrs(), 1);            /* nobody stands in */
     SAY(me->rested, vt_now() + 3600 * VT_SEC); /* it does not take its domain back */
     CHECK_EQ(vt__spare_handoff(me), 0);
     for (int i = 0; i < 3; i++) {
-        vt__spare_reserve(vt__sched_g.doms[0]);
+        vt__spare_reserve(vt__sched_g.doms[0], VT__SPARE_RESERVE_MAX);
         CHECK(idle_reaches(most - 1));
         CHECK_EQ(vt__sched_nthrs(), 1 + most);
     }
@@ -1049,11 +1049,37 @@ TEST(who_drives_beside_vthreads_that_burn_cpu_has_a_short_slice) {
     CHECK_EQ(slice(), usual_slice);
 }
 
-/* Who has burnt CPU beside others is to rest. */
+/* Beside vthreads that burn CPU a spare that has not waited for a turn since it was at work does so before it idles. */
+static int earn_main(void *arg) {
+    uint64_t usual = slice();
+    (void)arg;
+    idle_spares(1);
+    CHECK_EQ(SEEN(vt__sched_g.thrs[1]->spent), -VT__SPARE_SPENT_NS); /* beside none */
+    SAY(vt__sched_g.rest_ns, 1);
+    idle_spares(1);
+    vt__thr *t = vt__sched_g.thrs[2];
+    int64_t spent = SEEN(t->spent);
+    CHECK_EQ(spent >= 0, usual != 0);
+    CHECK_EQ(slice_of(SEEN(t->tid)), usual);
+    SAY(t->dom->lends, 1);
+    CHECK_EQ(vt_await(vt_async_any(takes_long, NULL), NULL),
+             0); /* lent, and it came: no reason to wait again */
+    CHECK(idle_reaches(2));
+    CHECK_EQ(SEEN(t->spent), spent);
+    SAY(vt__sched_g.rest_ns, 0);
+    return 0;
+}
+TEST(a_spare_waits_for_its_turn_before_it_idles) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 3600000};
+    CHECK_EQ(vt_run(&cfg, earn_main, NULL), 0);
+}
+
+/* Who has burnt CPU beside others is to rest; drivers lend meanwhile. */
 static int burns_beside(void *arg) {
     vt__thr *t = vt__sched_thr();
     (void)arg;
-    while (SEEN(vt__sched_g.rest_ns) < 2 * VT__WATCH_AHEAD_MS * VT_MS || vt__sched_driver(t->dom) == t)
+    while (SEEN(vt__sched_g.rest_ns) < 2 * VT__WATCH_AHEAD_MS * VT_MS || vt__sched_driver(t->dom) == t ||
+           SEEN(vt__sched_g.doms[0]->lends) < VT__SCHED_LENDS)
         continue;
     SAY(burn_until[0], vt__sched_thr()->index == 0 ? 1 : 2);
     return 0;
