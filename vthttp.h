@@ -15138,7 +15138,8 @@ static int vt__rt_open(const vt_cfg *cfg, bool host) {
     if (!__atomic_compare_exchange_n(&vt__sched_g.state, &none, 4, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         return none == 2 ? -ENOTSUP : -EBUSY;
     vt__sched_g.stopping = vt__sched_g.main_done = vt__sched_g.closed = vt__sched_g.quit = 0;
-    vt__sched_g.foreign = vt__sched_g.stalls = vt__sched_g.stalled_ns = vt__sched_g.handoffs = vt__sched_g.rest_ns = 0;
+    vt__sched_g.foreign = vt__sched_g.stalls = vt__sched_g.stalled_ns = vt__sched_g.handoffs =
+        vt__sched_g.rest_ns = 0;
     vt__sched_g.host = host;
     vt__sched_g.runs++;
     memset(vt__sched_g.idle, 0, sizeof vt__sched_g.idle);
