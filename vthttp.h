@@ -1703,7 +1703,7 @@ static VT__UNUSED int64_t vt__plat_cputime_of(int tid) {
 /* How long a thread of this process (0: the caller) runs at a time while others want its CPU; ns 0: the system's choice. Less
  * means sooner, not more, and needs no privilege. Threads that the caller makes have it as well; those of another get the
  * system's choice (its flag would take a higher priority from them, too). From Linux 6.12 on: those before leave `runtime` 0,
- * and then nothing else of it is touched either. 1, 0: there is no such thing, or -1. */
+ * and then nothing else of it is touched either. 1; 0: there is no such thing; -1: refused. */
 static VT__UNUSED int vt__plat_slice_of(int tid, int64_t ns) {
     struct {
         uint32_t size, policy;
@@ -19014,6 +19014,7 @@ static struct {
 static void vt__spare_earn(vt__thr *t) {
 #if defined(__linux__)
     if (!__atomic_load_n(&vt__sched_g.rest_ns, __ATOMIC_RELAXED)) return;
+    if (__atomic_load_n(&vt__sched_g.quit, __ATOMIC_RELAXED)) return; /* the end waits for it */
     if (vt__plat_cputime(t->tid) - t->spent < VT__SPARE_SPENT_NS) return;
     __atomic_store_n(&t->slice, 0, __ATOMIC_RELAXED);
     if (vt__plat_slice(t->tid, VT__SPARE_EARN_NS) <= 0) return;
@@ -19074,12 +19075,13 @@ static void *vt__spare_main(void *arg) {
 }
 
 /*--- the monitor's side ---*/
-/* That it fails changes latencies alone. */
+/* That it fails changes latencies alone. The monitor and a driver may both be at it: the last to look has seen to it. */
 static VT__UNUSED void vt__spare_slice(vt__thr *t, int is_short) {
     int tid = __atomic_load_n(&t->tid, __ATOMIC_RELAXED);
-    if (!tid || __atomic_exchange_n(&t->slice, is_short, __ATOMIC_RELAXED) == is_short) return;
+    if (!tid || __atomic_exchange_n(&t->slice, is_short, __ATOMIC_SEQ_CST) == is_short) return;
 #if defined(__linux__)
-    (void)vt__plat_slice(tid, is_short ? VT__SPARE_SLICE_NS : 0);
+    for (int is = !is_short; is != is_short; is_short = __atomic_load_n(&t->slice, __ATOMIC_SEQ_CST))
+        (void)vt__plat_slice(tid, (is = is_short) > 0 ? VT__SPARE_SLICE_NS : 0);
 #endif
 }
 /* The monitor does not wait: who has the lock is not lost among its vthreads. */
@@ -19132,7 +19134,9 @@ static vt__thr *vt__spare_find_free(void) {
 }
 /* as: CALLED for d, or WAITS on its way into the reserve. */
 static bool vt__spare_launch(vt__thr *t, vt__dom *d, uint32_t as) {
+    vt__plat_spin_lock(&vt__spare_g.calls); /* a caller that saw it idle may be about to place it elsewhere */
     vt__spare_place(t, d);
+    vt__plat_spin_unlock(&vt__spare_g.calls);
     t->spent = -VT__SPARE_SPENT_NS;                 /* it has not waited yet */
     __atomic_store_n(&t->tid, 0, __ATOMIC_RELAXED); /* the last one's is nobody's, or another program's */
     __atomic_store_n(&t->slice, -1, __ATOMIC_RELAXED);
