@@ -1106,6 +1106,40 @@ TEST(who_has_burnt_cpu_beside_others_rests) {
     CHECK_EQ(vt_run(&cfg, beside_main, NULL), 1);
 }
 
+/* Drivers lend for vthreads that park, too, and those keep the spare: enough must be left for the next that burns CPU. */
+static int parks_on(void *flag) {
+    while (!SEEN(*(int *)flag)) (void)vt_sleep_ms(20);
+    return 0;
+}
+static void *starts_many(void *busy) {
+    while (SEEN(vt__sched_g.rest_ns) == 0) vt__plat_sleep(VT_MS);
+    for (int i = 0; i < 200; i++) {
+        CHECK_EQ(vt_go_any(parks_on, &burn_until[0]), 0);
+        vt__plat_sleep(2 * VT_MS);
+    }
+    for (int i = 1; i < vt__sched_nthrs(); i++) {
+        uint32_t is = SEEN(vt__sched_g.thrs[i]->spare);
+        *(int *)busy += is == VT__SPARE_BUSY || is == VT__SPARE_CALLED;
+    }
+    SAY(burn_until[0], 1);
+    return NULL;
+}
+static int parked_main(void *busy) {
+    pthread_t os;
+    SAY(burn_until[0], 0);
+    vt_task *burner = vt_async_any(burns_on, &burn_until[0]);
+    pthread_create(&os, NULL, starts_many, busy);
+    CHECK_EQ(vt_await(burner, NULL), 0);
+    pthread_join(os, NULL);
+    return 0;
+}
+TEST(vthreads_that_park_leave_spares_for_those_that_burn_cpu) {
+    vt_cfg cfg = {.workers = 1, .stall_ms = 20, .max_spares = 32};
+    int busy = 0;
+    CHECK_EQ(vt_run(&cfg, parked_main, &busy), 0);
+    CHECK(busy > 0 && busy <= 24);
+}
+
 /* One that burns CPU behind a wait in which it lost its domain counts as well. */
 static int blocks_and_burns(void *flag) {
     (void)blocks(NULL);
