@@ -19176,8 +19176,8 @@ static VT__UNUSED int vt__spare_handoff(vt__thr *from) {
     return vt__spare_give(from, vt__spare_get, __atomic_load_n(&from->slice, __ATOMIC_RELAXED) > 0);
 }
 /* By the monitor, when drivers of d lend: as many that idle, or are about to, as stand in for others, up to `most`, so that
- * there is somebody to lend to. How many stand in, or have vthreads that park. */
-static VT__UNUSED int vt__spare_reserve(vt__dom *d, int most) {
+ * there is somebody to lend to. */
+static VT__UNUSED void vt__spare_reserve(vt__dom *d, int most) {
     int ready = 0, busy = 0;
     for (int i = vt__sched_g.ndoms; i < vt__sched_nthrs(); i++) {
         const vt__thr *t = vt__sched_g.thrs[i];
@@ -19188,14 +19188,26 @@ static VT__UNUSED int vt__spare_reserve(vt__dom *d, int most) {
     }
     for (int n = VT__MIN(busy, most) - ready; n > 0; n--) {
         vt__thr *t = vt__spare_find_free();
-        if (!t || !vt__spare_launch(t, d, VT__SPARE_WAITS)) break;
+        if (!t || !vt__spare_launch(t, d, VT__SPARE_WAITS)) return;
     }
-    return busy;
+}
+/* A start that parks soon did not need it, and keeps its spare all the same: no more of them may be lost so than half as many
+ * as are left, or none would be there for the next that does take long. */
+static bool vt__spare_may_lend(void) {
+    int room = vt__sched_g.cfg.max_spares;
+    for (int i = vt__sched_g.ndoms; i < vt__sched_nthrs(); i++) {
+        const vt__thr *t = vt__sched_g.thrs[i];
+        uint32_t is = __atomic_load_n(&t->spare, __ATOMIC_SEQ_CST);
+        bool parks = is == VT__SPARE_BUSY &&
+                     __atomic_load_n(&t->sleeping, __ATOMIC_SEQ_CST) & VT__SCHED_FUTEX;
+        if (is == VT__SPARE_BUSY || is == VT__SPARE_CALLED) room -= parks ? 3 : 1;
+    }
+    return room > 0;
 }
 /* By its driver, before it starts what may take long: to one that comes at once, else the monitor will see to it. */
 static VT__UNUSED bool vt__spare_lend(vt__thr *from) {
     bool crowded = __atomic_load_n(&vt__sched_g.rest_ns, __ATOMIC_RELAXED) != 0;
-    return vt__spare_give(from, vt__spare_rested, crowded) >= 0;
+    return vt__spare_may_lend() && vt__spare_give(from, vt__spare_rested, crowded) >= 0;
 }
 /* By one of the program's threads, before the monitor begins. */
 static void vt__spare_start(void) { (void)vt__libc_sigmask(SIG_BLOCK, NULL, &vt__spare_g.mask); }
@@ -19511,7 +19523,7 @@ static const char *vt__watch_replace(vt__thr *t, vt__watched *w, int64_t now) {
         vt__watch_g.handed = now;
         if (vt__watch_g.row >= VT__WATCH_ROW) {
             __atomic_store_n(&d->lends, VT__SCHED_LENDS, __ATOMIC_RELAXED);
-            (void)vt__spare_reserve(d, VT__SPARE_RESERVE_MAX);
+            vt__spare_reserve(d, VT__SPARE_RESERVE_MAX);
         }
     } else if (r == VT_ELIMIT) {
         vt__watch_call_worker(d);
@@ -19653,25 +19665,16 @@ static bool vt__watch_deadlock(void) {
 }
 
 /*--- the thread ---*/
-/* Beside vthreads that burn CPU what starts may be the next of them, so drivers lend, if not more often than a few times a
- * look: between two that burn there may be a second of short ones, and each that is not lent for takes the domain along until
- * it is noticed. Short ones that park keep the spares that they were lent for: of those that are left, no more than half as
- * many may be lost so, or none would be there for the next that burns. */
-static void vt__watch_lends(int crowd) {
-    int busy = vt__spare_reserve(vt__sched_g.doms[0], VT__SPARE_CROWD_RESERVE_MAX), n = vt__sched_g.ndoms;
-    int room = (vt__sched_g.cfg.max_spares - busy) / 2 - VT__MAX(busy - crowd, 0);
-    int each = VT__MIN((room + n - 1) / n, VT__SCHED_LENDS); /* not above 0 without room */
-    for (int i = 0; i < n; i++) {
-        int32_t *lends = &vt__sched_g.doms[i]->lends;
-        if (__atomic_load_n(lends, __ATOMIC_RELAXED) < each) __atomic_store_n(lends, each, __ATOMIC_RELAXED);
-    }
-}
-/* Who drives a domain beside vthreads that burn CPU comes soon; nobody else. And who burnt it rests. */
+/* Who drives a domain beside vthreads that burn CPU comes soon; nobody else. And who burnt it rests. What starts may be the
+ * next of them, so drivers lend, if not more often than a few times a look: between two that burn there may be a second of
+ * short ones, and each that is not lent for takes the domain along until it is noticed. */
 static void vt__watch_slices(void) {
     int crowd = vt__watch_crowd(NULL);
     int64_t rest = crowd * VT__WATCH_AHEAD_MS * VT_MS / vt__sched_g.ndoms;
     __atomic_store_n(&vt__sched_g.rest_ns, rest, __ATOMIC_RELAXED);
-    if (crowd) vt__watch_lends(crowd);
+    for (int i = 0; crowd && i < vt__sched_g.ndoms; i++)
+        __atomic_store_n(&vt__sched_g.doms[i]->lends, VT__SCHED_LENDS, __ATOMIC_RELAXED);
+    if (crowd) vt__spare_reserve(vt__sched_g.doms[0], VT__SPARE_CROWD_RESERVE_MAX);
     for (int i = 0; i < vt__sched_nthrs(); i++) {
         vt__thr *t = vt__sched_g.thrs[i];
         if (vt__sched_lives(t)) vt__spare_slice(t, crowd && vt__sched_driver(vt__sched_dom_of(t)) == t);

@@ -1137,7 +1137,8 @@ TEST(vthreads_that_park_leave_spares_for_those_that_burn_cpu) {
     vt_cfg cfg = {.workers = 1, .stall_ms = 20, .max_spares = 32};
     int busy = 0;
     CHECK_EQ(vt_run(&cfg, parked_main, &busy), 0);
-    CHECK(busy > 0 && busy <= 24);
+    CHECK(busy > 0);
+    CHECK(busy <= 24); /* 10 that park are half of what is left; a few do not just then, or stall */
 }
 
 /* One that burns CPU behind a wait in which it lost its domain counts as well. */
