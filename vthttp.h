@@ -13983,9 +13983,8 @@ typedef struct vt__thr {
     uint32_t spare; /* VT__SPARE_... */
     int64_t rested; /* a worker: until when it is to rest (vt__sched_tired); a spare that idles: since when */
     int64_t goes;   /* of a spare that idles: when it ends */
-    int64_t
-        spent; /* of a spare: what it had had of a CPU when it had waited for its turn last, see vt__spare_earn */
-    int slice; /* the monitor's: 1 short, 0 the system's, -1 like the monitor's own */
+    int64_t spent;  /* of a spare: the CPU time it had had when it waited for a turn last (vt__spare_earn) */
+    int slice;      /* the monitor's: 1 short, 0 the system's, -1 like the monitor's own */
 } vt__thr;
 
 enum { VT__BUF_BYTES = 16384, VT__ARENA_BLOCK_BYTES = 4096, VT__WORKERS_MAX = 256, VT__SPARES_MAX = 256 };
