@@ -58,8 +58,8 @@ def tried(browser):
         if wrong:
             raise RuntimeError(f"turn {turn}: {wrong}")
         hops(page, "resource", 45)
-    page.run("late = fetch('/delay?ms=1500').then(r => r.text()).catch(e => String(e)); 0")
-    time.sleep(0.5)
+    page.run("late = fetch('/delay?ms=4000').then(r => r.text()).catch(e => String(e)); 0")
+    time.sleep(2)  # on a busy machine it takes a while until the request is there
     os.kill(int(PID), signal.SIGTERM)
     if (got := page.run("late")) != "delayed":
         raise RuntimeError(f"while the server stops: {got}")
