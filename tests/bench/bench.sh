@@ -69,7 +69,7 @@ fi
 # A message is larger than its payload by 4 to 8 bytes: with blocks of 16 KiB one of 16 KiB takes two reads.
 if wanted ws && build pair load ws_vt bare_ws; then
     both ws_echo_16 1.05 2.05 2.00 2.03 "$dir/ws_vt" "$dir/bare_ws" "-proto=ws -size=16 -n=$count"
-    both ws_echo_16_x32 1.15 0 0.055 0.07 "$dir/ws_vt" "$dir/bare_ws" "-proto=ws -size=16 -depth=32 -n=$((count * 10))"
+    both ws_echo_16_x32 1.15 0 0.06 0.07 "$dir/ws_vt" "$dir/bare_ws" "-proto=ws -size=16 -depth=32 -n=$((count * 10))"
     both ws_echo_16k 1.05 0 0 9 "$dir/ws_vt" "$dir/bare_ws -buffer=65536" "-proto=ws -size=16384 -n=$count"
 fi
 if wanted client && build bare_http bench_cli; then
