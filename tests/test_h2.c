@@ -1780,7 +1780,8 @@ TEST(peers_that_misbehave) {
     for (int round = 0; round < 1000; round++) {
         uint64_t seed = test_seed() * 31 + (uint64_t)round;
         in.n = 0, put_preface(&in);
-        for (uint64_t i = 1 + below(&seed, 40); i > 0; i--) put_random(&in, &seed);
+        /* few frames in every other round: hardly any connection outlives many */
+        for (uint64_t i = 1 + below(&seed, round & 1 ? 3 : 40); i > 0; i--) put_random(&in, &seed);
         config.max_streams = 8;
         policy = (enum policy)below(&seed, 3);
         play(in.n, 1);
@@ -1810,7 +1811,7 @@ TEST(peers_that_misbehave) {
             break;
         }
     }
-    CHECK(test_failures || (died > 30 && lived > 30));
+    CHECK(test_failures || (died > 100 && lived > 100));
     memset(&config, 0, sizeof config), policy = ANSWER;
 }
 TEST(sizes) {
