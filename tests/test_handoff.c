@@ -32,13 +32,14 @@
     X(N_ENDED, vt__sched_quit_if_done) X(N_KICK_ALL, vt__sched_quit_if_done) \
     X(N_QUIT_AGAIN, vt__sched_sleep) X(N_SLEEP, vt__sched_sleep) X(N_PARKED, vt__plat_park) \
     X(N_AWAKE, vt__sched_sleep) X(S_FRESH, vt__spare_main) X(S_ENTER, vt__rt_enter_thread) \
-    X(S_BUSY, vt__spare_main) X(S_UNDRIVE, vt__spare_main) X(S_IDLE, vt__spare_idle) \
-    X(S_ANNOUNCE, vt__spare_idle) X(S_CALLED, vt__spare_idle) X(S_TIME, vt__spare_idle) \
+    X(S_BUSY, vt__spare_main) X(S_UNDRIVE, vt__spare_main) X(S_ASLEEP, vt__spare_idle) \
+    X(S_WAITS, vt__spare_idle) X(S_IDLE, vt__spare_idle) X(S_ANNOUNCE, vt__spare_idle) X(S_CALLED, vt__spare_idle) X(S_TIME, vt__spare_idle) \
     X(S_GO, vt__spare_idle) X(S_MAIL, vt__spare_idle) X(S_PARK, vt__plat_park) \
     X(S_PARKED, vt__plat_park) X(S_OUT, vt__spare_idle) X(M_REST, vt__watch_look) \
     X(M_DRIVER, vt__spare_give) X(M_TRY, vt__spare_try) X(M_DRIVER_AGAIN, vt__spare_give) \
-    X(M_FIND, vt__spare_call) X(M_FIND_FREE, vt__spare_find_free) X(M_JOIN, vt__spare_launch) \
-    X(M_LAUNCH, vt__spare_launch) X(M_FAILED, vt__spare_launch) X(M_GIVE, vt__spare_give) \
+    X(M_FIND, vt__spare_rested) X(M_FIND_FREE, vt__spare_find_free) X(M_JOIN, vt__spare_launch) \
+    X(M_LAUNCH, vt__spare_launch) X(M_FAILED, vt__spare_launch) X(M_FIND_LAST, vt__spare_call) \
+    X(M_GIVE, vt__spare_give) \
     X(M_UNLOCK, vt__spare_give) X(F_NEXT, vt__sched_post) X(F_PUSH, vt__sched_post) \
     X(F_DRIVER, vt__sched_post) X(E_UNDRIVE, vt__rt_leave_thread) X(E_MONITOR, vt__watch_stop) \
     X(E_KICK, vt__spare_stop) X(E_JOIN, vt__spare_stop) X(ENDED, vt__rt_free)
@@ -74,6 +75,7 @@ enum mutant {
     LEND_WITHOUT_LOCK, /* a driver gives its domain away while the monitor may do so as well */
     LEND_KICKS_NOBODY,
     RESERVE_CALLED_SOON, /* a spare in reserve seems to idle before it looks whether it is called */
+    WAITING_IS_CALLED,   /* one that waits for its turn, and says only then that it idles */
     RESTS_FOR_EVER,      /* a worker that rests sleeps until it has mail */
     NMUTANTS
 };
@@ -194,6 +196,9 @@ static int vth_step(state *s, int a) {
     }
 }
 
+static bool may_call(uint8_t is) {
+    return is == VT__SPARE_IDLE || (is == VT__SPARE_WAITS && mutant == WAITING_IS_CALLED);
+}
 /* The driver gives its domain away before it starts what it has taken; target: to which spare. */
 static int lend_step(state *s, int a) {
     int i = s->a[a].target;
@@ -204,7 +209,7 @@ static int lend_step(state *s, int a) {
     case B_DRIVER: s->a[a].target = S1, s->a[a].reg = 0; return to(s, a, s->owner == a ? B_FIND : B_UNLOCK);
     case B_FIND:
         if (i > sc->spares) return to(s, a, B_UNLOCK);
-        if (s->t[i].spare != VT__SPARE_IDLE) return s->a[a].target++, 1;
+        if (!may_call(s->t[i].spare)) return s->a[a].target++, 1;
         return s->t[i].spare = VT__SPARE_CALLED, to(s, a, B_GIVE);
     case B_GIVE: return s->owner = (uint8_t)i, s->a[a].reg = 1, to(s, a, B_UNLOCK);
     case B_UNLOCK:
@@ -287,11 +292,11 @@ static int sleep_step(state *s, int a, int choice) {
     case N_QUIT: return look(s, a, s->quit, drives ? N_ANY : N_ENDED);
     case N_ANY: return look(s, a, s->any, N_ENDED);
     case N_ENDED:
-        if (!all_ended(s)) return to(s, a, idles ? S_IDLE : N_QUIT_AGAIN);
+        if (!all_ended(s)) return to(s, a, idles ? S_ASLEEP : N_QUIT_AGAIN);
         s->quit = 1;
         return s->a[a].run = T, to(s, a, mutant == QUIT_KICKS_NOBODY ? N_QUIT_AGAIN : N_KICK_ALL);
     case N_KICK_ALL:
-        if (s->a[a].run == THREADS) return s->a[a].run = NOBODY, to(s, a, idles ? S_IDLE : N_QUIT_AGAIN);
+        if (s->a[a].run == THREADS) return s->a[a].run = NOBODY, to(s, a, idles ? S_ASLEEP : N_QUIT_AGAIN);
         return kick(s, a, s->a[a].run++, N_KICK_ALL);
     case N_QUIT_AGAIN: return s->a[a].reg = s->quit, to(s, a, N_SLEEP);
     case N_SLEEP:
@@ -313,8 +318,8 @@ static int spare_step(state *s, int a, int choice) {
         if (mutant != FRESH_SEEMS_ASLEEP) s->t[a].sleeping = 0;
         return to(s, a, S_ENTER);
     case S_ENTER:
-        if (*is == VT__SPARE_BUSY || (mutant == RESERVE_CALLED_SOON && sc->reserve && a == S1))
-            return to(s, a, S_IDLE);
+        if (*is == VT__SPARE_WAITS || (mutant == RESERVE_CALLED_SOON && sc->reserve && a == S1))
+            return to(s, a, S_ASLEEP);
         s->a[a].drive_ret = S_BUSY;
         return s->owner == a ? lock(s, a, D_OWNER) : to(s, a, S_BUSY);
     case S_BUSY:
@@ -324,7 +329,9 @@ static int spare_step(state *s, int a, int choice) {
         return lock(s, a, D_OWNER);
     case S_UNDRIVE:
         if (s->t[a].drives) s->t[a].drives = s->lock = 0;
-        return to(s, a, mutant == ALONE_TELLS_NOBODY || mutant == ALONE_SLEEPS ? S_IDLE : N_ENDED);
+        return to(s, a, mutant == ALONE_TELLS_NOBODY || mutant == ALONE_SLEEPS ? S_ASLEEP : N_ENDED);
+    case S_ASLEEP: return s->t[a].sleeping = VT__SCHED_FUTEX, to(s, a, S_WAITS);
+    case S_WAITS: return *is = VT__SPARE_WAITS, to(s, a, S_IDLE);
     case S_IDLE: return *is = VT__SPARE_IDLE, to(s, a, mutant == IDLE_LOOKS_FIRST ? S_CALLED : S_ANNOUNCE);
     case S_ANNOUNCE:
         s->t[a].sleeping = VT__SCHED_FUTEX;
@@ -363,12 +370,17 @@ static int monitor_step(state *s, int choice) {
     case M_DRIVER_AGAIN:
         s->a[M].run = S1, s->a[M].reg = 0;
         return to(s, M, s->owner == from ? M_FIND : M_UNLOCK);
-    case M_FIND:
+    case M_FIND: /* choice 1: it is about to go, and is passed over */
+        if (choice > 1 || (choice && (i > sc->spares || !may_call(*is)))) return 0;
         if (i > sc->spares) return s->a[M].run = S1, to(s, M, M_FIND_FREE);
-        if (*is != VT__SPARE_IDLE) return s->a[M].run++, 1;
+        if (choice || !may_call(*is)) return s->a[M].run++, 1;
+        return *is = VT__SPARE_CALLED, to(s, M, M_GIVE);
+    case M_FIND_LAST:
+        if (i > sc->spares) return to(s, M, M_UNLOCK);
+        if (!may_call(*is)) return s->a[M].run++, 1;
         return *is = VT__SPARE_CALLED, to(s, M, M_GIVE);
     case M_FIND_FREE:
-        if (i > sc->spares) return to(s, M, M_UNLOCK);
+        if (i > sc->spares) return s->a[M].run = S1, to(s, M, M_FIND_LAST);
         return *is <= VT__SPARE_GONE ? to(s, M, M_JOIN) : (s->a[M].run++, 1);
     case M_JOIN:
         if (s->a[i].pc != ENDED) return 0;
@@ -383,7 +395,7 @@ static int monitor_step(state *s, int choice) {
         return choice == 0 && to(s, M, M_GIVE);
     case M_FAILED:
         *is = VT__SPARE_NONE;
-        if (mutant != GIVE_BEFORE_LAUNCH) return to(s, M, M_UNLOCK);
+        if (mutant != GIVE_BEFORE_LAUNCH) return s->a[M].run = S1, to(s, M, M_FIND_LAST);
         if (s->owner == i) s->owner = (uint8_t)from;
         return kick(s, M, from, M_REST);
     case M_GIVE: return s->owner = (uint8_t)i, s->a[M].reg = 1, to(s, M, M_UNLOCK);
@@ -437,7 +449,7 @@ enum { CHOICES = 3 };
 static bool taken[NPC];
 static int dispatch(state *s, int a, int choice) {
     int pc = s->a[a].pc;
-    if (pc == M_REST || pc == M_LAUNCH) return monitor_step(s, choice);
+    if (pc == M_REST || pc == M_FIND || pc == M_LAUNCH) return monitor_step(s, choice);
     if (pc == D_DRIVE) return drive_step(s, a, choice);
     if (pc >= N_LOOK && pc <= N_AWAKE) return sleep_step(s, a, choice);
     if (pc >= S_FRESH && pc <= S_OUT) return spare_step(s, a, choice);
@@ -472,6 +484,7 @@ static bool is_local(const state *s, int a) {
     case D_OWNER: return mutant == FAITHFUL;
     case M_DRIVER_AGAIN: return mutant == FAITHFUL;
     case M_FIND:
+    case M_FIND_LAST:
     case M_FIND_FREE:
     case M_JOIN: return v <= sc->spares && s->t[v].spare == VT__SPARE_NONE;
     case S_FRESH: return !s->t[a].sleeping;
@@ -515,7 +528,7 @@ static void check_state(const state *s) {
     if (mutant == GIVE_BEFORE_LAUNCH && (s->a[M].pc == M_LAUNCH || s->a[M].pc == M_FAILED)) inside = 0;
     for (int i = 0; i < THREADS; i++) {
         int pc = s->a[i].pc;
-        bool asleep = s->t[i].spare == VT__SPARE_IDLE || s->t[i].spare == VT__SPARE_GONE;
+        bool asleep = s->t[i].spare >= VT__SPARE_WAITS || s->t[i].spare == VT__SPARE_GONE;
         inside += s->t[i].drives + (pc == V_UNLOCK) + (pc >= B_DRIVER && pc <= B_UNLOCK);
         expect(i == T || !asleep || !s->t[i].drives, "a spare that idles or is gone drives");
         expect(pc != V_STALLED || !s->t[i].sleeping, "a thread stalls and the monitor thinks that it sleeps");
@@ -624,7 +637,7 @@ static const char *walk(const scenario *of, enum mutant m, bool verbose) {
     s.handoffs = of->handoffs, s.failures = of->failures;
     if (of->reserve) {
         s.a[S1].pc = S_FRESH;
-        s.t[S1].spare = m == RESERVE_CALLED_SOON ? VT__SPARE_IDLE : VT__SPARE_BUSY;
+        s.t[S1].spare = m == RESERVE_CALLED_SOON ? VT__SPARE_IDLE : VT__SPARE_WAITS;
     }
     (void)node_of(&s, 0, T);
     while (n < nnodes && !wrong) expand(n++);
