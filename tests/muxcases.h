@@ -20,7 +20,9 @@
  *     mx_where                      what h_where says
  *     serve                         a server that speaks it
  *
- * and the constants MX_VERSION, MX_ORDERED (requests come in the order in which they were sent), MX_NO_ERROR, MX_MALFORMED,
+ * Names begin with the number of a behaviour (hNNN, b141) or of an attack: aNN over HTTP/2, bNN over QUIC and HTTP/3.
+ *
+ * And the constants MX_VERSION, MX_ORDERED (requests come in the order in which they were sent), MX_NO_ERROR, MX_MALFORMED,
  * MX_INTERNAL. */
 #ifndef VT_MUXCASES_H
 #define VT_MUXCASES_H
@@ -231,7 +233,7 @@ TEST(interim_responses) {
     CHECK(goes_on(&h));
     CHECK_EQ(stop(&h), 0);
 }
-TEST(what_a_handler_sees) {
+TEST(h146_what_a_handler_sees) {
     static const struct {
         const char *what, *lines, *body; /* "PORT": that of the scheme */
     } cases[] = {
@@ -254,6 +256,19 @@ TEST(what_a_handler_sees) {
         vt_str got = mx_got(s);
         CHECK_MEM(got.ptr, got.len, want, strlen(want));
     }
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(h146_pseudo_fields_are_none_of_a_handlers) {
+    mx_stream *s;
+    REQUIRE(serve(NULL));
+    MX(h);
+    REQUIRE(mx_open(&h));
+    s = mx_ask(&h, "GET /names", ":authority: a\nx: 1\ny: 2\n", true);
+    CHECK_EQ(mx_wait(&h, s), 200);
+    vt_str got = mx_got(s);
+    if (!mx_is(s, "host x y 20")) printf("%.*s\n", (int)got.len, got.ptr);
+    CHECK(mx_is(s, "host x y 20"));
+    CHECK(!mx_field(s, ":path") && !mx_field(s, ":x") && !mx_trailer(s, ":x"));
     CHECK_EQ(stop(&h), 0);
 }
 TEST(h148_paths_and_statuses) {
@@ -575,6 +590,29 @@ TEST(reset_cancels_the_handler) {
         CHECK(goes_on(&h));
         CHECK_EQ(s->status, 0);
     }
+    CHECK_EQ(stop(&h), 0);
+}
+TEST(h144_a_reset_stalls_no_other_stream) {
+    REQUIRE(serve(NULL));
+    MX(h);
+    REQUIRE(mx_open(&h));
+    mx_stream *victim = mx_ask(&h, "GET /slept?ms=100000", "", true);
+    mx_stream *reads = mx_ask(&h, "POST /stream", "", false), *up = mx_ask(&h, "POST /stream", "", false);
+    mx_body(&h, up, "before ", 7, false);
+    MX_UNTIL(&h, noted(OPEN) == 1 && noted(ENTERED) == 2);
+    CHECK_EQ(noted(LEFT), 0);
+    mx_cancel(&h, victim), mx_cancel(&h, reads);
+    MX_UNTIL(&h, noted(LEFT) == 2);
+    CHECK_EQ(noted(LEFT), 2); /* both were told */
+    CHECK(noted(RESULT) == -ECANCELED || noted(RESULT) == -ECONNRESET);
+    mx_stream *down = mx_ask(&h, "GET /bytes?n=300000", "", true);
+    mx_body(&h, up, "after", 5, true);
+    CHECK_EQ(mx_wait(&h, up), 200);
+    CHECK(mx_is(up, "before after"));
+    CHECK_EQ(mx_wait(&h, down), 200);
+    CHECK(mx_is_pattern(down, 300000));
+    CHECK(goes_on(&h));
+    CHECK_EQ(victim->status, 0);
     CHECK_EQ(stop(&h), 0);
 }
 /* Also one that reads its body, or writes without a window. */

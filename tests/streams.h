@@ -97,6 +97,22 @@ static int h_show(vt_req *req, vt_res *res) {
                          b.ptr ? b.ptr : "-", host.ptr ? host.ptr : "-", (int)h.len, h.ptr, vt_req_port(req),
                          vt_req_version(req), vt_req_scheme(req));
 }
+/* The names of all fields; and what there is no way to set. */
+static int h_names(vt_req *req, vt_res *res) {
+    static const char *const pseudo[] = {":status", ":path", ":method", ":authority", ":x"};
+    char out[400];
+    vt_str name, value;
+    int n = 0, refused = 0;
+    for (size_t i = 0; vt_req_field_nth(req, i, &name, &value); i++)
+        n += snprintf(out + n, sizeof out - (size_t)n, "%s ", name.ptr);
+    for (size_t i = 0; i < VT__COUNT(pseudo); i++) {
+        refused += vt_res_field(res, pseudo[i], "500") == VT_EFIELD;
+        refused += vt_res_field_add(res, pseudo[i], "500") == VT_EFIELD;
+        refused += vt_res_trailer(res, pseudo[i], "500") == VT_EFIELD;
+        refused += vt_req_field(req, pseudo[i]).ptr == NULL;
+    }
+    return vt_res_printf(res, 200, "%s%d", out, refused);
+}
 static int h_param(vt_req *req, vt_res *res) { return vt_res_text(res, 200, vt_req_param(req, "x").ptr); }
 static int h_early(vt_req *req, vt_res *res) {
     (void)req;
@@ -212,6 +228,7 @@ static void routes(vt_server *s) {
     vt_server_get(s, "/bytes", h_bytes);
     vt_server_get(s, "/ranked", h_ranked);
     vt_server_any(s, "/show", h_show);
+    vt_server_get(s, "/names", h_names);
     vt_server_get(s, "/p/{x}", h_param);
     vt_server_get(s, "/early", h_early);
     vt_server_get(s, "/redirect", h_redirect);

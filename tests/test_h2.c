@@ -1285,6 +1285,14 @@ TEST(http2_6_5_2_settings) {
         put_setting(&in, VT__H2_S_TABLE, 0);
     FINE();
 }
+TEST(b147_nothing_is_pushed) {
+    fresh(), begin(), put_setting(&in, VT__H2_S_PUSH, 1), put_get(&in, 1), put_setting(&in, VT__H2_S_PUSH, 0),
+        put_get(&in, 3);
+    peer_take(&q, in.p, in.n), peer_flush(&q);
+    CHECK_EQ(q.h.err, 0);
+    CHECK_STR(frames(),
+              "SETTINGS;WU 0 65535;SETTINGS ack;SETTINGS ack;SETTINGS ack;HEADERS 1 0 end;HEADERS 3 0 end;");
+}
 TEST(http2_6_5_3_the_last_value_counts) {
     uint8_t two[12] = {0, 4, 0, 0, 0, 100, 0, 4, 0, 0, 0, 1};
     fresh(), begin(), put_frame(&in, VT__H2_T_SETTINGS, 0, 0, two, 12), put_get(&in, 1);

@@ -387,7 +387,7 @@ static int retries(void *arg) {
     world_free(&w);
     return 0;
 }
-TEST(b26_retry_and_its_tokens) { CHECK_EQ(run_on(WORKERS, retries, NULL), 0); }
+TEST(h151_b26_retry_and_its_tokens) { CHECK_EQ(run_on(WORKERS, retries, NULL), 0); }
 /* One whose ClientHello goes out, and nothing more: in how many datagrams. */
 static int64_t knock(struct world *w) {
     vt__qend *e = w->clients[0];

@@ -356,7 +356,7 @@ TEST(what_openssl_refuses_is_an_error) {
 }
 
 /* ---- tokens ---- */
-TEST(b26_tokens_are_good_for_their_address_and_time_alone) {
+TEST(h151_b26_tokens_are_good_for_their_address_and_time_alone) {
     vt__qsec_vault v, other;
     vt__qsec_token t = {.kind = VT__QSEC_TOKEN_RETRY, .odcid_len = 8, .born = 1000 * VT_SEC}, got;
     uint8_t out[VT__QSEC_TOKEN_MAX], again[VT__QSEC_TOKEN_MAX];
