@@ -13058,6 +13058,7 @@ typedef struct vt__timer {
 
 typedef struct vt__wheel {
     int64_t tick; /* all entries up to it have fired */
+    int64_t next; /* when a slot is to be opened, INT64_MAX: none is; 0: not known */
     uint64_t used[VT__TIMER_LEVELS];
     vt__list slot[VT__TIMER_LEVELS][64];
     int64_t fired;
@@ -13084,6 +13085,7 @@ VT__INLINE void vt__timer_cancel(vt__wheel *w, vt__timer *t) {
     if (last) {
         size_t i = (size_t)(prev - &w->slot[0][0]);
         w->used[i >> 6] &= ~(UINT64_C(1) << (i & 63));
+        w->next = 0;
     }
 }
 
@@ -13096,13 +13098,15 @@ static void vt__timer_place(vt__wheel *w, vt__timer *t, int64_t tick) {
         int64_t most = ((w->tick >> 6 * level) + 63) << 6 * level;
         if (tick > most) tick = most; /* still too early there: placed again when that slot is opened */
     }
-    unsigned i = (unsigned)(tick >> 6 * level) & 63;
+    int64_t at = tick >> 6 * level;
+    unsigned i = (unsigned)at & 63;
     w->used[level] |= UINT64_C(1) << i;
+    w->next = VT__MIN(w->next, at << 6 * level);
     vt__ds_list_push(&w->slot[level][i], &t->link);
 }
 
 /* Rounds up: never early. What is due already fires with the next tick. */
-static void vt__timer_arm(vt__wheel *w, vt__timer *t, int64_t due) {
+static VT__NOINLINE void vt__timer_arm(vt__wheel *w, vt__timer *t, int64_t due) {
     vt__timer_cancel(w, t);
     t->due = due;
     vt__timer_place(w, t, VT__MAX((due >> VT__TIMER_SHIFT) + 1, w->tick + 1));
@@ -13137,20 +13141,20 @@ static int64_t vt__timer_next_slot(const vt__wheel *w, int *level, unsigned *slo
 }
 
 /* When to call vt__timer_advance next; INT64_MAX: no need. */
-static int64_t vt__timer_next(const vt__wheel *w) {
-    int level = 0;
-    unsigned slot = 0;
-    int64_t tick = vt__timer_next_slot(w, &level, &slot);
-    return tick > INT64_MAX >> VT__TIMER_SHIFT ? INT64_MAX : tick << VT__TIMER_SHIFT;
+static int64_t vt__timer_next(vt__wheel *w) {
+    int level;
+    unsigned slot;
+    if (w->next == 0) w->next = vt__timer_next_slot(w, &level, &slot);
+    return w->next > INT64_MAX >> VT__TIMER_SHIFT ? INT64_MAX : w->next << VT__TIMER_SHIFT;
 }
 
 /* Fires what is due by `now`, about `budget` entries at most; false when some are left. Opening a slot of a higher
  * level moves its later entries down; none can land in the slot that is being emptied. */
 static bool vt__timer_advance(vt__wheel *w, int64_t now, int budget) {
-    int64_t target = now >> VT__TIMER_SHIFT, tick;
+    int64_t target = now >> VT__TIMER_SHIFT, tick = w->next;
     int level = 0;
     unsigned slot = 0;
-    while ((tick = vt__timer_next_slot(w, &level, &slot)) <= target) {
+    while (tick <= target && (tick = vt__timer_next_slot(w, &level, &slot)) <= target) {
         vt__list *head = &w->slot[level][slot];
         w->tick = tick;
         while (!vt__ds_list_empty(head)) {
@@ -13169,6 +13173,7 @@ static bool vt__timer_advance(vt__wheel *w, int64_t now, int budget) {
             t->fire(t);
         }
     }
+    w->next = tick;
     if (w->tick < target) w->tick = target;
     return true;
 }
@@ -14828,7 +14833,7 @@ static bool vt__sched_has_work(const vt__thr *t) {
 }
 
 /* How long it may sleep, in ns, -1 for ever; 0 when there is something to do. */
-static int64_t vt__sched_patience(const vt__thr *t, int64_t until, bool starved) {
+static int64_t vt__sched_patience(vt__thr *t, int64_t until, bool starved) {
     int64_t due = vt__timer_next(&t->wheel);
     if (t->drives) due = VT__MIN(due, vt__timer_next(&t->dom->wheel));
     else if (!vt__sched_is_spare(t)) due = VT__MIN(due, __atomic_load_n(&t->rested, __ATOMIC_RELAXED));
