@@ -13321,7 +13321,7 @@ VT__INLINE struct vt__vth *vt__poll_slot_take(vt__pd *pd, unsigned wait) {
 }
 /* Registers a wait (RWAIT, WWAIT, or RWAIT | RWBOTH): 1; 0: what it waits for is there, try again; -EBUSY: somebody else
  * waits. */
-static int vt__poll_wait_begin(vt__pd *pd, unsigned wait, struct vt__vth *v) {
+VT__INLINE int vt__poll_wait_begin(vt__pd *pd, unsigned wait, struct vt__vth *v) {
     struct vt__vth *nobody = NULL;
     unsigned ready = VT__PD_HUP | VT__PD_CLOSED;
     if (wait & VT__PD_RWAIT) ready |= VT__PD_R | VT__PD_RDHUP;
@@ -13388,7 +13388,7 @@ static VT__UNUSED bool vt__poll_want_room(vt__pd *pd) {
     return vt__poll_set_unless(pd, VT__PD_FLUSH, VT__PD_W | VT__PD_HUP | VT__PD_CLOSED);
 }
 
-/* What an event does; see the banner. */
+/* What an event does; see the banner. Mostly it ends one wait for input. */
 static void vt__poll_event(vt__dom *dom, vt__pd *pd, uint32_t gen, unsigned bits) {
     uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE), clear;
     do {
@@ -13403,8 +13403,12 @@ static void vt__poll_event(vt__dom *dom, vt__pd *pd, uint32_t gen, unsigned bits
     } while (!__atomic_compare_exchange_n(&pd->word, &w, (w | bits) & ~clear, true, __ATOMIC_ACQ_REL,
                                           __ATOMIC_ACQUIRE));
     /* What was cleared is ours. Read all before waking: a woken owner may give the struct a new life. */
-    struct vt__vth *rv = w & clear & VT__PD_RWAIT ? vt__poll_slot_take(pd, VT__PD_RWAIT) : NULL,
-                   *wv = w & clear & VT__PD_WWAIT ? vt__poll_slot_take(pd, VT__PD_WWAIT) : NULL;
+    struct vt__vth *rv = w & clear & VT__PD_RWAIT ? vt__poll_slot_take(pd, VT__PD_RWAIT) : NULL, *wv;
+    if (VT__LIKELY((w & (clear | VT__PD_LISTEN)) == VT__PD_RWAIT)) {
+        if (rv) vt__poll_up.wake(rv);
+        return;
+    }
+    wv = w & clear & VT__PD_WWAIT ? vt__poll_slot_take(pd, VT__PD_WWAIT) : NULL;
     unsigned fired = w & (clear & (VT__PD_ARMED | VT__PD_WATCH | VT__PD_FLUSH));
     if (w & VT__PD_LISTEN && w & VT__PD_ARMED && bits & VT__PD_READY) fired |= VT__PD_ARMED;
     void (*sink)(vt__dom *, vt__pd *, unsigned) = fired ? pd->sink : NULL;
@@ -17000,12 +17004,16 @@ typedef struct vt__addr {
 } vt__addr;
 
 /*--- on a pollable descriptor; the caller keeps it alive ---*/
-static VT__NOINLINE int vt__io_wait_slow(vt__vth *v, vt__pd *pd, unsigned bit, bool (*abort)(vt__vth *),
-                                         int64_t due) {
+static VT__NOINLINE int vt__io_wait_by(vt__pd *pd, unsigned bits, bool (*abort)(vt__vth *), int64_t due) {
+    vt__vth *v = vt__sched_self();
+    unsigned b = vt__poll_bits(pd);
+    int r = 0;
+    if (VT__UNLIKELY(b & VT__PD_CLOSED)) return VT_ECLOSED;
+    if (b & bits) return -EBUSY;
+    if (due && due <= v->thr->now) return -ETIMEDOUT;
     v->wait_obj = pd;
-    int r = vt__poll_add(v->thr->dom, pd);
-    if (r < 0) return r;
-    if ((r = vt__poll_wait_begin(pd, bit, v)) <= 0) return r;
+    if (!(b & VT__PD_ADDED) && (r = vt__poll_add(v->thr->dom, pd)) < 0) return r;
+    if ((r = vt__poll_wait_begin(pd, bits, v)) <= 0) return r;
     vt__dom *dom = VTHTTP_POLL ? __atomic_load_n(&pd->dom, __ATOMIC_ACQUIRE) : NULL;
     if (dom && vt__sched_driver(dom) != v->thr) vt__poll_kick(dom); /* it must ask for more now */
     r = vt__sched_park(v, abort, due);
@@ -17014,23 +17022,16 @@ static VT__NOINLINE int vt__io_wait_slow(vt__vth *v, vt__pd *pd, unsigned bit, b
 static bool vt__io_abort_read(vt__vth *v) { return vt__poll_wait_abort(v->wait_obj, VT__PD_RWAIT, v); }
 static bool vt__io_abort_write(vt__vth *v) { return vt__poll_wait_abort(v->wait_obj, VT__PD_WWAIT, v); }
 /* Waits for `ready` (VT__PD_R or VT__PD_W); 0: try again. */
-static int vt__io_wait(vt__pd *pd, unsigned ready, int64_t due) {
-    vt__vth *v = vt__sched_self();
-    unsigned bit = ready == VT__PD_R ? VT__PD_RWAIT : VT__PD_WWAIT, b = vt__poll_bits(pd);
-    if (b & VT__PD_CLOSED) return VT_ECLOSED;
-    if (b & bit) return -EBUSY;
-    if (due && due <= v->thr->now) return -ETIMEDOUT;
-    return vt__io_wait_slow(v, pd, bit, ready == VT__PD_R ? vt__io_abort_read : vt__io_abort_write, due);
+VT__INLINE int vt__io_wait(vt__pd *pd, unsigned ready, int64_t due) {
+    if (ready == VT__PD_R) return vt__io_wait_by(pd, VT__PD_RWAIT, vt__io_abort_read, due);
+    return vt__io_wait_by(pd, VT__PD_WWAIT, vt__io_abort_write, due);
 }
 /* Waits for room, or for input if that comes first; what is there already ends the wait at once. */
 static VT__UNUSED int vt__io_wait_either(vt__pd *pd, int64_t due) {
-    vt__vth *v = vt__sched_self();
-    if (vt__poll_bits(pd) & VT__PD_CLOSED) return VT_ECLOSED;
-    if (due && due <= v->thr->now) return -ETIMEDOUT;
-    return vt__io_wait_slow(v, pd, VT__PD_RWAIT | VT__PD_RWBOTH, vt__io_abort_read, due);
+    return vt__io_wait_by(pd, VT__PD_RWAIT | VT__PD_RWBOTH, vt__io_abort_read, due);
 }
 /* Never parks: bytes, 0 at the end, -EAGAIN, other errors. */
-static int64_t vt__io_recv_try(vt__pd *pd, void *buf, size_t n) {
+VT__INLINE int64_t vt__io_recv_try(vt__pd *pd, void *buf, size_t n) {
     unsigned b = vt__poll_bits(pd);
     ssize_t r;
     if (VT__UNLIKELY(b & VT__PD_CLOSED)) return VT_ECLOSED;
@@ -17078,7 +17079,7 @@ static ssize_t vt__io_send_once(const vt__pd *pd, struct iovec *v, int n) {
 }
 /* Never parks: bytes (may be short), -EAGAIN, other errors. There is room nearly always, so the bit is cleared only when
  * there was none, and before another try. */
-static int64_t vt__io_send_try(vt__pd *pd, struct iovec *v, int n) {
+VT__INLINE int64_t vt__io_send_try(vt__pd *pd, struct iovec *v, int n) {
     unsigned b = vt__poll_bits(pd);
     if (VT__UNLIKELY(b & VT__PD_CLOSED)) return VT_ECLOSED;
     if (!(b & (VT__PD_W | VT__PD_HUP))) return -EAGAIN;
