@@ -13058,6 +13058,7 @@ typedef struct vt__timer {
 
 typedef struct vt__wheel {
     int64_t tick; /* all entries up to it have fired */
+    int64_t next; /* when a slot is to be opened, INT64_MAX: none is; 0: not known */
     uint64_t used[VT__TIMER_LEVELS];
     vt__list slot[VT__TIMER_LEVELS][64];
     int64_t fired;
@@ -13084,6 +13085,7 @@ VT__INLINE void vt__timer_cancel(vt__wheel *w, vt__timer *t) {
     if (last) {
         size_t i = (size_t)(prev - &w->slot[0][0]);
         w->used[i >> 6] &= ~(UINT64_C(1) << (i & 63));
+        w->next = 0;
     }
 }
 
@@ -13096,13 +13098,15 @@ static void vt__timer_place(vt__wheel *w, vt__timer *t, int64_t tick) {
         int64_t most = ((w->tick >> 6 * level) + 63) << 6 * level;
         if (tick > most) tick = most; /* still too early there: placed again when that slot is opened */
     }
-    unsigned i = (unsigned)(tick >> 6 * level) & 63;
+    int64_t at = tick >> 6 * level;
+    unsigned i = (unsigned)at & 63;
     w->used[level] |= UINT64_C(1) << i;
+    w->next = VT__MIN(w->next, at << 6 * level);
     vt__ds_list_push(&w->slot[level][i], &t->link);
 }
 
 /* Rounds up: never early. What is due already fires with the next tick. */
-static void vt__timer_arm(vt__wheel *w, vt__timer *t, int64_t due) {
+static VT__NOINLINE void vt__timer_arm(vt__wheel *w, vt__timer *t, int64_t due) {
     vt__timer_cancel(w, t);
     t->due = due;
     vt__timer_place(w, t, VT__MAX((due >> VT__TIMER_SHIFT) + 1, w->tick + 1));
@@ -13137,20 +13141,20 @@ static int64_t vt__timer_next_slot(const vt__wheel *w, int *level, unsigned *slo
 }
 
 /* When to call vt__timer_advance next; INT64_MAX: no need. */
-static int64_t vt__timer_next(const vt__wheel *w) {
-    int level = 0;
-    unsigned slot = 0;
-    int64_t tick = vt__timer_next_slot(w, &level, &slot);
-    return tick > INT64_MAX >> VT__TIMER_SHIFT ? INT64_MAX : tick << VT__TIMER_SHIFT;
+static int64_t vt__timer_next(vt__wheel *w) {
+    int level;
+    unsigned slot;
+    if (w->next == 0) w->next = vt__timer_next_slot(w, &level, &slot);
+    return w->next > INT64_MAX >> VT__TIMER_SHIFT ? INT64_MAX : w->next << VT__TIMER_SHIFT;
 }
 
 /* Fires what is due by `now`, about `budget` entries at most; false when some are left. Opening a slot of a higher
  * level moves its later entries down; none can land in the slot that is being emptied. */
 static bool vt__timer_advance(vt__wheel *w, int64_t now, int budget) {
-    int64_t target = now >> VT__TIMER_SHIFT, tick;
+    int64_t target = now >> VT__TIMER_SHIFT, tick = w->next;
     int level = 0;
     unsigned slot = 0;
-    while ((tick = vt__timer_next_slot(w, &level, &slot)) <= target) {
+    while (tick <= target && (tick = vt__timer_next_slot(w, &level, &slot)) <= target) {
         vt__list *head = &w->slot[level][slot];
         w->tick = tick;
         while (!vt__ds_list_empty(head)) {
@@ -13169,6 +13173,7 @@ static bool vt__timer_advance(vt__wheel *w, int64_t now, int budget) {
             t->fire(t);
         }
     }
+    w->next = tick;
     if (w->tick < target) w->tick = target;
     return true;
 }
@@ -13316,7 +13321,7 @@ VT__INLINE struct vt__vth *vt__poll_slot_take(vt__pd *pd, unsigned wait) {
 }
 /* Registers a wait (RWAIT, WWAIT, or RWAIT | RWBOTH): 1; 0: what it waits for is there, try again; -EBUSY: somebody else
  * waits. */
-static int vt__poll_wait_begin(vt__pd *pd, unsigned wait, struct vt__vth *v) {
+VT__INLINE int vt__poll_wait_begin(vt__pd *pd, unsigned wait, struct vt__vth *v) {
     struct vt__vth *nobody = NULL;
     unsigned ready = VT__PD_HUP | VT__PD_CLOSED;
     if (wait & VT__PD_RWAIT) ready |= VT__PD_R | VT__PD_RDHUP;
@@ -13383,7 +13388,7 @@ static VT__UNUSED bool vt__poll_want_room(vt__pd *pd) {
     return vt__poll_set_unless(pd, VT__PD_FLUSH, VT__PD_W | VT__PD_HUP | VT__PD_CLOSED);
 }
 
-/* What an event does; see the banner. */
+/* What an event does; see the banner. Mostly it ends one wait for input. */
 static void vt__poll_event(vt__dom *dom, vt__pd *pd, uint32_t gen, unsigned bits) {
     uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE), clear;
     do {
@@ -13398,8 +13403,12 @@ static void vt__poll_event(vt__dom *dom, vt__pd *pd, uint32_t gen, unsigned bits
     } while (!__atomic_compare_exchange_n(&pd->word, &w, (w | bits) & ~clear, true, __ATOMIC_ACQ_REL,
                                           __ATOMIC_ACQUIRE));
     /* What was cleared is ours. Read all before waking: a woken owner may give the struct a new life. */
-    struct vt__vth *rv = w & clear & VT__PD_RWAIT ? vt__poll_slot_take(pd, VT__PD_RWAIT) : NULL,
-                   *wv = w & clear & VT__PD_WWAIT ? vt__poll_slot_take(pd, VT__PD_WWAIT) : NULL;
+    struct vt__vth *rv = w & clear & VT__PD_RWAIT ? vt__poll_slot_take(pd, VT__PD_RWAIT) : NULL, *wv;
+    if (VT__LIKELY((w & (clear | VT__PD_LISTEN)) == VT__PD_RWAIT)) {
+        if (rv) vt__poll_up.wake(rv);
+        return;
+    }
+    wv = w & clear & VT__PD_WWAIT ? vt__poll_slot_take(pd, VT__PD_WWAIT) : NULL;
     unsigned fired = w & (clear & (VT__PD_ARMED | VT__PD_WATCH | VT__PD_FLUSH));
     if (w & VT__PD_LISTEN && w & VT__PD_ARMED && bits & VT__PD_READY) fired |= VT__PD_ARMED;
     void (*sink)(vt__dom *, vt__pd *, unsigned) = fired ? pd->sink : NULL;
@@ -14828,7 +14837,7 @@ static bool vt__sched_has_work(const vt__thr *t) {
 }
 
 /* How long it may sleep, in ns, -1 for ever; 0 when there is something to do. */
-static int64_t vt__sched_patience(const vt__thr *t, int64_t until, bool starved) {
+static int64_t vt__sched_patience(vt__thr *t, int64_t until, bool starved) {
     int64_t due = vt__timer_next(&t->wheel);
     if (t->drives) due = VT__MIN(due, vt__timer_next(&t->dom->wheel));
     else if (!vt__sched_is_spare(t)) due = VT__MIN(due, __atomic_load_n(&t->rested, __ATOMIC_RELAXED));
@@ -16995,12 +17004,16 @@ typedef struct vt__addr {
 } vt__addr;
 
 /*--- on a pollable descriptor; the caller keeps it alive ---*/
-static VT__NOINLINE int vt__io_wait_slow(vt__vth *v, vt__pd *pd, unsigned bit, bool (*abort)(vt__vth *),
-                                         int64_t due) {
+static VT__NOINLINE int vt__io_wait_by(vt__pd *pd, unsigned bits, bool (*abort)(vt__vth *), int64_t due) {
+    vt__vth *v = vt__sched_self();
+    unsigned b = vt__poll_bits(pd);
+    int r = 0;
+    if (VT__UNLIKELY(b & VT__PD_CLOSED)) return VT_ECLOSED;
+    if (b & bits) return -EBUSY;
+    if (due && due <= v->thr->now) return -ETIMEDOUT;
     v->wait_obj = pd;
-    int r = vt__poll_add(v->thr->dom, pd);
-    if (r < 0) return r;
-    if ((r = vt__poll_wait_begin(pd, bit, v)) <= 0) return r;
+    if (!(b & VT__PD_ADDED) && (r = vt__poll_add(v->thr->dom, pd)) < 0) return r;
+    if ((r = vt__poll_wait_begin(pd, bits, v)) <= 0) return r;
     vt__dom *dom = VTHTTP_POLL ? __atomic_load_n(&pd->dom, __ATOMIC_ACQUIRE) : NULL;
     if (dom && vt__sched_driver(dom) != v->thr) vt__poll_kick(dom); /* it must ask for more now */
     r = vt__sched_park(v, abort, due);
@@ -17009,23 +17022,16 @@ static VT__NOINLINE int vt__io_wait_slow(vt__vth *v, vt__pd *pd, unsigned bit, b
 static bool vt__io_abort_read(vt__vth *v) { return vt__poll_wait_abort(v->wait_obj, VT__PD_RWAIT, v); }
 static bool vt__io_abort_write(vt__vth *v) { return vt__poll_wait_abort(v->wait_obj, VT__PD_WWAIT, v); }
 /* Waits for `ready` (VT__PD_R or VT__PD_W); 0: try again. */
-static int vt__io_wait(vt__pd *pd, unsigned ready, int64_t due) {
-    vt__vth *v = vt__sched_self();
-    unsigned bit = ready == VT__PD_R ? VT__PD_RWAIT : VT__PD_WWAIT, b = vt__poll_bits(pd);
-    if (b & VT__PD_CLOSED) return VT_ECLOSED;
-    if (b & bit) return -EBUSY;
-    if (due && due <= v->thr->now) return -ETIMEDOUT;
-    return vt__io_wait_slow(v, pd, bit, ready == VT__PD_R ? vt__io_abort_read : vt__io_abort_write, due);
+VT__INLINE int vt__io_wait(vt__pd *pd, unsigned ready, int64_t due) {
+    if (ready == VT__PD_R) return vt__io_wait_by(pd, VT__PD_RWAIT, vt__io_abort_read, due);
+    return vt__io_wait_by(pd, VT__PD_WWAIT, vt__io_abort_write, due);
 }
 /* Waits for room, or for input if that comes first; what is there already ends the wait at once. */
 static VT__UNUSED int vt__io_wait_either(vt__pd *pd, int64_t due) {
-    vt__vth *v = vt__sched_self();
-    if (vt__poll_bits(pd) & VT__PD_CLOSED) return VT_ECLOSED;
-    if (due && due <= v->thr->now) return -ETIMEDOUT;
-    return vt__io_wait_slow(v, pd, VT__PD_RWAIT | VT__PD_RWBOTH, vt__io_abort_read, due);
+    return vt__io_wait_by(pd, VT__PD_RWAIT | VT__PD_RWBOTH, vt__io_abort_read, due);
 }
 /* Never parks: bytes, 0 at the end, -EAGAIN, other errors. */
-static int64_t vt__io_recv_try(vt__pd *pd, void *buf, size_t n) {
+VT__INLINE int64_t vt__io_recv_try(vt__pd *pd, void *buf, size_t n) {
     unsigned b = vt__poll_bits(pd);
     ssize_t r;
     if (VT__UNLIKELY(b & VT__PD_CLOSED)) return VT_ECLOSED;
@@ -17073,7 +17079,7 @@ static ssize_t vt__io_send_once(const vt__pd *pd, struct iovec *v, int n) {
 }
 /* Never parks: bytes (may be short), -EAGAIN, other errors. There is room nearly always, so the bit is cleared only when
  * there was none, and before another try. */
-static int64_t vt__io_send_try(vt__pd *pd, struct iovec *v, int n) {
+VT__INLINE int64_t vt__io_send_try(vt__pd *pd, struct iovec *v, int n) {
     unsigned b = vt__poll_bits(pd);
     if (VT__UNLIKELY(b & VT__PD_CLOSED)) return VT_ECLOSED;
     if (!(b & (VT__PD_W | VT__PD_HUP))) return -EAGAIN;
@@ -33954,24 +33960,22 @@ struct vt_ws {
 
 /*--- output; under mu ---*/
 /* Takes the lock unless somebody has it; then he gets a note, a pong's payload with it. Any context on any thread. */
-static bool vt__wsc_try(vt_ws *ws, unsigned note, const void *p, size_t n) {
-    vt__sync_lock(&ws->mu.flags, &ws->mu.spin);
+VT__INLINE bool vt__wsc_try(vt_ws *ws, unsigned note, const void *p, size_t n) {
+    vt__plat_spin_lock(&ws->mu.spin);
     bool got = !ws->mu.held;
-    if (got) {
-        ws->mu.held = 1;
-        ws->mu.owner = NULL;
-    } else if (note) {
+    ws->mu.held = 1; /* while it is free it has no owner */
+    if (!got && note) {
         if (note & VT__WSC_PONG && !ws->pong)
             note &= ~(unsigned)VT__WSC_PONG; /* no memory: the next ping's */
         if (note & VT__WSC_PONG) memcpy(ws->pong, p, ws->pong_len = (uint8_t)n);
         ws->noted |= (uint8_t)note;
     }
-    vt__sync_unlock(&ws->mu.flags, &ws->mu.spin);
+    vt__plat_spin_unlock(&ws->mu.spin);
     return got;
 }
 /* Hands the lock on; false: there is a note to be heeded first. turn: who waits for his, from that moment on. */
-static bool vt__wsc_hand_on(vt_ws *ws, bool heed, vt__waiter *turn) {
-    vt__sync_lock(&ws->mu.flags, &ws->mu.spin);
+VT__INLINE bool vt__wsc_hand_on(vt_ws *ws, bool heed, vt__waiter *turn) {
+    vt__plat_spin_lock(&ws->mu.spin);
     bool stays = VT__UNLIKELY(ws->noted) && heed;
     vt__waiter *w = stays ? NULL : ws->mu.q.head;
     if (VT__UNLIKELY(turn != NULL) && !stays) {
@@ -33981,8 +33985,8 @@ static bool vt__wsc_hand_on(vt_ws *ws, bool heed, vt__waiter *turn) {
     if (w) vt__sync_shift(&ws->mu.q, w);
     else if (!stays) ws->mu.held = 0;
     if (!stays) ws->mu.owner = w ? w->v : NULL;
-    vt__sync_unlock(&ws->mu.flags, &ws->mu.spin);
-    if (w) vt__sched_ready(w->v);
+    vt__plat_spin_unlock(&ws->mu.spin);
+    if (VT__UNLIKELY(w != NULL)) vt__sched_ready(w->v);
     return !stays;
 }
 /* A client's next mask: strong random bytes (RFC 6455 10.3), some at a time. */
@@ -34026,14 +34030,18 @@ static VT__NOINLINE int vt__wsc_put_slow(vt_ws *ws, unsigned first, const void *
 VT__INLINE int vt__wsc_put_at(vt_ws *ws, char *to, unsigned first, const void *p, size_t n) {
     size_t k = vt__ws_put_head((uint8_t *)to, first, n, NULL);
     ws->io.out.len += k + n;
-    if (n) memcpy(to + k, p, n);
+    if (n <= VT__WSC_FEW) vt__wsc_copy_few(to + k, p, n);
+    else memcpy(to + k, p, n);
     return 0;
 }
-static int vt__wsc_put(vt_ws *ws, unsigned first, const void *p, size_t n) {
+VT__INLINE int vt__wsc_put_first(vt_ws *ws, unsigned first, const void *p, size_t n) {
     ws->io.thr = vt__sched_thr(); /* whose pool a block comes from, and goes to */
     if (VT__UNLIKELY(n > VT__WSC_GATHER || ws->keys)) return vt__wsc_put_slow(ws, first, p, n);
     char *to = vt__conn_room(&ws->io, n + VT__WS_HEAD_MAX);
     return VT__LIKELY(to != NULL) ? vt__wsc_put_at(ws, to, first, p, n) : ws->io.err;
+}
+static int vt__wsc_put(vt_ws *ws, unsigned first, const void *p, size_t n) {
+    return vt__wsc_put_first(ws, first, p, n);
 }
 static void vt__wsc_flush(vt_ws *ws) {
     ws->io.thr = vt__sched_thr();
@@ -34059,11 +34067,11 @@ static void vt__wsc_say(vt_ws *ws, unsigned what, const void *p, size_t n) {
 static VT__NOINLINE void vt__wsc_heed(vt_ws *ws) {
     uint8_t pong[VT__WS_CONTROL_MAX];
     size_t n = 0;
-    vt__sync_lock(&ws->mu.flags, &ws->mu.spin);
+    vt__plat_spin_lock(&ws->mu.spin);
     unsigned noted = ws->noted;
     ws->noted = 0;
     if (noted & VT__WSC_PONG) memcpy(pong, ws->pong, n = ws->pong_len);
-    vt__sync_unlock(&ws->mu.flags, &ws->mu.spin);
+    vt__plat_spin_unlock(&ws->mu.spin);
     vt__wsc_say(ws, noted, pong, n);
 }
 static VT__NOINLINE void vt__wsc_release_to(vt_ws *ws, vt__waiter *turn) {
@@ -34099,7 +34107,7 @@ static int vt__wsc_flush_try(vt_ws *ws) {
     vt__pd *pd = &ws->io.c->pd;
     ws->io.thr = vt__sched_thr();
     int r = vt__conn_flush_try(&ws->io);
-    while (r == -EAGAIN) {
+    while (VT__UNLIKELY(r == -EAGAIN)) {
         ws->st->flushing = vt__poll_add(ws->io.thr->dom, pd) == 0;
         if (!ws->st->flushing || vt__poll_want_room(pd)) return r;
         r = vt__conn_flush_try(&ws->io);
@@ -34167,7 +34175,7 @@ static int vt__wsc_bad(vt_ws *ws, int rc) {
                         code, vt__ws_err_name(rc));
 }
 /* When this end has something to do without input. */
-static int64_t vt__wsc_due(const vt_ws *ws) {
+VT__INLINE int64_t vt__wsc_due(const vt_ws *ws) {
     int64_t closing = __atomic_load_n(&ws->closing, __ATOMIC_RELAXED);
     if (closing) return ws->close_ns ? closing + ws->close_ns : INT64_MAX;
     if (ws->asked) return ws->asked + ws->pong_ns;
@@ -34193,15 +34201,16 @@ static int vt__wsc_wait(vt_ws *ws, vt__vth *v, int64_t until) {
         vt__poll_set(&ws->io.c->pd, VT__PD_R); /* a stall of ours may have delayed the event */
     return r == -ETIMEDOUT && mine ? VT__WSC_TICK : r;
 }
+/* Whether a read may find something; only the socket itself says surely not. */
+VT__INLINE bool vt__wsc_readable(const vt_ws *ws) { return ws->io.c->ops || vt__conn_readable(ws->io.c); }
 /* Into p, or behind what the block holds: > 0 bytes, 0 the end, < 0. Never parks. A byte of the block is left for a NUL. */
 static int64_t vt__wsc_try_get(vt_ws *ws, vt__thr *thr, char *p, size_t n) {
     vt__conn *c = ws->io.c;
     vt__conn_buf *b = &ws->io.in;
-    if (!c->ops && !vt__conn_readable(c)) return -EAGAIN;
     if (VT__UNLIKELY(ws->ahead)) return ws->ahead;
     if (p) return vt__conn_recv_try(c, p, n);
     if (ws->large && !b->p) (void)vt__conn_buf_get_for(thr, b, VT__WSC_LARGE);
-    if (vt__conn_buf_room(thr, b, VT__BUF_BYTES) < 0) return -ENOMEM;
+    if (b->p ? vt__conn_buf_room(thr, b, VT__BUF_BYTES) < 0 : !vt__conn_buf_get(thr, b)) return -ENOMEM;
     int64_t r = vt__conn_recv_try(c, b->p + b->len, b->cap - b->len - 1);
     if (r > 0) b->len += (size_t)r;
     return r;
@@ -34215,7 +34224,7 @@ static VT__NOINLINE void vt__wsc_read_ahead(const vt__vth *v) {
         if (!o->parking || o->on_park != vt__wsc_on_park) return;
         vt_ws *ws = o->on_park_arg;
         if (!ws->waits || ws->large || ws->io.c->ops) return;
-        int64_t r = vt__wsc_try_get(ws, o->thr, NULL, 0);
+        int64_t r = vt__conn_readable(ws->io.c) ? vt__wsc_try_get(ws, o->thr, NULL, 0) : -EAGAIN;
         if (r == -ENOMEM) return;
         if (VT__UNLIKELY(r < 0) && r != -EAGAIN) ws->ahead = (int)r, vt__poll_set(&ws->io.c->pd, VT__PD_R);
     }
@@ -34233,7 +34242,7 @@ VT__INLINE int64_t vt__wsc_got(vt_ws *ws, vt__thr *thr, int64_t r) {
     return own ? r : vt__wsc_over(ws, r == 0 ? VT_EEOF : (int)r);
 }
 /* The same, and waits: > 0 or < 0. Without a byte in it the block is given back meanwhile. */
-static int64_t vt__wsc_get(vt_ws *ws, char *p, size_t n, int64_t until) {
+VT__INLINE int64_t vt__wsc_get_in(vt_ws *ws, char *p, size_t n, int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t r;
     int waited = 0;
@@ -34241,7 +34250,9 @@ static int64_t vt__wsc_get(vt_ws *ws, char *p, size_t n, int64_t until) {
     if (VT__LIKELY(until != VT__WSC_NOW)) vt__sched_fuel(v);
     if (ws->kept && ws->owner == v && vt__conn_readable(ws->io.c)) ws->kept = false, vt__wsc_release(ws);
     for (;;) {
-        r = vt__sched_cancelled(v) ? -ECANCELED : vt__wsc_try_get(ws, v->thr, p, n);
+        r = vt__sched_cancelled(v) ? -ECANCELED
+            : vt__wsc_readable(ws) ? vt__wsc_try_get(ws, v->thr, p, n)
+                                   : -EAGAIN;
         if (r != -EAGAIN || until == VT__WSC_NOW) break;
         if (waited == -ETIMEDOUT) return waited;
         if (waited == VT__WSC_TICK && (r = vt__wsc_tick(ws, v->thr->now)) < 0) return r;
@@ -34258,6 +34269,9 @@ static int64_t vt__wsc_get(vt_ws *ws, char *p, size_t n, int64_t until) {
     }
     if (reads && r > 0) vt__wsc_read_ahead(v);
     return vt__wsc_got(ws, v->thr, r);
+}
+static VT__NOINLINE int64_t vt__wsc_get(vt_ws *ws, char *p, size_t n, int64_t until) {
+    return vt__wsc_get_in(ws, p, n, until);
 }
 
 /*--- control frames ---*/
@@ -34380,17 +34394,10 @@ VT__INLINE int vt__wsc_short(vt_ws *ws, vt_str *msg) {
     p[n] = 0;
     return type == VT__WS_TEXT ? vt__wsc_short_text(ws, msg) : type;
 }
-static VT__NOINLINE int vt__wsc_recv(vt_ws *ws, vt_str *msg, int64_t until) {
+static VT__NOINLINE int vt__wsc_recv_long(vt_ws *ws, vt_str *msg, int64_t until) {
     vt__conn_buf *b = &ws->io.in;
     size_t n;
     int r;
-    if (ws->streams && ws->dec.msg) return VT_ESTATE;
-    ws->streams = false;
-    while (!ws->inside && b->len == b->pos) {
-        int64_t got = vt__wsc_get(ws, NULL, 0, until);
-        if (VT__UNLIKELY(got < 0)) return (int)got;
-        if (VT__LIKELY((r = vt__wsc_short(ws, msg)) != 0)) return r;
-    }
     do {
         if ((r = vt__wsc_frame(ws, until)) <= 0) return r;
         int type = ws->dec.msg;
@@ -34410,12 +34417,21 @@ static VT__NOINLINE int vt__wsc_recv(vt_ws *ws, vt_str *msg, int64_t until) {
         }
     } while (true);
 }
+VT__INLINE int vt__wsc_recv(vt_ws *ws, vt_str *msg, int64_t until) {
+    int r;
+    if (ws->streams && ws->dec.msg) return VT_ESTATE;
+    ws->streams = false;
+    while (!ws->inside && ws->io.in.len == ws->io.in.pos) {
+        int64_t got = vt__wsc_get_in(ws, NULL, 0, until);
+        if (VT__UNLIKELY(got < 0)) return (int)got;
+        if (VT__LIKELY((r = vt__wsc_short(ws, msg)) != 0)) return r;
+    }
+    return vt__wsc_recv_long(ws, msg, until);
+}
 static VT__NOINLINE int vt__wsc_recv_any(vt_ws *ws, vt_str *msg, int64_t until) {
     int r = vt__wsc_begin(ws);
-    *msg = (vt_str){"", 0};
-    if (r <= 0) return r;
-    r = vt__wsc_recv(ws, msg, until);
-    ws->reading = false;
+    if (r > 0) r = vt__wsc_recv(ws, msg, until), ws->reading = false;
+    if (VT__UNLIKELY(r <= 0)) *msg = (vt_str){"", 0};
     return r;
 }
 /* As many messages come at once, and nothing is left to do of the last one but to take the NUL back: 0 if not so. Whoever
@@ -34577,7 +34593,7 @@ VT__INLINE char *vt__wsc_at_once(vt_ws *ws, size_t n) {
 static VT__NOINLINE int vt__wsc_send(vt_ws *ws, int type, const void *p, size_t n) {
     int r = vt__wsc_lock_turn(ws);
     if (r < 0) return r;
-    return vt__wsc_unlock(ws, vt__wsc_put(ws, VT__WS_FIN | (unsigned)type, p, n));
+    return vt__wsc_unlock(ws, vt__wsc_put_first(ws, VT__WS_FIN | (unsigned)type, p, n));
 }
 VT_API int vt_ws_send(vt_ws *ws, int type, const void *p, size_t n) {
     if (type != VT_WS_TEXT && type != VT_WS_BINARY) return -EINVAL;

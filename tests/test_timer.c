@@ -97,6 +97,21 @@ TEST(deadlines_over_the_wheels_end_are_in_time) {
         }
 }
 
+TEST(what_is_cancelled_is_not_waited_for) {
+    const int64_t tick = INT64_C(1) << VT__TIMER_SHIFT;
+    reset(12345678901);
+    arm(0, now_ns + VT_SEC);
+    arm(1, now_ns + VT_MS);
+    CHECK(vt__timer_next(&wheel) <= now_ns + VT_MS + 2 * tick);
+    vt__timer_cancel(&wheel, &timers[1]);
+    CHECK(vt__timer_next(&wheel) > now_ns + VT_SEC / 2);
+    vt__timer_cancel(&wheel, &timers[0]);
+    CHECK(vt__timer_next(&wheel) == INT64_MAX);
+    CHECK(vt__timer_advance(&wheel, now_ns += VT_MS, 10));
+    arm(0, now_ns + VT_MS);
+    CHECK(vt__timer_next(&wheel) <= now_ns + VT_MS + 2 * tick);
+}
+
 TEST(the_budget_is_kept_and_nothing_lost) {
     reset(0);
     for (size_t i = 0; i < N; i++) arm(i, VT_SEC);
