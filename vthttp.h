@@ -11157,15 +11157,18 @@ static VT__UNUSED uint8_t *vt__qstr_put_data(vt__qstr *q, uint8_t *p, const uint
 static VT__UNUSED bool vt__qstr_wants(vt__qstr *q) { return q->owes || q->owing || vt__qstr_pick(q); }
 
 /* ---- what became of it ---- */
+/* Whether that part of what may be kept is free. */
+static void vt__qstr_look_at_room(vt__qstr *q, vt__qstr_stream *s, unsigned part) {
+    if (!s->full || vt__qstr_room(q, s) < vt__qstr_buffer(q) / part) return;
+    s->full = false;
+    vt__qstr_tell(q, s, VT__QSTR_EV_WRITABLE);
+}
 static int vt__qstr_acked_data(vt__qstr *q, vt__qstr_stream *s, const vt__qpkt_note *note) {
     if (s->reset) return 0;
     int rc = vt__qstr_out_acked(q->mem, &s->out, note->b, note->len);
     if (rc < 0) return rc;
     if (note->flags) s->fin_acked = true, s->fin_lost = false;
-    if (s->full && vt__qstr_room(q, s) >= vt__qstr_buffer(q) / 2) {
-        s->full = false;
-        vt__qstr_tell(q, s, VT__QSTR_EV_WRITABLE);
-    }
+    vt__qstr_look_at_room(q, s, 2);
     if (!s->fin_acked || s->out.done != s->out.end) return vt__qstr_schedule(q, s), 0;
     vt__qstr_tell(q, s, VT__QSTR_EV_SENT);
     vt__qstr_end(q, s, VT__QSTR_LOCAL);
@@ -11185,6 +11188,7 @@ static int vt__qstr_lost_data(vt__qstr *q, vt__qstr_stream *s, const vt__qpkt_no
     if (s->reset || s->ended & VT__QSTR_LOCAL) return 0;
     int rc = vt__qstr_out_lost(&s->out, note->b, note->len);
     if (note->flags && !s->fin_acked) s->fin_lost = true;
+    vt__qstr_look_at_room(q, s, 8); /* until it comes nothing gets free, nor would be there to send */
     vt__qstr_schedule(q, s);
     return rc;
 }
