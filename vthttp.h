@@ -9058,8 +9058,9 @@ static VT__UNUSED bool vt__qpath_ecn_counts(vt__qpath *p, const uint64_t *is, ui
  * that acknowledging took, is a sample. Samples of a sender that had nothing to send count only if they are higher.
  *============================================================================*/
 enum { VT__QBBR_STARTUP, VT__QBBR_DRAIN, VT__QBBR_CRUISE, VT__QBBR_PROBE_RTT };
-enum { VT__QBBR_ROUNDS = 10, VT__QBBR_LEAST = 4, VT__QBBR_PHASES = 8 };
-#define VT__QBBR_RTT_NS INT64_C(10000000000) /* for how long a least round trip is believed */
+enum { VT__QBBR_ROUNDS = 10, VT__QBBR_PHASES = 8 };
+enum { VT__QBBR_FIRST = 10, VT__QBBR_LEAST = 4 }; /* windows in datagrams: at first, at least */
+#define VT__QBBR_RTT_NS INT64_C(10000000000)      /* for how long a least round trip is believed */
 #define VT__QBBR_PROBE_NS INT64_C(200000000)
 
 /* What a packet takes along. */
@@ -9151,18 +9152,20 @@ static VT__UNUSED void vt__qbbr_acked(vt__qbbr *b, uint64_t bytes, const vt__qbb
     vt__qbbr_step(b, in_flight, now);
 }
 static VT__UNUSED uint64_t vt__qbbr_window(const vt__qbbr *b, uint32_t mss) {
-    double fits = vt__qbbr_fits(b), gain = b->state == VT__QBBR_STARTUP ? 2.89 : 2;
-    double w = b->state == VT__QBBR_PROBE_RTT ? 0 : gain * fits + 3 * mss;
-    if (b->state == VT__QBBR_STARTUP) w = VT__MAX(w, 10.0 * mss);
+    double w = b->state == VT__QBBR_PROBE_RTT ? 0 : 2 * vt__qbbr_fits(b) + 3 * mss;
+    double first = VT__QBBR_FIRST * (double)mss;
+    if (b->state == VT__QBBR_STARTUP) w = VT__MAX(w, first + VT__MIN((double)b->delivered, first));
     w = VT__MIN(w, (double)b->bound);
     return (uint64_t)VT__MAX(w, (double)VT__QBBR_LEAST * mss);
 }
-/* 0: there is no sample yet. */
-static VT__UNUSED double vt__qbbr_ns_per_byte(const vt__qbbr *b) {
+/* In STARTUP no slower than the first window goes: a sample of little, such as a lone PATH_CHALLENGE, proves nothing. */
+static VT__UNUSED double vt__qbbr_ns_per_byte(const vt__qbbr *b, uint32_t mss, int64_t srtt) {
     static const double phases[VT__QBBR_PHASES] = {1.25, 0.75, 1, 1, 1, 1, 1, 1};
     double gain = b->state == VT__QBBR_STARTUP ? 2.77 : b->state == VT__QBBR_DRAIN ? 0.36 : 1;
     if (b->state == VT__QBBR_CRUISE) gain = phases[b->phase];
-    return b->rate > 0 ? 1 / (gain * b->rate) : 0;
+    double first = (double)srtt / (2.77 * VT__QBBR_FIRST * mss);
+    double model = b->rate > 0 ? 1 / (gain * b->rate) : first;
+    return b->state == VT__QBBR_STARTUP ? VT__MIN(model, first) : model;
 }
 
 /*==============================================================================
@@ -9180,7 +9183,7 @@ static VT__UNUSED double vt__qbbr_ns_per_byte(const vt__qbbr *b) {
  * Pacing is a time, `next`, that each packet pushes on by what it costs at the rate; it may lag behind now by a burst.
  *============================================================================*/
 enum vt__qcc_kind { VT__QCC_CUBIC, VT__QCC_NEWRENO, VT__QCC_BBR };
-enum { VT__QCC_FIRST = 10, VT__QCC_LEAST = 2 }; /* windows in datagrams: at first, at least */
+enum { VT__QCC_FIRST = VT__QBBR_FIRST, VT__QCC_LEAST = 2 }; /* windows in datagrams: at first, at least */
 
 /* What a loss changes, so what an undo brings back. */
 typedef struct vt__qcc_curve {
@@ -9226,8 +9229,8 @@ typedef struct vt__qcc_ack {
 static VT__UNUSED void vt__qcc_rate(vt__qcc *cc, int64_t srtt) {
     double gain = cc->c.window < cc->c.ssthresh ? 2 : 1.25;
     double burst = VT__QCC_FIRST * (double)cc->mss;
-    double model = cc->kind == VT__QCC_BBR ? vt__qbbr_ns_per_byte(&cc->b) : 0;
-    cc->ns_per_byte = model > 0 ? model : (double)srtt / (gain * (double)cc->c.window);
+    cc->ns_per_byte = (double)srtt / (gain * (double)cc->c.window);
+    if (cc->kind == VT__QCC_BBR) cc->ns_per_byte = vt__qbbr_ns_per_byte(&cc->b, cc->mss, srtt);
     int64_t lag = (int64_t)(burst * cc->ns_per_byte);
     cc->lag = VT__MAX(lag, 2000000); /* timers are late: the rate must not suffer */
 }
@@ -11157,15 +11160,18 @@ static VT__UNUSED uint8_t *vt__qstr_put_data(vt__qstr *q, uint8_t *p, const uint
 static VT__UNUSED bool vt__qstr_wants(vt__qstr *q) { return q->owes || q->owing || vt__qstr_pick(q); }
 
 /* ---- what became of it ---- */
+/* Whether that part of what may be kept is free. */
+static void vt__qstr_look_at_room(vt__qstr *q, vt__qstr_stream *s, unsigned part) {
+    if (!s->full || vt__qstr_room(q, s) < vt__qstr_buffer(q) / part) return;
+    s->full = false;
+    vt__qstr_tell(q, s, VT__QSTR_EV_WRITABLE);
+}
 static int vt__qstr_acked_data(vt__qstr *q, vt__qstr_stream *s, const vt__qpkt_note *note) {
     if (s->reset) return 0;
     int rc = vt__qstr_out_acked(q->mem, &s->out, note->b, note->len);
     if (rc < 0) return rc;
     if (note->flags) s->fin_acked = true, s->fin_lost = false;
-    if (s->full && vt__qstr_room(q, s) >= vt__qstr_buffer(q) / 2) {
-        s->full = false;
-        vt__qstr_tell(q, s, VT__QSTR_EV_WRITABLE);
-    }
+    vt__qstr_look_at_room(q, s, 2);
     if (!s->fin_acked || s->out.done != s->out.end) return vt__qstr_schedule(q, s), 0;
     vt__qstr_tell(q, s, VT__QSTR_EV_SENT);
     vt__qstr_end(q, s, VT__QSTR_LOCAL);
@@ -11185,6 +11191,7 @@ static int vt__qstr_lost_data(vt__qstr *q, vt__qstr_stream *s, const vt__qpkt_no
     if (s->reset || s->ended & VT__QSTR_LOCAL) return 0;
     int rc = vt__qstr_out_lost(&s->out, note->b, note->len);
     if (note->flags && !s->fin_acked) s->fin_lost = true;
+    vt__qstr_look_at_room(q, s, 8); /* until it comes nothing gets free, nor would be there to send */
     vt__qstr_schedule(q, s);
     return rc;
 }

@@ -309,9 +309,11 @@ static void enter(struct qlink *l, struct qlink_dgram *d) {
     else d->n = 0; /* leads nowhere any more */
 }
 /* How long it takes, while the way changes so often; INT64_MAX: it never does. */
-static int64_t rebinding(const char *what, int64_t each, bool host, uint64_t bytes, int64_t within) {
+static int64_t rebinding(const char *what, uint8_t cc, int64_t each, bool host, uint64_t bytes,
+                         int64_t within) {
     struct qlink_cfg link = {.delay_ns = 15 * VT_MS, .rate_bps = 10000000, .queue = 25};
     net_init(&w, &link, seed_of(0));
+    w.server.cfg.rec.cc = cc;
     outside = CLIENT_ADDR;
     w.up.hook = leave, w.down.hook = enter;
     net_connect(&w);
@@ -334,15 +336,21 @@ static int64_t rebinding(const char *what, int64_t each, bool host, uint64_t byt
     return took;
 }
 /* Nine tenths, at least, of what the way carries when it does not change. */
-static void keeps_its_pace(const char *what, int64_t each, bool host, uint64_t bytes) {
-    int64_t best = rebinding("no change", INT64_MAX, host, bytes, 60 * VT_SEC);
-    int64_t took = rebinding(what, each, host, bytes, 60 * VT_SEC);
+static void keeps_its_pace(const char *what, uint8_t cc, bool host) {
+    int64_t best = rebinding("no change", cc, INT64_MAX, host, 12000000, 60 * VT_SEC);
+    int64_t took = rebinding(what, cc, VT_SEC, host, 12000000, 60 * VT_SEC);
     CHECK(best * 10 >= took * 9);
     printf("%s: %.1f %%\n", what, 100.0 * (double)best / (double)took);
 }
-TEST(rebind_port) { keeps_its_pace("port each second", VT_SEC, false, 12000000); }
-TEST(rebind_address) { keeps_its_pace("address each second", VT_SEC, true, 12000000); }
-TEST(rebind_often) { (void)rebinding("port each 200 ms", 200 * VT_MS, false, 2000000, 8 * VT_SEC); }
+TEST(rebind_port) { keeps_its_pace("port each second", VT__QCC_CUBIC, false); }
+TEST(rebind_address) { keeps_its_pace("address each second", VT__QCC_CUBIC, true); }
+TEST(rebind_with_bbr) {
+    keeps_its_pace("port each second, BBR", VT__QCC_BBR, false);
+    keeps_its_pace("address each second, BBR", VT__QCC_BBR, true);
+}
+TEST(rebind_often) {
+    (void)rebinding("port each 200 ms", VT__QCC_CUBIC, 200 * VT_MS, false, 2000000, 8 * VT_SEC);
+}
 
 TEST(black_hole) {
     for (int i = 0; i < 5; i++) {

@@ -1186,6 +1186,25 @@ TEST(bbr_finds_rate_and_round_trip) {
     CHECK(r.cc.b.rate > 0.0015);
     end();
 }
+/* What went alone, as PATH_CHALLENGE on a new path, is no measure of it: the first window goes at once, and the second, twice as
+ * large, within the next round trip. */
+TEST(bbr_begins_with_little) {
+    bbr_begin();
+    uint64_t pn = put(APP, 100, DATA);
+    now += 50 * MS;
+    ack(pn, pn);
+    CHECK(r.cc.b.rate > 0 && r.cc.b.rate < 0.0001);
+    CHECK(r.cc.ns_per_byte <= 50 * MS / (2.0 * VT__QCC_FIRST * SIZE));
+    CHECK(vt__qrec_room(&r, now) > (VT__QCC_FIRST - 1) * SIZE);
+    for (int i = 0; i < VT__QCC_FIRST; i++) pn = put(APP, SIZE, DATA);
+    now += 50 * MS;
+    ack(pn - VT__QCC_FIRST + 1, pn - VT__QCC_FIRST / 2);
+    CHECK(r.cc.c.window >= (VT__QCC_FIRST + VT__QCC_FIRST / 2) * SIZE); /* grows by what arrives */
+    ack(pn - VT__QCC_FIRST / 2 + 1, pn);
+    CHECK(r.cc.c.window >= 2 * VT__QCC_FIRST * SIZE);
+    CHECK(r.cc.ns_per_byte <= 50 * MS / (2.0 * VT__QCC_FIRST * SIZE));
+    end();
+}
 TEST(bbr_looks_for_the_round_trip_again) {
     bbr_begin();
     pipe_run(now + 9000 * MS, 1000, 50 * MS, 0);

@@ -819,6 +819,29 @@ TEST(send_buffers) {
     vt__qstr_reset(&q, s, 1);
     finish();
 }
+/* Behind a hole all might be sent while more than half of it is kept: room is told of with the loss. */
+TEST(send_buffers_and_a_loss) {
+    config.send_buffer = config.max_send_buffer = 1000;
+    static char bytes[5000];
+    begin(true);
+    CHECK_EQ(stream(0, 0, "a", false), 0);
+    (void)events();
+    vt__qstr_stream *s = found(0);
+    CHECK_EQ(vt__qstr_write(&q, s, bytes, 5000, true), 1000);
+    CHECK_STR(sent_by(300, 100), "stream 0 0+296 stream 0 296+294 stream 0 590+294 stream 0 884+116 ");
+    CHECK_EQ(vt__qstr_lost(&q, &notes[1]), 0);
+    CHECK_STR(events(), ""); /* there is none */
+    CHECK_EQ(vt__qstr_acked(&q, &notes[0]), 0);
+    CHECK_EQ(vt__qstr_acked(&q, &notes[2]), 0);
+    CHECK_STR(events(), "");
+    CHECK_EQ(vt__qstr_lost(&q, &notes[1]), 0);
+    CHECK_STR(events(), "writable 0 ");
+    CHECK_EQ(vt__qstr_write(&q, s, bytes, 5000, true), 296);
+    CHECK_EQ(vt__qstr_lost(&q, &notes[3]), 0);
+    CHECK_STR(events(), "");
+    vt__qstr_reset(&q, s, 1);
+    finish();
+}
 TEST(priorities) { /* RFC 9218: by urgency; in order, or by turns */
     begin(true);
     static char bytes[3000];
