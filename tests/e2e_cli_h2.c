@@ -817,13 +817,15 @@ CLI_TEST(the_answer_is_looked_at, 1) {
     end();
 }
 /* How they end: by a reset, by the stream's end without a close frame, with the connection; who waits for room hears of it, too. */
-static int ends_as;
+static int ends_as, end_heard;
 static int say_end(struct peer *p, vt_sock *s, uint32_t id, int nth) {
     (void)p, (void)nth;
     bool at_once = ends_as == 3;
     if (put_head(s, id, at_once, "200", NULL, NULL) < 0 || at_once) return 0;
-    vt_sleep_ms(30); /* what the sender has goes out meanwhile, as far as the windows */
     if (put_hello(s, id) < 0) return -1;
+    for (int i = 0; i < 20000 && !__atomic_load_n(&end_heard, __ATOMIC_SEQ_CST); i++)
+        vt_sleep_ms(1); /* a reset takes what nobody has read */
+    vt_sleep_ms(30);    /* what the sender has goes out meanwhile, as far as the windows */
     switch (ends_as) {
     case 0: return put_word(s, VT__H2_T_RST_STREAM, id, VT__H2_CANCEL);
     case 1: return put(s, VT__H2_T_DATA, VT__H2_END_STREAM, id, NULL, 0);
@@ -834,11 +836,13 @@ CLI_TEST(websockets_end, 2) {
     for (ends_as = 0; ends_as < 4; ends_as++) {
         vt_ws *ws;
         vt_str m;
+        __atomic_store_n(&end_heard, 0, __ATOMIC_SEQ_CST);
         begin_ws(say_end, &(vt_client_cfg){.write_timeout_ms = ends_as == 1 ? 200 : 60000});
         CHECK_EQ(ws_open_script(&ws), 0);
         if (!ws) continue;
         vt_task *t = vt_async_any(ws_floods, ws);
         if (ends_as < 3) hears_hello(ws);
+        __atomic_store_n(&end_heard, 1, __ATOMIC_SEQ_CST);
         int r = vt_ws_recv(ws, &m);
         CHECK_EQ(r, ends_as == 1 || ends_as == 3 ? VT_EEOF : -ECONNRESET);
         CHECK_EQ(vt_ws_recv(ws, &m), r);

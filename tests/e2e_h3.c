@@ -471,9 +471,15 @@ TEST(h152_port_in_use) {
     socklen_t n = sizeof sa;
     char port[32];
     sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    REQUIRE(fd >= 0 && bind(fd, (struct sockaddr *)&sa, n) == 0);
-    getsockname(fd, (struct sockaddr *)&sa, &n);
+    int fd = -1;
+    for (int tcp = -1, taken = -1; taken < 0; close(tcp)) { /* one that no other program has for TCP */
+        if (fd >= 0) close(fd);
+        sa.sin_port = 0;
+        fd = socket(AF_INET, SOCK_DGRAM, 0), tcp = socket(AF_INET, SOCK_STREAM, 0);
+        REQUIRE(fd >= 0 && tcp >= 0 && bind(fd, (struct sockaddr *)&sa, n) == 0);
+        getsockname(fd, (struct sockaddr *)&sa, &n);
+        taken = bind(tcp, (struct sockaddr *)&sa, n);
+    }
     vt_server_cfg cfg = {.http3 = 1, .host = "127.0.0.1", .port = VT_NONE, .no_signals = 1, .ssl_only = 1};
     cfg.ssl_port = ntohs(sa.sin_port);
     cfg.ssl_cert = pem_file("127.0.0.1");

@@ -982,10 +982,12 @@ TEST(every_wait_queued_blocking_call_ends_and_one_that_began_does_not) {
 }
 
 /*--- starting ---*/
+static char life_addr[40]; /* another in each process: some run beside each other */
 static void routes_two(vt_server *s) {
     routes(s);
+    snprintf(life_addr, sizeof life_addr, "unix:@vt-life-%d", (int)getpid());
     CHECK_EQ(vt_server_listen(s, "127.0.0.1:0"), 0);
-    CHECK_EQ(vt_server_listen(s, "unix:@vthttp-e2e-life"), 0);
+    CHECK_EQ(vt_server_listen(s, life_addr), 0);
 }
 PLAIN_TEST(b099_ports) {
     REQUIRE(e2e_start(NULL, routes_two) == 0);
@@ -1001,11 +1003,12 @@ PLAIN_TEST(b099_ports) {
         CHECK_EQ(cl_get(&c, "/"), 200);
     }
     struct sockaddr_un un = {.sun_family = AF_UNIX};
-    memcpy(un.sun_path + 1, "vthttp-e2e-life", 15);
+    size_t name = strlen(life_addr) - 6;
+    memcpy(un.sun_path + 1, life_addr + 6, name);
     CL(c);
     REQUIRE(cl_fd_take(&c, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)));
-    CHECK_EQ(connect(c.fd, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 16)),
-             0);
+    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + name);
+    CHECK_EQ(connect(c.fd, (struct sockaddr *)&un, len), 0);
     CHECK(cl_begin(&c));
     CHECK_EQ(cl_get(&c, "/"), 200);
     CHECK_EQ(vt_server_listen(e2e.s, "127.0.0.1:0"), VT_ESTATE);

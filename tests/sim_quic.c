@@ -25,6 +25,8 @@
 #include "../vthttp.h"
 #include "quicpeer.h"
 
+#define PATIENCE (100000 * VT_SEC)
+
 static struct net w;
 static uint64_t seed_of(int i) { return test_seed() * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)i; }
 static void failed(const char *what, int i) {
@@ -70,19 +72,24 @@ static int by_size(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
+/* Nobody is told to be quick where so much is lost: a timeout doubles each time, and one handshake in some thousands takes
+ * more than five minutes. */
+static void take_time(void) {
+    w.client.cfg.handshake_ns = w.server.cfg.handshake_ns = PATIENCE;
+    w.client.cfg.idle_ns = w.server.cfg.idle_ns = PATIENCE;
+}
 /* Of each ten datagrams three are lost, both ways, in bursts of up to three. Gives the time that nine of ten keep to. */
 static int64_t handshakes_at_30(const char *what, bool large) {
-    enum { RUNS = 60 };
+    enum { RUNS = 120 }; /* of 60 runs six take that long one time in 4,000 */
     int64_t took[RUNS];
     for (int i = 0; i < RUNS; i++) {
         struct qlink_cfg link = {.delay_ns = 15 * VT_MS, .loss = 176000, .burst = 3};
         net_init(&w, &link, seed_of(i));
         if (large) net_large(&w);
-        w.client.cfg.handshake_ns = w.server.cfg.handshake_ns = 300 * VT_SEC;
-        w.client.cfg.idle_ns = w.server.cfg.idle_ns = 300 * VT_SEC;
+        take_time();
         int64_t begun = w.now;
         net_connect(&w);
-        if (!transfer(1, 0, 1000, 300 * VT_SEC)) failed(what, i);
+        if (!transfer(1, 0, 1000, PATIENCE)) failed(what, i);
         took[i] = w.now - begun;
         net_free(&w);
     }
@@ -98,10 +105,9 @@ TEST(handshakes_with_corruption) {
     for (int i = 0; i < 40; i++) {
         struct qlink_cfg link = {.delay_ns = 15 * VT_MS, .corrupt = 300000, .dup = 50000, .reorder = 100000};
         net_init(&w, &link, seed_of(i));
-        w.client.cfg.handshake_ns = w.server.cfg.handshake_ns = 300 * VT_SEC;
-        w.client.cfg.idle_ns = w.server.cfg.idle_ns = 300 * VT_SEC;
+        take_time();
         net_connect(&w);
-        if (!transfer(1, 0, 1000, 300 * VT_SEC)) failed("corruption", i);
+        if (!transfer(1, 0, 1000, PATIENCE)) failed("corruption", i);
         net_free(&w);
     }
 }
@@ -121,12 +127,11 @@ TEST(zero_rtt) {
         net_init_early(&w, &link, seed_of(i));
         w.client.asks = 1 + (unsigned)(test_rand(&r) % 8);
         w.client.asks_up = test_rand(&r) % 3000, w.client.asks_down = test_rand(&r) % 30000;
-        w.client.cfg.handshake_ns = w.server.cfg.handshake_ns = 300 * VT_SEC;
-        w.client.cfg.idle_ns = w.server.cfg.idle_ns = 300 * VT_SEC;
+        take_time();
         w.retry = test_rand(&r) % 4 == 0;
         if (i % 5 == 0) w.server.cfg.streams.streams[0] = 1 + (int64_t)(test_rand(&r) % 9);
         net_connect_early(&w);
-        if (!transfer(w.client.asks, w.client.asks_up, w.client.asks_down, 300 * VT_SEC)) failed("0-RTT", i);
+        if (!transfer(w.client.asks, w.client.asks_up, w.client.asks_down, PATIENCE)) failed("0-RTT", i);
         else if (w.server.opened != w.client.opened) failed("a request is there twice, or not at all", i);
         else if (!at_rest()) failed("something is left of 0-RTT", i);
         accepted += w.client.zero == VT__QTLS_ACCEPTED, rejected += w.client.zero == VT__QTLS_REFUSED;
@@ -398,6 +403,7 @@ TEST(small_windows) {
 }
 /* Of a hundred datagrams two are lost, or spoilt. */
 static void spoilt(const char *what, unsigned loss, unsigned corrupt) {
+    uint64_t n = 0; /* of some 90 */
     for (int i = 0; i < 3; i++) {
         struct qlink_cfg link = {.delay_ns = 15 * VT_MS,
                                  .rate_bps = 10000000,
@@ -408,9 +414,10 @@ static void spoilt(const char *what, unsigned loss, unsigned corrupt) {
         net_init(&w, &link, seed_of(i));
         net_connect(&w);
         if (!transfer(1, 0, 2000000, 120 * VT_SEC)) failed(what, i);
-        CHECK(loss ? w.down.stats.lost > 5 : w.down.stats.corrupt > 5);
+        n += loss ? w.down.stats.lost : w.down.stats.corrupt;
         net_free(&w);
     }
+    CHECK(n > 15);
 }
 TEST(transfers_with_loss) { spoilt("transfer with loss", 10000, 0); }
 TEST(transfers_with_corruption) { spoilt("transfer with corruption", 0, 20000); }

@@ -135,9 +135,11 @@ static int transfer_main(void *arg) {
     return 0;
 }
 TEST(a_megabyte_through_a_small_buffer) {
+    char name[40];
+    snprintf(name, sizeof name, "unix:@vt-io-%d", (int)getpid());
     CHECK_EQ(run_on(1, transfer_main, "127.0.0.1:0"), 0);
     CHECK_EQ(run_on(3, transfer_main, "127.0.0.1:0"), 0);
-    CHECK_EQ(run_on(2, transfer_main, "unix:@vthttp-test-io"), 0);
+    CHECK_EQ(run_on(2, transfer_main, name), 0);
 }
 TEST(ipv6) {
     int r = run_on(1, transfer_main, "[::1]:0");

@@ -152,15 +152,16 @@ static int no_job(void *arg) {
 }
 static int fds_main(void *arg) {
     vt_sock *tcp[2], *un[2], *a, *b, *taken;
-    char addr[VT_ADDR_MAX];
+    char addr[VT_ADDR_MAX], name[40];
     int p[2], fl;
     (void)arg;
     CHECK_EQ(vt_listen(&tcp[0], "127.0.0.1:0", NULL), 0);
-    CHECK_EQ(vt_listen(&un[0], "unix:@vthttp-test-plat", NULL), 0);
+    snprintf(name, sizeof name, "unix:@vt-plat-%d", (int)getpid());
+    CHECK_EQ(vt_listen(&un[0], name, NULL), 0);
     vt_task *t = vt_async_any(accept_one, tcp), *u = vt_async_any(accept_one, un);
     vt_sock_local(tcp[0], addr, sizeof addr);
     CHECK_EQ(vt_dial(&a, addr, NULL), 0);
-    CHECK_EQ(vt_dial(&b, "unix:@vthttp-test-plat", NULL), 0);
+    CHECK_EQ(vt_dial(&b, name, NULL), 0);
     CHECK_EQ(vt_await(t, &fl), 0);
     CHECK_EQ(fl, 0);
     CHECK_EQ(vt_await(u, &fl), 0);
@@ -192,8 +193,10 @@ static int h_fds(vt_req *req, vt_res *res) {
     return vt_res_text(res, 200, "looked");
 }
 static void routes_fds(vt_server *s) {
+    char name[40];
+    snprintf(name, sizeof name, "unix:@vt-plat-2-%d", (int)getpid());
     vt_server_get(s, "/", h_fds);
-    vt_server_listen(s, "unix:@vthttp-test-plat-2");
+    CHECK_EQ(vt_server_listen(s, name), 0);
 }
 TEST(no_descriptor_is_inherited) {
     for (int fd = 0; fd < 1024; fd++) was_open[fd] = fcntl(fd, F_GETFD) >= 0;

@@ -4,7 +4,9 @@
  *              [up=MS down=MS] [rebind=MS [hosts=1]]
  *
  * Chances are in a million datagrams. Each `rebind` ms the client has another port, and with hosts=1 another address, 127.0.0.2
- * and so on. The first line of its output: its port and its seed. It ends when it is killed. */
+ * and so on, from its next datagram on, as with a NAT that has forgotten it: until then nobody could tell the server, and a
+ * client that has nothing to send would hear nothing for ever. The first line of its output: its port and its seed. It ends
+ * when it is killed. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
@@ -86,17 +88,18 @@ static void take(int fd, struct qlink *l, bool from_client) {
 }
 static void give(void) {
     struct qlink_dgram d;
-    while (qlink_recv(&w.up, now(), &d)) (void)!send(w.out, d.data, d.n, 0);
+    while (qlink_recv(&w.up, now(), &d)) {
+        if (w.rebind && now() >= w.next) {
+            bind_anew();
+            w.next = now() + w.rebind;
+        }
+        (void)!send(w.out, d.data, d.n, 0);
+    }
     while (qlink_recv(&w.down, now(), &d))
         (void)!sendto(w.in, d.data, d.n, 0, (struct sockaddr *)&w.client, sizeof w.client);
-    if (w.rebind && w.client.sin_port && now() >= w.next) {
-        bind_anew();
-        w.next = now() + w.rebind;
-    }
 }
 static int wait_ms(void) {
     int64_t up = qlink_due(&w.up), down = qlink_due(&w.down), due = up < down ? up : down, left;
-    if (w.rebind && w.next < due) due = w.next;
     left = due == INT64_MAX ? 1000 * MS : due - now();
     return left <= 0 ? 0 : (int)(left / MS) + 1;
 }
