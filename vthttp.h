@@ -922,10 +922,10 @@ VT_API int vt_res_length(vt_res *res, int64_t n);
 VT_API int64_t vt_res_write(vt_res *res, const void *p, size_t n);
 /* The same with n bytes of a file from `off` on; the descriptor (of vt_file_open, or any that can be read at an offset) stays the
  * caller's, and its position where it was. The OS thread never waits for a disk. Over plain HTTP/1.1, under a declared length
- * and on Linux, the kernel sends them from its cache (sendfile); else they are read, 64 KiB at a time. For HEAD nothing is read. A
- * part of a file is answered so: status 206, Content-Range, vt_res_length, this. Returns n. parks. errors: those of
- * vt_res_write and vt_file_read; -EINVAL bad numbers; VT_ESHORT the file ends before, as one that has shrunk. Part of it may
- * have gone then: a handler that returns the error ends the connection, so that its client sees it. */
+ * and on Linux, the kernel sends them from its cache (sendfile); else they are read, 64 to 112 KiB at a time. For HEAD nothing is
+ * read. A part of a file is answered so: status 206, Content-Range, vt_res_length, this. Returns n. parks. errors: those of
+ * vt_res_write and vt_file_read; -EINVAL bad numbers; VT_ESHORT the file ends before, as one that has shrunk. Part of it may have
+ * gone then: a handler that returns the error ends the connection, so that its client sees it. */
 VT_API int64_t vt_res_write_file(vt_res *res, int fd, int64_t off, int64_t n);
 VT_API int vt_res_flush(vt_res *res); /* what is buffered goes out now, the head included */
 VT_API int vt_res_trailer(vt_res *res, const char *name, const char *value); /* chunked only; else dropped */
@@ -1726,11 +1726,10 @@ static VT__UNUSED int vt__plat_slice_of(int tid, int64_t ns) {
 #else
 #define VT__SYS_SENDFILE SYS_sendfile
 #endif
-/* pread(2) of what the kernel has in its cache; else -EAGAIN, or less. */
-VT__INLINE ssize_t vt__plat_cached(int fd, void *p, size_t n, int64_t off) {
-    struct iovec v = {p, n};
+/* preadv(2) of what the kernel has in its cache; else -EAGAIN, or less. */
+VT__INLINE ssize_t vt__plat_cached(int fd, const struct iovec *v, size_t n, int64_t off) {
     unsigned long low = (unsigned long)off, high = (unsigned long)(off >> 32);
-    return (ssize_t)vt__libc_syscall(SYS_preadv2, fd, &v, (size_t)1, low, high, 8 /* RWF_NOWAIT */);
+    return (ssize_t)vt__libc_syscall(SYS_preadv2, fd, v, n, low, high, 8 /* RWF_NOWAIT */);
 }
 /* sendfile(2), and no SIGPIPE, which it has no flag against. */
 static VT__UNUSED ssize_t vt__plat_file_to(int to, int fd, int64_t off, size_t n) {
@@ -1894,8 +1893,8 @@ VT__INLINE int vt__plat_raw_nanosleep(const struct timespec *req, struct timespe
     X(epoll_pwait2, int, (int ep, struct epoll_event *ev, int n, const int64_t ts[2]), (ep, ev, n, ts),      \
       (int)vt__libc_syscall(441, ep, ev, n, ts, NULL, (size_t)8))                                            \
     X(eventfd, int, (void), (), eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC))                                      \
-    X(pread_now, ssize_t, (int fd, void *p, size_t n, int64_t off), (fd, p, n, off),                         \
-      vt__plat_cached(fd, p, n, off))                                                                        \
+    X(pread_now, ssize_t, (int fd, const struct iovec *v, size_t n, int64_t off), (fd, v, n, off),           \
+      vt__plat_cached(fd, v, n, off))                                                                        \
     X(sendfile, ssize_t, (int to, int fd, int64_t off, size_t n), (to, fd, off, n),                          \
       vt__plat_file_to(to, fd, off, n))                                                                      \
     X(process_madvise, ssize_t, (const struct iovec *v, size_t n, int advice), (v, n, advice),               \
@@ -16947,20 +16946,23 @@ static VT__UNUSED int64_t vt__file_at_once(const char *path, char *buf, size_t n
     return r;
 }
 #if defined(__linux__)
-enum { VT__FILE_SHORT = 1 << 17 }; /* is copied at once: others would wait for more */
 /* What needs no disk: bytes; the rest is the pool's to read, or to find out about. */
+static size_t vt__file_peek(int fd, const struct iovec *v, size_t n, int64_t off) {
+    ssize_t r = vt__plat_pread_now(fd, v, n, off);
+    return r > 0 ? (size_t)r : 0;
+}
+#else
+static size_t vt__file_peek(int fd, const struct iovec *v, size_t n, int64_t off) {
+    return (void)fd, (void)v, (void)n, (void)off, (size_t)0;
+}
+#endif
+enum { VT__FILE_SHORT = 1 << 17 }; /* is copied at once: others would wait for more */
 static size_t vt__file_read_cached(int fd, void *buf, size_t n, int64_t off) {
     vt__vth *v = vt__sched_self();
     if (!v || n > VT__FILE_SHORT || vt__sched_cancelled(v)) return 0;
     vt__sched_fuel(v);
-    ssize_t r = vt__plat_pread_now(fd, buf, n, off);
-    return r > 0 ? (size_t)r : 0;
+    return vt__file_peek(fd, &(struct iovec){buf, n}, 1, off);
 }
-#else
-static size_t vt__file_read_cached(int fd, void *buf, size_t n, int64_t off) {
-    return (void)fd, (void)buf, (void)n, (void)off, (size_t)0;
-}
-#endif
 VT_API int64_t vt_file_read(int fd, void *buf, size_t n, int64_t off) {
     if (vt__file_bad(n, off)) return -EINVAL;
     size_t had = vt__file_read_cached(fd, buf, n, off);
@@ -30486,7 +30488,10 @@ typedef struct vt__mux_stream {
     bool headed;       /* its head is complete: more fields are trailers */
     bool ended;        /* its body is complete */
     bool over;         /* no vthread's any more: the machine gives it back, perhaps later */
+    bool file, missed; /* what is said is `fd`'s from `off` on; missed: the kernel's cache has no more */
     int err;           /* why it is dead */
+    int fd;
+    int64_t off;
 } vt__mux_stream;
 
 enum vt__mux_why { VT__MUX_CANCEL, VT__MUX_FAULT, VT__MUX_REFUSED };
@@ -30503,6 +30508,7 @@ typedef struct vt__mux_ops {
     void (*reset)(vt__mux_stream *s, enum vt__mux_why why);
     void (*prioritize)(vt__mux_stream *s, uint8_t priority); /* see vt__msg_priority */
     void (*forget)(vt__mux_stream *s); /* no vthread has it, or will: it is freed, perhaps later */
+    bool files;                        /* take reads files, see vt__mux_stream.file */
 } vt__mux_ops;
 /* An engine's connection begins with this. */
 typedef struct vt__mux {
@@ -30690,10 +30696,10 @@ static int vt__mux_say(vt__mux_stream *s, vt__conn_buf *b, const char *p, size_t
     b->pos += of_b;
     *n -= k - of_b;
     if (b->pos == b->len) vt__conn_buf_put(vt__sched_thr(), b);
-    if (!done) vt__poll_clear(&s->conn.pd, VT__PD_W);
-    else if (!fin) ops->pass(s);
+    if (s->missed || (done && !fin)) ops->pass(s);
+    else if (!done) vt__poll_clear(&s->conn.pd, VT__PD_W);
     ops->stir(s->x);
-    return done;
+    return done || s->missed;
 }
 /* Nobody waits for its turn any more. */
 static void vt__mux_pass(vt__mux_stream *s) {
@@ -31021,9 +31027,9 @@ static void vt__h3e_forget(vt__mux_stream *s) {
     if (s->wire) vt__qstr_release(vt__h3e_wires(h), s->wire, code);
     vt__mux_stream_free(s);
 }
-static const vt__mux_ops vt__h3e_ops = {vt__h3e_stir,  vt__h3e_push,       vt__h3e_take,
-                                        vt__h3e_pass,  vt__h3e_consumed,   vt__h3e_head,
-                                        vt__h3e_reset, vt__h3e_prioritize, vt__h3e_forget};
+static const vt__mux_ops vt__h3e_ops = {vt__h3e_stir,     vt__h3e_push, vt__h3e_take,  vt__h3e_pass,
+                                        vt__h3e_consumed, vt__h3e_head, vt__h3e_reset, vt__h3e_prioritize,
+                                        vt__h3e_forget,   false};
 
 /*--- what the machine tells ---*/
 /* Bytes that were no data are the transport's again. */
@@ -31231,9 +31237,9 @@ static int vt__h3e_init(vt__h3e *h, const vt__h3e_role *role, const vt__h3_cfg *
 
 /*==============================================================================
  * MARK: - @h2e     HTTP/2 engine: a connection machine over a socket, driven by the reactor, for servers and clients
- * uses:   @plat @mem @hpack @msg @h2 @timer @poll @sched @conn @mux
+ * uses:   @plat @mem @hpack @msg @h2 @timer @poll @sched @file @conn @mux
  * raises: vt__h2e_role
- * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/fault_h2.c
+ * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/e2e_h2_file.c tests/fault_h2.c
  *
  * A connection is a machine (@h2) that the reactor drives, with no vthread of its own. What its streams (@mux) have to say is
  * copied to the connection's output as far as windows and room go, and goes out when the domain's driver next comes by
@@ -31341,6 +31347,41 @@ static void vt__h2e_copy(uint8_t *to, const struct iovec *v, size_t at, size_t n
         if (k) memcpy(to, (const char *)v->iov_base + at, k);
     }
 }
+/* Where n bytes of a file go in `room` bytes from `to` on, in frames: how many places. All but the first are multiples of 64, where
+ * the kernel's copies take a third of the time, and the first is `spare` if it would not be. */
+static size_t vt__h2e_places(struct iovec *v, uint8_t *to, size_t room, size_t n, bool one, uint8_t *spare) {
+    size_t odd = (uintptr_t)(to + VT__H2_FRAME) & 63, count = 0;
+    for (; n && room > VT__H2_FRAME && (!one || !count); odd = 0) {
+        size_t k = VT__MIN(VT__MIN(n, VT__H2_FRAME_MIN - VT__H2_FRAME - odd), room - VT__H2_FRAME);
+        v[count++] = (struct iovec){odd ? spare : to + VT__H2_FRAME, k};
+        to += k + VT__H2_FRAME, room -= k + VT__H2_FRAME, n -= k;
+    }
+    return count;
+}
+/* Frames of what the kernel's cache has of a file: bytes. They are read to where they go out from, all at once, or, where others
+ * take turns with the stream, a frame. */
+static size_t vt__h2e_put_file(vt__h2e *h, vt__mux_stream *s, size_t n) {
+    struct iovec v[VT__H2E_OUT_MAX / VT__H2_FRAME_MIN + 2];
+    size_t room = VT__H2E_OUT_MAX - vt__h2e_pending(h), done = 0, k, max;
+    vt__conn_buf *b = &h->out;
+    vt__h2_stream *m = &s->m.h2, *next = m;
+    if (!vt__h2e_room(h, room + VT__H2_FRAME_MIN + 128)) return 0;
+    if (b->pos == b->len) b->pos = b->len = -((uintptr_t)b->p + VT__H2_FRAME) & 63;
+    uint8_t *to = (uint8_t *)b->p + b->len, *spare = to + room + (-(uintptr_t)(to + room) & 63);
+    bool one = m->c.incremental || h->m.lanes.ready & (h->m.lanes.ready - 1);
+    n = VT__MIN(n, (size_t)VT__MIN(m->send_window, h->m.send_window));
+    size_t got = vt__file_peek(s->fd, v, vt__h2e_places(v, to, room, n, one, spare), s->off);
+    if (got && v[0].iov_base == spare) memcpy(to + VT__H2_FRAME, spare, VT__MIN(got, v[0].iov_len));
+    for (size_t i = 0; done < got && next == m && to == (uint8_t *)b->p + b->len; i++) {
+        k = VT__MIN(got - done, v[i].iov_len);
+        vt__h2_put_data(&h->m, m, k, to);
+        done += k, to += k + VT__H2_FRAME, b->len += k + VT__H2_FRAME;
+        if (vt__h2e_next(h, &next, &max) != VT__H2_OUT_DATA) break;
+    }
+    s->missed = got == 0;
+    s->off += (int64_t)done;
+    return done;
+}
 static size_t vt__h2e_take(vt__mux_stream *s, const struct iovec *v, size_t n, bool fin) {
     vt__h2e *h = vt__h2e_of(s->x);
     vt__h2_stream *m = &s->m.h2, *next;
@@ -31348,6 +31389,11 @@ static size_t vt__h2e_take(vt__mux_stream *s, const struct iovec *v, size_t n, b
     vt__h2_ready(&h->m, m, n, fin);
     while (!(m->c.ended & VT__MSG_LOCAL) && (done < n || fin) && !vt__h2e_full(h)) {
         if (vt__h2e_next(h, &next, &max) != VT__H2_OUT_DATA || next != m || vt__h2e_full(h)) break;
+        if (s->file && (max = vt__h2e_put_file(h, s, n - done)) > 0) {
+            done += max;
+            continue;
+        }
+        if (s->file) break;
         max = VT__MIN(max,
                       VT__H2E_OUT_MAX - VT__H2_FRAME - vt__h2e_pending(h)); /* TLS records are full then */
         uint8_t *to = vt__h2e_room(h, max + VT__H2_FRAME);
@@ -31415,9 +31461,9 @@ static int64_t vt__h2e_send(vt__h2e *h) {
 }
 /* What does not go is the driver's to wait for. */
 static void vt__h2e_push(vt__mux *x) { (void)vt__h2e_send(vt__h2e_of(x)); }
-static const vt__mux_ops vt__h2e_ops = {vt__h2e_stir,  vt__h2e_push,       vt__h2e_take,
-                                        vt__h2e_pass,  vt__h2e_consumed,   vt__h2e_head,
-                                        vt__h2e_reset, vt__h2e_prioritize, vt__h2e_forget};
+static const vt__mux_ops vt__h2e_ops = {vt__h2e_stir,     vt__h2e_push, vt__h2e_take,  vt__h2e_pass,
+                                        vt__h2e_consumed, vt__h2e_head, vt__h2e_reset, vt__h2e_prioritize,
+                                        vt__h2e_forget,   true};
 
 /*--- turns, times, the end ---*/
 /* Who is next gets its turn to write, and finds the output's buffer; without anybody that is given back. */
@@ -31782,7 +31828,7 @@ static int vt__mreq_commit(vt__mreq_run *run, const char *p, size_t n, bool fin)
         r = vt__mreq_say(run, p, &left, fin);
         vt__sched_dom_unlock(run->dom);
         if (r != 0) break;
-        if (n) p += n - left, n = left;
+        p = p ? p + (n - left) : p, n = left;
         if (!until || n + run->out.len - run->out.pos < before) until = vt__conn_until(run->conf->write_ns);
         if ((r = vt__conn_send_wait(&s->e.conn, until)) < 0) break;
     }
@@ -31825,6 +31871,20 @@ static int64_t vt__mreq_write(vt_res *res, const void *p, size_t n) {
     }
     int r = vt__mreq_commit(run, p, n, last);
     return r < 0 ? r : (int64_t)n;
+}
+/* What the kernel's cache has of it; the rest is to be read. */
+static int64_t vt__mreq_file(vt_res *res, int fd, int64_t off, int64_t n) {
+    vt__mreq_run *run = res->req->conn;
+    vt__mux_stream *s = &run->s->e;
+    if (!s->x->ops->files) return 0;
+    int r = run->out.p ? vt__mreq_commit(run, NULL, 0, false) : 0;
+    if (r < 0) return r;
+    n = VT__MIN(n, 1 << 30);
+    s->file = true, s->fd = fd, s->off = off;
+    r = vt__mreq_commit(run, NULL, (size_t)n,
+                        res->framing == VT__HTTP_LENGTH && res->length - res->bytes == n);
+    s->file = s->missed = false;
+    return r < 0 ? r : s->off - off;
 }
 /* Not with what others say: the handler may compute from here on. */
 static int vt__mreq_wire_flush(vt_res *res) {
@@ -31991,9 +32051,9 @@ static int vt__mreq_tls(vt_req *req, vt_tls_info *out) {
 }
 #define VT__MREQ_WIRE(tls, scheme)                                                                           \
     {                                                                                                        \
-        vt__mreq_read_body, vt__mreq_inform, vt__mreq_head, vt__mreq_write, NULL, vt__mreq_wire_flush,       \
-            vt__mreq_end, vt__mreq_abort, vt__mreq_upgrade, vt__mreq_settle_in, vt__mreq_address, tls,       \
-            scheme                                                                                           \
+        vt__mreq_read_body, vt__mreq_inform, vt__mreq_head, vt__mreq_write, vt__mreq_file,                   \
+            vt__mreq_wire_flush, vt__mreq_end, vt__mreq_abort, vt__mreq_upgrade, vt__mreq_settle_in,         \
+            vt__mreq_address, tls, scheme                                                                    \
     }
 static const vt__http_wire vt__mreq_wire = VT__MREQ_WIRE(NULL, "http");
 static const vt__http_wire vt__mreq_wire_tls = VT__MREQ_WIRE(vt__mreq_tls, "https");

@@ -75,7 +75,7 @@ static bool start(vt_server_cfg *cfg) {
     note(NOT_YET);
     return open_fd >= 0 && e2e_start(cfg, routes) == 0;
 }
-static bool has(const struct cl *c, int64_t off, int64_t n) {
+static inline bool has(const struct cl *c, int64_t off, int64_t n) {
     return !c->truncated && (int64_t)c->body_len == n && memcmp(c->body, large + off, (size_t)n) == 0;
 }
 

@@ -1288,10 +1288,16 @@ static int sim_do_fstat(int fd, struct stat *st) {
     SIM_RET(fstat, fd, 0);
 }
 /* Half of the time it is in the cache. */
-static ssize_t sim_do_pread_now(int fd, void *p, size_t n, int64_t off) {
+static ssize_t sim_do_pread_now(int fd, const struct iovec *v, size_t n, int64_t off) {
+    int64_t all = 0, r = 0, want = 0;
     SIM_DO(pread_now, fd);
     if (sim_below(2)) SIM_RET(pread_now, fd, -EAGAIN);
-    SIM_RET(pread_now, fd, sim_do_pread(fd, p, n, off));
+    for (size_t i = 0; i < n && r >= 0 && all == want; i++) {
+        r = sim_do_pread(fd, v[i].iov_base, v[i].iov_len, off + all);
+        want += (int64_t)v[i].iov_len;
+        all += VT__MAX(r, 0);
+    }
+    SIM_RET(pread_now, fd, (int)(all ? all : r));
 }
 static ssize_t sim_do_sendfile(int to, int fd, int64_t off, size_t n) {
     (void)fd, (void)off, (void)n;
