@@ -13148,13 +13148,12 @@ static int64_t vt__timer_next(vt__wheel *w) {
     return w->next > INT64_MAX >> VT__TIMER_SHIFT ? INT64_MAX : w->next << VT__TIMER_SHIFT;
 }
 
-/* Fires what is due by `now`, about `budget` entries at most; false when some are left. Opening a slot of a higher
- * level moves its later entries down; none can land in the slot that is being emptied. */
-static bool vt__timer_advance(vt__wheel *w, int64_t now, int budget) {
-    int64_t target = now >> VT__TIMER_SHIFT, tick = w->next;
+/* Opening a slot of a higher level moves its later entries down; none can land in the slot that is being emptied. */
+static VT__NOINLINE bool vt__timer_open(vt__wheel *w, int64_t target, int budget) {
+    int64_t tick;
     int level = 0;
     unsigned slot = 0;
-    while (tick <= target && (tick = vt__timer_next_slot(w, &level, &slot)) <= target) {
+    while ((tick = vt__timer_next_slot(w, &level, &slot)) <= target) {
         vt__list *head = &w->slot[level][slot];
         w->tick = tick;
         while (!vt__ds_list_empty(head)) {
@@ -13174,6 +13173,12 @@ static bool vt__timer_advance(vt__wheel *w, int64_t now, int budget) {
         }
     }
     w->next = tick;
+    return true;
+}
+/* Fires what is due by `now`, about `budget` entries at most; false when some are left. */
+VT__INLINE bool vt__timer_advance(vt__wheel *w, int64_t now, int budget) {
+    int64_t target = now >> VT__TIMER_SHIFT;
+    if (w->next <= target && !vt__timer_open(w, target, budget)) return false;
     if (w->tick < target) w->tick = target;
     return true;
 }
