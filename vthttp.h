@@ -13393,6 +13393,18 @@ static VT__UNUSED bool vt__poll_want_room(vt__pd *pd) {
     return vt__poll_set_unless(pd, VT__PD_FLUSH, VT__PD_W | VT__PD_HUP | VT__PD_CLOSED);
 }
 
+/* What follows from the bits that an event has cleared, which are ours. Reads all before waking: a woken owner may give the
+ * struct a new life. */
+static VT__NOINLINE void vt__poll_fire(vt__dom *dom, vt__pd *pd, uint32_t w, uint32_t clear, unsigned bits) {
+    struct vt__vth *rv = w & clear & VT__PD_RWAIT ? vt__poll_slot_take(pd, VT__PD_RWAIT) : NULL,
+                   *wv = w & clear & VT__PD_WWAIT ? vt__poll_slot_take(pd, VT__PD_WWAIT) : NULL;
+    unsigned fired = w & (clear & (VT__PD_ARMED | VT__PD_WATCH | VT__PD_FLUSH));
+    if (w & VT__PD_LISTEN && w & VT__PD_ARMED && bits & VT__PD_READY) fired |= VT__PD_ARMED;
+    void (*sink)(vt__dom *, vt__pd *, unsigned) = fired ? pd->sink : NULL;
+    if (rv) vt__poll_up.wake(rv);
+    if (wv) vt__poll_up.wake(wv);
+    if (fired) sink(dom, pd, ((w | bits) & VT__PD_READY) | fired);
+}
 /* What an event does; see the banner. Mostly it ends one wait for input. */
 static void vt__poll_event(vt__dom *dom, vt__pd *pd, uint32_t gen, unsigned bits) {
     uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE), clear;
@@ -13407,19 +13419,10 @@ static void vt__poll_event(vt__dom *dom, vt__pd *pd, uint32_t gen, unsigned bits
         if (bits & (VT__PD_HUP | (w & VT__PD_WATCH_FIN ? VT__PD_RDHUP : 0))) clear |= VT__PD_WATCH;
     } while (!__atomic_compare_exchange_n(&pd->word, &w, (w | bits) & ~clear, true, __ATOMIC_ACQ_REL,
                                           __ATOMIC_ACQUIRE));
-    /* What was cleared is ours. Read all before waking: a woken owner may give the struct a new life. */
-    struct vt__vth *rv = w & clear & VT__PD_RWAIT ? vt__poll_slot_take(pd, VT__PD_RWAIT) : NULL, *wv;
     if (VT__LIKELY((w & (clear | VT__PD_LISTEN)) == VT__PD_RWAIT)) {
-        if (rv) vt__poll_up.wake(rv);
-        return;
-    }
-    wv = w & clear & VT__PD_WWAIT ? vt__poll_slot_take(pd, VT__PD_WWAIT) : NULL;
-    unsigned fired = w & (clear & (VT__PD_ARMED | VT__PD_WATCH | VT__PD_FLUSH));
-    if (w & VT__PD_LISTEN && w & VT__PD_ARMED && bits & VT__PD_READY) fired |= VT__PD_ARMED;
-    void (*sink)(vt__dom *, vt__pd *, unsigned) = fired ? pd->sink : NULL;
-    if (rv) vt__poll_up.wake(rv);
-    if (wv) vt__poll_up.wake(wv);
-    if (fired) sink(dom, pd, ((w | bits) & VT__PD_READY) | fired);
+        struct vt__vth *v = vt__poll_slot_take(pd, VT__PD_RWAIT);
+        if (v) vt__poll_up.wake(v);
+    } else vt__poll_fire(dom, pd, w, clear, bits);
 }
 
 #if VTHTTP_POLL
