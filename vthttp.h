@@ -34192,7 +34192,7 @@ VT__INLINE int vt__wsc_wait(vt_ws *ws, vt__vth *v, int64_t until) {
     int64_t due, own = vt__wsc_due(ws);
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
-    bool mine = own < INT64_MAX && (!due || own < due);
+    bool mine = VT__LIKELY(own < INT64_MAX) && (!due || own < due);
     r = vt__io_wait(&ws->io.c->pd, VT__PD_R, mine ? own : due);
     if (r == -ETIMEDOUT)
         vt__poll_set(&ws->io.c->pd, VT__PD_R); /* a stall of ours may have delayed the event */
@@ -34244,23 +34244,26 @@ VT__INLINE int64_t vt__wsc_get_in(vt_ws *ws, char *p, size_t n, int64_t until) {
     int waited = 0;
     bool reads = false;
     if (VT__LIKELY(until != VT__WSC_NOW)) vt__sched_fuel(v);
-    if (ws->kept && ws->owner == v && vt__conn_readable(c)) ws->kept = false, vt__wsc_release(ws);
+    if (VT__UNLIKELY(vt__conn_readable(c)) && ws->kept && ws->owner == v)
+        ws->kept = false, vt__wsc_release(ws);
     for (;;) {
+        r = -EAGAIN;
         if (vt__sched_cancelled(v)) r = -ECANCELED;
-        else r = c->ops || vt__conn_readable(c) ? vt__wsc_try_get(ws, v->thr, p, n) : -EAGAIN;
+        else if (VT__UNLIKELY(c->ops || vt__conn_readable(c))) r = vt__wsc_try_get(ws, v->thr, p, n);
         if (r != -EAGAIN || until == VT__WSC_NOW) break;
         if (VT__UNLIKELY(waited != 0) && (r = waited < 0 ? waited : vt__wsc_tick(ws, v->thr->now)) < 0)
             return r;
-        if (ws->io.in.pos == ws->io.in.len) vt__conn_buf_put(v->thr, &ws->io.in);
-        if (ws->owner == v && (ws->kept || ws->left))
+        if (VT__LIKELY(ws->io.in.pos == ws->io.in.len)) vt__conn_buf_put(v->thr, &ws->io.in);
+        if (VT__LIKELY(ws->owner == v && (ws->kept || ws->left)))
             vt__wsc_flush_parked(ws); /* here, with less of the stack */
         size_t had = ws->io.in.len - ws->io.in.pos;
         ws->waits = ws->owner == v && !p;
         waited = vt__wsc_wait(ws, v, until);
         ws->waits = false;
-        if (waited < 0 && (r = waited) != -ETIMEDOUT) break;
-        if ((r = (int64_t)(ws->io.in.len - ws->io.in.pos - had)) > 0) return vt__wsc_got(ws, v->thr, r);
-        reads = waited == 0;
+        if (VT__UNLIKELY(waited < 0) && (r = waited) != -ETIMEDOUT) break;
+        r = (int64_t)(ws->io.in.len - ws->io.in.pos - had); /* somebody has read ahead */
+        reads = r == 0 && waited == 0;
+        if (VT__LIKELY(r > 0)) break;
     }
     if (reads && r > 0) vt__wsc_read_ahead(v);
     return vt__wsc_got(ws, v->thr, r);
@@ -34505,7 +34508,7 @@ static int vt__wsc_unsent(const vt_ws *ws, int r) {
 }
 VT__INLINE int vt__wsc_lock_any(vt_ws *ws) {
     vt__vth *v = vt__sched_self();
-    if (VT__LIKELY(ws->owner == v && ws->kept)) {
+    if (VT__UNLIKELY(ws->kept && ws->owner == v)) {
         if (vt__sched_cancelled(v)) return vt__wsc_unsent(ws, vt__sched_refused(v));
         ws->kept = false;
         return 0;
