@@ -13154,13 +13154,12 @@ static int64_t vt__timer_next(vt__wheel *w) {
     return w->next > INT64_MAX >> VT__TIMER_SHIFT ? INT64_MAX : w->next << VT__TIMER_SHIFT;
 }
 
-/* Fires what is due by `now`, about `budget` entries at most; false when some are left. Opening a slot of a higher
- * level moves its later entries down; none can land in the slot that is being emptied. */
-static bool vt__timer_advance(vt__wheel *w, int64_t now, int budget) {
-    int64_t target = now >> VT__TIMER_SHIFT, tick = w->next;
+/* Opening a slot of a higher level moves its later entries down; none can land in the slot that is being emptied. */
+static VT__NOINLINE bool vt__timer_open(vt__wheel *w, int64_t target, int budget) {
+    int64_t tick;
     int level = 0;
     unsigned slot = 0;
-    while (tick <= target && (tick = vt__timer_next_slot(w, &level, &slot)) <= target) {
+    while ((tick = vt__timer_next_slot(w, &level, &slot)) <= target) {
         vt__list *head = &w->slot[level][slot];
         w->tick = tick;
         while (!vt__ds_list_empty(head)) {
@@ -13180,6 +13179,12 @@ static bool vt__timer_advance(vt__wheel *w, int64_t now, int budget) {
         }
     }
     w->next = tick;
+    return true;
+}
+/* Fires what is due by `now`, about `budget` entries at most; false when some are left. */
+VT__INLINE bool vt__timer_advance(vt__wheel *w, int64_t now, int budget) {
+    int64_t target = now >> VT__TIMER_SHIFT;
+    if (w->next <= target && !vt__timer_open(w, target, budget)) return false;
     if (w->tick < target) w->tick = target;
     return true;
 }
@@ -13394,6 +13399,18 @@ static VT__UNUSED bool vt__poll_want_room(vt__pd *pd) {
     return vt__poll_set_unless(pd, VT__PD_FLUSH, VT__PD_W | VT__PD_HUP | VT__PD_CLOSED);
 }
 
+/* What follows from the bits that an event has cleared, which are ours. Reads all before waking: a woken owner may give the
+ * struct a new life. */
+static VT__NOINLINE void vt__poll_fire(vt__dom *dom, vt__pd *pd, uint32_t w, uint32_t clear, unsigned bits) {
+    struct vt__vth *rv = w & clear & VT__PD_RWAIT ? vt__poll_slot_take(pd, VT__PD_RWAIT) : NULL,
+                   *wv = w & clear & VT__PD_WWAIT ? vt__poll_slot_take(pd, VT__PD_WWAIT) : NULL;
+    unsigned fired = w & (clear & (VT__PD_ARMED | VT__PD_WATCH | VT__PD_FLUSH));
+    if (w & VT__PD_LISTEN && w & VT__PD_ARMED && bits & VT__PD_READY) fired |= VT__PD_ARMED;
+    void (*sink)(vt__dom *, vt__pd *, unsigned) = fired ? pd->sink : NULL;
+    if (rv) vt__poll_up.wake(rv);
+    if (wv) vt__poll_up.wake(wv);
+    if (fired) sink(dom, pd, ((w | bits) & VT__PD_READY) | fired);
+}
 /* What an event does; see the banner. Mostly it ends one wait for input. */
 static void vt__poll_event(vt__dom *dom, vt__pd *pd, uint32_t gen, unsigned bits) {
     uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE), clear;
@@ -13408,19 +13425,10 @@ static void vt__poll_event(vt__dom *dom, vt__pd *pd, uint32_t gen, unsigned bits
         if (bits & (VT__PD_HUP | (w & VT__PD_WATCH_FIN ? VT__PD_RDHUP : 0))) clear |= VT__PD_WATCH;
     } while (!__atomic_compare_exchange_n(&pd->word, &w, (w | bits) & ~clear, true, __ATOMIC_ACQ_REL,
                                           __ATOMIC_ACQUIRE));
-    /* What was cleared is ours. Read all before waking: a woken owner may give the struct a new life. */
-    struct vt__vth *rv = w & clear & VT__PD_RWAIT ? vt__poll_slot_take(pd, VT__PD_RWAIT) : NULL, *wv;
     if (VT__LIKELY((w & (clear | VT__PD_LISTEN)) == VT__PD_RWAIT)) {
-        if (rv) vt__poll_up.wake(rv);
-        return;
-    }
-    wv = w & clear & VT__PD_WWAIT ? vt__poll_slot_take(pd, VT__PD_WWAIT) : NULL;
-    unsigned fired = w & (clear & (VT__PD_ARMED | VT__PD_WATCH | VT__PD_FLUSH));
-    if (w & VT__PD_LISTEN && w & VT__PD_ARMED && bits & VT__PD_READY) fired |= VT__PD_ARMED;
-    void (*sink)(vt__dom *, vt__pd *, unsigned) = fired ? pd->sink : NULL;
-    if (rv) vt__poll_up.wake(rv);
-    if (wv) vt__poll_up.wake(wv);
-    if (fired) sink(dom, pd, ((w | bits) & VT__PD_READY) | fired);
+        struct vt__vth *v = vt__poll_slot_take(pd, VT__PD_RWAIT);
+        if (v) vt__poll_up.wake(v);
+    } else vt__poll_fire(dom, pd, w, clear, bits);
 }
 
 #if VTHTTP_POLL
@@ -23503,6 +23511,18 @@ static void vt__conn_watch(vt_stream *st, const vt__conn_io *io, vt_task *task, 
     st->gone = true;
     vt__sched_cancel(task);
 }
+/* What the socket takes at once goes out, and the rest as it takes more, while the vthread waits for something else, or with its
+ * next wait. As vt__conn_flush_try. */
+static int vt__conn_flush_parked(vt__conn_io *io, vt_stream *st) {
+    vt__pd *pd = &io->c->pd;
+    int r;
+    while (VT__UNLIKELY((r = vt__conn_flush_try(io)) == -EAGAIN)) {
+        st->flushing = vt__poll_add(io->thr->dom, pd) == 0;
+        if (!st->flushing || vt__poll_want_room(pd)) return r;
+    }
+    vt__conn_buf_put(io->thr, &io->out);
+    return r;
+}
 VT_API int64_t vt_stream_read(vt_stream *st, void *buf, size_t n) {
     vt__conn_buf *b = &st->io->in;
     if (n == 0) return 0;
@@ -33108,25 +33128,13 @@ static void vt__h1c_watch(vt__h1c_run *run, bool fin) {
     if (st->watched || run->conf->cancel_on == VT_CANCEL_NEVER || !run->handling || st->shut) return;
     vt__conn_watch(st, &run->io, &run->c->start, fin);
 }
-/* What the socket takes at once goes out, and the rest as it takes more, while the vthread waits for something else. */
-static void vt__h1c_flush_parked(vt__h1c_run *run) {
-    vt__pd *pd = &run->c->conn.pd;
-    int r = vt__conn_flush_try(&run->io);
-    while (r == -EAGAIN) {
-        run->stream.flushing = vt__poll_add(run->io.thr->dom, pd) == 0;
-        if (!run->stream.flushing || vt__poll_want_room(pd))
-            return; /* else the next wait, or the end, tries again */
-        r = vt__conn_flush_try(&run->io);
-    }
-    vt__conn_buf_put(run->io.thr, &run->io.out);
-}
 /* What there is to say to a running connection; its thread, scheduler context. */
 static void vt__h1c_heed(vt__link_notes *to, unsigned bits) {
     vt__link *c = VT__CONTAINER(to, vt__link, notes);
     vt__h1c_run *run = c->run;
     const vt_stream *st = &run->stream;
     bool idle = !run->io.sending && run->chunk_at == SIZE_MAX;
-    if (bits & VT__PD_FLUSH && run->io.out.p && idle) vt__h1c_flush_parked(run);
+    if (bits & VT__PD_FLUSH && run->io.out.p && idle) (void)vt__conn_flush_parked(&run->io, &run->stream);
     if (st->up && bits & VT__PD_FLUSH) st->up->room(st->up_arg);
     if (st->up && bits & VT__LINK_STOP) st->up->stop(st->up_arg);
     if (bits & VT__LINK_KILL && run->handling) {
@@ -33142,7 +33150,7 @@ static void vt__h1c_on_park(void *arg) {
     vt__h1c_run *run = arg;
     if (!run->io.sending && run->io.out.p) {
         vt__h1c_seal(run);
-        vt__h1c_flush_parked(run);
+        (void)vt__conn_flush_parked(&run->io, &run->stream);
     }
     vt__h1c_watch(run, run->conf->cancel_on == VT_CANCEL_FIN && !run->stream.io);
 }
@@ -34005,6 +34013,7 @@ struct vt_ws {
     bool fin, stopping;
     bool apart; /* in memory of its own */
     uint8_t noted;
+    int ahead;     /* an error that input had when it was read ahead */
     vt__thr *home; /* where it is received */
     vt_stream *st; /* NULL: a client's */
     int64_t ping_ns;
@@ -34016,7 +34025,6 @@ struct vt_ws {
     uint16_t code, told; /* the peer's close code; the one that a close frame of ours is to carry, */
     uint8_t pong_len;
     uint8_t begun;     /* vt_ws_begin: the first byte of the next fragment */
-    int ahead;         /* an error that input had when it was read ahead */
     const char *words; /* its reason */
     uint8_t *pong;
     char *reason;
@@ -34170,18 +34178,6 @@ static void vt__wsc_control(vt_ws *ws, unsigned what, const void *p, size_t n) {
     if (!kept) vt__wsc_release(ws);
 }
 /*--- the handler's vthread ---*/
-static int vt__wsc_flush_try(vt_ws *ws) {
-    vt__pd *pd = &ws->io.c->pd;
-    ws->io.thr = vt__sched_thr();
-    int r = vt__conn_flush_try(&ws->io);
-    while (VT__UNLIKELY(r == -EAGAIN)) {
-        ws->st->flushing = vt__poll_add(ws->io.thr->dom, pd) == 0;
-        if (!ws->st->flushing || vt__poll_want_room(pd)) return r;
-        r = vt__conn_flush_try(&ws->io);
-    }
-    vt__conn_buf_put(ws->io.thr, &ws->io.out);
-    return r;
-}
 /* Nothing can be sent any more, and no call of the handler's has told it: as if the peer had gone. */
 static void vt__wsc_lost(vt_ws *ws) {
     if (ws->st->gone || ws->st->deaf) return;
@@ -34196,7 +34192,8 @@ static void vt__wsc_flush_parked(void *arg) {
     if (home && ws->kept) ws->kept = false;
     else if (!vt__wsc_try(ws, 0, NULL, 0)) return; /* who has the lock sends it */
     for (;; vt__wsc_heed(ws)) {
-        int r = vt__wsc_flush_try(ws);
+        ws->io.thr = vt__sched_thr();
+        int r = vt__conn_flush_parked(&ws->io, ws->st);
         if (home) ws->left = r == -EAGAIN;
         if (VT__UNLIKELY(r < 0 && r != -EAGAIN) && home) vt__wsc_lost(ws);
         if (VT__LIKELY(vt__wsc_hand_on(ws, r == 0, NULL))) return;
@@ -34258,18 +34255,16 @@ static int vt__wsc_tick(vt_ws *ws, int64_t now) {
     return 0;
 }
 /* Until there is input: 0, VT__WSC_TICK, or < 0. */
-static int vt__wsc_wait(vt_ws *ws, vt__vth *v, int64_t until) {
+VT__INLINE int vt__wsc_wait(vt_ws *ws, vt__vth *v, int64_t until) {
     int64_t due, own = vt__wsc_due(ws);
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
-    bool mine = own < INT64_MAX && (!due || own < due);
+    bool mine = VT__LIKELY(own < INT64_MAX) && (!due || own < due);
     r = vt__io_wait(&ws->io.c->pd, VT__PD_R, mine ? own : due);
     if (r == -ETIMEDOUT)
         vt__poll_set(&ws->io.c->pd, VT__PD_R); /* a stall of ours may have delayed the event */
     return r == -ETIMEDOUT && mine ? VT__WSC_TICK : r;
 }
-/* Whether a read may find something; only the socket itself says surely not. */
-VT__INLINE bool vt__wsc_readable(const vt_ws *ws) { return ws->io.c->ops || vt__conn_readable(ws->io.c); }
 /* Into p, or behind what the block holds: > 0 bytes, 0 the end, < 0. Never parks. A byte of the block is left for a NUL. */
 static int64_t vt__wsc_try_get(vt_ws *ws, vt__thr *thr, char *p, size_t n) {
     vt__conn *c = ws->io.c;
@@ -34311,28 +34306,31 @@ VT__INLINE int64_t vt__wsc_got(vt_ws *ws, vt__thr *thr, int64_t r) {
 /* The same, and waits: > 0 or < 0. Without a byte in it the block is given back meanwhile. */
 VT__INLINE int64_t vt__wsc_get_in(vt_ws *ws, char *p, size_t n, int64_t until) {
     vt__vth *v = vt__sched_self();
+    const vt__conn *c = ws->io.c;
     int64_t r;
     int waited = 0;
     bool reads = false;
     if (VT__LIKELY(until != VT__WSC_NOW)) vt__sched_fuel(v);
-    if (ws->kept && ws->owner == v && vt__conn_readable(ws->io.c)) ws->kept = false, vt__wsc_release(ws);
+    if (VT__UNLIKELY(vt__conn_readable(c)) && ws->kept && ws->owner == v)
+        ws->kept = false, vt__wsc_release(ws);
     for (;;) {
-        r = vt__sched_cancelled(v) ? -ECANCELED
-            : vt__wsc_readable(ws) ? vt__wsc_try_get(ws, v->thr, p, n)
-                                   : -EAGAIN;
+        r = -EAGAIN;
+        if (vt__sched_cancelled(v)) r = -ECANCELED;
+        else if (VT__UNLIKELY(c->ops || vt__conn_readable(c))) r = vt__wsc_try_get(ws, v->thr, p, n);
         if (r != -EAGAIN || until == VT__WSC_NOW) break;
-        if (waited == -ETIMEDOUT) return waited;
-        if (waited == VT__WSC_TICK && (r = vt__wsc_tick(ws, v->thr->now)) < 0) return r;
-        if (ws->io.in.pos == ws->io.in.len) vt__conn_buf_put(v->thr, &ws->io.in);
-        if (ws->owner == v && (ws->kept || ws->left))
+        if (VT__UNLIKELY(waited != 0) && (r = waited < 0 ? waited : vt__wsc_tick(ws, v->thr->now)) < 0)
+            return r;
+        if (VT__LIKELY(ws->io.in.pos == ws->io.in.len)) vt__conn_buf_put(v->thr, &ws->io.in);
+        if (VT__LIKELY(ws->owner == v && (ws->kept || ws->left)))
             vt__wsc_flush_parked(ws); /* here, with less of the stack */
         size_t had = ws->io.in.len - ws->io.in.pos;
         ws->waits = ws->owner == v && !p;
         waited = vt__wsc_wait(ws, v, until);
         ws->waits = false;
-        if (waited < 0 && (r = waited) != -ETIMEDOUT) break;
-        if ((r = (int64_t)(ws->io.in.len - ws->io.in.pos - had)) > 0) return vt__wsc_got(ws, v->thr, r);
-        reads = waited == 0;
+        if (VT__UNLIKELY(waited < 0) && (r = waited) != -ETIMEDOUT) break;
+        r = (int64_t)(ws->io.in.len - ws->io.in.pos - had); /* somebody has read ahead */
+        reads = r == 0 && waited == 0;
+        if (VT__LIKELY(r > 0)) break;
     }
     if (reads && r > 0) vt__wsc_read_ahead(v);
     return vt__wsc_got(ws, v->thr, r);
@@ -34484,37 +34482,42 @@ static VT__NOINLINE int vt__wsc_recv_long(vt_ws *ws, vt_str *msg, int64_t until)
         }
     } while (true);
 }
-VT__INLINE int vt__wsc_recv(vt_ws *ws, vt_str *msg, int64_t until) {
-    int r;
-    if (ws->streams && ws->dec.msg) return VT_ESTATE;
-    ws->streams = false;
-    while (!ws->inside && ws->io.in.len == ws->io.in.pos) {
+/* ... which nothing is here of, maybe. A call that receives has begun. */
+static VT__NOINLINE int vt__wsc_recv_next(vt_ws *ws, vt_str *msg, int64_t until) {
+    int r = 0;
+    ws->end = NULL;
+    ws->reading = true;
+    while (r == 0 && !ws->inside && ws->io.in.len == ws->io.in.pos) {
         int64_t got = vt__wsc_get_in(ws, NULL, 0, until);
-        if (VT__UNLIKELY(got < 0)) return (int)got;
-        if (VT__LIKELY((r = vt__wsc_short(ws, msg)) != 0)) return r;
+        r = VT__UNLIKELY(got < 0) ? (int)got : vt__wsc_short(ws, msg);
     }
-    return vt__wsc_recv_long(ws, msg, until);
+    if (VT__UNLIKELY(r == 0)) r = vt__wsc_recv_long(ws, msg, until);
+    if (VT__UNLIKELY(r <= 0)) *msg = (vt_str){"", 0};
+    ws->reading = false;
+    return r;
 }
 static VT__NOINLINE int vt__wsc_recv_any(vt_ws *ws, vt_str *msg, int64_t until) {
     int r = vt__wsc_begin(ws);
-    if (r > 0) r = vt__wsc_recv(ws, msg, until), ws->reading = false;
-    if (VT__UNLIKELY(r <= 0)) *msg = (vt_str){"", 0};
+    if (r > 0 && ws->streams && ws->dec.msg) ws->reading = false, r = VT_ESTATE;
+    if (r > 0) {
+        ws->streams = false;
+        return vt__wsc_recv_next(ws, msg, until);
+    }
+    *msg = (vt_str){"", 0};
     return r;
 }
-/* As many messages come at once, and nothing is left to do of the last one but to take the NUL back: 0 if not so. Whoever
- * looks further finds what that was. */
-VT__INLINE int vt__wsc_recv_short(vt_ws *ws, vt_str *msg) {
-    if (VT__UNLIKELY(ws->slow || ws->err || ws->msg.p || !vt__sched_self())) return 0;
+/* As many messages come at once, and nothing is left to do of the last one but to take the NUL back. Whoever looks further
+ * finds what that was. */
+VT__INLINE int vt__wsc_recv(vt_ws *ws, vt_str *msg, int64_t until) {
+    if (VT__UNLIKELY(ws->slow || ws->err || ws->msg.p || !vt__sched_self()))
+        return vt__wsc_recv_any(ws, msg, until);
     if (ws->end) *ws->end = ws->was;
-    return vt__wsc_short(ws, msg);
+    int r = vt__wsc_short(ws, msg);
+    return r != 0 ? r : vt__wsc_recv_next(ws, msg, until);
 }
-VT_API int vt_ws_recv(vt_ws *ws, vt_str *msg) {
-    int r = vt__wsc_recv_short(ws, msg);
-    return r != 0 ? r : vt__wsc_recv_any(ws, msg, 0);
-}
+VT_API int vt_ws_recv(vt_ws *ws, vt_str *msg) { return vt__wsc_recv(ws, msg, 0); }
 VT_API int vt_ws_recv_until(vt_ws *ws, vt_str *msg, int64_t until) {
-    int r = vt__wsc_recv_short(ws, msg);
-    return r != 0 ? r : vt__wsc_recv_any(ws, msg, VT__MAX(until, VT_NONE));
+    return vt__wsc_recv(ws, msg, VT__MAX(until, VT_NONE));
 }
 
 /* Bytes of the message under way: > 0; 0 its end; < 0. */
@@ -34572,7 +34575,7 @@ static int vt__wsc_unsent(const vt_ws *ws, int r) {
 }
 VT__INLINE int vt__wsc_lock_any(vt_ws *ws) {
     vt__vth *v = vt__sched_self();
-    if (VT__LIKELY(ws->owner == v && ws->kept)) {
+    if (VT__UNLIKELY(ws->kept && ws->owner == v)) {
         if (vt__sched_cancelled(v)) return vt__wsc_unsent(ws, vt__sched_refused(v));
         ws->kept = false;
         return 0;
