@@ -471,9 +471,12 @@ TEST(h152_port_in_use) {
     socklen_t n = sizeof sa;
     char port[32];
     sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    REQUIRE(fd >= 0 && bind(fd, (struct sockaddr *)&sa, n) == 0);
-    getsockname(fd, (struct sockaddr *)&sa, &n);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0), tcp = socket(AF_INET, SOCK_STREAM, 0);
+    REQUIRE(fd >= 0 && tcp >= 0);
+    REQUIRE(bind(tcp, (struct sockaddr *)&sa, n) == 0); /* that number is free for TCP */
+    getsockname(tcp, (struct sockaddr *)&sa, &n);
+    REQUIRE(bind(fd, (struct sockaddr *)&sa, n) == 0);
+    close(tcp);
     vt_server_cfg cfg = {.http3 = 1, .host = "127.0.0.1", .port = VT_NONE, .no_signals = 1, .ssl_only = 1};
     cfg.ssl_port = ntohs(sa.sin_port);
     cfg.ssl_cert = pem_file("127.0.0.1");
