@@ -63,7 +63,7 @@ SET_riscv64 := test_base test_ctx test_ctx_fpu test_stack test_sched test_chan t
 SET_i386 := $(SET_riscv64) test_timer test_poll test_io test_file test_hooks test_conf test_cli sim_server e2e_http e2e_cli
 # By tests/openssl35.sh, with an OpenSSL that has an interface for QUIC.
 SET_openssl35 := test_qtls test_quic test_qend e2e_h3 e2e_h3_early e2e_h3_ends e2e_cli_h3 e2e_cli_h3_early e2e_cli_h3_alt \
-	e2e_cli_h3_others e2e_h3spec sim_quic fault_h3 fault_cli_h3
+	e2e_cli_h3_others e2e_h3spec sim_quic fault_h3 fault_cli_h3 test_qlog
 SET_openssl35compat := $(SET_openssl35)
 SET_PICK := $(wildcard $(patsubst %,tests/%.c,$(if $(filter valgrind,$(V)),$(SET_valgrind:%=test_%),$(SET_$(V)))))
 TEST_PICK := $(sort $(call pick,$(TEST_SRC)) $(SET_PICK))

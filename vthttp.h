@@ -28558,7 +28558,7 @@ typedef struct vt__qlog {
     int64_t begun, now, written;
     uint64_t left; /* bytes that may still be written */
     bool off, full, closed, alpn;
-    uint8_t keys; /* bits: rx and tx of each level */
+    uint8_t keys; /* bits: rx and tx of each level, 0-RTT's last */
     uint32_t version, phase[2];
     const char *state, *congestion, *path[VT__QROUTE_MAX];
     int64_t metrics[VT__QLOG_METRICS];
@@ -28825,12 +28825,12 @@ static const char *vt__qlog_state_of(const vt__quic *c) {
     return vt__qsec_has(&c->keys.at[VT__QPKT_HANDSHAKE].rx) ? "handshake_started" : "attempted";
 }
 static void vt__qlog_keys(vt__qlog *q, const vt__quic *c) {
-    static const char levels[][10] = {"initial", "handshake", "1rtt"};
+    static const char levels[][10] = {"initial", "handshake", "1rtt", "0rtt"};
     const bool phases[] = {c->keys.rx_phase, c->keys.tx_phase};
     bool both = (q->phase[0] & 1) != phases[0] && (q->phase[1] & 1) != phases[1];
     const char *why = both ? "remote_update" : "local_update";
-    for (unsigned i = 0; i < 2 * VT__QPKT_SPACES; i++) {
-        const vt__qkeys_level *l = &c->keys.at[i / 2];
+    for (unsigned i = 0; i < 2 * VT__COUNT(levels); i++) {
+        const vt__qkeys_level *l = i / 2 < VT__QPKT_SPACES ? &c->keys.at[i / 2] : &c->keys.early;
         bool ours = i & 1, has = vt__qsec_has(ours ? &l->tx : &l->rx);
         bool turned = i / 2 == VT__QPKT_APP && (q->phase[ours] & 1) != phases[ours];
         if (has == (q->keys >> i & 1) && !turned) continue;

@@ -298,11 +298,14 @@ static struct net w;
 static struct log client, server;
 static void on_client(vt__quic *c, const vt__quic_entry *e) { vt__qlog_take(&client.q, c, e); }
 static void on_server(vt__quic *c, const vt__quic_entry *e) { vt__qlog_take(&server.q, c, e); }
-static void net_begin(const struct qlink_cfg *link) {
-    net_init(&w, link, test_seed());
+static void logs_begin(void) {
     log_init(&client, UINT64_MAX), log_init(&server, UINT64_MAX);
     client.q.begun = server.q.begun = w.now;
     w.client.cfg.log = on_client, w.server.cfg.log = on_server;
+}
+static void net_begin(const struct qlink_cfg *link) {
+    net_init(&w, link, test_seed());
+    logs_begin();
 }
 static void net_end(void) {
     CHECK(log_check(&client) > 10), CHECK(log_check(&server) > 10);
@@ -404,6 +407,27 @@ TEST(moves_drops_and_silence) {
                 "\"new\":\"migration_complete\",\"tuple_id\":\"1\""));
     CHECK(log_has(&server, "packet_dropped") && log_has(&server, "\"trigger\":\"duplicate\""));
     CHECK(log_has(&server, "\"trigger\":\"decryption_failure\""));
+    logs_free();
+}
+/* Only the client has such keys to write with, and the server to read. */
+TEST(keys_of_0_rtt) {
+    static const char
+        got[] = "key_updated\",\"data\":{\"key_type\":\"client_0rtt_secret\",\"trigger\":\"tls\"}",
+        gone[] = "key_discarded\",\"data\":{\"key_type\":\"client_0rtt_secret\",\"trigger\":\"tls\"}";
+    net_get_tickets(&w, test_seed());
+    net_init_early(&w, &near_by, test_seed());
+    logs_begin();
+    w.client.asks = 1, w.client.asks_down = 1000;
+    net_connect_early(&w);
+    net_run(&w, 5 * VT_SEC);
+    CHECK(w.client.confirmed && w.server.confirmed);
+    CHECK_EQ(w.client.zero, VT__QTLS_NATIVE ? VT__QTLS_ACCEPTED : 0);
+    net_end();
+    for (int i = 0; i < 2; i++) {
+        struct log *at = i ? &server : &client;
+        CHECK_EQ(log_has(at, got), VT__QTLS_NATIVE), CHECK_EQ(log_has(at, gone), VT__QTLS_NATIVE);
+        CHECK(!log_has(at, "server_0rtt_secret"));
+    }
     logs_free();
 }
 TEST(retry_is_told) {
