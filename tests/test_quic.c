@@ -1166,7 +1166,7 @@ TEST(b03_28_updates_in_a_row) {
 TEST(b03_28_back_to_old_keys) {
     established();
     vt__qsec_keys *tx = &w.client.c.keys.at[VT__QPKT_APP].tx, old = {0};
-    CHECK_EQ(vt__qsec_keys_init(&old, w.client.c.keys.version, &tx->secret, true), 0);
+    CHECK_EQ(vt__qsec_keys_init(&old, NULL, w.client.c.keys.version, &tx->secret, true), 0);
     turn(&w.client), ping_from(CLIENT_ADDR);
     vt__qsec_keys_free(tx);
     *tx = old;
