@@ -26255,12 +26255,14 @@ static VT__UNUSED int vt__qtls_ctx_like(vt__ossl_ctx **out, const vt__ossl_ctx *
  * pure.   RFC 9000 5.1, 19.15, 19.16
  * test:   tests/test_quic.c
  *
- * Both tables are of fixed size. What the peer may hold of ours is its limit or ours, whichever is lower; a retired ID is
- * replaced at once. What we hold of the peer's is VT__QCID_MAX; an ID is used on one path only, so that paths cannot be
- * told to be one connection. RETIRE_CONNECTION_ID frames that are owed or not acknowledged have as many places again twice:
- * whoever makes them grow beyond that, by retire_prior_to or by never acknowledging, ends the connection.
+ * Both tables are of fixed size. What the peer may hold of ours is its limit or VT__QCID_OURS, as many as there are paths,
+ * whichever is lower: each costs a server two hashes. A retired ID is replaced at once. What we hold of the peer's is
+ * VT__QCID_MAX; an ID is used on one path only, so that paths cannot be told to be one connection. RETIRE_CONNECTION_ID frames
+ * that are owed or not acknowledged have twice as many places: whoever makes them grow beyond that, by retire_prior_to or by
+ * never acknowledging, ends the connection.
  *============================================================================*/
 enum { VT__QCID_MAX = 8, VT__QCID_LEN = 8, VT__QCID_TOKEN = 16, VT__QCID_RETIRES = 2 * VT__QCID_MAX };
+enum { VT__QCID_OURS = 4 };
 
 /* One that we gave out. */
 typedef struct vt__qcid_ours {
@@ -26277,7 +26279,7 @@ typedef struct vt__qcid_theirs {
     bool has_token, used; /* used: on a path */
 } vt__qcid_theirs;
 typedef struct vt__qcid {
-    vt__qcid_ours ours[VT__QCID_MAX];
+    vt__qcid_ours ours[VT__QCID_OURS];
     vt__qcid_theirs theirs[VT__QCID_MAX];
     struct vt__qcid_retire {
         uint64_t seq;
@@ -26882,7 +26884,7 @@ typedef struct vt__quic {
     struct {
         vt__qpkt_cid cid;
         bool add;
-    } cid_news[VT__QCID_MAX + 4];
+    } cid_news[VT__QCID_OURS + 4];
     uint8_t ncid_news;
     vt__quic_end end;
     uint32_t close_got, close_next; /* packets while closing, and which is answered */
@@ -27179,7 +27181,7 @@ static uint64_t vt__quic_on_params(void *arg, const uint8_t *p, size_t n) {
 /* The peer's parameters are to be believed, and count. */
 static int vt__quic_use_params(vt__quic *c) {
     vt__qrec_peer(&c->rec, (int64_t)c->peer.max_ack_delay_ms * VT_MS, c->peer.max_udp);
-    c->cids.limit = (uint8_t)VT__MIN(c->peer.active_cids, VT__QCID_MAX);
+    c->cids.limit = (uint8_t)VT__MIN(c->peer.active_cids, VT__QCID_OURS);
     if (!c->server && c->peer.have & VT__QPKT_HAS(RESET_TOKEN)) {
         memcpy(c->cids.theirs[0].token, c->peer.reset_token, VT__QCID_TOKEN);
         c->cids.theirs[0].has_token = true;
@@ -29009,7 +29011,7 @@ enum {
     VT__QEND_TURNS = 128,  /* trains out, likewise */
     VT__QEND_ERRORS = 8,   /* of the socket, likewise */
     VT__QEND_HANDED = 256, /* datagrams of other endpoints that wait in a domain */
-    VT__QEND_IDS = VT__QCID_MAX + 1,
+    VT__QEND_IDS = VT__QCID_OURS + 1,
     VT__QEND_BITS = 6, /* of the table, at first */
     VT__QEND_ANSWER = 600
 };

@@ -75,7 +75,7 @@ static void closes(struct end *from, const uint8_t *frames, size_t n, uint64_t c
 TEST(handshake) {
     established();
     CHECK(w.client.ready && w.server.ready);
-    CHECK_EQ(w.client.cids, VT__QCID_MAX), CHECK_EQ(w.server.cids, VT__QCID_MAX);
+    CHECK_EQ(w.client.cids, VT__QCID_OURS), CHECK_EQ(w.server.cids, VT__QCID_OURS);
     CHECK(w.server.c.tls == NULL); /* it is large */
     CHECK(w.client.ntoken > 0);
     for (unsigned i = 0; i < VT__QPKT_APP; i++) {
@@ -506,13 +506,16 @@ TEST(b03_15_challenges) {
 #define NEW_CID(seq, retire, id)                                                                             \
     VT__QPKT_F_NEW_CID, seq, retire, 4, id, id, id, id, id, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 TEST(b03_16_connection_ids) {
-    CLOSES(&w.client, CODE(CONNECTION_ID_LIMIT_ERROR), NEW_CID(8, 0, 1));
+    CLOSES(&w.client, CODE(CONNECTION_ID_LIMIT_ERROR), NEW_CID(4, 0, 1), NEW_CID(5, 0, 2), NEW_CID(6, 0, 3),
+           NEW_CID(7, 0, 4), NEW_CID(8, 0, 5));
     CLOSES(&w.client, CODE(FRAME_ENCODING_ERROR), NEW_CID(8, 9, 1));
     CLOSES(&w.client, CODE(PROTOCOL_VIOLATION), NEW_CID(1, 0, 1)); /* has another ID */
     CLOSES(&w.client, CODE(FRAME_ENCODING_ERROR), VT__QPKT_F_NEW_CID, 8, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
            11, 12, 13, 14, 15, 16);
     established();
-    TAKES(&w.client, NEW_CID(8, 8, 1)); /* all but this one go */
+    TAKES(&w.client, NEW_CID(4, 0, 1), NEW_CID(5, 0, 2), NEW_CID(6, 0, 3), NEW_CID(7, 0, 4));
+    CHECK_EQ(w.server.c.cids.ntheirs, VT__QCID_MAX);
+    TAKES(&w.client, NEW_CID(8, 8, 5)); /* all but this one go */
     CHECK_EQ(w.server.c.cids.ntheirs, 1);
     CHECK_EQ(w.server.c.cids.nretires, 8);
     for (unsigned i = 0; i < w.server.c.cids.nretires; i++)
@@ -540,8 +543,8 @@ TEST(b03_18_retired_ids) {
     established();
     TAKES(&w.client, VT__QPKT_F_RETIRE_CID, 3);
     TAKES(&w.client, VT__QPKT_F_RETIRE_CID, 3); /* again: it was sent twice */
-    CHECK_EQ(w.server.cids, VT__QCID_MAX);      /* another one in its place */
-    CHECK_EQ(w.server.c.cids.next, VT__QCID_MAX + 1);
+    CHECK_EQ(w.server.cids, VT__QCID_OURS);     /* another one in its place */
+    CHECK_EQ(w.server.c.cids.next, VT__QCID_OURS + 1);
     net_free(&w);
 }
 TEST(b03_19_same_number) {
@@ -813,7 +816,7 @@ TEST(preferred_address) {
     CHECK(p->proven && p->seq != 0 && p->ours == 1);
     CHECK_EQ(w.client.finished, 1), CHECK_EQ(w.client.wrong, 0);
     CHECK_EQ(w.client.paths, 1), CHECK_EQ(w.server.paths, 1);
-    CHECK_EQ(w.server.cids, VT__QCID_MAX), CHECK_EQ(w.client.cids, VT__QCID_MAX);
+    CHECK_EQ(w.server.cids, VT__QCID_OURS), CHECK_EQ(w.client.cids, VT__QCID_OURS);
     net_free(&w);
 }
 TEST(preferred_address_is_out_of_reach) {
