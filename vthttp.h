@@ -27688,17 +27688,16 @@ static vt__qkeys_level *vt__quic_level_of(vt__quic *c, const vt__qpkt_head *h) {
     return vt__qsec_has(&l->rx) ? l : NULL;
 }
 /* The first packet that could be opened says which ID the peer has: heads alone are anybody's. A client learns the version
- * that the server chose by the first one behind ClientHello; a server makes the keys to answer with. */
-static int vt__quic_met(vt__quic *c, const vt__qpkt_head *h) {
+ * that the server chose by the first one behind ClientHello. */
+static void vt__quic_met(vt__quic *c, const vt__qpkt_head *h) {
     bool first = !c->got_one;
     c->got_one = true;
-    if (h->type == VT__QPKT_T_SHORT) return 0;
+    if (h->type == VT__QPKT_T_SHORT) return;
     if (first) {
         vt__qpkt_cid_set(&c->peer_scid, h->scid, h->scid_len);
         c->cids.theirs[0].cid = c->peer_scid;
     }
     if (!c->server && h->version != c->keys.version) vt__quic_turn_version(c, h->version);
-    return first && c->server ? vt__quic_initial_keys(c, VT__QKEYS_WRITE) : 0;
 }
 /* One that was opened: 1, 0: drop it, < 0. */
 static int vt__quic_opened(vt__quic *c, const vt__qpkt_head *h, const vt__qkeys_packet *k) {
@@ -27710,8 +27709,7 @@ static int vt__quic_opened(vt__quic *c, const vt__qpkt_head *h, const vt__qkeys_
     if (path == VT__QROUTE_NONE) return vt__quic_drop(c, h, "rejected");
     if (VT__UNLIKELY(c->log != NULL))
         vt__quic_log_packet(c, VT__QUIC_LOG_GOT, h->type, k->pn, k->p, h->len, k->payload, k->len, 0);
-    int rc = vt__quic_met(c, h);
-    if (rc < 0) return rc;
+    vt__quic_met(c, h);
     if (c->server && space == VT__QPKT_HANDSHAKE) {
         c->paths[path].valid = c->paths[path].full = c->paths[path].proven = true;
         vt__quic_discard(c, VT__QPKT_INITIAL);
@@ -27797,7 +27795,7 @@ static void vt__quic_packet_done(vt__quic *c) {
     bool newest = c->pkt.pn >= vt__qrec_expect(&c->rec, space);
     c->pkt.p = NULL;
     bool asks = c->pkt.eliciting &&
-                vt__qsec_has(&c->keys.at[space].tx); /* what cannot be sent is not owed yet */
+                (c->server || vt__qsec_has(&c->keys.at[space].tx)); /* else not owed yet */
     if (!c->discarded[space]) vt__qrec_got(&c->rec, space, c->pkt.pn, asks, c->in.ecn, c->in.came_at);
     p->used_at = c->now;
     if (space != VT__QPKT_APP) {
@@ -28292,6 +28290,9 @@ static size_t vt__qout_put_datagram(vt__quic *c, vt__qout_tx *tx, uint8_t *p, si
     unsigned n = 0;
     uint8_t *at = p;
     bool pad = false, handshake = false;
+    const vt__qkeys_level *first = &c->keys.at[VT__QPKT_INITIAL];
+    if (c->got_one && vt__qsec_has(&first->rx) && !vt__qsec_has(&first->tx))
+        (void)vt__quic_initial_keys(c, VT__QKEYS_WRITE); /* a server's: now the version is known */
     for (unsigned space = 0; space < VT__QPKT_SPACES; space++) {
         bool early = space == VT__QPKT_APP && vt__qsec_has(&c->keys.early.tx);
         if (!vt__qsec_has(&c->keys.at[space].tx) && !early) continue;

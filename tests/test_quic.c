@@ -97,6 +97,17 @@ TEST(handshake_v1) {
         net_free(&w);
     }
 }
+TEST(a_server_that_changes_the_version_reads_the_first_one_alone) {
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    NET_UNTIL(&w, w.server.c.got_one, VT_SEC);
+    const vt__qkeys *k = &w.server.c.keys;
+    CHECK(vt__qsec_has(&k->at[VT__QPKT_INITIAL].tx) && vt__qsec_has(&k->other.rx));
+    CHECK(!vt__qsec_has(&k->other.tx)); /* it never writes with them */
+    net_run(&w, VT_SEC);
+    CHECK(w.client.confirmed && w.server.confirmed);
+    net_free(&w);
+}
 TEST(handshake_begun_in_v2) {
     net_init(&w, &near_by, test_seed());
     vt__quic_start s;
