@@ -26208,7 +26208,8 @@ static VT__UNUSED int vt__qtls_ctx_server(vt__ossl_ctx **out, const vt_tls_cfg *
     int r = vt__ossl_ctx_server(&x, &cfg, keys, alpn, t);
     if (r < 0) return r;
     SSL_CTX_set_client_hello_cb(x->ctx, vt__qtls_on_hello, NULL);
-    SSL_CTX_set_options(x->ctx, SSL_OP_NO_ANTI_REPLAY); /* see vt__qtls_strikes */
+    SSL_CTX_set_options(x->ctx, SSL_OP_NO_ANTI_REPLAY);                  /* see vt__qtls_strikes */
+    if (c->ticket_life_s != VT_NONE) SSL_CTX_set_num_tickets(x->ctx, 1); /* for its one connection */
     SSL_CTX_set_session_ticket_cb(x->ctx, vt__qtls_on_ticket_made, vt__qtls_on_ticket_read, NULL);
     SSL_CTX_set_allow_early_data_cb(x->ctx, vt__qtls_on_early, NULL);
     r = vt__qtls_ctx_both(x, t);
