@@ -25266,34 +25266,61 @@ static const vt__qsec_kit *vt__qsec_kit_get(void) {
 }
 
 /*--- derivation ---*/
-/* RFC 2104; the key is no longer than a block. out: as long as the hash. */
-static int vt__qsec_hmac(const EVP_MD *md, const uint8_t *key, size_t key_len, const uint8_t *p, size_t n,
-                         uint8_t *out) {
+/* HMAC (RFC 2104) by one key: what its hashes begin with is computed once. */
+typedef struct vt__qsec_mac {
+    EVP_MD_CTX *at[2], *run; /* the inner hash, the outer; a copy */
+} vt__qsec_mac;
+static void vt__qsec_mac_free(vt__qsec_mac *m) {
+    EVP_MD_CTX_free(m->at[0]), EVP_MD_CTX_free(m->at[1]), EVP_MD_CTX_free(m->run);
+}
+/* The key is no longer than a block. To be freed also when it fails. */
+static int vt__qsec_mac_init(vt__qsec_mac *m, const EVP_MD *md, const uint8_t *key, size_t key_len) {
     uint8_t pad[128];
-    size_t block = (size_t)EVP_MD_get_block_size(md), hash = (size_t)EVP_MD_get_size(md);
-    EVP_MD_CTX *c = EVP_MD_CTX_new();
-    bool ok = c != NULL;
+    size_t block = (size_t)EVP_MD_get_block_size(md);
+    bool ok = true;
+    memset(m, 0, sizeof *m);
     for (int outer = 0; outer < 2 && ok; outer++) {
         memset(pad, outer ? 0x5c : 0x36, block);
         for (size_t i = 0; i < key_len; i++) pad[i] ^= key[i];
-        ok = EVP_DigestInit_ex(c, md, NULL) == 1 && EVP_DigestUpdate(c, pad, block) == 1 &&
-             EVP_DigestUpdate(c, outer ? out : p, outer ? hash : n) == 1 &&
-             EVP_DigestFinal_ex(c, out, NULL) == 1;
+        ok = (m->at[outer] = EVP_MD_CTX_new()) != NULL && EVP_DigestInit_ex(m->at[outer], md, NULL) == 1 &&
+             EVP_DigestUpdate(m->at[outer], pad, block) == 1;
     }
     OPENSSL_cleanse(pad, sizeof pad);
-    EVP_MD_CTX_free(c);
     return ok ? 0 : -ENOMEM;
 }
-/* HKDF-Expand-Label (RFC 8446 7.1) without context; n is at most the hash's length. */
-static int vt__qsec_expand(const vt__qsec_secret *s, const char *label, uint8_t *out, size_t n) {
+/* out: as long as the hash. `last`: no copy is made of what is not needed any more. */
+static int vt__qsec_mac_of(vt__qsec_mac *m, const uint8_t *p, size_t n, uint8_t *out, bool last) {
+    bool ok = last || m->run || (m->run = EVP_MD_CTX_new()) != NULL;
+    unsigned hash = 0;
+    for (int outer = 0; outer < 2 && ok; outer++) {
+        EVP_MD_CTX *c = last ? m->at[outer] : m->run;
+        ok = (last || EVP_MD_CTX_copy_ex(c, m->at[outer]) == 1) &&
+             EVP_DigestUpdate(c, outer ? out : p, outer ? hash : n) == 1 &&
+             EVP_DigestFinal_ex(c, out, &hash) == 1;
+    }
+    return ok ? 0 : -ENOMEM;
+}
+static int vt__qsec_hmac(const EVP_MD *md, const uint8_t *key, size_t key_len, const uint8_t *p, size_t n,
+                         uint8_t *out) {
+    vt__qsec_mac m;
+    int r = vt__qsec_mac_init(&m, md, key, key_len);
+    if (r == 0) r = vt__qsec_mac_of(&m, p, n, out, true);
+    vt__qsec_mac_free(&m);
+    return r;
+}
+/* For what is expanded from a secret; as vt__qsec_mac_init. */
+static int vt__qsec_mac_secret(vt__qsec_mac *m, const vt__qsec_secret *s) {
     const vt__qsec_kit *kit = vt__qsec_kit_get();
-    uint8_t info[64] = {0, (uint8_t)n}, hash[VT__QSEC_SECRET_MAX];
-    if (!kit) return -ENOMEM;
-    int k = snprintf((char *)info + 3, sizeof info - 3, "tls13 %s", label);
-    info[2] = (uint8_t)k;
-    info[3 + k] = 0; /* no context */
-    info[4 + k] = 1; /* the first block, and the last */
-    int r = vt__qsec_hmac(s->len == 48 ? kit->sha384 : kit->sha256, s->b, s->len, info, (size_t)k + 5, hash);
+    memset(m, 0, sizeof *m);
+    return kit ? vt__qsec_mac_init(m, s->len == 48 ? kit->sha384 : kit->sha256, s->b, s->len) : -ENOMEM;
+}
+/* HKDF-Expand-Label (RFC 8446 7.1) without context; n is at most the hash's length. */
+static int vt__qsec_expand(vt__qsec_mac *m, const char *label, uint8_t *out, size_t n, bool last) {
+    size_t k = 6 + strlen(label);
+    uint8_t hash[VT__QSEC_SECRET_MAX], info[64] = {0, (uint8_t)n, (uint8_t)k, 't', 'l', 's', '1', '3', ' '};
+    memcpy(info + 9, label, k - 6); /* then no context */
+    info[4 + k] = 1;                /* the first block, and the last */
+    int r = vt__qsec_mac_of(m, info, k + 5, hash, last);
     if (r == 0) memcpy(out, hash, n);
     OPENSSL_cleanse(hash, sizeof hash);
     return r;
@@ -25318,12 +25345,16 @@ static VT__UNUSED int vt__qsec_initial(uint32_t version, const uint8_t *dcid, si
                                    0x81, 0xbe, 0x6e, 0x26, 0x9d, 0xcb, 0xf9, 0xbd, 0x2e, 0xd9};
     const vt__qsec_kit *kit = vt__qsec_kit_get();
     vt__qsec_secret both = {VT__QSEC_AES128, 32, {0}};
+    vt__qsec_mac m;
     if (!kit) return -ENOMEM;
     if (client) *client = both;
     if (server) *server = both;
     int r = vt__qsec_hmac(kit->sha256, version == VT__QSEC_V2 ? v2 : v1, sizeof v1, dcid, n, both.b);
-    if (r == 0 && client) r = vt__qsec_expand(&both, "client in", client->b, client->len);
-    if (r == 0 && server) r = vt__qsec_expand(&both, "server in", server->b, server->len);
+    if (r < 0) return r;
+    r = vt__qsec_mac_secret(&m, &both);
+    if (r == 0 && client) r = vt__qsec_expand(&m, "client in", client->b, client->len, !server);
+    if (r == 0 && server) r = vt__qsec_expand(&m, "server in", server->b, server->len, true);
+    vt__qsec_mac_free(&m);
     OPENSSL_cleanse(&both, sizeof both);
     return r;
 }
@@ -25340,28 +25371,49 @@ static bool vt__qsec_key(EVP_CIPHER_CTX **ctx, bool same, const EVP_CIPHER *ciph
     if (!*ctx) *ctx = EVP_CIPHER_CTX_new(), same = false;
     return *ctx && EVP_CipherInit_ex(*ctx, same ? NULL : cipher, NULL, key, NULL, seal) == 1;
 }
-/* The keys that come from a secret: `seal` to protect with, else to open with. k is zeroed or has keys, whose context
- * serves again. On an error there are none. */
-static VT__UNUSED int vt__qsec_keys_init(vt__qsec_keys *k, uint32_t version, const vt__qsec_secret *s,
-                                         bool seal) {
+static VT__UNUSED void vt__qsec_hp_free(vt__qsec_hp *h) {
+    EVP_CIPHER_CTX_free(h->ctx);
+    memset(h, 0, sizeof *h);
+}
+static int vt__qsec_hp_init(vt__qsec_hp *h, vt__qsec_mac *m, const char *label, uint8_t aead) {
+    uint8_t key[32];
+    bool same = h->aead == aead;
+    h->aead = aead;
+    int r = vt__qsec_expand(m, label, key, vt__qsec_key_len(aead), false);
+    if (r == 0 && !vt__qsec_key(&h->ctx, same, vt__qsec_g.kit.hp[aead], key, true)) r = -ENOMEM;
+    OPENSSL_cleanse(key, sizeof key);
+    return r;
+}
+/* The keys that come from a secret: `seal` to protect with, else to open with; h: header protection, too, or NULL. Both are
+ * zeroed or have keys, whose contexts serve again. On an error there are none. */
+static VT__UNUSED int vt__qsec_keys_init(vt__qsec_keys *k, vt__qsec_hp *h, uint32_t version,
+                                         const vt__qsec_secret *s, bool seal) {
     const vt__qsec_labels label = vt__qsec_labels_of(version);
     uint8_t key[32];
+    vt__qsec_mac m;
     bool same = k->secret.aead == s->aead;
     if (&k->secret != s) k->secret = *s;
     k->used = 0;
     k->seal = seal;
-    int r = vt__qsec_expand(s, label.key, key, vt__qsec_key_len(s->aead));
-    if (r == 0) r = vt__qsec_expand(s, label.iv, k->iv, sizeof k->iv);
+    int r = vt__qsec_mac_secret(&m, s);
+    if (r == 0 && h) r = vt__qsec_hp_init(h, &m, label.hp, s->aead);
+    if (r == 0) r = vt__qsec_expand(&m, label.key, key, vt__qsec_key_len(s->aead), false);
+    if (r == 0) r = vt__qsec_expand(&m, label.iv, k->iv, sizeof k->iv, true);
     if (r == 0 && !vt__qsec_key(&k->ctx, same, vt__qsec_g.kit.aead[s->aead], key, seal)) r = -ENOMEM;
+    vt__qsec_mac_free(&m);
     OPENSSL_cleanse(key, sizeof key);
+    if (r < 0 && h) vt__qsec_hp_free(h);
     if (r < 0) vt__qsec_keys_free(k);
     return r;
 }
 /* RFC 9001 6.1: the keys of the next phase, in the same direction. next is zeroed or has keys; on an error it has none. */
 static VT__UNUSED int vt__qsec_keys_next(vt__qsec_keys *next, const vt__qsec_keys *k, uint32_t version) {
     vt__qsec_secret s = k->secret;
-    int r = vt__qsec_expand(&k->secret, vt__qsec_labels_of(version).update, s.b, s.len);
-    if (r == 0) r = vt__qsec_keys_init(next, version, &s, k->seal);
+    vt__qsec_mac m;
+    int r = vt__qsec_mac_secret(&m, &s);
+    if (r == 0) r = vt__qsec_expand(&m, vt__qsec_labels_of(version).update, s.b, s.len, true);
+    vt__qsec_mac_free(&m);
+    if (r == 0) r = vt__qsec_keys_init(next, NULL, version, &s, k->seal);
     else vt__qsec_keys_free(next);
     OPENSSL_cleanse(&s, sizeof s);
     return r;
@@ -25411,22 +25463,6 @@ static VT__UNUSED int vt__qsec_open(vt__qsec_keys *k, uint64_t pn, const uint8_t
 }
 
 /*--- header protection ---*/
-static VT__UNUSED void vt__qsec_hp_free(vt__qsec_hp *h) {
-    EVP_CIPHER_CTX_free(h->ctx);
-    memset(h, 0, sizeof *h);
-}
-/* h is zeroed or has a key; on an error it has none. */
-static VT__UNUSED int vt__qsec_hp_init(vt__qsec_hp *h, uint32_t version, const vt__qsec_secret *s) {
-    uint8_t key[32];
-    bool same = h->aead == s->aead;
-    h->aead = s->aead;
-    int r = vt__qsec_expand(s, vt__qsec_labels_of(version).hp, key, vt__qsec_key_len(s->aead));
-    if (r == 0 && !vt__qsec_key(&h->ctx, same, vt__qsec_g.kit.hp[s->aead], key, true)) r = -ENOMEM;
-    if (r == 0) EVP_CIPHER_CTX_set_padding(h->ctx, 0);
-    OPENSSL_cleanse(key, sizeof key);
-    if (r < 0) vt__qsec_hp_free(h);
-    return r;
-}
 /* The sample is the counter and nonce of a key stream (RFC 9001 5.4.4). */
 static bool vt__qsec_mask_chacha(vt__qsec_hp *h, const uint8_t *sample, uint8_t *mask) {
     int put;
@@ -25864,8 +25900,8 @@ static void vt__qtls_on_keylog(const SSL *s, const char *line) {
         bool write = labels[i].server != q->cfg.client;
         size_t n = vt__qtls_unhex(hex + 1, secret, sizeof secret);
         int r = vt__qtls_found(q, labels[i].level, write, secret, n);
-        if (r == 0 && !write &&
-            vt__qsec_keys_init(&q->back, VT__QSEC_TLS13, &q->secrets[q->nsecrets - 1].s, true) < 0)
+        if (r == 0 && !write && (q->cfg.client || labels[i].level != VT__QTLS_APP) && /* see vt__qtls_after */
+            vt__qsec_keys_init(&q->back, NULL, VT__QSEC_TLS13, &q->secrets[q->nsecrets - 1].s, true) < 0)
             (void)vt__qtls_starved(q);
     }
     OPENSSL_cleanse(secret, sizeof secret);
@@ -26207,7 +26243,8 @@ static VT__UNUSED int vt__qtls_ctx_server(vt__ossl_ctx **out, const vt_tls_cfg *
     int r = vt__ossl_ctx_server(&x, &cfg, keys, alpn, t);
     if (r < 0) return r;
     SSL_CTX_set_client_hello_cb(x->ctx, vt__qtls_on_hello, NULL);
-    SSL_CTX_set_options(x->ctx, SSL_OP_NO_ANTI_REPLAY); /* see vt__qtls_strikes */
+    SSL_CTX_set_options(x->ctx, SSL_OP_NO_ANTI_REPLAY);                  /* see vt__qtls_strikes */
+    if (c->ticket_life_s != VT_NONE) SSL_CTX_set_num_tickets(x->ctx, 1); /* for its one connection */
     SSL_CTX_set_session_ticket_cb(x->ctx, vt__qtls_on_ticket_made, vt__qtls_on_ticket_read, NULL);
     SSL_CTX_set_allow_early_data_cb(x->ctx, vt__qtls_on_early, NULL);
     r = vt__qtls_ctx_both(x, t);
@@ -26254,12 +26291,14 @@ static VT__UNUSED int vt__qtls_ctx_like(vt__ossl_ctx **out, const vt__ossl_ctx *
  * pure.   RFC 9000 5.1, 19.15, 19.16
  * test:   tests/test_quic.c
  *
- * Both tables are of fixed size. What the peer may hold of ours is its limit or ours, whichever is lower; a retired ID is
- * replaced at once. What we hold of the peer's is VT__QCID_MAX; an ID is used on one path only, so that paths cannot be
- * told to be one connection. RETIRE_CONNECTION_ID frames that are owed or not acknowledged have as many places again twice:
- * whoever makes them grow beyond that, by retire_prior_to or by never acknowledging, ends the connection.
+ * Both tables are of fixed size. What the peer may hold of ours is its limit or VT__QCID_OURS, as many as there are paths,
+ * whichever is lower: each costs a server two hashes. A retired ID is replaced at once. What we hold of the peer's is
+ * VT__QCID_MAX; an ID is used on one path only, so that paths cannot be told to be one connection. RETIRE_CONNECTION_ID frames
+ * that are owed or not acknowledged have twice as many places: whoever makes them grow beyond that, by retire_prior_to or by
+ * never acknowledging, ends the connection.
  *============================================================================*/
 enum { VT__QCID_MAX = 8, VT__QCID_LEN = 8, VT__QCID_TOKEN = 16, VT__QCID_RETIRES = 2 * VT__QCID_MAX };
+enum { VT__QCID_OURS = 4 };
 
 /* One that we gave out. */
 typedef struct vt__qcid_ours {
@@ -26276,7 +26315,7 @@ typedef struct vt__qcid_theirs {
     bool has_token, used; /* used: on a path */
 } vt__qcid_theirs;
 typedef struct vt__qcid {
-    vt__qcid_ours ours[VT__QCID_MAX];
+    vt__qcid_ours ours[VT__QCID_OURS];
     vt__qcid_theirs theirs[VT__QCID_MAX];
     struct vt__qcid_retire {
         uint64_t seq;
@@ -26572,12 +26611,7 @@ static VT__UNUSED void vt__qkeys_free(vt__qkeys *k) {
 }
 /* One direction of a level: both keys, or on an error none. */
 static int vt__qkeys_set(vt__qkeys_level *l, uint32_t version, const vt__qsec_secret *s, bool write) {
-    vt__qsec_keys *k = write ? &l->tx : &l->rx;
-    int rc = vt__qsec_keys_init(k, version, s, write);
-    if (rc < 0) return rc;
-    rc = vt__qsec_hp_init(write ? &l->tx_hp : &l->rx_hp, version, s);
-    if (rc < 0) vt__qsec_keys_free(k);
-    return rc;
+    return vt__qsec_keys_init(write ? &l->tx : &l->rx, write ? &l->tx_hp : &l->rx_hp, version, s, write);
 }
 /* Initial keys, from the client's first destination ID: of one direction, or both; on an error of both, none. */
 enum { VT__QKEYS_READ = 1, VT__QKEYS_WRITE = 2, VT__QKEYS_BOTH = 3 };
@@ -26886,7 +26920,7 @@ typedef struct vt__quic {
     struct {
         vt__qpkt_cid cid;
         bool add;
-    } cid_news[VT__QCID_MAX + 4];
+    } cid_news[VT__QCID_OURS + 4];
     uint8_t ncid_news;
     vt__quic_end end;
     uint32_t close_got, close_next; /* packets while closing, and which is answered */
@@ -27183,7 +27217,7 @@ static uint64_t vt__quic_on_params(void *arg, const uint8_t *p, size_t n) {
 /* The peer's parameters are to be believed, and count. */
 static int vt__quic_use_params(vt__quic *c) {
     vt__qrec_peer(&c->rec, (int64_t)c->peer.max_ack_delay_ms * VT_MS, c->peer.max_udp);
-    c->cids.limit = (uint8_t)VT__MIN(c->peer.active_cids, VT__QCID_MAX);
+    c->cids.limit = (uint8_t)VT__MIN(c->peer.active_cids, VT__QCID_OURS);
     if (!c->server && c->peer.have & VT__QPKT_HAS(RESET_TOKEN)) {
         memcpy(c->cids.theirs[0].token, c->peer.reset_token, VT__QCID_TOKEN);
         c->cids.theirs[0].has_token = true;
@@ -27690,17 +27724,16 @@ static vt__qkeys_level *vt__quic_level_of(vt__quic *c, const vt__qpkt_head *h) {
     return vt__qsec_has(&l->rx) ? l : NULL;
 }
 /* The first packet that could be opened says which ID the peer has: heads alone are anybody's. A client learns the version
- * that the server chose by the first one behind ClientHello; a server makes the keys to answer with. */
-static int vt__quic_met(vt__quic *c, const vt__qpkt_head *h) {
+ * that the server chose by the first one behind ClientHello. */
+static void vt__quic_met(vt__quic *c, const vt__qpkt_head *h) {
     bool first = !c->got_one;
     c->got_one = true;
-    if (h->type == VT__QPKT_T_SHORT) return 0;
+    if (h->type == VT__QPKT_T_SHORT) return;
     if (first) {
         vt__qpkt_cid_set(&c->peer_scid, h->scid, h->scid_len);
         c->cids.theirs[0].cid = c->peer_scid;
     }
     if (!c->server && h->version != c->keys.version) vt__quic_turn_version(c, h->version);
-    return first && c->server ? vt__quic_initial_keys(c, VT__QKEYS_WRITE) : 0;
 }
 /* One that was opened: 1, 0: drop it, < 0. */
 static int vt__quic_opened(vt__quic *c, const vt__qpkt_head *h, const vt__qkeys_packet *k) {
@@ -27712,8 +27745,7 @@ static int vt__quic_opened(vt__quic *c, const vt__qpkt_head *h, const vt__qkeys_
     if (path == VT__QROUTE_NONE) return vt__quic_drop(c, h, "rejected");
     if (VT__UNLIKELY(c->log != NULL))
         vt__quic_log_packet(c, VT__QUIC_LOG_GOT, h->type, k->pn, k->p, h->len, k->payload, k->len, 0);
-    int rc = vt__quic_met(c, h);
-    if (rc < 0) return rc;
+    vt__quic_met(c, h);
     if (c->server && space == VT__QPKT_HANDSHAKE) {
         c->paths[path].valid = c->paths[path].full = c->paths[path].proven = true;
         vt__quic_discard(c, VT__QPKT_INITIAL);
@@ -27799,7 +27831,7 @@ static void vt__quic_packet_done(vt__quic *c) {
     bool newest = c->pkt.pn >= vt__qrec_expect(&c->rec, space);
     c->pkt.p = NULL;
     bool asks = c->pkt.eliciting &&
-                vt__qsec_has(&c->keys.at[space].tx); /* what cannot be sent is not owed yet */
+                (c->server || vt__qsec_has(&c->keys.at[space].tx)); /* else not owed yet */
     if (!c->discarded[space]) vt__qrec_got(&c->rec, space, c->pkt.pn, asks, c->in.ecn, c->in.came_at);
     p->used_at = c->now;
     if (space != VT__QPKT_APP) {
@@ -28294,6 +28326,9 @@ static size_t vt__qout_put_datagram(vt__quic *c, vt__qout_tx *tx, uint8_t *p, si
     unsigned n = 0;
     uint8_t *at = p;
     bool pad = false, handshake = false;
+    const vt__qkeys_level *first = &c->keys.at[VT__QPKT_INITIAL];
+    if (c->got_one && vt__qsec_has(&first->rx) && !vt__qsec_has(&first->tx))
+        (void)vt__quic_initial_keys(c, VT__QKEYS_WRITE); /* a server's: now the version is known */
     for (unsigned space = 0; space < VT__QPKT_SPACES; space++) {
         bool early = space == VT__QPKT_APP && vt__qsec_has(&c->keys.early.tx);
         if (!vt__qsec_has(&c->keys.at[space].tx) && !early) continue;
@@ -29013,7 +29048,7 @@ enum {
     VT__QEND_TURNS = 128,  /* trains out, likewise */
     VT__QEND_ERRORS = 8,   /* of the socket, likewise */
     VT__QEND_HANDED = 256, /* datagrams of other endpoints that wait in a domain */
-    VT__QEND_IDS = VT__QCID_MAX + 1,
+    VT__QEND_IDS = VT__QCID_OURS + 1,
     VT__QEND_BITS = 6, /* of the table, at first */
     VT__QEND_ANSWER = 600
 };

@@ -55,9 +55,8 @@ static void vector_run(const struct vector *v, const vt__qsec_secret *s) {
     size_t n = unhex(text, v->text);
     n = v->size ? v->size : n;
     memcpy(p + hn, text, n);
-    REQUIRE(vt__qsec_keys_init(&seal, v->version, s, true) == 0);
-    REQUIRE(vt__qsec_keys_init(&open, v->version, s, false) == 0);
-    REQUIRE(vt__qsec_hp_init(&hp, v->version, s) == 0);
+    REQUIRE(vt__qsec_keys_init(&seal, &hp, v->version, s, true) == 0);
+    REQUIRE(vt__qsec_keys_init(&open, NULL, v->version, s, false) == 0);
     REQUIRE(vt__qsec_seal(&seal, v->pn, p, hn, p + hn, n) == 0);
     memcpy(sample, p + pn_at + 4, 16);
     CHECK_HEX(sample, v->sample);
@@ -83,7 +82,7 @@ static void initial_secrets(uint32_t version, vt__qsec_secret *c, vt__qsec_secre
 }
 static void iv_is(uint32_t version, const vt__qsec_secret *s, const char *hex) {
     vt__qsec_keys k = {0};
-    CHECK_EQ(vt__qsec_keys_init(&k, version, s, true), 0);
+    CHECK_EQ(vt__qsec_keys_init(&k, NULL, version, s, true), 0);
     CHECK_HEX(k.iv, hex);
     vt__qsec_keys_free(&k);
 }
@@ -181,7 +180,7 @@ TEST(rfc9001_a5_rfc9369_a5_chacha) {
                                 .mask = "97580e32bf",
                                 .packet = "5558b1c60ae7b6b932bc27d786f4bc2bb20f2162ba"},
                &s);
-    CHECK_EQ(vt__qsec_keys_init(&k, VT__QSEC_V1, &s, true), 0);
+    CHECK_EQ(vt__qsec_keys_init(&k, NULL, VT__QSEC_V1, &s, true), 0);
     CHECK_EQ(vt__qsec_keys_next(&next, &k, VT__QSEC_V1), 0);
     CHECK_HEX(next.secret.b, "1223504755036d556342ee9361d253421a826c9ecdf3c7148684b36b714881f9");
     CHECK_EQ(vt__qsec_keys_next(&next, &k, VT__QSEC_V2), 0);
@@ -230,8 +229,8 @@ TEST(every_aead_seals_and_opens_every_length_and_no_change_passes) {
         vt__qsec_keys seal = {0}, open = {0};
         uint8_t head[] = {0x43, 1, 2, 3, 4, 5, 6, 7, 8, 9};
         CHECK(!vt__qsec_has(&seal));
-        CHECK_EQ(vt__qsec_keys_init(&seal, VT__QSEC_V1, &s, true), 0);
-        CHECK_EQ(vt__qsec_keys_init(&open, VT__QSEC_V1, &s, false), 0);
+        CHECK_EQ(vt__qsec_keys_init(&seal, NULL, VT__QSEC_V1, &s, true), 0);
+        CHECK_EQ(vt__qsec_keys_init(&open, NULL, VT__QSEC_V1, &s, false), 0);
         CHECK(vt__qsec_has(&seal));
         for (size_t n = 0; n < 1500; n += n < 70 ? 1 : 97) {
             uint64_t pn = (UINT64_C(1) << 62) - 1 - n;
@@ -262,13 +261,13 @@ TEST(keys_serve_again_with_another_secret_and_another_aead) {
     for (int i = 0; i < 12; i++) {
         uint8_t p[40] = "text";
         vt__qsec_secret s = secret_of(i / 2 % VT__QSEC_AEADS, (uint8_t)i);
-        CHECK_EQ(vt__qsec_keys_init(&seal, VT__QSEC_V1, &s, true), 0);
+        CHECK_EQ(vt__qsec_keys_init(&seal, NULL, VT__QSEC_V1, &s, true), 0);
         CHECK_EQ(seal.used, 0);
         CHECK_EQ(vt__qsec_seal(&seal, 5, (const uint8_t *)"head", 4, p, 4), 0);
         if (i) CHECK_EQ(vt__qsec_open(&open, 5, (const uint8_t *)"head", 4, p, 20), -EBADMSG);
         memcpy(p, "text", 4);
         CHECK_EQ(vt__qsec_seal(&seal, 5, (const uint8_t *)"head", 4, p, 4), 0);
-        CHECK_EQ(vt__qsec_keys_init(&open, VT__QSEC_V1, &s, false), 0);
+        CHECK_EQ(vt__qsec_keys_init(&open, NULL, VT__QSEC_V1, &s, false), 0);
         CHECK_EQ(vt__qsec_open(&open, 5, (const uint8_t *)"head", 4, p, 20), 4);
         CHECK_EQ(seal.used, 2);
     }
@@ -279,8 +278,8 @@ TEST(key_updates_go_on_and_on_and_phases_do_not_mix) {
     for (int aead = 0; aead < VT__QSEC_AEADS; aead++) {
         vt__qsec_secret s = secret_of(aead, 3);
         vt__qsec_keys seal[2] = {{0}, {0}}, open[2] = {{0}, {0}};
-        CHECK_EQ(vt__qsec_keys_init(&seal[0], VT__QSEC_V1, &s, true), 0);
-        CHECK_EQ(vt__qsec_keys_init(&open[0], VT__QSEC_V1, &s, false), 0);
+        CHECK_EQ(vt__qsec_keys_init(&seal[0], NULL, VT__QSEC_V1, &s, true), 0);
+        CHECK_EQ(vt__qsec_keys_init(&open[0], NULL, VT__QSEC_V1, &s, false), 0);
         for (int i = 0; i < 6; i++) {
             uint8_t p[40] = "text";
             int now = i & 1, next = !now;
@@ -303,7 +302,7 @@ TEST(limits_are_those_of_the_rfc_and_keys_seal_no_more) {
     vt__qsec_secret s = secret_of(VT__QSEC_AES128, 1);
     vt__qsec_keys k = {0};
     uint8_t p[40] = "text";
-    CHECK_EQ(vt__qsec_keys_init(&k, VT__QSEC_V1, &s, true), 0);
+    CHECK_EQ(vt__qsec_keys_init(&k, NULL, VT__QSEC_V1, &s, true), 0);
     k.used = (1 << 23) - 1;
     CHECK_EQ(vt__qsec_seal(&k, 1, (const uint8_t *)"h", 1, p, 4), 0);
     memcpy(p, "text", 4);
@@ -317,8 +316,9 @@ TEST(masks_of_many_samples_are_those_of_each) {
     for (size_t i = 0; i < sizeof samples; i++) samples[i] = (uint8_t)test_rand(&seed);
     for (int aead = 0; aead < VT__QSEC_AEADS; aead++) {
         vt__qsec_secret s = secret_of(aead, 77);
+        vt__qsec_keys k = {0};
         vt__qsec_hp hp = {0};
-        CHECK_EQ(vt__qsec_hp_init(&hp, VT__QSEC_V1, &s), 0);
+        CHECK_EQ(vt__qsec_keys_init(&k, &hp, VT__QSEC_V1, &s, true), 0);
         CHECK_EQ(vt__qsec_mask(&hp, samples, 64, all), 0);
         for (size_t i = 0; i < 64; i++) {
             CHECK_EQ(vt__qsec_mask(&hp, samples + 16 * i, 1, one), 0);
@@ -328,16 +328,19 @@ TEST(masks_of_many_samples_are_those_of_each) {
         CHECK_EQ(vt__qsec_mask(&hp, all, 64, all), 0);
         CHECK_MEM(one, 5, all + 16 * 63, 5);
         vt__qsec_hp_free(&hp);
+        vt__qsec_keys_free(&k);
     }
+    vt__qsec_keys k = {0};
     vt__qsec_hp hp = {0}; /* one context after another */
     for (int aead = VT__QSEC_AEADS; aead-- > 0;) {
         vt__qsec_secret s = secret_of(aead, 77);
-        CHECK_EQ(vt__qsec_hp_init(&hp, VT__QSEC_V1, &s), 0);
+        CHECK_EQ(vt__qsec_keys_init(&k, &hp, VT__QSEC_V1, &s, true), 0);
         CHECK_EQ(vt__qsec_mask(&hp, samples, 1, one), 0);
     }
     CHECK_EQ(vt__qsec_mask(&hp, samples, 64, all), 0);
     CHECK_MEM(one, 5, all, 5);
     vt__qsec_hp_free(&hp);
+    vt__qsec_keys_free(&k);
 }
 /* Contexts without a key: what OpenSSL refuses is an error, and its queue is left empty. */
 TEST(what_openssl_refuses_is_an_error) {
@@ -441,14 +444,13 @@ static int everything(void) {
     vt__qsec_token t = {.kind = VT__QSEC_TOKEN_NEW}, got;
     uint8_t out[VT__QSEC_TOKEN_MAX], tag[16];
     int r = vt__qsec_initial(VT__QSEC_V1, (const uint8_t *)"12345678", 8, &c, &s), n = 0;
-    if (r == 0) r = vt__qsec_keys_init(&k, VT__QSEC_V1, &c, true);
+    if (r == 0) r = vt__qsec_keys_init(&k, &hp, VT__QSEC_V1, &c, true);
     CHECK_EQ(vt__qsec_has(&k), r == 0); /* no half of a key */
+    CHECK_EQ(hp.ctx != NULL, r == 0);
     if (r == 0) r = vt__qsec_keys_next(&next, &k, VT__QSEC_V1);
     CHECK_EQ(vt__qsec_has(&next), r == 0);
     if (r == 0) r = vt__qsec_keys_next(&next, &k, VT__QSEC_V1); /* on the context that is there */
     CHECK_EQ(vt__qsec_has(&next), r == 0);
-    if (r == 0) r = vt__qsec_hp_init(&hp, VT__QSEC_V1, &s);
-    CHECK_EQ(hp.ctx != NULL, r == 0);
     if (r == 0) r = vt__qsec_retry_tag(VT__QSEC_V1, out, 8, tag, 16, tag);
     if (r == 0) r = vt__qsec_vault_init(&v, NULL);
     if (r == 0) r = vt__qsec_reset_token(&v, tag, 8, tag);

@@ -230,6 +230,7 @@ TEST(sessions_are_resumed_by_host_and_port) {
         bool again = i != 0 && i != 3;
         CHECK_EQ(p.s->resumed, again);
         CHECK_EQ(p.c->resumed, again);
+        CHECK_EQ(p.cx->sessions->n, i < 3 ? 1 : 2); /* each gives one */
         if (i == 0) full = p.sent[0][VT__QTLS_HANDSHAKE];
         else if (again) CHECK(p.sent[0][VT__QTLS_HANDSHAKE] < full / 2); /* no certificate */
     }

@@ -75,7 +75,7 @@ static void closes(struct end *from, const uint8_t *frames, size_t n, uint64_t c
 TEST(handshake) {
     established();
     CHECK(w.client.ready && w.server.ready);
-    CHECK_EQ(w.client.cids, VT__QCID_MAX), CHECK_EQ(w.server.cids, VT__QCID_MAX);
+    CHECK_EQ(w.client.cids, VT__QCID_OURS), CHECK_EQ(w.server.cids, VT__QCID_OURS);
     CHECK(w.server.c.tls == NULL); /* it is large */
     CHECK(w.client.ntoken > 0);
     for (unsigned i = 0; i < VT__QPKT_APP; i++) {
@@ -96,6 +96,17 @@ TEST(handshake_v1) {
         CHECK_EQ(w.client.c.keys.version, VT__QPKT_V1), CHECK_EQ(w.server.c.keys.version, VT__QPKT_V1);
         net_free(&w);
     }
+}
+TEST(a_server_that_changes_the_version_reads_the_first_one_alone) {
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    NET_UNTIL(&w, w.server.c.got_one, VT_SEC);
+    const vt__qkeys *k = &w.server.c.keys;
+    CHECK(vt__qsec_has(&k->at[VT__QPKT_INITIAL].tx) && vt__qsec_has(&k->other.rx));
+    CHECK(!vt__qsec_has(&k->other.tx)); /* it never writes with them */
+    net_run(&w, VT_SEC);
+    CHECK(w.client.confirmed && w.server.confirmed);
+    net_free(&w);
 }
 TEST(handshake_begun_in_v2) {
     net_init(&w, &near_by, test_seed());
@@ -506,13 +517,16 @@ TEST(b03_15_challenges) {
 #define NEW_CID(seq, retire, id)                                                                             \
     VT__QPKT_F_NEW_CID, seq, retire, 4, id, id, id, id, id, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 TEST(b03_16_connection_ids) {
-    CLOSES(&w.client, CODE(CONNECTION_ID_LIMIT_ERROR), NEW_CID(8, 0, 1));
+    CLOSES(&w.client, CODE(CONNECTION_ID_LIMIT_ERROR), NEW_CID(4, 0, 1), NEW_CID(5, 0, 2), NEW_CID(6, 0, 3),
+           NEW_CID(7, 0, 4), NEW_CID(8, 0, 5));
     CLOSES(&w.client, CODE(FRAME_ENCODING_ERROR), NEW_CID(8, 9, 1));
     CLOSES(&w.client, CODE(PROTOCOL_VIOLATION), NEW_CID(1, 0, 1)); /* has another ID */
     CLOSES(&w.client, CODE(FRAME_ENCODING_ERROR), VT__QPKT_F_NEW_CID, 8, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
            11, 12, 13, 14, 15, 16);
     established();
-    TAKES(&w.client, NEW_CID(8, 8, 1)); /* all but this one go */
+    TAKES(&w.client, NEW_CID(4, 0, 1), NEW_CID(5, 0, 2), NEW_CID(6, 0, 3), NEW_CID(7, 0, 4));
+    CHECK_EQ(w.server.c.cids.ntheirs, VT__QCID_MAX);
+    TAKES(&w.client, NEW_CID(8, 8, 5)); /* all but this one go */
     CHECK_EQ(w.server.c.cids.ntheirs, 1);
     CHECK_EQ(w.server.c.cids.nretires, 8);
     for (unsigned i = 0; i < w.server.c.cids.nretires; i++)
@@ -540,8 +554,8 @@ TEST(b03_18_retired_ids) {
     established();
     TAKES(&w.client, VT__QPKT_F_RETIRE_CID, 3);
     TAKES(&w.client, VT__QPKT_F_RETIRE_CID, 3); /* again: it was sent twice */
-    CHECK_EQ(w.server.cids, VT__QCID_MAX);      /* another one in its place */
-    CHECK_EQ(w.server.c.cids.next, VT__QCID_MAX + 1);
+    CHECK_EQ(w.server.cids, VT__QCID_OURS);     /* another one in its place */
+    CHECK_EQ(w.server.c.cids.next, VT__QCID_OURS + 1);
     net_free(&w);
 }
 TEST(b03_19_same_number) {
@@ -813,7 +827,7 @@ TEST(preferred_address) {
     CHECK(p->proven && p->seq != 0 && p->ours == 1);
     CHECK_EQ(w.client.finished, 1), CHECK_EQ(w.client.wrong, 0);
     CHECK_EQ(w.client.paths, 1), CHECK_EQ(w.server.paths, 1);
-    CHECK_EQ(w.server.cids, VT__QCID_MAX), CHECK_EQ(w.client.cids, VT__QCID_MAX);
+    CHECK_EQ(w.server.cids, VT__QCID_OURS), CHECK_EQ(w.client.cids, VT__QCID_OURS);
     net_free(&w);
 }
 TEST(preferred_address_is_out_of_reach) {
@@ -1166,7 +1180,7 @@ TEST(b03_28_updates_in_a_row) {
 TEST(b03_28_back_to_old_keys) {
     established();
     vt__qsec_keys *tx = &w.client.c.keys.at[VT__QPKT_APP].tx, old = {0};
-    CHECK_EQ(vt__qsec_keys_init(&old, w.client.c.keys.version, &tx->secret, true), 0);
+    CHECK_EQ(vt__qsec_keys_init(&old, NULL, w.client.c.keys.version, &tx->secret, true), 0);
     turn(&w.client), ping_from(CLIENT_ADDR);
     vt__qsec_keys_free(tx);
     *tx = old;

@@ -35,8 +35,7 @@ static vt__qsec_vault vault;
 static void initial(void) {
     vt__qsec_secret c, s;
     must(vt__qsec_initial(VT__QSEC_V1, (const uint8_t *)"12345678", 8, &c, &s), "initial secrets");
-    must(vt__qsec_keys_init(&open_keys, VT__QSEC_V1, &c, false), "keys");
-    must(vt__qsec_hp_init(&hp, VT__QSEC_V1, &c), "header protection");
+    must(vt__qsec_keys_init(&open_keys, &hp, VT__QSEC_V1, &c, false), "keys");
 }
 static double packets(const struct measure *m, long long n) {
     static uint8_t p[2048], sealed[2048], head[14], masks[64 * 16], token[VT__QSEC_TOKEN_MAX];
@@ -54,7 +53,7 @@ static double packets(const struct measure *m, long long n) {
             must(vt__qsec_open(&open_keys, 9, head, sizeof head, p, m->size + 16), "open");
             break;
         case MASK: must(vt__qsec_mask(&hp, p, m->size, masks), "mask"); break;
-        case KEYS: must(vt__qsec_keys_init(&open_keys, VT__QSEC_V1, &secret, false), "keys"); break;
+        case KEYS: must(vt__qsec_keys_init(&open_keys, NULL, VT__QSEC_V1, &secret, false), "keys"); break;
         case INITIAL: initial(); break;
         case TOKEN:
             must(vt__qsec_token_open(&vault, token, (size_t)token_len, "address", 7, 0, 0, &got) - 1,
@@ -67,9 +66,8 @@ static double packets(const struct measure *m, long long n) {
 }
 static void packets_begin(const struct measure *m) {
     secret = (vt__qsec_secret){(uint8_t)m->aead, m->aead == VT__QSEC_AES256 ? 48 : 32, {9}};
-    must(vt__qsec_keys_init(&seal_keys, VT__QSEC_V1, &secret, true), "keys");
-    must(vt__qsec_keys_init(&open_keys, VT__QSEC_V1, &secret, false), "keys");
-    must(vt__qsec_hp_init(&hp, VT__QSEC_V1, &secret), "header protection");
+    must(vt__qsec_keys_init(&seal_keys, NULL, VT__QSEC_V1, &secret, true), "keys");
+    must(vt__qsec_keys_init(&open_keys, &hp, VT__QSEC_V1, &secret, false), "keys");
 }
 
 /* ---- handshakes ---- */
