@@ -843,6 +843,45 @@ TEST(a_worker_that_stalls_is_reported_once) {
     CHECK_EQ(lines_with("", NULL), 0);
     vt_log_set(NULL, NULL, 0);
 }
+/* Who had no CPU to answer the monitor's signal with meets it later: it is still not the program's. */
+#if defined(__linux__) && VT__CTX_ASM && !VT__TSAN
+static int late_pipe[2];
+static void *late_thread(void *tid) {
+    char c;
+    __atomic_store_n((int *)tid, (int)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
+    pid_t child = vfork(); /* as long as that lives we meet no signal */
+    if (child == 0) _exit(read(late_pipe[0], &c, 1) != 1);
+    CHECK(child > 0 && waitpid(child, NULL, 0) == child);
+    return NULL;
+}
+static bool handles_urgent(void) {
+    struct sigaction sa;
+    return sigaction(SIGURG, NULL, &sa) == 0 && sa.sa_handler == count_urgent;
+}
+TEST(an_answer_that_is_late) {
+    static vt__thr late;
+    const vt__vth *nobody = (const vt__vth *)(void *)&late;
+    uintptr_t at[VT__UNWIND_FRAMES];
+    char line[512] = "";
+    pthread_t os;
+    urgent = 0;
+    signal(SIGURG, count_urgent);
+    REQUIRE(pipe(late_pipe) == 0 && pthread_create(&os, NULL, late_thread, &late.tid) == 0);
+    for (int i = 0; i < 10000 && *vt__watch_stat(line, 0) != 'D'; i++, usleep(1000))
+        vt__watch_proc(__atomic_load_n(&late.tid, __ATOMIC_SEQ_CST), "stat", line, sizeof line);
+    CHECK_EQ(vt__watch_ask(&late, nobody, at), 0);
+    CHECK(!handles_urgent());
+    CHECK_EQ(vt__watch_ask(&late, nobody, at), 0); /* nor is another asked meanwhile */
+    CHECK_EQ(write(late_pipe[1], "", 1), 1);
+    pthread_join(os, NULL);
+    CHECK_EQ(urgent, 0);
+    CHECK(handles_urgent());
+    raise(SIGURG);
+    CHECK_EQ(urgent, 1);
+    signal(SIGURG, SIG_DFL);
+    close(late_pipe[0]), close(late_pipe[1]);
+}
+#endif
 TEST(a_host_program_that_is_elsewhere_is_no_stall) {
     vt_cfg cfg = {.stall_ms = 20};
     got_clear();
