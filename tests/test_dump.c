@@ -773,11 +773,13 @@ static int block_raw(void *arg) {
     vt_name_set("rude");
     NOTE_RETURN(ret_outer);
     int fds[2];
+    char c;
     if (arg) vt_sleep_ms(1);
     CHECK_EQ(pipe(fds), 0);
     __atomic_store_n(&rude_told, fds[1], __ATOMIC_SEQ_CST);
     burnt = rest(fds[0], rude_ms);
     __atomic_store_n(&rude_told, -1, __ATOMIC_SEQ_CST);
+    if (burnt > 0) CHECK_EQ(read(fds[0], &c, 1), 1);
     close(fds[0]), close(fds[1]);
     return 0;
 }
