@@ -19383,7 +19383,7 @@ static VT__UNUSED VT__UNWIND_RAW vt__unwind_stack vt__watch_bounds(const vt__vth
     return vt__dump_bounds(v, low);
 }
 #if defined(__linux__) && VT__CTX_ASM
-enum { VT__WATCH_NOBODY, VT__WATCH_ASKED, VT__WATCH_TAKEN, VT__WATCH_TOLD };
+enum { VT__WATCH_NOBODY, VT__WATCH_ASKED, VT__WATCH_TAKEN, VT__WATCH_TOLD, VT__WATCH_LATE };
 #define VT__WATCH_COPY 16384
 #define VT__WATCH_PATIENCE (100 * VT_MS)
 static struct {
@@ -19424,6 +19424,9 @@ static void vt__watch_on_probe(int sig, void *info, void *context) {
         bool here = vt__sched_self() == vt__watch_where.v;
         if (here) vt__watch_take(context);
         __atomic_store_n(&vt__watch_where.state, here ? VT__WATCH_TOLD : VT__WATCH_NOBODY, __ATOMIC_RELEASE);
+    } else if (asked == VT__WATCH_LATE) { /* ours all the same: the program's handler gets the next one */
+        __atomic_store_n(&vt__watch_where.state, VT__WATCH_NOBODY, __ATOMIC_RELEASE);
+        (void)vt__plat_sigaction(SIGURG, old, NULL);
     } else if (old->flags & VT__SA_SIGINFO) {
         old->fn.action(sig, info, context);
     } else if (old->fn.handler != SIG_DFL && old->fn.handler != SIG_IGN) {
@@ -19437,18 +19440,18 @@ static bool vt__watch_hears(const vt__thr *t) {
     const char *blocked = strstr(text, "\nSigBlk:");
     return blocked && !(strtoull(blocked + 8, NULL, 16) >> (SIGURG - 1) & 1);
 }
-/* True: it has told. */
-static bool vt__watch_probe(const vt__thr *t) {
+/* 1: it has told; 0: it has not; -1: it had no CPU to answer with, and will meet the signal later. */
+static int vt__watch_probe(const vt__thr *t) {
     int64_t until = vt__plat_now() + VT__WATCH_PATIENCE;
     uint32_t is = VT__WATCH_ASKED;
     __atomic_store_n(&vt__watch_where.state, VT__WATCH_ASKED, __ATOMIC_SEQ_CST);
-    if (vt__plat_tgkill(__atomic_load_n(&t->tid, __ATOMIC_RELAXED), SIGURG) < 0) until = 0;
+    bool sent = vt__plat_tgkill(__atomic_load_n(&t->tid, __ATOMIC_RELAXED), SIGURG) >= 0;
     while ((is = __atomic_load_n(&vt__watch_where.state, __ATOMIC_ACQUIRE)) == VT__WATCH_ASKED ||
            is == VT__WATCH_TAKEN) {
-        if (is == VT__WATCH_ASKED && vt__plat_now() >= until &&
-            __atomic_compare_exchange_n(&vt__watch_where.state, &is, VT__WATCH_NOBODY, false,
-                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-            return false;
+        if (is == VT__WATCH_ASKED && (!sent || vt__plat_now() >= until) &&
+            __atomic_compare_exchange_n(&vt__watch_where.state, &is, sent ? VT__WATCH_LATE : VT__WATCH_NOBODY,
+                                        false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            return -sent;
         vt__plat_sleep(50000);
     }
     return is == VT__WATCH_TOLD;
@@ -19463,12 +19466,15 @@ static int vt__watch_ask(const vt__thr *t, const vt__vth *v, uintptr_t *at) {
     vt__watch_where.v = v;
     if (VT__TSAN) return 0; /* which would keep the signal until a call that it knows */
     if (vt__sched_g.cfg.no_segv_handler) return 0; /* no other stack, and the vthread's may be nearly full */
-    if (vt__plat_sigaction(SIGURG, NULL, &vt__watch_where.old) < 0) return 0;
+    if (vt__plat_sigaction(SIGURG, NULL, &now) < 0) return 0;
+    if (now.fn.action == vt__watch_on_probe) return 0; /* somebody's answer is late */
+    vt__watch_where.old = now;
     if (vt__plat_sigaction(SIGURG, &sa, NULL) < 0) return 0;
-    bool told = vt__watch_probe(t);
+    int told = vt__watch_probe(t);
+    if (told < 0) return 0; /* ours stays until then */
     if (vt__plat_sigaction(SIGURG, NULL, &now) >= 0 && now.fn.action == vt__watch_on_probe)
         (void)vt__plat_sigaction(SIGURG, &vt__watch_where.old, NULL);
-    return told ? vt__unwind(&vt__watch_where.s, vt__watch_where.r, false, at) : 0;
+    return told > 0 ? vt__unwind(&vt__watch_where.s, vt__watch_where.r, false, at) : 0;
 }
 static int vt__watch_trace_busy(const vt__thr *t, const vt__vth *v, uintptr_t *at) {
     if (__atomic_exchange_n(&vt__watch_where.busy, 1, __ATOMIC_ACQUIRE)) return 0;

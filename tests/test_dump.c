@@ -31,9 +31,17 @@ static void got_line(void *ctx, const char *line) {
     }
     pthread_mutex_unlock(&got.lock);
 }
+static int rude_told = -1; /* a pipe's end: who blocks a worker waits for the report of it */
+static int overs, over_ms; /* stalls that have ended, by the log, and how long they lasted: whole ms */
 static void got_log(void *ctx, int level, const char *line) {
+    const char *over = strstr(line, "goes on after ");
     (void)level;
+    if (over) __atomic_fetch_add(&over_ms, atoi(over + 14), __ATOMIC_SEQ_CST);
+    if (over) __atomic_fetch_add(&overs, 1, __ATOMIC_SEQ_CST);
     got_line(ctx, line);
+    int told = __atomic_load_n(&rude_told, __ATOMIC_SEQ_CST);
+    if (told >= 0 && strstr(line, "has not switched for") && strstr(line, "'rude'"))
+        CHECK_EQ(write(told, "", 1), 1);
 }
 /* How many lines hold both texts (b may be NULL). */
 static int lines_with(const char *a, const char *b) {
@@ -753,18 +761,26 @@ static char ret_inner[32], ret_outer[32]; /* as they stand in a trace */
 #define NOTE_RETURN(text)                                                                                    \
     snprintf(text, sizeof(text), "0x%llx",                                                                   \
              (unsigned long long)(uintptr_t)__builtin_extract_return_addr(__builtin_return_address(0)))
-static __attribute__((noinline)) int rest(int64_t ns) {
-    struct timespec ts = {ns / VT_SEC, ns % VT_SEC};
+static __attribute__((noinline)) int rest(int fd, int ms) {
+    struct pollfd p = {.fd = fd, .events = POLLIN};
     NOTE_RETURN(ret_inner);
-    int r = nanosleep(&ts, NULL);
-    CHECK_EQ(r, 0); /* nobody interrupts it */
+    int r = poll(&p, 1, ms);
+    CHECK(r >= 0); /* nobody interrupts it */
     return r;
 }
+static int rude_ms = 10000; /* unless it is reported before */
 static int block_raw(void *arg) {
     vt_name_set("rude");
     NOTE_RETURN(ret_outer);
+    int fds[2];
+    char c;
     if (arg) vt_sleep_ms(1);
-    burnt = rest(200 * VT_MS);
+    CHECK_EQ(pipe(fds), 0);
+    __atomic_store_n(&rude_told, fds[1], __ATOMIC_SEQ_CST);
+    burnt = rest(fds[0], rude_ms);
+    __atomic_store_n(&rude_told, -1, __ATOMIC_SEQ_CST);
+    if (burnt > 0) CHECK_EQ(read(fds[0], &c, 1), 1);
+    close(fds[0]), close(fds[1]);
     return 0;
 }
 static __attribute__((noinline)) int burn_until(const char *what) {
@@ -793,12 +809,23 @@ static void is_traced(const char *who, const char *how) {
     CHECK_EQ(lines_with(who, " vt_run=0x"), n);
     if (!lines_with(who, ret_inner)) printf("no %s in:\n%s", ret_inner, got.text);
 }
+/* What is counted is what was logged, once no stall is about to be. */
+static bool stalls_add_up(void) {
+    vt_stats st;
+    int64_t ms, n, end = vt_now() + 10 * VT_SEC;
+    do {
+        vt_sleep_ms(1);
+        vt_stats_get(&st);
+        n = __atomic_load_n(&overs, __ATOMIC_SEQ_CST), ms = __atomic_load_n(&over_ms, __ATOMIC_SEQ_CST);
+    } while ((st.stalled_ns < ms * VT_MS || st.stalled_ns >= (ms + n) * VT_MS) && vt_now() < end);
+    return st.stalls >= n && n >= 3 && ms >= 3 * 20 && vt_now() < end;
+}
 static int stall_main(void *arg) {
     vt_stats st;
     vt_sleep_ms(100); /* nothing to report */
     vt_stats_get(&st);
     CHECK_EQ(st.stalls, 0);
-    int64_t before = vt_now();
+    overs = over_ms = 0;
     for (int i = 0; i < 2; i++) {
         got_clear();
         vt_await(vt_async(block_raw, NULL), NULL);
@@ -808,13 +835,16 @@ static int stall_main(void *arg) {
         CHECK_EQ(lines_with("'rude'", NULL), 2);
         if (*(bool *)arg) is_traced("'rude'", "sleeps in system call");
     }
-    vt_await(vt_async(burn, "burns CPU"), NULL);
-    CHECK_EQ(lines_with("'burner'", "burns CPU"), 1);
+    int64_t end = vt_now() + 20 * VT_SEC;
+    do { /* beside others it may have no CPU to answer with, see silent_trace */
+        CHECK(log_has("goes on after", ""));
+        got_clear();
+        vt_await(vt_async(burn, "burns CPU"), NULL);
+        CHECK_EQ(lines_with("'burner'", "burns CPU"), 1);
+    } while (TRACES && !lines_with("'burner'", ret_inner) && vt_now() < end);
     is_traced("'burner'", "burns CPU");
     CHECK(log_has("goes on after", "'burner'"));
-    vt_stats_get(&st);
-    CHECK(st.stalls >= 3);
-    CHECK(st.stalled_ns >= 300 * VT_MS && st.stalled_ns <= vt_now() - before);
+    CHECK(stalls_add_up());
     return 0;
 }
 static volatile sig_atomic_t urgent;
@@ -835,14 +865,56 @@ TEST(a_worker_that_stalls_is_reported_once) {
     /* one that lasts until the runtime's end */
     got_clear();
     CHECK_EQ(vt_run(&cfg, block_raw, NULL), 0);
-    CHECK_EQ(lines_with("has not switched for", NULL), 1);
-    CHECK_EQ(lines_with("goes on after", NULL), 1);
+    CHECK_EQ(lines_with("has not switched for", "'rude'"), 1); /* the scheduler may wait for a spare to end */
+    CHECK_EQ(lines_with("goes on after", "'rude'"), 1);
+    if (test_failures) fputs(got.text, stdout);
     /* off */
     got_clear();
+    rude_ms = 200;
     CHECK_EQ(vt_run(cfg_of(1), block_raw, NULL), 0);
+    rude_ms = 10000;
     CHECK_EQ(lines_with("", NULL), 0);
     vt_log_set(NULL, NULL, 0);
 }
+/* Who had no CPU to answer the monitor's signal with meets it later: it is still not the program's. */
+#if defined(__linux__) && VT__CTX_ASM && !VT__TSAN
+static int late_pipe[2];
+static void *late_thread(void *tid) {
+    char c;
+    __atomic_store_n((int *)tid, (int)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
+    pid_t child = vfork(); /* as long as that lives we meet no signal */
+    if (child == 0) _exit(read(late_pipe[0], &c, 1) != 1);
+    CHECK(child > 0 && waitpid(child, NULL, 0) == child);
+    return NULL;
+}
+static bool handles_urgent(void) {
+    struct sigaction sa;
+    return sigaction(SIGURG, NULL, &sa) == 0 && sa.sa_handler == count_urgent;
+}
+TEST(an_answer_that_is_late) {
+    static vt__thr late;
+    const vt__vth *nobody = (const vt__vth *)(void *)&late;
+    uintptr_t at[VT__UNWIND_FRAMES];
+    char line[512] = "";
+    pthread_t os;
+    urgent = 0;
+    signal(SIGURG, count_urgent);
+    REQUIRE(pipe(late_pipe) == 0 && pthread_create(&os, NULL, late_thread, &late.tid) == 0);
+    for (int i = 0; i < 10000 && *vt__watch_stat(line, 0) != 'D'; i++, usleep(1000))
+        vt__watch_proc(__atomic_load_n(&late.tid, __ATOMIC_SEQ_CST), "stat", line, sizeof line);
+    CHECK_EQ(vt__watch_ask(&late, nobody, at), 0);
+    CHECK(!handles_urgent());
+    CHECK_EQ(vt__watch_ask(&late, nobody, at), 0); /* nor is another asked meanwhile */
+    CHECK_EQ(write(late_pipe[1], "", 1), 1);
+    pthread_join(os, NULL);
+    CHECK_EQ(urgent, 0);
+    CHECK(handles_urgent());
+    raise(SIGURG);
+    CHECK_EQ(urgent, 1);
+    signal(SIGURG, SIG_DFL);
+    close(late_pipe[0]), close(late_pipe[1]);
+}
+#endif
 TEST(a_host_program_that_is_elsewhere_is_no_stall) {
     vt_cfg cfg = {.stall_ms = 20};
     got_clear();
