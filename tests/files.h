@@ -70,7 +70,7 @@ static void routes(vt_server *s) {
     vt_server_get(s, "/part", h_part);
     vt_server_get(s, "/bad", h_bad);
 }
-static bool start(vt_server_cfg *cfg) {
+static inline bool start(vt_server_cfg *cfg) {
     if (open_fd < 0) open_fd = open(bytes_file("large", LARGE), O_RDONLY);
     note(NOT_YET);
     return open_fd >= 0 && e2e_start(cfg, routes) == 0;
