@@ -26200,7 +26200,8 @@ static int vt__qtls_open(vt__qtls *q) {
     if (!vt__qtls_back_open(q)) return -ENOMEM;
     if ((r = vt__qtls_params(q, c->params, c->params_len)) < 0) return r;
     if (c->client && (r = vt__ossl_expect(&q->o, c->host, c->port)) < 0) return r;
-    if (c->early) vt__qtls_back_early(q);
+    if (c->early) vt__qtls_back_early(q); /* and two tickets, as a client may try two addresses */
+    else if (!c->client && SSL_get_num_tickets(q->o.ssl) > 1) SSL_set_num_tickets(q->o.ssl, 1);
     return 0;
 }
 /* errors: -ENOMEM; -EINVAL a bad host, or too long an `early`. */
@@ -26249,8 +26250,7 @@ static VT__UNUSED int vt__qtls_ctx_server(vt__ossl_ctx **out, const vt_tls_cfg *
     int r = vt__ossl_ctx_server(&x, &cfg, keys, alpn, t);
     if (r < 0) return r;
     SSL_CTX_set_client_hello_cb(x->ctx, vt__qtls_on_hello, NULL);
-    SSL_CTX_set_options(x->ctx, SSL_OP_NO_ANTI_REPLAY);                  /* see vt__qtls_strikes */
-    if (c->ticket_life_s != VT_NONE) SSL_CTX_set_num_tickets(x->ctx, 1); /* for its one connection */
+    SSL_CTX_set_options(x->ctx, SSL_OP_NO_ANTI_REPLAY); /* see vt__qtls_strikes */
     SSL_CTX_set_session_ticket_cb(x->ctx, vt__qtls_on_ticket_made, vt__qtls_on_ticket_read, NULL);
     SSL_CTX_set_allow_early_data_cb(x->ctx, vt__qtls_on_early, NULL);
     r = vt__qtls_ctx_both(x, t);
