@@ -27548,9 +27548,11 @@ static void vt__quic_path_follow(vt__quic *c, unsigned to) {
     if (old->proven) vt__qroute_ask(old, c->now, each);
 }
 /* Those that did not answer in time. The one in use goes on to be asked where there is no other to go back to: an answer may
- * have been lost with each challenge, and the end of the connection is its idle timeout's. */
+ * have been lost with each challenge, and the end of the connection is its idle timeout's. It comes last: the other one was
+ * asked at the same time, and may be gone as well. */
 static void vt__quic_paths_tick(vt__quic *c) {
-    for (unsigned i = 0; i < VT__QROUTE_MAX && c->state == VT__QUIC_OPEN; i++) {
+    for (unsigned k = 1, last = c->active; k <= VT__QROUTE_MAX && c->state == VT__QUIC_OPEN; k++) {
+        unsigned i = (last + k) % VT__QROUTE_MAX;
         vt__qroute *p = &c->paths[i];
         if (!p->used || !p->asking || c->now < p->until) continue;
         p->asking = i == c->active && !p->proven && c->fallback == VT__QROUTE_NONE;

@@ -681,6 +681,34 @@ TEST(rebinding) {
     CHECK_EQ(w.client.finished, 1), CHECK_EQ(w.client.wrong, 0);
     net_free(&w);
 }
+/* Again, and neither port answers in time: the server stays with the new one, whichever was there first in its table. */
+static uint32_t port_now;
+static void rebind_to(struct qlink *l, struct qlink_dgram *d) {
+    (void)l;
+    if (d->from == CLIENT_ADDR) d->from = port_now;
+}
+static void unbind_to(struct qlink *l, struct qlink_dgram *d) {
+    d->n = l->arg || d->to != port_now ? 0 : d->n;
+    if (d->n) d->to = CLIENT_ADDR;
+}
+TEST(rebinding_twice_with_losses) {
+    established();
+    w.up.hook = rebind_to, w.down.hook = unbind_to;
+    for (unsigned n = 0; n < 2; n++) {
+        port_now = OTHER_PORT + n, w.down.arg = &w; /* all is lost */
+        CHECK(end_ask(&w.client, 1000, 1000) != NULL);
+        net_flush(&w, &w.client);
+        NET_UNTIL(&w, server_talks_to() == port_now, VT_SEC);
+        CHECK_EQ(w.server.c.active, !n); /* the first one's place is free again */
+        NET_UNTIL(&w, server_talks_to() != port_now, 6 * VT_SEC);
+        CHECK_EQ(server_talks_to(), port_now);
+        w.down.arg = NULL;
+        NET_UNTIL(&w, w.client.finished == n + 1, 20 * VT_SEC);
+        CHECK_EQ(w.client.finished, n + 1), CHECK_EQ(w.client.wrong, 0);
+        net_run(&w, 5 * VT_SEC);
+    }
+    net_free(&w);
+}
 /* The server has done with the handshake, but the client, which has another port by now, does not hear of it. */
 TEST(b03_22_rebinding_before_it_is_confirmed) {
     net_init(&w, &near_by, test_seed());
