@@ -1,5 +1,5 @@
 /* Files over HTTP/2: what the kernel's cache has is read to where it goes out from; windows, turns, memory, ends. */
-/* variants: default asan tsan */
+/* variants: default asan */
 #define VTHTTP_SIM 1
 #define VTHTTP_H2 1
 #include "files.h"
