@@ -28386,7 +28386,8 @@ static size_t vt__qout_send_alone(vt__quic *c, vt__qout *o, unsigned flags) {
     vt__quic_fail(c, rc);
     return 0;
 }
-/* PATH_RESPONSE and PATH_CHALLENGE, in a full datagram unless the address may not be sent so much. */
+/* PATH_RESPONSE and PATH_CHALLENGE, in a full datagram, or, where the address may not be sent so much (RFC 9000 8.2.1), in a small
+ * one that leaves room for the next challenge. */
 static size_t vt__qout_send_path(vt__quic *c, unsigned i, uint8_t *buf, size_t cap, vt__quic_train *t) {
     vt__qroute *p = &c->paths[i];
     bool ask = vt__qroute_asks(p, c->now);
@@ -28404,7 +28405,7 @@ static size_t vt__qout_send_path(vt__quic *c, unsigned i, uint8_t *buf, size_t c
     if (ask) p->again = c->now + vt__quic_ask_each(c); /* also when there was no room */
     if (!o.end) return 0;
     vt__qout_wrote(&o, o.end);
-    vt__qout_pad(&o, most);
+    if (most >= VT__QROUTE_FULL) vt__qout_pad(&o, most);
     size_t n = vt__qout_send_alone(c, &o, i == c->active ? 0 : VT__QREC_OTHER_PATH);
     if (ask && n) vt__qroute_asked(p, challenge, n);
     return vt__qout_train_of(c, t, i, n, n);

@@ -740,6 +740,27 @@ TEST(rebinding_with_losses) {
     CHECK_EQ(w.client.finished, 1), CHECK_EQ(w.client.wrong, 0);
     net_free(&w);
 }
+/* The peer has nothing more to say than one small datagram, of which the server may send thrice the size: a challenge that is lost
+ * has left room for another. */
+static void unbind_but_first(struct qlink *l, struct qlink_dgram *d) {
+    bool lost = d->to == OTHER_PORT && l->arg;
+    if (lost) l->arg = NULL, d->n = 0;
+    else unbind(l, d);
+}
+TEST(rebinding_and_a_lost_challenge) {
+    established();
+    w.up.hook = rebind, w.down.hook = unbind_but_first, w.down.arg = &w;
+    ping_from(OTHER_PORT);
+    const vt__qroute *p = &w.server.c.paths[w.server.c.active];
+    CHECK(server_talks_to() == OTHER_PORT && p->asking && p->nsent == 1 && p->tx <= 3 * p->rx);
+    NET_UNTIL(&w, p->full, 5 * VT_SEC);
+    CHECK(!w.down.arg && p->proven && p->valid && p->full);
+    CHECK(end_ask(&w.client, 1000, 1000) != NULL);
+    net_flush(&w, &w.client);
+    NET_UNTIL(&w, w.client.finished, 5 * VT_SEC);
+    CHECK_EQ(w.client.finished, 1), CHECK_EQ(w.client.wrong, 0);
+    net_free(&w);
+}
 /* It changes as the server has just completed: HANDSHAKE_DONE goes to the old port, and what the client asked has been lost. */
 static void rebind_then(struct qlink *l, struct qlink_dgram *d) {
     if (w.server.confirmed) rebind(l, d);

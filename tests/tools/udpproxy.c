@@ -5,8 +5,8 @@
  *
  * Chances are in a million datagrams. Each `rebind` ms the client has another port, and with hosts=1 another address, 127.0.0.2
  * and so on, from its next datagram on, as with a NAT that has forgotten it: until then nobody could tell the server, and a
- * client that has nothing to send would hear nothing for ever. The first line of its output: its port and its seed. It ends
- * when it is killed. */
+ * client that has nothing to send would hear nothing for ever. It does so once some datagrams have passed: before the handshake
+ * is confirmed nobody moves (RFC 9000 9). The first line of its output: its port and its seed. It ends when it is killed. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
@@ -17,11 +17,13 @@
 #include "../qlink.h"
 
 #define MS INT64_C(1000000)
+enum { SETTLED = 20 };
 static struct proxy {
     struct sockaddr_in server, client;
     int in, out; /* where the client sends to, and what the server sees of it */
     unsigned host;
     int64_t rebind, next;
+    unsigned passed; /* of the client's datagrams */
     bool hosts;
     struct qlink up, down;
 } w;
@@ -89,7 +91,8 @@ static void take(int fd, struct qlink *l, bool from_client) {
 static void give(void) {
     struct qlink_dgram d;
     while (qlink_recv(&w.up, now(), &d)) {
-        if (w.rebind && now() >= w.next) {
+        if (w.rebind && ++w.passed == SETTLED) w.next = now() + w.rebind;
+        if (w.passed > SETTLED && now() >= w.next) {
             bind_anew();
             w.next = now() + w.rebind;
         }
@@ -115,7 +118,6 @@ int main(int argc, char **argv) {
     w.in = open_at(0, &name), w.out = -1;
     qlink_init(&w.up, &cfg, seed), qlink_init(&w.down, &cfg, ~seed);
     bind_anew();
-    w.next = now() + w.rebind;
     printf("%d seed=%llu\n", ntohs(name.sin_port), (unsigned long long)seed);
     fflush(stdout);
     for (;;) {
