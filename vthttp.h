@@ -34355,7 +34355,7 @@ VT__INLINE int64_t vt__wsc_get_in(vt_ws *ws, char *p, size_t n, int64_t until) {
     int waited = 0;
     bool reads = false;
     if (VT__LIKELY(until != VT__WSC_NOW)) vt__sched_fuel(v);
-    if (VT__UNLIKELY(vt__conn_readable(c)) && ws->kept && ws->owner == v)
+    if (VT__UNLIKELY(vt__conn_readable(c)) && ws->owner == v && ws->kept)
         ws->kept = false, vt__wsc_release(ws);
     for (;;) {
         r = -EAGAIN;
@@ -34619,7 +34619,8 @@ static int vt__wsc_unsent(const vt_ws *ws, int r) {
 }
 VT__INLINE int vt__wsc_lock_any(vt_ws *ws) {
     vt__vth *v = vt__sched_self();
-    if (VT__UNLIKELY(ws->kept && ws->owner == v)) {
+    if (VT__UNLIKELY(ws->owner == v &&
+                     ws->kept)) { /* in this order: the lock that is kept is the owner's alone */
         if (vt__sched_cancelled(v)) return vt__wsc_unsent(ws, vt__sched_refused(v));
         ws->kept = false;
         return 0;
@@ -37237,7 +37238,9 @@ static int vt__cpool_get(vt_client *c, vt__cpool_want *w, int64_t until) {
     vt__cpool_lock();
     bool found = vt__cpool_pick(c, w, &dead);
     vt__cpool_unlock();
+    vt__cpool_bury(dead, true);
     if (found) return 0;
+    dead = NULL;
     if (!w->conn) w->conn = vt__cpool_conn_new();
     if (!w->host) w->host = vt__cpool_host_new(c, w->key, w->how);
     if (!w->conn || !w->host) return -ENOMEM;

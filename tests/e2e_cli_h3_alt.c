@@ -101,6 +101,13 @@ CLI_TEST(who_asks_over_http_3, 2) {
     CHECK_EQ(client->conns, 1);
     down();
 }
+/* From now on the server offers no extended CONNECT. Its drivers read that, under their locks. */
+static void take_no_connect(void) {
+    int n = vt__sched_g.ndoms;
+    for (int i = 0; i < n; i++) vt__sched_dom_lock(vt__sched_g.thrs[i]->dom);
+    ((vt__h3_cfg *)(uintptr_t)server->run->group.h3)->connect_protocol = false;
+    for (int i = 0; i < n; i++) vt__sched_dom_unlock(vt__sched_g.thrs[i]->dom);
+}
 /* WebSockets as well, where the server takes them that way, else over HTTP/1.1. */
 CLI_TEST(websockets_go_where_calls_go, 2) {
     up(true, 1);
@@ -110,7 +117,7 @@ CLI_TEST(websockets_go_where_calls_go, 2) {
     client_is(VT_HTTP3_PRIOR, (vt_client_cfg){0});
     ws_cases(client, base, "30");
     CHECK_EQ(client->conns, 1);
-    ((vt__h3_cfg *)(uintptr_t)server->run->group.h3)->connect_protocol = false;
+    take_no_connect();
     client_is(VT_HTTP3_PRIOR, (vt_client_cfg){0});
     ws_cases(client, base, "11");
     CHECK_EQ(get("/who", "30"), 200);

@@ -262,6 +262,26 @@ CLI_TEST(idle_connections_end_on_all_workers, 4) {
     vt_client_free(client);
     for (int i = 0; i < 2; i++) peer_stop(&brief[i]);
 }
+/* A call that has waited, for one that then was no good, has memory for its own: at the limit an idle one goes for it. */
+CLI_TEST(an_idle_connection_goes_for_one_that_has_waited, 1) {
+    struct peer p;
+    peer_start(&p, serve_briefly);
+    client = vt_client_new(&(vt_client_cfg){.max_connections = 1, .connect_timeout_ms = VT_NONE});
+    p.conns = 2; /* whose number says that it is kept */
+    CHECK_EQ(get_by(client, p.url, ""), 200);
+    settles(client, 1);
+    vt__cpool_want w = {.key = "elsewhere", .conn = vt__cpool_conn_new()};
+    w.host = vt__cpool_host_new(client, w.key, w.how);
+    REQUIRE(w.conn && w.host);
+    CHECK_EQ(vt__cpool_get(client, &w, 0), 0);
+    CHECK(w.got && !w.got->reused && !w.conn);
+    for (int i = 0; i < 5000 && __atomic_load_n(&p.live, __ATOMIC_SEQ_CST); i++) vt_sleep_ms(1);
+    CHECK_EQ(__atomic_load_n(&p.live, __ATOMIC_SEQ_CST), 0); /* it was closed */
+    vt__cpool_drop(client, w.got);
+    settles(client, 0);
+    vt_client_free(client);
+    peer_stop(&p);
+}
 static int stall_caller(void *arg) {
     (void)arg;
     return get("/stall", NULL);

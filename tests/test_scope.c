@@ -154,7 +154,7 @@ static int cancel_main(void *arg) {
         o.c[1].stubborn = true; /* takes its time, and is waited for */
         o.c[1].ns = 10 * VT_MS;
         vt_task *t = vt_async(own, &o);
-        vt_sleep(2 * VT_MS);
+        while (__atomic_load_n(&live, __ATOMIC_SEQ_CST) < 3) vt_sleep(VT_MS / 2);
         vt_cancel(t);
         CHECK_EQ(result(t), 0);
         CHECK_EQ(o.wait, -ECANCELED);
@@ -163,10 +163,10 @@ static int cancel_main(void *arg) {
         CHECK_EQ(o.c[1].got, 0);
     }
     /* the scope's deadline: children inherit it, the stubborn one is waited for */
-    int64_t until = vt_now() + 3 * VT_MS;
+    int64_t until = vt_now() + 100 * VT_MS; /* all have begun by then */
     struct owner o = {.any = any, .until = until, .flags = VT_SCOPE_KEEP};
     o.c[0].ns = o.c[2].ns = -1;
-    o.c[1].ns = 10 * VT_MS;
+    o.c[1].ns = 120 * VT_MS;
     o.c[1].stubborn = true;
     CHECK_EQ(result(vt_async(own, &o)), 0);
     CHECK_EQ(o.wait, -ETIMEDOUT);
@@ -176,7 +176,7 @@ static int cancel_main(void *arg) {
     /* the virtual thread's, when it is earlier */
     struct owner p = {.any = any, .until = vt_now() + 50 * VT_SEC};
     for (int i = 0; i < 3; i++) p.c[i].ns = -1;
-    int64_t mine = vt_now() + 3 * VT_MS;
+    int64_t mine = vt_now() + 100 * VT_MS;
     vt_deadline_set(mine);
     vt_task *t = vt_async(own, &p);
     vt_deadline_set(0);
