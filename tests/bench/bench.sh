@@ -69,7 +69,10 @@ fi
 
 # A message is larger than its payload by 4 to 8 bytes: with blocks of 16 KiB one of 16 KiB takes two reads.
 if wanted ws && build pair load ws_vt bare_ws; then
+    few=$pairs # of which single ones are 0.8 to 1.6
+    [ -n "$BENCH_QUICK" ] || pairs=41
     both ws_echo_16 1.05 2.05 2.00 2.03 "$dir/ws_vt" "$dir/bare_ws" "-proto=ws -size=16 -n=$count"
+    pairs=$few
     both ws_echo_16_x32 1.15 0 0.06 0.07 "$dir/ws_vt" "$dir/bare_ws" "-proto=ws -size=16 -depth=32 -n=$((count * 10))" -sys_n=640000
     both ws_echo_16k 1.05 0 0 9 "$dir/ws_vt" "$dir/bare_ws -buffer=65536" "-proto=ws -size=16384 -n=$count"
 fi
