@@ -205,6 +205,7 @@ if wanted h2; then
         say "SKIP h2: no h2load (package nghttp2-client) or openssl"
     elif build h2_vt idle_mem; then
         mkdir -p "$h2_dir" && printf 'Hello, World!' > "$h2_dir/index.html" && truncate -s 100000000 "$h2_dir/bulk"
+        cat "$h2_dir/bulk" > /dev/null # in the kernel's cache before anybody is asked for it
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -keyout "$h2_dir/key.pem" \
             -out "$h2_dir/cert.pem" -subj /CN=localhost 2> /dev/null
         cat "$h2_dir/cert.pem" "$h2_dir/key.pem" > "$h2_dir/both.pem"

@@ -236,12 +236,13 @@ static void handshakes(pid_t pid, const char *name, int n) {
 }
 static void idle(pid_t pid, int n) {
     bench_nofile(65536);
+    load.most = n; /* each asks as it opens: what many requests at once leave behind is not an idle connection's */
     open_all(n / 5, 1);
     until_done(n / 5);
     long base = server_dirty_kb(pid);
     struct client *first = load.of;
     int had = load.n;
-    load.n = 0, load.asked = load.done = 0;
+    load.n = 0, load.asked = load.done = 0, load.most = n;
     open_all(n - n / 5, 1);
     until_done(n - n / 5);
     for (int64_t until = now() + VT_SEC; now() < until;) turn();
