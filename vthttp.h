@@ -124,6 +124,7 @@
 #define _GNU_SOURCE 1 /* helps when this is the first header; not needed, see @plat */
 #endif
 
+#include <errno.h> /* results are -errno */
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -156,12 +157,10 @@
 #define VTHTTP_H2 0 /* 1: servers and clients speak HTTP/2 as well, also for WebSockets */
 #endif
 #ifndef VTHTTP_H3
-#define VTHTTP_H3                                                                                            \
-    0 /* 1: servers and clients speak HTTP/3 as well, where they are asked to; needs VTHTTP_TLS=1 */
+#define VTHTTP_H3 0 /* 1: servers and clients speak HTTP/3 as well, where asked to; needs VTHTTP_TLS=1 */
 #endif
 #ifndef VTHTTP_QUIC_COMPAT
-#define VTHTTP_QUIC_COMPAT                                                                                   \
-    0 /* 1: with VTHTTP_H3, OpenSSL 3.5.1 or later is used as earlier ones are: no 0-RTT. For tests */
+#define VTHTTP_QUIC_COMPAT 0 /* 1: OpenSSL 3.5.1 and later is used as earlier ones: no 0-RTT. For tests */
 #endif
 #ifndef VTHTTP_QLOG
 #define VTHTTP_QLOG 1 /* 0: with VTHTTP_H3, without logs of connections (-qlog= does nothing): 19 KB less */
@@ -170,8 +169,7 @@
 #define VTHTTP_HOOKS 0 /* 1: libc's blocking calls in this program park the virtual thread that makes them */
 #endif
 #ifndef VTHTTP_WRAP
-#define VTHTTP_WRAP                                                                                          \
-    0 /* 1: with VTHTTP_HOOKS, in programs linked with -Wl,--wrap=getaddrinfo (static ones; musl) */
+#define VTHTTP_WRAP 0 /* 1: with VTHTTP_HOOKS, linked with -Wl,--wrap=getaddrinfo (static programs; musl) */
 #endif
 #ifndef VTHTTP_SIM
 #define VTHTTP_SIM 0 /* 1: system calls go through a table of pointers that tests replace */
@@ -340,8 +338,7 @@ typedef struct vt_task vt_task;
 typedef struct vt_cfg {
     int workers; /* OS threads that run virtual threads; default: CPUs of the affinity mask; at most 256; with vt_open
                     always one */
-    size_t
-        stack_bytes; /* usable stack of a virtual thread; default 64 KiB (256 KiB at -O0, more with sanitizers) */
+    size_t stack_bytes;   /* usable stack of each; default 64 KiB (256 KiB at -O0, more with sanitizers) */
     size_t guard_bytes;   /* inaccessible bytes below each stack; default 24 KiB */
     int64_t max_vthreads; /* live virtual threads, spawn fails with VT_ELIMIT above; default 1,000,000 */
     int max_blocking;     /* OS threads of the pool behind vt_blocking and name resolution; default 64 */
@@ -501,7 +498,7 @@ VT_API int vt_shutdown(void);
 /* Counters since the start, summed over the workers. Any thread; approximate while it runs. */
 typedef struct vt_stats {
     int64_t spawned, ended, switches, polls, wakes,
-        steals; /* wakes: eventfd writes; steals: taken from another worker */
+        steals; /* wakes: by eventfd; steals: from another worker */
     int64_t stacks, timers_fired, timers_rearmed;
     int guard_kind; /* 0 none (canary), 1 mprotect, 2 lightweight guard regions */
     int64_t stalls,
@@ -819,7 +816,7 @@ VT_API vt_str vt_req_path(const vt_req *req);        /* percent-decoded; a plus 
 VT_API vt_str vt_req_raw_path(const vt_req *req);    /* as sent */
 VT_API vt_str vt_req_raw_query(const vt_req *req);   /* as sent, without '?'; ptr NULL without a query */
 VT_API vt_str vt_req_segment(const vt_req *req);     /* last path segment, decoded */
-VT_API int vt_req_version(const vt_req *req);        /* 10, 11 */
+VT_API int vt_req_version(const vt_req *req);        /* 10, 11, 20, 30 */
 VT_API const char *vt_req_scheme(const vt_req *req); /* "http", "https" */
 /* 1: it came in TLS early data and did not wait for the handshake's end (vt_server_cfg.early_data), or a proxy says that it may have
  * (Early-Data: RFC 8470 5.1): it may be what somebody has recorded and sends again. A handler to which that matters answers 425, and
@@ -975,9 +972,8 @@ typedef struct vt_server_cfg {
     int max_spares;      /* OS threads that stand in for workers whose handlers block them */
     int deadlock;
     int64_t max_connections; /* default 100,000; at it accepting stops */
-    int64_t
-        max_vthreads; /* default 1,000,000; at it connections with input, and requests of HTTP/2, wait in a queue: */
-    int64_t max_queued;         /* at most so many, else 503 with Retry-After; default 1,024; VT_NONE: none */
+    int64_t max_vthreads; /* default 1,000,000; at it connections with input, and HTTP/2 requests, queue: */
+    int64_t max_queued;   /* at most so many, else 503 with Retry-After; default 1,024; VT_NONE: none */
     int64_t queue_timeout_ms;   /* so long, then 503; default 1,000 */
     int64_t max_header_bytes;   /* header section, each field name + value + 32; default 16 KiB; 431 */
     int max_header_count;       /* fields; default 1,000; 431 */
