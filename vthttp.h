@@ -1031,16 +1031,20 @@ typedef struct vt_server_cfg {
      * A ticket is good for it once, in the process that gave it. Needs OpenSSL 3.5.1, without which it does nothing. Default: off */
     int early_data;
     int max_streams; /* HTTP/2 and HTTP/3: requests of one connection at a time; default 100 */
-    vt_h2_budget h2_budgets[VT_H2_CAUSES];       /* see enum vt_h2_cause */
-    int no_date;                                 /* 1: no Date field */
-    const char *server_name;                     /* value of the Server field; default none */
-    void *ctx;                                   /* vt_req_ctx */
+    vt_h2_budget h2_budgets[VT_H2_CAUSES]; /* see enum vt_h2_cause */
+    int no_date;                           /* 1: no Date field */
+    const char *server_name;               /* value of the Server field; default none */
+    void *ctx;                             /* vt_req_ctx */
+    /* These four on a virtual thread: they may park, and start others. */
     int (*on_start)(vt_server *s, void *ctx);    /* before listening, once; < 0 fails the start */
     void (*on_ready)(vt_server *s, void *ctx);   /* connections are accepted; vt_server_port says where */
+    void (*on_stop)(vt_server *s, void *ctx);    /* grace_ms begins: tell handlers that have no end */
     void (*on_stopped)(vt_server *s, void *ctx); /* all is drained */
     void (*on_response)(vt_req *req, vt_res *res, void *ctx,
                         int err); /* once a request, when all is sent or given up */
 } vt_server_cfg;
+/* By default a client that closes is noticed when something is written to it (it may have ended its half alone), or when it has
+ * all of a response to HEAD; FIN: at once, as who waits long before it writes (long polls) wants it. */
 enum vt_cancel_on { VT_CANCEL_RESET = 0, VT_CANCEL_FIN = 1, VT_CANCEL_NEVER = 2 };
 
 /* Fills in every default (zero means the same). */
@@ -33163,10 +33167,13 @@ static int vt__h1c_flush(vt__h1c_run *run) {
     return vt__conn_flush(&run->io);
 }
 
-static void vt__h1c_watch(vt__h1c_run *run, bool fin) {
+/* Who has a whole response that has no body (HEAD) waits for nothing: a FIN of his is the end, which no write would show. */
+static void vt__h1c_watch(vt__h1c_run *run) {
     vt_stream *st = &run->stream;
-    if (st->watched || run->conf->cancel_on == VT_CANCEL_NEVER || !run->handling || st->shut) return;
-    vt__conn_watch(st, &run->io, &run->c->start, fin);
+    if (run->conf->cancel_on == VT_CANCEL_NEVER || !run->handling || st->shut) return;
+    bool whole = run->res.no_body && run->res.state == VT__RES_HEAD && run->io.in.pos == run->io.in.len;
+    if (st->watched && !whole) return;
+    vt__conn_watch(st, &run->io, &run->c->start, (whole || run->conf->cancel_on == VT_CANCEL_FIN) && !st->io);
 }
 /* What there is to say to a running connection; its thread, scheduler context. */
 static void vt__h1c_heed(vt__link_notes *to, unsigned bits) {
@@ -33192,7 +33199,7 @@ static void vt__h1c_on_park(void *arg) {
         vt__h1c_seal(run);
         (void)vt__conn_flush_parked(&run->io, &run->stream);
     }
-    vt__h1c_watch(run, run->conf->cancel_on == VT_CANCEL_FIN && !run->stream.io);
+    vt__h1c_watch(run);
 }
 
 /*--- the request's body ---*/

@@ -146,6 +146,16 @@ static int h_endless(vt_req *req, vt_res *res) {
     seen_end(r);
     return r < 0 ? (int)r : -EIO;
 }
+/* The same, now and then. */
+static int h_ticks(vt_req *req, vt_res *res) {
+    int64_t r = vt_sleep_ms(1); /* parks before there is a response as well */
+    (void)req;
+    seen_start();
+    while (r >= 0 && (r = vt_res_write(res, "tick", 4)) > 0 && (r = vt_res_flush(res)) == 0)
+        r = vt_sleep_ms(2);
+    seen_end(r);
+    return (int)r;
+}
 static int h_echo_upgrade(vt_req *req, vt_res *res) {
     char buf[256];
     vt_stream *st;
@@ -181,6 +191,7 @@ static void routes(vt_server *s) {
     vt_server_post(s, "/ignore", h_hello);
     vt_server_get(s, "/bytes", h_bytes);
     vt_server_get(s, "/endless", h_endless);
+    vt_server_get(s, "/ticks", h_ticks);
     vt_server_get(s, "/echo", h_echo_upgrade);
     seen_reset();
 }
@@ -554,6 +565,20 @@ HTTP1_TEST(b090_fin_with_the_request_cancels_where_so_configured) {
     shutdown(c.fd, SHUT_WR); /* no close: that would answer the first response by RST */
     CHECK(reaches(ended, 1, E2E_MS));
     CHECK_EQ(result(), -ECANCELED);
+    CHECK_EQ(e2e_stop(), 0);
+}
+/* Nothing is written that a reset could answer. Over HTTP/2 and 3 such a stream ends with its connection. */
+HTTP1_TEST(b090_fin_cancels_whose_response_is_whole_without_a_body) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    cl_puts(&c, "HEAD /ticks HTTP/1.1\r\n" HOST "\r\n");
+    CHECK_EQ(cl_response_to(&c, true), 200);
+    CHECK_EQ(ended(), 0);
+    cl_close(&c);
+    CHECK(reaches(ended, 1, E2E_MS));
+    CHECK_EQ(result(), -ECANCELED);
+    CHECK(OPEN_REACHES(0));
     CHECK_EQ(e2e_stop(), 0);
 }
 TEST(b090_never_where_so_configured) {
