@@ -1169,8 +1169,8 @@ VT_API int64_t vt_ws_read(vt_ws *ws, void *buf, size_t n);
 /* Sends a message; text has to be UTF-8, which is not looked at. 0. parks. errors: VT_EWSCLOSED a close frame was sent, by
  * this end or in answer; VT_ESTOPPED; -EINVAL no such type; -EPIPE, -ECONNRESET; -ETIMEDOUT the peer does not read; -ENOMEM;
  * VT_ESTATE the caller is between begin and end; -EPERM off a virtual thread. A send that is cancelled or late while it waits
- * for others has done nothing; halfway it leaves a torn frame: nothing is sent any more, and every call says why. There is
- * no _try form, as what has begun has to go out whole: a queue for each slow peer takes its place (examples/chat.c). */
+ * for others has done nothing; halfway it leaves a torn frame: nothing is sent any more, every call says why, and the handler is
+ * cancelled (unless it was the sender). There is no _try form, as what has begun has to go out whole: a queue for each slow peer takes its place (examples/chat.c). */
 VT_API int vt_ws_send(vt_ws *ws, int type, const void *p, size_t n);
 VT_API int vt_ws_send_until(vt_ws *ws, int type, const void *p, size_t n, int64_t until);
 VT_API int vt_ws_text(vt_ws *ws, const char *text);
@@ -34204,9 +34204,12 @@ static VT__NOINLINE void vt__wsc_release_to(vt_ws *ws, vt__waiter *turn) {
     }
 }
 static void vt__wsc_release(vt_ws *ws) { vt__wsc_release_to(ws, NULL); }
+/* A torn frame ends the handler, too, whoever sent it: what it waits for may never come. */
 static VT__NOINLINE int vt__wsc_unlock_other(vt_ws *ws, int r) {
     if (ws->io.out.p) vt__wsc_flush(ws);
     if (r == 0) r = ws->io.err;
+    if (ws->io.err && ws->owner != vt__sched_self() && ws->st && !ws->st->deaf)
+        vt__sched_cancel(ws->st->task);
     vt__wsc_release(ws);
     return r;
 }

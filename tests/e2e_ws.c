@@ -287,6 +287,21 @@ static int blocker(vt_ws *ws, vt_req *req) {
     while (!load(&seen.aux)) poll(NULL, 0, 1);
     return r;
 }
+/* Another sends, whose patience ends within a frame; the handler waits for a client that says nothing. */
+static int impatient(void *arg) {
+    static const char block[100000];
+    int r = 0;
+    while (r == 0) r = vt_ws_send_until(arg, VT_WS_BINARY, block, sizeof block, vt_now() + 20 * VT_MS);
+    __atomic_store_n(&seen.aux, r, __ATOMIC_SEQ_CST);
+    return 0;
+}
+static int waits_for_words(vt_ws *ws, vt_req *req) {
+    vt_str m;
+    int r = vt_scope_go_any(vt_req_scope(req), impatient, ws);
+    if (r == 0) r = vt_ws_recv(ws, &m);
+    seen_end(ws, r);
+    return r;
+}
 static void routes(vt_server *s) {
     static const vt_ws_cfg big = {.max_message = 32 << 20, .ping_ms = VT_NONE},
                            small = {.max_message = 1000, .max_frame = 500}, tiny = {.max_message = 50},
@@ -317,6 +332,7 @@ static void routes(vt_server *s) {
     vt_server_ws(s, "/ticks", ticks, NULL);
     vt_server_ws(s, "/within", within, NULL);
     vt_server_ws(s, "/slow", slow, NULL);
+    vt_server_ws(s, "/torn", waits_for_words, &big); /* which is not pinged */
     vt_server_ws(s, "/yields", never_parks, NULL);
     vt_server_ws(s, "/lets_go", flush_lets_go, NULL);
     vt_server_get(s, "/hand", by_hand);
@@ -880,6 +896,15 @@ TEST(b134_slow_reader_stops_the_sender) {
     }
     wc_reset(&c);
     CHECK(comes(&seen.ended, 1));
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b134_a_torn_frame_ends_the_handler_that_receives) {
+    WC(c);
+    REQUIRE(begin());
+    REQUIRE(wc_open_to(&c, 4096) && ws_shake(&c, "/torn", "") == WS_YES);
+    CHECK(comes(&seen.ended, 1));
+    CHECK_EQ(load(&seen.aux), -ETIMEDOUT);
+    CHECK_EQ(seen.result, -ECANCELED);
     CHECK_EQ(e2e_stop(), 0);
 }
 /* The other way round: who is slow is the handler, and what he has not taken waits with the client. */
