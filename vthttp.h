@@ -35670,6 +35670,7 @@ static bool vt__srv_drain(vt__srv *srv, bool guests) {
     __atomic_store_n(&srv->group.stopping, 1, __ATOMIC_SEQ_CST);
     __atomic_store_n(&srv->group.tell, 1, __ATOMIC_SEQ_CST);
     vt__srv_round(srv, vt__srv_on_stop);
+    if (guests && srv->server->cfg.on_stop) srv->server->cfg.on_stop(srv->server, srv->server->cfg.ctx);
     if (guests) vt__srv_last_guests(srv, until);
     vt__srv_close_listeners(srv);
     if (vt__srv_wait_empty(srv, until)) return true;

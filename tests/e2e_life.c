@@ -1236,6 +1236,25 @@ TEST(b105_no_request_is_lost) {
         CHECK_EQ(e2e_join(), 0);
     }
 }
+static int stop_calls;
+static void stop_opens(vt_server *s, void *ctx) {
+    (void)s, (void)ctx;
+    if (vt_sleep_ms(1) == 0) stop_calls++, gate_open();
+}
+TEST(b105_handlers_are_told_of_the_stop) {
+    vt_server_cfg cfg = {.on_stop = stop_opens};
+    CL(c);
+    stop_calls = 0;
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    REQUIRE(cl_open(&c));
+    cl_puts(&c, GET("/gate"));
+    REQUIRE(reaches(started, 1, E2E_MS));
+    CHECK_EQ(stop_calls, 0);
+    CHECK_EQ(stop_alone(), 0);
+    CHECK_EQ(stop_calls, 1);
+    CHECK_EQ(result(), 0);
+    CHECK_EQ(cl_response(&c), 200);
+}
 TEST(b105_grace_ends) {
     vt_server_cfg cfg = {.grace_ms = 100};
     CL(c);
