@@ -638,10 +638,9 @@ typedef struct vt_case {
     vt_chan *recv; /* receive into *value */
     vt_chan *send; /* send *value */
     void *value;
-    int fd,
-        events; /* VT_READ, VT_WRITE: the descriptor is ready (any that vt_wait_fd takes; a file always is) */
-    int64_t at; /* this time has come */
-    int result; /* of the case that happened: 0, VT_ECLOSED the channel is closed, or the ready events */
+    int fd, events; /* VT_READ, VT_WRITE: it is ready (any that vt_wait_fd takes; a file always is) */
+    int64_t at;     /* this time has come */
+    int result;     /* of the case that happened: 0, VT_ECLOSED the channel is closed, or the ready events */
 } vt_case;
 #define VT_SELECT_MAX 64
 
@@ -1125,8 +1124,7 @@ enum vt_ws_type { VT_WS_TEXT = 1, VT_WS_BINARY = 2 };
 
 /* Zero means the default, VT_NONE none. Times in milliseconds. */
 typedef struct vt_ws_cfg {
-    const char
-        *protocols; /* subprotocols that are spoken, the best first: "chat.v2, chat.v1"; default none */
+    const char *protocols; /* subprotocols spoken, the best first: "chat.v2, chat.v1"; default none */
     const char *
         origins; /* whose pages may connect: "https://a.example, https://b.example", "*": all; default: of the
                               host that is asked. Requests without Origin come from no page. */
@@ -1169,8 +1167,9 @@ VT_API int64_t vt_ws_read(vt_ws *ws, void *buf, size_t n);
 /* Sends a message; text has to be UTF-8, which is not looked at. 0. parks. errors: VT_EWSCLOSED a close frame was sent, by
  * this end or in answer; VT_ESTOPPED; -EINVAL no such type; -EPIPE, -ECONNRESET; -ETIMEDOUT the peer does not read; -ENOMEM;
  * VT_ESTATE the caller is between begin and end; -EPERM off a virtual thread. A send that is cancelled or late while it waits
- * for others has done nothing; halfway it leaves a torn frame: nothing is sent any more, every call says why, and the handler is
- * cancelled (unless it was the sender). There is no _try form, as what has begun has to go out whole: a queue for each slow peer takes its place (examples/chat.c). */
+ * for others has done nothing; halfway it leaves a torn frame: nothing is sent any more, every call says why, and a handler beside
+ * it is cancelled. There is no _try form, as what has begun has to go out whole: a queue for each slow peer takes its place
+ * (examples/chat.c). */
 VT_API int vt_ws_send(vt_ws *ws, int type, const void *p, size_t n);
 VT_API int vt_ws_send_until(vt_ws *ws, int type, const void *p, size_t n, int64_t until);
 VT_API int vt_ws_text(vt_ws *ws, const char *text);
@@ -1372,10 +1371,9 @@ VT_API void vt_ws_free(vt_ws *ws);
 
 /* A certificate and its key, each as a file (read again by vt_server_tls_reload) or as PEM text. */
 typedef struct vt_tls_cert {
-    const char *cert_file,
-        *cert_pem; /* the certificate, then its chain: intermediate ones in order. One of both */
-    const char *key_file, *key_pem; /* the private key; default: it stands with the certificate */
-    const char *password;           /* of an encrypted key; default none */
+    const char *cert_file, *cert_pem; /* the certificate, then its chain, in order. One of both */
+    const char *key_file, *key_pem;   /* the private key; default: it stands with the certificate */
+    const char *password;             /* of an encrypted key; default none */
     const char *password_file; /* a file whose first line is the password; read when `password` is NULL */
     const char *ocsp_file;     /* an OCSP response (DER) that is stapled for who asks; default none */
 } vt_tls_cert;
