@@ -497,13 +497,11 @@ VT_API int vt_shutdown(void);
 
 /* Counters since the start, summed over the workers. Any thread; approximate while it runs. */
 typedef struct vt_stats {
-    int64_t spawned, ended, switches, polls, wakes,
-        steals; /* wakes: by eventfd; steals: from another worker */
+    int64_t spawned, ended, switches, polls, wakes, steals; /* wakes: eventfd; steals: of other workers */
     int64_t stacks, timers_fired, timers_rearmed;
-    int guard_kind; /* 0 none (canary), 1 mprotect, 2 lightweight guard regions */
-    int64_t stalls,
-        stalled_ns;   /* workers that did not switch for vt_cfg.stall_ms, and how long those lasted */
-    int64_t handoffs; /* how often another OS thread took over for one (vt_cfg.max_spares) */
+    int guard_kind;             /* 0 none (canary), 1 mprotect, 2 lightweight guard regions */
+    int64_t stalls, stalled_ns; /* workers that did not switch for vt_cfg.stall_ms; how long in all */
+    int64_t handoffs;           /* how often another OS thread took over for one (vt_cfg.max_spares) */
 } vt_stats;
 VT_API void vt_stats_get(vt_stats *out);
 
@@ -661,10 +659,8 @@ VT_API int vt_select_try(vt_case *cases, int n);
  * vt_scope_close has returned, whatever the result: call one of them on every path before *s, or what the children
  * use, goes away. (A scope without a child needs neither.) */
 enum vt_scope_flags {
-    VT_SCOPE_KEEP =
-        1, /* a child that fails (result < 0) leaves its siblings alone; default: they are cancelled */
-    VT_SCOPE_FIRST =
-        2 /* the first child that succeeds decides and the others are cancelled; failures are kept */
+    VT_SCOPE_KEEP = 1, /* a child that fails (result < 0) leaves its siblings alone; default: cancels them */
+    VT_SCOPE_FIRST = 2 /* the first child that succeeds decides, and cancels the others; failures are kept */
 };
 struct vt__scope_child;
 typedef struct vt_scope {
@@ -823,8 +819,8 @@ VT_API const char *vt_req_scheme(const vt_req *req); /* "http", "https" */
 VT_API int vt_req_early(const vt_req *req);
 VT_API vt_str vt_req_host(const vt_req *req); /* host of the authority as sent, brackets kept, without port */
 VT_API int vt_req_port(const vt_req *req);    /* port of the authority, or the scheme's default */
-VT_API const char *vt_req_peer(
-    const vt_req *req); /* "192.0.2.7:40312", of the connection, never of a field */
+/* "192.0.2.7:40312", of the connection, never of a field; "" when first asked for behind the end of one of HTTP/2 or 3. */
+VT_API const char *vt_req_peer(const vt_req *req);
 VT_API const char *vt_req_local(const vt_req *req);
 VT_API int vt_req_keep_alive(const vt_req *req);
 
@@ -1101,8 +1097,7 @@ typedef struct vt_server_stats {
     int64_t accepted, open, parked, requests, refused, bad_requests, timeouts;
     int64_t h2_counts[VT_H2_CAUSES]; /* what came of each cause; see enum vt_h2_cause */
     int64_t h2_floods[VT_H2_CAUSES]; /* connections that were lost for it */
-    int64_t queued,
-        waiting; /* how often a connection, or a request of HTTP/2, waited for a virtual thread; how many do now */
+    int64_t queued, waiting; /* how often one (HTTP/2: a request) waited for a virtual thread; how many do */
 } vt_server_stats;
 VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out);
 
@@ -36496,8 +36491,13 @@ static int vt__conf_args(vt__conf *c, int argc, char *const *argv, enum vt__conf
 static void vt__conf_args_remove(const vt__conf *c, int *argc, char **argv) {
     vt_str key, value;
     int n = 1, i = 1;
-    for (; i < *argc && strcmp(argv[i], "--") != 0; i++)
-        if (vt__conf_arg_split(c, argv[i], &key, &value) == VT__CONF_ARG_OTHER) argv[n++] = argv[i];
+    for (; i < *argc && strcmp(argv[i], "--") != 0; i++) {
+        if (vt__conf_arg_split(c, argv[i], &key, &value) != VT__CONF_ARG_OTHER) continue;
+        if (argv[i][0] == '-' && value.ptr && vt__conf_find(c, key))
+            vt_log(VT_LOG_WARN, "argument %d: left to the program; the server's is -P:%.*s=", i, (int)key.len,
+                   key.ptr);
+        argv[n++] = argv[i];
+    }
     if (n == i) return;
     for (; i < *argc; i++) argv[n++] = argv[i];
     argv[n] = NULL;

@@ -676,6 +676,19 @@ TEST(conf_argv_keeps_the_program_s_own_in_order) {
     CHECK_EQ(argc, 0);
 }
 
+/* A key that is no argument by itself is easily taken for one. */
+TEST(conf_argv_with_a_key_that_wants_P_is_warned_of) {
+    vt__conf_end(&conf);
+    vt__conf_begin(&conf, NULL);
+    log_text[0] = 0;
+    vt_log_set(on_log, NULL, VT_LOG_DEBUG);
+    check_argv(ARGS("p", "-maxBody", "-own=1", "maxBody=1"), ARGS("p", "-maxBody", "-own=1", "maxBody=1"));
+    CHECK_STR(log_text, "");
+    check_argv(ARGS("p", "-port=1", "-maxBody=10m"), ARGS("p", "-maxBody=10m"));
+    CHECK_STR(log_text, "3 argument 2: left to the program; the server's is -P:maxBody=\n");
+    vt_log_set(NULL, NULL, 0);
+}
+
 TEST(conf_server_from_args) {
     char *argv[] = {(char[]){"p"}, (char[]){"-port=0"}, (char[]){"mine"}, (char[]){"-P:serverName=s"}, NULL};
     int argc = 4;
