@@ -182,12 +182,16 @@ stop
 start graceful
 "$get" "$port" GET /slow > "$tmp/slow" &
 asking=$!
+"$get" "$port" GET /ticks > "$tmp/ticks" &
+streaming=$!
 nap
 nap
 nap
 kill -TERM "$pid"
 wait $asking
 same "a request in flight at SIGTERM" "200 slow, but whole" "$(cat "$tmp/slow")"
+wait $streaming
+grep -q "^200 data: tick" "$tmp/ticks" && ok || bad "no events: $(cat "$tmp/ticks")"
 ends_with 0
 grep -q drained "$tmp/log" && ok || bad "on_stopped did not run"
 start graceful
