@@ -819,8 +819,7 @@ VT_API const char *vt_req_scheme(const vt_req *req); /* "http", "https" */
 VT_API int vt_req_early(const vt_req *req);
 VT_API vt_str vt_req_host(const vt_req *req); /* host of the authority as sent, brackets kept, without port */
 VT_API int vt_req_port(const vt_req *req);    /* port of the authority, or the scheme's default */
-/* "192.0.2.7:40312", of the connection, never of a field; "" when first asked for behind the end of one of HTTP/2 or 3. */
-VT_API const char *vt_req_peer(const vt_req *req);
+VT_API const char *vt_req_peer(const vt_req *req); /* "192.0.2.7:40312", the connection's, never a field's */
 VT_API const char *vt_req_local(const vt_req *req);
 VT_API int vt_req_keep_alive(const vt_req *req);
 
@@ -1120,9 +1119,8 @@ enum vt_ws_type { VT_WS_TEXT = 1, VT_WS_BINARY = 2 };
 /* Zero means the default, VT_NONE none. Times in milliseconds. */
 typedef struct vt_ws_cfg {
     const char *protocols; /* subprotocols spoken, the best first: "chat.v2, chat.v1"; default none */
-    const char *
-        origins; /* whose pages may connect: "https://a.example, https://b.example", "*": all; default: of the
-                              host that is asked. Requests without Origin come from no page. */
+    const char *origins;   /* whose pages may connect: "https://a.example, https://b.example", "*": all;
+                            default: of the host that is asked. Requests without Origin come from no page. */
     int (*origin)(vt_req *req, vt_str origin); /* in place of that list: 0, or an error that refuses */
     const char *fields;                        /* lines for the answer, "Name: value\r\n" each */
     int64_t max_message; /* payload bytes of a message; default 1 MiB; else closed with 1009 */
@@ -1379,10 +1377,10 @@ enum vt_tls_plain { VT_TLS_PLAIN_EXPLAIN = 0, VT_TLS_PLAIN_REDIRECT = 1, VT_TLS_
 
 /* A TLS listener. Copied, strings included; files are read when the server starts. Zero means the default. */
 typedef struct vt_tls_cfg {
-    const vt_tls_cert *
-        certs; /* chosen by the name that the client asks for (SNI): exact before wildcard, else the first. Of several for
-                   one name with keys of different kinds (ECDSA, RSA) by what the client can verify */
-    int ncerts; /* 1 at least, 1,000 at most */
+    const vt_tls_cert *certs; /* chosen by the name that is asked for (SNI): exact before wildcard, else the
+                                 first. Of several for one name with keys of different kinds (ECDSA, RSA) by what
+                                 the client can verify */
+    int ncerts;               /* 1 at least, 1,000 at most */
     const char *client_ca_file,
         *client_ca_pem; /* whose clients are trusted; default: no client is asked for a certificate */
     int client_auth; /* enum vt_tls_client, when there is a client CA. REQUIRED (the default): none, or one that does not
@@ -1394,19 +1392,16 @@ typedef struct vt_tls_cfg {
                         308 to https at the host it asked for. CLOSE: nothing */
     int min_version;    /* 12 (TLS 1.2, the default) or 13 */
     int max_handshakes; /* under way at once; default 4,096; more wait, and are closed at header_timeout_ms */
-    int64_t
-        ticket_life_s; /* how long a session can be resumed; default 43,200; VT_NONE: never. The keys that tickets are
-                              encrypted with change twice in that time, and are the server's alone */
+    int64_t ticket_life_s; /* how long a session can be resumed; default 43,200; VT_NONE: never. The keys that
+                              tickets are encrypted with change twice in that time, and are the server's alone */
     int ktls; /* 1: the kernel encrypts what is sent, where it can (Linux with the tls module, which is looked for when the files
                         are read; OpenSSL with kTLS), and files go by sendfile over HTTP/1.1; else, and where it does not
                         want to, OpenSSL does. It cannot change its key: a client of TLS 1.3 that asks for that (most never
                         do) loses its connection. Default 0 */
-    const char *
-        ciphers; /* of TLS 1.2, OpenSSL's syntax; default ECDHE with AES-GCM or ChaCha20. With one that HTTP/2 may
-                            not have (RFC 9113 9.2.2) HTTP/1.1 is spoken */
-    const char
-        *ciphersuites; /* of TLS 1.3, by preference; default AES-128-GCM, AES-256-GCM, ChaCha20. What a client
-                                 prefers does not count, unless it is ChaCha20 */
+    const char *ciphers; /* of TLS 1.2, OpenSSL's syntax; default ECDHE with AES-GCM or ChaCha20. With one
+                                 that HTTP/2 may not have (RFC 9113 9.2.2) HTTP/1.1 is spoken */
+    const char *ciphersuites; /* of TLS 1.3, by preference; default AES-128-GCM, AES-256-GCM, ChaCha20. What a
+                                 client prefers does not count, unless it is ChaCha20 */
 } vt_tls_cfg;
 
 /* Adds a listener that speaks TLS. errors: -EINVAL a bad field, VT_ENOTLS; the files' show when it starts (VT_ECONF). */
@@ -29943,7 +29938,7 @@ typedef struct vt__link {
     uint8_t unsaid; /* of a refusal: the bytes that are not sent yet, while it lingers */
     uint8_t index;  /* in its slab */
     uint8_t peer_len;
-    union {
+    union vt__link_peer {
         struct sockaddr sa;
         struct sockaddr_in in;
         struct sockaddr_in6 in6;
@@ -32094,7 +32089,7 @@ static int vt__mreq_address(vt_req *req, bool local, char *buf, size_t cap) {
     vt__mreq_run *run = req->conn;
     vt__sched_dom_lock(run->dom);
     const vt__mreq_conn *c = vt__mreq_conn_of(run->s);
-    int r = c->x->gone ? -ENOTCONN : c->ops->address(c, local, buf, cap);
+    int r = c->ops->address(c, local, buf, cap);
     vt__sched_dom_unlock(run->dom);
     return r;
 }
@@ -32419,7 +32414,7 @@ static void vt__mreq_conn_expire(vt__mreq_conn *c, int64_t now) {
 
 /*==============================================================================
  * MARK: - @h2c     HTTP/2 connections of a server (VTHTTP_H2)
- * uses:   @api_base @plat @mem @str @ds @log @h1 @hpack @msg @h2 @timer @poll @sched @conn @tls @link @mux @h2e @mreq
+ * uses:   @api_base @plat @mem @str @ds @log @h1 @hpack @msg @h2 @timer @poll @sched @io @conn @tls @link @mux @h2e @mreq
  * raises: vt__h2e_role, vt__mreq_ops
  * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/e2e_ws_h2.c tests/fault_h2.c tests/interop_h2.sh
  *
@@ -32430,7 +32425,9 @@ static void vt__mreq_conn_expire(vt__mreq_conn *c, int64_t now) {
 typedef struct vt__h2c {
     vt__h2e e; /* first */
     vt__mreq_conn r;
-    vt__link *c; /* NULL: the socket is gone */
+    vt__link *c;              /* NULL: the socket is gone */
+    union vt__link_peer peer; /* whose it was, for requests that outlive it */
+    uint8_t peer_len;
 } vt__h2c;
 VT__INLINE vt__h2c *vt__h2c_of(const vt__mreq_conn *r) { return VT__CONTAINER(r, vt__h2c, r); }
 
@@ -32445,7 +32442,9 @@ static void vt__h2c_free(vt__h2e *e) {
 static void vt__h2c_part(vt__mreq_conn *r) { vt__h2c_free(&vt__h2c_of(r)->e); }
 static void vt__h2c_shutdown(vt__mreq_conn *r) { vt__h2_shutdown(&vt__h2c_of(r)->e.m, vt__plat_now()); }
 static int vt__h2c_address(const vt__mreq_conn *r, bool local, char *buf, size_t cap) {
-    return vt__link_address(vt__h2c_of(r)->c, local, buf, cap);
+    const vt__h2c *h = vt__h2c_of(r);
+    if (!local) return (int)vt__io_addr_format(&h->peer.sa, h->peer_len, buf, cap);
+    return h->c ? vt__link_address(h->c, true, buf, cap) : -ENOTCONN;
 }
 static int vt__h2c_tls(vt__mreq_conn *r, vt__arena *arena, vt_tls_info *out) {
     return vt__tls_info(&vt__h2c_of(r)->c->conn, arena, out);
@@ -32527,6 +32526,7 @@ static vt__h2c *vt__h2c_new(vt__link *c) {
     e->head_ns = g->conf.header_ns;
     e->m.counts = c->host->h2_counts;
     h->c = c;
+    memcpy(&h->peer, &c->peer, h->peer_len = c->peer_len);
     vt__mreq_conn_init(&h->r, &vt__h2c_ops, &e->x, c->host, 20);
     h->r.secure = c->gate != NULL;
     if (c->gate) h->r.alt = vt__tls_gate_alt(c->gate);

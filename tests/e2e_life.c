@@ -156,6 +156,15 @@ static int h_ticks(vt_req *req, vt_res *res) {
     seen_end(r);
     return (int)r;
 }
+/* Whose client is gone, and only then asked who that was. */
+static int h_whose(vt_req *req, vt_res *res) {
+    (void)res;
+    seen_start();
+    int r = vt_sleep_ms(10000);
+    __atomic_store_n(&seen.aux, strncmp(vt_req_peer(req), "127.0.0.1:", 10) == 0, __ATOMIC_SEQ_CST);
+    seen_end(r);
+    return r;
+}
 static int h_echo_upgrade(vt_req *req, vt_res *res) {
     char buf[256];
     vt_stream *st;
@@ -192,6 +201,7 @@ static void routes(vt_server *s) {
     vt_server_get(s, "/bytes", h_bytes);
     vt_server_get(s, "/endless", h_endless);
     vt_server_get(s, "/ticks", h_ticks);
+    vt_server_get(s, "/whose", h_whose);
     vt_server_get(s, "/echo", h_echo_upgrade);
     seen_reset();
 }
@@ -565,6 +575,18 @@ HTTP1_TEST(b090_fin_with_the_request_cancels_where_so_configured) {
     shutdown(c.fd, SHUT_WR); /* no close: that would answer the first response by RST */
     CHECK(reaches(ended, 1, E2E_MS));
     CHECK_EQ(result(), -ECANCELED);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(b012_the_peer_is_known_when_it_is_gone) {
+    REQUIRE(e2e_start(NULL, routes) == 0);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    cl_puts(&c, GET("/whose"));
+    REQUIRE(reaches(started, 1, E2E_MS));
+    cl_reset(&c);
+    CHECK(reaches(ended, 1, E2E_MS));
+    CHECK_EQ(result(), -ECANCELED);
+    CHECK_EQ(aux(), 1);
     CHECK_EQ(e2e_stop(), 0);
 }
 /* Nothing is written that a reset could answer. Over HTTP/2 and 3 such a stream ends with its connection. */
