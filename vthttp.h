@@ -22988,9 +22988,9 @@ VT_API void *vt_next_ctx(const vt_next *next) { return next->mw->ctx; }
 /* --- the end of a request --- */
 /* Whose fault an error is decides at which level it is logged. */
 static bool vt__http_is_ours(const vt_req *req, const vt_res *res, int err, int status) {
-    if (res->err || err == -ECANCELED) return false; /* the client is gone */
+    if (res->err || err == -ECANCELED || err == VT_ESTOPPED) return false; /* the client is gone, or we are */
     if (res->state == VT__RES_UPGRADED &&
-        (err == -ECONNRESET || err == -EPIPE || err == VT_EEOF || err == -ETIMEDOUT || err == VT_ESTOPPED))
+        (err == -ECONNRESET || err == -EPIPE || err == VT_EEOF || err == -ETIMEDOUT))
         return false;
     if (err <= VT_EWSUPGRADE && err >= VT_EWSPONG) return false;
     if (err == req->body_err && (err == -ECONNRESET || err == -EPIPE)) return false;

@@ -1403,7 +1403,7 @@ TEST(b070_errors_become_statuses_and_log_levels) {
                  {VT_EFORBIDDEN, 403, VT_LOG_DEBUG}, {-EACCES, 403, VT_LOG_DEBUG},
                  {VT_ENOTFOUND, 404, VT_LOG_DEBUG},  {-ENOENT, 404, VT_LOG_DEBUG},
                  {VT_ETOOLARGE, 413, VT_LOG_DEBUG},  {VT_ETYPE, 415, VT_LOG_DEBUG},
-                 {VT_ELIMIT, 503, VT_LOG_ERROR},     {VT_ESTOPPED, 503, VT_LOG_ERROR},
+                 {VT_ELIMIT, 503, VT_LOG_ERROR},     {VT_ESTOPPED, 503, VT_LOG_DEBUG},
                  {-ETIMEDOUT, 504, VT_LOG_ERROR},    {-EIO, 500, VT_LOG_ERROR},
                  {-ENOMEM, 500, VT_LOG_ERROR},       {-1, 500, VT_LOG_ERROR},
                  {-ECONNRESET, 502, VT_LOG_ERROR},   {-ECANCELED, 503, VT_LOG_DEBUG},
