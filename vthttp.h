@@ -4874,33 +4874,17 @@ static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, c
  * Huffman codes are canonical (RFC 7541 Appendix B): the symbols in the order of their codes and the number of those of each
  * length say everything, and the compiler makes the tables from them.
  *============================================================================*/
-/* clang-format off */
-#define VT__HPACK_ERRORS(X) \
-    X(EOS, -11401, "Huffman code of EOS")                                  \
-    X(PADDING, -11402, "Huffman padding over 7 bits, or not all ones")     \
-    X(INTEGER, -11403, "integer over 5 continuation bytes, or over 2^28")    \
-    X(INDEX, -11404, "index 0, or past the table")                         \
-    X(SIZE, -11405, "table size update over the limit")                    \
-    X(SIZE_LATE, -11406, "table size update behind a field")               \
-    X(SIZE_MANY, -11407, "more than two table size updates")               \
-    X(SIZE_MISSING, -11408, "no table size update after the limit was lowered") \
-    X(CUT, -11409, "block ends within a field")
-/* clang-format on */
 enum vt__hpack_err {
-#define VT__HPACK_ERR_ENUM(name, code, text) VT__HPACK_E_##name = code,
-    VT__HPACK_ERRORS(VT__HPACK_ERR_ENUM)
-#undef VT__HPACK_ERR_ENUM
+    VT__HPACK_E_EOS = -11401,          /* Huffman code of EOS */
+    VT__HPACK_E_PADDING = -11402,      /* Huffman padding over 7 bits, or not all ones */
+    VT__HPACK_E_INTEGER = -11403,      /* integer over 5 continuation bytes, or over 2^28 */
+    VT__HPACK_E_INDEX = -11404,        /* index 0, or past the table */
+    VT__HPACK_E_SIZE = -11405,         /* table size update over the limit */
+    VT__HPACK_E_SIZE_LATE = -11406,    /* table size update behind a field */
+    VT__HPACK_E_SIZE_MANY = -11407,    /* more than two table size updates */
+    VT__HPACK_E_SIZE_MISSING = -11408, /* no table size update after the limit was lowered */
+    VT__HPACK_E_CUT = -11409           /* block ends within a field */
 };
-/* Which rule was broken, for the log. */
-static VT__UNUSED const char *vt__hpack_err_name(int err) {
-    switch (err) {
-#define VT__HPACK_ERR_CASE(name, code, text)                                                                 \
-    case code: return text;
-        VT__HPACK_ERRORS(VT__HPACK_ERR_CASE)
-#undef VT__HPACK_ERR_CASE
-    default: return "?";
-    }
-}
 
 /* Ids of pseudo-header fields; those of other fields are VT__H1_F_x, 0 for a name that is not known. */
 enum {
@@ -6014,8 +5998,8 @@ static VT__UNUSED bool vt__msg_response_ok(vt__msg_head *b, bool fin, bool tunne
  * events are the same wherever the input is cut, and data are pointed at, not copied. It takes no further frame while what
  * it has to answer would not fit: whoever sends floods and does not read waits like everybody else.
  *
- * Out: vt__h2_pick says what to write next, and a put or head function writes it: control frames first, then heads,
- * encoded when they are written, because HPACK's table lives in their order, then data by urgency.
+ * Out: vt__h2_pick says what to write next, and a put function writes it: control frames first, then data by urgency. Heads go
+ * out when the caller has them, behind the control frames: HPACK's table lives in the order in which they are written.
  *
  * Streams are the caller's memory from vt__h2_attach or vt__h2_open to vt__h2_release, which is called when the stream's
  * *handler* has ended: so long a stream counts against the limit, whoever reset it, and a client that opens and cancels
@@ -6113,7 +6097,7 @@ typedef struct vt__h2_stream {
     size_t avail;  /* bytes the caller has ready to send */
     uint8_t queue;
     bool fin; /* `avail` ends it */
-    bool want_head, owes, owes_reset, released;
+    bool owes, owes_reset, released;
 } vt__h2_stream;
 
 enum { VT__H2_BUCKETS = 16, VT__H2_RESETS_KEPT = 16, VT__H2_EARLY = 4 };
@@ -6160,9 +6144,9 @@ typedef struct vt__h2 {
     /* flow */
     int32_t send_window, recv_window;
     uint32_t held, target, sampled; /* a stream's window as it should be; bytes since the last probe */
-    int64_t sent_at, rtt;           /* of the probe; the last one's, or 0 */
+    int64_t sent_at;                /* of the probe, or 0 */
     /* what the peer set */
-    uint32_t peer_window, peer_window_next, peer_frame, peer_streams, peer_head, peer_last;
+    uint32_t peer_window, peer_window_next, peer_frame, peer_streams, peer_last;
     bool peer_connect_protocol, peer_away; /* peer_away: GOAWAY is here, peer_last its stream */
     /* out */
     uint8_t want, pinging, drain, replied; /* VT__H2_W_x, twice; see vt__h2_shutdown; bytes of replies */
@@ -6291,12 +6275,9 @@ static void vt__h2_unqueue(vt__h2 *h, vt__h2_stream *s) {
     if (s->queue == VT__H2_Q_DATA) vt__ds_lanes_remove(&h->lanes, &s->out);
     s->queue = VT__H2_Q_NONE;
 }
-/* Where a stream belongs. Heads, and the ends of streams without more data, need no window and go first. A head that is
- * asked for while data are ready comes after them: they are trailers. */
+/* Where a stream belongs. Ends of streams without more data need no window and go first. */
 static enum vt__h2_queue vt__h2_place(const vt__h2_stream *s) {
-    if (s->c.ended & VT__MSG_LOCAL) return VT__H2_Q_NONE;
-    if (s->want_head && (!s->c.sent_head || !s->avail)) return VT__H2_Q_FIRST;
-    if (!s->c.sent_head) return VT__H2_Q_NONE;
+    if (s->c.ended & VT__MSG_LOCAL || !s->c.sent_head) return VT__H2_Q_NONE;
     if (s->avail) return s->send_window > 0 ? VT__H2_Q_DATA : VT__H2_Q_NONE;
     return s->fin ? VT__H2_Q_FIRST : VT__H2_Q_NONE;
 }
@@ -6455,7 +6436,6 @@ static void vt__h2_sample(vt__h2 *h, uint32_t n) {
     h->want |= VT__H2_W_PROBE;
 }
 static void vt__h2_on_probe(vt__h2 *h) {
-    h->rtt = h->now - h->sent_at;
     if (h->sampled >= h->target / 3 * 2)
         h->target = (uint32_t)VT__MIN(h->cfg->max_window, (uint64_t)VT__MAX(h->sampled, h->target) * 2);
     h->sampled = 0;
@@ -6838,7 +6818,6 @@ static int vt__h2_on_setting(vt__h2 *h, unsigned id, uint32_t v) {
     case VT__H2_S_FRAME:
         h->peer_frame = v;
         return v < VT__H2_FRAME_MIN || v > VT__H2_FRAME_MAX ? VT__H2_E_SETTING : 0;
-    case VT__H2_S_HEAD: h->peer_head = v; return 0;
     case VT__H2_S_CONNECT:
         if (v > 1 || v < h->peer_connect_protocol) return VT__H2_E_SETTING;
         h->peer_connect_protocol = v;
@@ -7041,7 +7020,7 @@ static VT__UNUSED void vt__h2_init(vt__h2 *h, const vt__h2_cfg *cfg, bool server
     h->send_window = h->recv_window = VT__H2_WINDOW_FIRST;
     h->peer_window = VT__H2_WINDOW_FIRST;
     h->peer_frame = VT__H2_FRAME_MIN;
-    h->peer_streams = h->peer_head = UINT32_MAX;
+    h->peer_streams = UINT32_MAX;
     h->peer_last = VT__H2_ID_MAX;
     h->target = cfg->window;
     vt__hpack_dec_init(&h->dec, VT__MAX(cfg->table, VT__HPACK_DEFAULT));
@@ -7057,15 +7036,13 @@ static VT__UNUSED void vt__h2_attach(vt__h2 *h, vt__h2_stream *s) {
     s->c.pinned = early >= 0;
     if (s->c.pinned) vt__h2_prioritize(h, s, (uint8_t)early);
 }
-/* A client's request; its head is asked for at once, and it gets its id when that is written. VT__H2_E_NO_MORE: not now (the
+/* A client's request, which gets its id when its head is written. VT__H2_E_NO_MORE: not now (the
  * peer's limit) or never (GOAWAY, no ids left). */
 static VT__UNUSED int vt__h2_open(vt__h2 *h, vt__h2_stream *s) {
     if (h->err || h->peer_away || h->drain || h->last >= VT__H2_ID_MAX - 2 * h->active ||
         h->active >= h->peer_streams)
         return VT__H2_E_NO_MORE;
     vt__h2_init_stream(h, s);
-    s->want_head = true;
-    vt__h2_schedule(h, s);
     return 0;
 }
 /* The handler of a stream has ended, and nothing that it sent waits outside. True: the memory is the caller's again; false:
@@ -7144,18 +7121,11 @@ static VT__UNUSED int vt__h2_expire(vt__h2 *h, int64_t now) {
 enum vt__h2_out {
     VT__H2_OUT_NONE,
     VT__H2_OUT_CONTROL, /* call vt__h2_put_control */
-    VT__H2_OUT_HEAD,    /* of *s: call vt__h2_head_begin */
     VT__H2_OUT_DATA,    /* of *s, at most *max bytes: call vt__h2_put_data */
     VT__H2_OUT_DONE     /* *s was released and is free */
 };
 VT__INLINE bool vt__h2_has_control(const vt__h2 *h) {
     return h->want || h->replied || h->acks || h->owing || vt__h2_conn_credit(h);
-}
-/* A head (of a response or request, an interim one, trailers) is ready to be encoded. Not while data of vt__h2_ready wait for
- * the final one. */
-static VT__UNUSED void vt__h2_want_head(vt__h2 *h, vt__h2_stream *s) {
-    s->want_head = true;
-    vt__h2_schedule(h, s);
 }
 /* So many bytes of data are ready, in all; `fin`: and no more will come, trailers neither. */
 static VT__UNUSED void vt__h2_ready(vt__h2 *h, vt__h2_stream *s, size_t avail, bool fin) {
@@ -7175,7 +7145,7 @@ static VT__UNUSED enum vt__h2_out vt__h2_pick(vt__h2 *h, vt__h2_stream **s, size
     if (h->err) return VT__H2_OUT_NONE;
     if (h->first) {
         *s = VT__H2_OUT(VT__TURN(h->first));
-        return (*s)->want_head ? VT__H2_OUT_HEAD : VT__H2_OUT_DATA;
+        return VT__H2_OUT_DATA;
     }
     vt__turn *turn = vt__ds_lanes_next(&h->lanes);
     if (!turn || h->send_window <= 0) return VT__H2_OUT_NONE;
@@ -7186,7 +7156,7 @@ static VT__UNUSED enum vt__h2_out vt__h2_pick(vt__h2 *h, vt__h2_stream **s, size
 }
 /* The head of a frame with n of the stream's bytes, up to what vt__h2_pick allowed; they follow it. */
 static VT__UNUSED void vt__h2_put_data(vt__h2 *h, vt__h2_stream *s, size_t n, uint8_t out[VT__H2_FRAME]) {
-    bool end = s->fin && n == s->avail && !s->want_head;
+    bool end = s->fin && n == s->avail;
     (void)vt__h2_put_frame(out, n, VT__H2_T_DATA, end ? VT__H2_END_STREAM : 0, s->id);
     s->send_window -= (int32_t)n;
     h->send_window -= (int32_t)n;
@@ -7277,8 +7247,9 @@ typedef struct vt__h2_head {
     uint8_t how;
 } vt__h2_head;
 
-/* Answers VT__H2_OUT_HEAD. Until vt__h2_head_end nothing else may be written, as HPACK's table is the connection's. A client's
- * stream gets its id: VT__H2_E_NO_MORE, when there is none left or the peer has gone. */
+/* A head (of a response or request, an interim one, trailers), when vt__h2_pick has no control frames any more. Until
+ * vt__h2_head_end nothing else may be written, as HPACK's table is the connection's. A client's stream gets its id:
+ * VT__H2_E_NO_MORE, when there is none left or the peer has gone. */
 static VT__UNUSED int vt__h2_head_begin(vt__h2 *h, vt__h2_stream *s, vt__h2_head *w, uint8_t *buf, size_t cap,
                                         int how) {
     if (!s->id) {
@@ -7316,7 +7287,6 @@ static VT__UNUSED size_t vt__h2_head_end(vt__h2_head *w) {
     if (size > w->cap) return 0;
     if (more) vt__h2_head_cut(w, block, more);
     (void)vt__h2_put_frame(w->buf, more ? h->peer_frame : block, VT__H2_T_HEADERS, flags, s->id);
-    s->want_head = false;
     s->c.sent_head |= !(w->how & VT__MSG_INTERIM);
     if (w->how & VT__MSG_FIN) vt__h2_end(h, s, VT__MSG_LOCAL);
     else vt__h2_schedule(h, s);
@@ -7365,35 +7335,20 @@ static VT__UNUSED bool vt__h2_finished(const vt__h2 *h) {
  *
  * Numbers of entries have 32 bits: after 2^31 inserts the decoder gives up, and the encoder inserts no more.
  *============================================================================*/
-/* clang-format off */
-#define VT__QPACK_ERRORS(X) \
-    X(INDEX, -11751, "index past the static or the dynamic table")          \
-    X(EARLY, -11752, "entry behind the Required Insert Count")              \
-    X(INSERTS, -11753, "Required Insert Count that cannot be")              \
-    X(BASE, -11754, "Base below 0")                                         \
-    X(CUT, -11755, "section ends within a field")                           \
-    X(CAPACITY, -11756, "table capacity over the limit")                    \
-    X(ENTRY, -11757, "entry larger than the table")                         \
-    X(MANY, -11758, "over 2^31 inserts")                                    \
-    X(INCREMENT, -11759, "Insert Count Increment of 0, or past what was inserted") \
-    X(ACK, -11760, "acknowledgement of no section")                         \
-    X(INTEGER, -11761, "integer over 62 bits")
-/* clang-format on */
+/* Of strings and integers in sections and inserts they are HPACK's. */
 enum vt__qpack_err {
-#define VT__QPACK_ERR_ENUM(name, code, text) VT__QPACK_E_##name = code,
-    VT__QPACK_ERRORS(VT__QPACK_ERR_ENUM)
-#undef VT__QPACK_ERR_ENUM
+    VT__QPACK_E_INDEX = -11751,     /* index past the static or the dynamic table */
+    VT__QPACK_E_EARLY = -11752,     /* entry behind the Required Insert Count */
+    VT__QPACK_E_INSERTS = -11753,   /* Required Insert Count that cannot be */
+    VT__QPACK_E_BASE = -11754,      /* Base below 0 */
+    VT__QPACK_E_CUT = -11755,       /* section ends within a field */
+    VT__QPACK_E_CAPACITY = -11756,  /* table capacity over the limit */
+    VT__QPACK_E_ENTRY = -11757,     /* entry larger than the table */
+    VT__QPACK_E_MANY = -11758,      /* over 2^31 inserts */
+    VT__QPACK_E_INCREMENT = -11759, /* Insert Count Increment of 0, or past what was inserted */
+    VT__QPACK_E_ACK = -11760,       /* acknowledgement of no section */
+    VT__QPACK_E_INTEGER = -11761    /* integer over 62 bits */
 };
-/* Which rule was broken, for the log; of strings and integers in sections and inserts it is HPACK's. */
-static VT__UNUSED const char *vt__qpack_err_name(int err) {
-    switch (err) {
-#define VT__QPACK_ERR_CASE(name, code, text)                                                                 \
-    case code: return text;
-        VT__QPACK_ERRORS(VT__QPACK_ERR_CASE)
-#undef VT__QPACK_ERR_CASE
-    default: return vt__hpack_err_name(err);
-    }
-}
 
 /* ---- static table (RFC 9204 Appendix A) ---- */
 /* Index, that of the next entry of the same name (0: none), id, name, value. X: the first of a name; Y: others of it, and names
@@ -11462,7 +11417,7 @@ typedef struct vt__h3 {
     const vt__h3_cfg *cfg;
     void (*log)(struct vt__h3 *h, const vt__h3_entry *e); /* NULL: none */
     int64_t now;
-    int err, detail;      /* detail: of E_SECTION, E_ENCODER, E_DECODER, what @qpack said */
+    int err;
     bool server, settled; /* the peer's SETTINGS are here */
     /* in */
     void *
@@ -11502,7 +11457,6 @@ typedef struct vt__h3 {
     void *enc_mem;
     /* budgets */
     int64_t debts[VT__H3_CAUSES]; /* until when each is paid off */
-    uint32_t counts[VT__H3_CAUSES];
     uint64_t waste;
     int64_t cheap; /* bytes of entries that the peer's encoder stream may still make for nothing */
     uint8_t flood; /* of E_FLOOD: the cause */
@@ -11548,7 +11502,6 @@ VT__INLINE bool vt__h3_get(vt__h3_stream *s, const uint8_t **p, const uint8_t *e
 /* ---- budgets ---- */
 /* Takes n from a budget: 0, or VT__H3_E_FLOOD when it is used up. */
 static int vt__h3_spend(vt__h3 *h, enum vt__h3_cause cause, uint32_t n) {
-    h->counts[cause] += n;
     if (vt__msg_spend(&h->cfg->budgets[cause], &h->debts[cause], h->now, n)) return 0;
     h->flood = (uint8_t)cause;
     return VT__H3_E_FLOOD;
@@ -11734,10 +11687,7 @@ static int vt__h3_section_whole(vt__h3 *h, vt__h3_stream *s, const uint8_t *p, s
     vt__h3_earn(h, n);
     int rc = vt__qpack_dec_begin(&h->dec, &h->sec, p, p + n);
     if (rc > 0) return vt__h3_section_start(h, s, ev);
-    if (rc < 0) {
-        h->detail = rc;
-        return VT__H3_E_SECTION;
-    }
+    if (rc < 0) return VT__H3_E_SECTION;
     if (h->cfg->blocked == VT__H3_NONE || h->nblocked >= h->cfg->blocked) return VT__H3_E_BLOCKED;
     if (p != s->kept && (rc = vt__h3_keep(s, p, n)) < 0) return rc;
     s->section = n;
@@ -11832,10 +11782,7 @@ static int vt__h3_in_fields(vt__h3 *h, vt__msg_event *ev) {
     vt__h3_stream *s = h->reading;
     vt__hpack_field f;
     int rc = vt__qpack_dec_next(&h->dec, &h->sec, h->room, h->room_len, &f);
-    if (rc < 0) {
-        h->detail = rc;
-        return VT__H3_E_SECTION;
-    }
+    if (rc < 0) return VT__H3_E_SECTION;
     if (rc == 0 || !vt__msg_fits(&h->head, &f, h->cfg->max_head, h->cfg->max_fields))
         return vt__h3_section_end(h, s, ev);
     rc = vt__msg_field(&h->head, &f, ev);
@@ -12030,7 +11977,6 @@ static int vt__h3_in_encoder(vt__h3 *h, const uint8_t **p, const uint8_t *end) {
     uint64_t n = (uint64_t)(end - *p);
     if (n == 0) return 0;
     int rc = vt__qpack_dec_insert(&h->dec, p, end, h->room);
-    if (rc < 0) h->detail = rc;
     if (rc < 0) return rc == -ENOMEM ? VT__H3_E_MEMORY : VT__H3_E_ENCODER;
     h->cheap += 8 * (int64_t)VT__MIN(n, VT__H3_WASTE_UNIT) - (int64_t)h->dec.copied;
     h->dec.copied = 0;
@@ -12042,7 +11988,6 @@ static int vt__h3_in_encoder(vt__h3 *h, const uint8_t **p, const uint8_t *end) {
 static int vt__h3_in_decoder(vt__h3 *h, const uint8_t **p, const uint8_t *end) {
     int rc = vt__qpack_enc_recv(&h->enc, *p, end);
     *p = end;
-    h->detail = rc;
     return rc < 0 ? VT__H3_E_DECODER : 0;
 }
 static int vt__h3_in_skip(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end) {
@@ -12364,19 +12309,6 @@ static VT__UNUSED size_t vt__h3_put_data(vt__h3_stream *s, size_t n, bool fin,
                                          uint8_t out[1 + VT__H3_INT_MAX]) {
     if (fin) s->c.ended |= VT__MSG_LOCAL;
     return (size_t)(vt__qpkt_put_int(vt__qpkt_put_int(out, VT__H3_T_DATA), n) - out);
-}
-/* A client has another opinion of its request's priority, as text (RFC 9218 4) of up to VT__H3_TEXT bytes: 0 or < 0. */
-static VT__UNUSED int vt__h3_put_priority(vt__h3 *h, const vt__h3_stream *s, vt_str priority) {
-    uint8_t id[VT__H3_INT_MAX], *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 5 + VT__H3_INT_MAX + priority.len);
-    if (!p) return h->err;
-    size_t n = (size_t)(vt__qpkt_put_int(id, s->id) - id);
-    p = vt__qpkt_put_int(vt__qpkt_put_int(p, VT__H3_T_PRIORITY_UPDATE), n + priority.len);
-    memcpy(p, id, n);
-    memcpy(p + n, priority.ptr, priority.len);
-    vt__h3_pipe_add(h, VT__H3_CONTROL, p + n + priority.len);
-    VT__H3_LOG(h, FRAME, .ours = true, .id = VT__H3_OWN_CONTROL(h), .type = VT__H3_T_PRIORITY_UPDATE,
-               .v = s->id, .text = priority);
-    return 0;
 }
 
 #endif /* VTHTTP_H3 */
