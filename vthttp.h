@@ -2269,16 +2269,22 @@ static VT__UNUSED void vt__str_put_date(char *p, int64_t unix_s) {
     }
 }
 
+/* Words in the order of networks; behind what was put. */
+VT__INLINE uint32_t vt__str_get32(const uint8_t *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+VT__INLINE uint8_t *vt__str_put32(uint8_t *p, uint32_t v) {
+    p[0] = (uint8_t)(v >> 24), p[1] = (uint8_t)(v >> 16), p[2] = (uint8_t)(v >> 8), p[3] = (uint8_t)v;
+    return p + 4;
+}
+
 /* SHA-1 (RFC 3174): what the WebSocket handshake wants, and nothing else is to rely on. Of messages below 64 KiB. */
 static void vt__str_sha1_block(uint32_t h[5], const uint8_t *p) {
     uint32_t w[16] = {0}, v[5]; /* the last sixteen words of the schedule: stacks are small */
     memcpy(v, h, sizeof v);
     for (unsigned i = 0; i < 80; i++) {
         uint32_t x = w[(i + 13) & 15] ^ w[(i + 8) & 15] ^ w[(i + 2) & 15] ^ w[i & 15], f, k;
-        if (i < 16)
-            x = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 | (uint32_t)p[4 * i + 2] << 8 |
-                p[4 * i + 3];
-        else x = x << 1 | x >> 31;
+        x = i < 16 ? vt__str_get32(p + 4 * i) : x << 1 | x >> 31;
         w[i & 15] = x;
         if (i < 20) f = (v[1] & v[2]) | (~v[1] & v[3]), k = 0x5a827999;
         else if (i < 40) f = v[1] ^ v[2] ^ v[3], k = 0x6ed9eba1;
@@ -2301,7 +2307,7 @@ static VT__UNUSED void vt__str_sha1(uint8_t out[20], const void *data, size_t n)
     for (size_t i = 0; i < 3; i++) last[end - 1 - i] = (uint8_t)(n * 8 >> 8 * i);
     vt__str_sha1_block(h, last);
     if (end == 128) vt__str_sha1_block(h, last + 64);
-    for (int i = 0; i < 20; i++) out[i] = (uint8_t)(h[i / 4] >> (24 - i % 4 * 8));
+    for (int i = 0; i < 5; i++) out = vt__str_put32(out, h[i]);
 }
 /* RFC 4648 4, padded: (n + 2) / 3 * 4 characters, whose number is returned. */
 static VT__UNUSED size_t vt__str_base64(char *out, const uint8_t *p, size_t n) {
@@ -5584,10 +5590,7 @@ VT__INLINE uint8_t *vt__hpack_huff_put(uint8_t *out, vt_str s, bool fold) {
         n += vt__hpack_lens[c];
         if (n < 32) continue;
         n -= 32;
-        uint32_t v = (uint32_t)(w >> n);
-        out[0] = (uint8_t)(v >> 24), out[1] = (uint8_t)(v >> 16), out[2] = (uint8_t)(v >> 8),
-        out[3] = (uint8_t)v;
-        out += 4;
+        out = vt__str_put32(out, (uint32_t)(w >> n));
     }
     w = w << 8 | 0xff;
     for (; n >= 8; n -= 8) *out++ = (uint8_t)(w >> n);
@@ -5604,21 +5607,31 @@ VT__INLINE uint8_t *vt__hpack_put_string(uint8_t *out, unsigned first, unsigned 
     if (!fold && s.len) memcpy(out, s.ptr, s.len);
     return out + s.len;
 }
-/* A literal, its name by index unless that is 0: its size, or 0 when it does not fit. */
+enum { VT__HPACK_NO_INDEX = UINT32_MAX };
+/* A literal: `first` and an index, or a name, in `bits`; then the value. Its size, or 0 when it does not fit. */
+static size_t vt__hpack_put_pair(uint8_t *out, size_t cap, unsigned first, unsigned bits, uint32_t index,
+                                 vt_str name, vt_str value) {
+    bool named = index != VT__HPACK_NO_INDEX;
+    size_t coded_name = named ? 0 : vt__hpack_huff_size(name, true),
+           coded = vt__hpack_huff_size(value, false);
+    size_t n = VT__MIN(coded_name, name.len), v = VT__MIN(coded, value.len);
+    size_t size = vt__hpack_int_size(7, v) + v;
+    size += named ? vt__hpack_int_size(bits, index) : vt__hpack_int_size(bits, n) + n;
+    if (size > cap) return 0;
+    if (named) out = vt__hpack_put_int(out, first, bits, index);
+    else out = vt__hpack_put_string(out, first, bits, name, coded_name, true);
+    (void)vt__hpack_put_string(out, 0, 7, value, coded, false);
+    return size;
+}
+/* The same as HPACK has it, the name by index unless that is 0. */
 static size_t vt__hpack_put_literal(uint8_t *out, size_t cap, int kind, uint32_t index, vt_str name,
                                     vt_str value) {
     static const uint8_t firsts[] = {0x80, 0x40, 0x20, 0x10, 0x00};
-    unsigned first = firsts[kind], bits = kind == VT__HPACK_ADD ? 6 : 4;
-    size_t coded_name = index ? 0 : vt__hpack_huff_size(name, true),
-           coded = vt__hpack_huff_size(value, false);
-    size_t n = VT__MIN(coded_name, name.len), v = VT__MIN(coded, value.len);
-    size_t size = vt__hpack_int_size(bits, index) + vt__hpack_int_size(7, v) + v;
-    if (!index) size += vt__hpack_int_size(7, n) + n;
-    if (size > cap) return 0;
-    out = vt__hpack_put_int(out, first, bits, index);
-    if (!index) out = vt__hpack_put_string(out, 0, 7, name, coded_name, true);
-    (void)vt__hpack_put_string(out, 0, 7, value, coded, false);
-    return size;
+    if (index)
+        return vt__hpack_put_pair(out, cap, firsts[kind], kind == VT__HPACK_ADD ? 6 : 4, index, name, value);
+    size_t n = cap ? vt__hpack_put_pair(out + 1, cap - 1, 0, 7, VT__HPACK_NO_INDEX, name, value) : 0;
+    if (n) *out = firsts[kind];
+    return n ? n + 1 : 0;
 }
 
 #define VT__HPACK_MIX UINT64_C(0x9e3779b97f4a7c15)
@@ -5769,7 +5782,7 @@ static VT__UNUSED size_t vt__hpack_put_date(uint8_t out[VT__HPACK_DATE_MAX], con
  * test:   tests/test_h2.c tests/test_h3.c
  *
  * What both machines ask of a message, and how they tell of it. A vt__msg_head is filled while the fields of one head come
- * (vt__msg_field), and judged when they have (vt__msg_request_ok, vt__msg_response_ok).
+ * (vt__msg_field), and judged when they have (vt__msg_head_ok).
  *============================================================================*/
 enum { VT__MSG_REMOTE = 1, VT__MSG_LOCAL = 2, VT__MSG_BOTH = 3 }; /* sides of a stream */
 enum { VT__MSG_OURS = 1, VT__MSG_THEIRS = 2 };                    /* who reset it */
@@ -5823,6 +5836,14 @@ VT__INLINE bool vt__msg_spend(const vt_h2_budget *b, int64_t *debt, int64_t now,
     return b->burst == VT_NONE || *debt - now <= each * b->burst;
 }
 
+/* Those that are zero become the usual ones. */
+static VT__UNUSED void vt__msg_budgets_fill(vt_h2_budget *b, const vt_h2_budget *usual, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (!b[i].burst) b[i].burst = usual[i].burst;
+        if (!b[i].per_s) b[i].per_s = usual[i].per_s;
+    }
+}
+
 /* ---- priorities (RFC 9218) ---- */
 /* A priority in a byte, urgency and 8: incremental. What is not said, or cannot be read, is as it was. */
 enum { VT__MSG_USUAL = 3 };
@@ -5839,6 +5860,29 @@ static uint8_t vt__msg_priority(vt_str value, unsigned was) {
         if (vt__str_eq(one, VT__STR_LIT("i=?0"))) incremental = 0;
     }
     return (uint8_t)(urgency | incremental);
+}
+
+/* Priorities that came before their streams: the latest few. */
+enum { VT__MSG_EARLY = 4 };
+typedef struct vt__msg_early {
+    uint64_t ids[VT__MSG_EARLY]; /* and one; 0: none */
+    uint8_t priorities[VT__MSG_EARLY], next;
+} vt__msg_early;
+static VT__UNUSED void vt__msg_keep_early(vt__msg_early *e, uint64_t id, uint8_t priority) {
+    size_t i = 0;
+    while (i < VT__MSG_EARLY && e->ids[i] != id + 1) i++;
+    if (i == VT__MSG_EARLY) i = e->next % VT__MSG_EARLY, e->next = (uint8_t)(i + 1);
+    e->ids[i] = id + 1;
+    e->priorities[i] = priority;
+}
+/* Of a stream that is here; -1: none. */
+static VT__UNUSED int vt__msg_take_early(vt__msg_early *e, uint64_t id) {
+    for (size_t i = 0; i < VT__MSG_EARLY && e->next; i++) {
+        if (e->ids[i] != id + 1) continue;
+        e->ids[i] = 0;
+        return e->priorities[i];
+    }
+    return -1;
 }
 
 /* ---- heads ---- */
@@ -5862,17 +5906,6 @@ VT__INLINE vt__msg_head vt__msg_begin(bool request, bool trailers, bool connect_
                           .connect_protocol = connect_protocol};
 }
 #define VT__MSG_SEEN(x) (1U << (VT__HPACK_F_##x - VT__HPACK_F_AUTHORITY))
-/* For comparing :authority with Host. Letters fold, and of the bytes that an authority has nothing else. What it lets through is
- * not used: of the two only one is reported. */
-static uint64_t vt__msg_hash(vt_str s) {
-    uint64_t hash = s.len, word = 0;
-    for (size_t i = 0; i < s.len; i += 8) {
-        memcpy(&word, s.ptr + i, VT__MIN(s.len - i, 8));
-        hash = (hash ^ vt__h1_fold(word)) * UINT64_C(0x9e3779b97f4a7c15);
-        hash ^= hash >> 32;
-    }
-    return hash;
-}
 static bool vt__msg_path_ok(vt__msg_head *b, vt_str path) {
     b->asterisk = path.len == 1 && path.ptr[0] == '*';
     if (!b->asterisk && (path.len == 0 || path.ptr[0] != '/')) return false;
@@ -5885,8 +5918,10 @@ static bool vt__msg_path_ok(vt__msg_head *b, vt_str path) {
 /* Host and :authority: each is good, and they agree. */
 static bool vt__msg_authority_ok(vt__msg_head *b, vt_str value) {
     vt__uri_auth auth;
-    uint64_t hash = vt__msg_hash(value);
     if (vt__uri_authority(value, &auth) < 0) return false;
+    /* Letters fold, and of the bytes that an authority has nothing else; what it lets through is not used: of the two only one
+     * is reported. */
+    uint64_t hash = vt__hpack_hash(0, value, VT__H1_ONES * 0x20);
     if ((b->host || b->seen & VT__MSG_SEEN(AUTHORITY)) && b->authority != hash) return false;
     b->authority = hash;
     b->port = auth.port >= 0;
@@ -5963,7 +5998,7 @@ VT__INLINE int vt__msg_field(vt__msg_head *b, const vt__hpack_field *f, vt__msg_
     return 1;
 }
 /* RFC 9113 8.3.1, 8.5; RFC 8441 4. */
-static VT__UNUSED bool vt__msg_request_ok(const vt__msg_head *b) {
+static bool vt__msg_request_ok(const vt__msg_head *b) {
     unsigned place = VT__MSG_SEEN(SCHEME) | VT__MSG_SEEN(PATH), seen = b->seen;
     bool connect = b->method == VT__H1_M_CONNECT, extended = seen & VT__MSG_SEEN(PROTOCOL);
     if (!(seen & VT__MSG_SEEN(METHOD)) || (extended && !connect)) return false;
@@ -5971,18 +6006,23 @@ static VT__UNUSED bool vt__msg_request_ok(const vt__msg_head *b) {
     if (b->asterisk && b->method != VT__H1_M_OPTIONS) return false;
     return (seen & place) == place && (seen & VT__MSG_SEEN(AUTHORITY) || b->host);
 }
-/* A response's. `fin`: nothing follows it; `tunnel`: of a CONNECT; *bodyless: whether it has no body, whatever Content-Length
- * says of that. */
-static VT__UNUSED bool vt__msg_response_ok(vt__msg_head *b, bool fin, bool tunnel, bool *bodyless) {
+/* `fin`: nothing follows it. c->bodyless: whether it has no body, whatever Content-Length says of that. */
+static bool vt__msg_response_ok(vt__msg_head *b, bool fin, vt__msg_stream *c) {
     if (!(b->seen & VT__MSG_SEEN(STATUS))) return false;
     if (b->status < 200) {
         b->length = -1;
         return !fin;
     }
-    if (tunnel && b->status < 300) return b->length = -1, true;
-    if (b->status == 204 || b->status == 304) *bodyless = true;
-    if (*bodyless) b->length = 0;
+    if (c->tunnel && b->status < 300) return b->length = -1, true;
+    if (b->status == 204 || b->status == 304) c->bodyless = true;
+    if (c->bodyless) b->length = 0;
     return true;
+}
+/* A head, no trailers, has come, and nothing is wrong with single fields of it. */
+static VT__UNUSED bool vt__msg_head_ok(vt__msg_head *b, bool fin, vt__msg_stream *c) {
+    bool ok = b->too_large || (b->request ? vt__msg_request_ok(b) : vt__msg_response_ok(b, fin, c));
+    c->length = b->length;
+    return ok;
 }
 
 #endif /* VTHTTP_H2 || VTHTTP_H3 */
@@ -5990,7 +6030,7 @@ static VT__UNUSED bool vt__msg_response_ok(vt__msg_head *b, bool fin, bool tunne
 #if VTHTTP_H2
 /*==============================================================================
  * MARK: - @h2      HTTP/2 connection machine: frames, streams, flow control, priorities, budgets
- * uses:   @api_http @plat @ds @hpack @msg
+ * uses:   @api_http @plat @str @ds @hpack @msg
  * pure.   RFC 9113, RFC 9218, RFC 8441. A stream: open -> half-closed by either side -> closed, see vt__h2_end, vt__h2_close.
  * test:   tests/test_h2.c   fuzz: fuzz/fuzz_h2.c
  *
@@ -6070,7 +6110,7 @@ typedef struct vt__h2_cfg {
     uint32_t max_streams;       /* at once, with a handler; 100 */
     uint32_t max_head;          /* name + value + 32 of a head's fields; 16384; over: event.too_large */
     uint32_t max_fields;        /* 1000; over: likewise */
-    uint32_t max_block;         /* bytes of an encoded head; 65536; over: E_LARGE */
+    uint32_t max_block;         /* bytes of an encoded head; 65536, max_head at least; over: E_LARGE */
     uint32_t max_continuations; /* frames of a head after its first; 8; over: E_LARGE */
     uint32_t table;             /* HPACK's table, of the peer's heads; 4096 */
     uint32_t max_frame;         /* payload bytes of a frame that is taken; 16384 at least, the default */
@@ -6100,7 +6140,7 @@ typedef struct vt__h2_stream {
     bool owes, owes_reset, released;
 } vt__h2_stream;
 
-enum { VT__H2_BUCKETS = 16, VT__H2_RESETS_KEPT = 16, VT__H2_EARLY = 4 };
+enum { VT__H2_BUCKETS = 16, VT__H2_RESETS_KEPT = 16 };
 enum { VT__H2_SCRATCH = 32, VT__H2_REPLIES = 112 };
 enum { VT__H2_FRAME = 9, VT__H2_FRAME_MIN = 16384, VT__H2_FRAME_MAX = 0xffffff, VT__H2_WINDOW_FIRST = 65535 };
 enum { VT__H2_CONTROL_MIN = 512 }; /* what vt__h2_put_control needs */
@@ -6139,8 +6179,7 @@ typedef struct vt__h2 {
     uint64_t used;         /* bit i: id last - 2 * i was */
     uint32_t resets[VT__H2_RESETS_KEPT], nresets, forgotten;
     vt__h2_stream *buckets[VT__H2_BUCKETS];
-    uint32_t early_ids[VT__H2_EARLY]; /* idle streams with a priority, the latest */
-    uint8_t early[VT__H2_EARLY], nearly;
+    vt__msg_early early;
     /* flow */
     int32_t send_window, recv_window;
     uint32_t held, target, sampled; /* a stream's window as it should be; bytes since the last probe */
@@ -6198,21 +6237,14 @@ static const vt__h2_shape vt__h2_shapes[] = {
     [VT__H2_T_CONTINUATION + 1 ... VT__H2_T_PRIORITY_UPDATE - 1] = {0, VT__H2_FRAME_MAX, VT__H2_ANYWHERE, 0},
     [VT__H2_T_PRIORITY_UPDATE] = {4, VT__H2_FRAME_MAX, VT__H2_ON_ZERO, 4}};
 
-VT__INLINE uint32_t vt__h2_get32(const uint8_t *p) {
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-VT__INLINE uint8_t *vt__h2_put32(uint8_t *p, uint32_t v) {
-    p[0] = (uint8_t)(v >> 24), p[1] = (uint8_t)(v >> 16), p[2] = (uint8_t)(v >> 8), p[3] = (uint8_t)v;
-    return p + 4;
-}
 /* A frame's head; where its payload goes. */
 VT__INLINE uint8_t *vt__h2_put_frame(uint8_t *p, size_t len, unsigned type, unsigned flags, uint32_t id) {
-    (void)vt__h2_put32(p, (uint32_t)len << 8 | type);
+    (void)vt__str_put32(p, (uint32_t)len << 8 | type);
     p[4] = (uint8_t)flags;
-    return vt__h2_put32(p + 5, id);
+    return vt__str_put32(p + 5, id);
 }
 static uint8_t *vt__h2_put_word(uint8_t *p, unsigned type, uint32_t id, uint32_t word) {
-    return vt__h2_put32(vt__h2_put_frame(p, 4, type, 0, id), word);
+    return vt__str_put32(vt__h2_put_frame(p, 4, type, 0, id), word);
 }
 /* Of the input. */
 enum vt__h2_state {
@@ -6449,30 +6481,14 @@ static void vt__h2_prioritize(vt__h2 *h, vt__h2_stream *s, uint8_t priority) {
     s->c.incremental = priority >> 3;
     vt__h2_schedule(h, s);
 }
-/* A priority that came before its stream: the latest few are kept. */
-static void vt__h2_keep_early(vt__h2 *h, uint32_t id, uint8_t priority) {
-    size_t i = 0;
-    while (i < VT__H2_EARLY && h->early_ids[i] != id) i++;
-    if (i == VT__H2_EARLY) i = h->nearly % VT__H2_EARLY, h->nearly = (uint8_t)(i + 1);
-    h->early_ids[i] = id;
-    h->early[i] = priority;
-}
-static int vt__h2_take_early(vt__h2 *h, uint32_t id) {
-    for (size_t i = 0; i < VT__H2_EARLY && h->nearly; i++)
-        if (h->early_ids[i] == id) {
-            h->early_ids[i] = 0;
-            return h->early[i];
-        }
-    return -1;
-}
 static int vt__h2_on_priority_update(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
-    uint32_t id = vt__h2_get32(b) & VT__H2_ID_MAX;
+    uint32_t id = vt__str_get32(b) & VT__H2_ID_MAX;
     uint8_t priority = vt__msg_priority((vt_str){(const char *)b + 4, h->len - 4}, VT__MSG_USUAL);
     if (!h->server || !(id & 1)) return VT__H2_E_PRIORITY;
     int rc = vt__h2_spend(h, VT_H2_PRIORITIES, 1);
     if (rc < 0) return rc;
     vt__h2_stream *s = vt__h2_find(h, id);
-    if (!s && vt__h2_idle(h, id)) vt__h2_keep_early(h, id, priority);
+    if (!s && vt__h2_idle(h, id)) vt__msg_keep_early(&h->early, id, priority);
     if (!s) return VT__H2_GO;
     s->c.pinned = true;
     vt__h2_prioritize(h, s, priority);
@@ -6494,13 +6510,9 @@ static int vt__h2_on_field(vt__h2 *h, const vt__hpack_field *f, vt__msg_event *e
     if (rc < 0) b->bad = VT__H2_PROTOCOL_ERROR;
     return VT__H2_GO;
 }
-/* The final head is here, and nothing is wrong with single fields of it. */
-static bool vt__h2_final_ok(vt__h2 *h, vt__h2_stream *s) {
+static bool vt__h2_head_ok(vt__h2 *h, vt__h2_stream *s) {
     vt__h2_block *b = &h->block;
-    bool ok = b->m.too_large;
-    if (!ok && h->server) ok = vt__msg_request_ok(&b->m);
-    if (!ok && !h->server) ok = vt__msg_response_ok(&b->m, b->fin, s->c.tunnel, &s->c.bodyless);
-    s->c.length = b->m.length;
+    bool ok = vt__msg_head_ok(&b->m, b->fin, &s->c);
     if (h->server && b->m.priority != VT__MSG_NO_PRIORITY && !s->c.pinned)
         vt__h2_prioritize(h, s, b->m.priority);
     return ok;
@@ -6508,7 +6520,7 @@ static bool vt__h2_final_ok(vt__h2 *h, vt__h2_stream *s) {
 /* A head is complete; its stream lives. */
 static int vt__h2_on_head(vt__h2 *h, vt__h2_stream *s, vt__msg_event *ev) {
     const vt__h2_block *b = &h->block;
-    bool ok = s->c.headed || vt__h2_final_ok(h, s);
+    bool ok = s->c.headed || vt__h2_head_ok(h, s);
     bool interim = b->m.status >= 100 && b->m.status < 200;
     if (b->fin && s->c.length > s->c.got) ok = b->m.too_large;
     if (!ok) return vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
@@ -6713,7 +6725,7 @@ static int vt__h2_in_prefix(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt
     int rc = vt__h2_spoil(h, h->pad);
     if (rc < 0) return rc;
     if (h->type == VT__H2_T_HEADERS)
-        return vt__h2_on_block(h, n >= 5 && (vt__h2_get32(b + n - 5) & VT__H2_ID_MAX) == h->id, ev);
+        return vt__h2_on_block(h, n >= 5 && (vt__str_get32(b + n - 5) & VT__H2_ID_MAX) == h->id, ev);
     h->state = VT__H2_IN_DATA;
     return vt__h2_on_payload(h, ev);
 }
@@ -6729,7 +6741,7 @@ static int vt__h2_frame_error(vt__h2 *h, uint32_t code, int idle, vt__msg_event 
 static int vt__h2_on_priority(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     int rc = vt__h2_spend(h, VT_H2_PRIORITIES, 1);
     if (rc < 0) return rc;
-    if ((vt__h2_get32(b) & VT__H2_ID_MAX) != h->id) return VT__H2_GO;
+    if ((vt__str_get32(b) & VT__H2_ID_MAX) != h->id) return VT__H2_GO;
     return vt__h2_frame_error(h, VT__H2_PROTOCOL_ERROR, VT__H2_E_PRIORITY, ev);
 }
 static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__msg_event *ev) {
@@ -6767,10 +6779,10 @@ static int vt__h2_on_goaway(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     int rc = vt__h2_spend(h, VT_H2_GLITCHES, 1);
     if (rc < 0) return rc;
     h->peer_away = true;
-    h->peer_last = VT__MIN(h->peer_last, vt__h2_get32(b) & VT__H2_ID_MAX);
+    h->peer_last = VT__MIN(h->peer_last, vt__str_get32(b) & VT__H2_ID_MAX);
     (void)vt__h2_emit(ev, VT__MSG_EV_GOAWAY, NULL);
     ev->id = h->peer_last;
-    ev->code = vt__h2_get32(b + 4);
+    ev->code = vt__str_get32(b + 4);
     return 1;
 }
 static void vt__h2_ping_text(uint8_t p[8], uint8_t kind) {
@@ -6841,9 +6853,9 @@ static int vt__h2_move_windows(vt__h2 *h) {
 }
 /* One, and those that are here behind it. */
 static int vt__h2_in_settings(vt__h2 *h, const uint8_t *b, const uint8_t **p, const uint8_t *end) {
-    int rc = vt__h2_on_setting(h, (unsigned)b[0] << 8 | b[1], vt__h2_get32(b + 2));
+    int rc = vt__h2_on_setting(h, (unsigned)b[0] << 8 | b[1], vt__str_get32(b + 2));
     for (; rc == 0 && h->left && end - *p >= 6; *p += 6, h->left -= 6)
-        rc = vt__h2_on_setting(h, (unsigned)(*p)[0] << 8 | (*p)[1], vt__h2_get32(*p + 2));
+        rc = vt__h2_on_setting(h, (unsigned)(*p)[0] << 8 | (*p)[1], vt__str_get32(*p + 2));
     if (!h->left) h->state = VT__H2_IN_SKIP;
     return rc < 0 ? rc : VT__H2_GO;
 }
@@ -6890,9 +6902,9 @@ static int vt__h2_in_frame(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt_
         return 0; /* what a frame is answered may not fit, or others wait */
     const uint8_t *b = vt__h2_take(h, p, end, VT__H2_FRAME);
     if (!b) return 0;
-    h->len = h->left = vt__h2_get32(b) >> 8;
+    h->len = h->left = vt__str_get32(b) >> 8;
     h->type = b[3], h->flags = b[4], h->pad = 0;
-    h->id = vt__h2_get32(b + 5) & VT__H2_ID_MAX;
+    h->id = vt__str_get32(b + 5) & VT__H2_ID_MAX;
     h->cur = h->block.id ? h->cur : NULL;
     h->effort += VT__H2_EFFORT_FRAME;
     bool useful = h->type <= VT__H2_T_HEADERS || h->type == VT__H2_T_CONTINUATION;
@@ -6928,10 +6940,10 @@ static int vt__h2_in_unit(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__
     h->state = VT__H2_IN_SKIP;
     switch (h->type) {
     case VT__H2_T_PRIORITY: return vt__h2_on_priority(h, b, ev);
-    case VT__H2_T_RST_STREAM: return vt__h2_on_reset(h, vt__h2_get32(b), ev);
+    case VT__H2_T_RST_STREAM: return vt__h2_on_reset(h, vt__str_get32(b), ev);
     case VT__H2_T_PING: return vt__h2_on_ping(h, b, ev);
     case VT__H2_T_GOAWAY: return vt__h2_on_goaway(h, b, ev);
-    case VT__H2_T_WINDOW_UPDATE: return vt__h2_on_window(h, vt__h2_get32(b) & VT__H2_ID_MAX, ev);
+    case VT__H2_T_WINDOW_UPDATE: return vt__h2_on_window(h, vt__str_get32(b) & VT__H2_ID_MAX, ev);
     default: return vt__h2_on_priority_update(h, b, ev);
     }
 }
@@ -6984,18 +6996,18 @@ static VT__UNUSED int vt__h2_recv(vt__h2 *h, const uint8_t **p, const uint8_t *e
 static VT__UNUSED bool vt__h2_in_head(const vt__h2 *h) { return h->block.id != 0; }
 
 /* ---- a connection, its streams ---- */
+/* The rates of resets and refusals are above other servers' (33), for a client that cancels 10,000 requests in a minute is
+ * a map being dragged about, which may not know that its handlers still run; how many do is bounded all the same. */
+static const vt_h2_budget vt__h2_budgets[VT_H2_CAUSES] = {
+    [VT_H2_RESETS] = {1000, 200},    [VT_H2_REFUSALS] = {1000, 200}, [VT_H2_PINGS] = {1000, 33},
+    [VT_H2_SETTINGS] = {1000, 33},   [VT_H2_EMPTIES] = {1000, 100},  [VT_H2_PRIORITIES] = {10000, 330},
+    [VT_H2_GLITCHES] = {10000, 330}, [VT_H2_WASTE] = {16, 1}};
 /* Defaults and bounds. A connection keeps a pointer to the result. */
 static VT__UNUSED void vt__h2_cfg_fill(vt__h2_cfg *c) {
-    /* The rates of resets and refusals are above other servers' (33), for a client that cancels 10,000 requests in a minute is
-     * a map being dragged about, which may not know that its handlers still run; how many do is bounded all the same. */
-    static const vt_h2_budget budgets[VT_H2_CAUSES] = {
-        [VT_H2_RESETS] = {1000, 200},    [VT_H2_REFUSALS] = {1000, 200}, [VT_H2_PINGS] = {1000, 33},
-        [VT_H2_SETTINGS] = {1000, 33},   [VT_H2_EMPTIES] = {1000, 100},  [VT_H2_PRIORITIES] = {10000, 330},
-        [VT_H2_GLITCHES] = {10000, 330}, [VT_H2_WASTE] = {16, 1}};
     if (!c->max_streams) c->max_streams = 100;
     if (!c->max_head) c->max_head = 16384;
     if (!c->max_fields) c->max_fields = 1000;
-    if (!c->max_block) c->max_block = 65536;
+    if (!c->max_block) c->max_block = VT__MAX(c->max_head, UINT32_C(65536));
     if (!c->max_continuations) c->max_continuations = 8;
     if (!c->table) c->table = VT__HPACK_DEFAULT;
     c->max_frame = VT__MIN(VT__MAX(c->max_frame, VT__H2_FRAME_MIN), VT__H2_FRAME_MAX);
@@ -7003,10 +7015,7 @@ static VT__UNUSED void vt__h2_cfg_fill(vt__h2_cfg *c) {
     if (!c->max_window) c->max_window = 1 << 20;
     c->max_window = VT__MIN(VT__MAX(c->max_window, c->window), INT32_MAX);
     if (!c->ack_timeout_ns) c->ack_timeout_ns = 10 * VT_SEC;
-    for (size_t i = 0; i < VT_H2_CAUSES; i++) {
-        if (!c->budgets[i].burst) c->budgets[i].burst = budgets[i].burst;
-        if (!c->budgets[i].per_s) c->budgets[i].per_s = budgets[i].per_s;
-    }
+    vt__msg_budgets_fill(c->budgets, vt__h2_budgets, VT_H2_CAUSES);
 }
 /* The caller gives h->dec and h->enc their tables, as @hpack says. */
 static VT__UNUSED void vt__h2_init(vt__h2 *h, const vt__h2_cfg *cfg, bool server, int64_t now) {
@@ -7032,7 +7041,7 @@ static VT__UNUSED void vt__h2_attach(vt__h2 *h, vt__h2_stream *s) {
     vt__h2_enter(h, s, h->block.id);
     h->cur = s;
     h->block.opening = false;
-    int early = vt__h2_take_early(h, s->id);
+    int early = vt__msg_take_early(&h->early, s->id);
     s->c.pinned = early >= 0;
     if (s->c.pinned) vt__h2_prioritize(h, s, (uint8_t)early);
 }
@@ -7170,7 +7179,7 @@ static VT__UNUSED void vt__h2_put_data(vt__h2 *h, vt__h2_stream *s, size_t n, ui
 
 static uint8_t *vt__h2_put_setting(uint8_t *p, unsigned id, uint32_t v) {
     p[0] = 0, p[1] = (uint8_t)id;
-    return vt__h2_put32(p + 2, v);
+    return vt__str_put32(p + 2, v);
 }
 /* What differs from the default. */
 static uint8_t *vt__h2_put_settings(const vt__h2 *h, uint8_t *frame) {
@@ -7208,8 +7217,8 @@ static uint8_t *vt__h2_put_pings(vt__h2 *h, uint8_t *p) {
 }
 static uint8_t *vt__h2_put_goaway(const vt__h2 *h, uint8_t *p) {
     p = vt__h2_put_frame(p, 8, VT__H2_T_GOAWAY, 0, 0);
-    p = vt__h2_put32(p, h->away_last);
-    return vt__h2_put32(p, h->err ? vt__h2_err_of(h->err)->code : VT__H2_NO_ERROR);
+    p = vt__str_put32(p, h->away_last);
+    return vt__str_put32(p, h->err ? vt__h2_err_of(h->err)->code : VT__H2_NO_ERROR);
 }
 /* What one stream owes. */
 static uint8_t *vt__h2_put_owed(vt__h2 *h, vt__h2_stream *s, uint8_t *p) {
@@ -7456,8 +7465,6 @@ VT__INLINE void vt__qpack_static_field(uint32_t i, vt__hpack_field *f) {
 }
 
 /* ---- decoder: inserts ---- */
-enum { VT__QPACK_S_FIELD, VT__QPACK_S_HEAD, VT__QPACK_S_NAME_LEN, VT__QPACK_S_NAME };
-enum { VT__QPACK_S_VALUE_LEN = 4, VT__QPACK_S_VALUE };
 /* Instructions of the encoder stream (RFC 9204 4.3). */
 enum { VT__QPACK_NAMED, VT__QPACK_NAMED_STATIC, VT__QPACK_LITERAL, VT__QPACK_CAPACITY, VT__QPACK_DUPLICATE };
 enum { VT__QPACK_INSERTS_MAX = INT32_MAX };
@@ -7469,8 +7476,8 @@ typedef struct vt__qpack_dec {
     vt__hpack_reader ins; /* of the encoder stream */
     vt__hpack_reader sec; /* of the section under way */
     void *own;            /* the scratch of an instruction that came in pieces */
-    uint8_t state, kind;
-    vt__hpack_field f; /* of the instruction */
+    uint8_t state, kind;  /* state: VT__HPACK_S_x */
+    vt__hpack_field f;    /* of the instruction */
 } vt__qpack_dec;
 
 /* `limit`: our SETTINGS_QPACK_MAX_TABLE_CAPACITY, up to VT__HPACK_CAP_MAX. Memory for the table comes when the peer wants one. */
@@ -7493,7 +7500,7 @@ static int vt__qpack_ins_capacity(vt__qpack_dec *d, uint32_t size) {
     if (size && !d->t.mem && !(d->t.mem = vt__mem_alloc(vt__hpack_mem(d->t.cap)))) return -ENOMEM;
     d->t.max = size;
     vt__hpack_evict(&d->t, size);
-    d->state = VT__QPACK_S_FIELD;
+    d->state = VT__HPACK_S_FIELD;
     return 2;
 }
 /* d->f becomes an entry. Neither name nor value is in the table. */
@@ -7506,7 +7513,7 @@ static int vt__qpack_ins_add(vt__qpack_dec *d) {
     d->copied += size;
     vt__mem_free(d->own);
     d->own = NULL;
-    d->state = VT__QPACK_S_FIELD;
+    d->state = VT__HPACK_S_FIELD;
     return 2;
 }
 /* What an instruction begins with is whole: an index, or a capacity. */
@@ -7518,7 +7525,7 @@ static int vt__qpack_ins_head(vt__qpack_dec *d) {
     if (d->kind == VT__QPACK_NAMED_STATIC) vt__qpack_static_field(n, &d->f);
     else vt__hpack_table_field(&d->t, n + 1, d->kind == VT__QPACK_DUPLICATE, true, d->ins.scratch, &d->f);
     if (d->kind == VT__QPACK_DUPLICATE) return vt__qpack_ins_add(d);
-    d->state = VT__QPACK_S_VALUE_LEN;
+    d->state = VT__HPACK_S_VALUE_LEN;
     return 2;
 }
 /* One step of the encoder stream: 2 go on, 0 more is needed, or < 0. */
@@ -7528,32 +7535,32 @@ static int vt__qpack_ins_step(vt__qpack_dec *d, const uint8_t **p, const uint8_t
     vt__hpack_field *f = &d->f;
     int rc;
     switch (d->state) {
-    case VT__QPACK_S_FIELD:
+    case VT__HPACK_S_FIELD:
         if (*p == end) return 0;
         d->kind = **p >= 0xc0   ? VT__QPACK_NAMED_STATIC
                   : **p >= 0x80 ? VT__QPACK_NAMED
                   : **p >= 0x40 ? VT__QPACK_LITERAL
                   : **p >= 0x20 ? VT__QPACK_CAPACITY
                                 : VT__QPACK_DUPLICATE;
-        d->state = d->kind == VT__QPACK_LITERAL ? VT__QPACK_S_NAME_LEN : VT__QPACK_S_HEAD;
+        d->state = d->kind == VT__QPACK_LITERAL ? VT__HPACK_S_NAME_LEN : VT__HPACK_S_HEAD;
         r->room = d->t.max;
         return 2;
-    case VT__QPACK_S_HEAD:
+    case VT__HPACK_S_HEAD:
         rc = vt__hpack_read_int(r, p, end, bits[d->kind]);
         return rc > 0 ? vt__qpack_ins_head(d) : rc;
-    case VT__QPACK_S_NAME_LEN:
+    case VT__HPACK_S_NAME_LEN:
         if ((rc = vt__hpack_read_length(r, p, end, 5)) <= 0) return rc;
-        d->state = VT__QPACK_S_NAME;
+        d->state = VT__HPACK_S_NAME;
         return 2;
-    case VT__QPACK_S_NAME:
+    case VT__HPACK_S_NAME:
         if ((rc = vt__hpack_read_string(r, p, end, 0, &f->name)) <= 0) return rc;
         if (f->name.len > r->room) return VT__QPACK_E_ENTRY;
         vt__hpack_name_check(f);
-        d->state = VT__QPACK_S_VALUE_LEN;
+        d->state = VT__HPACK_S_VALUE_LEN;
         return 2;
-    case VT__QPACK_S_VALUE_LEN:
+    case VT__HPACK_S_VALUE_LEN:
         if ((rc = vt__hpack_read_length(r, p, end, 7)) <= 0) return rc;
-        d->state = VT__QPACK_S_VALUE;
+        d->state = VT__HPACK_S_VALUE;
         return 2;
     default:
         if (f->name.len > r->room) return VT__QPACK_E_ENTRY;
@@ -7565,9 +7572,9 @@ static int vt__qpack_ins_step(vt__qpack_dec *d, const uint8_t **p, const uint8_t
 /* The input ends within an instruction: what there is of it moves to memory that stays. [at, end) is the input. */
 static int vt__qpack_ins_keep(vt__qpack_dec *d, const uint8_t *at, const uint8_t *end) {
     const char *name = d->f.name.ptr;
-    bool have_name = d->state >= VT__QPACK_S_VALUE_LEN,
+    bool have_name = d->state >= VT__HPACK_S_VALUE_LEN,
          in_input = name >= (const char *)at && name < (const char *)end;
-    if (d->state <= VT__QPACK_S_NAME_LEN) return 0;
+    if (d->state <= VT__HPACK_S_NAME_LEN) return 0;
     if (!d->own) {
         d->own = vt__mem_alloc(d->t.max + (size_t)VT__HPACK_SCRATCH_MORE);
         if (!d->own) return -ENOMEM;
@@ -7713,7 +7720,6 @@ static VT__UNUSED size_t vt__qpack_put_increment(vt__qpack_dec *d, uint8_t out[V
 
 /* ---- encoder ---- */
 enum { VT__QPACK_REFS = 64, VT__QPACK_PREFIX = 20 }; /* a frame's head before it included */
-enum { VT__QPACK_NO_INDEX = UINT32_MAX };
 /* A section that is not acknowledged. */
 typedef struct vt__qpack_ref {
     uint64_t stream;
@@ -7809,22 +7815,7 @@ static VT__UNUSED int vt__qpack_enc_recv(vt__qpack_enc *e, const uint8_t *p, con
     return rc < 0 ? rc : 0;
 }
 
-/* A literal: `first` and an index, or a name, in `bits`; then the value. Its size, or 0 when it does not fit. */
-static size_t vt__qpack_put_literal(uint8_t *out, size_t cap, unsigned first, unsigned bits, uint32_t index,
-                                    vt_str name, vt_str value) {
-    bool named = index != VT__QPACK_NO_INDEX;
-    size_t coded_name = named ? 0 : vt__hpack_huff_size(name, true),
-           coded = vt__hpack_huff_size(value, false);
-    size_t n = VT__MIN(coded_name, name.len), v = VT__MIN(coded, value.len);
-    size_t size = vt__hpack_int_size(7, v) + v;
-    size += named ? vt__hpack_int_size(bits, index) : vt__hpack_int_size(bits, n) + n;
-    if (size > cap) return 0;
-    if (named) out = vt__hpack_put_int(out, first, bits, index);
-    else out = vt__hpack_put_string(out, first, bits, name, coded_name, true);
-    (void)vt__hpack_put_string(out, 0, 7, value, coded, false);
-    return size;
-}
-/* The static entry of this field, *named being one of its name; VT__QPACK_NO_INDEX: none. */
+/* The static entry of this field, *named being one of its name; VT__HPACK_NO_INDEX: none. */
 static uint32_t vt__qpack_find_static(int id, vt_str name, vt_str value, uint32_t *named) {
     static const uint8_t others[] = {33, 35, 56, 61, 62, 73, 76, 79,
                                      83, 85, 86, 87, 91, 93, 97}; /* without an id */
@@ -7834,10 +7825,10 @@ static uint32_t vt__qpack_find_static(int id, vt_str name, vt_str value, uint32_
         if (vt__str_eq_ci(name, (vt_str){s->name, s->name_len})) i = others[j];
     }
     *named = i;
-    while (i != VT__QPACK_NO_INDEX) {
+    while (i != VT__HPACK_NO_INDEX) {
         const vt__qpack_static *s = &vt__qpack_statics[i];
         if (vt__str_eq(value, (vt_str){s->value, s->value_len})) return i;
-        i = s->next ? s->next : (uint32_t)VT__QPACK_NO_INDEX;
+        i = s->next ? s->next : (uint32_t)VT__HPACK_NO_INDEX;
     }
     return i;
 }
@@ -7895,8 +7886,8 @@ static bool vt__qpack_put_insert(vt__qpack_head *w, uint32_t i, uint32_t named, 
     uint8_t *out = w->ins + w->ins_len;
     size_t cap = w->ins_cap - w->ins_len, n;
     if (i) n = cap < VT__HPACK_INT_BYTES ? 0 : (size_t)(vt__hpack_put_int(out, 0, 5, i - 1) - out);
-    else if (named != VT__QPACK_NO_INDEX) n = vt__qpack_put_literal(out, cap, 0xc0, 6, named, name, value);
-    else n = vt__qpack_put_literal(out, cap, 0x40, 5, VT__QPACK_NO_INDEX, name, value);
+    else if (named != VT__HPACK_NO_INDEX) n = vt__hpack_put_pair(out, cap, 0xc0, 6, named, name, value);
+    else n = vt__hpack_put_pair(out, cap, 0x40, 5, VT__HPACK_NO_INDEX, name, value);
     w->ins_len += n;
     return n > 0;
 }
@@ -7912,9 +7903,9 @@ static bool vt__qpack_put_number(vt__qpack_head *w, uint32_t number) {
 /* A literal of the section, its name by static index where there is one. */
 static bool vt__qpack_put_plain(vt__qpack_head *w, uint32_t named, vt_str name, vt_str value, bool never) {
     uint8_t *out = w->buf + w->at;
-    size_t n = named != VT__QPACK_NO_INDEX
-                   ? vt__qpack_put_literal(out, w->cap - w->at, never ? 0x70 : 0x50, 4, named, name, value)
-                   : vt__qpack_put_literal(out, w->cap - w->at, never ? 0x30 : 0x20, 3, named, name, value);
+    size_t n = named != VT__HPACK_NO_INDEX
+                   ? vt__hpack_put_pair(out, w->cap - w->at, never ? 0x70 : 0x50, 4, named, name, value)
+                   : vt__hpack_put_pair(out, w->cap - w->at, never ? 0x30 : 0x20, 3, named, name, value);
     w->at += n;
     return n > 0;
 }
@@ -7925,8 +7916,7 @@ static bool vt__qpack_put_named(vt__qpack_head *w, uint32_t number, uint32_t nam
     uint32_t i = t->made - number;
     bool usable = number < w->base && i <= t->live && !vt__qpack_drains(t, i) && vt__qpack_usable(w, number);
     if (!usable) return vt__qpack_put_plain(w, named, name, value, false);
-    size_t n = vt__qpack_put_literal(w->buf + w->at, w->cap - w->at, 0x40, 4, w->base - 1 - number, name,
-                                     value);
+    size_t n = vt__hpack_put_pair(w->buf + w->at, w->cap - w->at, 0x40, 4, w->base - 1 - number, name, value);
     w->at += n;
     if (n) vt__qpack_use(w, number);
     return n > 0;
@@ -7935,9 +7925,9 @@ static bool vt__qpack_put_named(vt__qpack_head *w, uint32_t number, uint32_t nam
 static bool vt__qpack_put_dynamic(vt__qpack_head *w, int id, uint32_t named, vt_str name, vt_str value,
                                   bool once) {
     vt__hpack_enc *h = &w->e->h;
-    vt__hpack_key k = {name, id, named != VT__QPACK_NO_INDEX};
+    vt__hpack_key k = {name, id, named != VT__HPACK_NO_INDEX};
     vt__hpack_spot spot = vt__hpack_spot_of(h, &k, value);
-    uint32_t i = vt__hpack_find(h, *spot.newest, spot.print, &k, value), like = VT__QPACK_NO_INDEX;
+    uint32_t i = vt__hpack_find(h, *spot.newest, spot.print, &k, value), like = VT__HPACK_NO_INDEX;
     if (w->cap - w->at < VT__HPACK_INT_BYTES) return false;
     if (i) i -= VT__HPACK_STATIC_N;
     if (k.index > VT__HPACK_STATIC_N) like = h->t.made - (k.index - VT__HPACK_STATIC_N);
@@ -7958,7 +7948,7 @@ static VT__UNUSED bool vt__qpack_put(vt__qpack_head *w, int id, vt_str name, vt_
     int policy = flags & VT__HPACK_NEVER ? VT__HPACK_P_SECRET : vt__hpack_policies[id];
     if (policy == VT__HPACK_P_SECRET || (id == VT__H1_F_COOKIE && value.len < VT__HPACK_COOKIE_MIN))
         return vt__qpack_put_plain(w, named, name, value, true);
-    if (i != VT__QPACK_NO_INDEX) {
+    if (i != VT__HPACK_NO_INDEX) {
         if (w->cap - w->at < 2) return false;
         w->at = (size_t)(vt__hpack_put_int(w->buf + w->at, 0xc0, 6, i) - w->buf);
         return true;
@@ -7992,11 +7982,11 @@ static VT__UNUSED size_t vt__qpack_put_status(uint8_t out[VT__QPACK_STATUS_MAX],
     uint32_t named, i = VT__QPACK_STATUS_200;
     vt_str value = {text, 3};
     if (VT__UNLIKELY(status != 200)) i = vt__qpack_find_static(VT__HPACK_F_STATUS, value, value, &named);
-    if (i != VT__QPACK_NO_INDEX) return (size_t)(vt__hpack_put_int(out, 0xc0, 6, i) - out);
-    return vt__qpack_put_literal(out, VT__QPACK_STATUS_MAX, 0x50, 4, named, value, value);
+    if (i != VT__HPACK_NO_INDEX) return (size_t)(vt__hpack_put_int(out, 0xc0, 6, i) - out);
+    return vt__hpack_put_pair(out, VT__QPACK_STATUS_MAX, 0x50, 4, named, value, value);
 }
 static size_t vt__qpack_put_known(uint8_t *out, size_t cap, int id, vt_str value) {
-    return vt__qpack_put_literal(out, cap, 0x50, 4, vt__qpack_firsts[id] - 1U, value, value);
+    return vt__hpack_put_pair(out, cap, 0x50, 4, vt__qpack_firsts[id] - 1U, value, value);
 }
 static VT__UNUSED size_t vt__qpack_put_length(uint8_t out[VT__QPACK_LENGTH_MAX], uint64_t length) {
     char digits[20];
@@ -8010,7 +8000,7 @@ static VT__UNUSED size_t vt__qpack_put_date(uint8_t out[VT__QPACK_DATE_MAX], con
 
 /*==============================================================================
  * MARK: - @qpkt    QUIC on the wire: integers, packet heads, frames, transport parameters (VTHTTP_H3)
- * uses:   @plat
+ * uses:   @plat @str
  * pure.   RFC 9000 12, 16-20; versions 1 and 2 (RFC 9369), RFC 9221, RFC 9287, RFC 9368. No state and no memory of its own.
  * test:   tests/test_qpkt.c   fuzz: fuzz/fuzz_qpkt.c
  *
@@ -8114,13 +8104,6 @@ VT__INLINE bool vt__qpkt_cid_eq(const vt__qpkt_cid *a, const vt__qpkt_cid *b) {
 
 /* ---- integers ---- */
 #define VT__QPKT_INT_MAX ((UINT64_C(1) << 62) - 1)
-VT__INLINE uint32_t vt__qpkt_get32(const uint8_t *p) {
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-VT__INLINE uint8_t *vt__qpkt_put32(uint8_t *p, uint32_t v) {
-    p[0] = (uint8_t)(v >> 24), p[1] = (uint8_t)(v >> 16), p[2] = (uint8_t)(v >> 8), p[3] = (uint8_t)v;
-    return p + 4;
-}
 /* The low n bytes of v. */
 VT__INLINE uint8_t *vt__qpkt_put_bytes(uint8_t *p, uint64_t v, unsigned n) {
     for (unsigned i = 0; i < n; i++) p[i] = (uint8_t)(v >> 8 * (n - 1 - i));
@@ -8134,8 +8117,8 @@ VT__INLINE size_t vt__qpkt_int_size(uint64_t v) {
     return v < 64 ? 1 : v < 16384 ? 2 : v < UINT64_C(1) << 30 ? 4 : 8;
 }
 static VT__NOINLINE uint8_t *vt__qpkt_put_long_int(uint8_t *p, uint64_t v) {
-    if (v < UINT64_C(1) << 30) return vt__qpkt_put32(p, (uint32_t)v | UINT32_C(2) << 30);
-    return vt__qpkt_put32(vt__qpkt_put32(p, (uint32_t)(v >> 32) | UINT32_C(3) << 30), (uint32_t)v);
+    if (v < UINT64_C(1) << 30) return vt__str_put32(p, (uint32_t)v | UINT32_C(2) << 30);
+    return vt__str_put32(vt__str_put32(p, (uint32_t)(v >> 32) | UINT32_C(3) << 30), (uint32_t)v);
 }
 /* There is room for it, and v is at most VT__QPKT_INT_MAX. */
 VT__INLINE uint8_t *vt__qpkt_put_int(uint8_t *p, uint64_t v) {
@@ -8149,8 +8132,8 @@ static VT__NOINLINE bool vt__qpkt_get_long_int(const uint8_t **p, const uint8_t 
     size_t have = (size_t)(end - at), n;
     if (have == 0 || have < (n = (size_t)1 << (*at >> 6))) return false;
     if (n == 1) *v = *at;
-    else if (n == 4) *v = vt__qpkt_get32(at) & 0x3fffffff;
-    else *v = (uint64_t)(vt__qpkt_get32(at) & 0x3fffffff) << 32 | vt__qpkt_get32(at + 4);
+    else if (n == 4) *v = vt__str_get32(at) & 0x3fffffff;
+    else *v = (uint64_t)(vt__str_get32(at) & 0x3fffffff) << 32 | vt__str_get32(at + 4);
     *p = at + n;
     return true;
 }
@@ -8236,7 +8219,7 @@ static int vt__qpkt_get_numbered(vt__qpkt_head *h, const uint8_t *p, const uint8
 static int vt__qpkt_get_long(vt__qpkt_head *h, const uint8_t *p, const uint8_t *end) {
     const uint8_t *at = p + 5;
     if (end - p < 5) return VT__QPKT_E_HEAD;
-    h->version = vt__qpkt_get32(p + 1);
+    h->version = vt__str_get32(p + 1);
     if (!vt__qpkt_get_cid(&at, end, &h->dcid, &h->dcid_len) ||
         !vt__qpkt_get_cid(&at, end, &h->scid, &h->scid_len))
         return VT__QPKT_E_HEAD;
@@ -8297,7 +8280,7 @@ static uint8_t *vt__qpkt_put_ids(uint8_t *p, enum vt__qpkt_type type, unsigned l
                                  const vt__qpkt_cid *dcid, const vt__qpkt_cid *scid) {
     unsigned bits = ((unsigned)type + (version == VT__QPKT_V2)) & 3;
     *p = (uint8_t)(VT__QPKT_LONG | VT__QPKT_FIXED | bits << 4 | low);
-    p = vt__qpkt_put32(p + 1, version);
+    p = vt__str_put32(p + 1, version);
     return vt__qpkt_put_cid_of(vt__qpkt_put_cid_of(p, dcid->b, dcid->len), scid->b, scid->len);
 }
 /* Where the payload goes: its head is complete but for the length. The number's `pn_size` bytes stand right before. */
@@ -8338,10 +8321,10 @@ static VT__UNUSED uint8_t *vt__qpkt_put_negotiation(uint8_t *p, const uint8_t *e
                                                     const uint32_t *versions, size_t n, uint32_t grease) {
     if ((size_t)(end - p) < 7U + of->dcid_len + of->scid_len + 4 * (n + 1)) return NULL;
     *p = (uint8_t)(VT__QPKT_LONG | VT__QPKT_FIXED | (grease & 0x3f));
-    p = vt__qpkt_put32(p + 1, 0);
+    p = vt__str_put32(p + 1, 0);
     p = vt__qpkt_put_cid_of(vt__qpkt_put_cid_of(p, of->scid, of->scid_len), of->dcid, of->dcid_len);
-    p = vt__qpkt_put32(p, (grease & 0xf0f0f0f0) | 0x0a0a0a0a);
-    for (size_t i = 0; i < n; i++) p = vt__qpkt_put32(p, versions[i]);
+    p = vt__str_put32(p, (grease & 0xf0f0f0f0) | 0x0a0a0a0a);
+    for (size_t i = 0; i < n; i++) p = vt__str_put32(p, versions[i]);
     return p;
 }
 
@@ -8770,10 +8753,10 @@ static int vt__qpkt_param_preferred(vt__qpkt_preferred *to, const vt__qpkt_param
 /* RFC 9368 3, 4: a client's choice is among what it has; no version is 0. */
 static int vt__qpkt_param_versions(vt__qpkt_params *tp, const vt__qpkt_param *a, bool from_server) {
     if (a->n < 4 || a->n % 4) return VT__QPKT_E_PARAM;
-    tp->chosen = vt__qpkt_get32(a->p);
+    tp->chosen = vt__str_get32(a->p);
     bool there = from_server;
     for (size_t i = 4; i < a->n; i += 4) {
-        uint32_t version = vt__qpkt_get32(a->p + i);
+        uint32_t version = vt__str_get32(a->p + i);
         if (!version) return VT__QPKT_E_PARAM;
         there |= version == tp->chosen;
         if (vt__qpkt_known(version) && tp->nversions < VT__QPKT_VERSIONS_MAX)
@@ -8860,8 +8843,8 @@ static uint8_t *vt__qpkt_put_param_preferred(uint8_t *p, const uint8_t *end, con
     return vt__qpkt_put_param(p, end, VT__QPKT_P_PREFERRED, bytes, (size_t)(at - bytes));
 }
 static uint8_t *vt__qpkt_put_param_versions(uint8_t *p, const uint8_t *end, const vt__qpkt_params *tp) {
-    uint8_t bytes[4 + 4 * VT__QPKT_VERSIONS_MAX], *at = vt__qpkt_put32(bytes, tp->chosen);
-    for (size_t i = 0; i < tp->nversions; i++) at = vt__qpkt_put32(at, tp->versions[i]);
+    uint8_t bytes[4 + 4 * VT__QPKT_VERSIONS_MAX], *at = vt__str_put32(bytes, tp->chosen);
+    for (size_t i = 0; i < tp->nversions; i++) at = vt__str_put32(at, tp->versions[i]);
     return vt__qpkt_put_param(p, end, VT__QPKT_P_VERSIONS, bytes, (size_t)(at - bytes));
 }
 /* Writes what differs from the defaults and what tp->have names (versions: those in tp->versions, VT__QPKT_VERSIONS_MAX at
@@ -11350,7 +11333,7 @@ enum { VT__H3_WASTE_UNIT = 65536 };
 typedef struct vt__h3_cfg {
     uint32_t max_head;        /* name + value + 32 of a head's fields; 16384; over: event.too_large */
     uint32_t max_fields;      /* 1000; over: likewise */
-    uint32_t max_block;       /* bytes of an encoded head; 65536; over: E_LARGE */
+    uint32_t max_block;       /* bytes of an encoded head; 65536, max_head at least; over: E_LARGE */
     uint32_t table;           /* QPACK's table of the peer's heads; 4096; VT__H3_NONE: none */
     uint32_t blocked;         /* streams that may wait for it; 16; VT__H3_NONE: none */
     uint32_t enc_table;       /* the table of our heads, at most; 1024; VT__H3_NONE: none */
@@ -11396,7 +11379,7 @@ typedef struct vt__h3_pipe {
     size_t n, cap;
 } vt__h3_pipe;
 enum { VT__H3_CONTROL, VT__H3_ENCODER, VT__H3_DECODER, VT__H3_PIPES };
-enum { VT__H3_BUCKETS = 16, VT__H3_EARLY = 4, VT__H3_TEXT = 32 };
+enum { VT__H3_BUCKETS = 16, VT__H3_TEXT = 32 };
 enum { VT__H3_INT_MAX = 8, VT__H3_PIPE_MAX = 4096, VT__H3_PIPE_ENCODER = 1024, VT__H3_SETTINGS_MAX = 4096 };
 
 /* What a log is told: what a stream is for, by its type (UINT64_MAX: requests); a frame on one, with the integer (`v`) or text of
@@ -11444,8 +11427,7 @@ typedef struct vt__h3 {
     uint64_t
         id_limit; /* requests that the transport allows have ids below it; the caller's, UINT64_MAX at first */
     vt__h3_stream *buckets[VT__H3_BUCKETS];
-    uint64_t early_ids[VT__H3_EARLY]; /* idle streams with a priority, the latest: id + 1 */
-    uint8_t early[VT__H3_EARLY], nearly;
+    vt__msg_early early;
     /* what the peer set */
     uint64_t peer_table, peer_blocked, peer_head, peer_away, max_push; /* peer_away: GOAWAY's id */
     bool peer_connect_protocol;
@@ -11574,7 +11556,14 @@ static void vt__h3_enter(vt__h3 *h, vt__h3_stream *s, uint64_t id) {
     h->active++;
     VT__H3_LOG(h, STREAM, .ours = !h->server, .id = id, .type = UINT64_MAX);
 }
-/* Kept bytes and the section under way go; what was fed as well. */
+/* Kept bytes go. */
+static void vt__h3_unkeep(vt__h3_stream *s) {
+    s->used += s->kept_len;
+    vt__mem_free(s->kept);
+    s->kept = NULL;
+    s->kept_len = s->kept_cap = 0;
+}
+/* The same, and the section under way; what was fed as well. */
 static void vt__h3_drop(vt__h3 *h, vt__h3_stream *s) {
     if (h->reading == s) h->reading = NULL;
     if (h->feeding == s) {
@@ -11585,10 +11574,7 @@ static void vt__h3_drop(vt__h3 *h, vt__h3_stream *s) {
     if (s->blocked) h->nblocked--;
     vt__ds_list_remove(&s->waiting);
     s->blocked = false;
-    s->used += s->kept_len;
-    vt__mem_free(s->kept);
-    s->kept = NULL;
-    s->kept_len = s->kept_cap = 0;
+    vt__h3_unkeep(s);
 }
 /* Both sides of a request are cut off. The peer's encoder learns that what was on its way is not decoded. */
 static int vt__h3_close(vt__h3 *h, vt__h3_stream *s, int by, uint64_t code) {
@@ -11630,22 +11616,6 @@ static void vt__h3_prioritize(vt__h3_stream *s, uint8_t priority) {
     s->c.urgency = priority & 7;
     s->c.incremental = priority >> 3;
 }
-/* A priority that came before its stream: the latest few are kept. */
-static void vt__h3_keep_early(vt__h3 *h, uint64_t id, uint8_t priority) {
-    size_t i = 0;
-    while (i < VT__H3_EARLY && h->early_ids[i] != id + 1) i++;
-    if (i == VT__H3_EARLY) i = h->nearly % VT__H3_EARLY, h->nearly = (uint8_t)(i + 1);
-    h->early_ids[i] = id + 1;
-    h->early[i] = priority;
-}
-static void vt__h3_take_early(vt__h3 *h, vt__h3_stream *s) {
-    for (size_t i = 0; i < VT__H3_EARLY && h->nearly; i++) {
-        if (h->early_ids[i] != s->id + 1) continue;
-        h->early_ids[i] = 0;
-        s->c.pinned = true;
-        vt__h3_prioritize(s, h->early[i]);
-    }
-}
 static int vt__h3_on_priority(vt__h3 *h, vt__msg_event *ev) {
     uint8_t priority = vt__msg_priority((vt_str){h->text, h->text_len}, VT__MSG_USUAL);
     int rc = vt__h3_spend(h, VT__H3_PRIORITIES, 1);
@@ -11654,7 +11624,7 @@ static int vt__h3_on_priority(vt__h3 *h, vt__msg_event *ev) {
                .v = h->element, .text = {h->text, h->text_len});
     vt__h3_stream *s = vt__h3_find(h, h->element);
     if (!s) {
-        vt__h3_keep_early(h, h->element, priority);
+        vt__msg_keep_early(&h->early, h->element, priority);
         return VT__H3_GO;
     }
     s->c.pinned = true;
@@ -11735,13 +11705,10 @@ static int vt__h3_resume(vt__h3 *h, vt__msg_event *ev) {
     s->blocked = false;
     return vt__h3_section_start(h, s, ev);
 }
-/* Whether a final head is well-formed; what the stream learns of it. */
-static bool vt__h3_final_ok(vt__h3 *h, vt__h3_stream *s) {
+/* Whether a head is well-formed; what the stream learns of it. */
+static bool vt__h3_head_ok(vt__h3 *h, vt__h3_stream *s) {
     vt__msg_head *b = &h->head;
-    bool ok = b->too_large;
-    if (!ok && h->server) ok = vt__msg_request_ok(b);
-    if (!ok && !h->server) ok = vt__msg_response_ok(b, false, s->c.tunnel, &s->c.bodyless);
-    s->c.length = b->length;
+    bool ok = vt__msg_head_ok(b, false, &s->c);
     s->connected = h->server ? b->method == VT__H1_M_CONNECT
                              : s->c.tunnel && b->status >= 200 && b->status < 300;
     if (h->server && b->priority != VT__MSG_NO_PRIORITY && !s->c.pinned) vt__h3_prioritize(s, b->priority);
@@ -11751,7 +11718,7 @@ static bool vt__h3_final_ok(vt__h3 *h, vt__h3_stream *s) {
 static int vt__h3_on_head(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
     const vt__msg_head *b = &h->head;
     bool trailers = s->c.headed, interim = b->status >= 100 && b->status < 200;
-    bool ok = trailers ? s->c.length <= s->c.got : vt__h3_final_ok(h, s);
+    bool ok = trailers ? s->c.length <= s->c.got : vt__h3_head_ok(h, s);
     if (!ok) return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
     int rc = interim ? vt__h3_spend(h, VT__H3_EMPTIES, 1) : 0;
     if (rc < 0) return rc;
@@ -11766,10 +11733,7 @@ static int vt__h3_on_head(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
 }
 static int vt__h3_section_end(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
     h->reading = NULL;
-    s->used += s->kept_len;
-    vt__mem_free(s->kept);
-    s->kept = NULL;
-    s->kept_len = s->kept_cap = 0;
+    vt__h3_unkeep(s);
     if (h->sec.need) {
         uint8_t *to = vt__h3_pipe_room(h, VT__H3_DECODER, VT__QPACK_INT_BYTES);
         if (!to) return h->err;
@@ -12119,16 +12083,13 @@ static VT__UNUSED void vt__h3_cfg_fill(vt__h3_cfg *c) {
     };
     if (!c->max_head) c->max_head = 16384;
     if (!c->max_fields) c->max_fields = 1000;
-    if (!c->max_block) c->max_block = 65536;
+    if (!c->max_block) c->max_block = VT__MAX(c->max_head, UINT32_C(65536));
     if (!c->table) c->table = 4096;
     if (c->table != VT__H3_NONE) c->table = VT__MIN(c->table, (uint32_t)VT__HPACK_CAP_MAX);
     if (!c->blocked) c->blocked = 16;
     if (!c->enc_table) c->enc_table = 1024;
     if (!c->block_timeout_ns) c->block_timeout_ns = 10 * VT_SEC;
-    for (size_t i = 0; i < VT__H3_CAUSES; i++) {
-        if (!c->budgets[i].burst) c->budgets[i].burst = budgets[i].burst;
-        if (!c->budgets[i].per_s) c->budgets[i].per_s = budgets[i].per_s;
-    }
+    vt__msg_budgets_fill(c->budgets, budgets, VT__H3_CAUSES);
 }
 static uint8_t *vt__h3_put_settings(const vt__h3 *h, uint8_t *p) {
     const vt__h3_cfg *c = h->cfg;
@@ -12198,7 +12159,9 @@ static VT__UNUSED int vt__h3_attach(vt__h3 *h, vt__h3_stream *s, uint64_t id) {
         return 1;
     }
     h->next = VT__MAX(h->next, id + 4);
-    vt__h3_take_early(h, s);
+    int early = vt__msg_take_early(&h->early, id);
+    s->c.pinned = early >= 0;
+    if (s->c.pinned) vt__h3_prioritize(s, (uint8_t)early);
     return 0;
 }
 /* A client's request, on a stream that the transport has opened: 0, or VT__H3_E_NO_MORE and it is not attached. */
@@ -27628,7 +27591,7 @@ static int vt__quic_on_versions(vt__quic *c, const vt__qpkt_head *h) {
     if (h->dcid_len != VT__QCID_LEN || memcmp(h->dcid, c->cids.ours[0].cid.b, VT__QCID_LEN) != 0) return 0;
     if (h->scid_len != c->odcid.len || memcmp(h->scid, c->odcid.b, h->scid_len) != 0) return 0;
     for (size_t i = 0; i + 4 <= h->token_len; i += 4) {
-        uint32_t v = vt__qpkt_get32(h->token + i);
+        uint32_t v = vt__str_get32(h->token + i);
         if (v == c->keys.version) return 0; /* a lie, or a stray one */
         if (v == VT__QPKT_V1 || (v == VT__QPKT_V2 && !c->cfg->no_v2 && !best)) best = v;
     }
@@ -29968,7 +29931,7 @@ static bool vt__link_say_away(vt__conn *conn, const char *p, int64_t n) {
     if (n < VT__H2_PREFACE_LEN || memcmp(p, VT__H2_PREFACE, VT__H2_PREFACE_LEN) != 0) return false;
     to = vt__h2_put_frame(to, 0, VT__H2_T_SETTINGS, 0, 0);
     to = vt__h2_put_frame(to, 8, VT__H2_T_GOAWAY, 0, 0);
-    (void)vt__h2_put32(vt__h2_put32(to, 0), VT__H2_ENHANCE_YOUR_CALM);
+    (void)vt__str_put32(vt__str_put32(to, 0), VT__H2_ENHANCE_YOUR_CALM);
     struct iovec v = {text, sizeof text};
     (void)vt__conn_send_try(conn, &v, 1); /* the first that is sent there: it fits, or nobody reads */
     return true;
@@ -32578,7 +32541,6 @@ static int vt__h2c_group_init(vt__link_group *g) {
     cfg->max_streams = (uint32_t)c->max_streams;
     cfg->max_head = g->conf.limits.section;
     cfg->max_fields = g->conf.max_fields;
-    cfg->max_block = VT__MAX(cfg->max_head, UINT32_C(65536));
     memcpy(cfg->budgets, c->h2_budgets, sizeof cfg->budgets);
     cfg->connect_protocol = true;
     vt__h2_cfg_fill(cfg);
@@ -32586,10 +32548,7 @@ static int vt__h2c_group_init(vt__link_group *g) {
     return 0;
 }
 static void vt__h2c_fill(vt_server_cfg *c) {
-    vt__h2_cfg cfg = {0};
-    memcpy(cfg.budgets, c->h2_budgets, sizeof cfg.budgets);
-    vt__h2_cfg_fill(&cfg);
-    memcpy(c->h2_budgets, cfg.budgets, sizeof cfg.budgets);
+    vt__msg_budgets_fill(c->h2_budgets, vt__h2_budgets, VT_H2_CAUSES);
 }
 static void vt__h2c_group_drop(vt__link_group *g) {
     vt__mem_free((void *)(uintptr_t)g->h2);
@@ -32970,7 +32929,6 @@ static int vt__h3c_group_init(vt__link_group *g) {
     if (!cfg) return -ENOMEM;
     cfg->max_head = g->conf.limits.section;
     cfg->max_fields = g->conf.max_fields;
-    cfg->max_block = VT__MAX(cfg->max_head, UINT32_C(65536));
     cfg->connect_protocol = true;
     vt__h3_cfg_fill(cfg);
     g->h3 = cfg;
@@ -38537,7 +38495,6 @@ static const vt__cmux_ops vt__ch2_ops = {vt__ch2_begin,  vt__ch2_part,          
 static void vt__ch2_configure(const vt_client *client, vt__h2_cfg *cfg) {
     cfg->max_head = client->limits.section + 64; /* :status does not count */
     cfg->max_fields = (uint32_t)client->cfg.max_header_count + 1;
-    cfg->max_block = VT__MAX(cfg->max_head, UINT32_C(65536));
     cfg->window = VT__CH2_WINDOW;
     cfg->all_window = VT__CH2_ALL;
     vt__h2_cfg_fill(cfg);
@@ -39036,7 +38993,6 @@ static vt__ch3_side *vt__ch3_side_of(vt_client *client) {
     vt__ds_list_init(&side->doors);
     side->cfg.max_head = client->limits.section + 64; /* :status does not count */
     side->cfg.max_fields = (uint32_t)client->cfg.max_header_count + 1;
-    side->cfg.max_block = VT__MAX(side->cfg.max_head, UINT32_C(65536));
     vt__h3_cfg_fill(&side->cfg);
     vt__ch3_lock();
     void *other = client->h3;

@@ -34,14 +34,14 @@ static void frames_say(struct bytes *to, const uint8_t *p, size_t n) {
     if (n >= VT__H2_PREFACE_LEN && memcmp(p, VT__H2_PREFACE, VT__H2_PREFACE_LEN) == 0)
         p += VT__H2_PREFACE_LEN;
     while (p < end) {
-        uint32_t len = vt__h2_get32(p) >> 8, id = vt__h2_get32(p + 5);
+        uint32_t len = vt__str_get32(p) >> 8, id = vt__str_get32(p + 5);
         if (end - p < 9 || (size_t)(end - p) - 9 < len) abort();
         const uint8_t *b = p + 9;
         bytes_say(to, "%s", p[3] < 10 ? types[p[3]] : "?");
-        if (p[3] == VT__H2_T_RST_STREAM) bytes_say(to, " %u %s", id, code_name(vt__h2_get32(b)));
+        if (p[3] == VT__H2_T_RST_STREAM) bytes_say(to, " %u %s", id, code_name(vt__str_get32(b)));
         else if (p[3] == VT__H2_T_GOAWAY)
-            bytes_say(to, " %u %s", vt__h2_get32(b), code_name(vt__h2_get32(b + 4)));
-        else if (p[3] == VT__H2_T_WINDOW_UPDATE) bytes_say(to, " %u %u", id, vt__h2_get32(b));
+            bytes_say(to, " %u %s", vt__str_get32(b), code_name(vt__str_get32(b + 4)));
+        else if (p[3] == VT__H2_T_WINDOW_UPDATE) bytes_say(to, " %u %u", id, vt__str_get32(b));
         else if (p[3] == VT__H2_T_SETTINGS || p[3] == VT__H2_T_PING)
             bytes_say(to, "%s", p[4] & 1 ? " ack" : "");
         else bytes_say(to, " %u %u%s", id, p[3] == VT__H2_T_DATA ? len : 0, p[4] & 1 ? " end" : "");

@@ -16,7 +16,7 @@ static const char *bytes_text(struct bytes *b) {
 }
 static void put_word(struct bytes *b, unsigned type, uint32_t id, uint32_t word) {
     uint8_t p[4];
-    (void)vt__h2_put32(p, word);
+    (void)vt__str_put32(p, word);
     put_frame(b, type, 0, id, p, 4);
 }
 static void put_zeros(struct bytes *b, unsigned flags, uint32_t id, size_t n) {
@@ -26,7 +26,7 @@ static void put_zeros(struct bytes *b, unsigned flags, uint32_t id, size_t n) {
 }
 static void put_setting(struct bytes *b, unsigned id, uint32_t value) {
     uint8_t p[6] = {(uint8_t)(id >> 8), (uint8_t)id};
-    (void)vt__h2_put32(p + 2, value);
+    (void)vt__str_put32(p + 2, value);
     put_frame(b, VT__H2_T_SETTINGS, 0, 0, p, 6);
 }
 static void put_string(struct bytes *b, const char *s, size_t n) {
@@ -320,7 +320,7 @@ static void made_you_reset(int way, uint32_t id) {
     case 0: put_word(&in, VT__H2_T_WINDOW_UPDATE, id, 0); break;
     case 1: put_word(&in, VT__H2_T_WINDOW_UPDATE, id, 0x7fffffff); break;
     case 2: put_frame(&in, VT__H2_T_PRIORITY, 0, id, self, 4); break;
-    case 3: (void)vt__h2_put32(self, id), put_frame(&in, VT__H2_T_PRIORITY, 0, id, self, 5); break;
+    case 3: (void)vt__str_put32(self, id), put_frame(&in, VT__H2_T_PRIORITY, 0, id, self, 5); break;
     case 4: put_head(&in, id, BOTH, "x", "y", NULL); break;
     default: put_zeros(&in, 0, id, 3); break;
     }
@@ -807,7 +807,7 @@ TEST(a29_priority_flood) {
     fresh(), begin();
     for (uint32_t i = 0; i < 10000; i++) { /* a long chain is no tree */
         uint8_t p[5] = {0};
-        (void)vt__h2_put32(p, i * 2 + 1);
+        (void)vt__str_put32(p, i * 2 + 1);
         put_frame(&in, VT__H2_T_PRIORITY, 0, i * 2 + 3, p, 5);
     }
     put_get(&in, 1);
@@ -817,7 +817,7 @@ TEST(a29_priority_flood) {
 static void put_priority(struct bytes *b, uint32_t id, const char *value) {
     struct bytes p = {NULL, 0, 0};
     uint8_t number[4];
-    (void)vt__h2_put32(number, id);
+    (void)vt__str_put32(number, id);
     bytes_add(&p, number, 4), bytes_add(&p, value, strlen(value));
     put_frame(b, VT__H2_T_PRIORITY_UPDATE, 0, 0, p.p, p.n);
     bytes_free(&p);
@@ -1157,7 +1157,7 @@ TEST(http2_4_2_frame_size) {
     begin(), put_post(&in, 1), put_zeros(&in, 0, 1, 16385);
     DIES(VT__H2_E_LONG);
     begin(), put_frame(&in, VT__H2_T_HEADERS, WHOLE, 1, NULL, 0);
-    (void)vt__h2_put32(in.p + in.n - 9, 16385U << 8 | VT__H2_T_HEADERS), in.n -= 0;
+    (void)vt__str_put32(in.p + in.n - 9, 16385U << 8 | VT__H2_T_HEADERS), in.n -= 0;
     DIES(VT__H2_E_LONG);
     config.max_frame = 20000;
     begin(), put_post(&in, 1), put_zeros(&in, END, 1, 20000);
@@ -1509,10 +1509,10 @@ TEST(long_head_is_cut_into_continuations) {
     bytes_add(&q.out, buf, n);
     CHECK_STR(frames(), "HEADERS 1 0 end;CONTINUATION 1 0;CONTINUATION 1 0;");
     struct bytes block = {NULL, 0, 0}; /* and comes together again */
-    for (const uint8_t *p = buf; p < buf + n; p += 9 + (vt__h2_get32(p) >> 8)) {
+    for (const uint8_t *p = buf; p < buf + n; p += 9 + (vt__str_get32(p) >> 8)) {
         CHECK_EQ(p[4] & VT__H2_END_HEADERS,
-                 p + 9 + (vt__h2_get32(p) >> 8) == buf + n ? VT__H2_END_HEADERS : 0);
-        bytes_add(&block, p + 9, vt__h2_get32(p) >> 8);
+                 p + 9 + (vt__str_get32(p) >> 8) == buf + n ? VT__H2_END_HEADERS : 0);
+        bytes_add(&block, p + 9, vt__str_get32(p) >> 8);
     }
     vt__hpack_dec d;
     vt__hpack_field f;

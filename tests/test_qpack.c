@@ -323,7 +323,7 @@ TEST(every_split_of_inserts) {
     struct bytes whole = {NULL, 0, 0}, got = {NULL, 0, 0};
     fresh(220);
     CHECK_EQ(insert_bytes(bytes, n), 0);
-    CHECK_EQ(d.state, VT__QPACK_S_FIELD);
+    CHECK_EQ(d.state, VT__HPACK_S_FIELD);
     dump_table(&whole);
     CHECK(whole.n > 150);
     for (size_t one = 0; one <= n; one++)
