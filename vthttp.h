@@ -22089,17 +22089,17 @@ VT_API int vt_req_form(vt_req *req, const char *name, vt_str *out) {
     return vt_req_form_at(req, name, 0, out);
 }
 
+/* The i-th value of a name among the fields that stand at `base`. */
+static vt_str vt__req_value_at(const char *base, const vt__h1_field *f, uint32_t n, const char *name,
+                               size_t i) {
+    vt_str key = vt__str_of(name), none = {NULL, 0};
+    for (; n > 0; f++, n--)
+        if (vt__str_eq_ci((vt_str){base + f->name_off, f->name_len}, key) && i-- == 0)
+            return vt__req_cut((vt_str){base + f->value_off, f->value_len});
+    return none;
+}
 VT_API vt_str vt_req_trailer(const vt_req *req, const char *name) {
-    vt_str key = vt__str_of(name), v = {NULL, 0};
-    for (uint32_t i = 0; i < req->ntrailers; i++) {
-        const vt__h1_field *f = &req->trailers[i];
-        vt_str have = {req->trailer_base + f->name_off, f->name_len};
-        if (!vt__str_eq_ci(have, key)) continue;
-        v.ptr = req->trailer_base + f->value_off;
-        v.len = f->value_len;
-        return vt__req_cut(v);
-    }
-    return v;
+    return vt__req_value_at(req->trailer_base, req->trailers, req->ntrailers, name, 0);
 }
 
 /*==============================================================================
@@ -36706,55 +36706,35 @@ typedef struct vt__cpool_want {
     vt__cpool_host *host;
 } vt__cpool_want;
 
+/* clang-format off */
+#define VT__CPOOL_FIELDS(X) \
+    X(max_connections, 256)       X(max_connections_host, 64)    X(max_idle, 64) \
+    X(max_idle_host, 16)          X(idle_timeout_ms, 30000)      X(connect_timeout_ms, 10000) \
+    X(timeout_ms, VT_NONE)        X(read_timeout_ms, 30000)      X(write_timeout_ms, 30000) \
+    X(continue_timeout_ms, 1000)  X(max_response_line, 8192)     X(max_header_bytes, 65536) \
+    X(max_header_count, 256)      X(max_trailer_bytes, 8192)     X(max_body, INT64_C(16) << 20) \
+    X(max_redirects, 10)
+/* clang-format on */
+static void vt__cpool_fill(vt_client_cfg *c) {
+#define VT__CPOOL_FILL(field, value)                                                                         \
+    if (c->field == 0) c->field = (value);
+    VT__CPOOL_FIELDS(VT__CPOOL_FILL)
+#undef VT__CPOOL_FILL
+}
 VT_API void vt_client_cfg_defaults(vt_client_cfg *cfg) {
-    *cfg = (vt_client_cfg){.max_connections = 256,
-                           .max_connections_host = 64,
-                           .max_idle = 64,
-                           .max_idle_host = 16,
-                           .idle_timeout_ms = 30000,
-                           .connect_timeout_ms = 10000,
-                           .timeout_ms = VT_NONE,
-                           .read_timeout_ms = 30000,
-                           .write_timeout_ms = 30000,
-                           .continue_timeout_ms = 1000,
-                           .max_response_line = 8192,
-                           .max_header_bytes = 65536,
-                           .max_header_count = 256,
-                           .max_trailer_bytes = 8192,
-                           .max_body = INT64_C(16) << 20,
-                           .max_redirects = 10};
-}
-static void vt__cpool_default(int64_t *v, int64_t standard) {
-    if (*v == 0) *v = standard;
-}
-static void vt__cpool_default_int(int *v, int standard) {
-    if (*v == 0) *v = standard;
+    memset(cfg, 0, sizeof *cfg);
+    vt__cpool_fill(cfg);
 }
 /* Zeros become defaults; limits that are none, as large as they can be. */
 static void vt__cpool_configure(vt_client *c) {
-    vt_client_cfg d, *g = &c->cfg;
-    vt_client_cfg_defaults(&d);
-    int *counts[] = {&g->max_connections, &g->max_connections_host, &g->max_header_count, &g->max_redirects,
-                     &g->max_idle,        &g->max_idle_host};
-    int standard[] = {d.max_connections, d.max_connections_host, d.max_header_count, d.max_redirects,
-                      d.max_idle,        d.max_idle_host};
+    vt_client_cfg *g = &c->cfg;
     int64_t *sizes[] = {&g->max_response_line, &g->max_header_bytes, &g->max_trailer_bytes};
-    int64_t usual[] = {d.max_response_line, d.max_header_bytes, d.max_trailer_bytes};
-    for (size_t i = 0; i < VT__COUNT(counts); i++) vt__cpool_default_int(counts[i], standard[i]);
-    for (size_t i = 0; i < 2; i++)
-        if (*counts[i] < 0) *counts[i] = INT_MAX;
+    vt__cpool_fill(g);
+    if (g->max_connections < 0) g->max_connections = INT_MAX;
+    if (g->max_connections_host < 0) g->max_connections_host = INT_MAX;
     if (g->max_header_count < 0 || g->max_header_count > 10000) g->max_header_count = 10000;
-    for (size_t i = 0; i < VT__COUNT(sizes); i++) {
-        vt__cpool_default(sizes[i], usual[i]);
+    for (size_t i = 0; i < VT__COUNT(sizes); i++)
         if (*sizes[i] < 0 || *sizes[i] > 1 << 24) *sizes[i] = 1 << 24;
-    }
-    vt__cpool_default(&g->idle_timeout_ms, d.idle_timeout_ms);
-    vt__cpool_default(&g->connect_timeout_ms, d.connect_timeout_ms);
-    vt__cpool_default(&g->timeout_ms, d.timeout_ms);
-    vt__cpool_default(&g->read_timeout_ms, d.read_timeout_ms);
-    vt__cpool_default(&g->write_timeout_ms, d.write_timeout_ms);
-    vt__cpool_default(&g->continue_timeout_ms, d.continue_timeout_ms);
-    vt__cpool_default(&g->max_body, d.max_body);
     c->limits.line = (uint32_t)g->max_response_line;
     c->limits.section = (uint32_t)g->max_header_bytes;
     c->limits.trailer = (uint32_t)g->max_trailer_bytes;
@@ -36953,6 +36933,12 @@ static void vt__cpool_bury(vt__cpool_conn *dead, bool now) {
     }
 }
 
+/* The lock is left, and those that were taken out under it are closed. */
+static void vt__cpool_done(vt__cpool_conn *dead, bool now) {
+    vt__cpool_unlock();
+    vt__cpool_bury(dead, now);
+}
+
 /* --- under the lock --- */
 static vt__cpool_host *vt__cpool_host_find(vt_client *c, const char *key, unsigned how) {
     for (vt__list *n = c->hosts.next; n != &c->hosts; n = n->next) {
@@ -37127,8 +37113,7 @@ static int vt__cpool_get(vt_client *c, vt__cpool_want *w, int64_t until) {
     vt__cpool_conn *dead = NULL;
     vt__cpool_lock();
     bool found = vt__cpool_pick(c, w, &dead);
-    vt__cpool_unlock();
-    vt__cpool_bury(dead, true);
+    vt__cpool_done(dead, true);
     if (found) return 0;
     dead = NULL;
     if (!w->conn) w->conn = vt__cpool_conn_new();
@@ -37136,8 +37121,7 @@ static int vt__cpool_get(vt_client *c, vt__cpool_want *w, int64_t until) {
     if (!w->conn || !w->host) return -ENOMEM;
     vt__cpool_lock();
     if (!(found = vt__cpool_pick(c, w, &dead))) vt__ds_list_push(&c->waiting, &w->link);
-    vt__cpool_unlock();
-    vt__cpool_bury(dead, true);
+    vt__cpool_done(dead, true);
     if (found) return 0;
     int r = vt_sem_acquire_until(&w->ready, until);
     vt__cpool_lock();
@@ -37244,14 +37228,16 @@ static VT__UNUSED void vt__cpool_unref(vt__cpool_conn *k) {
     vt__cpool_unlock();
     if (last) vt__cpool_shared_free(k);
 }
-static void vt__cpool_made(vt__cpool_conn *k) {
+/* It is known what it is: who waits for that is served. */
+static void vt__cpool_made(vt__cpool_conn *k, vt__cpool_conn **dead) {
+    vt_client *c = k->host->client;
     k->host->making -= k->making;
     k->making = false;
+    while (k->counts && vt__cpool_serve(c, dead)) continue;
 }
 /* One just made turns out to be shared, by `most` calls at once; 0: it will be, and others wait until vt__cpool_limit says so. Its
  * maker's is the first, and its driver holds a reference. */
-static VT__UNUSED void vt__cpool_share(vt_client *c, vt__cpool_conn *k, const vt__cpool_mux *mux, void *up,
-                                       int most) {
+static VT__UNUSED void vt__cpool_share(vt__cpool_conn *k, const vt__cpool_mux *mux, void *up, int most) {
     vt__cpool_conn *dead = NULL;
     vt__cpool_lock();
     if (!vt__cpool_g.shared.next) vt__ds_list_init(&vt__cpool_g.shared);
@@ -37263,30 +37249,24 @@ static VT__UNUSED void vt__cpool_share(vt_client *c, vt__cpool_conn *k, const vt
     k->refs = 1;
     k->open = k->reused = true;
     vt__cpool_join(k);
-    if (most) vt__cpool_made(k);
-    while (most && vt__cpool_serve(c, &dead)) continue;
-    vt__cpool_unlock();
-    vt__cpool_bury(dead, true);
+    if (most) vt__cpool_made(k, &dead);
+    vt__cpool_done(dead, true);
 }
 /* Or it does not, and neither will others of its host. */
-static void vt__cpool_single(vt_client *c, vt__cpool_conn *k) {
+static void vt__cpool_single(vt__cpool_conn *k) {
     vt__cpool_conn *dead = NULL;
     vt__cpool_lock();
     k->host->single = true;
-    vt__cpool_made(k);
-    while (vt__cpool_serve(c, &dead)) continue;
-    vt__cpool_unlock();
-    vt__cpool_bury(dead, true);
+    vt__cpool_made(k, &dead);
+    vt__cpool_done(dead, true);
 }
 /* From now on it takes so many. Its driver, under the domain's lock. */
 static VT__UNUSED void vt__cpool_limit(vt__cpool_conn *k, int most) {
     vt__cpool_conn *dead = NULL;
     vt__cpool_lock();
     k->most = most;
-    if (k->counts) vt__cpool_made(k);
-    while (k->counts && vt__cpool_serve(k->host->client, &dead)) continue;
-    vt__cpool_unlock();
-    vt__cpool_bury(dead, false);
+    if (k->counts) vt__cpool_made(k, &dead);
+    vt__cpool_done(dead, false);
 }
 /* It takes no more calls; `closed`: and its socket is gone. Its place is free with that, or with its last call. Likewise. */
 static VT__UNUSED void vt__cpool_leave(vt__cpool_conn *k, bool closed) {
@@ -37300,8 +37280,7 @@ static VT__UNUSED void vt__cpool_leave(vt__cpool_conn *k, bool closed) {
         vt__cpool_uncount(k);
         vt__cpool_serve(c, &dead);
     }
-    vt__cpool_unlock();
-    vt__cpool_bury(dead, false);
+    vt__cpool_done(dead, false);
 }
 /* A call on it has ended. */
 static VT__UNUSED void vt__cpool_part(vt_client *c, vt__cpool_conn *k) {
@@ -37328,8 +37307,7 @@ static int vt__cpool_empty(vt_client *c) {
     vt__cpool_lock();
     for (int n = vt__cpool_trim(c, 0, INT64_MAX, &dead); n > 0 && vt__cpool_serve(c, &dead);) n--;
     int left = c->nidle;
-    vt__cpool_unlock();
-    vt__cpool_bury(dead, true);
+    vt__cpool_done(dead, true);
     return left;
 }
 VT_API int vt_client_close_idle(vt_client *c) {
@@ -37511,16 +37489,8 @@ static int vt__cli_fail(vt_call *call, int err) {
     return call->err;
 }
 
-/* The i-th value of a name among the fields that stand at `base`. */
-static vt_str vt__cli_value(const char *base, const vt__h1_field *f, uint32_t n, const char *name, size_t i) {
-    vt_str key = vt__str_of(name), none = {NULL, 0};
-    for (; n > 0; f++, n--)
-        if (vt__str_eq_ci((vt_str){base + f->name_off, f->name_len}, key) && i-- == 0)
-            return vt__req_cut((vt_str){base + f->value_off, f->value_len});
-    return none;
-}
 VT_API vt_str vt_call_res_field_at(const vt_call *call, const char *name, size_t i) {
-    return vt__cli_value(call->head, call->res_fields, call->nfields, name, i);
+    return vt__req_value_at(call->head, call->res_fields, call->nfields, name, i);
 }
 VT_API vt_str vt_call_res_field(const vt_call *call, const char *name) {
     vt_str v = vt_call_res_field_at(call, name, 0), all = {NULL, 0};
@@ -37944,10 +37914,13 @@ typedef struct vt__cmux_ops {
     /* A call has left; `last`: no others are to come. The transport may be gone. */
     void (*part)(struct vt__cmux *c, bool last);
     void (*doubt)(struct vt__cmux *c); /* whether anybody is there at all; the transport may be gone */
+    void (*quit)(struct vt__cmux *c);  /* says goodbye, and ends it; likewise */
     /* Whether the peer, by a GOAWAY that names `last`, does not begin with that stream. */
     bool (*beyond)(const vt__mux_stream *s, uint64_t last);
     /* Codes of resets that say so of one stream, the second one that it is to be asked for over HTTP/1.1. */
     uint64_t refused, old;
+    bool
+        reclaimed; /* the runtime's end closes it, and vt__cpool_reclaim frees what was retired behind that */
 } vt__cmux_ops;
 /* One connection; vt__cpool_conn.calls. A protocol's has this in it. */
 typedef struct vt__cmux {
@@ -37956,8 +37929,10 @@ typedef struct vt__cmux {
     vt__mux *x;
     vt__cpool_conn *k;
     size_t max_trailer;
-    uint8_t connects; /* enum vt__cmux_connects */
-    vt_sem settled;   /* it is known, which who waits for that hands on */
+    uint8_t connects;          /* enum vt__cmux_connects */
+    vt_sem settled;            /* it is known, which who waits for that hands on */
+    int64_t pong_ns, pong_due; /* how long a sign of life may take; when one is due, 0: none is asked for */
+    vt__poll_msg bye;          /* to the domain, when it is retired */
 } vt__cmux;
 
 /*--- what comes in; under the domain's lock ---*/
@@ -38307,6 +38282,42 @@ static void vt__cmux_end_call(vt_call *call, int64_t rest) {
 static const vt__cli_wire vt__cmux_wire = {vt__cmux_open,    vt__cmux_head,  vt__cmux_go,      vt__cmux_write,
                                            vt__cmux_flush,   vt__cmux_end,   vt__cmux_wait,    vt__cmux_read,
                                            vt__cmux_upgrade, vt__cmux_again, vt__cmux_end_call};
+
+/*--- the connection in the pool ---*/
+static void vt__cmux_bye(vt__dom *dom, vt__poll_msg *m) {
+    vt__cmux *c = VT__CONTAINER(m, vt__cmux, bye);
+    (void)dom;
+    c->ops->quit(c);
+    vt__cpool_unref(c->k);
+}
+/* Of vt__cpool_mux. A vthread does it itself; others leave it to the driver, whose lock they may not wait for. */
+static void vt__cmux_retire(vt__cpool_conn *k, bool now) {
+    vt__cmux *c = k->calls;
+    bool in = vt__sched_guest_in();
+    if (!in || !vt__cpool_lives(k->run)) {
+        if (!c->ops->reclaimed) vt__cpool_abandon(k);
+    } else if (now && vt__sched_self()) {
+        vt__sched_dom_lock(c->dom);
+        c->ops->quit(c);
+        vt__sched_dom_unlock(c->dom);
+        vt__cpool_unref(k);
+    } else {
+        vt__sched_post(c->dom, &c->bye);
+    }
+    if (in) vt__sched_guest_out();
+}
+/* A zeroed one, but for x. */
+static void vt__cmux_init(vt__cmux *c, const vt__cmux_ops *ops, const vt_client *client, vt__dom *dom,
+                          vt__cpool_conn *k) {
+    c->ops = ops;
+    c->dom = dom;
+    c->k = k;
+    c->max_trailer = client->limits.trailer;
+    c->pong_ns = vt__cpool_ns(client->cfg.connect_timeout_ms);
+    c->bye.fn = vt__cmux_bye;
+    k->wire = &vt__cmux_wire;
+    k->calls = c;
+}
 #else
 static bool vt__cmux_no_ws(const vt_call *call, bool learn) {
     (void)call;
@@ -38345,8 +38356,6 @@ typedef struct vt__ch2 {
     vt__h2e e; /* first */
     vt__cmux calls;
     vt__h2_cfg cfg;
-    vt__poll_msg bye;          /* to the domain, when it is retired */
-    int64_t pong_ns, pong_due; /* how long a PING may take; when the answer to one is due, 0: to none */
 } vt__ch2;
 
 static vt__ch2 *vt__ch2_of(vt__cmux *c) { return VT__CONTAINER(c, vt__ch2, calls); }
@@ -38370,10 +38379,12 @@ static void vt__ch2_close(vt__h2e *e, bool linger) {
     (void)vt__conn_close(conn);
     vt__ch2_free(e);
 }
-/* Says so, as far as the socket takes it. */
-static void vt__ch2_quit(vt__ch2 *c) {
-    vt__h2_drain(&c->e.m);
-    if (vt__h2e_flush(&c->e)) vt__ch2_close(&c->e, true);
+/* As far as the socket takes the goodbye. */
+static void vt__ch2_quit(vt__cmux *calls) {
+    vt__h2e *e = &vt__ch2_of(calls)->e;
+    if (!e->conn) return;
+    vt__h2_drain(&e->m);
+    if (vt__h2e_flush(e)) vt__ch2_close(e, true);
 }
 /* Its calls need not wait until GOAWAY has gone out. */
 static void vt__ch2_failed(vt__h2e *e) {
@@ -38383,15 +38394,14 @@ static void vt__ch2_failed(vt__h2e *e) {
     vt__cpool_leave(calls->k, false);
 }
 static int64_t vt__ch2_due(const vt__h2e *e) {
-    const vt__ch2 *c = VT__CONTAINER(e, const vt__ch2, e);
-    int64_t due = vt__h2e_due(e);
-    return c->pong_due ? VT__MIN(due, c->pong_due) : due;
+    int64_t due = vt__h2e_due(e), pong_due = VT__CONTAINER(e, const vt__ch2, e)->calls.pong_due;
+    return pong_due ? VT__MIN(due, pong_due) : due;
 }
 static void vt__ch2_timer(vt__timer *t) {
     vt__ch2 *c = VT__CONTAINER(t, vt__ch2, e.timer);
     int64_t now = vt__plat_now();
     if (vt__h2e_overdue(&c->e, now)) return;
-    if (c->pong_due && now >= c->pong_due) {
+    if (c->calls.pong_due && now >= c->calls.pong_due) {
         vt__h2e_fail(&c->e, -ETIMEDOUT);
         if (vt__h2e_flush(&c->e)) vt__ch2_close(&c->e, false);
         return;
@@ -38401,11 +38411,11 @@ static void vt__ch2_timer(vt__timer *t) {
 }
 /* A PING tells. */
 static void vt__ch2_doubt(vt__cmux *calls) {
-    vt__ch2 *c = vt__ch2_of(calls);
-    if (!c->e.conn || c->pong_due || !c->pong_ns) return;
-    vt__h2_ping(&c->e.m);
-    c->pong_due = vt__plat_now() + c->pong_ns;
-    vt__h2e_stir(&c->e.x);
+    vt__h2e *e = &vt__ch2_of(calls)->e;
+    if (!e->conn || calls->pong_due || !calls->pong_ns) return;
+    vt__h2_ping(&e->m);
+    calls->pong_due = vt__plat_now() + calls->pong_ns;
+    vt__h2e_stir(&e->x);
 }
 static void vt__ch2_part(vt__cmux *calls, bool last) {
     vt__h2e *e = &vt__ch2_of(calls)->e;
@@ -38422,7 +38432,7 @@ static void vt__ch2_on_event(vt__h2e *e, const vt__msg_event *ev) {
         vt__cmux_settle(&c->calls, e->m.peer_connect_protocol);
         vt__cpool_limit(c->calls.k, (int)VT__MIN(e->m.peer_streams, (uint32_t)INT_MAX));
         break;
-    case VT__MSG_EV_PING: c->pong_due = 0; break;
+    case VT__MSG_EV_PING: c->calls.pong_due = 0; break;
     default: vt__cmux_on_event(&c->calls, ev);
     }
 }
@@ -38435,28 +38445,6 @@ static void vt__ch2_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
 }
 
 /*--- in the pool ---*/
-static void vt__ch2_bye(vt__dom *dom, vt__poll_msg *m) {
-    vt__ch2 *c = VT__CONTAINER(m, vt__ch2, bye);
-    (void)dom;
-    if (c->e.conn) vt__ch2_quit(c);
-    vt__cpool_unref(c->calls.k);
-}
-/* A vthread does it itself; others leave it to the driver, whose lock they may not wait for. */
-static void vt__ch2_retire(vt__cpool_conn *k, bool now) {
-    vt__ch2 *c = k->up;
-    bool in = vt__sched_guest_in();
-    if (!in || !vt__cpool_lives(k->run)) {
-        vt__cpool_abandon(k);
-    } else if (now && vt__sched_self()) {
-        vt__sched_dom_lock(c->e.x.dom);
-        if (c->e.conn) vt__ch2_quit(c);
-        vt__sched_dom_unlock(c->e.x.dom);
-        vt__cpool_unref(k);
-    } else {
-        vt__sched_post(c->e.x.dom, &c->bye);
-    }
-    if (in) vt__sched_guest_out();
-}
 static void vt__ch2_abandon(vt__cpool_conn *k) {
     vt__ch2 *c = k->up;
     vt__poll_clear(&k->conn.pd, VT__PD_ADDED); /* its set is gone */
@@ -38464,7 +38452,7 @@ static void vt__ch2_abandon(vt__cpool_conn *k) {
     vt__h2e_abandon(&c->e);
     vt__mem_free(c);
 }
-static const vt__cpool_mux vt__ch2_mux = {vt__ch2_retire, vt__ch2_abandon};
+static const vt__cpool_mux vt__ch2_mux = {vt__cmux_retire, vt__ch2_abandon};
 
 /*--- requests ---*/
 static int vt__ch2_begin(vt__cmux *calls, vt_call *call) {
@@ -38488,8 +38476,13 @@ static int vt__ch2_begin(vt__cmux *calls, vt_call *call) {
     return 0;
 }
 static bool vt__ch2_beyond(const vt__mux_stream *s, uint64_t last) { return s->m.h2.id > last; }
-static const vt__cmux_ops vt__ch2_ops = {vt__ch2_begin,  vt__ch2_part,          vt__ch2_doubt,
-                                         vt__ch2_beyond, VT__H2_REFUSED_STREAM, VT__H2_HTTP_1_1_REQUIRED};
+static const vt__cmux_ops vt__ch2_ops = {.begin = vt__ch2_begin,
+                                         .part = vt__ch2_part,
+                                         .doubt = vt__ch2_doubt,
+                                         .quit = vt__ch2_quit,
+                                         .beyond = vt__ch2_beyond,
+                                         .refused = VT__H2_REFUSED_STREAM,
+                                         .old = VT__H2_HTTP_1_1_REQUIRED};
 
 /*--- how a connection becomes one ---*/
 static void vt__ch2_configure(const vt_client *client, vt__h2_cfg *cfg) {
@@ -38513,23 +38506,16 @@ static int vt__ch2_adopt(vt_client *client, vt__cpool_conn *k) {
         vt__mem_free(e);
         return r;
     }
-    c->calls.ops = &vt__ch2_ops;
-    c->calls.dom = dom;
+    vt__cmux_init(&c->calls, &vt__ch2_ops, client, dom, k);
     c->calls.x = &e->x;
-    c->calls.k = k;
     c->cfg = cfg;
     e->m.cfg = &c->cfg;
     e->conn = &k->conn;
     e->write_ns = vt__cpool_ns(client->cfg.write_timeout_ms);
     e->head_ns = vt__cpool_ns(client->cfg.read_timeout_ms);
     e->head_room = VT__MAX(e->head_room, cfg.max_head);
-    c->bye.fn = vt__ch2_bye;
-    c->pong_ns = vt__cpool_ns(client->cfg.connect_timeout_ms);
-    c->calls.max_trailer = client->limits.trailer;
     k->conn.pd.sink = vt__ch2_sink;
-    k->wire = &vt__cmux_wire;
-    k->calls = &c->calls;
-    vt__cpool_share(client, k, &vt__ch2_mux, c, VT__CH2_MOST);
+    vt__cpool_share(k, &vt__ch2_mux, c, VT__CH2_MOST);
     vt__sched_dom_lock(dom);
     if (vt__h2e_read(e)) vt__h2e_stir(&e->x);
     vt__sched_dom_unlock(dom);
@@ -38612,14 +38598,12 @@ typedef struct vt__ch3 {
     vt__cmux calls;
     vt__ch3_side *side;
     vt__ch3_wire *wire;            /* NULL: it is gone */
-    vt__poll_msg bye;              /* to the domain, when it is retired */
     vt_sem told;                   /* its maker: it is ready, or has ended */
     vt_call *call;                 /* the maker's, if it may go in 0-RTT */
     struct vt__cmux_stream *first; /* in which it did */
     int err;                       /* why it has ended; 0: it has not */
     bool ready, more;              /* more: this attempt is not the last */
-    bool quit, last;           /* quit: it was ended by this end; last: it is as soon as no call is left */
-    int64_t pong_ns, pong_due; /* how long a sign of life may take; when one is due, 0: none is asked for */
+    bool quit, last; /* quit: it was ended by this end; last: it is as soon as no call is left */
     const char *addr;
     char origin[]; /* and addr behind it */
 } vt__ch3;
@@ -38678,7 +38662,8 @@ static void vt__ch3_room(vt__ch3 *c) {
     uint64_t most = c->wire->e.x.active + (q->peer_limit[0] - q->mine[0]);
     if (c->ready) vt__cpool_limit(c->calls.k, (int)VT__MIN(most, (uint64_t)INT_MAX));
 }
-static void vt__ch3_quit(vt__ch3 *c) {
+static void vt__ch3_quit(vt__cmux *calls) {
+    vt__ch3 *c = vt__ch3_of(calls);
     if (!c->wire || c->wire->e.x.gone) return;
     c->quit = true;
     vt__qend_close(&c->wire->e.c, true, VT__H3_NO_ERROR, (vt_str){NULL, 0});
@@ -38738,14 +38723,14 @@ static void vt__ch3_closed(vt__h3e *h) {
 }
 static int64_t vt__ch3_due(const vt__h3e *h) {
     const vt__ch3 *c = VT__CONTAINER(h, const vt__ch3_wire, e)->up;
-    return c && c->pong_due ? c->pong_due : INT64_MAX;
+    return c && c->calls.pong_due ? c->calls.pong_due : INT64_MAX;
 }
 /* Something was acknowledged meanwhile; or the transport probes in vain, and has heard nothing for as long. */
 static void vt__ch3_timer(vt__h3e *h, int64_t now) {
     vt__ch3 *c = VT__CONTAINER(h, vt__ch3_wire, e)->up;
-    if (!c || !c->pong_due || now < c->pong_due) return;
-    int64_t due = h->c.q.idle_at + c->pong_ns; /* behind what came last, or what was sent behind that */
-    c->pong_due = due > now && !h->c.q.quiet ? due : 0;
+    if (!c || !c->calls.pong_due || now < c->calls.pong_due) return;
+    int64_t due = h->c.q.idle_at + c->calls.pong_ns; /* behind what came last, or what was sent behind that */
+    c->calls.pong_due = due > now && !h->c.q.quiet ? due : 0;
     if (due > now || !h->c.q.rec.pto_count) return;
     c->err = -ETIMEDOUT;
     vt__qend_close(&h->c, true, VT__H3_NO_ERROR, (vt_str){NULL, 0});
@@ -38766,8 +38751,8 @@ static const vt__qend_ops vt__ch3_qend = {sizeof(vt__ch3_wire), NULL, NULL, vt__
 /* What is sent next tells, if it is acknowledged: the reset of this call's stream, or the transport's own PING. */
 static void vt__ch3_doubt(vt__cmux *calls) {
     vt__ch3 *c = vt__ch3_of(calls);
-    if (!c->wire || c->wire->e.x.gone || c->pong_due || !c->pong_ns) return;
-    c->pong_due = vt__plat_now() + c->pong_ns;
+    if (!c->wire || c->wire->e.x.gone || calls->pong_due || !calls->pong_ns) return;
+    calls->pong_due = vt__plat_now() + calls->pong_ns;
     vt__h3e_stir(&c->wire->e.x);
 }
 static void vt__ch3_part(vt__cmux *calls, bool last) {
@@ -38785,7 +38770,7 @@ static void vt__ch3_part(vt__cmux *calls, bool last) {
         vt__cpool_leave(calls->k, false);
     }
     if (c->last && !h->x.active) {
-        vt__ch3_quit(c);
+        vt__ch3_quit(calls);
         return;
     }
     vt__h3e_stir(&h->x);
@@ -38846,33 +38831,18 @@ static const vt__h3e_role vt__ch3_role = {.event = vt__ch3_on_event,
                                           .due = vt__ch3_due,
                                           .timer = vt__ch3_timer};
 static bool vt__ch3_beyond(const vt__mux_stream *s, uint64_t last) { return s->m.h3.id >= last; }
-static const vt__cmux_ops vt__ch3_ops = {vt__ch3_begin,           vt__ch3_part,
-                                         vt__ch3_doubt,           vt__ch3_beyond,
-                                         VT__H3_REQUEST_REJECTED, VT__H3_VERSION_FALLBACK};
+static const vt__cmux_ops vt__ch3_ops = {.begin = vt__ch3_begin,
+                                         .part = vt__ch3_part,
+                                         .doubt = vt__ch3_doubt,
+                                         .quit = vt__ch3_quit,
+                                         .beyond = vt__ch3_beyond,
+                                         .refused = VT__H3_REQUEST_REJECTED,
+                                         .old = VT__H3_VERSION_FALLBACK,
+                                         .reclaimed = true};
 
 /*--- in the pool ---*/
-static void vt__ch3_bye(vt__dom *dom, vt__poll_msg *m) {
-    vt__ch3 *c = VT__CONTAINER(m, vt__ch3, bye);
-    (void)dom;
-    vt__ch3_quit(c);
-    vt__cpool_unref(c->calls.k);
-}
-/* As HTTP/2's; at its runtime's end it is closed anyhow, and then abandoned. */
-static void vt__ch3_retire(vt__cpool_conn *k, bool now) {
-    vt__ch3 *c = k->up;
-    if (!vt__sched_guest_in()) return;
-    if (vt__cpool_lives(k->run) && now && vt__sched_self()) {
-        vt__sched_dom_lock(c->calls.dom);
-        vt__ch3_quit(c);
-        vt__sched_dom_unlock(c->calls.dom);
-        vt__cpool_unref(k);
-    } else if (vt__cpool_lives(k->run)) {
-        vt__sched_post(c->calls.dom, &c->bye);
-    }
-    vt__sched_guest_out();
-}
 static void vt__ch3_abandon(vt__cpool_conn *k) { vt__mem_free(k->up); }
-static const vt__cpool_mux vt__ch3_mux = {vt__ch3_retire, vt__ch3_abandon};
+static const vt__cpool_mux vt__ch3_mux = {vt__cmux_retire, vt__ch3_abandon};
 
 /*--- endpoints ---*/
 static void vt__ch3_lock(void) {
@@ -39027,12 +38997,7 @@ static vt__ch3 *vt__ch3_new(vt__ch3_side *side, vt__cpool_conn *k, vt__dom *dom,
     memcpy(c->origin, origin, n);
     c->addr = memcpy(c->origin + n, addr, m);
     c->side = side;
-    c->calls.ops = &vt__ch3_ops;
-    c->calls.dom = dom;
-    c->calls.k = k;
-    c->calls.max_trailer = side->client->limits.trailer;
-    c->bye.fn = vt__ch3_bye;
-    c->pong_ns = vt__cpool_ns(side->client->cfg.connect_timeout_ms);
+    vt__cmux_init(&c->calls, &vt__ch3_ops, side->client, dom, k);
     return c;
 }
 /* One attempt. Under the domain's lock. */
@@ -39090,11 +39055,7 @@ static int vt__ch3_attempt(vt__ch3 *c, vt_call *call, const struct sockaddr *at,
     vt__sched_dom_lock(c->calls.dom);
     c->call = vt__ch3_may_early(call) ? call : NULL;
     int r = vt__ch3_start(c, at, host, (int)call->url.port, more);
-    if (r == 0 && !k->mux) {
-        k->wire = &vt__cmux_wire;
-        k->calls = &c->calls;
-        vt__cpool_share(call->client, k, &vt__ch3_mux, c, 0);
-    }
+    if (r == 0 && !k->mux) vt__cpool_share(k, &vt__ch3_mux, c, 0);
     vt__sched_dom_unlock(c->calls.dom);
     for (bool told = false; r == 0 && !told;) {
         r = vt_sem_acquire_until(&c->told, due); /* an earlier attempt may have told */
@@ -39345,7 +39306,7 @@ static int vt__cli_dial(vt_call *call, vt__cpool_conn *k, int64_t until) {
     k->wire = &vt__cli_h1_wire;
     if (r < 0 || !(call->how & VT__CPOOL_MUX)) return r;
     if (!call->url.tls || vt__tls_speaks(&k->conn, "h2")) return vt__ch2_adopt(call->client, k);
-    vt__cpool_single(call->client, k);
+    vt__cpool_single(k);
     return 0;
 }
 /* A connection for the call, kept or made, and what is spoken on it. */
@@ -39400,9 +39361,8 @@ static int vt__cli_settable(const vt_call *call) {
     return call->err < 0 ? call->err : call->state != VT__CLI_NEW ? VT_ESTATE : 0;
 }
 static bool vt__cli_own_field(int id) {
-    return id == VT__H1_F_CONTENT_LENGTH || id == VT__H1_F_TRANSFER_ENCODING || id == VT__H1_F_TE ||
-           id == VT__H1_F_UPGRADE || id == VT__H1_F_EXPECT || id == VT__H1_F_CONNECTION ||
-           id == VT__H1_F_KEEP_ALIVE || id == VT__H1_F_PROXY_CONNECTION || id == VT__H1_F_PROXY_AUTHORIZATION;
+    return vt__h1_is_hop(id) || id == VT__H1_F_CONTENT_LENGTH || id == VT__H1_F_TE || id == VT__H1_F_EXPECT ||
+           id == VT__H1_F_PROXY_AUTHORIZATION;
 }
 static void vt__cli_unset(vt_call *call, int id, vt_str name) {
     uint32_t kept = 0;
@@ -39461,23 +39421,23 @@ VT_API int vt_call_upgrade(vt_call *call, const char *protocol) {
     call->upgrade = vt__mem_arena_str(&call->arena, p.ptr, p.len);
     return call->upgrade ? 0 : -ENOMEM;
 }
+/* It has one, from where p or the reader is, or else by vt_call_write. length -1: not known. */
+static void vt__cli_set_body(vt_call *call, const void *p, vt_call_reader *read, int64_t length) {
+    call->body = p;
+    call->reader = read;
+    call->length = VT__MAX(length, -1);
+    call->has_body = true;
+}
 VT_API int vt_call_body(vt_call *call, const void *p, size_t n) {
     int r = vt__cli_settable(call);
-    if (r < 0) return r;
-    call->body = p;
-    call->reader = NULL;
-    call->length = (int64_t)n;
-    call->has_body = true;
-    return 0;
+    if (r == 0) vt__cli_set_body(call, p, NULL, (int64_t)n);
+    return r;
 }
 VT_API int vt_call_body_from(vt_call *call, vt_call_reader *read, void *ctx, int64_t length) {
     int r = vt__cli_settable(call);
     if (r < 0) return r;
-    call->body = NULL;
-    call->reader = read;
     call->reader_ctx = ctx;
-    call->length = length < 0 ? -1 : length;
-    call->has_body = true;
+    vt__cli_set_body(call, NULL, read, length);
     return 0;
 }
 VT_API int vt_call_trailer(vt_call *call, const char *name, const char *value) {
@@ -39641,10 +39601,7 @@ VT_API int vt_call_open(vt_call *call, int64_t length) {
     int r = vt__cli_settable(call);
     if (r < 0) return r;
     vt__cli_clock(call);
-    call->body = NULL;
-    call->reader = NULL;
-    call->length = length < 0 ? -1 : length;
-    call->has_body = true;
+    vt__cli_set_body(call, NULL, NULL, length);
     r = vt__cli_begin(call, false);
     if (r >= 0 && vt__cli_expects(call)) r = call->wire->go(call);
     if (r < 0 && r != VT_EANSWERED) return vt__cli_fail(call, r);
@@ -39687,7 +39644,7 @@ VT_API int vt_call_res_field_nth(const vt_call *call, size_t n, vt_str *name, vt
     return 1;
 }
 VT_API vt_str vt_call_res_trailer(const vt_call *call, const char *name) {
-    return vt__cli_value(call->trailer_base, call->res_trailers, call->ntrailers, name, 0);
+    return vt__req_value_at(call->trailer_base, call->res_trailers, call->ntrailers, name, 0);
 }
 VT_API int64_t vt_call_read(vt_call *call, void *buf, size_t n) {
     if (call->err < 0) return call->err;

@@ -575,7 +575,7 @@ CLI_TEST(who_waits_for_what_is_being_made, 1) {
     CHECK_EQ(vt__cpool_take(client, "key", VT__CPOOL_MUX, false, 0, &k[0]), 0);
     CHECK_EQ(vt__cpool_take(client, "key", VT__CPOOL_MUX, false, vt_now() + VT_MS, &k[1]), -ETIMEDOUT);
     CHECK_EQ(vt__cpool_take(client, "other", VT__CPOOL_MUX, false, vt_now() + VT_MS, &k[1]), 0);
-    vt__cpool_single(client, k[0]);
+    vt__cpool_single(k[0]);
     for (int i = 2; i < 4; i++)
         CHECK_EQ(vt__cpool_take(client, "key", VT__CPOOL_MUX, false, vt_now() + VT_MS, &k[i]), 0);
     for (int i = 0; i < 4; i++) vt__cpool_give(client, k[i], false);
