@@ -5493,9 +5493,8 @@ static const uint8_t vt__hpack_policies[VT__HPACK_F_COUNT] = {
     [VT__H1_F_AUTHORIZATION] = VT__HPACK_P_SECRET,
     [VT__H1_F_PROXY_AUTHORIZATION] = VT__HPACK_P_SECRET,
 };
-enum {
-    VT__HPACK_COOKIE_MIN = 20
-}; /* a shorter cookie can be guessed by its effect on sizes (RFC 7541 7.1.3) */
+/* A shorter cookie can be guessed by its effect on sizes (RFC 7541 7.1.3). */
+enum { VT__HPACK_COOKIE_MIN = 20 };
 
 /* Entries whose names have the same hash make a chain, of which so many are looked at: the newest ones. Entries are meant by
  * their numbers, `made` when they were made; what a number is worth is seen by comparing. `seen`: fields that have no entry. */
@@ -5786,10 +5785,12 @@ static VT__UNUSED size_t vt__hpack_put_date(uint8_t out[VT__HPACK_DATE_MAX], con
  *============================================================================*/
 enum { VT__MSG_REMOTE = 1, VT__MSG_LOCAL = 2, VT__MSG_BOTH = 3 }; /* sides of a stream */
 enum { VT__MSG_OURS = 1, VT__MSG_THEIRS = 2 };                    /* who reset it */
-enum {
-    VT__MSG_INTERIM = 1,
-    VT__MSG_FIN = 2
-}; /* of a head that goes out: another head follows; nothing follows */
+enum { VT__MSG_INTERIM = 1, VT__MSG_FIN = 2 }; /* a head that goes out: another follows; nothing does */
+/* What a machine failed with. */
+typedef struct vt__msg_err {
+    uint32_t code; /* that GOAWAY or CONNECTION_CLOSE carries */
+    const char *text;
+} vt__msg_err;
 /* What each machine keeps of a stream, and its caller may read. */
 typedef struct vt__msg_stream {
     int64_t length, got; /* Content-Length, or -1; bytes of data so far */
@@ -5825,7 +5826,6 @@ typedef struct vt__msg_event {
     uint8_t type, field; /* VT__H1_F_x or VT__HPACK_F_x */
     bool end;            /* nothing follows on this side of the stream */
     bool too_large;      /* fields over the limits, and the rest, were left out: 431 */
-    bool never;          /* the field is never to be indexed */
 } vt__msg_event;
 
 /* ---- budgets ---- */
@@ -5994,7 +5994,6 @@ VT__INLINE int vt__msg_field(vt__msg_head *b, const vt__hpack_field *f, vt__msg_
     ev->name = f->name;
     ev->value = f->value;
     ev->field = f->id;
-    ev->never = f->flags & VT__HPACK_NEVER;
     return 1;
 }
 /* RFC 9113 8.3.1, 8.5; RFC 8441 4. */
@@ -6089,13 +6088,9 @@ enum vt__h2_err {
     VT__H2_ERRORS(VT__H2_ERR_ENUM)
 #undef VT__H2_ERR_ENUM
 };
-typedef struct vt__h2_err_row {
-    uint32_t code; /* that GOAWAY carries */
-    const char *text;
-} vt__h2_err_row;
 /* Of one of the errors above. */
-static VT__UNUSED const vt__h2_err_row *vt__h2_err_of(int err) {
-    static const vt__h2_err_row rows[] = {
+static VT__UNUSED const vt__msg_err *vt__h2_err_of(int err) {
+    static const vt__msg_err rows[] = {
 #define VT__H2_ERR_ROW(name, value, code, text) {VT__H2_##code, text},
         VT__H2_ERRORS(VT__H2_ERR_ROW)
 #undef VT__H2_ERR_ROW
@@ -6116,10 +6111,9 @@ typedef struct vt__h2_cfg {
     uint32_t max_frame;         /* payload bytes of a frame that is taken; 16384 at least, the default */
     uint32_t window;            /* bytes a stream may send ahead, at first; 65535 at least, the default */
     uint32_t max_window;        /* the same at most, and of all streams together; 1 MiB */
-    uint32_t
-        all_window; /* of all streams together, if another: more, and nobody waits for what others leave unread */
-    int64_t ack_timeout_ns; /* for our SETTINGS; 10 s */
-    bool connect_protocol;  /* a server takes extended CONNECT */
+    uint32_t all_window;        /* of all together, if another: nobody waits for what others leave unread */
+    int64_t ack_timeout_ns;     /* for our SETTINGS; 10 s */
+    bool connect_protocol;      /* a server takes extended CONNECT */
     vt_h2_budget budgets[VT_H2_CAUSES];
 } vt__h2_cfg;
 
@@ -11298,13 +11292,9 @@ enum vt__h3_err {
     VT__H3_ERRORS(VT__H3_ERR_ENUM)
 #undef VT__H3_ERR_ENUM
 };
-typedef struct vt__h3_err_row {
-    uint32_t code; /* that CONNECTION_CLOSE carries */
-    const char *text;
-} vt__h3_err_row;
 /* Of one of the errors above. */
-static VT__UNUSED const vt__h3_err_row *vt__h3_err_of(int err) {
-    static const vt__h3_err_row rows[] = {
+static VT__UNUSED const vt__msg_err *vt__h3_err_of(int err) {
+    static const vt__msg_err rows[] = {
 #define VT__H3_ERR_ROW(name, value, code, text) {VT__H3_##code, text},
         VT__H3_ERRORS(VT__H3_ERR_ROW)
 #undef VT__H3_ERR_ROW
@@ -11403,9 +11393,8 @@ typedef struct vt__h3 {
     int err;
     bool server, settled; /* the peer's SETTINGS are here */
     /* in */
-    void *
-        room; /* the caller's, of room_len >= VT__H3_ROOM(cfg) bytes: set before vt__h3_recv, kept until it returns <= 0 */
-    uint32_t room_len;
+    void *room;             /* the caller's: set before vt__h3_recv, kept until it returns <= 0 */
+    uint32_t room_len;      /* >= VT__H3_ROOM(cfg) */
     vt__h3_stream *reading; /* whose section is being decoded */
     vt__qpack_sec sec;
     vt__msg_head head;
@@ -11422,10 +11411,9 @@ typedef struct vt__h3 {
     uint8_t text_len;
     char text[VT__H3_TEXT];
     /* streams */
-    uint32_t active; /* requests that are not released */
-    uint64_t next;   /* the lowest id of a request that has not come */
-    uint64_t
-        id_limit; /* requests that the transport allows have ids below it; the caller's, UINT64_MAX at first */
+    uint32_t active;   /* requests that are not released */
+    uint64_t next;     /* the lowest id of a request that has not come */
+    uint64_t id_limit; /* of requests that the transport allows; the caller's, UINT64_MAX at first */
     vt__h3_stream *buckets[VT__H3_BUCKETS];
     vt__msg_early early;
     /* what the peer set */
@@ -12045,6 +12033,11 @@ static VT__UNUSED int vt__h3_recv(vt__h3 *h, vt__h3_stream *s, const uint8_t **p
     while (rc == VT__H3_GO) rc = vt__h3_turn(h, s, p, end, fin, ev);
     return rc < 0 ? vt__h3_fail(h, rc) : rc;
 }
+static int vt__h3_broken(vt__h3 *h, vt__h3_stream *s, uint64_t code, vt__msg_event *ev) {
+    int rc = h->server ? vt__h3_spend(h, VT__H3_RESETS, 1) : 0;
+    if (rc == 0) rc = vt__h3_close(h, s, VT__MSG_THEIRS, code);
+    return rc < 0 ? vt__h3_fail(h, rc) : vt__h3_emit_reset(ev, s);
+}
 /* The peer's RESET_STREAM: 1 an event, 0, or < 0. */
 static VT__UNUSED int vt__h3_on_reset(vt__h3 *h, vt__h3_stream *s, uint64_t code, int64_t now,
                                       vt__msg_event *ev) {
@@ -12052,9 +12045,7 @@ static VT__UNUSED int vt__h3_on_reset(vt__h3 *h, vt__h3_stream *s, uint64_t code
     h->now = now;
     if (s->kind <= VT__H3_K_DECODER) return vt__h3_fail(h, VT__H3_E_CRITICAL);
     if (s->kind != VT__H3_K_REQUEST || s->c.reset || s->c.ended & VT__MSG_REMOTE) return 0;
-    int rc = h->server ? vt__h3_spend(h, VT__H3_RESETS, 1) : 0;
-    if (rc == 0) rc = vt__h3_close(h, s, VT__MSG_THEIRS, code);
-    return rc < 0 ? vt__h3_fail(h, rc) : vt__h3_emit_reset(ev, s);
+    return vt__h3_broken(h, s, code, ev);
 }
 /* The peer's STOP_SENDING, s NULL: of one of our unidirectional streams. A server that has heard enough of a request says so
  * with NO_ERROR, and its response goes on. */
@@ -12068,9 +12059,7 @@ static VT__UNUSED int vt__h3_on_stop(vt__h3 *h, vt__h3_stream *s, uint64_t code,
         s->c.ended |= VT__MSG_LOCAL;
         return 0;
     }
-    int rc = h->server ? vt__h3_spend(h, VT__H3_RESETS, 1) : 0;
-    if (rc == 0) rc = vt__h3_close(h, s, VT__MSG_THEIRS, code);
-    return rc < 0 ? vt__h3_fail(h, rc) : vt__h3_emit_reset(ev, s);
+    return vt__h3_broken(h, s, code, ev);
 }
 
 /* ---- a connection, its streams ---- */
@@ -12104,15 +12093,19 @@ static uint8_t *vt__h3_put_settings(const vt__h3 *h, uint8_t *p) {
 }
 /* The id that our control stream gets: it is the first one that is opened. */
 #define VT__H3_OWN_CONTROL(h) ((h)->server ? 3U : 2U)
-/* A frame of one integer for the control stream: 0 or < 0. */
-static int vt__h3_put_control(vt__h3 *h, uint64_t type, uint64_t v) {
-    uint8_t *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 2 + VT__H3_INT_MAX), value[VT__H3_INT_MAX];
+/* A frame for it, of up to 63 bytes: 0 or < 0. */
+static int vt__h3_put_control(vt__h3 *h, uint64_t type, const uint8_t *payload, const uint8_t *end) {
+    size_t n = (size_t)(end - payload);
+    uint8_t *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 2 + n);
     if (!p) return h->err;
-    size_t n = (size_t)(vt__qpkt_put_int(value, v) - value);
     p = vt__qpkt_put_int(vt__qpkt_put_int(p, type), n);
-    memcpy(p, value, n);
-    vt__h3_pipe_add(h, VT__H3_CONTROL, p + n);
-    VT__H3_LOG(h, FRAME, .ours = true, .id = VT__H3_OWN_CONTROL(h), .type = type, .v = v);
+    vt__h3_pipe_add(h, VT__H3_CONTROL, vt__qpkt_put_raw(p, payload, n));
+    return 0;
+}
+static int vt__h3_put_goaway(vt__h3 *h) {
+    uint8_t id[VT__H3_INT_MAX];
+    if (vt__h3_put_control(h, VT__H3_T_GOAWAY, id, vt__qpkt_put_int(id, h->away)) < 0) return h->err;
+    VT__H3_LOG(h, FRAME, .ours = true, .id = VT__H3_OWN_CONTROL(h), .type = VT__H3_T_GOAWAY, .v = h->away);
     return 0;
 }
 /* 0, or the connection has failed for want of memory. Either way vt__h3_free. */
@@ -12128,13 +12121,7 @@ static VT__UNUSED int vt__h3_init(vt__h3 *h, const vt__h3_cfg *cfg, bool server,
     h->peer_away = UINT64_MAX;
     vt__qpack_dec_init(&h->dec, cfg->table == VT__H3_NONE ? 0 : cfg->table);
     vt__qpack_enc_init(&h->enc, cfg->enc_table == VT__H3_NONE ? 0 : cfg->enc_table);
-    uint8_t *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 2 + sizeof settings);
-    if (!p) return h->err;
-    size_t n = (size_t)(vt__h3_put_settings(h, settings) - settings);
-    p = vt__qpkt_put_int(vt__qpkt_put_int(p, VT__H3_T_SETTINGS), n);
-    memcpy(p, settings, n);
-    vt__h3_pipe_add(h, VT__H3_CONTROL, p + n);
-    return 0;
+    return vt__h3_put_control(h, VT__H3_T_SETTINGS, settings, vt__h3_put_settings(h, settings));
 }
 /* All streams have been released. */
 static VT__UNUSED void vt__h3_free(vt__h3 *h) {
@@ -12195,7 +12182,7 @@ static VT__UNUSED void vt__h3_shutdown(vt__h3 *h, int64_t now) {
     h->drain = h->server ? 1 : 2;
     h->drain_at = now + VT_SEC;
     h->away = h->server ? (UINT64_C(1) << 62) - 4 : 0;
-    (void)vt__h3_put_control(h, VT__H3_T_GOAWAY, h->away);
+    (void)vt__h3_put_goaway(h);
 }
 /* When vt__h3_expire has something to do; INT64_MAX: never. */
 static VT__UNUSED int64_t vt__h3_deadline(const vt__h3 *h) {
@@ -12213,7 +12200,7 @@ static VT__UNUSED int vt__h3_expire(vt__h3 *h, int64_t now, vt__msg_event *ev) {
     if (h->drain == 1 && now >= h->drain_at) {
         h->drain = 2;
         h->away = h->next;
-        if (vt__h3_put_control(h, VT__H3_T_GOAWAY, h->away) < 0) return h->err;
+        if (vt__h3_put_goaway(h) < 0) return h->err;
     }
     vt__h3_stream *s = VT__CONTAINER(h->blocked.next, vt__h3_stream, waiting);
     if (vt__ds_list_empty(&h->blocked) || now < s->blocked_at + h->cfg->block_timeout_ns) return 0;
@@ -30788,9 +30775,8 @@ static VT__UNUSED void vt__mux_abandon(vt__mux *x) {
  * some: the last of these frees it then (vt__h3e_free).
  *============================================================================*/
 #if VTHTTP_H3 && VTHTTP_TLS
-#define VT__H3E_LOOK_NS                                                                                      \
-    (10 * VT_MS)            /* how often a connection that ends looks whether everything has arrived */
-enum { VT__H3E_PTOS = 16 }; /* of silence, four probes in vain: then it is not waited for any more */
+#define VT__H3E_LOOK_NS (10 * VT_MS) /* how often one that ends looks whether everything has arrived */
+enum { VT__H3E_PTOS = 16 };          /* of silence, four probes in vain: then it is not waited for any more */
 
 /* A unidirectional stream of the peer's. */
 typedef struct vt__h3e_uni {
@@ -31206,12 +31192,9 @@ static int vt__h3e_init(vt__h3e *h, const vt__h3e_role *role, const vt__h3_cfg *
  * (vt__h2e_grant).
  *============================================================================*/
 #if VTHTTP_H2
-enum {
-    VT__H2E_READS = 4, /* blocks of input at a turn */
-    VT__H2E_OUT_MAX =
-        7 << 14 /* output that waits for the socket, a run of @tls's records; at this, vthreads wait and
-                   nothing more is read */
-};
+enum { VT__H2E_READS = 4 }; /* blocks of input at a turn */
+/* Output that waits for the socket, a run of @tls's records: at this, vthreads wait and nothing more is read. */
+enum { VT__H2E_OUT_MAX = 7 << 14 };
 
 struct vt__h2e;
 /* What a server and a client do in their own ways. All of it under the domain's lock. */
@@ -31255,30 +31238,24 @@ static void vt__h2e_fail(vt__h2e *h, int why) {
     if (!h->why) h->why = why;
     (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
 }
+VT__INLINE size_t vt__h2e_pending(const vt__h2e *h) { return h->out.len - h->out.pos; }
 /* n bytes at the output's end; NULL: no memory, and the connection is to end. */
 static uint8_t *vt__h2e_room(vt__h2e *h, size_t n) {
     vt__conn_buf *b = &h->out, big = {NULL, 0, 0, 0};
     vt__thr *thr = vt__sched_thr();
     if (VT__LIKELY(vt__conn_buf_get(thr, b) && b->cap - b->len >= n)) return (uint8_t *)b->p + b->len;
-    if (b->p && b->cap - (b->len - b->pos) >= n) {
-        memmove(b->p, b->p + b->pos, b->len - b->pos);
-    } else {
-        size_t most = 2 * VT__H2E_OUT_MAX; /* of which what is not used costs nothing */
-        if (!vt__conn_buf_get_for(thr, &big, VT__MAX(VT__MAX(b->cap * 2, most), b->len - b->pos + n))) {
-            vt__h2e_fail(h, -ENOMEM);
-            return NULL;
-        }
-        if (b->p) memcpy(big.p, b->p + b->pos, b->len - b->pos);
-        big.len = b->len - b->pos;
-        vt__conn_buf_put(thr, b);
-        *b = big;
-        return (uint8_t *)b->p + b->len;
+    size_t have = vt__h2e_pending(h),
+           most = 2 * VT__H2E_OUT_MAX; /* of which what is not used costs nothing */
+    bool grows = !b->p || b->cap - have < n;
+    if (grows && !vt__conn_buf_get_for(thr, &big, VT__MAX(VT__MAX(b->cap * 2, most), have + n))) {
+        vt__h2e_fail(h, -ENOMEM);
+        return NULL;
     }
-    b->len -= b->pos;
-    b->pos = 0;
+    if (have) memmove(grows ? big.p : b->p, b->p + b->pos, have);
+    if (grows) vt__conn_buf_put(thr, b), *b = big;
+    b->pos = 0, b->len = have;
     return (uint8_t *)b->p + b->len;
 }
-VT__INLINE size_t vt__h2e_pending(const vt__h2e *h) { return h->out.len - h->out.pos; }
 VT__INLINE bool vt__h2e_full(const vt__h2e *h) {
     return vt__h2e_pending(h) + VT__H2_FRAME >= VT__H2E_OUT_MAX;
 }
@@ -31295,6 +31272,13 @@ static enum vt__h2_out vt__h2e_next(vt__h2e *h, vt__h2_stream **s, size_t *max) 
         h->out.len += vt__h2_put_control(&h->m, to, VT__H2_CONTROL_MIN);
     }
     return what;
+}
+
+/* The same, for whom it does not matter what is next. */
+static void vt__h2e_settle(vt__h2e *h) {
+    vt__h2_stream *s;
+    size_t max;
+    (void)vt__h2e_next(h, &s, &max);
 }
 
 /*--- what @mux asks for ---*/
@@ -31381,11 +31365,10 @@ static void vt__h2e_put_own(void *to, enum vt__mux_own what, const vt__mux_head 
 /* There is room for all of it, and for the heads that cut it. */
 static int vt__h2e_head(vt__mux_stream *s, const vt__mux_head *head, int how) {
     vt__h2e *h = vt__h2e_of(s->x);
-    vt__h2_stream *next;
     vt__h2_head w;
-    size_t max, size = vt__mux_head_size(head), cap = size + (size / VT__H2_FRAME_MIN + 1) * VT__H2_FRAME;
-    if (h->m.err) return -ECONNRESET;   /* GOAWAY was the last */
-    (void)vt__h2e_next(h, &next, &max); /* SETTINGS first */
+    size_t size = vt__mux_head_size(head), cap = size + (size / VT__H2_FRAME_MIN + 1) * VT__H2_FRAME;
+    if (h->m.err) return -ECONNRESET; /* GOAWAY was the last */
+    vt__h2e_settle(h);                /* SETTINGS first */
     uint8_t *to = vt__h2e_room(h, cap);
     if (!to || vt__h2_head_begin(&h->m, &s->m.h2, &w, to, cap, how) < 0) return -ENOMEM;
     vt__mux_put_head(head, vt__h2e_put, vt__h2e_put_own, &w);
@@ -31436,9 +31419,7 @@ static void vt__h2e_grant(vt__h2e *h) {
 /* The socket is left: the machine has failed, and each stream is dead or forgotten. */
 static void vt__h2e_leave(vt__h2e *h) {
     vt__thr *thr = vt__sched_thr();
-    vt__h2_stream *none;
-    size_t max;
-    (void)vt__h2e_next(h, &none, &max); /* gives back what waited for that */
+    vt__h2e_settle(h); /* gives back what waited for that */
     vt__timer_cancel(&h->x.dom->wheel, &h->timer);
     vt__conn_buf_put(thr, &h->in);
     vt__conn_buf_put(thr, &h->out);
@@ -31455,10 +31436,8 @@ static VT__UNUSED void vt__h2e_abandon(vt__h2e *h) {
 }
 /* As much as the socket takes. False: the connection was closed. */
 static bool vt__h2e_flush(vt__h2e *h) {
-    vt__h2_stream *s;
-    size_t max;
     int64_t r;
-    (void)vt__h2e_next(h, &s, &max);
+    vt__h2e_settle(h);
     while ((r = vt__h2e_send(h)) < 0) {
         if (r != -EAGAIN) {
             vt__h2e_fail(h, (int)r);
@@ -31493,9 +31472,7 @@ static bool vt__h2e_overdue(vt__h2e *h, int64_t now) {
 static bool vt__h2e_feed(vt__h2e *h) {
     vt__conn_buf *b = &h->in;
     vt__thr *thr = vt__sched_thr();
-    vt__h2_stream *s;
     vt__msg_event ev;
-    size_t max;
     int r = 1;
     while (b->pos < b->len && r >= 0) {
         const uint8_t *p = (const uint8_t *)b->p + b->pos, *end = (const uint8_t *)b->p + b->len;
@@ -31505,7 +31482,7 @@ static bool vt__h2e_feed(vt__h2e *h) {
         while (r > 0 && (r = vt__h2_recv(&h->m, &p, end, thr->now, &ev)) > 0) h->role->event(h, &ev);
         b->pos = (size_t)(p - (const uint8_t *)b->p);
         if (r == 0 && p < end) {
-            (void)vt__h2e_next(h, &s, &max);
+            vt__h2e_settle(h);
             if (vt__h2e_full(h) || h->m.tired) return false;
         }
         if (r == 0) r = 1;
@@ -31643,8 +31620,7 @@ typedef struct vt__mreq {
     bool doomed;      /* in the connection's list */
     bool early, held; /* came in 0-RTT; waits for the end of the handshake */
     int64_t drained;
-    int64_t
-        due; /* until when the rest may come, while it drains; and before, where HTTP/3 wants it, the head */
+    int64_t due; /* when the rest is to be here, while it drains; before, where HTTP/3 wants it, the head */
 } vt__mreq;
 _Static_assert(sizeof(vt__mreq) <= 1024, "most of the block is for the head");
 
@@ -31652,8 +31628,7 @@ struct vt__mreq_conn;
 /* What the connections of each version do in their own ways; under the domain's lock. */
 typedef struct vt__mreq_ops {
     void (*shutdown)(struct vt__mreq_conn *c); /* the requests that it has are the last */
-    void (*part)(
-        struct vt__mreq_conn *c); /* one who knew it has let go, the transport is gone: the last frees it */
+    void (*part)(struct vt__mreq_conn *c); /* whoever is the last to let go, the transport too, frees it */
     int (*address)(const struct vt__mreq_conn *c, bool local, char *buf, size_t cap);
     int (*tls)(struct vt__mreq_conn *c, vt__arena *arena, vt_tls_info *out);
 } vt__mreq_ops;
@@ -31666,12 +31641,11 @@ typedef struct vt__mreq_conn {
     uint32_t draining;
     uint8_t version; /* as vt_req_version has it */
     bool secure;
-    bool early;      /* what comes is 0-RTT */
-    vt_str alt;      /* of Alt-Svc, or none */
-    vt__list doomed; /* those that the connection's end has killed, and that are still to be woken ... */
-    vt__poll_msg
-        msg; /* ... by this, while x->noted, some after each poll of the reactor: polled counts these */
-    int64_t polled;
+    bool early;       /* what comes is 0-RTT */
+    vt_str alt;       /* of Alt-Svc, or none */
+    vt__list doomed;  /* those that the connection's end has killed, and that are still to be woken ... */
+    vt__poll_msg msg; /* ... by this, while x->noted: some after each poll of the reactor */
+    int64_t polled;   /* which counts these */
 } vt__mreq_conn;
 VT__INLINE vt__mreq_conn *vt__mreq_conn_of(const vt__mreq *s) { return s->e.x->up; }
 #define VT__MREQ_OF(node) VT__CONTAINER(node, vt__mreq, e.link)
@@ -36643,13 +36617,8 @@ typedef struct vt__cpool_conn { /* type-stable: an event on its way may still lo
 } vt__cpool_conn;
 
 /* What connections of the same use lead to: an address; with TLS or through a tunnel, "host:port", the URL's, before it. QUIC: of
- * UDP, so that the vt__conn has no descriptor. */
-enum {
-    VT__CPOOL_TLS = 1,
-    VT__CPOOL_TUNNEL = 2,
-    VT__CPOOL_MUX = 4,
-    VT__CPOOL_QUIC = 8
-}; /* MUX: they may turn out to be shared */
+ * UDP, so that the vt__conn has no descriptor. MUX: they may turn out to be shared. */
+enum { VT__CPOOL_TLS = 1, VT__CPOOL_TUNNEL = 2, VT__CPOOL_MUX = 4, VT__CPOOL_QUIC = 8 };
 typedef struct vt__cpool_host {
     vt_client *client;
     vt__list link, idle; /* idle: the last one used last */
@@ -36689,8 +36658,7 @@ struct vt_client {
 };
 static vt_client vt__cpool_none = {.err = -ENOMEM};
 static struct {
-    uint32_t
-        spin; /* of every client's pool: an idle connection holds its client, which the reactor has no other hold of */
+    uint32_t spin; /* of all pools: of a client the reactor has no other hold than its idle connections */
     vt__cpool_conn *free;
     vt__list shared; /* of every client; zero: none yet */
 } vt__cpool_g;
@@ -37919,8 +37887,7 @@ typedef struct vt__cmux_ops {
     bool (*beyond)(const vt__mux_stream *s, uint64_t last);
     /* Codes of resets that say so of one stream, the second one that it is to be asked for over HTTP/1.1. */
     uint64_t refused, old;
-    bool
-        reclaimed; /* the runtime's end closes it, and vt__cpool_reclaim frees what was retired behind that */
+    bool reclaimed; /* its runtime's end closes it: what is retired behind that is vt__cpool_reclaim's */
 } vt__cmux_ops;
 /* One connection; vt__cpool_conn.calls. A protocol's has this in it. */
 typedef struct vt__cmux {
@@ -39403,15 +39370,13 @@ VT_API int vt_call_until(vt_call *call, int64_t until) {
 }
 VT_API int vt_call_redirects(vt_call *call, int max) {
     int r = vt__cli_settable(call);
-    if (r < 0) return r;
-    call->max_hops = max;
-    return 0;
+    if (r == 0) call->max_hops = max;
+    return r;
 }
 VT_API int vt_call_expect(vt_call *call) {
     int r = vt__cli_settable(call);
-    if (r < 0) return r;
-    call->expect = true;
-    return 0;
+    if (r == 0) call->expect = true;
+    return r;
 }
 VT_API int vt_call_upgrade(vt_call *call, const char *protocol) {
     int r = vt__cli_settable(call);
