@@ -22225,6 +22225,11 @@ static int vt__res_push(vt_res *res, int id, vt_str name, vt_str value) {
     return 0;
 }
 
+/* The first of n with that id; NULL: none. */
+VT__INLINE const vt__res_field *vt__res_by_id(const vt__res_field *f, uint32_t n, int id) {
+    while (n > 0 && f->id != id) f++, n--;
+    return n ? f : NULL;
+}
 static bool vt__res_is(const vt__res_field *f, int id, vt_str name) {
     return f->id == id && (id || vt__str_eq_ci((vt_str){f->name, f->name_len}, name));
 }
@@ -30404,9 +30409,8 @@ typedef struct vt__mux_head {
     int status;                             /* of a response */
     vt_str date, server;                    /* date: 29 bytes, or none */
     vt_str lines;                           /* "name: value" CRLF each, checked */
-    const vt__res_field *fields;            /* those of HTTP/1.1's connections do not go out */
+    const vt__res_field *fields; /* those of HTTP/1.1's connections do not go out, nor a request's Host */
     uint32_t nfields;
-    bool no_host; /* of `fields` Host is left out */
     bool has_length;
     uint64_t length;
     int more_id; /* of one more field, if it has a name */
@@ -30549,7 +30553,7 @@ VT__INLINE void vt__mux_put_head(const vt__mux_head *head,
         if (!vt__h1_is_hop(id)) put(w, id, name, value);
     }
     for (const vt__res_field *f = head->fields, *end = f ? f + head->nfields : f; f < end; f++)
-        if (!vt__h1_is_hop(f->id) && !(head->no_host && f->id == VT__H1_F_HOST))
+        if (!vt__h1_is_hop(f->id) && !(f->id == VT__H1_F_HOST && head->method.len))
             put(w, f->id, (vt_str){f->name, f->name_len}, (vt_str){f->value, f->value_len});
     if (head->has_length) own(w, VT__MUX_LENGTH, head);
     if (head->more.len) put(w, head->more_id, head->more, head->more_value);
@@ -30825,8 +30829,8 @@ static void vt__h3e_failed(vt__h3e *h) {
     h->role->failed(h);
     vt__qend_close(&h->c, true, vt__h3_code(&h->m), vt__str_of(why));
 }
-static void vt__h3e_fail(vt__h3e *h, int err) {
-    if (!h->m.err) h->m.err = err;
+static void vt__h3e_no_memory(vt__h3e *h) {
+    if (!h->m.err) h->m.err = VT__H3_E_MEMORY;
     vt__h3e_failed(h);
 }
 /* What waits in the machine's pipes goes to their streams; a pipe that has none yet, as soon as the peer allows one. */
@@ -30841,7 +30845,7 @@ static void vt__h3e_pump(vt__h3e *h) {
         vt__qstr_prioritize(q, h->pipes[i], 0, false);
         int64_t k = vt__qstr_write(q, h->pipes[i], p, n, false);
         if (k > 0) vt__h3_sent(&h->m, i, (size_t)k);
-        else if (k < 0) vt__h3e_fail(h, VT__H3_E_MEMORY);
+        else if (k < 0) vt__h3e_no_memory(h);
     }
     if (h->m.err) vt__h3e_failed(h);
 }
@@ -30900,7 +30904,7 @@ static size_t vt__h3e_take(vt__mux_stream *s, const struct iovec *v, size_t n, b
     }
     if (!k && last) r = vt__qstr_write(q, wire, NULL, 0, true);
     if (k < n) vt__qstr_want_room(wire);
-    if (r < 0) vt__h3e_fail(h, VT__H3_E_MEMORY);
+    if (r < 0) vt__h3e_no_memory(h);
     return k;
 }
 static void vt__h3e_pass(vt__mux_stream *s) { (void)s; } /* nobody else waits for it */
@@ -30935,7 +30939,7 @@ static int vt__h3e_head(vt__mux_stream *s, const vt__mux_head *head, int how) {
     size_t n = vt__h3e_write_head(s, head, how, &b, &frame);
     int r = vt__qstr_put(vt__h3e_wires(h), s->wire, frame, n, how & VT__MSG_FIN);
     vt__conn_buf_put(thr, &b);
-    if (r < 0) vt__h3e_fail(h, VT__H3_E_MEMORY);
+    if (r < 0) vt__h3e_no_memory(h);
     else vt__h3e_pump(h);
     return VT__MIN(r, 0);
 }
@@ -31006,7 +31010,7 @@ static void vt__h3e_read(vt__h3e *h, vt__h3_stream *m, const uint8_t *p, size_t 
     vt__msg_event ev;
     int r = 1;
     if (!vt__conn_buf_get_for(thr, &room, VT__H3_ROOM(h->m.cfg))) {
-        vt__h3e_fail(h, VT__H3_E_MEMORY);
+        vt__h3e_no_memory(h);
         return;
     }
     h->m.room = room.p;
@@ -31027,7 +31031,7 @@ static void vt__h3e_read(vt__h3e *h, vt__h3_stream *m, const uint8_t *p, size_t 
 static void vt__h3e_open_uni(vt__h3e *h, vt__qstr_stream *wire) {
     vt__h3e_uni *u = vt__mem_alloc(sizeof *u);
     if (!u) {
-        vt__h3e_fail(h, VT__H3_E_MEMORY);
+        vt__h3e_no_memory(h);
         return;
     }
     u->wire = wire;
@@ -31720,9 +31724,8 @@ static void vt__mreq_heed(vt__link_notes *to, unsigned bits) {
 /* What the handler says of its response's priority wins over what the client said (RFC 9218 8). */
 static void vt__mreq_rank(vt__mreq_run *run) {
     vt__mux_stream *s = &run->s->e;
-    const vt__res_field *f = run->res.fields, *end = f + run->res.nfields;
-    while (f < end && f->id != VT__H1_F_PRIORITY) f++;
-    if (VT__LIKELY(f == end)) return;
+    const vt__res_field *f = vt__res_by_id(run->res.fields, run->res.nfields, VT__H1_F_PRIORITY);
+    if (VT__LIKELY(!f)) return;
     vt_str value = {f->value, f->value_len};
     uint8_t was = (uint8_t)(s->m.c.urgency | s->m.c.incremental << 3);
     s->x->ops->prioritize(s, vt__msg_priority(value, was));
@@ -32688,11 +32691,11 @@ static int vt__h3c_keep_info(vt__h3c *h) {
 static void vt__h3c_early(vt__h3e *e) {
     vt__h3c *h = VT__CONTAINER(e, vt__h3c, e);
     h->r.early = true;
-    if (vt__h3c_keep_info(h) < 0) vt__h3e_fail(e, VT__H3_E_MEMORY);
+    if (vt__h3c_keep_info(h) < 0) vt__h3e_no_memory(e);
 }
 static void vt__h3c_ready(vt__h3e *e) {
     vt__h3c *h = VT__CONTAINER(e, vt__h3c, e);
-    if (!h->text && vt__h3c_keep_info(h) < 0) vt__h3e_fail(e, VT__H3_E_MEMORY);
+    if (!h->text && vt__h3c_keep_info(h) < 0) vt__h3e_no_memory(e);
     if (h->r.early) vt__mreq_conn_trust(&h->r);
     if (vt__link_group_stopping(h->r.host->group)) vt__h3e_shutdown(e);
 }
@@ -37076,21 +37079,22 @@ static void vt__cpool_sweep_cancel(vt_client *c) {
 }
 
 /* --- for calls --- */
-/* The next connection for w. It waits at a limit. */
-static int vt__cpool_get(vt_client *c, vt__cpool_want *w, int64_t until) {
+/* One for w, or a place: false, and it is in the queue for them if it is to wait. */
+static bool vt__cpool_look(vt_client *c, vt__cpool_want *w, bool wait) {
     vt__cpool_conn *dead = NULL;
     vt__cpool_lock();
     bool found = vt__cpool_pick(c, w, &dead);
+    if (!found && wait) vt__ds_list_push(&c->waiting, &w->link);
     vt__cpool_done(dead, true);
-    if (found) return 0;
-    dead = NULL;
+    return found;
+}
+/* The next connection for w. It waits at a limit. */
+static int vt__cpool_get(vt_client *c, vt__cpool_want *w, int64_t until) {
+    if (vt__cpool_look(c, w, false)) return 0;
     if (!w->conn) w->conn = vt__cpool_conn_new();
     if (!w->host) w->host = vt__cpool_host_new(c, w->key, w->how);
     if (!w->conn || !w->host) return -ENOMEM;
-    vt__cpool_lock();
-    if (!(found = vt__cpool_pick(c, w, &dead))) vt__ds_list_push(&c->waiting, &w->link);
-    vt__cpool_done(dead, true);
-    if (found) return 0;
+    if (vt__cpool_look(c, w, true)) return 0;
     int r = vt_sem_acquire_until(&w->ready, until);
     vt__cpool_lock();
     if (!w->got) vt__ds_list_remove(&w->link);
@@ -37648,17 +37652,13 @@ static void vt__cli_h1_put_field(vt_call *call, vt_str name, vt_str value) {
     vt__cli_h1_put(call, value);
     vt__cli_h1_put(call, VT__STR_LIT("\r\n"));
 }
-static void vt__cli_h1_put_fields(vt_call *call, const vt__res_list *l, bool hosts) {
-    for (uint32_t i = 0; i < l->n; i++) {
-        const vt__res_field *f = &l->at[i];
-        if ((f->id == VT__H1_F_HOST) == hosts)
-            vt__cli_h1_put_field(call, (vt_str){f->name, f->name_len}, (vt_str){f->value, f->value_len});
-    }
+static void vt__cli_h1_put_own(vt_call *call, const vt__res_field *f) {
+    vt__cli_h1_put_field(call, (vt_str){f->name, f->name_len}, (vt_str){f->value, f->value_len});
 }
-static bool vt__cli_has(const vt_call *call, int id) {
-    for (uint32_t i = 0; i < call->fields.n; i++)
-        if (call->fields.at[i].id == id) return true;
-    return false;
+/* But for Host, which goes first. */
+static void vt__cli_h1_put_fields(vt_call *call, const vt__res_list *l) {
+    for (uint32_t i = 0; i < l->n; i++)
+        if (l->at[i].id != VT__H1_F_HOST) vt__cli_h1_put_own(call, &l->at[i]);
 }
 /* Methods whose requests mean something by their body say also that they have none (RFC 9110 8.6). */
 static bool vt__cli_wants_body(const vt_call *call) {
@@ -37676,11 +37676,12 @@ static int vt__cli_h1_head(vt_call *call) {
     const vt__cpool_proxy *reader = call->tunnel ? NULL : call->proxy;
     vt__cli_h1_put(call, reader ? vt__str_of(call->url.text) : call->url.target);
     vt__cli_h1_put(call, VT__STR_LIT(" HTTP/1.1\r\n"));
-    if (vt__cli_has(call, VT__H1_F_HOST)) vt__cli_h1_put_fields(call, &call->fields, true);
+    const vt__res_field *host = vt__res_by_id(call->fields.at, call->fields.n, VT__H1_F_HOST);
+    if (host) vt__cli_h1_put_own(call, host);
     else vt__cli_h1_put_field(call, VT__STR_LIT("Host"), call->url.authority);
     if (reader && reader->auth)
         vt__cli_h1_put_field(call, VT__STR_LIT("Proxy-Authorization"), vt__str_of(reader->auth));
-    vt__cli_h1_put_fields(call, &call->fields, false);
+    vt__cli_h1_put_fields(call, &call->fields);
     if (call->has_body && call->length < 0)
         vt__cli_h1_put_field(call, VT__STR_LIT("Transfer-Encoding"), VT__STR_LIT("chunked"));
     else if (call->has_body || vt__cli_wants_body(call))
@@ -37725,7 +37726,7 @@ static int vt__cli_h1_write(vt_call *call, const char *p, size_t n) {
 static int vt__cli_h1_end(vt_call *call) {
     if (call->has_body && call->length < 0) {
         vt__cli_h1_put(call, VT__STR_LIT("0\r\n"));
-        vt__cli_h1_put_fields(call, &call->trailers, false);
+        vt__cli_h1_put_fields(call, &call->trailers);
         vt__cli_h1_put(call, VT__STR_LIT("\r\n"));
     }
     int r = vt__cli_h1_flush(call);
@@ -37841,7 +37842,7 @@ static const vt__cli_wire vt__cli_h1_wire = {
 #if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @cmux    calls on streams of a connection that has many
- * uses:   @plat @mem @str @log @h1 @msg @poll @sched @self @sync @io @conn @mux @cpool @ccall
+ * uses:   @plat @mem @str @log @h1 @msg @poll @sched @self @sync @io @res @conn @mux @cpool @ccall
  * raises: vt__cli_wire, vt__cmux_ops
  * test:   tests/e2e_cli_h2.c tests/e2e_cli_h2_tls.c tests/e2e_cli_h3.c tests/fault_cli_h2.c tests/sim_cli_h2.c
  *
@@ -37998,11 +37999,9 @@ static int vt__cmux_put_request(vt__mux_stream *s, const vt_call *call) {
                          .path = call->url.target,
                          .lines = call->alt_used,
                          .fields = call->fields.at,
-                         .nfields = call->fields.n,
-                         .no_host = true};
-    for (uint32_t i = 0; i < call->fields.n; i++)
-        if (call->fields.at[i].id == VT__H1_F_HOST)
-            head.authority = (vt_str){call->fields.at[i].value, call->fields.at[i].value_len};
+                         .nfields = call->fields.n};
+    const vt__res_field *host = vt__res_by_id(head.fields, head.nfields, VT__H1_F_HOST);
+    if (host) head.authority = (vt_str){host->value, host->value_len};
     head.has_length = call->has_body ? call->length >= 0 : vt__cli_wants_body(call);
     head.length = (uint64_t)call->length;
     if (vt__cli_expects(call)) {
