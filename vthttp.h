@@ -5865,7 +5865,7 @@ static uint8_t vt__msg_priority(vt_str value, unsigned was) {
 /* Priorities that came before their streams: the latest few. */
 enum { VT__MSG_EARLY = 4 };
 typedef struct vt__msg_early {
-    uint64_t ids[VT__MSG_EARLY]; /* and one; 0: none */
+    uint64_t ids[VT__MSG_EARLY]; /* id + 1; 0: none */
     uint8_t priorities[VT__MSG_EARLY], next;
 } vt__msg_early;
 static VT__UNUSED void vt__msg_keep_early(vt__msg_early *e, uint64_t id, uint8_t priority) {
@@ -11413,7 +11413,7 @@ typedef struct vt__h3 {
     /* streams */
     uint32_t active;   /* requests that are not released */
     uint64_t next;     /* the lowest id of a request that has not come */
-    uint64_t id_limit; /* of requests that the transport allows; the caller's, UINT64_MAX at first */
+    uint64_t id_limit; /* above those that the transport allows; the caller's, UINT64_MAX at first */
     vt__h3_stream *buckets[VT__H3_BUCKETS];
     vt__msg_early early;
     /* what the peer set */
@@ -12033,6 +12033,7 @@ static VT__UNUSED int vt__h3_recv(vt__h3 *h, vt__h3_stream *s, const uint8_t **p
     while (rc == VT__H3_GO) rc = vt__h3_turn(h, s, p, end, fin, ev);
     return rc < 0 ? vt__h3_fail(h, rc) : rc;
 }
+/* The peer cuts a request off. */
 static int vt__h3_broken(vt__h3 *h, vt__h3_stream *s, uint64_t code, vt__msg_event *ev) {
     int rc = h->server ? vt__h3_spend(h, VT__H3_RESETS, 1) : 0;
     if (rc == 0) rc = vt__h3_close(h, s, VT__MSG_THEIRS, code);
@@ -12093,7 +12094,7 @@ static uint8_t *vt__h3_put_settings(const vt__h3 *h, uint8_t *p) {
 }
 /* The id that our control stream gets: it is the first one that is opened. */
 #define VT__H3_OWN_CONTROL(h) ((h)->server ? 3U : 2U)
-/* A frame for it, of up to 63 bytes: 0 or < 0. */
+/* A frame for our control stream, of up to 63 bytes: 0 or < 0. */
 static int vt__h3_put_control(vt__h3 *h, uint64_t type, const uint8_t *payload, const uint8_t *end) {
     size_t n = (size_t)(end - payload);
     uint8_t *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 2 + n);
@@ -31632,7 +31633,7 @@ struct vt__mreq_conn;
 /* What the connections of each version do in their own ways; under the domain's lock. */
 typedef struct vt__mreq_ops {
     void (*shutdown)(struct vt__mreq_conn *c); /* the requests that it has are the last */
-    void (*part)(struct vt__mreq_conn *c); /* whoever is the last to let go, the transport too, frees it */
+    void (*part)(struct vt__mreq_conn *c);     /* one has let go, the transport is gone: the last frees it */
     int (*address)(const struct vt__mreq_conn *c, bool local, char *buf, size_t cap);
     int (*tls)(struct vt__mreq_conn *c, vt__arena *arena, vt_tls_info *out);
 } vt__mreq_ops;
