@@ -11302,20 +11302,14 @@ static VT__UNUSED const vt__msg_err *vt__h3_err_of(int err) {
     return &rows[VT__H3_E_CREATION - err];
 }
 
-/* What is paid for, and what by default: burst and rate a second; as HTTP/2's. */
-/* clang-format off */
-#define VT__H3_BUDGETS(X) \
-    X(RESETS, 1000, 200)     /* streams reset by the peer, or by this end for its fault */ \
-    X(EMPTIES, 1000, 100)    /* DATA that brings nothing; 1xx */                         \
-    X(PRIORITIES, 10000, 330)                                                            \
-    X(GLITCHES, 10000, 330)  /* what is ignored */                                       \
-    X(WASTE, 16, 1)          /* 64 KiB that were neither fields nor data, less eight times what was */
-/* clang-format on */
+/* What is paid for; as HTTP/2's. */
 enum vt__h3_cause {
-#define VT__H3_BUDGET_ENUM(name, burst, rate) VT__H3_##name,
-    VT__H3_BUDGETS(VT__H3_BUDGET_ENUM)
-#undef VT__H3_BUDGET_ENUM
-        VT__H3_CAUSES
+    VT__H3_RESETS,  /* streams reset by the peer, or by this end for its fault */
+    VT__H3_EMPTIES, /* DATA that brings nothing; 1xx */
+    VT__H3_PRIORITIES,
+    VT__H3_GLITCHES, /* what is ignored */
+    VT__H3_WASTE,    /* 64 KiB that were neither fields nor data, less eight times what was */
+    VT__H3_CAUSES
 };
 enum { VT__H3_WASTE_UNIT = 65536 };
 
@@ -12066,11 +12060,11 @@ static VT__UNUSED int vt__h3_on_stop(vt__h3 *h, vt__h3_stream *s, uint64_t code,
 /* ---- a connection, its streams ---- */
 /* Defaults and bounds. A connection keeps a pointer to the result. */
 static VT__UNUSED void vt__h3_cfg_fill(vt__h3_cfg *c) {
-    static const vt_h2_budget budgets[] = {
-#define VT__H3_BUDGET_ROW(name, burst, rate) {burst, rate},
-        VT__H3_BUDGETS(VT__H3_BUDGET_ROW)
-#undef VT__H3_BUDGET_ROW
-    };
+    static const vt_h2_budget budgets[VT__H3_CAUSES] = {[VT__H3_RESETS] = {1000, 200},
+                                                        [VT__H3_EMPTIES] = {1000, 100},
+                                                        [VT__H3_PRIORITIES] = {10000, 330},
+                                                        [VT__H3_GLITCHES] = {10000, 330},
+                                                        [VT__H3_WASTE] = {16, 1}};
     if (!c->max_head) c->max_head = 16384;
     if (!c->max_fields) c->max_fields = 1000;
     if (!c->max_block) c->max_block = VT__MAX(c->max_head, UINT32_C(65536));
