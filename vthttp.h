@@ -2257,16 +2257,22 @@ static VT__UNUSED void vt__str_put_date(char *p, int64_t unix_s) {
     }
 }
 
+/* Words in the order of networks; behind what was put. */
+VT__INLINE uint32_t vt__str_get32(const uint8_t *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+VT__INLINE uint8_t *vt__str_put32(uint8_t *p, uint32_t v) {
+    p[0] = (uint8_t)(v >> 24), p[1] = (uint8_t)(v >> 16), p[2] = (uint8_t)(v >> 8), p[3] = (uint8_t)v;
+    return p + 4;
+}
+
 /* SHA-1 (RFC 3174): what the WebSocket handshake wants, and nothing else is to rely on. Of messages below 64 KiB. */
 static void vt__str_sha1_block(uint32_t h[5], const uint8_t *p) {
     uint32_t w[16] = {0}, v[5]; /* the last sixteen words of the schedule: stacks are small */
     memcpy(v, h, sizeof v);
     for (unsigned i = 0; i < 80; i++) {
         uint32_t x = w[(i + 13) & 15] ^ w[(i + 8) & 15] ^ w[(i + 2) & 15] ^ w[i & 15], f, k;
-        if (i < 16)
-            x = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 | (uint32_t)p[4 * i + 2] << 8 |
-                p[4 * i + 3];
-        else x = x << 1 | x >> 31;
+        x = i < 16 ? vt__str_get32(p + 4 * i) : x << 1 | x >> 31;
         w[i & 15] = x;
         if (i < 20) f = (v[1] & v[2]) | (~v[1] & v[3]), k = 0x5a827999;
         else if (i < 40) f = v[1] ^ v[2] ^ v[3], k = 0x6ed9eba1;
@@ -2289,7 +2295,7 @@ static VT__UNUSED void vt__str_sha1(uint8_t out[20], const void *data, size_t n)
     for (size_t i = 0; i < 3; i++) last[end - 1 - i] = (uint8_t)(n * 8 >> 8 * i);
     vt__str_sha1_block(h, last);
     if (end == 128) vt__str_sha1_block(h, last + 64);
-    for (int i = 0; i < 20; i++) out[i] = (uint8_t)(h[i / 4] >> (24 - i % 4 * 8));
+    for (int i = 0; i < 5; i++) out = vt__str_put32(out, h[i]);
 }
 /* RFC 4648 4, padded: (n + 2) / 3 * 4 characters, whose number is returned. */
 static VT__UNUSED size_t vt__str_base64(char *out, const uint8_t *p, size_t n) {
@@ -4862,33 +4868,17 @@ static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, c
  * Huffman codes are canonical (RFC 7541 Appendix B): the symbols in the order of their codes and the number of those of each
  * length say everything, and the compiler makes the tables from them.
  *============================================================================*/
-/* clang-format off */
-#define VT__HPACK_ERRORS(X) \
-    X(EOS, -11401, "Huffman code of EOS")                                  \
-    X(PADDING, -11402, "Huffman padding over 7 bits, or not all ones")     \
-    X(INTEGER, -11403, "integer over 5 continuation bytes, or over 2^28")    \
-    X(INDEX, -11404, "index 0, or past the table")                         \
-    X(SIZE, -11405, "table size update over the limit")                    \
-    X(SIZE_LATE, -11406, "table size update behind a field")               \
-    X(SIZE_MANY, -11407, "more than two table size updates")               \
-    X(SIZE_MISSING, -11408, "no table size update after the limit was lowered") \
-    X(CUT, -11409, "block ends within a field")
-/* clang-format on */
 enum vt__hpack_err {
-#define VT__HPACK_ERR_ENUM(name, code, text) VT__HPACK_E_##name = code,
-    VT__HPACK_ERRORS(VT__HPACK_ERR_ENUM)
-#undef VT__HPACK_ERR_ENUM
+    VT__HPACK_E_EOS = -11401,          /* Huffman code of EOS */
+    VT__HPACK_E_PADDING = -11402,      /* Huffman padding over 7 bits, or not all ones */
+    VT__HPACK_E_INTEGER = -11403,      /* integer over 5 continuation bytes, or over 2^28 */
+    VT__HPACK_E_INDEX = -11404,        /* index 0, or past the table */
+    VT__HPACK_E_SIZE = -11405,         /* table size update over the limit */
+    VT__HPACK_E_SIZE_LATE = -11406,    /* table size update behind a field */
+    VT__HPACK_E_SIZE_MANY = -11407,    /* more than two table size updates */
+    VT__HPACK_E_SIZE_MISSING = -11408, /* no table size update after the limit was lowered */
+    VT__HPACK_E_CUT = -11409           /* block ends within a field */
 };
-/* Which rule was broken, for the log. */
-static VT__UNUSED const char *vt__hpack_err_name(int err) {
-    switch (err) {
-#define VT__HPACK_ERR_CASE(name, code, text)                                                                 \
-    case code: return text;
-        VT__HPACK_ERRORS(VT__HPACK_ERR_CASE)
-#undef VT__HPACK_ERR_CASE
-    default: return "?";
-    }
-}
 
 /* Ids of pseudo-header fields; those of other fields are VT__H1_F_x, 0 for a name that is not known. */
 enum {
@@ -5491,9 +5481,8 @@ static const uint8_t vt__hpack_policies[VT__HPACK_F_COUNT] = {
     [VT__H1_F_AUTHORIZATION] = VT__HPACK_P_SECRET,
     [VT__H1_F_PROXY_AUTHORIZATION] = VT__HPACK_P_SECRET,
 };
-enum {
-    VT__HPACK_COOKIE_MIN = 20
-}; /* a shorter cookie can be guessed by its effect on sizes (RFC 7541 7.1.3) */
+/* A shorter cookie can be guessed by its effect on sizes (RFC 7541 7.1.3). */
+enum { VT__HPACK_COOKIE_MIN = 20 };
 
 /* Entries whose names have the same hash make a chain, of which so many are looked at: the newest ones. Entries are meant by
  * their numbers, `made` when they were made; what a number is worth is seen by comparing. `seen`: fields that have no entry. */
@@ -5588,10 +5577,7 @@ VT__INLINE uint8_t *vt__hpack_huff_put(uint8_t *out, vt_str s, bool fold) {
         n += vt__hpack_lens[c];
         if (n < 32) continue;
         n -= 32;
-        uint32_t v = (uint32_t)(w >> n);
-        out[0] = (uint8_t)(v >> 24), out[1] = (uint8_t)(v >> 16), out[2] = (uint8_t)(v >> 8),
-        out[3] = (uint8_t)v;
-        out += 4;
+        out = vt__str_put32(out, (uint32_t)(w >> n));
     }
     w = w << 8 | 0xff;
     for (; n >= 8; n -= 8) *out++ = (uint8_t)(w >> n);
@@ -5608,21 +5594,31 @@ VT__INLINE uint8_t *vt__hpack_put_string(uint8_t *out, unsigned first, unsigned 
     if (!fold && s.len) memcpy(out, s.ptr, s.len);
     return out + s.len;
 }
-/* A literal, its name by index unless that is 0: its size, or 0 when it does not fit. */
+enum { VT__HPACK_NO_INDEX = UINT32_MAX };
+/* A literal: `first` and an index, or a name, in `bits`; then the value. Its size, or 0 when it does not fit. */
+static size_t vt__hpack_put_pair(uint8_t *out, size_t cap, unsigned first, unsigned bits, uint32_t index,
+                                 vt_str name, vt_str value) {
+    bool named = index != VT__HPACK_NO_INDEX;
+    size_t coded_name = named ? 0 : vt__hpack_huff_size(name, true),
+           coded = vt__hpack_huff_size(value, false);
+    size_t n = VT__MIN(coded_name, name.len), v = VT__MIN(coded, value.len);
+    size_t size = vt__hpack_int_size(7, v) + v;
+    size += named ? vt__hpack_int_size(bits, index) : vt__hpack_int_size(bits, n) + n;
+    if (size > cap) return 0;
+    if (named) out = vt__hpack_put_int(out, first, bits, index);
+    else out = vt__hpack_put_string(out, first, bits, name, coded_name, true);
+    (void)vt__hpack_put_string(out, 0, 7, value, coded, false);
+    return size;
+}
+/* The same as HPACK has it, the name by index unless that is 0. */
 static size_t vt__hpack_put_literal(uint8_t *out, size_t cap, int kind, uint32_t index, vt_str name,
                                     vt_str value) {
     static const uint8_t firsts[] = {0x80, 0x40, 0x20, 0x10, 0x00};
-    unsigned first = firsts[kind], bits = kind == VT__HPACK_ADD ? 6 : 4;
-    size_t coded_name = index ? 0 : vt__hpack_huff_size(name, true),
-           coded = vt__hpack_huff_size(value, false);
-    size_t n = VT__MIN(coded_name, name.len), v = VT__MIN(coded, value.len);
-    size_t size = vt__hpack_int_size(bits, index) + vt__hpack_int_size(7, v) + v;
-    if (!index) size += vt__hpack_int_size(7, n) + n;
-    if (size > cap) return 0;
-    out = vt__hpack_put_int(out, first, bits, index);
-    if (!index) out = vt__hpack_put_string(out, 0, 7, name, coded_name, true);
-    (void)vt__hpack_put_string(out, 0, 7, value, coded, false);
-    return size;
+    if (index)
+        return vt__hpack_put_pair(out, cap, firsts[kind], kind == VT__HPACK_ADD ? 6 : 4, index, name, value);
+    size_t n = cap ? vt__hpack_put_pair(out + 1, cap - 1, 0, 7, VT__HPACK_NO_INDEX, name, value) : 0;
+    if (n) *out = firsts[kind];
+    return n ? n + 1 : 0;
 }
 
 #define VT__HPACK_MIX UINT64_C(0x9e3779b97f4a7c15)
@@ -5773,14 +5769,16 @@ static VT__UNUSED size_t vt__hpack_put_date(uint8_t out[VT__HPACK_DATE_MAX], con
  * test:   tests/test_h2.c tests/test_h3.c
  *
  * What both machines ask of a message, and how they tell of it. A vt__msg_head is filled while the fields of one head come
- * (vt__msg_field), and judged when they have (vt__msg_request_ok, vt__msg_response_ok).
+ * (vt__msg_field), and judged when they have (vt__msg_head_ok).
  *============================================================================*/
 enum { VT__MSG_REMOTE = 1, VT__MSG_LOCAL = 2, VT__MSG_BOTH = 3 }; /* sides of a stream */
 enum { VT__MSG_OURS = 1, VT__MSG_THEIRS = 2 };                    /* who reset it */
-enum {
-    VT__MSG_INTERIM = 1,
-    VT__MSG_FIN = 2
-}; /* of a head that goes out: another head follows; nothing follows */
+enum { VT__MSG_INTERIM = 1, VT__MSG_FIN = 2 }; /* a head that goes out: another follows; nothing does */
+/* What a machine failed with. */
+typedef struct vt__msg_err {
+    uint32_t code; /* that GOAWAY or CONNECTION_CLOSE carries */
+    const char *text;
+} vt__msg_err;
 /* What each machine keeps of a stream, and its caller may read. */
 typedef struct vt__msg_stream {
     int64_t length, got; /* Content-Length, or -1; bytes of data so far */
@@ -5816,7 +5814,6 @@ typedef struct vt__msg_event {
     uint8_t type, field; /* VT__H1_F_x or VT__HPACK_F_x */
     bool end;            /* nothing follows on this side of the stream */
     bool too_large;      /* fields over the limits, and the rest, were left out: 431 */
-    bool never;          /* the field is never to be indexed */
 } vt__msg_event;
 
 /* ---- budgets ---- */
@@ -5825,6 +5822,14 @@ VT__INLINE bool vt__msg_spend(const vt_h2_budget *b, int64_t *debt, int64_t now,
     int64_t each = VT_SEC / b->per_s;
     *debt = VT__MAX(*debt, now) + each * n;
     return b->burst == VT_NONE || *debt - now <= each * b->burst;
+}
+
+/* Those that are zero become the usual ones. */
+static VT__UNUSED void vt__msg_budgets_fill(vt_h2_budget *b, const vt_h2_budget *usual, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (!b[i].burst) b[i].burst = usual[i].burst;
+        if (!b[i].per_s) b[i].per_s = usual[i].per_s;
+    }
 }
 
 /* ---- priorities (RFC 9218) ---- */
@@ -5843,6 +5848,29 @@ static uint8_t vt__msg_priority(vt_str value, unsigned was) {
         if (vt__str_eq(one, VT__STR_LIT("i=?0"))) incremental = 0;
     }
     return (uint8_t)(urgency | incremental);
+}
+
+/* Priorities that came before their streams: the latest few. */
+enum { VT__MSG_EARLY = 4 };
+typedef struct vt__msg_early {
+    uint64_t ids[VT__MSG_EARLY]; /* id + 1; 0: none */
+    uint8_t priorities[VT__MSG_EARLY], next;
+} vt__msg_early;
+static VT__UNUSED void vt__msg_keep_early(vt__msg_early *e, uint64_t id, uint8_t priority) {
+    size_t i = 0;
+    while (i < VT__MSG_EARLY && e->ids[i] != id + 1) i++;
+    if (i == VT__MSG_EARLY) i = e->next % VT__MSG_EARLY, e->next = (uint8_t)(i + 1);
+    e->ids[i] = id + 1;
+    e->priorities[i] = priority;
+}
+/* Of a stream that is here; -1: none. */
+static VT__UNUSED int vt__msg_take_early(vt__msg_early *e, uint64_t id) {
+    for (size_t i = 0; i < VT__MSG_EARLY && e->next; i++) {
+        if (e->ids[i] != id + 1) continue;
+        e->ids[i] = 0;
+        return e->priorities[i];
+    }
+    return -1;
 }
 
 /* ---- heads ---- */
@@ -5866,17 +5894,6 @@ VT__INLINE vt__msg_head vt__msg_begin(bool request, bool trailers, bool connect_
                           .connect_protocol = connect_protocol};
 }
 #define VT__MSG_SEEN(x) (1U << (VT__HPACK_F_##x - VT__HPACK_F_AUTHORITY))
-/* For comparing :authority with Host. Letters fold, and of the bytes that an authority has nothing else. What it lets through is
- * not used: of the two only one is reported. */
-static uint64_t vt__msg_hash(vt_str s) {
-    uint64_t hash = s.len, word = 0;
-    for (size_t i = 0; i < s.len; i += 8) {
-        memcpy(&word, s.ptr + i, VT__MIN(s.len - i, 8));
-        hash = (hash ^ vt__h1_fold(word)) * UINT64_C(0x9e3779b97f4a7c15);
-        hash ^= hash >> 32;
-    }
-    return hash;
-}
 static bool vt__msg_path_ok(vt__msg_head *b, vt_str path) {
     b->asterisk = path.len == 1 && path.ptr[0] == '*';
     if (!b->asterisk && (path.len == 0 || path.ptr[0] != '/')) return false;
@@ -5889,8 +5906,10 @@ static bool vt__msg_path_ok(vt__msg_head *b, vt_str path) {
 /* Host and :authority: each is good, and they agree. */
 static bool vt__msg_authority_ok(vt__msg_head *b, vt_str value) {
     vt__uri_auth auth;
-    uint64_t hash = vt__msg_hash(value);
     if (vt__uri_authority(value, &auth) < 0) return false;
+    /* Letters fold, and of the bytes that an authority has nothing else; what it lets through is not used: of the two only one
+     * is reported. */
+    uint64_t hash = vt__hpack_hash(0, value, VT__H1_ONES * 0x20);
     if ((b->host || b->seen & VT__MSG_SEEN(AUTHORITY)) && b->authority != hash) return false;
     b->authority = hash;
     b->port = auth.port >= 0;
@@ -5963,11 +5982,10 @@ VT__INLINE int vt__msg_field(vt__msg_head *b, const vt__hpack_field *f, vt__msg_
     ev->name = f->name;
     ev->value = f->value;
     ev->field = f->id;
-    ev->never = f->flags & VT__HPACK_NEVER;
     return 1;
 }
 /* RFC 9113 8.3.1, 8.5; RFC 8441 4. */
-static VT__UNUSED bool vt__msg_request_ok(const vt__msg_head *b) {
+static bool vt__msg_request_ok(const vt__msg_head *b) {
     unsigned place = VT__MSG_SEEN(SCHEME) | VT__MSG_SEEN(PATH), seen = b->seen;
     bool connect = b->method == VT__H1_M_CONNECT, extended = seen & VT__MSG_SEEN(PROTOCOL);
     if (!(seen & VT__MSG_SEEN(METHOD)) || (extended && !connect)) return false;
@@ -5975,18 +5993,23 @@ static VT__UNUSED bool vt__msg_request_ok(const vt__msg_head *b) {
     if (b->asterisk && b->method != VT__H1_M_OPTIONS) return false;
     return (seen & place) == place && (seen & VT__MSG_SEEN(AUTHORITY) || b->host);
 }
-/* A response's. `fin`: nothing follows it; `tunnel`: of a CONNECT; *bodyless: whether it has no body, whatever Content-Length
- * says of that. */
-static VT__UNUSED bool vt__msg_response_ok(vt__msg_head *b, bool fin, bool tunnel, bool *bodyless) {
+/* `fin`: nothing follows it. c->bodyless: whether it has no body, whatever Content-Length says of that. */
+static bool vt__msg_response_ok(vt__msg_head *b, bool fin, vt__msg_stream *c) {
     if (!(b->seen & VT__MSG_SEEN(STATUS))) return false;
     if (b->status < 200) {
         b->length = -1;
         return !fin;
     }
-    if (tunnel && b->status < 300) return b->length = -1, true;
-    if (b->status == 204 || b->status == 304) *bodyless = true;
-    if (*bodyless) b->length = 0;
+    if (c->tunnel && b->status < 300) return b->length = -1, true;
+    if (b->status == 204 || b->status == 304) c->bodyless = true;
+    if (c->bodyless) b->length = 0;
     return true;
+}
+/* A head, no trailers, has come, and nothing is wrong with single fields of it. */
+static VT__UNUSED bool vt__msg_head_ok(vt__msg_head *b, bool fin, vt__msg_stream *c) {
+    bool ok = b->too_large || (b->request ? vt__msg_request_ok(b) : vt__msg_response_ok(b, fin, c));
+    c->length = b->length;
+    return ok;
 }
 
 #endif /* VTHTTP_H2 || VTHTTP_H3 */
@@ -5994,7 +6017,7 @@ static VT__UNUSED bool vt__msg_response_ok(vt__msg_head *b, bool fin, bool tunne
 #if VTHTTP_H2
 /*==============================================================================
  * MARK: - @h2      HTTP/2 connection machine: frames, streams, flow control, priorities, budgets
- * uses:   @api_http @plat @ds @hpack @msg
+ * uses:   @api_http @plat @str @ds @hpack @msg
  * pure.   RFC 9113, RFC 9218, RFC 8441. A stream: open -> half-closed by either side -> closed, see vt__h2_end, vt__h2_close.
  * test:   tests/test_h2.c   fuzz: fuzz/fuzz_h2.c
  *
@@ -6002,8 +6025,8 @@ static VT__UNUSED bool vt__msg_response_ok(vt__msg_head *b, bool fin, bool tunne
  * events are the same wherever the input is cut, and data are pointed at, not copied. It takes no further frame while what
  * it has to answer would not fit: whoever sends floods and does not read waits like everybody else.
  *
- * Out: vt__h2_pick says what to write next, and a put or head function writes it: control frames first, then heads,
- * encoded when they are written, because HPACK's table lives in their order, then data by urgency.
+ * Out: vt__h2_pick says what to write next, and a put function writes it: control frames first, then data by urgency. Heads go
+ * out when the caller has them, behind the control frames: HPACK's table lives in the order in which they are written.
  *
  * Streams are the caller's memory from vt__h2_attach or vt__h2_open to vt__h2_release, which is called when the stream's
  * *handler* has ended: so long a stream counts against the limit, whoever reset it, and a client that opens and cancels
@@ -6053,13 +6076,9 @@ enum vt__h2_err {
     VT__H2_ERRORS(VT__H2_ERR_ENUM)
 #undef VT__H2_ERR_ENUM
 };
-typedef struct vt__h2_err_row {
-    uint32_t code; /* that GOAWAY carries */
-    const char *text;
-} vt__h2_err_row;
 /* Of one of the errors above. */
-static VT__UNUSED const vt__h2_err_row *vt__h2_err_of(int err) {
-    static const vt__h2_err_row rows[] = {
+static VT__UNUSED const vt__msg_err *vt__h2_err_of(int err) {
+    static const vt__msg_err rows[] = {
 #define VT__H2_ERR_ROW(name, value, code, text) {VT__H2_##code, text},
         VT__H2_ERRORS(VT__H2_ERR_ROW)
 #undef VT__H2_ERR_ROW
@@ -6074,16 +6093,15 @@ typedef struct vt__h2_cfg {
     uint32_t max_streams;       /* at once, with a handler; 100 */
     uint32_t max_head;          /* name + value + 32 of a head's fields; 16384; over: event.too_large */
     uint32_t max_fields;        /* 1000; over: likewise */
-    uint32_t max_block;         /* bytes of an encoded head; 65536; over: E_LARGE */
+    uint32_t max_block;         /* bytes of an encoded head; 65536, max_head at least; over: E_LARGE */
     uint32_t max_continuations; /* frames of a head after its first; 8; over: E_LARGE */
     uint32_t table;             /* HPACK's table, of the peer's heads; 4096 */
     uint32_t max_frame;         /* payload bytes of a frame that is taken; 16384 at least, the default */
     uint32_t window;            /* bytes a stream may send ahead, at first; 65535 at least, the default */
     uint32_t max_window;        /* the same at most, and of all streams together; 1 MiB */
-    uint32_t
-        all_window; /* of all streams together, if another: more, and nobody waits for what others leave unread */
-    int64_t ack_timeout_ns; /* for our SETTINGS; 10 s */
-    bool connect_protocol;  /* a server takes extended CONNECT */
+    uint32_t all_window;        /* of all together, if another: nobody waits for what others leave unread */
+    int64_t ack_timeout_ns;     /* for our SETTINGS; 10 s */
+    bool connect_protocol;      /* a server takes extended CONNECT */
     vt_h2_budget budgets[VT_H2_CAUSES];
 } vt__h2_cfg;
 
@@ -6101,10 +6119,10 @@ typedef struct vt__h2_stream {
     size_t avail;  /* bytes the caller has ready to send */
     uint8_t queue;
     bool fin; /* `avail` ends it */
-    bool want_head, owes, owes_reset, released;
+    bool owes, owes_reset, released;
 } vt__h2_stream;
 
-enum { VT__H2_BUCKETS = 16, VT__H2_RESETS_KEPT = 16, VT__H2_EARLY = 4 };
+enum { VT__H2_BUCKETS = 16, VT__H2_RESETS_KEPT = 16 };
 enum { VT__H2_SCRATCH = 32, VT__H2_REPLIES = 112 };
 enum { VT__H2_FRAME = 9, VT__H2_FRAME_MIN = 16384, VT__H2_FRAME_MAX = 0xffffff, VT__H2_WINDOW_FIRST = 65535 };
 enum { VT__H2_CONTROL_MIN = 512 }; /* what vt__h2_put_control needs */
@@ -6143,14 +6161,13 @@ typedef struct vt__h2 {
     uint64_t used;         /* bit i: id last - 2 * i was */
     uint32_t resets[VT__H2_RESETS_KEPT], nresets, forgotten;
     vt__h2_stream *buckets[VT__H2_BUCKETS];
-    uint32_t early_ids[VT__H2_EARLY]; /* idle streams with a priority, the latest */
-    uint8_t early[VT__H2_EARLY], nearly;
+    vt__msg_early early;
     /* flow */
     int32_t send_window, recv_window;
     uint32_t held, target, sampled; /* a stream's window as it should be; bytes since the last probe */
-    int64_t sent_at, rtt;           /* of the probe; the last one's, or 0 */
+    int64_t sent_at;                /* of the probe, or 0 */
     /* what the peer set */
-    uint32_t peer_window, peer_window_next, peer_frame, peer_streams, peer_head, peer_last;
+    uint32_t peer_window, peer_window_next, peer_frame, peer_streams, peer_last;
     bool peer_connect_protocol, peer_away; /* peer_away: GOAWAY is here, peer_last its stream */
     /* out */
     uint8_t want, pinging, drain, replied; /* VT__H2_W_x, twice; see vt__h2_shutdown; bytes of replies */
@@ -6202,21 +6219,14 @@ static const vt__h2_shape vt__h2_shapes[] = {
     [VT__H2_T_CONTINUATION + 1 ... VT__H2_T_PRIORITY_UPDATE - 1] = {0, VT__H2_FRAME_MAX, VT__H2_ANYWHERE, 0},
     [VT__H2_T_PRIORITY_UPDATE] = {4, VT__H2_FRAME_MAX, VT__H2_ON_ZERO, 4}};
 
-VT__INLINE uint32_t vt__h2_get32(const uint8_t *p) {
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-VT__INLINE uint8_t *vt__h2_put32(uint8_t *p, uint32_t v) {
-    p[0] = (uint8_t)(v >> 24), p[1] = (uint8_t)(v >> 16), p[2] = (uint8_t)(v >> 8), p[3] = (uint8_t)v;
-    return p + 4;
-}
 /* A frame's head; where its payload goes. */
 VT__INLINE uint8_t *vt__h2_put_frame(uint8_t *p, size_t len, unsigned type, unsigned flags, uint32_t id) {
-    (void)vt__h2_put32(p, (uint32_t)len << 8 | type);
+    (void)vt__str_put32(p, (uint32_t)len << 8 | type);
     p[4] = (uint8_t)flags;
-    return vt__h2_put32(p + 5, id);
+    return vt__str_put32(p + 5, id);
 }
 static uint8_t *vt__h2_put_word(uint8_t *p, unsigned type, uint32_t id, uint32_t word) {
-    return vt__h2_put32(vt__h2_put_frame(p, 4, type, 0, id), word);
+    return vt__str_put32(vt__h2_put_frame(p, 4, type, 0, id), word);
 }
 /* Of the input. */
 enum vt__h2_state {
@@ -6279,12 +6289,9 @@ static void vt__h2_unqueue(vt__h2 *h, vt__h2_stream *s) {
     if (s->queue == VT__H2_Q_DATA) vt__ds_lanes_remove(&h->lanes, &s->out);
     s->queue = VT__H2_Q_NONE;
 }
-/* Where a stream belongs. Heads, and the ends of streams without more data, need no window and go first. A head that is
- * asked for while data are ready comes after them: they are trailers. */
+/* Where a stream belongs. Ends of streams without more data need no window and go first. */
 static enum vt__h2_queue vt__h2_place(const vt__h2_stream *s) {
-    if (s->c.ended & VT__MSG_LOCAL) return VT__H2_Q_NONE;
-    if (s->want_head && (!s->c.sent_head || !s->avail)) return VT__H2_Q_FIRST;
-    if (!s->c.sent_head) return VT__H2_Q_NONE;
+    if (s->c.ended & VT__MSG_LOCAL || !s->c.sent_head) return VT__H2_Q_NONE;
     if (s->avail) return s->send_window > 0 ? VT__H2_Q_DATA : VT__H2_Q_NONE;
     return s->fin ? VT__H2_Q_FIRST : VT__H2_Q_NONE;
 }
@@ -6443,7 +6450,6 @@ static void vt__h2_sample(vt__h2 *h, uint32_t n) {
     h->want |= VT__H2_W_PROBE;
 }
 static void vt__h2_on_probe(vt__h2 *h) {
-    h->rtt = h->now - h->sent_at;
     if (h->sampled >= h->target / 3 * 2)
         h->target = (uint32_t)VT__MIN(h->cfg->max_window, (uint64_t)VT__MAX(h->sampled, h->target) * 2);
     h->sampled = 0;
@@ -6457,30 +6463,14 @@ static void vt__h2_prioritize(vt__h2 *h, vt__h2_stream *s, uint8_t priority) {
     s->c.incremental = priority >> 3;
     vt__h2_schedule(h, s);
 }
-/* A priority that came before its stream: the latest few are kept. */
-static void vt__h2_keep_early(vt__h2 *h, uint32_t id, uint8_t priority) {
-    size_t i = 0;
-    while (i < VT__H2_EARLY && h->early_ids[i] != id) i++;
-    if (i == VT__H2_EARLY) i = h->nearly % VT__H2_EARLY, h->nearly = (uint8_t)(i + 1);
-    h->early_ids[i] = id;
-    h->early[i] = priority;
-}
-static int vt__h2_take_early(vt__h2 *h, uint32_t id) {
-    for (size_t i = 0; i < VT__H2_EARLY && h->nearly; i++)
-        if (h->early_ids[i] == id) {
-            h->early_ids[i] = 0;
-            return h->early[i];
-        }
-    return -1;
-}
 static int vt__h2_on_priority_update(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
-    uint32_t id = vt__h2_get32(b) & VT__H2_ID_MAX;
+    uint32_t id = vt__str_get32(b) & VT__H2_ID_MAX;
     uint8_t priority = vt__msg_priority((vt_str){(const char *)b + 4, h->len - 4}, VT__MSG_USUAL);
     if (!h->server || !(id & 1)) return VT__H2_E_PRIORITY;
     int rc = vt__h2_spend(h, VT_H2_PRIORITIES, 1);
     if (rc < 0) return rc;
     vt__h2_stream *s = vt__h2_find(h, id);
-    if (!s && vt__h2_idle(h, id)) vt__h2_keep_early(h, id, priority);
+    if (!s && vt__h2_idle(h, id)) vt__msg_keep_early(&h->early, id, priority);
     if (!s) return VT__H2_GO;
     s->c.pinned = true;
     vt__h2_prioritize(h, s, priority);
@@ -6502,13 +6492,9 @@ static int vt__h2_on_field(vt__h2 *h, const vt__hpack_field *f, vt__msg_event *e
     if (rc < 0) b->bad = VT__H2_PROTOCOL_ERROR;
     return VT__H2_GO;
 }
-/* The final head is here, and nothing is wrong with single fields of it. */
-static bool vt__h2_final_ok(vt__h2 *h, vt__h2_stream *s) {
+static bool vt__h2_head_ok(vt__h2 *h, vt__h2_stream *s) {
     vt__h2_block *b = &h->block;
-    bool ok = b->m.too_large;
-    if (!ok && h->server) ok = vt__msg_request_ok(&b->m);
-    if (!ok && !h->server) ok = vt__msg_response_ok(&b->m, b->fin, s->c.tunnel, &s->c.bodyless);
-    s->c.length = b->m.length;
+    bool ok = vt__msg_head_ok(&b->m, b->fin, &s->c);
     if (h->server && b->m.priority != VT__MSG_NO_PRIORITY && !s->c.pinned)
         vt__h2_prioritize(h, s, b->m.priority);
     return ok;
@@ -6516,7 +6502,7 @@ static bool vt__h2_final_ok(vt__h2 *h, vt__h2_stream *s) {
 /* A head is complete; its stream lives. */
 static int vt__h2_on_head(vt__h2 *h, vt__h2_stream *s, vt__msg_event *ev) {
     const vt__h2_block *b = &h->block;
-    bool ok = s->c.headed || vt__h2_final_ok(h, s);
+    bool ok = s->c.headed || vt__h2_head_ok(h, s);
     bool interim = b->m.status >= 100 && b->m.status < 200;
     if (b->fin && s->c.length > s->c.got) ok = b->m.too_large;
     if (!ok) return vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
@@ -6721,7 +6707,7 @@ static int vt__h2_in_prefix(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt
     int rc = vt__h2_spoil(h, h->pad);
     if (rc < 0) return rc;
     if (h->type == VT__H2_T_HEADERS)
-        return vt__h2_on_block(h, n >= 5 && (vt__h2_get32(b + n - 5) & VT__H2_ID_MAX) == h->id, ev);
+        return vt__h2_on_block(h, n >= 5 && (vt__str_get32(b + n - 5) & VT__H2_ID_MAX) == h->id, ev);
     h->state = VT__H2_IN_DATA;
     return vt__h2_on_payload(h, ev);
 }
@@ -6737,7 +6723,7 @@ static int vt__h2_frame_error(vt__h2 *h, uint32_t code, int idle, vt__msg_event 
 static int vt__h2_on_priority(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     int rc = vt__h2_spend(h, VT_H2_PRIORITIES, 1);
     if (rc < 0) return rc;
-    if ((vt__h2_get32(b) & VT__H2_ID_MAX) != h->id) return VT__H2_GO;
+    if ((vt__str_get32(b) & VT__H2_ID_MAX) != h->id) return VT__H2_GO;
     return vt__h2_frame_error(h, VT__H2_PROTOCOL_ERROR, VT__H2_E_PRIORITY, ev);
 }
 static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__msg_event *ev) {
@@ -6775,10 +6761,10 @@ static int vt__h2_on_goaway(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     int rc = vt__h2_spend(h, VT_H2_GLITCHES, 1);
     if (rc < 0) return rc;
     h->peer_away = true;
-    h->peer_last = VT__MIN(h->peer_last, vt__h2_get32(b) & VT__H2_ID_MAX);
+    h->peer_last = VT__MIN(h->peer_last, vt__str_get32(b) & VT__H2_ID_MAX);
     (void)vt__h2_emit(ev, VT__MSG_EV_GOAWAY, NULL);
     ev->id = h->peer_last;
-    ev->code = vt__h2_get32(b + 4);
+    ev->code = vt__str_get32(b + 4);
     return 1;
 }
 static void vt__h2_ping_text(uint8_t p[8], uint8_t kind) {
@@ -6826,7 +6812,6 @@ static int vt__h2_on_setting(vt__h2 *h, unsigned id, uint32_t v) {
     case VT__H2_S_FRAME:
         h->peer_frame = v;
         return v < VT__H2_FRAME_MIN || v > VT__H2_FRAME_MAX ? VT__H2_E_SETTING : 0;
-    case VT__H2_S_HEAD: h->peer_head = v; return 0;
     case VT__H2_S_CONNECT:
         if (v > 1 || v < h->peer_connect_protocol) return VT__H2_E_SETTING;
         h->peer_connect_protocol = v;
@@ -6850,9 +6835,9 @@ static int vt__h2_move_windows(vt__h2 *h) {
 }
 /* One, and those that are here behind it. */
 static int vt__h2_in_settings(vt__h2 *h, const uint8_t *b, const uint8_t **p, const uint8_t *end) {
-    int rc = vt__h2_on_setting(h, (unsigned)b[0] << 8 | b[1], vt__h2_get32(b + 2));
+    int rc = vt__h2_on_setting(h, (unsigned)b[0] << 8 | b[1], vt__str_get32(b + 2));
     for (; rc == 0 && h->left && end - *p >= 6; *p += 6, h->left -= 6)
-        rc = vt__h2_on_setting(h, (unsigned)(*p)[0] << 8 | (*p)[1], vt__h2_get32(*p + 2));
+        rc = vt__h2_on_setting(h, (unsigned)(*p)[0] << 8 | (*p)[1], vt__str_get32(*p + 2));
     if (!h->left) h->state = VT__H2_IN_SKIP;
     return rc < 0 ? rc : VT__H2_GO;
 }
@@ -6899,9 +6884,9 @@ static int vt__h2_in_frame(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt_
         return 0; /* what a frame is answered may not fit, or others wait */
     const uint8_t *b = vt__h2_take(h, p, end, VT__H2_FRAME);
     if (!b) return 0;
-    h->len = h->left = vt__h2_get32(b) >> 8;
+    h->len = h->left = vt__str_get32(b) >> 8;
     h->type = b[3], h->flags = b[4], h->pad = 0;
-    h->id = vt__h2_get32(b + 5) & VT__H2_ID_MAX;
+    h->id = vt__str_get32(b + 5) & VT__H2_ID_MAX;
     h->cur = h->block.id ? h->cur : NULL;
     h->effort += VT__H2_EFFORT_FRAME;
     bool useful = h->type <= VT__H2_T_HEADERS || h->type == VT__H2_T_CONTINUATION;
@@ -6937,10 +6922,10 @@ static int vt__h2_in_unit(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__
     h->state = VT__H2_IN_SKIP;
     switch (h->type) {
     case VT__H2_T_PRIORITY: return vt__h2_on_priority(h, b, ev);
-    case VT__H2_T_RST_STREAM: return vt__h2_on_reset(h, vt__h2_get32(b), ev);
+    case VT__H2_T_RST_STREAM: return vt__h2_on_reset(h, vt__str_get32(b), ev);
     case VT__H2_T_PING: return vt__h2_on_ping(h, b, ev);
     case VT__H2_T_GOAWAY: return vt__h2_on_goaway(h, b, ev);
-    case VT__H2_T_WINDOW_UPDATE: return vt__h2_on_window(h, vt__h2_get32(b) & VT__H2_ID_MAX, ev);
+    case VT__H2_T_WINDOW_UPDATE: return vt__h2_on_window(h, vt__str_get32(b) & VT__H2_ID_MAX, ev);
     default: return vt__h2_on_priority_update(h, b, ev);
     }
 }
@@ -6993,18 +6978,18 @@ static VT__UNUSED int vt__h2_recv(vt__h2 *h, const uint8_t **p, const uint8_t *e
 static VT__UNUSED bool vt__h2_in_head(const vt__h2 *h) { return h->block.id != 0; }
 
 /* ---- a connection, its streams ---- */
+/* The rates of resets and refusals are above other servers' (33), for a client that cancels 10,000 requests in a minute is
+ * a map being dragged about, which may not know that its handlers still run; how many do is bounded all the same. */
+static const vt_h2_budget vt__h2_budgets[VT_H2_CAUSES] = {
+    [VT_H2_RESETS] = {1000, 200},    [VT_H2_REFUSALS] = {1000, 200}, [VT_H2_PINGS] = {1000, 33},
+    [VT_H2_SETTINGS] = {1000, 33},   [VT_H2_EMPTIES] = {1000, 100},  [VT_H2_PRIORITIES] = {10000, 330},
+    [VT_H2_GLITCHES] = {10000, 330}, [VT_H2_WASTE] = {16, 1}};
 /* Defaults and bounds. A connection keeps a pointer to the result. */
 static VT__UNUSED void vt__h2_cfg_fill(vt__h2_cfg *c) {
-    /* The rates of resets and refusals are above other servers' (33), for a client that cancels 10,000 requests in a minute is
-     * a map being dragged about, which may not know that its handlers still run; how many do is bounded all the same. */
-    static const vt_h2_budget budgets[VT_H2_CAUSES] = {
-        [VT_H2_RESETS] = {1000, 200},    [VT_H2_REFUSALS] = {1000, 200}, [VT_H2_PINGS] = {1000, 33},
-        [VT_H2_SETTINGS] = {1000, 33},   [VT_H2_EMPTIES] = {1000, 100},  [VT_H2_PRIORITIES] = {10000, 330},
-        [VT_H2_GLITCHES] = {10000, 330}, [VT_H2_WASTE] = {16, 1}};
     if (!c->max_streams) c->max_streams = 100;
     if (!c->max_head) c->max_head = 16384;
     if (!c->max_fields) c->max_fields = 1000;
-    if (!c->max_block) c->max_block = 65536;
+    if (!c->max_block) c->max_block = VT__MAX(c->max_head, UINT32_C(65536));
     if (!c->max_continuations) c->max_continuations = 8;
     if (!c->table) c->table = VT__HPACK_DEFAULT;
     c->max_frame = VT__MIN(VT__MAX(c->max_frame, VT__H2_FRAME_MIN), VT__H2_FRAME_MAX);
@@ -7012,10 +6997,7 @@ static VT__UNUSED void vt__h2_cfg_fill(vt__h2_cfg *c) {
     if (!c->max_window) c->max_window = 1 << 20;
     c->max_window = VT__MIN(VT__MAX(c->max_window, c->window), INT32_MAX);
     if (!c->ack_timeout_ns) c->ack_timeout_ns = 10 * VT_SEC;
-    for (size_t i = 0; i < VT_H2_CAUSES; i++) {
-        if (!c->budgets[i].burst) c->budgets[i].burst = budgets[i].burst;
-        if (!c->budgets[i].per_s) c->budgets[i].per_s = budgets[i].per_s;
-    }
+    vt__msg_budgets_fill(c->budgets, vt__h2_budgets, VT_H2_CAUSES);
 }
 /* The caller gives h->dec and h->enc their tables, as @hpack says. */
 static VT__UNUSED void vt__h2_init(vt__h2 *h, const vt__h2_cfg *cfg, bool server, int64_t now) {
@@ -7029,7 +7011,7 @@ static VT__UNUSED void vt__h2_init(vt__h2 *h, const vt__h2_cfg *cfg, bool server
     h->send_window = h->recv_window = VT__H2_WINDOW_FIRST;
     h->peer_window = VT__H2_WINDOW_FIRST;
     h->peer_frame = VT__H2_FRAME_MIN;
-    h->peer_streams = h->peer_head = UINT32_MAX;
+    h->peer_streams = UINT32_MAX;
     h->peer_last = VT__H2_ID_MAX;
     h->target = cfg->window;
     vt__hpack_dec_init(&h->dec, VT__MAX(cfg->table, VT__HPACK_DEFAULT));
@@ -7041,19 +7023,17 @@ static VT__UNUSED void vt__h2_attach(vt__h2 *h, vt__h2_stream *s) {
     vt__h2_enter(h, s, h->block.id);
     h->cur = s;
     h->block.opening = false;
-    int early = vt__h2_take_early(h, s->id);
+    int early = vt__msg_take_early(&h->early, s->id);
     s->c.pinned = early >= 0;
     if (s->c.pinned) vt__h2_prioritize(h, s, (uint8_t)early);
 }
-/* A client's request; its head is asked for at once, and it gets its id when that is written. VT__H2_E_NO_MORE: not now (the
+/* A client's request, which gets its id when its head is written. VT__H2_E_NO_MORE: not now (the
  * peer's limit) or never (GOAWAY, no ids left). */
 static VT__UNUSED int vt__h2_open(vt__h2 *h, vt__h2_stream *s) {
     if (h->err || h->peer_away || h->drain || h->last >= VT__H2_ID_MAX - 2 * h->active ||
         h->active >= h->peer_streams)
         return VT__H2_E_NO_MORE;
     vt__h2_init_stream(h, s);
-    s->want_head = true;
-    vt__h2_schedule(h, s);
     return 0;
 }
 /* The handler of a stream has ended, and nothing that it sent waits outside. True: the memory is the caller's again; false:
@@ -7132,18 +7112,11 @@ static VT__UNUSED int vt__h2_expire(vt__h2 *h, int64_t now) {
 enum vt__h2_out {
     VT__H2_OUT_NONE,
     VT__H2_OUT_CONTROL, /* call vt__h2_put_control */
-    VT__H2_OUT_HEAD,    /* of *s: call vt__h2_head_begin */
     VT__H2_OUT_DATA,    /* of *s, at most *max bytes: call vt__h2_put_data */
     VT__H2_OUT_DONE     /* *s was released and is free */
 };
 VT__INLINE bool vt__h2_has_control(const vt__h2 *h) {
     return h->want || h->replied || h->acks || h->owing || vt__h2_conn_credit(h);
-}
-/* A head (of a response or request, an interim one, trailers) is ready to be encoded. Not while data of vt__h2_ready wait for
- * the final one. */
-static VT__UNUSED void vt__h2_want_head(vt__h2 *h, vt__h2_stream *s) {
-    s->want_head = true;
-    vt__h2_schedule(h, s);
 }
 /* So many bytes of data are ready, in all; `fin`: and no more will come, trailers neither. */
 static VT__UNUSED void vt__h2_ready(vt__h2 *h, vt__h2_stream *s, size_t avail, bool fin) {
@@ -7163,7 +7136,7 @@ static VT__UNUSED enum vt__h2_out vt__h2_pick(vt__h2 *h, vt__h2_stream **s, size
     if (h->err) return VT__H2_OUT_NONE;
     if (h->first) {
         *s = VT__H2_OUT(VT__TURN(h->first));
-        return (*s)->want_head ? VT__H2_OUT_HEAD : VT__H2_OUT_DATA;
+        return VT__H2_OUT_DATA;
     }
     vt__turn *turn = vt__ds_lanes_next(&h->lanes);
     if (!turn || h->send_window <= 0) return VT__H2_OUT_NONE;
@@ -7174,7 +7147,7 @@ static VT__UNUSED enum vt__h2_out vt__h2_pick(vt__h2 *h, vt__h2_stream **s, size
 }
 /* The head of a frame with n of the stream's bytes, up to what vt__h2_pick allowed; they follow it. */
 static VT__UNUSED void vt__h2_put_data(vt__h2 *h, vt__h2_stream *s, size_t n, uint8_t out[VT__H2_FRAME]) {
-    bool end = s->fin && n == s->avail && !s->want_head;
+    bool end = s->fin && n == s->avail;
     (void)vt__h2_put_frame(out, n, VT__H2_T_DATA, end ? VT__H2_END_STREAM : 0, s->id);
     s->send_window -= (int32_t)n;
     h->send_window -= (int32_t)n;
@@ -7188,7 +7161,7 @@ static VT__UNUSED void vt__h2_put_data(vt__h2 *h, vt__h2_stream *s, size_t n, ui
 
 static uint8_t *vt__h2_put_setting(uint8_t *p, unsigned id, uint32_t v) {
     p[0] = 0, p[1] = (uint8_t)id;
-    return vt__h2_put32(p + 2, v);
+    return vt__str_put32(p + 2, v);
 }
 /* What differs from the default. */
 static uint8_t *vt__h2_put_settings(const vt__h2 *h, uint8_t *frame) {
@@ -7226,8 +7199,8 @@ static uint8_t *vt__h2_put_pings(vt__h2 *h, uint8_t *p) {
 }
 static uint8_t *vt__h2_put_goaway(const vt__h2 *h, uint8_t *p) {
     p = vt__h2_put_frame(p, 8, VT__H2_T_GOAWAY, 0, 0);
-    p = vt__h2_put32(p, h->away_last);
-    return vt__h2_put32(p, h->err ? vt__h2_err_of(h->err)->code : VT__H2_NO_ERROR);
+    p = vt__str_put32(p, h->away_last);
+    return vt__str_put32(p, h->err ? vt__h2_err_of(h->err)->code : VT__H2_NO_ERROR);
 }
 /* What one stream owes. */
 static uint8_t *vt__h2_put_owed(vt__h2 *h, vt__h2_stream *s, uint8_t *p) {
@@ -7265,8 +7238,9 @@ typedef struct vt__h2_head {
     uint8_t how;
 } vt__h2_head;
 
-/* Answers VT__H2_OUT_HEAD. Until vt__h2_head_end nothing else may be written, as HPACK's table is the connection's. A client's
- * stream gets its id: VT__H2_E_NO_MORE, when there is none left or the peer has gone. */
+/* A head (of a response or request, an interim one, trailers), when vt__h2_pick has no control frames any more. Until
+ * vt__h2_head_end nothing else may be written, as HPACK's table is the connection's. A client's stream gets its id:
+ * VT__H2_E_NO_MORE, when there is none left or the peer has gone. */
 static VT__UNUSED int vt__h2_head_begin(vt__h2 *h, vt__h2_stream *s, vt__h2_head *w, uint8_t *buf, size_t cap,
                                         int how) {
     if (!s->id) {
@@ -7304,7 +7278,6 @@ static VT__UNUSED size_t vt__h2_head_end(vt__h2_head *w) {
     if (size > w->cap) return 0;
     if (more) vt__h2_head_cut(w, block, more);
     (void)vt__h2_put_frame(w->buf, more ? h->peer_frame : block, VT__H2_T_HEADERS, flags, s->id);
-    s->want_head = false;
     s->c.sent_head |= !(w->how & VT__MSG_INTERIM);
     if (w->how & VT__MSG_FIN) vt__h2_end(h, s, VT__MSG_LOCAL);
     else vt__h2_schedule(h, s);
@@ -7353,35 +7326,20 @@ static VT__UNUSED bool vt__h2_finished(const vt__h2 *h) {
  *
  * Numbers of entries have 32 bits: after 2^31 inserts the decoder gives up, and the encoder inserts no more.
  *============================================================================*/
-/* clang-format off */
-#define VT__QPACK_ERRORS(X) \
-    X(INDEX, -11751, "index past the static or the dynamic table")          \
-    X(EARLY, -11752, "entry behind the Required Insert Count")              \
-    X(INSERTS, -11753, "Required Insert Count that cannot be")              \
-    X(BASE, -11754, "Base below 0")                                         \
-    X(CUT, -11755, "section ends within a field")                           \
-    X(CAPACITY, -11756, "table capacity over the limit")                    \
-    X(ENTRY, -11757, "entry larger than the table")                         \
-    X(MANY, -11758, "over 2^31 inserts")                                    \
-    X(INCREMENT, -11759, "Insert Count Increment of 0, or past what was inserted") \
-    X(ACK, -11760, "acknowledgement of no section")                         \
-    X(INTEGER, -11761, "integer over 62 bits")
-/* clang-format on */
+/* Of strings and integers in sections and inserts they are HPACK's. */
 enum vt__qpack_err {
-#define VT__QPACK_ERR_ENUM(name, code, text) VT__QPACK_E_##name = code,
-    VT__QPACK_ERRORS(VT__QPACK_ERR_ENUM)
-#undef VT__QPACK_ERR_ENUM
+    VT__QPACK_E_INDEX = -11751,     /* index past the static or the dynamic table */
+    VT__QPACK_E_EARLY = -11752,     /* entry behind the Required Insert Count */
+    VT__QPACK_E_INSERTS = -11753,   /* Required Insert Count that cannot be */
+    VT__QPACK_E_BASE = -11754,      /* Base below 0 */
+    VT__QPACK_E_CUT = -11755,       /* section ends within a field */
+    VT__QPACK_E_CAPACITY = -11756,  /* table capacity over the limit */
+    VT__QPACK_E_ENTRY = -11757,     /* entry larger than the table */
+    VT__QPACK_E_MANY = -11758,      /* over 2^31 inserts */
+    VT__QPACK_E_INCREMENT = -11759, /* Insert Count Increment of 0, or past what was inserted */
+    VT__QPACK_E_ACK = -11760,       /* acknowledgement of no section */
+    VT__QPACK_E_INTEGER = -11761    /* integer over 62 bits */
 };
-/* Which rule was broken, for the log; of strings and integers in sections and inserts it is HPACK's. */
-static VT__UNUSED const char *vt__qpack_err_name(int err) {
-    switch (err) {
-#define VT__QPACK_ERR_CASE(name, code, text)                                                                 \
-    case code: return text;
-        VT__QPACK_ERRORS(VT__QPACK_ERR_CASE)
-#undef VT__QPACK_ERR_CASE
-    default: return vt__hpack_err_name(err);
-    }
-}
 
 /* ---- static table (RFC 9204 Appendix A) ---- */
 /* Index, that of the next entry of the same name (0: none), id, name, value. X: the first of a name; Y: others of it, and names
@@ -7489,8 +7447,6 @@ VT__INLINE void vt__qpack_static_field(uint32_t i, vt__hpack_field *f) {
 }
 
 /* ---- decoder: inserts ---- */
-enum { VT__QPACK_S_FIELD, VT__QPACK_S_HEAD, VT__QPACK_S_NAME_LEN, VT__QPACK_S_NAME };
-enum { VT__QPACK_S_VALUE_LEN = 4, VT__QPACK_S_VALUE };
 /* Instructions of the encoder stream (RFC 9204 4.3). */
 enum { VT__QPACK_NAMED, VT__QPACK_NAMED_STATIC, VT__QPACK_LITERAL, VT__QPACK_CAPACITY, VT__QPACK_DUPLICATE };
 enum { VT__QPACK_INSERTS_MAX = INT32_MAX };
@@ -7502,8 +7458,8 @@ typedef struct vt__qpack_dec {
     vt__hpack_reader ins; /* of the encoder stream */
     vt__hpack_reader sec; /* of the section under way */
     void *own;            /* the scratch of an instruction that came in pieces */
-    uint8_t state, kind;
-    vt__hpack_field f; /* of the instruction */
+    uint8_t state, kind;  /* state: VT__HPACK_S_x */
+    vt__hpack_field f;    /* of the instruction */
 } vt__qpack_dec;
 
 /* `limit`: our SETTINGS_QPACK_MAX_TABLE_CAPACITY, up to VT__HPACK_CAP_MAX. Memory for the table comes when the peer wants one. */
@@ -7526,7 +7482,7 @@ static int vt__qpack_ins_capacity(vt__qpack_dec *d, uint32_t size) {
     if (size && !d->t.mem && !(d->t.mem = vt__mem_alloc(vt__hpack_mem(d->t.cap)))) return -ENOMEM;
     d->t.max = size;
     vt__hpack_evict(&d->t, size);
-    d->state = VT__QPACK_S_FIELD;
+    d->state = VT__HPACK_S_FIELD;
     return 2;
 }
 /* d->f becomes an entry. Neither name nor value is in the table. */
@@ -7539,7 +7495,7 @@ static int vt__qpack_ins_add(vt__qpack_dec *d) {
     d->copied += size;
     vt__mem_free(d->own);
     d->own = NULL;
-    d->state = VT__QPACK_S_FIELD;
+    d->state = VT__HPACK_S_FIELD;
     return 2;
 }
 /* What an instruction begins with is whole: an index, or a capacity. */
@@ -7551,7 +7507,7 @@ static int vt__qpack_ins_head(vt__qpack_dec *d) {
     if (d->kind == VT__QPACK_NAMED_STATIC) vt__qpack_static_field(n, &d->f);
     else vt__hpack_table_field(&d->t, n + 1, d->kind == VT__QPACK_DUPLICATE, true, d->ins.scratch, &d->f);
     if (d->kind == VT__QPACK_DUPLICATE) return vt__qpack_ins_add(d);
-    d->state = VT__QPACK_S_VALUE_LEN;
+    d->state = VT__HPACK_S_VALUE_LEN;
     return 2;
 }
 /* One step of the encoder stream: 2 go on, 0 more is needed, or < 0. */
@@ -7561,32 +7517,32 @@ static int vt__qpack_ins_step(vt__qpack_dec *d, const uint8_t **p, const uint8_t
     vt__hpack_field *f = &d->f;
     int rc;
     switch (d->state) {
-    case VT__QPACK_S_FIELD:
+    case VT__HPACK_S_FIELD:
         if (*p == end) return 0;
         d->kind = **p >= 0xc0   ? VT__QPACK_NAMED_STATIC
                   : **p >= 0x80 ? VT__QPACK_NAMED
                   : **p >= 0x40 ? VT__QPACK_LITERAL
                   : **p >= 0x20 ? VT__QPACK_CAPACITY
                                 : VT__QPACK_DUPLICATE;
-        d->state = d->kind == VT__QPACK_LITERAL ? VT__QPACK_S_NAME_LEN : VT__QPACK_S_HEAD;
+        d->state = d->kind == VT__QPACK_LITERAL ? VT__HPACK_S_NAME_LEN : VT__HPACK_S_HEAD;
         r->room = d->t.max;
         return 2;
-    case VT__QPACK_S_HEAD:
+    case VT__HPACK_S_HEAD:
         rc = vt__hpack_read_int(r, p, end, bits[d->kind]);
         return rc > 0 ? vt__qpack_ins_head(d) : rc;
-    case VT__QPACK_S_NAME_LEN:
+    case VT__HPACK_S_NAME_LEN:
         if ((rc = vt__hpack_read_length(r, p, end, 5)) <= 0) return rc;
-        d->state = VT__QPACK_S_NAME;
+        d->state = VT__HPACK_S_NAME;
         return 2;
-    case VT__QPACK_S_NAME:
+    case VT__HPACK_S_NAME:
         if ((rc = vt__hpack_read_string(r, p, end, 0, &f->name)) <= 0) return rc;
         if (f->name.len > r->room) return VT__QPACK_E_ENTRY;
         vt__hpack_name_check(f);
-        d->state = VT__QPACK_S_VALUE_LEN;
+        d->state = VT__HPACK_S_VALUE_LEN;
         return 2;
-    case VT__QPACK_S_VALUE_LEN:
+    case VT__HPACK_S_VALUE_LEN:
         if ((rc = vt__hpack_read_length(r, p, end, 7)) <= 0) return rc;
-        d->state = VT__QPACK_S_VALUE;
+        d->state = VT__HPACK_S_VALUE;
         return 2;
     default:
         if (f->name.len > r->room) return VT__QPACK_E_ENTRY;
@@ -7598,9 +7554,9 @@ static int vt__qpack_ins_step(vt__qpack_dec *d, const uint8_t **p, const uint8_t
 /* The input ends within an instruction: what there is of it moves to memory that stays. [at, end) is the input. */
 static int vt__qpack_ins_keep(vt__qpack_dec *d, const uint8_t *at, const uint8_t *end) {
     const char *name = d->f.name.ptr;
-    bool have_name = d->state >= VT__QPACK_S_VALUE_LEN,
+    bool have_name = d->state >= VT__HPACK_S_VALUE_LEN,
          in_input = name >= (const char *)at && name < (const char *)end;
-    if (d->state <= VT__QPACK_S_NAME_LEN) return 0;
+    if (d->state <= VT__HPACK_S_NAME_LEN) return 0;
     if (!d->own) {
         d->own = vt__mem_alloc(d->t.max + (size_t)VT__HPACK_SCRATCH_MORE);
         if (!d->own) return -ENOMEM;
@@ -7746,7 +7702,6 @@ static VT__UNUSED size_t vt__qpack_put_increment(vt__qpack_dec *d, uint8_t out[V
 
 /* ---- encoder ---- */
 enum { VT__QPACK_REFS = 64, VT__QPACK_PREFIX = 20 }; /* a frame's head before it included */
-enum { VT__QPACK_NO_INDEX = UINT32_MAX };
 /* A section that is not acknowledged. */
 typedef struct vt__qpack_ref {
     uint64_t stream;
@@ -7842,22 +7797,7 @@ static VT__UNUSED int vt__qpack_enc_recv(vt__qpack_enc *e, const uint8_t *p, con
     return rc < 0 ? rc : 0;
 }
 
-/* A literal: `first` and an index, or a name, in `bits`; then the value. Its size, or 0 when it does not fit. */
-static size_t vt__qpack_put_literal(uint8_t *out, size_t cap, unsigned first, unsigned bits, uint32_t index,
-                                    vt_str name, vt_str value) {
-    bool named = index != VT__QPACK_NO_INDEX;
-    size_t coded_name = named ? 0 : vt__hpack_huff_size(name, true),
-           coded = vt__hpack_huff_size(value, false);
-    size_t n = VT__MIN(coded_name, name.len), v = VT__MIN(coded, value.len);
-    size_t size = vt__hpack_int_size(7, v) + v;
-    size += named ? vt__hpack_int_size(bits, index) : vt__hpack_int_size(bits, n) + n;
-    if (size > cap) return 0;
-    if (named) out = vt__hpack_put_int(out, first, bits, index);
-    else out = vt__hpack_put_string(out, first, bits, name, coded_name, true);
-    (void)vt__hpack_put_string(out, 0, 7, value, coded, false);
-    return size;
-}
-/* The static entry of this field, *named being one of its name; VT__QPACK_NO_INDEX: none. */
+/* The static entry of this field, *named being one of its name; VT__HPACK_NO_INDEX: none. */
 static uint32_t vt__qpack_find_static(int id, vt_str name, vt_str value, uint32_t *named) {
     static const uint8_t others[] = {33, 35, 56, 61, 62, 73, 76, 79,
                                      83, 85, 86, 87, 91, 93, 97}; /* without an id */
@@ -7867,10 +7807,10 @@ static uint32_t vt__qpack_find_static(int id, vt_str name, vt_str value, uint32_
         if (vt__str_eq_ci(name, (vt_str){s->name, s->name_len})) i = others[j];
     }
     *named = i;
-    while (i != VT__QPACK_NO_INDEX) {
+    while (i != VT__HPACK_NO_INDEX) {
         const vt__qpack_static *s = &vt__qpack_statics[i];
         if (vt__str_eq(value, (vt_str){s->value, s->value_len})) return i;
-        i = s->next ? s->next : (uint32_t)VT__QPACK_NO_INDEX;
+        i = s->next ? s->next : (uint32_t)VT__HPACK_NO_INDEX;
     }
     return i;
 }
@@ -7928,8 +7868,8 @@ static bool vt__qpack_put_insert(vt__qpack_head *w, uint32_t i, uint32_t named, 
     uint8_t *out = w->ins + w->ins_len;
     size_t cap = w->ins_cap - w->ins_len, n;
     if (i) n = cap < VT__HPACK_INT_BYTES ? 0 : (size_t)(vt__hpack_put_int(out, 0, 5, i - 1) - out);
-    else if (named != VT__QPACK_NO_INDEX) n = vt__qpack_put_literal(out, cap, 0xc0, 6, named, name, value);
-    else n = vt__qpack_put_literal(out, cap, 0x40, 5, VT__QPACK_NO_INDEX, name, value);
+    else if (named != VT__HPACK_NO_INDEX) n = vt__hpack_put_pair(out, cap, 0xc0, 6, named, name, value);
+    else n = vt__hpack_put_pair(out, cap, 0x40, 5, VT__HPACK_NO_INDEX, name, value);
     w->ins_len += n;
     return n > 0;
 }
@@ -7945,9 +7885,9 @@ static bool vt__qpack_put_number(vt__qpack_head *w, uint32_t number) {
 /* A literal of the section, its name by static index where there is one. */
 static bool vt__qpack_put_plain(vt__qpack_head *w, uint32_t named, vt_str name, vt_str value, bool never) {
     uint8_t *out = w->buf + w->at;
-    size_t n = named != VT__QPACK_NO_INDEX
-                   ? vt__qpack_put_literal(out, w->cap - w->at, never ? 0x70 : 0x50, 4, named, name, value)
-                   : vt__qpack_put_literal(out, w->cap - w->at, never ? 0x30 : 0x20, 3, named, name, value);
+    size_t n = named != VT__HPACK_NO_INDEX
+                   ? vt__hpack_put_pair(out, w->cap - w->at, never ? 0x70 : 0x50, 4, named, name, value)
+                   : vt__hpack_put_pair(out, w->cap - w->at, never ? 0x30 : 0x20, 3, named, name, value);
     w->at += n;
     return n > 0;
 }
@@ -7958,8 +7898,7 @@ static bool vt__qpack_put_named(vt__qpack_head *w, uint32_t number, uint32_t nam
     uint32_t i = t->made - number;
     bool usable = number < w->base && i <= t->live && !vt__qpack_drains(t, i) && vt__qpack_usable(w, number);
     if (!usable) return vt__qpack_put_plain(w, named, name, value, false);
-    size_t n = vt__qpack_put_literal(w->buf + w->at, w->cap - w->at, 0x40, 4, w->base - 1 - number, name,
-                                     value);
+    size_t n = vt__hpack_put_pair(w->buf + w->at, w->cap - w->at, 0x40, 4, w->base - 1 - number, name, value);
     w->at += n;
     if (n) vt__qpack_use(w, number);
     return n > 0;
@@ -7968,9 +7907,9 @@ static bool vt__qpack_put_named(vt__qpack_head *w, uint32_t number, uint32_t nam
 static bool vt__qpack_put_dynamic(vt__qpack_head *w, int id, uint32_t named, vt_str name, vt_str value,
                                   bool once) {
     vt__hpack_enc *h = &w->e->h;
-    vt__hpack_key k = {name, id, named != VT__QPACK_NO_INDEX};
+    vt__hpack_key k = {name, id, named != VT__HPACK_NO_INDEX};
     vt__hpack_spot spot = vt__hpack_spot_of(h, &k, value);
-    uint32_t i = vt__hpack_find(h, *spot.newest, spot.print, &k, value), like = VT__QPACK_NO_INDEX;
+    uint32_t i = vt__hpack_find(h, *spot.newest, spot.print, &k, value), like = VT__HPACK_NO_INDEX;
     if (w->cap - w->at < VT__HPACK_INT_BYTES) return false;
     if (i) i -= VT__HPACK_STATIC_N;
     if (k.index > VT__HPACK_STATIC_N) like = h->t.made - (k.index - VT__HPACK_STATIC_N);
@@ -7991,7 +7930,7 @@ static VT__UNUSED bool vt__qpack_put(vt__qpack_head *w, int id, vt_str name, vt_
     int policy = flags & VT__HPACK_NEVER ? VT__HPACK_P_SECRET : vt__hpack_policies[id];
     if (policy == VT__HPACK_P_SECRET || (id == VT__H1_F_COOKIE && value.len < VT__HPACK_COOKIE_MIN))
         return vt__qpack_put_plain(w, named, name, value, true);
-    if (i != VT__QPACK_NO_INDEX) {
+    if (i != VT__HPACK_NO_INDEX) {
         if (w->cap - w->at < 2) return false;
         w->at = (size_t)(vt__hpack_put_int(w->buf + w->at, 0xc0, 6, i) - w->buf);
         return true;
@@ -8025,11 +7964,11 @@ static VT__UNUSED size_t vt__qpack_put_status(uint8_t out[VT__QPACK_STATUS_MAX],
     uint32_t named, i = VT__QPACK_STATUS_200;
     vt_str value = {text, 3};
     if (VT__UNLIKELY(status != 200)) i = vt__qpack_find_static(VT__HPACK_F_STATUS, value, value, &named);
-    if (i != VT__QPACK_NO_INDEX) return (size_t)(vt__hpack_put_int(out, 0xc0, 6, i) - out);
-    return vt__qpack_put_literal(out, VT__QPACK_STATUS_MAX, 0x50, 4, named, value, value);
+    if (i != VT__HPACK_NO_INDEX) return (size_t)(vt__hpack_put_int(out, 0xc0, 6, i) - out);
+    return vt__hpack_put_pair(out, VT__QPACK_STATUS_MAX, 0x50, 4, named, value, value);
 }
 static size_t vt__qpack_put_known(uint8_t *out, size_t cap, int id, vt_str value) {
-    return vt__qpack_put_literal(out, cap, 0x50, 4, vt__qpack_firsts[id] - 1U, value, value);
+    return vt__hpack_put_pair(out, cap, 0x50, 4, vt__qpack_firsts[id] - 1U, value, value);
 }
 static VT__UNUSED size_t vt__qpack_put_length(uint8_t out[VT__QPACK_LENGTH_MAX], uint64_t length) {
     char digits[20];
@@ -8043,7 +7982,7 @@ static VT__UNUSED size_t vt__qpack_put_date(uint8_t out[VT__QPACK_DATE_MAX], con
 
 /*==============================================================================
  * MARK: - @qpkt    QUIC on the wire: integers, packet heads, frames, transport parameters (VTHTTP_H3)
- * uses:   @plat
+ * uses:   @plat @str
  * pure.   RFC 9000 12, 16-20; versions 1 and 2 (RFC 9369), RFC 9221, RFC 9287, RFC 9368. No state and no memory of its own.
  * test:   tests/test_qpkt.c   fuzz: fuzz/fuzz_qpkt.c
  *
@@ -8147,13 +8086,6 @@ VT__INLINE bool vt__qpkt_cid_eq(const vt__qpkt_cid *a, const vt__qpkt_cid *b) {
 
 /* ---- integers ---- */
 #define VT__QPKT_INT_MAX ((UINT64_C(1) << 62) - 1)
-VT__INLINE uint32_t vt__qpkt_get32(const uint8_t *p) {
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-VT__INLINE uint8_t *vt__qpkt_put32(uint8_t *p, uint32_t v) {
-    p[0] = (uint8_t)(v >> 24), p[1] = (uint8_t)(v >> 16), p[2] = (uint8_t)(v >> 8), p[3] = (uint8_t)v;
-    return p + 4;
-}
 /* The low n bytes of v. */
 VT__INLINE uint8_t *vt__qpkt_put_bytes(uint8_t *p, uint64_t v, unsigned n) {
     for (unsigned i = 0; i < n; i++) p[i] = (uint8_t)(v >> 8 * (n - 1 - i));
@@ -8167,8 +8099,8 @@ VT__INLINE size_t vt__qpkt_int_size(uint64_t v) {
     return v < 64 ? 1 : v < 16384 ? 2 : v < UINT64_C(1) << 30 ? 4 : 8;
 }
 static VT__NOINLINE uint8_t *vt__qpkt_put_long_int(uint8_t *p, uint64_t v) {
-    if (v < UINT64_C(1) << 30) return vt__qpkt_put32(p, (uint32_t)v | UINT32_C(2) << 30);
-    return vt__qpkt_put32(vt__qpkt_put32(p, (uint32_t)(v >> 32) | UINT32_C(3) << 30), (uint32_t)v);
+    if (v < UINT64_C(1) << 30) return vt__str_put32(p, (uint32_t)v | UINT32_C(2) << 30);
+    return vt__str_put32(vt__str_put32(p, (uint32_t)(v >> 32) | UINT32_C(3) << 30), (uint32_t)v);
 }
 /* There is room for it, and v is at most VT__QPKT_INT_MAX. */
 VT__INLINE uint8_t *vt__qpkt_put_int(uint8_t *p, uint64_t v) {
@@ -8182,8 +8114,8 @@ static VT__NOINLINE bool vt__qpkt_get_long_int(const uint8_t **p, const uint8_t 
     size_t have = (size_t)(end - at), n;
     if (have == 0 || have < (n = (size_t)1 << (*at >> 6))) return false;
     if (n == 1) *v = *at;
-    else if (n == 4) *v = vt__qpkt_get32(at) & 0x3fffffff;
-    else *v = (uint64_t)(vt__qpkt_get32(at) & 0x3fffffff) << 32 | vt__qpkt_get32(at + 4);
+    else if (n == 4) *v = vt__str_get32(at) & 0x3fffffff;
+    else *v = (uint64_t)(vt__str_get32(at) & 0x3fffffff) << 32 | vt__str_get32(at + 4);
     *p = at + n;
     return true;
 }
@@ -8269,7 +8201,7 @@ static int vt__qpkt_get_numbered(vt__qpkt_head *h, const uint8_t *p, const uint8
 static int vt__qpkt_get_long(vt__qpkt_head *h, const uint8_t *p, const uint8_t *end) {
     const uint8_t *at = p + 5;
     if (end - p < 5) return VT__QPKT_E_HEAD;
-    h->version = vt__qpkt_get32(p + 1);
+    h->version = vt__str_get32(p + 1);
     if (!vt__qpkt_get_cid(&at, end, &h->dcid, &h->dcid_len) ||
         !vt__qpkt_get_cid(&at, end, &h->scid, &h->scid_len))
         return VT__QPKT_E_HEAD;
@@ -8330,7 +8262,7 @@ static uint8_t *vt__qpkt_put_ids(uint8_t *p, enum vt__qpkt_type type, unsigned l
                                  const vt__qpkt_cid *dcid, const vt__qpkt_cid *scid) {
     unsigned bits = ((unsigned)type + (version == VT__QPKT_V2)) & 3;
     *p = (uint8_t)(VT__QPKT_LONG | VT__QPKT_FIXED | bits << 4 | low);
-    p = vt__qpkt_put32(p + 1, version);
+    p = vt__str_put32(p + 1, version);
     return vt__qpkt_put_cid_of(vt__qpkt_put_cid_of(p, dcid->b, dcid->len), scid->b, scid->len);
 }
 /* Where the payload goes: its head is complete but for the length. The number's `pn_size` bytes stand right before. */
@@ -8371,10 +8303,10 @@ static VT__UNUSED uint8_t *vt__qpkt_put_negotiation(uint8_t *p, const uint8_t *e
                                                     const uint32_t *versions, size_t n, uint32_t grease) {
     if ((size_t)(end - p) < 7U + of->dcid_len + of->scid_len + 4 * (n + 1)) return NULL;
     *p = (uint8_t)(VT__QPKT_LONG | VT__QPKT_FIXED | (grease & 0x3f));
-    p = vt__qpkt_put32(p + 1, 0);
+    p = vt__str_put32(p + 1, 0);
     p = vt__qpkt_put_cid_of(vt__qpkt_put_cid_of(p, of->scid, of->scid_len), of->dcid, of->dcid_len);
-    p = vt__qpkt_put32(p, (grease & 0xf0f0f0f0) | 0x0a0a0a0a);
-    for (size_t i = 0; i < n; i++) p = vt__qpkt_put32(p, versions[i]);
+    p = vt__str_put32(p, (grease & 0xf0f0f0f0) | 0x0a0a0a0a);
+    for (size_t i = 0; i < n; i++) p = vt__str_put32(p, versions[i]);
     return p;
 }
 
@@ -8803,10 +8735,10 @@ static int vt__qpkt_param_preferred(vt__qpkt_preferred *to, const vt__qpkt_param
 /* RFC 9368 3, 4: a client's choice is among what it has; no version is 0. */
 static int vt__qpkt_param_versions(vt__qpkt_params *tp, const vt__qpkt_param *a, bool from_server) {
     if (a->n < 4 || a->n % 4) return VT__QPKT_E_PARAM;
-    tp->chosen = vt__qpkt_get32(a->p);
+    tp->chosen = vt__str_get32(a->p);
     bool there = from_server;
     for (size_t i = 4; i < a->n; i += 4) {
-        uint32_t version = vt__qpkt_get32(a->p + i);
+        uint32_t version = vt__str_get32(a->p + i);
         if (!version) return VT__QPKT_E_PARAM;
         there |= version == tp->chosen;
         if (vt__qpkt_known(version) && tp->nversions < VT__QPKT_VERSIONS_MAX)
@@ -8893,8 +8825,8 @@ static uint8_t *vt__qpkt_put_param_preferred(uint8_t *p, const uint8_t *end, con
     return vt__qpkt_put_param(p, end, VT__QPKT_P_PREFERRED, bytes, (size_t)(at - bytes));
 }
 static uint8_t *vt__qpkt_put_param_versions(uint8_t *p, const uint8_t *end, const vt__qpkt_params *tp) {
-    uint8_t bytes[4 + 4 * VT__QPKT_VERSIONS_MAX], *at = vt__qpkt_put32(bytes, tp->chosen);
-    for (size_t i = 0; i < tp->nversions; i++) at = vt__qpkt_put32(at, tp->versions[i]);
+    uint8_t bytes[4 + 4 * VT__QPKT_VERSIONS_MAX], *at = vt__str_put32(bytes, tp->chosen);
+    for (size_t i = 0; i < tp->nversions; i++) at = vt__str_put32(at, tp->versions[i]);
     return vt__qpkt_put_param(p, end, VT__QPKT_P_VERSIONS, bytes, (size_t)(at - bytes));
 }
 /* Writes what differs from the defaults and what tp->have names (versions: those in tp->versions, VT__QPKT_VERSIONS_MAX at
@@ -11348,13 +11280,9 @@ enum vt__h3_err {
     VT__H3_ERRORS(VT__H3_ERR_ENUM)
 #undef VT__H3_ERR_ENUM
 };
-typedef struct vt__h3_err_row {
-    uint32_t code; /* that CONNECTION_CLOSE carries */
-    const char *text;
-} vt__h3_err_row;
 /* Of one of the errors above. */
-static VT__UNUSED const vt__h3_err_row *vt__h3_err_of(int err) {
-    static const vt__h3_err_row rows[] = {
+static VT__UNUSED const vt__msg_err *vt__h3_err_of(int err) {
+    static const vt__msg_err rows[] = {
 #define VT__H3_ERR_ROW(name, value, code, text) {VT__H3_##code, text},
         VT__H3_ERRORS(VT__H3_ERR_ROW)
 #undef VT__H3_ERR_ROW
@@ -11362,20 +11290,14 @@ static VT__UNUSED const vt__h3_err_row *vt__h3_err_of(int err) {
     return &rows[VT__H3_E_CREATION - err];
 }
 
-/* What is paid for, and what by default: burst and rate a second; as HTTP/2's. */
-/* clang-format off */
-#define VT__H3_BUDGETS(X) \
-    X(RESETS, 1000, 200)     /* streams reset by the peer, or by this end for its fault */ \
-    X(EMPTIES, 1000, 100)    /* DATA that brings nothing; 1xx */                         \
-    X(PRIORITIES, 10000, 330)                                                            \
-    X(GLITCHES, 10000, 330)  /* what is ignored */                                       \
-    X(WASTE, 16, 1)          /* 64 KiB that were neither fields nor data, less eight times what was */
-/* clang-format on */
+/* What is paid for; as HTTP/2's. */
 enum vt__h3_cause {
-#define VT__H3_BUDGET_ENUM(name, burst, rate) VT__H3_##name,
-    VT__H3_BUDGETS(VT__H3_BUDGET_ENUM)
-#undef VT__H3_BUDGET_ENUM
-        VT__H3_CAUSES
+    VT__H3_RESETS,  /* streams reset by the peer, or by this end for its fault */
+    VT__H3_EMPTIES, /* DATA that brings nothing; 1xx */
+    VT__H3_PRIORITIES,
+    VT__H3_GLITCHES, /* what is ignored */
+    VT__H3_WASTE,    /* 64 KiB that were neither fields nor data, less eight times what was */
+    VT__H3_CAUSES
 };
 enum { VT__H3_WASTE_UNIT = 65536 };
 
@@ -11383,7 +11305,7 @@ enum { VT__H3_WASTE_UNIT = 65536 };
 typedef struct vt__h3_cfg {
     uint32_t max_head;        /* name + value + 32 of a head's fields; 16384; over: event.too_large */
     uint32_t max_fields;      /* 1000; over: likewise */
-    uint32_t max_block;       /* bytes of an encoded head; 65536; over: E_LARGE */
+    uint32_t max_block;       /* bytes of an encoded head; 65536, max_head at least; over: E_LARGE */
     uint32_t table;           /* QPACK's table of the peer's heads; 4096; VT__H3_NONE: none */
     uint32_t blocked;         /* streams that may wait for it; 16; VT__H3_NONE: none */
     uint32_t enc_table;       /* the table of our heads, at most; 1024; VT__H3_NONE: none */
@@ -11429,7 +11351,7 @@ typedef struct vt__h3_pipe {
     size_t n, cap;
 } vt__h3_pipe;
 enum { VT__H3_CONTROL, VT__H3_ENCODER, VT__H3_DECODER, VT__H3_PIPES };
-enum { VT__H3_BUCKETS = 16, VT__H3_EARLY = 4, VT__H3_TEXT = 32 };
+enum { VT__H3_BUCKETS = 16, VT__H3_TEXT = 32 };
 enum { VT__H3_INT_MAX = 8, VT__H3_PIPE_MAX = 4096, VT__H3_PIPE_ENCODER = 1024, VT__H3_SETTINGS_MAX = 4096 };
 
 /* What a log is told: what a stream is for, by its type (UINT64_MAX: requests); a frame on one, with the integer (`v`) or text of
@@ -11450,12 +11372,11 @@ typedef struct vt__h3 {
     const vt__h3_cfg *cfg;
     void (*log)(struct vt__h3 *h, const vt__h3_entry *e); /* NULL: none */
     int64_t now;
-    int err, detail;      /* detail: of E_SECTION, E_ENCODER, E_DECODER, what @qpack said */
+    int err;
     bool server, settled; /* the peer's SETTINGS are here */
     /* in */
-    void *
-        room; /* the caller's, of room_len >= VT__H3_ROOM(cfg) bytes: set before vt__h3_recv, kept until it returns <= 0 */
-    uint32_t room_len;
+    void *room;             /* the caller's: set before vt__h3_recv, kept until it returns <= 0 */
+    uint32_t room_len;      /* >= VT__H3_ROOM(cfg) */
     vt__h3_stream *reading; /* whose section is being decoded */
     vt__qpack_sec sec;
     vt__msg_head head;
@@ -11472,13 +11393,11 @@ typedef struct vt__h3 {
     uint8_t text_len;
     char text[VT__H3_TEXT];
     /* streams */
-    uint32_t active; /* requests that are not released */
-    uint64_t next;   /* the lowest id of a request that has not come */
-    uint64_t
-        id_limit; /* requests that the transport allows have ids below it; the caller's, UINT64_MAX at first */
+    uint32_t active;   /* requests that are not released */
+    uint64_t next;     /* the lowest id of a request that has not come */
+    uint64_t id_limit; /* above those that the transport allows; the caller's, UINT64_MAX at first */
     vt__h3_stream *buckets[VT__H3_BUCKETS];
-    uint64_t early_ids[VT__H3_EARLY]; /* idle streams with a priority, the latest: id + 1 */
-    uint8_t early[VT__H3_EARLY], nearly;
+    vt__msg_early early;
     /* what the peer set */
     uint64_t peer_table, peer_blocked, peer_head, peer_away, max_push; /* peer_away: GOAWAY's id */
     bool peer_connect_protocol;
@@ -11490,7 +11409,6 @@ typedef struct vt__h3 {
     void *enc_mem;
     /* budgets */
     int64_t debts[VT__H3_CAUSES]; /* until when each is paid off */
-    uint32_t counts[VT__H3_CAUSES];
     uint64_t waste;
     int64_t cheap; /* bytes of entries that the peer's encoder stream may still make for nothing */
     uint8_t flood; /* of E_FLOOD: the cause */
@@ -11536,7 +11454,6 @@ VT__INLINE bool vt__h3_get(vt__h3_stream *s, const uint8_t **p, const uint8_t *e
 /* ---- budgets ---- */
 /* Takes n from a budget: 0, or VT__H3_E_FLOOD when it is used up. */
 static int vt__h3_spend(vt__h3 *h, enum vt__h3_cause cause, uint32_t n) {
-    h->counts[cause] += n;
     if (vt__msg_spend(&h->cfg->budgets[cause], &h->debts[cause], h->now, n)) return 0;
     h->flood = (uint8_t)cause;
     return VT__H3_E_FLOOD;
@@ -11609,7 +11526,14 @@ static void vt__h3_enter(vt__h3 *h, vt__h3_stream *s, uint64_t id) {
     h->active++;
     VT__H3_LOG(h, STREAM, .ours = !h->server, .id = id, .type = UINT64_MAX);
 }
-/* Kept bytes and the section under way go; what was fed as well. */
+/* Kept bytes go. */
+static void vt__h3_unkeep(vt__h3_stream *s) {
+    s->used += s->kept_len;
+    vt__mem_free(s->kept);
+    s->kept = NULL;
+    s->kept_len = s->kept_cap = 0;
+}
+/* The same, and the section under way; what was fed as well. */
 static void vt__h3_drop(vt__h3 *h, vt__h3_stream *s) {
     if (h->reading == s) h->reading = NULL;
     if (h->feeding == s) {
@@ -11620,10 +11544,7 @@ static void vt__h3_drop(vt__h3 *h, vt__h3_stream *s) {
     if (s->blocked) h->nblocked--;
     vt__ds_list_remove(&s->waiting);
     s->blocked = false;
-    s->used += s->kept_len;
-    vt__mem_free(s->kept);
-    s->kept = NULL;
-    s->kept_len = s->kept_cap = 0;
+    vt__h3_unkeep(s);
 }
 /* Both sides of a request are cut off. The peer's encoder learns that what was on its way is not decoded. */
 static int vt__h3_close(vt__h3 *h, vt__h3_stream *s, int by, uint64_t code) {
@@ -11665,22 +11586,6 @@ static void vt__h3_prioritize(vt__h3_stream *s, uint8_t priority) {
     s->c.urgency = priority & 7;
     s->c.incremental = priority >> 3;
 }
-/* A priority that came before its stream: the latest few are kept. */
-static void vt__h3_keep_early(vt__h3 *h, uint64_t id, uint8_t priority) {
-    size_t i = 0;
-    while (i < VT__H3_EARLY && h->early_ids[i] != id + 1) i++;
-    if (i == VT__H3_EARLY) i = h->nearly % VT__H3_EARLY, h->nearly = (uint8_t)(i + 1);
-    h->early_ids[i] = id + 1;
-    h->early[i] = priority;
-}
-static void vt__h3_take_early(vt__h3 *h, vt__h3_stream *s) {
-    for (size_t i = 0; i < VT__H3_EARLY && h->nearly; i++) {
-        if (h->early_ids[i] != s->id + 1) continue;
-        h->early_ids[i] = 0;
-        s->c.pinned = true;
-        vt__h3_prioritize(s, h->early[i]);
-    }
-}
 static int vt__h3_on_priority(vt__h3 *h, vt__msg_event *ev) {
     uint8_t priority = vt__msg_priority((vt_str){h->text, h->text_len}, VT__MSG_USUAL);
     int rc = vt__h3_spend(h, VT__H3_PRIORITIES, 1);
@@ -11689,7 +11594,7 @@ static int vt__h3_on_priority(vt__h3 *h, vt__msg_event *ev) {
                .v = h->element, .text = {h->text, h->text_len});
     vt__h3_stream *s = vt__h3_find(h, h->element);
     if (!s) {
-        vt__h3_keep_early(h, h->element, priority);
+        vt__msg_keep_early(&h->early, h->element, priority);
         return VT__H3_GO;
     }
     s->c.pinned = true;
@@ -11722,10 +11627,7 @@ static int vt__h3_section_whole(vt__h3 *h, vt__h3_stream *s, const uint8_t *p, s
     vt__h3_earn(h, n);
     int rc = vt__qpack_dec_begin(&h->dec, &h->sec, p, p + n);
     if (rc > 0) return vt__h3_section_start(h, s, ev);
-    if (rc < 0) {
-        h->detail = rc;
-        return VT__H3_E_SECTION;
-    }
+    if (rc < 0) return VT__H3_E_SECTION;
     if (h->cfg->blocked == VT__H3_NONE || h->nblocked >= h->cfg->blocked) return VT__H3_E_BLOCKED;
     if (p != s->kept && (rc = vt__h3_keep(s, p, n)) < 0) return rc;
     s->section = n;
@@ -11773,13 +11675,10 @@ static int vt__h3_resume(vt__h3 *h, vt__msg_event *ev) {
     s->blocked = false;
     return vt__h3_section_start(h, s, ev);
 }
-/* Whether a final head is well-formed; what the stream learns of it. */
-static bool vt__h3_final_ok(vt__h3 *h, vt__h3_stream *s) {
+/* Whether a head is well-formed; what the stream learns of it. */
+static bool vt__h3_head_ok(vt__h3 *h, vt__h3_stream *s) {
     vt__msg_head *b = &h->head;
-    bool ok = b->too_large;
-    if (!ok && h->server) ok = vt__msg_request_ok(b);
-    if (!ok && !h->server) ok = vt__msg_response_ok(b, false, s->c.tunnel, &s->c.bodyless);
-    s->c.length = b->length;
+    bool ok = vt__msg_head_ok(b, false, &s->c);
     s->connected = h->server ? b->method == VT__H1_M_CONNECT
                              : s->c.tunnel && b->status >= 200 && b->status < 300;
     if (h->server && b->priority != VT__MSG_NO_PRIORITY && !s->c.pinned) vt__h3_prioritize(s, b->priority);
@@ -11789,7 +11688,7 @@ static bool vt__h3_final_ok(vt__h3 *h, vt__h3_stream *s) {
 static int vt__h3_on_head(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
     const vt__msg_head *b = &h->head;
     bool trailers = s->c.headed, interim = b->status >= 100 && b->status < 200;
-    bool ok = trailers ? s->c.length <= s->c.got : vt__h3_final_ok(h, s);
+    bool ok = trailers ? s->c.length <= s->c.got : vt__h3_head_ok(h, s);
     if (!ok) return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
     int rc = interim ? vt__h3_spend(h, VT__H3_EMPTIES, 1) : 0;
     if (rc < 0) return rc;
@@ -11804,10 +11703,7 @@ static int vt__h3_on_head(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
 }
 static int vt__h3_section_end(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
     h->reading = NULL;
-    s->used += s->kept_len;
-    vt__mem_free(s->kept);
-    s->kept = NULL;
-    s->kept_len = s->kept_cap = 0;
+    vt__h3_unkeep(s);
     if (h->sec.need) {
         uint8_t *to = vt__h3_pipe_room(h, VT__H3_DECODER, VT__QPACK_INT_BYTES);
         if (!to) return h->err;
@@ -11820,10 +11716,7 @@ static int vt__h3_in_fields(vt__h3 *h, vt__msg_event *ev) {
     vt__h3_stream *s = h->reading;
     vt__hpack_field f;
     int rc = vt__qpack_dec_next(&h->dec, &h->sec, h->room, h->room_len, &f);
-    if (rc < 0) {
-        h->detail = rc;
-        return VT__H3_E_SECTION;
-    }
+    if (rc < 0) return VT__H3_E_SECTION;
     if (rc == 0 || !vt__msg_fits(&h->head, &f, h->cfg->max_head, h->cfg->max_fields))
         return vt__h3_section_end(h, s, ev);
     rc = vt__msg_field(&h->head, &f, ev);
@@ -12018,7 +11911,6 @@ static int vt__h3_in_encoder(vt__h3 *h, const uint8_t **p, const uint8_t *end) {
     uint64_t n = (uint64_t)(end - *p);
     if (n == 0) return 0;
     int rc = vt__qpack_dec_insert(&h->dec, p, end, h->room);
-    if (rc < 0) h->detail = rc;
     if (rc < 0) return rc == -ENOMEM ? VT__H3_E_MEMORY : VT__H3_E_ENCODER;
     h->cheap += 8 * (int64_t)VT__MIN(n, VT__H3_WASTE_UNIT) - (int64_t)h->dec.copied;
     h->dec.copied = 0;
@@ -12030,7 +11922,6 @@ static int vt__h3_in_encoder(vt__h3 *h, const uint8_t **p, const uint8_t *end) {
 static int vt__h3_in_decoder(vt__h3 *h, const uint8_t **p, const uint8_t *end) {
     int rc = vt__qpack_enc_recv(&h->enc, *p, end);
     *p = end;
-    h->detail = rc;
     return rc < 0 ? VT__H3_E_DECODER : 0;
 }
 static int vt__h3_in_skip(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end) {
@@ -12124,6 +12015,12 @@ static VT__UNUSED int vt__h3_recv(vt__h3 *h, vt__h3_stream *s, const uint8_t **p
     while (rc == VT__H3_GO) rc = vt__h3_turn(h, s, p, end, fin, ev);
     return rc < 0 ? vt__h3_fail(h, rc) : rc;
 }
+/* The peer cuts a request off. */
+static int vt__h3_broken(vt__h3 *h, vt__h3_stream *s, uint64_t code, vt__msg_event *ev) {
+    int rc = h->server ? vt__h3_spend(h, VT__H3_RESETS, 1) : 0;
+    if (rc == 0) rc = vt__h3_close(h, s, VT__MSG_THEIRS, code);
+    return rc < 0 ? vt__h3_fail(h, rc) : vt__h3_emit_reset(ev, s);
+}
 /* The peer's RESET_STREAM: 1 an event, 0, or < 0. */
 static VT__UNUSED int vt__h3_on_reset(vt__h3 *h, vt__h3_stream *s, uint64_t code, int64_t now,
                                       vt__msg_event *ev) {
@@ -12131,9 +12028,7 @@ static VT__UNUSED int vt__h3_on_reset(vt__h3 *h, vt__h3_stream *s, uint64_t code
     h->now = now;
     if (s->kind <= VT__H3_K_DECODER) return vt__h3_fail(h, VT__H3_E_CRITICAL);
     if (s->kind != VT__H3_K_REQUEST || s->c.reset || s->c.ended & VT__MSG_REMOTE) return 0;
-    int rc = h->server ? vt__h3_spend(h, VT__H3_RESETS, 1) : 0;
-    if (rc == 0) rc = vt__h3_close(h, s, VT__MSG_THEIRS, code);
-    return rc < 0 ? vt__h3_fail(h, rc) : vt__h3_emit_reset(ev, s);
+    return vt__h3_broken(h, s, code, ev);
 }
 /* The peer's STOP_SENDING, s NULL: of one of our unidirectional streams. A server that has heard enough of a request says so
  * with NO_ERROR, and its response goes on. */
@@ -12147,31 +12042,26 @@ static VT__UNUSED int vt__h3_on_stop(vt__h3 *h, vt__h3_stream *s, uint64_t code,
         s->c.ended |= VT__MSG_LOCAL;
         return 0;
     }
-    int rc = h->server ? vt__h3_spend(h, VT__H3_RESETS, 1) : 0;
-    if (rc == 0) rc = vt__h3_close(h, s, VT__MSG_THEIRS, code);
-    return rc < 0 ? vt__h3_fail(h, rc) : vt__h3_emit_reset(ev, s);
+    return vt__h3_broken(h, s, code, ev);
 }
 
 /* ---- a connection, its streams ---- */
 /* Defaults and bounds. A connection keeps a pointer to the result. */
 static VT__UNUSED void vt__h3_cfg_fill(vt__h3_cfg *c) {
-    static const vt_h2_budget budgets[] = {
-#define VT__H3_BUDGET_ROW(name, burst, rate) {burst, rate},
-        VT__H3_BUDGETS(VT__H3_BUDGET_ROW)
-#undef VT__H3_BUDGET_ROW
-    };
+    static const vt_h2_budget budgets[VT__H3_CAUSES] = {[VT__H3_RESETS] = {1000, 200},
+                                                        [VT__H3_EMPTIES] = {1000, 100},
+                                                        [VT__H3_PRIORITIES] = {10000, 330},
+                                                        [VT__H3_GLITCHES] = {10000, 330},
+                                                        [VT__H3_WASTE] = {16, 1}};
     if (!c->max_head) c->max_head = 16384;
     if (!c->max_fields) c->max_fields = 1000;
-    if (!c->max_block) c->max_block = 65536;
+    if (!c->max_block) c->max_block = VT__MAX(c->max_head, UINT32_C(65536));
     if (!c->table) c->table = 4096;
     if (c->table != VT__H3_NONE) c->table = VT__MIN(c->table, (uint32_t)VT__HPACK_CAP_MAX);
     if (!c->blocked) c->blocked = 16;
     if (!c->enc_table) c->enc_table = 1024;
     if (!c->block_timeout_ns) c->block_timeout_ns = 10 * VT_SEC;
-    for (size_t i = 0; i < VT__H3_CAUSES; i++) {
-        if (!c->budgets[i].burst) c->budgets[i].burst = budgets[i].burst;
-        if (!c->budgets[i].per_s) c->budgets[i].per_s = budgets[i].per_s;
-    }
+    vt__msg_budgets_fill(c->budgets, budgets, VT__H3_CAUSES);
 }
 static uint8_t *vt__h3_put_settings(const vt__h3 *h, uint8_t *p) {
     const vt__h3_cfg *c = h->cfg;
@@ -12186,15 +12076,19 @@ static uint8_t *vt__h3_put_settings(const vt__h3 *h, uint8_t *p) {
 }
 /* The id that our control stream gets: it is the first one that is opened. */
 #define VT__H3_OWN_CONTROL(h) ((h)->server ? 3U : 2U)
-/* A frame of one integer for the control stream: 0 or < 0. */
-static int vt__h3_put_control(vt__h3 *h, uint64_t type, uint64_t v) {
-    uint8_t *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 2 + VT__H3_INT_MAX), value[VT__H3_INT_MAX];
+/* A frame for our control stream, of up to 63 bytes: 0 or < 0. */
+static int vt__h3_put_control(vt__h3 *h, uint64_t type, const uint8_t *payload, const uint8_t *end) {
+    size_t n = (size_t)(end - payload);
+    uint8_t *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 2 + n);
     if (!p) return h->err;
-    size_t n = (size_t)(vt__qpkt_put_int(value, v) - value);
     p = vt__qpkt_put_int(vt__qpkt_put_int(p, type), n);
-    memcpy(p, value, n);
-    vt__h3_pipe_add(h, VT__H3_CONTROL, p + n);
-    VT__H3_LOG(h, FRAME, .ours = true, .id = VT__H3_OWN_CONTROL(h), .type = type, .v = v);
+    vt__h3_pipe_add(h, VT__H3_CONTROL, vt__qpkt_put_raw(p, payload, n));
+    return 0;
+}
+static int vt__h3_put_goaway(vt__h3 *h) {
+    uint8_t id[VT__H3_INT_MAX];
+    if (vt__h3_put_control(h, VT__H3_T_GOAWAY, id, vt__qpkt_put_int(id, h->away)) < 0) return h->err;
+    VT__H3_LOG(h, FRAME, .ours = true, .id = VT__H3_OWN_CONTROL(h), .type = VT__H3_T_GOAWAY, .v = h->away);
     return 0;
 }
 /* 0, or the connection has failed for want of memory. Either way vt__h3_free. */
@@ -12210,13 +12104,7 @@ static VT__UNUSED int vt__h3_init(vt__h3 *h, const vt__h3_cfg *cfg, bool server,
     h->peer_away = UINT64_MAX;
     vt__qpack_dec_init(&h->dec, cfg->table == VT__H3_NONE ? 0 : cfg->table);
     vt__qpack_enc_init(&h->enc, cfg->enc_table == VT__H3_NONE ? 0 : cfg->enc_table);
-    uint8_t *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 2 + sizeof settings);
-    if (!p) return h->err;
-    size_t n = (size_t)(vt__h3_put_settings(h, settings) - settings);
-    p = vt__qpkt_put_int(vt__qpkt_put_int(p, VT__H3_T_SETTINGS), n);
-    memcpy(p, settings, n);
-    vt__h3_pipe_add(h, VT__H3_CONTROL, p + n);
-    return 0;
+    return vt__h3_put_control(h, VT__H3_T_SETTINGS, settings, vt__h3_put_settings(h, settings));
 }
 /* All streams have been released. */
 static VT__UNUSED void vt__h3_free(vt__h3 *h) {
@@ -12241,7 +12129,9 @@ static VT__UNUSED int vt__h3_attach(vt__h3 *h, vt__h3_stream *s, uint64_t id) {
         return 1;
     }
     h->next = VT__MAX(h->next, id + 4);
-    vt__h3_take_early(h, s);
+    int early = vt__msg_take_early(&h->early, id);
+    s->c.pinned = early >= 0;
+    if (s->c.pinned) vt__h3_prioritize(s, (uint8_t)early);
     return 0;
 }
 /* A client's request, on a stream that the transport has opened: 0, or VT__H3_E_NO_MORE and it is not attached. */
@@ -12275,7 +12165,7 @@ static VT__UNUSED void vt__h3_shutdown(vt__h3 *h, int64_t now) {
     h->drain = h->server ? 1 : 2;
     h->drain_at = now + VT_SEC;
     h->away = h->server ? (UINT64_C(1) << 62) - 4 : 0;
-    (void)vt__h3_put_control(h, VT__H3_T_GOAWAY, h->away);
+    (void)vt__h3_put_goaway(h);
 }
 /* When vt__h3_expire has something to do; INT64_MAX: never. */
 static VT__UNUSED int64_t vt__h3_deadline(const vt__h3 *h) {
@@ -12293,7 +12183,7 @@ static VT__UNUSED int vt__h3_expire(vt__h3 *h, int64_t now, vt__msg_event *ev) {
     if (h->drain == 1 && now >= h->drain_at) {
         h->drain = 2;
         h->away = h->next;
-        if (vt__h3_put_control(h, VT__H3_T_GOAWAY, h->away) < 0) return h->err;
+        if (vt__h3_put_goaway(h) < 0) return h->err;
     }
     vt__h3_stream *s = VT__CONTAINER(h->blocked.next, vt__h3_stream, waiting);
     if (vt__ds_list_empty(&h->blocked) || now < s->blocked_at + h->cfg->block_timeout_ns) return 0;
@@ -12352,19 +12242,6 @@ static VT__UNUSED size_t vt__h3_put_data(vt__h3_stream *s, size_t n, bool fin,
                                          uint8_t out[1 + VT__H3_INT_MAX]) {
     if (fin) s->c.ended |= VT__MSG_LOCAL;
     return (size_t)(vt__qpkt_put_int(vt__qpkt_put_int(out, VT__H3_T_DATA), n) - out);
-}
-/* A client has another opinion of its request's priority, as text (RFC 9218 4) of up to VT__H3_TEXT bytes: 0 or < 0. */
-static VT__UNUSED int vt__h3_put_priority(vt__h3 *h, const vt__h3_stream *s, vt_str priority) {
-    uint8_t id[VT__H3_INT_MAX], *p = vt__h3_pipe_room(h, VT__H3_CONTROL, 5 + VT__H3_INT_MAX + priority.len);
-    if (!p) return h->err;
-    size_t n = (size_t)(vt__qpkt_put_int(id, s->id) - id);
-    p = vt__qpkt_put_int(vt__qpkt_put_int(p, VT__H3_T_PRIORITY_UPDATE), n + priority.len);
-    memcpy(p, id, n);
-    memcpy(p + n, priority.ptr, priority.len);
-    vt__h3_pipe_add(h, VT__H3_CONTROL, p + n + priority.len);
-    VT__H3_LOG(h, FRAME, .ours = true, .id = VT__H3_OWN_CONTROL(h), .type = VT__H3_T_PRIORITY_UPDATE,
-               .v = s->id, .text = priority);
-    return 0;
 }
 
 #endif /* VTHTTP_H3 */
@@ -22182,17 +22059,17 @@ VT_API int vt_req_form(vt_req *req, const char *name, vt_str *out) {
     return vt_req_form_at(req, name, 0, out);
 }
 
+/* The i-th value of a name among the fields that stand at `base`. */
+static vt_str vt__req_value_at(const char *base, const vt__h1_field *f, uint32_t n, const char *name,
+                               size_t i) {
+    vt_str key = vt__str_of(name), none = {NULL, 0};
+    for (; n > 0; f++, n--)
+        if (vt__str_eq_ci((vt_str){base + f->name_off, f->name_len}, key) && i-- == 0)
+            return vt__req_cut((vt_str){base + f->value_off, f->value_len});
+    return none;
+}
 VT_API vt_str vt_req_trailer(const vt_req *req, const char *name) {
-    vt_str key = vt__str_of(name), v = {NULL, 0};
-    for (uint32_t i = 0; i < req->ntrailers; i++) {
-        const vt__h1_field *f = &req->trailers[i];
-        vt_str have = {req->trailer_base + f->name_off, f->name_len};
-        if (!vt__str_eq_ci(have, key)) continue;
-        v.ptr = req->trailer_base + f->value_off;
-        v.len = f->value_len;
-        return vt__req_cut(v);
-    }
-    return v;
+    return vt__req_value_at(req->trailer_base, req->trailers, req->ntrailers, name, 0);
 }
 
 /*==============================================================================
@@ -22331,6 +22208,11 @@ static int vt__res_push(vt_res *res, int id, vt_str name, vt_str value) {
     return 0;
 }
 
+/* The first of n with that id; NULL: none. */
+VT__INLINE const vt__res_field *vt__res_by_id(const vt__res_field *f, uint32_t n, int id) {
+    while (n > 0 && f->id != id) f++, n--;
+    return n ? f : NULL;
+}
 static bool vt__res_is(const vt__res_field *f, int id, vt_str name) {
     return f->id == id && (id || vt__str_eq_ci((vt_str){f->name, f->name_len}, name));
 }
@@ -27684,7 +27566,7 @@ static int vt__quic_on_versions(vt__quic *c, const vt__qpkt_head *h) {
     if (h->dcid_len != VT__QCID_LEN || memcmp(h->dcid, c->cids.ours[0].cid.b, VT__QCID_LEN) != 0) return 0;
     if (h->scid_len != c->odcid.len || memcmp(h->scid, c->odcid.b, h->scid_len) != 0) return 0;
     for (size_t i = 0; i + 4 <= h->token_len; i += 4) {
-        uint32_t v = vt__qpkt_get32(h->token + i);
+        uint32_t v = vt__str_get32(h->token + i);
         if (v == c->keys.version) return 0; /* a lie, or a stray one */
         if (v == VT__QPKT_V1 || (v == VT__QPKT_V2 && !c->cfg->no_v2 && !best)) best = v;
     }
@@ -30024,7 +29906,7 @@ static bool vt__link_say_away(vt__conn *conn, const char *p, int64_t n) {
     if (n < VT__H2_PREFACE_LEN || memcmp(p, VT__H2_PREFACE, VT__H2_PREFACE_LEN) != 0) return false;
     to = vt__h2_put_frame(to, 0, VT__H2_T_SETTINGS, 0, 0);
     to = vt__h2_put_frame(to, 8, VT__H2_T_GOAWAY, 0, 0);
-    (void)vt__h2_put32(vt__h2_put32(to, 0), VT__H2_ENHANCE_YOUR_CALM);
+    (void)vt__str_put32(vt__str_put32(to, 0), VT__H2_ENHANCE_YOUR_CALM);
     struct iovec v = {text, sizeof text};
     (void)vt__conn_send_try(conn, &v, 1); /* the first that is sent there: it fits, or nobody reads */
     return true;
@@ -30510,9 +30392,8 @@ typedef struct vt__mux_head {
     int status;                             /* of a response */
     vt_str date, server;                    /* date: 29 bytes, or none */
     vt_str lines;                           /* "name: value" CRLF each, checked */
-    const vt__res_field *fields;            /* those of HTTP/1.1's connections do not go out */
+    const vt__res_field *fields; /* those of HTTP/1.1's connections do not go out, nor a request's Host */
     uint32_t nfields;
-    bool no_host; /* of `fields` Host is left out */
     bool has_length;
     uint64_t length;
     int more_id; /* of one more field, if it has a name */
@@ -30655,7 +30536,7 @@ VT__INLINE void vt__mux_put_head(const vt__mux_head *head,
         if (!vt__h1_is_hop(id)) put(w, id, name, value);
     }
     for (const vt__res_field *f = head->fields, *end = f ? f + head->nfields : f; f < end; f++)
-        if (!vt__h1_is_hop(f->id) && !(head->no_host && f->id == VT__H1_F_HOST))
+        if (!vt__h1_is_hop(f->id) && !(f->id == VT__H1_F_HOST && head->method.len))
             put(w, f->id, (vt_str){f->name, f->name_len}, (vt_str){f->value, f->value_len});
     if (head->has_length) own(w, VT__MUX_LENGTH, head);
     if (head->more.len) put(w, head->more_id, head->more, head->more_value);
@@ -30881,9 +30762,8 @@ static VT__UNUSED void vt__mux_abandon(vt__mux *x) {
  * some: the last of these frees it then (vt__h3e_free).
  *============================================================================*/
 #if VTHTTP_H3 && VTHTTP_TLS
-#define VT__H3E_LOOK_NS                                                                                      \
-    (10 * VT_MS)            /* how often a connection that ends looks whether everything has arrived */
-enum { VT__H3E_PTOS = 16 }; /* of silence, four probes in vain: then it is not waited for any more */
+#define VT__H3E_LOOK_NS (10 * VT_MS) /* how often one that ends looks whether everything has arrived */
+enum { VT__H3E_PTOS = 16 };          /* of silence, four probes in vain: then it is not waited for any more */
 
 /* A unidirectional stream of the peer's. */
 typedef struct vt__h3e_uni {
@@ -30932,8 +30812,8 @@ static void vt__h3e_failed(vt__h3e *h) {
     h->role->failed(h);
     vt__qend_close(&h->c, true, vt__h3_code(&h->m), vt__str_of(why));
 }
-static void vt__h3e_fail(vt__h3e *h, int err) {
-    if (!h->m.err) h->m.err = err;
+static void vt__h3e_no_memory(vt__h3e *h) {
+    if (!h->m.err) h->m.err = VT__H3_E_MEMORY;
     vt__h3e_failed(h);
 }
 /* What waits in the machine's pipes goes to their streams; a pipe that has none yet, as soon as the peer allows one. */
@@ -30948,7 +30828,7 @@ static void vt__h3e_pump(vt__h3e *h) {
         vt__qstr_prioritize(q, h->pipes[i], 0, false);
         int64_t k = vt__qstr_write(q, h->pipes[i], p, n, false);
         if (k > 0) vt__h3_sent(&h->m, i, (size_t)k);
-        else if (k < 0) vt__h3e_fail(h, VT__H3_E_MEMORY);
+        else if (k < 0) vt__h3e_no_memory(h);
     }
     if (h->m.err) vt__h3e_failed(h);
 }
@@ -31007,7 +30887,7 @@ static size_t vt__h3e_take(vt__mux_stream *s, const struct iovec *v, size_t n, b
     }
     if (!k && last) r = vt__qstr_write(q, wire, NULL, 0, true);
     if (k < n) vt__qstr_want_room(wire);
-    if (r < 0) vt__h3e_fail(h, VT__H3_E_MEMORY);
+    if (r < 0) vt__h3e_no_memory(h);
     return k;
 }
 static void vt__h3e_pass(vt__mux_stream *s) { (void)s; } /* nobody else waits for it */
@@ -31042,7 +30922,7 @@ static int vt__h3e_head(vt__mux_stream *s, const vt__mux_head *head, int how) {
     size_t n = vt__h3e_write_head(s, head, how, &b, &frame);
     int r = vt__qstr_put(vt__h3e_wires(h), s->wire, frame, n, how & VT__MSG_FIN);
     vt__conn_buf_put(thr, &b);
-    if (r < 0) vt__h3e_fail(h, VT__H3_E_MEMORY);
+    if (r < 0) vt__h3e_no_memory(h);
     else vt__h3e_pump(h);
     return VT__MIN(r, 0);
 }
@@ -31113,7 +30993,7 @@ static void vt__h3e_read(vt__h3e *h, vt__h3_stream *m, const uint8_t *p, size_t 
     vt__msg_event ev;
     int r = 1;
     if (!vt__conn_buf_get_for(thr, &room, VT__H3_ROOM(h->m.cfg))) {
-        vt__h3e_fail(h, VT__H3_E_MEMORY);
+        vt__h3e_no_memory(h);
         return;
     }
     h->m.room = room.p;
@@ -31134,7 +31014,7 @@ static void vt__h3e_read(vt__h3e *h, vt__h3_stream *m, const uint8_t *p, size_t 
 static void vt__h3e_open_uni(vt__h3e *h, vt__qstr_stream *wire) {
     vt__h3e_uni *u = vt__mem_alloc(sizeof *u);
     if (!u) {
-        vt__h3e_fail(h, VT__H3_E_MEMORY);
+        vt__h3e_no_memory(h);
         return;
     }
     u->wire = wire;
@@ -31299,12 +31179,9 @@ static int vt__h3e_init(vt__h3e *h, const vt__h3e_role *role, const vt__h3_cfg *
  * (vt__h2e_grant).
  *============================================================================*/
 #if VTHTTP_H2
-enum {
-    VT__H2E_READS = 4, /* blocks of input at a turn */
-    VT__H2E_OUT_MAX =
-        7 << 14 /* output that waits for the socket, a run of @tls's records; at this, vthreads wait and
-                   nothing more is read */
-};
+enum { VT__H2E_READS = 4 }; /* blocks of input at a turn */
+/* Output that waits for the socket, a run of @tls's records: at this, vthreads wait and nothing more is read. */
+enum { VT__H2E_OUT_MAX = 7 << 14 };
 
 struct vt__h2e;
 /* What a server and a client do in their own ways. All of it under the domain's lock. */
@@ -31348,30 +31225,24 @@ static void vt__h2e_fail(vt__h2e *h, int why) {
     if (!h->why) h->why = why;
     (void)vt__h2_fail(&h->m, VT__H2_E_NO_MORE);
 }
+VT__INLINE size_t vt__h2e_pending(const vt__h2e *h) { return h->out.len - h->out.pos; }
 /* n bytes at the output's end; NULL: no memory, and the connection is to end. */
 static uint8_t *vt__h2e_room(vt__h2e *h, size_t n) {
     vt__conn_buf *b = &h->out, big = {NULL, 0, 0, 0};
     vt__thr *thr = vt__sched_thr();
     if (VT__LIKELY(vt__conn_buf_get(thr, b) && b->cap - b->len >= n)) return (uint8_t *)b->p + b->len;
-    if (b->p && b->cap - (b->len - b->pos) >= n) {
-        memmove(b->p, b->p + b->pos, b->len - b->pos);
-    } else {
-        size_t most = 2 * VT__H2E_OUT_MAX; /* of which what is not used costs nothing */
-        if (!vt__conn_buf_get_for(thr, &big, VT__MAX(VT__MAX(b->cap * 2, most), b->len - b->pos + n))) {
-            vt__h2e_fail(h, -ENOMEM);
-            return NULL;
-        }
-        if (b->p) memcpy(big.p, b->p + b->pos, b->len - b->pos);
-        big.len = b->len - b->pos;
-        vt__conn_buf_put(thr, b);
-        *b = big;
-        return (uint8_t *)b->p + b->len;
+    size_t have = vt__h2e_pending(h),
+           most = 2 * VT__H2E_OUT_MAX; /* of which what is not used costs nothing */
+    bool grows = !b->p || b->cap - have < n;
+    if (grows && !vt__conn_buf_get_for(thr, &big, VT__MAX(VT__MAX(b->cap * 2, most), have + n))) {
+        vt__h2e_fail(h, -ENOMEM);
+        return NULL;
     }
-    b->len -= b->pos;
-    b->pos = 0;
+    if (have) memmove(grows ? big.p : b->p, b->p + b->pos, have);
+    if (grows) vt__conn_buf_put(thr, b), *b = big;
+    b->pos = 0, b->len = have;
     return (uint8_t *)b->p + b->len;
 }
-VT__INLINE size_t vt__h2e_pending(const vt__h2e *h) { return h->out.len - h->out.pos; }
 VT__INLINE bool vt__h2e_full(const vt__h2e *h) {
     return vt__h2e_pending(h) + VT__H2_FRAME >= VT__H2E_OUT_MAX;
 }
@@ -31388,6 +31259,13 @@ static enum vt__h2_out vt__h2e_next(vt__h2e *h, vt__h2_stream **s, size_t *max) 
         h->out.len += vt__h2_put_control(&h->m, to, VT__H2_CONTROL_MIN);
     }
     return what;
+}
+
+/* The same, for whom it does not matter what is next. */
+static void vt__h2e_settle(vt__h2e *h) {
+    vt__h2_stream *s;
+    size_t max;
+    (void)vt__h2e_next(h, &s, &max);
 }
 
 /*--- what @mux asks for ---*/
@@ -31474,11 +31352,10 @@ static void vt__h2e_put_own(void *to, enum vt__mux_own what, const vt__mux_head 
 /* There is room for all of it, and for the heads that cut it. */
 static int vt__h2e_head(vt__mux_stream *s, const vt__mux_head *head, int how) {
     vt__h2e *h = vt__h2e_of(s->x);
-    vt__h2_stream *next;
     vt__h2_head w;
-    size_t max, size = vt__mux_head_size(head), cap = size + (size / VT__H2_FRAME_MIN + 1) * VT__H2_FRAME;
-    if (h->m.err) return -ECONNRESET;   /* GOAWAY was the last */
-    (void)vt__h2e_next(h, &next, &max); /* SETTINGS first */
+    size_t size = vt__mux_head_size(head), cap = size + (size / VT__H2_FRAME_MIN + 1) * VT__H2_FRAME;
+    if (h->m.err) return -ECONNRESET; /* GOAWAY was the last */
+    vt__h2e_settle(h);                /* SETTINGS first */
     uint8_t *to = vt__h2e_room(h, cap);
     if (!to || vt__h2_head_begin(&h->m, &s->m.h2, &w, to, cap, how) < 0) return -ENOMEM;
     vt__mux_put_head(head, vt__h2e_put, vt__h2e_put_own, &w);
@@ -31529,9 +31406,7 @@ static void vt__h2e_grant(vt__h2e *h) {
 /* The socket is left: the machine has failed, and each stream is dead or forgotten. */
 static void vt__h2e_leave(vt__h2e *h) {
     vt__thr *thr = vt__sched_thr();
-    vt__h2_stream *none;
-    size_t max;
-    (void)vt__h2e_next(h, &none, &max); /* gives back what waited for that */
+    vt__h2e_settle(h); /* gives back what waited for that */
     vt__timer_cancel(&h->x.dom->wheel, &h->timer);
     vt__conn_buf_put(thr, &h->in);
     vt__conn_buf_put(thr, &h->out);
@@ -31548,10 +31423,8 @@ static VT__UNUSED void vt__h2e_abandon(vt__h2e *h) {
 }
 /* As much as the socket takes. False: the connection was closed. */
 static bool vt__h2e_flush(vt__h2e *h) {
-    vt__h2_stream *s;
-    size_t max;
     int64_t r;
-    (void)vt__h2e_next(h, &s, &max);
+    vt__h2e_settle(h);
     while ((r = vt__h2e_send(h)) < 0) {
         if (r != -EAGAIN) {
             vt__h2e_fail(h, (int)r);
@@ -31586,9 +31459,7 @@ static bool vt__h2e_overdue(vt__h2e *h, int64_t now) {
 static bool vt__h2e_feed(vt__h2e *h) {
     vt__conn_buf *b = &h->in;
     vt__thr *thr = vt__sched_thr();
-    vt__h2_stream *s;
     vt__msg_event ev;
-    size_t max;
     int r = 1;
     while (b->pos < b->len && r >= 0) {
         const uint8_t *p = (const uint8_t *)b->p + b->pos, *end = (const uint8_t *)b->p + b->len;
@@ -31598,7 +31469,7 @@ static bool vt__h2e_feed(vt__h2e *h) {
         while (r > 0 && (r = vt__h2_recv(&h->m, &p, end, thr->now, &ev)) > 0) h->role->event(h, &ev);
         b->pos = (size_t)(p - (const uint8_t *)b->p);
         if (r == 0 && p < end) {
-            (void)vt__h2e_next(h, &s, &max);
+            vt__h2e_settle(h);
             if (vt__h2e_full(h) || h->m.tired) return false;
         }
         if (r == 0) r = 1;
@@ -31736,8 +31607,7 @@ typedef struct vt__mreq {
     bool doomed;      /* in the connection's list */
     bool early, held; /* came in 0-RTT; waits for the end of the handshake */
     int64_t drained;
-    int64_t
-        due; /* until when the rest may come, while it drains; and before, where HTTP/3 wants it, the head */
+    int64_t due; /* when the rest is to be here, while it drains; before, where HTTP/3 wants it, the head */
 } vt__mreq;
 _Static_assert(sizeof(vt__mreq) <= 1024, "most of the block is for the head");
 
@@ -31745,8 +31615,7 @@ struct vt__mreq_conn;
 /* What the connections of each version do in their own ways; under the domain's lock. */
 typedef struct vt__mreq_ops {
     void (*shutdown)(struct vt__mreq_conn *c); /* the requests that it has are the last */
-    void (*part)(
-        struct vt__mreq_conn *c); /* one who knew it has let go, the transport is gone: the last frees it */
+    void (*part)(struct vt__mreq_conn *c);     /* one has let go, the transport is gone: the last frees it */
     int (*address)(const struct vt__mreq_conn *c, bool local, char *buf, size_t cap);
     int (*tls)(struct vt__mreq_conn *c, vt__arena *arena, vt_tls_info *out);
 } vt__mreq_ops;
@@ -31759,12 +31628,11 @@ typedef struct vt__mreq_conn {
     uint32_t draining;
     uint8_t version; /* as vt_req_version has it */
     bool secure;
-    bool early;      /* what comes is 0-RTT */
-    vt_str alt;      /* of Alt-Svc, or none */
-    vt__list doomed; /* those that the connection's end has killed, and that are still to be woken ... */
-    vt__poll_msg
-        msg; /* ... by this, while x->noted, some after each poll of the reactor: polled counts these */
-    int64_t polled;
+    bool early;       /* what comes is 0-RTT */
+    vt_str alt;       /* of Alt-Svc, or none */
+    vt__list doomed;  /* those that the connection's end has killed, and that are still to be woken ... */
+    vt__poll_msg msg; /* ... by this, while x->noted: some after each poll of the reactor */
+    int64_t polled;   /* which counts these */
 } vt__mreq_conn;
 VT__INLINE vt__mreq_conn *vt__mreq_conn_of(const vt__mreq *s) { return s->e.x->up; }
 #define VT__MREQ_OF(node) VT__CONTAINER(node, vt__mreq, e.link)
@@ -31839,9 +31707,8 @@ static void vt__mreq_heed(vt__link_notes *to, unsigned bits) {
 /* What the handler says of its response's priority wins over what the client said (RFC 9218 8). */
 static void vt__mreq_rank(vt__mreq_run *run) {
     vt__mux_stream *s = &run->s->e;
-    const vt__res_field *f = run->res.fields, *end = f + run->res.nfields;
-    while (f < end && f->id != VT__H1_F_PRIORITY) f++;
-    if (VT__LIKELY(f == end)) return;
+    const vt__res_field *f = vt__res_by_id(run->res.fields, run->res.nfields, VT__H1_F_PRIORITY);
+    if (VT__LIKELY(!f)) return;
     vt_str value = {f->value, f->value_len};
     uint8_t was = (uint8_t)(s->m.c.urgency | s->m.c.incremental << 3);
     s->x->ops->prioritize(s, vt__msg_priority(value, was));
@@ -32639,7 +32506,6 @@ static int vt__h2c_group_init(vt__link_group *g) {
     cfg->max_streams = (uint32_t)c->max_streams;
     cfg->max_head = g->conf.limits.section;
     cfg->max_fields = g->conf.max_fields;
-    cfg->max_block = VT__MAX(cfg->max_head, UINT32_C(65536));
     memcpy(cfg->budgets, c->h2_budgets, sizeof cfg->budgets);
     cfg->connect_protocol = true;
     vt__h2_cfg_fill(cfg);
@@ -32647,10 +32513,7 @@ static int vt__h2c_group_init(vt__link_group *g) {
     return 0;
 }
 static void vt__h2c_fill(vt_server_cfg *c) {
-    vt__h2_cfg cfg = {0};
-    memcpy(cfg.budgets, c->h2_budgets, sizeof cfg.budgets);
-    vt__h2_cfg_fill(&cfg);
-    memcpy(c->h2_budgets, cfg.budgets, sizeof cfg.budgets);
+    vt__msg_budgets_fill(c->h2_budgets, vt__h2_budgets, VT_H2_CAUSES);
 }
 static void vt__h2c_group_drop(vt__link_group *g) {
     vt__mem_free((void *)(uintptr_t)g->h2);
@@ -32816,11 +32679,11 @@ static int vt__h3c_keep_info(vt__h3c *h) {
 static void vt__h3c_early(vt__h3e *e) {
     vt__h3c *h = VT__CONTAINER(e, vt__h3c, e);
     h->r.early = true;
-    if (vt__h3c_keep_info(h) < 0) vt__h3e_fail(e, VT__H3_E_MEMORY);
+    if (vt__h3c_keep_info(h) < 0) vt__h3e_no_memory(e);
 }
 static void vt__h3c_ready(vt__h3e *e) {
     vt__h3c *h = VT__CONTAINER(e, vt__h3c, e);
-    if (!h->text && vt__h3c_keep_info(h) < 0) vt__h3e_fail(e, VT__H3_E_MEMORY);
+    if (!h->text && vt__h3c_keep_info(h) < 0) vt__h3e_no_memory(e);
     if (h->r.early) vt__mreq_conn_trust(&h->r);
     if (vt__link_group_stopping(h->r.host->group)) vt__h3e_shutdown(e);
 }
@@ -33031,7 +32894,6 @@ static int vt__h3c_group_init(vt__link_group *g) {
     if (!cfg) return -ENOMEM;
     cfg->max_head = g->conf.limits.section;
     cfg->max_fields = g->conf.max_fields;
-    cfg->max_block = VT__MAX(cfg->max_head, UINT32_C(65536));
     cfg->connect_protocol = true;
     vt__h3_cfg_fill(cfg);
     g->h3 = cfg;
@@ -36758,13 +36620,8 @@ typedef struct vt__cpool_conn { /* type-stable: an event on its way may still lo
 } vt__cpool_conn;
 
 /* What connections of the same use lead to: an address; with TLS or through a tunnel, "host:port", the URL's, before it. QUIC: of
- * UDP, so that the vt__conn has no descriptor. */
-enum {
-    VT__CPOOL_TLS = 1,
-    VT__CPOOL_TUNNEL = 2,
-    VT__CPOOL_MUX = 4,
-    VT__CPOOL_QUIC = 8
-}; /* MUX: they may turn out to be shared */
+ * UDP, so that the vt__conn has no descriptor. MUX: they may turn out to be shared. */
+enum { VT__CPOOL_TLS = 1, VT__CPOOL_TUNNEL = 2, VT__CPOOL_MUX = 4, VT__CPOOL_QUIC = 8 };
 typedef struct vt__cpool_host {
     vt_client *client;
     vt__list link, idle; /* idle: the last one used last */
@@ -36804,8 +36661,7 @@ struct vt_client {
 };
 static vt_client vt__cpool_none = {.err = -ENOMEM};
 static struct {
-    uint32_t
-        spin; /* of every client's pool: an idle connection holds its client, which the reactor has no other hold of */
+    uint32_t spin; /* of all pools: of a client the reactor has no other hold than its idle connections */
     vt__cpool_conn *free;
     vt__list shared; /* of every client; zero: none yet */
 } vt__cpool_g;
@@ -36821,55 +36677,35 @@ typedef struct vt__cpool_want {
     vt__cpool_host *host;
 } vt__cpool_want;
 
+/* clang-format off */
+#define VT__CPOOL_FIELDS(X) \
+    X(max_connections, 256)       X(max_connections_host, 64)    X(max_idle, 64) \
+    X(max_idle_host, 16)          X(idle_timeout_ms, 30000)      X(connect_timeout_ms, 10000) \
+    X(timeout_ms, VT_NONE)        X(read_timeout_ms, 30000)      X(write_timeout_ms, 30000) \
+    X(continue_timeout_ms, 1000)  X(max_response_line, 8192)     X(max_header_bytes, 65536) \
+    X(max_header_count, 256)      X(max_trailer_bytes, 8192)     X(max_body, INT64_C(16) << 20) \
+    X(max_redirects, 10)
+/* clang-format on */
+static void vt__cpool_fill(vt_client_cfg *c) {
+#define VT__CPOOL_FILL(field, value)                                                                         \
+    if (c->field == 0) c->field = (value);
+    VT__CPOOL_FIELDS(VT__CPOOL_FILL)
+#undef VT__CPOOL_FILL
+}
 VT_API void vt_client_cfg_defaults(vt_client_cfg *cfg) {
-    *cfg = (vt_client_cfg){.max_connections = 256,
-                           .max_connections_host = 64,
-                           .max_idle = 64,
-                           .max_idle_host = 16,
-                           .idle_timeout_ms = 30000,
-                           .connect_timeout_ms = 10000,
-                           .timeout_ms = VT_NONE,
-                           .read_timeout_ms = 30000,
-                           .write_timeout_ms = 30000,
-                           .continue_timeout_ms = 1000,
-                           .max_response_line = 8192,
-                           .max_header_bytes = 65536,
-                           .max_header_count = 256,
-                           .max_trailer_bytes = 8192,
-                           .max_body = INT64_C(16) << 20,
-                           .max_redirects = 10};
-}
-static void vt__cpool_default(int64_t *v, int64_t standard) {
-    if (*v == 0) *v = standard;
-}
-static void vt__cpool_default_int(int *v, int standard) {
-    if (*v == 0) *v = standard;
+    memset(cfg, 0, sizeof *cfg);
+    vt__cpool_fill(cfg);
 }
 /* Zeros become defaults; limits that are none, as large as they can be. */
 static void vt__cpool_configure(vt_client *c) {
-    vt_client_cfg d, *g = &c->cfg;
-    vt_client_cfg_defaults(&d);
-    int *counts[] = {&g->max_connections, &g->max_connections_host, &g->max_header_count, &g->max_redirects,
-                     &g->max_idle,        &g->max_idle_host};
-    int standard[] = {d.max_connections, d.max_connections_host, d.max_header_count, d.max_redirects,
-                      d.max_idle,        d.max_idle_host};
+    vt_client_cfg *g = &c->cfg;
     int64_t *sizes[] = {&g->max_response_line, &g->max_header_bytes, &g->max_trailer_bytes};
-    int64_t usual[] = {d.max_response_line, d.max_header_bytes, d.max_trailer_bytes};
-    for (size_t i = 0; i < VT__COUNT(counts); i++) vt__cpool_default_int(counts[i], standard[i]);
-    for (size_t i = 0; i < 2; i++)
-        if (*counts[i] < 0) *counts[i] = INT_MAX;
+    vt__cpool_fill(g);
+    if (g->max_connections < 0) g->max_connections = INT_MAX;
+    if (g->max_connections_host < 0) g->max_connections_host = INT_MAX;
     if (g->max_header_count < 0 || g->max_header_count > 10000) g->max_header_count = 10000;
-    for (size_t i = 0; i < VT__COUNT(sizes); i++) {
-        vt__cpool_default(sizes[i], usual[i]);
+    for (size_t i = 0; i < VT__COUNT(sizes); i++)
         if (*sizes[i] < 0 || *sizes[i] > 1 << 24) *sizes[i] = 1 << 24;
-    }
-    vt__cpool_default(&g->idle_timeout_ms, d.idle_timeout_ms);
-    vt__cpool_default(&g->connect_timeout_ms, d.connect_timeout_ms);
-    vt__cpool_default(&g->timeout_ms, d.timeout_ms);
-    vt__cpool_default(&g->read_timeout_ms, d.read_timeout_ms);
-    vt__cpool_default(&g->write_timeout_ms, d.write_timeout_ms);
-    vt__cpool_default(&g->continue_timeout_ms, d.continue_timeout_ms);
-    vt__cpool_default(&g->max_body, d.max_body);
     c->limits.line = (uint32_t)g->max_response_line;
     c->limits.section = (uint32_t)g->max_header_bytes;
     c->limits.trailer = (uint32_t)g->max_trailer_bytes;
@@ -37068,6 +36904,12 @@ static void vt__cpool_bury(vt__cpool_conn *dead, bool now) {
     }
 }
 
+/* The lock is left, and those that were taken out under it are closed. */
+static void vt__cpool_done(vt__cpool_conn *dead, bool now) {
+    vt__cpool_unlock();
+    vt__cpool_bury(dead, now);
+}
+
 /* --- under the lock --- */
 static vt__cpool_host *vt__cpool_host_find(vt_client *c, const char *key, unsigned how) {
     for (vt__list *n = c->hosts.next; n != &c->hosts; n = n->next) {
@@ -37237,23 +37079,22 @@ static void vt__cpool_sweep_cancel(vt_client *c) {
 }
 
 /* --- for calls --- */
-/* The next connection for w. It waits at a limit. */
-static int vt__cpool_get(vt_client *c, vt__cpool_want *w, int64_t until) {
+/* One for w, or a place: false, and it is in the queue for them if it is to wait. */
+static bool vt__cpool_look(vt_client *c, vt__cpool_want *w, bool wait) {
     vt__cpool_conn *dead = NULL;
     vt__cpool_lock();
     bool found = vt__cpool_pick(c, w, &dead);
-    vt__cpool_unlock();
-    vt__cpool_bury(dead, true);
-    if (found) return 0;
-    dead = NULL;
+    if (!found && wait) vt__ds_list_push(&c->waiting, &w->link);
+    vt__cpool_done(dead, true);
+    return found;
+}
+/* The next connection for w. It waits at a limit. */
+static int vt__cpool_get(vt_client *c, vt__cpool_want *w, int64_t until) {
+    if (vt__cpool_look(c, w, false)) return 0;
     if (!w->conn) w->conn = vt__cpool_conn_new();
     if (!w->host) w->host = vt__cpool_host_new(c, w->key, w->how);
     if (!w->conn || !w->host) return -ENOMEM;
-    vt__cpool_lock();
-    if (!(found = vt__cpool_pick(c, w, &dead))) vt__ds_list_push(&c->waiting, &w->link);
-    vt__cpool_unlock();
-    vt__cpool_bury(dead, true);
-    if (found) return 0;
+    if (vt__cpool_look(c, w, true)) return 0;
     int r = vt_sem_acquire_until(&w->ready, until);
     vt__cpool_lock();
     if (!w->got) vt__ds_list_remove(&w->link);
@@ -37359,14 +37200,16 @@ static VT__UNUSED void vt__cpool_unref(vt__cpool_conn *k) {
     vt__cpool_unlock();
     if (last) vt__cpool_shared_free(k);
 }
-static void vt__cpool_made(vt__cpool_conn *k) {
+/* It is known what it is: who waits for that is served. */
+static void vt__cpool_made(vt__cpool_conn *k, vt__cpool_conn **dead) {
+    vt_client *c = k->host->client;
     k->host->making -= k->making;
     k->making = false;
+    while (k->counts && vt__cpool_serve(c, dead)) continue;
 }
 /* One just made turns out to be shared, by `most` calls at once; 0: it will be, and others wait until vt__cpool_limit says so. Its
  * maker's is the first, and its driver holds a reference. */
-static VT__UNUSED void vt__cpool_share(vt_client *c, vt__cpool_conn *k, const vt__cpool_mux *mux, void *up,
-                                       int most) {
+static VT__UNUSED void vt__cpool_share(vt__cpool_conn *k, const vt__cpool_mux *mux, void *up, int most) {
     vt__cpool_conn *dead = NULL;
     vt__cpool_lock();
     if (!vt__cpool_g.shared.next) vt__ds_list_init(&vt__cpool_g.shared);
@@ -37378,30 +37221,24 @@ static VT__UNUSED void vt__cpool_share(vt_client *c, vt__cpool_conn *k, const vt
     k->refs = 1;
     k->open = k->reused = true;
     vt__cpool_join(k);
-    if (most) vt__cpool_made(k);
-    while (most && vt__cpool_serve(c, &dead)) continue;
-    vt__cpool_unlock();
-    vt__cpool_bury(dead, true);
+    if (most) vt__cpool_made(k, &dead);
+    vt__cpool_done(dead, true);
 }
 /* Or it does not, and neither will others of its host. */
-static void vt__cpool_single(vt_client *c, vt__cpool_conn *k) {
+static void vt__cpool_single(vt__cpool_conn *k) {
     vt__cpool_conn *dead = NULL;
     vt__cpool_lock();
     k->host->single = true;
-    vt__cpool_made(k);
-    while (vt__cpool_serve(c, &dead)) continue;
-    vt__cpool_unlock();
-    vt__cpool_bury(dead, true);
+    vt__cpool_made(k, &dead);
+    vt__cpool_done(dead, true);
 }
 /* From now on it takes so many. Its driver, under the domain's lock. */
 static VT__UNUSED void vt__cpool_limit(vt__cpool_conn *k, int most) {
     vt__cpool_conn *dead = NULL;
     vt__cpool_lock();
     k->most = most;
-    if (k->counts) vt__cpool_made(k);
-    while (k->counts && vt__cpool_serve(k->host->client, &dead)) continue;
-    vt__cpool_unlock();
-    vt__cpool_bury(dead, false);
+    if (k->counts) vt__cpool_made(k, &dead);
+    vt__cpool_done(dead, false);
 }
 /* It takes no more calls; `closed`: and its socket is gone. Its place is free with that, or with its last call. Likewise. */
 static VT__UNUSED void vt__cpool_leave(vt__cpool_conn *k, bool closed) {
@@ -37415,8 +37252,7 @@ static VT__UNUSED void vt__cpool_leave(vt__cpool_conn *k, bool closed) {
         vt__cpool_uncount(k);
         vt__cpool_serve(c, &dead);
     }
-    vt__cpool_unlock();
-    vt__cpool_bury(dead, false);
+    vt__cpool_done(dead, false);
 }
 /* A call on it has ended. */
 static VT__UNUSED void vt__cpool_part(vt_client *c, vt__cpool_conn *k) {
@@ -37443,8 +37279,7 @@ static int vt__cpool_empty(vt_client *c) {
     vt__cpool_lock();
     for (int n = vt__cpool_trim(c, 0, INT64_MAX, &dead); n > 0 && vt__cpool_serve(c, &dead);) n--;
     int left = c->nidle;
-    vt__cpool_unlock();
-    vt__cpool_bury(dead, true);
+    vt__cpool_done(dead, true);
     return left;
 }
 VT_API int vt_client_close_idle(vt_client *c) {
@@ -37626,16 +37461,8 @@ static int vt__cli_fail(vt_call *call, int err) {
     return call->err;
 }
 
-/* The i-th value of a name among the fields that stand at `base`. */
-static vt_str vt__cli_value(const char *base, const vt__h1_field *f, uint32_t n, const char *name, size_t i) {
-    vt_str key = vt__str_of(name), none = {NULL, 0};
-    for (; n > 0; f++, n--)
-        if (vt__str_eq_ci((vt_str){base + f->name_off, f->name_len}, key) && i-- == 0)
-            return vt__req_cut((vt_str){base + f->value_off, f->value_len});
-    return none;
-}
 VT_API vt_str vt_call_res_field_at(const vt_call *call, const char *name, size_t i) {
-    return vt__cli_value(call->head, call->res_fields, call->nfields, name, i);
+    return vt__req_value_at(call->head, call->res_fields, call->nfields, name, i);
 }
 VT_API vt_str vt_call_res_field(const vt_call *call, const char *name) {
     vt_str v = vt_call_res_field_at(call, name, 0), all = {NULL, 0};
@@ -37825,17 +37652,13 @@ static void vt__cli_h1_put_field(vt_call *call, vt_str name, vt_str value) {
     vt__cli_h1_put(call, value);
     vt__cli_h1_put(call, VT__STR_LIT("\r\n"));
 }
-static void vt__cli_h1_put_fields(vt_call *call, const vt__res_list *l, bool hosts) {
-    for (uint32_t i = 0; i < l->n; i++) {
-        const vt__res_field *f = &l->at[i];
-        if ((f->id == VT__H1_F_HOST) == hosts)
-            vt__cli_h1_put_field(call, (vt_str){f->name, f->name_len}, (vt_str){f->value, f->value_len});
-    }
+static void vt__cli_h1_put_own(vt_call *call, const vt__res_field *f) {
+    vt__cli_h1_put_field(call, (vt_str){f->name, f->name_len}, (vt_str){f->value, f->value_len});
 }
-static bool vt__cli_has(const vt_call *call, int id) {
-    for (uint32_t i = 0; i < call->fields.n; i++)
-        if (call->fields.at[i].id == id) return true;
-    return false;
+/* But for Host, which goes first. */
+static void vt__cli_h1_put_fields(vt_call *call, const vt__res_list *l) {
+    for (uint32_t i = 0; i < l->n; i++)
+        if (l->at[i].id != VT__H1_F_HOST) vt__cli_h1_put_own(call, &l->at[i]);
 }
 /* Methods whose requests mean something by their body say also that they have none (RFC 9110 8.6). */
 static bool vt__cli_wants_body(const vt_call *call) {
@@ -37853,11 +37676,12 @@ static int vt__cli_h1_head(vt_call *call) {
     const vt__cpool_proxy *reader = call->tunnel ? NULL : call->proxy;
     vt__cli_h1_put(call, reader ? vt__str_of(call->url.text) : call->url.target);
     vt__cli_h1_put(call, VT__STR_LIT(" HTTP/1.1\r\n"));
-    if (vt__cli_has(call, VT__H1_F_HOST)) vt__cli_h1_put_fields(call, &call->fields, true);
+    const vt__res_field *host = vt__res_by_id(call->fields.at, call->fields.n, VT__H1_F_HOST);
+    if (host) vt__cli_h1_put_own(call, host);
     else vt__cli_h1_put_field(call, VT__STR_LIT("Host"), call->url.authority);
     if (reader && reader->auth)
         vt__cli_h1_put_field(call, VT__STR_LIT("Proxy-Authorization"), vt__str_of(reader->auth));
-    vt__cli_h1_put_fields(call, &call->fields, false);
+    vt__cli_h1_put_fields(call, &call->fields);
     if (call->has_body && call->length < 0)
         vt__cli_h1_put_field(call, VT__STR_LIT("Transfer-Encoding"), VT__STR_LIT("chunked"));
     else if (call->has_body || vt__cli_wants_body(call))
@@ -37902,7 +37726,7 @@ static int vt__cli_h1_write(vt_call *call, const char *p, size_t n) {
 static int vt__cli_h1_end(vt_call *call) {
     if (call->has_body && call->length < 0) {
         vt__cli_h1_put(call, VT__STR_LIT("0\r\n"));
-        vt__cli_h1_put_fields(call, &call->trailers, false);
+        vt__cli_h1_put_fields(call, &call->trailers);
         vt__cli_h1_put(call, VT__STR_LIT("\r\n"));
     }
     int r = vt__cli_h1_flush(call);
@@ -38018,7 +37842,7 @@ static const vt__cli_wire vt__cli_h1_wire = {
 #if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @cmux    calls on streams of a connection that has many
- * uses:   @plat @mem @str @log @h1 @msg @poll @sched @self @sync @io @conn @mux @cpool @ccall
+ * uses:   @plat @mem @str @log @h1 @msg @poll @sched @self @sync @io @res @conn @mux @cpool @ccall
  * raises: vt__cli_wire, vt__cmux_ops
  * test:   tests/e2e_cli_h2.c tests/e2e_cli_h2_tls.c tests/e2e_cli_h3.c tests/fault_cli_h2.c tests/sim_cli_h2.c
  *
@@ -38059,10 +37883,12 @@ typedef struct vt__cmux_ops {
     /* A call has left; `last`: no others are to come. The transport may be gone. */
     void (*part)(struct vt__cmux *c, bool last);
     void (*doubt)(struct vt__cmux *c); /* whether anybody is there at all; the transport may be gone */
+    void (*quit)(struct vt__cmux *c);  /* says goodbye, and ends it; likewise */
     /* Whether the peer, by a GOAWAY that names `last`, does not begin with that stream. */
     bool (*beyond)(const vt__mux_stream *s, uint64_t last);
     /* Codes of resets that say so of one stream, the second one that it is to be asked for over HTTP/1.1. */
     uint64_t refused, old;
+    bool reclaimed; /* its runtime's end closes it: what is retired behind that is vt__cpool_reclaim's */
 } vt__cmux_ops;
 /* One connection; vt__cpool_conn.calls. A protocol's has this in it. */
 typedef struct vt__cmux {
@@ -38071,8 +37897,10 @@ typedef struct vt__cmux {
     vt__mux *x;
     vt__cpool_conn *k;
     size_t max_trailer;
-    uint8_t connects; /* enum vt__cmux_connects */
-    vt_sem settled;   /* it is known, which who waits for that hands on */
+    uint8_t connects;          /* enum vt__cmux_connects */
+    vt_sem settled;            /* it is known, which who waits for that hands on */
+    int64_t pong_ns, pong_due; /* how long a sign of life may take; when one is due, 0: none is asked for */
+    vt__poll_msg bye;          /* to the domain, when it is retired */
 } vt__cmux;
 
 /*--- what comes in; under the domain's lock ---*/
@@ -38171,11 +37999,9 @@ static int vt__cmux_put_request(vt__mux_stream *s, const vt_call *call) {
                          .path = call->url.target,
                          .lines = call->alt_used,
                          .fields = call->fields.at,
-                         .nfields = call->fields.n,
-                         .no_host = true};
-    for (uint32_t i = 0; i < call->fields.n; i++)
-        if (call->fields.at[i].id == VT__H1_F_HOST)
-            head.authority = (vt_str){call->fields.at[i].value, call->fields.at[i].value_len};
+                         .nfields = call->fields.n};
+    const vt__res_field *host = vt__res_by_id(head.fields, head.nfields, VT__H1_F_HOST);
+    if (host) head.authority = (vt_str){host->value, host->value_len};
     head.has_length = call->has_body ? call->length >= 0 : vt__cli_wants_body(call);
     head.length = (uint64_t)call->length;
     if (vt__cli_expects(call)) {
@@ -38422,6 +38248,42 @@ static void vt__cmux_end_call(vt_call *call, int64_t rest) {
 static const vt__cli_wire vt__cmux_wire = {vt__cmux_open,    vt__cmux_head,  vt__cmux_go,      vt__cmux_write,
                                            vt__cmux_flush,   vt__cmux_end,   vt__cmux_wait,    vt__cmux_read,
                                            vt__cmux_upgrade, vt__cmux_again, vt__cmux_end_call};
+
+/*--- the connection in the pool ---*/
+static void vt__cmux_bye(vt__dom *dom, vt__poll_msg *m) {
+    vt__cmux *c = VT__CONTAINER(m, vt__cmux, bye);
+    (void)dom;
+    c->ops->quit(c);
+    vt__cpool_unref(c->k);
+}
+/* Of vt__cpool_mux. A vthread does it itself; others leave it to the driver, whose lock they may not wait for. */
+static void vt__cmux_retire(vt__cpool_conn *k, bool now) {
+    vt__cmux *c = k->calls;
+    bool in = vt__sched_guest_in();
+    if (!in || !vt__cpool_lives(k->run)) {
+        if (!c->ops->reclaimed) vt__cpool_abandon(k);
+    } else if (now && vt__sched_self()) {
+        vt__sched_dom_lock(c->dom);
+        c->ops->quit(c);
+        vt__sched_dom_unlock(c->dom);
+        vt__cpool_unref(k);
+    } else {
+        vt__sched_post(c->dom, &c->bye);
+    }
+    if (in) vt__sched_guest_out();
+}
+/* A zeroed one, but for x. */
+static void vt__cmux_init(vt__cmux *c, const vt__cmux_ops *ops, const vt_client *client, vt__dom *dom,
+                          vt__cpool_conn *k) {
+    c->ops = ops;
+    c->dom = dom;
+    c->k = k;
+    c->max_trailer = client->limits.trailer;
+    c->pong_ns = vt__cpool_ns(client->cfg.connect_timeout_ms);
+    c->bye.fn = vt__cmux_bye;
+    k->wire = &vt__cmux_wire;
+    k->calls = c;
+}
 #else
 static bool vt__cmux_no_ws(const vt_call *call, bool learn) {
     (void)call;
@@ -38460,8 +38322,6 @@ typedef struct vt__ch2 {
     vt__h2e e; /* first */
     vt__cmux calls;
     vt__h2_cfg cfg;
-    vt__poll_msg bye;          /* to the domain, when it is retired */
-    int64_t pong_ns, pong_due; /* how long a PING may take; when the answer to one is due, 0: to none */
 } vt__ch2;
 
 static vt__ch2 *vt__ch2_of(vt__cmux *c) { return VT__CONTAINER(c, vt__ch2, calls); }
@@ -38485,10 +38345,12 @@ static void vt__ch2_close(vt__h2e *e, bool linger) {
     (void)vt__conn_close(conn);
     vt__ch2_free(e);
 }
-/* Says so, as far as the socket takes it. */
-static void vt__ch2_quit(vt__ch2 *c) {
-    vt__h2_drain(&c->e.m);
-    if (vt__h2e_flush(&c->e)) vt__ch2_close(&c->e, true);
+/* As far as the socket takes the goodbye. */
+static void vt__ch2_quit(vt__cmux *calls) {
+    vt__h2e *e = &vt__ch2_of(calls)->e;
+    if (!e->conn) return;
+    vt__h2_drain(&e->m);
+    if (vt__h2e_flush(e)) vt__ch2_close(e, true);
 }
 /* Its calls need not wait until GOAWAY has gone out. */
 static void vt__ch2_failed(vt__h2e *e) {
@@ -38498,15 +38360,14 @@ static void vt__ch2_failed(vt__h2e *e) {
     vt__cpool_leave(calls->k, false);
 }
 static int64_t vt__ch2_due(const vt__h2e *e) {
-    const vt__ch2 *c = VT__CONTAINER(e, const vt__ch2, e);
-    int64_t due = vt__h2e_due(e);
-    return c->pong_due ? VT__MIN(due, c->pong_due) : due;
+    int64_t due = vt__h2e_due(e), pong_due = VT__CONTAINER(e, const vt__ch2, e)->calls.pong_due;
+    return pong_due ? VT__MIN(due, pong_due) : due;
 }
 static void vt__ch2_timer(vt__timer *t) {
     vt__ch2 *c = VT__CONTAINER(t, vt__ch2, e.timer);
     int64_t now = vt__plat_now();
     if (vt__h2e_overdue(&c->e, now)) return;
-    if (c->pong_due && now >= c->pong_due) {
+    if (c->calls.pong_due && now >= c->calls.pong_due) {
         vt__h2e_fail(&c->e, -ETIMEDOUT);
         if (vt__h2e_flush(&c->e)) vt__ch2_close(&c->e, false);
         return;
@@ -38516,11 +38377,11 @@ static void vt__ch2_timer(vt__timer *t) {
 }
 /* A PING tells. */
 static void vt__ch2_doubt(vt__cmux *calls) {
-    vt__ch2 *c = vt__ch2_of(calls);
-    if (!c->e.conn || c->pong_due || !c->pong_ns) return;
-    vt__h2_ping(&c->e.m);
-    c->pong_due = vt__plat_now() + c->pong_ns;
-    vt__h2e_stir(&c->e.x);
+    vt__h2e *e = &vt__ch2_of(calls)->e;
+    if (!e->conn || calls->pong_due || !calls->pong_ns) return;
+    vt__h2_ping(&e->m);
+    calls->pong_due = vt__plat_now() + calls->pong_ns;
+    vt__h2e_stir(&e->x);
 }
 static void vt__ch2_part(vt__cmux *calls, bool last) {
     vt__h2e *e = &vt__ch2_of(calls)->e;
@@ -38537,7 +38398,7 @@ static void vt__ch2_on_event(vt__h2e *e, const vt__msg_event *ev) {
         vt__cmux_settle(&c->calls, e->m.peer_connect_protocol);
         vt__cpool_limit(c->calls.k, (int)VT__MIN(e->m.peer_streams, (uint32_t)INT_MAX));
         break;
-    case VT__MSG_EV_PING: c->pong_due = 0; break;
+    case VT__MSG_EV_PING: c->calls.pong_due = 0; break;
     default: vt__cmux_on_event(&c->calls, ev);
     }
 }
@@ -38550,28 +38411,6 @@ static void vt__ch2_sink(vt__dom *dom, vt__pd *pd, unsigned bits) {
 }
 
 /*--- in the pool ---*/
-static void vt__ch2_bye(vt__dom *dom, vt__poll_msg *m) {
-    vt__ch2 *c = VT__CONTAINER(m, vt__ch2, bye);
-    (void)dom;
-    if (c->e.conn) vt__ch2_quit(c);
-    vt__cpool_unref(c->calls.k);
-}
-/* A vthread does it itself; others leave it to the driver, whose lock they may not wait for. */
-static void vt__ch2_retire(vt__cpool_conn *k, bool now) {
-    vt__ch2 *c = k->up;
-    bool in = vt__sched_guest_in();
-    if (!in || !vt__cpool_lives(k->run)) {
-        vt__cpool_abandon(k);
-    } else if (now && vt__sched_self()) {
-        vt__sched_dom_lock(c->e.x.dom);
-        if (c->e.conn) vt__ch2_quit(c);
-        vt__sched_dom_unlock(c->e.x.dom);
-        vt__cpool_unref(k);
-    } else {
-        vt__sched_post(c->e.x.dom, &c->bye);
-    }
-    if (in) vt__sched_guest_out();
-}
 static void vt__ch2_abandon(vt__cpool_conn *k) {
     vt__ch2 *c = k->up;
     vt__poll_clear(&k->conn.pd, VT__PD_ADDED); /* its set is gone */
@@ -38579,7 +38418,7 @@ static void vt__ch2_abandon(vt__cpool_conn *k) {
     vt__h2e_abandon(&c->e);
     vt__mem_free(c);
 }
-static const vt__cpool_mux vt__ch2_mux = {vt__ch2_retire, vt__ch2_abandon};
+static const vt__cpool_mux vt__ch2_mux = {vt__cmux_retire, vt__ch2_abandon};
 
 /*--- requests ---*/
 static int vt__ch2_begin(vt__cmux *calls, vt_call *call) {
@@ -38603,14 +38442,18 @@ static int vt__ch2_begin(vt__cmux *calls, vt_call *call) {
     return 0;
 }
 static bool vt__ch2_beyond(const vt__mux_stream *s, uint64_t last) { return s->m.h2.id > last; }
-static const vt__cmux_ops vt__ch2_ops = {vt__ch2_begin,  vt__ch2_part,          vt__ch2_doubt,
-                                         vt__ch2_beyond, VT__H2_REFUSED_STREAM, VT__H2_HTTP_1_1_REQUIRED};
+static const vt__cmux_ops vt__ch2_ops = {.begin = vt__ch2_begin,
+                                         .part = vt__ch2_part,
+                                         .doubt = vt__ch2_doubt,
+                                         .quit = vt__ch2_quit,
+                                         .beyond = vt__ch2_beyond,
+                                         .refused = VT__H2_REFUSED_STREAM,
+                                         .old = VT__H2_HTTP_1_1_REQUIRED};
 
 /*--- how a connection becomes one ---*/
 static void vt__ch2_configure(const vt_client *client, vt__h2_cfg *cfg) {
     cfg->max_head = client->limits.section + 64; /* :status does not count */
     cfg->max_fields = (uint32_t)client->cfg.max_header_count + 1;
-    cfg->max_block = VT__MAX(cfg->max_head, UINT32_C(65536));
     cfg->window = VT__CH2_WINDOW;
     cfg->all_window = VT__CH2_ALL;
     vt__h2_cfg_fill(cfg);
@@ -38629,23 +38472,16 @@ static int vt__ch2_adopt(vt_client *client, vt__cpool_conn *k) {
         vt__mem_free(e);
         return r;
     }
-    c->calls.ops = &vt__ch2_ops;
-    c->calls.dom = dom;
+    vt__cmux_init(&c->calls, &vt__ch2_ops, client, dom, k);
     c->calls.x = &e->x;
-    c->calls.k = k;
     c->cfg = cfg;
     e->m.cfg = &c->cfg;
     e->conn = &k->conn;
     e->write_ns = vt__cpool_ns(client->cfg.write_timeout_ms);
     e->head_ns = vt__cpool_ns(client->cfg.read_timeout_ms);
     e->head_room = VT__MAX(e->head_room, cfg.max_head);
-    c->bye.fn = vt__ch2_bye;
-    c->pong_ns = vt__cpool_ns(client->cfg.connect_timeout_ms);
-    c->calls.max_trailer = client->limits.trailer;
     k->conn.pd.sink = vt__ch2_sink;
-    k->wire = &vt__cmux_wire;
-    k->calls = &c->calls;
-    vt__cpool_share(client, k, &vt__ch2_mux, c, VT__CH2_MOST);
+    vt__cpool_share(k, &vt__ch2_mux, c, VT__CH2_MOST);
     vt__sched_dom_lock(dom);
     if (vt__h2e_read(e)) vt__h2e_stir(&e->x);
     vt__sched_dom_unlock(dom);
@@ -38728,14 +38564,12 @@ typedef struct vt__ch3 {
     vt__cmux calls;
     vt__ch3_side *side;
     vt__ch3_wire *wire;            /* NULL: it is gone */
-    vt__poll_msg bye;              /* to the domain, when it is retired */
     vt_sem told;                   /* its maker: it is ready, or has ended */
     vt_call *call;                 /* the maker's, if it may go in 0-RTT */
     struct vt__cmux_stream *first; /* in which it did */
     int err;                       /* why it has ended; 0: it has not */
     bool ready, more;              /* more: this attempt is not the last */
-    bool quit, last;           /* quit: it was ended by this end; last: it is as soon as no call is left */
-    int64_t pong_ns, pong_due; /* how long a sign of life may take; when one is due, 0: none is asked for */
+    bool quit, last; /* quit: it was ended by this end; last: it is as soon as no call is left */
     const char *addr;
     char origin[]; /* and addr behind it */
 } vt__ch3;
@@ -38794,7 +38628,8 @@ static void vt__ch3_room(vt__ch3 *c) {
     uint64_t most = c->wire->e.x.active + (q->peer_limit[0] - q->mine[0]);
     if (c->ready) vt__cpool_limit(c->calls.k, (int)VT__MIN(most, (uint64_t)INT_MAX));
 }
-static void vt__ch3_quit(vt__ch3 *c) {
+static void vt__ch3_quit(vt__cmux *calls) {
+    vt__ch3 *c = vt__ch3_of(calls);
     if (!c->wire || c->wire->e.x.gone) return;
     c->quit = true;
     vt__qend_close(&c->wire->e.c, true, VT__H3_NO_ERROR, (vt_str){NULL, 0});
@@ -38854,14 +38689,14 @@ static void vt__ch3_closed(vt__h3e *h) {
 }
 static int64_t vt__ch3_due(const vt__h3e *h) {
     const vt__ch3 *c = VT__CONTAINER(h, const vt__ch3_wire, e)->up;
-    return c && c->pong_due ? c->pong_due : INT64_MAX;
+    return c && c->calls.pong_due ? c->calls.pong_due : INT64_MAX;
 }
 /* Something was acknowledged meanwhile; or the transport probes in vain, and has heard nothing for as long. */
 static void vt__ch3_timer(vt__h3e *h, int64_t now) {
     vt__ch3 *c = VT__CONTAINER(h, vt__ch3_wire, e)->up;
-    if (!c || !c->pong_due || now < c->pong_due) return;
-    int64_t due = h->c.q.idle_at + c->pong_ns; /* behind what came last, or what was sent behind that */
-    c->pong_due = due > now && !h->c.q.quiet ? due : 0;
+    if (!c || !c->calls.pong_due || now < c->calls.pong_due) return;
+    int64_t due = h->c.q.idle_at + c->calls.pong_ns; /* behind what came last, or what was sent behind that */
+    c->calls.pong_due = due > now && !h->c.q.quiet ? due : 0;
     if (due > now || !h->c.q.rec.pto_count) return;
     c->err = -ETIMEDOUT;
     vt__qend_close(&h->c, true, VT__H3_NO_ERROR, (vt_str){NULL, 0});
@@ -38882,8 +38717,8 @@ static const vt__qend_ops vt__ch3_qend = {sizeof(vt__ch3_wire), NULL, NULL, vt__
 /* What is sent next tells, if it is acknowledged: the reset of this call's stream, or the transport's own PING. */
 static void vt__ch3_doubt(vt__cmux *calls) {
     vt__ch3 *c = vt__ch3_of(calls);
-    if (!c->wire || c->wire->e.x.gone || c->pong_due || !c->pong_ns) return;
-    c->pong_due = vt__plat_now() + c->pong_ns;
+    if (!c->wire || c->wire->e.x.gone || calls->pong_due || !calls->pong_ns) return;
+    calls->pong_due = vt__plat_now() + calls->pong_ns;
     vt__h3e_stir(&c->wire->e.x);
 }
 static void vt__ch3_part(vt__cmux *calls, bool last) {
@@ -38901,7 +38736,7 @@ static void vt__ch3_part(vt__cmux *calls, bool last) {
         vt__cpool_leave(calls->k, false);
     }
     if (c->last && !h->x.active) {
-        vt__ch3_quit(c);
+        vt__ch3_quit(calls);
         return;
     }
     vt__h3e_stir(&h->x);
@@ -38962,33 +38797,18 @@ static const vt__h3e_role vt__ch3_role = {.event = vt__ch3_on_event,
                                           .due = vt__ch3_due,
                                           .timer = vt__ch3_timer};
 static bool vt__ch3_beyond(const vt__mux_stream *s, uint64_t last) { return s->m.h3.id >= last; }
-static const vt__cmux_ops vt__ch3_ops = {vt__ch3_begin,           vt__ch3_part,
-                                         vt__ch3_doubt,           vt__ch3_beyond,
-                                         VT__H3_REQUEST_REJECTED, VT__H3_VERSION_FALLBACK};
+static const vt__cmux_ops vt__ch3_ops = {.begin = vt__ch3_begin,
+                                         .part = vt__ch3_part,
+                                         .doubt = vt__ch3_doubt,
+                                         .quit = vt__ch3_quit,
+                                         .beyond = vt__ch3_beyond,
+                                         .refused = VT__H3_REQUEST_REJECTED,
+                                         .old = VT__H3_VERSION_FALLBACK,
+                                         .reclaimed = true};
 
 /*--- in the pool ---*/
-static void vt__ch3_bye(vt__dom *dom, vt__poll_msg *m) {
-    vt__ch3 *c = VT__CONTAINER(m, vt__ch3, bye);
-    (void)dom;
-    vt__ch3_quit(c);
-    vt__cpool_unref(c->calls.k);
-}
-/* As HTTP/2's; at its runtime's end it is closed anyhow, and then abandoned. */
-static void vt__ch3_retire(vt__cpool_conn *k, bool now) {
-    vt__ch3 *c = k->up;
-    if (!vt__sched_guest_in()) return;
-    if (vt__cpool_lives(k->run) && now && vt__sched_self()) {
-        vt__sched_dom_lock(c->calls.dom);
-        vt__ch3_quit(c);
-        vt__sched_dom_unlock(c->calls.dom);
-        vt__cpool_unref(k);
-    } else if (vt__cpool_lives(k->run)) {
-        vt__sched_post(c->calls.dom, &c->bye);
-    }
-    vt__sched_guest_out();
-}
 static void vt__ch3_abandon(vt__cpool_conn *k) { vt__mem_free(k->up); }
-static const vt__cpool_mux vt__ch3_mux = {vt__ch3_retire, vt__ch3_abandon};
+static const vt__cpool_mux vt__ch3_mux = {vt__cmux_retire, vt__ch3_abandon};
 
 /*--- endpoints ---*/
 static void vt__ch3_lock(void) {
@@ -39109,7 +38929,6 @@ static vt__ch3_side *vt__ch3_side_of(vt_client *client) {
     vt__ds_list_init(&side->doors);
     side->cfg.max_head = client->limits.section + 64; /* :status does not count */
     side->cfg.max_fields = (uint32_t)client->cfg.max_header_count + 1;
-    side->cfg.max_block = VT__MAX(side->cfg.max_head, UINT32_C(65536));
     vt__h3_cfg_fill(&side->cfg);
     vt__ch3_lock();
     void *other = client->h3;
@@ -39144,12 +38963,7 @@ static vt__ch3 *vt__ch3_new(vt__ch3_side *side, vt__cpool_conn *k, vt__dom *dom,
     memcpy(c->origin, origin, n);
     c->addr = memcpy(c->origin + n, addr, m);
     c->side = side;
-    c->calls.ops = &vt__ch3_ops;
-    c->calls.dom = dom;
-    c->calls.k = k;
-    c->calls.max_trailer = side->client->limits.trailer;
-    c->bye.fn = vt__ch3_bye;
-    c->pong_ns = vt__cpool_ns(side->client->cfg.connect_timeout_ms);
+    vt__cmux_init(&c->calls, &vt__ch3_ops, side->client, dom, k);
     return c;
 }
 /* One attempt. Under the domain's lock. */
@@ -39207,11 +39021,7 @@ static int vt__ch3_attempt(vt__ch3 *c, vt_call *call, const struct sockaddr *at,
     vt__sched_dom_lock(c->calls.dom);
     c->call = vt__ch3_may_early(call) ? call : NULL;
     int r = vt__ch3_start(c, at, host, (int)call->url.port, more);
-    if (r == 0 && !k->mux) {
-        k->wire = &vt__cmux_wire;
-        k->calls = &c->calls;
-        vt__cpool_share(call->client, k, &vt__ch3_mux, c, 0);
-    }
+    if (r == 0 && !k->mux) vt__cpool_share(k, &vt__ch3_mux, c, 0);
     vt__sched_dom_unlock(c->calls.dom);
     for (bool told = false; r == 0 && !told;) {
         r = vt_sem_acquire_until(&c->told, due); /* an earlier attempt may have told */
@@ -39462,7 +39272,7 @@ static int vt__cli_dial(vt_call *call, vt__cpool_conn *k, int64_t until) {
     k->wire = &vt__cli_h1_wire;
     if (r < 0 || !(call->how & VT__CPOOL_MUX)) return r;
     if (!call->url.tls || vt__tls_speaks(&k->conn, "h2")) return vt__ch2_adopt(call->client, k);
-    vt__cpool_single(call->client, k);
+    vt__cpool_single(k);
     return 0;
 }
 /* A connection for the call, kept or made, and what is spoken on it. */
@@ -39517,9 +39327,8 @@ static int vt__cli_settable(const vt_call *call) {
     return call->err < 0 ? call->err : call->state != VT__CLI_NEW ? VT_ESTATE : 0;
 }
 static bool vt__cli_own_field(int id) {
-    return id == VT__H1_F_CONTENT_LENGTH || id == VT__H1_F_TRANSFER_ENCODING || id == VT__H1_F_TE ||
-           id == VT__H1_F_UPGRADE || id == VT__H1_F_EXPECT || id == VT__H1_F_CONNECTION ||
-           id == VT__H1_F_KEEP_ALIVE || id == VT__H1_F_PROXY_CONNECTION || id == VT__H1_F_PROXY_AUTHORIZATION;
+    return vt__h1_is_hop(id) || id == VT__H1_F_CONTENT_LENGTH || id == VT__H1_F_TE || id == VT__H1_F_EXPECT ||
+           id == VT__H1_F_PROXY_AUTHORIZATION;
 }
 static void vt__cli_unset(vt_call *call, int id, vt_str name) {
     uint32_t kept = 0;
@@ -39560,15 +39369,13 @@ VT_API int vt_call_until(vt_call *call, int64_t until) {
 }
 VT_API int vt_call_redirects(vt_call *call, int max) {
     int r = vt__cli_settable(call);
-    if (r < 0) return r;
-    call->max_hops = max;
-    return 0;
+    if (r == 0) call->max_hops = max;
+    return r;
 }
 VT_API int vt_call_expect(vt_call *call) {
     int r = vt__cli_settable(call);
-    if (r < 0) return r;
-    call->expect = true;
-    return 0;
+    if (r == 0) call->expect = true;
+    return r;
 }
 VT_API int vt_call_upgrade(vt_call *call, const char *protocol) {
     int r = vt__cli_settable(call);
@@ -39578,23 +39385,23 @@ VT_API int vt_call_upgrade(vt_call *call, const char *protocol) {
     call->upgrade = vt__mem_arena_str(&call->arena, p.ptr, p.len);
     return call->upgrade ? 0 : -ENOMEM;
 }
+/* It has one, from where p or the reader is, or else by vt_call_write. length -1: not known. */
+static void vt__cli_set_body(vt_call *call, const void *p, vt_call_reader *read, int64_t length) {
+    call->body = p;
+    call->reader = read;
+    call->length = VT__MAX(length, -1);
+    call->has_body = true;
+}
 VT_API int vt_call_body(vt_call *call, const void *p, size_t n) {
     int r = vt__cli_settable(call);
-    if (r < 0) return r;
-    call->body = p;
-    call->reader = NULL;
-    call->length = (int64_t)n;
-    call->has_body = true;
-    return 0;
+    if (r == 0) vt__cli_set_body(call, p, NULL, (int64_t)n);
+    return r;
 }
 VT_API int vt_call_body_from(vt_call *call, vt_call_reader *read, void *ctx, int64_t length) {
     int r = vt__cli_settable(call);
     if (r < 0) return r;
-    call->body = NULL;
-    call->reader = read;
     call->reader_ctx = ctx;
-    call->length = length < 0 ? -1 : length;
-    call->has_body = true;
+    vt__cli_set_body(call, NULL, read, length);
     return 0;
 }
 VT_API int vt_call_trailer(vt_call *call, const char *name, const char *value) {
@@ -39758,10 +39565,7 @@ VT_API int vt_call_open(vt_call *call, int64_t length) {
     int r = vt__cli_settable(call);
     if (r < 0) return r;
     vt__cli_clock(call);
-    call->body = NULL;
-    call->reader = NULL;
-    call->length = length < 0 ? -1 : length;
-    call->has_body = true;
+    vt__cli_set_body(call, NULL, NULL, length);
     r = vt__cli_begin(call, false);
     if (r >= 0 && vt__cli_expects(call)) r = call->wire->go(call);
     if (r < 0 && r != VT_EANSWERED) return vt__cli_fail(call, r);
@@ -39804,7 +39608,7 @@ VT_API int vt_call_res_field_nth(const vt_call *call, size_t n, vt_str *name, vt
     return 1;
 }
 VT_API vt_str vt_call_res_trailer(const vt_call *call, const char *name) {
-    return vt__cli_value(call->trailer_base, call->res_trailers, call->ntrailers, name, 0);
+    return vt__req_value_at(call->trailer_base, call->res_trailers, call->ntrailers, name, 0);
 }
 VT_API int64_t vt_call_read(vt_call *call, void *buf, size_t n) {
     if (call->err < 0) return call->err;

@@ -12,7 +12,7 @@ static uint32_t next(uint32_t *seed) { return (*seed = *seed * 1664525 + 1013904
 
 static void ask(struct peer *q, size_t body) {
     struct handler *r = peer_handler(q);
-    MUST(r && vt__h2_open(&q->h, &r->s) == 0);
+    MUST(r && peer_open(q, r) == 0);
     r->respond = body;
 }
 static void start(struct peer *q, unsigned choice) {

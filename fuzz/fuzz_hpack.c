@@ -176,7 +176,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         run(&o, data, size, pieces[i], NULL);
         MUST(o.rc == whole.rc && o.fields == whole.fields && o.shape == whole.shape);
     }
-    if (whole.rc < 0) MUST(vt__hpack_err_name(whole.rc)[0] != '?');
     round_trip(data, size);
     return 0;
 }

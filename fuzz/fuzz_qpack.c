@@ -177,7 +177,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         MUST(o.rc == whole.rc && o.seen == whole.seen && o.d.t.made == whole.d.t.made);
         MUST(o.e.known == whole.e.known && o.e.nrefs == whole.e.nrefs);
     }
-    if (whole.rc < 0) MUST(vt__qpack_err_name(whole.rc)[0] != '?');
     free(room);
     return 0;
 }

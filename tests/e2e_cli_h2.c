@@ -375,7 +375,7 @@ static int serve_never_reads(struct peer *p, vt_sock *s, int nth) {
     (void)nth;
     if (!hello(s, VT__H2_S_WINDOW, 0) || !request(p, s)) return 0;
     CHECK(frame_of(s, &f, VT__H2_T_RST_STREAM));
-    CHECK_EQ(vt__h2_get32(f.p), VT__H2_CANCEL);
+    CHECK_EQ(vt__str_get32(f.p), VT__H2_CANCEL);
     return answer_all(p, s, "next");
 }
 CLI_TEST(bodies_that_nobody_wants, 1) {
@@ -575,7 +575,7 @@ CLI_TEST(who_waits_for_what_is_being_made, 1) {
     CHECK_EQ(vt__cpool_take(client, "key", VT__CPOOL_MUX, false, 0, &k[0]), 0);
     CHECK_EQ(vt__cpool_take(client, "key", VT__CPOOL_MUX, false, vt_now() + VT_MS, &k[1]), -ETIMEDOUT);
     CHECK_EQ(vt__cpool_take(client, "other", VT__CPOOL_MUX, false, vt_now() + VT_MS, &k[1]), 0);
-    vt__cpool_single(client, k[0]);
+    vt__cpool_single(k[0]);
     for (int i = 2; i < 4; i++)
         CHECK_EQ(vt__cpool_take(client, "key", VT__CPOOL_MUX, false, vt_now() + VT_MS, &k[i]), 0);
     for (int i = 0; i < 4; i++) vt__cpool_give(client, k[i], false);
@@ -708,7 +708,7 @@ static int serve_late_settings(struct peer *p, vt_sock *s, int nth) {
     if (!take(s, preface, sizeof preface)) return 0;
     vt_sleep_ms(settings_after);
     ssize_t got = recv(vt_sock_fd(s), rest, sizeof rest, MSG_PEEK | MSG_DONTWAIT);
-    for (; got > 0 && n + VT__H2_FRAME <= (size_t)got; n += VT__H2_FRAME + (vt__h2_get32(rest + n) >> 8))
+    for (; got > 0 && n + VT__H2_FRAME <= (size_t)got; n += VT__H2_FRAME + (vt__str_get32(rest + n) >> 8))
         CHECK(rest[n + 3] != VT__H2_T_HEADERS);
     if (put_setting(s, VT__H2_S_CONNECT, 1) < 0) return 0;
     for (uint32_t id; (id = request(p, s)) != 0;)

@@ -242,9 +242,9 @@ static bool plain_take(SSL *s, uint8_t *p, size_t n) {
 static uint32_t plain_request(SSL *s) {
     uint8_t f[VT__H2_FRAME], body[VT__H2_FRAME_MIN];
     while (plain_take(s, f, sizeof f)) {
-        size_t n = vt__h2_get32(f) >> 8;
+        size_t n = vt__str_get32(f) >> 8;
         if (n > sizeof body || !plain_take(s, body, n)) break;
-        if (f[3] == VT__H2_T_HEADERS) return vt__h2_get32(f + 5);
+        if (f[3] == VT__H2_T_HEADERS) return vt__str_get32(f + 5);
     }
     return 0;
 }

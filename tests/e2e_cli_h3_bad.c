@@ -157,7 +157,7 @@ CLI_TEST(refusals_and_resets, 1) {
 static void say_goaway(struct conn *c, vt__mux_stream *s) {
     if (c->nth > 0) answer(s, "second");
     else if (c->requests == 3) {
-        vt__h3_put_control(&c->e.m, VT__H3_T_GOAWAY, c->held[1]->m.h3.id);
+        c->e.m.away = c->held[1]->m.h3.id, (void)vt__h3_put_goaway(&c->e.m);
         vt__h3e_stir(&c->e.x);
     }
 }
@@ -380,7 +380,7 @@ static void say_away(struct conn *c, vt__mux_stream *s) {
         say_hello(c, s);
         return;
     }
-    vt__h3_put_control(&c->e.m, VT__H3_T_GOAWAY, s->m.h3.id);
+    c->e.m.away = s->m.h3.id, (void)vt__h3_put_goaway(&c->e.m);
     vt__h3e_stir(&c->e.x);
 }
 CLI_TEST(websockets_that_are_refused, 1) {

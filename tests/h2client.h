@@ -79,7 +79,7 @@ static bool h2_frame(struct h2 *h, unsigned type, unsigned flags, uint32_t id, c
 }
 static bool h2_word(struct h2 *h, unsigned type, uint32_t id, uint32_t word) {
     uint8_t p[4];
-    (void)vt__h2_put32(p, word);
+    (void)vt__str_put32(p, word);
     return h2_frame(h, type, 0, id, p, 4);
 }
 static __attribute__((unused)) bool h2_rst(struct h2 *h, uint32_t id) {
@@ -259,12 +259,12 @@ static bool h2_on_frame(struct h2 *h, unsigned type, unsigned flags, uint32_t id
         return ok;
     case VT__H2_T_RST_STREAM:
         if (!s || n != 4) return false;
-        s->rst = vt__h2_get32(u);
+        s->rst = vt__str_get32(u);
         h->resets++;
         return true;
     case VT__H2_T_SETTINGS:
         if (flags & VT__H2_ACK) return h->acks++, n == 0;
-        for (size_t i = 0; i + 6 <= n; i += 6) h2_on_setting(h, u[i + 1], vt__h2_get32(u + i + 2));
+        for (size_t i = 0; i + 6 <= n; i += 6) h2_on_setting(h, u[i + 1], vt__str_get32(u + i + 2));
         h->settings++;
         h2_frame(h, VT__H2_T_SETTINGS, VT__H2_ACK, 0, NULL, 0);
         return true;
@@ -274,10 +274,10 @@ static bool h2_on_frame(struct h2 *h, unsigned type, unsigned flags, uint32_t id
         return n == 8;
     case VT__H2_T_GOAWAY:
         h->goaways++;
-        h->goaway_last = vt__h2_get32(u);
-        h->goaway_code = vt__h2_get32(u + 4);
+        h->goaway_last = vt__str_get32(u);
+        h->goaway_code = vt__str_get32(u + 4);
         return n >= 8;
-    case VT__H2_T_WINDOW_UPDATE: *(s ? &s->window : &h->window) += vt__h2_get32(u); return n == 4;
+    case VT__H2_T_WINDOW_UPDATE: *(s ? &s->window : &h->window) += vt__str_get32(u); return n == 4;
     default: return false; /* no other was asked for */
     }
 }
@@ -286,9 +286,9 @@ static int h2_pump(struct h2 *h, int64_t ms) {
     int64_t until = e2e_now_ms() + ms;
     struct cl *c = &h->c;
     for (;;) {
-        size_t n = c->in_len < VT__H2_FRAME ? 0 : vt__h2_get32((uint8_t *)c->in) >> 8;
+        size_t n = c->in_len < VT__H2_FRAME ? 0 : vt__str_get32((uint8_t *)c->in) >> 8;
         if (c->in_len >= VT__H2_FRAME && c->in_len >= VT__H2_FRAME + n) {
-            uint32_t id = vt__h2_get32((uint8_t *)c->in + 5);
+            uint32_t id = vt__str_get32((uint8_t *)c->in + 5);
             if (getenv("VT_E2E_FRAMES")) printf("< %d %d %u %zu\n", c->in[3], c->in[4], id, n);
             if (!h2_on_frame(h, (uint8_t)c->in[3], (uint8_t)c->in[4], id, c->in + VT__H2_FRAME, n)) {
                 printf("bad frame: type %d, flags %d, stream %u, %zu bytes\n", c->in[3], c->in[4], id, n);
@@ -371,7 +371,7 @@ static bool h2_open(struct h2 *h) { return h2_open_with(h, NULL, 0, 0); }
 /* One whose streams may get `window` bytes at first. */
 static __attribute__((unused)) bool h2_open_window(struct h2 *h, uint32_t window, int rcvbuf) {
     uint8_t p[6] = {0, VT__H2_S_WINDOW};
-    (void)vt__h2_put32(p + 2, window);
+    (void)vt__str_put32(p + 2, window);
     return h2_open_with(h, p, 6, rcvbuf);
 }
 static __attribute__((unused)) int h2_get(struct h2 *h, const char *path) {

@@ -34,14 +34,14 @@ static void frames_say(struct bytes *to, const uint8_t *p, size_t n) {
     if (n >= VT__H2_PREFACE_LEN && memcmp(p, VT__H2_PREFACE, VT__H2_PREFACE_LEN) == 0)
         p += VT__H2_PREFACE_LEN;
     while (p < end) {
-        uint32_t len = vt__h2_get32(p) >> 8, id = vt__h2_get32(p + 5);
+        uint32_t len = vt__str_get32(p) >> 8, id = vt__str_get32(p + 5);
         if (end - p < 9 || (size_t)(end - p) - 9 < len) abort();
         const uint8_t *b = p + 9;
         bytes_say(to, "%s", p[3] < 10 ? types[p[3]] : "?");
-        if (p[3] == VT__H2_T_RST_STREAM) bytes_say(to, " %u %s", id, code_name(vt__h2_get32(b)));
+        if (p[3] == VT__H2_T_RST_STREAM) bytes_say(to, " %u %s", id, code_name(vt__str_get32(b)));
         else if (p[3] == VT__H2_T_GOAWAY)
-            bytes_say(to, " %u %s", vt__h2_get32(b), code_name(vt__h2_get32(b + 4)));
-        else if (p[3] == VT__H2_T_WINDOW_UPDATE) bytes_say(to, " %u %u", id, vt__h2_get32(b));
+            bytes_say(to, " %u %s", vt__str_get32(b), code_name(vt__str_get32(b + 4)));
+        else if (p[3] == VT__H2_T_WINDOW_UPDATE) bytes_say(to, " %u %u", id, vt__str_get32(b));
         else if (p[3] == VT__H2_T_SETTINGS || p[3] == VT__H2_T_PING)
             bytes_say(to, "%s", p[4] & 1 ? " ack" : "");
         else bytes_say(to, " %u %u%s", id, p[3] == VT__H2_T_DATA ? len : 0, p[4] & 1 ? " end" : "");
@@ -55,6 +55,7 @@ struct handler { /* of one stream */
     vt__h2_stream s;
     bool used, complete; /* complete: the request, or response, is here */
     size_t respond;      /* bytes of the body to send */
+    uint64_t wanted;     /* 0: no head is to be written; else its turn */
     size_t got;
 };
 enum policy {
@@ -77,7 +78,7 @@ struct peer {
     struct bytes data;     /* when log_data */
     size_t data_run;       /* bytes of DATA events in a row: as one in the log */
     uint32_t run_id;
-    uint64_t opened, ended, reset, answered;
+    uint64_t opened, ended, reset, answered, wanted;
     int64_t counts[VT_H2_CAUSES];
 };
 static void peer_free(struct peer *q) {
@@ -119,12 +120,26 @@ static void peer_flush_run(struct peer *q) {
     if (q->data_run) bytes_say(&q->log, "data %u %zu;", q->run_id, q->data_run);
     q->data_run = 0;
 }
+/* Its head is to be written by peer_send, in the order in which heads were wanted. */
+static void peer_want_head(struct peer *q, struct handler *r) { r->wanted = ++q->wanted; }
+static struct handler *peer_wanting(struct peer *q) {
+    struct handler *first = NULL;
+    for (struct handler *r = q->pool; r < q->pool + POOL; r++)
+        if (r->used && r->wanted && !(r->s.c.ended & VT__MSG_LOCAL) && (!first || r->wanted < first->wanted))
+            first = r;
+    return q->h.err ? NULL : first;
+}
+static __attribute__((unused)) int peer_open(struct peer *q, struct handler *r) {
+    int rc = vt__h2_open(&q->h, &r->s);
+    if (rc == 0) peer_want_head(q, r);
+    return rc;
+}
 static void peer_complete(struct peer *q, vt__h2_stream *s) {
     struct handler *r = handler_of(s);
     r->complete = true;
     if (q->policy != ANSWER || !q->h.server) return;
     r->respond = q->body;
-    vt__h2_want_head(&q->h, s);
+    peer_want_head(q, r);
 }
 static void peer_on(struct peer *q, const vt__msg_event *ev) {
     uint32_t id = (uint32_t)ev->id;
@@ -209,13 +224,17 @@ static bool peer_send(struct peer *q) {
     uint8_t buf[VT__H2_CONTROL_MIN];
     vt__h2_stream *s = NULL;
     size_t max;
-    switch (vt__h2_pick(&q->h, &s, &max)) {
+    enum vt__h2_out next = vt__h2_pick(&q->h, &s, &max);
+    struct handler *r = next == VT__H2_OUT_CONTROL || next == VT__H2_OUT_DONE ? NULL : peer_wanting(q);
+    if (r) {
+        r->wanted = 0;
+        peer_write_head(q, r);
+        peer_wrote(q, r);
+        return true;
+    }
+    switch (next) {
     case VT__H2_OUT_CONTROL: bytes_add(&q->out, buf, vt__h2_put_control(&q->h, buf, sizeof buf)); break;
     case VT__H2_OUT_DONE: handler_of(s)->used = false; break;
-    case VT__H2_OUT_HEAD:
-        peer_write_head(q, handler_of(s));
-        peer_wrote(q, handler_of(s));
-        break;
     case VT__H2_OUT_DATA: {
         uint8_t head[VT__H2_FRAME];
         uint8_t *zeros = calloc(1, max + 1);

@@ -15,17 +15,17 @@ static inline int put(vt_sock *s, unsigned type, unsigned flags, uint32_t id, co
 }
 static inline int put_word(vt_sock *s, unsigned type, uint32_t id, uint32_t word) {
     uint8_t b[4];
-    (void)vt__h2_put32(b, word);
+    (void)vt__str_put32(b, word);
     return put(s, type, 0, id, b, sizeof b);
 }
 static inline int put_setting(vt_sock *s, unsigned id, uint32_t v) {
     uint8_t b[6] = {0, (uint8_t)id};
-    (void)vt__h2_put32(b + 2, v);
+    (void)vt__str_put32(b + 2, v);
     return put(s, VT__H2_T_SETTINGS, 0, 0, b, sizeof b);
 }
 static inline int put_goaway(vt_sock *s, uint32_t last, uint32_t code) {
     uint8_t b[8];
-    (void)vt__h2_put32(vt__h2_put32(b, last), code);
+    (void)vt__str_put32(vt__str_put32(b, last), code);
     return put(s, VT__H2_T_GOAWAY, 0, 0, b, sizeof b);
 }
 /* ":status: 200" and fields as HPACK has them, of names and values below 128 bytes. */
@@ -61,9 +61,9 @@ static inline bool take(vt_sock *s, void *p, size_t n) {
 static inline bool next_frame(vt_sock *s, struct frame *f) {
     uint8_t head[VT__H2_FRAME];
     if (!take(s, head, sizeof head)) return false;
-    f->len = vt__h2_get32(head) >> 8;
+    f->len = vt__str_get32(head) >> 8;
     f->type = head[3], f->flags = head[4];
-    f->id = vt__h2_get32(head + 5) & VT__H2_ID_MAX;
+    f->id = vt__str_get32(head + 5) & VT__H2_ID_MAX;
     return f->len < sizeof f->p && take(s, f->p, f->len);
 }
 /* The next frame of that type; SETTINGS and PING are answered on the way. */

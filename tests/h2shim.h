@@ -112,7 +112,7 @@ static bool shim_on_data(struct cl *c, struct shim_stream *s, const char *p, siz
     shim_bytes(s, p, n, end);
     s->end |= end;
     uint8_t credit[4];
-    (void)vt__h2_put32(credit, (uint32_t)n);
+    (void)vt__str_put32(credit, (uint32_t)n);
     if (n) shim_frame(c, VT__H2_T_WINDOW_UPDATE, 0, 0, credit, 4);
     if (n && !end) shim_frame(c, VT__H2_T_WINDOW_UPDATE, 0, s->id, credit, 4);
     return s->headed;
@@ -120,7 +120,7 @@ static bool shim_on_data(struct cl *c, struct shim_stream *s, const char *p, siz
 static bool shim_on_settings(struct cl *c, struct shim *m, unsigned flags, const uint8_t *p, size_t n) {
     if (flags & VT__H2_ACK) return true;
     for (; n >= 6; p += 6, n -= 6) {
-        uint32_t v = vt__h2_get32(p + 2);
+        uint32_t v = vt__str_get32(p + 2);
         if (p[1] == VT__H2_S_STREAMS) m->max_streams = v;
         if (p[1] != VT__H2_S_WINDOW) continue;
         for (struct shim_stream *s = m->first; s; s = s->next) s->window += (int64_t)v - m->first_window;
@@ -145,7 +145,7 @@ static bool shim_on_frame(struct cl *c, unsigned type, unsigned flags, uint32_t 
     case VT__H2_T_SETTINGS: return shim_on_settings(c, m, flags, (const uint8_t *)p, n);
     case VT__H2_T_PING: return flags & VT__H2_ACK || shim_frame(c, VT__H2_T_PING, VT__H2_ACK, 0, p, n);
     case VT__H2_T_WINDOW_UPDATE:
-        *(id ? &s->window : &m->window) += vt__h2_get32((const uint8_t *)p);
+        *(id ? &s->window : &m->window) += vt__str_get32((const uint8_t *)p);
         return true;
     default: return true;
     }
@@ -158,9 +158,9 @@ static void shim_pull(struct cl *c) {
     size_t at = 0;
     while (m->raw.len - at >= VT__H2_FRAME) {
         const uint8_t *f = (const uint8_t *)m->raw.p + at;
-        size_t n = vt__h2_get32(f) >> 8;
+        size_t n = vt__str_get32(f) >> 8;
         if (m->raw.len - at < VT__H2_FRAME + n) break;
-        if (!shim_on_frame(c, f[3], f[4], vt__h2_get32(f + 5), m->raw.p + at + VT__H2_FRAME, n))
+        if (!shim_on_frame(c, f[3], f[4], vt__str_get32(f + 5), m->raw.p + at + VT__H2_FRAME, n))
             m->bad = m->eof = true;
         at += VT__H2_FRAME + n;
     }
@@ -169,8 +169,8 @@ static void shim_pull(struct cl *c) {
 static bool shim_open(struct cl *c) {
     struct shim *m = shim_new(c);
     uint8_t s[12] = {0, VT__H2_S_WINDOW, 0, 0, 0, 0, 0, VT__H2_S_PUSH, 0, 0, 0, 0}, credit[4];
-    (void)vt__h2_put32(s + 2, SHIM_WINDOW);
-    (void)vt__h2_put32(credit, SHIM_WINDOW);
+    (void)vt__str_put32(s + 2, SHIM_WINDOW);
+    (void)vt__str_put32(credit, SHIM_WINDOW);
     vt__hpack_dec_init(&m->dec, VT__HPACK_DEFAULT);
     vt__hpack_dec_table(&m->dec, malloc(vt__hpack_mem(m->dec.t.cap)));
     m->scratch = malloc(SHIM_SCRATCH);

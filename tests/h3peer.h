@@ -99,8 +99,8 @@ static void peer_on(struct peer *q, const vt__msg_event *ev) {
         if (q->policy == REFUSE) vt__h3_reset(&q->h, &r->s, VT__H3_REQUEST_REJECTED);
         break;
     case VT__MSG_EV_FIELD:
-        bytes_say(&q->log, "%.*s=%.*s%s;", (int)ev->name.len, ev->name.ptr,
-                  (int)(ev->value.len < 40 ? ev->value.len : 40), ev->value.ptr, ev->never ? "!" : "");
+        bytes_say(&q->log, "%.*s=%.*s;", (int)ev->name.len, ev->name.ptr,
+                  (int)(ev->value.len < 40 ? ev->value.len : 40), ev->value.ptr);
         break;
     case VT__MSG_EV_INFORM:
         bytes_say(&q->log, "inform %llu %u;", (unsigned long long)ev->id, ev->status);

@@ -29,7 +29,7 @@ static void add(struct text *t, unsigned type, unsigned flags, uint32_t id, cons
 }
 static void add_words(struct text *t, unsigned type, uint32_t id, uint32_t a, uint32_t b, size_t n) {
     uint8_t p[8];
-    (void)vt__h2_put32(vt__h2_put32(p, a), b);
+    (void)vt__str_put32(vt__str_put32(p, a), b);
     add(t, type, 0, id, p, n);
 }
 static void texts(void) {
@@ -90,7 +90,7 @@ static size_t count(struct sim_peer *p) {
     size_t n = 0;
     for (size_t at = VT__H2_PREFACE_LEN; at + VT__H2_FRAME <= p->ngot;) {
         const uint8_t *frame = (const uint8_t *)p->got + at;
-        at += VT__H2_FRAME + (vt__h2_get32(frame) >> 8);
+        at += VT__H2_FRAME + (vt__str_get32(frame) >> 8);
         n += frame[3] == VT__H2_T_HEADERS && at <= p->ngot;
     }
     return n;

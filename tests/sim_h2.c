@@ -85,7 +85,7 @@ static int frames(const struct sim_peer *p, unsigned type, unsigned flags) {
     for (size_t at = 0; at + VT__H2_FRAME <= p->ngot;) {
         const uint8_t *f = (const uint8_t *)p->got + at;
         n += f[3] == type && (f[4] & flags) == flags;
-        at += VT__H2_FRAME + (vt__h2_get32(f) >> 8);
+        at += VT__H2_FRAME + (vt__str_get32(f) >> 8);
     }
     return n;
 }

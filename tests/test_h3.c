@@ -350,7 +350,6 @@ TEST(h3spec_13_invalid_static_index) {
     serve();
     begin(), put_frame(&in, VT__H3_T_HEADERS, "\0\0\xff\x24", 4);
     FATAL(0, false, SECTION, QPACK_DECOMPRESSION_FAILED);
-    CHECK_EQ(q.h.detail, VT__QPACK_E_INDEX);
     serve();
     begin(), put_frame(&in, VT__H3_T_HEADERS, "", 0);
     FATAL(0, false, SECTION, QPACK_DECOMPRESSION_FAILED);
@@ -361,7 +360,6 @@ TEST(h3spec_14_table_capacity_over_the_limit) {
     CHECK_EQ(q.rc, 0); /* 4096 */
     begin(), bytes_add(&in, "\x3f\xe2\x1f", 3);
     FATAL(CLIENT_ENCODER, false, ENCODER, QPACK_ENCODER_STREAM_ERROR);
-    CHECK_EQ(q.h.detail, VT__QPACK_E_CAPACITY);
 }
 TEST(h3spec_15_control_stream_closed) {
     for (int i = 0; i < 6; i++) {
@@ -518,7 +516,7 @@ TEST(b48_duplicates_of_a_large_entry) {
                   33);
     for (size_t i = 0; i < in.n; i++) peer_take(&q, CLIENT_ENCODER, in.p + i, 1, false);
     CHECK_EQ(q.rc, 0);
-    CHECK_EQ(q.h.counts[VT__H3_WASTE], 0);
+    CHECK_EQ(q.h.debts[VT__H3_WASTE], 0);
 }
 TEST(budgets_are_used_up) {
     static const int causes[] = {VT__H3_RESETS, VT__H3_EMPTIES, VT__H3_PRIORITIES, VT__H3_GLITCHES,
@@ -803,14 +801,6 @@ TEST(priorities) {
     CHECK_EQ(q.rc, 0);
     begin(), put_ints(&in, VT__H3_T_PRIORITY_UPDATE, INTS(400));
     FATAL(CLIENT_CONTROL, false, ID, ID_ERROR);
-    size_t n;
-    start(false, NULL);
-    vt__h3_sent(&q.h, VT__H3_CONTROL, (out(VT__H3_CONTROL, &n), n));
-    struct handler *r = peer_new(&q, 4);
-    CHECK_EQ(vt__h3_open(&q.h, &r->s, 4), 0);
-    CHECK_EQ(vt__h3_put_priority(&q.h, &r->s, VT__STR_LIT("u=1")), 0);
-    const uint8_t *p = out(VT__H3_CONTROL, &n);
-    CHECK_MEM(p, n, "\x80\x0f\x07\0\x04\x04u=1", 9);
 }
 TEST(extended_connect) {
     vt__h3_cfg cfg = {.connect_protocol = true};

@@ -499,10 +499,10 @@ static size_t raw_recv(int fd) {
 }
 static bool raw_silent(int fd) { return recv(fd, packet, sizeof packet, 0) < 0; }
 static void raw_long(uint32_t version, const char *dcid, const char *scid) {
-    uint8_t *p = vt__qpkt_put32(packet + 1, version);
+    uint8_t *p = vt__str_put32(packet + 1, version);
     memset(packet, 0, 1500);
     *packet = 0xc0;
-    vt__qpkt_put32(packet + 1, version);
+    vt__str_put32(packet + 1, version);
     p = vt__qpkt_put_cid_of(p, (const uint8_t *)dcid, (uint8_t)strlen(dcid));
     vt__qpkt_put_cid_of(p, (const uint8_t *)scid, (uint8_t)strlen(scid));
 }
@@ -530,8 +530,8 @@ static int unknown_versions(void *arg) {
     CHECK(vt__qpkt_head_get(&h, packet, n, VT__QCID_LEN) == 1 && h.type == VT__QPKT_T_NEGOTIATION);
     CHECK_MEM(h.dcid, h.dcid_len, "abcdef", 6);
     CHECK_MEM(h.scid, h.scid_len, "12345678", 8);
-    CHECK(h.token_len == 12 && n < 100 && (vt__qpkt_get32(h.token) & 0x0f0f0f0f) == 0x0a0a0a0a);
-    CHECK(vt__qpkt_get32(h.token + 4) == VT__QPKT_V1 && vt__qpkt_get32(h.token + 8) == VT__QPKT_V2);
+    CHECK(h.token_len == 12 && n < 100 && (vt__str_get32(h.token) & 0x0f0f0f0f) == 0x0a0a0a0a);
+    CHECK(vt__str_get32(h.token + 4) == VT__QPKT_V1 && vt__str_get32(h.token + 8) == VT__QPKT_V2);
     vt__sched_dom_lock(dom_of(0)); /* as if they all came within a moment */
     for (int i = 0; i < 50; i++) {
         raw_long(0x1a2a3a4a, "12345678", "abcdef");
@@ -701,7 +701,7 @@ static void noise(uint64_t *seed) {
     }
     if (r & 1) raw_short((uint8_t)(r >> 8 & 3));
     if ((r & 3) == 2) {
-        vt__qpkt_put32(packet + 1, versions[r >> 4 & 3]);
+        vt__str_put32(packet + 1, versions[r >> 4 & 3]);
         packet[0] = (uint8_t)(0xc0 | (r >> 8 & 0x3f));
         packet[5] = 8, packet[14] = (uint8_t)(r >> 16 & 7);
         packet[15 + packet[14]] = 0, packet[16 + packet[14]] = 0x44; /* no token; of 1,100 bytes or so */

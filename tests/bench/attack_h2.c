@@ -232,7 +232,7 @@ static void priorities(conn *c) {
 static void priority_updates(conn *c) {
     MANY(1000) {
         uint8_t b[7];
-        memcpy(vt__h2_put32(b, (uint32_t)(c->n * 2000 + 2 * i_ + 1) & VT__H2_ID_MAX), "u=1", 3);
+        memcpy(vt__str_put32(b, (uint32_t)(c->n * 2000 + 2 * i_ + 1) & VT__H2_ID_MAX), "u=1", 3);
         add(c, VT__H2_T_PRIORITY_UPDATE, 0, 0, b, 7);
     }
 }
@@ -380,7 +380,7 @@ static void opening(conn *c, const struct attack *a) {
     c->n = 0;
     c->at = 0;
     memcpy(c->buf, VT__H2_PREFACE, c->len = VT__H2_PREFACE_LEN);
-    (void)vt__h2_put32(s + 2, a->window == 1 ? 0 : a->window);
+    (void)vt__str_put32(s + 2, a->window == 1 ? 0 : a->window);
     add(c, VT__H2_T_SETTINGS, 0, 0, s, a->window ? 6 : 0);
     add(c, VT__H2_T_SETTINGS, VT__H2_ACK, 0, NULL, 0);
     if (a->window > 1) add_word(c, VT__H2_T_WINDOW_UPDATE, 0, VT__H2_ID_MAX - VT__H2_WINDOW_FIRST);

@@ -82,7 +82,7 @@ static size_t decode(story *s, const uint8_t *p, size_t len) {
     int rc;
     vt__hpack_dec_begin(&s->d, scratch, sizeof(scratch));
     while ((rc = vt__hpack_dec_next(&s->d, &p, end, &f)) > 0) bytes += f.name.len + f.value.len;
-    if (rc < 0 || vt__hpack_dec_end(&s->d) < 0) bench_die("a block is refused: %s", vt__hpack_err_name(rc));
+    if (rc < 0 || vt__hpack_dec_end(&s->d) < 0) bench_die("a block is refused: %d", rc);
     return bytes;
 }
 static void enc_start(story *s) {
@@ -117,7 +117,7 @@ static size_t qdecode(story *s, const uint8_t *p, size_t len) {
     int rc = vt__qpack_dec_begin(&s->qd, &sec, p, p + len);
     while (rc > 0 && (rc = vt__qpack_dec_next(&s->qd, &sec, scratch, sizeof(scratch), &f)) > 0)
         bytes += f.name.len + f.value.len;
-    if (rc < 0 || !bytes) bench_die("a section is refused: %s", vt__qpack_err_name(rc));
+    if (rc < 0 || !bytes) bench_die("a section is refused: %d", rc);
     return bytes + vt__qpack_put_ack(&s->qd, sec.need, 0, ack);
 }
 static void qenc_start(story *s) {
