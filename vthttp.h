@@ -2487,7 +2487,7 @@ VT_API void vt_log(int level, const char *fmt, ...) {
 #if VTHTTP_HTTP
 /*==============================================================================
  * MARK: - @uri     percent-encoding, path segments, queries, authority
- * uses:   @plat
+ * uses:   @plat @str
  * pure.   RFC 3986 2-3, RFC 9110 4; < 0 is a VT__URI_E code.
  * test:   tests/test_uri.c   fuzz: fuzz/fuzz_uri.c
  *
@@ -2496,82 +2496,57 @@ VT_API void vt_log(int level, const char *fmt, ...) {
  * programs in a row may resolve differently is how access rules are bypassed. '+' is a space in queries and forms only;
  * %00 is data there and an error in a path. Nothing is decoded twice, and nothing in place.
  *============================================================================*/
-#define VT__URI_ERRORS(X)                                                                                    \
-    X(ESCAPE, -11101, "'%' without two hex digits")                                                          \
-    X(NUL, -11102, "%00 where it is not data")                                                               \
-    X(DOTS, -11103, "dot segment in a path")                                                                 \
-    X(SLASH, -11104, "encoded slash in a file name")                                                         \
-    X(PATH, -11105, "path does not begin with '/'")                                                          \
-    X(AUTHORITY, -11106, "bad host or port")                                                                 \
-    X(SPACE, -11107, "output buffer too small")
 enum vt__uri_err {
-#define VT__URI_ERR_ENUM(name, code, text) VT__URI_E_##name = code,
-    VT__URI_ERRORS(VT__URI_ERR_ENUM)
-#undef VT__URI_ERR_ENUM
+    VT__URI_E_ESCAPE = -11101, /* '%' without two hex digits */
+    VT__URI_E_NUL,             /* %00 where it is not data */
+    VT__URI_E_DOTS,            /* dot segment in a path */
+    VT__URI_E_PATH,            /* path does not begin with '/' */
+    VT__URI_E_AUTHORITY        /* bad host or port */
 };
 
-/* Flags of vt__uri_decode: a path has none, a query or an urlencoded form has VT__URI_FORM. */
-#define VT__URI_PLUS 1U     /* '+' is a space */
-#define VT__URI_NUL 2U      /* %00 is data */
-#define VT__URI_NO_SLASH 4U /* %2F is an error: the result names a file */
-#define VT__URI_FORM (VT__URI_PLUS | VT__URI_NUL)
+/* As a query or an urlencoded form is decoded, and not a path: '+' is a space, and %00 is data. */
+#define VT__URI_FORM true
 
-enum { VT__URI_NAME, VT__URI_IP4, VT__URI_IP6 };
 typedef struct vt__uri_auth {
     vt_str host;  /* as sent; brackets included */
     int32_t port; /* -1: none given */
-    uint8_t kind; /* VT__URI_NAME, _IP4, _IP6 */
 } vt__uri_auth;
 
 typedef struct vt__uri_pair {
     vt_str name, value; /* raw; decode with VT__URI_FORM */
-    bool has_value;     /* there was a '=' */
 } vt__uri_pair;
 
-/* What vt__uri_encode leaves alone. */
-enum {
-    VT__URI_SET_SEGMENT,  /* unreserved bytes: for one segment, one name or value */
-    VT__URI_SET_PATH,     /* also '/', ':', '@' and sub-delims; '%' is encoded */
-    VT__URI_SET_LOCATION, /* a reference that is encoded already: only bytes that no URI holds are encoded */
-    VT__URI_SET_COOKIE,   /* cookie-octets (RFC 6265 4.1.1) but '%' */
-    VT__URI_SET_FORM      /* as SEGMENT; space becomes '+' */
-};
-
 /* One table for the grammars of this section and of @h1. */
-#define VT__URI_C_UNRES 1U   /* unreserved */
-#define VT__URI_C_SUB 2U     /* sub-delims */
-#define VT__URI_C_HEX 4U     /* HEXDIG */
-#define VT__URI_C_PATH 8U    /* ':' '@' '/' */
-#define VT__URI_C_ANY 16U    /* some URI may hold it, '%' included */
-#define VT__URI_C_COOKIE 32U /* cookie-octet but '%' */
-#define VT__URI_C_TOKEN 64U  /* tchar (RFC 9110 5.6.2) */
-#define VT__URI_W (VT__URI_C_UNRES | VT__URI_C_ANY | VT__URI_C_COOKIE | VT__URI_C_TOKEN)
-#define VT__URI_S (VT__URI_C_SUB | VT__URI_C_ANY)
+#define VT__URI_C_NAME 1U   /* reg-name but '%': unreserved, sub-delims */
+#define VT__URI_C_HEX 2U    /* HEXDIG */
+#define VT__URI_C_ANY 4U    /* some URI may hold it, '%' included */
+#define VT__URI_C_COOKIE 8U /* cookie-octet (RFC 6265 4.1.1) but '%' */
+#define VT__URI_C_TOKEN 16U /* tchar (RFC 9110 5.6.2) */
+#define VT__URI_S (VT__URI_C_NAME | VT__URI_C_ANY)
 #define VT__URI_G (VT__URI_C_ANY | VT__URI_C_COOKIE)
+#define VT__URI_W (VT__URI_S | VT__URI_C_COOKIE | VT__URI_C_TOKEN)
 static const uint8_t vt__uri_class[256] = {
     ['0' ... '9'] = VT__URI_W | VT__URI_C_HEX,
     ['A' ... 'F'] = VT__URI_W | VT__URI_C_HEX,
     ['G' ... 'Z'] = VT__URI_W,
     ['a' ... 'f'] = VT__URI_W | VT__URI_C_HEX,
     ['g' ... 'z'] = VT__URI_W,
-    ['-'] = VT__URI_W,
-    ['.'] = VT__URI_W,
+    ['-' ... '.'] = VT__URI_W,
     ['_'] = VT__URI_W,
     ['~'] = VT__URI_W,
-    ['!'] = VT__URI_S | VT__URI_C_COOKIE | VT__URI_C_TOKEN,
-    ['$'] = VT__URI_S | VT__URI_C_COOKIE | VT__URI_C_TOKEN,
-    ['&' ... '\''] = VT__URI_S | VT__URI_C_COOKIE | VT__URI_C_TOKEN,
+    ['!'] = VT__URI_W,
+    ['$'] = VT__URI_W,
+    ['&' ... '\''] = VT__URI_W,
+    ['*' ... '+'] = VT__URI_W,
     ['(' ... ')'] = VT__URI_S | VT__URI_C_COOKIE,
-    ['*' ... '+'] = VT__URI_S | VT__URI_C_COOKIE | VT__URI_C_TOKEN,
+    ['='] = VT__URI_S | VT__URI_C_COOKIE,
     [','] = VT__URI_S,
     [';'] = VT__URI_S,
-    ['='] = VT__URI_S | VT__URI_C_COOKIE,
     ['#'] = VT__URI_G | VT__URI_C_TOKEN,
     ['%'] = VT__URI_C_ANY | VT__URI_C_TOKEN,
-    ['/'] = VT__URI_G | VT__URI_C_PATH,
-    [':'] = VT__URI_G | VT__URI_C_PATH,
-    ['@'] = VT__URI_G | VT__URI_C_PATH,
-    ['?'] = VT__URI_G,
+    ['/'] = VT__URI_G,
+    [':'] = VT__URI_G,
+    ['?' ... '@'] = VT__URI_G,
     ['['] = VT__URI_G,
     [']'] = VT__URI_G,
     ['<'] = VT__URI_C_COOKIE,
@@ -2591,56 +2566,42 @@ VT__INLINE bool vt__uri_is(char c, unsigned classes) { return (vt__uri_class[(ui
 /* Value of a HEXDIG. */
 VT__INLINE unsigned vt__uri_hex(char c) { return ((uint8_t)c & 15U) + ((uint8_t)c >> 6) * 9U; }
 
-static VT__UNUSED const char *vt__uri_err_name(int err) {
-    switch (err) {
-#define VT__URI_ERR_CASE(name, code, text)                                                                   \
-    case code: return text;
-        VT__URI_ERRORS(VT__URI_ERR_CASE)
-#undef VT__URI_ERR_CASE
-    default: return "?";
-    }
+/* Whether the '%' at s.ptr[i] begins an escape. */
+VT__INLINE bool vt__uri_escapes(vt_str s, size_t i) {
+    return s.len - i >= 3 && vt__uri_is(s.ptr[i + 1], VT__URI_C_HEX) &&
+           vt__uri_is(s.ptr[i + 2], VT__URI_C_HEX);
 }
 
-static VT__UNUSED int vt__uri_err_status(int err) { return err == VT__URI_E_SPACE ? 500 : 400; }
-
 /* The byte at in.ptr[i], decoded; *used is 1 or 3. < 0: error. */
-VT__INLINE int vt__uri_byte(vt_str in, size_t i, unsigned flags, size_t *used) {
+VT__INLINE int vt__uri_byte(vt_str in, size_t i, bool form, size_t *used) {
     char c = in.ptr[i];
     *used = 1;
-    if (c == '+' && (flags & VT__URI_PLUS)) return ' ';
+    if (c == '+' && form) return ' ';
     if (VT__LIKELY(c != '%')) return (uint8_t)c;
-    if (in.len - i < 3 || !vt__uri_is(in.ptr[i + 1], VT__URI_C_HEX) ||
-        !vt__uri_is(in.ptr[i + 2], VT__URI_C_HEX))
-        return VT__URI_E_ESCAPE;
+    if (!vt__uri_escapes(in, i)) return VT__URI_E_ESCAPE;
     unsigned v = vt__uri_hex(in.ptr[i + 1]) << 4 | vt__uri_hex(in.ptr[i + 2]);
-    if (v == 0 && !(flags & VT__URI_NUL)) return VT__URI_E_NUL;
-    if (v == '/' && (flags & VT__URI_NO_SLASH)) return VT__URI_E_SLASH;
+    if (v == 0 && !form) return VT__URI_E_NUL;
     *used = 3;
     return (int)v;
 }
 
 /* Decodes into out, without a terminator; the length is at most in.len. out NULL: only checks and counts. */
-static VT__UNUSED ptrdiff_t vt__uri_decode(char *out, size_t cap, vt_str in, unsigned flags) {
+static VT__UNUSED ptrdiff_t vt__uri_decode(char *out, vt_str in, bool form) {
     size_t n = 0, used;
-    for (size_t i = 0; i < in.len; i += used) {
-        int c = vt__uri_byte(in, i, flags, &used);
+    for (size_t i = 0; i < in.len; i += used, n++) {
+        int c = vt__uri_byte(in, i, form, &used);
         if (VT__UNLIKELY(c < 0)) return c;
-        if (out) {
-            if (VT__UNLIKELY(n == cap)) return VT__URI_E_SPACE;
-            out[n] = (char)c;
-        }
-        n++;
+        if (out) out[n] = (char)c;
     }
     return (ptrdiff_t)n;
 }
 
 /* True if raw decodes to exactly `plain`; a bad escape equals nothing. */
-static VT__UNUSED bool vt__uri_decoded_eq(vt_str raw, vt_str plain, unsigned flags) {
+static VT__UNUSED bool vt__uri_decoded_eq(vt_str raw, vt_str plain, bool form) {
     size_t n = 0, used;
-    for (size_t i = 0; i < raw.len; i += used) {
-        int c = vt__uri_byte(raw, i, flags, &used);
+    for (size_t i = 0; i < raw.len; i += used, n++) {
+        int c = vt__uri_byte(raw, i, form, &used);
         if (c < 0 || n == plain.len || (uint8_t)plain.ptr[n] != c) return false;
-        n++;
     }
     return n == plain.len;
 }
@@ -2660,18 +2621,17 @@ static VT__UNUSED int vt__uri_segment_next(vt_str path, size_t *pos, vt_str *seg
 static bool vt__uri_is_dots(vt_str seg) {
     static const vt_str one = {".", 1}, two = {"..", 2};
     if (seg.len == 0 || seg.len > 6 || (seg.ptr[0] != '.' && seg.ptr[0] != '%')) return false;
-    return vt__uri_decoded_eq(seg, one, 0) || vt__uri_decoded_eq(seg, two, 0);
+    return vt__uri_decoded_eq(seg, one, false) || vt__uri_decoded_eq(seg, two, false);
 }
 
-/* Before routing: the number of segments, or why the path is refused. Decoding a segment of a path that passed can fail
- * for want of space only (and by VT__URI_NO_SLASH). */
+/* Before routing: the number of segments, or why the path is refused. A segment of a path that passed can be decoded. */
 static VT__UNUSED int vt__uri_path_check(vt_str path) {
     size_t pos = 0;
     int count = 0;
     vt_str seg;
     if (path.len == 0 || path.ptr[0] != '/') return VT__URI_E_PATH;
     while (vt__uri_segment_next(path, &pos, &seg)) {
-        ptrdiff_t n = vt__uri_decode(NULL, 0, seg, 0);
+        ptrdiff_t n = vt__uri_decode(NULL, seg, false);
         if (n < 0) return (int)n;
         if (vt__uri_is_dots(seg)) return VT__URI_E_DOTS;
         count++;
@@ -2689,22 +2649,10 @@ static VT__UNUSED int vt__uri_pair_next(vt_str query, size_t *pos, vt__uri_pair 
     size_t len = amp ? (size_t)(amp - start) : query.len - i;
     const char *eq = memchr(start, '=', len);
     size_t name = eq ? (size_t)(eq - start) : len;
-    pair->has_value = eq != NULL;
     pair->name = (vt_str){start, name};
     pair->value = eq ? (vt_str){eq + 1, len - name - 1} : (vt_str){start + len, 0};
     *pos = i + len;
     return 1;
-}
-
-/* The number of pairs, or < 0 when an escape is undecodable. */
-static VT__UNUSED int vt__uri_query_check(vt_str query) {
-    size_t pos = 0;
-    int count = 0;
-    vt__uri_pair pair;
-    ptrdiff_t n = vt__uri_decode(NULL, 0, query, VT__URI_FORM);
-    if (n < 0) return (int)n;
-    while (vt__uri_pair_next(query, &pos, &pair)) count++;
-    return count;
 }
 
 /* IPv4address: four dec-octets, no leading zeros. */
@@ -2745,11 +2693,9 @@ static bool vt__uri_ip6(const char *p, size_t n) {
 static size_t vt__uri_reg_name(vt_str s) {
     size_t i = 0;
     while (i < s.len) {
-        if (VT__LIKELY(vt__uri_is(s.ptr[i], VT__URI_C_UNRES | VT__URI_C_SUB))) i++;
+        if (VT__LIKELY(vt__uri_is(s.ptr[i], VT__URI_C_NAME))) i++;
         else if (s.ptr[i] == ':') return i;
-        else if (s.ptr[i] == '%' && s.len - i >= 3 && vt__uri_is(s.ptr[i + 1], VT__URI_C_HEX) &&
-                 vt__uri_is(s.ptr[i + 2], VT__URI_C_HEX))
-            i += 3;
+        else if (s.ptr[i] == '%' && vt__uri_escapes(s, i)) i += 3;
         else return 0;
     }
     return i;
@@ -2757,53 +2703,40 @@ static size_t vt__uri_reg_name(vt_str s) {
 
 /* ":" 1*5DIGIT up to 65535, or nothing. -1: nothing; -2: bad. */
 static int32_t vt__uri_port(vt_str s) {
-    int32_t v = 0;
+    int64_t v;
     if (s.len == 0) return -1;
-    if (s.ptr[0] != ':' || s.len < 2 || s.len > 6) return -2;
-    for (size_t i = 1; i < s.len; i++) {
-        if (s.ptr[i] < '0' || s.ptr[i] > '9') return -2;
-        v = v * 10 + (s.ptr[i] - '0');
-    }
-    return v <= 65535 ? v : -2;
+    if (s.ptr[0] != ':' || s.len > 6) return -2;
+    return vt__str_u63((vt_str){s.ptr + 1, s.len - 1}, 65535, &v) < 0 ? -2 : (int32_t)v;
 }
 
 /* host[:port]; no userinfo, no empty host, no colon without a port, of IP-literals only IPv6. 0 or VT__URI_E_AUTHORITY. */
 static VT__UNUSED int vt__uri_authority(vt_str s, vt__uri_auth *out) {
     size_t n;
-    out->kind = VT__URI_NAME;
     if (s.len && s.ptr[0] == '[') {
         const char *end = memchr(s.ptr, ']', s.len);
         n = end ? (size_t)(end - s.ptr) + 1 : 0;
         if (n < 4 || !vt__uri_ip6(s.ptr + 1, n - 2)) return VT__URI_E_AUTHORITY;
-        out->kind = VT__URI_IP6;
     } else if ((n = vt__uri_reg_name(s)) == 0) {
         return VT__URI_E_AUTHORITY;
-    } else if (s.ptr[0] <= '9' && vt__uri_ip4(s.ptr, n)) {
-        out->kind = VT__URI_IP4;
     }
     out->host = (vt_str){s.ptr, n};
     out->port = vt__uri_port((vt_str){s.ptr + n, s.len - n});
     return out->port == -2 ? VT__URI_E_AUTHORITY : 0;
 }
 
-/* The length (at most 3 * in.len), or VT__URI_E_SPACE. out NULL: only counts. */
-static VT__UNUSED ptrdiff_t vt__uri_encode(char *out, size_t cap, vt_str in, int set) {
-    static const uint8_t keep[] = {VT__URI_C_UNRES, VT__URI_C_UNRES | VT__URI_C_SUB | VT__URI_C_PATH,
-                                   VT__URI_C_ANY, VT__URI_C_COOKIE, VT__URI_C_UNRES};
+/* Escapes all but the class `keep`: VT__URI_C_COOKIE, or VT__URI_C_ANY in a reference that is encoded already. The length, at
+ * most 3 * in.len; out NULL: only counts. */
+static VT__UNUSED size_t vt__uri_encode(char *out, vt_str in, unsigned keep) {
     static const char digits[] = "0123456789ABCDEF";
     size_t n = 0;
     for (size_t i = 0; i < in.len; i++) {
         char c = in.ptr[i];
-        bool space = c == ' ' && set == VT__URI_SET_FORM, plain = space || vt__uri_is(c, keep[set]);
-        size_t need = plain ? 1 : 3;
-        if (out) {
-            if (need > cap - n) return VT__URI_E_SPACE;
-            out[n] = plain ? space ? '+' : c : '%';
-            if (!plain) out[n + 1] = digits[(uint8_t)c >> 4], out[n + 2] = digits[(uint8_t)c & 15];
-        }
-        n += need;
+        bool plain = vt__uri_is(c, keep);
+        if (out) out[n] = plain ? c : '%';
+        if (out && !plain) out[n + 1] = digits[(uint8_t)c >> 4], out[n + 2] = digits[(uint8_t)c & 15];
+        n += plain ? 1 : 3;
     }
-    return (ptrdiff_t)n;
+    return n;
 }
 
 /*==============================================================================
@@ -12417,9 +12350,7 @@ static size_t vt__url_undot(char *path, size_t n) {
 static bool vt__url_bytes(vt_str s) {
     for (size_t i = 0; i < s.len; i++) {
         if (!vt__uri_is(s.ptr[i], VT__URI_C_ANY)) return false;
-        if (s.ptr[i] == '%' && (s.len - i < 3 || !vt__uri_is(s.ptr[i + 1], VT__URI_C_HEX) ||
-                                !vt__uri_is(s.ptr[i + 2], VT__URI_C_HEX)))
-            return false;
+        if (s.ptr[i] == '%' && !vt__uri_escapes(s, i)) return false;
     }
     return true;
 }
@@ -12460,7 +12391,7 @@ static bool vt__url_same(const vt__url *a, const vt__url *b) {
 static int vt__url_resolve(vt__arena *a, const vt__url *base, vt_str ref, vt__url *out) {
     vt_str from = {base->text, 0};
     size_t first = vt__url_find(ref, 0, ":/?#");
-    ptrdiff_t n = vt__uri_encode(NULL, 0, ref, VT__URI_SET_LOCATION);
+    size_t n = vt__uri_encode(NULL, ref, VT__URI_C_ANY);
     size_t path = (size_t)(base->target.ptr - base->text);
     size_t query = vt__url_find((vt_str){base->text, path + base->target.len}, path, "?");
     if (first < ref.len && ref.ptr[first] == ':' && first > 0) from.len = 0;
@@ -12470,11 +12401,11 @@ static int vt__url_resolve(vt__arena *a, const vt__url *base, vt_str ref, vt__ur
     else if (first == 0) from.len = path + base->target.len;
     else
         for (from.len = query; base->text[from.len - 1] != '/';) from.len--;
-    char *p = n < 0 ? NULL : vt__mem_arena_get(a, from.len + (size_t)n + 1);
+    char *p = vt__mem_arena_get(a, from.len + n + 1);
     if (!p) return -ENOMEM;
     memcpy(p, from.ptr, from.len);
-    vt__uri_encode(p + from.len, (size_t)n, ref, VT__URI_SET_LOCATION);
-    return vt__url_parse(a, (vt_str){p, from.len + (size_t)n}, out);
+    vt__uri_encode(p + from.len, ref, VT__URI_C_ANY);
+    return vt__url_parse(a, (vt_str){p, from.len + n}, out);
 }
 /* Whether a host stands in a list like "localhost, .example.com": itself, or below a name that stands there. */
 static bool vt__url_listed(const char *list, const vt__url *u) {
@@ -21466,7 +21397,7 @@ static void vt__router_split(vt__router_path *p, vt_str path, uint32_t total, ch
     p->total = total;
     for (uint32_t i = 0; i < VT__ROUTER_DEPTH && vt__uri_segment_next(path, &pos, &s) > 0; i++) {
         if (room) {
-            ptrdiff_t n = vt__uri_decode(room, s.len, s, 0);
+            ptrdiff_t n = vt__uri_decode(room, s, false);
             s.ptr = room;
             s.len = n > 0 ? (size_t)n : 0;
             room += s.len;
@@ -21805,10 +21736,10 @@ static vt_str vt__req_copy(const vt_req *req, vt_str s) {
 }
 
 /* Decoded copy; ptr NULL when it does not decode or memory is out. */
-static vt_str vt__req_decode(const vt_req *req, vt_str raw, unsigned flags) {
+static vt_str vt__req_decode(const vt_req *req, vt_str raw, bool form) {
     vt_str s = {NULL, 0};
     char *p = vt__mem_arena_get(req->arena, raw.len + 1);
-    ptrdiff_t n = p ? vt__uri_decode(p, raw.len, raw, flags) : -1;
+    ptrdiff_t n = p ? vt__uri_decode(p, raw, form) : -1;
     if (n < 0) return s;
     p[n] = 0;
     s.ptr = p;
@@ -21834,7 +21765,7 @@ VT_API vt_str vt_req_path(const vt_req *req) {
     if (r->path_done) return r->path_decoded;
     r->path_done = true;
     if (!r->path.len || !memchr(r->path.ptr, '%', r->path.len)) r->path_decoded = vt_req_raw_path(r);
-    else r->path_decoded = vt__req_decode(r, r->path, 0);
+    else r->path_decoded = vt__req_decode(r, r->path, false);
     return r->path_decoded;
 }
 
@@ -21843,7 +21774,7 @@ VT_API vt_str vt_req_raw_query(const vt_req *req) { return vt__req_cut(req->quer
 VT_API vt_str vt_req_segment(const vt_req *req) {
     vt_str s = {req->path.ptr + req->path.len, 0};
     while (s.ptr > req->path.ptr && s.ptr[-1] != '/') s.ptr--, s.len++;
-    return vt__req_decode(req, s, 0);
+    return vt__req_decode(req, s, false);
 }
 
 VT_API int vt_req_version(const vt_req *req) { return req->version; }
@@ -21916,7 +21847,7 @@ VT_API vt_str vt_req_param(const vt_req *req, const char *name) {
     }
     if (!r->params[i].ptr) {
         bool tail = route->tail && i + 1 == n;
-        r->params[i] = vt__req_decode(r, vt__req_raw_param(r, route->params[i].segment, tail), 0);
+        r->params[i] = vt__req_decode(r, vt__req_raw_param(r, route->params[i].segment, tail), false);
     }
     return r->params[i];
 }
@@ -22177,7 +22108,7 @@ static int vt__req_form(vt_req *req) {
     if (!vt__str_eq_ci(vt__str_trim(type), VT__STR_LIT("application/x-www-form-urlencoded"))) return VT_ETYPE;
     int err = vt_req_body(req, &body);
     if (err < 0) return err;
-    if (vt__uri_query_check(body) < 0) return VT_EBADREQ;
+    if (vt__uri_decode(NULL, body, VT__URI_FORM) < 0) return VT_EBADREQ;
     req->body_use = VT__REQ_BODY_FORM;
     return 0;
 }
@@ -22468,6 +22399,14 @@ VT_API int vt_res_trailer(vt_res *res, const char *name, const char *value) {
 }
 
 /* --- cookies --- */
+/* As vt__uri_encode, in the request's memory; NULL: there is none. */
+static char *vt__res_encode(vt_res *res, vt_str raw, unsigned keep) {
+    size_t n = vt__uri_encode(NULL, raw, keep);
+    char *p = vt__mem_arena_get(res->req->arena, n + 1);
+    if (p) p[vt__uri_encode(p, raw, keep)] = 0;
+    return p;
+}
+
 static bool vt__res_attr_ok(const char *s) {
     return !s || (vt__h1_check_value(vt__str_of(s)) == 0 && !strchr(s, ';'));
 }
@@ -22494,12 +22433,8 @@ VT_API int vt_res_cookie(vt_res *res, const vt_cookie *cookie) {
     if (vt__h1_check_name(vt__str_of(cookie->name)) < 0 || !vt__res_attr_ok(cookie->path) ||
         !vt__res_attr_ok(cookie->domain) || !vt__res_same_site_ok(cookie->same_site))
         return VT_EFIELD;
-    ptrdiff_t n = vt__uri_encode(NULL, 0, raw, VT__URI_SET_COOKIE);
-    char *value = n >= 0 ? vt__mem_arena_get(res->req->arena, (size_t)n + 1) : NULL;
-    if (!value) return -ENOMEM;
-    vt__uri_encode(value, (size_t)n, raw, VT__URI_SET_COOKIE);
-    value[n] = 0;
-    const char *text = vt__res_cookie_text(res, cookie, value);
+    const char *value = vt__res_encode(res, raw, VT__URI_C_COOKIE);
+    const char *text = value ? vt__res_cookie_text(res, cookie, value) : NULL;
     if (!text) return -ENOMEM;
     res->touched = true;
     return vt__res_push(res, VT__H1_F_SET_COOKIE, VT__STR_LIT("Set-Cookie"), vt__str_of(text));
@@ -22717,11 +22652,8 @@ VT_API int vt_res_redirect(vt_res *res, int status, const char *location) {
     vt_str raw = vt__str_of(location);
     if (status != 301 && status != 302 && status != 303 && status != 307 && status != 308) return -EINVAL;
     if (vt__h1_check_value(raw) < 0 || !raw.len) return VT_EFIELD;
-    ptrdiff_t n = vt__uri_encode(NULL, 0, raw, VT__URI_SET_LOCATION);
-    char *p = n >= 0 ? vt__mem_arena_get(res->req->arena, (size_t)n + 1) : NULL;
+    const char *p = vt__res_encode(res, raw, VT__URI_C_ANY);
     if (!p) return -ENOMEM;
-    vt__uri_encode(p, (size_t)n, raw, VT__URI_SET_LOCATION);
-    p[n] = 0;
     int err = vt_res_status(res, status);
     if (err < 0 || (err = vt_res_field(res, "Location", p)) < 0) return err;
     return vt__res_whole(res, NULL, 0);
@@ -22956,7 +22888,7 @@ static VT__NOINLINE int vt__http_walk(vt_req *req) {
 static int vt__http_route(vt_req *req) {
     if (req->form == VT__H1_ASTERISK) return vt__http_allow(req, NULL, 204);
     if (req->form == VT__H1_AUTHORITY || !req->path.len) return 501;
-    if (req->query.len && vt__uri_query_check(req->query) < 0) return 400;
+    if (req->query.len && vt__uri_decode(NULL, req->query, VT__URI_FORM) < 0) return 400;
     req->route = vt__router_lookup_exact(&req->server->router, req->path, req->method_id, req->method);
     return VT__LIKELY(req->route != NULL) ? 0 : vt__http_walk(req);
 }
@@ -36917,12 +36849,12 @@ static int vt__cpool_proxy_auth(vt__arena *a, vt_str raw, char **out) {
     char *plain = vt__mem_arena_get(a, raw.len + 2);
     if (!plain) return -ENOMEM;
     size_t colon = vt__url_find(raw, 0, ":"), n;
-    ptrdiff_t user = vt__uri_decode(plain, raw.len + 1, (vt_str){raw.ptr, colon}, 0), password = 0;
+    ptrdiff_t user = vt__uri_decode(plain, (vt_str){raw.ptr, colon}, false), password = 0;
     if (user < 0 || memchr(plain, ':', (size_t)user)) return VT_EPROXY;
     plain[user] = ':';
     if (colon < raw.len) {
         vt_str rest = {raw.ptr + colon + 1, raw.len - colon - 1};
-        password = vt__uri_decode(plain + user + 1, raw.len + 1 - (size_t)user, rest, 0);
+        password = vt__uri_decode(plain + user + 1, rest, false);
     }
     if (password < 0) return VT_EPROXY;
     n = (size_t)user + 1 + (size_t)password;
