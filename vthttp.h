@@ -2791,7 +2791,6 @@ static VT__UNUSED size_t vt__uri_encode(char *out, vt_str in, unsigned keep) {
     X(CHUNK_END, -11233, 400, "chunk not followed by CRLF")                \
     X(TRAILER, -11234, 400, "field not allowed in trailers")               \
     X(STATUS, -11235, 500, "bad status code")                              \
-    X(SPACE, -11236, 500, "output buffer too small")                       \
     X(STATUS_LINE, -11237, 502, "bad status line")                         \
     X(STATUS_LONG, -11238, 502, "status line over its limit")
 /* clang-format on */
@@ -3356,11 +3355,6 @@ static VT__UNUSED int vt__h1_field_id(vt_str name) {
     return vt__h1_is_token(name) && name.len <= 32 ? (int)vt__h1_name_id(name.ptr, name.len, 0) : 0;
 }
 
-/* In lower case; empty for 0. */
-static VT__UNUSED vt_str vt__h1_field_name(int id) {
-    return (vt_str){vt__h1_knowns[id].text + 8, vt__h1_knowns[id].len};
-}
-
 static const vt_str vt__h1_methods[] = {{"", 0},
 #define VT__H1_METHOD_NAME(name) {#name, sizeof(#name) - 1},
                                         VT__H1_METHODS(VT__H1_METHOD_NAME)
@@ -3383,17 +3377,16 @@ static int vt__h1_list_next(vt_str list, size_t *pos, vt_str *item) {
     if (i > list.len) return 0;
     for (end = i; end < list.len && list.ptr[end] != ','; end++) continue;
     *pos = end + 1;
-    while (i < end && vt__h1_is_ws(list.ptr[i])) i++;
-    while (end > i && vt__h1_is_ws(list.ptr[end - 1])) end--;
-    *item = (vt_str){i ? list.ptr + i : list.ptr, end - i};
+    *item = vt__str_trim((vt_str){i ? list.ptr + i : list.ptr, end - i});
     return 1;
 }
 
-static VT__UNUSED bool vt__h1_list_has(vt_str value, vt_str token) {
+/* By vt__str_eq or vt__str_eq_ci. */
+static bool vt__h1_list_has(bool (*eq)(vt_str a, vt_str b), vt_str list, vt_str item) {
     size_t pos = 0;
-    vt_str item;
-    while (vt__h1_list_next(value, &pos, &item))
-        if (item.len && vt__str_eq_ci(item, token)) return true;
+    vt_str one;
+    while (vt__h1_list_next(list, &pos, &one))
+        if (one.len && eq(one, item)) return true;
     return false;
 }
 
@@ -3513,25 +3506,13 @@ static bool vt__h1_is_hop(int id) {
 }
 /* Not fields for framing, routing, authentication, nor for what the content means (RFC 9110 6.5.1). */
 static bool vt__h1_trailer_ok(int id) {
-    if (vt__h1_is_hop(id)) return false;
-    switch (id) {
-    case VT__H1_F_HOST:
-    case VT__H1_F_CONTENT_LENGTH:
-    case VT__H1_F_EXPECT:
-    case VT__H1_F_TE:
-    case VT__H1_F_TRAILER:
-    case VT__H1_F_CONTENT_ENCODING:
-    case VT__H1_F_CONTENT_TYPE:
-    case VT__H1_F_CONTENT_RANGE:
-    case VT__H1_F_MAX_FORWARDS:
-    case VT__H1_F_AUTHORIZATION:
-    case VT__H1_F_PROXY_AUTHORIZATION:
-    case VT__H1_F_COOKIE:
-    case VT__H1_F_SET_COOKIE:
-    case VT__H1_F_CACHE_CONTROL:
-    case VT__H1_F_RANGE: return false;
-    default: return true;
-    }
+    static const uint8_t refused[] = {
+        VT__H1_F_CONTENT_LENGTH,      VT__H1_F_HOST,          VT__H1_F_TE,
+        VT__H1_F_CONTENT_ENCODING,    VT__H1_F_EXPECT,        VT__H1_F_RANGE,
+        VT__H1_F_CONTENT_TYPE,        VT__H1_F_TRAILER,       VT__H1_F_COOKIE,
+        VT__H1_F_CONTENT_RANGE,       VT__H1_F_SET_COOKIE,    VT__H1_F_MAX_FORWARDS,
+        VT__H1_F_PROXY_AUTHORIZATION, VT__H1_F_CACHE_CONTROL, VT__H1_F_AUTHORIZATION};
+    return !vt__h1_is_hop(id) && !memchr(refused, id, sizeof refused);
 }
 static int vt__h1_on_trailers(const char *buf, const vt__h1_field *f, uint32_t n) {
     for (const vt__h1_field *end = f + n; f < end; f++)
@@ -3854,12 +3835,10 @@ VT__INLINE int vt__h1_settle(vt__h1_req *r) {
 }
 
 /* > 0: bytes of the head; 0: call again with the same bytes and more; < 0: VT__H1_E code, final. fields[cap] receives
- * the field lines. lim may be NULL. All calls for one head together are linear in its length. */
+ * the field lines. All calls for one head together are linear in its length. */
 static VT__NOINLINE VT__UNUSED int vt__h1_req_parse(vt__h1_req *r, const char *buf, size_t len,
                                                     vt__h1_field *fields, uint32_t cap,
                                                     const vt__h1_limits *lim) {
-    static const vt__h1_limits standard = {0};
-    if (!lim) lim = &standard;
     int rc;
     if (r->state != VT__H1_S_FIELDS && (rc = vt__h1_line(r, buf, len, vt__h1_limit(lim->line, 8192))) <= 0)
         return rc;
@@ -3946,10 +3925,8 @@ static int vt__h1_res_settle(vt__h1_res *r, int method) {
  * which the next begins. */
 static VT__UNUSED int vt__h1_res_parse(vt__h1_res *r, int method, const char *buf, size_t len,
                                        vt__h1_field *fields, uint32_t cap, const vt__h1_limits *lim) {
-    static const vt__h1_limits standard = {0};
     vt__h1_req *h = &r->head;
     int rc;
-    if (!lim) lim = &standard;
     if (h->state != VT__H1_S_FIELDS &&
         (rc = vt__h1_status_line(r, buf, len, vt__h1_limit(lim->line, 8192))) <= 0)
         return rc;
@@ -4093,9 +4070,7 @@ static int vt__h1_chunk_trailers(vt__h1_chunk *c, const char *buf, size_t len, v
 static VT__UNUSED int64_t vt__h1_chunk_decode(vt__h1_chunk *c, const char *buf, size_t len, vt_str *data,
                                               vt__h1_field *trailers, uint32_t cap,
                                               const vt__h1_limits *lim) {
-    static const vt__h1_limits standard = {0};
     size_t i = 0;
-    if (!lim) lim = &standard;
     *data = (vt_str){buf, 0};
     while (i < len && !c->done) {
         int rc;
@@ -4118,16 +4093,7 @@ static VT__UNUSED int64_t vt__h1_chunk_decode(vt__h1_chunk *c, const char *buf, 
     return (int64_t)i;
 }
 
-/* ---- encoders: bytes written, or < 0 ---- */
-
-#define VT__H1_CHUNK_SIZE_MAX 18 /* of vt__h1_put_chunk_size */
-
-/* Hexadecimal, lower case; the number of digits. */
-static VT__UNUSED int vt__h1_put_hex(char out[16], uint64_t v) {
-    int n = (67 - __builtin_clzll(v | 1)) / 4;
-    for (int i = n - 1; i >= 0; i--, v >>= 4) out[i] = "0123456789abcdef"[v & 15];
-    return n;
-}
+/* ---- encoders ---- */
 
 /* clang-format off */
 #define VT__H1_STATUSES(X) \
@@ -4174,12 +4140,12 @@ static VT__UNUSED vt_str vt__h1_reason(int status) {
     }
 }
 
-/* "HTTP/1.1 200 OK" CRLF. */
-static VT__UNUSED int vt__h1_put_status(char *out, size_t cap, int status) {
+enum { VT__H1_STATUS_MAX = 64 };
+/* "HTTP/1.1 200 OK" CRLF: how many bytes, at most VT__H1_STATUS_MAX, or < 0. */
+static VT__UNUSED int vt__h1_put_status(char *out, int status) {
     if (status < 100 || status > 599) return VT__H1_E_STATUS;
     vt_str reason = vt__h1_reason(status);
     size_t n = 9 + 4 + reason.len + 2;
-    if (n > cap) return VT__H1_E_SPACE;
     memcpy(out, "HTTP/1.1 ", 9);
     out[9] = (char)('0' + status / 100), out[10] = (char)('0' + status / 10 % 10);
     out[11] = (char)('0' + status % 10), out[12] = ' ';
@@ -4203,41 +4169,13 @@ static VT__UNUSED int vt__h1_check_value(vt_str value) {
     return 0;
 }
 
-/* "name: value" CRLF. */
-static VT__UNUSED int vt__h1_put_field(char *out, size_t cap, vt_str name, vt_str value) {
-    int rc;
-    if ((rc = vt__h1_check_name(name)) < 0 || (rc = vt__h1_check_value(value)) < 0) return rc;
-    size_t most = cap < INT_MAX ? cap : INT_MAX;
-    if (most < name.len + 4 || value.len > most - name.len - 4) return VT__H1_E_SPACE;
-    memcpy(out, name.ptr, name.len);
-    out += name.len;
-    memcpy(out, ": ", 2);
-    if (value.len) memcpy(out + 2, value.ptr, value.len);
-    memcpy(out + 2 + value.len, "\r\n", 2);
-    return (int)(name.len + value.len + 4);
-}
-static VT__UNUSED int vt__h1_put_field_u64(char *out, size_t cap, vt_str name, uint64_t value) {
-    char digits[20];
-    size_t n = vt__str_put_u64(digits, value);
-    return vt__h1_put_field(out, cap, name, (vt_str){digits, n});
-}
-
-/* "1f" CRLF; the data and its CRLF are the caller's. Size 0 would end the body: see vt__h1_put_last_chunk. */
-static VT__UNUSED int vt__h1_put_chunk_size(char *out, size_t cap, uint64_t size) {
-    char line[VT__H1_CHUNK_SIZE_MAX];
-    if (size == 0) return VT__H1_E_VALUE;
-    size_t n = (size_t)vt__h1_put_hex(line, size);
-    line[n] = '\r', line[n + 1] = '\n';
-    if (n + 2 > cap) return VT__H1_E_SPACE;
-    memcpy(out, line, n + 2);
-    return (int)n + 2;
-}
-
-/* "0" CRLF; trailer fields and a last CRLF follow. */
-static VT__UNUSED int vt__h1_put_last_chunk(char *out, size_t cap) {
-    if (cap < 3) return VT__H1_E_SPACE;
-    memcpy(out, "0\r\n", 3);
-    return 3;
+enum { VT__H1_CHUNK_SIZE_MAX = 18 };
+/* "1f" CRLF, of a size > 0: how many bytes. */
+static VT__UNUSED size_t vt__h1_put_chunk_size(char out[VT__H1_CHUNK_SIZE_MAX], uint64_t size) {
+    size_t n = (size_t)(67 - __builtin_clzll(size | 1)) / 4;
+    for (size_t i = n; i-- > 0; size >>= 4) out[i] = "0123456789abcdef"[size & 15];
+    memcpy(out + n, "\r\n", 2);
+    return n + 2;
 }
 
 /*==============================================================================
@@ -4688,8 +4626,12 @@ static void vt__ws_shake_keep(vt_str *first, uint8_t *count, vt_str value) {
 }
 static VT__UNUSED void vt__ws_shake_field(vt__ws_shake *s, vt_str name, vt_str value) {
     switch (vt__h1_field_id(name)) {
-    case VT__H1_F_UPGRADE: s->upgrade |= vt__h1_list_has(value, VT__STR_LIT("websocket")); break;
-    case VT__H1_F_CONNECTION: s->connection |= vt__h1_list_has(value, VT__STR_LIT("upgrade")); break;
+    case VT__H1_F_UPGRADE:
+        s->upgrade |= vt__h1_list_has(vt__str_eq_ci, value, VT__STR_LIT("websocket"));
+        break;
+    case VT__H1_F_CONNECTION:
+        s->connection |= vt__h1_list_has(vt__str_eq_ci, value, VT__STR_LIT("upgrade"));
+        break;
     case VT__H1_F_SEC_WEBSOCKET_KEY: vt__ws_shake_keep(&s->key, &s->keys, value); break;
     case VT__H1_F_SEC_WEBSOCKET_VERSION: vt__ws_shake_keep(&s->version, &s->versions, value); break;
     case VT__H1_F_SEC_WEBSOCKET_ACCEPT: vt__ws_shake_keep(&s->accept, &s->accepts, value); break;
@@ -4728,19 +4670,12 @@ static VT__UNUSED void vt__ws_accept(char out[VT__WS_ACCEPT_LEN], const char key
     vt__str_sha1(hash, text, sizeof text);
     (void)vt__str_base64(out, hash, sizeof hash);
 }
-static bool vt__ws_list_has(vt_str list, vt_str item) {
-    size_t pos = 0;
-    vt_str one;
-    while (vt__h1_list_next(list, &pos, &one))
-        if (one.len && vt__str_eq(one, item)) return true;
-    return false;
-}
 /* Of two lists of subprotocols the first of `ours` that is in `theirs`; len 0: none. Names are compared with case. */
 static VT__UNUSED vt_str vt__ws_protocol_pick(vt_str ours, vt_str theirs) {
     size_t pos = 0;
     vt_str one;
     while (vt__h1_list_next(ours, &pos, &one))
-        if (one.len && vt__ws_list_has(theirs, one)) return one;
+        if (one.len && vt__h1_list_has(vt__str_eq, theirs, one)) return one;
     return (vt_str){"", 0};
 }
 /* Whether a list holds tokens alone, none of them twice (RFC 6455 4.1, 10.); an empty one is good. */
@@ -4749,7 +4684,7 @@ static VT__UNUSED bool vt__ws_protocols_ok(vt_str list) {
     vt_str one;
     while (list.len && vt__h1_list_next(list, &pos, &one)) {
         vt_str rest = {list.ptr + VT__MIN(pos, list.len), list.len - VT__MIN(pos, list.len)};
-        if (!vt__h1_is_token(one) || vt__ws_list_has(rest, one)) return false;
+        if (!vt__h1_is_token(one) || vt__h1_list_has(vt__str_eq, rest, one)) return false;
     }
     return true;
 }
@@ -4767,7 +4702,7 @@ static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, c
     bool agreed = key ? vt__ws_shake_switched(s, status, key) : status / 100 == 2;
     if (!agreed || s->extensions.len) return VT__WS_E_SHAKE;
     if (s->protocols == 0) return 0;
-    bool named = s->protocols == 1 && s->protocol.len && vt__ws_list_has(offered, s->protocol);
+    bool named = s->protocols == 1 && s->protocol.len && vt__h1_list_has(vt__str_eq, offered, s->protocol);
     return named ? 0 : VT__WS_E_SHAKE;
 }
 
@@ -21494,17 +21429,8 @@ typedef struct vt__router_allow {
     size_t len;
 } vt__router_allow;
 
-static bool vt__router_listed(const char *list, size_t len, vt_str m) {
-    for (size_t i = 0, end; i < len; i = end + 2) {
-        const char *comma = memchr(list + i, ',', len - i);
-        end = comma ? (size_t)(comma - list) : len;
-        if (end - i == m.len && memcmp(list + i, m.ptr, m.len) == 0) return true;
-    }
-    return false;
-}
-
 static void vt__router_list(vt__router_allow *a, vt_str m) {
-    if (vt__router_listed(a->out, a->len, m)) return;
+    if (vt__h1_list_has(vt__str_eq, (vt_str){a->out, a->len}, m)) return;
     if (a->len) memcpy(a->out + a->len, ", ", 2), a->len += 2;
     memcpy(a->out + a->len, m.ptr, m.len);
     a->len += m.len;
@@ -22354,26 +22280,14 @@ VT_API int vt_res_length(vt_res *res, int64_t n) {
 }
 
 /* What a recipient must have before the content, or what frames it, cannot come after it (RFC 9110 6.5.1). */
-static bool vt__res_no_trailer(vt_str name) {
-    static const vt_str refused[] = {{"transfer-encoding", 17},
-                                     {"content-length", 14},
-                                     {"content-type", 12},
-                                     {"content-encoding", 16},
-                                     {"content-range", 13},
-                                     {"connection", 10},
-                                     {"host", 4},
-                                     {"trailer", 7},
-                                     {"te", 2},
-                                     {"upgrade", 7},
-                                     {"set-cookie", 10},
-                                     {"cache-control", 13},
-                                     {"location", 8},
-                                     {"authorization", 13},
-                                     {"date", 4},
-                                     {"vary", 4}};
-    for (size_t i = 0; i < VT__COUNT(refused); i++)
-        if (vt__str_eq_ci(name, refused[i])) return true;
-    return false;
+static bool vt__res_no_trailer(int id) {
+    static const uint8_t refused[] = {VT__H1_F_TRANSFER_ENCODING, VT__H1_F_CACHE_CONTROL, VT__H1_F_HOST,
+                                      VT__H1_F_CONTENT_LENGTH,    VT__H1_F_CONNECTION,    VT__H1_F_TE,
+                                      VT__H1_F_CONTENT_TYPE,      VT__H1_F_SET_COOKIE,    VT__H1_F_UPGRADE,
+                                      VT__H1_F_CONTENT_ENCODING,  VT__H1_F_LOCATION,      VT__H1_F_DATE,
+                                      VT__H1_F_CONTENT_RANGE,     VT__H1_F_TRAILER,       VT__H1_F_VARY,
+                                      VT__H1_F_AUTHORIZATION};
+    return memchr(refused, id, sizeof refused) != NULL;
 }
 
 /* Appends a copy; checked by the caller. */
@@ -22390,7 +22304,7 @@ static int vt__res_trailer_add(vt__arena *a, vt__res_list *l, const char *name, 
     vt_str key = vt__str_of(name), v = vt__str_of(value);
     if (!value || vt__h1_check_name(key) < 0 || vt__h1_check_value(v) < 0 || v.len > UINT32_MAX)
         return VT_EFIELD;
-    return vt__res_no_trailer(key) ? VT_EFIELD : vt__res_list_add(a, l, key, v);
+    return vt__res_no_trailer(vt__h1_field_id(key)) ? VT_EFIELD : vt__res_list_add(a, l, key, v);
 }
 
 VT_API int vt_res_trailer(vt_res *res, const char *name, const char *value) {
@@ -32519,7 +32433,9 @@ static bool vt__h2c_asked(const vt__h1_req *r, const char *base, const vt__h1_fi
             h2c = vt__str_eq_ci(value, VT__STR_LIT("h2c"));
             upgrades++;
             break;
-        case VT__H1_F_CONNECTION: named |= vt__h1_list_has(value, VT__STR_LIT("http2-settings")); break;
+        case VT__H1_F_CONNECTION:
+            named |= vt__h1_list_has(vt__str_eq_ci, value, VT__STR_LIT("http2-settings"));
+            break;
         case VT__H1_F_HTTP2_SETTINGS:
             *settings = value;
             given++;
@@ -33074,7 +32990,7 @@ static void vt__h1c_seal(vt__h1c_run *run) {
         b->len = at;
         return;
     }
-    size_t n = (size_t)vt__h1_put_chunk_size(hex, sizeof hex, size);
+    size_t n = vt__h1_put_chunk_size(hex, size);
     memmove(b->p + at + n, b->p + at + VT__H1C_CHUNK_ROOM, size);
     memcpy(b->p + at, hex, n);
     memcpy(b->p + at + n + size, "\r\n", 2); /* vt__h1c_chunk keeps room for it */
@@ -33277,9 +33193,9 @@ static bool vt__h1c_drain(vt__h1c_run *run) {
 /*--- the response: the wire of @http ---*/
 static int vt__h1c_inform(vt_res *res, int status, vt_str lines) {
     vt__h1c_run *run = res->req->conn;
-    char *p = vt__conn_room(&run->io, 128);
+    char *p = vt__conn_room(&run->io, VT__H1_STATUS_MAX);
     if (!p) return run->io.err;
-    int n = vt__h1_put_status(p, 128, status);
+    int n = vt__h1_put_status(p, status);
     if (n < 0) return VT_EFIELD;
     run->io.out.len += (size_t)n;
     if (status == 100) run->expect = false;
@@ -33325,7 +33241,7 @@ static int vt__h1c_put_start(vt__h1c_run *run, int status, bool date, bool serve
     if (VT__LIKELY(status == 200)) {
         p = VT__H1C_LIT(p, "HTTP/1.1 200 OK\r\n");
     } else {
-        int n = vt__h1_put_status(p, 128, status);
+        int n = vt__h1_put_status(p, status);
         p = n > 0 ? p + n : VT__H1C_LIT(p, "HTTP/1.1 500 Internal Server Error\r\n");
     }
     if (date) {
@@ -33368,7 +33284,7 @@ static int64_t vt__h1c_write_chunk(vt__h1c_run *run, const char *p, size_t n) {
     if (vt__h1c_chunk(run, p, n)) return (int64_t)n;
     vt__h1c_seal(run);
     struct iovec v[4] = {{NULL, 0}, {size, 0}, {(char *)(uintptr_t)p, n}, {(char *)(uintptr_t) "\r\n", 2}};
-    v[1].iov_len = (size_t)vt__h1_put_chunk_size(size, sizeof size, n);
+    v[1].iov_len = vt__h1_put_chunk_size(size, n);
     int r = vt__conn_send_behind(&run->io, v, 4);
     return r < 0 ? r : (int64_t)n;
 }
@@ -37807,7 +37723,7 @@ static int vt__cli_h1_write(vt_call *call, const char *p, size_t n) {
     vt__conn_io *io = &call->h1.io;
     char size[VT__H1_CHUNK_SIZE_MAX];
     bool chunked = call->length < 0;
-    vt_str before = {size, chunked ? (size_t)vt__h1_put_chunk_size(size, sizeof size, n) : 0};
+    vt_str before = {size, chunked ? vt__h1_put_chunk_size(size, n) : 0};
     vt_str after = {"\r\n", chunked ? 2 : 0};
     int r = vt__cli_h1_peek(call);
     if (r < 0) return r;
