@@ -35886,7 +35886,7 @@ VT_API int vt_server_run(vt_server *s) {
 
 /*==============================================================================
  * MARK: - @conf    configuration: arguments, environment, files
- * uses:   @plat @mem @str @err @log @http @srv
+ * uses:   @plat @mem @str @err @log @h1 @ws @http @srv
  * test:   tests/test_conf.c   fuzz: fuzz/fuzz_conf.c
  *
  * One row a field of vt_server_cfg says everything about it: key, argument, kind, range. Sources are applied from the
@@ -35905,8 +35905,7 @@ enum vt__conf_kind {
 enum vt__conf_flags {
     VT__CONF_NONE = 1,      /* "none" is VT_NONE */
     VT__CONF_ZERO_NONE = 2, /* 0 is VT_NONE: in the struct 0 would be the default */
-    VT__CONF_ARG = 4,       /* has an argument of its own, -key= */
-    VT__CONF_SECRET = 8     /* refused in arguments, which every user of the machine may read; never quoted */
+    VT__CONF_ARG = 4        /* has an argument of its own, -key= */
 };
 #define VT__CONF_GIB (INT64_C(1) << 30)
 
@@ -35979,16 +35978,13 @@ typedef struct vt__conf_row {
     {key, offsetof(vt_server_cfg, field), VT__CONF_SIZE(field), VT__CONF_##kind, flags, min, max},
 static const vt__conf_row vt__conf_rows[] = {VT__CONF_FIELDS(VT__CONF_ROW)};
 
-#define VT__CONF_ROWS_MAX 64
 #define VT__CONF_LINE_MAX 4096
 #define VT__CONF_FILE_MAX ((size_t)1 << 20)
 
 typedef struct vt__conf {
-    const vt__conf_row *rows;
-    size_t nrows;
     vt_server_cfg cfg;
-    char *owned[VT__CONF_ROWS_MAX]; /* the strings of cfg that were read here, by row */
-    char place[300];                /* where the value that is being read stands */
+    char *owned[VT__COUNT(vt__conf_rows)]; /* the strings of cfg that were read here, by row */
+    char place[300];                       /* where the value that is being read stands */
     char error[sizeof((vt_server *)0)->error_text];
 } vt__conf;
 
@@ -35996,13 +35992,11 @@ extern char **vt__libc_environ __asm__("environ");
 
 static void vt__conf_begin(vt__conf *c, const vt_server_cfg *base) {
     memset(c, 0, sizeof *c);
-    c->rows = vt__conf_rows;
-    c->nrows = VT__COUNT(vt__conf_rows);
     if (base) c->cfg = *base;
 }
 
 static void vt__conf_end(vt__conf *c) {
-    for (size_t i = 0; i < c->nrows; i++) vt__mem_free(c->owned[i]);
+    for (size_t i = 0; i < VT__COUNT(vt__conf_rows); i++) vt__mem_free(c->owned[i]);
 }
 
 static VT_PRINTF(2, 3) int vt__conf_fail(vt__conf *c, const char *fmt, ...) {
@@ -36025,9 +36019,9 @@ static void vt__conf_place_line(vt__conf *c, const char *file, int line) {
     else snprintf(c->place, sizeof c->place, "%s%s", dots, file + cut);
 }
 
-static const vt__conf_row *vt__conf_find(const vt__conf *c, vt_str key) {
-    for (size_t i = 0; i < c->nrows; i++)
-        if (vt__str_eq(vt__str_of(c->rows[i].key), key)) return &c->rows[i];
+static const vt__conf_row *vt__conf_find(vt_str key) {
+    for (size_t i = 0; i < VT__COUNT(vt__conf_rows); i++)
+        if (vt__str_eq(vt__str_of(vt__conf_rows[i].key), key)) return &vt__conf_rows[i];
     return NULL;
 }
 
@@ -36086,19 +36080,17 @@ static int64_t vt__conf_word(const char *list, vt_str word) {
 }
 
 static int vt__conf_parse(const vt__conf_row *row, vt_str text, int64_t *out) {
+    bool flag = row->kind == VT__CONF_FLAG;
+    int err = 0;
     if ((row->flags & VT__CONF_NONE) && vt__str_eq_ci(text, VT__STR_LIT("none"))) {
         *out = VT_NONE;
-        return 0;
+    } else if (flag || row->kind == VT__CONF_CANCEL) {
+        *out = vt__conf_word(flag ? "0 1 no yes off on false true" : "reset fin never", text);
+        if (*out < 0) return -EINVAL;
+        if (flag) *out %= 2;
+    } else {
+        err = vt__conf_number(row, text, out);
     }
-    if (row->kind == VT__CONF_FLAG || row->kind == VT__CONF_CANCEL) {
-        bool flag = row->kind == VT__CONF_FLAG;
-        int64_t i = vt__conf_word(flag ? "0 1 no yes off on false true" : "reset fin never", text);
-        *out = flag ? i % 2 : i;
-        if (i < 0) return -EINVAL;
-        if (*out == 0 && (row->flags & VT__CONF_ZERO_NONE)) *out = VT_NONE;
-        return 0;
-    }
-    int err = vt__conf_number(row, text, out);
     if (err == 0 && *out == 0 && (row->flags & VT__CONF_ZERO_NONE)) *out = VT_NONE;
     return err;
 }
@@ -36111,18 +36103,17 @@ static int vt__conf_refuse(vt__conf *c, const vt__conf_row *row, vt_str v, int e
                                         "reset, fin or never",
                                         "text without control characters"};
     const char *none = row->flags & VT__CONF_NONE ? ", or none" : "";
-    int n = row->flags & VT__CONF_SECRET ? 0 : (int)VT__MIN(v.len, 80u);
-    if (err == -ERANGE && row->max == INT64_MAX)
-        return vt__conf_fail(c, "%s: '%.*s' is out of range (%lld and more%s)", row->key, n, v.ptr,
-                             (long long)row->min, none);
+    char most[32] = " and more";
+    int n = (int)VT__MIN(v.len, 80u);
+    if (row->max < INT64_MAX) snprintf(most, sizeof most, " to %lld", (long long)row->max);
     if (err == -ERANGE)
-        return vt__conf_fail(c, "%s: '%.*s' is out of range (%lld to %lld%s)", row->key, n, v.ptr,
-                             (long long)row->min, (long long)row->max, none);
+        return vt__conf_fail(c, "%s: '%.*s' is out of range (%lld%s%s)", row->key, n, v.ptr,
+                             (long long)row->min, most, none);
     return vt__conf_fail(c, "%s: '%.*s' is not %s%s", row->key, n, v.ptr, wants[row->kind], none);
 }
 
 static int vt__conf_put_string(vt__conf *c, const vt__conf_row *row, vt_str v) {
-    size_t i = (size_t)(row - c->rows);
+    size_t i = (size_t)(row - vt__conf_rows);
     for (size_t k = 0; k < v.len; k++)
         if ((unsigned char)v.ptr[k] < ' ' || v.ptr[k] == 0x7f) return vt__conf_refuse(c, row, v, -EINVAL);
     char *copy = vt__mem_strdup(v.ptr, v.len);
@@ -36147,8 +36138,7 @@ static int vt__conf_put_number(vt__conf *c, const vt__conf_row *row, vt_str v) {
  * lest -port= widens a loopback address to every address. */
 static int vt__conf_addr_split(vt__conf *c, const vt__conf_row *row) {
     const char *addr = c->cfg.addr, *colon = addr ? strrchr(addr, ':') : NULL;
-    const vt__conf_row *host = vt__conf_find(c, VT__STR_LIT("host")),
-                       *port = vt__conf_find(c, VT__STR_LIT("port"));
+    const vt__conf_row *host = vt__conf_find(VT__STR_LIT("host")), *port = vt__conf_find(VT__STR_LIT("port"));
     if (!addr || (row != host && row != port)) return 0;
     if (strncmp(addr, "unix:", 5) == 0 || !colon)
         return vt__conf_fail(c, "%s: does not go with the address '%.80s'", row->key, addr);
@@ -36159,37 +36149,18 @@ static int vt__conf_addr_split(vt__conf *c, const vt__conf_row *row) {
     return vt__conf_put_number(c, port, vt__str_of(colon + 1));
 }
 
-static int vt__conf_set(vt__conf *c, vt_str key, vt_str value, bool argument) {
-    const vt__conf_row *row = vt__conf_find(c, key);
-    char env[64];
+static int vt__conf_set(vt__conf *c, vt_str key, vt_str value) {
+    const vt__conf_row *row = vt__conf_find(key);
     if (!row) return vt__conf_fail(c, "no such key '%.*s'", (int)VT__MIN(key.len, 80u), key.ptr);
-    if (argument && (row->flags & VT__CONF_SECRET)) {
-        vt__conf_env_name(row->key, env);
-        return vt__conf_fail(c, "%s is a secret: set it in a file (-config=FILE) or as %s", row->key, env);
-    }
     if (value.len == 0) return vt__conf_fail(c, "%s: needs a value", row->key);
     if (vt__conf_addr_split(c, row) < 0) return VT_ECONF;
     return row->kind == VT__CONF_STRING ? vt__conf_put_string(c, row, value)
                                         : vt__conf_put_number(c, row, value);
 }
 
-/* Well-formed UTF-8 (RFC 3629) without control characters but HTAB. */
+/* UTF-8 without control characters but HTAB. */
 static bool vt__conf_is_text(vt_str s) {
-    const unsigned char *p = (const unsigned char *)s.ptr, *end = p + s.len;
-    while (p < end) {
-        unsigned b = *p++, low = 0x80, high = 0xbf;
-        int n = (b >= 0xc2) + (b >= 0xe0) + (b >= 0xf0);
-        if ((b < 0x20 && b != '\t') || b == 0x7f || (b >= 0x80 && b < 0xc2) || b > 0xf4) return false;
-        if (end - p < n) return false;
-        if (b == 0xe0) low = 0xa0; /* overlong forms, surrogates, beyond U+10FFFF */
-        if (b == 0xed) high = 0x9f;
-        if (b == 0xf0) low = 0x90;
-        if (b == 0xf4) high = 0x8f;
-        if (n > 0 && (*p < low || *p > high)) return false;
-        for (; n > 0; n--)
-            if ((*p++ & 0xc0) != 0x80) return false;
-    }
-    return true;
+    return vt__h1_check_value(s) == 0 && vt__ws_is_text((const uint8_t *)s.ptr, s.len);
 }
 
 /* Takes quotes or a trailing comment off. A '#' is one at the start or after a blank. */
@@ -36220,7 +36191,7 @@ static int vt__conf_line(vt__conf *c, vt_str line) {
     vt_str key = vt__str_trim((vt_str){line.ptr, (size_t)(eq - line.ptr)});
     vt_str value = vt__str_trim((vt_str){eq + 1, (size_t)(line.ptr + line.len - eq - 1)});
     if (vt__conf_unquote(c, &value) < 0) return VT_ECONF;
-    return vt__conf_set(c, key, value, false);
+    return vt__conf_set(c, key, value);
 }
 
 /* The text of a file; `name` is for messages. */
@@ -36278,24 +36249,24 @@ static const char *vt__conf_env_value(const char *entry, const char *name) {
 /* An empty variable counts as none. In the rows' order, so that the environment's own order never decides. */
 static int vt__conf_env(vt__conf *c, char *const *env) {
     char name[64];
-    for (size_t i = 0; i < c->nrows; i++) {
-        vt__conf_env_name(c->rows[i].key, name);
+    for (size_t i = 0; i < VT__COUNT(vt__conf_rows); i++) {
+        vt__conf_env_name(vt__conf_rows[i].key, name);
         const char *value = NULL;
         for (char *const *e = env; *e && !value; e++) value = vt__conf_env_value(*e, name);
         snprintf(c->place, sizeof c->place, "environment variable %s", name);
-        if (value && *value && vt__conf_set(c, vt__str_of(c->rows[i].key), vt__str_of(value), false) < 0)
+        if (value && *value && vt__conf_set(c, vt__str_of(vt__conf_rows[i].key), vt__str_of(value)) < 0)
             return VT_ECONF;
     }
     return 0;
 }
 
 /* The program may run under others' variables, so an unknown one is no error. */
-static void vt__conf_env_warn(const vt__conf *c, char *const *env) {
+static void vt__conf_env_warn(char *const *env) {
     char name[64];
     for (; *env; env++) {
         bool known = strncmp(*env, "VTHTTP_", 7) != 0;
-        for (size_t i = 0; i < c->nrows && !known; i++) {
-            vt__conf_env_name(c->rows[i].key, name);
+        for (size_t i = 0; i < VT__COUNT(vt__conf_rows) && !known; i++) {
+            vt__conf_env_name(vt__conf_rows[i].key, name);
             known = vt__conf_env_value(*env, name) != NULL;
         }
         if (!known)
@@ -36307,7 +36278,7 @@ static void vt__conf_env_warn(const vt__conf *c, char *const *env) {
 enum vt__conf_arg { VT__CONF_ARG_OTHER, VT__CONF_ARG_FILE, VT__CONF_ARG_P, VT__CONF_ARG_NAMED };
 
 /* What `arg` is; a value that is missing, '=' included, has ptr NULL. */
-static enum vt__conf_arg vt__conf_arg_split(const vt__conf *c, const char *arg, vt_str *key, vt_str *value) {
+static enum vt__conf_arg vt__conf_arg_split(const char *arg, vt_str *key, vt_str *value) {
     bool p = strncmp(arg, "-P:", 3) == 0;
     if (arg[0] != '-') return VT__CONF_ARG_OTHER;
     *key = (vt_str){arg + (p ? 3 : 1), 0};
@@ -36315,7 +36286,7 @@ static enum vt__conf_arg vt__conf_arg_split(const vt__conf *c, const char *arg, 
     *value = key->ptr[key->len] ? vt__str_of(key->ptr + key->len + 1) : (vt_str){NULL, 0};
     if (p) return VT__CONF_ARG_P;
     if (vt__str_eq(*key, VT__STR_LIT("config"))) return VT__CONF_ARG_FILE;
-    const vt__conf_row *row = vt__conf_find(c, *key);
+    const vt__conf_row *row = vt__conf_find(*key);
     return row && (row->flags & VT__CONF_ARG) ? VT__CONF_ARG_NAMED : VT__CONF_ARG_OTHER;
 }
 
@@ -36324,23 +36295,23 @@ static int vt__conf_args(vt__conf *c, int argc, char *const *argv, enum vt__conf
     vt_str key, value;
     int err = 0;
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0 && err == 0; i++) {
-        if (vt__conf_arg_split(c, argv[i], &key, &value) != sort) continue;
+        if (vt__conf_arg_split(argv[i], &key, &value) != sort) continue;
         snprintf(c->place, sizeof c->place, "argument %d", i);
         if (!value.ptr || (sort == VT__CONF_ARG_FILE && value.len == 0))
             err = vt__conf_fail(c, "%.80s needs a value (%.*s=...)", argv[i],
                                 (int)VT__MIN(strcspn(argv[i], "="), (size_t)80), argv[i]);
         else if (sort == VT__CONF_ARG_FILE) err = vt__conf_file(c, value.ptr);
-        else err = vt__conf_set(c, key, value, true);
+        else err = vt__conf_set(c, key, value);
     }
     return err;
 }
 
 /* Closes the ranks of the program's own arguments. */
-static void vt__conf_args_remove(const vt__conf *c, int *argc, char **argv) {
+static void vt__conf_args_remove(int *argc, char **argv) {
     vt_str key, value;
     int n = 1, i = 1;
     for (; i < *argc && strcmp(argv[i], "--") != 0; i++)
-        if (vt__conf_arg_split(c, argv[i], &key, &value) == VT__CONF_ARG_OTHER) argv[n++] = argv[i];
+        if (vt__conf_arg_split(argv[i], &key, &value) == VT__CONF_ARG_OTHER) argv[n++] = argv[i];
     if (n == i) return;
     for (; i < *argc; i++) argv[n++] = argv[i];
     argv[n] = NULL;
@@ -36363,8 +36334,8 @@ VT_API vt_server *vt_server_from_args_cfg(int *argc, char **argv, const vt_serve
     if (!argc || !argv) argc = &no_args;
     vt__conf_begin(&c, cfg);
     int err = vt__conf_read(&c, *argc, argv, env);
-    vt__conf_env_warn(&c, env);
-    vt__conf_args_remove(&c, argc, argv);
+    vt__conf_env_warn(env);
+    vt__conf_args_remove(argc, argv);
     vt_server *s = vt_server_new(&c.cfg);
     if (err < 0) vt__http_fail(s, err, "%s", c.error);
     vt__conf_end(&c);
