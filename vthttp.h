@@ -34964,7 +34964,8 @@ typedef struct vt__srv {
     vt__list link;      /* of vt__srv_started, from its start until it drains */
     vt_sem empty;       /* the last connection was closed, while draining */
     vt_wg round;
-    vt_wg ended; /* for vt_server_wait */
+    void (*step)(vt__srv_dom *d); /* of the round */
+    vt_wg ended;                  /* for vt_server_wait */
     int round_err, result;
     uint32_t left; /* handlers that could not be stopped have it for good */
     int reserve;   /* a descriptor to give up when there is none */
@@ -34975,29 +34976,30 @@ typedef struct vt__srv {
 static vt_server vt__srv_none = {.error = -ENOMEM, .error_text = "out of memory"};
 
 /*--- configuration ---*/
-/* field, default, smallest, whether VT_NONE is a value */
+/* field, default, smallest, largest (0: any), whether VT_NONE is a value */
 /* clang-format off */
 #define VT__SRV_FIELDS(X) \
-    X(max_connections, 100000, 1, 1)     X(max_vthreads, 1000000, 1, 1)       \
-    X(max_queued, 1024, 1, 1)            X(queue_timeout_ms, 1000, 1, 1)      \
-    X(max_header_bytes, 16384, 1, 1)     X(max_header_count, 1000, 1, 1)      \
-    X(max_request_line, 8192, 1, 1)      X(max_body, 1 << 20, 1, 1)           \
-    X(max_chunk_line, 256, 1, 1)         X(max_trailer_bytes, 8192, 1, 1)     \
-    X(max_drain, 1 << 20, 1, 1)          X(max_keep_alive, VT_NONE, 1, 1)     \
-    X(header_timeout_ms, 10000, 1, 1)    X(body_timeout_ms, 20000, 1, 1)      \
-    X(min_body_rate, 64, 1, 1)           X(write_timeout_ms, 20000, 1, 1)     \
-    X(idle_timeout_ms, 60000, 1, 1)      X(handler_timeout_ms, VT_NONE, 1, 1) \
-    X(grace_ms, 10000, 1, 1)             X(retry_after_s, 1, 1, 0)            \
-    X(backlog, 1024, 1, 0)               X(port, 8080, 1, 1)                  \
-    X(workers, 0, 0, 0)                  X(stack_bytes, 0, 0, 0)              \
-    X(stall_ms, 0, 0, 1)                 X(max_spares, 0, 0, 1)               \
-    X(deadlock, 0, 0, 1)                 X(cancel_on, 0, 0, 0)                \
-    X(http2, 0, 0, 1)                    X(max_streams, 100, 1, 0)            \
-    X(http3, 0, 0, 1)                    X(alt_svc_max_age_s, 86400, 1, 1)
+    X(max_connections, 100000, 1, 0, 1)     X(max_vthreads, 1000000, 1, 0, 1)           \
+    X(max_queued, 1024, 1, 0, 1)            X(queue_timeout_ms, 1000, 1, 0, 1)          \
+    X(max_header_bytes, 16384, 1, 0, 1)     X(max_header_count, 1000, 1, 0, 1)          \
+    X(max_request_line, 8192, 1, 0, 1)      X(max_body, 1 << 20, 1, 0, 1)               \
+    X(max_chunk_line, 256, 1, 0, 1)         X(max_trailer_bytes, 8192, 1, 0, 1)         \
+    X(max_drain, 1 << 20, 1, 0, 1)          X(max_keep_alive, VT_NONE, 1, 0, 1)         \
+    X(header_timeout_ms, 10000, 1, 0, 1)    X(body_timeout_ms, 20000, 1, 0, 1)          \
+    X(min_body_rate, 64, 1, 0, 1)           X(write_timeout_ms, 20000, 1, 0, 1)         \
+    X(idle_timeout_ms, 60000, 1, 0, 1)      X(handler_timeout_ms, VT_NONE, 1, 0, 1)     \
+    X(grace_ms, 10000, 1, 0, 1)             X(retry_after_s, 1, 1, 0, 0)                \
+    X(backlog, 1024, 1, 65535, 0)           X(port, 8080, 1, 65535, 1)                  \
+    X(workers, 0, 0, VT__WORKERS_MAX, 0)    X(stack_bytes, 0, 0, INT64_C(1) << 30, 0)   \
+    X(stall_ms, 0, 0, 3600000, 1)           X(max_spares, 0, 0, VT__SPARES_MAX, 1)      \
+    X(deadlock, 0, 0, 1, 1)                 X(cancel_on, 0, 0, VT_CANCEL_NEVER, 0)      \
+    X(http2, 0, 0, 1, 1)                    X(max_streams, 100, 1, 0, 0)                \
+    X(http3, 0, 0, 1, 1)                    X(alt_svc_max_age_s, 86400, 1, 0, 1)        \
+    X(hsts_max_age_s, 0, 0, 0, 1)
 /* clang-format on */
 
 static void vt__srv_fill(vt_server_cfg *c) {
-#define VT__SRV_FILL(field, value, least, none)                                                              \
+#define VT__SRV_FILL(field, value, least, most, none)                                                        \
     if (c->field == 0) c->field = (value);
     VT__SRV_FIELDS(VT__SRV_FILL)
 #undef VT__SRV_FILL
@@ -35022,25 +35024,17 @@ static int vt__srv_bad_budget(vt_server *s, int cause, const vt_h2_budget *b) {
     snprintf(field, sizeof field, "h2_budgets[%d].%s", cause, b->per_s < 0 ? "per_s" : "burst");
     return vt__srv_bad_field(s, field, b->per_s < 0 ? b->per_s : b->burst);
 }
+static bool vt__srv_within(int64_t v, int64_t least, int64_t most, bool none) {
+    return (none && v == VT_NONE) || (v >= least && (most == 0 || v <= most));
+}
 static int vt__srv_check(vt_server *s) {
     const vt_server_cfg *c = &s->cfg;
-#define VT__SRV_CHECK(field, value, least, none)                                                             \
-    if (c->field < (least) && !((none) && c->field == VT_NONE)) return vt__srv_bad_field(s, #field, c->field);
+#define VT__SRV_CHECK(field, value, least, most, none)                                                       \
+    if (!vt__srv_within(c->field, least, most, none)) return vt__srv_bad_field(s, #field, c->field);
     VT__SRV_FIELDS(VT__SRV_CHECK)
 #undef VT__SRV_CHECK
-    if (c->port > 65535) return vt__srv_bad_field(s, "port", c->port);
-    if (c->cancel_on > VT_CANCEL_NEVER) return vt__srv_bad_field(s, "cancel_on", c->cancel_on);
-    if (c->workers > VT__WORKERS_MAX) return vt__srv_bad_field(s, "workers", c->workers);
-    if (c->stack_bytes && (c->stack_bytes < 16384 || c->stack_bytes > INT64_C(1) << 30))
-        return vt__srv_bad_field(s, "stack_bytes", c->stack_bytes);
-    if (c->backlog > 65535) return vt__srv_bad_field(s, "backlog", c->backlog);
-    if (c->stall_ms > 3600000) return vt__srv_bad_field(s, "stall_ms", c->stall_ms);
-    if (c->max_spares > VT__SPARES_MAX) return vt__srv_bad_field(s, "max_spares", c->max_spares);
-    if (c->ssl_port < VT_NONE || c->ssl_port > 65535) return vt__srv_bad_field(s, "ssl_port", c->ssl_port);
-    if (c->hsts_max_age_s < VT_NONE) return vt__srv_bad_field(s, "hsts_max_age_s", c->hsts_max_age_s);
-    if (c->deadlock > 1) return vt__srv_bad_field(s, "deadlock", c->deadlock);
-    if (c->http2 > 1) return vt__srv_bad_field(s, "http2", c->http2);
-    if (c->http3 > 1) return vt__srv_bad_field(s, "http3", c->http3);
+    if (c->stack_bytes && c->stack_bytes < 16384) return vt__srv_bad_field(s, "stack_bytes", c->stack_bytes);
+    if (!vt__srv_within(c->ssl_port, 0, 65535, true)) return vt__srv_bad_field(s, "ssl_port", c->ssl_port);
     if (c->early_data > 1) return vt__srv_bad_field(s, "early_data", c->early_data);
     for (int i = 0; i < VT_H2_CAUSES; i++)
         if (c->h2_budgets[i].burst < VT_NONE || c->h2_budgets[i].per_s < 0)
@@ -35144,6 +35138,12 @@ static int vt__srv_first(vt_server *s) {
     vt__srv_host_port(addr, c, c->ssl_port ? c->ssl_port : 8443);
     return vt__srv_listen_tls(s, addr, &tc);
 }
+/* What of a configuration the server has copies of. */
+#define VT__SRV_TEXTS(c)                                                                                     \
+    {                                                                                                        \
+        &(c)->host, &(c)->addr, &(c)->server_name, &(c)->ssl_cert, &(c)->ssl_key,                            \
+            &(c)->ssl_key_password_file, &(c)->ssl_client_ca, &(c)->qlog, &(c)->preferred_addr               \
+    }
 static int vt__srv_copy(vt_server *s, const char **text) {
     if (!*text) return 0;
     *text = vt__mem_strdup(*text, strlen(*text));
@@ -35162,9 +35162,7 @@ VT_API vt_server *vt_server_new(const vt_server_cfg *cfg) {
     srv->reserve = -1;
     srv->result = VT_ESTATE; /* of a server that was never started */
     vt__http_server_init(s);
-    const char **texts[] = {&s->cfg.host,          &s->cfg.addr,    &s->cfg.server_name,
-                            &s->cfg.ssl_cert,      &s->cfg.ssl_key, &s->cfg.ssl_key_password_file,
-                            &s->cfg.ssl_client_ca, &s->cfg.qlog,    &s->cfg.preferred_addr};
+    const char **texts[] = VT__SRV_TEXTS(&s->cfg);
     for (size_t i = 0; i < VT__COUNT(texts); i++) /* all, so that freeing need not know */
         if (vt__srv_copy(s, texts[i]) < 0) *texts[i] = NULL;
     vt__srv_fill(&s->cfg);
@@ -35203,10 +35201,8 @@ VT_API void vt_server_free(vt_server *s) {
     for (int i = 0; i < s->run->nlisteners; i++) vt__tls_gate_free(s->run->listeners[i].gate);
     vt__mem_free(s->run->listeners);
     vt__mem_free(s->run);
-    const char *texts[] = {s->cfg.host,          s->cfg.addr,    s->cfg.server_name,
-                           s->cfg.ssl_cert,      s->cfg.ssl_key, s->cfg.ssl_key_password_file,
-                           s->cfg.ssl_client_ca, s->cfg.qlog,    s->cfg.preferred_addr};
-    for (size_t i = 0; i < VT__COUNT(texts); i++) vt__mem_free((void *)(uintptr_t)texts[i]);
+    const char **texts[] = VT__SRV_TEXTS(&s->cfg);
+    for (size_t i = 0; i < VT__COUNT(texts); i++) vt__mem_free((void *)(uintptr_t)*texts[i]);
     vt__mem_free(s);
 }
 VT_API int vt_server_listen(vt_server *s, const char *addr) {
@@ -35347,54 +35343,46 @@ static void vt__srv_accept(vt__dom *dom, vt__pd *pd, unsigned bits) {
 }
 
 /*--- rounds: a message to every domain ---*/
-static void vt__srv_round(vt__srv *srv, void (*fn)(vt__dom *dom, vt__poll_msg *m)) {
+static void vt__srv_on_round(vt__dom *dom, vt__poll_msg *m) {
+    vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
+    (void)dom;
+    d->srv->step(d);
+    vt_wg_done(&d->srv->round);
+}
+static void vt__srv_round(vt__srv *srv, void (*step)(vt__srv_dom *d)) {
+    srv->step = step;
     vt_wg_add(&srv->round, srv->ndoms);
     for (int i = 0; i < srv->ndoms; i++) {
-        srv->doms[i].msg.fn = fn;
+        srv->doms[i].msg.fn = vt__srv_on_round;
         vt__sched_post(srv->doms[i].host->dom, &srv->doms[i].msg);
     }
     (void)vt_wg_wait(&srv->round); /* under vt_shield */
 }
-static void vt__srv_on_open(vt__dom *dom, vt__poll_msg *m) {
-    vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
-    (void)dom;
+static void vt__srv_on_open(vt__srv_dom *d) {
     int r = vt__srv_open_doors(d);
     for (int i = 0; r >= 0 && i < d->srv->nlisteners; i++)
         if (d->doors[i].h3.port) r = vt__h3c_door_open(&d->doors[i].h3);
     if (r < 0) __atomic_store_n(&d->srv->round_err, r, __ATOMIC_RELAXED);
-    vt_wg_done(&d->srv->round);
 }
-static void vt__srv_on_stop(vt__dom *dom, vt__poll_msg *m) {
-    vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
-    (void)dom;
+static void vt__srv_on_stop(vt__srv_dom *d) {
     vt__srv_shut_doors(d);
     vt__timer_cancel(&d->host->dom->wheel, &d->timer);
     vt__link_host_stop(d->host);
     for (int i = 0; i < d->srv->nlisteners; i++) vt__h3c_door_stop(&d->doors[i].h3);
-    vt_wg_done(&d->srv->round);
 }
-static void vt__srv_on_kill(vt__dom *dom, vt__poll_msg *m) {
-    vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
-    (void)dom;
+static void vt__srv_on_kill(vt__srv_dom *d) {
     vt__link_host_kill(d->host);
     for (int i = 0; i < d->srv->nlisteners; i++) vt__h3c_door_kill(&d->doors[i].h3);
-    vt_wg_done(&d->srv->round);
 }
 /* Handlers that cannot be stopped keep no socket open. */
-static void vt__srv_on_shut(vt__dom *dom, vt__poll_msg *m) {
-    vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
-    (void)dom;
+static void vt__srv_on_shut(vt__srv_dom *d) {
     for (int i = 0; i < d->srv->nlisteners; i++) vt__h3c_door_close(&d->doors[i].h3);
-    vt_wg_done(&d->srv->round);
 }
 /* Behind it no event of an older reactor pass is on its way. */
-static void vt__srv_on_quit(vt__dom *dom, vt__poll_msg *m) {
-    vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
-    (void)dom;
+static void vt__srv_on_quit(vt__srv_dom *d) {
     vt__link_host_quit(d->host);
-    for (int i = 0; i < d->srv->nlisteners; i++) vt__h3c_door_close(&d->doors[i].h3);
+    vt__srv_on_shut(d);
     vt__poll_forget(d->host->dom);
-    vt_wg_done(&d->srv->round);
 }
 
 /*--- starting ---*/
@@ -35789,14 +35777,16 @@ VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out) {
 }
 
 /*--- a server as the whole program ---*/
+enum { VT__SRV_INT, VT__SRV_TERM, VT__SRV_HUP, VT__SRV_SIGNALS };
+static const int vt__srv_signal_list[VT__SRV_SIGNALS] = {SIGINT, SIGTERM, SIGHUP};
 static struct {
     vt_server *server;
     uint32_t seen;
-    struct vt__plat_sa old[2], old_hup;
+    struct vt__plat_sa old[VT__SRV_SIGNALS];
 } vt__srv_signals;
-static const int vt__srv_signal_list[2] = {SIGINT, SIGTERM};
 
-static void vt__srv_chain(const struct vt__plat_sa *old, int sig, void *info, void *context) {
+static void vt__srv_chain(int i, int sig, void *info, void *context) {
+    const struct vt__plat_sa *old = &vt__srv_signals.old[i];
     if (old->flags & VT__SA_SIGINFO) old->fn.action(sig, info, context);
     else if (old->fn.handler != SIG_DFL && old->fn.handler != SIG_IGN) old->fn.handler(sig);
 }
@@ -35806,13 +35796,12 @@ static void vt__srv_on_hup(int sig, void *info, void *context) {
     if (__atomic_load_n(&srv->state, __ATOMIC_SEQ_CST) == VT__SRV_RUNNING &&
         !__atomic_exchange_n(&srv->reloading, 1, __ATOMIC_SEQ_CST))
         vt__sched_post(srv->group.hosts[0].dom, &srv->reload_msg);
-    vt__srv_chain(&vt__srv_signals.old_hup, sig, info, context);
+    vt__srv_chain(VT__SRV_HUP, sig, info, context);
     errno = saved;
 }
 
 static void vt__srv_on_signal(int sig, void *info, void *context) {
     int saved = errno;
-    const struct vt__plat_sa *old = &vt__srv_signals.old[sig == SIGTERM];
     if (__atomic_exchange_n(&vt__srv_signals.seen, 1,
                             __ATOMIC_SEQ_CST)) { /* the second: as if we were not here */
         struct vt__plat_sa dfl;
@@ -35821,43 +35810,33 @@ static void vt__srv_on_signal(int sig, void *info, void *context) {
         (void)vt__plat_kill(sig);
     } else {
         vt_server_stop(vt__srv_signals.server);
-        vt__srv_chain(old, sig, info, context);
+        vt__srv_chain(sig == SIGTERM ? VT__SRV_TERM : VT__SRV_INT, sig, info, context);
     }
     errno = saved;
 }
-static void vt__srv_signals_set(vt_server *s) {
+static void vt__srv_signal_set(int i, void (*action)(int sig, void *info, void *context)) {
     struct vt__plat_sa sa;
     memset(&sa, 0, sizeof sa);
-    sa.fn.action = vt__srv_on_signal;
+    sa.fn.action = action;
     sa.flags = VT__SA_SIGINFO | VT__SA_RESTART;
-    vt__srv_signals.server = s;
-    __atomic_store_n(&vt__srv_signals.seen, 0, __ATOMIC_SEQ_CST);
-    for (int i = 0; i < 2; i++)
-        (void)vt__plat_sigaction(vt__srv_signal_list[i], &sa, &vt__srv_signals.old[i]);
+    (void)vt__plat_sigaction(vt__srv_signal_list[i], &sa, &vt__srv_signals.old[i]);
 }
-static void vt__srv_hup_set(vt_server *s) {
-    struct vt__plat_sa sa;
-    memset(&sa, 0, sizeof sa);
-    sa.fn.action = vt__srv_on_hup;
-    sa.flags = VT__SA_SIGINFO | VT__SA_RESTART;
-    vt__srv_signals.server = s;
-    (void)vt__plat_sigaction(SIGHUP, &sa, &vt__srv_signals.old_hup);
-}
-static void vt__srv_signals_restore(void) {
-    for (int i = 0; i < 2; i++)
-        (void)vt__plat_sigaction(vt__srv_signal_list[i], &vt__srv_signals.old[i], NULL);
+static void vt__srv_signal_restore(int i) {
+    (void)vt__plat_sigaction(vt__srv_signal_list[i], &vt__srv_signals.old[i], NULL);
 }
 static int vt__srv_run_main(void *arg) {
     vt_server *s = arg;
     bool signals = !s->cfg.no_signals, hup = s->cfg.reload_on_hup != 0;
-    if (signals) vt__srv_signals_set(s);
-    if (hup) vt__srv_hup_set(s);
+    vt__srv_signals.server = s;
+    __atomic_store_n(&vt__srv_signals.seen, 0, __ATOMIC_SEQ_CST);
+    for (int i = VT__SRV_INT; signals && i <= VT__SRV_TERM; i++) vt__srv_signal_set(i, vt__srv_on_signal);
+    if (hup) vt__srv_signal_set(VT__SRV_HUP, vt__srv_on_hup);
     int r = vt_server_start(s);
     vt_shield(true); /* vt_stop stops the server, and its end ends this wait */
     if (r >= 0) r = vt_server_wait(s);
     vt_shield(false);
-    if (signals) vt__srv_signals_restore();
-    if (hup) (void)vt__plat_sigaction(SIGHUP, &vt__srv_signals.old_hup, NULL);
+    for (int i = VT__SRV_INT; signals && i <= VT__SRV_TERM; i++) vt__srv_signal_restore(i);
+    if (hup) vt__srv_signal_restore(VT__SRV_HUP);
     vt_stop(); /* what handlers have left to run for themselves */
     return r;
 }
