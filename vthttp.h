@@ -34310,24 +34310,30 @@ static int vt__wsc_msg_room(vt_ws *ws) {
     *b = big;
     return 0;
 }
-/* Some of a frame's payload, to ws->msg. */
+/* Some of a frame's payload, of what is here or comes, to `to`: >= 0 bytes; < 0. */
+static int64_t vt__wsc_payload(vt_ws *ws, char *to, size_t room, int64_t until) {
+    vt__conn_buf *b = &ws->io.in;
+    int64_t k = (int64_t)VT__MIN(ws->dec.left, room);
+    if (b->len > b->pos) {
+        k = VT__MIN(k, (int64_t)(b->len - b->pos));
+        memcpy(to, b->p + b->pos, (size_t)k);
+        b->pos += (size_t)k;
+    } else if (k > 0 && (k = vt__wsc_get(ws, to, (size_t)k, until)) < 0) {
+        return k;
+    }
+    int r = vt__ws_take(&ws->dec, (uint8_t *)to, (size_t)k);
+    ws->inside = ws->dec.left > 0;
+    return r < 0 ? vt__wsc_bad(ws, r) : k;
+}
+/* The same, to ws->msg. */
 static int vt__wsc_collect(vt_ws *ws, int64_t until) {
-    vt__conn_buf *b = &ws->io.in, *m = &ws->msg;
+    vt__conn_buf *m = &ws->msg;
     int r = vt__wsc_msg_room(ws);
     if (r < 0) return r;
     if (ws->dec.left >= VT__BUF_BYTES / 2 && ws->dec.left < VT__WSC_LARGE) ws->large = true;
-    int64_t k = (int64_t)VT__MIN(ws->dec.left, m->cap - m->len - 1);
-    if (b->len > b->pos) {
-        k = VT__MIN(k, (int64_t)(b->len - b->pos));
-        memcpy(m->p + m->len, b->p + b->pos, (size_t)k);
-        b->pos += (size_t)k;
-    } else if (k > 0 && (k = vt__wsc_get(ws, m->p + m->len, (size_t)k, until)) < 0) {
-        return (int)k;
-    }
-    r = vt__ws_take(&ws->dec, (uint8_t *)m->p + m->len, (size_t)k);
-    m->len += (size_t)k;
-    ws->inside = ws->dec.left > 0;
-    return r < 0 ? vt__wsc_bad(ws, r) : 0;
+    int64_t k = vt__wsc_payload(ws, m->p + m->len, m->cap - m->len - 1, until);
+    if (k > 0) m->len += (size_t)k;
+    return (int)VT__MIN(k, 0);
 }
 static VT__NOINLINE int vt__wsc_short_text(vt_ws *ws, vt_str *msg) {
     if (VT__LIKELY(vt__ws_is_text((const uint8_t *)msg->ptr, msg->len))) return VT_WS_TEXT;
@@ -34414,22 +34420,11 @@ VT_API int vt_ws_recv_until(vt_ws *ws, vt_str *msg, int64_t until) {
 
 /* Bytes of the message under way: > 0; 0 its end; < 0. */
 static int64_t vt__wsc_read(vt_ws *ws, char *buf, size_t n) {
-    vt__conn_buf *b = &ws->io.in;
     while (ws->dec.msg) {
         int r = vt__wsc_frame(ws, 0);
         if (r <= 0) return r == 0 ? VT_EEOF : r;
-        int64_t k = (int64_t)VT__MIN(ws->dec.left, n);
-        if (b->len > b->pos) {
-            k = VT__MIN(k, (int64_t)(b->len - b->pos));
-            memcpy(buf, b->p + b->pos, (size_t)k);
-            b->pos += (size_t)k;
-        } else if (k > 0 && (k = vt__wsc_get(ws, buf, (size_t)k, 0)) < 0) {
-            return k;
-        }
-        r = vt__ws_take(&ws->dec, (uint8_t *)buf, (size_t)k);
-        ws->inside = ws->dec.left > 0;
-        if (r < 0) return vt__wsc_bad(ws, r);
-        if (k > 0) return k;
+        int64_t k = vt__wsc_payload(ws, buf, n, 0);
+        if (k != 0) return k;
     }
     return 0;
 }
