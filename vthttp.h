@@ -21986,29 +21986,38 @@ VT_API int vt_req_body_wrap(vt_req *req, vt_body_read *read, void *ctx) {
     return 0;
 }
 
-/* A declared length gets its room at once, others double theirs. */
-static int vt__req_whole(vt_req *req) {
-    bool exact = req->body_length > 0 && !req->wraps;
-    if (exact && req->max_body >= 0 && req->body_length > req->max_body) return VT_ETOOLARGE;
-    if (exact && (uint64_t)req->body_length >= SIZE_MAX / 4) return -ENOMEM;
-    size_t cap = exact ? (size_t)req->body_length : req->body_length || req->wraps ? 4000 : 0, len = 0;
-    char *p = vt__mem_arena_get(req->arena, cap + 1);
+/* All that `read` has, with a NUL behind it: as much as is expected gets its room at once, more doubles it. VT_ELIMIT: more than
+ * max >= 0. */
+static int vt__req_gather(vt__arena *a, size_t cap, int64_t max,
+                          int64_t (*read)(void *from, void *p, size_t n), void *from, vt_str *out) {
+    size_t len = 0;
+    char *p = vt__mem_arena_get(a, cap + 1), more;
     for (int64_t r; p; len += (size_t)r) {
-        char more;
-        r = vt__req_read_at(req, req->wraps, len < cap ? p + len : &more, len < cap ? cap - len : 1);
+        r = read(from, len < cap ? p + len : &more, len < cap ? cap - len : 1);
         if (r < 0) return (int)r;
         if (r == 0) break;
+        if (max >= 0 && len + (size_t)r > (uint64_t)max) return VT_ELIMIT;
         if (len < cap) continue;
-        char *q = cap < SIZE_MAX / 4 ? vt__mem_arena_get(req->arena, 2 * cap + 1) : NULL;
+        char *q = cap < SIZE_MAX / 4 ? vt__mem_arena_get(a, 2 * cap + 1) : NULL;
         if (q) memcpy(q, p, len), q[len] = more;
         p = q;
         cap *= 2;
     }
     if (!p) return -ENOMEM;
     p[len] = 0;
-    req->body.ptr = p;
-    req->body.len = len;
+    *out = (vt_str){p, len};
     return 0;
+}
+static int64_t vt__req_read_all(void *from, void *p, size_t n) {
+    vt_req *req = from;
+    return vt__req_read_at(req, req->wraps, p, n);
+}
+static int vt__req_whole(vt_req *req) {
+    bool exact = req->body_length > 0 && !req->wraps;
+    if (exact && req->max_body >= 0 && req->body_length > req->max_body) return VT_ETOOLARGE;
+    if (exact && (uint64_t)req->body_length >= SIZE_MAX / 4) return -ENOMEM;
+    size_t cap = exact ? (size_t)req->body_length : req->body_length || req->wraps ? 4000 : 0;
+    return vt__req_gather(req->arena, cap, -1, vt__req_read_all, req, &req->body);
 }
 
 VT_API int vt_req_body(vt_req *req, vt_str *out) {
@@ -39605,30 +39614,17 @@ VT_API int64_t vt_call_read(vt_call *call, void *buf, size_t n) {
     call->res_got += r;
     return r;
 }
-/* A declared length gets its room at once, others double theirs. */
+static int64_t vt__cli_read_all(void *call, void *p, size_t n) { return vt_call_read(call, p, n); }
 VT_API int vt_call_whole(vt_call *call) {
-    int64_t max = call->client ? call->client->cfg.max_body : 0, r = call->err;
-    if (r < 0 || call->text.ptr) return (int)r;
+    int64_t max = call->client ? call->client->cfg.max_body : 0;
+    if (call->err < 0 || call->text.ptr) return call->err;
     if (call->state < VT__CLI_ANSWERED || call->status == 101) return VT_ESTATE;
     if (max >= 0 && call->res_length > max) return vt__cli_fail(call, VT_EBODY);
     if ((uint64_t)call->res_length >= SIZE_MAX / 4 && call->res_length > 0)
         return vt__cli_fail(call, -ENOMEM);
-    size_t cap = call->res_length < 0 ? 4000 : (size_t)(call->res_length - call->res_got), len = 0;
-    char *p = vt__mem_arena_get(&call->arena, cap + 1), more;
-    while (p && (r = vt_call_read(call, len < cap ? p + len : &more, len < cap ? cap - len : 1)) > 0) {
-        len += (size_t)r;
-        if (max >= 0 && len > (uint64_t)max) return vt__cli_fail(call, VT_EBODY);
-        if (len <= cap) continue;
-        char *q = cap < SIZE_MAX / 4 ? vt__mem_arena_get(&call->arena, 2 * cap + 1) : NULL;
-        if (q) memcpy(q, p, cap), q[cap] = more;
-        p = q;
-        cap *= 2;
-    }
-    if (!p) return vt__cli_fail(call, -ENOMEM);
-    if (r < 0) return (int)r;
-    p[len] = 0;
-    call->text = (vt_str){p, len};
-    return 0;
+    size_t cap = call->res_length < 0 ? 4000 : (size_t)(call->res_length - call->res_got);
+    int r = vt__req_gather(&call->arena, cap, max, vt__cli_read_all, call, &call->text);
+    return r < 0 ? vt__cli_fail(call, r == VT_ELIMIT ? VT_EBODY : r) : 0;
 }
 VT_API vt_str vt_call_text(const vt_call *call) { return call->text.ptr ? call->text : (vt_str){"", 0}; }
 VT_API int vt_call_stream(vt_call *call, vt_stream **out) {
