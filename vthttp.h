@@ -22588,23 +22588,27 @@ VT_API int vt_res_no_content(vt_res *res) {
 }
 
 /* --- interim responses, upgrade --- */
-static bool vt__res_line_ok(vt_str line) {
-    const char *colon = line.len ? memchr(line.ptr, ':', line.len) : NULL;
-    if (!colon) return false;
-    vt_str name = {line.ptr, (size_t)(colon - line.ptr)}, value = {colon + 1, line.len - name.len - 1};
-    if (vt__h1_check_name(name) < 0 || vt__h1_check_value(value) < 0) return false;
-    int id = vt__h1_field_id(name);
-    return id != VT__H1_F_CONNECTION && id != VT__H1_F_CONTENT_LENGTH && id != VT__H1_F_TRANSFER_ENCODING;
+/* The first of lines that each end with CRLF, which goes; false: there is none. */
+static bool vt__res_line(vt_str *lines, vt_str *name, vt_str *value) {
+    const char *cr = lines->len ? memchr(lines->ptr, '\r', lines->len) : NULL,
+               *colon = cr ? memchr(lines->ptr, ':', (size_t)(cr - lines->ptr)) : NULL;
+    size_t n = colon ? (size_t)(cr - lines->ptr) + 2 : 0;
+    if (!colon || n > lines->len || cr[1] != '\n') return false;
+    *name = (vt_str){lines->ptr, (size_t)(colon - lines->ptr)};
+    *value = vt__str_trim((vt_str){colon + 1, (size_t)(cr - colon) - 1});
+    *lines = (vt_str){lines->ptr + n, lines->len - n};
+    return true;
 }
 
 static bool vt__res_lines_ok(vt_str lines) {
-    for (size_t at = 0, end; at < lines.len; at = end + 2) {
-        const char *cr = memchr(lines.ptr + at, '\r', lines.len - at);
-        end = cr ? (size_t)(cr - lines.ptr) : lines.len;
-        if (end + 1 >= lines.len || lines.ptr[end + 1] != '\n') return false;
-        if (!vt__res_line_ok((vt_str){lines.ptr + at, end - at})) return false;
+    vt_str name, value;
+    while (vt__res_line(&lines, &name, &value)) {
+        int id = vt__h1_field_id(name);
+        if (vt__h1_check_name(name) < 0 || vt__h1_check_value(value) < 0 || id == VT__H1_F_CONNECTION ||
+            id == VT__H1_F_CONTENT_LENGTH || id == VT__H1_F_TRANSFER_ENCODING)
+            return false;
     }
-    return true;
+    return lines.len == 0;
 }
 
 VT_API int vt_res_inform(vt_res *res, int status, const char *lines) {
@@ -30488,17 +30492,6 @@ static size_t vt__mux_head_size(const vt__mux_head *h) {
         size += (size_t)h->fields[i].name_len + h->fields[i].value_len + 16;
     return size;
 }
-/* The first of `lines`, which goes. */
-static bool vt__mux_line(vt_str *lines, vt_str *name, vt_str *value) {
-    const char *cr = lines->len ? memchr(lines->ptr, '\r', lines->len) : NULL,
-               *colon = cr ? memchr(lines->ptr, ':', (size_t)(cr - lines->ptr)) : NULL;
-    if (!colon) return false;
-    *name = (vt_str){lines->ptr, (size_t)(colon - lines->ptr)};
-    *value = vt__str_trim((vt_str){colon + 1, (size_t)(cr - colon) - 1});
-    lines->len -= (size_t)(cr - lines->ptr) + 2;
-    lines->ptr = cr + 2;
-    return true;
-}
 /* What goes in an engine's own form: a status, a date, a length. */
 enum vt__mux_own { VT__MUX_STATUS, VT__MUX_DATE, VT__MUX_LENGTH };
 /* A head, as an engine writes it to w. Inlined there, with what is called. */
@@ -30517,7 +30510,7 @@ VT__INLINE void vt__mux_put_head(const vt__mux_head *head,
     }
     if (head->date.len) own(w, VT__MUX_DATE, head);
     if (head->server.len) put(w, VT__H1_F_SERVER, VT__STR_LIT("server"), head->server);
-    while (vt__mux_line(&lines, &name, &value)) {
+    while (vt__res_line(&lines, &name, &value)) {
         int id = vt__h1_field_id(name);
         if (!vt__h1_is_hop(id)) put(w, id, name, value);
     }
@@ -34739,20 +34732,15 @@ static int vt__wsc_origin(vt_req *req, const vt_ws_cfg *cfg) {
     const char *host = strstr(o.ptr, "://");
     return host && vt__str_eq_ci(vt__str_of(host + 3), req->authority) ? 0 : VT_EFORBIDDEN;
 }
-/* "Name: value" CRLF ...: the next line; 1, 0 at the end, < 0. */
-static int vt__wsc_line(const char **at, vt_str *name, vt_str *value) {
-    const char *colon = strchr(*at, ':'), *cr = strstr(*at, "\r\n");
-    if (!**at) return 0;
-    if (!colon || !cr || cr < colon) return -EINVAL;
-    *name = (vt_str){*at, (size_t)(colon - *at)};
-    *value = vt__str_trim((vt_str){colon + 1, (size_t)(cr - colon - 1)});
-    *at = cr + 2;
+/* The next line of cfg->fields: 1, 0 at the end, < 0. */
+static int vt__wsc_line(vt_str *lines, vt_str *name, vt_str *value) {
+    if (!vt__res_line(lines, name, value)) return lines->len ? -EINVAL : 0;
     return vt__h1_check_name(*name) < 0 || vt__h1_check_value(*value) < 0 ? -EINVAL : 1;
 }
-static int vt__wsc_push_lines(vt_res *res, const char *lines) {
+static int vt__wsc_push_lines(vt_res *res, vt_str lines) {
     vt_str name, value;
-    int r = 0;
-    while (lines && (r = vt__wsc_line(&lines, &name, &value)) > 0)
+    int r;
+    while ((r = vt__wsc_line(&lines, &name, &value)) > 0)
         if ((r = vt__res_push(res, vt__h1_field_id(name), name, value)) < 0) return r;
     return r;
 }
@@ -34770,7 +34758,7 @@ static int vt__wsc_switch(vt_res *res, const vt__ws_shake *s, vt_str protocol, c
     if (r == 0 && protocol.len)
         r = vt__res_push(res, VT__H1_F_SEC_WEBSOCKET_PROTOCOL, VT__STR_LIT("Sec-WebSocket-Protocol"),
                          protocol);
-    if (r == 0) r = vt__wsc_push_lines(res, cfg->fields);
+    if (r == 0) r = vt__wsc_push_lines(res, vt__str_of(cfg->fields));
     if (r == 0) r = vt_res_upgrade(res, "websocket", st);
     res->nfields = before; /* they stood on this stack */
     return r;
@@ -34825,11 +34813,10 @@ static int vt__wsc_serve(vt_req *req, vt_res *res) {
     return r < 0 ? r : w->handler(ws, req);
 }
 static const char *vt__wsc_wrong(vt_ws_handler *h, const vt_ws_cfg *cfg) {
-    const char *lines = cfg->fields;
-    vt_str name, value;
-    int r = 0;
+    vt_str lines = vt__str_of(cfg->fields), name, value;
+    int r;
     if (!h) return "no handler";
-    while (lines && (r = vt__wsc_line(&lines, &name, &value)) > 0) continue;
+    while ((r = vt__wsc_line(&lines, &name, &value)) > 0) continue;
     if (r < 0) return "fields: want lines \"Name: value\\r\\n\"";
     if (!vt__ws_protocols_ok(vt__str_of(cfg->protocols ? cfg->protocols : "")))
         return "protocols: want tokens between commas, each once";
@@ -39653,8 +39640,7 @@ VT_API vt_call *vt_client_post(vt_client *c, const char *url, const char *type, 
 
 /*--- WebSockets ---*/
 static int vt__cli_ws_fields(vt_call *call, const vt_ws_cfg *cfg, const char *key) {
-    const char *lines = cfg->fields;
-    vt_str name, value;
+    vt_str lines = vt__str_of(cfg->fields), name, value;
     int r = vt_call_upgrade(call, "websocket");
     call->ws_key = vt__mem_arena_str(&call->arena, key, VT__WS_KEY_LEN);
     if (r == 0) r = call->ws_key ? vt_call_redirects(call, 0) : -ENOMEM;
@@ -39663,7 +39649,7 @@ static int vt__cli_ws_fields(vt_call *call, const vt_ws_cfg *cfg, const char *ke
         r = vt__ws_protocols_ok(vt__str_of(cfg->protocols))
                 ? vt_call_field(call, "Sec-WebSocket-Protocol", cfg->protocols)
                 : -EINVAL;
-    while (r == 0 && lines && (r = vt__wsc_line(&lines, &name, &value)) > 0) {
+    while (r == 0 && (r = vt__wsc_line(&lines, &name, &value)) > 0) {
         int id = vt__h1_field_id(name);
         bool ours = id == VT__H1_F_CONNECTION ||
                     (name.len > 14 && vt__str_eq_ci((vt_str){name.ptr, 14}, VT__STR_LIT("sec-websocket-")));
