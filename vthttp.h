@@ -22398,11 +22398,12 @@ static int vt__res_begin(vt_res *res, bool end_now) {
     return err < 0 ? vt__res_fail(res, err) : 0;
 }
 
-/* In which the response cannot take bytes any more. */
-static int vt__res_closed(const vt_res *res) {
+/* 0 when the response takes bytes, its head before them; or why it does not. */
+static int vt__res_ready(vt_res *res) {
+    int err = res->state == VT__RES_OPEN ? vt__res_begin(res, false) : 0;
+    if (err < 0 || res->state == VT__RES_HEAD) return err;
     if (res->state == VT__RES_FAILED) return res->err;
-    if (res->state == VT__RES_ENDED && res->framing == VT__HTTP_LENGTH) return VT_ESURPLUS;
-    return VT_ESTATE;
+    return res->state == VT__RES_ENDED && res->framing == VT__HTTP_LENGTH ? VT_ESURPLUS : VT_ESTATE;
 }
 
 /* How many of n more bytes the declared length has room for. */
@@ -22412,9 +22413,8 @@ VT__INLINE uint64_t vt__res_fits(const vt_res *res, uint64_t n) {
 }
 
 VT_API int64_t vt_res_write(vt_res *res, const void *p, size_t n) {
-    int err = res->state == VT__RES_OPEN ? vt__res_begin(res, false) : 0;
+    int err = vt__res_ready(res);
     if (err < 0) return err;
-    if (res->state != VT__RES_HEAD) return vt__res_closed(res);
     size_t take = (size_t)vt__res_fits(res, n);
     if (take && !res->no_body) {
         int64_t r = res->req->wire->write(res, p, take);
@@ -22454,9 +22454,8 @@ static int vt__res_put_file(vt_res *res, int fd, int64_t off, int64_t n) {
 
 VT_API int64_t vt_res_write_file(vt_res *res, int fd, int64_t off, int64_t n) {
     if (off < 0 || n < 0 || n > INT64_MAX - off) return -EINVAL;
-    int err = res->state == VT__RES_OPEN ? vt__res_begin(res, false) : 0;
+    int err = vt__res_ready(res);
     if (err < 0) return err;
-    if (res->state != VT__RES_HEAD) return vt__res_closed(res);
     int64_t take = (int64_t)vt__res_fits(res, (uint64_t)n);
     if (res->no_body) res->bytes += take;
     else if ((err = vt__res_put_file(res, fd, off, take)) < 0) return err;
@@ -30315,26 +30314,27 @@ static vt__link *vt__link_take(vt__link_host *h, int fd, const vt__addr *peer, b
     vt__plat_count(&h->accepted, 1);
     return c;
 }
-/* group->stopping is set: sends the idle connections to their end, which looks for input one last time. */
-static void vt__link_host_stop(vt__link_host *h) {
+static void vt__link_tell_running(vt__link_host *h, unsigned bits) {
     for (vt__list *n = h->running.next; n != &h->running; n = n->next)
-        vt__link_tell(&VT__CONTAINER(n, vt__link, wait.link)->notes, VT__LINK_STOP);
-    for (int i = VT__LINK_FRESH; i <= VT__LINK_IDLE; i++)
-        for (vt__list *n = h->parked[i].next, *next; n != &h->parked[i]; n = next) {
-            next = n->next;
-            vt__link_expire(VT__CONTAINER(n, vt__link, wait.link));
-        }
+        vt__link_tell(&VT__CONTAINER(n, vt__link, wait.link)->notes, bits);
 }
-/* Cancels what still runs, refuses what waits, closes what lingers; names the requests in the log. */
-static void vt__link_host_kill(vt__link_host *h) {
-    vt__link_queue_expire(h, INT64_MAX);
-    for (vt__list *n = h->running.next; n != &h->running; n = n->next)
-        vt__link_tell(&VT__CONTAINER(n, vt__link, wait.link)->notes, VT__LINK_KILL);
-    vt__list *list = &h->parked[VT__LINK_LINGER];
+static void vt__link_expire_all(vt__list *list) {
     for (vt__list *n = list->next, *next; n != list; n = next) {
         next = n->next;
         vt__link_expire(VT__CONTAINER(n, vt__link, wait.link));
     }
+}
+/* group->stopping is set: sends the idle connections to their end, which looks for input one last time. */
+static void vt__link_host_stop(vt__link_host *h) {
+    vt__link_tell_running(h, VT__LINK_STOP);
+    vt__link_expire_all(&h->parked[VT__LINK_FRESH]);
+    vt__link_expire_all(&h->parked[VT__LINK_IDLE]);
+}
+/* Cancels what still runs, refuses what waits, closes what lingers; names the requests in the log. */
+static void vt__link_host_kill(vt__link_host *h) {
+    vt__link_queue_expire(h, INT64_MAX);
+    vt__link_tell_running(h, VT__LINK_KILL);
+    vt__link_expire_all(&h->parked[VT__LINK_LINGER]);
 }
 /* No connection is left. */
 static void vt__link_host_quit(vt__link_host *h) { vt__timer_cancel(&h->dom->wheel, &h->sweep); }
@@ -33115,6 +33115,12 @@ static int vt__h1c_chunk_next(vt__h1c_run *run) {
     }
     return n > 0;
 }
+/* No more of it will come, unless only the wait was cancelled. */
+static int vt__h1c_body_fail(vt__h1c_run *run, int err) {
+    if (err != -ECANCELED) run->body = VT__H1C_BODY_BROKEN, run->closing = true;
+    if (err == -ETIMEDOUT) vt__plat_count(&run->host->timeouts, 1);
+    return err;
+}
 /* Makes run->data non-empty: 1, 0 at the body's end, or < 0, then and ever after. */
 static int vt__h1c_body_next(vt__h1c_run *run) {
     vt__conn_buf *b = &run->io.in;
@@ -33133,11 +33139,7 @@ static int vt__h1c_body_next(vt__h1c_run *run) {
             r = 1;
         }
         if (r == 0) r = vt__h1c_body_fill(run);
-        if (r < 0) {
-            if (r != -ECANCELED) run->body = VT__H1C_BODY_BROKEN, run->closing = true;
-            if (r == -ETIMEDOUT) vt__plat_count(&run->host->timeouts, 1);
-            return r;
-        }
+        if (r < 0) return vt__h1c_body_fail(run, r);
     }
     return 1;
 }
@@ -33152,13 +33154,9 @@ static int64_t vt__h1c_read(vt_req *req, void *buf, size_t n) {
     if (run->body == VT__H1C_BODY_LENGTH && run->data.len == 0 && run->io.in.pos == run->io.in.len &&
         n >= VT__H1C_DIRECT && run->left >= VT__H1C_DIRECT) {
         int64_t r = vt__h1c_body_recv(run, buf, (size_t)VT__MIN((int64_t)n, run->left));
-        if (r > 0) {
-            run->left -= r;
-            if (run->left == 0) run->body = VT__H1C_BODY_END;
-        } else if (r != -ECANCELED) {
-            run->body = VT__H1C_BODY_BROKEN, run->closing = true;
-            if (r == -ETIMEDOUT) vt__plat_count(&run->host->timeouts, 1);
-        }
+        if (r < 0) return vt__h1c_body_fail(run, (int)r);
+        run->left -= r;
+        if (run->left == 0) run->body = VT__H1C_BODY_END;
         return r;
     }
     int r = vt__h1c_body_next(run);
