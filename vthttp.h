@@ -22213,10 +22213,16 @@ static bool vt__res_is(const vt__res_field *f, int id, vt_str name) {
     return f->id == id && (id || vt__str_eq_ci((vt_str){f->name, f->name_len}, name));
 }
 
-static void vt__res_remove(vt_res *res, int id, vt_str name) {
+/* Takes those of a name out; how many are left. */
+static uint32_t vt__res_without(vt__res_field *at, uint32_t n, int id, vt_str name) {
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < res->nfields; i++)
-        if (!vt__res_is(&res->fields[i], id, name)) res->fields[kept++] = res->fields[i];
+    for (uint32_t i = 0; i < n; i++)
+        if (!vt__res_is(&at[i], id, name)) at[kept++] = at[i];
+    return kept;
+}
+
+static void vt__res_remove(vt_res *res, int id, vt_str name) {
+    uint32_t kept = vt__res_without(res->fields, res->nfields, id, name);
     if (kept != res->nfields) vt__res_note(res, id, false);
     res->nfields = kept;
 }
@@ -23790,12 +23796,16 @@ static void vt__ossl_on_info(const SSL *s, int where, int ret) {
     vt__ossl *o = BIO_get_data(SSL_get_rbio(s));
     if (where == SSL_CB_WRITE_ALERT && (ret & 0xff) == SSL_AD_NO_RENEGOTIATION) o->again = true;
 }
+/* The protocol that was agreed on; len 0: none. */
+static vt_str vt__ossl_alpn(const vt__ossl *o) {
+    const unsigned char *p = NULL;
+    unsigned n = 0;
+    SSL_get0_alpn_selected(o->ssl, &p, &n);
+    return (vt_str){(const char *)p, n};
+}
 /* HTTP/2 takes that for the peer's error (RFC 9113 9.2.1). TLS 1.3 has no such thing. */
 static void vt__ossl_heed_again(vt__ossl *o) {
-    const unsigned char *p;
-    unsigned n;
-    SSL_get0_alpn_selected(o->ssl, &p, &n);
-    if (n == 2 && memcmp(p, "h2", 2) == 0 && SSL_version(o->ssl) <= TLS1_2_VERSION)
+    if (vt__str_eq(vt__ossl_alpn(o), VT__STR_LIT("h2")) && SSL_version(o->ssl) <= TLS1_2_VERSION)
         SSL_set_info_callback(o->ssl, vt__ossl_on_info);
 }
 /* 1 when the handshake is complete, 0 when input is missing, VT__OSSL_DEAR when it is to go on on another OS thread. */
@@ -24381,13 +24391,6 @@ static int vt__ossl_info_cert(X509 *cert, vt__arena *a, vt_tls_info *out) {
 /* A client's, in place of what its context says; as in vt__ossl_ctx. */
 static VT__UNUSED int vt__ossl_offer(vt__ossl *o, vt_str alpn) {
     return SSL_set_alpn_protos(o->ssl, (const unsigned char *)alpn.ptr, (unsigned)alpn.len) ? -ENOMEM : 0;
-}
-/* The protocol that was agreed on; len 0: none. */
-static vt_str vt__ossl_alpn(const vt__ossl *o) {
-    const unsigned char *p = NULL;
-    unsigned n = 0;
-    SSL_get0_alpn_selected(o->ssl, &p, &n);
-    return (vt_str){(const char *)p, n};
 }
 static int vt__ossl_info(vt__ossl *o, vt__arena *a, vt_tls_info *out) {
     vt_str alpn = vt__ossl_alpn(o);
@@ -39304,10 +39307,7 @@ static bool vt__cli_own_field(int id) {
            id == VT__H1_F_KEEP_ALIVE || id == VT__H1_F_PROXY_CONNECTION || id == VT__H1_F_PROXY_AUTHORIZATION;
 }
 static void vt__cli_unset(vt_call *call, int id, vt_str name) {
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < call->fields.n; i++)
-        if (!vt__res_is(&call->fields.at[i], id, name)) call->fields.at[kept++] = call->fields.at[i];
-    call->fields.n = kept;
+    call->fields.n = vt__res_without(call->fields.at, call->fields.n, id, name);
 }
 /* v.ptr NULL: removes what there is of the name. */
 static int vt__cli_set(vt_call *call, vt_str key, vt_str v, bool replace) {
