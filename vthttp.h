@@ -2939,8 +2939,7 @@ typedef struct vt__h1_sect {
     uint32_t value; /* after its colon; 0: not seen */
     uint32_t scan;  /* bytes before it need no second look */
     uint32_t n;
-    uint32_t size,
-        sized; /* name + value + 32, summed over the first `sized` fields: only near the limit is it counted */
+    uint32_t size, sized; /* name + value + 32 of the first `sized` fields: counted near the limit alone */
 } vt__h1_sect;
 
 /* A request head. Zero it before each; offsets are from the buf of the call, whose bytes may move between calls. */
@@ -21547,8 +21546,8 @@ struct vt_req {
     uint32_t nfields;
     uint8_t version, method_id, form;
     bool keep_alive, upgrade;
-    vt_str method, target, path,
-        query;           /* raw; path and query inside target (or path is a "/" of static storage) */
+    /* Raw; path and query inside target (or path is a "/" of static storage). */
+    vt_str method, target, path, query;
     vt_str authority;    /* checked; len 0: none */
     int64_t body_length; /* -1: unknown; 0: no body */
     /* Zeroed by vt__req_init, from here on. Trailers: filled in by wire->read at the end. */
@@ -23066,10 +23065,10 @@ struct vt__conn_ops {
     int (*close)(vt__conn *c);
     int (*end)(vt__conn *c);     /* as shutdown, and leaves the socket as it is */
     bool (*direct)(vt__conn *c); /* what the socket itself is given now goes as it should; NULL: never */
-    void (*bare)(
-        vt__conn *c); /* says what end says, if it can at once; from then on the socket itself is spoken to */
-    void (*push)(
-        vt__conn *c); /* what was taken goes on now, not with what others say; NULL: it always does */
+    /* Says what end says, if it can at once; from then on the socket itself is spoken to. */
+    void (*bare)(vt__conn *c);
+    /* What was taken goes on now, not with what others say; NULL: it always does. */
+    void (*push)(vt__conn *c);
 };
 
 /* Bytes [pos, len) of p are in use: received and not consumed, or to be sent. */
@@ -23512,8 +23511,7 @@ typedef struct vt__ossl_ctx {
     vt__ossl_cert *certs;
     vt__ossl_name *names; /* sorted, and of one text by certificate */
     size_t nnames, names_cap;
-    const char
-        *first; /* a name of the first certificate: what a client gets that gives none, or an unknown one */
+    const char *first; /* a name of the first certificate, for clients that give none, or an unknown one */
     vt__ossl_sessions *sessions; /* of a client */
 } vt__ossl_ctx;
 
@@ -24449,9 +24447,8 @@ typedef struct vt__tls {
     size_t owed, run;   /* run: bytes to encrypt at once, at least a record's */
     vt__tls_gate *gate; /* whose permit it holds; NULL: none */
     bool shut;          /* the socket's sending half is ended */
-    uint32_t
-        spin; /* of o and owed once the handshake is over: one reads, and another, of any thread, writes */
-    int step; /* what a step on another OS thread came to */
+    uint32_t spin;      /* of o and owed after the handshake: one reads, another, of any thread, writes */
+    int step;           /* what a step on another OS thread came to */
 } vt__tls;
 
 /*--- moving ciphertext ---*/
@@ -33150,9 +33147,9 @@ static int64_t vt__h1c_read(vt_req *req, void *buf, size_t n) {
     vt__h1c_run *run = req->conn;
     if (run->expect) {
         run->expect = false;
+        /* It goes out with the wait for input. */
         if (!run->head_sent && run->io.in.pos == run->io.in.len)
-            (void)vt__conn_put(&run->io, "HTTP/1.1 100 Continue\r\n\r\n",
-                               25); /* goes out with the wait for input */
+            (void)vt__conn_put(&run->io, "HTTP/1.1 100 Continue\r\n\r\n", 25);
     }
     if (run->body == VT__H1C_BODY_LENGTH && run->data.len == 0 && run->io.in.pos == run->io.in.len &&
         n >= VT__H1C_DIRECT && run->left >= VT__H1C_DIRECT) {
@@ -33495,9 +33492,8 @@ static int vt__h1c_next(vt__h1c_run *run) {
             run->base = b->pos + (size_t)n;
             return VTHTTP_H2 && VT__UNLIKELY(run->head.flags & VT__H1_UPGRADE) ? vt__h1c_asked(run) : 1;
         }
-        if (n == VT__H1_E_FIELDS &&
-            run->fields_cap < conf->max_fields) { /* from the start, with room for all */
-            memset(&run->head, 0, sizeof run->head);
+        if (n == VT__H1_E_FIELDS && run->fields_cap < conf->max_fields) {
+            memset(&run->head, 0, sizeof run->head); /* from the start, with room for all */
             if (!vt__conn_buf_get_for(run->io.thr, &run->more, conf->max_fields * sizeof *run->fields)) {
                 vt__h1c_bad(run, 503, "out of memory");
                 return -1;
@@ -33722,8 +33718,8 @@ static int vt__h1c_main(void *arg) {
         if (r == 0 && expired && !stopping) __atomic_fetch_add(&run.host->timeouts, 1, __ATOMIC_RELAXED);
         if (r < 0 || expired || last) break;
         if (stopping) {
-            last =
-                true; /* the answer before was sent without Connection: close: there may be one more request */
+            /* The answer before was sent without Connection: close: there may be one more request. */
+            last = true;
             vt__poll_set(&c->conn.pd, VT__PD_R);
         } else if (vt__h1c_park(&run)) {
             return 0;
@@ -33746,9 +33742,10 @@ static vt_str vt__h1c_lost_host(vt_str head) {
 static bool vt__h1c_lost_to(vt__h1c_run *run, vt_str head) {
     vt_str host = vt__h1c_lost_host(head);
     const char *sp = memchr(head.ptr, ' ', head.len), *from = sp ? sp + 1 : NULL, *to = from;
+    const char *end = head.ptr + head.len;
     vt__uri_auth auth;
     char port[24];
-    while (to && to<head.ptr + head.len && * to> ' ' && *to < 0x7f) to++;
+    while (to && to != end && *to > ' ' && *to < 0x7f) to++;
     if (!from || *from != '/' || *to != ' ' || !host.len || vt__uri_authority(host, &auth) < 0) return false;
     size_t n = (size_t)snprintf(port, sizeof port, ":%d", vt__io_port_of(run->c->conn.pd.fd));
     if (vt__h1c_put_start(run, 308, !run->conf->no_date, true) < 0) return true;
@@ -34465,8 +34462,8 @@ static int vt__wsc_unsent(const vt_ws *ws, int r) {
 }
 VT__INLINE int vt__wsc_lock_any(vt_ws *ws) {
     vt__vth *v = vt__sched_self();
-    if (VT__UNLIKELY(ws->owner == v &&
-                     ws->kept)) { /* in this order: the lock that is kept is the owner's alone */
+    /* In this order: the lock that is kept is the owner's alone. */
+    if (VT__UNLIKELY(ws->owner == v && ws->kept)) {
         if (vt__sched_cancelled(v)) return vt__wsc_unsent(ws, vt__sched_refused(v));
         ws->kept = false;
         return 0;
@@ -35794,9 +35791,8 @@ static void vt__srv_on_hup(int sig, void *info, void *context) {
 
 static void vt__srv_on_signal(int sig, void *info, void *context) {
     int saved = errno;
-    if (__atomic_exchange_n(&vt__srv_signals.seen, 1,
-                            __ATOMIC_SEQ_CST)) { /* the second: as if we were not here */
-        struct vt__plat_sa dfl;
+    if (__atomic_exchange_n(&vt__srv_signals.seen, 1, __ATOMIC_SEQ_CST)) {
+        struct vt__plat_sa dfl; /* the second: as if we were not here */
         memset(&dfl, 0, sizeof dfl);
         (void)vt__plat_sigaction(sig, &dfl, NULL);
         (void)vt__plat_kill(sig);
