@@ -2481,7 +2481,7 @@ VT_API void vt_log(int level, const char *fmt, ...) {
 #if VTHTTP_HTTP
 /*==============================================================================
  * MARK: - @uri     percent-encoding, path segments, queries, authority
- * uses:   @plat
+ * uses:   @plat @str
  * pure.   RFC 3986 2-3, RFC 9110 4; < 0 is a VT__URI_E code.
  * test:   tests/test_uri.c   fuzz: fuzz/fuzz_uri.c
  *
@@ -2490,82 +2490,57 @@ VT_API void vt_log(int level, const char *fmt, ...) {
  * programs in a row may resolve differently is how access rules are bypassed. '+' is a space in queries and forms only;
  * %00 is data there and an error in a path. Nothing is decoded twice, and nothing in place.
  *============================================================================*/
-#define VT__URI_ERRORS(X)                                                                                    \
-    X(ESCAPE, -11101, "'%' without two hex digits")                                                          \
-    X(NUL, -11102, "%00 where it is not data")                                                               \
-    X(DOTS, -11103, "dot segment in a path")                                                                 \
-    X(SLASH, -11104, "encoded slash in a file name")                                                         \
-    X(PATH, -11105, "path does not begin with '/'")                                                          \
-    X(AUTHORITY, -11106, "bad host or port")                                                                 \
-    X(SPACE, -11107, "output buffer too small")
 enum vt__uri_err {
-#define VT__URI_ERR_ENUM(name, code, text) VT__URI_E_##name = code,
-    VT__URI_ERRORS(VT__URI_ERR_ENUM)
-#undef VT__URI_ERR_ENUM
+    VT__URI_E_ESCAPE = -11101, /* '%' without two hex digits */
+    VT__URI_E_NUL,             /* %00 where it is not data */
+    VT__URI_E_DOTS,            /* dot segment in a path */
+    VT__URI_E_PATH,            /* path does not begin with '/' */
+    VT__URI_E_AUTHORITY        /* bad host or port */
 };
 
-/* Flags of vt__uri_decode: a path has none, a query or an urlencoded form has VT__URI_FORM. */
-#define VT__URI_PLUS 1U     /* '+' is a space */
-#define VT__URI_NUL 2U      /* %00 is data */
-#define VT__URI_NO_SLASH 4U /* %2F is an error: the result names a file */
-#define VT__URI_FORM (VT__URI_PLUS | VT__URI_NUL)
+/* As a query or an urlencoded form is decoded, and not a path: '+' is a space, and %00 is data. */
+#define VT__URI_FORM true
 
-enum { VT__URI_NAME, VT__URI_IP4, VT__URI_IP6 };
 typedef struct vt__uri_auth {
     vt_str host;  /* as sent; brackets included */
     int32_t port; /* -1: none given */
-    uint8_t kind; /* VT__URI_NAME, _IP4, _IP6 */
 } vt__uri_auth;
 
 typedef struct vt__uri_pair {
     vt_str name, value; /* raw; decode with VT__URI_FORM */
-    bool has_value;     /* there was a '=' */
 } vt__uri_pair;
 
-/* What vt__uri_encode leaves alone. */
-enum {
-    VT__URI_SET_SEGMENT,  /* unreserved bytes: for one segment, one name or value */
-    VT__URI_SET_PATH,     /* also '/', ':', '@' and sub-delims; '%' is encoded */
-    VT__URI_SET_LOCATION, /* a reference that is encoded already: only bytes that no URI holds are encoded */
-    VT__URI_SET_COOKIE,   /* cookie-octets (RFC 6265 4.1.1) but '%' */
-    VT__URI_SET_FORM      /* as SEGMENT; space becomes '+' */
-};
-
 /* One table for the grammars of this section and of @h1. */
-#define VT__URI_C_UNRES 1U   /* unreserved */
-#define VT__URI_C_SUB 2U     /* sub-delims */
-#define VT__URI_C_HEX 4U     /* HEXDIG */
-#define VT__URI_C_PATH 8U    /* ':' '@' '/' */
-#define VT__URI_C_ANY 16U    /* some URI may hold it, '%' included */
-#define VT__URI_C_COOKIE 32U /* cookie-octet but '%' */
-#define VT__URI_C_TOKEN 64U  /* tchar (RFC 9110 5.6.2) */
-#define VT__URI_W (VT__URI_C_UNRES | VT__URI_C_ANY | VT__URI_C_COOKIE | VT__URI_C_TOKEN)
-#define VT__URI_S (VT__URI_C_SUB | VT__URI_C_ANY)
+#define VT__URI_C_NAME 1U   /* reg-name but '%': unreserved, sub-delims */
+#define VT__URI_C_HEX 2U    /* HEXDIG */
+#define VT__URI_C_ANY 4U    /* some URI may hold it, '%' included */
+#define VT__URI_C_COOKIE 8U /* cookie-octet (RFC 6265 4.1.1) but '%' */
+#define VT__URI_C_TOKEN 16U /* tchar (RFC 9110 5.6.2) */
+#define VT__URI_S (VT__URI_C_NAME | VT__URI_C_ANY)
 #define VT__URI_G (VT__URI_C_ANY | VT__URI_C_COOKIE)
+#define VT__URI_W (VT__URI_S | VT__URI_C_COOKIE | VT__URI_C_TOKEN)
 static const uint8_t vt__uri_class[256] = {
     ['0' ... '9'] = VT__URI_W | VT__URI_C_HEX,
     ['A' ... 'F'] = VT__URI_W | VT__URI_C_HEX,
     ['G' ... 'Z'] = VT__URI_W,
     ['a' ... 'f'] = VT__URI_W | VT__URI_C_HEX,
     ['g' ... 'z'] = VT__URI_W,
-    ['-'] = VT__URI_W,
-    ['.'] = VT__URI_W,
+    ['-' ... '.'] = VT__URI_W,
     ['_'] = VT__URI_W,
     ['~'] = VT__URI_W,
-    ['!'] = VT__URI_S | VT__URI_C_COOKIE | VT__URI_C_TOKEN,
-    ['$'] = VT__URI_S | VT__URI_C_COOKIE | VT__URI_C_TOKEN,
-    ['&' ... '\''] = VT__URI_S | VT__URI_C_COOKIE | VT__URI_C_TOKEN,
+    ['!'] = VT__URI_W,
+    ['$'] = VT__URI_W,
+    ['&' ... '\''] = VT__URI_W,
+    ['*' ... '+'] = VT__URI_W,
     ['(' ... ')'] = VT__URI_S | VT__URI_C_COOKIE,
-    ['*' ... '+'] = VT__URI_S | VT__URI_C_COOKIE | VT__URI_C_TOKEN,
+    ['='] = VT__URI_S | VT__URI_C_COOKIE,
     [','] = VT__URI_S,
     [';'] = VT__URI_S,
-    ['='] = VT__URI_S | VT__URI_C_COOKIE,
     ['#'] = VT__URI_G | VT__URI_C_TOKEN,
     ['%'] = VT__URI_C_ANY | VT__URI_C_TOKEN,
-    ['/'] = VT__URI_G | VT__URI_C_PATH,
-    [':'] = VT__URI_G | VT__URI_C_PATH,
-    ['@'] = VT__URI_G | VT__URI_C_PATH,
-    ['?'] = VT__URI_G,
+    ['/'] = VT__URI_G,
+    [':'] = VT__URI_G,
+    ['?' ... '@'] = VT__URI_G,
     ['['] = VT__URI_G,
     [']'] = VT__URI_G,
     ['<'] = VT__URI_C_COOKIE,
@@ -2585,56 +2560,42 @@ VT__INLINE bool vt__uri_is(char c, unsigned classes) { return (vt__uri_class[(ui
 /* Value of a HEXDIG. */
 VT__INLINE unsigned vt__uri_hex(char c) { return ((uint8_t)c & 15U) + ((uint8_t)c >> 6) * 9U; }
 
-static VT__UNUSED const char *vt__uri_err_name(int err) {
-    switch (err) {
-#define VT__URI_ERR_CASE(name, code, text)                                                                   \
-    case code: return text;
-        VT__URI_ERRORS(VT__URI_ERR_CASE)
-#undef VT__URI_ERR_CASE
-    default: return "?";
-    }
+/* Whether the '%' at s.ptr[i] begins an escape. */
+VT__INLINE bool vt__uri_escapes(vt_str s, size_t i) {
+    return s.len - i >= 3 && vt__uri_is(s.ptr[i + 1], VT__URI_C_HEX) &&
+           vt__uri_is(s.ptr[i + 2], VT__URI_C_HEX);
 }
 
-static VT__UNUSED int vt__uri_err_status(int err) { return err == VT__URI_E_SPACE ? 500 : 400; }
-
 /* The byte at in.ptr[i], decoded; *used is 1 or 3. < 0: error. */
-VT__INLINE int vt__uri_byte(vt_str in, size_t i, unsigned flags, size_t *used) {
+VT__INLINE int vt__uri_byte(vt_str in, size_t i, bool form, size_t *used) {
     char c = in.ptr[i];
     *used = 1;
-    if (c == '+' && (flags & VT__URI_PLUS)) return ' ';
+    if (c == '+' && form) return ' ';
     if (VT__LIKELY(c != '%')) return (uint8_t)c;
-    if (in.len - i < 3 || !vt__uri_is(in.ptr[i + 1], VT__URI_C_HEX) ||
-        !vt__uri_is(in.ptr[i + 2], VT__URI_C_HEX))
-        return VT__URI_E_ESCAPE;
+    if (!vt__uri_escapes(in, i)) return VT__URI_E_ESCAPE;
     unsigned v = vt__uri_hex(in.ptr[i + 1]) << 4 | vt__uri_hex(in.ptr[i + 2]);
-    if (v == 0 && !(flags & VT__URI_NUL)) return VT__URI_E_NUL;
-    if (v == '/' && (flags & VT__URI_NO_SLASH)) return VT__URI_E_SLASH;
+    if (v == 0 && !form) return VT__URI_E_NUL;
     *used = 3;
     return (int)v;
 }
 
 /* Decodes into out, without a terminator; the length is at most in.len. out NULL: only checks and counts. */
-static VT__UNUSED ptrdiff_t vt__uri_decode(char *out, size_t cap, vt_str in, unsigned flags) {
+static VT__UNUSED ptrdiff_t vt__uri_decode(char *out, vt_str in, bool form) {
     size_t n = 0, used;
-    for (size_t i = 0; i < in.len; i += used) {
-        int c = vt__uri_byte(in, i, flags, &used);
+    for (size_t i = 0; i < in.len; i += used, n++) {
+        int c = vt__uri_byte(in, i, form, &used);
         if (VT__UNLIKELY(c < 0)) return c;
-        if (out) {
-            if (VT__UNLIKELY(n == cap)) return VT__URI_E_SPACE;
-            out[n] = (char)c;
-        }
-        n++;
+        if (out) out[n] = (char)c;
     }
     return (ptrdiff_t)n;
 }
 
 /* True if raw decodes to exactly `plain`; a bad escape equals nothing. */
-static VT__UNUSED bool vt__uri_decoded_eq(vt_str raw, vt_str plain, unsigned flags) {
+static VT__UNUSED bool vt__uri_decoded_eq(vt_str raw, vt_str plain, bool form) {
     size_t n = 0, used;
-    for (size_t i = 0; i < raw.len; i += used) {
-        int c = vt__uri_byte(raw, i, flags, &used);
+    for (size_t i = 0; i < raw.len; i += used, n++) {
+        int c = vt__uri_byte(raw, i, form, &used);
         if (c < 0 || n == plain.len || (uint8_t)plain.ptr[n] != c) return false;
-        n++;
     }
     return n == plain.len;
 }
@@ -2654,18 +2615,17 @@ static VT__UNUSED int vt__uri_segment_next(vt_str path, size_t *pos, vt_str *seg
 static bool vt__uri_is_dots(vt_str seg) {
     static const vt_str one = {".", 1}, two = {"..", 2};
     if (seg.len == 0 || seg.len > 6 || (seg.ptr[0] != '.' && seg.ptr[0] != '%')) return false;
-    return vt__uri_decoded_eq(seg, one, 0) || vt__uri_decoded_eq(seg, two, 0);
+    return vt__uri_decoded_eq(seg, one, false) || vt__uri_decoded_eq(seg, two, false);
 }
 
-/* Before routing: the number of segments, or why the path is refused. Decoding a segment of a path that passed can fail
- * for want of space only (and by VT__URI_NO_SLASH). */
+/* Before routing: the number of segments, or why the path is refused. A segment of a path that passed can be decoded. */
 static VT__UNUSED int vt__uri_path_check(vt_str path) {
     size_t pos = 0;
     int count = 0;
     vt_str seg;
     if (path.len == 0 || path.ptr[0] != '/') return VT__URI_E_PATH;
     while (vt__uri_segment_next(path, &pos, &seg)) {
-        ptrdiff_t n = vt__uri_decode(NULL, 0, seg, 0);
+        ptrdiff_t n = vt__uri_decode(NULL, seg, false);
         if (n < 0) return (int)n;
         if (vt__uri_is_dots(seg)) return VT__URI_E_DOTS;
         count++;
@@ -2683,22 +2643,10 @@ static VT__UNUSED int vt__uri_pair_next(vt_str query, size_t *pos, vt__uri_pair 
     size_t len = amp ? (size_t)(amp - start) : query.len - i;
     const char *eq = memchr(start, '=', len);
     size_t name = eq ? (size_t)(eq - start) : len;
-    pair->has_value = eq != NULL;
     pair->name = (vt_str){start, name};
     pair->value = eq ? (vt_str){eq + 1, len - name - 1} : (vt_str){start + len, 0};
     *pos = i + len;
     return 1;
-}
-
-/* The number of pairs, or < 0 when an escape is undecodable. */
-static VT__UNUSED int vt__uri_query_check(vt_str query) {
-    size_t pos = 0;
-    int count = 0;
-    vt__uri_pair pair;
-    ptrdiff_t n = vt__uri_decode(NULL, 0, query, VT__URI_FORM);
-    if (n < 0) return (int)n;
-    while (vt__uri_pair_next(query, &pos, &pair)) count++;
-    return count;
 }
 
 /* IPv4address: four dec-octets, no leading zeros. */
@@ -2739,11 +2687,9 @@ static bool vt__uri_ip6(const char *p, size_t n) {
 static size_t vt__uri_reg_name(vt_str s) {
     size_t i = 0;
     while (i < s.len) {
-        if (VT__LIKELY(vt__uri_is(s.ptr[i], VT__URI_C_UNRES | VT__URI_C_SUB))) i++;
+        if (VT__LIKELY(vt__uri_is(s.ptr[i], VT__URI_C_NAME))) i++;
         else if (s.ptr[i] == ':') return i;
-        else if (s.ptr[i] == '%' && s.len - i >= 3 && vt__uri_is(s.ptr[i + 1], VT__URI_C_HEX) &&
-                 vt__uri_is(s.ptr[i + 2], VT__URI_C_HEX))
-            i += 3;
+        else if (s.ptr[i] == '%' && vt__uri_escapes(s, i)) i += 3;
         else return 0;
     }
     return i;
@@ -2751,53 +2697,40 @@ static size_t vt__uri_reg_name(vt_str s) {
 
 /* ":" 1*5DIGIT up to 65535, or nothing. -1: nothing; -2: bad. */
 static int32_t vt__uri_port(vt_str s) {
-    int32_t v = 0;
+    int64_t v;
     if (s.len == 0) return -1;
-    if (s.ptr[0] != ':' || s.len < 2 || s.len > 6) return -2;
-    for (size_t i = 1; i < s.len; i++) {
-        if (s.ptr[i] < '0' || s.ptr[i] > '9') return -2;
-        v = v * 10 + (s.ptr[i] - '0');
-    }
-    return v <= 65535 ? v : -2;
+    if (s.ptr[0] != ':' || s.len > 6) return -2;
+    return vt__str_u63((vt_str){s.ptr + 1, s.len - 1}, 65535, &v) < 0 ? -2 : (int32_t)v;
 }
 
 /* host[:port]; no userinfo, no empty host, no colon without a port, of IP-literals only IPv6. 0 or VT__URI_E_AUTHORITY. */
 static VT__UNUSED int vt__uri_authority(vt_str s, vt__uri_auth *out) {
     size_t n;
-    out->kind = VT__URI_NAME;
     if (s.len && s.ptr[0] == '[') {
         const char *end = memchr(s.ptr, ']', s.len);
         n = end ? (size_t)(end - s.ptr) + 1 : 0;
         if (n < 4 || !vt__uri_ip6(s.ptr + 1, n - 2)) return VT__URI_E_AUTHORITY;
-        out->kind = VT__URI_IP6;
     } else if ((n = vt__uri_reg_name(s)) == 0) {
         return VT__URI_E_AUTHORITY;
-    } else if (s.ptr[0] <= '9' && vt__uri_ip4(s.ptr, n)) {
-        out->kind = VT__URI_IP4;
     }
     out->host = (vt_str){s.ptr, n};
     out->port = vt__uri_port((vt_str){s.ptr + n, s.len - n});
     return out->port == -2 ? VT__URI_E_AUTHORITY : 0;
 }
 
-/* The length (at most 3 * in.len), or VT__URI_E_SPACE. out NULL: only counts. */
-static VT__UNUSED ptrdiff_t vt__uri_encode(char *out, size_t cap, vt_str in, int set) {
-    static const uint8_t keep[] = {VT__URI_C_UNRES, VT__URI_C_UNRES | VT__URI_C_SUB | VT__URI_C_PATH,
-                                   VT__URI_C_ANY, VT__URI_C_COOKIE, VT__URI_C_UNRES};
+/* Escapes all but the class `keep`: VT__URI_C_COOKIE, or VT__URI_C_ANY in a reference that is encoded already. The length, at
+ * most 3 * in.len; out NULL: only counts. */
+static VT__UNUSED size_t vt__uri_encode(char *out, vt_str in, unsigned keep) {
     static const char digits[] = "0123456789ABCDEF";
     size_t n = 0;
     for (size_t i = 0; i < in.len; i++) {
         char c = in.ptr[i];
-        bool space = c == ' ' && set == VT__URI_SET_FORM, plain = space || vt__uri_is(c, keep[set]);
-        size_t need = plain ? 1 : 3;
-        if (out) {
-            if (need > cap - n) return VT__URI_E_SPACE;
-            out[n] = plain ? space ? '+' : c : '%';
-            if (!plain) out[n + 1] = digits[(uint8_t)c >> 4], out[n + 2] = digits[(uint8_t)c & 15];
-        }
-        n += need;
+        bool plain = vt__uri_is(c, keep);
+        if (out) out[n] = plain ? c : '%';
+        if (out && !plain) out[n + 1] = digits[(uint8_t)c >> 4], out[n + 2] = digits[(uint8_t)c & 15];
+        n += plain ? 1 : 3;
     }
-    return (ptrdiff_t)n;
+    return n;
 }
 
 /*==============================================================================
@@ -2852,7 +2785,6 @@ static VT__UNUSED ptrdiff_t vt__uri_encode(char *out, size_t cap, vt_str in, int
     X(CHUNK_END, -11233, 400, "chunk not followed by CRLF")                \
     X(TRAILER, -11234, 400, "field not allowed in trailers")               \
     X(STATUS, -11235, 500, "bad status code")                              \
-    X(SPACE, -11236, 500, "output buffer too small")                       \
     X(STATUS_LINE, -11237, 502, "bad status line")                         \
     X(STATUS_LONG, -11238, 502, "status line over its limit")
 /* clang-format on */
@@ -3001,8 +2933,7 @@ typedef struct vt__h1_sect {
     uint32_t value; /* after its colon; 0: not seen */
     uint32_t scan;  /* bytes before it need no second look */
     uint32_t n;
-    uint32_t size,
-        sized; /* name + value + 32, summed over the first `sized` fields: only near the limit is it counted */
+    uint32_t size, sized; /* name + value + 32 of the first `sized` fields: counted near the limit alone */
 } vt__h1_sect;
 
 /* A request head. Zero it before each; offsets are from the buf of the call, whose bytes may move between calls. */
@@ -3417,11 +3348,6 @@ static VT__UNUSED int vt__h1_field_id(vt_str name) {
     return vt__h1_is_token(name) && name.len <= 32 ? (int)vt__h1_name_id(name.ptr, name.len, 0) : 0;
 }
 
-/* In lower case; empty for 0. */
-static VT__UNUSED vt_str vt__h1_field_name(int id) {
-    return (vt_str){vt__h1_knowns[id].text + 8, vt__h1_knowns[id].len};
-}
-
 static const vt_str vt__h1_methods[] = {{"", 0},
 #define VT__H1_METHOD_NAME(name) {#name, sizeof(#name) - 1},
                                         VT__H1_METHODS(VT__H1_METHOD_NAME)
@@ -3444,17 +3370,16 @@ static int vt__h1_list_next(vt_str list, size_t *pos, vt_str *item) {
     if (i > list.len) return 0;
     for (end = i; end < list.len && list.ptr[end] != ','; end++) continue;
     *pos = end + 1;
-    while (i < end && vt__h1_is_ws(list.ptr[i])) i++;
-    while (end > i && vt__h1_is_ws(list.ptr[end - 1])) end--;
-    *item = (vt_str){i ? list.ptr + i : list.ptr, end - i};
+    *item = vt__str_trim((vt_str){i ? list.ptr + i : list.ptr, end - i});
     return 1;
 }
 
-static VT__UNUSED bool vt__h1_list_has(vt_str value, vt_str token) {
+/* By vt__str_eq or vt__str_eq_ci. */
+static bool vt__h1_list_has(bool (*eq)(vt_str a, vt_str b), vt_str list, vt_str item) {
     size_t pos = 0;
-    vt_str item;
-    while (vt__h1_list_next(value, &pos, &item))
-        if (item.len && vt__str_eq_ci(item, token)) return true;
+    vt_str one;
+    while (vt__h1_list_next(list, &pos, &one))
+        if (one.len && eq(one, item)) return true;
     return false;
 }
 
@@ -3574,25 +3499,13 @@ static bool vt__h1_is_hop(int id) {
 }
 /* Not fields for framing, routing, authentication, nor for what the content means (RFC 9110 6.5.1). */
 static bool vt__h1_trailer_ok(int id) {
-    if (vt__h1_is_hop(id)) return false;
-    switch (id) {
-    case VT__H1_F_HOST:
-    case VT__H1_F_CONTENT_LENGTH:
-    case VT__H1_F_EXPECT:
-    case VT__H1_F_TE:
-    case VT__H1_F_TRAILER:
-    case VT__H1_F_CONTENT_ENCODING:
-    case VT__H1_F_CONTENT_TYPE:
-    case VT__H1_F_CONTENT_RANGE:
-    case VT__H1_F_MAX_FORWARDS:
-    case VT__H1_F_AUTHORIZATION:
-    case VT__H1_F_PROXY_AUTHORIZATION:
-    case VT__H1_F_COOKIE:
-    case VT__H1_F_SET_COOKIE:
-    case VT__H1_F_CACHE_CONTROL:
-    case VT__H1_F_RANGE: return false;
-    default: return true;
-    }
+    static const uint8_t refused[] = {
+        VT__H1_F_CONTENT_LENGTH,      VT__H1_F_HOST,          VT__H1_F_TE,
+        VT__H1_F_CONTENT_ENCODING,    VT__H1_F_EXPECT,        VT__H1_F_RANGE,
+        VT__H1_F_CONTENT_TYPE,        VT__H1_F_TRAILER,       VT__H1_F_COOKIE,
+        VT__H1_F_CONTENT_RANGE,       VT__H1_F_SET_COOKIE,    VT__H1_F_MAX_FORWARDS,
+        VT__H1_F_PROXY_AUTHORIZATION, VT__H1_F_CACHE_CONTROL, VT__H1_F_AUTHORIZATION};
+    return !vt__h1_is_hop(id) && !memchr(refused, id, sizeof refused);
 }
 static int vt__h1_on_trailers(const char *buf, const vt__h1_field *f, uint32_t n) {
     for (const vt__h1_field *end = f + n; f < end; f++)
@@ -3915,12 +3828,10 @@ VT__INLINE int vt__h1_settle(vt__h1_req *r) {
 }
 
 /* > 0: bytes of the head; 0: call again with the same bytes and more; < 0: VT__H1_E code, final. fields[cap] receives
- * the field lines. lim may be NULL. All calls for one head together are linear in its length. */
+ * the field lines. All calls for one head together are linear in its length. */
 static VT__NOINLINE VT__UNUSED int vt__h1_req_parse(vt__h1_req *r, const char *buf, size_t len,
                                                     vt__h1_field *fields, uint32_t cap,
                                                     const vt__h1_limits *lim) {
-    static const vt__h1_limits standard = {0};
-    if (!lim) lim = &standard;
     int rc;
     if (r->state != VT__H1_S_FIELDS && (rc = vt__h1_line(r, buf, len, vt__h1_limit(lim->line, 8192))) <= 0)
         return rc;
@@ -4007,10 +3918,8 @@ static int vt__h1_res_settle(vt__h1_res *r, int method) {
  * which the next begins. */
 static VT__UNUSED int vt__h1_res_parse(vt__h1_res *r, int method, const char *buf, size_t len,
                                        vt__h1_field *fields, uint32_t cap, const vt__h1_limits *lim) {
-    static const vt__h1_limits standard = {0};
     vt__h1_req *h = &r->head;
     int rc;
-    if (!lim) lim = &standard;
     if (h->state != VT__H1_S_FIELDS &&
         (rc = vt__h1_status_line(r, buf, len, vt__h1_limit(lim->line, 8192))) <= 0)
         return rc;
@@ -4154,9 +4063,7 @@ static int vt__h1_chunk_trailers(vt__h1_chunk *c, const char *buf, size_t len, v
 static VT__UNUSED int64_t vt__h1_chunk_decode(vt__h1_chunk *c, const char *buf, size_t len, vt_str *data,
                                               vt__h1_field *trailers, uint32_t cap,
                                               const vt__h1_limits *lim) {
-    static const vt__h1_limits standard = {0};
     size_t i = 0;
-    if (!lim) lim = &standard;
     *data = (vt_str){buf, 0};
     while (i < len && !c->done) {
         int rc;
@@ -4179,16 +4086,7 @@ static VT__UNUSED int64_t vt__h1_chunk_decode(vt__h1_chunk *c, const char *buf, 
     return (int64_t)i;
 }
 
-/* ---- encoders: bytes written, or < 0 ---- */
-
-#define VT__H1_CHUNK_SIZE_MAX 18 /* of vt__h1_put_chunk_size */
-
-/* Hexadecimal, lower case; the number of digits. */
-static VT__UNUSED int vt__h1_put_hex(char out[16], uint64_t v) {
-    int n = (67 - __builtin_clzll(v | 1)) / 4;
-    for (int i = n - 1; i >= 0; i--, v >>= 4) out[i] = "0123456789abcdef"[v & 15];
-    return n;
-}
+/* ---- encoders ---- */
 
 /* clang-format off */
 #define VT__H1_STATUSES(X) \
@@ -4235,12 +4133,12 @@ static VT__UNUSED vt_str vt__h1_reason(int status) {
     }
 }
 
-/* "HTTP/1.1 200 OK" CRLF. */
-static VT__UNUSED int vt__h1_put_status(char *out, size_t cap, int status) {
+enum { VT__H1_STATUS_MAX = 64 };
+/* "HTTP/1.1 200 OK" CRLF: how many bytes, at most VT__H1_STATUS_MAX, or < 0. */
+static VT__UNUSED int vt__h1_put_status(char *out, int status) {
     if (status < 100 || status > 599) return VT__H1_E_STATUS;
     vt_str reason = vt__h1_reason(status);
     size_t n = 9 + 4 + reason.len + 2;
-    if (n > cap) return VT__H1_E_SPACE;
     memcpy(out, "HTTP/1.1 ", 9);
     out[9] = (char)('0' + status / 100), out[10] = (char)('0' + status / 10 % 10);
     out[11] = (char)('0' + status % 10), out[12] = ' ';
@@ -4264,41 +4162,13 @@ static VT__UNUSED int vt__h1_check_value(vt_str value) {
     return 0;
 }
 
-/* "name: value" CRLF. */
-static VT__UNUSED int vt__h1_put_field(char *out, size_t cap, vt_str name, vt_str value) {
-    int rc;
-    if ((rc = vt__h1_check_name(name)) < 0 || (rc = vt__h1_check_value(value)) < 0) return rc;
-    size_t most = cap < INT_MAX ? cap : INT_MAX;
-    if (most < name.len + 4 || value.len > most - name.len - 4) return VT__H1_E_SPACE;
-    memcpy(out, name.ptr, name.len);
-    out += name.len;
-    memcpy(out, ": ", 2);
-    if (value.len) memcpy(out + 2, value.ptr, value.len);
-    memcpy(out + 2 + value.len, "\r\n", 2);
-    return (int)(name.len + value.len + 4);
-}
-static VT__UNUSED int vt__h1_put_field_u64(char *out, size_t cap, vt_str name, uint64_t value) {
-    char digits[20];
-    size_t n = vt__str_put_u64(digits, value);
-    return vt__h1_put_field(out, cap, name, (vt_str){digits, n});
-}
-
-/* "1f" CRLF; the data and its CRLF are the caller's. Size 0 would end the body: see vt__h1_put_last_chunk. */
-static VT__UNUSED int vt__h1_put_chunk_size(char *out, size_t cap, uint64_t size) {
-    char line[VT__H1_CHUNK_SIZE_MAX];
-    if (size == 0) return VT__H1_E_VALUE;
-    size_t n = (size_t)vt__h1_put_hex(line, size);
-    line[n] = '\r', line[n + 1] = '\n';
-    if (n + 2 > cap) return VT__H1_E_SPACE;
-    memcpy(out, line, n + 2);
-    return (int)n + 2;
-}
-
-/* "0" CRLF; trailer fields and a last CRLF follow. */
-static VT__UNUSED int vt__h1_put_last_chunk(char *out, size_t cap) {
-    if (cap < 3) return VT__H1_E_SPACE;
-    memcpy(out, "0\r\n", 3);
-    return 3;
+enum { VT__H1_CHUNK_SIZE_MAX = 18 };
+/* "1f" CRLF, of a size > 0: how many bytes. */
+static VT__UNUSED size_t vt__h1_put_chunk_size(char out[VT__H1_CHUNK_SIZE_MAX], uint64_t size) {
+    size_t n = (size_t)(67 - __builtin_clzll(size | 1)) / 4;
+    for (size_t i = n; i-- > 0; size >>= 4) out[i] = "0123456789abcdef"[size & 15];
+    memcpy(out + n, "\r\n", 2);
+    return n + 2;
 }
 
 /*==============================================================================
@@ -4749,8 +4619,12 @@ static void vt__ws_shake_keep(vt_str *first, uint8_t *count, vt_str value) {
 }
 static VT__UNUSED void vt__ws_shake_field(vt__ws_shake *s, vt_str name, vt_str value) {
     switch (vt__h1_field_id(name)) {
-    case VT__H1_F_UPGRADE: s->upgrade |= vt__h1_list_has(value, VT__STR_LIT("websocket")); break;
-    case VT__H1_F_CONNECTION: s->connection |= vt__h1_list_has(value, VT__STR_LIT("upgrade")); break;
+    case VT__H1_F_UPGRADE:
+        s->upgrade |= vt__h1_list_has(vt__str_eq_ci, value, VT__STR_LIT("websocket"));
+        break;
+    case VT__H1_F_CONNECTION:
+        s->connection |= vt__h1_list_has(vt__str_eq_ci, value, VT__STR_LIT("upgrade"));
+        break;
     case VT__H1_F_SEC_WEBSOCKET_KEY: vt__ws_shake_keep(&s->key, &s->keys, value); break;
     case VT__H1_F_SEC_WEBSOCKET_VERSION: vt__ws_shake_keep(&s->version, &s->versions, value); break;
     case VT__H1_F_SEC_WEBSOCKET_ACCEPT: vt__ws_shake_keep(&s->accept, &s->accepts, value); break;
@@ -4789,19 +4663,12 @@ static VT__UNUSED void vt__ws_accept(char out[VT__WS_ACCEPT_LEN], const char key
     vt__str_sha1(hash, text, sizeof text);
     (void)vt__str_base64(out, hash, sizeof hash);
 }
-static bool vt__ws_list_has(vt_str list, vt_str item) {
-    size_t pos = 0;
-    vt_str one;
-    while (vt__h1_list_next(list, &pos, &one))
-        if (one.len && vt__str_eq(one, item)) return true;
-    return false;
-}
 /* Of two lists of subprotocols the first of `ours` that is in `theirs`; len 0: none. Names are compared with case. */
 static VT__UNUSED vt_str vt__ws_protocol_pick(vt_str ours, vt_str theirs) {
     size_t pos = 0;
     vt_str one;
     while (vt__h1_list_next(ours, &pos, &one))
-        if (one.len && vt__ws_list_has(theirs, one)) return one;
+        if (one.len && vt__h1_list_has(vt__str_eq, theirs, one)) return one;
     return (vt_str){"", 0};
 }
 /* Whether a list holds tokens alone, none of them twice (RFC 6455 4.1, 10.); an empty one is good. */
@@ -4810,7 +4677,7 @@ static VT__UNUSED bool vt__ws_protocols_ok(vt_str list) {
     vt_str one;
     while (list.len && vt__h1_list_next(list, &pos, &one)) {
         vt_str rest = {list.ptr + VT__MIN(pos, list.len), list.len - VT__MIN(pos, list.len)};
-        if (!vt__h1_is_token(one) || vt__ws_list_has(rest, one)) return false;
+        if (!vt__h1_is_token(one) || vt__h1_list_has(vt__str_eq, rest, one)) return false;
     }
     return true;
 }
@@ -4828,7 +4695,7 @@ static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, c
     bool agreed = key ? vt__ws_shake_switched(s, status, key) : status / 100 == 2;
     if (!agreed || s->extensions.len) return VT__WS_E_SHAKE;
     if (s->protocols == 0) return 0;
-    bool named = s->protocols == 1 && s->protocol.len && vt__ws_list_has(offered, s->protocol);
+    bool named = s->protocols == 1 && s->protocol.len && vt__h1_list_has(vt__str_eq, offered, s->protocol);
     return named ? 0 : VT__WS_E_SHAKE;
 }
 
@@ -12282,9 +12149,7 @@ static size_t vt__url_undot(char *path, size_t n) {
 static bool vt__url_bytes(vt_str s) {
     for (size_t i = 0; i < s.len; i++) {
         if (!vt__uri_is(s.ptr[i], VT__URI_C_ANY)) return false;
-        if (s.ptr[i] == '%' && (s.len - i < 3 || !vt__uri_is(s.ptr[i + 1], VT__URI_C_HEX) ||
-                                !vt__uri_is(s.ptr[i + 2], VT__URI_C_HEX)))
-            return false;
+        if (s.ptr[i] == '%' && !vt__uri_escapes(s, i)) return false;
     }
     return true;
 }
@@ -12325,7 +12190,7 @@ static bool vt__url_same(const vt__url *a, const vt__url *b) {
 static int vt__url_resolve(vt__arena *a, const vt__url *base, vt_str ref, vt__url *out) {
     vt_str from = {base->text, 0};
     size_t first = vt__url_find(ref, 0, ":/?#");
-    ptrdiff_t n = vt__uri_encode(NULL, 0, ref, VT__URI_SET_LOCATION);
+    size_t n = vt__uri_encode(NULL, ref, VT__URI_C_ANY);
     size_t path = (size_t)(base->target.ptr - base->text);
     size_t query = vt__url_find((vt_str){base->text, path + base->target.len}, path, "?");
     if (first < ref.len && ref.ptr[first] == ':' && first > 0) from.len = 0;
@@ -12335,11 +12200,11 @@ static int vt__url_resolve(vt__arena *a, const vt__url *base, vt_str ref, vt__ur
     else if (first == 0) from.len = path + base->target.len;
     else
         for (from.len = query; base->text[from.len - 1] != '/';) from.len--;
-    char *p = n < 0 ? NULL : vt__mem_arena_get(a, from.len + (size_t)n + 1);
+    char *p = vt__mem_arena_get(a, from.len + n + 1);
     if (!p) return -ENOMEM;
     memcpy(p, from.ptr, from.len);
-    vt__uri_encode(p + from.len, (size_t)n, ref, VT__URI_SET_LOCATION);
-    return vt__url_parse(a, (vt_str){p, from.len + (size_t)n}, out);
+    vt__uri_encode(p + from.len, ref, VT__URI_C_ANY);
+    return vt__url_parse(a, (vt_str){p, from.len + n}, out);
 }
 /* Whether a host stands in a list like "localhost, .example.com": itself, or below a name that stands there. */
 static bool vt__url_listed(const char *list, const vt__url *u) {
@@ -21331,7 +21196,7 @@ static void vt__router_split(vt__router_path *p, vt_str path, uint32_t total, ch
     p->total = total;
     for (uint32_t i = 0; i < VT__ROUTER_DEPTH && vt__uri_segment_next(path, &pos, &s) > 0; i++) {
         if (room) {
-            ptrdiff_t n = vt__uri_decode(room, s.len, s, 0);
+            ptrdiff_t n = vt__uri_decode(room, s, false);
             s.ptr = room;
             s.len = n > 0 ? (size_t)n : 0;
             room += s.len;
@@ -21428,17 +21293,8 @@ typedef struct vt__router_allow {
     size_t len;
 } vt__router_allow;
 
-static bool vt__router_listed(const char *list, size_t len, vt_str m) {
-    for (size_t i = 0, end; i < len; i = end + 2) {
-        const char *comma = memchr(list + i, ',', len - i);
-        end = comma ? (size_t)(comma - list) : len;
-        if (end - i == m.len && memcmp(list + i, m.ptr, m.len) == 0) return true;
-    }
-    return false;
-}
-
 static void vt__router_list(vt__router_allow *a, vt_str m) {
-    if (vt__router_listed(a->out, a->len, m)) return;
+    if (vt__h1_list_has(vt__str_eq, (vt_str){a->out, a->len}, m)) return;
     if (a->len) memcpy(a->out + a->len, ", ", 2), a->len += 2;
     memcpy(a->out + a->len, m.ptr, m.len);
     a->len += m.len;
@@ -21555,8 +21411,8 @@ struct vt_req {
     uint32_t nfields;
     uint8_t version, method_id, form;
     bool keep_alive, upgrade;
-    vt_str method, target, path,
-        query;           /* raw; path and query inside target (or path is a "/" of static storage) */
+    /* Raw; path and query inside target (or path is a "/" of static storage). */
+    vt_str method, target, path, query;
     vt_str authority;    /* checked; len 0: none */
     int64_t body_length; /* -1: unknown; 0: no body */
     /* Zeroed by vt__req_init, from here on. Trailers: filled in by wire->read at the end. */
@@ -21670,10 +21526,10 @@ static vt_str vt__req_copy(const vt_req *req, vt_str s) {
 }
 
 /* Decoded copy; ptr NULL when it does not decode or memory is out. */
-static vt_str vt__req_decode(const vt_req *req, vt_str raw, unsigned flags) {
+static vt_str vt__req_decode(const vt_req *req, vt_str raw, bool form) {
     vt_str s = {NULL, 0};
     char *p = vt__mem_arena_get(req->arena, raw.len + 1);
-    ptrdiff_t n = p ? vt__uri_decode(p, raw.len, raw, flags) : -1;
+    ptrdiff_t n = p ? vt__uri_decode(p, raw, form) : -1;
     if (n < 0) return s;
     p[n] = 0;
     s.ptr = p;
@@ -21699,7 +21555,7 @@ VT_API vt_str vt_req_path(const vt_req *req) {
     if (r->path_done) return r->path_decoded;
     r->path_done = true;
     if (!r->path.len || !memchr(r->path.ptr, '%', r->path.len)) r->path_decoded = vt_req_raw_path(r);
-    else r->path_decoded = vt__req_decode(r, r->path, 0);
+    else r->path_decoded = vt__req_decode(r, r->path, false);
     return r->path_decoded;
 }
 
@@ -21708,7 +21564,7 @@ VT_API vt_str vt_req_raw_query(const vt_req *req) { return vt__req_cut(req->quer
 VT_API vt_str vt_req_segment(const vt_req *req) {
     vt_str s = {req->path.ptr + req->path.len, 0};
     while (s.ptr > req->path.ptr && s.ptr[-1] != '/') s.ptr--, s.len++;
-    return vt__req_decode(req, s, 0);
+    return vt__req_decode(req, s, false);
 }
 
 VT_API int vt_req_version(const vt_req *req) { return req->version; }
@@ -21781,7 +21637,7 @@ VT_API vt_str vt_req_param(const vt_req *req, const char *name) {
     }
     if (!r->params[i].ptr) {
         bool tail = route->tail && i + 1 == n;
-        r->params[i] = vt__req_decode(r, vt__req_raw_param(r, route->params[i].segment, tail), 0);
+        r->params[i] = vt__req_decode(r, vt__req_raw_param(r, route->params[i].segment, tail), false);
     }
     return r->params[i];
 }
@@ -21994,29 +21850,38 @@ VT_API int vt_req_body_wrap(vt_req *req, vt_body_read *read, void *ctx) {
     return 0;
 }
 
-/* A declared length gets its room at once, others double theirs. */
-static int vt__req_whole(vt_req *req) {
-    bool exact = req->body_length > 0 && !req->wraps;
-    if (exact && req->max_body >= 0 && req->body_length > req->max_body) return VT_ETOOLARGE;
-    if (exact && (uint64_t)req->body_length >= SIZE_MAX / 4) return -ENOMEM;
-    size_t cap = exact ? (size_t)req->body_length : req->body_length || req->wraps ? 4000 : 0, len = 0;
-    char *p = vt__mem_arena_get(req->arena, cap + 1);
+/* All that `read` has, with a NUL behind it: as much as is expected gets its room at once, more doubles it. VT_ELIMIT: more than
+ * max >= 0. */
+static int vt__req_gather(vt__arena *a, size_t cap, int64_t max,
+                          int64_t (*read)(void *from, void *p, size_t n), void *from, vt_str *out) {
+    size_t len = 0;
+    char *p = vt__mem_arena_get(a, cap + 1), more;
     for (int64_t r; p; len += (size_t)r) {
-        char more;
-        r = vt__req_read_at(req, req->wraps, len < cap ? p + len : &more, len < cap ? cap - len : 1);
+        r = read(from, len < cap ? p + len : &more, len < cap ? cap - len : 1);
         if (r < 0) return (int)r;
         if (r == 0) break;
+        if (max >= 0 && len + (size_t)r > (uint64_t)max) return VT_ELIMIT;
         if (len < cap) continue;
-        char *q = cap < SIZE_MAX / 4 ? vt__mem_arena_get(req->arena, 2 * cap + 1) : NULL;
+        char *q = cap < SIZE_MAX / 4 ? vt__mem_arena_get(a, 2 * cap + 1) : NULL;
         if (q) memcpy(q, p, len), q[len] = more;
         p = q;
         cap *= 2;
     }
     if (!p) return -ENOMEM;
     p[len] = 0;
-    req->body.ptr = p;
-    req->body.len = len;
+    *out = (vt_str){p, len};
     return 0;
+}
+static int64_t vt__req_read_all(void *from, void *p, size_t n) {
+    vt_req *req = from;
+    return vt__req_read_at(req, req->wraps, p, n);
+}
+static int vt__req_whole(vt_req *req) {
+    bool exact = req->body_length > 0 && !req->wraps;
+    if (exact && req->max_body >= 0 && req->body_length > req->max_body) return VT_ETOOLARGE;
+    if (exact && (uint64_t)req->body_length >= SIZE_MAX / 4) return -ENOMEM;
+    size_t cap = exact ? (size_t)req->body_length : req->body_length || req->wraps ? 4000 : 0;
+    return vt__req_gather(req->arena, cap, -1, vt__req_read_all, req, &req->body);
 }
 
 VT_API int vt_req_body(vt_req *req, vt_str *out) {
@@ -22042,7 +21907,7 @@ static int vt__req_form(vt_req *req) {
     if (!vt__str_eq_ci(vt__str_trim(type), VT__STR_LIT("application/x-www-form-urlencoded"))) return VT_ETYPE;
     int err = vt_req_body(req, &body);
     if (err < 0) return err;
-    if (vt__uri_query_check(body) < 0) return VT_EBADREQ;
+    if (vt__uri_decode(NULL, body, VT__URI_FORM) < 0) return VT_EBADREQ;
     req->body_use = VT__REQ_BODY_FORM;
     return 0;
 }
@@ -22217,10 +22082,16 @@ static bool vt__res_is(const vt__res_field *f, int id, vt_str name) {
     return f->id == id && (id || vt__str_eq_ci((vt_str){f->name, f->name_len}, name));
 }
 
-static void vt__res_remove(vt_res *res, int id, vt_str name) {
+/* Takes those of a name out; how many are left. */
+static uint32_t vt__res_without(vt__res_field *at, uint32_t n, int id, vt_str name) {
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < res->nfields; i++)
-        if (!vt__res_is(&res->fields[i], id, name)) res->fields[kept++] = res->fields[i];
+    for (uint32_t i = 0; i < n; i++)
+        if (!vt__res_is(&at[i], id, name)) at[kept++] = at[i];
+    return kept;
+}
+
+static void vt__res_remove(vt_res *res, int id, vt_str name) {
+    uint32_t kept = vt__res_without(res->fields, res->nfields, id, name);
     if (kept != res->nfields) vt__res_note(res, id, false);
     res->nfields = kept;
 }
@@ -22293,26 +22164,14 @@ VT_API int vt_res_length(vt_res *res, int64_t n) {
 }
 
 /* What a recipient must have before the content, or what frames it, cannot come after it (RFC 9110 6.5.1). */
-static bool vt__res_no_trailer(vt_str name) {
-    static const vt_str refused[] = {{"transfer-encoding", 17},
-                                     {"content-length", 14},
-                                     {"content-type", 12},
-                                     {"content-encoding", 16},
-                                     {"content-range", 13},
-                                     {"connection", 10},
-                                     {"host", 4},
-                                     {"trailer", 7},
-                                     {"te", 2},
-                                     {"upgrade", 7},
-                                     {"set-cookie", 10},
-                                     {"cache-control", 13},
-                                     {"location", 8},
-                                     {"authorization", 13},
-                                     {"date", 4},
-                                     {"vary", 4}};
-    for (size_t i = 0; i < VT__COUNT(refused); i++)
-        if (vt__str_eq_ci(name, refused[i])) return true;
-    return false;
+static bool vt__res_no_trailer(int id) {
+    static const uint8_t refused[] = {VT__H1_F_TRANSFER_ENCODING, VT__H1_F_CACHE_CONTROL, VT__H1_F_HOST,
+                                      VT__H1_F_CONTENT_LENGTH,    VT__H1_F_CONNECTION,    VT__H1_F_TE,
+                                      VT__H1_F_CONTENT_TYPE,      VT__H1_F_SET_COOKIE,    VT__H1_F_UPGRADE,
+                                      VT__H1_F_CONTENT_ENCODING,  VT__H1_F_LOCATION,      VT__H1_F_DATE,
+                                      VT__H1_F_CONTENT_RANGE,     VT__H1_F_TRAILER,       VT__H1_F_VARY,
+                                      VT__H1_F_AUTHORIZATION};
+    return memchr(refused, id, sizeof refused) != NULL;
 }
 
 /* Appends a copy; checked by the caller. */
@@ -22329,7 +22188,7 @@ static int vt__res_trailer_add(vt__arena *a, vt__res_list *l, const char *name, 
     vt_str key = vt__str_of(name), v = vt__str_of(value);
     if (!value || vt__h1_check_name(key) < 0 || vt__h1_check_value(v) < 0 || v.len > UINT32_MAX)
         return VT_EFIELD;
-    return vt__res_no_trailer(key) ? VT_EFIELD : vt__res_list_add(a, l, key, v);
+    return vt__res_no_trailer(vt__h1_field_id(key)) ? VT_EFIELD : vt__res_list_add(a, l, key, v);
 }
 
 VT_API int vt_res_trailer(vt_res *res, const char *name, const char *value) {
@@ -22338,6 +22197,14 @@ VT_API int vt_res_trailer(vt_res *res, const char *name, const char *value) {
 }
 
 /* --- cookies --- */
+/* As vt__uri_encode, in the request's memory; NULL: there is none. */
+static char *vt__res_encode(vt_res *res, vt_str raw, unsigned keep) {
+    size_t n = vt__uri_encode(NULL, raw, keep);
+    char *p = vt__mem_arena_get(res->req->arena, n + 1);
+    if (p) p[vt__uri_encode(p, raw, keep)] = 0;
+    return p;
+}
+
 static bool vt__res_attr_ok(const char *s) {
     return !s || (vt__h1_check_value(vt__str_of(s)) == 0 && !strchr(s, ';'));
 }
@@ -22364,12 +22231,8 @@ VT_API int vt_res_cookie(vt_res *res, const vt_cookie *cookie) {
     if (vt__h1_check_name(vt__str_of(cookie->name)) < 0 || !vt__res_attr_ok(cookie->path) ||
         !vt__res_attr_ok(cookie->domain) || !vt__res_same_site_ok(cookie->same_site))
         return VT_EFIELD;
-    ptrdiff_t n = vt__uri_encode(NULL, 0, raw, VT__URI_SET_COOKIE);
-    char *value = n >= 0 ? vt__mem_arena_get(res->req->arena, (size_t)n + 1) : NULL;
-    if (!value) return -ENOMEM;
-    vt__uri_encode(value, (size_t)n, raw, VT__URI_SET_COOKIE);
-    value[n] = 0;
-    const char *text = vt__res_cookie_text(res, cookie, value);
+    const char *value = vt__res_encode(res, raw, VT__URI_C_COOKIE);
+    const char *text = value ? vt__res_cookie_text(res, cookie, value) : NULL;
     if (!text) return -ENOMEM;
     res->touched = true;
     return vt__res_push(res, VT__H1_F_SET_COOKIE, VT__STR_LIT("Set-Cookie"), vt__str_of(text));
@@ -22410,11 +22273,12 @@ static int vt__res_begin(vt_res *res, bool end_now) {
     return err < 0 ? vt__res_fail(res, err) : 0;
 }
 
-/* In which the response cannot take bytes any more. */
-static int vt__res_closed(const vt_res *res) {
+/* 0 when the response takes bytes, its head before them; or why it does not. */
+static int vt__res_ready(vt_res *res) {
+    int err = res->state == VT__RES_OPEN ? vt__res_begin(res, false) : 0;
+    if (err < 0 || res->state == VT__RES_HEAD) return err;
     if (res->state == VT__RES_FAILED) return res->err;
-    if (res->state == VT__RES_ENDED && res->framing == VT__HTTP_LENGTH) return VT_ESURPLUS;
-    return VT_ESTATE;
+    return res->state == VT__RES_ENDED && res->framing == VT__HTTP_LENGTH ? VT_ESURPLUS : VT_ESTATE;
 }
 
 /* How many of n more bytes the declared length has room for. */
@@ -22424,9 +22288,8 @@ VT__INLINE uint64_t vt__res_fits(const vt_res *res, uint64_t n) {
 }
 
 VT_API int64_t vt_res_write(vt_res *res, const void *p, size_t n) {
-    int err = res->state == VT__RES_OPEN ? vt__res_begin(res, false) : 0;
+    int err = vt__res_ready(res);
     if (err < 0) return err;
-    if (res->state != VT__RES_HEAD) return vt__res_closed(res);
     size_t take = (size_t)vt__res_fits(res, n);
     if (take && !res->no_body) {
         int64_t r = res->req->wire->write(res, p, take);
@@ -22466,9 +22329,8 @@ static int vt__res_put_file(vt_res *res, int fd, int64_t off, int64_t n) {
 
 VT_API int64_t vt_res_write_file(vt_res *res, int fd, int64_t off, int64_t n) {
     if (off < 0 || n < 0 || n > INT64_MAX - off) return -EINVAL;
-    int err = res->state == VT__RES_OPEN ? vt__res_begin(res, false) : 0;
+    int err = vt__res_ready(res);
     if (err < 0) return err;
-    if (res->state != VT__RES_HEAD) return vt__res_closed(res);
     int64_t take = (int64_t)vt__res_fits(res, (uint64_t)n);
     if (res->no_body) res->bytes += take;
     else if ((err = vt__res_put_file(res, fd, off, take)) < 0) return err;
@@ -22587,11 +22449,8 @@ VT_API int vt_res_redirect(vt_res *res, int status, const char *location) {
     vt_str raw = vt__str_of(location);
     if (status != 301 && status != 302 && status != 303 && status != 307 && status != 308) return -EINVAL;
     if (vt__h1_check_value(raw) < 0 || !raw.len) return VT_EFIELD;
-    ptrdiff_t n = vt__uri_encode(NULL, 0, raw, VT__URI_SET_LOCATION);
-    char *p = n >= 0 ? vt__mem_arena_get(res->req->arena, (size_t)n + 1) : NULL;
+    const char *p = vt__res_encode(res, raw, VT__URI_C_ANY);
     if (!p) return -ENOMEM;
-    vt__uri_encode(p, (size_t)n, raw, VT__URI_SET_LOCATION);
-    p[n] = 0;
     int err = vt_res_status(res, status);
     if (err < 0 || (err = vt_res_field(res, "Location", p)) < 0) return err;
     return vt__res_whole(res, NULL, 0);
@@ -22603,23 +22462,27 @@ VT_API int vt_res_no_content(vt_res *res) {
 }
 
 /* --- interim responses, upgrade --- */
-static bool vt__res_line_ok(vt_str line) {
-    const char *colon = line.len ? memchr(line.ptr, ':', line.len) : NULL;
-    if (!colon) return false;
-    vt_str name = {line.ptr, (size_t)(colon - line.ptr)}, value = {colon + 1, line.len - name.len - 1};
-    if (vt__h1_check_name(name) < 0 || vt__h1_check_value(value) < 0) return false;
-    int id = vt__h1_field_id(name);
-    return id != VT__H1_F_CONNECTION && id != VT__H1_F_CONTENT_LENGTH && id != VT__H1_F_TRANSFER_ENCODING;
+/* The first of lines that each end with CRLF, which goes; false: there is none. */
+static bool vt__res_line(vt_str *lines, vt_str *name, vt_str *value) {
+    const char *cr = lines->len ? memchr(lines->ptr, '\r', lines->len) : NULL,
+               *colon = cr ? memchr(lines->ptr, ':', (size_t)(cr - lines->ptr)) : NULL;
+    size_t n = colon ? (size_t)(cr - lines->ptr) + 2 : 0;
+    if (!colon || n > lines->len || cr[1] != '\n') return false;
+    *name = (vt_str){lines->ptr, (size_t)(colon - lines->ptr)};
+    *value = vt__str_trim((vt_str){colon + 1, (size_t)(cr - colon) - 1});
+    *lines = (vt_str){lines->ptr + n, lines->len - n};
+    return true;
 }
 
 static bool vt__res_lines_ok(vt_str lines) {
-    for (size_t at = 0, end; at < lines.len; at = end + 2) {
-        const char *cr = memchr(lines.ptr + at, '\r', lines.len - at);
-        end = cr ? (size_t)(cr - lines.ptr) : lines.len;
-        if (end + 1 >= lines.len || lines.ptr[end + 1] != '\n') return false;
-        if (!vt__res_line_ok((vt_str){lines.ptr + at, end - at})) return false;
+    vt_str name, value;
+    while (vt__res_line(&lines, &name, &value)) {
+        int id = vt__h1_field_id(name);
+        if (vt__h1_check_name(name) < 0 || vt__h1_check_value(value) < 0 || id == VT__H1_F_CONNECTION ||
+            id == VT__H1_F_CONTENT_LENGTH || id == VT__H1_F_TRANSFER_ENCODING)
+            return false;
     }
-    return true;
+    return lines.len == 0;
 }
 
 VT_API int vt_res_inform(vt_res *res, int status, const char *lines) {
@@ -22826,7 +22689,7 @@ static VT__NOINLINE int vt__http_walk(vt_req *req) {
 static int vt__http_route(vt_req *req) {
     if (req->form == VT__H1_ASTERISK) return vt__http_allow(req, NULL, 204);
     if (req->form == VT__H1_AUTHORITY || !req->path.len) return 501;
-    if (req->query.len && vt__uri_query_check(req->query) < 0) return 400;
+    if (req->query.len && vt__uri_decode(NULL, req->query, VT__URI_FORM) < 0) return 400;
     req->route = vt__router_lookup_exact(&req->server->router, req->path, req->method_id, req->method);
     return VT__LIKELY(req->route != NULL) ? 0 : vt__http_walk(req);
 }
@@ -23072,10 +22935,10 @@ struct vt__conn_ops {
     int (*close)(vt__conn *c);
     int (*end)(vt__conn *c);     /* as shutdown, and leaves the socket as it is */
     bool (*direct)(vt__conn *c); /* what the socket itself is given now goes as it should; NULL: never */
-    void (*bare)(
-        vt__conn *c); /* says what end says, if it can at once; from then on the socket itself is spoken to */
-    void (*push)(
-        vt__conn *c); /* what was taken goes on now, not with what others say; NULL: it always does */
+    /* Says what end says, if it can at once; from then on the socket itself is spoken to. */
+    void (*bare)(vt__conn *c);
+    /* What was taken goes on now, not with what others say; NULL: it always does. */
+    void (*push)(vt__conn *c);
 };
 
 /* Bytes [pos, len) of p are in use: received and not consumed, or to be sent. */
@@ -23518,8 +23381,7 @@ typedef struct vt__ossl_ctx {
     vt__ossl_cert *certs;
     vt__ossl_name *names; /* sorted, and of one text by certificate */
     size_t nnames, names_cap;
-    const char
-        *first; /* a name of the first certificate: what a client gets that gives none, or an unknown one */
+    const char *first; /* a name of the first certificate, for clients that give none, or an unknown one */
     vt__ossl_sessions *sessions; /* of a client */
 } vt__ossl_ctx;
 
@@ -23802,12 +23664,16 @@ static void vt__ossl_on_info(const SSL *s, int where, int ret) {
     vt__ossl *o = BIO_get_data(SSL_get_rbio(s));
     if (where == SSL_CB_WRITE_ALERT && (ret & 0xff) == SSL_AD_NO_RENEGOTIATION) o->again = true;
 }
+/* The protocol that was agreed on; len 0: none. */
+static vt_str vt__ossl_alpn(const vt__ossl *o) {
+    const unsigned char *p = NULL;
+    unsigned n = 0;
+    SSL_get0_alpn_selected(o->ssl, &p, &n);
+    return (vt_str){(const char *)p, n};
+}
 /* HTTP/2 takes that for the peer's error (RFC 9113 9.2.1). TLS 1.3 has no such thing. */
 static void vt__ossl_heed_again(vt__ossl *o) {
-    const unsigned char *p;
-    unsigned n;
-    SSL_get0_alpn_selected(o->ssl, &p, &n);
-    if (n == 2 && memcmp(p, "h2", 2) == 0 && SSL_version(o->ssl) <= TLS1_2_VERSION)
+    if (vt__str_eq(vt__ossl_alpn(o), VT__STR_LIT("h2")) && SSL_version(o->ssl) <= TLS1_2_VERSION)
         SSL_set_info_callback(o->ssl, vt__ossl_on_info);
 }
 /* 1 when the handshake is complete, 0 when input is missing, VT__OSSL_DEAR when it is to go on on another OS thread. */
@@ -24394,13 +24260,6 @@ static int vt__ossl_info_cert(X509 *cert, vt__arena *a, vt_tls_info *out) {
 static VT__UNUSED int vt__ossl_offer(vt__ossl *o, vt_str alpn) {
     return SSL_set_alpn_protos(o->ssl, (const unsigned char *)alpn.ptr, (unsigned)alpn.len) ? -ENOMEM : 0;
 }
-/* The protocol that was agreed on; len 0: none. */
-static vt_str vt__ossl_alpn(const vt__ossl *o) {
-    const unsigned char *p = NULL;
-    unsigned n = 0;
-    SSL_get0_alpn_selected(o->ssl, &p, &n);
-    return (vt_str){(const char *)p, n};
-}
 static int vt__ossl_info(vt__ossl *o, vt__arena *a, vt_tls_info *out) {
     vt_str alpn = vt__ossl_alpn(o);
     const char *name = SSL_get_servername(o->ssl, TLSEXT_NAMETYPE_host_name);
@@ -24458,9 +24317,8 @@ typedef struct vt__tls {
     size_t owed, run;   /* run: bytes to encrypt at once, at least a record's */
     vt__tls_gate *gate; /* whose permit it holds; NULL: none */
     bool shut;          /* the socket's sending half is ended */
-    uint32_t
-        spin; /* of o and owed once the handshake is over: one reads, and another, of any thread, writes */
-    int step; /* what a step on another OS thread came to */
+    uint32_t spin;      /* of o and owed after the handshake: one reads, another, of any thread, writes */
+    int step;           /* what a step on another OS thread came to */
 } vt__tls;
 
 /*--- moving ciphertext ---*/
@@ -30326,26 +30184,27 @@ static vt__link *vt__link_take(vt__link_host *h, int fd, const vt__addr *peer, b
     vt__plat_count(&h->accepted, 1);
     return c;
 }
-/* group->stopping is set: sends the idle connections to their end, which looks for input one last time. */
-static void vt__link_host_stop(vt__link_host *h) {
+static void vt__link_tell_running(vt__link_host *h, unsigned bits) {
     for (vt__list *n = h->running.next; n != &h->running; n = n->next)
-        vt__link_tell(&VT__CONTAINER(n, vt__link, wait.link)->notes, VT__LINK_STOP);
-    for (int i = VT__LINK_FRESH; i <= VT__LINK_IDLE; i++)
-        for (vt__list *n = h->parked[i].next, *next; n != &h->parked[i]; n = next) {
-            next = n->next;
-            vt__link_expire(VT__CONTAINER(n, vt__link, wait.link));
-        }
+        vt__link_tell(&VT__CONTAINER(n, vt__link, wait.link)->notes, bits);
 }
-/* Cancels what still runs, refuses what waits, closes what lingers; names the requests in the log. */
-static void vt__link_host_kill(vt__link_host *h) {
-    vt__link_queue_expire(h, INT64_MAX);
-    for (vt__list *n = h->running.next; n != &h->running; n = n->next)
-        vt__link_tell(&VT__CONTAINER(n, vt__link, wait.link)->notes, VT__LINK_KILL);
-    vt__list *list = &h->parked[VT__LINK_LINGER];
+static void vt__link_expire_all(vt__list *list) {
     for (vt__list *n = list->next, *next; n != list; n = next) {
         next = n->next;
         vt__link_expire(VT__CONTAINER(n, vt__link, wait.link));
     }
+}
+/* group->stopping is set: sends the idle connections to their end, which looks for input one last time. */
+static void vt__link_host_stop(vt__link_host *h) {
+    vt__link_tell_running(h, VT__LINK_STOP);
+    vt__link_expire_all(&h->parked[VT__LINK_FRESH]);
+    vt__link_expire_all(&h->parked[VT__LINK_IDLE]);
+}
+/* Cancels what still runs, refuses what waits, closes what lingers; names the requests in the log. */
+static void vt__link_host_kill(vt__link_host *h) {
+    vt__link_queue_expire(h, INT64_MAX);
+    vt__link_tell_running(h, VT__LINK_KILL);
+    vt__link_expire_all(&h->parked[VT__LINK_LINGER]);
 }
 /* No connection is left. */
 static void vt__link_host_quit(vt__link_host *h) { vt__timer_cancel(&h->dom->wheel, &h->sweep); }
@@ -30502,17 +30361,6 @@ static size_t vt__mux_head_size(const vt__mux_head *h) {
         size += (size_t)h->fields[i].name_len + h->fields[i].value_len + 16;
     return size;
 }
-/* The first of `lines`, which goes. */
-static bool vt__mux_line(vt_str *lines, vt_str *name, vt_str *value) {
-    const char *cr = lines->len ? memchr(lines->ptr, '\r', lines->len) : NULL,
-               *colon = cr ? memchr(lines->ptr, ':', (size_t)(cr - lines->ptr)) : NULL;
-    if (!colon) return false;
-    *name = (vt_str){lines->ptr, (size_t)(colon - lines->ptr)};
-    *value = vt__str_trim((vt_str){colon + 1, (size_t)(cr - colon) - 1});
-    lines->len -= (size_t)(cr - lines->ptr) + 2;
-    lines->ptr = cr + 2;
-    return true;
-}
 /* What goes in an engine's own form: a status, a date, a length. */
 enum vt__mux_own { VT__MUX_STATUS, VT__MUX_DATE, VT__MUX_LENGTH };
 /* A head, as an engine writes it to w. Inlined there, with what is called. */
@@ -30531,7 +30379,7 @@ VT__INLINE void vt__mux_put_head(const vt__mux_head *head,
     }
     if (head->date.len) own(w, VT__MUX_DATE, head);
     if (head->server.len) put(w, VT__H1_F_SERVER, VT__STR_LIT("server"), head->server);
-    while (vt__mux_line(&lines, &name, &value)) {
+    while (vt__res_line(&lines, &name, &value)) {
         int id = vt__h1_field_id(name);
         if (!vt__h1_is_hop(id)) put(w, id, name, value);
     }
@@ -32447,7 +32295,9 @@ static bool vt__h2c_asked(const vt__h1_req *r, const char *base, const vt__h1_fi
             h2c = vt__str_eq_ci(value, VT__STR_LIT("h2c"));
             upgrades++;
             break;
-        case VT__H1_F_CONNECTION: named |= vt__h1_list_has(value, VT__STR_LIT("http2-settings")); break;
+        case VT__H1_F_CONNECTION:
+            named |= vt__h1_list_has(vt__str_eq_ci, value, VT__STR_LIT("http2-settings"));
+            break;
         case VT__H1_F_HTTP2_SETTINGS:
             *settings = value;
             given++;
@@ -32997,7 +32847,7 @@ static void vt__h1c_seal(vt__h1c_run *run) {
         b->len = at;
         return;
     }
-    size_t n = (size_t)vt__h1_put_chunk_size(hex, sizeof hex, size);
+    size_t n = vt__h1_put_chunk_size(hex, size);
     memmove(b->p + at + n, b->p + at + VT__H1C_CHUNK_ROOM, size);
     memcpy(b->p + at, hex, n);
     memcpy(b->p + at + n + size, "\r\n", 2); /* vt__h1c_chunk keeps room for it */
@@ -33123,6 +32973,12 @@ static int vt__h1c_chunk_next(vt__h1c_run *run) {
     }
     return n > 0;
 }
+/* No more of it will come, unless only the wait was cancelled. */
+static int vt__h1c_body_fail(vt__h1c_run *run, int err) {
+    if (err != -ECANCELED) run->body = VT__H1C_BODY_BROKEN, run->closing = true;
+    if (err == -ETIMEDOUT) vt__plat_count(&run->host->timeouts, 1);
+    return err;
+}
 /* Makes run->data non-empty: 1, 0 at the body's end, or < 0, then and ever after. */
 static int vt__h1c_body_next(vt__h1c_run *run) {
     vt__conn_buf *b = &run->io.in;
@@ -33141,11 +32997,7 @@ static int vt__h1c_body_next(vt__h1c_run *run) {
             r = 1;
         }
         if (r == 0) r = vt__h1c_body_fill(run);
-        if (r < 0) {
-            if (r != -ECANCELED) run->body = VT__H1C_BODY_BROKEN, run->closing = true;
-            if (r == -ETIMEDOUT) vt__plat_count(&run->host->timeouts, 1);
-            return r;
-        }
+        if (r < 0) return vt__h1c_body_fail(run, r);
     }
     return 1;
 }
@@ -33153,20 +33005,16 @@ static int64_t vt__h1c_read(vt_req *req, void *buf, size_t n) {
     vt__h1c_run *run = req->conn;
     if (run->expect) {
         run->expect = false;
+        /* It goes out with the wait for input. */
         if (!run->head_sent && run->io.in.pos == run->io.in.len)
-            (void)vt__conn_put(&run->io, "HTTP/1.1 100 Continue\r\n\r\n",
-                               25); /* goes out with the wait for input */
+            (void)vt__conn_put(&run->io, "HTTP/1.1 100 Continue\r\n\r\n", 25);
     }
     if (run->body == VT__H1C_BODY_LENGTH && run->data.len == 0 && run->io.in.pos == run->io.in.len &&
         n >= VT__H1C_DIRECT && run->left >= VT__H1C_DIRECT) {
         int64_t r = vt__h1c_body_recv(run, buf, (size_t)VT__MIN((int64_t)n, run->left));
-        if (r > 0) {
-            run->left -= r;
-            if (run->left == 0) run->body = VT__H1C_BODY_END;
-        } else if (r != -ECANCELED) {
-            run->body = VT__H1C_BODY_BROKEN, run->closing = true;
-            if (r == -ETIMEDOUT) vt__plat_count(&run->host->timeouts, 1);
-        }
+        if (r < 0) return vt__h1c_body_fail(run, (int)r);
+        run->left -= r;
+        if (run->left == 0) run->body = VT__H1C_BODY_END;
         return r;
     }
     int r = vt__h1c_body_next(run);
@@ -33203,9 +33051,9 @@ static bool vt__h1c_drain(vt__h1c_run *run) {
 /*--- the response: the wire of @http ---*/
 static int vt__h1c_inform(vt_res *res, int status, vt_str lines) {
     vt__h1c_run *run = res->req->conn;
-    char *p = vt__conn_room(&run->io, 128);
+    char *p = vt__conn_room(&run->io, VT__H1_STATUS_MAX);
     if (!p) return run->io.err;
-    int n = vt__h1_put_status(p, 128, status);
+    int n = vt__h1_put_status(p, status);
     if (n < 0) return VT_EFIELD;
     run->io.out.len += (size_t)n;
     if (status == 100) run->expect = false;
@@ -33251,7 +33099,7 @@ static int vt__h1c_put_start(vt__h1c_run *run, int status, bool date, bool serve
     if (VT__LIKELY(status == 200)) {
         p = VT__H1C_LIT(p, "HTTP/1.1 200 OK\r\n");
     } else {
-        int n = vt__h1_put_status(p, 128, status);
+        int n = vt__h1_put_status(p, status);
         p = n > 0 ? p + n : VT__H1C_LIT(p, "HTTP/1.1 500 Internal Server Error\r\n");
     }
     if (date) {
@@ -33294,7 +33142,7 @@ static int64_t vt__h1c_write_chunk(vt__h1c_run *run, const char *p, size_t n) {
     if (vt__h1c_chunk(run, p, n)) return (int64_t)n;
     vt__h1c_seal(run);
     struct iovec v[4] = {{NULL, 0}, {size, 0}, {(char *)(uintptr_t)p, n}, {(char *)(uintptr_t) "\r\n", 2}};
-    v[1].iov_len = (size_t)vt__h1_put_chunk_size(size, sizeof size, n);
+    v[1].iov_len = vt__h1_put_chunk_size(size, n);
     int r = vt__conn_send_behind(&run->io, v, 4);
     return r < 0 ? r : (int64_t)n;
 }
@@ -33502,9 +33350,8 @@ static int vt__h1c_next(vt__h1c_run *run) {
             run->base = b->pos + (size_t)n;
             return VTHTTP_H2 && VT__UNLIKELY(run->head.flags & VT__H1_UPGRADE) ? vt__h1c_asked(run) : 1;
         }
-        if (n == VT__H1_E_FIELDS &&
-            run->fields_cap < conf->max_fields) { /* from the start, with room for all */
-            memset(&run->head, 0, sizeof run->head);
+        if (n == VT__H1_E_FIELDS && run->fields_cap < conf->max_fields) {
+            memset(&run->head, 0, sizeof run->head); /* from the start, with room for all */
             if (!vt__conn_buf_get_for(run->io.thr, &run->more, conf->max_fields * sizeof *run->fields)) {
                 vt__h1c_bad(run, 503, "out of memory");
                 return -1;
@@ -33729,8 +33576,8 @@ static int vt__h1c_main(void *arg) {
         if (r == 0 && expired && !stopping) __atomic_fetch_add(&run.host->timeouts, 1, __ATOMIC_RELAXED);
         if (r < 0 || expired || last) break;
         if (stopping) {
-            last =
-                true; /* the answer before was sent without Connection: close: there may be one more request */
+            /* The answer before was sent without Connection: close: there may be one more request. */
+            last = true;
             vt__poll_set(&c->conn.pd, VT__PD_R);
         } else if (vt__h1c_park(&run)) {
             return 0;
@@ -33753,9 +33600,10 @@ static vt_str vt__h1c_lost_host(vt_str head) {
 static bool vt__h1c_lost_to(vt__h1c_run *run, vt_str head) {
     vt_str host = vt__h1c_lost_host(head);
     const char *sp = memchr(head.ptr, ' ', head.len), *from = sp ? sp + 1 : NULL, *to = from;
+    const char *end = head.ptr + head.len;
     vt__uri_auth auth;
     char port[24];
-    while (to && to<head.ptr + head.len && * to> ' ' && *to < 0x7f) to++;
+    while (to && to != end && *to > ' ' && *to < 0x7f) to++;
     if (!from || *from != '/' || *to != ' ' || !host.len || vt__uri_authority(host, &auth) < 0) return false;
     size_t n = (size_t)snprintf(port, sizeof port, ":%d", vt__io_port_of(run->c->conn.pd.fd));
     if (vt__h1c_put_start(run, 308, !run->conf->no_date, true) < 0) return true;
@@ -34323,24 +34171,30 @@ static int vt__wsc_msg_room(vt_ws *ws) {
     *b = big;
     return 0;
 }
-/* Some of a frame's payload, to ws->msg. */
+/* Some of a frame's payload, of what is here or comes, to `to`: >= 0 bytes; < 0. */
+static int64_t vt__wsc_payload(vt_ws *ws, char *to, size_t room, int64_t until) {
+    vt__conn_buf *b = &ws->io.in;
+    int64_t k = (int64_t)VT__MIN(ws->dec.left, room);
+    if (b->len > b->pos) {
+        k = VT__MIN(k, (int64_t)(b->len - b->pos));
+        memcpy(to, b->p + b->pos, (size_t)k);
+        b->pos += (size_t)k;
+    } else if (k > 0 && (k = vt__wsc_get(ws, to, (size_t)k, until)) < 0) {
+        return k;
+    }
+    int r = vt__ws_take(&ws->dec, (uint8_t *)to, (size_t)k);
+    ws->inside = ws->dec.left > 0;
+    return r < 0 ? vt__wsc_bad(ws, r) : k;
+}
+/* The same, to ws->msg. */
 static int vt__wsc_collect(vt_ws *ws, int64_t until) {
-    vt__conn_buf *b = &ws->io.in, *m = &ws->msg;
+    vt__conn_buf *m = &ws->msg;
     int r = vt__wsc_msg_room(ws);
     if (r < 0) return r;
     if (ws->dec.left >= VT__BUF_BYTES / 2 && ws->dec.left < VT__WSC_LARGE) ws->large = true;
-    int64_t k = (int64_t)VT__MIN(ws->dec.left, m->cap - m->len - 1);
-    if (b->len > b->pos) {
-        k = VT__MIN(k, (int64_t)(b->len - b->pos));
-        memcpy(m->p + m->len, b->p + b->pos, (size_t)k);
-        b->pos += (size_t)k;
-    } else if (k > 0 && (k = vt__wsc_get(ws, m->p + m->len, (size_t)k, until)) < 0) {
-        return (int)k;
-    }
-    r = vt__ws_take(&ws->dec, (uint8_t *)m->p + m->len, (size_t)k);
-    m->len += (size_t)k;
-    ws->inside = ws->dec.left > 0;
-    return r < 0 ? vt__wsc_bad(ws, r) : 0;
+    int64_t k = vt__wsc_payload(ws, m->p + m->len, m->cap - m->len - 1, until);
+    if (k > 0) m->len += (size_t)k;
+    return (int)VT__MIN(k, 0);
 }
 static VT__NOINLINE int vt__wsc_short_text(vt_ws *ws, vt_str *msg) {
     if (VT__LIKELY(vt__ws_is_text((const uint8_t *)msg->ptr, msg->len))) return VT_WS_TEXT;
@@ -34427,22 +34281,11 @@ VT_API int vt_ws_recv_until(vt_ws *ws, vt_str *msg, int64_t until) {
 
 /* Bytes of the message under way: > 0; 0 its end; < 0. */
 static int64_t vt__wsc_read(vt_ws *ws, char *buf, size_t n) {
-    vt__conn_buf *b = &ws->io.in;
     while (ws->dec.msg) {
         int r = vt__wsc_frame(ws, 0);
         if (r <= 0) return r == 0 ? VT_EEOF : r;
-        int64_t k = (int64_t)VT__MIN(ws->dec.left, n);
-        if (b->len > b->pos) {
-            k = VT__MIN(k, (int64_t)(b->len - b->pos));
-            memcpy(buf, b->p + b->pos, (size_t)k);
-            b->pos += (size_t)k;
-        } else if (k > 0 && (k = vt__wsc_get(ws, buf, (size_t)k, 0)) < 0) {
-            return k;
-        }
-        r = vt__ws_take(&ws->dec, (uint8_t *)buf, (size_t)k);
-        ws->inside = ws->dec.left > 0;
-        if (r < 0) return vt__wsc_bad(ws, r);
-        if (k > 0) return k;
+        int64_t k = vt__wsc_payload(ws, buf, n, 0);
+        if (k != 0) return k;
     }
     return 0;
 }
@@ -34480,8 +34323,8 @@ static int vt__wsc_unsent(const vt_ws *ws, int r) {
 }
 VT__INLINE int vt__wsc_lock_any(vt_ws *ws) {
     vt__vth *v = vt__sched_self();
-    if (VT__UNLIKELY(ws->owner == v &&
-                     ws->kept)) { /* in this order: the lock that is kept is the owner's alone */
+    /* In this order: the lock that is kept is the owner's alone. */
+    if (VT__UNLIKELY(ws->owner == v && ws->kept)) {
         if (vt__sched_cancelled(v)) return vt__wsc_unsent(ws, vt__sched_refused(v));
         ws->kept = false;
         return 0;
@@ -34748,20 +34591,15 @@ static int vt__wsc_origin(vt_req *req, const vt_ws_cfg *cfg) {
     const char *host = strstr(o.ptr, "://");
     return host && vt__str_eq_ci(vt__str_of(host + 3), req->authority) ? 0 : VT_EFORBIDDEN;
 }
-/* "Name: value" CRLF ...: the next line; 1, 0 at the end, < 0. */
-static int vt__wsc_line(const char **at, vt_str *name, vt_str *value) {
-    const char *colon = strchr(*at, ':'), *cr = strstr(*at, "\r\n");
-    if (!**at) return 0;
-    if (!colon || !cr || cr < colon) return -EINVAL;
-    *name = (vt_str){*at, (size_t)(colon - *at)};
-    *value = vt__str_trim((vt_str){colon + 1, (size_t)(cr - colon - 1)});
-    *at = cr + 2;
+/* The next line of cfg->fields: 1, 0 at the end, < 0. */
+static int vt__wsc_line(vt_str *lines, vt_str *name, vt_str *value) {
+    if (!vt__res_line(lines, name, value)) return lines->len ? -EINVAL : 0;
     return vt__h1_check_name(*name) < 0 || vt__h1_check_value(*value) < 0 ? -EINVAL : 1;
 }
-static int vt__wsc_push_lines(vt_res *res, const char *lines) {
+static int vt__wsc_push_lines(vt_res *res, vt_str lines) {
     vt_str name, value;
-    int r = 0;
-    while (lines && (r = vt__wsc_line(&lines, &name, &value)) > 0)
+    int r;
+    while ((r = vt__wsc_line(&lines, &name, &value)) > 0)
         if ((r = vt__res_push(res, vt__h1_field_id(name), name, value)) < 0) return r;
     return r;
 }
@@ -34779,7 +34617,7 @@ static int vt__wsc_switch(vt_res *res, const vt__ws_shake *s, vt_str protocol, c
     if (r == 0 && protocol.len)
         r = vt__res_push(res, VT__H1_F_SEC_WEBSOCKET_PROTOCOL, VT__STR_LIT("Sec-WebSocket-Protocol"),
                          protocol);
-    if (r == 0) r = vt__wsc_push_lines(res, cfg->fields);
+    if (r == 0) r = vt__wsc_push_lines(res, vt__str_of(cfg->fields));
     if (r == 0) r = vt_res_upgrade(res, "websocket", st);
     res->nfields = before; /* they stood on this stack */
     return r;
@@ -34834,11 +34672,10 @@ static int vt__wsc_serve(vt_req *req, vt_res *res) {
     return r < 0 ? r : w->handler(ws, req);
 }
 static const char *vt__wsc_wrong(vt_ws_handler *h, const vt_ws_cfg *cfg) {
-    const char *lines = cfg->fields;
-    vt_str name, value;
-    int r = 0;
+    vt_str lines = vt__str_of(cfg->fields), name, value;
+    int r;
     if (!h) return "no handler";
-    while (lines && (r = vt__wsc_line(&lines, &name, &value)) > 0) continue;
+    while ((r = vt__wsc_line(&lines, &name, &value)) > 0) continue;
     if (r < 0) return "fields: want lines \"Name: value\\r\\n\"";
     if (!vt__ws_protocols_ok(vt__str_of(cfg->protocols ? cfg->protocols : "")))
         return "protocols: want tokens between commas, each once";
@@ -34977,7 +34814,8 @@ typedef struct vt__srv {
     vt__list link;      /* of vt__srv_started, from its start until it drains */
     vt_sem empty;       /* the last connection was closed, while draining */
     vt_wg round;
-    vt_wg ended; /* for vt_server_wait */
+    void (*step)(vt__srv_dom *d); /* of the round */
+    vt_wg ended;                  /* for vt_server_wait */
     int round_err, result;
     uint32_t left; /* handlers that could not be stopped have it for good */
     int reserve;   /* a descriptor to give up when there is none */
@@ -34988,29 +34826,30 @@ typedef struct vt__srv {
 static vt_server vt__srv_none = {.error = -ENOMEM, .error_text = "out of memory"};
 
 /*--- configuration ---*/
-/* field, default, smallest, whether VT_NONE is a value */
+/* field, default, smallest, largest (0: any), whether VT_NONE is a value */
 /* clang-format off */
 #define VT__SRV_FIELDS(X) \
-    X(max_connections, 100000, 1, 1)     X(max_vthreads, 1000000, 1, 1)       \
-    X(max_queued, 1024, 1, 1)            X(queue_timeout_ms, 1000, 1, 1)      \
-    X(max_header_bytes, 16384, 1, 1)     X(max_header_count, 1000, 1, 1)      \
-    X(max_request_line, 8192, 1, 1)      X(max_body, 1 << 20, 1, 1)           \
-    X(max_chunk_line, 256, 1, 1)         X(max_trailer_bytes, 8192, 1, 1)     \
-    X(max_drain, 1 << 20, 1, 1)          X(max_keep_alive, VT_NONE, 1, 1)     \
-    X(header_timeout_ms, 10000, 1, 1)    X(body_timeout_ms, 20000, 1, 1)      \
-    X(min_body_rate, 64, 1, 1)           X(write_timeout_ms, 20000, 1, 1)     \
-    X(idle_timeout_ms, 60000, 1, 1)      X(handler_timeout_ms, VT_NONE, 1, 1) \
-    X(grace_ms, 10000, 1, 1)             X(retry_after_s, 1, 1, 0)            \
-    X(backlog, 1024, 1, 0)               X(port, 8080, 1, 1)                  \
-    X(workers, 0, 0, 0)                  X(stack_bytes, 0, 0, 0)              \
-    X(stall_ms, 0, 0, 1)                 X(max_spares, 0, 0, 1)               \
-    X(deadlock, 0, 0, 1)                 X(cancel_on, 0, 0, 0)                \
-    X(http2, 0, 0, 1)                    X(max_streams, 100, 1, 0)            \
-    X(http3, 0, 0, 1)                    X(alt_svc_max_age_s, 86400, 1, 1)
+    X(max_connections, 100000, 1, 0, 1)     X(max_vthreads, 1000000, 1, 0, 1)           \
+    X(max_queued, 1024, 1, 0, 1)            X(queue_timeout_ms, 1000, 1, 0, 1)          \
+    X(max_header_bytes, 16384, 1, 0, 1)     X(max_header_count, 1000, 1, 0, 1)          \
+    X(max_request_line, 8192, 1, 0, 1)      X(max_body, 1 << 20, 1, 0, 1)               \
+    X(max_chunk_line, 256, 1, 0, 1)         X(max_trailer_bytes, 8192, 1, 0, 1)         \
+    X(max_drain, 1 << 20, 1, 0, 1)          X(max_keep_alive, VT_NONE, 1, 0, 1)         \
+    X(header_timeout_ms, 10000, 1, 0, 1)    X(body_timeout_ms, 20000, 1, 0, 1)          \
+    X(min_body_rate, 64, 1, 0, 1)           X(write_timeout_ms, 20000, 1, 0, 1)         \
+    X(idle_timeout_ms, 60000, 1, 0, 1)      X(handler_timeout_ms, VT_NONE, 1, 0, 1)     \
+    X(grace_ms, 10000, 1, 0, 1)             X(retry_after_s, 1, 1, 0, 0)                \
+    X(backlog, 1024, 1, 65535, 0)           X(port, 8080, 1, 65535, 1)                  \
+    X(workers, 0, 0, VT__WORKERS_MAX, 0)    X(stack_bytes, 0, 0, INT64_C(1) << 30, 0)   \
+    X(stall_ms, 0, 0, 3600000, 1)           X(max_spares, 0, 0, VT__SPARES_MAX, 1)      \
+    X(deadlock, 0, 0, 1, 1)                 X(cancel_on, 0, 0, VT_CANCEL_NEVER, 0)      \
+    X(http2, 0, 0, 1, 1)                    X(max_streams, 100, 1, 0, 0)                \
+    X(http3, 0, 0, 1, 1)                    X(alt_svc_max_age_s, 86400, 1, 0, 1)        \
+    X(hsts_max_age_s, 0, 0, 0, 1)
 /* clang-format on */
 
 static void vt__srv_fill(vt_server_cfg *c) {
-#define VT__SRV_FILL(field, value, least, none)                                                              \
+#define VT__SRV_FILL(field, value, least, most, none)                                                        \
     if (c->field == 0) c->field = (value);
     VT__SRV_FIELDS(VT__SRV_FILL)
 #undef VT__SRV_FILL
@@ -35035,25 +34874,17 @@ static int vt__srv_bad_budget(vt_server *s, int cause, const vt_h2_budget *b) {
     snprintf(field, sizeof field, "h2_budgets[%d].%s", cause, b->per_s < 0 ? "per_s" : "burst");
     return vt__srv_bad_field(s, field, b->per_s < 0 ? b->per_s : b->burst);
 }
+static bool vt__srv_within(int64_t v, int64_t least, int64_t most, bool none) {
+    return (none && v == VT_NONE) || (v >= least && (most == 0 || v <= most));
+}
 static int vt__srv_check(vt_server *s) {
     const vt_server_cfg *c = &s->cfg;
-#define VT__SRV_CHECK(field, value, least, none)                                                             \
-    if (c->field < (least) && !((none) && c->field == VT_NONE)) return vt__srv_bad_field(s, #field, c->field);
+#define VT__SRV_CHECK(field, value, least, most, none)                                                       \
+    if (!vt__srv_within(c->field, least, most, none)) return vt__srv_bad_field(s, #field, c->field);
     VT__SRV_FIELDS(VT__SRV_CHECK)
 #undef VT__SRV_CHECK
-    if (c->port > 65535) return vt__srv_bad_field(s, "port", c->port);
-    if (c->cancel_on > VT_CANCEL_NEVER) return vt__srv_bad_field(s, "cancel_on", c->cancel_on);
-    if (c->workers > VT__WORKERS_MAX) return vt__srv_bad_field(s, "workers", c->workers);
-    if (c->stack_bytes && (c->stack_bytes < 16384 || c->stack_bytes > INT64_C(1) << 30))
-        return vt__srv_bad_field(s, "stack_bytes", c->stack_bytes);
-    if (c->backlog > 65535) return vt__srv_bad_field(s, "backlog", c->backlog);
-    if (c->stall_ms > 3600000) return vt__srv_bad_field(s, "stall_ms", c->stall_ms);
-    if (c->max_spares > VT__SPARES_MAX) return vt__srv_bad_field(s, "max_spares", c->max_spares);
-    if (c->ssl_port < VT_NONE || c->ssl_port > 65535) return vt__srv_bad_field(s, "ssl_port", c->ssl_port);
-    if (c->hsts_max_age_s < VT_NONE) return vt__srv_bad_field(s, "hsts_max_age_s", c->hsts_max_age_s);
-    if (c->deadlock > 1) return vt__srv_bad_field(s, "deadlock", c->deadlock);
-    if (c->http2 > 1) return vt__srv_bad_field(s, "http2", c->http2);
-    if (c->http3 > 1) return vt__srv_bad_field(s, "http3", c->http3);
+    if (c->stack_bytes && c->stack_bytes < 16384) return vt__srv_bad_field(s, "stack_bytes", c->stack_bytes);
+    if (!vt__srv_within(c->ssl_port, 0, 65535, true)) return vt__srv_bad_field(s, "ssl_port", c->ssl_port);
     if (c->early_data > 1) return vt__srv_bad_field(s, "early_data", c->early_data);
     for (int i = 0; i < VT_H2_CAUSES; i++)
         if (c->h2_budgets[i].burst < VT_NONE || c->h2_budgets[i].per_s < 0)
@@ -35157,6 +34988,12 @@ static int vt__srv_first(vt_server *s) {
     vt__srv_host_port(addr, c, c->ssl_port ? c->ssl_port : 8443);
     return vt__srv_listen_tls(s, addr, &tc);
 }
+/* What of a configuration the server has copies of. */
+#define VT__SRV_TEXTS(c)                                                                                     \
+    {                                                                                                        \
+        &(c)->host, &(c)->addr, &(c)->server_name, &(c)->ssl_cert, &(c)->ssl_key,                            \
+            &(c)->ssl_key_password_file, &(c)->ssl_client_ca, &(c)->qlog, &(c)->preferred_addr               \
+    }
 static int vt__srv_copy(vt_server *s, const char **text) {
     if (!*text) return 0;
     *text = vt__mem_strdup(*text, strlen(*text));
@@ -35175,9 +35012,7 @@ VT_API vt_server *vt_server_new(const vt_server_cfg *cfg) {
     srv->reserve = -1;
     srv->result = VT_ESTATE; /* of a server that was never started */
     vt__http_server_init(s);
-    const char **texts[] = {&s->cfg.host,          &s->cfg.addr,    &s->cfg.server_name,
-                            &s->cfg.ssl_cert,      &s->cfg.ssl_key, &s->cfg.ssl_key_password_file,
-                            &s->cfg.ssl_client_ca, &s->cfg.qlog,    &s->cfg.preferred_addr};
+    const char **texts[] = VT__SRV_TEXTS(&s->cfg);
     for (size_t i = 0; i < VT__COUNT(texts); i++) /* all, so that freeing need not know */
         if (vt__srv_copy(s, texts[i]) < 0) *texts[i] = NULL;
     vt__srv_fill(&s->cfg);
@@ -35216,10 +35051,8 @@ VT_API void vt_server_free(vt_server *s) {
     for (int i = 0; i < s->run->nlisteners; i++) vt__tls_gate_free(s->run->listeners[i].gate);
     vt__mem_free(s->run->listeners);
     vt__mem_free(s->run);
-    const char *texts[] = {s->cfg.host,          s->cfg.addr,    s->cfg.server_name,
-                           s->cfg.ssl_cert,      s->cfg.ssl_key, s->cfg.ssl_key_password_file,
-                           s->cfg.ssl_client_ca, s->cfg.qlog,    s->cfg.preferred_addr};
-    for (size_t i = 0; i < VT__COUNT(texts); i++) vt__mem_free((void *)(uintptr_t)texts[i]);
+    const char **texts[] = VT__SRV_TEXTS(&s->cfg);
+    for (size_t i = 0; i < VT__COUNT(texts); i++) vt__mem_free((void *)(uintptr_t)*texts[i]);
     vt__mem_free(s);
 }
 VT_API int vt_server_listen(vt_server *s, const char *addr) {
@@ -35360,54 +35193,46 @@ static void vt__srv_accept(vt__dom *dom, vt__pd *pd, unsigned bits) {
 }
 
 /*--- rounds: a message to every domain ---*/
-static void vt__srv_round(vt__srv *srv, void (*fn)(vt__dom *dom, vt__poll_msg *m)) {
+static void vt__srv_on_round(vt__dom *dom, vt__poll_msg *m) {
+    vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
+    (void)dom;
+    d->srv->step(d);
+    vt_wg_done(&d->srv->round);
+}
+static void vt__srv_round(vt__srv *srv, void (*step)(vt__srv_dom *d)) {
+    srv->step = step;
     vt_wg_add(&srv->round, srv->ndoms);
     for (int i = 0; i < srv->ndoms; i++) {
-        srv->doms[i].msg.fn = fn;
+        srv->doms[i].msg.fn = vt__srv_on_round;
         vt__sched_post(srv->doms[i].host->dom, &srv->doms[i].msg);
     }
     (void)vt_wg_wait(&srv->round); /* under vt_shield */
 }
-static void vt__srv_on_open(vt__dom *dom, vt__poll_msg *m) {
-    vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
-    (void)dom;
+static void vt__srv_on_open(vt__srv_dom *d) {
     int r = vt__srv_open_doors(d);
     for (int i = 0; r >= 0 && i < d->srv->nlisteners; i++)
         if (d->doors[i].h3.port) r = vt__h3c_door_open(&d->doors[i].h3);
     if (r < 0) __atomic_store_n(&d->srv->round_err, r, __ATOMIC_RELAXED);
-    vt_wg_done(&d->srv->round);
 }
-static void vt__srv_on_stop(vt__dom *dom, vt__poll_msg *m) {
-    vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
-    (void)dom;
+static void vt__srv_on_stop(vt__srv_dom *d) {
     vt__srv_shut_doors(d);
     vt__timer_cancel(&d->host->dom->wheel, &d->timer);
     vt__link_host_stop(d->host);
     for (int i = 0; i < d->srv->nlisteners; i++) vt__h3c_door_stop(&d->doors[i].h3);
-    vt_wg_done(&d->srv->round);
 }
-static void vt__srv_on_kill(vt__dom *dom, vt__poll_msg *m) {
-    vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
-    (void)dom;
+static void vt__srv_on_kill(vt__srv_dom *d) {
     vt__link_host_kill(d->host);
     for (int i = 0; i < d->srv->nlisteners; i++) vt__h3c_door_kill(&d->doors[i].h3);
-    vt_wg_done(&d->srv->round);
 }
 /* Handlers that cannot be stopped keep no socket open. */
-static void vt__srv_on_shut(vt__dom *dom, vt__poll_msg *m) {
-    vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
-    (void)dom;
+static void vt__srv_on_shut(vt__srv_dom *d) {
     for (int i = 0; i < d->srv->nlisteners; i++) vt__h3c_door_close(&d->doors[i].h3);
-    vt_wg_done(&d->srv->round);
 }
 /* Behind it no event of an older reactor pass is on its way. */
-static void vt__srv_on_quit(vt__dom *dom, vt__poll_msg *m) {
-    vt__srv_dom *d = VT__CONTAINER(m, vt__srv_dom, msg);
-    (void)dom;
+static void vt__srv_on_quit(vt__srv_dom *d) {
     vt__link_host_quit(d->host);
-    for (int i = 0; i < d->srv->nlisteners; i++) vt__h3c_door_close(&d->doors[i].h3);
+    vt__srv_on_shut(d);
     vt__poll_forget(d->host->dom);
-    vt_wg_done(&d->srv->round);
 }
 
 /*--- starting ---*/
@@ -35803,14 +35628,16 @@ VT_API void vt_server_stats_get(const vt_server *s, vt_server_stats *out) {
 }
 
 /*--- a server as the whole program ---*/
+enum { VT__SRV_INT, VT__SRV_TERM, VT__SRV_HUP, VT__SRV_SIGNALS };
+static const int vt__srv_signal_list[VT__SRV_SIGNALS] = {SIGINT, SIGTERM, SIGHUP};
 static struct {
     vt_server *server;
     uint32_t seen;
-    struct vt__plat_sa old[2], old_hup;
+    struct vt__plat_sa old[VT__SRV_SIGNALS];
 } vt__srv_signals;
-static const int vt__srv_signal_list[2] = {SIGINT, SIGTERM};
 
-static void vt__srv_chain(const struct vt__plat_sa *old, int sig, void *info, void *context) {
+static void vt__srv_chain(int i, int sig, void *info, void *context) {
+    const struct vt__plat_sa *old = &vt__srv_signals.old[i];
     if (old->flags & VT__SA_SIGINFO) old->fn.action(sig, info, context);
     else if (old->fn.handler != SIG_DFL && old->fn.handler != SIG_IGN) old->fn.handler(sig);
 }
@@ -35820,58 +35647,46 @@ static void vt__srv_on_hup(int sig, void *info, void *context) {
     if (__atomic_load_n(&srv->state, __ATOMIC_SEQ_CST) == VT__SRV_RUNNING &&
         !__atomic_exchange_n(&srv->reloading, 1, __ATOMIC_SEQ_CST))
         vt__sched_post(srv->group.hosts[0].dom, &srv->reload_msg);
-    vt__srv_chain(&vt__srv_signals.old_hup, sig, info, context);
+    vt__srv_chain(VT__SRV_HUP, sig, info, context);
     errno = saved;
 }
 
 static void vt__srv_on_signal(int sig, void *info, void *context) {
     int saved = errno;
-    const struct vt__plat_sa *old = &vt__srv_signals.old[sig == SIGTERM];
-    if (__atomic_exchange_n(&vt__srv_signals.seen, 1,
-                            __ATOMIC_SEQ_CST)) { /* the second: as if we were not here */
-        struct vt__plat_sa dfl;
+    if (__atomic_exchange_n(&vt__srv_signals.seen, 1, __ATOMIC_SEQ_CST)) {
+        struct vt__plat_sa dfl; /* the second: as if we were not here */
         memset(&dfl, 0, sizeof dfl);
         (void)vt__plat_sigaction(sig, &dfl, NULL);
         (void)vt__plat_kill(sig);
     } else {
         vt_server_stop(vt__srv_signals.server);
-        vt__srv_chain(old, sig, info, context);
+        vt__srv_chain(sig == SIGTERM ? VT__SRV_TERM : VT__SRV_INT, sig, info, context);
     }
     errno = saved;
 }
-static void vt__srv_signals_set(vt_server *s) {
+static void vt__srv_signal_set(int i, void (*action)(int sig, void *info, void *context)) {
     struct vt__plat_sa sa;
     memset(&sa, 0, sizeof sa);
-    sa.fn.action = vt__srv_on_signal;
+    sa.fn.action = action;
     sa.flags = VT__SA_SIGINFO | VT__SA_RESTART;
-    vt__srv_signals.server = s;
-    __atomic_store_n(&vt__srv_signals.seen, 0, __ATOMIC_SEQ_CST);
-    for (int i = 0; i < 2; i++)
-        (void)vt__plat_sigaction(vt__srv_signal_list[i], &sa, &vt__srv_signals.old[i]);
+    (void)vt__plat_sigaction(vt__srv_signal_list[i], &sa, &vt__srv_signals.old[i]);
 }
-static void vt__srv_hup_set(vt_server *s) {
-    struct vt__plat_sa sa;
-    memset(&sa, 0, sizeof sa);
-    sa.fn.action = vt__srv_on_hup;
-    sa.flags = VT__SA_SIGINFO | VT__SA_RESTART;
-    vt__srv_signals.server = s;
-    (void)vt__plat_sigaction(SIGHUP, &sa, &vt__srv_signals.old_hup);
-}
-static void vt__srv_signals_restore(void) {
-    for (int i = 0; i < 2; i++)
-        (void)vt__plat_sigaction(vt__srv_signal_list[i], &vt__srv_signals.old[i], NULL);
+static void vt__srv_signal_restore(int i) {
+    (void)vt__plat_sigaction(vt__srv_signal_list[i], &vt__srv_signals.old[i], NULL);
 }
 static int vt__srv_run_main(void *arg) {
     vt_server *s = arg;
     bool signals = !s->cfg.no_signals, hup = s->cfg.reload_on_hup != 0;
-    if (signals) vt__srv_signals_set(s);
-    if (hup) vt__srv_hup_set(s);
+    vt__srv_signals.server = s;
+    __atomic_store_n(&vt__srv_signals.seen, 0, __ATOMIC_SEQ_CST);
+    for (int i = VT__SRV_INT; signals && i <= VT__SRV_TERM; i++) vt__srv_signal_set(i, vt__srv_on_signal);
+    if (hup) vt__srv_signal_set(VT__SRV_HUP, vt__srv_on_hup);
     int r = vt_server_start(s);
     vt_shield(true); /* vt_stop stops the server, and its end ends this wait */
     if (r >= 0) r = vt_server_wait(s);
     vt_shield(false);
-    if (signals) vt__srv_signals_restore();
-    if (hup) (void)vt__plat_sigaction(SIGHUP, &vt__srv_signals.old_hup, NULL);
+    for (int i = VT__SRV_INT; signals && i <= VT__SRV_TERM; i++) vt__srv_signal_restore(i);
+    if (hup) vt__srv_signal_restore(VT__SRV_HUP);
     vt_stop(); /* what handlers have left to run for themselves */
     return r;
 }
@@ -35900,7 +35715,7 @@ VT_API int vt_server_run(vt_server *s) {
 
 /*==============================================================================
  * MARK: - @conf    configuration: arguments, environment, files
- * uses:   @plat @mem @str @err @log @http @srv
+ * uses:   @plat @mem @str @err @log @h1 @ws @http @srv
  * test:   tests/test_conf.c   fuzz: fuzz/fuzz_conf.c
  *
  * One row a field of vt_server_cfg says everything about it: key, argument, kind, range. Sources are applied from the
@@ -35919,8 +35734,7 @@ enum vt__conf_kind {
 enum vt__conf_flags {
     VT__CONF_NONE = 1,      /* "none" is VT_NONE */
     VT__CONF_ZERO_NONE = 2, /* 0 is VT_NONE: in the struct 0 would be the default */
-    VT__CONF_ARG = 4,       /* has an argument of its own, -key= */
-    VT__CONF_SECRET = 8     /* refused in arguments, which every user of the machine may read; never quoted */
+    VT__CONF_ARG = 4        /* has an argument of its own, -key= */
 };
 #define VT__CONF_GIB (INT64_C(1) << 30)
 
@@ -35993,16 +35807,13 @@ typedef struct vt__conf_row {
     {key, offsetof(vt_server_cfg, field), VT__CONF_SIZE(field), VT__CONF_##kind, flags, min, max},
 static const vt__conf_row vt__conf_rows[] = {VT__CONF_FIELDS(VT__CONF_ROW)};
 
-#define VT__CONF_ROWS_MAX 64
 #define VT__CONF_LINE_MAX 4096
 #define VT__CONF_FILE_MAX ((size_t)1 << 20)
 
 typedef struct vt__conf {
-    const vt__conf_row *rows;
-    size_t nrows;
     vt_server_cfg cfg;
-    char *owned[VT__CONF_ROWS_MAX]; /* the strings of cfg that were read here, by row */
-    char place[300];                /* where the value that is being read stands */
+    char *owned[VT__COUNT(vt__conf_rows)]; /* the strings of cfg that were read here, by row */
+    char place[300];                       /* where the value that is being read stands */
     char error[sizeof((vt_server *)0)->error_text];
 } vt__conf;
 
@@ -36010,13 +35821,11 @@ extern char **vt__libc_environ __asm__("environ");
 
 static void vt__conf_begin(vt__conf *c, const vt_server_cfg *base) {
     memset(c, 0, sizeof *c);
-    c->rows = vt__conf_rows;
-    c->nrows = VT__COUNT(vt__conf_rows);
     if (base) c->cfg = *base;
 }
 
 static void vt__conf_end(vt__conf *c) {
-    for (size_t i = 0; i < c->nrows; i++) vt__mem_free(c->owned[i]);
+    for (size_t i = 0; i < VT__COUNT(vt__conf_rows); i++) vt__mem_free(c->owned[i]);
 }
 
 static VT_PRINTF(2, 3) int vt__conf_fail(vt__conf *c, const char *fmt, ...) {
@@ -36039,9 +35848,9 @@ static void vt__conf_place_line(vt__conf *c, const char *file, int line) {
     else snprintf(c->place, sizeof c->place, "%s%s", dots, file + cut);
 }
 
-static const vt__conf_row *vt__conf_find(const vt__conf *c, vt_str key) {
-    for (size_t i = 0; i < c->nrows; i++)
-        if (vt__str_eq(vt__str_of(c->rows[i].key), key)) return &c->rows[i];
+static const vt__conf_row *vt__conf_find(vt_str key) {
+    for (size_t i = 0; i < VT__COUNT(vt__conf_rows); i++)
+        if (vt__str_eq(vt__str_of(vt__conf_rows[i].key), key)) return &vt__conf_rows[i];
     return NULL;
 }
 
@@ -36100,19 +35909,17 @@ static int64_t vt__conf_word(const char *list, vt_str word) {
 }
 
 static int vt__conf_parse(const vt__conf_row *row, vt_str text, int64_t *out) {
+    bool flag = row->kind == VT__CONF_FLAG;
+    int err = 0;
     if ((row->flags & VT__CONF_NONE) && vt__str_eq_ci(text, VT__STR_LIT("none"))) {
         *out = VT_NONE;
-        return 0;
+    } else if (flag || row->kind == VT__CONF_CANCEL) {
+        *out = vt__conf_word(flag ? "0 1 no yes off on false true" : "reset fin never", text);
+        if (*out < 0) return -EINVAL;
+        if (flag) *out %= 2;
+    } else {
+        err = vt__conf_number(row, text, out);
     }
-    if (row->kind == VT__CONF_FLAG || row->kind == VT__CONF_CANCEL) {
-        bool flag = row->kind == VT__CONF_FLAG;
-        int64_t i = vt__conf_word(flag ? "0 1 no yes off on false true" : "reset fin never", text);
-        *out = flag ? i % 2 : i;
-        if (i < 0) return -EINVAL;
-        if (*out == 0 && (row->flags & VT__CONF_ZERO_NONE)) *out = VT_NONE;
-        return 0;
-    }
-    int err = vt__conf_number(row, text, out);
     if (err == 0 && *out == 0 && (row->flags & VT__CONF_ZERO_NONE)) *out = VT_NONE;
     return err;
 }
@@ -36125,18 +35932,17 @@ static int vt__conf_refuse(vt__conf *c, const vt__conf_row *row, vt_str v, int e
                                         "reset, fin or never",
                                         "text without control characters"};
     const char *none = row->flags & VT__CONF_NONE ? ", or none" : "";
-    int n = row->flags & VT__CONF_SECRET ? 0 : (int)VT__MIN(v.len, 80u);
-    if (err == -ERANGE && row->max == INT64_MAX)
-        return vt__conf_fail(c, "%s: '%.*s' is out of range (%lld and more%s)", row->key, n, v.ptr,
-                             (long long)row->min, none);
+    char most[32] = " and more";
+    int n = (int)VT__MIN(v.len, 80u);
+    if (row->max < INT64_MAX) snprintf(most, sizeof most, " to %lld", (long long)row->max);
     if (err == -ERANGE)
-        return vt__conf_fail(c, "%s: '%.*s' is out of range (%lld to %lld%s)", row->key, n, v.ptr,
-                             (long long)row->min, (long long)row->max, none);
+        return vt__conf_fail(c, "%s: '%.*s' is out of range (%lld%s%s)", row->key, n, v.ptr,
+                             (long long)row->min, most, none);
     return vt__conf_fail(c, "%s: '%.*s' is not %s%s", row->key, n, v.ptr, wants[row->kind], none);
 }
 
 static int vt__conf_put_string(vt__conf *c, const vt__conf_row *row, vt_str v) {
-    size_t i = (size_t)(row - c->rows);
+    size_t i = (size_t)(row - vt__conf_rows);
     for (size_t k = 0; k < v.len; k++)
         if ((unsigned char)v.ptr[k] < ' ' || v.ptr[k] == 0x7f) return vt__conf_refuse(c, row, v, -EINVAL);
     char *copy = vt__mem_strdup(v.ptr, v.len);
@@ -36161,8 +35967,7 @@ static int vt__conf_put_number(vt__conf *c, const vt__conf_row *row, vt_str v) {
  * lest -port= widens a loopback address to every address. */
 static int vt__conf_addr_split(vt__conf *c, const vt__conf_row *row) {
     const char *addr = c->cfg.addr, *colon = addr ? strrchr(addr, ':') : NULL;
-    const vt__conf_row *host = vt__conf_find(c, VT__STR_LIT("host")),
-                       *port = vt__conf_find(c, VT__STR_LIT("port"));
+    const vt__conf_row *host = vt__conf_find(VT__STR_LIT("host")), *port = vt__conf_find(VT__STR_LIT("port"));
     if (!addr || (row != host && row != port)) return 0;
     if (strncmp(addr, "unix:", 5) == 0 || !colon)
         return vt__conf_fail(c, "%s: does not go with the address '%.80s'", row->key, addr);
@@ -36173,37 +35978,18 @@ static int vt__conf_addr_split(vt__conf *c, const vt__conf_row *row) {
     return vt__conf_put_number(c, port, vt__str_of(colon + 1));
 }
 
-static int vt__conf_set(vt__conf *c, vt_str key, vt_str value, bool argument) {
-    const vt__conf_row *row = vt__conf_find(c, key);
-    char env[64];
+static int vt__conf_set(vt__conf *c, vt_str key, vt_str value) {
+    const vt__conf_row *row = vt__conf_find(key);
     if (!row) return vt__conf_fail(c, "no such key '%.*s'", (int)VT__MIN(key.len, 80u), key.ptr);
-    if (argument && (row->flags & VT__CONF_SECRET)) {
-        vt__conf_env_name(row->key, env);
-        return vt__conf_fail(c, "%s is a secret: set it in a file (-config=FILE) or as %s", row->key, env);
-    }
     if (value.len == 0) return vt__conf_fail(c, "%s: needs a value", row->key);
     if (vt__conf_addr_split(c, row) < 0) return VT_ECONF;
     return row->kind == VT__CONF_STRING ? vt__conf_put_string(c, row, value)
                                         : vt__conf_put_number(c, row, value);
 }
 
-/* Well-formed UTF-8 (RFC 3629) without control characters but HTAB. */
+/* UTF-8 without control characters but HTAB. */
 static bool vt__conf_is_text(vt_str s) {
-    const unsigned char *p = (const unsigned char *)s.ptr, *end = p + s.len;
-    while (p < end) {
-        unsigned b = *p++, low = 0x80, high = 0xbf;
-        int n = (b >= 0xc2) + (b >= 0xe0) + (b >= 0xf0);
-        if ((b < 0x20 && b != '\t') || b == 0x7f || (b >= 0x80 && b < 0xc2) || b > 0xf4) return false;
-        if (end - p < n) return false;
-        if (b == 0xe0) low = 0xa0; /* overlong forms, surrogates, beyond U+10FFFF */
-        if (b == 0xed) high = 0x9f;
-        if (b == 0xf0) low = 0x90;
-        if (b == 0xf4) high = 0x8f;
-        if (n > 0 && (*p < low || *p > high)) return false;
-        for (; n > 0; n--)
-            if ((*p++ & 0xc0) != 0x80) return false;
-    }
-    return true;
+    return vt__h1_check_value(s) == 0 && vt__ws_is_text((const uint8_t *)s.ptr, s.len);
 }
 
 /* Takes quotes or a trailing comment off. A '#' is one at the start or after a blank. */
@@ -36234,7 +36020,7 @@ static int vt__conf_line(vt__conf *c, vt_str line) {
     vt_str key = vt__str_trim((vt_str){line.ptr, (size_t)(eq - line.ptr)});
     vt_str value = vt__str_trim((vt_str){eq + 1, (size_t)(line.ptr + line.len - eq - 1)});
     if (vt__conf_unquote(c, &value) < 0) return VT_ECONF;
-    return vt__conf_set(c, key, value, false);
+    return vt__conf_set(c, key, value);
 }
 
 /* The text of a file; `name` is for messages. */
@@ -36292,24 +36078,24 @@ static const char *vt__conf_env_value(const char *entry, const char *name) {
 /* An empty variable counts as none. In the rows' order, so that the environment's own order never decides. */
 static int vt__conf_env(vt__conf *c, char *const *env) {
     char name[64];
-    for (size_t i = 0; i < c->nrows; i++) {
-        vt__conf_env_name(c->rows[i].key, name);
+    for (size_t i = 0; i < VT__COUNT(vt__conf_rows); i++) {
+        vt__conf_env_name(vt__conf_rows[i].key, name);
         const char *value = NULL;
         for (char *const *e = env; *e && !value; e++) value = vt__conf_env_value(*e, name);
         snprintf(c->place, sizeof c->place, "environment variable %s", name);
-        if (value && *value && vt__conf_set(c, vt__str_of(c->rows[i].key), vt__str_of(value), false) < 0)
+        if (value && *value && vt__conf_set(c, vt__str_of(vt__conf_rows[i].key), vt__str_of(value)) < 0)
             return VT_ECONF;
     }
     return 0;
 }
 
 /* The program may run under others' variables, so an unknown one is no error. */
-static void vt__conf_env_warn(const vt__conf *c, char *const *env) {
+static void vt__conf_env_warn(char *const *env) {
     char name[64];
     for (; *env; env++) {
         bool known = strncmp(*env, "VTHTTP_", 7) != 0;
-        for (size_t i = 0; i < c->nrows && !known; i++) {
-            vt__conf_env_name(c->rows[i].key, name);
+        for (size_t i = 0; i < VT__COUNT(vt__conf_rows) && !known; i++) {
+            vt__conf_env_name(vt__conf_rows[i].key, name);
             known = vt__conf_env_value(*env, name) != NULL;
         }
         if (!known)
@@ -36321,7 +36107,7 @@ static void vt__conf_env_warn(const vt__conf *c, char *const *env) {
 enum vt__conf_arg { VT__CONF_ARG_OTHER, VT__CONF_ARG_FILE, VT__CONF_ARG_P, VT__CONF_ARG_NAMED };
 
 /* What `arg` is; a value that is missing, '=' included, has ptr NULL. */
-static enum vt__conf_arg vt__conf_arg_split(const vt__conf *c, const char *arg, vt_str *key, vt_str *value) {
+static enum vt__conf_arg vt__conf_arg_split(const char *arg, vt_str *key, vt_str *value) {
     bool p = strncmp(arg, "-P:", 3) == 0;
     if (arg[0] != '-') return VT__CONF_ARG_OTHER;
     *key = (vt_str){arg + (p ? 3 : 1), 0};
@@ -36329,7 +36115,7 @@ static enum vt__conf_arg vt__conf_arg_split(const vt__conf *c, const char *arg, 
     *value = key->ptr[key->len] ? vt__str_of(key->ptr + key->len + 1) : (vt_str){NULL, 0};
     if (p) return VT__CONF_ARG_P;
     if (vt__str_eq(*key, VT__STR_LIT("config"))) return VT__CONF_ARG_FILE;
-    const vt__conf_row *row = vt__conf_find(c, *key);
+    const vt__conf_row *row = vt__conf_find(*key);
     return row && (row->flags & VT__CONF_ARG) ? VT__CONF_ARG_NAMED : VT__CONF_ARG_OTHER;
 }
 
@@ -36338,24 +36124,24 @@ static int vt__conf_args(vt__conf *c, int argc, char *const *argv, enum vt__conf
     vt_str key, value;
     int err = 0;
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0 && err == 0; i++) {
-        if (vt__conf_arg_split(c, argv[i], &key, &value) != sort) continue;
+        if (vt__conf_arg_split(argv[i], &key, &value) != sort) continue;
         snprintf(c->place, sizeof c->place, "argument %d", i);
         if (!value.ptr || (sort == VT__CONF_ARG_FILE && value.len == 0))
             err = vt__conf_fail(c, "%.80s needs a value (%.*s=...)", argv[i],
                                 (int)VT__MIN(strcspn(argv[i], "="), (size_t)80), argv[i]);
         else if (sort == VT__CONF_ARG_FILE) err = vt__conf_file(c, value.ptr);
-        else err = vt__conf_set(c, key, value, true);
+        else err = vt__conf_set(c, key, value);
     }
     return err;
 }
 
 /* Closes the ranks of the program's own arguments. */
-static void vt__conf_args_remove(const vt__conf *c, int *argc, char **argv) {
+static void vt__conf_args_remove(int *argc, char **argv) {
     vt_str key, value;
     int n = 1, i = 1;
     for (; i < *argc && strcmp(argv[i], "--") != 0; i++) {
-        if (vt__conf_arg_split(c, argv[i], &key, &value) != VT__CONF_ARG_OTHER) continue;
-        if (argv[i][0] == '-' && value.ptr && vt__conf_find(c, key))
+        if (vt__conf_arg_split(argv[i], &key, &value) != VT__CONF_ARG_OTHER) continue;
+        if (argv[i][0] == '-' && value.ptr && vt__conf_find(key))
             vt_log(VT_LOG_WARN, "argument %d: left to the program; the server's is -P:%.*s=", i, (int)key.len,
                    key.ptr);
         argv[n++] = argv[i];
@@ -36382,8 +36168,8 @@ VT_API vt_server *vt_server_from_args_cfg(int *argc, char **argv, const vt_serve
     if (!argc || !argv) argc = &no_args;
     vt__conf_begin(&c, cfg);
     int err = vt__conf_read(&c, *argc, argv, env);
-    vt__conf_env_warn(&c, env);
-    vt__conf_args_remove(&c, argc, argv);
+    vt__conf_env_warn(env);
+    vt__conf_args_remove(argc, argv);
     vt_server *s = vt_server_new(&c.cfg);
     if (err < 0) vt__http_fail(s, err, "%s", c.error);
     vt__conf_end(&c);
@@ -36758,12 +36544,12 @@ static int vt__cpool_proxy_auth(vt__arena *a, vt_str raw, char **out) {
     char *plain = vt__mem_arena_get(a, raw.len + 2);
     if (!plain) return -ENOMEM;
     size_t colon = vt__url_find(raw, 0, ":"), n;
-    ptrdiff_t user = vt__uri_decode(plain, raw.len + 1, (vt_str){raw.ptr, colon}, 0), password = 0;
+    ptrdiff_t user = vt__uri_decode(plain, (vt_str){raw.ptr, colon}, false), password = 0;
     if (user < 0 || memchr(plain, ':', (size_t)user)) return VT_EPROXY;
     plain[user] = ':';
     if (colon < raw.len) {
         vt_str rest = {raw.ptr + colon + 1, raw.len - colon - 1};
-        password = vt__uri_decode(plain + user + 1, raw.len + 1 - (size_t)user, rest, 0);
+        password = vt__uri_decode(plain + user + 1, rest, false);
     }
     if (password < 0) return VT_EPROXY;
     n = (size_t)user + 1 + (size_t)password;
@@ -37704,7 +37490,7 @@ static int vt__cli_h1_write(vt_call *call, const char *p, size_t n) {
     vt__conn_io *io = &call->h1.io;
     char size[VT__H1_CHUNK_SIZE_MAX];
     bool chunked = call->length < 0;
-    vt_str before = {size, chunked ? (size_t)vt__h1_put_chunk_size(size, sizeof size, n) : 0};
+    vt_str before = {size, chunked ? vt__h1_put_chunk_size(size, n) : 0};
     vt_str after = {"\r\n", chunked ? 2 : 0};
     int r = vt__cli_h1_peek(call);
     if (r < 0) return r;
@@ -39331,10 +39117,7 @@ static bool vt__cli_own_field(int id) {
            id == VT__H1_F_PROXY_AUTHORIZATION;
 }
 static void vt__cli_unset(vt_call *call, int id, vt_str name) {
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < call->fields.n; i++)
-        if (!vt__res_is(&call->fields.at[i], id, name)) call->fields.at[kept++] = call->fields.at[i];
-    call->fields.n = kept;
+    call->fields.n = vt__res_without(call->fields.at, call->fields.n, id, name);
 }
 /* v.ptr NULL: removes what there is of the name. */
 static int vt__cli_set(vt_call *call, vt_str key, vt_str v, bool replace) {
@@ -39621,30 +39404,17 @@ VT_API int64_t vt_call_read(vt_call *call, void *buf, size_t n) {
     call->res_got += r;
     return r;
 }
-/* A declared length gets its room at once, others double theirs. */
+static int64_t vt__cli_read_all(void *call, void *p, size_t n) { return vt_call_read(call, p, n); }
 VT_API int vt_call_whole(vt_call *call) {
-    int64_t max = call->client ? call->client->cfg.max_body : 0, r = call->err;
-    if (r < 0 || call->text.ptr) return (int)r;
+    int64_t max = call->client ? call->client->cfg.max_body : 0;
+    if (call->err < 0 || call->text.ptr) return call->err;
     if (call->state < VT__CLI_ANSWERED || call->status == 101) return VT_ESTATE;
     if (max >= 0 && call->res_length > max) return vt__cli_fail(call, VT_EBODY);
     if ((uint64_t)call->res_length >= SIZE_MAX / 4 && call->res_length > 0)
         return vt__cli_fail(call, -ENOMEM);
-    size_t cap = call->res_length < 0 ? 4000 : (size_t)(call->res_length - call->res_got), len = 0;
-    char *p = vt__mem_arena_get(&call->arena, cap + 1), more;
-    while (p && (r = vt_call_read(call, len < cap ? p + len : &more, len < cap ? cap - len : 1)) > 0) {
-        len += (size_t)r;
-        if (max >= 0 && len > (uint64_t)max) return vt__cli_fail(call, VT_EBODY);
-        if (len <= cap) continue;
-        char *q = cap < SIZE_MAX / 4 ? vt__mem_arena_get(&call->arena, 2 * cap + 1) : NULL;
-        if (q) memcpy(q, p, cap), q[cap] = more;
-        p = q;
-        cap *= 2;
-    }
-    if (!p) return vt__cli_fail(call, -ENOMEM);
-    if (r < 0) return (int)r;
-    p[len] = 0;
-    call->text = (vt_str){p, len};
-    return 0;
+    size_t cap = call->res_length < 0 ? 4000 : (size_t)(call->res_length - call->res_got);
+    int r = vt__req_gather(&call->arena, cap, max, vt__cli_read_all, call, &call->text);
+    return r < 0 ? vt__cli_fail(call, r == VT_ELIMIT ? VT_EBODY : r) : 0;
 }
 VT_API vt_str vt_call_text(const vt_call *call) { return call->text.ptr ? call->text : (vt_str){"", 0}; }
 VT_API int vt_call_stream(vt_call *call, vt_stream **out) {
@@ -39673,8 +39443,7 @@ VT_API vt_call *vt_client_post(vt_client *c, const char *url, const char *type, 
 
 /*--- WebSockets ---*/
 static int vt__cli_ws_fields(vt_call *call, const vt_ws_cfg *cfg, const char *key) {
-    const char *lines = cfg->fields;
-    vt_str name, value;
+    vt_str lines = vt__str_of(cfg->fields), name, value;
     int r = vt_call_upgrade(call, "websocket");
     call->ws_key = vt__mem_arena_str(&call->arena, key, VT__WS_KEY_LEN);
     if (r == 0) r = call->ws_key ? vt_call_redirects(call, 0) : -ENOMEM;
@@ -39683,7 +39452,7 @@ static int vt__cli_ws_fields(vt_call *call, const vt_ws_cfg *cfg, const char *ke
         r = vt__ws_protocols_ok(vt__str_of(cfg->protocols))
                 ? vt_call_field(call, "Sec-WebSocket-Protocol", cfg->protocols)
                 : -EINVAL;
-    while (r == 0 && lines && (r = vt__wsc_line(&lines, &name, &value)) > 0) {
+    while (r == 0 && (r = vt__wsc_line(&lines, &name, &value)) > 0) {
         int id = vt__h1_field_id(name);
         bool ours = id == VT__H1_F_CONNECTION ||
                     (name.len > 14 && vt__str_eq_ci((vt_str){name.ptr, 14}, VT__STR_LIT("sec-websocket-")));

@@ -84,13 +84,12 @@ static void check_again(const result *o, result *again, uint32_t seed) {
     for (size_t at = 0; at < o->len;) {
         size_t size = 1 + fuzz_next(&seed) % 1000;
         if (size > o->len - at) size = o->len - at;
-        n += (size_t)vt__h1_put_chunk_size(coded + n, VT__H1_CHUNK_SIZE_MAX, size);
+        n += vt__h1_put_chunk_size(coded + n, size);
         memcpy(coded + n, o->data + at, size), n += size;
         memcpy(coded + n, "\r\n", 2), n += 2;
         at += size;
     }
-    n += (size_t)vt__h1_put_last_chunk(coded + n, 3);
-    memcpy(coded + n, "\r\n", 2), n += 2;
+    memcpy(coded + n, "0\r\n\r\n", 5), n += 5;
     decode(again, coded, n, seed, 700);
     MUST(again->rc == (int64_t)n + MORE);
     MUST(again->len == o->len && memcmp(again->data, o->data, o->len) == 0);

@@ -12,8 +12,8 @@ static void check(const vt__conf *c, int err, const char *place) {
     MUST(strlen(c->error) < sizeof c->error);
     if (err) MUST(strncmp(c->error, place, strlen(place)) == 0);
     for (const char *p = c->error; *p; p++) MUST((unsigned char)*p >= ' ' && *p != 0x7f);
-    for (size_t i = 0; i < c->nrows; i++) {
-        const vt__conf_row *row = &c->rows[i];
+    for (size_t i = 0; i < VT__COUNT(vt__conf_rows); i++) {
+        const vt__conf_row *row = &vt__conf_rows[i];
         const char *at = (const char *)&c->cfg + row->offset;
         int64_t v = 0;
         int v32 = 0;
@@ -66,19 +66,19 @@ static void as_arguments(const uint8_t *data, size_t size) {
     memcpy(args, list, sizeof args);
     vt__conf_begin(&c, NULL);
     check(&c, vt__conf_read(&c, n, list, env), "argument ");
-    vt__conf_args_remove(&c, &left, args);
+    vt__conf_args_remove(&left, args);
     MUST(left <= n && args[left] == NULL);
     for (int i = 0, k = 0; i < left; i++) { /* what stays is a subsequence */
         while (list[k] != args[i]) MUST(++k < n);
         k++;
     }
     int again = left;
-    vt__conf_args_remove(&c, &again, args);
+    vt__conf_args_remove(&again, args);
     MUST(again == left);
     vt__conf_end(&c);
     vt__conf_begin(&c, NULL);
     check(&c, vt__conf_env(&c, list), "environment variable VTHTTP_");
-    vt__conf_env_warn(&c, list);
+    vt__conf_env_warn(list);
     vt__conf_end(&c);
     free(text);
 }

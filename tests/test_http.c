@@ -165,7 +165,8 @@ static bool load(const char *raw, size_t len) {
     free(fx.head);
     fx.head = malloc(len);
     memcpy(fx.head, raw, len);
-    int n = vt__h1_req_parse(&h, fx.head, len, fx.fields, 64, NULL);
+    static const vt__h1_limits standard;
+    int n = vt__h1_req_parse(&h, fx.head, len, fx.fields, 64, &standard);
     if (n <= 0) return false;
     vt__req_init(r, &fx.res, &fx.s, &wire, NULL, &fx.arena);
     r->head = fx.head;

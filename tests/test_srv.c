@@ -46,6 +46,7 @@ enum { PORT = 8080, CLIENTS = 120 };
     X(http2, 0, 0, 1, 1)                                                                                     \
     X(http3, 0, 0, 1, 1)                                                                                     \
     X(alt_svc_max_age_s, 86400, 1, 1, 0)                                                                     \
+    X(hsts_max_age_s, 0, 0, 1, 0)                                                                            \
     X(max_streams, 100, 1, 0, 0)                                                                             \
     X(cancel_on, 0, 0, 0, 2)
 
@@ -76,7 +77,7 @@ TEST(srv_defaults_of_every_field) {
     CHECK_EQ(s->cfg.field, value);
     ROWS(ROW)
 #undef ROW
-#define FIELD(field, value, least, none) fields++;
+#define FIELD(field, value, least, most, none) fields++;
     VT__SRV_FIELDS(FIELD)
 #undef FIELD
     CHECK_EQ(rows, fields); /* none is forgotten here */
@@ -108,6 +109,8 @@ TEST(srv_bounds_of_every_field) {
     TRY(h2_budgets[7].per_s, INT_MAX, true);
     TRY(h2_budgets[0].burst, -2, false);
     TRY(h2_budgets[7].per_s, -1, false);
+    TRY(ssl_port, -2, false);
+    TRY(ssl_port, 65536, false);
 }
 TEST(srv_server_name) {
     char name[202];
