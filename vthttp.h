@@ -9306,7 +9306,7 @@ typedef struct vt__qrec {
     vt__qrec_cfg cfg;
     vt__qrec_fn *fn;
     void *arg;
-    vt__qrec_space s[VT__QREC_SPACES];
+    vt__qrec_space *s[VT__QREC_SPACES], app;
     vt__qrec_rtt rtt;
     vt__qpath path;
     vt__qcc cc;
@@ -9325,7 +9325,7 @@ typedef struct vt__qrec {
     vt__qbbr_snap snap; /* of the newest that is in flight */
     uint32_t late;      /* entries of disproved[] that may still be in its ranges */
     /* losses of the last congestion event, ascending */
-    uint64_t watched[VT__QREC_DISPROVED];
+    uint64_t *watched; /* DISPROVED of them; NULL: nothing was lost yet */
     uint32_t nwatched; /* over DISPROVED: too many to tell */
     uint64_t lost_bytes;
     int64_t lost_newest; /* time of the newest packet that was just lost, or -1 */
@@ -9358,9 +9358,10 @@ static VT__UNUSED void vt__qrec_path_init(vt__qrec *r) {
     r->threshold = VT__QREC_THRESHOLD, r->time_shift = 3;
     r->nwatched = 0;
 }
-/* Takes a copy of *cfg. `seed` is random and secret: it decides which numbers are left out. */
-static VT__UNUSED void vt__qrec_init(vt__qrec *r, const vt__qrec_cfg *cfg, bool server, uint64_t seed,
-                                     vt__qrec_fn *fn, void *arg, int64_t now) {
+/* Takes a copy of *cfg. `shake`: the two spaces of the handshake, zeroed; they may go when both were discarded, and `s` points to some
+ * that nothing is owed in. `seed` is random and secret: it decides which numbers are left out. */
+static VT__UNUSED void vt__qrec_init(vt__qrec *r, const vt__qrec_cfg *cfg, vt__qrec_space *shake, bool server,
+                                     uint64_t seed, vt__qrec_fn *fn, void *arg, int64_t now) {
     memset(r, 0, sizeof *r);
     r->cfg = *cfg, r->fn = fn, r->arg = arg;
     vt__qrec_cfg_fill(&r->cfg);
@@ -9368,34 +9369,31 @@ static VT__UNUSED void vt__qrec_init(vt__qrec *r, const vt__qrec_cfg *cfg, bool 
     r->peer_ack_delay = 25 * INT64_C(1000000);
     r->anchor = now;
     for (unsigned i = 0; i < VT__QREC_SPACES; i++) {
-        vt__qrec_space *s = &r->s[i];
+        vt__qrec_space *s = r->s[i] = i == VT__QREC_APP ? &r->app : &shake[i];
         s->got = s->few, s->ranges_cap = VT__QREC_RANGES_FEW;
         s->ranges_max = i == VT__QREC_APP ? VT__QREC_RANGES : VT__QREC_RANGES_LESS;
         s->ack_due = s->loss_at = s->lost_since = VT__QREC_NEVER;
         s->largest_acked = -1;
         s->skip_at = s->skipped = UINT64_MAX;
     }
-    if (!r->cfg.no_skip) vt__qrec_skip_later(r, &r->s[VT__QREC_APP]);
+    if (!r->cfg.no_skip) vt__qrec_skip_later(r, &r->app);
     vt__qpath_init(&r->path, r->cfg.mtu, r->cfg.mtu_max, r->cfg.no_ecn);
     vt__qrec_path_init(r);
 }
-static VT__UNUSED void vt__qrec_drop_rings(vt__qrec_space *s) {
+static VT__UNUSED void vt__qrec_space_free(const vt__qrec_space *s) {
     vt__mem_free(s->packets), vt__mem_free(s->snaps), vt__mem_free(s->frames);
-    s->packets = NULL, s->snaps = NULL, s->frames = NULL;
-    s->packets_cap = s->frames_cap = 0;
+    if (s->got != s->few) vt__mem_free(s->got);
 }
+/* Those of the handshake were discarded. */
 static VT__UNUSED void vt__qrec_free(vt__qrec *r) {
-    for (unsigned i = 0; i < VT__QREC_SPACES; i++) {
-        vt__qrec_drop_rings(&r->s[i]);
-        if (r->s[i].got != r->s[i].few) vt__mem_free(r->s[i].got);
-    }
-    memset(r->s, 0, sizeof r->s);
+    vt__qrec_space_free(&r->app);
+    vt__mem_free(r->watched);
 }
 
 /* ---- packets in, ACKs out ---- */
 /* What a truncated number is read against: the largest that came, plus 1. */
 static VT__UNUSED uint64_t vt__qrec_expect(const vt__qrec *r, unsigned space) {
-    const vt__qrec_space *s = &r->s[space];
+    const vt__qrec_space *s = r->s[space];
     return s->ranges ? s->got[s->ranges - 1].hi + 1 : 0;
 }
 /* The first range that ends at pn or later; s->ranges: none. */
@@ -9406,7 +9404,7 @@ VT__INLINE uint32_t vt__qrec_range_at(const vt__qrec_space *s, uint64_t pn) {
 }
 /* False: the packet came before, or is too old to tell: it is dropped. To be asked once it is authentic. */
 static VT__UNUSED bool vt__qrec_fresh(const vt__qrec *r, unsigned space, uint64_t pn) {
-    const vt__qrec_space *s = &r->s[space];
+    const vt__qrec_space *s = r->s[space];
     uint32_t i = vt__qrec_range_at(s, pn);
     return pn >= s->floor && (i == s->ranges || pn < s->got[i].lo);
 }
@@ -9450,7 +9448,7 @@ static VT__UNUSED void vt__qrec_range_put(vt__qrec_space *s, uint64_t pn) {
 static VT__UNUSED void vt__qrec_got(vt__qrec *r, unsigned space, uint64_t pn, bool eliciting, unsigned ecn,
                                     int64_t now) {
     static const uint8_t count_of[] = {0, 2, 1, 3}; /* RFC 3168 5: 01 is ECT(1), 10 ECT(0) */
-    vt__qrec_space *s = &r->s[space];
+    vt__qrec_space *s = r->s[space];
     uint64_t expect = vt__qrec_expect(r, space);
     vt__qrec_range_put(s, pn);
     if (pn >= expect) s->largest_time = now;
@@ -9463,15 +9461,15 @@ static VT__UNUSED void vt__qrec_got(vt__qrec *r, unsigned space, uint64_t pn, bo
     else if (s->ack_due == VT__QREC_NEVER) s->ack_due = now + r->cfg.ack_delay_ns;
 }
 /* When an ACK has to go: 0, at once; NEVER: none is owed. */
-static VT__UNUSED int64_t vt__qrec_ack_due(const vt__qrec *r, unsigned space) { return r->s[space].ack_due; }
+static VT__UNUSED int64_t vt__qrec_ack_due(const vt__qrec *r, unsigned space) { return r->s[space]->ack_due; }
 /* A packet that goes anyway should take one along. */
 static VT__UNUSED bool vt__qrec_ack_any(const vt__qrec *r, unsigned space) {
-    return r->s[space].owed || r->s[space].idle >= VT__QREC_ALONE;
+    return r->s[space]->owed || r->s[space]->idle >= VT__QREC_ALONE;
 }
 /* Packets without anything eliciting went for long: one more should ask for an ACK, for only those tell us which of ours
  * the peer has got, and ours grow. */
 static VT__UNUSED bool vt__qrec_ack_ping(const vt__qrec *r, unsigned space) {
-    return r->s[space].alone >= VT__QREC_ALONE && r->s[space].ranges > 1;
+    return r->s[space]->alone >= VT__QREC_ALONE && r->s[space]->ranges > 1;
 }
 typedef struct vt__qrec_ack {
     const vt__qpkt_range *ranges; /* ascending */
@@ -9481,7 +9479,7 @@ typedef struct vt__qrec_ack {
 } vt__qrec_ack;
 /* False: nothing came. The caller may leave old ranges away, and sends the packet WITH_ACK. */
 static VT__UNUSED bool vt__qrec_ack_get(const vt__qrec *r, unsigned space, int64_t now, vt__qrec_ack *out) {
-    const vt__qrec_space *s = &r->s[space];
+    const vt__qrec_space *s = r->s[space];
     if (!s->ranges) return false;
     uint32_t i = VT__MIN(vt__qrec_range_at(s, s->ack_from), s->ranges - 1);
     out->ranges = s->got + i;
@@ -9529,15 +9527,9 @@ static VT__UNUSED int vt__qrec_notes_grow(vt__qrec_space *s, uint32_t n) {
     s->frames = to, s->frames_cap = cap;
     return 0;
 }
-/* Gives the rings back, where they are empty and large: for a connection that rests. */
-static VT__UNUSED void vt__qrec_trim(vt__qrec *r) {
-    vt__qrec_space *s = &r->s[VT__QREC_APP];
-    if (s->base != s->next) return;
-    vt__qrec_drop_rings(s);
-}
 static VT__UNUSED void vt__qrec_tell(vt__qrec *r, unsigned space, const vt__qrec_packet *p,
                                      enum vt__qrec_fate fate) {
-    vt__qrec_space *s = &r->s[space];
+    vt__qrec_space *s = r->s[space];
     for (uint32_t i = p->frame, end = p->frame + p->frames; i != end; i++) {
         const vt__qpkt_note *f = vt__qrec_note_at(s, i);
         if (f->kind) r->fn(r->arg, space, f, fate), s->owes |= fate == VT__QREC_LOST;
@@ -9567,12 +9559,13 @@ static VT__UNUSED void vt__qrec_mtu_changed(vt__qrec *r) { vt__qcc_set_mss(&r->c
 static VT__UNUSED void vt__qrec_watch(vt__qrec *r, unsigned space, uint64_t pn, int64_t time) {
     bool begun = r->lost_newest >= 0 && vt__qcc_is_new(&r->cc, r->lost_newest);
     if (!begun && vt__qcc_is_new(&r->cc, time)) r->nwatched = 0;
-    if (space != VT__QREC_APP) r->nwatched = VT__QREC_DISPROVED;
+    if (!r->watched) r->watched = vt__mem_alloc(VT__QREC_DISPROVED * sizeof *r->watched);
+    if (space != VT__QREC_APP || !r->watched) r->nwatched = VT__QREC_DISPROVED;
     if (r->nwatched < VT__QREC_DISPROVED) r->watched[r->nwatched] = pn;
     if (r->nwatched <= VT__QREC_DISPROVED) r->nwatched++;
 }
 static VT__UNUSED void vt__qrec_blame(vt__qrec *r, unsigned space, uint64_t pn, const vt__qrec_packet *p) {
-    vt__qrec_space *s = &r->s[space];
+    vt__qrec_space *s = r->s[space];
     if (p->flags & VT__QREC_ECT) vt__qpath_ecn_dropped(&r->path);
     if (vt__qpath_lost(&r->path, p->bytes)) vt__qrec_mtu_changed(r);
     vt__qrec_watch(r, space, pn, p->time);
@@ -9583,7 +9576,7 @@ static VT__UNUSED void vt__qrec_blame(vt__qrec *r, unsigned space, uint64_t pn, 
     if (p->time - s->lost_since > 3 * vt__qrec_pto(r, VT__QREC_APP)) r->collapsed = true;
 }
 static VT__UNUSED void vt__qrec_lose(vt__qrec *r, unsigned space, uint64_t pn) {
-    vt__qrec_space *s = &r->s[space];
+    vt__qrec_space *s = r->s[space];
     vt__qrec_packet *p = vt__qrec_at(s, pn);
     vt__qrec_land(r, p);
     s->eliciting -= p->flags & VT__QREC_ELICITING;
@@ -9603,7 +9596,7 @@ static VT__UNUSED void vt__qrec_forget(vt__qrec_space *s) {
 /* From the oldest packet on: what is acknowledged is forgotten, what is lost is told, and what nobody waits for left behind;
  * up to the first whose fate is open. Numbers and times ascend: where one is not lost yet, no later one is. */
 static VT__UNUSED void vt__qrec_settle(vt__qrec *r, unsigned space, int64_t now) {
-    vt__qrec_space *s = &r->s[space];
+    vt__qrec_space *s = r->s[space];
     int64_t old = now - vt__qrec_loss_delay(r);
     s->loss_at = VT__QREC_NEVER;
     for (; s->base != s->next && (int64_t)s->base <= s->largest_acked; vt__qrec_forget(s)) {
@@ -9644,7 +9637,7 @@ static VT__UNUSED int vt__qrec_ack_begin(vt__qrec *r, unsigned space, uint64_t l
     r->grown = r->ect_acked = 0;
     r->sample = r->eliciting = r->snapped = false;
     r->late = space == VT__QREC_APP && r->nwatched <= VT__QREC_DISPROVED ? r->nwatched : 0;
-    return largest < r->s[space].next ? 0 : -1;
+    return largest < r->s[space]->next ? 0 : -1;
 }
 static VT__UNUSED void vt__qrec_snap(vt__qrec *r, const vt__qbbr_snap *snap) {
     if (!r->snapped || snap->sent > r->snap.sent) r->snap = *snap;
@@ -9685,7 +9678,7 @@ static VT__UNUSED void vt__qrec_ack_late(vt__qrec *r, uint64_t lo, uint64_t hi) 
     }
 }
 static VT__UNUSED int vt__qrec_ack_range(vt__qrec *r, uint64_t lo, uint64_t hi) {
-    vt__qrec_space *s = &r->s[r->space];
+    vt__qrec_space *s = r->s[r->space];
     if (lo > hi || hi > r->largest || (lo <= s->skipped && s->skipped <= hi)) return -1;
     if (lo < s->base && r->late) vt__qrec_ack_late(r, lo, hi);
     if (hi < s->base) return 0;
@@ -9725,7 +9718,7 @@ static VT__UNUSED void vt__qrec_ack_ecn(vt__qrec *r, vt__qrec_space *s, const ui
 }
 /* `ecn`: the frame's three counts, or NULL. */
 static VT__UNUSED void vt__qrec_ack_end(vt__qrec *r, const uint64_t *ecn) {
-    vt__qrec_space *s = &r->s[r->space];
+    vt__qrec_space *s = r->s[r->space];
     bool sample = r->sample && r->eliciting, newer = (int64_t)r->largest > s->largest_acked;
     r->anchor = r->now;
     if (newer) s->largest_acked = (int64_t)r->largest;
@@ -9745,13 +9738,13 @@ static VT__UNUSED void vt__qrec_ack_end(vt__qrec *r, const uint64_t *ecn) {
 
 /* ---- packets out ---- */
 /* The number of the next packet. */
-static VT__UNUSED uint64_t vt__qrec_next(const vt__qrec *r, unsigned space) { return r->s[space].next; }
+static VT__UNUSED uint64_t vt__qrec_next(const vt__qrec *r, unsigned space) { return r->s[space]->next; }
 static VT__UNUSED int64_t vt__qrec_largest_acked(const vt__qrec *r, unsigned space) {
-    return r->s[space].largest_acked;
+    return r->s[space]->largest_acked;
 }
 /* Room for one more packet. Where there are more than are remembered, the oldest is given up. */
 static VT__UNUSED int vt__qrec_make_room(vt__qrec *r, unsigned space, int64_t now) {
-    vt__qrec_space *s = &r->s[space];
+    vt__qrec_space *s = r->s[space];
     while (s->base != s->next && !(vt__qrec_at(s, s->base)->flags & VT__QREC_IN_FLIGHT)) vt__qrec_forget(s);
     if (s->next - s->base < s->packets_cap) return 0;
     if (s->packets_cap < r->cfg.max_packets) return vt__qrec_packets_grow(s, r->cfg.cc == VT__QCC_BBR);
@@ -9762,7 +9755,7 @@ static VT__UNUSED int vt__qrec_make_room(vt__qrec *r, unsigned space, int64_t no
 }
 VT__INLINE int vt__qrec_push(vt__qrec *r, unsigned space, size_t bytes, unsigned flags, unsigned n,
                              int64_t now) {
-    vt__qrec_space *s = &r->s[space];
+    vt__qrec_space *s = r->s[space];
     if (VT__UNLIKELY(s->next - s->base >= s->packets_cap)) {
         int rc = vt__qrec_make_room(r, space, now);
         if (rc < 0) return rc;
@@ -9772,7 +9765,7 @@ VT__INLINE int vt__qrec_push(vt__qrec *r, unsigned space, size_t bytes, unsigned
     return 0;
 }
 static VT__UNUSED void vt__qrec_skip(vt__qrec *r, unsigned space, int64_t now) {
-    vt__qrec_space *s = &r->s[space];
+    vt__qrec_space *s = r->s[space];
     uint64_t pn = s->next;
     vt__qrec_skip_later(r, s);
     if (vt__qrec_push(r, space, 0, VT__QREC_SKIPPED, 0, now) == 0) s->skipped = pn;
@@ -9785,7 +9778,7 @@ static VT__UNUSED void vt__qrec_sent_ack(vt__qrec_space *s) {
  * the system. 0, or -ENOMEM: nothing was done. */
 static VT__UNUSED int vt__qrec_sent(vt__qrec *r, unsigned space, size_t bytes, unsigned flags,
                                     const vt__qpkt_note *f, unsigned n, int64_t now) {
-    vt__qrec_space *s = &r->s[space];
+    vt__qrec_space *s = r->s[space];
     unsigned all = n + ((flags & VT__QREC_WITH_ACK) != 0);
     int rc = 0;
     if (VT__UNLIKELY(s->frame_next - s->frame_base + all > s->frames_cap)) rc = vt__qrec_notes_grow(s, all);
@@ -9811,8 +9804,7 @@ static VT__UNUSED int vt__qrec_sent(vt__qrec *r, unsigned space, size_t bytes, u
 }
 /* Not one more datagram before an ACK: the window, or the memory of what was sent, is full. */
 VT__INLINE bool vt__qrec_full(const vt__qrec *r) {
-    return r->in_flight + r->path.mtu > r->cc.c.window ||
-           r->s[VT__QREC_APP].eliciting > r->cfg.max_packets / 4 * 3;
+    return r->in_flight + r->path.mtu > r->cc.c.window || r->app.eliciting > r->cfg.max_packets / 4 * 3;
 }
 /* Bytes that may go now: as many as window and pace allow, or 0, and a whole datagram at least. */
 static VT__UNUSED size_t vt__qrec_room(const vt__qrec *r, int64_t now) {
@@ -9827,7 +9819,7 @@ static VT__UNUSED int64_t vt__qrec_pace_at(const vt__qrec *r) {
     return vt__qrec_full(r) ? VT__QREC_NEVER : vt__qcc_pace_at(&r->cc);
 }
 /* Ack-eliciting packets that go whatever the room, because nothing is heard: PING if there is nothing else. */
-static VT__UNUSED unsigned vt__qrec_probes(const vt__qrec *r, unsigned space) { return r->s[space].probes; }
+static VT__UNUSED unsigned vt__qrec_probes(const vt__qrec *r, unsigned space) { return r->s[space]->probes; }
 static VT__UNUSED unsigned vt__qrec_ecn(const vt__qrec *r) { return vt__qpath_ecn_bits(&r->path); }
 static VT__UNUSED unsigned vt__qrec_mtu(const vt__qrec *r) { return r->path.mtu; }
 /* Bytes of a datagram that is to be sent now to see whether it arrives (PING and PADDING; flag MTU_PROBE), or 0. */
@@ -9844,7 +9836,7 @@ static VT__UNUSED int64_t vt__qrec_backoff(const vt__qrec *r, int64_t pto) {
 /* Whether something of the space waits for an answer; or, in the handshake, to be sent again, which the window may not allow:
  * it can be full of what the peer is unable to acknowledge before it has got just this. */
 VT__INLINE bool vt__qrec_waits(const vt__qrec *r, unsigned space) {
-    return r->s[space].eliciting || (r->s[space].owes && space != VT__QREC_APP);
+    return r->s[space]->eliciting || (r->s[space]->owes && space != VT__QREC_APP);
 }
 /* RFC 9002 6.2, A.8: which space is probed next, and when. */
 static VT__UNUSED int64_t vt__qrec_pto_at(const vt__qrec *r, unsigned *space) {
@@ -9853,7 +9845,7 @@ static VT__UNUSED int64_t vt__qrec_pto_at(const vt__qrec *r, unsigned *space) {
     *space = r->keys ? VT__QREC_HANDSHAKE : VT__QREC_INITIAL;
     if (r->blocked) return at;
     for (unsigned i = 0; i < VT__QREC_SPACES; i++) {
-        const vt__qrec_space *s = &r->s[i];
+        const vt__qrec_space *s = r->s[i];
         if (!vt__qrec_waits(r, i)) continue;
         if (i == VT__QREC_APP && !r->confirmed)
             continue; /* be it 0-RTT, which alone cannot complete the handshake */
@@ -9868,7 +9860,7 @@ static VT__UNUSED int64_t vt__qrec_pto_at(const vt__qrec *r, unsigned *space) {
 }
 static VT__UNUSED int64_t vt__qrec_loss_at(const vt__qrec *r) {
     int64_t at = VT__QREC_NEVER;
-    for (unsigned i = 0; i < VT__QREC_SPACES; i++) at = VT__MIN(at, r->s[i].loss_at);
+    for (unsigned i = 0; i < VT__QREC_SPACES; i++) at = VT__MIN(at, r->s[i]->loss_at);
     return at;
 }
 /* When vt__qrec_tick is to be called, or a delayed ACK to be sent. */
@@ -9876,14 +9868,14 @@ static VT__UNUSED int64_t vt__qrec_due(const vt__qrec *r) {
     unsigned space;
     int64_t at = vt__qrec_loss_at(r);
     if (at == VT__QREC_NEVER) at = vt__qrec_pto_at(r, &space);
-    for (unsigned i = 0; i < VT__QREC_SPACES; i++) at = VT__MIN(at, r->s[i].ack_due);
+    for (unsigned i = 0; i < VT__QREC_SPACES; i++) at = VT__MIN(at, r->s[i]->ack_due);
     return at;
 }
 /* The two oldest packets that are to be answered: what was in them goes again, in probes. To be called for a probe that there is
  * nothing else for, too: of two that say the same one may arrive. In the handshake it is the next two each time: who has no
  * keys to acknowledge a flight with before the end of it is there may lack any part of it. */
 static VT__UNUSED void vt__qrec_repeat(vt__qrec *r, unsigned space) {
-    vt__qrec_space *s = &r->s[space];
+    vt__qrec_space *s = r->s[space];
     uint64_t pn = space == VT__QREC_APP ? s->base : VT__MAX(s->repeated, s->base);
     unsigned n = 0;
     if (pn == s->next) pn = s->base;
@@ -9897,7 +9889,7 @@ static VT__UNUSED void vt__qrec_repeat(vt__qrec *r, unsigned space) {
 }
 /* What is owed in the handshake, be it lost or never sent for want of room, goes first; only then the caller has it repeated. */
 static VT__UNUSED void vt__qrec_probe(vt__qrec *r, unsigned space) {
-    r->s[space].probes = 2;
+    r->s[space]->probes = 2;
     if (space == VT__QREC_APP) vt__qrec_repeat(r, space);
 }
 /* In the handshake all spaces are probed together, for a datagram has room for all: a client whose port was changed on the way
@@ -9921,7 +9913,7 @@ static VT__UNUSED void vt__qrec_hurry(vt__qrec *r, bool now) {
 }
 /* Something eliciting is to go in a space, be it PING. */
 static VT__UNUSED void vt__qrec_ask(vt__qrec *r, unsigned space) {
-    r->s[space].probes = VT__MAX(r->s[space].probes, 1);
+    r->s[space]->probes = VT__MAX(r->s[space]->probes, 1);
 }
 static VT__UNUSED void vt__qrec_tick(vt__qrec *r, int64_t now) {
     if (vt__qrec_loss_at(r) == VT__QREC_NEVER) {
@@ -9929,7 +9921,7 @@ static VT__UNUSED void vt__qrec_tick(vt__qrec *r, int64_t now) {
         return;
     }
     for (unsigned i = 0; i < VT__QREC_SPACES; i++)
-        if (r->s[i].loss_at <= now) vt__qrec_settle(r, i, now);
+        if (r->s[i]->loss_at <= now) vt__qrec_settle(r, i, now);
     vt__qrec_lost(r, now);
 }
 
@@ -9937,7 +9929,7 @@ static VT__UNUSED void vt__qrec_tick(vt__qrec *r, int64_t now) {
 /* Everything of the space that may still be on its way is told as lost, and nothing blamed for it: a Retry, or 0-RTT that
  * was rejected. Numbers go on. */
 static VT__UNUSED void vt__qrec_resend(vt__qrec *r, unsigned space) {
-    vt__qrec_space *s = &r->s[space];
+    vt__qrec_space *s = r->s[space];
     for (; s->base != s->next; vt__qrec_forget(s)) {
         const vt__qrec_packet *p = vt__qrec_at(s, s->base);
         if (p->flags & VT__QREC_DONE) continue;
@@ -9949,15 +9941,12 @@ static VT__UNUSED void vt__qrec_resend(vt__qrec *r, unsigned space) {
 }
 /* Its keys are gone: so is all that it sent and owes. */
 static VT__UNUSED void vt__qrec_discard(vt__qrec *r, unsigned space, int64_t now) {
-    vt__qrec_space *s = &r->s[space];
+    vt__qrec_space *s = r->s[space];
     for (; s->base != s->next; vt__qrec_forget(s))
         if (!(vt__qrec_at(s, s->base)->flags & VT__QREC_DONE)) vt__qrec_land(r, vt__qrec_at(s, s->base));
-    vt__qrec_drop_rings(s);
-    s->eliciting = s->probes = r->pto_count = 0;
-    s->owes = false;
-    s->loss_at = s->lost_since = VT__QREC_NEVER;
-    vt__qrec_ack_went(s);
-    r->anchor = now;
+    vt__qrec_space_free(s);
+    *s = (vt__qrec_space){.ack_due = VT__QREC_NEVER, .loss_at = VT__QREC_NEVER};
+    r->pto_count = 0, r->anchor = now;
 }
 /* The peer's transport parameters. */
 static VT__UNUSED void vt__qrec_peer(vt__qrec *r, int64_t max_ack_delay_ns, uint64_t max_udp_payload) {
@@ -9977,7 +9966,7 @@ static VT__UNUSED void vt__qrec_blocked(vt__qrec *r, bool on) { r->blocked = on;
 /* Another path is taken (its address, not its port alone, is another): what is known of the old one does not hold, and what
  * flies there counts no more. */
 static VT__UNUSED void vt__qrec_path(vt__qrec *r) {
-    vt__qrec_space *s = &r->s[VT__QREC_APP];
+    vt__qrec_space *s = &r->app;
     for (uint64_t pn = s->base; pn != s->next; pn++) {
         vt__qrec_packet *p = vt__qrec_at(s, pn);
         if (p->flags & (VT__QREC_DONE | VT__QREC_SKIPPED)) continue;
@@ -26036,15 +26025,15 @@ enum { VT__QCID_OURS = 4 };
 
 /* One that we gave out. */
 typedef struct vt__qcid_ours {
-    vt__qpkt_cid cid;
     uint64_t seq;
+    vt__qpkt_cid cid;
     uint8_t token[VT__QCID_TOKEN]; /* of a stateless reset */
     bool owed;                     /* a NEW_CONNECTION_ID frame */
 } vt__qcid_ours;
 /* One that the peer gave out. */
 typedef struct vt__qcid_theirs {
-    vt__qpkt_cid cid;
     uint64_t seq;
+    vt__qpkt_cid cid;
     uint8_t token[VT__QCID_TOKEN];
     bool has_token, used; /* used: on a path */
 } vt__qcid_theirs;
@@ -26052,8 +26041,7 @@ typedef struct vt__qcid {
     vt__qcid_ours ours[VT__QCID_OURS];
     vt__qcid_theirs theirs[VT__QCID_MAX];
     struct vt__qcid_retire {
-        uint64_t seq;
-        bool owed;
+        uint64_t owed : 1, seq : 62;
     } retires[VT__QCID_RETIRES];
     uint64_t next;                           /* sequence number of our next one */
     uint64_t highest, seen;                  /* of the peer's sequence numbers; bit i: highest - i is known */
@@ -26108,7 +26096,7 @@ static VT__UNUSED vt__qcid_theirs *vt__qcid_first(vt__qcid *q, const vt__qpkt_ci
 }
 static int vt__qcid_owe_retire(vt__qcid *q, uint64_t seq) {
     if (q->nretires == VT__QCID_RETIRES) return VT__QPKT_E_CIDS;
-    q->retires[q->nretires++] = (struct vt__qcid_retire){seq, true};
+    q->retires[q->nretires++] = (struct vt__qcid_retire){true, seq & VT__QPKT_INT_MAX};
     return 0;
 }
 /* Gives one back. */
@@ -26320,10 +26308,10 @@ typedef struct vt__qkeys_level {
 } vt__qkeys_level;
 
 typedef struct vt__qkeys {
-    vt__qkeys_level at[VT__QPKT_SPACES];
-    vt__qkeys_level other; /* Initial packets of the other version, while it is changed */
-    vt__qkeys_level early; /* 0-RTT: a server reads, a client writes */
-    int64_t early_until;   /* it is thrown away; 0: not known yet */
+    vt__qkeys_level *at[VT__QPKT_SPACES], app; /* those of the handshake are the caller's, */
+    vt__qkeys_level *other; /* and this: Initial packets of the other version, while it is changed */
+    vt__qkeys_level early;  /* 0-RTT: a server reads, a client writes */
+    int64_t early_until;    /* it is thrown away; 0: not known yet */
     vt__qsec_keys next, old;
     uint64_t rx_first, tx_first; /* of this phase: the lowest number read; the first written */
     int64_t old_until;           /* old is thrown away */
@@ -26339,8 +26327,7 @@ static void vt__qkeys_level_free(vt__qkeys_level *l) {
     vt__qsec_hp_free(&l->rx_hp), vt__qsec_hp_free(&l->tx_hp);
 }
 static VT__UNUSED void vt__qkeys_free(vt__qkeys *k) {
-    for (unsigned i = 0; i < VT__QPKT_SPACES; i++) vt__qkeys_level_free(&k->at[i]);
-    vt__qkeys_level_free(&k->other), vt__qkeys_level_free(&k->early);
+    vt__qkeys_level_free(&k->app), vt__qkeys_level_free(&k->early);
     vt__qsec_keys_free(&k->next), vt__qsec_keys_free(&k->old);
 }
 /* One direction of a level: both keys, or on an error none. */
@@ -26361,7 +26348,7 @@ static VT__UNUSED int vt__qkeys_initial(vt__qkeys_level *l, uint32_t version, co
 }
 /* 1-RTT, one direction. */
 static VT__UNUSED int vt__qkeys_app(vt__qkeys *k, const vt__qsec_secret *s, bool write) {
-    vt__qkeys_level *app = &k->at[VT__QPKT_APP];
+    vt__qkeys_level *app = &k->app;
     int rc = vt__qkeys_set(app, k->version, s, write);
     if (rc < 0) return rc;
     k->answered = true;
@@ -26371,7 +26358,7 @@ static VT__UNUSED int vt__qkeys_app(vt__qkeys *k, const vt__qsec_secret *s, bool
 
 /* ---- key updates ---- */
 static int vt__qkeys_turn_tx(vt__qkeys *k, uint64_t next_pn) {
-    vt__qsec_keys *tx = &k->at[VT__QPKT_APP].tx, next = {0};
+    vt__qsec_keys *tx = &k->app.tx, next = {0};
     int rc = vt__qsec_keys_next(&next, tx, k->version);
     if (rc < 0) return rc;
     vt__qsec_keys_free(tx);
@@ -26382,7 +26369,7 @@ static int vt__qkeys_turn_tx(vt__qkeys *k, uint64_t next_pn) {
 }
 /* The peer's packet `pn` was opened by the next keys. */
 static int vt__qkeys_turn_rx(vt__qkeys *k, uint64_t pn, uint64_t next_pn, int64_t until) {
-    vt__qsec_keys *rx = &k->at[VT__QPKT_APP].rx;
+    vt__qsec_keys *rx = &k->app.rx;
     bool theirs = k->tx_phase == k->rx_phase; /* else it follows our own update */
     if (theirs && !k->answered) return VT__QPKT_E_KEY_UPDATE;
     vt__qsec_keys_free(&k->old);
@@ -26399,7 +26386,7 @@ static int vt__qkeys_turn_rx(vt__qkeys *k, uint64_t pn, uint64_t next_pn, int64_
 static VT__UNUSED bool vt__qkeys_may_update(const vt__qkeys *k, int64_t largest_acked) {
     return k->tx_phase == k->rx_phase && !vt__qsec_has(&k->old) && largest_acked >= (int64_t)k->tx_first;
 }
-VT__INLINE bool vt__qkeys_worn(const vt__qkeys *k) { return k->at[VT__QPKT_APP].tx.used >= k->update_after; }
+VT__INLINE bool vt__qkeys_worn(const vt__qkeys *k) { return k->app.tx.used >= k->update_after; }
 static VT__UNUSED void vt__qkeys_early_end(vt__qkeys *k) {
     vt__qkeys_level_free(&k->early);
     memset(&k->early, 0, sizeof k->early);
@@ -26610,6 +26597,15 @@ typedef struct vt__quic_space {
     vt__qstr_in in; /* CRYPTO */
     vt__qstr_out out;
 } vt__quic_space;
+/* What is of the handshake alone, by space; and what is read in its place once that is confirmed. */
+typedef struct vt__quic_shake {
+    vt__quic_space spaces[VT__QPKT_APP];
+    vt__qkeys_level keys[VT__QPKT_APP], other;
+    vt__qrec_space rec[VT__QPKT_APP];
+} vt__quic_shake;
+#define VT__QUIC_OVER                                                                                        \
+    { .ack_due = VT__QREC_NEVER, .loss_at = VT__QREC_NEVER }
+static const vt__quic_shake vt__quic_over = {.rec = {VT__QUIC_OVER, VT__QUIC_OVER}};
 /* A packet that came before its keys; or a DATAGRAM frame to be sent. */
 typedef struct vt__quic_kept {
     struct vt__quic_kept *next;
@@ -26643,7 +26639,8 @@ typedef struct vt__quic {
     uint8_t prefers;      /* a client's path to the server's preferred address: see vt__quic_prefer */
     vt__qkeys keys;
     vt__qtls *tls;
-    vt__quic_space spaces[VT__QPKT_SPACES];
+    vt__quic_shake *shake; /* NULL: it is over */
+    vt__quic_space *spaces[VT__QPKT_SPACES], app;
     vt__qrec rec;
     vt__qstr streams;
     vt__qpkt_params peer;
@@ -26807,40 +26804,47 @@ static const vt__qpkt_cid *vt__quic_dcid(vt__quic *c, vt__qroute *p) {
 /* ---- the handshake ---- */
 /* Whether streams may be used. */
 VT__INLINE bool vt__quic_streams(const vt__quic *c) { return c->complete || c->zero; }
-static int vt__quic_discard(vt__quic *c, unsigned space) {
-    if (c->discarded[space]) return 0;
+static void vt__quic_discard(vt__quic *c, unsigned space) {
+    if (c->discarded[space]) return;
     c->discarded[space] = true;
-    vt__qkeys_level_free(&c->keys.at[space]);
-    if (space == VT__QPKT_INITIAL) vt__qkeys_level_free(&c->keys.other);
-    memset(&c->keys.at[space], 0, sizeof c->keys.at[space]);
+    vt__qkeys_level_free(c->keys.at[space]), vt__qkeys_level_free(c->keys.other);
     vt__qrec_discard(&c->rec, space, c->now);
-    vt__qstr_in_free(c->mem, &c->spaces[space].in);
-    vt__qstr_out_free(c->mem, &c->spaces[space].out);
-    return 0;
+    vt__qstr_in_free(c->mem, &c->spaces[space]->in);
+    vt__qstr_out_free(c->mem, &c->spaces[space]->out);
 }
 /* The handshake is confirmed: what belongs to it goes. */
 static void vt__quic_confirm(vt__quic *c) {
     if (c->confirmed) return;
     c->confirmed = true;
     c->news |= VT__QUIC_NEWS(CONFIRMED);
-    vt__quic_discard(c, VT__QPKT_INITIAL);
-    vt__quic_discard(c, VT__QPKT_HANDSHAKE);
+    vt__quic_discard(c, VT__QPKT_INITIAL), vt__quic_discard(c, VT__QPKT_HANDSHAKE);
     vt__qrec_confirmed(&c->rec, c->now);
     if (c->server) vt__quic_tell_cid(c, c->retried ? &c->retry_scid : &c->odcid, false);
 }
+static void vt__quic_set_shake(vt__quic *c, vt__quic_shake *h) {
+    for (unsigned i = 0; i < VT__QPKT_APP; i++)
+        c->spaces[i] = &h->spaces[i], c->keys.at[i] = &h->keys[i], c->rec.s[i] = &h->rec[i];
+    c->keys.other = &h->other;
+}
+/* Whoever wants to look at TLS when the handshake is complete has done so. */
+static void vt__quic_settle(vt__quic *c) {
+    if (c->server) vt__qtls_free(c->tls), c->tls = NULL;
+    vt__mem_free(c->shake), c->shake = NULL;
+    vt__quic_set_shake(c, (vt__quic_shake *)(uintptr_t)&vt__quic_over);
+}
 static int vt__quic_initial_keys(vt__quic *c, unsigned ways) {
-    return vt__qkeys_initial(&c->keys.at[VT__QPKT_INITIAL], c->keys.version,
+    return vt__qkeys_initial(c->keys.at[VT__QPKT_INITIAL], c->keys.version,
                              c->retried ? &c->retry_scid : &c->odcid, c->server, ways);
 }
 /* Initial keys of another version, beside those that are in use. */
 static int vt__quic_other_version(vt__quic *c, uint32_t version) {
-    if (vt__qsec_has(&c->keys.other.rx)) return 0;
-    return vt__qkeys_initial(&c->keys.other, version, c->retried ? &c->retry_scid : &c->odcid, c->server,
+    if (vt__qsec_has(&c->keys.other->rx)) return 0;
+    return vt__qkeys_initial(c->keys.other, version, c->retried ? &c->retry_scid : &c->odcid, c->server,
                              VT__QKEYS_BOTH);
 }
 /* They are used from now on; the others stay for what is on its way. */
 static void vt__quic_turn_version(vt__quic *c, uint32_t version) {
-    vt__qkeys_level was = c->keys.at[VT__QPKT_INITIAL];
+    vt__qkeys_level *was = c->keys.at[VT__QPKT_INITIAL];
     c->keys.at[VT__QPKT_INITIAL] = c->keys.other;
     c->keys.other = was;
     c->keys.version = version;
@@ -27007,7 +27011,7 @@ static int vt__quic_secret(vt__quic *c, int level, bool write, const vt__qsec_se
     switch (level) {
     case VT__QTLS_HANDSHAKE:
         if (write) vt__qrec_keys(&c->rec);
-        return vt__qkeys_set(&c->keys.at[VT__QPKT_HANDSHAKE], c->keys.version, s, write);
+        return vt__qkeys_set(c->keys.at[VT__QPKT_HANDSHAKE], c->keys.version, s, write);
     case VT__QTLS_EARLY: return vt__quic_early(c, write, s);
     default: return vt__qkeys_app(&c->keys, s, write);
     }
@@ -27026,7 +27030,7 @@ static int vt__quic_outputs(vt__quic *c) {
     for (unsigned i = 0; i < VT__QPKT_SPACES; i++) {
         size_t n = vt__qtls_out(c->tls, levels[i], &p);
         if (!n) continue;
-        if (vt__qstr_out_add(c->mem, &c->spaces[i].out, p, n) < n) return -ENOMEM;
+        if (vt__qstr_out_add(c->mem, &c->spaces[i]->out, p, n) < n) return -ENOMEM;
         vt__qtls_took(c->tls, levels[i], n);
     }
     return 0;
@@ -27082,7 +27086,7 @@ static int vt__quic_greeted(vt__quic *c, const uint8_t *p, size_t n) {
 /* CRYPTO that has come is handed to TLS as far as there is no gap; what comes while TLS is away is kept. */
 static int vt__quic_feed(vt__quic *c, unsigned space) {
     static const uint8_t levels[] = {VT__QTLS_INITIAL, VT__QTLS_HANDSHAKE, VT__QTLS_APP};
-    vt__qstr_in *in = &c->spaces[space].in;
+    vt__qstr_in *in = &c->spaces[space]->in;
     const uint8_t *p;
     int rc;
     for (size_t n; c->state < VT__QUIC_CLOSING && !c->shaking && (n = vt__qstr_in_next(in, &p)) > 0;) {
@@ -27094,7 +27098,7 @@ static int vt__quic_feed(vt__quic *c, unsigned space) {
     return c->shaking ? vt__qstr_in_keep(c->mem, in) : 0;
 }
 static int vt__quic_crypto(vt__quic *c, const vt__qpkt_frame *f) {
-    vt__qstr_in *in = &c->spaces[c->pkt.space].in;
+    vt__qstr_in *in = &c->spaces[c->pkt.space]->in;
     if (!c->tls && c->complete) return f->stream.len ? VT__QPKT_E_CRYPTO_LATE : 0;
     uint64_t had = vt__qstr_in_got(in);
     int rc = vt__qstr_in_put(c->mem, in, f->stream.offset, f->stream.data, f->stream.len,
@@ -27365,14 +27369,15 @@ static bool vt__quic_keep(vt__quic *c, const uint8_t *p, size_t n, unsigned spac
     while (*at) at = &(*at)->next;
     *at = k;
     c->nearly++;
-    bool lost = !c->server && !vt__qsec_has(&c->keys.at[VT__QPKT_HANDSHAKE].rx);
+    bool lost = !c->server && !vt__qsec_has(&c->keys.at[VT__QPKT_HANDSHAKE]->rx);
     if (lost) vt__qrec_ask(&c->rec, VT__QPKT_INITIAL); /* what the keys are made of: the server waits, too */
     return true;
 }
 /* Whether the keys of one that was kept have come, or never will. Those of 0-RTT come before Handshake's. */
 static bool vt__quic_ripe(const vt__quic *c, unsigned space) {
-    if (space == VT__QUIC_SPACE_EARLY) return vt__qsec_has(&c->keys.at[VT__QPKT_HANDSHAKE].tx) || c->complete;
-    return vt__qsec_has(&c->keys.at[space].rx) || c->discarded[space];
+    if (space == VT__QUIC_SPACE_EARLY)
+        return vt__qsec_has(&c->keys.at[VT__QPKT_HANDSHAKE]->tx) || c->complete;
+    return vt__qsec_has(&c->keys.at[space]->rx) || c->discarded[space];
 }
 /* One that can be opened now, as a datagram. */
 static bool vt__quic_replay(vt__quic *c) {
@@ -27410,7 +27415,7 @@ static int vt__quic_on_retry(vt__quic *c, const vt__qpkt_head *h, const uint8_t 
     c->retried = true;
     vt__qpkt_cid_set(&c->retry_scid, h->scid, h->scid_len);
     c->cids.theirs[0].cid = c->retry_scid;
-    int rc = vt__qkeys_initial(&c->keys.at[VT__QPKT_INITIAL], h->version, &c->retry_scid, false,
+    int rc = vt__qkeys_initial(c->keys.at[VT__QPKT_INITIAL], h->version, &c->retry_scid, false,
                                VT__QKEYS_BOTH);
     if (rc < 0) return rc;
     vt__qrec_resend(&c->rec, VT__QPKT_INITIAL);
@@ -27448,14 +27453,15 @@ static bool vt__quic_for_us(vt__quic *c, const vt__qpkt_head *h) {
 /* The keys that a packet is read with; NULL: there are none (yet). */
 static vt__qkeys_level *vt__quic_level_of(vt__quic *c, const vt__qpkt_head *h) {
     vt__qkeys *k = &c->keys;
-    vt__qkeys_level *l = &k->at[vt__quic_space_of(h->type)];
+    vt__qkeys_level *l = k->at[vt__quic_space_of(h->type)];
     if (h->type == VT__QPKT_T_EARLY)
         return vt__qsec_has(&k->early.rx) && h->version == c->first_version ? &k->early : NULL;
     if (h->type != VT__QPKT_T_SHORT && h->version != k->version) {
-        if (h->type != VT__QPKT_T_INITIAL || c->cfg->no_v2 || !vt__qpkt_known(h->version)) return NULL;
-        bool chosen = k->version != c->first_version || vt__qsec_has(&k->at[VT__QPKT_HANDSHAKE].rx);
+        if (h->type != VT__QPKT_T_INITIAL || c->discarded[VT__QPKT_INITIAL]) return NULL;
+        if (c->cfg->no_v2 || !vt__qpkt_known(h->version)) return NULL;
+        bool chosen = k->version != c->first_version || vt__qsec_has(&k->at[VT__QPKT_HANDSHAKE]->rx);
         if (!c->server && (chosen || vt__quic_other_version(c, h->version) < 0)) return NULL;
-        l = &k->other;
+        l = k->other;
     }
     return vt__qsec_has(&l->rx) ? l : NULL;
 }
@@ -27558,7 +27564,7 @@ static void vt__quic_hurry(vt__quic *c, unsigned space) {
     c->hurried = (uint8_t)(c->hurried + now);
     vt__qrec_hurry(&c->rec, now);
     if (c->server) return;
-    if (space == VT__QPKT_HANDSHAKE && !vt__qsec_has(&c->keys.at[space].tx))
+    if (space == VT__QPKT_HANDSHAKE && !vt__qsec_has(&c->keys.at[space]->tx))
         vt__qrec_ask(&c->rec, VT__QPKT_INITIAL);
 }
 static void vt__quic_packet_done(vt__quic *c) {
@@ -27567,7 +27573,7 @@ static void vt__quic_packet_done(vt__quic *c) {
     bool newest = c->pkt.pn >= vt__qrec_expect(&c->rec, space);
     c->pkt.p = NULL;
     bool asks = c->pkt.eliciting &&
-                (c->server || vt__qsec_has(&c->keys.at[space].tx)); /* else not owed yet */
+                (c->server || vt__qsec_has(&c->keys.at[space]->tx)); /* else not owed yet */
     if (!c->discarded[space]) vt__qrec_got(&c->rec, space, c->pkt.pn, asks, c->in.ecn, c->in.came_at);
     p->used_at = c->now;
     if (space != VT__QPKT_APP) {
@@ -27644,7 +27650,7 @@ static int vt__quic_step(vt__quic *c, vt__quic_event *ev) {
 }
 /* 1: an event; 0: nothing more: the datagram is not needed any longer. */
 static VT__UNUSED int vt__quic_next(vt__quic *c, vt__quic_event *ev) {
-    if (c->server && c->complete && !(c->news & VT__QUIC_NEWS(READY))) vt__qtls_free(c->tls), c->tls = NULL;
+    if (c->shake && c->confirmed && !(c->news & VT__QUIC_NEWS(READY))) vt__quic_settle(c);
     for (;;) {
         if (vt__quic_tell(c, ev)) return 1;
         if (c->state < VT__QUIC_CLOSING && vt__qstr_next(&c->streams, &ev->stream)) {
@@ -27712,7 +27718,7 @@ static VT__UNUSED void vt__quic_tick(vt__quic *c, int64_t now) {
 static void vt__quic_fate(void *arg, unsigned space, const vt__qpkt_note *f, enum vt__qrec_fate fate) {
     vt__quic *c = arg;
     bool acked = fate == VT__QREC_ACKED;
-    vt__qstr_out *out = &c->spaces[space].out;
+    vt__qstr_out *out = &c->spaces[space]->out;
     vt__qcid_ours *o;
     int rc = 0;
     switch (f->kind) {
@@ -27752,11 +27758,12 @@ static void vt__quic_init_path(vt__quic *c, const vt__quic_start *s) {
 }
 static VT__UNUSED void vt__quic_free(vt__quic *c) {
     vt__qtls_free(c->tls);
+    vt__quic_discard(c, VT__QPKT_INITIAL), vt__quic_discard(c, VT__QPKT_HANDSHAKE);
     vt__qkeys_free(&c->keys);
     vt__qrec_free(&c->rec);
+    vt__mem_free(c->shake);
     vt__qstr_free(&c->streams);
-    for (unsigned i = 0; i < VT__QPKT_SPACES; i++)
-        vt__qstr_in_free(c->mem, &c->spaces[i].in), vt__qstr_out_free(c->mem, &c->spaces[i].out);
+    vt__qstr_in_free(c->mem, &c->app.in), vt__qstr_out_free(c->mem, &c->app.out);
     vt__mem_free(c->token);
     vt__mem_free(c->in.kept);
     for (vt__quic_kept *k; (k = c->early) != NULL; vt__mem_free(k)) c->early = k->next;
@@ -27767,6 +27774,9 @@ static VT__UNUSED int vt__quic_init(vt__quic *c, const vt__quic_cfg *cfg, const 
                                     int64_t now) {
     uint64_t seed;
     memset(c, 0, sizeof *c);
+    if (!(c->shake = vt__mem_zalloc(sizeof *c->shake))) return -ENOMEM;
+    vt__quic_set_shake(c, c->shake);
+    c->spaces[VT__QPKT_APP] = &c->app, c->keys.at[VT__QPKT_APP] = &c->keys.app;
     vt__plat_random(&seed, sizeof seed);
     c->cfg = cfg, c->log = cfg->log, c->mem = s->mem, c->server = cfg->server;
     c->now = c->opened_at = c->idle_at = c->ping_at = now;
@@ -27774,14 +27784,13 @@ static VT__UNUSED int vt__quic_init(vt__quic *c, const vt__quic_cfg *cfg, const 
     c->first_version = c->keys.version = s->version ? s->version : VT__QPKT_V1;
     c->keys.update_after = cfg->update_after;
     vt__qpkt_params_init(&c->peer);
-    vt__qrec_init(&c->rec, &cfg->rec, cfg->server, seed, vt__quic_fate, c, now);
+    vt__qrec_init(&c->rec, &cfg->rec, c->shake->rec, cfg->server, seed, vt__quic_fate, c, now);
     c->rec.tells = c->log != NULL;
     vt__qstr_init(&c->streams, &cfg->streams, s->mem, cfg->server, now);
     vt__quic_init_path(c, s);
     int rc = vt__quic_init_ids(c, s);
     if (rc >= 0 && s->token.len) {
-        c->token = vt__mem_strdup(s->token.ptr, s->token.len);
-        c->token_len = s->token.len;
+        c->token = vt__mem_strdup(s->token.ptr, s->token.len), c->token_len = s->token.len;
         if (!c->token) rc = -ENOMEM;
     }
     if (rc >= 0 && !c->server) {
@@ -27867,7 +27876,7 @@ static void vt__qout_put_ack(vt__quic *c, vt__qout *o) {
     o->flags |= VT__QREC_WITH_ACK;
 }
 static void vt__qout_put_crypto(vt__quic *c, vt__qout *o) {
-    vt__qstr_out *out = &c->spaces[o->space].out;
+    vt__qstr_out *out = &c->spaces[o->space]->out;
     uint64_t offset, all;
     while (!vt__qout_full(o) && vt__qstr_out_next(out, &offset, &all)) {
         size_t len = (size_t)VT__MIN(all, vt__qpkt_crypto_room((size_t)(o->most - o->end), offset));
@@ -27956,7 +27965,7 @@ static bool vt__qout_begin(vt__quic *c, vt__qout *o, unsigned space, unsigned pa
     int64_t acked = vt__qrec_largest_acked(&c->rec, space);
     o->head = p;
     o->space = (uint8_t)space;
-    bool early = space == VT__QPKT_APP && !vt__qsec_has(&c->keys.at[space].tx);
+    bool early = space == VT__QPKT_APP && !vt__qsec_has(&c->keys.at[space]->tx);
     o->type = early ? (uint8_t)VT__QPKT_T_EARLY : types[space];
     o->n = o->flags = 0;
     o->acks = false;
@@ -28011,7 +28020,7 @@ static bool vt__qout_put_packet(vt__quic *c, vt__qout *o, unsigned space, uint8_
     return true;
 }
 static void vt__qout_masked(vt__quic *c, vt__qout_tx *tx) {
-    if (tx->n && vt__qsec_mask(&c->keys.at[VT__QPKT_APP].tx_hp, tx->samples, tx->n, tx->samples) < 0)
+    if (tx->n && vt__qsec_mask(&c->keys.app.tx_hp, tx->samples, tx->n, tx->samples) < 0)
         vt__quic_fail(c, -ENOMEM);
     for (unsigned i = 0; i < tx->n; i++)
         vt__qpkt_mask(tx->at[i].head, tx->at[i].pn, tx->at[i].size, tx->samples + i * VT__QSEC_SAMPLE);
@@ -28019,7 +28028,7 @@ static void vt__qout_masked(vt__quic *c, vt__qout_tx *tx) {
 }
 /* What it is sealed with. */
 static vt__qkeys_level *vt__qout_level(vt__quic *c, const vt__qout *o) {
-    return o->type == VT__QPKT_T_EARLY ? &c->keys.early : &c->keys.at[o->space];
+    return o->type == VT__QPKT_T_EARLY ? &c->keys.early : c->keys.at[o->space];
 }
 static int vt__qout_mask_later(vt__quic *c, vt__qout_tx *tx, const vt__qout *o) {
     uint8_t *pn = o->payload - o->pn_size, mask[VT__QSEC_SAMPLE];
@@ -28062,12 +28071,12 @@ static size_t vt__qout_put_datagram(vt__quic *c, vt__qout_tx *tx, uint8_t *p, si
     unsigned n = 0;
     uint8_t *at = p;
     bool pad = false, handshake = false;
-    const vt__qkeys_level *first = &c->keys.at[VT__QPKT_INITIAL];
+    const vt__qkeys_level *first = c->keys.at[VT__QPKT_INITIAL];
     if (c->got_one && vt__qsec_has(&first->rx) && !vt__qsec_has(&first->tx))
         (void)vt__quic_initial_keys(c, VT__QKEYS_WRITE); /* a server's: now the version is known */
     for (unsigned space = 0; space < VT__QPKT_SPACES; space++) {
         bool early = space == VT__QPKT_APP && vt__qsec_has(&c->keys.early.tx);
-        if (!vt__qsec_has(&c->keys.at[space].tx) && !early) continue;
+        if (!vt__qsec_has(&c->keys.at[space]->tx) && !early) continue;
         if (!vt__qout_put_packet(c, &out[n], space, at, p + most, allow)) continue;
         pad |= space == VT__QPKT_INITIAL && (!c->server || out[n].flags & VT__QREC_ELICITING);
         handshake |= space == VT__QPKT_HANDSHAKE;
@@ -28153,7 +28162,7 @@ static bool vt__qout_wants(vt__quic *c) {
     uint64_t offset, len;
     bool owes = c->owes_done || c->owes_token || c->dgrams;
     for (unsigned i = 0; i < VT__QPKT_SPACES; i++)
-        if (vt__qsec_has(&c->keys.at[i].tx) && vt__qstr_out_next(&c->spaces[i].out, &offset, &len))
+        if (vt__qsec_has(&c->keys.at[i]->tx) && vt__qstr_out_next(&c->spaces[i]->out, &offset, &len))
             return true;
     for (unsigned i = 0; i < c->cids.nours; i++) owes |= c->cids.ours[i].owed;
     for (unsigned i = 0; i < c->cids.nretires; i++) owes |= c->cids.retires[i].owed;
@@ -28271,7 +28280,7 @@ static VT__UNUSED int vt__qedge_take_token(const vt__quic_cfg *cfg, const vt__qp
 static VT__UNUSED int vt__qedge_genuine(const vt__qpkt_head *h, uint8_t *p) {
     vt__qkeys k;
     vt__qpkt_cid dcid;
-    vt__qkeys_level *l = &k.at[VT__QPKT_INITIAL];
+    vt__qkeys_level *l = &k.early;
     vt__qkeys_packet packet = {.p = p, .head = h};
     memset(&k, 0, sizeof k);
     vt__qpkt_cid_set(&dcid, h->dcid, h->dcid_len);
@@ -28594,7 +28603,7 @@ static const char *vt__qlog_state_of(const vt__quic *c) {
     static const char late[][9] = {[VT__QUIC_CLOSING] = "closing", "draining", "closed"};
     if (c->state >= VT__QUIC_CLOSING) return late[c->state];
     if (c->complete) return c->confirmed ? "handshake_confirmed" : "handshake_complete";
-    return vt__qsec_has(&c->keys.at[VT__QPKT_HANDSHAKE].rx) ? "handshake_started" : "attempted";
+    return vt__qsec_has(&c->keys.at[VT__QPKT_HANDSHAKE]->rx) ? "handshake_started" : "attempted";
 }
 static void vt__qlog_keys(vt__qlog *q, const vt__quic *c) {
     static const char levels[][10] = {"initial", "handshake", "1rtt", "0rtt"};
@@ -28602,7 +28611,7 @@ static void vt__qlog_keys(vt__qlog *q, const vt__quic *c) {
     bool both = (q->phase[0] & 1) != phases[0] && (q->phase[1] & 1) != phases[1];
     const char *why = both ? "remote_update" : "local_update";
     for (unsigned i = 0; i < 2 * VT__COUNT(levels); i++) {
-        const vt__qkeys_level *l = i / 2 < VT__QPKT_SPACES ? &c->keys.at[i / 2] : &c->keys.early;
+        const vt__qkeys_level *l = i / 2 < VT__QPKT_SPACES ? c->keys.at[i / 2] : &c->keys.early;
         bool ours = i & 1, has = vt__qsec_has(ours ? &l->tx : &l->rx);
         bool turned = i / 2 == VT__QPKT_APP && (q->phase[ours] & 1) != phases[ours];
         if (has == (q->keys >> i & 1) && !turned) continue;

@@ -8,6 +8,8 @@
 #define E2E_TLS 1
 #include "e2e.h"
 
+#include <malloc.h>
+
 #include "h2client.h"
 #include "h3client.h"
 #include "streams.h"
@@ -60,6 +62,55 @@ TEST(idle_connections_are_shut_down_once) {
     h2_close(&t);
     CHECK_EQ(e2e_stop(), 0);
     vt__plat = before;
+}
+/* Bytes that the server's threads hold: all, and those of OpenSSL. Who asks for memory gives it back here. */
+static int64_t held, held_by_ossl;
+static __thread bool is_client;
+static void *weigh(void *p, int sign, bool ossl) {
+    int64_t n = p && !is_client ? sign * (int64_t)malloc_usable_size(p) : 0;
+    __atomic_fetch_add(&held, n, __ATOMIC_RELAXED);
+    if (ossl) __atomic_fetch_add(&held_by_ossl, n, __ATOMIC_RELAXED);
+    return p;
+}
+static void *counted_realloc(void *p, size_t n) { return weigh(realloc(weigh(p, -1, false), n), 1, false); }
+static void counted_free(void *p) { free(weigh(p, -1, false)); }
+static void *ossl_malloc(size_t n, const char *file, int line) {
+    (void)file, (void)line;
+    return weigh(malloc(n), 1, true);
+}
+static void *ossl_realloc(void *p, size_t n, const char *file, int line) {
+    (void)file, (void)line;
+    return weigh(realloc(weigh(p, -1, true), n), 1, true);
+}
+static void ossl_free(void *p, const char *file, int line) {
+    (void)file, (void)line;
+    free(weigh(p, -1, true));
+}
+__attribute__((constructor)) static void count_ossl(void) {
+    CRYPTO_set_mem_functions(ossl_malloc, ossl_realloc, ossl_free);
+}
+/* One that has asked for something, with QPACK tables (3,700 bytes) and three streams either way; what only its handshake needed is gone. */
+TEST(an_idle_connection_is_small) {
+    enum { FIRST = 8, COUNT = 40 };
+    static struct h3 of[COUNT];
+    struct vt__plat_table before = vt__plat;
+    int64_t all = 0, ossl = 0;
+    is_client = true;
+    vt__plat.realloc = counted_realloc, vt__plat.free = counted_free;
+    REQUIRE(serve((vt_server_cfg){.workers = 1}));
+    for (int i = 0; i < COUNT; i++) {
+        if (i == FIRST) all = held, ossl = held_by_ossl;
+        REQUIRE(h3_open(&of[i]));
+        CHECK(goes_on(&of[i]));
+        h3_run(&of[i], 60); /* with its last ACK, which waits 25 ms */
+    }
+    all = (held - all) / (COUNT - FIRST), ossl = (held_by_ossl - ossl) / (COUNT - FIRST);
+    printf("an idle connection: %lld bytes, %lld of them OpenSSL's\n", (long long)all, (long long)ossl);
+    CHECK(all > 5000 && all - ossl <= 12800);
+    CHECK(ossl <= 5000); /* five contexts of keys: its TLS is gone */
+    for (int i = 0; i < COUNT; i++) h3_close(&of[i]);
+    CHECK_EQ(e2e_stop(), 0);
+    vt__plat = before, is_client = false;
 }
 /* The end of the grace period, and of those who wait for a window that never comes. */
 TEST(kill_of_a_response_that_nobody_reads) {

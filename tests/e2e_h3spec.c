@@ -125,7 +125,7 @@ TEST(transport_frames_of_the_handshake) {
         H3(h);
         REQUIRE(h3_start(&h));
         int64_t until = e2e_now_ms() + E2E_MS;
-        while (!vt__qsec_has(&h.q.keys.at[VT__QPKT_HANDSHAKE].tx) && e2e_now_ms() < until) {
+        while (!vt__qsec_has(&h.q.keys.at[VT__QPKT_HANDSHAKE]->tx) && e2e_now_ms() < until) {
             poll(&(struct pollfd){.fd = h.udp.fd, .events = POLLIN}, 1, 5);
             h3_take(&h); /* and says nothing of its own */
         }
@@ -139,7 +139,7 @@ TEST(transport_frames_of_the_handshake) {
 /* Its hello, changed, is the first that the server hears of a client; in two datagrams, where the key shares are large. */
 static void hello(struct h3 *h, const char *what, const struct hello_edit *e, uint64_t code) {
     uint8_t was[4096], now[sizeof was + 512];
-    vt__qstr_out *out = &h->q.spaces[VT__QPKT_INITIAL].out;
+    vt__qstr_out *out = &h->q.spaces[VT__QPKT_INITIAL]->out;
     size_t n = VT__MIN((size_t)out->end, sizeof was), most = 1000;
     vt__qstr_out_take(out, 0, was, n);
     n = hello_edit(was, n, now, e);

@@ -8,7 +8,7 @@ static inline size_t quic_forge_bits(vt__quic *c, unsigned space, uint8_t bits, 
                                      size_t n, size_t least, uint8_t *out, size_t cap) {
     vt__qout o;
     bool early = space == VT__QPKT_APP && vt__qsec_has(&c->keys.early.tx);
-    if (!vt__qsec_has(&c->keys.at[space].tx) && !early) return 0;
+    if (!vt__qsec_has(&c->keys.at[space]->tx) && !early) return 0;
     if (!vt__qout_begin(c, &o, space, c->active, out, out + cap) || o.end + n + 4 > o.most) return 0;
     *o.head |= bits;
     if (n) memcpy(o.end, frames, n);

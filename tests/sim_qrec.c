@@ -30,6 +30,7 @@ static uint64_t sum_of(const uint8_t *p, size_t n) {
 /* ---- an end: it sends `total` bytes, in units, and takes what the other one sends ---- */
 struct end {
     vt__qrec r;
+    vt__qrec_space shake[VT__QREC_APP];
     struct qlink *out;
     uint32_t flow;
     uint64_t total, fresh,
@@ -61,7 +62,7 @@ static void end_init(struct end *e, struct qlink *out, const vt__qrec_cfg *cfg, 
     e->out = out, e->total = total, e->start = now, e->done = -1;
     e->acked = calloc(1, total / UNIT + 1), e->got = calloc(1, expect / UNIT + 1);
     if (!e->acked || !e->got) abort();
-    vt__qrec_init(&e->r, cfg, server, seed, told, e, now);
+    vt__qrec_init(&e->r, cfg, e->shake, server, seed, told, e, now);
     vt__qrec_peer(&e->r, 25 * MS, 65527);
     vt__qrec_confirmed(&e->r, now);
 }

@@ -59,6 +59,7 @@ static bool log_tells(const struct log *l, const char *const *what) {
 
 /* ---- the formatter ---- */
 static vt__quic conn;
+static vt__quic_shake shake;
 static vt__quic_cfg conn_cfg;
 static struct log l;
 static void begin(uint64_t most) {
@@ -67,6 +68,8 @@ static void begin(uint64_t most) {
     conn.keys.version = VT__QPKT_V1;
     conn.peer.ack_exponent = 4;
     vt__qpkt_cid_set(&conn.odcid, (const uint8_t *)"\1\2\3\4\5\6\7\xff", 8);
+    vt__quic_set_shake(&conn, &shake);
+    conn.keys.at[VT__QPKT_APP] = &conn.keys.app;
     conn.paths[0].remote = addr_of(SERVER_ADDR);
     log_init(&l, most);
 }

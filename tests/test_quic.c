@@ -80,7 +80,7 @@ TEST(handshake) {
     CHECK(w.client.ntoken > 0);
     for (unsigned i = 0; i < VT__QPKT_APP; i++) {
         CHECK(w.client.c.discarded[i] && w.server.c.discarded[i]);
-        CHECK(!vt__qsec_has(&w.client.c.keys.at[i].tx) && !vt__qsec_has(&w.server.c.keys.at[i].rx));
+        CHECK(!vt__qsec_has(&w.client.c.keys.at[i]->tx) && !vt__qsec_has(&w.server.c.keys.at[i]->rx));
     }
     CHECK_EQ(w.client.c.keys.version, VT__QPKT_V2); /* both know it */
     CHECK(w.client.sent_dgrams + w.server.sent_dgrams < 16);
@@ -102,8 +102,8 @@ TEST(a_server_that_changes_the_version_reads_the_first_one_alone) {
     net_connect(&w);
     NET_UNTIL(&w, w.server.c.got_one, VT_SEC);
     const vt__qkeys *k = &w.server.c.keys;
-    CHECK(vt__qsec_has(&k->at[VT__QPKT_INITIAL].tx) && vt__qsec_has(&k->other.rx));
-    CHECK(!vt__qsec_has(&k->other.tx)); /* it never writes with them */
+    CHECK(vt__qsec_has(&k->at[VT__QPKT_INITIAL]->tx) && vt__qsec_has(&k->other->rx));
+    CHECK(!vt__qsec_has(&k->other->tx)); /* it never writes with them */
     net_run(&w, VT_SEC);
     CHECK(w.client.confirmed && w.server.confirmed);
     net_free(&w);
@@ -192,7 +192,7 @@ TEST(client_asks_until_all_is_there) {
     net_large(&w);
     w.client.cfg.handshake_ns = w.server.cfg.handshake_ns = 60 * VT_SEC;
     net_connect(&w);
-    NET_UNTIL(&w, vt__qstr_in_got(&w.client.c.spaces[VT__QPKT_HANDSHAKE].in) > 0, VT_SEC);
+    NET_UNTIL(&w, vt__qstr_in_got(&w.client.c.spaces[VT__QPKT_HANDSHAKE]->in) > 0, VT_SEC);
     w.down.hook = small_alone;
     net_run(&w, 20 * VT_SEC);
     CHECK(w.client.up && !w.client.ready && !w.client.closed);
@@ -208,7 +208,7 @@ TEST(client_asks_until_all_is_there) {
 static bool takes_without_bit(struct end *from, unsigned space) {
     struct end *to = other(from);
     vt__qout o;
-    if (!vt__qsec_has(&from->c.keys.at[space].tx)) return false;
+    if (!vt__qsec_has(&from->c.keys.at[space]->tx)) return false;
     vt__qout_begin(&from->c, &o, space, from->c.active, datagram, datagram + sizeof datagram);
     datagram[0] &= (uint8_t)~VT__QPKT_FIXED;
     *o.end++ = VT__QPKT_F_PING;
@@ -271,17 +271,17 @@ TEST(dear_key) {
 TEST(dear_key_and_more_behind_the_hello) {
     uint8_t frame[32] = {0};
     vt__qtls *tls = away();
-    uint64_t at = w.server.c.spaces[VT__QPKT_INITIAL].in.next;
+    uint64_t at = w.server.c.spaces[VT__QPKT_INITIAL]->in.next;
     for (uint64_t i = 2; i-- > 0;) { /* the second half first */
         uint8_t *end = vt__qpkt_put_crypto(frame, frame + sizeof frame, at + 2 * i, 2);
         end[0] = i ? 0 : 20, end[1] = 0;
         deliver(&w.server, forge(&w.client, VT__QPKT_INITIAL, frame, (size_t)(end - frame) + 2, 1200));
     }
     CHECK(!w.server.closed);
-    CHECK_EQ(vt__qstr_in_got(&w.server.c.spaces[VT__QPKT_INITIAL].in), at + 4);
+    CHECK_EQ(vt__qstr_in_got(&w.server.c.spaces[VT__QPKT_INITIAL]->in), at + 4);
     memset(datagram, 0xee, sizeof datagram); /* it stood there */
     const uint8_t *p;
-    CHECK(vt__qstr_in_next(&w.server.c.spaces[VT__QPKT_INITIAL].in, &p) > 0 && *p == 20);
+    CHECK(vt__qstr_in_next(&w.server.c.spaces[VT__QPKT_INITIAL]->in, &p) > 0 && *p == 20);
     give(tls);
     CHECK(w.server.closed);
     CHECK_EQ(w.server.c.end.code, CODE(PROTOCOL_VIOLATION));
@@ -310,10 +310,10 @@ TEST(b03_01_small_initial) {
     struct qlink_dgram d = {0};
     NET_UNTIL(&w, w.server.up, VT_SEC);
     while (qlink_recv(&w.down, w.now + VT_SEC, &d)) {} /* its answer is lost */
-    uint64_t got = w.server.c.rec.s[VT__QPKT_INITIAL].ranges;
+    uint64_t got = w.server.c.rec.s[VT__QPKT_INITIAL]->ranges;
     uint64_t next = vt__qrec_expect(&w.server.c.rec, VT__QPKT_INITIAL);
     deliver(&w.server, forge(&w.client, VT__QPKT_INITIAL, ping, 1, 1199));
-    CHECK_EQ(w.server.c.rec.s[VT__QPKT_INITIAL].ranges, got);
+    CHECK_EQ(w.server.c.rec.s[VT__QPKT_INITIAL]->ranges, got);
     CHECK_EQ(vt__qrec_expect(&w.server.c.rec, VT__QPKT_INITIAL), next);
     deliver(&w.server, forge(&w.client, VT__QPKT_INITIAL, ping, 1, 1200));
     CHECK(vt__qrec_expect(&w.server.c.rec, VT__QPKT_INITIAL) > next);
@@ -373,7 +373,7 @@ TEST(b03_03_false_initials) {
     datagram[d.n - 1] ^= 1;
     deliver(&w.server, d.n);
     CHECK(w.server.up && !w.server.c.got_one && !w.server.c.tls);
-    CHECK(!vt__qsec_has(&w.server.c.keys.at[VT__QPKT_INITIAL].tx)); /* half of the work */
+    CHECK(!vt__qsec_has(&w.server.c.keys.at[VT__QPKT_INITIAL]->tx)); /* half of the work */
     for (size_t i = 0; i < VT__COUNT(others); i++) {
         forged(&w.client, VT__QPKT_INITIAL, others[i], 5); /* its datagram is too small */
         CHECK(!w.server.closed);
@@ -424,7 +424,7 @@ TEST(b03_06_07_hello_in_pieces) {
     vt__quic_start s;
     memset(&s, 0, sizeof s);
     net_accept(&w, &d);
-    vt__qstr_out *out = &w.client.c.spaces[VT__QPKT_INITIAL].out;
+    vt__qstr_out *out = &w.client.c.spaces[VT__QPKT_INITIAL]->out;
     uint8_t hello[2048], frame[600];
     uint64_t at, n = 0;
     vt__qrec_resend(&w.client.c.rec, VT__QPKT_INITIAL);
@@ -454,11 +454,11 @@ TEST(b03_09_10_stream_limits) {
 TEST(b03_11_optimistic_ack) {
     CLOSES(&w.client, CODE(PROTOCOL_VIOLATION), VT__QPKT_F_ACK, 0x7f, 0xff, 0, 0, 0); /* not sent yet */
     established();
-    w.server.c.rec.s[VT__QPKT_APP].skip_at = w.server.c.rec.s[VT__QPKT_APP].next + 1;
+    w.server.c.rec.s[VT__QPKT_APP]->skip_at = w.server.c.rec.s[VT__QPKT_APP]->next + 1;
     vt__quic_ping(&w.server.c);
     net_flush(&w, &w.server);
     uint8_t ack[32];
-    uint64_t skipped = w.server.c.rec.s[VT__QPKT_APP].skipped;
+    uint64_t skipped = w.server.c.rec.s[VT__QPKT_APP]->skipped;
     CHECK(skipped != UINT64_MAX);
     vt__qpkt_range r = {skipped, skipped};
     uint8_t *end = vt__qpkt_put_ack(ack, ack + sizeof ack, &r, 1, 0, NULL);
@@ -480,7 +480,7 @@ TEST(b03_13_huge_ack_delay) {
     while (qlink_recv(&w.down, w.now + VT_SEC, &d)) {} /* the ping is lost; somebody says it was not */
     w.now += 20 * VT_MS;
     uint8_t ack[32];
-    vt__qpkt_range r = {0, w.server.c.rec.s[VT__QPKT_APP].next - 1};
+    vt__qpkt_range r = {0, w.server.c.rec.s[VT__QPKT_APP]->next - 1};
     r.lo = r.hi;
     uint8_t *end = vt__qpkt_put_ack(ack, ack + sizeof ack, &r, 1, VT__QPKT_INT_MAX, NULL);
     int64_t before = w.server.c.rec.rtt.smoothed;
@@ -1228,7 +1228,7 @@ TEST(b03_28_updates_in_a_row) {
 }
 TEST(b03_28_back_to_old_keys) {
     established();
-    vt__qsec_keys *tx = &w.client.c.keys.at[VT__QPKT_APP].tx, old = {0};
+    vt__qsec_keys *tx = &w.client.c.keys.at[VT__QPKT_APP]->tx, old = {0};
     CHECK_EQ(vt__qsec_keys_init(&old, NULL, w.client.c.keys.version, &tx->secret, true), 0);
     turn(&w.client), ping_from(CLIENT_ADDR);
     vt__qsec_keys_free(tx);
@@ -1246,7 +1246,7 @@ TEST(b03_29_aead_limits) {
     for (int i = 0; i < 2; i++) {
         CHECK(!w.server.closed);
         size_t n = forge(&w.client, VT__QPKT_APP, ping, 1, 0);
-        w.server.c.keys.at[VT__QPKT_APP].rx.secret.aead = VT__QSEC_AES128;
+        w.server.c.keys.at[VT__QPKT_APP]->rx.secret.aead = VT__QSEC_AES128;
         datagram[n - 1] ^= 1;
         deliver(&w.server, n);
     }
@@ -1304,12 +1304,12 @@ TEST(b03_31_replayed) {
     size_t n = forge(&w.client, VT__QPKT_APP, data, sizeof data, 0);
     memcpy(copy, datagram, n);
     deliver(&w.server, n);
-    uint64_t alone = w.server.c.rec.s[VT__QPKT_APP].owed;
+    uint64_t alone = w.server.c.rec.s[VT__QPKT_APP]->owed;
     for (int i = 0; i < 10; i++) {
         memcpy(datagram, copy, n);
         deliver(&w.server, n);
     }
-    CHECK_EQ(w.server.c.rec.s[VT__QPKT_APP].owed, alone);
+    CHECK_EQ(w.server.c.rec.s[VT__QPKT_APP]->owed, alone);
     CHECK_EQ(w.server.bytes, 4);
     net_free(&w);
 }
@@ -1326,7 +1326,7 @@ TEST(second_probe) {
     net_connect(&w);
     net_run(&w, 1015 * VT_MS); /* one PTO, 999 ms, and the way */
     CHECK_EQ(w.client.c.rec.stats.ptos, 1);
-    CHECK(vt__qsec_has(&w.server.c.keys.at[VT__QPKT_HANDSHAKE].tx));
+    CHECK(vt__qsec_has(&w.server.c.keys.at[VT__QPKT_HANDSHAKE]->tx));
     NET_UNTIL(&w, w.client.confirmed, VT_SEC);
     CHECK(w.client.confirmed);
     net_free(&w);
@@ -1377,7 +1377,7 @@ TEST(probes_of_the_handshake_acknowledge) {
     w.up.hook = NULL;
     CHECK(!w.client.ready && vt__qrec_largest_acked(&w.server.c.rec, VT__QPKT_HANDSHAKE) < 0);
     net_run(&w, 5 * VT_SEC);
-    bool mute = !vt__qsec_has(&w.client.c.keys.at[VT__QPKT_HANDSHAKE].tx);
+    bool mute = !vt__qsec_has(&w.client.c.keys.at[VT__QPKT_HANDSHAKE]->tx);
     CHECK(mute || vt__qrec_largest_acked(&w.server.c.rec, VT__QPKT_HANDSHAKE) >= 0);
     CHECK(!mute || !VT__QTLS_NATIVE);
     net_free(&w);
@@ -1539,7 +1539,7 @@ TEST(b03_39_ecn) {
         net_run(&w, 2 * VT_SEC);
         CHECK_EQ(w.client.finished, 1);
         CHECK_EQ(vt__qrec_ecn(&w.server.c.rec), bleach ? 0 : 2);
-        CHECK_EQ(w.client.c.rec.s[VT__QPKT_APP].ecn[0] > 0, !bleach);
+        CHECK_EQ(w.client.c.rec.s[VT__QPKT_APP]->ecn[0] > 0, !bleach);
         net_free(&w);
     }
 }
@@ -1598,12 +1598,12 @@ TEST(b03_41_42_coalesced) {
             memcpy(all + n, datagram, k);
             n += k;
         }
-        uint64_t next = w.client.c.rec.s[VT__QPKT_INITIAL].next;
+        uint64_t next = w.client.c.rec.s[VT__QPKT_INITIAL]->next;
         memcpy(datagram, all, n);
         memset(datagram + n, 0, 1200 - n);
         deliver(&w.server, 1200);
         CHECK_EQ(vt__qrec_expect(&w.server.c.rec, VT__QPKT_INITIAL), next);
-        CHECK_EQ(w.server.c.rec.s[VT__QPKT_INITIAL].ranges, 1 + alien);
+        CHECK_EQ(w.server.c.rec.s[VT__QPKT_INITIAL]->ranges, 1 + alien);
         CHECK(!w.server.closed);
         net_free(&w);
     }
@@ -1850,7 +1850,7 @@ TEST(early_replayed) {
     vt__qstr_mem_init(&w.server.mem);
     w.server.early = 0, w.server.opened = 0, w.server.ready = false;
     for (size_t i = 0; i < nrecord; i++) record_deliver(i);
-    CHECK(w.server.up && w.server.c.got_one && vt__qsec_has(&w.server.c.keys.at[VT__QPKT_HANDSHAKE].tx));
+    CHECK(w.server.up && w.server.c.got_one && vt__qsec_has(&w.server.c.keys.at[VT__QPKT_HANDSHAKE]->tx));
     CHECK(!w.server.early && !w.server.opened && !w.server.ready);
     CHECK(!vt__qsec_has(&w.server.c.keys.early.rx));
     net_free(&w);
