@@ -34586,16 +34586,13 @@ static int vt__wsc_shake(vt_req *req, vt_res *res, vt__ws_shake *s) {
     return status || (s->protocols && !vt__ws_protocols_ok(s->protocol)) ? VT_EBADREQ : 0;
 }
 static int vt__wsc_origin(vt_req *req, const vt_ws_cfg *cfg) {
-    vt_str o = vt_req_field(req, "Origin"), one;
-    size_t pos = 0;
+    vt_str o = vt_req_field(req, "Origin");
     if (cfg->origin) return cfg->origin(req, o);
     if (!o.ptr) return 0;
     if (cfg->origins) {
         vt_str list = vt__str_of(cfg->origins);
         if (vt__str_eq(list, VT__STR_LIT("*"))) return 0;
-        while (vt__h1_list_next(list, &pos, &one))
-            if (vt__str_eq_ci(one, o)) return 0;
-        return VT_EFORBIDDEN;
+        return vt__h1_list_has(vt__str_eq_ci, list, o) ? 0 : VT_EFORBIDDEN;
     }
     const char *host = strstr(o.ptr, "://");
     return host && vt__str_eq_ci(vt__str_of(host + 3), req->authority) ? 0 : VT_EFORBIDDEN;
@@ -34854,7 +34851,7 @@ static vt_server vt__srv_none = {.error = -ENOMEM, .error_text = "out of memory"
     X(deadlock, 0, 0, 1, 1)                 X(cancel_on, 0, 0, VT_CANCEL_NEVER, 0)      \
     X(http2, 0, 0, 1, 1)                    X(max_streams, 100, 1, 0, 0)                \
     X(http3, 0, 0, 1, 1)                    X(alt_svc_max_age_s, 86400, 1, 0, 1)        \
-    X(hsts_max_age_s, 0, 0, 0, 1)
+    X(early_data, 0, 0, 1, 1)               X(hsts_max_age_s, 0, 0, 0, 1)
 /* clang-format on */
 
 static void vt__srv_fill(vt_server_cfg *c) {
@@ -34894,7 +34891,6 @@ static int vt__srv_check(vt_server *s) {
 #undef VT__SRV_CHECK
     if (c->stack_bytes && c->stack_bytes < 16384) return vt__srv_bad_field(s, "stack_bytes", c->stack_bytes);
     if (!vt__srv_within(c->ssl_port, 0, 65535, true)) return vt__srv_bad_field(s, "ssl_port", c->ssl_port);
-    if (c->early_data > 1) return vt__srv_bad_field(s, "early_data", c->early_data);
     for (int i = 0; i < VT_H2_CAUSES; i++)
         if (c->h2_budgets[i].burst < VT_NONE || c->h2_budgets[i].per_s < 0)
             return vt__srv_bad_budget(s, i, &c->h2_budgets[i]);

@@ -307,8 +307,8 @@ static void routes(vt_server *s) {
                            small = {.max_message = 1000, .max_frame = 500}, tiny = {.max_message = 50},
                            ping = {.ping_ms = 50, .pong_ms = 1000, .close_ms = 300},
                            proto = {.protocols = "v2.x, v1.x", .close_ms = 300},
-                           evil = {.origin = refuse_evil}, list = {.origins = "https://a.b, http://c.d:8080"},
-                           brief = {.close_ms = 300};
+                           evil = {.origin = refuse_evil},
+                           list = {.origins = "https://a.b,, http://c.d:8080"}, brief = {.close_ms = 300};
     vt_server_ws(s, "/echo", echo, NULL);
     vt_server_ws(s, "/big", echo, &big);
     vt_server_ws(s, "/small", echo, &small);
@@ -426,6 +426,7 @@ TEST(b119_origins) {
     CHECK_EQ(from("/list", "https://a.b"), WS_YES);
     CHECK_EQ(from("/list", "http://c.d:8080"), WS_YES);
     CHECK_EQ(from("/list", "http://a.b"), 403);
+    CHECK_EQ(from("/list", ""), 403);
     CHECK_EQ(from("/list", "http://a.example"), 403);
     CHECK_EQ(from("/hand", "http://any.where"), WS_YES);
     CHECK_EQ(from("/evil", "http://good"), WS_YES);

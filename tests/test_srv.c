@@ -45,6 +45,7 @@ enum { PORT = 8080, CLIENTS = 120 };
     X(deadlock, 0, 0, 1, 1)                                                                                  \
     X(http2, 0, 0, 1, 1)                                                                                     \
     X(http3, 0, 0, 1, 1)                                                                                     \
+    X(early_data, 0, 0, 1, 1)                                                                                \
     X(alt_svc_max_age_s, 86400, 1, 1, 0)                                                                     \
     X(hsts_max_age_s, 0, 0, 1, 0)                                                                            \
     X(max_streams, 100, 1, 0, 0)                                                                             \
