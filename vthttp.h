@@ -9384,7 +9384,7 @@ static VT__UNUSED void vt__qrec_space_free(const vt__qrec_space *s) {
     vt__mem_free(s->packets), vt__mem_free(s->snaps), vt__mem_free(s->frames);
     if (s->got != s->few) vt__mem_free(s->got);
 }
-/* Those of the handshake were discarded. */
+/* The spaces of the handshake were discarded. */
 static VT__UNUSED void vt__qrec_free(vt__qrec *r) {
     vt__qrec_space_free(&r->app);
     vt__mem_free(r->watched);
@@ -9559,7 +9559,8 @@ static VT__UNUSED void vt__qrec_mtu_changed(vt__qrec *r) { vt__qcc_set_mss(&r->c
 static VT__UNUSED void vt__qrec_watch(vt__qrec *r, unsigned space, uint64_t pn, int64_t time) {
     bool begun = r->lost_newest >= 0 && vt__qcc_is_new(&r->cc, r->lost_newest);
     if (!begun && vt__qcc_is_new(&r->cc, time)) r->nwatched = 0;
-    if (!r->watched) r->watched = vt__mem_alloc(VT__QREC_DISPROVED * sizeof *r->watched);
+    if (space == VT__QREC_APP && !r->watched)
+        r->watched = vt__mem_alloc(VT__QREC_DISPROVED * sizeof *r->watched);
     if (space != VT__QREC_APP || !r->watched) r->nwatched = VT__QREC_DISPROVED;
     if (r->nwatched < VT__QREC_DISPROVED) r->watched[r->nwatched] = pn;
     if (r->nwatched <= VT__QREC_DISPROVED) r->nwatched++;
@@ -26603,9 +26604,8 @@ typedef struct vt__quic_shake {
     vt__qkeys_level keys[VT__QPKT_APP], other;
     vt__qrec_space rec[VT__QPKT_APP];
 } vt__quic_shake;
-#define VT__QUIC_OVER                                                                                        \
-    { .ack_due = VT__QREC_NEVER, .loss_at = VT__QREC_NEVER }
-static const vt__quic_shake vt__quic_over = {.rec = {VT__QUIC_OVER, VT__QUIC_OVER}};
+static const vt__quic_shake vt__quic_over = {.rec = {{.ack_due = VT__QREC_NEVER, .loss_at = VT__QREC_NEVER},
+                                                     {.ack_due = VT__QREC_NEVER, .loss_at = VT__QREC_NEVER}}};
 /* A packet that came before its keys; or a DATAGRAM frame to be sent. */
 typedef struct vt__quic_kept {
     struct vt__quic_kept *next;

@@ -108,6 +108,24 @@ TEST(a_server_that_changes_the_version_reads_the_first_one_alone) {
     CHECK(w.client.confirmed && w.server.confirmed);
     net_free(&w);
 }
+/* Nobody is given keys, or anything else of the handshake, when that is over. */
+TEST(an_initial_of_another_version_after_the_handshake) {
+    net_init(&w, &near_by, test_seed());
+    w.server.cfg.no_v2 = true;
+    net_connect(&w);
+    net_run(&w, VT_SEC);
+    CHECK(w.client.confirmed && w.client.c.keys.version == VT__QPKT_V1 && !w.client.c.shake);
+    for (int version = 0; version < 2; version++) {
+        uint8_t *p = vt__qpkt_put_long(datagram, datagram + sizeof datagram, VT__QPKT_T_INITIAL,
+                                       version ? VT__QPKT_V2 : VT__QPKT_V1, &w.client.c.cids.ours[0].cid,
+                                       &w.client.c.peer_scid, (vt_str){NULL, 0}, 0, 4);
+        memset(p, 0, 1200);
+        vt__qpkt_end_long(p, 4, p + 1200);
+        deliver(&w.client, (size_t)(p + 1200 - datagram));
+        CHECK(!vt__qsec_has(&w.client.c.keys.other->rx) && !w.client.closed);
+    }
+    net_free(&w);
+}
 TEST(handshake_begun_in_v2) {
     net_init(&w, &near_by, test_seed());
     vt__quic_start s;
