@@ -124,7 +124,6 @@
 #define _GNU_SOURCE 1 /* helps when this is the first header; not needed, see @plat */
 #endif
 
-#include <errno.h> /* results are -errno */
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
