@@ -11,7 +11,9 @@ static int h_ws_streamed(vt_req *req,
     if (!vt_req_field(req, "x-odd").ptr) return VT_EBADREQ;
     int64_t n = -1;
     int r = vt_ws_accept(req, res, &cfg, &ws), type;
+    vt_shield(true); /* a child whose send fails has its parent cancelled, and is waited for all the same */
     if (r == 0) r = vt_await(vt_async(h_ws_child, ws), &type);
+    vt_shield(false);
     if (r < 0 || type < 0) return r < 0 ? r : type;
     if ((type = vt_ws_next(ws)) <= 0 || (r = vt_ws_begin(ws, type)) < 0) return type < 0 ? type : r;
     while ((n = vt_ws_read(ws, buf, sizeof buf)) > 0)
