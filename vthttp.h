@@ -4721,7 +4721,7 @@ static VT__UNUSED int vt__ws_shake_response(const vt__ws_shake *s, int status, c
  *   and for each block, all of which are sent, in this order:
  *     n = vt__hpack_enc_begin(&e, out);                    // 0 to VT__HPACK_BEGIN_MAX bytes
  *     n = vt__hpack_put(&e, out, cap, id, name, value, 0); // 0: does not fit, and nothing has happened
- *   vt__hpack_put_status, _length and _date do the same for what is in every response; they touch no table.
+ *   vt__hpack_put_status and _length do the same for what is in every response; they touch no table.
  *
  * A field is given as pointers into the input, into the table or into static names where all of it stands there in one piece;
  * only what is Huffman coded, comes in pieces, or turns round the end of the table's ring is copied, to the scratch. So an
@@ -5325,8 +5325,8 @@ static VT__UNUSED uint32_t vt__hpack_dec_skip(const vt__hpack_dec *d, const uint
 }
 
 /* ---- encoder ---- */
-/* What is worth an entry. SEEN: a field that was there a short while ago with the same value, or whose name no table has
- * yet. ONCE: at once. PLAIN: never. */
+/* What is worth an entry. SEEN: a field that was there a short while ago with the same value (so a Date, where two answers go
+ * out in its second), or whose name no table has yet. ONCE: at once. PLAIN: never. */
 enum { VT__HPACK_P_SEEN, VT__HPACK_P_ONCE, VT__HPACK_P_PLAIN, VT__HPACK_P_SECRET };
 static const uint8_t vt__hpack_policies[VT__HPACK_F_COUNT] = {
     [VT__H1_F_SERVER] = VT__HPACK_P_ONCE,
@@ -5341,7 +5341,6 @@ static const uint8_t vt__hpack_policies[VT__HPACK_F_COUNT] = {
     [VT__H1_F_USER_AGENT] = VT__HPACK_P_ONCE,
     [VT__H1_F_COOKIE] = VT__HPACK_P_ONCE,
     [VT__HPACK_F_AUTHORITY] = VT__HPACK_P_ONCE,
-    [VT__H1_F_DATE] = VT__HPACK_P_PLAIN,
     [VT__H1_F_CONTENT_LENGTH] = VT__HPACK_P_PLAIN,
     [VT__H1_F_SET_COOKIE] = VT__HPACK_P_SECRET,
     [VT__H1_F_AUTHORIZATION] = VT__HPACK_P_SECRET,
@@ -5604,7 +5603,7 @@ static VT__UNUSED size_t vt__hpack_put(vt__hpack_enc *e, uint8_t *out, size_t ca
 }
 
 /* What every response has, for any encoder, as no table is needed: the size. */
-enum { VT__HPACK_STATUS_MAX = 5, VT__HPACK_LENGTH_MAX = 23, VT__HPACK_DATE_MAX = 32 };
+enum { VT__HPACK_STATUS_MAX = 5, VT__HPACK_LENGTH_MAX = 23 };
 /* :status, of three digits. */
 static VT__UNUSED size_t vt__hpack_put_status(uint8_t out[VT__HPACK_STATUS_MAX], int status) {
     char text[3] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10), (char)('0' + status % 10)};
@@ -5620,12 +5619,6 @@ static VT__UNUSED size_t vt__hpack_put_length(uint8_t out[VT__HPACK_LENGTH_MAX],
     vt_str value = {digits, vt__str_put_u64(digits, length)};
     uint32_t index = vt__hpack_firsts[VT__H1_F_CONTENT_LENGTH];
     return vt__hpack_put_literal(out, VT__HPACK_LENGTH_MAX, VT__HPACK_PLAIN, index, value, value);
-}
-/* Of vt__str_put_date's 29 bytes. It is good to keep what comes out for as long as they are the same. */
-static VT__UNUSED size_t vt__hpack_put_date(uint8_t out[VT__HPACK_DATE_MAX], const char date[29]) {
-    vt_str value = {date, 29};
-    uint32_t index = vt__hpack_firsts[VT__H1_F_DATE];
-    return vt__hpack_put_literal(out, VT__HPACK_DATE_MAX, VT__HPACK_PLAIN, index, value, value);
 }
 
 /*==============================================================================
@@ -31201,9 +31194,10 @@ static void vt__h2e_put(void *to, int id, vt_str name, vt_str value) {
 static void vt__h2e_put_own(void *to, enum vt__mux_own what, const vt__mux_head *head) {
     vt__h2_head *w = to;
     uint8_t *p = w->buf + w->at;
-    w->at += what == VT__MUX_STATUS ? vt__hpack_put_status(p, head->status)
-             : what == VT__MUX_DATE ? vt__hpack_put_date(p, head->date.ptr)
-                                    : vt__hpack_put_length(p, head->length);
+    if (what == VT__MUX_DATE) vt__h2e_put(to, VT__H1_F_DATE, VT__STR_LIT("date"), head->date);
+    else
+        w->at += what == VT__MUX_STATUS ? vt__hpack_put_status(p, head->status)
+                                        : vt__hpack_put_length(p, head->length);
 }
 /* There is room for all of it, and for the heads that cut it. */
 static int vt__h2e_head(vt__mux_stream *s, const vt__mux_head *head, int how) {
