@@ -47,6 +47,7 @@
  *   @log        messages
  *   @uri        percent-encoding, path segments, queries, authority
  *   @h1         HTTP/1.1 codec: request and response heads, field sections, chunked bodies, encoders
+ *   @cond       preconditions and ranges: what a request wants of something that has validators
  *   @ws         WebSocket codec: frames, masks, UTF-8, close codes, handshake
  *   @hpack      HPACK: field sections of HTTP/2 (VTHTTP_H2, VTHTTP_H3)
  *   @msg        HTTP messages as HTTP/2 and HTTP/3 have them: what is malformed, limits, priorities, budgets
@@ -900,8 +901,11 @@ VT_API int vt_res_printf(vt_res *res, int status, const char *fmt, ...) VT_PRINT
 VT_API int vt_res_redirect(vt_res *res, int status, const char *location); /* 301 302 303 307 308 */
 VT_API int vt_res_no_content(vt_res *res);                                 /* 204 */
 /* The same with the file at `path`, as long as it is now; see vt_res_write_file. `path` is opened as it stands: what of it
- * comes from a request is the caller's to check. parks. errors: before anything is sent those of open(2), which vt_status_of
- * knows, VT_ENOTFOUND what is no regular file, -EOVERFLOW one over 2 GiB where off_t is short. */
+ * comes from a request is the caller's to check. With status 200, to GET and HEAD, it goes with Last-Modified, ETag and
+ * Accept-Ranges (those that the handler has set stay as they are), and what the request asks of them is answered: 304 or 412
+ * (RFC 9110 13), a part of it by 206 or 416 (14; not where the handler has set Accept-Ranges to none; several parts get the
+ * whole). parks. errors: before anything is sent those of open(2), which vt_status_of knows, VT_ENOTFOUND what is no regular
+ * file, -EOVERFLOW one over 2 GiB where off_t is short. */
 VT_API int vt_res_file(vt_res *res, int status, const char *content_type, const char *path);
 
 /* Streamed responses: the first write sends the head. Without vt_res_length the body is chunked (to an HTTP/1.0
@@ -2254,6 +2258,44 @@ static VT__UNUSED void vt__str_put_date(char *p, int64_t unix_s) {
         p[at[i]] = (char)('0' + nums[i] / 10);
         p[at[i] + 1] = (char)('0' + nums[i] % 10);
     }
+}
+
+/* The places of a date's numbers: d, o (letters of the month), y, h, m, s; all else stands as it is, but '.', any letter. */
+static bool vt__str_date_like(vt_str s, const char *form, int v[128]) {
+    if (s.len != strlen(form)) return false;
+    memset(v, 0, 128 * sizeof *v);
+    for (size_t i = 0; i < s.len; i++) {
+        int c = (uint8_t)s.ptr[i], f = form[i], low = c | 0x20,
+            digit = c == ' ' && f == 'd' && !v['d'] ? 0 : c - '0';
+        bool letter = low >= 'a' && low <= 'z';
+        if (f == '.' || f == 'o') {
+            if (!letter) return false;
+            v[f] = v[f] << 8 | low;
+        } else if (f >= 'a') {
+            if (digit < 0 || digit > 9) return false;
+            v[f] = v[f] * 10 + digit;
+        } else if (f != c) return false;
+    }
+    return true;
+}
+/* An HTTP-date in any form (RFC 9110 5.6.7), as seconds since 1970: 0, or -EINVAL what is none. */
+static VT__UNUSED int vt__str_get_date(vt_str s, int64_t *unix_s) {
+    static const char months[] = "maraprmayjunjulaugsepoctnovdecjanfeb";
+    const char *comma = s.len > 29 ? memchr(s.ptr, ',', s.len)
+                                   : NULL; /* the name of the day is of any length there */
+    int v[128], month = 0;
+    bool full = vt__str_date_like(s, "..., dd ooo yyyy hh:mm:ss GMT", v) ||
+                vt__str_date_like(s, "... ooo dd hh:mm:ss yyyy", v);
+    if (comma) s.len -= (size_t)(comma - s.ptr), s.ptr = comma;
+    if (!full && !vt__str_date_like(s, ", dd-ooo-yy hh:mm:ss GMT", v)) return -EINVAL;
+    while (month < 12 &&
+           v['o'] != (months[3 * month] << 16 | months[3 * month + 1] << 8 | months[3 * month + 2]))
+        month++;
+    if (month == 12 || v['d'] < 1 || v['d'] > 31 || v['h'] > 23 || v['m'] > 59 || v['s'] > 60) return -EINVAL;
+    int64_t year = v['y'] + (full ? 0 : v['y'] < 70 ? 2000 : 1900) - (month >= 10);
+    int64_t day = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + v['d'] - 719469;
+    *unix_s = day * 86400 + v['h'] * 3600 + v['m'] * 60 + v['s'];
+    return 0;
 }
 
 /* Words in the order of networks; behind what was put. */
@@ -4168,6 +4210,96 @@ static VT__UNUSED size_t vt__h1_put_chunk_size(char out[VT__H1_CHUNK_SIZE_MAX], 
     for (size_t i = n; i-- > 0; size >>= 4) out[i] = "0123456789abcdef"[size & 15];
     memcpy(out + n, "\r\n", 2);
     return n + 2;
+}
+
+/*==============================================================================
+ * MARK: - @cond    preconditions and ranges: what a request wants of something that has validators
+ * uses:   @plat @str
+ * pure.   RFC 9110 8.8, 13, 14.
+ * test:   tests/test_cond.c   fuzz: fuzz/fuzz_cond.c
+ *
+ * Several ranges at once get the whole, which 14.2 leaves to us: one part follows from another too rarely.
+ *============================================================================*/
+/* The request's fields; ptr NULL: not there. */
+typedef struct vt__cond_asks {
+    vt_str match, none_match, modified_since, unmodified_since, range, if_range;
+} vt__cond_asks;
+/* What there is, and what of it goes out. */
+typedef struct vt__cond_what {
+    vt_str etag;            /* as sent, with its quotes; ptr NULL: none */
+    int64_t modified, size; /* seconds since 1970; bytes */
+    int64_t from, n;        /* out: all, or the part of a 206 */
+} vt__cond_what;
+
+/* A list of entity tags, or "*", which is any. Weakly compared W/ makes no difference, else nothing that has it is alike. */
+static bool vt__cond_tagged(vt_str list, vt_str etag, bool weakly) {
+    const char *p = list.ptr, *end = p + list.len;
+    bool weak = etag.len > 2 && etag.ptr[0] == 'W';
+    if (vt__str_eq(vt__str_trim(list), VT__STR_LIT("*"))) return true;
+    if (weak) etag.ptr += 2, etag.len -= 2;
+    while (etag.ptr) {
+        while (p < end && (*p == ' ' || *p == '\t' || *p == ',')) p++;
+        bool w = end - p > 2 && p[0] == 'W' && p[1] == '/';
+        p += w ? 2 : 0;
+        const char *close = end - p > 1 && *p == '"' ? memchr(p + 1, '"', (size_t)(end - p) - 1) : NULL;
+        if (!close) break;
+        vt_str one = {p, (size_t)(close + 1 - p)};
+        if ((weakly || !(w || weak)) && vt__str_eq(one, etag)) return true;
+        p = close + 1;
+    }
+    return false;
+}
+/* modified <= the date of `field`; `none` where that is no date. */
+static bool vt__cond_until(vt_str field, int64_t modified, bool none) {
+    int64_t date;
+    return vt__str_get_date(field, &date) < 0 ? none : modified <= date;
+}
+/* 0 to go on, 304 or 412 (13.2.2). */
+static int vt__cond_pre(const vt__cond_asks *a, const vt__cond_what *w) {
+    if (a->match.ptr) {
+        if (!vt__cond_tagged(a->match, w->etag, false)) return 412;
+    } else if (a->unmodified_since.ptr && !vt__cond_until(a->unmodified_since, w->modified, true)) return 412;
+    if (a->none_match.ptr) return vt__cond_tagged(a->none_match, w->etag, true) ? 304 : 0;
+    return a->modified_since.ptr && vt__cond_until(a->modified_since, w->modified, false) ? 304 : 0;
+}
+/* Whether what the client has a part of is this: the same tag, or exactly the same date (13.1.5). */
+static bool vt__cond_same(vt_str if_range, const vt__cond_what *w) {
+    int64_t date;
+    if (!if_range.ptr) return true;
+    if (vt__str_get_date(if_range, &date) == 0) return date == w->modified;
+    return !vt__str_eq(if_range, VT__STR_LIT("*")) && vt__cond_tagged(if_range, w->etag, false);
+}
+/* One end of a range, what is too large as the largest: false for what is no number. */
+static bool vt__cond_number(vt_str s, int64_t *v) {
+    int r = vt__str_u63(s, INT64_MAX, v);
+    if (r == -ERANGE) *v = INT64_MAX;
+    return r == 0 || r == -ERANGE;
+}
+/* 206 with w->from and w->n, 416, or 200 for what is no range or several. */
+static int vt__cond_range(vt_str range, vt__cond_what *w) {
+    static const char unit[] = "bytes=";
+    size_t head = sizeof unit - 1;
+    if (range.len < head || !vt__str_eq_ci((vt_str){range.ptr, head}, (vt_str){unit, head})) return 200;
+    vt_str s = vt__str_trim((vt_str){range.ptr + head, range.len - head});
+    const char *dash = s.len ? memchr(s.ptr, '-', s.len) : NULL;
+    if (!dash) return 200;
+    vt_str a = {s.ptr, (size_t)(dash - s.ptr)}, b = {dash + 1, s.len - a.len - 1};
+    int64_t first = 0, last = INT64_MAX;
+    if ((a.len || !b.len) && !vt__cond_number(a, &first)) return 200;
+    if (b.len && !vt__cond_number(b, &last)) return 200;
+    if (a.len && last < first) return 200;
+    if (!a.len) first = w->size - VT__MIN(last, w->size), last = INT64_MAX;
+    if (first >= w->size) return 416;
+    w->from = first;
+    w->n = VT__MIN(last, w->size - 1) - first + 1;
+    return 206;
+}
+/* The status of the answer to GET, or to HEAD without a range: 200, 206, 304, 412, 416. */
+static VT__UNUSED int vt__cond_status(const vt__cond_asks *a, vt__cond_what *w) {
+    int status = vt__cond_pre(a, w);
+    w->from = 0, w->n = w->size;
+    if (status) return status;
+    return a->range.ptr && vt__cond_same(a->if_range, w) ? vt__cond_range(a->range, w) : 200;
 }
 
 /*==============================================================================
@@ -16587,7 +16719,7 @@ typedef struct vt__file_op {
     char *to;
     const char *from;
     size_t n;
-    int64_t off, size, result;
+    int64_t off, size, modified, result;
 } vt__file_op;
 
 static int64_t vt__file_transfer(const vt__file_op *op) {
@@ -16607,6 +16739,15 @@ static int64_t vt__file_open(const vt__file_op *op) {
     while (r == -EINTR);
     return r;
 }
+/* In ns. */
+static int64_t vt__file_modified(const struct stat *st) {
+#if defined(__linux__)
+    int64_t s = st->st_mtim.tv_sec, ns = st->st_mtim.tv_nsec;
+#else
+    int64_t s = st->st_mtime, ns = 0;
+#endif
+    return s < 0 || s > INT64_MAX / VT_SEC - 1 ? 0 : s * VT_SEC + ns;
+}
 /* Bytes read, all there are, where op->n is room for them; 0 without a place for any. *open: it is larger. */
 static int64_t vt__file_load_from(vt__file_op *op, bool *open) {
     struct stat st;
@@ -16614,6 +16755,7 @@ static int64_t vt__file_load_from(vt__file_op *op, bool *open) {
     if (r < 0) return r;
     if ((st.st_mode & 0170000) != 0100000) return VT_ENOTFOUND; /* S_IFREG */
     op->size = st.st_size;
+    op->modified = vt__file_modified(&st);
     *open = op->to && op->size > (int64_t)op->n;
     op->n = (size_t)VT__MIN(op->size, (int64_t)op->n);
     return op->to && !*open ? vt__file_transfer(op) : 0;
@@ -16655,14 +16797,17 @@ VT_API int vt_file_open(const char *path, int flags, int mode) {
     vt__file_op op = {.what = VT__FILE_OPEN, .path = path, .flags = flags, .mode = mode};
     return path ? (int)vt__file_run(&op) : -EINVAL;
 }
-/* A regular file at once: its size to *size and what it holds to buf[0..n), if that is enough; the descriptor to *fd if it is
- * not, else -1. buf NULL: the size alone. Bytes read, or an error. */
-static VT__UNUSED int64_t vt__file_at_once(const char *path, char *buf, size_t n, int64_t *size, int *fd) {
+typedef struct vt__file_info {
+    int64_t size, modified; /* bytes; ns since 1970 */
+    int fd;                 /* -1: it was read, and is closed */
+} vt__file_info;
+/* A regular file at once: what it holds to buf[0..n), if that is enough; else it stays open. buf NULL: what it is alone. Bytes
+ * read, or an error. */
+static VT__UNUSED int64_t vt__file_at_once(const char *path, char *buf, size_t n, vt__file_info *out) {
     vt__file_op op = {.what = VT__FILE_LOAD, .path = path, .to = buf, .n = n, .fd = -1};
     op.flags = O_RDONLY | O_NONBLOCK; /* nor does it wait for the writer of a FIFO */
     int64_t r = path ? vt__file_run(&op) : -EINVAL;
-    *size = op.size;
-    *fd = op.fd;
+    *out = (vt__file_info){op.size, op.modified, op.fd};
     return r;
 }
 #if defined(__linux__)
@@ -21921,7 +22066,7 @@ VT_API vt_str vt_req_trailer(const vt_req *req, const char *name) {
 
 /*==============================================================================
  * MARK: - @res     response objects
- * uses:   @plat @mem @str @uri @h1 @file @req
+ * uses:   @plat @mem @str @uri @h1 @cond @file @req
  * test:   tests/test_http.c tests/e2e_file.c
  *
  *     OPEN --first write, flush, end--> HEAD --end--> ENDED
@@ -22381,26 +22526,79 @@ VT_API int vt_res_send(vt_res *res, int status, const char *content_type, const 
     return vt__res_whole(res, body, n);
 }
 
-/* One that is larger than a piece. */
-static int vt__res_large_file(vt_res *res, int fd, int64_t size) {
-    int64_t r = vt_res_length(res, size);
-    if (r == 0) r = vt_res_write_file(res, fd, 0, size);
-    (void)vt_file_close(fd);
+/* A field's value; what it is set to first where there is none. */
+static vt_str vt__res_default(vt_res *res, int id, vt_str name, const char *value) {
+    const vt__res_field *f = vt__res_by_id(res->fields, res->nfields, id);
+    if (f) return (vt_str){f->value, f->value_len};
+    vt_str v = vt__str_of(value);
+    return v.ptr && vt__res_push(res, id, name, v) == 0 ? v : (vt_str){NULL, 0};
+}
+/* A file's validators, where the handler has not said others, and what the request wants of it then: a status, or -ENOMEM. */
+static int vt__res_want(vt_res *res, const vt__file_info *file, vt__cond_what *w) {
+    vt_req *req = res->req;
+    int64_t s = VT__MIN(file->modified, vt__plat_clock(CLOCK_REALTIME)) / VT_SEC;
+    char date[30] = "";
+    vt__str_put_date(date, s);
+    const char *tag = vt_req_printf(req, "\"%llx-%llx\"", (unsigned long long)file->modified,
+                                    (unsigned long long)file->size);
+    vt_str modified = vt__res_default(res, VT__H1_F_LAST_MODIFIED, VT__STR_LIT("Last-Modified"),
+                                      vt__mem_arena_str(req->arena, date, 29));
+    vt_str etag = vt__res_default(res, VT__H1_F_ETAG, VT__STR_LIT("ETag"), tag);
+    vt_str ranges = vt__res_default(res, VT__H1_F_ACCEPT_RANGES, VT__STR_LIT("Accept-Ranges"), "bytes");
+    if (!modified.ptr || !etag.ptr || !ranges.ptr) return -ENOMEM;
+    *w = (vt__cond_what){.etag = etag, .modified = s, .size = file->size};
+    (void)vt__str_get_date(modified, &w->modified);
+    bool parts = req->method_id == VT__H1_M_GET && vt__str_eq_ci(ranges, VT__STR_LIT("bytes"));
+    vt__cond_asks asks = {.match = vt_req_field(req, "If-Match"),
+                          .none_match = vt_req_field(req, "If-None-Match"),
+                          .modified_since = vt_req_field(req, "If-Modified-Since"),
+                          .unmodified_since = vt_req_field(req, "If-Unmodified-Since"),
+                          .range = parts ? vt_req_field(req, "Range") : (vt_str){NULL, 0},
+                          .if_range = vt_req_field(req, "If-Range")};
+    return vt__cond_status(&asks, w);
+}
+/* Status and fields of the answer; w->n is what of the file goes out. */
+static int vt__res_file_head(vt_res *res, const vt__file_info *file, vt__cond_what *w) {
+    int method = res->req->method_id, status = vt_res_status_get(res), r = status;
+    *w = (vt__cond_what){.size = file->size, .n = file->size};
+    if (status == 200 && (method == VT__H1_M_GET || method == VT__H1_M_HEAD)) r = vt__res_want(res, file, w);
+    if (r <= 0 || r == status) return VT__MIN(r, 0);
+    const char *range = NULL;
+    if (r == 206)
+        range = vt_req_printf(res->req, "bytes %lld-%lld/%lld", (long long)w->from,
+                              (long long)(w->from + w->n - 1), (long long)w->size);
+    else w->n = 0;
+    if (r == 416) range = vt_req_printf(res->req, "bytes */%lld", (long long)w->size);
+    if (r >= 400) vt__res_remove(res, VT__H1_F_CONTENT_TYPE, VT__STR_LIT("Content-Type"));
+    (void)vt_res_status(res, r);
+    if (r == 304 || r == 412) return 0;
+    return range ? vt__res_push(res, VT__H1_F_CONTENT_RANGE, VT__STR_LIT("Content-Range"), vt__str_of(range))
+                 : -ENOMEM;
+}
+/* What was read of it is in p; NULL: nobody wants to see it, or it is still open. */
+static int vt__res_file_body(vt_res *res, const vt__file_info *file, const char *p) {
+    vt__cond_what w;
+    int64_t r = vt__res_file_head(res, file, &w);
+    if (r < 0) return (int)r;
+    if (p) return vt__res_whole(res, p + w.from, (size_t)w.n);
+    r = vt_res_length(res, w.n);
+    if (r == 0 && file->fd >= 0 && w.n > 0) r = vt_res_write_file(res, file->fd, w.from, w.n);
     return r < 0 ? (int)r : vt_res_end(res);
 }
 /* A small file is one way to the pool and back. */
 VT_API int vt_res_file(vt_res *res, int status, const char *content_type, const char *path) {
-    int64_t size, r = vt_res_status(res, status);
-    int fd;
+    vt__file_info file;
+    int64_t r = vt_res_status(res, status);
     if (r < 0 || (content_type && (r = vt_res_type(res, content_type)) < 0)) return (int)r;
     bool bare = vt__res_is_bare(status) || res->req->method_id == VT__H1_M_HEAD;
     char *p = bare ? NULL : vt__mem_alloc(VT__RES_FILE_PIECE);
     if (!bare && !p) return -ENOMEM;
-    r = vt__file_at_once(path, p, VT__RES_FILE_PIECE, &size, &fd);
-    if (r >= 0 && bare) r = (r = vt_res_length(res, size)) < 0 ? r : vt_res_end(res);
-    else if (r >= 0 && fd < 0) r = vt__res_whole(res, p, (size_t)r);
+    r = vt__file_at_once(path, p, VT__RES_FILE_PIECE, &file);
+    if (file.fd >= 0) vt__mem_free(p), p = NULL; /* it is larger */
+    if (r >= 0) r = vt__res_file_body(res, &file, p);
     vt__mem_free(p);
-    return r >= 0 && fd >= 0 ? vt__res_large_file(res, fd, size) : (int)r;
+    if (file.fd >= 0) (void)vt_file_close(file.fd);
+    return (int)r;
 }
 
 VT_API int vt_res_text(vt_res *res, int status, const char *text) {
@@ -22749,7 +22947,7 @@ static int vt__http_error_status(const vt_req *req, int err, bool late) {
 static void vt__http_forget(vt_res *res) {
     static const uint8_t ids[] = {VT__H1_F_CONTENT_TYPE, VT__H1_F_CONTENT_ENCODING, VT__H1_F_CONTENT_RANGE,
                                   VT__H1_F_ETAG,         VT__H1_F_LAST_MODIFIED,    VT__H1_F_CACHE_CONTROL,
-                                  VT__H1_F_EXPIRES,      VT__H1_F_LOCATION};
+                                  VT__H1_F_EXPIRES,      VT__H1_F_LOCATION,         VT__H1_F_ACCEPT_RANGES};
     for (size_t i = 0; i < VT__COUNT(ids); i++) vt__res_remove(res, ids[i], VT__STR_LIT(""));
     res->length = -1;
     res->trailers.n = 0;

@@ -22,6 +22,118 @@ TEST(files_of_every_size) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
+/* What a handler says itself before its file. */
+static int h_own(vt_req *req, vt_res *res) {
+    if (vt_req_query(req, "tag").ptr) vt_res_field(res, "ETag", "\"mine\"");
+    if (vt_req_query(req, "date").ptr) vt_res_field(res, "Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT");
+    if (vt_req_query(req, "whole").ptr) vt_res_field(res, "Accept-Ranges", "none");
+    return note(vt_res_file(res, (int)number(req, "status", 200), "image/x-test", tmp_path("any")));
+}
+static void own_routes(vt_server *s) {
+    routes(s);
+    vt_server_any(s, "/own", h_own);
+}
+static int ask(struct cl *c, const char *method, const char *target, const char *fields) {
+    note(NOT_YET);
+    cl_printf(c, "%s %s HTTP/1.1\r\nHost: a\r\n%s\r\n", method, target, fields);
+    return cl_response_to(c, strcmp(method, "HEAD") == 0);
+}
+TEST(files_that_have_not_changed) {
+    static const size_t sizes[] = {0, 1000, LARGE};
+    char etag[80], date[40], fields[200];
+    CL(c);
+    REQUIRE(start(NULL));
+    for (size_t i = 0; i < VT__COUNT(sizes); i++) {
+        bytes_file("any", sizes[i]);
+        CHECK_EQ(cl_get(&c, "/file/any"), 200);
+        CHECK_STR(cl_field(&c, "accept-ranges"), "bytes");
+        snprintf(etag, sizeof etag, "%s", cl_field(&c, "etag"));
+        snprintf(date, sizeof date, "%s", cl_field(&c, "last-modified"));
+        CHECK(etag[0] == '"' && strlen(date) == 29);
+        for (int head = 0; head < 2; head++) {
+            const char *method = head ? "HEAD" : "GET";
+            snprintf(fields, sizeof fields, "If-None-Match: \"x\", %s\r\n", etag);
+            CHECK_EQ(ask(&c, method, "/file/any", fields), 304);
+            CHECK(c.body_len == 0 && noted() == 0);
+            CHECK_STR(cl_field(&c, "etag"), etag);
+            CHECK_STR(cl_field(&c, "last-modified"), date);
+            snprintf(fields, sizeof fields, "If-Modified-Since: %s\r\n", date);
+            CHECK_EQ(ask(&c, method, "/file/any", fields), 304);
+            snprintf(fields, sizeof fields, "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
+            CHECK_EQ(ask(&c, method, "/file/any", fields), 200);
+            CHECK_EQ(c.length, sizes[i]);
+            CHECK_EQ(ask(&c, method, "/file/any", "If-Match: \"x\"\r\n"), 412);
+            CHECK(c.body_len == 0 && noted() == 0);
+            CHECK_STR(cl_field(&c, "etag"), etag);
+        }
+        snprintf(fields, sizeof fields, "If-None-Match: %s\r\n", etag);
+        bytes_file("any", sizes[i] ^ 1);
+        CHECK_EQ(ask(&c, "GET", "/file/any", fields), 200);
+        CHECK(has(&c, 0, (int64_t)(sizes[i] ^ 1)));
+        CHECK(strcmp(cl_field(&c, "etag"), etag) != 0);
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(parts_of_a_file_that_are_asked_for) {
+    static const size_t sizes[] = {1000, LARGE};
+    char etag[80], fields[200], want[80];
+    CL(c);
+    REQUIRE(start(NULL));
+    for (size_t i = 0; i < VT__COUNT(sizes); i++) {
+        int64_t size = (int64_t)sizes[i];
+        const int64_t parts[][2] = {{0, 1}, {1, 10}, {size - 1, 1}, {size / 3, size / 2}, {0, size}};
+        bytes_file("any", sizes[i]);
+        CHECK_EQ(cl_get(&c, "/file/any"), 200);
+        for (size_t k = 0; k < VT__COUNT(parts); k++) {
+            int64_t from = parts[k][0], n = parts[k][1];
+            snprintf(fields, sizeof fields, "Range: bytes=%lld-%lld\r\n", (long long)from,
+                     (long long)(from + n - 1));
+            snprintf(want, sizeof want, "bytes %lld-%lld/%lld", (long long)from, (long long)(from + n - 1),
+                     (long long)size);
+            CHECK_EQ(ask(&c, "GET", "/file/any", fields), 206);
+            CHECK(c.has_length && has(&c, from, n) && noted() == 0);
+            CHECK_STR(cl_field(&c, "content-range"), want);
+            CHECK_STR(cl_field(&c, "content-type"), "image/x-test");
+            CHECK_EQ(ask(&c, "HEAD", "/file/any", fields), 200); /* of GET alone (RFC 9110 14.2) */
+            CHECK_EQ(c.length, size);
+        }
+        snprintf(etag, sizeof etag, "%s", cl_field(&c, "etag"));
+        CHECK_EQ(ask(&c, "GET", "/file/any", "Range: bytes=-7\r\n"), 206);
+        CHECK(has(&c, size - 7, 7));
+        snprintf(fields, sizeof fields, "Range: bytes=5-\r\nIf-Range: %s\r\n", etag);
+        CHECK_EQ(ask(&c, "GET", "/file/any", fields), 206);
+        CHECK(has(&c, 5, size - 5));
+        CHECK_EQ(ask(&c, "GET", "/file/any", "Range: bytes=5-\r\nIf-Range: \"x\"\r\n"), 200);
+        CHECK(has(&c, 0, size));
+        CHECK_EQ(ask(&c, "GET", "/file/any", "Range: bytes=0-1,3-4\r\n"), 200);
+        CHECK(has(&c, 0, size));
+        snprintf(fields, sizeof fields, "Range: bytes=%lld-\r\n", (long long)size);
+        CHECK_EQ(ask(&c, "GET", "/file/any", fields), 416);
+        snprintf(want, sizeof want, "bytes */%lld", (long long)size);
+        CHECK_STR(cl_field(&c, "content-range"), want);
+        CHECK(c.body_len == 0 && noted() == 0);
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(what_a_handler_says_of_its_file_stands) {
+    CL(c);
+    note(NOT_YET);
+    REQUIRE(e2e_start(NULL, own_routes) == 0);
+    bytes_file("any", 1000);
+    CHECK_EQ(cl_get(&c, "/own"), 200);
+    CHECK_EQ(ask(&c, "GET", "/own?tag=1", "If-None-Match: \"mine\"\r\n"), 304);
+    CHECK_STR(cl_field(&c, "etag"), "\"mine\"");
+    CHECK_EQ(ask(&c, "GET", "/own?date=1", "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n"), 304);
+    CHECK_EQ(ask(&c, "GET", "/own?whole=1", "Range: bytes=0-1\r\n"), 200);
+    CHECK(has(&c, 0, 1000));
+    CHECK_STR(cl_field(&c, "accept-ranges"), "none");
+    CHECK_EQ(ask(&c, "GET", "/own?status=404", "Range: bytes=0-1\r\nIf-Match: \"x\"\r\n"), 404);
+    CHECK(has(&c, 0, 1000) && !cl_field(&c, "etag"));
+    CHECK_EQ(ask(&c, "POST", "/own", "Content-Length: 0\r\nIf-None-Match: *\r\nRange: bytes=0-1\r\n"), 200);
+    CHECK(has(&c, 0, 1000) && !cl_field(&c, "etag"));
+    CHECK_EQ(e2e_stop(), 0);
+}
+
 TEST(files_that_are_not_there) {
     CL(c);
     REQUIRE(start(NULL));
