@@ -86,6 +86,7 @@
  *   @req        request objects
  *   @res        response objects
  *   @http       routes and middleware of a server; one request from head to end
+ *   @dir        routes that answer with the files of a directory
  *   @conn       one transport under every protocol: a byte stream that parks, with buffers
  *   @ossl       TLS as a machine in memory, by OpenSSL (VTHTTP_TLS)
  *   @tls        TLS over a connection
@@ -900,8 +901,9 @@ VT_API int vt_res_json(vt_res *res, int status, const char *text);
 VT_API int vt_res_printf(vt_res *res, int status, const char *fmt, ...) VT_PRINTF(3, 4); /* text/plain */
 VT_API int vt_res_redirect(vt_res *res, int status, const char *location); /* 301 302 303 307 308 */
 VT_API int vt_res_no_content(vt_res *res);                                 /* 204 */
-/* The same with the file at `path`, as long as it is now; see vt_res_write_file. `path` is opened as it stands: what of it
- * comes from a request is the caller's to check. With status 200, to GET and HEAD, it goes with Last-Modified, ETag and
+/* The same with the file at `path`, as long as it is now; see vt_res_write_file. content_type NULL, and none set: by the end of
+ * its name (".html" and the like). `path` is opened as it stands: what of it comes from a request is the caller's to check
+ * (vt_server_files does). With status 200, to GET and HEAD, it goes with Last-Modified, ETag and
  * Accept-Ranges (those that the handler has set stay as they are), and what the request asks of them is answered: 304 or 412
  * (RFC 9110 13), a part of it by 206 or 416 (14; not where the handler has set Accept-Ranges to none; several parts get the
  * whole). parks. errors: before anything is sent those of open(2), which vt_status_of knows, VT_ENOTFOUND what is no regular
@@ -1068,6 +1070,11 @@ VT_API vt_route *vt_server_post(vt_server *s, const char *pattern, vt_handler *h
 VT_API vt_route *vt_server_put(vt_server *s, const char *pattern, vt_handler *h);
 VT_API vt_route *vt_server_delete(vt_server *s, const char *pattern, vt_handler *h);
 VT_API vt_route *vt_server_any(vt_server *s, const char *pattern, vt_handler *h); /* every method */
+/* Answers with the files of `dir` (copied) below `prefix`, "/" or "/static": GET /static/a/b.css with dir/a/b.css as vt_res_file
+ * does, by the type of its name. A path that ends with "/" is its index.html; that of a directory leads there (301). Names that
+ * begin with a dot are not found, but those in /.well-known/ (RFC 8615); symbolic links are followed, out of `dir` too. Other
+ * routes win, as over any tail. errors, which vt_server_run reports: `dir` is none. */
+VT_API vt_route *vt_server_files(vt_server *s, const char *prefix, const char *dir);
 VT_API int vt_route_ctx(vt_route *r, void *ctx);
 VT_API int vt_route_max_body(vt_route *r, int64_t bytes); /* VT_NONE: none */
 VT_API int vt_route_timeout_ms(vt_route *r, int64_t ms);  /* the handler's deadline */
@@ -22585,10 +22592,40 @@ static int vt__res_file_body(vt_res *res, const vt__file_info *file, const char 
     if (r == 0 && file->fd >= 0 && w.n > 0) r = vt_res_write_file(res, file->fd, w.from, w.n);
     return r < 0 ? (int)r : vt_res_end(res);
 }
+/* Media types by the ends of names: those that browsers ask for. */
+/* clang-format off */
+#define VT__RES_TYPES(X)                                                                                     \
+    X("html", "text/html; charset=utf-8")   X("css", "text/css; charset=utf-8")                              \
+    X("htm", "text/html; charset=utf-8")    X("js", "text/javascript; charset=utf-8")                        \
+    X("mjs", "text/javascript; charset=utf-8") X("txt", "text/plain; charset=utf-8")                         \
+    X("md", "text/markdown; charset=utf-8") X("csv", "text/csv; charset=utf-8")                              \
+    X("json", "application/json")           X("map", "application/json")                                     \
+    X("xml", "application/xml")             X("pdf", "application/pdf")                                      \
+    X("wasm", "application/wasm")           X("webmanifest", "application/manifest+json")                    \
+    X("svg", "image/svg+xml")               X("png", "image/png")            X("jpg", "image/jpeg")          \
+    X("jpeg", "image/jpeg")                 X("gif", "image/gif")            X("webp", "image/webp")         \
+    X("avif", "image/avif")                 X("ico", "image/x-icon")         X("woff2", "font/woff2")        \
+    X("woff", "font/woff")                  X("ttf", "font/ttf")             X("otf", "font/otf")            \
+    X("mp3", "audio/mpeg")                  X("ogg", "audio/ogg")            X("wav", "audio/wav")           \
+    X("mp4", "video/mp4")                   X("webm", "video/webm")          X("zip", "application/zip")     \
+    X("gz", "application/gzip")
+/* clang-format on */
+/* NULL: one that is not known. */
+static const char *vt__res_type_of(const char *path) {
+    const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
+    if (!dot) return NULL;
+    vt_str end = vt__str_of(dot + 1);
+#define VT__RES_TYPE(ext, type)                                                                              \
+    if (vt__str_eq_ci(end, VT__STR_LIT(ext))) return type;
+    VT__RES_TYPES(VT__RES_TYPE)
+#undef VT__RES_TYPE
+    return NULL;
+}
 /* A small file is one way to the pool and back. */
 VT_API int vt_res_file(vt_res *res, int status, const char *content_type, const char *path) {
     vt__file_info file;
     int64_t r = vt_res_status(res, status);
+    if (!content_type && path && !res->has_type) content_type = vt__res_type_of(path);
     if (r < 0 || (content_type && (r = vt_res_type(res, content_type)) < 0)) return (int)r;
     bool bare = vt__res_is_bare(status) || res->req->method_id == VT__H1_M_HEAD;
     char *p = bare ? NULL : vt__mem_alloc(VT__RES_FILE_PIECE);
@@ -23083,6 +23120,69 @@ static VT__UNUSED int vt__http_refuse(vt_req *req, vt_res *res, int status) {
     res->close = true;
     vt__http_retry_after(req, res);
     return vt__http_finish(req, res, 0, false);
+}
+
+/*==============================================================================
+ * MARK: - @dir     routes that answer with the files of a directory
+ * uses:   @plat @mem @str @err @router @req @res @http
+ * test:   tests/e2e_file.c
+ *============================================================================*/
+/* Of what was decoded: no empty segment but at the end, none that begins with a dot (so no ".."), no backslash, no NUL. */
+static bool vt__dir_may(vt_str tail) {
+    static const char known[] = ".well-known/";
+    bool first = true;
+    size_t i = 0;
+    if (tail.len >= sizeof known && memcmp(tail.ptr, known, sizeof known - 1) == 0) i = sizeof known - 1;
+    for (; i < tail.len; i++) {
+        char c = tail.ptr[i];
+        if (c == '\\' || !c || (first && (c == '.' || c == '/'))) return false;
+        first = c == '/';
+    }
+    return true;
+}
+/* To the same path with "/" behind it. */
+static int vt__dir_enter(vt_req *req, vt_res *res) {
+    vt_str path = vt_req_raw_path(req), query = vt_req_raw_query(req);
+    const char *to = vt_req_printf(req, "%.*s/%s%.*s", (int)path.len, path.ptr, query.ptr ? "?" : "",
+                                   (int)query.len, query.ptr ? query.ptr : "");
+    return to ? vt_res_redirect(res, 301, to) : -ENOMEM;
+}
+static int vt__dir_serve(vt_req *req, vt_res *res) {
+    vt_str tail = vt_req_param(req, "file");
+    if (!vt__dir_may(tail)) return VT_ENOTFOUND;
+    bool index = tail.len == 0 || tail.ptr[tail.len - 1] == '/';
+    const char *path = vt_req_printf(req, "%s/%.*s%s", (const char *)req->route->extra, (int)tail.len,
+                                     tail.ptr, index ? "index.html" : "");
+    int r = path ? vt_res_file(res, 200, NULL, path) : -ENOMEM;
+    if (r == VT_ENOTFOUND && !index) return vt__dir_enter(req, res); /* most likely a directory */
+    return r == -ENAMETOOLONG || r == -ELOOP ? VT_ENOTFOUND : r;
+}
+/* 0 when it is a directory. */
+static int vt__dir_check(const char *dir) {
+    struct stat st;
+    int r = dir ? vt__plat_stat(dir, &st) : -EINVAL;
+    return r == 0 && (st.st_mode & 0170000) != 0040000 ? -ENOTDIR : r; /* S_IFDIR */
+}
+VT_API vt_route *vt_server_files(vt_server *s, const char *prefix, const char *dir) {
+    vt_str p = vt__str_of(prefix);
+    char pattern[512];
+    if (p.len && p.ptr[p.len - 1] == '/') p.len--;
+    int r = p.len < sizeof pattern - 16 ? vt__dir_check(dir) : -ENAMETOOLONG;
+    size_t n = r == 0 ? strlen(dir) + 1 : 0;
+    char *copy = n ? vt__mem_alloc(n) : NULL;
+    if (!copy) {
+        vt__http_fail(s, r ? r : -ENOMEM, "files of %s: %s", dir ? dir : "NULL",
+                      vt_strerror(r ? r : -ENOMEM));
+        return &s->router.dead;
+    }
+    memcpy(copy, dir, n);
+    snprintf(pattern, sizeof pattern, "%.*s/{file...}", (int)p.len, p.len ? p.ptr : "");
+    vt_route *route = vt_server_get(s, pattern, vt__dir_serve);
+    if (route == &s->router.dead) vt__mem_free(copy);
+    else route->extra = copy;
+    pattern[p.len] = 0;
+    if (p.len) vt_server_get(s, pattern, vt__dir_enter);
+    return route;
 }
 
 /*==============================================================================

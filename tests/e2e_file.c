@@ -134,6 +134,107 @@ TEST(what_a_handler_says_of_its_file_stands) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
+static void dir_routes(vt_server *s) {
+    vt_server_files(s, "/", tmp_path("dir"));
+    vt_server_files(s, "/more/", tmp_path("dir/sub"));
+    vt_server_get(s, "/own", h_own);
+}
+static void dir_files(void) {
+    static const char *const dirs[] = {"dir", "dir/sub", "dir/.git", "dir/.well-known"};
+    static const char *const files[] = {
+        "dir/index.html", "dir/a b.css",     "dir/sub/index.html",    "dir/sub/deep.JS", "dir/none",
+        "dir/own",        "dir/.git/config", "dir/.well-known/token", "outside",         "dir/x.tar.gz"};
+    for (size_t i = 0; i < VT__COUNT(dirs); i++) mkdir(tmp_path(dirs[i]), 0700);
+    for (size_t i = 0; i < VT__COUNT(files); i++) tmp_text(files[i], files[i]);
+    bytes_file("any", 1000);
+}
+TEST(files_of_a_directory) {
+    static const struct {
+        const char *path;
+        int status;
+        const char *body, *type, *to;
+    } cases[] = {
+        {"/", 200, "dir/index.html", "text/html; charset=utf-8", NULL},
+        {"/index.html", 200, "dir/index.html", "text/html; charset=utf-8", NULL},
+        {"/a%20b.css", 200, "dir/a b.css", "text/css; charset=utf-8", NULL},
+        {"/a%20b.css?v=7", 200, "dir/a b.css", "text/css; charset=utf-8", NULL},
+        {"/sub/", 200, "dir/sub/index.html", "text/html; charset=utf-8", NULL},
+        {"/sub/deep.JS", 200, "dir/sub/deep.JS", "text/javascript; charset=utf-8", NULL},
+        {"/sub%2Fdeep.JS", 200, "dir/sub/deep.JS", "text/javascript; charset=utf-8", NULL},
+        {"/none", 200, "dir/none", "application/octet-stream", NULL},
+        {"/x.tar.gz", 200, "dir/x.tar.gz", "application/gzip", NULL},
+        {"/.well-known/token", 200, "dir/.well-known/token", "application/octet-stream", NULL},
+        {"/more/", 200, "dir/sub/index.html", "text/html; charset=utf-8", NULL},
+        {"/more/deep.JS", 200, "dir/sub/deep.JS", "text/javascript; charset=utf-8", NULL},
+        {"/sub", 301, "", NULL, "/sub/"},
+        {"/sub?a=b", 301, "", NULL, "/sub/?a=b"},
+        {"/more", 301, "", NULL, "/more/"},
+        {"/more?", 301, "", NULL, "/more/?"},
+        {"/missing", 404, NULL, NULL, NULL},
+        {"/missing/", 404, NULL, NULL, NULL},
+        {"/none/", 404, NULL, NULL, NULL},
+        {"/none/more", 404, NULL, NULL, NULL},
+        {"/.git/config", 404, NULL, NULL, NULL},
+        {"/.git", 404, NULL, NULL, NULL},
+        {"/.well-known", 404, NULL, NULL, NULL},
+        {"/.well-known/.git", 404, NULL, NULL, NULL},
+        {"/%2e%2e/outside", 400, NULL, NULL, NULL}, /* no path for any route */
+        {"/sub/%2e%2e/none", 400, NULL, NULL, NULL},
+        {"/..%2Foutside", 400, NULL, NULL, NULL},
+        {"/%2e%2e%2foutside", 400, NULL, NULL, NULL},
+        {"/sub/..%2f..%2foutside", 400, NULL, NULL, NULL},
+        {"/sub%2f%2e%2e%2f%2e%2e%2foutside", 400, NULL, NULL, NULL},
+        {"/..%5coutside", 404, NULL, NULL, NULL},
+        {"/sub%5cdeep.JS", 404, NULL, NULL, NULL},
+        {"//sub", 404, NULL, NULL, NULL},
+        {"/%2fsub", 404, NULL, NULL, NULL},
+        {"/sub//deep.JS", 404, NULL, NULL, NULL},
+        {"/more/%2e%2e/none", 400, NULL, NULL, NULL},
+    };
+    dir_files();
+    REQUIRE(e2e_start(NULL, dir_routes) == 0);
+    for (size_t i = 0; i < VT__COUNT(cases); i++) {
+        int before = test_failures;
+        const char *to;
+        CL(c);
+        CHECK_EQ(cl_get(&c, cases[i].path), cases[i].status);
+        if (cases[i].body) CHECK_STR(c.body, cases[i].body);
+        else CHECK(!strstr(c.body, "outside"));
+        if (cases[i].type) CHECK_STR(cl_field(&c, "content-type"), cases[i].type);
+        to = cl_field(&c, "location");
+        CHECK(cases[i].to ? to && !strcmp(to, cases[i].to) : !to);
+        if (test_failures != before) printf("in %s\n", cases[i].path);
+    }
+    CL(c);
+    CHECK_EQ(cl_get(&c, "/own"), 200);
+    CHECK(has(&c, 0, 1000)); /* a route of its own wins */
+    char path[5001] = "/";
+    memset(path + 1, 'a', 5000 - 1);
+    CHECK_EQ(cl_get(&c, path), 404); /* longer than the system takes */
+    CHECK_EQ(ask(&c, "GET", "/none", "Range: bytes=4-\r\n"), 206);
+    CHECK_STR(c.body, "none");
+    CHECK_EQ(ask(&c, "POST", "/none", "Content-Length: 0\r\n"), 405);
+    CHECK_EQ(e2e_stop(), 0);
+}
+TEST(a_directory_that_is_none) {
+    static const char *const dirs[] = {"dir/missing", "outside", NULL};
+    dir_files();
+    for (size_t i = 0; i < VT__COUNT(dirs); i++) {
+        vt_server *s = vt_server_new(NULL);
+        const char *dir = dirs[i] ? tmp_path(dirs[i]) : NULL;
+        vt_route *r = vt_server_files(s, "/", dir);
+        CHECK(r && vt_route_ctx(r, NULL) < 0);
+        CHECK_EQ(vt_server_error(s), i == 0 ? -ENOENT : i == 1 ? -ENOTDIR : -EINVAL);
+        CHECK(strstr(vt_server_error_text(s), dir ? dir : "NULL"));
+        vt_server_free(s);
+    }
+    vt_server *s = vt_server_new(NULL);
+    vt_server_files(s, "/a", tmp_path("dir"));
+    vt_server_files(s, "/a/", tmp_path("dir"));
+    CHECK_EQ(vt_server_error(s), VT_EROUTE);
+    vt_server_free(s);
+}
+
 TEST(files_that_are_not_there) {
     CL(c);
     REQUIRE(start(NULL));

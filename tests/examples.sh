@@ -130,6 +130,19 @@ ask "the 404 page" "404 <h1>Nothing here</h1>" GET /nothing
 grep -q "GET /users/7: 200" "$tmp/log" && ok || bad "the timing middleware does not log"
 stop
 
+mkdir -p "$tmp/site/sub" && printf 'the index' > "$tmp/site/index.html" && printf 0123456789 > "$tmp/site/sub/digits.txt"
+start files "$tmp/site"
+ask "an index" "200 the index" GET /
+ask "a part of a file" "206 34567" GET /sub/digits.txt "Range: bytes=3-7"
+ask "what has not changed" "304 " GET /sub/digits.txt "If-None-Match: *"
+"$get" "$port" GET /sub | grep -q "^301" && ok || bad "a directory without its slash is not 301"
+ask "a route beside the files" "200 hello, Ada" GET /api/hello/Ada
+"$get" "$port" GET /none | grep -q "^404" && ok || bad "a missing file is not 404"
+stop
+name=files
+${VT_RUN:-} "$ex/files" -port=0 "$tmp/none" > "$tmp/log" 2>&1 && bad "a directory that is none is not refused"
+grep -qi "files of $tmp/none: no such file" "$tmp/log" && ok || bad "a directory that is none is not named"
+
 start json_post
 json="Content-Type: application/json"
 ask "JSON" '200 {"hello":"Ada"}' POST /greet -b '{"name":"Ada"}' "$json"

@@ -20,7 +20,7 @@ static inline void tmp_remove(void) {
     while (tmp_names) {
         struct tmp_name *t = tmp_names;
         tmp_names = t->next;
-        unlink(t->path);
+        remove(t->path); /* what was made last goes first: directories after what is in them */
         free(t);
     }
     if (rmdir(tmp_root) < 0) perror(tmp_root);
@@ -36,7 +36,7 @@ static inline const char *tmp_dir(void) {
 /* Where `name` is in there, or may be made; the same each time. lives: as long as the program. */
 static inline const char *tmp_path(const char *name) {
     struct tmp_name *t = tmp_names;
-    while (t && strcmp(strrchr(t->path, '/') + 1, name) != 0) t = t->next;
+    while (t && strcmp(t->path + strlen(tmp_root) + 1, name) != 0) t = t->next;
     if (t) return t->path;
     if (!(t = malloc(sizeof *t))) abort();
     snprintf(t->path, sizeof t->path, "%s/%s", tmp_dir(), name);
