@@ -7973,7 +7973,7 @@ static VT__UNUSED size_t vt__qpack_put_length(uint8_t out[VT__QPACK_LENGTH_MAX],
     vt_str value = {digits, vt__str_put_u64(digits, length)};
     return vt__qpack_put_known(out, VT__QPACK_LENGTH_MAX, VT__H1_F_CONTENT_LENGTH, value);
 }
-/* Of vt__str_put_date's 29 bytes. It is good to keep what comes out for as long as they are the same. */
+/* Of vt__str_put_date's 29 bytes. */
 static VT__UNUSED size_t vt__qpack_put_date(uint8_t out[VT__QPACK_DATE_MAX], const char date[29]) {
     return vt__qpack_put_known(out, VT__QPACK_DATE_MAX, VT__H1_F_DATE, (vt_str){date, 29});
 }
@@ -31044,11 +31044,25 @@ static void vt__h3e_consumed(vt__mux_stream *s, size_t n) {
 static void vt__h3e_put(void *to, int id, vt_str name, vt_str value) {
     (void)vt__h3_head_field(to, id, name, value, 0);
 }
+/* A date is the same for a second: it is coded once in that, by each thread. */
+static __thread struct vt__h3e_date {
+    char of[29];
+    uint8_t len, coded[VT__QPACK_DATE_MAX];
+} vt__h3e_date_now;
+static size_t vt__h3e_put_date(uint8_t *p, vt_str date) {
+    struct vt__h3e_date *d = &vt__h3e_date_now;
+    if (VT__UNLIKELY(memcmp(d->of, date.ptr, sizeof d->of) != 0)) {
+        memcpy(d->of, date.ptr, sizeof d->of);
+        d->len = (uint8_t)vt__qpack_put_date(d->coded, d->of);
+    }
+    memcpy(p, d->coded, d->len);
+    return d->len;
+}
 static void vt__h3e_put_own(void *to, enum vt__mux_own what, const vt__mux_head *head) {
     vt__qpack_head *q = &((vt__h3_head *)to)->q;
     uint8_t *p = q->buf + q->at;
     q->at += what == VT__MUX_STATUS ? vt__qpack_put_status(p, head->status)
-             : what == VT__MUX_DATE ? vt__qpack_put_date(p, head->date.ptr)
+             : what == VT__MUX_DATE ? vt__h3e_put_date(p, head->date)
                                     : vt__qpack_put_length(p, head->length);
 }
 static size_t vt__h3e_write_head(vt__mux_stream *s, const vt__mux_head *head, int how, vt__conn_buf *b,
