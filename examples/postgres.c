@@ -44,7 +44,7 @@ static int list(vt_req *req, vt_res *res) {
     PGresult *rows = query("SELECT id, note FROM notes ORDER BY id", 0, NULL);
     int64_t w = 0;
     if (!rows) return vt_res_text(res, 502, "no database\n");
-    vt_res_type(res, "text/plain; charset=utf-8");
+    vt_res_type(res, "text/plain;charset=utf-8");
     for (int i = 0; i < PQntuples(rows) && w >= 0; i++) {
         const char *line = vt_req_printf(req, "%s: %s\n", PQgetvalue(rows, i, 0), PQgetvalue(rows, i, 1));
         w = line ? vt_res_write(res, line, strlen(line)) : -ENOMEM;

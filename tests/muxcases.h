@@ -80,7 +80,7 @@ TEST(b141_h148_requests_of_a_connection) {
     CHECK_EQ(mx_get(&h, &s, "/"), 200);
     CHECK(mx_is(s, "hello"));
     CHECK_STR(mx_field(s, "content-length"), "5");
-    CHECK_STR(mx_field(s, "content-type"), "text/plain; charset=utf-8");
+    CHECK_STR(mx_field(s, "content-type"), "text/plain;charset=utf-8");
     CHECK(mx_field(s, "date") && strlen(mx_field(s, "date")) == 29);
     CHECK(!mx_field(s, "connection") && !mx_field(s, "server") && !mx_field(s, "transfer-encoding"));
     CHECK_EQ(mx_send(&h, &s, "POST /", "", "body", 4), 200);

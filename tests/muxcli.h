@@ -108,7 +108,7 @@ CLI_TEST(the_simple_calls, 2) {
     vt_call *call = vt_client_get(client, at("/who"));
     CHECK_EQ(vt_call_status(call), 200);
     CHECK(strncmp(vt_call_text(call).ptr, MUX_VERSION " 127.0.0.1:", 13) == 0);
-    CHECK_STR(vt_call_res_field(call, "Content-Type").ptr, "text/plain; charset=utf-8");
+    CHECK_STR(vt_call_res_field(call, "Content-Type").ptr, "text/plain;charset=utf-8");
     snprintf(want, sizeof want, "%s", vt_call_text(call).ptr);
     vt_call_free(call);
     for (int i = 0; i < 5; i++) CHECK_EQ(get("/who", want), 200); /* by the same connection */

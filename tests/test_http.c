@@ -238,7 +238,7 @@ static const char *run(int (*fn)(vt_req *, vt_res *), const char *raw) {
 #define GET_ "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 #define GET10 "GET / HTTP/1.0\r\n\r\n"
 #define HEAD_ "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"
-#define TEXT "Content-Type: text/plain; charset=utf-8\n"
+#define TEXT "Content-Type: text/plain;charset=utf-8\n"
 
 static vt_server *fresh_scripted(void) {
     vt_server *s = fresh();
@@ -1231,10 +1231,10 @@ static const char *type_of(const char *target) {
 }
 TEST(b047_content_types) {
     fresh_scripted();
-    CHECK_STR(type_of("/?t=t"), "text/plain; charset=utf-8");
+    CHECK_STR(type_of("/?t=t"), "text/plain;charset=utf-8");
     CHECK_STR(type_of("/?t=h"), "text/html; charset=utf-8");
     CHECK_STR(type_of("/?t=j"), "application/json");
-    CHECK_STR(type_of("/?t=p"), "text/plain; charset=utf-8");
+    CHECK_STR(type_of("/?t=p"), "text/plain;charset=utf-8");
     CHECK_EQ(fx.res.bytes, 300);
     CHECK_STR(type_of("/?t=b"), "application/octet-stream");
     CHECK_STR(type_of("/?t=w"), "application/octet-stream");

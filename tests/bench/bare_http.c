@@ -110,7 +110,7 @@ static void on_event(int fd, uint32_t events) {
 static void load_response(const char *path) {
     static const char hello[] =
         "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
-        "Content-Type: text/plain; charset=utf-8\r\nContent-Length: 13\r\n\r\nHello, World!";
+        "Content-Type: text/plain;charset=utf-8\r\nContent-Length: 13\r\n\r\nHello, World!";
     static const char bye[] =
         "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/plain; "
         "charset=utf-8\r\nContent-Length: 13\r\nConnection: close\r\n\r\nHello, World!";

@@ -35,7 +35,7 @@ static const field program[] = {
 };
 static const field server[] = {
     {":status", "200"},       {"date", "Thu, 26 Nov 2026 08:00:00 GMT"},
-    {"content-length", "13"}, {"content-type", "text/plain; charset=utf-8"},
+    {"content-length", "13"}, {"content-type", "text/plain;charset=utf-8"},
     {"server", "vthttp"},
 };
 

@@ -29,7 +29,7 @@ static struct conn {
 } * conns;
 
 static const char reply[] =
-    "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 4\r\n"
+    "HTTP/1.1 200 OK\r\nContent-Type: text/plain;charset=utf-8\r\nContent-Length: 4\r\n"
     "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\npong";
 static int ep, conn_max;
 static int64_t pause_ns;
