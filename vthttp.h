@@ -1457,6 +1457,8 @@ VT_API void vt_tls_close(vt_stream *st);
 
 #if defined(VTHTTP_IMPLEMENTATION) && !defined(VTHTTP_IMPLEMENTED)
 #define VTHTTP_IMPLEMENTED 1
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic" /* GNU C, clang likewise; above is ISO C */
 
 /*==============================================================================
  * MARK: - @plat    libc, attributes, the table of system calls
@@ -39515,6 +39517,7 @@ VT_API void vt_ws_free(vt_ws *ws) {
 }
 #endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
 
+#pragma GCC diagnostic pop
 #endif /* VTHTTP_IMPLEMENTATION */
 
 /*
