@@ -35533,17 +35533,18 @@ static int vt__srv_start(vt__srv *srv) {
     __atomic_fetch_add(&vt__sched_g.sources, 1, __ATOMIC_SEQ_CST);
     return 0;
 }
-/* For whoever started the program by hand: what to open. */
+/* For whoever started the program by hand: what to open, which is no address where it is bound to all of them. */
 static void vt__srv_announce(const vt__srv *srv) {
     for (int i = 0; i < srv->nlisteners; i++) {
         const vt__srv_listener *l = &srv->listeners[i];
-        const char *colon = strrchr(l->addr, ':');
+        const char *colon = strrchr(l->addr, ':'), *all = "";
         vt_str host = {l->addr, colon ? (size_t)(colon - l->addr) : 0};
-        if (!host.len || vt__str_eq(host, VT__STR_LIT("0.0.0.0")) || vt__str_eq(host, VT__STR_LIT("[::]")))
-            host = VT__STR_LIT("127.0.0.1");
+        if (!host.len || vt__str_eq(host, VT__STR_LIT("[::]"))) all = " (all addresses)";
+        else if (vt__str_eq(host, VT__STR_LIT("0.0.0.0"))) all = " (all IPv4 addresses)";
+        if (*all) host = VT__STR_LIT("localhost");
         if (l->port > 0)
-            vt_log(VT_LOG_INFO, "listening on %s://%.*s:%d/", l->gate ? "https" : "http", (int)host.len,
-                   host.ptr, l->port);
+            vt_log(VT_LOG_INFO, "listening on %s://%.*s:%d/%s", l->gate ? "https" : "http", (int)host.len,
+                   host.ptr, l->port, all);
         else vt_log(VT_LOG_INFO, "listening on %s", l->addr);
     }
 }

@@ -260,6 +260,35 @@ static void on_log(void *ctx, int level, const char *line) {
     (void)ctx;
     if (level >= VT_LOG_WARN) snprintf(log_text + n, sizeof log_text - n, "%s\n", line);
 }
+static void on_line(void *ctx, int level, const char *line) {
+    (void)level;
+    snprintf(ctx, sizeof log_text, "%s", line);
+}
+/* What one can open, and no less than what is open. */
+TEST(srv_says_where_it_listens) {
+    static const struct {
+        const char *addr, *want;
+        int port;
+    } rows[] = {{":8080", "http://localhost:8080/ (all addresses)", 8080},
+                {"[::]:0", "http://localhost:1234/ (all addresses)", 1234},
+                {"0.0.0.0:80", "http://localhost:80/ (all IPv4 addresses)", 80},
+                {"127.0.0.1:80", "http://127.0.0.1:80/", 80},
+                {"[::1]:0", "http://[::1]:1234/", 1234},
+                {"example.org:80", "http://example.org:80/", 80},
+                {"unix:/run/a", "unix:/run/a", 0}};
+    char want[80];
+    for (size_t i = 0; i < VT__COUNT(rows); i++) {
+        vt_server_cfg cfg = {.addr = rows[i].addr};
+        vt_server *s = vt_server_new(&cfg);
+        s->run->listeners[0].port = rows[i].port;
+        vt_log_set(on_line, log_text, VT_LOG_INFO);
+        vt__srv_announce(s->run);
+        vt_log_set(NULL, NULL, VT_LOG_INFO);
+        snprintf(want, sizeof want, "listening on %s", rows[i].want);
+        CHECK_STR(log_text, want);
+        vt_server_free(s);
+    }
+}
 static size_t count(struct sim_peer *p) { return (size_t)sim_read(p->ctx, p->got, p->ngot, p->fin); }
 #define CLIENT(at, text)                                                                                     \
     do {                                                                                                     \
