@@ -34827,27 +34827,51 @@ typedef struct vt__srv {
 static vt_server vt__srv_none = {.error = -ENOMEM, .error_text = "out of memory"};
 
 /*--- configuration ---*/
-/* field, default, smallest, largest (0: any), whether VT_NONE is a value */
+#define VT__SRV_GIB (INT64_C(1) << 30)
+#define VT__SRV_MS_MAX (INT64_C(366) * 86400 * 1000) /* far from overflow in nanoseconds */
+#define VT__SRV_S_MAX (INT64_C(1) << 31)             /* RFC 9111 1.2.2 */
+/* field, default, smallest (but for the default), largest, whether VT_NONE is a value. Arguments (@conf) are held to it, too. */
 /* clang-format off */
 #define VT__SRV_FIELDS(X) \
-    X(max_connections, 100000, 1, 0, 1)     X(max_vthreads, 1000000, 1, 0, 1)           \
-    X(max_queued, 1024, 1, 0, 1)            X(queue_timeout_ms, 1000, 1, 0, 1)          \
-    X(max_header_bytes, 16384, 1, 0, 1)     X(max_header_count, 1000, 1, 0, 1)          \
-    X(max_request_line, 8192, 1, 0, 1)      X(max_body, 1 << 20, 1, 0, 1)               \
-    X(max_chunk_line, 256, 1, 0, 1)         X(max_trailer_bytes, 8192, 1, 0, 1)         \
-    X(max_drain, 1 << 20, 1, 0, 1)          X(max_keep_alive, VT_NONE, 1, 0, 1)         \
-    X(header_timeout_ms, 10000, 1, 0, 1)    X(body_timeout_ms, 20000, 1, 0, 1)          \
-    X(min_body_rate, 64, 1, 0, 1)           X(write_timeout_ms, 20000, 1, 0, 1)         \
-    X(idle_timeout_ms, 60000, 1, 0, 1)      X(handler_timeout_ms, VT_NONE, 1, 0, 1)     \
-    X(grace_ms, 10000, 1, 0, 1)             X(retry_after_s, 1, 1, 0, 0)                \
-    X(backlog, 1024, 1, 65535, 0)           X(port, 8080, 1, 65535, 1)                  \
-    X(workers, 0, 0, VT__WORKERS_MAX, 0)    X(stack_bytes, 0, 0, INT64_C(1) << 30, 0)   \
-    X(stall_ms, 0, 0, 3600000, 1)           X(max_spares, 0, 0, VT__SPARES_MAX, 1)      \
-    X(deadlock, 0, 0, 1, 1)                 X(cancel_on, 0, 0, VT_CANCEL_NEVER, 0)      \
-    X(http2, 0, 0, 1, 1)                    X(max_streams, 100, 1, 0, 0)                \
-    X(http3, 0, 0, 1, 1)                    X(alt_svc_max_age_s, 86400, 1, 0, 1)        \
-    X(early_data, 0, 0, 1, 1)               X(hsts_max_age_s, 0, 0, 0, 1)
+    X(max_connections, 100000, 1, INT64_MAX, 1)             X(max_vthreads, 1000000, 1, INT64_MAX, 1)          \
+    X(max_queued, 1024, 1, INT64_MAX, 1)                    X(queue_timeout_ms, 1000, 1, VT__SRV_MS_MAX, 1)    \
+    X(max_header_bytes, 16384, 1, VT__SRV_GIB, 1)           X(max_header_count, 1000, 1, 1000000, 1)           \
+    X(max_request_line, 8192, 1, VT__SRV_GIB, 1)            X(max_body, 1 << 20, 1, INT64_MAX, 1)              \
+    X(max_chunk_line, 256, 1, VT__SRV_GIB, 1)               X(max_trailer_bytes, 8192, 1, VT__SRV_GIB, 1)      \
+    X(max_drain, 1 << 20, 1, INT64_MAX, 1)                  X(max_keep_alive, VT_NONE, 1, INT64_MAX, 1)        \
+    X(header_timeout_ms, 10000, 1, VT__SRV_MS_MAX, 1)       X(body_timeout_ms, 20000, 1, VT__SRV_MS_MAX, 1)    \
+    X(min_body_rate, 64, 1, INT64_MAX, 1)                   X(write_timeout_ms, 20000, 1, VT__SRV_MS_MAX, 1)   \
+    X(idle_timeout_ms, 60000, 1, VT__SRV_MS_MAX, 1)         X(handler_timeout_ms, VT_NONE, 1, VT__SRV_MS_MAX, 1) \
+    X(grace_ms, 10000, 1, VT__SRV_MS_MAX, 1)                X(retry_after_s, 1, 1, 86400, 0)                   \
+    X(backlog, 1024, 1, 65535, 0)                           X(port, 8080, 1, 65535, 1)                         \
+    X(ssl_port, 0, 1, 65535, 1)                             X(ssl_min_version, 0, 12, 13, 0)                   \
+    X(workers, 0, 1, VT__WORKERS_MAX, 0)                    X(stack_bytes, 0, 16384, VT__SRV_GIB, 0)           \
+    X(stall_ms, 0, 1, 3600000, 1)                           X(max_spares, 0, 1, VT__SPARES_MAX, 1)             \
+    X(deadlock, 0, 0, 1, 1)                                 X(cancel_on, 0, 0, VT_CANCEL_NEVER, 0)             \
+    X(http2, 0, 0, 1, 1)                                    X(max_streams, 100, 1, 1000000, 0)                 \
+    X(http3, 0, 0, 1, 1)                                    X(alt_svc_max_age_s, 86400, 1, VT__SRV_S_MAX, 1)   \
+    X(early_data, 0, 0, 1, 1)                               X(hsts_max_age_s, 0, 1, VT__SRV_S_MAX, 1)
 /* clang-format on */
+typedef struct vt__srv_range {
+    size_t offset; /* in vt_server_cfg */
+    int64_t least, most;
+    bool none;
+} vt__srv_range;
+#define VT__SRV_RANGE(field, value, least, most, none) {offsetof(vt_server_cfg, field), least, most, none},
+static const vt__srv_range vt__srv_ranges[] = {VT__SRV_FIELDS(VT__SRV_RANGE)};
+/* Of a field that has one. */
+static const vt__srv_range *vt__srv_range_of(size_t offset) {
+    const vt__srv_range *r = vt__srv_ranges;
+    while (r->offset != offset) r++;
+    return r;
+}
+/* "1 to 65535, or none"; `none`: how that is said, NULL: it is no value */
+static const char *vt__srv_range_text(char out[80], int64_t least, int64_t most, const char *none) {
+    int n = snprintf(out, 80, most == INT64_MAX ? "%lld and more" : "%lld to %lld", (long long)least,
+                     (long long)most);
+    if (none) snprintf(out + n, 80 - (size_t)n, ", or %s", none);
+    return out;
+}
 
 static void vt__srv_fill(vt_server_cfg *c) {
 #define VT__SRV_FILL(field, value, least, most, none)                                                        \
@@ -34867,37 +34891,35 @@ VT_API void vt_server_cfg_defaults(vt_server_cfg *cfg) {
     cfg->max_spares = rt.max_spares;
 }
 
-static int vt__srv_bad_field(vt_server *s, const char *field, int64_t value) {
-    return vt__http_fail(s, -EINVAL, "%s: %lld is out of range", field, (long long)value);
+static int vt__srv_in_range(vt_server *s, const char *field, int64_t v, int64_t least, int64_t most,
+                            bool none) {
+    char text[80];
+    if ((none && v == VT_NONE) || (v >= least && v <= most)) return 0;
+    return vt__http_fail(s, -EINVAL, "%s: %lld is out of range (%s)", field, (long long)v,
+                         vt__srv_range_text(text, least, most, none ? "VT_NONE" : NULL));
 }
-static int vt__srv_bad_budget(vt_server *s, int cause, const vt_h2_budget *b) {
+static int vt__srv_check_budget(vt_server *s, int cause) {
+    const vt_h2_budget *b = &s->cfg.h2_budgets[cause];
     char field[40];
     snprintf(field, sizeof field, "h2_budgets[%d].%s", cause, b->per_s < 0 ? "per_s" : "burst");
-    return vt__srv_bad_field(s, field, b->per_s < 0 ? b->per_s : b->burst);
-}
-static bool vt__srv_within(int64_t v, int64_t least, int64_t most, bool none) {
-    return (none && v == VT_NONE) || (v >= least && (most == 0 || v <= most));
+    return b->per_s < 0 ? vt__srv_in_range(s, field, b->per_s, 0, INT_MAX, false)
+                        : vt__srv_in_range(s, field, b->burst, 0, INT_MAX, true);
 }
 static int vt__srv_check(vt_server *s) {
     const vt_server_cfg *c = &s->cfg;
 #define VT__SRV_CHECK(field, value, least, most, none)                                                       \
-    if (!vt__srv_within(c->field, least, most, none)) return vt__srv_bad_field(s, #field, c->field);
+    if (c->field && vt__srv_in_range(s, #field, c->field, least, most, none) < 0) return s->error;
     VT__SRV_FIELDS(VT__SRV_CHECK)
 #undef VT__SRV_CHECK
-    if (c->stack_bytes && c->stack_bytes < 16384) return vt__srv_bad_field(s, "stack_bytes", c->stack_bytes);
-    if (!vt__srv_within(c->ssl_port, 0, 65535, true)) return vt__srv_bad_field(s, "ssl_port", c->ssl_port);
     for (int i = 0; i < VT_H2_CAUSES; i++)
-        if (c->h2_budgets[i].burst < VT_NONE || c->h2_budgets[i].per_s < 0)
-            return vt__srv_bad_budget(s, i, &c->h2_budgets[i]);
+        if (vt__srv_check_budget(s, i) < 0) return s->error;
     if (c->server_name &&
         (vt__h1_check_value(vt__str_of(c->server_name)) < 0 || strlen(c->server_name) > 200))
         return vt__http_fail(s, -EINVAL, "server_name: not a field value of 200 bytes at most");
     return 0;
 }
-static uint32_t vt__srv_u32(int64_t n) {
-    return n < 0 || n > INT64_C(1) << 30 ? UINT32_C(1) << 30 : (uint32_t)n;
-}
-static int64_t vt__srv_ns(int64_t ms) { return ms < 0 || ms > INT64_MAX / 4 / VT_MS ? 0 : ms * VT_MS; }
+static uint32_t vt__srv_u32(int64_t n) { return (uint32_t)(n < 0 ? VT__SRV_GIB : n); }
+static int64_t vt__srv_ns(int64_t ms) { return ms < 0 ? 0 : ms * VT_MS; }
 static int64_t vt__srv_max(int64_t n) { return n < 0 ? INT64_MAX : n; }
 /* What connections work by. */
 static void vt__srv_resolve(vt__link_conf *f, const vt_server_cfg *c) {
@@ -35719,7 +35741,7 @@ VT_API int vt_server_run(vt_server *s) {
  * uses:   @plat @mem @str @err @log @h1 @ws @http @srv
  * test:   tests/test_conf.c   fuzz: fuzz/fuzz_conf.c
  *
- * One row a field of vt_server_cfg says everything about it: key, argument, kind, range. Sources are applied from the
+ * One row a field of vt_server_cfg says everything about it but its range, which @srv has: key, argument, kind. Sources are applied from the
  * weakest to the strongest onto one vt_server_cfg, so the last one wins and needs no rank: files in the order of
  * -config=, environment, -P:, named arguments. The first bad value stops the reading; its text begins with the place
  * where it stands. The reader of a file's text (vt__conf_text) touches nothing but memory.
@@ -35733,79 +35755,56 @@ enum vt__conf_kind {
     VT__CONF_STRING
 };
 enum vt__conf_flags {
-    VT__CONF_NONE = 1,      /* "none" is VT_NONE */
-    VT__CONF_ZERO_NONE = 2, /* 0 is VT_NONE: in the struct 0 would be the default */
-    VT__CONF_ARG = 4        /* has an argument of its own, -key= */
+    VT__CONF_ZERO_NONE = 1, /* 0 is VT_NONE, not "none": in the struct 0 would be the default */
+    VT__CONF_ARG = 2        /* has an argument of its own, -key= */
 };
-#define VT__CONF_GIB (INT64_C(1) << 30)
 
-/* key, field, kind, flags, min, max */
-#define VT__CONF_FIELDS(X)                                                                                   \
-    X("host", host, STRING, VT__CONF_ARG, 0, 0)                                                              \
-    X("port", port, COUNT, VT__CONF_ARG | VT__CONF_ZERO_NONE, 0, 65535)                                      \
-    X("addr", addr, STRING, VT__CONF_ARG, 0, 0)                                                              \
-    X("workers", workers, COUNT, VT__CONF_ARG, 1, 256)                                                       \
-    X("stackBytes", stack_bytes, BYTES, 0, 16384, VT__CONF_GIB)                                              \
-    X("stallMs", stall_ms, MS, VT__CONF_NONE, 1, 3600000)                                                    \
-    X("maxSpares", max_spares, COUNT, VT__CONF_NONE, 1, 256)                                                 \
-    X("deadlock", deadlock, COUNT, VT__CONF_NONE, 0, 1)                                                      \
-    X("maxConnections", max_connections, COUNT, VT__CONF_NONE, 1, INT64_MAX)                                 \
-    X("maxVthreads", max_vthreads, COUNT, VT__CONF_NONE, 1, INT64_MAX)                                       \
-    X("maxQueued", max_queued, COUNT, VT__CONF_NONE, 1, INT64_MAX)                                           \
-    X("queueTimeoutMs", queue_timeout_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                             \
-    X("maxHeaderBytes", max_header_bytes, BYTES, VT__CONF_NONE, 1, VT__CONF_GIB)                             \
-    X("maxHeaderCount", max_header_count, COUNT, VT__CONF_NONE, 1, 1000000)                                  \
-    X("maxRequestLine", max_request_line, BYTES, VT__CONF_NONE, 1, VT__CONF_GIB)                             \
-    X("maxBody", max_body, BYTES, VT__CONF_NONE, 1, INT64_MAX)                                               \
-    X("maxChunkLine", max_chunk_line, BYTES, VT__CONF_NONE, 1, VT__CONF_GIB)                                 \
-    X("maxTrailerBytes", max_trailer_bytes, BYTES, VT__CONF_NONE, 1, VT__CONF_GIB)                           \
-    X("maxDrain", max_drain, BYTES, VT__CONF_NONE, 1, INT64_MAX)                                             \
-    X("maxKeepAlive", max_keep_alive, COUNT, VT__CONF_NONE, 1, INT64_MAX)                                    \
-    X("headerTimeoutMs", header_timeout_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                           \
-    X("bodyTimeoutMs", body_timeout_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                               \
-    X("minBodyRate", min_body_rate, BYTES, VT__CONF_NONE, 1, INT64_MAX)                                      \
-    X("writeTimeoutMs", write_timeout_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                             \
-    X("idleTimeoutMs", idle_timeout_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                               \
-    X("handlerTimeoutMs", handler_timeout_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                         \
-    X("graceMs", grace_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                                            \
-    X("retryAfterS", retry_after_s, COUNT, 0, 1, 86400)                                                      \
-    X("backlog", backlog, COUNT, 0, 1, 65535)                                                                \
-    X("reuseport", reuseport, FLAG, 0, 0, 1)                                                                 \
-    X("cancelOn", cancel_on, CANCEL, 0, 0, 2)                                                                \
-    X("noSignals", no_signals, FLAG, 0, 0, 1)                                                                \
-    X("sslPort", ssl_port, COUNT, VT__CONF_ARG | VT__CONF_ZERO_NONE, 0, 65535)                               \
-    X("sslCert", ssl_cert, STRING, VT__CONF_ARG, 0, 0)                                                       \
-    X("sslKey", ssl_key, STRING, VT__CONF_ARG, 0, 0)                                                         \
-    X("sslKeyPasswordFile", ssl_key_password_file, STRING, VT__CONF_ARG, 0, 0)                               \
-    X("sslClientCA", ssl_client_ca, STRING, VT__CONF_ARG, 0, 0)                                              \
-    X("sslMinVersion", ssl_min_version, COUNT, VT__CONF_ARG, 12, 13)                                         \
-    X("sslOnly", ssl_only, FLAG, 0, 0, 1)                                                                    \
-    X("sslRedirect", ssl_redirect, FLAG, 0, 0, 1)                                                            \
-    X("sslKtls", ssl_ktls, FLAG, 0, 0, 1)                                                                    \
-    X("hstsMaxAgeS", hsts_max_age_s, COUNT, VT__CONF_ZERO_NONE, 0, INT64_MAX)                                \
-    X("hstsSubdomains", hsts_subdomains, FLAG, 0, 0, 1)                                                      \
-    X("reloadOnHup", reload_on_hup, FLAG, 0, 0, 1)                                                           \
-    X("http2", http2, FLAG, VT__CONF_ARG | VT__CONF_ZERO_NONE, 0, 1)                                         \
-    X("http3", http3, FLAG, VT__CONF_ARG | VT__CONF_ZERO_NONE, 0, 1)                                         \
-    X("altSvcMaxAgeS", alt_svc_max_age_s, COUNT, VT__CONF_ZERO_NONE, 0, INT64_C(1) << 31)                    \
-    X("preferredAddr", preferred_addr, STRING, VT__CONF_ARG, 0, 0)                                           \
-    X("qlog", qlog, STRING, VT__CONF_ARG, 0, 0)                                                              \
-    X("earlyData", early_data, FLAG, VT__CONF_ARG, 0, 1)                                                     \
-    X("maxStreams", max_streams, COUNT, 0, 1, 1000000)                                                       \
-    X("noDate", no_date, FLAG, 0, 0, 1)                                                                      \
-    X("serverName", server_name, STRING, 0, 0, 0)
-#define VT__CONF_MS_MAX (INT64_C(366) * 86400 * 1000) /* far from overflow in nanoseconds */
+/* key, field, kind, flags */
+/* clang-format off */
+#define VT__CONF_FIELDS(X) \
+    X("host", host, STRING, VT__CONF_ARG)             X("port", port, COUNT, VT__CONF_ARG | VT__CONF_ZERO_NONE) \
+    X("addr", addr, STRING, VT__CONF_ARG)             X("workers", workers, COUNT, VT__CONF_ARG) \
+    X("stackBytes", stack_bytes, BYTES, 0)            X("stallMs", stall_ms, MS, 0) \
+    X("maxSpares", max_spares, COUNT, 0)              X("deadlock", deadlock, COUNT, 0) \
+    X("maxConnections", max_connections, COUNT, 0)    X("maxVthreads", max_vthreads, COUNT, 0) \
+    X("maxQueued", max_queued, COUNT, 0)              X("queueTimeoutMs", queue_timeout_ms, MS, 0) \
+    X("maxHeaderBytes", max_header_bytes, BYTES, 0)   X("maxHeaderCount", max_header_count, COUNT, 0) \
+    X("maxRequestLine", max_request_line, BYTES, 0)   X("maxBody", max_body, BYTES, 0) \
+    X("maxChunkLine", max_chunk_line, BYTES, 0)       X("maxTrailerBytes", max_trailer_bytes, BYTES, 0) \
+    X("maxDrain", max_drain, BYTES, 0)                X("maxKeepAlive", max_keep_alive, COUNT, 0) \
+    X("headerTimeoutMs", header_timeout_ms, MS, 0)    X("bodyTimeoutMs", body_timeout_ms, MS, 0) \
+    X("minBodyRate", min_body_rate, BYTES, 0)         X("writeTimeoutMs", write_timeout_ms, MS, 0) \
+    X("idleTimeoutMs", idle_timeout_ms, MS, 0)        X("handlerTimeoutMs", handler_timeout_ms, MS, 0) \
+    X("graceMs", grace_ms, MS, 0)                     X("retryAfterS", retry_after_s, COUNT, 0) \
+    X("backlog", backlog, COUNT, 0)                   X("reuseport", reuseport, FLAG, 0) \
+    X("cancelOn", cancel_on, CANCEL, 0)               X("noSignals", no_signals, FLAG, 0) \
+    X("sslPort", ssl_port, COUNT, VT__CONF_ARG | VT__CONF_ZERO_NONE) \
+    X("sslCert", ssl_cert, STRING, VT__CONF_ARG)      X("sslKey", ssl_key, STRING, VT__CONF_ARG) \
+    X("sslKeyPasswordFile", ssl_key_password_file, STRING, VT__CONF_ARG) \
+    X("sslClientCA", ssl_client_ca, STRING, VT__CONF_ARG) \
+    X("sslMinVersion", ssl_min_version, COUNT, VT__CONF_ARG) \
+    X("sslOnly", ssl_only, FLAG, 0)                   X("sslRedirect", ssl_redirect, FLAG, 0) \
+    X("sslKtls", ssl_ktls, FLAG, 0) \
+    X("hstsMaxAgeS", hsts_max_age_s, COUNT, VT__CONF_ZERO_NONE) \
+    X("hstsSubdomains", hsts_subdomains, FLAG, 0)     X("reloadOnHup", reload_on_hup, FLAG, 0) \
+    X("http2", http2, FLAG, VT__CONF_ARG | VT__CONF_ZERO_NONE) \
+    X("http3", http3, FLAG, VT__CONF_ARG | VT__CONF_ZERO_NONE) \
+    X("altSvcMaxAgeS", alt_svc_max_age_s, COUNT, VT__CONF_ZERO_NONE) \
+    X("preferredAddr", preferred_addr, STRING, VT__CONF_ARG) \
+    X("qlog", qlog, STRING, VT__CONF_ARG)             X("earlyData", early_data, FLAG, VT__CONF_ARG) \
+    X("maxStreams", max_streams, COUNT, 0)            X("noDate", no_date, FLAG, 0) \
+    X("serverName", server_name, STRING, 0)
+/* clang-format on */
 
 typedef struct vt__conf_row {
     const char *key;
     uint16_t offset;
     uint8_t size, kind, flags;
-    int64_t min, max;
 } vt__conf_row;
 
 #define VT__CONF_SIZE(field) sizeof(((vt_server_cfg *)0)->field)
-#define VT__CONF_ROW(key, field, kind, flags, min, max)                                                      \
-    {key, offsetof(vt_server_cfg, field), VT__CONF_SIZE(field), VT__CONF_##kind, flags, min, max},
+#define VT__CONF_ROW(key, field, kind, flags)                                                                \
+    {key, offsetof(vt_server_cfg, field), VT__CONF_SIZE(field), VT__CONF_##kind, flags},
 static const vt__conf_row vt__conf_rows[] = {VT__CONF_FIELDS(VT__CONF_ROW)};
 
 #define VT__CONF_LINE_MAX 4096
@@ -35869,7 +35868,14 @@ static void vt__conf_env_name(const char *key, char out[64]) {
     out[n] = 0;
 }
 
-static int vt__conf_number(const vt__conf_row *row, vt_str text, int64_t *out) {
+/* What a number may be. */
+static vt__srv_range vt__conf_range(const vt__conf_row *row) {
+    vt__srv_range r = *vt__srv_range_of(row->offset);
+    if (row->flags & VT__CONF_ZERO_NONE) r.least = 0, r.none = false;
+    return r;
+}
+/* What a number with that suffix is times; 0: no suffix of this kind. */
+static int64_t vt__conf_unit(int kind, vt_str suffix) {
     static const struct {
         char suffix[4];
         uint8_t kind;
@@ -35884,17 +35890,26 @@ static int vt__conf_number(const vt__conf_row *row, vt_str text, int64_t *out) {
                  {"s", VT__CONF_MS, 1000},
                  {"m", VT__CONF_MS, INT64_C(60000)},
                  {"h", VT__CONF_MS, INT64_C(3600000)}};
-    vt_str digits = {text.ptr, 0};
-    while (digits.len < text.len && text.ptr[digits.len] >= '0' && text.ptr[digits.len] <= '9') digits.len++;
-    vt_str suffix = {text.ptr + digits.len, text.len - digits.len};
-    int64_t unit = suffix.len ? 0 : 1, v = 0;
     for (size_t i = 0; i < VT__COUNT(units); i++)
-        if (units[i].kind == row->kind && vt__str_eq_ci(vt__str_of(units[i].suffix), suffix))
-            unit = units[i].unit;
-    if (unit == 0) return -EINVAL;
-    int err = vt__str_u63(digits, INT64_MAX, &v);
+        if (units[i].kind == kind && vt__str_eq_ci(vt__str_of(units[i].suffix), suffix)) return units[i].unit;
+    return suffix.len ? 0 : 1;
+}
+static int vt__conf_number(const vt__conf_row *row, vt_str text, int64_t *out) {
+    const vt__srv_range range = vt__conf_range(row);
+    size_t minus = text.len > 1 && text.ptr[0] == '-'; /* "-1" is a number, if no good one */
+    vt_str digits = {text.ptr + minus, 0};
+    int64_t v = 0;
+    if (range.none && vt__str_eq_ci(text, VT__STR_LIT("none"))) {
+        *out = VT_NONE;
+        return 0;
+    }
+    while (minus + digits.len < text.len && digits.ptr[digits.len] >= '0' && digits.ptr[digits.len] <= '9')
+        digits.len++;
+    vt_str suffix = {digits.ptr + digits.len, text.len - minus - digits.len};
+    int64_t unit = vt__conf_unit(row->kind, suffix);
+    int err = unit ? vt__str_u63(digits, INT64_MAX, &v) : -EINVAL;
     if (err < 0) return err;
-    if (v > row->max / unit || v * unit < row->min) return -ERANGE;
+    if (minus || v > range.most / unit || v * unit < range.least) return -ERANGE;
     *out = v * unit;
     return 0;
 }
@@ -35912,9 +35927,7 @@ static int64_t vt__conf_word(const char *list, vt_str word) {
 static int vt__conf_parse(const vt__conf_row *row, vt_str text, int64_t *out) {
     bool flag = row->kind == VT__CONF_FLAG;
     int err = 0;
-    if ((row->flags & VT__CONF_NONE) && vt__str_eq_ci(text, VT__STR_LIT("none"))) {
-        *out = VT_NONE;
-    } else if (flag || row->kind == VT__CONF_CANCEL) {
+    if (flag || row->kind == VT__CONF_CANCEL) {
         *out = vt__conf_word(flag ? "0 1 no yes off on false true" : "reset fin never", text);
         if (*out < 0) return -EINVAL;
         if (flag) *out %= 2;
@@ -35932,14 +35945,14 @@ static int vt__conf_refuse(vt__conf *c, const vt__conf_row *row, vt_str v, int e
                                         "yes or no",
                                         "reset, fin or never",
                                         "text without control characters"};
-    const char *none = row->flags & VT__CONF_NONE ? ", or none" : "";
-    char most[32] = " and more";
+    const vt__srv_range r = row->kind < VT__CONF_FLAG ? vt__conf_range(row) : (vt__srv_range){0};
+    char range[80];
     int n = (int)VT__MIN(v.len, 80u);
-    if (row->max < INT64_MAX) snprintf(most, sizeof most, " to %lld", (long long)row->max);
     if (err == -ERANGE)
-        return vt__conf_fail(c, "%s: '%.*s' is out of range (%lld%s%s)", row->key, n, v.ptr,
-                             (long long)row->min, most, none);
-    return vt__conf_fail(c, "%s: '%.*s' is not %s%s", row->key, n, v.ptr, wants[row->kind], none);
+        return vt__conf_fail(c, "%s: '%.*s' is out of range (%s)", row->key, n, v.ptr,
+                             vt__srv_range_text(range, r.least, r.most, r.none ? "none" : NULL));
+    return vt__conf_fail(c, "%s: '%.*s' is not %s%s", row->key, n, v.ptr, wants[row->kind],
+                         r.none ? ", or none" : "");
 }
 
 static int vt__conf_put_string(vt__conf *c, const vt__conf_row *row, vt_str v) {
