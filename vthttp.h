@@ -1020,7 +1020,8 @@ typedef struct vt_server_cfg {
      * written is logged and left. Default: none */
     const char *qlog;
     /* "-earlyData=": 1 (on): HTTP/3 clients that come again may send requests with the first packet (0-RTT), before they have shown
-     * that they are no recording. GET, HEAD, OPTIONS, TRACE are handled at once, see vt_req_early; others when the handshake is over.
+     * that they are no recording. Safe methods (RFC 9110 9.2.1, RFC 10008) are handled at once, see vt_req_early; others when the
+     * handshake is over.
      * A ticket is good for it once, in the process that gave it. Needs OpenSSL 3.5.1, without which it does nothing. Default: off */
     int early_data;
     int max_streams; /* HTTP/2 and HTTP/3: requests of one connection at a time; default 100 */
@@ -1241,7 +1242,7 @@ typedef struct vt_client_cfg {
      * vt_call_upgrade it is not spoken. */
     int http3;
     /* 1: a call that makes a connection over HTTP/3 is sent with its first packet (0-RTT, RFC 8470), where the server has offered that the
-     * last time, and OpenSSL (3.5.1) can: GET, HEAD, OPTIONS without a body. Whoever sees it on its way can have it asked for
+     * last time, and OpenSSL (3.5.1) can: a safe method (RFC 9110 9.2.1) without a body. Whoever sees it on its way can have it asked for
      * again, by servers that do not look out for that. Answered with 425 it goes once more, as others. Default: none does */
     int early_data;
     const char *qlog; /* as in vt_server_cfg: ID_client.sqlog */
@@ -3363,6 +3364,14 @@ static int vt__h1_method(vt_str name) {
         if (name.len == vt__h1_methods[i].len && memcmp(name.ptr, vt__h1_methods[i].ptr, name.len) == 0)
             return i;
     return VT__H1_M_OTHER;
+}
+/* RFC 9110 9.2.1, 9.2.2; RFC 10008: QUERY. */
+static VT__UNUSED bool vt__h1_is_safe(int method) {
+    return method == VT__H1_M_GET || method == VT__H1_M_HEAD || method == VT__H1_M_OPTIONS ||
+           method == VT__H1_M_TRACE || method == VT__H1_M_QUERY;
+}
+static VT__UNUSED bool vt__h1_is_idempotent(int method) {
+    return vt__h1_is_safe(method) || method == VT__H1_M_PUT || method == VT__H1_M_DELETE;
 }
 
 /* Elements between commas, trimmed, empty ones too, *pos from 0 on: 1, or 0 at the end. "" has one. */
@@ -31966,10 +31975,6 @@ static void vt__mreq_start(vt__mreq *s) {
     if (VT__LIKELY(vt__sched_admit() >= 0)) vt__sched_submit(c->host->dom, &s->start);
     else if (!vt__link_enqueue(c->host, &s->wait)) vt__mreq_busy(s);
 }
-static bool vt__mreq_is_safe(const vt__mreq *s) { /* RFC 9110 9.2.1 */
-    unsigned safe = 1U << VT__H1_M_GET | 1U << VT__H1_M_HEAD | 1U << VT__H1_M_OPTIONS | 1U << VT__H1_M_TRACE;
-    return safe >> vt__h1_method(vt__mreq_str(&s->e.head, s->method)) & 1;
-}
 /* The handshake is over: what came in 0-RTT is the client's. */
 static VT__UNUSED void vt__mreq_conn_trust(vt__mreq_conn *c) {
     c->early = false;
@@ -31995,7 +32000,7 @@ static void vt__mreq_launch(vt__mreq *s, const vt__msg_event *ev) {
     if (c->requests >= c->host->group->conf.max_requests) c->ops->shutdown(c);
     vt__sched_embed(&s->start, vt__mreq_main, s, "stream");
     s->wait.settle = vt__mreq_settle;
-    s->held = c->early && !vt__mreq_is_safe(s);
+    s->held = c->early && !vt__h1_is_safe(vt__h1_method(vt__mreq_str(&s->e.head, s->method)));
     s->early = c->early && !s->held;
     if (!s->held) vt__mreq_start(s);
 }
@@ -37612,14 +37617,11 @@ static int vt__cli_h1_upgrade(vt_call *call, vt__conn_io **io) {
     *io = &call->h1.io;
     return call->h1.until == VT__H1_UNTIL_OTHER ? 0 : VT_ESTATE;
 }
-static bool vt__cli_idempotent(const vt_call *call) {
-    return call->method_id != VT__H1_M_POST && call->method_id != VT__H1_M_PATCH && call->method_id != 0;
-}
 static int vt__cli_h1_again(vt_call *call, int err) {
     const vt__cli_h1 *h = &call->h1;
     bool stale = call->conn && call->reused && !h->got &&
                  (err == -EPIPE || err == -ECONNRESET || err == VT_EEOF) &&
-                 (h->sent == 0 || vt__cli_idempotent(call));
+                 (h->sent == 0 || vt__h1_is_idempotent(call->method_id));
     return stale ? VT__CLI_FRESH : 0;
 }
 static void vt__cli_h1_close(vt_call *call, int64_t rest) {
@@ -38029,8 +38031,8 @@ static int vt__cmux_again(vt_call *call, int err) {
     if (!s || s->e.err != err) return 0;
     if (s->old) call->single = !call->ws_key || vt__cmux_no_ws(call, true);
     if (s->untaken) return VT__CLI_ANY;
-    return s->lost && call->reused && !s->e.headed && !s->interim && vt__cli_idempotent(call) ? VT__CLI_FRESH
-                                                                                              : 0;
+    if (!s->lost || !call->reused || s->e.headed || s->interim) return 0;
+    return vt__h1_is_idempotent(call->method_id) ? VT__CLI_FRESH : 0;
 }
 /* A WebSocket that has come to its end says so by its stream's (RFC 8441 5), and hears it; any other is reset. */
 static void vt__cmux_close_ws(vt__conn_io *io, int64_t rest) {
@@ -38306,7 +38308,7 @@ static bool vt__ch2_offers(const vt_client *client, bool tls, bool proxy) {
 #if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @ch3     calls over HTTP/3: many on a connection, tried before TCP (VTHTTP_H3)
- * uses:   @plat @mem @ds @log @msg @qstr @h3 @poll @sched @sync @io @udp @ossl @qtls @quic @qend @mux @h3e @calt @cpool @ccall @cmux
+ * uses:   @plat @mem @ds @log @h1 @msg @qstr @h3 @poll @sched @sync @io @udp @ossl @qtls @quic @qend @mux @h3e @calt @cpool @ccall @cmux
  * raises: vt__qend_ops, vt__h3e_role, vt__cmux_ops, vt__cpool_mux, vt_client.h3_free, vt__sched_up.closing
  * test:   tests/e2e_cli_h3.c tests/e2e_cli_h3_alt.c tests/e2e_cli_h3_bad.c tests/fault_cli_h3.c
  *         tests/e2e_cli_h3_others.c
@@ -38810,9 +38812,7 @@ static int vt__ch3_pick(const struct vt__io_lookup *l, const struct sockaddr *ou
     return n;
 }
 static bool vt__ch3_may_early(const vt_call *call) {
-    bool safe = call->method_id == VT__H1_M_GET || call->method_id == VT__H1_M_HEAD ||
-                call->method_id == VT__H1_M_OPTIONS;
-    return safe && !call->has_body && !call->ws_key && !call->late;
+    return vt__h1_is_safe(call->method_id) && !call->has_body && !call->ws_key && !call->late;
 }
 /* One attempt, and what comes of it until `due`: 0 it is ready; or an error. */
 static int vt__ch3_attempt(vt__ch3 *c, vt_call *call, const struct sockaddr *at, const char *host, bool more,
@@ -39281,16 +39281,6 @@ static int vt__cli_exchange(vt_call *call) {
         fresh = again == VT__CLI_FRESH;
     }
 }
-static bool vt__cli_safe(const vt_call *call) {
-    switch (call->method_id) {
-    case VT__H1_M_GET:
-    case VT__H1_M_HEAD:
-    case VT__H1_M_OPTIONS:
-    case VT__H1_M_TRACE:
-    case VT__H1_M_QUERY: return true;
-    default: return false;
-    }
-}
 static void vt__cli_become_get(vt_call *call) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < call->fields.n; i++) {
@@ -39316,14 +39306,14 @@ static int vt__cli_redirect(vt_call *call) {
     vt__url to;
     if ((!as_is && !old && status != 303) || call->max_hops <= 0) return 0;
     if (!location.ptr || vt_call_res_field_at(call, "location", 1).ptr) return 0;
-    if (!to_get &&
-        ((old && !vt__cli_safe(call)) || call->pulled || (call->has_body && call->state == VT__CLI_OPEN)))
+    if (!to_get && ((old && !vt__h1_is_safe(call->method_id)) || call->pulled ||
+                    (call->has_body && call->state == VT__CLI_OPEN)))
         return 0;
     int r = vt__url_resolve(&call->arena, &call->url, location, &to);
     if (r < 0) return r == VT_EURL ? VT_EREDIRECT : r;
     if (call->url.tls && !to.tls) return 0; /* who asked for secrecy gets no answer without */
     bool same = vt__url_same(&call->url, &to);
-    if (!same && (call->via || (!to_get && !vt__cli_safe(call)))) return 0;
+    if (!same && (call->via || (!to_get && !vt__h1_is_safe(call->method_id)))) return 0;
     if (call->hops++ >= call->max_hops) return VT_EREDIRECT;
     vt__cli_close(call, VT__CLI_DRAIN);
     if (to_get) vt__cli_become_get(call);

@@ -153,7 +153,11 @@ TEST(methods) {
         CHECK_EQ(first.r.method, m);
         CHECK_EQ(first.r.method_len, name.len);
         CHECK_EQ(vt__h1_method(name), m);
+        bool safe = strstr("GET HEAD OPTIONS TRACE QUERY", name.ptr) != NULL;
+        CHECK_EQ(vt__h1_is_safe(m), safe);
+        CHECK_EQ(vt__h1_is_idempotent(m), safe || strstr("PUT DELETE", name.ptr) != NULL);
     }
+    CHECK(!vt__h1_is_safe(VT__H1_M_OTHER) && !vt__h1_is_idempotent(VT__H1_M_OTHER));
     accepts("get / HTTP/1.1\r\nHost: h\r\n\r\n");
     CHECK_EQ(first.r.method, VT__H1_M_OTHER); /* methods are case-sensitive */
     accepts("X-y!#$%&'*+.^_`|~9 / HTTP/1.1\r\nHost: h\r\n\r\n");
