@@ -918,7 +918,8 @@ VT_API int64_t vt_res_write(vt_res *res, const void *p, size_t n);
  * gone then: a handler that returns the error ends the connection, so that its client sees it. */
 VT_API int64_t vt_res_write_file(vt_res *res, int fd, int64_t off, int64_t n);
 VT_API int vt_res_flush(vt_res *res); /* what is buffered goes out now, the head included */
-VT_API int vt_res_trailer(vt_res *res, const char *name, const char *value); /* chunked only; else dropped */
+/* Chunked only, else dropped. errors: VT_EFIELD also for a field that has to come before the content (RFC 9110 6.5.1). */
+VT_API int vt_res_trailer(vt_res *res, const char *name, const char *value);
 VT_API int vt_res_end(vt_res *res); /* ends the body; done by itself after the handler */
 /* An interim response (103 and the like, RFC 9110 15.2) with the fields `lines` ("Name: value\r\n" ...), or NULL. */
 VT_API int vt_res_inform(vt_res *res, int status, const char *lines);
@@ -1319,8 +1320,8 @@ VT_API int vt_call_send(vt_call *call);
 VT_API int vt_call_open(vt_call *call, int64_t length);
 VT_API int64_t vt_call_write(vt_call *call, const void *p, size_t n);
 VT_API int vt_call_flush(vt_call *call);
-VT_API int vt_call_trailer(vt_call *call, const char *name,
-                           const char *value); /* if chunked; HTTP/2 and 3: any body */
+/* If chunked; HTTP/2 and 3: any body. errors as vt_res_trailer. */
+VT_API int vt_call_trailer(vt_call *call, const char *name, const char *value);
 
 /* The response. Fields: as vt_req_field, _at, _nth; Set-Cookie is read by _at, since it cannot be joined. */
 VT_API int vt_call_status(const vt_call *call); /* 0: none yet; < 0: the call's error */
@@ -3507,19 +3508,43 @@ static bool vt__h1_is_hop(int id) {
     return id == VT__H1_F_CONNECTION || id == VT__H1_F_UPGRADE || id == VT__H1_F_KEEP_ALIVE ||
            id == VT__H1_F_PROXY_CONNECTION || id == VT__H1_F_TRANSFER_ENCODING;
 }
-/* Not fields for framing, routing, authentication, nor for what the content means (RFC 9110 6.5.1). */
-static bool vt__h1_trailer_ok(int id) {
-    static const uint8_t refused[] = {
-        VT__H1_F_CONTENT_LENGTH,      VT__H1_F_HOST,          VT__H1_F_TE,
-        VT__H1_F_CONTENT_ENCODING,    VT__H1_F_EXPECT,        VT__H1_F_RANGE,
-        VT__H1_F_CONTENT_TYPE,        VT__H1_F_TRAILER,       VT__H1_F_COOKIE,
-        VT__H1_F_CONTENT_RANGE,       VT__H1_F_SET_COOKIE,    VT__H1_F_MAX_FORWARDS,
-        VT__H1_F_PROXY_AUTHORIZATION, VT__H1_F_CACHE_CONTROL, VT__H1_F_AUTHORIZATION};
-    return !vt__h1_is_hop(id) && !memchr(refused, id, sizeof refused);
+/* Not fields for framing, routing, authentication, nor what modifies a request or says what the content means (RFC 9110
+ * 6.5.1). We send none that controls a response either; those of others are harmless, as trailers are kept apart. */
+static bool vt__h1_trailer_ok(int id, bool sent) {
+    enum { ALWAYS = 15 }; /* so many of them */
+    static const uint8_t refused[] = {VT__H1_F_CONTENT_LENGTH,
+                                      VT__H1_F_HOST,
+                                      VT__H1_F_TE,
+                                      VT__H1_F_CONTENT_ENCODING,
+                                      VT__H1_F_EXPECT,
+                                      VT__H1_F_RANGE,
+                                      VT__H1_F_CONTENT_TYPE,
+                                      VT__H1_F_TRAILER,
+                                      VT__H1_F_COOKIE,
+                                      VT__H1_F_CONTENT_RANGE,
+                                      VT__H1_F_SET_COOKIE,
+                                      VT__H1_F_MAX_FORWARDS,
+                                      VT__H1_F_PROXY_AUTHORIZATION,
+                                      VT__H1_F_CACHE_CONTROL,
+                                      VT__H1_F_AUTHORIZATION,
+                                      VT__H1_F_WWW_AUTHENTICATE,
+                                      VT__H1_F_LOCATION,
+                                      VT__H1_F_DATE,
+                                      VT__H1_F_IF_MODIFIED_SINCE,
+                                      VT__H1_F_RETRY_AFTER,
+                                      VT__H1_F_AGE,
+                                      VT__H1_F_IF_UNMODIFIED_SINCE,
+                                      VT__H1_F_IF_MATCH,
+                                      VT__H1_F_VARY,
+                                      VT__H1_F_IF_NONE_MATCH,
+                                      VT__H1_F_IF_RANGE,
+                                      VT__H1_F_EXPIRES,
+                                      VT__H1_F_PRAGMA};
+    return !vt__h1_is_hop(id) && !memchr(refused, id, sent ? sizeof refused : ALWAYS);
 }
 static int vt__h1_on_trailers(const char *buf, const vt__h1_field *f, uint32_t n) {
     for (const vt__h1_field *end = f + n; f < end; f++)
-        if (!vt__h1_trailer_ok((int)vt__h1_name_id(buf + f->name_off, f->name_len, f->name_off)))
+        if (!vt__h1_trailer_ok((int)vt__h1_name_id(buf + f->name_off, f->name_len, f->name_off), false))
             return VT__H1_E_TRAILER;
     return 0;
 }
@@ -5815,7 +5840,7 @@ static bool vt__msg_pseudo_ok(vt__msg_head *b, const vt__hpack_field *f) {
 /* Every other field. False: it makes its head malformed (RFC 9113 8.2.2). */
 static bool vt__msg_regular_ok(vt__msg_head *b, const vt__hpack_field *f) {
     b->regular = true;
-    if (vt__h1_is_hop(f->id) || (b->trailers && !vt__h1_trailer_ok(f->id))) return false;
+    if (vt__h1_is_hop(f->id) || (b->trailers && !vt__h1_trailer_ok(f->id, false))) return false;
     switch (f->id) {
     case VT__H1_F_TE: return vt__str_eq_ci(f->value, VT__STR_LIT("trailers"));
     case VT__H1_F_CONTENT_LENGTH:
@@ -22156,17 +22181,6 @@ VT_API int vt_res_length(vt_res *res, int64_t n) {
     return 0;
 }
 
-/* What a recipient must have before the content, or what frames it, cannot come after it (RFC 9110 6.5.1). */
-static bool vt__res_no_trailer(int id) {
-    static const uint8_t refused[] = {VT__H1_F_TRANSFER_ENCODING, VT__H1_F_CACHE_CONTROL, VT__H1_F_HOST,
-                                      VT__H1_F_CONTENT_LENGTH,    VT__H1_F_CONNECTION,    VT__H1_F_TE,
-                                      VT__H1_F_CONTENT_TYPE,      VT__H1_F_SET_COOKIE,    VT__H1_F_UPGRADE,
-                                      VT__H1_F_CONTENT_ENCODING,  VT__H1_F_LOCATION,      VT__H1_F_DATE,
-                                      VT__H1_F_CONTENT_RANGE,     VT__H1_F_TRAILER,       VT__H1_F_VARY,
-                                      VT__H1_F_AUTHORIZATION};
-    return memchr(refused, id, sizeof refused) != NULL;
-}
-
 /* Appends a copy; checked by the caller. */
 static int vt__res_list_add(vt__arena *a, vt__res_list *l, vt_str name, vt_str value) {
     const char *k = vt__mem_arena_str(a, name.ptr, name.len), *v = vt__mem_arena_str(a, value.ptr, value.len);
@@ -22181,7 +22195,7 @@ static int vt__res_trailer_add(vt__arena *a, vt__res_list *l, const char *name, 
     vt_str key = vt__str_of(name), v = vt__str_of(value);
     if (!value || vt__h1_check_name(key) < 0 || vt__h1_check_value(v) < 0 || v.len > UINT32_MAX)
         return VT_EFIELD;
-    return vt__res_no_trailer(vt__h1_field_id(key)) ? VT_EFIELD : vt__res_list_add(a, l, key, v);
+    return vt__h1_trailer_ok(vt__h1_field_id(key), true) ? vt__res_list_add(a, l, key, v) : VT_EFIELD;
 }
 
 VT_API int vt_res_trailer(vt_res *res, const char *name, const char *value) {
