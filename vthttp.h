@@ -7194,7 +7194,7 @@ static VT__UNUSED bool vt__h2_finished(const vt__h2 *h) {
 /*==============================================================================
  * MARK: - @qpack   QPACK: field sections of HTTP/3 (VTHTTP_H3)
  * uses:   @plat @mem @str @h1 @hpack
- * pure.   RFC 9204. An instruction: FIELD -> HEAD or NAME -> VALUE, see vt__qpack_ins_step; a section is decoded when it is whole.
+ * pure but for memory. RFC 9204. An instruction: FIELD -> HEAD or NAME -> VALUE, see vt__qpack_ins_step; a section is decoded whole.
  * test:   tests/test_qpack.c tests/interop_qpack.sh   fuzz: fuzz/fuzz_qpack.c
  *
  * Decoder, one for a connection:
@@ -9220,7 +9220,7 @@ static VT__UNUSED void vt__qcc_set_mss(vt__qcc *cc, uint32_t mss) {
 /*==============================================================================
  * MARK: - @qrec    QUIC: acknowledgements, loss recovery (VTHTTP_H3)
  * uses:   @plat @mem @qpath @qbbr @qcc
- * pure.   RFC 9002; RFC 9000 12.3, 13.2, 21.4. A packet: sent -> acknowledged or lost, see vt__qrec_settle.
+ * pure but for memory. RFC 9002; RFC 9000 12.3, 13.2, 21.4. A packet: sent -> acknowledged or lost, see vt__qrec_settle.
  * test:   tests/test_qrec.c tests/sim_qrec.c
  *
  * In: the numbers that arrived are kept as a few ranges, newest last: what is below them counts as seen. An ACK is owed at
@@ -10010,7 +10010,7 @@ static VT__UNUSED void vt__qrec_path(vt__qrec *r) {
 /*==============================================================================
  * MARK: - @qstr    QUIC streams: reassembly, what is sent and kept, flow control (VTHTTP_H3)
  * uses:   @plat @mem @ds @qpkt
- * pure.   RFC 9000 2-4, 19.4-19.14; who sends next: RFC 9218. One connection's streams, of either role.
+ * pure but for memory. RFC 9000 2-4, 19.4-19.14; who sends next: RFC 9218. One connection's streams, of either role.
  * test:   tests/test_qstr.c   fuzz: fuzz/fuzz_qstr.c
  *
  * Halves (vt__qstr_in, vt__qstr_out) are of use alone, too: for the bytes of the handshake. What comes in order is pointed at
@@ -11112,7 +11112,7 @@ static VT__UNUSED void vt__qstr_mem_free(vt__qstr_mem *mem) {
 /*==============================================================================
  * MARK: - @h3      HTTP/3 machine: frames on streams, requests, settings, priorities (VTHTTP_H3)
  * uses:   @plat @mem @ds @hpack @msg @qpack @qpkt
- * pure.   RFC 9114, RFC 9218, RFC 9220. A frame: TYPE -> LENGTH -> its payload -> TYPE, see vt__h3_on_frame, vt__h3_on_control.
+ * pure but for memory. RFC 9114, 9218, 9220. A frame: TYPE -> LENGTH -> its payload -> TYPE, see vt__h3_on_frame, vt__h3_on_control.
  * test:   tests/test_h3.c   fuzz: fuzz/fuzz_h3.c
  *
  * In: the caller attaches the peer's streams, and gives vt__h3_recv their bytes, in pieces of any size, for one event at a time.
@@ -12136,7 +12136,7 @@ static VT__UNUSED size_t vt__h3_put_data(vt__h3_stream *s, size_t n, bool fin,
 /*==============================================================================
  * MARK: - @url     absolute URLs, what references mean, lists of hosts
  * uses:   @mem @str @uri @h1
- * pure.   RFC 3986 3, 5.2, 5.2.4; RFC 9110 4.2, 10.2.2
+ * pure but for memory. RFC 3986 3, 5.2, 5.2.4; RFC 9110 4.2, 10.2.2
  * test:   tests/test_cli.c
  *
  * A URL comes out of here in one piece that a request may hold: scheme and host in lower case, a path without dot
@@ -36218,7 +36218,7 @@ VT_API vt_server *vt_server_from_args(int *argc, char **argv) {
 /*==============================================================================
  * MARK: - @calt    alternative services: what Alt-Svc says, and what clients remember of it (VTHTTP_H3)
  * uses:   @plat @mem @str @uri @h1
- * pure.   RFC 7838. Of the protocols that an origin may be had by elsewhere only HTTP/3 is of interest.
+ * pure but for memory. RFC 7838. Of the protocols that an origin may be had by elsewhere only HTTP/3 is of interest.
  * test:   tests/test_calt.c
  *
  * A table holds so many origins at most, one place each where HTTP/3 is said, or meant, to be spoken. One that did not answer
