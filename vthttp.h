@@ -34848,7 +34848,6 @@ static vt_server vt__srv_none = {.error = -ENOMEM, .error_text = "out of memory"
 /*--- configuration ---*/
 #define VT__SRV_GIB (INT64_C(1) << 30)
 #define VT__SRV_MS_MAX (INT64_C(366) * 86400 * 1000) /* far from overflow in nanoseconds */
-#define VT__SRV_S_MAX (INT64_C(1) << 31)             /* RFC 9111 1.2.2 */
 /* field, default, smallest (but for the default), largest, whether VT_NONE is a value. Arguments (@conf) are held to it, too. */
 /* clang-format off */
 #define VT__SRV_FIELDS(X) \
@@ -34868,8 +34867,8 @@ static vt_server vt__srv_none = {.error = -ENOMEM, .error_text = "out of memory"
     X(stall_ms, 0, 1, 3600000, 1)                           X(max_spares, 0, 1, VT__SPARES_MAX, 1)             \
     X(deadlock, 0, 0, 1, 1)                                 X(cancel_on, 0, 0, VT_CANCEL_NEVER, 0)             \
     X(http2, 0, 0, 1, 1)                                    X(max_streams, 100, 1, 1000000, 0)                 \
-    X(http3, 0, 0, 1, 1)                                    X(alt_svc_max_age_s, 86400, 1, VT__SRV_S_MAX, 1)   \
-    X(early_data, 0, 0, 1, 1)                               X(hsts_max_age_s, 0, 1, VT__SRV_S_MAX, 1)
+    X(http3, 0, 0, 1, 1)                                    X(alt_svc_max_age_s, 86400, 1, INT64_C(1) << 31, 1) \
+    X(early_data, 0, 0, 1, 1)                               X(hsts_max_age_s, 0, 1, INT64_C(1) << 31, 1)
 /* clang-format on */
 typedef struct vt__srv_range {
     size_t offset; /* in vt_server_cfg */
@@ -34878,12 +34877,6 @@ typedef struct vt__srv_range {
 } vt__srv_range;
 #define VT__SRV_RANGE(field, value, least, most, none) {offsetof(vt_server_cfg, field), least, most, none},
 static const vt__srv_range vt__srv_ranges[] = {VT__SRV_FIELDS(VT__SRV_RANGE)};
-/* Of a field that has one. */
-static const vt__srv_range *vt__srv_range_of(size_t offset) {
-    const vt__srv_range *r = vt__srv_ranges;
-    while (r->offset != offset) r++;
-    return r;
-}
 /* "1 to 65535, or none"; `none`: how that is said, NULL: it is no value */
 static const char *vt__srv_range_text(char out[80], int64_t least, int64_t most, const char *none) {
     int n = snprintf(out, 80, most == INT64_MAX ? "%lld and more" : "%lld to %lld", (long long)least,
@@ -35781,37 +35774,36 @@ enum vt__conf_flags {
 /* key, field, kind, flags */
 /* clang-format off */
 #define VT__CONF_FIELDS(X) \
-    X("host", host, STRING, VT__CONF_ARG)             X("port", port, COUNT, VT__CONF_ARG | VT__CONF_ZERO_NONE) \
-    X("addr", addr, STRING, VT__CONF_ARG)             X("workers", workers, COUNT, VT__CONF_ARG) \
-    X("stackBytes", stack_bytes, BYTES, 0)            X("stallMs", stall_ms, MS, 0) \
-    X("maxSpares", max_spares, COUNT, 0)              X("deadlock", deadlock, COUNT, 0) \
-    X("maxConnections", max_connections, COUNT, 0)    X("maxVthreads", max_vthreads, COUNT, 0) \
-    X("maxQueued", max_queued, COUNT, 0)              X("queueTimeoutMs", queue_timeout_ms, MS, 0) \
-    X("maxHeaderBytes", max_header_bytes, BYTES, 0)   X("maxHeaderCount", max_header_count, COUNT, 0) \
-    X("maxRequestLine", max_request_line, BYTES, 0)   X("maxBody", max_body, BYTES, 0) \
-    X("maxChunkLine", max_chunk_line, BYTES, 0)       X("maxTrailerBytes", max_trailer_bytes, BYTES, 0) \
-    X("maxDrain", max_drain, BYTES, 0)                X("maxKeepAlive", max_keep_alive, COUNT, 0) \
-    X("headerTimeoutMs", header_timeout_ms, MS, 0)    X("bodyTimeoutMs", body_timeout_ms, MS, 0) \
-    X("minBodyRate", min_body_rate, BYTES, 0)         X("writeTimeoutMs", write_timeout_ms, MS, 0) \
-    X("idleTimeoutMs", idle_timeout_ms, MS, 0)        X("handlerTimeoutMs", handler_timeout_ms, MS, 0) \
-    X("graceMs", grace_ms, MS, 0)                     X("retryAfterS", retry_after_s, COUNT, 0) \
-    X("backlog", backlog, COUNT, 0)                   X("reuseport", reuseport, FLAG, 0) \
-    X("cancelOn", cancel_on, CANCEL, 0)               X("noSignals", no_signals, FLAG, 0) \
+    X("host", host, STRING, VT__CONF_ARG)           X("port", port, COUNT, VT__CONF_ARG | VT__CONF_ZERO_NONE) \
+    X("addr", addr, STRING, VT__CONF_ARG)           X("workers", workers, COUNT, VT__CONF_ARG) \
+    X("stackBytes", stack_bytes, BYTES, 0)          X("stallMs", stall_ms, MS, 0) \
+    X("maxSpares", max_spares, COUNT, 0)            X("deadlock", deadlock, COUNT, 0) \
+    X("maxConnections", max_connections, COUNT, 0)  X("maxVthreads", max_vthreads, COUNT, 0) \
+    X("maxQueued", max_queued, COUNT, 0)            X("queueTimeoutMs", queue_timeout_ms, MS, 0) \
+    X("maxHeaderBytes", max_header_bytes, BYTES, 0) X("maxHeaderCount", max_header_count, COUNT, 0) \
+    X("maxRequestLine", max_request_line, BYTES, 0) X("maxBody", max_body, BYTES, 0) \
+    X("maxChunkLine", max_chunk_line, BYTES, 0)     X("maxTrailerBytes", max_trailer_bytes, BYTES, 0) \
+    X("maxDrain", max_drain, BYTES, 0)              X("maxKeepAlive", max_keep_alive, COUNT, 0) \
+    X("headerTimeoutMs", header_timeout_ms, MS, 0)  X("bodyTimeoutMs", body_timeout_ms, MS, 0) \
+    X("minBodyRate", min_body_rate, BYTES, 0)       X("writeTimeoutMs", write_timeout_ms, MS, 0) \
+    X("idleTimeoutMs", idle_timeout_ms, MS, 0)      X("handlerTimeoutMs", handler_timeout_ms, MS, 0) \
+    X("graceMs", grace_ms, MS, 0)                   X("retryAfterS", retry_after_s, COUNT, 0) \
+    X("backlog", backlog, COUNT, 0)                 X("reuseport", reuseport, FLAG, 0) \
+    X("cancelOn", cancel_on, CANCEL, 0)             X("noSignals", no_signals, FLAG, 0) \
     X("sslPort", ssl_port, COUNT, VT__CONF_ARG | VT__CONF_ZERO_NONE) \
-    X("sslCert", ssl_cert, STRING, VT__CONF_ARG)      X("sslKey", ssl_key, STRING, VT__CONF_ARG) \
+    X("sslCert", ssl_cert, STRING, VT__CONF_ARG)    X("sslKey", ssl_key, STRING, VT__CONF_ARG) \
     X("sslKeyPasswordFile", ssl_key_password_file, STRING, VT__CONF_ARG) \
     X("sslClientCA", ssl_client_ca, STRING, VT__CONF_ARG) \
     X("sslMinVersion", ssl_min_version, COUNT, VT__CONF_ARG) \
-    X("sslOnly", ssl_only, FLAG, 0)                   X("sslRedirect", ssl_redirect, FLAG, 0) \
-    X("sslKtls", ssl_ktls, FLAG, 0) \
-    X("hstsMaxAgeS", hsts_max_age_s, COUNT, VT__CONF_ZERO_NONE) \
-    X("hstsSubdomains", hsts_subdomains, FLAG, 0)     X("reloadOnHup", reload_on_hup, FLAG, 0) \
+    X("sslOnly", ssl_only, FLAG, 0)                 X("sslRedirect", ssl_redirect, FLAG, 0) \
+    X("sslKtls", ssl_ktls, FLAG, 0)                 X("hstsMaxAgeS", hsts_max_age_s, COUNT, VT__CONF_ZERO_NONE) \
+    X("hstsSubdomains", hsts_subdomains, FLAG, 0)   X("reloadOnHup", reload_on_hup, FLAG, 0) \
     X("http2", http2, FLAG, VT__CONF_ARG | VT__CONF_ZERO_NONE) \
     X("http3", http3, FLAG, VT__CONF_ARG | VT__CONF_ZERO_NONE) \
     X("altSvcMaxAgeS", alt_svc_max_age_s, COUNT, VT__CONF_ZERO_NONE) \
     X("preferredAddr", preferred_addr, STRING, VT__CONF_ARG) \
-    X("qlog", qlog, STRING, VT__CONF_ARG)             X("earlyData", early_data, FLAG, VT__CONF_ARG) \
-    X("maxStreams", max_streams, COUNT, 0)            X("noDate", no_date, FLAG, 0) \
+    X("qlog", qlog, STRING, VT__CONF_ARG)           X("earlyData", early_data, FLAG, VT__CONF_ARG) \
+    X("maxStreams", max_streams, COUNT, 0)          X("noDate", no_date, FLAG, 0) \
     X("serverName", server_name, STRING, 0)
 /* clang-format on */
 
@@ -35889,7 +35881,9 @@ static void vt__conf_env_name(const char *key, char out[64]) {
 
 /* What a number may be. */
 static vt__srv_range vt__conf_range(const vt__conf_row *row) {
-    vt__srv_range r = *vt__srv_range_of(row->offset);
+    const vt__srv_range *of = vt__srv_ranges;
+    while (of->offset != row->offset) of++;
+    vt__srv_range r = *of;
     if (row->flags & VT__CONF_ZERO_NONE) r.least = 0, r.none = false;
     return r;
 }
