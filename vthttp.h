@@ -22914,7 +22914,7 @@ static VT__UNUSED int vt__http_refuse(vt_req *req, vt_res *res, int status) {
 
 /*==============================================================================
  * MARK: - @conn    one transport under every protocol: a byte stream that parks, with buffers
- * uses:   @plat @mem @poll @sched @block @io
+ * uses:   @plat @mem @h1 @poll @sched @block @io
  * raises: vt__conn_ops (a transport other than the plain socket), vt__conn_wire (that of an upgraded connection),
  *         vt__conn_up (a protocol that has taken one over)
  * test:   tests/test_conn.c tests/e2e_life.c
@@ -23220,6 +23220,62 @@ static int64_t vt__conn_send_file(vt__conn_io *io, int fd, int64_t off, int64_t 
     return (void)io, (void)fd, (void)off, (void)n, 0;
 }
 #endif
+
+/*--- the content of a message of HTTP/1.1, as it is received ---*/
+typedef struct vt__conn_body {
+    vt_str data;         /* in the input block, decoded and not handed out */
+    char *trailers;      /* likewise, their text, */
+    size_t trailers_len; /* once they have come */
+    int64_t left;        /* of Content-Length, not received */
+    uint8_t until;       /* enum vt__h1_until; UNTIL_HEAD: no more comes */
+    vt__h1_chunk chunk;
+} vt__conn_body;
+VT__INLINE void vt__conn_body_begin(vt__conn_body *b, int until, int64_t left) {
+    b->data = (vt_str){NULL, 0};
+    b->trailers = NULL;
+    b->left = left;
+    if (until == VT__H1_UNTIL_CHUNK) memset(&b->chunk, 0, sizeof b->chunk);
+    b->until = (uint8_t)(until == VT__H1_UNTIL_LENGTH && left == 0 ? VT__H1_UNTIL_HEAD : until);
+}
+/* n bytes of it have come. */
+VT__INLINE void vt__conn_body_got(vt__conn_body *b, int64_t n) {
+    if (b->until == VT__H1_UNTIL_LENGTH && (b->left -= n) == 0) b->until = VT__H1_UNTIL_HEAD;
+}
+/* Takes a slice of the input: 1, 0 when there is none, or < 0: -ENOMEM, or @h1's. `fields`: of trailers, from the arena. */
+VT__INLINE int vt__conn_body_take(vt__conn_body *b, vt__conn_buf *in, vt__arena *a, vt__h1_field **fields,
+                                  const vt__h1_limits *lim) {
+    enum { CAP = 64 };
+    char *p = vt__conn_buf_at(in);
+    int64_t n = (int64_t)(in->len - in->pos);
+    if (n == 0) return 0;
+    if (b->until == VT__H1_UNTIL_LENGTH) {
+        n = VT__MIN(n, b->left);
+        vt__conn_body_got(b, n);
+        b->data = (vt_str){p, (size_t)n};
+    } else if (b->until == VT__H1_UNTIL_CHUNK) {
+        if (!*fields && !(*fields = vt__mem_arena_get(a, CAP * sizeof **fields))) return -ENOMEM;
+        n = vt__h1_chunk_decode(&b->chunk, p, (size_t)n, &b->data, *fields, CAP, lim);
+        if (n < 0) return (int)n;
+        if (b->chunk.done) {
+            b->until = VT__H1_UNTIL_HEAD;
+            b->trailers = p + b->chunk.trailer_off;
+            b->trailers_len = (size_t)n - b->chunk.trailer_off;
+        }
+    } else {
+        b->data = (vt_str){p, (size_t)n};
+    }
+    in->pos += (size_t)n;
+    return n > 0;
+}
+/* Hands out of b->data: so many bytes. */
+VT__INLINE int64_t vt__conn_body_copy(vt__conn_body *b, void *buf, size_t n) {
+    const char *from = b->data.ptr;
+    n = VT__MIN(n, b->data.len);
+    b->data.ptr += n;
+    b->data.len -= n;
+    memcpy(buf, from, n);
+    return (int64_t)n;
+}
 
 /*--- upgraded connections, or streams of one: one vthread may read while another writes ---*/
 /* What the protocol is told that has taken one over. */
@@ -32814,13 +32870,12 @@ static void vt__h3c_group_drop(vt__link_group *g) { g->h3 = NULL; }
  * Output is gathered, and goes out before the vthread waits for anything, whatever that is (vt__h1c_on_park).
  *============================================================================*/
 enum {
-    VT__H1C_FIELDS = 48,     /* on the stack; more take a block */
-    VT__H1C_LARGE = 1 << 16, /* a response of more bytes may fill the send queue */
-    VT__H1C_DIRECT = 4096,   /* body reads from this size on go past the input block */
-    VT__H1C_CHUNK_ROOM = 6,  /* "3fff" CRLF: a chunk that is being gathered fits in a block */
+    VT__H1C_FIELDS = 48,                /* on the stack; more take a block */
+    VT__H1C_LARGE = 1 << 16,            /* a response of more bytes may fill the send queue */
+    VT__H1C_DIRECT = 4096,              /* body reads from this size on go past the input block */
+    VT__H1C_CHUNK_ROOM = 6,             /* "3fff" CRLF: a chunk that is being gathered fits in a block */
+    VT__H1C_BROKEN = VT__H1_UNTIL_OTHER /* body.until: no more of it will come */
 };
-
-enum vt__h1c_body { VT__H1C_BODY_END, VT__H1C_BODY_LENGTH, VT__H1C_BODY_CHUNKED, VT__H1C_BODY_BROKEN };
 
 /* A connection with a vthread: on its stack. */
 typedef struct vt__h1c_run {
@@ -32833,13 +32888,10 @@ typedef struct vt__h1c_run {
     vt__h1_field *fields;
     vt__conn_buf more; /* a block for more fields */
     uint32_t fields_cap;
-    vt__conn_buf held;     /* the head's block, when the body went on in another */
-    size_t base;           /* input up to here belongs to the head */
-    size_t chunk_at;       /* where the open chunk of the response begins; SIZE_MAX: none is open */
-    vt_str data;           /* body bytes in the input block, decoded and not handed out */
-    int64_t left;          /* of Content-Length, not received */
-    int64_t waited, until; /* for body bytes; a time for all that is left of them */
-    uint8_t body;
+    vt__conn_buf held;       /* the head's block, when the body went on in another */
+    size_t base;             /* input up to here belongs to the head */
+    size_t chunk_at;         /* where the open chunk of the response begins; SIZE_MAX: none is open */
+    int64_t waited, until;   /* for body bytes; a time for all that is left of them */
     bool expect;             /* 100 (Continue) is owed */
     bool handling;           /* from the head's end to the response's */
     bool head_sent, closing; /* Connection: close was sent or is meant */
@@ -32850,7 +32902,7 @@ typedef struct vt__h1c_run {
     vt__h2c *h2;     /* of a request that asked for HTTP/2: what goes on */
     char *spare;     /* see vt__h1c_room */
     vt__h1_req head; /* from here on each is prepared before its use */
-    vt__h1_chunk chunk;
+    vt__conn_body body;
     vt__arena arena;
     vt_req req;
     vt_res res;
@@ -32967,7 +33019,8 @@ static int64_t vt__h1c_body_recv(vt__h1c_run *run, char *p, size_t n) {
     }
     return r == 0 ? VT_EEOF : r;
 }
-static int vt__h1c_body_fill(vt__h1c_run *run) {
+/* Apart, so that who has input saves no registers for it. */
+static VT__NOINLINE int vt__h1c_body_fill(vt__h1c_run *run) {
     vt__conn_buf *b = &run->io.in;
     int room = vt__h1c_body_room(run);
     if (room < 0) return room == VT_ELIMIT ? VT_EHTTP : room;
@@ -32976,49 +33029,22 @@ static int vt__h1c_body_fill(vt__h1c_run *run) {
     b->len += (size_t)r;
     return 0;
 }
-/* Decodes one slice into run->data: 1, 0 when input is missing, or < 0. */
-static int vt__h1c_chunk_next(vt__h1c_run *run) {
-    vt__conn_buf *b = &run->io.in;
-    vt_req *req = &run->req;
-    enum { CAP = 64 };
-    if (!req->trailers) req->trailers = vt__mem_arena_get(&run->arena, CAP * sizeof *req->trailers);
-    if (!req->trailers) return -ENOMEM;
-    if (b->pos == b->len) return 0;
-    char *from = b->p + b->pos;
-    int64_t n = vt__h1_chunk_decode(&run->chunk, from, b->len - b->pos, &run->data, req->trailers, CAP,
-                                    &run->conf->limits);
-    if (n < 0) return vt__h1_err_status((int)n) == 413 ? VT_ETOOLARGE : VT_EHTTP;
-    b->pos += (size_t)n;
-    if (run->chunk.done) {
-        req->trailer_base = from + run->chunk.trailer_off;
-        req->ntrailers = run->chunk.ntrailers;
-        run->body = VT__H1C_BODY_END;
-    }
-    return n > 0;
-}
 /* No more of it will come, unless only the wait was cancelled. */
 static int vt__h1c_body_fail(vt__h1c_run *run, int err) {
-    if (err != -ECANCELED) run->body = VT__H1C_BODY_BROKEN, run->closing = true;
+    if (err != -ECANCELED) run->body.until = VT__H1C_BROKEN, run->closing = true;
     if (err == -ETIMEDOUT) vt__plat_count(&run->host->timeouts, 1);
     return err;
 }
-/* Makes run->data non-empty: 1, 0 at the body's end, or < 0, then and ever after. */
+/* Makes run->body.data non-empty: 1, 0 at the body's end, or < 0, then and ever after. */
 static int vt__h1c_body_next(vt__h1c_run *run) {
-    vt__conn_buf *b = &run->io.in;
-    while (run->data.len == 0) {
-        int r = 0;
-        if (run->body == VT__H1C_BODY_END) return 0;
-        if (run->body == VT__H1C_BODY_BROKEN) return run->req.body_err ? run->req.body_err : VT_EEOF;
-        if (run->body == VT__H1C_BODY_CHUNKED) {
-            r = vt__h1c_chunk_next(run);
-        } else if (b->pos < b->len) {
-            run->data.ptr = b->p + b->pos;
-            run->data.len = (size_t)VT__MIN((int64_t)(b->len - b->pos), run->left);
-            b->pos += run->data.len;
-            run->left -= (int64_t)run->data.len;
-            if (run->left == 0) run->body = VT__H1C_BODY_END;
-            r = 1;
-        }
+    vt__conn_body *b = &run->body;
+    vt_req *req = &run->req;
+    while (b->data.len == 0) {
+        if (b->until == VT__H1_UNTIL_HEAD) return 0;
+        if (b->until == VT__H1C_BROKEN) return req->body_err ? req->body_err : VT_EEOF;
+        int r = vt__conn_body_take(b, &run->io.in, &run->arena, &req->trailers, &run->conf->limits);
+        if (b->trailers) req->trailer_base = b->trailers, req->ntrailers = b->chunk.ntrailers;
+        if (r < 0 && r != -ENOMEM) r = vt__h1_err_status(r) == 413 ? VT_ETOOLARGE : VT_EHTTP;
         if (r == 0) r = vt__h1c_body_fill(run);
         if (r < 0) return vt__h1c_body_fail(run, r);
     }
@@ -33032,41 +33058,35 @@ static int64_t vt__h1c_read(vt_req *req, void *buf, size_t n) {
         if (!run->head_sent && run->io.in.pos == run->io.in.len)
             (void)vt__conn_put(&run->io, "HTTP/1.1 100 Continue\r\n\r\n", 25);
     }
-    if (run->body == VT__H1C_BODY_LENGTH && run->data.len == 0 && run->io.in.pos == run->io.in.len &&
-        n >= VT__H1C_DIRECT && run->left >= VT__H1C_DIRECT) {
-        int64_t r = vt__h1c_body_recv(run, buf, (size_t)VT__MIN((int64_t)n, run->left));
+    if (run->body.until == VT__H1_UNTIL_LENGTH && run->body.data.len == 0 &&
+        run->io.in.pos == run->io.in.len && n >= VT__H1C_DIRECT && run->body.left >= VT__H1C_DIRECT) {
+        int64_t r = vt__h1c_body_recv(run, buf, (size_t)VT__MIN((int64_t)n, run->body.left));
         if (r < 0) return vt__h1c_body_fail(run, (int)r);
-        run->left -= r;
-        if (run->left == 0) run->body = VT__H1C_BODY_END;
+        vt__conn_body_got(&run->body, r);
         return r;
     }
     int r = vt__h1c_body_next(run);
-    if (r <= 0) return r;
-    n = VT__MIN(n, run->data.len);
-    memcpy(buf, run->data.ptr, n);
-    run->data.ptr += n;
-    run->data.len -= n;
-    return (int64_t)n;
+    return r <= 0 ? r : vt__conn_body_copy(&run->body, buf, n);
 }
 static bool vt__h1c_body_done(const vt__h1c_run *run) {
-    return run->body == VT__H1C_BODY_END && run->data.len == 0;
+    return run->body.until == VT__H1_UNTIL_HEAD && run->body.data.len == 0;
 }
 /* Whether what the handler left of the body can be dropped without a wait for more than that. */
 static bool vt__h1c_drainable(const vt__h1c_run *run) {
     if (vt__h1c_body_done(run)) return true;
-    if (run->expect || run->body == VT__H1C_BODY_BROKEN) return false;
-    return run->body != VT__H1C_BODY_LENGTH || run->left <= run->conf->max_drain;
+    if (run->expect || run->body.until == VT__H1C_BROKEN) return false;
+    return run->body.until != VT__H1_UNTIL_LENGTH || run->body.left <= run->conf->max_drain;
 }
 static bool vt__h1c_drain(vt__h1c_run *run) {
-    int64_t dropped = (int64_t)run->data.len;
+    int64_t dropped = (int64_t)run->body.data.len;
     if (!vt__h1c_drainable(run)) return false;
-    run->data.len = 0;
+    run->body.data.len = 0;
     run->until = vt__conn_until(run->conf->body_ns);
-    while (run->body != VT__H1C_BODY_END) {
+    while (run->body.until != VT__H1_UNTIL_HEAD) {
         if (dropped > run->conf->max_drain || vt__h1c_body_next(run) < 0) return false;
-        dropped += (int64_t)run->data.len;
-        run->req.body_got += (int64_t)run->data.len; /* it counts for min_body_rate */
-        run->data.len = 0;
+        dropped += (int64_t)run->body.data.len;
+        run->req.body_got += (int64_t)run->body.data.len; /* it counts for min_body_rate */
+        run->body.data.len = 0;
     }
     return true;
 }
@@ -33418,14 +33438,9 @@ static void vt__h1c_describe(vt__h1c_run *run) {
 static void vt__h1c_body_begin(vt__h1c_run *run) {
     const vt__h1_req *h = &run->head;
     run->io.in.pos = run->base;
-    run->data = (vt_str){NULL, 0};
-    run->left = h->content_length;
+    vt__conn_body_begin(&run->body, h->flags & VT__H1_CHUNKED ? VT__H1_UNTIL_CHUNK : VT__H1_UNTIL_LENGTH,
+                        h->content_length);
     run->waited = run->until = 0;
-    run->body = run->left ? VT__H1C_BODY_LENGTH : VT__H1C_BODY_END;
-    if (h->flags & VT__H1_CHUNKED) {
-        run->body = VT__H1C_BODY_CHUNKED;
-        memset(&run->chunk, 0, sizeof run->chunk);
-    }
     run->expect = (h->flags & VT__H1_EXPECT_100) != 0;
 }
 /* Gives back what only this request needed. */
@@ -37177,14 +37192,12 @@ typedef struct vt__cli_h1 {
     vt__conn_io io;
     vt__h1_field *fields;
     uint32_t fields_cap, interim;
-    int64_t sent, got, left; /* left: of Content-Length, not received */
-    vt_str data;             /* body bytes in the input block, decoded and not handed out */
-    uint8_t until;           /* enum vt__h1_until; UNTIL_HEAD: the body is over */
-    bool whole, keep;        /* the request is sent; the connection may be kept */
-    bool go;                 /* 100 (Continue) has come */
-    bool cut;                /* the transport ended and did not say that it would */
-    vt__h1_res head;         /* from here on each is prepared before its use */
-    vt__h1_chunk chunk;
+    int64_t sent, got;
+    bool whole, keep; /* the request is sent; the connection may be kept */
+    bool go;          /* 100 (Continue) has come */
+    bool cut;         /* the transport ended and did not say that it would */
+    vt__h1_res head;
+    vt__conn_body body;
     vt__h1_field few[VT__CLI_FIELDS];
 } vt__cli_h1;
 
@@ -37297,7 +37310,7 @@ VT_API vt_str vt_call_res_field(const vt_call *call, const char *name) {
 /*--- HTTP/1.1: a connection a call ---*/
 static void vt__cli_h1_open(vt_call *call) {
     vt__cli_h1 *h = &call->h1;
-    vt__mem_zero(h, offsetof(vt__cli_h1, chunk));
+    vt__mem_zero(h, offsetof(vt__cli_h1, body.chunk));
     h->io.c = &call->conn->conn;
     h->io.thr = vt__sched_thr();
     h->io.write_ns = vt__cpool_ns(call->client->cfg.write_timeout_ms);
@@ -37356,11 +37369,9 @@ static int vt__cli_h1_answer(vt_call *call, size_t n) {
     b->pos += n;
     call->nfields = facts->nfields;
     call->status = h->head.status;
-    h->until = h->head.until;
-    h->left = facts->content_length;
-    if (h->until == VT__H1_UNTIL_LENGTH && h->left == 0) h->until = VT__H1_UNTIL_HEAD;
-    if (h->until == VT__H1_UNTIL_CHUNK) memset(&h->chunk, 0, sizeof h->chunk);
-    call->res_length = h->until == VT__H1_UNTIL_HEAD ? 0 : h->until == VT__H1_UNTIL_LENGTH ? h->left : -1;
+    vt__conn_body_begin(&h->body, h->head.until, facts->content_length);
+    call->res_length = h->head.until == VT__H1_UNTIL_LENGTH ? facts->content_length : -1;
+    if (h->head.until == VT__H1_UNTIL_HEAD) call->res_length = 0;
     h->keep = facts->flags & VT__H1_KEEP_ALIVE && h->whole && !call->close;
     call->answered = true;
     return 1;
@@ -37398,7 +37409,7 @@ static int vt__cli_h1_wait(vt_call *call, bool late) {
     int r = call->answered;
     if (late) vt__poll_set(&h->io.c->pd, VT__PD_R);
     while (r == 0) r = vt__cli_h1_next(call, late ? VT__CLI_TRY : vt__cli_due(call, ns));
-    if (r > 0 && h->until == VT__H1_UNTIL_HEAD) vt__cli_h1_part(call, h->keep);
+    if (r > 0 && h->body.until == VT__H1_UNTIL_HEAD) vt__cli_h1_part(call, h->keep);
     return r < 0 ? r : 0;
 }
 /* Has the peer answered before it got all? 0 or VT_EANSWERED; does not wait. */
@@ -37549,81 +37560,54 @@ static int vt__cli_h1_end(vt_call *call) {
 }
 
 /* --- the response's body --- */
-static int vt__cli_h1_chunk(vt_call *call) {
-    vt__cli_h1 *h = &call->h1;
-    vt__conn_buf *b = &h->io.in;
-    if (!call->res_trailers)
-        call->res_trailers = vt__mem_arena_get(&call->arena, VT__CLI_FIELDS * sizeof *call->res_trailers);
-    if (!call->res_trailers) return -ENOMEM;
-    if (b->pos == b->len) return 0;
-    const char *from = b->p + b->pos;
-    int64_t n = vt__h1_chunk_decode(&h->chunk, from, b->len - b->pos, &h->data, call->res_trailers,
-                                    VT__CLI_FIELDS, &call->client->limits);
-    if (n < 0) return vt__cli_h1_bad((int)n);
-    b->pos += (size_t)n;
-    if (!h->chunk.done) return n > 0;
-    h->until = VT__H1_UNTIL_HEAD;
-    call->ntrailers = h->chunk.ntrailers;
-    call->trailer_base = vt__mem_arena_str(&call->arena, from + h->chunk.trailer_off,
-                                           (size_t)n - h->chunk.trailer_off);
-    return call->trailer_base ? 1 : -ENOMEM;
-}
-/* Makes h->data non-empty: 1; 0 at the body's end; < 0. */
+/* Makes h->body.data non-empty: 1; 0 at the body's end; < 0. */
 static int vt__cli_h1_body(vt_call *call, int64_t due) {
     vt__cli_h1 *h = &call->h1;
-    vt__conn_buf *b = &h->io.in;
+    vt__conn_body *b = &h->body;
     size_t most = (size_t)call->client->cfg.max_trailer_bytes + VT__BUF_BYTES;
-    while (h->data.len == 0) {
-        int r = 0;
-        if (h->until == VT__H1_UNTIL_HEAD) return 0;
-        if (h->until == VT__H1_UNTIL_CHUNK) {
-            r = vt__cli_h1_chunk(call);
-        } else if (b->pos < b->len) {
-            h->data = (vt_str){b->p + b->pos, b->len - b->pos};
-            if (h->until == VT__H1_UNTIL_LENGTH) {
-                h->data.len = (size_t)VT__MIN((int64_t)h->data.len, h->left);
-                h->left -= (int64_t)h->data.len;
-                if (h->left == 0) h->until = VT__H1_UNTIL_HEAD;
-            }
-            b->pos += h->data.len;
-            r = 1;
+    while (b->data.len == 0) {
+        if (b->until == VT__H1_UNTIL_HEAD) return 0;
+        int r = vt__conn_body_take(b, &h->io.in, &call->arena, &call->res_trailers, &call->client->limits);
+        if (r < 0 && r != -ENOMEM) r = vt__cli_h1_bad(r);
+        if (r > 0 && b->trailers) {
+            call->trailer_base = vt__mem_arena_str(&call->arena, b->trailers, b->trailers_len);
+            call->ntrailers = b->chunk.ntrailers;
+            if (!call->trailer_base) r = -ENOMEM;
         }
         if (r == 0) r = vt__cli_h1_fill(call, most, due);
-        if (r == VT_EEOF && h->until == VT__H1_UNTIL_CLOSE && !h->cut) h->until = VT__H1_UNTIL_HEAD;
+        if (r == VT_EEOF && b->until == VT__H1_UNTIL_CLOSE && !h->cut) b->until = VT__H1_UNTIL_HEAD;
         else if (r < 0) return r == VT_ELIMIT ? VT_EHTTP : r;
     }
     return 1;
 }
 /* Large reads go past the input block. */
 static int64_t vt__cli_h1_direct(vt_call *call, void *buf, size_t n, int64_t due) {
-    vt__cli_h1 *h = &call->h1;
-    if (h->until == VT__H1_UNTIL_LENGTH) n = (size_t)VT__MIN((int64_t)VT__MIN(n, (size_t)INT_MAX), h->left);
-    int64_t r = vt__cli_late(call) ? -ETIMEDOUT : vt__conn_recv(h->io.c, buf, n, due);
-    if (r == 0 && h->until == VT__H1_UNTIL_LENGTH) return VT_EEOF;
-    if (r > 0 && h->until == VT__H1_UNTIL_LENGTH) h->left -= r;
-    if (r == 0 || (r > 0 && h->until == VT__H1_UNTIL_LENGTH && h->left == 0)) h->until = VT__H1_UNTIL_HEAD;
+    vt__conn_body *b = &call->h1.body;
+    bool length = b->until == VT__H1_UNTIL_LENGTH;
+    if (length) n = (size_t)VT__MIN((int64_t)VT__MIN(n, (size_t)INT_MAX), b->left);
+    int64_t r = vt__cli_late(call) ? -ETIMEDOUT : vt__conn_recv(call->h1.io.c, buf, n, due);
+    if (r == 0 && length) return VT_EEOF;
+    if (r == 0) b->until = VT__H1_UNTIL_HEAD;
+    if (r > 0) vt__conn_body_got(b, r);
     return r;
 }
 static int64_t vt__cli_h1_read(vt_call *call, void *buf, size_t n) {
     vt__cli_h1 *h = &call->h1;
     int64_t due = vt__cli_due(call, vt__cpool_ns(call->client->cfg.read_timeout_ms)), r;
-    bool plain = h->until == VT__H1_UNTIL_CLOSE ||
-                 (h->until == VT__H1_UNTIL_LENGTH && h->left >= VT__CLI_DIRECT);
-    if (plain && h->data.len == 0 && h->io.in.pos == h->io.in.len && n >= VT__CLI_DIRECT) {
+    vt__conn_body *b = &h->body;
+    bool plain = b->until == VT__H1_UNTIL_CLOSE ||
+                 (b->until == VT__H1_UNTIL_LENGTH && b->left >= VT__CLI_DIRECT);
+    if (plain && b->data.len == 0 && h->io.in.pos == h->io.in.len && n >= VT__CLI_DIRECT) {
         r = vt__cli_h1_direct(call, buf, n, due);
     } else if ((r = vt__cli_h1_body(call, due)) > 0) {
-        n = VT__MIN(n, h->data.len);
-        memcpy(buf, h->data.ptr, n);
-        h->data.ptr += n;
-        h->data.len -= n;
-        r = (int64_t)n;
+        r = vt__conn_body_copy(b, buf, n);
     }
-    if (r >= 0 && h->until == VT__H1_UNTIL_HEAD && h->data.len == 0) vt__cli_h1_part(call, h->keep);
+    if (r >= 0 && b->until == VT__H1_UNTIL_HEAD && b->data.len == 0) vt__cli_h1_part(call, h->keep);
     return r;
 }
 static int vt__cli_h1_upgrade(vt_call *call, vt__conn_io **io) {
     *io = &call->h1.io;
-    return call->h1.until == VT__H1_UNTIL_OTHER ? 0 : VT_ESTATE;
+    return call->h1.body.until == VT__H1_UNTIL_OTHER ? 0 : VT_ESTATE;
 }
 static int vt__cli_h1_again(vt_call *call, int err) {
     const vt__cli_h1 *h = &call->h1;
@@ -37635,9 +37619,10 @@ static int vt__cli_h1_again(vt_call *call, int err) {
 static void vt__cli_h1_close(vt_call *call, int64_t rest) {
     vt__cli_h1 *h = &call->h1;
     int64_t due = rest ? vt__cli_due(call, VT_SEC) : VT__CLI_TRY;
-    bool keep = call->conn && h->keep && call->answered && h->until != VT__H1_UNTIL_OTHER && !vt_cancelled();
-    if (h->until == VT__H1_UNTIL_LENGTH && h->left > VT__MAX(rest, VT__CLI_DRAIN)) keep = false;
-    for (int64_t dropped = 0; keep; dropped += (int64_t)h->data.len, h->data.len = 0) {
+    bool keep = call->conn && h->keep && call->answered && h->body.until != VT__H1_UNTIL_OTHER &&
+                !vt_cancelled();
+    if (h->body.until == VT__H1_UNTIL_LENGTH && h->body.left > VT__MAX(rest, VT__CLI_DRAIN)) keep = false;
+    for (int64_t dropped = 0; keep; dropped += (int64_t)h->body.data.len, h->body.data.len = 0) {
         int r = dropped > VT__CLI_DRAIN ? VT_ELIMIT : vt__cli_h1_body(call, due);
         if (r == 0) break;
         if (r < 0) keep = false;
