@@ -34883,7 +34883,7 @@ static vt_server vt__srv_none = {.error = -ENOMEM, .error_text = "out of memory"
     X(deadlock, 0, 0, 1, 1)                                 X(cancel_on, 0, 0, VT_CANCEL_NEVER, 0)             \
     X(http2, 0, 0, 1, 1)                                    X(max_streams, 100, 1, 1000000, 0)                 \
     X(http3, 0, 0, 1, 1)                                    X(alt_svc_max_age_s, 86400, 1, INT64_C(1) << 31, 1) \
-    X(early_data, 0, 0, 1, 1)                               X(hsts_max_age_s, 0, 1, INT64_C(1) << 31, 1)
+    X(early_data, 0, 0, 1, 1)                               X(hsts_max_age_s, 0, 1, INT64_MAX, 1)
 /* clang-format on */
 typedef struct vt__srv_range {
     size_t offset; /* in vt_server_cfg */

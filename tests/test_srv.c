@@ -48,7 +48,7 @@ enum { PORT = 8080, CLIENTS = 120 };
     X(http3, 0, 0, 1, 1)                                                                                     \
     X(early_data, 0, 0, 1, 1)                                                                                \
     X(alt_svc_max_age_s, 86400, 1, 1, INT64_C(2147483648))                                                   \
-    X(hsts_max_age_s, 0, 0, 1, INT64_C(2147483648))                                                          \
+    X(hsts_max_age_s, 0, 0, 1, 0)                                                                            \
     X(max_streams, 100, 1, 0, 1000000)                                                                       \
     X(cancel_on, 0, 0, 0, 2)
 
