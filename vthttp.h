@@ -924,7 +924,8 @@ VT_API int64_t vt_res_write(vt_res *res, const void *p, size_t n);
  * gone then: a handler that returns the error ends the connection, so that its client sees it. */
 VT_API int64_t vt_res_write_file(vt_res *res, int fd, int64_t off, int64_t n);
 VT_API int vt_res_flush(vt_res *res); /* what is buffered goes out now, the head included */
-VT_API int vt_res_trailer(vt_res *res, const char *name, const char *value); /* chunked only; else dropped */
+/* Chunked only, else dropped. errors: VT_EFIELD also for a field that has to come before the content (RFC 9110 6.5.1). */
+VT_API int vt_res_trailer(vt_res *res, const char *name, const char *value);
 VT_API int vt_res_end(vt_res *res); /* ends the body; done by itself after the handler */
 /* An interim response (103 and the like, RFC 9110 15.2) with the fields `lines` ("Name: value\r\n" ...), or NULL. */
 VT_API int vt_res_inform(vt_res *res, int status, const char *lines);
@@ -1026,7 +1027,8 @@ typedef struct vt_server_cfg {
      * written is logged and left. Default: none */
     const char *qlog;
     /* "-earlyData=": 1 (on): HTTP/3 clients that come again may send requests with the first packet (0-RTT), before they have shown
-     * that they are no recording. GET, HEAD, OPTIONS, TRACE are handled at once, see vt_req_early; others when the handshake is over.
+     * that they are no recording. Safe methods (RFC 9110 9.2.1, RFC 10008) are handled at once, see vt_req_early; others when the
+     * handshake is over.
      * A ticket is good for it once, in the process that gave it. Needs OpenSSL 3.5.1, without which it does nothing. Default: off */
     int early_data;
     int max_streams; /* HTTP/2 and HTTP/3: requests of one connection at a time; default 100 */
@@ -1252,7 +1254,7 @@ typedef struct vt_client_cfg {
      * vt_call_upgrade it is not spoken. */
     int http3;
     /* 1: a call that makes a connection over HTTP/3 is sent with its first packet (0-RTT, RFC 8470), where the server has offered that the
-     * last time, and OpenSSL (3.5.1) can: GET, HEAD, OPTIONS without a body. Whoever sees it on its way can have it asked for
+     * last time, and OpenSSL (3.5.1) can: a safe method (RFC 9110 9.2.1) without a body. Whoever sees it on its way can have it asked for
      * again, by servers that do not look out for that. Answered with 425 it goes once more, as others. Default: none does */
     int early_data;
     const char *qlog; /* as in vt_server_cfg: ID_client.sqlog */
@@ -1329,8 +1331,8 @@ VT_API int vt_call_send(vt_call *call);
 VT_API int vt_call_open(vt_call *call, int64_t length);
 VT_API int64_t vt_call_write(vt_call *call, const void *p, size_t n);
 VT_API int vt_call_flush(vt_call *call);
-VT_API int vt_call_trailer(vt_call *call, const char *name,
-                           const char *value); /* if chunked; HTTP/2 and 3: any body */
+/* If chunked; HTTP/2 and 3: any body. errors as vt_res_trailer. */
+VT_API int vt_call_trailer(vt_call *call, const char *name, const char *value);
 
 /* The response. Fields: as vt_req_field, _at, _nth; Set-Cookie is read by _at, since it cannot be joined. */
 VT_API int vt_call_status(const vt_call *call); /* 0: none yet; < 0: the call's error */
@@ -1468,6 +1470,8 @@ VT_API void vt_tls_close(vt_stream *st);
 
 #if defined(VTHTTP_IMPLEMENTATION) && !defined(VTHTTP_IMPLEMENTED)
 #define VTHTTP_IMPLEMENTED 1
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic" /* GNU C, clang likewise; above is ISO C */
 
 /*==============================================================================
  * MARK: - @plat    libc, attributes, the table of system calls
@@ -3411,6 +3415,14 @@ static int vt__h1_method(vt_str name) {
             return i;
     return VT__H1_M_OTHER;
 }
+/* RFC 9110 9.2.1, 9.2.2; RFC 10008: QUERY. */
+static VT__UNUSED bool vt__h1_is_safe(int method) {
+    return method == VT__H1_M_GET || method == VT__H1_M_HEAD || method == VT__H1_M_OPTIONS ||
+           method == VT__H1_M_TRACE || method == VT__H1_M_QUERY;
+}
+static VT__UNUSED bool vt__h1_is_idempotent(int method) {
+    return vt__h1_is_safe(method) || method == VT__H1_M_PUT || method == VT__H1_M_DELETE;
+}
 
 /* Elements between commas, trimmed, empty ones too, *pos from 0 on: 1, or 0 at the end. "" has one. */
 static int vt__h1_list_next(vt_str list, size_t *pos, vt_str *item) {
@@ -3545,19 +3557,43 @@ static bool vt__h1_is_hop(int id) {
     return id == VT__H1_F_CONNECTION || id == VT__H1_F_UPGRADE || id == VT__H1_F_KEEP_ALIVE ||
            id == VT__H1_F_PROXY_CONNECTION || id == VT__H1_F_TRANSFER_ENCODING;
 }
-/* Not fields for framing, routing, authentication, nor for what the content means (RFC 9110 6.5.1). */
-static bool vt__h1_trailer_ok(int id) {
-    static const uint8_t refused[] = {
-        VT__H1_F_CONTENT_LENGTH,      VT__H1_F_HOST,          VT__H1_F_TE,
-        VT__H1_F_CONTENT_ENCODING,    VT__H1_F_EXPECT,        VT__H1_F_RANGE,
-        VT__H1_F_CONTENT_TYPE,        VT__H1_F_TRAILER,       VT__H1_F_COOKIE,
-        VT__H1_F_CONTENT_RANGE,       VT__H1_F_SET_COOKIE,    VT__H1_F_MAX_FORWARDS,
-        VT__H1_F_PROXY_AUTHORIZATION, VT__H1_F_CACHE_CONTROL, VT__H1_F_AUTHORIZATION};
-    return !vt__h1_is_hop(id) && !memchr(refused, id, sizeof refused);
+/* Not fields for framing, routing, authentication, nor what modifies a request or says what the content means (RFC 9110
+ * 6.5.1). We send none that controls a response either; those of others are harmless, as trailers are kept apart. */
+static bool vt__h1_trailer_ok(int id, bool sent) {
+    enum { ALWAYS = 15 }; /* so many of them */
+    static const uint8_t refused[] = {VT__H1_F_CONTENT_LENGTH,
+                                      VT__H1_F_HOST,
+                                      VT__H1_F_TE,
+                                      VT__H1_F_CONTENT_ENCODING,
+                                      VT__H1_F_EXPECT,
+                                      VT__H1_F_RANGE,
+                                      VT__H1_F_CONTENT_TYPE,
+                                      VT__H1_F_TRAILER,
+                                      VT__H1_F_COOKIE,
+                                      VT__H1_F_CONTENT_RANGE,
+                                      VT__H1_F_SET_COOKIE,
+                                      VT__H1_F_MAX_FORWARDS,
+                                      VT__H1_F_PROXY_AUTHORIZATION,
+                                      VT__H1_F_CACHE_CONTROL,
+                                      VT__H1_F_AUTHORIZATION,
+                                      VT__H1_F_WWW_AUTHENTICATE,
+                                      VT__H1_F_LOCATION,
+                                      VT__H1_F_DATE,
+                                      VT__H1_F_IF_MODIFIED_SINCE,
+                                      VT__H1_F_RETRY_AFTER,
+                                      VT__H1_F_AGE,
+                                      VT__H1_F_IF_UNMODIFIED_SINCE,
+                                      VT__H1_F_IF_MATCH,
+                                      VT__H1_F_VARY,
+                                      VT__H1_F_IF_NONE_MATCH,
+                                      VT__H1_F_IF_RANGE,
+                                      VT__H1_F_EXPIRES,
+                                      VT__H1_F_PRAGMA};
+    return !vt__h1_is_hop(id) && !memchr(refused, id, sent ? sizeof refused : ALWAYS);
 }
 static int vt__h1_on_trailers(const char *buf, const vt__h1_field *f, uint32_t n) {
     for (const vt__h1_field *end = f + n; f < end; f++)
-        if (!vt__h1_trailer_ok((int)vt__h1_name_id(buf + f->name_off, f->name_len, f->name_off)))
+        if (!vt__h1_trailer_ok((int)vt__h1_name_id(buf + f->name_off, f->name_len, f->name_off), false))
             return VT__H1_E_TRAILER;
     return 0;
 }
@@ -5943,7 +5979,7 @@ static bool vt__msg_pseudo_ok(vt__msg_head *b, const vt__hpack_field *f) {
 /* Every other field. False: it makes its head malformed (RFC 9113 8.2.2). */
 static bool vt__msg_regular_ok(vt__msg_head *b, const vt__hpack_field *f) {
     b->regular = true;
-    if (vt__h1_is_hop(f->id) || (b->trailers && !vt__h1_trailer_ok(f->id))) return false;
+    if (vt__h1_is_hop(f->id) || (b->trailers && !vt__h1_trailer_ok(f->id, false))) return false;
     switch (f->id) {
     case VT__H1_F_TE: return vt__str_eq_ci(f->value, VT__STR_LIT("trailers"));
     case VT__H1_F_CONTENT_LENGTH:
@@ -7297,7 +7333,7 @@ static VT__UNUSED bool vt__h2_finished(const vt__h2 *h) {
 /*==============================================================================
  * MARK: - @qpack   QPACK: field sections of HTTP/3 (VTHTTP_H3)
  * uses:   @plat @mem @str @h1 @hpack
- * pure.   RFC 9204. An instruction: FIELD -> HEAD or NAME -> VALUE, see vt__qpack_ins_step; a section is decoded when it is whole.
+ * pure but for memory. RFC 9204. An instruction: FIELD -> HEAD or NAME -> VALUE, see vt__qpack_ins_step; a section is decoded whole.
  * test:   tests/test_qpack.c tests/interop_qpack.sh   fuzz: fuzz/fuzz_qpack.c
  *
  * Decoder, one for a connection:
@@ -9323,7 +9359,7 @@ static VT__UNUSED void vt__qcc_set_mss(vt__qcc *cc, uint32_t mss) {
 /*==============================================================================
  * MARK: - @qrec    QUIC: acknowledgements, loss recovery (VTHTTP_H3)
  * uses:   @plat @mem @qpath @qbbr @qcc
- * pure.   RFC 9002; RFC 9000 12.3, 13.2, 21.4. A packet: sent -> acknowledged or lost, see vt__qrec_settle.
+ * pure but for memory. RFC 9002; RFC 9000 12.3, 13.2, 21.4. A packet: sent -> acknowledged or lost, see vt__qrec_settle.
  * test:   tests/test_qrec.c tests/sim_qrec.c
  *
  * In: the numbers that arrived are kept as a few ranges, newest last: what is below them counts as seen. An ACK is owed at
@@ -10113,7 +10149,7 @@ static VT__UNUSED void vt__qrec_path(vt__qrec *r) {
 /*==============================================================================
  * MARK: - @qstr    QUIC streams: reassembly, what is sent and kept, flow control (VTHTTP_H3)
  * uses:   @plat @mem @ds @qpkt
- * pure.   RFC 9000 2-4, 19.4-19.14; who sends next: RFC 9218. One connection's streams, of either role.
+ * pure but for memory. RFC 9000 2-4, 19.4-19.14; who sends next: RFC 9218. One connection's streams, of either role.
  * test:   tests/test_qstr.c   fuzz: fuzz/fuzz_qstr.c
  *
  * Halves (vt__qstr_in, vt__qstr_out) are of use alone, too: for the bytes of the handshake. What comes in order is pointed at
@@ -11215,7 +11251,7 @@ static VT__UNUSED void vt__qstr_mem_free(vt__qstr_mem *mem) {
 /*==============================================================================
  * MARK: - @h3      HTTP/3 machine: frames on streams, requests, settings, priorities (VTHTTP_H3)
  * uses:   @plat @mem @ds @hpack @msg @qpack @qpkt
- * pure.   RFC 9114, RFC 9218, RFC 9220. A frame: TYPE -> LENGTH -> its payload -> TYPE, see vt__h3_on_frame, vt__h3_on_control.
+ * pure but for memory. RFC 9114, 9218, 9220. A frame: TYPE -> LENGTH -> its payload -> TYPE, see vt__h3_on_frame, vt__h3_on_control.
  * test:   tests/test_h3.c   fuzz: fuzz/fuzz_h3.c
  *
  * In: the caller attaches the peer's streams, and gives vt__h3_recv their bytes, in pieces of any size, for one event at a time.
@@ -12239,7 +12275,7 @@ static VT__UNUSED size_t vt__h3_put_data(vt__h3_stream *s, size_t n, bool fin,
 /*==============================================================================
  * MARK: - @url     absolute URLs, what references mean, lists of hosts
  * uses:   @mem @str @uri @h1
- * pure.   RFC 3986 3, 5.2, 5.2.4; RFC 9110 4.2, 10.2.2
+ * pure but for memory. RFC 3986 3, 5.2, 5.2.4; RFC 9110 4.2, 10.2.2
  * test:   tests/test_cli.c
  *
  * A URL comes out of here in one piece that a request may hold: scheme and host in lower case, a path without dot
@@ -22297,17 +22333,6 @@ VT_API int vt_res_length(vt_res *res, int64_t n) {
     return 0;
 }
 
-/* What a recipient must have before the content, or what frames it, cannot come after it (RFC 9110 6.5.1). */
-static bool vt__res_no_trailer(int id) {
-    static const uint8_t refused[] = {VT__H1_F_TRANSFER_ENCODING, VT__H1_F_CACHE_CONTROL, VT__H1_F_HOST,
-                                      VT__H1_F_CONTENT_LENGTH,    VT__H1_F_CONNECTION,    VT__H1_F_TE,
-                                      VT__H1_F_CONTENT_TYPE,      VT__H1_F_SET_COOKIE,    VT__H1_F_UPGRADE,
-                                      VT__H1_F_CONTENT_ENCODING,  VT__H1_F_LOCATION,      VT__H1_F_DATE,
-                                      VT__H1_F_CONTENT_RANGE,     VT__H1_F_TRAILER,       VT__H1_F_VARY,
-                                      VT__H1_F_AUTHORIZATION};
-    return memchr(refused, id, sizeof refused) != NULL;
-}
-
 /* Appends a copy; checked by the caller. */
 static int vt__res_list_add(vt__arena *a, vt__res_list *l, vt_str name, vt_str value) {
     const char *k = vt__mem_arena_str(a, name.ptr, name.len), *v = vt__mem_arena_str(a, value.ptr, value.len);
@@ -22322,7 +22347,7 @@ static int vt__res_trailer_add(vt__arena *a, vt__res_list *l, const char *name, 
     vt_str key = vt__str_of(name), v = vt__str_of(value);
     if (!value || vt__h1_check_name(key) < 0 || vt__h1_check_value(v) < 0 || v.len > UINT32_MAX)
         return VT_EFIELD;
-    return vt__res_no_trailer(vt__h1_field_id(key)) ? VT_EFIELD : vt__res_list_add(a, l, key, v);
+    return vt__h1_trailer_ok(vt__h1_field_id(key), true) ? vt__res_list_add(a, l, key, v) : VT_EFIELD;
 }
 
 VT_API int vt_res_trailer(vt_res *res, const char *name, const char *value) {
@@ -23188,7 +23213,7 @@ VT_API vt_route *vt_server_files(vt_server *s, const char *prefix, const char *d
 
 /*==============================================================================
  * MARK: - @conn    one transport under every protocol: a byte stream that parks, with buffers
- * uses:   @plat @mem @poll @sched @block @io
+ * uses:   @plat @mem @h1 @poll @sched @block @io
  * raises: vt__conn_ops (a transport other than the plain socket), vt__conn_wire (that of an upgraded connection),
  *         vt__conn_up (a protocol that has taken one over)
  * test:   tests/test_conn.c tests/e2e_life.c
@@ -23494,6 +23519,62 @@ static int64_t vt__conn_send_file(vt__conn_io *io, int fd, int64_t off, int64_t 
     return (void)io, (void)fd, (void)off, (void)n, 0;
 }
 #endif
+
+/*--- the content of a message of HTTP/1.1, as it is received ---*/
+typedef struct vt__conn_body {
+    vt_str data;         /* in the input block, decoded and not handed out */
+    char *trailers;      /* likewise, their text, */
+    size_t trailers_len; /* once they have come */
+    int64_t left;        /* of Content-Length, not received */
+    uint8_t until;       /* enum vt__h1_until; UNTIL_HEAD: no more comes */
+    vt__h1_chunk chunk;
+} vt__conn_body;
+VT__INLINE void vt__conn_body_begin(vt__conn_body *b, int until, int64_t left) {
+    b->data = (vt_str){NULL, 0};
+    b->trailers = NULL;
+    b->left = left;
+    if (until == VT__H1_UNTIL_CHUNK) memset(&b->chunk, 0, sizeof b->chunk);
+    b->until = (uint8_t)(until == VT__H1_UNTIL_LENGTH && left == 0 ? VT__H1_UNTIL_HEAD : until);
+}
+/* n bytes of it have come. */
+VT__INLINE void vt__conn_body_got(vt__conn_body *b, int64_t n) {
+    if (b->until == VT__H1_UNTIL_LENGTH && (b->left -= n) == 0) b->until = VT__H1_UNTIL_HEAD;
+}
+/* Takes a slice of the input: 1, 0 when there is none, or < 0: -ENOMEM, or @h1's. `fields`: of trailers, from the arena. */
+VT__INLINE int vt__conn_body_take(vt__conn_body *b, vt__conn_buf *in, vt__arena *a, vt__h1_field **fields,
+                                  const vt__h1_limits *lim) {
+    enum { CAP = 64 };
+    char *p = vt__conn_buf_at(in);
+    int64_t n = (int64_t)(in->len - in->pos);
+    if (n == 0) return 0;
+    if (b->until == VT__H1_UNTIL_LENGTH) {
+        n = VT__MIN(n, b->left);
+        vt__conn_body_got(b, n);
+        b->data = (vt_str){p, (size_t)n};
+    } else if (b->until == VT__H1_UNTIL_CHUNK) {
+        if (!*fields && !(*fields = vt__mem_arena_get(a, CAP * sizeof **fields))) return -ENOMEM;
+        n = vt__h1_chunk_decode(&b->chunk, p, (size_t)n, &b->data, *fields, CAP, lim);
+        if (n < 0) return (int)n;
+        if (b->chunk.done) {
+            b->until = VT__H1_UNTIL_HEAD;
+            b->trailers = p + b->chunk.trailer_off;
+            b->trailers_len = (size_t)n - b->chunk.trailer_off;
+        }
+    } else {
+        b->data = (vt_str){p, (size_t)n};
+    }
+    in->pos += (size_t)n;
+    return n > 0;
+}
+/* Hands out of b->data: so many bytes. */
+VT__INLINE int64_t vt__conn_body_copy(vt__conn_body *b, void *buf, size_t n) {
+    const char *from = b->data.ptr;
+    n = VT__MIN(n, b->data.len);
+    b->data.ptr += n;
+    b->data.len -= n;
+    memcpy(buf, from, n);
+    return (int64_t)n;
+}
 
 /*--- upgraded connections, or streams of one: one vthread may read while another writes ---*/
 /* What the protocol is told that has taken one over. */
@@ -32277,10 +32358,6 @@ static void vt__mreq_start(vt__mreq *s) {
     if (VT__LIKELY(vt__sched_admit() >= 0)) vt__sched_submit(c->host->dom, &s->start);
     else if (!vt__link_enqueue(c->host, &s->wait)) vt__mreq_busy(s);
 }
-static bool vt__mreq_is_safe(const vt__mreq *s) { /* RFC 9110 9.2.1 */
-    unsigned safe = 1U << VT__H1_M_GET | 1U << VT__H1_M_HEAD | 1U << VT__H1_M_OPTIONS | 1U << VT__H1_M_TRACE;
-    return safe >> vt__h1_method(vt__mreq_str(&s->e.head, s->method)) & 1;
-}
 /* The handshake is over: what came in 0-RTT is the client's. */
 static VT__UNUSED void vt__mreq_conn_trust(vt__mreq_conn *c) {
     c->early = false;
@@ -32306,7 +32383,7 @@ static void vt__mreq_launch(vt__mreq *s, const vt__msg_event *ev) {
     if (c->requests >= c->host->group->conf.max_requests) c->ops->shutdown(c);
     vt__sched_embed(&s->start, vt__mreq_main, s, "stream");
     s->wait.settle = vt__mreq_settle;
-    s->held = c->early && !vt__mreq_is_safe(s);
+    s->held = c->early && !vt__h1_is_safe(vt__h1_method(vt__mreq_str(&s->e.head, s->method)));
     s->early = c->early && !s->held;
     if (!s->held) vt__mreq_start(s);
 }
@@ -33106,13 +33183,12 @@ static void vt__h3c_group_drop(vt__link_group *g) { g->h3 = NULL; }
  * Output is gathered, and goes out before the vthread waits for anything, whatever that is (vt__h1c_on_park).
  *============================================================================*/
 enum {
-    VT__H1C_FIELDS = 48,     /* on the stack; more take a block */
-    VT__H1C_LARGE = 1 << 16, /* a response of more bytes may fill the send queue */
-    VT__H1C_DIRECT = 4096,   /* body reads from this size on go past the input block */
-    VT__H1C_CHUNK_ROOM = 6,  /* "3fff" CRLF: a chunk that is being gathered fits in a block */
+    VT__H1C_FIELDS = 48,                /* on the stack; more take a block */
+    VT__H1C_LARGE = 1 << 16,            /* a response of more bytes may fill the send queue */
+    VT__H1C_DIRECT = 4096,              /* body reads from this size on go past the input block */
+    VT__H1C_CHUNK_ROOM = 6,             /* "3fff" CRLF: a chunk that is being gathered fits in a block */
+    VT__H1C_BROKEN = VT__H1_UNTIL_OTHER /* body.until: no more of it will come */
 };
-
-enum vt__h1c_body { VT__H1C_BODY_END, VT__H1C_BODY_LENGTH, VT__H1C_BODY_CHUNKED, VT__H1C_BODY_BROKEN };
 
 /* A connection with a vthread: on its stack. */
 typedef struct vt__h1c_run {
@@ -33125,13 +33201,10 @@ typedef struct vt__h1c_run {
     vt__h1_field *fields;
     vt__conn_buf more; /* a block for more fields */
     uint32_t fields_cap;
-    vt__conn_buf held;     /* the head's block, when the body went on in another */
-    size_t base;           /* input up to here belongs to the head */
-    size_t chunk_at;       /* where the open chunk of the response begins; SIZE_MAX: none is open */
-    vt_str data;           /* body bytes in the input block, decoded and not handed out */
-    int64_t left;          /* of Content-Length, not received */
-    int64_t waited, until; /* for body bytes; a time for all that is left of them */
-    uint8_t body;
+    vt__conn_buf held;       /* the head's block, when the body went on in another */
+    size_t base;             /* input up to here belongs to the head */
+    size_t chunk_at;         /* where the open chunk of the response begins; SIZE_MAX: none is open */
+    int64_t waited, until;   /* for body bytes; a time for all that is left of them */
     bool expect;             /* 100 (Continue) is owed */
     bool handling;           /* from the head's end to the response's */
     bool head_sent, closing; /* Connection: close was sent or is meant */
@@ -33142,7 +33215,7 @@ typedef struct vt__h1c_run {
     vt__h2c *h2;     /* of a request that asked for HTTP/2: what goes on */
     char *spare;     /* see vt__h1c_room */
     vt__h1_req head; /* from here on each is prepared before its use */
-    vt__h1_chunk chunk;
+    vt__conn_body body;
     vt__arena arena;
     vt_req req;
     vt_res res;
@@ -33259,7 +33332,8 @@ static int64_t vt__h1c_body_recv(vt__h1c_run *run, char *p, size_t n) {
     }
     return r == 0 ? VT_EEOF : r;
 }
-static int vt__h1c_body_fill(vt__h1c_run *run) {
+/* Apart, so that who has input saves no registers for it. */
+static VT__NOINLINE int vt__h1c_body_fill(vt__h1c_run *run) {
     vt__conn_buf *b = &run->io.in;
     int room = vt__h1c_body_room(run);
     if (room < 0) return room == VT_ELIMIT ? VT_EHTTP : room;
@@ -33268,49 +33342,22 @@ static int vt__h1c_body_fill(vt__h1c_run *run) {
     b->len += (size_t)r;
     return 0;
 }
-/* Decodes one slice into run->data: 1, 0 when input is missing, or < 0. */
-static int vt__h1c_chunk_next(vt__h1c_run *run) {
-    vt__conn_buf *b = &run->io.in;
-    vt_req *req = &run->req;
-    enum { CAP = 64 };
-    if (!req->trailers) req->trailers = vt__mem_arena_get(&run->arena, CAP * sizeof *req->trailers);
-    if (!req->trailers) return -ENOMEM;
-    if (b->pos == b->len) return 0;
-    char *from = b->p + b->pos;
-    int64_t n = vt__h1_chunk_decode(&run->chunk, from, b->len - b->pos, &run->data, req->trailers, CAP,
-                                    &run->conf->limits);
-    if (n < 0) return vt__h1_err_status((int)n) == 413 ? VT_ETOOLARGE : VT_EHTTP;
-    b->pos += (size_t)n;
-    if (run->chunk.done) {
-        req->trailer_base = from + run->chunk.trailer_off;
-        req->ntrailers = run->chunk.ntrailers;
-        run->body = VT__H1C_BODY_END;
-    }
-    return n > 0;
-}
 /* No more of it will come, unless only the wait was cancelled. */
 static int vt__h1c_body_fail(vt__h1c_run *run, int err) {
-    if (err != -ECANCELED) run->body = VT__H1C_BODY_BROKEN, run->closing = true;
+    if (err != -ECANCELED) run->body.until = VT__H1C_BROKEN, run->closing = true;
     if (err == -ETIMEDOUT) vt__plat_count(&run->host->timeouts, 1);
     return err;
 }
-/* Makes run->data non-empty: 1, 0 at the body's end, or < 0, then and ever after. */
+/* Makes run->body.data non-empty: 1, 0 at the body's end, or < 0, then and ever after. */
 static int vt__h1c_body_next(vt__h1c_run *run) {
-    vt__conn_buf *b = &run->io.in;
-    while (run->data.len == 0) {
-        int r = 0;
-        if (run->body == VT__H1C_BODY_END) return 0;
-        if (run->body == VT__H1C_BODY_BROKEN) return run->req.body_err ? run->req.body_err : VT_EEOF;
-        if (run->body == VT__H1C_BODY_CHUNKED) {
-            r = vt__h1c_chunk_next(run);
-        } else if (b->pos < b->len) {
-            run->data.ptr = b->p + b->pos;
-            run->data.len = (size_t)VT__MIN((int64_t)(b->len - b->pos), run->left);
-            b->pos += run->data.len;
-            run->left -= (int64_t)run->data.len;
-            if (run->left == 0) run->body = VT__H1C_BODY_END;
-            r = 1;
-        }
+    vt__conn_body *b = &run->body;
+    vt_req *req = &run->req;
+    while (b->data.len == 0) {
+        if (b->until == VT__H1_UNTIL_HEAD) return 0;
+        if (b->until == VT__H1C_BROKEN) return req->body_err ? req->body_err : VT_EEOF;
+        int r = vt__conn_body_take(b, &run->io.in, &run->arena, &req->trailers, &run->conf->limits);
+        if (b->trailers) req->trailer_base = b->trailers, req->ntrailers = b->chunk.ntrailers;
+        if (r < 0 && r != -ENOMEM) r = vt__h1_err_status(r) == 413 ? VT_ETOOLARGE : VT_EHTTP;
         if (r == 0) r = vt__h1c_body_fill(run);
         if (r < 0) return vt__h1c_body_fail(run, r);
     }
@@ -33324,41 +33371,35 @@ static int64_t vt__h1c_read(vt_req *req, void *buf, size_t n) {
         if (!run->head_sent && run->io.in.pos == run->io.in.len)
             (void)vt__conn_put(&run->io, "HTTP/1.1 100 Continue\r\n\r\n", 25);
     }
-    if (run->body == VT__H1C_BODY_LENGTH && run->data.len == 0 && run->io.in.pos == run->io.in.len &&
-        n >= VT__H1C_DIRECT && run->left >= VT__H1C_DIRECT) {
-        int64_t r = vt__h1c_body_recv(run, buf, (size_t)VT__MIN((int64_t)n, run->left));
+    if (run->body.until == VT__H1_UNTIL_LENGTH && run->body.data.len == 0 &&
+        run->io.in.pos == run->io.in.len && n >= VT__H1C_DIRECT && run->body.left >= VT__H1C_DIRECT) {
+        int64_t r = vt__h1c_body_recv(run, buf, (size_t)VT__MIN((int64_t)n, run->body.left));
         if (r < 0) return vt__h1c_body_fail(run, (int)r);
-        run->left -= r;
-        if (run->left == 0) run->body = VT__H1C_BODY_END;
+        vt__conn_body_got(&run->body, r);
         return r;
     }
     int r = vt__h1c_body_next(run);
-    if (r <= 0) return r;
-    n = VT__MIN(n, run->data.len);
-    memcpy(buf, run->data.ptr, n);
-    run->data.ptr += n;
-    run->data.len -= n;
-    return (int64_t)n;
+    return r <= 0 ? r : vt__conn_body_copy(&run->body, buf, n);
 }
 static bool vt__h1c_body_done(const vt__h1c_run *run) {
-    return run->body == VT__H1C_BODY_END && run->data.len == 0;
+    return run->body.until == VT__H1_UNTIL_HEAD && run->body.data.len == 0;
 }
 /* Whether what the handler left of the body can be dropped without a wait for more than that. */
 static bool vt__h1c_drainable(const vt__h1c_run *run) {
     if (vt__h1c_body_done(run)) return true;
-    if (run->expect || run->body == VT__H1C_BODY_BROKEN) return false;
-    return run->body != VT__H1C_BODY_LENGTH || run->left <= run->conf->max_drain;
+    if (run->expect || run->body.until == VT__H1C_BROKEN) return false;
+    return run->body.until != VT__H1_UNTIL_LENGTH || run->body.left <= run->conf->max_drain;
 }
 static bool vt__h1c_drain(vt__h1c_run *run) {
-    int64_t dropped = (int64_t)run->data.len;
+    int64_t dropped = (int64_t)run->body.data.len;
     if (!vt__h1c_drainable(run)) return false;
-    run->data.len = 0;
+    run->body.data.len = 0;
     run->until = vt__conn_until(run->conf->body_ns);
-    while (run->body != VT__H1C_BODY_END) {
+    while (run->body.until != VT__H1_UNTIL_HEAD) {
         if (dropped > run->conf->max_drain || vt__h1c_body_next(run) < 0) return false;
-        dropped += (int64_t)run->data.len;
-        run->req.body_got += (int64_t)run->data.len; /* it counts for min_body_rate */
-        run->data.len = 0;
+        dropped += (int64_t)run->body.data.len;
+        run->req.body_got += (int64_t)run->body.data.len; /* it counts for min_body_rate */
+        run->body.data.len = 0;
     }
     return true;
 }
@@ -33710,14 +33751,9 @@ static void vt__h1c_describe(vt__h1c_run *run) {
 static void vt__h1c_body_begin(vt__h1c_run *run) {
     const vt__h1_req *h = &run->head;
     run->io.in.pos = run->base;
-    run->data = (vt_str){NULL, 0};
-    run->left = h->content_length;
+    vt__conn_body_begin(&run->body, h->flags & VT__H1_CHUNKED ? VT__H1_UNTIL_CHUNK : VT__H1_UNTIL_LENGTH,
+                        h->content_length);
     run->waited = run->until = 0;
-    run->body = run->left ? VT__H1C_BODY_LENGTH : VT__H1C_BODY_END;
-    if (h->flags & VT__H1_CHUNKED) {
-        run->body = VT__H1C_BODY_CHUNKED;
-        memset(&run->chunk, 0, sizeof run->chunk);
-    }
     run->expect = (h->flags & VT__H1_EXPECT_100) != 0;
 }
 /* Gives back what only this request needed. */
@@ -35138,27 +35174,44 @@ typedef struct vt__srv {
 static vt_server vt__srv_none = {.error = -ENOMEM, .error_text = "out of memory"};
 
 /*--- configuration ---*/
-/* field, default, smallest, largest (0: any), whether VT_NONE is a value */
+#define VT__SRV_GIB (INT64_C(1) << 30)
+#define VT__SRV_MS_MAX (INT64_C(366) * 86400 * 1000) /* far from overflow in nanoseconds */
+/* field, default, smallest (but for the default), largest, whether VT_NONE is a value. Arguments (@conf) are held to it, too. */
 /* clang-format off */
 #define VT__SRV_FIELDS(X) \
-    X(max_connections, 100000, 1, 0, 1)     X(max_vthreads, 1000000, 1, 0, 1)           \
-    X(max_queued, 1024, 1, 0, 1)            X(queue_timeout_ms, 1000, 1, 0, 1)          \
-    X(max_header_bytes, 16384, 1, 0, 1)     X(max_header_count, 1000, 1, 0, 1)          \
-    X(max_request_line, 8192, 1, 0, 1)      X(max_body, 1 << 20, 1, 0, 1)               \
-    X(max_chunk_line, 256, 1, 0, 1)         X(max_trailer_bytes, 8192, 1, 0, 1)         \
-    X(max_drain, 1 << 20, 1, 0, 1)          X(max_keep_alive, VT_NONE, 1, 0, 1)         \
-    X(header_timeout_ms, 10000, 1, 0, 1)    X(body_timeout_ms, 20000, 1, 0, 1)          \
-    X(min_body_rate, 64, 1, 0, 1)           X(write_timeout_ms, 20000, 1, 0, 1)         \
-    X(idle_timeout_ms, 60000, 1, 0, 1)      X(handler_timeout_ms, VT_NONE, 1, 0, 1)     \
-    X(grace_ms, 10000, 1, 0, 1)             X(retry_after_s, 1, 1, 0, 0)                \
-    X(backlog, 1024, 1, 65535, 0)           X(port, 8080, 1, 65535, 1)                  \
-    X(workers, 0, 0, VT__WORKERS_MAX, 0)    X(stack_bytes, 0, 0, INT64_C(1) << 30, 0)   \
-    X(stall_ms, 0, 0, 3600000, 1)           X(max_spares, 0, 0, VT__SPARES_MAX, 1)      \
-    X(deadlock, 0, 0, 1, 1)                 X(cancel_on, 0, 0, VT_CANCEL_NEVER, 0)      \
-    X(http2, 0, 0, 1, 1)                    X(max_streams, 100, 1, 0, 0)                \
-    X(http3, 0, 0, 1, 1)                    X(alt_svc_max_age_s, 86400, 1, 0, 1)        \
-    X(early_data, 0, 0, 1, 1)               X(hsts_max_age_s, 0, 0, 0, 1)
+    X(max_connections, 100000, 1, INT64_MAX, 1)             X(max_vthreads, 1000000, 1, INT64_MAX, 1)          \
+    X(max_queued, 1024, 1, INT64_MAX, 1)                    X(queue_timeout_ms, 1000, 1, VT__SRV_MS_MAX, 1)    \
+    X(max_header_bytes, 16384, 1, VT__SRV_GIB, 1)           X(max_header_count, 1000, 1, 1000000, 1)           \
+    X(max_request_line, 8192, 1, VT__SRV_GIB, 1)            X(max_body, 1 << 20, 1, INT64_MAX, 1)              \
+    X(max_chunk_line, 256, 1, VT__SRV_GIB, 1)               X(max_trailer_bytes, 8192, 1, VT__SRV_GIB, 1)      \
+    X(max_drain, 1 << 20, 1, INT64_MAX, 1)                  X(max_keep_alive, VT_NONE, 1, INT64_MAX, 1)        \
+    X(header_timeout_ms, 10000, 1, VT__SRV_MS_MAX, 1)       X(body_timeout_ms, 20000, 1, VT__SRV_MS_MAX, 1)    \
+    X(min_body_rate, 64, 1, INT64_MAX, 1)                   X(write_timeout_ms, 20000, 1, VT__SRV_MS_MAX, 1)   \
+    X(idle_timeout_ms, 60000, 1, VT__SRV_MS_MAX, 1)         X(handler_timeout_ms, VT_NONE, 1, VT__SRV_MS_MAX, 1) \
+    X(grace_ms, 10000, 1, VT__SRV_MS_MAX, 1)                X(retry_after_s, 1, 1, 86400, 0)                   \
+    X(backlog, 1024, 1, 65535, 0)                           X(port, 8080, 1, 65535, 1)                         \
+    X(ssl_port, 0, 1, 65535, 1)                             X(ssl_min_version, 0, 12, 13, 0)                   \
+    X(workers, 0, 1, VT__WORKERS_MAX, 0)                    X(stack_bytes, 0, 16384, VT__SRV_GIB, 0)           \
+    X(stall_ms, 0, 1, 3600000, 1)                           X(max_spares, 0, 1, VT__SPARES_MAX, 1)             \
+    X(deadlock, 0, 0, 1, 1)                                 X(cancel_on, 0, 0, VT_CANCEL_NEVER, 0)             \
+    X(http2, 0, 0, 1, 1)                                    X(max_streams, 100, 1, 1000000, 0)                 \
+    X(http3, 0, 0, 1, 1)                                    X(alt_svc_max_age_s, 86400, 1, INT64_C(1) << 31, 1) \
+    X(early_data, 0, 0, 1, 1)                               X(hsts_max_age_s, 0, 1, INT64_MAX, 1)
 /* clang-format on */
+typedef struct vt__srv_range {
+    size_t offset; /* in vt_server_cfg */
+    int64_t least, most;
+    bool none;
+} vt__srv_range;
+#define VT__SRV_RANGE(field, value, least, most, none) {offsetof(vt_server_cfg, field), least, most, none},
+static const vt__srv_range vt__srv_ranges[] = {VT__SRV_FIELDS(VT__SRV_RANGE)};
+/* "1 to 65535, or none"; `none`: how that is said, NULL: it is no value */
+static const char *vt__srv_range_text(char out[80], int64_t least, int64_t most, const char *none) {
+    int n = snprintf(out, 80, most == INT64_MAX ? "%lld and more" : "%lld to %lld", (long long)least,
+                     (long long)most);
+    if (none) snprintf(out + n, 80 - (size_t)n, ", or %s", none);
+    return out;
+}
 
 static void vt__srv_fill(vt_server_cfg *c) {
 #define VT__SRV_FILL(field, value, least, most, none)                                                        \
@@ -35178,37 +35231,35 @@ VT_API void vt_server_cfg_defaults(vt_server_cfg *cfg) {
     cfg->max_spares = rt.max_spares;
 }
 
-static int vt__srv_bad_field(vt_server *s, const char *field, int64_t value) {
-    return vt__http_fail(s, -EINVAL, "%s: %lld is out of range", field, (long long)value);
+static int vt__srv_in_range(vt_server *s, const char *field, int64_t v, int64_t least, int64_t most,
+                            bool none) {
+    char text[80];
+    if ((none && v == VT_NONE) || (v >= least && v <= most)) return 0;
+    return vt__http_fail(s, -EINVAL, "%s: %lld is out of range (%s)", field, (long long)v,
+                         vt__srv_range_text(text, least, most, none ? "VT_NONE" : NULL));
 }
-static int vt__srv_bad_budget(vt_server *s, int cause, const vt_h2_budget *b) {
+static int vt__srv_check_budget(vt_server *s, int cause) {
+    const vt_h2_budget *b = &s->cfg.h2_budgets[cause];
     char field[40];
     snprintf(field, sizeof field, "h2_budgets[%d].%s", cause, b->per_s < 0 ? "per_s" : "burst");
-    return vt__srv_bad_field(s, field, b->per_s < 0 ? b->per_s : b->burst);
-}
-static bool vt__srv_within(int64_t v, int64_t least, int64_t most, bool none) {
-    return (none && v == VT_NONE) || (v >= least && (most == 0 || v <= most));
+    return b->per_s < 0 ? vt__srv_in_range(s, field, b->per_s, 0, INT_MAX, false)
+                        : vt__srv_in_range(s, field, b->burst, 0, INT_MAX, true);
 }
 static int vt__srv_check(vt_server *s) {
     const vt_server_cfg *c = &s->cfg;
 #define VT__SRV_CHECK(field, value, least, most, none)                                                       \
-    if (!vt__srv_within(c->field, least, most, none)) return vt__srv_bad_field(s, #field, c->field);
+    if (c->field && vt__srv_in_range(s, #field, c->field, least, most, none) < 0) return s->error;
     VT__SRV_FIELDS(VT__SRV_CHECK)
 #undef VT__SRV_CHECK
-    if (c->stack_bytes && c->stack_bytes < 16384) return vt__srv_bad_field(s, "stack_bytes", c->stack_bytes);
-    if (!vt__srv_within(c->ssl_port, 0, 65535, true)) return vt__srv_bad_field(s, "ssl_port", c->ssl_port);
     for (int i = 0; i < VT_H2_CAUSES; i++)
-        if (c->h2_budgets[i].burst < VT_NONE || c->h2_budgets[i].per_s < 0)
-            return vt__srv_bad_budget(s, i, &c->h2_budgets[i]);
+        if (vt__srv_check_budget(s, i) < 0) return s->error;
     if (c->server_name &&
         (vt__h1_check_value(vt__str_of(c->server_name)) < 0 || strlen(c->server_name) > 200))
         return vt__http_fail(s, -EINVAL, "server_name: not a field value of 200 bytes at most");
     return 0;
 }
-static uint32_t vt__srv_u32(int64_t n) {
-    return n < 0 || n > INT64_C(1) << 30 ? UINT32_C(1) << 30 : (uint32_t)n;
-}
-static int64_t vt__srv_ns(int64_t ms) { return ms < 0 || ms > INT64_MAX / 4 / VT_MS ? 0 : ms * VT_MS; }
+static uint32_t vt__srv_u32(int64_t n) { return (uint32_t)(n < 0 ? VT__SRV_GIB : n); }
+static int64_t vt__srv_ns(int64_t ms) { return ms < 0 ? 0 : ms * VT_MS; }
 static int64_t vt__srv_max(int64_t n) { return n < 0 ? INT64_MAX : n; }
 /* What connections work by. */
 static void vt__srv_resolve(vt__link_conf *f, const vt_server_cfg *c) {
@@ -35844,17 +35895,18 @@ static int vt__srv_start(vt__srv *srv) {
     __atomic_fetch_add(&vt__sched_g.sources, 1, __ATOMIC_SEQ_CST);
     return 0;
 }
-/* For whoever started the program by hand: what to open. */
+/* For whoever started the program by hand: what to open, which is no address where it is bound to all of them. */
 static void vt__srv_announce(const vt__srv *srv) {
     for (int i = 0; i < srv->nlisteners; i++) {
         const vt__srv_listener *l = &srv->listeners[i];
-        const char *colon = strrchr(l->addr, ':');
+        const char *colon = strrchr(l->addr, ':'), *all = "";
         vt_str host = {l->addr, colon ? (size_t)(colon - l->addr) : 0};
-        if (!host.len || vt__str_eq(host, VT__STR_LIT("0.0.0.0")) || vt__str_eq(host, VT__STR_LIT("[::]")))
-            host = VT__STR_LIT("127.0.0.1");
+        if (!host.len || vt__str_eq(host, VT__STR_LIT("[::]"))) all = " (all addresses)";
+        else if (vt__str_eq(host, VT__STR_LIT("0.0.0.0"))) all = " (all IPv4 addresses)";
+        if (*all) host = VT__STR_LIT("localhost");
         if (l->port > 0)
-            vt_log(VT_LOG_INFO, "listening on %s://%.*s:%d/", l->gate ? "https" : "http", (int)host.len,
-                   host.ptr, l->port);
+            vt_log(VT_LOG_INFO, "listening on %s://%.*s:%d/%s", l->gate ? "https" : "http", (int)host.len,
+                   host.ptr, l->port, all);
         else vt_log(VT_LOG_INFO, "listening on %s", l->addr);
     }
 }
@@ -36029,7 +36081,7 @@ VT_API int vt_server_run(vt_server *s) {
  * uses:   @plat @mem @str @err @log @h1 @ws @http @srv
  * test:   tests/test_conf.c   fuzz: fuzz/fuzz_conf.c
  *
- * One row a field of vt_server_cfg says everything about it: key, argument, kind, range. Sources are applied from the
+ * One row a field of vt_server_cfg says everything about it but its range, which @srv has: key, argument, kind. Sources are applied from the
  * weakest to the strongest onto one vt_server_cfg, so the last one wins and needs no rank: files in the order of
  * -config=, environment, -P:, named arguments. The first bad value stops the reading; its text begins with the place
  * where it stands. The reader of a file's text (vt__conf_text) touches nothing but memory.
@@ -36043,79 +36095,55 @@ enum vt__conf_kind {
     VT__CONF_STRING
 };
 enum vt__conf_flags {
-    VT__CONF_NONE = 1,      /* "none" is VT_NONE */
-    VT__CONF_ZERO_NONE = 2, /* 0 is VT_NONE: in the struct 0 would be the default */
-    VT__CONF_ARG = 4        /* has an argument of its own, -key= */
+    VT__CONF_ZERO_NONE = 1, /* 0 is VT_NONE, not "none": in the struct 0 would be the default */
+    VT__CONF_ARG = 2        /* has an argument of its own, -key= */
 };
-#define VT__CONF_GIB (INT64_C(1) << 30)
 
-/* key, field, kind, flags, min, max */
-#define VT__CONF_FIELDS(X)                                                                                   \
-    X("host", host, STRING, VT__CONF_ARG, 0, 0)                                                              \
-    X("port", port, COUNT, VT__CONF_ARG | VT__CONF_ZERO_NONE, 0, 65535)                                      \
-    X("addr", addr, STRING, VT__CONF_ARG, 0, 0)                                                              \
-    X("workers", workers, COUNT, VT__CONF_ARG, 1, 256)                                                       \
-    X("stackBytes", stack_bytes, BYTES, 0, 16384, VT__CONF_GIB)                                              \
-    X("stallMs", stall_ms, MS, VT__CONF_NONE, 1, 3600000)                                                    \
-    X("maxSpares", max_spares, COUNT, VT__CONF_NONE, 1, 256)                                                 \
-    X("deadlock", deadlock, COUNT, VT__CONF_NONE, 0, 1)                                                      \
-    X("maxConnections", max_connections, COUNT, VT__CONF_NONE, 1, INT64_MAX)                                 \
-    X("maxVthreads", max_vthreads, COUNT, VT__CONF_NONE, 1, INT64_MAX)                                       \
-    X("maxQueued", max_queued, COUNT, VT__CONF_NONE, 1, INT64_MAX)                                           \
-    X("queueTimeoutMs", queue_timeout_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                             \
-    X("maxHeaderBytes", max_header_bytes, BYTES, VT__CONF_NONE, 1, VT__CONF_GIB)                             \
-    X("maxHeaderCount", max_header_count, COUNT, VT__CONF_NONE, 1, 1000000)                                  \
-    X("maxRequestLine", max_request_line, BYTES, VT__CONF_NONE, 1, VT__CONF_GIB)                             \
-    X("maxBody", max_body, BYTES, VT__CONF_NONE, 1, INT64_MAX)                                               \
-    X("maxChunkLine", max_chunk_line, BYTES, VT__CONF_NONE, 1, VT__CONF_GIB)                                 \
-    X("maxTrailerBytes", max_trailer_bytes, BYTES, VT__CONF_NONE, 1, VT__CONF_GIB)                           \
-    X("maxDrain", max_drain, BYTES, VT__CONF_NONE, 1, INT64_MAX)                                             \
-    X("maxKeepAlive", max_keep_alive, COUNT, VT__CONF_NONE, 1, INT64_MAX)                                    \
-    X("headerTimeoutMs", header_timeout_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                           \
-    X("bodyTimeoutMs", body_timeout_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                               \
-    X("minBodyRate", min_body_rate, BYTES, VT__CONF_NONE, 1, INT64_MAX)                                      \
-    X("writeTimeoutMs", write_timeout_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                             \
-    X("idleTimeoutMs", idle_timeout_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                               \
-    X("handlerTimeoutMs", handler_timeout_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                         \
-    X("graceMs", grace_ms, MS, VT__CONF_NONE, 1, VT__CONF_MS_MAX)                                            \
-    X("retryAfterS", retry_after_s, COUNT, 0, 1, 86400)                                                      \
-    X("backlog", backlog, COUNT, 0, 1, 65535)                                                                \
-    X("reuseport", reuseport, FLAG, 0, 0, 1)                                                                 \
-    X("cancelOn", cancel_on, CANCEL, 0, 0, 2)                                                                \
-    X("noSignals", no_signals, FLAG, 0, 0, 1)                                                                \
-    X("sslPort", ssl_port, COUNT, VT__CONF_ARG | VT__CONF_ZERO_NONE, 0, 65535)                               \
-    X("sslCert", ssl_cert, STRING, VT__CONF_ARG, 0, 0)                                                       \
-    X("sslKey", ssl_key, STRING, VT__CONF_ARG, 0, 0)                                                         \
-    X("sslKeyPasswordFile", ssl_key_password_file, STRING, VT__CONF_ARG, 0, 0)                               \
-    X("sslClientCA", ssl_client_ca, STRING, VT__CONF_ARG, 0, 0)                                              \
-    X("sslMinVersion", ssl_min_version, COUNT, VT__CONF_ARG, 12, 13)                                         \
-    X("sslOnly", ssl_only, FLAG, 0, 0, 1)                                                                    \
-    X("sslRedirect", ssl_redirect, FLAG, 0, 0, 1)                                                            \
-    X("sslKtls", ssl_ktls, FLAG, 0, 0, 1)                                                                    \
-    X("hstsMaxAgeS", hsts_max_age_s, COUNT, VT__CONF_ZERO_NONE, 0, INT64_MAX)                                \
-    X("hstsSubdomains", hsts_subdomains, FLAG, 0, 0, 1)                                                      \
-    X("reloadOnHup", reload_on_hup, FLAG, 0, 0, 1)                                                           \
-    X("http2", http2, FLAG, VT__CONF_ARG | VT__CONF_ZERO_NONE, 0, 1)                                         \
-    X("http3", http3, FLAG, VT__CONF_ARG | VT__CONF_ZERO_NONE, 0, 1)                                         \
-    X("altSvcMaxAgeS", alt_svc_max_age_s, COUNT, VT__CONF_ZERO_NONE, 0, INT64_C(1) << 31)                    \
-    X("preferredAddr", preferred_addr, STRING, VT__CONF_ARG, 0, 0)                                           \
-    X("qlog", qlog, STRING, VT__CONF_ARG, 0, 0)                                                              \
-    X("earlyData", early_data, FLAG, VT__CONF_ARG, 0, 1)                                                     \
-    X("maxStreams", max_streams, COUNT, 0, 1, 1000000)                                                       \
-    X("noDate", no_date, FLAG, 0, 0, 1)                                                                      \
-    X("serverName", server_name, STRING, 0, 0, 0)
-#define VT__CONF_MS_MAX (INT64_C(366) * 86400 * 1000) /* far from overflow in nanoseconds */
+/* key, field, kind, flags */
+/* clang-format off */
+#define VT__CONF_FIELDS(X) \
+    X("host", host, STRING, VT__CONF_ARG)           X("port", port, COUNT, VT__CONF_ARG | VT__CONF_ZERO_NONE) \
+    X("addr", addr, STRING, VT__CONF_ARG)           X("workers", workers, COUNT, VT__CONF_ARG) \
+    X("stackBytes", stack_bytes, BYTES, 0)          X("stallMs", stall_ms, MS, 0) \
+    X("maxSpares", max_spares, COUNT, 0)            X("deadlock", deadlock, COUNT, 0) \
+    X("maxConnections", max_connections, COUNT, 0)  X("maxVthreads", max_vthreads, COUNT, 0) \
+    X("maxQueued", max_queued, COUNT, 0)            X("queueTimeoutMs", queue_timeout_ms, MS, 0) \
+    X("maxHeaderBytes", max_header_bytes, BYTES, 0) X("maxHeaderCount", max_header_count, COUNT, 0) \
+    X("maxRequestLine", max_request_line, BYTES, 0) X("maxBody", max_body, BYTES, 0) \
+    X("maxChunkLine", max_chunk_line, BYTES, 0)     X("maxTrailerBytes", max_trailer_bytes, BYTES, 0) \
+    X("maxDrain", max_drain, BYTES, 0)              X("maxKeepAlive", max_keep_alive, COUNT, 0) \
+    X("headerTimeoutMs", header_timeout_ms, MS, 0)  X("bodyTimeoutMs", body_timeout_ms, MS, 0) \
+    X("minBodyRate", min_body_rate, BYTES, 0)       X("writeTimeoutMs", write_timeout_ms, MS, 0) \
+    X("idleTimeoutMs", idle_timeout_ms, MS, 0)      X("handlerTimeoutMs", handler_timeout_ms, MS, 0) \
+    X("graceMs", grace_ms, MS, 0)                   X("retryAfterS", retry_after_s, COUNT, 0) \
+    X("backlog", backlog, COUNT, 0)                 X("reuseport", reuseport, FLAG, 0) \
+    X("cancelOn", cancel_on, CANCEL, 0)             X("noSignals", no_signals, FLAG, 0) \
+    X("sslPort", ssl_port, COUNT, VT__CONF_ARG | VT__CONF_ZERO_NONE) \
+    X("sslCert", ssl_cert, STRING, VT__CONF_ARG)    X("sslKey", ssl_key, STRING, VT__CONF_ARG) \
+    X("sslKeyPasswordFile", ssl_key_password_file, STRING, VT__CONF_ARG) \
+    X("sslClientCA", ssl_client_ca, STRING, VT__CONF_ARG) \
+    X("sslMinVersion", ssl_min_version, COUNT, VT__CONF_ARG) \
+    X("sslOnly", ssl_only, FLAG, 0)                 X("sslRedirect", ssl_redirect, FLAG, 0) \
+    X("sslKtls", ssl_ktls, FLAG, 0)                 X("hstsMaxAgeS", hsts_max_age_s, COUNT, VT__CONF_ZERO_NONE) \
+    X("hstsSubdomains", hsts_subdomains, FLAG, 0)   X("reloadOnHup", reload_on_hup, FLAG, 0) \
+    X("http2", http2, FLAG, VT__CONF_ARG | VT__CONF_ZERO_NONE) \
+    X("http3", http3, FLAG, VT__CONF_ARG | VT__CONF_ZERO_NONE) \
+    X("altSvcMaxAgeS", alt_svc_max_age_s, COUNT, VT__CONF_ZERO_NONE) \
+    X("preferredAddr", preferred_addr, STRING, VT__CONF_ARG) \
+    X("qlog", qlog, STRING, VT__CONF_ARG)           X("earlyData", early_data, FLAG, VT__CONF_ARG) \
+    X("maxStreams", max_streams, COUNT, 0)          X("noDate", no_date, FLAG, 0) \
+    X("serverName", server_name, STRING, 0)
+/* clang-format on */
 
 typedef struct vt__conf_row {
     const char *key;
     uint16_t offset;
     uint8_t size, kind, flags;
-    int64_t min, max;
 } vt__conf_row;
 
 #define VT__CONF_SIZE(field) sizeof(((vt_server_cfg *)0)->field)
-#define VT__CONF_ROW(key, field, kind, flags, min, max)                                                      \
-    {key, offsetof(vt_server_cfg, field), VT__CONF_SIZE(field), VT__CONF_##kind, flags, min, max},
+#define VT__CONF_ROW(key, field, kind, flags)                                                                \
+    {key, offsetof(vt_server_cfg, field), VT__CONF_SIZE(field), VT__CONF_##kind, flags},
 static const vt__conf_row vt__conf_rows[] = {VT__CONF_FIELDS(VT__CONF_ROW)};
 
 #define VT__CONF_LINE_MAX 4096
@@ -36179,7 +36207,16 @@ static void vt__conf_env_name(const char *key, char out[64]) {
     out[n] = 0;
 }
 
-static int vt__conf_number(const vt__conf_row *row, vt_str text, int64_t *out) {
+/* What a number may be. */
+static vt__srv_range vt__conf_range(const vt__conf_row *row) {
+    const vt__srv_range *of = vt__srv_ranges;
+    while (of->offset != row->offset) of++;
+    vt__srv_range r = *of;
+    if (row->flags & VT__CONF_ZERO_NONE) r.least = 0, r.none = false;
+    return r;
+}
+/* What a number with that suffix is times; 0: no suffix of this kind. */
+static int64_t vt__conf_unit(int kind, vt_str suffix) {
     static const struct {
         char suffix[4];
         uint8_t kind;
@@ -36194,17 +36231,26 @@ static int vt__conf_number(const vt__conf_row *row, vt_str text, int64_t *out) {
                  {"s", VT__CONF_MS, 1000},
                  {"m", VT__CONF_MS, INT64_C(60000)},
                  {"h", VT__CONF_MS, INT64_C(3600000)}};
-    vt_str digits = {text.ptr, 0};
-    while (digits.len < text.len && text.ptr[digits.len] >= '0' && text.ptr[digits.len] <= '9') digits.len++;
-    vt_str suffix = {text.ptr + digits.len, text.len - digits.len};
-    int64_t unit = suffix.len ? 0 : 1, v = 0;
     for (size_t i = 0; i < VT__COUNT(units); i++)
-        if (units[i].kind == row->kind && vt__str_eq_ci(vt__str_of(units[i].suffix), suffix))
-            unit = units[i].unit;
-    if (unit == 0) return -EINVAL;
-    int err = vt__str_u63(digits, INT64_MAX, &v);
+        if (units[i].kind == kind && vt__str_eq_ci(vt__str_of(units[i].suffix), suffix)) return units[i].unit;
+    return suffix.len ? 0 : 1;
+}
+static int vt__conf_number(const vt__conf_row *row, vt_str text, int64_t *out) {
+    const vt__srv_range range = vt__conf_range(row);
+    size_t minus = text.len > 1 && text.ptr[0] == '-'; /* "-1" is a number, if no good one */
+    vt_str digits = {text.ptr + minus, 0};
+    int64_t v = 0;
+    if (range.none && vt__str_eq_ci(text, VT__STR_LIT("none"))) {
+        *out = VT_NONE;
+        return 0;
+    }
+    while (minus + digits.len < text.len && digits.ptr[digits.len] >= '0' && digits.ptr[digits.len] <= '9')
+        digits.len++;
+    vt_str suffix = {digits.ptr + digits.len, text.len - minus - digits.len};
+    int64_t unit = vt__conf_unit(row->kind, suffix);
+    int err = unit ? vt__str_u63(digits, INT64_MAX, &v) : -EINVAL;
     if (err < 0) return err;
-    if (v > row->max / unit || v * unit < row->min) return -ERANGE;
+    if (minus || v > range.most / unit || v * unit < range.least) return -ERANGE;
     *out = v * unit;
     return 0;
 }
@@ -36222,9 +36268,7 @@ static int64_t vt__conf_word(const char *list, vt_str word) {
 static int vt__conf_parse(const vt__conf_row *row, vt_str text, int64_t *out) {
     bool flag = row->kind == VT__CONF_FLAG;
     int err = 0;
-    if ((row->flags & VT__CONF_NONE) && vt__str_eq_ci(text, VT__STR_LIT("none"))) {
-        *out = VT_NONE;
-    } else if (flag || row->kind == VT__CONF_CANCEL) {
+    if (flag || row->kind == VT__CONF_CANCEL) {
         *out = vt__conf_word(flag ? "0 1 no yes off on false true" : "reset fin never", text);
         if (*out < 0) return -EINVAL;
         if (flag) *out %= 2;
@@ -36242,14 +36286,14 @@ static int vt__conf_refuse(vt__conf *c, const vt__conf_row *row, vt_str v, int e
                                         "yes or no",
                                         "reset, fin or never",
                                         "text without control characters"};
-    const char *none = row->flags & VT__CONF_NONE ? ", or none" : "";
-    char most[32] = " and more";
+    const vt__srv_range r = row->kind < VT__CONF_FLAG ? vt__conf_range(row) : (vt__srv_range){0};
+    char range[80];
     int n = (int)VT__MIN(v.len, 80u);
-    if (row->max < INT64_MAX) snprintf(most, sizeof most, " to %lld", (long long)row->max);
     if (err == -ERANGE)
-        return vt__conf_fail(c, "%s: '%.*s' is out of range (%lld%s%s)", row->key, n, v.ptr,
-                             (long long)row->min, most, none);
-    return vt__conf_fail(c, "%s: '%.*s' is not %s%s", row->key, n, v.ptr, wants[row->kind], none);
+        return vt__conf_fail(c, "%s: '%.*s' is out of range (%s)", row->key, n, v.ptr,
+                             vt__srv_range_text(range, r.least, r.most, r.none ? "none" : NULL));
+    return vt__conf_fail(c, "%s: '%.*s' is not %s%s", row->key, n, v.ptr, wants[row->kind],
+                         r.none ? ", or none" : "");
 }
 
 static int vt__conf_put_string(vt__conf *c, const vt__conf_row *row, vt_str v) {
@@ -36496,7 +36540,7 @@ VT_API vt_server *vt_server_from_args(int *argc, char **argv) {
 /*==============================================================================
  * MARK: - @calt    alternative services: what Alt-Svc says, and what clients remember of it (VTHTTP_H3)
  * uses:   @plat @mem @str @uri @h1
- * pure.   RFC 7838. Of the protocols that an origin may be had by elsewhere only HTTP/3 is of interest.
+ * pure but for memory. RFC 7838. Of the protocols that an origin may be had by elsewhere only HTTP/3 is of interest.
  * test:   tests/test_calt.c
  *
  * A table holds so many origins at most, one place each where HTTP/3 is said, or meant, to be spoken. One that did not answer
@@ -37461,14 +37505,12 @@ typedef struct vt__cli_h1 {
     vt__conn_io io;
     vt__h1_field *fields;
     uint32_t fields_cap, interim;
-    int64_t sent, got, left; /* left: of Content-Length, not received */
-    vt_str data;             /* body bytes in the input block, decoded and not handed out */
-    uint8_t until;           /* enum vt__h1_until; UNTIL_HEAD: the body is over */
-    bool whole, keep;        /* the request is sent; the connection may be kept */
-    bool go;                 /* 100 (Continue) has come */
-    bool cut;                /* the transport ended and did not say that it would */
-    vt__h1_res head;         /* from here on each is prepared before its use */
-    vt__h1_chunk chunk;
+    int64_t sent, got;
+    bool whole, keep; /* the request is sent; the connection may be kept */
+    bool go;          /* 100 (Continue) has come */
+    bool cut;         /* the transport ended and did not say that it would */
+    vt__h1_res head;
+    vt__conn_body body;
     vt__h1_field few[VT__CLI_FIELDS];
 } vt__cli_h1;
 
@@ -37581,7 +37623,7 @@ VT_API vt_str vt_call_res_field(const vt_call *call, const char *name) {
 /*--- HTTP/1.1: a connection a call ---*/
 static void vt__cli_h1_open(vt_call *call) {
     vt__cli_h1 *h = &call->h1;
-    vt__mem_zero(h, offsetof(vt__cli_h1, chunk));
+    vt__mem_zero(h, offsetof(vt__cli_h1, body.chunk));
     h->io.c = &call->conn->conn;
     h->io.thr = vt__sched_thr();
     h->io.write_ns = vt__cpool_ns(call->client->cfg.write_timeout_ms);
@@ -37640,11 +37682,9 @@ static int vt__cli_h1_answer(vt_call *call, size_t n) {
     b->pos += n;
     call->nfields = facts->nfields;
     call->status = h->head.status;
-    h->until = h->head.until;
-    h->left = facts->content_length;
-    if (h->until == VT__H1_UNTIL_LENGTH && h->left == 0) h->until = VT__H1_UNTIL_HEAD;
-    if (h->until == VT__H1_UNTIL_CHUNK) memset(&h->chunk, 0, sizeof h->chunk);
-    call->res_length = h->until == VT__H1_UNTIL_HEAD ? 0 : h->until == VT__H1_UNTIL_LENGTH ? h->left : -1;
+    vt__conn_body_begin(&h->body, h->head.until, facts->content_length);
+    call->res_length = h->head.until == VT__H1_UNTIL_LENGTH ? facts->content_length : -1;
+    if (h->head.until == VT__H1_UNTIL_HEAD) call->res_length = 0;
     h->keep = facts->flags & VT__H1_KEEP_ALIVE && h->whole && !call->close;
     call->answered = true;
     return 1;
@@ -37682,7 +37722,7 @@ static int vt__cli_h1_wait(vt_call *call, bool late) {
     int r = call->answered;
     if (late) vt__poll_set(&h->io.c->pd, VT__PD_R);
     while (r == 0) r = vt__cli_h1_next(call, late ? VT__CLI_TRY : vt__cli_due(call, ns));
-    if (r > 0 && h->until == VT__H1_UNTIL_HEAD) vt__cli_h1_part(call, h->keep);
+    if (r > 0 && h->body.until == VT__H1_UNTIL_HEAD) vt__cli_h1_part(call, h->keep);
     return r < 0 ? r : 0;
 }
 /* Has the peer answered before it got all? 0 or VT_EANSWERED; does not wait. */
@@ -37833,98 +37873,69 @@ static int vt__cli_h1_end(vt_call *call) {
 }
 
 /* --- the response's body --- */
-static int vt__cli_h1_chunk(vt_call *call) {
-    vt__cli_h1 *h = &call->h1;
-    vt__conn_buf *b = &h->io.in;
-    if (!call->res_trailers)
-        call->res_trailers = vt__mem_arena_get(&call->arena, VT__CLI_FIELDS * sizeof *call->res_trailers);
-    if (!call->res_trailers) return -ENOMEM;
-    if (b->pos == b->len) return 0;
-    const char *from = b->p + b->pos;
-    int64_t n = vt__h1_chunk_decode(&h->chunk, from, b->len - b->pos, &h->data, call->res_trailers,
-                                    VT__CLI_FIELDS, &call->client->limits);
-    if (n < 0) return vt__cli_h1_bad((int)n);
-    b->pos += (size_t)n;
-    if (!h->chunk.done) return n > 0;
-    h->until = VT__H1_UNTIL_HEAD;
-    call->ntrailers = h->chunk.ntrailers;
-    call->trailer_base = vt__mem_arena_str(&call->arena, from + h->chunk.trailer_off,
-                                           (size_t)n - h->chunk.trailer_off);
-    return call->trailer_base ? 1 : -ENOMEM;
-}
-/* Makes h->data non-empty: 1; 0 at the body's end; < 0. */
+/* Makes h->body.data non-empty: 1; 0 at the body's end; < 0. */
 static int vt__cli_h1_body(vt_call *call, int64_t due) {
     vt__cli_h1 *h = &call->h1;
-    vt__conn_buf *b = &h->io.in;
+    vt__conn_body *b = &h->body;
     size_t most = (size_t)call->client->cfg.max_trailer_bytes + VT__BUF_BYTES;
-    while (h->data.len == 0) {
-        int r = 0;
-        if (h->until == VT__H1_UNTIL_HEAD) return 0;
-        if (h->until == VT__H1_UNTIL_CHUNK) {
-            r = vt__cli_h1_chunk(call);
-        } else if (b->pos < b->len) {
-            h->data = (vt_str){b->p + b->pos, b->len - b->pos};
-            if (h->until == VT__H1_UNTIL_LENGTH) {
-                h->data.len = (size_t)VT__MIN((int64_t)h->data.len, h->left);
-                h->left -= (int64_t)h->data.len;
-                if (h->left == 0) h->until = VT__H1_UNTIL_HEAD;
-            }
-            b->pos += h->data.len;
-            r = 1;
+    while (b->data.len == 0) {
+        if (b->until == VT__H1_UNTIL_HEAD) return 0;
+        int r = vt__conn_body_take(b, &h->io.in, &call->arena, &call->res_trailers, &call->client->limits);
+        if (r < 0 && r != -ENOMEM) r = vt__cli_h1_bad(r);
+        if (r > 0 && b->trailers) {
+            call->trailer_base = vt__mem_arena_str(&call->arena, b->trailers, b->trailers_len);
+            call->ntrailers = b->chunk.ntrailers;
+            if (!call->trailer_base) r = -ENOMEM;
         }
         if (r == 0) r = vt__cli_h1_fill(call, most, due);
-        if (r == VT_EEOF && h->until == VT__H1_UNTIL_CLOSE && !h->cut) h->until = VT__H1_UNTIL_HEAD;
+        if (r == VT_EEOF && b->until == VT__H1_UNTIL_CLOSE && !h->cut) b->until = VT__H1_UNTIL_HEAD;
         else if (r < 0) return r == VT_ELIMIT ? VT_EHTTP : r;
     }
     return 1;
 }
 /* Large reads go past the input block. */
 static int64_t vt__cli_h1_direct(vt_call *call, void *buf, size_t n, int64_t due) {
-    vt__cli_h1 *h = &call->h1;
-    if (h->until == VT__H1_UNTIL_LENGTH) n = (size_t)VT__MIN((int64_t)VT__MIN(n, (size_t)INT_MAX), h->left);
-    int64_t r = vt__cli_late(call) ? -ETIMEDOUT : vt__conn_recv(h->io.c, buf, n, due);
-    if (r == 0 && h->until == VT__H1_UNTIL_LENGTH) return VT_EEOF;
-    if (r > 0 && h->until == VT__H1_UNTIL_LENGTH) h->left -= r;
-    if (r == 0 || (r > 0 && h->until == VT__H1_UNTIL_LENGTH && h->left == 0)) h->until = VT__H1_UNTIL_HEAD;
+    vt__conn_body *b = &call->h1.body;
+    bool length = b->until == VT__H1_UNTIL_LENGTH;
+    if (length) n = (size_t)VT__MIN((int64_t)VT__MIN(n, (size_t)INT_MAX), b->left);
+    int64_t r = vt__cli_late(call) ? -ETIMEDOUT : vt__conn_recv(call->h1.io.c, buf, n, due);
+    if (r == 0 && length) return VT_EEOF;
+    if (r == 0) b->until = VT__H1_UNTIL_HEAD;
+    if (r > 0) vt__conn_body_got(b, r);
     return r;
 }
 static int64_t vt__cli_h1_read(vt_call *call, void *buf, size_t n) {
     vt__cli_h1 *h = &call->h1;
     int64_t due = vt__cli_due(call, vt__cpool_ns(call->client->cfg.read_timeout_ms)), r;
-    bool plain = h->until == VT__H1_UNTIL_CLOSE ||
-                 (h->until == VT__H1_UNTIL_LENGTH && h->left >= VT__CLI_DIRECT);
-    if (plain && h->data.len == 0 && h->io.in.pos == h->io.in.len && n >= VT__CLI_DIRECT) {
+    vt__conn_body *b = &h->body;
+    bool plain = b->until == VT__H1_UNTIL_CLOSE ||
+                 (b->until == VT__H1_UNTIL_LENGTH && b->left >= VT__CLI_DIRECT);
+    if (plain && b->data.len == 0 && h->io.in.pos == h->io.in.len && n >= VT__CLI_DIRECT) {
         r = vt__cli_h1_direct(call, buf, n, due);
     } else if ((r = vt__cli_h1_body(call, due)) > 0) {
-        n = VT__MIN(n, h->data.len);
-        memcpy(buf, h->data.ptr, n);
-        h->data.ptr += n;
-        h->data.len -= n;
-        r = (int64_t)n;
+        r = vt__conn_body_copy(b, buf, n);
     }
-    if (r >= 0 && h->until == VT__H1_UNTIL_HEAD && h->data.len == 0) vt__cli_h1_part(call, h->keep);
+    if (r >= 0 && b->until == VT__H1_UNTIL_HEAD && b->data.len == 0) vt__cli_h1_part(call, h->keep);
     return r;
 }
 static int vt__cli_h1_upgrade(vt_call *call, vt__conn_io **io) {
     *io = &call->h1.io;
-    return call->h1.until == VT__H1_UNTIL_OTHER ? 0 : VT_ESTATE;
-}
-static bool vt__cli_idempotent(const vt_call *call) {
-    return call->method_id != VT__H1_M_POST && call->method_id != VT__H1_M_PATCH && call->method_id != 0;
+    return call->h1.body.until == VT__H1_UNTIL_OTHER ? 0 : VT_ESTATE;
 }
 static int vt__cli_h1_again(vt_call *call, int err) {
     const vt__cli_h1 *h = &call->h1;
     bool stale = call->conn && call->reused && !h->got &&
                  (err == -EPIPE || err == -ECONNRESET || err == VT_EEOF) &&
-                 (h->sent == 0 || vt__cli_idempotent(call));
+                 (h->sent == 0 || vt__h1_is_idempotent(call->method_id));
     return stale ? VT__CLI_FRESH : 0;
 }
 static void vt__cli_h1_close(vt_call *call, int64_t rest) {
     vt__cli_h1 *h = &call->h1;
     int64_t due = rest ? vt__cli_due(call, VT_SEC) : VT__CLI_TRY;
-    bool keep = call->conn && h->keep && call->answered && h->until != VT__H1_UNTIL_OTHER && !vt_cancelled();
-    if (h->until == VT__H1_UNTIL_LENGTH && h->left > VT__MAX(rest, VT__CLI_DRAIN)) keep = false;
-    for (int64_t dropped = 0; keep; dropped += (int64_t)h->data.len, h->data.len = 0) {
+    bool keep = call->conn && h->keep && call->answered && h->body.until != VT__H1_UNTIL_OTHER &&
+                !vt_cancelled();
+    if (h->body.until == VT__H1_UNTIL_LENGTH && h->body.left > VT__MAX(rest, VT__CLI_DRAIN)) keep = false;
+    for (int64_t dropped = 0; keep; dropped += (int64_t)h->body.data.len, h->body.data.len = 0) {
         int r = dropped > VT__CLI_DRAIN ? VT_ELIMIT : vt__cli_h1_body(call, due);
         if (r == 0) break;
         if (r < 0) keep = false;
@@ -38326,8 +38337,8 @@ static int vt__cmux_again(vt_call *call, int err) {
     if (!s || s->e.err != err) return 0;
     if (s->old) call->single = !call->ws_key || vt__cmux_no_ws(call, true);
     if (s->untaken) return VT__CLI_ANY;
-    return s->lost && call->reused && !s->e.headed && !s->interim && vt__cli_idempotent(call) ? VT__CLI_FRESH
-                                                                                              : 0;
+    if (!s->lost || !call->reused || s->e.headed || s->interim) return 0;
+    return vt__h1_is_idempotent(call->method_id) ? VT__CLI_FRESH : 0;
 }
 /* A WebSocket that has come to its end says so by its stream's (RFC 8441 5), and hears it; any other is reset. */
 static void vt__cmux_close_ws(vt__conn_io *io, int64_t rest) {
@@ -38603,7 +38614,7 @@ static bool vt__ch2_offers(const vt_client *client, bool tls, bool proxy) {
 #if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @ch3     calls over HTTP/3: many on a connection, tried before TCP (VTHTTP_H3)
- * uses:   @plat @mem @ds @log @msg @qstr @h3 @poll @sched @sync @io @udp @ossl @qtls @quic @qend @mux @h3e @calt @cpool @ccall @cmux
+ * uses:   @plat @mem @ds @log @h1 @msg @qstr @h3 @poll @sched @sync @io @udp @ossl @qtls @quic @qend @mux @h3e @calt @cpool @ccall @cmux
  * raises: vt__qend_ops, vt__h3e_role, vt__cmux_ops, vt__cpool_mux, vt_client.h3_free, vt__sched_up.closing
  * test:   tests/e2e_cli_h3.c tests/e2e_cli_h3_alt.c tests/e2e_cli_h3_bad.c tests/fault_cli_h3.c
  *         tests/e2e_cli_h3_others.c
@@ -39107,9 +39118,7 @@ static int vt__ch3_pick(const struct vt__io_lookup *l, const struct sockaddr *ou
     return n;
 }
 static bool vt__ch3_may_early(const vt_call *call) {
-    bool safe = call->method_id == VT__H1_M_GET || call->method_id == VT__H1_M_HEAD ||
-                call->method_id == VT__H1_M_OPTIONS;
-    return safe && !call->has_body && !call->ws_key && !call->late;
+    return vt__h1_is_safe(call->method_id) && !call->has_body && !call->ws_key && !call->late;
 }
 /* One attempt, and what comes of it until `due`: 0 it is ready; or an error. */
 static int vt__ch3_attempt(vt__ch3 *c, vt_call *call, const struct sockaddr *at, const char *host, bool more,
@@ -39578,16 +39587,6 @@ static int vt__cli_exchange(vt_call *call) {
         fresh = again == VT__CLI_FRESH;
     }
 }
-static bool vt__cli_safe(const vt_call *call) {
-    switch (call->method_id) {
-    case VT__H1_M_GET:
-    case VT__H1_M_HEAD:
-    case VT__H1_M_OPTIONS:
-    case VT__H1_M_TRACE:
-    case VT__H1_M_QUERY: return true;
-    default: return false;
-    }
-}
 static void vt__cli_become_get(vt_call *call) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < call->fields.n; i++) {
@@ -39613,14 +39612,14 @@ static int vt__cli_redirect(vt_call *call) {
     vt__url to;
     if ((!as_is && !old && status != 303) || call->max_hops <= 0) return 0;
     if (!location.ptr || vt_call_res_field_at(call, "location", 1).ptr) return 0;
-    if (!to_get &&
-        ((old && !vt__cli_safe(call)) || call->pulled || (call->has_body && call->state == VT__CLI_OPEN)))
+    if (!to_get && ((old && !vt__h1_is_safe(call->method_id)) || call->pulled ||
+                    (call->has_body && call->state == VT__CLI_OPEN)))
         return 0;
     int r = vt__url_resolve(&call->arena, &call->url, location, &to);
     if (r < 0) return r == VT_EURL ? VT_EREDIRECT : r;
     if (call->url.tls && !to.tls) return 0; /* who asked for secrecy gets no answer without */
     bool same = vt__url_same(&call->url, &to);
-    if (!same && (call->via || (!to_get && !vt__cli_safe(call)))) return 0;
+    if (!same && (call->via || (!to_get && !vt__h1_is_safe(call->method_id)))) return 0;
     if (call->hops++ >= call->max_hops) return VT_EREDIRECT;
     vt__cli_close(call, VT__CLI_DRAIN);
     if (to_get) vt__cli_become_get(call);
@@ -39828,6 +39827,7 @@ VT_API void vt_ws_free(vt_ws *ws) {
 }
 #endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
 
+#pragma GCC diagnostic pop
 #endif /* VTHTTP_IMPLEMENTATION */
 
 /*

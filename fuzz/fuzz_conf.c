@@ -20,8 +20,11 @@ static void check(const vt__conf *c, int err, const char *place) {
         if (row->kind == VT__CONF_STRING) continue;
         if (row->size == 4) memcpy(&v32, at, 4), v = v32;
         else memcpy(&v, at, 8);
-        bool none = v == VT_NONE && (row->flags & (VT__CONF_NONE | VT__CONF_ZERO_NONE));
-        MUST(v == 0 || none || (v >= row->min && v <= row->max));
+        vt__srv_range range = {.most = 1, .none = false};
+        if (row->kind < VT__CONF_FLAG) range = vt__conf_range(row);
+        else if (row->kind == VT__CONF_CANCEL) range.most = VT_CANCEL_NEVER;
+        bool none = v == VT_NONE && (range.none || (row->flags & VT__CONF_ZERO_NONE));
+        MUST(v == 0 || none || (v >= range.least && v <= range.most && v > 0));
     }
 }
 

@@ -7,7 +7,7 @@ root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
-warn='-Wall -Wextra -Wconversion -Wshadow -Wundef -Werror'
+warn='-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wundef -Werror'
 passed=0 failed=0 skipped=0
 
 pass() { passed=$((passed + 1)); }

@@ -66,13 +66,15 @@ CLI_TEST(safe_calls_go_early, 2) {
     CHECK_EQ(ask("GET", "/early", NULL, ZERO), 200);
     CHECK_EQ(ask("HEAD", "/early", NULL, ""), 200);
     CHECK_EQ(ask("OPTIONS", "/early", NULL, ZERO), 200);
-    CHECK_EQ(earlies, VT__QTLS_NATIVE ? 3 : 0);
+    CHECK_EQ(ask("TRACE", "/early", NULL, ZERO), 200);
+    CHECK_EQ(ask("QUERY", "/early", NULL, ZERO), 200);
+    CHECK_EQ(earlies, VT__QTLS_NATIVE ? 5 : 0);
     CHECK_EQ(ask("POST", "/early", "body", "30 0"), 200);
     CHECK_EQ(ask("PUT", "/early", NULL, "30 0"), 200);
     CHECK_EQ(ask("DELETE", "/early", NULL, "30 0"), 200);
     CHECK_EQ(ask("GET", "/early", "body", "30 0"), 200);
     CHECK_EQ(ask("GET", "/early", NULL, ZERO), 200);
-    CHECK_EQ(calls, 9);
+    CHECK_EQ(calls, 11);
     down();
 }
 CLI_TEST(none_goes_early_where_nobody_asked_for_it, 2) {

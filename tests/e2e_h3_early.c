@@ -76,7 +76,8 @@ static void is_handled_at_once(struct h3 *again, const char *method) {
     CHECK_EQ(noted(ENTERED), before + 2);
 }
 TEST(safe_requests_are_handled_at_once) {
-    static const char *const methods[] = {"GET /zero", "HEAD /zero", "OPTIONS /zero", "TRACE /zero"};
+    static const char *const methods[] = {"GET /zero", "HEAD /zero", "OPTIONS /zero", "TRACE /zero",
+                                          "QUERY /zero"};
     comes_for_each(methods, VT__COUNT(methods), is_handled_at_once);
 }
 static void waits_for_the_handshake(struct h3 *again, const char *method) {

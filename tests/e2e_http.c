@@ -2025,6 +2025,8 @@ static int h_trailers(vt_req *req, vt_res *res) {
     CHECK_EQ(vt_res_trailer(res, "X-Seen", sum.ptr ? sum.ptr : "nothing"), 0);
     CHECK_EQ(vt_res_trailer(res, "X-Other", "1"), 0);
     CHECK_EQ(vt_res_trailer(res, "Content-Length", "1"), VT_EFIELD);
+    CHECK_EQ(vt_res_trailer(res, "Keep-Alive", "1"), VT_EFIELD);
+    CHECK_EQ(vt_res_trailer(res, "Date", "1"), VT_EFIELD);
     return put(res, body.ptr, body.len);
 }
 static void routes_trailers(vt_server *s) { vt_server_post(s, "/", h_trailers); }

@@ -219,21 +219,21 @@ TEST(conf_ranges_are_exact_for_every_row) {
         if (row->kind == VT__CONF_STRING || row->kind == VT__CONF_FLAG || row->kind == VT__CONF_CANCEL)
             continue;
         int64_t zero = row->flags & VT__CONF_ZERO_NONE ? VT_NONE : 0;
-        snprintf(text, sizeof text, "%lld", (long long)row->min);
-        CHECK_EQ(value_of(row->key, text), row->min ? row->min : zero);
-        snprintf(text, sizeof text, "%lld", (long long)row->max);
-        if (row->size == 8 || row->max <= INT_MAX) CHECK_EQ(value_of(row->key, text), row->max);
+        int64_t min = vt__conf_range(row).least, max = vt__conf_range(row).most;
+        snprintf(text, sizeof text, "%lld", (long long)min);
+        CHECK_EQ(value_of(row->key, text), min ? min : zero);
+        snprintf(text, sizeof text, "%lld", (long long)max);
+        if (row->size == 8 || max <= INT_MAX) CHECK_EQ(value_of(row->key, text), max);
         else CHECK(false); /* a row whose range is over its field */
-        if (row->min > 0) {
-            snprintf(text, sizeof text, "%lld", (long long)row->min - 1);
-            CHECK_EQ(value_of(row->key, text), VT_ECONF);
-        }
-        if (row->max < INT64_MAX) {
-            snprintf(text, sizeof text, "%lld", (long long)row->max + 1);
+        snprintf(text, sizeof text, "%lld", (long long)min - 1);
+        CHECK_EQ(value_of(row->key, text), VT_ECONF);
+        CHECK(strstr(conf.error, "out of range") != NULL);
+        if (max < INT64_MAX) {
+            snprintf(text, sizeof text, "%lld", (long long)max + 1);
             CHECK_EQ(value_of(row->key, text), VT_ECONF);
             CHECK(strstr(conf.error, "out of range") != NULL);
         }
-        CHECK_EQ(value_of(row->key, "none"), row->flags & VT__CONF_NONE ? VT_NONE : VT_ECONF);
+        CHECK_EQ(value_of(row->key, "none"), vt__conf_range(row).none ? VT_NONE : VT_ECONF);
     }
 }
 
@@ -509,7 +509,8 @@ TEST(conf_every_key_has_its_variable) {
         vt__conf_env_name(row->key, name);
         snprintf(entry, sizeof entry, "%s=%s", name, row->kind == VT__CONF_CANCEL ? "fin" : "65536");
         bool good = row->kind == VT__CONF_STRING || row->kind == VT__CONF_CANCEL ||
-                    row->kind == VT__CONF_BYTES || row->kind == VT__CONF_MS || row->max >= 65536;
+                    row->kind == VT__CONF_BYTES || row->kind == VT__CONF_MS ||
+                    (row->kind == VT__CONF_COUNT && vt__conf_range(row).most >= 65536);
         CHECK_EQ(read_sources(NULL, NULL, ARGS("X=y", entry)), good ? 0 : VT_ECONF);
         if (!good) CHECK(strstr(conf.error, name) != NULL && strstr(conf.error, row->key) != NULL);
         CHECK(good == !all_zero(&conf.cfg, sizeof conf.cfg));
@@ -556,7 +557,10 @@ TEST(conf_argument_errors_name_the_place) {
                  {{"-config="}, "argument 1: -config= needs a value (-config=...)"},
                  {{"-port=x"}, "argument 1: port: 'x' is not a number"},
                  {{"-port=70000"}, "argument 1: port: '70000' is out of range (0 to 65535)"},
-                 {{"-port=-1"}, "argument 1: port: '-1' is not a number"},
+                 {{"-port=-1"}, "argument 1: port: '-1' is out of range (0 to 65535)"},
+                 {{"-port=-"}, "argument 1: port: '-' is not a number"},
+                 {{"-port=-x"}, "argument 1: port: '-x' is not a number"},
+                 {{"-P:maxBody=-5k"}, "argument 1: maxBody: '-5k' is out of range (1 and more, or none)"},
                  {{"-workers=0"}, "argument 1: workers: '0' is out of range (1 to 256)"},
                  {{"-host=a\nb"}, "argument 1: host: 'a?b' is not text without control characters"},
                  {{"-config=/no/such"}, "/no/such: cannot be read: No such file or directory"},

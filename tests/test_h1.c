@@ -153,7 +153,11 @@ TEST(methods) {
         CHECK_EQ(first.r.method, m);
         CHECK_EQ(first.r.method_len, name.len);
         CHECK_EQ(vt__h1_method(name), m);
+        bool safe = strstr("GET HEAD OPTIONS TRACE QUERY", name.ptr) != NULL;
+        CHECK_EQ(vt__h1_is_safe(m), safe);
+        CHECK_EQ(vt__h1_is_idempotent(m), safe || strstr("PUT DELETE", name.ptr) != NULL);
     }
+    CHECK(!vt__h1_is_safe(VT__H1_M_OTHER) && !vt__h1_is_idempotent(VT__H1_M_OTHER));
     accepts("get / HTTP/1.1\r\nHost: h\r\n\r\n");
     CHECK_EQ(first.r.method, VT__H1_M_OTHER); /* methods are case-sensitive */
     accepts("X-y!#$%&'*+.^_`|~9 / HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -1129,7 +1133,22 @@ TEST(trailers) {
         char body[100];
         snprintf(body, sizeof body, "0\r\n%s\r\n\r\n", forbidden[i]);
         body_fails(body, VT__H1_E_TRAILER);
+        CHECK(!vt__h1_trailer_ok(vt__h1_field_id((vt_str){forbidden[i], strcspn(forbidden[i], ":")}), true));
     }
+    /* Of what controls a response, and conditions, none is sent; that of others is the handler's to leave. */
+    static const char *const unsent[] = {"Date",     "Age",         "Vary",
+                                         "Location", "Retry-After", "If-None-Match",
+                                         "If-Range", "Expires",     "If-Modified-Since"};
+    for (size_t i = 0; i < VT__COUNT(unsent); i++) {
+        char body[100];
+        int n = snprintf(body, sizeof body, "0\r\n%s: x\r\n\r\n", unsent[i]);
+        decode(&whole, body, (size_t)n, NULL, 0);
+        CHECK(whole.rc == n && whole.c.ntrailers == 1);
+        CHECK(!vt__h1_trailer_ok(vt__h1_field_id(vt__str_of(unsent[i])), true));
+    }
+    static const char *const sent[] = {"ETag", "Server-Timing", "Accept-Ranges", "X-Sum", "Link"};
+    for (size_t i = 0; i < VT__COUNT(sent); i++)
+        CHECK(vt__h1_trailer_ok(vt__h1_field_id(vt__str_of(sent[i])), true));
     body_fails("0\r\nA : b\r\n\r\n", VT__H1_E_NAME_SPACE);
     body_fails("0\r\nA: b\r\n c\r\n\r\n", VT__H1_E_FOLD);
     body_fails("0\r\nA\r\n\r\n", VT__H1_E_COLON);

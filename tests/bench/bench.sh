@@ -261,15 +261,36 @@ if wanted blockers && build blockers; then
     run 60 "$dir/blockers"
 fi
 
-# HTTP/3, and others' servers asked by the same client, in the same run.
+# HTTP/3, and others' servers asked by the same client, in turns, each of which has a part of the requests; of all turns the mean.
 h3_others= # NAME:PID:PORT...
-h3_beside() { # MODE ARGS...
-    run 120 "$dir/h3_vt" -mode="$@"
+h3_turn() { # its lines go to $dir/turns
+    timeout 120 "$dir/h3_vt" "$@" > "$dir/out" 2>&1 && cat "$dir/out" >> "$dir/turns" && return
+    say "FAILED: h3_vt $*: $(cat "$dir/out")"
+    failed=$((failed + 1))
+}
+h3_beside() { # TURNS MODE ARGS...
+    turns=$1
+    shift
+    : > "$dir/turns"
     case $1 in big) path=/big ;; *) path=/small ;; esac
-    for other in $h3_others; do
-        at=${other#*:}
-        run 120 "$dir/h3_vt" -mode="$@" -name="${other%%:*}" -pid="${at%:*}" -port="${at#*:}" -path=$path
+    for _ in $(seq "$turns"); do
+        h3_turn -mode="$@"
+        for other in $h3_others; do
+            at=${other#*:}
+            h3_turn -mode="$@" -name="${other%%:*}" -pid="${at%:*}" -port="${at#*:}" -path=$path
+        done
     done
+    say "$(awk '/^= / {
+            if (!n[$2]++) name[++names] = $2
+            sum[$2] += $3; unit[$2] = $4; goal[$2] = $5; form[$2] = $3 ~ /[.]/ ? "%.1f" : "%d"
+        }
+        END {
+            for (i = 1; i <= names; i++) {
+                m = name[i]; each = sum[m] / n[m]
+                verdict = goal[m] == "-" ? "-" : each <= substr(goal[m], 3) + 0 ? "ok" : "MISS"
+                printf "= %s " form[m] " %s %s %s\n", m, each, unit[m], goal[m], verdict
+            }
+        }' "$dir/turns")"
 }
 h3_nginx() { # nginx with HTTP/3: runs in place of the shell; the one that make test-openssl35 has got, by its own libraries
     sys=build/trixie
@@ -304,9 +325,9 @@ if wanted h3; then
         say "SKIP h3: no openssl/ssl.h (make deps)"
     elif build h3_vt; then
         if command -v openssl > /dev/null; then h3_up; else say "SKIP h3 beside others: no openssl"; fi
-        h3_beside small -n=$((count * 2)) -c=10 -m=32
-        h3_beside big -n=10
-        h3_beside new -n=$((count / 100))
+        h3_beside $pairs small -n=$((count * 2 / pairs)) -c=10 -m=32
+        h3_beside 5 big -n=2
+        h3_beside $pairs new -n=$((count / 100 / pairs))
         run 120 "$dir/h3_vt" -mode=idle -n=2000
         run 120 "$dir/h3_vt" -mode=fair -n=$count -c=100
         for other in $h3_others; do

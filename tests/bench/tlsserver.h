@@ -8,6 +8,7 @@
 
 #include "bench.h"
 #include "../tls.h"
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 enum { SERVER_BIG = 64 << 20 };
@@ -46,10 +47,15 @@ static __attribute__((noreturn)) void server_serve(bool http3) {
 /* Its port and process. */
 static int server_fork(bool http3, pid_t *pid) {
     int p[2], port;
+    pid_t parent = getpid();
     if (pipe(p) < 0) bench_die("pipe");
     if ((*pid = fork()) < 0) bench_die("fork");
     server_ready_fd = p[1];
-    if (*pid == 0) server_serve(http3);
+    if (*pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGTERM); /* it goes with us, however we end */
+        if (getppid() != parent) exit(2);
+        server_serve(http3);
+    }
     close(p[1]);
     if (read(p[0], &port, sizeof port) != sizeof port) bench_die("no server");
     close(p[0]);

@@ -68,7 +68,7 @@ for (my $i = 0; $i < @raw; $i++) {
         else { undef $list }
         push @{ $s{uses} }, $list =~ /\@(\w+)/g if defined $list;
         push @{ $s{prefix} }, $1 =~ /(\w+)/g if $l =~ /^ \* prefix:(.*)/;
-        $s{pure} = 1 if $l =~ /^ \* pure\./;
+        $s{pure} = $1 ? 'memory' : 1 if $l =~ /^ \* pure( but for memory)?\./;
         if ($l =~ /^ \* (?:test|fuzz):/) {
             for my $f ($l =~ m{\b((?:tests|fuzz)/[\w./-]+)}g) {
                 finding($j + 1, "\@$s{tag} names $f, which does not exist") unless -f "$root/$f";
@@ -449,7 +449,8 @@ sub check_pure {
     while ($text =~ /(\.|->)?\s*\b([A-Za-z_]\w*)\s*\(/g) {
         my ($member, $name, $at) = ($1, $2, $-[2]);
         my $here = $line + (substr($text, 0, $at) =~ tr/\n//);
-        if ($name =~ /^vt__plat_(?!cpu_)/) { finding($here, "pure \@$section_of[$here]{tag} calls $name"); next }
+        my $memory = ($section_of[$here]{pure} // '') eq 'memory';
+        if ($name =~ /^vt__plat_(?!cpu_)/ || (!$memory && $name =~ /^vt__mem_(?!zero$)/)) { finding($here, "pure \@$section_of[$here]{tag} calls $name"); next }
         next if $member || $allowed{$name} || $macro{$name} || $name =~ /^(?:vt_|VT_|__builtin_|__atomic_|_mm\d*_|v[a-z]\w*_[usfp]\d+$)/;
         next if $context =~ /^\(.*\b$name\b.*\)$/ || $context =~ /\(\s*\*\s*(?:const\s+)?$name\s*\)/ || $context =~ /\b\w+[\s*]+$name\s*[,)]/ || $def{$name};
         finding($here, "pure \@$section_of[$here]{tag} calls $name");

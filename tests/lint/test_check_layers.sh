@@ -215,6 +215,7 @@ try public_uncommented 'public function vt_twice has no comment' '/^\/\* Twice/d
 try inline_uncommented 'public function vt_thrice has no comment' 's/^\/\* Inline.*//'
 try public_below 'the public part refers to vt__low_add' 's/{ return vt_twice(a) + a; }/{ return vt__low_add(a, a); }/'
 try pure_plat 'pure @mid calls vt__plat_read' 's/return put(st/return vt__plat_read(1) + put(st/'
+try pure_memory 'pure @mid calls vt__mem_alloc' 's/return put(st/return vt__mem_alloc(1) + put(st/' 2
 try pure_libc 'pure @mid calls malloc' 's/return put(st/return (int)(size_t)malloc(1) + put(st/'
 try pure_macro 'pure @mid calls printf' 's/^struct vt__mid_state {/#define VT__SAY(x) printf(x)\n&/'
 try test_file '@high names tests/test_gone.c, which does not exist' 's,tests/test_high.c,& tests/test_gone.c,'
