@@ -891,6 +891,18 @@ TEST(params_default) {
     CHECK_EQ(vt__qpkt_params_get(&got, p, (size_t)(end - p), false), 0);
     CHECK(got.active_cids == 2 && got.have == VT__QPKT_HAS(INITIAL_SCID));
 }
+/* Of those that nobody knows the numbers are reserved ones (RFC 9000 18.1), of 16 bits: nginx cuts off more. */
+TEST(params_that_nobody_knows) {
+    vt__qpkt_params tp;
+    vt__qpkt_params_init(&tp);
+    for (uint32_t i = 0, grease = 0; i < 100000; i++, grease += 2654435761) {
+        uint8_t p[20];
+        uint64_t id = 0, len = 0;
+        const uint8_t *at = p, *end = vt__qpkt_params_put(p, p + sizeof p, &tp, grease);
+        REQUIRE(end && vt__qpkt_get_int(&at, end, &id) && vt__qpkt_get_int(&at, end, &len));
+        REQUIRE(id < 65536 && id % 31 == 27 && len == (grease & 3) && end == at + len);
+    }
+}
 static int params_hex(const char *hex, bool from_server) {
     vt__qpkt_params tp;
     size_t n;

@@ -172,8 +172,11 @@ static void turn_from(int first) {
         if (vt__quic_due(&c->q) <= now()) vt__quic_tick(&c->q, now());
         events(c);
         flush(c);
+        const vt__quic_end *e = &c->q.end;
         if (c->closed)
-            bench_die("a connection ends: %s", c->ready ? "after its handshake" : "in its handshake");
+            bench_die("a connection ends %s its handshake: cause %d, code %#llx, %.*s",
+                      c->ready ? "after" : "in", e->cause, (unsigned long long)e->code, (int)e->why_len,
+                      e->why);
     }
 }
 static void turn(void) { turn_from(0); }
