@@ -22658,6 +22658,7 @@ VT_API int vt_res_file(vt_res *res, int status, const char *content_type, const 
     if (!bare && !p) return -ENOMEM;
     r = vt__file_at_once(path, p, VT__RES_FILE_PIECE, &file);
     if (file.fd >= 0) vt__mem_free(p), p = NULL; /* it is larger */
+    if (p && r >= 0) file.size = r; /* it may have shrunk meanwhile */
     if (r >= 0) r = vt__res_file_body(res, &file, p);
     vt__mem_free(p);
     if (file.fd >= 0) (void)vt_file_close(file.fd);

@@ -83,6 +83,7 @@ TEST(no_memory_for_a_piece) {
 /* A small file is opened, read and closed at once, and of one that cannot be read to its end nothing is sent. */
 static int64_t reads, most_reads;
 static int opens, closes, file_fd;
+static ssize_t then = -EIO; /* what reads come to after most_reads of them */
 static int counted_open(const char *path, int flags, int mode) {
     __atomic_add_fetch(&opens, 1, __ATOMIC_SEQ_CST);
     return file_fd = vt__plat_sys_open(path, flags, mode);
@@ -92,7 +93,7 @@ static int counted_close(int fd) {
     return vt__plat_sys_close(fd);
 }
 static ssize_t failing_pread(int fd, void *p, size_t n, int64_t off) {
-    if (__atomic_fetch_add(&reads, 1, __ATOMIC_SEQ_CST) >= most_reads) return -EIO;
+    if (__atomic_fetch_add(&reads, 1, __ATOMIC_SEQ_CST) >= most_reads) return then;
     return vt__plat_sys_pread(fd, p, VT__MIN(n, 1000), off);
 }
 static void counts_from_now(int64_t most) {
@@ -116,6 +117,15 @@ TEST(a_small_file_at_once) {
     CHECK_EQ(get(&c, "/file/small"), 500);
     CHECK_EQ(noted(), -EIO);
     CHECK(opens == 1 && closes == 1);
+    then = 0; /* that is all there is by now */
+    counts_from_now(3);
+    CHECK_EQ(get(&c, "/file/small"), 200);
+    CHECK(has(&c, 0, 3000) && noted() == 0);
+    counts_from_now(3);
+    cl_printf(&c, "GET /file/small HTTP/1.1\r\nHost: a\r\nRange: bytes=2990-4000\r\n\r\n");
+    CHECK_EQ(cl_response(&c), 206);
+    CHECK(has(&c, 2990, 10));
+    then = -EIO;
     counts_from_now(0);
     cl_printf(&c, "HEAD /file/small HTTP/1.1\r\nHost: a\r\n\r\n");
     CHECK_EQ(cl_response_to(&c, true), 200);
