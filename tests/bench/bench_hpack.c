@@ -70,7 +70,8 @@ static size_t encode_fast(story *s, uint8_t *to) {
     len += vt__hpack_put_status(to + len, 200);
     len += vt__hpack_put_length(to + len, 13);
     for (size_t i = 1; i < s->n; i++)
-        if (i != 2) len += vt__hpack_put(&s->e, to + len, BLOCK_MAX - len, s->ids[i], s->names[i], s->values[i], 0);
+        if (i != 2)
+            len += vt__hpack_put(&s->e, to + len, BLOCK_MAX - len, s->ids[i], s->names[i], s->values[i], 0);
     return len;
 }
 static size_t decode(story *s, const uint8_t *p, size_t len) {
