@@ -86,8 +86,9 @@
  *   @req        request objects
  *   @res        response objects
  *   @http       routes and middleware of a server; one request from head to end
- *   @dir        routes that answer with the files of a directory
+ *   @dir        routes that answer with the files of a directory (VTHTTP_FILES)
  *   @conn       one transport under every protocol: a byte stream that parks, with buffers
+ *   @body       the content of a message of HTTP/1.1, as servers and clients receive it
  *   @ossl       TLS as a machine in memory, by OpenSSL (VTHTTP_TLS)
  *   @tls        TLS over a connection
  *   @qsec       QUIC packet protection, by OpenSSL (VTHTTP_H3)
@@ -141,6 +142,9 @@
 /* Every switch is 0 or 1; set it on the compiler's command line, the same for every file of the program. */
 #ifndef VTHTTP_HTTP
 #define VTHTTP_HTTP 1 /* 0: virtual threads and sockets alone */
+#endif
+#ifndef VTHTTP_FILES
+#define VTHTTP_FILES 1 /* 0: leaves vt_server_files out */
 #endif
 #ifndef VTHTTP_CLIENT
 #define VTHTTP_CLIENT 1 /* 0: leaves vt_client and vt_call out */
@@ -901,13 +905,13 @@ VT_API int vt_res_json(vt_res *res, int status, const char *text);
 VT_API int vt_res_printf(vt_res *res, int status, const char *fmt, ...) VT_PRINTF(3, 4); /* text/plain */
 VT_API int vt_res_redirect(vt_res *res, int status, const char *location); /* 301 302 303 307 308 */
 VT_API int vt_res_no_content(vt_res *res);                                 /* 204 */
-/* The same with the file at `path`, as long as it is now; see vt_res_write_file. content_type NULL, and none set: by the end of
- * its name (".html" and the like). `path` is opened as it stands: what of it comes from a request is the caller's to check
- * (vt_server_files does). With status 200, to GET and HEAD, it goes with Last-Modified, ETag and
- * Accept-Ranges (those that the handler has set stay as they are), and what the request asks of them is answered: 304 or 412
- * (RFC 9110 13), a part of it by 206 or 416 (14; not where the handler has set Accept-Ranges to none; several parts get the
- * whole). parks. errors: before anything is sent those of open(2), which vt_status_of knows, VT_ENOTFOUND what is no regular
- * file, -EOVERFLOW one over 2 GiB where off_t is short. */
+/* The same with the file at `path`, as long as it is now; see vt_res_write_file. `path` is opened as it stands: what of it
+ * comes from a request is the caller's to check (vt_server_files does). With status 200, to GET and HEAD, it goes with
+ * Last-Modified, ETag (both of the time when it was modified, if that is after 1980) and Accept-Ranges; those that the handler
+ * has set stay as they are. What the request asks of them is answered: 304 or 412 (RFC 9110 13), a part of it by 206 or 416
+ * (14; not where the handler has set Accept-Ranges to none; several parts get the whole). parks. errors: before anything is
+ * sent those of open(2), which vt_status_of knows, -EISDIR, VT_ENOTFOUND what is no file, -EOVERFLOW one over 2 GiB where off_t
+ * is short. */
 VT_API int vt_res_file(vt_res *res, int status, const char *content_type, const char *path);
 
 /* Streamed responses: the first write sends the head. Without vt_res_length the body is chunked (to an HTTP/1.0
@@ -1072,11 +1076,16 @@ VT_API vt_route *vt_server_post(vt_server *s, const char *pattern, vt_handler *h
 VT_API vt_route *vt_server_put(vt_server *s, const char *pattern, vt_handler *h);
 VT_API vt_route *vt_server_delete(vt_server *s, const char *pattern, vt_handler *h);
 VT_API vt_route *vt_server_any(vt_server *s, const char *pattern, vt_handler *h); /* every method */
+#if VTHTTP_FILES
 /* Answers with the files of `dir` (copied) below `prefix`, "/" or "/static": GET /static/a/b.css with dir/a/b.css as vt_res_file
- * does, by the type of its name. A path that ends with "/" is its index.html; that of a directory leads there (301). Names that
- * begin with a dot are not found, but those in /.well-known/ (RFC 8615); symbolic links are followed, out of `dir` too. Other
- * routes win, as over any tail. errors, which vt_server_run reports: `dir` is none. */
+ * does, by vt_file_type, and X-Content-Type-Options: nosniff. A path that ends with "/" is its index.html; that of a directory,
+ * and `prefix`, lead there (301). Names that begin with a dot are not found, but a directory .well-known (RFC 8615) right in
+ * `dir`; symbolic links are followed, out of `dir` too. Other routes below win, as over any tail. errors, which vt_server_run
+ * reports: `dir` is none, `prefix` has a route already. */
 VT_API vt_route *vt_server_files(vt_server *s, const char *prefix, const char *dir);
+/* The media type that the end of a name (".html") stands for; "application/octet-stream": none is known. */
+VT_API const char *vt_file_type(const char *name);
+#endif /* VTHTTP_FILES */
 VT_API int vt_route_ctx(vt_route *r, void *ctx);
 VT_API int vt_route_max_body(vt_route *r, int64_t bytes); /* VT_NONE: none */
 VT_API int vt_route_timeout_ms(vt_route *r, int64_t ms);  /* the handler's deadline */
@@ -3560,36 +3569,19 @@ static bool vt__h1_is_hop(int id) {
 /* Not fields for framing, routing, authentication, nor what modifies a request or says what the content means (RFC 9110
  * 6.5.1). We send none that controls a response either; those of others are harmless, as trailers are kept apart. */
 static bool vt__h1_trailer_ok(int id, bool sent) {
-    enum { ALWAYS = 15 }; /* so many of them */
-    static const uint8_t refused[] = {VT__H1_F_CONTENT_LENGTH,
-                                      VT__H1_F_HOST,
-                                      VT__H1_F_TE,
-                                      VT__H1_F_CONTENT_ENCODING,
-                                      VT__H1_F_EXPECT,
-                                      VT__H1_F_RANGE,
-                                      VT__H1_F_CONTENT_TYPE,
-                                      VT__H1_F_TRAILER,
-                                      VT__H1_F_COOKIE,
-                                      VT__H1_F_CONTENT_RANGE,
-                                      VT__H1_F_SET_COOKIE,
-                                      VT__H1_F_MAX_FORWARDS,
-                                      VT__H1_F_PROXY_AUTHORIZATION,
-                                      VT__H1_F_CACHE_CONTROL,
-                                      VT__H1_F_AUTHORIZATION,
-                                      VT__H1_F_WWW_AUTHENTICATE,
-                                      VT__H1_F_LOCATION,
-                                      VT__H1_F_DATE,
-                                      VT__H1_F_IF_MODIFIED_SINCE,
-                                      VT__H1_F_RETRY_AFTER,
-                                      VT__H1_F_AGE,
-                                      VT__H1_F_IF_UNMODIFIED_SINCE,
-                                      VT__H1_F_IF_MATCH,
-                                      VT__H1_F_VARY,
-                                      VT__H1_F_IF_NONE_MATCH,
-                                      VT__H1_F_IF_RANGE,
-                                      VT__H1_F_EXPIRES,
-                                      VT__H1_F_PRAGMA};
-    return !vt__h1_is_hop(id) && !memchr(refused, id, sent ? sizeof refused : ALWAYS);
+    static const uint8_t never[] = {
+        VT__H1_F_CONTENT_LENGTH,      VT__H1_F_HOST,          VT__H1_F_TE,
+        VT__H1_F_CONTENT_ENCODING,    VT__H1_F_EXPECT,        VT__H1_F_RANGE,
+        VT__H1_F_CONTENT_TYPE,        VT__H1_F_TRAILER,       VT__H1_F_COOKIE,
+        VT__H1_F_CONTENT_RANGE,       VT__H1_F_SET_COOKIE,    VT__H1_F_MAX_FORWARDS,
+        VT__H1_F_PROXY_AUTHORIZATION, VT__H1_F_CACHE_CONTROL, VT__H1_F_AUTHORIZATION};
+    static const uint8_t not_ours[] = {
+        VT__H1_F_WWW_AUTHENTICATE, VT__H1_F_LOCATION, VT__H1_F_DATE,   VT__H1_F_IF_MODIFIED_SINCE,
+        VT__H1_F_RETRY_AFTER,      VT__H1_F_AGE,      VT__H1_F_VARY,   VT__H1_F_IF_UNMODIFIED_SINCE,
+        VT__H1_F_IF_MATCH,         VT__H1_F_EXPIRES,  VT__H1_F_PRAGMA, VT__H1_F_IF_NONE_MATCH,
+        VT__H1_F_IF_RANGE};
+    return !vt__h1_is_hop(id) && !memchr(never, id, sizeof never) &&
+           !(sent && memchr(not_ours, id, sizeof not_ours));
 }
 static int vt__h1_on_trailers(const char *buf, const vt__h1_field *f, uint32_t n) {
     for (const vt__h1_field *end = f + n; f < end; f++)
@@ -4270,8 +4262,9 @@ typedef struct vt__cond_asks {
 /* What there is, and what of it goes out. */
 typedef struct vt__cond_what {
     vt_str etag;            /* as sent, with its quotes; ptr NULL: none */
-    int64_t modified, size; /* seconds since 1970; bytes */
+    int64_t modified, size; /* seconds since 1970, < 0: not known; bytes */
     int64_t from, n;        /* out: all, or the part of a 206 */
+    bool settled;           /* `modified` names one state alone: it is over for a second (8.8.2.2) */
 } vt__cond_what;
 
 /* A list of entity tags, or "*", which is any. Weakly compared W/ makes no difference, else nothing that has it is alike. */
@@ -4292,10 +4285,10 @@ static bool vt__cond_tagged(vt_str list, vt_str etag, bool weakly) {
     }
     return false;
 }
-/* modified <= the date of `field`; `none` where that is no date. */
+/* modified <= the date of `field`; `none` where one is not known. */
 static bool vt__cond_until(vt_str field, int64_t modified, bool none) {
     int64_t date;
-    return vt__str_get_date(field, &date) < 0 ? none : modified <= date;
+    return modified < 0 || vt__str_get_date(field, &date) < 0 ? none : modified <= date;
 }
 /* 0 to go on, 304 or 412 (13.2.2). */
 static int vt__cond_pre(const vt__cond_asks *a, const vt__cond_what *w) {
@@ -4309,7 +4302,7 @@ static int vt__cond_pre(const vt__cond_asks *a, const vt__cond_what *w) {
 static bool vt__cond_same(vt_str if_range, const vt__cond_what *w) {
     int64_t date;
     if (!if_range.ptr) return true;
-    if (vt__str_get_date(if_range, &date) == 0) return date == w->modified;
+    if (vt__str_get_date(if_range, &date) == 0) return w->settled && date == w->modified && date >= 0;
     return !vt__str_eq(if_range, VT__STR_LIT("*")) && vt__cond_tagged(if_range, w->etag, false);
 }
 /* One end of a range, what is too large as the largest: false for what is no number. */
@@ -4318,11 +4311,12 @@ static bool vt__cond_number(vt_str s, int64_t *v) {
     if (r == -ERANGE) *v = INT64_MAX;
     return r == 0 || r == -ERANGE;
 }
-/* 206 with w->from and w->n, 416, or 200 for what is no range or several. */
+/* 206 with w->from and w->n, 416, or 200 for what is no range or several, and of nothing. */
 static int vt__cond_range(vt_str range, vt__cond_what *w) {
     static const char unit[] = "bytes=";
     size_t head = sizeof unit - 1;
-    if (range.len < head || !vt__str_eq_ci((vt_str){range.ptr, head}, (vt_str){unit, head})) return 200;
+    if (!w->size || range.len < head || !vt__str_eq_ci((vt_str){range.ptr, head}, (vt_str){unit, head}))
+        return 200;
     vt_str s = vt__str_trim((vt_str){range.ptr + head, range.len - head});
     const char *dash = s.len ? memchr(s.ptr, '-', s.len) : NULL;
     if (!dash) return 200;
@@ -16785,19 +16779,27 @@ static int64_t vt__file_open(const vt__file_op *op) {
 }
 /* In ns. */
 static int64_t vt__file_modified(const struct stat *st) {
-#if defined(__linux__)
+#if defined(st_mtime) && !defined(__APPLE__) /* of st_mtim; strict C has no such thing */
     int64_t s = st->st_mtim.tv_sec, ns = st->st_mtim.tv_nsec;
 #else
     int64_t s = st->st_mtime, ns = 0;
 #endif
     return s < 0 || s > INT64_MAX / VT_SEC - 1 ? 0 : s * VT_SEC + ns;
 }
+static int vt__file_regular(int r, const struct stat *st) {
+    enum {
+        TYPE = 0170000,
+        REGULAR = 0100000,
+        DIRECTORY = 0040000
+    }; /* S_IFMT and so on, which strict C has not */
+    if (r < 0 || (st->st_mode & TYPE) == REGULAR) return r;
+    return (st->st_mode & TYPE) == DIRECTORY ? -EISDIR : VT_ENOTFOUND;
+}
 /* Bytes read, all there are, where op->n is room for them; 0 without a place for any. *open: it is larger. */
 static int64_t vt__file_load_from(vt__file_op *op, bool *open) {
     struct stat st;
-    int r = vt__plat_fstat(op->fd, &st);
+    int r = vt__file_regular(vt__plat_fstat(op->fd, &st), &st);
     if (r < 0) return r;
-    if ((st.st_mode & 0170000) != 0100000) return VT_ENOTFOUND; /* S_IFREG */
     op->size = st.st_size;
     op->modified = vt__file_modified(&st);
     *open = op->to && op->size > (int64_t)op->n;
@@ -16805,8 +16807,11 @@ static int64_t vt__file_load_from(vt__file_op *op, bool *open) {
     return op->to && !*open ? vt__file_transfer(op) : 0;
 }
 static int64_t vt__file_load(vt__file_op *op) {
+    struct stat st;
     bool open = false;
-    int64_t r = op->fd = (int)vt__file_open(op);
+    int64_t r = vt__file_regular(vt__plat_stat(op->path, &st),
+                                 &st); /* to open a device, or a FIFO, does something */
+    if (r >= 0) r = op->fd = (int)vt__file_open(op);
     if (r < 0) return r;
     r = vt__file_load_from(op, &open);
     if (open) return r;
@@ -22172,6 +22177,7 @@ VT_API int vt_status_of(int err) {
     case -EACCES: return 403;
     case VT_ENOTFOUND:
     case -ENOENT:
+    case -EISDIR:
     case -ENOTDIR: return 404;
     case VT_ETOOLARGE: return 413;
     case VT_ETYPE: return 415;
@@ -22566,21 +22572,30 @@ static vt_str vt__res_default(vt_res *res, int id, vt_str name, const char *valu
     vt_str v = vt__str_of(value);
     return v.ptr && vt__res_push(res, id, name, v) == 0 ? v : (vt_str){NULL, 0};
 }
-/* A file's validators, where the handler has not said others, and what the request wants of it then: a status, or -ENOMEM. */
+/* A file's validators, where the handler has not said others; false: no memory. Old times are no validators: archives and stores of
+ * packages give one to all that they make, and DOS had none before 1980. */
+static bool vt__res_validate(vt_res *res, const vt__file_info *file, int64_t now, vt__cond_what *w) {
+    int64_t s = VT__MIN(file->modified, now) / VT_SEC;
+    char date[30] = "";
+    const char *tag = NULL, *modified = NULL;
+    vt__str_put_date(date, s);
+    if (s >= INT64_C(347155200)) {
+        tag = vt_req_printf(res->req, "\"%llx-%llx\"", (unsigned long long)file->modified,
+                            (unsigned long long)file->size);
+        modified = vt__mem_arena_str(res->req->arena, date, 29);
+        if (!tag || !modified) return false;
+    }
+    w->etag = vt__res_default(res, VT__H1_F_ETAG, VT__STR_LIT("ETag"), tag);
+    vt_str m = vt__res_default(res, VT__H1_F_LAST_MODIFIED, VT__STR_LIT("Last-Modified"), modified);
+    if (!m.ptr || vt__str_get_date(m, &w->modified) < 0) w->modified = -1;
+    w->settled = w->modified < now / VT_SEC - 1;
+    return !tag || (w->etag.ptr && m.ptr);
+}
+/* The status of its answer, or -ENOMEM. */
 static int vt__res_want(vt_res *res, const vt__file_info *file, vt__cond_what *w) {
     vt_req *req = res->req;
-    int64_t s = VT__MIN(file->modified, vt__plat_clock(CLOCK_REALTIME)) / VT_SEC;
-    char date[30] = "";
-    vt__str_put_date(date, s);
-    const char *tag = vt_req_printf(req, "\"%llx-%llx\"", (unsigned long long)file->modified,
-                                    (unsigned long long)file->size);
-    vt_str modified = vt__res_default(res, VT__H1_F_LAST_MODIFIED, VT__STR_LIT("Last-Modified"),
-                                      vt__mem_arena_str(req->arena, date, 29));
-    vt_str etag = vt__res_default(res, VT__H1_F_ETAG, VT__STR_LIT("ETag"), tag);
     vt_str ranges = vt__res_default(res, VT__H1_F_ACCEPT_RANGES, VT__STR_LIT("Accept-Ranges"), "bytes");
-    if (!modified.ptr || !etag.ptr || !ranges.ptr) return -ENOMEM;
-    *w = (vt__cond_what){.etag = etag, .modified = s, .size = file->size};
-    (void)vt__str_get_date(modified, &w->modified);
+    if (!ranges.ptr || !vt__res_validate(res, file, vt__plat_clock(CLOCK_REALTIME), w)) return -ENOMEM;
     bool parts = req->method_id == VT__H1_M_GET && vt__str_eq_ci(ranges, VT__STR_LIT("bytes"));
     vt__cond_asks asks = {.match = vt_req_field(req, "If-Match"),
                           .none_match = vt_req_field(req, "If-None-Match"),
@@ -22589,6 +22604,12 @@ static int vt__res_want(vt_res *res, const vt__file_info *file, vt__cond_what *w
                           .range = parts ? vt_req_field(req, "Range") : (vt_str){NULL, 0},
                           .if_range = vt_req_field(req, "If-Range")};
     return vt__cond_status(&asks, w);
+}
+/* What was said of a body that does not come: of an error also how long it may be kept. */
+static void vt__res_unsay(vt_res *res, int status) {
+    static const uint8_t ids[] = {VT__H1_F_CONTENT_TYPE, VT__H1_F_CACHE_CONTROL, VT__H1_F_EXPIRES};
+    for (size_t i = 0; i < (status < 400 ? 1 : VT__COUNT(ids)); i++)
+        vt__res_remove(res, ids[i], VT__STR_LIT(""));
 }
 /* Status and fields of the answer; w->n is what of the file goes out. */
 static int vt__res_file_head(vt_res *res, const vt__file_info *file, vt__cond_what *w) {
@@ -22600,9 +22621,8 @@ static int vt__res_file_head(vt_res *res, const vt__file_info *file, vt__cond_wh
     if (r == 206)
         range = vt_req_printf(res->req, "bytes %lld-%lld/%lld", (long long)w->from,
                               (long long)(w->from + w->n - 1), (long long)w->size);
-    else w->n = 0;
+    else w->n = 0, vt__res_unsay(res, r);
     if (r == 416) range = vt_req_printf(res->req, "bytes */%lld", (long long)w->size);
-    if (r >= 400) vt__res_remove(res, VT__H1_F_CONTENT_TYPE, VT__STR_LIT("Content-Type"));
     (void)vt_res_status(res, r);
     if (r == 304 || r == 412) return 0;
     return range ? vt__res_push(res, VT__H1_F_CONTENT_RANGE, VT__STR_LIT("Content-Range"), vt__str_of(range))
@@ -22618,47 +22638,17 @@ static int vt__res_file_body(vt_res *res, const vt__file_info *file, const char 
     if (r == 0 && file->fd >= 0 && w.n > 0) r = vt_res_write_file(res, file->fd, w.from, w.n);
     return r < 0 ? (int)r : vt_res_end(res);
 }
-/* Media types by the ends of names: those that browsers ask for. */
-/* clang-format off */
-#define VT__RES_TYPES(X)                                                                                     \
-    X("html", "text/html; charset=utf-8")   X("htm", "text/html; charset=utf-8")                             \
-    X("js", "text/javascript; charset=utf-8") X("mjs", "text/javascript; charset=utf-8")                     \
-    X("css", "text/css; charset=utf-8")     X("txt", "text/plain;charset=utf-8")                             \
-    X("md", "text/markdown; charset=utf-8") X("csv", "text/csv; charset=utf-8")                              \
-    X("json", "application/json")           X("map", "application/json")                                     \
-    X("xml", "application/xml")             X("pdf", "application/pdf")                                      \
-    X("wasm", "application/wasm")           X("webmanifest", "application/manifest+json")                    \
-    X("svg", "image/svg+xml")               X("png", "image/png")            X("jpg", "image/jpeg")          \
-    X("jpeg", "image/jpeg")                 X("gif", "image/gif")            X("webp", "image/webp")         \
-    X("avif", "image/avif")                 X("ico", "image/x-icon")         X("woff2", "font/woff2")        \
-    X("woff", "font/woff")                  X("ttf", "font/ttf")             X("otf", "font/otf")            \
-    X("mp3", "audio/mpeg")                  X("ogg", "audio/ogg")            X("wav", "audio/wav")           \
-    X("mp4", "video/mp4")                   X("webm", "video/webm")          X("zip", "application/zip")     \
-    X("gz", "application/gzip")
-/* clang-format on */
-/* NULL: one that is not known. */
-static const char *vt__res_type_of(const char *path) {
-    const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
-    if (!dot) return NULL;
-    vt_str end = vt__str_of(dot + 1);
-#define VT__RES_TYPE(ext, type)                                                                              \
-    if (vt__str_eq_ci(end, VT__STR_LIT(ext))) return type;
-    VT__RES_TYPES(VT__RES_TYPE)
-#undef VT__RES_TYPE
-    return NULL;
-}
 /* A small file is one way to the pool and back. */
 VT_API int vt_res_file(vt_res *res, int status, const char *content_type, const char *path) {
     vt__file_info file;
     int64_t r = vt_res_status(res, status);
-    if (!content_type && path && !res->has_type) content_type = vt__res_type_of(path);
     if (r < 0 || (content_type && (r = vt_res_type(res, content_type)) < 0)) return (int)r;
     bool bare = vt__res_is_bare(status) || res->req->method_id == VT__H1_M_HEAD;
     char *p = bare ? NULL : vt__mem_alloc(VT__RES_FILE_PIECE);
     if (!bare && !p) return -ENOMEM;
     r = vt__file_at_once(path, p, VT__RES_FILE_PIECE, &file);
     if (file.fd >= 0) vt__mem_free(p), p = NULL; /* it is larger */
-    if (p && r >= 0) file.size = r; /* it may have shrunk meanwhile */
+    if (p && r >= 0) file.size = r;              /* it may have shrunk meanwhile */
     if (r >= 0) r = vt__res_file_body(res, &file, p);
     vt__mem_free(p);
     if (file.fd >= 0) (void)vt_file_close(file.fd);
@@ -23150,11 +23140,55 @@ static VT__UNUSED int vt__http_refuse(vt_req *req, vt_res *res, int status) {
     return vt__http_finish(req, res, 0, false);
 }
 
+#if VTHTTP_FILES
 /*==============================================================================
- * MARK: - @dir     routes that answer with the files of a directory
+ * MARK: - @dir     routes that answer with the files of a directory (VTHTTP_FILES)
  * uses:   @plat @mem @str @err @router @req @res @http
  * test:   tests/e2e_file.c
  *============================================================================*/
+/* Those that browsers ask for. */
+static const struct vt__dir_type {
+    const char *end, *type;
+} vt__dir_types[] = {{"html", "text/html; charset=utf-8"},
+                     {"htm", "text/html; charset=utf-8"},
+                     {"js", "text/javascript; charset=utf-8"},
+                     {"mjs", "text/javascript; charset=utf-8"},
+                     {"css", "text/css; charset=utf-8"},
+                     {"txt", "text/plain;charset=utf-8"},
+                     {"md", "text/markdown; charset=utf-8"},
+                     {"csv", "text/csv; charset=utf-8"},
+                     {"json", "application/json"},
+                     {"map", "application/json"},
+                     {"xml", "application/xml"},
+                     {"pdf", "application/pdf"},
+                     {"wasm", "application/wasm"},
+                     {"webmanifest", "application/manifest+json"},
+                     {"svg", "image/svg+xml"},
+                     {"png", "image/png"},
+                     {"jpg", "image/jpeg"},
+                     {"jpeg", "image/jpeg"},
+                     {"gif", "image/gif"},
+                     {"webp", "image/webp"},
+                     {"avif", "image/avif"},
+                     {"ico", "image/x-icon"},
+                     {"woff", "font/woff"},
+                     {"woff2", "font/woff2"},
+                     {"ttf", "font/ttf"},
+                     {"otf", "font/otf"},
+                     {"mp3", "audio/mpeg"},
+                     {"ogg", "audio/ogg"},
+                     {"wav", "audio/wav"},
+                     {"mp4", "video/mp4"},
+                     {"webm", "video/webm"},
+                     {"zip", "application/zip"},
+                     {"gz", "application/gzip"}};
+VT_API const char *vt_file_type(const char *name) {
+    const char *slash = strrchr(name, '/'), *dot = strrchr(slash ? slash : name, '.');
+    for (size_t i = 0; dot && i < VT__COUNT(vt__dir_types); i++)
+        if (vt__str_eq_ci(vt__str_of(dot + 1), vt__str_of(vt__dir_types[i].end)))
+            return vt__dir_types[i].type;
+    return "application/octet-stream";
+}
 /* Of what was decoded: no empty segment but at the end, none that begins with a dot (so no ".."), no backslash, no NUL. */
 static bool vt__dir_may(vt_str tail) {
     static const char known[] = ".well-known/";
@@ -23181,41 +23215,45 @@ static int vt__dir_serve(vt_req *req, vt_res *res) {
     bool index = tail.len == 0 || tail.ptr[tail.len - 1] == '/';
     const char *path = vt_req_printf(req, "%s/%.*s%s", (const char *)req->route->extra, (int)tail.len,
                                      tail.ptr, index ? "index.html" : "");
-    int r = path ? vt_res_file(res, 200, NULL, path) : -ENOMEM;
-    if (r == VT_ENOTFOUND && !index) return vt__dir_enter(req, res); /* most likely a directory */
+    if (!path) return -ENOMEM;
+    int r = vt_res_field(res, "X-Content-Type-Options", "nosniff");
+    if (r == 0) r = vt_res_file(res, 200, vt_file_type(path), path);
+    if (r < 0 && !vt_res_sent(res)) (void)vt_res_type(res, NULL);
+    if (r == -EISDIR && !index) return vt__dir_enter(req, res);
     return r == -ENAMETOOLONG || r == -ELOOP ? VT_ENOTFOUND : r;
 }
-/* 0 when it is a directory. */
 static int vt__dir_check(const char *dir) {
     struct stat st;
     int r = dir ? vt__plat_stat(dir, &st) : -EINVAL;
     return r == 0 && (st.st_mode & 0170000) != 0040000 ? -ENOTDIR : r; /* S_IFDIR */
 }
 VT_API vt_route *vt_server_files(vt_server *s, const char *prefix, const char *dir) {
-    vt_str p = vt__str_of(prefix);
-    char pattern[512];
+    vt_str p = vt__str_of(prefix), d = vt__str_of(dir);
     if (p.len && p.ptr[p.len - 1] == '/') p.len--;
-    int r = p.len < sizeof pattern - 16 ? vt__dir_check(dir) : -ENAMETOOLONG;
-    size_t n = r == 0 ? strlen(dir) + 1 : 0;
-    char *copy = n ? vt__mem_alloc(n) : NULL;
-    if (!copy) {
-        vt__http_fail(s, r ? r : -ENOMEM, "files of %s: %s", dir ? dir : "NULL",
-                      vt_strerror(r ? r : -ENOMEM));
-        return &s->router.dead;
-    }
-    memcpy(copy, dir, n);
-    snprintf(pattern, sizeof pattern, "%.*s/{file...}", (int)p.len, p.len ? p.ptr : "");
-    vt_route *route = vt_server_get(s, pattern, vt__dir_serve);
+    int r = vt__dir_check(dir);
+    char *copy = r < 0 ? NULL : vt__mem_alloc(d.len + 1);
+    char *pattern = copy ? vt__mem_alloc(p.len + sizeof "/{file...}") : NULL;
+    vt_route *route = &s->router.dead;
+    if (pattern) {
+        memcpy(copy, d.ptr, d.len + 1);
+        if (p.len) memcpy(pattern, p.ptr, p.len);
+        memcpy(pattern + p.len, "/{file...}", sizeof "/{file...}");
+        route = vt_server_get(s, pattern, vt__dir_serve);
+        pattern[p.len] = 0;
+        if (p.len) vt_server_get(s, pattern, vt__dir_enter);
+    } else
+        vt__http_fail(s, r < 0 ? r : -ENOMEM, "files of %s: %s", dir ? dir : "NULL",
+                      vt_strerror(r < 0 ? r : -ENOMEM));
     if (route == &s->router.dead) vt__mem_free(copy);
     else route->extra = copy;
-    pattern[p.len] = 0;
-    if (p.len) vt_server_get(s, pattern, vt__dir_enter);
+    vt__mem_free(pattern);
     return route;
 }
+#endif /* VTHTTP_FILES */
 
 /*==============================================================================
  * MARK: - @conn    one transport under every protocol: a byte stream that parks, with buffers
- * uses:   @plat @mem @h1 @poll @sched @block @io
+ * uses:   @plat @mem @poll @sched @block @io
  * raises: vt__conn_ops (a transport other than the plain socket), vt__conn_wire (that of an upgraded connection),
  *         vt__conn_up (a protocol that has taken one over)
  * test:   tests/test_conn.c tests/e2e_life.c
@@ -23522,62 +23560,6 @@ static int64_t vt__conn_send_file(vt__conn_io *io, int fd, int64_t off, int64_t 
 }
 #endif
 
-/*--- the content of a message of HTTP/1.1, as it is received ---*/
-typedef struct vt__conn_body {
-    vt_str data;         /* in the input block, decoded and not handed out */
-    char *trailers;      /* likewise, their text, */
-    size_t trailers_len; /* once they have come */
-    int64_t left;        /* of Content-Length, not received */
-    uint8_t until;       /* enum vt__h1_until; UNTIL_HEAD: no more comes */
-    vt__h1_chunk chunk;
-} vt__conn_body;
-VT__INLINE void vt__conn_body_begin(vt__conn_body *b, int until, int64_t left) {
-    b->data = (vt_str){NULL, 0};
-    b->trailers = NULL;
-    b->left = left;
-    if (until == VT__H1_UNTIL_CHUNK) memset(&b->chunk, 0, sizeof b->chunk);
-    b->until = (uint8_t)(until == VT__H1_UNTIL_LENGTH && left == 0 ? VT__H1_UNTIL_HEAD : until);
-}
-/* n bytes of it have come. */
-VT__INLINE void vt__conn_body_got(vt__conn_body *b, int64_t n) {
-    if (b->until == VT__H1_UNTIL_LENGTH && (b->left -= n) == 0) b->until = VT__H1_UNTIL_HEAD;
-}
-/* Takes a slice of the input: 1, 0 when there is none, or < 0: -ENOMEM, or @h1's. `fields`: of trailers, from the arena. */
-VT__INLINE int vt__conn_body_take(vt__conn_body *b, vt__conn_buf *in, vt__arena *a, vt__h1_field **fields,
-                                  const vt__h1_limits *lim) {
-    enum { CAP = 64 };
-    char *p = vt__conn_buf_at(in);
-    int64_t n = (int64_t)(in->len - in->pos);
-    if (n == 0) return 0;
-    if (b->until == VT__H1_UNTIL_LENGTH) {
-        n = VT__MIN(n, b->left);
-        vt__conn_body_got(b, n);
-        b->data = (vt_str){p, (size_t)n};
-    } else if (b->until == VT__H1_UNTIL_CHUNK) {
-        if (!*fields && !(*fields = vt__mem_arena_get(a, CAP * sizeof **fields))) return -ENOMEM;
-        n = vt__h1_chunk_decode(&b->chunk, p, (size_t)n, &b->data, *fields, CAP, lim);
-        if (n < 0) return (int)n;
-        if (b->chunk.done) {
-            b->until = VT__H1_UNTIL_HEAD;
-            b->trailers = p + b->chunk.trailer_off;
-            b->trailers_len = (size_t)n - b->chunk.trailer_off;
-        }
-    } else {
-        b->data = (vt_str){p, (size_t)n};
-    }
-    in->pos += (size_t)n;
-    return n > 0;
-}
-/* Hands out of b->data: so many bytes. */
-VT__INLINE int64_t vt__conn_body_copy(vt__conn_body *b, void *buf, size_t n) {
-    const char *from = b->data.ptr;
-    n = VT__MIN(n, b->data.len);
-    b->data.ptr += n;
-    b->data.len -= n;
-    memcpy(buf, from, n);
-    return (int64_t)n;
-}
-
 /*--- upgraded connections, or streams of one: one vthread may read while another writes ---*/
 /* What the protocol is told that has taken one over. */
 typedef struct vt__conn_up {
@@ -23654,6 +23636,69 @@ VT_API int vt_stream_shutdown(vt_stream *st) {
     while ((r = vt__conn_shutdown(c)) == -EAGAIN)
         if ((r = vt__conn_send_wait(c, vt__conn_until(st->io->write_ns))) < 0) break;
     return r;
+}
+
+/*==============================================================================
+ * MARK: - @body    the content of a message of HTTP/1.1, as servers and clients receive it
+ * uses:   @plat @mem @h1 @conn
+ * test:   tests/e2e_http.c tests/e2e_cli.c
+ *
+ * begin; take slices of the input, and copy them out, until `until` says that no more comes. What is not in the input block
+ * yet may be received right to where it is wanted (vt__body_got).
+ *============================================================================*/
+typedef struct vt__body {
+    vt_str data;         /* in the input block, decoded and not handed out */
+    char *trailers;      /* likewise, their text, */
+    size_t trailers_len; /* once they have come */
+    int64_t left;        /* of Content-Length, not received */
+    uint8_t until;       /* enum vt__h1_until; UNTIL_HEAD: no more comes */
+    vt__h1_chunk chunk;
+} vt__body;
+VT__INLINE void vt__body_begin(vt__body *b, int until, int64_t left) {
+    b->data = (vt_str){NULL, 0};
+    b->trailers = NULL;
+    b->left = left;
+    if (until == VT__H1_UNTIL_CHUNK) memset(&b->chunk, 0, sizeof b->chunk);
+    b->until = (uint8_t)(until == VT__H1_UNTIL_LENGTH && left == 0 ? VT__H1_UNTIL_HEAD : until);
+}
+/* n bytes of it have come. */
+VT__INLINE void vt__body_got(vt__body *b, int64_t n) {
+    if (b->until == VT__H1_UNTIL_LENGTH && (b->left -= n) == 0) b->until = VT__H1_UNTIL_HEAD;
+}
+/* Takes a slice of the input: 1, 0 when there is none, or < 0: -ENOMEM, or @h1's. `fields`: of trailers, from the arena. */
+VT__INLINE int vt__body_take(vt__body *b, vt__conn_buf *in, vt__arena *a, vt__h1_field **fields,
+                             const vt__h1_limits *lim) {
+    enum { CAP = 64 };
+    char *p = vt__conn_buf_at(in);
+    int64_t n = (int64_t)(in->len - in->pos);
+    if (n == 0) return 0;
+    if (b->until == VT__H1_UNTIL_LENGTH) {
+        n = VT__MIN(n, b->left);
+        vt__body_got(b, n);
+        b->data = (vt_str){p, (size_t)n};
+    } else if (b->until == VT__H1_UNTIL_CHUNK) {
+        if (!*fields && !(*fields = vt__mem_arena_get(a, CAP * sizeof **fields))) return -ENOMEM;
+        n = vt__h1_chunk_decode(&b->chunk, p, (size_t)n, &b->data, *fields, CAP, lim);
+        if (n < 0) return (int)n;
+        if (b->chunk.done) {
+            b->until = VT__H1_UNTIL_HEAD;
+            b->trailers = p + b->chunk.trailer_off;
+            b->trailers_len = (size_t)n - b->chunk.trailer_off;
+        }
+    } else {
+        b->data = (vt_str){p, (size_t)n};
+    }
+    in->pos += (size_t)n;
+    return n > 0;
+}
+/* Hands out of b->data: so many bytes. */
+VT__INLINE int64_t vt__body_copy(vt__body *b, void *buf, size_t n) {
+    const char *from = b->data.ptr;
+    n = VT__MIN(n, b->data.len);
+    b->data.ptr += n;
+    b->data.len -= n;
+    memcpy(buf, from, n);
+    return (int64_t)n;
 }
 
 #if VTHTTP_TLS
@@ -33175,7 +33220,7 @@ static void vt__h3c_group_drop(vt__link_group *g) { g->h3 = NULL; }
 
 /*==============================================================================
  * MARK: - @h1c     HTTP/1.1 connections
- * uses:   @plat @mem @str @log @uri @h1 @poll @sched @self @io @conn @tls @req @res @http @link @h2c
+ * uses:   @plat @mem @str @log @uri @h1 @poll @sched @self @io @conn @body @tls @req @res @http @link @h2c
  * test:   tests/e2e_life.c tests/e2e_http.c tests/sim_edges.c tests/e2e_edges.c
  *
  * A connection with input gets a vthread, which reads, and answers requests in order until none is buffered; then the
@@ -33217,7 +33262,7 @@ typedef struct vt__h1c_run {
     vt__h2c *h2;     /* of a request that asked for HTTP/2: what goes on */
     char *spare;     /* see vt__h1c_room */
     vt__h1_req head; /* from here on each is prepared before its use */
-    vt__conn_body body;
+    vt__body body;
     vt__arena arena;
     vt_req req;
     vt_res res;
@@ -33352,12 +33397,12 @@ static int vt__h1c_body_fail(vt__h1c_run *run, int err) {
 }
 /* Makes run->body.data non-empty: 1, 0 at the body's end, or < 0, then and ever after. */
 static int vt__h1c_body_next(vt__h1c_run *run) {
-    vt__conn_body *b = &run->body;
+    vt__body *b = &run->body;
     vt_req *req = &run->req;
     while (b->data.len == 0) {
         if (b->until == VT__H1_UNTIL_HEAD) return 0;
         if (b->until == VT__H1C_BROKEN) return req->body_err ? req->body_err : VT_EEOF;
-        int r = vt__conn_body_take(b, &run->io.in, &run->arena, &req->trailers, &run->conf->limits);
+        int r = vt__body_take(b, &run->io.in, &run->arena, &req->trailers, &run->conf->limits);
         if (b->trailers) req->trailer_base = b->trailers, req->ntrailers = b->chunk.ntrailers;
         if (r < 0 && r != -ENOMEM) r = vt__h1_err_status(r) == 413 ? VT_ETOOLARGE : VT_EHTTP;
         if (r == 0) r = vt__h1c_body_fill(run);
@@ -33377,11 +33422,11 @@ static int64_t vt__h1c_read(vt_req *req, void *buf, size_t n) {
         run->io.in.pos == run->io.in.len && n >= VT__H1C_DIRECT && run->body.left >= VT__H1C_DIRECT) {
         int64_t r = vt__h1c_body_recv(run, buf, (size_t)VT__MIN((int64_t)n, run->body.left));
         if (r < 0) return vt__h1c_body_fail(run, (int)r);
-        vt__conn_body_got(&run->body, r);
+        vt__body_got(&run->body, r);
         return r;
     }
     int r = vt__h1c_body_next(run);
-    return r <= 0 ? r : vt__conn_body_copy(&run->body, buf, n);
+    return r <= 0 ? r : vt__body_copy(&run->body, buf, n);
 }
 static bool vt__h1c_body_done(const vt__h1c_run *run) {
     return run->body.until == VT__H1_UNTIL_HEAD && run->body.data.len == 0;
@@ -33753,8 +33798,8 @@ static void vt__h1c_describe(vt__h1c_run *run) {
 static void vt__h1c_body_begin(vt__h1c_run *run) {
     const vt__h1_req *h = &run->head;
     run->io.in.pos = run->base;
-    vt__conn_body_begin(&run->body, h->flags & VT__H1_CHUNKED ? VT__H1_UNTIL_CHUNK : VT__H1_UNTIL_LENGTH,
-                        h->content_length);
+    vt__body_begin(&run->body, h->flags & VT__H1_CHUNKED ? VT__H1_UNTIL_CHUNK : VT__H1_UNTIL_LENGTH,
+                   h->content_length);
     run->waited = run->until = 0;
     run->expect = (h->flags & VT__H1_EXPECT_100) != 0;
 }
@@ -36212,7 +36257,7 @@ static void vt__conf_env_name(const char *key, char out[64]) {
 /* What a number may be. */
 static vt__srv_range vt__conf_range(const vt__conf_row *row) {
     const vt__srv_range *of = vt__srv_ranges;
-    while (of->offset != row->offset) of++;
+    while (of->offset != row->offset && of < vt__srv_ranges + VT__COUNT(vt__srv_ranges) - 1) of++;
     vt__srv_range r = *of;
     if (row->flags & VT__CONF_ZERO_NONE) r.least = 0, r.none = false;
     return r;
@@ -37452,7 +37497,7 @@ VT_API void vt_client_free(vt_client *c) {
 #if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @ccall   calls: what they are made of, and HTTP/1.1, a connection a call
- * uses:   @plat @mem @str @log @h1 @url @poll @sched @self @io @req @res @conn @cpool
+ * uses:   @plat @mem @str @log @h1 @url @poll @sched @self @io @req @res @conn @body @cpool
  * prefix: cli
  * raises: vt__cli_wire
  * test:   tests/test_cli.c tests/e2e_cli.c tests/fault_cli.c
@@ -37512,7 +37557,7 @@ typedef struct vt__cli_h1 {
     bool go;          /* 100 (Continue) has come */
     bool cut;         /* the transport ended and did not say that it would */
     vt__h1_res head;
-    vt__conn_body body;
+    vt__body body;
     vt__h1_field few[VT__CLI_FIELDS];
 } vt__cli_h1;
 
@@ -37684,7 +37729,7 @@ static int vt__cli_h1_answer(vt_call *call, size_t n) {
     b->pos += n;
     call->nfields = facts->nfields;
     call->status = h->head.status;
-    vt__conn_body_begin(&h->body, h->head.until, facts->content_length);
+    vt__body_begin(&h->body, h->head.until, facts->content_length);
     call->res_length = h->head.until == VT__H1_UNTIL_LENGTH ? facts->content_length : -1;
     if (h->head.until == VT__H1_UNTIL_HEAD) call->res_length = 0;
     h->keep = facts->flags & VT__H1_KEEP_ALIVE && h->whole && !call->close;
@@ -37878,11 +37923,11 @@ static int vt__cli_h1_end(vt_call *call) {
 /* Makes h->body.data non-empty: 1; 0 at the body's end; < 0. */
 static int vt__cli_h1_body(vt_call *call, int64_t due) {
     vt__cli_h1 *h = &call->h1;
-    vt__conn_body *b = &h->body;
+    vt__body *b = &h->body;
     size_t most = (size_t)call->client->cfg.max_trailer_bytes + VT__BUF_BYTES;
     while (b->data.len == 0) {
         if (b->until == VT__H1_UNTIL_HEAD) return 0;
-        int r = vt__conn_body_take(b, &h->io.in, &call->arena, &call->res_trailers, &call->client->limits);
+        int r = vt__body_take(b, &h->io.in, &call->arena, &call->res_trailers, &call->client->limits);
         if (r < 0 && r != -ENOMEM) r = vt__cli_h1_bad(r);
         if (r > 0 && b->trailers) {
             call->trailer_base = vt__mem_arena_str(&call->arena, b->trailers, b->trailers_len);
@@ -37897,25 +37942,25 @@ static int vt__cli_h1_body(vt_call *call, int64_t due) {
 }
 /* Large reads go past the input block. */
 static int64_t vt__cli_h1_direct(vt_call *call, void *buf, size_t n, int64_t due) {
-    vt__conn_body *b = &call->h1.body;
+    vt__body *b = &call->h1.body;
     bool length = b->until == VT__H1_UNTIL_LENGTH;
     if (length) n = (size_t)VT__MIN((int64_t)VT__MIN(n, (size_t)INT_MAX), b->left);
     int64_t r = vt__cli_late(call) ? -ETIMEDOUT : vt__conn_recv(call->h1.io.c, buf, n, due);
     if (r == 0 && length) return VT_EEOF;
     if (r == 0) b->until = VT__H1_UNTIL_HEAD;
-    if (r > 0) vt__conn_body_got(b, r);
+    if (r > 0) vt__body_got(b, r);
     return r;
 }
 static int64_t vt__cli_h1_read(vt_call *call, void *buf, size_t n) {
     vt__cli_h1 *h = &call->h1;
     int64_t due = vt__cli_due(call, vt__cpool_ns(call->client->cfg.read_timeout_ms)), r;
-    vt__conn_body *b = &h->body;
+    vt__body *b = &h->body;
     bool plain = b->until == VT__H1_UNTIL_CLOSE ||
                  (b->until == VT__H1_UNTIL_LENGTH && b->left >= VT__CLI_DIRECT);
     if (plain && b->data.len == 0 && h->io.in.pos == h->io.in.len && n >= VT__CLI_DIRECT) {
         r = vt__cli_h1_direct(call, buf, n, due);
     } else if ((r = vt__cli_h1_body(call, due)) > 0) {
-        r = vt__conn_body_copy(b, buf, n);
+        r = vt__body_copy(b, buf, n);
     }
     if (r >= 0 && b->until == VT__H1_UNTIL_HEAD && b->data.len == 0) vt__cli_h1_part(call, h->keep);
     return r;

@@ -27,6 +27,7 @@ static int h_own(vt_req *req, vt_res *res) {
     if (vt_req_query(req, "tag").ptr) vt_res_field(res, "ETag", "\"mine\"");
     if (vt_req_query(req, "date").ptr) vt_res_field(res, "Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT");
     if (vt_req_query(req, "whole").ptr) vt_res_field(res, "Accept-Ranges", "none");
+    vt_res_field(res, "Cache-Control", "max-age=60");
     return note(vt_res_file(res, (int)number(req, "status", 200), "image/x-test", tmp_path("any")));
 }
 static void own_routes(vt_server *s) {
@@ -71,6 +72,42 @@ TEST(files_that_have_not_changed) {
         CHECK_EQ(ask(&c, "GET", "/file/any", fields), 200);
         CHECK(has(&c, 0, (int64_t)(sizes[i] ^ 1)));
         CHECK(strcmp(cl_field(&c, "etag"), etag) != 0);
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
+/* The time when a file was modified, in seconds and nanoseconds. */
+static void touch(const char *path, int64_t s, long ns) {
+    struct timespec t[2] = {{.tv_sec = (time_t)s, .tv_nsec = ns}, {.tv_sec = (time_t)s, .tv_nsec = ns}};
+    if (utimensat(AT_FDCWD, path, t, 0) < 0) abort();
+}
+TEST(validators_are_of_the_time) {
+    char etag[80], fields[200];
+    const char *path = bytes_file("any", 1000);
+    CL(c);
+    REQUIRE(start(NULL));
+    touch(path, 784111777, 5);
+    CHECK_EQ(cl_get(&c, "/file/any"), 200);
+    CHECK_STR(cl_field(&c, "last-modified"), "Sun, 06 Nov 1994 08:49:37 GMT");
+    snprintf(etag, sizeof etag, "%s", cl_field(&c, "etag"));
+    CHECK_EQ(cl_get(&c, "/file/any"), 200);
+    CHECK_STR(cl_field(&c, "etag"), etag);
+    touch(path, 784111777, 6); /* as large as before */
+    snprintf(fields, sizeof fields, "If-None-Match: %s\r\n", etag);
+    CHECK_EQ(ask(&c, "GET", "/file/any", fields), 200);
+    CHECK(strcmp(cl_field(&c, "etag"), etag) != 0);
+    CHECK_EQ(ask(&c, "GET", "/file/any", "If-Unmodified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n"), 412);
+    touch(path, time(NULL) + 100000, 0);
+    CHECK_EQ(cl_get(&c, "/file/any"), 200);
+    int64_t said = 0, now = time(NULL);
+    CHECK(vt__str_get_date(vt__str_of(cl_field(&c, "last-modified")), &said) == 0 && said <= now &&
+          said > now - 60);
+    static const int64_t old[] = {-1000, 0, 1, 315532800}; /* of archives, stores of packages, DOS */
+    for (size_t i = 0; i < VT__COUNT(old); i++) {
+        touch(path, old[i], 0);
+        CHECK_EQ(ask(&c, "GET", "/file/any", "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n"), 200);
+        CHECK(!cl_field(&c, "etag") && !cl_field(&c, "last-modified"));
+        CHECK_EQ(ask(&c, "GET", "/file/any", "Range: bytes=5-9\r\n"), 206);
+        CHECK(has(&c, 5, 5));
     }
     CHECK_EQ(e2e_stop(), 0);
 }
@@ -123,6 +160,12 @@ TEST(what_a_handler_says_of_its_file_stands) {
     CHECK_EQ(cl_get(&c, "/own"), 200);
     CHECK_EQ(ask(&c, "GET", "/own?tag=1", "If-None-Match: \"mine\"\r\n"), 304);
     CHECK_STR(cl_field(&c, "etag"), "\"mine\"");
+    CHECK_STR(cl_field(&c, "cache-control"), "max-age=60");
+    CHECK(!cl_field(&c, "content-type"));                         /* RFC 9110 15.4.5 */
+    CHECK_EQ(ask(&c, "GET", "/own", "If-Match: \"x\"\r\n"), 412); /* nothing that is kept */
+    CHECK(!cl_field(&c, "cache-control") && !cl_field(&c, "content-type"));
+    CHECK_EQ(ask(&c, "GET", "/own", "Range: bytes=1000-\r\n"), 416);
+    CHECK(!cl_field(&c, "cache-control") && !cl_field(&c, "content-type"));
     CHECK_EQ(ask(&c, "GET", "/own?date=1", "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n"), 304);
     CHECK_EQ(ask(&c, "GET", "/own?whole=1", "Range: bytes=0-1\r\n"), 200);
     CHECK(has(&c, 0, 1000));
@@ -146,6 +189,11 @@ static void dir_files(void) {
         "dir/own",        "dir/.git/config", "dir/.well-known/token", "outside",         "dir/x.tar.gz"};
     for (size_t i = 0; i < VT__COUNT(dirs); i++) mkdir(tmp_path(dirs[i]), 0700);
     for (size_t i = 0; i < VT__COUNT(files); i++) tmp_text(files[i], files[i]);
+    mkdir(tmp_path("dir/v1.js"), 0700);
+    mkfifo(tmp_path("dir/fifo"), 0600);
+    (void)!symlink("none", tmp_path("dir/link"));
+    (void)!symlink("loop", tmp_path("dir/loop"));
+    mknod(tmp_path("dir/socket"), S_IFSOCK | 0600, 0);
     bytes_file("any", 1000);
 }
 TEST(files_of_a_directory) {
@@ -170,6 +218,12 @@ TEST(files_of_a_directory) {
         {"/sub?a=b", 301, "", NULL, "/sub/?a=b"},
         {"/more", 301, "", NULL, "/more/"},
         {"/more?", 301, "", NULL, "/more/?"},
+        {"/v1.js", 301, "", NULL, "/v1.js/"},
+        {"/v1.js/", 404, NULL, NULL, NULL},
+        {"/link", 200, "dir/none", "application/octet-stream", NULL},
+        {"/loop", 404, NULL, NULL, NULL},
+        {"/fifo", 404, NULL, NULL, NULL},
+        {"/socket", 404, NULL, NULL, NULL},
         {"/missing", 404, NULL, NULL, NULL},
         {"/missing/", 404, NULL, NULL, NULL},
         {"/none/", 404, NULL, NULL, NULL},
@@ -201,6 +255,8 @@ TEST(files_of_a_directory) {
         if (cases[i].body) CHECK_STR(c.body, cases[i].body);
         else CHECK(!strstr(c.body, "outside"));
         if (cases[i].type) CHECK_STR(cl_field(&c, "content-type"), cases[i].type);
+        if (cases[i].status == 200) CHECK_STR(cl_field(&c, "x-content-type-options"), "nosniff");
+        if (cases[i].status == 301) CHECK(!cl_field(&c, "content-type"));
         to = cl_field(&c, "location");
         CHECK(cases[i].to ? to && !strcmp(to, cases[i].to) : !to);
         if (test_failures != before) printf("in %s\n", cases[i].path);
@@ -213,6 +269,9 @@ TEST(files_of_a_directory) {
     CHECK_EQ(cl_get(&c, path), 404); /* longer than the system takes */
     CHECK_EQ(ask(&c, "GET", "/none", "Range: bytes=4-\r\n"), 206);
     CHECK_STR(c.body, "none");
+    CHECK_EQ(ask(&c, "HEAD", "/sub/deep.JS", ""), 200);
+    CHECK_EQ(c.length, strlen("dir/sub/deep.JS"));
+    CHECK_EQ(ask(&c, "HEAD", "/sub", ""), 301);
     CHECK_EQ(ask(&c, "POST", "/none", "Content-Length: 0\r\n"), 405);
     CHECK_EQ(e2e_stop(), 0);
 }
@@ -233,6 +292,14 @@ TEST(a_directory_that_is_none) {
     vt_server_files(s, "/a/", tmp_path("dir"));
     CHECK_EQ(vt_server_error(s), VT_EROUTE);
     vt_server_free(s);
+    s = vt_server_new(NULL);
+    vt_server_get(s, "/a", h_own);
+    vt_server_files(s, "/a", tmp_path("dir"));
+    CHECK(vt_server_error(s) == VT_EROUTE && strstr(vt_server_error_text(s), "/a: defined twice"));
+    vt_server_free(s);
+    CHECK_STR(vt_file_type("a.b/c"), "application/octet-stream");
+    CHECK_STR(vt_file_type("c.PNG"), "image/png");
+    CHECK_STR(vt_file_type(".html."), "application/octet-stream");
 }
 
 TEST(files_that_are_not_there) {

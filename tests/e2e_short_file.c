@@ -135,3 +135,21 @@ TEST(a_small_file_at_once) {
     vt__plat.pread = vt__plat_sys_pread;
     CHECK_EQ(e2e_stop(), 0);
 }
+/* Each of its allocations fails once, and nothing is left of it. */
+static int64_t allocs_left;
+static void *poor(void *p, size_t n) { return allocs_left-- > 0 ? vt__plat_sys_realloc(p, n) : NULL; }
+TEST(a_directory_without_memory) {
+    int n = 0, r = -1;
+    dir_files();
+    for (; r != 0 && n < 100; n++) {
+        vt_server *s = vt_server_new(NULL);
+        allocs_left = n;
+        vt__plat.realloc = poor;
+        vt_server_files(s, "/x", tmp_path("dir"));
+        vt__plat.realloc = vt__plat_sys_realloc;
+        r = vt_server_error(s);
+        CHECK(r == 0 || r == -ENOMEM);
+        vt_server_free(s);
+    }
+    CHECK(n > 5 && n < 100);
+}

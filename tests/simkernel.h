@@ -290,6 +290,7 @@ static const int *sim_errs(int id) {
     case SIM_epoll_wait: return sim_errs_intr;
     case SIM_epoll_pwait2: return sim_errs_wait2;
 #endif
+    case SIM_stat:
     case SIM_fstat: return sim_errs_stat;
     case SIM_pread:
     case SIM_pwrite:
@@ -744,8 +745,18 @@ static int sim_do_unlink(const char *path) {
         }
     SIM_RET(unlink, -1, -ENOENT);
 }
+static void sim_stat_disk(struct stat *st) {
+    memset(st, 0, sizeof *st);
+    st->st_mode = S_IFREG | 0600;
+    st->st_size = (off_t)sim.disk_len;
+    st->st_mtime = 1700000000;
+}
 static int sim_do_stat(const char *path, struct stat *st) {
     SIM_DO(stat, -1);
+    if (strcmp(path, "/disk") == 0) {
+        sim_stat_disk(st);
+        SIM_RET(stat, -1, 0);
+    }
     memset(st, 0, sizeof *st);
     st->st_mode = S_IFSOCK | 0777;
     for (int fd = 0; fd < SIM_FDS; fd++)
@@ -1282,9 +1293,7 @@ static int sim_do_fstat(int fd, struct stat *st) {
     SIM_DO(fstat, fd);
     struct sim_file *f = sim_file(fd);
     if (!f || f->kind != SIM_NULL) SIM_RET(fstat, fd, -EBADF);
-    memset(st, 0, sizeof *st);
-    st->st_mode = S_IFREG | 0600;
-    st->st_size = (off_t)sim.disk_len;
+    sim_stat_disk(st);
     SIM_RET(fstat, fd, 0);
 }
 /* Half of the time it is in the cache. */
