@@ -965,7 +965,8 @@ typedef struct vt_h2_budget {
     int burst; /* VT_NONE: no limit */
     int per_s;
 } vt_h2_budget;
-/* Zero means the default; VT_NONE no limit or no timeout. Times in milliseconds. */
+/* Zero means the default; VT_NONE no limit or no timeout. Times in milliseconds, 366 days at most; sizes in bytes, those of lines and
+ * heads 1 GiB at most. What is out of range is an error that vt_server_run reports. */
 typedef struct vt_server_cfg {
     const char *host;    /* "-host=": address of the first listener; default every address */
     int port;            /* "-port=": default 8080; VT_NONE: any free one (the argument -port=0) */
