@@ -1084,7 +1084,8 @@ VT_API vt_route *vt_server_any(vt_server *s, const char *pattern, vt_handler *h)
  * `dir`; symbolic links are followed, out of `dir` too. Other routes below win, as over any tail. errors, which vt_server_run
  * reports: `dir` is none, `prefix` has a route already. */
 VT_API vt_route *vt_server_files(vt_server *s, const char *prefix, const char *dir);
-/* The media type that the end of a name (".html") stands for; "application/octet-stream": none is known. */
+/* The media type that the end of a name (".html") stands for; "application/octet-stream": none is known. name: not NULL. The
+ * string is static. */
 VT_API const char *vt_file_type(const char *name);
 #endif /* VTHTTP_FILES */
 VT_API int vt_route_ctx(vt_route *r, void *ctx);
