@@ -997,7 +997,7 @@ typedef struct vt_server_cfg {
     int64_t grace_ms;           /* drain on stop; default 10,000 */
     int retry_after_s;          /* in 503; default 1 */
     int backlog;                /* default 1024 */
-    int reuseport;              /* 1: SO_REUSEPORT */
+    int reuseport;              /* 1: SO_REUSEPORT, of UDP too: several processes on one port */
     int cancel_on;              /* enum vt_cancel_on: when a client is gone its handler is cancelled */
     int no_signals;             /* 1: vt_server_run leaves SIGINT and SIGTERM alone */
     int ssl_port;         /* "-sslPort=": a listener that speaks TLS, on `host`; default 8443 when there is a
@@ -17720,6 +17720,8 @@ static int vt__udp_bind(vt__udp *u, const struct sockaddr *sa, socklen_t len, co
     u->port = a.port;
     return 0;
 }
+/* Others of this user may bind to its port from now on, too. */
+static VT__UNUSED int vt__udp_share(vt__udp *u) { return vt__udp_set(u->fd, SOL_SOCKET, SO_REUSEPORT, 1); }
 static VT__UNUSED void vt__udp_close(vt__udp *u) {
     if (u->fd >= 0) (void)vt__plat_close(u->fd);
     u->fd = -1;
@@ -33074,9 +33076,11 @@ static int vt__h3c_port_prefer(vt__h3c_port *p, const char *text) {
     return r;
 }
 /* Takes the port that a TCP listener has, until vt__h3c_port_let: no descriptor but this one need be opened before the domains' are.
- * 0, or -EADDRINUSE and others of the system. A listener of Unix domain sockets has none. */
-static int vt__h3c_port_hold(vt__h3c_port *p, int fd, const char *preferred) {
-    vt__udp_cfg cfg = {.reuse_port = true};
+ * `shared`: other processes may have it as well. Else it is ours alone while it is taken: a server that stops has given its TCP port
+ * back long before the last of its connections over UDP ends, and would get some of our clients. 0, or -EADDRINUSE and others of the
+ * system. A listener of Unix domain sockets has none. */
+static int vt__h3c_port_hold(vt__h3c_port *p, int fd, bool shared, const char *preferred) {
+    vt__udp_cfg cfg = {.reuse_port = shared};
     socklen_t n = sizeof p->v6_only;
     p->at.len = sizeof p->at.u;
     int r = vt__plat_getsockname(fd, &p->at.u.sa, &p->at.len);
@@ -33089,6 +33093,7 @@ static int vt__h3c_port_hold(vt__h3c_port *p, int fd, const char *preferred) {
     p->group = vt__qend_group_new();
     r = p->group ? vt__qsec_vault_init(&p->vault, NULL) : -ENOMEM;
     if (r >= 0) r = vt__udp_open(&p->held, &p->at.u.sa, p->at.len, &cfg);
+    if (r >= 0 && !shared) r = vt__udp_share(&p->held); /* with the domains' */
     if (r < 0) vt__h3c_port_let(p);
     return r;
 }
@@ -33206,8 +33211,8 @@ static int vt__h3c_port_read(vt__h3c_port *p, vt__tls_files **out, char *text, s
     return VT_ENOHTTP3;
 }
 static void vt__h3c_port_use(vt__h3c_port *p, vt__tls_files *x) { (void)p, (void)x; }
-static int vt__h3c_port_hold(vt__h3c_port *p, int fd, const char *preferred) {
-    return (void)p, (void)fd, (void)preferred, VT_ENOHTTP3;
+static int vt__h3c_port_hold(vt__h3c_port *p, int fd, bool shared, const char *preferred) {
+    return (void)p, (void)fd, (void)shared, (void)preferred, VT_ENOHTTP3;
 }
 static int vt__h3c_door_open(vt__h3c_door *d) { return (void)d, VT_ENOHTTP3; }
 static void vt__h3c_door_stop(vt__h3c_door *d) { (void)d; }
@@ -35666,16 +35671,28 @@ static int vt__srv_fail(vt__srv *srv, int err, const char *what) {
     vt_log(VT_LOG_ERROR, "%s", s->error_text);
     return err;
 }
-/* HTTP/3 wants the same port; where it is whichever is free, others are tried. */
+/* HTTP/3 wants the same port. Where it is whichever is free, others are tried; one that was asked for is shared with who has it
+ * and lets us: that a server which stops goes on with its last connections must not keep the next one from starting. */
+static int vt__srv_hold(vt__srv_listener *l, int fd, bool fixed, const vt_server_cfg *c) {
+    int r = vt__h3c_port_hold(l->h3, fd, c->reuseport == 1, c->preferred_addr);
+    if (r != -EADDRINUSE || !fixed || c->reuseport == 1) return r;
+    if (vt__h3c_port_hold(l->h3, fd, true, c->preferred_addr) < 0) return r;
+    vt_log(VT_LOG_WARN,
+           "%s: another process has the UDP port, too, maybe a server that stops; until it lets go some "
+           "connections over HTTP/3 are refused (reuseport=1: this is intended)",
+           l->addr);
+    return 0;
+}
 enum { VT__SRV_PORTS = 16 };
-static int vt__srv_open_listener(vt__srv_listener *l, const vt_sock_cfg *sc, const char *preferred,
+static int vt__srv_open_listener(vt__srv_listener *l, const vt_sock_cfg *sc, const vt_server_cfg *c,
                                  bool *udp) {
     size_t n = strlen(l->addr);
-    int tries = l->h3 && n > 1 && memcmp(l->addr + n - 2, ":0", 2) == 0 ? VT__SRV_PORTS : 1, r;
+    bool fixed = n < 2 || memcmp(l->addr + n - 2, ":0", 2) != 0;
+    int tries = l->h3 && !fixed ? VT__SRV_PORTS : 1, r;
     do {
         int fd = r = vt__io_listen_fd(l->addr, sc);
         *udp = r >= 0;
-        if (r >= 0 && l->h3) r = vt__h3c_port_hold(l->h3, fd, preferred);
+        if (r >= 0 && l->h3) r = vt__srv_hold(l, fd, fixed, c);
         if (r >= 0) l->fd = fd;
         else if (fd >= 0) (void)vt__plat_close(fd);
     } while (r == -EADDRINUSE && --tries > 0);
@@ -35691,7 +35708,7 @@ static int vt__srv_open_listeners(vt__srv *srv) {
         vt__srv_listener *l = &srv->listeners[i];
         char what[VT__SRV_ADDR_MAX + 32];
         bool udp;
-        int r = vt__srv_open_listener(l, &sc, c->preferred_addr, &udp);
+        int r = vt__srv_open_listener(l, &sc, c, &udp);
         snprintf(what, sizeof what, "%s%s", l->addr, udp ? ", the UDP port of HTTP/3" : "");
         if (r < 0) return vt__srv_fail(srv, r, what);
         int port = VT__MAX(vt__io_port_of(l->fd), 0);

@@ -96,7 +96,11 @@ static bool came(struct h3 *h, struct h3_stream *s, const char *what, int want) 
     AWAIT(h, s->end || s->rst >= 0 || h->closed);
     if (!s->end && s->rst < 0 && !h->closed && !hopeless(since))
         test_fail(__FILE__, __LINE__, what); /* a hang */
-    return s->end && s->status == want;
+    bool good = s->end && s->status == want;
+    if (!good && !fault.fail_at) /* what fails by chance says why */
+        printf("%s: status %d, reset %lld, closed %d by %d: %llu\n", what, s->status, (long long)s->rst,
+               h->closed, h->why.cause, (unsigned long long)h->why.code);
+    return good;
 }
 static bool opened(struct h3 *h) {
     if (h->up) return h->ready && !h->closed;
@@ -104,6 +108,9 @@ static bool opened(struct h3 *h) {
     if (!h3_start(h)) return false;
     AWAIT(h, (h->ready && h->settings) || h->closed);
     bool good = h->ready && h->settings && !h->closed;
+    if (!good && !fault.fail_at)
+        printf("no handshake: closed %d by %d: %llu\n", h->closed, h->why.cause,
+               (unsigned long long)h->why.code);
     if (!good && !h->closed && !hopeless(since)) test_fail(__FILE__, __LINE__, "a handshake");
     return good;
 }
@@ -213,6 +220,68 @@ TEST(fault_one_call_of_a_start_fails_h3) {
     starts(on_start);
 }
 TEST(fault_one_allocation_of_a_start_fails_h3) { starts(on_memory); }
+/* The UDP port of a server that stops, which has given back its TCP port: it lets others in, and would get some of our clients. */
+static int stopping_fd, stopping_port, stopping_binds;
+static void stopping(void) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof a;
+    int one = 1;
+    stopping_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (setsockopt(stopping_fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) < 0 ||
+        bind(stopping_fd, (struct sockaddr *)(void *)&a, sizeof a) < 0 ||
+        getsockname(stopping_fd, (struct sockaddr *)(void *)&a, &n) < 0)
+        abort();
+    stopping_port = ntohs(a.sin_port), stopping_binds = 0;
+}
+/* "Any port" is that one, the first time. */
+static int stopping_bind(int fd, const struct sockaddr *sa, socklen_t len) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    a.sin_port = htons((uint16_t)stopping_port);
+    bool first = stopping_binds++ == 0;
+    return first ? vt__plat_sys_bind(fd, (struct sockaddr *)(void *)&a, sizeof a)
+                 : vt__plat_sys_bind(fd, sa, len);
+}
+TEST(any_port_is_none_of_a_server_that_stops) {
+    struct vt__plat_table before = vt__plat;
+    stopping();
+    vt__plat.bind = stopping_bind;
+    REQUIRE(e2e_start(&sweep_cfg, all_routes) == 0);
+    CHECK(e2e.port != stopping_port && stopping_binds == 5); /* TCP, UDP; TCP, UDP, UDP of the domain */
+    vt__plat = before;
+    CHECK_EQ(e2e_logged(VT_LOG_WARN, ""), 0);
+    CHECK(work());
+    CHECK_EQ(e2e_stop(), 0);
+    close(stopping_fd);
+}
+TEST(a_port_that_was_asked_for_is_shared_with_a_server_that_stops) {
+    vt_server_cfg cfg = sweep_cfg;
+    for (cfg.reuseport = 0; cfg.reuseport <= 1; cfg.reuseport++) {
+        int r = -EADDRINUSE;
+        for (int tries = 0; r == -EADDRINUSE && tries < 9; tries++) { /* somebody may have it over TCP */
+            if (tries) close(stopping_fd);
+            stopping();
+            cfg.port = stopping_port;
+            r = e2e_start(&cfg, all_routes);
+        }
+        REQUIRE(r == 0);
+        CHECK(e2e.port == stopping_port);
+        CHECK_EQ(e2e_logged(VT_LOG_WARN, "another process has the UDP port"), !cfg.reuseport);
+        close(stopping_fd);
+        CHECK(work());
+        CHECK_EQ(e2e_stop(), 0);
+    }
+}
+/* One that lets nobody in. */
+TEST(a_port_that_somebody_else_has_is_refused_h3) {
+    vt_server_cfg cfg = sweep_cfg;
+    int off = 0;
+    stopping();
+    CHECK_EQ(setsockopt(stopping_fd, SOL_SOCKET, SO_REUSEPORT, &off, sizeof off), 0);
+    cfg.port = stopping_port;
+    CHECK_EQ(e2e_start(&cfg, all_routes), -EADDRINUSE);
+    CHECK_EQ(e2e_logged(VT_LOG_WARN, ""), 0);
+    close(stopping_fd);
+}
 /* No descriptors: a start is refused by name; a server that runs does not care, for its socket is there. */
 TEST(no_descriptors_h3) {
     struct vt__plat_table before = vt__plat;
