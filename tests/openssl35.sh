@@ -4,6 +4,8 @@
 # a curl and an nginx that speak HTTP/3, and with what more of others' clients and servers that system has: make test-openssl35.
 # Where this system's OpenSSL is older (Debian 12), in a Debian 13 under build/trixie, which debootstrap and apt make once
 # (root; a minute, 1.7 GB; MIRROR= where from). Its mounts are of a namespace that ends with what runs in it.
+# With a command, that alone runs there:
+#   BENCH_ONLY=h3 sh tests/openssl35.sh sh tests/bench/bench.sh build/bench35
 set -u
 cd "$(dirname "$0")/.." || exit 2
 root=$PWD/build/trixie log=build/trixie.log
@@ -37,11 +39,11 @@ inside() {
     apart sh -c 'mount --bind "$PWD" "$0/src" && mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" &&
         exec chroot "$0" sh -c '\''cd /src && exec "$@"'\'' sh "$@"' "$root" "$@"
 }
-# ngtcp2's server, caddy, aioquic and Chromium, not needed by all; tests that miss one say SKIP.
+# ngtcp2's server, h2load, caddy, aioquic and Chromium, not needed by all; tests that miss one say SKIP.
 add_others() {
     [ -e "$root/others" ] && return
     inside env DEBIAN_FRONTEND=noninteractive timeout -k 10 240 sh -c 'dpkg --configure -a && apt-get update -q &&
-        apt-get install -y -q --no-install-recommends ngtcp2-server caddy python3-aioquic python3-wsproto chromium &&
+        apt-get install -y -q --no-install-recommends ngtcp2-server nghttp2-client caddy python3-aioquic python3-wsproto chromium &&
         touch /others' >> "$log" 2>&1 < /dev/null && return
     skipped=$((skipped + 1))
     echo "SKIP test-openssl35: apt-get in $root: $(tail -n 1 "$log")"
@@ -74,6 +76,10 @@ if ! is_new; then
     unset CC
     in=inside
     is_new || skip "the OpenSSL of $root is no 3.5.1 either"
+fi
+if [ $# -gt 0 ]; then
+    $in "$@"
+    exit
 fi
 run openssl35
 run openssl35compat
