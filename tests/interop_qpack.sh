@@ -1,5 +1,5 @@
 #!/bin/sh
-# variants: default asan clang
+# variants: default asan clang openssl35
 # QPACK with python3's pylsqpack (ls-qpack) on the other side: the static table, and stories from a seed (VT_SEED) in which each
 # end encodes for the other, with encoder streams, sections and acknowledgements that are late. VT_PYTHON: another python3.
 set -u
@@ -185,7 +185,7 @@ def ours_to_theirs(cap, blocked, make):
             check(got == want, "what we encoded came out late as %r, not %r" % (got, want))
             answers += control
         check(len(waiting) <= blocked, "%d streams wait" % len(waiting))
-        if rng.randrange(10) == 0 and waiting:
+        if waiting and hasattr(d, "cancel_stream") and rng.randrange(10) == 0: # Debian 13's has none
             s = rng.choice(list(waiting))
             answers += d.cancel_stream(s)
             del waiting[s]
