@@ -228,7 +228,8 @@ static void big(pid_t pid, const char *name, int n) {
     until_done(n);
     cpu = bench_cpu_of(pid) - cpu;
     double mb = (double)load.bytes / 1e6, ms = (double)cpu / 1e6 / mb * 100;
-    printf("= h3_%s_big %.1f ms_CPU_100_MB <=70 %s\n", name, ms, ms <= 70 ? "ok" : "MISS");
+    int goal = OPENSSL_VERSION_NUMBER >= 0x30500000L ? 50 : 70; /* its AES-GCM is faster */
+    printf("= h3_%s_big %.1f ms_CPU_100_MB <=%d %s\n", name, ms, goal, ms <= goal ? "ok" : "MISS");
     printf("= h3_%s_big_rate %.0f MB/s - -\n", name, mb / ((double)(now() - begun) / 1e9));
 }
 static void handshakes(pid_t pid, const char *name, int n) {
