@@ -26936,7 +26936,7 @@ typedef struct vt__quic_cfg {
     vt__qrec_cfg rec;
     vt__qstr_cfg streams;
     int64_t idle_ns;       /* without a packet; 30 s */
-    int64_t handshake_ns;  /* from the first packet to its end; 10 s */
+    int64_t handshake_ns;  /* from the first packet to its end, and from Retry to the token's return; 10 s */
     int64_t token_life_ns; /* of NEW_TOKEN's; a day */
     int64_t keep_alive_ns; /* of silence, then PING; none */
     uint64_t update_after; /* packets of a key phase; half of the AEAD's limit */
@@ -28649,7 +28649,6 @@ static VT__UNUSED size_t vt__qout_send(vt__quic *c, uint8_t *buf, size_t cap, vt
  * What a server's endpoint says to packets that no connection is, or will be, there for. Nothing is kept: what has to be
  * remembered is in tokens that the client brings back.
  *============================================================================*/
-#define VT__QEDGE_RETRY_LIFE_NS (10 * VT_SEC) /* of the token in a Retry */
 enum { VT__QEDGE_BIND = 16 + 2 + VT__QCID_LEN, VT__QEDGE_RESET_MIN = 21, VT__QEDGE_RESET_MAX = 43 };
 /* What a Retry's token is good with: address, port, and the connection ID that the client has to use from now on. */
 static void vt__qedge_bind(uint8_t *bind, const vt__qroute_addr *from, const uint8_t *cid) {
@@ -28689,7 +28688,7 @@ static VT__UNUSED int vt__qedge_take_token(const vt__quic_cfg *cfg, const vt__qp
     if (kind == VT__QSEC_TOKEN_RETRY && h->dcid_len == VT__QCID_LEN) {
         vt__qedge_bind(bind, from, h->dcid);
         rc = vt__qsec_token_open(cfg->vault, h->token, h->token_len, bind, sizeof bind, now,
-                                 VT__QEDGE_RETRY_LIFE_NS, &t);
+                                 cfg->handshake_ns, &t);
         if (rc > 0) {
             s->retried = true;
             vt__qpkt_cid_set(&s->odcid, t.odcid, t.odcid_len);

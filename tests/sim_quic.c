@@ -290,12 +290,9 @@ TEST(any_talk) {
         any_cfg(&w.client.cfg, &r), any_cfg(&w.server.cfg, &r);
         w.retry = test_rand(&r) % 3 == 0;
         w.train = test_rand(&r) % 2 ? 0 : 1500 + test_rand(&r) % 10000;
-        int64_t begun = w.now;
         net_connect(&w);
         talk(&r);
-        bool late = w.client.c.end.code == VT__QPKT_INVALID_TOKEN && w.now - begun > VT__QEDGE_RETRY_LIFE_NS;
-        if (late) printf("run %d: the answer to Retry got through too late\n", i);
-        else if (gone() || !flows_done(&w.client) || !flows_done(&w.server)) failed("talk", i);
+        if (gone() || !flows_done(&w.client) || !flows_done(&w.server)) failed("talk", i);
         else if (!at_rest()) failed("something is left of the talk", i);
         else if (!agree(&w.client, &w.server) || !agree(&w.server, &w.client)) failed("they disagree", i);
         net_free(&w);

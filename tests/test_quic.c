@@ -1154,6 +1154,9 @@ TEST(b03_26_tokens) {
     CHECK_EQ(vt__qedge_take_token(&w.server.cfg, &initial, &port, &s, w.now), VT__QPKT_E_TOKEN);
     CHECK(!s.proven);
     CHECK_EQ(vt__qedge_take_token(&w.server.cfg, &initial, &from, &s, w.now + 11 * VT_SEC), VT__QPKT_E_TOKEN);
+    w.server.cfg.handshake_ns = 60 * VT_SEC; /* who may still finish is not refused */
+    CHECK_EQ(vt__qedge_take_token(&w.server.cfg, &initial, &from, &s, w.now + 60 * VT_SEC), 1);
+    CHECK_EQ(vt__qedge_take_token(&w.server.cfg, &initial, &from, &s, w.now + 61 * VT_SEC), VT__QPKT_E_TOKEN);
     initial.dcid = h.dcid; /* not the one that Retry gave */
     CHECK_EQ(vt__qedge_take_token(&w.server.cfg, &initial, &from, &s, w.now), VT__QPKT_E_TOKEN);
     initial.token_len = 0;
