@@ -17377,14 +17377,19 @@ static void vt__io_nodelay(int fd, const vt__addr *a, const vt_sock_cfg *cfg) {
     if (a->u.sa.sa_family != AF_UNIX && !(cfg && cfg->delay))
         (void)vt__plat_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 }
+/* Before another try of what no event announces. `due` is all that counts: the vthread's own deadline is in it, or is not to. */
+static int vt__io_pause(int64_t ns, int64_t due) {
+    int64_t now = vt__plat_now(), next = now + ns;
+    if (due && due <= now) return -ETIMEDOUT;
+    int r = vt__sched_park(vt__sched_self(), vt__sched_sleep_abort, due && due < next ? due : next);
+    return r == -ETIMEDOUT ? 0 : r;
+}
 /* A Unix listener whose queue is full says so at once, and no event tells when it is not. */
 static int vt__io_connect_try(int fd, const vt__addr *a, int64_t due) {
     for (;;) {
         int r = vt__plat_connect(fd, &a->u.sa, a->len);
         if (r != -EAGAIN || a->u.sa.sa_family != AF_UNIX) return r;
-        int64_t now = vt__plat_now(), next = now + 5 * VT_MS;
-        if (due && now >= due) return -ETIMEDOUT;
-        if ((r = vt_sleep_until(due && due < next ? due : next)) < 0) return r;
+        if ((r = vt__io_pause(5 * VT_MS, due)) < 0) return r;
     }
 }
 static int vt__io_connect(vt_sock **out, const vt__addr *a, const vt_sock_cfg *cfg, int64_t due) {
@@ -17522,9 +17527,7 @@ static int vt__io_accept(vt_sock *s, vt_sock **out, int64_t until) {
         if (vt__io_accept_again(r) && ++again < VT__IO_AGAIN_MAX) continue;
         if (again == VT__IO_AGAIN_MAX || vt__io_accept_starved(r)) {
             again = 0;
-            int64_t now = vt__plat_now(), next = now + 100 * VT_MS;
-            if (due && due <= now) return -ETIMEDOUT;
-            if ((r = vt_sleep_until(due && due < next ? due : next)) < 0) return r;
+            if ((r = vt__io_pause(100 * VT_MS, due)) < 0) return r;
             continue;
         }
         if (r != -EAGAIN) return r;

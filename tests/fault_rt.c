@@ -430,6 +430,35 @@ TEST(fault_rt_out_of_descriptors) {
     }
 }
 
+/* With VT_NONE no deadline ends that wait, the virtual thread's own neither. */
+static int more_descriptors(void *arg) {
+    (void)arg;
+    vt_sleep_ms(250);
+    sim.k.fds = sim.open_fds + 6;
+    return 0;
+}
+static int accept_whenever(void *arg) {
+    vt_sock *l, *s;
+    (void)arg;
+    CHECK_EQ(vt_listen(&l, ":80", NULL), 0);
+    sim.k.fds = sim.open_fds;
+    CHECK_EQ(vt_go(more_descriptors, NULL), 0);
+    vt_sleep_ms(10); /* the client is there */
+    vt_deadline_set(vt_now());
+    int r = vt_accept_until(l, &s, VT_NONE);
+    if (r == 0) vt_sock_close(s);
+    vt_sock_close(l);
+    return r;
+}
+TEST(fault_rt_out_of_descriptors_without_a_deadline) {
+    static const struct sim_step fin[] = {{SIM_FIN, NULL, 0, 0, NULL}};
+    sim_begin(1);
+    sim_client(VT_MS, 80, fin, 1);
+    CHECK_EQ(vt_run(&one_worker, accept_whenever, NULL), 0);
+    sim_settle();
+    sim_end();
+}
+
 /* 1,000 sleepers, and after the first 256 stacks no more to be had: each waits for its turn. */
 static int slept;
 static int sleeper(void *arg) {
