@@ -13201,7 +13201,8 @@ static void vt__poll_pd_init(vt__pd *pd, int fd) {
     __atomic_store_n(&pd->word, gen << 16 | VT__PD_R | VT__PD_W, __ATOMIC_RELEASE);
 }
 
-/* Who waits: one reader and one writer at a time, whatever the program tries. */
+/* Who waits: one reader and one writer at a time, whatever the program tries. The bits of a wait do not tell: an event that
+ * ended one, and comes late for its vthread, finds the next one's, whose bits stay. */
 VT__INLINE struct vt__vth **vt__poll_slot(vt__pd *pd, unsigned wait) {
     return wait & VT__PD_RWAIT ? &pd->rv : &pd->wv;
 }
@@ -16934,7 +16935,6 @@ static VT__NOINLINE int vt__io_wait_by(vt__pd *pd, unsigned bits, bool (*abort)(
     unsigned b = vt__poll_bits(pd);
     int r = 0;
     if (VT__UNLIKELY(b & VT__PD_CLOSED)) return VT_ECLOSED;
-    if (b & bits) return -EBUSY;
     if (due && due <= v->thr->now) return -ETIMEDOUT;
     v->wait_obj = pd;
     if (!(b & VT__PD_ADDED) && (r = vt__poll_add(v->thr->dom, pd)) < 0) return r;
@@ -17160,6 +17160,7 @@ static int vt__io_addr_split(const char *text, vt_str *host, vt_str *port) {
     *port = vt__str_of(colon + 1);
     int64_t num;
     if (vt__str_u63(*port, 65535, &num) < 0) return VT_EADDR;
+    while (port->len > 1 && *port->ptr == '0') port->ptr++, port->len--;
     if (host->len && host->ptr[0] == '[') {
         if (host->len < 4 || host->ptr[host->len - 1] != ']') return VT_EADDR;
         *host = (vt_str){host->ptr + 1, host->len - 2};
@@ -17402,7 +17403,8 @@ static int vt__io_connect(vt_sock **out, const vt__addr *a, const vt_sock_cfg *c
         socklen_t n = sizeof err;
         if ((r = vt__io_sock_new(&s, fd)) < 0) goto fail;
         vt__poll_clear(&s->pd, VT__PD_R | VT__PD_W);
-        r = vt__io_wait(&s->pd, VT__PD_W, due);
+        do r = vt__io_wait(&s->pd, VT__PD_W, due);
+        while (r >= 0 && !(vt__poll_bits(&s->pd) & VT__PD_W)); /* woken for nothing */
         if (r >= 0 && (r = vt__plat_getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &n)) >= 0) r = -err;
         if (r < 0) {
             vt_sock_close(s);
@@ -17546,7 +17548,7 @@ VT_API int vt_accept(vt_sock *s, vt_sock **out) { return vt_accept_until(s, out,
 static int vt__io_fdw_wait(vt__vth *v, vt__poll_fdw *f, int events, int64_t due) {
     unsigned slot = events & VT_READ ? VT__PD_RWAIT : VT__PD_WWAIT, b = vt__poll_bits(&f->pd);
     unsigned want = events == (VT_READ | VT_WRITE) ? VT__PD_RWAIT | VT__PD_RWBOTH : slot;
-    if (b & slot) return -EBUSY;
+    if (__atomic_load_n(vt__poll_slot(&f->pd, slot), __ATOMIC_ACQUIRE)) return -EBUSY;
     vt__poll_clear(&f->pd, slot == VT__PD_RWAIT ? VT__PD_READY & ~(unsigned)VT__PD_W : VT__PD_W | VT__PD_HUP);
     if (want & VT__PD_RWBOTH) vt__poll_clear(&f->pd, VT__PD_W);
     int r = vt__poll_wait_begin(&f->pd, want, v);

@@ -210,6 +210,90 @@ static int fd_main(void *arg) {
 }
 TEST(waits_on_descriptors_of_others) { CHECK_EQ(run_on(1, fd_main, NULL), 0); }
 
+/* Zeros before a port are none of its digits. */
+static int port_main(void *arg) {
+    vt_sock *l, *s;
+    char addr[64];
+    (void)arg;
+    int r = vt_listen(&l, "127.0.0.1:0000000000", NULL);
+    if (r < 0) return r;
+    snprintf(addr, sizeof addr, "127.0.0.1:000000%d", vt_sock_port(l));
+    if ((r = vt_dial(&s, addr, NULL)) == 0) vt_sock_close(s);
+    vt_sock_close(l);
+    return r;
+}
+TEST(a_port_may_have_zeros_before_it) { CHECK_EQ(run_on(1, port_main, NULL), 0); }
+
+/* An event that is late for the wait that it ended wakes the next one instead, which looks, and waits again. */
+static int late_event(vt_task *t, unsigned wait) {
+    struct vt__vth *v = t->v ? vt__poll_slot_take(t->v->wait_obj, wait) : NULL;
+    if (!v) return -1;
+    vt__poll_up.wake(v);
+    return vt_sleep_ms(1);
+}
+static int read_one(void *s) {
+    char c;
+    return (int)vt_read(s, &c, 1);
+}
+static int wait_write(void *fd) { return vt_wait_fd(*(int *)fd, VT_WRITE, 0); }
+static int wait_read_twice(void *fd) {
+    CHECK_EQ(vt_wait_fd(*(int *)fd, VT_READ, 0), VT_READ); /* as if */
+    return vt_wait_fd(*(int *)fd, VT_READ, 0);
+}
+static int late_main(void *arg) {
+    int p[2], q[2], r = 0;
+    vt_sock *s;
+    (void)arg;
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, p) < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, q) < 0)
+        return -errno;
+    if ((r = vt_sock_from_fd_take(&s, p[0])) < 0) return r;
+    vt_task *t = vt_async(read_one, s);
+    vt_sleep_ms(1);
+    CHECK_EQ(late_event(t, VT__PD_RWAIT), 0);
+    CHECK(!vt_task_done(t) && write(p[1], "x", 1) == 1);
+    CHECK(vt_await(t, &r) == 0 && r == 1);
+    while (send(q[0], (char[4096]){0}, 4096, MSG_DONTWAIT) > 0) continue;
+    vt_task *w = vt_async(wait_write, &q[0]); /* keeps what stands for the descriptor */
+    t = vt_async(wait_read_twice, &q[0]);
+    vt_sleep_ms(1);
+    CHECK_EQ(late_event(t, VT__PD_RWAIT), 0);
+    CHECK(!vt_task_done(t) && write(q[1], "x", 1) == 1);
+    CHECK(vt_await(t, &r) == 0 && r == VT_READ);
+    vt_cancel(w);
+    CHECK(vt_await(w, &r) == 0 && r == -ECANCELED);
+    vt_sock_close(s);
+    return close(p[1]) + close(q[0]) + close(q[1]);
+}
+TEST(a_late_event_wakes_the_next_wait_which_goes_on) { CHECK_EQ(run_on(1, late_main, NULL), 0); }
+
+/* A wake-up means "look": it may be of an event for whoever had the struct before, and no connection is there yet. The
+ * listener's queue is full, so that it never will be. */
+static int dial_main(void *addr) {
+    vt_sock *s = NULL;
+    int r = vt_dial(&s, addr, NULL);
+    if (r >= 0) vt_sock_close(s);
+    return r;
+}
+static int invented_main(void *arg) {
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof in;
+    vt_sock *kept[8];
+    char addr[64];
+    int l = socket(AF_INET, SOCK_STREAM, 0), held = 0, r = 0;
+    (void)arg;
+    if (bind(l, (void *)&in, n) < 0 || listen(l, 0) < 0 || getsockname(l, (void *)&in, &n) < 0) return -errno;
+    snprintf(addr, sizeof addr, "127.0.0.1:%d", ntohs(in.sin_port));
+    while (held < 8 && vt_dial_until(&kept[held], addr, NULL, vt_now() + 200 * VT_MS) == 0) held++;
+    vt_task *t = vt_async(dial_main, addr);
+    vt_sleep_ms(1);
+    CHECK_EQ(late_event(t, VT__PD_WWAIT), 0);
+    vt_cancel(t);
+    CHECK(vt_await(t, &r) == 0 && r == -ECANCELED);
+    while (held--) vt_sock_close(kept[held]);
+    return close(l);
+}
+TEST(a_wake_up_is_no_connection) { CHECK_EQ(run_on(1, invented_main, NULL), 0); }
+
 TEST(a_stale_socket_file_is_replaced_a_live_one_is_not) {
     const char *path = tmp_path("stale");
     char addr[160];
