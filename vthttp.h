@@ -407,8 +407,8 @@ VT_API int vt_cancelled(void);
  * deadline, for clean-up that must run. */
 VT_API void vt_shield(bool on);
 
-/* Lets others run. parks. errors: -ECANCELED at once; -ETIMEDOUT once others have run, when the virtual thread's deadline is
- * over (to about a turn of all that are ready); -EPERM off a virtual thread. */
+/* Lets others run. parks. errors, once others have run: -ECANCELED; -ETIMEDOUT when the virtual thread's deadline is over (to
+ * about a turn of all that are ready). -EPERM off a virtual thread. */
 VT_API int vt_yield(void);
 /* Sleeps. parks. Off a virtual thread the OS thread sleeps. errors: -ECANCELED, -ETIMEDOUT when the virtual
  * thread's deadline comes first. A negative duration is none; vt_sleep_until(VT_NONE) on a virtual thread ends by cancel or
@@ -20624,6 +20624,7 @@ static long vt__hooks_select_on(struct vt__hooks_select *s) {
     return r == -EAGAIN ? 0 : r;
 }
 static long vt__hooks_select(vt__vth *v, int n, void *const sets[3], int64_t ns, const void *mask) {
+    const int bits = 8 * (int)sizeof(long);
     struct vt__hooks_select s;
     unsigned long few[3 * 1024 / (8 * sizeof(long))];
     long sig[2] = {VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET};
@@ -20634,13 +20635,14 @@ static long vt__hooks_select(vt__vth *v, int n, void *const sets[3], int64_t ns,
     s.op.once = vt__hooks_once_select;
     s.op.a[0] = n;
     s.op.a[5] = VT__HOOKS_PTR(sig);
-    s.words = ((size_t)n + 8 * sizeof(long) - 1) / (8 * sizeof(long));
+    s.words = ((size_t)n + (size_t)bits - 1) / (size_t)bits;
     s.saved = 3 * s.words <= VT__COUNT(few) ? few : vt__mem_alloc(3 * s.words * sizeof(long));
     if (!s.saved) return -ENOMEM;
     for (size_t i = 0; i < 3; i++) {
         s.sets[i] = sets[i];
         s.op.a[1 + i] = VT__HOOKS_PTR(sets[i]);
         if (sets[i]) memcpy(s.saved + i * s.words, sets[i], s.words * sizeof(long));
+        if (sets[i] && n % bits) s.saved[(i + 1) * s.words - 1] &= (1ul << n % bits) - 1;
     }
     r = vt__hooks_select_on(&s);
     if (s.saved != few) vt__mem_free(s.saved);

@@ -518,6 +518,24 @@ static int selects(void *arg) {
     close2(fd);
     return 0;
 }
+/* What is in a set behind the first n is nobody's business: neither waited for, nor a bad descriptor. */
+static int select_less(void *arg) {
+    int fd[2], ready[2];
+    fd_set r;
+    (void)arg;
+    pair(SOCK_STREAM, fd);
+    pair(SOCK_STREAM, ready);
+    CHECK(fd[0] < ready[0] && ready[0] / 64 == fd[0] / 64 && write(ready[1], "x", 1) == 1);
+    FD_ZERO(&r);
+    FD_SET(fd[0], &r);
+    FD_SET(ready[0], &r);
+    CHECK_EQ(select(fd[0] + 1, &r, NULL, NULL, &(struct timeval){0, 1000}), 0);
+    CHECK(vt__hooks_at(vt__sched_thr()->hooks, fd[0])->known);
+    CHECK(!vt__hooks_at(vt__sched_thr()->hooks, ready[0])->known);
+    close2(fd), close2(ready);
+    return 0;
+}
+TEST(select_of_less_than_the_sets_hold) { CHECK_EQ(run_on(1, select_less, NULL), 0); }
 TEST(select_up_to_its_size) { CHECK_EQ(selects(NULL) + run_on(1, selects, NULL), 0); }
 
 static int epolls(void *arg) {
