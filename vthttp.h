@@ -13284,16 +13284,19 @@ static VT__UNUSED bool vt__poll_want_room(vt__pd *pd) {
     return vt__poll_set_unless(pd, VT__PD_FLUSH, VT__PD_W | VT__PD_HUP | VT__PD_CLOSED);
 }
 
-/* What follows from the bits that an event has cleared, which are ours. Reads all before waking: a woken owner may give the
- * struct a new life. */
+/* Whose waits' bits, in w, the caller has cleared. Both first: a woken owner may give the struct a new life. */
+static void vt__poll_wake(vt__pd *pd, uint32_t w) {
+    struct vt__vth *rv = w & VT__PD_RWAIT ? vt__poll_slot_take(pd, VT__PD_RWAIT) : NULL,
+                   *wv = w & VT__PD_WWAIT ? vt__poll_slot_take(pd, VT__PD_WWAIT) : NULL;
+    if (rv) vt__poll_up.wake(rv);
+    if (wv) vt__poll_up.wake(wv);
+}
+/* What follows from the bits that an event has cleared, which are ours. */
 static VT__NOINLINE void vt__poll_fire(vt__dom *dom, vt__pd *pd, uint32_t w, uint32_t clear, unsigned bits) {
-    struct vt__vth *rv = w & clear & VT__PD_RWAIT ? vt__poll_slot_take(pd, VT__PD_RWAIT) : NULL,
-                   *wv = w & clear & VT__PD_WWAIT ? vt__poll_slot_take(pd, VT__PD_WWAIT) : NULL;
     unsigned fired = w & (clear & (VT__PD_ARMED | VT__PD_WATCH | VT__PD_FLUSH));
     if (w & VT__PD_LISTEN && w & VT__PD_ARMED && bits & VT__PD_READY) fired |= VT__PD_ARMED;
     void (*sink)(vt__dom *, vt__pd *, unsigned) = fired ? pd->sink : NULL;
-    if (rv) vt__poll_up.wake(rv);
-    if (wv) vt__poll_up.wake(wv);
+    vt__poll_wake(pd, w & clear);
     if (fired) sink(dom, pd, ((w | bits) & VT__PD_READY) | fired);
 }
 /* What an event does; see the banner. Mostly it ends one wait for input. */
@@ -13537,10 +13540,7 @@ static int vt__poll_add(vt__dom *dom, vt__pd *pd) {
     /* Whoever relied on it meanwhile tries for himself. */
     w = __atomic_fetch_and(&pd->word, ~(uint32_t)(VT__PD_ADDED | VT__PD_RWAIT | VT__PD_RWBOTH | VT__PD_WWAIT),
                            __ATOMIC_ACQ_REL);
-    struct vt__vth *rv = w & VT__PD_RWAIT ? vt__poll_slot_take(pd, VT__PD_RWAIT) : NULL,
-                   *wv = w & VT__PD_WWAIT ? vt__poll_slot_take(pd, VT__PD_WWAIT) : NULL;
-    if (rv) vt__poll_up.wake(rv);
-    if (wv) vt__poll_up.wake(wv);
+    vt__poll_wake(pd, w);
     return r;
 }
 /* A new generation: events on their way are void, readiness is to be tried again. False: it is in no set. */
@@ -13570,10 +13570,7 @@ static void vt__poll_shut(vt__pd *pd) {
         n = (w | VT__PD_CLOSED) & ~(uint32_t)(VT__PD_RWAIT | VT__PD_RWBOTH | VT__PD_WWAIT | VT__PD_ARMED |
                                               VT__PD_WATCH | VT__PD_FLUSH);
     while (!__atomic_compare_exchange_n(&pd->word, &w, n, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
-    struct vt__vth *rv = w & VT__PD_RWAIT ? vt__poll_slot_take(pd, VT__PD_RWAIT) : NULL,
-                   *wv = w & VT__PD_WWAIT ? vt__poll_slot_take(pd, VT__PD_WWAIT) : NULL;
-    if (rv) vt__poll_up.wake(rv);
-    if (wv) vt__poll_up.wake(wv);
+    vt__poll_wake(pd, w);
 }
 /* A child that was forked holds copies of descriptors, and those keep them in the epoll sets. */
 static bool vt__poll_forked;
@@ -15048,7 +15045,7 @@ static int vt__rt_open(const vt_cfg *cfg, bool host) {
     vt__sched_g.foreign = vt__sched_g.stalls = vt__sched_g.stalled_ns = vt__sched_g.handoffs =
         vt__sched_g.rest_ns = 0;
     vt__sched_g.host = host;
-    vt__sched_g.runs++;
+    __atomic_fetch_add(&vt__sched_g.runs, 1, __ATOMIC_SEQ_CST);
     memset(vt__sched_g.idle, 0, sizeof vt__sched_g.idle);
     int r = vt__rt_make(cfg);
     if (r < 0) vt__rt_free();
@@ -16790,11 +16787,8 @@ static int64_t vt__file_modified(const struct stat *st) {
     return s < 0 || s > INT64_MAX / VT_SEC - 1 ? 0 : s * VT_SEC + ns;
 }
 static int vt__file_regular(int r, const struct stat *st) {
-    enum {
-        TYPE = 0170000,
-        REGULAR = 0100000,
-        DIRECTORY = 0040000
-    }; /* S_IFMT and so on, which strict C has not */
+    /* S_IFMT and so on, which strict C has not */
+    enum { TYPE = 0170000, REGULAR = 0100000, DIRECTORY = 0040000 };
     if (r < 0 || (st->st_mode & TYPE) == REGULAR) return r;
     return (st->st_mode & TYPE) == DIRECTORY ? -EISDIR : VT_ENOTFOUND;
 }
@@ -16917,6 +16911,7 @@ VT_API int vt_file_close(int fd) {
 struct vt_sock {
     vt__pd pd;      /* first: the struct is type-stable, pd.word outlives a life */
     uint32_t users; /* calls in progress, +1 while open */
+    uint64_t run;   /* vt__sched_g.runs: of the runtime in whose set it is, if in any */
     struct vt_sock *next;
 };
 typedef struct vt__addr {
@@ -17277,6 +17272,7 @@ static int vt__io_sock_new(vt_sock **out, int fd) {
     vt__plat_spin_unlock(&vt__io_g.spin);
     if (!s && !(s = vt__mem_zalloc(sizeof *s))) return -ENOMEM;
     vt__poll_pd_init(&s->pd, fd);
+    __atomic_store_n(&s->run, __atomic_load_n(&vt__sched_g.runs, __ATOMIC_SEQ_CST), __ATOMIC_RELEASE);
     __atomic_store_n(&s->users, 1, __ATOMIC_RELEASE);
     *out = s;
     return 0;
@@ -17290,7 +17286,16 @@ static void vt__io_leave(vt_sock *s) {
     vt__io_g.free = s;
     vt__plat_spin_unlock(&vt__io_g.spin);
 }
-VT__INLINE void vt__io_use(vt_sock *s) { __atomic_fetch_add(&s->users, 1, __ATOMIC_ACQ_REL); }
+/* A socket may outlive a runtime, with whose end the set was gone. */
+VT__INLINE void vt__io_use(vt_sock *s) {
+    uint64_t run = __atomic_load_n(&vt__sched_g.runs, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&s->users, 1, __ATOMIC_ACQ_REL);
+    if (VT__LIKELY(__atomic_load_n(&s->run, __ATOMIC_ACQUIRE) == run)) return;
+    vt__plat_spin_lock(&vt__io_g.spin);
+    if (s->run != run) (void)vt__poll_disown(&s->pd);
+    __atomic_store_n(&s->run, run, __ATOMIC_RELEASE);
+    vt__plat_spin_unlock(&vt__io_g.spin);
+}
 
 VT_API int64_t vt_read_until(vt_sock *s, void *buf, size_t n, int64_t until) {
     if (n == 0) return 0;
@@ -17335,8 +17340,12 @@ VT_API int64_t vt_write(vt_sock *s, const void *buf, size_t n) { return vt_write
 VT_API int vt_shutdown_write(vt_sock *s) { return vt__plat_shutdown(s->pd.fd, SHUT_WR); }
 VT_API void vt_sock_close(vt_sock *s) {
     if (!s) return;
-    vt__poll_shut(&s->pd);
+    bool in = vt__sched_guest_in();
+    /* without a runtime no set has it, in a forked child the parent's, which is left alone; and nobody is in a call */
+    if (!in) (void)vt__poll_disown(&s->pd), __atomic_store_n(&s->users, 1, __ATOMIC_RELEASE);
+    else vt__io_use(s), vt__poll_shut(&s->pd), vt__io_leave(s);
     vt__io_leave(s);
+    if (in) vt__sched_guest_out();
 }
 VT_API int vt_sock_fd(const vt_sock *s) { return s->pd.fd; }
 
@@ -20624,7 +20633,6 @@ static long vt__hooks_select_on(struct vt__hooks_select *s) {
     return r == -EAGAIN ? 0 : r;
 }
 static long vt__hooks_select(vt__vth *v, int n, void *const sets[3], int64_t ns, const void *mask) {
-    const int bits = 8 * (int)sizeof(long);
     struct vt__hooks_select s;
     unsigned long few[3 * 1024 / (8 * sizeof(long))];
     long sig[2] = {VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET};
@@ -20635,14 +20643,14 @@ static long vt__hooks_select(vt__vth *v, int n, void *const sets[3], int64_t ns,
     s.op.once = vt__hooks_once_select;
     s.op.a[0] = n;
     s.op.a[5] = VT__HOOKS_PTR(sig);
-    s.words = ((size_t)n + (size_t)bits - 1) / (size_t)bits;
+    s.words = ((size_t)n + 8 * sizeof(long) - 1) / (8 * sizeof(long));
     s.saved = 3 * s.words <= VT__COUNT(few) ? few : vt__mem_alloc(3 * s.words * sizeof(long));
     if (!s.saved) return -ENOMEM;
     for (size_t i = 0; i < 3; i++) {
         s.sets[i] = sets[i];
         s.op.a[1 + i] = VT__HOOKS_PTR(sets[i]);
         if (sets[i]) memcpy(s.saved + i * s.words, sets[i], s.words * sizeof(long));
-        if (sets[i] && n % bits) s.saved[(i + 1) * s.words - 1] &= (1ul << n % bits) - 1;
+        if (sets[i] && n) s.saved[(i + 1) * s.words - 1] &= ~0ul >> (s.words * 8 * sizeof(long) - (size_t)n);
     }
     r = vt__hooks_select_on(&s);
     if (s.saved != few) vt__mem_free(s.saved);

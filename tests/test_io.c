@@ -210,6 +210,63 @@ static int fd_main(void *arg) {
 }
 TEST(waits_on_descriptors_of_others) { CHECK_EQ(run_on(1, fd_main, NULL), 0); }
 
+/* A socket may be there before the runtime, and after it, for the next one. */
+static int dial_late(void *addr) {
+    vt_sock *s;
+    vt_sleep_ms(5); /* whoever accepts waits */
+    int r = vt_dial(&s, addr, NULL);
+    if (r == 0) vt_sock_close(s);
+    return r;
+}
+static int accept_main(void *l) {
+    vt_sock *s;
+    char addr[64];
+    int r = vt_sock_local(l, addr, sizeof addr);
+    vt_task *t = vt_async_any(dial_late, addr);
+    if (r >= 0 && (r = vt_accept_until(l, &s, vt_now() + 20 * VT_SEC)) == 0) vt_sock_close(s);
+    CHECK_EQ(result(t), 0);
+    return r;
+}
+TEST(a_listener_outlives_runtimes) {
+    vt_sock *l;
+    CHECK_EQ(vt_listen(&l, "127.0.0.1:0", NULL), 0);
+    for (int i = 0; i < 3; i++) CHECK_EQ(run_on(1 + i % 2, accept_main, l), 0);
+    vt_sock_close(l);
+}
+
+static int read_one(void *s) {
+    char c;
+    return (int)vt_read(s, &c, 1);
+}
+/* A child closes its copy, which the parent does not notice, whether somebody reads there or not. */
+static int child_main(void *arg) {
+    int p[2], status = -1, r;
+    char c;
+    vt_sock *s;
+    (void)arg;
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, p) < 0) return -errno;
+    if ((r = vt_sock_from_fd_take(&s, p[0])) < 0) return r;
+    CHECK_EQ(vt_read_until(s, &c, 1, vt_now() + VT_MS), -ETIMEDOUT); /* it is in the set */
+    for (int reads = 0; reads < 2; reads++) {
+        vt_task *t = reads ? vt_async(read_one, s) : NULL;
+        vt_sleep_ms(1);
+        pid_t pid = fork();
+        if (pid == 0) {
+            vt_sock_close(s);
+            _exit(fcntl(p[0], F_GETFD) < 0 ? 42 : 1);
+        }
+        CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 42);
+        if (!t) t = vt_async(read_one, s);
+        vt_sleep_ms(1);
+        CHECK(write(p[1], "x", 1) == 1);
+        CHECK_EQ(vt_await_until(t, vt_now() + 10 * VT_SEC, &r), 0);
+        CHECK_EQ(r, 1);
+    }
+    vt_sock_close(s);
+    return close(p[1]);
+}
+TEST(a_child_closes_its_own) { CHECK_EQ(run_on(1, child_main, NULL), 0); }
+
 /* Zeros before a port are none of its digits. */
 static int port_main(void *arg) {
     vt_sock *l, *s;
@@ -230,10 +287,6 @@ static int late_event(vt_task *t, unsigned wait) {
     if (!v) return -1;
     vt__poll_up.wake(v);
     return vt_sleep_ms(1);
-}
-static int read_one(void *s) {
-    char c;
-    return (int)vt_read(s, &c, 1);
 }
 static int wait_write(void *fd) { return vt_wait_fd(*(int *)fd, VT_WRITE, 0); }
 static int wait_read_twice(void *fd) {
