@@ -34990,10 +34990,11 @@ static int vt__wsc_shake(vt_req *req, vt_res *res, vt__ws_shake *s) {
     int status = 426;
     if (req->version >= 20 && req->upgrade) status = vt__ws_shake_connect(s);
     else if (req->version == 11 && req->method_id == VT__H1_M_GET) status = vt__ws_shake_request(s);
+    bool busy = req->body_length != req->body_got && !req->body_ended; /* a body stands before the frames */
     if (s->protocols > 1)
         s->protocol = vt_req_field(req, "Sec-WebSocket-Protocol"); /* several lines are one list */
     if (status == 426) return vt__wsc_refuse(res);
-    return status || (s->protocols && !vt__ws_protocols_ok(s->protocol)) ? VT_EBADREQ : 0;
+    return status || busy || (s->protocols && !vt__ws_protocols_ok(s->protocol)) ? VT_EBADREQ : 0;
 }
 static int vt__wsc_origin(vt_req *req, const vt_ws_cfg *cfg) {
     vt_str o = vt_req_field(req, "Origin");

@@ -399,6 +399,8 @@ TEST(b119_what_is_no_handshake_is_refused) {
     CHECK_EQ(refused(&c, "GET /echo", UP V13 KEY KEY), 400);
     CHECK_EQ(refused(&c, "GET /echo", UP V13 KEY "Sec-WebSocket-Protocol: a,,b\r\n"), 400);
     CHECK_EQ(refused(&c, "POST /echo", UP V13 KEY "Content-Length: 0\r\n"), 405);
+    CHECK_EQ(refused(&c, "GET /echo", UP V13 KEY "Transfer-Encoding: chunked\r\n\r\n0\r\n"), 400);
+    CHECK_EQ(refused(&c, "GET /echo", UP V13 KEY "Content-Length: 1\r\n\r\n."), 400);
     CHECK_EQ(refused(&c, "GET /hand?plain", UP V13 KEY), 200);
     CHECK_EQ(ws_shake(&c, "/echo", ""), 101); /* and then the real one */
     CHECK(ws_text(&c, "still") && ws_is_text(&c, "still") && part(&c));
