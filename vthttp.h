@@ -38014,7 +38014,7 @@ static void vt__cli_h1_close(vt_call *call, int64_t rest) {
     vt__cli_h1 *h = &call->h1;
     int64_t due = rest ? vt__cli_due(call, VT_SEC) : VT__CLI_TRY;
     bool keep = call->conn && h->keep && call->answered && h->body.until != VT__H1_UNTIL_OTHER &&
-                !vt_cancelled();
+                !call->err && !vt_cancelled();
     if (h->body.until == VT__H1_UNTIL_LENGTH && h->body.left > VT__MAX(rest, VT__CLI_DRAIN)) keep = false;
     for (int64_t dropped = 0; keep; dropped += (int64_t)h->body.data.len, h->body.data.len = 0) {
         int r = dropped > VT__CLI_DRAIN ? VT_ELIMIT : vt__cli_h1_body(call, due);
@@ -39598,6 +39598,7 @@ VT_API int vt_call_trailer(vt_call *call, const char *name, const char *value) {
 static int vt__cli_begin(vt_call *call, bool fresh) {
     call->answered = false;
     call->written = 0;
+    call->ntrailers = 0; /* of an answer that led here */
     for (;;) {
         int r = vt__cli_connect(call, fresh);
         if (r < 0) return r;

@@ -16,6 +16,7 @@ struct peer {
     /* for serve */
     const char *answer;
     size_t n, cut;
+    vt_sem go;
     char got[1 << 16]; /* what the last requests were, one after another */
     size_t ngot;
 };

@@ -140,6 +140,29 @@ CLI_TEST(garbage, 1) {
     }
     end(&p);
 }
+/* Where a chunk is no chunk nothing that follows can tell where the answer ends. */
+static int serve_second_chunk(struct peer *p, vt_sock *s, int nth) {
+    (void)nth;
+    while (peer_head(p, s, 0)) {
+        if (peer_say(s, OK "Transfer-Encoding: chunked\r\n\r\n1\r\na") < 0) return 0;
+        if (vt_sem_acquire(&p->go) < 0) return 0;
+        if (peer_say(s, "\r\n5Zabc\r\n0\r\n\r\n") < 0) return 0;
+    }
+    return 0;
+}
+CLI_TEST(a_call_that_failed_keeps_no_connection, 1) {
+    static struct peer p;
+    char c;
+    begin(&p, serve_second_chunk, NULL);
+    vt_call *call = vt_call_new(client, "GET", p.url);
+    CHECK_EQ(vt_call_send(call), 200);
+    CHECK_EQ(vt_call_read(call, &c, 1), 1);
+    vt_sem_release(&p.go, 1);
+    CHECK_EQ(vt_call_read(call, &c, 1), VT_EHTTP);
+    CHECK_EQ(client->conns, 0);
+    vt_call_free(call);
+    end(&p);
+}
 /* A second answer behind the first belongs to nobody. */
 CLI_TEST(surplus_ends_the_connection, 1) {
     static const char *const more[] = {EMPTY "x",
@@ -965,6 +988,24 @@ CLI_TEST(redirects, 1) {
     client = NULL;
     peer_stop(&elsewhere);
     peer_stop(&p);
+}
+/* Trailers of an answer that was not the last are nobody's. */
+static int serve_trailed(struct peer *p, vt_sock *s, int nth) {
+    (void)nth;
+    if (!peer_head(p, s, 0)) return 0;
+    peer_say(s, "HTTP/1.1 302 F\r\nLocation: /\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-T: old\r\n\r\n");
+    return peer_head(p, s, 0) ? peer_say(s, OK "Content-Length: 1\r\n\r\na") : 0;
+}
+CLI_TEST(trailers_before_a_redirect, 1) {
+    static struct peer p;
+    begin(&p, serve_trailed, NULL);
+    vt_call *call = vt_client_get(client, p.url);
+    CHECK_EQ(vt_call_status(call), 200);
+    CHECK_STR(vt_call_text(call).ptr, "a");
+    CHECK(!vt_call_res_trailer(call, "x-t").ptr);
+    vt_call_free(call);
+    CHECK_EQ(p.conns, 1);
+    end(&p);
 }
 CLI_TEST(where_a_redirect_went, 1) {
     static struct peer p;
