@@ -592,6 +592,30 @@ CLI_TEST(at_the_limit_idle_ones_of_others_go, 1) {
     end(&p);
     peer_stop(&q);
 }
+/* As vt__cpool_take: one that was kept is no good, and while that is found out another worker's call queues, and gets its place. */
+CLI_TEST(at_the_limit_one_that_is_no_good_is_nobodys, 1) {
+    static struct peer p, q;
+    begin(&p, serve_answer, &(vt_client_cfg){.max_connections = 1});
+    peer_start(&q, serve_stall);
+    answer(&p, EMPTY);
+    answer(&q, "");
+    CHECK_EQ(get(p.url, ""), 200);
+    vt__cpool_want w = {.key = p.addr};
+    vt__ds_list_init(&w.link);
+    CHECK_EQ(vt__cpool_get(client, &w, 0), 0);
+    REQUIRE(w.got && w.got->reused);
+    vt_task *t = vt_async(ask_stall, q.url);
+    while (vt__ds_list_empty(&client->waiting)) vt_sleep_ms(1);
+    vt__cpool_drop(client, w.got);
+    CHECK_EQ(vt__cpool_get(client, &w, vt_now() + VT_MS), -ETIMEDOUT);
+    CHECK(vt__ds_list_empty(&client->waiting));
+    vt__cpool_conn_free(w.conn);
+    vt__mem_free(w.host);
+    vt_cancel(t);
+    CHECK_EQ(vt_await(t, NULL), 0);
+    end(&p);
+    peer_stop(&q);
+}
 /* What nobody read is dropped when it is here already; nothing is waited for. */
 static void leave_unread(struct peer *p, const char *text, int idle) {
     answer(p, text);
