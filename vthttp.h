@@ -36702,9 +36702,10 @@ static int vt__calt_one(vt_str *s, vt_str host, vt__calt_said *out) {
     while (vt__calt_eat(s, ';')) {
         vt_str what = vt__calt_token(s);
         if (!what.len || !vt__calt_eat(s, '=') || !vt__calt_value(s, more, sizeof more, &value)) return -1;
-        if (vt__str_eq_ci(what, VT__STR_LIT("ma")) &&
-            vt__str_u63(value, INT64_MAX / VT_SEC / 4, &out->age_s) < 0)
-            return -1;
+        if (!vt__str_eq_ci(what, VT__STR_LIT("ma"))) continue;
+        int r = vt__str_u63(value, INT64_C(1) << 31, &out->age_s);
+        if (r == -ERANGE) out->age_s = INT64_C(1) << 31; /* RFC 9111 1.2.2 */
+        else if (r < 0) return -1;
     }
     return vt__str_eq(name, VT__STR_LIT("h3")) && out->age_s && vt__calt_place(authority, host, out->addr);
 }
