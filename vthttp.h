@@ -37313,7 +37313,9 @@ static bool vt__cpool_look(vt_client *c, vt__cpool_want *w, bool wait) {
 }
 /* The next connection for w. It waits at a limit. */
 static int vt__cpool_get(vt_client *c, vt__cpool_want *w, int64_t until) {
-    w->got = NULL; /* one that was no good is gone, maybe with its host's entry */
+    /* One that was no good is gone, maybe with its host's entry, and may have come behind the end of a wait. */
+    w->got = NULL;
+    w->ready = (vt_sem){0};
     if (vt__cpool_look(c, w, false)) return 0;
     if (!w->conn) w->conn = vt__cpool_conn_new();
     if (!w->host) w->host = vt__cpool_host_new(c, w->key, w->how);
