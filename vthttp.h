@@ -5993,7 +5993,8 @@ static bool vt__msg_regular_ok(vt__msg_head *b, const vt__hpack_field *f) {
 VT__INLINE bool vt__msg_fits(vt__msg_head *b, const vt__hpack_field *f, uint32_t max_head,
                              uint32_t max_fields) {
     size_t size = f->name.len + f->value.len + VT__HPACK_OVERHEAD;
-    if (b->too_large || f->flags & VT__HPACK_LONG || size > max_head - b->size || b->nfields == max_fields) {
+    if (b->too_large || f->flags & VT__HPACK_LONG || size > max_head - b->size || b->nfields == max_fields ||
+        f->name.len > UINT16_MAX) {
         b->too_large = true;
         return false;
     }
@@ -6534,7 +6535,7 @@ static int vt__h2_on_head(vt__h2 *h, vt__h2_stream *s, vt__msg_event *ev) {
     const vt__h2_block *b = &h->block;
     bool ok = s->c.headed || vt__h2_head_ok(h, s);
     bool interim = b->m.status >= 100 && b->m.status < 200;
-    if (b->fin && s->c.length > s->c.got) ok = b->m.too_large;
+    if (b->fin && (interim || s->c.length > s->c.got)) ok = b->m.too_large && !interim;
     if (!ok) return vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
     int rc = interim ? vt__h2_spend(h, VT_H2_EMPTIES, 1) : 0;
     if (rc < 0) return rc;
@@ -6988,7 +6989,7 @@ static int vt__h2_step(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__msg
 /* The connection is to be closed: GOAWAY goes out, and nothing else. */
 static int vt__h2_fail(vt__h2 *h, int err) {
     h->err = err;
-    h->away_last = h->server ? h->last : 0;
+    if (h->drain < 2) h->away_last = h->server ? h->last : 0; /* which is never raised (RFC 9113 6.8) */
     h->want |= VT__H2_W_GOAWAY;
     return err;
 }
@@ -7244,17 +7245,18 @@ static uint8_t *vt__h2_put_owed(vt__h2 *h, vt__h2_stream *s, uint8_t *p) {
 }
 /* Writes control frames, as many as fit in cap >= VT__H2_CONTROL_MIN bytes; their number of bytes. */
 static VT__UNUSED size_t vt__h2_put_control(vt__h2 *h, uint8_t *buf, size_t cap) {
-    uint8_t *p = vt__h2_put_opening(h, buf), *end = buf + cap - VT__H2_FRAME - 8; /* GOAWAY's */
+    uint8_t *p = vt__h2_put_opening(h, buf), *end = buf + cap - 4 * (VT__H2_FRAME + 8); /* the last ones */
     uint32_t credit = vt__h2_conn_credit(h);
     if (credit) p = vt__h2_put_word(p, VT__H2_T_WINDOW_UPDATE, 0, credit);
     h->recv_window += (int32_t)credit;
     memcpy(p, h->replies, h->replied);
-    p = vt__h2_put_pings(h, p + h->replied);
+    p += h->replied;
     h->replied = 0;
     for (; h->acks && end - p >= VT__H2_FRAME; h->acks--)
         p = vt__h2_put_frame(p, 0, VT__H2_T_SETTINGS, VT__H2_ACK, 0);
     while (h->owing && end - p >= VT__H2_FRAME + 4) p = vt__h2_put_owed(h, VT__H2_OWING(h->owing), p);
     if (h->want & VT__H2_W_GOAWAY) p = vt__h2_put_goaway(h, p);
+    p = vt__h2_put_pings(h, p); /* behind what their answers are to tell of */
     h->want = 0;
     return (size_t)(p - buf);
 }

@@ -1071,7 +1071,7 @@ TEST(a44_shutdown_in_two_steps) {
         policy = HOLD;
         fresh(), begin(), put_get(&in, 1), peer_take(&q, in.p, in.n), peer_flush(&q), (void)frames();
         vt__h2_shutdown(&q.h, q.now), peer_flush(&q);
-        CHECK_STR(frames(), "PING;GOAWAY 2147483647 NO_ERROR;");
+        CHECK_STR(frames(), "GOAWAY 2147483647 NO_ERROR;PING;");
         in.n = 0, put_get(&in, 3); /* it was on its way */
         peer_take(&q, in.p, in.n), peer_flush(&q);
         CHECK_EQ(q.h.active, 2);
@@ -1099,6 +1099,15 @@ TEST(a44_shutdown_in_two_steps) {
         CHECK(vt__h2_finished(&q.h));
         policy = ANSWER;
     }
+}
+TEST(a44_the_last_goaway_never_says_more) { /* the client may have asked elsewhere (RFC 9113 6.8) */
+    policy = HOLD;
+    fresh(), begin(), put_get(&in, 1), peer_take(&q, in.p, in.n);
+    vt__h2_shutdown(&q.h, q.now), (void)vt__h2_expire(&q.h, q.now + VT_SEC), peer_flush(&q), (void)frames();
+    in.n = 0, put_get(&in, 3), put_word(&in, VT__H2_T_WINDOW_UPDATE, 0, 0);
+    peer_take(&q, in.p, in.n), peer_flush(&q);
+    CHECK_STR(frames(), "GOAWAY 1 PROTOCOL_ERROR;");
+    policy = ANSWER;
 }
 TEST(a45_a_thousand_blocked_streams) {
     config.max_streams = 1000, policy = HOLD;
@@ -1643,6 +1652,11 @@ TEST(client_refuses_what_is_malformed) {
     begin_client(), put_setting(&in, VT__H2_S_PUSH, 1), DIES(VT__H2_E_SETTING);
     begin_client(), put_priority(&in, 1, "u=1"), DIES(VT__H2_E_PRIORITY);
     in.n = 0, client = true, put_head(&in, 1, BOTH, ":status", "200", NULL), DIES(VT__H2_E_FIRST);
+}
+TEST(client_refuses_the_end_in_an_interim_head_over_the_limits) {
+    config.max_head = 100;
+    CLIENT(BOTH, ":status", "103", "link", "x", "too", "large and more than there may be of that");
+    RESETS(1, "PROTOCOL_ERROR");
 }
 TEST(client_asks_for_a_head_or_a_tunnel) {
     client = true;
