@@ -6125,7 +6125,7 @@ typedef struct vt__h2_cfg {
     uint32_t max_head;          /* name + value + 32 of a head's fields; 16384; over: event.too_large */
     uint32_t max_fields;        /* 1000; over: likewise */
     uint32_t max_block;         /* bytes of an encoded head; 65536, max_head at least; over: E_LARGE */
-    uint32_t max_continuations; /* frames of a head after its first; 8; over: E_LARGE */
+    uint32_t max_continuations; /* of a head; 8, or as many as max_block needs; over: E_LARGE */
     uint32_t table;             /* HPACK's table, of the peer's heads; 4096 */
     uint32_t max_frame;         /* payload bytes of a frame that is taken; 16384 at least, the default */
     uint32_t window;            /* bytes a stream may send ahead, at first; 65535 at least, the default */
@@ -6167,7 +6167,7 @@ typedef struct vt__h2_block {
     vt__msg_head m;
     uint32_t id, bytes; /* id 0: none */
     uint32_t bad;       /* the code that its stream will be reset with */
-    uint8_t continuations;
+    uint32_t continuations;
     bool fin, opening;
 } vt__h2_block;
 
@@ -7021,7 +7021,7 @@ static VT__UNUSED void vt__h2_cfg_fill(vt__h2_cfg *c) {
     if (!c->max_head) c->max_head = 16384;
     if (!c->max_fields) c->max_fields = 1000;
     if (!c->max_block) c->max_block = VT__MAX(c->max_head, UINT32_C(65536));
-    if (!c->max_continuations) c->max_continuations = 8;
+    if (!c->max_continuations) c->max_continuations = VT__MAX(8U, c->max_block / VT__H2_FRAME_MIN + 1);
     if (!c->table) c->table = VT__HPACK_DEFAULT;
     c->max_frame = VT__MIN(VT__MAX(c->max_frame, VT__H2_FRAME_MIN), VT__H2_FRAME_MAX);
     c->window = VT__MIN(VT__MAX(c->window, VT__H2_WINDOW_FIRST), INT32_MAX);
@@ -11440,7 +11440,8 @@ typedef struct vt__h3 {
 } vt__h3;
 /* What vt__h3.room needs. */
 #define VT__H3_ROOM(cfg)                                                                                     \
-    (VT__MAX((cfg)->table == VT__H3_NONE ? 0U : (cfg)->table, 4096U) + VT__HPACK_SCRATCH_MORE)
+    VT__MAX(VT__MAX((cfg)->table == VT__H3_NONE ? 0U : (cfg)->table, 4096U) + VT__HPACK_SCRATCH_MORE,        \
+            VT__MIN((cfg)->max_head, 1U << 20))
 
 /* ---- frames ---- */
 enum { VT__H3_T_DATA, VT__H3_T_HEADERS, VT__H3_T_CANCEL_PUSH = 3, VT__H3_T_SETTINGS, VT__H3_T_PUSH_PROMISE };
@@ -31518,7 +31519,7 @@ typedef struct vt__h2e {
     int64_t stalled;           /* since when output waits for the socket; 0: none does */
     int64_t head_since;        /* since when a head is half here; 0: none is */
     int64_t write_ns, head_ns; /* how long that may be; 0: for ever */
-    size_t head_room;          /* for a field of a head that comes, at least */
+    size_t head_room;          /* for a field of a head that comes: all of that, up to 1 MiB */
     int why;                   /* the first error that is not the machine's; 0: none */
 } vt__h2e;
 VT__INLINE vt__h2e *vt__h2e_of(vt__mux *x) { return VT__CONTAINER(x, vt__h2e, x); }
@@ -31870,7 +31871,8 @@ static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom,
     vt__mux_init(&h->x, &vt__h2e_ops, dom, cfg->max_window);
     h->role = role;
     h->polled = -1;
-    h->head_room = VT__MAX(h->m.dec.t.cap, (uint32_t)VT__BUF_BYTES);
+    h->head_room = VT__MAX(VT__MAX(h->m.dec.t.cap, (uint32_t)VT__BUF_BYTES),
+                           VT__MIN(cfg->max_head, 1U << 20));
     h->msg.fn = vt__h2e_told;
     vt__timer_init(&h->timer, timer);
     return h;
@@ -38674,7 +38676,6 @@ static int vt__ch2_adopt(vt_client *client, vt__cpool_conn *k) {
     e->conn = &k->conn;
     e->write_ns = vt__cpool_ns(client->cfg.write_timeout_ms);
     e->head_ns = vt__cpool_ns(client->cfg.read_timeout_ms);
-    e->head_room = VT__MAX(e->head_room, cfg.max_head);
     k->conn.pd.sink = vt__ch2_sink;
     vt__cpool_share(k, &vt__ch2_mux, c, VT__CH2_MOST);
     vt__sched_dom_lock(dom);

@@ -376,7 +376,7 @@ TEST(body_over_its_limit) {
     CHECK_EQ(stop(&h), 0);
 }
 static void heads_over_limits(const vt_server_cfg *cfg, size_t too_long, size_t not_too_long) {
-    static char lines[40000];
+    static char lines[200000];
     char *p = lines;
     REQUIRE(serve(cfg));
     MX(h);
@@ -397,6 +397,22 @@ TEST(b47_head_over_its_limits) {
     heads_over_limits(&cfg, 2500, 1500);
     cfg.max_header_bytes = 0;
     heads_over_limits(&cfg, 19999, 10000);
+    cfg.max_header_bytes = 45000; /* of a field as well */
+    heads_over_limits(&cfg, 49000, 40000);
+    cfg.max_header_bytes = 200000;
+    heads_over_limits(&cfg, 199850, 170000);
+}
+TEST(a_name_that_is_too_long_is_not_cut) {
+    static char lines[70000];
+    vt_server_cfg cfg = {.max_header_bytes = 300000};
+    REQUIRE(serve(&cfg));
+    MX(h);
+    REQUIRE(mx_open(&h));
+    memset(lines, 'x', 65536 + 4);
+    memcpy(lines + 65536 + 4, ": 1\n", 5);
+    CHECK_EQ(mx_wait(&h, mx_ask(&h, "GET /", lines, true)), 431);
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
 }
 /* A response while the body still comes: it stands; the rest is let in, or is not wanted, which is no error. */
 TEST(response_before_the_body) {
