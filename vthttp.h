@@ -31919,6 +31919,7 @@ typedef struct vt__mreq {
     bool draining;    /* over but for the rest of its request, which is dropped: see vt__mreq_leave */
     bool doomed;      /* in the connection's list */
     bool early, held; /* came in 0-RTT; waits for the end of the handshake */
+    bool cut; /* not all of its trailers were taken: they are over the limit, or there was no memory */
     int64_t drained;
     int64_t due; /* when the rest is to be here, while it drains; before, where HTTP/3 wants it, the head */
 } vt__mreq;
@@ -32258,6 +32259,7 @@ static int64_t vt__mreq_read_body(vt_req *req, void *buf, size_t n) {
         vt__mreq_inform(req->res, 100, VT__STR_LIT("")) < 0)
         return -ECONNRESET;
     int64_t r = vt__mreq_body_recv(run, buf, n);
+    if (r == 0 && s->cut) return VT_EHTTP;
     if (r == 0) { /* complete: nobody touches these any more */
         req->trailers = s->e.trailers.at;
         req->ntrailers = s->e.trailers.n;
@@ -32482,7 +32484,8 @@ static void vt__mreq_on_field(vt__mreq *s, const vt__msg_event *ev) {
     else if (!to) ok = vt__mux_fields_add(f, ev->name, ev->value, ev->field);
     if (ok && ev->field == VT__H1_F_HOST)
         s->authority = (vt__mux_part){f->at[f->n - 1].value_off, f->at[f->n - 1].value_len};
-    if (!ok) s->refuse = 500;
+    if (!ok && s->e.headed) s->cut = true;
+    else if (!ok) s->refuse = 500;
 }
 static void vt__mreq_on_data(vt__mreq *s, vt_str data) {
     if (s->draining) {
@@ -32501,6 +32504,8 @@ static void vt__mreq_on_event(vt__mreq *s, const vt__msg_event *ev) {
     case VT__MSG_EV_DATA: vt__mreq_on_data(s, ev->value); break;
     case VT__MSG_EV_TRAILERS:
     case VT__MSG_EV_END:
+        s->cut |= ev->too_large || s->e.trailers.len + s->e.trailers.n * (VT__HPACK_OVERHEAD - 2U) >
+                                       vt__mreq_conn_of(s)->host->group->conf.limits.trailer;
         s->e.ended = true;
         if (s->draining) vt__mreq_forget(s);
         else vt__mux_show(&s->e, VT__PD_R | VT__PD_RDHUP);

@@ -148,9 +148,11 @@ static uint32_t h2_ask(struct h2 *h, const char *what, const char *lines, bool f
     return id;
 }
 static __attribute__((unused)) bool h2_trailers(struct h2 *h, uint32_t id, const char *lines) {
-    uint8_t p[2048];
+    uint8_t *p = malloc(strlen(lines) * 2 + 256);
     size_t n = (size_t)(h2_put_lines(p, lines) - p);
-    return h2_send_block(h, id, p, n, VT__H2_FRAME_MIN, true);
+    bool ok = h2_send_block(h, id, p, n, VT__H2_FRAME_MIN, true);
+    free(p);
+    return ok;
 }
 static bool h2_data(struct h2 *h, uint32_t id, const void *p, size_t n, bool fin) {
     h->window -= (int64_t)n;

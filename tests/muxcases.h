@@ -192,6 +192,26 @@ TEST(h148_body_without_an_end_of_its_own) { /* an empty frame of DATA ends it; s
     CHECK(goes_on(&h));
     CHECK_EQ(stop(&h), 0);
 }
+static int trailer_of(mx *h, size_t value) { /* counts 1 + value + 32 */
+    static char line[32000];
+    mx_stream *s = mx_ask(h, "POST /", "", false);
+    memset(line, 'x', sizeof line);
+    memcpy(line, "x: ", 3);
+    memcpy(line + 3 + value, "\n", 2);
+    mx_trailers(h, s, line);
+    return mx_wait(h, s);
+}
+TEST(b043_trailers_over_their_limit) { /* the body's end is an error, as in HTTP/1.1 */
+    vt_server_cfg cfg = {.max_trailer_bytes = 1000};
+    REQUIRE(serve(&cfg));
+    MX(h);
+    REQUIRE(mx_open(&h));
+    CHECK_EQ(trailer_of(&h, 1000 - 33), 200);
+    CHECK_EQ(trailer_of(&h, 1000 - 32), 400);
+    CHECK_EQ(trailer_of(&h, 20000), 400); /* over those of a head */
+    CHECK(goes_on(&h));
+    CHECK_EQ(stop(&h), 0);
+}
 TEST(h148_trailers_of_a_response) {
     mx_stream *s;
     REQUIRE(serve(NULL));
