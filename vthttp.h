@@ -38358,9 +38358,9 @@ static int vt__cmux_commit(vt_call *call, const char *p, size_t n, bool fin) {
     int r = 0;
     while (r == 0) {
         size_t before = n + b->len - b->pos, left = n;
-        if (vt__cli_late(call)) return -ETIMEDOUT;
-        if ((r = vt__cmux_look(call)) == 0) continue;
-        if (r != -EAGAIN) return r > 0 ? VT_EANSWERED : r;
+        if ((r = vt__cli_late(call) ? -ETIMEDOUT : vt__cmux_look(call)) == 0) continue;
+        if (r > 0) r = VT_EANSWERED;
+        if (r != -EAGAIN) break;
         vt__sched_dom_lock(dom);
         r = s->e.err ? s->e.err : vt__mux_say(&s->e, b, p, &left, fin);
         vt__sched_dom_unlock(dom);

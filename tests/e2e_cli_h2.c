@@ -399,6 +399,36 @@ CLI_TEST(bodies_that_nobody_wants, 1) {
     CHECK_EQ(script.conns, 1);
     end();
 }
+/* A request's body that waits for the connection's window when its answer comes is not wanted any more; the next call's is. */
+static int serve_early_answer(struct peer *p, vt_sock *s, int nth) {
+    struct frame f;
+    size_t got = 0;
+    (void)nth;
+    if (!hello(s, VT__H2_S_WINDOW, 1 << 20) || put_answer(s, request(p, s), "known") < 0) return 0;
+    uint32_t a = request(p, s), b;
+    for (; got < VT__H2_WINDOW_FIRST && frame_of(s, &f, VT__H2_T_DATA); got += f.len) continue;
+    put_head(s, a, false, "200", NULL, NULL);
+    put_word(s, VT__H2_T_WINDOW_UPDATE, 0, 1000);
+    if ((b = request(p, s)) == 0) return 0;
+    CHECK(frame_of(s, &f, VT__H2_T_DATA) && f.id == b);
+    put_answer(s, b, "next");
+    put(s, VT__H2_T_DATA, VT__H2_END_STREAM, a, "early", 5);
+    return answer_all(p, s, "more");
+}
+CLI_TEST(an_answer_frees_the_turn_to_write, 1) {
+    static const char body[100000] = "body";
+    begin(serve_early_answer, &(vt_client_cfg){.write_timeout_ms = 500});
+    CHECK_EQ(get_by(client, script.url, "known"), 200);
+    vt_call *call = vt_call_new(client, "POST", script.url);
+    vt_call_body(call, body, sizeof body);
+    CHECK_EQ(vt_call_send(call), 200);
+    CHECK_EQ(status_of(vt_client_post(client, script.url, NULL, body, 100)), 200);
+    CHECK_EQ(vt_call_whole(call), 0);
+    CHECK_STR(vt_call_text(call).ptr, "early");
+    vt_call_free(call);
+    CHECK_EQ(script.conns, 1);
+    end();
+}
 /* The peer's limit goes down to one, while two are out. */
 static int serve_less_and_less(struct peer *p, vt_sock *s, int nth) {
     uint32_t a, b;
