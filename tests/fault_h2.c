@@ -62,3 +62,28 @@ static bool work(void) {
 TEST(fault_one_allocation_fails_h2) { sweep(on_memory, ws_routes, work, false); }
 TEST(fault_all_allocations_fail_from_there_h2) { sweep(on_memory, ws_routes, work, true); }
 TEST(fault_one_system_call_fails_h2) { sweep(on_calls, ws_routes, work, false); }
+/* A reset that is to be said when there is no memory for output: the connection ends, and nothing of it is left. */
+static int h_no_memory(vt_req *req, vt_res *res) {
+    static void *all[300];
+    size_t n = 0;
+    (void)req;
+    CHECK(vt_res_write(res, "some", 4) == 4 && vt_res_flush(res) == 0);
+    vt_sleep_ms(10);
+    fault_set(1, true);
+    while (n < VT__COUNT(all) && (all[n] = vt__mem_pool_get(&vt__sched_thr()->buf_pool)) != NULL) n++;
+    while (n > 0) vt__mem_free(all[--n]);
+    return -EIO;
+}
+static void routes_no_memory(vt_server *s) { vt_server_get(s, "/", h_no_memory); }
+TEST(fault_a_reset_without_memory) {
+    struct vt__plat_table before = vt__plat;
+    on_memory();
+    REQUIRE(e2e_start(NULL, routes_no_memory) == 0);
+    H2(h);
+    REQUIRE(h2_open(&h));
+    (void)h2_wait(&h, h2_ask(&h, "GET /", NULL, true));
+    CHECK(h2_ended(&h) == -1 || h.c.eof);
+    fault_set(0, false);
+    CHECK_EQ(e2e_stop(), 0);
+    vt__plat = before;
+}
