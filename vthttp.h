@@ -31741,7 +31741,7 @@ static bool vt__h2e_flush(vt__h2e *h) {
     vt__h2e_settle(h);
     while ((r = vt__h2e_send(h)) < 0) {
         if (r != -EAGAIN) {
-            vt__h2e_fail(h, (int)r);
+            if (!h->why) h->why = (int)r;
             h->role->close(h, false);
             return false;
         }
@@ -38540,6 +38540,11 @@ static int vt__ch2_why(const vt__h2e *e) {
 static void vt__ch2_close(vt__h2e *e, bool linger) {
     vt__ch2 *c = VT__CONTAINER(e, vt__ch2, e);
     vt__conn *conn = e->conn;
+    if (e->why && !e->m.err) { /* it cannot be written to: what the server has said before counts */
+        e->out.pos = e->out.len, e->polled = -1;
+        vt__poll_set(&conn->pd, VT__PD_R);
+        if (!vt__h2e_read(e)) return;
+    }
     if (!e->m.err) (void)vt__h2_fail(&e->m, VT__H2_E_NO_MORE);
     vt__cmux_kill_all(&c->calls, vt__ch2_why(e));
     vt__h2e_leave(e);

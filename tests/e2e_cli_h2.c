@@ -926,3 +926,33 @@ CLI_TEST(websockets_close_in_order, 1) {
     end();
     CHECK_EQ(resets, 0);
 }
+/* An answer that is here when the connection cannot be written to any more. */
+static int left_behind;
+static int serve_answer_and_die(struct peer *p, vt_sock *s, int nth) {
+    struct linger now = {1, 0};
+    (void)nth;
+    if (!hello(s, 0, 0) || put_answer(s, request(p, s), "known") < 0) return 0;
+    uint32_t a = request(p, s);
+    put_answer(s, a, "enough");
+    setsockopt(vt_sock_fd(s), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    shutdown(vt_sock_fd(s), SHUT_RD);
+    __atomic_store_n(&left_behind, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+CLI_TEST(an_answer_before_the_end, 1) {
+    static const char body[60000] = "body";
+    begin(serve_answer_and_die, NULL);
+    CHECK_EQ(get_by(client, script.url, "known"), 200);
+    vt_call *call = vt_call_new(client, "POST", script.url);
+    CHECK_EQ(vt_call_open(call, -1), 0);
+    CHECK_EQ(vt_call_write(call, "abc", 3), 3);
+    CHECK_EQ(vt_call_flush(call), 0);
+    while (!left_behind) vt_yield();
+    vt_yield();
+    (void)vt_call_write(call, body, 60000);
+    CHECK_EQ(vt_call_send(call), 200);
+    CHECK_EQ(vt_call_whole(call), 0);
+    CHECK_STR(vt_call_text(call).ptr, "enough");
+    vt_call_free(call);
+    end();
+}
