@@ -28550,7 +28550,6 @@ static size_t vt__qout_train_of(vt__quic *c, vt__quic_train *t, unsigned path, s
     t->local = p->local, t->remote = p->remote;
     t->segment = segment;
     t->n = segment ? (unsigned)((total + segment - 1) / segment) : 0;
-    t->ecn = vt__qrec_ecn(&c->rec);
     return total;
 }
 VT__INLINE unsigned vt__qout_ect(const vt__quic *c) { return vt__qrec_ecn(&c->rec) ? VT__QREC_ECT : 0; }
@@ -28647,6 +28646,7 @@ static VT__UNUSED size_t vt__qout_send(vt__quic *c, uint8_t *buf, size_t cap, vt
                                        int64_t now) {
     size_t n = 0;
     c->now = c->streams.now = now;
+    t->ecn = vt__qrec_ecn(&c->rec); /* as vt__qout_ect counts: sending changes it, for later ones */
     if (VT__UNLIKELY(c->log != NULL)) vt__quic_log(c, VT__QUIC_LOG_STATE, NULL);
     if (c->state >= VT__QUIC_CLOSING)
         return c->state == VT__QUIC_CLOSING ? vt__qout_send_close(c, buf, cap, t) : 0;

@@ -1564,6 +1564,20 @@ TEST(b03_39_ecn) {
         net_free(&w);
     }
 }
+/* Those of a train are marked, or none is, as is counted: also the last one before the answer is awaited. */
+TEST(b03_39_ecn_of_another_path) {
+    established();
+    vt__qroute_addr local = addr_of(OTHER_HOST), remote = addr_of(SERVER_ADDR);
+    CHECK(end_ask(&w.client, 500000, 10) != NULL);
+    net_flush(&w, &w.client);
+    net_run(&w, 30 * VT_MS);
+    CHECK_EQ(vt__quic_move(&w.client.c, &local, &remote, w.now), 0);
+    net_flush(&w, &w.client);
+    net_run(&w, 5 * VT_SEC);
+    CHECK_EQ(w.client.finished, 1);
+    CHECK_EQ(vt__qrec_ecn(&w.client.c.rec), 2);
+    net_free(&w);
+}
 TEST(b03_40_mtu) {
     struct qlink_cfg link = {.delay_ns = 10 * VT_MS, .mtu = 1300};
     connect_over(&link);
