@@ -27846,6 +27846,7 @@ static void vt__quic_datagram_done(vt__quic *c) {
 static int vt__quic_on_retry(vt__quic *c, const vt__qpkt_head *h, const uint8_t *p) {
     uint8_t tag[VT__QSEC_TAG];
     if (c->server || c->retried || c->got_one || !h->token_len || h->version != c->keys.version) return 0;
+    if (h->scid_len == c->odcid.len && memcmp(h->scid, c->odcid.b, h->scid_len) == 0) return 0;
     if (vt__qsec_retry_tag(h->version, c->odcid.b, c->odcid.len, p, h->len - sizeof tag, tag) < 0)
         return -ENOMEM;
     if (!vt__qsec_equal(tag, p + h->len - sizeof tag, sizeof tag)) return 0;

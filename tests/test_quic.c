@@ -1135,6 +1135,22 @@ TEST(b03_26_retry_forged) {
     CHECK(vt__qpkt_cid_eq(&was, &w.client.c.retry_scid));
     net_free(&w);
 }
+/* The connection ID has to be another one than the client's own (RFC 9000 17.2.5.1). */
+TEST(b03_26_retry_without_another_id) {
+    vt__qpkt_head h;
+    vt__qpkt_cid to, from;
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    CHECK(retry_packet(&h) > 0);
+    vt__qpkt_cid_set(&to, h.scid, h.scid_len), vt__qpkt_cid_set(&from, h.dcid, h.dcid_len);
+    uint8_t *end = vt__qpkt_put_retry(datagram, datagram + sizeof datagram, h.version, &to, &from,
+                                      (vt_str){"token", 5});
+    REQUIRE(end != NULL);
+    CHECK_EQ(vt__qsec_retry_tag(h.version, h.dcid, h.dcid_len, datagram, (size_t)(end - datagram), end), 0);
+    deliver(&w.client, (size_t)(end - datagram) + VT__QSEC_TAG);
+    CHECK(!w.client.c.retried);
+    net_free(&w);
+}
 TEST(b03_26_tokens) {
     vt__qpkt_head h, initial;
     vt__qroute_addr from = addr_of(CLIENT_ADDR), port = addr_of(OTHER_PORT);
