@@ -10531,7 +10531,7 @@ typedef struct vt__qstr {
     uint64_t cwnd;        /* the caller's: the congestion window, bytes */
     bool server, overdue; /* overdue: the peer allows more streams, and nobody was told */
     vt__qstr_stream **buckets, *few[VT__QSTR_BUCKETS];
-    uint32_t nbuckets, count;
+    uint32_t nbuckets, count, asks; /* asks: of this end's, bidirectional: an answer is to come */
     /* by kind: bidirectional, unidirectional */
     uint64_t most[2], limit[2], opened[2],
         ended[2];            /* of the peer's streams: at once; how many may be, were, have ended */
@@ -10732,7 +10732,7 @@ static vt__qstr_stream *vt__qstr_new(vt__qstr *q, uint64_t id) {
     vt__qstr_stream **bucket = vt__qstr_bucket(q, id);
     s->chain = *bucket;
     *bucket = s;
-    q->count++;
+    q->count++, q->asks += ours && !uni;
     return s;
 }
 static void vt__qstr_drop(vt__qstr *q, vt__qstr_stream *s) {
@@ -10757,7 +10757,7 @@ static void vt__qstr_retire(vt__qstr *q, vt__qstr_stream *s) {
     if (!vt__qstr_ours(q, s->id)) {
         q->ended[vt__qstr_kind(s->id)]++;
         vt__qstr_look_at_streams(q, vt__qstr_kind(s->id));
-    }
+    } else q->asks -= !vt__qstr_kind(s->id);
     vt__qstr_drop(q, s);
 }
 /* One side has come to its end. The stream may be gone after it. */
@@ -28119,7 +28119,7 @@ static int64_t vt__quic_ping_due(const vt__quic *c) {
     if (!c->confirmed || c->owes_ping || c->rec.in_flight) return due;
     if (c->cfg->keep_alive_ns) due = last + c->cfg->keep_alive_ns;
     if (c->busy) due = VT__MIN(due, last + (vt__quic_idle_due(c) - c->idle_at) / 2);
-    if (!c->server && c->streams.count)
+    if (!c->server && c->streams.asks)
         due = VT__MIN(due, last + (3 * vt__quic_pto(c) << VT__MIN(c->lonely, 5)));
     return due;
 }

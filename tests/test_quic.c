@@ -1437,6 +1437,21 @@ TEST(keep_alive_in_silence) {
     CHECK(w.client.c.rec.stats.ptos - ptos >= 4);
     net_free(&w);
 }
+/* Who waits for no answer asks nothing: else the connection would never be idle. */
+TEST(streams_without_an_answer_keep_nothing_alive) {
+    vt__qstr_stream *s;
+    established();
+    REQUIRE(vt__qstr_open(&w.client.c.streams, true, &s) == 0);
+    CHECK_EQ(vt__qstr_write(&w.client.c.streams, s, "\1\2\3", 3, false), 3); /* as a control stream */
+    net_flush(&w, &w.client);
+    net_run(&w, VT_SEC);
+    uint64_t sent = w.client.sent_dgrams;
+    net_run(&w, 20 * VT_SEC);
+    CHECK_EQ(w.client.sent_dgrams, sent);
+    net_run(&w, 20 * VT_SEC);
+    CHECK(w.client.closed && w.client.c.end.cause == VT__QUIC_BY_TIME);
+    net_free(&w);
+}
 /* What came before its keys, and had to wait for them, tells the peer nothing of the round trip. */
 static void short_alone(struct qlink *l, struct qlink_dgram *d) {
     (void)l;
