@@ -11068,11 +11068,21 @@ static uint8_t *vt__qstr_put_conn(vt__qstr *q, uint8_t *p, const uint8_t *end, v
     q->owes &= (uint16_t)~what;
     return p;
 }
+/* Who owes a frame first. One of 0-RTT that was rejected may be beyond what the peer allows now: it is not there yet. */
+static vt__qstr_stream *vt__qstr_debtor(const vt__qstr *q) {
+    for (vt__list *n = q->owing; n; n = n->next == q->owing ? NULL : n->next) {
+        vt__qstr_stream *s = VT__QSTR_OF(n, owing);
+        if (VT__LIKELY(!vt__qstr_ours(q, s->id) || s->id >> 2 < q->peer_limit[vt__qstr_kind(s->id)]))
+            return s;
+    }
+    return NULL;
+}
 /* One control frame that is owed: its end, with a note of it; NULL: none is, or it does not fit. */
 static VT__UNUSED uint8_t *vt__qstr_put_control(vt__qstr *q, uint8_t *p, const uint8_t *end,
                                                 vt__qpkt_note *note) {
     if (q->owes) return vt__qstr_put_conn(q, p, end, note);
-    return q->owing ? vt__qstr_put_owed(q, VT__QSTR_OF(q->owing, owing), p, end, note) : NULL;
+    vt__qstr_stream *s = vt__qstr_debtor(q);
+    return s ? vt__qstr_put_owed(q, s, p, end, note) : NULL;
 }
 /* Data of the stream whose turn it is, one frame: likewise. */
 static VT__UNUSED uint8_t *vt__qstr_put_data(vt__qstr *q, uint8_t *p, const uint8_t *end,
@@ -11099,7 +11109,9 @@ static VT__UNUSED uint8_t *vt__qstr_put_data(vt__qstr *q, uint8_t *p, const uint
     return p + n;
 }
 /* Whether there is something to write, given room. */
-static VT__UNUSED bool vt__qstr_wants(vt__qstr *q) { return q->owes || q->owing || vt__qstr_pick(q); }
+static VT__UNUSED bool vt__qstr_wants(vt__qstr *q) {
+    return q->owes || vt__qstr_debtor(q) || vt__qstr_pick(q);
+}
 
 /* ---- what became of it ---- */
 /* Whether that part of what may be kept is free. */

@@ -877,6 +877,26 @@ TEST(early_data_rejected) {
     CHECK_EQ(q.send_total, 7);
     finish();
 }
+/* Streams of it that are beyond the limit of now do not exist yet, not even to be reset. */
+TEST(early_data_rejected_and_fewer_streams) {
+    begin(false);
+    for (int i = 0; i < 3; i++) CHECK_EQ(vt__qstr_write(&q, opened(false), "x", 1, true), 1);
+    vt__qstr_reset(&q, found(4), 7);
+    CHECK_STR(sent(), "reset 4 7 0 stream 0 0+1 fin stream 8 0+1 fin ");
+    lose_all();
+    vt__qstr_rejected(&q);
+    vt__qpkt_params tp = limits_of(100, 100, 1);
+    vt__qstr_peer_params(&q, &tp);
+    vt__qstr_release(&q, found(8), 6);
+    CHECK(vt__qstr_wants(&q));
+    CHECK_STR(sent(), "stream 0 0+1 fin ");
+    CHECK(!vt__qstr_wants(&q));
+    CHECK_EQ(control(VT__QPKT_F_MAX_STREAMS, 2, 0, 0), 0);
+    CHECK_STR(sent(), "reset 4 7 0 ");
+    CHECK_EQ(control(VT__QPKT_F_MAX_STREAMS, 3, 0, 0), 0);
+    CHECK_STR(sent(), "stop 8 6 stream 8 0+1 fin ");
+    finish();
+}
 TEST(params_of_ours) {
     config.window = 70000, config.max_window = 100000, config.streams[0] = 7, config.streams[1] = 3;
     begin(true);
