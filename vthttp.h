@@ -12158,12 +12158,8 @@ static VT__UNUSED int vt__h3_attach(vt__h3 *h, vt__h3_stream *s, uint64_t id) {
     vt__h3_enter(h, s, id);
     if (s->kind == VT__H3_K_NEW) return 0;
     if (!h->server) return h->err ? h->err : vt__h3_fail(h, VT__H3_E_CREATION);
-    if (h->drain && id >= h->away) {
-        s->c.ended = VT__MSG_BOTH;
-        s->c.reset = VT__MSG_OURS;
-        s->code = VT__H3_REQUEST_REJECTED;
-        return 1;
-    }
+    if (h->drain && id >= h->away)
+        return vt__h3_close(h, s, VT__MSG_OURS, VT__H3_REQUEST_REJECTED) < 0 ? h->err : 1;
     h->next = VT__MAX(h->next, id + 4);
     int early = vt__msg_take_early(&h->early, id);
     s->c.pinned = early >= 0;

@@ -727,6 +727,8 @@ TEST(goaway_of_a_server) {
     get(12);
     CHECK_STR(said(), "late 12;");
     CHECK_EQ(peer_find(&q, 12)->s.code, VT__H3_REQUEST_REJECTED);
+    p = out(VT__H3_DECODER, &n);
+    CHECK_MEM(p, n, "\x03\x4c", 2); /* its section is not decoded: Stream Cancellation */
     peer_release(&q, peer_find(&q, 12));
     CHECK(!vt__h3_finished(&q.h));
     peer_release(&q, peer_find(&q, 8));
