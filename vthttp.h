@@ -31323,7 +31323,10 @@ static void vt__h3e_read(vt__h3e *h, vt__h3_stream *m, const uint8_t *p, size_t 
     bool request = h->fed != NULL;
     while (r > 0) {
         if (request && !h->fed) m = NULL, p = end; /* it was forgotten */
-        if ((r = vt__h3_recv(&h->m, m, &p, end, fin, vt__plat_now(), &ev)) > 0) vt__h3e_on_event(h, &ev);
+        vt__h3_stream *kept = h->m.feeding;        /* that waited: what nothing is told of counts, too */
+        r = vt__h3_recv(&h->m, m, &p, end, fin, vt__plat_now(), &ev);
+        if (kept) vt__h3e_credit(h, kept, VT__CONTAINER(kept, vt__mux_stream, m.h3)->wire);
+        if (r > 0) vt__h3e_on_event(h, &ev);
     }
     if (h->fed) vt__h3e_credit(h, m, h->fed->wire);
     h->fed = NULL;

@@ -365,6 +365,26 @@ TEST(b49_a_section_that_waits_for_ever) {
     CHECK_EQ(mx_ended(&h), VT__H3_QPACK_DECOMPRESSION_FAILED); /* so many may not */
     CHECK_EQ(stop(&h), 0);
 }
+/* What comes behind a section that waits is given back like anything else, also if nothing is told of it. */
+TEST(b49_a_window_full_of_nothing_behind_a_section_that_waits) {
+    static char nothing[400000];
+    REQUIRE(serve(NULL));
+    H3(h);
+    h.raw = true;
+    REQUIRE(h3_open(&h));
+    struct h3_stream *s = h3_stream_new(&h, false);
+    REQUIRE(s);
+    h3_raw(&h, h3_stream_new(&h, true), "\0\4\0", 3, false);
+    h3_raw(&h, s, "\1\6\2\0\xd4\xd7\xc1\x80\x21\x80\x06\x1a\x80", 13, false); /* a frame of no known type */
+    h3_raw(&h, s, nothing, sizeof nothing, true);
+    h3_until(&h, s->wire->out.sent == s->wire->send_max);
+    h3_run(&h, 50);
+    h3_raw(&h, h3_stream_new(&h, true), "\2\x3f\xe1\x1f\xc0\1a", 7, false);
+    REQUIRE(h.m.enc.refs != NULL); /* the machine here is to know of it */
+    h.m.enc.refs[h.m.enc.nrefs++] = (vt__qpack_ref){s->m.id, 1, 0};
+    CHECK_EQ(h3_wait(&h, s), 200);
+    CHECK_EQ(stop(&h), 0);
+}
 /* b35, as HTTP/2's rapid reset. */
 TEST(b35_reset_flood) {
     REQUIRE(serve(NULL));
