@@ -9752,8 +9752,9 @@ static VT__UNUSED void vt__qrec_lose(vt__qrec *r, unsigned space, uint64_t pn) {
         vt__qpkt_note n = {.a = pn, .b = s->largest_acked < (int64_t)(pn + r->threshold), .flags = p->flags};
         r->fn(r->arg, space, &n, VT__QREC_LOST);
     }
-    if (p->flags & VT__QREC_MTU_PROBE) vt__qpath_probe_lost(&r->path, p->bytes);
-    else if (!(p->flags & VT__QREC_OTHER_PATH)) vt__qrec_blame(r, space, pn, p);
+    unsigned of = p->flags & (VT__QREC_MTU_PROBE | VT__QREC_OTHER_PATH);
+    if (of == VT__QREC_MTU_PROBE) vt__qpath_probe_lost(&r->path, p->bytes);
+    else if (!of) vt__qrec_blame(r, space, pn, p);
     vt__qrec_tell(r, space, p, VT__QREC_LOST);
 }
 static VT__UNUSED void vt__qrec_forget(vt__qrec_space *s) {
@@ -9822,8 +9823,9 @@ VT__INLINE void vt__qrec_acked(vt__qrec *r, vt__qrec_space *s, vt__qrec_packet *
         if (p->bytes > VT__QPATH_MTU_MIN) r->path.big_lost = 0;
         if (VT__UNLIKELY(s->snaps != NULL)) vt__qrec_snap(r, &s->snaps[p - s->packets]);
     }
-    r->ect_acked += (flags & VT__QREC_ECT) != 0;
-    if (VT__UNLIKELY(flags & VT__QREC_MTU_PROBE) && vt__qpath_probe_acked(&r->path, p->bytes))
+    r->ect_acked += (flags & (VT__QREC_ECT | VT__QREC_OTHER_PATH)) == VT__QREC_ECT;
+    if (VT__UNLIKELY((flags & (VT__QREC_MTU_PROBE | VT__QREC_OTHER_PATH)) == VT__QREC_MTU_PROBE) &&
+        vt__qpath_probe_acked(&r->path, p->bytes))
         vt__qrec_mtu_changed(r);
     vt__qrec_tell(r, r->space, p, VT__QREC_ACKED);
 }
@@ -9879,7 +9881,7 @@ static VT__UNUSED void vt__qrec_rtt_sample(vt__qrec *r) {
 }
 static VT__UNUSED void vt__qrec_ack_ecn(vt__qrec *r, vt__qrec_space *s, const uint64_t *ecn, bool newer) {
     if (!newer || (!ecn && !r->ect_acked)) return; /* an older frame that was overtaken */
-    if (!vt__qpath_ecn_counts(&r->path, ecn, s->peer_ecn, r->ect_acked, s->ect)) return;
+    if (!vt__qpath_ecn_counts(&r->path, ecn, s->peer_ecn, r->ect_acked, s->ect) || !r->ect_acked) return;
     if (vt__qcc_is_new(&r->cc, r->newest)) r->nwatched = VT__QREC_DISPROVED + 1;
     r->lost_newest = VT__MAX(r->lost_newest, r->newest);
 }

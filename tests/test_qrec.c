@@ -918,6 +918,28 @@ TEST(path_begins_anew_and_leaves_the_old_one_behind) {
     CHECK_EQ(r.in_flight, 0);
     end();
 }
+/* What it carries and that it is congested is no news of this one (RFC 9000 9.4). */
+TEST(size_and_marks_of_the_old_path) {
+    static const uint64_t marked[] = {1, 0, 1}, more[] = {2, 0, 1};
+    warm();
+    uint64_t pn = put(APP, vt__qrec_mtu_probe(&r, now), DATA | VT__QREC_MTU_PROBE);
+    put(APP, SIZE, DATA | VT__QREC_ECT), put(APP, SIZE, DATA | VT__QREC_ECT);
+    vt__qrec_path(&r);
+    now += 100 * MS;
+    CHECK_EQ(vt__qrec_ack_begin(&r, APP, pn + 2, 0, now), 0);
+    CHECK_EQ(vt__qrec_ack_range(&r, pn, pn + 2), 0);
+    vt__qrec_ack_end(&r, marked);
+    CHECK_EQ(vt__qrec_mtu(&r), 1200);
+    CHECK_EQ(r.path.ecn, VT__QPATH_TESTING);
+    CHECK_EQ(r.stats.events, 0), CHECK_EQ(r.cc.c.window, 12000);
+    put(APP, SIZE, DATA | VT__QREC_ECT);
+    CHECK_EQ(vt__qrec_ack_begin(&r, APP, pn + 3, 0, now), 0);
+    CHECK_EQ(vt__qrec_ack_range(&r, pn + 3, pn + 3), 0);
+    vt__qrec_ack_end(&r, more); /* counts from there on */
+    CHECK_EQ(r.path.ecn, VT__QPATH_CAPABLE);
+    CHECK_EQ(r.stats.events, 0);
+    end();
+}
 TEST(b03_21_probes_of_other_paths_count_for_nothing_here) {
     warm();
     put(APP, SIZE, DATA | VT__QREC_OTHER_PATH);
