@@ -26576,7 +26576,8 @@ static bool vt__qcid_note(vt__qcid *q, uint64_t seq) {
         return false;
     }
     uint64_t back = q->highest - seq;
-    if (back >= 64 || (q->seen >> back & 1)) return true;
+    if (back >= 64) return seq >= q->retire_prior; /* not known any more: to be retired, maybe again */
+    if (q->seen >> back & 1) return true;
     q->seen |= UINT64_C(1) << back;
     return false;
 }

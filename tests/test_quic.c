@@ -576,6 +576,23 @@ TEST(b03_18_retired_ids) {
     CHECK_EQ(w.server.c.cids.next, VT__QCID_OURS + 1);
     net_free(&w);
 }
+/* One that comes when it is to be retired already is retired (RFC 9000 19.15), however late that is. */
+TEST(b03_18_ids_that_come_late) {
+    static const uint8_t bytes[VT__QCID_TOKEN] = {1};
+    vt__qcid q = {.limit = 1};
+    vt__qpkt_cid cid;
+    for (uint8_t late = 30; late <= 90; late = (uint8_t)(late + 60)) {
+        memset(&q, 0, sizeof q);
+        vt__qpkt_cid_set(&cid, bytes, 8);
+        (void)vt__qcid_first(&q, &cid);
+        cid.b[1] = 100;
+        CHECK_EQ(vt__qcid_given(&q, 100, 100, &cid, bytes), 0);
+        cid.b[1] = late;
+        CHECK_EQ(vt__qcid_given(&q, late, 0, &cid, bytes), 0);
+        CHECK_EQ(q.ntheirs, 1), CHECK_EQ(q.nretires, 2);
+        CHECK_EQ(q.retires[1].seq, late);
+    }
+}
 TEST(b03_19_same_number) {
     CLOSES(&w.client, CODE(PROTOCOL_VIOLATION), NEW_CID(8, 1, 9), NEW_CID(8, 1, 8));
     established();
