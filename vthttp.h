@@ -31582,9 +31582,8 @@ static enum vt__h2_out vt__h2e_next(vt__h2e *h, vt__h2_stream **s, size_t *max) 
         }
         uint8_t unsaid[VT__H2_CONTROL_MIN], *to = vt__h2e_room(h, VT__H2_CONTROL_MIN);
         size_t n = vt__h2_put_control(&h->m, to ? to : unsaid, VT__H2_CONTROL_MIN);
-        h->out
-            .len += to ? n
-                       : 0; /* without memory the connection ends, and gives back what waited all the same */
+        if (to)
+            h->out.len += n; /* without memory the connection ends, and gives back what waited all the same */
     }
     return what;
 }
