@@ -35948,8 +35948,11 @@ static int vt__srv_load(vt__srv *srv, char *text, size_t cap) {
     return r;
 }
 static int vt__srv_reload(void *arg) {
+    static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER; /* what is read last is to be what is used */
     char why[512];
+    pthread_mutex_lock(&turn);
     int r = vt__srv_load(arg, why, sizeof why);
+    pthread_mutex_unlock(&turn);
     if (r < 0) vt_log(VT_LOG_ERROR, "the certificates stay as they were: %s", why);
     else vt_log(VT_LOG_INFO, "the certificates are read");
     return r;

@@ -478,6 +478,45 @@ TEST(a_reload_of_several_listeners_is_all_or_nothing) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
+/* Two reloads at once, of which the first has read a file before it changed, and waits in a FIFO for another one: what was read last
+ * is what is used. */
+static void *reload(void *result) {
+    __atomic_store_n((int *)result, vt_server_tls_reload(e2e.s), __ATOMIC_SEQ_CST);
+    return NULL;
+}
+static void *feed(void *fifo) {
+    int fd = open(fifo, O_WRONLY);
+    if (fd < 0 || write(fd, "word\n", 5) != 5) abort();
+    close(fd);
+    return NULL;
+}
+TEST(the_later_of_two_reloads_counts) {
+    const char *path = tmp_text("one", site.text), *fifo = tmp_path("fifo"), *aside = tmp_path("aside");
+    vt_tls_cert second = {.cert_pem = site.text, .password_file = fifo};
+    int first = 99, later = 99, fd;
+    pthread_t t[2];
+    fresh();
+    tk[0] = (vt_tls_cert){.cert_file = path};
+    second_cfg = (vt_tls_cfg){.certs = &second, .ncerts = 1};
+    REQUIRE(mkfifo(fifo, 0600) == 0 && pthread_create(&t[0], NULL, feed, (void *)(uintptr_t)fifo) == 0);
+    REQUIRE(e2e_start(NULL, routes_two) == 0);
+    pthread_join(t[0], NULL);
+    REQUIRE(pthread_create(&t[0], NULL, reload, &first) == 0);
+    while ((fd = open(fifo, O_WRONLY | O_NONBLOCK)) < 0) e2e_sleep_ms(1);
+    tmp_text("one", wild.text);
+    REQUIRE(rename(fifo, aside) == 0);
+    tmp_text("fifo", "word\n");
+    REQUIRE(pthread_create(&t[1], NULL, reload, &later) == 0);
+    for (int ms = 0; ms < 300 && __atomic_load_n(&later, __ATOMIC_SEQ_CST) == 99; ms++) e2e_sleep_ms(1);
+    CHECK_EQ(write(fd, "word\n", 5), 5);
+    close(fd);
+    for (int i = 0; i < 2; i++) pthread_join(t[i], NULL);
+    CHECK(first == 0 && later == 0);
+    CHECK_STR(served(NULL), "wild");
+    unlink(aside);
+    CHECK_EQ(e2e_stop(), 0);
+}
+
 /* ---- ends ---- */
 /* The first 101, then the stream is open. */
 static bool stream_open(struct cl *c) {
