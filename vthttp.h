@@ -23558,7 +23558,9 @@ static int vt__conn_file_job(void *arg) {
 static int64_t vt__conn_file_piece(vt__conn_io *io, vt__conn_file *f) {
     int64_t until = 0, r;
     for (;;) {
-        if ((r = vt__block_call(vt__conn_file_job, f, NULL, 0)) < 0) return r;
+        if ((r = vt__block_call(vt__conn_file_job, f, NULL, 0)) == -EAGAIN)
+            r = vt__conn_file_job(f); /* no thread can be made: here */
+        if (r < 0) return r;
         if (f->result != -EAGAIN) return f->result;
         if (until == VT__CONN_OVER) return -ETIMEDOUT;
         if (!until) until = vt__conn_until(io->write_ns);
@@ -24990,8 +24992,9 @@ static int vt__tls_shake(void *arg) {
 }
 static int vt__tls_shake_on(vt__tls *t, int64_t until) {
     int r = t->o.dear ? VT__OSSL_DEAR : vt__ossl_shake(&t->o);
-    if (r == VT__OSSL_DEAR && (r = vt__block_call(vt__tls_shake, t, NULL, until)) == 0) r = t->step;
-    return r;
+    if (r != VT__OSSL_DEAR) return r;
+    if ((r = vt__block_call(vt__tls_shake, t, NULL, until)) == -EAGAIN) r = vt__tls_shake(t); /* no thread */
+    return r < 0 ? r : t->step;
 }
 static int vt__tls_push_all(vt__conn *c, vt__tls *t, int64_t until) {
     int r;

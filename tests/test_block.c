@@ -252,8 +252,36 @@ static int one_main(void *arg) {
     __atomic_store_n(&refuse_threads, 0, __ATOMIC_RELAXED);
     return 0;
 }
+/* What others use the pool for is done where it is, when nobody else can be had for it. */
+static int file_main(void *arg) {
+    static char text[70000], got[sizeof text];
+    int pair[2], fd = *(int *)arg;
+    vt__conn c;
+    memset(&c, 0, sizeof c);
+    memset(text, 'x', sizeof text);
+    CHECK_EQ(pwrite(fd, text, sizeof text, 0), sizeof text);
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    vt__conn_open(&c, pair[0]);
+    vt__conn_io io = {.c = &c, .thr = vt__sched_thr()};
+    __atomic_store_n(&refuse_threads, 1, __ATOMIC_RELAXED);
+    for (int64_t off = 0, r = 1; off < (int64_t)sizeof text && r > 0; off += r) {
+        r = vt__conn_send_file(&io, fd, off, (int64_t)sizeof text - off);
+        CHECK(r > 0 && read(pair[1], got + off, sizeof text - (size_t)off) == r);
+    }
+    CHECK(io.err == 0 && memcmp(got, text, sizeof text) == 0);
+    __atomic_store_n(&refuse_threads, 0, __ATOMIC_RELAXED);
+    (void)vt__conn_close(&c);
+    close(pair[1]);
+    return 0;
+}
 TEST(threads_that_cannot_be_had) {
     CHECK_EQ(run_with(1, 0, refused_main, NULL), 0);
+    retire();
+    FILE *f = tmpfile();
+    REQUIRE(f != NULL);
+    int fd = fileno(f);
+    CHECK_EQ(run_with(1, 0, file_main, &fd), 0);
+    fclose(f);
     retire();
     CHECK_EQ(run_with(1, 0, one_main, NULL), 0);
     retire();

@@ -2,10 +2,21 @@
 /* variants: default asan tsan poll clang */
 #define VTHTTP_TLS 1
 #include "osslmem.h"
+#include <pthread.h>
+
+/* Under the implementation, to refuse threads. */
+static int refuse_threads;
+static int test_create(pthread_t *t, const pthread_attr_t *attr, void *(*fn)(void *), void *arg);
+#define pthread_create test_create
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
+#undef pthread_create
 #include "test.h"
 #include "tls.h"
+
+static int test_create(pthread_t *t, const pthread_attr_t *attr, void *(*fn)(void *), void *arg) {
+    return __atomic_load_n(&refuse_threads, __ATOMIC_RELAXED) ? EAGAIN : pthread_create(t, attr, fn, arg);
+}
 
 static struct pem ca, site;
 static vt_tls_cert cert;
@@ -274,8 +285,8 @@ static struct {
     vt__ossl_ctx *client;
     const char *host;
     int64_t total, until;
-    bool cut, mute, tries;
-    int shaken, err, room; /* room: of the server's socket; 0: little */
+    bool cut, mute, tries, alone; /* alone: no more OS threads can be made */
+    int shaken, err, room;        /* room: of the server's socket; 0: little */
     int64_t took[4], owed; /* what the first tries came to; the most that was encrypted and had to wait */
     int ntook;
 } w;
@@ -335,6 +346,7 @@ static int client(void *arg) {
     (void)arg;
     memset(&c, 0, sizeof c);
     vt__conn_open(&c, w.fd[1]);
+    __atomic_store_n(&refuse_threads, w.alone, __ATOMIC_RELAXED);
     int r = vt__tls_connect(&c, w.client, w.host, 0, false, w.until);
     int64_t n = 1;
     for (got = 0; r == 0 && (n = vt__conn_recv(&c, buf, 1 + (size_t)(got % 69000), 0)) > 0; got += n) {
@@ -344,6 +356,7 @@ static int client(void *arg) {
     if (r == 0) r = (int)n;
     (void)vt__conn_close(&c);
     int e = vt_await(t, NULL);
+    __atomic_store_n(&refuse_threads, 0, __ATOMIC_RELAXED);
     return e < 0 ? e : r;
 }
 /* What the client came to. */
@@ -408,6 +421,18 @@ TEST(a_server_that_is_somebody_else) {
     w.host = "else.example";
     CHECK_EQ(over_sockets(100), VT_ECERT);
     CHECK(w.shaken < 0);
+}
+/* What takes longer is done where it is when nobody else can be had for it. */
+TEST(a_dear_handshake_without_a_pool) {
+    struct pem rsa = pem_make("site", "DNS:site.example", &ca, 30, 2048);
+    memset(&w, 0, sizeof w);
+    w.alone = true;
+    cert.cert_pem = rsa.text;
+    CHECK_EQ(over_sockets(1000), 0);
+    CHECK_EQ(got, 1000);
+    CHECK_EQ(w.shaken, VT__TLS_DONE);
+    cert.cert_pem = site.text;
+    pem_free(&rsa);
 }
 TEST(a_server_that_says_nothing) {
     memset(&w, 0, sizeof w);
