@@ -24825,7 +24825,8 @@ static int64_t vt__tls_recv_try(vt__conn *c, void *p, size_t n) {
     if (!t || !t->o.done) return VT_ESTATE;
     int64_t r = -EAGAIN, k = 1;
     vt__plat_spin_lock(&t->spin);
-    if (vt__ossl_holds(&t->o)) r = vt__ossl_read(&t->o, p, n);
+    bool over = SSL_get_shutdown(t->o.ssl) & SSL_RECEIVED_SHUTDOWN; /* it stays so */
+    if (over || vt__ossl_holds(&t->o)) r = vt__ossl_read(&t->o, p, n);
     while (r == -EAGAIN && (k = vt__tls_pull(c, t)) > 0) r = vt__ossl_read(&t->o, p, n);
     vt__tls_settle(c, t);
     if (r < 0) (void)vt__tls_push(c, t); /* tickets, alerts, a key update */
