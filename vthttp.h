@@ -24160,7 +24160,8 @@ static int64_t vt__ossl_read(vt__ossl *o, void *p, size_t n) {
 }
 /* Whether vt__ossl_read may return something without more input. */
 static bool vt__ossl_holds(const vt__ossl *o) { return o->in_len > 0 || SSL_pending(o->ssl) > 0; }
-/* Encrypts n > 0 bytes, a record or several: 0, or an error for good. */
+/* Encrypts n > 0 bytes, a record or several: 0; -EAGAIN when input is missing, the rest of a message that came in part; or an
+ * error for good. */
 static int vt__ossl_write(vt__ossl *o, const void *p, size_t n) {
     size_t put = 0;
     if (o->err) return o->err;
@@ -24169,8 +24170,8 @@ static int vt__ossl_write(vt__ossl *o, const void *p, size_t n) {
     ERR_clear_error();
     int r = SSL_write_ex(o->ssl, p, n, &put);
     if (r == 1 && put == n) return 0;
-    r = vt__ossl_result(o, r);
-    return o->err = r < 0 && r != -EAGAIN ? r : VT_ETLS;
+    if ((r = vt__ossl_result(o, r)) == -EAGAIN) return r;
+    return o->err = r < 0 ? r : VT_ETLS;
 }
 /* Whether data may go past OpenSSL, to the kernel: 0, or an error for good. That cannot change its key: a peer that has asked
  * for it (RFC 8446 4.6.3) gets no more. */
@@ -24185,8 +24186,8 @@ static int vt__ossl_kernel_write(vt__ossl *o) {
 static void vt__ossl_end(vt__ossl *o) {
     if (o->ended || o->err || !o->done) return;
     o->ended = true;
+    (void)SSL_shutdown(o->ssl); /* not within a message that has come in part */
     ERR_clear_error();
-    (void)SSL_shutdown(o->ssl);
 }
 /* A block that has nothing in it is given back. */
 static void vt__ossl_trim(vt__ossl *o) {
@@ -24877,7 +24878,12 @@ static int64_t vt__tls_send_run(vt__conn *c, vt__tls *t, struct iovec *v, int n)
     }
     bool fresh = t->owed == 0;
     if (fresh) {
-        int64_t k = vt__tls_seal(t, v, n);
+        int64_t k;
+        for (; (k = vt__tls_seal(t, v, n)) == -EAGAIN; vt__poll_set(&c->pd, VT__PD_W)) {
+            vt__poll_clear(&c->pd, VT__PD_W); /* an event sets it, that of input as well */
+            if ((k = vt__tls_pull(c, t)) <= 0) return k ? k : VT_EEOF;
+        }
+        if (t->in.p) vt__tls_settle(c, t);
         if (k < 0) return k;
         t->owed = (size_t)k;
     }

@@ -248,6 +248,45 @@ TEST(the_error_queue_is_left_empty) {
     CHECK_EQ(vt__ossl_ctx_client(&x, &cc, &text), VT_ECONF);
     CHECK(strncmp(text.text, "key_pem: no private key can be read: ", 37) == 0);
 }
+static int ticket_long(SSL *s, void *arg) {
+    static char data[1000];
+    (void)arg;
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(s), data, sizeof data);
+}
+static SSL_TICKET_RETURN ticket_used(SSL *s, SSL_SESSION *ss, const unsigned char *name, size_t n,
+                                     SSL_TICKET_STATUS status, void *arg) {
+    (void)s, (void)ss, (void)name, (void)n, (void)status, (void)arg;
+    return SSL_TICKET_RETURN_IGNORE;
+}
+/* Of what is to be sent, the first record. */
+static size_t ticket_first(const vt__ossl *o) {
+    const uint8_t *p = (const uint8_t *)o->out + o->out_pos;
+    return 5 + ((size_t)p[3] << 8 | p[4]);
+}
+/* A message behind the handshake that has come in part: the rest comes first, whatever is to be said. */
+TEST(half_a_ticket) {
+    const vt__ossl_client cc = trusting();
+    struct pair p;
+    char buf[16];
+    REQUIRE(pair_open(&p, &cc, "site.example") == 0);
+    SSL_CTX_set_session_ticket_cb(SSL_get_SSL_CTX(p.s.ssl), ticket_long, ticket_used, NULL);
+    SSL_set_max_send_fragment(p.s.ssl, 512);
+    int r = vt__ossl_shake(&p.c);
+    while (r == 0) {
+        carry(&p.c, &p.s, 100000), (void)vt__ossl_shake(&p.s);
+        carry(&p.s, &p.c, 100000), r = vt__ossl_shake(&p.c);
+    }
+    CHECK_EQ(r, 1);
+    carry(&p.c, &p.s, 100000);
+    CHECK_EQ(vt__ossl_shake(&p.s), 1);
+    carry(&p.s, &p.c, ticket_first(&p.s));
+    CHECK_EQ(vt__ossl_read(&p.c, buf, sizeof buf), -EAGAIN);
+    CHECK_EQ(vt__ossl_write(&p.c, "ping", 4), -EAGAIN);
+    CHECK_EQ(p.c.out_len, p.c.out_pos);
+    vt__ossl_end(&p.c); /* which cannot be said now */
+    CHECK_EQ(ERR_peek_error(), 0);
+    pair_close(&p);
+}
 /* A server's and a client's whole life, in which the n-th allocation fails (0: none). */
 static int life(long n) {
     const vt__ossl_client cc = trusting();
@@ -493,6 +532,93 @@ static int own_server(void *arg) {
     own.closed = true;
     return 0;
 }
+/* A ticket that does not fit in a record, of which one comes before the client writes, and the rest when it waits with that. */
+static struct {
+    vt__tls_gate *gate;
+    int fd[2];
+    bool half, writing; /* that has come; it does */
+    char got[16];
+} ticket;
+static void ticket_send(vt__conn_io *io, vt__ossl *o, size_t n) {
+    struct iovec v = {o->out + o->out_pos, n};
+    CHECK_EQ(vt__conn_send_all(io, &v, 1), 0);
+    o->out_pos += n;
+}
+static int ticket_server(void *arg) {
+    char in[4096];
+    vt__conn c;
+    vt__ossl o;
+    int64_t r = 0;
+    (void)arg;
+    memset(&o, 0, sizeof o);
+    memset(&c, 0, sizeof c);
+    vt__conn_open(&c, ticket.fd[0]);
+    vt__conn_io io = {.c = &c, .thr = vt__sched_thr()};
+    CHECK_EQ(vt__ossl_open(&o, vt__tls_gate_ctx(ticket.gate), false), 0);
+    SSL_set_max_send_fragment(o.ssl, 512);
+    while (r == 0) {
+        if ((r = vt__conn_recv(&c, in, sizeof in, 0)) <= 0) break;
+        o.in = in, o.in_len = (size_t)r;
+        if ((r = vt__ossl_shake(&o)) == 0) ticket_send(&io, &o, o.out_len - o.out_pos);
+    }
+    CHECK_EQ(r, 1);
+    size_t first = ticket_first(&o);
+    CHECK(o.out_len - o.out_pos > first + 500);
+    ticket_send(&io, &o, first);
+    for (ticket.half = true; !ticket.writing;) (void)vt_sleep_ms(1);
+    ticket_send(&io, &o, o.out_len - o.out_pos);
+    while (r == 1 || r == -EAGAIN) {
+        if ((r = vt__conn_recv(&c, in, sizeof in, 0)) <= 0) break;
+        o.in = in, o.in_len = (size_t)r;
+        r = vt__ossl_read(&o, ticket.got, sizeof ticket.got);
+    }
+    (void)vt__conn_close(&c);
+    vt__ossl_close(&o);
+    return (int)r;
+}
+static int ticket_client(void *arg) {
+    vt_task *t = vt_async(ticket_server, NULL);
+    char buf[16];
+    vt__conn c;
+    memset(&c, 0, sizeof c);
+    vt__conn_open(&c, ticket.fd[1]);
+    vt__conn_io io = {.c = &c, .thr = vt__sched_thr(), .write_ns = 10 * VT_SEC};
+    CHECK_EQ(vt__tls_connect(&c, arg, "site.example", 0, false, 0), 0);
+    vt__tls *tls = c.up;
+    CHECK_EQ(vt__tls_push_all(&c, tls, 0), 0);
+    while (!ticket.half) (void)vt_sleep_ms(1);
+    CHECK_EQ(vt__conn_recv(&c, buf, sizeof buf, vt_now() + 20 * VT_MS), -ETIMEDOUT);
+    CHECK(SSL_in_init(tls->o.ssl));
+    ticket.writing = true;
+    struct iovec v = {(char *)(uintptr_t) "ping", 4};
+    CHECK_EQ(vt__conn_send_all(&io, &v, 1), 0);
+    CHECK_EQ(vt__conn_recv_try(&c, buf, sizeof buf), -EAGAIN); /* nor is what came with it forgotten */
+    CHECK(!SSL_in_init(tls->o.ssl) && !tls->in.p);
+    (void)vt__conn_close(&c);
+    int n = 0, r = vt_await(t, &n);
+    return r < 0 ? r : n;
+}
+TEST(a_write_behind_half_a_ticket) {
+    const vt__ossl_client cc = trusting();
+    vt__ossl_text text;
+    vt__ossl_ctx *x = NULL;
+    vt__tls_files *files;
+    const char *bad;
+    char why[512];
+    vt_cfg rt = {.workers = 1};
+    memset(&ticket, 0, sizeof ticket);
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ticket.fd) == 0);
+    REQUIRE(vt__tls_gate_new(&ticket.gate, &cfg, &bad) == 0);
+    REQUIRE(vt__tls_gate_read(ticket.gate, false, &files, why, sizeof why) == 0);
+    SSL_CTX_set_session_ticket_cb(files->ctx, ticket_long, ticket_used, NULL);
+    vt__tls_gate_use(ticket.gate, files);
+    REQUIRE(vt__ossl_ctx_client(&x, &cc, &text) == 0);
+    CHECK_EQ(vt_run(&rt, ticket_client, x), 4);
+    CHECK(memcmp(ticket.got, "ping", 4) == 0);
+    vt__ossl_unref(x);
+    vt__tls_gate_free(ticket.gate);
+}
+
 static vt_tls_client_cfg own_cfg;
 static int64_t own_until;
 /* Says "ping", and "q"; then what the server's end came to, or the first error. */
