@@ -24430,11 +24430,8 @@ static int vt__ossl_load_key(vt__ossl_cert *out, const vt_tls_cert *c, vt__ossl_
     BIO_free(b);
     OPENSSL_cleanse(line, sizeof line);
     if (out->key) return 0;
-    return vt__ossl_fail(t, VT_ECONF, "%s: no private key can be read: %s",
-                         file         ? file
-                         : c->key_pem ? "key_pem"
-                                      : "cert_pem",
-                         vt__ossl_reason());
+    if (!file) file = c->key_pem ? "key_pem" : "cert_pem";
+    return vt__ossl_fail(t, VT_ECONF, "%s: no private key can be read: %s", file, vt__ossl_reason());
 }
 static int vt__ossl_load_ocsp(vt__ossl_cert *c, const char *file, vt__ossl_text *t) {
     BIO *b = vt__ossl_pem(file, NULL);
@@ -25246,12 +25243,8 @@ static int vt__tls_client_take(vt_stream **out, vt_sock *s, const vt_tls_client_
     t->io.c = &t->conn;
     t->io.thr = vt__sched_thr();
     int r = vt__tls_client(&t->conn, cfg, host, until);
-    if (r == 0) {
-        *out = &t->st;
-        return 0;
-    }
-    (void)vt__conn_close(&t->conn);
-    vt__mem_free(t);
+    if (r == 0) *out = &t->st;
+    else (void)vt__conn_close(&t->conn), vt__mem_free(t);
     return r;
 }
 VT_API int vt_tls_client_take(vt_stream **out, vt_sock *s, const vt_tls_client_cfg *cfg, int64_t until) {
@@ -26445,9 +26438,7 @@ static VT__UNUSED int vt__qtls_ctx_client(vt__ossl_ctx **out, const vt__ossl_cli
     int r = vt__ossl_ctx_client(&x, &cfg, t);
     if (r < 0) return r;
     SSL_CTX_sess_set_new_cb(x->ctx, vt__qtls_on_session);
-    if (SSL_CTX_set_ciphersuites(x->ctx, vt__ossl_suites) != 1)
-        r = vt__ossl_fail(t, -ENOMEM, "out of memory");
-    if (r == 0) r = vt__qtls_ctx_both(x, t);
+    r = vt__qtls_ctx_both(x, t);
     if (r == 0) *out = x;
     else vt__ossl_unref(x);
     return r;
