@@ -24205,7 +24205,7 @@ static void vt__ossl_keys_turn(vt__ossl_keys *ks, const struct vt__ossl_key *k, 
     memmove(ks->k + 1, ks->k, sizeof ks->k - sizeof ks->k[0]);
     ks->k[0] = *k;
     ks->n = VT__MIN(ks->n + 1, (int)VT__COUNT(ks->k));
-    ks->due = now + ks->every;
+    __atomic_store_n(&ks->due, now + ks->every, __ATOMIC_RELAXED);
 }
 /* The key to encrypt with (name NULL), or the one of that name: its index, or -1. */
 static int vt__ossl_key_find(vt__ossl_keys *ks, const unsigned char *name, struct vt__ossl_key *out) {

@@ -228,6 +228,19 @@ TEST(ticket_keys_turn_in_time) {
     CHECK_EQ(vt__ossl_key_find(&ks, first.name, &k), -1);
     CHECK_EQ(ks.n, 1);
 }
+/* Handshakes of several OS threads. */
+static void *keys_turn(void *ks) {
+    struct vt__ossl_key k;
+    for (int i = 0; i < 1000; i++) CHECK(vt__ossl_key_find(ks, NULL, &k) == 0);
+    return NULL;
+}
+TEST(ticket_keys_turn_under_several_threads) {
+    vt__ossl_keys ks = {.every = 10000};
+    pthread_t t[2];
+    for (int i = 0; i < 2; i++) REQUIRE(pthread_create(&t[i], NULL, keys_turn, &ks) == 0);
+    for (int i = 0; i < 2; i++) pthread_join(t[i], NULL);
+    CHECK(ks.n >= 1 && ks.n <= 3);
+}
 /* Whoever else uses OpenSSL on this thread may look at the queue without clearing it first. */
 TEST(the_error_queue_is_left_empty) {
     static const char broken[] = "-----BEGIN PRIVATE KEY-----\nMIIBAAAA\n-----END PRIVATE KEY-----\n";
