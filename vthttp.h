@@ -23965,16 +23965,17 @@ static long vt__ossl_bio_ctrl(BIO *b, int cmd, long num, void *ptr) {
     default: return 0;
     }
 }
-static struct {
-    pthread_once_t once;
-    BIO_METHOD *bio;
-} vt__ossl_g = {PTHREAD_ONCE_INIT, NULL};
-static void vt__ossl_begin(void) {
-    BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "vthttp");
-    if (m && BIO_meth_set_write(m, vt__ossl_bio_write) && BIO_meth_set_read(m, vt__ossl_bio_read) &&
-        BIO_meth_set_ctrl(m, vt__ossl_bio_ctrl))
-        vt__ossl_g.bio = m;
-    else BIO_meth_free(m);
+static BIO_METHOD *vt__ossl_bio;
+/* Whoever comes next tries again where memory was out. */
+static bool vt__ossl_begin(void) {
+    BIO_METHOD *m = __atomic_load_n(&vt__ossl_bio, __ATOMIC_ACQUIRE), *none = NULL;
+    if (m) return true;
+    m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "vthttp");
+    if (!m || !BIO_meth_set_write(m, vt__ossl_bio_write) || !BIO_meth_set_read(m, vt__ossl_bio_read) ||
+        !BIO_meth_set_ctrl(m, vt__ossl_bio_ctrl) ||
+        !__atomic_compare_exchange_n(&vt__ossl_bio, &none, m, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        BIO_meth_free(m);
+    return m != NULL;
 }
 
 /*--- errors ---*/
@@ -24078,7 +24079,7 @@ static int vt__ossl_open(vt__ossl *o, vt__ossl_ctx *x, bool client) {
     o->ctx = x;
     o->dear = x->dear;
     o->ssl = SSL_new(x->ctx);
-    BIO *b = o->ssl ? BIO_new(vt__ossl_g.bio) : NULL;
+    BIO *b = o->ssl ? BIO_new(vt__ossl_bio) : NULL;
     if (!b) return -ENOMEM;
     BIO_set_data(b, o);
     BIO_set_init(b, 1);
@@ -24599,8 +24600,7 @@ static bool vt__ossl_names(vt__ossl_ctx *x) {
 }
 /* `method`: and what both sides have in common. */
 static vt__ossl_ctx *vt__ossl_ctx_new(const SSL_METHOD *method, int min_version, int ncerts) {
-    pthread_once(&vt__ossl_g.once, vt__ossl_begin);
-    vt__ossl_ctx *x = vt__ossl_g.bio ? vt__mem_zalloc(sizeof *x) : NULL;
+    vt__ossl_ctx *x = vt__ossl_begin() ? vt__mem_zalloc(sizeof *x) : NULL;
     if (!x) return NULL;
     x->refs = 1;
     x->ctx = vt__ossl_ctx_base(x, method, min_version);

@@ -125,6 +125,17 @@ static vt__ossl_client trusting(void) {
     return (vt__ossl_client){.ca_pem = ca.cert_text, .alpn = VT__STR_LIT("\x08http/1.1")};
 }
 
+/* Before all others: what is made once. */
+TEST(memory_that_is_out_at_first) {
+    vt__ossl_ctx *x = NULL;
+    vt__ossl_text text;
+    __atomic_store_n(&alloc_left, 2, __ATOMIC_RELAXED);
+    int r = vt__ossl_ctx_server(&x, &cfg, &keys, vt__tls_alpn, &text);
+    __atomic_store_n(&alloc_left, 0, __ATOMIC_RELAXED);
+    if (r == 0) vt__ossl_unref(x);
+    REQUIRE(vt__ossl_ctx_server(&x, &cfg, &keys, vt__tls_alpn, &text) == 0);
+    vt__ossl_unref(x);
+}
 TEST(every_split_of_a_handshake_and_of_data) {
     const vt__ossl_client cc = trusting();
     for (size_t n = 1; n < 5000; n += n < 12 ? 1 : n) {
