@@ -32855,7 +32855,7 @@ static void vt__h2c_group_drop(vt__link_group *g) {
 }
 /* Whether these first bytes of a connection, which are no request of HTTP/1.1, begin one of HTTP/2. */
 static bool vt__h2c_begins(const vt__link *c, const char *p, size_t n) {
-    if (!c->host->group->h2 || c->requests || n < 3) return false;
+    if (!c->host->group->h2 || c->gate || c->requests || n < 3) return false; /* with TLS by ALPN alone */
     return memcmp(p, VT__H2_PREFACE, VT__MIN(n, (size_t)VT__H2_PREFACE_LEN)) == 0;
 }
 #else

@@ -316,6 +316,12 @@ TEST(a41_alpn_says_what_is_spoken) {
         SSL_get0_alpn_selected(h.c.tls, &name, &n);
         CHECK_MEM(name, n, i < 3 ? "h2" : "http/1.1", i < 3 ? 2 : 8);
     }
+    for (int i = 0; i < 2; i++) { /* and nothing else is (RFC 9113 3.2, 3.3) */
+        H2(h);
+        REQUIRE(h2_connect(&h, i ? "\10http/1.1" : NULL, 0));
+        cl_puts(&h.c, VT__H2_PREFACE);
+        CHECK_EQ(cl_response(&h.c), 505);
+    }
     CHECK_EQ(e2e_stop(), 0);
 }
 /* Records, by whether they are full: a cut one costs as much as a full one. */
