@@ -23565,12 +23565,8 @@ static int64_t vt__conn_file_piece(vt__conn_io *io, vt__conn_file *f) {
         if (until == VT__CONN_OVER) return -ETIMEDOUT;
         if (!until) until = vt__conn_until(io->write_ns);
         r = vt__conn_send_wait(io->c, until);
-        if (r == -ETIMEDOUT) { /* see vt__conn_send_late */
-            vt__poll_set(f->pd, VT__PD_W);
-            until = VT__CONN_OVER;
-        } else if (r < 0) {
-            return r;
-        }
+        if (r < 0 && r != -ETIMEDOUT) return r;
+        if (r < 0) vt__poll_set(f->pd, VT__PD_W), until = VT__CONN_OVER; /* see vt__conn_send_late */
     }
 }
 /* Sends at most n > 0 bytes of a file, behind what is gathered: how many; 0: not so, or it ends at `off`. An error ends the
@@ -23778,7 +23774,8 @@ enum {
 
 /* Ticket keys: the first encrypts, those before it are still read. */
 typedef struct vt__ossl_keys {
-    uint32_t spin;
+    uint32_t spin,
+        refs; /* refs: contexts that use them, and who has made them; 0: they outlive all of those */
     int n;
     int64_t due, every; /* ns */
     struct vt__ossl_key {
@@ -23898,13 +23895,8 @@ static bool vt__ossl_out_now(vt__ossl *o) {
 static socklen_t vt__ossl_info_size(const void *info) {
     uint16_t cipher;
     memcpy(&cipher, (const char *)info + 2, sizeof cipher);
-    switch (cipher) {
-    case 51: /* AES-128-GCM, AES-128-CCM */
-    case 53: return 40;
-    case 52: /* AES-256-GCM, ChaCha20-Poly1305 */
-    case 54: return 56;
-    default: return 0;
-    }
+    if (cipher == 51 || cipher == 53) return 40;  /* AES-128-GCM, AES-128-CCM */
+    return cipher == 52 || cipher == 54 ? 56 : 0; /* AES-256-GCM, ChaCha20-Poly1305 */
 }
 /* From here on it encrypts. What was encrypted here must be out before, and is, unless a handshake's flight did not fit in the
  * socket: then, or if the kernel does not want to, all stays as it is. */
@@ -24056,11 +24048,18 @@ static void vt__ossl_session_again(vt__ossl *o) {
 }
 
 /*--- one connection ---*/
+static void vt__ossl_keys_drop(vt__ossl_keys *ks) {
+    if (!ks || !__atomic_load_n(&ks->refs, __ATOMIC_RELAXED)) return;
+    if (__atomic_sub_fetch(&ks->refs, 1, __ATOMIC_ACQ_REL)) return;
+    OPENSSL_cleanse(ks, sizeof *ks);
+    vt__mem_free(ks);
+}
 static void vt__ossl_unref(vt__ossl_ctx *x) {
     if (__atomic_sub_fetch(&x->refs, 1, __ATOMIC_ACQ_REL)) return;
     while (x->sessions && x->sessions->n > 0)
         vt__ossl_session_free(vt__ossl_session_out(x->sessions, x->sessions->n - 1));
     vt__mem_free(x->sessions);
+    vt__ossl_keys_drop(x->keys);
     SSL_CTX_free(x->ctx);
     for (int i = 0; i < x->ncerts; i++) {
         X509_free(x->certs[i].cert);
@@ -24617,6 +24616,7 @@ static int vt__ossl_ctx_server(vt__ossl_ctx **out, const vt_tls_cfg *c, vt__ossl
     if (!x) return vt__ossl_fail(t, -ENOMEM, "out of memory");
     x->policy = c->names;
     x->keys = keys;
+    if (keys->refs) __atomic_fetch_add(&keys->refs, 1, __ATOMIC_RELAXED);
     x->kernel = c->ktls && vt__ossl_kernel_has();
     if (x->kernel) SSL_CTX_set_options(x->ctx, SSL_OP_ENABLE_KTLS);
     x->alpn_len = VT__MIN(alpn.len, sizeof x->alpn);
@@ -32898,11 +32898,11 @@ typedef struct vt__h3c_door {
 #if VTHTTP_H3 && VTHTTP_TLS
 struct vt__h3c_port {
     vt__tls_gate *gate;
-    vt__ossl_keys keys;
-    vt__ossl_ctx *ctx; /* the certificates as QUIC has them */
-    uint32_t spin;     /* of ctx, which a reload replaces */
+    vt__ossl_keys *keys; /* which steps of TLS may use that the pool still makes when all else is gone */
+    vt__ossl_ctx *ctx;   /* the certificates as QUIC has them */
+    uint32_t spin;       /* of ctx, which a reload replaces */
     vt__qsec_vault vault;
-    vt__qtls_strikes *strikes; /* NULL: no 0-RTT */
+    vt__qtls_strikes *strikes; /* behind the keys; NULL: no 0-RTT */
     vt__qend_group *group;     /* while it is held */
     vt__qpkt_preferred preferred;
     vt__udp held; /* has the port until every domain has its socket there; fd -1: nothing does */
@@ -33049,15 +33049,15 @@ static const vt__h3e_role vt__h3c_role = {.open = vt__h3c_open,
 /*--- a listener's ports ---*/
 static vt__h3c_port *vt__h3c_port_new(vt__tls_gate *gate, bool early) {
     vt__h3c_port *p = vt__mem_zalloc(sizeof *p);
-    vt__qtls_strikes *strikes = p && early && VT__QTLS_NATIVE ? vt__mem_zalloc(sizeof *strikes) : NULL;
-    if (!p || (early && VT__QTLS_NATIVE && !strikes)) {
+    early = early && VT__QTLS_NATIVE;
+    if (!p || !(p->keys = vt__mem_zalloc(sizeof *p->keys + (early ? sizeof *p->strikes : 0)))) {
         vt__mem_free(p);
         return NULL;
     }
-    if (strikes) vt__plat_random(&strikes->mark, sizeof strikes->mark);
-    p->strikes = strikes;
+    if (early) p->strikes = (void *)(p->keys + 1), vt__plat_random(&p->strikes->mark, sizeof(uint64_t));
     p->gate = gate;
-    p->keys.every = gate->keys.every;
+    p->keys->every = gate->keys.every;
+    p->keys->refs = 1;
     p->held.fd = -1;
     return p;
 }
@@ -33072,16 +33072,15 @@ static void vt__h3c_port_free(vt__h3c_port *p) {
     if (!p) return;
     vt__h3c_port_let(p);
     if (p->ctx) vt__ossl_unref(p->ctx);
-    OPENSSL_cleanse(&p->keys, sizeof p->keys);
+    vt__ossl_keys_drop(p->keys);
     OPENSSL_cleanse(&p->vault, sizeof p->vault);
-    vt__mem_free(p->strikes);
     vt__mem_free(p);
 }
 static const vt_str vt__h3c_alpn = {"\2h3", 3};
 /* The certificates, for vt__h3c_port_use; `text` tells the error. Any OS thread. */
 static int vt__h3c_port_read(vt__h3c_port *p, vt__tls_files **out, char *text, size_t cap) {
     vt__ossl_text t = {""};
-    int r = vt__qtls_ctx_server(out, &p->gate->cfg, &p->keys, vt__h3c_alpn, &t);
+    int r = vt__qtls_ctx_server(out, &p->gate->cfg, p->keys, vt__h3c_alpn, &t);
     if (r < 0) snprintf(text, cap, "HTTP/3: %.500s", t.text);
     return r;
 }

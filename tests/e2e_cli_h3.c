@@ -109,6 +109,51 @@ TEST(a_client_is_freed_elsewhere) {
     cli_run(2, freed_elsewhere);
     far_down();
 }
+
+/*--- a server that ends within a handshake ---*/
+static int busy; /* 1: the pool's only thread is; 2: no more */
+static int get_busy(void) { return __atomic_load_n(&busy, __ATOMIC_SEQ_CST); }
+static int busy_job(void *arg) {
+    (void)arg;
+    __atomic_store_n(&busy, 1, __ATOMIC_SEQ_CST);
+    while (get_busy() == 1) vt__plat_sleep(VT_MS);
+    return 0;
+}
+static int busy_main(void *arg) { return vt_blocking(busy_job, arg, NULL); }
+static int nothing(void *arg) { return (void)arg, 0; }
+static int call_main(void *c) { return status_of(vt_client_get(c, at("/none"))); }
+static int steps_waiting(void) {
+    pthread_mutex_lock(&vt__block_g.lock);
+    int n = vt__block_g.queued;
+    pthread_mutex_unlock(&vt__block_g.lock);
+    return n;
+}
+/* A dear step of a handshake that resumes a session is made when its connection, and the server, are no more. */
+static void freed_within(void) {
+    struct pem rsa = pem_make("good", "IP:127.0.0.1", &ca, 30, 2048);
+    vt_server *s = h3_server_of((vt_server_cfg){.no_signals = 1}, &rsa, true);
+    CHECK_EQ(vt_server_start(s), 0);
+    client = far_client(NULL);
+    snprintf(base, sizeof base, "https://127.0.0.1:%d", vt_server_port(s, 1));
+    CHECK_EQ(call_main(client), 404);
+    vt_client_close_idle(client);
+    vt__sched_g.cfg.max_blocking = 1;
+    vt_task *keeper = vt_async(busy_main, NULL);
+    while (get_busy() != 1) vt_sleep_ms(1);
+    vt_task *call = vt_async(call_main, client);
+    while (steps_waiting() == 0) vt_sleep_ms(1);
+    vt_server_stop(s);
+    CHECK_EQ(vt_server_wait(s), 0);
+    vt_server_free(s);
+    __atomic_store_n(&busy, 2, __ATOMIC_SEQ_CST);
+    CHECK_EQ(awaited(keeper), 0);
+    CHECK_EQ(vt_blocking(nothing, NULL, NULL), 0); /* behind it */
+    vt_cancel(call);
+    CHECK(awaited(call) < 0);
+    vt_client_free(client);
+    pem_free(&rsa);
+}
+TEST(a_server_is_freed_within_a_handshake) { cli_run(1, freed_within); }
 /* A server that lets a call time out is asked whether it is there. One that is not loses its other calls, and is shunned. */
 static void is_anybody_there(void) {
     client = far_client(&(vt_client_cfg){.read_timeout_ms = 40000, .connect_timeout_ms = 1000});
