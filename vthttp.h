@@ -35948,12 +35948,12 @@ static int vt__srv_load(vt__srv *srv, char *text, size_t cap) {
     vt__mem_free(files);
     return r;
 }
+static pthread_mutex_t vt__srv_turn = PTHREAD_MUTEX_INITIALIZER; /* what is read last is to be what is used */
 static int vt__srv_reload(void *arg) {
-    static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER; /* what is read last is to be what is used */
     char why[512];
-    pthread_mutex_lock(&turn);
+    pthread_mutex_lock(&vt__srv_turn);
     int r = vt__srv_load(arg, why, sizeof why);
-    pthread_mutex_unlock(&turn);
+    pthread_mutex_unlock(&vt__srv_turn);
     if (r < 0) vt_log(VT_LOG_ERROR, "the certificates stay as they were: %s", why);
     else vt_log(VT_LOG_INFO, "the certificates are read");
     return r;
@@ -35974,7 +35974,9 @@ static void vt__srv_on_reload_msg(vt__dom *dom, vt__poll_msg *m) {
 static int vt__srv_start(vt__srv *srv) {
     vt_server *s = srv->server;
     vt__link_group *g = &srv->group;
+    pthread_mutex_lock(&vt__srv_turn);
     vt__srv_drop_doms(srv); /* of the run before, maybe in a runtime that is gone */
+    pthread_mutex_unlock(&vt__srv_turn);
     int r = s->cfg.on_start ? s->cfg.on_start(s, s->cfg.ctx) : 0;
     if (r < 0) return vt__srv_fail(srv, r, "on_start");
     memset(g, 0, sizeof *g);

@@ -516,6 +516,45 @@ TEST(the_later_of_two_reloads_counts) {
     unlink(aside);
     CHECK_EQ(e2e_stop(), 0);
 }
+static bool ready_by(int ms) {
+    for (bool yes = false;; e2e_sleep_ms(1), ms--) {
+        pthread_mutex_lock(&e2e.mu);
+        yes = e2e.ready || e2e.done;
+        pthread_mutex_unlock(&e2e.mu);
+        if (yes || ms == 0) return yes;
+    }
+}
+/* Nor does one that a server has outlived go on in its next run. */
+TEST(a_reload_ends_before_the_next_start) {
+    const char *path = tmp_text("one", site.text), *fifo = tmp_path("fifo"), *aside = tmp_path("aside");
+    vt_tls_cert second = {.cert_pem = site.text, .password_file = fifo};
+    int first = 99, fd;
+    pthread_t t;
+    fresh();
+    tk[0] = (vt_tls_cert){.cert_file = path};
+    second_cfg = (vt_tls_cfg){.certs = &second, .ncerts = 1};
+    unlink(fifo);
+    REQUIRE(mkfifo(fifo, 0600) == 0 && pthread_create(&t, NULL, feed, (void *)(uintptr_t)fifo) == 0);
+    REQUIRE(e2e_start(NULL, routes_two) == 0);
+    pthread_join(t, NULL);
+    REQUIRE(pthread_create(&t, NULL, reload, &first) == 0);
+    while ((fd = open(fifo, O_WRONLY | O_NONBLOCK)) < 0) e2e_sleep_ms(1);
+    vt_server_stop(e2e.s);
+    pthread_join(e2e.thread, NULL);
+    e2e.ready = e2e.done = false;
+    tmp_text("one", wild.text);
+    REQUIRE(rename(fifo, aside) == 0);
+    tmp_text("fifo", "word\n");
+    REQUIRE(pthread_create(&e2e.thread, NULL, e2e_main, e2e.s) == 0);
+    (void)ready_by(300);
+    CHECK_EQ(write(fd, "word\n", 5), 5);
+    close(fd);
+    pthread_join(t, NULL);
+    CHECK(ready_by(E2E_MS) && first == 0);
+    CHECK_STR(served(NULL), "wild");
+    unlink(aside);
+    CHECK_EQ(e2e_stop(), 0);
+}
 
 /* ---- ends ---- */
 /* The first 101, then the stream is open. */
