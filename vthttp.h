@@ -1445,7 +1445,7 @@ typedef struct vt_tls_info {
     const char *verify_text;      /* else why not; "" without a certificate */
 } vt_tls_info;
 /* What is known of the request's connection: 1, or 0 when it is plain. Strings live as the request's others do.
- * errors: -ENOMEM. */
+ * errors: -ENOMEM, -ENOTCONN it has ended (HTTP/2 and 3). */
 VT_API int vt_req_tls(vt_req *req, vt_tls_info *out);
 
 /* TLS as a client, for protocols other than HTTP (which is vt_client's). Zero means the default. */
