@@ -498,6 +498,7 @@ TEST(the_later_of_two_reloads_counts) {
     fresh();
     tk[0] = (vt_tls_cert){.cert_file = path};
     second_cfg = (vt_tls_cfg){.certs = &second, .ncerts = 1};
+    unlink(fifo);
     REQUIRE(mkfifo(fifo, 0600) == 0 && pthread_create(&t[0], NULL, feed, (void *)(uintptr_t)fifo) == 0);
     REQUIRE(e2e_start(NULL, routes_two) == 0);
     pthread_join(t[0], NULL);
