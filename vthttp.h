@@ -24616,7 +24616,7 @@ static int vt__ossl_ctx_server(vt__ossl_ctx **out, const vt_tls_cfg *c, vt__ossl
     if (!x) return vt__ossl_fail(t, -ENOMEM, "out of memory");
     x->policy = c->names;
     x->keys = keys;
-    if (keys->refs) __atomic_fetch_add(&keys->refs, 1, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&keys->refs, __ATOMIC_RELAXED)) __atomic_fetch_add(&keys->refs, 1, __ATOMIC_RELAXED);
     x->kernel = c->ktls && vt__ossl_kernel_has();
     if (x->kernel) SSL_CTX_set_options(x->ctx, SSL_OP_ENABLE_KTLS);
     x->alpn_len = VT__MIN(alpn.len, sizeof x->alpn);
