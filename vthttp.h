@@ -30126,10 +30126,10 @@ typedef struct vt__link_wait {
 typedef struct vt__link {
     vt__conn conn;
     vt_task start;
-    vt__link_wait wait; /* its link is also that of who is parked or runs, its due of who is parked */
+    vt__link_wait wait;   /* its link is also that of who is parked or runs, its due of who is parked */
+    vt__link_notes notes; /* while it runs; see vt__link_tell_running */
     vt__link_host *host;
-    void *run;            /* while it runs: the protocol's; in the free list: the next */
-    vt__link_notes notes; /* while it runs */
+    void *run; /* while it runs: the protocol's; in the free list: the next */
     union {
         int64_t since;     /* accepted, or the rest of a head was first waited for; 0: not yet */
         uint32_t lingered; /* bytes that have come and gone */
@@ -30647,9 +30647,10 @@ static vt__link *vt__link_take(vt__link_host *h, int fd, const vt__addr *peer, b
     vt__plat_count(&h->accepted, 1);
     return c;
 }
+/* Connections, and requests of those that have many: either's notes stand behind the wait whose link is in the list. */
 static void vt__link_tell_running(vt__link_host *h, unsigned bits) {
     for (vt__list *n = h->running.next; n != &h->running; n = n->next)
-        vt__link_tell(&VT__CONTAINER(n, vt__link, wait.link)->notes, bits);
+        vt__link_tell((vt__link_notes *)(void *)(VT__CONTAINER(n, vt__link_wait, link) + 1), bits);
 }
 static void vt__link_expire_all(vt__list *list) {
     for (vt__list *n = list->next, *next; n != list; n = next) {
@@ -31926,8 +31927,9 @@ enum { VT__MREQ_ENDS = 32 }; /* handlers that a connection's end wakes at once *
 typedef struct vt__mreq {
     vt__mux_stream e; /* first */
     vt_task start;
-    vt__link_wait wait;   /* for a vthread; its link is also that of vt__mreq_conn.doomed */
+    vt__link_wait wait;   /* for a vthread; its link is also that of who has one */
     vt__link_notes notes; /* its thr is NULL until a handler runs */
+    vt__list dying;       /* of vt__mreq_conn.doomed, while a handler runs */
     struct vt__mreq_run *run;
     vt__mux_part method, path, authority;
     int64_t length;   /* of the body; -1: unknown */
@@ -31935,13 +31937,15 @@ typedef struct vt__mreq {
     uint8_t protocol; /* enum vt__mreq_protocol */
     bool expect;      /* 100 (Continue) is owed */
     bool draining;    /* over but for the rest of its request, which is dropped: see vt__mreq_leave */
-    bool doomed;      /* in the connection's list */
     bool early, held; /* came in 0-RTT; waits for the end of the handshake */
     bool cut; /* not all of its trailers were taken: they are over the limit, or there was no memory */
     int64_t drained;
     int64_t due; /* when the rest is to be here, while it drains; before, where HTTP/3 wants it, the head */
 } vt__mreq;
 _Static_assert(sizeof(vt__mreq) <= 1024, "most of the block is for the head");
+_Static_assert(offsetof(vt__mreq, notes) == offsetof(vt__mreq, wait) + sizeof(vt__link_wait) &&
+                   offsetof(vt__link, notes) == offsetof(vt__link, wait) + sizeof(vt__link_wait),
+               "as vt__link_tell_running has them");
 
 struct vt__mreq_conn;
 /* What the connections of each version do in their own ways; under the domain's lock. */
@@ -32016,10 +32020,6 @@ static void vt__mreq_wake(vt__mreq *s) {
 }
 static void vt__mreq_kill(vt__mreq *s, int err) {
     if (vt__mux_doom(&s->e, err)) vt__mreq_wake(s);
-}
-static void vt__mreq_undoom(vt__mreq *s) {
-    vt__ds_list_remove(&s->wait.link);
-    s->doomed = false;
 }
 /* On the handler's thread, scheduler context. */
 static void vt__mreq_heed(vt__link_notes *to, unsigned bits) {
@@ -32384,8 +32384,9 @@ static void vt__mreq_leave(vt__mreq_run *run) {
     vt__link_last_word(run->dom, &s->notes);
     run->v->task = NULL;
     s->run = NULL;
+    vt__ds_list_remove(&s->wait.link);
     s->notes.thr = NULL;
-    if (s->doomed) vt__mreq_undoom(s);
+    vt__ds_list_remove(&s->dying);
     vt__conn_buf_put(run->thr, &run->out);
     if (!x->gone && vt__mreq_has_rest(run)) vt__mreq_drain(run);
     else vt__mreq_forget(s);
@@ -32404,6 +32405,8 @@ static int vt__mreq_main(void *arg) {
     s->run = &run;
     s->notes.heed = vt__mreq_heed;
     s->notes.thr = run.thr;
+    vt__ds_list_push(&vt__mreq_conn_of(s)->host->running, &s->wait.link);
+    vt__ds_list_init(&s->dying);
     vt__sched_dom_unlock(run.dom);
     if (!dead && s->refuse) (void)vt__http_refuse(&run.req, &run.res, s->refuse);
     else if (!dead) (void)vt__http_serve(&run.req, &run.res);
@@ -32541,9 +32544,7 @@ static void vt__mreq_on_event(vt__mreq *s, const vt__msg_event *ev) {
 static void vt__mreq_conn_end_some(vt__mreq_conn *c) {
     c->polled = c->x->dom->polls;
     for (int left = VT__MREQ_ENDS; left > 0 && !vt__ds_list_empty(&c->doomed); left--) {
-        vt__mreq *s = VT__CONTAINER(c->doomed.next, vt__mreq, wait.link);
-        vt__mreq_undoom(s);
-        vt__mreq_wake(s);
+        vt__mreq_wake(VT__CONTAINER(vt__ds_list_pop(&c->doomed), vt__mreq, dying));
     }
     c->x->noted = !vt__ds_list_empty(&c->doomed);
     if (c->x->noted) vt__sched_post_held(c->x->dom, &c->msg);
@@ -32569,10 +32570,7 @@ static void vt__mreq_conn_kill(vt__mreq_conn *c, int err) {
     for (vt__list *n = c->x->streams.next, *next; n != &c->x->streams; n = next) {
         vt__mreq *s = VT__MREQ_OF(n);
         next = n->next;
-        if (vt__mux_doom(&s->e, err) && s->run) {
-            s->doomed = true;
-            vt__ds_list_push(&c->doomed, &s->wait.link);
-        }
+        if (vt__mux_doom(&s->e, err) && s->run) vt__ds_list_push(&c->doomed, &s->dying);
         if (vt__mreq_is_idle(s)) vt__mreq_forget(s);
     }
     vt__mreq_conn_end_some(c);
@@ -32583,9 +32581,8 @@ static void vt__mreq_conn_tell(vt__mreq_conn *c, unsigned bits) {
     for (vt__list *n = c->x->streams.next, *next; n != &c->x->streams; n = next) {
         vt__mreq *s = VT__MREQ_OF(n);
         next = n->next;
-        if (s->run) vt__link_tell(&s->notes, bits);
-        else if (s->e.over && !s->draining) continue; /* the machine's */
-        else if (bits & VT__LINK_KILL && vt__mreq_is_idle(s)) vt__mreq_forget(s);
+        if (s->run || (s->e.over && !s->draining)) continue; /* told by vt__link_host; the machine's */
+        if (bits & VT__LINK_KILL && vt__mreq_is_idle(s)) vt__mreq_forget(s);
         else if (s->draining) s->due = VT__MIN(s->due, soon);
     }
 }

@@ -792,6 +792,23 @@ TEST(kill_after_the_grace_period) {
     CHECK_EQ(e2e_logged(VT_LOG_WARN, "still running after the grace period: GET /slept?ms=100000"), 1);
     CHECK_EQ(stop(&h), -ETIMEDOUT);
 }
+/* Who goes on without his client is named and cancelled like others. */
+TEST(b090_never_ends_with_the_grace_period) {
+    vt_server_cfg cfg = {.grace_ms = 50, .cancel_on = VT_CANCEL_NEVER};
+    REQUIRE(serve(&cfg));
+    MX(h);
+    REQUIRE(mx_open(&h));
+    mx_ask(&h, "GET /slept?ms=3000", "", true);
+    mx_ask(&h, "POST /stream", "", false);
+    MX_UNTIL(&h, noted(OPEN) == 1 && noted(ENTERED) == 1);
+    mx_leave(&h);
+    WAIT(noted(LEFT) == 1); /* who reads hears that the connection is gone */
+    CHECK_EQ(noted(LEFT), 1);
+    CHECK_EQ(noted(OPEN), 1);
+    CHECK_EQ(e2e_stop(), -ETIMEDOUT);
+    CHECK_EQ(noted(RESULT), -ECANCELED);
+    CHECK_EQ(e2e_logged(VT_LOG_WARN, "still running after the grace period: GET /slept?ms=3000"), 1);
+}
 static int64_t left_open; /* when the server had stopped */
 static void on_stopped(vt_server *server, void *ctx) {
     vt_server_stats st;
