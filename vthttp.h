@@ -11456,6 +11456,8 @@ typedef struct vt__h3 {
 #define VT__H3_ROOM(cfg)                                                                                     \
     VT__MAX(VT__MAX((cfg)->table == VT__H3_NONE ? 0U : (cfg)->table, 4096U) + VT__HPACK_SCRATCH_MORE,        \
             VT__MIN((cfg)->max_head, 1U << 20))
+/* Of a stream, at least: a section is kept until it is whole, behind up to half a window for which no credit was given yet. */
+#define VT__H3_WINDOW(cfg) (VT__MAX((cfg)->max_block + UINT64_C(64), UINT64_C(1) << 17) * 2)
 
 /* ---- frames ---- */
 enum { VT__H3_T_DATA, VT__H3_T_HEADERS, VT__H3_T_CANCEL_PUSH = 3, VT__H3_T_SETTINGS, VT__H3_T_PUSH_PROMISE };
@@ -33187,6 +33189,7 @@ static int vt__h3c_door_open(vt__h3c_door *d) {
     int64_t idle = g->conf.idle_ns ? g->conf.idle_ns : 86400 * VT_SEC;
     cfg.quic.idle_ns = idle + VT__MAX(idle / 2, VT_SEC);
     cfg.quic.streams.streams[0] = g->server->cfg.max_streams;
+    cfg.quic.streams.window = VT__H3_WINDOW(g->h3);
     cfg.max_conns = (uint32_t)VT__MIN(g->max_open, INT64_C(1) << 29) * 2; /* as many more may be closing */
     int r = vt__qend_open(&d->end, d->host->dom, &cfg, p->group, &p->at.u.sa, p->at.len);
     if (r >= 0) d->end->ctx = d;
@@ -39091,6 +39094,7 @@ static void vt__ch3_quic_cfg(const vt__ch3_side *side, vt__quic_cfg *q) {
     q->handshake_ns = connect;
     q->early = g->early_data > 0;
     q->streams.streams[0] = VT_NONE; /* RFC 9114 6.1 */
+    q->streams.window = VT__H3_WINDOW(&side->cfg);
     q->streams.max_window = 1 << 20;
     q->streams.all_window = VT__CH3_ALL;
 }

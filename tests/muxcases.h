@@ -396,7 +396,7 @@ TEST(body_over_its_limit) {
     CHECK_EQ(stop(&h), 0);
 }
 static void heads_over_limits(const vt_server_cfg *cfg, size_t too_long, size_t not_too_long) {
-    static char lines[200000];
+    static char lines[700000];
     char *p = lines;
     REQUIRE(serve(cfg));
     MX(h);
@@ -421,6 +421,8 @@ TEST(b47_head_over_its_limits) {
     heads_over_limits(&cfg, 49000, 40000);
     cfg.max_header_bytes = 200000;
     heads_over_limits(&cfg, 199850, 170000);
+    cfg.max_header_bytes = 700000; /* of what comes at once as well */
+    heads_over_limits(&cfg, 699850, 600000);
 }
 TEST(a_name_that_is_too_long_is_not_cut) {
     static char lines[70000];
