@@ -38167,6 +38167,7 @@ static void vt__cmux_on_end(const vt__cmux *c, vt__cmux_stream *s, const vt__msg
 
 static void vt__cmux_on_reset(const vt__cmux *c, vt__cmux_stream *s, uint64_t code) {
     bool ours = s->e.m.c.reset == VT__MSG_OURS;
+    if (s->e.err) return; /* what ended it stands */
     s->old = !ours && code == c->ops->old;
     s->untaken = s->old || (!ours && code == c->ops->refused);
     vt_log(VT_LOG_DEBUG, "a call was reset by %s: error %u", ours ? "its response" : "the server",

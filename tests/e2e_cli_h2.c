@@ -148,6 +148,24 @@ CLI_TEST(goaway_between_calls, 1) {
     CHECK_EQ(script.conns, 2);
     end();
 }
+/* That it is not begun with has been said: a reset behind it changes nothing. Both are read at once. */
+static int serve_goaway_and_reset(struct peer *p, vt_sock *s, int nth) {
+    uint8_t b[2 * VT__H2_FRAME + 12], *to = vt__h2_put_frame(b, 8, VT__H2_T_GOAWAY, 0, 0);
+    struct frame f;
+    if (!hello(s, 0, 0)) return 0;
+    if (nth > 0) return answer_all(p, s, "second");
+    uint32_t id = request(p, s);
+    to = vt__str_put32(vt__str_put32(to, 0), VT__H2_NO_ERROR);
+    (void)vt__str_put32(vt__h2_put_frame(to, 4, VT__H2_T_RST_STREAM, 0, id), VT__H2_CANCEL);
+    if (vt_write(s, b, sizeof b) == sizeof b) CHECK(!frame_of(s, &f, VT__H2_T_HEADERS));
+    return 0;
+}
+CLI_TEST(goaway_and_a_reset, 1) {
+    begin(serve_goaway_and_reset, NULL);
+    CHECK_EQ(status_of(vt_client_post(client, script.url, NULL, "body", 4)), 200);
+    CHECK_EQ(script.requests, 2);
+    end();
+}
 static unsigned refuse_with, refuse_times;
 static int serve_refusals(struct peer *p, vt_sock *s, int nth) {
     char first[4];
