@@ -38854,7 +38854,7 @@ static int vt__ch3_why(const vt__h3e *h) {
 /* How many calls it takes at once: those that it has, and streams that may be opened. */
 static void vt__ch3_room(vt__ch3 *c) {
     const vt__qstr *q = vt__h3e_wires(&c->wire->e);
-    uint64_t most = c->wire->e.x.active + (q->peer_limit[0] - q->mine[0]);
+    uint64_t most = c->wire->e.x.active + VT__MAX(q->peer_limit[0], q->mine[0]) - q->mine[0];
     if (c->ready) vt__cpool_limit(c->calls.k, (int)VT__MIN(most, (uint64_t)INT_MAX));
 }
 static void vt__ch3_quit(vt__cmux *calls) {

@@ -161,3 +161,17 @@ CLI_TEST(somebody_else_is_at_the_first_address, 2) {
     pem_free(&wrong);
     down();
 }
+/* A call that began in 0-RTT and has left, and a server that rejects that and allows no streams yet. */
+TEST(no_room_is_not_all_the_room) {
+    static vt__ch3_wire w;
+    static vt__cpool_conn k;
+    vt__ch3 *c = vt__mem_zalloc(sizeof *c);
+    c->wire = &w, c->calls.k = &k, c->ready = true;
+    w.e.c.q.streams.mine[0] = 1;
+    vt__ch3_room(c);
+    CHECK_EQ(k.most, 0);
+    w.e.c.q.streams.peer_limit[0] = 5;
+    vt__ch3_room(c);
+    CHECK_EQ(k.most, 4);
+    vt__mem_free(c);
+}
