@@ -39308,7 +39308,8 @@ static int vt__ch3_dial(vt__ch3_side *side, vt_call *call, vt__cpool_conn *k, in
     int64_t due = 0;
     int r = l ? vt__sched_enter(vt__sched_self(), until, &due) : -ENOMEM;
     if (r >= 0) r = vt__ch3_trust(side, due);
-    if (r >= 0) r = vt__io_resolve(call->alt, false, l, due ? due : VT_NONE);
+    due = VT__MIN(due ? due : INT64_MAX, vt__plat_now() + side->head_ns);
+    if (r >= 0) r = vt__io_resolve(call->alt, false, l, due);
     if (r >= 0) r = vt__ch3_try(c, call, l, due);
     if (l) vt__io_lookup_drop(l);
     if (r < 0 && c) vt__ch3_give_up(c, call->client, r);

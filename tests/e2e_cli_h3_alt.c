@@ -233,6 +233,37 @@ CLI_TEST(a_late_answer, 2) {
     CHECK(!shunned());
     down();
 }
+/* A place whose name takes its time: that is of the head start as well. The name waits for the pool's one thread. */
+static uint32_t pool_held, pool_let;
+static int holds(void *arg) {
+    (void)arg;
+    __atomic_store_n(&pool_held, 1, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < 30000 && !__atomic_load_n(&pool_let, __ATOMIC_SEQ_CST); i++) usleep(1000);
+    return 0;
+}
+static int holds_pool(void *arg) { return vt_blocking(holds, arg, NULL); }
+static void slow_name(void) {
+    up(true, 1);
+    snprintf(alt_svc, sizeof alt_svc, "h3=\"localhost:%d\"; ma=60", vt_server_port(server, 1));
+    CHECK_EQ(get("/say", "20"), 200);
+    vt_task *t = vt_async(holds_pool, NULL);
+    while (!__atomic_load_n(&pool_held, __ATOMIC_SEQ_CST)) vt_sleep_ms(1);
+    side()->head_ns = 30 * VT_MS;
+    vt_call *call = vt_call_new(client, "GET", at("/who"));
+    vt_call_until(call, vt_now() + 6 * VT_SEC);
+    CHECK_EQ(vt_call_send(call), 200);
+    CHECK_EQ(vt_call_whole(call), 0);
+    CHECK_STR(vt_call_text(call).ptr, "20");
+    vt_call_free(call);
+    __atomic_store_n(&pool_let, 1, __ATOMIC_SEQ_CST);
+    CHECK_EQ(vt_await(t, NULL), 0);
+    down();
+}
+TEST(a_name_that_takes_its_time) {
+    vt_cfg cfg = {.workers = 1, .deadlock = VT_NONE, .stack_bytes = 512 << 10, .max_blocking = 1};
+    cli_body = slow_name;
+    CHECK_EQ(vt_run(&cfg, cli_main, NULL), 0);
+}
 /* Another server's address: its certificate is to be the origin's, not the address's, and of somebody who is trusted. */
 CLI_TEST(a_place_elsewhere, 2) {
     static struct pem certs[3];
