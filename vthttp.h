@@ -37198,7 +37198,7 @@ static bool vt__cpool_claim(vt__cpool_conn *k) {
 static bool vt__cpool_discard(vt__cpool_conn *k, vt__cpool_conn **dead) {
     if (!vt__cpool_claim(k)) return false;
     vt__cpool_uncount(k);
-    if (k->mux) k->open = false, k->refs++;
+    if (k->mux) k->open = false, k->refs++, k->counts = vt__cpool_over(k->run);
     k->next = *dead;
     *dead = k;
     return true;
@@ -37362,15 +37362,16 @@ static int vt__cpool_get(vt_client *c, vt__cpool_want *w, int64_t until) {
 static void vt__cpool_drop(vt_client *c, vt__cpool_conn *k) {
     vt__cpool_conn *dead = NULL;
     vt__cpool_lock();
-    if (k->mux) {
+    if (k->mux) { /* of a runtime that is over; others may have found it as well */
         k->open = false;
-        k->users = 0;
         vt__ds_list_remove(&k->link);
     }
-    vt__cpool_uncount(k);
+    bool last = !k->mux || --k->users == 0;
+    if (last) vt__cpool_uncount(k);
+    k->counts = k->mux; /* the last one's: see vt__cpool_reclaim */
     vt__cpool_serve(c, &dead);
     vt__cpool_unlock();
-    vt__cpool_conn_close(k, true);
+    if (last) vt__cpool_conn_close(k, true);
     vt__cpool_bury(dead, true);
 }
 /* Whether a kept one is good for this thread. The kernel is asked, since an event may be on its way. */

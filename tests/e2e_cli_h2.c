@@ -68,6 +68,46 @@ TEST(a_client_is_freed_behind_its_runtime) {
     vt_client_free(client);
     close(outlived_fd);
 }
+/* Two calls find what the last runtime left before either of them sees that. */
+static void outlive_twice(void) {
+    const vt__cpool_host *h = VT__CONTAINER(client->hosts.next, vt__cpool_host, link);
+    vt__cpool_want w[2] = {{.how = h->how}, {.how = h->how}};
+    char key[100];
+    snprintf(key, sizeof key, "%s", h->key);
+    for (int i = 0; i < 2; i++) {
+        w[i].key = key;
+        vt__ds_list_init(&w[i].link);
+        CHECK_EQ(vt__cpool_get(client, &w[i], 0), 0);
+    }
+    CHECK(w[0].got == w[1].got);
+    for (int i = 0; i < 2; i++) {
+        CHECK(!vt__cpool_good(w[i].got));
+        CHECK_EQ(client->conns, 1);
+        vt__cpool_drop(client, w[i].got);
+        vt__cpool_reclaim(); /* as another client's end does, meanwhile */
+    }
+    CHECK_EQ(client->conns, 0);
+}
+/* What is to be closed is nobody else's any more. */
+static void outlive_closing(void) {
+    vt__cpool_conn *dead = NULL;
+    vt__cpool_lock();
+    CHECK_EQ(vt__cpool_trim(client, 0, INT64_MAX, &dead), 1);
+    vt__cpool_unlock();
+    vt__cpool_reclaim();
+    CHECK(!vt__ds_list_empty(&vt__cpool_g.shared));
+    vt__cpool_bury(dead, true);
+}
+TEST(what_outlives_a_runtime_is_closed_once) {
+    for (int i = 0; i < 2; i++) {
+        cli_run(2, outlive_first);
+        CHECK_EQ(client->nidle, 1);
+        cli_run(1, i == 0 ? outlive_twice : outlive_closing);
+        CHECK(vt__ds_list_empty(&vt__cpool_g.shared));
+        vt_client_free(client);
+        close(outlived_fd);
+    }
+}
 static void *free_elsewhere(void *arg) {
     vt_client_free(arg);
     return NULL;
