@@ -38293,9 +38293,9 @@ static int vt__cmux_answer(vt_call *call) {
     call->status = s->status;
     call->res_length = s->e.m.c.length >= 0 ? s->e.m.c.length : nothing ? 0 : -1;
     call->answered = true;
-    return 1;
+    return 1 + nothing;
 }
-/* 1 the final head is here, 0 an interim one was, -EAGAIN nothing yet, other errors. */
+/* 1 the final head is here, 2 which is all, 0 an interim one was, -EAGAIN nothing yet, other errors. */
 static int vt__cmux_look(vt_call *call) {
     vt__cmux_stream *s = call->mux.s;
     vt__dom *dom = s->e.x->dom;
@@ -38350,7 +38350,7 @@ static int vt__cmux_wait(vt_call *call, bool late) {
     int r = call->answered ? 1 : call->mux.s ? 0 : VT_ESTATE;
     while (r == 0) r = vt__cmux_next(call, late ? VT__CLI_TRY : vt__cli_due(call, ns));
     if (r == -ETIMEDOUT) vt__cmux_doubt(call->conn->calls);
-    if (r > 0 && call->res_length == 0 && !call->ws_key) vt__cmux_part(call);
+    if (r > 1 && !call->ws_key) vt__cmux_part(call);
     return VT__MIN(r, 0);
 }
 static int vt__cmux_trailers(vt_call *call) {
@@ -38419,7 +38419,7 @@ static int vt__cmux_go(vt_call *call) {
     while (r == 0 && !call->mux.go) r = vt__cmux_next(call, due);
     if (r == -ETIMEDOUT && !vt__cli_late(call) && !vt_cancelled())
         return 0; /* one that does not know of it */
-    return r == 1 ? VT_EANSWERED : r;
+    return r > 0 ? VT_EANSWERED : r;
 }
 static int vt__cmux_end(vt_call *call) {
     vt__cmux_stream *s = call->mux.s;
@@ -39833,7 +39833,7 @@ VT_API int64_t vt_call_read(vt_call *call, void *buf, size_t n) {
     if (call->state == VT__CLI_ENDED) return 0;
     if (call->state != VT__CLI_ANSWERED || call->status == 101) return VT_ESTATE;
     if (n == 0) return 0;
-    int64_t r = call->res_length == 0 ? 0 : call->wire->read(call, buf, n);
+    int64_t r = call->conn ? call->wire->read(call, buf, n) : 0;
     if (r < 0) return vt__cli_fail(call, (int)r);
     if (r == 0) call->state = VT__CLI_ENDED;
     call->res_got += r;

@@ -656,6 +656,28 @@ CLI_TEST(an_answer_and_a_reset, 1) {
     CHECK_EQ(script.conns, 1);
     end();
 }
+/* Content-Length: 0 is not the end: trailers follow, and nobody resets the stream. */
+static int serve_trailers_alone(struct peer *p, vt_sock *s, int nth) {
+    uint8_t b[64];
+    struct frame f;
+    (void)nth;
+    if (!hello(s, 0, 0)) return 0;
+    uint32_t id = request(p, s);
+    size_t n = hpack_line(b, "x-end", "reached");
+    put_head(s, id, false, "200", "content-length", "0");
+    put(s, VT__H2_T_HEADERS, VT__H2_END_HEADERS | VT__H2_END_STREAM, id, b, n);
+    CHECK(!frame_of(s, &f, VT__H2_T_RST_STREAM));
+    return 0;
+}
+CLI_TEST(no_body_but_trailers, 1) {
+    begin(serve_trailers_alone, NULL);
+    vt_call *call = vt_client_get(client, script.url);
+    CHECK_EQ(vt_call_status(call), 200);
+    CHECK_EQ(vt_call_length(call), 0);
+    CHECK_STR(vt_call_res_trailer(call, "x-end").ptr, "reached");
+    vt_call_free(call);
+    end();
+}
 /* One that is being made holds up others, until it is known that it is for one call at a time; then none does. */
 CLI_TEST(who_waits_for_what_is_being_made, 1) {
     vt__cpool_conn *k[4];
