@@ -39260,8 +39260,10 @@ static int vt__ch3_attempt(vt__ch3 *c, vt_call *call, const struct sockaddr *at,
         vt__sched_dom_unlock(c->calls.dom);
     }
     vt__sched_dom_lock(c->calls.dom);
+    if (c->ready) r = 0; /* just now */
     c->call = NULL;
     if (r < 0) vt__ch3_drop_first(c);
+    if (r < 0 && r != -ECANCELED && more) vt__ch3_leave(c);
     call->first = c->first;
     call->zero = c->first != NULL;
     c->first = NULL;
@@ -39271,19 +39273,20 @@ static int vt__ch3_attempt(vt__ch3 *c, vt_call *call, const struct sockaddr *at,
 /* It has failed, or is late: then it goes on by itself, unless there was another address to be tried. */
 static void vt__ch3_give_up(vt__ch3 *c, vt_client *client, int why) {
     vt__cpool_conn *k = c->calls.k;
-    bool shared = k->mux != NULL, none = c->more || !shared;
+    bool shared = k->mux != NULL, none = !shared;
+    vt__sched_dom_lock(c->calls.dom);
+    if (shared && c->more && !c->ready) {
+        none = true;
+        vt__ch3_leave(c);
+        vt__cpool_leave(k, true);
+    }
+    vt__sched_dom_unlock(c->calls.dom);
     if (none) vt__ch3_tried(c->side, c->origin, c->addr, why == -ECANCELED ? VT__CALT_OPEN : VT__CALT_BAD);
     if (!shared) {
         vt__mem_free(c);
         vt__cpool_give(client, k, false);
         return;
     }
-    vt__sched_dom_lock(c->calls.dom);
-    if (none) {
-        vt__ch3_leave(c);
-        vt__cpool_leave(k, true);
-    }
-    vt__sched_dom_unlock(c->calls.dom);
     if (none) vt__cpool_unref(k); /* its driver's */
     vt__cpool_part(client, k);
 }
@@ -39295,10 +39298,7 @@ static int vt__ch3_try(vt__ch3 *c, vt_call *call, const struct vt__io_lookup *l,
         int64_t due = vt__plat_now() + c->side->head_ns / n;
         if (until && until < due) due = until;
         r = vt__ch3_attempt(c, call, at[i], host, i + 1 < n, due);
-        if (r == 0 || r == -ECANCELED || i + 1 == n) break;
-        vt__sched_dom_lock(c->calls.dom);
-        vt__ch3_leave(c);
-        vt__sched_dom_unlock(c->calls.dom);
+        if (r == 0 || r == -ECANCELED) break;
     }
     return r;
 }

@@ -310,13 +310,13 @@ CLI_TEST(a_server_goes_and_comes, 2) {
     CHECK(get("/who", NULL) < 0);
     vt_client_free(client);
 }
-/* A name with two addresses, of which the first has no server. `late`: nor has the second. */
-static void two_addresses(bool late) {
+/* A name with two addresses, of which the first has no server, unless `first`. `late`: nor has the second. */
+static void two_addresses(bool first, bool late) {
     struct vt__io_lookup *l = vt__io_lookup_new();
     vt__cpool_conn *k;
-    char second[40];
+    char here[40];
     up(true, VT_HTTP3_PRIOR);
-    snprintf(second, sizeof second, late ? "[::1]:%d" : "127.0.0.1:%d", vt_server_port(server, 1));
+    snprintf(here, sizeof here, late ? "[::1]:%d" : "127.0.0.1:%d", vt_server_port(server, 1));
     snprintf(base, sizeof base, "https://127.0.0.1:%d", vt_server_port(server, 1));
     vt_call *call = vt_call_new(client, "GET", at("/who"));
     CHECK_EQ(vt__cli_route(call), 0);
@@ -324,24 +324,27 @@ static void two_addresses(bool late) {
     CHECK_EQ(vt__cpool_take(client, key, VT__CPOOL_TLS | VT__CPOOL_MUX | VT__CPOOL_QUIC, false, 0, &k), 0);
     vt__ch3 *c = vt__ch3_new(side(), k, vt__sched_thr()->dom, call->origin, call->alt);
     CHECK_EQ(vt__ch3_trust(side(), 0), 0);
+    if (first) CHECK_EQ(vt__io_resolve(here, false, l, VT_NONE), 0);
     CHECK_EQ(vt__io_resolve(late ? "127.0.0.2:9" : "[::1]:9", false, l, VT_NONE), 0);
-    CHECK_EQ(vt__io_resolve(second, false, l, VT_NONE), 0);
+    if (!first) CHECK_EQ(vt__io_resolve(here, false, l, VT_NONE), 0);
     CHECK_EQ(l->count, 2);
     side()->head_ns = (late ? 100 * VT_MS : 8 * VT_SEC);
     int r = vt__ch3_try(c, call, l, 0);
     CHECK_EQ(r, late ? -ETIMEDOUT : 0);
-    if (late) vt__ch3_give_up(c, client, r);
+    if (late || first) vt__ch3_give_up(c, client, r < 0 ? r : -ECANCELED); /* just as it is there */
     else vt__cpool_part(client, k);
     call->conn = NULL;
     vt_call_free(call);
+    CHECK_EQ(client->conns, 1);
     if (!late) CHECK_EQ(get("/who", "30"), 200);
     CHECK_EQ(client->conns, 1);
     vt__io_lookup_drop(l);
     down();
 }
 CLI_TEST(another_address, 1) {
-    two_addresses(false);
-    two_addresses(true);
+    two_addresses(false, false);
+    two_addresses(false, true);
+    two_addresses(true, false);
 }
 /* Tokens of NEW_TOKEN serve once each, and sessions are resumed. */
 CLI_TEST(tokens, 1) {
