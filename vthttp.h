@@ -38912,7 +38912,8 @@ static void vt__ch3_closed(vt__h3e *h) {
         return;
     }
     bool deaf = c->err == -ETIMEDOUT && h->x.active;
-    if (deaf || !c->ready) vt__ch3_tried(c->side, c->origin, c->addr, c->quit ? VT__CALT_OPEN : VT__CALT_BAD);
+    bool left = c->quit || (end->cause == VT__QUIC_BY_US && !end->code); /* with its runtime */
+    if (deaf || !c->ready) vt__ch3_tried(c->side, c->origin, c->addr, left ? VT__CALT_OPEN : VT__CALT_BAD);
     vt__cmux_kill_all(&c->calls, c->err);
     vt__cpool_leave(c->calls.k, true);
     (void)vt_sem_release(&c->told, 1);

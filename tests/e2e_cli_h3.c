@@ -154,6 +154,31 @@ static void freed_within(void) {
     pem_free(&rsa);
 }
 TEST(a_server_is_freed_within_a_handshake) { cli_run(1, freed_within); }
+
+/* An attempt that ends with its runtime says nothing of the server. */
+static int silent_fd;
+static void end_while_trying(void) {
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof in;
+    silent_fd = socket(AF_INET, SOCK_DGRAM, 0);
+    CHECK_EQ(bind(silent_fd, (struct sockaddr *)(void *)&in, n), 0);
+    CHECK_EQ(getsockname(silent_fd, (struct sockaddr *)(void *)&in, &n), 0);
+    snprintf(base, sizeof base, "https://127.0.0.1:%d", ntohs(in.sin_port));
+    client = client_of(NULL);
+    vt__ch3_side_of(client)->head_ns = VT_MS;
+    CHECK_EQ(far_open(client), -ECONNREFUSED);
+    CHECK_EQ(client->conns, 1);
+}
+TEST(a_runtime_ends_while_a_connection_is_made) {
+    cli_run(1, end_while_trying);
+    const vt__ch3_side *side = client->h3;
+    CHECK_EQ(client->conns, 0);
+    CHECK_EQ(side->alts.n, 1);
+    CHECK_EQ(side->alts.at[0]->late, 0);
+    CHECK_EQ(side->alts.at[0]->shun, 0);
+    vt_client_free(client);
+    close(silent_fd);
+}
 /* A server that lets a call time out is asked whether it is there. One that is not loses its other calls, and is shunned. */
 static void is_anybody_there(void) {
     client = far_client(&(vt_client_cfg){.read_timeout_ms = 40000, .connect_timeout_ms = 1000});
