@@ -38450,13 +38450,14 @@ static int vt__cmux_upgrade(vt_call *call, vt__conn_io **io) {
 }
 static int vt__cmux_again(vt_call *call, int err) {
     const vt__cmux_stream *s = call->mux.s;
-    if (!s && err == VT_EREFUSED)
-        return VT__CLI_ANY; /* no place, or none any more: the peer has not heard of it */
-    if (!s || s->e.err != err) return 0;
-    if (s->old) call->single = !call->ws_key || vt__cmux_no_ws(call, true);
-    if (s->untaken) return VT__CLI_ANY;
-    if (!s->lost || !call->reused || s->e.headed || s->interim) return 0;
-    return vt__h1_is_idempotent(call->method_id) ? VT__CLI_FRESH : 0;
+    if (!s) return err == VT_EREFUSED ? VT__CLI_ANY : 0; /* no place: the peer has not heard of it */
+    vt__sched_dom_lock(s->e.x->dom);
+    bool its = s->e.err == err, lost = its && s->lost && call->reused && !s->e.headed && !s->interim;
+    bool old = its && s->old, untaken = its && s->untaken;
+    vt__sched_dom_unlock(s->e.x->dom);
+    if (old) call->single = !call->ws_key || vt__cmux_no_ws(call, true);
+    if (untaken) return VT__CLI_ANY;
+    return lost && vt__h1_is_idempotent(call->method_id) ? VT__CLI_FRESH : 0;
 }
 /* A WebSocket that has come to its end says so by its stream's (RFC 8441 5), and hears it; any other is reset. */
 static void vt__cmux_close_ws(vt__conn_io *io, int64_t rest) {

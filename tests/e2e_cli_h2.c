@@ -206,6 +206,39 @@ CLI_TEST(goaway_and_a_reset, 1) {
     CHECK_EQ(script.requests, 2);
     end();
 }
+/* Whether it may be sent again is its driver's to say, under the lock; and that may just be saying something. */
+static uint32_t deciding, decided;
+static int serve_nothing(struct peer *p, vt_sock *s, int nth) {
+    struct frame f;
+    (void)p, (void)nth;
+    if (hello(s, 0, 0)) CHECK(!frame_of(s, &f, VT__H2_T_PING));
+    return 0;
+}
+static void *decides(void *arg) {
+    vt__cmux_stream *s = arg;
+    CHECK(vt__sched_guest_in());
+    vt__sched_dom_lock(s->e.x->dom);
+    __atomic_store_n(&deciding, 1, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < 50 && !__atomic_load_n(&decided, __ATOMIC_SEQ_CST); i++) usleep(1000);
+    s->untaken = true;
+    s->e.err = VT_EREFUSED;
+    vt__sched_dom_unlock(s->e.x->dom);
+    vt__sched_guest_out();
+    return NULL;
+}
+CLI_TEST(its_driver_decides, 1) {
+    pthread_t t;
+    begin(serve_nothing, NULL);
+    vt_call *call = vt_call_new(client, "POST", script.url);
+    CHECK_EQ(vt_call_open(call, -1), 0);
+    CHECK_EQ(pthread_create(&t, NULL, decides, call->mux.s), 0);
+    while (!__atomic_load_n(&deciding, __ATOMIC_SEQ_CST)) usleep(1000);
+    CHECK_EQ(call->wire->again(call, VT_EREFUSED), VT__CLI_ANY);
+    __atomic_store_n(&decided, 1, __ATOMIC_SEQ_CST);
+    CHECK_EQ(pthread_join(t, NULL), 0);
+    vt_call_free(call);
+    end();
+}
 static unsigned refuse_with, refuse_times;
 static int serve_refusals(struct peer *p, vt_sock *s, int nth) {
     char first[4];
