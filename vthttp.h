@@ -1260,9 +1260,9 @@ typedef struct vt_client_cfg {
      * with all others as well, at the UDP port of the same number. A call that finds no connection has 300 ms to make one, else it
      * goes over TCP, by the above; an attempt that goes on may serve later calls. What fails (no answer, a certificate that is
      * another's) is not asked again for 5 minutes, then 10, 20, up to a day. Calls of all workers share connections, with the limits of
-     * HTTP/2's; one on which nothing comes for connect_timeout_ms behind a call's begin, as of a server that went without a word,
-     * is given up, and calls that are idempotent go elsewhere. WebSockets as above (RFC 9220). By proxies, vt_call_via and for
-     * vt_call_upgrade it is not spoken. */
+     * HTTP/2's (not read: twice max_header_bytes, if that is more); one on which nothing comes for connect_timeout_ms behind a
+     * call's begin, as of a server that went without a word, is given up, and calls that are idempotent go elsewhere. WebSockets as
+     * above (RFC 9220). By proxies, vt_call_via and for vt_call_upgrade it is not spoken. */
     int http3;
     /* 1: a call that makes a connection over HTTP/3 is sent with its first packet (0-RTT, RFC 8470), where the server has offered that the
      * last time, and OpenSSL (3.5.1) can: a safe method (RFC 9110 9.2.1) without a body. Whoever sees it on its way can have it asked for
