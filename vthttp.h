@@ -12382,9 +12382,11 @@ static bool vt__url_listed(const char *list, const vt__url *u) {
     while (list && vt__h1_list_next(all, &pos, &item)) {
         if (vt__str_eq(item, VT__STR_LIT("*"))) return true;
         if (item.len && item.ptr[0] == '.') item.ptr++, item.len--;
-        if (!item.len || item.len > u->host.len) continue;
-        size_t before = u->host.len - item.len;
-        vt_str tail = {u->host.ptr + before, item.len};
+        vt_str host = u->host; /* brackets may stand there, or not */
+        if (host.ptr[0] == '[' && item.len && item.ptr[0] != '[') host.ptr++, host.len -= 2;
+        if (!item.len || item.len > host.len) continue;
+        size_t before = host.len - item.len;
+        vt_str tail = {host.ptr + before, item.len};
         if (vt__str_eq_ci(tail, item) && (before == 0 || tail.ptr[-1] == '.')) return true;
     }
     return false;
