@@ -33661,12 +33661,13 @@ static void *vt__h1c_room(vt__h1c_run *run, size_t n) {
     run->spare += n;
     return p;
 }
-/* What came behind the request, block and all, unless its head is still there; false: no memory. */
+/* What came behind the request, with room for a NUL, block and all unless its head is still there; false: no memory. */
 static bool vt__h1c_take_input(vt__h1c_run *run, vt__conn_buf *to) {
     vt__conn_buf *b = &run->io.in;
     size_t rest = b->len - b->pos;
     if (run->req.head < b->p || run->req.head >= b->p + b->cap) {
         *to = *b;
+        if (to->pos && to->len == to->cap) memmove(to->p, to->p + to->pos, to->len -= to->pos), to->pos = 0;
     } else {
         run->held = *b;
         if (rest && !vt__conn_buf_get_for(run->io.thr, to, rest + 1)) rest = SIZE_MAX;
