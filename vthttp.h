@@ -34929,7 +34929,10 @@ VT_API int vt_ws_close(vt_ws *ws, int code, const char *reason) {
     if (reason && !vt__ws_is_text((const uint8_t *)reason, strlen(reason))) return -EINVAL;
     int r = vt__wsc_lock(ws);
     if (r < 0) return r;
-    return vt__wsc_unlock(ws, vt__wsc_put_close(ws, code, reason));
+    vt__pd *pd = &ws->io.c->pd; /* who receives is woken, as by input: he has close_ms from now on */
+    r = vt__wsc_put_close(ws, code, reason);
+    vt__poll_event(NULL, pd, __atomic_load_n(&pd->word, __ATOMIC_RELAXED) >> 16, VT__PD_R);
+    return vt__wsc_unlock(ws, r);
 }
 VT_API int vt_ws_close_code(const vt_ws *ws) { return ws->code; }
 VT_API const char *vt_ws_close_reason(const vt_ws *ws) { return ws->reason ? ws->reason : ""; }

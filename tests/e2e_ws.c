@@ -302,13 +302,38 @@ static int waits_for_words(vt_ws *ws, vt_req *req) {
     seen_end(ws, r);
     return r;
 }
+/* Another closes while the handler receives. */
+static int closes_soon(void *arg) {
+    int r = vt_sleep_ms(50);
+    return r < 0 ? r : vt_ws_close(arg, 0, NULL);
+}
+static int closed_by_another(vt_ws *ws, vt_req *req) {
+    vt_str m;
+    int r = vt_scope_go_any(vt_req_scope(req), closes_soon, ws);
+    if (r == 0) r = vt_ws_recv(ws, &m);
+    seen_end(ws, r);
+    return r;
+}
+/* The NUL behind each message stands in its block. */
+static int at_the_edge(vt_ws *ws, vt_req *req) {
+    vt_str m;
+    int r;
+    (void)req;
+    while ((r = vt_ws_recv(ws, &m)) > 0) {
+        seen_start();
+        if (ws->end && ws->end >= ws->io.in.p + ws->io.in.cap) seen.aux = 1;
+    }
+    seen_end(ws, r);
+    return r;
+}
 static void routes(vt_server *s) {
     static const vt_ws_cfg big = {.max_message = 32 << 20, .ping_ms = VT_NONE},
                            small = {.max_message = 1000, .max_frame = 500}, tiny = {.max_message = 50},
                            ping = {.ping_ms = 50, .pong_ms = 1000, .close_ms = 300},
                            proto = {.protocols = "v2.x, v1.x", .close_ms = 300},
                            evil = {.origin = refuse_evil},
-                           list = {.origins = "https://a.b,, http://c.d:8080"}, brief = {.close_ms = 300};
+                           list = {.origins = "https://a.b,, http://c.d:8080"}, brief = {.close_ms = 300},
+                           quiet = {.close_ms = 300, .ping_ms = VT_NONE};
     vt_server_ws(s, "/echo", echo, NULL);
     vt_server_ws(s, "/big", echo, &big);
     vt_server_ws(s, "/small", echo, &small);
@@ -335,6 +360,8 @@ static void routes(vt_server *s) {
     vt_server_ws(s, "/torn", waits_for_words, &big); /* which is not pinged */
     vt_server_ws(s, "/yields", never_parks, NULL);
     vt_server_ws(s, "/lets_go", flush_lets_go, NULL);
+    vt_server_ws(s, "/closed", closed_by_another, &quiet);
+    vt_server_ws(s, "/edge", at_the_edge, &brief);
     vt_server_get(s, "/hand", by_hand);
 }
 static bool begin(void) {
@@ -1153,6 +1180,39 @@ TEST(a_parked_handler_has_one_page_of_stack) {
 #if defined(__OPTIMIZE__)
     CHECK(bytes <= 4096 - 128);
 #endif
+}
+#endif
+/* Who receives hears of it when another's close frame is not answered. */
+TEST(b125_another_closes_and_is_not_answered) {
+    WC(c);
+    REQUIRE(begin());
+    REQUIRE(ws_open(&c, "/closed"));
+    CHECK(ws_is_bye(&c, 1000, ""));
+    CHECK(comes(&seen.ended, 1));
+    CHECK_EQ(seen.result, VT_EEOF);
+    wc_close(&c);
+    CHECK_EQ(e2e_stop(), 0);
+}
+#if !WS_H2
+/* What came with the handshake fills the block that it is read to. */
+TEST(frames_behind_the_handshake_up_to_the_end_of_a_block) {
+    static uint8_t b[VT__BUF_BYTES + 200];
+    static const char text[100];
+    int frames = 0;
+    size_t n = (size_t)sprintf((char *)b, "GET /edge HTTP/1.1\r\nHost: a.example\r\n" WS_FIELDS "\r\n");
+    CL(c);
+    REQUIRE(begin());
+    REQUIRE(cl_open(&c));
+    for (; VT__BUF_BYTES - n > 212; frames++) n += ws_frame(b + n, 0x82, text, 100);
+    for (size_t left = VT__BUF_BYTES - n; left; left -= left > 106 ? 53 : left, frames++)
+        n += ws_frame(b + n, 0x82, text, (left > 106 ? 53 : left) - 6);
+    CHECK_EQ(n, VT__BUF_BYTES);
+    CHECK(cl_send(&c, b, n));
+    CHECK(comes(&seen.started, frames));
+    CHECK_EQ(seen.aux, 0);
+    cl_close(&c);
+    CHECK(comes(&seen.ended, 1));
+    CHECK_EQ(e2e_stop(), 0);
 }
 #endif
 TEST(b136_ten_frames_and_the_end) {
