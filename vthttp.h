@@ -23139,7 +23139,7 @@ VT_API vt_scope *vt_req_scope(vt_req *req) {
 }
 /* What a handler, or an error page, has left to run ends here: its children first, which may use what the clean-ups end. */
 static void vt__http_leave(vt_req *req, vt__vth *v, int keep) {
-    if (VT__UNLIKELY(req->scope != NULL)) (void)vt_scope_close(req->scope);
+    if (VT__UNLIKELY(req->scope != NULL)) (void)vt_scope_close(req->scope), req->scope = NULL;
     if (v && VT__UNLIKELY(v->ndefers > keep)) vt__sched_undefer(v, keep);
 }
 
@@ -23173,7 +23173,9 @@ static VT__UNUSED int vt__http_refuse(vt_req *req, vt_res *res, int status) {
     res->status = (uint16_t)status;
     res->close = true;
     vt__http_retry_after(req, res);
-    return vt__http_finish(req, res, 0, false);
+    int err = vt__http_finish(req, res, 0, false);
+    vt__http_leave(req, vt__sched_self(), 0);
+    return err;
 }
 
 #if VTHTTP_FILES

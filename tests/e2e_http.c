@@ -2320,6 +2320,63 @@ TEST(children_of_a_request_end_with_it) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
+/* Of an error page, too; what a handler has left does not keep it from that. */
+static int page_scoped(vt_req *req, vt_res *res) {
+    int *kept = vt_req_alloc(req, sizeof *kept), sum = 0;
+    if (!kept) return -ENOMEM;
+    *kept = 42;
+    int r = vt_scope_go(vt_req_scope(req), adds, &sum);
+    if (r == 0) r = vt_scope_wait(vt_req_scope(req));
+    note(2, r);
+    if (r == 0) r = vt_scope_go_any(vt_req_scope(req), lives_long, kept);
+    return r < 0 ? r : vt_res_printf(res, 200, "page %d", sum);
+}
+static int h_leaves_and_fails(vt_req *req, vt_res *res) {
+    int *kept = vt_req_alloc(req, sizeof *kept);
+    (void)res;
+    if (!kept) return -ENOMEM;
+    *kept = 42;
+    int r = vt_scope_go_any(vt_req_scope(req), lives_long, kept);
+    return r < 0 ? r : -EIO;
+}
+static void routes_pages_scoped(vt_server *s) {
+    vt_server_get(s, "/", h_leaves_and_fails);
+    vt_server_error_page(s, 0, page_scoped);
+}
+TEST(children_of_an_error_page_end_with_its_request) {
+    forget();
+    REQUIRE(e2e_start(NULL, routes_pages_scoped) == 0);
+    for (int i = 0; i < 2; i++) {
+        CL(c);
+        note(0, 0), note(2, 1);
+        CHECK_EQ(cl_ask(&c, i ? "GET / HTTP/1.1\r\n" HOST "\r\n"
+                              : "GET / HTTP/1.1\r\n" HOST "Expect: more\r\n\r\n"),
+                 i ? 500 : 417);
+        CHECK_STR(c.body, "page 1");
+        CHECK_EQ(noted(2), 0);
+        WAIT(noted(0));
+        CHECK_EQ(noted(0), -ECANCELED);
+        cl_close(&c);
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
+
+/* Upgrade is the connection's (RFC 9110 7.8). */
+static int h_other_protocol(vt_req *req, vt_res *res) {
+    (void)req;
+    int r = vt_res_field(res, "Upgrade", "other/2");
+    return r < 0 ? r : vt_res_text(res, 426, "otherwise");
+}
+static void routes_other_protocol(vt_server *s) { vt_server_get(s, "/", h_other_protocol); }
+TEST(upgrade_is_named_in_connection) {
+    REQUIRE(e2e_start(NULL, routes_other_protocol) == 0);
+    CL(c);
+    CHECK_EQ(cl_get(&c, "/"), 426);
+    CHECK_STR(cl_field(&c, "upgrade"), HTTP1 ? "other/2" : NULL);
+    CHECK_STR(cl_field(&c, "connection"), HTTP1 ? "Upgrade" : NULL);
+    CHECK_EQ(e2e_stop(), 0);
+}
+
 /* ---- who waits for whom ---- */
 enum { TOGETHER = 10, BODIES = 50 };
 /* Parks until ten are in, or the gate opens. */
