@@ -21750,7 +21750,6 @@ static vt_str vt__req_decode(const vt_req *req, vt_str raw, bool form) {
 }
 
 VT_API vt_str vt_req_method(const vt_req *req) { return vt__req_cut(req->method); }
-
 VT_API vt_str vt_req_target(const vt_req *req) { return vt__req_cut(req->target); }
 
 VT_API vt_str vt_req_raw_path(const vt_req *req) {
@@ -21780,7 +21779,6 @@ VT_API vt_str vt_req_segment(const vt_req *req) {
 }
 
 VT_API int vt_req_version(const vt_req *req) { return req->version; }
-
 VT_API const char *vt_req_scheme(const vt_req *req) { return req->wire->scheme; }
 
 static void vt__req_authority(vt_req *req) {
@@ -22182,7 +22180,7 @@ struct vt_res {
     uint8_t state, framing;
     bool no_body; /* no content, whatever the handler writes: HEAD, 204, 205, 304 */
     bool close;   /* Connection: close is wanted */
-    bool has_date, has_server, has_type, keep_status, touched;
+    bool has_date, has_server, has_type, has_upgrade, keep_status, touched;
     int err; /* the first error of the wire */
     int64_t length, bytes;
     uint32_t nfields, cap_fields;
@@ -22249,9 +22247,7 @@ VT_API int vt_res_status(vt_res *res, int status) {
 }
 
 VT_API int vt_res_status_get(const vt_res *res) { return res->status ? res->status : 200; }
-
 VT_API int vt_res_sent(const vt_res *res) { return res->state != VT__RES_OPEN; }
-
 VT_API int64_t vt_res_bytes(const vt_res *res) { return res->bytes; }
 
 /* --- fields --- */
@@ -22271,6 +22267,7 @@ static void vt__res_note(vt_res *res, int id, bool on) {
     if (id == VT__H1_F_CONTENT_TYPE) res->has_type = on;
     if (id == VT__H1_F_DATE) res->has_date = on;
     if (id == VT__H1_F_SERVER) res->has_server = on;
+    if (id == VT__H1_F_UPGRADE) res->has_upgrade = on;
 }
 
 /* Neither checked nor copied. */
@@ -33584,6 +33581,7 @@ static int vt__h1c_head(vt_res *res, bool end_now) {
     } else if (res->framing == VT__HTTP_CHUNKED) {
         p = VT__H1C_LIT(p, "Transfer-Encoding: chunked\r\n");
     }
+    if (VT__UNLIKELY(res->has_upgrade)) p = VT__H1C_LIT(p, "Connection: Upgrade\r\n"); /* RFC 9110 7.8 */
     if (run->closing) p = VT__H1C_LIT(p, "Connection: close\r\n");
     else if (run->req.version == 10) p = VT__H1C_LIT(p, "Connection: keep-alive\r\n");
     p = VT__H1C_LIT(p, "\r\n");
@@ -35011,7 +35009,6 @@ static int vt__wsc_end(void *arg, bool failed) {
 static const vt__conn_up vt__wsc_up = {vt__wsc_flush_parked, vt__wsc_stop, vt__wsc_end};
 
 static int vt__wsc_refuse(vt_res *res) {
-    vt__res_push(res, VT__H1_F_CONNECTION, VT__STR_LIT("Connection"), VT__STR_LIT("Upgrade"));
     vt__res_push(res, VT__H1_F_UPGRADE, VT__STR_LIT("Upgrade"), VT__STR_LIT("websocket"));
     vt__res_push(res, VT__H1_F_SEC_WEBSOCKET_VERSION, VT__STR_LIT("Sec-WebSocket-Version"),
                  VT__STR_LIT("13"));
