@@ -31998,7 +31998,7 @@ typedef struct vt__mreq_run {
 } vt__mreq_run;
 
 VT__INLINE vt_str vt__mreq_str(const vt__mux_fields *f, vt__mux_part p) {
-    return (vt_str){f->text + p.at, p.len};
+    return (vt_str){f->text + (p.len || !f->len ? p.at : f->len - 1), p.len}; /* none: at a NUL */
 }
 
 /*--- streams ---*/

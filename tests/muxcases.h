@@ -380,6 +380,32 @@ TEST(connect_is_not_implemented) {
     CHECK(goes_on(&h));
     CHECK_EQ(stop(&h), 0);
 }
+/* What a request has not got takes nothing from what it has. */
+static void sees_method(vt_req *req, vt_res *res, void *ctx, int err) {
+    (void)res, (void)ctx, (void)err;
+    CHECK_EQ(vt_req_target(req).ptr[vt_req_target(req).len], 0);
+    CHECK_EQ(vt_req_raw_path(req).len, 0);
+    if (vt_req_method(req).ptr[0]) count(OPEN);
+}
+TEST(requests_without_a_path) {
+    static char lines[800] = ":method: CONNECT\n:authority: example.org:443\n";
+    vt_server_cfg cfg = {.on_response = sees_method, .max_header_bytes = 500};
+    forget();
+    REQUIRE(serve(&cfg));
+    MX(h);
+    REQUIRE(mx_open(&h));
+    mx_stream *s = mx_ask_as(&h, lines, false);
+    (void)mx_wait(&h, s);
+    CHECK_EQ(s->status, 501);
+    size_t n = (size_t)sprintf(lines, ":method: GET\n:scheme: https\n:path: /");
+    memset(lines + n, 'x', 600);
+    memcpy(lines + n + 600, "\n:authority: a\n", 16);
+    s = mx_ask_as(&h, lines, true);
+    (void)mx_wait(&h, s);
+    CHECK_EQ(s->status, 431);
+    CHECK_EQ(noted(OPEN), 2);
+    CHECK_EQ(stop(&h), 0);
+}
 TEST(body_over_its_limit) {
     mx_stream *s;
     REQUIRE(serve(NULL));
