@@ -799,7 +799,7 @@ VT_API int vt_next_run(vt_next *next, vt_req *req, vt_res *res);
 VT_API void *vt_next_ctx(const vt_next *next); /* the ctx that was given to vt_server_use or vt_route_use */
 
 /* The status a handler's error turns into: 400 VT_EBADREQ, 403 VT_EFORBIDDEN -EACCES, 404 VT_ENOTFOUND
- * -ENOENT -ENOTDIR, 413 VT_ETOOLARGE, 415 VT_ETYPE, 426 VT_EWSUPGRADE, 503 VT_ELIMIT VT_ESTOPPED -ECANCELED;
+ * -ENOENT -ENOTDIR -EISDIR, 413 VT_ETOOLARGE, 415 VT_ETYPE, 426 VT_EWSUPGRADE, 503 VT_ELIMIT VT_ESTOPPED -ECANCELED;
  * another server's fault (RFC 9110 15.6.3, 15.6.5) is 502 for VT_EHTTP VT_EEOF VT_EHEAD VT_EBODY
  * VT_EREDIRECT VT_EPROXY VT_ETLS VT_ECERT VT_ENAME VT_ENAMETRY -ECONNREFUSED -ECONNRESET -EPIPE
  * -EHOSTUNREACH -ENETUNREACH, and 504 for -ETIMEDOUT; else 500. What is the error of the request's own
@@ -1093,7 +1093,7 @@ VT_API int vt_route_max_body(vt_route *r, int64_t bytes); /* VT_NONE: none */
 VT_API int vt_route_timeout_ms(vt_route *r, int64_t ms);  /* the handler's deadline */
 VT_API int vt_route_use(vt_route *r, vt_middleware *mw, void *ctx);
 VT_API int vt_server_use(vt_server *s, vt_middleware *mw,
-                         void *ctx); /* around every request, also unrouted ones */
+                         void *ctx); /* around every request, also unrouted ones, but those of 417 and 431 */
 /* Makes the body of an error response that nobody wrote (status 0: any); the status is set and kept. Not for a head that
  * does not parse (400, 431, 505 and the like): there is no request to hand to it. */
 VT_API int vt_server_error_page(vt_server *s, int status, vt_handler *h);
@@ -33640,8 +33640,9 @@ static int vt__h1c_upgrade(vt_res *res, const char *protocol, vt_stream **out) {
     vt__h1c_run *run = res->req->conn;
     vt__res_field f[2] = {{.name = "Connection", .name_len = 10, .value = "Upgrade", .value_len = 7},
                           {.name = "Upgrade", .name_len = 7, .value = protocol}};
-    if (!vt__h1c_body_done(run)) return VT_ESTATE;
-    f[1].value_len = (uint32_t)strlen(protocol);
+    vt_str asked = vt_req_field(res->req, "Upgrade"), p = vt__str_of(protocol);
+    if (!vt__h1c_body_done(run) || !vt__h1_list_has(vt__str_eq_ci, asked, p)) return VT_ESTATE;
+    f[1].value_len = (uint32_t)p.len;
     run->head_sent = run->closing = run->linger = true;
     run->req.keep_alive = false;
     if (vt__h1c_put_start(run, 101, !res->has_date && !run->conf->no_date, !res->has_server) < 0 ||

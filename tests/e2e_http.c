@@ -2368,6 +2368,24 @@ static int h_other_protocol(vt_req *req, vt_res *res) {
     return r < 0 ? r : vt_res_text(res, 426, "otherwise");
 }
 static void routes_other_protocol(vt_server *s) { vt_server_get(s, "/", h_other_protocol); }
+static int h_not_asked_for(vt_req *req, vt_res *res) {
+    vt_stream *st;
+    (void)req;
+    int r = vt_res_upgrade(res, "other", &st);
+    return r == VT_ESTATE ? vt_res_text(res, 200, "as before") : r;
+}
+static void routes_not_asked_for(vt_server *s) { vt_server_get(s, "/", h_not_asked_for); }
+HTTP1_TEST(b118_nobody_is_upgraded_to_what_he_did_not_name) {
+    REQUIRE(e2e_start(NULL, routes_not_asked_for) == 0);
+    CL(c);
+    CHECK_EQ(cl_ask(&c, "GET / HTTP/1.1\r\n" HOST "Connection: upgrade\r\nUpgrade: one, other/2\r\n\r\n"),
+             200);
+    CHECK_STR(c.body, "as before");
+    CHECK_EQ(cl_ask(&c, "GET / HTTP/1.1\r\n" HOST
+                        "Connection: upgrade\r\nUpgrade: one\r\nUpgrade: two, Other\r\n\r\n"),
+             101);
+    CHECK_EQ(e2e_stop(), 0);
+}
 TEST(upgrade_is_named_in_connection) {
     REQUIRE(e2e_start(NULL, routes_other_protocol) == 0);
     CL(c);
