@@ -30845,14 +30845,14 @@ VT__INLINE void vt__mux_put_head(const vt__mux_head *head,
         if (head->protocol.len) put(w, VT__HPACK_F_PROTOCOL, VT__STR_LIT(":protocol"), head->protocol);
     }
     if (head->date.len) own(w, VT__MUX_DATE, head);
-    if (head->server.len) put(w, VT__H1_F_SERVER, VT__STR_LIT("server"), head->server);
+    if (head->server.len) put(w, VT__H1_F_SERVER, VT__STR_LIT("server"), vt__str_trim(head->server));
     while (vt__res_line(&lines, &name, &value)) {
         int id = vt__h1_field_id(name);
         if (!vt__h1_is_hop(id)) put(w, id, name, value);
     }
     for (const vt__res_field *f = head->fields, *end = f ? f + head->nfields : f; f < end; f++)
         if (!vt__h1_is_hop(f->id) && !(f->id == VT__H1_F_HOST && head->method.len))
-            put(w, f->id, (vt_str){f->name, f->name_len}, (vt_str){f->value, f->value_len});
+            put(w, f->id, (vt_str){f->name, f->name_len}, vt__str_trim((vt_str){f->value, f->value_len}));
     if (head->has_length) own(w, VT__MUX_LENGTH, head);
     if (head->more.len) put(w, head->more_id, head->more, head->more_value);
 }

@@ -380,6 +380,18 @@ TEST(connect_is_not_implemented) {
     CHECK(goes_on(&h));
     CHECK_EQ(stop(&h), 0);
 }
+/* Blanks around a value, which HTTP/1.1 lets pass, would make the response malformed (RFC 9113 8.2.1). */
+TEST(values_have_no_blanks_around_them) {
+    vt_server_cfg cfg = {.server_name = "names "};
+    REQUIRE(serve(&cfg));
+    MX(h);
+    REQUIRE(mx_open(&h));
+    mx_stream *s = mx_ask(&h, "GET /ranked?n=1&priority=%20u=1%09", "", true);
+    CHECK_EQ(mx_wait(&h, s), 200);
+    CHECK_STR(mx_field(s, "priority"), "u=1");
+    CHECK_STR(mx_field(s, "server"), "names");
+    CHECK_EQ(stop(&h), 0);
+}
 /* What a request has not got takes nothing from what it has. */
 static void sees_method(vt_req *req, vt_res *res, void *ctx, int err) {
     (void)res, (void)ctx, (void)err;
