@@ -34820,7 +34820,7 @@ VT__INLINE int vt__wsc_lock(vt_ws *ws) {
     if (VT__UNLIKELY(r < 0)) return r;
     if (VT__UNLIKELY(vt__wsc_unheard(ws))) vt__wsc_hear(ws);
     r = VT__UNLIKELY(ws->closing != 0) ? VT_EWSCLOSED : ws->io.err;
-    if (VT__UNLIKELY(r < 0)) vt__wsc_release(ws);
+    if (VT__UNLIKELY(r < 0)) vt_cond_broadcast(&ws->turn), vt__wsc_release(ws);
     return r;
 }
 /* As vt_cond_wait, but what is noted while the lock is held is said before it is given back. */

@@ -441,3 +441,28 @@ static int turns(void *arg) {
     return 0;
 }
 TEST(turns_of_messages_in_fragments) { run(turns); }
+
+/* What has begun cannot be ended any more: who waits for his turn hears of it. */
+static int turn_of_the_dead(void *arg) {
+    vt_ws_cfg cfg = {.close_ms = VT_NONE};
+    int r = 0;
+    (void)arg;
+    CHECK(open_pair(&cfg, ""));
+    CHECK_EQ(vt_ws_begin(t.a, VT_WS_TEXT), 0);
+    CHECK_EQ(vt_ws_write(t.a, "half", 4), 4);
+    vt_task *b = vt_async(whole_one, NULL);
+    CHECK_EQ(vt_sleep_ms(5), 0);
+    close(t.cb.pd.fd);
+    CHECK_EQ(vt_ws_write(t.a, "more", 4), -EPIPE);
+    CHECK_EQ(vt_ws_end(t.a), -EPIPE);
+    int64_t before = vt_deadline_set(vt_now() + 20 * VT_SEC);
+    bool ended = vt_await(b, &r) == 0;
+    vt_deadline_set(before);
+    CHECK(ended && r == -EPIPE);
+    if (!ended) vt_cancel(b), (void)vt_await(b, NULL);
+    vt__wsc_client_free(t.a);
+    vt__wsc_client_free(t.b);
+    vt__conn_close(&t.ca);
+    return 0;
+}
+TEST(turns_end_when_nothing_can_be_sent) { run(turn_of_the_dead); }
