@@ -21699,7 +21699,6 @@ VT_API const char *vt_req_printf(vt_req *req, const char *fmt, ...) {
 }
 
 VT_API void *vt_req_ctx(const vt_req *req) { return req->server->cfg.ctx; }
-
 VT_API void *vt_req_route_ctx(const vt_req *req) { return req->route ? req->route->ctx : NULL; }
 
 VT_API void *vt_req_get(const vt_req *req, const void *key) {
@@ -21876,7 +21875,6 @@ VT_API vt_str vt_req_query_at(const vt_req *req, const char *name, size_t i) {
 }
 
 VT_API vt_str vt_req_query(const vt_req *req, const char *name) { return vt_req_query_at(req, name, 0); }
-
 /* --- fields --- */
 /* Index over the head's fields, then those that were set. Removed ones have no name. */
 static bool vt__req_is(const vt_req *req, size_t i, vt_str name) {
@@ -22459,6 +22457,8 @@ static int vt__res_frame(vt_res *res) {
 
 static int vt__res_begin(vt_res *res, bool end_now) {
     if (!res->status) res->status = 200;
+    if (res->req->form == VT__H1_AUTHORITY && res->status < 300)
+        res->status = 501, res->close = true; /* no tunnel */
     bool bare = vt__res_is_bare(res->status);
     res->no_body = bare || res->req->method_id == VT__H1_M_HEAD;
     res->framing = (uint8_t)vt__res_frame(res);

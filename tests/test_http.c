@@ -1660,6 +1660,18 @@ TEST(b116_b118_upgrade) {
     CHECK_STR(run(upgrading, UPGRADE), "|abort");
 }
 
+/* Whatever middleware answers: it has no tunnel. */
+static int says_yes(vt_req *req, vt_res *res, vt_next *next) {
+    (void)req, (void)next;
+    return vt_res_text(res, 200, "yes");
+}
+TEST(connect_gets_no_2xx) {
+    vt_server *s = fresh();
+    vt_server_use(s, says_yes, NULL);
+    CHECK_STR(get("CONNECT", "example.org:80"), "501 close\n" TEXT "length 3\n\nyes|end");
+    CHECK_STR(get("GET", "/"), "200\n" TEXT "length 3\n\nyes|end");
+}
+
 TEST(refusals) {
     vt_server *s = fresh();
     s->cfg.retry_after_s = 7;
