@@ -22807,11 +22807,9 @@ static VT_PRINTF(3, 4) int vt__http_fail(vt_server *s, int err, const char *fmt,
 }
 
 static void vt__http_server_init(vt_server *s) { s->router.dead.server = s; }
-
 static void vt__http_server_drop(vt_server *s) { vt__router_free(&s->router); }
 
 VT_API int vt_server_error(const vt_server *s) { return s->error; }
-
 VT_API const char *vt_server_error_text(const vt_server *s) { return s->error_text; }
 
 /* 0 when the server's routes may change. */
@@ -23033,9 +23031,11 @@ static int vt__http_error_status(const vt_req *req, int err, bool late) {
 
 /* What was said about a body that does not come. */
 static void vt__http_forget(vt_res *res) {
-    static const uint8_t ids[] = {VT__H1_F_CONTENT_TYPE, VT__H1_F_CONTENT_ENCODING, VT__H1_F_CONTENT_RANGE,
-                                  VT__H1_F_ETAG,         VT__H1_F_LAST_MODIFIED,    VT__H1_F_CACHE_CONTROL,
-                                  VT__H1_F_EXPIRES,      VT__H1_F_LOCATION,         VT__H1_F_ACCEPT_RANGES};
+    static const uint8_t ids[] = {
+        VT__H1_F_CONTENT_TYPE,  VT__H1_F_CONTENT_ENCODING, VT__H1_F_CONTENT_LANGUAGE,
+        VT__H1_F_CONTENT_RANGE, VT__H1_F_CONTENT_LOCATION, VT__H1_F_CONTENT_DISPOSITION,
+        VT__H1_F_ETAG,          VT__H1_F_LAST_MODIFIED,    VT__H1_F_CACHE_CONTROL,
+        VT__H1_F_EXPIRES,       VT__H1_F_LOCATION,         VT__H1_F_ACCEPT_RANGES};
     for (size_t i = 0; i < VT__COUNT(ids); i++) vt__res_remove(res, ids[i], VT__STR_LIT(""));
     res->length = -1;
     res->trailers.n = 0;

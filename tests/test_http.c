@@ -1660,6 +1660,20 @@ TEST(b116_b118_upgrade) {
     CHECK_STR(run(upgrading, UPGRADE), "|abort");
 }
 
+/* What was said of a body is not said of the error that comes in its place. */
+static int describes_and_fails(vt_req *req, vt_res *res) {
+    static const char *const names[] = {"Content-Type",     "Content-Disposition", "Content-Language",
+                                        "Content-Encoding", "Content-Location",    "ETag",
+                                        "Last-Modified",    "Cache-Control",       "X-Other"};
+    (void)req;
+    for (size_t i = 0; i < VT__COUNT(names); i++) CHECK_EQ(vt_res_field(res, names[i], "x"), 0);
+    return VT_ENOTFOUND;
+}
+TEST(an_error_is_not_described_as_what_it_replaces) {
+    fresh_scripted();
+    CHECK_STR(run(describes_and_fails, GET_), "404\nX-Other: x\n" TEXT "length 14\n\n404 Not Found\n|end");
+}
+
 /* Whatever middleware answers: it has no tunnel. */
 static int says_yes(vt_req *req, vt_res *res, vt_next *next) {
     (void)req, (void)next;
