@@ -22808,10 +22808,8 @@ static VT_PRINTF(3, 4) int vt__http_fail(vt_server *s, int err, const char *fmt,
 
 static void vt__http_server_init(vt_server *s) { s->router.dead.server = s; }
 static void vt__http_server_drop(vt_server *s) { vt__router_free(&s->router); }
-
 VT_API int vt_server_error(const vt_server *s) { return s->error; }
 VT_API const char *vt_server_error_text(const vt_server *s) { return s->error_text; }
-
 /* 0 when the server's routes may change. */
 static int vt__http_open(const vt_server *s) {
     if (s->error) return s->error;
@@ -33835,14 +33833,16 @@ static void vt__h1c_describe(vt__h1c_run *run) {
     req->method = (vt_str){head + h->method_off, h->method_len};
     req->target = (vt_str){head + h->target_off, h->target_len};
     req->path = (vt_str){head + h->path_off, h->path_len};
-    if (h->path_len == 0 && h->form == VT__H1_ABSOLUTE) req->path = (vt_str){"/", 1};
+    bool no_path = h->path_len == 0 && h->form == VT__H1_ABSOLUTE, /* RFC 9110 4.2.3 */
+        all = no_path && h->method == VT__H1_M_OPTIONS && !(h->flags & VT__H1_HAS_QUERY);
+    if (no_path) req->path = (vt_str){all ? "*" : "/", 1};
     req->query = h->flags & VT__H1_HAS_QUERY ? (vt_str){head + h->query_off, h->query_len}
                                              : (vt_str){NULL, 0};
     req->authority = (vt_str){head + h->auth_off, h->auth_len};
     req->body_length = h->flags & VT__H1_CHUNKED ? -1 : h->content_length;
     req->version = (uint8_t)(10 + h->minor);
     req->method_id = h->method;
-    req->form = h->form;
+    req->form = all ? VT__H1_ASTERISK : h->form;
     req->keep_alive = (h->flags & VT__H1_KEEP_ALIVE) != 0;
     req->upgrade = (h->flags & VT__H1_UPGRADE) != 0;
 }

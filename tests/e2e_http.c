@@ -2361,6 +2361,20 @@ TEST(children_of_an_error_page_end_with_its_request) {
     CHECK_EQ(e2e_stop(), 0);
 }
 
+/* No path is "/", but not to OPTIONS (RFC 9110 4.2.3). */
+static void routes_one(vt_server *s) { vt_server_post(s, "/one", h_one); }
+HTTP1_TEST(options_of_the_whole_server) {
+    static const char *const targets[] = {"*", "http://a", "http://a/", "http://a?x", "http://a/one"};
+    REQUIRE(e2e_start(NULL, routes_one) == 0);
+    CL(c);
+    REQUIRE(cl_open(&c));
+    for (int i = 0; i < 5; i++) {
+        cl_printf(&c, "OPTIONS %s HTTP/1.1\r\n" HOST "\r\n", targets[i]);
+        CHECK_EQ(cl_response(&c), i == 2 || i == 3 ? 404 : 204);
+        CHECK_STR(cl_field(&c, "allow"), i == 2 || i == 3 ? NULL : "POST, OPTIONS");
+    }
+    CHECK_EQ(e2e_stop(), 0);
+}
 /* Upgrade is the connection's (RFC 9110 7.8). */
 static int h_other_protocol(vt_req *req, vt_res *res) {
     (void)req;
