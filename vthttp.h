@@ -34461,7 +34461,7 @@ VT__INLINE int vt__wsc_wait(vt_ws *ws, vt__vth *v, int64_t until) {
     int64_t due, own = vt__wsc_due(ws);
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
-    bool mine = VT__LIKELY(own < INT64_MAX) && (!due || own < due);
+    bool mine = VT__LIKELY(own < INT64_MAX) && (!due || own < due || own <= v->thr->now);
     r = vt__io_wait(&ws->io.c->pd, VT__PD_R, mine ? own : due);
     if (r == -ETIMEDOUT)
         vt__poll_set(&ws->io.c->pd, VT__PD_R); /* a stall of ours may have delayed the event */

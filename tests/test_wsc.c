@@ -317,6 +317,22 @@ static int no_answer(void *arg) {
     return 0;
 }
 TEST(b125_a_close_that_is_not_answered) { run(no_answer); }
+/* ... nor one of calls that only look. */
+static int no_answer_to_looks(void *arg) {
+    vt_ws_cfg cfg = {.close_ms = 50};
+    int64_t end = vt_now() + 20 * VT_SEC;
+    vt_str m;
+    int r;
+    (void)arg;
+    CHECK(open_pair(&cfg, ""));
+    CHECK_EQ(vt_ws_close(t.a, 0, NULL), 0);
+    do r = vt_ws_recv_until(t.a, &m, 1);
+    while (r == -ETIMEDOUT && vt_now() < end && vt_sleep_ms(5) == 0);
+    CHECK_EQ(r, VT_EEOF);
+    raw_end();
+    return 0;
+}
+TEST(b125_a_close_that_is_not_answered_to_who_looks) { run(no_answer_to_looks); }
 
 /* ... nor by a peer who goes on sending, faster than is read. */
 static int64_t flood_until;
