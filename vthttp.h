@@ -22815,7 +22815,6 @@ static int vt__http_open(const vt_server *s) {
     if (s->error) return s->error;
     return s->running ? VT_ESTATE : 0;
 }
-
 VT_API vt_route *vt_server_handle(vt_server *s, const char *method, const char *pattern, vt_handler *h) {
     vt_str m = vt__str_of(method ? method : ""), p = vt__str_of(pattern ? pattern : "");
     const char *why = NULL;
@@ -22858,7 +22857,6 @@ static int vt__http_route_open(const vt_route *r) {
     int err = r->server ? vt__http_open(r->server) : -ENOMEM;
     return err < 0 || r->handler ? err : VT_ESTATE;
 }
-
 VT_API int vt_route_ctx(vt_route *r, void *ctx) {
     int err = vt__http_route_open(r);
     if (err == 0) r->ctx = ctx;
@@ -23076,6 +23074,8 @@ static void vt__http_settle(vt_req *req, vt_res *res, int err, int status) {
         vt__http_forget(res);
         res->status = (uint16_t)status;
         req->generated = true;
+        if (status == 426 && !res->has_upgrade) /* RFC 9110 15.5.22 */
+            vt__res_push(res, VT__H1_F_UPGRADE, VT__STR_LIT("Upgrade"), VT__STR_LIT("websocket"));
         /* Where the next request begins is not known behind a body that failed. */
         if (req->body_err < 0 && req->body_err != VT_ETOOLARGE) res->close = true;
         vt__http_retry_after(req, res);

@@ -2382,6 +2382,20 @@ static int h_other_protocol(vt_req *req, vt_res *res) {
     return r < 0 ? r : vt_res_text(res, 426, "otherwise");
 }
 static void routes_other_protocol(vt_server *s) { vt_server_get(s, "/", h_other_protocol); }
+/* ... and a 426 has it (15.5.22), whoever says so. */
+static int h_wants_websocket(vt_req *req, vt_res *res) {
+    (void)req, (void)res;
+    return VT_EWSUPGRADE;
+}
+static void routes_wants_websocket(vt_server *s) { vt_server_get(s, "/", h_wants_websocket); }
+TEST(upgrade_is_named_where_it_is_required) {
+    REQUIRE(e2e_start(NULL, routes_wants_websocket) == 0);
+    CL(c);
+    CHECK_EQ(cl_get(&c, "/"), 426);
+    CHECK_STR(cl_field(&c, "upgrade"), HTTP1 ? "websocket" : NULL);
+    CHECK_STR(cl_field(&c, "connection"), HTTP1 ? "Upgrade" : NULL);
+    CHECK_EQ(e2e_stop(), 0);
+}
 static int h_not_asked_for(vt_req *req, vt_res *res) {
     vt_stream *st;
     (void)req;
