@@ -2049,6 +2049,13 @@ static VT__UNUSED void vt__plat_unpark(uint32_t *word) {
 #endif
 }
 
+/* Without a wait. A signal that comes just then tells nothing of the descriptors. */
+static VT__UNUSED int vt__plat_poll_now(struct pollfd *fds, unsigned n) {
+    int r = -EINTR;
+    for (int tries = 0; r == -EINTR && tries < 16; tries++) r = vt__plat_poll(fds, n, 0);
+    return r;
+}
+
 /* A lock for a few instructions, uncontended nearly always. */
 VT__INLINE void vt__plat_relax(void) {
 #if VT__X86_64 || VT__I386
@@ -13679,8 +13686,7 @@ static int vt__poll_fdw_arm(vt__poll_fdws *of, vt__poll_fdw *f, unsigned want) {
     if (want & VT__PD_RWAIT) ev |= EPOLLIN | EPOLLRDHUP;
     if (want & (VT__PD_WWAIT | VT__PD_RWBOTH)) ev |= EPOLLOUT;
     if (r >= 0) r = vt__poll_ctl(of->set.fd, op, &f->pd, w, ev);
-    if (r == -ENOENT ||
-        r == -EEXIST) /* closed meanwhile: the number is another's now, or the first one's again */
+    if (r == -ENOENT || r == -EEXIST) /* closed meanwhile: it is another's, or again the first one's */
         r = vt__poll_ctl(of->set.fd, op == EPOLL_CTL_ADD ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, &f->pd, w, ev);
     if (r >= 0) vt__poll_set(&f->pd, VT__PD_ADDED);
     return r;
@@ -15171,8 +15177,7 @@ static int vt__rt_spawn_guest(vt_fn *fn, void *arg, const char *site, uint32_t f
         __atomic_fetch_sub(&vt__sched_g.foreign, 1, __ATOMIC_SEQ_CST);
         __atomic_fetch_add(&vt__sched_g.credit, 1, __ATOMIC_ACQ_REL);
         vt__mem_free(task);
-        (void)vt__sched_kick(
-            vt__sched_g.thrs[0]); /* whoever closed may have counted it, and waits for its end */
+        (void)vt__sched_kick(vt__sched_g.thrs[0]); /* who closed may have counted it, and waits for its end */
         return r;
     }
     vt__rt_task_init(task, NULL, fn, arg, site, flags | VT__TASK_ANY);
@@ -15907,12 +15912,8 @@ VT_API int vt_once_do(vt_once *o, vt_fn *fn, void *arg) {
  * A node whose claim is taken may stay queued until its vthread runs; who finds it drops it. Descriptors: a wake-up by
  * one means "look again" (poll says which are ready), nothing is consumed by it.
  *============================================================================*/
-enum {
-    VT__CHAN_QUICK = 0x100 /* a flag */,
-    VT__CHAN_BLOCK = 2048,
-    VT__CHAN_MORE = -30001,
-    VT__CHAN_AGAIN = -30002
-};
+enum { VT__CHAN_QUICK = 0x100 }; /* a flag */
+enum { VT__CHAN_BLOCK = 2048, VT__CHAN_MORE = -30001, VT__CHAN_AGAIN = -30002 };
 
 typedef struct vt__chan_block {
     struct vt__chan_block *next;
@@ -16237,7 +16238,6 @@ static void vt__chan_sel_lock(vt__sel *s, bool on) {
 static VT__NOINLINE int vt__chan_sel_poll(vt__sel *s) {
     struct pollfd p[VT_SELECT_MAX];
     unsigned n = 0;
-    int r = -EINTR;
     for (uint64_t m = s->fds; m; m &= m - 1) {
         int i = __builtin_ctzll(m);
         int ev = s->cases[i].events;
@@ -16245,7 +16245,7 @@ static VT__NOINLINE int vt__chan_sel_poll(vt__sel *s) {
         p[n].events = (short)((ev & VT_READ ? POLLIN | POLLRDHUP : 0) | (ev & VT_WRITE ? POLLOUT : 0));
         p[n++].revents = 0;
     }
-    for (int tries = 0; r == -EINTR && tries < 16; tries++) r = vt__plat_poll(p, n, 0);
+    int r = vt__plat_poll_now(p, n);
     if (r <= 0) return r;
     n = 0;
     for (uint64_t m = s->fds; m; m &= m - 1) {
@@ -16347,8 +16347,7 @@ static void vt__chan_sel_leave(vt__sel *s, vt__sel_slot *slots, vt__poll_fdws *o
         if (f && !vt__poll_wait_abort(&f->pd, slots[i].fd.bit, vt__sched_tag(&s->claim))) ended = true;
     }
     if (ended && VT__UNLIKELY(vt__sched_driver(of->dom) != vt__sched_tls)) {
-        vt__sched_dom_lock(
-            of->dom); /* another thread's reactor ended that wait, and may be about to look at s */
+        vt__sched_dom_lock(of->dom); /* another's reactor ended that wait, and may be about to look at s */
         vt__sched_dom_unlock(of->dom);
     }
     for (uint64_t m = s->fds; m; m &= m - 1) {
@@ -16758,18 +16757,10 @@ VT_API int vt_blocking(vt_fn *fn, void *arg, int *result) { return vt__block_cal
 #else
 #define VT__FILE_LONG 0
 #endif
-enum vt__file_what {
-    VT__FILE_OPEN,
-    VT__FILE_LOAD,
-    VT__FILE_READ,
-    VT__FILE_WRITE,
-    VT__FILE_SYNC,
-    VT__FILE_CLOSE
-};
+enum { VT__FILE_OPEN, VT__FILE_LOAD, VT__FILE_READ, VT__FILE_WRITE, VT__FILE_SYNC, VT__FILE_CLOSE };
 /* On the caller's stack. */
 typedef struct vt__file_op {
-    enum vt__file_what what;
-    int fd, flags, mode;
+    int what, fd, flags, mode;
     const char *path;
     char *to;
     const char *from;
@@ -17580,8 +17571,7 @@ static int vt__io_fdw_wait(vt__vth *v, vt__poll_fdw *f, int events, int64_t due)
     int r = vt__poll_wait_begin(&f->pd, want, v);
     if (r <= 0) return r < 0 ? r : events; /* which may be invented */
     r = vt__poll_fdw_arm(&v->thr->fdws, f, want | (b & (VT__PD_RWAIT | VT__PD_WWAIT | VT__PD_RWBOTH)));
-    if (r <
-        0) { /* what an older arming brought may have ended the wait: then the wake-up comes, and is for this one */
+    if (r < 0) { /* an older arming's event may have ended the wait: its wake-up is for this one */
         if (!vt__poll_wait_abort(&f->pd, slot, v)) (void)vt__sched_park(v, NULL, 0);
         return r;
     }
@@ -18289,17 +18279,13 @@ static VT__UNUSED int vt__unwind(const vt__unwind_stack *s, vt__unwind_regs r, b
  * enough. How long a wait has lasted is not known: a time in every park would cost more than the park.
  *============================================================================*/
 enum {
-    VT__DUMP_FREE,
-    VT__DUMP_ASKED,
-    VT__DUMP_TAKEN,
-    VT__DUMP_LEFT,
     VT__DUMP_CHUNK = 32768,
     VT__DUMP_RECORD = 4096, /* at most, of one vthread */
     VT__DUMP_WRITE = 4096,  /* PIPE_BUF: a pipe that is writable takes so much without waiting */
-    VT__DUMP_STEP = 256,    /* vthreads */
-    VT__DUMP_UNBEGUN = 64,
-    VT__DUMP_CASES = 8
+    VT__DUMP_STEP = 256     /* vthreads */
 };
+enum { VT__DUMP_FREE, VT__DUMP_ASKED, VT__DUMP_TAKEN, VT__DUMP_LEFT };
+enum { VT__DUMP_UNBEGUN = 64, VT__DUMP_CASES = 8 };
 #define VT__DUMP_PATIENCE (250 * VT_MS)
 
 typedef struct vt__dump_out {
@@ -18578,12 +18564,9 @@ static int vt__dump_trace(const vt__vth *v, uintptr_t out[VT__UNWIND_FRAMES]) {
 }
 static void vt__dump_addrs(vt__dump_out *o, const uintptr_t *at, int n) {
     vt__dump_key(o, "trace");
-    for (int i = 0; i < n; i++)
-        vt__dump_put(o, o->json ? "%s\"0x%llx\"" : "%s0x%llx",
-                     i         ? ","
-                     : o->json ? "["
-                               : "",
-                     (unsigned long long)at[i]);
+    const char *before = o->json ? "[" : "";
+    for (int i = 0; i < n; i++, before = ",")
+        vt__dump_put(o, o->json ? "%s\"0x%llx\"" : "%s0x%llx", before, (unsigned long long)at[i]);
     if (o->json) vt__dump_put(o, "]");
 }
 static void vt__dump_stack(vt__dump_out *o, const vt__vth *v, bool trace) {
@@ -18794,8 +18777,8 @@ static int vt__dump_write(int fd, const char *p, size_t n) {
     int64_t until = vt__plat_now() + 5 * VT_SEC;
     while (n) {
         struct pollfd ready = {.fd = fd, .events = POLLOUT};
-        ssize_t r = vt__plat_poll(&ready, 1, 0) == 0 ? -EAGAIN
-                                                     : vt__plat_write(fd, p, VT__MIN(n, VT__DUMP_WRITE));
+        ssize_t r = vt__plat_poll_now(&ready, 1) == 0 ? -EAGAIN
+                                                      : vt__plat_write(fd, p, VT__MIN(n, VT__DUMP_WRITE));
         if (r == -EINTR) continue;
         if (r == -EAGAIN && vt__plat_now() < until) {
             vt__dump_nap(VT_MS);
@@ -19002,8 +18985,7 @@ static bool vt__spare_idle(vt__thr *t) {
     __atomic_store_n(&t->spare, VT__SPARE_IDLE, __ATOMIC_SEQ_CST);
     for (;;) {
         uint32_t idle = VT__SPARE_IDLE;
-        __atomic_store_n(&t->sleeping, how,
-                         __ATOMIC_SEQ_CST); /* stays so when it goes: nobody is to wait for it */
+        __atomic_store_n(&t->sleeping, how, __ATOMIC_SEQ_CST); /* as it goes, too: nobody waits for it */
         if (__atomic_load_n(&t->spare, __ATOMIC_SEQ_CST) == VT__SPARE_CALLED) break;
         int64_t left = end - vt__plat_now();
         if (left <= 0 || __atomic_load_n(&vt__sched_g.quit, __ATOMIC_SEQ_CST)) {
@@ -19060,8 +19042,7 @@ static vt__thr *vt__spare_call(vt__dom *d, int64_t until) {
     uint32_t idle = VT__SPARE_IDLE;
     int64_t first = INT64_MAX;
     vt__thr *t = NULL;
-    vt__plat_spin_lock(
-        &vt__spare_g.calls); /* of two callers one would change where the other's spare looks */
+    vt__plat_spin_lock(&vt__spare_g.calls); /* else one of two changes where the other's spare looks */
     for (int i = vt__sched_g.ndoms, n = vt__sched_nthrs(); i < n; i++) {
         vt__thr *s = vt__sched_g.thrs[i];
         if (__atomic_load_n(&s->spare, __ATOMIC_SEQ_CST) != VT__SPARE_IDLE) continue;
@@ -19915,15 +19896,13 @@ __asm__(
  * Not hooked: stdio's inside, sendfile, splice, sendmmsg, recvmmsg, preadv, waitpid, flock, semaphores, gethostbyname.
  *============================================================================*/
 enum {
-    VT__HOOKS_OVER = 1, /* the call's own time is over */
-    VT__HOOKS_LOOK_MS = 250,
-    VT__HOOKS_LOOK_MAX_MS = 8000,
-    VT__HOOKS_SIGNAL_MS = 10,
-    VT__HOOKS_NAP_MAX_MS = 20,
+    VT__HOOKS_OVER = 1,   /* the call's own time is over */
     VT__HOOKS_VAIN = 2,   /* so many wake-ups that bring nothing are chance */
     VT__HOOKS_SIGSET = 8, /* the kernel's sigset */
     VT__HOOKS_PIPE = 4096 /* what a pipe that polls writable takes without waiting */
 };
+enum { VT__HOOKS_LOOK_MS = 250, VT__HOOKS_LOOK_MAX_MS = 8000 };
+enum { VT__HOOKS_SIGNAL_MS = 10, VT__HOOKS_NAP_MAX_MS = 20 };
 
 struct vt__hooks_wait;
 typedef struct vt__hooks_node {
@@ -20045,7 +20024,7 @@ static int vt__hooks_ctl(vt__hooks_thr *h, int op, int fd, uint32_t events) {
 static uint32_t vt__hooks_wanted(const vt__hooks_fd *f) {
     uint32_t events = 0;
     for (const vt__hooks_node *n = f->first; n; n = n->next)
-        if (!n->wait->done) events |= n->events;
+        if (!n->wait->done) events |= n->events | EPOLLERR; /* which comes unasked, to all */
     return events;
 }
 /* Arms the descriptor for all who wait. -EBADF: it is closed, which who waited before `self` learns as well. */
@@ -20218,6 +20197,12 @@ static int vt__hooks_wait(vt__hooks_op *op, vt__hooks_node *nodes, size_t n) {
     if (r == -EBADF && op->many) return op->vain++, 0;
     return r == -ETIMEDOUT && op->until && due == op->until ? VT__HOOKS_OVER : r;
 }
+/* 0: it is no socket. */
+static int vt__hooks_option(int fd, int opt) {
+    int value = 0;
+    socklen_t len = sizeof value;
+    return vt__plat_getsockopt(fd, SOL_SOCKET, opt, &value, &len) >= 0 ? value : 0;
+}
 /* Asked at the first EAGAIN: how the program meant it. */
 static bool vt__hooks_may_wait(vt__hooks_op *op) {
     struct timeval tv = {0, 0};
@@ -20225,16 +20210,22 @@ static bool vt__hooks_may_wait(vt__hooks_op *op) {
     if (op->asked) return !op->never;
     op->asked = true;
     int fl = vt__plat_fcntl(op->fd, F_GETFL, 0);
-    if (fl < 0 || fl & O_NONBLOCK) op->never = true;
-    else if (op->timeo && vt__plat_getsockopt(op->fd, SOL_SOCKET, op->timeo, &tv, &len) >= 0 &&
-             (tv.tv_sec || tv.tv_usec))
+    op->never = fl < 0 || fl & O_NONBLOCK;
+    if (op->never) return false;
+    if (op->timeo && vt__plat_getsockopt(op->fd, SOL_SOCKET, op->timeo, &tv, &len) >= 0 &&
+        (tv.tv_sec || tv.tv_usec))
         op->until = vt__hooks_after(vt__hooks_ns(tv.tv_sec, (int64_t)tv.tv_usec * 1000));
-    return !op->never;
+    return true;
 }
-static long vt__hooks_once(vt__hooks_op *op) { return vt__plat_raw(op->nr, op->a); }
+static long vt__hooks_once(vt__hooks_op *op) {
+    long r;
+    do r = vt__plat_raw(op->nr, op->a);
+    while (r == -EINTR && op->many && !op->step_ms); /* see vt__plat_poll_now */
+    return r;
+}
 static long vt__hooks_once_polled(vt__hooks_op *op) {
     struct pollfd p = {op->fd, (short)op->events, 0};
-    return vt__plat_poll(&p, 1, 0) == 0 ? -EAGAIN : vt__plat_raw(op->nr, op->a);
+    return vt__plat_poll_now(&p, 1) == 0 ? -EAGAIN : vt__plat_raw(op->nr, op->a);
 }
 /* After a try that came too early. */
 static long vt__hooks_again(vt__hooks_op *op, vt__hooks_node *nodes, size_t n) {
@@ -20289,7 +20280,7 @@ static int vt__hooks_pending(int fd) {
  * left for the program's next call, and this is the end, 0. */
 static long vt__hooks_once_rest(vt__hooks_op *op) {
     struct pollfd p = {op->fd, (short)op->events, 0};
-    if (vt__plat_poll(&p, 1, 0) == 0) return -EAGAIN;
+    if (vt__plat_poll_now(&p, 1) == 0) return -EAGAIN;
     if (p.revents & POLLERR && !(op->events & EPOLLIN && vt__hooks_pending(op->fd) > 0)) return 0;
     return vt__plat_raw(op->nr, op->a);
 }
@@ -20320,17 +20311,12 @@ static size_t vt__hooks_total(const struct iovec *v, size_t count) {
     for (size_t i = 0; i < count; i++) n += v[i].iov_len;
     return n;
 }
-static bool vt__hooks_stream(int fd) {
-    int type = 0;
-    socklen_t len = sizeof type;
-    return vt__plat_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) >= 0 && type == SOCK_STREAM;
-}
 /* MSG_PEEK | MSG_WAITALL: nothing tells when there is enough. */
 static long vt__hooks_peek(vt__hooks_op *op, size_t n, long r) {
     struct pollfd p = {op->fd, POLLRDHUP, 0};
     int64_t due;
     for (int w = 0; r >= 0 && (size_t)r < n && w == 0;) {
-        if (vt__plat_poll(&p, 1, 0) != 0 || vt__sched_enter(op->v, op->until, &due) < 0) break;
+        if (vt__plat_poll_now(&p, 1) != 0 || vt__sched_enter(op->v, op->until, &due) < 0) break;
         w = vt__hooks_nap(op, due);
         long more = vt__hooks_once(op);
         if (more > 0) r = more;
@@ -20340,8 +20326,8 @@ static long vt__hooks_peek(vt__hooks_op *op, size_t n, long r) {
 /* After the first part of a receive. */
 static long vt__hooks_waitall(vt__hooks_op *op, const struct iovec *v, size_t count, long r, int flags) {
     size_t n = vt__hooks_total(v, count);
-    if (r <= 0 || !(flags & MSG_WAITALL) || (size_t)r >= n || !vt__hooks_stream(op->fd)) return r;
-    if (!vt__hooks_may_wait(op)) return r;
+    if (r <= 0 || !(flags & MSG_WAITALL) || (size_t)r >= n) return r;
+    if (vt__hooks_option(op->fd, SO_TYPE) != SOCK_STREAM || !vt__hooks_may_wait(op)) return r;
     if (flags & MSG_PEEK) return vt__hooks_peek(op, n, r);
     return vt__hooks_rest(op, SYS_recvfrom, v, count, (size_t)r, flags | MSG_DONTWAIT);
 }
@@ -20758,12 +20744,7 @@ static bool vt__hooks_clock(int id) {
 /*--- names ---*/
 typedef int vt__hooks_gai(const char *host, const char *port, const struct vt__plat_ai *hints,
                           struct vt__plat_ai **out);
-enum {
-    VT__HOOKS_EAI_NONAME = -2,
-    VT__HOOKS_EAI_AGAIN = -3,
-    VT__HOOKS_EAI_SYSTEM = -11,
-    VT__HOOKS_AI_NUMERIC = 4
-};
+enum { VT__HOOKS_EAI_AGAIN = -3, VT__HOOKS_EAI_SYSTEM = -11, VT__HOOKS_AI_NUMERIC = 4 };
 struct vt__hooks_name {
     vt__hooks_gai *real;
     const char *host, *port;

@@ -124,3 +124,94 @@ TEST(an_event_does_not_end_a_nap_again) {
     CHECK_EQ(vt_run(&cfg, nap_main, NULL), 0);
     vt__plat = whole;
 }
+
+/* A signal that comes while descriptors are looked at ends neither the look nor the wait. */
+static int interrupts, stuck_call;
+static int poll_eintr(struct pollfd *fds, unsigned n, int ms) {
+    if (ms == 0 && interrupts > 0) return interrupts--, -EINTR;
+    return vt__plat_sys_poll(fds, n, ms);
+}
+static long raw_eintr(long nr, const long *a) {
+    if ((nr == VT__SYS_PPOLL || nr == VT__SYS_PSELECT) && interrupts > 0) return interrupts--, -EINTR;
+    struct pollfd p = {(int)a[0], POLLIN, 0};
+    if ((nr == SYS_read || nr == SYS_accept4) && vt__plat_sys_poll(&p, 1, 0) == 0) {
+        stuck_call++; /* with its OS thread, for ever */
+        return -EIO;
+    }
+    return vt__plat_sys_raw(nr, a);
+}
+static int accept_it(void *arg) {
+    int fd = accept(*(int *)arg, NULL, NULL);
+    return fd < 0 ? -errno : close(fd) + 1;
+}
+static int poll_one(void *arg) {
+    struct pollfd p = {*(int *)arg, POLLIN, 0};
+    int r = poll(&p, 1, -1);
+    return r < 0 ? -errno : r;
+}
+static int interrupted_main(void *arg) {
+    static const struct scene of[] = {
+        {one_byte, 'B', 0}, {poll_one, 1, 0}, {select_it, 1, 0}, {accept_it, 1, 0}};
+    (void)arg;
+    for (size_t i = 0; i < VT__COUNT(of); i++) {
+        struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+        socklen_t len = sizeof a;
+        int p[2], r = -1;
+        bool accepts = of[i].fn == accept_it;
+        if (!accepts) CHECK_EQ(pipe(p), 0);
+        else p[0] = socket(AF_INET, SOCK_STREAM, 0), p[1] = socket(AF_INET, SOCK_STREAM, 0);
+        if (accepts) CHECK(bind(p[0], (void *)&a, len) == 0 && listen(p[0], 1) == 0);
+        if (accepts) CHECK_EQ(getsockname(p[0], (void *)&a, &len), 0);
+        vt_task *t = vt_async(of[i].fn, &p[0]);
+        interrupts = 1;
+        vt_yield();
+        CHECK_EQ(interrupts, 0);
+        CHECK(!vt_task_done(t));
+        if (accepts) CHECK_EQ(connect(p[1], (void *)&a, len), 0);
+        else CHECK_EQ(write(p[1], "B", 1), 1);
+        CHECK_EQ(vt_await(t, &r), 0);
+        CHECK_EQ(r, of[i].fine);
+        close(p[0]), close(p[1]);
+    }
+    CHECK_EQ(stuck_call, 0);
+    return 0;
+}
+TEST(signals_between_a_look_and_a_call) {
+    const vt_cfg cfg = {.workers = 1};
+    const struct vt__plat_table whole = vt__plat;
+    vt__plat.poll = poll_eintr;
+    vt__plat.raw = raw_eintr;
+    CHECK_EQ(vt_run(&cfg, interrupted_main, NULL), 0);
+    vt__plat = whole;
+}
+
+/* Who waits for the end alone hears of it at once, also after another has read. */
+static int await_end(void *arg) {
+    struct pollfd p = {*(int *)arg, 0, 0};
+    int r = poll(&p, 1, -1);
+    return r < 0 ? -errno : p.revents;
+}
+static int end_main(void *arg) {
+    vt__vth *me = vt__sched_self();
+    int fd[2], r = -1;
+    (void)arg;
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
+    vt_task *t = vt_async(await_end, &fd[0]), *u = vt_async(one_byte, &fd[0]);
+    vt_yield();
+    CHECK_EQ(write(fd[1], "B", 1), 1);
+    CHECK_EQ(vt_await(u, &r), 0);
+    CHECK_EQ(r, 'B');
+    CHECK_EQ(turns_due(me->thr), 1);
+    close(fd[1]);
+    (void)vt__poll_wait(me->thr->dom, 0);
+    CHECK_EQ(turns_due(me->thr), 2);
+    CHECK_EQ(vt_await(t, &r), 0);
+    CHECK(r & POLLHUP);
+    close(fd[0]);
+    return 0;
+}
+TEST(an_end_that_nobody_reads) {
+    const vt_cfg cfg = {.workers = 1};
+    left = -1;
+    CHECK_EQ(vt_run(&cfg, end_main, NULL), 0);
+}
