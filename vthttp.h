@@ -20203,14 +20203,16 @@ static int vt__hooks_option(int fd, int opt) {
     socklen_t len = sizeof value;
     return vt__plat_getsockopt(fd, SOL_SOCKET, opt, &value, &len) >= 0 ? value : 0;
 }
-/* Asked at the first EAGAIN: how the program meant it. */
+/* Asked at the first EAGAIN: how the program meant it. Nor does what fails in any case wait: the wrong end of a pipe, accept on
+ * what does not listen. */
 static bool vt__hooks_may_wait(vt__hooks_op *op) {
     struct timeval tv = {0, 0};
     socklen_t len = sizeof tv;
     if (op->asked) return !op->never;
     op->asked = true;
-    int fl = vt__plat_fcntl(op->fd, F_GETFL, 0);
-    op->never = fl < 0 || fl & O_NONBLOCK;
+    int fl = vt__plat_fcntl(op->fd, F_GETFL, 0), wrong = op->events & EPOLLIN ? O_WRONLY : O_RDONLY;
+    op->never = fl < 0 || fl & O_NONBLOCK || (fl & O_ACCMODE) == wrong;
+    if (op->nr == SYS_accept4 && !vt__hooks_option(op->fd, SO_ACCEPTCONN)) op->never = true;
     if (op->never) return false;
     if (op->timeo && vt__plat_getsockopt(op->fd, SOL_SOCKET, op->timeo, &tv, &len) >= 0 &&
         (tv.tv_sec || tv.tv_usec))
@@ -20457,7 +20459,7 @@ static long vt__hooks_pipe_write(vt__hooks_op *op, const struct iovec *v, size_t
 static long vt__hooks_file(vt__vth *v, long nr, int fd, long p, long n, const struct iovec *w, size_t count) {
     bool out = nr == SYS_write || nr == SYS_writev;
     vt__hooks_op op;
-    int r = vt__hooks_enter(&op, v, fd, out ? EPOLLOUT : EPOLLIN, 0, false);
+    int r = vt__hooks_enter(&op, v, fd, out ? EPOLLOUT : EPOLLIN, 0, out && !vt__hooks_total(w, count));
     if (r < 0) return r;
     op.once = vt__hooks_once_polled;
     op.nr = nr;
@@ -20721,8 +20723,7 @@ static int vt__hooks_nanosleep(vt__vth *v, const struct timespec *req, struct ti
 /* Until a time of any clock; one that can be set is looked at every second. */
 static int vt__hooks_sleep_abs(vt__vth *v, int id, const struct timespec *at) {
     int64_t end = vt__hooks_ns(at->tv_sec, at->tv_nsec);
-    if (at->tv_nsec < 0 || at->tv_nsec >= VT_SEC) return -EINVAL;
-    if (end < 0) return 0;
+    if (end < 0) return -EINVAL;
     if (id == CLOCK_MONOTONIC) return vt__hooks_sleep(v, end);
     for (;;) {
         int64_t left = end - vt__plat_clock(id);

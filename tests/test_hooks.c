@@ -156,6 +156,30 @@ static int no_waits(void *arg) {
     close2(fd), close2(p);
     return 0;
 }
+/* What the kernel refuses at once is not waited for. */
+static void misused(void) {
+    int fd[2], p[2];
+    char b[8], *whole = big;
+    struct iovec v = {whole, 100000}, none = {b, 0};
+    (void)vt_deadline_set(vt_now() + VT_SEC / 5);
+    CHECK_EQ(pipe(p), 0);
+    FAILS(read(p[1], b, 8), EBADF);
+    FAILS(write(p[0], b, 8), EBADF);
+    FAILS(writev(p[0], &v, 1), EBADF);
+    FAILS(accept(p[0], NULL, NULL), ENOTSOCK);
+    nonblock(p[1]);
+    while (write(p[1], whole, sizeof big) > 0) continue;
+    CHECK_EQ(fcntl(p[1], F_SETFL, fcntl(p[1], F_GETFL) & ~O_NONBLOCK), 0);
+    CHECK_EQ(write(p[1], b, 0), 0);
+    CHECK_EQ(writev(p[1], &none, 1), 0);
+    pair(SOCK_STREAM, fd);
+    FAILS(accept(fd[0], NULL, NULL), EINVAL);
+    close2(fd), close2(p);
+    pair(SOCK_DGRAM, fd);
+    FAILS(accept(fd[0], NULL, NULL), EOPNOTSUPP);
+    close2(fd);
+    (void)vt_deadline_set(0);
+}
 static int errors(void *arg) {
     int fd[2], file = open("/dev/null", O_RDWR), tcp = socket(AF_INET, SOCK_STREAM, 0);
     char b[8];
@@ -182,6 +206,8 @@ static int errors(void *arg) {
     FAILS(nanosleep(&(struct timespec){0, -1}, NULL), EINVAL);
     FAILS(nanosleep(&(struct timespec){-1, 0}, NULL), EINVAL);
     CHECK_EQ(clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &(struct timespec){0, 2000000000}, NULL), EINVAL);
+    CHECK_EQ(clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &(struct timespec){-1, 0}, NULL), EINVAL);
+    CHECK_EQ(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &(struct timespec){-1, 0}, NULL), EINVAL);
     CHECK_EQ(clock_nanosleep(77, 0, &(struct timespec){0, 1}, NULL), EINVAL);
     FAILS(epoll_wait(file, &ev, 1, 0), EINVAL);
     FAILS(epoll_wait(-1, &ev, 1, 100), EBADF);
@@ -192,6 +218,7 @@ static int errors(void *arg) {
     CHECK_EQ(write(fd[0], b, 0), 0);
     CHECK_EQ(poll(&none, 1, 0), 0);
     close2(fd), close(file), close(tcp);
+    misused();
     return 0;
 }
 TEST(non_blocking_stays_so) { CHECK_EQ(no_waits(NULL) + run_on(1, no_waits, NULL), 0); }
