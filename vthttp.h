@@ -20203,6 +20203,15 @@ static int vt__hooks_option(int fd, int opt) {
     socklen_t len = sizeof value;
     return vt__plat_getsockopt(fd, SOL_SOCKET, opt, &value, &len) >= 0 ? value : 0;
 }
+/* How long a terminal lets a read wait that may end without a byte (MIN is 0), in ms; -1: it is none, or
+ * does not, or is a master, whose settings are the other end's. */
+static int vt__hooks_vtime(int fd) {
+    unsigned t[16] = {0}; /* as the kernel has it: four words of flags, a byte, characters */
+    const uint8_t *c = (const uint8_t *)t + 17;
+    const long get[6] = {fd, TCGETS, VT__HOOKS_PTR(t)}, master[6] = {fd, TIOCGPTN, VT__HOOKS_PTR(t)};
+    if (vt__plat_raw(SYS_ioctl, get) < 0 || vt__plat_raw(SYS_ioctl, master) >= 0) return -1;
+    return t[3] & 2 /* ICANON */ || c[6] /* VMIN */ ? -1 : c[5] /* VTIME */ * 100;
+}
 /* Asked at the first EAGAIN: how the program meant it. Nor does what fails in any case wait: the wrong end of a pipe, accept on
  * what does not listen. */
 static bool vt__hooks_may_wait(vt__hooks_op *op) {
@@ -20213,7 +20222,9 @@ static bool vt__hooks_may_wait(vt__hooks_op *op) {
     int fl = vt__plat_fcntl(op->fd, F_GETFL, 0), wrong = op->events & EPOLLIN ? O_WRONLY : O_RDONLY;
     op->never = fl < 0 || fl & O_NONBLOCK || (fl & O_ACCMODE) == wrong;
     if (op->nr == SYS_accept4 && !vt__hooks_option(op->fd, SO_ACCEPTCONN)) op->never = true;
-    if (op->never) return false;
+    int ms = op->timeo || op->never || !(op->events & EPOLLIN) ? -1 : vt__hooks_vtime(op->fd);
+    if (ms == 0 || op->never) return op->never = true, false;
+    if (ms > 0) op->until = vt__hooks_after(ms * VT_MS);
     if (op->timeo && vt__plat_getsockopt(op->fd, SOL_SOCKET, op->timeo, &tv, &len) >= 0 &&
         (tv.tv_sec || tv.tv_usec))
         op->until = vt__hooks_after(vt__hooks_ns(tv.tv_sec, (int64_t)tv.tv_usec * 1000));
@@ -20467,7 +20478,8 @@ static long vt__hooks_file(vt__vth *v, long nr, int fd, long p, long n, const st
     op.a[2] = n;
     if (out && vt__hooks_total(w, count) > VT__HOOKS_PIPE && vt__hooks_pipe(&op))
         return vt__hooks_pipe_write(&op, w, count);
-    return vt__hooks_block(&op);
+    long got = vt__hooks_block(&op);
+    return got == -EAGAIN && op.until ? 0 : got; /* a terminal's time is over */
 }
 static long vt__hooks_read(vt__vth *v, int fd, void *p, size_t n) {
     if (n == 0) return vt__plat_read(fd, p, n); /* on a socket, too, it never waits */

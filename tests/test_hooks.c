@@ -13,6 +13,7 @@
 #include <sys/select.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <termios.h>
 
 #define LONG (20 * VT_SEC)
 
@@ -932,6 +933,46 @@ static int eventfds(void *arg) {
     return 0;
 }
 TEST(an_eventfd) { CHECK_EQ(run_on(1, eventfds, NULL), 0); }
+
+static void read_waits(int fd, int peer) {
+    vt_task *t = vt_on_vthread() ? vt_async(one_byte, &fd) : NULL;
+    if (!t) return;
+    vt_yield();
+    CHECK(!vt_task_done(t));
+    CHECK_EQ(write(peer, "t", 1), 1);
+    CHECK_EQ(result(t), 't');
+}
+/* A terminal may let a read end without a byte, at once or after a while. */
+static int terminals(void *arg) {
+    int m = posix_openpt(O_RDWR | O_NOCTTY);
+    char b[8], name[64];
+    struct termios t;
+    (void)arg;
+    if (m < 0 || grantpt(m) < 0 || unlockpt(m) < 0 || ptsname_r(m, name, sizeof name)) return 0;
+    int fd = open(name, O_RDWR | O_NOCTTY);
+    CHECK_EQ(tcgetattr(fd, &t), 0);
+    cfmakeraw(&t);
+    (void)vt_deadline_set(vt_now() + 2 * VT_SEC);
+    for (int tenths = 0; tenths < 2; tenths++) {
+        t.c_cc[VMIN] = 0, t.c_cc[VTIME] = (cc_t)tenths;
+        CHECK_EQ(tcsetattr(fd, TCSANOW, &t), 0);
+        int64_t began = vt_now();
+        CHECK_EQ(read(fd, b, sizeof b), 0);
+        CHECK(since(began) >= 100 * tenths - 10);
+        CHECK_EQ(write(m, "tty", 3), 3);
+        struct pollfd p = {fd, POLLIN, 0};
+        CHECK_EQ(poll(&p, 1, 2000), 1);
+        CHECK_EQ(read(fd, b, sizeof b), 3);
+        read_waits(m, fd); /* its settings are the other end's */
+    }
+    t.c_cc[VMIN] = 1;
+    CHECK_EQ(tcsetattr(fd, TCSANOW, &t), 0);
+    read_waits(fd, m);
+    (void)vt_deadline_set(0);
+    close(fd), close(m);
+    return 0;
+}
+TEST(terminals_end_reads) { CHECK_EQ(terminals(NULL) + run_on(1, terminals, NULL), 0); }
 
 static int starved(void *arg) {
     struct rlimit old, low;
