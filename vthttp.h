@@ -19866,7 +19866,7 @@ __asm__(
 #if VTHTTP_HOOKS
 /*==============================================================================
  * MARK: - @hooks   libc's blocking calls, made to park (VTHTTP_HOOKS)
- * uses:   @plat @mem @stack @poll @sched @block @dump
+ * uses:   @plat @mem @stack @poll @sched @block @dump @watch
  * test:   tests/test_hooks.c tests/hooks_real.sh
  *
  * Strong definitions of read, poll, sleep, ... in the program's own object: client libraries that block call these. Off a
@@ -20649,13 +20649,21 @@ static long vt__hooks_select_on(struct vt__hooks_select *s) {
     if (nodes != few) vt__mem_free(nodes);
     return r == -EAGAIN ? 0 : r;
 }
+/* The kernel looks at no more of the sets than it has room for descriptors: who passes getdtablesize() has smaller ones. */
+static int vt__hooks_select_room(int n) {
+    char text[1024];
+    if (n <= 1024) return n;
+    vt__watch_proc(0, "status", text, sizeof text);
+    const char *room = strstr(text, "\nFDSize:");
+    return room ? VT__MIN(n, atoi(room + 8)) : n;
+}
 static long vt__hooks_select(vt__vth *v, int n, void *const sets[3], int64_t ns, const void *mask) {
     struct vt__hooks_select s;
     unsigned long few[3 * 1024 / (8 * sizeof(long))];
     long sig[2] = {VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET};
     long r = vt__hooks_many(&s.op, v, ns, mask);
     if (r < 0) return r;
-    if (n < 0) return -EINVAL;
+    if ((n = vt__hooks_select_room(n)) < 0) return -EINVAL;
     s.op.nr = VT__SYS_PSELECT;
     s.op.once = vt__hooks_once_select;
     s.op.a[0] = n;

@@ -563,6 +563,27 @@ static int select_less(void *arg) {
     close2(fd), close2(ready);
     return 0;
 }
+/* Who says more than there can be, as by getdtablesize(), has sets of the usual size all the same. */
+static int select_more(void *arg) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *p = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    fd_set *r = (fd_set *)(void *)(p + page - sizeof *r);
+    int fd[2];
+    (void)arg;
+    if (p == MAP_FAILED || mprotect(p + page, page, PROT_NONE) < 0) return 1;
+    pair(SOCK_STREAM, fd);
+    FD_ZERO(r);
+    FD_SET(fd[0], r);
+    CHECK_EQ(select(1 << 20, r, NULL, NULL, &(struct timeval){0, 1000}), 0);
+    CHECK(!FD_ISSET(fd[0], r));
+    FD_SET(fd[0], r);
+    CHECK_EQ(write(fd[1], "x", 1), 1);
+    CHECK_EQ(select(INT_MAX, r, NULL, NULL, NULL), 1);
+    CHECK(FD_ISSET(fd[0], r));
+    close2(fd);
+    return munmap(p, 2 * page);
+}
+TEST(select_of_more_than_the_sets_hold) { CHECK_EQ(select_more(NULL) + run_on(1, select_more, NULL), 0); }
 TEST(select_of_less_than_the_sets_hold) { CHECK_EQ(run_on(1, select_less, NULL), 0); }
 TEST(select_up_to_its_size) { CHECK_EQ(selects(NULL) + run_on(1, selects, NULL), 0); }
 
