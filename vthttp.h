@@ -13204,7 +13204,9 @@ typedef struct vt__poll_fdws {
     vt__pool pool;
 } vt__poll_fdws;
 
-static struct { void (*wake)(struct vt__vth *v); } vt__poll_up;
+static struct {
+    void (*wake)(struct vt__vth *v); /* NULL: there are no sets, or they are a parent's */
+} vt__poll_up;
 
 VT__INLINE unsigned vt__poll_bits(const vt__pd *pd) {
     return __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE) & 0xffff;
@@ -13596,18 +13598,16 @@ static void vt__poll_shut(vt__pd *pd) {
     while (!__atomic_compare_exchange_n(&pd->word, &w, n, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
     vt__poll_wake(pd, w);
 }
-/* A child that was forked holds copies of descriptors, and those keep them in the epoll sets. */
-static bool vt__poll_forked;
-/* Ends the descriptor; nobody may be waiting on it any more (vt__poll_shut comes first where somebody may). */
+/* Ends the descriptor; nobody may be waiting on it any more (vt__poll_shut comes first where somebody may). A child that was
+ * forked, or is on its way to exec, holds copies of descriptors, and those keep them in the epoll sets. */
 static int vt__poll_close(vt__pd *pd) {
     int fd = pd->fd;
-    if (VT__UNLIKELY(__atomic_load_n(&vt__poll_forked, __ATOMIC_RELAXED)) && vt__poll_bits(pd) & VT__PD_ADDED)
-        vt__poll_ctl_del(pd->dom, pd);
+    if (vt__poll_bits(pd) & VT__PD_ADDED && vt__poll_up.wake) vt__poll_ctl_del(pd->dom, pd);
     uint32_t w = __atomic_load_n(&pd->word, __ATOMIC_ACQUIRE), n;
     do n = ((w + 0x10000) & 0xffff0000u) | VT__PD_CLOSED;
     while (!__atomic_compare_exchange_n(&pd->word, &w, n, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
     pd->fd = -1;
-    return fd < 0 ? 0 : vt__plat_close(fd); /* leaves every epoll set by itself */
+    return fd < 0 ? 0 : vt__plat_close(fd);
 }
 
 /* Listening descriptors stand in the sets of several domains, one struct each, level-triggered, the sink called at
@@ -15000,12 +15000,12 @@ static void *vt__rt_thread(void *arg) {
     return NULL;
 }
 
-static void vt__rt_forking(void) { __atomic_store_n(&vt__poll_forked, true, __ATOMIC_SEQ_CST); }
 /* In a forked child nothing of the runtime runs: calls fail as they do without one. */
 static void vt__rt_forked(void) {
     vt__sched_tls = NULL;
-    if (__atomic_load_n(&vt__sched_g.state, __ATOMIC_SEQ_CST))
-        __atomic_store_n(&vt__sched_g.state, 2, __ATOMIC_SEQ_CST);
+    vt__poll_up.wake = NULL;
+    if (!__atomic_load_n(&vt__sched_g.state, __ATOMIC_SEQ_CST)) return;
+    __atomic_store_n(&vt__sched_g.state, 2, __ATOMIC_SEQ_CST);
 }
 
 static void vt__rt_free(void) {
@@ -15014,6 +15014,7 @@ static void vt__rt_free(void) {
     if (vt__sched_up.ended) vt__sched_up.ended();
     while (__atomic_load_n(&vt__sched_g.guests, __ATOMIC_SEQ_CST)) vt__plat_sleep(10000);
     if (vt__sched_up.closing) vt__sched_up.closing();
+    vt__poll_up.wake = NULL;
     for (int i = 0; i < vt__sched_g.nthrs; i++) /* cancels that came too late still hold their tasks */
         if (vt__sched_g.thrs[i]) vt__sched_told(vt__sched_g.thrs[i]);
     for (int i = 0; i < vt__sched_g.nthrs; i++)
@@ -15038,7 +15039,7 @@ static int vt__rt_make(const vt_cfg *cfg) {
     int r = vt__ctx_check();
     if (r < 0) vt_log(VT_LOG_ERROR, "hardware shadow stacks are on; build without -fcf-protection=return");
     if (r < 0 || (r = vt__rt_configure(cfg)) < 0) return r;
-    if (!registered) registered = pthread_atfork(vt__rt_forking, NULL, vt__rt_forked) == 0;
+    if (!registered) registered = pthread_atfork(NULL, NULL, vt__rt_forked) == 0;
     const vt_cfg *c = &vt__sched_g.cfg;
     int n = c->workers;
     vt__sched_g.fixed = n == 1 &&
