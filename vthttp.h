@@ -2064,6 +2064,7 @@ VT__INLINE void vt__plat_relax(void) {
     __asm__ volatile("yield");
 #endif
 }
+static bool vt__plat_child; /* it was forked: who holds a lock may have stayed behind */
 static VT__NOINLINE void vt__plat_spin_wait(uint32_t *lock) {
     do {
         for (int i = 0; __atomic_load_n(lock, __ATOMIC_RELAXED) != 0; i++) {
@@ -2072,6 +2073,7 @@ static VT__NOINLINE void vt__plat_spin_wait(uint32_t *lock) {
                 struct timespec ts = {0, 50000};
                 (void)vt__plat_raw_nanosleep(&ts, NULL);
             }
+            if (i >= 10000 && vt__plat_child) return; /* after a second or so it is the caller's */
         }
     } while (__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE) != 0);
 }
@@ -15006,6 +15008,7 @@ static void vt__rt_forked(void) {
     vt__poll_up.wake = NULL;
     if (!__atomic_load_n(&vt__sched_g.state, __ATOMIC_SEQ_CST)) return;
     __atomic_store_n(&vt__sched_g.state, 2, __ATOMIC_SEQ_CST);
+    vt__plat_child = true;
 }
 
 static void vt__rt_free(void) {

@@ -629,3 +629,24 @@ TEST(a_local_object_on_two_threads_stops_a_debug_build) {
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
     CHECK(strstr(text, "VT_LOCAL") != NULL);
 }
+
+/* In a forked child a lock may be held by a thread that it has not got: nobody waits for that for ever. */
+static int child_main(void *arg) {
+    static vt_sem sem;
+    int status = 0;
+    (void)arg;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid < 0) return -errno;
+    if (pid == 0) {
+        alarm(20);
+        sem.spin = 1;
+        _exit(vt_sem_release(&sem, 1) == 0 && sem.count == 1 && sem.spin == 0 ? 42 : 1);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 42);
+    return 0;
+}
+TEST(locks_that_stayed_behind) {
+    const vt_cfg cfg = {.workers = 1, .stall_ms = VT_NONE};
+    CHECK_EQ(vt_run(&cfg, child_main, NULL), 0);
+}
