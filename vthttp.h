@@ -186,7 +186,7 @@
 #define VTHTTP_GDB 0 /* 1: the program's file holds gdb commands: vt list, vt bt N, vt bt all */
 #endif
 #ifndef VTHTTP_FPU_CONTROL
-#define VTHTTP_FPU_CONTROL 0 /* 1: each virtual thread keeps floating-point control words of its own */
+#define VTHTTP_FPU_CONTROL 0 /* 1: each virtual thread keeps floating-point control words of its own (x86) */
 #endif
 #ifndef VTHTTP_STATIC
 #define VTHTTP_STATIC 0 /* 1: everything static, implementation private to the including file */
@@ -14515,7 +14515,8 @@ static VT__NOINLINE vt__node *vt__sched_begin_first(vt__thr *t) {
 static VT__NOINLINE int vt__sched_detour(vt__thr *t, vt__vth *v) {
     vt__node *n = vt__sched_first(t);
     v->err = *t->err;
-    if (n && n->result == VT__SCHED_NEW) n = t->stacks.n ? vt__sched_begin_first(t) : NULL;
+    if (n && n->result == VT__SCHED_NEW) /* it begins with the control words of who makes it: not with v's */
+        n = t->stacks.n && !VTHTTP_FPU_CONTROL ? vt__sched_begin_first(t) : NULL;
     if (!n) {
         vt__sched_set_cur(t, NULL);
         return vt__ctx_switch(&v->ctx, &t->main, 0);
