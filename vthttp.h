@@ -14892,7 +14892,7 @@ static void vt__sched_sigstack(vt__thr *t, bool on) {
  *============================================================================*/
 /*--- start and end of the runtime ---*/
 VT_API void vt_cfg_defaults(vt_cfg *cfg) {
-    unsigned long mask[1024 / (8 * sizeof(unsigned long))];
+    unsigned long mask[8192 / (8 * sizeof(unsigned long))]; /* less than all that there may be is refused */
     memset(cfg, 0, sizeof *cfg);
     memset(mask, 0, sizeof mask);
     if (vt__plat_affinity(sizeof mask, mask) >= 0)

@@ -23,6 +23,13 @@ static int no_cpus(size_t size, unsigned long *mask) {
     (void)size, (void)mask;
     return -EINVAL;
 }
+/* A kernel for 8,192 of them takes no room for less. */
+static int many_cpus(size_t size, unsigned long *mask) {
+    if (size < 1024) return -EINVAL;
+    mask[0] = 0xff;
+    mask[size / sizeof *mask - 1] = 1;
+    return 0;
+}
 static int count_workers(void *arg) {
     (void)arg;
     return vt__sched_g.ndoms;
@@ -57,6 +64,8 @@ TEST(the_cpus_of_the_mask_are_the_default_of_workers) {
         CHECK_EQ(served_by, masks[i].want);
         vt_server_free(s);
     }
+    vt__plat.affinity = many_cpus;
+    CHECK_EQ(vt_run(NULL, count_workers, NULL), 9);
     vt__plat.affinity = no_cpus;
     CHECK_EQ(vt_run(NULL, count_workers, NULL), 1);
     vt__plat = real;
