@@ -650,8 +650,8 @@ typedef struct vt_case {
 /* Waits until one of n <= VT_SELECT_MAX cases can happen, lets that one happen and no other, and returns its index.
  * Of several that can, each has the same chance. The same channel or descriptor may stand in several cases.
  * parks (try: never; works off a virtual thread, too). errors: -ECANCELED, -ETIMEDOUT (until, the virtual thread's
- * deadline): nothing happened; -EINVAL; -ENOMEM; -EBADF; -EBUSY another virtual thread waits for the same events of a
- * descriptor; -EPERM off a virtual thread; try: -EAGAIN. */
+ * deadline): nothing happened; -EINVAL; -ENOMEM, -EMFILE, -ENFILE, -ENOSPC; -EBADF; -EBUSY another virtual thread waits for the
+ * same events of a descriptor; -EPERM off a virtual thread; try: -EAGAIN. */
 VT_API int vt_select(vt_case *cases, int n);
 VT_API int vt_select_until(vt_case *cases, int n, int64_t until);
 VT_API int vt_select_try(vt_case *cases, int n);
