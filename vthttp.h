@@ -14865,22 +14865,16 @@ static void vt__sched_signal_back(int sig, void (*fn)(int, void *, void *), cons
     (void)vt__plat_sigaction(sig, old, NULL);
 }
 static void vt__sched_sigstack(vt__thr *t, bool on) {
-    struct vt__plat_ss ss, old;
+    enum { DISABLE = 2 };
+    struct vt__plat_ss ss = {NULL, DISABLE, 32768}, now = {NULL, 0, 0};
     if (vt__sched_g.cfg.no_segv_handler || VT__ASAN || VT__TSAN) return;
-    memset(&ss, 0, sizeof ss);
-    if (on) {
-        if (vt__plat_sigaltstack(NULL, &old) < 0 || !(old.flags & 2 /* SS_DISABLE */))
-            return; /* it has one */
-        t->sigstack = vt__mem_alloc(32768);
-        ss.sp = t->sigstack;
-        ss.size = 32768;
-        if (t->sigstack) (void)vt__plat_sigaltstack(&ss, NULL);
-    } else if (t->sigstack) {
-        ss.flags = 2;
-        (void)vt__plat_sigaltstack(&ss, NULL);
-        vt__mem_free(t->sigstack);
-        t->sigstack = NULL;
+    (void)vt__plat_sigaltstack(NULL, &now);
+    if (on) { /* it may have one */
+        if (!(now.flags & DISABLE) || !(ss.sp = t->sigstack = vt__mem_alloc(ss.size))) return;
+        ss.flags = 0;
     }
+    if (on || (t->sigstack && now.sp == t->sigstack)) (void)vt__plat_sigaltstack(&ss, NULL);
+    if (!on) vt__mem_free(t->sigstack), t->sigstack = NULL;
 }
 
 /*==============================================================================

@@ -3,6 +3,7 @@
 #define VTHTTP_SIM 1
 #include "../vthttp.h"
 #include "test.h"
+#include "rt.h"
 
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -603,6 +604,33 @@ TEST(a_handler_that_came_later_stays) {
     CHECK_EQ(vt_run(&cfg, spawn_nothing, NULL), 0);
     CHECK_EQ(sigaction(SIGSEGV, NULL, &sa), 0); /* ours does not */
     CHECK(sa.sa_handler == before.sa_handler);
+}
+static char own_stack[65536];
+static int takes_own_stack(void *arg) {
+    stack_t ss = {.ss_sp = own_stack, .ss_size = sizeof own_stack};
+    (void)arg;
+    return sigaltstack(&ss, NULL);
+}
+static int has_ours(void *arg) {
+    stack_t now;
+    (void)arg;
+    return sigaltstack(NULL, &now) < 0 ? -errno : !(now.ss_flags & SS_DISABLE);
+}
+/* The alternate stack of a thread is the program's again behind the runtime, also one that came later. */
+TEST(an_alternate_stack_that_came_later_stays) {
+    if (VT__ASAN || VT__TSAN) SKIP("the sanitizer has stacks of its own");
+    stack_t old, now;
+    REQUIRE(sigaltstack(NULL, &old) == 0);
+    CHECK_EQ(run_on(1, has_ours, NULL), 1);
+    CHECK_EQ(sigaltstack(NULL, &now), 0);
+    CHECK(now.ss_flags == old.ss_flags && now.ss_sp == old.ss_sp);
+    CHECK_EQ(run_on(1, takes_own_stack, NULL), 0);
+    CHECK_EQ(sigaltstack(NULL, &now), 0);
+    CHECK(now.ss_flags == 0 && now.ss_sp == own_stack);
+    CHECK_EQ(run_on(1, has_ours, NULL), 1);
+    CHECK_EQ(sigaltstack(NULL, &now), 0);
+    CHECK(now.ss_sp == own_stack);
+    CHECK_EQ(sigaltstack(&old, NULL), 0);
 }
 TEST(other_faults_are_not_reported_as_overflows) {
     if (VT__ASAN || VT__TSAN || VTHTTP_VALGRIND) SKIP("the sanitizer reports faults itself");
