@@ -14597,6 +14597,12 @@ VT__INLINE bool vt__sched_at(vt__dom *d, bool (*fn)(void *arg), void *arg) {
     vt__sched_dom_unlock(d);
     return r;
 }
+/* Behind it nobody has an event of before in hand, who drives the domain now or has done so. By a vthread. */
+static VT__UNUSED void vt__sched_settle(vt__dom *d) {
+    if (VT__LIKELY(vt__sched_driver(d) == vt__sched_tls)) return;
+    vt__sched_dom_lock(d);
+    vt__sched_dom_unlock(d);
+}
 
 /* For waits that time, deadline or cancel alone end. Each kind of wait has an abort of its own, even where they would
  * do the same: a dump knows by it what a vthread waits for, at no cost to the wait. */
@@ -16345,10 +16351,7 @@ static void vt__chan_sel_leave(vt__sel *s, vt__sel_slot *slots, vt__poll_fdws *o
         vt__poll_fdw *f = slots[i].fd.f;
         if (f && !vt__poll_wait_abort(&f->pd, slots[i].fd.bit, vt__sched_tag(&s->claim))) ended = true;
     }
-    if (ended && VT__UNLIKELY(vt__sched_driver(of->dom) != vt__sched_tls)) {
-        vt__sched_dom_lock(of->dom); /* another's reactor ended that wait, and may be about to look at s */
-        vt__sched_dom_unlock(of->dom);
-    }
+    if (ended) vt__sched_settle(of->dom); /* another's reactor ended that wait, and may yet look at s */
     for (uint64_t m = s->fds; m; m &= m - 1) {
         int i = __builtin_ctzll(m);
         vt__poll_fdw *f = slots[i].fd.f;
@@ -18475,10 +18478,7 @@ static void vt__dump_above(vt__dump_out *o, const vt__vth *v) {
     }
     if (n) vt__dump_put(o, n > VT__DUMP_CASES ? ", ...\"" : "\"");
 }
-static void vt__dump_sleep(vt__dump_out *o, const vt__vth *v) {
-    (void)v;
-    vt__dump_word(o, "wait", "sleep");
-}
+static void vt__dump_sleep(vt__dump_out *o, const vt__vth *v) { (void)v, vt__dump_word(o, "wait", "sleep"); }
 static void vt__dump_reader(vt__dump_out *o, const vt__vth *v) { vt__dump_pd(o, v, VT_READ); }
 static void vt__dump_writer(vt__dump_out *o, const vt__vth *v) { vt__dump_pd(o, v, VT_WRITE); }
 static void vt__dump_cond(vt__dump_out *o, const vt__vth *v) { vt__dump_queue(o, v, "condition"); }
@@ -25233,6 +25233,11 @@ static int vt__tls_client(vt__conn *c, const vt_tls_client_cfg *g, const char *h
     vt__tls_trust_free(ask.trust);
     return r < 0 ? r : vt__tls_push_all(c, c->up, until); /* the server may be the first to speak */
 }
+static void vt__tls_stream_free(vt__tls_stream *t) {
+    (void)vt__conn_close(&t->conn);
+    if (t->conn.pd.dom && vt__sched_self()) vt__sched_settle(t->conn.pd.dom);
+    vt__mem_free(t);
+}
 static int vt__tls_client_take(vt_stream **out, vt_sock *s, const vt_tls_client_cfg *cfg, const char *host,
                                int64_t until) {
     vt__tls_stream *t = host ? vt__mem_zalloc(sizeof *t) : NULL;
@@ -25246,7 +25251,7 @@ static int vt__tls_client_take(vt_stream **out, vt_sock *s, const vt_tls_client_
     t->io.thr = vt__sched_thr();
     int r = vt__tls_client(&t->conn, cfg, host, until);
     if (r == 0) *out = &t->st;
-    else (void)vt__conn_close(&t->conn), vt__mem_free(t);
+    else vt__tls_stream_free(t);
     return r;
 }
 VT_API int vt_tls_client_take(vt_stream **out, vt_sock *s, const vt_tls_client_cfg *cfg, int64_t until) {
@@ -25272,8 +25277,7 @@ VT_API void vt_tls_close(vt_stream *st) {
     if (!st) return;
     vt__tls_stream *t = VT__CONTAINER(st, vt__tls_stream, st);
     if (t->io.err == 0) (void)vt__tls_end(&t->conn);
-    (void)vt__conn_close(&t->conn);
-    vt__mem_free(t);
+    vt__tls_stream_free(t);
 }
 #else
 /* Nothing makes one. */

@@ -16,7 +16,10 @@ static inline void *test_realloc(void *p, size_t n) { return alloc_fails() ? NUL
 /* How often memory was given back with `alloc_secret` in it, if that is not NULL. */
 static const char *alloc_secret;
 static int alloc_leaks;
+static const void *alloc_watched; /* ... and whether this was */
+static int alloc_gone;
 static inline void test_free(void *p) {
+    if (p && p == alloc_watched) __atomic_store_n(&alloc_gone, 1, __ATOMIC_SEQ_CST);
     size_t n = p ? malloc_usable_size(p) : 0, k = alloc_secret ? strlen(alloc_secret) : 0;
     for (size_t i = 0; k && i + k <= n; i++) alloc_leaks += memcmp((char *)p + i, alloc_secret, k) == 0;
     free(p);
