@@ -366,8 +366,8 @@ VT_API void vt_cfg_defaults(vt_cfg *cfg);
  * it and every other virtual thread has ended (vt_stop cancels them). One runtime at a time.
  * In a child that is forked meanwhile there is none, and can be none: what needs a runtime or a virtual thread returns -ENOTSUP
  * there, wherever -EPERM is said of its absence. vt_sleep sleeps, as off a virtual thread; hooked calls are plain ones.
- * errors: -EBUSY a runtime is running; -EINVAL a bad field (logged with its name); -ENOMEM, -EAGAIN no threads; -ENOTSUP in a
- * forked child. */
+ * errors: -EBUSY a runtime is running; -EINVAL a bad field (logged with its name); -ENOMEM, -EMFILE, -ENFILE; -EAGAIN no threads;
+ * -ENOTSUP in a forked child, or where hardware shadow stacks are on (logged). */
 VT_API int vt_run(const vt_cfg *cfg, vt_fn *fn, void *arg);
 
 /* Cancels every virtual thread, present and future, and lets vt_run return when they have ended. Any thread. */
@@ -486,7 +486,7 @@ VT_API int vt_defer(void (*fn)(void *arg), void *arg);
  * vt_shutdown cancels what lives, runs it to its end, frees the runtime and returns 0.
  * All on the OS thread that called vt_open, and vt_run_once, vt_next_deadline and vt_shutdown not from a virtual thread: else
  * they return -EPERM and do nothing, vt_next_deadline VT_ESTATE (-EPERM is VT_NONE's number).
- * errors (vt_open): -EBUSY a runtime is running; -EINVAL a bad field (logged with its name); -ENOMEM; -ENOTSUP in a forked child. */
+ * errors (vt_open): those of vt_run, but for -EAGAIN. */
 VT_API int vt_open(const vt_cfg *cfg);
 VT_API int vt_run_once(int64_t until);
 VT_API int vt_poll_fd(void);
