@@ -20220,7 +20220,9 @@ static bool vt__hooks_may_wait(vt__hooks_op *op) {
     op->asked = true;
     int fl = vt__plat_fcntl(op->fd, F_GETFL, 0), wrong = op->events & EPOLLIN ? O_WRONLY : O_RDONLY;
     op->never = fl < 0 || fl & O_NONBLOCK || (fl & O_ACCMODE) == wrong;
-    if (op->nr == SYS_accept4 && !vt__hooks_option(op->fd, SO_ACCEPTCONN)) op->never = true;
+    int kin = op->nr == SYS_accept4 ? vt__hooks_option(op->fd, SO_DOMAIN) : -1; /* 0: it is no socket */
+    if (kin == 0 || kin == AF_UNIX || kin == AF_INET || kin == AF_INET6) /* others' listeners do not say */
+        op->never = op->never || !vt__hooks_option(op->fd, SO_ACCEPTCONN);
     int ms = op->timeo || op->never || !(op->events & EPOLLIN) ? -1 : vt__hooks_vtime(op->fd);
     if (ms == 0 || op->never) return op->never = true, false;
     if (ms > 0) op->until = vt__hooks_after(ms * VT_MS);
