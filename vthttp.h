@@ -1705,6 +1705,7 @@ int vt__libc_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags) __a
 int vt__libc_getaddrinfo(const char *host, const char *port, const struct vt__plat_ai *hints,
                          struct vt__plat_ai **out) __asm__("getaddrinfo");
 void vt__libc_freeaddrinfo(struct vt__plat_ai *ai) __asm__("freeaddrinfo");
+int vt__libc_inet_pton(int family, const char *text, void *out) __asm__("inet_pton");
 int vt__libc_condattr_setclock(pthread_condattr_t *attr, int id) __asm__("pthread_condattr_setclock");
 #if defined(__linux__)
 /* What a thread of this process has had of a CPU, in ns. */
@@ -20780,16 +20781,15 @@ static VT__UNUSED int vt__hooks_name_run(void *arg) {
     n->err = errno;
     return r;
 }
-/* A number needs no name server, and no thread. */
+/* A number needs no name server, and no thread; what is none, 1.2.3.4.5, does. */
 static VT__UNUSED bool vt__hooks_numeric(const char *host, const char *port,
                                          const struct vt__plat_ai *hints) {
     if (port)
         for (const char *p = port; *p; p++)
             if (*p < '0' || *p > '9') return false;
-    if (!host || (hints && hints->flags & VT__HOOKS_AI_NUMERIC) || strchr(host, ':')) return true;
-    for (const char *p = host; *p; p++)
-        if ((*p < '0' || *p > '9') && *p != '.') return false;
-    return true;
+    uint8_t ip[16];
+    if (!host || (hints && hints->flags & VT__HOOKS_AI_NUMERIC)) return true;
+    return vt__libc_inet_pton(AF_INET, host, ip) == 1 || vt__libc_inet_pton(AF_INET6, host, ip) == 1;
 }
 static VT__UNUSED int vt__hooks_name(vt__hooks_gai *real, const char *host, const char *port,
                                      const struct vt__plat_ai *hints, struct vt__plat_ai **out) {

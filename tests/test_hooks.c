@@ -1285,6 +1285,30 @@ static int names(void *arg) {
     CHECK_EQ(name((void *)(uintptr_t) "::1"), 0);
     return 0;
 }
+/* What only looks like a number may be asked of a name server: not on the virtual thread's OS thread. */
+static int asked_there;
+static int fake_gai(const char *host, const char *port, const struct vt__plat_ai *hints,
+                    struct vt__plat_ai **out) {
+    (void)host, (void)port, (void)hints, (void)out;
+    asked_there = vt_on_vthread();
+    return -2;
+}
+static int odd_names(void *arg) {
+    const char *numbers[] = {"127.0.0.1", "::1", "::ffff:1.2.3.4"};
+    const char *others[] = {"1.2.3.4.5", "1.2.3.400", "1..2", "1::2::3", "a:b", "::1%1"};
+    struct vt__plat_ai *out;
+    (void)arg;
+    for (size_t i = 0; i < VT__COUNT(numbers); i++) {
+        CHECK_EQ(vt__hooks_name(fake_gai, numbers[i], "80", NULL, &out), -2);
+        CHECK_EQ(asked_there, 1);
+    }
+    for (size_t i = 0; i < VT__COUNT(others); i++) {
+        CHECK_EQ(vt__hooks_name(fake_gai, others[i], "80", NULL, &out), -2);
+        CHECK_EQ(asked_there, 0);
+    }
+    return 0;
+}
+TEST(names_that_look_like_numbers) { CHECK_EQ(run_on(1, odd_names, NULL), 0); }
 TEST(names_resolve) {
     CHECK_EQ(name((void *)(uintptr_t) "localhost"), 0);
     CHECK_EQ(run_on(1, names, NULL), 0);
