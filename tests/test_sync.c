@@ -647,6 +647,7 @@ static int child_main(void *arg) {
     return 0;
 }
 TEST(locks_that_stayed_behind) {
+    if (VT__TSAN) SKIP("fork with threads is not TSan's");
     const vt_cfg cfg = {.workers = 1, .stall_ms = VT_NONE};
     CHECK_EQ(vt_run(&cfg, child_main, NULL), 0);
 }
