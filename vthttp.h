@@ -20206,11 +20206,11 @@ static int vt__hooks_option(int fd, int opt) {
 /* How long a terminal lets a read wait that may end without a byte (MIN is 0), in ms; -1: it is none, or
  * does not, or is a master, whose settings are the other end's. */
 static int vt__hooks_vtime(int fd) {
-    unsigned t[16] = {0}; /* as the kernel has it: four words of flags, a byte, characters */
-    const uint8_t *c = (const uint8_t *)t + 17;
-    const long get[6] = {fd, TCGETS, VT__HOOKS_PTR(t)}, master[6] = {fd, TIOCGPTN, VT__HOOKS_PTR(t)};
+    uint8_t t[64] = {0}; /* as these kernels have it: four words of flags, a byte, characters */
+    const long get[6] = {fd, 0x5401 /* TCGETS */, VT__HOOKS_PTR(t)}, master[6] = {fd, (long)TIOCGPTN, get[2]};
+    if (!(VT__X86_64 || VT__I386 || VT__AARCH64 || VT__RISCV64)) return -1;
     if (vt__plat_raw(SYS_ioctl, get) < 0 || vt__plat_raw(SYS_ioctl, master) >= 0) return -1;
-    return t[3] & 2 /* ICANON */ || c[6] /* VMIN */ ? -1 : c[5] /* VTIME */ * 100;
+    return t[12] & 2 /* ICANON */ || t[23] /* VMIN */ ? -1 : t[22] /* VTIME */ * 100;
 }
 /* Asked at the first EAGAIN: how the program meant it. Nor does what fails in any case wait: the wrong end of a pipe, accept on
  * what does not listen. */
