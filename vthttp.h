@@ -23971,7 +23971,7 @@ static bool vt__ossl_begin(void) {
         !BIO_meth_set_ctrl(m, vt__ossl_bio_ctrl) ||
         !__atomic_compare_exchange_n(&vt__ossl_bio, &none, m, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         BIO_meth_free(m);
-    return m != NULL;
+    return __atomic_load_n(&vt__ossl_bio, __ATOMIC_ACQUIRE) != NULL;
 }
 
 /*--- errors ---*/

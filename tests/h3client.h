@@ -251,7 +251,7 @@ static bool h3_prepare(struct h3 *h) {
     static const vt_str alpn = {"\2h3", 3};
     vt__ossl_client c = {.no_verify = true, .alpn = alpn};
     vt__ossl_text text = {""};
-    pthread_once(&vt__ossl_g.once, vt__ossl_begin);
+    (void)vt__ossl_begin();
     h->udp.fd = -1;
     h->remote.port = (uint16_t)e2e.port;
     vt__udp_set4(&h->remote, (const uint8_t *)"\177\0\0\1");

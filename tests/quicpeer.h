@@ -80,7 +80,7 @@ static inline void tls_begin(void) {
     if (tls_of.server) return;
     tls_of.keys.every = 3600 * VT_SEC;
     tls_of.pem = pem_make("localhost", "DNS:localhost", NULL, 30, VTHTTP_SIM ? -1 : 0);
-    pthread_once(&vt__ossl_g.once, vt__ossl_begin);
+    (void)vt__ossl_begin();
     tls_of.server = tls_server(&tls_of.pem);
     tls_of.client = tls_client_of(&tls_of.pem);
     if (vt__qsec_vault_init(&tls_of.vault, NULL) < 0) abort();

@@ -294,7 +294,7 @@ int main(int argc, char **argv) {
     if (!pid) load.port = server_fork(true, &child), pid = child;
     signal(SIGPIPE, SIG_IGN);
     load.cfg.idle_ns = 120 * VT_SEC;
-    pthread_once(&vt__ossl_g.once, vt__ossl_begin);
+    (void)vt__ossl_begin();
     vt__qstr_mem_init(&load.mem);
     if (vt__udp_rx_init(&load.rx) < 0 || vt__qtls_ctx_client(&load.cfg.tls, &client, &text) < 0)
         bench_die("no TLS: %s", (char *)&text);
