@@ -24881,7 +24881,7 @@ static int64_t vt__tls_send_run(vt__conn *c, vt__tls *t, struct iovec *v, int n)
     if (fresh) {
         int64_t k;
         for (; (k = vt__tls_seal(t, v, n)) == -EAGAIN; vt__poll_set(&c->pd, VT__PD_W)) {
-            vt__poll_clear(&c->pd, VT__PD_W); /* an event sets it, that of input as well */
+            vt__poll_clear(&c->pd, VT__PD_W), vt__poll_set(&c->pd, VT__PD_R); /* events of input set W, too */
             if ((k = vt__tls_pull(c, t)) <= 0) return k ? k : VT_EEOF;
         }
         if (t->in.p) vt__tls_settle(c, t);
