@@ -1617,6 +1617,9 @@ VT_API void vt_tls_close(vt_stream *st);
 #ifndef SYS_process_madvise
 #define SYS_process_madvise 440
 #endif
+#ifndef SO_DOMAIN
+#define SO_DOMAIN (SOL_SOCKET == 1 ? 39 : 0x1029)
+#endif
 #ifndef O_CLOEXEC
 #define O_CLOEXEC 02000000
 #endif
