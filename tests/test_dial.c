@@ -6,8 +6,8 @@
 #include "../vthttp.h"
 #include "test.h"
 #include "tmp.h"
+#include "names.h"
 
-#include <netdb.h>
 #include <sys/stat.h>
 
 /*--- a resolver that answers when it is let ---*/
@@ -16,10 +16,6 @@ static int get(int *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
 static void set(int *p, int n) { __atomic_store_n(p, n, __ATOMIC_SEQ_CST); }
 
 int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **out) {
-    struct room {
-        struct addrinfo ai;
-        struct sockaddr_in in;
-    } * one;
     (void)port;
     if (!host || hints->ai_flags & AI_NUMERICHOST) return EAI_NONAME;
     __atomic_fetch_add(&asked, 1, __ATOMIC_SEQ_CST);
@@ -28,18 +24,8 @@ int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints
         usleep(1000);
     }
     if (strcmp(host, "none.test") == 0) return EAI_AGAIN;
-    if (!(one = calloc(1, sizeof *one))) return EAI_MEMORY;
-    one->in.sin_family = AF_INET;
-    one->in.sin_port = htons(1); /* nobody listens there */
-    one->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    one->ai.ai_family = AF_INET;
-    one->ai.ai_socktype = SOCK_STREAM;
-    one->ai.ai_addr = (struct sockaddr *)(void *)&one->in;
-    one->ai.ai_addrlen = sizeof one->in;
-    *out = &one->ai;
-    return 0;
+    return name_is("127.0.0.1", 1, out); /* nobody listens there */
 }
-void freeaddrinfo(struct addrinfo *ai) { free(ai); }
 
 static int run_on(int workers, vt_fn *fn, void *arg) {
     vt_cfg cfg = {.workers = workers};
