@@ -19905,6 +19905,7 @@ enum {
     VT__HOOKS_PIPE = 4096 /* what a pipe that polls writable takes without waiting */
 };
 enum { VT__HOOKS_LOOK_MS = 250, VT__HOOKS_LOOK_MAX_MS = 8000 };
+enum { VT__HOOKS_AT_ONCE = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB }; /* a receive that never waits */
 enum { VT__HOOKS_SIGNAL_MS = 10, VT__HOOKS_NAP_MAX_MS = 20 };
 
 struct vt__hooks_wait;
@@ -20273,19 +20274,22 @@ static VT__COLD bool vt__hooks_refuses(int fd, bool in) {
     if ((st.st_mode & 0170000) == 0140000) return true; /* a socket; S_ISSOCK is not in strict C */
     return in && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !S_ISBLK(st.st_mode);
 }
-/* What every call on a descriptor does first. Those that write spend no fuel: signal handlers write, and must not yield. */
-VT__INLINE int vt__hooks_enter(vt__hooks_op *op, vt__vth *v, int fd, uint32_t events, int timeo, bool never) {
+/* What every call on a descriptor, a[0], does first. Those that write spend no fuel: signal handlers write, and must not
+ * yield. */
+VT__INLINE int vt__hooks_enter(vt__hooks_op *op, vt__vth *v, long nr, const long a[6], uint32_t events,
+                               int timeo, bool never) {
     memset(op, 0, sizeof *op);
     op->v = v;
-    op->fd = fd;
+    op->nr = nr;
+    memcpy(op->a, a, sizeof op->a);
+    op->fd = (int)a[0];
     op->events = events;
     op->timeo = timeo;
     op->never = op->asked = never;
     op->once = vt__hooks_once;
-    op->a[0] = fd;
     if (events & EPOLLIN) vt__sched_fuel(v);
-    return vt__sched_cancelled(v) && !never && vt__hooks_refuses(fd, (events & EPOLLIN) != 0) ? -ECANCELED
-                                                                                              : 0;
+    return vt__sched_cancelled(v) && !never && vt__hooks_refuses(op->fd, (events & EPOLLIN) != 0) ? -ECANCELED
+                                                                                                  : 0;
 }
 
 /*--- reading and writing ---*/
@@ -20350,17 +20354,12 @@ static long vt__hooks_waitall(vt__hooks_op *op, const struct iovec *v, size_t co
     return vt__hooks_rest(op, SYS_recvfrom, v, count, (size_t)r, flags | MSG_DONTWAIT);
 }
 static long vt__hooks_recv(vt__vth *v, int fd, void *p, size_t n, int flags, void *sa, void *len) {
+    const long a[6] = {
+        fd, VT__HOOKS_PTR(p), (long)n, flags | MSG_DONTWAIT, VT__HOOKS_PTR(sa), VT__HOOKS_PTR(len)};
     const struct iovec one = {p, n};
     vt__hooks_op op;
-    int r = vt__hooks_enter(&op, v, fd, EPOLLIN, SO_RCVTIMEO,
-                            (flags & (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)) != 0);
+    int r = vt__hooks_enter(&op, v, SYS_recvfrom, a, EPOLLIN, SO_RCVTIMEO, (flags & VT__HOOKS_AT_ONCE) != 0);
     if (r < 0) return r;
-    op.nr = SYS_recvfrom;
-    op.a[1] = VT__HOOKS_PTR(p);
-    op.a[2] = (long)n;
-    op.a[3] = flags | MSG_DONTWAIT;
-    op.a[4] = VT__HOOKS_PTR(sa);
-    op.a[5] = VT__HOOKS_PTR(len);
     return vt__hooks_waitall(&op, &one, 1, vt__hooks_block(&op), flags);
 }
 /* After the first part of a send; only streams have parts. An error is the next call's. */
@@ -20370,17 +20369,12 @@ static long vt__hooks_sendall(vt__hooks_op *op, const struct iovec *v, size_t co
 }
 static long vt__hooks_send(vt__vth *v, int fd, const void *p, size_t n, int flags, const void *sa,
                            socklen_t len) {
+    const long a[6] = {fd, VT__HOOKS_PTR(p), (long)n, flags | MSG_DONTWAIT, VT__HOOKS_PTR(sa), (long)len};
     vt__hooks_op op;
     struct iovec one = {NULL, n};
-    int r = vt__hooks_enter(&op, v, fd, EPOLLOUT, SO_SNDTIMEO, (flags & MSG_DONTWAIT) != 0);
+    int r = vt__hooks_enter(&op, v, SYS_sendto, a, EPOLLOUT, SO_SNDTIMEO, (flags & MSG_DONTWAIT) != 0);
     if (r < 0) return r;
     memcpy(&one.iov_base, &p, sizeof p); /* iovec has no const */
-    op.nr = SYS_sendto;
-    op.a[1] = VT__HOOKS_PTR(p);
-    op.a[2] = (long)n;
-    op.a[3] = flags | MSG_DONTWAIT;
-    op.a[4] = VT__HOOKS_PTR(sa);
-    op.a[5] = (long)len;
     return vt__hooks_sendall(&op, &one, 1, vt__hooks_block(&op), flags);
 }
 
@@ -20421,31 +20415,27 @@ static bool vt__hooks_control(struct vt__hooks_msg *k, char *buf) {
     return true;
 }
 static long vt__hooks_sendmsg(vt__vth *v, int fd, struct vt__hooks_msg *k, int flags) {
+    const long a[6] = {fd, VT__HOOKS_PTR(k), flags | MSG_DONTWAIT, 0, 0, 0};
     vt__hooks_op op;
-    int r = vt__hooks_enter(&op, v, fd, EPOLLOUT, SO_SNDTIMEO, (flags & MSG_DONTWAIT) != 0);
+    int r = vt__hooks_enter(&op, v, SYS_sendmsg, a, EPOLLOUT, SO_SNDTIMEO, (flags & MSG_DONTWAIT) != 0);
     if (r < 0) return r;
-    op.nr = SYS_sendmsg;
-    op.a[1] = VT__HOOKS_PTR(k);
-    op.a[2] = flags | MSG_DONTWAIT;
     return vt__hooks_sendall(&op, k->iov, k->iovlen, vt__hooks_block(&op), flags);
 }
 static long vt__hooks_once_recvmsg(vt__hooks_op *op) {
     struct vt__hooks_msg k = *(const struct vt__hooks_msg *)op->a[4];
     op->a[1] = VT__HOOKS_PTR(&k);
-    long r = vt__plat_raw(SYS_recvmsg, op->a);
+    long r = vt__plat_raw(op->nr, op->a);
     if (r >= 0) *(struct vt__hooks_msg *)op->a[4] = k;
     return r;
 }
 static long vt__hooks_recvmsg(vt__vth *v, int fd, struct vt__hooks_msg *k, int flags) {
+    const long a[6] = {fd, 0, flags | MSG_DONTWAIT, 0, VT__HOOKS_PTR(k), 0};
     vt__hooks_op op;
     struct iovec *iov = k->iov;
     size_t count = k->iovlen;
-    int r = vt__hooks_enter(&op, v, fd, EPOLLIN, SO_RCVTIMEO,
-                            (flags & (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)) != 0);
+    int r = vt__hooks_enter(&op, v, SYS_recvmsg, a, EPOLLIN, SO_RCVTIMEO, (flags & VT__HOOKS_AT_ONCE) != 0);
     if (r < 0) return r;
     op.once = vt__hooks_once_recvmsg;
-    op.a[2] = flags | MSG_DONTWAIT;
-    op.a[4] = VT__HOOKS_PTR(k);
     long got = vt__hooks_block(&op);
     if (got <= 0 || !(flags & MSG_WAITALL)) return got;
     if (flags & MSG_PEEK) return got; /* what there is: a peek into parts is not worth its code */
@@ -20473,14 +20463,12 @@ static long vt__hooks_pipe_write(vt__hooks_op *op, const struct iovec *v, size_t
     return (long)done;
 }
 static long vt__hooks_file(vt__vth *v, long nr, int fd, long p, long n, const struct iovec *w, size_t count) {
+    const long a[6] = {fd, p, n, 0, 0, 0};
     bool out = nr == SYS_write || nr == SYS_writev;
     vt__hooks_op op;
-    int r = vt__hooks_enter(&op, v, fd, out ? EPOLLOUT : EPOLLIN, 0, out && !vt__hooks_total(w, count));
+    int r = vt__hooks_enter(&op, v, nr, a, out ? EPOLLOUT : EPOLLIN, 0, out && !vt__hooks_total(w, count));
     if (r < 0) return r;
     op.once = vt__hooks_once_polled;
-    op.nr = nr;
-    op.a[1] = p;
-    op.a[2] = n;
     if (out && vt__hooks_total(w, count) > VT__HOOKS_PIPE && vt__hooks_pipe(&op))
         return vt__hooks_pipe_write(&op, w, count);
     long got = vt__hooks_block(&op);
@@ -20522,13 +20510,10 @@ static long vt__hooks_once_accept(vt__hooks_op *op) {
     return r;
 }
 static long vt__hooks_accept(vt__vth *v, int fd, void *sa, void *len, int flags) {
+    const long a[6] = {fd, VT__HOOKS_PTR(sa), VT__HOOKS_PTR(len), flags, 0, 0};
     vt__hooks_op op;
-    int r = vt__hooks_enter(&op, v, fd, EPOLLIN, SO_RCVTIMEO, false);
+    int r = vt__hooks_enter(&op, v, SYS_accept4, a, EPOLLIN, SO_RCVTIMEO, false);
     if (r < 0) return r;
-    op.nr = SYS_accept4;
-    op.a[1] = VT__HOOKS_PTR(sa);
-    op.a[2] = VT__HOOKS_PTR(len);
-    op.a[3] = flags;
     op.once = vt__hooks_once_accept;
     long got = vt__hooks_block(&op);
     return got == -EAGAIN && op.never ? vt__hooks_once(&op) : got; /* or the lock was busy */
@@ -20542,13 +20527,11 @@ static long vt__hooks_once_connect(vt__hooks_op *op) {
     return r;
 }
 static long vt__hooks_connect(vt__vth *v, int fd, const void *sa, socklen_t len) {
+    const long a[6] = {fd, VT__HOOKS_PTR(sa), (long)len, 0, 0, 0};
     vt__hooks_op op;
     int64_t due;
-    int r = vt__hooks_enter(&op, v, fd, EPOLLOUT, SO_SNDTIMEO, false), w = 0;
+    int r = vt__hooks_enter(&op, v, SYS_connect, a, EPOLLOUT, SO_SNDTIMEO, false), w = 0;
     if (r < 0) return r;
-    op.nr = SYS_connect;
-    op.a[1] = VT__HOOKS_PTR(sa);
-    op.a[2] = (long)len;
     if (!vt__hooks_may_wait(&op)) return vt__hooks_once(&op);
     long c = vt__hooks_once_connect(&op);
     while (c == -EAGAIN && w == 0) { /* a Unix listener whose queue is full; nothing tells when it is not */
