@@ -20306,27 +20306,32 @@ static long vt__hooks_once_rest(vt__hooks_op *op) {
     if (p.revents & POLLERR && !(op->events & EPOLLIN && vt__hooks_pending(op->fd) > 0)) return 0;
     return vt__plat_raw(op->nr, op->a);
 }
-/* Goes on where a stream's first part ended: all of it, or an error after what counts already. */
-static long vt__hooks_rest(vt__hooks_op *op, long nr, const struct iovec *v, size_t count, size_t done,
-                           int flags) {
+/* What is behind the first `done` bytes, in pieces of at most `most`: how many bytes are done then, or an error of the first. */
+static long vt__hooks_pieces(vt__hooks_op *op, const struct iovec *v, size_t count, size_t done, size_t most,
+                             int flags) {
     size_t skip = done;
-    op->nr = nr;
-    op->once = vt__hooks_once_rest;
-    op->a[4] = op->a[5] = 0;
     for (size_t i = 0; i < count; i++) {
         size_t at = VT__MIN(skip, v[i].iov_len);
         skip -= at;
         while (at < v[i].iov_len) {
             op->a[1] = VT__HOOKS_PTR((char *)v[i].iov_base + at);
-            op->a[2] = (long)(v[i].iov_len - at);
-            op->a[3] = flags | (nr == SYS_sendto && i + 1 < count ? MSG_MORE : 0);
+            op->a[2] = (long)VT__MIN(v[i].iov_len - at, most);
+            op->a[3] = flags | (op->nr == SYS_sendto && i + 1 < count ? MSG_MORE : 0);
             long r = vt__hooks_block(op);
-            if (r <= 0) return (long)done;
+            if (r <= 0) return done ? (long)done : r;
             at += (size_t)r;
             done += (size_t)r;
         }
     }
     return (long)done;
+}
+/* Goes on where a stream's first part ended: all of it, or an error after what counts already. */
+static long vt__hooks_rest(vt__hooks_op *op, long nr, const struct iovec *v, size_t count, size_t done,
+                           int flags) {
+    op->nr = nr;
+    op->once = vt__hooks_once_rest;
+    op->a[4] = op->a[5] = 0;
+    return vt__hooks_pieces(op, v, count, done, SIZE_MAX, flags);
 }
 static size_t vt__hooks_total(const struct iovec *v, size_t count) {
     size_t n = 0;
@@ -20447,21 +20452,6 @@ static bool vt__hooks_pipe(vt__hooks_op *op) {
     struct stat st;
     return vt__plat_fstat(op->fd, &st) >= 0 && S_ISFIFO(st.st_mode) && vt__hooks_may_wait(op);
 }
-static long vt__hooks_pipe_write(vt__hooks_op *op, const struct iovec *v, size_t count) {
-    size_t done = 0;
-    op->nr = SYS_write;
-    for (size_t i = 0; i < count; i++) {
-        for (size_t at = 0; at < v[i].iov_len;) {
-            op->a[1] = VT__HOOKS_PTR((char *)v[i].iov_base + at);
-            op->a[2] = (long)VT__MIN(v[i].iov_len - at, (size_t)VT__HOOKS_PIPE);
-            long r = vt__hooks_block(op);
-            if (r <= 0) return done ? (long)done : r;
-            at += (size_t)r;
-            done += (size_t)r;
-        }
-    }
-    return (long)done;
-}
 static long vt__hooks_file(vt__vth *v, long nr, int fd, long p, long n, const struct iovec *w, size_t count) {
     const long a[6] = {fd, p, n, 0, 0, 0};
     bool out = nr == SYS_write || nr == SYS_writev;
@@ -20469,8 +20459,10 @@ static long vt__hooks_file(vt__vth *v, long nr, int fd, long p, long n, const st
     int r = vt__hooks_enter(&op, v, nr, a, out ? EPOLLOUT : EPOLLIN, 0, out && !vt__hooks_total(w, count));
     if (r < 0) return r;
     op.once = vt__hooks_once_polled;
-    if (out && vt__hooks_total(w, count) > VT__HOOKS_PIPE && vt__hooks_pipe(&op))
-        return vt__hooks_pipe_write(&op, w, count);
+    if (out && vt__hooks_total(w, count) > VT__HOOKS_PIPE && vt__hooks_pipe(&op)) {
+        op.nr = SYS_write;
+        return vt__hooks_pieces(&op, w, count, 0, VT__HOOKS_PIPE, 0);
+    }
     long got = vt__hooks_block(&op);
     return got == -EAGAIN && op.until ? 0 : got; /* a terminal's time is over */
 }
