@@ -20786,64 +20786,25 @@ static VT__UNUSED int vt__hooks_name(vt__hooks_gai *real, const char *host, cons
 }
 
 /*--- what the program links with ---*/
-#define VT__HOOKS_SYM(ret, name, symbol, params)                                                             \
-    ret vt__hooks_libc_##name params __asm__(#symbol) __attribute__((visibility("default"), used))
-VT__HOOKS_SYM(ssize_t, recvfrom, recvfrom, (int fd, void *p, size_t n, int flags, void *sa, socklen_t *len));
-VT__HOOKS_SYM(ssize_t, recv, recv, (int fd, void *p, size_t n, int flags));
-VT__HOOKS_SYM(ssize_t, sendto, sendto,
-              (int fd, const void *p, size_t n, int flags, const void *sa, socklen_t len));
-VT__HOOKS_SYM(ssize_t, send, send, (int fd, const void *p, size_t n, int flags));
-VT__HOOKS_SYM(ssize_t, sendmsg, sendmsg, (int fd, const struct msghdr *m, int flags));
-VT__HOOKS_SYM(ssize_t, recvmsg, recvmsg, (int fd, struct msghdr *m, int flags));
-VT__HOOKS_SYM(ssize_t, read, read, (int fd, void *p, size_t n));
-VT__HOOKS_SYM(ssize_t, write, write, (int fd, const void *p, size_t n));
-VT__HOOKS_SYM(ssize_t, readv, readv, (int fd, const struct iovec *w, int count));
-VT__HOOKS_SYM(ssize_t, writev, writev, (int fd, const struct iovec *w, int count));
-VT__HOOKS_SYM(int, accept4, accept4, (int fd, void *sa, socklen_t *len, int flags));
-VT__HOOKS_SYM(int, accept, accept, (int fd, void *sa, socklen_t *len));
-VT__HOOKS_SYM(int, connect, connect, (int fd, const void *sa, socklen_t len));
-VT__HOOKS_SYM(int, poll, poll, (struct pollfd * fds, nfds_t n, int ms));
-VT__HOOKS_SYM(int, ppoll, ppoll,
-              (struct pollfd * fds, nfds_t n, const struct timespec *limit, const void *mask));
-VT__HOOKS_SYM(int, pselect, pselect,
-              (int n, void *r, void *w, void *e, const struct timespec *limit, const void *mask));
-VT__HOOKS_SYM(int, select, select, (int n, void *r, void *w, void *e, struct timeval *limit));
-VT__HOOKS_SYM(int, epoll_pwait, epoll_pwait,
-              (int ep, struct epoll_event *ev, int n, int ms, const void *mask));
-VT__HOOKS_SYM(int, epoll_wait, epoll_wait, (int ep, struct epoll_event *ev, int n, int ms));
-VT__HOOKS_SYM(int, clock_nanosleep, clock_nanosleep,
-              (int id, int flags, const struct timespec *req, struct timespec *left));
-VT__HOOKS_SYM(int, nanosleep, nanosleep, (const struct timespec *req, struct timespec *left));
-VT__HOOKS_SYM(int, usleep, usleep, (unsigned us));
-VT__HOOKS_SYM(unsigned, sleep, sleep, (unsigned s));
-VT__HOOKS_SYM(int, epoll_create1, epoll_create1, (int flags));
-VT__HOOKS_SYM(int, epoll_create, epoll_create, (int size));
-VT__HOOKS_SYM(int, epoll_ctl, epoll_ctl, (int ep, int op, int fd, struct epoll_event *ev));
-VT__HOOKS_SYM(ssize_t, read_chk, __read_chk, (int fd, void *p, size_t n, size_t room));
-VT__HOOKS_SYM(ssize_t, recv_chk, __recv_chk, (int fd, void *p, size_t n, size_t room, int flags));
-VT__HOOKS_SYM(ssize_t, recvfrom_chk, __recvfrom_chk,
-              (int fd, void *p, size_t n, size_t room, int flags, void *sa, socklen_t *len));
-VT__HOOKS_SYM(int, poll_chk, __poll_chk, (struct pollfd * fds, nfds_t n, int ms, size_t room));
-VT__HOOKS_SYM(int, ppoll_chk, __ppoll_chk,
-              (struct pollfd * fds, nfds_t n, const struct timespec *limit, const void *mask, size_t room));
-
-ssize_t vt__hooks_libc_recvfrom(int fd, void *p, size_t n, int flags, void *sa, socklen_t *len) {
+static VT__UNUSED ssize_t vt__hooks_libc_recvfrom(int fd, void *p, size_t n, int flags, void *sa,
+                                                  socklen_t *len) {
     VT__HOOKS_CALL(ssize_t, v, vt__hooks_recv(v, fd, p, n, flags, sa, len),
                    vt__hooks_plain(SYS_recvfrom, fd, VT__HOOKS_PTR(p), (long)n, flags, VT__HOOKS_PTR(sa),
                                    VT__HOOKS_PTR(len)));
 }
-ssize_t vt__hooks_libc_recv(int fd, void *p, size_t n, int flags) {
+static VT__UNUSED ssize_t vt__hooks_libc_recv(int fd, void *p, size_t n, int flags) {
     return vt__hooks_libc_recvfrom(fd, p, n, flags, NULL, NULL);
 }
-ssize_t vt__hooks_libc_sendto(int fd, const void *p, size_t n, int flags, const void *sa, socklen_t len) {
+static VT__UNUSED ssize_t vt__hooks_libc_sendto(int fd, const void *p, size_t n, int flags, const void *sa,
+                                                socklen_t len) {
     VT__HOOKS_CALL(ssize_t, v, vt__hooks_send(v, fd, p, n, flags, sa, len),
                    vt__hooks_plain(SYS_sendto, fd, VT__HOOKS_PTR(p), (long)n, flags, VT__HOOKS_PTR(sa),
                                    (long)len));
 }
-ssize_t vt__hooks_libc_send(int fd, const void *p, size_t n, int flags) {
+static VT__UNUSED ssize_t vt__hooks_libc_send(int fd, const void *p, size_t n, int flags) {
     return vt__hooks_libc_sendto(fd, p, n, flags, NULL, 0);
 }
-ssize_t vt__hooks_libc_sendmsg(int fd, const struct msghdr *m, int flags) {
+static VT__UNUSED ssize_t vt__hooks_libc_sendmsg(int fd, const struct msghdr *m, int flags) {
     char control[sizeof(((struct cmsghdr *)0)->cmsg_len) < sizeof(size_t) ? VT__HOOKS_CONTROL : 1];
     struct vt__hooks_msg k;
     vt__hooks_msg_from(&k, m);
@@ -20851,7 +20812,7 @@ ssize_t vt__hooks_libc_sendmsg(int fd, const struct msghdr *m, int flags) {
     VT__HOOKS_CALL(ssize_t, v, vt__hooks_sendmsg(v, fd, &k, flags),
                    vt__hooks_plain(SYS_sendmsg, fd, VT__HOOKS_PTR(&k), flags, 0, 0, 0));
 }
-ssize_t vt__hooks_libc_recvmsg(int fd, struct msghdr *m, int flags) {
+static VT__UNUSED ssize_t vt__hooks_libc_recvmsg(int fd, struct msghdr *m, int flags) {
     vt__vth *v = vt__hooks_self();
     struct vt__hooks_msg k;
     int err = errno;
@@ -20865,29 +20826,32 @@ ssize_t vt__hooks_libc_recvmsg(int fd, struct msghdr *m, int flags) {
     }
     return (ssize_t)vt__hooks_end(r, err);
 }
-ssize_t vt__hooks_libc_read(int fd, void *p, size_t n) {
+static VT__UNUSED ssize_t vt__hooks_libc_read(int fd, void *p, size_t n) {
     VT__HOOKS_CALL(ssize_t, v, vt__hooks_read(v, fd, p, n), vt__plat_read(fd, p, n));
 }
-ssize_t vt__hooks_libc_write(int fd, const void *p, size_t n) {
+static VT__UNUSED ssize_t vt__hooks_libc_write(int fd, const void *p, size_t n) {
     VT__HOOKS_CALL(ssize_t, v, vt__hooks_write(v, fd, p, n), vt__plat_write(fd, p, n));
 }
-ssize_t vt__hooks_libc_readv(int fd, const struct iovec *w, int count) {
+static VT__UNUSED ssize_t vt__hooks_libc_readv(int fd, const struct iovec *w, int count) {
     VT__HOOKS_CALL(ssize_t, v, vt__hooks_vec(v, false, fd, w, count),
                    vt__hooks_plain(SYS_readv, fd, VT__HOOKS_PTR(w), count, 0, 0, 0));
 }
-ssize_t vt__hooks_libc_writev(int fd, const struct iovec *w, int count) {
+static VT__UNUSED ssize_t vt__hooks_libc_writev(int fd, const struct iovec *w, int count) {
     VT__HOOKS_CALL(ssize_t, v, vt__hooks_vec(v, true, fd, w, count),
                    vt__hooks_plain(SYS_writev, fd, VT__HOOKS_PTR(w), count, 0, 0, 0));
 }
-int vt__hooks_libc_accept4(int fd, void *sa, socklen_t *len, int flags) {
+static VT__UNUSED int vt__hooks_libc_accept4(int fd, void *sa, socklen_t *len, int flags) {
     VT__HOOKS_CALL(int, v, vt__hooks_accept(v, fd, sa, len, flags),
                    vt__hooks_plain(SYS_accept4, fd, VT__HOOKS_PTR(sa), VT__HOOKS_PTR(len), flags, 0, 0));
 }
-int vt__hooks_libc_accept(int fd, void *sa, socklen_t *len) { return vt__hooks_libc_accept4(fd, sa, len, 0); }
-int vt__hooks_libc_connect(int fd, const void *sa, socklen_t len) {
+static VT__UNUSED int vt__hooks_libc_accept(int fd, void *sa, socklen_t *len) {
+    return vt__hooks_libc_accept4(fd, sa, len, 0);
+}
+static VT__UNUSED int vt__hooks_libc_connect(int fd, const void *sa, socklen_t len) {
     VT__HOOKS_CALL(int, v, vt__hooks_connect(v, fd, sa, len), vt__plat_connect(fd, sa, len));
 }
-int vt__hooks_libc_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *limit, const void *mask) {
+static VT__UNUSED int vt__hooks_libc_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *limit,
+                                           const void *mask) {
     int64_t ts[2] = {limit ? limit->tv_sec : 0, limit ? limit->tv_nsec : 0};
     int64_t ns = limit ? vt__hooks_ns(ts[0], ts[1]) : -1;
     if (limit && ns < 0) return errno = EINVAL, -1;
@@ -20896,11 +20860,12 @@ int vt__hooks_libc_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *li
                                    VT__HOOKS_PTR(limit ? ts : NULL), VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET,
                                    0));
 }
-int vt__hooks_libc_poll(struct pollfd *fds, nfds_t n, int ms) {
+static VT__UNUSED int vt__hooks_libc_poll(struct pollfd *fds, nfds_t n, int ms) {
     struct timespec limit = {ms / 1000, (long)(ms % 1000 * VT_MS)};
     return vt__hooks_libc_ppoll(fds, n, ms < 0 ? NULL : &limit, NULL);
 }
-int vt__hooks_libc_pselect(int n, void *r, void *w, void *e, const struct timespec *limit, const void *mask) {
+static VT__UNUSED int vt__hooks_libc_pselect(int n, void *r, void *w, void *e, const struct timespec *limit,
+                                             const void *mask) {
     int64_t ts[2] = {limit ? limit->tv_sec : 0, limit ? limit->tv_nsec : 0};
     int64_t ns = limit ? vt__hooks_ns(ts[0], ts[1]) : -1;
     long sig[2] = {VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET};
@@ -20910,7 +20875,7 @@ int vt__hooks_libc_pselect(int n, void *r, void *w, void *e, const struct timesp
                                    VT__HOOKS_PTR(limit ? ts : NULL), VT__HOOKS_PTR(sig)));
 }
 /* Linux's select leaves the time that is left in *limit. */
-int vt__hooks_libc_select(int n, void *r, void *w, void *e, struct timeval *limit) {
+static VT__UNUSED int vt__hooks_libc_select(int n, void *r, void *w, void *e, struct timeval *limit) {
     vt__vth *v = vt__hooks_self();
     int64_t ts[2] = {0, 0}, ns = -1, until = 0;
     int err = errno;
@@ -20934,15 +20899,17 @@ int vt__hooks_libc_select(int n, void *r, void *w, void *e, struct timeval *limi
     if (limit) limit->tv_sec = (time_t)ts[0], limit->tv_usec = (__typeof__(limit->tv_usec))(ts[1] / 1000);
     return (int)vt__hooks_end(got, err);
 }
-int vt__hooks_libc_epoll_pwait(int ep, struct epoll_event *ev, int n, int ms, const void *mask) {
+static VT__UNUSED int vt__hooks_libc_epoll_pwait(int ep, struct epoll_event *ev, int n, int ms,
+                                                 const void *mask) {
     VT__HOOKS_CALL(int, v, vt__hooks_epoll(v, ep, ev, n, ms, mask),
                    vt__hooks_plain(SYS_epoll_pwait, ep, VT__HOOKS_PTR(ev), n, ms, VT__HOOKS_PTR(mask),
                                    VT__HOOKS_SIGSET));
 }
-int vt__hooks_libc_epoll_wait(int ep, struct epoll_event *ev, int n, int ms) {
+static VT__UNUSED int vt__hooks_libc_epoll_wait(int ep, struct epoll_event *ev, int n, int ms) {
     return vt__hooks_libc_epoll_pwait(ep, ev, n, ms, NULL);
 }
-int vt__hooks_libc_clock_nanosleep(int id, int flags, const struct timespec *req, struct timespec *left) {
+static VT__UNUSED int vt__hooks_libc_clock_nanosleep(int id, int flags, const struct timespec *req,
+                                                     struct timespec *left) {
     vt__vth *v = vt__hooks_self();
     int err = errno;
     long r;
@@ -20952,30 +20919,30 @@ int vt__hooks_libc_clock_nanosleep(int id, int flags, const struct timespec *req
     errno = err;
     return (int)-r;
 }
-int vt__hooks_libc_nanosleep(const struct timespec *req, struct timespec *left) {
+static VT__UNUSED int vt__hooks_libc_nanosleep(const struct timespec *req, struct timespec *left) {
     int r = vt__hooks_libc_clock_nanosleep(CLOCK_MONOTONIC, 0, req, left);
     if (r) errno = r;
     return r ? -1 : 0;
 }
-int vt__hooks_libc_usleep(unsigned us) {
+static VT__UNUSED int vt__hooks_libc_usleep(unsigned us) {
     struct timespec ts = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
     return vt__hooks_libc_nanosleep(&ts, NULL);
 }
-unsigned vt__hooks_libc_sleep(unsigned s) {
+static VT__UNUSED unsigned vt__hooks_libc_sleep(unsigned s) {
     struct timespec ts = {(time_t)s, 0};
     int r = vt__hooks_libc_clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, &ts);
     return r == EINTR ? (unsigned)ts.tv_sec : 0;
 }
 /* musl has all of epoll in one object: whoever defines epoll_wait defines these. */
-int vt__hooks_libc_epoll_create1(int flags) {
+static VT__UNUSED int vt__hooks_libc_epoll_create1(int flags) {
     int err = errno;
     return (int)vt__hooks_end(vt__hooks_plain(SYS_epoll_create1, flags, 0, 0, 0, 0, 0), err);
 }
-int vt__hooks_libc_epoll_create(int size) {
+static VT__UNUSED int vt__hooks_libc_epoll_create(int size) {
     if (size <= 0) return errno = EINVAL, -1;
     return vt__hooks_libc_epoll_create1(0);
 }
-int vt__hooks_libc_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev) {
+static VT__UNUSED int vt__hooks_libc_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev) {
     int err = errno;
     return (int)vt__hooks_end(vt__hooks_plain(SYS_epoll_ctl, ep, op, fd, VT__HOOKS_PTR(ev), 0, 0), err);
 }
@@ -20987,28 +20954,41 @@ static void vt__hooks_fits(size_t n, size_t room) {
     if (vt__hooks_libc_fail) vt__hooks_libc_fail();
     abort();
 }
-ssize_t vt__hooks_libc_read_chk(int fd, void *p, size_t n, size_t room) {
+static VT__UNUSED ssize_t vt__hooks_libc___read_chk(int fd, void *p, size_t n, size_t room) {
     vt__hooks_fits(n, room);
     return vt__hooks_libc_read(fd, p, n);
 }
-ssize_t vt__hooks_libc_recv_chk(int fd, void *p, size_t n, size_t room, int flags) {
+static VT__UNUSED ssize_t vt__hooks_libc___recv_chk(int fd, void *p, size_t n, size_t room, int flags) {
     vt__hooks_fits(n, room);
     return vt__hooks_libc_recv(fd, p, n, flags);
 }
-ssize_t vt__hooks_libc_recvfrom_chk(int fd, void *p, size_t n, size_t room, int flags, void *sa,
-                                    socklen_t *len) {
+static VT__UNUSED ssize_t vt__hooks_libc___recvfrom_chk(int fd, void *p, size_t n, size_t room, int flags,
+                                                        void *sa, socklen_t *len) {
     vt__hooks_fits(n, room);
     return vt__hooks_libc_recvfrom(fd, p, n, flags, sa, len);
 }
-int vt__hooks_libc_poll_chk(struct pollfd *fds, nfds_t n, int ms, size_t room) {
+static VT__UNUSED int vt__hooks_libc___poll_chk(struct pollfd *fds, nfds_t n, int ms, size_t room) {
     vt__hooks_fits(n, room / sizeof *fds);
     return vt__hooks_libc_poll(fds, n, ms);
 }
-int vt__hooks_libc_ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *limit, const void *mask,
-                             size_t room) {
+static VT__UNUSED int vt__hooks_libc___ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *limit,
+                                                 const void *mask, size_t room) {
     vt__hooks_fits(n, room / sizeof *fds);
     return vt__hooks_libc_ppoll(fds, n, limit, mask);
 }
+
+/* By these names the program and its libraries find them. */
+#define VT__HOOKS_NAME(name)                                                                                 \
+    extern __typeof__(vt__hooks_libc_##name) vt__hooks_sym_##name __asm__(#name)                             \
+        __attribute__((alias("vt__hooks_libc_" #name), visibility("default"), used))
+/* clang-format off */
+#define VT__HOOKS_NAMES(X) \
+    X(recvfrom); X(recv); X(sendto); X(send); X(sendmsg); X(recvmsg); X(read); X(write); X(readv); X(writev); \
+    X(accept4); X(accept); X(connect); X(poll); X(ppoll); X(pselect); X(select); X(epoll_pwait); X(epoll_wait); \
+    X(clock_nanosleep); X(nanosleep); X(usleep); X(sleep); X(epoll_create1); X(epoll_create); X(epoll_ctl); \
+    X(__read_chk); X(__recv_chk); X(__recvfrom_chk); X(__poll_chk); X(__ppoll_chk)
+/* clang-format on */
+VT__HOOKS_NAMES(VT__HOOKS_NAME);
 
 /* getaddrinfo goes to the blocking pool. With VTHTTP_WRAP the linker makes __wrap_getaddrinfo of the program's calls, and
  * __real_getaddrinfo is libc's. Without, in dynamic programs with glibc 2.34 or later (dlsym is in libc), it is found
@@ -21016,22 +20996,17 @@ int vt__hooks_libc_ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec
  * getaddrinfo is libc's and holds its OS thread; in a static program of musl, whose resolver calls sendto and poll, it
  * parks by itself. */
 #if VTHTTP_WRAP
-int vt__hooks_libc_real(const char *host, const char *port, const struct vt__plat_ai *hints,
-                        struct vt__plat_ai **out) __asm__("__real_getaddrinfo");
-VT__HOOKS_SYM(int, gai, __wrap_getaddrinfo,
-              (const char *host, const char *port, const struct vt__plat_ai *hints,
-               struct vt__plat_ai **out));
-int vt__hooks_libc_gai(const char *host, const char *port, const struct vt__plat_ai *hints,
-                       struct vt__plat_ai **out) {
+vt__hooks_gai vt__hooks_libc_real __asm__("__real_getaddrinfo");
+static VT__UNUSED int vt__hooks_libc___wrap_getaddrinfo(const char *host, const char *port,
+                                                        const struct vt__plat_ai *hints,
+                                                        struct vt__plat_ai **out) {
     return vt__hooks_name(vt__hooks_libc_real, host, port, hints, out);
 }
+VT__HOOKS_NAME(__wrap_getaddrinfo);
 #elif defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 34)
 void *vt__hooks_libc_dlsym(void *handle, const char *name) __asm__("dlsym") __attribute__((weak));
-VT__HOOKS_SYM(int, gai, getaddrinfo,
-              (const char *host, const char *port, const struct vt__plat_ai *hints, struct vt__plat_ai **out))
-__attribute__((weak));
-int vt__hooks_libc_gai(const char *host, const char *port, const struct vt__plat_ai *hints,
-                       struct vt__plat_ai **out) {
+static VT__UNUSED int vt__hooks_libc_getaddrinfo(const char *host, const char *port,
+                                                 const struct vt__plat_ai *hints, struct vt__plat_ai **out) {
     static vt__hooks_gai *found;
     vt__hooks_gai *real = __atomic_load_n(&found, __ATOMIC_RELAXED);
     if (!real && vt__hooks_libc_dlsym) {
@@ -21041,6 +21016,7 @@ int vt__hooks_libc_gai(const char *host, const char *port, const struct vt__plat
     }
     return vt__hooks_name(real, host, port, hints, out);
 }
+VT__HOOKS_NAME(getaddrinfo) __attribute__((weak));
 #endif
 #endif /* VTHTTP_HOOKS */
 
