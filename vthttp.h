@@ -13651,6 +13651,23 @@ static VT__UNUSED void vt__poll_forget(vt__dom *dom) {
 }
 
 /*--- one-shot waits on descriptors of others ---*/
+#if !VTHTTP_POLL || VTHTTP_HOOKS
+/* A set that stands in a domain's, whose sink hears of events. */
+static VT__NOINLINE int vt__poll_subset_open(vt__dom *dom, vt__pd *set,
+                                             void (*sink)(vt__dom *dom, vt__pd *set, unsigned bits)) {
+    int fd = vt__plat_epoll_create();
+    if (fd < 0) return fd;
+    vt__poll_pd_init(set, fd);
+    vt__poll_clear(set, VT__PD_READY);
+    vt__poll_set(set, VT__PD_ARMED);
+    set->sink = sink;
+    int r = vt__poll_add(dom, set);
+    if (r >= 0) return 0;
+    (void)vt__poll_close(set);
+    set->dom = NULL;
+    return r;
+}
+#endif
 #if VTHTTP_POLL
 static int vt__poll_fdw_arm(vt__poll_fdws *of, vt__poll_fdw *f, unsigned want) {
     (void)want;
@@ -13673,22 +13690,10 @@ static void vt__poll_fdws_sink(vt__dom *dom, vt__pd *set, unsigned bits) {
         for (int i = 0; i < n; i++) vt__poll_decode(dom, &ev[i]);
     } while (n == (int)VT__COUNT(ev));
 }
-static VT__NOINLINE int vt__poll_fdws_make(vt__poll_fdws *of) {
-    int fd = vt__plat_epoll_create();
-    if (fd < 0) return fd;
-    vt__poll_pd_init(&of->set, fd);
-    vt__poll_clear(&of->set, VT__PD_READY);
-    vt__poll_set(&of->set, VT__PD_ARMED);
-    of->set.sink = vt__poll_fdws_sink;
-    int r = vt__poll_add(of->dom, &of->set);
-    if (r >= 0) return 0;
-    (void)vt__poll_close(&of->set);
-    of->set.dom = NULL;
-    return r;
-}
 static int vt__poll_fdw_arm(vt__poll_fdws *of, vt__poll_fdw *f, unsigned want) {
     uint32_t w = __atomic_load_n(&f->pd.word, __ATOMIC_ACQUIRE), ev = EPOLLONESHOT;
-    int r = of->set.dom ? 0 : vt__poll_fdws_make(of), op = w & VT__PD_ADDED ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    int r = of->set.dom ? 0 : vt__poll_subset_open(of->dom, &of->set, vt__poll_fdws_sink);
+    int op = w & VT__PD_ADDED ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
     if (want & VT__PD_RWAIT) ev |= EPOLLIN | EPOLLRDHUP;
     if (want & (VT__PD_WWAIT | VT__PD_RWBOTH)) ev |= EPOLLOUT;
     if (r >= 0) r = vt__poll_ctl(of->set.fd, op, &f->pd, w, ev);
@@ -20098,21 +20103,10 @@ __attribute__((constructor(101))) static void vt__hooks_register(void) {
 /* NULL: no descriptor or no memory; whoever waits naps instead. */
 static vt__hooks_thr *vt__hooks_thr_get(vt__thr *t) {
     vt__hooks_thr *h = t->hooks;
-    if (VT__LIKELY(h != NULL)) return h;
-    h = vt__mem_zalloc(sizeof *h);
-    int fd = h ? vt__plat_epoll_create() : -ENOMEM;
-    if (fd < 0) {
-        vt__mem_free(h);
-        return NULL;
-    }
-    vt__poll_pd_init(&h->pd, fd);
-    vt__poll_clear(&h->pd, VT__PD_READY);
-    vt__poll_set(&h->pd, VT__PD_ARMED);
-    h->pd.sink = vt__hooks_sink;
+    if (VT__LIKELY(h != NULL) || !(h = vt__mem_zalloc(sizeof *h))) return h;
     h->msg.fn = vt__hooks_told;
     h->thr = t;
-    if (vt__poll_add(t->dom, &h->pd) < 0) {
-        (void)vt__poll_close(&h->pd);
+    if (vt__poll_subset_open(t->dom, &h->pd, vt__hooks_sink) < 0) {
         vt__mem_free(h);
         return NULL;
     }
