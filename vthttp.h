@@ -13624,22 +13624,26 @@ static VT__UNUSED int vt__poll_listen_add(vt__dom *dom, vt__pd *pd) {
     return vt__poll_add(dom, pd);
 }
 
-/* Messages run in the domain's scheduler context, in the order in which they were posted by each thread. Any thread,
- * signal handlers too. True: it was the first, the owner may sleep and want a kick. */
-static bool vt__poll_post(vt__dom *dom, vt__poll_msg *m) {
-    vt__poll_msg *head = __atomic_load_n(&dom->inbox, __ATOMIC_RELAXED);
+/* To an inbox. True: it is the first there. */
+VT__INLINE bool vt__poll_send(vt__poll_msg **inbox, vt__poll_msg *m) {
+    vt__poll_msg *head = __atomic_load_n(inbox, __ATOMIC_RELAXED);
     do m->next = head;
-    while (!__atomic_compare_exchange_n(&dom->inbox, &head, m, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    while (!__atomic_compare_exchange_n(inbox, &head, m, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
     return head == NULL;
 }
-static void vt__poll_messages(vt__dom *dom) {
-    vt__poll_msg *m = __atomic_exchange_n(&dom->inbox, NULL, __ATOMIC_ACQ_REL), *rev = NULL, *next;
+/* In the order in which they came. */
+VT__INLINE void vt__poll_receive(vt__poll_msg **inbox, vt__dom *dom) {
+    vt__poll_msg *m = __atomic_exchange_n(inbox, NULL, __ATOMIC_ACQ_REL), *rev = NULL, *next;
     for (; m; m = next) next = m->next, m->next = rev, rev = m;
     for (m = rev; m; m = next) {
         next = m->next;
         m->fn(dom, m);
     }
 }
+/* Messages run in the domain's scheduler context, in the order in which they were posted by each thread. Any thread,
+ * signal handlers too. True: it was the first, the owner may sleep and want a kick. */
+static bool vt__poll_post(vt__dom *dom, vt__poll_msg *m) { return vt__poll_send(&dom->inbox, m); }
+static void vt__poll_messages(vt__dom *dom) { vt__poll_receive(&dom->inbox, dom); }
 
 /* Before memory that held closed descriptors is given back: nothing points to them any more. By the domain's driver. */
 static VT__UNUSED void vt__poll_forget(vt__dom *dom) {
@@ -14090,18 +14094,10 @@ static void vt__sched_inbox(vt__thr *t) {
 }
 /* To a thread, about its vthreads. */
 static void vt__sched_tell(vt__thr *t, vt__poll_msg *m) {
-    vt__poll_msg *head = __atomic_load_n(&t->msgs, __ATOMIC_RELAXED);
-    do m->next = head;
-    while (!__atomic_compare_exchange_n(&t->msgs, &head, m, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    (void)vt__poll_send(&t->msgs, m);
     vt__sched_kick(t);
 }
-static void vt__sched_told(vt__thr *t) {
-    vt__poll_msg *m = __atomic_exchange_n(&t->msgs, NULL, __ATOMIC_ACQ_REL), *next;
-    for (; m; m = next) {
-        next = m->next;
-        m->fn(NULL, m);
-    }
-}
+static void vt__sched_told(vt__thr *t) { vt__poll_receive(&t->msgs, NULL); }
 /* To a domain; runs in its scheduler context. Any thread, signal handlers too; m must not be on its way already. */
 static VT__UNUSED void vt__sched_post(vt__dom *dom, vt__poll_msg *m) {
     bool in = vt__sched_guest_in();
