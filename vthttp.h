@@ -37497,9 +37497,7 @@ VT_API void vt_client_free(vt_client *c) {
     vt__mem_free(c);
     vt__cpool_reclaim();
 }
-#endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
 
-#if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @ccall   calls: what they are made of, and HTTP/1.1, a connection a call
  * uses:   @plat @mem @str @log @h1 @url @poll @sched @self @io @req @res @conn @body @cpool
@@ -37997,9 +37995,7 @@ static void vt__cli_h1_close(vt_call *call, int64_t rest) {
 static const vt__cli_wire vt__cli_h1_wire = {
     vt__cli_h1_open, vt__cli_h1_head, vt__cli_h1_go,      vt__cli_h1_write, vt__cli_h1_flush, vt__cli_h1_end,
     vt__cli_h1_wait, vt__cli_h1_read, vt__cli_h1_upgrade, vt__cli_h1_again, vt__cli_h1_close};
-#endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
 
-#if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @cmux    calls on streams of a connection that has many
  * uses:   @plat @mem @str @log @h1 @msg @poll @sched @self @sync @io @res @conn @mux @cpool @ccall
@@ -38452,9 +38448,7 @@ static bool vt__cmux_no_ws(const vt_call *call, bool learn) {
     return learn;
 }
 #endif /* VTHTTP_H2 || (VTHTTP_H3 && VTHTTP_TLS) */
-#endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
 
-#if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @ch2     calls over HTTP/2: many on a connection
  * uses:   @plat @mem @log @msg @h2 @timer @poll @sched @conn @mux @h2e @cpool @ccall @cmux
@@ -38667,9 +38661,7 @@ static bool vt__ch2_offers(const vt_client *client, bool tls, bool proxy) {
     return false;
 }
 #endif /* VTHTTP_H2 */
-#endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
 
-#if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @ch3     calls over HTTP/3: many on a connection, tried before TCP (VTHTTP_H3)
  * uses:   @plat @mem @ds @log @h1 @msg @qstr @h3 @poll @sched @sync @io @udp @ossl @qtls @quic @qend @mux @h3e @calt @cpool @ccall @cmux
@@ -39339,9 +39331,7 @@ static bool vt__ch3_connect(vt_call *call, bool fresh, int64_t until) {
 static void vt__ch3_misled(const vt_call *call) { (void)call; }
 static void vt__ch3_learn(vt_call *call) { (void)call; }
 #endif /* VTHTTP_H3 && VTHTTP_TLS */
-#endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
 
-#if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @cli     calling other services: calls, redirects, WebSockets
  * uses:   @plat @mem @str @log @uri @h1 @url @ws @sched @self @io @req @res @conn @tls @wsc @cpool @ccall @cmux @ch2 @ch3
