@@ -4476,12 +4476,6 @@ VT__INLINE size_t vt__ws_ascii_words(const uint8_t *p, size_t at, size_t n) {
     while (n - at >= 8 && !(vt__ws_word(p + at) & VT__H1_ONES * 0x80)) at += 8;
     return at;
 }
-#if VT__H1_EVERY || !(VT__X86_64 || VT__AARCH64)
-static void vt__ws_mask_word(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
-    vt__ws_mask_words(to, from, n, key);
-}
-static size_t vt__ws_text_word(const uint8_t *p, size_t at, size_t n) { return vt__ws_ascii_words(p, at, n); }
-#endif
 
 /* The start of the character that is cut off before p[at], else at; at >= 3. */
 VT__INLINE size_t vt__ws_whole(const uint8_t *p, size_t at) {
@@ -4606,7 +4600,7 @@ static size_t vt__ws_text_neon(const uint8_t *p, size_t at, size_t n) {
 /* Row by row as in @h1, which chooses. */
 static const vt__ws_isa vt__ws_isas[] = {
 #if VT__H1_EVERY || !(VT__X86_64 || VT__AARCH64)
-    {"word", vt__ws_mask_word, vt__ws_text_word},
+    {"word", vt__ws_mask_words, vt__ws_ascii_words},
 #endif
 #if VT__X86_64
     {"sse2", vt__ws_mask_sse2, vt__ws_text_sse2},
