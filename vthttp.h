@@ -3202,9 +3202,6 @@ VT__INLINE uint64_t vt__h1_word_host(const uint8_t *p) {
     uint64_t good = vt__h1_word_alnum(x) | vt__h1_word_eq(x, '.') | vt__h1_word_eq(x, '-');
     return vt__h1_word_bits(~good & VT__H1_ONES * 0x80);
 }
-VT__INLINE uint32_t vt__h1_stop_word(const uint8_t *buf, uint32_t from, uint32_t to, uint32_t *mark) {
-    return vt__h1_find_stop(vt__h1_word_line, 8, buf, from, to, mark);
-}
 
 /* A byte's class by two look-ups: the and of low[its low half] and high[its high half] is 0x01..0x1f for a tchar, at least
  * 0x20 for a control but HTAB, else 0. Rows 2 to 5 and 7 have bits 0 to 4; row 6 holds what rows 3 and 4 hold together. */
@@ -3246,9 +3243,6 @@ VT__INLINE uint64_t vt__h1_sse2_host(const uint8_t *p) {
                                 _mm_cmpeq_epi8(_mm_min_epu8(rest, _mm_set1_epi8('9' - '-')), rest));
     good = _mm_andnot_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('/')), good);
     return (uint32_t)_mm_movemask_epi8(good) ^ 0xffffU;
-}
-VT__INLINE uint32_t vt__h1_stop_sse2(const uint8_t *buf, uint32_t from, uint32_t to, uint32_t *mark) {
-    return vt__h1_find_stop(vt__h1_sse2_line, 16, buf, from, to, mark);
 }
 
 #define VT__H1_AVX2 __attribute__((target("avx2,bmi")))
@@ -3298,25 +3292,25 @@ VT__INLINE uint64_t vt__h1_neon_host(const uint8_t *p) {
     uint8x16_t good = vorrq_u8(vcltq_u8(letter, vdupq_n_u8(26)), vcltq_u8(rest, vdupq_n_u8('9' - '-' + 1)));
     return vt__h1_neon_bits(vornq_u8(vceqq_u8(x, vdupq_n_u8('/')), good));
 }
-VT__INLINE uint32_t vt__h1_stop_neon(const uint8_t *buf, uint32_t from, uint32_t to, uint32_t *mark) {
-    return vt__h1_find_stop(vt__h1_neon_line, 16, buf, from, to, mark);
-}
 #endif
 
 /* What every CPU of the architecture has, for short things that are not worth a call through a pointer. */
 #if VT__X86_64
-enum { VT__H1_HOST_WIDTH = 16 };
+enum { VT__H1_WIDTH = 16 };
 #define vt__h1_host vt__h1_sse2_host
-#define vt__h1_stop vt__h1_stop_sse2
+#define vt__h1_line_unit vt__h1_sse2_line
 #elif VT__AARCH64
-enum { VT__H1_HOST_WIDTH = 16 };
+enum { VT__H1_WIDTH = 16 };
 #define vt__h1_host vt__h1_neon_host
-#define vt__h1_stop vt__h1_stop_neon
+#define vt__h1_line_unit vt__h1_neon_line
 #else
-enum { VT__H1_HOST_WIDTH = 8 };
+enum { VT__H1_WIDTH = 8 };
 #define vt__h1_host vt__h1_word_host
-#define vt__h1_stop vt__h1_stop_word
+#define vt__h1_line_unit vt__h1_word_line
 #endif
+VT__INLINE uint32_t vt__h1_stop(const uint8_t *buf, uint32_t from, uint32_t to, uint32_t *mark) {
+    return vt__h1_find_stop(vt__h1_line_unit, VT__H1_WIDTH, buf, from, to, mark);
+}
 
 typedef struct vt__h1_isa {
     const char *name;
@@ -3472,9 +3466,9 @@ static bool vt__h1_list_has(bool (*eq)(vt_str a, vt_str b), vt_str list, vt_str 
 /* Letters, digits, '.', '-' alone: nearly every host. Before its end stands, with the request line, more than a vector. */
 VT__INLINE bool vt__h1_plain_host(vt_str s) {
     const uint8_t *end = (const uint8_t *)s.ptr + s.len;
-    for (; s.len > VT__H1_HOST_WIDTH; s.len -= VT__H1_HOST_WIDTH, end -= VT__H1_HOST_WIDTH)
-        if (vt__h1_host(end - VT__H1_HOST_WIDTH)) return false;
-    return vt__h1_host(end - VT__H1_HOST_WIDTH) >> (VT__H1_HOST_WIDTH - s.len) == 0;
+    for (; s.len > VT__H1_WIDTH; s.len -= VT__H1_WIDTH, end -= VT__H1_WIDTH)
+        if (vt__h1_host(end - VT__H1_WIDTH)) return false;
+    return vt__h1_host(end - VT__H1_WIDTH) >> (VT__H1_WIDTH - s.len) == 0;
 }
 
 /* The length of s without a port that is good by its digits alone: up to four, or five from 1 to 5. */
