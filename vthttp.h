@@ -30864,20 +30864,17 @@ static int vt__mux_say(vt__mux_stream *s, vt__conn_buf *b, const char *p, size_t
     ops->stir(s->x);
     return done || s->missed;
 }
-/* Nobody waits for its turn any more. */
+/* Its vthread does not wait for its turn any more. */
 static void vt__mux_pass(vt__mux_stream *s) {
+    vt__sched_dom_lock(s->x->dom);
     s->x->ops->pass(s);
     if (!s->x->gone) s->x->ops->stir(s->x);
+    vt__sched_dom_unlock(s->x->dom);
 }
 /* For its turn to write; who gives up leaves it to others. */
 static int vt__mux_send_wait(vt__conn *conn, int64_t until) {
-    vt__mux_stream *s = VT__CONTAINER(conn, vt__mux_stream, conn);
-    vt__dom *dom = s->x->dom;
     int r = vt__conn_room_over(conn, until);
-    if (VT__LIKELY(r >= 0)) return r;
-    vt__sched_dom_lock(dom);
-    vt__mux_pass(s);
-    vt__sched_dom_unlock(dom);
+    if (VT__UNLIKELY(r < 0)) vt__mux_pass(VT__CONTAINER(conn, vt__mux_stream, conn));
     return r;
 }
 /* Output of a stream whose bytes are not a message's body, which goes by vt__mux_say. The driver, who fetches it as well, has
@@ -38312,9 +38309,7 @@ static int vt__cmux_commit(vt_call *call, const char *p, size_t n, bool fin) {
             until = vt__cli_due(call, vt__cpool_ns(call->client->cfg.write_timeout_ms));
         if (r == 0) r = VT__MIN(vt__conn_wait_either(&s->e.conn, until), 0);
     }
-    vt__sched_dom_lock(dom);
     if (r < 0) vt__mux_pass(&s->e);
-    vt__sched_dom_unlock(dom);
     return VT__MIN(r, 0);
 }
 static int vt__cmux_flush(vt_call *call) {
