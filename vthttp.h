@@ -30925,10 +30925,17 @@ static const struct vt__conn_ops vt__mux_conn_ops = {.recv = vt__conn_recv_over,
                                                      .shutdown = vt__mux_shutdown,
                                                      .end = vt__mux_shutdown,
                                                      .push = vt__mux_push};
-static int vt__mux_put_trailers(vt__mux_stream *s, const vt__res_list *l) {
-    int r = s->x->ops->head(s, &(vt__mux_head){.fields = l->at, .nfields = l->n}, VT__MSG_FIN);
+/* A head that its vthread says, as vt__mux_ops.head. */
+static int vt__mux_put(vt__mux_stream *s, const vt__mux_head *head, int how) {
+    vt__sched_dom_lock(s->x->dom);
+    int r = s->err;
+    if (r == 0) r = s->x->ops->head(s, head, how);
     if (r == 0) s->x->ops->stir(s->x);
+    vt__sched_dom_unlock(s->x->dom);
     return r;
+}
+static int vt__mux_put_trailers(vt__mux_stream *s, const vt__res_list *l) {
+    return vt__mux_put(s, &(vt__mux_head){.fields = l->at, .nfields = l->n}, VT__MSG_FIN);
 }
 
 /*--- their life ---*/
@@ -32076,12 +32083,7 @@ static int vt__mreq_end(vt_res *res) {
     vt__sched_dom_unlock(run->dom);
     if (said) return r;
     r = vt__mreq_commit(run, NULL, 0, res->trailers.n == 0);
-    if (r < 0 || res->trailers.n == 0) return r;
-    vt__sched_dom_lock(run->dom);
-    r = run->s->e.err;
-    if (r == 0) r = vt__mux_put_trailers(&run->s->e, &res->trailers);
-    vt__sched_dom_unlock(run->dom);
-    return r;
+    return r < 0 || res->trailers.n == 0 ? r : vt__mux_put_trailers(&run->s->e, &res->trailers);
 }
 static void vt__mreq_abort(vt_res *res) {
     vt__mreq_run *run = res->req->conn;
@@ -32095,11 +32097,7 @@ static int vt__mreq_inform(vt_res *res, int status, vt_str lines) {
     vt__mreq_run *run = res->req->conn;
     vt__mux_stream *s = &run->s->e;
     if (status == 100) run->s->expect = false;
-    vt__sched_dom_lock(run->dom);
-    int r = s->err;
-    if (r == 0) r = s->x->ops->head(s, &(vt__mux_head){.status = status, .lines = lines}, VT__MSG_INTERIM);
-    if (r == 0) s->x->ops->stir(s->x);
-    vt__sched_dom_unlock(run->dom);
+    int r = vt__mux_put(s, &(vt__mux_head){.status = status, .lines = lines}, VT__MSG_INTERIM);
     if (r == 0 && status != 100) vt__conn_push(&s->conn); /* behind 100 the handler waits */
     return r;
 }
@@ -38336,16 +38334,11 @@ static int vt__cmux_go(vt_call *call) {
     return r > 0 ? VT_EANSWERED : r;
 }
 static int vt__cmux_end(vt_call *call) {
-    vt__cmux_stream *s = call->mux.s;
-    vt__dom *dom = s->e.x->dom;
     bool more = call->trailers.n > 0;
     int r = call->has_body ? vt__cmux_commit(call, NULL, 0, !more) : 0;
     vt__conn_buf_put(vt__sched_thr(), &call->mux.io.out);
     if (r < 0 || !call->has_body || !more) return r;
-    vt__sched_dom_lock(dom);
-    r = s->e.err ? s->e.err : vt__mux_put_trailers(&s->e, &call->trailers);
-    vt__sched_dom_unlock(dom);
-    return r;
+    return vt__mux_put_trailers(&call->mux.s->e, &call->trailers);
 }
 
 /*--- the rest of what a call wants ---*/
