@@ -10982,11 +10982,6 @@ static VT__UNUSED int vt__qstr_recv(vt__qstr *q, const vt__qpkt_frame *f) {
 }
 
 /* ---- events ---- */
-static bool vt__qstr_emit(vt__qstr *q, vt__qstr_stream *s, vt__qstr_event *ev, enum vt__qstr_ev type) {
-    *ev = (vt__qstr_event){.stream = s, .type = type};
-    vt__qstr_hush(q, s, type);
-    return true;
-}
 /* The next piece of a stream, or its end: false: there is none. */
 static bool vt__qstr_next_data(vt__qstr *q, vt__qstr_stream *s, vt__qstr_event *ev) {
     const uint8_t *p = NULL;
@@ -11010,7 +11005,8 @@ static VT__UNUSED bool vt__qstr_next(vt__qstr *q, vt__qstr_event *ev) {
             if (vt__qstr_next_data(q, s, ev)) return true;
             continue;
         }
-        vt__qstr_emit(q, s, ev, (enum vt__qstr_ev)first);
+        *ev = (vt__qstr_event){.stream = s, .type = (enum vt__qstr_ev)first};
+        vt__qstr_hush(q, s, first);
         if (first == VT__QSTR_EV_RESET) ev->code = s->recv_code;
         if (first == VT__QSTR_EV_STOP) ev->code = s->their_stop;
         return true;
