@@ -10939,10 +10939,14 @@ static void vt__qstr_on_max(vt__qstr *q, uint64_t value) {
     q->owes &= (uint16_t)~VT__QSTR_OWES_BLOCKED;
     while (q->stalled) vt__qstr_schedule(q, VT__QSTR_OF(q->stalled, turn.link));
 }
-/* fn of each stream that there is; it leaves them all. */
+/* fn of each stream that there is, which may be its end. */
 static void vt__qstr_each(vt__qstr *q, void (*fn)(vt__qstr *q, vt__qstr_stream *s)) {
-    for (uint32_t i = 0; i < q->nbuckets; i++)
-        for (vt__qstr_stream *s = q->buckets[i]; s; s = s->chain) fn(q, s);
+    for (uint32_t i = 0; i < q->nbuckets; i++) {
+        for (vt__qstr_stream *s = q->buckets[i], *next; s; s = next) {
+            next = s->chain;
+            fn(q, s);
+        }
+    }
 }
 /* What the peer's parameters allow it. One of 0-RTT that was rejected may be beyond the streams of those. */
 static void vt__qstr_allow(vt__qstr *q, vt__qstr_stream *s) {
@@ -11232,12 +11236,7 @@ static VT__UNUSED void vt__qstr_init(vt__qstr *q, const vt__qstr_cfg *cfg, vt__q
 }
 /* With all its streams, whoever has them. */
 static VT__UNUSED void vt__qstr_free(vt__qstr *q) {
-    for (uint32_t i = 0; i < q->nbuckets; i++) {
-        for (vt__qstr_stream *s = q->buckets[i], *next; s; s = next) {
-            next = s->chain;
-            vt__qstr_drop(q, s);
-        }
-    }
+    vt__qstr_each(q, vt__qstr_drop);
     if (q->buckets != q->few) vt__mem_free(q->buckets);
     vt__qstr_set_free(&q->skipped[0]);
     vt__qstr_set_free(&q->skipped[1]);
