@@ -10551,7 +10551,7 @@ typedef struct vt__qstr {
     vt__lanes lanes;
 } vt__qstr;
 
-/* What a stream owes, and what the connection: frames that are written when there is room. */
+/* What a stream owes, and what the connection: frames that are written when there is room, in this order. */
 enum { VT__QSTR_OWES_RESET = 1, VT__QSTR_OWES_STOP = 2, VT__QSTR_OWES_MAX = 4, VT__QSTR_OWES_BLOCKED = 8 };
 enum { VT__QSTR_OWES_STREAMS = 16, VT__QSTR_OWES_STREAMS_BLOCKED = 64 }; /* << kind */
 
@@ -10574,7 +10574,7 @@ typedef struct vt__qstr_event {
     uint64_t code;
 } vt__qstr_event;
 
-/* Kinds of notes: a is the stream's id, but of the connection's a value. */
+/* Kinds of notes: a is the stream's id, but of the connection's a value. In the order in which frames are owed. */
 enum { VT__QSTR_N_STREAM = 32, VT__QSTR_N_RESET, VT__QSTR_N_STOP, VT__QSTR_N_MAX, VT__QSTR_N_BLOCKED };
 enum { VT__QSTR_N_CONN_MAX = 37, VT__QSTR_N_CONN_BLOCKED, VT__QSTR_N_STREAMS, VT__QSTR_N_STREAMS_UNI };
 enum { VT__QSTR_N_STREAMS_BLOCKED = 41, VT__QSTR_N_STREAMS_BLOCKED_UNI };
@@ -11024,51 +11024,37 @@ static VT__UNUSED bool vt__qstr_next(vt__qstr *q, vt__qstr_event *ev) {
 /* ---- frames out ---- */
 static uint8_t *vt__qstr_put_owed(vt__qstr *q, vt__qstr_stream *s, uint8_t *p, const uint8_t *end,
                                   vt__qpkt_note *note) {
-    unsigned what = s->owes & (0U - s->owes), type = VT__QPKT_F_MAX_STREAM_DATA, kind = VT__QSTR_N_MAX;
-    uint64_t value = s->in.next - s->held + q->window, more = 0;
-    if (what == VT__QSTR_OWES_RESET) {
-        type = VT__QPKT_F_RESET_STREAM, kind = VT__QSTR_N_RESET, value = s->send_code, more = s->out.sent;
-    } else if (what == VT__QSTR_OWES_STOP) {
-        type = VT__QPKT_F_STOP_SENDING, kind = VT__QSTR_N_STOP, value = s->stop_code;
-    } else if (what == VT__QSTR_OWES_BLOCKED) {
-        type = VT__QPKT_F_STREAM_DATA_BLOCKED, kind = VT__QSTR_N_BLOCKED, value = s->send_max;
-    }
-    p = vt__qpkt_put_frame(p, end, type, s->id, value, more);
+    static const uint8_t types[] = {VT__QPKT_F_RESET_STREAM, VT__QPKT_F_STOP_SENDING,
+                                    VT__QPKT_F_MAX_STREAM_DATA, VT__QPKT_F_STREAM_DATA_BLOCKED};
+    const uint64_t values[] = {s->send_code, s->stop_code, s->in.next - s->held + q->window, s->send_max};
+    unsigned i = (unsigned)__builtin_ctz(s->owes);
+    p = vt__qpkt_put_frame(p, end, types[i], s->id, values[i], s->out.sent); /* the last one of a reset */
     if (!p) return NULL;
-    if (what == VT__QSTR_OWES_MAX) {
-        s->recv_max = value;
+    if (1U << i == VT__QSTR_OWES_MAX) {
+        s->recv_max = values[i];
         if (vt__qstr_fast(q, &s->updated_at)) vt__qstr_widen(q);
     }
-    *note = (vt__qpkt_note){.a = s->id, .b = value, .kind = (uint8_t)kind};
-    vt__qstr_settle(q, s, what);
+    *note = (vt__qpkt_note){.a = s->id, .b = values[i], .kind = (uint8_t)(VT__QSTR_N_RESET + i)};
+    vt__qstr_settle(q, s, 1U << i);
     return p;
 }
 static uint8_t *vt__qstr_put_conn(vt__qstr *q, uint8_t *p, const uint8_t *end, vt__qpkt_note *note) {
-    unsigned what = q->owes & (0U - q->owes), type, kind;
-    uint64_t value;
-    if (what == VT__QSTR_OWES_MAX) {
-        type = VT__QPKT_F_MAX_DATA, kind = VT__QSTR_N_CONN_MAX, value = q->used + vt__qstr_conn_window(q);
-    } else if (what == VT__QSTR_OWES_BLOCKED) {
-        type = VT__QPKT_F_DATA_BLOCKED, kind = VT__QSTR_N_CONN_BLOCKED, value = q->send_max;
-    } else if (what < VT__QSTR_OWES_STREAMS_BLOCKED) {
-        unsigned uni = what != VT__QSTR_OWES_STREAMS;
-        type = VT__QPKT_F_MAX_STREAMS + uni, kind = VT__QSTR_N_STREAMS + uni;
-        value = q->ended[uni] + q->most[uni];
-    } else {
-        unsigned uni = what != VT__QSTR_OWES_STREAMS_BLOCKED;
-        type = VT__QPKT_F_STREAMS_BLOCKED + uni, kind = VT__QSTR_N_STREAMS_BLOCKED + uni,
-        value = q->peer_limit[uni];
-    }
-    p = vt__qpkt_put_frame(p, end, type, value, 0, 0);
+    static const uint8_t types[] = {VT__QPKT_F_MAX_DATA,        VT__QPKT_F_DATA_BLOCKED,
+                                    VT__QPKT_F_MAX_STREAMS,     VT__QPKT_F_MAX_STREAMS_UNI,
+                                    VT__QPKT_F_STREAMS_BLOCKED, VT__QPKT_F_STREAMS_BLOCKED_UNI};
+    const uint64_t values[] = {q->used + vt__qstr_conn_window(q), q->send_max,      q->ended[0] + q->most[0],
+                               q->ended[1] + q->most[1],          q->peer_limit[0], q->peer_limit[1]};
+    unsigned i = (unsigned)__builtin_ctz(q->owes / VT__QSTR_OWES_MAX), kind = VT__QSTR_N_CONN_MAX + i;
+    p = vt__qpkt_put_frame(p, end, types[i], values[i], 0, 0);
     if (!p) return NULL;
     if (kind == VT__QSTR_N_CONN_MAX) {
-        q->recv_max = value;
+        q->recv_max = values[i];
         if (vt__qstr_fast(q, &q->updated_at)) vt__qstr_widen(q);
     }
     if (kind == VT__QSTR_N_STREAMS || kind == VT__QSTR_N_STREAMS_UNI)
-        q->limit[kind - VT__QSTR_N_STREAMS] = value;
-    *note = (vt__qpkt_note){.a = value, .kind = (uint8_t)kind};
-    q->owes &= (uint16_t)~what;
+        q->limit[kind - VT__QSTR_N_STREAMS] = values[i];
+    *note = (vt__qpkt_note){.a = values[i], .kind = (uint8_t)kind};
+    q->owes &= (uint16_t) ~(VT__QSTR_OWES_MAX << i);
     return p;
 }
 /* Who owes a frame first. One of 0-RTT that was rejected may be beyond what the peer allows now: it is not there yet. */
@@ -11164,17 +11150,13 @@ static void vt__qstr_lost_control(vt__qstr *q, vt__qstr_stream *s, const vt__qpk
                  s->out.sent < s->out.end;
     if (note->kind == VT__QSTR_N_BLOCKED && waits) vt__qstr_owe(q, s, VT__QSTR_OWES_BLOCKED);
 }
+/* A connection's, likewise. */
 static void vt__qstr_lost_conn(vt__qstr *q, const vt__qpkt_note *note) {
-    unsigned uni = note->kind == VT__QSTR_N_STREAMS_UNI || note->kind == VT__QSTR_N_STREAMS_BLOCKED_UNI,
-             owes = 0;
-    uint64_t value = note->a;
-    if (note->kind == VT__QSTR_N_CONN_MAX) owes = value == q->recv_max ? VT__QSTR_OWES_MAX : 0;
-    else if (note->kind == VT__QSTR_N_CONN_BLOCKED)
-        owes = value == q->send_max && q->stalled ? VT__QSTR_OWES_BLOCKED : 0;
-    else if (note->kind <= VT__QSTR_N_STREAMS_UNI)
-        owes = value == q->limit[uni] ? (unsigned)VT__QSTR_OWES_STREAMS << uni : 0;
-    else owes = value == q->peer_limit[uni] ? (unsigned)VT__QSTR_OWES_STREAMS_BLOCKED << uni : 0;
-    q->owes |= (uint16_t)owes;
+    const uint64_t now[] = {q->recv_max, q->send_max,      q->limit[0],
+                            q->limit[1], q->peer_limit[0], q->peer_limit[1]};
+    unsigned i = (unsigned)note->kind - VT__QSTR_N_CONN_MAX;
+    bool holds = note->kind != VT__QSTR_N_CONN_BLOCKED || q->stalled;
+    if (holds && note->a == now[i]) q->owes |= (uint16_t)(VT__QSTR_OWES_MAX << i);
 }
 /* It was lost, or may have been: what it said is sent again. 0, or -ENOMEM. */
 static VT__UNUSED int vt__qstr_lost(vt__qstr *q, const vt__qpkt_note *note) {
