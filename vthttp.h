@@ -6314,8 +6314,6 @@ static int vt__h2_wasted(vt__h2 *h, uint32_t bytes) {
 VT__INLINE void vt__h2_earn(vt__h2 *h, size_t bytes) { h->waste -= (uint32_t)VT__MIN(h->waste, bytes * 8); }
 
 /* ---- queues ---- */
-#define VT__H2_OUT(node) ((vt__h2_stream *)(void *)((char *)(node)-offsetof(vt__h2_stream, out)))
-#define VT__H2_OWING(node) ((vt__h2_stream *)(void *)((char *)(node)-offsetof(vt__h2_stream, owing)))
 static void vt__h2_unqueue(vt__h2 *h, vt__h2_stream *s) {
     if (s->queue == VT__H2_Q_FIRST) vt__ds_ring_remove(&h->first, &s->out.link);
     if (s->queue == VT__H2_Q_DATA) vt__ds_lanes_remove(&h->lanes, &s->out);
@@ -7161,18 +7159,18 @@ static VT__UNUSED enum vt__h2_out vt__h2_pick(vt__h2 *h, vt__h2_stream **s, size
     *max = 0;
     if (vt__h2_has_control(h)) return VT__H2_OUT_CONTROL;
     if (h->done) {
-        *s = VT__H2_OWING(h->done);
+        *s = VT__CONTAINER(h->done, vt__h2_stream, owing);
         vt__ds_ring_remove(&h->done, h->done);
         return VT__H2_OUT_DONE;
     }
     if (h->err) return VT__H2_OUT_NONE;
     if (h->first) {
-        *s = VT__H2_OUT(VT__TURN(h->first));
+        *s = VT__CONTAINER(h->first, vt__h2_stream, out.link);
         return VT__H2_OUT_DATA;
     }
     vt__turn *turn = vt__ds_lanes_next(&h->lanes);
     if (!turn || h->send_window <= 0) return VT__H2_OUT_NONE;
-    *s = VT__H2_OUT(turn);
+    *s = VT__CONTAINER(turn, vt__h2_stream, out);
     *max = VT__MIN((*s)->avail, (size_t)VT__MIN((*s)->send_window, h->send_window));
     *max = VT__MIN(*max, h->peer_frame);
     return VT__H2_OUT_DATA;
@@ -7255,7 +7253,8 @@ static VT__UNUSED size_t vt__h2_put_control(vt__h2 *h, uint8_t *buf, size_t cap)
     h->replied = 0;
     for (; h->acks && end - p >= VT__H2_FRAME; h->acks--)
         p = vt__h2_put_frame(p, 0, VT__H2_T_SETTINGS, VT__H2_ACK, 0);
-    while (h->owing && end - p >= VT__H2_FRAME + 4) p = vt__h2_put_owed(h, VT__H2_OWING(h->owing), p);
+    while (h->owing && end - p >= VT__H2_FRAME + 4)
+        p = vt__h2_put_owed(h, VT__CONTAINER(h->owing, vt__h2_stream, owing), p);
     if (h->want & VT__H2_W_GOAWAY) p = vt__h2_put_goaway(h, p);
     p = vt__h2_put_pings(h, p); /* behind what their answers are to tell of */
     h->want = 0;
@@ -10579,8 +10578,6 @@ enum { VT__QSTR_N_STREAM = 32, VT__QSTR_N_RESET, VT__QSTR_N_STOP, VT__QSTR_N_MAX
 enum { VT__QSTR_N_CONN_MAX = 37, VT__QSTR_N_CONN_BLOCKED, VT__QSTR_N_STREAMS, VT__QSTR_N_STREAMS_UNI };
 enum { VT__QSTR_N_STREAMS_BLOCKED = 41, VT__QSTR_N_STREAMS_BLOCKED_UNI };
 
-#define VT__QSTR_OF(node, field)                                                                             \
-    ((vt__qstr_stream *)(void *)((char *)(node)-offsetof(vt__qstr_stream, field)))
 VT__INLINE unsigned vt__qstr_kind(uint64_t id) { return id >> 1 & 1; }
 VT__INLINE bool vt__qstr_ours(const vt__qstr *q, uint64_t id) { return (id & 1) == q->server; }
 VT__INLINE vt__qstr_stream **vt__qstr_bucket(const vt__qstr *q, uint64_t id) {
@@ -10664,7 +10661,7 @@ static void vt__qstr_complain(vt__qstr *q, vt__qstr_stream *s) {
 /* Whose turn it is, or NULL. Streams of a lane that the connection's window stops by now are put aside. */
 static vt__qstr_stream *vt__qstr_pick(vt__qstr *q) {
     for (vt__turn *t; (t = vt__ds_lanes_next(&q->lanes)) != NULL;) {
-        vt__qstr_stream *s = VT__QSTR_OF(t, turn);
+        vt__qstr_stream *s = VT__CONTAINER(t, vt__qstr_stream, turn);
         if (VT__LIKELY(vt__qstr_place(q, s) == VT__QSTR_Q_LANE)) return s;
         vt__qstr_schedule(q, s);
     }
@@ -10937,7 +10934,7 @@ static void vt__qstr_on_max(vt__qstr *q, uint64_t value) {
     if (value <= q->send_max) return;
     q->send_max = value;
     q->owes &= (uint16_t)~VT__QSTR_OWES_BLOCKED;
-    while (q->stalled) vt__qstr_schedule(q, VT__QSTR_OF(q->stalled, turn.link));
+    while (q->stalled) vt__qstr_schedule(q, VT__CONTAINER(q->stalled, vt__qstr_stream, turn.link));
 }
 /* fn of each stream that there is, which may be its end. */
 static void vt__qstr_each(vt__qstr *q, void (*fn)(vt__qstr *q, vt__qstr_stream *s)) {
@@ -11003,7 +11000,7 @@ static bool vt__qstr_next_data(vt__qstr *q, vt__qstr_stream *s, vt__qstr_event *
 /* The next thing to know; false: nothing more. */
 static VT__UNUSED bool vt__qstr_next(vt__qstr *q, vt__qstr_event *ev) {
     while (q->news) {
-        vt__qstr_stream *s = VT__QSTR_OF(q->news, news);
+        vt__qstr_stream *s = VT__CONTAINER(q->news, vt__qstr_stream, news);
         unsigned first = s->tells & (0U - s->tells);
         if (first == VT__QSTR_EV_DATA) {
             if (vt__qstr_next_data(q, s, ev)) return true;
@@ -11060,7 +11057,7 @@ static uint8_t *vt__qstr_put_conn(vt__qstr *q, uint8_t *p, const uint8_t *end, v
 /* Who owes a frame first. One of 0-RTT that was rejected may be beyond what the peer allows now: it is not there yet. */
 static vt__qstr_stream *vt__qstr_debtor(const vt__qstr *q) {
     for (vt__list *n = q->owing; n; n = n->next == q->owing ? NULL : n->next) {
-        vt__qstr_stream *s = VT__QSTR_OF(n, owing);
+        vt__qstr_stream *s = VT__CONTAINER(n, vt__qstr_stream, owing);
         if (VT__LIKELY(!vt__qstr_ours(q, s->id) || s->id >> 2 < q->peer_limit[vt__qstr_kind(s->id)]))
             return s;
     }
