@@ -34877,6 +34877,8 @@ static void vt__wsc_leave(vt_ws *ws, int code, bool gone) {
     vt__mem_free(ws->keys);
 }
 
+static const vt_ws_cfg vt__wsc_usual;
+
 /*--- servers ---*/
 static void vt__wsc_stop(void *arg) {
     vt_ws *ws = arg;
@@ -34966,12 +34968,11 @@ static void vt__wsc_take_over(vt_ws *ws, vt_stream *st) {
     if (st->wire->stopping(st)) vt__wsc_stop(ws); /* too late to be told */
 }
 VT_API int vt_ws_accept(vt_req *req, vt_res *res, const vt_ws_cfg *cfg, vt_ws **out) {
-    static const vt_ws_cfg usual;
     vt__ws_shake s;
     vt_stream *st;
     int r;
     *out = NULL;
-    if (!cfg) cfg = &usual;
+    if (!cfg) cfg = &vt__wsc_usual;
     if (res->state != VT__RES_OPEN || !req->wire->settle) return VT_ESTATE;
     vt_ws *ws = req->wire->settle(req, sizeof *ws, &st);
     if ((r = vt__wsc_shake(req, res, &s)) < 0 || (r = vt__wsc_origin(req, cfg)) < 0) return r;
@@ -35025,8 +35026,7 @@ static const char *vt__wsc_keep(char **to, const char *s) {
     return p;
 }
 VT_API vt_route *vt_server_ws(vt_server *s, const char *pattern, vt_ws_handler *h, const vt_ws_cfg *cfg) {
-    static const vt_ws_cfg usual;
-    if (!cfg) cfg = &usual;
+    if (!cfg) cfg = &vt__wsc_usual;
     const char *all[] = {cfg->protocols, cfg->origins, cfg->fields}, *why = vt__wsc_wrong(h, cfg);
     vt_route *r = vt_server_get(s, pattern, vt__wsc_serve);
     size_t n = 0;
@@ -35054,10 +35054,9 @@ VT_API vt_route *vt_server_ws(vt_server *s, const char *pattern, vt_ws_handler *
  * as long as the WebSocket. NULL: no memory. c stays the caller's, who frees this before. */
 static VT__UNUSED vt_ws *vt__wsc_client(vt__conn *c, const vt_ws_cfg *cfg, vt_str protocol, const char *rest,
                                         size_t n, int64_t write_ns) {
-    static const vt_ws_cfg usual;
     vt_ws *ws = vt__mem_alloc(sizeof *ws);
     if (!ws) return NULL;
-    vt__wsc_init(ws, c, false, cfg ? cfg : &usual, write_ns);
+    vt__wsc_init(ws, c, false, cfg ? cfg : &vt__wsc_usual, write_ns);
     if (protocol.len) ws->protocol = protocol;
     ws->keys = vt__mem_alloc(VT__WSC_KEYS * sizeof *ws->keys);
     bool good = ws->keys && (n == 0 || vt__conn_buf_get_for(ws->io.thr, &ws->io.in, n + 1));
@@ -39804,7 +39803,6 @@ static int vt__cli_ws_open(vt_call *call, const vt_ws_cfg *cfg, vt_ws **out) {
     return 0;
 }
 VT_API int vt_client_ws(vt_client *c, const char *url, const vt_ws_cfg *cfg, vt_ws **out) {
-    static const vt_ws_cfg usual;
     vt_str u = vt__str_of(url);
     bool good = (u.len > 5 && vt__str_eq_ci((vt_str){url, 5}, VT__STR_LIT("ws://"))) ||
                 (u.len > 6 && vt__str_eq_ci((vt_str){url, 6}, VT__STR_LIT("wss://")));
@@ -39816,7 +39814,7 @@ VT_API int vt_client_ws(vt_client *c, const char *url, const vt_ws_cfg *cfg, vt_
     memcpy(as_http + 4, url + 2, u.len - 1); /* "://" or "s://", and the NUL */
     vt_call *call = vt_call_new(c, "GET", as_http);
     vt__mem_free(as_http);
-    int r = call->err < 0 ? call->err : vt__cli_ws_open(call, cfg ? cfg : &usual, out);
+    int r = call->err < 0 ? call->err : vt__cli_ws_open(call, cfg ? cfg : &vt__wsc_usual, out);
     if (r < 0) vt_call_free(call);
     return r;
 }
