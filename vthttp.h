@@ -22900,6 +22900,12 @@ static void vt__http_log(const vt_req *req, const vt_res *res, int err, int stat
            res->status, cut ? ", cut off" : "");
 }
 
+/* At the end of a stop's grace period. */
+static VT__UNUSED void vt__http_log_running(const vt_req *req) {
+    vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)req->method.len,
+           req->method.ptr, (int)VT__MIN(req->target.len, (size_t)500), req->target.ptr);
+}
+
 static int vt__http_error_status(const vt_req *req, int err, bool late) {
     if (err != req->body_err) return vt_status_of(err);
     switch (err) {
@@ -31796,7 +31802,7 @@ static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom,
 
 /*==============================================================================
  * MARK: - @mreq    requests on streams: what a server makes of those of HTTP/2 and HTTP/3 (VTHTTP_H2, VTHTTP_H3)
- * uses:   @api_base @plat @mem @str @ds @log @h1 @hpack @msg @poll @sched @self @req @res @http @conn @link @mux
+ * uses:   @api_base @plat @mem @str @ds @h1 @hpack @msg @poll @sched @self @req @res @http @conn @link @mux
  * raises: vt__conn_wire, vt__http_wire, vt__mreq_ops (the connection)
  * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/e2e_ws_h2.c tests/fault_h2.c tests/interop_h2.sh tests/e2e_h3.c
  *
@@ -31920,11 +31926,7 @@ static void vt__mreq_kill(vt__mreq *s, int err) {
 /* On the handler's thread, scheduler context. */
 static void vt__mreq_heed(vt__link_notes *to, unsigned bits) {
     vt__mreq *s = VT__CONTAINER(to, vt__mreq, notes);
-    if (bits & VT__LINK_KILL && s->run->handling) {
-        vt_str m = s->run->req.method, t = s->run->req.target;
-        vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
-               (int)VT__MIN(t.len, (size_t)500), t.ptr);
-    }
+    if (bits & VT__LINK_KILL && s->run->handling) vt__http_log_running(&s->run->req);
     vt_stream *st = s->run->upgraded ? &s->run->stream : NULL;
     if (st && bits & VT__PD_WATCH) st->gone = true;
     if (st && st->up && bits & VT__LINK_STOP) st->up->stop(st->up_arg);
@@ -33256,11 +33258,7 @@ static void vt__h1c_heed(vt__link_notes *to, unsigned bits) {
     if (bits & VT__PD_FLUSH && run->io.out.p && idle) (void)vt__conn_flush_parked(&run->io, &run->stream);
     if (st->up && bits & VT__PD_FLUSH) st->up->room(st->up_arg);
     if (st->up && bits & VT__LINK_STOP) st->up->stop(st->up_arg);
-    if (bits & VT__LINK_KILL && run->handling) {
-        vt_str m = run->req.method, t = run->req.target;
-        vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
-               (int)VT__MIN(t.len, (size_t)500), t.ptr);
-    }
+    if (bits & VT__LINK_KILL && run->handling) vt__http_log_running(&run->req);
     if (bits & VT__PD_WATCH) run->stream.gone = true;
     if (bits & (VT__PD_WATCH | VT__LINK_KILL)) vt__sched_cancel(&c->start);
 }
