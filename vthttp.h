@@ -20501,10 +20501,14 @@ static long vt__hooks_once_poll(vt__hooks_op *op) {
     long r = vt__hooks_once(op);
     return r ? r : -EAGAIN;
 }
-/* `ns` < 0: for ever, 0: not at all; `mask`: of signals, for the wait. */
-static int vt__hooks_many(vt__hooks_op *op, vt__vth *v, int64_t ns, const void *mask) {
+/* What every call on several does first. `ns` < 0: for ever, 0: not at all; `mask`: of signals, for the wait. */
+static int vt__hooks_many(vt__hooks_op *op, vt__vth *v, long nr, const long a[6],
+                          long (*once)(vt__hooks_op *op), int64_t ns, const void *mask) {
     memset(op, 0, sizeof *op);
     op->v = v;
+    op->nr = nr;
+    memcpy(op->a, a, sizeof op->a);
+    op->once = once;
     op->asked = op->many = true;
     op->never = ns == 0;
     op->until = ns > 0 ? vt__hooks_after(ns) : 0;
@@ -20517,17 +20521,12 @@ static vt__hooks_node *vt__hooks_nodes(vt__hooks_node *few, size_t n) {
     return n <= 8 ? few : vt__mem_alloc(n * sizeof *few);
 }
 static long vt__hooks_poll(vt__vth *v, struct pollfd *fds, size_t n, int64_t ns, const void *mask) {
+    const long a[6] = {VT__HOOKS_PTR(fds), (long)n, 0, VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET, 0};
     vt__hooks_node few[8], *nodes;
     vt__hooks_op op;
     size_t count = 0;
-    long r = vt__hooks_many(&op, v, ns, mask);
+    long r = vt__hooks_many(&op, v, VT__SYS_PPOLL, a, vt__hooks_once_poll, ns, mask);
     if (r < 0) return r;
-    op.nr = VT__SYS_PPOLL;
-    op.once = vt__hooks_once_poll;
-    op.a[0] = VT__HOOKS_PTR(fds);
-    op.a[1] = (long)n;
-    op.a[3] = VT__HOOKS_PTR(mask);
-    op.a[4] = VT__HOOKS_SIGSET;
     if ((r = vt__hooks_once_poll(&op)) != -EAGAIN) return r;
     if (op.never) return 0;
     if (!(nodes = vt__hooks_nodes(few, n))) return -ENOMEM;
@@ -20596,20 +20595,18 @@ static int vt__hooks_select_room(int n) {
 static long vt__hooks_select(vt__vth *v, int n, void *const sets[3], int64_t ns, const void *mask) {
     struct vt__hooks_select s;
     unsigned long few[3 * 1024 / (8 * sizeof(long))];
-    long sig[2] = {VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET};
-    long r = vt__hooks_many(&s.op, v, ns, mask);
+    const long sig[2] = {VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET};
+    const long a[6] = {0, VT__HOOKS_PTR(sets[0]), VT__HOOKS_PTR(sets[1]), VT__HOOKS_PTR(sets[2]),
+                       0, VT__HOOKS_PTR(sig)};
+    long r = vt__hooks_many(&s.op, v, VT__SYS_PSELECT, a, vt__hooks_once_select, ns, mask);
     if (r < 0) return r;
     if ((n = vt__hooks_select_room(n)) < 0) return -EINVAL;
-    s.op.nr = VT__SYS_PSELECT;
-    s.op.once = vt__hooks_once_select;
     s.op.a[0] = n;
-    s.op.a[5] = VT__HOOKS_PTR(sig);
     s.words = ((size_t)n + 8 * sizeof(long) - 1) / (8 * sizeof(long));
     s.saved = 3 * s.words <= VT__COUNT(few) ? few : vt__mem_alloc(3 * s.words * sizeof(long));
     if (!s.saved) return -ENOMEM;
     for (size_t i = 0; i < 3; i++) {
         s.sets[i] = sets[i];
-        s.op.a[1 + i] = VT__HOOKS_PTR(sets[i]);
         if (sets[i]) memcpy(s.saved + i * s.words, sets[i], s.words * sizeof(long));
         if (sets[i] && n) s.saved[(i + 1) * s.words - 1] &= ~0ul >> (s.words * 8 * sizeof(long) - (size_t)n);
     }
@@ -20628,19 +20625,14 @@ static long vt__hooks_once_epoll(vt__hooks_op *op) {
     return r ? r : -EAGAIN;
 }
 static long vt__hooks_epoll(vt__vth *v, int ep, void *ev, int n, int ms, const void *mask) {
+    const long a[6] = {ep, VT__HOOKS_PTR(ev), n, 0, VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET};
     vt__hooks_node node = {NULL, NULL, NULL, ep, EPOLLIN};
     vt__hooks_op op;
-    long r = vt__hooks_many(&op, v, ms < 0 ? -1 : ms * VT_MS, mask);
+    int64_t ns = ms < 0 ? -1 : ms * VT_MS;
+    long r = vt__hooks_many(&op, v, SYS_epoll_pwait, a, vt__hooks_once_epoll, ns, mask);
     if (r < 0) return r;
     op.many = false;
     op.fd = ep;
-    op.nr = SYS_epoll_pwait;
-    op.once = vt__hooks_once_epoll;
-    op.a[0] = ep;
-    op.a[1] = VT__HOOKS_PTR(ev);
-    op.a[2] = n;
-    op.a[4] = VT__HOOKS_PTR(mask);
-    op.a[5] = VT__HOOKS_SIGSET;
     r = vt__hooks_once_epoll(&op);
     if (r == -EAGAIN && !op.never) r = vt__hooks_again(&op, &node, 1);
     return r == -EAGAIN ? 0 : r;
