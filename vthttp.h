@@ -2870,25 +2870,21 @@ enum vt__h1_err {
 #undef VT__H1_ERR_ENUM
 };
 
-static VT__UNUSED int vt__h1_err_status(int err) {
+typedef struct vt__h1_err_row {
+    int status; /* of the answer; of a WebSocket the code that it is closed with */
+    const char *text;
+} vt__h1_err_row;
+static vt__h1_err_row vt__h1_err_of(int err) {
     switch (err) {
 #define VT__H1_ERR_CASE(name, code, status, text)                                                            \
-    case code: return status;
+    case code: return (vt__h1_err_row){status, text};
         VT__H1_ERRORS(VT__H1_ERR_CASE)
 #undef VT__H1_ERR_CASE
-    default: return 500;
+    default: return (vt__h1_err_row){500, "?"};
     }
 }
-
-static VT__UNUSED const char *vt__h1_err_name(int err) {
-    switch (err) {
-#define VT__H1_ERR_CASE(name, code, status, text)                                                            \
-    case code: return text;
-        VT__H1_ERRORS(VT__H1_ERR_CASE)
-#undef VT__H1_ERR_CASE
-    default: return "?";
-    }
-}
+static VT__UNUSED int vt__h1_err_status(int err) { return vt__h1_err_of(err).status; }
+static VT__UNUSED const char *vt__h1_err_name(int err) { return vt__h1_err_of(err).text; }
 
 /* clang-format off */
 #define VT__H1_METHODS(X) \
@@ -4387,25 +4383,18 @@ enum vt__ws_err {
     VT__WS_ERRORS(VT__WS_ERR_ENUM)
 #undef VT__WS_ERR_ENUM
 };
+static vt__h1_err_row vt__ws_err_of(int err) {
+    switch (err) {
+#define VT__WS_ERR_CASE(name, value, close, text)                                                            \
+    case value: return (vt__h1_err_row){close, text};
+        VT__WS_ERRORS(VT__WS_ERR_CASE)
+#undef VT__WS_ERR_CASE
+    default: return (vt__h1_err_row){1011, "?"};
+    }
+}
 /* The code that the connection is closed with. */
-static VT__UNUSED int vt__ws_err_code(int err) {
-    switch (err) {
-#define VT__WS_ERR_CASE(name, value, close, text)                                                            \
-    case value: return close;
-        VT__WS_ERRORS(VT__WS_ERR_CASE)
-#undef VT__WS_ERR_CASE
-    default: return 1011;
-    }
-}
-static VT__UNUSED const char *vt__ws_err_name(int err) {
-    switch (err) {
-#define VT__WS_ERR_CASE(name, value, close, text)                                                            \
-    case value: return text;
-        VT__WS_ERRORS(VT__WS_ERR_CASE)
-#undef VT__WS_ERR_CASE
-    default: return "?";
-    }
-}
+static VT__UNUSED int vt__ws_err_code(int err) { return vt__ws_err_of(err).status; }
+static VT__UNUSED const char *vt__ws_err_name(int err) { return vt__ws_err_of(err).text; }
 
 enum {
     VT__WS_CONT = 0,
