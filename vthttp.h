@@ -16061,8 +16061,7 @@ static int vt__chan_try(vt_chan *c, void *value, bool send) {
         vt__sync_lock(&c->flags, &c->spin);
         r = send ? vt__chan_put(c, value, &rest) : vt__chan_get(c, value, &rest);
         vt__sync_unlock(&c->flags, &c->spin);
-        if (r == VT__CHAN_MORE) r = vt__chan_more(c) < 0 ? -ENOMEM : VT__CHAN_AGAIN;
-    } while (r == VT__CHAN_AGAIN);
+    } while (r == VT__CHAN_MORE && (r = vt__chan_more(c)) == 0);
     vt__chan_after(&rest);
     return r;
 }
