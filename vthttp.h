@@ -5836,6 +5836,12 @@ typedef struct vt__msg_event {
     bool too_large;      /* fields over the limits, and the rest, were left out: 431 */
 } vt__msg_event;
 
+/* Of no stream, of the connection: NULL, 0. */
+static VT__UNUSED int vt__msg_emit(vt__msg_event *ev, enum vt__msg_ev type, vt__msg_stream *s, uint64_t id) {
+    *ev = (vt__msg_event){.stream = s, .id = id, .type = (uint8_t)type};
+    return 1;
+}
+
 /* ---- budgets ---- */
 /* Takes n from a budget; false: it is used up. A debt is the time at which it will be paid off. */
 VT__INLINE bool vt__msg_spend(const vt_h2_budget *b, int64_t *debt, int64_t now, uint32_t n) {
@@ -6404,13 +6410,6 @@ static VT__UNUSED void vt__h2_reset(vt__h2 *h, vt__h2_stream *s, uint32_t code) 
     s->owes_reset = true;
     vt__h2_owe(h, s);
 }
-static int vt__h2_emit(vt__msg_event *ev, enum vt__msg_ev type, vt__h2_stream *s) {
-    memset(ev, 0, sizeof *ev);
-    ev->type = (uint8_t)type;
-    ev->stream = s ? &s->c : NULL;
-    if (s) ev->id = s->id;
-    return 1;
-}
 /* The peer broke a rule on one stream; s NULL: it is not there any more. */
 static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__msg_event *ev) {
     bool open = s && !s->c.reset;
@@ -6423,7 +6422,7 @@ static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__m
         return VT__H2_GO;
     }
     vt__h2_close(h, s, VT__MSG_OURS, code);
-    rc = vt__h2_emit(ev, VT__MSG_EV_RESET, s);
+    rc = vt__msg_emit(ev, VT__MSG_EV_RESET, &s->c, s->id);
     ev->code = code;
     return rc;
 }
@@ -6493,7 +6492,7 @@ static int vt__h2_on_priority_update(vt__h2 *h, const uint8_t *b, vt__msg_event 
     if (!s) return VT__H2_GO;
     s->c.pinned = true;
     vt__h2_prioritize(h, s, priority);
-    return vt__h2_emit(ev, VT__MSG_EV_PRIORITY, s);
+    return vt__msg_emit(ev, VT__MSG_EV_PRIORITY, &s->c, s->id);
 }
 
 /* ---- heads ---- */
@@ -6527,11 +6526,8 @@ static int vt__h2_on_head(vt__h2 *h, vt__h2_stream *s, vt__msg_event *ev) {
     if (!ok) return vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
     int rc = interim ? vt__h2_spend(h, VT_H2_EMPTIES, 1) : 0;
     if (rc < 0) return rc;
-    rc = vt__h2_emit(ev,
-                     s->c.headed ? VT__MSG_EV_TRAILERS
-                     : interim   ? VT__MSG_EV_INFORM
-                                 : VT__MSG_EV_HEAD,
-                     s);
+    enum vt__msg_ev type = interim ? VT__MSG_EV_INFORM : VT__MSG_EV_HEAD;
+    rc = vt__msg_emit(ev, s->c.headed ? VT__MSG_EV_TRAILERS : type, &s->c, s->id);
     ev->status = b->m.status;
     ev->end = b->fin;
     ev->too_large = b->m.too_large;
@@ -6609,7 +6605,7 @@ static int vt__h2_in_data(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__
     vt__h2_earn(h, n);
     s->held += n;
     h->held += n;
-    (void)vt__h2_emit(ev, VT__MSG_EV_DATA, s);
+    (void)vt__msg_emit(ev, VT__MSG_EV_DATA, &s->c, s->id);
     ev->value = (vt_str){(const char *)data, n};
     return 1;
 }
@@ -6621,7 +6617,7 @@ static int vt__h2_on_data_end(vt__h2 *h, vt__msg_event *ev) {
         return VT__H2_GO;
     }
     vt__h2_end(h, s, VT__MSG_REMOTE);
-    return vt__h2_emit(ev, VT__MSG_EV_END, s);
+    return vt__msg_emit(ev, VT__MSG_EV_END, &s->c, s->id);
 }
 
 /* ---- what comes in: header blocks ---- */
@@ -6647,7 +6643,7 @@ static int vt__h2_on_open(vt__h2 *h, vt__msg_event *ev) {
     }
     b->opening = true;
     h->effort += VT__H2_EFFORT_OPEN;
-    (void)vt__h2_emit(ev, VT__MSG_EV_OPEN, NULL);
+    (void)vt__msg_emit(ev, VT__MSG_EV_OPEN, NULL, 0);
     ev->id = h->id;
     return 1;
 }
@@ -6754,7 +6750,7 @@ static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__msg_event *ev) {
     if (!open) return VT__H2_GO;
     h->effort += VT__H2_EFFORT_END;
     vt__h2_close(h, s, VT__MSG_THEIRS, code);
-    (void)vt__h2_emit(ev, VT__MSG_EV_RESET, s);
+    (void)vt__msg_emit(ev, VT__MSG_EV_RESET, &s->c, s->id);
     ev->code = code;
     return 1;
 }
@@ -6781,7 +6777,7 @@ static int vt__h2_on_goaway(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     if (rc < 0) return rc;
     h->peer_away = true;
     h->peer_last = VT__MIN(h->peer_last, vt__str_get32(b) & VT__H2_ID_MAX);
-    (void)vt__h2_emit(ev, VT__MSG_EV_GOAWAY, NULL);
+    (void)vt__msg_emit(ev, VT__MSG_EV_GOAWAY, NULL, 0);
     ev->id = h->peer_last;
     ev->code = vt__str_get32(b + 4);
     return 1;
@@ -6808,7 +6804,7 @@ static int vt__h2_on_pong(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     h->pinging &= (uint8_t)~kind;
     if (kind == VT__H2_W_PROBE) vt__h2_on_probe(h);
     if (kind == VT__H2_W_DRAIN) vt__h2_drain(h);
-    return kind == VT__H2_W_PING ? vt__h2_emit(ev, VT__MSG_EV_PING, NULL) : VT__H2_GO;
+    return kind == VT__H2_W_PING ? vt__msg_emit(ev, VT__MSG_EV_PING, NULL, 0) : VT__H2_GO;
 }
 static int vt__h2_on_ping(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     if (h->flags & VT__H2_ACK) return vt__h2_on_pong(h, b, ev);
@@ -6883,7 +6879,7 @@ static int vt__h2_on_settings_end(vt__h2 *h, vt__msg_event *ev) {
     if (rc < 0) return rc;
     h->settled = true;
     h->acks++;
-    return vt__h2_emit(ev, VT__MSG_EV_SETTINGS, NULL);
+    return vt__msg_emit(ev, VT__MSG_EV_SETTINGS, NULL, 0);
 }
 
 /* ---- what comes in: any frame ---- */
@@ -11562,15 +11558,8 @@ static int vt__h3_close(vt__h3 *h, vt__h3_stream *s, int by, uint64_t code) {
     if (to) vt__h3_pipe_add(h, VT__H3_DECODER, to + vt__qpack_put_cancel(&h->dec, s->id, to));
     return h->err;
 }
-static int vt__h3_emit(vt__msg_event *ev, enum vt__msg_ev type, vt__h3_stream *s) {
-    memset(ev, 0, sizeof *ev);
-    ev->type = (uint8_t)type;
-    ev->stream = s ? &s->c : NULL;
-    if (s) ev->id = s->id;
-    return 1;
-}
 static int vt__h3_emit_reset(vt__msg_event *ev, vt__h3_stream *s) {
-    (void)vt__h3_emit(ev, VT__MSG_EV_RESET, s);
+    (void)vt__msg_emit(ev, VT__MSG_EV_RESET, &s->c, s->id);
     ev->code = s->code;
     return 1;
 }
@@ -11603,7 +11592,7 @@ static int vt__h3_on_priority(vt__h3 *h, vt__msg_event *ev) {
     }
     s->c.pinned = true;
     vt__h3_prioritize(s, priority);
-    return vt__h3_emit(ev, VT__MSG_EV_PRIORITY, s);
+    return vt__msg_emit(ev, VT__MSG_EV_PRIORITY, &s->c, s->id);
 }
 
 /* ---- field sections ---- */
@@ -11623,7 +11612,7 @@ static int vt__h3_keep(vt__h3_stream *s, const uint8_t *p, size_t n) {
 static int vt__h3_section_start(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
     h->reading = s;
     h->head = vt__msg_begin(h->server, s->c.headed, h->cfg->connect_protocol);
-    return h->server && !s->c.headed ? vt__h3_emit(ev, VT__MSG_EV_OPEN, s) : VT__H3_GO;
+    return h->server && !s->c.headed ? vt__msg_emit(ev, VT__MSG_EV_OPEN, &s->c, s->id) : VT__H3_GO;
 }
 /* A section is whole. It stands in s->kept, or in the input and is moved there if it has to wait. */
 static int vt__h3_section_whole(vt__h3 *h, vt__h3_stream *s, const uint8_t *p, size_t n, vt__msg_event *ev) {
@@ -11696,7 +11685,8 @@ static int vt__h3_on_head(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
     if (!ok) return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
     int rc = interim ? vt__h3_spend(h, VT__H3_EMPTIES, 1) : 0;
     if (rc < 0) return rc;
-    rc = vt__h3_emit(ev, trailers ? VT__MSG_EV_TRAILERS : interim ? VT__MSG_EV_INFORM : VT__MSG_EV_HEAD, s);
+    enum vt__msg_ev type = interim ? VT__MSG_EV_INFORM : VT__MSG_EV_HEAD;
+    rc = vt__msg_emit(ev, trailers ? VT__MSG_EV_TRAILERS : type, &s->c, s->id);
     ev->status = b->status;
     ev->too_large = b->too_large;
     ev->end = trailers || (h->last && !interim && s->c.length <= 0);
@@ -11769,7 +11759,7 @@ static int vt__h3_in_data(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const 
                           vt__msg_event *ev) {
     size_t n = (size_t)VT__MIN((uint64_t)(end - *p), s->left);
     if (n == 0) return 0;
-    (void)vt__h3_emit(ev, VT__MSG_EV_DATA, s);
+    (void)vt__msg_emit(ev, VT__MSG_EV_DATA, &s->c, s->id);
     ev->value = (vt_str){(const char *)*p, n};
     *p += n;
     s->left -= n;
@@ -11803,14 +11793,14 @@ static int vt__h3_on_settings_end(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev
     if (h->enc_mem) vt__qpack_enc_table(&h->enc, h->enc_mem);
     vt__qpack_enc_limit(&h->enc, h->peer_table, h->peer_blocked);
     VT__H3_LOG(h, SETTINGS, .ours = false);
-    return vt__h3_emit(ev, VT__MSG_EV_SETTINGS, NULL);
+    return vt__msg_emit(ev, VT__MSG_EV_SETTINGS, NULL, 0);
 }
 static int vt__h3_on_goaway(vt__h3 *h, uint64_t id, vt__msg_event *ev) {
     if (id > h->peer_away || (!h->server && id % 4)) return VT__H3_E_ID;
     int rc = vt__h3_spend(h, VT__H3_GLITCHES, 1);
     if (rc < 0) return rc;
     h->peer_away = id;
-    (void)vt__h3_emit(ev, VT__MSG_EV_GOAWAY, NULL);
+    (void)vt__msg_emit(ev, VT__MSG_EV_GOAWAY, NULL, 0);
     ev->id = id;
     return 1;
 }
@@ -11970,7 +11960,7 @@ static int vt__h3_on_fin(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
     if (!s->c.headed && h->server) return vt__h3_stream_error(h, s, VT__H3_REQUEST_INCOMPLETE, ev);
     if (!s->c.headed || s->c.length > s->c.got) return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
     s->c.ended |= VT__MSG_REMOTE;
-    return vt__h3_emit(ev, VT__MSG_EV_END, s);
+    return vt__msg_emit(ev, VT__MSG_EV_END, &s->c, s->id);
 }
 /* Bytes of a stream, the input's or those that were kept. */
 static int vt__h3_take(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end, bool fin,
