@@ -38072,7 +38072,8 @@ static void vt__cmux_open(vt_call *call) {
     call->mux.s = call->first;
     call->first = NULL;
 }
-static int vt__cmux_put_request(vt__mux_stream *s, const vt_call *call) {
+/* The call is s's from here on. 0 or -ENOMEM. */
+static int vt__cmux_put_request(vt__mux_stream *s, vt_call *call) {
     bool ws = call->ws_key != NULL;
     vt__mux_head head = {.method = call->method,
                          .scheme = call->url.tls ? VT__STR_LIT("https") : VT__STR_LIT("http"),
@@ -38092,7 +38093,10 @@ static int vt__cmux_put_request(vt__mux_stream *s, const vt_call *call) {
     if (ws) head.method = VT__STR_LIT("CONNECT"), head.protocol = VT__STR_LIT("websocket");
     s->m.c.tunnel = ws;
     s->m.c.bodyless = call->method_id == VT__H1_M_HEAD;
-    return s->x->ops->head(s, &head, call->has_body || ws ? 0 : VT__MSG_FIN);
+    call->mux.s = VT__CONTAINER(s, vt__cmux_stream, e);
+    if (s->x->ops->head(s, &head, call->has_body || ws ? 0 : VT__MSG_FIN) < 0) return -ENOMEM;
+    s->x->ops->stir(s->x);
+    return 0;
 }
 /* Whether a WebSocket may be asked for there, which the peer has to have said (RFC 8441 3); or an error. */
 static int vt__cmux_agrees(vt_call *call, vt__cmux *c) {
@@ -38513,11 +38517,7 @@ static int vt__ch2_begin(vt__cmux *calls, vt_call *call) {
         if (e->m.active < e->m.peer_streams) vt__cpool_leave(c->calls.k, false); /* it is to end */
         return call->reused ? VT__CLI_ELSEWHERE : VT_EREFUSED;
     }
-    call->mux.s = VT__CONTAINER(s, vt__cmux_stream, e);
-    int r = vt__cmux_put_request(s, call);
-    if (r < 0) return -ENOMEM;
-    vt__h2e_stir(&e->x);
-    return 0;
+    return vt__cmux_put_request(s, call);
 }
 static bool vt__ch2_beyond(const vt__mux_stream *s, uint64_t last) { return s->m.h2.id > last; }
 static const vt__cmux_ops vt__ch2_ops = {.begin = vt__ch2_begin,
@@ -38847,11 +38847,9 @@ static int vt__ch3_begin(vt__cmux *calls, vt_call *call) {
         else vt__ch3_room(c); /* places of calls that have ended are given back in time */
         return r == -ENOMEM ? r : call->reused ? (int)VT__CLI_ELSEWHERE : VT_EREFUSED;
     }
-    call->mux.s = VT__CONTAINER(s, vt__cmux_stream, e);
-    if (vt__cmux_put_request(s, call) < 0) return -ENOMEM;
-    if (call->reused) vt__ch3_doubt(calls); /* servers that start anew do not say goodbye to it */
-    vt__h3e_stir(&h->x);
-    return 0;
+    r = vt__cmux_put_request(s, call);
+    if (r == 0 && call->reused) vt__ch3_doubt(calls); /* servers that start anew do not say goodbye to it */
+    return r;
 }
 /* 0-RTT may be sent. */
 static void vt__ch3_early(vt__h3e *h) {
