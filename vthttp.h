@@ -15738,21 +15738,26 @@ VT_API void vt_cond_broadcast(vt_cond *c) {
     vt__sync_wake_chain(w);
 }
 
-VT_API int vt_sem_acquire_until(vt_sem *s, int64_t until) {
+/* Waits until the count is there: one to be taken, or, with `none`, 0. */
+VT__INLINE int vt__sync_await(int64_t *count, bool none, vt__waitq *q, uint32_t *flags, uint32_t *spin,
+                              bool (*abort)(vt__vth *), int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t due;
     if (!v) return vt__sched_absent();
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
-    vt__sync_lock(&s->flags, &s->spin);
-    if (s->count > 0 && !s->q.head) {
-        s->count--;
-        vt__sync_unlock(&s->flags, &s->spin);
+    vt__sync_lock(flags, spin);
+    if (none ? *count == 0 : *count > 0 && !q->head) {
+        *count -= !none;
+        vt__sync_unlock(flags, spin);
         vt__sched_fuel(v);
         return 0;
     }
-    vt__sync_enqueue(vt__sync_room(v), v, &s->q, &s->flags, &s->spin);
-    return vt__sched_park(v, vt__sync_abort_sem, due);
+    vt__sync_enqueue(vt__sync_room(v), v, q, flags, spin);
+    return vt__sched_park(v, abort, due);
+}
+VT_API int vt_sem_acquire_until(vt_sem *s, int64_t until) {
+    return vt__sync_await(&s->count, false, &s->q, &s->flags, &s->spin, vt__sync_abort_sem, until);
 }
 VT_API int vt_sem_acquire(vt_sem *s) { return vt_sem_acquire_until(s, 0); }
 VT_API int vt_sem_try(vt_sem *s) {
@@ -15793,19 +15798,7 @@ VT_API int vt_wg_add(vt_wg *g, int64_t n) {
 }
 VT_API int vt_wg_done(vt_wg *g) { return vt_wg_add(g, -1); }
 VT_API int vt_wg_wait_until(vt_wg *g, int64_t until) {
-    vt__vth *v = vt__sched_self();
-    int64_t due;
-    if (!v) return vt__sched_absent();
-    int r = vt__sched_enter(v, until, &due);
-    if (r < 0) return r;
-    vt__sync_lock(&g->flags, &g->spin);
-    if (g->count == 0) {
-        vt__sync_unlock(&g->flags, &g->spin);
-        vt__sched_fuel(v);
-        return 0;
-    }
-    vt__sync_enqueue(vt__sync_room(v), v, &g->q, &g->flags, &g->spin);
-    return vt__sched_park(v, vt__sync_abort_wg, due);
+    return vt__sync_await(&g->count, true, &g->q, &g->flags, &g->spin, vt__sync_abort_wg, until);
 }
 VT_API int vt_wg_wait(vt_wg *g) { return vt_wg_wait_until(g, 0); }
 
