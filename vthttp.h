@@ -36769,8 +36769,8 @@ static vt_client vt__cpool_none = {.err = -ENOMEM};
 static struct {
     uint32_t spin; /* of all pools: of a client the reactor has no other hold than its idle connections */
     vt__cpool_conn *free;
-    vt__list shared; /* of every client; zero: none yet */
-} vt__cpool_g;
+    vt__list shared; /* of every client */
+} vt__cpool_g = {.shared = {&vt__cpool_g.shared, &vt__cpool_g.shared}};
 /* One that wants a connection: on its stack. */
 typedef struct vt__cpool_want {
     vt__list link; /* while it waits */
@@ -36847,7 +36847,7 @@ static void vt__cpool_reclaim(void) {
     for (vt__cpool_conn *k = NULL;; vt__cpool_abandon(k), k = NULL) {
         vt__cpool_lock();
         vt__list *l = &vt__cpool_g.shared;
-        for (vt__list *n = l->next; n && n != l && !k; n = n->next) {
+        for (vt__list *n = l->next; n != l && !k; n = n->next) {
             vt__cpool_conn *one = VT__CONTAINER(n, vt__cpool_conn, all);
             if (!one->counts && !one->users && vt__cpool_over(one->run)) k = one;
         }
@@ -37322,7 +37322,6 @@ static void vt__cpool_made(vt__cpool_conn *k, vt__cpool_conn **dead) {
 static VT__UNUSED void vt__cpool_share(vt__cpool_conn *k, const vt__cpool_mux *mux, void *up, int most) {
     vt__cpool_conn *dead = NULL;
     vt__cpool_lock();
-    if (!vt__cpool_g.shared.next) vt__ds_list_init(&vt__cpool_g.shared);
     vt__ds_list_push(&vt__cpool_g.shared, &k->all);
     k->mux = mux;
     k->up = up;
@@ -38619,8 +38618,8 @@ typedef struct vt__ch3_door {
 } vt__ch3_door;
 static struct {
     uint32_t spin;
-    vt__list sides; /* zero: none yet */
-} vt__ch3_g;
+    vt__list sides;
+} vt__ch3_g = {.sides = {&vt__ch3_g.sides, &vt__ch3_g.sides}};
 
 /* A connection as its engine has it. */
 typedef struct vt__ch3_wire {
@@ -38878,10 +38877,7 @@ static void vt__ch3_abandon(vt__cpool_conn *k) { vt__mem_free(k->up); }
 static const vt__cpool_mux vt__ch3_mux = {vt__cmux_retire, vt__ch3_abandon};
 
 /*--- endpoints ---*/
-static void vt__ch3_lock(void) {
-    vt__plat_spin_lock(&vt__ch3_g.spin);
-    if (!vt__ch3_g.sides.next) vt__ds_list_init(&vt__ch3_g.sides);
-}
+static void vt__ch3_lock(void) { vt__plat_spin_lock(&vt__ch3_g.spin); }
 static void vt__ch3_unlock(void) { vt__plat_spin_unlock(&vt__ch3_g.spin); }
 /* Under the domain's lock, or when nobody drives it any more; then it is in no list. */
 static void vt__ch3_door_close(vt__ch3_door *d, void (*end)(struct vt__qend *e)) {
