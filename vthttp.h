@@ -33349,9 +33349,7 @@ static int vt__h1c_inform(vt_res *res, int status, vt_str lines) {
     vt__h1c_run *run = res->req->conn;
     char *p = vt__conn_room(&run->io, VT__H1_STATUS_MAX);
     if (!p) return run->io.err;
-    int n = vt__h1_put_status(p, status);
-    if (n < 0) return VT_EFIELD;
-    run->io.out.len += (size_t)n;
+    run->io.out.len += (size_t)vt__h1_put_status(p, status); /* which was looked at */
     if (status == 100) run->expect = false;
     (void)vt__conn_put(&run->io, lines.ptr, lines.len);
     (void)vt__conn_put(&run->io, "\r\n", 2);
