@@ -19902,14 +19902,11 @@ VT__INLINE long vt__hooks_end(long r, int err) {
     errno = r < 0 ? (int)-r : err;
     return r < 0 ? -1 : r;
 }
-VT__INLINE long vt__hooks_plain(long nr, long a, long b, long c, long d, long e, long f) {
-    return vt__plat_raw(nr, (const long[6]){a, b, c, d, e, f});
-}
-/* All of a hook: on a virtual thread, v, the call that parks, else the system's. */
-#define VT__HOOKS_CALL(type, v, parks, plain)                                                                \
+/* All of a hook: on a virtual thread, v, the call that parks, else the system's, by number and arguments. */
+#define VT__HOOKS_CALL(type, v, parks, nr, ...)                                                              \
     vt__vth *v = vt__hooks_self();                                                                           \
     int err = errno;                                                                                         \
-    return (type)vt__hooks_end(v ? (parks) : (plain), err)
+    return (type)vt__hooks_end(v ? (parks) : vt__plat_raw(nr, (const long[6]){__VA_ARGS__}), err)
 VT__INLINE int64_t vt__hooks_after(int64_t ns) {
     int64_t now = vt__plat_now();
     return ns > INT64_MAX - now ? INT64_MAX : now + ns;
@@ -20703,18 +20700,16 @@ static VT__UNUSED int vt__hooks_name(vt__hooks_gai *real, const char *host, cons
 /*--- what the program links with ---*/
 static VT__UNUSED ssize_t vt__hooks_libc_recvfrom(int fd, void *p, size_t n, int flags, void *sa,
                                                   socklen_t *len) {
-    VT__HOOKS_CALL(ssize_t, v, vt__hooks_recv(v, fd, p, n, flags, sa, len),
-                   vt__hooks_plain(SYS_recvfrom, fd, VT__HOOKS_PTR(p), (long)n, flags, VT__HOOKS_PTR(sa),
-                                   VT__HOOKS_PTR(len)));
+    VT__HOOKS_CALL(ssize_t, v, vt__hooks_recv(v, fd, p, n, flags, sa, len), SYS_recvfrom, fd,
+                   VT__HOOKS_PTR(p), (long)n, flags, VT__HOOKS_PTR(sa), VT__HOOKS_PTR(len));
 }
 static VT__UNUSED ssize_t vt__hooks_libc_recv(int fd, void *p, size_t n, int flags) {
     return vt__hooks_libc_recvfrom(fd, p, n, flags, NULL, NULL);
 }
 static VT__UNUSED ssize_t vt__hooks_libc_sendto(int fd, const void *p, size_t n, int flags, const void *sa,
                                                 socklen_t len) {
-    VT__HOOKS_CALL(ssize_t, v, vt__hooks_send(v, fd, p, n, flags, sa, len),
-                   vt__hooks_plain(SYS_sendto, fd, VT__HOOKS_PTR(p), (long)n, flags, VT__HOOKS_PTR(sa),
-                                   (long)len));
+    VT__HOOKS_CALL(ssize_t, v, vt__hooks_send(v, fd, p, n, flags, sa, len), SYS_sendto, fd, VT__HOOKS_PTR(p),
+                   (long)n, flags, VT__HOOKS_PTR(sa), (long)len);
 }
 static VT__UNUSED ssize_t vt__hooks_libc_send(int fd, const void *p, size_t n, int flags) {
     return vt__hooks_libc_sendto(fd, p, n, flags, NULL, 0);
@@ -20724,8 +20719,8 @@ static VT__UNUSED ssize_t vt__hooks_libc_sendmsg(int fd, const struct msghdr *m,
     struct vt__hooks_msg k;
     vt__hooks_msg_from(&k, m);
     if (!vt__hooks_control(&k, control)) return errno = ENOMEM, -1;
-    VT__HOOKS_CALL(ssize_t, v, vt__hooks_sendmsg(v, fd, &k, flags),
-                   vt__hooks_plain(SYS_sendmsg, fd, VT__HOOKS_PTR(&k), flags, 0, 0, 0));
+    VT__HOOKS_CALL(ssize_t, v, vt__hooks_sendmsg(v, fd, &k, flags), SYS_sendmsg, fd, VT__HOOKS_PTR(&k),
+                   flags);
 }
 static VT__UNUSED ssize_t vt__hooks_libc_recvmsg(int fd, struct msghdr *m, int flags) {
     vt__vth *v = vt__hooks_self();
@@ -20733,7 +20728,7 @@ static VT__UNUSED ssize_t vt__hooks_libc_recvmsg(int fd, struct msghdr *m, int f
     int err = errno;
     vt__hooks_msg_from(&k, m);
     long r = v ? vt__hooks_recvmsg(v, fd, &k, flags)
-               : vt__hooks_plain(SYS_recvmsg, fd, VT__HOOKS_PTR(&k), flags, 0, 0, 0);
+               : vt__plat_raw(SYS_recvmsg, (const long[6]){fd, VT__HOOKS_PTR(&k), flags});
     if (r >= 0) {
         m->msg_namelen = (socklen_t)k.namelen;
         m->msg_controllen = (__typeof__(m->msg_controllen))k.controllen;
@@ -20742,38 +20737,34 @@ static VT__UNUSED ssize_t vt__hooks_libc_recvmsg(int fd, struct msghdr *m, int f
     return (ssize_t)vt__hooks_end(r, err);
 }
 static VT__UNUSED ssize_t vt__hooks_libc_read(int fd, void *p, size_t n) {
-    VT__HOOKS_CALL(ssize_t, v, vt__hooks_read(v, fd, p, n), vt__plat_read(fd, p, n));
+    VT__HOOKS_CALL(ssize_t, v, vt__hooks_read(v, fd, p, n), SYS_read, fd, VT__HOOKS_PTR(p), (long)n);
 }
 static VT__UNUSED ssize_t vt__hooks_libc_write(int fd, const void *p, size_t n) {
-    VT__HOOKS_CALL(ssize_t, v, vt__hooks_write(v, fd, p, n), vt__plat_write(fd, p, n));
+    VT__HOOKS_CALL(ssize_t, v, vt__hooks_write(v, fd, p, n), SYS_write, fd, VT__HOOKS_PTR(p), (long)n);
 }
 static VT__UNUSED ssize_t vt__hooks_libc_readv(int fd, const struct iovec *w, int count) {
-    VT__HOOKS_CALL(ssize_t, v, vt__hooks_vec(v, false, fd, w, count),
-                   vt__hooks_plain(SYS_readv, fd, VT__HOOKS_PTR(w), count, 0, 0, 0));
+    VT__HOOKS_CALL(ssize_t, v, vt__hooks_vec(v, false, fd, w, count), SYS_readv, fd, VT__HOOKS_PTR(w), count);
 }
 static VT__UNUSED ssize_t vt__hooks_libc_writev(int fd, const struct iovec *w, int count) {
-    VT__HOOKS_CALL(ssize_t, v, vt__hooks_vec(v, true, fd, w, count),
-                   vt__hooks_plain(SYS_writev, fd, VT__HOOKS_PTR(w), count, 0, 0, 0));
+    VT__HOOKS_CALL(ssize_t, v, vt__hooks_vec(v, true, fd, w, count), SYS_writev, fd, VT__HOOKS_PTR(w), count);
 }
 static VT__UNUSED int vt__hooks_libc_accept4(int fd, void *sa, socklen_t *len, int flags) {
-    VT__HOOKS_CALL(int, v, vt__hooks_accept(v, fd, sa, len, flags),
-                   vt__hooks_plain(SYS_accept4, fd, VT__HOOKS_PTR(sa), VT__HOOKS_PTR(len), flags, 0, 0));
+    VT__HOOKS_CALL(int, v, vt__hooks_accept(v, fd, sa, len, flags), SYS_accept4, fd, VT__HOOKS_PTR(sa),
+                   VT__HOOKS_PTR(len), flags);
 }
 static VT__UNUSED int vt__hooks_libc_accept(int fd, void *sa, socklen_t *len) {
     return vt__hooks_libc_accept4(fd, sa, len, 0);
 }
 static VT__UNUSED int vt__hooks_libc_connect(int fd, const void *sa, socklen_t len) {
-    VT__HOOKS_CALL(int, v, vt__hooks_connect(v, fd, sa, len), vt__plat_connect(fd, sa, len));
+    VT__HOOKS_CALL(int, v, vt__hooks_connect(v, fd, sa, len), SYS_connect, fd, VT__HOOKS_PTR(sa), (long)len);
 }
 static VT__UNUSED int vt__hooks_libc_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *limit,
                                            const void *mask) {
     int64_t ts[2] = {limit ? limit->tv_sec : 0, limit ? limit->tv_nsec : 0};
     int64_t ns = limit ? vt__hooks_ns(ts[0], ts[1]) : -1;
     if (limit && ns < 0) return errno = EINVAL, -1;
-    VT__HOOKS_CALL(int, v, vt__hooks_poll(v, fds, n, ns, mask),
-                   vt__hooks_plain(VT__SYS_PPOLL, VT__HOOKS_PTR(fds), (long)n,
-                                   VT__HOOKS_PTR(limit ? ts : NULL), VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET,
-                                   0));
+    VT__HOOKS_CALL(int, v, vt__hooks_poll(v, fds, n, ns, mask), VT__SYS_PPOLL, VT__HOOKS_PTR(fds), (long)n,
+                   VT__HOOKS_PTR(limit ? ts : NULL), VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET);
 }
 static VT__UNUSED int vt__hooks_libc_poll(struct pollfd *fds, nfds_t n, int ms) {
     struct timespec limit = {ms / 1000, (long)(ms % 1000 * VT_MS)};
@@ -20785,9 +20776,9 @@ static VT__UNUSED int vt__hooks_libc_pselect(int n, void *r, void *w, void *e, c
     int64_t ns = limit ? vt__hooks_ns(ts[0], ts[1]) : -1;
     long sig[2] = {VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET};
     if (limit && ns < 0) return errno = EINVAL, -1;
-    VT__HOOKS_CALL(int, v, vt__hooks_select(v, n, (void *const[3]){r, w, e}, ns, mask),
-                   vt__hooks_plain(VT__SYS_PSELECT, n, VT__HOOKS_PTR(r), VT__HOOKS_PTR(w), VT__HOOKS_PTR(e),
-                                   VT__HOOKS_PTR(limit ? ts : NULL), VT__HOOKS_PTR(sig)));
+    VT__HOOKS_CALL(int, v, vt__hooks_select(v, n, (void *const[3]){r, w, e}, ns, mask), VT__SYS_PSELECT, n,
+                   VT__HOOKS_PTR(r), VT__HOOKS_PTR(w), VT__HOOKS_PTR(e), VT__HOOKS_PTR(limit ? ts : NULL),
+                   VT__HOOKS_PTR(sig));
 }
 /* Linux's select leaves the time that is left in *limit. */
 static VT__UNUSED int vt__hooks_libc_select(int n, void *r, void *w, void *e, struct timeval *limit) {
@@ -20808,17 +20799,17 @@ static VT__UNUSED int vt__hooks_libc_select(int n, void *r, void *w, void *e, st
         ts[0] = left / VT_SEC;
         ts[1] = left % VT_SEC;
     } else {
-        got = vt__hooks_plain(VT__SYS_PSELECT, n, VT__HOOKS_PTR(r), VT__HOOKS_PTR(w), VT__HOOKS_PTR(e),
-                              VT__HOOKS_PTR(limit ? ts : NULL), 0);
+        const long a[6] = {
+            n, VT__HOOKS_PTR(r), VT__HOOKS_PTR(w), VT__HOOKS_PTR(e), VT__HOOKS_PTR(limit ? ts : NULL), 0};
+        got = vt__plat_raw(VT__SYS_PSELECT, a);
     }
     if (limit) limit->tv_sec = (time_t)ts[0], limit->tv_usec = (__typeof__(limit->tv_usec))(ts[1] / 1000);
     return (int)vt__hooks_end(got, err);
 }
 static VT__UNUSED int vt__hooks_libc_epoll_pwait(int ep, struct epoll_event *ev, int n, int ms,
                                                  const void *mask) {
-    VT__HOOKS_CALL(int, v, vt__hooks_epoll(v, ep, ev, n, ms, mask),
-                   vt__hooks_plain(SYS_epoll_pwait, ep, VT__HOOKS_PTR(ev), n, ms, VT__HOOKS_PTR(mask),
-                                   VT__HOOKS_SIGSET));
+    VT__HOOKS_CALL(int, v, vt__hooks_epoll(v, ep, ev, n, ms, mask), SYS_epoll_pwait, ep, VT__HOOKS_PTR(ev), n,
+                   ms, VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET);
 }
 static VT__UNUSED int vt__hooks_libc_epoll_wait(int ep, struct epoll_event *ev, int n, int ms) {
     return vt__hooks_libc_epoll_pwait(ep, ev, n, ms, NULL);
@@ -20851,7 +20842,7 @@ static VT__UNUSED unsigned vt__hooks_libc_sleep(unsigned s) {
 /* musl has all of epoll in one object: whoever defines epoll_wait defines these. */
 static VT__UNUSED int vt__hooks_libc_epoll_create1(int flags) {
     int err = errno;
-    return (int)vt__hooks_end(vt__hooks_plain(SYS_epoll_create1, flags, 0, 0, 0, 0, 0), err);
+    return (int)vt__hooks_end(vt__plat_raw(SYS_epoll_create1, (const long[6]){flags}), err);
 }
 static VT__UNUSED int vt__hooks_libc_epoll_create(int size) {
     if (size <= 0) return errno = EINVAL, -1;
@@ -20859,7 +20850,8 @@ static VT__UNUSED int vt__hooks_libc_epoll_create(int size) {
 }
 static VT__UNUSED int vt__hooks_libc_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev) {
     int err = errno;
-    return (int)vt__hooks_end(vt__hooks_plain(SYS_epoll_ctl, ep, op, fd, VT__HOOKS_PTR(ev), 0, 0), err);
+    return (int)vt__hooks_end(vt__plat_raw(SYS_epoll_ctl, (const long[6]){ep, op, fd, VT__HOOKS_PTR(ev)}),
+                              err);
 }
 
 /* The forms that _FORTIFY_SOURCE makes of these. */
