@@ -2870,25 +2870,21 @@ enum vt__h1_err {
 #undef VT__H1_ERR_ENUM
 };
 
-static VT__UNUSED int vt__h1_err_status(int err) {
+typedef struct vt__h1_err_row {
+    int status; /* of the answer; of a WebSocket the code that it is closed with */
+    const char *text;
+} vt__h1_err_row;
+static vt__h1_err_row vt__h1_err_of(int err) {
     switch (err) {
 #define VT__H1_ERR_CASE(name, code, status, text)                                                            \
-    case code: return status;
+    case code: return (vt__h1_err_row){status, text};
         VT__H1_ERRORS(VT__H1_ERR_CASE)
 #undef VT__H1_ERR_CASE
-    default: return 500;
+    default: return (vt__h1_err_row){500, "?"};
     }
 }
-
-static VT__UNUSED const char *vt__h1_err_name(int err) {
-    switch (err) {
-#define VT__H1_ERR_CASE(name, code, status, text)                                                            \
-    case code: return text;
-        VT__H1_ERRORS(VT__H1_ERR_CASE)
-#undef VT__H1_ERR_CASE
-    default: return "?";
-    }
-}
+static VT__UNUSED int vt__h1_err_status(int err) { return vt__h1_err_of(err).status; }
+static VT__UNUSED const char *vt__h1_err_name(int err) { return vt__h1_err_of(err).text; }
 
 /* clang-format off */
 #define VT__H1_METHODS(X) \
@@ -3202,9 +3198,6 @@ VT__INLINE uint64_t vt__h1_word_host(const uint8_t *p) {
     uint64_t good = vt__h1_word_alnum(x) | vt__h1_word_eq(x, '.') | vt__h1_word_eq(x, '-');
     return vt__h1_word_bits(~good & VT__H1_ONES * 0x80);
 }
-VT__INLINE uint32_t vt__h1_stop_word(const uint8_t *buf, uint32_t from, uint32_t to, uint32_t *mark) {
-    return vt__h1_find_stop(vt__h1_word_line, 8, buf, from, to, mark);
-}
 
 /* A byte's class by two look-ups: the and of low[its low half] and high[its high half] is 0x01..0x1f for a tchar, at least
  * 0x20 for a control but HTAB, else 0. Rows 2 to 5 and 7 have bits 0 to 4; row 6 holds what rows 3 and 4 hold together. */
@@ -3246,9 +3239,6 @@ VT__INLINE uint64_t vt__h1_sse2_host(const uint8_t *p) {
                                 _mm_cmpeq_epi8(_mm_min_epu8(rest, _mm_set1_epi8('9' - '-')), rest));
     good = _mm_andnot_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('/')), good);
     return (uint32_t)_mm_movemask_epi8(good) ^ 0xffffU;
-}
-VT__INLINE uint32_t vt__h1_stop_sse2(const uint8_t *buf, uint32_t from, uint32_t to, uint32_t *mark) {
-    return vt__h1_find_stop(vt__h1_sse2_line, 16, buf, from, to, mark);
 }
 
 #define VT__H1_AVX2 __attribute__((target("avx2,bmi")))
@@ -3298,25 +3288,25 @@ VT__INLINE uint64_t vt__h1_neon_host(const uint8_t *p) {
     uint8x16_t good = vorrq_u8(vcltq_u8(letter, vdupq_n_u8(26)), vcltq_u8(rest, vdupq_n_u8('9' - '-' + 1)));
     return vt__h1_neon_bits(vornq_u8(vceqq_u8(x, vdupq_n_u8('/')), good));
 }
-VT__INLINE uint32_t vt__h1_stop_neon(const uint8_t *buf, uint32_t from, uint32_t to, uint32_t *mark) {
-    return vt__h1_find_stop(vt__h1_neon_line, 16, buf, from, to, mark);
-}
 #endif
 
 /* What every CPU of the architecture has, for short things that are not worth a call through a pointer. */
 #if VT__X86_64
-enum { VT__H1_HOST_WIDTH = 16 };
+enum { VT__H1_WIDTH = 16 };
 #define vt__h1_host vt__h1_sse2_host
-#define vt__h1_stop vt__h1_stop_sse2
+#define vt__h1_line_unit vt__h1_sse2_line
 #elif VT__AARCH64
-enum { VT__H1_HOST_WIDTH = 16 };
+enum { VT__H1_WIDTH = 16 };
 #define vt__h1_host vt__h1_neon_host
-#define vt__h1_stop vt__h1_stop_neon
+#define vt__h1_line_unit vt__h1_neon_line
 #else
-enum { VT__H1_HOST_WIDTH = 8 };
+enum { VT__H1_WIDTH = 8 };
 #define vt__h1_host vt__h1_word_host
-#define vt__h1_stop vt__h1_stop_word
+#define vt__h1_line_unit vt__h1_word_line
 #endif
+VT__INLINE uint32_t vt__h1_stop(const uint8_t *buf, uint32_t from, uint32_t to, uint32_t *mark) {
+    return vt__h1_find_stop(vt__h1_line_unit, VT__H1_WIDTH, buf, from, to, mark);
+}
 
 typedef struct vt__h1_isa {
     const char *name;
@@ -3472,9 +3462,9 @@ static bool vt__h1_list_has(bool (*eq)(vt_str a, vt_str b), vt_str list, vt_str 
 /* Letters, digits, '.', '-' alone: nearly every host. Before its end stands, with the request line, more than a vector. */
 VT__INLINE bool vt__h1_plain_host(vt_str s) {
     const uint8_t *end = (const uint8_t *)s.ptr + s.len;
-    for (; s.len > VT__H1_HOST_WIDTH; s.len -= VT__H1_HOST_WIDTH, end -= VT__H1_HOST_WIDTH)
-        if (vt__h1_host(end - VT__H1_HOST_WIDTH)) return false;
-    return vt__h1_host(end - VT__H1_HOST_WIDTH) >> (VT__H1_HOST_WIDTH - s.len) == 0;
+    for (; s.len > VT__H1_WIDTH; s.len -= VT__H1_WIDTH, end -= VT__H1_WIDTH)
+        if (vt__h1_host(end - VT__H1_WIDTH)) return false;
+    return vt__h1_host(end - VT__H1_WIDTH) >> (VT__H1_WIDTH - s.len) == 0;
 }
 
 /* The length of s without a port that is good by its digits alone: up to four, or five from 1 to 5. */
@@ -4393,25 +4383,18 @@ enum vt__ws_err {
     VT__WS_ERRORS(VT__WS_ERR_ENUM)
 #undef VT__WS_ERR_ENUM
 };
+static vt__h1_err_row vt__ws_err_of(int err) {
+    switch (err) {
+#define VT__WS_ERR_CASE(name, value, close, text)                                                            \
+    case value: return (vt__h1_err_row){close, text};
+        VT__WS_ERRORS(VT__WS_ERR_CASE)
+#undef VT__WS_ERR_CASE
+    default: return (vt__h1_err_row){1011, "?"};
+    }
+}
 /* The code that the connection is closed with. */
-static VT__UNUSED int vt__ws_err_code(int err) {
-    switch (err) {
-#define VT__WS_ERR_CASE(name, value, close, text)                                                            \
-    case value: return close;
-        VT__WS_ERRORS(VT__WS_ERR_CASE)
-#undef VT__WS_ERR_CASE
-    default: return 1011;
-    }
-}
-static VT__UNUSED const char *vt__ws_err_name(int err) {
-    switch (err) {
-#define VT__WS_ERR_CASE(name, value, close, text)                                                            \
-    case value: return text;
-        VT__WS_ERRORS(VT__WS_ERR_CASE)
-#undef VT__WS_ERR_CASE
-    default: return "?";
-    }
-}
+static VT__UNUSED int vt__ws_err_code(int err) { return vt__ws_err_of(err).status; }
+static VT__UNUSED const char *vt__ws_err_name(int err) { return vt__ws_err_of(err).text; }
 
 enum {
     VT__WS_CONT = 0,
@@ -4476,12 +4459,6 @@ VT__INLINE size_t vt__ws_ascii_words(const uint8_t *p, size_t at, size_t n) {
     while (n - at >= 8 && !(vt__ws_word(p + at) & VT__H1_ONES * 0x80)) at += 8;
     return at;
 }
-#if VT__H1_EVERY || !(VT__X86_64 || VT__AARCH64)
-static void vt__ws_mask_word(uint8_t *to, const uint8_t *from, size_t n, uint32_t key) {
-    vt__ws_mask_words(to, from, n, key);
-}
-static size_t vt__ws_text_word(const uint8_t *p, size_t at, size_t n) { return vt__ws_ascii_words(p, at, n); }
-#endif
 
 /* The start of the character that is cut off before p[at], else at; at >= 3. */
 VT__INLINE size_t vt__ws_whole(const uint8_t *p, size_t at) {
@@ -4606,7 +4583,7 @@ static size_t vt__ws_text_neon(const uint8_t *p, size_t at, size_t n) {
 /* Row by row as in @h1, which chooses. */
 static const vt__ws_isa vt__ws_isas[] = {
 #if VT__H1_EVERY || !(VT__X86_64 || VT__AARCH64)
-    {"word", vt__ws_mask_word, vt__ws_text_word},
+    {"word", vt__ws_mask_words, vt__ws_ascii_words},
 #endif
 #if VT__X86_64
     {"sse2", vt__ws_mask_sse2, vt__ws_text_sse2},
@@ -5859,6 +5836,12 @@ typedef struct vt__msg_event {
     bool too_large;      /* fields over the limits, and the rest, were left out: 431 */
 } vt__msg_event;
 
+/* Of no stream, of the connection: NULL, 0. */
+static VT__UNUSED int vt__msg_emit(vt__msg_event *ev, enum vt__msg_ev type, vt__msg_stream *s, uint64_t id) {
+    *ev = (vt__msg_event){.stream = s, .id = id, .type = (uint8_t)type};
+    return 1;
+}
+
 /* ---- budgets ---- */
 /* Takes n from a budget; false: it is used up. A debt is the time at which it will be paid off. */
 VT__INLINE bool vt__msg_spend(const vt_h2_budget *b, int64_t *debt, int64_t now, uint32_t n) {
@@ -6326,8 +6309,6 @@ static int vt__h2_wasted(vt__h2 *h, uint32_t bytes) {
 VT__INLINE void vt__h2_earn(vt__h2 *h, size_t bytes) { h->waste -= (uint32_t)VT__MIN(h->waste, bytes * 8); }
 
 /* ---- queues ---- */
-#define VT__H2_OUT(node) ((vt__h2_stream *)(void *)((char *)(node)-offsetof(vt__h2_stream, out)))
-#define VT__H2_OWING(node) ((vt__h2_stream *)(void *)((char *)(node)-offsetof(vt__h2_stream, owing)))
 static void vt__h2_unqueue(vt__h2 *h, vt__h2_stream *s) {
     if (s->queue == VT__H2_Q_FIRST) vt__ds_ring_remove(&h->first, &s->out.link);
     if (s->queue == VT__H2_Q_DATA) vt__ds_lanes_remove(&h->lanes, &s->out);
@@ -6429,13 +6410,6 @@ static VT__UNUSED void vt__h2_reset(vt__h2 *h, vt__h2_stream *s, uint32_t code) 
     s->owes_reset = true;
     vt__h2_owe(h, s);
 }
-static int vt__h2_emit(vt__msg_event *ev, enum vt__msg_ev type, vt__h2_stream *s) {
-    memset(ev, 0, sizeof *ev);
-    ev->type = (uint8_t)type;
-    ev->stream = s ? &s->c : NULL;
-    if (s) ev->id = s->id;
-    return 1;
-}
 /* The peer broke a rule on one stream; s NULL: it is not there any more. */
 static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__msg_event *ev) {
     bool open = s && !s->c.reset;
@@ -6448,7 +6422,7 @@ static int vt__h2_stream_error(vt__h2 *h, vt__h2_stream *s, uint32_t code, vt__m
         return VT__H2_GO;
     }
     vt__h2_close(h, s, VT__MSG_OURS, code);
-    rc = vt__h2_emit(ev, VT__MSG_EV_RESET, s);
+    rc = vt__msg_emit(ev, VT__MSG_EV_RESET, &s->c, s->id);
     ev->code = code;
     return rc;
 }
@@ -6518,7 +6492,7 @@ static int vt__h2_on_priority_update(vt__h2 *h, const uint8_t *b, vt__msg_event 
     if (!s) return VT__H2_GO;
     s->c.pinned = true;
     vt__h2_prioritize(h, s, priority);
-    return vt__h2_emit(ev, VT__MSG_EV_PRIORITY, s);
+    return vt__msg_emit(ev, VT__MSG_EV_PRIORITY, &s->c, s->id);
 }
 
 /* ---- heads ---- */
@@ -6552,11 +6526,8 @@ static int vt__h2_on_head(vt__h2 *h, vt__h2_stream *s, vt__msg_event *ev) {
     if (!ok) return vt__h2_stream_error(h, s, VT__H2_PROTOCOL_ERROR, ev);
     int rc = interim ? vt__h2_spend(h, VT_H2_EMPTIES, 1) : 0;
     if (rc < 0) return rc;
-    rc = vt__h2_emit(ev,
-                     s->c.headed ? VT__MSG_EV_TRAILERS
-                     : interim   ? VT__MSG_EV_INFORM
-                                 : VT__MSG_EV_HEAD,
-                     s);
+    enum vt__msg_ev type = interim ? VT__MSG_EV_INFORM : VT__MSG_EV_HEAD;
+    rc = vt__msg_emit(ev, s->c.headed ? VT__MSG_EV_TRAILERS : type, &s->c, s->id);
     ev->status = b->m.status;
     ev->end = b->fin;
     ev->too_large = b->m.too_large;
@@ -6634,7 +6605,7 @@ static int vt__h2_in_data(vt__h2 *h, const uint8_t **p, const uint8_t *end, vt__
     vt__h2_earn(h, n);
     s->held += n;
     h->held += n;
-    (void)vt__h2_emit(ev, VT__MSG_EV_DATA, s);
+    (void)vt__msg_emit(ev, VT__MSG_EV_DATA, &s->c, s->id);
     ev->value = (vt_str){(const char *)data, n};
     return 1;
 }
@@ -6646,7 +6617,7 @@ static int vt__h2_on_data_end(vt__h2 *h, vt__msg_event *ev) {
         return VT__H2_GO;
     }
     vt__h2_end(h, s, VT__MSG_REMOTE);
-    return vt__h2_emit(ev, VT__MSG_EV_END, s);
+    return vt__msg_emit(ev, VT__MSG_EV_END, &s->c, s->id);
 }
 
 /* ---- what comes in: header blocks ---- */
@@ -6672,7 +6643,7 @@ static int vt__h2_on_open(vt__h2 *h, vt__msg_event *ev) {
     }
     b->opening = true;
     h->effort += VT__H2_EFFORT_OPEN;
-    (void)vt__h2_emit(ev, VT__MSG_EV_OPEN, NULL);
+    (void)vt__msg_emit(ev, VT__MSG_EV_OPEN, NULL, 0);
     ev->id = h->id;
     return 1;
 }
@@ -6779,7 +6750,7 @@ static int vt__h2_on_reset(vt__h2 *h, uint32_t code, vt__msg_event *ev) {
     if (!open) return VT__H2_GO;
     h->effort += VT__H2_EFFORT_END;
     vt__h2_close(h, s, VT__MSG_THEIRS, code);
-    (void)vt__h2_emit(ev, VT__MSG_EV_RESET, s);
+    (void)vt__msg_emit(ev, VT__MSG_EV_RESET, &s->c, s->id);
     ev->code = code;
     return 1;
 }
@@ -6806,7 +6777,7 @@ static int vt__h2_on_goaway(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     if (rc < 0) return rc;
     h->peer_away = true;
     h->peer_last = VT__MIN(h->peer_last, vt__str_get32(b) & VT__H2_ID_MAX);
-    (void)vt__h2_emit(ev, VT__MSG_EV_GOAWAY, NULL);
+    (void)vt__msg_emit(ev, VT__MSG_EV_GOAWAY, NULL, 0);
     ev->id = h->peer_last;
     ev->code = vt__str_get32(b + 4);
     return 1;
@@ -6833,7 +6804,7 @@ static int vt__h2_on_pong(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     h->pinging &= (uint8_t)~kind;
     if (kind == VT__H2_W_PROBE) vt__h2_on_probe(h);
     if (kind == VT__H2_W_DRAIN) vt__h2_drain(h);
-    return kind == VT__H2_W_PING ? vt__h2_emit(ev, VT__MSG_EV_PING, NULL) : VT__H2_GO;
+    return kind == VT__H2_W_PING ? vt__msg_emit(ev, VT__MSG_EV_PING, NULL, 0) : VT__H2_GO;
 }
 static int vt__h2_on_ping(vt__h2 *h, const uint8_t *b, vt__msg_event *ev) {
     if (h->flags & VT__H2_ACK) return vt__h2_on_pong(h, b, ev);
@@ -6908,7 +6879,7 @@ static int vt__h2_on_settings_end(vt__h2 *h, vt__msg_event *ev) {
     if (rc < 0) return rc;
     h->settled = true;
     h->acks++;
-    return vt__h2_emit(ev, VT__MSG_EV_SETTINGS, NULL);
+    return vt__msg_emit(ev, VT__MSG_EV_SETTINGS, NULL, 0);
 }
 
 /* ---- what comes in: any frame ---- */
@@ -7173,18 +7144,18 @@ static VT__UNUSED enum vt__h2_out vt__h2_pick(vt__h2 *h, vt__h2_stream **s, size
     *max = 0;
     if (vt__h2_has_control(h)) return VT__H2_OUT_CONTROL;
     if (h->done) {
-        *s = VT__H2_OWING(h->done);
+        *s = VT__CONTAINER(h->done, vt__h2_stream, owing);
         vt__ds_ring_remove(&h->done, h->done);
         return VT__H2_OUT_DONE;
     }
     if (h->err) return VT__H2_OUT_NONE;
     if (h->first) {
-        *s = VT__H2_OUT(VT__TURN(h->first));
+        *s = VT__CONTAINER(h->first, vt__h2_stream, out.link);
         return VT__H2_OUT_DATA;
     }
     vt__turn *turn = vt__ds_lanes_next(&h->lanes);
     if (!turn || h->send_window <= 0) return VT__H2_OUT_NONE;
-    *s = VT__H2_OUT(turn);
+    *s = VT__CONTAINER(turn, vt__h2_stream, out);
     *max = VT__MIN((*s)->avail, (size_t)VT__MIN((*s)->send_window, h->send_window));
     *max = VT__MIN(*max, h->peer_frame);
     return VT__H2_OUT_DATA;
@@ -7267,7 +7238,8 @@ static VT__UNUSED size_t vt__h2_put_control(vt__h2 *h, uint8_t *buf, size_t cap)
     h->replied = 0;
     for (; h->acks && end - p >= VT__H2_FRAME; h->acks--)
         p = vt__h2_put_frame(p, 0, VT__H2_T_SETTINGS, VT__H2_ACK, 0);
-    while (h->owing && end - p >= VT__H2_FRAME + 4) p = vt__h2_put_owed(h, VT__H2_OWING(h->owing), p);
+    while (h->owing && end - p >= VT__H2_FRAME + 4)
+        p = vt__h2_put_owed(h, VT__CONTAINER(h->owing, vt__h2_stream, owing), p);
     if (h->want & VT__H2_W_GOAWAY) p = vt__h2_put_goaway(h, p);
     p = vt__h2_put_pings(h, p); /* behind what their answers are to tell of */
     h->want = 0;
@@ -10563,7 +10535,7 @@ typedef struct vt__qstr {
     vt__lanes lanes;
 } vt__qstr;
 
-/* What a stream owes, and what the connection: frames that are written when there is room. */
+/* What a stream owes, and what the connection: frames that are written when there is room, in this order. */
 enum { VT__QSTR_OWES_RESET = 1, VT__QSTR_OWES_STOP = 2, VT__QSTR_OWES_MAX = 4, VT__QSTR_OWES_BLOCKED = 8 };
 enum { VT__QSTR_OWES_STREAMS = 16, VT__QSTR_OWES_STREAMS_BLOCKED = 64 }; /* << kind */
 
@@ -10586,13 +10558,11 @@ typedef struct vt__qstr_event {
     uint64_t code;
 } vt__qstr_event;
 
-/* Kinds of notes: a is the stream's id, but of the connection's a value. */
+/* Kinds of notes: a is the stream's id, but of the connection's a value. In the order in which frames are owed. */
 enum { VT__QSTR_N_STREAM = 32, VT__QSTR_N_RESET, VT__QSTR_N_STOP, VT__QSTR_N_MAX, VT__QSTR_N_BLOCKED };
 enum { VT__QSTR_N_CONN_MAX = 37, VT__QSTR_N_CONN_BLOCKED, VT__QSTR_N_STREAMS, VT__QSTR_N_STREAMS_UNI };
 enum { VT__QSTR_N_STREAMS_BLOCKED = 41, VT__QSTR_N_STREAMS_BLOCKED_UNI };
 
-#define VT__QSTR_OF(node, field)                                                                             \
-    ((vt__qstr_stream *)(void *)((char *)(node)-offsetof(vt__qstr_stream, field)))
 VT__INLINE unsigned vt__qstr_kind(uint64_t id) { return id >> 1 & 1; }
 VT__INLINE bool vt__qstr_ours(const vt__qstr *q, uint64_t id) { return (id & 1) == q->server; }
 VT__INLINE vt__qstr_stream **vt__qstr_bucket(const vt__qstr *q, uint64_t id) {
@@ -10676,7 +10646,7 @@ static void vt__qstr_complain(vt__qstr *q, vt__qstr_stream *s) {
 /* Whose turn it is, or NULL. Streams of a lane that the connection's window stops by now are put aside. */
 static vt__qstr_stream *vt__qstr_pick(vt__qstr *q) {
     for (vt__turn *t; (t = vt__ds_lanes_next(&q->lanes)) != NULL;) {
-        vt__qstr_stream *s = VT__QSTR_OF(t, turn);
+        vt__qstr_stream *s = VT__CONTAINER(t, vt__qstr_stream, turn);
         if (VT__LIKELY(vt__qstr_place(q, s) == VT__QSTR_Q_LANE)) return s;
         vt__qstr_schedule(q, s);
     }
@@ -10949,12 +10919,16 @@ static void vt__qstr_on_max(vt__qstr *q, uint64_t value) {
     if (value <= q->send_max) return;
     q->send_max = value;
     q->owes &= (uint16_t)~VT__QSTR_OWES_BLOCKED;
-    while (q->stalled) vt__qstr_schedule(q, VT__QSTR_OF(q->stalled, turn.link));
+    while (q->stalled) vt__qstr_schedule(q, VT__CONTAINER(q->stalled, vt__qstr_stream, turn.link));
 }
-/* fn of each stream that there is; it leaves them all. */
+/* fn of each stream that there is, which may be its end. */
 static void vt__qstr_each(vt__qstr *q, void (*fn)(vt__qstr *q, vt__qstr_stream *s)) {
-    for (uint32_t i = 0; i < q->nbuckets; i++)
-        for (vt__qstr_stream *s = q->buckets[i]; s; s = s->chain) fn(q, s);
+    for (uint32_t i = 0; i < q->nbuckets; i++) {
+        for (vt__qstr_stream *s = q->buckets[i], *next; s; s = next) {
+            next = s->chain;
+            fn(q, s);
+        }
+    }
 }
 /* What the peer's parameters allow it. One of 0-RTT that was rejected may be beyond the streams of those. */
 static void vt__qstr_allow(vt__qstr *q, vt__qstr_stream *s) {
@@ -10994,11 +10968,6 @@ static VT__UNUSED int vt__qstr_recv(vt__qstr *q, const vt__qpkt_frame *f) {
 }
 
 /* ---- events ---- */
-static bool vt__qstr_emit(vt__qstr *q, vt__qstr_stream *s, vt__qstr_event *ev, enum vt__qstr_ev type) {
-    *ev = (vt__qstr_event){.stream = s, .type = type};
-    vt__qstr_hush(q, s, type);
-    return true;
-}
 /* The next piece of a stream, or its end: false: there is none. */
 static bool vt__qstr_next_data(vt__qstr *q, vt__qstr_stream *s, vt__qstr_event *ev) {
     const uint8_t *p = NULL;
@@ -11016,13 +10985,14 @@ static bool vt__qstr_next_data(vt__qstr *q, vt__qstr_stream *s, vt__qstr_event *
 /* The next thing to know; false: nothing more. */
 static VT__UNUSED bool vt__qstr_next(vt__qstr *q, vt__qstr_event *ev) {
     while (q->news) {
-        vt__qstr_stream *s = VT__QSTR_OF(q->news, news);
+        vt__qstr_stream *s = VT__CONTAINER(q->news, vt__qstr_stream, news);
         unsigned first = s->tells & (0U - s->tells);
         if (first == VT__QSTR_EV_DATA) {
             if (vt__qstr_next_data(q, s, ev)) return true;
             continue;
         }
-        vt__qstr_emit(q, s, ev, (enum vt__qstr_ev)first);
+        *ev = (vt__qstr_event){.stream = s, .type = (enum vt__qstr_ev)first};
+        vt__qstr_hush(q, s, first);
         if (first == VT__QSTR_EV_RESET) ev->code = s->recv_code;
         if (first == VT__QSTR_EV_STOP) ev->code = s->their_stop;
         return true;
@@ -11036,57 +11006,43 @@ static VT__UNUSED bool vt__qstr_next(vt__qstr *q, vt__qstr_event *ev) {
 /* ---- frames out ---- */
 static uint8_t *vt__qstr_put_owed(vt__qstr *q, vt__qstr_stream *s, uint8_t *p, const uint8_t *end,
                                   vt__qpkt_note *note) {
-    unsigned what = s->owes & (0U - s->owes), type = VT__QPKT_F_MAX_STREAM_DATA, kind = VT__QSTR_N_MAX;
-    uint64_t value = s->in.next - s->held + q->window, more = 0;
-    if (what == VT__QSTR_OWES_RESET) {
-        type = VT__QPKT_F_RESET_STREAM, kind = VT__QSTR_N_RESET, value = s->send_code, more = s->out.sent;
-    } else if (what == VT__QSTR_OWES_STOP) {
-        type = VT__QPKT_F_STOP_SENDING, kind = VT__QSTR_N_STOP, value = s->stop_code;
-    } else if (what == VT__QSTR_OWES_BLOCKED) {
-        type = VT__QPKT_F_STREAM_DATA_BLOCKED, kind = VT__QSTR_N_BLOCKED, value = s->send_max;
-    }
-    p = vt__qpkt_put_frame(p, end, type, s->id, value, more);
+    static const uint8_t types[] = {VT__QPKT_F_RESET_STREAM, VT__QPKT_F_STOP_SENDING,
+                                    VT__QPKT_F_MAX_STREAM_DATA, VT__QPKT_F_STREAM_DATA_BLOCKED};
+    const uint64_t values[] = {s->send_code, s->stop_code, s->in.next - s->held + q->window, s->send_max};
+    unsigned i = (unsigned)__builtin_ctz(s->owes);
+    p = vt__qpkt_put_frame(p, end, types[i], s->id, values[i], s->out.sent); /* the last one of a reset */
     if (!p) return NULL;
-    if (what == VT__QSTR_OWES_MAX) {
-        s->recv_max = value;
+    if (1U << i == VT__QSTR_OWES_MAX) {
+        s->recv_max = values[i];
         if (vt__qstr_fast(q, &s->updated_at)) vt__qstr_widen(q);
     }
-    *note = (vt__qpkt_note){.a = s->id, .b = value, .kind = (uint8_t)kind};
-    vt__qstr_settle(q, s, what);
+    *note = (vt__qpkt_note){.a = s->id, .b = values[i], .kind = (uint8_t)(VT__QSTR_N_RESET + i)};
+    vt__qstr_settle(q, s, 1U << i);
     return p;
 }
 static uint8_t *vt__qstr_put_conn(vt__qstr *q, uint8_t *p, const uint8_t *end, vt__qpkt_note *note) {
-    unsigned what = q->owes & (0U - q->owes), type, kind;
-    uint64_t value;
-    if (what == VT__QSTR_OWES_MAX) {
-        type = VT__QPKT_F_MAX_DATA, kind = VT__QSTR_N_CONN_MAX, value = q->used + vt__qstr_conn_window(q);
-    } else if (what == VT__QSTR_OWES_BLOCKED) {
-        type = VT__QPKT_F_DATA_BLOCKED, kind = VT__QSTR_N_CONN_BLOCKED, value = q->send_max;
-    } else if (what < VT__QSTR_OWES_STREAMS_BLOCKED) {
-        unsigned uni = what != VT__QSTR_OWES_STREAMS;
-        type = VT__QPKT_F_MAX_STREAMS + uni, kind = VT__QSTR_N_STREAMS + uni;
-        value = q->ended[uni] + q->most[uni];
-    } else {
-        unsigned uni = what != VT__QSTR_OWES_STREAMS_BLOCKED;
-        type = VT__QPKT_F_STREAMS_BLOCKED + uni, kind = VT__QSTR_N_STREAMS_BLOCKED + uni,
-        value = q->peer_limit[uni];
-    }
-    p = vt__qpkt_put_frame(p, end, type, value, 0, 0);
+    static const uint8_t types[] = {VT__QPKT_F_MAX_DATA,        VT__QPKT_F_DATA_BLOCKED,
+                                    VT__QPKT_F_MAX_STREAMS,     VT__QPKT_F_MAX_STREAMS_UNI,
+                                    VT__QPKT_F_STREAMS_BLOCKED, VT__QPKT_F_STREAMS_BLOCKED_UNI};
+    const uint64_t values[] = {q->used + vt__qstr_conn_window(q), q->send_max,      q->ended[0] + q->most[0],
+                               q->ended[1] + q->most[1],          q->peer_limit[0], q->peer_limit[1]};
+    unsigned i = (unsigned)__builtin_ctz(q->owes / VT__QSTR_OWES_MAX), kind = VT__QSTR_N_CONN_MAX + i;
+    p = vt__qpkt_put_frame(p, end, types[i], values[i], 0, 0);
     if (!p) return NULL;
     if (kind == VT__QSTR_N_CONN_MAX) {
-        q->recv_max = value;
+        q->recv_max = values[i];
         if (vt__qstr_fast(q, &q->updated_at)) vt__qstr_widen(q);
     }
     if (kind == VT__QSTR_N_STREAMS || kind == VT__QSTR_N_STREAMS_UNI)
-        q->limit[kind - VT__QSTR_N_STREAMS] = value;
-    *note = (vt__qpkt_note){.a = value, .kind = (uint8_t)kind};
-    q->owes &= (uint16_t)~what;
+        q->limit[kind - VT__QSTR_N_STREAMS] = values[i];
+    *note = (vt__qpkt_note){.a = values[i], .kind = (uint8_t)kind};
+    q->owes &= (uint16_t) ~(VT__QSTR_OWES_MAX << i);
     return p;
 }
 /* Who owes a frame first. One of 0-RTT that was rejected may be beyond what the peer allows now: it is not there yet. */
 static vt__qstr_stream *vt__qstr_debtor(const vt__qstr *q) {
     for (vt__list *n = q->owing; n; n = n->next == q->owing ? NULL : n->next) {
-        vt__qstr_stream *s = VT__QSTR_OF(n, owing);
+        vt__qstr_stream *s = VT__CONTAINER(n, vt__qstr_stream, owing);
         if (VT__LIKELY(!vt__qstr_ours(q, s->id) || s->id >> 2 < q->peer_limit[vt__qstr_kind(s->id)]))
             return s;
     }
@@ -11176,17 +11132,13 @@ static void vt__qstr_lost_control(vt__qstr *q, vt__qstr_stream *s, const vt__qpk
                  s->out.sent < s->out.end;
     if (note->kind == VT__QSTR_N_BLOCKED && waits) vt__qstr_owe(q, s, VT__QSTR_OWES_BLOCKED);
 }
+/* A connection's, likewise. */
 static void vt__qstr_lost_conn(vt__qstr *q, const vt__qpkt_note *note) {
-    unsigned uni = note->kind == VT__QSTR_N_STREAMS_UNI || note->kind == VT__QSTR_N_STREAMS_BLOCKED_UNI,
-             owes = 0;
-    uint64_t value = note->a;
-    if (note->kind == VT__QSTR_N_CONN_MAX) owes = value == q->recv_max ? VT__QSTR_OWES_MAX : 0;
-    else if (note->kind == VT__QSTR_N_CONN_BLOCKED)
-        owes = value == q->send_max && q->stalled ? VT__QSTR_OWES_BLOCKED : 0;
-    else if (note->kind <= VT__QSTR_N_STREAMS_UNI)
-        owes = value == q->limit[uni] ? (unsigned)VT__QSTR_OWES_STREAMS << uni : 0;
-    else owes = value == q->peer_limit[uni] ? (unsigned)VT__QSTR_OWES_STREAMS_BLOCKED << uni : 0;
-    q->owes |= (uint16_t)owes;
+    const uint64_t now[] = {q->recv_max, q->send_max,      q->limit[0],
+                            q->limit[1], q->peer_limit[0], q->peer_limit[1]};
+    unsigned i = (unsigned)note->kind - VT__QSTR_N_CONN_MAX;
+    bool holds = note->kind != VT__QSTR_N_CONN_BLOCKED || q->stalled;
+    if (holds && note->a == now[i]) q->owes |= (uint16_t)(VT__QSTR_OWES_MAX << i);
 }
 /* It was lost, or may have been: what it said is sent again. 0, or -ENOMEM. */
 static VT__UNUSED int vt__qstr_lost(vt__qstr *q, const vt__qpkt_note *note) {
@@ -11248,12 +11200,7 @@ static VT__UNUSED void vt__qstr_init(vt__qstr *q, const vt__qstr_cfg *cfg, vt__q
 }
 /* With all its streams, whoever has them. */
 static VT__UNUSED void vt__qstr_free(vt__qstr *q) {
-    for (uint32_t i = 0; i < q->nbuckets; i++) {
-        for (vt__qstr_stream *s = q->buckets[i], *next; s; s = next) {
-            next = s->chain;
-            vt__qstr_drop(q, s);
-        }
-    }
+    vt__qstr_each(q, vt__qstr_drop);
     if (q->buckets != q->few) vt__mem_free(q->buckets);
     vt__qstr_set_free(&q->skipped[0]);
     vt__qstr_set_free(&q->skipped[1]);
@@ -11611,15 +11558,8 @@ static int vt__h3_close(vt__h3 *h, vt__h3_stream *s, int by, uint64_t code) {
     if (to) vt__h3_pipe_add(h, VT__H3_DECODER, to + vt__qpack_put_cancel(&h->dec, s->id, to));
     return h->err;
 }
-static int vt__h3_emit(vt__msg_event *ev, enum vt__msg_ev type, vt__h3_stream *s) {
-    memset(ev, 0, sizeof *ev);
-    ev->type = (uint8_t)type;
-    ev->stream = s ? &s->c : NULL;
-    if (s) ev->id = s->id;
-    return 1;
-}
 static int vt__h3_emit_reset(vt__msg_event *ev, vt__h3_stream *s) {
-    (void)vt__h3_emit(ev, VT__MSG_EV_RESET, s);
+    (void)vt__msg_emit(ev, VT__MSG_EV_RESET, &s->c, s->id);
     ev->code = s->code;
     return 1;
 }
@@ -11652,7 +11592,7 @@ static int vt__h3_on_priority(vt__h3 *h, vt__msg_event *ev) {
     }
     s->c.pinned = true;
     vt__h3_prioritize(s, priority);
-    return vt__h3_emit(ev, VT__MSG_EV_PRIORITY, s);
+    return vt__msg_emit(ev, VT__MSG_EV_PRIORITY, &s->c, s->id);
 }
 
 /* ---- field sections ---- */
@@ -11672,7 +11612,7 @@ static int vt__h3_keep(vt__h3_stream *s, const uint8_t *p, size_t n) {
 static int vt__h3_section_start(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
     h->reading = s;
     h->head = vt__msg_begin(h->server, s->c.headed, h->cfg->connect_protocol);
-    return h->server && !s->c.headed ? vt__h3_emit(ev, VT__MSG_EV_OPEN, s) : VT__H3_GO;
+    return h->server && !s->c.headed ? vt__msg_emit(ev, VT__MSG_EV_OPEN, &s->c, s->id) : VT__H3_GO;
 }
 /* A section is whole. It stands in s->kept, or in the input and is moved there if it has to wait. */
 static int vt__h3_section_whole(vt__h3 *h, vt__h3_stream *s, const uint8_t *p, size_t n, vt__msg_event *ev) {
@@ -11745,7 +11685,8 @@ static int vt__h3_on_head(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
     if (!ok) return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
     int rc = interim ? vt__h3_spend(h, VT__H3_EMPTIES, 1) : 0;
     if (rc < 0) return rc;
-    rc = vt__h3_emit(ev, trailers ? VT__MSG_EV_TRAILERS : interim ? VT__MSG_EV_INFORM : VT__MSG_EV_HEAD, s);
+    enum vt__msg_ev type = interim ? VT__MSG_EV_INFORM : VT__MSG_EV_HEAD;
+    rc = vt__msg_emit(ev, trailers ? VT__MSG_EV_TRAILERS : type, &s->c, s->id);
     ev->status = b->status;
     ev->too_large = b->too_large;
     ev->end = trailers || (h->last && !interim && s->c.length <= 0);
@@ -11818,7 +11759,7 @@ static int vt__h3_in_data(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const 
                           vt__msg_event *ev) {
     size_t n = (size_t)VT__MIN((uint64_t)(end - *p), s->left);
     if (n == 0) return 0;
-    (void)vt__h3_emit(ev, VT__MSG_EV_DATA, s);
+    (void)vt__msg_emit(ev, VT__MSG_EV_DATA, &s->c, s->id);
     ev->value = (vt_str){(const char *)*p, n};
     *p += n;
     s->left -= n;
@@ -11852,14 +11793,14 @@ static int vt__h3_on_settings_end(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev
     if (h->enc_mem) vt__qpack_enc_table(&h->enc, h->enc_mem);
     vt__qpack_enc_limit(&h->enc, h->peer_table, h->peer_blocked);
     VT__H3_LOG(h, SETTINGS, .ours = false);
-    return vt__h3_emit(ev, VT__MSG_EV_SETTINGS, NULL);
+    return vt__msg_emit(ev, VT__MSG_EV_SETTINGS, NULL, 0);
 }
 static int vt__h3_on_goaway(vt__h3 *h, uint64_t id, vt__msg_event *ev) {
     if (id > h->peer_away || (!h->server && id % 4)) return VT__H3_E_ID;
     int rc = vt__h3_spend(h, VT__H3_GLITCHES, 1);
     if (rc < 0) return rc;
     h->peer_away = id;
-    (void)vt__h3_emit(ev, VT__MSG_EV_GOAWAY, NULL);
+    (void)vt__msg_emit(ev, VT__MSG_EV_GOAWAY, NULL, 0);
     ev->id = id;
     return 1;
 }
@@ -12019,7 +11960,7 @@ static int vt__h3_on_fin(vt__h3 *h, vt__h3_stream *s, vt__msg_event *ev) {
     if (!s->c.headed && h->server) return vt__h3_stream_error(h, s, VT__H3_REQUEST_INCOMPLETE, ev);
     if (!s->c.headed || s->c.length > s->c.got) return vt__h3_stream_error(h, s, VT__H3_MESSAGE_ERROR, ev);
     s->c.ended |= VT__MSG_REMOTE;
-    return vt__h3_emit(ev, VT__MSG_EV_END, s);
+    return vt__msg_emit(ev, VT__MSG_EV_END, &s->c, s->id);
 }
 /* Bytes of a stream, the input's or those that were kept. */
 static int vt__h3_take(vt__h3 *h, vt__h3_stream *s, const uint8_t **p, const uint8_t *end, bool fin,
@@ -13624,22 +13565,26 @@ static VT__UNUSED int vt__poll_listen_add(vt__dom *dom, vt__pd *pd) {
     return vt__poll_add(dom, pd);
 }
 
-/* Messages run in the domain's scheduler context, in the order in which they were posted by each thread. Any thread,
- * signal handlers too. True: it was the first, the owner may sleep and want a kick. */
-static bool vt__poll_post(vt__dom *dom, vt__poll_msg *m) {
-    vt__poll_msg *head = __atomic_load_n(&dom->inbox, __ATOMIC_RELAXED);
+/* To an inbox. True: it is the first there. */
+VT__INLINE bool vt__poll_send(vt__poll_msg **inbox, vt__poll_msg *m) {
+    vt__poll_msg *head = __atomic_load_n(inbox, __ATOMIC_RELAXED);
     do m->next = head;
-    while (!__atomic_compare_exchange_n(&dom->inbox, &head, m, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    while (!__atomic_compare_exchange_n(inbox, &head, m, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
     return head == NULL;
 }
-static void vt__poll_messages(vt__dom *dom) {
-    vt__poll_msg *m = __atomic_exchange_n(&dom->inbox, NULL, __ATOMIC_ACQ_REL), *rev = NULL, *next;
+/* In the order in which they came. */
+VT__INLINE void vt__poll_receive(vt__poll_msg **inbox, vt__dom *dom) {
+    vt__poll_msg *m = __atomic_exchange_n(inbox, NULL, __ATOMIC_ACQ_REL), *rev = NULL, *next;
     for (; m; m = next) next = m->next, m->next = rev, rev = m;
     for (m = rev; m; m = next) {
         next = m->next;
         m->fn(dom, m);
     }
 }
+/* Messages run in the domain's scheduler context, in the order in which they were posted by each thread. Any thread,
+ * signal handlers too. True: it was the first, the owner may sleep and want a kick. */
+static bool vt__poll_post(vt__dom *dom, vt__poll_msg *m) { return vt__poll_send(&dom->inbox, m); }
+static void vt__poll_messages(vt__dom *dom) { vt__poll_receive(&dom->inbox, dom); }
 
 /* Before memory that held closed descriptors is given back: nothing points to them any more. By the domain's driver. */
 static VT__UNUSED void vt__poll_forget(vt__dom *dom) {
@@ -13651,6 +13596,23 @@ static VT__UNUSED void vt__poll_forget(vt__dom *dom) {
 }
 
 /*--- one-shot waits on descriptors of others ---*/
+#if !VTHTTP_POLL || VTHTTP_HOOKS
+/* A set that stands in a domain's, whose sink hears of events. */
+static VT__NOINLINE int vt__poll_subset_open(vt__dom *dom, vt__pd *set,
+                                             void (*sink)(vt__dom *dom, vt__pd *set, unsigned bits)) {
+    int fd = vt__plat_epoll_create();
+    if (fd < 0) return fd;
+    vt__poll_pd_init(set, fd);
+    vt__poll_clear(set, VT__PD_READY);
+    vt__poll_set(set, VT__PD_ARMED);
+    set->sink = sink;
+    int r = vt__poll_add(dom, set);
+    if (r >= 0) return 0;
+    (void)vt__poll_close(set);
+    set->dom = NULL;
+    return r;
+}
+#endif
 #if VTHTTP_POLL
 static int vt__poll_fdw_arm(vt__poll_fdws *of, vt__poll_fdw *f, unsigned want) {
     (void)want;
@@ -13673,22 +13635,10 @@ static void vt__poll_fdws_sink(vt__dom *dom, vt__pd *set, unsigned bits) {
         for (int i = 0; i < n; i++) vt__poll_decode(dom, &ev[i]);
     } while (n == (int)VT__COUNT(ev));
 }
-static VT__NOINLINE int vt__poll_fdws_make(vt__poll_fdws *of) {
-    int fd = vt__plat_epoll_create();
-    if (fd < 0) return fd;
-    vt__poll_pd_init(&of->set, fd);
-    vt__poll_clear(&of->set, VT__PD_READY);
-    vt__poll_set(&of->set, VT__PD_ARMED);
-    of->set.sink = vt__poll_fdws_sink;
-    int r = vt__poll_add(of->dom, &of->set);
-    if (r >= 0) return 0;
-    (void)vt__poll_close(&of->set);
-    of->set.dom = NULL;
-    return r;
-}
 static int vt__poll_fdw_arm(vt__poll_fdws *of, vt__poll_fdw *f, unsigned want) {
     uint32_t w = __atomic_load_n(&f->pd.word, __ATOMIC_ACQUIRE), ev = EPOLLONESHOT;
-    int r = of->set.dom ? 0 : vt__poll_fdws_make(of), op = w & VT__PD_ADDED ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    int r = of->set.dom ? 0 : vt__poll_subset_open(of->dom, &of->set, vt__poll_fdws_sink);
+    int op = w & VT__PD_ADDED ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
     if (want & VT__PD_RWAIT) ev |= EPOLLIN | EPOLLRDHUP;
     if (want & (VT__PD_WWAIT | VT__PD_RWBOTH)) ev |= EPOLLOUT;
     if (r >= 0) r = vt__poll_ctl(of->set.fd, op, &f->pd, w, ev);
@@ -14085,18 +14035,10 @@ static void vt__sched_inbox(vt__thr *t) {
 }
 /* To a thread, about its vthreads. */
 static void vt__sched_tell(vt__thr *t, vt__poll_msg *m) {
-    vt__poll_msg *head = __atomic_load_n(&t->msgs, __ATOMIC_RELAXED);
-    do m->next = head;
-    while (!__atomic_compare_exchange_n(&t->msgs, &head, m, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    (void)vt__poll_send(&t->msgs, m);
     vt__sched_kick(t);
 }
-static void vt__sched_told(vt__thr *t) {
-    vt__poll_msg *m = __atomic_exchange_n(&t->msgs, NULL, __ATOMIC_ACQ_REL), *next;
-    for (; m; m = next) {
-        next = m->next;
-        m->fn(NULL, m);
-    }
-}
+static void vt__sched_told(vt__thr *t) { vt__poll_receive(&t->msgs, NULL); }
 /* To a domain; runs in its scheduler context. Any thread, signal handlers too; m must not be on its way already. */
 static VT__UNUSED void vt__sched_post(vt__dom *dom, vt__poll_msg *m) {
     bool in = vt__sched_guest_in();
@@ -15796,21 +15738,26 @@ VT_API void vt_cond_broadcast(vt_cond *c) {
     vt__sync_wake_chain(w);
 }
 
-VT_API int vt_sem_acquire_until(vt_sem *s, int64_t until) {
+/* Waits until the count is there: one to be taken, or, with `none`, 0. */
+VT__INLINE int vt__sync_await(int64_t *count, bool none, vt__waitq *q, uint32_t *flags, uint32_t *spin,
+                              bool (*abort)(vt__vth *), int64_t until) {
     vt__vth *v = vt__sched_self();
     int64_t due;
     if (!v) return vt__sched_absent();
     int r = vt__sched_enter(v, until, &due);
     if (r < 0) return r;
-    vt__sync_lock(&s->flags, &s->spin);
-    if (s->count > 0 && !s->q.head) {
-        s->count--;
-        vt__sync_unlock(&s->flags, &s->spin);
+    vt__sync_lock(flags, spin);
+    if (none ? *count == 0 : *count > 0 && !q->head) {
+        *count -= !none;
+        vt__sync_unlock(flags, spin);
         vt__sched_fuel(v);
         return 0;
     }
-    vt__sync_enqueue(vt__sync_room(v), v, &s->q, &s->flags, &s->spin);
-    return vt__sched_park(v, vt__sync_abort_sem, due);
+    vt__sync_enqueue(vt__sync_room(v), v, q, flags, spin);
+    return vt__sched_park(v, abort, due);
+}
+VT_API int vt_sem_acquire_until(vt_sem *s, int64_t until) {
+    return vt__sync_await(&s->count, false, &s->q, &s->flags, &s->spin, vt__sync_abort_sem, until);
 }
 VT_API int vt_sem_acquire(vt_sem *s) { return vt_sem_acquire_until(s, 0); }
 VT_API int vt_sem_try(vt_sem *s) {
@@ -15851,19 +15798,7 @@ VT_API int vt_wg_add(vt_wg *g, int64_t n) {
 }
 VT_API int vt_wg_done(vt_wg *g) { return vt_wg_add(g, -1); }
 VT_API int vt_wg_wait_until(vt_wg *g, int64_t until) {
-    vt__vth *v = vt__sched_self();
-    int64_t due;
-    if (!v) return vt__sched_absent();
-    int r = vt__sched_enter(v, until, &due);
-    if (r < 0) return r;
-    vt__sync_lock(&g->flags, &g->spin);
-    if (g->count == 0) {
-        vt__sync_unlock(&g->flags, &g->spin);
-        vt__sched_fuel(v);
-        return 0;
-    }
-    vt__sync_enqueue(vt__sync_room(v), v, &g->q, &g->flags, &g->spin);
-    return vt__sched_park(v, vt__sync_abort_wg, due);
+    return vt__sync_await(&g->count, true, &g->q, &g->flags, &g->spin, vt__sync_abort_wg, until);
 }
 VT_API int vt_wg_wait(vt_wg *g) { return vt_wg_wait_until(g, 0); }
 
@@ -16109,8 +16044,7 @@ static int vt__chan_try(vt_chan *c, void *value, bool send) {
         vt__sync_lock(&c->flags, &c->spin);
         r = send ? vt__chan_put(c, value, &rest) : vt__chan_get(c, value, &rest);
         vt__sync_unlock(&c->flags, &c->spin);
-        if (r == VT__CHAN_MORE) r = vt__chan_more(c) < 0 ? -ENOMEM : VT__CHAN_AGAIN;
-    } while (r == VT__CHAN_AGAIN);
+    } while (r == VT__CHAN_MORE && (r = vt__chan_more(c)) == 0);
     vt__chan_after(&rest);
     return r;
 }
@@ -19905,6 +19839,7 @@ enum {
     VT__HOOKS_PIPE = 4096 /* what a pipe that polls writable takes without waiting */
 };
 enum { VT__HOOKS_LOOK_MS = 250, VT__HOOKS_LOOK_MAX_MS = 8000 };
+enum { VT__HOOKS_AT_ONCE = MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB }; /* a receive that never waits */
 enum { VT__HOOKS_SIGNAL_MS = 10, VT__HOOKS_NAP_MAX_MS = 20 };
 
 struct vt__hooks_wait;
@@ -19967,10 +19902,11 @@ VT__INLINE long vt__hooks_end(long r, int err) {
     errno = r < 0 ? (int)-r : err;
     return r < 0 ? -1 : r;
 }
-VT__INLINE long vt__hooks_plain(long nr, long a, long b, long c, long d, long e, long f) {
-    int err = errno;
-    return vt__hooks_end(vt__plat_raw(nr, (const long[6]){a, b, c, d, e, f}), err);
-}
+/* All of a hook: on a virtual thread, v, the call that parks, else the system's, by number and arguments. */
+#define VT__HOOKS_CALL(type, v, parks, nr, ...)                                                              \
+    vt__vth *v = vt__hooks_self();                                                                           \
+    int err = errno;                                                                                         \
+    return (type)vt__hooks_end(v ? (parks) : vt__plat_raw(nr, (const long[6]){__VA_ARGS__}), err)
 VT__INLINE int64_t vt__hooks_after(int64_t ns) {
     int64_t now = vt__plat_now();
     return ns > INT64_MAX - now ? INT64_MAX : now + ns;
@@ -20093,21 +20029,10 @@ __attribute__((constructor(101))) static void vt__hooks_register(void) {
 /* NULL: no descriptor or no memory; whoever waits naps instead. */
 static vt__hooks_thr *vt__hooks_thr_get(vt__thr *t) {
     vt__hooks_thr *h = t->hooks;
-    if (VT__LIKELY(h != NULL)) return h;
-    h = vt__mem_zalloc(sizeof *h);
-    int fd = h ? vt__plat_epoll_create() : -ENOMEM;
-    if (fd < 0) {
-        vt__mem_free(h);
-        return NULL;
-    }
-    vt__poll_pd_init(&h->pd, fd);
-    vt__poll_clear(&h->pd, VT__PD_READY);
-    vt__poll_set(&h->pd, VT__PD_ARMED);
-    h->pd.sink = vt__hooks_sink;
+    if (VT__LIKELY(h != NULL) || !(h = vt__mem_zalloc(sizeof *h))) return h;
     h->msg.fn = vt__hooks_told;
     h->thr = t;
-    if (vt__poll_add(t->dom, &h->pd) < 0) {
-        (void)vt__poll_close(&h->pd);
+    if (vt__poll_subset_open(t->dom, &h->pd, vt__hooks_sink) < 0) {
         vt__mem_free(h);
         return NULL;
     }
@@ -20273,19 +20198,22 @@ static VT__COLD bool vt__hooks_refuses(int fd, bool in) {
     if ((st.st_mode & 0170000) == 0140000) return true; /* a socket; S_ISSOCK is not in strict C */
     return in && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && !S_ISBLK(st.st_mode);
 }
-/* What every call on a descriptor does first. Those that write spend no fuel: signal handlers write, and must not yield. */
-VT__INLINE int vt__hooks_enter(vt__hooks_op *op, vt__vth *v, int fd, uint32_t events, int timeo, bool never) {
+/* What every call on a descriptor, a[0], does first. Those that write spend no fuel: signal handlers write, and must not
+ * yield. */
+VT__INLINE int vt__hooks_enter(vt__hooks_op *op, vt__vth *v, long nr, const long a[6], uint32_t events,
+                               int timeo, bool never) {
     memset(op, 0, sizeof *op);
     op->v = v;
-    op->fd = fd;
+    op->nr = nr;
+    memcpy(op->a, a, sizeof op->a);
+    op->fd = (int)a[0];
     op->events = events;
     op->timeo = timeo;
     op->never = op->asked = never;
     op->once = vt__hooks_once;
-    op->a[0] = fd;
     if (events & EPOLLIN) vt__sched_fuel(v);
-    return vt__sched_cancelled(v) && !never && vt__hooks_refuses(fd, (events & EPOLLIN) != 0) ? -ECANCELED
-                                                                                              : 0;
+    return vt__sched_cancelled(v) && !never && vt__hooks_refuses(op->fd, (events & EPOLLIN) != 0) ? -ECANCELED
+                                                                                                  : 0;
 }
 
 /*--- reading and writing ---*/
@@ -20302,27 +20230,32 @@ static long vt__hooks_once_rest(vt__hooks_op *op) {
     if (p.revents & POLLERR && !(op->events & EPOLLIN && vt__hooks_pending(op->fd) > 0)) return 0;
     return vt__plat_raw(op->nr, op->a);
 }
-/* Goes on where a stream's first part ended: all of it, or an error after what counts already. */
-static long vt__hooks_rest(vt__hooks_op *op, long nr, const struct iovec *v, size_t count, size_t done,
-                           int flags) {
+/* What is behind the first `done` bytes, in pieces of at most `most`: how many bytes are done then, or an error of the first. */
+static long vt__hooks_pieces(vt__hooks_op *op, const struct iovec *v, size_t count, size_t done, size_t most,
+                             int flags) {
     size_t skip = done;
-    op->nr = nr;
-    op->once = vt__hooks_once_rest;
-    op->a[4] = op->a[5] = 0;
     for (size_t i = 0; i < count; i++) {
         size_t at = VT__MIN(skip, v[i].iov_len);
         skip -= at;
         while (at < v[i].iov_len) {
             op->a[1] = VT__HOOKS_PTR((char *)v[i].iov_base + at);
-            op->a[2] = (long)(v[i].iov_len - at);
-            op->a[3] = flags | (nr == SYS_sendto && i + 1 < count ? MSG_MORE : 0);
+            op->a[2] = (long)VT__MIN(v[i].iov_len - at, most);
+            op->a[3] = flags | (op->nr == SYS_sendto && i + 1 < count ? MSG_MORE : 0);
             long r = vt__hooks_block(op);
-            if (r <= 0) return (long)done;
+            if (r <= 0) return done ? (long)done : r;
             at += (size_t)r;
             done += (size_t)r;
         }
     }
     return (long)done;
+}
+/* Goes on where a stream's first part ended: all of it, or an error after what counts already. */
+static long vt__hooks_rest(vt__hooks_op *op, long nr, const struct iovec *v, size_t count, size_t done,
+                           int flags) {
+    op->nr = nr;
+    op->once = vt__hooks_once_rest;
+    op->a[4] = op->a[5] = 0;
+    return vt__hooks_pieces(op, v, count, done, SIZE_MAX, flags);
 }
 static size_t vt__hooks_total(const struct iovec *v, size_t count) {
     size_t n = 0;
@@ -20350,17 +20283,12 @@ static long vt__hooks_waitall(vt__hooks_op *op, const struct iovec *v, size_t co
     return vt__hooks_rest(op, SYS_recvfrom, v, count, (size_t)r, flags | MSG_DONTWAIT);
 }
 static long vt__hooks_recv(vt__vth *v, int fd, void *p, size_t n, int flags, void *sa, void *len) {
+    const long a[6] = {
+        fd, VT__HOOKS_PTR(p), (long)n, flags | MSG_DONTWAIT, VT__HOOKS_PTR(sa), VT__HOOKS_PTR(len)};
     const struct iovec one = {p, n};
     vt__hooks_op op;
-    int r = vt__hooks_enter(&op, v, fd, EPOLLIN, SO_RCVTIMEO,
-                            (flags & (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)) != 0);
+    int r = vt__hooks_enter(&op, v, SYS_recvfrom, a, EPOLLIN, SO_RCVTIMEO, (flags & VT__HOOKS_AT_ONCE) != 0);
     if (r < 0) return r;
-    op.nr = SYS_recvfrom;
-    op.a[1] = VT__HOOKS_PTR(p);
-    op.a[2] = (long)n;
-    op.a[3] = flags | MSG_DONTWAIT;
-    op.a[4] = VT__HOOKS_PTR(sa);
-    op.a[5] = VT__HOOKS_PTR(len);
     return vt__hooks_waitall(&op, &one, 1, vt__hooks_block(&op), flags);
 }
 /* After the first part of a send; only streams have parts. An error is the next call's. */
@@ -20370,17 +20298,12 @@ static long vt__hooks_sendall(vt__hooks_op *op, const struct iovec *v, size_t co
 }
 static long vt__hooks_send(vt__vth *v, int fd, const void *p, size_t n, int flags, const void *sa,
                            socklen_t len) {
+    const long a[6] = {fd, VT__HOOKS_PTR(p), (long)n, flags | MSG_DONTWAIT, VT__HOOKS_PTR(sa), (long)len};
     vt__hooks_op op;
     struct iovec one = {NULL, n};
-    int r = vt__hooks_enter(&op, v, fd, EPOLLOUT, SO_SNDTIMEO, (flags & MSG_DONTWAIT) != 0);
+    int r = vt__hooks_enter(&op, v, SYS_sendto, a, EPOLLOUT, SO_SNDTIMEO, (flags & MSG_DONTWAIT) != 0);
     if (r < 0) return r;
     memcpy(&one.iov_base, &p, sizeof p); /* iovec has no const */
-    op.nr = SYS_sendto;
-    op.a[1] = VT__HOOKS_PTR(p);
-    op.a[2] = (long)n;
-    op.a[3] = flags | MSG_DONTWAIT;
-    op.a[4] = VT__HOOKS_PTR(sa);
-    op.a[5] = (long)len;
     return vt__hooks_sendall(&op, &one, 1, vt__hooks_block(&op), flags);
 }
 
@@ -20421,31 +20344,27 @@ static bool vt__hooks_control(struct vt__hooks_msg *k, char *buf) {
     return true;
 }
 static long vt__hooks_sendmsg(vt__vth *v, int fd, struct vt__hooks_msg *k, int flags) {
+    const long a[6] = {fd, VT__HOOKS_PTR(k), flags | MSG_DONTWAIT, 0, 0, 0};
     vt__hooks_op op;
-    int r = vt__hooks_enter(&op, v, fd, EPOLLOUT, SO_SNDTIMEO, (flags & MSG_DONTWAIT) != 0);
+    int r = vt__hooks_enter(&op, v, SYS_sendmsg, a, EPOLLOUT, SO_SNDTIMEO, (flags & MSG_DONTWAIT) != 0);
     if (r < 0) return r;
-    op.nr = SYS_sendmsg;
-    op.a[1] = VT__HOOKS_PTR(k);
-    op.a[2] = flags | MSG_DONTWAIT;
     return vt__hooks_sendall(&op, k->iov, k->iovlen, vt__hooks_block(&op), flags);
 }
 static long vt__hooks_once_recvmsg(vt__hooks_op *op) {
     struct vt__hooks_msg k = *(const struct vt__hooks_msg *)op->a[4];
     op->a[1] = VT__HOOKS_PTR(&k);
-    long r = vt__plat_raw(SYS_recvmsg, op->a);
+    long r = vt__plat_raw(op->nr, op->a);
     if (r >= 0) *(struct vt__hooks_msg *)op->a[4] = k;
     return r;
 }
 static long vt__hooks_recvmsg(vt__vth *v, int fd, struct vt__hooks_msg *k, int flags) {
+    const long a[6] = {fd, 0, flags | MSG_DONTWAIT, 0, VT__HOOKS_PTR(k), 0};
     vt__hooks_op op;
     struct iovec *iov = k->iov;
     size_t count = k->iovlen;
-    int r = vt__hooks_enter(&op, v, fd, EPOLLIN, SO_RCVTIMEO,
-                            (flags & (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)) != 0);
+    int r = vt__hooks_enter(&op, v, SYS_recvmsg, a, EPOLLIN, SO_RCVTIMEO, (flags & VT__HOOKS_AT_ONCE) != 0);
     if (r < 0) return r;
     op.once = vt__hooks_once_recvmsg;
-    op.a[2] = flags | MSG_DONTWAIT;
-    op.a[4] = VT__HOOKS_PTR(k);
     long got = vt__hooks_block(&op);
     if (got <= 0 || !(flags & MSG_WAITALL)) return got;
     if (flags & MSG_PEEK) return got; /* what there is: a peek into parts is not worth its code */
@@ -20457,32 +20376,17 @@ static bool vt__hooks_pipe(vt__hooks_op *op) {
     struct stat st;
     return vt__plat_fstat(op->fd, &st) >= 0 && S_ISFIFO(st.st_mode) && vt__hooks_may_wait(op);
 }
-static long vt__hooks_pipe_write(vt__hooks_op *op, const struct iovec *v, size_t count) {
-    size_t done = 0;
-    op->nr = SYS_write;
-    for (size_t i = 0; i < count; i++) {
-        for (size_t at = 0; at < v[i].iov_len;) {
-            op->a[1] = VT__HOOKS_PTR((char *)v[i].iov_base + at);
-            op->a[2] = (long)VT__MIN(v[i].iov_len - at, (size_t)VT__HOOKS_PIPE);
-            long r = vt__hooks_block(op);
-            if (r <= 0) return done ? (long)done : r;
-            at += (size_t)r;
-            done += (size_t)r;
-        }
-    }
-    return (long)done;
-}
 static long vt__hooks_file(vt__vth *v, long nr, int fd, long p, long n, const struct iovec *w, size_t count) {
+    const long a[6] = {fd, p, n, 0, 0, 0};
     bool out = nr == SYS_write || nr == SYS_writev;
     vt__hooks_op op;
-    int r = vt__hooks_enter(&op, v, fd, out ? EPOLLOUT : EPOLLIN, 0, out && !vt__hooks_total(w, count));
+    int r = vt__hooks_enter(&op, v, nr, a, out ? EPOLLOUT : EPOLLIN, 0, out && !vt__hooks_total(w, count));
     if (r < 0) return r;
     op.once = vt__hooks_once_polled;
-    op.nr = nr;
-    op.a[1] = p;
-    op.a[2] = n;
-    if (out && vt__hooks_total(w, count) > VT__HOOKS_PIPE && vt__hooks_pipe(&op))
-        return vt__hooks_pipe_write(&op, w, count);
+    if (out && vt__hooks_total(w, count) > VT__HOOKS_PIPE && vt__hooks_pipe(&op)) {
+        op.nr = SYS_write;
+        return vt__hooks_pieces(&op, w, count, 0, VT__HOOKS_PIPE, 0);
+    }
     long got = vt__hooks_block(&op);
     return got == -EAGAIN && op.until ? 0 : got; /* a terminal's time is over */
 }
@@ -20522,13 +20426,10 @@ static long vt__hooks_once_accept(vt__hooks_op *op) {
     return r;
 }
 static long vt__hooks_accept(vt__vth *v, int fd, void *sa, void *len, int flags) {
+    const long a[6] = {fd, VT__HOOKS_PTR(sa), VT__HOOKS_PTR(len), flags, 0, 0};
     vt__hooks_op op;
-    int r = vt__hooks_enter(&op, v, fd, EPOLLIN, SO_RCVTIMEO, false);
+    int r = vt__hooks_enter(&op, v, SYS_accept4, a, EPOLLIN, SO_RCVTIMEO, false);
     if (r < 0) return r;
-    op.nr = SYS_accept4;
-    op.a[1] = VT__HOOKS_PTR(sa);
-    op.a[2] = VT__HOOKS_PTR(len);
-    op.a[3] = flags;
     op.once = vt__hooks_once_accept;
     long got = vt__hooks_block(&op);
     return got == -EAGAIN && op.never ? vt__hooks_once(&op) : got; /* or the lock was busy */
@@ -20542,13 +20443,11 @@ static long vt__hooks_once_connect(vt__hooks_op *op) {
     return r;
 }
 static long vt__hooks_connect(vt__vth *v, int fd, const void *sa, socklen_t len) {
+    const long a[6] = {fd, VT__HOOKS_PTR(sa), (long)len, 0, 0, 0};
     vt__hooks_op op;
     int64_t due;
-    int r = vt__hooks_enter(&op, v, fd, EPOLLOUT, SO_SNDTIMEO, false), w = 0;
+    int r = vt__hooks_enter(&op, v, SYS_connect, a, EPOLLOUT, SO_SNDTIMEO, false), w = 0;
     if (r < 0) return r;
-    op.nr = SYS_connect;
-    op.a[1] = VT__HOOKS_PTR(sa);
-    op.a[2] = (long)len;
     if (!vt__hooks_may_wait(&op)) return vt__hooks_once(&op);
     long c = vt__hooks_once_connect(&op);
     while (c == -EAGAIN && w == 0) { /* a Unix listener whose queue is full; nothing tells when it is not */
@@ -20570,10 +20469,14 @@ static long vt__hooks_once_poll(vt__hooks_op *op) {
     long r = vt__hooks_once(op);
     return r ? r : -EAGAIN;
 }
-/* `ns` < 0: for ever, 0: not at all; `mask`: of signals, for the wait. */
-static int vt__hooks_many(vt__hooks_op *op, vt__vth *v, int64_t ns, const void *mask) {
+/* What every call on several does first. `ns` < 0: for ever, 0: not at all; `mask`: of signals, for the wait. */
+static int vt__hooks_many(vt__hooks_op *op, vt__vth *v, long nr, const long a[6],
+                          long (*once)(vt__hooks_op *op), int64_t ns, const void *mask) {
     memset(op, 0, sizeof *op);
     op->v = v;
+    op->nr = nr;
+    memcpy(op->a, a, sizeof op->a);
+    op->once = once;
     op->asked = op->many = true;
     op->never = ns == 0;
     op->until = ns > 0 ? vt__hooks_after(ns) : 0;
@@ -20586,17 +20489,12 @@ static vt__hooks_node *vt__hooks_nodes(vt__hooks_node *few, size_t n) {
     return n <= 8 ? few : vt__mem_alloc(n * sizeof *few);
 }
 static long vt__hooks_poll(vt__vth *v, struct pollfd *fds, size_t n, int64_t ns, const void *mask) {
+    const long a[6] = {VT__HOOKS_PTR(fds), (long)n, 0, VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET, 0};
     vt__hooks_node few[8], *nodes;
     vt__hooks_op op;
     size_t count = 0;
-    long r = vt__hooks_many(&op, v, ns, mask);
+    long r = vt__hooks_many(&op, v, VT__SYS_PPOLL, a, vt__hooks_once_poll, ns, mask);
     if (r < 0) return r;
-    op.nr = VT__SYS_PPOLL;
-    op.once = vt__hooks_once_poll;
-    op.a[0] = VT__HOOKS_PTR(fds);
-    op.a[1] = (long)n;
-    op.a[3] = VT__HOOKS_PTR(mask);
-    op.a[4] = VT__HOOKS_SIGSET;
     if ((r = vt__hooks_once_poll(&op)) != -EAGAIN) return r;
     if (op.never) return 0;
     if (!(nodes = vt__hooks_nodes(few, n))) return -ENOMEM;
@@ -20665,20 +20563,18 @@ static int vt__hooks_select_room(int n) {
 static long vt__hooks_select(vt__vth *v, int n, void *const sets[3], int64_t ns, const void *mask) {
     struct vt__hooks_select s;
     unsigned long few[3 * 1024 / (8 * sizeof(long))];
-    long sig[2] = {VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET};
-    long r = vt__hooks_many(&s.op, v, ns, mask);
+    const long sig[2] = {VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET};
+    const long a[6] = {0, VT__HOOKS_PTR(sets[0]), VT__HOOKS_PTR(sets[1]), VT__HOOKS_PTR(sets[2]),
+                       0, VT__HOOKS_PTR(sig)};
+    long r = vt__hooks_many(&s.op, v, VT__SYS_PSELECT, a, vt__hooks_once_select, ns, mask);
     if (r < 0) return r;
     if ((n = vt__hooks_select_room(n)) < 0) return -EINVAL;
-    s.op.nr = VT__SYS_PSELECT;
-    s.op.once = vt__hooks_once_select;
     s.op.a[0] = n;
-    s.op.a[5] = VT__HOOKS_PTR(sig);
     s.words = ((size_t)n + 8 * sizeof(long) - 1) / (8 * sizeof(long));
     s.saved = 3 * s.words <= VT__COUNT(few) ? few : vt__mem_alloc(3 * s.words * sizeof(long));
     if (!s.saved) return -ENOMEM;
     for (size_t i = 0; i < 3; i++) {
         s.sets[i] = sets[i];
-        s.op.a[1 + i] = VT__HOOKS_PTR(sets[i]);
         if (sets[i]) memcpy(s.saved + i * s.words, sets[i], s.words * sizeof(long));
         if (sets[i] && n) s.saved[(i + 1) * s.words - 1] &= ~0ul >> (s.words * 8 * sizeof(long) - (size_t)n);
     }
@@ -20697,19 +20593,14 @@ static long vt__hooks_once_epoll(vt__hooks_op *op) {
     return r ? r : -EAGAIN;
 }
 static long vt__hooks_epoll(vt__vth *v, int ep, void *ev, int n, int ms, const void *mask) {
+    const long a[6] = {ep, VT__HOOKS_PTR(ev), n, 0, VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET};
     vt__hooks_node node = {NULL, NULL, NULL, ep, EPOLLIN};
     vt__hooks_op op;
-    long r = vt__hooks_many(&op, v, ms < 0 ? -1 : ms * VT_MS, mask);
+    int64_t ns = ms < 0 ? -1 : ms * VT_MS;
+    long r = vt__hooks_many(&op, v, SYS_epoll_pwait, a, vt__hooks_once_epoll, ns, mask);
     if (r < 0) return r;
     op.many = false;
     op.fd = ep;
-    op.nr = SYS_epoll_pwait;
-    op.once = vt__hooks_once_epoll;
-    op.a[0] = ep;
-    op.a[1] = VT__HOOKS_PTR(ev);
-    op.a[2] = n;
-    op.a[4] = VT__HOOKS_PTR(mask);
-    op.a[5] = VT__HOOKS_SIGSET;
     r = vt__hooks_once_epoll(&op);
     if (r == -EAGAIN && !op.never) r = vt__hooks_again(&op, &node, 1);
     return r == -EAGAIN ? 0 : r;
@@ -20807,84 +20698,37 @@ static VT__UNUSED int vt__hooks_name(vt__hooks_gai *real, const char *host, cons
 }
 
 /*--- what the program links with ---*/
-#define VT__HOOKS_SYM(ret, name, symbol, params)                                                             \
-    ret vt__hooks_libc_##name params __asm__(#symbol) __attribute__((visibility("default"), used))
-VT__HOOKS_SYM(ssize_t, recvfrom, recvfrom, (int fd, void *p, size_t n, int flags, void *sa, socklen_t *len));
-VT__HOOKS_SYM(ssize_t, recv, recv, (int fd, void *p, size_t n, int flags));
-VT__HOOKS_SYM(ssize_t, sendto, sendto,
-              (int fd, const void *p, size_t n, int flags, const void *sa, socklen_t len));
-VT__HOOKS_SYM(ssize_t, send, send, (int fd, const void *p, size_t n, int flags));
-VT__HOOKS_SYM(ssize_t, sendmsg, sendmsg, (int fd, const struct msghdr *m, int flags));
-VT__HOOKS_SYM(ssize_t, recvmsg, recvmsg, (int fd, struct msghdr *m, int flags));
-VT__HOOKS_SYM(ssize_t, read, read, (int fd, void *p, size_t n));
-VT__HOOKS_SYM(ssize_t, write, write, (int fd, const void *p, size_t n));
-VT__HOOKS_SYM(ssize_t, readv, readv, (int fd, const struct iovec *w, int count));
-VT__HOOKS_SYM(ssize_t, writev, writev, (int fd, const struct iovec *w, int count));
-VT__HOOKS_SYM(int, accept4, accept4, (int fd, void *sa, socklen_t *len, int flags));
-VT__HOOKS_SYM(int, accept, accept, (int fd, void *sa, socklen_t *len));
-VT__HOOKS_SYM(int, connect, connect, (int fd, const void *sa, socklen_t len));
-VT__HOOKS_SYM(int, poll, poll, (struct pollfd * fds, nfds_t n, int ms));
-VT__HOOKS_SYM(int, ppoll, ppoll,
-              (struct pollfd * fds, nfds_t n, const struct timespec *limit, const void *mask));
-VT__HOOKS_SYM(int, pselect, pselect,
-              (int n, void *r, void *w, void *e, const struct timespec *limit, const void *mask));
-VT__HOOKS_SYM(int, select, select, (int n, void *r, void *w, void *e, struct timeval *limit));
-VT__HOOKS_SYM(int, epoll_pwait, epoll_pwait,
-              (int ep, struct epoll_event *ev, int n, int ms, const void *mask));
-VT__HOOKS_SYM(int, epoll_wait, epoll_wait, (int ep, struct epoll_event *ev, int n, int ms));
-VT__HOOKS_SYM(int, clock_nanosleep, clock_nanosleep,
-              (int id, int flags, const struct timespec *req, struct timespec *left));
-VT__HOOKS_SYM(int, nanosleep, nanosleep, (const struct timespec *req, struct timespec *left));
-VT__HOOKS_SYM(int, usleep, usleep, (unsigned us));
-VT__HOOKS_SYM(unsigned, sleep, sleep, (unsigned s));
-VT__HOOKS_SYM(int, epoll_create1, epoll_create1, (int flags));
-VT__HOOKS_SYM(int, epoll_create, epoll_create, (int size));
-VT__HOOKS_SYM(int, epoll_ctl, epoll_ctl, (int ep, int op, int fd, struct epoll_event *ev));
-VT__HOOKS_SYM(ssize_t, read_chk, __read_chk, (int fd, void *p, size_t n, size_t room));
-VT__HOOKS_SYM(ssize_t, recv_chk, __recv_chk, (int fd, void *p, size_t n, size_t room, int flags));
-VT__HOOKS_SYM(ssize_t, recvfrom_chk, __recvfrom_chk,
-              (int fd, void *p, size_t n, size_t room, int flags, void *sa, socklen_t *len));
-VT__HOOKS_SYM(int, poll_chk, __poll_chk, (struct pollfd * fds, nfds_t n, int ms, size_t room));
-VT__HOOKS_SYM(int, ppoll_chk, __ppoll_chk,
-              (struct pollfd * fds, nfds_t n, const struct timespec *limit, const void *mask, size_t room));
-
-ssize_t vt__hooks_libc_recvfrom(int fd, void *p, size_t n, int flags, void *sa, socklen_t *len) {
-    vt__vth *v = vt__hooks_self();
-    int err = errno;
-    if (v) return (ssize_t)vt__hooks_end(vt__hooks_recv(v, fd, p, n, flags, sa, len), err);
-    return (ssize_t)vt__hooks_plain(SYS_recvfrom, fd, VT__HOOKS_PTR(p), (long)n, flags, VT__HOOKS_PTR(sa),
-                                    VT__HOOKS_PTR(len));
+static VT__UNUSED ssize_t vt__hooks_libc_recvfrom(int fd, void *p, size_t n, int flags, void *sa,
+                                                  socklen_t *len) {
+    VT__HOOKS_CALL(ssize_t, v, vt__hooks_recv(v, fd, p, n, flags, sa, len), SYS_recvfrom, fd,
+                   VT__HOOKS_PTR(p), (long)n, flags, VT__HOOKS_PTR(sa), VT__HOOKS_PTR(len));
 }
-ssize_t vt__hooks_libc_recv(int fd, void *p, size_t n, int flags) {
+static VT__UNUSED ssize_t vt__hooks_libc_recv(int fd, void *p, size_t n, int flags) {
     return vt__hooks_libc_recvfrom(fd, p, n, flags, NULL, NULL);
 }
-ssize_t vt__hooks_libc_sendto(int fd, const void *p, size_t n, int flags, const void *sa, socklen_t len) {
-    vt__vth *v = vt__hooks_self();
-    int err = errno;
-    if (v) return (ssize_t)vt__hooks_end(vt__hooks_send(v, fd, p, n, flags, sa, len), err);
-    return (ssize_t)vt__hooks_plain(SYS_sendto, fd, VT__HOOKS_PTR(p), (long)n, flags, VT__HOOKS_PTR(sa),
-                                    (long)len);
+static VT__UNUSED ssize_t vt__hooks_libc_sendto(int fd, const void *p, size_t n, int flags, const void *sa,
+                                                socklen_t len) {
+    VT__HOOKS_CALL(ssize_t, v, vt__hooks_send(v, fd, p, n, flags, sa, len), SYS_sendto, fd, VT__HOOKS_PTR(p),
+                   (long)n, flags, VT__HOOKS_PTR(sa), (long)len);
 }
-ssize_t vt__hooks_libc_send(int fd, const void *p, size_t n, int flags) {
+static VT__UNUSED ssize_t vt__hooks_libc_send(int fd, const void *p, size_t n, int flags) {
     return vt__hooks_libc_sendto(fd, p, n, flags, NULL, 0);
 }
-ssize_t vt__hooks_libc_sendmsg(int fd, const struct msghdr *m, int flags) {
+static VT__UNUSED ssize_t vt__hooks_libc_sendmsg(int fd, const struct msghdr *m, int flags) {
     char control[sizeof(((struct cmsghdr *)0)->cmsg_len) < sizeof(size_t) ? VT__HOOKS_CONTROL : 1];
-    vt__vth *v = vt__hooks_self();
     struct vt__hooks_msg k;
-    int err = errno;
     vt__hooks_msg_from(&k, m);
     if (!vt__hooks_control(&k, control)) return errno = ENOMEM, -1;
-    if (v) return (ssize_t)vt__hooks_end(vt__hooks_sendmsg(v, fd, &k, flags), err);
-    return (ssize_t)vt__hooks_plain(SYS_sendmsg, fd, VT__HOOKS_PTR(&k), flags, 0, 0, 0);
+    VT__HOOKS_CALL(ssize_t, v, vt__hooks_sendmsg(v, fd, &k, flags), SYS_sendmsg, fd, VT__HOOKS_PTR(&k),
+                   flags);
 }
-ssize_t vt__hooks_libc_recvmsg(int fd, struct msghdr *m, int flags) {
+static VT__UNUSED ssize_t vt__hooks_libc_recvmsg(int fd, struct msghdr *m, int flags) {
     vt__vth *v = vt__hooks_self();
     struct vt__hooks_msg k;
     int err = errno;
     vt__hooks_msg_from(&k, m);
-    const long a[6] = {fd, VT__HOOKS_PTR(&k), flags, 0, 0, 0};
-    long r = v ? vt__hooks_recvmsg(v, fd, &k, flags) : vt__plat_raw(SYS_recvmsg, a);
+    long r = v ? vt__hooks_recvmsg(v, fd, &k, flags)
+               : vt__plat_raw(SYS_recvmsg, (const long[6]){fd, VT__HOOKS_PTR(&k), flags});
     if (r >= 0) {
         m->msg_namelen = (socklen_t)k.namelen;
         m->msg_controllen = (__typeof__(m->msg_controllen))k.controllen;
@@ -20892,71 +20736,52 @@ ssize_t vt__hooks_libc_recvmsg(int fd, struct msghdr *m, int flags) {
     }
     return (ssize_t)vt__hooks_end(r, err);
 }
-ssize_t vt__hooks_libc_read(int fd, void *p, size_t n) {
-    vt__vth *v = vt__hooks_self();
-    int err = errno;
-    return (ssize_t)vt__hooks_end(v ? vt__hooks_read(v, fd, p, n) : vt__plat_read(fd, p, n), err);
+static VT__UNUSED ssize_t vt__hooks_libc_read(int fd, void *p, size_t n) {
+    VT__HOOKS_CALL(ssize_t, v, vt__hooks_read(v, fd, p, n), SYS_read, fd, VT__HOOKS_PTR(p), (long)n);
 }
-ssize_t vt__hooks_libc_write(int fd, const void *p, size_t n) {
-    vt__vth *v = vt__hooks_self();
-    int err = errno;
-    return (ssize_t)vt__hooks_end(v ? vt__hooks_write(v, fd, p, n) : vt__plat_write(fd, p, n), err);
+static VT__UNUSED ssize_t vt__hooks_libc_write(int fd, const void *p, size_t n) {
+    VT__HOOKS_CALL(ssize_t, v, vt__hooks_write(v, fd, p, n), SYS_write, fd, VT__HOOKS_PTR(p), (long)n);
 }
-ssize_t vt__hooks_libc_readv(int fd, const struct iovec *w, int count) {
-    vt__vth *v = vt__hooks_self();
-    int err = errno;
-    if (v) return (ssize_t)vt__hooks_end(vt__hooks_vec(v, false, fd, w, count), err);
-    return (ssize_t)vt__hooks_plain(SYS_readv, fd, VT__HOOKS_PTR(w), count, 0, 0, 0);
+static VT__UNUSED ssize_t vt__hooks_libc_readv(int fd, const struct iovec *w, int count) {
+    VT__HOOKS_CALL(ssize_t, v, vt__hooks_vec(v, false, fd, w, count), SYS_readv, fd, VT__HOOKS_PTR(w), count);
 }
-ssize_t vt__hooks_libc_writev(int fd, const struct iovec *w, int count) {
-    vt__vth *v = vt__hooks_self();
-    int err = errno;
-    if (v) return (ssize_t)vt__hooks_end(vt__hooks_vec(v, true, fd, w, count), err);
-    return (ssize_t)vt__hooks_plain(SYS_writev, fd, VT__HOOKS_PTR(w), count, 0, 0, 0);
+static VT__UNUSED ssize_t vt__hooks_libc_writev(int fd, const struct iovec *w, int count) {
+    VT__HOOKS_CALL(ssize_t, v, vt__hooks_vec(v, true, fd, w, count), SYS_writev, fd, VT__HOOKS_PTR(w), count);
 }
-int vt__hooks_libc_accept4(int fd, void *sa, socklen_t *len, int flags) {
-    vt__vth *v = vt__hooks_self();
-    int err = errno;
-    if (v) return (int)vt__hooks_end(vt__hooks_accept(v, fd, sa, len, flags), err);
-    return (int)vt__hooks_plain(SYS_accept4, fd, VT__HOOKS_PTR(sa), VT__HOOKS_PTR(len), flags, 0, 0);
+static VT__UNUSED int vt__hooks_libc_accept4(int fd, void *sa, socklen_t *len, int flags) {
+    VT__HOOKS_CALL(int, v, vt__hooks_accept(v, fd, sa, len, flags), SYS_accept4, fd, VT__HOOKS_PTR(sa),
+                   VT__HOOKS_PTR(len), flags);
 }
-int vt__hooks_libc_accept(int fd, void *sa, socklen_t *len) { return vt__hooks_libc_accept4(fd, sa, len, 0); }
-int vt__hooks_libc_connect(int fd, const void *sa, socklen_t len) {
-    vt__vth *v = vt__hooks_self();
-    int err = errno;
-    return (int)vt__hooks_end(v ? vt__hooks_connect(v, fd, sa, len) : vt__plat_connect(fd, sa, len), err);
+static VT__UNUSED int vt__hooks_libc_accept(int fd, void *sa, socklen_t *len) {
+    return vt__hooks_libc_accept4(fd, sa, len, 0);
 }
-int vt__hooks_libc_poll(struct pollfd *fds, nfds_t n, int ms) {
-    vt__vth *v = vt__hooks_self();
-    int err = errno;
-    int64_t ts[2] = {ms / 1000, ms % 1000 * VT_MS};
-    if (v) return (int)vt__hooks_end(vt__hooks_poll(v, fds, n, ms < 0 ? -1 : ms * VT_MS, NULL), err);
-    return (int)vt__hooks_plain(VT__SYS_PPOLL, VT__HOOKS_PTR(fds), (long)n, VT__HOOKS_PTR(ms < 0 ? NULL : ts),
-                                0, VT__HOOKS_SIGSET, 0);
+static VT__UNUSED int vt__hooks_libc_connect(int fd, const void *sa, socklen_t len) {
+    VT__HOOKS_CALL(int, v, vt__hooks_connect(v, fd, sa, len), SYS_connect, fd, VT__HOOKS_PTR(sa), (long)len);
 }
-int vt__hooks_libc_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *limit, const void *mask) {
-    vt__vth *v = vt__hooks_self();
-    int err = errno;
+static VT__UNUSED int vt__hooks_libc_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *limit,
+                                           const void *mask) {
     int64_t ts[2] = {limit ? limit->tv_sec : 0, limit ? limit->tv_nsec : 0};
     int64_t ns = limit ? vt__hooks_ns(ts[0], ts[1]) : -1;
     if (limit && ns < 0) return errno = EINVAL, -1;
-    if (v) return (int)vt__hooks_end(vt__hooks_poll(v, fds, n, ns, mask), err);
-    return (int)vt__hooks_plain(VT__SYS_PPOLL, VT__HOOKS_PTR(fds), (long)n, VT__HOOKS_PTR(limit ? ts : NULL),
-                                VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET, 0);
+    VT__HOOKS_CALL(int, v, vt__hooks_poll(v, fds, n, ns, mask), VT__SYS_PPOLL, VT__HOOKS_PTR(fds), (long)n,
+                   VT__HOOKS_PTR(limit ? ts : NULL), VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET);
 }
-int vt__hooks_libc_pselect(int n, void *r, void *w, void *e, const struct timespec *limit, const void *mask) {
-    vt__vth *v = vt__hooks_self();
-    int err = errno;
+static VT__UNUSED int vt__hooks_libc_poll(struct pollfd *fds, nfds_t n, int ms) {
+    struct timespec limit = {ms / 1000, (long)(ms % 1000 * VT_MS)};
+    return vt__hooks_libc_ppoll(fds, n, ms < 0 ? NULL : &limit, NULL);
+}
+static VT__UNUSED int vt__hooks_libc_pselect(int n, void *r, void *w, void *e, const struct timespec *limit,
+                                             const void *mask) {
     int64_t ts[2] = {limit ? limit->tv_sec : 0, limit ? limit->tv_nsec : 0};
     int64_t ns = limit ? vt__hooks_ns(ts[0], ts[1]) : -1;
     long sig[2] = {VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET};
     if (limit && ns < 0) return errno = EINVAL, -1;
-    if (v) return (int)vt__hooks_end(vt__hooks_select(v, n, (void *const[3]){r, w, e}, ns, mask), err);
-    return (int)vt__hooks_plain(VT__SYS_PSELECT, n, VT__HOOKS_PTR(r), VT__HOOKS_PTR(w), VT__HOOKS_PTR(e),
-                                VT__HOOKS_PTR(limit ? ts : NULL), VT__HOOKS_PTR(sig));
+    VT__HOOKS_CALL(int, v, vt__hooks_select(v, n, (void *const[3]){r, w, e}, ns, mask), VT__SYS_PSELECT, n,
+                   VT__HOOKS_PTR(r), VT__HOOKS_PTR(w), VT__HOOKS_PTR(e), VT__HOOKS_PTR(limit ? ts : NULL),
+                   VT__HOOKS_PTR(sig));
 }
 /* Linux's select leaves the time that is left in *limit. */
-int vt__hooks_libc_select(int n, void *r, void *w, void *e, struct timeval *limit) {
+static VT__UNUSED int vt__hooks_libc_select(int n, void *r, void *w, void *e, struct timeval *limit) {
     vt__vth *v = vt__hooks_self();
     int64_t ts[2] = {0, 0}, ns = -1, until = 0;
     int err = errno;
@@ -20981,17 +20806,16 @@ int vt__hooks_libc_select(int n, void *r, void *w, void *e, struct timeval *limi
     if (limit) limit->tv_sec = (time_t)ts[0], limit->tv_usec = (__typeof__(limit->tv_usec))(ts[1] / 1000);
     return (int)vt__hooks_end(got, err);
 }
-int vt__hooks_libc_epoll_pwait(int ep, struct epoll_event *ev, int n, int ms, const void *mask) {
-    vt__vth *v = vt__hooks_self();
-    int err = errno;
-    if (v) return (int)vt__hooks_end(vt__hooks_epoll(v, ep, ev, n, ms, mask), err);
-    return (int)vt__hooks_plain(SYS_epoll_pwait, ep, VT__HOOKS_PTR(ev), n, ms, VT__HOOKS_PTR(mask),
-                                VT__HOOKS_SIGSET);
+static VT__UNUSED int vt__hooks_libc_epoll_pwait(int ep, struct epoll_event *ev, int n, int ms,
+                                                 const void *mask) {
+    VT__HOOKS_CALL(int, v, vt__hooks_epoll(v, ep, ev, n, ms, mask), SYS_epoll_pwait, ep, VT__HOOKS_PTR(ev), n,
+                   ms, VT__HOOKS_PTR(mask), VT__HOOKS_SIGSET);
 }
-int vt__hooks_libc_epoll_wait(int ep, struct epoll_event *ev, int n, int ms) {
+static VT__UNUSED int vt__hooks_libc_epoll_wait(int ep, struct epoll_event *ev, int n, int ms) {
     return vt__hooks_libc_epoll_pwait(ep, ev, n, ms, NULL);
 }
-int vt__hooks_libc_clock_nanosleep(int id, int flags, const struct timespec *req, struct timespec *left) {
+static VT__UNUSED int vt__hooks_libc_clock_nanosleep(int id, int flags, const struct timespec *req,
+                                                     struct timespec *left) {
     vt__vth *v = vt__hooks_self();
     int err = errno;
     long r;
@@ -21001,30 +20825,33 @@ int vt__hooks_libc_clock_nanosleep(int id, int flags, const struct timespec *req
     errno = err;
     return (int)-r;
 }
-int vt__hooks_libc_nanosleep(const struct timespec *req, struct timespec *left) {
+static VT__UNUSED int vt__hooks_libc_nanosleep(const struct timespec *req, struct timespec *left) {
     int r = vt__hooks_libc_clock_nanosleep(CLOCK_MONOTONIC, 0, req, left);
     if (r) errno = r;
     return r ? -1 : 0;
 }
-int vt__hooks_libc_usleep(unsigned us) {
+static VT__UNUSED int vt__hooks_libc_usleep(unsigned us) {
     struct timespec ts = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
     return vt__hooks_libc_nanosleep(&ts, NULL);
 }
-unsigned vt__hooks_libc_sleep(unsigned s) {
+static VT__UNUSED unsigned vt__hooks_libc_sleep(unsigned s) {
     struct timespec ts = {(time_t)s, 0};
     int r = vt__hooks_libc_clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, &ts);
     return r == EINTR ? (unsigned)ts.tv_sec : 0;
 }
 /* musl has all of epoll in one object: whoever defines epoll_wait defines these. */
-int vt__hooks_libc_epoll_create1(int flags) {
-    return (int)vt__hooks_plain(SYS_epoll_create1, flags, 0, 0, 0, 0, 0);
+static VT__UNUSED int vt__hooks_libc_epoll_create1(int flags) {
+    int err = errno;
+    return (int)vt__hooks_end(vt__plat_raw(SYS_epoll_create1, (const long[6]){flags}), err);
 }
-int vt__hooks_libc_epoll_create(int size) {
+static VT__UNUSED int vt__hooks_libc_epoll_create(int size) {
     if (size <= 0) return errno = EINVAL, -1;
     return vt__hooks_libc_epoll_create1(0);
 }
-int vt__hooks_libc_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev) {
-    return (int)vt__hooks_plain(SYS_epoll_ctl, ep, op, fd, VT__HOOKS_PTR(ev), 0, 0);
+static VT__UNUSED int vt__hooks_libc_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev) {
+    int err = errno;
+    return (int)vt__hooks_end(vt__plat_raw(SYS_epoll_ctl, (const long[6]){ep, op, fd, VT__HOOKS_PTR(ev)}),
+                              err);
 }
 
 /* The forms that _FORTIFY_SOURCE makes of these. */
@@ -21034,28 +20861,41 @@ static void vt__hooks_fits(size_t n, size_t room) {
     if (vt__hooks_libc_fail) vt__hooks_libc_fail();
     abort();
 }
-ssize_t vt__hooks_libc_read_chk(int fd, void *p, size_t n, size_t room) {
+static VT__UNUSED ssize_t vt__hooks_libc___read_chk(int fd, void *p, size_t n, size_t room) {
     vt__hooks_fits(n, room);
     return vt__hooks_libc_read(fd, p, n);
 }
-ssize_t vt__hooks_libc_recv_chk(int fd, void *p, size_t n, size_t room, int flags) {
+static VT__UNUSED ssize_t vt__hooks_libc___recv_chk(int fd, void *p, size_t n, size_t room, int flags) {
     vt__hooks_fits(n, room);
     return vt__hooks_libc_recv(fd, p, n, flags);
 }
-ssize_t vt__hooks_libc_recvfrom_chk(int fd, void *p, size_t n, size_t room, int flags, void *sa,
-                                    socklen_t *len) {
+static VT__UNUSED ssize_t vt__hooks_libc___recvfrom_chk(int fd, void *p, size_t n, size_t room, int flags,
+                                                        void *sa, socklen_t *len) {
     vt__hooks_fits(n, room);
     return vt__hooks_libc_recvfrom(fd, p, n, flags, sa, len);
 }
-int vt__hooks_libc_poll_chk(struct pollfd *fds, nfds_t n, int ms, size_t room) {
+static VT__UNUSED int vt__hooks_libc___poll_chk(struct pollfd *fds, nfds_t n, int ms, size_t room) {
     vt__hooks_fits(n, room / sizeof *fds);
     return vt__hooks_libc_poll(fds, n, ms);
 }
-int vt__hooks_libc_ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *limit, const void *mask,
-                             size_t room) {
+static VT__UNUSED int vt__hooks_libc___ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *limit,
+                                                 const void *mask, size_t room) {
     vt__hooks_fits(n, room / sizeof *fds);
     return vt__hooks_libc_ppoll(fds, n, limit, mask);
 }
+
+/* By these names the program and its libraries find them. */
+#define VT__HOOKS_NAME(name)                                                                                 \
+    extern __typeof__(vt__hooks_libc_##name) vt__hooks_sym_##name __asm__(#name)                             \
+        __attribute__((alias("vt__hooks_libc_" #name), visibility("default"), used))
+/* clang-format off */
+#define VT__HOOKS_NAMES(X) \
+    X(recvfrom); X(recv); X(sendto); X(send); X(sendmsg); X(recvmsg); X(read); X(write); X(readv); X(writev); \
+    X(accept4); X(accept); X(connect); X(poll); X(ppoll); X(pselect); X(select); X(epoll_pwait); X(epoll_wait); \
+    X(clock_nanosleep); X(nanosleep); X(usleep); X(sleep); X(epoll_create1); X(epoll_create); X(epoll_ctl); \
+    X(__read_chk); X(__recv_chk); X(__recvfrom_chk); X(__poll_chk); X(__ppoll_chk)
+/* clang-format on */
+VT__HOOKS_NAMES(VT__HOOKS_NAME);
 
 /* getaddrinfo goes to the blocking pool. With VTHTTP_WRAP the linker makes __wrap_getaddrinfo of the program's calls, and
  * __real_getaddrinfo is libc's. Without, in dynamic programs with glibc 2.34 or later (dlsym is in libc), it is found
@@ -21063,22 +20903,17 @@ int vt__hooks_libc_ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec
  * getaddrinfo is libc's and holds its OS thread; in a static program of musl, whose resolver calls sendto and poll, it
  * parks by itself. */
 #if VTHTTP_WRAP
-int vt__hooks_libc_real(const char *host, const char *port, const struct vt__plat_ai *hints,
-                        struct vt__plat_ai **out) __asm__("__real_getaddrinfo");
-VT__HOOKS_SYM(int, gai, __wrap_getaddrinfo,
-              (const char *host, const char *port, const struct vt__plat_ai *hints,
-               struct vt__plat_ai **out));
-int vt__hooks_libc_gai(const char *host, const char *port, const struct vt__plat_ai *hints,
-                       struct vt__plat_ai **out) {
+vt__hooks_gai vt__hooks_libc_real __asm__("__real_getaddrinfo");
+static VT__UNUSED int vt__hooks_libc___wrap_getaddrinfo(const char *host, const char *port,
+                                                        const struct vt__plat_ai *hints,
+                                                        struct vt__plat_ai **out) {
     return vt__hooks_name(vt__hooks_libc_real, host, port, hints, out);
 }
+VT__HOOKS_NAME(__wrap_getaddrinfo);
 #elif defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 34)
 void *vt__hooks_libc_dlsym(void *handle, const char *name) __asm__("dlsym") __attribute__((weak));
-VT__HOOKS_SYM(int, gai, getaddrinfo,
-              (const char *host, const char *port, const struct vt__plat_ai *hints, struct vt__plat_ai **out))
-__attribute__((weak));
-int vt__hooks_libc_gai(const char *host, const char *port, const struct vt__plat_ai *hints,
-                       struct vt__plat_ai **out) {
+static VT__UNUSED int vt__hooks_libc_getaddrinfo(const char *host, const char *port,
+                                                 const struct vt__plat_ai *hints, struct vt__plat_ai **out) {
     static vt__hooks_gai *found;
     vt__hooks_gai *real = __atomic_load_n(&found, __ATOMIC_RELAXED);
     if (!real && vt__hooks_libc_dlsym) {
@@ -21088,6 +20923,7 @@ int vt__hooks_libc_gai(const char *host, const char *port, const struct vt__plat
     }
     return vt__hooks_name(real, host, port, hints, out);
 }
+VT__HOOKS_NAME(getaddrinfo) __attribute__((weak));
 #endif
 #endif /* VTHTTP_HOOKS */
 
@@ -23017,6 +22853,12 @@ static void vt__http_log(const vt_req *req, const vt_res *res, int err, int stat
     vt_log(level, "%.*s %.*s: %s, %s; answered %d%s", (int)VT__MIN(req->method.len, 32), req->method.ptr,
            (int)VT__MIN(req->target.len, 200), req->target.ptr, vt_err_name(err), vt_strerror(err),
            res->status, cut ? ", cut off" : "");
+}
+
+/* At the end of a stop's grace period. */
+static VT__UNUSED void vt__http_log_running(const vt_req *req) {
+    vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)req->method.len,
+           req->method.ptr, (int)VT__MIN(req->target.len, (size_t)500), req->target.ptr);
 }
 
 static int vt__http_error_status(const vt_req *req, int err, bool late) {
@@ -30957,20 +30799,17 @@ static int vt__mux_say(vt__mux_stream *s, vt__conn_buf *b, const char *p, size_t
     ops->stir(s->x);
     return done || s->missed;
 }
-/* Nobody waits for its turn any more. */
+/* Its vthread does not wait for its turn any more. */
 static void vt__mux_pass(vt__mux_stream *s) {
+    vt__sched_dom_lock(s->x->dom);
     s->x->ops->pass(s);
     if (!s->x->gone) s->x->ops->stir(s->x);
+    vt__sched_dom_unlock(s->x->dom);
 }
 /* For its turn to write; who gives up leaves it to others. */
 static int vt__mux_send_wait(vt__conn *conn, int64_t until) {
-    vt__mux_stream *s = VT__CONTAINER(conn, vt__mux_stream, conn);
-    vt__dom *dom = s->x->dom;
     int r = vt__conn_room_over(conn, until);
-    if (VT__LIKELY(r >= 0)) return r;
-    vt__sched_dom_lock(dom);
-    vt__mux_pass(s);
-    vt__sched_dom_unlock(dom);
+    if (VT__UNLIKELY(r < 0)) vt__mux_pass(VT__CONTAINER(conn, vt__mux_stream, conn));
     return r;
 }
 /* Output of a stream whose bytes are not a message's body, which goes by vt__mux_say. The driver, who fetches it as well, has
@@ -31021,10 +30860,17 @@ static const struct vt__conn_ops vt__mux_conn_ops = {.recv = vt__conn_recv_over,
                                                      .shutdown = vt__mux_shutdown,
                                                      .end = vt__mux_shutdown,
                                                      .push = vt__mux_push};
-static int vt__mux_put_trailers(vt__mux_stream *s, const vt__res_list *l) {
-    int r = s->x->ops->head(s, &(vt__mux_head){.fields = l->at, .nfields = l->n}, VT__MSG_FIN);
+/* A head that its vthread says, as vt__mux_ops.head. */
+static int vt__mux_put(vt__mux_stream *s, const vt__mux_head *head, int how) {
+    vt__sched_dom_lock(s->x->dom);
+    int r = s->err;
+    if (r == 0) r = s->x->ops->head(s, head, how);
     if (r == 0) s->x->ops->stir(s->x);
+    vt__sched_dom_unlock(s->x->dom);
     return r;
+}
+static int vt__mux_put_trailers(vt__mux_stream *s, const vt__res_list *l) {
+    return vt__mux_put(s, &(vt__mux_head){.fields = l->at, .nfields = l->n}, VT__MSG_FIN);
 }
 
 /*--- their life ---*/
@@ -31911,7 +31757,7 @@ static vt__h2e *vt__h2e_new(size_t size, const vt__h2e_role *role, vt__dom *dom,
 
 /*==============================================================================
  * MARK: - @mreq    requests on streams: what a server makes of those of HTTP/2 and HTTP/3 (VTHTTP_H2, VTHTTP_H3)
- * uses:   @api_base @plat @mem @str @ds @log @h1 @hpack @msg @poll @sched @self @req @res @http @conn @link @mux
+ * uses:   @api_base @plat @mem @str @ds @h1 @hpack @msg @poll @sched @self @req @res @http @conn @link @mux
  * raises: vt__conn_wire, vt__http_wire, vt__mreq_ops (the connection)
  * test:   tests/e2e_h2.c tests/e2e_h2_tls.c tests/e2e_ws_h2.c tests/fault_h2.c tests/interop_h2.sh tests/e2e_h3.c
  *
@@ -32035,11 +31881,7 @@ static void vt__mreq_kill(vt__mreq *s, int err) {
 /* On the handler's thread, scheduler context. */
 static void vt__mreq_heed(vt__link_notes *to, unsigned bits) {
     vt__mreq *s = VT__CONTAINER(to, vt__mreq, notes);
-    if (bits & VT__LINK_KILL && s->run->handling) {
-        vt_str m = s->run->req.method, t = s->run->req.target;
-        vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
-               (int)VT__MIN(t.len, (size_t)500), t.ptr);
-    }
+    if (bits & VT__LINK_KILL && s->run->handling) vt__http_log_running(&s->run->req);
     vt_stream *st = s->run->upgraded ? &s->run->stream : NULL;
     if (st && bits & VT__PD_WATCH) st->gone = true;
     if (st && st->up && bits & VT__LINK_STOP) st->up->stop(st->up_arg);
@@ -32172,12 +32014,7 @@ static int vt__mreq_end(vt_res *res) {
     vt__sched_dom_unlock(run->dom);
     if (said) return r;
     r = vt__mreq_commit(run, NULL, 0, res->trailers.n == 0);
-    if (r < 0 || res->trailers.n == 0) return r;
-    vt__sched_dom_lock(run->dom);
-    r = run->s->e.err;
-    if (r == 0) r = vt__mux_put_trailers(&run->s->e, &res->trailers);
-    vt__sched_dom_unlock(run->dom);
-    return r;
+    return r < 0 || res->trailers.n == 0 ? r : vt__mux_put_trailers(&run->s->e, &res->trailers);
 }
 static void vt__mreq_abort(vt_res *res) {
     vt__mreq_run *run = res->req->conn;
@@ -32191,11 +32028,7 @@ static int vt__mreq_inform(vt_res *res, int status, vt_str lines) {
     vt__mreq_run *run = res->req->conn;
     vt__mux_stream *s = &run->s->e;
     if (status == 100) run->s->expect = false;
-    vt__sched_dom_lock(run->dom);
-    int r = s->err;
-    if (r == 0) r = s->x->ops->head(s, &(vt__mux_head){.status = status, .lines = lines}, VT__MSG_INTERIM);
-    if (r == 0) s->x->ops->stir(s->x);
-    vt__sched_dom_unlock(run->dom);
+    int r = vt__mux_put(s, &(vt__mux_head){.status = status, .lines = lines}, VT__MSG_INTERIM);
     if (r == 0 && status != 100) vt__conn_push(&s->conn); /* behind 100 the handler waits */
     return r;
 }
@@ -33380,11 +33213,7 @@ static void vt__h1c_heed(vt__link_notes *to, unsigned bits) {
     if (bits & VT__PD_FLUSH && run->io.out.p && idle) (void)vt__conn_flush_parked(&run->io, &run->stream);
     if (st->up && bits & VT__PD_FLUSH) st->up->room(st->up_arg);
     if (st->up && bits & VT__LINK_STOP) st->up->stop(st->up_arg);
-    if (bits & VT__LINK_KILL && run->handling) {
-        vt_str m = run->req.method, t = run->req.target;
-        vt_log(VT_LOG_WARN, "still running after the grace period: %.*s %.*s", (int)m.len, m.ptr,
-               (int)VT__MIN(t.len, (size_t)500), t.ptr);
-    }
+    if (bits & VT__LINK_KILL && run->handling) vt__http_log_running(&run->req);
     if (bits & VT__PD_WATCH) run->stream.gone = true;
     if (bits & (VT__PD_WATCH | VT__LINK_KILL)) vt__sched_cancel(&c->start);
 }
@@ -33512,9 +33341,7 @@ static int vt__h1c_inform(vt_res *res, int status, vt_str lines) {
     vt__h1c_run *run = res->req->conn;
     char *p = vt__conn_room(&run->io, VT__H1_STATUS_MAX);
     if (!p) return run->io.err;
-    int n = vt__h1_put_status(p, status);
-    if (n < 0) return VT_EFIELD;
-    run->io.out.len += (size_t)n;
+    run->io.out.len += (size_t)vt__h1_put_status(p, status); /* which was looked at */
     if (status == 100) run->expect = false;
     (void)vt__conn_put(&run->io, lines.ptr, lines.len);
     (void)vt__conn_put(&run->io, "\r\n", 2);
@@ -35001,6 +34828,8 @@ static void vt__wsc_leave(vt_ws *ws, int code, bool gone) {
     vt__mem_free(ws->keys);
 }
 
+static const vt_ws_cfg vt__wsc_usual;
+
 /*--- servers ---*/
 static void vt__wsc_stop(void *arg) {
     vt_ws *ws = arg;
@@ -35090,12 +34919,11 @@ static void vt__wsc_take_over(vt_ws *ws, vt_stream *st) {
     if (st->wire->stopping(st)) vt__wsc_stop(ws); /* too late to be told */
 }
 VT_API int vt_ws_accept(vt_req *req, vt_res *res, const vt_ws_cfg *cfg, vt_ws **out) {
-    static const vt_ws_cfg usual;
     vt__ws_shake s;
     vt_stream *st;
     int r;
     *out = NULL;
-    if (!cfg) cfg = &usual;
+    if (!cfg) cfg = &vt__wsc_usual;
     if (res->state != VT__RES_OPEN || !req->wire->settle) return VT_ESTATE;
     vt_ws *ws = req->wire->settle(req, sizeof *ws, &st);
     if ((r = vt__wsc_shake(req, res, &s)) < 0 || (r = vt__wsc_origin(req, cfg)) < 0) return r;
@@ -35149,8 +34977,7 @@ static const char *vt__wsc_keep(char **to, const char *s) {
     return p;
 }
 VT_API vt_route *vt_server_ws(vt_server *s, const char *pattern, vt_ws_handler *h, const vt_ws_cfg *cfg) {
-    static const vt_ws_cfg usual;
-    if (!cfg) cfg = &usual;
+    if (!cfg) cfg = &vt__wsc_usual;
     const char *all[] = {cfg->protocols, cfg->origins, cfg->fields}, *why = vt__wsc_wrong(h, cfg);
     vt_route *r = vt_server_get(s, pattern, vt__wsc_serve);
     size_t n = 0;
@@ -35178,10 +35005,9 @@ VT_API vt_route *vt_server_ws(vt_server *s, const char *pattern, vt_ws_handler *
  * as long as the WebSocket. NULL: no memory. c stays the caller's, who frees this before. */
 static VT__UNUSED vt_ws *vt__wsc_client(vt__conn *c, const vt_ws_cfg *cfg, vt_str protocol, const char *rest,
                                         size_t n, int64_t write_ns) {
-    static const vt_ws_cfg usual;
     vt_ws *ws = vt__mem_alloc(sizeof *ws);
     if (!ws) return NULL;
-    vt__wsc_init(ws, c, false, cfg ? cfg : &usual, write_ns);
+    vt__wsc_init(ws, c, false, cfg ? cfg : &vt__wsc_usual, write_ns);
     if (protocol.len) ws->protocol = protocol;
     ws->keys = vt__mem_alloc(VT__WSC_KEYS * sizeof *ws->keys);
     bool good = ws->keys && (n == 0 || vt__conn_buf_get_for(ws->io.thr, &ws->io.in, n + 1));
@@ -36933,8 +36759,8 @@ static vt_client vt__cpool_none = {.err = -ENOMEM};
 static struct {
     uint32_t spin; /* of all pools: of a client the reactor has no other hold than its idle connections */
     vt__cpool_conn *free;
-    vt__list shared; /* of every client; zero: none yet */
-} vt__cpool_g;
+    vt__list shared; /* of every client */
+} vt__cpool_g = {.shared = {&vt__cpool_g.shared, &vt__cpool_g.shared}};
 /* One that wants a connection: on its stack. */
 typedef struct vt__cpool_want {
     vt__list link; /* while it waits */
@@ -37011,7 +36837,7 @@ static void vt__cpool_reclaim(void) {
     for (vt__cpool_conn *k = NULL;; vt__cpool_abandon(k), k = NULL) {
         vt__cpool_lock();
         vt__list *l = &vt__cpool_g.shared;
-        for (vt__list *n = l->next; n && n != l && !k; n = n->next) {
+        for (vt__list *n = l->next; n != l && !k; n = n->next) {
             vt__cpool_conn *one = VT__CONTAINER(n, vt__cpool_conn, all);
             if (!one->counts && !one->users && vt__cpool_over(one->run)) k = one;
         }
@@ -37486,7 +37312,6 @@ static void vt__cpool_made(vt__cpool_conn *k, vt__cpool_conn **dead) {
 static VT__UNUSED void vt__cpool_share(vt__cpool_conn *k, const vt__cpool_mux *mux, void *up, int most) {
     vt__cpool_conn *dead = NULL;
     vt__cpool_lock();
-    if (!vt__cpool_g.shared.next) vt__ds_list_init(&vt__cpool_g.shared);
     vt__ds_list_push(&vt__cpool_g.shared, &k->all);
     k->mux = mux;
     k->up = up;
@@ -37578,9 +37403,7 @@ VT_API void vt_client_free(vt_client *c) {
     vt__mem_free(c);
     vt__cpool_reclaim();
 }
-#endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
 
-#if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @ccall   calls: what they are made of, and HTTP/1.1, a connection a call
  * uses:   @plat @mem @str @log @h1 @url @poll @sched @self @io @req @res @conn @body @cpool
@@ -38078,9 +37901,7 @@ static void vt__cli_h1_close(vt_call *call, int64_t rest) {
 static const vt__cli_wire vt__cli_h1_wire = {
     vt__cli_h1_open, vt__cli_h1_head, vt__cli_h1_go,      vt__cli_h1_write, vt__cli_h1_flush, vt__cli_h1_end,
     vt__cli_h1_wait, vt__cli_h1_read, vt__cli_h1_upgrade, vt__cli_h1_again, vt__cli_h1_close};
-#endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
 
-#if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @cmux    calls on streams of a connection that has many
  * uses:   @plat @mem @str @log @h1 @msg @poll @sched @self @sync @io @res @conn @mux @cpool @ccall
@@ -38233,7 +38054,8 @@ static void vt__cmux_open(vt_call *call) {
     call->mux.s = call->first;
     call->first = NULL;
 }
-static int vt__cmux_put_request(vt__mux_stream *s, const vt_call *call) {
+/* The call is s's from here on. 0 or -ENOMEM. */
+static int vt__cmux_put_request(vt__mux_stream *s, vt_call *call) {
     bool ws = call->ws_key != NULL;
     vt__mux_head head = {.method = call->method,
                          .scheme = call->url.tls ? VT__STR_LIT("https") : VT__STR_LIT("http"),
@@ -38253,7 +38075,10 @@ static int vt__cmux_put_request(vt__mux_stream *s, const vt_call *call) {
     if (ws) head.method = VT__STR_LIT("CONNECT"), head.protocol = VT__STR_LIT("websocket");
     s->m.c.tunnel = ws;
     s->m.c.bodyless = call->method_id == VT__H1_M_HEAD;
-    return s->x->ops->head(s, &head, call->has_body || ws ? 0 : VT__MSG_FIN);
+    call->mux.s = VT__CONTAINER(s, vt__cmux_stream, e);
+    if (s->x->ops->head(s, &head, call->has_body || ws ? 0 : VT__MSG_FIN) < 0) return -ENOMEM;
+    s->x->ops->stir(s->x);
+    return 0;
 }
 /* Whether a WebSocket may be asked for there, which the peer has to have said (RFC 8441 3); or an error. */
 static int vt__cmux_agrees(vt_call *call, vt__cmux *c) {
@@ -38409,9 +38234,7 @@ static int vt__cmux_commit(vt_call *call, const char *p, size_t n, bool fin) {
             until = vt__cli_due(call, vt__cpool_ns(call->client->cfg.write_timeout_ms));
         if (r == 0) r = VT__MIN(vt__conn_wait_either(&s->e.conn, until), 0);
     }
-    vt__sched_dom_lock(dom);
     if (r < 0) vt__mux_pass(&s->e);
-    vt__sched_dom_unlock(dom);
     return VT__MIN(r, 0);
 }
 static int vt__cmux_flush(vt_call *call) {
@@ -38438,16 +38261,11 @@ static int vt__cmux_go(vt_call *call) {
     return r > 0 ? VT_EANSWERED : r;
 }
 static int vt__cmux_end(vt_call *call) {
-    vt__cmux_stream *s = call->mux.s;
-    vt__dom *dom = s->e.x->dom;
     bool more = call->trailers.n > 0;
     int r = call->has_body ? vt__cmux_commit(call, NULL, 0, !more) : 0;
     vt__conn_buf_put(vt__sched_thr(), &call->mux.io.out);
     if (r < 0 || !call->has_body || !more) return r;
-    vt__sched_dom_lock(dom);
-    r = s->e.err ? s->e.err : vt__mux_put_trailers(&s->e, &call->trailers);
-    vt__sched_dom_unlock(dom);
-    return r;
+    return vt__mux_put_trailers(&call->mux.s->e, &call->trailers);
 }
 
 /*--- the rest of what a call wants ---*/
@@ -38533,9 +38351,7 @@ static bool vt__cmux_no_ws(const vt_call *call, bool learn) {
     return learn;
 }
 #endif /* VTHTTP_H2 || (VTHTTP_H3 && VTHTTP_TLS) */
-#endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
 
-#if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @ch2     calls over HTTP/2: many on a connection
  * uses:   @plat @mem @log @msg @h2 @timer @poll @sched @conn @mux @h2e @cpool @ccall @cmux
@@ -38683,11 +38499,7 @@ static int vt__ch2_begin(vt__cmux *calls, vt_call *call) {
         if (e->m.active < e->m.peer_streams) vt__cpool_leave(c->calls.k, false); /* it is to end */
         return call->reused ? VT__CLI_ELSEWHERE : VT_EREFUSED;
     }
-    call->mux.s = VT__CONTAINER(s, vt__cmux_stream, e);
-    int r = vt__cmux_put_request(s, call);
-    if (r < 0) return -ENOMEM;
-    vt__h2e_stir(&e->x);
-    return 0;
+    return vt__cmux_put_request(s, call);
 }
 static bool vt__ch2_beyond(const vt__mux_stream *s, uint64_t last) { return s->m.h2.id > last; }
 static const vt__cmux_ops vt__ch2_ops = {.begin = vt__ch2_begin,
@@ -38748,9 +38560,7 @@ static bool vt__ch2_offers(const vt_client *client, bool tls, bool proxy) {
     return false;
 }
 #endif /* VTHTTP_H2 */
-#endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
 
-#if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @ch3     calls over HTTP/3: many on a connection, tried before TCP (VTHTTP_H3)
  * uses:   @plat @mem @ds @log @h1 @msg @qstr @h3 @poll @sched @sync @io @udp @ossl @qtls @quic @qend @mux @h3e @calt @cpool @ccall @cmux
@@ -38798,8 +38608,8 @@ typedef struct vt__ch3_door {
 } vt__ch3_door;
 static struct {
     uint32_t spin;
-    vt__list sides; /* zero: none yet */
-} vt__ch3_g;
+    vt__list sides;
+} vt__ch3_g = {.sides = {&vt__ch3_g.sides, &vt__ch3_g.sides}};
 
 /* A connection as its engine has it. */
 typedef struct vt__ch3_wire {
@@ -39019,11 +38829,9 @@ static int vt__ch3_begin(vt__cmux *calls, vt_call *call) {
         else vt__ch3_room(c); /* places of calls that have ended are given back in time */
         return r == -ENOMEM ? r : call->reused ? (int)VT__CLI_ELSEWHERE : VT_EREFUSED;
     }
-    call->mux.s = VT__CONTAINER(s, vt__cmux_stream, e);
-    if (vt__cmux_put_request(s, call) < 0) return -ENOMEM;
-    if (call->reused) vt__ch3_doubt(calls); /* servers that start anew do not say goodbye to it */
-    vt__h3e_stir(&h->x);
-    return 0;
+    r = vt__cmux_put_request(s, call);
+    if (r == 0 && call->reused) vt__ch3_doubt(calls); /* servers that start anew do not say goodbye to it */
+    return r;
 }
 /* 0-RTT may be sent. */
 static void vt__ch3_early(vt__h3e *h) {
@@ -39059,10 +38867,7 @@ static void vt__ch3_abandon(vt__cpool_conn *k) { vt__mem_free(k->up); }
 static const vt__cpool_mux vt__ch3_mux = {vt__cmux_retire, vt__ch3_abandon};
 
 /*--- endpoints ---*/
-static void vt__ch3_lock(void) {
-    vt__plat_spin_lock(&vt__ch3_g.spin);
-    if (!vt__ch3_g.sides.next) vt__ds_list_init(&vt__ch3_g.sides);
-}
+static void vt__ch3_lock(void) { vt__plat_spin_lock(&vt__ch3_g.spin); }
 static void vt__ch3_unlock(void) { vt__plat_spin_unlock(&vt__ch3_g.spin); }
 /* Under the domain's lock, or when nobody drives it any more; then it is in no list. */
 static void vt__ch3_door_close(vt__ch3_door *d, void (*end)(struct vt__qend *e)) {
@@ -39420,9 +39225,7 @@ static bool vt__ch3_connect(vt_call *call, bool fresh, int64_t until) {
 static void vt__ch3_misled(const vt_call *call) { (void)call; }
 static void vt__ch3_learn(vt_call *call) { (void)call; }
 #endif /* VTHTTP_H3 && VTHTTP_TLS */
-#endif /* VTHTTP_HTTP && VTHTTP_CLIENT */
 
-#if VTHTTP_HTTP && VTHTTP_CLIENT
 /*==============================================================================
  * MARK: - @cli     calling other services: calls, redirects, WebSockets
  * uses:   @plat @mem @str @log @uri @h1 @url @ws @sched @self @io @req @res @conn @tls @wsc @cpool @ccall @cmux @ch2 @ch3
@@ -39945,7 +39748,6 @@ static int vt__cli_ws_open(vt_call *call, const vt_ws_cfg *cfg, vt_ws **out) {
     return 0;
 }
 VT_API int vt_client_ws(vt_client *c, const char *url, const vt_ws_cfg *cfg, vt_ws **out) {
-    static const vt_ws_cfg usual;
     vt_str u = vt__str_of(url);
     bool good = (u.len > 5 && vt__str_eq_ci((vt_str){url, 5}, VT__STR_LIT("ws://"))) ||
                 (u.len > 6 && vt__str_eq_ci((vt_str){url, 6}, VT__STR_LIT("wss://")));
@@ -39957,7 +39759,7 @@ VT_API int vt_client_ws(vt_client *c, const char *url, const vt_ws_cfg *cfg, vt_
     memcpy(as_http + 4, url + 2, u.len - 1); /* "://" or "s://", and the NUL */
     vt_call *call = vt_call_new(c, "GET", as_http);
     vt__mem_free(as_http);
-    int r = call->err < 0 ? call->err : vt__cli_ws_open(call, cfg ? cfg : &usual, out);
+    int r = call->err < 0 ? call->err : vt__cli_ws_open(call, cfg ? cfg : &vt__wsc_usual, out);
     if (r < 0) vt_call_free(call);
     return r;
 }

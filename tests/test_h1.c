@@ -813,13 +813,13 @@ TEST(scanners_agree_with_a_byte_loop) {
         for (; stop < len && buf[stop] > 0x20 && buf[stop] < 0x7f && buf[stop] != '#'; stop++)
             if (buf[stop] == '?' && !want) want = (uint32_t)stop + 1;
         CHECK_EQ(vt__h1_stop(buf, 0, (uint32_t)len, &mark[0]), stop);
-        CHECK_EQ(vt__h1_stop_word(buf, 0, (uint32_t)len, &mark[1]), stop);
+        CHECK_EQ(vt__h1_find_stop(vt__h1_word_line, 8, buf, 0, (uint32_t)len, &mark[1]), stop);
         CHECK_EQ(mark[0], want);
         CHECK_EQ(mark[1], want);
         for (size_t at = 0; at + 16 <= len; at += 16) {
             unsigned bits = (unsigned)vt__h1_word_host(buf + at) | (unsigned)vt__h1_word_host(buf + at + 8)
                                                                        << 8;
-            if (VT__H1_HOST_WIDTH == 16) CHECK_EQ(vt__h1_host(buf + at), bits);
+            if (VT__H1_WIDTH == 16) CHECK_EQ(vt__h1_host(buf + at), bits);
             for (size_t i = 0; i < 16; i++) {
                 uint8_t c = buf[at + i];
                 CHECK_EQ(bits >> i & 1, !(isalnum_ascii(c) || c == '.' || c == '-'));
@@ -837,7 +837,7 @@ TEST(scanners_agree_on_every_byte) {
             for (size_t i = 0; i < vt__h1_isa_count(); i++) check_scan(&vt__h1_isas[i], buf, 0, 130);
             bool ok = isalnum_ascii(c) || c == '.' || c == '-', stops = c <= ' ' || c >= 0x7f || c == '#';
             uint32_t mark = 0;
-            CHECK_EQ(vt__h1_host(buf + at - at % 8) == 0, ok || at - at % 8 + VT__H1_HOST_WIDTH <= at);
+            CHECK_EQ(vt__h1_host(buf + at - at % 8) == 0, ok || at - at % 8 + VT__H1_WIDTH <= at);
             CHECK_EQ(vt__h1_stop(buf, 0, 130, &mark), stops ? at : 130);
             CHECK_EQ(mark, c == '?' ? at + 1 : 0);
         }
