@@ -26614,12 +26614,12 @@ static VT__UNUSED int vt__qcid_given(vt__qcid *q, uint64_t seq, uint64_t prior, 
     if (q->ntheirs && q->theirs[0].cid.len == 0) return VT__QPKT_E_CID;
     for (unsigned i = 0; i < q->ntheirs; i++)
         if (vt__qcid_clash(&q->theirs[i], seq, cid, token)) return VT__QPKT_E_CID;
-    if (vt__qcid_note(q, seq)) return 0;
-    if (prior > q->retire_prior) {
+    if (prior > q->retire_prior) { /* also where the frame came before, and said less */
         q->retire_prior = prior;
         int rc = vt__qcid_retire_before(q, prior);
         if (rc < 0) return rc;
     }
+    if (vt__qcid_note(q, seq)) return 0;
     if (seq < q->retire_prior) return vt__qcid_owe_retire(q, seq);
     if (q->ntheirs == VT__QCID_MAX) return VT__QPKT_E_CIDS;
     vt__qcid_theirs *t = &q->theirs[q->ntheirs++];

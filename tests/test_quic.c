@@ -599,6 +599,17 @@ TEST(b03_19_same_number) {
     TAKES(&w.client, NEW_CID(8, 1, 9), NEW_CID(8, 1, 9));
     net_free(&w);
 }
+/* One that is sent again may ask for more to be retired by then (RFC 9000 5.1.2). */
+TEST(b03_19_same_number_and_more_to_retire) {
+    established();
+    TAKES(&w.client, NEW_CID(8, 0, 9));
+    CHECK_EQ(w.server.c.cids.nretires, 0);
+    TAKES(&w.client, NEW_CID(8, 2, 9));
+    CHECK_EQ(w.server.c.cids.nretires, 2);
+    for (uint64_t seq = 0; seq < 4; seq++)
+        CHECK_EQ(vt__qcid_theirs_of(&w.server.c.cids, seq) != NULL, seq >= 2);
+    net_free(&w);
+}
 /* A packet of the client with a PING, from `addr`. */
 static void ping_from(uint32_t addr) {
     static const uint8_t ping[] = {VT__QPKT_F_PING};
