@@ -27503,7 +27503,7 @@ static int vt__quic_outputs(vt__quic *c) {
 /* After each step of TLS: what it gave. A server needs it no longer when the handshake is complete, and it is large. */
 static void vt__quic_tls_did(vt__quic *c, int rc) {
     c->shaking = rc == VT__QTLS_DEAR && c->cfg->offload;
-    if (c->shaking) return;
+    if (c->shaking || c->state >= VT__QUIC_CLOSING) return; /* CLOSED was the last event */
     while (rc == VT__QTLS_DEAR) rc = vt__qtls_go(c->tls);
     int failed = rc < 0 ? rc : vt__quic_secrets(c);
     if (failed >= 0) failed = vt__quic_outputs(c);

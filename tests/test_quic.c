@@ -318,6 +318,23 @@ TEST(dear_key_and_an_end_meanwhile) {
         else CHECK(!w.server.ready), net_free(&w);
     }
 }
+/* No event follows CLOSED, not even where there were keys of 0-RTT in that step. */
+TEST(dear_key_and_0_rtt_behind_an_end) {
+    vt__qtls *tls = away();
+    vt__quic_close(&w.server.c, false, CODE(NO_ERROR), vt__str_of("bye"), w.now);
+    end_events(&w.server);
+    CHECK(w.server.closed);
+    CHECK_EQ(vt__qtls_go(tls), 0);
+    REQUIRE(tls->nsecrets < VT__QTLS_SECRETS);
+    tls->secrets[tls->nsecrets].level = VT__QTLS_EARLY, tls->secrets[tls->nsecrets].write = false;
+    tls->secrets[tls->nsecrets++].s = (vt__qsec_secret){.aead = VT__QSEC_AES128, .len = 32};
+    vt__quic_give_tls(&w.server.c, tls, 0, w.now);
+    end_events(&w.server);
+    CHECK(!w.server.early && !w.server.ready && !w.server.c.shaking);
+    net_run(&w, VT_SEC);
+    CHECK(w.client.closed && w.client.c.end.cause == VT__QUIC_BY_PEER);
+    net_free(&w);
+}
 
 /* ---- the list ---- */
 TEST(b03_01_small_initial) {
