@@ -26855,7 +26855,6 @@ static VT__UNUSED bool vt__qkeys_may_update(const vt__qkeys *k, int64_t largest_
 VT__INLINE bool vt__qkeys_worn(const vt__qkeys *k) { return k->app.tx.used >= k->update_after; }
 static VT__UNUSED void vt__qkeys_early_end(vt__qkeys *k) {
     vt__qkeys_level_free(&k->early);
-    memset(&k->early, 0, sizeof k->early);
     k->early_until = 0;
 }
 /* When vt__qkeys_tick has something to do. */
@@ -27881,8 +27880,8 @@ static int vt__quic_on_retry(vt__quic *c, const vt__qpkt_head *h, const uint8_t 
     c->retried = true;
     vt__qpkt_cid_set(&c->retry_scid, h->scid, h->scid_len);
     c->cids.theirs[0].cid = c->retry_scid;
-    int rc = vt__qkeys_initial(c->keys.at[VT__QPKT_INITIAL], h->version, &c->retry_scid, false,
-                               VT__QKEYS_BOTH);
+    vt__qkeys_level_free(c->keys.other); /* they were made of the first ID as well */
+    int rc = vt__quic_initial_keys(c, VT__QKEYS_BOTH);
     if (rc < 0) return rc;
     vt__qrec_resend(&c->rec, VT__QPKT_INITIAL);
     vt__qrec_resend(&c->rec, VT__QPKT_APP); /* 0-RTT */

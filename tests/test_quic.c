@@ -1180,6 +1180,23 @@ TEST(b03_26_retry_forged) {
     CHECK(vt__qpkt_cid_eq(&was, &w.client.c.retry_scid));
     net_free(&w);
 }
+/* Keys of the other version that somebody had made before it are of the ID that is no more: behind it they are made anew. */
+TEST(b03_26_retry_and_another_version) {
+    net_init(&w, &near_by, test_seed());
+    w.retry = true;
+    net_connect(&w);
+    const vt__qpkt_cid *to = &w.client.c.cids.ours[0].cid;
+    memset(datagram, 7, sizeof datagram);
+    uint8_t *p = vt__qpkt_put_long(datagram, datagram + 1200, VT__QPKT_T_INITIAL, VT__QPKT_V2, to, to,
+                                   (vt_str){NULL, 0}, 0, 1);
+    vt__qpkt_end_long(p, 1, datagram + 1200);
+    deliver(&w.client, 1200);
+    CHECK(!w.client.c.got_one && vt__qsec_has(&w.client.c.keys.other->rx));
+    net_run(&w, VT_SEC);
+    CHECK(w.client.c.retried && w.client.confirmed && w.server.confirmed);
+    CHECK_EQ(w.client.c.keys.version, VT__QPKT_V2);
+    net_free(&w);
+}
 /* The connection ID has to be another one than the client's own (RFC 9000 17.2.5.1). */
 TEST(b03_26_retry_without_another_id) {
     vt__qpkt_head h;
