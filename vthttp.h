@@ -26948,7 +26948,7 @@ enum {
 };
 enum { VT__QUIC_MIN = 1200, VT__QUIC_TRAIN = 64, VT__QUIC_TRAIN_MAX = 65487, VT__QUIC_WHY = 64 };
 _Static_assert(VT__QTLS_EARLY_MAX == 64, "see vt__quic_promise");
-enum { VT__QUIC_PARAMS_MAX = 512, VT__QUIC_PREFER_SOON = VT__QROUTE_NONE - 1 };
+enum { VT__QUIC_PARAMS_MAX = 512, VT__QUIC_TOKEN_MAX = 512, VT__QUIC_PREFER_SOON = VT__QROUTE_NONE - 1 };
 /* Kinds of notes; those of @qstr follow at 32. */
 enum { VT__QUIC_N_CRYPTO = 1, VT__QUIC_N_DONE, VT__QUIC_N_TOKEN, VT__QUIC_N_CID, VT__QUIC_N_RETIRE };
 
@@ -27005,7 +27005,7 @@ typedef struct vt__quic_start {
     vt__qpkt_cid odcid;
     const char *host; /* a client: see vt__qtls_cfg */
     int port;
-    vt_str token; /* a client: of an earlier NEW_TOKEN, until vt__quic_init returns */
+    vt_str token; /* a client: of an earlier NEW_TOKEN, until vt__quic_init returns; left away if long */
 } vt__quic_start;
 
 /* A datagram that came; its bytes are overwritten, and needed until vt__quic_next gives 0. */
@@ -28254,7 +28254,7 @@ static VT__UNUSED int vt__quic_init(vt__quic *c, const vt__quic_cfg *cfg, const 
     vt__qstr_init(&c->streams, &cfg->streams, s->mem, cfg->server, now);
     vt__quic_init_path(c, s);
     int rc = vt__quic_init_ids(c, s);
-    if (rc >= 0 && s->token.len) {
+    if (rc >= 0 && s->token.len && s->token.len <= VT__QUIC_TOKEN_MAX) { /* else: no room for ClientHello */
         c->token = vt__mem_strdup(s->token.ptr, s->token.len), c->token_len = s->token.len;
         if (!c->token) rc = -ENOMEM;
     }

@@ -1288,6 +1288,22 @@ TEST(b03_26_new_token) {
     CHECK_EQ(w.retries, 0);
     net_free(&w);
 }
+/* A server's tokens may be of any length; those that leave no room for a ClientHello are not shown. */
+TEST(b03_26_new_token_of_any_length) {
+    static char token[1300];
+    static const size_t sizes[] = {1, VT__QUIC_TOKEN_MAX, VT__QUIC_TOKEN_MAX + 1, 1140, 1160, sizeof token};
+    for (size_t i = 0; i < VT__COUNT(sizes); i++) {
+        net_init(&w, &near_by, test_seed());
+        vt__quic_start s;
+        memset(&s, 0, sizeof s);
+        s.token = (vt_str){token, sizes[i]};
+        net_connect_with(&w, &s);
+        CHECK_EQ(w.client.c.token_len, i < 2 ? sizes[i] : 0);
+        net_run(&w, VT_SEC);
+        CHECK(w.client.confirmed && w.server.confirmed);
+        net_free(&w);
+    }
+}
 TEST(b03_27_token_from_client) { CLOSES(&w.client, CODE(PROTOCOL_VIOLATION), VT__QPKT_F_NEW_TOKEN, 1, 7); }
 TEST(b03_28_key_updates) {
     established();
