@@ -29564,7 +29564,8 @@ static void vt__qend_log_open(vt__qend_log *l, char *path, size_t cap) {
 static void vt__qend_log_write(vt__qlog *q) {
     vt__qend_log *l = VT__CONTAINER(q, vt__qend_log, q);
     char path[512] = "";
-    if (l->fd == -1) vt__qend_log_open(l, path, sizeof path);
+    bool stranger = l->c->q.server && !l->c->q.got_one;
+    if (l->fd == -1 && !stranger) vt__qend_log_open(l, path, sizeof path);
     ssize_t r = l->fd;
     for (size_t at = 0; r >= 0 && at < q->n; at += (size_t)VT__MAX(r, 0)) {
         do r = vt__plat_write(l->fd, q->buf + at, q->n - at);
@@ -29574,6 +29575,7 @@ static void vt__qend_log_write(vt__qlog *q) {
     q->n = 0;
     if (r >= 0) return;
     q->off = true;
+    if (stranger) return;
     if (!l->c->end->mourns)
         vt_log(VT_LOG_WARN, "qlog: %s: %s", path[0] ? path : l->c->end->qlog, vt_strerror((int)r));
     l->c->end->mourns = true;
@@ -29592,8 +29594,7 @@ static void vt__qend_log_begin(vt__qend *e, vt__qend_conn *c) {
 }
 static void vt__qend_log_end(vt__qend_conn *c) {
     if (!VTHTTP_QLOG || !c->log) return;
-    if (c->q.log && (c->q.got_one || !c->q.server))
-        vt__quic_log(&c->q, VT__QUIC_LOG_STATE, NULL), vt__qlog_flush(&c->log->q);
+    if (c->q.log) vt__quic_log(&c->q, VT__QUIC_LOG_STATE, NULL), vt__qlog_flush(&c->log->q);
     if (c->log->fd >= 0) (void)vt__plat_close(c->log->fd);
     c->q.log = NULL;
     vt__mem_free(c->log);

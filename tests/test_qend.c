@@ -731,6 +731,48 @@ static int garbage(void *arg) {
     return 0;
 }
 TEST(garbage_leaves_nothing) { CHECK_EQ(run_on(WORKERS, garbage, NULL), 0); }
+/* Who is not authentic gets no file of a log, however much there is to be told of him. */
+static void say_nothing(void *ctx, int level, const char *line) { (void)ctx, (void)level, (void)line; }
+static bool mourns(vt__qend *e) { /* that there was no file to be had */
+    vt__sched_dom_lock(e->dom);
+    bool is = e->mourns;
+    vt__sched_dom_unlock(e->dom);
+    return is;
+}
+static int unlogged(void *arg) {
+    struct world w;
+    vt__qpkt_cid id;
+    int fd = raw_open();
+    uint8_t *p = packet;
+    (void)arg;
+    world_init(&w);
+    w.server_cfg.qlog = "/nowhere/at/all";
+    w.client.streams_each = 1, w.client.bytes_each = 100;
+    if (!world_open(&w, 1, 1)) return -1;
+    vt__qpkt_cid_set(&id, (const uint8_t *)"12345678", 8);
+    for (int i = 0; i < 200; i++) { /* an Initial, and what seems to be behind it */
+        uint8_t *body = vt__qpkt_put_long(p, packet + sizeof packet,
+                                          i ? VT__QPKT_T_HANDSHAKE : VT__QPKT_T_INITIAL, VT__QPKT_V1, &id,
+                                          &id, (vt_str){NULL, 0}, 0, 4);
+        memset(body, 1, VT__QPKT_SAMPLE);
+        p = body + VT__QPKT_SAMPLE;
+        vt__qpkt_end_long(body, 4, p);
+    }
+    raw_send(&w, fd, (size_t)(p - packet));
+    UNTIL(SERVER(&w, dropped) == 1);
+    CHECK(!mourns(w.servers[0]) && SERVER(&w, accepted) == 0);
+    connect_all(&w, 1);
+    UNTIL(read_of(&w.client.gone) == 1 && read_of(&w.server.gone) == 1);
+    CHECK(mourns(w.servers[0]));
+    world_free(&w);
+    close(fd);
+    return 0;
+}
+TEST(strangers_are_not_logged) {
+    vt_log_set(say_nothing, NULL, 0);
+    CHECK_EQ(run_on(WORKERS, unlogged, NULL), 0);
+    vt_log_set(NULL, NULL, 0);
+}
 
 /* ---- turns ---- */
 struct watcher { /* what an endpoint has done between two looks of its domain at its mail */
@@ -956,7 +998,6 @@ static int hoard(void *arg) {
 TEST(memory_has_a_bound) { CHECK_EQ(run_on(WORKERS, hoard, NULL), 0); }
 
 /* ---- memory that is out: whatever it was for, all ends well, or ends ---- */
-static void say_nothing(void *ctx, int level, const char *line) { (void)ctx, (void)level, (void)line; }
 static int hunger(void *arg) {
     struct world w;
     (void)arg;
