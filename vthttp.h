@@ -14995,6 +14995,7 @@ static void vt__rt_enter_thread(vt__thr *t) {
     vt__sched_drive(t);
 }
 static void vt__rt_leave_thread(vt__thr *t) {
+    vt__sched_mail(t); /* what was sent before the end, and may hold memory */
     vt__sched_undrive(t);
     vt__sched_sigstack(t, false);
     vt__sched_tls = NULL;
@@ -29575,9 +29576,8 @@ static void vt__qend_log_write(vt__qlog *q) {
     q->n = 0;
     if (r >= 0) return;
     q->off = true;
-    if (stranger) return;
-    if (!l->c->end->mourns)
-        vt_log(VT_LOG_WARN, "qlog: %s: %s", path[0] ? path : l->c->end->qlog, vt_strerror((int)r));
+    if (stranger || l->c->end->mourns) return;
+    vt_log(VT_LOG_WARN, "qlog: %s: %s", path[0] ? path : l->c->end->qlog, vt_strerror((int)r));
     l->c->end->mourns = true;
 }
 static void vt__qend_log_take(vt__quic *c, const vt__quic_entry *e) {

@@ -890,6 +890,29 @@ static int ending(void *arg) {
     return 0;
 }
 TEST(free_while_transfers_run) { CHECK_EQ(run_on(WORKERS, ending, NULL), 0); }
+/* The runtime ends at once: the message that finds the endpoint ended comes all the same. */
+static int ending_at_once(void *arg) {
+    struct world w;
+    (void)arg;
+    world_init(&w);
+    if (!world_open(&w, WORKERS, 0)) return -1;
+    vt__qend *e = w.servers[WORKERS - 1];
+    alloc_watched = e, alloc_gone = 0;
+    vt__sched_dom_lock(e->dom);
+    vt__qend_stir(e);
+    vt__qend_free(e);
+    vt__sched_dom_unlock(e->dom);
+    w.nservers--;
+    world_free(&w);
+    return 0;
+}
+TEST(free_and_the_end_of_all) {
+    for (int i = 0; i < 20; i++) {
+        CHECK_EQ(run_on(WORKERS, ending_at_once, NULL), 0);
+        CHECK(alloc_gone);
+    }
+    alloc_watched = NULL;
+}
 
 /* ---- a socket that is full ---- */
 static struct {
