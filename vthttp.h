@@ -27735,11 +27735,12 @@ static int64_t vt__quic_path_switch(vt__quic *c, unsigned to) {
     vt__qrec_blocked(&c->rec, c->blocked = false);
     return VT__MAX(each, vt__quic_ask_each(c));
 }
-/* The peer sends from another address (RFC 9000 9.3): it, and the old one, have to show that they are there. */
-static void vt__quic_path_follow(vt__quic *c, unsigned to) {
+/* The peer sends from another address, by another connection ID unless it has not noticed: then so does what is sent there, be it but
+ * the answer to a probe (RFC 9000 9.5). To `follow` it (9.3): it, and the old one, have to show that they are there. */
+static void vt__quic_path_other(vt__quic *c, unsigned to, bool follow) {
     vt__qroute *old = &c->paths[c->active], *p = &c->paths[to];
-    bool rebound = p->ours == old->ours; /* the peer has not noticed */
-    if (!rebound && p->seq == old->seq) (void)vt__quic_path_own(c, to);
+    if (p->ours != old->ours && p->seq == old->seq) (void)vt__quic_path_own(c, to);
+    if (!follow) return;
     int64_t each = vt__quic_path_switch(c, to);
     if (!p->valid || !p->full) vt__qroute_ask(p, c->now, each);
     if (old->proven) vt__qroute_ask(old, c->now, each);
@@ -27877,8 +27878,7 @@ static int vt__quic_on_retry(vt__quic *c, const vt__qpkt_head *h, const uint8_t 
     char *token = vt__mem_strdup((const char *)h->token, h->token_len);
     if (!token) return -ENOMEM;
     vt__mem_free(c->token);
-    c->token = token, c->token_len = h->token_len;
-    c->retried = true;
+    c->token = token, c->token_len = h->token_len, c->retried = true;
     vt__qpkt_cid_set(&c->retry_scid, h->scid, h->scid_len);
     c->cids.theirs[0].cid = c->retry_scid;
     vt__qkeys_level_free(c->keys.other); /* they were made of the first ID as well */
@@ -28049,7 +28049,7 @@ static void vt__quic_packet_done(vt__quic *c) {
     p->ours = c->pkt.ours;
     if (VT__UNLIKELY(c->prefers != VT__QROUTE_NONE)) vt__quic_prefer(c);
     if (c->pkt.eliciting) c->lonely = 0;
-    if (newest && c->pkt.plain && c->pkt.path != c->active && c->server) vt__quic_path_follow(c, c->pkt.path);
+    if (c->pkt.path != c->active && c->server) vt__quic_path_other(c, c->pkt.path, newest && c->pkt.plain);
 }
 /* Closing: what comes is answered at first, and then the less the more there is. */
 static void vt__quic_recv_closing(vt__quic *c) {

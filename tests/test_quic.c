@@ -921,17 +921,26 @@ static void not_preferred(struct qlink *l, struct qlink_dgram *d) {
     count_preferred(l, d);
     if (d->to == PREFERRED) d->n = 0;
 }
+/* The server has a connection ID for each of its addresses, also for what only answers a probe (RFC 9000 9.5). */
+static uint8_t from_home[VT__QCID_LEN];
+static unsigned from_preferred;
+static void own_ids(struct qlink *l, struct qlink_dgram *d) {
+    (void)l;
+    if (*d->data & VT__QPKT_LONG) return;
+    if (d->from == SERVER_ADDR) memcpy(from_home, d->data + 1, VT__QCID_LEN);
+    else CHECK(memcmp(from_home, d->data + 1, VT__QCID_LEN) != 0), from_preferred++;
+}
 TEST(preferred_address) {
     prefer_begin();
-    at_preferred = first_there = 0;
-    w.up.hook = count_preferred;
+    at_preferred = first_there = from_preferred = 0;
+    w.up.hook = count_preferred, w.down.hook = own_ids;
     net_connect(&w);
     NET_UNTIL(&w, w.client.confirmed, 5 * VT_SEC);
     CHECK_EQ(client_talks_to(), SERVER_ADDR); /* and keeps to it until there is an answer */
     CHECK(end_ask(&w.client, 1000, 1000000) != NULL);
     net_flush(&w, &w.client);
     net_run(&w, 5 * VT_SEC);
-    CHECK(first_there && at_preferred > 10); /* by the connection ID for it */
+    CHECK(first_there && at_preferred > 10 && from_preferred > 10); /* by the connection ID for it */
     CHECK_EQ(client_talks_to(), PREFERRED);
     CHECK_EQ(w.client.c.paths[w.client.c.active].seq, 1);
     const vt__qroute *p = &w.server.c.paths[w.server.c.active];
