@@ -27626,9 +27626,7 @@ static int vt__quic_on_response(vt__quic *c, const vt__qpkt_frame *f) {
     vt__qroute *p = &c->paths[i];
     if (!p->full)
         vt__qroute_ask(p, c->now, vt__quic_ask_each(c)); /* only the address has been shown to be good */
-    if (i != c->active) return 0;
-    c->fallback = VT__QROUTE_NONE;
-    vt__qrec_blocked(&c->rec, c->blocked = false);
+    if (i == c->active) c->fallback = VT__QROUTE_NONE, vt__qrec_blocked(&c->rec, c->blocked = false);
     return 0;
 }
 static int vt__quic_on_close(vt__quic *c, const vt__qpkt_frame *f) {
@@ -27973,8 +27971,9 @@ static int vt__quic_not_opened(vt__quic *c, const vt__qpkt_head *h, const char *
 static int vt__quic_open_packet(vt__quic *c, const vt__qpkt_head *h, uint8_t *p) {
     unsigned space = vt__quic_space_of(h->type);
     if (!vt__quic_for_us(c, h)) return vt__quic_not_opened(c, h, "connection_unknown");
-    /* whoever has our transport parameters may clear it (RFC 9287): all but a client that begins */
-    if (!h->fixed && c->server && h->type == VT__QPKT_T_INITIAL) return vt__quic_drop(c, h, "invalid");
+    /* Who has our transport parameters may clear the bit (RFC 9287): all but a client that begins. Servers' have no token (17.2.2). */
+    bool bad = c->server ? !h->fixed : h->token_len > 0;
+    if (h->type == VT__QPKT_T_INITIAL && bad) return vt__quic_drop(c, h, "invalid");
     vt__qkeys_level *l = vt__quic_level_of(c, h);
     if (!l) {
         bool early = h->type == VT__QPKT_T_EARLY;

@@ -1313,6 +1313,22 @@ TEST(b03_26_new_token_of_any_length) {
         net_free(&w);
     }
 }
+/* A server's Initial has no token; one that has is dropped (RFC 9000 17.2.2). */
+TEST(b03_27_initial_of_a_server_with_a_token) {
+    struct qlink_dgram d = {0};
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    while (qlink_recv(&w.up, w.now + VT_SEC, &d)) net_deliver(&w, &w.server, &d);
+    w.server.c.token = vt__mem_strdup("x", 1), w.server.c.token_len = 1;
+    net_flush(&w, &w.server);
+    net_run(&w, VT_SEC);
+    CHECK(w.server.sent_dgrams > 1 && w.client.got_dgrams > 1);
+    CHECK(!w.client.c.got_one && !w.client.closed);
+    w.server.c.token_len = 0;
+    NET_UNTIL(&w, w.client.confirmed, 5 * VT_SEC);
+    CHECK(w.client.confirmed);
+    net_free(&w);
+}
 TEST(b03_27_token_from_client) { CLOSES(&w.client, CODE(PROTOCOL_VIOLATION), VT__QPKT_F_NEW_TOKEN, 1, 7); }
 TEST(b03_28_key_updates) {
     established();
