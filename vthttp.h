@@ -27968,11 +27968,15 @@ static int vt__quic_not_opened(vt__quic *c, const vt__qpkt_head *h, const char *
     if (h->type == VT__QPKT_T_SHORT && vt__quic_is_reset(c)) vt__quic_vanish(c, VT__QUIC_BY_RESET, 0);
     return vt__quic_drop(c, h, why);
 }
+/* An Initial of a client that may not have cleared the QUIC bit (RFC 9287 3.1): who has our transport parameters may, but for one that
+ * begins, unless it has been here before, and shows the token that it got then. */
+static bool vt__quic_bitless(const vt__qpkt_head *h) {
+    return !h->fixed && vt__qsec_token_kind(h->token, h->token_len) != VT__QSEC_TOKEN_NEW;
+}
 static int vt__quic_open_packet(vt__quic *c, const vt__qpkt_head *h, uint8_t *p) {
     unsigned space = vt__quic_space_of(h->type);
     if (!vt__quic_for_us(c, h)) return vt__quic_not_opened(c, h, "connection_unknown");
-    /* Who has our transport parameters may clear the bit (RFC 9287): all but a client that begins. Servers' have no token (17.2.2). */
-    bool bad = c->server ? !h->fixed : h->token_len > 0;
+    bool bad = c->server ? vt__quic_bitless(h) : h->token_len > 0; /* RFC 9000 17.2.2 */
     if (h->type == VT__QPKT_T_INITIAL && bad) return vt__quic_drop(c, h, "invalid");
     vt__qkeys_level *l = vt__quic_level_of(c, h);
     if (!l) {
@@ -29606,8 +29610,7 @@ static void vt__qend_bury(vt__qend *e, vt__qend_conn *c) {
     for (size_t i = 0; i < VT__QEND_IDS; i++)
         if (c->ids[i].c) vt__qend_id_del(e, &c->ids[i]);
     vt__timer_cancel(&e->dom->wheel, &c->timer);
-    vt__ds_list_remove(&c->link);
-    vt__ds_list_remove(&c->turn);
+    vt__ds_list_remove(&c->link), vt__ds_list_remove(&c->turn);
     vt__qend_whole(c);
     e->nconns--;
     vt__qend_log_end(c);
@@ -29797,7 +29800,7 @@ static void vt__qend_initial(vt__qend *e, const vt__udp_dgram *d, const vt__qpkt
     uint8_t out[VT__QEND_ANSWER];
     bool ask = e->retry == VT__QEND_RETRY_ALWAYS ||
                (e->retry == VT__QEND_RETRY_AUTO && e->nhalf >= e->retry_at);
-    if (d->n < VT__QUIC_MIN || h->dcid_len < 8 || !h->fixed || h->dcid_len > VT__QPKT_CID_MAX) {
+    if (d->n < VT__QUIC_MIN || h->dcid_len < 8 || vt__quic_bitless(h) || h->dcid_len > VT__QPKT_CID_MAX) {
         vt__qend_drop(e);
         return;
     }
@@ -29930,8 +29933,7 @@ static void vt__qend_release(vt__qend *e) {
     if (e->group) vt__qend_group_drop(e->group);
     vt__qstr_mem_free(&e->mem);
     vt__udp_rx_free(&e->rx);
-    vt__mem_free(e->table);
-    vt__mem_free(e->out);
+    vt__mem_free(e->table), vt__mem_free(e->out);
     vt__mem_free(e);
 }
 static void vt__qend_told(vt__dom *dom, vt__poll_msg *m) {
@@ -29980,8 +29982,7 @@ static VT__UNUSED int vt__qend_open(vt__qend **out, vt__dom *dom, const vt__qend
     e->msg.fn = vt__qend_told;
     e->group = group;
     e->bits = VT__QEND_BITS;
-    vt__ds_list_init(&e->conns);
-    vt__ds_list_init(&e->turns);
+    vt__ds_list_init(&e->conns), vt__ds_list_init(&e->turns);
     vt__qend_settings(e, cfg);
     vt__qstr_mem_init(&e->mem);
     e->mem.max = cfg->max_bytes ? cfg->max_bytes : (size_t)512 << 20;

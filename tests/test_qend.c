@@ -731,6 +731,45 @@ static int garbage(void *arg) {
     return 0;
 }
 TEST(garbage_leaves_nothing) { CHECK_EQ(run_on(WORKERS, garbage, NULL), 0); }
+/* An Initial with a PING, and without the QUIC bit. */
+static void raw_initial(vt_str token, uint8_t id) {
+    vt__qkeys_level l;
+    vt__qpkt_cid cid;
+    uint8_t mask[VT__QSEC_SAMPLE];
+    memset(&l, 0, sizeof l), memset(packet, 0, 1200);
+    vt__qpkt_cid_set(&cid, (const uint8_t *)"12345678", 8);
+    cid.b[0] = id;
+    uint8_t *body = vt__qpkt_put_long(packet, packet + 1200, VT__QPKT_T_INITIAL, VT__QPKT_V1, &cid, &cid,
+                                      token, 0, 1);
+    size_t n = (size_t)(packet + 1200 - body) - VT__QSEC_TAG;
+    *packet &= (uint8_t)~VT__QPKT_FIXED, *body = VT__QPKT_F_PING;
+    vt__qpkt_end_long(body, 1, packet + 1200);
+    CHECK_EQ(vt__qkeys_initial(&l, VT__QPKT_V1, &cid, false, VT__QKEYS_WRITE), 0);
+    CHECK_EQ(vt__qsec_seal(&l.tx, 0, packet, (size_t)(body - packet), body, n), 0);
+    CHECK_EQ(vt__qsec_mask(&l.tx_hp, body + 3, 1, mask), 0);
+    vt__qpkt_mask(packet, body - 1, 1, mask);
+    vt__qkeys_level_free(&l);
+}
+/* It may be cleared by whoever was here before (RFC 9287 3.1), and has a token to show for it, be it too old. */
+static int bitless(void *arg) {
+    struct world w;
+    char token[60];
+    int fd = raw_open();
+    (void)arg;
+    world_init(&w);
+    if (!world_open(&w, 1, 0)) return -1;
+    for (uint8_t i = 0; i < 2; i++) {
+        memset(token, VT__QSEC_TOKEN_NEW, sizeof token);
+        raw_initial((vt_str){token, i ? sizeof token : 0}, i);
+        raw_send(&w, fd, 1200);
+        UNTIL(SERVER(&w, dropped) + SERVER(&w, accepted) == i + 1);
+        CHECK_EQ(SERVER(&w, accepted), i);
+    }
+    world_free(&w);
+    close(fd);
+    return 0;
+}
+TEST(initials_without_the_quic_bit) { CHECK_EQ(run_on(WORKERS, bitless, NULL), 0); }
 /* Who is not authentic gets no file of a log, however much there is to be told of him. */
 static void say_nothing(void *ctx, int level, const char *line) { (void)ctx, (void)level, (void)line; }
 static bool mourns(vt__qend *e) { /* that there was no file to be had */

@@ -237,13 +237,19 @@ static bool takes_without_bit(struct end *from, unsigned space) {
     deliver(to, n);
     return !vt__qrec_fresh(&to->c.rec, space, pn);
 }
-/* We say that it may be cleared. Who begins cannot know that yet. */
+/* We say that it may be cleared. Who begins cannot know that yet, unless it got a token here. */
 TEST(packets_without_the_quic_bit) {
     net_init(&w, &near_by, test_seed());
     net_connect(&w);
     NET_UNTIL(&w, w.server.up, VT_SEC);
     CHECK(!takes_without_bit(&w.client, VT__QPKT_INITIAL));
     CHECK(takes_without_bit(&w.server, VT__QPKT_INITIAL));
+    w.client.c.token = vt__mem_alloc(60), w.client.c.token_len = 60;
+    REQUIRE(w.client.c.token != NULL);
+    for (int kind = 0; kind < 3; kind++) {
+        memset(w.client.c.token, kind, 60);
+        CHECK_EQ(takes_without_bit(&w.client, VT__QPKT_INITIAL), kind == VT__QSEC_TOKEN_NEW);
+    }
     NET_UNTIL(&w, w.client.ready, VT_SEC); /* the server is not */
     CHECK(!w.server.ready && takes_without_bit(&w.client, VT__QPKT_HANDSHAKE));
     net_run(&w, VT_SEC);
