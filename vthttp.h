@@ -29245,7 +29245,7 @@ static VT__UNUSED void vt__qlog_take(vt__qlog *q, vt__quic *c, const vt__quic_en
  * The socket is full: what is left of one train is kept, and the others keep their places until there is room.
  *
  * Who may begin. A packet of nobody's costs no memory: it is answered without a connection (@qedge) or dropped, and answers
- * to such are limited in number. A connection is only kept when its first datagram was authentic; while many are half
+ * to such but Retry are limited in number. A connection is only kept when its first datagram was authentic; while many are half
  * open, whoever comes has to show by Retry that he gets what is sent to him. Connection IDs stand in a table whose hash is
  * keyed, for the first one of a connection is the client's choice.
  *
@@ -29323,7 +29323,7 @@ typedef struct vt__qend_cfg {
     uint8_t retry;      /* enum vt__qend_retry; AUTO: to all while more than retry_at are half open */
     uint32_t max_conns; /* 10,000; those that are closing count */
     uint32_t retry_at, max_half; /* half open ones: 256; 1,024 */
-    uint32_t rate;               /* answers of each kind to strangers, a second: 1,000 */
+    uint32_t rate;               /* answers to strangers, of each kind but Retry, a second: 1,000 */
     /* Of streams and what waits in them, either way; 512 MiB. Nobody may begin when three quarters are in use; when all of it is,
      * whoever needs more has no memory, which ends the connection. */
     size_t max_bytes;
