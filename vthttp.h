@@ -14937,6 +14937,7 @@ static void vt__rt_enter_thread(vt__thr *t) {
     vt__sched_drive(t);
 }
 static void vt__rt_leave_thread(vt__thr *t) {
+    vt__sched_mail(t); /* what was sent before the end, and may hold memory */
     vt__sched_undrive(t);
     vt__sched_sigstack(t, false);
     vt__sched_tls = NULL;
@@ -26456,12 +26457,12 @@ static VT__UNUSED int vt__qcid_given(vt__qcid *q, uint64_t seq, uint64_t prior, 
     if (q->ntheirs && q->theirs[0].cid.len == 0) return VT__QPKT_E_CID;
     for (unsigned i = 0; i < q->ntheirs; i++)
         if (vt__qcid_clash(&q->theirs[i], seq, cid, token)) return VT__QPKT_E_CID;
-    if (vt__qcid_note(q, seq)) return 0;
-    if (prior > q->retire_prior) {
+    if (prior > q->retire_prior) { /* also where the frame came before, and said less */
         q->retire_prior = prior;
         int rc = vt__qcid_retire_before(q, prior);
         if (rc < 0) return rc;
     }
+    if (vt__qcid_note(q, seq)) return 0;
     if (seq < q->retire_prior) return vt__qcid_owe_retire(q, seq);
     if (q->ntheirs == VT__QCID_MAX) return VT__QPKT_E_CIDS;
     vt__qcid_theirs *t = &q->theirs[q->ntheirs++];
@@ -26697,7 +26698,6 @@ static VT__UNUSED bool vt__qkeys_may_update(const vt__qkeys *k, int64_t largest_
 VT__INLINE bool vt__qkeys_worn(const vt__qkeys *k) { return k->app.tx.used >= k->update_after; }
 static VT__UNUSED void vt__qkeys_early_end(vt__qkeys *k) {
     vt__qkeys_level_free(&k->early);
-    memset(&k->early, 0, sizeof k->early);
     k->early_until = 0;
 }
 /* When vt__qkeys_tick has something to do. */
@@ -26791,7 +26791,7 @@ enum {
 };
 enum { VT__QUIC_MIN = 1200, VT__QUIC_TRAIN = 64, VT__QUIC_TRAIN_MAX = 65487, VT__QUIC_WHY = 64 };
 _Static_assert(VT__QTLS_EARLY_MAX == 64, "see vt__quic_promise");
-enum { VT__QUIC_PARAMS_MAX = 512, VT__QUIC_PREFER_SOON = VT__QROUTE_NONE - 1 };
+enum { VT__QUIC_PARAMS_MAX = 512, VT__QUIC_TOKEN_MAX = 512, VT__QUIC_PREFER_SOON = VT__QROUTE_NONE - 1 };
 /* Kinds of notes; those of @qstr follow at 32. */
 enum { VT__QUIC_N_CRYPTO = 1, VT__QUIC_N_DONE, VT__QUIC_N_TOKEN, VT__QUIC_N_CID, VT__QUIC_N_RETIRE };
 
@@ -26848,7 +26848,7 @@ typedef struct vt__quic_start {
     vt__qpkt_cid odcid;
     const char *host; /* a client: see vt__qtls_cfg */
     int port;
-    vt_str token; /* a client: of an earlier NEW_TOKEN, until vt__quic_init returns */
+    vt_str token; /* a client: of an earlier NEW_TOKEN, until vt__quic_init returns; left away if long */
 } vt__quic_start;
 
 /* A datagram that came; its bytes are overwritten, and needed until vt__quic_next gives 0. */
@@ -27345,7 +27345,7 @@ static int vt__quic_outputs(vt__quic *c) {
 /* After each step of TLS: what it gave. A server needs it no longer when the handshake is complete, and it is large. */
 static void vt__quic_tls_did(vt__quic *c, int rc) {
     c->shaking = rc == VT__QTLS_DEAR && c->cfg->offload;
-    if (c->shaking) return;
+    if (c->shaking || c->state >= VT__QUIC_CLOSING) return; /* CLOSED was the last event */
     while (rc == VT__QTLS_DEAR) rc = vt__qtls_go(c->tls);
     int failed = rc < 0 ? rc : vt__quic_secrets(c);
     if (failed >= 0) failed = vt__quic_outputs(c);
@@ -27468,9 +27468,7 @@ static int vt__quic_on_response(vt__quic *c, const vt__qpkt_frame *f) {
     vt__qroute *p = &c->paths[i];
     if (!p->full)
         vt__qroute_ask(p, c->now, vt__quic_ask_each(c)); /* only the address has been shown to be good */
-    if (i != c->active) return 0;
-    c->fallback = VT__QROUTE_NONE;
-    vt__qrec_blocked(&c->rec, c->blocked = false);
+    if (i == c->active) c->fallback = VT__QROUTE_NONE, vt__qrec_blocked(&c->rec, c->blocked = false);
     return 0;
 }
 static int vt__quic_on_close(vt__quic *c, const vt__qpkt_frame *f) {
@@ -27577,11 +27575,12 @@ static int64_t vt__quic_path_switch(vt__quic *c, unsigned to) {
     vt__qrec_blocked(&c->rec, c->blocked = false);
     return VT__MAX(each, vt__quic_ask_each(c));
 }
-/* The peer sends from another address (RFC 9000 9.3): it, and the old one, have to show that they are there. */
-static void vt__quic_path_follow(vt__quic *c, unsigned to) {
+/* The peer sends from another address, by another connection ID unless it has not noticed: then so does what is sent there, be it but
+ * the answer to a probe (RFC 9000 9.5). To `follow` it (9.3): it, and the old one, have to show that they are there. */
+static void vt__quic_path_other(vt__quic *c, unsigned to, bool follow) {
     vt__qroute *old = &c->paths[c->active], *p = &c->paths[to];
-    bool rebound = p->ours == old->ours; /* the peer has not noticed */
-    if (!rebound && p->seq == old->seq) (void)vt__quic_path_own(c, to);
+    if (p->ours != old->ours && p->seq == old->seq) (void)vt__quic_path_own(c, to);
+    if (!follow) return;
     int64_t each = vt__quic_path_switch(c, to);
     if (!p->valid || !p->full) vt__qroute_ask(p, c->now, each);
     if (old->proven) vt__qroute_ask(old, c->now, each);
@@ -27719,12 +27718,11 @@ static int vt__quic_on_retry(vt__quic *c, const vt__qpkt_head *h, const uint8_t 
     char *token = vt__mem_strdup((const char *)h->token, h->token_len);
     if (!token) return -ENOMEM;
     vt__mem_free(c->token);
-    c->token = token, c->token_len = h->token_len;
-    c->retried = true;
+    c->token = token, c->token_len = h->token_len, c->retried = true;
     vt__qpkt_cid_set(&c->retry_scid, h->scid, h->scid_len);
     c->cids.theirs[0].cid = c->retry_scid;
-    int rc = vt__qkeys_initial(c->keys.at[VT__QPKT_INITIAL], h->version, &c->retry_scid, false,
-                               VT__QKEYS_BOTH);
+    vt__qkeys_level_free(c->keys.other); /* they were made of the first ID as well */
+    int rc = vt__quic_initial_keys(c, VT__QKEYS_BOTH);
     if (rc < 0) return rc;
     vt__qrec_resend(&c->rec, VT__QPKT_INITIAL);
     vt__qrec_resend(&c->rec, VT__QPKT_APP); /* 0-RTT */
@@ -27812,11 +27810,16 @@ static int vt__quic_not_opened(vt__quic *c, const vt__qpkt_head *h, const char *
     if (h->type == VT__QPKT_T_SHORT && vt__quic_is_reset(c)) vt__quic_vanish(c, VT__QUIC_BY_RESET, 0);
     return vt__quic_drop(c, h, why);
 }
+/* An Initial of a client that may not have cleared the QUIC bit (RFC 9287 3.1): who has our transport parameters may, but for one that
+ * begins, unless it has been here before, and shows the token that it got then. */
+static bool vt__quic_bitless(const vt__qpkt_head *h) {
+    return !h->fixed && vt__qsec_token_kind(h->token, h->token_len) != VT__QSEC_TOKEN_NEW;
+}
 static int vt__quic_open_packet(vt__quic *c, const vt__qpkt_head *h, uint8_t *p) {
     unsigned space = vt__quic_space_of(h->type);
     if (!vt__quic_for_us(c, h)) return vt__quic_not_opened(c, h, "connection_unknown");
-    /* whoever has our transport parameters may clear it (RFC 9287): all but a client that begins */
-    if (!h->fixed && c->server && h->type == VT__QPKT_T_INITIAL) return vt__quic_drop(c, h, "invalid");
+    bool bad = c->server ? vt__quic_bitless(h) : h->token_len > 0; /* RFC 9000 17.2.2 */
+    if (h->type == VT__QPKT_T_INITIAL && bad) return vt__quic_drop(c, h, "invalid");
     vt__qkeys_level *l = vt__quic_level_of(c, h);
     if (!l) {
         bool early = h->type == VT__QPKT_T_EARLY;
@@ -27891,7 +27894,7 @@ static void vt__quic_packet_done(vt__quic *c) {
     p->ours = c->pkt.ours;
     if (VT__UNLIKELY(c->prefers != VT__QROUTE_NONE)) vt__quic_prefer(c);
     if (c->pkt.eliciting) c->lonely = 0;
-    if (newest && c->pkt.plain && c->pkt.path != c->active && c->server) vt__quic_path_follow(c, c->pkt.path);
+    if (c->pkt.path != c->active && c->server) vt__quic_path_other(c, c->pkt.path, newest && c->pkt.plain);
 }
 /* Closing: what comes is answered at first, and then the less the more there is. */
 static void vt__quic_recv_closing(vt__quic *c) {
@@ -28097,7 +28100,7 @@ static VT__UNUSED int vt__quic_init(vt__quic *c, const vt__quic_cfg *cfg, const 
     vt__qstr_init(&c->streams, &cfg->streams, s->mem, cfg->server, now);
     vt__quic_init_path(c, s);
     int rc = vt__quic_init_ids(c, s);
-    if (rc >= 0 && s->token.len) {
+    if (rc >= 0 && s->token.len && s->token.len <= VT__QUIC_TOKEN_MAX) { /* else: no room for ClientHello */
         c->token = vt__mem_strdup(s->token.ptr, s->token.len), c->token_len = s->token.len;
         if (!c->token) rc = -ENOMEM;
     }
@@ -29084,7 +29087,7 @@ static VT__UNUSED void vt__qlog_take(vt__qlog *q, vt__quic *c, const vt__quic_en
  * The socket is full: what is left of one train is kept, and the others keep their places until there is room.
  *
  * Who may begin. A packet of nobody's costs no memory: it is answered without a connection (@qedge) or dropped, and answers
- * to such are limited in number. A connection is only kept when its first datagram was authentic; while many are half
+ * to such but Retry are limited in number. A connection is only kept when its first datagram was authentic; while many are half
  * open, whoever comes has to show by Retry that he gets what is sent to him. Connection IDs stand in a table whose hash is
  * keyed, for the first one of a connection is the client's choice.
  *
@@ -29162,7 +29165,7 @@ typedef struct vt__qend_cfg {
     uint8_t retry;      /* enum vt__qend_retry; AUTO: to all while more than retry_at are half open */
     uint32_t max_conns; /* 10,000; those that are closing count */
     uint32_t retry_at, max_half; /* half open ones: 256; 1,024 */
-    uint32_t rate;               /* answers of each kind to strangers, a second: 1,000 */
+    uint32_t rate;               /* answers to strangers, of each kind but Retry, a second: 1,000 */
     /* Of streams and what waits in them, either way; 512 MiB. Nobody may begin when three quarters are in use; when all of it is,
      * whoever needs more has no memory, which ends the connection. */
     size_t max_bytes;
@@ -29407,7 +29410,8 @@ static void vt__qend_log_open(vt__qend_log *l, char *path, size_t cap) {
 static void vt__qend_log_write(vt__qlog *q) {
     vt__qend_log *l = VT__CONTAINER(q, vt__qend_log, q);
     char path[512] = "";
-    if (l->fd == -1) vt__qend_log_open(l, path, sizeof path);
+    bool stranger = l->c->q.server && !l->c->q.got_one;
+    if (l->fd == -1 && !stranger) vt__qend_log_open(l, path, sizeof path);
     ssize_t r = l->fd;
     for (size_t at = 0; r >= 0 && at < q->n; at += (size_t)VT__MAX(r, 0)) {
         do r = vt__plat_write(l->fd, q->buf + at, q->n - at);
@@ -29417,8 +29421,8 @@ static void vt__qend_log_write(vt__qlog *q) {
     q->n = 0;
     if (r >= 0) return;
     q->off = true;
-    if (!l->c->end->mourns)
-        vt_log(VT_LOG_WARN, "qlog: %s: %s", path[0] ? path : l->c->end->qlog, vt_strerror((int)r));
+    if (stranger || l->c->end->mourns) return;
+    vt_log(VT_LOG_WARN, "qlog: %s: %s", path[0] ? path : l->c->end->qlog, vt_strerror((int)r));
     l->c->end->mourns = true;
 }
 static void vt__qend_log_take(vt__quic *c, const vt__quic_entry *e) {
@@ -29435,8 +29439,7 @@ static void vt__qend_log_begin(vt__qend *e, vt__qend_conn *c) {
 }
 static void vt__qend_log_end(vt__qend_conn *c) {
     if (!VTHTTP_QLOG || !c->log) return;
-    if (c->q.log && (c->q.got_one || !c->q.server))
-        vt__quic_log(&c->q, VT__QUIC_LOG_STATE, NULL), vt__qlog_flush(&c->log->q);
+    if (c->q.log) vt__quic_log(&c->q, VT__QUIC_LOG_STATE, NULL), vt__qlog_flush(&c->log->q);
     if (c->log->fd >= 0) (void)vt__plat_close(c->log->fd);
     c->q.log = NULL;
     vt__mem_free(c->log);
@@ -29449,8 +29452,7 @@ static void vt__qend_bury(vt__qend *e, vt__qend_conn *c) {
     for (size_t i = 0; i < VT__QEND_IDS; i++)
         if (c->ids[i].c) vt__qend_id_del(e, &c->ids[i]);
     vt__timer_cancel(&e->dom->wheel, &c->timer);
-    vt__ds_list_remove(&c->link);
-    vt__ds_list_remove(&c->turn);
+    vt__ds_list_remove(&c->link), vt__ds_list_remove(&c->turn);
     vt__qend_whole(c);
     e->nconns--;
     vt__qend_log_end(c);
@@ -29640,7 +29642,7 @@ static void vt__qend_initial(vt__qend *e, const vt__udp_dgram *d, const vt__qpkt
     uint8_t out[VT__QEND_ANSWER];
     bool ask = e->retry == VT__QEND_RETRY_ALWAYS ||
                (e->retry == VT__QEND_RETRY_AUTO && e->nhalf >= e->retry_at);
-    if (d->n < VT__QUIC_MIN || h->dcid_len < 8 || !h->fixed || h->dcid_len > VT__QPKT_CID_MAX) {
+    if (d->n < VT__QUIC_MIN || h->dcid_len < 8 || vt__quic_bitless(h) || h->dcid_len > VT__QPKT_CID_MAX) {
         vt__qend_drop(e);
         return;
     }
@@ -29773,8 +29775,7 @@ static void vt__qend_release(vt__qend *e) {
     if (e->group) vt__qend_group_drop(e->group);
     vt__qstr_mem_free(&e->mem);
     vt__udp_rx_free(&e->rx);
-    vt__mem_free(e->table);
-    vt__mem_free(e->out);
+    vt__mem_free(e->table), vt__mem_free(e->out);
     vt__mem_free(e);
 }
 static void vt__qend_told(vt__dom *dom, vt__poll_msg *m) {
@@ -29823,8 +29824,7 @@ static VT__UNUSED int vt__qend_open(vt__qend **out, vt__dom *dom, const vt__qend
     e->msg.fn = vt__qend_told;
     e->group = group;
     e->bits = VT__QEND_BITS;
-    vt__ds_list_init(&e->conns);
-    vt__ds_list_init(&e->turns);
+    vt__ds_list_init(&e->conns), vt__ds_list_init(&e->turns);
     vt__qend_settings(e, cfg);
     vt__qstr_mem_init(&e->mem);
     e->mem.max = cfg->max_bytes ? cfg->max_bytes : (size_t)512 << 20;

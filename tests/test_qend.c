@@ -731,6 +731,87 @@ static int garbage(void *arg) {
     return 0;
 }
 TEST(garbage_leaves_nothing) { CHECK_EQ(run_on(WORKERS, garbage, NULL), 0); }
+/* An Initial with a PING, and without the QUIC bit. */
+static void raw_initial(vt_str token, uint8_t id) {
+    vt__qkeys_level l;
+    vt__qpkt_cid cid;
+    uint8_t mask[VT__QSEC_SAMPLE];
+    memset(&l, 0, sizeof l), memset(packet, 0, 1200);
+    vt__qpkt_cid_set(&cid, (const uint8_t *)"12345678", 8);
+    cid.b[0] = id;
+    uint8_t *body = vt__qpkt_put_long(packet, packet + 1200, VT__QPKT_T_INITIAL, VT__QPKT_V1, &cid, &cid,
+                                      token, 0, 1);
+    size_t n = (size_t)(packet + 1200 - body) - VT__QSEC_TAG;
+    *packet &= (uint8_t)~VT__QPKT_FIXED, *body = VT__QPKT_F_PING;
+    vt__qpkt_end_long(body, 1, packet + 1200);
+    CHECK_EQ(vt__qkeys_initial(&l, VT__QPKT_V1, &cid, false, VT__QKEYS_WRITE), 0);
+    CHECK_EQ(vt__qsec_seal(&l.tx, 0, packet, (size_t)(body - packet), body, n), 0);
+    CHECK_EQ(vt__qsec_mask(&l.tx_hp, body + 3, 1, mask), 0);
+    vt__qpkt_mask(packet, body - 1, 1, mask);
+    vt__qkeys_level_free(&l);
+}
+/* It may be cleared by whoever was here before (RFC 9287 3.1), and has a token to show for it, be it too old. */
+static int bitless(void *arg) {
+    struct world w;
+    char token[60];
+    int fd = raw_open();
+    (void)arg;
+    world_init(&w);
+    if (!world_open(&w, 1, 0)) return -1;
+    for (uint8_t i = 0; i < 2; i++) {
+        memset(token, VT__QSEC_TOKEN_NEW, sizeof token);
+        raw_initial((vt_str){token, i ? sizeof token : 0}, i);
+        raw_send(&w, fd, 1200);
+        UNTIL(SERVER(&w, dropped) + SERVER(&w, accepted) == i + 1);
+        CHECK_EQ(SERVER(&w, accepted), i);
+    }
+    world_free(&w);
+    close(fd);
+    return 0;
+}
+TEST(initials_without_the_quic_bit) { CHECK_EQ(run_on(WORKERS, bitless, NULL), 0); }
+/* Who is not authentic gets no file of a log, however much there is to be told of him. */
+static void say_nothing(void *ctx, int level, const char *line) { (void)ctx, (void)level, (void)line; }
+static bool mourns(vt__qend *e) { /* that there was no file to be had */
+    vt__sched_dom_lock(e->dom);
+    bool is = e->mourns;
+    vt__sched_dom_unlock(e->dom);
+    return is;
+}
+static int unlogged(void *arg) {
+    struct world w;
+    vt__qpkt_cid id;
+    int fd = raw_open();
+    uint8_t *p = packet;
+    (void)arg;
+    world_init(&w);
+    w.server_cfg.qlog = "/nowhere/at/all";
+    w.client.streams_each = 1, w.client.bytes_each = 100;
+    if (!world_open(&w, 1, 1)) return -1;
+    vt__qpkt_cid_set(&id, (const uint8_t *)"12345678", 8);
+    for (int i = 0; i < 200; i++) { /* an Initial, and what seems to be behind it */
+        uint8_t *body = vt__qpkt_put_long(p, packet + sizeof packet,
+                                          i ? VT__QPKT_T_HANDSHAKE : VT__QPKT_T_INITIAL, VT__QPKT_V1, &id,
+                                          &id, (vt_str){NULL, 0}, 0, 4);
+        memset(body, 1, VT__QPKT_SAMPLE);
+        p = body + VT__QPKT_SAMPLE;
+        vt__qpkt_end_long(body, 4, p);
+    }
+    raw_send(&w, fd, (size_t)(p - packet));
+    UNTIL(SERVER(&w, dropped) == 1);
+    CHECK(!mourns(w.servers[0]) && SERVER(&w, accepted) == 0);
+    connect_all(&w, 1);
+    UNTIL(read_of(&w.client.gone) == 1 && read_of(&w.server.gone) == 1);
+    CHECK(mourns(w.servers[0]));
+    world_free(&w);
+    close(fd);
+    return 0;
+}
+TEST(strangers_are_not_logged) {
+    vt_log_set(say_nothing, NULL, 0);
+    CHECK_EQ(run_on(WORKERS, unlogged, NULL), 0);
+    vt_log_set(NULL, NULL, 0);
+}
 
 /* ---- turns ---- */
 struct watcher { /* what an endpoint has done between two looks of its domain at its mail */
@@ -848,6 +929,29 @@ static int ending(void *arg) {
     return 0;
 }
 TEST(free_while_transfers_run) { CHECK_EQ(run_on(WORKERS, ending, NULL), 0); }
+/* The runtime ends at once: the message that finds the endpoint ended comes all the same. */
+static int ending_at_once(void *arg) {
+    struct world w;
+    (void)arg;
+    world_init(&w);
+    if (!world_open(&w, WORKERS, 0)) return -1;
+    vt__qend *e = w.servers[WORKERS - 1];
+    alloc_watched = e, alloc_gone = 0;
+    vt__sched_dom_lock(e->dom);
+    vt__qend_stir(e);
+    vt__qend_free(e);
+    vt__sched_dom_unlock(e->dom);
+    w.nservers--;
+    world_free(&w);
+    return 0;
+}
+TEST(free_and_the_end_of_all) {
+    for (int i = 0; i < 20; i++) {
+        CHECK_EQ(run_on(WORKERS, ending_at_once, NULL), 0);
+        CHECK(alloc_gone);
+    }
+    alloc_watched = NULL;
+}
 
 /* ---- a socket that is full ---- */
 static struct {
@@ -956,7 +1060,6 @@ static int hoard(void *arg) {
 TEST(memory_has_a_bound) { CHECK_EQ(run_on(WORKERS, hoard, NULL), 0); }
 
 /* ---- memory that is out: whatever it was for, all ends well, or ends ---- */
-static void say_nothing(void *ctx, int level, const char *line) { (void)ctx, (void)level, (void)line; }
 static int hunger(void *arg) {
     struct world w;
     (void)arg;

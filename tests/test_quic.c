@@ -237,13 +237,19 @@ static bool takes_without_bit(struct end *from, unsigned space) {
     deliver(to, n);
     return !vt__qrec_fresh(&to->c.rec, space, pn);
 }
-/* We say that it may be cleared. Who begins cannot know that yet. */
+/* We say that it may be cleared. Who begins cannot know that yet, unless it got a token here. */
 TEST(packets_without_the_quic_bit) {
     net_init(&w, &near_by, test_seed());
     net_connect(&w);
     NET_UNTIL(&w, w.server.up, VT_SEC);
     CHECK(!takes_without_bit(&w.client, VT__QPKT_INITIAL));
     CHECK(takes_without_bit(&w.server, VT__QPKT_INITIAL));
+    w.client.c.token = vt__mem_alloc(60), w.client.c.token_len = 60;
+    REQUIRE(w.client.c.token != NULL);
+    for (int kind = 0; kind < 3; kind++) {
+        memset(w.client.c.token, kind, 60);
+        CHECK_EQ(takes_without_bit(&w.client, VT__QPKT_INITIAL), kind == VT__QSEC_TOKEN_NEW);
+    }
     NET_UNTIL(&w, w.client.ready, VT_SEC); /* the server is not */
     CHECK(!w.server.ready && takes_without_bit(&w.client, VT__QPKT_HANDSHAKE));
     net_run(&w, VT_SEC);
@@ -317,6 +323,23 @@ TEST(dear_key_and_an_end_meanwhile) {
         if (i == 2) CHECK_EQ(vt__qtls_go(tls), 0), vt__qtls_free(tls);
         else CHECK(!w.server.ready), net_free(&w);
     }
+}
+/* No event follows CLOSED, not even where there were keys of 0-RTT in that step. */
+TEST(dear_key_and_0_rtt_behind_an_end) {
+    vt__qtls *tls = away();
+    vt__quic_close(&w.server.c, false, CODE(NO_ERROR), vt__str_of("bye"), w.now);
+    end_events(&w.server);
+    CHECK(w.server.closed);
+    CHECK_EQ(vt__qtls_go(tls), 0);
+    REQUIRE(tls->nsecrets < VT__QTLS_SECRETS);
+    tls->secrets[tls->nsecrets].level = VT__QTLS_EARLY, tls->secrets[tls->nsecrets].write = false;
+    tls->secrets[tls->nsecrets++].s = (vt__qsec_secret){.aead = VT__QSEC_AES128, .len = 32};
+    vt__quic_give_tls(&w.server.c, tls, 0, w.now);
+    end_events(&w.server);
+    CHECK(!w.server.early && !w.server.ready && !w.server.c.shaking);
+    net_run(&w, VT_SEC);
+    CHECK(w.client.closed && w.client.c.end.cause == VT__QUIC_BY_PEER);
+    net_free(&w);
 }
 
 /* ---- the list ---- */
@@ -597,6 +620,17 @@ TEST(b03_19_same_number) {
     CLOSES(&w.client, CODE(PROTOCOL_VIOLATION), NEW_CID(8, 1, 9), NEW_CID(8, 1, 8));
     established();
     TAKES(&w.client, NEW_CID(8, 1, 9), NEW_CID(8, 1, 9));
+    net_free(&w);
+}
+/* One that is sent again may ask for more to be retired by then (RFC 9000 5.1.2). */
+TEST(b03_19_same_number_and_more_to_retire) {
+    established();
+    TAKES(&w.client, NEW_CID(8, 0, 9));
+    CHECK_EQ(w.server.c.cids.nretires, 0);
+    TAKES(&w.client, NEW_CID(8, 2, 9));
+    CHECK_EQ(w.server.c.cids.nretires, 2);
+    for (uint64_t seq = 0; seq < 4; seq++)
+        CHECK_EQ(vt__qcid_theirs_of(&w.server.c.cids, seq) != NULL, seq >= 2);
     net_free(&w);
 }
 /* A packet of the client with a PING, from `addr`. */
@@ -893,17 +927,26 @@ static void not_preferred(struct qlink *l, struct qlink_dgram *d) {
     count_preferred(l, d);
     if (d->to == PREFERRED) d->n = 0;
 }
+/* The server has a connection ID for each of its addresses, also for what only answers a probe (RFC 9000 9.5). */
+static uint8_t from_home[VT__QCID_LEN];
+static unsigned from_preferred;
+static void own_ids(struct qlink *l, struct qlink_dgram *d) {
+    (void)l;
+    if (*d->data & VT__QPKT_LONG) return;
+    if (d->from == SERVER_ADDR) memcpy(from_home, d->data + 1, VT__QCID_LEN);
+    else CHECK(memcmp(from_home, d->data + 1, VT__QCID_LEN) != 0), from_preferred++;
+}
 TEST(preferred_address) {
     prefer_begin();
-    at_preferred = first_there = 0;
-    w.up.hook = count_preferred;
+    at_preferred = first_there = from_preferred = 0;
+    w.up.hook = count_preferred, w.down.hook = own_ids;
     net_connect(&w);
     NET_UNTIL(&w, w.client.confirmed, 5 * VT_SEC);
     CHECK_EQ(client_talks_to(), SERVER_ADDR); /* and keeps to it until there is an answer */
     CHECK(end_ask(&w.client, 1000, 1000000) != NULL);
     net_flush(&w, &w.client);
     net_run(&w, 5 * VT_SEC);
-    CHECK(first_there && at_preferred > 10); /* by the connection ID for it */
+    CHECK(first_there && at_preferred > 10 && from_preferred > 10); /* by the connection ID for it */
     CHECK_EQ(client_talks_to(), PREFERRED);
     CHECK_EQ(w.client.c.paths[w.client.c.active].seq, 1);
     const vt__qroute *p = &w.server.c.paths[w.server.c.active];
@@ -1152,6 +1195,23 @@ TEST(b03_26_retry_forged) {
     CHECK(vt__qpkt_cid_eq(&was, &w.client.c.retry_scid));
     net_free(&w);
 }
+/* Keys of the other version that somebody had made before it are of the ID that is no more: behind it they are made anew. */
+TEST(b03_26_retry_and_another_version) {
+    net_init(&w, &near_by, test_seed());
+    w.retry = true;
+    net_connect(&w);
+    const vt__qpkt_cid *to = &w.client.c.cids.ours[0].cid;
+    memset(datagram, 7, sizeof datagram);
+    uint8_t *p = vt__qpkt_put_long(datagram, datagram + 1200, VT__QPKT_T_INITIAL, VT__QPKT_V2, to, to,
+                                   (vt_str){NULL, 0}, 0, 1);
+    vt__qpkt_end_long(p, 1, datagram + 1200);
+    deliver(&w.client, 1200);
+    CHECK(!w.client.c.got_one && vt__qsec_has(&w.client.c.keys.other->rx));
+    net_run(&w, VT_SEC);
+    CHECK(w.client.c.retried && w.client.confirmed && w.server.confirmed);
+    CHECK_EQ(w.client.c.keys.version, VT__QPKT_V2);
+    net_free(&w);
+}
 /* The connection ID has to be another one than the client's own (RFC 9000 17.2.5.1). */
 TEST(b03_26_retry_without_another_id) {
     vt__qpkt_head h;
@@ -1241,6 +1301,38 @@ TEST(b03_26_new_token) {
     net_run(&w, VT_SEC);
     CHECK(w.client.confirmed && w.server.confirmed && !w.server.c.retried);
     CHECK_EQ(w.retries, 0);
+    net_free(&w);
+}
+/* A server's tokens may be of any length; those that leave no room for a ClientHello are not shown. */
+TEST(b03_26_new_token_of_any_length) {
+    static char token[1300];
+    static const size_t sizes[] = {1, VT__QUIC_TOKEN_MAX, VT__QUIC_TOKEN_MAX + 1, 1140, 1160, sizeof token};
+    for (size_t i = 0; i < VT__COUNT(sizes); i++) {
+        net_init(&w, &near_by, test_seed());
+        vt__quic_start s;
+        memset(&s, 0, sizeof s);
+        s.token = (vt_str){token, sizes[i]};
+        net_connect_with(&w, &s);
+        CHECK_EQ(w.client.c.token_len, i < 2 ? sizes[i] : 0);
+        net_run(&w, VT_SEC);
+        CHECK(w.client.confirmed && w.server.confirmed);
+        net_free(&w);
+    }
+}
+/* A server's Initial has no token; one that has is dropped (RFC 9000 17.2.2). */
+TEST(b03_27_initial_of_a_server_with_a_token) {
+    struct qlink_dgram d = {0};
+    net_init(&w, &near_by, test_seed());
+    net_connect(&w);
+    while (qlink_recv(&w.up, w.now + VT_SEC, &d)) net_deliver(&w, &w.server, &d);
+    w.server.c.token = vt__mem_strdup("x", 1), w.server.c.token_len = 1;
+    net_flush(&w, &w.server);
+    net_run(&w, VT_SEC);
+    CHECK(w.server.sent_dgrams > 1 && w.client.got_dgrams > 1);
+    CHECK(!w.client.c.got_one && !w.client.closed);
+    w.server.c.token_len = 0;
+    NET_UNTIL(&w, w.client.confirmed, 5 * VT_SEC);
+    CHECK(w.client.confirmed);
     net_free(&w);
 }
 TEST(b03_27_token_from_client) { CLOSES(&w.client, CODE(PROTOCOL_VIOLATION), VT__QPKT_F_NEW_TOKEN, 1, 7); }
