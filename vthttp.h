@@ -16822,8 +16822,10 @@ static int64_t vt__file_load(vt__file_op *op) {
     bool open = false;
     int64_t r = vt__file_regular(vt__plat_stat(op->path, &st),
                                  &st); /* to open a device, or a FIFO, does something */
-    if (r >= 0) r = op->fd = (int)vt__file_open(op);
+    if (r >= 0) r = vt__file_open(op);
+    if (r == -EAGAIN) op->flags = O_RDONLY, r = vt__file_open(op); /* until who has a lease of it lets go */
     if (r < 0) return r;
+    op->fd = (int)r;
     r = vt__file_load_from(op, &open);
     if (open) return r;
     (void)vt__plat_close(op->fd);
