@@ -23248,7 +23248,7 @@ static int vt__dir_enter(vt_req *req, vt_res *res) {
     vt_str path = vt_req_raw_path(req), query = vt_req_raw_query(req);
     const char *to = vt_req_printf(req, "%.*s/%s%.*s", (int)path.len, path.ptr, query.ptr ? "?" : "",
                                    (int)query.len, query.ptr ? query.ptr : "");
-    return to ? vt_res_redirect(res, 301, to) : -ENOMEM;
+    return path.ptr && to ? vt_res_redirect(res, 301, to) : -ENOMEM;
 }
 static int vt__dir_serve(vt_req *req, vt_res *res) {
     vt_str tail = vt_req_param(req, "file");
@@ -23256,7 +23256,7 @@ static int vt__dir_serve(vt_req *req, vt_res *res) {
     bool index = tail.len == 0 || tail.ptr[tail.len - 1] == '/';
     const char *path = vt_req_printf(req, "%s/%.*s%s", (const char *)req->route->extra, (int)tail.len,
                                      tail.ptr, index ? "index.html" : "");
-    if (!path) return -ENOMEM;
+    if (!tail.ptr || !path) return -ENOMEM;
     int r = vt_res_field(res, "X-Content-Type-Options", "nosniff");
     if (r == 0) r = vt_res_file(res, 200, vt_file_type(path), path);
     if (r < 0 && !vt_res_sent(res)) (void)vt_res_type(res, NULL);
