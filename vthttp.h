@@ -23235,7 +23235,7 @@ static bool vt__dir_may(vt_str tail) {
     static const char known[] = ".well-known/";
     bool first = true;
     size_t i = 0;
-    if (tail.len >= sizeof known && memcmp(tail.ptr, known, sizeof known - 1) == 0) i = sizeof known - 1;
+    if (tail.len >= sizeof known - 1 && memcmp(tail.ptr, known, sizeof known - 1) == 0) i = sizeof known - 1;
     for (; i < tail.len; i++) {
         char c = tail.ptr[i];
         if (c == '\\' || !c || (first && (c == '.' || c == '/'))) return false;
