@@ -36655,7 +36655,7 @@ VT_API vt_server *vt_server_from_args_cfg(int *argc, char **argv, const vt_serve
     int err = vt__conf_read(&c, *argc, argv, env);
     vt__conf_env_warn(env);
     vt__conf_args_remove(argc, argv);
-    vt_server *s = vt_server_new(&c.cfg);
+    vt_server *s = vt_server_new(err < 0 ? NULL : &c.cfg); /* of half of it something else may be wrong */
     if (err < 0) vt__http_fail(s, err, "%s", c.error);
     vt__conf_end(&c);
     return s;
