@@ -2257,15 +2257,15 @@ static VT__UNUSED vt_str vt__str_trim(vt_str s) {
 /* 1*DIGIT up to max: the only decimal reader of the library. */
 static VT__UNUSED int vt__str_u63(vt_str s, int64_t max, int64_t *out) {
     int64_t v = 0;
-    if (s.len == 0) return -EINVAL;
+    int r = s.len ? 0 : -EINVAL;
     for (size_t i = 0; i < s.len; i++) {
         int d = s.ptr[i] - '0';
         if (d < 0 || d > 9) return -EINVAL;
-        if (d > max || v > (max - d) / 10) return -ERANGE;
-        v = v * 10 + d;
+        if (d > max || v > (max - d) / 10) r = -ERANGE; /* if it is a number */
+        else v = v * 10 + d;
     }
-    *out = v;
-    return 0;
+    if (r == 0) *out = v;
+    return r;
 }
 /* Writes v in decimal; at most 20 bytes; returns their number. */
 static VT__UNUSED size_t vt__str_put_u64(char *p, uint64_t v) {
@@ -4318,7 +4318,7 @@ static bool vt__cond_same(vt_str if_range, const vt__cond_what *w) {
     int64_t date;
     if (!if_range.ptr) return true;
     if (vt__str_get_date(if_range, &date) == 0) return w->settled && date == w->modified && date >= 0;
-    return !vt__str_eq(if_range, VT__STR_LIT("*")) && vt__cond_tagged(if_range, w->etag, false);
+    return w->etag.len && w->etag.ptr[0] == '"' && vt__str_eq(if_range, w->etag); /* it is no list */
 }
 /* One end of a range, what is too large as the largest: false for what is no number. */
 static bool vt__cond_number(vt_str s, int64_t *v) {

@@ -241,6 +241,9 @@ TEST(numbers_at_the_edges) {
         {"18446744073709551616", INT64_MAX, -ERANGE, 0},
         {"18446744073709551617", INT64_MAX, -ERANGE, 0},
         {"99999999999999999999999999", INT64_MAX, -ERANGE, 0},
+        {"10x", 9, -EINVAL, 0}, /* no number, and not one that is too large */
+        {"99999999999999999999x", INT64_MAX, -EINVAL, 0},
+        {"99999999999999999999 5", INT64_MAX, -EINVAL, 0},
         {"-1", 9, -EINVAL, 0},
         {"+1", 9, -EINVAL, 0},
         {" 1", 9, -EINVAL, 0},
