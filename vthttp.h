@@ -2551,6 +2551,8 @@ VT_API void vt_log(int level, const char *fmt, ...) {
     va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
+    for (char *p = line; *p; p++) /* names of others may be in it */
+        if (((unsigned char)*p < ' ' && *p != '\t') || *p == 0x7f) *p = '?';
     vt__log_g.fn(vt__log_g.ctx, level, line);
 }
 

@@ -403,6 +403,9 @@ TEST(messages_are_filtered_and_cut) {
     CHECK_EQ(logged.count, 0);
     vt_log(VT_LOG_INFO, "%s", long_text);
     CHECK_EQ(strlen(logged.line), 1000);
+    vt_log(VT_LOG_INFO, "named '%s'",
+           "a\nvthttp: error: b\r\x1b[2J\x7f\tc\xc3\xa4"); /* one line, whatever is in it */
+    CHECK_STR(logged.line, "named 'a?vthttp: error: b??[2J?\tc\xc3\xa4'");
     vt_log_set(NULL, NULL, 0);
 }
 TEST(messages_go_to_standard_error) {
