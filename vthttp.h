@@ -15100,6 +15100,7 @@ static int vt__rt_inherit_main(void *arg) {
     vt__vth *v = vt__sched_self();
     v->fn = h->fn;
     v->arg = h->arg;
+    if (v->task) v->task->fn = h->fn, v->task->arg = h->arg; /* what reports look at */
     v->nlocals = (uint8_t)(32 - __builtin_clz(h->keys));
     v->heritage = v->borrowed = (uint16_t)h->keys;
     for (int key = 0, i = 0; key < v->nlocals; key++)
@@ -18590,8 +18591,9 @@ static void vt__dump_stack(vt__dump_out *o, const vt__vth *v, bool trace) {
 /*--- the scope that waits for its end ---*/
 /* While a child lives, so do its task, its record and the scope. NULL: it is in none. Nothing that changes is read. */
 static const vt_scope *vt__dump_scope_of(const vt_task *t) {
-    if (!t || t->fn != vt__scope_main) return NULL;
-    return ((const vt__scope_child *)t->arg)->scope;
+    const vt__heritage *h = t && t->fn == vt__rt_inherit_main ? t->arg : NULL; /* until it begins */
+    const vt__scope_child *k = t ? (h ? h->arg : t->arg) : NULL;
+    return t && (h ? h->fn : t->fn) == vt__scope_main ? k->scope : NULL;
 }
 static void vt__dump_parent(vt__dump_out *o, const void *scope, const void *owner) {
     if (!scope) return;

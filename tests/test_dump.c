@@ -355,9 +355,11 @@ TEST(each_kind_of_wait_is_named_on_three_workers) {
 
 /*--- whose child it is ---*/
 static int many_sleep(void *arg);
+static int heir_key; /* > 0: children get what their parent has there, and begin by another way */
 static int parent_main(void *arg) {
     char text[96];
     vt_scope s;
+    if (heir_key > 0) CHECK_EQ(vt_local_set(heir_key, &w), 0);
     vt_scope_open(&s, 0, 0);
     vt_scope_go(&s, w_scope_child, &s);
     vt_scope_go_any(&s, w_scope_child, &s);
@@ -384,6 +386,11 @@ static int parent_main(void *arg) {
 TEST(a_child_shows_its_scope) {
     CHECK_EQ(vt_run(cfg_of(1), parent_main, NULL), 0);
     CHECK_EQ(vt_run(cfg_of(2), parent_main, &w), 0);
+    (void)vt_local_key(NULL);
+    CHECK((heir_key = vt_local_key_inherit(NULL)) > 0);
+    CHECK_EQ(vt_run(cfg_of(1), parent_main, NULL), 0);
+    CHECK_EQ(vt_run(cfg_of(2), parent_main, &w), 0);
+    heir_key = 0;
 }
 
 /*--- sockets: who is on the other side ---*/
