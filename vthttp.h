@@ -18290,13 +18290,13 @@ static VT__UNUSED int vt__unwind(const vt__unwind_stack *s, vt__unwind_regs r, b
  * enough. How long a wait has lasted is not known: a time in every park would cost more than the park.
  *============================================================================*/
 enum {
-    VT__DUMP_CHUNK = 32768,
+    VT__DUMP_CHUNK = 65536,
     VT__DUMP_RECORD = 4096, /* at most, of one vthread */
     VT__DUMP_WRITE = 4096,  /* PIPE_BUF: a pipe that is writable takes so much without waiting */
     VT__DUMP_STEP = 256     /* vthreads */
 };
 enum { VT__DUMP_FREE, VT__DUMP_ASKED, VT__DUMP_TAKEN, VT__DUMP_LEFT };
-enum { VT__DUMP_UNBEGUN = 64, VT__DUMP_CASES = 8 };
+enum { VT__DUMP_UNBEGUN = 64, VT__DUMP_UNBEGUN_RECORD = 512, VT__DUMP_CASES = 8 };
 #define VT__DUMP_PATIENCE (250 * VT_MS)
 
 typedef struct vt__dump_out {
@@ -18607,7 +18607,7 @@ static bool vt__dump_vth(vt__dump_walk *w, vt__thr *t, const vt__vth *v) {
     vt__dump_out *o = &w->out;
     bool self = v == w->self;
     (void)t;
-    if (o->cap - o->n < VT__DUMP_RECORD) return false;
+    if (o->cap - o->n < VT__DUMP_RECORD + VT__DUMP_UNBEGUN * VT__DUMP_UNBEGUN_RECORD) return false;
     vt__dump_begin(o);
     vt__dump_ptr(o, "id", v);
     vt__dump_text(o, "name", v->name);
@@ -18654,7 +18654,7 @@ static void vt__dump_unbegun(vt__dump_walk *w, vt__thr *t) {
         vt__plat_spin_unlock(&t->dom->any_spin);
     }
     for (int i = 0; i < n; i++) {
-        if (w->out.cap - w->out.n < 512) break;
+        if (w->out.cap - w->out.n < VT__DUMP_UNBEGUN_RECORD) break;
         vt__dump_begin(&w->out);
         vt__dump_ptr(&w->out, "id", found[i].id);
         vt__dump_word(&w->out, "state", "starting");

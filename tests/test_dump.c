@@ -486,6 +486,32 @@ static int many_main(void *arg) {
 TEST(each_is_listed_once) { CHECK_EQ(vt_run(cfg_of(1), many_main, NULL), 0); }
 TEST(each_is_listed_once_on_three_workers) { CHECK_EQ(vt_run(cfg_of(3), many_main, &w), 0); }
 
+/* Of those that have not begun as many as ever, however much the others have filled of the buffer. */
+static int beside_main(void *arg) {
+    vt__thr *t = vt__sched_thr();
+    char *buf = malloc(VT__DUMP_CHUNK);
+    (void)arg;
+    for (int n = 0; n < VT__DUMP_STEP - 2; n++) {
+        CHECK_EQ(vt_go(many_sleep, NULL), 0);
+        for (int i = 0; i < VT__DUMP_UNBEGUN; i++) CHECK_EQ(vt_go(many_unbegun, NULL), 0);
+        vt__dump_walk walk = {.visit = vt__dump_vth,
+                              .last = vt__dump_unbegun,
+                              .first = true,
+                              .flags = VT_DUMP_NO_TRACE,
+                              .self = vt__sched_self()};
+        walk.out = (vt__dump_out){.p = buf, .cap = VT__DUMP_CHUNK};
+        got_clear();
+        for (; !walk.done; walk.out.n = 0) vt__dump_step(&walk, t), got_line(NULL, buf);
+        CHECK_EQ(lines_with("state=starting", NULL), VT__DUMP_UNBEGUN);
+        CHECK_EQ(lines_with("wait=sleep", NULL), n);
+        CHECK_EQ(vt_yield(), 0); /* all have begun */
+    }
+    free(buf);
+    vt_stop();
+    return 0;
+}
+TEST(those_that_have_not_begun_find_room) { CHECK_EQ(vt_run(cfg_of(1), beside_main, NULL), 0); }
+
 /*--- while vthreads come and go ---*/
 enum { CHURN_DUMPS = 30, CHURN_LEAD = 5 };
 static uint32_t churn_quit, churn_here, churn_there; /* dumps of a virtual thread, of a foreign one */
