@@ -19366,10 +19366,10 @@ static void vt__watch_on_probe(int sig, void *info, void *context) {
 }
 /* Whether it lets the signal through, and so meets it as soon as it runs: not when all is over. */
 static bool vt__watch_hears(const vt__thr *t) {
-    char text[4096];
-    vt__watch_proc(__atomic_load_n(&t->tid, __ATOMIC_RELAXED), "status", text, sizeof text);
-    const char *blocked = strstr(text, "\nSigBlk:");
-    return blocked && !(strtoull(blocked + 8, NULL, 16) >> (SIGURG - 1) & 1);
+    char line[1024]; /* of `status` a list of groups of any length may be in the way */
+    vt__watch_proc(__atomic_load_n(&t->tid, __ATOMIC_RELAXED), "stat", line, sizeof line);
+    const char *blocked = vt__watch_stat(line, 29);
+    return *blocked && !(strtoull(blocked, NULL, 10) >> (SIGURG - 1) & 1);
 }
 /* 1: it has told; 0: it has not; -1: it had no CPU to answer with, and will meet the signal later. */
 static int vt__watch_probe(const vt__thr *t) {

@@ -952,6 +952,30 @@ TEST(an_answer_that_is_late) {
     close(late_pipe[0]), close(late_pipe[1]);
 }
 #endif
+/* Groups stand before the signals in what the kernel says of a thread, and there may be many. */
+#if defined(__linux__) && VT__CTX_ASM && !VT__TSAN
+TEST(a_thread_hears_in_any_number_of_groups) {
+    enum { GROUPS = 3000, NOT_ALLOWED = 77 };
+    int status = -1;
+    pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        static unsigned groups[GROUPS];
+        static vt__thr me;
+        sigset_t urgent_alone;
+        for (unsigned i = 0; i < GROUPS; i++) groups[i] = 1000000 + i;
+        if (syscall(SYS_setgroups, GROUPS, groups) < 0) _exit(NOT_ALLOWED);
+        me.tid = (int)syscall(SYS_gettid);
+        bool hears = vt__watch_hears(&me);
+        sigemptyset(&urgent_alone), sigaddset(&urgent_alone, SIGURG);
+        sigprocmask(SIG_BLOCK, &urgent_alone, NULL);
+        _exit(!hears || vt__watch_hears(&me));
+    }
+    while (waitpid(child, &status, 0) < 0) continue;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_ALLOWED) SKIP("may not be in other groups");
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+#endif
 TEST(a_host_program_that_is_elsewhere_is_no_stall) {
     vt_cfg cfg = {.stall_ms = 20};
     got_clear();
