@@ -16694,17 +16694,11 @@ __attribute__((constructor(101))) static void vt__block_register(void) {
 /* Under the lock: makes sure that somebody will take the job that was just queued. */
 static int vt__block_hands(void) {
     pthread_t os;
-    if (vt__block_g.idle >= vt__block_g.queued || vt__block_g.threads >= vt__sched_g.cfg.max_blocking) {
-        pthread_cond_signal(&vt__block_g.work);
-        return 0;
-    }
-    int r = vt__plat_thread(&os, vt__block_thread, NULL);
-    if (r < 0) {
-        pthread_cond_signal(&vt__block_g.work);
-        return vt__block_g.threads ? 0 : r; /* those that exist will get to it */
-    }
-    vt__block_g.threads++;
-    return 0;
+    bool more = vt__block_g.idle < vt__block_g.queued && vt__block_g.threads < vt__sched_g.cfg.max_blocking;
+    int r = more ? vt__plat_thread(&os, vt__block_thread, NULL) : 0;
+    if (more && r >= 0) vt__block_g.threads++;
+    else pthread_cond_signal(&vt__block_g.work);
+    return vt__block_g.threads ? 0 : r; /* those that exist will get to it */
 }
 /* fn, arg, and v or `done` are set. 0; VT_ELIMIT: too many wait; what the system says where there is no thread at all. */
 static int vt__block_submit(vt__job *j) {
@@ -18870,8 +18864,7 @@ static void vt__dump_worker(vt__dump_walk *w, vt__thr *t, vt__dump_sink *s, int6
 static void vt__dump_all(vt__dump_walk *w, vt__dump_sink *s) {
     int64_t patience = VT_SEC;
     int n = vt__sched_nthrs();
-    unsigned long long at = 0;
-    memcpy(&at, &(int (*)(const vt_cfg *, vt_fn *, void *)){vt_run}, sizeof(void *));
+    unsigned long long at = (uintptr_t)vt_run;
     if (w->out.json)
         vt__dump_say(s, "{\"vthttp\":\"" VTHTTP_VERSION "\",\"vt_run\":\"0x%llx\",\"workers\":[", at);
     else vt__dump_say(s, "vthttp " VTHTTP_VERSION ", %d workers, vt_run at 0x%llx", vt__sched_g.ndoms, at);
@@ -19453,9 +19446,7 @@ static void vt__watch_trace(const vt__thr *t, const vt__dump_run *run, const cha
     if (!n) return;
     vt__dump_put(&o, ";");
     vt__dump_addrs(&o, at, n);
-    uintptr_t ours = 0;
-    memcpy(&ours, &(int (*)(const vt_cfg *, vt_fn *, void *)){vt_run}, sizeof ours);
-    vt__dump_addr(&o, "vt_run", ours);
+    vt__dump_addr(&o, "vt_run", (uintptr_t)vt_run);
 }
 /* A program that stalls all the time shall not fill its log. */
 static bool vt__watch_may_log(int64_t now) {
@@ -21393,12 +21384,8 @@ static int vt__router_add(vt__router *r, vt_str method, vt_str pattern, vt_route
         *why = "defined twice";
         return VT_EROUTE;
     }
-    vt_route *route = vt__router_new_route(method, pattern, &p);
+    vt_route *route = vt__router_exact_room(r) < 0 ? NULL : vt__router_new_route(method, pattern, &p);
     if (!route) return -ENOMEM;
-    if (vt__router_exact_room(r) < 0) {
-        vt__router_free_route(route);
-        return -ENOMEM;
-    }
     if (vt__router_is_exact(route)) vt__router_exact_add(r, route, n);
     route->next = r->routes, r->routes = route;
     route->next_at_node = n->routes, n->routes = route;
@@ -36536,13 +36523,10 @@ static int64_t vt__conf_slurp(const char *path, char *buf, size_t cap) {
     do fd = vt__plat_open(path, O_RDONLY | O_CLOEXEC, 0);
     while (fd == -EINTR);
     if (fd < 0) return fd;
-    while (n < cap && r != 0) {
-        r = vt__plat_read(fd, buf + n, cap - n);
-        if (r < 0 && r != -EINTR) break;
-        if (r > 0) n += (size_t)r;
-    }
+    while (n < cap && (r > 0 || r == -EINTR))
+        if ((r = vt__plat_read(fd, buf + n, cap - n)) > 0) n += (size_t)r;
     (void)vt__plat_close(fd);
-    return r < 0 && r != -EINTR ? r : (int64_t)n;
+    return r < 0 ? r : (int64_t)n;
 }
 
 static int vt__conf_file(vt__conf *c, const char *path) {
