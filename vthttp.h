@@ -18002,12 +18002,21 @@ typedef struct vt__unwind_stack {
 } vt__unwind_stack;
 
 static VT__UNWIND_RAW uintptr_t vt__unwind_load(const vt__unwind_stack *s, uintptr_t at) {
-    return *(const volatile uintptr_t *)(const volatile void *)(s->p +
-                                                                (at - s->low)); /* whatever it belongs to */
+    return *(const volatile uintptr_t *)(const volatile void *)(s->p + (at - s->low)); /* whosever it is */
 }
 static bool vt__unwind_within(const vt__unwind_stack *s, uintptr_t at) {
     return at % sizeof at == 0 && at >= s->low && at <= s->high - sizeof at && s->high - s->low >= sizeof at;
 }
+#if VT__AARCH64
+/* As it was before it was signed (-mbranch-protection). */
+static uintptr_t vt__unwind_plain(uintptr_t at) {
+    register uintptr_t x30 __asm__("x30") = at;
+    __asm__("hint #7" : "+r"(x30)); /* XPACLRI */
+    return x30;
+}
+#else
+#define vt__unwind_plain(at) (at)
+#endif
 /* The chain of frame pointers from fp on, which stands above sp; 0: it does not end well. */
 static int vt__unwind_chain(const vt__unwind_stack *s, uintptr_t sp, uintptr_t fp, uintptr_t *out, int max) {
     const uintptr_t word = sizeof(uintptr_t), back = VT__RISCV64 ? 2 * word : 0;
@@ -18015,7 +18024,8 @@ static int vt__unwind_chain(const vt__unwind_stack *s, uintptr_t sp, uintptr_t f
     while (fp) {
         if (fp < sp + back || !vt__unwind_within(s, fp - back) || !vt__unwind_within(s, fp - back + word))
             return 0;
-        uintptr_t next = vt__unwind_load(s, fp - back), ret = vt__unwind_load(s, fp - back + word);
+        uintptr_t next = vt__unwind_load(s, fp - back),
+                  ret = vt__unwind_plain(vt__unwind_load(s, fp - back + word));
         if (next && next <= fp) return 0;
         if (ret && n < max) out[n++] = ret;
         fp = next;
@@ -18239,8 +18249,8 @@ static int vt__unwind_step(const vt__unwind_stack *s, vt__unwind_regs *r, bool c
     }
     if (c.row.fp == VT__UNWIND_NONE) r->fp = 0;
     if (c.row.fp == VT__UNWIND_SAVED) r->fp = vt__unwind_within(s, fp_at) ? vt__unwind_load(s, fp_at) : 0;
-    *r = (vt__unwind_regs){ra, at, r->fp, 0};
-    return ra != 0;
+    *r = (vt__unwind_regs){vt__unwind_plain(ra), at, r->fp, 0};
+    return r->pc != 0;
 }
 #else
 static int vt__unwind_step(const vt__unwind_stack *s, vt__unwind_regs *r, bool called) {
