@@ -320,7 +320,7 @@ enum vt_log_level { VT_LOG_DEBUG = 1, VT_LOG_INFO, VT_LOG_WARN, VT_LOG_ERROR, VT
  * thread, must not park, and gets one line without its end. Set before vt_run. */
 typedef void vt_log_fn(void *ctx, int level, const char *line);
 VT_API void vt_log_set(vt_log_fn *fn, void *ctx, int min_level);
-/* Writes one line to the log, printf-style. Any thread; lines over 1,000 bytes are cut. */
+/* Writes one line to the log, printf-style. Any thread; lines over 1,000 bytes are cut, and control characters but tabs are '?'. */
 VT_API void vt_log(int level, const char *fmt, ...) VT_PRINTF(2, 3);
 
 /* Memory comes from VTHTTP_REALLOC(ptr, size) and VTHTTP_FREE(ptr), realloc and free unless both are defined
