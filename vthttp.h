@@ -12381,7 +12381,7 @@ static int vt__url_resolve(vt__arena *a, const vt__url *base, vt_str ref, vt__ur
     else if (ref.len >= 2 && memcmp(ref.ptr, "//", 2) == 0) from.len = base->tls ? 6 : 5;
     else if (ref.len && ref.ptr[0] == '/') from.len = path;
     else if (ref.len && ref.ptr[0] == '?') from.len = query;
-    else if (first == 0) from.len = path + base->target.len;
+    else if (!ref.len || ref.ptr[0] == '#') from.len = path + base->target.len;
     else
         for (from.len = query; base->text[from.len - 1] != '/';) from.len--;
     char *p = vt__mem_arena_get(a, from.len + n + 1);
