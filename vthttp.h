@@ -18566,9 +18566,9 @@ static vt__unwind_stack vt__dump_bounds(const vt__vth *v, uintptr_t low) {
 /* Return addresses of a parked one, the innermost first. */
 static int vt__dump_trace(const vt__vth *v, uintptr_t out[VT__UNWIND_FRAMES]) {
 #if VT__CTX_ASM
-    vt__unwind_stack s = vt__dump_bounds(v, (uintptr_t)v->ctx.sp);
-    vt__unwind_regs r = {(uintptr_t)v->ctx.pc, (uintptr_t)v->ctx.sp, (uintptr_t)v->ctx.fp, 0};
-    return vt__unwind(&s, r, true, out);
+    uintptr_t sp = (uintptr_t)v->ctx.sp, top = (uintptr_t)v;
+    vt__unwind_stack s = vt__dump_bounds(v, top - sp < vt__stack_g.stride ? sp : top); /* or on another */
+    return vt__unwind(&s, (vt__unwind_regs){(uintptr_t)v->ctx.pc, sp, (uintptr_t)v->ctx.fp, 0}, true, out);
 #else
     (void)v, (void)out;
     return 0;

@@ -762,6 +762,7 @@ TEST(frames_count_only_where_their_chain_ends_well) {
     uintptr_t *m = calloc(1, 4096), out[VT__UNWIND_FRAMES];
     vt__vth *v = (vt__vth *)(void *)(m + 256);
     REQUIRE(sizeof *v <= 2048);
+    vt__stack_g.stride = 4096;
     v->ctx.pc = (void *)(uintptr_t)0x1111;
     v->ctx.sp = m + 8;
     v->ctx.fp = NULL;
@@ -787,6 +788,22 @@ TEST(frames_count_only_where_their_chain_ends_well) {
     v->ctx.fp = m + 20;
     CHECK_EQ(vt__dump_trace(v, out), VT__UNWIND_FRAMES);
     free(m);
+}
+/* A program may have put it onto a stack of its own, and between that and the one that we know need not be memory. */
+TEST(frames_of_a_stack_that_is_not_ours) {
+    uintptr_t out[VT__UNWIND_FRAMES];
+    char *m = mmap(NULL, 3 * 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(m != MAP_FAILED && mprotect(m + 65536, 65536, PROT_NONE) == 0);
+    vt__stack_g.stride = 65536;
+    for (int above = 0; above < 2; above++) {
+        vt__vth *v = (vt__vth *)(void *)(m + (above ? 0 : 3 * 65536 - 4096));
+        v->ctx.pc = (void *)(uintptr_t)0x1111;
+        v->ctx.sp = m + (above ? 3 * 65536 - 4096 : 4096);
+        v->ctx.fp = m + 65536 + 4096; /* whatever that register is used for */
+        CHECK_EQ(vt__dump_trace(v, out), 1);
+        CHECK_EQ(out[0], 0x1111);
+    }
+    munmap(m, 3 * 65536);
 }
 #endif
 
