@@ -18316,8 +18316,8 @@ typedef struct vt__dump_walk {
     bool first, done;                                  /* of the thread at hand */
     bool hope;
     uint32_t flags;
-    vt__vth *self; /* who asks */
-    int64_t now;
+    vt__vth *self;     /* who asks */
+    int64_t now, most; /* most: how many are yet to be visited, at most */
     vt__dump_out out;
 } vt__dump_walk;
 
@@ -18674,7 +18674,7 @@ static void vt__dump_step(vt__dump_walk *w, vt__thr *t) {
     if (!n) n = t->all.next;
     w->first = false;
     w->now = vt__plat_now();
-    for (int left = VT__DUMP_STEP; n != &t->all; n = n->next) {
+    for (int left = VT__DUMP_STEP; n != &t->all && w->most > 0; n = n->next, w->most--) {
         if (left-- > 0 && w->visit(w, t, VT__CONTAINER(n, vt__vth, all))) continue;
         vt__ds_list_push(n, &t->mark); /* before it */
         return;
@@ -18848,10 +18848,17 @@ static void vt__dump_silent(vt__dump_walk *w, vt__thr *t) {
     if (n && vt__dump_same(&r, &then)) vt__dump_addrs(o, at, n);
     vt__dump_end(o);
 }
+static int64_t vt__dump_live(void) {
+    int64_t n = __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < vt__sched_nthrs(); i++)
+        n += __atomic_load_n(&vt__sched_g.thrs[i]->spawned, __ATOMIC_SEQ_CST) -
+             __atomic_load_n(&vt__sched_g.thrs[i]->ended, __ATOMIC_SEQ_CST);
+    return n;
+}
 static void vt__dump_worker(vt__dump_walk *w, vt__thr *t, vt__dump_sink *s, int64_t *patience) {
     bool first = true, told = false;
-    w->first = true;
-    w->done = false;
+    w->first = true, w->done = false;
+    w->most = vt__dump_live() + VT__DUMP_STEP; /* it ends while more begin than are written */
     while (!w->done && !s->err) {
         int64_t wait = VT__MAX(VT__MIN(*patience, VT__DUMP_PATIENCE), 20 * VT_MS);
         bool answers = vt__dump_ask(w, t, wait);
@@ -18915,7 +18922,7 @@ static bool vt__dump_look(vt__dump_walk *w, vt__thr *t, const vt__vth *v) {
 }
 /* 1: there is none; 0: there is; -EAGAIN: not all have answered; the errors of a dump. */
 static VT__UNUSED int vt__dump_deadlocked(void) {
-    vt__dump_walk w = {.visit = vt__dump_look};
+    vt__dump_walk w = {.visit = vt__dump_look, .most = INT64_MAX};
     bool silent = false;
     int r = vt__dump_enter();
     if (r < 0) return r;
@@ -19586,19 +19593,12 @@ static void vt__watch_log_line(void *ctx, const char *line) {
     if (++*n == VT__WATCH_LINES_MAX) line = "... (vt_dump has more)";
     if (*n <= VT__WATCH_LINES_MAX) vt_log(VT_LOG_ERROR, "%s", line);
 }
-static int64_t vt__watch_live(void) {
-    int64_t n = __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_SEQ_CST);
-    for (int i = 0; i < vt__sched_nthrs(); i++)
-        n += __atomic_load_n(&vt__sched_g.thrs[i]->spawned, __ATOMIC_SEQ_CST) -
-             __atomic_load_n(&vt__sched_g.thrs[i]->ended, __ATOMIC_SEQ_CST);
-    return n;
-}
 /* Whether it is worth asking: somebody lives, and nothing lasting is in the way. */
 static bool vt__watch_suspects(int *strangers) {
     if (vt__sched_g.cfg.deadlock == VT_NONE || vt__watch_g.reported || vt__sched_g.host) return false;
     if (__atomic_load_n(&vt__sched_g.sources, __ATOMIC_SEQ_CST)) return false;
     *strangers = vt__watch_strangers();
-    return (*strangers <= 0 || vt__sched_g.cfg.deadlock == 1) && vt__watch_live() > 0;
+    return (*strangers <= 0 || vt__sched_g.cfg.deadlock == 1) && vt__dump_live() > 0;
 }
 /* False: something that passes was in the way (a thread of the program's inside, another dump, no answer), and nobody
  * might run again to have us asked once more: the question stays open. */
@@ -19618,7 +19618,7 @@ static bool vt__watch_deadlock(void) {
     if (r == 0) return true;
     vt__watch_g.reported = true;
     vt_log(VT_LOG_ERROR, "deadlock: all %lld virtual threads wait for each other%s",
-           (long long)vt__watch_live(),
+           (long long)vt__dump_live(),
            strangers > 0 ? ", unless another OS thread of the program wakes one" : "");
     (void)vt_dump_to(vt__watch_log_line, &lines, 0);
     return true;

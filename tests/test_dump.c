@@ -457,8 +457,11 @@ static int many_main(void *arg) {
     /* those that have not begun: more than are listed, and behind the marks of a dump that stopped early */
     if (!arg) {
         for (int i = 0; i < 100; i++) vt_go(many_unbegun, NULL);
-        vt__dump_walk walk = {
-            .visit = vt__dump_vth, .last = vt__dump_unbegun, .first = true, .self = vt__sched_self()};
+        vt__dump_walk walk = {.visit = vt__dump_vth,
+                              .last = vt__dump_unbegun,
+                              .first = true,
+                              .most = 5000,
+                              .self = vt__sched_self()};
         char *buf = malloc(VT__DUMP_CHUNK);
         walk.out = (vt__dump_out){.p = buf, .cap = VT__DUMP_CHUNK};
         vt__dump_step(&walk, vt__sched_thr());
@@ -497,6 +500,7 @@ static int beside_main(void *arg) {
         vt__dump_walk walk = {.visit = vt__dump_vth,
                               .last = vt__dump_unbegun,
                               .first = true,
+                              .most = 5000,
                               .flags = VT_DUMP_NO_TRACE,
                               .self = vt__sched_self()};
         walk.out = (vt__dump_out){.p = buf, .cap = VT__DUMP_CHUNK};
@@ -511,6 +515,28 @@ static int beside_main(void *arg) {
     return 0;
 }
 TEST(those_that_have_not_begun_find_room) { CHECK_EQ(vt_run(cfg_of(1), beside_main, NULL), 0); }
+
+/* It ends, however many begin meanwhile: here two for each that is written down. */
+enum { GROW_FROM = 500, GROW_TO = 20000 };
+static void grow_line(void *ctx, const char *line) {
+    (void)ctx;
+    for (int i = 0; i < 2 && strstr(line, "id="); i++) (void)vt_go(many_sleep, NULL);
+}
+static int grow_main(void *arg) {
+    (void)arg;
+    for (int i = 0; i < GROW_FROM; i++) CHECK_EQ(vt_go(many_sleep, NULL), 0);
+    CHECK_EQ(vt_yield(), 0);
+    int n = vt_dump_to(grow_line, NULL, VT_DUMP_NO_TRACE);
+    CHECK(n > GROW_FROM && n < GROW_TO / 2);
+    if (test_failures) printf("%d listed\n", n);
+    vt_stop();
+    return 0;
+}
+TEST(a_dump_ends_while_others_begin) {
+    vt_cfg cfg = *cfg_of(1);
+    cfg.max_vthreads = GROW_TO;
+    CHECK_EQ(vt_run(&cfg, grow_main, NULL), 0);
+}
 
 /*--- while vthreads come and go ---*/
 enum { CHURN_DUMPS = 30, CHURN_LEAD = 5 };
