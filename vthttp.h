@@ -320,7 +320,7 @@ enum vt_log_level { VT_LOG_DEBUG = 1, VT_LOG_INFO, VT_LOG_WARN, VT_LOG_ERROR, VT
  * thread, must not park, and gets one line without its end. Set before vt_run. */
 typedef void vt_log_fn(void *ctx, int level, const char *line);
 VT_API void vt_log_set(vt_log_fn *fn, void *ctx, int min_level);
-/* Writes one line to the log, printf-style. Any thread; lines over 1,000 bytes are cut. */
+/* Writes one line to the log, printf-style. Any thread; lines over 1,000 bytes are cut, and control characters but tabs are '?'. */
 VT_API void vt_log(int level, const char *fmt, ...) VT_PRINTF(2, 3);
 
 /* Memory comes from VTHTTP_REALLOC(ptr, size) and VTHTTP_FREE(ptr), realloc and free unless both are defined
@@ -2257,15 +2257,15 @@ static VT__UNUSED vt_str vt__str_trim(vt_str s) {
 /* 1*DIGIT up to max: the only decimal reader of the library. */
 static VT__UNUSED int vt__str_u63(vt_str s, int64_t max, int64_t *out) {
     int64_t v = 0;
-    if (s.len == 0) return -EINVAL;
+    int r = s.len ? 0 : -EINVAL;
     for (size_t i = 0; i < s.len; i++) {
         int d = s.ptr[i] - '0';
         if (d < 0 || d > 9) return -EINVAL;
-        if (d > max || v > (max - d) / 10) return -ERANGE;
-        v = v * 10 + d;
+        if (d > max || v > (max - d) / 10) r = -ERANGE; /* if it is a number */
+        else v = v * 10 + d;
     }
-    *out = v;
-    return 0;
+    if (r == 0) *out = v;
+    return r;
 }
 /* Writes v in decimal; at most 20 bytes; returns their number. */
 static VT__UNUSED size_t vt__str_put_u64(char *p, uint64_t v) {
@@ -2551,6 +2551,8 @@ VT_API void vt_log(int level, const char *fmt, ...) {
     va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
+    for (char *p = line; *p; p++) /* names of others may be in it */
+        if (((unsigned char)*p < ' ' && *p != '\t') || *p == 0x7f) *p = '?';
     vt__log_g.fn(vt__log_g.ctx, level, line);
 }
 
@@ -4308,7 +4310,7 @@ static bool vt__cond_same(vt_str if_range, const vt__cond_what *w) {
     int64_t date;
     if (!if_range.ptr) return true;
     if (vt__str_get_date(if_range, &date) == 0) return w->settled && date == w->modified && date >= 0;
-    return !vt__str_eq(if_range, VT__STR_LIT("*")) && vt__cond_tagged(if_range, w->etag, false);
+    return w->etag.len && w->etag.ptr[0] == '"' && vt__str_eq(if_range, w->etag); /* it is no list */
 }
 /* One end of a range, what is too large as the largest: false for what is no number. */
 static bool vt__cond_number(vt_str s, int64_t *v) {
@@ -12320,7 +12322,7 @@ static int vt__url_resolve(vt__arena *a, const vt__url *base, vt_str ref, vt__ur
     else if (ref.len >= 2 && memcmp(ref.ptr, "//", 2) == 0) from.len = base->tls ? 6 : 5;
     else if (ref.len && ref.ptr[0] == '/') from.len = path;
     else if (ref.len && ref.ptr[0] == '?') from.len = query;
-    else if (first == 0) from.len = path + base->target.len;
+    else if (!ref.len || ref.ptr[0] == '#') from.len = path + base->target.len;
     else
         for (from.len = query; base->text[from.len - 1] != '/';) from.len--;
     char *p = vt__mem_arena_get(a, from.len + n + 1);
@@ -15041,6 +15043,7 @@ static int vt__rt_inherit_main(void *arg) {
     vt__vth *v = vt__sched_self();
     v->fn = h->fn;
     v->arg = h->arg;
+    if (v->task) v->task->fn = h->fn, v->task->arg = h->arg; /* what reports look at */
     v->nlocals = (uint8_t)(32 - __builtin_clz(h->keys));
     v->heritage = v->borrowed = (uint16_t)h->keys;
     for (int key = 0, i = 0; key < v->nlocals; key++)
@@ -16626,17 +16629,11 @@ __attribute__((constructor(101))) static void vt__block_register(void) {
 /* Under the lock: makes sure that somebody will take the job that was just queued. */
 static int vt__block_hands(void) {
     pthread_t os;
-    if (vt__block_g.idle >= vt__block_g.queued || vt__block_g.threads >= vt__sched_g.cfg.max_blocking) {
-        pthread_cond_signal(&vt__block_g.work);
-        return 0;
-    }
-    int r = vt__plat_thread(&os, vt__block_thread, NULL);
-    if (r < 0) {
-        pthread_cond_signal(&vt__block_g.work);
-        return vt__block_g.threads ? 0 : r; /* those that exist will get to it */
-    }
-    vt__block_g.threads++;
-    return 0;
+    bool more = vt__block_g.idle < vt__block_g.queued && vt__block_g.threads < vt__sched_g.cfg.max_blocking;
+    int r = more ? vt__plat_thread(&os, vt__block_thread, NULL) : 0;
+    if (more && r >= 0) vt__block_g.threads++;
+    else pthread_cond_signal(&vt__block_g.work);
+    return vt__block_g.threads ? 0 : r; /* those that exist will get to it */
 }
 /* fn, arg, and v or `done` are set. 0; VT_ELIMIT: too many wait; what the system says where there is no thread at all. */
 static int vt__block_submit(vt__job *j) {
@@ -16757,8 +16754,10 @@ static int64_t vt__file_load(vt__file_op *op) {
     bool open = false;
     int64_t r = vt__file_regular(vt__plat_stat(op->path, &st),
                                  &st); /* to open a device, or a FIFO, does something */
-    if (r >= 0) r = op->fd = (int)vt__file_open(op);
+    if (r >= 0) r = vt__file_open(op);
+    if (r == -EAGAIN) op->flags = O_RDONLY, r = vt__file_open(op); /* until who has a lease of it lets go */
     if (r < 0) return r;
+    op->fd = (int)r;
     r = vt__file_load_from(op, &open);
     if (open) return r;
     (void)vt__plat_close(op->fd);
@@ -17938,12 +17937,21 @@ typedef struct vt__unwind_stack {
 } vt__unwind_stack;
 
 static VT__UNWIND_RAW uintptr_t vt__unwind_load(const vt__unwind_stack *s, uintptr_t at) {
-    return *(const volatile uintptr_t *)(const volatile void *)(s->p +
-                                                                (at - s->low)); /* whatever it belongs to */
+    return *(const volatile uintptr_t *)(const volatile void *)(s->p + (at - s->low)); /* whosever it is */
 }
 static bool vt__unwind_within(const vt__unwind_stack *s, uintptr_t at) {
     return at % sizeof at == 0 && at >= s->low && at <= s->high - sizeof at && s->high - s->low >= sizeof at;
 }
+#if VT__AARCH64
+/* As it was before it was signed (-mbranch-protection). */
+static uintptr_t vt__unwind_plain(uintptr_t at) {
+    register uintptr_t x30 __asm__("x30") = at;
+    __asm__("hint #7" : "+r"(x30)); /* XPACLRI */
+    return x30;
+}
+#else
+#define vt__unwind_plain(at) (at)
+#endif
 /* The chain of frame pointers from fp on, which stands above sp; 0: it does not end well. */
 static int vt__unwind_chain(const vt__unwind_stack *s, uintptr_t sp, uintptr_t fp, uintptr_t *out, int max) {
     const uintptr_t word = sizeof(uintptr_t), back = VT__RISCV64 ? 2 * word : 0;
@@ -17951,7 +17959,8 @@ static int vt__unwind_chain(const vt__unwind_stack *s, uintptr_t sp, uintptr_t f
     while (fp) {
         if (fp < sp + back || !vt__unwind_within(s, fp - back) || !vt__unwind_within(s, fp - back + word))
             return 0;
-        uintptr_t next = vt__unwind_load(s, fp - back), ret = vt__unwind_load(s, fp - back + word);
+        uintptr_t next = vt__unwind_load(s, fp - back),
+                  ret = vt__unwind_plain(vt__unwind_load(s, fp - back + word));
         if (next && next <= fp) return 0;
         if (ret && n < max) out[n++] = ret;
         fp = next;
@@ -18175,8 +18184,8 @@ static int vt__unwind_step(const vt__unwind_stack *s, vt__unwind_regs *r, bool c
     }
     if (c.row.fp == VT__UNWIND_NONE) r->fp = 0;
     if (c.row.fp == VT__UNWIND_SAVED) r->fp = vt__unwind_within(s, fp_at) ? vt__unwind_load(s, fp_at) : 0;
-    *r = (vt__unwind_regs){ra, at, r->fp, 0};
-    return ra != 0;
+    *r = (vt__unwind_regs){vt__unwind_plain(ra), at, r->fp, 0};
+    return r->pc != 0;
 }
 #else
 static int vt__unwind_step(const vt__unwind_stack *s, vt__unwind_regs *r, bool called) {
@@ -18220,13 +18229,13 @@ static VT__UNUSED int vt__unwind(const vt__unwind_stack *s, vt__unwind_regs r, b
  * enough. How long a wait has lasted is not known: a time in every park would cost more than the park.
  *============================================================================*/
 enum {
-    VT__DUMP_CHUNK = 32768,
+    VT__DUMP_CHUNK = 65536,
     VT__DUMP_RECORD = 4096, /* at most, of one vthread */
     VT__DUMP_WRITE = 4096,  /* PIPE_BUF: a pipe that is writable takes so much without waiting */
     VT__DUMP_STEP = 256     /* vthreads */
 };
 enum { VT__DUMP_FREE, VT__DUMP_ASKED, VT__DUMP_TAKEN, VT__DUMP_LEFT };
-enum { VT__DUMP_UNBEGUN = 64, VT__DUMP_CASES = 8 };
+enum { VT__DUMP_UNBEGUN = 64, VT__DUMP_UNBEGUN_RECORD = 512, VT__DUMP_CASES = 8 };
 #define VT__DUMP_PATIENCE (250 * VT_MS)
 
 typedef struct vt__dump_out {
@@ -18242,8 +18251,8 @@ typedef struct vt__dump_walk {
     bool first, done;                                  /* of the thread at hand */
     bool hope;
     uint32_t flags;
-    vt__vth *self; /* who asks */
-    int64_t now;
+    vt__vth *self;     /* who asks */
+    int64_t now, most; /* most: how many are yet to be visited, at most */
     vt__dump_out out;
 } vt__dump_walk;
 
@@ -18492,9 +18501,9 @@ static vt__unwind_stack vt__dump_bounds(const vt__vth *v, uintptr_t low) {
 /* Return addresses of a parked one, the innermost first. */
 static int vt__dump_trace(const vt__vth *v, uintptr_t out[VT__UNWIND_FRAMES]) {
 #if VT__CTX_ASM
-    vt__unwind_stack s = vt__dump_bounds(v, (uintptr_t)v->ctx.sp);
-    vt__unwind_regs r = {(uintptr_t)v->ctx.pc, (uintptr_t)v->ctx.sp, (uintptr_t)v->ctx.fp, 0};
-    return vt__unwind(&s, r, true, out);
+    uintptr_t sp = (uintptr_t)v->ctx.sp, top = (uintptr_t)v;
+    vt__unwind_stack s = vt__dump_bounds(v, top - sp < vt__stack_g.stride ? sp : top); /* or on another */
+    return vt__unwind(&s, (vt__unwind_regs){(uintptr_t)v->ctx.pc, sp, (uintptr_t)v->ctx.fp, 0}, true, out);
 #else
     (void)v, (void)out;
     return 0;
@@ -18521,8 +18530,9 @@ static void vt__dump_stack(vt__dump_out *o, const vt__vth *v, bool trace) {
 /*--- the scope that waits for its end ---*/
 /* While a child lives, so do its task, its record and the scope. NULL: it is in none. Nothing that changes is read. */
 static const vt_scope *vt__dump_scope_of(const vt_task *t) {
-    if (!t || t->fn != vt__scope_main) return NULL;
-    return ((const vt__scope_child *)t->arg)->scope;
+    const vt__heritage *h = t && t->fn == vt__rt_inherit_main ? t->arg : NULL; /* until it begins */
+    const vt__scope_child *k = t ? (h ? h->arg : t->arg) : NULL;
+    return t && (h ? h->fn : t->fn) == vt__scope_main ? k->scope : NULL;
 }
 static void vt__dump_parent(vt__dump_out *o, const void *scope, const void *owner) {
     if (!scope) return;
@@ -18536,7 +18546,7 @@ static bool vt__dump_vth(vt__dump_walk *w, vt__thr *t, const vt__vth *v) {
     vt__dump_out *o = &w->out;
     bool self = v == w->self;
     (void)t;
-    if (o->cap - o->n < VT__DUMP_RECORD) return false;
+    if (o->cap - o->n < VT__DUMP_RECORD + VT__DUMP_UNBEGUN * VT__DUMP_UNBEGUN_RECORD) return false;
     vt__dump_begin(o);
     vt__dump_ptr(o, "id", v);
     vt__dump_text(o, "name", v->name);
@@ -18583,7 +18593,7 @@ static void vt__dump_unbegun(vt__dump_walk *w, vt__thr *t) {
         vt__plat_spin_unlock(&t->dom->any_spin);
     }
     for (int i = 0; i < n; i++) {
-        if (w->out.cap - w->out.n < 512) break;
+        if (w->out.cap - w->out.n < VT__DUMP_UNBEGUN_RECORD) break;
         vt__dump_begin(&w->out);
         vt__dump_ptr(&w->out, "id", found[i].id);
         vt__dump_word(&w->out, "state", "starting");
@@ -18599,7 +18609,7 @@ static void vt__dump_step(vt__dump_walk *w, vt__thr *t) {
     if (!n) n = t->all.next;
     w->first = false;
     w->now = vt__plat_now();
-    for (int left = VT__DUMP_STEP; n != &t->all; n = n->next) {
+    for (int left = VT__DUMP_STEP; n != &t->all && w->most > 0; n = n->next, w->most--) {
         if (left-- > 0 && w->visit(w, t, VT__CONTAINER(n, vt__vth, all))) continue;
         vt__ds_list_push(n, &t->mark); /* before it */
         return;
@@ -18773,10 +18783,17 @@ static void vt__dump_silent(vt__dump_walk *w, vt__thr *t) {
     if (n && vt__dump_same(&r, &then)) vt__dump_addrs(o, at, n);
     vt__dump_end(o);
 }
+static int64_t vt__dump_live(void) {
+    int64_t n = __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < vt__sched_nthrs(); i++)
+        n += __atomic_load_n(&vt__sched_g.thrs[i]->spawned, __ATOMIC_SEQ_CST) -
+             __atomic_load_n(&vt__sched_g.thrs[i]->ended, __ATOMIC_SEQ_CST);
+    return n;
+}
 static void vt__dump_worker(vt__dump_walk *w, vt__thr *t, vt__dump_sink *s, int64_t *patience) {
     bool first = true, told = false;
-    w->first = true;
-    w->done = false;
+    w->first = true, w->done = false;
+    w->most = vt__dump_live() + VT__DUMP_STEP; /* it ends while more begin than are written */
     while (!w->done && !s->err) {
         int64_t wait = VT__MAX(VT__MIN(*patience, VT__DUMP_PATIENCE), 20 * VT_MS);
         bool answers = vt__dump_ask(w, t, wait);
@@ -18799,8 +18816,7 @@ static void vt__dump_worker(vt__dump_walk *w, vt__thr *t, vt__dump_sink *s, int6
 static void vt__dump_all(vt__dump_walk *w, vt__dump_sink *s) {
     int64_t patience = VT_SEC;
     int n = vt__sched_nthrs();
-    unsigned long long at = 0;
-    memcpy(&at, &(int (*)(const vt_cfg *, vt_fn *, void *)){vt_run}, sizeof(void *));
+    unsigned long long at = (uintptr_t)vt_run;
     if (w->out.json)
         vt__dump_say(s, "{\"vthttp\":\"" VTHTTP_VERSION "\",\"vt_run\":\"0x%llx\",\"workers\":[", at);
     else vt__dump_say(s, "vthttp " VTHTTP_VERSION ", %d workers, vt_run at 0x%llx", vt__sched_g.ndoms, at);
@@ -18841,7 +18857,7 @@ static bool vt__dump_look(vt__dump_walk *w, vt__thr *t, const vt__vth *v) {
 }
 /* 1: there is none; 0: there is; -EAGAIN: not all have answered; the errors of a dump. */
 static VT__UNUSED int vt__dump_deadlocked(void) {
-    vt__dump_walk w = {.visit = vt__dump_look};
+    vt__dump_walk w = {.visit = vt__dump_look, .most = INT64_MAX};
     bool silent = false;
     int r = vt__dump_enter();
     if (r < 0) return r;
@@ -19295,10 +19311,10 @@ static void vt__watch_on_probe(int sig, void *info, void *context) {
 }
 /* Whether it lets the signal through, and so meets it as soon as it runs: not when all is over. */
 static bool vt__watch_hears(const vt__thr *t) {
-    char text[4096];
-    vt__watch_proc(__atomic_load_n(&t->tid, __ATOMIC_RELAXED), "status", text, sizeof text);
-    const char *blocked = strstr(text, "\nSigBlk:");
-    return blocked && !(strtoull(blocked + 8, NULL, 16) >> (SIGURG - 1) & 1);
+    char line[1024]; /* of `status` a list of groups of any length may be in the way */
+    vt__watch_proc(__atomic_load_n(&t->tid, __ATOMIC_RELAXED), "stat", line, sizeof line);
+    const char *blocked = vt__watch_stat(line, 29);
+    return *blocked && !(strtoull(blocked, NULL, 10) >> (SIGURG - 1) & 1);
 }
 /* 1: it has told; 0: it has not; -1: it had no CPU to answer with, and will meet the signal later. */
 static int vt__watch_probe(const vt__thr *t) {
@@ -19382,9 +19398,7 @@ static void vt__watch_trace(const vt__thr *t, const vt__dump_run *run, const cha
     if (!n) return;
     vt__dump_put(&o, ";");
     vt__dump_addrs(&o, at, n);
-    uintptr_t ours = 0;
-    memcpy(&ours, &(int (*)(const vt_cfg *, vt_fn *, void *)){vt_run}, sizeof ours);
-    vt__dump_addr(&o, "vt_run", ours);
+    vt__dump_addr(&o, "vt_run", (uintptr_t)vt_run);
 }
 /* A program that stalls all the time shall not fill its log. */
 static bool vt__watch_may_log(int64_t now) {
@@ -19514,19 +19528,12 @@ static void vt__watch_log_line(void *ctx, const char *line) {
     if (++*n == VT__WATCH_LINES_MAX) line = "... (vt_dump has more)";
     if (*n <= VT__WATCH_LINES_MAX) vt_log(VT_LOG_ERROR, "%s", line);
 }
-static int64_t vt__watch_live(void) {
-    int64_t n = __atomic_load_n(&vt__sched_g.foreign, __ATOMIC_SEQ_CST);
-    for (int i = 0; i < vt__sched_nthrs(); i++)
-        n += __atomic_load_n(&vt__sched_g.thrs[i]->spawned, __ATOMIC_SEQ_CST) -
-             __atomic_load_n(&vt__sched_g.thrs[i]->ended, __ATOMIC_SEQ_CST);
-    return n;
-}
 /* Whether it is worth asking: somebody lives, and nothing lasting is in the way. */
 static bool vt__watch_suspects(int *strangers) {
     if (vt__sched_g.cfg.deadlock == VT_NONE || vt__watch_g.reported || vt__sched_g.host) return false;
     if (__atomic_load_n(&vt__sched_g.sources, __ATOMIC_SEQ_CST)) return false;
     *strangers = vt__watch_strangers();
-    return (*strangers <= 0 || vt__sched_g.cfg.deadlock == 1) && vt__watch_live() > 0;
+    return (*strangers <= 0 || vt__sched_g.cfg.deadlock == 1) && vt__dump_live() > 0;
 }
 /* False: something that passes was in the way (a thread of the program's inside, another dump, no answer), and nobody
  * might run again to have us asked once more: the question stays open. */
@@ -19546,7 +19553,7 @@ static bool vt__watch_deadlock(void) {
     if (r == 0) return true;
     vt__watch_g.reported = true;
     vt_log(VT_LOG_ERROR, "deadlock: all %lld virtual threads wait for each other%s",
-           (long long)vt__watch_live(),
+           (long long)vt__dump_live(),
            strangers > 0 ? ", unless another OS thread of the program wakes one" : "");
     (void)vt_dump_to(vt__watch_log_line, &lines, 0);
     return true;
@@ -21224,12 +21231,8 @@ static int vt__router_add(vt__router *r, vt_str method, vt_str pattern, vt_route
         *why = "defined twice";
         return VT_EROUTE;
     }
-    vt_route *route = vt__router_new_route(method, pattern, &p);
+    vt_route *route = vt__router_exact_room(r) < 0 ? NULL : vt__router_new_route(method, pattern, &p);
     if (!route) return -ENOMEM;
-    if (vt__router_exact_room(r) < 0) {
-        vt__router_free_route(route);
-        return -ENOMEM;
-    }
     if (vt__router_is_exact(route)) vt__router_exact_add(r, route, n);
     route->next = r->routes, r->routes = route;
     route->next_at_node = n->routes, n->routes = route;
@@ -23076,7 +23079,7 @@ static bool vt__dir_may(vt_str tail) {
     static const char known[] = ".well-known/";
     bool first = true;
     size_t i = 0;
-    if (tail.len >= sizeof known && memcmp(tail.ptr, known, sizeof known - 1) == 0) i = sizeof known - 1;
+    if (tail.len >= sizeof known - 1 && memcmp(tail.ptr, known, sizeof known - 1) == 0) i = sizeof known - 1;
     for (; i < tail.len; i++) {
         char c = tail.ptr[i];
         if (c == '\\' || !c || (first && (c == '.' || c == '/'))) return false;
@@ -23089,7 +23092,7 @@ static int vt__dir_enter(vt_req *req, vt_res *res) {
     vt_str path = vt_req_raw_path(req), query = vt_req_raw_query(req);
     const char *to = vt_req_printf(req, "%.*s/%s%.*s", (int)path.len, path.ptr, query.ptr ? "?" : "",
                                    (int)query.len, query.ptr ? query.ptr : "");
-    return to ? vt_res_redirect(res, 301, to) : -ENOMEM;
+    return path.ptr && to ? vt_res_redirect(res, 301, to) : -ENOMEM;
 }
 static int vt__dir_serve(vt_req *req, vt_res *res) {
     vt_str tail = vt_req_param(req, "file");
@@ -23097,7 +23100,7 @@ static int vt__dir_serve(vt_req *req, vt_res *res) {
     bool index = tail.len == 0 || tail.ptr[tail.len - 1] == '/';
     const char *path = vt_req_printf(req, "%s/%.*s%s", (const char *)req->route->extra, (int)tail.len,
                                      tail.ptr, index ? "index.html" : "");
-    if (!path) return -ENOMEM;
+    if (!tail.ptr || !path) return -ENOMEM;
     int r = vt_res_field(res, "X-Content-Type-Options", "nosniff");
     if (r == 0) r = vt_res_file(res, 200, vt_file_type(path), path);
     if (r < 0 && !vt_res_sent(res)) (void)vt_res_type(res, NULL);
@@ -36356,13 +36359,10 @@ static int64_t vt__conf_slurp(const char *path, char *buf, size_t cap) {
     do fd = vt__plat_open(path, O_RDONLY | O_CLOEXEC, 0);
     while (fd == -EINTR);
     if (fd < 0) return fd;
-    while (n < cap && r != 0) {
-        r = vt__plat_read(fd, buf + n, cap - n);
-        if (r < 0 && r != -EINTR) break;
-        if (r > 0) n += (size_t)r;
-    }
+    while (n < cap && (r > 0 || r == -EINTR))
+        if ((r = vt__plat_read(fd, buf + n, cap - n)) > 0) n += (size_t)r;
     (void)vt__plat_close(fd);
-    return r < 0 && r != -EINTR ? r : (int64_t)n;
+    return r < 0 ? r : (int64_t)n;
 }
 
 static int vt__conf_file(vt__conf *c, const char *path) {
@@ -36479,7 +36479,7 @@ VT_API vt_server *vt_server_from_args_cfg(int *argc, char **argv, const vt_serve
     int err = vt__conf_read(&c, *argc, argv, env);
     vt__conf_env_warn(env);
     vt__conf_args_remove(argc, argv);
-    vt_server *s = vt_server_new(&c.cfg);
+    vt_server *s = vt_server_new(err < 0 ? NULL : &c.cfg); /* of half of it something else may be wrong */
     if (err < 0) vt__http_fail(s, err, "%s", c.error);
     vt__conf_end(&c);
     return s;

@@ -185,8 +185,9 @@ static void dir_routes(vt_server *s) {
 static void dir_files(void) {
     static const char *const dirs[] = {"dir", "dir/sub", "dir/.git", "dir/.well-known"};
     static const char *const files[] = {
-        "dir/index.html", "dir/a b.css",     "dir/sub/index.html",    "dir/sub/deep.JS", "dir/none",
-        "dir/own",        "dir/.git/config", "dir/.well-known/token", "outside",         "dir/x.tar.gz"};
+        "dir/index.html", "dir/a b.css",  "dir/sub/index.html",        "dir/sub/deep.JS",
+        "dir/none",       "dir/own",      "dir/.git/config",           "dir/.well-known/token",
+        "outside",        "dir/x.tar.gz", "dir/.well-known/index.html"};
     for (size_t i = 0; i < VT__COUNT(dirs); i++) mkdir(tmp_path(dirs[i]), 0700);
     for (size_t i = 0; i < VT__COUNT(files); i++) tmp_text(files[i], files[i]);
     mkdir(tmp_path("dir/v1.js"), 0700);
@@ -212,6 +213,7 @@ TEST(files_of_a_directory) {
         {"/none", 200, "dir/none", "application/octet-stream", NULL},
         {"/x.tar.gz", 200, "dir/x.tar.gz", "application/gzip", NULL},
         {"/.well-known/token", 200, "dir/.well-known/token", "application/octet-stream", NULL},
+        {"/.well-known/", 200, "dir/.well-known/index.html", "text/html; charset=utf-8", NULL},
         {"/more/", 200, "dir/sub/index.html", "text/html; charset=utf-8", NULL},
         {"/more/deep.JS", 200, "dir/sub/deep.JS", "text/javascript; charset=utf-8", NULL},
         {"/sub", 301, "", NULL, "/sub/"},

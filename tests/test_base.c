@@ -241,6 +241,9 @@ TEST(numbers_at_the_edges) {
         {"18446744073709551616", INT64_MAX, -ERANGE, 0},
         {"18446744073709551617", INT64_MAX, -ERANGE, 0},
         {"99999999999999999999999999", INT64_MAX, -ERANGE, 0},
+        {"10x", 9, -EINVAL, 0}, /* no number, and not one that is too large */
+        {"99999999999999999999x", INT64_MAX, -EINVAL, 0},
+        {"99999999999999999999 5", INT64_MAX, -EINVAL, 0},
         {"-1", 9, -EINVAL, 0},
         {"+1", 9, -EINVAL, 0},
         {" 1", 9, -EINVAL, 0},
@@ -400,6 +403,9 @@ TEST(messages_are_filtered_and_cut) {
     CHECK_EQ(logged.count, 0);
     vt_log(VT_LOG_INFO, "%s", long_text);
     CHECK_EQ(strlen(logged.line), 1000);
+    vt_log(VT_LOG_INFO, "named '%s'",
+           "a\nvthttp: error: b\r\x1b[2J\x7f\tc\xc3\xa4"); /* one line, whatever is in it */
+    CHECK_STR(logged.line, "named 'a?vthttp: error: b??[2J?\tc\xc3\xa4'");
     vt_log_set(NULL, NULL, 0);
 }
 TEST(messages_go_to_standard_error) {

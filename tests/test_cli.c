@@ -104,6 +104,8 @@ TEST(references) {
                                           {"g/../h", "http://a/b/c/h"},
                                           {"g;x=1/../y", "http://a/b/c/y"},
                                           {"g?y/./x", "http://a/b/c/g?y/./x"},
+                                          {":g", "http://a/b/c/:g"}, /* no scheme, so a path (RFC 3986 B) */
+                                          {":8080/g?y", "http://a/b/c/:8080/g?y"},
                                           {"http://b:81/x", "http://b:81/x"},
                                           {"HTTP://B", "http://b/"},
                                           {"a b", "http://a/b/c/a%20b"},

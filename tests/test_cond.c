@@ -121,6 +121,10 @@ TEST(preconditions_in_their_order) {
         {{.range = "bytes=0-1", .if_range = "W/\"a\""}, 200},
         {{.range = "bytes=0-1", .if_range = "\"b\""}, 200},
         {{.range = "bytes=0-1", .if_range = "*"}, 200},
+        {{.range = "bytes=0-1", .if_range = "\"b\", \"a\""}, 200}, /* one tag, and no list of them */
+        {{.range = "bytes=0-1", .if_range = "\"a\", \"b\""}, 200},
+        {{.range = "bytes=0-1", .if_range = "\"a\" b"}, 200},
+        {{.range = "bytes=0-1", .if_range = ""}, 200},
         {{.range = "bytes=0-1", .if_range = DATE}, 206},
         {{.range = "bytes=0-1", .if_range = AFTER}, 200},
         {{.range = "bytes=5000-", .if_range = AFTER}, 200},
@@ -139,6 +143,9 @@ TEST(preconditions_in_their_order) {
     CHECK_EQ(status(&(ask){.none_match = "\"a,b\""}, "\"a,b\"", &w), 304);
     CHECK_EQ(status(&(ask){.none_match = "*"}, NULL, &w), 304);
     CHECK_EQ(status(&(ask){.none_match = "\"a\""}, NULL, &w), 200);
+    CHECK_EQ(status(&(ask){.range = "bytes=0-1", .if_range = "W/\"a\""}, "W/\"a\"", &w), 200);
+    CHECK_EQ(status(&(ask){.range = "bytes=0-1", .if_range = "a"}, "a", &w), 200); /* of a handler: no tag */
+    CHECK_EQ(status(&(ask){.range = "bytes=0-1", .if_range = ""}, NULL, &w), 200);
 }
 static int status_of(const ask *a, int64_t modified, bool settled) {
     vt__cond_asks asks = {.modified_since = str(a->modified_since),
@@ -194,6 +201,10 @@ TEST(ranges) {
         {"bytes=+5-6", 200, 0, SIZE},
         {"bytes=--5", 200, 0, SIZE},
         {"bytes=0-1,3-4", 200, 0, SIZE},
+        {"bytes=5-99999999999999999999,0-1", 200, 0, SIZE},
+        {"bytes=5-99999999999999999999a", 200, 0, SIZE},
+        {"bytes=99999999999999999999a-", 200, 0, SIZE},
+        {"bytes=-99999999999999999999-5", 200, 0, SIZE},
         {"bytes=0-1,", 200, 0, SIZE},
         {"bytes 0-1", 200, 0, SIZE},
         {"lines=0-1", 200, 0, SIZE},

@@ -688,6 +688,13 @@ TEST(conf_server_from_args) {
     CHECK_EQ(argc, 2);
     CHECK_STR(wrong[1], "mine");
     vt_server_free(s);
+    /* what was read before it, and would not do without what was to come, is not the error */
+    char *half[] = {(char[]){"p"}, (char[]){"-P:sslKey=k"}, (char[]){"-P:sslCrt=c"}, NULL};
+    argc = 3;
+    s = vt_server_from_args(&argc, half);
+    CHECK_EQ(vt_server_error(s), VT_ECONF);
+    CHECK_STR(vt_server_error_text(s), "argument 2: no such key 'sslCrt'");
+    vt_server_free(s);
     s = vt_server_from_args(NULL, NULL);
     CHECK_EQ(vt_server_error(s), 0);
     vt_server_free(s);

@@ -355,9 +355,11 @@ TEST(each_kind_of_wait_is_named_on_three_workers) {
 
 /*--- whose child it is ---*/
 static int many_sleep(void *arg);
+static int heir_key; /* > 0: children get what their parent has there, and begin by another way */
 static int parent_main(void *arg) {
     char text[96];
     vt_scope s;
+    if (heir_key > 0) CHECK_EQ(vt_local_set(heir_key, &w), 0);
     vt_scope_open(&s, 0, 0);
     vt_scope_go(&s, w_scope_child, &s);
     vt_scope_go_any(&s, w_scope_child, &s);
@@ -384,6 +386,11 @@ static int parent_main(void *arg) {
 TEST(a_child_shows_its_scope) {
     CHECK_EQ(vt_run(cfg_of(1), parent_main, NULL), 0);
     CHECK_EQ(vt_run(cfg_of(2), parent_main, &w), 0);
+    (void)vt_local_key(NULL);
+    CHECK((heir_key = vt_local_key_inherit(NULL)) > 0);
+    CHECK_EQ(vt_run(cfg_of(1), parent_main, NULL), 0);
+    CHECK_EQ(vt_run(cfg_of(2), parent_main, &w), 0);
+    heir_key = 0;
 }
 
 /*--- sockets: who is on the other side ---*/
@@ -450,8 +457,11 @@ static int many_main(void *arg) {
     /* those that have not begun: more than are listed, and behind the marks of a dump that stopped early */
     if (!arg) {
         for (int i = 0; i < 100; i++) vt_go(many_unbegun, NULL);
-        vt__dump_walk walk = {
-            .visit = vt__dump_vth, .last = vt__dump_unbegun, .first = true, .self = vt__sched_self()};
+        vt__dump_walk walk = {.visit = vt__dump_vth,
+                              .last = vt__dump_unbegun,
+                              .first = true,
+                              .most = 5000,
+                              .self = vt__sched_self()};
         char *buf = malloc(VT__DUMP_CHUNK);
         walk.out = (vt__dump_out){.p = buf, .cap = VT__DUMP_CHUNK};
         vt__dump_step(&walk, vt__sched_thr());
@@ -478,6 +488,55 @@ static int many_main(void *arg) {
 }
 TEST(each_is_listed_once) { CHECK_EQ(vt_run(cfg_of(1), many_main, NULL), 0); }
 TEST(each_is_listed_once_on_three_workers) { CHECK_EQ(vt_run(cfg_of(3), many_main, &w), 0); }
+
+/* Of those that have not begun as many as ever, however much the others have filled of the buffer. */
+static int beside_main(void *arg) {
+    vt__thr *t = vt__sched_thr();
+    char *buf = malloc(VT__DUMP_CHUNK);
+    (void)arg;
+    for (int n = 0; n < VT__DUMP_STEP - 2; n++) {
+        CHECK_EQ(vt_go(many_sleep, NULL), 0);
+        for (int i = 0; i < VT__DUMP_UNBEGUN; i++) CHECK_EQ(vt_go(many_unbegun, NULL), 0);
+        vt__dump_walk walk = {.visit = vt__dump_vth,
+                              .last = vt__dump_unbegun,
+                              .first = true,
+                              .most = 5000,
+                              .flags = VT_DUMP_NO_TRACE,
+                              .self = vt__sched_self()};
+        walk.out = (vt__dump_out){.p = buf, .cap = VT__DUMP_CHUNK};
+        got_clear();
+        for (; !walk.done; walk.out.n = 0) vt__dump_step(&walk, t), got_line(NULL, buf);
+        CHECK_EQ(lines_with("state=starting", NULL), VT__DUMP_UNBEGUN);
+        CHECK_EQ(lines_with("wait=sleep", NULL), n);
+        CHECK_EQ(vt_yield(), 0); /* all have begun */
+    }
+    free(buf);
+    vt_stop();
+    return 0;
+}
+TEST(those_that_have_not_begun_find_room) { CHECK_EQ(vt_run(cfg_of(1), beside_main, NULL), 0); }
+
+/* It ends, however many begin meanwhile: here two for each that is written down. */
+enum { GROW_FROM = 500, GROW_TO = 20000 };
+static void grow_line(void *ctx, const char *line) {
+    (void)ctx;
+    for (int i = 0; i < 2 && strstr(line, "id="); i++) (void)vt_go(many_sleep, NULL);
+}
+static int grow_main(void *arg) {
+    (void)arg;
+    for (int i = 0; i < GROW_FROM; i++) CHECK_EQ(vt_go(many_sleep, NULL), 0);
+    CHECK_EQ(vt_yield(), 0);
+    int n = vt_dump_to(grow_line, NULL, VT_DUMP_NO_TRACE);
+    CHECK(n > GROW_FROM && n < GROW_TO / 2);
+    if (test_failures) printf("%d listed\n", n);
+    vt_stop();
+    return 0;
+}
+TEST(a_dump_ends_while_others_begin) {
+    vt_cfg cfg = *cfg_of(1);
+    cfg.max_vthreads = GROW_TO;
+    CHECK_EQ(vt_run(&cfg, grow_main, NULL), 0);
+}
 
 /*--- while vthreads come and go ---*/
 enum { CHURN_DUMPS = 30, CHURN_LEAD = 5 };
@@ -729,6 +788,7 @@ TEST(frames_count_only_where_their_chain_ends_well) {
     uintptr_t *m = calloc(1, 4096), out[VT__UNWIND_FRAMES];
     vt__vth *v = (vt__vth *)(void *)(m + 256);
     REQUIRE(sizeof *v <= 2048);
+    vt__stack_g.stride = 4096;
     v->ctx.pc = (void *)(uintptr_t)0x1111;
     v->ctx.sp = m + 8;
     v->ctx.fp = NULL;
@@ -754,6 +814,22 @@ TEST(frames_count_only_where_their_chain_ends_well) {
     v->ctx.fp = m + 20;
     CHECK_EQ(vt__dump_trace(v, out), VT__UNWIND_FRAMES);
     free(m);
+}
+/* A program may have put it onto a stack of its own, and between that and the one that we know need not be memory. */
+TEST(frames_of_a_stack_that_is_not_ours) {
+    uintptr_t out[VT__UNWIND_FRAMES];
+    char *m = mmap(NULL, 3 * 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(m != MAP_FAILED && mprotect(m + 65536, 65536, PROT_NONE) == 0);
+    vt__stack_g.stride = 65536;
+    for (int above = 0; above < 2; above++) {
+        vt__vth *v = (vt__vth *)(void *)(m + (above ? 0 : 3 * 65536 - 4096));
+        v->ctx.pc = (void *)(uintptr_t)0x1111;
+        v->ctx.sp = m + (above ? 3 * 65536 - 4096 : 4096);
+        v->ctx.fp = m + 65536 + 4096; /* whatever that register is used for */
+        CHECK_EQ(vt__dump_trace(v, out), 1);
+        CHECK_EQ(out[0], 0x1111);
+    }
+    munmap(m, 3 * 65536);
 }
 #endif
 
@@ -917,6 +993,30 @@ TEST(an_answer_that_is_late) {
     CHECK_EQ(urgent, 1);
     signal(SIGURG, SIG_DFL);
     close(late_pipe[0]), close(late_pipe[1]);
+}
+#endif
+/* Groups stand before the signals in what the kernel says of a thread, and there may be many. */
+#if defined(__linux__) && VT__CTX_ASM && !VT__TSAN
+TEST(a_thread_hears_in_any_number_of_groups) {
+    enum { GROUPS = 3000, NOT_ALLOWED = 77 };
+    int status = -1;
+    pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        static unsigned groups[GROUPS];
+        static vt__thr me;
+        sigset_t urgent_alone;
+        for (unsigned i = 0; i < GROUPS; i++) groups[i] = 1000000 + i;
+        if (syscall(SYS_setgroups, GROUPS, groups) < 0) _exit(NOT_ALLOWED);
+        me.tid = (int)syscall(SYS_gettid);
+        bool hears = vt__watch_hears(&me);
+        sigemptyset(&urgent_alone), sigaddset(&urgent_alone, SIGURG);
+        sigprocmask(SIG_BLOCK, &urgent_alone, NULL);
+        _exit(!hears || vt__watch_hears(&me));
+    }
+    while (waitpid(child, &status, 0) < 0) continue;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_ALLOWED) SKIP("may not be in other groups");
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 #endif
 TEST(a_host_program_that_is_elsewhere_is_no_stall) {

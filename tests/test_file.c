@@ -186,3 +186,41 @@ TEST(what_is_cached_needs_no_pool) {
     files_drop();
     if (!can) SKIP("no such reads here (preadv2 with RWF_NOWAIT)");
 }
+
+/*--- who has a lease of a file is told that somebody wants it, and is waited for ---*/
+#if defined(__linux__)
+enum { FILE_SETSIG = 10, FILE_SETLEASE = 1024, FILE_GETLEASE = 1025 }; /* which strict C has not */
+static int leased, lease_over;
+static void *lets_go(void *arg) {
+    (void)arg;
+    while (!__atomic_load_n(&lease_over, __ATOMIC_SEQ_CST) && fcntl(leased, FILE_GETLEASE) == F_WRLCK)
+        vt__plat_sleep(VT_MS);
+    CHECK_EQ(fcntl(leased, FILE_SETLEASE, F_UNLCK), 0);
+    return NULL;
+}
+static int lease_main(void *arg) {
+    char b[8] = "";
+    vt__file_info info;
+    (void)arg;
+    CHECK_EQ(vt__file_at_once(path, b, sizeof b, &info), 4);
+    CHECK_MEM(b, 4, "mine", 4);
+    __atomic_store_n(&lease_over, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+TEST(a_file_that_somebody_has_a_lease_of) {
+    pthread_t os;
+    files_make();
+    leased = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    CHECK_EQ(write(leased, "mine", 4), 4);
+    bool can = fcntl(leased, FILE_SETSIG, SIGURG) == 0 && fcntl(leased, FILE_SETLEASE, F_WRLCK) == 0;
+    if (can) { /* it is asked back by SIGURG, which nobody minds */
+        lease_over = 0;
+        REQUIRE(pthread_create(&os, NULL, lets_go, NULL) == 0);
+        CHECK_EQ(run_on(1, lease_main, NULL), 0);
+        pthread_join(os, NULL);
+    }
+    close(leased);
+    files_drop();
+    if (!can) SKIP("no leases here (fcntl with F_SETLEASE)");
+}
+#endif

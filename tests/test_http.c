@@ -3,8 +3,12 @@
 #include <stdlib.h>
 static long alloc_fail_at = -1, alloc_count,
             alloc_live; /* the alloc_fail_at-th allocation from now fails; -1: none */
+static int alloc_once;  /* and no other behind it */
 static void *test_realloc(void *p, size_t n) {
-    if (alloc_fail_at >= 0 && alloc_count++ >= alloc_fail_at) return NULL;
+    if (alloc_fail_at >= 0 && alloc_count++ >= alloc_fail_at) {
+        if (alloc_once) alloc_fail_at = -1;
+        return NULL;
+    }
     void *q = realloc(p, n);
     if (q && !p) alloc_live++;
     return q;
@@ -18,6 +22,8 @@ static void test_free(void *p) {
 #define VTHTTP_IMPLEMENTATION
 #include "../vthttp.h"
 #include "test.h"
+#include "tmp.h"
+#include <sys/stat.h>
 
 /* --- the fixture: a server, one request at a time, what came out as text --- */
 static struct fx {
@@ -1764,4 +1770,26 @@ TEST(every_failing_allocation_gives_an_answer) {
     }
     CHECK(clean && n > 15);
     fresh(); /* checks for leaks */
+}
+/* For want of memory a path is no other one's: neither the index that stands for an empty one, nor the way there. */
+TEST(a_file_whose_path_finds_no_memory) {
+    static const char *const paths[] = {"/app.js", "/sub?a=b"};
+    mkdir(tmp_path("dir"), 0700), mkdir(tmp_path("dir/sub"), 0700);
+    tmp_text("dir/index.html", "index"), tmp_text("dir/app.js", "script");
+    for (size_t i = 0; i < VT__COUNT(paths); i++) {
+        bool clean = false;
+        for (int n = 0; n < 100 && !clean; n++) {
+            vt_server_files(fresh(), "/", tmp_path("dir"));
+            alloc_count = 0, alloc_once = true, alloc_fail_at = n;
+            const char *out = get("GET", paths[i]);
+            clean = alloc_fail_at >= 0;
+            alloc_once = false, alloc_fail_at = -1;
+            CHECK(!strstr(out, "index") && !strstr(out, "Location: /?"));
+            if (clean) CHECK(strstr(out, i ? "Location: /sub/?a=b\n" : "\n\nscript|end"));
+            else
+                CHECK(fx.heads == 0 || strncmp(out, "500", 3) == 0 ||
+                      strncmp(out, i ? "301" : "200", 3) == 0);
+        }
+        CHECK(clean);
+    }
 }
