@@ -24766,7 +24766,6 @@ typedef struct vt__tls {
     vt__tls_gate *gate; /* whose permit it holds; NULL: none */
     bool shut;          /* the socket's sending half is ended */
     uint32_t spin;      /* of o and owed after the handshake: one reads, another, of any thread, writes */
-    int step;           /* what a step on another OS thread came to */
 } vt__tls;
 
 /*--- moving ciphertext ---*/
@@ -24887,7 +24886,11 @@ static int64_t vt__tls_send_run(vt__conn *c, vt__tls *t, struct iovec *v, int n)
             vt__poll_clear(&c->pd, VT__PD_W), vt__poll_set(&c->pd, VT__PD_R); /* events of input set W, too */
             if ((k = vt__tls_pull(c, t)) <= 0) return k ? k : VT_EEOF;
         }
-        if (t->in.p) vt__tls_settle(c, t);
+        if (t->in.p) { /* no event will tell who waits for it */
+            uint32_t waits = VT__PD_RWAIT | VT__PD_RWBOTH;
+            vt__tls_settle(c, t);
+            vt__poll_wake(&c->pd, __atomic_fetch_and(&c->pd.word, ~waits, __ATOMIC_ACQ_REL) & waits);
+        }
         if (k < 0) return k;
         t->owed = (size_t)k;
     }
@@ -24996,16 +24999,12 @@ static int vt__tls_begin(vt__conn *c, vt__tls_gate *g, int64_t until) {
     vt__ossl_kernel_allow(&t->o, c->pd.fd);
     return VT__TLS_DONE;
 }
-static int vt__tls_shake(void *arg) {
-    vt__tls *t = arg;
-    t->step = vt__ossl_shake(&t->o);
-    return 0;
-}
+static int vt__tls_shake(void *o) { return vt__ossl_shake(o); }
 static int vt__tls_shake_on(vt__tls *t, int64_t until) {
-    int r = t->o.dear ? VT__OSSL_DEAR : vt__ossl_shake(&t->o);
+    int r = t->o.dear ? VT__OSSL_DEAR : vt__ossl_shake(&t->o), step = 0;
     if (r != VT__OSSL_DEAR) return r;
-    if ((r = vt__block_call(vt__tls_shake, t, NULL, until)) == -EAGAIN) r = vt__tls_shake(t); /* no thread */
-    return r < 0 ? r : t->step;
+    r = vt__block_call(vt__tls_shake, &t->o, &step, until);
+    return r == -EAGAIN ? vt__ossl_shake(&t->o) : r < 0 ? r : step; /* -EAGAIN: no thread is to be had */
 }
 static int vt__tls_push_all(vt__conn *c, vt__tls *t, int64_t until) {
     int r;
