@@ -24373,7 +24373,7 @@ static VT_PRINTF(3, 4) int vt__ossl_fail(vt__ossl_text *t, int err, const char *
 /* PEM text to read: a file's, or what is given. */
 static BIO *vt__ossl_pem(const char *file, const char *pem) {
     ERR_clear_error();
-    return file ? BIO_new_file(file, "r") : BIO_new_mem_buf(pem, -1);
+    return file ? BIO_new_file(file, "re") : BIO_new_mem_buf(pem, -1); /* e: no child has it */
 }
 static int vt__ossl_password(char *buf, int size, int rwflag, void *arg) {
     const char *pw = arg;

@@ -4,6 +4,8 @@
 #define E2E_TLS 1
 #include "e2e.h"
 
+#include <sys/stat.h>
+
 #define SLOW (VT__ASAN || VT__TSAN)
 static struct pem ca, other_ca, site, wild, plain_site, good, foreign, expired;
 static vt_tls_cfg lcfg;   /* what the next server's TLS listener has */
@@ -515,6 +517,37 @@ TEST(the_later_of_two_reloads_counts) {
     CHECK(first == 0 && later == 0);
     CHECK_STR(served(NULL), "wild");
     unlink(aside);
+    CHECK_EQ(e2e_stop(), 0);
+}
+/* The descriptor by which another than `mine` has the file; -1: there is none (yet). */
+static int held_by(const char *path, int mine) {
+    struct stat want, st;
+    if (stat(path, &want) < 0) return -1;
+    for (int fd = 0; fd < 1024; fd++)
+        if (fd != mine && fstat(fd, &st) == 0 && st.st_ino == want.st_ino && st.st_dev == want.st_dev)
+            return fd;
+    return -1;
+}
+/* What handlers start meanwhile is not to have the key's file. */
+TEST(a_file_that_is_read_is_no_childs) {
+    const char *fifo = tmp_path("fifo");
+    int first = 99, fd, its = -1;
+    pthread_t t;
+    fresh();
+    tk[0].password_file = fifo;
+    unlink(fifo);
+    REQUIRE(mkfifo(fifo, 0600) == 0 && pthread_create(&t, NULL, feed, (void *)(uintptr_t)fifo) == 0);
+    REQUIRE(start(NULL));
+    pthread_join(t, NULL);
+    REQUIRE(pthread_create(&t, NULL, reload, &first) == 0);
+    while ((fd = open(fifo, O_WRONLY | O_NONBLOCK)) < 0) e2e_sleep_ms(1);
+    while ((its = held_by(fifo, fd)) < 0) e2e_sleep_ms(1);
+    CHECK(fcntl(its, F_GETFD) & FD_CLOEXEC);
+    CHECK_EQ(write(fd, "word\n", 5), 5);
+    close(fd);
+    pthread_join(t, NULL);
+    CHECK_EQ(first, 0);
+    unlink(fifo);
     CHECK_EQ(e2e_stop(), 0);
 }
 static bool ready_by(int ms) {
