@@ -34063,7 +34063,8 @@ static bool vt__h1c_lost_to(vt__h1c_run *run, vt_str head) {
     char port[24];
     while (to && to != end && *to > ' ' && *to < 0x7f) to++;
     if (!from || *from != '/' || *to != ' ' || !host.len || vt__uri_authority(host, &auth) < 0) return false;
-    size_t n = (size_t)snprintf(port, sizeof port, ":%d", vt__io_port_of(run->c->conn.pd.fd));
+    int at = vt__io_port_of(run->c->conn.pd.fd); /* 0: a Unix socket has none */
+    size_t n = at > 0 ? (size_t)snprintf(port, sizeof port, ":%d", at) : 0;
     if (vt__h1c_put_start(run, 308, !run->conf->no_date, true) < 0) return true;
     (void)vt__conn_put(&run->io, "Location: https://", 18);
     (void)vt__conn_put(&run->io, auth.host.ptr, auth.host.len);

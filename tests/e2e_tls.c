@@ -840,6 +840,28 @@ TEST(plain_http_on_the_tls_port) {
     cl_close(&c);
     CHECK_EQ(e2e_stop(), 0);
 }
+/* On a socket that has no port there is none to be named. */
+static char unix_addr[40];
+static void routes_unix(vt_server *s) {
+    snprintf(unix_addr, sizeof unix_addr, "unix:@vt-tls-%d", (int)getpid());
+    CHECK_EQ(vt_server_listen_tls(s, unix_addr, &lcfg), 0);
+}
+TEST(plain_http_on_a_unix_socket_for_tls) {
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    fresh();
+    lcfg.plain = VT_TLS_PLAIN_REDIRECT;
+    REQUIRE(e2e_start(NULL, routes_unix) == 0);
+    CL(c);
+    strcpy(un.sun_path + 1, unix_addr + 6);
+    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(unix_addr + 6));
+    REQUIRE(cl_fd_take(&c, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)));
+    REQUIRE(connect(c.fd, (struct sockaddr *)&un, len) == 0);
+    cl_puts(&c, "GET /a HTTP/1.1\r\nHost: www.example.org:80\r\n\r\n");
+    CHECK_EQ(cl_response(&c), 308);
+    CHECK_STR(cl_field(&c, "location"), "https://www.example.org/a");
+    cl_close(&c);
+    CHECK_EQ(e2e_stop(), 0);
+}
 TEST(key_updates_are_served_but_not_without_end) {
     fresh();
     REQUIRE(start(NULL));
