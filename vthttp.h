@@ -30561,9 +30561,9 @@ static void vt__link_left(vt__link *c) {
 /* "192.0.2.7:40312"; returns the length. */
 static int vt__link_address(const vt__link *c, bool local, char *buf, size_t cap) {
     vt__addr a;
-    if (!local) return (int)vt__io_addr_format(&c->peer.sa, c->peer_len, buf, cap);
-    a.len = sizeof a.u;
-    int r = vt__plat_getsockname(c->conn.pd.fd, &a.u.sa, &a.len);
+    if (!local && c->peer.sa.sa_family != AF_UNIX) /* a path may be longer */
+        return (int)vt__io_addr_format(&c->peer.sa, c->peer_len, buf, cap);
+    int r = vt__io_name(c->conn.pd.fd, !local, &a);
     return r < 0 ? r : (int)vt__io_addr_format(&a.u.sa, a.len, buf, cap);
 }
 static int vt__link_add_field(vt_res *res, vt_str name, vt_str value) {
