@@ -35584,9 +35584,9 @@ static void vt__srv_reserve(vt__srv *srv) {
 }
 static void vt__srv_resume(vt__srv_dom *d) {
     if (!__atomic_exchange_n(&d->resting, 0, __ATOMIC_SEQ_CST)) return;
-    vt__srv_reserve(d->srv);
     vt__timer_cancel(&d->host->dom->wheel, &d->timer);
     if (__atomic_load_n(&d->srv->group.stopping, __ATOMIC_SEQ_CST)) return;
+    vt__srv_reserve(d->srv); /* which a stop closes, behind its round */
     if (vt__srv_open_doors(d) < 0) vt__srv_rest(d);
 }
 static void vt__srv_rested(vt__timer *t) { vt__srv_resume(VT__CONTAINER(t, vt__srv_dom, timer)); }
@@ -35851,10 +35851,9 @@ static void vt__srv_quit_doms(vt__srv *srv) {
 /* Servers that a stop of the runtime stops; under the lock of the first domain. */
 static vt__list vt__srv_started = {&vt__srv_started, &vt__srv_started};
 static void vt__srv_unlist(vt__srv *srv) {
-    vt__dom *first = vt__sched_g.doms[0];
-    vt__sched_dom_lock(first);
+    vt__sched_dom_lock(vt__sched_g.doms[0]);
     vt__ds_list_remove(&srv->link);
-    vt__sched_dom_unlock(first);
+    vt__sched_dom_unlock(vt__sched_g.doms[0]);
 }
 /* All connections are gone, or belong to handlers that cannot be stopped: those keep what they use. */
 static void vt__srv_end(vt__srv *srv, int result) {
@@ -35912,10 +35911,9 @@ __attribute__((constructor(101))) static void vt__srv_register(void) {
 }
 /* Whoever stops the runtime finds the server in the list, or is found to have done so by the spawn. */
 static int vt__srv_stand_by(vt__srv *srv) {
-    vt__dom *first = vt__sched_g.doms[0];
-    vt__sched_dom_lock(first);
+    vt__sched_dom_lock(vt__sched_g.doms[0]);
     vt__ds_list_push(&vt__srv_started, &srv->link);
-    vt__sched_dom_unlock(first);
+    vt__sched_dom_unlock(vt__sched_g.doms[0]);
     int r = vt__rt_prepare(vt__sched_thr(), vt__srv_main, srv, "vt_server_start",
                            VT__TASK_DETACHED | VT__TASK_ANY, &srv->drain);
     if (r < 0) vt__srv_unlist(srv);

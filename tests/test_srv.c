@@ -441,6 +441,34 @@ TEST(srv_without_a_reserve_it_starts_all_the_same) {
     CHECK_EQ(status_of(0), 200);
 }
 
+/* A close that saw no stop yet wakes its door when the listeners are closed: nothing is opened any more. */
+static void wake_late(void *arg, uint32_t gen) {
+    vt__srv_dom *d = &srv->run->doms[0];
+    (void)arg, (void)gen;
+    CHECK(srv->run->state == VT__SRV_DRAINING && srv->run->listeners[0].fd < 0 && d->resting);
+    d->waking = 1;
+    vt__sched_post(d->host->dom, &d->wake);
+}
+static void note_reserve(vt_server *s, void *ctx) {
+    (void)ctx;
+    reserves[0] = s->run->reserve;
+}
+TEST(srv_reserve_is_gone_with_the_server) {
+    vt_server_cfg cfg = plain;
+    cfg.max_connections = 2;
+    cfg.on_stopped = note_reserve;
+    begin(12);
+    CLIENT(10, "GET /sleep/1000 HTTP/1.1\r\n" HOST "\r\n");
+    CLIENT(10, "GET /sleep/3000 HTTP/1.1\r\n" HOST "\r\n");
+    CLIENT(50, GET_OK); /* the last guest, behind whom the listener is closed */
+    sim_at(100 * VT_MS, srv_stop, NULL);
+    sim_at(2 * VT_SEC, wake_late, NULL);
+    reserves[0] = 99;
+    CHECK_EQ(serve(&cfg), 0);
+    for (int i = 0; i < 3; i++) CHECK_EQ(status_of(i), 200);
+    CHECK_EQ(reserves[0], -1);
+}
+
 /*--- the last guests ---*/
 TEST(srv_last_guests_wait_for_room) {
     vt_server_cfg cfg = plain;
