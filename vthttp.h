@@ -36060,7 +36060,7 @@ VT_API int vt_server_start(vt_server *s) {
         bool left = srv->doms && !vt__srv_undo(srv); /* some domains may have opened */
         vt__srv_close_listeners(srv);
         if (!left) vt__srv_drop_doms(srv);
-        s->running = left;
+        srv->left = s->running = left;
         srv->result = r;
         __atomic_store_n(&srv->state, left ? VT__SRV_DRAINING : VT__SRV_IDLE, __ATOMIC_SEQ_CST);
         return r;

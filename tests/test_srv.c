@@ -320,12 +320,17 @@ static void begin(uint64_t seed) {
     log_text[0] = 0;
     vt_log_set(on_log, NULL, VT_LOG_INFO);
 }
+static int h_stubborn(vt_req *req, vt_res *res) {
+    vt_shield(true);
+    return h_slept(req, res);
+}
 static const vt_server_cfg plain = {.addr = "127.0.0.1:8080", .workers = 1};
 static int serve(const vt_server_cfg *cfg) {
     srv = vt_server_new(cfg);
     vt_server_get(srv, "/", h_ok);
     vt_server_get(srv, "/compute", h_compute);
     vt_server_get(srv, "/sleep/{ms}", h_slept);
+    vt_server_get(srv, "/stubborn/{ms}", h_stubborn);
     int r = vt_server_run(srv);
     CHECK_EQ(srv->run->state, VT__SRV_IDLE);
     vt_server_free(srv);
@@ -761,4 +766,31 @@ TEST(srv_a_start_that_fails_late_gives_its_guests_their_time) {
         CHECK_EQ(status_of(0), ms == 100 ? 200 : 503);
         sim_end();
     }
+}
+/* Nor does whoever waits for the end of such a server wait for a guest who cannot be stopped. */
+static int stubborn_main(void *arg) {
+    vt_sem started = {0};
+    vt_task *t = vt_async(guest_comes_first, &started);
+    (void)arg;
+    CHECK_EQ(vt_server_start(srv), VT_ELIMIT);
+    CHECK_EQ(srv->run->group.open, 1);
+    CHECK_EQ(vt_server_wait(srv), VT_ELIMIT);
+    CHECK_EQ(vt_server_start(srv), VT_ESTATE);
+    vt_sem_release(&started, 1);
+    return vt_await(t, NULL);
+}
+TEST(srv_a_start_that_fails_late_can_be_waited_for) {
+    vt_server_cfg cfg = plain;
+    vt_cfg three = {.workers = 1, .max_vthreads = 3};
+    cfg.grace_ms = 500;
+    begin(13);
+    CLIENT(1, "GET /stubborn/5000 HTTP/1.1\r\n" HOST "\r\n");
+    srv = vt_server_new(&cfg);
+    vt_server_get(srv, "/stubborn/{ms}", h_stubborn);
+    CHECK_EQ(vt_run(&three, stubborn_main, NULL), 0);
+    srv->run->state = VT__SRV_IDLE; /* the guest has left with the runtime */
+    vt_server_free(srv);
+    sim_settle();
+    CHECK_EQ(status_of(0), 200);
+    sim_end();
 }
