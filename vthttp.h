@@ -24950,10 +24950,7 @@ static void vt__tls_drop(vt__conn *c) {
     vt__conn_buf_put(vt__sched_thr(), &t->in);
     vt__mem_free(t);
 }
-static void vt__tls_bare(vt__conn *c) {
-    (void)vt__tls_end(c);
-    vt__tls_drop(c);
-}
+static void vt__tls_bare(vt__conn *c) { (void)vt__tls_end(c), vt__tls_drop(c); }
 /* Without close_notify: who means an orderly end has said so before, and what is cut off is to be seen so. */
 static int vt__tls_close(vt__conn *c) {
     vt__tls_drop(c);
@@ -30089,7 +30086,7 @@ typedef struct vt__link_group {
     struct vt__link_host *hosts; /* by index of the domain */
     int64_t open, max_open;
     int64_t waiting;             /* in vt__link_queue, and under its lock */
-    uint32_t stopping;           /* requests in flight are the last */
+    uint32_t stopping;           /* requests in flight are the last; 2: too late, nobody lingers */
     const struct vt__h2_cfg *h2; /* NULL: no HTTP/2 */
     const struct vt__h3_cfg *h3; /* NULL: no HTTP/3 */
     uint32_t tell;               /* call `closed` */
@@ -30303,14 +30300,14 @@ static void vt__link_linger_on(vt__link *c) {
 }
 /* The last of a connection whose answer is sent. What comes on one that spoke TLS is dropped as it is. */
 static void vt__link_linger(vt__link *c) {
-    vt__dom *dom = c->host->dom;
     bool cut = c->conn.ops && c->unsaid;
+    uint32_t stopping = __atomic_load_n(&c->host->group->stopping, __ATOMIC_SEQ_CST);
     if (c->conn.ops) c->conn.ops->bare(&c->conn);
-    if (cut || (!c->unsaid && vt__conn_shutdown(&c->conn) < 0) || vt__poll_add(dom, &c->conn.pd) < 0) {
+    if (stopping > 1 || cut || (!c->unsaid && vt__conn_shutdown(&c->conn) < 0) ||
+        vt__poll_add(c->host->dom, &c->conn.pd) < 0) {
         vt__link_close(c);
         return;
     }
-    bool stopping = vt__link_stopping(c);
     c->lingered = 0;
     /* the cached clock is as old as the reactor's last wait */
     vt__link_list(c, VT__LINK_LINGER,
@@ -35699,6 +35696,8 @@ static void vt__srv_on_kill(vt__srv_dom *d) {
 }
 /* Handlers that cannot be stopped keep no socket open. */
 static void vt__srv_on_shut(vt__srv_dom *d) {
+    __atomic_store_n(&d->srv->group.stopping, 2, __ATOMIC_SEQ_CST);
+    vt__link_expire_all(&d->host->parked[VT__LINK_LINGER]);
     for (int i = 0; i < d->srv->nlisteners; i++) vt__h3c_door_close(&d->doors[i].h3);
 }
 /* Behind it no event of an older reactor pass is on its way. */

@@ -794,3 +794,14 @@ TEST(srv_a_start_that_fails_late_can_be_waited_for) {
     CHECK_EQ(status_of(0), 200);
     sim_end();
 }
+
+/* What such a guest leaves behind is closed as soon as it leaves: by then nobody may be there to close it later. */
+TEST(srv_who_outlives_the_grace_leaves_no_connection) {
+    vt_server_cfg cfg = plain;
+    cfg.grace_ms = 500;
+    begin(15);
+    CLIENT(10, "GET /stubborn/5000 HTTP/1.1\r\n" HOST "\r\n");
+    sim_at(100 * VT_MS, srv_stop, NULL);
+    CHECK_EQ(serve(&cfg), -ETIMEDOUT); /* and sim_end finds no descriptor */
+    CHECK_EQ(status_of(0), 200);
+}
