@@ -36170,6 +36170,7 @@ static int vt__srv_run_main(void *arg) {
     for (int i = VT__SRV_INT; signals && i <= VT__SRV_TERM; i++) vt__srv_signal_set(i, vt__srv_on_signal);
     if (hup) vt__srv_signal_set(VT__SRV_HUP, vt__srv_on_hup);
     int r = vt_server_start(s);
+    if (__atomic_load_n(&vt__srv_signals.seen, __ATOMIC_SEQ_CST)) vt_server_stop(s); /* before it began */
     vt_shield(true); /* vt_stop stops the server, and its end ends this wait */
     if (r >= 0) r = vt_server_wait(s);
     vt_shield(false);

@@ -805,3 +805,26 @@ TEST(srv_who_outlives_the_grace_leaves_no_connection) {
     CHECK_EQ(serve(&cfg), -ETIMEDOUT); /* and sim_end finds no descriptor */
     CHECK_EQ(status_of(0), 200);
 }
+
+/*--- signals ---*/
+/* One that comes as soon as it is caught: the server is not asked to start yet, and stops as soon as it has. */
+static int caught_early(int sig, const struct vt__plat_sa *act, struct vt__plat_sa *old) {
+    int r = sim_do_sigaction(sig, act, old);
+    if (sig == SIGTERM && act && vt__srv_signals.server && !vt__srv_signals.seen) sim_signal(SIGTERM);
+    return r;
+}
+static int64_t ended_at;
+static void note_end(vt_server *s, void *ctx) {
+    (void)s, (void)ctx;
+    ended_at = sim.now;
+}
+TEST(srv_a_signal_before_the_start_counts) {
+    vt_server_cfg cfg = plain;
+    cfg.on_stopped = note_end;
+    begin(14);
+    vt__plat.sigaction = caught_early;
+    sim_at(5 * VT_SEC, srv_stop, NULL);
+    CHECK_EQ(serve(&cfg), 0);
+    CHECK_EQ(sim.killed, 0);
+    CHECK(ended_at - SIM_START < VT_SEC);
+}
