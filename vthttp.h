@@ -24399,7 +24399,10 @@ static bool vt__ossl_key_is_dear(const EVP_PKEY *key) {
 }
 /* The next certificate of a PEM text: NULL at its end, and at one that cannot be read: then *bad is set. */
 static X509 *vt__ossl_next_cert(BIO *b, bool *bad) {
-    X509 *cert = PEM_read_bio_X509_AUX(b, NULL, vt__ossl_password, NULL);
+    X509 *cert = PEM_read_bio_X509_AUX(b, NULL, vt__ossl_password, NULL), *once = cert;
+    /* Where memory was out it has no key, or is held for invalid, for good: OpenSSL reads that when it likes, and once. */
+    if (cert && (!X509_get0_pubkey(cert) || X509_get_extension_flags(cert) & EXFLAG_INVALID))
+        cert = X509_dup(once), X509_free(once);
     unsigned long e = cert ? 0 : ERR_peek_last_error();
     *bad = !cert && !(ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE);
     return cert;
@@ -24410,12 +24413,8 @@ static int vt__ossl_load_chain(vt__ossl_cert *out, const vt_tls_cert *c, vt__oss
     X509 *cert = NULL;
     out->cert = b ? vt__ossl_next_cert(b, &bad) : NULL;
     out->chain = out->cert ? sk_X509_new_null() : NULL;
-    while (out->chain && (cert = vt__ossl_next_cert(b, &bad)) != NULL)
-        if (!sk_X509_push(out->chain, cert)) {
-            X509_free(cert);
-            bad = true;
-            break;
-        }
+    while (out->chain && !bad && (cert = vt__ossl_next_cert(b, &bad)) != NULL)
+        if (!sk_X509_push(out->chain, cert)) X509_free(cert), bad = true;
     BIO_free(b);
     if (out->chain && !bad) return 0;
     return vt__ossl_fail(t, VT_ECONF, "%s: no certificate can be read%s: %s",

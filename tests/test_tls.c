@@ -347,6 +347,35 @@ TEST(every_allocation_may_fail) {
     CHECK_EQ(life(0), 0);
     vt_log_set(NULL, NULL, 0);
 }
+/* What is trusted, read while memory is out for a moment: nothing, or it serves as well as ever. */
+TEST(trust_that_is_read_without_memory_is_whole_or_none) {
+    const vt__ossl_client cc = trusting(), nobody = {.no_verify = true};
+    vt__ossl_ctx *x;
+    vt__ossl_text text;
+    struct pair p;
+    long counts[2];
+    for (int i = 0; i < 4; i++) { /* twice: what is made once does not count */
+        alloc_seen = 0;
+        REQUIRE(vt__ossl_ctx_client(&x, i % 2 ? &cc : &nobody, &text) == 0);
+        vt__ossl_unref(x);
+        counts[i % 2] = alloc_seen;
+    }
+    int made = 0;
+    for (long n = counts[0] + 1; n <= counts[1]; n += VT__ASAN || VT__TSAN ? 31 : 7) {
+        __atomic_store_n(&alloc_left, n, __ATOMIC_RELAXED);
+        int r = vt__ossl_ctx_client(&x, &cc, &text);
+        __atomic_store_n(&alloc_left, 0, __ATOMIC_RELAXED);
+        if (r < 0) continue;
+        made++;
+        REQUIRE(pair_open(&p, &cc, "site.example") == 0);
+        vt__ossl_close(&p.c);
+        CHECK_EQ(vt__ossl_open(&p.c, x, true), 0);
+        CHECK_EQ(vt__ossl_expect(&p.c, "site.example", 0), 0);
+        CHECK_EQ(pair_shake(&p, 100000), 1);
+        pair_close(&p);
+    }
+    CHECK(made > 2);
+}
 
 /* ---- over a socket pair ---- */
 static struct {
