@@ -24731,7 +24731,7 @@ static int vt__ossl_info(vt__ossl *o, vt__arena *a, vt_tls_info *out) {
  * MARK: - @tls     TLS over a connection
  * uses:   @api_base @api_tls @plat @mem @str @log @poll @sched @sync @block @io @conn @ossl
  * raises: vt__conn_ops
- * test:   tests/test_tls.c tests/e2e_tls.c tests/interop_tls.sh
+ * test:   tests/test_tls.c tests/e2e_tls.c tests/fault_tls.c tests/interop_tls.sh
  *
  * The machine of @ossl between a vt__conn's users and its socket. Ciphertext is received into a block of the thread's
  * pool, which goes back when it is used up: a connection that waits holds OpenSSL's own state and nothing else. What is
