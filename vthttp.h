@@ -31864,6 +31864,7 @@ static void vt__h2e_turn(vt__h2e *h) {
         return;
     }
     vt__h2e_grant(h);
+    if (vt__conn_readable(h->conn) && vt__poll_disarm(&h->conn->pd)) h->held = true; /* TLS read in a write */
     if (h->held && !vt__h2e_full(h)) vt__h2e_stir(&h->x);
     int64_t due = h->role->due(h);
     if (due < INT64_MAX) vt__timer_lazy(&h->x.dom->wheel, &h->timer, due);
