@@ -24219,7 +24219,7 @@ static VT_PRINTF(3, 4) int vt__ossl_fail(vt__ossl_text *t, int err, const char *
 /* PEM text to read: a file's, or what is given. */
 static BIO *vt__ossl_pem(const char *file, const char *pem) {
     ERR_clear_error();
-    return file ? BIO_new_file(file, "r") : BIO_new_mem_buf(pem, -1);
+    return file ? BIO_new_file(file, "re") : BIO_new_mem_buf(pem, -1); /* e: no child has it */
 }
 static int vt__ossl_password(char *buf, int size, int rwflag, void *arg) {
     const char *pw = arg;
@@ -24245,7 +24245,10 @@ static bool vt__ossl_key_is_dear(const EVP_PKEY *key) {
 }
 /* The next certificate of a PEM text: NULL at its end, and at one that cannot be read: then *bad is set. */
 static X509 *vt__ossl_next_cert(BIO *b, bool *bad) {
-    X509 *cert = PEM_read_bio_X509_AUX(b, NULL, vt__ossl_password, NULL);
+    X509 *cert = PEM_read_bio_X509_AUX(b, NULL, vt__ossl_password, NULL), *once = cert;
+    /* Where memory was out it has no key, or is held for invalid, for good: OpenSSL reads that when it likes, and once. */
+    if (cert && (!X509_get0_pubkey(cert) || X509_get_extension_flags(cert) & EXFLAG_INVALID))
+        cert = X509_dup(once), X509_free(once);
     unsigned long e = cert ? 0 : ERR_peek_last_error();
     *bad = !cert && !(ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE);
     return cert;
@@ -24256,12 +24259,8 @@ static int vt__ossl_load_chain(vt__ossl_cert *out, const vt_tls_cert *c, vt__oss
     X509 *cert = NULL;
     out->cert = b ? vt__ossl_next_cert(b, &bad) : NULL;
     out->chain = out->cert ? sk_X509_new_null() : NULL;
-    while (out->chain && (cert = vt__ossl_next_cert(b, &bad)) != NULL)
-        if (!sk_X509_push(out->chain, cert)) {
-            X509_free(cert);
-            bad = true;
-            break;
-        }
+    while (out->chain && !bad && (cert = vt__ossl_next_cert(b, &bad)) != NULL)
+        if (!sk_X509_push(out->chain, cert)) X509_free(cert), bad = true;
     BIO_free(b);
     if (out->chain && !bad) return 0;
     return vt__ossl_fail(t, VT_ECONF, "%s: no certificate can be read%s: %s",
@@ -24578,7 +24577,7 @@ static int vt__ossl_info(vt__ossl *o, vt__arena *a, vt_tls_info *out) {
  * MARK: - @tls     TLS over a connection
  * uses:   @api_base @api_tls @plat @mem @str @log @poll @sched @sync @block @io @conn @ossl
  * raises: vt__conn_ops
- * test:   tests/test_tls.c tests/e2e_tls.c tests/interop_tls.sh
+ * test:   tests/test_tls.c tests/e2e_tls.c tests/fault_tls.c tests/interop_tls.sh
  *
  * The machine of @ossl between a vt__conn's users and its socket. Ciphertext is received into a block of the thread's
  * pool, which goes back when it is used up: a connection that waits holds OpenSSL's own state and nothing else. What is
@@ -24612,7 +24611,6 @@ typedef struct vt__tls {
     vt__tls_gate *gate; /* whose permit it holds; NULL: none */
     bool shut;          /* the socket's sending half is ended */
     uint32_t spin;      /* of o and owed after the handshake: one reads, another, of any thread, writes */
-    int step;           /* what a step on another OS thread came to */
 } vt__tls;
 
 /*--- moving ciphertext ---*/
@@ -24733,7 +24731,11 @@ static int64_t vt__tls_send_run(vt__conn *c, vt__tls *t, struct iovec *v, int n)
             vt__poll_clear(&c->pd, VT__PD_W), vt__poll_set(&c->pd, VT__PD_R); /* events of input set W, too */
             if ((k = vt__tls_pull(c, t)) <= 0) return k ? k : VT_EEOF;
         }
-        if (t->in.p) vt__tls_settle(c, t);
+        if (t->in.p) { /* no event will tell who waits for it */
+            uint32_t waits = VT__PD_RWAIT | VT__PD_RWBOTH;
+            vt__tls_settle(c, t);
+            vt__poll_wake(&c->pd, __atomic_fetch_and(&c->pd.word, ~waits, __ATOMIC_ACQ_REL) & waits);
+        }
         if (k < 0) return k;
         t->owed = (size_t)k;
     }
@@ -24793,10 +24795,7 @@ static void vt__tls_drop(vt__conn *c) {
     vt__conn_buf_put(vt__sched_thr(), &t->in);
     vt__mem_free(t);
 }
-static void vt__tls_bare(vt__conn *c) {
-    (void)vt__tls_end(c);
-    vt__tls_drop(c);
-}
+static void vt__tls_bare(vt__conn *c) { (void)vt__tls_end(c), vt__tls_drop(c); }
 /* Without close_notify: who means an orderly end has said so before, and what is cut off is to be seen so. */
 static int vt__tls_close(vt__conn *c) {
     vt__tls_drop(c);
@@ -24842,16 +24841,12 @@ static int vt__tls_begin(vt__conn *c, vt__tls_gate *g, int64_t until) {
     vt__ossl_kernel_allow(&t->o, c->pd.fd);
     return VT__TLS_DONE;
 }
-static int vt__tls_shake(void *arg) {
-    vt__tls *t = arg;
-    t->step = vt__ossl_shake(&t->o);
-    return 0;
-}
+static int vt__tls_shake(void *o) { return vt__ossl_shake(o); }
 static int vt__tls_shake_on(vt__tls *t, int64_t until) {
-    int r = t->o.dear ? VT__OSSL_DEAR : vt__ossl_shake(&t->o);
+    int r = t->o.dear ? VT__OSSL_DEAR : vt__ossl_shake(&t->o), step = 0;
     if (r != VT__OSSL_DEAR) return r;
-    if ((r = vt__block_call(vt__tls_shake, t, NULL, until)) == -EAGAIN) r = vt__tls_shake(t); /* no thread */
-    return r < 0 ? r : t->step;
+    r = vt__block_call(vt__tls_shake, &t->o, &step, until);
+    return r == -EAGAIN ? vt__ossl_shake(&t->o) : r < 0 ? r : step; /* -EAGAIN: no thread is to be had */
 }
 static int vt__tls_push_all(vt__conn *c, vt__tls *t, int64_t until) {
     int r;
@@ -29935,7 +29930,7 @@ typedef struct vt__link_group {
     struct vt__link_host *hosts; /* by index of the domain */
     int64_t open, max_open;
     int64_t waiting;             /* in vt__link_queue, and under its lock */
-    uint32_t stopping;           /* requests in flight are the last */
+    uint32_t stopping;           /* requests in flight are the last; 2: too late, nobody lingers */
     const struct vt__h2_cfg *h2; /* NULL: no HTTP/2 */
     const struct vt__h3_cfg *h3; /* NULL: no HTTP/3 */
     uint32_t tell;               /* call `closed` */
@@ -30149,14 +30144,14 @@ static void vt__link_linger_on(vt__link *c) {
 }
 /* The last of a connection whose answer is sent. What comes on one that spoke TLS is dropped as it is. */
 static void vt__link_linger(vt__link *c) {
-    vt__dom *dom = c->host->dom;
     bool cut = c->conn.ops && c->unsaid;
+    uint32_t stopping = __atomic_load_n(&c->host->group->stopping, __ATOMIC_SEQ_CST);
     if (c->conn.ops) c->conn.ops->bare(&c->conn);
-    if (cut || (!c->unsaid && vt__conn_shutdown(&c->conn) < 0) || vt__poll_add(dom, &c->conn.pd) < 0) {
+    if (stopping > 1 || cut || (!c->unsaid && vt__conn_shutdown(&c->conn) < 0) ||
+        vt__poll_add(c->host->dom, &c->conn.pd) < 0) {
         vt__link_close(c);
         return;
     }
-    bool stopping = vt__link_stopping(c);
     c->lingered = 0;
     /* the cached clock is as old as the reactor's last wait */
     vt__link_list(c, VT__LINK_LINGER,
@@ -30407,9 +30402,9 @@ static void vt__link_left(vt__link *c) {
 /* "192.0.2.7:40312"; returns the length. */
 static int vt__link_address(const vt__link *c, bool local, char *buf, size_t cap) {
     vt__addr a;
-    if (!local) return (int)vt__io_addr_format(&c->peer.sa, c->peer_len, buf, cap);
-    a.len = sizeof a.u;
-    int r = vt__plat_getsockname(c->conn.pd.fd, &a.u.sa, &a.len);
+    if (!local && c->peer.sa.sa_family != AF_UNIX) /* a path may be longer */
+        return (int)vt__io_addr_format(&c->peer.sa, c->peer_len, buf, cap);
+    int r = vt__io_name(c->conn.pd.fd, !local, &a);
     return r < 0 ? r : (int)vt__io_addr_format(&a.u.sa, a.len, buf, cap);
 }
 static int vt__link_add_field(vt_res *res, vt_str name, vt_str value) {
@@ -31718,6 +31713,7 @@ static void vt__h2e_turn(vt__h2e *h) {
         return;
     }
     vt__h2e_grant(h);
+    if (vt__conn_readable(h->conn) && vt__poll_disarm(&h->conn->pd)) h->held = true; /* TLS read in a write */
     if (h->held && !vt__h2e_full(h)) vt__h2e_stir(&h->x);
     int64_t due = h->role->due(h);
     if (due < INT64_MAX) vt__timer_lazy(&h->x.dom->wheel, &h->timer, due);
@@ -33894,7 +33890,8 @@ static bool vt__h1c_lost_to(vt__h1c_run *run, vt_str head) {
     char port[24];
     while (to && to != end && *to > ' ' && *to < 0x7f) to++;
     if (!from || *from != '/' || *to != ' ' || !host.len || vt__uri_authority(host, &auth) < 0) return false;
-    size_t n = (size_t)snprintf(port, sizeof port, ":%d", vt__io_port_of(run->c->conn.pd.fd));
+    int at = vt__io_port_of(run->c->conn.pd.fd); /* 0: a Unix socket has none */
+    size_t n = at > 0 ? (size_t)snprintf(port, sizeof port, ":%d", at) : 0;
     if (vt__h1c_put_start(run, 308, !run->conf->no_date, true) < 0) return true;
     (void)vt__conn_put(&run->io, "Location: https://", 18);
     (void)vt__conn_put(&run->io, auth.host.ptr, auth.host.len);
@@ -35413,9 +35410,9 @@ static void vt__srv_reserve(vt__srv *srv) {
 }
 static void vt__srv_resume(vt__srv_dom *d) {
     if (!__atomic_exchange_n(&d->resting, 0, __ATOMIC_SEQ_CST)) return;
-    vt__srv_reserve(d->srv);
     vt__timer_cancel(&d->host->dom->wheel, &d->timer);
     if (__atomic_load_n(&d->srv->group.stopping, __ATOMIC_SEQ_CST)) return;
+    vt__srv_reserve(d->srv); /* which a stop closes, behind its round */
     if (vt__srv_open_doors(d) < 0) vt__srv_rest(d);
 }
 static void vt__srv_rested(vt__timer *t) { vt__srv_resume(VT__CONTAINER(t, vt__srv_dom, timer)); }
@@ -35528,6 +35525,8 @@ static void vt__srv_on_kill(vt__srv_dom *d) {
 }
 /* Handlers that cannot be stopped keep no socket open. */
 static void vt__srv_on_shut(vt__srv_dom *d) {
+    __atomic_store_n(&d->srv->group.stopping, 2, __ATOMIC_SEQ_CST);
+    vt__link_expire_all(&d->host->parked[VT__LINK_LINGER]);
     for (int i = 0; i < d->srv->nlisteners; i++) vt__h3c_door_close(&d->doors[i].h3);
 }
 /* Behind it no event of an older reactor pass is on its way. */
@@ -35680,10 +35679,9 @@ static void vt__srv_quit_doms(vt__srv *srv) {
 /* Servers that a stop of the runtime stops; under the lock of the first domain. */
 static vt__list vt__srv_started = {&vt__srv_started, &vt__srv_started};
 static void vt__srv_unlist(vt__srv *srv) {
-    vt__dom *first = vt__sched_g.doms[0];
-    vt__sched_dom_lock(first);
+    vt__sched_dom_lock(vt__sched_g.doms[0]);
     vt__ds_list_remove(&srv->link);
-    vt__sched_dom_unlock(first);
+    vt__sched_dom_unlock(vt__sched_g.doms[0]);
 }
 /* All connections are gone, or belong to handlers that cannot be stopped: those keep what they use. */
 static void vt__srv_end(vt__srv *srv, int result) {
@@ -35741,10 +35739,9 @@ __attribute__((constructor(101))) static void vt__srv_register(void) {
 }
 /* Whoever stops the runtime finds the server in the list, or is found to have done so by the spawn. */
 static int vt__srv_stand_by(vt__srv *srv) {
-    vt__dom *first = vt__sched_g.doms[0];
-    vt__sched_dom_lock(first);
+    vt__sched_dom_lock(vt__sched_g.doms[0]);
     vt__ds_list_push(&vt__srv_started, &srv->link);
-    vt__sched_dom_unlock(first);
+    vt__sched_dom_unlock(vt__sched_g.doms[0]);
     int r = vt__rt_prepare(vt__sched_thr(), vt__srv_main, srv, "vt_server_start",
                            VT__TASK_DETACHED | VT__TASK_ANY, &srv->drain);
     if (r < 0) vt__srv_unlist(srv);
@@ -35891,7 +35888,7 @@ VT_API int vt_server_start(vt_server *s) {
         bool left = srv->doms && !vt__srv_undo(srv); /* some domains may have opened */
         vt__srv_close_listeners(srv);
         if (!left) vt__srv_drop_doms(srv);
-        s->running = left;
+        srv->left = s->running = left;
         srv->result = r;
         __atomic_store_n(&srv->state, left ? VT__SRV_DRAINING : VT__SRV_IDLE, __ATOMIC_SEQ_CST);
         return r;
@@ -36002,6 +35999,7 @@ static int vt__srv_run_main(void *arg) {
     for (int i = VT__SRV_INT; signals && i <= VT__SRV_TERM; i++) vt__srv_signal_set(i, vt__srv_on_signal);
     if (hup) vt__srv_signal_set(VT__SRV_HUP, vt__srv_on_hup);
     int r = vt_server_start(s);
+    if (__atomic_load_n(&vt__srv_signals.seen, __ATOMIC_SEQ_CST)) vt_server_stop(s); /* before it began */
     vt_shield(true); /* vt_stop stops the server, and its end ends this wait */
     if (r >= 0) r = vt_server_wait(s);
     vt_shield(false);

@@ -303,3 +303,114 @@ CLI_TEST(another_handshake_is_asked_for, 1) {
     SSL_CTX_free(ctx);
     close(asks_again.fd);
 }
+
+/*--- a server whose ticket comes in parts ---*/
+static SSL *slow;
+static int slow_fd;
+static int slow_alpn(SSL *s, const unsigned char **out, unsigned char *n, const unsigned char *in,
+                     unsigned in_len, void *arg) {
+    (void)s, (void)in, (void)in_len, (void)arg;
+    *out = (const unsigned char *)"h2", *n = 2;
+    return SSL_TLSEXT_ERR_OK;
+}
+static int slow_ticket(SSL *s, void *arg) { /* longer than a record */
+    static char data[1000];
+    (void)arg;
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(s), data, sizeof data);
+}
+static SSL_TICKET_RETURN slow_ticket_used(SSL *s, SSL_SESSION *ss, const unsigned char *name, size_t n,
+                                          SSL_TICKET_STATUS status, void *arg) {
+    (void)s, (void)ss, (void)name, (void)n, (void)status, (void)arg;
+    return SSL_TICKET_RETURN_IGNORE;
+}
+/* What it has to say goes out: all, or the first record. */
+static void slow_send(bool all) {
+    char *p;
+    long n = BIO_get_mem_data(SSL_get_wbio(slow), &p);
+    if (!all) n = 5 + ((uint8_t)p[3] << 8 | (uint8_t)p[4]);
+    char buf[8192];
+    REQUIRE(n <= (long)sizeof buf && BIO_read(SSL_get_wbio(slow), buf, (int)n) == n);
+    CHECK_EQ(send(slow_fd, buf, (size_t)n, MSG_NOSIGNAL), n);
+}
+/* As much as the client has to say until `call` comes true of a call that it repeats. */
+static bool slow_until(int (*call)(SSL *s)) {
+    int r;
+    while ((r = call(slow)) != 1) {
+        if (BIO_pending(SSL_get_wbio(slow)) > 0) slow_send(true);
+        if (r < 0 && SSL_get_error(slow, r) != SSL_ERROR_WANT_READ) return false;
+        if (r < 0 && vt_wait_fd(slow_fd, VT_READ, vt_now() + 10 * VT_SEC) < 0) return false;
+    }
+    if (BIO_pending(SSL_get_wbio(slow)) > 0) slow_send(true);
+    return true;
+}
+/* A request has come whole: HEADERS are the last frame of what comes with it. 0: not yet. */
+static int slow_asked(SSL *s) {
+    static uint8_t in[8192];
+    static size_t n;
+    int r = SSL_read(s, in + n, (int)(sizeof in - n));
+    if (r <= 0) return r < 0 ? r : -1;
+    n += (size_t)r;
+    for (size_t at = VT__H2_PREFACE_LEN; at + VT__H2_FRAME <= n;) {
+        size_t len = (size_t)in[at] << 16 | (size_t)in[at + 1] << 8 | in[at + 2];
+        if (in[at + 3] == VT__H2_T_HEADERS && at + VT__H2_FRAME + len <= n) return n = 0, 1;
+        at += VT__H2_FRAME + len;
+    }
+    return 0;
+}
+static void slow_answer(uint32_t id) {
+    uint8_t f[VT__H2_FRAME + 1];
+    *vt__h2_put_frame(f, 1, VT__H2_T_HEADERS, VT__H2_END_HEADERS | VT__H2_END_STREAM,
+                      id) = 0x88; /* :status 200 */
+    CHECK_EQ(SSL_write(slow, f, sizeof f), (int)sizeof f);
+}
+static int slow_call(void *url) { return get_by(client, url, NULL); }
+static void slow_accept(vt_sock *s) {
+    SSL_CTX *x = SSL_CTX_new(TLS_server_method());
+    uint8_t f[2 * VT__H2_FRAME];
+    slow_fd = vt_sock_fd(s);
+    SSL_CTX_use_certificate(x, good.cert), SSL_CTX_use_PrivateKey(x, good.key);
+    SSL_CTX_set_num_tickets(x, 0); /* but when it is asked for one */
+    SSL_CTX_set_alpn_select_cb(x, slow_alpn, NULL);
+    SSL_CTX_set_session_ticket_cb(x, slow_ticket, slow_ticket_used, NULL);
+    slow = SSL_new(x);
+    SSL_CTX_free(x);
+    SSL_set_max_send_fragment(slow, 512);
+    SSL_set_bio(slow, BIO_new_socket(slow_fd, BIO_NOCLOSE), BIO_new(BIO_s_mem()));
+    SSL_set_accept_state(slow);
+    REQUIRE(slow_until(SSL_do_handshake) && slow_until(slow_asked));
+    vt__h2_put_frame(vt__h2_put_frame(f, 0, VT__H2_T_SETTINGS, 0, 0), 0, VT__H2_T_SETTINGS, VT__H2_ACK, 0);
+    CHECK_EQ(SSL_write(slow, f, sizeof f), (int)sizeof f);
+    slow_send(true);
+}
+/* The rest of the ticket, with an answer behind it, is there when the client writes, and so reads: no event tells of it. */
+CLI_TEST(what_a_write_takes_in_is_read, 1) {
+    vt_sock *l, *s;
+    char url[VT_ADDR_MAX + 16] = "https://";
+    int status[2] = {0, 0};
+    REQUIRE(vt_listen(&l, "127.0.0.1:0", NULL) == 0);
+    snprintf(url + 8, sizeof url - 8, "127.0.0.1:%d/", vt_sock_port(l));
+    client = client_of(NULL);
+    vt_task *first = vt_async(slow_call, url);
+    REQUIRE(vt_accept(l, &s) == 0);
+    slow_accept(s);
+    const vt__cpool_host *h = VT__CONTAINER(client->hosts.next, vt__cpool_host, link);
+    const vt__cpool_conn *k = VT__CONTAINER(h->shared.next, vt__cpool_conn, link);
+    CHECK_EQ(SSL_new_session_ticket(slow), 1);
+    CHECK_EQ(SSL_do_handshake(slow), 1);
+    slow_send(false);
+    while (!SSL_in_init(((vt__tls *)k->conn.up)->o.ssl)) vt_sleep_ms(1);
+    slow_answer(1);
+    slow_send(true);
+    vt_task *second = vt_async(slow_call, url); /* writes before an event is looked for */
+    int r = vt_await_until(first, vt_now() + 10 * VT_SEC, &status[0]);
+    CHECK_EQ(r, 0);
+    slow_answer(3);
+    slow_send(true);
+    CHECK_EQ(vt_await(second, &status[1]), 0);
+    if (r < 0) CHECK_EQ(vt_await(first, NULL), 0);
+    CHECK(status[0] == 200 && status[1] == 200);
+    vt_client_free(client);
+    SSL_free(slow);
+    vt_sock_close(s);
+    vt_sock_close(l);
+}

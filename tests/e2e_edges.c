@@ -229,3 +229,37 @@ TEST(an_ipv4_client_of_a_dual_stack_listener) {
     cl_close(&c);
     CHECK_EQ(e2e_stop(), 0);
 }
+
+/*--- Unix sockets ---*/
+static void unix_name(struct sockaddr_un *un, socklen_t *len, const char *name) {
+    memset(un, 0, sizeof *un);
+    un->sun_family = AF_UNIX;
+    snprintf(un->sun_path + 1, sizeof un->sun_path - 1, "%s-%d", name, (int)getpid());
+    *len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(un->sun_path + 1));
+}
+/* What a connection remembers of its peer has room for an address of IP; a path is told whole all the same. */
+TEST(a_peer_with_a_long_path) {
+    struct sockaddr_un at, from;
+    socklen_t at_len, from_len;
+    char addr[120], want[300];
+    unix_name(&at, &at_len, "vt-edges");
+    unix_name(&from, &from_len, "a-client-that-has-a-name-of-its-own-which-takes-some-room");
+    snprintf(addr, sizeof addr, "unix:@%s", at.sun_path + 1);
+    vt_server_cfg cfg = {.addr = addr};
+    REQUIRE(e2e_start(&cfg, routes) == 0);
+    CL(c);
+    CL(nameless);
+    REQUIRE(cl_fd_take(&c, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)));
+    REQUIRE(bind(c.fd, (struct sockaddr *)&from, from_len) == 0);
+    REQUIRE(connect(c.fd, (struct sockaddr *)&at, at_len) == 0);
+    CHECK_EQ(cl_get(&c, "/peer"), 200);
+    snprintf(want, sizeof want, "unix:@%s unix:@%s", from.sun_path + 1, at.sun_path + 1);
+    CHECK_STR(c.body, want);
+    REQUIRE(cl_fd_take(&nameless, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)));
+    REQUIRE(connect(nameless.fd, (struct sockaddr *)&at, at_len) == 0);
+    CHECK_EQ(cl_get(&nameless, "/peer"), 200);
+    snprintf(want, sizeof want, "unix: unix:@%s", at.sun_path + 1);
+    CHECK_STR(nameless.body, want);
+    cl_close(&c), cl_close(&nameless);
+    CHECK_EQ(e2e_stop(), 0);
+}

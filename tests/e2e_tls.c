@@ -4,6 +4,8 @@
 #define E2E_TLS 1
 #include "e2e.h"
 
+#include <sys/stat.h>
+
 #define SLOW (VT__ASAN || VT__TSAN)
 static struct pem ca, other_ca, site, wild, plain_site, good, foreign, expired;
 static vt_tls_cfg lcfg;   /* what the next server's TLS listener has */
@@ -517,6 +519,37 @@ TEST(the_later_of_two_reloads_counts) {
     unlink(aside);
     CHECK_EQ(e2e_stop(), 0);
 }
+/* The descriptor by which another than `mine` has the file; -1: there is none (yet). */
+static int held_by(const char *path, int mine) {
+    struct stat want, st;
+    if (stat(path, &want) < 0) return -1;
+    for (int fd = 0; fd < 1024; fd++)
+        if (fd != mine && fstat(fd, &st) == 0 && st.st_ino == want.st_ino && st.st_dev == want.st_dev)
+            return fd;
+    return -1;
+}
+/* What handlers start meanwhile is not to have the key's file. */
+TEST(a_file_that_is_read_is_no_childs) {
+    const char *fifo = tmp_path("fifo");
+    int first = 99, fd, its = -1;
+    pthread_t t;
+    fresh();
+    tk[0].password_file = fifo;
+    unlink(fifo);
+    REQUIRE(mkfifo(fifo, 0600) == 0 && pthread_create(&t, NULL, feed, (void *)(uintptr_t)fifo) == 0);
+    REQUIRE(start(NULL));
+    pthread_join(t, NULL);
+    REQUIRE(pthread_create(&t, NULL, reload, &first) == 0);
+    while ((fd = open(fifo, O_WRONLY | O_NONBLOCK)) < 0) e2e_sleep_ms(1);
+    while ((its = held_by(fifo, fd)) < 0) e2e_sleep_ms(1);
+    CHECK(fcntl(its, F_GETFD) & FD_CLOEXEC);
+    CHECK_EQ(write(fd, "word\n", 5), 5);
+    close(fd);
+    pthread_join(t, NULL);
+    CHECK_EQ(first, 0);
+    unlink(fifo);
+    CHECK_EQ(e2e_stop(), 0);
+}
 static bool ready_by(int ms) {
     for (bool yes = false;; e2e_sleep_ms(1), ms--) {
         pthread_mutex_lock(&e2e.mu);
@@ -804,6 +837,28 @@ TEST(plain_http_on_the_tls_port) {
     REQUIRE(cl_fd_take(&c, dial()));
     cl_puts(&c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     CHECK(cl_closed(&c, E2E_MS));
+    cl_close(&c);
+    CHECK_EQ(e2e_stop(), 0);
+}
+/* On a socket that has no port there is none to be named. */
+static char unix_addr[40];
+static void routes_unix(vt_server *s) {
+    snprintf(unix_addr, sizeof unix_addr, "unix:@vt-tls-%d", (int)getpid());
+    CHECK_EQ(vt_server_listen_tls(s, unix_addr, &lcfg), 0);
+}
+TEST(plain_http_on_a_unix_socket_for_tls) {
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    fresh();
+    lcfg.plain = VT_TLS_PLAIN_REDIRECT;
+    REQUIRE(e2e_start(NULL, routes_unix) == 0);
+    CL(c);
+    strcpy(un.sun_path + 1, unix_addr + 6);
+    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(unix_addr + 6));
+    REQUIRE(cl_fd_take(&c, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)));
+    REQUIRE(connect(c.fd, (struct sockaddr *)&un, len) == 0);
+    cl_puts(&c, "GET /a HTTP/1.1\r\nHost: www.example.org:80\r\n\r\n");
+    CHECK_EQ(cl_response(&c), 308);
+    CHECK_STR(cl_field(&c, "location"), "https://www.example.org/a");
     cl_close(&c);
     CHECK_EQ(e2e_stop(), 0);
 }

@@ -46,4 +46,17 @@ static void fault_conn_calls(void) {
     vt__plat.epoll_ctl = fault_epoll_ctl;
 #endif
 }
+static inline int fault_shutdown(int fd, int how) {
+    return fault_hits() ? -ENOTCONN : vt__plat_sys_shutdown(fd, how);
+}
+static inline int fault_accept(int fd, struct sockaddr *sa, socklen_t *len) {
+    static const int errors[] = {ECONNABORTED, ENOBUFS, EPROTO, EMFILE, EINTR, ENOMEM};
+    if (!fault_hits()) return vt__plat_sys_accept(fd, sa, len);
+    return -errors[fault.count % (int64_t)VT__COUNT(errors)];
+}
+/* ... and those of a server's listeners. */
+static inline void fault_server_calls(void) {
+    vt__plat.shutdown = fault_shutdown;
+    vt__plat.accept = fault_accept;
+}
 #endif

@@ -3,22 +3,13 @@
 #ifndef VT_FAULTSWEEP_H
 #define VT_FAULTSWEEP_H
 static void *fault_mmap(size_t n) { return fault_hits() ? NULL : vt__plat_sys_mmap(n); }
-static int fault_shutdown(int fd, int how) {
-    return fault_hits() ? -ENOTCONN : vt__plat_sys_shutdown(fd, how);
-}
-static int fault_accept(int fd, struct sockaddr *sa, socklen_t *len) {
-    static const int errors[] = {ECONNABORTED, ENOBUFS, EPROTO, EMFILE, EINTR, ENOMEM};
-    if (!fault_hits()) return vt__plat_sys_accept(fd, sa, len);
-    return -errors[fault.count % (int64_t)VT__COUNT(errors)];
-}
 static void on_memory(void) {
     vt__plat.realloc = fault_realloc;
     vt__plat.mmap = fault_mmap;
 }
 static __attribute__((unused)) void on_calls(void) {
     fault_conn_calls();
-    vt__plat.shutdown = fault_shutdown;
-    vt__plat.accept = fault_accept;
+    fault_server_calls();
 }
 
 static vt_server_cfg sweep_cfg; /* of the server */

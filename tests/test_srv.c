@@ -320,12 +320,17 @@ static void begin(uint64_t seed) {
     log_text[0] = 0;
     vt_log_set(on_log, NULL, VT_LOG_INFO);
 }
+static int h_stubborn(vt_req *req, vt_res *res) {
+    vt_shield(true);
+    return h_slept(req, res);
+}
 static const vt_server_cfg plain = {.addr = "127.0.0.1:8080", .workers = 1};
 static int serve(const vt_server_cfg *cfg) {
     srv = vt_server_new(cfg);
     vt_server_get(srv, "/", h_ok);
     vt_server_get(srv, "/compute", h_compute);
     vt_server_get(srv, "/sleep/{ms}", h_slept);
+    vt_server_get(srv, "/stubborn/{ms}", h_stubborn);
     int r = vt_server_run(srv);
     CHECK_EQ(srv->run->state, VT__SRV_IDLE);
     vt_server_free(srv);
@@ -439,6 +444,34 @@ TEST(srv_without_a_reserve_it_starts_all_the_same) {
     CHECK_EQ(serve(&plain), 0);
     CHECK(reserves[0] < 0);
     CHECK_EQ(status_of(0), 200);
+}
+
+/* A close that saw no stop yet wakes its door when the listeners are closed: nothing is opened any more. */
+static void wake_late(void *arg, uint32_t gen) {
+    vt__srv_dom *d = &srv->run->doms[0];
+    (void)arg, (void)gen;
+    CHECK(srv->run->state == VT__SRV_DRAINING && srv->run->listeners[0].fd < 0 && d->resting);
+    d->waking = 1;
+    vt__sched_post(d->host->dom, &d->wake);
+}
+static void note_reserve(vt_server *s, void *ctx) {
+    (void)ctx;
+    reserves[0] = s->run->reserve;
+}
+TEST(srv_reserve_is_gone_with_the_server) {
+    vt_server_cfg cfg = plain;
+    cfg.max_connections = 2;
+    cfg.on_stopped = note_reserve;
+    begin(12);
+    CLIENT(10, "GET /sleep/1000 HTTP/1.1\r\n" HOST "\r\n");
+    CLIENT(10, "GET /sleep/3000 HTTP/1.1\r\n" HOST "\r\n");
+    CLIENT(50, GET_OK); /* the last guest, behind whom the listener is closed */
+    sim_at(100 * VT_MS, srv_stop, NULL);
+    sim_at(2 * VT_SEC, wake_late, NULL);
+    reserves[0] = 99;
+    CHECK_EQ(serve(&cfg), 0);
+    for (int i = 0; i < 3; i++) CHECK_EQ(status_of(i), 200);
+    CHECK_EQ(reserves[0], -1);
 }
 
 /*--- the last guests ---*/
@@ -733,4 +766,65 @@ TEST(srv_a_start_that_fails_late_gives_its_guests_their_time) {
         CHECK_EQ(status_of(0), ms == 100 ? 200 : 503);
         sim_end();
     }
+}
+/* Nor does whoever waits for the end of such a server wait for a guest who cannot be stopped. */
+static int stubborn_main(void *arg) {
+    vt_sem started = {0};
+    vt_task *t = vt_async(guest_comes_first, &started);
+    (void)arg;
+    CHECK_EQ(vt_server_start(srv), VT_ELIMIT);
+    CHECK_EQ(srv->run->group.open, 1);
+    CHECK_EQ(vt_server_wait(srv), VT_ELIMIT);
+    CHECK_EQ(vt_server_start(srv), VT_ESTATE);
+    vt_sem_release(&started, 1);
+    return vt_await(t, NULL);
+}
+TEST(srv_a_start_that_fails_late_can_be_waited_for) {
+    vt_server_cfg cfg = plain;
+    vt_cfg three = {.workers = 1, .max_vthreads = 3};
+    cfg.grace_ms = 500;
+    begin(13);
+    CLIENT(1, "GET /stubborn/5000 HTTP/1.1\r\n" HOST "\r\n");
+    srv = vt_server_new(&cfg);
+    vt_server_get(srv, "/stubborn/{ms}", h_stubborn);
+    CHECK_EQ(vt_run(&three, stubborn_main, NULL), 0);
+    srv->run->state = VT__SRV_IDLE; /* the guest has left with the runtime */
+    vt_server_free(srv);
+    sim_settle();
+    CHECK_EQ(status_of(0), 200);
+    sim_end();
+}
+
+/* What such a guest leaves behind is closed as soon as it leaves: by then nobody may be there to close it later. */
+TEST(srv_who_outlives_the_grace_leaves_no_connection) {
+    vt_server_cfg cfg = plain;
+    cfg.grace_ms = 500;
+    begin(15);
+    CLIENT(10, "GET /stubborn/5000 HTTP/1.1\r\n" HOST "\r\n");
+    sim_at(100 * VT_MS, srv_stop, NULL);
+    CHECK_EQ(serve(&cfg), -ETIMEDOUT); /* and sim_end finds no descriptor */
+    CHECK_EQ(status_of(0), 200);
+}
+
+/*--- signals ---*/
+/* One that comes as soon as it is caught: the server is not asked to start yet, and stops as soon as it has. */
+static int caught_early(int sig, const struct vt__plat_sa *act, struct vt__plat_sa *old) {
+    int r = sim_do_sigaction(sig, act, old);
+    if (sig == SIGTERM && act && vt__srv_signals.server && !vt__srv_signals.seen) sim_signal(SIGTERM);
+    return r;
+}
+static int64_t ended_at;
+static void note_end(vt_server *s, void *ctx) {
+    (void)s, (void)ctx;
+    ended_at = sim.now;
+}
+TEST(srv_a_signal_before_the_start_counts) {
+    vt_server_cfg cfg = plain;
+    cfg.on_stopped = note_end;
+    begin(14);
+    vt__plat.sigaction = caught_early;
+    sim_at(5 * VT_SEC, srv_stop, NULL);
+    CHECK_EQ(serve(&cfg), 0);
+    CHECK_EQ(sim.killed, 0);
+    CHECK(ended_at - SIM_START < VT_SEC);
 }

@@ -347,6 +347,35 @@ TEST(every_allocation_may_fail) {
     CHECK_EQ(life(0), 0);
     vt_log_set(NULL, NULL, 0);
 }
+/* What is trusted, read while memory is out for a moment: nothing, or it serves as well as ever. */
+TEST(trust_that_is_read_without_memory_is_whole_or_none) {
+    const vt__ossl_client cc = trusting(), nobody = {.no_verify = true};
+    vt__ossl_ctx *x;
+    vt__ossl_text text;
+    struct pair p;
+    long counts[2];
+    for (int i = 0; i < 4; i++) { /* twice: what is made once does not count */
+        alloc_seen = 0;
+        REQUIRE(vt__ossl_ctx_client(&x, i % 2 ? &cc : &nobody, &text) == 0);
+        vt__ossl_unref(x);
+        counts[i % 2] = alloc_seen;
+    }
+    int made = 0;
+    for (long n = counts[0] + 1; n <= counts[1]; n += VT__ASAN || VT__TSAN ? 31 : 7) {
+        __atomic_store_n(&alloc_left, n, __ATOMIC_RELAXED);
+        int r = vt__ossl_ctx_client(&x, &cc, &text);
+        __atomic_store_n(&alloc_left, 0, __ATOMIC_RELAXED);
+        if (r < 0) continue;
+        made++;
+        REQUIRE(pair_open(&p, &cc, "site.example") == 0);
+        vt__ossl_close(&p.c);
+        CHECK_EQ(vt__ossl_open(&p.c, x, true), 0);
+        CHECK_EQ(vt__ossl_expect(&p.c, "site.example", 0), 0);
+        CHECK_EQ(pair_shake(&p, 100000), 1);
+        pair_close(&p);
+    }
+    CHECK(made > 2);
+}
 
 /* ---- over a socket pair ---- */
 static struct {
@@ -568,6 +597,8 @@ static struct {
     vt__tls_gate *gate;
     int fd[2];
     bool half, writing; /* that has come; it does */
+    bool reads;         /* the client, meanwhile: there is data behind the ticket */
+    vt__ossl *rest;
     char got[16];
 } ticket;
 static void ticket_send(vt__conn_io *io, vt__ossl *o, size_t n) {
@@ -596,8 +627,10 @@ static int ticket_server(void *arg) {
     size_t first = ticket_first(&o);
     CHECK(o.out_len - o.out_pos > first + 500);
     ticket_send(&io, &o, first);
+    ticket.rest = &o;
+    if (ticket.reads) CHECK_EQ(vt__ossl_write(&o, "pong", 4), 0);
     for (ticket.half = true; !ticket.writing;) (void)vt_sleep_ms(1);
-    ticket_send(&io, &o, o.out_len - o.out_pos);
+    if (!ticket.reads) ticket_send(&io, &o, o.out_len - o.out_pos);
     while (r == 1 || r == -EAGAIN) {
         if ((r = vt__conn_recv(&c, in, sizeof in, 0)) <= 0) break;
         o.in = in, o.in_len = (size_t)r;
@@ -607,29 +640,55 @@ static int ticket_server(void *arg) {
     vt__ossl_close(&o);
     return (int)r;
 }
+static int ticket_reader(void *c) {
+    char buf[16];
+    int64_t n = vt__conn_recv(c, buf, sizeof buf, 0);
+    CHECK(n != 4 || memcmp(buf, "pong", 4) == 0);
+    return (int)n;
+}
+/* One waits with half a ticket, and the rest is there, with data behind it, when another writes. */
+static void ticket_taken(vt__conn *c) {
+    struct iovec v = {(char *)(uintptr_t) "ping", 4};
+    vt_task *t = vt_async(ticket_reader, c);
+    vt__ossl *o = ticket.rest;
+    int n = 0;
+    while (!SSL_in_init(((vt__tls *)c->up)->o.ssl)) (void)vt_sleep_ms(1);
+    size_t left = o->out_len - o->out_pos;
+    CHECK_EQ(send(ticket.fd[0], o->out + o->out_pos, left, MSG_NOSIGNAL), (ssize_t)left);
+    o->out_pos = o->out_len;
+    CHECK_EQ(vt__conn_send_try(c, &v, 1), 4); /* no event was looked for between the two */
+    CHECK_EQ(vt_await_until(t, vt_now() + 10 * VT_SEC, &n), 0);
+    CHECK_EQ(n, 4);
+    if (n == 0) vt_cancel(t), (void)vt_await(t, NULL);
+    ticket.writing = true;
+}
+static void ticket_waits(vt__conn *c, vt__conn_io *io) {
+    struct iovec v = {(char *)(uintptr_t) "ping", 4};
+    vt__tls *tls = c->up;
+    char buf[16];
+    CHECK_EQ(vt__conn_recv(c, buf, sizeof buf, vt_now() + 20 * VT_MS), -ETIMEDOUT);
+    CHECK(SSL_in_init(tls->o.ssl));
+    ticket.writing = true;
+    CHECK_EQ(vt__conn_send_all(io, &v, 1), 0);
+    CHECK_EQ(vt__conn_recv_try(c, buf, sizeof buf), -EAGAIN); /* nor is what came with it forgotten */
+    CHECK(!SSL_in_init(tls->o.ssl) && !tls->in.p);
+}
 static int ticket_client(void *arg) {
     vt_task *t = vt_async(ticket_server, NULL);
-    char buf[16];
     vt__conn c;
     memset(&c, 0, sizeof c);
     vt__conn_open(&c, ticket.fd[1]);
     vt__conn_io io = {.c = &c, .thr = vt__sched_thr(), .write_ns = 10 * VT_SEC};
     CHECK_EQ(vt__tls_connect(&c, arg, "site.example", 0, false, 0), 0);
-    vt__tls *tls = c.up;
-    CHECK_EQ(vt__tls_push_all(&c, tls, 0), 0);
+    CHECK_EQ(vt__tls_push_all(&c, c.up, 0), 0);
     while (!ticket.half) (void)vt_sleep_ms(1);
-    CHECK_EQ(vt__conn_recv(&c, buf, sizeof buf, vt_now() + 20 * VT_MS), -ETIMEDOUT);
-    CHECK(SSL_in_init(tls->o.ssl));
-    ticket.writing = true;
-    struct iovec v = {(char *)(uintptr_t) "ping", 4};
-    CHECK_EQ(vt__conn_send_all(&io, &v, 1), 0);
-    CHECK_EQ(vt__conn_recv_try(&c, buf, sizeof buf), -EAGAIN); /* nor is what came with it forgotten */
-    CHECK(!SSL_in_init(tls->o.ssl) && !tls->in.p);
+    if (ticket.reads) ticket_taken(&c);
+    else ticket_waits(&c, &io);
     (void)vt__conn_close(&c);
     int n = 0, r = vt_await(t, &n);
     return r < 0 ? r : n;
 }
-TEST(a_write_behind_half_a_ticket) {
+static void with_ticket(bool reads) {
     const vt__ossl_client cc = trusting();
     vt__ossl_text text;
     vt__ossl_ctx *x = NULL;
@@ -638,6 +697,7 @@ TEST(a_write_behind_half_a_ticket) {
     char why[512];
     vt_cfg rt = {.workers = 1};
     memset(&ticket, 0, sizeof ticket);
+    ticket.reads = reads;
     REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ticket.fd) == 0);
     REQUIRE(vt__tls_gate_new(&ticket.gate, &cfg, &bad) == 0);
     REQUIRE(vt__tls_gate_read(ticket.gate, false, &files, why, sizeof why) == 0);
@@ -649,6 +709,8 @@ TEST(a_write_behind_half_a_ticket) {
     vt__ossl_unref(x);
     vt__tls_gate_free(ticket.gate);
 }
+TEST(a_write_behind_half_a_ticket) { with_ticket(false); }
+TEST(what_a_write_takes_in_is_told_to_who_reads) { with_ticket(true); }
 
 static vt_tls_client_cfg own_cfg;
 static int64_t own_until;
